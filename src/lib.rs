@@ -1,0 +1,1 @@
+//! sharewarden decides, performs and remembers the sharing of Amazon WorkSpaces images between AWS accounts.

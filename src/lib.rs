@@ -1,1 +1,3 @@
 //! sharewarden decides, performs and remembers the sharing of Amazon WorkSpaces images between AWS accounts.
+
+pub mod dev;

@@ -36,9 +36,8 @@ impl CommandLine {
         let mut line = Self {
             text: format!("sharewarden {verb}"),
         };
-        let default: Result<tonic::transport::Uri, _> = DEFAULT_SERVER.parse();
-        if default.ok().as_ref() != Some(&options.server) {
-            line = line.option("--server", &options.server.to_string());
+        if options.server() != DEFAULT_SERVER {
+            line = line.option("--server", &options.server());
         }
         match options.principal.as_ref().and_then(|principal| principal.to_str().ok()) {
             Some(principal) => line.option("--principal", principal),

@@ -123,7 +123,11 @@ fn unreachable(options: &ClientOptions, error: &(dyn Error + 'static)) -> Failur
     while let Some(source) = cause.source() {
         cause = source;
     }
-    let what = format!("cannot connect to {}: {}", options.server, one_line(&cause.to_string()));
+    let what = format!(
+        "cannot connect to {}: {}",
+        options.server(),
+        one_line(&cause.to_string())
+    );
     let advice = "nothing was asked; check --server or SHAREWARDEN_SERVER, and that the service runs there \
                   (`sharewarden dev` starts one on this machine)";
     Failure::new(Exit::TryLater, what, advice)

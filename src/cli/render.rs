@@ -254,6 +254,6 @@ fn utc(timestamp: &Timestamp) -> Option<OffsetDateTime> {
 }
 
 fn took(duration: &Duration) -> String {
-    let whole = std::time::Duration::try_from(duration.clone()).unwrap_or_default();
+    let whole = std::time::Duration::try_from(*duration).unwrap_or_default();
     format!("{}ms", whole.as_millis())
 }

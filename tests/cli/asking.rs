@@ -5,7 +5,7 @@ use clap::{CommandFactory, Parser};
 use sharewarden::proto::v1::*;
 
 use crate::answers::{change, granted, permission};
-use crate::harness::{Cli, WHICH, parse, run};
+use crate::harness::{Cli, WHICH, parse, run, run_unnamed};
 use crate::service::{Answer, Asked, Service};
 
 #[tokio::test]
@@ -148,10 +148,18 @@ async fn principal_and_deadline_go_with_the_call() {
 async fn the_user_of_this_process_asks_where_nobody_else_is_named() {
     let service = Service::answering([Answer::List(ListSharePermissionsResponse::default())]).await;
     let id = std::process::Command::new("id").arg("-un").output().unwrap();
+    let ran = run_unnamed(&service, "list").await;
     if id.status.success() {
-        run(&service, "list").await.ok();
+        ran.ok();
         let user = String::from_utf8(id.stdout).unwrap();
         assert_eq!(service.metadata(0, "x-sharewarden-principal"), user.trim());
+    } else {
+        let (code, text) = ran.failure();
+        assert_eq!(code, 2);
+        assert!(
+            text.ends_with("say who asks with --principal or SHAREWARDEN_PRINCIPAL"),
+            "{text}"
+        );
     }
 }
 

@@ -51,7 +51,7 @@ async fn a_grant_without_an_answer_comes_with_the_command_that_repeats_it_safely
         "{text}"
     );
     let command = format!(
-        "sharewarden grant --server http://{} {WHICH} --reason 'it'\\''s due' --ticket OPS-1 --request-id {}",
+        "sharewarden grant --server http://{} --principal tester {WHICH} --reason 'it'\\''s due' --ticket OPS-1 --request-id {}",
         service.address, request.request_id
     );
     assert!(text.ends_with(&command), "{text}");

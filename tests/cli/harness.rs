@@ -49,15 +49,24 @@ pub(crate) fn words(line: &str) -> Vec<String> {
     line.split_whitespace().map(|word| word.replace('_', " ")).collect()
 }
 
+/// Parses a line; who asks is `tester` where it does not say, for not every user of a machine has a name.
 pub(crate) fn parse(server: &str, line: &str) -> Cli {
-    let start = ["sharewarden", "--server", server].map(str::to_owned);
-    Cli::try_parse_from(start.into_iter().chain(words(line))).unwrap_or_else(|error| panic!("{error}"))
+    let who = if line.contains("--principal") {
+        ""
+    } else {
+        "--principal tester"
+    };
+    parse_all(&format!("--server {server} {who} {line}"))
 }
 
-pub(crate) async fn run_at(server: &str, line: &str) -> Ran {
-    let Cli { options, command } = parse(server, line);
+fn parse_all(line: &str) -> Cli {
+    let words = ["sharewarden".to_owned()].into_iter().chain(words(line));
+    Cli::try_parse_from(words).unwrap_or_else(|error| panic!("{error}"))
+}
+
+async fn run_parsed(cli: Cli) -> Ran {
     let (mut out, mut notes) = (Vec::new(), Vec::new());
-    let result = cli::run(&options, command, &mut Console::new(&mut out, &mut notes)).await;
+    let result = cli::run(&cli.options, cli.command, &mut Console::new(&mut out, &mut notes)).await;
     Ran {
         out: String::from_utf8(out).unwrap(),
         notes: String::from_utf8(notes).unwrap(),
@@ -65,6 +74,15 @@ pub(crate) async fn run_at(server: &str, line: &str) -> Ran {
     }
 }
 
+pub(crate) async fn run_at(server: &str, line: &str) -> Ran {
+    run_parsed(parse(server, line)).await
+}
+
 pub(crate) async fn run(service: &Service, line: &str) -> Ran {
     run_at(&format!("http://{}", service.address), line).await
+}
+
+/// Runs a line that does not say who asks.
+pub(crate) async fn run_unnamed(service: &Service, line: &str) -> Ran {
+    run_parsed(parse_all(&format!("--server http://{} {line}", service.address))).await
 }

@@ -23,7 +23,7 @@ mod settings;
 mod text;
 mod witness;
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
 
 use aws_sdk_workspaces::Client;
 
@@ -33,8 +33,12 @@ pub use connect::ConnectError;
 pub use identity::{IdentityProblem, IdentityProblemKind};
 pub use settings::{AccountSettings, BaseCredentials, Settings};
 
+/// What telemetry adds to its filter, so that no level that an operator may choose lets the SDK log secrets: it traces signed
+/// requests and whole answers, and warns of STS's refusals in full (this room logs them too, with care).
+pub const LOG_DIRECTIVES: [&str; 2] = ["aws_config::sts=off", "aws_smithy_runtime=debug"];
+
 /// A client of WorkSpaces for every configured account and Region. Clones share everything, their connections too.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct WorkSpaces {
     clients: Arc<HashMap<AccountId, HashMap<Region, Client>>>,
     read_timeout: Duration,
@@ -48,6 +52,16 @@ impl WorkSpaces {
 
     fn client(&self, account: AccountId, region: &Region) -> Option<&Client> {
         self.clients.get(&account)?.get(region)
+    }
+}
+
+/// The SDK's clients debug-print all that they are made of, the external id of a role among it.
+impl fmt::Debug for WorkSpaces {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let regions = self.clients.iter().map(|(account, clients)| (account, clients.keys()));
+        f.debug_map()
+            .entries(regions.map(|(account, regions)| (account, regions.collect::<Vec<_>>())))
+            .finish()
     }
 }
 

@@ -9,3 +9,4 @@ pub mod domain;
 pub mod ledger;
 pub mod proto;
 pub mod store;
+pub mod workspaces;

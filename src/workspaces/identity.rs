@@ -1,0 +1,109 @@
+//! Asks STS whose credentials an account has: a wrong role would share, or fail to find, another account's images.
+
+use std::{fmt, sync::Arc};
+
+use aws_config::{SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
+use tokio::{sync::Semaphore, task::JoinSet};
+
+use super::{
+    classify::{self, Failed},
+    text,
+    witness::Witness,
+};
+use crate::domain::{AccountId, Fault};
+
+/// How many accounts are asked about at a time: STS throttles.
+const AT_A_TIME: usize = 16;
+
+/// An account whose credentials are not its own, or could not be verified.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IdentityProblem {
+    /// The account as configured.
+    pub account: AccountId,
+    /// What is wrong.
+    pub kind: IdentityProblemKind,
+}
+
+/// What is wrong with an account's credentials.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum IdentityProblemKind {
+    /// They are those of this account.
+    OtherAccount(String),
+    /// STS could not be asked, or did not say.
+    Unverified(Fault),
+}
+
+impl fmt::Display for IdentityProblem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let account = self.account;
+        match &self.kind {
+            IdentityProblemKind::OtherAccount(actual) => {
+                write!(f, "account {account}: its credentials are those of account {actual}")
+            }
+            IdentityProblemKind::Unverified(fault) => {
+                let code = fault.code.as_deref().unwrap_or("no code");
+                write!(f, "account {account}: sts:GetCallerIdentity failed ({code})")?;
+                fault.message.iter().try_for_each(|message| write!(f, ": {message}"))
+            }
+        }
+    }
+}
+
+/// Who an account's credentials should be, and who to ask.
+pub(super) struct Identity {
+    expected: AccountId,
+    client: aws_sdk_sts::Client,
+}
+
+impl Identity {
+    /// Unlike everything else, this is tried again by the SDK: nobody above does it, and a start should outlast a hiccup.
+    pub(super) fn new(expected: AccountId, config: &SdkConfig) -> Self {
+        let timeouts = config
+            .timeout_config()
+            .map(TimeoutConfig::to_builder)
+            .unwrap_or_default();
+        let config = aws_sdk_sts::config::Builder::from(config)
+            .retry_config(RetryConfig::standard())
+            .timeout_config(timeouts.disable_operation_timeout().build());
+        Self {
+            expected,
+            client: aws_sdk_sts::Client::from_conf(config.build()),
+        }
+    }
+
+    async fn problem(self) -> Option<IdentityProblem> {
+        let account = self.expected;
+        let witness = Witness::default();
+        let send = self
+            .client
+            .get_caller_identity()
+            .customize()
+            .interceptor(witness.clone())
+            .send();
+        let kind = match send.await {
+            Ok(output) if output.account() == Some(account.as_str()) => return None,
+            Ok(output) => IdentityProblemKind::OtherAccount(text::code(output.account().unwrap_or("(not said)"))),
+            Err(error) => {
+                tracing::warn!(%account, error = text::chain(&error), "sts:GetCallerIdentity failed");
+                IdentityProblemKind::Unverified(classify::fault(Failed::new(&error), witness.sent()))
+            }
+        };
+        Some(IdentityProblem { account, kind })
+    }
+}
+
+/// Verifies them all, and names all that are wrong, in the order of their accounts.
+pub(super) async fn verify(identities: Vec<Identity>) -> Result<(), Vec<IdentityProblem>> {
+    let permits = Arc::new(Semaphore::new(AT_A_TIME));
+    let mut asked = JoinSet::new();
+    for identity in identities {
+        let permits = permits.clone();
+        asked.spawn(async move {
+            let _permit = permits.acquire().await;
+            identity.problem().await
+        });
+    }
+    let mut problems: Vec<_> = asked.join_all().await.into_iter().flatten().collect();
+    problems.sort_by_key(|problem| problem.account);
+    if problems.is_empty() { Ok(()) } else { Err(problems) }
+}

@@ -1,0 +1,99 @@
+//! The images that an account owns, or that others share with it. Read through, never stored.
+
+use aws_sdk_workspaces::{
+    Client,
+    operation::describe_workspace_images::DescribeWorkspaceImagesOutput,
+    types::{ImageType, WorkspaceImage},
+};
+use aws_smithy_types::DateTime;
+use time::OffsetDateTime;
+
+use super::{
+    WorkSpaces,
+    call::{call, span, within},
+    not_configured,
+    pages::{PAGE_SIZE, Pages},
+};
+use crate::domain::{
+    AccountId, Region, Reply, Timestamp,
+    image::{Image, Ownership},
+};
+
+impl WorkSpaces {
+    /// Lists images, over all pages of DescribeWorkspaceImages, in the order of AWS. Bounded by the read timeout. The
+    /// request id is that of the last page read.
+    pub async fn list_images(&self, account: AccountId, region: &Region, ownership: Ownership) -> Reply<Vec<Image>> {
+        let Some(client) = self.client(account, region) else {
+            return not_configured();
+        };
+        within(self.read_timeout, list_images(client, account, region, ownership)).await
+    }
+}
+
+async fn list_images(client: &Client, account: AccountId, region: &Region, ownership: Ownership) -> Reply<Vec<Image>> {
+    let mut pages = Pages::default();
+    let mut images = Vec::new();
+    let mut token = None;
+    loop {
+        let Reply { aws_request_id, result } = list_page(client, account, region, ownership, token.take()).await;
+        let next = result.and_then(|page| {
+            let next = pages.next(page.next_token());
+            images.extend(page.images.unwrap_or_default().into_iter().map(image));
+            next
+        });
+        let result = match next {
+            Ok(Some(next)) => {
+                token = Some(next);
+                continue;
+            }
+            Ok(None) => Ok(images),
+            Err(fault) => Err(fault),
+        };
+        return Reply { aws_request_id, result };
+    }
+}
+
+async fn list_page(
+    client: &Client,
+    account: AccountId,
+    region: &Region,
+    ownership: Ownership,
+    token: Option<String>,
+) -> Reply<DescribeWorkspaceImagesOutput> {
+    let request = client
+        .describe_workspace_images()
+        .image_type(match ownership {
+            Ownership::Owned => ImageType::Owned,
+            Ownership::Shared => ImageType::Shared,
+        })
+        .max_results(PAGE_SIZE)
+        .set_next_token(token);
+    let span = span!("DescribeWorkspaceImages", account, region);
+    call(span, |witness| request.customize().interceptor(witness).send()).await
+}
+
+fn image(image: WorkspaceImage) -> Image {
+    let system = image.operating_system.and_then(|system| system.r#type);
+    Image {
+        id: image.image_id.unwrap_or_default(),
+        name: image.name.unwrap_or_default(),
+        description: image.description.unwrap_or_default(),
+        state: name(image.state.as_ref().map(|state| state.as_str())),
+        operating_system: name(system.as_ref().map(|system| system.as_str())),
+        required_tenancy: name(image.required_tenancy.as_ref().map(|tenancy| tenancy.as_str())),
+        owner_account: image.owner_account_id.unwrap_or_default(),
+        created_at: image.created.and_then(timestamp),
+        error_code: image.error_code.unwrap_or_default(),
+        error_message: image.error_message.unwrap_or_default(),
+    }
+}
+
+fn name(name: Option<&str>) -> String {
+    name.unwrap_or_default().to_owned()
+}
+
+fn timestamp(time: DateTime) -> Option<Timestamp> {
+    OffsetDateTime::from_unix_timestamp_nanos(time.as_nanos())
+        .ok()
+        .map(Timestamp::new)
+}

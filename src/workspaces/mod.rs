@@ -1,0 +1,83 @@
+//! Amazon WorkSpaces: the one room that speaks to AWS, and the only one that knows its SDK. What leaves it is in the words of
+//! [`domain`](crate::domain): every call ends in a [`Reply`], whose fault says whether the call can have had an effect.
+//!
+//! Read in this order: [`settings`] (what to connect to), [`connect`] (one client per account and Region, and whose
+//! credentials they are), [`permissions`] and [`images`] (the calls), `call` (what surrounds each of them), [`classify`]
+//! and `codes` (what an answer means).
+//!
+//! Three rules hold throughout:
+//! - Nothing here tries again: the forwarder owns retries, and the SDK's are switched off.
+//! - *Not sent* is said only where it is known. What is not known is [`Unknown`](crate::domain::FaultKind::Unknown).
+//! - Text of a driver goes to the log, never into a fault; text of AWS that quotes a signed request goes nowhere.
+
+mod call;
+mod classify;
+mod codes;
+mod connect;
+mod http;
+mod identity;
+mod images;
+mod pages;
+mod permissions;
+mod settings;
+mod text;
+mod witness;
+
+use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
+
+use aws_sdk_workspaces::Client;
+
+use crate::domain::{AccountId, Fault, FaultKind, Region, Reply};
+
+pub use connect::ConnectError;
+pub use identity::{IdentityProblem, IdentityProblemKind};
+pub use settings::{AccountSettings, BaseCredentials, Settings};
+
+/// What telemetry adds to its filter, so that no level that an operator may choose lets the SDK log secrets: it traces signed
+/// requests and whole answers, and warns of STS's refusals in full (this room logs them too, with care).
+pub const LOG_DIRECTIVES: [&str; 2] = ["aws_config::sts=off", "aws_smithy_runtime=debug"];
+
+/// A client of WorkSpaces for every configured account and Region. Clones share everything, their connections too.
+#[derive(Clone)]
+pub struct WorkSpaces {
+    clients: Arc<HashMap<AccountId, HashMap<Region, Client>>>,
+    read_timeout: Duration,
+}
+
+impl WorkSpaces {
+    /// True when the account and the Region are configured.
+    pub fn serves(&self, account: AccountId, region: &Region) -> bool {
+        self.client(account, region).is_some()
+    }
+
+    fn client(&self, account: AccountId, region: &Region) -> Option<&Client> {
+        self.clients.get(&account)?.get(region)
+    }
+}
+
+/// The SDK's clients debug-print all that they are made of, the external id of a role among it.
+impl fmt::Debug for WorkSpaces {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let regions = self.clients.iter().map(|(account, clients)| (account, clients.keys()));
+        f.debug_map()
+            .entries(regions.map(|(account, regions)| (account, regions.collect::<Vec<_>>())))
+            .finish()
+    }
+}
+
+/// Answers a call for an account or a Region that is not configured. Callers ask [`WorkSpaces::serves`] first.
+fn not_configured<T>() -> Reply<T> {
+    Reply {
+        aws_request_id: None,
+        result: Err(own_fault(FaultKind::NotSent, "NotConfigured")),
+    }
+}
+
+/// A fault that AWS has no code for.
+fn own_fault(kind: FaultKind, code: &str) -> Fault {
+    Fault {
+        kind,
+        code: Some(code.to_owned()),
+        message: None,
+    }
+}

@@ -1,0 +1,33 @@
+//! Following `NextToken` by hand: the SDK has no paginator for image permissions. A server that leads in circles is not
+//! followed for ever.
+
+use std::collections::HashSet;
+
+use super::own_fault;
+use crate::domain::{Fault, FaultKind};
+
+/// The largest page that the API model allows.
+pub(super) const PAGE_SIZE: i32 = 25;
+
+/// Far more than an image has permissions, or an account images: 25,000.
+const MAX_PAGES: usize = 1000;
+
+/// The tokens followed so far.
+#[derive(Debug, Default)]
+pub(super) struct Pages(HashSet<String>);
+
+impl Pages {
+    /// The token to go on with; none at the end.
+    pub(super) fn next(&mut self, token: Option<&str>) -> Result<Option<String>, Fault> {
+        let Some(token) = token.filter(|token| !token.is_empty()) else {
+            return Ok(None);
+        };
+        if self.0.len() + 1 >= MAX_PAGES {
+            return Err(own_fault(FaultKind::Unknown, "TooManyPages"));
+        }
+        if !self.0.insert(token.to_owned()) {
+            return Err(own_fault(FaultKind::Unknown, "RepeatedToken"));
+        }
+        Ok(Some(token.to_owned()))
+    }
+}

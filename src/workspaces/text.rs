@@ -1,0 +1,105 @@
+//! Texts from outside, made fit to be kept, answered and logged.
+
+use std::{error::Error, io, iter};
+
+/// The longest code or request id kept.
+const CODE: usize = 128;
+
+/// The longest message kept, in characters.
+const MESSAGE: usize = 1024;
+
+/// The longest chain of causes logged, in characters.
+const CHAIN: usize = 4096;
+
+/// What a text holds that quotes a signed request or credentials. AWS answers a wrong signature with the canonical request,
+/// session token and all.
+const SECRETIVE: [&str; 8] = [
+    "security-token",
+    "signature=",
+    "credential=",
+    "aws4-hmac",
+    "string-to-sign",
+    "canonical string",
+    "secretaccesskey",
+    "sessiontoken",
+];
+
+const WITHHELD: &str = "(withheld: it quotes the signed request)";
+
+/// A code or a request id: visible ASCII, cut.
+pub(super) fn code(text: &str) -> String {
+    text.chars().filter(char::is_ascii_graphic).take(CODE).collect()
+}
+
+/// AWS's own message: cut, without control characters (Postgres takes no NUL); none where it would tell a secret.
+pub(super) fn message(text: &str) -> Option<String> {
+    let printable = |c: char| {
+        if c.is_control() && c != '\n' && c != '\t' {
+            char::REPLACEMENT_CHARACTER
+        } else {
+            c
+        }
+    };
+    Some(text)
+        .filter(|text| !text.is_empty() && !secretive(text))
+        .map(|text| text.chars().take(MESSAGE).map(printable).collect())
+}
+
+/// An error and its causes, for the log. Only what they display: the SDK's errors debug-print whole answers, in which STS
+/// sends credentials.
+pub(super) fn chain(error: &(dyn Error + 'static)) -> String {
+    let mut texts: Vec<String> = Vec::new();
+    for cause in causes(error) {
+        let text = cause.to_string();
+        let text = if secretive(&text) { WITHHELD.to_owned() } else { text };
+        if texts.last() != Some(&text) {
+            texts.push(text);
+        }
+    }
+    texts.join(": ").chars().take(CHAIN).collect()
+}
+
+/// An error and its causes. An `io::Error` gives its payload, which its `source` skips.
+pub(super) fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    iter::successors(Some(error), |&error| match error.downcast_ref::<io::Error>() {
+        Some(io) => io.get_ref().map(|inner| inner as &(dyn Error + 'static)),
+        None => error.source(),
+    })
+}
+
+/// The first error of a type in the chain.
+pub(super) fn cause<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {
+    causes(error).find_map(|cause| cause.downcast_ref())
+}
+
+fn secretive(text: &str) -> bool {
+    let text = text.to_ascii_lowercase();
+    SECRETIVE.iter().any(|word| text.contains(word))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_are_cut_by_characters_and_hold_no_control_characters() {
+        assert_eq!(message(&"é".repeat(2000)), Some("é".repeat(1024)));
+        assert_eq!(
+            message("nul\0, line\nand tab\t"),
+            Some("nul\u{fffd}, line\nand tab\t".into())
+        );
+        assert_eq!(message(""), None);
+    }
+
+    #[test]
+    fn a_message_that_quotes_the_signed_request_is_withheld() {
+        let quoted = "The Canonical String for this request should have been 'POST\n/\n\nx-amz-security-token:FwoG'";
+        assert_eq!(message(quoted), None);
+    }
+
+    #[test]
+    fn codes_are_visible_ascii_and_bounded() {
+        assert_eq!(code("A b\n\u{1b}C"), "AbC");
+        assert_eq!(code(&"x".repeat(500)).len(), 128);
+    }
+}

@@ -1,0 +1,80 @@
+//! Watches one call from inside the SDK, for the two things that its result does not tell: whether the request was handed to
+//! the connection at all, and whether a success was whole and readable (the SDK does not look at a body it expects nothing
+//! in, so a web page with status 200 would pass).
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
+use aws_smithy_runtime_api::{
+    box_error::BoxError,
+    client::{
+        interceptors::{
+            Intercept,
+            context::{AfterDeserializationInterceptorContextRef, BeforeTransmitInterceptorContextRef},
+            dyn_dispatch_hint,
+        },
+        orchestrator::HttpResponse,
+        runtime_components::RuntimeComponents,
+    },
+};
+use aws_smithy_types::config_bag::ConfigBag;
+
+/// Watches one call. Clones watch the same one.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Witness(Arc<Seen>);
+
+#[derive(Debug, Default)]
+struct Seen {
+    sent: AtomicBool,
+    readable: AtomicBool,
+}
+
+impl Witness {
+    /// The request was handed to the connection. Until then, there were only credentials to get and bytes to sign.
+    pub(super) fn sent(&self) -> bool {
+        self.0.sent.load(Ordering::Relaxed)
+    }
+
+    /// The answer was a 200 with an empty body or a JSON object.
+    pub(super) fn readable(&self) -> bool {
+        self.0.readable.load(Ordering::Relaxed)
+    }
+}
+
+#[dyn_dispatch_hint]
+impl Intercept for Witness {
+    fn name(&self) -> &'static str {
+        "Witness"
+    }
+
+    fn read_before_transmit(
+        &self,
+        _: &BeforeTransmitInterceptorContextRef<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        self.0.sent.store(true, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn read_after_deserialization(
+        &self,
+        context: &AfterDeserializationInterceptorContextRef<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        self.0.readable.store(readable(context.response()), Ordering::Relaxed);
+        Ok(())
+    }
+}
+
+fn readable(response: &HttpResponse) -> bool {
+    let object = |body| serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(body).is_ok();
+    response.status().as_u16() == 200
+        && response
+            .body()
+            .bytes()
+            .is_some_and(|body| body.is_empty() || object(body))
+}

@@ -1,0 +1,245 @@
+//! What each answer means.
+
+use std::time::Duration;
+
+use sharewarden::domain::{Access, FailureReason, FailureReason::*, Fault, FaultKind};
+
+use crate::{
+    assert_fault, connect, fault, key,
+    upstream::{Play, Upstream, answer, error},
+};
+
+/// What comes of a grant that is answered so. It is sent exactly once, whatever comes of it.
+async fn grant(bytes: String) -> sharewarden::domain::Reply<()> {
+    let upstream = Upstream::answering(bytes).await;
+    let reply = connect(&upstream.url)
+        .await
+        .update_image_permission(&key(), Access::Shared)
+        .await;
+    assert_eq!(upstream.seen().len(), 1, "{reply:?}");
+    reply
+}
+
+async fn refused(status: u16, code: &str) -> Fault {
+    fault(grant(error(status, code, "the message")).await)
+}
+
+#[tokio::test]
+async fn an_empty_200_and_an_empty_object_are_accepted() {
+    for body in ["", "{}"] {
+        let reply = grant(answer(200, &[], body)).await;
+        assert_eq!(reply.result, Ok(()), "{body:?}");
+        assert_eq!(reply.aws_request_id.as_deref(), Some("request-1"));
+    }
+}
+
+#[tokio::test]
+async fn the_request_says_what_was_asked_and_who_asks() {
+    for (access, allow) in [(Access::Shared, true), (Access::NotShared, false)] {
+        let upstream = Upstream::answering(answer(200, &[], "{}")).await;
+        connect(&upstream.url)
+            .await
+            .update_image_permission(&key(), access)
+            .await
+            .result
+            .unwrap();
+        let seen = &upstream.seen()[0];
+        assert_eq!(seen.operation(), "UpdateWorkspaceImagePermission");
+        assert_eq!(
+            seen.json(),
+            serde_json::json!({
+                "ImageId": "wsi-basewin11", "AllowCopyImage": allow, "SharedAccountId": "000011112222"
+            })
+        );
+        assert!(
+            seen.header("authorization")
+                .contains("/eu-central-1/workspaces/aws4_request")
+        );
+        assert!(
+            seen.header("user-agent").contains("app/sharewarden-"),
+            "{}",
+            seen.header("user-agent")
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_200_that_cannot_be_read_is_unknown() {
+    for body in ["<html>Please log in</html>", "{\"ImageId\":", "[]", "null", "\0"] {
+        assert_fault(
+            grant(answer(200, &[], body)).await,
+            FaultKind::Unknown,
+            "UnreadableAnswer",
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_success_other_than_200_is_unknown() {
+    for status in [202, 204] {
+        assert_fault(
+            grant(answer(status, &[], "")).await,
+            FaultKind::Unknown,
+            "UnreadableAnswer",
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_redirect_is_unknown() {
+    let bytes = answer(307, &[("Location", "http://127.0.0.1:9/")], "");
+    assert_fault(grant(bytes).await, FaultKind::Unknown, "Http307");
+}
+
+#[tokio::test]
+async fn an_answer_cut_short_is_unknown_whatever_its_status() {
+    for status in [200, 400, 500] {
+        let cut = format!("HTTP/1.1 {status} X\r\nContent-Length: 100\r\n\r\n{{");
+        let upstream = Upstream::start(move |_| Play::SendAndClose(cut.clone())).await;
+        let reply = connect(&upstream.url)
+            .await
+            .update_image_permission(&key(), Access::Shared)
+            .await;
+        assert_fault(reply, FaultKind::Unknown, "TruncatedAnswer");
+        assert_eq!(upstream.seen().len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn refusals_keep_the_code_the_message_and_the_request_id_of_aws() {
+    let reply = grant(error(400, "ResourceNotFoundException", "The image is gone")).await;
+    assert_eq!(reply.aws_request_id.as_deref(), Some("request-1"));
+    let fault = fault(reply);
+    assert_eq!(fault.code.as_deref(), Some("ResourceNotFoundException"));
+    assert_eq!(fault.message.as_deref(), Some("The image is gone"));
+}
+
+#[tokio::test]
+async fn refusals_say_why() {
+    let codes: &[(&str, FailureReason)] = &[
+        ("ResourceNotFoundException", ImageNotFound),
+        ("ResourceUnavailableException", ImageUnavailable),
+        ("OperationNotSupportedException", OperationNotSupported),
+        ("AccessDeniedException", UpstreamAccessDenied),
+        ("AccessDenied", UpstreamAccessDenied),
+        ("UnrecognizedClientException", UpstreamAccessDenied),
+        ("InvalidClientTokenId", UpstreamAccessDenied),
+        ("InvalidSignatureException", UpstreamAccessDenied),
+        ("ExpiredToken", UpstreamAccessDenied),
+        ("ExpiredTokenException", UpstreamAccessDenied),
+        ("SignatureDoesNotMatch", UpstreamAccessDenied),
+        ("IncompleteSignature", UpstreamAccessDenied),
+        ("MissingAuthenticationToken", UpstreamAccessDenied),
+        ("MissingAuthenticationTokenException", UpstreamAccessDenied),
+        ("OptInRequired", UpstreamAccessDenied),
+        ("NotAuthorized", UpstreamAccessDenied),
+        ("RequestExpired", UpstreamAccessDenied),
+        ("InvalidParameterValuesException", UpstreamInvalidParameter),
+        ("InvalidParameterValue", UpstreamInvalidParameter),
+        ("ValidationException", UpstreamInvalidParameter),
+        ("SerializationException", UpstreamInvalidParameter),
+        ("MissingParameter", UpstreamInvalidParameter),
+        ("ResourceLimitExceededException", UpstreamRefused),
+        ("UnknownOperationException", UpstreamRefused),
+        ("SomethingNewException", UpstreamRefused),
+    ];
+    for (code, reason) in codes {
+        for status in [400, 403] {
+            let fault = refused(status, code).await;
+            assert_eq!(fault.kind, FaultKind::Refused(*reason), "{status} {code}");
+            assert_eq!(fault.code.as_deref(), Some(*code));
+            assert_eq!(fault.message.as_deref(), Some("the message"));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_4xx_without_a_code_is_refused_under_its_status() {
+    for body in ["", "<html>Forbidden</html>"] {
+        let reply = grant(answer(403, &[], body)).await;
+        assert_fault(reply, FaultKind::Refused(UpstreamRefused), "Http403");
+    }
+}
+
+#[tokio::test]
+async fn failures_of_aws_are_unknown() {
+    for status in [500, 502, 503, 504] {
+        assert_fault(
+            grant(answer(status, &[], "")).await,
+            FaultKind::Unknown,
+            &format!("Http{status}"),
+        );
+        assert_eq!(
+            refused(status, "ServiceUnavailableException").await.kind,
+            FaultKind::Unknown
+        );
+        assert_eq!(
+            refused(status, "ResourceNotFoundException").await.kind,
+            FaultKind::Unknown
+        );
+    }
+    for code in ["InternalFailure", "RequestTimeout", "ServiceUnavailable"] {
+        assert_eq!(refused(400, code).await.kind, FaultKind::Unknown, "{code}");
+    }
+    assert_fault(grant(answer(408, &[], "")).await, FaultKind::Unknown, "Http408");
+}
+
+#[tokio::test]
+async fn throttling_is_known_by_its_codes_and_by_429() {
+    let throttled = FaultKind::Throttled { retry_after: None };
+    let codes = [
+        "ThrottlingException",
+        "Throttling",
+        "TooManyRequestsException",
+        "RequestLimitExceeded",
+        "SlowDown",
+        "RequestThrottled",
+        "RequestThrottledException",
+        "LimitExceededException",
+        "BandwidthLimitExceeded",
+        "PriorRequestNotComplete",
+    ];
+    for code in codes {
+        for status in [400, 429, 503] {
+            assert_eq!(refused(status, code).await.kind, throttled, "{status} {code}");
+        }
+    }
+    assert_fault(grant(answer(429, &[], "")).await, throttled, "Http429");
+    assert_eq!(refused(429, "SomethingNewException").await.kind, throttled);
+}
+
+#[tokio::test]
+async fn throttling_says_how_long_to_wait() {
+    let date = "Sun, 22 Nov 2026 16:00:00 GMT";
+    let headers: &[(&[(&str, &str)], Option<u64>)] = &[
+        (&[("Retry-After", "7")], Some(7000)),
+        (&[("x-amz-retry-after", "1500"), ("Retry-After", "7")], Some(1500)),
+        (
+            &[("Date", date), ("Retry-After", "Sun, 22 Nov 2026 16:01:30 GMT")],
+            Some(90_000),
+        ),
+        (
+            &[("Date", date), ("Retry-After", "Sun, 22 Nov 2026 15:00:00 GMT")],
+            Some(0),
+        ),
+        (&[("Retry-After", "Sun, 22 Nov 2026 16:01:30 GMT")], None),
+        (&[("Retry-After", "soon")], None),
+        (&[("Retry-After", "-5")], None),
+        (&[("Retry-After", "18446744073709551615")], Some(u64::MAX)),
+    ];
+    for (headers, milliseconds) in headers {
+        let retry_after = match milliseconds {
+            Some(u64::MAX) => Some(Duration::from_secs(u64::MAX)),
+            other => other.map(Duration::from_millis),
+        };
+        let reply = grant(answer(429, headers, "")).await;
+        assert_fault(reply, FaultKind::Throttled { retry_after }, "Http429");
+    }
+}
+
+#[tokio::test]
+async fn long_codes_and_messages_are_cut() {
+    let fault = fault(grant(error(400, &"C".repeat(1000), &"é".repeat(5000))).await);
+    assert_eq!(fault.code.unwrap().len(), 128);
+    assert_eq!(fault.message.unwrap(), "é".repeat(1024));
+}

@@ -1,0 +1,280 @@
+//! Whose credentials a call is made with, where they come from, and what happens without them.
+
+use std::time::Duration;
+
+use secrecy::SecretString;
+use sharewarden::{
+    domain::{Access, FailureReason, FaultKind},
+    workspaces::{AccountSettings, ConnectError, IdentityProblemKind, Settings, WorkSpaces},
+};
+
+use crate::{
+    ACCOUNT, REGION, account, account_settings, assert_fault, connect, fault, key, region, settings,
+    upstream::{Play, Seen, Upstream, answer},
+};
+
+const OTHER: &str = "444455556666";
+
+pub(crate) fn assumed(id: &str) -> Play {
+    let body = format!(
+        "<AssumeRoleResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><AssumeRoleResult>\
+         <Credentials><AccessKeyId>ASIA{id}</AccessKeyId><SecretAccessKey>assumed-secret</SecretAccessKey>\
+         <SessionToken>session-token-of-{id}</SessionToken><Expiration>2099-01-01T00:00:00Z</Expiration></Credentials>\
+         <AssumedRoleUser><Arn>arn:aws:sts::{id}:assumed-role/images/sharewarden</Arn>\
+         <AssumedRoleId>AROAEXAMPLE:sharewarden</AssumedRoleId></AssumedRoleUser>\
+         </AssumeRoleResult></AssumeRoleResponse>"
+    );
+    Play::Send(answer(200, &[("Content-Type", "text/xml")], &body))
+}
+
+pub(crate) fn sts_error(status: u16, code: &str, message: &str) -> Play {
+    let body = format!(
+        "<ErrorResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><Error><Type>Sender</Type>\
+         <Code>{code}</Code><Message>{message}</Message></Error></ErrorResponse>"
+    );
+    Play::Send(answer(status, &[("Content-Type", "text/xml")], &body))
+}
+
+fn identity(id: &str) -> Play {
+    let body = format!(
+        "<GetCallerIdentityResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><GetCallerIdentityResult>\
+         <Arn>arn:aws:iam::{id}:user/x</Arn><UserId>AIDAEXAMPLE</UserId><Account>{id}</Account>\
+         </GetCallerIdentityResult></GetCallerIdentityResponse>"
+    );
+    Play::Send(answer(200, &[("Content-Type", "text/xml")], &body))
+}
+
+fn accepted() -> Play {
+    Play::Send(answer(200, &[], "{}"))
+}
+
+fn is(request: &Seen, action: &str) -> bool {
+    request.body.contains(&format!("Action={action}&"))
+}
+
+pub(crate) fn with_role(id: &str) -> AccountSettings {
+    AccountSettings {
+        role_arn: Some(format!("arn:aws:iam::{id}:role/images")),
+        external_id: Some(SecretString::from("the-external-id")),
+        ..account_settings(id)
+    }
+}
+
+/// What comes of a grant when STS answers AssumeRole so. It never gets as far as WorkSpaces.
+async fn without_role(play: impl Fn() -> Play + Send + Sync + 'static) -> sharewarden::domain::Reply<()> {
+    let sts = Upstream::start(move |_| play()).await;
+    let upstream = Upstream::start(|_| accepted()).await;
+    let settings = Settings {
+        accounts: vec![with_role(ACCOUNT)],
+        endpoint_url: Some(upstream.url.clone()),
+        attempt_timeout: Duration::from_secs(2),
+        ..settings(&sts.url)
+    };
+    let workspaces = WorkSpaces::connect(&settings).await.unwrap();
+    let reply = workspaces.update_image_permission(&key(), Access::Shared).await;
+    assert_eq!(upstream.seen().len(), 0);
+    assert_eq!(sts.seen().len(), 1, "AssumeRole is not tried again either");
+    reply
+}
+
+#[tokio::test]
+async fn an_account_with_a_role_is_called_with_the_role_and_the_role_is_assumed_once() {
+    let sts = Upstream::start(|_| assumed(ACCOUNT)).await;
+    let upstream = Upstream::start(|_| accepted()).await;
+    let mut account = with_role(ACCOUNT);
+    account.regions.push(region("us-east-1"));
+    let settings = Settings {
+        accounts: vec![account],
+        endpoint_url: Some(upstream.url.clone()),
+        ..settings(&sts.url)
+    };
+    let workspaces = WorkSpaces::connect(&settings).await.unwrap();
+    for name in [REGION, "us-east-1", REGION] {
+        let mut key = key();
+        key.region = region(name);
+        workspaces
+            .update_image_permission(&key, Access::Shared)
+            .await
+            .result
+            .unwrap();
+    }
+
+    let asked = sts.seen();
+    assert_eq!(asked.len(), 1, "credentials are shared by the account's Regions");
+    assert!(is(&asked[0], "AssumeRole"));
+    for part in [
+        "RoleSessionName=sharewarden",
+        "ExternalId=the-external-id",
+        "RoleArn=arn%3Aaws%3Aiam%3A%3A111122223333%3Arole%2Fimages",
+    ] {
+        assert!(asked[0].body.contains(part), "{}", asked[0].body);
+    }
+    assert!(asked[0].header("authorization").contains("Credential=AKIAEXAMPLE/"));
+    for call in upstream.seen() {
+        assert!(call.header("authorization").contains("Credential=ASIA111122223333/"));
+        assert_eq!(call.header("x-amz-security-token"), "session-token-of-111122223333");
+    }
+}
+
+#[tokio::test]
+async fn a_role_refused_by_sts_is_refused_in_the_words_of_sts() {
+    let reply = without_role(|| sts_error(403, "AccessDenied", "not authorized to perform: sts:AssumeRole")).await;
+    let fault = fault(reply);
+    assert_eq!(fault.kind, FaultKind::Refused(FailureReason::UpstreamAccessDenied));
+    assert_eq!(fault.code.as_deref(), Some("AccessDenied"));
+    assert_eq!(
+        fault.message.as_deref(),
+        Some("not authorized to perform: sts:AssumeRole")
+    );
+}
+
+#[tokio::test]
+async fn without_credentials_a_call_is_not_sent() {
+    let plays: [fn() -> Play; 6] = [
+        || sts_error(400, "Throttling", "slow"),
+        || sts_error(503, "ServiceUnavailable", "away"),
+        || Play::Send(answer(200, &[], "<garbage")),
+        || Play::Reset,
+        || Play::Close,
+        || Play::Hang,
+    ];
+    for play in plays {
+        assert_fault(without_role(play).await, FaultKind::NotSent, "CredentialsUnavailable");
+    }
+}
+
+#[tokio::test]
+async fn moving_workspaces_does_not_move_sts_and_an_account_can_be_moved_alone() {
+    let everyone = Upstream::start(|_| accepted()).await;
+    let alone = Upstream::start(|_| accepted()).await;
+    let sts = Upstream::start(|_| assumed(OTHER)).await;
+    let moved = AccountSettings {
+        endpoint_url: Some(alone.url.clone()),
+        ..with_role(OTHER)
+    };
+    let settings = Settings {
+        accounts: vec![account_settings(ACCOUNT), moved],
+        endpoint_url: Some(everyone.url.clone()),
+        ..settings(&sts.url)
+    };
+    let workspaces = WorkSpaces::connect(&settings).await.unwrap();
+    for id in [ACCOUNT, OTHER] {
+        let mut key = key();
+        key.account = account(id);
+        workspaces
+            .update_image_permission(&key, Access::Shared)
+            .await
+            .result
+            .unwrap();
+    }
+    assert_eq!((everyone.seen().len(), alone.seen().len(), sts.seen().len()), (1, 1, 1));
+    assert!(
+        everyone.seen()[0]
+            .header("authorization")
+            .contains("Credential=AKIAEXAMPLE/")
+    );
+    assert!(
+        alone.seen()[0]
+            .header("authorization")
+            .contains("Credential=ASIA444455556666/")
+    );
+}
+
+#[tokio::test]
+async fn credentials_of_the_right_accounts_are_verified() {
+    let sts = Upstream::start(|request| match is(request, "AssumeRole") {
+        true => assumed(OTHER),
+        false if request.header("authorization").contains("ASIA") => identity(OTHER),
+        false => identity(ACCOUNT),
+    })
+    .await;
+    let settings = Settings {
+        accounts: vec![account_settings(ACCOUNT), with_role(OTHER)],
+        verify_identity: true,
+        ..settings(&sts.url)
+    };
+    let workspaces = WorkSpaces::connect(&settings).await.unwrap();
+    assert!(workspaces.serves(account(OTHER), &region(REGION)));
+    assert_eq!(sts.seen().len(), 3);
+}
+
+#[tokio::test]
+async fn credentials_of_another_account_stop_the_start_and_every_wrong_account_is_named() {
+    let sts = Upstream::start(|_| identity("999988887777")).await;
+    let settings = Settings {
+        accounts: [OTHER, "999988887777", ACCOUNT].map(account_settings).into(),
+        verify_identity: true,
+        ..settings(&sts.url)
+    };
+    let error = WorkSpaces::connect(&settings).await.unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "account 111122223333: its credentials are those of account 999988887777; \
+         account 444455556666: its credentials are those of account 999988887777"
+    );
+}
+
+#[tokio::test]
+async fn credentials_that_cannot_be_verified_stop_the_start_with_the_words_of_sts() {
+    let sts = Upstream::start(|_| sts_error(403, "InvalidClientTokenId", "The security token is invalid")).await;
+    let settings = Settings {
+        verify_identity: true,
+        ..settings(&sts.url)
+    };
+    let error = WorkSpaces::connect(&settings).await.unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "account 111122223333: sts:GetCallerIdentity failed (InvalidClientTokenId): The security token is invalid"
+    );
+    let ConnectError::Identity(problems) = error else {
+        panic!("{error}")
+    };
+    assert!(matches!(&problems[0].kind, IdentityProblemKind::Unverified(_)));
+}
+
+#[tokio::test]
+async fn a_start_outlasts_a_hiccup_of_sts() {
+    let count = std::sync::atomic::AtomicUsize::new(0);
+    let sts = Upstream::start(
+        move |_| match count.fetch_add(1, std::sync::atomic::Ordering::Relaxed) {
+            0 => sts_error(503, "ServiceUnavailable", "away"),
+            _ => identity(ACCOUNT),
+        },
+    )
+    .await;
+    let settings = Settings {
+        verify_identity: true,
+        ..settings(&sts.url)
+    };
+    assert!(WorkSpaces::connect(&settings).await.is_ok());
+}
+
+#[tokio::test]
+async fn what_is_not_configured_is_not_served_and_not_sent() {
+    let upstream = Upstream::start(|_| accepted()).await;
+    let workspaces = connect(&upstream.url).await;
+    assert!(workspaces.serves(account(ACCOUNT), &region(REGION)));
+    assert!(!workspaces.serves(account(ACCOUNT), &region("us-east-1")));
+    assert!(!workspaces.serves(account(OTHER), &region(REGION)));
+    let mut key = key();
+    key.account = account(OTHER);
+    let reply = workspaces.update_image_permission(&key, Access::Shared).await;
+    assert_fault(reply, FaultKind::NotSent, "NotConfigured");
+    assert_fault(workspaces.read_access(&key).await, FaultKind::NotSent, "NotConfigured");
+    assert_eq!(upstream.seen().len(), 0);
+}
+
+#[tokio::test]
+async fn settings_that_nothing_could_be_sent_with_are_refused_without_repeating_them() {
+    for url in ["localhost:4566", "ftp://x", "/path", "http://user:pass word@x"] {
+        let error = WorkSpaces::connect(&settings(url)).await.unwrap_err().to_string();
+        assert!(
+            error.starts_with("endpoint_url: must be") && !error.contains(url),
+            "{error}"
+        );
+    }
+    let mut settings = settings("http://127.0.0.1:1");
+    settings.accounts[0].regions.clear();
+    let error = WorkSpaces::connect(&settings).await.unwrap_err().to_string();
+    assert_eq!(error, "account 111122223333: no Region is configured");
+}

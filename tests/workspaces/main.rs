@@ -1,0 +1,79 @@
+//! The room `workspaces` against servers on real sockets that answer as AWS, its proxies and the network do at their worst.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a helper of a test may fail the test")]
+
+mod answers;
+mod credentials;
+mod network;
+mod pages;
+mod secrets;
+mod upstream;
+
+use std::time::Duration;
+
+use secrecy::SecretString;
+use sharewarden::{
+    domain::{AccountId, Fault, FaultKind, PermissionKey, Region, Reply},
+    workspaces::{AccountSettings, BaseCredentials, Settings, WorkSpaces},
+};
+
+const ACCOUNT: &str = "111122223333";
+const REGION: &str = "eu-central-1";
+
+fn account(id: &str) -> AccountId {
+    id.parse().unwrap()
+}
+
+fn region(name: &str) -> Region {
+    name.parse().unwrap()
+}
+
+fn key() -> PermissionKey {
+    PermissionKey {
+        account: account(ACCOUNT),
+        region: region(REGION),
+        image: "wsi-basewin11".parse().unwrap(),
+        shared_account: account("000011112222"),
+    }
+}
+
+fn account_settings(id: &str) -> AccountSettings {
+    AccountSettings {
+        id: account(id),
+        regions: vec![region(REGION)],
+        role_arn: None,
+        external_id: None,
+        endpoint_url: None,
+    }
+}
+
+/// One account, both endpoints at `url`, and timeouts that only a hang reaches.
+fn settings(url: &str) -> Settings {
+    Settings {
+        accounts: vec![account_settings(ACCOUNT)],
+        endpoint_url: Some(url.to_owned()),
+        sts_endpoint_url: Some(url.to_owned()),
+        credentials: BaseCredentials::Fixed {
+            access_key_id: "AKIAEXAMPLE".into(),
+            secret_access_key: SecretString::from("base-secret"),
+        },
+        verify_identity: false,
+        connect_timeout: Duration::from_secs(5),
+        attempt_timeout: Duration::from_secs(20),
+        read_timeout: Duration::from_secs(30),
+    }
+}
+
+async fn connect(url: &str) -> WorkSpaces {
+    WorkSpaces::connect(&settings(url)).await.unwrap()
+}
+
+fn fault<T: std::fmt::Debug>(reply: Reply<T>) -> Fault {
+    reply.result.unwrap_err()
+}
+
+#[track_caller]
+fn assert_fault<T: std::fmt::Debug>(reply: Reply<T>, kind: FaultKind, code: &str) {
+    let fault = fault(reply);
+    assert_eq!((fault.kind, fault.code.as_deref()), (kind, Some(code)), "{fault:?}");
+}

@@ -1,0 +1,127 @@
+//! What becomes of a call when there is no answer: did it leave, or not?
+
+use std::time::Duration;
+
+use sharewarden::{
+    domain::{Access, FaultKind},
+    workspaces::{Settings, WorkSpaces},
+};
+use tokio::net::TcpListener;
+
+use crate::{
+    assert_fault, connect, key, settings,
+    upstream::{Play, Upstream, answer},
+};
+
+const SOON: Duration = Duration::from_millis(200);
+
+async fn grant(settings: &Settings) -> sharewarden::domain::Reply<()> {
+    let workspaces = WorkSpaces::connect(settings).await.unwrap();
+    workspaces.update_image_permission(&key(), Access::Shared).await
+}
+
+#[tokio::test]
+async fn a_refused_connection_is_not_sent() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    drop(listener);
+    assert_fault(grant(&settings(&url)).await, FaultKind::NotSent, "ConnectionRefused");
+}
+
+#[tokio::test]
+async fn an_unknown_host_is_not_sent() {
+    let fault = crate::fault(grant(&settings("http://workspaces.invalid")).await);
+    assert_eq!(fault.kind, FaultKind::NotSent, "{fault:?}");
+}
+
+#[tokio::test]
+async fn a_failed_tls_handshake_is_not_sent() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("https://{}", listener.local_addr().unwrap());
+    let server = tokio::spawn(async move {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            tokio::io::AsyncWriteExt::write_all(&mut stream, b"not TLS at all\r\n\r\n")
+                .await
+                .unwrap();
+        }
+    });
+    assert_fault(grant(&settings(&url)).await, FaultKind::NotSent, "ConnectionFailed");
+    server.abort();
+}
+
+#[tokio::test]
+async fn a_tls_handshake_that_hangs_is_not_sent_after_the_connect_timeout() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut settings = settings(&format!("https://{}", listener.local_addr().unwrap()));
+    settings.connect_timeout = SOON;
+    assert_fault(grant(&settings).await, FaultKind::NotSent, "ConnectTimeout");
+}
+
+#[tokio::test]
+async fn a_connection_reset_after_the_request_is_unknown() {
+    let upstream = Upstream::start(|_| Play::Reset).await;
+    assert_fault(
+        grant(&settings(&upstream.url)).await,
+        FaultKind::Unknown,
+        "ConnectionReset",
+    );
+    assert_eq!(upstream.seen().len(), 1);
+}
+
+#[tokio::test]
+async fn a_connection_closed_after_the_request_is_unknown() {
+    let upstream = Upstream::start(|_| Play::Close).await;
+    assert_fault(
+        grant(&settings(&upstream.url)).await,
+        FaultKind::Unknown,
+        "ConnectionLost",
+    );
+    assert_eq!(upstream.seen().len(), 1);
+}
+
+#[tokio::test]
+async fn an_answer_that_is_not_http_is_unknown() {
+    let upstream = Upstream::start(|_| Play::SendAndClose("SSH-2.0-OpenSSH_9.2\r\n".into())).await;
+    let fault = crate::fault(grant(&settings(&upstream.url)).await);
+    assert_eq!(fault.kind, FaultKind::Unknown, "{fault:?}");
+}
+
+#[tokio::test]
+async fn no_answer_within_the_attempt_timeout_is_unknown() {
+    const STALLED: &str = "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{";
+    let scripts: [fn() -> Play; 2] = [|| Play::Hang, || Play::Send(STALLED.into())];
+    for script in scripts {
+        let upstream = Upstream::start(move |_| script()).await;
+        let mut settings = settings(&upstream.url);
+        settings.attempt_timeout = SOON;
+        assert_fault(grant(&settings).await, FaultKind::Unknown, "Timeout");
+        assert_eq!(upstream.seen().len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_broke_while_idle_is_replaced_without_a_fault() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let server = tokio::spawn(async move {
+        // Answers one request on each connection, promises to keep it, and does not.
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut request = [0; 8192];
+            tokio::io::AsyncReadExt::read(&mut stream, &mut request).await.unwrap();
+            let bytes = answer(200, &[("Connection", "keep-alive")], "{}");
+            tokio::io::AsyncWriteExt::write_all(&mut stream, bytes.as_bytes())
+                .await
+                .unwrap();
+        }
+    });
+    let workspaces = connect(&url).await;
+    for _ in 0..2 {
+        let reply = workspaces.update_image_permission(&key(), Access::Shared).await;
+        assert_eq!(reply.result, Ok(()));
+        // The close has been noticed once the port of the client is free again; a turn of the loop is enough for that here.
+        tokio::task::yield_now().await;
+    }
+    server.abort();
+}

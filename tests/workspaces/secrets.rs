@@ -1,0 +1,125 @@
+//! No secret reaches a fault or the log, whatever an upstream sends.
+
+use std::{
+    io,
+    sync::{Arc, Mutex},
+};
+
+use sharewarden::{
+    domain::Access,
+    workspaces::{LOG_DIRECTIVES, Settings, WorkSpaces},
+};
+use tracing_subscriber::{EnvFilter, fmt::MakeWriter};
+
+use crate::{
+    ACCOUNT,
+    credentials::{assumed, sts_error, with_role},
+    fault, key, settings,
+    upstream::{Play, Upstream, answer, error},
+};
+
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Log {
+    fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+}
+
+impl io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<'a> MakeWriter<'a> for Log {
+    type Writer = Self;
+
+    fn make_writer(&'a self) -> Self {
+        self.clone()
+    }
+}
+
+/// The fault of a grant, and the log of it at its most talkative, by an account with a role, answered by these two.
+async fn grant(
+    sts: impl Fn() -> Play + Send + Sync + 'static,
+    workspaces: impl Fn() -> Play + Send + Sync + 'static,
+) -> String {
+    let log = Log::default();
+    let filter = EnvFilter::new(format!("trace,{}", LOG_DIRECTIVES.join(",")));
+    let subscriber = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(false)
+        .with_writer(log.clone())
+        .finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
+    let sts = Upstream::start(move |_| sts()).await;
+    let upstream = Upstream::start(move |_| workspaces()).await;
+    let settings = Settings {
+        accounts: vec![with_role(ACCOUNT)],
+        endpoint_url: Some(upstream.url.clone()),
+        ..settings(&sts.url)
+    };
+    let workspaces = WorkSpaces::connect(&settings).await.unwrap();
+    let fault = fault(workspaces.update_image_permission(&key(), Access::Shared).await);
+    format!("{fault:?}\n{settings:?}\n{workspaces:?}\n{}", log.text())
+}
+
+#[track_caller]
+fn assert_silent(text: &str) {
+    assert!(text.contains("sharewarden::workspaces"), "the log was captured: {text}");
+    for secret in ["base-secret", "assumed-secret", "session-token-of", "the-external-id"] {
+        let line = text.lines().find(|line| line.contains(secret));
+        assert_eq!(line, None, "{secret}");
+    }
+}
+
+/// What AWS answers a wrong signature with: the request as it should have been signed, session token included.
+const CANONICAL: &str = "The request signature we calculated does not match the signature you provided. \
+    The Canonical String for this request should have been 'POST\n/\n\nhost:workspaces\n\
+    x-amz-security-token:session-token-of-111122223333\n'";
+
+#[tokio::test]
+async fn an_answer_that_quotes_the_signed_request_is_withheld() {
+    for code in [
+        "InvalidSignatureException",
+        "SignatureDoesNotMatch",
+        "SomethingNewException",
+    ] {
+        assert_silent(&grant(|| assumed(ACCOUNT), move || Play::Send(error(403, code, CANONICAL))).await);
+        assert_silent(&grant(move || sts_error(403, code, CANONICAL), || Play::Reset).await);
+    }
+}
+
+#[tokio::test]
+async fn credentials_in_an_unreadable_answer_of_sts_are_not_logged() {
+    let credentials = "<Credentials><SecretAccessKey>assumed-secret</SecretAccessKey>\
+        <SessionToken>session-token-of-x</SessionToken>";
+    let broken = [
+        format!("<AssumeRoleResponse><AssumeRoleResult>{credentials}"),
+        format!(
+            "<AssumeRoleResponse><AssumeRoleResult>{credentials}<Expiration>session-token-of-y</Expiration></Credentials></AssumeRoleResult></AssumeRoleResponse>"
+        ),
+        "<AssumeRoleResponse>&assumed-secret;</AssumeRoleResponse>".into(),
+    ];
+    for body in broken {
+        let sts = move || Play::Send(answer(200, &[("Content-Type", "text/xml")], &body));
+        assert_silent(&grant(sts, || Play::Reset).await);
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_of_sts_is_logged_without_secrets() {
+    assert_silent(&grant(|| sts_error(403, "AccessDenied", "no"), || Play::Reset).await);
+}
+
+#[tokio::test]
+async fn unknown_outcomes_are_logged_without_secrets() {
+    assert_silent(&grant(|| assumed(ACCOUNT), || Play::Reset).await);
+    assert_silent(&grant(|| assumed(ACCOUNT), || Play::Send(answer(500, &[], "x"))).await);
+}

@@ -1,0 +1,63 @@
+//! Bugs that the histories found, each as the shortest story that shows it.
+
+use std::time::Duration;
+
+use sharewarden::domain::{
+    Action::{Grant, Revoke},
+    Attempt,
+    transition::{Account, Answer, Command, Context, Outcome, Settlement, Work},
+};
+
+use crate::names::{account, change, intent, key, replica, start};
+
+fn at(seconds: u64) -> Context {
+    Context {
+        now: start() + Duration::from_secs(seconds),
+        replica: replica(1),
+        lease_for: Duration::from_secs(10),
+    }
+}
+
+fn new_account() -> Account {
+    Account::new(account(), 0, start(), [], [])
+}
+
+/// The account as it is loaded after a commit, with all that is in it.
+fn reloaded(account: &Account, changes: &[u64]) -> Account {
+    Account::new(
+        account.id(),
+        100,
+        start(),
+        account.permission(&key(0)).cloned(),
+        changes
+            .iter()
+            .filter_map(|number| account.change(change(*number)).cloned()),
+    )
+}
+
+fn open(number: u64) -> Command {
+    let action = if number % 2 == 0 { Revoke } else { Grant };
+    Command::Open(intent(number, number, key(0), action, 0))
+}
+
+fn settle(epoch: u64, number: u64, outcome: Outcome) -> Command {
+    Command::Settle(Settlement {
+        key: key(0),
+        epoch,
+        change_id: change(number),
+        attempts: Vec::<Attempt>::new(),
+        outcome,
+    })
+}
+
+fn epochs(work: &[Work]) -> Vec<u64> {
+    work.iter().map(|work| work.epoch).collect()
+}
+
+#[test]
+fn a_settlement_of_the_last_epoch_there_is_does_not_panic() {
+    let mut account = new_account();
+    account.apply(open(1), &at(0));
+    let answer = account.apply(settle(u64::MAX, 1, Outcome::Succeeded), &at(1));
+    assert_eq!(answer, Answer::LeaseLost);
+}

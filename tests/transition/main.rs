@@ -1,0 +1,4 @@
+//! The transition, against the promises that it makes.
+
+mod found;
+mod names;

@@ -365,7 +365,7 @@ impl Account {
         };
         let change = self.current(&permission);
         change.attempts.extend(attempts);
-        self.effects.updated.insert(change_id);
+        self.touch(change_id);
         match outcome {
             Outcome::Succeeded => {
                 permission.applied = Some(self.current(&permission).intent.action.into());
@@ -431,7 +431,7 @@ impl Account {
                 .get_mut(&current)
                 .expect("the current change of a permission is loaded with it");
             change.attempts.push(lost_attempt(lost, context));
-            self.effects.updated.insert(current);
+            self.touch(current);
         }
         if permission.next.is_some() {
             self.give_way(permission, context);
@@ -515,9 +515,16 @@ impl Account {
             ChangeState::Superseded => Stage::Superseded,
         };
         let change = change.clone();
-        self.effects.updated.insert(id);
+        self.touch(id);
         self.effects.ended.push(id);
         self.record(|index| Entry::of_change(&change, stage, index, context.now), context);
+    }
+
+    /// Notes that a change is to be saved. One that this batch opened is new as a whole.
+    fn touch(&mut self, id: ChangeId) {
+        if !self.effects.opened.contains(&id) {
+            self.effects.updated.insert(id);
+        }
     }
 
     fn record(&mut self, entry: impl FnOnce(u64) -> Entry, context: &Context) -> u64 {

@@ -61,3 +61,14 @@ fn a_settlement_of_the_last_epoch_there_is_does_not_panic() {
     let answer = account.apply(settle(u64::MAX, 1, Outcome::Succeeded), &at(1));
     assert_eq!(answer, Answer::LeaseLost);
 }
+
+#[test]
+fn a_change_that_is_opened_and_ends_in_one_batch_is_new_and_not_updated() {
+    let mut account = new_account();
+    for number in 1..=3 {
+        account.apply(open(number), &at(0));
+    }
+    assert_eq!(account.effects().ended, [change(2)]);
+    assert_eq!(account.effects().opened.len(), 3);
+    assert!(account.effects().updated.is_empty());
+}

@@ -291,8 +291,11 @@ impl Account {
             .snapshot(earlier)
             .expect("a change is loaded together with its permission");
         if earlier == intent.change_id {
-            // Our own commit, whose answer was lost: nobody works under the lease that it took.
-            self.resume(&snapshot.permission, snapshot.permission.lease_epoch, context);
+            // Our own commit, whose answer was lost: nobody works under the lease that it took, if it took one. While
+            // another change is current it took none, and the holder is at work.
+            if snapshot.permission.current == Some(earlier) {
+                self.resume(&snapshot.permission, snapshot.permission.lease_epoch, context);
+            }
             Answer::Opened(snapshot)
         } else if snapshot.change.intent.same_content(intent) {
             Answer::Replayed(snapshot)

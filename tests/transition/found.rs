@@ -72,3 +72,18 @@ fn a_change_that_is_opened_and_ends_in_one_batch_is_new_and_not_updated() {
     assert_eq!(account.effects().opened.len(), 3);
     assert!(account.effects().updated.is_empty());
 }
+
+#[test]
+fn a_lost_answer_to_a_change_that_waits_does_not_hand_out_the_work_before_it_again() {
+    let mut account = new_account();
+    account.apply(open(1), &at(0));
+    let mut account = reloaded(&account, &[1]);
+    account.apply(open(2), &at(1));
+
+    let mut again = reloaded(&account, &[1, 2]);
+    again.apply(open(2), &at(2));
+    assert!(
+        again.effects().work.is_empty(),
+        "change 1 is being called since second 0"
+    );
+}

@@ -410,6 +410,11 @@ impl Account {
 
     /// Hands out the work of a lease of ours once more, if it is still held.
     fn resume(&mut self, permission: &Permission, epoch: u64, context: &Context) {
+        // Several commands of a lost batch can lead to one lease.
+        let is_out = |work: &Work| work.epoch == epoch && work.change.intent.key == permission.key;
+        if self.effects.work.iter().any(is_out) {
+            return;
+        }
         if let Some(lease) = self.held(&permission.key, epoch, context).and_then(|held| held.lease) {
             let change = self.current(permission).clone();
             let age = context.now.since(change.created_at);

@@ -87,3 +87,24 @@ fn a_lost_answer_to_a_change_that_waits_does_not_hand_out_the_work_before_it_aga
         "change 1 is being called since second 0"
     );
 }
+
+#[test]
+fn a_lost_batch_hands_out_its_work_once_though_two_commands_lead_to_it() {
+    let retry = Outcome::Retry {
+        delay: Duration::ZERO,
+        in_doubt: false,
+    };
+    let mut account = new_account();
+    account.apply(open(1), &at(0));
+    let mut account = reloaded(&account, &[1]);
+    let batch = [settle(1, 1, retry), open(2)];
+    for command in batch.clone() {
+        account.apply(command, &at(1));
+    }
+
+    let mut again = reloaded(&account, &[2]);
+    for command in batch {
+        again.apply(command, &at(2));
+    }
+    assert_eq!(epochs(&again.effects().work), [2]);
+}

@@ -408,14 +408,16 @@ impl Account {
         Answer::LeaseLost
     }
 
-    /// Hands out the work of a lease of ours once more, if it is still held.
+    /// Hands out the work of a lease of ours once more, if it lasts still.
     fn resume(&mut self, permission: &Permission, epoch: u64, context: &Context) {
         // Several commands of a lost batch can lead to one lease.
         let is_out = |work: &Work| work.epoch == epoch && work.change.intent.key == permission.key;
         if self.effects.work.iter().any(is_out) {
             return;
         }
-        if let Some(lease) = self.held(&permission.key, epoch, context).and_then(|held| held.lease) {
+        let held = self.held(&permission.key, epoch, context).and_then(|held| held.lease);
+        // One that ran out may be taken at any moment: too late to begin.
+        if let Some(lease) = held.filter(|lease| lease.expires_at > context.now) {
             let change = self.current(permission).clone();
             let age = context.now.since(change.created_at);
             let lease_for = lease.expires_at.since(context.now);

@@ -108,3 +108,14 @@ fn a_lost_batch_hands_out_its_work_once_though_two_commands_lead_to_it() {
     }
     assert_eq!(epochs(&again.effects().work), [2]);
 }
+
+#[test]
+fn a_lost_answer_does_not_hand_out_work_under_a_lease_that_ran_out() {
+    let mut account = new_account();
+    account.apply(open(1), &at(0));
+
+    let mut again = reloaded(&account, &[1]);
+    again.apply(open(1), &at(11));
+    assert!(again.effects().work.is_empty(), "another replica may claim it now");
+    assert_eq!(again.apply(Command::Claim(key(0)), &at(11)), Answer::Claimed);
+}

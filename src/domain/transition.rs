@@ -401,6 +401,7 @@ impl Account {
         let Some(permission) = self.permissions.get(key).cloned() else {
             return Answer::LeaseLost;
         };
+        // The lease that follows without a gap is the one that the settlement gave: nobody works under it.
         let following = epoch.saturating_add(1);
         if permission.current != Some(change_id) {
             self.resume(&permission, following, context);
@@ -436,6 +437,8 @@ impl Account {
         if let (Some(lost), Some(current)) = (permission.lease.take(), permission.current) {
             // The holder is gone, and with it what AWS answered.
             permission.in_doubt = true;
+            // An epoch is left out, so that the holder's late settlement is not taken for one that gave this lease.
+            permission.lease_epoch += 1;
             let change = self
                 .changes
                 .get_mut(&current)

@@ -119,3 +119,36 @@ fn a_lost_answer_does_not_hand_out_work_under_a_lease_that_ran_out() {
     assert!(again.effects().work.is_empty(), "another replica may claim it now");
     assert_eq!(again.apply(Command::Claim(key(0)), &at(11)), Answer::Claimed);
 }
+
+#[test]
+fn a_late_settlement_does_not_hand_out_the_work_of_the_lease_that_replaced_it_again() {
+    let mut account = new_account();
+    account.apply(open(1), &at(0));
+    let mut account = reloaded(&account, &[1]);
+    account.apply(open(2), &at(11));
+    assert_eq!(
+        account.effects().work.len(),
+        1,
+        "change 2 took over from the lost holder"
+    );
+
+    let mut late = reloaded(&account, &[2]);
+    assert_eq!(late.apply(settle(1, 1, Outcome::Succeeded), &at(12)), Answer::LeaseLost);
+    assert!(
+        late.effects().work.is_empty(),
+        "change 2 is being called since second 11"
+    );
+}
+
+#[test]
+fn a_settlement_whose_answer_was_lost_hands_out_the_work_that_it_led_to() {
+    let mut account = new_account();
+    account.apply(open(1), &at(0));
+    account.apply(open(2), &at(1));
+    let mut account = reloaded(&account, &[1, 2]);
+    account.apply(settle(1, 1, Outcome::Succeeded), &at(2));
+
+    let mut again = reloaded(&account, &[2]);
+    assert_eq!(again.apply(settle(1, 1, Outcome::Succeeded), &at(3)), Answer::LeaseLost);
+    assert_eq!(epochs(&again.effects().work), [2]);
+}

@@ -36,7 +36,7 @@ fn reloaded(account: &Account, changes: &[u64]) -> Account {
 }
 
 fn open(number: u64) -> Command {
-    let action = if number % 2 == 0 { Revoke } else { Grant };
+    let action = if number.is_multiple_of(2) { Revoke } else { Grant };
     Command::Open(intent(number, number, key(0), action, 0))
 }
 

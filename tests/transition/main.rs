@@ -1,16 +1,19 @@
 //! Random histories of an account, lived through by replicas that crash, race and lose answers, against the promises that
 //! the transition makes.
 //!
-//! Read in this order: this file (what is promised), [`world`] (what happens), [`database`] (what is stored, and must hold
-//! there), [`watch`] (what every answer must be), [`found`] (bugs that were found so, by name).
+//! Read in this order: this file (what is promised), [`world`] and [`forwarder`] (what happens), [`rest`] (how it ends),
+//! [`database`] (what is stored, and must hold there), [`watch`] (what every answer must be), [`nonsense`] (commands that
+//! nobody sends), [`found`] (bugs that were found so, by name).
 //!
 //! `PROPTEST_CASES` says how many histories each test lives through.
 
 mod database;
+mod forwarder;
 mod found;
 mod names;
 mod nonsense;
 mod promises;
+mod rest;
 mod watch;
 mod world;
 

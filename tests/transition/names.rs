@@ -9,21 +9,22 @@ use sharewarden::domain::{
 use uuid::Uuid;
 
 static KEYS: LazyLock<[PermissionKey; 4]> = LazyLock::new(|| [1, 2, 3, 4].map(made_key));
-static PRINCIPALS: LazyLock<[Principal; 2]> = LazyLock::new(|| ["ann", "bob"].map(|name| name.parse().unwrap()));
-static REASON: LazyLock<Reason> = LazyLock::new(|| "a test".parse().unwrap());
-static START: LazyLock<Timestamp> = LazyLock::new(|| Timestamp::parse("2026-11-22T00:00:00Z").unwrap());
+static PRINCIPALS: LazyLock<[Principal; 2]> =
+    LazyLock::new(|| ["ann", "bob"].map(|name| name.parse().expect("it follows its rule")));
+static REASON: LazyLock<Reason> = LazyLock::new(|| "a test".parse().expect("it follows its rule"));
+static START: LazyLock<Timestamp> = LazyLock::new(|| Timestamp::parse("2026-11-22T00:00:00Z").expect("it is RFC 3339"));
 
 fn made_key(number: u64) -> PermissionKey {
     PermissionKey {
         account: account(),
-        region: "eu-central-1".parse().unwrap(),
-        image: "wsi-123456789".parse().unwrap(),
-        shared_account: format!("{number:012}").parse().unwrap(),
+        region: "eu-central-1".parse().expect("it follows its rule"),
+        image: "wsi-123456789".parse().expect("it follows its rule"),
+        shared_account: format!("{number:012}").parse().expect("it follows its rule"),
     }
 }
 
 pub(crate) fn account() -> AccountId {
-    "000011112222".parse().unwrap()
+    "000011112222".parse().expect("it follows its rule")
 }
 
 /// One of four permissions; histories open changes of the first three only.

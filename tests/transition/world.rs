@@ -1,22 +1,21 @@
 //! Replicas that share one account, and a history of what they do, read from random words.
 //!
-//! A forwarder behaves as DESIGN section 4 has it: it calls AWS only under a lease that has not run out, reads back first
-//! when in doubt, and says "failed" only of a call without effect. Everything around it may go wrong: commits fail or lose
-//! their answer, replicas crash, settlements come late.
+//! Forwarders behave. Everything around them may go wrong: commits fail or lose their answer, replicas crash, settlements
+//! come late.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use sharewarden::domain::{
-    Access, Action, ChangeState, Intent, PermissionKey, Timestamp,
-    transition::{Account, Answer, Command, Context, Outcome, Settlement, Work},
+    Access, Action, Intent, PermissionKey, Timestamp,
+    transition::{Answer, Command, Context, Work},
 };
 
 use crate::{
     database::Database,
-    names::{self, account, intent, key, refused, start},
+    names::{self, account, intent, key, start},
     promises::{
         Breaches,
-        Promise::{NewestWins, OneLeaseAtATime, OneRequestOneEnd, RestIsTrue},
+        Promise::{NewestWins, OneLeaseAtATime},
     },
     watch::Watch,
 };
@@ -24,39 +23,39 @@ use crate::{
 pub(crate) const LEASE: Duration = Duration::from_secs(10);
 
 /// A random number, read digit by digit.
-struct Dice(u64);
+pub(crate) struct Dice(pub(crate) u64);
 
 impl Dice {
-    fn roll(&mut self, sides: u64) -> u64 {
+    pub(crate) fn roll(&mut self, sides: u64) -> u64 {
         let digit = self.0 % sides;
         self.0 /= sides;
         digit
     }
 
-    fn pick(&mut self, len: usize) -> usize {
+    pub(crate) fn pick(&mut self, len: usize) -> usize {
         self.roll(len as u64) as usize
     }
 
-    fn coin(&mut self) -> bool {
+    pub(crate) fn coin(&mut self) -> bool {
         self.roll(2) == 0
     }
 }
 
 /// Work that a replica was handed and has not given back.
-struct Held {
-    work: Work,
-    expires_at: Timestamp,
+pub(crate) struct Held {
+    pub(crate) work: Work,
+    pub(crate) expires_at: Timestamp,
     /// Whether the call had an effect, once it was made.
-    effect: Option<bool>,
+    pub(crate) effect: Option<bool>,
 }
 
 #[derive(Default)]
-struct Replica {
-    number: u64,
-    queue: Vec<Command>,
+pub(crate) struct Replica {
+    pub(crate) number: u64,
+    pub(crate) queue: Vec<Command>,
     /// A batch whose commit never answered: it is applied again before any other.
-    unanswered: Option<Vec<Command>>,
-    held: Vec<Held>,
+    pub(crate) unanswered: Option<Vec<Command>>,
+    pub(crate) held: Vec<Held>,
 }
 
 /// The newest work handed out for a permission.
@@ -71,7 +70,7 @@ pub(crate) struct Call {
 
 /// What becomes of a commit.
 #[derive(Clone, Copy, PartialEq)]
-enum Commit {
+pub(crate) enum Commit {
     Answered,
     AnswerLost,
     Failed,
@@ -79,15 +78,15 @@ enum Commit {
 
 pub(crate) struct World {
     pub(crate) breaches: Breaches,
-    database: Database,
-    replicas: Vec<Replica>,
-    clock: Duration,
+    pub(crate) database: Database,
+    pub(crate) replicas: Vec<Replica>,
+    pub(crate) clock: Duration,
     /// The database's clock may also go back.
-    unsteady: bool,
-    aws: HashMap<PermissionKey, Access>,
-    calls: HashMap<PermissionKey, Call>,
-    ids: u64,
-    steps: u64,
+    pub(crate) unsteady: bool,
+    pub(crate) aws: HashMap<PermissionKey, Access>,
+    pub(crate) calls: HashMap<PermissionKey, Call>,
+    pub(crate) ids: u64,
+    pub(crate) steps: u64,
 }
 
 impl World {
@@ -148,7 +147,7 @@ impl World {
     fn intent(&mut self, dice: &mut Dice) -> Arc<Intent> {
         let request = self.steps / 8 + dice.roll(4);
         let content = if dice.roll(4) == 0 { dice.roll(64) } else { request * 7 };
-        let action = if content % 2 == 0 {
+        let action = if content.is_multiple_of(2) {
             Action::Grant
         } else {
             Action::Revoke
@@ -166,102 +165,8 @@ impl World {
         self.replicas[at].queue.push(Command::Deny(intent, "no".into()));
     }
 
-    /// A call to AWS, made only while the lease lasts.
-    fn call(&mut self, at: usize, dice: &mut Dice) {
-        let now = self.now();
-        let held = &mut self.replicas[at].held;
-        if held.is_empty() {
-            return;
-        }
-        let index = dice.pick(held.len());
-        let Held {
-            work,
-            expires_at,
-            effect,
-        } = &mut held[index];
-        if effect.is_some() || *expires_at <= now {
-            return;
-        }
-        let wanted: Access = work.change.intent.action.into();
-        let holds = self
-            .aws
-            .entry(work.change.intent.key.clone())
-            .or_insert(Access::NotShared);
-        let in_effect = (work.in_doubt && *holds == wanted) || dice.coin();
-        if in_effect {
-            *holds = wanted;
-        }
-        *effect = Some(in_effect);
-    }
-
-    fn renew(&mut self, at: usize, dice: &mut Dice) {
-        let held = &mut self.replicas[at].held;
-        if held.is_empty() {
-            return;
-        }
-        let index = dice.pick(held.len());
-        if held[index].effect.is_none() {
-            let Held { work, .. } = held.swap_remove(index);
-            let key = work.change.intent.key.clone();
-            self.let_go(&key, work.epoch);
-            self.replicas[at].queue.push(Command::Renew(key, work.epoch));
-        }
-    }
-
-    fn settle(&mut self, at: usize, dice: &mut Dice) {
-        self.call(at, &mut Dice(dice.0));
-        let held = &mut self.replicas[at].held;
-        if held.is_empty() {
-            return;
-        }
-        let index = dice.pick(held.len());
-        let Held { work, effect, .. } = held.swap_remove(index);
-        let observed = self.aws.get(&work.change.intent.key).copied();
-        let delay = Duration::from_millis(dice.roll(5_000));
-        let outcome = match (effect, dice.roll(4)) {
-            (Some(true), 0) => Outcome::Retry { delay, in_doubt: true },
-            (Some(true), _) => Outcome::Succeeded,
-            (Some(false), 0) => Outcome::Retry {
-                delay,
-                in_doubt: dice.coin(),
-            },
-            (Some(false), 1) => Outcome::Failed {
-                failure: refused(),
-                observed,
-            },
-            (Some(false), _) => Outcome::Failed {
-                failure: refused(),
-                observed: None,
-            },
-            (None, _) => Outcome::Retry {
-                delay,
-                in_doubt: work.in_doubt,
-            },
-        };
-        self.give_back(at, work, outcome);
-    }
-
-    fn give_back(&mut self, at: usize, work: Work, outcome: Outcome) {
-        let key = work.change.intent.key.clone();
-        self.let_go(&key, work.epoch);
-        self.replicas[at].queue.push(Command::Settle(Settlement {
-            key,
-            epoch: work.epoch,
-            change_id: work.change.id(),
-            attempts: Vec::new(),
-            outcome,
-        }));
-    }
-
-    /// The holder makes no more calls under this epoch.
-    fn let_go(&mut self, key: &PermissionKey, epoch: u64) {
-        if let Some(call) = self.calls.get_mut(key).filter(|call| call.epoch == epoch) {
-            call.over = true;
-        }
-    }
-
     /// Everything in memory is gone; what is on its way to AWS is not called back.
-    fn crash(&mut self, at: usize) {
+    pub(crate) fn crash(&mut self, at: usize) {
         let number = self.fresh();
         self.replicas[at] = Replica {
             number,
@@ -269,7 +174,7 @@ impl World {
         };
     }
 
-    fn commit(&mut self, at: usize, commit: Commit, dice: &mut Dice) {
+    pub(crate) fn commit(&mut self, at: usize, commit: Commit, dice: &mut Dice) {
         let replica = &mut self.replicas[at];
         let batch = match replica.unanswered.take() {
             Some(batch) => batch,
@@ -350,66 +255,7 @@ impl World {
         });
     }
 
-    /// Where nothing is under way, what is said to be applied is what AWS holds, and what was asked for last.
-    fn check_rest(&mut self, account: &Account) {
-        for key in &account.effects().permissions {
-            let permission = &self.database.permissions[key];
-            if permission.current.is_some() {
-                continue;
-            }
-            let holds = self.aws.get(key).copied().unwrap_or(Access::NotShared);
-            let right = permission.applied.is_none_or(|applied| applied == holds);
-            self.breaches
-                .check(RestIsTrue, right, || format!("{permission:?}, and AWS holds {holds:?}"));
-            let settled = permission.desired == permission.applied;
-            self.breaches.check(RestIsTrue, settled, || {
-                format!("at rest and not settled: {permission:?}")
-            });
-            let newest = self.database.newest(key).expect("a permission has a change");
-            let ended = matches!(newest.state, ChangeState::Succeeded | ChangeState::Failed);
-            self.breaches.check(NewestWins, ended, || format!("{newest:?} at rest"));
-        }
-    }
-
-    /// Everybody dies but one, for whom nothing goes wrong any more.
-    fn drain(&mut self) {
-        for at in 0..self.replicas.len() {
-            self.crash(at);
-        }
-        let waiting: Vec<_> = (0..4).map(key).filter(|key| self.is_pending(key)).collect();
-        for _ in 0..3 {
-            self.clock += LEASE * 2;
-            let claims = (0..4).map(key).map(Command::Claim);
-            self.replicas[0].queue.extend(claims);
-            self.commit(0, Commit::Answered, &mut Dice(0));
-            for Held { work, .. } in std::mem::take(&mut self.replicas[0].held) {
-                let intent = &work.change.intent;
-                self.aws.insert(intent.key.clone(), intent.action.into());
-                self.give_back(0, work, Outcome::Succeeded);
-            }
-            self.commit(0, Commit::Answered, &mut Dice(0));
-        }
-        let pending = self.database.changes.values().find(|change| !change.has_ended());
-        self.breaches.check(OneRequestOneEnd, pending.is_none(), || {
-            format!("never ended: {pending:?}")
-        });
-        for key in &waiting {
-            let permission = &self.database.permissions[key];
-            let newest = self.database.newest(key).expect("it was pending");
-            let won = newest.state == ChangeState::Succeeded && permission.applied == Some(newest.intent.action.into());
-            self.breaches
-                .check(NewestWins, won, || format!("{newest:?} lost: {permission:?}"));
-        }
-    }
-
-    fn is_pending(&self, key: &PermissionKey) -> bool {
-        self.database
-            .permissions
-            .get(key)
-            .is_some_and(|permission| permission.current.is_some())
-    }
-
-    fn now(&self) -> Timestamp {
+    pub(crate) fn now(&self) -> Timestamp {
         start() + self.clock
     }
 }

@@ -1,0 +1,23 @@
+//! Generates the gRPC code from `proto/`, with a compiler that is a crate: no system protoc is needed.
+use std::{env, error::Error, fs, path::PathBuf};
+
+fn main() -> Result<(), Box<dyn Error>> {
+    println!("cargo:rerun-if-changed=proto");
+    println!("cargo:rerun-if-changed=migrations");
+    let out = PathBuf::from(env::var("OUT_DIR")?);
+
+    let mut compiler = protox::Compiler::new(["proto"])?;
+    compiler.include_imports(true).include_source_info(true);
+    compiler.open_file("sharewarden/v1/share_permission_service.proto")?;
+    let encoded = compiler.encode_file_descriptor_set();
+    fs::write(out.join("sharewarden.v1.descriptors"), &encoded)?;
+
+    tonic_prost_build::configure()
+        .compile_well_known_types(true)
+        .extern_path(".google.protobuf", "::pbjson_types")
+        .compile_fds(compiler.file_descriptor_set())?;
+    pbjson_build::Builder::new()
+        .register_descriptors(&encoded)?
+        .build(&[".sharewarden.v1"])?;
+    Ok(())
+}

@@ -1,0 +1,22 @@
+//! The words of the service as types that cannot be wrong, and its decisions as pure functions. No I/O, no async, no clock.
+//!
+//! Read in this order: [`id`] (what things are called), [`permission`] and [`change`] (what is stored), [`entry`] (what is
+//! remembered), [`upstream`] (what AWS can say), [`transition`] (what every command does to an account) and [`convergence`]
+//! (what to do next about a change, given what AWS said).
+
+pub mod change;
+pub mod convergence;
+pub mod entry;
+pub mod id;
+pub mod image;
+pub mod permission;
+pub mod timestamp;
+pub mod transition;
+pub mod upstream;
+
+pub use change::{Action, Cause, Change, ChangeState, Failure, FailureReason, Intent};
+pub use entry::{Entry, Stage};
+pub use id::{AccountId, ChangeId, ImageId, Invalid, Principal, Reason, Region, ReplicaId, RequestId, Ticket, TraceId};
+pub use permission::{Access, Lease, Permission, PermissionKey, PermissionState};
+pub use timestamp::Timestamp;
+pub use upstream::{Attempt, Classification, Fault, FaultKind, Operation, Reply};

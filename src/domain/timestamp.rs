@@ -1,0 +1,68 @@
+//! Points in time.
+
+use std::{fmt, time::Duration};
+
+use time::{OffsetDateTime, format_description::well_known::Rfc3339, macros::format_description};
+
+/// A point in time, UTC, in whole microseconds: what Postgres keeps.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp(OffsetDateTime);
+
+impl Timestamp {
+    /// Cuts a time down to whole microseconds.
+    pub fn new(time: OffsetDateTime) -> Self {
+        let time = time.to_offset(time::UtcOffset::UTC);
+        Self(time.replace_microsecond(time.microsecond()).unwrap_or(time))
+    }
+
+    /// The time as the `time` crate has it.
+    pub fn to_offset_date_time(self) -> OffsetDateTime {
+        self.0
+    }
+
+    /// How long after `earlier` this is; zero if it is not after it.
+    pub fn since(self, earlier: Timestamp) -> Duration {
+        (self.0 - earlier.0).try_into().unwrap_or_default()
+    }
+
+    /// Reads RFC 3339.
+    pub fn parse(text: &str) -> Option<Self> {
+        OffsetDateTime::parse(text, &Rfc3339).ok().map(Self::new)
+    }
+}
+
+impl std::ops::Add<Duration> for Timestamp {
+    type Output = Timestamp;
+
+    /// The last representable instant, where the sum is past it.
+    fn add(self, duration: Duration) -> Timestamp {
+        let duration = time::Duration::try_from(duration).unwrap_or(time::Duration::MAX);
+        Self::new(self.0.saturating_add(duration))
+    }
+}
+
+/// RFC 3339 with exactly six digits of fraction and `Z`, so that equal times are equal texts.
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let format = format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:6]Z");
+        f.write_str(&self.0.format(format).map_err(|_| fmt::Error)?)
+    }
+}
+
+impl fmt::Debug for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_timestamp_prints_six_digits_of_fraction_and_reads_back() {
+        let time = Timestamp::new(time::macros::datetime!(2026-11-22 08:05:00.1234567 +01:00));
+        assert_eq!(time.to_string(), "2026-11-22T07:05:00.123456Z");
+        assert_eq!(Timestamp::parse(&time.to_string()), Some(time));
+    }
+}

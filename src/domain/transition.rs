@@ -1,0 +1,555 @@
+//! What every command does to an account: a function from (state, command) to (state, entries, work, answer).
+//!
+//! The store loads an [`Account`] as far as a batch of commands concerns it, applies the commands one after the other, and
+//! saves what has changed in one transaction. Every rule about generations, leases and endings is here, and nowhere else.
+//!
+//! A lease is held while a call to AWS may be in flight, and only then. So a newer change takes over at once from one that
+//! merely waits for its next attempt, and waits behind one that is being called.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+    time::Duration,
+};
+
+use super::{
+    Access, AccountId, Attempt, Change, ChangeId, ChangeState, Classification, Entry, Failure, Intent, Lease,
+    Operation, Permission, PermissionKey, ReplicaId, RequestId, Stage, Timestamp,
+};
+
+/// What can be asked of an account.
+#[derive(Debug, Clone)]
+pub enum Command {
+    /// Accept a change.
+    Open(Arc<Intent>),
+    /// Record that the policy refused, and by which rule. Nothing is accepted.
+    Deny(Arc<Intent>, String),
+    /// Take up the permission's change, if nobody holds a lease on it.
+    Claim(PermissionKey),
+    /// Lengthen the lease of this epoch before the first call under it.
+    Renew(PermissionKey, u64),
+    /// Record what became of the work done under a lease, and give the lease back.
+    Settle(Settlement),
+}
+
+impl Command {
+    /// The permission that it is about.
+    pub fn key(&self) -> &PermissionKey {
+        match self {
+            Self::Open(intent) | Self::Deny(intent, _) => &intent.key,
+            Self::Claim(key) | Self::Renew(key, _) => key,
+            Self::Settle(settlement) => &settlement.key,
+        }
+    }
+}
+
+/// What became of the work done under a lease.
+#[derive(Debug, Clone)]
+pub struct Settlement {
+    /// The permission worked on.
+    pub key: PermissionKey,
+    /// The epoch of the lease.
+    pub epoch: u64,
+    /// The change worked on.
+    pub change_id: ChangeId,
+    /// The calls made under the lease, oldest first.
+    pub attempts: Vec<Attempt>,
+    /// How it ended.
+    pub outcome: Outcome,
+}
+
+/// How the work under a lease ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// The change is in effect.
+    Succeeded,
+    /// The change is known not to be in effect.
+    Failed {
+        /// Why.
+        failure: Failure,
+        /// What AWS holds, where it was read back.
+        observed: Option<Access>,
+    },
+    /// Not decided yet.
+    Retry {
+        /// Wait so long.
+        delay: Duration,
+        /// A call may have had an effect that was not read back.
+        in_doubt: bool,
+    },
+}
+
+/// A change to work on, under a lease that was just taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Work {
+    /// The change.
+    pub change: Change,
+    /// The epoch of the lease.
+    pub epoch: u64,
+    /// How long the lease lasts, from the commit that gave it.
+    pub lease_for: Duration,
+    /// How long ago the change was accepted, at the commit that gave the lease.
+    pub age: Duration,
+    /// Read back before calling: an earlier call may have had an effect.
+    pub in_doubt: bool,
+}
+
+/// The answer to a command.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    /// The change was accepted.
+    Opened(Snapshot),
+    /// The same request was accepted before; this is where its change stands.
+    Replayed(Snapshot),
+    /// The request id was used for other content, in this change.
+    RequestIdReused(ChangeId),
+    /// The refusal was recorded at this index.
+    Denied(u64),
+    /// The permission's change was taken up.
+    Claimed,
+    /// There is nothing to take up, or somebody holds a lease on it.
+    NotClaimed,
+    /// The lease was lengthened. The work may be a newer change than before.
+    Renewed(Box<Work>),
+    /// The outcome was recorded.
+    Settled,
+    /// The lease of this epoch is over; nothing was recorded.
+    LeaseLost,
+}
+
+/// A change and its permission, as they stand together.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Snapshot {
+    /// The change.
+    pub change: Change,
+    /// Its permission.
+    pub permission: Permission,
+}
+
+/// What a transition needs to know beside the state.
+#[derive(Debug, Clone, Copy)]
+pub struct Context {
+    /// The database's clock, read under the lock of the ledger's head.
+    pub now: Timestamp,
+    /// Who takes the leases.
+    pub replica: ReplicaId,
+    /// How long a lease lasts.
+    pub lease_for: Duration,
+}
+
+/// What a batch of commands did to an account, to be saved and acted on.
+#[derive(Debug, Default)]
+pub struct Effects {
+    /// New lines of the ledger, in order.
+    pub entries: Vec<Entry>,
+    /// Permissions that are new or changed.
+    pub permissions: BTreeSet<PermissionKey>,
+    /// Changes that are new.
+    pub opened: BTreeSet<ChangeId>,
+    /// Changes that were there before and changed.
+    pub updated: BTreeSet<ChangeId>,
+    /// Changes that ended.
+    pub ended: Vec<ChangeId>,
+    /// What there is to do now, under the leases just taken.
+    pub work: Vec<Work>,
+}
+
+/// An account, as far as a batch of commands concerns it.
+#[derive(Debug)]
+pub struct Account {
+    id: AccountId,
+    size: u64,
+    last_recorded_at: Timestamp,
+    permissions: HashMap<PermissionKey, Permission>,
+    changes: HashMap<ChangeId, Change>,
+    requests: HashMap<RequestId, ChangeId>,
+    effects: Effects,
+}
+
+impl Account {
+    /// An account whose ledger has `size` entries, the last recorded at `last_recorded_at`. `permissions` are those that the
+    /// commands name; `changes` are those that these permissions work on, and those with the commands' request ids.
+    pub fn new(
+        id: AccountId,
+        size: u64,
+        last_recorded_at: Timestamp,
+        permissions: impl IntoIterator<Item = Permission>,
+        changes: impl IntoIterator<Item = Change>,
+    ) -> Self {
+        let changes: HashMap<_, _> = changes.into_iter().map(|change| (change.id(), change)).collect();
+        Self {
+            id,
+            size,
+            last_recorded_at,
+            permissions: permissions
+                .into_iter()
+                .map(|permission| (permission.key.clone(), permission))
+                .collect(),
+            requests: changes
+                .values()
+                .map(|change| (change.intent.request_id, change.id()))
+                .collect(),
+            changes,
+            effects: Effects::default(),
+        }
+    }
+
+    /// Its id.
+    pub fn id(&self) -> AccountId {
+        self.id
+    }
+
+    /// What the commands so far did.
+    pub fn effects(&self) -> &Effects {
+        &self.effects
+    }
+
+    /// Takes out what there is to do now.
+    pub fn take_work(&mut self) -> Vec<Work> {
+        std::mem::take(&mut self.effects.work)
+    }
+
+    /// A permission that was loaded or opened.
+    pub fn permission(&self, key: &PermissionKey) -> Option<&Permission> {
+        self.permissions.get(key)
+    }
+
+    /// A change that was loaded or opened.
+    pub fn change(&self, id: ChangeId) -> Option<&Change> {
+        self.changes.get(&id)
+    }
+
+    /// A change and its permission.
+    pub fn snapshot(&self, id: ChangeId) -> Option<Snapshot> {
+        let change = self.changes.get(&id)?;
+        Some(Snapshot {
+            change: change.clone(),
+            permission: self.permissions.get(&change.intent.key)?.clone(),
+        })
+    }
+
+    /// Applies one command.
+    pub fn apply(&mut self, command: Command, context: &Context) -> Answer {
+        let context = &Context {
+            now: context.now.max(self.last_recorded_at),
+            ..*context
+        };
+        match command {
+            Command::Open(intent) => self.open(intent, context),
+            Command::Deny(intent, rule) => self.deny(intent, rule, context),
+            Command::Claim(key) => self.claim(&key, context),
+            Command::Renew(key, epoch) => self.renew(&key, epoch, context),
+            Command::Settle(settlement) => self.settle(settlement, context),
+        }
+    }
+
+    fn open(&mut self, intent: Arc<Intent>, context: &Context) -> Answer {
+        if let Some(&earlier) = self.requests.get(&intent.request_id) {
+            return self.replay(earlier, &intent, context);
+        }
+        let (id, key) = (intent.change_id, intent.key.clone());
+        let mut permission = self
+            .permissions
+            .remove(&key)
+            .unwrap_or_else(|| Permission::new(key.clone(), context.now));
+        permission.generation += 1;
+        permission.desired = Some(intent.action.into());
+        let change = Change {
+            generation: permission.generation,
+            previous: permission.applied,
+            state: ChangeState::Pending,
+            attempts: Vec::new(),
+            failure: None,
+            created_at: context.now,
+            ended_at: None,
+            intent,
+        };
+        self.requests.insert(change.intent.request_id, id);
+        self.effects.opened.insert(id);
+        self.record(
+            |index| Entry::of_change(&change, Stage::Requested, index, context.now),
+            context,
+        );
+        self.changes.insert(id, change);
+
+        let waiting = permission.next.replace(id);
+        if let Some(waiting) = waiting {
+            self.end(waiting, ChangeState::Superseded, None, context);
+        }
+        if !is_leased(&permission, context) {
+            self.take_up(&mut permission, context);
+        }
+        self.put(permission, context);
+        self.snapshot(id)
+            .map(Answer::Opened)
+            .expect("the change was put in above")
+    }
+
+    /// The answer to a request id that was seen before.
+    fn replay(&mut self, earlier: ChangeId, intent: &Intent, context: &Context) -> Answer {
+        let snapshot = self
+            .snapshot(earlier)
+            .expect("a change is loaded together with its permission");
+        if earlier == intent.change_id {
+            // Our own commit, whose answer was lost: nobody works under the lease that it took.
+            self.resume(&snapshot.permission, snapshot.permission.lease_epoch, context);
+            Answer::Opened(snapshot)
+        } else if snapshot.change.intent.same_content(intent) {
+            Answer::Replayed(snapshot)
+        } else {
+            Answer::RequestIdReused(earlier)
+        }
+    }
+
+    fn deny(&mut self, intent: Arc<Intent>, rule: String, context: &Context) -> Answer {
+        let previous = self
+            .permissions
+            .get(&intent.key)
+            .and_then(|permission| permission.applied);
+        let index = self.record(
+            |log_index| Entry {
+                log_index,
+                recorded_at: context.now,
+                stage: Stage::Denied,
+                intent,
+                generation: None,
+                previous,
+                attempts: Vec::new(),
+                failure: None,
+                denied_by: Some(rule),
+            },
+            context,
+        );
+        Answer::Denied(index)
+    }
+
+    fn claim(&mut self, key: &PermissionKey, context: &Context) -> Answer {
+        let Some(mut permission) = self.permissions.get(key).cloned() else {
+            return Answer::NotClaimed;
+        };
+        if permission.current.is_none() || is_leased(&permission, context) {
+            return Answer::NotClaimed;
+        }
+        self.take_up(&mut permission, context);
+        self.put(permission, context);
+        Answer::Claimed
+    }
+
+    fn renew(&mut self, key: &PermissionKey, epoch: u64, context: &Context) -> Answer {
+        let Some(mut permission) = self.held(key, epoch, context).cloned() else {
+            return Answer::LeaseLost;
+        };
+        // No call was made under this lease yet: a newer change need not wait for it.
+        if permission.next.is_some() {
+            self.give_way(&mut permission, context);
+        }
+        let work = self.lease(&mut permission, context);
+        self.put(permission, context);
+        Answer::Renewed(Box::new(work))
+    }
+
+    fn settle(&mut self, settlement: Settlement, context: &Context) -> Answer {
+        let Settlement {
+            key,
+            epoch,
+            change_id,
+            attempts,
+            outcome,
+        } = settlement;
+        let Some(mut permission) = self
+            .held(&key, epoch, context)
+            .filter(|p| p.current == Some(change_id))
+            .cloned()
+        else {
+            return self.settled_before(&key, epoch, change_id, context);
+        };
+        let change = self.current(&permission);
+        change.attempts.extend(attempts);
+        self.effects.updated.insert(change_id);
+        match outcome {
+            Outcome::Succeeded => {
+                permission.applied = Some(self.current(&permission).intent.action.into());
+                self.end(change_id, ChangeState::Succeeded, None, context);
+                self.advance(&mut permission, context);
+            }
+            Outcome::Failed { failure, observed } => {
+                permission.applied = observed.or(permission.applied);
+                if permission.next.is_none() {
+                    permission.desired = permission.applied;
+                }
+                self.end(change_id, ChangeState::Failed, Some(failure), context);
+                self.advance(&mut permission, context);
+            }
+            Outcome::Retry { delay, in_doubt } => {
+                permission.lease = None;
+                permission.in_doubt = in_doubt;
+                permission.next_attempt_at = Some(context.now + delay);
+                if permission.next.is_some() {
+                    self.take_up(&mut permission, context);
+                }
+            }
+        }
+        self.put(permission, context);
+        Answer::Settled
+    }
+
+    /// The answer to a settlement under a lease that is over: recorded already, if an earlier commit's answer was lost.
+    fn settled_before(&mut self, key: &PermissionKey, epoch: u64, change_id: ChangeId, context: &Context) -> Answer {
+        let Some(permission) = self.permissions.get(key).cloned() else {
+            return Answer::LeaseLost;
+        };
+        let ours = permission
+            .lease
+            .is_some_and(|lease| lease.owner == context.replica && lease.epoch == epoch + 1);
+        if ours && permission.current != Some(change_id) {
+            self.resume(&permission, epoch + 1, context);
+        }
+        Answer::LeaseLost
+    }
+
+    /// Hands out the work of a lease of ours once more, if it is still held.
+    fn resume(&mut self, permission: &Permission, epoch: u64, context: &Context) {
+        if let Some(lease) = self.held(&permission.key, epoch, context).and_then(|held| held.lease) {
+            let change = self.current(permission).clone();
+            let age = context.now.since(change.created_at);
+            let lease_for = lease.expires_at.since(context.now);
+            self.effects.work.push(Work {
+                change,
+                epoch,
+                lease_for,
+                age,
+                in_doubt: permission.in_doubt,
+            });
+        }
+    }
+
+    /// Makes the newest change the current one, ends the one before it, and takes a lease for it.
+    fn take_up(&mut self, permission: &mut Permission, context: &Context) {
+        if let (Some(lost), Some(current)) = (permission.lease.take(), permission.current) {
+            // The holder is gone, and with it what AWS answered.
+            permission.in_doubt = true;
+            let change = self
+                .changes
+                .get_mut(&current)
+                .expect("the current change of a permission is loaded with it");
+            change.attempts.push(lost_attempt(lost, context));
+            self.effects.updated.insert(current);
+        }
+        if permission.next.is_some() {
+            self.give_way(permission, context);
+        }
+        let work = self.lease(permission, context);
+        self.effects.work.push(work);
+    }
+
+    /// Ends the current change in favour of the next one.
+    fn give_way(&mut self, permission: &mut Permission, context: &Context) {
+        let overtaken = permission.current.take();
+        permission.current = permission.next.take();
+        if let Some(overtaken) = overtaken {
+            self.end(overtaken, ChangeState::Superseded, None, context);
+        }
+        if permission.in_doubt {
+            permission.applied = None;
+        }
+        permission.in_doubt = false;
+    }
+
+    /// Goes on with the next change, or rests.
+    fn advance(&mut self, permission: &mut Permission, context: &Context) {
+        permission.lease = None;
+        permission.in_doubt = false;
+        permission.next_attempt_at = None;
+        permission.current = permission.next.take();
+        if permission.current.is_some() {
+            let work = self.lease(permission, context);
+            self.effects.work.push(work);
+        }
+    }
+
+    fn lease(&mut self, permission: &mut Permission, context: &Context) -> Work {
+        permission.lease_epoch += 1;
+        permission.next_attempt_at = None;
+        permission.lease = Some(Lease {
+            owner: context.replica,
+            epoch: permission.lease_epoch,
+            expires_at: context.now + context.lease_for,
+        });
+        let change = self.current(permission).clone();
+        let age = context.now.since(change.created_at);
+        Work {
+            change,
+            epoch: permission.lease_epoch,
+            lease_for: context.lease_for,
+            age,
+            in_doubt: permission.in_doubt,
+        }
+    }
+
+    /// The permission, if this replica holds its lease under this epoch. One that ran out but was not taken is still held.
+    fn held(&self, key: &PermissionKey, epoch: u64, context: &Context) -> Option<&Permission> {
+        let permission = self.permissions.get(key)?;
+        let lease = permission.lease?;
+        (lease.owner == context.replica && lease.epoch == epoch).then_some(permission)
+    }
+
+    fn current(&mut self, permission: &Permission) -> &mut Change {
+        let id = permission.current.expect("a lease is held for a current change only");
+        self.changes
+            .get_mut(&id)
+            .expect("the current change of a permission is loaded with it")
+    }
+
+    /// Gives a change its one terminal entry.
+    fn end(&mut self, id: ChangeId, state: ChangeState, failure: Option<Failure>, context: &Context) {
+        let change = self
+            .changes
+            .get_mut(&id)
+            .expect("the changes that a permission names are loaded with it");
+        debug_assert!(!change.has_ended(), "a change ends once");
+        change.state = state;
+        change.failure = failure;
+        change.ended_at = Some(context.now);
+        let stage = match state {
+            ChangeState::Pending => Stage::Requested,
+            ChangeState::Succeeded => Stage::Succeeded,
+            ChangeState::Failed => Stage::Failed,
+            ChangeState::Superseded => Stage::Superseded,
+        };
+        let change = change.clone();
+        self.effects.updated.insert(id);
+        self.effects.ended.push(id);
+        self.record(|index| Entry::of_change(&change, stage, index, context.now), context);
+    }
+
+    fn record(&mut self, entry: impl FnOnce(u64) -> Entry, context: &Context) -> u64 {
+        let index = self.size;
+        self.effects.entries.push(entry(index));
+        self.size += 1;
+        self.last_recorded_at = context.now;
+        index
+    }
+
+    fn put(&mut self, mut permission: Permission, context: &Context) {
+        permission.updated_at = context.now;
+        self.effects.permissions.insert(permission.key.clone());
+        self.permissions.insert(permission.key.clone(), permission);
+    }
+}
+
+/// True while somebody may be calling AWS for the permission.
+fn is_leased(permission: &Permission, context: &Context) -> bool {
+    permission.lease.is_some_and(|lease| lease.expires_at > context.now)
+}
+
+/// Stands for the call of a holder that never told what came of it.
+fn lost_attempt(lease: Lease, context: &Context) -> Attempt {
+    Attempt {
+        operation: Operation::UpdateWorkspaceImagePermission,
+        started_at: lease.expires_at.min(context.now),
+        duration: Duration::ZERO,
+        classification: Classification::Unknown,
+        aws_request_id: None,
+        error_code: Some("LeaseExpired".into()),
+    }
+}

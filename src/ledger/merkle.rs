@@ -1,0 +1,162 @@
+//! The Merkle tree hash of RFC 6962, section 2.1, kept as the right edge of the tree: enough to add a leaf and to tell the
+//! root, at a cost that grows with the logarithm of the size.
+
+use sha2::{Digest, Sha256};
+
+/// A SHA-256 hash.
+pub type Hash = [u8; 32];
+
+/// The hash of a leaf: `SHA-256(0x00 || leaf)`.
+pub fn leaf_hash(leaf: &[u8]) -> Hash {
+    Sha256::new().chain_update([0]).chain_update(leaf).finalize().into()
+}
+
+/// The hash of an inner node: `SHA-256(0x01 || left || right)`.
+fn node_hash(left: &Hash, right: &Hash) -> Hash {
+    Sha256::new()
+        .chain_update([1])
+        .chain_update(left)
+        .chain_update(right)
+        .finalize()
+        .into()
+}
+
+/// The right edge of a tree: the roots of the perfect subtrees that it is made of, the largest first.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Frontier {
+    size: u64,
+    subtrees: Vec<Hash>,
+}
+
+/// Stored bytes that are not the frontier of a tree of the stored size.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the frontier of a tree of {size} leaves cannot have {bytes} bytes")]
+pub struct WrongFrontier {
+    size: u64,
+    bytes: usize,
+}
+
+impl Frontier {
+    /// Reads [`to_bytes`](Self::to_bytes).
+    ///
+    /// # Errors
+    /// When there is not one hash for each bit that is set in `size`.
+    pub fn from_bytes(size: u64, bytes: &[u8]) -> Result<Self, WrongFrontier> {
+        let (subtrees, rest) = bytes.as_chunks::<32>();
+        if !rest.is_empty() || subtrees.len() != size.count_ones() as usize {
+            return Err(WrongFrontier {
+                size,
+                bytes: bytes.len(),
+            });
+        }
+        Ok(Self {
+            size,
+            subtrees: subtrees.to_vec(),
+        })
+    }
+
+    /// The hashes, one after the other.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        self.subtrees.concat()
+    }
+
+    /// The number of leaves.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// Adds a leaf by its hash.
+    pub fn append(&mut self, leaf: Hash) {
+        let mut hash = leaf;
+        for _ in 0..self.size.trailing_ones() {
+            let left = self
+                .subtrees
+                .pop()
+                .expect("there is one subtree for each bit set in the size");
+            hash = node_hash(&left, &hash);
+        }
+        self.subtrees.push(hash);
+        self.size += 1;
+    }
+
+    /// The root; for an empty tree the hash of nothing.
+    pub fn root(&self) -> Hash {
+        let mut subtrees = self.subtrees.iter().rev();
+        match subtrees.next() {
+            None => Sha256::digest([]).into(),
+            Some(smallest) => subtrees.fold(*smallest, |right, left| node_hash(left, &right)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// The definition, word for word: MTH of RFC 6962, section 2.1.
+    fn defined_root(leaves: &[Vec<u8>]) -> Hash {
+        match leaves {
+            [] => Sha256::digest([]).into(),
+            [leaf] => leaf_hash(leaf),
+            _ => {
+                let split = leaves.len().next_power_of_two() / 2;
+                node_hash(&defined_root(&leaves[..split]), &defined_root(&leaves[split..]))
+            }
+        }
+    }
+
+    fn hex(hash: Hash) -> String {
+        hash.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    #[test]
+    fn roots_are_those_of_the_certificate_transparency_test_vectors() {
+        let leaves: [&[u8]; 8] = [
+            &[],
+            &[0x00],
+            &[0x10],
+            &[0x20, 0x21],
+            &[0x30, 0x31],
+            &[0x40, 0x41, 0x42, 0x43],
+            &[0x50, 0x51, 0x52, 0x53, 0x54, 0x55, 0x56, 0x57],
+            &[
+                0x60, 0x61, 0x62, 0x63, 0x64, 0x65, 0x66, 0x67, 0x68, 0x69, 0x6a, 0x6b, 0x6c, 0x6d, 0x6e, 0x6f,
+            ],
+        ];
+        let mut frontier = Frontier::default();
+        assert_eq!(
+            hex(frontier.root()),
+            "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+        );
+        frontier.append(leaf_hash(leaves[0]));
+        assert_eq!(
+            hex(frontier.root()),
+            "6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d"
+        );
+        leaves[1..].iter().for_each(|leaf| frontier.append(leaf_hash(leaf)));
+        assert_eq!(
+            hex(frontier.root()),
+            "5dc9da79a70659a9ad559cb701ded9a2ab9d823aad2f4960cfe370eff4604328"
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn the_frontier_gives_the_root_that_the_rfc_defines(leaves in proptest::collection::vec(any::<Vec<u8>>(), 0..130)) {
+            let mut frontier = Frontier::default();
+            for leaf in &leaves {
+                frontier.append(leaf_hash(leaf));
+                frontier = Frontier::from_bytes(frontier.size(), &frontier.to_bytes()).unwrap();
+            }
+            prop_assert_eq!(frontier.root(), defined_root(&leaves));
+        }
+    }
+
+    #[test]
+    fn bytes_of_another_size_are_refused() {
+        assert!(Frontier::from_bytes(3, &[0; 32]).is_err());
+        assert!(Frontier::from_bytes(1, &[0; 31]).is_err());
+    }
+}

@@ -1,6 +1,11 @@
 //! sharewarden decides, performs and remembers the sharing of Amazon WorkSpaces images between AWS accounts.
+//!
+//! Each module is a room with one task; `ARCHITECTURE.md` has the map, and walks one grant through it.
 
+pub mod cli;
+pub mod clock;
 pub mod dev;
 pub mod domain;
 pub mod ledger;
 pub mod proto;
+pub mod store;

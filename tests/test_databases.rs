@@ -16,6 +16,16 @@ async fn connect(database: &TestDatabase) -> PgConnection {
 }
 
 #[tokio::test]
+async fn a_database_has_the_schema_and_no_rows() {
+    let database = database().await;
+    let changes: i64 = sqlx::query_scalar("SELECT count(*) FROM change")
+        .fetch_one(&mut connect(&database).await)
+        .await
+        .unwrap();
+    assert_eq!(changes, 0);
+}
+
+#[tokio::test]
 async fn two_tests_do_not_see_each_other() {
     let (one, other) = tokio::join!(database(), database());
     sqlx::raw_sql("CREATE TABLE mine (id int)")

@@ -9,16 +9,29 @@ use std::fs::File;
 use std::path::Path;
 use std::sync::Mutex;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use sharewarden::dev::postgres::{Cluster, Settings};
+use sharewarden::store::{Database, DatabaseSettings};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use tokio::sync::{mpsc, oneshot};
 
 const TEMPLATE: &str = "template_of_tests";
 const FOLDER_PREFIX: &str = "sharewarden-test-";
 
-/// Makes the template what every test wants to find. It must have closed its connections when it returns.
-async fn prepare_template(_url: &str) {}
+/// Makes the template what every test wants to find: an empty database with the current schema.
+async fn prepare_template(url: &str) {
+    let patience = Duration::from_secs(30);
+    let settings = DatabaseSettings {
+        url: url.into(),
+        max_connections: 1,
+        acquire_timeout: patience,
+        statement_timeout: patience,
+    };
+    let database = Database::new(&settings).unwrap();
+    database.migrate().await.unwrap();
+    database.close().await; // a database with connections cannot be copied
+}
 
 /// A database of one test, dropped with it.
 #[derive(Debug)]

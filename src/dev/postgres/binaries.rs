@@ -106,7 +106,7 @@ fn major_version_in(text: &str) -> Option<u32> {
 
 /// A machine without Postgres gets one from the archives of `postgresql_embedded`, once.
 fn download(user: &User, folder: Option<&Path>) -> Result<Binaries, Error> {
-    let failed = |error: &dyn std::fmt::Display| Error::NoBinaries(error.to_string());
+    let failed = |error: &dyn std::error::Error| Error::NoBinaries(with_causes(error));
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -125,7 +125,14 @@ fn download(user: &User, folder: Option<&Path>) -> Result<Binaries, Error> {
     let mut postgres = postgresql_embedded::PostgreSQL::new(settings);
     runtime.block_on(postgres.setup()).map_err(|e| failed(&e))?;
     let bin = postgres.settings().binary_dir();
-    Binaries::in_folder(&bin).ok_or_else(|| failed(&format!("{} holds no working server", bin.display())))
+    Binaries::in_folder(&bin)
+        .ok_or_else(|| Error::NoBinaries(format!("what it fetched to {} does not run here", bin.display())))
+}
+
+/// The library's own texts say little more than "failed".
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 /// The library's default settings make two temporary folders and keep them.

@@ -18,8 +18,13 @@ pub struct Clock(Kind);
 
 #[derive(Debug, Clone)]
 enum Kind {
-    System { start: Instant },
-    Manual { start: Timestamp, elapsed: Arc<watch::Sender<Duration>> },
+    System {
+        start: Instant,
+    },
+    Manual {
+        start: Timestamp,
+        elapsed: Arc<watch::Sender<Duration>>,
+    },
 }
 
 /// A point on a clock that never jumps: the time since the clock was made.
@@ -47,7 +52,10 @@ impl Clock {
 
     /// A clock that stands still at `start` until it is [advanced](Self::advance).
     pub fn manual(start: Timestamp) -> Self {
-        Self(Kind::Manual { start, elapsed: Arc::new(watch::Sender::new(Duration::ZERO)) })
+        Self(Kind::Manual {
+            start,
+            elapsed: Arc::new(watch::Sender::new(Duration::ZERO)),
+        })
     }
 
     /// Turns a manual clock; waiters whose time has come go on. Has no effect on the machine's clock.

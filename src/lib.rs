@@ -4,9 +4,14 @@
 
 pub mod cli;
 pub mod clock;
+pub mod config;
 pub mod dev;
 pub mod domain;
+pub mod forwarder;
 pub mod ledger;
+pub mod permissions;
+pub mod policy;
 pub mod proto;
 pub mod store;
+pub mod telemetry;
 pub mod workspaces;

@@ -47,13 +47,23 @@ pub(super) async fn run(
 ) -> Result<Committed, StoreError> {
     let mut transaction = database.begin().await?;
     let loaded = load(&mut transaction, known, commands).await?;
-    let Loaded { mut accounts, frontiers, now } = loaded;
+    let Loaded {
+        mut accounts,
+        frontiers,
+        now,
+    } = loaded;
 
-    let context = Context { now, replica: rules.replica, lease_for: rules.lease_for };
+    let context = Context {
+        now,
+        replica: rules.replica,
+        lease_for: rules.lease_for,
+    };
     let answers = commands
         .iter()
         .map(|command| {
-            let account = accounts.get_mut(&command.key().account).expect("every account of the batch was loaded");
+            let account = accounts
+                .get_mut(&command.key().account)
+                .expect("every account of the batch was loaded");
             account.apply(command.clone(), &context)
         })
         .collect();
@@ -77,7 +87,10 @@ async fn load(
     commands: &[Command],
 ) -> Result<Loaded, StoreError> {
     let ids: BTreeSet<AccountId> = commands.iter().map(|command| command.key().account).collect();
-    let new: Vec<_> = ids.difference(&known.iter().copied().collect()).map(AccountId::to_string).collect();
+    let new: Vec<_> = ids
+        .difference(&known.iter().copied().collect())
+        .map(AccountId::to_string)
+        .collect();
     if !new.is_empty() {
         heads::ensure(connection, &new).await?;
     }
@@ -98,16 +111,41 @@ async fn load(
         .collect();
     let changes = changes::load(connection, &requests, &permissions).await?;
 
-    let now = heads.iter().map(|(_, now)| *now).max().ok_or_else(|| StoreError::corrupt("ledger", "an empty batch"))?;
+    let now = heads
+        .iter()
+        .map(|(_, now)| *now)
+        .max()
+        .ok_or_else(|| StoreError::corrupt("ledger", "an empty batch"))?;
     let mut accounts = BTreeMap::new();
     let mut frontiers = BTreeMap::new();
-    for (Head { account, frontier, last_recorded_at }, _) in heads {
-        let permissions = permissions.iter().filter(|permission| permission.key.account == account).cloned();
-        let changes = changes.iter().filter(|change| change.intent.key.account == account).cloned();
-        accounts.insert(account, Account::new(account, frontier.size(), last_recorded_at, permissions, changes));
+    for (
+        Head {
+            account,
+            frontier,
+            last_recorded_at,
+        },
+        _,
+    ) in heads
+    {
+        let permissions = permissions
+            .iter()
+            .filter(|permission| permission.key.account == account)
+            .cloned();
+        let changes = changes
+            .iter()
+            .filter(|change| change.intent.key.account == account)
+            .cloned();
+        accounts.insert(
+            account,
+            Account::new(account, frontier.size(), last_recorded_at, permissions, changes),
+        );
         frontiers.insert(account, frontier);
     }
-    Ok(Loaded { accounts, frontiers, now })
+    Ok(Loaded {
+        accounts,
+        frontiers,
+        now,
+    })
 }
 
 async fn save(
@@ -121,7 +159,12 @@ async fn save(
     for (id, account) in accounts {
         let effects = account.effects();
         opened.extend(effects.opened.iter().filter_map(|id| account.change(*id)));
-        updated.extend(effects.updated.difference(&effects.opened).filter_map(|id| account.change(*id)));
+        updated.extend(
+            effects
+                .updated
+                .difference(&effects.opened)
+                .filter_map(|id| account.change(*id)),
+        );
         touched.extend(effects.permissions.iter().filter_map(|key| account.permission(key)));
         ended.extend(effects.ended.iter().filter_map(|id| account.snapshot(*id)));
         let Some(last) = effects.entries.last() else { continue };
@@ -132,7 +175,11 @@ async fn save(
             frontier.append(leaf_hash);
             lines.push(entries::Line { entry, text, leaf_hash });
         }
-        heads.push(Head { account: *id, frontier, last_recorded_at: last.recorded_at });
+        heads.push(Head {
+            account: *id,
+            frontier,
+            last_recorded_at: last.recorded_at,
+        });
     }
     if !opened.is_empty() {
         changes::insert(connection, &opened).await?;

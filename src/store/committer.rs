@@ -92,7 +92,11 @@ impl Committer {
             let (sender, receiver) = mpsc::channel(settings.queue.max(1));
             let lane = Lane {
                 database: database.clone(),
-                rules: Rules { replica, lease_for: settings.lease_for, server_version: env!("CARGO_PKG_VERSION") },
+                rules: Rules {
+                    replica,
+                    lease_for: settings.lease_for,
+                    server_version: env!("CARGO_PKG_VERSION"),
+                },
                 settings: settings.clone(),
                 clock: clock.clone(),
                 outcomes: outcomes.clone(),
@@ -112,10 +116,11 @@ impl Committer {
     pub async fn commit(&self, command: Command) -> Result<Answer, CommitError> {
         let (answer, receiver) = oneshot::channel();
         let lane = self.lane(command.key().account);
-        lane.try_send(Waiting { command, answer }).map_err(|error| match error {
-            mpsc::error::TrySendError::Full(_) => CommitError::Overloaded,
-            mpsc::error::TrySendError::Closed(_) => CommitError::Unavailable,
-        })?;
+        lane.try_send(Waiting { command, answer })
+            .map_err(|error| match error {
+                mpsc::error::TrySendError::Full(_) => CommitError::Overloaded,
+                mpsc::error::TrySendError::Closed(_) => CommitError::Unavailable,
+            })?;
         Ok(receive(receiver).await?.0)
     }
 
@@ -126,7 +131,9 @@ impl Committer {
     pub async fn commit_patiently(&self, command: Command) -> Result<(Answer, Elapsed), CommitError> {
         let (answer, receiver) = oneshot::channel();
         let lane = self.lane(command.key().account);
-        lane.send(Waiting { command, answer }).await.map_err(|_| CommitError::Unavailable)?;
+        lane.send(Waiting { command, answer })
+            .await
+            .map_err(|_| CommitError::Unavailable)?;
         receive(receiver).await
     }
 
@@ -173,8 +180,10 @@ impl Lane {
     }
 
     async fn commit(&mut self, batch: Vec<Waiting>) {
-        let (commands, callers): (Vec<_>, Vec<_>) =
-            batch.into_iter().map(|waiting| (waiting.command, waiting.answer)).unzip();
+        let (commands, callers): (Vec<_>, Vec<_>) = batch
+            .into_iter()
+            .map(|waiting| (waiting.command, waiting.answer))
+            .unzip();
         let since = self.clock.elapsed();
         let result = tokio::time::timeout(self.settings.commit_timeout, self.try_commit(&commands)).await;
         match result.unwrap_or(Err(StoreError::Timeout(self.settings.commit_timeout))) {
@@ -190,7 +199,11 @@ impl Lane {
                 }
             }
             Err(error) => {
-                tracing::error!(error = &error as &dyn std::error::Error, commands = commands.len(), "a batch was not committed");
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    commands = commands.len(),
+                    "a batch was not committed"
+                );
                 for caller in callers {
                     let _ = caller.send(Err(CommitError::Unavailable));
                 }

@@ -31,7 +31,10 @@ pub enum StoreError {
 impl StoreError {
     /// A row of `table` that should not be there.
     pub(super) fn corrupt(table: &'static str, problem: impl std::fmt::Display) -> Self {
-        Self::Corrupt { table, problem: problem.to_string() }
+        Self::Corrupt {
+            table,
+            problem: problem.to_string(),
+        }
     }
 
     /// True when trying the same again may help: the connection broke, or another transaction was in the way.
@@ -39,9 +42,13 @@ impl StoreError {
         match self {
             Self::Postgres(sqlx::Error::Database(error)) => error.code().is_some_and(|code| {
                 // Classes: 08 connection, 40 rollback, 53 resources, 57 operator intervention; 55P03 lock, 25006 read-only.
-                ["08", "40", "53", "57"].iter().any(|class| code.starts_with(class)) || code == "55P03" || code == "25006"
+                ["08", "40", "53", "57"].iter().any(|class| code.starts_with(class))
+                    || code == "55P03"
+                    || code == "25006"
             }),
-            Self::Postgres(sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) | sqlx::Error::RowNotFound) => false,
+            Self::Postgres(sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) | sqlx::Error::RowNotFound) => {
+                false
+            }
             Self::Postgres(_) | Self::Timeout(_) => true,
             Self::Migrate(_) | Self::Schema(_) | Self::Corrupt { .. } | Self::Encode(_) => false,
         }

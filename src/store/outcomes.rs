@@ -45,7 +45,11 @@ impl Outcomes {
     pub fn wait_for(&self, account: AccountId, id: ChangeId) -> Waiter {
         let mut waiters = self.lock();
         let (_, sender) = waiters.entry(id).or_insert_with(|| (account, watch::Sender::new(None)));
-        Waiter { outcomes: self.clone(), id, receiver: Some(sender.subscribe()) }
+        Waiter {
+            outcomes: self.clone(),
+            id,
+            receiver: Some(sender.subscribe()),
+        }
     }
 
     /// Tells the waiters of a change that it has ended.
@@ -60,7 +64,10 @@ impl Outcomes {
         let mut listener = None;
         loop {
             if listener.is_none() {
-                listener = listen(&database).await.inspect_err(|error| tracing::debug!(%error, "not listening")).ok();
+                listener = listen(&database)
+                    .await
+                    .inspect_err(|error| tracing::debug!(%error, "not listening"))
+                    .ok();
             }
             let due = tokio::select! {
                 () = stop.cancelled() => return,
@@ -71,21 +78,29 @@ impl Outcomes {
                 },
             };
             if let Err(error) = self.look(&database, due).await {
-                tracing::warn!(error = &error as &dyn std::error::Error, "cannot look for changes that have ended");
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "cannot look for changes that have ended"
+                );
             }
         }
     }
 
     async fn look(&self, database: &Database, due: Vec<(AccountId, ChangeId)>) -> Result<(), StoreError> {
         if !due.is_empty() {
-            reads::ended(database, &due).await?.into_iter().for_each(|snapshot| self.end(snapshot));
+            reads::ended(database, &due)
+                .await?
+                .into_iter()
+                .for_each(|snapshot| self.end(snapshot));
         }
         Ok(())
     }
 
     fn waited_for(&self, is_due: impl Fn(ChangeId) -> bool) -> Vec<(AccountId, ChangeId)> {
         let waiters = self.lock();
-        let open = waiters.iter().filter(|(id, (_, sender))| is_due(**id) && sender.borrow().is_none());
+        let open = waiters
+            .iter()
+            .filter(|(id, (_, sender))| is_due(**id) && sender.borrow().is_none());
         open.map(|(id, (account, _))| (*account, *id)).collect()
     }
 
@@ -113,7 +128,10 @@ impl Drop for Waiter {
     fn drop(&mut self) {
         self.receiver = None;
         let mut waiters = self.outcomes.lock();
-        if waiters.get(&self.id).is_some_and(|(_, sender)| sender.receiver_count() == 0) {
+        if waiters
+            .get(&self.id)
+            .is_some_and(|(_, sender)| sender.receiver_count() == 0)
+        {
             waiters.remove(&self.id);
         }
     }
@@ -128,9 +146,15 @@ async fn listen(database: &Database) -> Result<PgListener, sqlx::Error> {
 
 /// The ids of the next notification; never, without a listener.
 async fn hint(listener: &mut Option<PgListener>) -> Result<Vec<ChangeId>, sqlx::Error> {
-    let Some(listener) = listener else { return std::future::pending().await };
+    let Some(listener) = listener else {
+        return std::future::pending().await;
+    };
     match listener.try_recv().await? {
-        Some(notification) => Ok(notification.payload().split(',').filter_map(|id| id.parse().ok()).collect()),
+        Some(notification) => Ok(notification
+            .payload()
+            .split(',')
+            .filter_map(|id| id.parse().ok())
+            .collect()),
         None => Err(sqlx::Error::PoolClosed),
     }
 }

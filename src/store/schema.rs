@@ -13,16 +13,19 @@ pub(super) async fn migrate(pool: &PgPool) -> Result<(), StoreError> {
 }
 
 pub(super) async fn check(pool: &PgPool) -> Result<(), StoreError> {
-    let applied = match sqlx::query_as::<_, (i64, Vec<u8>, bool)>("SELECT version, checksum, success FROM _sqlx_migrations")
-        .fetch_all(pool)
-        .await
-    {
-        Ok(rows) => rows,
-        Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some("42P01") => Vec::new(),
-        Err(error) => return Err(error.into()),
-    };
-    let mut applied: BTreeMap<_, _> =
-        applied.into_iter().map(|(version, checksum, success)| (version, (checksum, success))).collect();
+    let applied =
+        match sqlx::query_as::<_, (i64, Vec<u8>, bool)>("SELECT version, checksum, success FROM _sqlx_migrations")
+            .fetch_all(pool)
+            .await
+        {
+            Ok(rows) => rows,
+            Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some("42P01") => Vec::new(),
+            Err(error) => return Err(error.into()),
+        };
+    let mut applied: BTreeMap<_, _> = applied
+        .into_iter()
+        .map(|(version, checksum, success)| (version, (checksum, success)))
+        .collect();
     for migration in MIGRATOR.iter() {
         match applied.remove(&migration.version) {
             None => {

@@ -75,7 +75,10 @@ impl TryFrom<ChangeRow> for Change {
         Ok(Change {
             intent: Arc::new(intent),
             generation: count(TABLE, row.generation)?,
-            previous: row.previous.map(|access| named(TABLE, Access::parse, &access)).transpose()?,
+            previous: row
+                .previous
+                .map(|access| named(TABLE, Access::parse, &access))
+                .transpose()?,
             state: named(TABLE, ChangeState::parse, &row.state)?,
             attempts: attempts::from_json(row.attempts)?,
             failure,
@@ -95,7 +98,11 @@ pub(in crate::store) async fn load(
     let request_ids: Vec<_> = requests.iter().map(|(_, id)| id.0).collect();
     let worked_on = || {
         permissions.iter().flat_map(|permission| {
-            permission.current.into_iter().chain(permission.next).map(|id| (permission.key.account, id))
+            permission
+                .current
+                .into_iter()
+                .chain(permission.next)
+                .map(|id| (permission.key.account, id))
         })
     };
     let change_accounts: Vec<_> = worked_on().map(|(account, _)| account.to_string()).collect();
@@ -137,13 +144,29 @@ pub(in crate::store) async fn insert(connection: &mut PgConnection, changes: &[&
     let causes: Vec<_> = intents().map(|intent| intent.cause.as_str().to_owned()).collect();
     let principals: Vec<_> = intents().map(|intent| intent.principal.to_string()).collect();
     let reasons: Vec<_> = intents().map(|intent| intent.reason.to_string()).collect();
-    let tickets: Vec<_> = intents().map(|intent| intent.ticket.as_ref().map(|ticket| ticket.to_string())).collect();
-    let traces: Vec<_> = intents().map(|intent| intent.trace_id.as_ref().map(|id| id.to_string())).collect();
+    let tickets: Vec<_> = intents()
+        .map(|intent| intent.ticket.as_ref().map(|ticket| ticket.to_string()))
+        .collect();
+    let traces: Vec<_> = intents()
+        .map(|intent| intent.trace_id.as_ref().map(|id| id.to_string()))
+        .collect();
     let generations: Vec<_> = changes.iter().map(|change| bigint(change.generation)).collect();
-    let previous: Vec<_> =
-        changes.iter().map(|change| change.previous.map(|access| access.as_str().to_owned())).collect();
-    let created: Vec<_> = changes.iter().map(|change| change.created_at.to_offset_date_time()).collect();
-    let Progress { states, attempts, reasons: failures, codes, messages, ends } = progress(changes);
+    let previous: Vec<_> = changes
+        .iter()
+        .map(|change| change.previous.map(|access| access.as_str().to_owned()))
+        .collect();
+    let created: Vec<_> = changes
+        .iter()
+        .map(|change| change.created_at.to_offset_date_time())
+        .collect();
+    let Progress {
+        states,
+        attempts,
+        reasons: failures,
+        codes,
+        messages,
+        ends,
+    } = progress(changes);
     let saved = sqlx::query!(
         "INSERT INTO change (account_id, change_id, request_id, region, image_id, shared_account_id, action, cause,
              principal, reason, ticket, trace_id, generation, previous, created_at,
@@ -180,9 +203,19 @@ pub(in crate::store) async fn insert(connection: &mut PgConnection, changes: &[&
 
 /// Saves how far changes have come. None of them may have ended before.
 pub(in crate::store) async fn update(connection: &mut PgConnection, changes: &[&Change]) -> Result<(), StoreError> {
-    let accounts: Vec<_> = changes.iter().map(|change| change.intent.key.account.to_string()).collect();
+    let accounts: Vec<_> = changes
+        .iter()
+        .map(|change| change.intent.key.account.to_string())
+        .collect();
     let ids: Vec<_> = changes.iter().map(|change| change.id().0).collect();
-    let Progress { states, attempts, reasons, codes, messages, ends } = progress(changes);
+    let Progress {
+        states,
+        attempts,
+        reasons,
+        codes,
+        messages,
+        ends,
+    } = progress(changes);
     let saved = sqlx::query!(
         "UPDATE change SET state = new.state, attempts = new.attempts, failure_reason = new.failure_reason,
              failure_code = new.failure_code, failure_message = new.failure_message, ended_at = new.ended_at
@@ -217,10 +250,22 @@ fn progress(changes: &[&Change]) -> Progress {
     let failures = || changes.iter().map(|change| change.failure.as_ref());
     Progress {
         states: changes.iter().map(|change| change.state.as_str().to_owned()).collect(),
-        attempts: changes.iter().map(|change| attempts::to_json(&change.attempts)).collect(),
-        reasons: failures().map(|failure| failure.map(|failure| failure.reason.as_str().to_owned())).collect(),
-        codes: failures().map(|failure| failure.and_then(|failure| failure.code.clone())).collect(),
-        messages: failures().map(|failure| failure.and_then(|failure| failure.message.clone())).collect(),
-        ends: changes.iter().map(|change| change.ended_at.map(Timestamp::to_offset_date_time)).collect(),
+        attempts: changes
+            .iter()
+            .map(|change| attempts::to_json(&change.attempts))
+            .collect(),
+        reasons: failures()
+            .map(|failure| failure.map(|failure| failure.reason.as_str().to_owned()))
+            .collect(),
+        codes: failures()
+            .map(|failure| failure.and_then(|failure| failure.code.clone()))
+            .collect(),
+        messages: failures()
+            .map(|failure| failure.and_then(|failure| failure.message.clone()))
+            .collect(),
+        ends: changes
+            .iter()
+            .map(|change| change.ended_at.map(Timestamp::to_offset_date_time))
+            .collect(),
     }
 }

@@ -25,18 +25,21 @@ pub(in crate::store) async fn append(connection: &mut PgConnection, lines: &[Lin
     let stages: Vec<_> = entries().map(|entry| entry.stage.as_str().to_owned()).collect();
     let actions: Vec<_> = intents().map(|intent| intent.action.as_str().to_owned()).collect();
     let causes: Vec<_> = intents().map(|intent| intent.cause.as_str().to_owned()).collect();
-    let changes: Vec<Option<Uuid>> =
-        entries().map(|entry| entry.generation.map(|_| entry.intent.change_id.0)).collect();
+    let changes: Vec<Option<Uuid>> = entries()
+        .map(|entry| entry.generation.map(|_| entry.intent.change_id.0))
+        .collect();
     let requests: Vec<_> = intents().map(|intent| intent.request_id.0).collect();
     let principals: Vec<_> = intents().map(|intent| intent.principal.to_string()).collect();
     let regions: Vec<_> = intents().map(|intent| intent.key.region.to_string()).collect();
     let images: Vec<_> = intents().map(|intent| intent.key.image.to_string()).collect();
     let shared: Vec<_> = intents().map(|intent| intent.key.shared_account.to_string()).collect();
     let generations: Vec<_> = entries().map(|entry| entry.generation.map(bigint)).collect();
-    let aws_requests: Vec<_> =
-        entries().map(|entry| entry.attempts.last().and_then(|attempt| attempt.aws_request_id.clone())).collect();
-    let errors: Vec<_> =
-        entries().map(|entry| entry.failure.as_ref().map(|failure| failure.reason.as_str().to_owned())).collect();
+    let aws_requests: Vec<_> = entries()
+        .map(|entry| entry.attempts.last().and_then(|attempt| attempt.aws_request_id.clone()))
+        .collect();
+    let errors: Vec<_> = entries()
+        .map(|entry| entry.failure.as_ref().map(|failure| failure.reason.as_str().to_owned()))
+        .collect();
     let hashes: Vec<_> = lines.iter().map(|line| line.leaf_hash.to_vec()).collect();
     let texts: Vec<_> = lines.iter().map(|line| line.text.clone()).collect();
     let saved = sqlx::query!(

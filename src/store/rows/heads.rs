@@ -68,7 +68,10 @@ pub(in crate::store) async fn save(connection: &mut PgConnection, heads: &[Head]
     let sizes: Vec<_> = heads.iter().map(|head| bigint(head.frontier.size())).collect();
     let frontiers: Vec<_> = heads.iter().map(|head| head.frontier.to_bytes()).collect();
     let roots: Vec<_> = heads.iter().map(|head| head.frontier.root().to_vec()).collect();
-    let times: Vec<OffsetDateTime> = heads.iter().map(|head| head.last_recorded_at.to_offset_date_time()).collect();
+    let times: Vec<OffsetDateTime> = heads
+        .iter()
+        .map(|head| head.last_recorded_at.to_offset_date_time())
+        .collect();
     let saved = sqlx::query!(
         "UPDATE ledger SET size = new.size, frontier = new.frontier, root = new.root, last_recorded_at = new.last_recorded_at
          FROM unnest($1::text[], $2::bigint[], $3::bytea[], $4::bytea[], $5::timestamptz[])

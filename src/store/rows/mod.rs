@@ -37,6 +37,9 @@ fn expect_rows(table: &'static str, written: u64, wanted: usize) -> Result<(), S
     if written == wanted as u64 {
         Ok(())
     } else {
-        Err(StoreError::corrupt(table, format_args!("{written} rows were written, not {wanted}")))
+        Err(StoreError::corrupt(
+            table,
+            format_args!("{written} rows were written, not {wanted}"),
+        ))
     }
 }

@@ -52,11 +52,14 @@ impl TryFrom<PermissionRow> for Permission {
             generation: count(TABLE, row.generation)?,
             current: row.current_change_id.map(ChangeId),
             next: row.next_change_id.map(ChangeId),
-            lease: row.lease_owner.zip(row.lease_expires_at).map(|(owner, expires_at)| Lease {
-                owner: ReplicaId(owner),
-                epoch: lease_epoch,
-                expires_at: Timestamp::new(expires_at),
-            }),
+            lease: row
+                .lease_owner
+                .zip(row.lease_expires_at)
+                .map(|(owner, expires_at)| Lease {
+                    owner: ReplicaId(owner),
+                    epoch: lease_epoch,
+                    expires_at: Timestamp::new(expires_at),
+                }),
             lease_epoch,
             in_doubt: row.in_doubt,
             next_attempt_at: row.next_attempt_at.map(Timestamp::new),
@@ -71,7 +74,12 @@ pub(in crate::store) async fn load(
     connection: &mut PgConnection,
     keys: &[&PermissionKey],
 ) -> Result<Vec<Permission>, StoreError> {
-    let Columns { accounts, regions, images, shared } = columns(keys.iter().copied());
+    let Columns {
+        accounts,
+        regions,
+        images,
+        shared,
+    } = columns(keys.iter().copied());
     let rows = sqlx::query_as!(
         PermissionRow,
         "SELECT p.account_id, p.region, p.image_id, p.shared_account_id, desired, applied, generation, current_change_id,
@@ -94,7 +102,12 @@ pub(in crate::store) async fn save(
     connection: &mut PgConnection,
     permissions: &[&Permission],
 ) -> Result<(), StoreError> {
-    let Columns { accounts, regions, images, shared } = columns(permissions.iter().map(|permission| &permission.key));
+    let Columns {
+        accounts,
+        regions,
+        images,
+        shared,
+    } = columns(permissions.iter().map(|permission| &permission.key));
     let each = || permissions.iter();
     let access = |access: Option<Access>| access.map(|access| access.as_str().to_owned());
     let desired: Vec<_> = each().map(|p| access(p.desired)).collect();
@@ -104,9 +117,13 @@ pub(in crate::store) async fn save(
     let next: Vec<_> = each().map(|p| p.next.map(|id| id.0)).collect();
     let owners: Vec<_> = each().map(|p| p.lease.map(|lease| lease.owner.0)).collect();
     let epochs: Vec<_> = each().map(|p| bigint(p.lease_epoch)).collect();
-    let expiries: Vec<_> = each().map(|p| p.lease.map(|lease| lease.expires_at.to_offset_date_time())).collect();
+    let expiries: Vec<_> = each()
+        .map(|p| p.lease.map(|lease| lease.expires_at.to_offset_date_time()))
+        .collect();
     let doubts: Vec<_> = each().map(|p| p.in_doubt).collect();
-    let attempts: Vec<_> = each().map(|p| p.next_attempt_at.map(Timestamp::to_offset_date_time)).collect();
+    let attempts: Vec<_> = each()
+        .map(|p| p.next_attempt_at.map(Timestamp::to_offset_date_time))
+        .collect();
     let created: Vec<_> = each().map(|p| p.created_at.to_offset_date_time()).collect();
     let updated: Vec<_> = each().map(|p| p.updated_at.to_offset_date_time()).collect();
     let saved = sqlx::query!(

@@ -12,6 +12,7 @@ pub mod ledger;
 pub mod permissions;
 pub mod policy;
 pub mod proto;
+pub mod simulator;
 pub mod store;
 pub mod telemetry;
 pub mod workspaces;

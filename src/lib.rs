@@ -8,6 +8,7 @@ pub mod config;
 pub mod dev;
 pub mod domain;
 pub mod forwarder;
+pub mod grpc;
 pub mod ledger;
 pub mod permissions;
 pub mod policy;

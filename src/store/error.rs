@@ -38,7 +38,7 @@ impl StoreError {
     }
 
     /// True when trying the same again may help: the connection broke, or another transaction was in the way.
-    pub(super) fn is_transient(&self) -> bool {
+    pub fn is_transient(&self) -> bool {
         match self {
             Self::Postgres(sqlx::Error::Database(error)) => error.code().is_some_and(|code| {
                 // Classes: 08 connection, 40 rollback, 53 resources, 57 operator intervention; 55P03 lock, 25006 read-only.

@@ -1,0 +1,109 @@
+//! Health and reflection. Both are open to everyone.
+
+use std::time::Duration;
+
+use sharewarden::{
+    clock::Clock,
+    grpc::{HealthSettings, LIVENESS},
+    store::{Database, DatabaseSettings},
+};
+use tokio::net::TcpListener;
+use tokio_stream::StreamExt;
+use tokio_util::sync::CancellationToken;
+use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient};
+use tonic_reflection::pb::{v1, v1alpha};
+
+use super::server::Server;
+
+const SERVICE: &str = "sharewarden.v1.SharePermissionService";
+
+async fn health(server: &Server, service: &str) -> ServingStatus {
+    let mut client = HealthClient::new(server.channel().await);
+    let service = service.to_owned();
+    client
+        .check(HealthCheckRequest { service })
+        .await
+        .unwrap()
+        .into_inner()
+        .status()
+}
+
+#[tokio::test]
+async fn a_server_whose_store_was_not_seen_to_answer_lives_but_is_not_serving() {
+    let server = Server::start().await;
+    // Takes connections and says nothing.
+    let mute = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let database = Database::new(&DatabaseSettings {
+        url: format!("postgres://nobody@{}/none?sslmode=disable", mute.local_addr().unwrap()).into(),
+        max_connections: 1,
+        acquire_timeout: Duration::from_secs(3600),
+        statement_timeout: Duration::from_secs(3600),
+    });
+    let settings = HealthSettings {
+        check_every: Duration::from_millis(1),
+        check_timeout: Duration::from_millis(1),
+    };
+    let stop = CancellationToken::new();
+    let watch = server
+        .health
+        .clone()
+        .watch(database.unwrap(), Clock::system(), settings, stop.clone());
+    let watching = tokio::spawn(watch);
+    for service in ["", SERVICE] {
+        assert_eq!(health(&server, service).await, ServingStatus::NotServing, "{service:?}");
+    }
+    assert_eq!(health(&server, LIVENESS).await, ServingStatus::Serving);
+    stop.cancel();
+    watching.await.unwrap();
+    assert_eq!(health(&server, "").await, ServingStatus::NotServing);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn reflection_of_both_versions_lists_the_services_and_knows_the_details_of_errors() {
+    let server = Server::start().await;
+    macro_rules! reflect {
+        ($version:ident) => {{
+            use $version::{
+                ServerReflectionRequest, server_reflection_client::ServerReflectionClient,
+                server_reflection_request::MessageRequest, server_reflection_response::MessageResponse,
+            };
+            let mut client = ServerReflectionClient::new(server.channel().await);
+            let ask = |message_request| ServerReflectionRequest {
+                host: String::new(),
+                message_request: Some(message_request),
+            };
+            let questions = [
+                ask(MessageRequest::ListServices(String::new())),
+                ask(MessageRequest::FileContainingSymbol(SERVICE.into())),
+                ask(MessageRequest::FileContainingSymbol("google.rpc.ErrorInfo".into())),
+                ask(MessageRequest::FileContainingSymbol("google.rpc.BadRequest".into())),
+            ];
+            let answers = client
+                .server_reflection_info(tokio_stream::iter(questions))
+                .await
+                .unwrap();
+            let answers: Vec<_> = answers
+                .into_inner()
+                .map(|answer| answer.unwrap().message_response.unwrap())
+                .collect()
+                .await;
+            let MessageResponse::ListServicesResponse(list) = &answers[0] else {
+                panic!("{answers:?}")
+            };
+            let names: Vec<_> = list.service.iter().map(|service| service.name.as_str()).collect();
+            for name in [SERVICE, "grpc.health.v1.Health"] {
+                assert!(names.contains(&name), "{names:?}");
+            }
+            for answer in &answers[1..] {
+                assert!(
+                    matches!(answer, MessageResponse::FileDescriptorResponse(_)),
+                    "{answer:?}"
+                );
+            }
+        }};
+    }
+    reflect!(v1);
+    reflect!(v1alpha);
+    server.stop().await;
+}

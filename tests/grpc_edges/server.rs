@@ -1,0 +1,137 @@
+//! A server with the real edge, and a service that answers without a store.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use sharewarden::{
+    clock::Clock,
+    domain::Principal,
+    grpc::{Authenticator, Health, PRINCIPAL, ServerSettings, Services, serve},
+    proto::v1::{
+        share_permission_service_client::SharePermissionServiceClient,
+        share_permission_service_server::SharePermissionService, *,
+    },
+};
+use tokio::{
+    net::TcpListener,
+    sync::{Notify, oneshot},
+    task::JoinHandle,
+};
+use tonic::{Request, Response, Status, transport::Channel};
+
+/// A running server.
+pub(crate) struct Server {
+    pub(crate) address: SocketAddr,
+    pub(crate) health: Health,
+    /// Told when a call that never ends has begun.
+    pub(crate) endless: Arc<Notify>,
+    stop: oneshot::Sender<()>,
+    serving: JoinHandle<Result<(), tonic::transport::Error>>,
+}
+
+impl Server {
+    pub(crate) async fn start() -> Self {
+        Self::start_with(ServerSettings::default()).await
+    }
+
+    pub(crate) async fn start_with(settings: ServerSettings) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let health = Health::new().await;
+        let endless = Arc::new(Notify::new());
+        let services = Services {
+            share_permissions: Storeless {
+                endless: endless.clone(),
+            },
+            authenticator: Authenticator::TrustedHeader,
+            health: health.clone(),
+            clock: Clock::system(),
+            settings,
+        };
+        let (stop, stopped) = oneshot::channel();
+        let serving = tokio::spawn(serve(listener, services, async {
+            let _ = stopped.await;
+        }));
+        Self {
+            address,
+            health,
+            endless,
+            stop,
+            serving,
+        }
+    }
+
+    pub(crate) async fn channel(&self) -> Channel {
+        let endpoint = Channel::from_shared(format!("http://{}", self.address)).unwrap();
+        endpoint.connect().await.unwrap()
+    }
+
+    pub(crate) async fn client(&self) -> SharePermissionServiceClient<Channel> {
+        SharePermissionServiceClient::new(self.channel().await)
+    }
+
+    /// Shuts down and waits for the end. Clients must be gone.
+    pub(crate) async fn stop(self) {
+        self.stop.send(()).unwrap();
+        let ended = tokio::time::timeout(Duration::from_secs(20), self.serving).await;
+        ended.expect("the server drains").unwrap().unwrap();
+    }
+}
+
+/// A request of a caller who says who they are.
+pub(crate) fn from_tester<T>(message: T) -> Request<T> {
+    let mut request = Request::new(message);
+    request.metadata_mut().insert(PRINCIPAL, "tester".parse().unwrap());
+    request
+}
+
+/// Grants whatever is asked, panics when it is to read a permission, and never answers about a change.
+struct Storeless {
+    endless: Arc<Notify>,
+}
+
+#[tonic::async_trait]
+impl SharePermissionService for Storeless {
+    async fn grant_share_permission(
+        &self,
+        request: Request<GrantSharePermissionRequest>,
+    ) -> Result<Response<GrantSharePermissionResponse>, Status> {
+        let principal: Option<&Principal> = request.extensions().get();
+        Ok(Response::new(GrantSharePermissionResponse {
+            change: Some(Change {
+                principal: principal.unwrap().to_string(),
+                ..Change::default()
+            }),
+            ..GrantSharePermissionResponse::default()
+        }))
+    }
+
+    async fn revoke_share_permission(
+        &self,
+        _: Request<RevokeSharePermissionRequest>,
+    ) -> Result<Response<RevokeSharePermissionResponse>, Status> {
+        Ok(Response::new(Default::default()))
+    }
+
+    async fn get_share_permission(
+        &self,
+        _: Request<GetSharePermissionRequest>,
+    ) -> Result<Response<GetSharePermissionResponse>, Status> {
+        panic!("hunter2")
+    }
+
+    async fn list_share_permissions(
+        &self,
+        _: Request<ListSharePermissionsRequest>,
+    ) -> Result<Response<ListSharePermissionsResponse>, Status> {
+        Ok(Response::new(Default::default()))
+    }
+
+    async fn get_change(&self, _: Request<GetChangeRequest>) -> Result<Response<GetChangeResponse>, Status> {
+        self.endless.notify_one();
+        std::future::pending().await
+    }
+
+    async fn list_images(&self, _: Request<ListImagesRequest>) -> Result<Response<ListImagesResponse>, Status> {
+        Ok(Response::new(Default::default()))
+    }
+}

@@ -34,7 +34,7 @@ fn history() -> impl Strategy<Value = Vec<u64>> {
     prop::collection::vec(any::<u64>(), 0..LENGTH)
 }
 
-const LENGTH: usize = 800;
+const LENGTH: usize = 350;
 
 /// Tests that look at the same histories, each for one promise.
 macro_rules! promised {

@@ -4,6 +4,7 @@
 
 mod answers;
 mod credentials;
+mod environment;
 mod network;
 mod pages;
 mod secrets;

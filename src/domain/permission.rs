@@ -90,7 +90,7 @@ pub struct Permission {
     pub next: Option<ChangeId>,
     /// Held while a call to AWS may be in flight, and only then.
     pub lease: Option<Lease>,
-    /// The epoch of the newest lease, held or over.
+    /// The epoch of the newest lease, held or over. A lease that is taken from a lost holder leaves one out.
     pub lease_epoch: u64,
     /// True when a call for `current` may have had an effect that was not read back yet.
     pub in_doubt: bool,

@@ -291,13 +291,14 @@ impl Account {
             .snapshot(earlier)
             .expect("a change is loaded together with its permission");
         if earlier == intent.change_id {
-            // Our own commit, whose answer was lost: nobody works under the lease that it took.
-            self.resume(&snapshot.permission, snapshot.permission.lease_epoch, context);
+            // Our own commit, whose answer was lost: nobody works under the lease that it took, if it took one. While
+            // another change is current it took none, and the holder is at work.
+            if snapshot.permission.current == Some(earlier) {
+                self.resume(&snapshot.permission, snapshot.permission.lease_epoch, context);
+            }
             Answer::Opened(snapshot)
-        } else if snapshot.change.intent.same_content(intent) {
-            Answer::Replayed(snapshot)
         } else {
-            Answer::RequestIdReused(earlier)
+            Answer::Replayed(snapshot)
         }
     }
 
@@ -365,7 +366,7 @@ impl Account {
         };
         let change = self.current(&permission);
         change.attempts.extend(attempts);
-        self.effects.updated.insert(change_id);
+        self.touch(change_id);
         match outcome {
             Outcome::Succeeded => {
                 permission.applied = Some(self.current(&permission).intent.action.into());
@@ -398,18 +399,24 @@ impl Account {
         let Some(permission) = self.permissions.get(key).cloned() else {
             return Answer::LeaseLost;
         };
-        let ours = permission
-            .lease
-            .is_some_and(|lease| lease.owner == context.replica && lease.epoch == epoch + 1);
-        if ours && permission.current != Some(change_id) {
-            self.resume(&permission, epoch + 1, context);
+        // The lease that follows without a gap is the one that the settlement gave: nobody works under it.
+        let following = epoch.saturating_add(1);
+        if permission.current != Some(change_id) {
+            self.resume(&permission, following, context);
         }
         Answer::LeaseLost
     }
 
-    /// Hands out the work of a lease of ours once more, if it is still held.
+    /// Hands out the work of a lease of ours once more, if it lasts still.
     fn resume(&mut self, permission: &Permission, epoch: u64, context: &Context) {
-        if let Some(lease) = self.held(&permission.key, epoch, context).and_then(|held| held.lease) {
+        // Several commands of a lost batch can lead to one lease.
+        let is_out = |work: &Work| work.epoch == epoch && work.change.intent.key == permission.key;
+        if self.effects.work.iter().any(is_out) {
+            return;
+        }
+        let held = self.held(&permission.key, epoch, context).and_then(|held| held.lease);
+        // One that ran out may be taken at any moment: too late to begin.
+        if let Some(lease) = held.filter(|lease| lease.expires_at > context.now) {
             let change = self.current(permission).clone();
             let age = context.now.since(change.created_at);
             let lease_for = lease.expires_at.since(context.now);
@@ -428,12 +435,14 @@ impl Account {
         if let (Some(lost), Some(current)) = (permission.lease.take(), permission.current) {
             // The holder is gone, and with it what AWS answered.
             permission.in_doubt = true;
+            // An epoch is left out, so that the holder's late settlement is not taken for one that gave this lease.
+            permission.lease_epoch += 1;
             let change = self
                 .changes
                 .get_mut(&current)
                 .expect("the current change of a permission is loaded with it");
             change.attempts.push(lost_attempt(lost, context));
-            self.effects.updated.insert(current);
+            self.touch(current);
         }
         if permission.next.is_some() {
             self.give_way(permission, context);
@@ -517,9 +526,16 @@ impl Account {
             ChangeState::Superseded => Stage::Superseded,
         };
         let change = change.clone();
-        self.effects.updated.insert(id);
+        self.touch(id);
         self.effects.ended.push(id);
         self.record(|index| Entry::of_change(&change, stage, index, context.now), context);
+    }
+
+    /// Notes that a change is to be saved. One that this batch opened is new as a whole.
+    fn touch(&mut self, id: ChangeId) {
+        if !self.effects.opened.contains(&id) {
+            self.effects.updated.insert(id);
+        }
     }
 
     fn record(&mut self, entry: impl FnOnce(u64) -> Entry, context: &Context) -> u64 {

@@ -1,0 +1,77 @@
+-- Changes, and the permissions that they are about.
+
+CREATE TABLE change (
+    account_id text COLLATE "C" NOT NULL CHECK (account_id ~ '^[0-9]{12}$'),
+    change_id uuid NOT NULL,
+    request_id uuid NOT NULL,
+    region text COLLATE "C" NOT NULL CHECK (region ~ '^[-0-9a-z]{1,31}$'),
+    image_id text COLLATE "C" NOT NULL CHECK (image_id ~ '^wsi-[0-9a-z]{9,63}$'),
+    shared_account_id text COLLATE "C" NOT NULL CHECK (shared_account_id ~ '^[0-9]{12}$'),
+    action text NOT NULL CHECK (action IN ('GRANT', 'REVOKE')),
+    cause text NOT NULL CHECK (cause IN ('CALLER')),
+    principal text NOT NULL CHECK (length(principal) BETWEEN 1 AND 256),
+    reason text NOT NULL CHECK (length(reason) BETWEEN 1 AND 1024),
+    ticket text CHECK (length(ticket) BETWEEN 1 AND 128),
+    trace_id text CHECK (trace_id ~ '^[0-9a-f]{32}$'),
+    generation bigint NOT NULL CHECK (generation > 0),
+    previous text CHECK (previous IN ('SHARED', 'NOT_SHARED')),
+    state text NOT NULL CHECK (state IN ('PENDING', 'SUCCEEDED', 'FAILED', 'SUPERSEDED')),
+    attempts jsonb NOT NULL CHECK (jsonb_typeof(attempts) = 'array'),
+    failure_reason text,
+    failure_code text,
+    failure_message text,
+    created_at timestamptz NOT NULL,
+    ended_at timestamptz,
+    PRIMARY KEY (account_id, change_id),
+    UNIQUE (account_id, request_id),
+    CHECK (shared_account_id <> account_id),
+    CHECK ((state = 'PENDING') = (ended_at IS NULL)),
+    CHECK (ended_at >= created_at),
+    CHECK ((state = 'FAILED') = (failure_reason IS NOT NULL)),
+    CHECK (failure_reason IS NOT NULL OR (failure_code IS NULL AND failure_message IS NULL))
+);
+COMMENT ON TABLE change IS 'Accepted grants and revokes. PENDING, then exactly one of the other states.';
+COMMENT ON COLUMN change.request_id IS 'The caller''s idempotency key; the change id where the caller gave none.';
+
+CREATE TABLE share_permission (
+    account_id text COLLATE "C" NOT NULL CHECK (account_id ~ '^[0-9]{12}$'),
+    region text COLLATE "C" NOT NULL CHECK (region ~ '^[-0-9a-z]{1,31}$'),
+    image_id text COLLATE "C" NOT NULL CHECK (image_id ~ '^wsi-[0-9a-z]{9,63}$'),
+    shared_account_id text COLLATE "C" NOT NULL CHECK (shared_account_id ~ '^[0-9]{12}$'),
+    desired text CHECK (desired IN ('SHARED', 'NOT_SHARED')),
+    applied text CHECK (applied IN ('SHARED', 'NOT_SHARED')),
+    generation bigint NOT NULL CHECK (generation > 0),
+    current_change_id uuid,
+    next_change_id uuid,
+    lease_owner uuid,
+    lease_epoch bigint NOT NULL CHECK (lease_epoch > 0),
+    lease_expires_at timestamptz,
+    in_doubt boolean NOT NULL,
+    next_attempt_at timestamptz,
+    created_at timestamptz NOT NULL,
+    updated_at timestamptz NOT NULL,
+    state text NOT NULL GENERATED ALWAYS AS (
+        CASE WHEN current_change_id IS NOT NULL THEN 'PENDING' ELSE coalesce(applied, 'UNKNOWN') END
+    ) STORED,
+    PRIMARY KEY (account_id, region, image_id, shared_account_id),
+    FOREIGN KEY (account_id, current_change_id) REFERENCES change (account_id, change_id),
+    FOREIGN KEY (account_id, next_change_id) REFERENCES change (account_id, change_id),
+    CHECK (shared_account_id <> account_id),
+    CHECK (next_change_id IS NULL OR current_change_id IS NOT NULL),
+    CHECK (next_change_id <> current_change_id),
+    CHECK (current_change_id IS NULL OR desired IS NOT NULL),
+    CHECK ((lease_owner IS NULL) = (lease_expires_at IS NULL)),
+    -- Work is under a lease or waits for its time; what rests has neither.
+    CHECK ((current_change_id IS NULL) = (lease_expires_at IS NULL AND next_attempt_at IS NULL)),
+    CHECK (lease_expires_at IS NULL OR next_attempt_at IS NULL),
+    CHECK (current_change_id IS NOT NULL OR NOT in_doubt),
+    -- Only behind a lease may a newer change wait.
+    CHECK (next_change_id IS NULL OR lease_owner IS NOT NULL)
+);
+COMMENT ON TABLE share_permission IS 'What is asked for, and what AWS was last known to hold, for each share. The work item: there is no queue beside it.';
+COMMENT ON COLUMN share_permission.lease_epoch IS 'Counts the leases: a holder whose epoch is over cannot settle.';
+COMMENT ON COLUMN share_permission.in_doubt IS 'A call for the current change may have had an effect that was not read back yet.';
+
+-- What recovery looks for: work whose lease ran out, or whose next attempt is due.
+CREATE INDEX share_permission_due ON share_permission ((coalesce(lease_expires_at, next_attempt_at)))
+    WHERE current_change_id IS NOT NULL;

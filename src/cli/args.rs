@@ -1,0 +1,155 @@
+//! What can be typed after each client command. Patterns are checked by the service, which reports every violation at once.
+
+use clap::{Args, Subcommand, ValueEnum};
+
+use super::failure::EXIT_CODES;
+use crate::proto::v1::share_permission::State;
+
+/// The commands that call the service.
+#[derive(Debug, Clone, Subcommand)]
+pub enum ClientCommand {
+    /// Let an account copy an image
+    ///
+    /// Returns when AWS has accepted the change and its outcome is on record. Past --timeout the change goes on; the
+    /// error then tells how to follow it.
+    #[command(after_long_help = EXIT_CODES)]
+    Grant(GrantRevokeArgs),
+    /// Stop letting an account copy an image
+    ///
+    /// Copies that the recipient has made stay with it: AWS cannot recall them. Returns when AWS has accepted the change
+    /// and its outcome is on record. Past --timeout the change goes on; the error then tells how to follow it.
+    #[command(after_long_help = EXIT_CODES)]
+    Revoke(GrantRevokeArgs),
+    /// Show one permission: may this account copy this image?
+    #[command(after_long_help = EXIT_CODES)]
+    Get(GetArgs),
+    /// List permissions, by account, Region, image and recipient
+    #[command(after_long_help = EXIT_CODES)]
+    List(ListArgs),
+    /// Show one change (a grant or a revoke) and its calls to AWS
+    #[command(after_long_help = EXIT_CODES)]
+    Change(ChangeArgs),
+    /// List the images of an account in a Region, as AWS reports them now
+    #[command(after_long_help = EXIT_CODES)]
+    Images(ImagesArgs),
+}
+
+/// Names one permission.
+#[derive(Debug, Clone, Args)]
+pub struct PermissionName {
+    /// The AWS account that owns the image: 12 digits, leading zeros count
+    #[arg(long, value_name = "ACCOUNT_ID")]
+    pub(super) account: String,
+    /// The AWS Region of the image, such as eu-central-1
+    #[arg(long, value_name = "REGION")]
+    pub(super) region: String,
+    /// The image: wsi- and 9 to 63 lower-case letters and digits
+    #[arg(long, value_name = "IMAGE_ID")]
+    pub(super) image: String,
+    /// The recipient, the AWS account that may or may not copy the image: 12 digits, not the owner
+    #[arg(long, value_name = "ACCOUNT_ID", aliases = ["from", "shared-account"])]
+    pub(super) with: String,
+}
+
+/// Arguments of `grant` and `revoke`.
+#[derive(Debug, Clone, Args)]
+pub struct GrantRevokeArgs {
+    #[command(flatten)]
+    pub(super) permission: PermissionName,
+    /// Why, for the audit history: 1 to 1024 characters
+    #[arg(long, value_name = "TEXT")]
+    pub(super) reason: String,
+    /// A ticket, for the audit history: at most 128 characters
+    #[arg(long, value_name = "TEXT")]
+    pub(super) ticket: Option<String>,
+    /// Names this request, so that repeating it never acts twice [default: a new random UUID]
+    #[arg(long, value_name = "UUID")]
+    pub(super) request_id: Option<String>,
+    /// Check the fields, the configuration and the policy, and change nothing
+    #[arg(long)]
+    pub(super) validate_only: bool,
+}
+
+/// Arguments of `get`.
+#[derive(Debug, Clone, Args)]
+pub struct GetArgs {
+    #[command(flatten)]
+    pub(super) permission: PermissionName,
+}
+
+/// Arguments of `list`.
+#[derive(Debug, Clone, Args)]
+pub struct ListArgs {
+    /// Only images that this AWS account owns: 12 digits
+    #[arg(long, value_name = "ACCOUNT_ID")]
+    pub(super) account: Option<String>,
+    /// Only images in this AWS Region, such as eu-central-1
+    #[arg(long, value_name = "REGION")]
+    pub(super) region: Option<String>,
+    /// Only this image: wsi- and 9 to 63 lower-case letters and digits
+    #[arg(long, value_name = "IMAGE_ID")]
+    pub(super) image: Option<String>,
+    /// Only this recipient: an AWS account, 12 digits
+    #[arg(long, value_name = "ACCOUNT_ID", aliases = ["from", "shared-account"])]
+    pub(super) with: Option<String>,
+    /// Only permissions that stand so
+    #[arg(long, value_enum)]
+    pub(super) state: Option<StateFilter>,
+    /// How many permissions to ask for in one call: 1 to 1000
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(i32).range(1..=1000))]
+    pub(super) page_size: i32,
+    /// Stop after so many permissions: 1 or more [default: list them all]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(super) limit: Option<u64>,
+}
+
+/// Where a permission stands, as a filter of `list`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum StateFilter {
+    /// AWS accepted a grant
+    Shared,
+    /// AWS accepted a revoke, or reported the image as not shared
+    NotShared,
+    /// A change is under way
+    Pending,
+    /// Every change so far has failed
+    Unknown,
+}
+
+impl From<StateFilter> for State {
+    fn from(filter: StateFilter) -> Self {
+        match filter {
+            StateFilter::Shared => Self::Shared,
+            StateFilter::NotShared => Self::NotShared,
+            StateFilter::Pending => Self::Pending,
+            StateFilter::Unknown => Self::Unknown,
+        }
+    }
+}
+
+/// Arguments of `change`.
+#[derive(Debug, Clone, Args)]
+pub struct ChangeArgs {
+    /// The AWS account whose image it changes: 12 digits
+    #[arg(long, value_name = "ACCOUNT_ID")]
+    pub(super) account: String,
+    /// The change, a UUID: printed by `grant` and `revoke`
+    pub(super) change_id: String,
+    /// Wait until the change has ended, at most for --timeout; exit as the grant or revoke itself would have
+    #[arg(long)]
+    pub(super) wait: bool,
+}
+
+/// Arguments of `images`.
+#[derive(Debug, Clone, Args)]
+pub struct ImagesArgs {
+    /// The AWS account: 12 digits
+    #[arg(long, value_name = "ACCOUNT_ID")]
+    pub(super) account: String,
+    /// The AWS Region, such as eu-central-1
+    #[arg(long, value_name = "REGION")]
+    pub(super) region: String,
+    /// List the images that others share with the account, in place of those that it owns
+    #[arg(long)]
+    pub(super) shared: bool,
+}

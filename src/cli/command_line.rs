@@ -1,0 +1,98 @@
+//! Command lines to paste: how to go on after a failure.
+
+use super::args::GrantRevokeArgs;
+use super::options::{ClientOptions, DEFAULT_SERVER};
+
+/// The command that follows a change to its end.
+pub(super) fn follow(options: &ClientOptions, account: &str, change_id: &str) -> String {
+    CommandLine::new("change", options)
+        .option("--account", account)
+        .word(change_id)
+        .word("--wait")
+        .text
+}
+
+/// The same grant or revoke again, under the same request id.
+pub(super) fn replay(verb: &str, options: &ClientOptions, args: &GrantRevokeArgs, request_id: &str) -> String {
+    let line = CommandLine::new(verb, options)
+        .option("--account", &args.permission.account)
+        .option("--region", &args.permission.region)
+        .option("--image", &args.permission.image)
+        .option("--with", &args.permission.with)
+        .option("--reason", &args.reason);
+    let line = match &args.ticket {
+        Some(ticket) => line.option("--ticket", ticket),
+        None => line,
+    };
+    line.option("--request-id", request_id).text
+}
+
+struct CommandLine {
+    text: String,
+}
+
+impl CommandLine {
+    fn new(verb: &str, options: &ClientOptions) -> Self {
+        let mut line = Self {
+            text: format!("sharewarden {verb}"),
+        };
+        if options.server() != DEFAULT_SERVER {
+            line = line.option("--server", &options.server());
+        }
+        match options.principal.as_ref().and_then(|principal| principal.to_str().ok()) {
+            Some(principal) => line.option("--principal", principal),
+            None => line,
+        }
+    }
+
+    fn option(self, name: &str, value: &str) -> Self {
+        if value.starts_with('-') {
+            // Else the parser would take the value for another option.
+            return self.word(&format!("{name}={value}"));
+        }
+        self.word(name).word(value)
+    }
+
+    fn word(mut self, word: &str) -> Self {
+        self.text.push(' ');
+        self.text.push_str(&quote(word));
+        self
+    }
+}
+
+/// Quotes a word for a POSIX shell. One with control characters takes the form `$'…'`, so that the line stays one line.
+fn quote(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=@%+,".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        return word.to_owned();
+    }
+    if !word.chars().any(char::is_control) {
+        return format!("'{}'", word.replace('\'', r"'\''"));
+    }
+    let mut quoted = String::from("$'");
+    for c in word.chars() {
+        match c {
+            '\n' => quoted.push_str("\\n"),
+            '\t' => quoted.push_str("\\t"),
+            '\'' | '\\' => quoted.extend(['\\', c]),
+            c if c.is_ascii_control() => quoted.push_str(&format!("\\{:03o}", u32::from(c))),
+            c => quoted.push(c),
+        }
+    }
+    quoted.push('\'');
+    quoted
+}
+
+#[cfg(test)]
+mod tests {
+    use super::quote;
+
+    #[test]
+    fn a_quoted_word_is_one_word_to_the_shell() {
+        assert_eq!(quote("wsi-0123456789"), "wsi-0123456789");
+        assert_eq!(quote("http://127.0.0.1:7443/"), "http://127.0.0.1:7443/");
+        assert_eq!(quote(""), "''");
+        assert_eq!(quote("it's $HOME; rm *"), r"'it'\''s $HOME; rm *'");
+        assert_eq!(quote("a\nb\t'\\\u{1b}1"), r"$'a\nb\t\'\\\0331'");
+    }
+}

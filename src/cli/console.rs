@@ -1,0 +1,73 @@
+//! Where a command prints to: answers, and notes beside them.
+
+use std::fmt::Display;
+use std::io::Write;
+
+use comfy_table::Table;
+use serde::Serialize;
+
+use super::failure::{Exit, Failure, Stop};
+
+/// The outputs of a command. Answers and notes are kept apart, so that answers can be piped on.
+pub struct Console<'a> {
+    out: &'a mut (dyn Write + Send),
+    notes: &'a mut (dyn Write + Send),
+    width: Option<u16>,
+}
+
+impl<'a> Console<'a> {
+    /// Answers go to `out` (standard output), notes to `notes` (standard error). Tables are as wide as they need.
+    pub fn new(out: &'a mut (dyn Write + Send), notes: &'a mut (dyn Write + Send)) -> Self {
+        Self {
+            out,
+            notes,
+            width: None,
+        }
+    }
+
+    /// Wraps tables to so many columns; `None` does not wrap.
+    pub fn with_width(mut self, width: Option<u16>) -> Self {
+        self.width = width;
+        self
+    }
+
+    pub(super) fn width(&self) -> Option<u16> {
+        self.width
+    }
+
+    pub(super) fn print(&mut self, text: impl Display) -> Result<(), Stop> {
+        write!(self.out, "{text}").map_err(Stop::from)
+    }
+
+    pub(super) fn print_line(&mut self, text: impl Display) -> Result<(), Stop> {
+        writeln!(self.out, "{text}").map_err(Stop::from)
+    }
+
+    pub(super) fn print_json(&mut self, message: &impl Serialize) -> Result<(), Stop> {
+        let json = serde_json::to_string_pretty(message).map_err(|error| unprintable(&error))?;
+        self.print_line(json)
+    }
+
+    /// Says something beside the answer. Nobody may be listening there, and that is no fault.
+    pub(super) fn note(&mut self, text: impl Display) {
+        let _ = writeln!(self.notes, "{text}");
+    }
+
+    pub(super) fn flush(&mut self) -> Result<(), Stop> {
+        self.out.flush().map_err(Stop::from)
+    }
+}
+
+/// An answer that holds what this client has no name for, such as a new state.
+pub(super) fn unprintable(error: &serde_json::Error) -> Failure {
+    Failure::new(
+        Exit::General,
+        format!("the answer cannot be written as JSON: {error}"),
+        "use a client as new as the service",
+    )
+}
+
+/// How wide the terminal is that standard output goes to; `None` if it goes elsewhere.
+pub fn terminal_width() -> Option<u16> {
+    Table::new().width()
+}

@@ -1,0 +1,166 @@
+//! A command that did not do what it was asked: one line for a person, an exit code for a program.
+
+use std::{fmt, io};
+
+use super::advice;
+use super::fault::Fault;
+use super::text::one_line;
+
+/// The table of exit codes, for `--help`.
+pub const EXIT_CODES: &str = "\
+Exit codes:
+  0  done
+  1  another failure: of the service, of the output
+  2  the command or one of its values is wrong
+  3  the image, permission or change does not exist
+  4  refused: the policy says no, or the service does not know who asks
+  5  no outcome within --timeout; an accepted change goes on
+  6  try again later: the service or AWS is unavailable or overloaded
+  7  not possible as things are: configuration, AWS rules or AWS access
+  8  superseded: a newer change of the same permission took its place";
+
+/// What the exit code of a failed command tells. 0 is success.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// Another failure: of the service, of the output.
+    General = 1,
+    /// The command or one of its values is wrong. The parser of the command line exits with this, too.
+    Invalid = 2,
+    /// The image, permission or change does not exist.
+    NotFound = 3,
+    /// The policy says no, or the service does not know who asks.
+    Refused = 4,
+    /// No outcome within the time-out; an accepted change goes on.
+    Pending = 5,
+    /// The service or AWS is unavailable or overloaded: try again later.
+    TryLater = 6,
+    /// Not possible as things are: configuration, AWS rules or AWS access.
+    NotPossible = 7,
+    /// A newer change of the same permission took its place.
+    Superseded = 8,
+}
+
+/// Why a command failed. Displays as one line that tells what happened and what to do; then, if fields break their
+/// rules, one indented line for each.
+#[derive(Debug)]
+pub struct Failure {
+    exit: Exit,
+    what: String,
+    advice: String,
+    violations: Vec<String>,
+}
+
+impl Failure {
+    /// With this the process exits; see [`EXIT_CODES`].
+    pub fn exit_code(&self) -> u8 {
+        self.exit as u8
+    }
+
+    pub(super) fn new(exit: Exit, what: impl AsRef<str>, advice: impl Into<String>) -> Self {
+        Self {
+            exit,
+            what: one_line(what.as_ref()),
+            advice: advice.into(),
+            violations: Vec::new(),
+        }
+    }
+
+    /// Adds the command that goes on from here: "follow it with", "repeat it safely with".
+    pub(super) fn then(mut self, how: &str, command: &str) -> Self {
+        self.advice = format!("{}; {how}: {command}", self.advice);
+        self
+    }
+}
+
+impl From<&Fault> for Failure {
+    fn from(fault: &Fault) -> Self {
+        let advice = advice::of(fault);
+        let text = match fault.retry_delay {
+            Some(delay) => format!("{} (wait at least {})", advice.text, humantime::format_duration(delay)),
+            None => advice.text.to_owned(),
+        };
+        let violations = fault.violations.iter();
+        Self {
+            violations: violations.map(|(field, text)| violation(field, text)).collect(),
+            ..Self::new(advice.exit, what(fault), text)
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}; {}", self.what, self.advice)?;
+        self.violations.iter().try_for_each(|line| write!(f, "\n  {line}"))
+    }
+}
+
+impl std::error::Error for Failure {}
+
+fn what(fault: &Fault) -> String {
+    let message = match fault.message.trim_end_matches('.') {
+        "" => fault.code.description(),
+        message => message,
+    };
+    match fault.reason {
+        Some(reason) => format!(
+            "{message} ({})",
+            reason.as_str_name().trim_start_matches("ERROR_REASON_")
+        ),
+        None => format!("{message} ({:?})", fault.code),
+    }
+}
+
+fn violation(field: &str, description: &str) -> String {
+    let description = one_line(description);
+    match option_of(field) {
+        Some(option) => format!("{option} ({field}): {description}"),
+        None => format!("{}: {description}", one_line(field)),
+    }
+}
+
+/// The option that fills a field of a request.
+fn option_of(field: &str) -> Option<&'static str> {
+    Some(match field {
+        "account_id" => "--account",
+        "region" => "--region",
+        "image_id" => "--image",
+        "shared_account_id" => "--with",
+        "request_id" => "--request-id",
+        "reason" => "--reason",
+        "ticket" => "--ticket",
+        "state" => "--state",
+        "page_size" => "--page-size",
+        "change_id" => "CHANGE_ID",
+        _ => return None,
+    })
+}
+
+/// Why a command stops early.
+pub(super) enum Stop {
+    /// It failed.
+    Failed(Failure),
+    /// The reader of its output went away, having seen enough.
+    OutputClosed,
+}
+
+impl From<Failure> for Stop {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+impl From<Fault> for Stop {
+    fn from(fault: Fault) -> Self {
+        Self::Failed(Failure::from(&fault))
+    }
+}
+
+impl From<io::Error> for Stop {
+    fn from(error: io::Error) -> Self {
+        if error.kind() == io::ErrorKind::BrokenPipe {
+            return Self::OutputClosed;
+        }
+        let what = format!("the answer came, but cannot be written: {error}");
+        Failure::new(Exit::General, what, "check where the output goes").into()
+    }
+}

@@ -1,0 +1,57 @@
+//! The client commands of `sharewarden`: grant, revoke, get, list, change and images. They speak only gRPC.
+//!
+//! Read `options` and `args` for what can be typed, `connection` for how a call is made and repeated, then one command
+//! (`grant_revoke` is the richest). What is printed is made in `console`, `table` and `render`. An error goes from
+//! status to `fault` (what the status says), `advice` (what to do about it) and `failure` (one line and an exit code).
+
+mod advice;
+mod args;
+mod command_line;
+mod completions;
+mod connection;
+mod console;
+mod deadline;
+mod failure;
+mod fault;
+mod grant_revoke;
+mod list;
+mod options;
+mod read;
+mod render;
+mod table;
+mod text;
+mod wait;
+
+use connection::Connection;
+use failure::Stop;
+
+pub use args::{
+    ChangeArgs, ClientCommand, GetArgs, GrantRevokeArgs, ImagesArgs, ListArgs, PermissionName, StateFilter,
+};
+pub use completions::completions;
+pub use console::{Console, terminal_width};
+pub use failure::{EXIT_CODES, Exit, Failure};
+pub use options::{ClientOptions, Output};
+
+/// Runs one client command: calls the service, and prints the answer.
+///
+/// A reader that closes the output early (`| head`) is not a failure.
+pub async fn run(options: &ClientOptions, command: ClientCommand, console: &mut Console<'_>) -> Result<(), Failure> {
+    match perform(options, command, console).await {
+        Ok(()) | Err(Stop::OutputClosed) => Ok(()),
+        Err(Stop::Failed(failure)) => Err(failure),
+    }
+}
+
+async fn perform(options: &ClientOptions, command: ClientCommand, console: &mut Console<'_>) -> Result<(), Stop> {
+    let connection = Connection::open(options).await?;
+    match command {
+        ClientCommand::Grant(args) => grant_revoke::grant(options, &connection, args, console).await?,
+        ClientCommand::Revoke(args) => grant_revoke::revoke(options, &connection, args, console).await?,
+        ClientCommand::Get(args) => read::get(options, &connection, args, console).await?,
+        ClientCommand::List(args) => list::list(options, &connection, args, console).await?,
+        ClientCommand::Change(args) => read::change(options, &connection, args, console).await?,
+        ClientCommand::Images(args) => read::images(options, &connection, args, console).await?,
+    }
+    console.flush()
+}

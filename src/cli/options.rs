@@ -1,0 +1,95 @@
+//! The options that all client commands share.
+
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+use tonic::metadata::AsciiMetadataValue;
+use tonic::transport::Uri;
+
+/// Where the service is when nobody says otherwise: the address of `sharewarden dev`.
+pub(super) const DEFAULT_SERVER: &str = "http://127.0.0.1:7443";
+
+/// Sets these options apart from those of the command at hand.
+const HEADING: &str = "Client options";
+
+/// A week: longer than any change may take, and far below what a `grpc-timeout` can hold.
+const LONGEST_TIMEOUT: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+
+/// Options of every client command.
+#[derive(Debug, Clone, Args)]
+pub struct ClientOptions {
+    /// Where the service listens, as http://HOST:PORT or https://HOST:PORT
+    #[arg(long, global = true, help_heading = HEADING, env = "SHAREWARDEN_SERVER", value_name = "URL",
+          default_value = DEFAULT_SERVER, value_parser = server)]
+    pub(super) server: Uri,
+
+    /// Who asks, for the policy and the audit history: printable ASCII [default: the name of the OS user]
+    #[arg(long, global = true, help_heading = HEADING, env = "SHAREWARDEN_PRINCIPAL", value_name = "NAME", value_parser = principal)]
+    pub(super) principal: Option<AsciiMetadataValue>,
+
+    /// What to print: a table for people, or proto3 JSON for programs
+    #[arg(short, long, global = true, help_heading = HEADING, value_name = "FORMAT", value_enum, default_value_t = Output::Table)]
+    pub(super) output: Output,
+
+    /// How long to wait for an answer, with a unit: 500ms, 30s, 5m; at most 7days. A change goes on past it
+    #[arg(long, global = true, help_heading = HEADING, value_name = "DURATION", default_value = "30s", value_parser = timeout)]
+    pub(super) timeout: Duration,
+}
+
+/// How an answer is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// A table, for people.
+    Table,
+    /// proto3 JSON, for programs.
+    Json,
+}
+
+impl ClientOptions {
+    /// The URL of the service, to be shown.
+    pub(super) fn server(&self) -> String {
+        self.server.to_string().trim_end_matches('/').to_owned()
+    }
+
+    /// Who asks: as told, or the user that this process runs as.
+    pub(super) fn principal(&self) -> Option<AsciiMetadataValue> {
+        self.principal
+            .clone()
+            .or_else(|| principal(&whoami::username().ok()?).ok())
+    }
+}
+
+fn server(text: &str) -> Result<Uri, String> {
+    let uri: Uri = text.parse().map_err(|error| format!("not a URL: {error}"))?;
+    if !matches!(uri.scheme_str(), Some("http" | "https")) {
+        return Err("begin it with http:// or https://, as in http://127.0.0.1:7443".to_owned());
+    }
+    if !matches!(uri.path_and_query().map(|path| path.as_str()), None | Some("" | "/")) {
+        return Err("end it after the port: a path or a query is not sent".to_owned());
+    }
+    match uri.authority() {
+        Some(authority) if authority.as_str().contains('@') => Err("put no user or password into it".to_owned()),
+        Some(_) => Ok(uri),
+        None => Err("the host is missing".to_owned()),
+    }
+}
+
+fn principal(text: &str) -> Result<AsciiMetadataValue, String> {
+    if text.trim().is_empty() {
+        return Err("it is empty".to_owned());
+    }
+    if !text.chars().all(|c| c.is_ascii_graphic() || c == ' ') {
+        return Err("only printable ASCII characters can be sent".to_owned());
+    }
+    text.trim()
+        .parse()
+        .map_err(|_| "it cannot be sent as gRPC metadata".to_owned())
+}
+
+fn timeout(text: &str) -> Result<Duration, String> {
+    let timeout = humantime::parse_duration(text).map_err(|error| format!("{error}; write it as in 500ms, 30s, 5m"))?;
+    if timeout < Duration::from_millis(1) || timeout > LONGEST_TIMEOUT {
+        return Err("it must be between 1ms and 7days".to_owned());
+    }
+    Ok(timeout)
+}

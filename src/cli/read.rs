@@ -1,0 +1,99 @@
+//! The commands that read one answer: `get`, `change` and `images`.
+
+use super::args::{ChangeArgs, GetArgs, ImagesArgs};
+use super::connection::{Client, Connection};
+use super::console::Console;
+use super::failure::Stop;
+use super::options::{ClientOptions, Output};
+use super::{render, wait};
+use crate::proto::v1::{
+    GetChangeRequest, GetChangeResponse, GetSharePermissionRequest, ImageOwnership, ListImagesRequest,
+};
+
+pub(super) async fn get(
+    options: &ClientOptions,
+    connection: &Connection,
+    args: GetArgs,
+    console: &mut Console<'_>,
+) -> Result<(), Stop> {
+    let request = GetSharePermissionRequest {
+        account_id: args.permission.account,
+        region: args.permission.region,
+        image_id: args.permission.image,
+        shared_account_id: args.permission.with,
+    };
+    let answer = connection
+        .call(connection.deadline(), request, async |mut client: Client, request| {
+            client.get_share_permission(request).await
+        })
+        .await?;
+    match (&answer.permission, options.output) {
+        (Some(permission), Output::Table) => console.print(render::permission(permission, console.width())),
+        _ => console.print_json(&answer),
+    }
+}
+
+pub(super) async fn change(
+    options: &ClientOptions,
+    connection: &Connection,
+    args: ChangeArgs,
+    console: &mut Console<'_>,
+) -> Result<(), Stop> {
+    let request = GetChangeRequest {
+        account_id: args.account,
+        change_id: args.change_id,
+    };
+    if args.wait {
+        let (answer, verdict) = wait::until_ended(options, connection, request).await?;
+        print_change(options, &answer, console)?;
+        return Ok(verdict?);
+    }
+    let answer = get_change(connection, request).await?;
+    print_change(options, &answer, console)
+}
+
+async fn get_change(connection: &Connection, request: GetChangeRequest) -> Result<GetChangeResponse, Stop> {
+    let answer = connection
+        .call(connection.deadline(), request, async |mut client: Client, request| {
+            client.get_change(request).await
+        })
+        .await?;
+    Ok(answer)
+}
+
+fn print_change(options: &ClientOptions, answer: &GetChangeResponse, console: &mut Console<'_>) -> Result<(), Stop> {
+    match (&answer.change, options.output) {
+        (Some(change), Output::Table) => console.print(render::change(change, console.width())),
+        _ => console.print_json(answer),
+    }
+}
+
+pub(super) async fn images(
+    options: &ClientOptions,
+    connection: &Connection,
+    args: ImagesArgs,
+    console: &mut Console<'_>,
+) -> Result<(), Stop> {
+    let ownership = if args.shared {
+        ImageOwnership::Shared
+    } else {
+        ImageOwnership::Owned
+    };
+    let request = ListImagesRequest {
+        account_id: args.account,
+        region: args.region,
+        ownership: ownership.into(),
+    };
+    let answer = connection
+        .call(connection.deadline(), request, async |mut client: Client, request| {
+            client.list_images(request).await
+        })
+        .await?;
+    if answer.images.is_empty() {
+        console.note("note: there are no such images");
+    }
+    match options.output {
+        Output::Json => console.print_json(&answer),
+        Output::Table => console.print(render::images(&answer.images, console.width())),
+    }
+}

@@ -1,0 +1,95 @@
+//! Tables without lines: easy to read, to cut and to grep. No colours.
+
+use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, Table, Width, presets};
+
+/// Between columns.
+const GAP: u16 = 2;
+
+/// Names and values of one object, one line each; values that are empty are left out. Values wrap to `width`.
+pub(super) fn pairs(rows: Vec<(&'static str, String)>, width: Option<u16>) -> String {
+    let mut table = plain(width);
+    for (name, value) in rows.into_iter().filter(|(_, value)| !value.is_empty()) {
+        table.add_row([name.to_owned(), value]);
+    }
+    shape(&mut table);
+    finished(&table)
+}
+
+/// Many objects, one row each under a head. Only the last column wraps: ids stay in one piece, to be copied.
+pub(super) fn rows<const N: usize>(head: [&'static str; N], rows: Vec<[String; N]>, width: Option<u16>) -> String {
+    let mut table = plain(width);
+    table.set_header(head);
+    table.add_rows(rows);
+    shape(&mut table);
+    finished(&table)
+}
+
+/// A table that is printed in pieces, with one head and columns that do not jump.
+pub(super) struct Pieces<const N: usize> {
+    head: Option<[&'static str; N]>,
+    widths: [u16; N],
+}
+
+impl<const N: usize> Pieces<N> {
+    pub(super) fn new(head: [&'static str; N]) -> Self {
+        Self {
+            head: Some(head),
+            widths: [0; N],
+        }
+    }
+
+    /// The next piece. The head comes with the first piece that has rows.
+    pub(super) fn piece(&mut self, rows: Vec<[String; N]>) -> String {
+        if rows.is_empty() {
+            return String::new();
+        }
+        let mut table = plain(None);
+        if let Some(head) = self.head.take() {
+            table.set_header(head);
+        }
+        table.add_rows(rows);
+        shape(&mut table);
+        self.keep_widths(&mut table);
+        finished(&table)
+    }
+
+    fn keep_widths(&mut self, table: &mut Table) {
+        for (known, seen) in self.widths.iter_mut().zip(table.column_max_content_widths()) {
+            *known = (*known).max(seen);
+        }
+        for (column, known) in table.column_iter_mut().zip(self.widths) {
+            let width = Width::Fixed(known + column.padding_width());
+            column.set_constraint(ColumnConstraint::LowerBoundary(width));
+        }
+    }
+}
+
+fn plain(width: Option<u16>) -> Table {
+    let mut table = Table::new();
+    // The width comes from the caller, who knows where the output goes.
+    table.load_style(presets::NOTHING).force_no_tty();
+    if let Some(width) = width {
+        table
+            .set_content_arrangement(ContentArrangement::Dynamic)
+            .set_width(width);
+    }
+    table
+}
+
+fn shape(table: &mut Table) {
+    let last = table.column_count().saturating_sub(1);
+    for (at, column) in table.column_iter_mut().enumerate() {
+        column.set_padding((0, if at == last { 0 } else { GAP }));
+        column.set_cell_alignment(CellAlignment::Left);
+        if at != last {
+            column.set_constraint(ColumnConstraint::ContentWidth);
+        }
+    }
+}
+
+fn finished(table: &Table) -> String {
+    if table.is_empty() {
+        return String::new();
+    }
+    format!("{}\n", table.trim_fmt())
+}

@@ -1,0 +1,137 @@
+//! The one clock: what time it is here, how much of it has passed, and waiting. Tests turn one by hand.
+//!
+//! Leases and ledger times are on the *database's* clock, read in the transaction that needs them; this clock stamps calls
+//! to AWS, makes ids, and waits.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant, SystemTime},
+};
+
+use tokio::sync::watch;
+
+use crate::domain::Timestamp;
+
+/// The clock. Cheap to clone; clones agree.
+#[derive(Debug, Clone)]
+pub struct Clock(Kind);
+
+#[derive(Debug, Clone)]
+enum Kind {
+    System {
+        start: Instant,
+    },
+    Manual {
+        start: Timestamp,
+        elapsed: Arc<watch::Sender<Duration>>,
+    },
+}
+
+/// A point on a clock that never jumps: the time since the clock was made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Elapsed(Duration);
+
+impl Elapsed {
+    /// This point, later by `duration`.
+    pub fn plus(self, duration: Duration) -> Self {
+        Self(self.0.saturating_add(duration))
+    }
+
+    /// How long after `earlier` this is; zero if it is not after it.
+    pub fn since(self, earlier: Elapsed) -> Duration {
+        self.0.saturating_sub(earlier.0)
+    }
+}
+
+impl Clock {
+    /// The machine's clock.
+    #[expect(clippy::disallowed_methods, reason = "this is the one clock")]
+    pub fn system() -> Self {
+        Self(Kind::System { start: Instant::now() })
+    }
+
+    /// A clock that stands still at `start` until it is [advanced](Self::advance).
+    pub fn manual(start: Timestamp) -> Self {
+        Self(Kind::Manual {
+            start,
+            elapsed: Arc::new(watch::Sender::new(Duration::ZERO)),
+        })
+    }
+
+    /// Turns a manual clock; waiters whose time has come go on. Has no effect on the machine's clock.
+    pub fn advance(&self, duration: Duration) {
+        if let Kind::Manual { elapsed, .. } = &self.0 {
+            elapsed.send_modify(|elapsed| *elapsed += duration);
+        }
+    }
+
+    /// What time it is.
+    #[expect(clippy::disallowed_methods, reason = "this is the one clock")]
+    pub fn now(&self) -> Timestamp {
+        match &self.0 {
+            Kind::System { .. } => Timestamp::new(SystemTime::now().into()),
+            Kind::Manual { start, elapsed } => *start + *elapsed.borrow(),
+        }
+    }
+
+    /// How much time has passed.
+    #[expect(clippy::disallowed_methods, reason = "this is the one clock")]
+    pub fn elapsed(&self) -> Elapsed {
+        match &self.0 {
+            Kind::System { start } => Elapsed(Instant::now() - *start),
+            Kind::Manual { elapsed, .. } => Elapsed(*elapsed.borrow()),
+        }
+    }
+
+    /// Waits.
+    pub async fn sleep(&self, duration: Duration) {
+        match &self.0 {
+            Kind::System { .. } => tokio::time::sleep(duration).await,
+            Kind::Manual { elapsed, .. } => {
+                let due = elapsed.borrow().saturating_add(duration);
+                // The sender lives as long as `self`: waiting cannot fail.
+                let _ = elapsed.subscribe().wait_for(|elapsed| *elapsed >= due).await;
+            }
+        }
+    }
+
+    /// A new id of version 7, which sorts by the time of its making (RFC 9562, section 5.7).
+    pub fn uuid(&self) -> uuid::Uuid {
+        let now = self.now().to_offset_date_time();
+        let seconds = u64::try_from(now.unix_timestamp()).unwrap_or_default();
+        uuid::Uuid::new_v7(uuid::Timestamp::from_unix(uuid::NoContext, seconds, now.nanosecond()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_manual_clock_wakes_a_sleeper_when_its_time_has_come_and_not_before() {
+        let clock = Clock::manual(Timestamp::parse("2026-11-22T00:00:00Z").unwrap());
+        let sleeper = tokio::spawn({
+            let clock = clock.clone();
+            async move {
+                let asleep = clock.elapsed();
+                clock.sleep(Duration::from_secs(30)).await;
+                clock.elapsed().since(asleep)
+            }
+        });
+        while clock_waiters(&clock) == 0 {
+            tokio::task::yield_now().await;
+        }
+        clock.advance(Duration::from_secs(29));
+        tokio::task::yield_now().await;
+        assert!(!sleeper.is_finished());
+        clock.advance(Duration::from_secs(1));
+        assert_eq!(sleeper.await.unwrap(), Duration::from_secs(30));
+    }
+
+    fn clock_waiters(clock: &Clock) -> usize {
+        match &clock.0 {
+            Kind::Manual { elapsed, .. } => elapsed.receiver_count(),
+            Kind::System { .. } => 0,
+        }
+    }
+}

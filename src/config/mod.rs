@@ -1,0 +1,353 @@
+//! One validated, typed configuration: a TOML file, overridden by the environment, overridden by `--set`.
+//!
+//! [`Config`] is what is in force. Unknown keys are errors, and so is every value that breaks its rule: the error names the
+//! key. `SHAREWARDEN__DATABASE__URL` in the environment is `database.url` in the file.
+
+mod parse;
+mod rules;
+
+use std::{collections::BTreeSet, net::SocketAddr, path::Path, time::Duration};
+
+use secrecy::SecretString;
+use serde::{Deserialize, Serialize};
+
+use crate::domain::{AccountId, Region};
+
+pub use rules::Problem;
+
+/// The prefix of the environment's keys.
+const ENVIRONMENT: &str = "SHAREWARDEN";
+
+/// What is in force.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// The gRPC side.
+    #[serde(default)]
+    pub server: ServerConfig,
+    /// The audit store.
+    pub database: DatabaseConfig,
+    /// Who calls.
+    pub auth: AuthConfig,
+    /// How commands are committed.
+    #[serde(default)]
+    pub committer: CommitterConfig,
+    /// How changes are forwarded to AWS.
+    #[serde(default)]
+    pub forwarder: ForwarderConfig,
+    /// How AWS is reached.
+    #[serde(default)]
+    pub aws: AwsConfig,
+    /// The log.
+    #[serde(default)]
+    pub log: LogConfig,
+    /// The accounts whose images may be shared.
+    pub accounts: Vec<AccountConfig>,
+}
+
+/// The gRPC side.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ServerConfig {
+    /// Where to listen; port 0 takes any. Default `127.0.0.1:7443`.
+    pub listen: SocketAddr,
+    /// How long a grant or revoke waits for its end when the caller sets no deadline, or a later one. Default 30s.
+    #[serde(with = "parse::duration")]
+    pub max_wait: Duration,
+    /// How long a shutdown waits for what is under way. Default 20s.
+    #[serde(with = "parse::duration")]
+    pub shutdown_grace: Duration,
+}
+
+impl Default for ServerConfig {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 7443)),
+            max_wait: Duration::from_secs(30),
+            shutdown_grace: Duration::from_secs(20),
+        }
+    }
+}
+
+/// The audit store.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct DatabaseConfig {
+    /// A `postgres://` URL. Secret.
+    #[serde(serialize_with = "parse::hidden")]
+    pub url: SecretString,
+    /// At most so many connections. Default 16.
+    #[serde(default = "DatabaseConfig::max_connections")]
+    pub max_connections: u32,
+    /// Wait at most so long for a connection. Default 2s.
+    #[serde(default = "DatabaseConfig::acquire_timeout", with = "parse::duration")]
+    pub acquire_timeout: Duration,
+    /// A statement takes at most so long. Default 5s.
+    #[serde(default = "DatabaseConfig::statement_timeout", with = "parse::duration")]
+    pub statement_timeout: Duration,
+}
+
+impl DatabaseConfig {
+    fn max_connections() -> u32 {
+        16
+    }
+
+    fn acquire_timeout() -> Duration {
+        Duration::from_secs(2)
+    }
+
+    fn statement_timeout() -> Duration {
+        Duration::from_secs(5)
+    }
+}
+
+/// Who calls.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct AuthConfig {
+    /// How callers are known. There is no default: it is decided by whoever runs the service.
+    pub mode: AuthMode,
+}
+
+/// How callers are known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AuthMode {
+    /// By what they say in the metadata `x-sharewarden-principal`. On loopback addresses only.
+    TrustedHeader,
+}
+
+/// How commands are committed.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct CommitterConfig {
+    /// So many lanes, each with a connection of its own. Default 4.
+    pub lanes: usize,
+    /// So many commands may wait in a lane; more are refused as OVERLOADED. Default 4096.
+    pub queue: usize,
+    /// At most so many commands in a transaction. Default 256.
+    pub max_batch: usize,
+    /// Keep every transaction to a single account: for a Postgres that is distributed by account. Default false.
+    pub single_account_batches: bool,
+    /// A batch is given up after so long. Default 10s.
+    #[serde(with = "parse::duration")]
+    pub commit_timeout: Duration,
+}
+
+impl Default for CommitterConfig {
+    fn default() -> Self {
+        Self {
+            lanes: 4,
+            queue: 4096,
+            max_batch: 256,
+            single_account_batches: false,
+            commit_timeout: Duration::from_secs(10),
+        }
+    }
+}
+
+/// How changes are forwarded to AWS.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ForwarderConfig {
+    /// A call to AWS is given up after so long. Default 10s.
+    #[serde(with = "parse::duration")]
+    pub attempt_timeout: Duration,
+    /// How long a replica may work on a permission before another may take over. At least twice the attempt's time-out
+    /// and the margin. Default 30s.
+    #[serde(with = "parse::duration")]
+    pub lease: Duration,
+    /// No call is begun unless it ends so long before its lease. Default 2s.
+    #[serde(with = "parse::duration")]
+    pub lease_margin: Duration,
+    /// How long after its acceptance a change is tried again. Default 10m.
+    #[serde(with = "parse::duration")]
+    pub give_up_after: Duration,
+    /// The upper bound of the first delay between attempts; it doubles. Default 200ms.
+    #[serde(with = "parse::duration")]
+    pub backoff_base: Duration,
+    /// The upper bound of every delay between attempts. Default 20s.
+    #[serde(with = "parse::duration")]
+    pub backoff_cap: Duration,
+    /// At most so many changes are worked on at once. Default 256.
+    pub max_in_flight: usize,
+    /// With so many changes worked on or waiting for their turn, new ones are refused as OVERLOADED. Default 20000.
+    pub max_backlog: usize,
+    /// How often to look for changes that nobody works on. Default 2s.
+    #[serde(with = "parse::duration")]
+    pub recover_every: Duration,
+}
+
+impl Default for ForwarderConfig {
+    fn default() -> Self {
+        Self {
+            attempt_timeout: Duration::from_secs(10),
+            lease: Duration::from_secs(30),
+            lease_margin: Duration::from_secs(2),
+            give_up_after: Duration::from_secs(600),
+            backoff_base: Duration::from_millis(200),
+            backoff_cap: Duration::from_secs(20),
+            max_in_flight: 256,
+            max_backlog: 20_000,
+            recover_every: Duration::from_secs(2),
+        }
+    }
+}
+
+/// How AWS is reached. Credentials come from the AWS SDK's default chain: environment, profile, web identity, instance.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AwsConfig {
+    /// Where WorkSpaces is, for a simulator. Default: AWS's own endpoints.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub endpoint_url: Option<String>,
+    /// Where STS is, for a simulator. Default: AWS's own endpoints.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sts_endpoint_url: Option<String>,
+    /// At the start, make sure with GetCallerIdentity that the credentials belong to each account. Default true.
+    pub verify_identity: bool,
+}
+
+impl Default for AwsConfig {
+    fn default() -> Self {
+        Self {
+            endpoint_url: None,
+            sts_endpoint_url: None,
+            verify_identity: true,
+        }
+    }
+}
+
+/// The log, on standard error.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LogConfig {
+    /// `human` or `json`. Default json.
+    pub format: LogFormat,
+    /// What to log, as `tracing` filter directives. Default `info`.
+    pub filter: String,
+}
+
+impl Default for LogConfig {
+    fn default() -> Self {
+        Self {
+            format: LogFormat::Json,
+            filter: "info".into(),
+        }
+    }
+}
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LogFormat {
+    /// For a person.
+    Human,
+    /// One JSON object a line.
+    Json,
+}
+
+/// An account whose images may be shared.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct AccountConfig {
+    /// Twelve digits, as a text: leading zeros count.
+    #[serde(with = "parse::text")]
+    pub id: AccountId,
+    /// The Regions to serve. At least one.
+    #[serde(with = "parse::texts")]
+    pub regions: Vec<Region>,
+    /// Whom images may be shared with: `"anyone"`, or a list of accounts.
+    #[serde(with = "parse::share_with")]
+    pub share_with: ShareWithConfig,
+    /// The role to assume for this account. Default: use the service's own credentials.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub role_arn: Option<String>,
+    /// The external id that the role asks for. Secret.
+    #[serde(
+        default,
+        serialize_with = "parse::hidden_option",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub external_id: Option<SecretString>,
+    /// Where WorkSpaces is for this account. Default: `aws.endpoint_url`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub endpoint_url: Option<String>,
+}
+
+/// Whom an account's images may be shared with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ShareWithConfig {
+    /// Any account.
+    Anyone,
+    /// These accounts only.
+    Only(BTreeSet<AccountId>),
+}
+
+/// The configuration cannot be used. Each problem names its key.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// It cannot be read.
+    #[error("the configuration cannot be read: {0}")]
+    Unreadable(#[from] config::ConfigError),
+    /// An override is not `KEY=VALUE`.
+    #[error("--set {0:?}: must be KEY=VALUE, such as server.listen=127.0.0.1:0")]
+    Override(String),
+    /// It can be read, but breaks rules.
+    #[error("the configuration breaks {} rule(s):{}", .0.len(), rules::list(.0))]
+    Broken(Vec<Problem>),
+}
+
+impl Config {
+    /// Reads the file (if one is given), the environment and the overrides, and checks the rules.
+    ///
+    /// # Errors
+    /// [`ConfigError`].
+    pub fn load(file: Option<&Path>, overrides: &[String]) -> Result<Self, ConfigError> {
+        let mut builder = config::Config::builder();
+        if let Some(file) = file {
+            builder = builder.add_source(config::File::from(file).format(config::FileFormat::Toml));
+        }
+        let environment = config::Environment::with_prefix(ENVIRONMENT)
+            .prefix_separator("__")
+            .separator("__")
+            .try_parsing(true);
+        builder = builder.add_source(environment);
+        for set in overrides {
+            let (key, value) = set.split_once('=').ok_or_else(|| ConfigError::Override(set.clone()))?;
+            builder = builder.set_override(key, value)?;
+        }
+        let config: Self = builder.build()?.try_deserialize()?;
+        config.checked()
+    }
+
+    /// Reads a text instead of a file and the environment.
+    ///
+    /// # Errors
+    /// [`ConfigError`].
+    pub fn from_toml(text: &str) -> Result<Self, ConfigError> {
+        let source = config::File::from_str(text, config::FileFormat::Toml);
+        config::Config::builder()
+            .add_source(source)
+            .build()?
+            .try_deserialize::<Self>()?
+            .checked()
+    }
+
+    /// What is in force, as TOML; secrets are hidden.
+    ///
+    /// # Errors
+    /// Never for a configuration that was loaded; the encoder's own otherwise.
+    pub fn to_toml(&self) -> Result<String, toml::ser::Error> {
+        toml::to_string_pretty(self)
+    }
+
+    fn checked(self) -> Result<Self, ConfigError> {
+        let problems = rules::problems(&self);
+        if problems.is_empty() {
+            Ok(self)
+        } else {
+            Err(ConfigError::Broken(problems))
+        }
+    }
+}

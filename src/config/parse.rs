@@ -1,0 +1,117 @@
+//! How values are written.
+
+use secrecy::SecretString;
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
+
+const HIDDEN: &str = "[hidden]";
+
+/// A secret, as `config check` shows it.
+pub(super) fn hidden<S: Serializer>(_: &SecretString, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(HIDDEN)
+}
+
+/// A secret that may be absent.
+pub(super) fn hidden_option<S: Serializer>(secret: &Option<SecretString>, serializer: S) -> Result<S::Ok, S::Error> {
+    secret.as_ref().map(|_| HIDDEN).serialize(serializer)
+}
+
+/// Durations: `250ms`, `30s`, `10m`.
+pub(super) mod duration {
+    use std::time::Duration;
+
+    use super::{Deserialize, Deserializer, Error, Serializer};
+
+    pub(in crate::config) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        humantime::parse_duration(&text)
+            .map_err(|error| D::Error::custom(format!("must be a duration such as 250ms, 30s or 10m: {error}")))
+    }
+
+    pub(in crate::config) fn serialize<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&humantime::format_duration(*duration))
+    }
+}
+
+/// A text that the domain parses.
+pub(super) mod text {
+    use std::{fmt::Display, str::FromStr};
+
+    use super::{Deserialize, Deserializer, Error, Serializer};
+
+    pub(in crate::config) fn deserialize<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+    where
+        D: Deserializer<'de>,
+        T: FromStr<Err: Display>,
+    {
+        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
+    }
+
+    pub(in crate::config) fn serialize<S: Serializer, T: Display>(value: &T, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(value)
+    }
+}
+
+/// Texts that the domain parses.
+pub(super) mod texts {
+    use std::{fmt::Display, str::FromStr};
+
+    use super::{Deserialize, Deserializer, Error, Serializer};
+
+    pub(in crate::config) fn deserialize<'de, D, T>(deserializer: D) -> Result<Vec<T>, D::Error>
+    where
+        D: Deserializer<'de>,
+        T: FromStr<Err: Display>,
+    {
+        let texts = Vec::<String>::deserialize(deserializer)?;
+        texts
+            .iter()
+            .map(|text| text.parse().map_err(D::Error::custom))
+            .collect()
+    }
+
+    pub(in crate::config) fn serialize<S: Serializer, T: Display>(
+        values: &[T],
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(values.iter().map(T::to_string))
+    }
+}
+
+/// `"anyone"`, or a list of accounts.
+pub(super) mod share_with {
+    use super::{
+        super::{AccountId, BTreeSet, ShareWithConfig},
+        Deserialize, Deserializer, Error, Serializer,
+    };
+
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Written {
+        Word(String),
+        Accounts(Vec<String>),
+    }
+
+    pub(in crate::config) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<ShareWithConfig, D::Error> {
+        let wrong = || D::Error::custom("must be \"anyone\" or a list of accounts (texts of twelve digits)");
+        match Written::deserialize(deserializer).map_err(|_| wrong())? {
+            Written::Word(word) if word == "anyone" => Ok(ShareWithConfig::Anyone),
+            Written::Word(_) => Err(wrong()),
+            Written::Accounts(accounts) => {
+                let accounts: Result<BTreeSet<AccountId>, _> = accounts.iter().map(|account| account.parse()).collect();
+                Ok(ShareWithConfig::Only(accounts.map_err(D::Error::custom)?))
+            }
+        }
+    }
+
+    pub(in crate::config) fn serialize<S: Serializer>(
+        share_with: &ShareWithConfig,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        match share_with {
+            ShareWithConfig::Anyone => serializer.serialize_str("anyone"),
+            ShareWithConfig::Only(accounts) => serializer.collect_seq(accounts.iter().map(AccountId::to_string)),
+        }
+    }
+}

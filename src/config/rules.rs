@@ -1,0 +1,137 @@
+//! Rules that one value alone cannot break.
+
+use std::{collections::BTreeSet, fmt::Write, time::Duration};
+
+use super::{AuthMode, Config};
+
+/// A rule that is broken, and by which key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// The key, such as `forwarder.lease`.
+    pub key: String,
+    /// The rule, and what there is instead.
+    pub rule: String,
+}
+
+/// The problems, a line each.
+pub(super) fn list(problems: &[Problem]) -> String {
+    problems.iter().fold(String::new(), |mut text, Problem { key, rule }| {
+        // Writing to a text cannot fail.
+        let _ = write!(text, "\n  {key} {rule}");
+        text
+    })
+}
+
+pub(super) fn problems(config: &Config) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    let mut check = |holds: bool, key: &str, rule: String| {
+        if !holds {
+            problems.push(Problem { key: key.into(), rule });
+        }
+    };
+    listening(config, &mut check);
+    numbers(config, &mut check);
+    times(config, &mut check);
+    accounts(config, &mut check);
+    problems
+}
+
+fn listening(config: &Config, check: &mut impl FnMut(bool, &str, String)) {
+    let listen = config.server.listen;
+    let AuthMode::TrustedHeader = config.auth.mode;
+    check(
+        listen.ip().is_loopback(),
+        "server.listen",
+        format!(
+            "must be a loopback address while auth.mode is trusted-header (anyone could be anyone); it is {listen}"
+        ),
+    );
+}
+
+fn numbers(config: &Config, check: &mut impl FnMut(bool, &str, String)) {
+    let (committer, forwarder) = (&config.committer, &config.forwarder);
+    let lanes = committer.lanes;
+    let mut bounded = |key: &str, value: usize, most: usize| {
+        check(
+            (1..=most).contains(&value),
+            key,
+            format!("must be 1..{most}; it is {value}"),
+        );
+    };
+    bounded("committer.lanes", lanes, 64);
+    bounded("committer.queue", committer.queue, 1_000_000);
+    bounded("committer.max_batch", committer.max_batch, 4096);
+    bounded("forwarder.max_in_flight", forwarder.max_in_flight, 10_000);
+    bounded("forwarder.max_backlog", forwarder.max_backlog, 10_000_000);
+    let connections = config.database.max_connections;
+    check(
+        connections as usize > lanes,
+        "database.max_connections",
+        format!("must be more than committer.lanes ({lanes}), which have one each; it is {connections}"),
+    );
+}
+
+fn times(config: &Config, check: &mut impl FnMut(bool, &str, String)) {
+    let (database, forwarder) = (&config.database, &config.forwarder);
+    let zero = [
+        ("server.max_wait", config.server.max_wait),
+        ("database.acquire_timeout", database.acquire_timeout),
+        ("database.statement_timeout", database.statement_timeout),
+        ("committer.commit_timeout", config.committer.commit_timeout),
+        ("forwarder.attempt_timeout", forwarder.attempt_timeout),
+        ("forwarder.backoff_base", forwarder.backoff_base),
+        ("forwarder.recover_every", forwarder.recover_every),
+    ];
+    for (key, value) in zero {
+        check(
+            value >= Duration::from_millis(1),
+            key,
+            format!("must be at least 1ms; it is {value:?}"),
+        );
+    }
+    check(
+        forwarder.backoff_cap >= forwarder.backoff_base,
+        "forwarder.backoff_cap",
+        format!(
+            "must be at least forwarder.backoff_base ({:?}); it is {:?}",
+            forwarder.backoff_base, forwarder.backoff_cap
+        ),
+    );
+    // A step makes at most two calls, one after the other, and then records what came of them.
+    let least = forwarder.attempt_timeout * 2 + forwarder.lease_margin;
+    check(
+        forwarder.lease >= least,
+        "forwarder.lease",
+        format!(
+            "must be at least twice forwarder.attempt_timeout and forwarder.lease_margin ({least:?}); it is {:?}",
+            forwarder.lease
+        ),
+    );
+}
+
+fn accounts(config: &Config, check: &mut impl FnMut(bool, &str, String)) {
+    check(
+        !config.accounts.is_empty(),
+        "accounts",
+        "must name at least one account".into(),
+    );
+    let mut seen = BTreeSet::new();
+    for account in &config.accounts {
+        let id = account.id;
+        check(
+            seen.insert(id),
+            "accounts.id",
+            format!("must be unique; {id} is there twice"),
+        );
+        check(
+            !account.regions.is_empty(),
+            "accounts.regions",
+            format!("must name at least one Region for account {id}"),
+        );
+        check(
+            account.external_id.is_none() || account.role_arn.is_some(),
+            "accounts.external_id",
+            format!("needs accounts.role_arn for account {id}: it is given when a role is assumed"),
+        );
+    }
+}

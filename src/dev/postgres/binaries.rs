@@ -1,0 +1,159 @@
+//! The server's binaries: those of the system, the highest version first, else fetched.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use super::Error;
+use super::user::User;
+
+/// Where distributions put the binaries of each version: a folder, the start of the names in it, and the rest of the
+/// path. Debian and Ubuntu, Red Hat, Homebrew on Apple silicon and on Intel.
+const PLACES: [(&str, &str, &str); 4] = [
+    ("/usr/lib/postgresql", "", "bin"),
+    ("/usr", "pgsql-", "bin"),
+    ("/opt/homebrew/opt", "postgresql", "bin"),
+    ("/usr/local/opt", "postgresql", "bin"),
+];
+
+/// The two programs that a cluster needs, of one version.
+#[derive(Debug)]
+pub(super) struct Binaries {
+    initdb: PathBuf,
+    postgres: PathBuf,
+    major: u32,
+}
+
+impl Binaries {
+    /// For the cluster that is there, if there is one, or for a new one.
+    pub(super) fn find(cluster: Option<(&Path, u32)>, user: &User, download_dir: Option<&Path>) -> Result<Self, Error> {
+        let mut found = installed();
+        if found.is_empty() {
+            found.push(download(user, download_dir)?);
+        }
+        let majors: Vec<String> = found.iter().map(|binaries| binaries.major.to_string()).collect();
+        let fits = |binaries: &Self| cluster.is_none_or(|(_, major)| binaries.major == major);
+        match (found.into_iter().find(fits), cluster) {
+            (Some(binaries), _) => Ok(binaries),
+            (None, Some((folder, folder_version))) => Err(Error::Version {
+                folder: folder.to_owned(),
+                folder_version,
+                found: majors.join(", "),
+            }),
+            (None, None) => Err(Error::NoBinaries("nothing was found".to_owned())),
+        }
+    }
+
+    pub(super) fn initdb(&self) -> &Path {
+        &self.initdb
+    }
+
+    pub(super) fn postgres(&self) -> &Path {
+        &self.postgres
+    }
+
+    /// Both programs of a folder, if they run and are of the same version. An empty path means the search path.
+    fn in_folder(folder: &Path) -> Option<Self> {
+        let (initdb, postgres) = (folder.join("initdb"), folder.join("postgres"));
+        let major = major_version_of(&initdb)?;
+        (major_version_of(&postgres)? == major).then_some(Self {
+            initdb,
+            postgres,
+            major,
+        })
+    }
+}
+
+/// All that the system has, in the order in which to prefer them.
+fn installed() -> Vec<Binaries> {
+    let mut found: Vec<Binaries> = PLACES.iter().flat_map(in_place).collect();
+    found.sort_by_key(|binaries| std::cmp::Reverse(binaries.major));
+    found.extend(
+        Command::new("pg_config")
+            .arg("--bindir")
+            .output()
+            .ok()
+            .and_then(|output| Binaries::in_folder(Path::new(String::from_utf8_lossy(&output.stdout).trim()))),
+    );
+    found.extend(Binaries::in_folder(Path::new("")));
+    found
+}
+
+fn in_place((folder, start, rest): &(&str, &str, &str)) -> Vec<Binaries> {
+    let Ok(entries) = fs::read_dir(folder) else {
+        return Vec::new();
+    };
+    entries
+        .flatten()
+        .filter(|entry| entry.file_name().to_string_lossy().starts_with(start))
+        .filter_map(|entry| Binaries::in_folder(&entry.path().join(rest)))
+        .collect()
+}
+
+/// Of `initdb (PostgreSQL) 15.13 (Debian 15.13-1)`: 15.
+fn major_version_of(program: &Path) -> Option<u32> {
+    let output = Command::new(program).arg("--version").output().ok()?;
+    major_version_in(&String::from_utf8_lossy(&output.stdout))
+}
+
+fn major_version_in(text: &str) -> Option<u32> {
+    let version = text.split("(PostgreSQL) ").nth(1)?;
+    let digits = version
+        .find(|character: char| !character.is_ascii_digit())
+        .unwrap_or(version.len());
+    version[..digits].parse().ok()
+}
+
+/// A machine without Postgres gets one from the archives of `postgresql_embedded`, once.
+fn download(user: &User, folder: Option<&Path>) -> Result<Binaries, Error> {
+    let failed = |error: &dyn std::error::Error| Error::NoBinaries(with_causes(error));
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|e| failed(&e))?;
+    let pretended = tempfile::tempdir().map_err(|e| failed(&e))?;
+    // Its setup installs and then runs initdb, as root too, which fails. A folder that looks like a cluster gets
+    // only the first half.
+    fs::write(pretended.path().join("postgresql.conf"), "").map_err(|e| failed(&e))?;
+    let mut settings = settings_without_leftovers();
+    settings.data_dir = pretended.path().to_owned();
+    match (folder, user) {
+        (Some(folder), _) => settings.installation_dir = folder.to_owned(),
+        (None, User::Other { .. }) => settings.installation_dir = PathBuf::from("/var/cache/sharewarden/postgresql"),
+        (None, User::Ourselves) => {}
+    }
+    let mut postgres = postgresql_embedded::PostgreSQL::new(settings);
+    runtime.block_on(postgres.setup()).map_err(|e| failed(&e))?;
+    let bin = postgres.settings().binary_dir();
+    Binaries::in_folder(&bin)
+        .ok_or_else(|| Error::NoBinaries(format!("what it fetched to {} does not run here", bin.display())))
+}
+
+/// The library's own texts say little more than "failed".
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
+
+/// The library's default settings make two temporary folders and keep them.
+fn settings_without_leftovers() -> postgresql_embedded::Settings {
+    let settings = postgresql_embedded::Settings::new();
+    let made = [Some(settings.data_dir.as_path()), settings.password_file.parent()];
+    for folder in made.into_iter().flatten() {
+        // Empty folders; one that stays does no harm.
+        let _ = fs::remove_dir(folder);
+    }
+    settings
+}
+
+#[cfg(test)]
+mod tests {
+    use super::major_version_in;
+
+    #[test]
+    fn the_major_version_is_read_from_what_the_programs_say() {
+        assert_eq!(major_version_in("initdb (PostgreSQL) 15.13 (Debian 15.13-1)"), Some(15));
+        assert_eq!(major_version_in("postgres (PostgreSQL) 18beta1\n"), Some(18));
+        assert_eq!(major_version_in("something else"), None);
+    }
+}

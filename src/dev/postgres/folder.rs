@@ -1,0 +1,244 @@
+//! The folder of a cluster: `cluster/` (Postgres' own data), `run/` (the socket), `postgres.log` and `lock`.
+//!
+//! The lock is held by the process that runs the cluster and goes with it, however it ends.
+
+use std::fs::{self, File, TryLockError};
+use std::io::{Seek, Write};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::process::{Output, Stdio};
+use std::thread;
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use super::binaries::Binaries;
+use super::user::User;
+use super::{DATABASE, Error, PORT, USER};
+
+/// A unix socket's address holds 108 bytes, one of which ends it.
+const LONGEST_SOCKET: usize = 107;
+
+/// How often, 20 ms apart, we look whether a server that lost its parent has finished its shutdown.
+const LOOKS_AT_ORPHAN: u32 = 500;
+
+/// A cluster's folder, locked.
+#[derive(Debug)]
+pub(super) struct Folder {
+    root: PathBuf,
+    socket_dir: SocketDir,
+    _lock: File,
+}
+
+#[derive(Debug)]
+enum SocketDir {
+    Inside(PathBuf),
+    /// The folder's own path is too long for a socket.
+    Elsewhere(TempDir),
+}
+
+impl Folder {
+    pub(super) fn open(path: &Path, user: &User) -> Result<Self, Error> {
+        fs::create_dir_all(path).map_err(Error::io(path))?;
+        let root = path.canonicalize().map_err(Error::io(path))?;
+        let empty = fs::read_dir(&root).map_err(Error::io(&root))?.next().is_none();
+        if !empty && !root.join("lock").exists() {
+            return Err(Error::Foreign { folder: root });
+        }
+        let lock = lock(&root)?;
+        if empty {
+            user.own(&root)?;
+        }
+        user.check_reach(&root)?;
+        let socket_dir = SocketDir::make(&root, user)?;
+        let folder = Self {
+            root,
+            socket_dir,
+            _lock: lock,
+        };
+        folder.outwait_orphan()?;
+        Ok(folder)
+    }
+
+    /// Postgres' own data directory.
+    pub(super) fn data(&self) -> PathBuf {
+        self.root.join("cluster")
+    }
+
+    pub(super) fn log(&self) -> PathBuf {
+        self.root.join("postgres.log")
+    }
+
+    pub(super) fn socket_dir(&self) -> &Path {
+        match &self.socket_dir {
+            SocketDir::Inside(path) => path,
+            SocketDir::Elsewhere(dir) => dir.path(),
+        }
+    }
+
+    /// Of the cluster that is here, if any.
+    pub(super) fn major_version(&self) -> Result<Option<(&Path, u32)>, Error> {
+        let file = self.data().join("PG_VERSION");
+        if !self.data().exists() {
+            return Ok(None);
+        }
+        let text = fs::read_to_string(&file).map_err(Error::io(&file))?;
+        let major = text.trim().parse().map_err(|_| Error::Foreign {
+            folder: self.root.clone(),
+        })?;
+        Ok(Some((&self.root, major)))
+    }
+
+    /// Makes the cluster, if there is none yet. Under another name first: one that was not finished is not taken for
+    /// a cluster by the next start.
+    pub(super) fn init(&self, binaries: &Binaries, user: &User) -> Result<(), Error> {
+        let unfinished = self.root.join("cluster.unfinished");
+        if self.data().exists() {
+            return Ok(());
+        }
+        if unfinished.exists() {
+            fs::remove_dir_all(&unfinished).map_err(Error::io(&unfinished))?;
+        }
+        fs::create_dir(&unfinished).map_err(Error::io(&unfinished))?;
+        user.own(&unfinished)?;
+        self.initdb(&unfinished, binaries, user)?;
+        self.create_database(&unfinished, binaries, user)?;
+        fs::rename(&unfinished, self.data()).map_err(Error::io(&unfinished))
+    }
+
+    fn initdb(&self, data: &Path, binaries: &Binaries, user: &User) -> Result<(), Error> {
+        let output = user
+            .command(binaries.initdb())
+            .arg("--pgdata")
+            .arg(data)
+            .args([
+                "--username",
+                USER,
+                "--auth=trust",
+                "--encoding=UTF8",
+                "--locale=C",
+                "--no-sync",
+            ])
+            .output()
+            .map_err(Error::run(binaries.initdb()))?;
+        self.check(output)
+    }
+
+    /// In single-user mode, which needs neither a client nor a running server.
+    fn create_database(&self, data: &Path, binaries: &Binaries, user: &User) -> Result<(), Error> {
+        let program = binaries.postgres();
+        // A file and not a pipe: nothing can block, whichever end reads or writes first.
+        let mut script = tempfile::tempfile().map_err(Error::io(&self.root))?;
+        writeln!(script, "CREATE DATABASE {DATABASE}").map_err(Error::io(&self.root))?;
+        script.rewind().map_err(Error::io(&self.root))?;
+        let output = user
+            .command(program)
+            .args(["--single", "-j", "-c", "exit_on_error=on", "-D"])
+            .arg(data)
+            .arg("postgres")
+            .stdin(Stdio::from(script))
+            .output()
+            .map_err(Error::run(program))?;
+        self.check(output)
+    }
+
+    fn check(&self, output: Output) -> Result<(), Error> {
+        if output.status.success() {
+            return Ok(());
+        }
+        let said = [output.stdout, output.stderr].concat();
+        Err(Error::Init {
+            folder: self.root.clone(),
+            output: String::from_utf8_lossy(&said).trim().to_owned(),
+        })
+    }
+
+    /// We hold the lock, so a server that is still there has lost its parent, and is on its way out.
+    fn outwait_orphan(&self) -> Result<(), Error> {
+        let file = self.data().join("postmaster.pid");
+        for _ in 0..LOOKS_AT_ORPHAN {
+            let Some(pid) = pid_in(&file) else { return Ok(()) };
+            if !is_postgres(pid) {
+                // Its number may be anyone's by now, and Postgres would take that for a server.
+                return fs::remove_file(&file).or_else(ignore_missing).map_err(Error::io(&file));
+            }
+            thread::park_timeout(Duration::from_millis(20));
+        }
+        Err(Error::InUse {
+            folder: self.root.clone(),
+            holder: format!("a PostgreSQL server, see {}", file.display()),
+        })
+    }
+}
+
+impl SocketDir {
+    fn make(root: &Path, user: &User) -> Result<Self, Error> {
+        let inside = root.join("run");
+        let name = inside.join(format!(".s.PGSQL.{PORT}"));
+        if name.as_os_str().as_bytes().len() > LONGEST_SOCKET {
+            let dir = tempfile::Builder::new()
+                .prefix("sharewarden-")
+                .tempdir()
+                .map_err(Error::io(&inside))?;
+            user.own(dir.path())?;
+            return Ok(Self::Elsewhere(dir));
+        }
+        if !inside.exists() {
+            fs::create_dir(&inside).map_err(Error::io(&inside))?;
+            user.own(&inside)?;
+        }
+        Ok(Self::Inside(inside))
+    }
+}
+
+/// Takes the lock and leaves our number in it, for whoever is refused.
+fn lock(root: &Path) -> Result<File, Error> {
+    let path = root.join("lock");
+    let mut file = File::options()
+        .create(true)
+        .truncate(false)
+        .read(true)
+        .write(true)
+        .open(&path)
+        .map_err(Error::io(&path))?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            let holder = fs::read_to_string(&path).unwrap_or_default();
+            let holder = format!("process {}", holder.trim());
+            return Err(Error::InUse {
+                folder: root.to_owned(),
+                holder,
+            });
+        }
+        Err(TryLockError::Error(error)) => return Err(Error::io(&path)(error)),
+    }
+    file.set_len(0)
+        .and_then(|()| writeln!(file, "{}", std::process::id()))
+        .map_err(Error::io(&path))?;
+    Ok(file)
+}
+
+/// The process in the first line of `postmaster.pid`.
+fn pid_in(file: &Path) -> Option<u32> {
+    fs::read_to_string(file).ok()?.lines().next()?.trim().parse().ok()
+}
+
+/// Whether that number is a Postgres server now.
+fn is_postgres(pid: u32) -> bool {
+    if cfg!(target_os = "linux") {
+        let about = |what| fs::read_to_string(format!("/proc/{pid}/{what}")).unwrap_or_default();
+        // A process that has ended, but that nobody has collected, keeps its name and loses its command line.
+        return about("comm").trim() == "postgres" && !about("cmdline").is_empty();
+    }
+    let pid = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw);
+    pid.is_some_and(|pid| rustix::process::test_kill_process(pid).is_ok())
+}
+
+fn ignore_missing(error: std::io::Error) -> std::io::Result<()> {
+    if error.kind() == std::io::ErrorKind::NotFound {
+        Ok(())
+    } else {
+        Err(error)
+    }
+}

@@ -1,0 +1,157 @@
+//! The server process: started, waited for until it takes connections, and stopped.
+
+use std::fs::{self, File};
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::thread;
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::binaries::Binaries;
+use super::folder::Folder;
+use super::user::User;
+use super::{Error, PORT};
+
+/// Between two looks at a server that starts or stops.
+const LOOK: Duration = Duration::from_millis(10);
+
+/// A server that replays its log after a crash may take long: a minute.
+const LOOKS_AT_START: u32 = 6_000;
+
+/// What a fast shutdown gets, then an immediate one, before the process is killed: ten seconds each.
+const LOOKS_AT_STOP: u32 = 1_000;
+
+/// Between two looks at a server that runs.
+const WATCH: Duration = Duration::from_millis(200);
+
+/// The server's first process, which takes all others with it.
+#[derive(Debug)]
+pub(super) struct Server {
+    process: Child,
+}
+
+impl Server {
+    /// Starts the server and waits until it takes connections, or until nobody wants it any more.
+    pub(super) fn start(
+        folder: &Folder,
+        binaries: &Binaries,
+        user: &User,
+        durable: bool,
+        stop: &Receiver<()>,
+    ) -> Result<Self, Error> {
+        let log = File::create(folder.log()).map_err(Error::io(&folder.log()))?;
+        let mut command = user.server_command(binaries.postgres());
+        configure(&mut command, folder, durable);
+        let process = command
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().map_err(Error::io(&folder.log()))?)
+            .stderr(log)
+            .process_group(0) // a Ctrl-C is for us: we stop the server after those who use it
+            .spawn()
+            .map_err(Error::run(Path::new(command.get_program())))?;
+        let mut server = Self { process };
+        server.await_ready(folder, stop)?;
+        Ok(server)
+    }
+
+    pub(super) fn pid(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// Returns when told to stop, or when the server ended by itself.
+    pub(super) fn wait(&mut self, stop: &Receiver<()>) {
+        while stop.recv_timeout(WATCH) == Err(RecvTimeoutError::Timeout) && !self.has_ended() {}
+    }
+
+    /// SIGINT is Postgres' fast shutdown, SIGQUIT its immediate one.
+    pub(super) fn stop(&mut self) {
+        for signal in [Signal::INT, Signal::QUIT] {
+            self.signal(signal);
+            for _ in 0..LOOKS_AT_STOP {
+                if self.has_ended() {
+                    return;
+                }
+                thread::park_timeout(LOOK);
+            }
+        }
+        // It has not even obeyed that: nothing is left to lose by an error here.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+
+    fn await_ready(&mut self, folder: &Folder, stop: &Receiver<()>) -> Result<(), Error> {
+        for _ in 0..LOOKS_AT_START {
+            if let Ok(Some(status)) = self.process.try_wait() {
+                return Err(failed(folder, status.to_string()));
+            }
+            if is_ready(folder, self.pid()) {
+                return Ok(());
+            }
+            if stop.recv_timeout(LOOK) != Err(RecvTimeoutError::Timeout) {
+                return Err(failed(folder, "it was not waited for".to_owned()));
+            }
+        }
+        Err(failed(folder, "it took too long".to_owned()))
+    }
+
+    fn has_ended(&mut self) -> bool {
+        !matches!(self.process.try_wait(), Ok(None))
+    }
+
+    fn signal(&self, signal: Signal) {
+        let pid = i32::try_from(self.process.id()).ok().and_then(Pid::from_raw);
+        if let Some(pid) = pid {
+            // It fails only if the process has ended, which is what we want. We have not yet collected it, so the
+            // number is still its own.
+            let _ = kill_process(pid, signal);
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if !self.has_ended() {
+            self.stop();
+        }
+    }
+}
+
+fn configure(command: &mut Command, folder: &Folder, durable: bool) {
+    let mut set = |name: &str, value: &str| {
+        command.arg("-c").arg(format!("{name}={value}"));
+    };
+    set("listen_addresses", "");
+    set("port", &PORT.to_string());
+    let socket_dir = folder.socket_dir().to_string_lossy().replace('"', "\"\"");
+    set("unix_socket_directories", &format!("\"{socket_dir}\"")); // a list, so a comma in the path needs the quotes
+    set("max_connections", "300"); // many tests share one cluster, each with its pools
+    set("timezone", "UTC");
+    set("log_timezone", "UTC");
+    if !durable {
+        set("fsync", "off");
+        set("full_page_writes", "off");
+    }
+    command.arg("-D").arg(folder.data());
+}
+
+/// The eighth line of `postmaster.pid` is the state, the first one whose it is.
+fn is_ready(folder: &Folder, pid: u32) -> bool {
+    let text = fs::read_to_string(folder.data().join("postmaster.pid")).unwrap_or_default();
+    let line = |number: usize| text.lines().nth(number).map(str::trim);
+    line(0) == Some(pid.to_string().as_str()) && line(7) == Some("ready")
+}
+
+fn failed(folder: &Folder, what: String) -> Error {
+    let text = fs::read(folder.log()).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
+    let lines: Vec<&str> = text.lines().collect();
+    let tail = lines[lines.len().saturating_sub(20)..].join("\n");
+    Error::Start {
+        what,
+        log: folder.log(),
+        tail,
+    }
+}

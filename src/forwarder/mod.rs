@@ -1,0 +1,135 @@
+//! The only caller of mutating AWS operations: it makes AWS hold what is desired, one permission at a time.
+//!
+//! [`step`] works under one lease until the change is settled or put off: it is the same for a first attempt, a retry and
+//! a recovery. This module receives the work that commits hand out and bounds how much is under way; [`recovery`] claims
+//! work that nobody holds.
+
+mod recovery;
+mod step;
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::sync::{Semaphore, mpsc};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    clock::Clock,
+    domain::convergence::RetryPolicy,
+    store::{Committer, Database, Leased},
+    workspaces::WorkSpaces,
+};
+
+/// How changes are forwarded.
+#[derive(Debug, Clone)]
+pub struct ForwarderSettings {
+    /// When to try again, and until when.
+    pub retry: RetryPolicy,
+    /// No call is begun with less than this left of the lease: the time-out of an attempt, and a margin.
+    pub lease_reserve: Duration,
+    /// At most so many changes are worked on at once.
+    pub max_in_flight: usize,
+    /// With so many changes worked on or waiting for their turn, new ones are refused.
+    pub max_backlog: usize,
+    /// How often to look for work that nobody holds.
+    pub recover_every: Duration,
+}
+
+/// The forwarder. Cheap to clone; clones are the same forwarder.
+#[derive(Clone)]
+pub struct Forwarder(Arc<Inner>);
+
+struct Inner {
+    database: Database,
+    committer: Committer,
+    workspaces: WorkSpaces,
+    clock: Clock,
+    settings: ForwarderSettings,
+    permits: Semaphore,
+    backlog: AtomicUsize,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+}
+
+impl Forwarder {
+    /// A forwarder that stops taking up work when `stop` is cancelled. Its tasks are in `tasks`.
+    pub fn new(
+        database: Database,
+        committer: Committer,
+        workspaces: WorkSpaces,
+        clock: Clock,
+        settings: ForwarderSettings,
+        stop: CancellationToken,
+        tasks: TaskTracker,
+    ) -> Self {
+        let permits = Semaphore::new(settings.max_in_flight.max(1));
+        let backlog = AtomicUsize::new(0);
+        Self(Arc::new(Inner {
+            database,
+            committer,
+            workspaces,
+            clock,
+            settings,
+            permits,
+            backlog,
+            stop,
+            tasks,
+        }))
+    }
+
+    /// True while new changes may be accepted.
+    pub fn has_room(&self) -> bool {
+        self.backlog() < self.0.settings.max_backlog
+    }
+
+    /// How many changes are worked on, or wait for their turn.
+    fn backlog(&self) -> usize {
+        self.0.backlog.load(Ordering::Relaxed)
+    }
+
+    /// Receives work and does it, and recovers work that nobody holds, until stopped. What is under way then is finished by
+    /// its task; what has not begun is left to the leases.
+    pub async fn run(self, mut work: mpsc::UnboundedReceiver<Leased>) {
+        self.0.tasks.spawn(self.clone().recover());
+        loop {
+            let leased = tokio::select! {
+                () = self.0.stop.cancelled() => return,
+                leased = work.recv() => leased,
+            };
+            let Some(leased) = leased else { return };
+            let turn = Turn::take(&self.0);
+            let forwarder = self.clone();
+            self.0.tasks.spawn(async move {
+                let _turn = turn;
+                let permit = tokio::select! {
+                    () = forwarder.0.stop.cancelled() => return,
+                    permit = forwarder.0.permits.acquire() => permit,
+                };
+                if permit.is_ok() {
+                    forwarder.converge(leased).await;
+                }
+            });
+        }
+    }
+}
+
+/// Counts one change in the backlog while it lives.
+struct Turn(Arc<Inner>);
+
+impl Turn {
+    fn take(inner: &Arc<Inner>) -> Self {
+        inner.backlog.fetch_add(1, Ordering::Relaxed);
+        Self(inner.clone())
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        self.0.backlog.fetch_sub(1, Ordering::Relaxed);
+    }
+}

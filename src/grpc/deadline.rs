@@ -1,0 +1,93 @@
+//! How long the work on a call may take, so that its answer is there before the caller gives up.
+
+use std::time::Duration;
+
+use tonic::metadata::MetadataMap;
+
+use super::auth::only_value;
+
+const TIMEOUT: &str = "grpc-timeout";
+
+/// At most `most`, and at most 95 % of the caller's own time-out: when all of it has passed, tonic answers CANCELLED and
+/// nothing that we would say is heard. `spent` is what has passed since the call came in.
+pub(super) fn patience(metadata: &MetadataMap, spent: Duration, most: Duration) -> Duration {
+    let timeout = only_value(metadata, TIMEOUT).and_then(parse);
+    timeout
+        .map_or(most, |timeout| most.min(timeout / 100 * 95))
+        .saturating_sub(spent)
+}
+
+/// Reads a `grpc-timeout`: at most eight digits and a unit (gRPC over HTTP/2, "Requests").
+fn parse(text: &str) -> Option<Duration> {
+    let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    if !(1..=8).contains(&digits.len()) || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let count: u64 = digits.parse().ok()?;
+    Some(match unit {
+        "H" => Duration::from_secs(count * 60 * 60),
+        "M" => Duration::from_secs(count * 60),
+        "S" => Duration::from_secs(count),
+        "m" => Duration::from_millis(count),
+        "u" => Duration::from_micros(count),
+        "n" => Duration::from_nanos(count),
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MOST: Duration = Duration::from_secs(60);
+
+    fn patience_for(timeout: &str, spent: Duration) -> Duration {
+        let mut metadata = MetadataMap::new();
+        metadata.insert(TIMEOUT, timeout.parse().unwrap());
+        patience(&metadata, spent, MOST)
+    }
+
+    #[test]
+    fn every_unit_is_read() {
+        let seconds = Duration::from_secs;
+        assert_eq!(parse("2H"), Some(seconds(7200)));
+        assert_eq!(parse("2M"), Some(seconds(120)));
+        assert_eq!(parse("00000002S"), Some(seconds(2)));
+        assert_eq!(parse("2m"), Some(Duration::from_millis(2)));
+        assert_eq!(parse("2u"), Some(Duration::from_micros(2)));
+        assert_eq!(parse("2n"), Some(Duration::from_nanos(2)));
+        assert_eq!(parse("99999999H"), Some(seconds(99_999_999 * 3600)));
+    }
+
+    #[test]
+    fn a_timeout_that_cannot_be_read_is_none() {
+        for wrong in [
+            "",
+            "S",
+            "1",
+            "1s",
+            "1h",
+            "-1S",
+            "+1S",
+            "1.5S",
+            " 1S",
+            "100000000S",
+            "1SS",
+            "1é",
+            "é",
+        ] {
+            assert_eq!(parse(wrong), None, "{wrong:?}");
+        }
+        assert_eq!(patience_for("soon", Duration::ZERO), MOST);
+        assert_eq!(patience(&MetadataMap::new(), Duration::ZERO, MOST), MOST);
+    }
+
+    #[test]
+    fn the_answer_comes_before_the_caller_gives_up() {
+        assert_eq!(patience_for("10S", Duration::ZERO), Duration::from_millis(9500));
+        assert_eq!(patience_for("10S", Duration::from_secs(1)), Duration::from_millis(8500));
+        assert_eq!(patience_for("10S", Duration::from_secs(10)), Duration::ZERO);
+        assert_eq!(patience_for("99999999H", Duration::ZERO), MOST);
+        assert_eq!(patience_for("0n", Duration::ZERO), Duration::ZERO);
+    }
+}

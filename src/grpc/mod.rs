@@ -1,0 +1,27 @@
+//! The gRPC edge: the only room of the server that names tonic and the generated types.
+//!
+//! A call comes in through the layers that [`server`] stacks: [`call`] opens its span, notes when it arrived and logs how
+//! it ended, and a panic becomes an answer. [`auth`] finds out who calls before anything of the message is read. Then the
+//! thin handlers of [`service`] take over: [`parse`] makes domain types of the request (with [`page_token`], [`deadline`]
+//! and [`trace_context`]), a use case does the work, and [`present`] makes messages of what came of it. What went wrong
+//! goes through [`status`], the one place that maps errors; [`refusal`] knows the code of each reason. [`health`] watches
+//! the store on the side.
+
+mod auth;
+mod call;
+mod deadline;
+mod health;
+mod page_token;
+mod parse;
+mod present;
+mod refusal;
+mod server;
+mod service;
+mod status;
+mod trace_context;
+
+pub use auth::{Authenticator, PRINCIPAL};
+pub use health::{Health, HealthSettings, LIVENESS};
+pub use server::{ServerSettings, Services, serve};
+pub use service::ShareService;
+pub use status::CHANGE_ID;

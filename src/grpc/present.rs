@@ -1,0 +1,213 @@
+//! Domain types as messages.
+
+use std::time::Duration;
+
+use crate::{
+    domain::{self, Access, ChangeState, Classification, PermissionState, Timestamp},
+    permissions::{Changed, PermissionPage},
+    proto::v1::{self, ErrorReason, attempt, change, share_permission},
+    store::reads::PermissionFilter,
+};
+
+use super::{page_token, status};
+
+/// What a revoke does not do.
+const COPIES_STAY: &str = "The account can no longer copy the image. Copies that it has already made stay with it: AWS \
+                           cannot recall them. Ask the account's owner to delete them where that matters.";
+
+pub(super) fn granted(changed: Changed) -> v1::GrantSharePermissionResponse {
+    v1::GrantSharePermissionResponse {
+        permission: Some(permission(&changed.permission)),
+        change: Some(change(&changed.change)),
+        replayed: changed.replayed,
+    }
+}
+
+pub(super) fn grant_validated(standing: Option<domain::Permission>) -> v1::GrantSharePermissionResponse {
+    v1::GrantSharePermissionResponse {
+        permission: standing.as_ref().map(permission),
+        change: None,
+        replayed: false,
+    }
+}
+
+pub(super) fn revoked(changed: Changed) -> v1::RevokeSharePermissionResponse {
+    v1::RevokeSharePermissionResponse {
+        permission: Some(permission(&changed.permission)),
+        change: Some(change(&changed.change)),
+        replayed: changed.replayed,
+        warning: COPIES_STAY.into(),
+    }
+}
+
+pub(super) fn revoke_validated(standing: Option<domain::Permission>) -> v1::RevokeSharePermissionResponse {
+    v1::RevokeSharePermissionResponse {
+        permission: standing.as_ref().map(permission),
+        change: None,
+        replayed: false,
+        warning: COPIES_STAY.into(),
+    }
+}
+
+pub(super) fn page(filter: &PermissionFilter, page: &PermissionPage) -> v1::ListSharePermissionsResponse {
+    let next = page.next.as_ref().map(|last| page_token::seal(filter, last));
+    v1::ListSharePermissionsResponse {
+        permissions: page.permissions.iter().map(permission).collect(),
+        next_page_token: next.unwrap_or_default(),
+    }
+}
+
+pub(super) fn permission(permission: &domain::Permission) -> v1::SharePermission {
+    let state = match permission.state() {
+        PermissionState::Pending => share_permission::State::Pending,
+        PermissionState::Shared => share_permission::State::Shared,
+        PermissionState::NotShared => share_permission::State::NotShared,
+        PermissionState::Unknown => share_permission::State::Unknown,
+    };
+    v1::SharePermission {
+        account_id: permission.key.account.to_string(),
+        region: permission.key.region.to_string(),
+        image_id: permission.key.image.to_string(),
+        shared_account_id: permission.key.shared_account.to_string(),
+        state: state.into(),
+        desired: access(permission.desired).into(),
+        applied: access(permission.applied).into(),
+        generation: permission.generation,
+        pending_change_id: text(permission.pending_change()),
+        create_time: Some(timestamp(permission.created_at)),
+        update_time: Some(timestamp(permission.updated_at)),
+    }
+}
+
+pub(super) fn change(change: &domain::Change) -> v1::Change {
+    let intent = &change.intent;
+    let failure = change.failure.as_ref();
+    v1::Change {
+        account_id: intent.key.account.to_string(),
+        change_id: change.id().to_string(),
+        request_id: intent.request_id.to_string(),
+        region: intent.key.region.to_string(),
+        image_id: intent.key.image.to_string(),
+        shared_account_id: intent.key.shared_account.to_string(),
+        action: action(intent.action).into(),
+        cause: cause(intent.cause).into(),
+        principal: intent.principal.to_string(),
+        reason: intent.reason.to_string(),
+        ticket: text(intent.ticket.as_ref()),
+        generation: change.generation,
+        previous: access(change.previous).into(),
+        state: change_state(change.state).into(),
+        attempts: change.attempts.iter().map(attempt).collect(),
+        aws_request_id: text(change.aws_request_id()),
+        error_reason: error_reason(change).into(),
+        error_code: text(failure.and_then(|failure| failure.code.as_ref())),
+        error_message: text(failure.and_then(|failure| failure.message.as_ref())),
+        trace_id: text(intent.trace_id.as_ref()),
+        create_time: Some(timestamp(change.created_at)),
+        end_time: change.ended_at.map(timestamp),
+    }
+}
+
+pub(super) fn image(image: domain::image::Image) -> v1::Image {
+    v1::Image {
+        image_id: image.id,
+        name: image.name,
+        description: image.description,
+        state: image.state,
+        operating_system: image.operating_system,
+        required_tenancy: image.required_tenancy,
+        owner_account_id: image.owner_account,
+        create_time: image.created_at.map(timestamp),
+        error_code: image.error_code,
+        error_message: image.error_message,
+    }
+}
+
+/// How a change ended, as the verb of a sentence.
+pub(super) fn change_state_word(state: ChangeState) -> &'static str {
+    match state {
+        ChangeState::Pending => "goes on",
+        ChangeState::Succeeded => "succeeded",
+        ChangeState::Failed => "failed",
+        ChangeState::Superseded => "was superseded",
+    }
+}
+
+fn error_reason(change: &domain::Change) -> ErrorReason {
+    match (change.state, &change.failure) {
+        (ChangeState::Superseded, _) => ErrorReason::ChangeSuperseded,
+        (_, Some(failure)) => status::reason(failure.reason),
+        (_, None) => ErrorReason::Unspecified,
+    }
+}
+
+fn attempt(attempt: &domain::Attempt) -> v1::Attempt {
+    let classification = match attempt.classification {
+        Classification::Accepted => attempt::Classification::Accepted,
+        Classification::Refused => attempt::Classification::Refused,
+        Classification::Throttled => attempt::Classification::Throttled,
+        Classification::NotSent => attempt::Classification::NotSent,
+        Classification::Unknown => attempt::Classification::Unknown,
+    };
+    v1::Attempt {
+        operation: attempt.operation.as_str().into(),
+        start_time: Some(timestamp(attempt.started_at)),
+        duration: Some(duration(attempt.duration)),
+        classification: classification.into(),
+        aws_request_id: text(attempt.aws_request_id.as_ref()),
+        error_code: text(attempt.error_code.as_ref()),
+    }
+}
+
+fn access(access: Option<Access>) -> v1::Access {
+    match access {
+        None => v1::Access::Unspecified,
+        Some(Access::Shared) => v1::Access::Shared,
+        Some(Access::NotShared) => v1::Access::NotShared,
+    }
+}
+
+fn action(action: domain::Action) -> v1::Action {
+    match action {
+        domain::Action::Grant => v1::Action::Grant,
+        domain::Action::Revoke => v1::Action::Revoke,
+    }
+}
+
+fn cause(cause: domain::Cause) -> v1::Cause {
+    match cause {
+        domain::Cause::Caller => v1::Cause::Caller,
+    }
+}
+
+fn change_state(state: ChangeState) -> change::State {
+    match state {
+        ChangeState::Pending => change::State::Pending,
+        ChangeState::Succeeded => change::State::Succeeded,
+        ChangeState::Failed => change::State::Failed,
+        ChangeState::Superseded => change::State::Superseded,
+    }
+}
+
+/// Absent is empty.
+fn text(value: Option<impl ToString>) -> String {
+    value.map(|value| value.to_string()).unwrap_or_default()
+}
+
+fn timestamp(time: Timestamp) -> pbjson_types::Timestamp {
+    let time = time.to_offset_date_time();
+    pbjson_types::Timestamp {
+        seconds: time.unix_timestamp(),
+        nanos: i32::try_from(time.nanosecond()).unwrap_or_default(),
+    }
+}
+
+fn duration(duration: Duration) -> pbjson_types::Duration {
+    pbjson_types::Duration {
+        seconds: i64::try_from(duration.as_secs()).unwrap_or(i64::MAX),
+        nanos: i32::try_from(duration.subsec_nanos()).unwrap_or_default(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,112 @@
+use std::sync::Arc;
+
+use crate::domain::{
+    Action, Attempt, Cause, Change, ChangeId, Failure, FailureReason, Intent, Operation, Permission, PermissionKey,
+    RequestId,
+};
+
+use super::*;
+
+fn time(text: &str) -> Timestamp {
+    Timestamp::parse(text).unwrap()
+}
+
+fn key() -> PermissionKey {
+    PermissionKey {
+        account: "000011112222".parse().unwrap(),
+        region: "eu-central-1".parse().unwrap(),
+        image: "wsi-123456789".parse().unwrap(),
+        shared_account: "210987654321".parse().unwrap(),
+    }
+}
+
+fn a_change(state: ChangeState, failure: Option<Failure>) -> Change {
+    let id: ChangeId = "0192f0c1-7e6b-7a4e-8f00-000000000001".parse().unwrap();
+    Change {
+        intent: Arc::new(Intent {
+            change_id: id,
+            request_id: RequestId(id.0),
+            key: key(),
+            action: Action::Revoke,
+            cause: Cause::Caller,
+            principal: "tester".parse().unwrap(),
+            reason: "a test".parse().unwrap(),
+            ticket: Some("T-1".parse().unwrap()),
+            trace_id: None,
+        }),
+        generation: 3,
+        previous: Some(Access::Shared),
+        state,
+        attempts: vec![Attempt {
+            operation: Operation::UpdateWorkspaceImagePermission,
+            started_at: time("2026-11-22T00:00:01Z"),
+            duration: Duration::from_millis(1250),
+            classification: Classification::Refused,
+            aws_request_id: Some("aws-1".into()),
+            error_code: None,
+        }],
+        failure,
+        created_at: time("2026-11-22T00:00:00.5Z"),
+        ended_at: (state != ChangeState::Pending).then(|| time("2026-11-22T00:00:03Z")),
+    }
+}
+
+#[test]
+fn a_failed_change_is_presented_whole() {
+    let failure = Failure {
+        reason: FailureReason::ImageNotFound,
+        code: Some("ResourceNotFoundException".into()),
+        message: Some("no such image".into()),
+    };
+    let change = change(&a_change(ChangeState::Failed, Some(failure)));
+    let expected = serde_json::json!({
+        "accountId": "000011112222", "changeId": "0192f0c1-7e6b-7a4e-8f00-000000000001",
+        "requestId": "0192f0c1-7e6b-7a4e-8f00-000000000001", "region": "eu-central-1", "imageId": "wsi-123456789",
+        "sharedAccountId": "210987654321", "action": "ACTION_REVOKE", "cause": "CAUSE_CALLER", "principal": "tester",
+        "reason": "a test", "ticket": "T-1", "generation": "3", "previous": "ACCESS_SHARED", "state": "STATE_FAILED",
+        "attempts": [{
+            "operation": "UpdateWorkspaceImagePermission", "startTime": "2026-11-22T00:00:01+00:00", "duration": "1.250s",
+            "classification": "CLASSIFICATION_REFUSED", "awsRequestId": "aws-1",
+        }],
+        "awsRequestId": "aws-1", "errorReason": "ERROR_REASON_IMAGE_NOT_FOUND",
+        "errorCode": "ResourceNotFoundException", "errorMessage": "no such image",
+        "createTime": "2026-11-22T00:00:00.500+00:00", "endTime": "2026-11-22T00:00:03+00:00",
+    });
+    assert_eq!(serde_json::to_value(&change).unwrap(), expected);
+}
+
+#[test]
+fn a_change_says_why_it_ended_only_if_it_did_not_succeed() {
+    let reason = |state| change(&a_change(state, None)).error_reason();
+    assert_eq!(reason(ChangeState::Superseded), ErrorReason::ChangeSuperseded);
+    assert_eq!(reason(ChangeState::Succeeded), ErrorReason::Unspecified);
+    assert_eq!(reason(ChangeState::Pending), ErrorReason::Unspecified);
+    assert_eq!(change(&a_change(ChangeState::Pending, None)).end_time, None);
+}
+
+#[test]
+fn a_permission_tells_where_it_stands() {
+    let mut standing = Permission::new(key(), time("2026-11-22T00:00:00Z"));
+    assert_eq!(permission(&standing).state(), share_permission::State::Unknown);
+    standing.applied = Some(Access::Shared);
+    let shared = permission(&standing);
+    assert_eq!(
+        (shared.state(), shared.applied()),
+        (share_permission::State::Shared, v1::Access::Shared)
+    );
+    standing.current = Some(a_change(ChangeState::Pending, None).id());
+    let pending = permission(&standing);
+    assert_eq!(pending.state(), share_permission::State::Pending);
+    assert_eq!(pending.pending_change_id, "0192f0c1-7e6b-7a4e-8f00-000000000001");
+}
+
+#[test]
+fn a_revoke_says_that_copies_stay() {
+    let changed = Changed {
+        permission: Permission::new(key(), time("2026-11-22T00:00:00Z")),
+        change: a_change(ChangeState::Succeeded, None),
+        replayed: true,
+    };
+    let answer = revoked(changed);
+    assert!(answer.replayed && answer.warning.contains("Copies that it has already made stay"));
+}

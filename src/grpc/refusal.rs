@@ -1,0 +1,159 @@
+//! A call that is not answered with OK: a reason, a sentence for a person, and the facts for a program. What each reason
+//! means on the wire is in two tables here, the same as in `error_reason.proto`.
+
+use std::{collections::HashMap, time::Duration};
+
+use tonic::{
+    Code, Status,
+    metadata::{AsciiMetadataValue, MetadataMap},
+};
+use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
+
+use crate::{domain::PermissionKey, proto::v1::ErrorReason};
+
+const DOMAIN: &str = "sharewarden.v1";
+const PREFIX: &str = "ERROR_REASON_";
+/// When a client may retry by itself (gRFC A6).
+const PUSHBACK: &str = "grpc-retry-pushback-ms";
+
+/// A refusal in the making.
+#[derive(Debug)]
+pub(super) struct Refusal {
+    reason: ErrorReason,
+    message: String,
+    facts: HashMap<String, String>,
+    violations: Vec<FieldViolation>,
+    retry_after: Option<Duration>,
+    metadata: MetadataMap,
+}
+
+impl Refusal {
+    /// A refusal for `reason`. The message says what happened and what to do, in one or two plain sentences.
+    pub(super) fn new(reason: ErrorReason, message: impl Into<String>) -> Self {
+        Self {
+            reason,
+            message: message.into(),
+            facts: HashMap::new(),
+            violations: Vec::new(),
+            retry_after: retry_after(reason),
+            metadata: MetadataMap::new(),
+        }
+    }
+
+    /// Adds a fact to the metadata of the ErrorInfo.
+    pub(super) fn with(mut self, name: &str, value: impl ToString) -> Self {
+        self.facts.insert(name.into(), value.to_string());
+        self
+    }
+
+    /// Adds a fact, if it is known.
+    pub(super) fn with_known(self, name: &str, value: Option<impl ToString>) -> Self {
+        match value {
+            Some(value) => self.with(name, value),
+            None => self,
+        }
+    }
+
+    /// Adds the names of a permission.
+    pub(super) fn with_key(self, key: &PermissionKey) -> Self {
+        self.with("account_id", key.account)
+            .with("region", &key.region)
+            .with("image_id", &key.image)
+            .with("shared_account_id", key.shared_account)
+    }
+
+    /// Adds fields that break their rules.
+    pub(super) fn with_violations(mut self, violations: Vec<FieldViolation>) -> Self {
+        self.violations = violations;
+        self
+    }
+
+    /// Says how long to wait, where more is known than what the reason says.
+    pub(super) fn with_retry_after(mut self, delay: Option<Duration>) -> Self {
+        self.retry_after = delay.or(self.retry_after);
+        self
+    }
+
+    /// Adds plain metadata, for clients that read no details.
+    pub(super) fn with_metadata(mut self, name: &'static str, value: impl ToString) -> Self {
+        if let Ok(value) = AsciiMetadataValue::try_from(value.to_string()) {
+            self.metadata.insert(name, value);
+        }
+        self
+    }
+
+    /// Tells clients that retry by themselves to wait as long as the reason says.
+    pub(super) fn with_pushback(self) -> Self {
+        match self.retry_after {
+            Some(delay) => self.with_metadata(PUSHBACK, delay.as_millis()),
+            None => self,
+        }
+    }
+
+    /// The status.
+    pub(super) fn into_status(self) -> Status {
+        let mut details = ErrorDetails::with_error_info(name(self.reason), DOMAIN, self.facts);
+        if !self.violations.is_empty() {
+            details.set_bad_request(self.violations);
+        }
+        if self.retry_after.is_some() {
+            details.set_retry_info(self.retry_after);
+        }
+        Status::with_error_details_and_metadata(code(self.reason), self.message, details, self.metadata)
+    }
+}
+
+/// The name of a reason in an ErrorInfo.
+pub(super) fn name(reason: ErrorReason) -> &'static str {
+    let name = reason.as_str_name();
+    name.strip_prefix(PREFIX).unwrap_or(name)
+}
+
+/// The code that a reason is answered with.
+fn code(reason: ErrorReason) -> Code {
+    match reason {
+        ErrorReason::InvalidFields
+        | ErrorReason::RequestIdReused
+        | ErrorReason::InvalidPageToken
+        | ErrorReason::UpstreamInvalidParameter => Code::InvalidArgument,
+        ErrorReason::Unauthenticated => Code::Unauthenticated,
+        ErrorReason::PolicyDenied => Code::PermissionDenied,
+        ErrorReason::AccountNotConfigured
+        | ErrorReason::ImageUnavailable
+        | ErrorReason::OperationNotSupported
+        | ErrorReason::UpstreamAccessDenied
+        | ErrorReason::UpstreamRefused => Code::FailedPrecondition,
+        ErrorReason::ImageNotFound | ErrorReason::PermissionNotFound | ErrorReason::ChangeNotFound => Code::NotFound,
+        ErrorReason::ChangePending => Code::DeadlineExceeded,
+        ErrorReason::UpstreamThrottled | ErrorReason::Overloaded => Code::ResourceExhausted,
+        ErrorReason::UpstreamUnavailable | ErrorReason::AuditStoreUnavailable => Code::Unavailable,
+        ErrorReason::ChangeSuperseded => Code::Aborted,
+        ErrorReason::Internal | ErrorReason::Unspecified => Code::Internal,
+    }
+}
+
+/// How long to wait before trying again, for the reasons where that helps.
+fn retry_after(reason: ErrorReason) -> Option<Duration> {
+    match reason {
+        ErrorReason::ImageUnavailable => Some(Duration::from_secs(60)),
+        ErrorReason::UpstreamThrottled | ErrorReason::UpstreamUnavailable => Some(Duration::from_secs(10)),
+        ErrorReason::AuditStoreUnavailable | ErrorReason::Overloaded => Some(Duration::from_secs(1)),
+        ErrorReason::Unspecified
+        | ErrorReason::InvalidFields
+        | ErrorReason::RequestIdReused
+        | ErrorReason::InvalidPageToken
+        | ErrorReason::Unauthenticated
+        | ErrorReason::PolicyDenied
+        | ErrorReason::AccountNotConfigured
+        | ErrorReason::ImageNotFound
+        | ErrorReason::PermissionNotFound
+        | ErrorReason::ChangeNotFound
+        | ErrorReason::OperationNotSupported
+        | ErrorReason::UpstreamAccessDenied
+        | ErrorReason::UpstreamInvalidParameter
+        | ErrorReason::UpstreamRefused
+        | ErrorReason::ChangePending
+        | ErrorReason::ChangeSuperseded
+        | ErrorReason::Internal => None,
+    }
+}

@@ -1,0 +1,133 @@
+//! The server: which services answer, behind which layers.
+
+use std::{any::Any, future::Future, time::Duration};
+
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tonic::{
+    body::Body,
+    codec::CompressionEncoding,
+    service::{Routes, interceptor::InterceptedService},
+    transport::{Error, Server, server::TcpIncoming},
+};
+use tonic_reflection::server::Builder as Reflection;
+use tonic_web::GrpcWebLayer;
+use tower_http::catch_panic::CatchPanicLayer;
+
+use crate::{
+    clock::Clock,
+    proto::{
+        self,
+        v1::share_permission_service_server::{SharePermissionService, SharePermissionServiceServer},
+    },
+};
+
+use super::{auth::Authenticator, call::CallLayer, health::Health, service::ShareService, status};
+
+/// How the server talks to its clients.
+#[derive(Debug, Clone, Copy)]
+pub struct ServerSettings {
+    /// No message that comes in is larger, nor is it after decompression.
+    pub max_message_bytes: usize,
+    /// At most so many calls at once on one connection.
+    pub max_concurrent_streams: u32,
+    /// How often to ask whether the client is still there.
+    pub keepalive_interval: Duration,
+    /// How long it may take to say so.
+    pub keepalive_timeout: Duration,
+    /// How long calls may take to end, once the server shuts down.
+    pub drain_timeout: Duration,
+}
+
+impl Default for ServerSettings {
+    fn default() -> Self {
+        Self {
+            max_message_bytes: 64 * 1024,
+            max_concurrent_streams: 1000,
+            keepalive_interval: Duration::from_secs(60),
+            keepalive_timeout: Duration::from_secs(20),
+            drain_timeout: Duration::from_secs(30),
+        }
+    }
+}
+
+/// What the server serves.
+pub struct Services<S = ShareService> {
+    /// `SharePermissionService`.
+    pub share_permissions: S,
+    /// Who tells who calls.
+    pub authenticator: Authenticator,
+    /// What the health service tells.
+    pub health: Health,
+    /// Measures calls.
+    pub clock: Clock,
+    /// How to talk to clients.
+    pub settings: ServerSettings,
+}
+
+/// Serves on `listener` until `shutdown` is over; then ends when the calls under way have, or when the time for that is up.
+///
+/// Native gRPC over HTTP/2 and gRPC-Web over HTTP/1.1, with health and reflection, on the same port.
+///
+/// # Errors
+/// When the transport fails.
+pub async fn serve<S: SharePermissionService>(
+    listener: TcpListener,
+    services: Services<S>,
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), Error> {
+    let (clock, settings) = (services.clock.clone(), services.settings);
+    let draining = CancellationToken::new();
+    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+    let serving = Server::builder()
+        .accept_http1(true)
+        .max_concurrent_streams(settings.max_concurrent_streams)
+        .http2_keepalive_interval(Some(settings.keepalive_interval))
+        .http2_keepalive_timeout(Some(settings.keepalive_timeout))
+        // From the outside in: gRPC-Web is made gRPC, then the call is watched, and a panic is an answer like any other.
+        .layer(GrpcWebLayer::new())
+        .layer(CallLayer(clock.clone()))
+        .layer(CatchPanicLayer::custom(answer_to_panic))
+        .add_routes(routes(services))
+        .serve_with_incoming_shutdown(incoming, async {
+            shutdown.await;
+            draining.cancel();
+        });
+    let overdue = async {
+        draining.cancelled().await;
+        clock.sleep(settings.drain_timeout).await;
+    };
+    tokio::select! {
+        result = serving => result,
+        () = overdue => {
+            tracing::warn!("calls were still under way when the time for them to end was up");
+            Ok(())
+        }
+    }
+}
+
+fn routes<S: SharePermissionService>(services: Services<S>) -> Routes {
+    let share_permissions = SharePermissionServiceServer::new(services.share_permissions)
+        .max_decoding_message_size(services.settings.max_message_bytes)
+        .accept_compressed(CompressionEncoding::Gzip);
+    Routes::new(InterceptedService::new(share_permissions, services.authenticator))
+        .add_service(services.health.service())
+        .add_service(reflection().build_v1().expect(READABLE))
+        .add_service(reflection().build_v1alpha().expect(READABLE))
+}
+
+const READABLE: &str = "the descriptors are compiled in, and a test reads them";
+
+/// Describes our services, health, and the details of errors, so that tools can print them.
+fn reflection() -> Reflection<'static> {
+    Reflection::configure()
+        .register_encoded_file_descriptor_set(proto::FILE_DESCRIPTOR_SET)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
+}
+
+/// What the panic says stays here: the hook of the process has printed it.
+fn answer_to_panic(_: Box<dyn Any + Send>) -> http::Response<Body> {
+    tracing::error!("a handler panicked");
+    status::fault().into_status().into_http()
+}

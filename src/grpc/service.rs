@@ -1,0 +1,194 @@
+//! The handlers. Each parses, asks the use case, and presents what came of it.
+
+use std::{future::Future, time::Duration};
+
+use tonic::{Request, Response, Status};
+use tracing::Span;
+
+use crate::{
+    domain::{Action, ChangeId, Permission, PermissionKey, Principal, TraceId},
+    permissions::{ChangeRequest, Changed, Error, Permissions},
+    proto::v1::{self, share_permission_service_server::SharePermissionService},
+};
+
+use super::{
+    auth, call::Arrival, deadline, parse, parse::ChangeAsked, present, refusal::Refusal, status, trace_context,
+};
+
+/// `SharePermissionService`.
+#[derive(Clone)]
+pub struct ShareService {
+    permissions: Permissions,
+    max_patience: Duration,
+}
+
+impl ShareService {
+    /// A service that works on no call longer than `max_patience`, whatever deadline the caller gives, or does not give.
+    pub fn new(permissions: Permissions, max_patience: Duration) -> Self {
+        Self {
+            permissions,
+            max_patience,
+        }
+    }
+
+    fn caller<T>(&self, request: &Request<T>) -> Result<Caller, Status> {
+        let arrival = request.extensions().get::<Arrival>();
+        let spent = arrival.map_or(Duration::ZERO, |arrival| {
+            self.permissions.clock.elapsed().since(arrival.0)
+        });
+        let principal = request.extensions().get::<Principal>();
+        Ok(Caller {
+            principal: principal
+                .ok_or_else(|| status::unauthenticated(auth::PRINCIPAL))?
+                .clone(),
+            trace_id: trace_context::trace_id(request.metadata()),
+            patience: deadline::patience(request.metadata(), spent, self.max_patience),
+        })
+    }
+
+    /// Grants or revokes, or only checks whether that would be accepted.
+    async fn change(&self, action: Action, caller: Caller, asked: ChangeAsked) -> Result<Outcome, Status> {
+        note_key(&asked.key);
+        let request = ChangeRequest {
+            action,
+            key: asked.key,
+            request_id: asked.request_id,
+            principal: caller.principal,
+            reason: asked.reason,
+            ticket: asked.ticket,
+            trace_id: caller.trace_id,
+        };
+        if asked.validate_only {
+            let standing = self.permissions.validate(request);
+            return within(caller.patience, standing, status::store_unavailable)
+                .await
+                .map(Outcome::Validated);
+        }
+        let result = self.permissions.change(request, caller.patience).await;
+        if let Some(change_id) = change_id(&result) {
+            Span::current().record("change_id", tracing::field::display(change_id));
+        }
+        result.map(Outcome::Changed).map_err(status::of)
+    }
+}
+
+/// Who calls, and how long they wait.
+struct Caller {
+    principal: Principal,
+    trace_id: Option<TraceId>,
+    patience: Duration,
+}
+
+/// What came of a grant or a revoke.
+enum Outcome {
+    Changed(Changed),
+    Validated(Option<Permission>),
+}
+
+#[tonic::async_trait]
+impl SharePermissionService for ShareService {
+    async fn grant_share_permission(
+        &self,
+        request: Request<v1::GrantSharePermissionRequest>,
+    ) -> Result<Response<v1::GrantSharePermissionResponse>, Status> {
+        let caller = self.caller(&request)?;
+        let asked = parse::grant(request.get_ref())?;
+        Ok(Response::new(match self.change(Action::Grant, caller, asked).await? {
+            Outcome::Changed(changed) => present::granted(changed),
+            Outcome::Validated(standing) => present::grant_validated(standing),
+        }))
+    }
+
+    async fn revoke_share_permission(
+        &self,
+        request: Request<v1::RevokeSharePermissionRequest>,
+    ) -> Result<Response<v1::RevokeSharePermissionResponse>, Status> {
+        let caller = self.caller(&request)?;
+        let asked = parse::revoke(request.into_inner())?;
+        Ok(Response::new(
+            match self.change(Action::Revoke, caller, asked).await? {
+                Outcome::Changed(changed) => present::revoked(changed),
+                Outcome::Validated(standing) => present::revoke_validated(standing),
+            },
+        ))
+    }
+
+    async fn get_share_permission(
+        &self,
+        request: Request<v1::GetSharePermissionRequest>,
+    ) -> Result<Response<v1::GetSharePermissionResponse>, Status> {
+        let caller = self.caller(&request)?;
+        let key = parse::get(request.get_ref())?;
+        note_key(&key);
+        let permission = within(caller.patience, self.permissions.get(key), status::store_unavailable).await?;
+        Ok(Response::new(v1::GetSharePermissionResponse {
+            permission: Some(present::permission(&permission)),
+        }))
+    }
+
+    async fn list_share_permissions(
+        &self,
+        request: Request<v1::ListSharePermissionsRequest>,
+    ) -> Result<Response<v1::ListSharePermissionsResponse>, Status> {
+        let caller = self.caller(&request)?;
+        let asked = parse::list(request.get_ref())?;
+        let page = self.permissions.list(&asked.filter, asked.after.as_ref(), asked.size);
+        let page = within(caller.patience, page, status::store_unavailable).await?;
+        Ok(Response::new(present::page(&asked.filter, &page)))
+    }
+
+    async fn get_change(
+        &self,
+        request: Request<v1::GetChangeRequest>,
+    ) -> Result<Response<v1::GetChangeResponse>, Status> {
+        let caller = self.caller(&request)?;
+        let (account, id) = parse::get_change(request.get_ref())?;
+        Span::current().record("account_id", account.as_str());
+        Span::current().record("change_id", tracing::field::display(id));
+        let change = self.permissions.get_change(account, id);
+        let change = within(caller.patience, change, status::store_unavailable).await?;
+        Ok(Response::new(v1::GetChangeResponse {
+            change: Some(present::change(&change)),
+        }))
+    }
+
+    async fn list_images(
+        &self,
+        request: Request<v1::ListImagesRequest>,
+    ) -> Result<Response<v1::ListImagesResponse>, Status> {
+        let caller = self.caller(&request)?;
+        let (account, region, ownership) = parse::list_images(request.get_ref())?;
+        Span::current().record("account_id", account.as_str());
+        let images = self.permissions.list_images(account, &region, ownership);
+        let images = within(caller.patience, images, status::upstream_unavailable).await?;
+        Ok(Response::new(v1::ListImagesResponse {
+            images: images.into_iter().map(present::image).collect(),
+        }))
+    }
+}
+
+/// Waits at most for `patience`; past it, says who did not answer.
+async fn within<T>(
+    patience: Duration,
+    work: impl Future<Output = Result<T, Error>>,
+    late: fn() -> Refusal,
+) -> Result<T, Status> {
+    match tokio::time::timeout(patience, work).await {
+        Ok(result) => result.map_err(status::of),
+        Err(_) => Err(late().into_status()),
+    }
+}
+
+fn note_key(key: &PermissionKey) {
+    Span::current().record("account_id", key.account.as_str());
+}
+
+/// The change that came of a call, as far as one is known.
+fn change_id(result: &Result<Changed, Error>) -> Option<ChangeId> {
+    match result {
+        Ok(changed) => Some(changed.change.id()),
+        Err(Error::Failed(change) | Error::Superseded(change)) => Some(change.id()),
+        Err(Error::Pending { change_id, .. }) => Some(*change_id),
+        Err(_) => None,
+    }
+}

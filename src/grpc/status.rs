@@ -1,0 +1,245 @@
+//! What went wrong, as a status: the one place where errors are mapped, and where a fault of ours is logged, once.
+//!
+//! Messages are for people. They never repeat what a driver said, nor what AWS said: AWS's words are in the change, for
+//! those who may read it.
+
+use std::error::Error as StdError;
+
+use tonic::{Code, Status};
+use tonic_types::FieldViolation;
+
+use crate::{
+    domain::{Change, FailureReason, Fault, FaultKind},
+    permissions::Error,
+    proto::v1::ErrorReason,
+    store::{CommitError, StoreError},
+};
+
+use super::{present, refusal::Refusal};
+
+/// The metadata that names the change which goes on after DEADLINE_EXCEEDED.
+pub const CHANGE_ID: &str = "x-sharewarden-change-id";
+
+/// The status of a use case that did not do what was asked.
+pub(super) fn of(error: Error) -> Status {
+    refusal(error).into_status()
+}
+
+fn refusal(error: Error) -> Refusal {
+    match error {
+        Error::NotConfigured { account, region } => Refusal::new(
+            ErrorReason::AccountNotConfigured,
+            format!("The service is not configured for account {account} in Region {region}; ask its operators to add it."),
+        )
+        .with("account_id", account)
+        .with("region", region),
+        Error::Denied { key, rule, log_index } => Refusal::new(
+            ErrorReason::PolicyDenied,
+            format!("The policy refuses this: {rule}. Ask the owner of the policy."),
+        )
+        .with_key(&key)
+        .with("rule", rule)
+        .with_known("log_index", log_index),
+        Error::RequestIdReused { request_id, change_id } => Refusal::new(
+            ErrorReason::RequestIdReused,
+            format!(
+                "The request id {request_id} was used before, for other content, in change {change_id}; \
+                 use a new id for a new request."
+            ),
+        )
+        .with("request_id", request_id)
+        .with("change_id", change_id),
+        Error::PermissionNotFound(key) => Refusal::new(
+            ErrorReason::PermissionNotFound,
+            format!(
+                "No change was ever accepted for image {} of account {} in Region {} and account {}.",
+                key.image, key.account, key.region, key.shared_account
+            ),
+        )
+        .with_key(&key),
+        Error::ChangeNotFound(account, change_id) => Refusal::new(
+            ErrorReason::ChangeNotFound,
+            format!("Account {account} has no change {change_id}; check both."),
+        )
+        .with("account_id", account)
+        .with("change_id", change_id),
+        Error::Pending { account, change_id } => Refusal::new(
+            ErrorReason::ChangePending,
+            format!(
+                "Change {change_id} of account {account} was accepted and goes on; follow it with GetChange, or replay \
+                 the request with the same request id."
+            ),
+        )
+        .with("account_id", account)
+        .with("change_id", change_id)
+        .with_metadata(CHANGE_ID, change_id),
+        Error::Failed(change) => failed(&change),
+        Error::Superseded(change) => of_change(
+            ErrorReason::ChangeSuperseded,
+            &change,
+            "a newer change of the same permission took its place; read the permission before deciding again",
+        ),
+        Error::Upstream(fault) => upstream(&fault),
+        Error::Store(error) => store(&error),
+        Error::Commit(CommitError::Overloaded) => Refusal::new(
+            ErrorReason::Overloaded,
+            "The service has more work than it may queue, and did not take this up; slow down, then replay the request.",
+        )
+        .with_pushback(),
+        Error::Commit(CommitError::Unavailable) => store_unavailable(),
+        error @ Error::UnexpectedAnswer => internal(&error),
+    }
+}
+
+/// The reason of the API behind a failure.
+pub(super) fn reason(failure: FailureReason) -> ErrorReason {
+    match failure {
+        FailureReason::ImageNotFound => ErrorReason::ImageNotFound,
+        FailureReason::ImageUnavailable => ErrorReason::ImageUnavailable,
+        FailureReason::OperationNotSupported => ErrorReason::OperationNotSupported,
+        FailureReason::UpstreamAccessDenied => ErrorReason::UpstreamAccessDenied,
+        FailureReason::UpstreamInvalidParameter => ErrorReason::UpstreamInvalidParameter,
+        FailureReason::UpstreamRefused => ErrorReason::UpstreamRefused,
+        FailureReason::UpstreamThrottled => ErrorReason::UpstreamThrottled,
+        FailureReason::UpstreamUnavailable => ErrorReason::UpstreamUnavailable,
+    }
+}
+
+/// Why AWS's answer ended it, and what to do.
+fn advice(failure: FailureReason) -> &'static str {
+    match failure {
+        FailureReason::ImageNotFound => "AWS does not know the image in this account and Region; check the image id",
+        FailureReason::ImageUnavailable => "AWS reports the image as unavailable; try again when it is available",
+        FailureReason::OperationNotSupported => "AWS does not support this for the image; do not try again",
+        FailureReason::UpstreamAccessDenied => {
+            "AWS refused the service's own role or credentials; ask the operators of the service"
+        }
+        FailureReason::UpstreamInvalidParameter => "AWS refused a parameter; check the ids against AWS",
+        FailureReason::UpstreamRefused => "AWS refused, for a reason that its API model does not list",
+        FailureReason::UpstreamThrottled => "AWS throttled the calls for too long; try again later",
+        FailureReason::UpstreamUnavailable => "AWS could not be reached for too long; try again later",
+    }
+}
+
+fn failed(change: &Change) -> Refusal {
+    match &change.failure {
+        Some(failure) => of_change(reason(failure.reason), change, advice(failure.reason))
+            .with_known("aws_error_code", failure.code.as_deref()),
+        // The schema has no failed change without a failure.
+        None => of_change(ErrorReason::Internal, change, "why was not recorded; report it"),
+    }
+}
+
+fn of_change(reason: ErrorReason, change: &Change, why: &str) -> Refusal {
+    let end = present::change_state_word(change.state);
+    Refusal::new(reason, format!("Change {} {end}: {why}.", change.id()))
+        .with_key(&change.intent.key)
+        .with("action", change.intent.action.as_str())
+        .with("change_id", change.id())
+        .with("request_id", change.intent.request_id)
+        .with_known("aws_request_id", change.aws_request_id())
+}
+
+fn upstream(fault: &Fault) -> Refusal {
+    let (failure, retry_after) = match fault.kind {
+        FaultKind::Refused(failure) => (failure, None),
+        FaultKind::Throttled { retry_after } => (FailureReason::UpstreamThrottled, retry_after),
+        FaultKind::NotSent | FaultKind::Unknown => (FailureReason::UpstreamUnavailable, None),
+    };
+    Refusal::new(reason(failure), format!("{}.", advice(failure)))
+        .with_known("aws_error_code", fault.code.as_deref())
+        .with_retry_after(retry_after)
+}
+
+fn store(error: &StoreError) -> Refusal {
+    if error.is_transient() {
+        tracing::error!(error = error as &dyn StdError, "the audit store does not answer");
+        store_unavailable()
+    } else {
+        internal(error)
+    }
+}
+
+/// The store did not answer in time.
+pub(super) fn store_unavailable() -> Refusal {
+    Refusal::new(
+        ErrorReason::AuditStoreUnavailable,
+        "The audit store does not answer, so nothing may be changed or read; try again, with the same request id where \
+         there is one.",
+    )
+}
+
+/// AWS did not answer in time.
+pub(super) fn upstream_unavailable() -> Refusal {
+    Refusal::new(
+        ErrorReason::UpstreamUnavailable,
+        format!("{}.", advice(FailureReason::UpstreamUnavailable)),
+    )
+}
+
+fn internal(error: &(dyn StdError + 'static)) -> Refusal {
+    tracing::error!(error, "a fault of the service");
+    fault()
+}
+
+/// A fault of ours, that was logged.
+pub(super) fn fault() -> Refusal {
+    Refusal::new(
+        ErrorReason::Internal,
+        "The service has a fault, which its log describes; report it to its operators.",
+    )
+}
+
+/// The call does not say who makes it.
+pub(super) fn unauthenticated(expected: &str) -> Status {
+    Refusal::new(
+        ErrorReason::Unauthenticated,
+        format!("The call does not say who makes it; send {expected} with 1 to 256 visible ASCII characters, once."),
+    )
+    .with("expected_metadata", expected)
+    .into_status()
+}
+
+/// Fields break their rules.
+pub(super) fn invalid_fields(violations: Vec<FieldViolation>) -> Status {
+    let fields: Vec<_> = violations.iter().map(|violation| violation.field.clone()).collect();
+    let fields = fields.join(", ");
+    Refusal::new(
+        ErrorReason::InvalidFields,
+        format!("The request breaks the rules of these fields: {fields}. The details say how."),
+    )
+    .with("fields", fields)
+    .with_violations(violations)
+    .into_status()
+}
+
+/// The page token cannot be used.
+pub(super) fn invalid_page_token(violation: FieldViolation) -> Status {
+    Refusal::new(
+        ErrorReason::InvalidPageToken,
+        "The page token was altered, or belongs to other filters; start again from the first page.",
+    )
+    .with_violations(vec![violation])
+    .into_status()
+}
+
+/// Gives a status that tonic made by itself, and that so has no details, the reason that the API promises. What it makes
+/// of a message that cannot be read is no fault of the server.
+pub(super) fn completed(status: &Status) -> Option<Status> {
+    if !status.details().is_empty() {
+        return None;
+    }
+    match status.code() {
+        Code::Internal | Code::OutOfRange | Code::ResourceExhausted => Some(
+            Refusal::new(
+                ErrorReason::InvalidFields,
+                "The message cannot be read: it is too large, cut short, or not of the type that the method takes.",
+            )
+            .into_status(),
+        ),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,327 @@
+use std::{sync::Arc, time::Duration};
+
+use tonic_types::StatusExt;
+
+use crate::domain::{Action, Cause, ChangeId, ChangeState, Failure, Intent, PermissionKey, RequestId, Timestamp};
+
+use super::{super::refusal, *};
+
+fn key() -> PermissionKey {
+    PermissionKey {
+        account: "000011112222".parse().unwrap(),
+        region: "eu-central-1".parse().unwrap(),
+        image: "wsi-123456789".parse().unwrap(),
+        shared_account: "210987654321".parse().unwrap(),
+    }
+}
+
+fn change_id() -> ChangeId {
+    "0192f0c1-7e6b-7a4e-8f00-000000000001".parse().unwrap()
+}
+
+fn request_id() -> RequestId {
+    "0192f0c1-7e6b-7a4e-8f00-000000000002".parse().unwrap()
+}
+
+fn change(state: ChangeState, failure: Option<FailureReason>) -> Box<Change> {
+    let now = Timestamp::parse("2026-11-22T00:00:00Z").unwrap();
+    Box::new(Change {
+        intent: Arc::new(Intent {
+            change_id: change_id(),
+            request_id: request_id(),
+            key: key(),
+            action: Action::Grant,
+            cause: Cause::Caller,
+            principal: "tester".parse().unwrap(),
+            reason: "a test".parse().unwrap(),
+            ticket: None,
+            trace_id: None,
+        }),
+        generation: 1,
+        previous: None,
+        state,
+        attempts: Vec::new(),
+        failure: failure.map(|reason| Failure {
+            reason,
+            code: Some("SomeException".into()),
+            message: Some("secret arn:aws:iam::000011112222:role/sharer".into()),
+        }),
+        created_at: now,
+        ended_at: Some(now),
+    })
+}
+
+fn fault(kind: FaultKind) -> Error {
+    Error::Upstream(Fault {
+        kind,
+        code: Some("SomeException".into()),
+        message: Some("secret".into()),
+    })
+}
+
+fn failed(reason: FailureReason) -> Error {
+    Error::Failed(change(ChangeState::Failed, Some(reason)))
+}
+
+/// The error, the code, the reason, and the seconds of its RetryInfo.
+type Row = (Error, Code, &'static str, Option<u64>);
+
+fn failure_rows() -> Vec<Row> {
+    use FailureReason::*;
+    vec![
+        (failed(ImageNotFound), Code::NotFound, "IMAGE_NOT_FOUND", None),
+        (
+            failed(ImageUnavailable),
+            Code::FailedPrecondition,
+            "IMAGE_UNAVAILABLE",
+            Some(60),
+        ),
+        (
+            failed(OperationNotSupported),
+            Code::FailedPrecondition,
+            "OPERATION_NOT_SUPPORTED",
+            None,
+        ),
+        (
+            failed(UpstreamAccessDenied),
+            Code::FailedPrecondition,
+            "UPSTREAM_ACCESS_DENIED",
+            None,
+        ),
+        (
+            failed(UpstreamInvalidParameter),
+            Code::InvalidArgument,
+            "UPSTREAM_INVALID_PARAMETER",
+            None,
+        ),
+        (
+            failed(UpstreamRefused),
+            Code::FailedPrecondition,
+            "UPSTREAM_REFUSED",
+            None,
+        ),
+        (
+            failed(UpstreamThrottled),
+            Code::ResourceExhausted,
+            "UPSTREAM_THROTTLED",
+            Some(10),
+        ),
+        (
+            failed(UpstreamUnavailable),
+            Code::Unavailable,
+            "UPSTREAM_UNAVAILABLE",
+            Some(10),
+        ),
+    ]
+}
+
+fn rows() -> Vec<Row> {
+    let denied = |log_index| Error::Denied {
+        key: key(),
+        rule: "not on the list".into(),
+        log_index,
+    };
+    let throttled = FaultKind::Throttled {
+        retry_after: Some(Duration::from_secs(7)),
+    };
+    let not_configured = Error::NotConfigured {
+        account: key().account,
+        region: key().region,
+    };
+    let reused = Error::RequestIdReused {
+        request_id: request_id(),
+        change_id: change_id(),
+    };
+    let pending = Error::Pending {
+        account: key().account,
+        change_id: change_id(),
+    };
+    let corrupt = StoreError::Corrupt {
+        table: "change",
+        problem: "secret".into(),
+    };
+    let mut rows = vec![
+        (not_configured, Code::FailedPrecondition, "ACCOUNT_NOT_CONFIGURED", None),
+        (denied(Some(7)), Code::PermissionDenied, "POLICY_DENIED", None),
+        (denied(None), Code::PermissionDenied, "POLICY_DENIED", None),
+        (reused, Code::InvalidArgument, "REQUEST_ID_REUSED", None),
+        (
+            Error::PermissionNotFound(key()),
+            Code::NotFound,
+            "PERMISSION_NOT_FOUND",
+            None,
+        ),
+        (
+            Error::ChangeNotFound(key().account, change_id()),
+            Code::NotFound,
+            "CHANGE_NOT_FOUND",
+            None,
+        ),
+        (pending, Code::DeadlineExceeded, "CHANGE_PENDING", None),
+        (
+            Error::Superseded(change(ChangeState::Superseded, None)),
+            Code::Aborted,
+            "CHANGE_SUPERSEDED",
+            None,
+        ),
+        (
+            Error::Failed(change(ChangeState::Failed, None)),
+            Code::Internal,
+            "INTERNAL",
+            None,
+        ),
+        (
+            fault(FaultKind::NotSent),
+            Code::Unavailable,
+            "UPSTREAM_UNAVAILABLE",
+            Some(10),
+        ),
+        (
+            fault(FaultKind::Unknown),
+            Code::Unavailable,
+            "UPSTREAM_UNAVAILABLE",
+            Some(10),
+        ),
+        (fault(throttled), Code::ResourceExhausted, "UPSTREAM_THROTTLED", Some(7)),
+        (
+            StoreError::Timeout(Duration::from_secs(1)).into(),
+            Code::Unavailable,
+            "AUDIT_STORE_UNAVAILABLE",
+            Some(1),
+        ),
+        (
+            StoreError::Postgres(sqlx::Error::PoolTimedOut).into(),
+            Code::Unavailable,
+            "AUDIT_STORE_UNAVAILABLE",
+            Some(1),
+        ),
+        (
+            StoreError::Schema("secret".into()).into(),
+            Code::Internal,
+            "INTERNAL",
+            None,
+        ),
+        (corrupt.into(), Code::Internal, "INTERNAL", None),
+        (
+            CommitError::Unavailable.into(),
+            Code::Unavailable,
+            "AUDIT_STORE_UNAVAILABLE",
+            Some(1),
+        ),
+        (
+            CommitError::Overloaded.into(),
+            Code::ResourceExhausted,
+            "OVERLOADED",
+            Some(1),
+        ),
+        (Error::UnexpectedAnswer, Code::Internal, "INTERNAL", None),
+    ];
+    for &reason in FailureReason::ALL {
+        let (_, code, name, retry) =
+            failure_rows().remove(FailureReason::ALL.iter().position(|r| *r == reason).unwrap());
+        rows.push((fault(FaultKind::Refused(reason)), code, name, retry));
+    }
+    rows.extend(failure_rows());
+    rows
+}
+
+#[test]
+fn every_error_has_the_code_the_reason_and_the_retry_info_of_the_table() {
+    for (error, code, reason, retry) in rows() {
+        let name = format!("{error:?}");
+        let status = of(error);
+        let details = status.get_error_details();
+        let info = details.error_info().unwrap();
+        assert_eq!(status.code(), code, "{name}");
+        assert_eq!(
+            (info.reason.as_str(), info.domain.as_str()),
+            (reason, "sharewarden.v1"),
+            "{name}"
+        );
+        let delay = details.retry_info().map(|info| info.retry_delay.unwrap());
+        assert_eq!(delay, retry.map(Duration::from_secs), "{name}");
+    }
+}
+
+#[test]
+fn messages_are_sentences_that_repeat_neither_drivers_nor_aws() {
+    for (error, ..) in rows() {
+        let status = of(error);
+        let text = format!("{status:?}");
+        assert!(!text.contains("secret") && !text.contains("pool"), "{text}");
+        assert!(status.message().ends_with('.'), "{text}");
+    }
+}
+
+#[test]
+fn every_failure_is_a_reason_of_the_api_under_the_same_name() {
+    for &failure in FailureReason::ALL {
+        assert_eq!(refusal::name(reason(failure)), failure.as_str());
+    }
+}
+
+#[test]
+fn the_facts_of_a_change_are_in_the_metadata() {
+    let status = of(failed(FailureReason::ImageNotFound));
+    let facts = status.get_details_error_info().unwrap().metadata;
+    let expected = [
+        ("account_id", "000011112222"),
+        ("region", "eu-central-1"),
+        ("image_id", "wsi-123456789"),
+        ("shared_account_id", "210987654321"),
+        ("action", "GRANT"),
+        ("change_id", "0192f0c1-7e6b-7a4e-8f00-000000000001"),
+        ("request_id", "0192f0c1-7e6b-7a4e-8f00-000000000002"),
+        ("aws_error_code", "SomeException"),
+    ];
+    assert_eq!(
+        facts,
+        expected.map(|(name, value)| (name.to_owned(), value.to_owned())).into()
+    );
+}
+
+#[test]
+fn a_refusal_by_the_policy_says_where_the_ledger_has_it() {
+    let denied = |log_index| {
+        let rule = "not on the list".into();
+        of(Error::Denied {
+            key: key(),
+            rule,
+            log_index,
+        })
+        .get_details_error_info()
+        .unwrap()
+        .metadata
+    };
+    assert_eq!(denied(Some(7)).get("log_index").map(String::as_str), Some("7"));
+    assert_eq!(denied(None).get("log_index"), None);
+}
+
+#[test]
+fn a_change_that_goes_on_is_named_in_plain_metadata_too() {
+    let status = of(Error::Pending {
+        account: key().account,
+        change_id: change_id(),
+    });
+    assert_eq!(
+        status.metadata().get(CHANGE_ID).unwrap(),
+        "0192f0c1-7e6b-7a4e-8f00-000000000001"
+    );
+}
+
+#[test]
+fn an_overload_pushes_clients_back() {
+    let status = of(CommitError::Overloaded.into());
+    assert_eq!(status.metadata().get("grpc-retry-pushback-ms").unwrap(), "1000");
+}
+
+#[test]
+fn what_tonic_makes_of_an_unreadable_message_gets_a_reason_and_the_rest_is_left_alone() {
+    for status in [Status::internal("failed to decode"), Status::out_of_range("too large")] {
+        let status = completed(&status).unwrap();
+        assert_eq!(status.code(), Code::InvalidArgument);
+        assert_eq!(status.get_details_error_info().unwrap().reason, "INVALID_FIELDS");
+    }
+    assert!(completed(&Status::unimplemented("no such method")).is_none());
+    assert!(completed(&of(Error::UnexpectedAnswer)).is_none());
+}

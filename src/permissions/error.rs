@@ -1,0 +1,69 @@
+//! Why a use case did not do what was asked. Knows nothing of gRPC.
+
+use crate::{
+    domain::{AccountId, Change, ChangeId, Fault, PermissionKey, Region, RequestId},
+    store::{CommitError, StoreError},
+};
+
+/// Why a use case did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The service is not configured for this account or Region.
+    #[error("account {account} is not configured in Region {region}")]
+    NotConfigured {
+        /// The account.
+        account: AccountId,
+        /// The Region.
+        region: Region,
+    },
+    /// The policy refuses.
+    #[error("{rule}")]
+    Denied {
+        /// Which permission.
+        key: PermissionKey,
+        /// The rule that refuses.
+        rule: String,
+        /// Where the ledger says so; nowhere, if nothing was to be done anyway.
+        log_index: Option<u64>,
+    },
+    /// The request id was used for other content.
+    #[error("request id {request_id} was used for another request: change {change_id}")]
+    RequestIdReused {
+        /// The request id.
+        request_id: RequestId,
+        /// What it was used for.
+        change_id: ChangeId,
+    },
+    /// No change was ever accepted for this permission.
+    #[error("no change was ever accepted for the permission {0}")]
+    PermissionNotFound(PermissionKey),
+    /// The account has no such change.
+    #[error("account {0} has no change {1}")]
+    ChangeNotFound(AccountId, ChangeId),
+    /// The change goes on after the caller's deadline.
+    #[error("change {change_id} was accepted and goes on")]
+    Pending {
+        /// Whose image it is.
+        account: AccountId,
+        /// The change.
+        change_id: ChangeId,
+    },
+    /// The change has failed.
+    #[error("change {} has failed", .0.id())]
+    Failed(Box<Change>),
+    /// A newer change took its place.
+    #[error("change {} was overtaken by a newer one", .0.id())]
+    Superseded(Box<Change>),
+    /// AWS did not answer a question.
+    #[error("AWS did not answer")]
+    Upstream(Fault),
+    /// The store did not answer a question.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The store did not commit.
+    #[error(transparent)]
+    Commit(#[from] CommitError),
+    /// The transition gave an answer to another question.
+    #[error("an answer that does not fit its command")]
+    UnexpectedAnswer,
+}

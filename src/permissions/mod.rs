@@ -1,0 +1,53 @@
+//! The use cases: grant, revoke, get, list. What the API means, apart from gRPC.
+//!
+//! Each asks the configuration and the policy first, then the store. A change is opened by the committer and worked on by
+//! the forwarder; here is only waited for its end, so that a caller who goes away takes nothing with it.
+
+mod change;
+mod error;
+mod read;
+
+use crate::{
+    clock::Clock,
+    domain::{AccountId, Region},
+    forwarder::Forwarder,
+    policy::Policy,
+    store::{Committer, Database, Outcomes},
+    workspaces::WorkSpaces,
+};
+
+pub use change::{ChangeRequest, Changed};
+pub use error::Error;
+pub use read::PermissionPage;
+
+/// The use cases, and what they need.
+#[derive(Clone)]
+pub struct Permissions {
+    /// Where permissions and changes are read.
+    pub database: Database,
+    /// Through which changes are opened.
+    pub committer: Committer,
+    /// Who tells that a change has ended.
+    pub outcomes: Outcomes,
+    /// Who works on changes.
+    pub forwarder: Forwarder,
+    /// Where images are read, and which accounts are configured.
+    pub workspaces: WorkSpaces,
+    /// What may be done.
+    pub policy: Policy,
+    /// Makes ids.
+    pub clock: Clock,
+}
+
+impl Permissions {
+    fn check_configured(&self, account: AccountId, region: &Region) -> Result<(), Error> {
+        if self.workspaces.serves(account, region) {
+            Ok(())
+        } else {
+            Err(Error::NotConfigured {
+                account,
+                region: region.clone(),
+            })
+        }
+    }
+}

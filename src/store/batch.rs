@@ -1,0 +1,210 @@
+//! One batch of commands, in one transaction: lock the heads, load what the commands concern, apply them, save, commit.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+
+use sqlx::PgConnection;
+
+use crate::{
+    domain::{
+        AccountId, ChangeId, ReplicaId, Timestamp,
+        transition::{Account, Answer, Command, Context, Snapshot, Work},
+    },
+    ledger::{self, Frontier, merkle::leaf_hash},
+};
+
+use super::{
+    Database, StoreError,
+    rows::{changes, entries, heads, heads::Head, permissions},
+};
+
+/// Postgres sends at most 7999 bytes with a notification: so many ids of changes.
+const IDS_PER_NOTIFICATION: usize = 200;
+
+/// What a committed batch brought about.
+pub(super) struct Committed {
+    /// One for each command, in their order.
+    pub(super) answers: Vec<Answer>,
+    /// What there is to do now.
+    pub(super) work: Vec<Work>,
+    /// Changes that ended.
+    pub(super) ended: Vec<Snapshot>,
+}
+
+/// Who commits, and how.
+#[derive(Debug, Clone)]
+pub(super) struct Rules {
+    pub(super) replica: ReplicaId,
+    pub(super) lease_for: std::time::Duration,
+    pub(super) server_version: &'static str,
+}
+
+/// Runs a batch. `known` remembers the accounts that are sure to have a head.
+pub(super) async fn run(
+    database: &Database,
+    rules: &Rules,
+    known: &mut HashSet<AccountId>,
+    commands: &[Command],
+) -> Result<Committed, StoreError> {
+    let mut transaction = database.begin().await?;
+    let loaded = load(&mut transaction, known, commands).await?;
+    let Loaded {
+        mut accounts,
+        frontiers,
+        now,
+    } = loaded;
+
+    let context = Context {
+        now,
+        replica: rules.replica,
+        lease_for: rules.lease_for,
+    };
+    let answers = commands
+        .iter()
+        .map(|command| {
+            let account = accounts
+                .get_mut(&command.key().account)
+                .expect("every account of the batch was loaded");
+            account.apply(command.clone(), &context)
+        })
+        .collect();
+
+    let ended = save(&mut transaction, &accounts, frontiers, rules).await?;
+    transaction.commit().await?;
+    known.extend(accounts.keys());
+    let work = accounts.values_mut().flat_map(Account::take_work).collect();
+    Ok(Committed { answers, work, ended })
+}
+
+struct Loaded {
+    accounts: BTreeMap<AccountId, Account>,
+    frontiers: BTreeMap<AccountId, Frontier>,
+    now: Timestamp,
+}
+
+async fn load(
+    connection: &mut PgConnection,
+    known: &HashSet<AccountId>,
+    commands: &[Command],
+) -> Result<Loaded, StoreError> {
+    let ids: BTreeSet<AccountId> = commands.iter().map(|command| command.key().account).collect();
+    let new: Vec<_> = ids
+        .difference(&known.iter().copied().collect())
+        .map(AccountId::to_string)
+        .collect();
+    if !new.is_empty() {
+        heads::ensure(connection, &new).await?;
+    }
+    let names: Vec<_> = ids.iter().map(AccountId::to_string).collect();
+    let heads = heads::lock(connection, &names).await?;
+    if heads.len() != ids.len() {
+        return Err(StoreError::corrupt("ledger", "a head is gone"));
+    }
+
+    let keys: BTreeSet<_> = commands.iter().map(Command::key).collect();
+    let permissions = permissions::load(connection, &keys.into_iter().collect::<Vec<_>>()).await?;
+    let requests: Vec<_> = commands
+        .iter()
+        .filter_map(|command| match command {
+            Command::Open(intent) => Some((intent.key.account, intent.request_id)),
+            _ => None,
+        })
+        .collect();
+    let changes = changes::load(connection, &requests, &permissions).await?;
+
+    let now = heads
+        .iter()
+        .map(|(_, now)| *now)
+        .max()
+        .ok_or_else(|| StoreError::corrupt("ledger", "an empty batch"))?;
+    let mut accounts = BTreeMap::new();
+    let mut frontiers = BTreeMap::new();
+    for (
+        Head {
+            account,
+            frontier,
+            last_recorded_at,
+        },
+        _,
+    ) in heads
+    {
+        let permissions = permissions
+            .iter()
+            .filter(|permission| permission.key.account == account)
+            .cloned();
+        let changes = changes
+            .iter()
+            .filter(|change| change.intent.key.account == account)
+            .cloned();
+        accounts.insert(
+            account,
+            Account::new(account, frontier.size(), last_recorded_at, permissions, changes),
+        );
+        frontiers.insert(account, frontier);
+    }
+    Ok(Loaded {
+        accounts,
+        frontiers,
+        now,
+    })
+}
+
+async fn save(
+    connection: &mut PgConnection,
+    accounts: &BTreeMap<AccountId, Account>,
+    mut frontiers: BTreeMap<AccountId, Frontier>,
+    rules: &Rules,
+) -> Result<Vec<Snapshot>, StoreError> {
+    let (mut opened, mut updated, mut touched, mut lines, mut heads, mut ended) =
+        (Vec::new(), Vec::new(), Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    for (id, account) in accounts {
+        let effects = account.effects();
+        opened.extend(effects.opened.iter().filter_map(|id| account.change(*id)));
+        updated.extend(
+            effects
+                .updated
+                .difference(&effects.opened)
+                .filter_map(|id| account.change(*id)),
+        );
+        touched.extend(effects.permissions.iter().filter_map(|key| account.permission(key)));
+        ended.extend(effects.ended.iter().filter_map(|id| account.snapshot(*id)));
+        let Some(last) = effects.entries.last() else { continue };
+        let mut frontier = frontiers.remove(id).unwrap_or_default();
+        for entry in &effects.entries {
+            let text = ledger::encode(entry, rules.server_version)?;
+            let leaf_hash = leaf_hash(text.as_bytes());
+            frontier.append(leaf_hash);
+            lines.push(entries::Line { entry, text, leaf_hash });
+        }
+        heads.push(Head {
+            account: *id,
+            frontier,
+            last_recorded_at: last.recorded_at,
+        });
+    }
+    if !opened.is_empty() {
+        changes::insert(connection, &opened).await?;
+    }
+    if !updated.is_empty() {
+        changes::update(connection, &updated).await?;
+    }
+    if !touched.is_empty() {
+        permissions::save(connection, &touched).await?;
+    }
+    if !lines.is_empty() {
+        entries::append(connection, &lines).await?;
+        heads::save(connection, &heads).await?;
+    }
+    notify(connection, ended.iter().map(|snapshot| snapshot.change.id())).await?;
+    Ok(ended)
+}
+
+/// Hints to other replicas that these changes have ended. Only a hint: the rows are the truth.
+async fn notify(connection: &mut PgConnection, ended: impl Iterator<Item = ChangeId>) -> Result<(), StoreError> {
+    let ids: Vec<_> = ended.map(|id| id.to_string()).collect();
+    for ids in ids.chunks(IDS_PER_NOTIFICATION) {
+        sqlx::query!("SELECT pg_notify($1, $2)", super::outcomes::CHANNEL, ids.join(","))
+            .execute(&mut *connection)
+            .await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,102 @@
+//! The pool, and the one door for transactions.
+
+use std::{str::FromStr, time::Duration};
+
+use secrecy::{ExposeSecret, SecretString};
+use sqlx::{
+    ConnectOptions, PgPool, Postgres, Transaction,
+    migrate::MigrateDatabase,
+    postgres::{PgConnectOptions, PgPoolOptions},
+};
+
+use super::{StoreError, schema};
+
+/// How to reach Postgres.
+#[derive(Debug, Clone)]
+pub struct DatabaseSettings {
+    /// A `postgres://` URL. Secret: it may hold a password.
+    pub url: SecretString,
+    /// At most so many connections.
+    pub max_connections: u32,
+    /// Wait at most so long for a connection.
+    pub acquire_timeout: Duration,
+    /// A statement takes at most so long; half of it may be spent waiting for locks.
+    pub statement_timeout: Duration,
+}
+
+/// A pool of connections. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Database {
+    pool: PgPool,
+}
+
+impl Database {
+    /// Makes a pool; connects when first used.
+    ///
+    /// # Errors
+    /// When the URL cannot be read.
+    pub fn new(settings: &DatabaseSettings) -> Result<Self, StoreError> {
+        let statement_timeout = settings.statement_timeout.as_millis().to_string();
+        let lock_timeout = (settings.statement_timeout / 2).as_millis().to_string();
+        let options = PgConnectOptions::from_str(settings.url.expose_secret())?
+            .application_name("sharewarden")
+            .options([
+                ("statement_timeout", statement_timeout.as_str()),
+                ("lock_timeout", lock_timeout.as_str()),
+                ("idle_in_transaction_session_timeout", statement_timeout.as_str()),
+                ("timezone", "UTC"),
+            ])
+            .log_statements(tracing::log::LevelFilter::Trace)
+            .log_slow_statements(tracing::log::LevelFilter::Warn, Duration::from_secs(1));
+        let pool = PgPoolOptions::new()
+            .max_connections(settings.max_connections)
+            .acquire_timeout(settings.acquire_timeout)
+            .connect_lazy_with(options);
+        Ok(Self { pool })
+    }
+
+    /// Creates the database that the URL names, if it does not exist.
+    ///
+    /// # Errors
+    /// When Postgres does not answer or refuses.
+    pub async fn create_if_missing(url: &SecretString) -> Result<(), StoreError> {
+        let url = url.expose_secret();
+        if !Postgres::database_exists(url).await? {
+            Postgres::create_database(url).await?;
+        }
+        Ok(())
+    }
+
+    /// Brings the schema up to this version.
+    ///
+    /// # Errors
+    /// When Postgres does not answer, or holds migrations that this version does not know.
+    pub async fn migrate(&self) -> Result<(), StoreError> {
+        schema::migrate(&self.pool).await
+    }
+
+    /// Makes sure that Postgres answers and that its schema is the one that this version works with.
+    ///
+    /// # Errors
+    /// When it does not, or is not.
+    pub async fn check(&self) -> Result<(), StoreError> {
+        schema::check(&self.pool).await
+    }
+
+    /// The pool, for a single statement.
+    pub(super) fn pool(&self) -> &PgPool {
+        &self.pool
+    }
+
+    /// Begins a transaction. Only the committer needs one: it bounds its time, and runs it again when something passing was
+    /// in the way.
+    #[expect(clippy::disallowed_methods, reason = "this is the one door")]
+    pub(super) async fn begin(&self) -> Result<Transaction<'static, Postgres>, StoreError> {
+        Ok(self.pool.begin().await?)
+    }
+
+    /// Closes the connections.
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+}

@@ -1,0 +1,20 @@
+//! Postgres: the only room that knows SQL.
+//!
+//! [`Database`] is the pool and the one door for transactions. The [`committer`] is the only writer: it runs batches of
+//! commands, each in one transaction, through the domain's transition. [`reads`] answer questions, [`due`] finds work that
+//! nobody holds, and [`outcomes`] wakes those who wait for a change to end. [`rows`] maps the domain to tables and back.
+
+mod batch;
+pub mod committer;
+mod database;
+pub mod due;
+mod error;
+pub mod outcomes;
+pub mod reads;
+mod rows;
+mod schema;
+
+pub use committer::{CommitError, Committer, Leased};
+pub use database::{Database, DatabaseSettings};
+pub use error::StoreError;
+pub use outcomes::Outcomes;

@@ -1,0 +1,160 @@
+//! Waking those who wait for a change to end.
+//!
+//! A change that ends in this process wakes its waiters at once. One that ends on another replica is heard of by
+//! notification, and found by polling where that is lost: a notification is a hint, the row is the truth. One task polls
+//! for all waiters.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use sqlx::postgres::PgListener;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    clock::Clock,
+    domain::{AccountId, ChangeId, transition::Snapshot},
+};
+
+use super::{Database, StoreError, reads};
+
+/// The channel on which replicas hint that changes have ended.
+pub(super) const CHANNEL: &str = "sharewarden_change_ended";
+
+type Waiters = HashMap<ChangeId, (AccountId, watch::Sender<Option<Arc<Snapshot>>>)>;
+
+/// Who waits for which change. Cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub struct Outcomes {
+    waiters: Arc<Mutex<Waiters>>,
+}
+
+/// Waits for one change to end.
+#[derive(Debug)]
+pub struct Waiter {
+    outcomes: Outcomes,
+    id: ChangeId,
+    receiver: Option<watch::Receiver<Option<Arc<Snapshot>>>>,
+}
+
+impl Outcomes {
+    /// Begins to wait for a change. To miss nothing, begin before the change is opened.
+    pub fn wait_for(&self, account: AccountId, id: ChangeId) -> Waiter {
+        let mut waiters = self.lock();
+        let (_, sender) = waiters.entry(id).or_insert_with(|| (account, watch::Sender::new(None)));
+        Waiter {
+            outcomes: self.clone(),
+            id,
+            receiver: Some(sender.subscribe()),
+        }
+    }
+
+    /// Tells the waiters of a change that it has ended.
+    pub(super) fn end(&self, snapshot: Snapshot) {
+        if let Some((_, sender)) = self.lock().get(&snapshot.change.id()) {
+            sender.send_replace(Some(Arc::new(snapshot)));
+        }
+    }
+
+    /// Looks after changes that end on other replicas, until cancelled.
+    pub async fn watch(self, database: Database, clock: Clock, poll_every: Duration, stop: CancellationToken) {
+        let mut listener = None;
+        loop {
+            if listener.is_none() {
+                listener = listen(&database)
+                    .await
+                    .inspect_err(|error| tracing::debug!(%error, "not listening"))
+                    .ok();
+            }
+            let due = tokio::select! {
+                () = stop.cancelled() => return,
+                () = clock.sleep(poll_every) => self.waited_for(|_| true),
+                hint = hint(&mut listener) => match hint {
+                    Ok(ids) => self.waited_for(|id| ids.contains(&id)),
+                    Err(_) => { listener = None; continue }
+                },
+            };
+            if let Err(error) = self.look(&database, due).await {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "cannot look for changes that have ended"
+                );
+            }
+        }
+    }
+
+    async fn look(&self, database: &Database, due: Vec<(AccountId, ChangeId)>) -> Result<(), StoreError> {
+        if !due.is_empty() {
+            reads::ended(database, &due)
+                .await?
+                .into_iter()
+                .for_each(|snapshot| self.end(snapshot));
+        }
+        Ok(())
+    }
+
+    fn waited_for(&self, is_due: impl Fn(ChangeId) -> bool) -> Vec<(AccountId, ChangeId)> {
+        let waiters = self.lock();
+        let open = waiters
+            .iter()
+            .filter(|(id, (_, sender))| is_due(**id) && sender.borrow().is_none());
+        open.map(|(id, (account, _))| (*account, *id)).collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Waiters> {
+        // A map of waiters is whole between any two statements that hold the lock.
+        self.waiters.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Waiter {
+    /// Waits until the change has ended.
+    pub async fn ended(&mut self) -> Arc<Snapshot> {
+        if let Some(receiver) = &mut self.receiver
+            && let Ok(ended) = receiver.wait_for(Option::is_some).await
+            && let Some(snapshot) = ended.clone()
+        {
+            return snapshot;
+        }
+        // The sender outlives its receivers.
+        std::future::pending().await
+    }
+}
+
+impl Drop for Waiter {
+    fn drop(&mut self) {
+        self.receiver = None;
+        let mut waiters = self.outcomes.lock();
+        if waiters
+            .get(&self.id)
+            .is_some_and(|(_, sender)| sender.receiver_count() == 0)
+        {
+            waiters.remove(&self.id);
+        }
+    }
+}
+
+async fn listen(database: &Database) -> Result<PgListener, sqlx::Error> {
+    let mut listener = PgListener::connect_with(database.pool()).await?;
+    listener.eager_reconnect(false);
+    listener.listen(CHANNEL).await?;
+    Ok(listener)
+}
+
+/// The ids of the next notification; never, without a listener.
+async fn hint(listener: &mut Option<PgListener>) -> Result<Vec<ChangeId>, sqlx::Error> {
+    let Some(listener) = listener else {
+        return std::future::pending().await;
+    };
+    match listener.try_recv().await? {
+        Some(notification) => Ok(notification
+            .payload()
+            .split(',')
+            .filter_map(|id| id.parse().ok())
+            .collect()),
+        None => Err(sqlx::Error::PoolClosed),
+    }
+}

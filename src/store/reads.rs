@@ -1,0 +1,129 @@
+//! Reading permissions and changes.
+
+use crate::domain::{
+    AccountId, Change, ChangeId, ImageId, Permission, PermissionKey, PermissionState, Region, transition::Snapshot,
+};
+
+use super::{
+    Database, StoreError,
+    rows::{changes::ChangeRow, permissions::PermissionRow},
+};
+
+/// Which permissions to list. What is absent matches everything.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PermissionFilter {
+    /// Only images of this account.
+    pub account: Option<AccountId>,
+    /// Only this Region.
+    pub region: Option<Region>,
+    /// Only this image.
+    pub image: Option<ImageId>,
+    /// Only shares with this account.
+    pub shared_account: Option<AccountId>,
+    /// Only this state.
+    pub state: Option<PermissionState>,
+}
+
+/// Reads one permission.
+///
+/// # Errors
+/// When Postgres does not answer.
+pub async fn permission(database: &Database, key: &PermissionKey) -> Result<Option<Permission>, StoreError> {
+    let row = sqlx::query_as!(
+        PermissionRow,
+        "SELECT account_id, region, image_id, shared_account_id, desired, applied, generation, current_change_id,
+             next_change_id, lease_owner, lease_epoch, lease_expires_at, in_doubt, next_attempt_at, created_at, updated_at
+         FROM share_permission WHERE account_id = $1 AND region = $2 AND image_id = $3 AND shared_account_id = $4",
+        key.account.as_str(),
+        key.region.as_str(),
+        key.image.as_str(),
+        key.shared_account.as_str(),
+    )
+    .fetch_optional(database.pool())
+    .await?;
+    row.map(Permission::try_from).transpose()
+}
+
+/// Reads at most `limit` permissions in the order of their names, those after `after` only.
+///
+/// # Errors
+/// When Postgres does not answer.
+pub async fn permissions(
+    database: &Database,
+    filter: &PermissionFilter,
+    after: Option<&PermissionKey>,
+    limit: u32,
+) -> Result<Vec<Permission>, StoreError> {
+    let rows = sqlx::query_as!(
+        PermissionRow,
+        "SELECT account_id, region, image_id, shared_account_id, desired, applied, generation, current_change_id,
+             next_change_id, lease_owner, lease_epoch, lease_expires_at, in_doubt, next_attempt_at, created_at, updated_at
+         FROM share_permission
+         WHERE ($1::text IS NULL OR account_id = $1) AND ($2::text IS NULL OR region = $2)
+             AND ($3::text IS NULL OR image_id = $3) AND ($4::text IS NULL OR shared_account_id = $4)
+             AND ($5::text IS NULL OR state = $5)
+             AND (account_id, region, image_id, shared_account_id) > ($6, $7, $8, $9)
+         ORDER BY account_id, region, image_id, shared_account_id
+         LIMIT $10",
+        filter.account.as_ref().map(AccountId::as_str),
+        filter.region.as_ref().map(Region::as_str),
+        filter.image.as_ref().map(ImageId::as_str),
+        filter.shared_account.as_ref().map(AccountId::as_str),
+        filter.state.map(PermissionState::as_str),
+        after.map_or("", |key| key.account.as_str()),
+        after.map_or("", |key| key.region.as_str()),
+        after.map_or("", |key| key.image.as_str()),
+        after.map_or("", |key| key.shared_account.as_str()),
+        i64::from(limit),
+    )
+    .fetch_all(database.pool())
+    .await?;
+    rows.into_iter().map(Permission::try_from).collect()
+}
+
+/// Reads one change.
+///
+/// # Errors
+/// When Postgres does not answer.
+pub async fn change(database: &Database, account: AccountId, id: ChangeId) -> Result<Option<Change>, StoreError> {
+    let row = sqlx::query_as!(
+        ChangeRow,
+        "SELECT account_id, change_id, request_id, region, image_id, shared_account_id, action, cause, principal, reason,
+             ticket, trace_id, generation, previous, state, attempts, failure_reason, failure_code, failure_message,
+             created_at, ended_at
+         FROM change WHERE account_id = $1 AND change_id = $2",
+        account.as_str(),
+        id.0,
+    )
+    .fetch_optional(database.pool())
+    .await?;
+    row.map(Change::try_from).transpose()
+}
+
+/// Reads those of the changes that have ended, with their permissions.
+///
+/// # Errors
+/// When Postgres does not answer.
+pub async fn ended(database: &Database, changes: &[(AccountId, ChangeId)]) -> Result<Vec<Snapshot>, StoreError> {
+    let accounts: Vec<_> = changes.iter().map(|(account, _)| account.to_string()).collect();
+    let ids: Vec<_> = changes.iter().map(|(_, id)| id.0).collect();
+    let rows = sqlx::query_as!(
+        ChangeRow,
+        "SELECT account_id, change_id, request_id, region, image_id, shared_account_id, action, cause, principal, reason,
+             ticket, trace_id, generation, previous, state, attempts, failure_reason, failure_code, failure_message,
+             created_at, ended_at
+         FROM change WHERE account_id = ANY($1) AND change_id = ANY($2) AND ended_at IS NOT NULL",
+        &accounts,
+        &ids,
+    )
+    .fetch_all(database.pool())
+    .await?;
+    let mut snapshots = Vec::with_capacity(rows.len());
+    for row in rows {
+        let change = Change::try_from(row)?;
+        if let Some(permission) = permission(database, &change.intent.key).await? {
+            snapshots.push(Snapshot { change, permission });
+        }
+    }
+    Ok(snapshots)
+}

@@ -1,0 +1,58 @@
+//! Attempts, as the JSON of `change.attempts`.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    domain::{Attempt, Classification, Operation, Timestamp},
+    store::StoreError,
+};
+
+use super::named;
+
+#[derive(Serialize, Deserialize)]
+struct AttemptRow {
+    operation: String,
+    started_at: String,
+    duration_us: u64,
+    classification: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    aws_request_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error_code: Option<String>,
+}
+
+/// Reads attempts.
+pub(super) fn from_json(json: serde_json::Value) -> Result<Vec<Attempt>, StoreError> {
+    let rows: Vec<AttemptRow> = serde_json::from_value(json).map_err(|error| StoreError::corrupt("change", error))?;
+    rows.into_iter()
+        .map(|row| {
+            Ok(Attempt {
+                operation: named("change", Operation::parse, &row.operation)?,
+                started_at: Timestamp::parse(&row.started_at)
+                    .ok_or_else(|| StoreError::corrupt("change", "a time of an attempt"))?,
+                duration: Duration::from_micros(row.duration_us),
+                classification: named("change", Classification::parse, &row.classification)?,
+                aws_request_id: row.aws_request_id,
+                error_code: row.error_code,
+            })
+        })
+        .collect()
+}
+
+/// Writes attempts.
+pub(super) fn to_json(attempts: &[Attempt]) -> serde_json::Value {
+    let rows: Vec<_> = attempts
+        .iter()
+        .map(|attempt| AttemptRow {
+            operation: attempt.operation.as_str().into(),
+            started_at: attempt.started_at.to_string(),
+            duration_us: u64::try_from(attempt.duration.as_micros()).unwrap_or(u64::MAX),
+            classification: attempt.classification.as_str().into(),
+            aws_request_id: attempt.aws_request_id.clone(),
+            error_code: attempt.error_code.clone(),
+        })
+        .collect();
+    serde_json::to_value(rows).expect("texts and whole numbers are always JSON")
+}

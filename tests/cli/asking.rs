@@ -1,0 +1,199 @@
+//! What the commands send.
+
+use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser};
+use sharewarden::proto::v1::*;
+
+use crate::answers::{change, granted, permission};
+use crate::harness::{Cli, WHICH, parse, run, run_unnamed};
+use crate::service::{Answer, Asked, Service};
+
+#[tokio::test]
+async fn grant_fills_every_field() {
+    let service = Service::answering([Answer::Grant(granted())]).await;
+    let line = format!("grant {WHICH} --reason a_build --ticket OPS-1 --request-id my-id --validate-only");
+    run(&service, &line).await.ok();
+    let expected = GrantSharePermissionRequest {
+        account_id: "012345678901".into(),
+        region: "eu-central-1".into(),
+        image_id: "wsi-0123456789".into(),
+        shared_account_id: "999999999999".into(),
+        request_id: "my-id".into(),
+        reason: "a build".into(),
+        ticket: "OPS-1".into(),
+        validate_only: true,
+    };
+    assert_eq!(service.asked(), [Asked::Grant(expected)]);
+}
+
+#[tokio::test]
+async fn revoke_fills_every_field_and_understands_from() {
+    let service = Service::answering([Answer::Revoke(RevokeSharePermissionResponse::default())]).await;
+    let line = format!("revoke {WHICH} --reason left --ticket OPS-2 --request-id my-id").replace("--with", "--from");
+    run(&service, &line).await.ok();
+    let expected = RevokeSharePermissionRequest {
+        account_id: "012345678901".into(),
+        region: "eu-central-1".into(),
+        image_id: "wsi-0123456789".into(),
+        shared_account_id: "999999999999".into(),
+        request_id: "my-id".into(),
+        reason: "left".into(),
+        ticket: "OPS-2".into(),
+        validate_only: false,
+    };
+    assert_eq!(service.asked(), [Asked::Revoke(expected)]);
+}
+
+#[tokio::test]
+async fn reads_fill_every_field() {
+    let service = Service::answering([
+        Answer::Get(GetSharePermissionResponse {
+            permission: Some(permission(share_permission::State::Shared)),
+        }),
+        Answer::Change(GetChangeResponse {
+            change: Some(change(change::State::Pending)),
+        }),
+        Answer::Images(ListImagesResponse::default()),
+        Answer::Images(ListImagesResponse::default()),
+        Answer::List(ListSharePermissionsResponse::default()),
+    ])
+    .await;
+    run(&service, &format!("get {WHICH}")).await.ok();
+    run(&service, "change --account 012345678901 some-id").await.ok();
+    run(&service, "images --account 012345678901 --region eu-central-1")
+        .await
+        .ok();
+    run(&service, "images --account 012345678901 --region eu-central-1 --shared")
+        .await
+        .ok();
+    run(&service, &format!("list {WHICH} --state not-shared --page-size 7"))
+        .await
+        .ok();
+
+    let images = |ownership: ImageOwnership| {
+        Asked::Images(ListImagesRequest {
+            account_id: "012345678901".into(),
+            region: "eu-central-1".into(),
+            ownership: ownership.into(),
+        })
+    };
+    let expected = [
+        Asked::Get(GetSharePermissionRequest {
+            account_id: "012345678901".into(),
+            region: "eu-central-1".into(),
+            image_id: "wsi-0123456789".into(),
+            shared_account_id: "999999999999".into(),
+        }),
+        Asked::Change(GetChangeRequest {
+            account_id: "012345678901".into(),
+            change_id: "some-id".into(),
+        }),
+        images(ImageOwnership::Owned),
+        images(ImageOwnership::Shared),
+        Asked::List(ListSharePermissionsRequest {
+            account_id: "012345678901".into(),
+            region: "eu-central-1".into(),
+            image_id: "wsi-0123456789".into(),
+            shared_account_id: "999999999999".into(),
+            state: share_permission::State::NotShared.into(),
+            page_size: 7,
+            page_token: String::new(),
+        }),
+    ];
+    assert_eq!(service.asked(), expected);
+}
+
+#[tokio::test]
+async fn a_request_without_an_id_gets_a_random_one() {
+    let service = Service::answering([Answer::Grant(granted()), Answer::Grant(granted())]).await;
+    for _ in 0..2 {
+        run(&service, &format!("grant {WHICH} --reason x")).await.ok();
+    }
+    let ids: Vec<uuid::Uuid> = service.asked().iter().map(request_id).collect();
+    assert_eq!(ids[0].get_version_num(), 4);
+    assert_ne!(ids[0], ids[1]);
+}
+
+fn request_id(asked: &Asked) -> uuid::Uuid {
+    match asked {
+        Asked::Grant(request) => request.request_id.parse().unwrap(),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn principal_and_deadline_go_with_the_call() {
+    let service = Service::answering([Answer::Grant(granted())]).await;
+    run(
+        &service,
+        &format!("grant {WHICH} --reason x --principal alice@example.com --timeout 20s"),
+    )
+    .await
+    .ok();
+    assert_eq!(service.metadata(0, "x-sharewarden-principal"), "alice@example.com");
+    let timeout = service.metadata(0, "grpc-timeout");
+    let (number, unit) = timeout.split_at(timeout.len() - 1);
+    let unit = match unit {
+        "n" => 1e-9,
+        "u" => 1e-6,
+        "m" => 1e-3,
+        "S" => 1.0,
+        other => panic!("{other}"),
+    };
+    let seconds = number.parse::<f64>().unwrap() * unit;
+    assert!((15.0..=20.0).contains(&seconds), "{timeout}");
+}
+
+#[tokio::test]
+async fn the_user_of_this_process_asks_where_nobody_else_is_named() {
+    let service = Service::answering([Answer::List(ListSharePermissionsResponse::default())]).await;
+    let id = std::process::Command::new("id").arg("-un").output().unwrap();
+    let ran = run_unnamed(&service, "list").await;
+    if id.status.success() {
+        ran.ok();
+        let user = String::from_utf8(id.stdout).unwrap();
+        assert_eq!(service.metadata(0, "x-sharewarden-principal"), user.trim());
+    } else {
+        let (code, text) = ran.failure();
+        assert_eq!(code, 2);
+        assert!(
+            text.ends_with("say who asks with --principal or SHAREWARDEN_PRINCIPAL"),
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn the_command_line_is_sound() {
+    Cli::command().debug_assert();
+}
+
+#[test]
+fn wrong_options_are_refused_before_anything_is_sent() {
+    let list = |option: &str| {
+        let words = ["sharewarden", "list"].into_iter().chain(option.split(' '));
+        Cli::try_parse_from(words).err().map(|error| error.kind())
+    };
+    for option in [
+        "--server 127.0.0.1:7443",
+        "--server ftp://127.0.0.1",
+        "--server http://user:password@127.0.0.1",
+        "--server http://127.0.0.1/path",
+        "--principal é",
+        "--timeout 0s",
+        "--timeout 1year",
+        "--timeout soon",
+    ] {
+        assert_eq!(list(option), Some(ErrorKind::ValueValidation), "{option}");
+    }
+    assert_eq!(list("--page-size 0"), Some(ErrorKind::ValueValidation));
+    assert_eq!(list("--page-size 1001"), Some(ErrorKind::ValueValidation));
+    assert_eq!(list("--limit 0"), Some(ErrorKind::ValueValidation));
+    assert_eq!(list("--server https://sharewarden.example.com --timeout 5m"), None);
+}
+
+#[test]
+fn client_options_may_stand_before_and_after_the_command() {
+    parse("http://localhost:1", "-o json list");
+    parse("http://localhost:1", "list -o json --principal bob");
+}

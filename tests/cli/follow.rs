@@ -1,0 +1,148 @@
+//! Changes that outlast the call: the command that goes on is told, and `change --wait` waits.
+
+use sharewarden::proto::v1::*;
+use tonic::{Code, Status};
+
+use crate::answers::{CHANGE_ID, change, error};
+use crate::harness::{WHICH, run};
+use crate::service::{Answer, Asked, Service};
+
+fn looks(states: &[change::State]) -> Vec<Answer> {
+    let answer = |&state: &change::State| {
+        Answer::Change(GetChangeResponse {
+            change: Some(change(state)),
+        })
+    };
+    states.iter().map(answer).collect()
+}
+
+#[tokio::test]
+async fn a_pending_change_comes_with_the_command_that_follows_it() {
+    let metadata = [("change_id", CHANGE_ID)];
+    let status = error(
+        Code::DeadlineExceeded,
+        ErrorReason::ChangePending,
+        "still going",
+        &metadata,
+    );
+    let service = Service::answering([Answer::Refuse(status)]).await;
+    let (code, text) = run(&service, &format!("grant {WHICH} --reason x --principal bob"))
+        .await
+        .failure();
+    let expected = format!(
+        "still going (CHANGE_PENDING); the change was accepted and goes on; follow it with: sharewarden change \
+         --server http://{} --principal bob --account 012345678901 {CHANGE_ID} --wait",
+        service.address
+    );
+    assert_eq!((code, text), (5, expected));
+}
+
+#[tokio::test]
+async fn a_grant_without_an_answer_comes_with_the_command_that_repeats_it_safely() {
+    let service = Service::answering([Answer::Never]).await;
+    let line = format!("grant {WHICH} --reason it's_due --ticket OPS-1 --timeout 1s");
+    let (code, text) = run(&service, &line).await.failure();
+    let Asked::Grant(request) = &service.asked()[0] else {
+        panic!("not a grant");
+    };
+    assert_eq!(code, 5);
+    assert!(
+        text.starts_with("no answer came within 1s (DeadlineExceeded); "),
+        "{text}"
+    );
+    let command = format!(
+        "sharewarden grant --server http://{} --principal tester {WHICH} --reason 'it'\\''s due' --ticket OPS-1 --request-id {}",
+        service.address, request.request_id
+    );
+    assert!(text.ends_with(&command), "{text}");
+}
+
+#[tokio::test]
+async fn a_broken_revoke_comes_with_the_command_that_repeats_it_safely() {
+    for status in [
+        Status::unknown("reset"),
+        Status::unavailable("gone"),
+        Status::internal("?"),
+    ] {
+        let again = || Answer::Refuse(Status::new(status.code(), status.message()));
+        let service = Service::answering([again(), again(), again()]).await;
+        let (_, text) = run(&service, &format!("revoke {WHICH} --reason x --request-id my-id"))
+            .await
+            .failure();
+        assert!(text.contains(": sharewarden revoke --server"), "{text}");
+        assert!(text.ends_with(" --reason x --request-id my-id"), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn a_check_that_changes_nothing_has_nothing_to_repeat() {
+    let service = Service::answering([Answer::Refuse(Status::unknown("reset"))]).await;
+    let (_, text) = run(&service, &format!("grant {WHICH} --reason x --validate-only"))
+        .await
+        .failure();
+    assert!(!text.contains("sharewarden grant"), "{text}");
+}
+
+#[tokio::test]
+async fn wait_looks_until_the_change_has_ended() {
+    use change::State::{Pending, Succeeded};
+    let service = Service::answering(looks(&[Pending, Pending, Succeeded])).await;
+    let ran = run(&service, "change --account 012345678901 some-id --wait").await.ok();
+    assert!(ran.out.contains("State           SUCCEEDED\n"), "{}", ran.out);
+    assert_eq!(service.asked().len(), 3);
+}
+
+#[tokio::test]
+async fn without_wait_a_pending_change_is_shown_as_it_is() {
+    let service = Service::answering(looks(&[change::State::Pending])).await;
+    let ran = run(&service, "change --account 012345678901 some-id").await.ok();
+    assert!(ran.out.contains("State           PENDING\n"), "{}", ran.out);
+}
+
+#[tokio::test]
+async fn wait_exits_as_the_grant_would_have() {
+    let failed = Change {
+        error_reason: ErrorReason::ImageNotFound.into(),
+        error_code: "ResourceNotFoundException".into(),
+        error_message: "no such image".into(),
+        ..change(change::State::Failed)
+    };
+    let service = Service::answering([Answer::Change(GetChangeResponse { change: Some(failed) })]).await;
+    let ran = run(&service, "change --account 012345678901 some-id --wait -o json").await;
+    let (code, text) = ran.failure();
+    assert_eq!(code, 3);
+    assert!(
+        text.contains("ResourceNotFoundException: no such image (IMAGE_NOT_FOUND); "),
+        "{text}"
+    );
+    assert_eq!(ran.json()["change"]["state"], "STATE_FAILED");
+
+    let superseded = Change {
+        error_reason: ErrorReason::ChangeSuperseded.into(),
+        ..change(change::State::Superseded)
+    };
+    let service = Service::answering([Answer::Change(GetChangeResponse {
+        change: Some(superseded),
+    })])
+    .await;
+    let (code, _) = run(&service, "change --account 012345678901 some-id --wait")
+        .await
+        .failure();
+    assert_eq!(code, 8);
+}
+
+#[tokio::test]
+async fn wait_gives_up_at_the_timeout_and_shows_what_it_saw() {
+    let mut answers = looks(&[change::State::Pending]);
+    answers.push(Answer::Never);
+    let service = Service::answering(answers).await;
+    let ran = run(&service, "change --account 012345678901 some-id --wait --timeout 2s").await;
+    let (code, text) = ran.failure();
+    assert_eq!(code, 5);
+    assert!(
+        text.starts_with("the change has not ended within 2s; it goes on; follow it with: "),
+        "{text}"
+    );
+    assert!(text.ends_with(" --account 012345678901 some-id --wait"), "{text}");
+    assert!(ran.out.contains("State           PENDING\n"), "{}", ran.out);
+}

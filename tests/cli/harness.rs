@@ -1,0 +1,88 @@
+//! Runs a command line as the binary would, with its outputs caught.
+
+use clap::Parser;
+use sharewarden::cli::{self, ClientCommand, ClientOptions, Console, Failure};
+
+use crate::service::Service;
+
+#[derive(Parser)]
+#[command(name = "sharewarden")]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) options: ClientOptions,
+    #[command(subcommand)]
+    pub(crate) command: ClientCommand,
+}
+
+/// What a command printed, and how it ended.
+pub(crate) struct Ran {
+    pub(crate) out: String,
+    pub(crate) notes: String,
+    pub(crate) result: Result<(), Failure>,
+}
+
+impl Ran {
+    pub(crate) fn json(&self) -> serde_json::Value {
+        serde_json::from_str(&self.out).unwrap()
+    }
+
+    #[track_caller]
+    pub(crate) fn ok(self) -> Self {
+        if let Err(failure) = &self.result {
+            panic!("{failure}");
+        }
+        self
+    }
+
+    #[track_caller]
+    pub(crate) fn failure(&self) -> (u8, String) {
+        let failure = self.result.as_ref().unwrap_err();
+        (failure.exit_code(), failure.to_string())
+    }
+}
+
+pub(crate) const WHICH: &str =
+    "--account 012345678901 --region eu-central-1 --image wsi-0123456789 --with 999999999999";
+
+/// The words of a line; `_` stands for a space inside of a word.
+pub(crate) fn words(line: &str) -> Vec<String> {
+    line.split_whitespace().map(|word| word.replace('_', " ")).collect()
+}
+
+/// Parses a line; who asks is `tester` where it does not say, for not every user of a machine has a name.
+pub(crate) fn parse(server: &str, line: &str) -> Cli {
+    let who = if line.contains("--principal") {
+        ""
+    } else {
+        "--principal tester"
+    };
+    parse_all(&format!("--server {server} {who} {line}"))
+}
+
+fn parse_all(line: &str) -> Cli {
+    let words = ["sharewarden".to_owned()].into_iter().chain(words(line));
+    Cli::try_parse_from(words).unwrap_or_else(|error| panic!("{error}"))
+}
+
+async fn run_parsed(cli: Cli) -> Ran {
+    let (mut out, mut notes) = (Vec::new(), Vec::new());
+    let result = cli::run(&cli.options, cli.command, &mut Console::new(&mut out, &mut notes)).await;
+    Ran {
+        out: String::from_utf8(out).unwrap(),
+        notes: String::from_utf8(notes).unwrap(),
+        result,
+    }
+}
+
+pub(crate) async fn run_at(server: &str, line: &str) -> Ran {
+    run_parsed(parse(server, line)).await
+}
+
+pub(crate) async fn run(service: &Service, line: &str) -> Ran {
+    run_at(&format!("http://{}", service.address), line).await
+}
+
+/// Runs a line that does not say who asks.
+pub(crate) async fn run_unnamed(service: &Service, line: &str) -> Ran {
+    run_parsed(parse_all(&format!("--server http://{} {line}", service.address))).await
+}

@@ -1,0 +1,140 @@
+//! A service that records what it is asked and answers what it is told to.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+
+use sharewarden::proto::v1::share_permission_service_server::{SharePermissionService, SharePermissionServiceServer};
+use sharewarden::proto::v1::*;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_stream::wrappers::TcpListenerStream;
+use tonic::metadata::MetadataMap;
+use tonic::{Request, Response, Status};
+
+/// A request as it came.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Asked {
+    Grant(GrantSharePermissionRequest),
+    Revoke(RevokeSharePermissionRequest),
+    Get(GetSharePermissionRequest),
+    List(ListSharePermissionsRequest),
+    Change(GetChangeRequest),
+    Images(ListImagesRequest),
+}
+
+/// An answer to give.
+pub(crate) enum Answer {
+    Grant(GrantSharePermissionResponse),
+    Revoke(RevokeSharePermissionResponse),
+    Get(GetSharePermissionResponse),
+    List(ListSharePermissionsResponse),
+    Change(GetChangeResponse),
+    Images(ListImagesResponse),
+    Refuse(Status),
+    Never,
+}
+
+#[derive(Default)]
+struct Script {
+    answers: VecDeque<Answer>,
+    asked: Vec<(Asked, MetadataMap)>,
+}
+
+/// A running service; it stops when this is dropped.
+pub(crate) struct Service {
+    pub(crate) address: SocketAddr,
+    script: Arc<Mutex<Script>>,
+    task: JoinHandle<()>,
+}
+
+impl Service {
+    pub(crate) async fn answering(answers: impl IntoIterator<Item = Answer>) -> Self {
+        let script = Arc::new(Mutex::new(Script {
+            answers: answers.into_iter().collect(),
+            asked: Vec::new(),
+        }));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let service = SharePermissionServiceServer::new(Scripted(script.clone()));
+        let serving = tonic::transport::Server::builder()
+            .add_service(service)
+            .serve_with_incoming(TcpListenerStream::new(listener));
+        let task = tokio::spawn(async move { serving.await.unwrap() });
+        Self { address, script, task }
+    }
+
+    pub(crate) fn asked(&self) -> Vec<Asked> {
+        let script = self.script.lock().unwrap();
+        script.asked.iter().map(|(asked, _)| asked.clone()).collect()
+    }
+
+    pub(crate) fn metadata(&self, call: usize, key: &str) -> String {
+        let script = self.script.lock().unwrap();
+        script.asked[call].1.get(key).unwrap().to_str().unwrap().to_owned()
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+struct Scripted(Arc<Mutex<Script>>);
+
+impl Scripted {
+    fn next(&self, metadata: &MetadataMap, asked: Asked) -> Answer {
+        let mut script = self.0.lock().unwrap();
+        script.asked.push((asked, metadata.clone()));
+        let end = || Answer::Refuse(Status::data_loss("the script has no further answer"));
+        script.answers.pop_front().unwrap_or_else(end)
+    }
+}
+
+/// The scripted answer to one call; one to another call would be a mistake of the test.
+macro_rules! answer {
+    ($self:ident, $request:ident, $variant:ident) => {{
+        let (metadata, _, message) = $request.into_parts();
+        match $self.next(&metadata, Asked::$variant(message)) {
+            Answer::$variant(answer) => Ok(Response::new(answer)),
+            Answer::Refuse(status) => Err(status),
+            Answer::Never => std::future::pending().await,
+            _ => Err(Status::data_loss("the script has an answer to another call")),
+        }
+    }};
+}
+
+#[tonic::async_trait]
+impl SharePermissionService for Scripted {
+    async fn grant_share_permission(
+        &self,
+        request: Request<GrantSharePermissionRequest>,
+    ) -> Result<Response<GrantSharePermissionResponse>, Status> {
+        answer!(self, request, Grant)
+    }
+    async fn revoke_share_permission(
+        &self,
+        request: Request<RevokeSharePermissionRequest>,
+    ) -> Result<Response<RevokeSharePermissionResponse>, Status> {
+        answer!(self, request, Revoke)
+    }
+    async fn get_share_permission(
+        &self,
+        request: Request<GetSharePermissionRequest>,
+    ) -> Result<Response<GetSharePermissionResponse>, Status> {
+        answer!(self, request, Get)
+    }
+    async fn list_share_permissions(
+        &self,
+        request: Request<ListSharePermissionsRequest>,
+    ) -> Result<Response<ListSharePermissionsResponse>, Status> {
+        answer!(self, request, List)
+    }
+    async fn get_change(&self, request: Request<GetChangeRequest>) -> Result<Response<GetChangeResponse>, Status> {
+        answer!(self, request, Change)
+    }
+    async fn list_images(&self, request: Request<ListImagesRequest>) -> Result<Response<ListImagesResponse>, Status> {
+        answer!(self, request, Images)
+    }
+}

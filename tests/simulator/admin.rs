@@ -1,0 +1,144 @@
+//! The admin endpoint under `/_simulator`.
+
+use crate::harness::*;
+
+#[tokio::test]
+async fn the_admin_endpoint_explains_itself() {
+    let sim = start().await;
+    let help = admin(&sim, "GET /_simulator", "").await;
+    assert_eq!(help.status, 200);
+    assert!(help.text().contains("POST   /_simulator/faults"));
+    assert_eq!(admin(&sim, "GET /_simulator/nonsense", "").await.status, 404);
+}
+
+/// The help is documentation: what it shows must work.
+#[tokio::test]
+async fn every_effect_in_the_help_is_accepted() {
+    let sim = start().await;
+    let help = admin(&sim, "GET /_simulator", "").await.text();
+    let effects = help
+        .split_once("Effects:")
+        .unwrap()
+        .1
+        .split("   {")
+        .flat_map(|part| part.split("\n  {"));
+    let mut count = 0;
+    for effect in effects.map(str::trim).filter(|effect| !effect.is_empty()) {
+        let body = format!("{{\"effect\": {{{effect}}}");
+        let added = admin(&sim, "POST /_simulator/faults", &body).await;
+        assert_eq!(added.status, 200, "{body}: {}", added.text());
+        count += 1;
+    }
+    assert_eq!(count, 10);
+    let example = help.split_once("once \"").map_or(help.as_str(), |parts| parts.1);
+    let start = example.find("{\"when\"").unwrap();
+    let end = example.find("\nEffects:").unwrap();
+    let added = admin(&sim, "POST /_simulator/faults", &example[start..end]).await;
+    assert_eq!(added.status, 200, "{}", added.text());
+}
+
+#[tokio::test]
+async fn faults_are_added_listed_and_removed() {
+    let sim = start().await;
+    let body = r#"{"when":{"account":"111122223333"},"calls":2,"effect":{"kind":"throttle","http_status":429}}"#;
+    let id = admin(&sim, "POST /_simulator/faults", body).await.json()["id"]
+        .as_u64()
+        .unwrap();
+    let owner = client(&sim, OWNER, FRANKFURT);
+    assert_eq!(
+        share(&owner, IMAGE, RECIPIENT, true).await.unwrap_err(),
+        "ThrottlingException"
+    );
+    let listed = admin(&sim, "GET /_simulator/faults", "").await.json();
+    assert_eq!((&listed[0]["id"], &listed[0]["hits"]), (&id.into(), &1.into()));
+    assert_eq!(
+        admin(&sim, &format!("DELETE /_simulator/faults/{id}"), "").await.status,
+        204
+    );
+    assert_eq!(
+        admin(&sim, &format!("DELETE /_simulator/faults/{id}"), "").await.status,
+        404
+    );
+    share(&owner, IMAGE, RECIPIENT, true).await.unwrap();
+    admin(&sim, "POST /_simulator/faults", body).await;
+    assert_eq!(admin(&sim, "DELETE /_simulator/faults", "").await.status, 204);
+    assert!(sim.faults().is_empty());
+}
+
+#[tokio::test]
+async fn an_odd_fault_is_refused_with_a_reason() {
+    let sim = start().await;
+    for (body, reason) in [
+        ("{", "EOF"),
+        ("{}", "effect"),
+        (r#"{"effect":{"kind":"earthquake"}}"#, "earthquake"),
+        (r#"{"effect":{"kind":"garbage"},"oftne":1}"#, "oftne"),
+        (r#"{"effect":{"kind":"throttle","http_staus":429}}"#, "http_staus"),
+        (r#"{"when":{"imgae":"x"},"effect":{"kind":"garbage"}}"#, "imgae"),
+        (r#"{"share":2,"effect":{"kind":"garbage"}}"#, "share"),
+    ] {
+        let answer = admin(&sim, "POST /_simulator/faults", body).await;
+        assert!((400..500).contains(&answer.status), "{body}");
+        assert!(answer.text().contains(reason), "{body}: {}", answer.text());
+    }
+}
+
+#[tokio::test]
+async fn the_call_log_is_read_and_forgotten_over_http() {
+    let sim = start().await;
+    let owner = client(&sim, OWNER, FRANKFURT);
+    share(&owner, IMAGE, RECIPIENT, true).await.unwrap();
+    share(&owner, IMAGE, ZEROS, true).await.unwrap();
+    let calls = admin(&sim, "GET /_simulator/calls", "").await.json();
+    assert_eq!(calls.as_array().unwrap().len(), 2);
+    assert_eq!(calls[0]["shared_account"], RECIPIENT);
+    let later = admin(&sim, "GET /_simulator/calls?after=1", "").await.json();
+    assert_eq!(later[0]["shared_account"], ZEROS);
+    assert_eq!(admin(&sim, "DELETE /_simulator/calls", "").await.status, 204);
+    assert!(sim.calls().is_empty(), "the admin's own requests are not calls");
+}
+
+#[tokio::test]
+async fn accounts_and_images_are_added_and_their_state_set() {
+    let sim = start().await;
+    let account = r#"{"id":"242424242424"}"#;
+    let image = r#"{"region":"eu-west-1","image_id":"wsi-admin0001","owner":"242424242424","name":"made"}"#;
+    assert_eq!(
+        admin(&sim, "POST /_simulator/images", image).await.status,
+        400,
+        "there is no such owner yet"
+    );
+    assert_eq!(admin(&sim, "POST /_simulator/accounts", account).await.status, 204);
+    assert_eq!(admin(&sim, "POST /_simulator/images", image).await.status, 204);
+    let owner = client(&sim, "242424242424", "eu-west-1");
+    share(&owner, "wsi-admin0001", RECIPIENT, true).await.unwrap();
+    let line = "PUT /_simulator/images/eu-west-1/wsi-admin0001/state";
+    assert_eq!(admin(&sim, line, "\"PENDING\"").await.status, 204);
+    assert_eq!(
+        share(&owner, "wsi-admin0001", ZEROS, true).await.unwrap_err(),
+        "ResourceUnavailableException"
+    );
+    assert_eq!(admin(&sim, line, "\"BROKEN\"").await.status, 422);
+    let missing = "PUT /_simulator/images/eu-west-1/wsi-nosuch000/state";
+    assert_eq!(admin(&sim, missing, "\"PENDING\"").await.status, 404);
+    assert_eq!(
+        admin(&sim, "POST /_simulator/accounts", r#"{"id":"12"}"#).await.status,
+        400
+    );
+}
+
+#[tokio::test]
+async fn the_state_is_shown_with_its_shares_and_reset() {
+    let sim = start().await;
+    share(&client(&sim, OWNER, FRANKFURT), IMAGE, RECIPIENT, true)
+        .await
+        .unwrap();
+    let state = admin(&sim, "GET /_simulator/state", "").await.json();
+    assert_eq!(state["images"][0]["image_id"], IMAGE);
+    assert_eq!(state["images"][0]["shared_with"][0], RECIPIENT);
+    let fault = r#"{"effect":{"kind":"garbage"}}"#;
+    admin(&sim, "POST /_simulator/faults", fault).await;
+    assert_eq!(admin(&sim, "POST /_simulator/reset", "").await.status, 204);
+    assert!(sim.calls().is_empty() && sim.faults().is_empty());
+    assert!(sim.shared_accounts(OWNER, FRANKFURT, IMAGE).is_empty());
+}

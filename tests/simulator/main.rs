@@ -1,0 +1,13 @@
+//! The simulator keeps its promises: driven with AWS's own SDK, and with raw HTTP where an SDK would not do it wrong.
+
+mod admin;
+mod call_log;
+mod callers;
+mod describing;
+mod faults;
+mod harness;
+mod making_images;
+mod protocol;
+mod sharing;
+mod state_file;
+mod sts;

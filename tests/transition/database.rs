@@ -1,0 +1,230 @@
+//! What the store does, in memory: loads an account as far as a batch concerns it, and saves the effects.
+//!
+//! It loads no more than the contract of [`Account::new`] says, so that a transition that leans on more is found out.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+
+use sharewarden::domain::{
+    AccountId, Change, ChangeId, ChangeState, Entry, Permission, PermissionKey, RequestId, Stage, Timestamp,
+    transition::{Account, Command},
+};
+
+use crate::promises::{
+    Breaches,
+    Promise::{Constraints, EffectsAreExact, GaplessLedger, OneChangePerRequestId, OneRequestOneEnd},
+};
+
+/// One account, as it is stored.
+pub(crate) struct Database {
+    account: AccountId,
+    size: u64,
+    last_recorded_at: Timestamp,
+    pub(crate) permissions: HashMap<PermissionKey, Permission>,
+    pub(crate) changes: HashMap<ChangeId, Change>,
+    requests: HashMap<RequestId, ChangeId>,
+    /// The last stage recorded of each change.
+    stages: HashMap<ChangeId, Stage>,
+    /// The changes of each permission that have not ended.
+    pending: BTreeMap<PermissionKey, BTreeSet<ChangeId>>,
+    /// The newest change of each permission, and how many there are.
+    newest: HashMap<PermissionKey, (ChangeId, u64)>,
+}
+
+impl Database {
+    pub(crate) fn new(account: AccountId, now: Timestamp) -> Self {
+        Self {
+            account,
+            size: 0,
+            last_recorded_at: now,
+            permissions: HashMap::new(),
+            changes: HashMap::new(),
+            requests: HashMap::new(),
+            stages: HashMap::new(),
+            pending: BTreeMap::new(),
+            newest: HashMap::new(),
+        }
+    }
+
+    pub(crate) fn newest(&self, key: &PermissionKey) -> Option<&Change> {
+        self.newest.get(key).map(|(id, _)| &self.changes[id])
+    }
+
+    /// The change that was accepted under a request id.
+    pub(crate) fn request(&self, id: RequestId) -> Option<&Change> {
+        self.requests.get(&id).map(|change| &self.changes[change])
+    }
+
+    /// What the store loads for a batch, and nothing else.
+    pub(crate) fn load(&self, batch: &[Command]) -> Account {
+        let mut permissions = HashSet::new();
+        let mut changes = HashSet::new();
+        for command in batch {
+            if let Some(permission) = self.permissions.get(command.key()) {
+                permissions.insert(&permission.key);
+                changes.extend(permission.current.into_iter().chain(permission.next));
+            }
+            if let Command::Open(intent) = command
+                && let Some(&change) = self.requests.get(&intent.request_id)
+            {
+                permissions.insert(&self.changes[&change].intent.key);
+                changes.insert(change);
+            }
+        }
+        Account::new(
+            self.account,
+            self.size,
+            self.last_recorded_at,
+            permissions.into_iter().map(|key| self.permissions[key].clone()),
+            changes.into_iter().map(|id| self.changes[&id].clone()),
+        )
+    }
+
+    /// Saves what a batch did.
+    pub(crate) fn save(&mut self, account: &Account, breaches: &mut Breaches) {
+        let effects = account.effects();
+        self.check_effects(account, breaches);
+        let changed: BTreeSet<_> = effects.opened.union(&effects.updated).collect();
+        for id in &changed {
+            let change = account.change(**id).expect("effects name what the account has");
+            self.save_change(change, effects.opened.contains(*id), breaches);
+        }
+        for entry in &effects.entries {
+            self.append(entry, breaches);
+        }
+        for key in &effects.permissions {
+            let permission = account.permission(key).expect("effects name what the account has");
+            self.permissions.insert(key.clone(), permission.clone());
+        }
+        for key in &effects.permissions {
+            self.check_constraints(&self.permissions[key], breaches);
+        }
+        for id in changed {
+            self.check_stage(*id, breaches);
+        }
+    }
+
+    fn save_change(&mut self, change: &Change, new: bool, breaches: &mut Breaches) {
+        let (id, key) = (change.id(), &change.intent.key);
+        if new && !self.changes.contains_key(&id) {
+            let earlier = self.requests.insert(change.intent.request_id, id);
+            breaches.check(OneChangePerRequestId, earlier.is_none(), || {
+                format!("{:?} opened {earlier:?} and {id}", change.intent.request_id)
+            });
+            let newest = self.newest.entry(key.clone()).or_insert((id, 0));
+            if newest.1 < change.generation {
+                newest.0 = id;
+            }
+            newest.1 += 1;
+        }
+        if let Some(before) = self.changes.get(&id) {
+            let same = before.intent == change.intent && before.generation == change.generation;
+            breaches.check(Constraints, same, || format!("{id} became another change"));
+            breaches.check(OneRequestOneEnd, !before.has_ended(), || {
+                format!("{id} changed after it had ended as {:?}", before.state)
+            });
+        }
+        let pending = self.pending.entry(key.clone()).or_default();
+        if change.has_ended() {
+            pending.remove(&id);
+        } else {
+            pending.insert(id);
+        }
+        self.changes.insert(id, change.clone());
+    }
+
+    fn append(&mut self, entry: &Entry, breaches: &mut Breaches) {
+        breaches.check(GaplessLedger, entry.log_index == self.size, || {
+            format!("entry {} where {} was due", entry.log_index, self.size)
+        });
+        breaches.check(GaplessLedger, entry.recorded_at >= self.last_recorded_at, || {
+            format!("entry {} is older than the one before it", entry.log_index)
+        });
+        self.size += 1;
+        self.last_recorded_at = entry.recorded_at;
+        if entry.stage == Stage::Denied {
+            return;
+        }
+        let before = self.stages.insert(entry.intent.change_id, entry.stage);
+        let in_order = match entry.stage {
+            Stage::Requested => before.is_none(),
+            _ => before == Some(Stage::Requested),
+        };
+        breaches.check(OneRequestOneEnd, in_order, || {
+            format!("{}: {:?} after {before:?}", entry.intent.change_id, entry.stage)
+        });
+    }
+
+    fn check_stage(&self, id: ChangeId, breaches: &mut Breaches) {
+        let state = self.changes[&id].state;
+        let expected = match state {
+            ChangeState::Pending => Stage::Requested,
+            ChangeState::Succeeded => Stage::Succeeded,
+            ChangeState::Failed => Stage::Failed,
+            ChangeState::Superseded => Stage::Superseded,
+        };
+        let stage = self.stages.get(&id);
+        breaches.check(OneRequestOneEnd, stage == Some(&expected), || {
+            format!("{id} is {state:?}, its last entry {stage:?}")
+        });
+    }
+
+    /// The constraints that the migrations have, and those across rows that they cannot have.
+    fn check_constraints(&self, permission: &Permission, breaches: &mut Breaches) {
+        let p = permission;
+        let none = BTreeSet::new();
+        let pending = self.pending.get(&p.key).unwrap_or(&none);
+        let named: BTreeSet<_> = p.current.into_iter().chain(p.next).collect();
+        let rests = p.lease.is_some() || p.current.is_none();
+        let rules = [
+            ("next without current", p.next.is_none() || p.current.is_some()),
+            ("current is next", p.next.is_none() || p.next != p.current),
+            ("lease without current", p.lease.is_none() || p.current.is_some()),
+            ("doubt without current", !p.in_doubt || p.current.is_some()),
+            (
+                "lease of another epoch",
+                p.lease.is_none_or(|l| l.epoch == p.lease_epoch),
+            ),
+            ("attempt due while leased or idle", rests == p.next_attempt_at.is_none()),
+            ("named changes are the pending ones", named == *pending),
+            ("generation counts changes", p.generation == self.newest[&p.key].1),
+            ("newest change has the generation", {
+                p.generation == self.changes[&self.newest[&p.key].0].generation
+            }),
+            ("newest pending is the newest", {
+                p.pending_change().is_none_or(|id| id == self.newest[&p.key].0)
+            }),
+        ];
+        for (rule, holds) in rules {
+            breaches.check(Constraints, holds, || format!("{rule}: {p:?}, pending {pending:?}"));
+        }
+    }
+
+    /// Effects name everything that differs from what is stored, under the right heading.
+    fn check_effects(&self, account: &Account, breaches: &mut Breaches) {
+        let effects = account.effects();
+        let unnamed = self.permissions.iter().find(|(key, stored)| {
+            !effects.permissions.contains(key) && account.permission(key).is_some_and(|now| now != *stored)
+        });
+        breaches.check(EffectsAreExact, unnamed.is_none(), || {
+            format!("{unnamed:?} changed unnamed")
+        });
+        for id in &effects.opened {
+            breaches.check(EffectsAreExact, !self.changes.contains_key(id), || {
+                format!("{id} opened twice")
+            });
+        }
+        for id in &effects.updated {
+            breaches.check(EffectsAreExact, self.changes.contains_key(id), || {
+                format!("{id} updated, and not there before")
+            });
+        }
+        let ended: BTreeSet<_> = effects.ended.iter().collect();
+        breaches.check(EffectsAreExact, ended.len() == effects.ended.len(), || {
+            format!("ended twice: {:?}", effects.ended)
+        });
+        let named = |id: &ChangeId| effects.opened.contains(id) || effects.updated.contains(id);
+        breaches.check(EffectsAreExact, effects.ended.iter().all(named), || {
+            "a change ended and is not to be saved".into()
+        });
+    }
+}

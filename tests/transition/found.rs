@@ -1,0 +1,154 @@
+//! Bugs that the histories found, each as the shortest story that shows it.
+
+use std::time::Duration;
+
+use sharewarden::domain::{
+    Action::{Grant, Revoke},
+    Attempt,
+    transition::{Account, Answer, Command, Context, Outcome, Settlement, Work},
+};
+
+use crate::names::{account, change, intent, key, replica, start};
+
+fn at(seconds: u64) -> Context {
+    Context {
+        now: start() + Duration::from_secs(seconds),
+        replica: replica(1),
+        lease_for: Duration::from_secs(10),
+    }
+}
+
+fn new_account() -> Account {
+    Account::new(account(), 0, start(), [], [])
+}
+
+/// The account as it is loaded after a commit, with all that is in it.
+fn reloaded(account: &Account, changes: &[u64]) -> Account {
+    Account::new(
+        account.id(),
+        100,
+        start(),
+        account.permission(&key(0)).cloned(),
+        changes
+            .iter()
+            .filter_map(|number| account.change(change(*number)).cloned()),
+    )
+}
+
+fn open(number: u64) -> Command {
+    let action = if number.is_multiple_of(2) { Revoke } else { Grant };
+    Command::Open(intent(number, number, key(0), action, 0))
+}
+
+fn settle(epoch: u64, number: u64, outcome: Outcome) -> Command {
+    Command::Settle(Settlement {
+        key: key(0),
+        epoch,
+        change_id: change(number),
+        attempts: Vec::<Attempt>::new(),
+        outcome,
+    })
+}
+
+fn epochs(work: &[Work]) -> Vec<u64> {
+    work.iter().map(|work| work.epoch).collect()
+}
+
+#[test]
+fn a_settlement_of_the_last_epoch_there_is_does_not_panic() {
+    let mut account = new_account();
+    account.apply(open(1), &at(0));
+    let answer = account.apply(settle(u64::MAX, 1, Outcome::Succeeded), &at(1));
+    assert_eq!(answer, Answer::LeaseLost);
+}
+
+#[test]
+fn a_change_that_is_opened_and_ends_in_one_batch_is_new_and_not_updated() {
+    let mut account = new_account();
+    for number in 1..=3 {
+        account.apply(open(number), &at(0));
+    }
+    assert_eq!(account.effects().ended, [change(2)]);
+    assert_eq!(account.effects().opened.len(), 3);
+    assert!(account.effects().updated.is_empty());
+}
+
+#[test]
+fn a_lost_answer_to_a_change_that_waits_does_not_hand_out_the_work_before_it_again() {
+    let mut account = new_account();
+    account.apply(open(1), &at(0));
+    let mut account = reloaded(&account, &[1]);
+    account.apply(open(2), &at(1));
+
+    let mut again = reloaded(&account, &[1, 2]);
+    again.apply(open(2), &at(2));
+    assert!(
+        again.effects().work.is_empty(),
+        "change 1 is being called since second 0"
+    );
+}
+
+#[test]
+fn a_lost_batch_hands_out_its_work_once_though_two_commands_lead_to_it() {
+    let retry = Outcome::Retry {
+        delay: Duration::ZERO,
+        in_doubt: false,
+    };
+    let mut account = new_account();
+    account.apply(open(1), &at(0));
+    let mut account = reloaded(&account, &[1]);
+    let batch = [settle(1, 1, retry), open(2)];
+    for command in batch.clone() {
+        account.apply(command, &at(1));
+    }
+
+    let mut again = reloaded(&account, &[2]);
+    for command in batch {
+        again.apply(command, &at(2));
+    }
+    assert_eq!(epochs(&again.effects().work), [2]);
+}
+
+#[test]
+fn a_lost_answer_does_not_hand_out_work_under_a_lease_that_ran_out() {
+    let mut account = new_account();
+    account.apply(open(1), &at(0));
+
+    let mut again = reloaded(&account, &[1]);
+    again.apply(open(1), &at(11));
+    assert!(again.effects().work.is_empty(), "another replica may claim it now");
+    assert_eq!(again.apply(Command::Claim(key(0)), &at(11)), Answer::Claimed);
+}
+
+#[test]
+fn a_late_settlement_does_not_hand_out_the_work_of_the_lease_that_replaced_it_again() {
+    let mut account = new_account();
+    account.apply(open(1), &at(0));
+    let mut account = reloaded(&account, &[1]);
+    account.apply(open(2), &at(11));
+    assert_eq!(
+        account.effects().work.len(),
+        1,
+        "change 2 took over from the lost holder"
+    );
+
+    let mut late = reloaded(&account, &[2]);
+    assert_eq!(late.apply(settle(1, 1, Outcome::Succeeded), &at(12)), Answer::LeaseLost);
+    assert!(
+        late.effects().work.is_empty(),
+        "change 2 is being called since second 11"
+    );
+}
+
+#[test]
+fn a_settlement_whose_answer_was_lost_hands_out_the_work_that_it_led_to() {
+    let mut account = new_account();
+    account.apply(open(1), &at(0));
+    account.apply(open(2), &at(1));
+    let mut account = reloaded(&account, &[1, 2]);
+    account.apply(settle(1, 1, Outcome::Succeeded), &at(2));
+
+    let mut again = reloaded(&account, &[2]);
+    assert_eq!(again.apply(settle(1, 1, Outcome::Succeeded), &at(3)), Answer::LeaseLost);
+    assert_eq!(epochs(&again.effects().work), [2]);
+}

@@ -1,0 +1,80 @@
+//! Random histories of an account, lived through by replicas that crash, race and lose answers, against the promises that
+//! the transition makes.
+//!
+//! Read in this order: this file (what is promised), [`world`] and [`forwarder`] (what happens), [`rest`] (how it ends),
+//! [`database`] (what is stored, and must hold there), [`watch`] (what every answer must be), [`nonsense`] (commands that
+//! nobody sends), [`found`] (bugs that were found so, by name).
+//!
+//! `PROPTEST_CASES` says how many histories each test lives through.
+
+mod database;
+mod forwarder;
+mod found;
+mod names;
+mod nonsense;
+mod promises;
+mod rest;
+mod watch;
+mod world;
+
+use promises::Promise;
+use proptest::prelude::*;
+use world::World;
+
+fn config() -> ProptestConfig {
+    ProptestConfig {
+        failure_persistence: None,
+        max_shrink_iters: 4_000,
+        ..ProptestConfig::default()
+    }
+}
+
+/// One number for each thing that happens.
+fn history() -> impl Strategy<Value = Vec<u64>> {
+    prop::collection::vec(any::<u64>(), 0..LENGTH)
+}
+
+const LENGTH: usize = 800;
+
+/// Tests that look at the same histories, each for one promise.
+macro_rules! promised {
+    ($($(#[$doc:meta])* $name:ident = $promise:ident),+ $(,)?) => {
+        proptest! {
+            #![proptest_config(config())]
+            $(
+                $(#[$doc])*
+                #[test]
+                fn $name(history in history()) {
+                    let world = World::after(&history, false);
+                    prop_assert_eq!(world.breaches.of(Promise::$promise), None);
+                }
+            )+
+
+            /// P4, also where the database's clock goes back.
+            #[test]
+            fn the_ledger_is_gapless_and_its_times_never_go_back(history in history()) {
+                let world = World::after(&history, true);
+                prop_assert_eq!(world.breaches.of(Promise::GaplessLedger), None);
+            }
+        }
+    };
+}
+
+promised! {
+    /// P2.
+    every_accepted_change_is_requested_once_and_ends_once = OneRequestOneEnd,
+    /// P5.
+    a_request_id_opens_one_change_and_a_replay_names_it = OneChangePerRequestId,
+    /// P5.
+    a_request_id_with_other_content_is_refused_and_writes_nothing = ReuseIsRefused,
+    /// P6: no two replicas, and no replica twice, may be calling AWS for a permission.
+    leases_never_overlap_and_work_is_handed_out_once_for_each_epoch = OneLeaseAtATime,
+    /// P6.
+    the_newest_intent_is_worked_on_last_and_wins = NewestWins,
+    /// P6.
+    a_settlement_under_a_lost_lease_writes_nothing = LostLeaseIsSilent,
+    /// P3.
+    a_permission_at_rest_says_what_aws_holds = RestIsTrue,
+    every_saved_state_keeps_the_constraints_of_the_schema = Constraints,
+    effects_name_exactly_what_is_new_and_what_changed = EffectsAreExact,
+}

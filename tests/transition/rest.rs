@@ -1,0 +1,73 @@
+//! Where a history ends, and what must hold of a permission that nobody works on.
+
+use sharewarden::domain::{
+    Access, ChangeState, PermissionKey,
+    transition::{Account, Command, Outcome},
+};
+
+use crate::{
+    names::key,
+    promises::Promise::{NewestWins, OneRequestOneEnd, RestIsTrue},
+    world::{Commit, Dice, Held, LEASE, World},
+};
+
+impl World {
+    /// Where nothing is under way, what is said to be applied is what AWS holds, and what was asked for last.
+    pub(crate) fn check_rest(&mut self, account: &Account) {
+        for key in &account.effects().permissions {
+            let permission = &self.database.permissions[key];
+            if permission.current.is_some() {
+                continue;
+            }
+            let holds = self.aws.get(key).copied().unwrap_or(Access::NotShared);
+            let right = permission.applied.is_none_or(|applied| applied == holds);
+            self.breaches
+                .check(RestIsTrue, right, || format!("{permission:?}, and AWS holds {holds:?}"));
+            let settled = permission.desired == permission.applied;
+            self.breaches.check(RestIsTrue, settled, || {
+                format!("at rest and not settled: {permission:?}")
+            });
+            let newest = self.database.newest(key).expect("a permission has a change");
+            let ended = matches!(newest.state, ChangeState::Succeeded | ChangeState::Failed);
+            self.breaches.check(NewestWins, ended, || format!("{newest:?} at rest"));
+        }
+    }
+
+    /// Everybody dies but one, for whom nothing goes wrong any more.
+    pub(crate) fn drain(&mut self) {
+        for at in 0..self.replicas.len() {
+            self.crash(at);
+        }
+        let waiting: Vec<_> = (0..4).map(key).filter(|key| self.is_pending(key)).collect();
+        for _ in 0..3 {
+            self.clock += LEASE * 2;
+            let claims = (0..4).map(key).map(Command::Claim);
+            self.replicas[0].queue.extend(claims);
+            self.commit(0, Commit::Answered, &mut Dice(0));
+            for Held { work, .. } in std::mem::take(&mut self.replicas[0].held) {
+                let intent = &work.change.intent;
+                self.aws.insert(intent.key.clone(), intent.action.into());
+                self.give_back(0, work, Outcome::Succeeded);
+            }
+            self.commit(0, Commit::Answered, &mut Dice(0));
+        }
+        let pending = self.database.changes.values().find(|change| !change.has_ended());
+        self.breaches.check(OneRequestOneEnd, pending.is_none(), || {
+            format!("never ended: {pending:?}")
+        });
+        for key in &waiting {
+            let permission = &self.database.permissions[key];
+            let newest = self.database.newest(key).expect("it was pending");
+            let won = newest.state == ChangeState::Succeeded && permission.applied == Some(newest.intent.action.into());
+            self.breaches
+                .check(NewestWins, won, || format!("{newest:?} lost: {permission:?}"));
+        }
+    }
+
+    fn is_pending(&self, key: &PermissionKey) -> bool {
+        self.database
+            .permissions
+            .get(key)
+            .is_some_and(|permission| permission.current.is_some())
+    }
+}

@@ -1,0 +1,104 @@
+//! Looks at every single answer, with what is known without asking the transition.
+
+use std::{collections::HashMap, sync::Arc};
+
+use sharewarden::domain::{
+    Intent, PermissionKey, RequestId,
+    transition::{Account, Answer, Command, Context, Settlement},
+};
+
+use crate::{
+    database::Database,
+    names,
+    promises::{
+        Breaches,
+        Promise::{LostLeaseIsSilent, OneChangePerRequestId, ReuseIsRefused},
+    },
+    world::Call,
+};
+
+/// Watches the commands of one batch.
+pub(crate) struct Watch<'a> {
+    database: &'a Database,
+    calls: &'a HashMap<PermissionKey, Call>,
+    opened: HashMap<RequestId, Arc<Intent>>,
+}
+
+impl<'a> Watch<'a> {
+    pub(crate) fn new(database: &'a Database, calls: &'a HashMap<PermissionKey, Call>) -> Self {
+        Self {
+            database,
+            calls,
+            opened: HashMap::new(),
+        }
+    }
+
+    pub(crate) fn apply(
+        &mut self,
+        account: &mut Account,
+        command: &Command,
+        context: &Context,
+        breaches: &mut Breaches,
+    ) -> Answer {
+        let before = account.permission(command.key()).cloned();
+        let entries = account.effects().entries.len();
+        let answer = account.apply(command.clone(), context);
+        let silent = account.effects().entries.len() == entries && account.permission(command.key()) == before.as_ref();
+        match command {
+            Command::Open(intent) => self.check_open(intent, &answer, silent, breaches),
+            Command::Settle(settlement) => self.check_settle(settlement, &answer, silent, context, breaches),
+            Command::Renew(..) => {
+                let right = silent == (answer == Answer::LeaseLost);
+                breaches.check(LostLeaseIsSilent, right, || format!("{command:?}: {answer:?}"));
+            }
+            Command::Claim(_) | Command::Deny(..) => {}
+        }
+        answer
+    }
+
+    fn check_open(&mut self, intent: &Arc<Intent>, answer: &Answer, silent: bool, breaches: &mut Breaches) {
+        let stored = self.database.request(intent.request_id).map(|change| &change.intent);
+        let earlier = self.opened.get(&intent.request_id).or(stored);
+        let Some(earlier) = earlier.cloned() else {
+            self.opened.insert(intent.request_id, intent.clone());
+            let right = matches!(answer, Answer::Opened(s) if s.change.id() == intent.change_id) && !silent;
+            return breaches.check(OneChangePerRequestId, right, || format!("new {intent:?}: {answer:?}"));
+        };
+        let id = earlier.change_id;
+        if id == intent.change_id || earlier.same_content(intent) {
+            let named = match answer {
+                Answer::Opened(s) => id == intent.change_id && s.change.id() == id,
+                Answer::Replayed(s) => id != intent.change_id && s.change.id() == id,
+                _ => false,
+            };
+            breaches.check(OneChangePerRequestId, named && silent, || {
+                format!("replayed {intent:?}: {answer:?}")
+            });
+        } else {
+            breaches.check(ReuseIsRefused, *answer == Answer::RequestIdReused(id) && silent, || {
+                format!("reused {intent:?}: {answer:?}")
+            });
+        }
+    }
+
+    /// Only the newest work handed out can be settled, by the replica that has it, for its change.
+    fn check_settle(
+        &self,
+        settlement: &Settlement,
+        answer: &Answer,
+        silent: bool,
+        context: &Context,
+        breaches: &mut Breaches,
+    ) {
+        let newest = self
+            .calls
+            .get(&settlement.key)
+            .is_some_and(|call| call.epoch == settlement.epoch && names::replica(call.replica) == context.replica);
+        let right = match answer {
+            Answer::Settled => newest && !silent,
+            Answer::LeaseLost => silent,
+            _ => false,
+        };
+        breaches.check(LostLeaseIsSilent, right, || format!("{settlement:?}: {answer:?}"));
+    }
+}

@@ -1,0 +1,261 @@
+//! Replicas that share one account, and a history of what they do, read from random words.
+//!
+//! Forwarders behave. Everything around them may go wrong: commits fail or lose their answer, replicas crash, settlements
+//! come late.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use sharewarden::domain::{
+    Access, Action, Intent, PermissionKey, Timestamp,
+    transition::{Answer, Command, Context, Work},
+};
+
+use crate::{
+    database::Database,
+    names::{self, account, intent, key, start},
+    promises::{
+        Breaches,
+        Promise::{NewestWins, OneLeaseAtATime},
+    },
+    watch::Watch,
+};
+
+pub(crate) const LEASE: Duration = Duration::from_secs(10);
+
+/// A random number, read digit by digit.
+pub(crate) struct Dice(pub(crate) u64);
+
+impl Dice {
+    pub(crate) fn roll(&mut self, sides: u64) -> u64 {
+        let digit = self.0 % sides;
+        self.0 /= sides;
+        digit
+    }
+
+    pub(crate) fn pick(&mut self, len: usize) -> usize {
+        self.roll(len as u64) as usize
+    }
+
+    pub(crate) fn coin(&mut self) -> bool {
+        self.roll(2) == 0
+    }
+}
+
+/// Work that a replica was handed and has not given back.
+pub(crate) struct Held {
+    pub(crate) work: Work,
+    pub(crate) expires_at: Timestamp,
+    /// Whether the call had an effect, once it was made.
+    pub(crate) effect: Option<bool>,
+}
+
+#[derive(Default)]
+pub(crate) struct Replica {
+    pub(crate) number: u64,
+    pub(crate) queue: Vec<Command>,
+    /// A batch whose commit never answered: it is applied again before any other.
+    pub(crate) unanswered: Option<Vec<Command>>,
+    pub(crate) held: Vec<Held>,
+}
+
+/// The newest work handed out for a permission.
+#[derive(Debug)]
+pub(crate) struct Call {
+    pub(crate) replica: u64,
+    pub(crate) epoch: u64,
+    pub(crate) generation: u64,
+    pub(crate) expires_at: Timestamp,
+    pub(crate) over: bool,
+}
+
+/// What becomes of a commit.
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) enum Commit {
+    Answered,
+    AnswerLost,
+    Failed,
+}
+
+pub(crate) struct World {
+    pub(crate) breaches: Breaches,
+    pub(crate) database: Database,
+    pub(crate) replicas: Vec<Replica>,
+    pub(crate) clock: Duration,
+    /// The database's clock may also go back.
+    pub(crate) unsteady: bool,
+    pub(crate) aws: HashMap<PermissionKey, Access>,
+    pub(crate) calls: HashMap<PermissionKey, Call>,
+    pub(crate) ids: u64,
+    pub(crate) steps: u64,
+}
+
+impl World {
+    /// Lives through a history and drains what it leaves.
+    pub(crate) fn after(history: &[u64], unsteady: bool) -> Self {
+        let mut world = Self {
+            breaches: Breaches::default(),
+            database: Database::new(account(), start()),
+            replicas: (0..3)
+                .map(|number| Replica {
+                    number,
+                    ..Replica::default()
+                })
+                .collect(),
+            clock: Duration::ZERO,
+            unsteady,
+            aws: HashMap::new(),
+            calls: HashMap::new(),
+            ids: 3,
+            steps: 0,
+        };
+        for word in history {
+            world.step(Dice(*word));
+        }
+        world.drain();
+        world
+    }
+
+    fn step(&mut self, mut dice: Dice) {
+        self.steps += 1;
+        let at = dice.pick(self.replicas.len());
+        match dice.roll(64) {
+            0..20 => self.open(at, &mut dice),
+            20..34 => self.settle(at, &mut dice),
+            34..37 => self.call(at, &mut dice),
+            37..40 => self.renew(at, &mut dice),
+            40..46 => self.replicas[at].queue.push(Command::Claim(key(dice.roll(4)))),
+            46..48 => self.deny(at, &mut dice),
+            48..52 => self.clock += Duration::from_millis(1 + dice.roll(12_000)),
+            52..63 => {
+                let commit = match dice.roll(8) {
+                    0 => Commit::AnswerLost,
+                    1 => Commit::Failed,
+                    _ => Commit::Answered,
+                };
+                self.commit(at, commit, &mut dice);
+            }
+            _ => self.crash(at),
+        }
+    }
+
+    fn fresh(&mut self) -> u64 {
+        self.ids += 1;
+        self.ids
+    }
+
+    /// Few request ids at a time, mostly with the same content each: replays, races and re-use.
+    fn intent(&mut self, dice: &mut Dice) -> Arc<Intent> {
+        let request = self.steps / 8 + dice.roll(4);
+        let content = if dice.roll(4) == 0 { dice.roll(64) } else { request * 7 };
+        let action = if content.is_multiple_of(2) {
+            Action::Grant
+        } else {
+            Action::Revoke
+        };
+        intent(self.fresh(), request, key(content % 3), action, content % 5 / 3)
+    }
+
+    fn open(&mut self, at: usize, dice: &mut Dice) {
+        let intent = self.intent(dice);
+        self.replicas[at].queue.push(Command::Open(intent));
+    }
+
+    fn deny(&mut self, at: usize, dice: &mut Dice) {
+        let intent = self.intent(dice);
+        self.replicas[at].queue.push(Command::Deny(intent, "no".into()));
+    }
+
+    /// Everything in memory is gone; what is on its way to AWS is not called back.
+    pub(crate) fn crash(&mut self, at: usize) {
+        let number = self.fresh();
+        self.replicas[at] = Replica {
+            number,
+            ..Replica::default()
+        };
+    }
+
+    pub(crate) fn commit(&mut self, at: usize, commit: Commit, dice: &mut Dice) {
+        let replica = &mut self.replicas[at];
+        let batch = match replica.unanswered.take() {
+            Some(batch) => batch,
+            None => std::mem::take(&mut replica.queue),
+        };
+        let back = Duration::from_secs(if self.unsteady { dice.roll(20) } else { 0 });
+        let context = Context {
+            now: start() + self.clock.saturating_sub(back),
+            replica: names::replica(replica.number),
+            lease_for: LEASE,
+        };
+        let mut account = self.database.load(&batch);
+        let mut watch = Watch::new(&self.database, &self.calls);
+        let mut renewed = Vec::new();
+        for command in &batch {
+            if let Answer::Renewed(work) = watch.apply(&mut account, command, &context, &mut self.breaches) {
+                renewed.push(*work);
+            }
+        }
+        if commit != Commit::Failed {
+            self.database.save(&account, &mut self.breaches);
+            self.check_rest(&account);
+        }
+        match commit {
+            Commit::Answered => {
+                for work in account.take_work().into_iter().chain(renewed) {
+                    self.hand_out(at, work);
+                }
+            }
+            Commit::AnswerLost => self.replicas[at].unanswered = Some(batch),
+            Commit::Failed if dice.coin() => self.replicas[at].unanswered = Some(batch),
+            Commit::Failed => {}
+        }
+    }
+
+    /// A replica starts to work on what the commit gave it.
+    fn hand_out(&mut self, at: usize, work: Work) {
+        let (number, now) = (self.replicas[at].number, self.now());
+        let key = work.change.intent.key.clone();
+        let expires_at = now + work.lease_for;
+        if !self.unsteady {
+            let stored = &self.database.permissions[&key];
+            let right = stored.lease.is_some_and(|lease| {
+                lease.owner == names::replica(number)
+                    && lease.epoch == work.epoch
+                    && lease.expires_at > now
+                    && expires_at <= lease.expires_at
+            });
+            self.breaches
+                .check(OneLeaseAtATime, right, || format!("{work:?} under {stored:?} at {now}"));
+            self.breaches
+                .check(NewestWins, stored.current == Some(work.change.id()), || {
+                    format!("{work:?} is not what {stored:?} is at")
+                });
+        }
+        if let Some(before) = self.calls.get(&key) {
+            let apart = before.epoch < work.epoch && (before.over || before.expires_at <= now);
+            self.breaches.check(OneLeaseAtATime, apart || self.unsteady, || {
+                format!("at {now} replica {number} got {work:?} beside {before:?}")
+            });
+            self.breaches
+                .check(NewestWins, before.generation <= work.change.generation, || {
+                    format!("{work:?} after {before:?}")
+                });
+        }
+        let call = Call {
+            replica: number,
+            epoch: work.epoch,
+            generation: work.change.generation,
+            expires_at,
+            over: false,
+        };
+        self.calls.insert(key, call);
+        self.replicas[at].held.push(Held {
+            work,
+            expires_at,
+            effect: None,
+        });
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        start() + self.clock
+    }
+}

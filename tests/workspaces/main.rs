@@ -8,6 +8,7 @@ mod environment;
 mod network;
 mod pages;
 mod secrets;
+mod simulator;
 mod upstream;
 
 use std::time::Duration;

@@ -7,6 +7,7 @@ use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
 use aws_sdk_workspaces::Client;
 use aws_types::{
     app_name::AppName,
+    origin::Origin,
     region::Region as AwsRegion,
     sdk_config::{RetryConfig, SharedHttpClient, SharedTimeSource, StalledStreamProtectionConfig},
 };
@@ -165,12 +166,14 @@ async fn assume(
     SharedCredentialsProvider::new(builder.build().await)
 }
 
-/// The same for STS, which has an endpoint of its own.
+/// The same for STS, which has an endpoint of its own. Without the origin, `AWS_ENDPOINT_URL` would win over it.
 fn sts(config: &SdkConfig, settings: &Settings) -> SdkConfig {
-    match &settings.sts_endpoint_url {
-        Some(url) => config.to_builder().endpoint_url(url).build(),
-        None => config.clone(),
-    }
+    let Some(url) = &settings.sts_endpoint_url else {
+        return config.clone();
+    };
+    let mut builder = config.to_builder().endpoint_url(url);
+    builder.insert_origin("endpoint_url", Origin::shared_config());
+    builder.build()
 }
 
 fn client(config: &SdkConfig, settings: &Settings, account: &AccountSettings, region: &Region) -> Client {

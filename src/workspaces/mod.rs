@@ -1,8 +1,8 @@
 //! Amazon WorkSpaces: the one room that speaks to AWS, and the only one that knows its SDK. What leaves it is in the words of
 //! [`domain`](crate::domain): every call ends in a [`Reply`], whose fault says whether the call can have had an effect.
 //!
-//! Read in this order: [`settings`] (what to connect to), [`connect`] (one client per account and Region, and whose
-//! credentials they are), [`permissions`] and [`images`] (the calls), `call` (what surrounds each of them), [`classify`]
+//! Read in this order: `settings` (what to connect to), `connect` (one client per account and Region, and whose
+//! credentials they are), `permissions` and `images` (the calls), `call` (what surrounds each of them), `classify`
 //! and `codes` (what an answer means).
 //!
 //! Three rules hold throughout:

@@ -47,7 +47,7 @@ pub struct AccountSettings {
 #[derive(Debug, Clone)]
 pub enum BaseCredentials {
     /// The SDK's default chain: environment, profile, web identity, container, instance. The environment's other words on
-    /// how to reach AWS hold too: proxies, FIPS, dual stack.
+    /// how to reach AWS hold too (proxies, FIPS, dual stack, `AWS_ENDPOINT_URL`), but an endpoint named here wins over it.
     Environment,
     /// These, for a simulator. Then nothing at all is read from the environment.
     Fixed {

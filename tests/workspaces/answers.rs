@@ -211,7 +211,8 @@ async fn throttling_is_known_by_its_codes_and_by_429() {
 #[tokio::test]
 async fn throttling_says_how_long_to_wait() {
     let date = "Sun, 22 Nov 2026 16:00:00 GMT";
-    let headers: &[(&[(&str, &str)], Option<u64>)] = &[
+    type Headers<'a> = &'a [(&'a str, &'a str)];
+    let headers: &[(Headers<'_>, Option<u64>)] = &[
         (&[("Retry-After", "7")], Some(7000)),
         (&[("x-amz-retry-after", "1500"), ("Retry-After", "7")], Some(1500)),
         (

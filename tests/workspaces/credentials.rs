@@ -35,7 +35,7 @@ pub(crate) fn sts_error(status: u16, code: &str, message: &str) -> Play {
     Play::Send(answer(status, &[("Content-Type", "text/xml")], &body))
 }
 
-fn identity(id: &str) -> Play {
+pub(crate) fn identity(id: &str) -> Play {
     let body = format!(
         "<GetCallerIdentityResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><GetCallerIdentityResult>\
          <Arn>arn:aws:iam::{id}:user/x</Arn><UserId>AIDAEXAMPLE</UserId><Account>{id}</Account>\
@@ -44,11 +44,11 @@ fn identity(id: &str) -> Play {
     Play::Send(answer(200, &[("Content-Type", "text/xml")], &body))
 }
 
-fn accepted() -> Play {
+pub(crate) fn accepted() -> Play {
     Play::Send(answer(200, &[], "{}"))
 }
 
-fn is(request: &Seen, action: &str) -> bool {
+pub(crate) fn is(request: &Seen, action: &str) -> bool {
     request.body.contains(&format!("Action={action}&"))
 }
 

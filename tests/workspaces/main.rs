@@ -4,9 +4,11 @@
 
 mod answers;
 mod credentials;
+mod environment;
 mod network;
 mod pages;
 mod secrets;
+mod simulator;
 mod upstream;
 
 use std::time::Duration;

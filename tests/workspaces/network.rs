@@ -120,7 +120,7 @@ async fn a_connection_that_broke_while_idle_is_replaced_without_a_fault() {
     for _ in 0..2 {
         let reply = workspaces.update_image_permission(&key(), Access::Shared).await;
         assert_eq!(reply.result, Ok(()));
-        // The close has been noticed once the port of the client is free again; a turn of the loop is enough for that here.
+        // The server hung up in the same breath as it answered; one turn of the loop, and the pool has noticed.
         tokio::task::yield_now().await;
     }
     server.abort();

@@ -1,0 +1,104 @@
+//! Credentials of the environment. A process has one environment, so each test here starts this binary again with its own.
+
+use std::process::Stdio;
+
+use sharewarden::{
+    domain::{Access, FaultKind},
+    workspaces::{BaseCredentials, Settings, WorkSpaces},
+};
+use tokio::process::Command;
+
+use crate::{
+    ACCOUNT,
+    credentials::{accepted, assumed, identity, is, with_role},
+    key, settings,
+    upstream::Upstream,
+};
+
+/// Where the server of a test is. Set for the process that it starts.
+const URL: &str = "SHAREWARDEN_TEST_UPSTREAM";
+
+/// Nothing listens there, and nothing may be sent there.
+const ELSEWHERE: &str = "http://127.0.0.1:1";
+
+#[tokio::test]
+#[ignore = "the tests below start it, each in an environment of its own"]
+async fn helper_that_grants_with_the_environment() {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the one way to hand a value to this process of libtest's"
+    )]
+    let Ok(url) = std::env::var(URL) else { return };
+    let settings = Settings {
+        accounts: vec![with_role(ACCOUNT)],
+        credentials: BaseCredentials::Environment,
+        verify_identity: url != ELSEWHERE,
+        ..settings(&url)
+    };
+    let workspaces = WorkSpaces::connect(&settings).await.unwrap();
+    let reply = workspaces.update_image_permission(&key(), Access::Shared).await;
+    match reply.result {
+        Ok(()) => println!("outcome=accepted"),
+        Err(fault) if fault.kind == FaultKind::NotSent => println!("outcome=not sent, {}", fault.code.unwrap()),
+        Err(fault) => println!("outcome={fault:?}"),
+    }
+}
+
+/// What comes of a grant in a process that has only this environment.
+async fn outcome(url: &str, environment: &[(&str, &str)]) -> String {
+    let output = Command::new(std::env::current_exe().unwrap())
+        .args([
+            "--exact",
+            "environment::helper_that_grants_with_the_environment",
+            "--ignored",
+            "--nocapture",
+        ])
+        .env_clear()
+        .env(URL, url)
+        .env("HOME", "/nonexistent")
+        .env("AWS_EC2_METADATA_DISABLED", "true")
+        .envs(environment.iter().copied())
+        .stdin(Stdio::null())
+        .kill_on_drop(true)
+        .output()
+        .await
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let outcome = text.lines().find_map(|line| line.split("outcome=").nth(1));
+    outcome.map_or_else(
+        || panic!("{text}{}", String::from_utf8_lossy(&output.stderr)),
+        str::to_owned,
+    )
+}
+
+#[tokio::test]
+async fn endpoints_of_the_settings_win_over_those_of_the_environment() {
+    let upstream = Upstream::start(|request| match request.operation() {
+        "UpdateWorkspaceImagePermission" => accepted(),
+        _ if is(request, "AssumeRole") => assumed(ACCOUNT),
+        _ => identity(ACCOUNT),
+    })
+    .await;
+    let environment = [
+        ("AWS_ACCESS_KEY_ID", "AKIAENVIRONMENT"),
+        ("AWS_SECRET_ACCESS_KEY", "secret"),
+        ("AWS_ENDPOINT_URL", ELSEWHERE),
+        ("AWS_ENDPOINT_URL_STS", ELSEWHERE),
+        ("AWS_ENDPOINT_URL_WORKSPACES", ELSEWHERE),
+        ("AWS_MAX_ATTEMPTS", "9"),
+    ];
+    assert_eq!(outcome(&upstream.url, &environment).await, "accepted");
+    let seen = upstream.seen();
+    assert!(seen[0].header("authorization").contains("Credential=AKIAENVIRONMENT/"));
+    // The role is assumed once: verifying the identity and calling share it.
+    assert!(
+        is(&seen[0], "AssumeRole") && is(&seen[1], "GetCallerIdentity"),
+        "{seen:?}"
+    );
+    assert_eq!((seen.len(), seen[2].operation()), (3, "UpdateWorkspaceImagePermission"));
+}
+
+#[tokio::test]
+async fn without_any_credentials_a_call_is_not_sent() {
+    assert_eq!(outcome(ELSEWHERE, &[]).await, "not sent, CredentialsUnavailable");
+}

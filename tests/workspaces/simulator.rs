@@ -1,0 +1,202 @@
+//! Against the simulator, an independent oracle: it knows what really happened to the image.
+
+use std::time::Duration;
+
+use sharewarden::{
+    domain::{Access, Classification, FailureReason, FaultKind, PermissionKey, image::Ownership},
+    simulator::{Effect, Fault, Image, Moment, Simulator, sample},
+    workspaces::{AccountSettings, BaseCredentials, Settings, WorkSpaces},
+};
+use tokio::net::TcpListener;
+
+use crate::{ACCOUNT, REGION, account, account_settings, assert_fault, key, region, settings};
+
+const UPDATE: &str = "UpdateWorkspaceImagePermission";
+
+async fn simulator() -> Simulator {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    Simulator::start(listener, sample()).await.unwrap()
+}
+
+/// The sample's owners: the first with its own key, the second through a role.
+fn owners(simulator: &Simulator) -> Settings {
+    let second = "444455556666";
+    let role = AccountSettings {
+        role_arn: Some(format!("arn:aws:iam::{second}:role/images")),
+        ..account_settings(second)
+    };
+    Settings {
+        accounts: vec![account_settings(ACCOUNT), role],
+        credentials: BaseCredentials::Fixed {
+            access_key_id: format!("AKIA{ACCOUNT}"),
+            secret_access_key: "any".to_owned().into(),
+        },
+        verify_identity: true,
+        ..settings(&simulator.url())
+    }
+}
+
+async fn connect(simulator: &Simulator) -> WorkSpaces {
+    WorkSpaces::connect(&owners(simulator)).await.unwrap()
+}
+
+fn is_shared(simulator: &Simulator, key: &PermissionKey) -> bool {
+    simulator
+        .shared_accounts(key.account.as_str(), key.region.as_str(), key.image.as_str())
+        .contains(key.shared_account.as_str())
+}
+
+#[tokio::test]
+async fn a_grant_and_a_revoke_take_effect_and_are_read_back() {
+    let simulator = simulator().await;
+    let workspaces = connect(&simulator).await;
+    let finance = PermissionKey {
+        account: account("444455556666"),
+        image: "wsi-finance01".parse().unwrap(),
+        ..key()
+    };
+    for key in [key(), finance] {
+        for access in [Access::Shared, Access::NotShared] {
+            let reply = workspaces.update_image_permission(&key, access).await;
+            assert_eq!(reply.result, Ok(()));
+            let last = simulator.calls().pop().unwrap();
+            assert_eq!(reply.aws_request_id, Some(last.request_id));
+            assert_eq!(is_shared(&simulator, &key), access == Access::Shared);
+            assert_eq!(workspaces.read_access(&key).await.result, Ok(access));
+        }
+    }
+}
+
+#[tokio::test]
+async fn refusals_of_the_simulator_are_told_apart() {
+    let simulator = simulator().await;
+    let workspaces = connect(&simulator).await;
+    for (image, code, reason) in [
+        (
+            "wsi-nosuchone",
+            "ResourceNotFoundException",
+            FailureReason::ImageNotFound,
+        ),
+        (
+            "wsi-pending01",
+            "ResourceUnavailableException",
+            FailureReason::ImageUnavailable,
+        ),
+    ] {
+        let key = PermissionKey {
+            image: image.parse().unwrap(),
+            ..key()
+        };
+        let reply = workspaces.update_image_permission(&key, Access::Shared).await;
+        assert_fault(reply, FaultKind::Refused(reason), code);
+    }
+    let reply = workspaces.update_image_permission(&key(), Access::NotShared).await;
+    assert_eq!(
+        reply.classification(),
+        Classification::Refused,
+        "nothing to revoke: {reply:?}"
+    );
+}
+
+#[tokio::test]
+async fn every_page_of_permissions_and_images_is_read() {
+    let simulator = simulator().await;
+    let mut image = Image::new(REGION, "wsi-widely0001", ACCOUNT);
+    image.shared_with = (0..60).map(|number| format!("9000000000{number:02}")).collect();
+    simulator.add_image(image).unwrap();
+    for number in 0..60 {
+        let id = format!("wsi-another{number:03}");
+        simulator.add_image(Image::new(REGION, id, ACCOUNT)).unwrap();
+    }
+    let workspaces = connect(&simulator).await;
+    let widely = |shared: &str| PermissionKey {
+        image: "wsi-widely0001".parse().unwrap(),
+        shared_account: account(shared),
+        ..key()
+    };
+    for shared in ["900000000000", "900000000059"] {
+        assert_eq!(
+            workspaces.read_access(&widely(shared)).await.result,
+            Ok(Access::Shared),
+            "{shared}"
+        );
+    }
+    assert_eq!(
+        workspaces.read_access(&widely("900000000060")).await.result,
+        Ok(Access::NotShared)
+    );
+    let images = workspaces
+        .list_images(account(ACCOUNT), &region(REGION), Ownership::Owned)
+        .await;
+    assert_eq!(images.result.unwrap().len(), 64);
+}
+
+/// What was said not to have had an effect had none, and what was accepted has it: over every fault that there is.
+#[tokio::test]
+async fn what_a_fault_says_of_the_effect_is_true() {
+    use Moment::{AfterApplying, BeforeApplying};
+    let mut effects = vec![
+        (Effect::CutShort, Classification::Unknown),
+        (Effect::Garbage, Classification::Unknown),
+    ];
+    for moment in [BeforeApplying, AfterApplying] {
+        let latency = Effect::Latency {
+            milliseconds: 10,
+            moment,
+        };
+        let hang = Effect::Hang {
+            moment,
+            at_most_milliseconds: 60_000,
+        };
+        effects.extend([(latency, Classification::Accepted), (hang, Classification::Unknown)]);
+        effects.push((Effect::Reset { moment }, Classification::Unknown));
+        for http_status in [500, 502, 503] {
+            let error = Effect::ServerError {
+                http_status,
+                moment,
+                retry_after_seconds: Some(1),
+            };
+            effects.push((error, Classification::Unknown));
+        }
+    }
+    for http_status in [400, 429] {
+        let throttle = Effect::Throttle {
+            http_status,
+            retry_after_seconds: Some(3),
+        };
+        effects.push((throttle, Classification::Throttled));
+    }
+    for (effect, expected) in effects {
+        let simulator = simulator().await;
+        let mut settings = owners(&simulator);
+        if matches!(effect, Effect::Hang { .. }) {
+            settings.attempt_timeout = Duration::from_millis(500);
+        }
+        let workspaces = WorkSpaces::connect(&settings).await.unwrap();
+        simulator
+            .inject(Fault::new(effect.clone()).operation(UPDATE).calls(1))
+            .unwrap();
+        let reply = workspaces.update_image_permission(&key(), Access::Shared).await;
+        assert_eq!(reply.classification(), expected, "{effect:?}: {reply:?}");
+        let calls = simulator
+            .wait_for_calls(|calls| calls.iter().all(|call| call.ended.is_some()))
+            .await;
+        assert_eq!(
+            calls.iter().filter(|call| call.operation == UPDATE).count(),
+            1,
+            "{effect:?}"
+        );
+        match expected {
+            Classification::Accepted => assert!(is_shared(&simulator, &key()), "{effect:?}"),
+            Classification::Unknown => {}
+            _ => assert!(!is_shared(&simulator, &key()), "{effect:?}"),
+        }
+        // Reading back settles it.
+        let access = if is_shared(&simulator, &key()) {
+            Access::Shared
+        } else {
+            Access::NotShared
+        };
+        assert_eq!(workspaces.read_access(&key()).await.result, Ok(access), "{effect:?}");
+    }
+}

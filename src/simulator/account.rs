@@ -22,7 +22,7 @@ pub struct Account {
     /// When set, AssumeRole into this account must name exactly this external id.
     #[serde(default)]
     pub external_id: Option<String>,
-    /// Access keys of the account, besides the made-up ones that always work (see [`super::keys`]).
+    /// Access keys of the account, besides the made-up `AKIA<twelve digits>` that always works.
     #[serde(default)]
     pub access_keys: BTreeSet<String>,
 }

@@ -1,9 +1,12 @@
 //! A strict stand-in for the image operations of Amazon WorkSpaces, and the two of STS that go with them, over real HTTP.
 //!
 //! It knows nothing of the rest of the crate, and does not use AWS's crates: it is an independent oracle. Any AWS SDK or
-//! the AWS CLI can call it; set the endpoint URL. Who calls follows from the access key, the Region from the signature's
-//! scope ([`keys`](self) are made up as `AKIA` and the account's twelve digits: `AKIA111122223333`, with any secret).
-//! Signatures must be there and well-formed, but are not verified.
+//! the AWS CLI can call it; set the endpoint URL.
+//!
+//! Who calls follows from the access key id, the Region from the signature's scope. A key can be made up: `AKIA` and the
+//! twelve digits of an account that exists here (`AKIA111122223333`), with any secret. Keys can also be listed in
+//! [`Account::access_keys`], and AssumeRole hands out `ASIA…` keys that act for the account of the role. Signatures must be
+//! there and well-formed, but are not verified.
 //!
 //! Several accounts and Regions live in one simulator. Faults are scripted with [`Simulator::inject`] or over HTTP, where
 //! `GET /_simulator` explains itself. Every call is in the call log, from which a test can tell what really happened.

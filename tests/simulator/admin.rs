@@ -30,10 +30,9 @@ async fn every_effect_in_the_help_is_accepted() {
         count += 1;
     }
     assert_eq!(count, 10);
-    let example = help.split_once("once \"").map_or(help.as_str(), |parts| parts.1);
-    let start = example.find("{\"when\"").unwrap();
-    let end = example.find("\nEffects:").unwrap();
-    let added = admin(&sim, "POST /_simulator/faults", &example[start..end]).await;
+    let start = help.find("{\"when\"").unwrap();
+    let end = help.find("\nEffects:").unwrap();
+    let added = admin(&sim, "POST /_simulator/faults", &help[start..end]).await;
     assert_eq!(added.status, 200, "{}", added.text());
 }
 

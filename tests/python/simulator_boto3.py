@@ -1,0 +1,104 @@
+"""Shares an image on a running simulator with boto3, as any user of AWS would.
+
+Usage: simulator_boto3.py <endpoint URL>
+
+The simulator must hold its sample accounts and images. Everything the script changes it changes back, so it can be run
+again. Exits non-zero, saying why, if the simulator does not behave as AWS does.
+"""
+
+import sys
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import ClientError
+
+OWNER, RECIPIENT, STRANGER = "111122223333", "210987654321", "000011112222"
+REGION, IMAGE, PENDING = "eu-central-1", "wsi-basewin11", "wsi-pending01"
+
+
+def client(service, access_key, secret="any secret", token=None):
+    return boto3.client(
+        service,
+        region_name=REGION,
+        endpoint_url=sys.argv[1],
+        aws_access_key_id=access_key,
+        aws_secret_access_key=secret,
+        aws_session_token=token,
+        config=Config(retries={"max_attempts": 1, "mode": "standard"}, connect_timeout=5, read_timeout=20),
+    )
+
+
+def check(found, expected, what):
+    if found != expected:
+        sys.exit(f"{what}: expected {expected!r}, found {found!r}")
+    print(f"ok: {what}")
+
+
+def check_refused(code, what, call, **members):
+    try:
+        call(**members)
+    except ClientError as error:
+        check(error.response["Error"]["Code"], code, what)
+    else:
+        sys.exit(f"{what}: expected {code}, but it was accepted")
+
+
+def permissions(workspaces, image):
+    answer = workspaces.describe_workspace_image_permissions(ImageId=image)
+    return [permission["SharedAccountId"] for permission in answer["ImagePermissions"]]
+
+
+def shared_images(workspaces):
+    answer = workspaces.describe_workspace_images(ImageType="SHARED")
+    return [image["ImageId"] for image in answer["Images"]]
+
+
+def check_sharing(owner, recipient, who):
+    def share(allow):
+        answer = owner.update_workspace_image_permission(
+            ImageId=IMAGE, SharedAccountId=RECIPIENT, AllowCopyImage=allow
+        )
+        check(len(answer["ResponseMetadata"]["RequestId"]), 36, f"{who}: the answer has a request id")
+
+    share(True)
+    check(permissions(owner, IMAGE), [RECIPIENT], f"{who}: the share is there")
+    check(shared_images(recipient), [IMAGE], f"{who}: the recipient sees the image")
+    kept = f"{who}: a shared image is not deleted"
+    check_refused("ResourceAssociatedException", kept, owner.delete_workspace_image, ImageId=IMAGE)
+    share(False)
+    check(permissions(owner, IMAGE), [], f"{who}: the share is gone")
+    check(shared_images(recipient), [], f"{who}: the recipient sees the image no longer")
+
+
+def check_refusals(owner):
+    update = owner.update_workspace_image_permission
+    to = {"SharedAccountId": RECIPIENT, "AllowCopyImage": True}
+    check_refused("ResourceNotFoundException", "an unknown image", update, ImageId="wsi-nosuch000", **to)
+    check_refused("ResourceUnavailableException", "a pending image", update, ImageId=PENDING, **to)
+    check_refused("ValidationException", "a malformed image id", update, ImageId="x" + IMAGE, **to)
+    owned = [image["ImageId"] for image in owner.describe_workspace_images()["Images"]]
+    check(IMAGE in owned and PENDING in owned, True, "the owner's images")
+    check_refused(
+        "UnrecognizedClientException",
+        "an unknown access key",
+        client("workspaces", "AKIA999988887777").describe_workspace_images,
+    )
+
+
+def main():
+    if len(sys.argv) != 2:
+        sys.exit(__doc__)
+    owner, recipient = client("workspaces", f"AKIA{OWNER}"), client("workspaces", f"AKIA{RECIPIENT}")
+    check_sharing(owner, recipient, "by the owner's own key")
+    check_refusals(owner)
+
+    sts = client("sts", f"AKIA{STRANGER}")
+    check(sts.get_caller_identity()["Account"], STRANGER, "the caller's identity keeps its leading zeros")
+    role = sts.assume_role(RoleArn=f"arn:aws:iam::{OWNER}:role/ImageSharing", RoleSessionName="boto3")["Credentials"]
+    session = (role["AccessKeyId"], role["SecretAccessKey"], role["SessionToken"])
+    check(client("sts", *session).get_caller_identity()["Account"], OWNER, "the assumed role's account")
+    check_sharing(client("workspaces", *session), recipient, "by an assumed role")
+
+
+if __name__ == "__main__":
+    main()

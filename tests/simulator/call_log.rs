@@ -73,7 +73,7 @@ async fn overlapping_calls_can_be_told_from_calls_in_a_row() {
     };
     sim.inject(Fault::new(slow).calls(1)).unwrap();
     let second = async {
-        sim.wait_for_calls(|calls| calls.len() == 3).await;
+        until(&sim, |calls| calls.len() == 3).await;
         share(&owner, IMAGE, ZEROS, true).await
     };
     let (first, second) = tokio::join!(share(&owner, IMAGE, RECIPIENT, true), second);
@@ -123,7 +123,7 @@ async fn waiting_ends_when_the_condition_holds() {
     let sim = start().await;
     let owner = client(&sim, OWNER, FRANKFURT);
     let (calls, shared) = tokio::join!(
-        sim.wait_for_calls(|calls| calls.iter().any(|call| call.ended.is_some())),
+        until(&sim, |calls| calls.iter().any(|call| call.ended.is_some())),
         share(&owner, IMAGE, RECIPIENT, true)
     );
     shared.unwrap();

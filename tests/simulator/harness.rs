@@ -5,7 +5,7 @@ use std::time::Duration;
 use aws_credential_types::Credentials;
 use aws_sdk_workspaces::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_workspaces::types::ImagePermission;
-use sharewarden::simulator::{Account, Image, Settings, Simulator, sample};
+use sharewarden::simulator::{Account, Call, Image, Settings, Simulator, sample};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -45,6 +45,12 @@ pub(crate) async fn start_with_image(owner: Account, image: Image) -> Simulator 
     sim.add_account(owner).expect("a good account");
     sim.add_image(image).expect("a good image");
     sim
+}
+
+/// Waits until the call log satisfies a condition; fails if it does not soon.
+pub(crate) async fn until(sim: &Simulator, condition: impl FnMut(&[Call]) -> bool) -> Vec<Call> {
+    let calls = tokio::time::timeout(Duration::from_secs(20), sim.wait_for_calls(condition)).await;
+    calls.unwrap_or_else(|_| panic!("the condition does not hold for {:?}", sim.calls()))
 }
 
 /// A client of an account by a made-up key; no retries, so that one call is one call.

@@ -1,6 +1,7 @@
 //! The simulator keeps its promises: driven with AWS's own SDK, and with raw HTTP where an SDK would not do it wrong.
 
 #![allow(
+    clippy::panic,
     clippy::unwrap_used,
     reason = "the helpers of a test may panic as its test functions may"
 )]

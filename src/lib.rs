@@ -13,6 +13,7 @@ pub mod ledger;
 pub mod permissions;
 pub mod policy;
 pub mod proto;
+pub mod server;
 pub mod simulator;
 pub mod store;
 pub mod telemetry;

@@ -1,3 +1,207 @@
-fn main() {
-    println!("x");
+//! The `sharewarden` program: parses the command line and hands over to the rooms.
+#![allow(
+    clippy::print_stderr,
+    reason = "a program tells a person what went wrong on standard error"
+)]
+
+use std::{io, net::SocketAddr, path::PathBuf, process::ExitCode};
+
+use clap::{CommandFactory, Parser, Subcommand};
+use sharewarden::{
+    cli::{self, ClientCommand, ClientOptions},
+    clock::Clock,
+    config::Config,
+    dev, server,
+    simulator::{self, Simulator},
+    telemetry,
+    workspaces::{BaseCredentials, LOG_DIRECTIVES},
+};
+use tokio::net::TcpListener;
+
+/// Decides, performs and remembers the sharing of Amazon WorkSpaces images between AWS accounts.
+#[derive(Debug, Parser)]
+#[command(name = "sharewarden", version, max_term_width = 120)]
+struct Arguments {
+    #[command(flatten)]
+    client: ClientOptions,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the service against a real Postgres and real AWS.
+    Serve(ConfigOptions),
+    /// Run everything on this machine, with nothing prepared: a private Postgres, a simulator of AWS, and the service.
+    Dev(DevOptions),
+    /// Run the simulator of the WorkSpaces image API (and of STS) alone.
+    Simulate(SimulateOptions),
+    /// Bring the database's schema up to this version.
+    Migrate(ConfigOptions),
+    /// Look at the configuration.
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Print a completion script for a shell.
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+    #[command(flatten)]
+    Client(ClientCommand),
+}
+
+#[derive(Debug, Subcommand)]
+enum ConfigCommand {
+    /// Check the configuration and print what is in force, with secrets hidden.
+    Check(ConfigOptions),
+}
+
+#[derive(Debug, clap::Args)]
+struct ConfigOptions {
+    /// The configuration, a TOML file. The environment overrides it: SHAREWARDEN__DATABASE__URL is database.url.
+    #[arg(long, value_name = "FILE", env = "SHAREWARDEN_CONFIG")]
+    config: Option<PathBuf>,
+    /// Override one key of the configuration, such as server.listen=127.0.0.1:0. May be given more than once.
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
+}
+
+#[derive(Debug, clap::Args)]
+struct DevOptions {
+    /// Keep data in this folder. Default: ~/.local/share/sharewarden-dev; for root: /var/lib/sharewarden-dev.
+    #[arg(long, value_name = "FOLDER", conflicts_with = "ephemeral")]
+    data_dir: Option<PathBuf>,
+    /// Keep nothing.
+    #[arg(long)]
+    ephemeral: bool,
+    /// Where the service listens; port 0 takes any.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:7443")]
+    listen: SocketAddr,
+    /// Where the simulator listens; port 0 takes any.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:7480")]
+    simulator_listen: SocketAddr,
+    /// What to log, as tracing directives.
+    #[arg(long, value_name = "DIRECTIVES", default_value = "warn,sharewarden::forwarder=info")]
+    log: String,
+}
+
+#[derive(Debug, clap::Args)]
+struct SimulateOptions {
+    /// Where to listen; port 0 takes any.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:7480")]
+    listen: SocketAddr,
+    /// Accounts, images and behaviour, a JSON file. Default: a sample.
+    #[arg(long, value_name = "FILE")]
+    settings: Option<PathBuf>,
+    /// Keep accounts and images in this file over a restart.
+    #[arg(long, value_name = "FILE")]
+    state: Option<PathBuf>,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return failed(&error),
+    };
+    runtime.block_on(run(arguments))
+}
+
+async fn run(Arguments { client, command }: Arguments) -> ExitCode {
+    let result = match command {
+        Command::Serve(options) => serve(options).await,
+        Command::Dev(options) => run_dev(options).await,
+        Command::Simulate(options) => simulate(options).await,
+        Command::Migrate(options) => migrate(options).await,
+        Command::Config(ConfigCommand::Check(options)) => check(options),
+        Command::Completions { shell } => {
+            cli::completions(shell, &mut Arguments::command(), &mut io::stdout()).map_err(Into::into)
+        }
+        Command::Client(command) => return run_client(client, command).await,
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => failed(&*error),
+    }
+}
+
+type Failed = Box<dyn std::error::Error>;
+
+/// Says what went wrong and why, on one line where that is possible.
+fn failed(error: &dyn std::error::Error) -> ExitCode {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text.push_str(": ");
+            text.push_str(&cause_text);
+        }
+        source = cause.source();
+    }
+    eprintln!("error: {text}");
+    ExitCode::FAILURE
+}
+
+async fn run_client(options: ClientOptions, command: ClientCommand) -> ExitCode {
+    let (mut out, mut notes) = (io::stdout(), io::stderr());
+    let mut console = cli::Console::new(&mut out, &mut notes).with_width(cli::terminal_width());
+    match cli::run(&options, command, &mut console).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("error: {failure}");
+            ExitCode::from(failure.exit_code())
+        }
+    }
+}
+
+async fn serve(options: ConfigOptions) -> Result<(), Failed> {
+    let config = Config::load(options.config.as_deref(), &options.set)?;
+    telemetry::init(&config.log, &LOG_DIRECTIVES)?;
+    let listener = server::listen(config.server.listen).await?;
+    let server = server::Server::build(&config, BaseCredentials::Environment, Clock::system(), listener).await?;
+    tracing::info!(address = %server.address(), version = env!("CARGO_PKG_VERSION"), "serving");
+    server.run(server::shutdown_signal()).await?;
+    Ok(())
+}
+
+async fn run_dev(options: DevOptions) -> Result<(), Failed> {
+    let options = dev::Options {
+        data_dir: options.data_dir,
+        ephemeral: options.ephemeral,
+        listen: options.listen,
+        simulator_listen: options.simulator_listen,
+        log_filter: options.log,
+    };
+    dev::run(options, &mut io::stdout(), server::shutdown_signal()).await?;
+    Ok(())
+}
+
+async fn simulate(options: SimulateOptions) -> Result<(), Failed> {
+    let mut settings = match options.settings {
+        Some(file) => simulator::Settings::read(&file)?,
+        None => simulator::sample(),
+    };
+    settings.state_file = options.state.or(settings.state_file);
+    let listener = TcpListener::bind(options.listen).await?;
+    let simulator = Simulator::start(listener, settings).await?;
+    eprintln!("simulating Amazon WorkSpaces and STS on {}", simulator.url());
+    server::shutdown_signal().await;
+    simulator.shutdown().await;
+    Ok(())
+}
+
+async fn migrate(options: ConfigOptions) -> Result<(), Failed> {
+    let config = Config::load(options.config.as_deref(), &options.set)?;
+    telemetry::init(&config.log, &LOG_DIRECTIVES)?;
+    server::migrate(&config).await?;
+    tracing::info!("the schema is that of this version");
+    Ok(())
+}
+
+fn check(options: ConfigOptions) -> Result<(), Failed> {
+    use io::Write;
+    let config = Config::load(options.config.as_deref(), &options.set)?;
+    io::stdout().write_all(config.to_toml()?.as_bytes())?;
+    Ok(())
 }

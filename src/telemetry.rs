@@ -15,12 +15,16 @@ pub enum TelemetryError {
     Twice(#[from] tracing_subscriber::util::TryInitError),
 }
 
-/// Sets up the log of this process.
+/// Sets up the log of this process. `bans` are directives of rooms whose libraries would log secrets: they win over the
+/// configuration.
 ///
 /// # Errors
 /// When the filter cannot be read, or there is a log already.
-pub fn init(config: &LogConfig) -> Result<(), TelemetryError> {
-    let filter = EnvFilter::builder().parse(&config.filter)?;
+pub fn init(config: &LogConfig, bans: &[&str]) -> Result<(), TelemetryError> {
+    let mut filter = EnvFilter::builder().parse(&config.filter)?;
+    for ban in bans {
+        filter = filter.add_directive(ban.parse()?);
+    }
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     let lines = match config.format {
         LogFormat::Human => lines.compact().with_target(false).boxed(),

@@ -153,8 +153,11 @@ pub struct ForwarderConfig {
     /// A call to AWS is given up after so long. Default 10s.
     #[serde(with = "parse::duration")]
     pub attempt_timeout: Duration,
-    /// How long a replica may work on a permission before another may take over. At least twice the attempt's time-out
-    /// and the margin. Default 30s.
+    /// Reading AWS back is given up after so long, over all pages (25 accounts each). Default 15s.
+    #[serde(with = "parse::duration")]
+    pub read_timeout: Duration,
+    /// How long a replica may work on a permission before another may take over. At least both time-outs and the margin.
+    /// Default 30s.
     #[serde(with = "parse::duration")]
     pub lease: Duration,
     /// No call is begun unless it ends so long before its lease. Default 2s.
@@ -182,6 +185,7 @@ impl Default for ForwarderConfig {
     fn default() -> Self {
         Self {
             attempt_timeout: Duration::from_secs(10),
+            read_timeout: Duration::from_secs(15),
             lease: Duration::from_secs(30),
             lease_margin: Duration::from_secs(2),
             give_up_after: Duration::from_secs(600),

@@ -79,6 +79,7 @@ fn times(config: &Config, check: &mut impl FnMut(bool, &str, String)) {
         ("database.statement_timeout", database.statement_timeout),
         ("committer.commit_timeout", config.committer.commit_timeout),
         ("forwarder.attempt_timeout", forwarder.attempt_timeout),
+        ("forwarder.read_timeout", forwarder.read_timeout),
         ("forwarder.backoff_base", forwarder.backoff_base),
         ("forwarder.recover_every", forwarder.recover_every),
     ];
@@ -97,13 +98,13 @@ fn times(config: &Config, check: &mut impl FnMut(bool, &str, String)) {
             forwarder.backoff_base, forwarder.backoff_cap
         ),
     );
-    // A step makes at most two calls, one after the other, and then records what came of them.
-    let least = forwarder.attempt_timeout * 2 + forwarder.lease_margin;
+    // A step makes at most a call and a read, one after the other, and then records what came of them.
+    let least = forwarder.attempt_timeout + forwarder.read_timeout + forwarder.lease_margin;
     check(
         forwarder.lease >= least,
         "forwarder.lease",
         format!(
-            "must be at least twice forwarder.attempt_timeout and forwarder.lease_margin ({least:?}); it is {:?}",
+            "must be at least forwarder.attempt_timeout + read_timeout + lease_margin ({least:?}); it is {:?}",
             forwarder.lease
         ),
     );

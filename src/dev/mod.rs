@@ -1,5 +1,239 @@
-//! What one machine needs to run everything: `sharewarden dev`.
+//! `sharewarden dev`: everything on one machine, with nothing prepared.
 //!
-//! [`postgres`] is the private database server that it starts; the tests use it too.
+//! A private [`postgres`], the simulator and the server in one process tree, on loopback. They keep their data in one
+//! folder, and end together.
 
 pub mod postgres;
+mod screen;
+
+use std::{
+    io,
+    net::SocketAddr,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+};
+
+use tokio::net::TcpListener;
+
+use crate::{
+    clock::Clock,
+    config::{Config, ConfigError},
+    server::{self, Server},
+    simulator::{self, Simulator},
+    telemetry,
+    workspaces::{BaseCredentials, LOG_DIRECTIVES},
+};
+
+use postgres::Cluster;
+use screen::Screen;
+
+/// How to run.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The folder that keeps the data. None: [`default_folder`].
+    pub data_dir: Option<PathBuf>,
+    /// Keep nothing: use a temporary folder, and remove it at the end.
+    pub ephemeral: bool,
+    /// Where the service listens; port 0 takes any.
+    pub listen: SocketAddr,
+    /// Where the simulator listens; port 0 takes any.
+    pub simulator_listen: SocketAddr,
+    /// What to log, as `tracing` filter directives.
+    pub log_filter: String,
+}
+
+/// Why `dev` did not start, or ended. Each says what to do about it.
+#[derive(Debug, thiserror::Error)]
+pub enum DevError {
+    /// A folder cannot be made.
+    #[error("cannot make the folder {}: {source}; choose another with --data-dir", folder.display())]
+    Folder {
+        /// Which.
+        folder: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Nobody knows where the home folder is.
+    #[error("there is no home folder to keep data in: say where with --data-dir, or keep nothing with --ephemeral")]
+    NoHome,
+    /// An address cannot be listened on.
+    #[error("cannot listen on {address}: {source}; choose another with {option} (port 0 takes any)")]
+    Listen {
+        /// Which.
+        address: SocketAddr,
+        /// The option that chooses it.
+        option: &'static str,
+        /// Why.
+        source: io::Error,
+    },
+    /// Postgres did not start.
+    #[error(transparent)]
+    Postgres(#[from] postgres::Error),
+    /// Postgres is gone.
+    #[error("postgres has ended; its log is in {}", .0.display())]
+    PostgresGone(PathBuf),
+    /// The simulator did not start.
+    #[error("the simulator did not start: {0}")]
+    Simulator(io::Error),
+    /// An option breaks a rule.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The log cannot be set up.
+    #[error(transparent)]
+    Telemetry(#[from] telemetry::TelemetryError),
+    /// The store cannot be set up.
+    #[error(transparent)]
+    Store(#[from] crate::store::StoreError),
+    /// The server did not start.
+    #[error(transparent)]
+    Server(#[from] server::ServerError),
+    /// The screen cannot be written.
+    #[error("cannot write the screen: {0}")]
+    Screen(io::Error),
+}
+
+/// Runs everything until `shutdown`, and says on `out` what runs where and what to type next.
+///
+/// # Errors
+/// [`DevError`].
+pub async fn run(
+    options: Options,
+    out: &mut (dyn io::Write + Send),
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), DevError> {
+    let folder = Folder::make(&options)?;
+    let listener = listen(options.listen, "--listen").await?;
+    let simulator_listener = listen(options.simulator_listen, "--simulator-listen").await?;
+    let cluster = Cluster::start(postgres::Settings::new(folder.path().join("postgres"))).await?;
+
+    let settings = simulator::Settings {
+        state_file: Some(folder.path().join("simulator.json")),
+        ..simulator::sample()
+    };
+    let simulator = Simulator::start(simulator_listener, settings)
+        .await
+        .map_err(DevError::Simulator)?;
+    let config = config(&options, &cluster, &simulator)?;
+    telemetry::init(&config.log, &LOG_DIRECTIVES)?;
+    server::migrate(&config).await?;
+    let server = Server::build(&config, credentials(), Clock::system(), listener).await?;
+
+    let screen = Screen {
+        server: server.address(),
+        simulator: simulator.url().to_string(),
+        database_url: cluster.url(postgres::DATABASE),
+        folder: folder.path(),
+        ephemeral: options.ephemeral,
+    };
+    out.write_all(screen.to_string().as_bytes())
+        .and_then(|()| out.flush())
+        .map_err(DevError::Screen)?;
+
+    let result = tokio::select! {
+        result = server.run(shutdown) => result.map_err(DevError::from),
+        () = cluster.gone() => Err(DevError::PostgresGone(folder.path().join("postgres/postgres.log"))),
+    };
+    simulator.shutdown().await;
+    // Blocks until the server process is gone, and only then is an ephemeral folder removed.
+    let _ = tokio::task::spawn_blocking(move || cluster.stop()).await;
+    folder.remove_if_ephemeral();
+    result
+}
+
+/// Where data is kept if nothing else is said. The private Postgres of root runs as another user, who must get there.
+fn default_folder() -> Result<PathBuf, DevError> {
+    if rustix::process::geteuid().is_root() {
+        return Ok(PathBuf::from("/var/lib/sharewarden-dev"));
+    }
+    let home = std::env::home_dir().ok_or(DevError::NoHome)?;
+    Ok(home.join(".local/share/sharewarden-dev"))
+}
+
+/// The folder of the data.
+enum Folder {
+    Kept(PathBuf),
+    Ephemeral(tempfile::TempDir),
+}
+
+impl Folder {
+    fn make(options: &Options) -> Result<Self, DevError> {
+        if options.ephemeral {
+            let world_readable = std::fs::Permissions::from_mode(0o755);
+            let folder = tempfile::Builder::new()
+                .prefix("sharewarden-dev-")
+                .permissions(world_readable)
+                .tempdir();
+            return folder.map(Self::Ephemeral).map_err(|source| DevError::Folder {
+                folder: std::env::temp_dir(),
+                source,
+            });
+        }
+        let folder = options.data_dir.clone().map_or_else(default_folder, Ok)?;
+        std::fs::create_dir_all(&folder).map_err(|source| DevError::Folder {
+            folder: folder.clone(),
+            source,
+        })?;
+        Ok(Self::Kept(folder))
+    }
+
+    fn path(&self) -> &Path {
+        match self {
+            Self::Kept(path) => path,
+            Self::Ephemeral(folder) => folder.path(),
+        }
+    }
+
+    fn remove_if_ephemeral(self) {
+        if let Self::Ephemeral(folder) = self
+            && let Err(error) = folder.close()
+        {
+            tracing::warn!(%error, "the temporary folder is left behind");
+        }
+    }
+}
+
+async fn listen(address: SocketAddr, option: &'static str) -> Result<TcpListener, DevError> {
+    TcpListener::bind(address).await.map_err(|source| DevError::Listen {
+        address,
+        option,
+        source,
+    })
+}
+
+/// The simulator takes any secret for an account that it knows.
+fn credentials() -> BaseCredentials {
+    BaseCredentials::Fixed {
+        access_key_id: "AKIA111122223333".into(),
+        secret_access_key: "not-a-secret-of-anything".to_owned().into(),
+    }
+}
+
+/// The owners of the simulator's sample, each behind a role: the first shares with anyone, the second with a list.
+fn config(options: &Options, cluster: &Cluster, simulator: &Simulator) -> Result<Config, DevError> {
+    let account = |id: &str, share_with: &str| {
+        format!(
+            "[[accounts]]\nid = \"{id}\"\nregions = [\"eu-central-1\", \"us-east-1\"]\nshare_with = {share_with}\n\
+             role_arn = \"arn:aws:iam::{id}:role/sharewarden\"\n"
+        )
+    };
+    let accounts = [
+        account("111122223333", "\"anyone\""),
+        account("444455556666", "[\"777788889999\", \"210987654321\"]"),
+    ]
+    .concat();
+    let text = format!(
+        "server.listen = \"{listen}\"\n\
+         database.url = \"{database}\"\n\
+         auth.mode = \"trusted-header\"\n\
+         aws.endpoint_url = \"{simulator}\"\n\
+         aws.sts_endpoint_url = \"{simulator}\"\n\
+         log.format = \"human\"\n\
+         {accounts}",
+        listen = options.listen,
+        database = cluster.url(postgres::DATABASE),
+        simulator = simulator.url(),
+    );
+    let mut config = Config::from_toml(&text)?;
+    config.log.filter.clone_from(&options.log_filter);
+    Ok(config)
+}

@@ -134,6 +134,9 @@ impl Intent {
     }
 }
 
+/// So many attempts of a change are kept: a change in doubt may be read back for days.
+pub const MAX_ATTEMPTS: usize = 100;
+
 /// One accepted grant or revoke.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Change {
@@ -161,6 +164,15 @@ impl Change {
         self.intent.change_id
     }
 
+    /// Adds attempts. At most [`MAX_ATTEMPTS`] are kept: the first half of them as they were, and the latest.
+    pub fn remember(&mut self, attempts: impl IntoIterator<Item = Attempt>) {
+        self.attempts.extend(attempts);
+        let surplus = self.attempts.len().saturating_sub(MAX_ATTEMPTS);
+        if surplus > 0 {
+            self.attempts.drain(MAX_ATTEMPTS / 2..MAX_ATTEMPTS / 2 + surplus);
+        }
+    }
+
     /// True once it has its one terminal entry.
     pub fn has_ended(&self) -> bool {
         self.state != ChangeState::Pending
@@ -173,5 +185,62 @@ impl Change {
             .filter(|_| self.has_ended())?
             .aws_request_id
             .as_deref()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::domain::{Classification, Operation, RequestId};
+
+    #[test]
+    fn of_many_attempts_the_first_and_the_latest_are_kept() {
+        let now = Timestamp::parse("2026-11-22T00:00:00Z").unwrap();
+        let mut change = Change {
+            intent: Arc::new(Intent {
+                change_id: ChangeId(Uuid::nil()),
+                request_id: RequestId(Uuid::nil()),
+                key: PermissionKey {
+                    account: "111122223333".parse().unwrap(),
+                    region: "eu-central-1".parse().unwrap(),
+                    image: "wsi-123456789".parse().unwrap(),
+                    shared_account: "210987654321".parse().unwrap(),
+                },
+                action: Action::Grant,
+                cause: Cause::Caller,
+                principal: "tester".parse().unwrap(),
+                reason: "a test".parse().unwrap(),
+                ticket: None,
+                trace_id: None,
+            }),
+            generation: 1,
+            previous: None,
+            state: ChangeState::Pending,
+            attempts: Vec::new(),
+            failure: None,
+            created_at: now,
+            ended_at: None,
+        };
+        for second in 0..250 {
+            change.remember([Attempt {
+                operation: Operation::DescribeWorkspaceImagePermissions,
+                started_at: now + Duration::from_secs(second),
+                duration: Duration::ZERO,
+                classification: Classification::Unknown,
+                aws_request_id: None,
+                error_code: None,
+            }]);
+            assert_eq!(change.attempts.len(), MAX_ATTEMPTS.min(second as usize + 1));
+        }
+        let seconds: Vec<_> = change
+            .attempts
+            .iter()
+            .map(|attempt| attempt.started_at.since(now).as_secs())
+            .collect();
+        assert_eq!(seconds, (0..50).chain(200..250).collect::<Vec<_>>());
     }
 }

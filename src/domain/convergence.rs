@@ -108,7 +108,7 @@ pub fn after_read_back(action: Action, doubt: Doubt, result: &Result<Access, Fau
         (Ok(_), Doubt::Earlier) => Next::Call,
         // An image that is gone is shared with nobody.
         (Err(fault), _) if fault.kind == FaultKind::Refused(FailureReason::ImageNotFound) => {
-            fail(failure(FailureReason::ImageNotFound, fault), None)
+            fail(failure(FailureReason::ImageNotFound, fault), Some(Access::NotShared))
         }
         // The refusal of the revoke stands by itself: it had no effect.
         (

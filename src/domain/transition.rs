@@ -22,7 +22,7 @@ use super::{
 pub enum Command {
     /// Accept a change.
     Open(Arc<Intent>),
-    /// Record that the policy refused, and by which rule. Nothing is accepted.
+    /// Record that the policy refused, and by which rule. Nothing is accepted; but a replay gets its first answer.
     Deny(Arc<Intent>, String),
     /// Take up the permission's change, if nobody holds a lease on it.
     Claim(PermissionKey),
@@ -103,8 +103,8 @@ pub enum Answer {
     Replayed(Snapshot),
     /// The request id was used for other content, in this change.
     RequestIdReused(ChangeId),
-    /// The refusal was recorded at this index.
-    Denied(u64),
+    /// The refusal was recorded at this index, with this rule.
+    Denied(u64, String),
     /// The permission's change was taken up.
     Claimed,
     /// There is nothing to take up, or somebody holds a lease on it.
@@ -287,22 +287,30 @@ impl Account {
 
     /// The answer to a request id that was seen before.
     fn replay(&mut self, earlier: ChangeId, intent: &Intent, context: &Context) -> Answer {
-        let snapshot = self
-            .snapshot(earlier)
-            .expect("a change is loaded together with its permission");
-        if earlier == intent.change_id {
-            // Our own commit, whose answer was lost: nobody works under the lease that it took, if it took one. While
-            // another change is current it took none, and the holder is at work.
-            if snapshot.permission.current == Some(earlier) {
-                self.resume(&snapshot.permission, snapshot.permission.lease_epoch, context);
-            }
-            Answer::Opened(snapshot)
-        } else {
-            Answer::Replayed(snapshot)
+        let same = self
+            .changes
+            .get(&earlier)
+            .is_some_and(|change| change.intent.same_content(intent));
+        // With the same content it is about the same permission, which was loaded for the command.
+        let Some(snapshot) = self.snapshot(earlier).filter(|_| same) else {
+            return Answer::RequestIdReused(earlier);
+        };
+        if earlier != intent.change_id {
+            return Answer::Replayed(snapshot);
         }
+        // Our own commit, whose answer was lost: nobody works under the lease that it took, if it took one. While
+        // another change is current it took none, and the holder is at work.
+        if snapshot.permission.current == Some(earlier) {
+            self.resume(&snapshot.permission, snapshot.permission.lease_epoch, context);
+        }
+        Answer::Opened(snapshot)
     }
 
     fn deny(&mut self, intent: Arc<Intent>, rule: String, context: &Context) -> Answer {
+        // What was accepted stays accepted: a replay gets the first answer, whatever the policy says today.
+        if let Some(&earlier) = self.requests.get(&intent.request_id) {
+            return self.replay(earlier, &intent, context);
+        }
         let previous = self
             .permissions
             .get(&intent.key)
@@ -317,11 +325,11 @@ impl Account {
                 previous,
                 attempts: Vec::new(),
                 failure: None,
-                denied_by: Some(rule),
+                denied_by: Some(rule.clone()),
             },
             context,
         );
-        Answer::Denied(index)
+        Answer::Denied(index, rule)
     }
 
     fn claim(&mut self, key: &PermissionKey, context: &Context) -> Answer {
@@ -365,7 +373,7 @@ impl Account {
             return self.settled_before(&key, epoch, change_id, context);
         };
         let change = self.current(&permission);
-        change.attempts.extend(attempts);
+        change.remember(attempts);
         self.touch(change_id);
         match outcome {
             Outcome::Succeeded => {
@@ -441,7 +449,7 @@ impl Account {
                 .changes
                 .get_mut(&current)
                 .expect("the current change of a permission is loaded with it");
-            change.attempts.push(lost_attempt(lost, context));
+            change.remember([lost_attempt(lost, context)]);
             self.touch(current);
         }
         if permission.next.is_some() {

@@ -116,7 +116,7 @@ impl Forwarder {
         let attempt = Attempt {
             operation,
             started_at,
-            duration: self.0.clock.elapsed().since(started),
+            duration: whole_microseconds(self.0.clock.elapsed().since(started)),
             classification: reply.classification(),
             aws_request_id: reply.aws_request_id.clone(),
             error_code: reply.result.as_ref().err().and_then(|fault| fault.code.clone()),
@@ -182,4 +182,9 @@ impl Forwarder {
             }
         });
     }
+}
+
+/// What the store keeps, so that an answer from memory is the answer from the store.
+fn whole_microseconds(duration: Duration) -> Duration {
+    Duration::from_micros(u64::try_from(duration.as_micros()).unwrap_or(u64::MAX))
 }

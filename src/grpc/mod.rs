@@ -25,3 +25,6 @@ pub use health::{Health, HealthSettings, LIVENESS};
 pub use server::{ServerSettings, Services, serve};
 pub use service::ShareService;
 pub use status::CHANGE_ID;
+
+/// Why the transport failed.
+pub use tonic::transport::Error as ServeError;

@@ -63,16 +63,7 @@ fn refusal(error: Error) -> Refusal {
         )
         .with("account_id", account)
         .with("change_id", change_id),
-        Error::Pending { account, change_id } => Refusal::new(
-            ErrorReason::ChangePending,
-            format!(
-                "Change {change_id} of account {account} was accepted and goes on; follow it with GetChange, or replay \
-                 the request with the same request id."
-            ),
-        )
-        .with("account_id", account)
-        .with("change_id", change_id)
-        .with_metadata(CHANGE_ID, change_id),
+        Error::Pending(change) => pending(&change),
         Error::Failed(change) => failed(&change),
         Error::Superseded(change) => of_change(
             ErrorReason::ChangeSuperseded,
@@ -103,6 +94,20 @@ pub(super) fn reason(failure: FailureReason) -> ErrorReason {
         FailureReason::UpstreamThrottled => ErrorReason::UpstreamThrottled,
         FailureReason::UpstreamUnavailable => ErrorReason::UpstreamUnavailable,
     }
+}
+
+fn pending(change: &Change) -> Refusal {
+    let (account, id) = (change.intent.key.account, change.id());
+    Refusal::new(
+        ErrorReason::ChangePending,
+        format!(
+            "Change {id} of account {account} was accepted and goes on; follow it with GetChange, or replay the request \
+             with the same request id."
+        ),
+    )
+    .with("account_id", account)
+    .with("change_id", id)
+    .with_metadata(CHANGE_ID, id)
 }
 
 /// Why AWS's answer ended it, and what to do.

@@ -51,25 +51,24 @@ impl Permissions {
     /// [`Error`]; [`Error::Pending`] when the change goes on.
     pub async fn change(&self, request: ChangeRequest, patience: Duration) -> Result<Changed, Error> {
         self.check_configured(request.key.account, &request.key.region)?;
-        let intent = Arc::new(self.intent(request));
-        if let Decision::Denied { rule } = self.policy.decide(intent.action, &intent.key) {
-            return Err(self.deny(intent, rule).await);
-        }
-        if !self.forwarder.has_room() {
-            return Err(CommitError::Overloaded.into());
-        }
-        // What can be known only after the deadline is known by the change id, or by the request id.
-        let accepted = std::sync::Mutex::new(None);
-        match tokio::time::timeout(patience, self.open_and_wait(intent.clone(), &accepted)).await {
-            Ok(result) => result,
-            Err(_) => match accepted.into_inner() {
-                Ok(Some(change_id)) => Err(Error::Pending {
-                    account: intent.key.account,
-                    change_id,
-                }),
-                _ => Err(CommitError::Unavailable.into()),
-            },
-        }
+        let begun = self.clock.elapsed();
+        let accepting = tokio::time::timeout(patience, self.accept(self.intent(request)));
+        let accepted = accepting.await.map_err(|_| CommitError::Unavailable)??;
+        let Accepted {
+            snapshot,
+            mut waiter,
+            replayed,
+        } = accepted;
+        let ended = if snapshot.change.has_ended() {
+            snapshot
+        } else {
+            let rest = patience.saturating_sub(self.clock.elapsed().since(begun));
+            match tokio::time::timeout(rest, waiter.ended()).await {
+                Ok(ended) => Arc::unwrap_or_clone(ended),
+                Err(_) => return Err(Error::Pending(Box::new(snapshot.change))),
+            }
+        };
+        outcome(ended, replayed)
     }
 
     /// Checks what [`change`](Self::change) checks, and tells where the permission stands. Writes nothing.
@@ -103,57 +102,66 @@ impl Permissions {
         }
     }
 
-    async fn deny(&self, intent: Arc<Intent>, rule: String) -> Error {
-        match self.committer.commit(Command::Deny(intent.clone(), rule.clone())).await {
-            Ok(Answer::Denied(index)) => Error::Denied {
-                key: intent.key.clone(),
-                rule,
-                log_index: Some(index),
-            },
-            Ok(_) => Error::UnexpectedAnswer,
-            Err(error) => error.into(),
-        }
-    }
-
-    /// Notes the accepted change in `accepted` as soon as it is known.
-    async fn open_and_wait(
-        &self,
-        intent: Arc<Intent>,
-        accepted: &std::sync::Mutex<Option<ChangeId>>,
-    ) -> Result<Changed, Error> {
-        let (account, request_id) = (intent.key.account, intent.request_id);
+    /// Gets a change accepted, or finds the one that was accepted under the same request id.
+    async fn accept(&self, intent: Intent) -> Result<Accepted, Error> {
+        let intent = Arc::new(intent);
+        let account = intent.key.account;
         // Waited for from before it is opened, so that its end is not missed.
         let waiter = self.outcomes.wait_for(account, intent.change_id);
-        let (snapshot, waiter, replayed) = match self.committer.commit(Command::Open(intent)).await? {
-            Answer::Opened(snapshot) => (snapshot, waiter, false),
+        match self.committer.commit(self.command(&intent)?).await? {
+            Answer::Opened(snapshot) => Ok(Accepted {
+                snapshot,
+                waiter,
+                replayed: false,
+            }),
             Answer::Replayed(snapshot) => {
                 let waiter = self.outcomes.wait_for(account, snapshot.change.id());
-                (snapshot, waiter, true)
+                Ok(Accepted {
+                    snapshot,
+                    waiter,
+                    replayed: true,
+                })
             }
-            Answer::RequestIdReused(change_id) => return Err(Error::RequestIdReused { request_id, change_id }),
-            _ => return Err(Error::UnexpectedAnswer),
-        };
-        if let Ok(mut accepted) = accepted.lock() {
-            *accepted = Some(snapshot.change.id());
-        }
-        let Snapshot { change, permission } = self.end_of(snapshot, waiter).await;
-        match change.state {
-            ChangeState::Succeeded => Ok(Changed {
-                permission,
-                change,
-                replayed,
+            Answer::RequestIdReused(change_id) => Err(Error::RequestIdReused {
+                request_id: intent.request_id,
+                change_id,
             }),
-            ChangeState::Failed => Err(Error::Failed(Box::new(change))),
-            ChangeState::Superseded => Err(Error::Superseded(Box::new(change))),
-            ChangeState::Pending => Err(Error::UnexpectedAnswer),
+            Answer::Denied(log_index, rule) => Err(Error::Denied {
+                key: intent.key.clone(),
+                rule,
+                log_index: Some(log_index),
+            }),
+            _ => Err(Error::UnexpectedAnswer),
         }
     }
 
-    async fn end_of(&self, snapshot: Snapshot, mut waiter: Waiter) -> Snapshot {
-        if snapshot.change.has_ended() {
-            snapshot
-        } else {
-            Arc::unwrap_or_clone(waiter.ended().await)
+    /// What the committer is asked for. A refusal is a command too: it is recorded; and a replay of what was accepted
+    /// before gets its first answer, whatever the policy says today.
+    fn command(&self, intent: &Arc<Intent>) -> Result<Command, Error> {
+        match self.policy.decide(intent.action, &intent.key) {
+            Decision::Denied { rule } => Ok(Command::Deny(intent.clone(), rule)),
+            Decision::Allowed if self.forwarder.has_room() => Ok(Command::Open(intent.clone())),
+            Decision::Allowed => Err(CommitError::Overloaded.into()),
         }
+    }
+}
+
+/// A change that was accepted, now or before.
+struct Accepted {
+    snapshot: Snapshot,
+    waiter: Waiter,
+    replayed: bool,
+}
+
+fn outcome(Snapshot { change, permission }: Snapshot, replayed: bool) -> Result<Changed, Error> {
+    match change.state {
+        ChangeState::Succeeded => Ok(Changed {
+            permission,
+            change,
+            replayed,
+        }),
+        ChangeState::Failed => Err(Error::Failed(Box::new(change))),
+        ChangeState::Superseded => Err(Error::Superseded(Box::new(change))),
+        ChangeState::Pending => Err(Error::Pending(Box::new(change))),
     }
 }

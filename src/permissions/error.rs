@@ -41,13 +41,8 @@ pub enum Error {
     #[error("account {0} has no change {1}")]
     ChangeNotFound(AccountId, ChangeId),
     /// The change goes on after the caller's deadline.
-    #[error("change {change_id} was accepted and goes on")]
-    Pending {
-        /// Whose image it is.
-        account: AccountId,
-        /// The change.
-        change_id: ChangeId,
-    },
+    #[error("change {} was accepted and goes on", .0.id())]
+    Pending(Box<Change>),
     /// The change has failed.
     #[error("change {} has failed", .0.id())]
     Failed(Box<Change>),

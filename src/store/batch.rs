@@ -105,7 +105,7 @@ async fn load(
     let requests: Vec<_> = commands
         .iter()
         .filter_map(|command| match command {
-            Command::Open(intent) => Some((intent.key.account, intent.request_id)),
+            Command::Open(intent) | Command::Deny(intent, _) => Some((intent.key.account, intent.request_id)),
             _ => None,
         })
         .collect();

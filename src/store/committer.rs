@@ -7,10 +7,12 @@
 use std::{
     collections::{BTreeMap, HashSet},
     hash::{DefaultHasher, Hash, Hasher},
+    panic::AssertUnwindSafe,
     sync::Arc,
     time::Duration,
 };
 
+use futures_util::FutureExt;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::task::TaskTracker;
 
@@ -165,50 +167,83 @@ impl Lane {
     async fn run(mut self, mut waiting: mpsc::Receiver<Waiting>) {
         let mut batch = Vec::new();
         while waiting.recv_many(&mut batch, self.settings.max_batch.max(1)).await > 0 {
-            if self.settings.single_account_batches {
-                let mut accounts: BTreeMap<_, Vec<_>> = BTreeMap::new();
-                for waiting in batch.drain(..) {
-                    accounts.entry(waiting.command.key().account).or_default().push(waiting);
+            for batch in self.divide(std::mem::take(&mut batch)) {
+                if let Err(error) = self.commit(batch).await
+                    && error.is_transient()
+                {
+                    // Postgres is away: who waits behind this batch need not wait for a time-out of their own.
+                    while let Ok(Waiting { answer, .. }) = waiting.try_recv() {
+                        let _ = answer.send(Err(CommitError::Unavailable));
+                    }
                 }
-                for batch in accounts.into_values() {
-                    self.commit(batch).await;
-                }
-            } else {
-                self.commit(std::mem::take(&mut batch)).await;
             }
         }
     }
 
-    async fn commit(&mut self, batch: Vec<Waiting>) {
+    fn divide(&self, batch: Vec<Waiting>) -> Vec<Vec<Waiting>> {
+        if !self.settings.single_account_batches {
+            return vec![batch];
+        }
+        let mut accounts: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        for waiting in batch {
+            accounts.entry(waiting.command.key().account).or_default().push(waiting);
+        }
+        accounts.into_values().collect()
+    }
+
+    /// Commits a batch and answers those who wait. What fails for a reason of its own is tried command by command, so that
+    /// one of them does not fail its neighbours.
+    async fn commit(&mut self, batch: Vec<Waiting>) -> Result<(), StoreError> {
         let (commands, callers): (Vec<_>, Vec<_>) = batch
             .into_iter()
             .map(|waiting| (waiting.command, waiting.answer))
             .unzip();
-        let since = self.clock.elapsed();
-        let result = tokio::time::timeout(self.settings.commit_timeout, self.try_commit(&commands)).await;
-        match result.unwrap_or(Err(StoreError::Timeout(self.settings.commit_timeout))) {
-            Ok(Committed { answers, work, ended }) => {
-                tracing::debug!(commands = commands.len(), took = ?self.clock.elapsed().since(since), "committed a batch");
-                for work in work {
-                    // Nobody receives during shutdown: the lease runs out, and recovery takes the work up.
-                    let _ = self.work.send(Leased { work, since });
-                }
-                ended.into_iter().for_each(|snapshot| self.outcomes.end(snapshot));
+        match self.commit_and_act(&commands).await {
+            Ok((answers, since)) => {
                 for (caller, answer) in callers.into_iter().zip(answers) {
                     let _ = caller.send(Ok((answer, since)));
                 }
+                Ok(())
             }
-            Err(error) => {
+            Err(error) if commands.len() > 1 && !error.is_transient() => {
                 tracing::error!(
                     error = &error as &dyn std::error::Error,
-                    commands = commands.len(),
+                    "a batch is divided to find what is wrong with it"
+                );
+                for (command, answer) in commands.into_iter().zip(callers) {
+                    // Its own failure is answered and logged there.
+                    let _ = Box::pin(self.commit(vec![Waiting { command, answer }])).await;
+                }
+                Ok(())
+            }
+            Err(error) => {
+                let commands = commands.len();
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    commands,
                     "a batch was not committed"
                 );
                 for caller in callers {
                     let _ = caller.send(Err(CommitError::Unavailable));
                 }
+                Err(error)
             }
         }
+    }
+
+    /// Commits commands, hands out the work that came of them, and wakes those who wait for changes that ended.
+    async fn commit_and_act(&mut self, commands: &[Command]) -> Result<(Vec<Answer>, Elapsed), StoreError> {
+        let (since, patience) = (self.clock.elapsed(), self.settings.commit_timeout);
+        let Committed { answers, work, ended } = tokio::time::timeout(patience, self.try_commit(commands))
+            .await
+            .unwrap_or(Err(StoreError::Timeout(patience)))?;
+        tracing::debug!(commands = commands.len(), took = ?self.clock.elapsed().since(since), "committed a batch");
+        for work in work {
+            // Nobody receives during shutdown: the lease runs out, and recovery takes the work up.
+            let _ = self.work.send(Leased { work, since });
+        }
+        ended.into_iter().for_each(|snapshot| self.outcomes.end(snapshot));
+        Ok((answers, since))
     }
 
     /// Runs the batch, again when something passing was in the way. Running it twice does no harm, even when the first
@@ -217,7 +252,7 @@ impl Lane {
         const TRIES: u32 = 4;
         let mut tried = 0;
         loop {
-            match batch::run(&self.database, &self.rules, &mut self.known, commands).await {
+            match self.run_batch(commands).await {
                 Err(error) if error.is_transient() && tried + 1 < TRIES => {
                     tracing::warn!(error = &error as &dyn std::error::Error, "a batch is run again");
                     let bound = Duration::from_millis(20 << tried);
@@ -227,5 +262,14 @@ impl Lane {
                 result => return result,
             }
         }
+    }
+
+    /// Runs the batch once. A panic, which would be a fault of ours, costs the batch and not the lane.
+    async fn run_batch(&mut self, commands: &[Command]) -> Result<Committed, StoreError> {
+        let run = batch::run(&self.database, &self.rules, &mut self.known, commands);
+        AssertUnwindSafe(run)
+            .catch_unwind()
+            .await
+            .unwrap_or(Err(StoreError::Panic))
     }
 }

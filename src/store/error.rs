@@ -23,6 +23,9 @@ pub enum StoreError {
         /// What is wrong.
         problem: String,
     },
+    /// Our own code has panicked; the panic hook has said more.
+    #[error("the batch panicked")]
+    Panic,
     /// An entry cannot be written as text.
     #[error(transparent)]
     Encode(#[from] crate::ledger::encoding::EncodeError),
@@ -40,17 +43,17 @@ impl StoreError {
     /// True when trying the same again may help: the connection broke, or another transaction was in the way.
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::Postgres(sqlx::Error::Database(error)) => error.code().is_some_and(|code| {
-                // Classes: 08 connection, 40 rollback, 53 resources, 57 operator intervention; 55P03 lock, 25006 read-only.
-                ["08", "40", "53", "57"].iter().any(|class| code.starts_with(class))
-                    || code == "55P03"
-                    || code == "25006"
-            }),
+            // What our own statements can be at fault for: unsupported (0A), data (22), constraints (23), syntax and names (42).
+            // All else is Postgres's state: connections, locks, resources, privileges, shutdown, a primary turned read-only.
+            Self::Postgres(sqlx::Error::Database(error)) => {
+                let code = error.code().unwrap_or_default();
+                !["0A", "22", "23", "42"].iter().any(|class| code.starts_with(class))
+            }
             Self::Postgres(sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) | sqlx::Error::RowNotFound) => {
                 false
             }
             Self::Postgres(_) | Self::Timeout(_) => true,
-            Self::Migrate(_) | Self::Schema(_) | Self::Corrupt { .. } | Self::Encode(_) => false,
+            Self::Migrate(_) | Self::Schema(_) | Self::Panic | Self::Corrupt { .. } | Self::Encode(_) => false,
         }
     }
 }

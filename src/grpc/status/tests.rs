@@ -132,10 +132,7 @@ fn rows() -> Vec<Row> {
         request_id: request_id(),
         change_id: change_id(),
     };
-    let pending = Error::Pending {
-        account: key().account,
-        change_id: change_id(),
-    };
+    let pending = Error::Pending(change(ChangeState::Pending, None));
     let corrupt = StoreError::Corrupt {
         table: "change",
         problem: "secret".into(),
@@ -293,10 +290,7 @@ fn a_refusal_by_the_policy_says_where_the_ledger_has_it() {
 
 #[test]
 fn a_change_that_goes_on_is_named_in_plain_metadata_too() {
-    let status = of(Error::Pending {
-        account: key().account,
-        change_id: change_id(),
-    });
+    let status = of(Error::Pending(change(ChangeState::Pending, None)));
     assert_eq!(
         status.metadata().get(CHANGE_ID).unwrap(),
         "0192f0c1-7e6b-7a4e-8f00-000000000001"

@@ -1,0 +1,312 @@
+//! The composition root: makes the rooms from the configuration, connects them, runs them, and stops them in order.
+
+use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
+
+use tokio::{net::TcpListener, sync::mpsc};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    clock::Clock,
+    config::{AccountConfig, AuthMode, Config, ShareWithConfig},
+    domain::{ReplicaId, convergence::RetryPolicy},
+    forwarder::{Forwarder, ForwarderSettings},
+    grpc::{self, Authenticator, Health, HealthSettings, ServerSettings, Services, ShareService},
+    permissions::Permissions,
+    policy::{Policy, ShareWith},
+    store::{Committer, Database, DatabaseSettings, Leased, Outcomes, StoreError, committer::CommitterSettings},
+    workspaces::{self, BaseCredentials, ConnectError, WorkSpaces},
+};
+
+/// How often waiters look for changes that ended on other replicas, behind the notifications.
+const POLL_OUTCOMES_EVERY: Duration = Duration::from_secs(1);
+
+/// How often health asks Postgres, and how long that may take.
+const HEALTH: HealthSettings = HealthSettings {
+    check_every: Duration::from_secs(2),
+    check_timeout: Duration::from_secs(2),
+};
+
+/// Why the server did not start, or ended.
+#[derive(Debug, thiserror::Error)]
+pub enum ServerError {
+    /// The address cannot be listened on.
+    #[error("cannot listen on {address} (server.listen)")]
+    Listen {
+        /// Which.
+        address: SocketAddr,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Postgres does not answer, or its schema is not the one of this version.
+    #[error("the audit store cannot be used (database.url)")]
+    Store(#[from] StoreError),
+    /// AWS does not answer as it should.
+    #[error("AWS cannot be used")]
+    Connect(#[from] ConnectError),
+    /// gRPC ended.
+    #[error("the gRPC server ended")]
+    Grpc(#[from] grpc::ServeError),
+}
+
+/// Listens.
+///
+/// # Errors
+/// When the address is taken or not ours.
+pub async fn listen(address: SocketAddr) -> Result<TcpListener, ServerError> {
+    TcpListener::bind(address)
+        .await
+        .map_err(|source| ServerError::Listen { address, source })
+}
+
+/// Waits for SIGTERM or Ctrl-C.
+pub async fn shutdown_signal() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let terminated = async {
+        match signal(SignalKind::terminate()) {
+            Ok(mut signal) => signal.recv().await,
+            Err(_) => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        _ = terminated => {}
+        _ = tokio::signal::ctrl_c() => {}
+    }
+}
+
+/// Makes the database if it is missing, and brings its schema up to this version.
+///
+/// # Errors
+/// When Postgres does not answer, or holds a newer schema.
+pub async fn migrate(config: &Config) -> Result<(), ServerError> {
+    Database::create_if_missing(&config.database.url).await?;
+    let database = Database::new(&database_settings(config))?;
+    database.migrate().await?;
+    database.close().await;
+    Ok(())
+}
+
+/// A server that is connected but does not answer yet.
+pub struct Server {
+    config: Config,
+    clock: Clock,
+    listener: TcpListener,
+    address: SocketAddr,
+    database: Database,
+    permissions: Permissions,
+    work: mpsc::UnboundedReceiver<Leased>,
+    stop: CancellationToken,
+    /// The committer's lanes: they end when nobody can send them commands any more.
+    lanes: TaskTracker,
+    /// Everything that sends them commands.
+    workers: TaskTracker,
+}
+
+impl Server {
+    /// Connects to Postgres and AWS.
+    ///
+    /// # Errors
+    /// [`ServerError`].
+    pub async fn build(
+        config: &Config,
+        credentials: BaseCredentials,
+        clock: Clock,
+        listener: TcpListener,
+    ) -> Result<Self, ServerError> {
+        let address = listener.local_addr().map_err(|source| ServerError::Listen {
+            address: config.server.listen,
+            source,
+        })?;
+        let database = Database::new(&database_settings(config))?;
+        database.check().await?;
+        let workspaces = WorkSpaces::connect(&workspaces_settings(config, credentials)).await?;
+
+        let (stop, lanes, workers) = (CancellationToken::new(), TaskTracker::new(), TaskTracker::new());
+        let outcomes = Outcomes::default();
+        let (work_sender, work) = mpsc::unbounded_channel();
+        let replica = ReplicaId(clock.uuid());
+        let committer = Committer::start(
+            &database,
+            &committer_settings(config),
+            replica,
+            &clock,
+            &outcomes,
+            &work_sender,
+            &lanes,
+        );
+        let forwarder = Forwarder::new(
+            database.clone(),
+            committer.clone(),
+            workspaces.clone(),
+            clock.clone(),
+            forwarder_settings(config),
+            stop.clone(),
+            workers.clone(),
+        );
+        tracing::info!(%replica, accounts = config.accounts.len(), "connected to Postgres and AWS");
+        let permissions = Permissions {
+            database: database.clone(),
+            committer,
+            outcomes,
+            forwarder,
+            workspaces,
+            policy: policy(config),
+            clock: clock.clone(),
+        };
+        Ok(Self {
+            config: config.clone(),
+            clock,
+            listener,
+            address,
+            database,
+            permissions,
+            work,
+            stop,
+            lanes,
+            workers,
+        })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Answers until `shutdown`, then stops: first the calls, then what works on changes, then the committer.
+    ///
+    /// # Errors
+    /// When gRPC ends by itself.
+    pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), ServerError> {
+        let Self {
+            config,
+            clock,
+            listener,
+            address: _,
+            database,
+            permissions,
+            work,
+            stop,
+            lanes,
+            workers,
+        } = self;
+        let outcomes = permissions.outcomes.clone();
+        workers.spawn(permissions.forwarder.clone().run(work));
+        workers.spawn(outcomes.watch(database.clone(), clock.clone(), POLL_OUTCOMES_EVERY, stop.clone()));
+        let health = Health::new().await;
+        let unhealthy = CancellationToken::new();
+        let watching = workers.spawn(
+            health
+                .clone()
+                .watch(database.clone(), clock.clone(), HEALTH, unhealthy.clone()),
+        );
+
+        let grace = config.server.shutdown_grace;
+        let services = Services {
+            share_permissions: ShareService::new(permissions, config.server.max_wait),
+            authenticator: match config.auth.mode {
+                AuthMode::TrustedHeader => Authenticator::TrustedHeader,
+            },
+            health,
+            clock,
+            settings: ServerSettings {
+                drain_timeout: grace,
+                ..ServerSettings::default()
+            },
+        };
+        let shutdown = async {
+            shutdown.await;
+            tracing::info!("stopping");
+            unhealthy.cancel();
+            // Not serving before the drain begins, so that no balancer sends more. A watch that panicked tells nothing.
+            let _ = watching.await;
+        };
+        let result = grpc::serve(listener, services, shutdown).await;
+
+        stop.cancel();
+        if tokio::time::timeout(grace, end(&workers, &lanes)).await.is_err() {
+            tracing::warn!("stopping with work under way; recovery takes it up");
+        }
+        database.close().await;
+        tracing::info!("stopped");
+        Ok(result?)
+    }
+}
+
+async fn end(workers: &TaskTracker, lanes: &TaskTracker) {
+    workers.close();
+    workers.wait().await;
+    lanes.close();
+    lanes.wait().await;
+}
+
+fn database_settings(config: &Config) -> DatabaseSettings {
+    let database = &config.database;
+    DatabaseSettings {
+        url: database.url.clone(),
+        max_connections: database.max_connections,
+        acquire_timeout: database.acquire_timeout,
+        statement_timeout: database.statement_timeout,
+    }
+}
+
+fn committer_settings(config: &Config) -> CommitterSettings {
+    let committer = &config.committer;
+    CommitterSettings {
+        lanes: committer.lanes,
+        queue: committer.queue,
+        max_batch: committer.max_batch,
+        single_account_batches: committer.single_account_batches,
+        lease_for: config.forwarder.lease,
+        commit_timeout: committer.commit_timeout,
+    }
+}
+
+fn forwarder_settings(config: &Config) -> ForwarderSettings {
+    let forwarder = &config.forwarder;
+    ForwarderSettings {
+        retry: RetryPolicy {
+            base: forwarder.backoff_base,
+            cap: forwarder.backoff_cap,
+            give_up_after: forwarder.give_up_after,
+        },
+        lease_reserve: forwarder.attempt_timeout + forwarder.lease_margin,
+        max_in_flight: forwarder.max_in_flight,
+        max_backlog: forwarder.max_backlog,
+        recover_every: forwarder.recover_every,
+    }
+}
+
+fn workspaces_settings(config: &Config, credentials: BaseCredentials) -> workspaces::Settings {
+    let attempt_timeout = config.forwarder.attempt_timeout;
+    workspaces::Settings {
+        accounts: config.accounts.iter().map(account_settings).collect(),
+        endpoint_url: config.aws.endpoint_url.clone(),
+        sts_endpoint_url: config.aws.sts_endpoint_url.clone(),
+        credentials,
+        verify_identity: config.aws.verify_identity,
+        connect_timeout: attempt_timeout / 3,
+        attempt_timeout,
+        read_timeout: config.forwarder.read_timeout,
+    }
+}
+
+fn account_settings(account: &AccountConfig) -> workspaces::AccountSettings {
+    workspaces::AccountSettings {
+        id: account.id,
+        regions: account.regions.clone(),
+        role_arn: account.role_arn.clone(),
+        external_id: account.external_id.clone(),
+        endpoint_url: account.endpoint_url.clone(),
+    }
+}
+
+fn policy(config: &Config) -> Policy {
+    let accounts: BTreeMap<_, _> = config
+        .accounts
+        .iter()
+        .map(|account| match &account.share_with {
+            ShareWithConfig::Anyone => (account.id, ShareWith::Anyone),
+            ShareWithConfig::Only(accounts) => (account.id, ShareWith::Only(accounts.clone())),
+        })
+        .collect();
+    Policy::new(accounts)
+}

@@ -1,0 +1,432 @@
+//! The program itself: real processes, real signals.
+
+use std::{
+    io::Write,
+    path::PathBuf,
+    process::{Output, Stdio},
+};
+
+use rustix::process::{Pid, Signal, kill_process, test_kill_process};
+use sharewarden::{
+    proto::v1::{change, share_permission_service_client::SharePermissionServiceClient},
+    simulator::{Effect, Moment},
+    store::{Database, DatabaseSettings},
+};
+use sqlx::{Connection, PgConnection};
+use tempfile::TempDir;
+use tokio::{
+    io::{AsyncBufReadExt, AsyncRead, BufReader, Lines},
+    process::{Child, Command},
+};
+
+use crate::{stack::*, support::postgres::database};
+
+fn program() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sharewarden"));
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true);
+    for name in [
+        "SHAREWARDEN_SERVER",
+        "SHAREWARDEN_PRINCIPAL",
+        "SHAREWARDEN_CONFIG",
+        "AWS_PROFILE",
+    ] {
+        command.env_remove(name);
+    }
+    command
+        .env("AWS_ACCESS_KEY_ID", "AKIA111122223333")
+        .env("AWS_SECRET_ACCESS_KEY", "any");
+    command
+}
+
+async fn output(command: &mut Command) -> Output {
+    tokio::time::timeout(PATIENCE, command.output())
+        .await
+        .expect("the program ends in time")
+        .unwrap()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+/// The first line that holds this text.
+async fn line_with<R: AsyncRead + Unpin>(lines: &mut Lines<BufReader<R>>, text: &str) -> String {
+    let found = async {
+        loop {
+            let line = lines
+                .next_line()
+                .await
+                .unwrap()
+                .unwrap_or_else(|| panic!("ended before it said {text:?}"));
+            if line.contains(text) {
+                return line;
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, found)
+        .await
+        .unwrap_or_else(|_| panic!("{text:?} is said in time"))
+}
+
+fn signal(child: &Child, signal: Signal) {
+    let pid = Pid::from_raw(child.id().unwrap().cast_signed()).unwrap();
+    kill_process(pid, signal).unwrap();
+}
+
+/// `sharewarden serve`, and where it answers.
+struct Served {
+    child: Child,
+    address: String,
+    _config: tempfile::NamedTempFile,
+    log: Lines<BufReader<tokio::process::ChildStderr>>,
+}
+
+impl Served {
+    async fn start(config: &str) -> Self {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(config.as_bytes()).unwrap();
+        let mut child = program().arg("serve").arg("--config").arg(file.path()).spawn().unwrap();
+        let mut log = BufReader::new(child.stderr.take().unwrap()).lines();
+        let serving = line_with(&mut log, "\"serving\"").await;
+        let serving: serde_json::Value = serde_json::from_str(&serving).unwrap();
+        let address = format!("http://{}", serving["address"].as_str().unwrap());
+        Self {
+            child,
+            address,
+            _config: file,
+            log,
+        }
+    }
+
+    async fn client(&self) -> Client {
+        SharePermissionServiceClient::connect(self.address.clone())
+            .await
+            .unwrap()
+    }
+}
+
+const QUICK: &str = "log.filter = \"info\"
+forwarder.attempt_timeout = \"500ms\"
+forwarder.read_timeout = \"500ms\"
+forwarder.lease_margin = \"100ms\"
+forwarder.lease = \"1100ms\"
+";
+
+#[tokio::test]
+async fn a_server_killed_while_aws_was_answering_leaves_a_change_that_the_next_one_ends() {
+    for (moment, shared_before_restart) in [(Moment::AfterApplying, true), (Moment::BeforeApplying, false)] {
+        let (database, simulator) = tokio::join!(database(), simulator());
+        let config = config_text(database.url(), &simulator.url(), QUICK);
+        let mut first = Served::start(&config).await;
+        let hang = sharewarden::simulator::Fault::new(Effect::Hang {
+            moment,
+            at_most_milliseconds: 60_000,
+        });
+        simulator.inject(hang.operation(UPDATE).calls(1)).unwrap();
+        let call = spawn_grant(first.client().await, grant());
+        let reached = simulator.wait_for_calls(|calls| calls.iter().any(|call| call.operation == UPDATE));
+        tokio::time::timeout(PATIENCE, reached).await.unwrap();
+        first.child.kill().await.unwrap();
+        assert!(call.await.unwrap().is_err());
+        let shared = !simulator.shared_accounts(ACCOUNT, REGION, IMAGE).is_empty();
+        assert_eq!(shared, shared_before_restart, "the fault did what it is for");
+
+        let mut second = Served::start(&config).await;
+        let mut connection = PgConnection::connect(database.url()).await.unwrap();
+        let ended = async {
+            loop {
+                let state: String = sqlx::query_scalar("SELECT state FROM change")
+                    .fetch_one(&mut connection)
+                    .await
+                    .unwrap();
+                if state != "PENDING" {
+                    return state;
+                }
+                tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            }
+        };
+        assert_eq!(
+            tokio::time::timeout(PATIENCE, ended).await.expect("it ends"),
+            "SUCCEEDED"
+        );
+        let attempts: serde_json::Value = sqlx::query_scalar("SELECT attempts FROM change")
+            .fetch_one(&mut connection)
+            .await
+            .unwrap();
+        assert_eq!(attempts[0]["error_code"], "LeaseExpired", "the lost attempt is unknown");
+        assert_eq!(attempts[1]["operation"], DESCRIBE, "and read back first");
+        assert_eq!(simulator.shared_accounts(ACCOUNT, REGION, IMAGE).len(), 1);
+        let updates = simulator.calls().iter().filter(|call| call.operation == UPDATE).count();
+        assert_eq!(updates, if shared_before_restart { 1 } else { 2 });
+        connection.close().await.unwrap();
+
+        signal(&second.child, Signal::TERM);
+        assert!(second.child.wait().await.unwrap().success());
+        simulator.shutdown().await;
+    }
+}
+
+#[tokio::test]
+async fn sigterm_lets_what_is_under_way_finish_and_exits_with_success() {
+    let (database, simulator) = tokio::join!(database(), simulator());
+    let mut served = Served::start(&config_text(database.url(), &simulator.url(), QUICK)).await;
+    let slow = Effect::Latency {
+        milliseconds: 400,
+        moment: Moment::BeforeApplying,
+    };
+    simulator
+        .inject(sharewarden::simulator::Fault::new(slow).operation(UPDATE).calls(1))
+        .unwrap();
+    let call = spawn_grant(served.client().await, grant());
+    let reached = simulator.wait_for_calls(|calls| calls.iter().any(|call| call.operation == UPDATE));
+    tokio::time::timeout(PATIENCE, reached).await.unwrap();
+    signal(&served.child, Signal::TERM);
+    let granted = call.await.unwrap().unwrap();
+    assert_eq!(granted.change.unwrap().state(), change::State::Succeeded);
+    assert!(
+        tokio::time::timeout(PATIENCE, served.child.wait())
+            .await
+            .unwrap()
+            .unwrap()
+            .success()
+    );
+    line_with(&mut served.log, "\"stopped\"").await;
+    simulator.shutdown().await;
+}
+
+#[tokio::test]
+async fn serve_refuses_a_schema_that_it_does_not_know() {
+    let (fresh, simulator) = tokio::join!(database(), simulator());
+    let mut admin = PgConnection::connect(fresh.url()).await.unwrap();
+    sqlx::raw_sql("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
+        .execute(&mut admin)
+        .await
+        .unwrap();
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(config_text(fresh.url(), &simulator.url(), "").as_bytes())
+        .unwrap();
+    let run = async |command: &str| output(program().arg(command).arg("--config").arg(file.path())).await;
+
+    let refused = run("serve").await;
+    assert!(!refused.status.success());
+    assert!(
+        stderr(&refused).contains("run `sharewarden migrate`"),
+        "{}",
+        stderr(&refused)
+    );
+    let migrated = run("migrate").await;
+    assert!(migrated.status.success(), "{}", stderr(&migrated));
+    assert!(run("migrate").await.status.success(), "twice is as good as once");
+    let settings = DatabaseSettings {
+        url: fresh.url().to_owned().into(),
+        max_connections: 1,
+        acquire_timeout: PATIENCE,
+        statement_timeout: PATIENCE,
+    };
+    let checked = Database::new(&settings).unwrap();
+    checked.check().await.unwrap();
+    checked.close().await;
+
+    let newer = "INSERT INTO _sqlx_migrations VALUES (9999, 'of the future', now(), true, '\\x00', 0)";
+    sqlx::query(newer).execute(&mut admin).await.unwrap();
+    let refused = run("serve").await;
+    assert!(stderr(&refused).contains("newer"), "{}", stderr(&refused));
+    admin.close().await.unwrap();
+    simulator.shutdown().await;
+}
+
+#[tokio::test]
+async fn wrong_configuration_is_named_by_its_keys_and_secrets_stay_hidden() {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    let text = config_text("postgres://user:hunter2@localhost/db", "http://127.0.0.1:1", "");
+    file.write_all(text.as_bytes()).unwrap();
+    let check = async |set: &[&str]| {
+        let mut command = program();
+        command.args(["config", "check", "--config"]).arg(file.path());
+        for set in set {
+            command.args(["--set", set]);
+        }
+        output(&mut command).await
+    };
+    let shown = check(&[]).await;
+    assert!(shown.status.success(), "{}", stderr(&shown));
+    let shown = String::from_utf8(shown.stdout).unwrap();
+    assert!(
+        shown.contains("url = \"[hidden]\"") && !shown.contains("hunter2"),
+        "{shown}"
+    );
+    assert!(shown.contains("lease = \"30s\""), "defaults are shown: {shown}");
+
+    let refused = stderr(&check(&["server.listen=0.0.0.0:7443"]).await);
+    assert!(
+        refused.contains("server.listen") && refused.contains("loopback"),
+        "{refused}"
+    );
+    let refused = stderr(&check(&["forwarder.lease=1s", "committer.lanes=0"]).await);
+    assert!(
+        refused.contains("forwarder.lease") && refused.contains("committer.lanes"),
+        "all at once: {refused}"
+    );
+    let refused = stderr(&check(&["forwarder.attempt_timeout=soon"]).await);
+    assert!(
+        refused.contains("attempt_timeout") && refused.contains("must be a duration"),
+        "{refused}"
+    );
+    let refused = stderr(&check(&["server.lisen=127.0.0.1:1"]).await);
+    assert!(refused.contains("lisen"), "{refused}");
+
+    let from_environment = output(
+        program()
+            .args(["config", "check", "--config"])
+            .arg(file.path())
+            .env("SHAREWARDEN__COMMITTER__LANES", "7"),
+    )
+    .await;
+    assert!(
+        String::from_utf8(from_environment.stdout)
+            .unwrap()
+            .contains("lanes = 7")
+    );
+}
+
+/// `sharewarden dev`, after it has said what to type.
+struct Dev {
+    child: Child,
+    commands: Vec<String>,
+    folder: PathBuf,
+}
+
+impl Dev {
+    async fn start(arguments: &[&str]) -> Self {
+        let mut child = program()
+            .args(["dev", "--listen", "127.0.0.1:0", "--simulator-listen", "127.0.0.1:0"])
+            .args(arguments)
+            .spawn()
+            .unwrap();
+        let mut screen = BufReader::new(child.stdout.take().unwrap()).lines();
+        let (mut commands, mut folder) = (Vec::new(), PathBuf::new());
+        let read = async {
+            while let Some(line) = screen.next_line().await.unwrap() {
+                let line = line.trim();
+                if line.contains(" grant ") || line.contains(" get ") || line.starts_with("psql ") {
+                    commands.push(line.to_owned());
+                }
+                if let Some(data) = line.strip_prefix("data ") {
+                    folder = data.trim().split_once("  (").unwrap().0.into();
+                }
+                if line.starts_with("Ctrl-C") {
+                    return;
+                }
+            }
+            let mut said = String::new();
+            let mut stderr = child.stderr.take().unwrap();
+            let _ = tokio::io::AsyncReadExt::read_to_string(&mut stderr, &mut said).await;
+            panic!("dev ended before its screen was whole: {said}");
+        };
+        tokio::time::timeout(PATIENCE, read).await.expect("dev starts in time");
+        Self {
+            child,
+            commands,
+            folder,
+        }
+    }
+
+    /// Types one of the commands of the screen.
+    async fn types(&self, which: &str) -> String {
+        let line = self.commands.iter().find(|line| line.contains(which)).unwrap();
+        let output = output(Command::new("sh").arg("-c").arg(line).env_remove("SHAREWARDEN_SERVER")).await;
+        assert!(output.status.success(), "{line}: {}", stderr(&output));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    fn postgres(&self) -> Pid {
+        let file = std::fs::read_to_string(self.folder.join("postgres/cluster/postmaster.pid")).unwrap();
+        Pid::from_raw(file.lines().next().unwrap().parse().unwrap()).unwrap()
+    }
+}
+
+async fn until_gone(process: Pid) {
+    let gone = async {
+        while test_kill_process(process).is_ok() {
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, gone).await.expect("the process ends");
+}
+
+#[tokio::test]
+async fn dev_runs_what_its_screen_says_and_leaves_nothing_behind() {
+    let mut dev = Dev::start(&["--ephemeral"]).await;
+    assert_eq!(dev.commands.len(), 3);
+    assert!(dev.types(" grant ").await.contains("SUCCEEDED"));
+    assert!(dev.types(" get ").await.contains("SHARED"));
+    let history = dev.types("psql ").await;
+    assert!(
+        history.contains("REQUESTED") && history.contains("SUCCEEDED"),
+        "{history}"
+    );
+    let (postgres, folder) = (dev.postgres(), dev.folder.clone());
+    signal(&dev.child, Signal::INT);
+    assert!(
+        tokio::time::timeout(PATIENCE, dev.child.wait())
+            .await
+            .unwrap()
+            .unwrap()
+            .success()
+    );
+    assert!(test_kill_process(postgres).is_err(), "Postgres has ended before dev");
+    assert!(!folder.exists());
+}
+
+#[tokio::test]
+async fn dev_keeps_its_data_refuses_a_second_one_and_takes_postgres_along_even_when_killed() {
+    let folder = folder_for_everyone();
+    let arguments = ["--data-dir", folder.path().to_str().unwrap()];
+    let mut dev = Dev::start(&arguments).await;
+    dev.types(" grant ").await;
+
+    let second = output(
+        program()
+            .args(["dev", "--listen", "127.0.0.1:0", "--simulator-listen", "127.0.0.1:0"])
+            .args(arguments),
+    )
+    .await;
+    assert!(!second.status.success());
+    assert!(stderr(&second).contains("in use"), "{}", stderr(&second));
+
+    let postgres = dev.postgres();
+    dev.child.kill().await.unwrap();
+    until_gone(postgres).await;
+
+    let mut again = Dev::start(&arguments).await;
+    assert!(again.types(" get ").await.contains("SHARED"));
+    signal(&again.child, Signal::TERM);
+    assert!(
+        tokio::time::timeout(PATIENCE, again.child.wait())
+            .await
+            .unwrap()
+            .unwrap()
+            .success()
+    );
+}
+
+/// A temporary folder that the private Postgres of root can reach.
+fn folder_for_everyone() -> TempDir {
+    use std::os::unix::fs::PermissionsExt;
+    let permissions = std::fs::Permissions::from_mode(0o755);
+    tempfile::Builder::new()
+        .prefix("sharewarden-dev-test-")
+        .permissions(permissions)
+        .tempdir()
+        .unwrap()
+}
+
+#[tokio::test]
+async fn completions_are_printed() {
+    let printed = output(program().args(["completions", "bash"])).await;
+    assert!(String::from_utf8(printed.stdout).unwrap().contains("sharewarden"));
+}

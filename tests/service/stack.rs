@@ -1,0 +1,306 @@
+//! A whole service for one test: its own database, its own simulator, its own server.
+
+use std::{net::SocketAddr, time::Duration};
+
+use sharewarden::{
+    clock::Clock,
+    config::Config,
+    proto::v1::{
+        GetChangeRequest, GrantSharePermissionRequest, GrantSharePermissionResponse, RevokeSharePermissionRequest,
+        change, share_permission_service_client::SharePermissionServiceClient,
+    },
+    server::Server,
+    simulator::{Effect, Fault, Simulator, sample},
+    workspaces::BaseCredentials,
+};
+use sqlx::PgPool;
+use tokio::{net::TcpListener, task::JoinHandle};
+use tokio_util::sync::CancellationToken;
+use tonic::{Request, Status, transport::Channel};
+use tonic_types::StatusExt;
+
+use crate::support::postgres::{TestDatabase, database};
+
+pub(crate) const ACCOUNT: &str = "111122223333";
+pub(crate) const OTHER_ACCOUNT: &str = "444455556666";
+pub(crate) const REGION: &str = "eu-central-1";
+pub(crate) const IMAGE: &str = "wsi-basewin11";
+pub(crate) const PENDING_IMAGE: &str = "wsi-pending01";
+pub(crate) const RECIPIENT: &str = "000011112222";
+pub(crate) const OTHER_RECIPIENT: &str = "210987654321";
+pub(crate) const UPDATE: &str = "UpdateWorkspaceImagePermission";
+pub(crate) const DESCRIBE: &str = "DescribeWorkspaceImagePermissions";
+
+/// Nothing that is waited for takes so long.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+pub(crate) type Client = SharePermissionServiceClient<Channel>;
+
+/// A running service and what it runs on.
+pub(crate) struct Stack {
+    pub(crate) simulator: Simulator,
+    pub(crate) pool: PgPool,
+    pub(crate) address: SocketAddr,
+    pub(crate) database: TestDatabase,
+    stop: CancellationToken,
+    server: Option<JoinHandle<()>>,
+}
+
+impl Stack {
+    /// A service that tries again quickly.
+    pub(crate) async fn start() -> Self {
+        Self::start_with("").await
+    }
+
+    /// A service with more configuration: lines of TOML, with the full name of each key.
+    pub(crate) async fn start_with(more: &str) -> Self {
+        Self::start_on(more, Clock::system()).await
+    }
+
+    /// A service on this clock.
+    pub(crate) async fn start_on(more: &str, clock: Clock) -> Self {
+        let (database, simulator) = tokio::join!(database(), simulator());
+        let pool = PgPool::connect(database.url()).await.unwrap();
+        let mut stack = Self {
+            simulator,
+            pool,
+            address: SocketAddr::from(([127, 0, 0, 1], 0)),
+            database,
+            stop: CancellationToken::new(),
+            server: None,
+        };
+        stack.start_server(more, clock).await;
+        stack
+    }
+
+    /// Starts a server, in place of the one before.
+    pub(crate) async fn start_server(&mut self, more: &str, clock: Clock) {
+        let config = config(self.database.url(), &self.simulator.url(), more);
+        let listener = TcpListener::bind(config.server.listen).await.unwrap();
+        let server = Server::build(&config, credentials(), clock, listener).await.unwrap();
+        self.address = server.address();
+        self.stop = CancellationToken::new();
+        let stop = self.stop.clone();
+        self.server = Some(tokio::spawn(async move {
+            server.run(stop.cancelled_owned()).await.unwrap();
+        }));
+    }
+
+    /// A client on a connection of its own.
+    pub(crate) async fn client(&self) -> Client {
+        Client::connect(format!("http://{}", self.address)).await.unwrap()
+    }
+
+    /// Stops the server, and fails unless it stops well.
+    pub(crate) async fn stop_server(&mut self) {
+        self.stop.cancel();
+        if let Some(server) = self.server.take() {
+            tokio::time::timeout(PATIENCE, server)
+                .await
+                .expect("the server stops in time")
+                .unwrap();
+        }
+    }
+
+    /// Stops everything, and fails if something is left over.
+    pub(crate) async fn end(mut self) {
+        self.stop_server().await;
+        self.pool.close().await;
+        self.simulator.shutdown().await;
+    }
+
+    /// The accounts that the simulator really shares the image with.
+    pub(crate) fn shared_with(&self) -> Vec<String> {
+        self.simulator
+            .shared_accounts(ACCOUNT, REGION, IMAGE)
+            .into_iter()
+            .collect()
+    }
+
+    /// Puts a fault in force for the next calls of an operation.
+    pub(crate) fn fault(&self, operation: &str, calls: u64, effect: Effect) {
+        self.simulator
+            .inject(Fault::new(effect).operation(operation).calls(calls))
+            .unwrap();
+    }
+
+    /// How many calls of an operation have reached the simulator.
+    pub(crate) fn calls_of(&self, operation: &str) -> usize {
+        self.simulator
+            .calls()
+            .iter()
+            .filter(|call| call.operation == operation)
+            .count()
+    }
+
+    /// The ledger of an account, as its canonical lines.
+    pub(crate) async fn ledger(&self, account: &str) -> Vec<serde_json::Value> {
+        let lines: Vec<String> =
+            sqlx::query_scalar("SELECT entry FROM audit_entry WHERE account_id = $1 ORDER BY log_index")
+                .bind(account)
+                .fetch_all(&self.pool)
+                .await
+                .unwrap();
+        lines.iter().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    /// The stages of an account's ledger.
+    pub(crate) async fn stages(&self, account: &str) -> Vec<String> {
+        self.ledger(account)
+            .await
+            .iter()
+            .map(|entry| entry["stage"].as_str().unwrap().to_owned())
+            .collect()
+    }
+
+    /// Waits until a change has ended.
+    pub(crate) async fn ended(&self, change_id: &str) -> sharewarden::proto::v1::Change {
+        let mut client = self.client().await;
+        let request = GetChangeRequest {
+            account_id: ACCOUNT.into(),
+            change_id: change_id.into(),
+        };
+        let end = async {
+            loop {
+                let change = client
+                    .get_change(as_tester(request.clone()))
+                    .await
+                    .unwrap()
+                    .into_inner()
+                    .change
+                    .unwrap();
+                if change.state() != change::State::Pending {
+                    return change;
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, end)
+            .await
+            .expect("the change ends in time")
+    }
+
+    /// Waits until so many calls of an operation have reached the simulator.
+    pub(crate) async fn wait_for_calls(&self, operation: &str, count: usize) {
+        let reached = self
+            .simulator
+            .wait_for_calls(|calls| calls.iter().filter(|call| call.operation == operation).count() >= count);
+        tokio::time::timeout(PATIENCE, reached)
+            .await
+            .expect("the calls are made in time");
+    }
+}
+
+/// A simulator of the sample accounts.
+pub(crate) async fn simulator() -> Simulator {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    Simulator::start(listener, sample()).await.unwrap()
+}
+
+/// The configuration of a test: short waits, and what is asked for on top.
+pub(crate) fn config(database: &str, simulator: &str, more: &str) -> Config {
+    Config::from_toml(&config_text(database, simulator, more)).unwrap()
+}
+
+pub(crate) fn config_text(database: &str, simulator: &str, more: &str) -> String {
+    let defaults = [
+        ("server.listen", "\"127.0.0.1:0\""),
+        ("server.max_wait", "\"50s\""),
+        ("auth.mode", "\"trusted-header\""),
+        ("forwarder.backoff_base", "\"5ms\""),
+        ("forwarder.backoff_cap", "\"50ms\""),
+        ("forwarder.recover_every", "\"100ms\""),
+        ("log.filter", "\"warn\""),
+    ];
+    let defaults: String = defaults
+        .iter()
+        .filter(|(key, _)| !more.contains(key))
+        .map(|(key, value)| format!("{key} = {value}\n"))
+        .collect();
+    format!(
+        "{defaults}{more}
+database.url = \"{database}\"
+aws.endpoint_url = \"{simulator}\"
+aws.sts_endpoint_url = \"{simulator}\"
+
+[[accounts]]
+id = \"{ACCOUNT}\"
+regions = [\"{REGION}\", \"us-east-1\"]
+share_with = \"anyone\"
+role_arn = \"arn:aws:iam::{ACCOUNT}:role/sharewarden\"
+
+[[accounts]]
+id = \"{OTHER_ACCOUNT}\"
+regions = [\"{REGION}\"]
+share_with = [\"{OTHER_RECIPIENT}\"]
+role_arn = \"arn:aws:iam::{OTHER_ACCOUNT}:role/sharewarden\"
+"
+    )
+}
+
+pub(crate) fn credentials() -> BaseCredentials {
+    BaseCredentials::Fixed {
+        access_key_id: "AKIA111122223333".into(),
+        secret_access_key: "any".to_owned().into(),
+    }
+}
+
+/// A request that says who asks.
+pub(crate) fn as_tester<T>(message: T) -> Request<T> {
+    let mut request = Request::new(message);
+    request
+        .metadata_mut()
+        .insert("x-sharewarden-principal", "tester@example.com".parse().unwrap());
+    request
+}
+
+/// A grant to the usual recipient.
+pub(crate) fn grant() -> GrantSharePermissionRequest {
+    GrantSharePermissionRequest {
+        account_id: ACCOUNT.into(),
+        region: REGION.into(),
+        image_id: IMAGE.into(),
+        shared_account_id: RECIPIENT.into(),
+        reason: "a test".into(),
+        ..Default::default()
+    }
+}
+
+/// The revoke of [`grant`].
+pub(crate) fn revoke() -> RevokeSharePermissionRequest {
+    RevokeSharePermissionRequest {
+        account_id: ACCOUNT.into(),
+        region: REGION.into(),
+        image_id: IMAGE.into(),
+        shared_account_id: RECIPIENT.into(),
+        reason: "a test".into(),
+        ..Default::default()
+    }
+}
+
+/// Grants in the background.
+pub(crate) fn spawn_grant(
+    mut client: Client,
+    request: GrantSharePermissionRequest,
+) -> JoinHandle<Result<GrantSharePermissionResponse, Status>> {
+    tokio::spawn(async move { Ok(client.grant_share_permission(as_tester(request)).await?.into_inner()) })
+}
+
+/// The reason of an error, and a value of its metadata.
+pub(crate) fn reason(status: &Status) -> String {
+    status
+        .get_details_error_info()
+        .unwrap_or_else(|| panic!("no ErrorInfo: {status:?}"))
+        .reason
+}
+
+/// A value in the metadata of an error.
+pub(crate) fn detail(status: &Status, key: &str) -> String {
+    let info = status
+        .get_details_error_info()
+        .unwrap_or_else(|| panic!("no ErrorInfo: {status:?}"));
+    info.metadata
+        .get(key)
+        .unwrap_or_else(|| panic!("no {key} in {info:?}"))
+        .clone()
+}

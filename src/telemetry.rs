@@ -1,6 +1,13 @@
 //! The log: structured lines on standard error.
 
-use tracing_subscriber::{EnvFilter, Layer, layer::SubscriberExt, util::SubscriberInitExt};
+use std::io::IsTerminal;
+
+use tracing_subscriber::{
+    EnvFilter, Layer,
+    filter::{FilterExt, LevelFilter, Targets},
+    layer::SubscriberExt,
+    util::SubscriberInitExt,
+};
 
 use crate::config::{LogConfig, LogFormat};
 
@@ -15,19 +22,22 @@ pub enum TelemetryError {
     Twice(#[from] tracing_subscriber::util::TryInitError),
 }
 
-/// Sets up the log of this process. `bans` are directives of rooms whose libraries would log secrets: they win over the
-/// configuration.
+/// Sets up the log of this process. `caps` are directives of rooms whose libraries would log secrets: whatever the
+/// configuration asks for, no more than that is logged of these targets.
 ///
 /// # Errors
 /// When the filter cannot be read, or there is a log already.
-pub fn init(config: &LogConfig, bans: &[&str]) -> Result<(), TelemetryError> {
-    let mut filter = EnvFilter::builder().parse(&config.filter)?;
-    for ban in bans {
-        filter = filter.add_directive(ban.parse()?);
-    }
+pub fn init(config: &LogConfig, caps: &[&str]) -> Result<(), TelemetryError> {
+    let wanted = EnvFilter::builder().parse(&config.filter)?;
+    let capped: Targets = caps.join(",").parse()?;
+    let filter = wanted.and(capped.with_default(LevelFilter::TRACE));
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     let lines = match config.format {
-        LogFormat::Human => lines.compact().with_target(false).boxed(),
+        LogFormat::Human => lines
+            .compact()
+            .with_target(false)
+            .with_ansi(std::io::stderr().is_terminal())
+            .boxed(),
         LogFormat::Json => lines.json().flatten_event(true).with_span_list(false).boxed(),
     };
     Ok(tracing_subscriber::registry()

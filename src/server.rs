@@ -118,6 +118,7 @@ impl Server {
         })?;
         let database = Database::new(&database_settings(config))?;
         database.check().await?;
+        warn_of_unknown_regions(config);
         let workspaces = WorkSpaces::connect(&workspaces_settings(config, credentials)).await?;
 
         let (stop, lanes, workers) = (CancellationToken::new(), TaskTracker::new(), TaskTracker::new());
@@ -236,6 +237,18 @@ async fn end(workers: &TaskTracker, lanes: &TaskTracker) {
     workers.wait().await;
     lanes.close();
     lanes.wait().await;
+}
+
+fn warn_of_unknown_regions(config: &Config) {
+    for account in &config.accounts {
+        for region in account
+            .regions
+            .iter()
+            .filter(|region| !region.is_known_to_have_workspaces())
+        {
+            tracing::warn!(account_id = %account.id, %region, "WorkSpaces was not in this Region when this version was made");
+        }
+    }
 }
 
 fn database_settings(config: &Config) -> DatabaseSettings {

@@ -134,6 +134,38 @@ text!(
     |text| (1..=31).contains(&text.len()) && text.bytes().all(|b| b == b'-' || is_lower_alphanumeric(b))
 );
 
+/// The Regions that had WorkSpaces when this version was made (AWS General Reference, Amazon WorkSpaces endpoints).
+const WORKSPACES_REGIONS: [&str; 20] = [
+    "af-south-1",
+    "ap-northeast-1",
+    "ap-northeast-2",
+    "ap-south-1",
+    "ap-southeast-1",
+    "ap-southeast-2",
+    "ap-southeast-5",
+    "ca-central-1",
+    "cn-northwest-1",
+    "eu-central-1",
+    "eu-west-1",
+    "eu-west-2",
+    "eu-west-3",
+    "il-central-1",
+    "sa-east-1",
+    "us-east-1",
+    "us-east-2",
+    "us-gov-east-1",
+    "us-gov-west-1",
+    "us-west-2",
+];
+
+impl Region {
+    /// False for a Region that had no WorkSpaces when this version was made: worth a warning, since a name may be mistyped,
+    /// and no more, since AWS adds Regions.
+    pub fn is_known_to_have_workspaces(&self) -> bool {
+        WORKSPACES_REGIONS.contains(&self.as_str())
+    }
+}
+
 text!(
     /// A WorkSpaces image. Pattern `^wsi-[0-9a-z]{9,63}$` (`WorkspaceImageId` in the WorkSpaces API model, anchored).
     ImageId,

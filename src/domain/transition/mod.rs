@@ -1,4 +1,5 @@
-//! What every command does to an account: a function from (state, command) to (state, entries, work, answer).
+//! What every command does to an account: a function from (state, command) to (state, entries, work, answer). The words for
+//! these are in `command`.
 //!
 //! The store loads an [`Account`] as far as a batch of commands concerns it, applies the commands one after the other, and
 //! saves what has changed in one transaction. Every rule about generations, leases and endings is here, and nowhere else.
@@ -6,136 +7,20 @@
 //! A lease is held while a call to AWS may be in flight, and only then. So a newer change takes over at once from one that
 //! merely waits for its next attempt, and waits behind one that is being called.
 
+mod command;
+
 use std::{
     collections::{BTreeSet, HashMap},
     sync::Arc,
     time::Duration,
 };
 
-use super::{
-    Access, AccountId, Attempt, Change, ChangeId, ChangeState, Classification, Entry, Failure, Intent, Lease,
-    Operation, Permission, PermissionKey, ReplicaId, RequestId, Stage, Timestamp,
+use crate::domain::{
+    AccountId, Attempt, Change, ChangeId, ChangeState, Classification, Entry, Failure, Intent, Lease, Operation,
+    Permission, PermissionKey, RequestId, Stage, Timestamp,
 };
 
-/// What can be asked of an account.
-#[derive(Debug, Clone)]
-pub enum Command {
-    /// Accept a change.
-    Open(Arc<Intent>),
-    /// Record that the policy refused, and by which rule. Nothing is accepted; but a replay gets its first answer.
-    Deny(Arc<Intent>, String),
-    /// Take up the permission's change, if nobody holds a lease on it.
-    Claim(PermissionKey),
-    /// Lengthen the lease of this epoch before the first call under it.
-    Renew(PermissionKey, u64),
-    /// Record what became of the work done under a lease, and give the lease back.
-    Settle(Settlement),
-}
-
-impl Command {
-    /// The permission that it is about.
-    pub fn key(&self) -> &PermissionKey {
-        match self {
-            Self::Open(intent) | Self::Deny(intent, _) => &intent.key,
-            Self::Claim(key) | Self::Renew(key, _) => key,
-            Self::Settle(settlement) => &settlement.key,
-        }
-    }
-}
-
-/// What became of the work done under a lease.
-#[derive(Debug, Clone)]
-pub struct Settlement {
-    /// The permission worked on.
-    pub key: PermissionKey,
-    /// The epoch of the lease.
-    pub epoch: u64,
-    /// The change worked on.
-    pub change_id: ChangeId,
-    /// The calls made under the lease, oldest first.
-    pub attempts: Vec<Attempt>,
-    /// How it ended.
-    pub outcome: Outcome,
-}
-
-/// How the work under a lease ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Outcome {
-    /// The change is in effect.
-    Succeeded,
-    /// The change is known not to be in effect.
-    Failed {
-        /// Why.
-        failure: Failure,
-        /// What AWS holds, where it was read back.
-        observed: Option<Access>,
-    },
-    /// Not decided yet.
-    Retry {
-        /// Wait so long.
-        delay: Duration,
-        /// A call may have had an effect that was not read back.
-        in_doubt: bool,
-    },
-}
-
-/// A change to work on, under a lease that was just taken.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Work {
-    /// The change.
-    pub change: Change,
-    /// The epoch of the lease.
-    pub epoch: u64,
-    /// How long the lease lasts, from the commit that gave it.
-    pub lease_for: Duration,
-    /// How long ago the change was accepted, at the commit that gave the lease.
-    pub age: Duration,
-    /// Read back before calling: an earlier call may have had an effect.
-    pub in_doubt: bool,
-}
-
-/// The answer to a command.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Answer {
-    /// The change was accepted.
-    Opened(Snapshot),
-    /// The same request was accepted before; this is where its change stands.
-    Replayed(Snapshot),
-    /// The request id was used for other content, in this change.
-    RequestIdReused(ChangeId),
-    /// The refusal was recorded at this index, with this rule.
-    Denied(u64, String),
-    /// The permission's change was taken up.
-    Claimed,
-    /// There is nothing to take up, or somebody holds a lease on it.
-    NotClaimed,
-    /// The lease was lengthened. The work may be a newer change than before.
-    Renewed(Box<Work>),
-    /// The outcome was recorded.
-    Settled,
-    /// The lease of this epoch is over; nothing was recorded.
-    LeaseLost,
-}
-
-/// A change and its permission, as they stand together.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Snapshot {
-    /// The change.
-    pub change: Change,
-    /// Its permission.
-    pub permission: Permission,
-}
-
-/// What a transition needs to know beside the state.
-#[derive(Debug, Clone, Copy)]
-pub struct Context {
-    /// The database's clock, read under the lock of the ledger's head.
-    pub now: Timestamp,
-    /// Who takes the leases.
-    pub replica: ReplicaId,
-    /// How long a lease lasts.
-    pub lease_for: Duration,
-}
+pub use command::{Answer, Command, Context, Outcome, Settlement, Snapshot, Work};
 
 /// What a batch of commands did to an account, to be saved and acted on.
 #[derive(Debug, Default)]

@@ -18,7 +18,7 @@ sharewarden grant "$server" "$image" "$by_cli" >"$work/answer" || die "shareward
 accepted "$by_cli" SHARED <"$work/answer"
 ok "a grant by sharewarden's own client"
 
-buf curl --protocol grpc --http2-prior-knowledge --reflect -H 'x-sharewarden-principal: acceptance' \
+buf curl --protocol grpc --http2-prior-knowledge --reflect --timeout 30s -H 'x-sharewarden-principal: acceptance' \
   -d '{"accountId": "111122223333", "region": "eu-central-1", "imageId": "wsi-basewin11",
        "sharedAccountId": "'"$by_buf"'", "reason": "acceptance test"}' \
   "$server/sharewarden.v1.SharePermissionService/GrantSharePermission" >"$work/answer" || die "buf curl"

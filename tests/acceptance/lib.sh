@@ -23,6 +23,7 @@ own_environment() {
     unset "$name"
   done
   export AWS_CONFIG_FILE=/dev/null AWS_SHARED_CREDENTIALS_FILE=/dev/null AWS_EC2_METADATA_DISABLED=true
+  export PGCONNECT_TIMEOUT=10
   export no_proxy=127.0.0.1,localhost NO_PROXY=127.0.0.1,localhost
 }
 

@@ -31,6 +31,7 @@ own_environment() {
 start() {
   local name=$1
   shift
+  : >"$work/$name.out" >"$work/$name.err" # there before anyone looks
   "$@" >"$work/$name.out" 2>"$work/$name.err" </dev/null &
   pids[$name]=$!
 }

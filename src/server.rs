@@ -109,11 +109,7 @@ pub struct Server {
     permissions: Permissions,
     work: mpsc::UnboundedReceiver<Leased>,
     stop: CancellationToken,
-    /// Ends the lanes.
-    close: CancellationToken,
-    /// The committer's lanes.
-    lanes: TaskTracker,
-    /// What sends them commands of its own accord.
+    /// What works on changes.
     workers: TaskTracker,
 }
 
@@ -137,8 +133,7 @@ impl Server {
         warn_of_unknown_regions(config);
         let workspaces = WorkSpaces::connect(&workspaces_settings(config, credentials)).await?;
 
-        let (stop, close) = (CancellationToken::new(), CancellationToken::new());
-        let (lanes, workers) = (TaskTracker::new(), TaskTracker::new());
+        let (stop, workers) = (CancellationToken::new(), TaskTracker::new());
         let outcomes = Outcomes::default();
         let (work_sender, work) = mpsc::unbounded_channel();
         let replica = ReplicaId(clock.uuid());
@@ -149,8 +144,6 @@ impl Server {
             &clock,
             &outcomes,
             &work_sender,
-            &lanes,
-            &close,
         );
         let forwarder = Forwarder::new(
             database.clone(),
@@ -180,8 +173,6 @@ impl Server {
             permissions,
             work,
             stop,
-            close,
-            lanes,
             workers,
         })
     }
@@ -205,11 +196,10 @@ impl Server {
             permissions,
             work,
             stop,
-            close,
-            lanes,
             workers,
         } = self;
-        let (outcomes, forwarder) = (permissions.outcomes.clone(), permissions.forwarder.clone());
+        let (committer, outcomes) = (permissions.committer.clone(), permissions.outcomes.clone());
+        let forwarder = permissions.forwarder.clone();
         let mut essential = JoinSet::new();
         essential.spawn(forwarder.run(work));
         essential.spawn(
@@ -264,9 +254,7 @@ impl Server {
             while essential.join_next().await.is_some() {}
             workers.close();
             workers.wait().await;
-            close.cancel();
-            lanes.close();
-            lanes.wait().await;
+            committer.close().await;
         };
         let rest = grace.saturating_sub(used).max(LEAST_TIME_TO_END);
         if tokio::time::timeout(rest, ended).await.is_err() {

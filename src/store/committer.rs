@@ -75,6 +75,8 @@ pub struct Leased {
 #[derive(Debug, Clone)]
 pub struct Committer {
     lanes: Arc<[mpsc::Sender<Waiting>]>,
+    tasks: TaskTracker,
+    close: CancellationToken,
 }
 
 #[derive(Debug)]
@@ -84,8 +86,7 @@ struct Waiting {
 }
 
 impl Committer {
-    /// Starts the lanes, as tasks of `tasks`. When `close` is cancelled they commit what waits, take nothing more, and end.
-    /// Work is sent to `work`.
+    /// Starts the lanes. Work is sent to `work`.
     pub fn start(
         database: &Database,
         settings: &CommitterSettings,
@@ -93,9 +94,8 @@ impl Committer {
         clock: &Clock,
         outcomes: &Outcomes,
         work: &mpsc::UnboundedSender<Leased>,
-        tasks: &TaskTracker,
-        close: &CancellationToken,
     ) -> Self {
+        let (tasks, close) = (TaskTracker::new(), CancellationToken::new());
         let lanes = (0..settings.lanes.max(1)).map(|_| {
             let (sender, receiver) = mpsc::channel(settings.queue.max(1));
             let lane = Lane {
@@ -114,7 +114,9 @@ impl Committer {
             tasks.spawn(lane.run(receiver, close.clone()));
             sender
         });
-        Self { lanes: lanes.collect() }
+        let lanes = lanes.collect();
+        tasks.close();
+        Self { lanes, tasks, close }
     }
 
     /// Commits a command, or refuses at once when its lane is full.
@@ -143,6 +145,12 @@ impl Committer {
             .await
             .map_err(|_| CommitError::Unavailable)?;
         receive(receiver).await
+    }
+
+    /// Commits what waits, takes nothing more, and waits for the end of the lanes.
+    pub async fn close(&self) {
+        self.close.cancel();
+        self.tasks.wait().await;
     }
 
     fn lane(&self, account: AccountId) -> &mpsc::Sender<Waiting> {

@@ -94,22 +94,105 @@ async fn rows_that_cannot_be_are_refused_by_the_schema() {
         .grant_share_permission(as_tester(grant()))
         .await
         .unwrap();
-    for statement in [
-        "UPDATE share_permission SET in_doubt = true",
-        "UPDATE share_permission SET lease_owner = gen_random_uuid()",
-        "UPDATE share_permission SET next_change_id = (SELECT change_id FROM change)",
-        "UPDATE share_permission SET current_change_id = gen_random_uuid()",
-        "UPDATE share_permission SET shared_account_id = account_id",
-        "UPDATE change SET state = 'PENDING'",
-        "UPDATE change SET state = 'FAILED'",
-        "UPDATE change SET reason = ''",
-        "UPDATE ledger SET size = size + 1",
-        "INSERT INTO ledger VALUES ('12345', 0, '', sha256(''), now())",
+    // What is wrong, and which rule of which table says so, in Postgres's words.
+    for (statement, code, table, rule) in [
+        (
+            "UPDATE share_permission SET in_doubt = true",
+            CHECK,
+            "share_permission",
+            "(current_change_id IS NOT NULL) OR (NOT in_doubt)",
+        ),
+        (
+            "UPDATE share_permission SET lease_owner = gen_random_uuid()",
+            CHECK,
+            "share_permission",
+            "(lease_owner IS NULL) = (lease_expires_at IS NULL)",
+        ),
+        (
+            "UPDATE share_permission SET next_change_id = (SELECT change_id FROM change)",
+            CHECK,
+            "share_permission",
+            "(next_change_id IS NULL) OR (current_change_id IS NOT NULL)",
+        ),
+        (
+            "UPDATE share_permission SET current_change_id = gen_random_uuid(), next_attempt_at = now()",
+            FOREIGN_KEY,
+            "share_permission",
+            "(account_id, current_change_id) REFERENCES change(account_id, change_id)",
+        ),
+        (
+            "UPDATE share_permission SET shared_account_id = account_id",
+            CHECK,
+            "share_permission",
+            "shared_account_id <> account_id",
+        ),
+        (
+            "UPDATE change SET state = 'PENDING'",
+            CHECK,
+            "change",
+            "(state = 'PENDING'::text) = (ended_at IS NULL)",
+        ),
+        (
+            "UPDATE change SET state = 'FAILED'",
+            CHECK,
+            "change",
+            "(state = 'FAILED'::text) = (failure_reason IS NOT NULL)",
+        ),
+        ("UPDATE change SET reason = ''", CHECK, "change", "length(reason) >= 1"),
+        (SAME_REQUEST_ID, UNIQUE, "change", "(account_id, request_id)"),
+        (
+            "UPDATE ledger SET size = size + 1",
+            CHECK,
+            "ledger",
+            "bit_count((size)::bit(64))",
+        ),
+        (
+            "INSERT INTO ledger VALUES ('12345', 0, '', sha256(''), now())",
+            CHECK,
+            "ledger",
+            "account_id ~ '^[0-9]{12}$'",
+        ),
+        (SECOND_END, UNIQUE, "audit_entry", "(account_id, change_id) WHERE"),
     ] {
-        assert!(
-            sqlx::query(statement).execute(&stack.pool).await.is_err(),
-            "{statement}"
+        let error = sqlx::query(statement).execute(&stack.pool).await.unwrap_err();
+        let error = error.as_database_error().unwrap();
+        assert_eq!(
+            (error.code().as_deref(), error.table()),
+            (Some(code), Some(table)),
+            "{statement}: {error}"
         );
+        let definition = stack.definition(error.constraint().unwrap()).await;
+        assert!(definition.contains(rule), "{statement}: {definition}");
     }
     stack.end().await;
 }
+
+impl Stack {
+    /// What a constraint or a unique index says.
+    async fn definition(&self, name: &str) -> String {
+        sqlx::query_scalar(
+            "SELECT coalesce((SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conname = $1),
+                 (SELECT pg_get_indexdef(oid) FROM pg_class WHERE relname = $1))",
+        )
+        .bind(name)
+        .fetch_one(&self.pool)
+        .await
+        .unwrap()
+    }
+}
+
+const CHECK: &str = "23514";
+const FOREIGN_KEY: &str = "23503";
+const UNIQUE: &str = "23505";
+
+/// A change ends once, whatever the second end is.
+const SECOND_END: &str = "INSERT INTO audit_entry
+    SELECT account_id, 2, recorded_at, 'SUPERSEDED', action, cause, change_id, request_id, principal, region, image_id,
+        shared_account_id, generation, NULL, NULL, leaf_hash, entry
+    FROM audit_entry WHERE log_index = 1";
+
+const SAME_REQUEST_ID: &str = "INSERT INTO change
+    SELECT account_id, gen_random_uuid(), request_id, region, image_id, shared_account_id, action, cause, principal, reason,
+        ticket, trace_id, generation, previous, state, attempts, failure_reason, failure_code, failure_message, created_at,
+        ended_at
+    FROM change";

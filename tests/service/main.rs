@@ -5,10 +5,14 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod callers;
 mod failures;
 mod grants;
 mod ledger;
+mod outage;
 mod processes;
 mod reads;
+mod replicas;
 mod stack;
 mod throughput;
+mod waking;

@@ -18,6 +18,7 @@ use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Status, transport::Channel};
 use tonic_types::StatusExt;
+use uuid::Uuid;
 
 use crate::support::postgres::{TestDatabase, database};
 
@@ -42,8 +43,40 @@ pub(crate) struct Stack {
     pub(crate) pool: PgPool,
     pub(crate) address: SocketAddr,
     pub(crate) database: TestDatabase,
+    server: Option<Running>,
+}
+
+/// A server under way.
+pub(crate) struct Running {
+    pub(crate) address: SocketAddr,
     stop: CancellationToken,
-    server: Option<JoinHandle<()>>,
+    task: JoinHandle<()>,
+}
+
+impl Running {
+    async fn start(config: &Config, clock: Clock) -> Self {
+        let listener = TcpListener::bind(config.server.listen).await.unwrap();
+        let server = Server::build(config, credentials(), clock, listener).await.unwrap();
+        let address = server.address();
+        let stop = CancellationToken::new();
+        let stopped = stop.clone().cancelled_owned();
+        let task = tokio::spawn(async move { server.run(stopped).await.unwrap() });
+        Self { address, stop, task }
+    }
+
+    /// A client on a connection of its own.
+    pub(crate) async fn client(&self) -> Client {
+        Client::connect(format!("http://{}", self.address)).await.unwrap()
+    }
+
+    /// Stops the server, and fails unless it stops well.
+    pub(crate) async fn stop(self) {
+        self.stop.cancel();
+        tokio::time::timeout(PATIENCE, self.task)
+            .await
+            .expect("the server stops in time")
+            .unwrap();
+    }
 }
 
 impl Stack {
@@ -66,7 +99,6 @@ impl Stack {
             pool,
             address: SocketAddr::from(([127, 0, 0, 1], 0)),
             database,
-            stop: CancellationToken::new(),
             server: None,
         };
         stack.start_server(more, clock).await;
@@ -75,15 +107,18 @@ impl Stack {
 
     /// Starts a server, in place of the one before.
     pub(crate) async fn start_server(&mut self, more: &str, clock: Clock) {
-        let config = config(self.database.url(), &self.simulator.url(), more);
-        let listener = TcpListener::bind(config.server.listen).await.unwrap();
-        let server = Server::build(&config, credentials(), clock, listener).await.unwrap();
-        self.address = server.address();
-        self.stop = CancellationToken::new();
-        let stop = self.stop.clone();
-        self.server = Some(tokio::spawn(async move {
-            server.run(stop.cancelled_owned()).await.unwrap();
-        }));
+        let server = Running::start(&self.config(more), clock).await;
+        self.address = server.address;
+        self.server = Some(server);
+    }
+
+    /// Starts one more server on the same database and the same simulator: a replica.
+    pub(crate) async fn second_server(&self, more: &str) -> Running {
+        Running::start(&self.config(more), Clock::system()).await
+    }
+
+    fn config(&self, more: &str) -> Config {
+        config(self.database.url(), &self.simulator.url(), more)
     }
 
     /// A client on a connection of its own.
@@ -93,12 +128,8 @@ impl Stack {
 
     /// Stops the server, and fails unless it stops well.
     pub(crate) async fn stop_server(&mut self) {
-        self.stop.cancel();
         if let Some(server) = self.server.take() {
-            tokio::time::timeout(PATIENCE, server)
-                .await
-                .expect("the server stops in time")
-                .unwrap();
+            server.stop().await;
         }
     }
 
@@ -122,6 +153,28 @@ impl Stack {
         self.simulator
             .inject(Fault::new(effect).operation(operation).calls(calls))
             .unwrap();
+    }
+
+    /// Keeps every change pending, on command: AWS throttles all updates until [`release`](Self::release).
+    pub(crate) fn hold(&self) {
+        let throttle = Effect::Throttle {
+            http_status: 400,
+            retry_after_seconds: None,
+        };
+        self.fault(UPDATE, u64::MAX, throttle);
+    }
+
+    /// Ends all faults.
+    pub(crate) fn release(&self) {
+        self.simulator.clear_faults();
+    }
+
+    /// The one change that there is.
+    pub(crate) async fn only_change(&self) -> Uuid {
+        sqlx::query_scalar("SELECT change_id FROM change")
+            .fetch_one(&self.pool)
+            .await
+            .unwrap()
     }
 
     /// How many calls of an operation have reached the simulator.

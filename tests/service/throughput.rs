@@ -21,9 +21,9 @@ async fn concurrent_grants_on_one_account_share_their_commits() {
     for call in calls {
         call.await.unwrap().unwrap();
     }
-    // Each grant is two commands: 128 transactions without group commit.
+    // Each grant is two commands: 128 transactions without group commit, and a handful with it.
     let commits = stack.commits().await;
-    assert!(commits < 64, "{commits} transactions");
+    assert!(commits <= 32, "{commits} transactions");
     assert_eq!(stack.ledger(ACCOUNT).await.len(), 128);
     stack.end().await;
 }

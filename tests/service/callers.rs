@@ -1,0 +1,167 @@
+//! Callers who do not wait for the end: what they are told, and what goes on without them.
+
+use std::time::Duration;
+
+use sharewarden::proto::v1::{Change, GetChangeRequest, change};
+use sqlx::{Connection, PgConnection};
+use tonic::{Code, Status};
+use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
+use uuid::Uuid;
+
+use crate::stack::*;
+
+/// A deadline that is long enough to get a change accepted, and that passes while the change is held.
+const HURRY: Duration = Duration::from_secs(2);
+
+#[tokio::test]
+async fn a_deadline_that_passes_takes_nothing_back() {
+    let stack = Stack::start().await;
+    stack.hold();
+    let mut request = grant();
+    request.request_id = Uuid::new_v4().to_string();
+    let mut hurried = as_tester(request.clone());
+    hurried.set_timeout(HURRY);
+    let mut client = stack.client().await;
+    let pending = client.grant_share_permission(hurried).await.unwrap_err();
+    assert_eq!(
+        (pending.code(), reason(&pending).as_str()),
+        (Code::DeadlineExceeded, "CHANGE_PENDING")
+    );
+    let change_id = detail(&pending, "change_id");
+    assert_eq!(trailer(&pending), change_id);
+
+    // The replay waits for the same change, which has gone on all the while.
+    stack.release();
+    let replayed = client
+        .grant_share_permission(as_tester(request))
+        .await
+        .unwrap()
+        .into_inner();
+    assert!(replayed.replayed);
+    assert_eq!(replayed.change.unwrap().change_id, change_id);
+    assert_eq!(stack.stages(ACCOUNT).await, ["REQUESTED", "SUCCEEDED"]);
+    stack.end().await;
+}
+
+#[tokio::test]
+async fn a_deadline_that_passes_during_the_commit_names_the_change_that_may_be() {
+    let stack = Stack::start_with("database.statement_timeout = \"60s\"\ncommitter.commit_timeout = \"60s\"\n").await;
+    let mut client = stack.client().await;
+    client.grant_share_permission(as_tester(grant())).await.unwrap();
+    let head = HeldHead::of(ACCOUNT, &stack).await;
+    let mut request = revoke();
+    request.request_id = Uuid::new_v4().to_string();
+    let mut hurried = as_tester(request.clone());
+    hurried.set_timeout(HURRY);
+    let unconfirmed = client.revoke_share_permission(hurried).await.unwrap_err();
+    assert_eq!(
+        (unconfirmed.code(), reason(&unconfirmed).as_str()),
+        (Code::DeadlineExceeded, "CHANGE_UNCONFIRMED")
+    );
+    let change_id = detail(&unconfirmed, "change_id");
+    assert_eq!(detail(&unconfirmed, "request_id"), request.request_id);
+    assert_eq!(trailer(&unconfirmed), change_id);
+    assert_eq!(stack.stages(ACCOUNT).await, ["REQUESTED", "SUCCEEDED"], "it waits");
+
+    head.release().await;
+    let change = found_and_ended(&mut client, &change_id).await;
+    assert_eq!(
+        (change.state(), change.request_id),
+        (change::State::Succeeded, request.request_id)
+    );
+    assert!(stack.shared_with().is_empty());
+    stack.end().await;
+}
+
+/// Whoever holds the head of an account's ledger keeps all its commits waiting.
+struct HeldHead(PgConnection);
+
+impl HeldHead {
+    async fn of(account: &str, stack: &Stack) -> Self {
+        let mut connection = PgConnection::connect(stack.database.url()).await.unwrap();
+        sqlx::query("BEGIN").execute(&mut connection).await.unwrap();
+        let held = sqlx::query("SELECT size FROM ledger WHERE account_id = $1 FOR UPDATE")
+            .bind(account)
+            .fetch_all(&mut connection)
+            .await
+            .unwrap();
+        assert_eq!(held.len(), 1, "there is a head to hold");
+        Self(connection)
+    }
+
+    async fn release(mut self) {
+        sqlx::query("ROLLBACK").execute(&mut self.0).await.unwrap();
+        self.0.close().await.unwrap();
+    }
+}
+
+async fn found_and_ended(client: &mut Client, change_id: &str) -> Change {
+    let ended = async {
+        loop {
+            let request = GetChangeRequest {
+                account_id: ACCOUNT.into(),
+                change_id: change_id.into(),
+            };
+            match client.get_change(as_tester(request)).await {
+                Ok(answer) => {
+                    let change = answer.into_inner().change.unwrap();
+                    if change.state() != change::State::Pending {
+                        return change;
+                    }
+                }
+                Err(status) => assert_eq!(reason(&status), "CHANGE_NOT_FOUND"),
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, ended)
+        .await
+        .expect("the change is found, and ends")
+}
+
+fn trailer(status: &Status) -> &str {
+    status
+        .metadata()
+        .get("x-sharewarden-change-id")
+        .expect("the id is in the trailers too")
+        .to_str()
+        .unwrap()
+}
+
+#[tokio::test]
+async fn a_caller_who_goes_away_takes_nothing_along() {
+    let stack = Stack::start().await;
+    stack.hold();
+    let call = spawn_grant(stack.client().await, grant());
+    stack.wait_for_calls(UPDATE, 1).await;
+    call.abort();
+    assert!(call.await.unwrap_err().is_cancelled(), "it had not been answered");
+    stack.release();
+    let id = stack.only_change().await.to_string();
+    assert_eq!(stack.ended(&id).await.state(), change::State::Succeeded);
+    assert_eq!(stack.shared_with(), [RECIPIENT]);
+    stack.end().await;
+}
+
+#[tokio::test]
+async fn who_watches_health_does_not_hold_up_the_shutdown() {
+    let mut stack = Stack::start_with("server.shutdown_grace = \"30s\"\n").await;
+    let endpoint = tonic::transport::Endpoint::new(format!("http://{}", stack.address)).unwrap();
+    let mut watches = Vec::new();
+    for service in ["", "liveness", "sharewarden.v1.SharePermissionService"] {
+        let mut health = HealthClient::new(endpoint.connect().await.unwrap());
+        let request = HealthCheckRequest {
+            service: service.into(),
+        };
+        let mut updates = health.watch(request).await.unwrap().into_inner();
+        updates.message().await.unwrap().expect("the watch is open");
+        watches.push((health, updates));
+    }
+    // A connection that is only open.
+    let idle = stack.client().await;
+    tokio::time::timeout(Duration::from_secs(10), stack.stop_server())
+        .await
+        .expect("far less than the grace");
+    drop((watches, idle));
+    stack.end().await;
+}

@@ -1,0 +1,199 @@
+//! Postgres goes away, and comes back.
+
+use std::{io, sync::Arc, time::Duration};
+
+use sharewarden::{
+    clock::Clock,
+    proto::v1::{GetChangeRequest, change},
+    simulator::{Effect, Moment},
+};
+use tokio::sync::watch;
+use tonic::Code;
+use tonic_types::StatusExt;
+use tracing_subscriber::fmt::MakeWriter;
+use uuid::Uuid;
+
+use crate::{
+    stack::*,
+    support::postgres::{TestDatabase, database},
+};
+
+#[tokio::test]
+async fn without_postgres_nothing_reaches_aws_and_service_resumes_by_itself() {
+    let stack = Stack::start_with("database.acquire_timeout = \"500ms\"\ncommitter.commit_timeout = \"2s\"\n").await;
+    let mut client = stack.client().await;
+    client.grant_share_permission(as_tester(grant())).await.unwrap();
+    let calls = stack.calls_of(UPDATE);
+
+    let outage = Outage::prepare(&stack).await;
+    outage.begin().await;
+    let clock = Clock::system();
+    let begun = clock.elapsed();
+    let mut request = revoke();
+    request.request_id = Uuid::new_v4().to_string();
+    let refused = client
+        .revoke_share_permission(as_tester(request.clone()))
+        .await
+        .unwrap_err();
+    assert_eq!(
+        (refused.code(), reason(&refused).as_str()),
+        (Code::Unavailable, "AUDIT_STORE_UNAVAILABLE")
+    );
+    assert!(refused.get_details_retry_info().is_some());
+    let waited = clock.elapsed().since(begun);
+    assert!(waited < Duration::from_secs(20), "bounded: {waited:?}");
+    let unread = client
+        .get_change(as_tester(GetChangeRequest {
+            account_id: ACCOUNT.into(),
+            change_id: Uuid::nil().to_string(),
+        }))
+        .await
+        .unwrap_err();
+    assert_eq!(reason(&unread), "AUDIT_STORE_UNAVAILABLE");
+    for text in [refused.message(), unread.message()] {
+        assert!(
+            !text.contains("sqlx") && !text.contains("pool") && !text.contains("database \""),
+            "P9: {text}"
+        );
+    }
+    assert_eq!(stack.calls_of(UPDATE), calls, "P7: no call to AWS");
+
+    outage.end().await;
+    let resumed = async {
+        loop {
+            match client.revoke_share_permission(as_tester(request.clone())).await {
+                Ok(answer) => return answer.into_inner(),
+                Err(status) => assert_eq!(status.code(), Code::Unavailable),
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, resumed).await.expect("service resumes");
+    assert!(stack.shared_with().is_empty());
+    stack.end().await;
+}
+
+#[tokio::test]
+async fn an_outcome_that_postgres_could_not_take_is_recorded_when_it_is_back() {
+    let mut log = Log::of_this_thread();
+    let stack = Stack::start_with("database.acquire_timeout = \"500ms\"\ncommitter.commit_timeout = \"1s\"\n").await;
+    let outage = Outage::prepare(&stack).await;
+    let slow = Effect::Latency {
+        milliseconds: 4000,
+        moment: Moment::BeforeApplying,
+    };
+    stack.fault(UPDATE, 1, slow);
+    let call = spawn_grant(stack.client().await, grant());
+    stack.wait_for_calls(UPDATE, 1).await;
+    outage.begin().await;
+    let under_way = stack
+        .simulator
+        .calls()
+        .iter()
+        .all(|call| call.ended.is_none() || call.operation != UPDATE);
+    assert!(under_way, "the outage began while AWS was at work");
+
+    // AWS has answered, and nobody can write it down.
+    log.wait_for("the outcome is not on record yet").await;
+    assert_eq!(stack.shared_with(), [RECIPIENT], "it is in effect");
+    assert!(!call.is_finished(), "P3: not OK before it is durable");
+    outage.end().await;
+    let granted = call.await.unwrap().unwrap();
+    assert_eq!(granted.change.unwrap().state(), change::State::Succeeded);
+    assert_eq!(stack.stages(ACCOUNT).await, ["REQUESTED", "SUCCEEDED"]);
+    assert_eq!(stack.calls_of(UPDATE), 1);
+    stack.end().await;
+}
+
+/// Postgres refuses connections to the test's database, and cuts those that there are.
+struct Outage {
+    admin: sqlx::PgPool,
+    _beside: TestDatabase,
+    name: String,
+}
+
+impl Outage {
+    /// Does beforehand what takes time.
+    async fn prepare(stack: &Stack) -> Self {
+        let beside = database().await;
+        let admin = sqlx::PgPool::connect(beside.url()).await.unwrap();
+        let url = stack.database.url();
+        let name = url.rsplit_once('/').unwrap().1.split('?').next().unwrap().to_owned();
+        Self {
+            admin,
+            _beside: beside,
+            name,
+        }
+    }
+
+    async fn begin(&self) {
+        self.allow_connections(false).await;
+        sqlx::query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1")
+            .bind(&self.name)
+            .execute(&self.admin)
+            .await
+            .unwrap();
+    }
+
+    async fn end(self) {
+        self.allow_connections(true).await;
+        self.admin.close().await;
+    }
+
+    async fn allow_connections(&self, allowed: bool) {
+        let statement = format!("ALTER DATABASE {} WITH ALLOW_CONNECTIONS {allowed}", self.name);
+        sqlx::query(sqlx::AssertSqlSafe(statement))
+            .execute(&self.admin)
+            .await
+            .unwrap();
+    }
+}
+
+/// What is logged on this thread, where all of a test's server runs.
+struct Log {
+    text: watch::Receiver<String>,
+    _guard: tracing::subscriber::DefaultGuard,
+}
+
+impl Log {
+    fn of_this_thread() -> Self {
+        let (sender, text) = watch::channel(String::new());
+        let subscriber = tracing_subscriber::fmt()
+            .with_max_level(tracing::Level::WARN)
+            .with_ansi(false)
+            .with_writer(Writer(Arc::new(sender)))
+            .finish();
+        let _guard = tracing::subscriber::set_default(subscriber);
+        Self { text, _guard }
+    }
+
+    async fn wait_for(&mut self, words: &str) {
+        let said = self.text.wait_for(|text| text.contains(words));
+        tokio::time::timeout(PATIENCE, said)
+            .await
+            .expect("it is logged in time")
+            .unwrap();
+    }
+}
+
+#[derive(Clone)]
+struct Writer(Arc<watch::Sender<String>>);
+
+impl io::Write for Writer {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let text = String::from_utf8_lossy(bytes);
+        self.0.send_modify(|all| all.push_str(&text));
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<'a> MakeWriter<'a> for Writer {
+    type Writer = Self;
+
+    fn make_writer(&'a self) -> Self {
+        self.clone()
+    }
+}

@@ -1,0 +1,258 @@
+//! Several servers on one database.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use sharewarden::{
+    proto::v1::{GrantSharePermissionRequest, RevokeSharePermissionRequest},
+    simulator::{Call, Effect, Fault, Moment},
+};
+use tonic::Status;
+use uuid::Uuid;
+
+use crate::stack::*;
+
+#[tokio::test]
+async fn what_another_replica_finishes_is_heard_of_here() {
+    let stack = Stack::start().await;
+    stack.hold();
+    let mut request = grant();
+    request.request_id = Uuid::new_v4().to_string();
+    let first = spawn_grant(stack.client().await, request.clone());
+    stack.wait_for_calls(UPDATE, 1).await;
+
+    let second = stack.second_server("").await;
+    let replay = spawn_grant(second.client().await, request);
+    // The second server has been asked, and the change is not over.
+    stack.wait_for_calls(UPDATE, stack.calls_of(UPDATE) + 1).await;
+    stack.release();
+    let replayed = replay.await.unwrap().unwrap();
+    assert!(replayed.replayed);
+    assert_eq!(replayed.change, first.await.unwrap().unwrap().change);
+    assert_eq!(stack.stages(ACCOUNT).await, ["REQUESTED", "SUCCEEDED"]);
+    second.stop().await;
+    stack.end().await;
+}
+
+#[tokio::test]
+async fn retry_after_is_heeded_by_all_of_them() {
+    let stack = Stack::start().await;
+    let (second, third) = tokio::join!(stack.second_server(""), stack.second_server(""));
+    let throttle = Effect::Throttle {
+        http_status: 400,
+        retry_after_seconds: Some(2),
+    };
+    stack.fault(UPDATE, 1, throttle);
+    let mut client = stack.client().await;
+    client.grant_share_permission(as_tester(grant())).await.unwrap();
+    let calls = stack.updates();
+    assert_eq!(calls.len(), 2);
+    let waited = calls[1].started_at - calls[0].ended_at.unwrap();
+    assert!(waited >= Duration::from_secs(2), "{waited}");
+    second.stop().await;
+    third.stop().await;
+    stack.end().await;
+}
+
+const CLIENTS: usize = 6;
+const REQUESTS: usize = 12;
+
+/// P6, across replicas.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn replicas_change_one_permission_at_a_time_and_end_where_the_ledger_says() {
+    let stack = Stack::start().await;
+    let second = stack.second_server("").await;
+    for (seed, (effect, share)) in trouble().into_iter().enumerate() {
+        let fault = Fault::new(effect).share(share, seed as u64);
+        stack.simulator.inject(fault.operation(UPDATE)).unwrap();
+    }
+    let mut clients = Vec::new();
+    for seed in 0..CLIENTS {
+        let both = [stack.client().await, second.client().await];
+        clients.push(tokio::spawn(ask_at_random(both, seed as u64)));
+    }
+    for client in clients {
+        client.await.unwrap();
+    }
+    stack.nothing_pending().await;
+    second.stop().await;
+
+    let calls = stack.updates();
+    assert!(calls.iter().all(|call| call.client_left.is_none()), "nobody gave up");
+    assert_no_overlap(&calls);
+    stack.assert_changes_acted_once(&calls).await;
+    stack.assert_every_change_ended_once().await;
+    stack.assert_aws_holds_what_succeeded_last().await;
+    stack.end().await;
+}
+
+fn trouble() -> [(Effect, f64); 4] {
+    let latency = |moment| Effect::Latency {
+        milliseconds: 30,
+        moment,
+    };
+    [
+        (latency(Moment::BeforeApplying), 0.2),
+        (latency(Moment::AfterApplying), 0.2),
+        (
+            Effect::Reset {
+                moment: Moment::AfterApplying,
+            },
+            0.1,
+        ),
+        (
+            Effect::Reset {
+                moment: Moment::BeforeApplying,
+            },
+            0.1,
+        ),
+    ]
+}
+
+/// Grants and revokes through both servers; each request comes twice, to one of them and then to the other.
+async fn ask_at_random(mut servers: [Client; 2], seed: u64) {
+    let mut dice = fastrand::Rng::with_seed(seed);
+    for _ in 0..REQUESTS {
+        let (granted, request) = (dice.bool(), any_request(&mut dice));
+        let [first, other] = &mut servers;
+        let (one, two) = tokio::join!(ask(first, granted, request.clone()), ask(other, granted, request),);
+        assert_eq!(one, two, "one request id is one change");
+        if dice.bool() {
+            servers.swap(0, 1);
+        }
+    }
+}
+
+fn any_request(dice: &mut fastrand::Rng) -> GrantSharePermissionRequest {
+    let mut request = grant();
+    request.request_id = Uuid::from_u128(dice.u128(..)).to_string();
+    request.shared_account_id = [RECIPIENT, OTHER_RECIPIENT][dice.usize(..2)].into();
+    request
+}
+
+/// The change that came of it, and how that ended.
+async fn ask(client: &mut Client, grant: bool, request: GrantSharePermissionRequest) -> (String, String) {
+    let changed = match grant {
+        true => client
+            .grant_share_permission(as_tester(request))
+            .await
+            .map(|answer| answer.into_inner().change),
+        false => client
+            .revoke_share_permission(as_tester(revoke_of(request)))
+            .await
+            .map(|answer| answer.into_inner().change),
+    };
+    match changed {
+        Ok(change) => (change.unwrap().change_id, "SUCCEEDED".into()),
+        Err(status) => (superseded(&status), "SUPERSEDED".into()),
+    }
+}
+
+fn superseded(status: &Status) -> String {
+    assert_eq!(reason(status), "CHANGE_SUPERSEDED", "{status:?}");
+    detail(status, "change_id")
+}
+
+fn revoke_of(request: GrantSharePermissionRequest) -> RevokeSharePermissionRequest {
+    RevokeSharePermissionRequest {
+        request_id: request.request_id,
+        shared_account_id: request.shared_account_id,
+        ..revoke()
+    }
+}
+
+fn assert_no_overlap(calls: &[Call]) {
+    let mut permissions: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    for call in calls {
+        let permission = (call.image.as_ref().unwrap(), call.shared_account.as_ref().unwrap());
+        permissions
+            .entry(permission)
+            .or_default()
+            .push((call.started, call.ended.unwrap()));
+    }
+    assert_eq!(permissions.len(), 2);
+    for (permission, mut calls) in permissions {
+        calls.sort_unstable();
+        for pair in calls.windows(2) {
+            assert!(
+                pair[0].1 < pair[1].0,
+                "P6: two calls at once for {permission:?}: {pair:?}"
+            );
+        }
+    }
+}
+
+impl Stack {
+    fn updates(&self) -> Vec<Call> {
+        let mut calls = self.simulator.calls();
+        calls.retain(|call| call.operation == UPDATE);
+        calls
+    }
+
+    async fn nothing_pending(&self) {
+        let quiet = async {
+            while self.count("SELECT count(*) FROM change WHERE state = 'PENDING'").await > 0 {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, quiet).await.expect("every change ends");
+    }
+
+    async fn count(&self, query: &'static str) -> i64 {
+        sqlx::query_scalar(query).fetch_one(&self.pool).await.unwrap()
+    }
+
+    /// Every call to AWS is on record with one change, and no change was accepted by AWS twice.
+    async fn assert_changes_acted_once(&self, calls: &[Call]) {
+        let requests = self.count("SELECT count(DISTINCT request_id) FROM change").await;
+        assert_eq!(requests, (CLIENTS * REQUESTS) as i64);
+        assert_eq!(self.count("SELECT count(*) FROM change").await, requests);
+        let recorded: Vec<(Uuid, String, Option<String>)> = sqlx::query_as(
+            "SELECT change_id, attempt->>'classification', attempt->>'aws_request_id'
+             FROM change, jsonb_array_elements(attempts) AS attempt
+             WHERE attempt->>'operation' = 'UpdateWorkspaceImagePermission'",
+        )
+        .fetch_all(&self.pool)
+        .await
+        .unwrap();
+        assert_eq!(recorded.len(), calls.len(), "every call is on record once");
+        let mut accepted = BTreeMap::new();
+        for (change, classification, aws_request_id) in recorded {
+            if classification == "ACCEPTED" {
+                let earlier = accepted.insert(change, aws_request_id);
+                assert_eq!(earlier, None, "AWS accepted {change} twice");
+            }
+        }
+        for call in calls.iter().filter(|call| call.http_status == Some(200)) {
+            let recorded = accepted.values().filter(|id| id.as_ref() == Some(&call.request_id));
+            assert_eq!(recorded.count(), 1, "{call:?}");
+        }
+    }
+
+    async fn assert_every_change_ended_once(&self) {
+        let entries: Vec<(Uuid, i64, i64)> = sqlx::query_as(
+            "SELECT change_id, count(*) FILTER (WHERE stage = 'REQUESTED'),
+                 count(*) FILTER (WHERE stage IN ('SUCCEEDED', 'FAILED', 'SUPERSEDED'))
+             FROM change LEFT JOIN audit_entry USING (account_id, change_id) GROUP BY change_id",
+        )
+        .fetch_all(&self.pool)
+        .await
+        .unwrap();
+        assert_eq!(entries.len(), CLIENTS * REQUESTS);
+        for (change, requested, ended) in entries {
+            assert_eq!((requested, ended), (1, 1), "{change}");
+        }
+    }
+
+    async fn assert_aws_holds_what_succeeded_last(&self) {
+        let last: Vec<(String, String)> = sqlx::query_as(
+            "SELECT DISTINCT ON (shared_account_id) shared_account_id, action FROM change
+             WHERE state = 'SUCCEEDED' ORDER BY shared_account_id, generation DESC",
+        )
+        .fetch_all(&self.pool)
+        .await
+        .unwrap();
+        let granted = last.into_iter().filter(|(_, action)| action == "GRANT");
+        let granted: Vec<_> = granted.map(|(account, _)| account).collect();
+        assert_eq!(self.shared_with(), granted);
+    }
+}

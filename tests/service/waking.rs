@@ -1,0 +1,168 @@
+//! Waking those who wait for a change that another replica ends: by a hint, and by looking where hints are lost.
+//!
+//! The waiters stand alone here, without a server: then only what is asked for can wake them.
+
+use std::{pin::pin, time::Duration};
+
+use sharewarden::{
+    clock::Clock,
+    domain::{AccountId, ChangeId, ChangeState, Timestamp},
+    store::{Database, DatabaseSettings, Outcomes, outcomes::Waiter},
+};
+use sqlx::{Connection, PgConnection};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::stack::*;
+
+/// As the server's interval, but for the waiting.
+const OFTEN: Duration = Duration::from_millis(100);
+
+#[tokio::test]
+async fn a_hint_alone_wakes_who_waits() {
+    let stack = Stack::start().await;
+    stack.hold();
+    // Time stands still for the waiters: they never look by themselves.
+    let clock = Clock::manual(Timestamp::parse("2026-11-22T00:00:00Z").unwrap());
+    let elsewhere = Elsewhere::start(&stack, clock).await;
+    stack.listeners(2).await;
+    let call = spawn_grant(stack.client().await, grant());
+    stack.wait_for_calls(UPDATE, 1).await;
+    let mut waiter = elsewhere.wait_for(stack.only_change().await);
+
+    stack.release();
+    let ended = tokio::time::timeout(PATIENCE, waiter.ended()).await.expect("the hint");
+    assert_eq!(ended.change.state, ChangeState::Succeeded);
+    call.await.unwrap().unwrap();
+    elsewhere.stop().await;
+    stack.end().await;
+}
+
+#[tokio::test]
+async fn looking_finds_what_no_hint_tells_of() {
+    let stack = Stack::start().await;
+    let (stack, change) = left_pending(stack).await;
+    let elsewhere = Elsewhere::start(&stack, Clock::system()).await;
+    let mut waiter = elsewhere.wait_for(change);
+    stack.listeners(1).await;
+    end_quietly(&stack).await;
+    let ended = tokio::time::timeout(PATIENCE, waiter.ended()).await.expect("the look");
+    assert_eq!(ended.change.id(), ChangeId(change));
+    elsewhere.stop().await;
+    stack.end().await;
+}
+
+#[tokio::test]
+async fn hints_of_other_changes_do_not_put_off_the_look() {
+    let stack = Stack::start().await;
+    let (stack, change) = left_pending(stack).await;
+    let elsewhere = Elsewhere::start(&stack, Clock::system()).await;
+    let mut waiter = elsewhere.wait_for(change);
+    stack.listeners(1).await;
+    let mut busy = PgConnection::connect(stack.database.url()).await.unwrap();
+    let mut hints = pin!(async {
+        loop {
+            sqlx::query("SELECT pg_notify('sharewarden_change_ended', gen_random_uuid()::text)")
+                .execute(&mut busy)
+                .await
+                .unwrap();
+        }
+    });
+    end_quietly(&stack).await;
+    let ended = async {
+        tokio::select! {
+            ended = waiter.ended() => ended,
+            () = &mut hints => unreachable!("they never end"),
+        }
+    };
+    let ended = tokio::time::timeout(PATIENCE, ended).await.expect("the look");
+    assert_eq!(ended.change.id(), ChangeId(change));
+    elsewhere.stop().await;
+    stack.end().await;
+}
+
+/// The waiters of another replica, and nothing else of it.
+struct Elsewhere {
+    outcomes: Outcomes,
+    database: Database,
+    stop: CancellationToken,
+    watching: JoinHandle<()>,
+}
+
+impl Elsewhere {
+    async fn start(stack: &Stack, clock: Clock) -> Self {
+        let settings = DatabaseSettings {
+            url: stack.database.url().into(),
+            max_connections: 4,
+            acquire_timeout: PATIENCE,
+            statement_timeout: PATIENCE,
+        };
+        let (database, outcomes, stop) = (
+            Database::new(&settings).unwrap(),
+            Outcomes::default(),
+            CancellationToken::new(),
+        );
+        let watching = tokio::spawn(outcomes.clone().watch(database.clone(), clock, OFTEN, stop.clone()));
+        Self {
+            outcomes,
+            database,
+            stop,
+            watching,
+        }
+    }
+
+    fn wait_for(&self, change: Uuid) -> Waiter {
+        let account: AccountId = ACCOUNT.parse().unwrap();
+        self.outcomes.wait_for(account, ChangeId(change))
+    }
+
+    async fn stop(self) {
+        self.stop.cancel();
+        self.watching.await.unwrap();
+        self.database.close().await;
+    }
+}
+
+impl Stack {
+    /// Waits until so many connections listen for hints.
+    async fn listeners(&self, count: i64) {
+        let listening = async {
+            loop {
+                let listeners: i64 = sqlx::query_scalar(
+                    "SELECT count(*) FROM pg_stat_activity
+                     WHERE datname = current_database() AND state = 'idle' AND query ILIKE 'LISTEN%'",
+                )
+                .fetch_one(&self.pool)
+                .await
+                .unwrap();
+                if listeners >= count {
+                    return;
+                }
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, listening).await.expect("they listen");
+    }
+}
+
+/// A change that is accepted, and that no server works on any more.
+async fn left_pending(mut stack: Stack) -> (Stack, Uuid) {
+    stack.hold();
+    let call = spawn_grant(stack.client().await, grant());
+    stack.wait_for_calls(UPDATE, 1).await;
+    let change = stack.only_change().await;
+    call.abort();
+    let _ = call.await;
+    stack.stop_server().await;
+    (stack, change)
+}
+
+/// Ends the change in its row, and tells nobody.
+async fn end_quietly(stack: &Stack) {
+    let ended = sqlx::query("UPDATE change SET state = 'SUCCEEDED', ended_at = now() WHERE state = 'PENDING'")
+        .execute(&stack.pool)
+        .await
+        .unwrap();
+    assert_eq!(ended.rows_affected(), 1, "it was pending till now");
+}

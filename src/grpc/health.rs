@@ -68,10 +68,11 @@ impl Health {
     /// again is told the same.
     async fn end_watches(&self) {
         let mut reporter = self.0.clone();
-        for name in READINESS {
+        for name in READINESS.into_iter().chain([LIVENESS]) {
             reporter.clear_service_status(name).await;
         }
         self.set(ServingStatus::NotServing).await;
+        reporter.set_service_status(LIVENESS, ServingStatus::Serving).await;
     }
 
     /// Tells, and logs when it has changed.

@@ -7,6 +7,7 @@ use comfy_table::Table;
 use serde::Serialize;
 
 use super::failure::{Exit, Failure, Stop};
+use super::json;
 
 /// The outputs of a command. Answers and notes are kept apart, so that answers can be piped on.
 pub struct Console<'a> {
@@ -44,8 +45,8 @@ impl<'a> Console<'a> {
     }
 
     pub(super) fn print_json(&mut self, message: &impl Serialize) -> Result<(), Stop> {
-        let json = serde_json::to_string_pretty(message).map_err(|error| unprintable(&error))?;
-        self.print_line(json)
+        let json = json::value(message).map_err(|error| unprintable(&error))?;
+        self.print_line(format_args!("{json:#}"))
     }
 
     /// Says something beside the answer. Nobody may be listening there, and that is no fault.

@@ -5,6 +5,7 @@ use super::connection::{Client, Connection};
 use super::console::{Console, unprintable};
 use super::failure::Stop;
 use super::fault::Fault;
+use super::json;
 use super::options::{ClientOptions, Output};
 use super::render::PermissionList;
 use crate::proto::v1::share_permission::State;
@@ -88,7 +89,7 @@ impl Printer {
             self.started = true;
         }
         for (at, permission) in permissions.iter().enumerate() {
-            let json = serde_json::to_string(permission).map_err(|error| unprintable(&error))?;
+            let json = json::value(permission).map_err(|error| unprintable(&error))?;
             let comma = if at == 0 && self.printed == 0 { "" } else { "," };
             console.print(format_args!("{comma}\n    {json}"))?;
         }

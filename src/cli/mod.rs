@@ -14,6 +14,7 @@ mod deadline;
 mod failure;
 mod fault;
 mod grant_revoke;
+mod json;
 mod list;
 mod options;
 mod read;

@@ -57,7 +57,7 @@ async fn json_is_the_answer_in_proto3_json() {
     let json = ran.json();
     assert_eq!(json["permission"]["state"], "STATE_SHARED");
     assert_eq!(json["permission"]["generation"], "7");
-    assert_eq!(json["change"]["createTime"], "2026-01-02T03:04:05.250+00:00");
+    assert_eq!(json["change"]["createTime"], "2026-01-02T03:04:05.250Z");
     assert_eq!(json["change"]["attempts"][0]["duration"], "0.312s");
     let back: GrantSharePermissionResponse = serde_json::from_str(&ran.out).unwrap();
     assert_eq!(back, granted());

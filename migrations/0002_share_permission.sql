@@ -75,3 +75,6 @@ COMMENT ON COLUMN share_permission.in_doubt IS 'A call for the current change ma
 -- What recovery looks for: work whose lease ran out, or whose next attempt is due.
 CREATE INDEX share_permission_due ON share_permission ((coalesce(lease_expires_at, next_attempt_at)))
     WHERE current_change_id IS NOT NULL;
+
+-- Everything that an account was given: the question of auditors, across owners.
+CREATE INDEX share_permission_recipient ON share_permission (shared_account_id, account_id, region, image_id);

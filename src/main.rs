@@ -156,12 +156,13 @@ async fn run_client(options: ClientOptions, command: ClientCommand) -> ExitCode 
 }
 
 async fn serve(options: ConfigOptions) -> Result<(), Failed> {
+    let shutdown = server::shutdown_signal()?;
     let config = Config::load(options.config.as_deref(), &options.set)?;
     telemetry::init(&config.log, &LOG_DIRECTIVES)?;
     let listener = server::listen(config.server.listen).await?;
     let server = server::Server::build(&config, BaseCredentials::Environment, Clock::system(), listener).await?;
     tracing::info!(address = %server.address(), version = env!("CARGO_PKG_VERSION"), "serving");
-    server.run(server::shutdown_signal()).await?;
+    server.run(shutdown).await?;
     Ok(())
 }
 
@@ -173,11 +174,12 @@ async fn run_dev(options: DevOptions) -> Result<(), Failed> {
         simulator_listen: options.simulator_listen,
         log_filter: options.log,
     };
-    dev::run(options, &mut io::stdout(), server::shutdown_signal()).await?;
+    dev::run(options, &mut io::stdout(), server::shutdown_signal()?).await?;
     Ok(())
 }
 
 async fn simulate(options: SimulateOptions) -> Result<(), Failed> {
+    let shutdown = server::shutdown_signal()?;
     let mut settings = match options.settings {
         Some(file) => simulator::Settings::read(&file)?,
         None => simulator::sample(),
@@ -186,7 +188,7 @@ async fn simulate(options: SimulateOptions) -> Result<(), Failed> {
     let listener = TcpListener::bind(options.listen).await?;
     let simulator = Simulator::start(listener, settings).await?;
     eprintln!("simulating Amazon WorkSpaces and STS on {}", simulator.url());
-    server::shutdown_signal().await;
+    shutdown.await;
     simulator.shutdown().await;
     Ok(())
 }

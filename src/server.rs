@@ -1,8 +1,8 @@
 //! The composition root: makes the rooms from the configuration, connects them, runs them, and stops them in order.
 
-use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, sync::OnceLock, time::Duration};
 
-use tokio::{net::TcpListener, sync::mpsc};
+use tokio::{net::TcpListener, sync::mpsc, task::JoinSet};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
@@ -19,6 +19,12 @@ use crate::{
 
 /// How often waiters look for changes that ended on other replicas, behind the notifications.
 const POLL_OUTCOMES_EVERY: Duration = Duration::from_secs(1);
+
+/// How long a statement of a migration may take: half of it may be spent waiting for locks.
+const MIGRATION_TIMEOUT: Duration = Duration::from_secs(3600);
+
+/// However much of the grace the calls have used, the work has so long to end.
+const LEAST_TIME_TO_END: Duration = Duration::from_secs(1);
 
 /// How often health asks Postgres, and how long that may take.
 const HEALTH: HealthSettings = HealthSettings {
@@ -43,6 +49,9 @@ pub enum ServerError {
     /// AWS does not answer as it should.
     #[error("AWS cannot be used")]
     Connect(#[from] ConnectError),
+    /// A task that the service cannot do without has ended.
+    #[error("a task that the service cannot do without has panicked")]
+    TaskEnded,
     /// gRPC ended.
     #[error("the gRPC server ended")]
     Grpc(#[from] grpc::ServeError),
@@ -58,19 +67,19 @@ pub async fn listen(address: SocketAddr) -> Result<TcpListener, ServerError> {
         .map_err(|source| ServerError::Listen { address, source })
 }
 
-/// Waits for SIGTERM or Ctrl-C.
-pub async fn shutdown_signal() {
+/// Takes over SIGTERM and SIGINT from now on; the future ends with the first of them.
+///
+/// # Errors
+/// When the signals cannot be taken over.
+pub fn shutdown_signal() -> std::io::Result<impl Future<Output = ()>> {
     use tokio::signal::unix::{SignalKind, signal};
-    let terminated = async {
-        match signal(SignalKind::terminate()) {
-            Ok(mut signal) => signal.recv().await,
-            Err(_) => std::future::pending().await,
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
         }
-    };
-    tokio::select! {
-        _ = terminated => {}
-        _ = tokio::signal::ctrl_c() => {}
-    }
+    })
 }
 
 /// Makes the database if it is missing, and brings its schema up to this version.
@@ -79,7 +88,12 @@ pub async fn shutdown_signal() {
 /// When Postgres does not answer, or holds a newer schema.
 pub async fn migrate(config: &Config) -> Result<(), ServerError> {
     Database::create_if_missing(&config.database.url).await?;
-    let database = Database::new(&database_settings(config))?;
+    // A migration may take as long as it takes.
+    let settings = DatabaseSettings {
+        statement_timeout: MIGRATION_TIMEOUT,
+        ..database_settings(config)
+    };
+    let database = Database::new(&settings)?;
     database.migrate().await?;
     database.close().await;
     Ok(())
@@ -95,9 +109,7 @@ pub struct Server {
     permissions: Permissions,
     work: mpsc::UnboundedReceiver<Leased>,
     stop: CancellationToken,
-    /// The committer's lanes: they end when nobody can send them commands any more.
-    lanes: TaskTracker,
-    /// Everything that sends them commands.
+    /// What works on changes.
     workers: TaskTracker,
 }
 
@@ -121,7 +133,7 @@ impl Server {
         warn_of_unknown_regions(config);
         let workspaces = WorkSpaces::connect(&workspaces_settings(config, credentials)).await?;
 
-        let (stop, lanes, workers) = (CancellationToken::new(), TaskTracker::new(), TaskTracker::new());
+        let (stop, workers) = (CancellationToken::new(), TaskTracker::new());
         let outcomes = Outcomes::default();
         let (work_sender, work) = mpsc::unbounded_channel();
         let replica = ReplicaId(clock.uuid());
@@ -132,7 +144,6 @@ impl Server {
             &clock,
             &outcomes,
             &work_sender,
-            &lanes,
         );
         let forwarder = Forwarder::new(
             database.clone(),
@@ -162,7 +173,6 @@ impl Server {
             permissions,
             work,
             stop,
-            lanes,
             workers,
         })
     }
@@ -186,12 +196,18 @@ impl Server {
             permissions,
             work,
             stop,
-            lanes,
             workers,
         } = self;
-        let outcomes = permissions.outcomes.clone();
-        workers.spawn(permissions.forwarder.clone().run(work));
-        workers.spawn(outcomes.watch(database.clone(), clock.clone(), POLL_OUTCOMES_EVERY, stop.clone()));
+        let (committer, outcomes) = (permissions.committer.clone(), permissions.outcomes.clone());
+        let forwarder = permissions.forwarder.clone();
+        let mut essential = JoinSet::new();
+        essential.spawn(forwarder.run(work));
+        essential.spawn(
+            outcomes
+                .clone()
+                .watch(database.clone(), clock.clone(), POLL_OUTCOMES_EVERY, stop.clone()),
+        );
+        essential.spawn(outcomes.announce(database.clone(), stop.clone()));
         let health = Health::new().await;
         let unhealthy = CancellationToken::new();
         let watching = workers.spawn(
@@ -207,36 +223,47 @@ impl Server {
                 AuthMode::TrustedHeader => Authenticator::TrustedHeader,
             },
             health,
-            clock,
+            clock: clock.clone(),
             settings: ServerSettings {
                 drain_timeout: grace,
                 ..ServerSettings::default()
             },
         };
+        let began_to_stop = OnceLock::new();
         let shutdown = async {
             shutdown.await;
             tracing::info!("stopping");
+            began_to_stop.get_or_init(|| clock.elapsed());
             unhealthy.cancel();
             // Not serving before the drain begins, so that no balancer sends more. A watch that panicked tells nothing.
             let _ = watching.await;
         };
-        let result = grpc::serve(listener, services, shutdown).await;
+        let result = tokio::select! {
+            result = grpc::serve(listener, services, shutdown) => result.map_err(ServerError::from),
+            // None of them ends before it is told to, unless it panics. Better no server than one that does half its work.
+            _ = essential.join_next() => Err(ServerError::TaskEnded),
+        };
 
         stop.cancel();
-        if tokio::time::timeout(grace, end(&workers, &lanes)).await.is_err() {
+        unhealthy.cancel();
+        // One grace for all of it: what the calls have used is not there for the work.
+        let used = began_to_stop
+            .get()
+            .map_or(Duration::ZERO, |began| clock.elapsed().since(*began));
+        let ended = async {
+            while essential.join_next().await.is_some() {}
+            workers.close();
+            workers.wait().await;
+            committer.close().await;
+        };
+        let rest = grace.saturating_sub(used).max(LEAST_TIME_TO_END);
+        if tokio::time::timeout(rest, ended).await.is_err() {
             tracing::warn!("stopping with work under way; recovery takes it up");
         }
         database.close().await;
         tracing::info!("stopped");
-        Ok(result?)
+        result
     }
-}
-
-async fn end(workers: &TaskTracker, lanes: &TaskTracker) {
-    workers.close();
-    workers.wait().await;
-    lanes.close();
-    lanes.wait().await;
 }
 
 fn warn_of_unknown_regions(config: &Config) {

@@ -2,10 +2,12 @@
 
 use std::io::IsTerminal;
 
+use tracing::Subscriber;
 use tracing_subscriber::{
     EnvFilter, Layer,
     filter::{FilterExt, LevelFilter, Targets},
-    layer::SubscriberExt,
+    layer::{Filter, SubscriberExt},
+    registry::LookupSpan,
     util::SubscriberInitExt,
 };
 
@@ -28,9 +30,7 @@ pub enum TelemetryError {
 /// # Errors
 /// When the filter cannot be read, or there is a log already.
 pub fn init(config: &LogConfig, caps: &[&str]) -> Result<(), TelemetryError> {
-    let wanted = EnvFilter::builder().parse(&config.filter)?;
-    let capped: Targets = caps.join(",").parse()?;
-    let filter = wanted.and(capped.with_default(LevelFilter::TRACE));
+    let filter = filter(&config.filter, caps)?;
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     let lines = match config.format {
         LogFormat::Human => lines
@@ -43,4 +43,17 @@ pub fn init(config: &LogConfig, caps: &[&str]) -> Result<(), TelemetryError> {
     Ok(tracing_subscriber::registry()
         .with(lines.with_filter(filter))
         .try_init()?)
+}
+
+/// What is logged: what `wanted` asks for, and no more of some targets than `caps` allow. Both are `tracing` directives.
+///
+/// # Errors
+/// When one of them cannot be read.
+pub fn filter<S: Subscriber + for<'a> LookupSpan<'a>>(
+    wanted: &str,
+    caps: &[&str],
+) -> Result<impl Filter<S> + use<S>, TelemetryError> {
+    let wanted = EnvFilter::builder().parse(wanted)?;
+    let capped: Targets = caps.join(",").parse()?;
+    Ok(wanted.and(capped.with_default(LevelFilter::TRACE)))
 }

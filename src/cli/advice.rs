@@ -72,6 +72,10 @@ pub(super) fn of_reason(reason: ErrorReason) -> Advice {
             text: "the change was accepted and goes on",
             next: Next::Follow,
         },
+        R::ChangeUnconfirmed => replay(
+            Exit::Pending,
+            "it is not known whether the change was accepted: the same request id is safe, and does the rest",
+        ),
         R::UpstreamThrottled => end(Exit::TryLater, "AWS throttles: try again later, as a new request"),
         R::UpstreamUnavailable => end(
             Exit::TryLater,
@@ -83,7 +87,7 @@ pub(super) fn of_reason(reason: ErrorReason) -> Advice {
         ),
         R::AuditStoreUnavailable => replay(
             Exit::TryLater,
-            "nothing can be changed or read until the audit store answers: try again later",
+            "the audit store does not answer: try again later, with the same request id",
         ),
         R::Overloaded => replay(
             Exit::TryLater,

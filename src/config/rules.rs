@@ -65,9 +65,11 @@ fn numbers(config: &Config, check: &mut impl FnMut(bool, &str, String)) {
     bounded("forwarder.max_backlog", forwarder.max_backlog, 10_000_000);
     let connections = config.database.max_connections;
     check(
-        connections as usize > lanes,
+        connections as usize >= lanes + 3,
         "database.max_connections",
-        format!("must be more than committer.lanes ({lanes}), which have one each; it is {connections}"),
+        format!(
+            "must be at least committer.lanes + 3 (one for each lane, one to listen, two to read); it is {connections}"
+        ),
     );
 }
 

@@ -81,9 +81,6 @@ pub enum DevError {
     /// The log cannot be set up.
     #[error(transparent)]
     Telemetry(#[from] telemetry::TelemetryError),
-    /// The store cannot be set up.
-    #[error(transparent)]
-    Store(#[from] crate::store::StoreError),
     /// The server did not start.
     #[error(transparent)]
     Server(#[from] server::ServerError),
@@ -101,26 +98,21 @@ pub async fn run(
     out: &mut (dyn io::Write + Send),
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), DevError> {
+    tokio::pin!(shutdown);
     let folder = Folder::make(&options)?;
-    let listener = listen(options.listen, "--listen").await?;
-    let simulator_listener = listen(options.simulator_listen, "--simulator-listen").await?;
-    let cluster = Cluster::start(postgres::Settings::new(folder.path().join("postgres"))).await?;
-
-    let settings = simulator::Settings {
-        state_file: Some(folder.path().join("simulator.json")),
-        ..simulator::sample()
+    let Some(started) = start_unless(&mut shutdown, Everything::start(&options, folder.path())).await? else {
+        folder.remove_if_ephemeral();
+        return Ok(());
     };
-    let simulator = Simulator::start(simulator_listener, settings)
-        .await
-        .map_err(DevError::Simulator)?;
-    let config = config(&options, &cluster, &simulator)?;
-    telemetry::init(&config.log, &LOG_DIRECTIVES)?;
-    server::migrate(&config).await?;
-    let server = Server::build(&config, credentials(), Clock::system(), listener).await?;
+    let Everything {
+        cluster,
+        simulator,
+        server,
+    } = started;
 
     let screen = Screen {
         server: server.address(),
-        simulator: simulator.url().to_string(),
+        simulator: simulator.url(),
         database_url: cluster.url(postgres::DATABASE),
         folder: folder.path(),
         ephemeral: options.ephemeral,
@@ -138,6 +130,48 @@ pub async fn run(
     let _ = tokio::task::spawn_blocking(move || cluster.stop()).await;
     folder.remove_if_ephemeral();
     result
+}
+
+/// Starts, unless it is to stop before it has: then what was started so far is stopped again.
+async fn start_unless<T>(
+    shutdown: impl Future<Output = ()>,
+    start: impl Future<Output = Result<T, DevError>>,
+) -> Result<Option<T>, DevError> {
+    tokio::select! {
+        started = start => started.map(Some),
+        () = shutdown => Ok(None),
+    }
+}
+
+/// What runs.
+struct Everything {
+    server: Server,
+    simulator: Simulator,
+    cluster: Cluster,
+}
+
+impl Everything {
+    async fn start(options: &Options, folder: &Path) -> Result<Self, DevError> {
+        let listener = listen(options.listen, "--listen").await?;
+        let simulator_listener = listen(options.simulator_listen, "--simulator-listen").await?;
+        let cluster = Cluster::start(postgres::Settings::new(folder.join("postgres"))).await?;
+        let settings = simulator::Settings {
+            state_file: Some(folder.join("simulator.json")),
+            ..simulator::sample()
+        };
+        let simulator = Simulator::start(simulator_listener, settings)
+            .await
+            .map_err(DevError::Simulator)?;
+        let config = config(options, &cluster, &simulator)?;
+        telemetry::init(&config.log, &LOG_DIRECTIVES)?;
+        server::migrate(&config).await?;
+        let server = Server::build(&config, credentials(), Clock::system(), listener).await?;
+        Ok(Self {
+            server,
+            simulator,
+            cluster,
+        })
+    }
 }
 
 /// Where data is kept if nothing else is said. The private Postgres of root runs as another user, who must get there.

@@ -20,6 +20,11 @@ pub struct RetryPolicy {
 }
 
 impl RetryPolicy {
+    /// The delay before AWS is looked at again after a call that may still be landing: never at once.
+    pub fn delay_in_doubt(&self, attempts: usize, retry_after: Option<Duration>, jitter: f64) -> Duration {
+        self.base + self.delay(attempts, retry_after, jitter)
+    }
+
     /// The delay before the next attempt, after `attempts` of them: exponential with full jitter (`jitter` is uniform in
     /// `[0, 1)`), and not before AWS's `retry_after`, which is heeded up to the cap.
     pub fn delay(&self, attempts: usize, retry_after: Option<Duration>, jitter: f64) -> Duration {
@@ -95,15 +100,18 @@ pub fn after_call(action: Action, result: &Result<(), Fault>, spent: bool) -> Ne
     }
 }
 
-/// What to do after AWS was read back, for this doubt.
-pub fn after_read_back(action: Action, doubt: Doubt, result: &Result<Access, Fault>, spent: bool) -> Next {
+/// What to do after AWS was read back, for this doubt. `first` says that no change of the permission came before this one.
+///
+/// A read may be behind. What it shows is believed at once only where it cannot be an older change's doing; otherwise a
+/// second read, a delay later, decides.
+pub fn after_read_back(action: Action, doubt: Doubt, result: &Result<Access, Fault>, first: bool, spent: bool) -> Next {
     match (result, doubt) {
+        (Ok(access), Doubt::Landing | Doubt::RefusedRevoke(_)) if *access == action.into() && !first => {
+            look_again(None)
+        }
         (Ok(access), _) if *access == action.into() => Next::Succeed,
         (Ok(access), Doubt::RefusedRevoke(failure)) => fail(failure, Some(*access)),
-        (Ok(_), Doubt::Landing) => Next::Retry {
-            retry_after: None,
-            in_doubt: true,
-        },
+        (Ok(_), Doubt::Landing) => look_again(None),
         (Ok(access), Doubt::Earlier) if spent => fail(unavailable(), Some(*access)),
         (Ok(_), Doubt::Earlier) => Next::Call,
         // An image that is gone is shared with nobody.
@@ -120,10 +128,14 @@ pub fn after_read_back(action: Action, doubt: Doubt, result: &Result<Access, Fau
         ) => fail(failure, None),
         (Err(_), Doubt::RefusedRevoke(failure)) if spent => fail(failure, None),
         (Err(fault), Doubt::RefusedRevoke(_)) => retry(retry_after(fault)),
-        (Err(fault), Doubt::Landing | Doubt::Earlier) => Next::Retry {
-            retry_after: retry_after(fault),
-            in_doubt: true,
-        },
+        (Err(fault), Doubt::Landing | Doubt::Earlier) => look_again(retry_after(fault)),
+    }
+}
+
+fn look_again(retry_after: Option<Duration>) -> Next {
+    Next::Retry {
+        retry_after,
+        in_doubt: true,
     }
 }
 
@@ -196,7 +208,7 @@ mod tests {
     fn a_change_in_doubt_is_never_failed_while_aws_cannot_be_read() {
         for kind in KINDS {
             for doubt in [Doubt::Landing, Doubt::Earlier] {
-                let next = after_read_back(Action::Grant, doubt, &Err(fault(kind)), true);
+                let next = after_read_back(Action::Grant, doubt, &Err(fault(kind)), true, true);
                 assert!(matches!(next, Next::Retry { in_doubt: true, .. }), "{kind:?}: {next:?}");
             }
         }
@@ -204,7 +216,7 @@ mod tests {
 
     #[test]
     fn a_call_that_may_still_be_landing_is_not_failed_by_the_first_read_back() {
-        let next = after_read_back(Action::Grant, Doubt::Landing, &Ok(Access::NotShared), true);
+        let next = after_read_back(Action::Grant, Doubt::Landing, &Ok(Access::NotShared), true, true);
         assert_eq!(
             next,
             Next::Retry {
@@ -212,7 +224,7 @@ mod tests {
                 in_doubt: true
             }
         );
-        let next = after_read_back(Action::Grant, Doubt::Earlier, &Ok(Access::NotShared), true);
+        let next = after_read_back(Action::Grant, Doubt::Earlier, &Ok(Access::NotShared), true, true);
         assert!(matches!(
             next,
             Next::Fail {
@@ -229,10 +241,10 @@ mod tests {
             panic!("reads back")
         };
         assert_eq!(
-            after_read_back(Action::Revoke, doubt.clone(), &Ok(Access::NotShared), false),
+            after_read_back(Action::Revoke, doubt.clone(), &Ok(Access::NotShared), true, false),
             Next::Succeed
         );
-        let next = after_read_back(Action::Revoke, doubt, &Ok(Access::Shared), false);
+        let next = after_read_back(Action::Revoke, doubt, &Ok(Access::Shared), true, false);
         assert!(matches!(
             next,
             Next::Fail {
@@ -240,6 +252,21 @@ mod tests {
                 ..
             }
         ));
+    }
+
+    #[test]
+    fn what_an_older_change_may_have_done_is_believed_only_by_the_second_read() {
+        let refused = Failure {
+            reason: FailureReason::UpstreamAccessDenied,
+            code: None,
+            message: None,
+        };
+        for doubt in [Doubt::Landing, Doubt::RefusedRevoke(refused)] {
+            let next = after_read_back(Action::Revoke, doubt.clone(), &Ok(Access::NotShared), false, true);
+            assert_eq!(next, look_again(None), "{doubt:?}");
+        }
+        let next = after_read_back(Action::Revoke, Doubt::Earlier, &Ok(Access::NotShared), false, true);
+        assert_eq!(next, Next::Succeed);
     }
 
     #[test]

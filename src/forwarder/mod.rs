@@ -51,7 +51,10 @@ struct Inner {
     clock: Clock,
     settings: ForwarderSettings,
     permits: Semaphore,
+    /// Changes worked on, or waiting for their turn.
     backlog: AtomicUsize,
+    /// Changes waiting for the time of their next attempt.
+    deferred: AtomicUsize,
     stop: CancellationToken,
     tasks: TaskTracker,
 }
@@ -68,7 +71,7 @@ impl Forwarder {
         tasks: TaskTracker,
     ) -> Self {
         let permits = Semaphore::new(settings.max_in_flight.max(1));
-        let backlog = AtomicUsize::new(0);
+        let (backlog, deferred) = (AtomicUsize::new(0), AtomicUsize::new(0));
         Self(Arc::new(Inner {
             database,
             committer,
@@ -77,6 +80,7 @@ impl Forwarder {
             settings,
             permits,
             backlog,
+            deferred,
             stop,
             tasks,
         }))
@@ -84,7 +88,7 @@ impl Forwarder {
 
     /// True while new changes may be accepted.
     pub fn has_room(&self) -> bool {
-        self.backlog() < self.0.settings.max_backlog
+        self.backlog() + self.0.deferred.load(Ordering::Relaxed) < self.0.settings.max_backlog
     }
 
     /// How many changes are worked on, or wait for their turn.
@@ -93,43 +97,52 @@ impl Forwarder {
     }
 
     /// Receives work and does it, and recovers work that nobody holds, until stopped. What is under way then is finished by
-    /// its task; what has not begun is left to the leases.
-    pub async fn run(self, mut work: mpsc::UnboundedReceiver<Leased>) {
-        self.0.tasks.spawn(self.clone().recover());
-        loop {
-            let leased = tokio::select! {
-                () = self.0.stop.cancelled() => return,
-                leased = work.recv() => leased,
-            };
-            let Some(leased) = leased else { return };
-            let turn = Turn::take(&self.0);
+    /// its task; what has not begun is given back, so that another replica takes it up at once.
+    pub async fn run(self, work: mpsc::UnboundedReceiver<Leased>) {
+        tokio::join!(self.receive(work), self.recover());
+    }
+
+    async fn receive(&self, mut work: mpsc::UnboundedReceiver<Leased>) {
+        while let Some(Some(leased)) = self.0.stop.run_until_cancelled(work.recv()).await {
+            let turn = Counted::new(&self.0, |inner| &inner.backlog);
             let forwarder = self.clone();
             self.0.tasks.spawn(async move {
                 let _turn = turn;
-                let permit = tokio::select! {
-                    () = forwarder.0.stop.cancelled() => return,
-                    permit = forwarder.0.permits.acquire() => permit,
-                };
-                if permit.is_ok() {
-                    forwarder.converge(leased).await;
+                match forwarder
+                    .0
+                    .stop
+                    .run_until_cancelled(forwarder.0.permits.acquire())
+                    .await
+                {
+                    Some(Ok(_permit)) => forwarder.converge(leased).await,
+                    _ => forwarder.give_back(leased.work).await,
                 }
             });
+        }
+        while let Ok(leased) = work.try_recv() {
+            self.give_back(leased.work).await;
         }
     }
 }
 
-/// Counts one change in the backlog while it lives.
-struct Turn(Arc<Inner>);
+/// Counts one change while it lives.
+struct Counted {
+    inner: Arc<Inner>,
+    counter: fn(&Inner) -> &AtomicUsize,
+}
 
-impl Turn {
-    fn take(inner: &Arc<Inner>) -> Self {
-        inner.backlog.fetch_add(1, Ordering::Relaxed);
-        Self(inner.clone())
+impl Counted {
+    fn new(inner: &Arc<Inner>, counter: fn(&Inner) -> &AtomicUsize) -> Self {
+        counter(inner).fetch_add(1, Ordering::Relaxed);
+        Self {
+            inner: inner.clone(),
+            counter,
+        }
     }
 }
 
-impl Drop for Turn {
+impl Drop for Counted {
     fn drop(&mut self) {
-        self.0.backlog.fetch_sub(1, Ordering::Relaxed);
+        (self.counter)(&self.inner).fetch_sub(1, Ordering::Relaxed);
     }
 }

@@ -8,7 +8,7 @@ use super::Forwarder;
 
 impl Forwarder {
     /// Looks for work that nobody holds, until stopped.
-    pub(super) async fn recover(self) {
+    pub(super) async fn recover(&self) {
         while !self.0.stop.is_cancelled() {
             let more = self.recover_once().await;
             if !more {

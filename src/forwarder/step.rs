@@ -11,10 +11,10 @@ use crate::{
         convergence::{self, Next},
         transition::{Answer, Command, Outcome, Settlement, Work},
     },
-    store::Leased,
+    store::{CommitError, Leased},
 };
 
-use super::Forwarder;
+use super::{Counted, Forwarder};
 
 /// The longest wait between two tries to record an outcome.
 const SETTLE_RETRY_CAP: Duration = Duration::from_secs(2);
@@ -69,7 +69,7 @@ impl Forwarder {
                     let reply = self
                         .attempt(&mut attempts, Operation::DescribeWorkspaceImagePermissions, call)
                         .await;
-                    convergence::after_read_back(action, doubt, &reply.result, spent)
+                    convergence::after_read_back(action, doubt, &reply.result, work.change.generation == 1, spent)
                 }
                 Next::Succeed => return Some((work, attempts, Outcome::Succeeded)),
                 Next::Fail { failure, observed } => {
@@ -77,7 +77,12 @@ impl Forwarder {
                 }
                 Next::Retry { retry_after, in_doubt } => {
                     let made = work.change.attempts.len() + attempts.len();
-                    let delay = self.0.settings.retry.delay(made, retry_after, fastrand::f64());
+                    let (retry, jitter) = (&self.0.settings.retry, fastrand::f64());
+                    let delay = if in_doubt {
+                        retry.delay_in_doubt(made, retry_after, jitter)
+                    } else {
+                        retry.delay(made, retry_after, jitter)
+                    };
                     return Some((work, attempts, Outcome::Retry { delay, in_doubt }));
                 }
             };
@@ -133,6 +138,20 @@ impl Forwarder {
         reply
     }
 
+    /// Gives back work that was not begun.
+    pub(super) async fn give_back(&self, work: Work) {
+        let in_doubt = work.in_doubt;
+        self.settle(
+            work,
+            Vec::new(),
+            Outcome::Retry {
+                delay: Duration::ZERO,
+                in_doubt,
+            },
+        )
+        .await;
+    }
+
     /// Records the outcome. AWS has answered, so this does not give up while the process lives: until the outcome is
     /// durable, or the lease is somebody else's, who then reads AWS back.
     async fn settle(&self, work: Work, attempts: Vec<Attempt>, outcome: Outcome) {
@@ -153,7 +172,12 @@ impl Forwarder {
                 .await
             {
                 Ok((Answer::Settled, _)) => break,
-                Ok(_) => return tracing::warn!("the lease was lost; whoever has it reads AWS back"),
+                Ok(_) => {
+                    return tracing::warn!("the lease is over: the outcome is on record already, or AWS is read back");
+                }
+                Err(CommitError::Rejected) => {
+                    return tracing::error!("the store cannot take the outcome; AWS is read back");
+                }
                 Err(error) if self.0.stop.is_cancelled() => {
                     return tracing::warn!(%error, "stopping without the outcome on record; recovery reads AWS back");
                 }
@@ -170,8 +194,13 @@ impl Forwarder {
 
     /// Takes the change up again after a delay. Recovery does so too, should this process not live so long.
     fn claim_later(&self, key: PermissionKey, delay: Duration) {
+        if self.0.stop.is_cancelled() {
+            return;
+        }
         let forwarder = self.clone();
+        let waiting = Counted::new(&self.0, |inner| &inner.deferred);
         self.0.tasks.spawn(async move {
+            let _waiting = waiting;
             tokio::select! {
                 () = forwarder.0.stop.cancelled() => {}
                 () = forwarder.0.clock.sleep(delay) => {

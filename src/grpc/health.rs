@@ -61,6 +61,18 @@ impl Health {
             }
         }
         self.set(ServingStatus::NotServing).await;
+        self.end_watches().await;
+    }
+
+    /// Ends the streams of those who watch, after they were told: one that never ends would hold up the drain. Who asks
+    /// again is told the same.
+    async fn end_watches(&self) {
+        let mut reporter = self.0.clone();
+        for name in READINESS.into_iter().chain([LIVENESS]) {
+            reporter.clear_service_status(name).await;
+        }
+        self.set(ServingStatus::NotServing).await;
+        reporter.set_service_status(LIVENESS, ServingStatus::Serving).await;
     }
 
     /// Tells, and logs when it has changed.

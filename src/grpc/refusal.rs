@@ -124,7 +124,7 @@ fn code(reason: ErrorReason) -> Code {
         | ErrorReason::UpstreamAccessDenied
         | ErrorReason::UpstreamRefused => Code::FailedPrecondition,
         ErrorReason::ImageNotFound | ErrorReason::PermissionNotFound | ErrorReason::ChangeNotFound => Code::NotFound,
-        ErrorReason::ChangePending => Code::DeadlineExceeded,
+        ErrorReason::ChangePending | ErrorReason::ChangeUnconfirmed => Code::DeadlineExceeded,
         ErrorReason::UpstreamThrottled | ErrorReason::Overloaded => Code::ResourceExhausted,
         ErrorReason::UpstreamUnavailable | ErrorReason::AuditStoreUnavailable => Code::Unavailable,
         ErrorReason::ChangeSuperseded => Code::Aborted,
@@ -153,6 +153,7 @@ fn retry_after(reason: ErrorReason) -> Option<Duration> {
         | ErrorReason::UpstreamInvalidParameter
         | ErrorReason::UpstreamRefused
         | ErrorReason::ChangePending
+        | ErrorReason::ChangeUnconfirmed
         | ErrorReason::ChangeSuperseded
         | ErrorReason::Internal => None,
     }

@@ -9,7 +9,7 @@ use tonic::{Code, Status};
 use tonic_types::FieldViolation;
 
 use crate::{
-    domain::{Change, FailureReason, Fault, FaultKind},
+    domain::{Change, FailureReason, Fault, FaultKind, Intent},
     permissions::Error,
     proto::v1::ErrorReason,
     store::{CommitError, StoreError},
@@ -78,6 +78,8 @@ fn refusal(error: Error) -> Refusal {
         )
         .with_pushback(),
         Error::Commit(CommitError::Unavailable) => store_unavailable(),
+        error @ Error::Commit(CommitError::Rejected) => internal(&error),
+        Error::Unconfirmed { intent, store_is_away } => unconfirmed(&intent, store_is_away),
         error @ Error::UnexpectedAnswer => internal(&error),
     }
 }
@@ -94,6 +96,27 @@ pub(super) fn reason(failure: FailureReason) -> ErrorReason {
         FailureReason::UpstreamThrottled => ErrorReason::UpstreamThrottled,
         FailureReason::UpstreamUnavailable => ErrorReason::UpstreamUnavailable,
     }
+}
+
+/// The caller has to find out: by replaying the request id, which is safe, or by the change id.
+fn unconfirmed(intent: &Intent, store_is_away: bool) -> Refusal {
+    let (account, change, request) = (intent.key.account, intent.change_id, intent.request_id);
+    let (reason, why) = if store_is_away {
+        (ErrorReason::AuditStoreUnavailable, "The audit store does not answer")
+    } else {
+        (ErrorReason::ChangeUnconfirmed, "The deadline passed")
+    };
+    Refusal::new(
+        reason,
+        format!(
+            "{why}, and it is not known whether the change was accepted: replay the request with request id {request}, or \
+             ask GetChange for change {change} of account {account}."
+        ),
+    )
+    .with("account_id", account)
+    .with("change_id", change)
+    .with("request_id", request)
+    .with_metadata(CHANGE_ID, change)
 }
 
 fn pending(change: &Change) -> Refusal {
@@ -169,8 +192,7 @@ fn store(error: &StoreError) -> Refusal {
 pub(super) fn store_unavailable() -> Refusal {
     Refusal::new(
         ErrorReason::AuditStoreUnavailable,
-        "The audit store does not answer, so nothing may be changed or read; try again, with the same request id where \
-         there is one.",
+        "The audit store does not answer; try again, with the same request id where there is one.",
     )
 }
 

@@ -52,8 +52,16 @@ impl Permissions {
     pub async fn change(&self, request: ChangeRequest, patience: Duration) -> Result<Changed, Error> {
         self.check_configured(request.key.account, &request.key.region)?;
         let begun = self.clock.elapsed();
-        let accepting = tokio::time::timeout(patience, self.accept(self.intent(request)));
-        let accepted = accepting.await.map_err(|_| CommitError::Unavailable)??;
+        let intent = Arc::new(self.intent(request));
+        let unconfirmed = |store_is_away| Error::Unconfirmed {
+            intent: intent.clone(),
+            store_is_away,
+        };
+        let accepted = match tokio::time::timeout(patience, self.accept(&intent)).await {
+            Ok(Err(Error::Commit(CommitError::Unavailable))) => return Err(unconfirmed(true)),
+            Ok(accepted) => accepted?,
+            Err(_) => return Err(unconfirmed(false)),
+        };
         let Accepted {
             snapshot,
             mut waiter,
@@ -103,19 +111,23 @@ impl Permissions {
     }
 
     /// Gets a change accepted, or finds the one that was accepted under the same request id.
-    async fn accept(&self, intent: Intent) -> Result<Accepted, Error> {
-        let intent = Arc::new(intent);
+    async fn accept(&self, intent: &Arc<Intent>) -> Result<Accepted, Error> {
         let account = intent.key.account;
         // Waited for from before it is opened, so that its end is not missed.
         let waiter = self.outcomes.wait_for(account, intent.change_id);
-        match self.committer.commit(self.command(&intent)?).await? {
+        match self.committer.commit(self.command(intent)?).await? {
             Answer::Opened(snapshot) => Ok(Accepted {
                 snapshot,
                 waiter,
                 replayed: false,
             }),
-            Answer::Replayed(snapshot) => {
+            Answer::Replayed(mut snapshot) => {
                 let waiter = self.outcomes.wait_for(account, snapshot.change.id());
+                // It may have ended between the commit and the line above.
+                if !snapshot.change.has_ended() {
+                    let ended = reads::ended(&self.database, &[(account, snapshot.change.id())]).await?;
+                    snapshot = ended.into_iter().next().unwrap_or(snapshot);
+                }
                 Ok(Accepted {
                     snapshot,
                     waiter,

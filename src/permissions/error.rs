@@ -1,7 +1,9 @@
 //! Why a use case did not do what was asked. Knows nothing of gRPC.
 
+use std::sync::Arc;
+
 use crate::{
-    domain::{AccountId, Change, ChangeId, Fault, PermissionKey, Region, RequestId},
+    domain::{AccountId, Change, ChangeId, Fault, Intent, PermissionKey, Region, RequestId},
     store::{CommitError, StoreError},
 };
 
@@ -43,6 +45,14 @@ pub enum Error {
     /// The change goes on after the caller's deadline.
     #[error("change {} was accepted and goes on", .0.id())]
     Pending(Box<Change>),
+    /// The deadline passed, or the store went away, before it was known whether the change was accepted.
+    #[error("it is not known whether change {} was accepted", .intent.change_id)]
+    Unconfirmed {
+        /// What was asked for.
+        intent: Arc<Intent>,
+        /// What kept the answer: the store, or else the deadline.
+        store_is_away: bool,
+    },
     /// The change has failed.
     #[error("change {} has failed", .0.id())]
     Failed(Box<Change>),

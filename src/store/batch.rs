@@ -2,23 +2,20 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-use sqlx::PgConnection;
+use sqlx::{Connection, PgConnection};
 
 use crate::{
     domain::{
-        AccountId, ChangeId, ReplicaId, Timestamp,
+        AccountId, ReplicaId, Timestamp,
         transition::{Account, Answer, Command, Context, Snapshot, Work},
     },
     ledger::{self, Frontier, merkle::leaf_hash},
 };
 
 use super::{
-    Database, StoreError,
+    StoreError,
     rows::{changes, entries, heads, heads::Head, permissions},
 };
-
-/// Postgres sends at most 7999 bytes with a notification: so many ids of changes.
-const IDS_PER_NOTIFICATION: usize = 200;
 
 /// What a committed batch brought about.
 pub(super) struct Committed {
@@ -39,19 +36,22 @@ pub(super) struct Rules {
 }
 
 /// Runs a batch. `known` remembers the accounts that are sure to have a head.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this is the one transaction; `Database::within` bounds it"
+)]
 pub(super) async fn run(
-    database: &Database,
+    connection: &mut PgConnection,
     rules: &Rules,
     known: &mut HashSet<AccountId>,
     commands: &[Command],
 ) -> Result<Committed, StoreError> {
-    let mut transaction = database.begin().await?;
-    let loaded = load(&mut transaction, known, commands).await?;
+    let mut transaction = connection.begin().await?;
     let Loaded {
         mut accounts,
         frontiers,
         now,
-    } = loaded;
+    } = load(&mut transaction, known, commands).await?;
 
     let context = Context {
         now,
@@ -99,6 +99,8 @@ async fn load(
     if heads.len() != ids.len() {
         return Err(StoreError::corrupt("ledger", "a head is gone"));
     }
+    // Read after the lock was got, however long that took: what is recorded under it is in the order of these times.
+    let now = heads::now(connection).await?;
 
     let keys: BTreeSet<_> = commands.iter().map(Command::key).collect();
     let permissions = permissions::load(connection, &keys.into_iter().collect::<Vec<_>>()).await?;
@@ -111,21 +113,13 @@ async fn load(
         .collect();
     let changes = changes::load(connection, &requests, &permissions).await?;
 
-    let now = heads
-        .iter()
-        .map(|(_, now)| *now)
-        .max()
-        .ok_or_else(|| StoreError::corrupt("ledger", "an empty batch"))?;
     let mut accounts = BTreeMap::new();
     let mut frontiers = BTreeMap::new();
-    for (
-        Head {
-            account,
-            frontier,
-            last_recorded_at,
-        },
-        _,
-    ) in heads
+    for Head {
+        account,
+        frontier,
+        last_recorded_at,
+    } in heads
     {
         let permissions = permissions
             .iter()
@@ -194,17 +188,5 @@ async fn save(
         entries::append(connection, &lines).await?;
         heads::save(connection, &heads).await?;
     }
-    notify(connection, ended.iter().map(|snapshot| snapshot.change.id())).await?;
     Ok(ended)
-}
-
-/// Hints to other replicas that these changes have ended. Only a hint: the rows are the truth.
-async fn notify(connection: &mut PgConnection, ended: impl Iterator<Item = ChangeId>) -> Result<(), StoreError> {
-    let ids: Vec<_> = ended.map(|id| id.to_string()).collect();
-    for ids in ids.chunks(IDS_PER_NOTIFICATION) {
-        sqlx::query!("SELECT pg_notify($1, $2)", super::outcomes::CHANNEL, ids.join(","))
-            .execute(&mut *connection)
-            .await?;
-    }
-    Ok(())
 }

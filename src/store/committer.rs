@@ -13,8 +13,9 @@ use std::{
 };
 
 use futures_util::FutureExt;
+use sqlx::PgConnection;
 use tokio::sync::{mpsc, oneshot};
-use tokio_util::task::TaskTracker;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     clock::{Clock, Elapsed},
@@ -55,6 +56,9 @@ pub enum CommitError {
     /// Postgres did not confirm the commit in time. It may have happened: the same command again finds out.
     #[error("the audit store does not answer")]
     Unavailable,
+    /// The store cannot take the command, now or later: a fault of ours. The log says more. Nothing happened.
+    #[error("the audit store cannot take this")]
+    Rejected,
 }
 
 /// Work, and until when its lease lasts on this replica's clock. Reckoned from before the transaction that gave it, so
@@ -71,6 +75,8 @@ pub struct Leased {
 #[derive(Debug, Clone)]
 pub struct Committer {
     lanes: Arc<[mpsc::Sender<Waiting>]>,
+    tasks: TaskTracker,
+    close: CancellationToken,
 }
 
 #[derive(Debug)]
@@ -80,7 +86,7 @@ struct Waiting {
 }
 
 impl Committer {
-    /// Starts the lanes, as tasks of `tasks`. They end when every clone of the committer is gone. Work is sent to `work`.
+    /// Starts the lanes. Work is sent to `work`.
     pub fn start(
         database: &Database,
         settings: &CommitterSettings,
@@ -88,8 +94,8 @@ impl Committer {
         clock: &Clock,
         outcomes: &Outcomes,
         work: &mpsc::UnboundedSender<Leased>,
-        tasks: &TaskTracker,
     ) -> Self {
+        let (tasks, close) = (TaskTracker::new(), CancellationToken::new());
         let lanes = (0..settings.lanes.max(1)).map(|_| {
             let (sender, receiver) = mpsc::channel(settings.queue.max(1));
             let lane = Lane {
@@ -105,10 +111,12 @@ impl Committer {
                 work: work.clone(),
                 known: HashSet::new(),
             };
-            tasks.spawn(lane.run(receiver));
+            tasks.spawn(lane.run(receiver, close.clone()));
             sender
         });
-        Self { lanes: lanes.collect() }
+        let lanes = lanes.collect();
+        tasks.close();
+        Self { lanes, tasks, close }
     }
 
     /// Commits a command, or refuses at once when its lane is full.
@@ -139,6 +147,12 @@ impl Committer {
         receive(receiver).await
     }
 
+    /// Commits what waits, takes nothing more, and waits for the end of the lanes.
+    pub async fn close(&self) {
+        self.close.cancel();
+        self.tasks.wait().await;
+    }
+
     fn lane(&self, account: AccountId) -> &mpsc::Sender<Waiting> {
         let mut hasher = DefaultHasher::new();
         account.hash(&mut hasher);
@@ -164,17 +178,26 @@ struct Lane {
 }
 
 impl Lane {
-    async fn run(mut self, mut waiting: mpsc::Receiver<Waiting>) {
+    async fn run(mut self, mut waiting: mpsc::Receiver<Waiting>, close: CancellationToken) {
         let mut batch = Vec::new();
-        while waiting.recv_many(&mut batch, self.settings.max_batch.max(1)).await > 0 {
+        let most = self.settings.max_batch.max(1);
+        loop {
+            let taken = tokio::select! {
+                taken = waiting.recv_many(&mut batch, most) => taken,
+                // What waits is still committed; nothing more is taken.
+                () = close.cancelled(), if !waiting.is_closed() => { waiting.close(); continue }
+            };
+            if taken == 0 {
+                return;
+            }
             for batch in self.divide(std::mem::take(&mut batch)) {
-                if let Err(error) = self.commit(batch).await
-                    && error.is_transient()
-                {
-                    // Postgres is away: who waits behind this batch need not wait for a time-out of their own.
+                if self.commit(batch).await.is_err_and(|error| error.is_transient()) {
+                    // Postgres is away: who waits behind this batch need not wait for a time-out of their own. Those of a
+                    // divided batch that are not answered here are told so when they are dropped.
                     while let Ok(Waiting { answer, .. }) = waiting.try_recv() {
                         let _ = answer.send(Err(CommitError::Unavailable));
                     }
+                    break;
                 }
             }
         }
@@ -223,8 +246,13 @@ impl Lane {
                     commands,
                     "a batch was not committed"
                 );
+                let answer = if error.is_transient() {
+                    CommitError::Unavailable
+                } else {
+                    CommitError::Rejected
+                };
                 for caller in callers {
-                    let _ = caller.send(Err(CommitError::Unavailable));
+                    let _ = caller.send(Err(answer));
                 }
                 Err(error)
             }
@@ -233,10 +261,8 @@ impl Lane {
 
     /// Commits commands, hands out the work that came of them, and wakes those who wait for changes that ended.
     async fn commit_and_act(&mut self, commands: &[Command]) -> Result<(Vec<Answer>, Elapsed), StoreError> {
-        let (since, patience) = (self.clock.elapsed(), self.settings.commit_timeout);
-        let Committed { answers, work, ended } = tokio::time::timeout(patience, self.try_commit(commands))
-            .await
-            .unwrap_or(Err(StoreError::Timeout(patience)))?;
+        let since = self.clock.elapsed();
+        let Committed { answers, work, ended } = self.try_commit(commands).await?;
         tracing::debug!(commands = commands.len(), took = ?self.clock.elapsed().since(since), "committed a batch");
         for work in work {
             // Nobody receives during shutdown: the lease runs out, and recovery takes the work up.
@@ -247,13 +273,19 @@ impl Lane {
     }
 
     /// Runs the batch, again when something passing was in the way. Running it twice does no harm, even when the first
-    /// commit happened and only its answer was lost: every command is recognised by its ids or by its lease.
+    /// commit happened and only its answer was lost: a change is recognised by its request id, work by its lease. (A
+    /// refusal has neither: then it is on record twice, which is the truth of an answer that was lost.)
     async fn try_commit(&mut self, commands: &[Command]) -> Result<Committed, StoreError> {
         const TRIES: u32 = 4;
+        let begun = self.clock.elapsed();
         let mut tried = 0;
         loop {
-            match self.run_batch(commands).await {
-                Err(error) if error.is_transient() && tried + 1 < TRIES => {
+            let left = self
+                .settings
+                .commit_timeout
+                .saturating_sub(self.clock.elapsed().since(begun));
+            match self.run_batch(commands, left).await {
+                Err(error) if error.is_transient() && tried + 1 < TRIES && !left.is_zero() => {
                     tracing::warn!(error = &error as &dyn std::error::Error, "a batch is run again");
                     let bound = Duration::from_millis(20 << tried);
                     tokio::time::sleep(bound.mul_f64(fastrand::f64())).await;
@@ -265,11 +297,12 @@ impl Lane {
     }
 
     /// Runs the batch once. A panic, which would be a fault of ours, costs the batch and not the lane.
-    async fn run_batch(&mut self, commands: &[Command]) -> Result<Committed, StoreError> {
-        let run = batch::run(&self.database, &self.rules, &mut self.known, commands);
-        AssertUnwindSafe(run)
-            .catch_unwind()
-            .await
-            .unwrap_or(Err(StoreError::Panic))
+    async fn run_batch(&mut self, commands: &[Command], patience: Duration) -> Result<Committed, StoreError> {
+        let (rules, known) = (&self.rules, &mut self.known);
+        let run = async |connection: &mut PgConnection| {
+            let run = AssertUnwindSafe(batch::run(connection, rules, known, commands));
+            run.catch_unwind().await.unwrap_or(Err(StoreError::Panic))
+        };
+        self.database.within(patience, run).await
     }
 }

@@ -1,10 +1,10 @@
-//! The pool, and the one door for transactions.
+//! The pool, and the doors to it.
 
 use std::{str::FromStr, time::Duration};
 
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::{
-    ConnectOptions, PgPool, Postgres, Transaction,
+    ConnectOptions, PgConnection, PgPool, Postgres,
     migrate::MigrateDatabase,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
@@ -28,6 +28,8 @@ pub struct DatabaseSettings {
 #[derive(Debug, Clone)]
 pub struct Database {
     pool: PgPool,
+    /// How long a statement may take, the way there and back included.
+    patience: Duration,
 }
 
 impl Database {
@@ -52,7 +54,10 @@ impl Database {
             .max_connections(settings.max_connections)
             .acquire_timeout(settings.acquire_timeout)
             .connect_lazy_with(options);
-        Ok(Self { pool })
+        Ok(Self {
+            pool,
+            patience: settings.statement_timeout + Duration::from_secs(1),
+        })
     }
 
     /// Creates the database that the URL names, if it does not exist.
@@ -80,23 +85,42 @@ impl Database {
     /// # Errors
     /// When it does not, or is not.
     pub async fn check(&self) -> Result<(), StoreError> {
-        schema::check(&self.pool).await
+        schema::check(self).await
     }
 
-    /// The pool, for a single statement.
+    /// The pool, for a listener.
     pub(super) fn pool(&self) -> &PgPool {
         &self.pool
     }
 
-    /// Begins a transaction. Only the committer needs one: it bounds its time, and runs it again when something passing was
-    /// in the way.
-    #[expect(clippy::disallowed_methods, reason = "this is the one door")]
-    pub(super) async fn begin(&self) -> Result<Transaction<'static, Postgres>, StoreError> {
-        Ok(self.pool.begin().await?)
+    /// Runs a statement, within the time that statements have.
+    pub(super) async fn run<T>(
+        &self,
+        statement: impl AsyncFnOnce(&mut PgConnection) -> Result<T, sqlx::Error>,
+    ) -> Result<T, StoreError> {
+        self.within(self.patience, async |connection| Ok(statement(connection).await?))
+            .await
     }
 
-    /// Closes the connections.
+    /// Does something on a connection, for at most so long. A connection that took longer is closed: a peer that vanished
+    /// without a word must not keep a place in the pool.
+    pub(super) async fn within<T>(
+        &self,
+        patience: Duration,
+        work: impl AsyncFnOnce(&mut PgConnection) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let mut connection = self.pool.acquire().await?;
+        match tokio::time::timeout(patience, work(&mut connection)).await {
+            Ok(result) => result,
+            Err(_) => {
+                connection.close_on_drop();
+                Err(StoreError::Timeout(patience))
+            }
+        }
+    }
+
+    /// Closes the connections; those that do not end in a moment are left to the end of the process.
     pub async fn close(&self) {
-        self.pool.close().await;
+        let _ = tokio::time::timeout(self.patience, self.pool.close()).await;
     }
 }

@@ -10,14 +10,15 @@ use super::{Database, StoreError, rows};
 /// # Errors
 /// When Postgres does not answer.
 pub async fn due(database: &Database, limit: u32) -> Result<Vec<PermissionKey>, StoreError> {
-    let rows = sqlx::query!(
+    let query = sqlx::query!(
         "SELECT account_id, region, image_id, shared_account_id FROM share_permission
-         WHERE current_change_id IS NOT NULL AND coalesce(lease_expires_at, next_attempt_at) <= clock_timestamp()
+         WHERE current_change_id IS NOT NULL AND coalesce(lease_expires_at, next_attempt_at) <= statement_timestamp()
          ORDER BY coalesce(lease_expires_at, next_attempt_at) LIMIT $1",
         i64::from(limit),
-    )
-    .fetch_all(database.pool())
-    .await?;
+    );
+    let rows = database
+        .run(async |connection| query.fetch_all(connection).await)
+        .await?;
     rows.into_iter()
         .map(|row| {
             Ok(PermissionKey {

@@ -22,7 +22,10 @@ use crate::{
 use super::{Database, StoreError, reads};
 
 /// The channel on which replicas hint that changes have ended.
-pub(super) const CHANNEL: &str = "sharewarden_change_ended";
+const CHANNEL: &str = "sharewarden_change_ended";
+
+/// Postgres sends at most 7999 bytes with a notification: so many ids of changes.
+const IDS_PER_NOTIFICATION: usize = 200;
 
 type Waiters = HashMap<ChangeId, (AccountId, watch::Sender<Option<Arc<Snapshot>>>)>;
 
@@ -30,6 +33,9 @@ type Waiters = HashMap<ChangeId, (AccountId, watch::Sender<Option<Arc<Snapshot>>
 #[derive(Debug, Clone, Default)]
 pub struct Outcomes {
     waiters: Arc<Mutex<Waiters>>,
+    /// Changes that ended here, and were not hinted of yet.
+    unannounced: Arc<Mutex<Vec<ChangeId>>>,
+    ended: Arc<watch::Sender<()>>,
 }
 
 /// Waits for one change to end.
@@ -52,8 +58,14 @@ impl Outcomes {
         }
     }
 
-    /// Tells the waiters of a change that it has ended.
+    /// Tells everybody that a change has ended: its waiters here, and others by a hint.
     pub(super) fn end(&self, snapshot: Snapshot) {
+        self.unannounced().push(snapshot.change.id());
+        self.ended.send_replace(());
+        self.wake(snapshot);
+    }
+
+    fn wake(&self, snapshot: Snapshot) {
         if let Some((_, sender)) = self.lock().get(&snapshot.change.id()) {
             sender.send_replace(Some(Arc::new(snapshot)));
         }
@@ -62,16 +74,21 @@ impl Outcomes {
     /// Looks after changes that end on other replicas, until cancelled.
     pub async fn watch(self, database: Database, clock: Clock, poll_every: Duration, stop: CancellationToken) {
         let mut listener = None;
+        // Kept over the turns of the loop: hints, however many, do not put the poll off.
+        let mut poll = Box::pin(clock.sleep(poll_every));
         loop {
             if listener.is_none() {
                 listener = listen(&database)
                     .await
-                    .inspect_err(|error| tracing::debug!(%error, "not listening"))
+                    .inspect_err(|_| tracing::debug!("not listening"))
                     .ok();
             }
             let due = tokio::select! {
                 () = stop.cancelled() => return,
-                () = clock.sleep(poll_every) => self.waited_for(|_| true),
+                () = &mut poll => {
+                    poll = Box::pin(clock.sleep(poll_every));
+                    self.waited_for(|_| true)
+                }
                 hint = hint(&mut listener) => match hint {
                     Ok(ids) => self.waited_for(|id| ids.contains(&id)),
                     Err(_) => { listener = None; continue }
@@ -86,12 +103,35 @@ impl Outcomes {
         }
     }
 
+    /// Hints to other replicas which changes have ended, until cancelled. After the commit and not in it: Postgres lets one
+    /// transaction with a notification commit at a time.
+    pub async fn announce(self, database: Database, stop: CancellationToken) {
+        let mut ended = self.ended.subscribe();
+        while stop
+            .run_until_cancelled(ended.changed())
+            .await
+            .is_some_and(|changed| changed.is_ok())
+        {
+            let ids = std::mem::take(&mut *self.unannounced());
+            for ids in ids.chunks(IDS_PER_NOTIFICATION) {
+                let payload = ids.iter().map(ChangeId::to_string).collect::<Vec<_>>().join(",");
+                let notify = sqlx::query!("SELECT pg_notify($1, $2)", CHANNEL, payload);
+                if let Err(error) = database.run(async |connection| notify.execute(connection).await).await {
+                    tracing::debug!(
+                        error = &error as &dyn std::error::Error,
+                        "a hint is lost; others find out by polling"
+                    );
+                }
+            }
+        }
+    }
+
     async fn look(&self, database: &Database, due: Vec<(AccountId, ChangeId)>) -> Result<(), StoreError> {
         if !due.is_empty() {
             reads::ended(database, &due)
                 .await?
                 .into_iter()
-                .for_each(|snapshot| self.end(snapshot));
+                .for_each(|snapshot| self.wake(snapshot));
         }
         Ok(())
     }
@@ -102,6 +142,10 @@ impl Outcomes {
             .iter()
             .filter(|(id, (_, sender))| is_due(**id) && sender.borrow().is_none());
         open.map(|(id, (account, _))| (*account, *id)).collect()
+    }
+
+    fn unannounced(&self) -> MutexGuard<'_, Vec<ChangeId>> {
+        self.unannounced.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock(&self) -> MutexGuard<'_, Waiters> {

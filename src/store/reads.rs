@@ -29,7 +29,7 @@ pub struct PermissionFilter {
 /// # Errors
 /// When Postgres does not answer.
 pub async fn permission(database: &Database, key: &PermissionKey) -> Result<Option<Permission>, StoreError> {
-    let row = sqlx::query_as!(
+    let query = sqlx::query_as!(
         PermissionRow,
         "SELECT account_id, region, image_id, shared_account_id, desired, applied, generation, current_change_id,
              next_change_id, lease_owner, lease_epoch, lease_expires_at, in_doubt, next_attempt_at, created_at, updated_at
@@ -38,9 +38,10 @@ pub async fn permission(database: &Database, key: &PermissionKey) -> Result<Opti
         key.region.as_str(),
         key.image.as_str(),
         key.shared_account.as_str(),
-    )
-    .fetch_optional(database.pool())
-    .await?;
+    );
+    let row = database
+        .run(async |connection| query.fetch_optional(connection).await)
+        .await?;
     row.map(Permission::try_from).transpose()
 }
 
@@ -54,7 +55,7 @@ pub async fn permissions(
     after: Option<&PermissionKey>,
     limit: u32,
 ) -> Result<Vec<Permission>, StoreError> {
-    let rows = sqlx::query_as!(
+    let query = sqlx::query_as!(
         PermissionRow,
         "SELECT account_id, region, image_id, shared_account_id, desired, applied, generation, current_change_id,
              next_change_id, lease_owner, lease_epoch, lease_expires_at, in_doubt, next_attempt_at, created_at, updated_at
@@ -75,9 +76,10 @@ pub async fn permissions(
         after.map_or("", |key| key.image.as_str()),
         after.map_or("", |key| key.shared_account.as_str()),
         i64::from(limit),
-    )
-    .fetch_all(database.pool())
-    .await?;
+    );
+    let rows = database
+        .run(async |connection| query.fetch_all(connection).await)
+        .await?;
     rows.into_iter().map(Permission::try_from).collect()
 }
 
@@ -86,7 +88,7 @@ pub async fn permissions(
 /// # Errors
 /// When Postgres does not answer.
 pub async fn change(database: &Database, account: AccountId, id: ChangeId) -> Result<Option<Change>, StoreError> {
-    let row = sqlx::query_as!(
+    let query = sqlx::query_as!(
         ChangeRow,
         "SELECT account_id, change_id, request_id, region, image_id, shared_account_id, action, cause, principal, reason,
              ticket, trace_id, generation, previous, state, attempts, failure_reason, failure_code, failure_message,
@@ -94,9 +96,10 @@ pub async fn change(database: &Database, account: AccountId, id: ChangeId) -> Re
          FROM change WHERE account_id = $1 AND change_id = $2",
         account.as_str(),
         id.0,
-    )
-    .fetch_optional(database.pool())
-    .await?;
+    );
+    let row = database
+        .run(async |connection| query.fetch_optional(connection).await)
+        .await?;
     row.map(Change::try_from).transpose()
 }
 
@@ -105,25 +108,42 @@ pub async fn change(database: &Database, account: AccountId, id: ChangeId) -> Re
 /// # Errors
 /// When Postgres does not answer.
 pub async fn ended(database: &Database, changes: &[(AccountId, ChangeId)]) -> Result<Vec<Snapshot>, StoreError> {
-    let accounts: Vec<_> = changes.iter().map(|(account, _)| account.to_string()).collect();
-    let ids: Vec<_> = changes.iter().map(|(_, id)| id.0).collect();
-    let rows = sqlx::query_as!(
-        ChangeRow,
-        "SELECT account_id, change_id, request_id, region, image_id, shared_account_id, action, cause, principal, reason,
-             ticket, trace_id, generation, previous, state, attempts, failure_reason, failure_code, failure_message,
-             created_at, ended_at
-         FROM change WHERE account_id = ANY($1) AND change_id = ANY($2) AND ended_at IS NOT NULL",
-        &accounts,
-        &ids,
-    )
-    .fetch_all(database.pool())
-    .await?;
-    let mut snapshots = Vec::with_capacity(rows.len());
-    for row in rows {
-        let change = Change::try_from(row)?;
-        if let Some(permission) = permission(database, &change.intent.key).await? {
-            snapshots.push(Snapshot { change, permission });
+    let mut snapshots = Vec::new();
+    for chunk in changes.chunks(1000) {
+        for (account, id) in only_ended(database, chunk).await? {
+            if let Some(change) = change(database, account, id).await?
+                && let Some(permission) = permission(database, &change.intent.key).await?
+            {
+                snapshots.push(Snapshot { change, permission });
+            }
         }
     }
     Ok(snapshots)
+}
+
+/// Those of the changes that have ended: of many that are waited for, few.
+async fn only_ended(
+    database: &Database,
+    changes: &[(AccountId, ChangeId)],
+) -> Result<Vec<(AccountId, ChangeId)>, StoreError> {
+    let accounts: Vec<_> = changes.iter().map(|(account, _)| account.to_string()).collect();
+    let ids: Vec<_> = changes.iter().map(|(_, id)| id.0).collect();
+    let query = sqlx::query_scalar!(
+        r#"SELECT k.change_id AS "change_id!" FROM unnest($1::text[], $2::uuid[]) AS k (account_id, change_id)
+           WHERE EXISTS (
+               SELECT FROM change
+               WHERE change.account_id = k.account_id AND change.change_id = k.change_id AND ended_at IS NOT NULL
+               OFFSET 0 -- one look by the primary key for each: never a scan of the table
+           )"#,
+        &accounts,
+        &ids,
+    );
+    let ended = database
+        .run(async |connection| query.fetch_all(connection).await)
+        .await?;
+    Ok(changes
+        .iter()
+        .filter(|(_, id)| ended.contains(&id.0))
+        .copied()
+        .collect())
 }

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use sqlx::{PgPool, migrate::Migrator};
+use sqlx::{PgConnection, PgPool, migrate::Migrator};
 
-use super::StoreError;
+use super::{Database, StoreError};
 
 static MIGRATOR: Migrator = sqlx::migrate!();
 
@@ -12,16 +12,14 @@ pub(super) async fn migrate(pool: &PgPool) -> Result<(), StoreError> {
     Ok(MIGRATOR.run(pool).await?)
 }
 
-pub(super) async fn check(pool: &PgPool) -> Result<(), StoreError> {
-    let applied =
-        match sqlx::query_as::<_, (i64, Vec<u8>, bool)>("SELECT version, checksum, success FROM _sqlx_migrations")
-            .fetch_all(pool)
-            .await
-        {
-            Ok(rows) => rows,
-            Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some("42P01") => Vec::new(),
-            Err(error) => return Err(error.into()),
-        };
+pub(super) async fn check(database: &Database) -> Result<(), StoreError> {
+    let (applied, read_only) = database.run(async |connection| state(connection).await).await?;
+    if read_only {
+        return Err(StoreError::Postgres {
+            what: "it takes no writes".into(),
+            transient: true,
+        });
+    }
     let mut applied: BTreeMap<_, _> = applied
         .into_iter()
         .map(|(version, checksum, success)| (version, (checksum, success)))
@@ -49,4 +47,19 @@ pub(super) async fn check(pool: &PgPool) -> Result<(), StoreError> {
             "the schema is newer than this version: it has migration {version}; run a newer sharewarden"
         ))),
     }
+}
+
+/// The migrations that the database has (none, if nobody has migrated it), and whether it is a standby or set to read only.
+async fn state(connection: &mut PgConnection) -> Result<(Vec<(i64, Vec<u8>, bool)>, bool), sqlx::Error> {
+    let state = "SELECT to_regclass('_sqlx_migrations') IS NOT NULL, current_setting('transaction_read_only')::boolean";
+    let (migrated, read_only) = sqlx::query_as::<_, (bool, bool)>(state)
+        .fetch_one(&mut *connection)
+        .await?;
+    if !migrated {
+        return Ok((Vec::new(), read_only));
+    }
+    let applied = sqlx::query_as("SELECT version, checksum, success FROM _sqlx_migrations")
+        .fetch_all(connection)
+        .await?;
+    Ok((applied, read_only))
 }

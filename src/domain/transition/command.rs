@@ -13,7 +13,7 @@ pub enum Command {
     Open(Arc<Intent>),
     /// Record that the policy refused, and by which rule. Nothing is accepted; but a replay gets its first answer.
     Deny(Arc<Intent>, String),
-    /// Take up the permission's change, if nobody holds a lease on it.
+    /// Take up the permission's change, if it is due and nobody holds a lease on it.
     Claim(PermissionKey),
     /// Lengthen the lease of this epoch before the first call under it.
     Renew(PermissionKey, u64),
@@ -96,7 +96,7 @@ pub enum Answer {
     Denied(u64, String),
     /// The permission's change was taken up.
     Claimed,
-    /// There is nothing to take up, or somebody holds a lease on it.
+    /// There is nothing to take up, it is not due, or somebody holds a lease on it.
     NotClaimed,
     /// The lease was lengthened. The work may be a newer change than before.
     Renewed(Box<Work>),

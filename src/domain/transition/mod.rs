@@ -221,7 +221,8 @@ impl Account {
         let Some(mut permission) = self.permissions.get(key).cloned() else {
             return Answer::NotClaimed;
         };
-        if permission.current.is_none() || is_leased(&permission, context) {
+        let is_due = permission.next_attempt_at.is_none_or(|due| due <= context.now);
+        if permission.current.is_none() || is_leased(&permission, context) || !is_due {
             return Answer::NotClaimed;
         }
         self.take_up(&mut permission, context);

@@ -117,7 +117,7 @@ pub(in crate::store) async fn load(
            FROM (
                SELECT change.* FROM unnest($1::text[], $2::uuid[]) AS k (account_id, request_id)
                JOIN change USING (account_id, request_id)
-               UNION
+               UNION ALL
                SELECT change.* FROM unnest($3::text[], $4::uuid[]) AS k (account_id, change_id)
                JOIN change USING (account_id, change_id)
            ) AS loaded"#,

@@ -36,14 +36,22 @@ pub(in crate::store) async fn ensure(connection: &mut PgConnection, accounts: &[
     Ok(())
 }
 
-/// Locks the heads of these accounts, in the order of the accounts, and reads them and the clock.
+/// Reads the database's clock.
+pub(in crate::store) async fn now(connection: &mut PgConnection) -> Result<Timestamp, StoreError> {
+    let now = sqlx::query_scalar!(r#"SELECT clock_timestamp() AS "now!""#)
+        .fetch_one(connection)
+        .await?;
+    Ok(Timestamp::new(now))
+}
+
+/// Locks the heads of these accounts, in the order of the accounts, and reads them.
 pub(in crate::store) async fn lock(
     connection: &mut PgConnection,
     accounts: &[String],
-) -> Result<Vec<(Head, Timestamp)>, StoreError> {
+) -> Result<Vec<Head>, StoreError> {
     let rows = sqlx::query!(
-        r#"SELECT account_id, size, frontier, last_recorded_at, clock_timestamp() AS "now!"
-           FROM ledger WHERE account_id = ANY($1) ORDER BY account_id FOR UPDATE"#,
+        "SELECT account_id, size, frontier, last_recorded_at
+         FROM ledger WHERE account_id = ANY($1) ORDER BY account_id FOR UPDATE",
         accounts,
     )
     .fetch_all(connection)
@@ -52,12 +60,11 @@ pub(in crate::store) async fn lock(
         .map(|row| {
             let frontier = Frontier::from_bytes(count(TABLE, row.size)?, &row.frontier)
                 .map_err(|error| StoreError::corrupt(TABLE, error))?;
-            let head = Head {
+            Ok(Head {
                 account: parse(TABLE, &row.account_id)?,
                 frontier,
                 last_recorded_at: Timestamp::new(row.last_recorded_at),
-            };
-            Ok((head, Timestamp::new(row.now)))
+            })
         })
         .collect()
 }

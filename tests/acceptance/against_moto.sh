@@ -1,0 +1,43 @@
+# A grant and a revoke with moto for AWS: a stand-in that others have written. Sourced by run, when `dev` serves: its
+# Postgres is used, with a database of its own.
+# shellcheck shell=bash disable=SC2154
+
+recipient=210987654321
+export AWS_ACCESS_KEY_ID=any AWS_SECRET_ACCESS_KEY=any
+
+start moto moto_server -H 127.0.0.1 -p 0
+wait_for moto 'Running on http://'
+moto=$(grep -hoE 'http://127.0.0.1:[0-9]+' "$work/moto.out" "$work/moto.err" | head -n 1)
+image=$(python3 "$here/moto_image.py" "$moto" eu-central-1) || die "moto does not make an image"
+
+cat >"$work/moto.toml" <<TOML
+server.listen = "127.0.0.1:0"
+database.url = "${database/\/sharewarden\?//acceptance_moto?}"
+auth.mode = "trusted-header"
+aws.endpoint_url = "$moto"
+aws.sts_endpoint_url = "$moto"
+
+[[accounts]]
+id = "${image%%/*}"
+regions = ["eu-central-1"]
+share_with = "anyone"
+TOML
+
+"$program" migrate --config "$work/moto.toml" 2>"$work/migrate.err" || die "sharewarden migrate"
+start serve "$program" serve --config "$work/moto.toml"
+wait_for serve '"serving"'
+server_at_moto=http://$(sed -n 's/.*"serving".*"address":"\([^"]*\)".*/\1/p' "$work/serve.err")
+
+shared_with() { python3 "$here/shared_with.py" "$moto" any "$image" "$@"; }
+
+sharewarden grant "$server_at_moto" "$image" "$recipient" >"$work/answer" || die "sharewarden grant, with moto"
+python3 "$here/accepted.py" "$recipient" SHARED <"$work/answer" >/dev/null || die "an answer, with moto"
+shared_with "$recipient" || die "moto holds no share after the grant"
+sharewarden revoke "$server_at_moto" "$image" "$recipient" >"$work/answer" || die "sharewarden revoke, with moto"
+python3 "$here/accepted.py" "$recipient" NOT_SHARED <"$work/answer" >/dev/null || die "an answer, with moto"
+shared_with || die "moto holds a share after the revoke"
+ok "a grant and a revoke with moto for AWS"
+
+stop serve INT
+ok "serve stops at SIGINT"
+stop moto INT

@@ -1,0 +1,22 @@
+"""Checks with boto3 whom an image is shared with.
+
+Usage: shared_with.py <endpoint URL> <access key> <account/region/image> [recipient...]
+"""
+
+import sys
+
+import boto3
+
+endpoint, access_key, image, *expected = sys.argv[1:]
+_, region, image_id = image.split("/")
+workspaces = boto3.client(
+    "workspaces",
+    endpoint_url=endpoint,
+    region_name=region,
+    aws_access_key_id=access_key,
+    aws_secret_access_key="any secret",
+)
+answer = workspaces.describe_workspace_image_permissions(ImageId=image_id)
+found = [permission["SharedAccountId"] for permission in answer["ImagePermissions"]]
+if sorted(found) != sorted(expected):
+    sys.exit(f"FAILED: {endpoint} shares {image} with {sorted(found)}, expected {sorted(expected)}")

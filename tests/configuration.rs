@@ -1,0 +1,48 @@
+//! The configurations that people copy can be used: those in `docker/` and in the README.
+
+#![allow(clippy::panic, reason = "a test may fail")]
+
+use std::{fs, path::Path};
+
+use sharewarden::config::Config;
+
+fn read(file: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
+    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// The contents of the fenced blocks of a language.
+fn blocks<'a>(markdown: &'a str, language: &str) -> Vec<&'a str> {
+    let fences = markdown.split("```").skip(1).step_by(2);
+    fences
+        .filter_map(|block| block.split_once('\n'))
+        .filter(|(name, _)| name.trim() == language)
+        .map(|(_, text)| text)
+        .collect()
+}
+
+#[test]
+fn the_configuration_of_the_containers_can_be_used() {
+    let config = Config::from_toml(&read("docker/sharewarden.toml")).expect("docker/sharewarden.toml breaks no rule");
+    let accounts: Vec<_> = config.accounts.iter().map(|account| account.id.to_string()).collect();
+    assert_eq!(
+        accounts,
+        ["111122223333", "444455556666"],
+        "those of the simulator's sample"
+    );
+}
+
+#[test]
+fn every_configuration_in_the_readme_can_be_used() {
+    for block in blocks(&read("README.md"), "toml") {
+        if let Err(error) = Config::from_toml(block) {
+            panic!("{error}\nin this block of README.md:\n{block}");
+        }
+    }
+}
+
+#[test]
+fn blocks_of_a_language_are_found_among_others() {
+    let markdown = "text\n```sh\nls\n```\nmore\n```toml\na = 1\n```\n```\nplain\n```\n";
+    assert_eq!(blocks(markdown, "toml"), ["a = 1\n"]);
+}

@@ -278,7 +278,7 @@ async fn the_callers_trace_is_in_the_ledger() {
 async fn a_newer_intent_wins_and_the_one_between_is_superseded() {
     let stack = Stack::start().await;
     let slow = sharewarden::simulator::Effect::Latency {
-        milliseconds: 600,
+        milliseconds: 3000,
         moment: sharewarden::simulator::Moment::BeforeApplying,
     };
     stack.fault(UPDATE, 1, slow);

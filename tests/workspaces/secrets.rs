@@ -7,9 +7,10 @@ use std::{
 
 use sharewarden::{
     domain::Access,
+    telemetry,
     workspaces::{LOG_DIRECTIVES, Settings, WorkSpaces},
 };
-use tracing_subscriber::{EnvFilter, fmt::MakeWriter};
+use tracing_subscriber::{Layer, fmt::MakeWriter, layer::SubscriberExt, util::SubscriberInitExt};
 
 use crate::{
     ACCOUNT,
@@ -45,19 +46,22 @@ impl<'a> MakeWriter<'a> for Log {
     }
 }
 
+/// A `log.filter` that asks for everything, and once more for what the room caps.
+const ALL_THERE_IS: &str = "trace,aws_smithy_runtime::client=trace,aws_config::sts=trace";
+
 /// The fault of a grant, and the log of it at its most talkative, by an account with a role, answered by these two.
 async fn grant(
     sts: impl Fn() -> Play + Send + Sync + 'static,
     workspaces: impl Fn() -> Play + Send + Sync + 'static,
 ) -> String {
     let log = Log::default();
-    let filter = EnvFilter::new(format!("trace,{}", LOG_DIRECTIVES.join(",")));
-    let subscriber = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    let lines = tracing_subscriber::fmt::layer()
         .with_ansi(false)
-        .with_writer(log.clone())
-        .finish();
-    let _guard = tracing::subscriber::set_default(subscriber);
+        .with_writer(log.clone());
+    let filter = telemetry::filter(ALL_THERE_IS, &LOG_DIRECTIVES).unwrap();
+    let _guard = tracing_subscriber::registry()
+        .with(lines.with_filter(filter))
+        .set_default();
     let sts = Upstream::start(move |_| sts()).await;
     let upstream = Upstream::start(move |_| workspaces()).await;
     let settings = Settings {

@@ -13,8 +13,7 @@ use sharewarden::{
     config::Config,
     dev, server,
     simulator::{self, Simulator},
-    telemetry,
-    workspaces::{BaseCredentials, LOG_DIRECTIVES},
+    workspaces::BaseCredentials,
 };
 use tokio::net::TcpListener;
 
@@ -158,9 +157,16 @@ async fn run_client(options: ClientOptions, command: ClientCommand) -> ExitCode 
 async fn serve(options: ConfigOptions) -> Result<(), Failed> {
     let shutdown = server::shutdown_signal()?;
     let config = Config::load(options.config.as_deref(), &options.set)?;
-    telemetry::init(&config.log, &LOG_DIRECTIVES)?;
-    let listener = server::listen(config.server.listen).await?;
-    let server = server::Server::build(&config, BaseCredentials::Environment, Clock::system(), listener).await?;
+    server::init_log(&config)?;
+    tokio::pin!(shutdown);
+    let build = async {
+        let listener = server::listen(config.server.listen).await?;
+        server::Server::build(&config, BaseCredentials::Environment, Clock::system(), listener).await
+    };
+    let server = tokio::select! {
+        server = build => server?,
+        () = &mut shutdown => return Ok(()),
+    };
     tracing::info!(address = %server.address(), version = env!("CARGO_PKG_VERSION"), "serving");
     server.run(shutdown).await?;
     Ok(())
@@ -195,7 +201,7 @@ async fn simulate(options: SimulateOptions) -> Result<(), Failed> {
 
 async fn migrate(options: ConfigOptions) -> Result<(), Failed> {
     let config = Config::load(options.config.as_deref(), &options.set)?;
-    telemetry::init(&config.log, &LOG_DIRECTIVES)?;
+    server::init_log(&config)?;
     server::migrate(&config).await?;
     tracing::info!("the schema is that of this version");
     Ok(())

@@ -13,7 +13,8 @@ use crate::{
     grpc::{self, Authenticator, Health, HealthSettings, ServerSettings, Services, ShareService},
     permissions::Permissions,
     policy::{Policy, ShareWith},
-    store::{Committer, Database, DatabaseSettings, Leased, Outcomes, StoreError, committer::CommitterSettings},
+    store::{self, Committer, Database, DatabaseSettings, Leased, Outcomes, StoreError, committer::CommitterSettings},
+    telemetry::{self, TelemetryError},
     workspaces::{self, BaseCredentials, ConnectError, WorkSpaces},
 };
 
@@ -65,6 +66,17 @@ pub async fn listen(address: SocketAddr) -> Result<TcpListener, ServerError> {
     TcpListener::bind(address)
         .await
         .map_err(|source| ServerError::Listen { address, source })
+}
+
+/// Sets up the log of this process, with the caps of the rooms whose libraries would log secrets or raw driver errors.
+///
+/// # Errors
+/// When the filter cannot be read, or there is a log already.
+pub fn init_log(config: &Config) -> Result<(), TelemetryError> {
+    telemetry::init(
+        &config.log,
+        &[&workspaces::LOG_DIRECTIVES[..], &store::LOG_DIRECTIVES[..]].concat(),
+    )
 }
 
 /// Takes over SIGTERM and SIGINT from now on; the future ends with the first of them.

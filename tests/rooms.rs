@@ -38,6 +38,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "permissions",
             "policy",
             "store",
+            "telemetry",
             "workspaces",
         ],
     ),

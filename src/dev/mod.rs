@@ -21,7 +21,7 @@ use crate::{
     server::{self, Server},
     simulator::{self, Simulator},
     telemetry,
-    workspaces::{BaseCredentials, LOG_DIRECTIVES},
+    workspaces::BaseCredentials,
 };
 
 use postgres::Cluster;
@@ -163,7 +163,7 @@ impl Everything {
             .await
             .map_err(DevError::Simulator)?;
         let config = config(options, &cluster, &simulator)?;
-        telemetry::init(&config.log, &LOG_DIRECTIVES)?;
+        server::init_log(&config)?;
         server::migrate(&config).await?;
         let server = Server::build(&config, credentials(), Clock::system(), listener).await?;
         Ok(Self {

@@ -125,8 +125,9 @@ impl Permissions {
                 let waiter = self.outcomes.wait_for(account, snapshot.change.id());
                 // It may have ended between the commit and the line above.
                 if !snapshot.change.has_ended() {
-                    let ended = reads::ended(&self.database, &[(account, snapshot.change.id())]).await?;
-                    snapshot = ended.into_iter().next().unwrap_or(snapshot);
+                    let ended = reads::ended(&self.database, &[(account, snapshot.change.id())]).await;
+                    // Without an answer there is still the waiting.
+                    snapshot = ended.unwrap_or_default().into_iter().next().unwrap_or(snapshot);
                 }
                 Ok(Accepted {
                     snapshot,

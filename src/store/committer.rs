@@ -234,8 +234,13 @@ impl Lane {
                     "a batch is divided to find what is wrong with it"
                 );
                 for (command, answer) in commands.into_iter().zip(callers) {
-                    // Its own failure is answered and logged there.
-                    let _ = Box::pin(self.commit(vec![Waiting { command, answer }])).await;
+                    let alone = Box::pin(self.commit(vec![Waiting { command, answer }])).await;
+                    // A failure of its own is answered and logged there; when Postgres is away, the rest need not try.
+                    if let Err(error) = alone
+                        && error.is_transient()
+                    {
+                        return Err(error);
+                    }
                 }
                 Ok(())
             }

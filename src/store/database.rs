@@ -6,6 +6,7 @@ use secrecy::{ExposeSecret, SecretString};
 use sqlx::{
     ConnectOptions, PgConnection, PgPool, Postgres,
     migrate::MigrateDatabase,
+    pool::PoolConnection,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 
@@ -102,25 +103,43 @@ impl Database {
             .await
     }
 
-    /// Does something on a connection, for at most so long. A connection that took longer is closed: a peer that vanished
-    /// without a word must not keep a place in the pool.
+    /// Does something on a connection, for at most so long, the wait for the connection included. A connection whose work
+    /// did not come to its end is closed: a peer that vanished without a word must not keep a place in the pool.
     pub(super) async fn within<T>(
         &self,
         patience: Duration,
         work: impl AsyncFnOnce(&mut PgConnection) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        let mut connection = self.pool.acquire().await?;
-        match tokio::time::timeout(patience, work(&mut connection)).await {
-            Ok(result) => result,
-            Err(_) => {
-                connection.close_on_drop();
-                Err(StoreError::Timeout(patience))
-            }
-        }
+        let working = async {
+            let mut used = Used {
+                connection: self.pool.acquire().await?,
+                whole: false,
+            };
+            let result = work(&mut used.connection).await;
+            used.whole = true;
+            result
+        };
+        tokio::time::timeout(patience, working)
+            .await
+            .unwrap_or(Err(StoreError::Timeout(patience)))
     }
 
     /// Closes the connections; those that do not end in a moment are left to the end of the process.
     pub async fn close(&self) {
         let _ = tokio::time::timeout(self.patience, self.pool.close()).await;
+    }
+}
+
+/// A connection that goes back to the pool only when its work came to its end, and not when it was dropped half-way.
+struct Used {
+    connection: PoolConnection<Postgres>,
+    whole: bool,
+}
+
+impl Drop for Used {
+    fn drop(&mut self) {
+        if !self.whole {
+            self.connection.close_on_drop();
+        }
     }
 }

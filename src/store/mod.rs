@@ -18,3 +18,7 @@ pub use committer::{CommitError, Committer, Leased};
 pub use database::{Database, DatabaseSettings};
 pub use error::StoreError;
 pub use outcomes::Outcomes;
+
+/// What must not be logged of the driver: its pool writes the texts of the driver's errors, which can hold values of rows
+/// and parts of URLs.
+pub const LOG_DIRECTIVES: [&str; 1] = ["sqlx_core::pool=off"];

@@ -13,6 +13,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut compiler = protox::Compiler::new(["proto"])?;
     compiler.include_imports(true).include_source_info(true);
     compiler.open_file("sharewarden/v1/share_permission_service.proto")?;
+    compiler.open_file("sharewarden/v1/audit_service.proto")?;
     let encoded = compiler.encode_file_descriptor_set();
     fs::write(out.join("sharewarden.v1.descriptors"), &encoded)?;
 

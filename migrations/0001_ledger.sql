@@ -12,38 +12,52 @@ COMMENT ON TABLE ledger IS 'The head of each account''s ledger. Its lock orders 
 COMMENT ON COLUMN ledger.frontier IS 'The roots of the perfect subtrees of the Merkle tree (RFC 6962), the largest first.';
 COMMENT ON COLUMN ledger.root IS 'The Merkle tree hash (RFC 6962) of the account''s entries.';
 
+-- The entries, by month of their recording. What is unique is so within a partition (see `finish_audit_partition`): across
+-- months it follows from the head's lock and from the change's state, and the tree tells if it does not.
 CREATE TABLE audit_entry (
     account_id text COLLATE "C" NOT NULL CHECK (account_id ~ '^[0-9]{12}$'),
     log_index bigint NOT NULL CHECK (log_index >= 0),
     recorded_at timestamptz NOT NULL,
-    stage text NOT NULL CHECK (stage IN ('REQUESTED', 'DENIED', 'SUCCEEDED', 'FAILED', 'SUPERSEDED')),
-    action text NOT NULL CHECK (action IN ('GRANT', 'REVOKE')),
-    cause text NOT NULL CHECK (cause IN ('CALLER')),
+    stage text COLLATE "C" NOT NULL CHECK (stage IN ('REQUESTED', 'DENIED', 'SUCCEEDED', 'FAILED', 'SUPERSEDED')),
+    action text COLLATE "C" NOT NULL CHECK (action IN ('GRANT', 'REVOKE')),
+    cause text COLLATE "C" NOT NULL CHECK (cause IN ('CALLER')),
     change_id uuid,
     request_id uuid NOT NULL,
-    principal text NOT NULL CHECK (length(principal) BETWEEN 1 AND 256),
+    principal text COLLATE "C" NOT NULL CHECK (length(principal) BETWEEN 1 AND 256),
+    reason text NOT NULL CHECK (length(reason) BETWEEN 1 AND 1024),
+    ticket text CHECK (length(ticket) BETWEEN 1 AND 128),
     region text COLLATE "C" NOT NULL CHECK (region ~ '^[-0-9a-z]{1,31}$'),
     image_id text COLLATE "C" NOT NULL CHECK (image_id ~ '^wsi-[0-9a-z]{9,63}$'),
     shared_account_id text COLLATE "C" NOT NULL CHECK (shared_account_id ~ '^[0-9]{12}$'),
     generation bigint CHECK (generation > 0),
-    aws_request_id text,
-    error_reason text,
+    aws_request_id text COLLATE "C",
+    error_reason text COLLATE "C",
     leaf_hash bytea NOT NULL CHECK (octet_length(leaf_hash) = 32),
     entry text NOT NULL,
-    PRIMARY KEY (account_id, log_index),
     CHECK (shared_account_id <> account_id),
     CHECK ((stage = 'DENIED') = (change_id IS NULL)),
     CHECK ((change_id IS NULL) = (generation IS NULL)),
     CHECK ((stage = 'FAILED') = (error_reason IS NOT NULL))
-);
-COMMENT ON TABLE audit_entry IS 'The entries of the ledgers: append-only.';
+) PARTITION BY RANGE (recorded_at);
+COMMENT ON TABLE audit_entry IS 'The entries of the ledgers: append-only, partitioned by month (UTC).';
 COMMENT ON COLUMN audit_entry.entry IS 'The canonical text (RFC 8785) that is hashed. The other columns repeat parts of it.';
 COMMENT ON COLUMN audit_entry.aws_request_id IS 'The AWS request id of the last call made for the change.';
 
--- A change is requested once, and ends once.
-CREATE UNIQUE INDEX audit_entry_one_request ON audit_entry (account_id, change_id) WHERE stage = 'REQUESTED';
-CREATE UNIQUE INDEX audit_entry_one_end ON audit_entry (account_id, change_id)
-    WHERE stage IN ('SUCCEEDED', 'FAILED', 'SUPERSEDED');
+-- Every order ends with (recorded_at, account_id, log_index): a page is read off an index, the latest month first.
+CREATE INDEX audit_entry_time ON audit_entry (recorded_at, account_id, log_index);
+CREATE INDEX audit_entry_account ON audit_entry (account_id, recorded_at, log_index);
+CREATE INDEX audit_entry_region ON audit_entry (region, recorded_at, account_id, log_index);
+CREATE INDEX audit_entry_image ON audit_entry (image_id, recorded_at, account_id, log_index);
+CREATE INDEX audit_entry_shared_account ON audit_entry (shared_account_id, recorded_at, account_id, log_index);
+CREATE INDEX audit_entry_principal ON audit_entry (principal, recorded_at, account_id, log_index);
+CREATE INDEX audit_entry_request ON audit_entry (request_id);
+CREATE INDEX audit_entry_aws_request ON audit_entry (aws_request_id) WHERE aws_request_id IS NOT NULL;
+-- What is rare and asked for. What is frequent is found soon in the order of time.
+CREATE INDEX audit_entry_unusual ON audit_entry (stage, recorded_at, account_id, log_index)
+    WHERE stage IN ('DENIED', 'FAILED', 'SUPERSEDED');
+CREATE INDEX audit_entry_revoke ON audit_entry (recorded_at, account_id, log_index) WHERE action = 'REVOKE';
+CREATE EXTENSION IF NOT EXISTS pg_trgm;
+CREATE INDEX audit_entry_text ON audit_entry USING gin (reason gin_trgm_ops, ticket gin_trgm_ops);
 
 CREATE FUNCTION refuse_rewriting_history() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -51,6 +65,104 @@ BEGIN
 END
 $$;
 
+-- Partitions get it too. A statement that matches no row is refused as well where it names the table itself.
 CREATE TRIGGER audit_entry_is_append_only
+    BEFORE UPDATE OR DELETE ON audit_entry
+    FOR EACH ROW EXECUTE FUNCTION refuse_rewriting_history();
+CREATE TRIGGER audit_entry_is_not_truncated
     BEFORE UPDATE OR DELETE OR TRUNCATE ON audit_entry
     FOR EACH STATEMENT EXECUTE FUNCTION refuse_rewriting_history();
+
+-- Gives a partition what it does not get from its parent.
+CREATE FUNCTION finish_audit_partition(partition regclass) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    EXECUTE format('CREATE UNIQUE INDEX ON %s (account_id, log_index)', partition);
+    -- A change is requested once, and ends once.
+    EXECUTE format('CREATE UNIQUE INDEX ON %s (change_id, (stage = ''REQUESTED''), account_id)', partition);
+    EXECUTE format('CREATE TRIGGER audit_entry_is_not_truncated BEFORE UPDATE OR DELETE OR TRUNCATE ON %s
+        FOR EACH STATEMENT EXECUTE FUNCTION refuse_rewriting_history()', partition);
+END
+$$;
+
+-- Takes what no other partition takes, so that an entry is never refused for the lack of one.
+CREATE TABLE audit_entry_default PARTITION OF audit_entry DEFAULT;
+SELECT finish_audit_partition('audit_entry_default');
+
+-- Makes the partitions of so many months from that of `since` on, and tells how many it made. The server's role may call it; it
+-- does its work with the rights of the owner.
+CREATE FUNCTION create_audit_partitions(since timestamptz, months integer) RETURNS integer
+LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
+DECLARE
+    first_month timestamp := date_trunc('month', since AT TIME ZONE 'UTC');
+    month timestamp;
+    range_start timestamptz;
+    range_end timestamptz;
+    partition text;
+    made integer := 0;
+BEGIN
+    FOR at IN 0 .. months - 1 LOOP
+        month := first_month + make_interval(months => at);
+        range_start := month AT TIME ZONE 'UTC';
+        range_end := (month + interval '1 month') AT TIME ZONE 'UTC';
+        partition := format('audit_entry_%s', to_char(month, 'YYYY_MM'));
+        -- An archived month keeps its name: entries are not recorded in the past.
+        CONTINUE WHEN to_regclass(partition) IS NOT NULL;
+        -- One at a time; those who insert are not kept waiting.
+        LOCK TABLE audit_entry IN SHARE UPDATE EXCLUSIVE MODE;
+        CONTINUE WHEN to_regclass(partition) IS NOT NULL;
+        EXECUTE format('CREATE TABLE %I (LIKE audit_entry INCLUDING ALL)', partition);
+        IF EXISTS (SELECT FROM audit_entry_default WHERE recorded_at >= range_start AND recorded_at < range_end) THEN
+            LOCK TABLE audit_entry_default IN ACCESS EXCLUSIVE MODE;
+            EXECUTE format('INSERT INTO %I SELECT * FROM audit_entry_default WHERE recorded_at >= $1 AND recorded_at < $2',
+                partition) USING range_start, range_end;
+            ALTER TABLE audit_entry_default DISABLE TRIGGER USER;
+            DELETE FROM audit_entry_default WHERE recorded_at >= range_start AND recorded_at < range_end;
+            ALTER TABLE audit_entry_default ENABLE TRIGGER USER;
+        END IF;
+        EXECUTE format('ALTER TABLE audit_entry ATTACH PARTITION %I FOR VALUES FROM (%L) TO (%L)',
+            partition, range_start, range_end);
+        PERFORM finish_audit_partition(partition::regclass);
+        made := made + 1;
+    END LOOP;
+    RETURN made;
+END
+$$;
+SELECT create_audit_partitions(now(), 4);
+
+-- The tree's hashes: C2SP tlog-tiles, height 8. A tile is written when it is full; the entries that are in no full tile have their
+-- hashes in `audit_entry`, or, if they are archived, in a tile that is not full.
+CREATE TABLE ledger_tile (
+    account_id text COLLATE "C" NOT NULL CHECK (account_id ~ '^[0-9]{12}$'),
+    level smallint NOT NULL CHECK (level BETWEEN 0 AND 7),
+    tile_index bigint NOT NULL CHECK (tile_index >= 0),
+    hashes bytea NOT NULL CHECK (octet_length(hashes) BETWEEN 32 AND 8192 AND octet_length(hashes) % 32 = 0),
+    root bytea CHECK (octet_length(root) = 32),
+    PRIMARY KEY (account_id, level, tile_index),
+    CHECK ((octet_length(hashes) = 8192) = (root IS NOT NULL))
+);
+ALTER TABLE ledger_tile ALTER COLUMN hashes SET STORAGE EXTERNAL; -- hashes cannot be compressed
+COMMENT ON TABLE ledger_tile IS 'Hash tiles of the ledgers'' trees (C2SP tlog-tiles, height 8).';
+COMMENT ON COLUMN ledger_tile.root IS 'The root of a full tile: its hash in the level above.';
+
+CREATE TABLE ledger_checkpoint (
+    account_id text COLLATE "C" NOT NULL CHECK (account_id ~ '^[0-9]{12}$'),
+    size bigint NOT NULL CHECK (size > 0),
+    root bytea NOT NULL CHECK (octet_length(root) = 32),
+    note text NOT NULL,
+    signed_at timestamptz NOT NULL,
+    PRIMARY KEY (account_id, size)
+);
+COMMENT ON TABLE ledger_checkpoint IS 'Signed checkpoints (C2SP tlog-checkpoint) of the ledgers.';
+
+CREATE TABLE audit_archive (
+    account_id text COLLATE "C" NOT NULL CHECK (account_id ~ '^[0-9]{12}$'),
+    start_index bigint NOT NULL CHECK (start_index >= 0),
+    end_index bigint NOT NULL CHECK (end_index > start_index),
+    start_time timestamptz NOT NULL,
+    end_time timestamptz NOT NULL CHECK (end_time >= start_time),
+    location text NOT NULL,
+    sha256 bytea NOT NULL CHECK (octet_length(sha256) = 32),
+    archived_at timestamptz NOT NULL,
+    PRIMARY KEY (account_id, start_index)
+);
+COMMENT ON TABLE audit_archive IS 'Which entries were archived, and where to.';

@@ -93,6 +93,27 @@ pub(super) fn of_reason(reason: ErrorReason) -> Advice {
             Exit::TryLater,
             "the service has more work than it takes: slow down, then try again",
         ),
+        R::EntryNotFound => end(
+            Exit::NotFound,
+            "the ledger has no such entry yet: check --account and the index",
+        ),
+        R::EntryArchived => end(
+            Exit::NotPossible,
+            "ask the operators of the service for the archived file; `sharewarden audit verify --export` reads it",
+        ),
+        R::CheckpointNotFound => end(Exit::NotFound, "check --account and the size"),
+        R::NotYetCovered => end(
+            Exit::TryLater,
+            "a checkpoint is signed every few seconds: try again then",
+        ),
+        R::LedgerTampered => end(
+            Exit::General,
+            "do not trust the store: tell its operators and auditors, and keep this message",
+        ),
+        R::InvalidSignature => end(
+            Exit::Invalid,
+            "sign with a witness key that the service is configured for",
+        ),
         R::Internal => replay(
             Exit::General,
             "this is a fault of the service, and its log says more: report it to its operators",

@@ -115,15 +115,23 @@ fn code(reason: ErrorReason) -> Code {
         ErrorReason::InvalidFields
         | ErrorReason::RequestIdReused
         | ErrorReason::InvalidPageToken
-        | ErrorReason::UpstreamInvalidParameter => Code::InvalidArgument,
+        | ErrorReason::UpstreamInvalidParameter
+        | ErrorReason::InvalidSignature => Code::InvalidArgument,
         ErrorReason::Unauthenticated => Code::Unauthenticated,
         ErrorReason::PolicyDenied => Code::PermissionDenied,
         ErrorReason::AccountNotConfigured
         | ErrorReason::ImageUnavailable
         | ErrorReason::OperationNotSupported
         | ErrorReason::UpstreamAccessDenied
-        | ErrorReason::UpstreamRefused => Code::FailedPrecondition,
-        ErrorReason::ImageNotFound | ErrorReason::PermissionNotFound | ErrorReason::ChangeNotFound => Code::NotFound,
+        | ErrorReason::UpstreamRefused
+        | ErrorReason::EntryArchived
+        | ErrorReason::NotYetCovered => Code::FailedPrecondition,
+        ErrorReason::ImageNotFound
+        | ErrorReason::PermissionNotFound
+        | ErrorReason::ChangeNotFound
+        | ErrorReason::EntryNotFound
+        | ErrorReason::CheckpointNotFound => Code::NotFound,
+        ErrorReason::LedgerTampered => Code::DataLoss,
         ErrorReason::ChangePending | ErrorReason::ChangeUnconfirmed => Code::DeadlineExceeded,
         ErrorReason::UpstreamThrottled | ErrorReason::Overloaded => Code::ResourceExhausted,
         ErrorReason::UpstreamUnavailable | ErrorReason::AuditStoreUnavailable => Code::Unavailable,
@@ -137,6 +145,7 @@ fn retry_after(reason: ErrorReason) -> Option<Duration> {
     match reason {
         ErrorReason::ImageUnavailable => Some(Duration::from_secs(60)),
         ErrorReason::UpstreamThrottled | ErrorReason::UpstreamUnavailable => Some(Duration::from_secs(10)),
+        ErrorReason::NotYetCovered => Some(Duration::from_secs(5)),
         ErrorReason::AuditStoreUnavailable | ErrorReason::Overloaded => Some(Duration::from_secs(1)),
         ErrorReason::Unspecified
         | ErrorReason::InvalidFields
@@ -155,6 +164,11 @@ fn retry_after(reason: ErrorReason) -> Option<Duration> {
         | ErrorReason::ChangePending
         | ErrorReason::ChangeUnconfirmed
         | ErrorReason::ChangeSuperseded
+        | ErrorReason::EntryNotFound
+        | ErrorReason::EntryArchived
+        | ErrorReason::CheckpointNotFound
+        | ErrorReason::LedgerTampered
+        | ErrorReason::InvalidSignature
         | ErrorReason::Internal => None,
     }
 }

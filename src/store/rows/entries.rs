@@ -30,6 +30,10 @@ pub(in crate::store) async fn append(connection: &mut PgConnection, lines: &[Lin
         .collect();
     let requests: Vec<_> = intents().map(|intent| intent.request_id.0).collect();
     let principals: Vec<_> = intents().map(|intent| intent.principal.to_string()).collect();
+    let reasons: Vec<_> = intents().map(|intent| intent.reason.to_string()).collect();
+    let tickets: Vec<_> = intents()
+        .map(|intent| intent.ticket.as_ref().map(ToString::to_string))
+        .collect();
     let regions: Vec<_> = intents().map(|intent| intent.key.region.to_string()).collect();
     let images: Vec<_> = intents().map(|intent| intent.key.image.to_string()).collect();
     let shared: Vec<_> = intents().map(|intent| intent.key.shared_account.to_string()).collect();
@@ -44,10 +48,10 @@ pub(in crate::store) async fn append(connection: &mut PgConnection, lines: &[Lin
     let texts: Vec<_> = lines.iter().map(|line| line.text.clone()).collect();
     let saved = sqlx::query!(
         "INSERT INTO audit_entry (account_id, log_index, recorded_at, stage, action, cause, change_id, request_id, principal,
-             region, image_id, shared_account_id, generation, aws_request_id, error_reason, leaf_hash, entry)
+             reason, ticket, region, image_id, shared_account_id, generation, aws_request_id, error_reason, leaf_hash, entry)
          SELECT * FROM unnest($1::text[], $2::bigint[], $3::timestamptz[], $4::text[], $5::text[], $6::text[], $7::uuid[],
-             $8::uuid[], $9::text[], $10::text[], $11::text[], $12::text[], $13::bigint[], $14::text[], $15::text[],
-             $16::bytea[], $17::text[])",
+             $8::uuid[], $9::text[], $10::text[], $11::text[], $12::text[], $13::text[], $14::text[], $15::bigint[],
+             $16::text[], $17::text[], $18::bytea[], $19::text[])",
         &accounts,
         &indexes,
         &times,
@@ -57,6 +61,8 @@ pub(in crate::store) async fn append(connection: &mut PgConnection, lines: &[Lin
         &changes as &[Option<Uuid>],
         &requests,
         &principals,
+        &reasons,
+        &tickets as &[Option<String>],
         &regions,
         &images,
         &shared,

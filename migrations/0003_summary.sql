@@ -1,0 +1,53 @@
+-- What is kept up to date in the commit that adds entries, so that questions need not read them all.
+
+-- When which share was in effect, from the SUCCEEDED entry of a grant to that of a revoke.
+CREATE TABLE share_interval (
+    account_id text COLLATE "C" NOT NULL CHECK (account_id ~ '^[0-9]{12}$'),
+    region text COLLATE "C" NOT NULL CHECK (region ~ '^[-0-9a-z]{1,31}$'),
+    image_id text COLLATE "C" NOT NULL CHECK (image_id ~ '^wsi-[0-9a-z]{9,63}$'),
+    shared_account_id text COLLATE "C" NOT NULL CHECK (shared_account_id ~ '^[0-9]{12}$'),
+    start_index bigint NOT NULL CHECK (start_index >= 0),
+    start_time timestamptz NOT NULL,
+    end_index bigint CHECK (end_index > start_index),
+    end_time timestamptz CHECK (end_time >= start_time),
+    PRIMARY KEY (account_id, region, image_id, shared_account_id, start_index),
+    CHECK ((end_index IS NULL) = (end_time IS NULL))
+);
+COMMENT ON TABLE share_interval IS 'When which image was shared with whom. Open while the share is in effect.';
+CREATE UNIQUE INDEX share_interval_open ON share_interval (account_id, region, image_id, shared_account_id)
+    WHERE end_index IS NULL;
+CREATE INDEX share_interval_recipient ON share_interval (shared_account_id, account_id, region, image_id, start_index);
+CREATE INDEX share_interval_image ON share_interval (image_id, account_id, region, shared_account_id, start_index);
+
+-- How many entries there are, by hour, day and month (UTC).
+CREATE TABLE audit_rollup (
+    account_id text COLLATE "C" NOT NULL CHECK (account_id ~ '^[0-9]{12}$'),
+    bucket text COLLATE "C" NOT NULL CHECK (bucket IN ('HOUR', 'DAY', 'MONTH')),
+    start_time timestamptz NOT NULL,
+    region text COLLATE "C" NOT NULL CHECK (region ~ '^[-0-9a-z]{1,31}$'),
+    action text COLLATE "C" NOT NULL CHECK (action IN ('GRANT', 'REVOKE')),
+    stage text COLLATE "C" NOT NULL CHECK (stage IN ('REQUESTED', 'DENIED', 'SUCCEEDED', 'FAILED', 'SUPERSEDED')),
+    count bigint NOT NULL CHECK (count > 0),
+    PRIMARY KEY (account_id, bucket, start_time, region, action, stage)
+) PARTITION BY LIST (bucket);
+COMMENT ON TABLE audit_rollup IS 'Counts of audit entries. Exact: kept in the commit that adds the entries.';
+CREATE TABLE audit_rollup_hour PARTITION OF audit_rollup FOR VALUES IN ('HOUR') WITH (fillfactor = 70);
+CREATE TABLE audit_rollup_day PARTITION OF audit_rollup FOR VALUES IN ('DAY') WITH (fillfactor = 70);
+CREATE TABLE audit_rollup_month PARTITION OF audit_rollup FOR VALUES IN ('MONTH') WITH (fillfactor = 70);
+-- `count` is in no index, so that counting is an update in place.
+CREATE INDEX audit_rollup_time ON audit_rollup (start_time);
+
+-- How often something was asked (REQUESTED and DENIED entries), by day and month (UTC).
+CREATE TABLE audit_ranking (
+    account_id text COLLATE "C" NOT NULL CHECK (account_id ~ '^[0-9]{12}$'),
+    bucket text COLLATE "C" NOT NULL CHECK (bucket IN ('DAY', 'MONTH')),
+    start_time timestamptz NOT NULL,
+    ranking text COLLATE "C" NOT NULL CHECK (ranking IN ('PRINCIPAL', 'IMAGE', 'SHARED_ACCOUNT')),
+    value text COLLATE "C" NOT NULL,
+    count bigint NOT NULL CHECK (count > 0),
+    PRIMARY KEY (account_id, bucket, ranking, start_time, value)
+) PARTITION BY LIST (bucket);
+COMMENT ON TABLE audit_ranking IS 'Counts of requests by who asked and what was asked about. Kept in the commit that adds the entries.';
+CREATE TABLE audit_ranking_day PARTITION OF audit_ranking FOR VALUES IN ('DAY') WITH (fillfactor = 70);
+CREATE TABLE audit_ranking_month PARTITION OF audit_ranking FOR VALUES IN ('MONTH') WITH (fillfactor = 70);
+CREATE INDEX audit_ranking_time ON audit_ranking (ranking, start_time);

@@ -1,0 +1,36 @@
+-- What dashboards read. An interface: names and columns stay; columns may be added at the end.
+
+CREATE SCHEMA reporting;
+COMMENT ON SCHEMA reporting IS 'Views for dashboards. An interface: names and columns stay; columns may be added at the end.';
+
+CREATE VIEW reporting.entries AS
+    SELECT account_id, log_index, recorded_at, stage, action, cause, change_id, request_id, principal, reason, ticket, region,
+        image_id, shared_account_id, generation, aws_request_id, error_reason, entry
+    FROM audit_entry;
+COMMENT ON VIEW reporting.entries IS 'Every entry of every ledger that is not archived. Filter by recorded_at: it chooses the partitions.';
+COMMENT ON COLUMN reporting.entries.log_index IS 'The place in the account''s ledger, from 0, without gaps.';
+COMMENT ON COLUMN reporting.entries.aws_request_id IS 'The AWS request id of the last call made for the change.';
+COMMENT ON COLUMN reporting.entries.entry IS 'The canonical JSON text that is hashed; cast it to jsonb for the calls to AWS and the error.';
+
+CREATE VIEW reporting.current_shares AS
+    SELECT account_id, region, image_id, shared_account_id, start_time AS shared_since, start_index AS shared_since_log_index
+    FROM share_interval WHERE end_index IS NULL;
+COMMENT ON VIEW reporting.current_shares IS 'Who may copy which image now, by the ledger.';
+
+CREATE VIEW reporting.daily_totals AS
+    SELECT (start_time AT TIME ZONE 'UTC')::date AS day, account_id, region, action, stage, count AS entries
+    FROM audit_rollup WHERE bucket = 'DAY';
+COMMENT ON VIEW reporting.daily_totals IS 'How many entries were recorded, by day (UTC). Exact, archived history included.';
+
+CREATE VIEW reporting.pending_changes AS
+    SELECT account_id, change_id, request_id, region, image_id, shared_account_id, action, cause, principal, reason, ticket,
+        created_at, jsonb_array_length(attempts) AS attempts
+    FROM change WHERE state = 'PENDING';
+COMMENT ON VIEW reporting.pending_changes IS 'Changes that were accepted and have not ended.';
+
+CREATE VIEW reporting.archived_history AS
+    SELECT account_id, start_index, end_index, start_time, end_time, location, encode(sha256, 'hex') AS sha256, archived_at
+    FROM audit_archive;
+COMMENT ON VIEW reporting.archived_history IS 'Which entries are in files and no longer in reporting.entries: [start_index, end_index).';
+
+CREATE INDEX change_pending ON change (created_at) WHERE state = 'PENDING';

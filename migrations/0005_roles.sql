@@ -1,0 +1,36 @@
+-- Who may do what: the owner (who runs the migrations) may do everything; sharewarden_writer is what the server runs as;
+-- sharewarden_reader is what dashboards run as. Both are groups: grant them to the roles that log in.
+
+DO $$
+DECLARE
+    role text;
+BEGIN
+    FOREACH role IN ARRAY ARRAY['sharewarden_writer', 'sharewarden_reader'] LOOP
+        CONTINUE WHEN EXISTS (SELECT FROM pg_roles WHERE rolname = role);
+        BEGIN
+            EXECUTE format('CREATE ROLE %I NOLOGIN', role);
+        EXCEPTION
+            -- Another database of this cluster was migrated at the same moment.
+            WHEN duplicate_object OR unique_violation THEN NULL;
+            WHEN insufficient_privilege THEN
+                RAISE EXCEPTION 'the role % is missing, and % may not make it: run CREATE ROLE % NOLOGIN as a superuser, then migrate again',
+                    role, current_user, role USING ERRCODE = 'insufficient_privilege';
+        END;
+    END LOOP;
+    -- What the server compares its own migrations with.
+    IF to_regclass('_sqlx_migrations') IS NOT NULL THEN
+        GRANT SELECT ON _sqlx_migrations TO sharewarden_writer;
+    END IF;
+END
+$$;
+
+REVOKE EXECUTE ON FUNCTION create_audit_partitions(timestamptz, integer), finish_audit_partition(regclass) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION create_audit_partitions(timestamptz, integer) TO sharewarden_writer;
+
+GRANT SELECT, INSERT ON audit_entry, ledger_checkpoint TO sharewarden_writer;
+GRANT UPDATE (note) ON ledger_checkpoint TO sharewarden_writer;
+GRANT SELECT, INSERT, UPDATE ON ledger, ledger_tile, change, share_permission, share_interval, audit_rollup, audit_ranking
+    TO sharewarden_writer;
+GRANT SELECT ON audit_archive TO sharewarden_writer;
+GRANT USAGE ON SCHEMA reporting TO sharewarden_writer, sharewarden_reader;
+GRANT SELECT ON ALL TABLES IN SCHEMA reporting TO sharewarden_writer, sharewarden_reader;

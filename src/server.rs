@@ -13,7 +13,7 @@ use crate::{
     grpc::{self, Authenticator, Health, HealthSettings, ServerSettings, Services, ShareService},
     permissions::Permissions,
     policy::{Policy, ShareWith},
-    store::{self, Committer, Database, DatabaseSettings, Leased, Outcomes, StoreError, committer::CommitterSettings},
+    store::{self, Committer, Database, DatabaseSettings, Growth, Leased, Outcomes, StoreError, committer::CommitterSettings},
     telemetry::{self, TelemetryError},
     workspaces::{self, BaseCredentials, ConnectError, WorkSpaces},
 };
@@ -146,7 +146,7 @@ impl Server {
         let workspaces = WorkSpaces::connect(&workspaces_settings(config, credentials)).await?;
 
         let (stop, workers) = (CancellationToken::new(), TaskTracker::new());
-        let outcomes = Outcomes::default();
+        let (outcomes, growth) = (Outcomes::default(), Growth::default());
         let (work_sender, work) = mpsc::unbounded_channel();
         let replica = ReplicaId(clock.uuid());
         let committer = Committer::start(
@@ -155,6 +155,7 @@ impl Server {
             replica,
             &clock,
             &outcomes,
+            &growth,
             &work_sender,
         );
         let forwarder = Forwarder::new(

@@ -6,11 +6,12 @@ use tokio::{net::TcpListener, sync::mpsc, task::JoinSet};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
+    audit::Audit,
     clock::Clock,
     config::{AccountConfig, AuthMode, Config, ShareWithConfig},
     domain::{ReplicaId, convergence::RetryPolicy},
     forwarder::{Forwarder, ForwarderSettings},
-    grpc::{self, Authenticator, Health, HealthSettings, ServerSettings, Services, ShareService},
+    grpc::{self, AuditApi, Authenticator, Health, HealthSettings, ServerSettings, Services, ShareService},
     permissions::Permissions,
     policy::{Policy, ShareWith},
     store::{self, Committer, Database, DatabaseSettings, Growth, Leased, Outcomes, StoreError, committer::CommitterSettings},
@@ -230,8 +231,13 @@ impl Server {
         );
 
         let grace = config.server.shutdown_grace;
+        let audit = Audit {
+            database: database.clone(),
+            clock: clock.clone(),
+        };
         let services = Services {
             share_permissions: ShareService::new(permissions, config.server.max_wait),
+            audit: AuditApi::new(audit, config.server.max_wait),
             authenticator: match config.auth.mode {
                 AuthMode::TrustedHeader => Authenticator::TrustedHeader,
             },

@@ -5,6 +5,7 @@
 
 pub mod encoding;
 pub mod merkle;
+pub mod tile;
 
 pub use encoding::encode;
 pub use merkle::{Frontier, Hash};

@@ -4,15 +4,19 @@
 //! commands, each in one transaction, through the domain's transition. [`reads`] answer questions, [`due`] finds work that
 //! nobody holds, and [`outcomes`] wakes those who wait for a change to end. [`rows`] maps the domain to tables and back.
 
+mod append;
 mod batch;
+pub mod checkpoints;
 pub mod committer;
 mod database;
 pub mod due;
 mod error;
 pub mod outcomes;
+pub mod partitions;
 pub mod reads;
 mod rows;
 mod schema;
+pub mod tiles;
 
 pub use committer::{CommitError, Committer, Leased};
 pub use database::{Database, DatabaseSettings};

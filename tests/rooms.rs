@@ -37,6 +37,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "domain",
             "forwarder",
             "grpc",
+            "ledger",
             "permissions",
             "policy",
             "store",

@@ -10,7 +10,7 @@ use crate::{
     store::{Database, audit::StoredEntry},
 };
 
-use super::{Audit, Error, KeptCheckpoint, entry};
+use super::{Audit, Error, KeptCheckpoint, stretch};
 
 /// What to export.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -117,7 +117,7 @@ impl Export {
         if self.next >= self.end {
             return Ok(None);
         }
-        let entries = entry::stored_page(&self.database, self.account, self.next, self.end).await?;
+        let entries = stretch::stored_page(&self.database, self.account, self.next, self.end).await?;
         self.next += entries.len() as u64;
         Ok(Some(entries))
     }

@@ -10,6 +10,7 @@ mod export;
 mod keys;
 mod proofs;
 mod signer;
+mod stretch;
 mod tail;
 mod tree;
 mod watch;
@@ -18,12 +19,13 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{clock::Clock, store::Database};
 
-pub use entry::{CheckedEntry, Stretch};
+pub use entry::AuditEntry;
 pub use error::Error;
 pub use export::{Export, ExportHeader, ExportRange};
 pub use keys::CheckpointKeys;
 pub use proofs::{ConsistencyProof, InclusionProof, KeptCheckpoint};
 pub use signer::Signer;
+pub use stretch::Stretch;
 pub use tail::Tail;
 pub use watch::{Watch, WatchEvent, WatchFrom};
 

@@ -6,7 +6,7 @@ use crate::{
     store::checkpoints::{self, StoredCheckpoint},
 };
 
-use super::{Audit, Error, entry, tree::Tree};
+use super::{Audit, Error, stretch, tree::Tree};
 
 /// A checkpoint as it is kept, its signature verified.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -161,7 +161,7 @@ impl Audit {
 
     /// How many entries the ledger has; 0 where there is none.
     pub(super) async fn tree_size(&self, account: AccountId) -> Result<u64, Error> {
-        let sizes = entry::sizes(&self.database, &[account]).await?;
+        let sizes = stretch::sizes(&self.database, &[account]).await?;
         Ok(sizes.get(&account).copied().unwrap_or_default())
     }
 

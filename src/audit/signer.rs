@@ -14,7 +14,7 @@ use crate::{
     store::checkpoints::{self, Grown, StoredCheckpoint},
 };
 
-use super::{Audit, Error, entry};
+use super::{Audit, Error, stretch};
 
 /// At most so many ledgers in a round; those that grew first come first.
 const AT_ONCE: u32 = 10_000;
@@ -179,7 +179,7 @@ impl Audit {
     async fn first_wrong(&self, account: AccountId, start: u64, end: u64) -> Result<Option<u64>, Error> {
         let mut next = start;
         while next < end {
-            let entries = match entry::stored_page(&self.database, account, next, end).await {
+            let entries = match stretch::stored_page(&self.database, account, next, end).await {
                 Ok(entries) => entries,
                 Err(Error::Tampered { log_index, .. }) => return Ok(Some(log_index)),
                 Err(error) => return Err(error),

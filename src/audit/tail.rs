@@ -20,9 +20,9 @@ use crate::{
     store::{Database, Growth, growth::{Growing, Sizes}},
 };
 
-use super::{Error, entry::{self, Stretch}};
+use super::{Error, stretch::{self, Stretch}};
 
-/// So many stretches are kept for those who are slow; each has at most [`entry::STRETCH_BYTES`].
+/// So many stretches are kept for those who are slow; each has at most [`stretch::STRETCH_BYTES`].
 const RING: usize = 64;
 
 /// How often the sizes are asked for, behind the hints.
@@ -126,7 +126,7 @@ impl Follower<'_> {
     /// Asks for the sizes, tells what is new, and confirms that everything was told.
     async fn poll(&mut self) -> Result<(), Error> {
         let begun = self.clock.elapsed();
-        let sizes = entry::sizes(self.database, &[]).await?;
+        let sizes = stretch::sizes(self.database, &[]).await?;
         match &self.published {
             None => {
                 self.published = Some(sizes.clone());
@@ -171,7 +171,7 @@ impl Follower<'_> {
             return Ok(());
         };
         while next < size {
-            match entry::page(self.database, account, next, size).await {
+            match stretch::page(self.database, account, next, size).await {
                 Ok(stretches) => {
                     for stretch in stretches {
                         next += stretch.len() as u64;

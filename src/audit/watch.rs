@@ -10,7 +10,10 @@ use std::{
     time::Duration,
 };
 
-use tokio::sync::broadcast::error::{RecvError, TryRecvError};
+use tokio::sync::{
+    broadcast::error::{RecvError, TryRecvError},
+    watch,
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -21,7 +24,7 @@ use crate::{
 
 use super::{
     Audit, Error,
-    entry::{self, Stretch},
+    stretch::{self, Stretch},
     tail::{Listener, News},
 };
 
@@ -77,7 +80,7 @@ impl Audit {
         // In this order nothing falls in between: what is committed after the sizes were read is in the news.
         let listener = self.tail.listen();
         let accounts: Vec<_> = from.accounts.iter().copied().collect();
-        let sizes = entry::sizes(&self.database, &accounts).await?;
+        let sizes = stretch::sizes(&self.database, &accounts).await?;
         let next = begin(&from, &sizes)?;
         let mut watch = Watch {
             database: self.database.clone(),
@@ -146,7 +149,7 @@ impl Watch {
             self.behind.pop_front();
             return Ok(());
         }
-        for stretch in entry::page(&self.database, account, start, end).await? {
+        for stretch in stretch::page(&self.database, account, start, end).await? {
             self.send(account, stretch);
         }
         Ok(())
@@ -155,10 +158,11 @@ impl Watch {
     /// Waits for news, or for the time to give a sign of life.
     async fn wait(&mut self) -> Result<(), Error> {
         let since = self.due;
+        let Listener { news, confirmed } = &mut self.listener;
         tokio::select! {
             biased;
             () = self.stop.cancelled() => Err(Error::Stopping),
-            news = self.listener.news.recv() => match news {
+            news = news.recv() => match news {
                 Ok(news) => self.hear(news),
                 Err(RecvError::Lagged(_)) => self.ask().await,
                 Err(RecvError::Closed) => Err(Error::Stopping),
@@ -167,7 +171,7 @@ impl Watch {
                 self.due = Some((self.clock.elapsed(), self.clock.now()));
                 Ok(())
             }
-            Some(time) = confirmed(&mut self.listener, since), if since.is_some() => self.beat(time).await,
+            Some(time) = told_since(confirmed, since), if since.is_some() => self.beat(time).await,
         }
     }
 
@@ -197,7 +201,7 @@ impl Watch {
     }
 
     fn take(&mut self, stretch: Stretch) {
-        let Some((account, start)) = stretch.first().map(|entry| (entry.account, entry.log_index)) else {
+        let Some((account, start)) = stretch.first().map(|entry| (entry.account(), entry.log_index())) else {
             return;
         };
         if !self.follows(account) {
@@ -214,7 +218,7 @@ impl Watch {
     /// The ring has gone on: the table tells how far.
     async fn ask(&mut self) -> Result<(), Error> {
         let accounts: Vec<_> = self.accounts.iter().copied().collect();
-        let sizes = entry::sizes(&self.database, &accounts).await?;
+        let sizes = stretch::sizes(&self.database, &accounts).await?;
         self.catch_up(&sizes);
         Ok(())
     }
@@ -242,9 +246,12 @@ impl Watch {
 }
 
 /// Waits until everything is in the news that is older than what is due. Nothing, if that will not be.
-async fn confirmed(listener: &mut Listener, due: Option<(Elapsed, Timestamp)>) -> Option<Timestamp> {
+async fn told_since(
+    confirmed: &mut watch::Receiver<Option<Elapsed>>,
+    due: Option<(Elapsed, Timestamp)>,
+) -> Option<Timestamp> {
     let (since, time) = due?;
     let told = |at: &Option<Elapsed>| at.is_some_and(|at| at >= since);
-    listener.confirmed.wait_for(told).await.ok()?;
+    confirmed.wait_for(told).await.ok()?;
     Some(time)
 }

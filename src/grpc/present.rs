@@ -194,7 +194,7 @@ fn text(value: Option<impl ToString>) -> String {
     value.map(|value| value.to_string()).unwrap_or_default()
 }
 
-fn timestamp(time: Timestamp) -> pbjson_types::Timestamp {
+pub(super) fn timestamp(time: Timestamp) -> pbjson_types::Timestamp {
     let time = time.to_offset_date_time();
     pbjson_types::Timestamp {
         seconds: time.unix_timestamp(),

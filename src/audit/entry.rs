@@ -60,3 +60,5 @@ impl AuditEntry {
     }
 }
 
+#[cfg(test)]
+mod tests;

@@ -18,17 +18,17 @@ pub(super) fn parse<T: FromStr<Err = Invalid>>(table: &'static str, text: &str) 
 }
 
 /// Reads a name that a CHECK of the schema vouches for.
-fn named<T>(table: &'static str, parse: fn(&str) -> Option<T>, text: &str) -> Result<T, StoreError> {
+pub(super) fn named<T>(table: &'static str, parse: fn(&str) -> Option<T>, text: &str) -> Result<T, StoreError> {
     parse(text).ok_or_else(|| StoreError::corrupt(table, "a name that this version does not know"))
 }
 
 /// Reads a count that a CHECK of the schema keeps from being negative.
-fn count(table: &'static str, number: i64) -> Result<u64, StoreError> {
+pub(super) fn count(table: &'static str, number: i64) -> Result<u64, StoreError> {
     u64::try_from(number).map_err(|_| StoreError::corrupt(table, "a negative count"))
 }
 
 /// A count as Postgres keeps it. No count of ours comes near 2^63.
-fn bigint(count: u64) -> i64 {
+pub(super) fn bigint(count: u64) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }
 

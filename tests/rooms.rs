@@ -26,7 +26,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
         &["domain", "store", "policy", "forwarder", "workspaces", "clock"],
     ),
     ("audit", &["domain", "ledger", "store", "clock"]),
-    ("grpc", &["permissions", "audit", "store", "domain", "proto", "clock"]),
+    (
+        "grpc",
+        &["permissions", "audit", "store", "ledger", "domain", "proto", "clock"],
+    ),
     ("cli", &["proto"]),
     (
         "server",

@@ -57,7 +57,10 @@ pub(super) async fn stored_page(
     end: u64,
 ) -> Result<Vec<StoredEntry>, Error> {
     let mut entries = audit::range(database, account, start, end, PAGE).await?;
-    let in_order = entries.iter().zip(start..).take_while(|(entry, index)| entry.log_index == *index);
+    let in_order = entries
+        .iter()
+        .zip(start..)
+        .take_while(|(entry, index)| entry.log_index == *index);
     let whole = in_order.count();
     entries.truncate(whole);
     if entries.is_empty() {
@@ -67,12 +70,7 @@ pub(super) async fn stored_page(
 }
 
 /// The same, checked. An entry that is not what was recorded is told of when it is the first.
-pub(super) async fn page(
-    database: &Database,
-    account: AccountId,
-    start: u64,
-    end: u64,
-) -> Result<Vec<Stretch>, Error> {
+pub(super) async fn page(database: &Database, account: AccountId, start: u64, end: u64) -> Result<Vec<Stretch>, Error> {
     let mut checked = Vec::new();
     for stored in stored_page(database, account, start, end).await? {
         match AuditEntry::check(stored) {

@@ -5,11 +5,7 @@
 //! ring. Who finds that the ring has gone on without them reads the table (see [`super::watch`]). While nobody watches,
 //! nothing is read.
 
-use std::{
-    collections::BTreeMap,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use tokio::sync::{Notify, broadcast, watch};
 use tokio_util::sync::CancellationToken;
@@ -17,10 +13,16 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     clock::{Clock, Elapsed},
     domain::AccountId,
-    store::{Database, Growth, growth::{Growing, Sizes}},
+    store::{
+        Database, Growth,
+        growth::{Growing, Sizes},
+    },
 };
 
-use super::{Error, stretch::{self, Stretch}};
+use super::{
+    Error,
+    stretch::{self, Stretch},
+};
 
 /// So many stretches are kept for those who are slow; each has at most [`stretch::STRETCH_BYTES`].
 const RING: usize = 64;
@@ -86,7 +88,11 @@ impl Tail {
                 clock: &clock,
                 published: None,
             };
-            if stop.run_until_cancelled(follower.run(&growth, &mut growing)).await.is_none() {
+            if stop
+                .run_until_cancelled(follower.run(&growth, &mut growing))
+                .await
+                .is_none()
+            {
                 return;
             }
         }
@@ -118,7 +124,10 @@ impl Follower<'_> {
                 never = &mut hints => match never {},
             };
             if let Err(error) = told {
-                tracing::warn!(error = &error as &dyn std::error::Error, "cannot read what the ledgers grew by");
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "cannot read what the ledgers grew by"
+                );
             }
         }
     }
@@ -167,7 +176,11 @@ impl Follower<'_> {
     /// Reads and tells what one ledger grew by.
     async fn publish(&mut self, account: AccountId, size: u64) -> Result<(), Error> {
         // Before the first poll it is not known where to begin; the poll finds what was hinted of.
-        let Some(mut next) = self.published.as_ref().map(|sizes| sizes.get(&account).copied().unwrap_or_default()) else {
+        let Some(mut next) = self
+            .published
+            .as_ref()
+            .map(|sizes| sizes.get(&account).copied().unwrap_or_default())
+        else {
             return Ok(());
         };
         while next < size {

@@ -62,7 +62,9 @@ impl Tree<'_> {
         let tiles = self.load(needed.concat(), index).await?;
         let hashes = self.made(proof::inclusion(index, self.size, &tiles), index)?;
         let root = self.made(proof::root(self.size, &tiles), index)?;
-        let leaf = tiles.get(&place).and_then(|hashes| hashes.get((index % WIDTH as u64) as usize));
+        let leaf = tiles
+            .get(&place)
+            .and_then(|hashes| hashes.get((index % WIDTH as u64) as usize));
         let leaf_hash = *leaf.ok_or_else(|| self.tampered(index))?;
         if !check::verify_inclusion(&leaf_hash, index, self.size, &hashes, &root) {
             return Err(self.tampered(index));

@@ -51,7 +51,10 @@ pub(super) async fn add_signatures(
 
 fn note(fields: &mut Fields, text: &str) -> Option<Note> {
     if text.len() > LONGEST_NOTE {
-        fields.violate("note", format!("must be at most {LONGEST_NOTE} bytes; got {}", text.len()));
+        fields.violate(
+            "note",
+            format!("must be at most {LONGEST_NOTE} bytes; got {}", text.len()),
+        );
         return None;
     }
     match text.parse() {

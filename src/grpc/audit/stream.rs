@@ -58,8 +58,14 @@ fn parse_watch(request: &v1::WatchAuditEntriesRequest) -> Result<WatchFrom, Stat
     };
     for (index, position) in request.positions.iter().enumerate() {
         let field = format!("positions[{index}].account_id");
-        in_range(&mut fields, &format!("positions[{index}].next_index"), position.next_index);
-        let Some(account) = fields.required(&field, &position.account_id) else { continue };
+        in_range(
+            &mut fields,
+            &format!("positions[{index}].next_index"),
+            position.next_index,
+        );
+        let Some(account) = fields.required(&field, &position.account_id) else {
+            continue;
+        };
         if !from.accounts.is_empty() && !from.accounts.contains(&account) {
             fields.violate(&field, "must be one of account_ids, where these are given");
         }
@@ -129,7 +135,10 @@ fn parse_export(request: &v1::ExportAuditEntriesRequest) -> Result<ExportRange, 
         in_range(&mut fields, field, number);
     }
     if end > 0 && start > end {
-        fields.violate("start_index", format!("must not be more than end_index, {end}; got {start}"));
+        fields.violate(
+            "start_index",
+            format!("must not be more than end_index, {end}; got {start}"),
+        );
     }
     if size > 0 && start.max(end) > size {
         fields.violate("tree_size", format!("must cover start_index and end_index; got {size}"));

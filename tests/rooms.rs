@@ -55,6 +55,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "simulator",
             "clock",
             "config",
+            "ledger",
             "store",
             "telemetry",
             "workspaces",

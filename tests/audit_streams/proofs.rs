@@ -9,7 +9,7 @@ use sharewarden::{
 use tonic::Code;
 use tonic_types::StatusExt;
 
-use crate::{audit::*, stack::*};
+use crate::stack::*;
 
 fn hash(bytes: &[u8]) -> Hash {
     bytes.try_into().unwrap()

@@ -6,14 +6,15 @@ use tokio::{net::TcpListener, sync::mpsc, task::JoinSet};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
+    audit::Audit,
     clock::Clock,
     config::{AccountConfig, AuthMode, Config, ShareWithConfig},
     domain::{ReplicaId, convergence::RetryPolicy},
     forwarder::{Forwarder, ForwarderSettings},
-    grpc::{self, Authenticator, Health, HealthSettings, ServerSettings, Services, ShareService},
+    grpc::{self, AuditApi, Authenticator, Health, HealthSettings, ServerSettings, Services, ShareService},
     permissions::Permissions,
     policy::{Policy, ShareWith},
-    store::{self, Committer, Database, DatabaseSettings, Leased, Outcomes, StoreError, committer::CommitterSettings},
+    store::{self, Committer, Database, DatabaseSettings, Growth, Leased, Outcomes, StoreError, committer::CommitterSettings},
     telemetry::{self, TelemetryError},
     workspaces::{self, BaseCredentials, ConnectError, WorkSpaces},
 };
@@ -146,7 +147,7 @@ impl Server {
         let workspaces = WorkSpaces::connect(&workspaces_settings(config, credentials)).await?;
 
         let (stop, workers) = (CancellationToken::new(), TaskTracker::new());
-        let outcomes = Outcomes::default();
+        let (outcomes, growth) = (Outcomes::default(), Growth::default());
         let (work_sender, work) = mpsc::unbounded_channel();
         let replica = ReplicaId(clock.uuid());
         let committer = Committer::start(
@@ -155,6 +156,7 @@ impl Server {
             replica,
             &clock,
             &outcomes,
+            &growth,
             &work_sender,
         );
         let forwarder = Forwarder::new(
@@ -229,8 +231,13 @@ impl Server {
         );
 
         let grace = config.server.shutdown_grace;
+        let audit = Audit {
+            database: database.clone(),
+            clock: clock.clone(),
+        };
         let services = Services {
             share_permissions: ShareService::new(permissions, config.server.max_wait),
+            audit: AuditApi::new(audit, config.server.max_wait),
             authenticator: match config.auth.mode {
                 AuthMode::TrustedHeader => Authenticator::TrustedHeader,
             },

@@ -25,11 +25,13 @@ const MAY_USE: &[(&str, &[&str])] = &[
         "permissions",
         &["domain", "store", "policy", "forwarder", "workspaces", "clock"],
     ),
-    ("grpc", &["permissions", "store", "domain", "proto", "clock"]),
+    ("audit", &["domain", "ledger", "store", "clock"]),
+    ("grpc", &["permissions", "audit", "store", "domain", "proto", "clock"]),
     ("cli", &["proto"]),
     (
         "server",
         &[
+            "audit",
             "clock",
             "config",
             "domain",

@@ -32,6 +32,7 @@ pub(super) fn problems(config: &Config) -> Vec<Problem> {
     listening(config, &mut check);
     numbers(config, &mut check);
     times(config, &mut check);
+    checkpoint(config, &mut check);
     accounts(config, &mut check);
     problems
 }
@@ -65,10 +66,10 @@ fn numbers(config: &Config, check: &mut impl FnMut(bool, &str, String)) {
     bounded("forwarder.max_backlog", forwarder.max_backlog, 10_000_000);
     let connections = config.database.max_connections;
     check(
-        connections as usize >= lanes + 3,
+        connections as usize >= lanes + 4,
         "database.max_connections",
         format!(
-            "must be at least committer.lanes + 3 (one for each lane, one to listen, two to read); it is {connections}"
+            "must be at least committer.lanes + 4 (one for each lane, two to listen, two to read); it is {connections}"
         ),
     );
 }
@@ -109,6 +110,27 @@ fn times(config: &Config, check: &mut impl FnMut(bool, &str, String)) {
             "must be at least forwarder.attempt_timeout + read_timeout + lease_margin ({least:?}); it is {:?}",
             forwarder.lease
         ),
+    );
+}
+
+fn checkpoint(config: &Config, check: &mut impl FnMut(bool, &str, String)) {
+    let checkpoint = &config.checkpoint;
+    let name = &checkpoint.name;
+    check(
+        (1..=200).contains(&name.chars().count()) && !name.contains(|c: char| c.is_whitespace() || c.is_control() || c == '+'),
+        "checkpoint.name",
+        format!("must have 1..200 characters without spaces and plus signs; it is {name:?}"),
+    );
+    check(
+        checkpoint.key.is_some() != checkpoint.key_file.is_some(),
+        "checkpoint.key",
+        "or checkpoint.key_file must be there, and not both; `sharewarden key generate` makes a key".into(),
+    );
+    let every = checkpoint.every;
+    check(
+        (Duration::from_secs(1)..=Duration::from_secs(3600)).contains(&every),
+        "checkpoint.every",
+        format!("must be 1s..1h; it is {every:?}"),
     );
 }
 

@@ -2,13 +2,15 @@
 //!
 //! A call comes in through the layers that [`server`] stacks: [`call`] opens its span, notes when it arrived and logs how
 //! it ended, and a panic becomes an answer. [`auth`] finds out who calls before anything of the message is read. Then the
-//! thin handlers of [`service`] take over: [`parse`] makes domain types of the request (with [`page_token`], [`deadline`]
+//! thin handlers of [`service`] and [`audit`] take over, with what [`caller`] knows: [`parse`] makes domain types of the request (with [`page_token`], [`deadline`]
 //! and [`trace_context`]), a use case does the work, and [`present`] makes messages of what came of it. What went wrong
 //! goes through [`status`], the one place that maps errors; [`refusal`] knows the code of each reason. [`health`] watches
 //! the store on the side.
 
+mod audit;
 mod auth;
 mod call;
+mod caller;
 mod deadline;
 mod health;
 mod page_token;
@@ -20,6 +22,7 @@ mod service;
 mod status;
 mod trace_context;
 
+pub use audit::AuditApi;
 pub use auth::{Authenticator, PRINCIPAL};
 pub use health::{Health, HealthSettings, LIVENESS};
 pub use server::{ServerSettings, Services, serve};

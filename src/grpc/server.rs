@@ -18,11 +18,14 @@ use crate::{
     clock::Clock,
     proto::{
         self,
-        v1::share_permission_service_server::{SharePermissionService, SharePermissionServiceServer},
+        v1::{
+            audit_service_server::AuditServiceServer,
+            share_permission_service_server::{SharePermissionService, SharePermissionServiceServer},
+        },
     },
 };
 
-use super::{auth::Authenticator, call::CallLayer, health::Health, service::ShareService, status};
+use super::{audit::AuditApi, auth::Authenticator, call::CallLayer, health::Health, service::ShareService, status};
 
 /// How the server talks to its clients.
 #[derive(Debug, Clone, Copy)]
@@ -55,6 +58,8 @@ impl Default for ServerSettings {
 pub struct Services<S = ShareService> {
     /// `SharePermissionService`.
     pub share_permissions: S,
+    /// `AuditService`.
+    pub audit: AuditApi,
     /// Who tells who calls.
     pub authenticator: Authenticator,
     /// What the health service tells.
@@ -110,7 +115,11 @@ fn routes<S: SharePermissionService>(services: Services<S>) -> Routes {
     let share_permissions = SharePermissionServiceServer::new(services.share_permissions)
         .max_decoding_message_size(services.settings.max_message_bytes)
         .accept_compressed(CompressionEncoding::Gzip);
+    let audit = AuditServiceServer::new(services.audit)
+        .max_decoding_message_size(services.settings.max_message_bytes)
+        .accept_compressed(CompressionEncoding::Gzip);
     Routes::new(InterceptedService::new(share_permissions, services.authenticator))
+        .add_service(InterceptedService::new(audit, services.authenticator))
         .add_service(services.health.service())
         .add_service(reflection().build_v1().expect(READABLE))
         .add_service(reflection().build_v1alpha().expect(READABLE))

@@ -22,7 +22,13 @@ pub const CHANGE_ID: &str = "x-sharewarden-change-id";
 
 /// The status of a use case that did not do what was asked.
 pub(super) fn of(error: Error) -> Status {
-    refusal(error).into_status()
+    Refusal::from(error).into_status()
+}
+
+impl From<Error> for Refusal {
+    fn from(error: Error) -> Self {
+        refusal(error)
+    }
 }
 
 fn refusal(error: Error) -> Refusal {
@@ -179,7 +185,7 @@ fn upstream(fault: &Fault) -> Refusal {
         .with_retry_after(retry_after)
 }
 
-fn store(error: &StoreError) -> Refusal {
+pub(super) fn store(error: &StoreError) -> Refusal {
     if error.is_transient() {
         tracing::error!(error = error as &dyn StdError, "the audit store does not answer");
         store_unavailable()

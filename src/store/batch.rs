@@ -25,6 +25,8 @@ pub(super) struct Committed {
     pub(super) work: Vec<Work>,
     /// Changes that ended.
     pub(super) ended: Vec<Snapshot>,
+    /// Ledgers that grew, and how many entries they have now.
+    pub(super) grown: Vec<(AccountId, u64)>,
 }
 
 /// Who commits, and how.
@@ -68,11 +70,21 @@ pub(super) async fn run(
         })
         .collect();
 
-    let ended = save(&mut transaction, &accounts, frontiers, rules).await?;
+    let Saved { ended, grown } = save(&mut transaction, &accounts, frontiers, rules).await?;
     transaction.commit().await?;
     known.extend(accounts.keys());
     let work = accounts.values_mut().flat_map(Account::take_work).collect();
-    Ok(Committed { answers, work, ended })
+    Ok(Committed {
+        answers,
+        work,
+        ended,
+        grown,
+    })
+}
+
+struct Saved {
+    ended: Vec<Snapshot>,
+    grown: Vec<(AccountId, u64)>,
 }
 
 struct Loaded {
@@ -147,7 +159,7 @@ async fn save(
     accounts: &BTreeMap<AccountId, Account>,
     mut frontiers: BTreeMap<AccountId, Frontier>,
     rules: &Rules,
-) -> Result<Vec<Snapshot>, StoreError> {
+) -> Result<Saved, StoreError> {
     let (mut opened, mut updated, mut touched, mut lines, mut heads, mut ended) =
         (Vec::new(), Vec::new(), Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for (id, account) in accounts {
@@ -188,5 +200,6 @@ async fn save(
         entries::append(connection, &lines).await?;
         heads::save(connection, &heads).await?;
     }
-    Ok(ended)
+    let grown = heads.iter().map(|head| (head.account, head.frontier.size())).collect();
+    Ok(Saved { ended, grown })
 }

@@ -7,7 +7,7 @@ use sqlx::{
     ConnectOptions, PgConnection, PgPool, Postgres,
     migrate::MigrateDatabase,
     pool::PoolConnection,
-    postgres::{PgConnectOptions, PgPoolOptions},
+    postgres::{PgConnectOptions, PgListener, PgPoolOptions},
 };
 
 use super::{StoreError, schema};
@@ -89,9 +89,19 @@ impl Database {
         schema::check(self).await
     }
 
-    /// The pool, for a listener.
-    pub(super) fn pool(&self) -> &PgPool {
-        &self.pool
+    /// Listens for notifications on a channel, on a connection that it takes out of the pool.
+    pub(super) async fn listen(&self, channel: &str) -> Result<PgListener, StoreError> {
+        let listening = async {
+            let mut listener = PgListener::connect_with(&self.pool).await?;
+            // Who listens is to know that hints were lost.
+            listener.eager_reconnect(false);
+            listener.listen(channel).await?;
+            Ok(listener)
+        };
+        // A listener that is dropped half-way closes its connection.
+        tokio::time::timeout(self.patience, listening)
+            .await
+            .unwrap_or(Err(StoreError::Timeout(self.patience)))
     }
 
     /// Runs a statement, within the time that statements have.

@@ -2,13 +2,15 @@
 //!
 //! [`Database`] is the pool and the one door for transactions. The [`committer`] is the only writer: it runs batches of
 //! commands, each in one transaction, through the domain's transition. [`reads`] answer questions, [`due`] finds work that
-//! nobody holds, and [`outcomes`] wakes those who wait for a change to end. [`rows`] maps the domain to tables and back.
+//! nobody holds, and [`outcomes`] wakes those who wait for a change to end. [`growth`] tells
+//! those who follow ledgers that these have grown. [`rows`] maps the domain to tables and back.
 
 mod batch;
 pub mod committer;
 mod database;
 pub mod due;
 mod error;
+pub mod growth;
 pub mod outcomes;
 pub mod reads;
 mod rows;
@@ -17,6 +19,7 @@ mod schema;
 pub use committer::{CommitError, Committer, Leased};
 pub use database::{Database, DatabaseSettings};
 pub use error::StoreError;
+pub use growth::Growth;
 pub use outcomes::Outcomes;
 
 /// What must not be logged of the driver: its pool writes the texts of the driver's errors, which can hold values of rows

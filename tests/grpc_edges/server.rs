@@ -3,13 +3,15 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use sharewarden::{
+    audit::Audit,
     clock::Clock,
     domain::Principal,
-    grpc::{Authenticator, Health, PRINCIPAL, ServerSettings, Services, serve},
+    grpc::{AuditApi, Authenticator, Health, PRINCIPAL, ServerSettings, Services, serve},
     proto::v1::{
         share_permission_service_client::SharePermissionServiceClient,
         share_permission_service_server::SharePermissionService, *,
     },
+    store::{Database, DatabaseSettings},
 };
 use tokio::{
     net::TcpListener,
@@ -42,6 +44,7 @@ impl Server {
             share_permissions: Storeless {
                 endless: endless.clone(),
             },
+            audit: AuditApi::new(storeless_audit(), Duration::from_secs(1)),
             authenticator: Authenticator::TrustedHeader,
             health: health.clone(),
             clock: Clock::system(),
@@ -82,6 +85,20 @@ pub(crate) fn from_tester<T>(message: T) -> Request<T> {
     let mut request = Request::new(message);
     request.metadata_mut().insert(PRINCIPAL, "tester".parse().unwrap());
     request
+}
+
+/// Audit on a store that nobody is behind.
+fn storeless_audit() -> Audit {
+    let settings = DatabaseSettings {
+        url: "postgres://nobody@127.0.0.1:1/none".to_owned().into(),
+        max_connections: 1,
+        acquire_timeout: Duration::from_secs(1),
+        statement_timeout: Duration::from_secs(1),
+    };
+    Audit {
+        database: Database::new(&settings).unwrap(),
+        clock: Clock::system(),
+    }
 }
 
 /// Grants whatever is asked, panics when it is to read a permission, and never answers about a change.

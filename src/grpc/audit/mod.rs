@@ -1,0 +1,9 @@
+//! `AuditService`. [`service`] has the handlers.
+
+mod present;
+mod proofs;
+mod service;
+mod status;
+mod stream;
+
+pub use service::AuditApi;

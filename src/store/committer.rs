@@ -282,7 +282,7 @@ impl Lane {
             let _ = self.work.send(Leased { work, since });
         }
         ended.into_iter().for_each(|snapshot| self.outcomes.end(snapshot));
-        self.growth.tell(grown);
+        self.growth.tell(&grown);
         Ok((answers, since))
     }
 

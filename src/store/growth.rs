@@ -6,17 +6,17 @@
 
 use std::{
     collections::BTreeMap,
+    convert::Infallible,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
-use sqlx::postgres::PgListener;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::domain::AccountId;
+use crate::{clock::Clock, domain::AccountId};
 
-use super::{Database, StoreError};
+use super::Database;
 
 /// The channel on which replicas hint that ledgers grew.
 const CHANNEL: &str = "sharewarden_ledger_grown";
@@ -26,6 +26,9 @@ const PAIRS_PER_NOTIFICATION: usize = 200;
 
 /// Between two notifications: what is committed meanwhile is told with the next one.
 const PAUSE: Duration = Duration::from_millis(20);
+
+/// A connection for listening that is lost is made again after so long.
+const LISTEN_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 /// Ledgers, and how many entries they have at least.
 pub type Sizes = BTreeMap<AccountId, u64>;
@@ -52,25 +55,30 @@ pub struct Growing {
     grown: watch::Receiver<()>,
 }
 
-/// Hears of it when ledgers grow on other replicas.
-#[derive(Debug)]
-pub struct GrowthListener(PgListener);
-
 impl Growth {
     /// Ledgers grew, in a commit that is done.
-    pub(super) fn tell(&self, sizes: impl IntoIterator<Item = (AccountId, u64)>) {
-        let (mut unfollowed, mut unannounced) = (lock(&self.shared.unfollowed), lock(&self.shared.unannounced));
-        let mut any = false;
-        for (account, size) in sizes {
-            for sizes in [&mut *unfollowed, &mut *unannounced] {
-                let known = sizes.entry(account).or_default();
-                *known = size.max(*known);
-            }
-            any = true;
+    pub(super) fn tell(&self, sizes: &[(AccountId, u64)]) {
+        if !sizes.is_empty() {
+            note(&self.shared.unannounced, sizes);
+            self.hear(sizes);
         }
-        drop((unfollowed, unannounced));
-        if any {
-            self.shared.grown.send_replace(());
+    }
+
+    fn hear(&self, sizes: &[(AccountId, u64)]) {
+        note(&self.shared.unfollowed, sizes);
+        self.shared.grown.send_replace(());
+    }
+
+    /// Listens to the hints of other replicas, for as long as it is polled, on a connection of its own.
+    pub async fn listen(&self, database: &Database, clock: &Clock) -> Infallible {
+        loop {
+            if let Ok(mut listener) = database.listen(CHANNEL).await {
+                while let Ok(Some(notification)) = listener.try_recv().await {
+                    self.hear(&parse(notification.payload()));
+                }
+            }
+            tracing::debug!("not listening");
+            clock.sleep(LISTEN_AGAIN_AFTER).await;
         }
     }
 
@@ -127,34 +135,21 @@ impl Growing {
     }
 }
 
-impl GrowthListener {
-    /// Begins to listen, on a connection of its own.
-    ///
-    /// # Errors
-    /// When Postgres does not answer.
-    pub async fn connect(database: &Database) -> Result<Self, StoreError> {
-        Ok(Self(database.listen(CHANNEL).await?))
-    }
-
-    /// The next hint.
-    ///
-    /// # Errors
-    /// When the connection is gone: connect again.
-    pub async fn next(&mut self) -> Result<Sizes, StoreError> {
-        match self.0.try_recv().await? {
-            Some(notification) => Ok(parse(notification.payload())),
-            None => Err(sqlx::Error::PoolClosed.into()),
-        }
-    }
-}
-
 /// What cannot be read is no hint.
-fn parse(payload: &str) -> Sizes {
+fn parse(payload: &str) -> Vec<(AccountId, u64)> {
     let pairs = payload.split(',').filter_map(|pair| {
         let (account, size) = pair.split_once(':')?;
         Some((account.parse().ok()?, size.parse().ok()?))
     });
     pairs.collect()
+}
+
+fn note(known: &Mutex<Sizes>, sizes: &[(AccountId, u64)]) {
+    let mut known = lock(known);
+    for (account, size) in sizes {
+        let known = known.entry(*account).or_default();
+        *known = (*size).max(*known);
+    }
 }
 
 fn lock(sizes: &Mutex<Sizes>) -> MutexGuard<'_, Sizes> {
@@ -171,16 +166,16 @@ mod tests {
         let growth = Growth::default();
         let mut growing = growth.follow();
         let account: AccountId = "000011112222".parse().unwrap();
-        growth.tell([(account, 7)]);
-        growth.tell([(account, 5)]);
+        growth.tell(&[(account, 7)]);
+        growth.tell(&[(account, 5)]);
         assert_eq!(growing.next().await, Sizes::from([(account, 7)]));
-        growth.tell([(account, 8)]);
+        growth.tell(&[(account, 8)]);
         assert_eq!(growing.next().await, Sizes::from([(account, 8)]));
     }
 
     #[test]
     fn a_hint_is_read_as_far_as_it_can_be() {
         let account: AccountId = "000011112222".parse().unwrap();
-        assert_eq!(parse("000011112222:7,,x:1,111122223333:-1,444"), Sizes::from([(account, 7)]));
+        assert_eq!(parse("000011112222:7,,x:1,111122223333:-1,444"), [(account, 7)]);
     }
 }

@@ -1,10 +1,11 @@
 //! Postgres: the only room that knows SQL.
 //!
 //! [`Database`] is the pool and the one door for transactions. The [`committer`] is the only writer: it runs batches of
-//! commands, each in one transaction, through the domain's transition. [`reads`] answer questions, [`due`] finds work that
-//! nobody holds, and [`outcomes`] wakes those who wait for a change to end. [`growth`] tells
+//! commands, each in one transaction, through the domain's transition. [`reads`] answer questions, [`audit`] those about the
+//! history, [`due`] finds work that nobody holds, and [`outcomes`] wakes those who wait for a change to end. [`growth`] tells
 //! those who follow ledgers that these have grown. [`rows`] maps the domain to tables and back.
 
+pub mod audit;
 mod batch;
 pub mod committer;
 mod database;

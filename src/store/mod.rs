@@ -5,17 +5,21 @@
 //! history, [`due`] finds work that nobody holds, and [`outcomes`] wakes those who wait for a change to end. [`growth`] tells
 //! those who follow ledgers that these have grown. [`rows`] maps the domain to tables and back.
 
+mod append;
 pub mod audit;
 mod batch;
+pub mod checkpoints;
 pub mod committer;
 mod database;
 pub mod due;
 mod error;
 pub mod growth;
 pub mod outcomes;
+pub mod partitions;
 pub mod reads;
 mod rows;
 mod schema;
+pub mod tiles;
 
 pub use committer::{CommitError, Committer, Leased};
 pub use database::{Database, DatabaseSettings};

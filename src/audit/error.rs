@@ -35,6 +35,9 @@ pub enum Error {
         /// The SHA-256 of the file.
         sha256: [u8; 32],
     },
+    /// There are more counts than an answer may hold.
+    #[error("there are more than {} counts", super::MOST_COUNTS)]
+    TooManyCounts,
     /// There is no ledger, or no checkpoint of this size.
     #[error("account {account} has no such checkpoint")]
     CheckpointNotFound {

@@ -117,7 +117,9 @@ impl SharePermissionService for ShareService {
     ) -> Result<Response<v1::ListSharePermissionsResponse>, Status> {
         let caller = self.caller(&request)?;
         let asked = parse::list(request.get_ref())?;
-        let page = self.permissions.list(&asked.filter, asked.after.as_ref(), asked.size);
+        let page = self
+            .permissions
+            .list(&asked.filter, asked.page.after.as_ref(), asked.page.size);
         let page = within(caller.patience, page, status::store_unavailable).await?;
         Ok(Response::new(present::page(&asked.filter, &page)))
     }

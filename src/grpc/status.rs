@@ -235,6 +235,11 @@ pub(super) fn unauthenticated(expected: &str) -> Status {
 
 /// Fields break their rules.
 pub(super) fn invalid_fields(violations: Vec<FieldViolation>) -> Status {
+    broken(violations).into_status()
+}
+
+/// Fields break their rules, as it was found out later.
+pub(super) fn broken(violations: Vec<FieldViolation>) -> Refusal {
     let fields: Vec<_> = violations.iter().map(|violation| violation.field.clone()).collect();
     let fields = fields.join(", ");
     Refusal::new(
@@ -243,7 +248,6 @@ pub(super) fn invalid_fields(violations: Vec<FieldViolation>) -> Status {
     )
     .with("fields", fields)
     .with_violations(violations)
-    .into_status()
 }
 
 /// The page token cannot be used.

@@ -1,16 +1,21 @@
 //! The handlers of `AuditService`. Each parses, asks the use case, and presents what came of it.
 
-use std::time::Duration;
+use std::{future::Future, time::Duration};
 
 use tonic::{Request, Response, Status};
+use tracing::Span;
 
 use crate::{
-    audit::Audit,
-    grpc::caller::Caller,
+    audit::{Audit, Error},
+    domain::AccountId,
+    grpc::{
+        caller::{Caller, within},
+        status,
+    },
     proto::v1::{self, audit_service_server::AuditService},
 };
 
-use super::{proofs, stream};
+use super::{parse, present, proofs, stream};
 
 /// `AuditService`.
 #[derive(Debug, Clone)]
@@ -36,40 +41,69 @@ impl AuditService for AuditApi {
         &self,
         request: Request<v1::ListAuditEntriesRequest>,
     ) -> Result<Response<v1::ListAuditEntriesResponse>, Status> {
-        self.caller(&request)?;
-        Err(Status::unimplemented("not implemented"))
+        let caller = self.caller(&request)?;
+        let (list, page) = parse::entries(request.get_ref())?;
+        if let [account] = list.filter.accounts[..] {
+            note(account);
+        }
+        let found = self
+            .audit
+            .entries(&list.filter, list.order, page.after.as_ref(), page.size);
+        let found = answered(&caller, found).await?;
+        Ok(Response::new(present::entries(&list, found)))
     }
 
     async fn get_audit_entry(
         &self,
         request: Request<v1::GetAuditEntryRequest>,
     ) -> Result<Response<v1::GetAuditEntryResponse>, Status> {
-        self.caller(&request)?;
-        Err(Status::unimplemented("not implemented"))
+        let caller = self.caller(&request)?;
+        let (account, log_index) = parse::entry(request.get_ref())?;
+        note(account);
+        let entry = answered(&caller, self.audit.entry(account, log_index)).await?;
+        Ok(Response::new(v1::GetAuditEntryResponse {
+            entry: Some(present::entry(entry)),
+        }))
     }
 
     async fn list_permission_history(
         &self,
         request: Request<v1::ListPermissionHistoryRequest>,
     ) -> Result<Response<v1::ListPermissionHistoryResponse>, Status> {
-        self.caller(&request)?;
-        Err(Status::unimplemented("not implemented"))
+        let caller = self.caller(&request)?;
+        let (list, page) = parse::history(request.get_ref())?;
+        note(list.key.account);
+        let found = self
+            .audit
+            .history(&list.key, list.order, page.after.as_ref(), page.size);
+        let found = answered(&caller, found).await?;
+        Ok(Response::new(present::history(&list, found)))
     }
 
     async fn get_share_permissions_at(
         &self,
         request: Request<v1::GetSharePermissionsAtRequest>,
     ) -> Result<Response<v1::GetSharePermissionsAtResponse>, Status> {
-        self.caller(&request)?;
-        Err(Status::unimplemented("not implemented"))
+        let caller = self.caller(&request)?;
+        let (list, page) = parse::shares_at(request.get_ref(), self.audit.clock.now())?;
+        if let Some(account) = list.filter.account {
+            note(account);
+        }
+        let found = self
+            .audit
+            .shares_at(list.time, &list.filter, page.after.as_ref(), page.size);
+        let found = answered(&caller, found).await?;
+        Ok(Response::new(present::shares(&list, found)))
     }
 
     async fn summarize_audit_entries(
         &self,
         request: Request<v1::SummarizeAuditEntriesRequest>,
     ) -> Result<Response<v1::SummarizeAuditEntriesResponse>, Status> {
-        self.caller(&request)?;
-        Err(Status::unimplemented("not implemented"))
+        let caller = self.caller(&request)?;
+        let query = parse::summary(request.get_ref())?;
+        let summary = answered(&caller, self.audit.summarize(query)).await?;
+        Ok(Response::new(present::summary(summary)))
     }
 
     type WatchAuditEntriesStream = stream::Watching;
@@ -117,4 +151,13 @@ impl AuditService for AuditApi {
     ) -> Result<Response<v1::GetConsistencyProofResponse>, Status> {
         proofs::consistency(self, request).await
     }
+}
+
+/// What came of a question, if that is known before the caller gives up.
+async fn answered<T>(caller: &Caller, work: impl Future<Output = Result<T, Error>>) -> Result<T, Status> {
+    within(caller.patience, work, status::store_unavailable).await
+}
+
+fn note(account: AccountId) {
+    Span::current().record("account_id", account.as_str());
 }

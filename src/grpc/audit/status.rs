@@ -1,8 +1,13 @@
 //! What went wrong with an auditor's question, as a status: the one place where these errors are mapped.
 
-use crate::{audit::Error, domain::AccountId, grpc::status, proto::v1::ErrorReason};
+use tonic_types::FieldViolation;
 
-use crate::grpc::refusal::Refusal;
+use crate::{
+    audit::{Error, MOST_COUNTS},
+    domain::AccountId,
+    grpc::{refusal::Refusal, status},
+    proto::v1::ErrorReason,
+};
 
 impl From<Error> for Refusal {
     fn from(error: Error) -> Self {
@@ -39,6 +44,12 @@ fn refusal(error: Error) -> Refusal {
         .with("log_index", log_index)
         .with("location", location)
         .with("sha256", super::present::hex(&sha256)),
+        Error::TooManyCounts => status::broken(vec![FieldViolation::new(
+            "group_by",
+            format!(
+                "must not tell apart more than {MOST_COUNTS} counts: ask for less time, longer buckets or fewer dimensions"
+            ),
+        )]),
         Error::CheckpointNotFound { account, tree_size } => Refusal::new(
             ErrorReason::CheckpointNotFound,
             match tree_size {

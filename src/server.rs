@@ -14,7 +14,10 @@ use crate::{
     grpc::{self, AuditApi, Authenticator, Health, HealthSettings, ServerSettings, Services, ShareService},
     permissions::Permissions,
     policy::{Policy, ShareWith},
-    store::{self, Committer, Database, DatabaseSettings, Growth, Leased, Outcomes, StoreError, committer::CommitterSettings},
+    store::{
+        self, Committer, Database, DatabaseSettings, Growth, Leased, Outcomes, Privileges, StoreError,
+        committer::CommitterSettings, partitions,
+    },
     telemetry::{self, TelemetryError},
     workspaces::{self, BaseCredentials, ConnectError, WorkSpaces},
 };
@@ -196,6 +199,21 @@ impl Server {
         self.address
     }
 
+    /// Warns of a database role that could rewrite the history.
+    ///
+    /// # Errors
+    /// When Postgres does not answer.
+    pub async fn warn_of_privileges(&self) -> Result<(), ServerError> {
+        let Privileges { superuser, owner } = self.database.privileges().await?;
+        if superuser || owner {
+            tracing::warn!(
+                superuser,
+                "the server's database role owns the audit history: let it be a member of sharewarden_writer (docs/roles.sql)"
+            );
+        }
+        Ok(())
+    }
+
     /// Answers until `shutdown`, then stops: first the calls, then what works on changes, then the committer.
     ///
     /// # Errors
@@ -222,6 +240,7 @@ impl Server {
                 .watch(database.clone(), clock.clone(), POLL_OUTCOMES_EVERY, stop.clone()),
         );
         essential.spawn(outcomes.announce(database.clone(), stop.clone()));
+        essential.spawn(partitions::keep(database.clone(), clock.clone(), stop.clone()));
         let health = Health::new().await;
         let unhealthy = CancellationToken::new();
         let watching = workers.spawn(

@@ -117,7 +117,8 @@ fn checkpoint(config: &Config, check: &mut impl FnMut(bool, &str, String)) {
     let checkpoint = &config.checkpoint;
     let name = &checkpoint.name;
     check(
-        (1..=200).contains(&name.chars().count()) && !name.contains(|c: char| c.is_whitespace() || c.is_control() || c == '+'),
+        (1..=200).contains(&name.chars().count())
+            && !name.contains(|c: char| c.is_whitespace() || c.is_control() || c == '+'),
         "checkpoint.name",
         format!("must have 1..200 characters without spaces and plus signs; it is {name:?}"),
     );

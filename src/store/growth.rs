@@ -98,7 +98,9 @@ impl Growth {
             .await
             .is_some_and(|changed| changed.is_ok())
         {
-            let sizes: Vec<_> = std::mem::take(&mut *lock(&self.shared.unannounced)).into_iter().collect();
+            let sizes: Vec<_> = std::mem::take(&mut *lock(&self.shared.unannounced))
+                .into_iter()
+                .collect();
             for sizes in sizes.chunks(PAIRS_PER_NOTIFICATION) {
                 notify(&database, sizes).await;
             }

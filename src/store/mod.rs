@@ -3,7 +3,8 @@
 //! [`Database`] is the pool and the one door for transactions. The [`committer`] is the only writer: it runs batches of
 //! commands, each in one transaction, through the domain's transition. [`reads`] answer questions, [`audit`] those about the
 //! history, [`due`] finds work that nobody holds, and [`outcomes`] wakes those who wait for a change to end. [`growth`] tells
-//! those who follow ledgers that these have grown. [`rows`] maps the domain to tables and back.
+//! those who follow ledgers that these have grown. [`tiles`] and [`checkpoints`] are what proofs are made of, [`partitions`]
+//! makes room for the history. [`rows`] maps the domain to tables and back.
 
 mod append;
 pub mod audit;
@@ -22,7 +23,7 @@ mod schema;
 pub mod tiles;
 
 pub use committer::{CommitError, Committer, Leased};
-pub use database::{Database, DatabaseSettings};
+pub use database::{Database, DatabaseSettings, Privileges};
 pub use error::StoreError;
 pub use growth::Growth;
 pub use outcomes::Outcomes;

@@ -58,9 +58,7 @@ async fn create(database: &Database, since: OffsetDateTime, months: u16) -> Resu
 /// When the first of those entries was recorded that are in no month's partition.
 async fn oldest_stray(database: &Database) -> Result<Option<OffsetDateTime>, StoreError> {
     let query = sqlx::query_scalar!("SELECT min(recorded_at) FROM audit_entry_default");
-    database
-        .run(async |connection| query.fetch_one(connection).await)
-        .await
+    database.run(async |connection| query.fetch_one(connection).await).await
 }
 
 /// Sees to it that there are partitions, now and daily, until cancelled.

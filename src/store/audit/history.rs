@@ -5,7 +5,7 @@ use crate::{
     store::{Database, StoreError},
 };
 
-use super::{EntryPosition, Order, StoredEntry};
+use super::{EntryFilter, EntryPosition, Order, StoredEntry, entries};
 
 /// Reads at most `limit` entries about a permission, those after `after` only.
 ///
@@ -18,6 +18,12 @@ pub async fn history(
     after: Option<&EntryPosition>,
     limit: u32,
 ) -> Result<Vec<StoredEntry>, StoreError> {
-    let _ = (database, key, order, after, limit);
-    Ok(Vec::new())
+    let filter = EntryFilter {
+        accounts: vec![key.account],
+        regions: vec![key.region.clone()],
+        image: Some(key.image.clone()),
+        shared_account: Some(key.shared_account),
+        ..EntryFilter::default()
+    };
+    entries(database, &filter, order, after, limit).await
 }

@@ -6,12 +6,16 @@
 
 mod archived;
 mod at;
+mod driver;
 mod entries;
 mod filter;
 mod heads;
 mod history;
 mod ranking;
+mod statement;
 mod summary;
+mod tiles;
+mod windows;
 
 pub use archived::{Archived, archived, archived_at};
 pub use at::{Share, ShareFilter, shares_at};

@@ -23,7 +23,7 @@ pub(super) fn parse<T: FromStr<Err = Invalid>>(table: &'static str, text: &str) 
 }
 
 /// Reads a name that a CHECK of the schema vouches for.
-fn named<T>(table: &'static str, parse: fn(&str) -> Option<T>, text: &str) -> Result<T, StoreError> {
+pub(super) fn named<T>(table: &'static str, parse: fn(&str) -> Option<T>, text: &str) -> Result<T, StoreError> {
     parse(text).ok_or_else(|| StoreError::corrupt(table, "a name that this version does not know"))
 }
 

@@ -1,12 +1,14 @@
 //! The composition root: makes the rooms from the configuration, connects them, runs them, and stops them in order.
 
+mod keys;
+
 use std::{collections::BTreeMap, net::SocketAddr, sync::OnceLock, time::Duration};
 
 use tokio::{net::TcpListener, sync::mpsc, task::JoinSet};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    audit::Audit,
+    audit::{Audit, Signer, Tail},
     clock::Clock,
     config::{AccountConfig, AuthMode, Config, ShareWithConfig},
     domain::{ReplicaId, convergence::RetryPolicy},
@@ -21,6 +23,8 @@ use crate::{
     telemetry::{self, TelemetryError},
     workspaces::{self, BaseCredentials, ConnectError, WorkSpaces},
 };
+
+pub use keys::KeyProblem;
 
 /// How often waiters look for changes that ended on other replicas, behind the notifications.
 const POLL_OUTCOMES_EVERY: Duration = Duration::from_secs(1);
@@ -54,6 +58,9 @@ pub enum ServerError {
     /// AWS does not answer as it should.
     #[error("AWS cannot be used")]
     Connect(#[from] ConnectError),
+    /// A key of checkpoints cannot be used.
+    #[error(transparent)]
+    Key(#[from] KeyProblem),
     /// A task that the service cannot do without has ended.
     #[error("a task that the service cannot do without has panicked")]
     TaskEnded,
@@ -123,6 +130,8 @@ pub struct Server {
     address: SocketAddr,
     database: Database,
     permissions: Permissions,
+    audit: Audit,
+    growth: Growth,
     work: mpsc::UnboundedReceiver<Leased>,
     stop: CancellationToken,
     /// What works on changes.
@@ -144,6 +153,7 @@ impl Server {
             address: config.server.listen,
             source,
         })?;
+        let keys = keys::read(&config.checkpoint)?;
         let database = Database::new(&database_settings(config))?;
         database.check().await?;
         warn_of_unknown_regions(config);
@@ -181,6 +191,13 @@ impl Server {
             policy: policy(config),
             clock: clock.clone(),
         };
+        let audit = Audit {
+            database: database.clone(),
+            clock: clock.clone(),
+            tail: Tail::default(),
+            keys,
+            stop: CancellationToken::new(),
+        };
         Ok(Self {
             config: config.clone(),
             clock,
@@ -188,6 +205,8 @@ impl Server {
             address,
             database,
             permissions,
+            audit,
+            growth,
             work,
             stop,
             workers,
@@ -226,6 +245,8 @@ impl Server {
             address: _,
             database,
             permissions,
+            audit,
+            growth,
             work,
             stop,
             workers,
@@ -241,6 +262,14 @@ impl Server {
         );
         essential.spawn(outcomes.announce(database.clone(), stop.clone()));
         essential.spawn(partitions::keep(database.clone(), clock.clone(), stop.clone()));
+        essential.spawn(growth.clone().announce(database.clone(), stop.clone()));
+        essential.spawn(
+            audit
+                .tail
+                .clone()
+                .run(database.clone(), growth, clock.clone(), stop.clone()),
+        );
+        essential.spawn(Signer::new(audit.clone(), config.checkpoint.every).run(stop.clone()));
         let health = Health::new().await;
         let unhealthy = CancellationToken::new();
         let watching = workers.spawn(
@@ -250,10 +279,7 @@ impl Server {
         );
 
         let grace = config.server.shutdown_grace;
-        let audit = Audit {
-            database: database.clone(),
-            clock: clock.clone(),
-        };
+        let end_streams = audit.stop.clone();
         let services = Services {
             share_permissions: ShareService::new(permissions, config.server.max_wait),
             audit: AuditApi::new(audit, config.server.max_wait),
@@ -275,6 +301,7 @@ impl Server {
             unhealthy.cancel();
             // Not serving before the drain begins, so that no balancer sends more. A watch that panicked tells nothing.
             let _ = watching.await;
+            end_streams.cancel();
         };
         let result = tokio::select! {
             result = grpc::serve(listener, services, shutdown) => result.map_err(ServerError::from),

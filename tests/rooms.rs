@@ -26,7 +26,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
         &["domain", "store", "policy", "forwarder", "workspaces", "clock"],
     ),
     ("audit", &["domain", "ledger", "store", "clock"]),
-    ("grpc", &["permissions", "audit", "store", "domain", "proto", "clock"]),
+    (
+        "grpc",
+        &["permissions", "audit", "store", "ledger", "domain", "proto", "clock"],
+    ),
     ("cli", &["proto"]),
     (
         "server",
@@ -37,6 +40,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "domain",
             "forwarder",
             "grpc",
+            "ledger",
             "permissions",
             "policy",
             "store",
@@ -51,6 +55,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "simulator",
             "clock",
             "config",
+            "ledger",
             "store",
             "telemetry",
             "workspaces",

@@ -60,6 +60,9 @@ pub enum Error {
         /// Whose checkpoint.
         account: AccountId,
     },
+    /// The server stops, and this with it.
+    #[error("the server stops")]
+    Stopping,
     /// The store did not answer a question.
     #[error(transparent)]
     Store(#[from] StoreError),

@@ -5,11 +5,7 @@
 //! ring. Who finds that the ring has gone on without them reads the table (see [`super::watch`]). While nobody watches,
 //! nothing is read.
 
-use std::{
-    collections::BTreeMap,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use tokio::sync::{Notify, broadcast, watch};
 use tokio_util::sync::CancellationToken;
@@ -17,12 +13,18 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     clock::{Clock, Elapsed},
     domain::AccountId,
-    store::{Database, Growth, StoreError, growth::{Growing, Sizes}},
+    store::{
+        Database, Growth,
+        growth::{Growing, Sizes},
+    },
 };
 
-use super::{Error, lines::{self, Line}};
+use super::{
+    Error,
+    stretch::{self, Stretch},
+};
 
-/// So many stretches are kept for those who are slow; each has at most [`lines::STRETCH_BYTES`].
+/// So many stretches are kept for those who are slow; each has at most [`stretch::STRETCH_BYTES`].
 const RING: usize = 64;
 
 /// How often the sizes are asked for, behind the hints.
@@ -34,7 +36,7 @@ pub(super) enum News {
     /// The ledgers have these sizes; what is added from here on is told.
     Sizes(Arc<Sizes>),
     /// The next entries of one ledger. At least one.
-    Lines(Arc<[Line]>),
+    Entries(Stretch),
     /// An entry is not what was recorded, or it is gone.
     Tampered(AccountId, u64),
 }
@@ -86,7 +88,11 @@ impl Tail {
                 clock: &clock,
                 published: None,
             };
-            if stop.run_until_cancelled(follower.run(&growth, &mut growing)).await.is_none() {
+            if stop
+                .run_until_cancelled(follower.run(&growth, &mut growing))
+                .await
+                .is_none()
+            {
                 return;
             }
         }
@@ -118,15 +124,18 @@ impl Follower<'_> {
                 never = &mut hints => match never {},
             };
             if let Err(error) = told {
-                tracing::warn!(error = &error as &dyn std::error::Error, "cannot read what the ledgers grew by");
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "cannot read what the ledgers grew by"
+                );
             }
         }
     }
 
     /// Asks for the sizes, tells what is new, and confirms that everything was told.
-    async fn poll(&mut self) -> Result<(), StoreError> {
+    async fn poll(&mut self) -> Result<(), Error> {
         let begun = self.clock.elapsed();
-        let sizes = lines::sizes(self.database).await?;
+        let sizes = stretch::sizes(self.database, &[]).await?;
         match &self.published {
             None => {
                 self.published = Some(sizes.clone());
@@ -157,7 +166,7 @@ impl Follower<'_> {
         }
     }
 
-    async fn publish_all(&mut self, sizes: &Sizes) -> Result<(), StoreError> {
+    async fn publish_all(&mut self, sizes: &Sizes) -> Result<(), Error> {
         for (account, size) in sizes {
             self.publish(*account, *size).await?;
         }
@@ -165,26 +174,29 @@ impl Follower<'_> {
     }
 
     /// Reads and tells what one ledger grew by.
-    async fn publish(&mut self, account: AccountId, size: u64) -> Result<(), StoreError> {
+    async fn publish(&mut self, account: AccountId, size: u64) -> Result<(), Error> {
         // Before the first poll it is not known where to begin; the poll finds what was hinted of.
-        let Some(mut next) = self.published.as_ref().map(|sizes| sizes.get(&account).copied().unwrap_or_default()) else {
+        let Some(mut next) = self
+            .published
+            .as_ref()
+            .map(|sizes| sizes.get(&account).copied().unwrap_or_default())
+        else {
             return Ok(());
         };
         while next < size {
-            match lines::page(self.database, account, next, size).await {
-                Ok(lines) => {
-                    next += lines.len() as u64;
-                    for lines in lines::stretches(lines) {
-                        self.tell(News::Lines(lines.into()));
+            match stretch::page(self.database, account, next, size).await {
+                Ok(stretches) => {
+                    for stretch in stretches {
+                        next += stretch.len() as u64;
+                        self.tell(News::Entries(stretch));
                     }
                 }
-                Err(Error::Store(error)) => return Err(error),
                 // What is told of it once is enough: who listens to this ledger ends with it.
                 Err(Error::Tampered { log_index, .. } | Error::EntryArchived { log_index, .. }) => {
                     self.tell(News::Tampered(account, log_index));
                     next = size;
                 }
-                Err(_) => next = size,
+                Err(error) => return Err(error),
             }
             if let Some(published) = &mut self.published {
                 published.insert(account, next);

@@ -29,7 +29,7 @@ pub struct StoredCheckpoint {
     pub signed_at: Timestamp,
 }
 
-/// A ledger that has grown since its last checkpoint.
+/// A ledger that has grown since its last checkpoint, or has shrunk, which it never should.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Grown {
     /// Whose ledger it is.
@@ -98,7 +98,29 @@ pub async fn of_size(
     row.map(StoredCheckpoint::try_from).transpose()
 }
 
-/// At most `limit` of the ledgers that have grown since their last checkpoint. One walk over the heads, and one look into the
+/// The latest checkpoint of a ledger from when it was smaller than this.
+///
+/// # Errors
+/// When Postgres does not answer.
+pub async fn before(
+    database: &Database,
+    account: AccountId,
+    size: u64,
+) -> Result<Option<StoredCheckpoint>, StoreError> {
+    let query = sqlx::query_as!(
+        Row,
+        "SELECT account_id, size, root, note, signed_at FROM ledger_checkpoint
+         WHERE account_id = $1 AND size < $2 ORDER BY size DESC LIMIT 1",
+        account.as_str(),
+        bigint(size),
+    );
+    let row = database
+        .run(async |connection| query.fetch_optional(connection).await)
+        .await?;
+    row.map(StoredCheckpoint::try_from).transpose()
+}
+
+/// At most `limit` of the ledgers that have grown, or shrunk, since their last checkpoint. One walk over the heads, and one look into the
 /// checkpoints' key for each.
 ///
 /// # Errors
@@ -111,7 +133,7 @@ pub async fn grown(database: &Database, limit: u32) -> Result<Vec<Grown>, StoreE
                SELECT size, root FROM ledger_checkpoint checkpoint
                WHERE checkpoint.account_id = ledger.account_id ORDER BY size DESC LIMIT 1
            ) signed ON true
-           WHERE ledger.size > coalesce(signed.size, 0)
+           WHERE ledger.size <> coalesce(signed.size, 0)
            ORDER BY ledger.last_recorded_at LIMIT $1"#,
         i64::from(limit),
     );

@@ -3,10 +3,11 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use sharewarden::{
-    audit::Audit,
+    audit::{Audit, CheckpointKeys, Tail},
     clock::Clock,
     domain::Principal,
     grpc::{AuditApi, Authenticator, Health, PRINCIPAL, ServerSettings, Services, serve},
+    ledger::SigningKey,
     proto::v1::{
         share_permission_service_client::SharePermissionServiceClient,
         share_permission_service_server::SharePermissionService, *,
@@ -18,6 +19,7 @@ use tokio::{
     sync::{Notify, oneshot},
     task::JoinHandle,
 };
+use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, transport::Channel};
 
 /// A running server.
@@ -95,9 +97,13 @@ fn storeless_audit() -> Audit {
         acquire_timeout: Duration::from_secs(1),
         statement_timeout: Duration::from_secs(1),
     };
+    let key = SigningKey::from_seed("sharewarden.test".parse().unwrap(), &[7; 32]);
     Audit {
         database: Database::new(&settings).unwrap(),
         clock: Clock::system(),
+        tail: Tail::default(),
+        keys: CheckpointKeys::new(key, Vec::new(), Vec::new()),
+        stop: CancellationToken::new(),
     }
 }
 

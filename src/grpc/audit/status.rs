@@ -73,6 +73,10 @@ fn refusal(error: Error) -> Refusal {
             "The note holds no signature of a configured witness that verifies.",
         )
         .with("account_id", account),
+        Error::Stopping => Refusal::new(
+            ErrorReason::ServerStopping,
+            "The server stops, and ends this stream; ask again, from where it ended.",
+        ),
         Error::Store(error) => status::store(&error),
     }
 }

@@ -290,6 +290,7 @@ impl Server {
             clock: clock.clone(),
             settings: ServerSettings {
                 drain_timeout: grace,
+                allowed_origins: config.server.allowed_origins.clone(),
                 ..ServerSettings::default()
             },
         };

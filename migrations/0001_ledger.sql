@@ -91,9 +91,10 @@ CREATE TABLE audit_entry_default PARTITION OF audit_entry DEFAULT;
 SELECT finish_audit_partition('audit_entry_default');
 
 -- Makes the partitions of so many months from that of `since` on, and tells how many it made. The server's role may call it; it
--- does its work with the rights of the owner.
+-- does its work with the rights of the owner. It needs the default partition for itself for a moment; it does not wait long for
+-- it, since readers of the history wait behind it.
 CREATE FUNCTION create_audit_partitions(since timestamptz, months integer) RETURNS integer
-LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET lock_timeout = '2s' AS $$
 DECLARE
     first_month timestamp := date_trunc('month', since AT TIME ZONE 'UTC');
     month timestamp;
@@ -127,6 +128,12 @@ BEGIN
         made := made + 1;
     END LOOP;
     RETURN made;
+END
+$$;
+-- What the owner's rights are used on is found by these names; temporary tables, which anybody may make, come last.
+DO $$
+BEGIN
+    EXECUTE format('ALTER FUNCTION create_audit_partitions SET search_path = %I, pg_temp', current_schema());
 END
 $$;
 SELECT create_audit_partitions(now(), 4);

@@ -13,7 +13,10 @@ use crate::{
     grpc::{self, Authenticator, Health, HealthSettings, ServerSettings, Services, ShareService},
     permissions::Permissions,
     policy::{Policy, ShareWith},
-    store::{self, Committer, Database, DatabaseSettings, Leased, Outcomes, StoreError, committer::CommitterSettings},
+    store::{
+        self, Committer, Database, DatabaseSettings, Leased, Outcomes, Privileges, StoreError,
+        committer::CommitterSettings, partitions,
+    },
     telemetry::{self, TelemetryError},
     workspaces::{self, BaseCredentials, ConnectError, WorkSpaces},
 };
@@ -194,6 +197,21 @@ impl Server {
         self.address
     }
 
+    /// Warns of a database role that could rewrite the history.
+    ///
+    /// # Errors
+    /// When Postgres does not answer.
+    pub async fn warn_of_privileges(&self) -> Result<(), ServerError> {
+        let Privileges { superuser, owner } = self.database.privileges().await?;
+        if superuser || owner {
+            tracing::warn!(
+                superuser,
+                "the server's database role owns the audit history: let it be a member of sharewarden_writer (docs/roles.sql)"
+            );
+        }
+        Ok(())
+    }
+
     /// Answers until `shutdown`, then stops: first the calls, then what works on changes, then the committer.
     ///
     /// # Errors
@@ -220,6 +238,7 @@ impl Server {
                 .watch(database.clone(), clock.clone(), POLL_OUTCOMES_EVERY, stop.clone()),
         );
         essential.spawn(outcomes.announce(database.clone(), stop.clone()));
+        essential.spawn(partitions::keep(database.clone(), clock.clone(), stop.clone()));
         let health = Health::new().await;
         let unhealthy = CancellationToken::new();
         let watching = workers.spawn(

@@ -13,8 +13,8 @@ use crate::{
 };
 
 use super::{
-    StoreError,
-    rows::{changes, entries, heads, heads::Head, permissions},
+    StoreError, append,
+    rows::{changes, entries, heads, heads::Head, permissions, tiles::Growth},
 };
 
 /// What a committed batch brought about.
@@ -148,8 +148,8 @@ async fn save(
     mut frontiers: BTreeMap<AccountId, Frontier>,
     rules: &Rules,
 ) -> Result<Vec<Snapshot>, StoreError> {
-    let (mut opened, mut updated, mut touched, mut lines, mut heads, mut ended) =
-        (Vec::new(), Vec::new(), Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let (mut opened, mut updated, mut touched, mut ended) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let (mut lines, mut heads, mut growths) = (Vec::new(), Vec::new(), Vec::new());
     for (id, account) in accounts {
         let effects = account.effects();
         opened.extend(effects.opened.iter().filter_map(|id| account.change(*id)));
@@ -163,12 +163,18 @@ async fn save(
         ended.extend(effects.ended.iter().filter_map(|id| account.snapshot(*id)));
         let Some(last) = effects.entries.last() else { continue };
         let mut frontier = frontiers.remove(id).unwrap_or_default();
+        let from = frontier.size();
         for entry in &effects.entries {
             let text = ledger::encode(entry, rules.server_version)?;
             let leaf_hash = leaf_hash(text.as_bytes());
             frontier.append(leaf_hash);
             lines.push(entries::Line { entry, text, leaf_hash });
         }
+        growths.push(Growth {
+            account: *id,
+            from,
+            to: frontier.size(),
+        });
         heads.push(Head {
             account: *id,
             frontier,
@@ -185,8 +191,7 @@ async fn save(
         permissions::save(connection, &touched).await?;
     }
     if !lines.is_empty() {
-        entries::append(connection, &lines).await?;
-        heads::save(connection, &heads).await?;
+        append::append(connection, &lines, &heads, &growths).await?;
     }
     Ok(ended)
 }

@@ -25,6 +25,15 @@ pub struct DatabaseSettings {
     pub statement_timeout: Duration,
 }
 
+/// What a role could do to the history that a server should not be able to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Privileges {
+    /// It may do everything in the cluster.
+    pub superuser: bool,
+    /// It owns the history, or may act as who does: a superuser may.
+    pub owner: bool,
+}
+
 /// A pool of connections. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Database {
@@ -87,6 +96,24 @@ impl Database {
     /// When it does not, or is not.
     pub async fn check(&self) -> Result<(), StoreError> {
         schema::check(self).await
+    }
+
+    /// Tells what the role that this connects as could do to the history.
+    ///
+    /// # Errors
+    /// When Postgres does not answer, or has no schema.
+    pub async fn privileges(&self) -> Result<Privileges, StoreError> {
+        let query = sqlx::query!(
+            r#"SELECT rolsuper AS "superuser!",
+                   pg_has_role(current_user, (SELECT relowner FROM pg_class WHERE oid = 'audit_entry'::regclass), 'MEMBER')
+                       AS "owner!"
+               FROM pg_roles WHERE rolname = current_user"#
+        );
+        let row = self.run(async |connection| query.fetch_one(connection).await).await?;
+        Ok(Privileges {
+            superuser: row.superuser,
+            owner: row.owner,
+        })
     }
 
     /// The pool, for a listener.

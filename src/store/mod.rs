@@ -1,22 +1,28 @@
 //! Postgres: the only room that knows SQL.
 //!
 //! [`Database`] is the pool and the one door for transactions. The [`committer`] is the only writer: it runs batches of
-//! commands, each in one transaction, through the domain's transition. [`reads`] answer questions, [`audit`] those about the history, [`due`] finds work that
-//! nobody holds, and [`outcomes`] wakes those who wait for a change to end. [`rows`] maps the domain to tables and back.
+//! commands, each in one transaction, through the domain's transition. [`reads`] answer questions, [`audit`] those about the
+//! history, [`due`] finds work that nobody holds, and [`outcomes`] wakes those who wait for a change to end. [`tiles`] and
+//! [`checkpoints`] are what proofs are made of, [`partitions`] makes room for the history. [`rows`] maps the domain to tables
+//! and back.
 
+mod append;
 pub mod audit;
 mod batch;
+pub mod checkpoints;
 pub mod committer;
 mod database;
 pub mod due;
 mod error;
 pub mod outcomes;
+pub mod partitions;
 pub mod reads;
 mod rows;
 mod schema;
+pub mod tiles;
 
 pub use committer::{CommitError, Committer, Leased};
-pub use database::{Database, DatabaseSettings};
+pub use database::{Database, DatabaseSettings, Privileges};
 pub use error::StoreError;
 pub use outcomes::Outcomes;
 

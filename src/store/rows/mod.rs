@@ -1,10 +1,15 @@
 //! Tables as the domain's types and back. Each file loads and saves one table, many rows at a time.
 
 pub(super) mod attempts;
+pub(super) mod buckets;
 pub(super) mod changes;
 pub(super) mod entries;
 pub(super) mod heads;
+pub(super) mod intervals;
 pub(super) mod permissions;
+pub(super) mod rankings;
+pub(super) mod rollups;
+pub(super) mod tiles;
 
 use std::str::FromStr;
 

@@ -31,9 +31,11 @@ const MAY_USE: &[(&str, &[&str])] = &[
         &["permissions", "audit", "store", "ledger", "domain", "proto", "clock"],
     ),
     ("cli", &["proto"]),
+    ("archive", &["audit", "domain", "ledger", "store"]),
     (
         "server",
         &[
+            "archive",
             "audit",
             "clock",
             "config",

@@ -29,7 +29,7 @@ pub(crate) struct Table(comfy_table::Table);
 impl Table {
     pub(crate) fn new() -> Self {
         let mut table = comfy_table::Table::new();
-        table.load_preset(comfy_table::presets::NOTHING);
+        table.load_style(comfy_table::presets::NOTHING);
         table.set_header(["query", "rows", "gRPC p50 ms", "p99", "SQL p50 ms", "p99", "p50 ratio"]);
         Self(table)
     }

@@ -43,7 +43,12 @@ pub(super) fn read_or_make(folder: &Path) -> Result<SecretString, KeyFileError> 
     let pem = SigningKey::from_seed(NAME.parse()?, &seed).to_pem()?;
     // Under its name only when it is whole.
     let new = path.with_extension("new");
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&new)?;
     file.write_all(pem.expose_secret().as_bytes())?;
     file.sync_all()?;
     std::fs::rename(new, path)?;

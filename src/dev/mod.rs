@@ -259,12 +259,7 @@ fn credentials() -> BaseCredentials {
 }
 
 /// The owners of the simulator's sample, each behind a role: the first shares with anyone, the second with a list.
-fn config(
-    options: &Options,
-    cluster: &Cluster,
-    simulator: &Simulator,
-    key: &SecretString,
-) -> Result<Config, DevError> {
+fn config(options: &Options, cluster: &Cluster, simulator: &Simulator, key: &SecretString) -> Result<Config, DevError> {
     let account = |id: &str, share_with: &str| {
         format!(
             "[[accounts]]\nid = \"{id}\"\nregions = [\"eu-central-1\", \"us-east-1\"]\nshare_with = {share_with}\n\

@@ -3,7 +3,6 @@
 //! Needs the rights of the owner. The entries go; the tree's hashes, the counts and the intervals stay.
 
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
-use time::OffsetDateTime;
 
 use crate::domain::{AccountId, Timestamp};
 
@@ -66,24 +65,15 @@ pub async fn months_before(database: &Database, before: Timestamp) -> Result<Vec
            ORDER BY month_start"#,
         before.to_offset_date_time(),
     );
-    let rows = database.run(async |connection| query.fetch_all(connection).await).await?;
-    let partition = |row: Partition| MonthPartition {
+    let rows = database
+        .run(async |connection| query.fetch_all(connection).await)
+        .await?;
+    let months = rows.into_iter().map(|row| MonthPartition {
         name: row.name,
         start: Timestamp::new(row.start),
         end: Timestamp::new(row.end),
-    };
-    let rows = rows.into_iter().map(|row| Partition {
-        name: row.name,
-        start: row.start,
-        end: row.end,
     });
-    Ok(rows.map(partition).collect())
-}
-
-struct Partition {
-    name: String,
-    start: OffsetDateTime,
-    end: OffsetDateTime,
+    Ok(months.collect())
 }
 
 /// What a month holds, account by account.
@@ -98,7 +88,9 @@ pub async fn stretches(database: &Database, month: &MonthPartition) -> Result<Ve
         month.start.to_offset_date_time(),
         month.end.to_offset_date_time(),
     );
-    let rows = database.run(async |connection| query.fetch_all(connection).await).await?;
+    let rows = database
+        .run(async |connection| query.fetch_all(connection).await)
+        .await?;
     rows.into_iter()
         .map(|row| {
             Ok(Stretch {
@@ -149,11 +141,20 @@ async fn run(
         .fetch_one(&mut *transaction)
         .await?;
     let archived: u64 = files.iter().map(|file| file.end_index - file.start_index).sum();
-    super::rows::expect_rows("audit_entry", count("audit_entry", held)?, usize::try_from(archived).unwrap_or(usize::MAX))?;
+    super::rows::expect_rows(
+        "audit_entry",
+        count("audit_entry", held)?,
+        usize::try_from(archived).unwrap_or(usize::MAX),
+    )?;
     keep_hashes(&mut transaction, files).await?;
     note(&mut transaction, files).await?;
-    // Callers wait for this lock no longer than for any other, and then for the commit.
-    execute(&mut transaction, format!("ALTER TABLE audit_entry DETACH PARTITION {table}")).await?;
+    // Whoever commits waits behind this lock: better to try again than to keep them behind somebody's long query.
+    execute(&mut transaction, "SET LOCAL lock_timeout = '2s'".into()).await?;
+    execute(
+        &mut transaction,
+        format!("ALTER TABLE audit_entry DETACH PARTITION {table}"),
+    )
+    .await?;
     if then == Detached::Dropped {
         execute(&mut transaction, format!("DROP TABLE {table}")).await?;
     }

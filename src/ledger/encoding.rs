@@ -3,7 +3,13 @@
 //! What does not apply is left out. Numbers are whole and below 2^53; accounts are texts; times are RFC 3339, UTC, with six
 //! digits of fraction. The text is what is hashed, stored and exported.
 
+mod decode;
+#[cfg(test)]
+mod tests;
+
 use serde::Serialize;
+
+pub use decode::{DecodeError, Recorded, decode};
 
 use crate::domain::{Attempt, Entry, Failure};
 
@@ -124,68 +130,5 @@ impl<'a> ErrorLine<'a> {
             code: failure.code.as_deref(),
             message: failure.message.as_deref(),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::{sync::Arc, time::Duration};
-
-    use uuid::Uuid;
-
-    use super::*;
-    use crate::domain::*;
-
-    #[test]
-    fn an_entry_is_written_with_sorted_members_and_nothing_that_does_not_apply() {
-        let entry = Entry {
-            log_index: 7,
-            recorded_at: Timestamp::parse("2026-11-22T07:05:00.5Z").unwrap(),
-            stage: Stage::Failed,
-            intent: Arc::new(Intent {
-                change_id: ChangeId(Uuid::from_u128(1)),
-                request_id: RequestId(Uuid::from_u128(2)),
-                key: PermissionKey {
-                    account: "000011112222".parse().unwrap(),
-                    region: "eu-central-1".parse().unwrap(),
-                    image: "wsi-123456789".parse().unwrap(),
-                    shared_account: "210987654321".parse().unwrap(),
-                },
-                action: Action::Grant,
-                cause: Cause::Caller,
-                principal: "build".parse().unwrap(),
-                reason: "say \"é\"\n".parse().unwrap(),
-                ticket: None,
-                trace_id: None,
-            }),
-            generation: Some(3),
-            previous: Some(Access::NotShared),
-            attempts: vec![Attempt {
-                operation: Operation::UpdateWorkspaceImagePermission,
-                started_at: Timestamp::parse("2026-11-22T07:04:59Z").unwrap(),
-                duration: Duration::from_millis(12),
-                classification: Classification::Refused,
-                aws_request_id: Some("id".into()),
-                error_code: Some("ResourceNotFoundException".into()),
-            }],
-            failure: Some(Failure {
-                reason: FailureReason::ImageNotFound,
-                code: None,
-                message: Some("gone".into()),
-            }),
-            denied_by: None,
-        };
-        assert_eq!(
-            encode(&entry, "0.1.0").unwrap(),
-            concat!(
-                r#"{"account_id":"000011112222","action":"GRANT","attempts":[{"aws_request_id":"id","classification":"REFUSED","#,
-                r#""duration_us":12000,"error_code":"ResourceNotFoundException","operation":"UpdateWorkspaceImagePermission","#,
-                r#""started_at":"2026-11-22T07:04:59.000000Z"}],"cause":"CALLER","change_id":"00000000-0000-0000-0000-000000000001","#,
-                r#""error":{"message":"gone","reason":"IMAGE_NOT_FOUND"},"generation":3,"image_id":"wsi-123456789","log_index":7,"#,
-                r#""previous":"NOT_SHARED","principal":"build","reason":"say \"é\"\n","recorded_at":"2026-11-22T07:05:00.500000Z","#,
-                r#""region":"eu-central-1","request_id":"00000000-0000-0000-0000-000000000002","server_version":"0.1.0","#,
-                r#""shared_account_id":"210987654321","stage":"FAILED"}"#
-            )
-        );
     }
 }

@@ -12,13 +12,18 @@ pub fn leaf_hash(leaf: &[u8]) -> Hash {
 }
 
 /// The hash of an inner node: `SHA-256(0x01 || left || right)`.
-fn node_hash(left: &Hash, right: &Hash) -> Hash {
+pub(super) fn node_hash(left: &Hash, right: &Hash) -> Hash {
     Sha256::new()
         .chain_update([1])
         .chain_update(left)
         .chain_update(right)
         .finalize()
         .into()
+}
+
+/// The root of a tree without leaves: the hash of nothing.
+pub fn empty_root() -> Hash {
+    Sha256::digest([]).into()
 }
 
 /// The right edge of a tree: the roots of the perfect subtrees that it is made of, the largest first.
@@ -30,7 +35,7 @@ pub struct Frontier {
 
 /// Stored bytes that are not the frontier of a tree of the stored size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the frontier of a tree of {size} leaves cannot have {bytes} bytes")]
+#[error("the right edge of a tree of {size} leaves cannot have {bytes} bytes")]
 pub struct WrongFrontier {
     size: u64,
     bytes: usize,
@@ -43,16 +48,32 @@ impl Frontier {
     /// When there is not one hash for each bit that is set in `size`.
     pub fn from_bytes(size: u64, bytes: &[u8]) -> Result<Self, WrongFrontier> {
         let (subtrees, rest) = bytes.as_chunks::<32>();
-        if !rest.is_empty() || subtrees.len() != size.count_ones() as usize {
-            return Err(WrongFrontier {
+        match rest {
+            [] => Self::from_hashes(size, subtrees.to_vec()),
+            _ => Err(WrongFrontier {
                 size,
                 bytes: bytes.len(),
+            }),
+        }
+    }
+
+    /// The tree of `size` leaves with these perfect subtrees, the largest first.
+    ///
+    /// # Errors
+    /// When there is not one hash for each bit that is set in `size`.
+    pub fn from_hashes(size: u64, subtrees: Vec<Hash>) -> Result<Self, WrongFrontier> {
+        if subtrees.len() != size.count_ones() as usize {
+            return Err(WrongFrontier {
+                size,
+                bytes: 32 * subtrees.len(),
             });
         }
-        Ok(Self {
-            size,
-            subtrees: subtrees.to_vec(),
-        })
+        Ok(Self { size, subtrees })
+    }
+
+    /// The roots of the perfect subtrees, the largest first.
+    pub fn hashes(&self) -> &[Hash] {
+        &self.subtrees
     }
 
     /// The hashes, one after the other.
@@ -83,7 +104,7 @@ impl Frontier {
     pub fn root(&self) -> Hash {
         let mut subtrees = self.subtrees.iter().rev();
         match subtrees.next() {
-            None => Sha256::digest([]).into(),
+            None => empty_root(),
             Some(smallest) => subtrees.fold(*smallest, |right, left| node_hash(left, &right)),
         }
     }

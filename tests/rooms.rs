@@ -26,7 +26,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         &["domain", "store", "policy", "forwarder", "workspaces", "clock"],
     ),
     ("grpc", &["permissions", "store", "domain", "proto", "clock"]),
-    ("cli", &["proto"]),
+    ("cli", &["clock", "domain", "ledger", "proto"]),
     (
         "server",
         &[

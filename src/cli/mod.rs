@@ -6,6 +6,7 @@
 
 mod advice;
 mod args;
+mod audit;
 mod command_line;
 mod completions;
 mod connection;
@@ -17,11 +18,15 @@ mod grant_revoke;
 mod json;
 mod list;
 mod options;
+mod pages;
+mod printer;
 mod read;
 mod render;
+mod spreadsheet;
 mod table;
 mod text;
 mod wait;
+mod words;
 
 use connection::Connection;
 use failure::Stop;

@@ -5,7 +5,7 @@
 //! 1. [`encoding`] says what an entry looks like, byte for byte; [`merkle`] hashes the lines as RFC 6962 does.
 //! 2. [`tile`] cuts the tree into what is stored of it; [`proof`] makes proofs from these tiles; [`check`] verifies them.
 //! 3. [`key`], [`note`] and [`checkpoint`]: the signed statement of a ledger's size and root.
-//! 4. [`export`] is the file that an auditor takes home; `verify` reads it, trusts nothing in it, and names what is wrong.
+//! 4. [`export`] is the file that an auditor takes home; [`verify`] reads it, trusts nothing in it, and names what is wrong.
 
 pub mod check;
 pub mod checkpoint;
@@ -16,6 +16,7 @@ pub mod merkle;
 pub mod note;
 pub mod proof;
 pub mod tile;
+pub mod verify;
 
 pub use checkpoint::{Checkpoint, SignedCheckpoint};
 pub use encoding::{Recorded, decode, encode};

@@ -3,7 +3,7 @@
 use clap::{Args, Subcommand, ValueEnum};
 
 use super::audit::{AuditCommand, CheckpointArgs};
-use super::failure::EXIT_CODES;
+use super::failure::{EXIT_CODES, Exit, Failure};
 use super::pages::PageArgs;
 use crate::proto::v1::share_permission::State;
 
@@ -42,6 +42,22 @@ pub enum ClientCommand {
     /// The text is a C2SP tlog-checkpoint. Keep it in a place of your own: `audit verify --against` compares with it later.
     #[command(after_long_help = with_example("sharewarden checkpoint --account 111122223333 > 111122223333.checkpoint"))]
     Checkpoint(CheckpointArgs),
+}
+
+/// Fails for commands whose answers are not rows.
+pub(super) fn refuse_csv(command: &ClientCommand) -> Result<(), Failure> {
+    use ClientCommand as C;
+    let has_csv = match command {
+        C::List(_) => true,
+        C::Audit(command) => command.has_csv(),
+        C::Grant(_) | C::Revoke(_) | C::Get(_) | C::Change(_) | C::Images(_) | C::Checkpoint(_) => false,
+    };
+    if has_csv {
+        return Ok(());
+    }
+    let advice =
+        "take -o json or -o table; lists and summaries have a CSV form, and `audit export --format csv` writes one";
+    Err(Failure::new(Exit::Invalid, "this command has no CSV form", advice))
 }
 
 /// An example to paste, over the exit codes.

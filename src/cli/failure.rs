@@ -59,6 +59,10 @@ impl Failure {
         self.exit as u8
     }
 
+    pub(super) fn is(&self, exit: Exit) -> bool {
+        self.exit == exit
+    }
+
     pub(super) fn new(exit: Exit, what: impl AsRef<str>, advice: impl Into<String>) -> Self {
         Self {
             exit,
@@ -66,6 +70,11 @@ impl Failure {
             advice: advice.into(),
             violations: Vec::new(),
         }
+    }
+
+    /// What happened, without what to do.
+    pub(super) fn what(&self) -> &str {
+        &self.what
     }
 
     /// Adds the command that goes on from here: "follow it with", "repeat it safely with".

@@ -61,7 +61,10 @@ fn change_rows(change: &Change) -> Vec<(&'static str, String)> {
         ("Generation", change.generation.to_string()),
         ("Previous", access(change.previous)),
         ("AWS request id", one_line(&change.aws_request_id)),
-        ("Error", error(change.error_reason, &change.error_code, &change.error_message)),
+        (
+            "Error",
+            error(change.error_reason, &change.error_code, &change.error_message),
+        ),
         ("Trace id", one_line(&change.trace_id)),
         ("Created", moment(change.create_time.as_ref())),
         ("Ended", moment(change.end_time.as_ref())),

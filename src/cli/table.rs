@@ -16,12 +16,24 @@ pub(super) fn pairs(rows: Vec<(&'static str, String)>, width: Option<u16>) -> St
 }
 
 /// Many objects, one row each under a head. Only the last column wraps: ids stay in one piece, to be copied.
-pub(super) fn rows(head: &[&'static str], rows: Vec<Vec<String>>, width: Option<u16>) -> String {
+pub(super) fn rows(head: &[&str], rows: Vec<Vec<String>>, width: Option<u16>) -> String {
     let mut table = plain(width);
     table.set_header(head);
     table.add_rows(rows);
     shape(&mut table);
     finished(&table)
+}
+
+/// How wide a table of these rows is, with the gap after its last column.
+pub(super) fn width<'a>(head: &'a [String], rows: impl Iterator<Item = &'a Vec<String>>) -> u16 {
+    let mut widths = vec![0; head.len()];
+    for row in std::iter::once(head).chain(rows.map(Vec::as_slice)) {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = cell.chars().count().max(*width);
+        }
+    }
+    let width: usize = widths.iter().map(|width| width + usize::from(GAP)).sum();
+    u16::try_from(width).unwrap_or(u16::MAX)
 }
 
 /// A table that is printed in pieces, with one head and columns that do not jump.

@@ -1,6 +1,6 @@
 //! The ledger room against the definitions: proofs, notes, exports, and every way to tamper with them.
 
-#![allow(clippy::unwrap_used, reason = "tests fail so")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests fail so")]
 
 mod notes;
 mod proofs;

@@ -218,6 +218,12 @@ fn a_line_that_is_added_removed_or_broken_is_found() {
 }
 
 #[test]
+fn what_is_wrong_is_told_in_words_that_cannot_steer_a_terminal() {
+    let error = verify("{\"\\u001b[31m\":1}\n", None).unwrap_err().to_string();
+    assert!(error.contains("u{1b}") && !error.contains('\u{1b}'), "{error}");
+}
+
+#[test]
 fn a_header_that_was_changed_is_found() {
     let ledger = Ledger::of(SIZE as u64);
     let good = ledger.header(100, 400, SIZE);

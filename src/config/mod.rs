@@ -61,6 +61,8 @@ pub struct ServerConfig {
     /// How long a shutdown waits for what is under way. Default 20s.
     #[serde(with = "parse::duration")]
     pub shutdown_grace: Duration,
+    /// From which web pages browsers may call, by gRPC-Web: their origins, such as `https://audit.example.com`. Default none.
+    pub allowed_origins: Vec<String>,
 }
 
 impl Default for ServerConfig {
@@ -69,6 +71,7 @@ impl Default for ServerConfig {
             listen: SocketAddr::from(([127, 0, 0, 1], 7443)),
             max_wait: Duration::from_secs(30),
             shutdown_grace: Duration::from_secs(20),
+            allowed_origins: Vec::new(),
         }
     }
 }

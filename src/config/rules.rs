@@ -30,6 +30,7 @@ pub(super) fn problems(config: &Config) -> Vec<Problem> {
         }
     };
     listening(config, &mut check);
+    origins(config, &mut check);
     numbers(config, &mut check);
     times(config, &mut check);
     checkpoint(config, &mut check);
@@ -47,6 +48,44 @@ fn listening(config: &Config, check: &mut impl FnMut(bool, &str, String)) {
             "must be a loopback address while auth.mode is trusted-header (anyone could be anyone); it is {listen}"
         ),
     );
+}
+
+fn origins(config: &Config, check: &mut impl FnMut(bool, &str, String)) {
+    for origin in &config.server.allowed_origins {
+        check(
+            is_origin(origin),
+            "server.allowed_origins",
+            format!(
+                "must be origins as browsers write them: https://host or https://host:port, in lower case, without a path and \
+                 without the port 443; http:// for this machine only; no \"*\"; one is {origin:?}"
+            ),
+        );
+    }
+}
+
+/// Browsers compare origins letter by letter: what they would not write would never match.
+fn is_origin(text: &str) -> bool {
+    let Ok(uri) = text.parse::<http::Uri>() else {
+        return false;
+    };
+    let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority()) else {
+        return false;
+    };
+    let host = authority.host();
+    let (is_trusted, usual_port) = match scheme {
+        "https" => (true, 443),
+        "http" => (["localhost", "127.0.0.1", "[::1]"].contains(&host), 80),
+        _ => (false, 0),
+    };
+    let written = match authority.port_u16() {
+        None => format!("{scheme}://{host}"),
+        Some(port) => format!("{scheme}://{host}:{port}"),
+    };
+    is_trusted
+        && !host.contains('*')
+        && authority.port_u16() != Some(usual_port)
+        && text == written
+        && !text.bytes().any(|byte| byte.is_ascii_uppercase())
 }
 
 fn numbers(config: &Config, check: &mut impl FnMut(bool, &str, String)) {

@@ -5,12 +5,13 @@
 //! thin handlers of [`service`] and [`audit`] take over, with what [`caller`] knows (by [`deadline`] and
 //! [`trace_context`]): [`parse`] makes domain types of the request (with [`fields`] and [`page_token`]), a use case does the work, and [`present`] makes messages of what came of it. What went wrong
 //! goes through [`status`], the one place that maps errors; [`refusal`] knows the code of each reason. [`health`] watches
-//! the store on the side.
+//! the store on the side; [`cors`] tells browsers from which pages they may call.
 
 mod audit;
 mod auth;
 mod call;
 mod caller;
+mod cors;
 mod deadline;
 mod fields;
 mod health;

@@ -14,7 +14,7 @@ use crate::{domain::PermissionKey, proto::v1::ErrorReason};
 const DOMAIN: &str = "sharewarden.v1";
 const PREFIX: &str = "ERROR_REASON_";
 /// When a client may retry by itself (gRFC A6).
-const PUSHBACK: &str = "grpc-retry-pushback-ms";
+pub(super) const PUSHBACK: &str = "grpc-retry-pushback-ms";
 
 /// A refusal in the making.
 #[derive(Debug)]

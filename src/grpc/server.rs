@@ -25,10 +25,12 @@ use crate::{
     },
 };
 
-use super::{audit::AuditApi, auth::Authenticator, call::CallLayer, health::Health, service::ShareService, status};
+use super::{
+    audit::AuditApi, auth::Authenticator, call::CallLayer, cors, health::Health, service::ShareService, status,
+};
 
 /// How the server talks to its clients.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct ServerSettings {
     /// No message that comes in is larger, nor is it after decompression.
     pub max_message_bytes: usize,
@@ -40,6 +42,8 @@ pub struct ServerSettings {
     pub keepalive_timeout: Duration,
     /// How long calls may take to end, once the server shuts down.
     pub drain_timeout: Duration,
+    /// The web pages from which browsers may call: their origins.
+    pub allowed_origins: Vec<String>,
 }
 
 impl Default for ServerSettings {
@@ -50,6 +54,7 @@ impl Default for ServerSettings {
             keepalive_interval: Duration::from_secs(60),
             keepalive_timeout: Duration::from_secs(20),
             drain_timeout: Duration::from_secs(30),
+            allowed_origins: Vec::new(),
         }
     }
 }
@@ -81,7 +86,7 @@ pub async fn serve<S: SharePermissionService>(
     services: Services<S>,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), Error> {
-    let (clock, settings) = (services.clock.clone(), services.settings);
+    let (clock, settings) = (services.clock.clone(), services.settings.clone());
     let draining = CancellationToken::new();
     let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
     let serving = Server::builder()
@@ -89,7 +94,8 @@ pub async fn serve<S: SharePermissionService>(
         .max_concurrent_streams(settings.max_concurrent_streams)
         .http2_keepalive_interval(Some(settings.keepalive_interval))
         .http2_keepalive_timeout(Some(settings.keepalive_timeout))
-        // From the outside in: gRPC-Web is made gRPC, then the call is watched, and a panic is an answer like any other.
+        // From the outside in: browsers are told what they may do, gRPC-Web is made gRPC, then the call is watched, and a panic is an answer like any other.
+        .layer(cors::layer(&settings.allowed_origins))
         .layer(GrpcWebLayer::new())
         .layer(CallLayer(clock.clone()))
         .layer(CatchPanicLayer::custom(answer_to_panic))

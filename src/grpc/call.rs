@@ -4,10 +4,12 @@
 use std::{
     future::Future,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
 };
 
 use http::{Request, Response};
+use tokio::sync::watch;
 use tonic::{Code, Status};
 use tower::{Layer, Service};
 use tracing::{Instrument, Span};
@@ -23,9 +25,21 @@ const OURS: &str = "/sharewarden.";
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Arrival(pub(super) Elapsed);
 
+/// How many calls were not answered yet. A stream counts until it begins. Cheap to clone; clones count the same.
+#[derive(Debug, Clone, Default)]
+pub(super) struct UnderWay(Arc<watch::Sender<usize>>);
+
+impl UnderWay {
+    /// Waits until there is none.
+    pub(super) async fn none(&self) {
+        // The sender lives as long as `self`: waiting cannot fail.
+        let _ = self.0.subscribe().wait_for(|calls| *calls == 0).await;
+    }
+}
+
 /// Puts [`Calls`] around a service.
 #[derive(Debug, Clone)]
-pub(super) struct CallLayer(pub(super) Clock);
+pub(super) struct CallLayer(pub(super) Clock, pub(super) UnderWay);
 
 impl<S> Layer<S> for CallLayer {
     type Service = Calls<S>;
@@ -34,6 +48,7 @@ impl<S> Layer<S> for CallLayer {
         Calls {
             inner,
             clock: self.0.clone(),
+            under_way: self.1.clone(),
         }
     }
 }
@@ -43,6 +58,7 @@ impl<S> Layer<S> for CallLayer {
 pub(super) struct Calls<S> {
     inner: S,
     clock: Clock,
+    under_way: UnderWay,
 }
 
 impl<S, Q, A> Service<Request<Q>> for Calls<S>
@@ -65,7 +81,7 @@ where
             return Box::pin(self.inner.call(request));
         }
         let span = span(request.uri().path());
-        let end = End::of_a_call(self.clock.clone());
+        let end = End::of_a_call(self.clock.clone(), self.under_way.clone());
         request.extensions_mut().insert(Arrival(end.arrival));
         let answer = span.in_scope(|| self.inner.call(request));
         Box::pin(
@@ -104,15 +120,18 @@ fn complete<A>(response: &mut Response<A>) {
 /// Logs how a call ended, when it is dropped: a call that nobody waits for any more is dropped in the middle.
 struct End {
     clock: Clock,
+    under_way: UnderWay,
     arrival: Elapsed,
     code: Code,
 }
 
 impl End {
-    fn of_a_call(clock: Clock) -> Self {
+    fn of_a_call(clock: Clock, under_way: UnderWay) -> Self {
         let arrival = clock.elapsed();
+        under_way.0.send_modify(|calls| *calls += 1);
         Self {
             clock,
+            under_way,
             arrival,
             code: Code::Cancelled,
         }
@@ -123,6 +142,7 @@ impl Drop for End {
     fn drop(&mut self) {
         let seconds = self.clock.elapsed().since(self.arrival).as_secs_f64();
         tracing::info!(code = name(self.code), seconds, "the call ended");
+        self.under_way.0.send_modify(|calls| *calls -= 1);
     }
 }
 

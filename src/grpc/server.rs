@@ -26,8 +26,17 @@ use crate::{
 };
 
 use super::{
-    audit::AuditApi, auth::Authenticator, call::CallLayer, cors, health::Health, service::ShareService, status,
+    audit::AuditApi,
+    auth::Authenticator,
+    call::{CallLayer, UnderWay},
+    cors,
+    health::Health,
+    service::ShareService,
+    status,
 };
+
+/// An answer that was made has reached the socket after so long.
+const TIME_TO_SEND: Duration = Duration::from_millis(500);
 
 /// How the server talks to its clients.
 #[derive(Debug, Clone)]
@@ -42,6 +51,8 @@ pub struct ServerSettings {
     pub keepalive_timeout: Duration,
     /// How long calls may take to end, once the server shuts down.
     pub drain_timeout: Duration,
+    /// How long streams may take to end then.
+    pub stream_drain_timeout: Duration,
     /// The web pages from which browsers may call: their origins.
     pub allowed_origins: Vec<String>,
 }
@@ -54,6 +65,7 @@ impl Default for ServerSettings {
             keepalive_interval: Duration::from_secs(60),
             keepalive_timeout: Duration::from_secs(20),
             drain_timeout: Duration::from_secs(30),
+            stream_drain_timeout: Duration::from_secs(2),
             allowed_origins: Vec::new(),
         }
     }
@@ -87,7 +99,7 @@ pub async fn serve<S: SharePermissionService>(
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), Error> {
     let (clock, settings) = (services.clock.clone(), services.settings.clone());
-    let draining = CancellationToken::new();
+    let (draining, under_way) = (CancellationToken::new(), UnderWay::default());
     let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
     let serving = Server::builder()
         .accept_http1(true)
@@ -97,7 +109,7 @@ pub async fn serve<S: SharePermissionService>(
         // From the outside in: browsers are told what they may do, gRPC-Web is made gRPC, then the call is watched, and a panic is an answer like any other.
         .layer(cors::layer(&settings.allowed_origins))
         .layer(GrpcWebLayer::new())
-        .layer(CallLayer(clock.clone()))
+        .layer(CallLayer(clock.clone(), under_way.clone()))
         .layer(CatchPanicLayer::custom(answer_to_panic))
         .add_routes(routes(services))
         .serve_with_incoming_shutdown(incoming, async {
@@ -108,8 +120,22 @@ pub async fn serve<S: SharePermissionService>(
         draining.cancelled().await;
         clock.sleep(settings.drain_timeout).await;
     };
+    // Streams end by themselves; one whose reader takes nothing cannot be told so, and is not waited for.
+    let only_streams_are_left = async {
+        draining.cancelled().await;
+        clock
+            .sleep(settings.stream_drain_timeout.min(settings.drain_timeout))
+            .await;
+        under_way.none().await;
+        // An answer that was made is on its way yet.
+        clock.sleep(TIME_TO_SEND).await;
+    };
     tokio::select! {
         result = serving => result,
+        () = only_streams_are_left => {
+            tracing::warn!("streams were still open when every other call was over");
+            Ok(())
+        }
         () = overdue => {
             tracing::warn!("calls were still under way when the time for them to end was up");
             Ok(())

@@ -78,11 +78,10 @@ impl Outcomes {
         let mut poll = Box::pin(clock.sleep(poll_every));
         loop {
             if listener.is_none() {
-                listener = database
-                    .listen(CHANNEL)
-                    .await
-                    .inspect_err(|_| tracing::debug!("not listening"))
-                    .ok();
+                let Some(listening) = stop.run_until_cancelled(database.listen(CHANNEL)).await else {
+                    return;
+                };
+                listener = listening.inspect_err(|_| tracing::debug!("not listening")).ok();
             }
             let due = tokio::select! {
                 () = stop.cancelled() => return,

@@ -160,6 +160,19 @@ async fn a_shutdown_ends_watches_at_once_and_tells_when_to_come_back() {
     stack.end().await;
 }
 
+#[tokio::test]
+async fn a_reader_that_takes_nothing_does_not_hold_up_a_shutdown() {
+    let mut stack = Stack::start_with("server.shutdown_grace = \"50s\"\n").await;
+    let watcher = Watcher::start(stack.audit().await, from_beginning()).await.unwrap();
+    // More than the window of a stream holds.
+    stack.grant_many(0, 60).await;
+    let begun = Instant::now();
+    stack.stop_server().await;
+    assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
+    drop(watcher);
+    stack.end().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn five_hundred_watchers_all_get_an_entry() {
     let stack = Stack::start().await;

@@ -46,3 +46,39 @@ fn blocks_of_a_language_are_found_among_others() {
     let markdown = "text\n```sh\nls\n```\nmore\n```toml\na = 1\n```\n```\nplain\n```\n";
     assert_eq!(blocks(markdown, "toml"), ["a = 1\n"]);
 }
+
+/// The smallest configuration, with these lines about checkpoints.
+fn with_checkpoint(lines: &str) -> Result<Config, sharewarden::config::ConfigError> {
+    Config::from_toml(&format!(
+        "{lines}\ndatabase.url = \"postgres://x\"\nauth.mode = \"trusted-header\"\n\
+         [[accounts]]\nid = \"111122223333\"\nregions = [\"eu-central-1\"]\nshare_with = \"anyone\"\n"
+    ))
+}
+
+#[test]
+fn a_signing_key_is_needed_once_and_never_shown() {
+    let name = "checkpoint.name = \"sharewarden.example.com\"";
+    let key = "checkpoint.key = \"hunter2\"";
+    let file = "checkpoint.key_file = \"key.pem\"";
+    let shown = match with_checkpoint(&format!("{name}\n{key}")) {
+        Ok(config) => config.to_toml().unwrap_or_default(),
+        Err(error) => panic!("{error}"),
+    };
+    assert!(shown.contains("[checkpoint]") && !shown.contains("hunter2"), "{shown}");
+    for (lines, problem) in [
+        (name.to_owned(), "checkpoint.key or checkpoint.key_file must be there"),
+        (format!("{name}\n{key}\n{file}"), "and not both"),
+        (format!("checkpoint.name = \"a b\"\n{key}"), "checkpoint.name"),
+        (format!("checkpoint.name = \"a+b\"\n{key}"), "checkpoint.name"),
+        (
+            format!("{name}\n{key}\ncheckpoint.every = \"10ms\""),
+            "checkpoint.every",
+        ),
+        (String::new(), "checkpoint"),
+    ] {
+        match with_checkpoint(&lines) {
+            Ok(_) => panic!("was taken: {lines}"),
+            Err(error) => assert!(error.to_string().contains(problem), "{error}"),
+        }
+    }
+}

@@ -72,7 +72,11 @@ async fn a_server_that_runs_as_a_writer_does_all_of_its_work() {
     // Its worker makes partitions, too.
     let made = "SELECT to_regclass('audit_entry_2024_05') IS NOT NULL";
     let waited = async {
-        while !sqlx::query_scalar::<_, bool>(made).fetch_one(&stack.pool).await.unwrap() {
+        while !sqlx::query_scalar::<_, bool>(made)
+            .fetch_one(&stack.pool)
+            .await
+            .unwrap()
+        {
             tokio::time::sleep(std::time::Duration::from_millis(20)).await;
         }
     };

@@ -84,7 +84,7 @@ pub(super) fn entry(audited: AuditEntry) -> v1::AuditEntry {
         denied_by: text(entry.denied_by.as_ref()),
         trace_id: text(intent.trace_id.as_ref()),
         server_version: audited.recorded.server_version.clone(),
-        leaf_hash: audited.leaf_hash.to_vec().into(),
+        leaf_hash: audited.leaf_hash.to_vec(),
         canonical: audited.text,
     }
 }

@@ -4,11 +4,16 @@
     reason = "a program tells a person what went wrong on standard error"
 )]
 
-use std::{io, net::SocketAddr, path::PathBuf, process::ExitCode};
+use std::{
+    io::{self, IsTerminal},
+    net::SocketAddr,
+    path::PathBuf,
+    process::ExitCode,
+};
 
 use clap::{CommandFactory, Parser, Subcommand};
 use sharewarden::{
-    cli::{self, ClientCommand, ClientOptions},
+    cli::{self, ClientCommand, ClientOptions, KeyCommand},
     clock::Clock,
     config::Config,
     dev, server,
@@ -45,6 +50,9 @@ enum Command {
         /// The shell.
         shell: clap_complete::Shell,
     },
+    /// Make and show the keys that sign checkpoints. Needs no service.
+    #[command(subcommand)]
+    Key(KeyCommand),
     #[command(flatten)]
     Client(ClientCommand),
 }
@@ -116,6 +124,7 @@ async fn run(Arguments { client, command }: Arguments) -> ExitCode {
         Command::Completions { shell } => {
             cli::completions(shell, &mut Arguments::command(), &mut io::stdout()).map_err(Into::into)
         }
+        Command::Key(command) => return run_key(&client, command),
         Command::Client(command) => return run_client(client, command).await,
     };
     match result {
@@ -144,8 +153,26 @@ fn failed(error: &dyn std::error::Error) -> ExitCode {
 
 async fn run_client(options: ClientOptions, command: ClientCommand) -> ExitCode {
     let (mut out, mut notes) = (io::stdout(), io::stderr());
-    let mut console = cli::Console::new(&mut out, &mut notes).with_width(cli::terminal_width());
-    match cli::run(&options, command, &mut console).await {
+    let mut console = console(&mut out, &mut notes);
+    done(cli::run(&options, command, &mut console).await)
+}
+
+fn run_key(options: &ClientOptions, command: KeyCommand) -> ExitCode {
+    let (mut out, mut notes) = (io::stdout(), io::stderr());
+    let mut console = console(&mut out, &mut notes);
+    done(cli::key(options, command, &mut console))
+}
+
+fn console<'a>(out: &'a mut io::Stdout, notes: &'a mut io::Stderr) -> cli::Console<'a> {
+    let progress = notes.is_terminal();
+    cli::Console::new(out, notes)
+        .with_width(cli::terminal_width())
+        .with_unicode(cli::locale_is_utf8())
+        .with_progress(progress)
+}
+
+fn done(result: Result<(), cli::Failure>) -> ExitCode {
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             eprintln!("error: {failure}");

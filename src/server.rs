@@ -8,6 +8,7 @@ use tokio::{net::TcpListener, sync::mpsc, task::JoinSet};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
+    archive,
     audit::{Audit, Signer, Tail},
     clock::Clock,
     config::{AccountConfig, AuthMode, Config, ShareWithConfig},
@@ -64,6 +65,9 @@ pub enum ServerError {
     /// A task that the service cannot do without has ended.
     #[error("a task that the service cannot do without has panicked")]
     TaskEnded,
+    /// History was not archived.
+    #[error("the history was not archived, or not all of it")]
+    Archive(#[from] archive::Error),
     /// gRPC ended.
     #[error("the gRPC server ended")]
     Grpc(#[from] grpc::ServeError),
@@ -120,6 +124,34 @@ pub async fn migrate(config: &Config) -> Result<(), ServerError> {
     database.migrate().await?;
     database.close().await;
     Ok(())
+}
+
+/// Archives old months of the history, with the rights of the role that the configuration names: the owner.
+///
+/// # Errors
+/// [`ServerError`].
+pub async fn archive(
+    config: &Config,
+    options: &archive::Options,
+    tell: impl FnMut(archive::Event),
+) -> Result<(), ServerError> {
+    // To count a month takes as long as it takes.
+    let settings = DatabaseSettings {
+        statement_timeout: MIGRATION_TIMEOUT,
+        ..database_settings(config)
+    };
+    let database = Database::new(&settings)?;
+    database.check().await?;
+    let audit = Audit {
+        database: database.clone(),
+        clock: Clock::system(),
+        tail: Tail::default(),
+        keys: keys::read(&config.checkpoint)?,
+        stop: CancellationToken::new(),
+    };
+    let archived = archive::run(&audit, options, tell).await;
+    database.close().await;
+    Ok(archived?)
 }
 
 /// A server that is connected but does not answer yet.

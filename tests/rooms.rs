@@ -30,10 +30,12 @@ const MAY_USE: &[(&str, &[&str])] = &[
         "grpc",
         &["permissions", "audit", "store", "ledger", "domain", "proto", "clock"],
     ),
-    ("cli", &["proto"]),
+    ("cli", &["clock", "domain", "ledger", "proto"]),
+    ("archive", &["audit", "domain", "ledger", "store"]),
     (
         "server",
         &[
+            "archive",
             "audit",
             "clock",
             "config",
@@ -55,6 +57,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "simulator",
             "clock",
             "config",
+            "ledger",
             "store",
             "telemetry",
             "workspaces",

@@ -10,7 +10,7 @@ use crate::{
     store::{Database, audit::StoredEntry},
 };
 
-use super::{Audit, Error, KeptCheckpoint, stretch};
+use super::{Audit, Error, KeptCheckpoint, stretch, tail::Turns};
 
 /// What to export.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,6 +45,7 @@ pub struct ExportHeader {
 pub struct Export {
     database: Database,
     stop: CancellationToken,
+    turns: Turns,
     account: AccountId,
     next: u64,
     end: u64,
@@ -78,6 +79,7 @@ impl Audit {
         let export = Export {
             database: self.database.clone(),
             stop: self.stop.clone(),
+            turns: self.tail.turns(),
             account,
             next: start,
             end,
@@ -117,7 +119,8 @@ impl Export {
         if self.next >= self.end {
             return Ok(None);
         }
-        let entries = stretch::stored_page(&self.database, self.account, self.next, self.end).await?;
+        let page = stretch::stored_page(&self.database, self.account, self.next, self.end);
+        let entries = self.turns.wait(page).await?;
         self.next += entries.len() as u64;
         Ok(Some(entries))
     }

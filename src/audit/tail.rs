@@ -7,7 +7,7 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use tokio::sync::{Notify, broadcast, watch};
+use tokio::sync::{Notify, Semaphore, broadcast, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -26,6 +26,10 @@ use super::{
 
 /// So many stretches are kept for those who are slow; each has at most [`stretch::STRETCH_BYTES`].
 const RING: usize = 64;
+
+/// So many of those who watch or export read the table at once; the others wait for their turn, and leave the connections to
+/// those who write.
+const READERS: usize = 4;
 
 /// How often the sizes are asked for, behind the hints.
 const POLL_EVERY: Duration = Duration::from_secs(1);
@@ -47,6 +51,7 @@ pub struct Tail {
     ring: broadcast::Sender<News>,
     wanted: Arc<Notify>,
     confirmed: Arc<watch::Sender<Option<Elapsed>>>,
+    readers: Arc<Semaphore>,
 }
 
 /// Hears what is new.
@@ -57,12 +62,26 @@ pub(super) struct Listener {
     pub(super) confirmed: watch::Receiver<Option<Elapsed>>,
 }
 
+/// Whose turn it is to read the table.
+#[derive(Debug, Clone)]
+pub(super) struct Turns(Arc<Semaphore>);
+
+impl Turns {
+    /// Does it when it is their turn.
+    pub(super) async fn wait<T>(&self, read: impl Future<Output = T>) -> T {
+        // It is never closed.
+        let _turn = self.0.acquire().await;
+        read.await
+    }
+}
+
 impl Default for Tail {
     fn default() -> Self {
         Self {
             ring: broadcast::Sender::new(RING),
             wanted: Arc::default(),
             confirmed: Arc::default(),
+            readers: Arc::new(Semaphore::new(READERS)),
         }
     }
 }
@@ -76,6 +95,11 @@ impl Tail {
         };
         self.wanted.notify_one();
         listener
+    }
+
+    /// A turn to read the table.
+    pub(super) fn turns(&self) -> Turns {
+        Turns(self.readers.clone())
     }
 
     /// Follows the ledgers while somebody listens, until cancelled.

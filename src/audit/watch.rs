@@ -25,7 +25,7 @@ use crate::{
 use super::{
     Audit, Error,
     stretch::{self, Stretch},
-    tail::{Listener, News},
+    tail::{Listener, News, Turns},
 };
 
 /// After so long without anything to send, a sign of life is sent.
@@ -58,6 +58,7 @@ pub struct Watch {
     database: Database,
     clock: Clock,
     stop: CancellationToken,
+    turns: Turns,
     accounts: BTreeSet<AccountId>,
     listener: Listener,
     /// The next index of each ledger; 0 where none is kept.
@@ -80,12 +81,14 @@ impl Audit {
         // In this order nothing falls in between: what is committed after the sizes were read is in the news.
         let listener = self.tail.listen();
         let accounts: Vec<_> = from.accounts.iter().copied().collect();
-        let sizes = stretch::sizes(&self.database, &accounts).await?;
+        let turns = self.tail.turns();
+        let sizes = turns.wait(stretch::sizes(&self.database, &accounts)).await?;
         let next = begin(&from, &sizes)?;
         let mut watch = Watch {
             database: self.database.clone(),
             clock: self.clock.clone(),
             stop: self.stop.clone(),
+            turns,
             accounts: from.accounts,
             listener,
             next: next.clone(),
@@ -149,7 +152,8 @@ impl Watch {
             self.behind.pop_front();
             return Ok(());
         }
-        for stretch in stretch::page(&self.database, account, start, end).await? {
+        let page = stretch::page(&self.database, account, start, end);
+        for stretch in self.turns.wait(page).await? {
             self.send(account, stretch);
         }
         Ok(())
@@ -218,7 +222,7 @@ impl Watch {
     /// The ring has gone on: the table tells how far.
     async fn ask(&mut self) -> Result<(), Error> {
         let accounts: Vec<_> = self.accounts.iter().copied().collect();
-        let sizes = stretch::sizes(&self.database, &accounts).await?;
+        let sizes = self.turns.wait(stretch::sizes(&self.database, &accounts)).await?;
         self.catch_up(&sizes);
         Ok(())
     }

@@ -108,7 +108,7 @@ pub(super) fn of_reason(reason: ErrorReason) -> Advice {
             "a checkpoint is signed every few seconds: try again then",
         ),
         R::LedgerTampered => end(
-            Exit::General,
+            Exit::Tampered,
             "do not trust the store: tell its operators and auditors, and keep this message",
         ),
         R::InvalidSignature => end(

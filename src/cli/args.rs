@@ -2,7 +2,9 @@
 
 use clap::{Args, Subcommand, ValueEnum};
 
-use super::failure::EXIT_CODES;
+use super::audit::{AuditCommand, CheckpointArgs};
+use super::failure::{EXIT_CODES, Exit, Failure};
+use super::pages::PageArgs;
 use crate::proto::v1::share_permission::State;
 
 /// The commands that call the service.
@@ -12,26 +14,55 @@ pub enum ClientCommand {
     ///
     /// Returns when AWS has accepted the change and its outcome is on record. Past --timeout the change goes on; the
     /// error then tells how to follow it.
-    #[command(after_long_help = EXIT_CODES)]
+    #[command(after_long_help = with_example("sharewarden grant --account 111122223333 --region eu-central-1 --image wsi-basewin11 --with 000011112222 --reason 'build 7'"))]
     Grant(GrantRevokeArgs),
     /// Stop letting an account copy an image
     ///
     /// Copies that the recipient has made stay with it: AWS cannot recall them. Returns when AWS has accepted the change
     /// and its outcome is on record. Past --timeout the change goes on; the error then tells how to follow it.
-    #[command(after_long_help = EXIT_CODES)]
+    #[command(after_long_help = with_example("sharewarden revoke --account 111122223333 --region eu-central-1 --image wsi-basewin11 --from 000011112222 --reason 'left us'"))]
     Revoke(GrantRevokeArgs),
     /// Show one permission: may this account copy this image?
-    #[command(after_long_help = EXIT_CODES)]
+    #[command(after_long_help = with_example("sharewarden get --account 111122223333 --region eu-central-1 --image wsi-basewin11 --with 000011112222"))]
     Get(GetArgs),
     /// List permissions, by account, Region, image and recipient
-    #[command(after_long_help = EXIT_CODES)]
+    #[command(after_long_help = with_example("sharewarden list --account 111122223333 --state shared -o csv"))]
     List(ListArgs),
     /// Show one change (a grant or a revoke) and its calls to AWS
-    #[command(after_long_help = EXIT_CODES)]
+    #[command(after_long_help = with_example("sharewarden change --account 111122223333 01987654-3210-7000-8000-000000000001 --wait"))]
     Change(ChangeArgs),
     /// List the images of an account in a Region, as AWS reports them now
-    #[command(after_long_help = EXIT_CODES)]
+    #[command(after_long_help = with_example("sharewarden images --account 111122223333 --region eu-central-1"))]
     Images(ImagesArgs),
+    /// Ask the audit history: query, follow, summarise, export, prove
+    #[command(subcommand)]
+    Audit(AuditCommand),
+    /// Print the latest checkpoint of a ledger: its size and root, signed
+    ///
+    /// The text is a C2SP tlog-checkpoint. Keep it in a place of your own: `audit verify --against` compares with it later.
+    #[command(after_long_help = with_example("sharewarden checkpoint --account 111122223333 > 111122223333.checkpoint"))]
+    Checkpoint(CheckpointArgs),
+}
+
+/// Fails for commands whose answers are not rows.
+pub(super) fn refuse_csv(command: &ClientCommand) -> Result<(), Failure> {
+    use ClientCommand as C;
+    let has_csv = match command {
+        C::List(_) => true,
+        C::Audit(command) => command.has_csv(),
+        C::Grant(_) | C::Revoke(_) | C::Get(_) | C::Change(_) | C::Images(_) | C::Checkpoint(_) => false,
+    };
+    if has_csv {
+        return Ok(());
+    }
+    let advice =
+        "take -o json or -o table; lists and summaries have a CSV form, and `audit export --format csv` writes one";
+    Err(Failure::new(Exit::Invalid, "this command has no CSV form", advice))
+}
+
+/// An example to paste, over the exit codes.
+pub(super) fn with_example(example: &str) -> String {
+    format!("Example:\n  {example}\n\n{EXIT_CODES}")
 }
 
 /// Names one permission.
@@ -95,12 +126,8 @@ pub struct ListArgs {
     /// Only permissions that stand so
     #[arg(long, value_enum)]
     pub(super) state: Option<StateFilter>,
-    /// How many permissions to ask for in one call: 1 to 1000
-    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(i32).range(1..=1000))]
-    pub(super) page_size: i32,
-    /// Stop after so many permissions: 1 or more [default: list them all]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
-    pub(super) limit: Option<u64>,
+    #[command(flatten)]
+    pub(super) pages: PageArgs,
 }
 
 /// Where a permission stands, as a filter of `list`.

@@ -5,17 +5,43 @@ use std::time::Duration;
 
 use tonic::metadata::AsciiMetadataValue;
 use tonic::transport::{Channel, Endpoint};
-use tonic::{Code, Request, Response, Status};
+use tonic::{Code, Request, Response, Status, Streaming};
 
 use super::deadline::Deadline;
 use super::failure::{Exit, Failure};
 use super::fault::Fault;
 use super::options::ClientOptions;
 use super::text::one_line;
+use crate::proto::v1::audit_service_client::AuditServiceClient;
 use crate::proto::v1::share_permission_service_client::SharePermissionServiceClient;
 
-/// The generated client, over the one channel of a command.
+/// The generated client of the service that changes permissions, over the one channel of a command.
 pub(super) type Client = SharePermissionServiceClient<Channel>;
+/// The generated client of the service that knows the history, over the same channel.
+pub(super) type AuditClient = AuditServiceClient<Channel>;
+
+/// A generated client.
+pub(super) trait Over {
+    fn over(channel: Channel) -> Self;
+}
+
+impl Over for Client {
+    fn over(channel: Channel) -> Self {
+        Self::new(channel)
+    }
+}
+
+impl Over for AuditClient {
+    fn over(channel: Channel) -> Self {
+        Self::new(channel).max_decoding_message_size(LARGEST_ANSWER)
+    }
+}
+
+/// Of a page of 1000 entries with a hundred attempts each.
+const LARGEST_ANSWER: usize = 128 * 1024 * 1024;
+/// Streams can be silent for long: a peer that does not answer a ping is gone.
+const PING_EVERY: Duration = Duration::from_secs(15);
+const PING_ANSWER: Duration = Duration::from_secs(15);
 
 const PRINCIPAL: &str = "x-sharewarden-principal";
 const TRIES: u32 = 3;
@@ -23,7 +49,7 @@ const LONGEST_CONNECT: Duration = Duration::from_secs(10);
 
 /// A connection to the service.
 pub(super) struct Connection {
-    client: Client,
+    channel: Channel,
     principal: AsciiMetadataValue,
     timeout: Duration,
 }
@@ -42,7 +68,7 @@ impl Connection {
             .await
             .map_err(|error| unreachable(options, error.as_ref()))?;
         Ok(Self {
-            client: Client::new(channel),
+            channel,
             principal,
             timeout: options.timeout,
         })
@@ -54,10 +80,11 @@ impl Connection {
     }
 
     /// Calls `rpc`, and again a few times while the service is unavailable.
-    pub(super) async fn call<Q, A, F>(&self, deadline: Deadline, request: Q, rpc: F) -> Result<A, Fault>
+    pub(super) async fn call<C, Q, A, F>(&self, deadline: Deadline, request: Q, rpc: F) -> Result<A, Fault>
     where
+        C: Over,
         Q: Clone,
-        F: AsyncFn(Client, Request<Q>) -> Result<Response<A>, Status>,
+        F: AsyncFn(C, Request<Q>) -> Result<Response<A>, Status>,
     {
         let mut tries = 1;
         loop {
@@ -74,19 +101,48 @@ impl Connection {
         }
     }
 
-    async fn call_once<Q, A, F>(&self, deadline: Deadline, message: Q, rpc: &F) -> Result<Response<A>, Status>
+    async fn call_once<C, Q, A, F>(&self, deadline: Deadline, message: Q, rpc: &F) -> Result<Response<A>, Status>
     where
-        F: AsyncFn(Client, Request<Q>) -> Result<Response<A>, Status>,
+        C: Over,
+        F: AsyncFn(C, Request<Q>) -> Result<Response<A>, Status>,
     {
-        let mut request = Request::new(message);
-        request.metadata_mut().insert(PRINCIPAL, self.principal.clone());
+        let mut request = self.request(message);
         request.set_timeout(deadline.remaining());
-        match tokio::time::timeout_at(deadline.instant(), rpc(self.client.clone(), request)).await {
+        let call = rpc(C::over(self.channel.clone()), request);
+        match tokio::time::timeout_at(deadline.instant(), call).await {
             // tonic answers CANCELLED when a deadline passes, on either side; nobody here cancels anything.
             Ok(Err(status)) if status.code() == Code::Cancelled => Err(self.too_late()),
             Ok(result) => result,
             Err(_) => Err(self.too_late()),
         }
+    }
+
+    /// Begins a stream, which may last: the time-out is for its beginning, and [`next`](Self::next) has its own.
+    pub(super) async fn stream<C, Q, A, F>(&self, message: Q, rpc: F) -> Result<Streaming<A>, Fault>
+    where
+        C: Over,
+        F: AsyncFn(C, Request<Q>) -> Result<Response<Streaming<A>>, Status>,
+    {
+        let call = rpc(C::over(self.channel.clone()), self.request(message));
+        match tokio::time::timeout(self.timeout, call).await {
+            Ok(Ok(response)) => Ok(response.into_inner()),
+            Ok(Err(status)) => Err(Fault::from(&status)),
+            Err(_) => Err(Fault::from(&self.too_late())),
+        }
+    }
+
+    /// The next message of a stream that is not to pause for longer than the time-out.
+    pub(super) async fn next<A>(&self, stream: &mut Streaming<A>) -> Result<Option<A>, Fault> {
+        match tokio::time::timeout(self.timeout, stream.message()).await {
+            Ok(message) => message.map_err(|status| Fault::from(&status)),
+            Err(_) => Err(Fault::from(&self.too_late())),
+        }
+    }
+
+    fn request<Q>(&self, message: Q) -> Request<Q> {
+        let mut request = Request::new(message);
+        request.metadata_mut().insert(PRINCIPAL, self.principal.clone());
+        request
     }
 
     fn too_late(&self) -> Status {
@@ -99,7 +155,9 @@ async fn connect(options: &ClientOptions) -> Result<Channel, Box<dyn Error>> {
     // `new` is what the generated client uses: it adds TLS with the system's roots where the URL says https.
     let endpoint = Endpoint::new(options.server.clone())?
         .user_agent(concat!("sharewarden-cli/", env!("CARGO_PKG_VERSION")))?
-        .connect_timeout(options.timeout.min(LONGEST_CONNECT));
+        .connect_timeout(options.timeout.min(LONGEST_CONNECT))
+        .http2_keep_alive_interval(PING_EVERY)
+        .keep_alive_timeout(PING_ANSWER);
     let deadline = Deadline::after(options.timeout);
     let mut tries = 1;
     loop {
@@ -134,7 +192,7 @@ fn unreachable(options: &ClientOptions, error: &(dyn Error + 'static)) -> Failur
 }
 
 /// 100 to 200 ms after the first try, and twice that after each further one.
-fn backoff(tries: u32) -> Duration {
+pub(super) fn backoff(tries: u32) -> Duration {
     let most = Duration::from_millis(200) * 2_u32.pow(tries.saturating_sub(1).min(5));
     most.mul_f64(0.5 + 0.5 * fastrand::f64())
 }

@@ -14,6 +14,8 @@ pub struct Console<'a> {
     out: &'a mut (dyn Write + Send),
     notes: &'a mut (dyn Write + Send),
     width: Option<u16>,
+    unicode: bool,
+    progress: bool,
 }
 
 impl<'a> Console<'a> {
@@ -23,6 +25,8 @@ impl<'a> Console<'a> {
             out,
             notes,
             width: None,
+            unicode: false,
+            progress: false,
         }
     }
 
@@ -30,6 +34,26 @@ impl<'a> Console<'a> {
     pub fn with_width(mut self, width: Option<u16>) -> Self {
         self.width = width;
         self
+    }
+
+    /// Draws with characters beyond ASCII, or not.
+    pub fn with_unicode(mut self, unicode: bool) -> Self {
+        self.unicode = unicode;
+        self
+    }
+
+    /// Shows how far a long command is, on standard error, or not.
+    pub fn with_progress(mut self, progress: bool) -> Self {
+        self.progress = progress;
+        self
+    }
+
+    pub(super) fn has_unicode(&self) -> bool {
+        self.unicode
+    }
+
+    pub(super) fn has_progress(&self) -> bool {
+        self.progress
     }
 
     pub(super) fn width(&self) -> Option<u16> {
@@ -71,4 +95,20 @@ pub(super) fn unprintable(error: &serde_json::Error) -> Failure {
 /// How wide the terminal is that standard output goes to; `None` if it goes elsewhere.
 pub fn terminal_width() -> Option<u16> {
     Table::new().width()
+}
+
+/// True when the locale says that text is UTF-8.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the locale belongs to the terminal, as its width does; it is no configuration"
+)]
+pub fn locale_is_utf8() -> bool {
+    // POSIX: the first of these that is not empty holds.
+    let locales = ["LC_ALL", "LC_CTYPE", "LANG"].map(|name| std::env::var(name).unwrap_or_default());
+    let locale = locales
+        .into_iter()
+        .find(|locale| !locale.is_empty())
+        .unwrap_or_default();
+    let locale = locale.to_ascii_lowercase();
+    locale.ends_with("utf-8") || locale.ends_with("utf8")
 }

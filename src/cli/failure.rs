@@ -17,7 +17,8 @@ Exit codes:
   5  no outcome within --timeout; an accepted change goes on
   6  try again later: the service or AWS is unavailable or overloaded
   7  not possible as things are: configuration, AWS rules or AWS access
-  8  superseded: a newer change of the same permission took its place";
+  8  superseded: a newer change of the same permission took its place
+  9  tampered: the audit history is not what was recorded, or its proof does not hold";
 
 /// What the exit code of a failed command tells. 0 is success.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,6 +39,8 @@ pub enum Exit {
     NotPossible = 7,
     /// A newer change of the same permission took its place.
     Superseded = 8,
+    /// The audit history is not what was recorded, or its proof does not hold.
+    Tampered = 9,
 }
 
 /// Why a command failed. Displays as one line that tells what happened and what to do; then, if fields break their
@@ -56,6 +59,10 @@ impl Failure {
         self.exit as u8
     }
 
+    pub(super) fn is(&self, exit: Exit) -> bool {
+        self.exit == exit
+    }
+
     pub(super) fn new(exit: Exit, what: impl AsRef<str>, advice: impl Into<String>) -> Self {
         Self {
             exit,
@@ -63,6 +70,11 @@ impl Failure {
             advice: advice.into(),
             violations: Vec::new(),
         }
+    }
+
+    /// What happened, without what to do.
+    pub(super) fn what(&self) -> &str {
+        &self.what
     }
 
     /// Adds the command that goes on from here: "follow it with", "repeat it safely with".
@@ -120,7 +132,8 @@ fn violation(field: &str, description: &str) -> String {
 
 /// The option that fills a field of a request.
 fn option_of(field: &str) -> Option<&'static str> {
-    Some(match field {
+    // `account_ids[2]` is of `account_ids`.
+    Some(match field.split('[').next().unwrap_or(field) {
         "account_id" => "--account",
         "region" => "--region",
         "image_id" => "--image",
@@ -131,6 +144,27 @@ fn option_of(field: &str) -> Option<&'static str> {
         "state" => "--state",
         "page_size" => "--page-size",
         "change_id" => "CHANGE_ID",
+        "account_ids" | "filter.account_ids" => "--account",
+        "regions" | "filter.regions" => "--region",
+        "filter.image_id" => "--image",
+        "filter.shared_account_id" => "--with",
+        "filter.principals" => "--asked-by",
+        "filter.change_id" => "--change",
+        "filter.request_id" => "--request",
+        "filter.aws_request_id" => "--aws-request",
+        "filter.start_time" | "start_time" => "--since",
+        "filter.end_time" | "end_time" => "--until",
+        "filter.text" => "--text",
+        "log_index" => "INDEX",
+        "time" => "TIME",
+        "start_index" => "--start",
+        "end_index" => "--end",
+        "tree_size" => "--tree-size",
+        "interval" => "--by",
+        "group_by" => "--group-by",
+        "rankings" => "--top",
+        "top" => "--top-n",
+        "note" => "FILE",
         _ => return None,
     })
 }

@@ -1,11 +1,15 @@
-//! The client commands of `sharewarden`: grant, revoke, get, list, change and images. They speak only gRPC.
+//! The client commands of `sharewarden`: grant, revoke, get, list, change, images, audit and checkpoint. They speak only gRPC,
+//! and verify what they are told with `ledger`.
 //!
 //! Read `options` and `args` for what can be typed, `connection` for how a call is made and repeated, then one command
-//! (`grant_revoke` is the richest). What is printed is made in `console`, `table` and `render`. An error goes from
+//! (`grant_revoke` is the richest). What is printed is made in `console`, `table`, `render`
+//! and `words`; lists are followed in `pages` and printed in `printer`. An error goes from
 //! status to `fault` (what the status says), `advice` (what to do about it) and `failure` (one line and an exit code).
+//! `audit` has the commands of the audit history.
 
 mod advice;
 mod args;
+pub mod audit;
 mod command_line;
 mod completions;
 mod connection;
@@ -17,22 +21,29 @@ mod grant_revoke;
 mod json;
 mod list;
 mod options;
+mod pages;
+mod printer;
 mod read;
 mod render;
+mod spreadsheet;
 mod table;
 mod text;
 mod wait;
+mod words;
 
+use args::refuse_csv;
 use connection::Connection;
 use failure::Stop;
 
 pub use args::{
     ChangeArgs, ClientCommand, GetArgs, GrantRevokeArgs, ImagesArgs, ListArgs, PermissionName, StateFilter,
 };
+pub use audit::{KeyCommand, key};
 pub use completions::completions;
-pub use console::{Console, terminal_width};
+pub use console::{Console, locale_is_utf8, terminal_width};
 pub use failure::{EXIT_CODES, Exit, Failure};
 pub use options::{ClientOptions, Output};
+pub use pages::PageArgs;
 
 /// Runs one client command: calls the service, and prints the answer.
 ///
@@ -45,14 +56,26 @@ pub async fn run(options: &ClientOptions, command: ClientCommand, console: &mut 
 }
 
 async fn perform(options: &ClientOptions, command: ClientCommand, console: &mut Console<'_>) -> Result<(), Stop> {
-    let connection = Connection::open(options).await?;
+    if options.output == Output::Csv {
+        refuse_csv(&command)?;
+    }
     match command {
-        ClientCommand::Grant(args) => grant_revoke::grant(options, &connection, args, console).await?,
-        ClientCommand::Revoke(args) => grant_revoke::revoke(options, &connection, args, console).await?,
-        ClientCommand::Get(args) => read::get(options, &connection, args, console).await?,
-        ClientCommand::List(args) => list::list(options, &connection, args, console).await?,
-        ClientCommand::Change(args) => read::change(options, &connection, args, console).await?,
-        ClientCommand::Images(args) => read::images(options, &connection, args, console).await?,
+        ClientCommand::Audit(command) if command.is_offline() => audit::offline(options, command, console).await?,
+        command => ask(options, command, console).await?,
     }
     console.flush()
+}
+
+async fn ask(options: &ClientOptions, command: ClientCommand, console: &mut Console<'_>) -> Result<(), Stop> {
+    let connection = Connection::open(options).await?;
+    match command {
+        ClientCommand::Grant(args) => grant_revoke::grant(options, &connection, args, console).await,
+        ClientCommand::Revoke(args) => grant_revoke::revoke(options, &connection, args, console).await,
+        ClientCommand::Get(args) => read::get(options, &connection, args, console).await,
+        ClientCommand::List(args) => list::list(options, &connection, args, console).await,
+        ClientCommand::Change(args) => read::change(options, &connection, args, console).await,
+        ClientCommand::Images(args) => read::images(options, &connection, args, console).await,
+        ClientCommand::Audit(command) => audit::run(options, &connection, command, console).await,
+        ClientCommand::Checkpoint(args) => audit::checkpoint(options, &connection, args, console).await,
+    }
 }

@@ -27,7 +27,7 @@ pub struct ClientOptions {
     #[arg(long, global = true, help_heading = HEADING, env = "SHAREWARDEN_PRINCIPAL", value_name = "NAME", value_parser = principal)]
     pub(super) principal: Option<AsciiMetadataValue>,
 
-    /// What to print: a table for people, or proto3 JSON for programs
+    /// What to print: a table for people, proto3 JSON for programs, or CSV where there are rows
     #[arg(short, long, global = true, help_heading = HEADING, value_name = "FORMAT", value_enum, default_value_t = Output::Table)]
     pub(super) output: Output,
 
@@ -43,6 +43,8 @@ pub enum Output {
     Table,
     /// proto3 JSON, for programs.
     Json,
+    /// CSV (RFC 4180), for spreadsheets. A text that a spreadsheet would take for a formula has a ' in front of it.
+    Csv,
 }
 
 impl ClientOptions {

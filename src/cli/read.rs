@@ -92,8 +92,8 @@ pub(super) async fn images(
     if answer.images.is_empty() {
         console.note("note: there are no such images");
     }
-    match options.output {
-        Output::Json => console.print_json(&answer),
-        Output::Table => console.print(render::images(&answer.images, console.width())),
+    if options.output == Output::Json {
+        return console.print_json(&answer);
     }
+    console.print(render::images(&answer.images, console.width()))
 }

@@ -1,14 +1,11 @@
 //! The API's messages as tables.
 
-use pbjson_types::{Duration, Timestamp};
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
-
-use super::table::{self, Pieces};
+use super::table;
 use super::text::{lines, one_line};
+use super::words::{access, action, cause, moment, name, second, took};
 use crate::proto::v1::attempt::Classification;
 use crate::proto::v1::share_permission::State;
-use crate::proto::v1::{Access, Action, Attempt, Cause, Change, ErrorReason, Image, SharePermission, change};
+use crate::proto::v1::{Attempt, Change, ErrorReason, Image, SharePermission, change};
 
 /// One permission.
 pub(super) fn permission(permission: &SharePermission, width: Option<u16>) -> String {
@@ -51,14 +48,7 @@ fn change_rows(change: &Change) -> Vec<(&'static str, String)> {
     vec![
         ("Change", one_line(&change.change_id)),
         ("State", change_state(change.state)),
-        (
-            "Action",
-            name(
-                Action::try_from(change.action).map(|a| a.as_str_name()),
-                "ACTION_",
-                change.action,
-            ),
-        ),
+        ("Action", action(change.action)),
         ("Account", one_line(&change.account_id)),
         ("Region", one_line(&change.region)),
         ("Image", one_line(&change.image_id)),
@@ -66,34 +56,31 @@ fn change_rows(change: &Change) -> Vec<(&'static str, String)> {
         ("Principal", one_line(&change.principal)),
         ("Reason", lines(&change.reason)),
         ("Ticket", one_line(&change.ticket)),
-        (
-            "Cause",
-            name(
-                Cause::try_from(change.cause).map(|c| c.as_str_name()),
-                "CAUSE_",
-                change.cause,
-            ),
-        ),
+        ("Cause", cause(change.cause)),
         ("Request id", one_line(&change.request_id)),
         ("Generation", change.generation.to_string()),
         ("Previous", access(change.previous)),
         ("AWS request id", one_line(&change.aws_request_id)),
-        ("Error", error(change)),
+        (
+            "Error",
+            error(change.error_reason, &change.error_code, &change.error_message),
+        ),
         ("Trace id", one_line(&change.trace_id)),
         ("Created", moment(change.create_time.as_ref())),
         ("Ended", moment(change.end_time.as_ref())),
     ]
 }
 
-fn error(change: &Change) -> String {
-    if change.error_reason == ErrorReason::Unspecified as i32 {
+/// Why a change failed: its reason, and the code and the message of AWS.
+pub(super) fn error(reason: i32, code: &str, message: &str) -> String {
+    if reason == ErrorReason::Unspecified as i32 {
         return String::new();
     }
-    let reason = ErrorReason::try_from(change.error_reason).map(|reason| reason.as_str_name());
+    let reason_name = ErrorReason::try_from(reason).map(|reason| reason.as_str_name());
     let parts = [
-        name(reason, "ERROR_REASON_", change.error_reason),
-        one_line(&change.error_code),
-        one_line(&change.error_message),
+        name(reason_name, "ERROR_REASON_", reason),
+        one_line(code),
+        one_line(message),
     ];
     parts
         .into_iter()
@@ -102,7 +89,8 @@ fn error(change: &Change) -> String {
         .join(": ")
 }
 
-fn attempts(attempts: &[Attempt], width: Option<u16>) -> String {
+/// The calls to AWS, as a table under what is above it.
+pub(super) fn attempts(attempts: &[Attempt], width: Option<u16>) -> String {
     if attempts.is_empty() {
         return String::new();
     }
@@ -115,53 +103,18 @@ fn attempts(attempts: &[Attempt], width: Option<u16>) -> String {
         "ERROR CODE",
     ];
     let rows = attempts.iter().map(attempt).collect();
-    format!("\n{}", table::rows(head, rows, width))
+    format!("\n{}", table::rows(&head, rows, width))
 }
 
-fn attempt(attempt: &Attempt) -> [String; 6] {
+fn attempt(attempt: &Attempt) -> Vec<String> {
     let result = Classification::try_from(attempt.classification).map(|result| result.as_str_name());
-    [
+    vec![
         one_line(&attempt.operation),
         moment(attempt.start_time.as_ref()),
         attempt.duration.as_ref().map_or_else(String::new, took),
         name(result, "CLASSIFICATION_", attempt.classification),
         one_line(&attempt.aws_request_id),
         one_line(&attempt.error_code),
-    ]
-}
-
-/// The table of `list`, in pages.
-pub(super) struct PermissionList(Pieces<7>);
-
-impl Default for PermissionList {
-    fn default() -> Self {
-        Self(Pieces::new([
-            "ACCOUNT",
-            "REGION",
-            "IMAGE",
-            "RECIPIENT",
-            "STATE",
-            "UPDATED",
-            "PENDING CHANGE",
-        ]))
-    }
-}
-
-impl PermissionList {
-    pub(super) fn page(&mut self, permissions: &[SharePermission]) -> String {
-        self.0.piece(permissions.iter().map(row).collect())
-    }
-}
-
-fn row(permission: &SharePermission) -> [String; 7] {
-    [
-        one_line(&permission.account_id),
-        one_line(&permission.region),
-        one_line(&permission.image_id),
-        one_line(&permission.shared_account_id),
-        permission_state(permission.state),
-        second(permission.update_time.as_ref()),
-        one_line(&permission.pending_change_id),
     ]
 }
 
@@ -180,10 +133,10 @@ pub(super) fn images(images: &[Image], width: Option<u16>) -> String {
         "CREATED",
         "DESCRIPTION",
     ];
-    table::rows(head, images.iter().map(image).collect(), width)
+    table::rows(&head, images.iter().map(image).collect(), width)
 }
 
-fn image(image: &Image) -> [String; 8] {
+fn image(image: &Image) -> Vec<String> {
     let mut description = vec![one_line(&image.description)];
     if !image.error_code.is_empty() || !image.error_message.is_empty() {
         description.push(format!(
@@ -193,7 +146,7 @@ fn image(image: &Image) -> [String; 8] {
         ));
     }
     description.retain(|line| !line.is_empty());
-    [
+    vec![
         one_line(&image.image_id),
         one_line(&image.name),
         one_line(&image.state),
@@ -205,7 +158,7 @@ fn image(image: &Image) -> [String; 8] {
     ]
 }
 
-fn permission_state(value: i32) -> String {
+pub(super) fn permission_state(value: i32) -> String {
     name(State::try_from(value).map(|state| state.as_str_name()), "STATE_", value)
 }
 
@@ -215,45 +168,4 @@ fn change_state(value: i32) -> String {
         "STATE_",
         value,
     )
-}
-
-/// "Unspecified" is a value here: what AWS holds was never learnt.
-fn access(value: i32) -> String {
-    if value == Access::Unspecified as i32 {
-        return "not known".to_owned();
-    }
-    name(
-        Access::try_from(value).map(|access| access.as_str_name()),
-        "ACCESS_",
-        value,
-    )
-}
-
-/// The name of an enum's value without its prefix; a newer service's value, which has no name here, as its number.
-fn name<E>(name: Result<&'static str, E>, prefix: &str, value: i32) -> String {
-    name.map_or_else(|_| value.to_string(), |name| name.trim_start_matches(prefix).to_owned())
-}
-
-/// A moment in RFC 3339, UTC.
-fn moment(timestamp: Option<&Timestamp>) -> String {
-    timestamp
-        .and_then(utc)
-        .and_then(|time| time.format(&Rfc3339).ok())
-        .unwrap_or_default()
-}
-
-/// The same to the second, for lists.
-fn second(timestamp: Option<&Timestamp>) -> String {
-    let time = timestamp.and_then(utc).and_then(|time| time.replace_nanosecond(0).ok());
-    time.and_then(|time| time.format(&Rfc3339).ok()).unwrap_or_default()
-}
-
-fn utc(timestamp: &Timestamp) -> Option<OffsetDateTime> {
-    let time = OffsetDateTime::from_unix_timestamp(timestamp.seconds).ok()?;
-    time.replace_nanosecond(u32::try_from(timestamp.nanos).ok()?).ok()
-}
-
-fn took(duration: &Duration) -> String {
-    let whole = std::time::Duration::try_from(*duration).unwrap_or_default();
-    format!("{}ms", whole.as_millis())
 }

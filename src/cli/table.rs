@@ -16,7 +16,7 @@ pub(super) fn pairs(rows: Vec<(&'static str, String)>, width: Option<u16>) -> St
 }
 
 /// Many objects, one row each under a head. Only the last column wraps: ids stay in one piece, to be copied.
-pub(super) fn rows<const N: usize>(head: [&'static str; N], rows: Vec<[String; N]>, width: Option<u16>) -> String {
+pub(super) fn rows(head: &[&str], rows: Vec<Vec<String>>, width: Option<u16>) -> String {
     let mut table = plain(width);
     table.set_header(head);
     table.add_rows(rows);
@@ -24,22 +24,34 @@ pub(super) fn rows<const N: usize>(head: [&'static str; N], rows: Vec<[String; N
     finished(&table)
 }
 
-/// A table that is printed in pieces, with one head and columns that do not jump.
-pub(super) struct Pieces<const N: usize> {
-    head: Option<[&'static str; N]>,
-    widths: [u16; N],
+/// How wide a table of these rows is, with the gap after its last column.
+pub(super) fn width<'a>(head: &'a [String], rows: impl Iterator<Item = &'a Vec<String>>) -> u16 {
+    let mut widths = vec![0; head.len()];
+    for row in std::iter::once(head).chain(rows.map(Vec::as_slice)) {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = cell.chars().count().max(*width);
+        }
+    }
+    let width: usize = widths.iter().map(|width| width + usize::from(GAP)).sum();
+    u16::try_from(width).unwrap_or(u16::MAX)
 }
 
-impl<const N: usize> Pieces<N> {
-    pub(super) fn new(head: [&'static str; N]) -> Self {
+/// A table that is printed in pieces, with one head and columns that do not jump.
+pub(super) struct Pieces {
+    head: Option<&'static [&'static str]>,
+    widths: Vec<u16>,
+}
+
+impl Pieces {
+    pub(super) fn new(head: &'static [&'static str]) -> Self {
         Self {
             head: Some(head),
-            widths: [0; N],
+            widths: vec![0; head.len()],
         }
     }
 
     /// The next piece. The head comes with the first piece that has rows.
-    pub(super) fn piece(&mut self, rows: Vec<[String; N]>) -> String {
+    pub(super) fn piece(&mut self, rows: Vec<Vec<String>>) -> String {
         if rows.is_empty() {
             return String::new();
         }
@@ -57,7 +69,7 @@ impl<const N: usize> Pieces<N> {
         for (known, seen) in self.widths.iter_mut().zip(table.column_max_content_widths()) {
             *known = (*known).max(seen);
         }
-        for (column, known) in table.column_iter_mut().zip(self.widths) {
+        for (column, known) in table.column_iter_mut().zip(&self.widths) {
             let width = Width::Fixed(known + column.padding_width());
             column.set_constraint(ColumnConstraint::LowerBoundary(width));
         }

@@ -131,6 +131,11 @@ impl Database {
         })
     }
 
+    /// How long a statement may take, the way there and back included.
+    pub(super) fn patience(&self) -> Duration {
+        self.patience
+    }
+
     /// Runs a statement, within the time that statements have.
     pub(super) async fn run<T>(
         &self,

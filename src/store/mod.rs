@@ -4,9 +4,10 @@
 //! commands, each in one transaction, through the domain's transition. [`reads`] answer questions, [`audit`] those about the
 //! history, [`due`] finds work that nobody holds, and [`outcomes`] wakes those who wait for a change to end. [`growth`] tells
 //! those who follow ledgers that these have grown. [`tiles`] and [`checkpoints`] are what proofs are made of, [`partitions`]
-//! makes room for the history. [`rows`] maps the domain to tables and back.
+//! makes room for the history, [`archive`] takes months out of it. [`rows`] maps the domain to tables and back.
 
 mod append;
+pub mod archive;
 pub mod audit;
 mod batch;
 pub mod checkpoints;

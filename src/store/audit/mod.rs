@@ -6,6 +6,7 @@
 
 mod archived;
 mod at;
+mod cover;
 mod driver;
 mod entries;
 mod filter;
@@ -14,7 +15,7 @@ mod history;
 mod ranking;
 mod statement;
 mod summary;
-mod tiles;
+
 mod windows;
 
 pub use archived::{Archived, archived, archived_at};

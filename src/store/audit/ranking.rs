@@ -4,10 +4,13 @@ use sqlx::{Postgres, QueryBuilder};
 
 use crate::{
     domain::{AccountId, Timestamp},
-    store::{Database, StoreError, rows::count},
+    store::{
+        Database, StoreError,
+        rows::{buckets::Bucket, count},
+    },
 };
 
-use super::tiles::{self, Bucket, Tiles};
+use super::cover::{self, Tiles};
 
 /// What is ranked by the number of requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,7 +36,7 @@ pub async fn ranking(
     accounts: &[AccountId],
     top: u32,
 ) -> Result<Vec<(String, u64)>, StoreError> {
-    let tiles = tiles::cover(from, to, Bucket::Month);
+    let tiles = cover::cover(from, to, Bucket::Month);
     if tiles.is_empty() {
         return Ok(Vec::new());
     }

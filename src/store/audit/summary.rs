@@ -7,11 +7,11 @@ use crate::{
     domain::{AccountId, Action, Region, Stage, Timestamp},
     store::{
         Database, StoreError,
-        rows::{count, named, parse},
+        rows::{buckets::Bucket, count, named, parse},
     },
 };
 
-use super::tiles::{self, Bucket, Tiles};
+use super::cover::{self, Tiles};
 
 /// A bucket of time, in UTC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,7 +86,7 @@ pub struct Count {
 /// # Errors
 /// When Postgres does not answer.
 pub async fn counts(database: &Database, query: &CountQuery) -> Result<Vec<Count>, StoreError> {
-    let tiles = tiles::cover(query.from, query.to, query.interval.largest_bucket());
+    let tiles = cover::cover(query.from, query.to, query.interval.largest_bucket());
     if tiles.is_empty() {
         return Ok(Vec::new());
     }

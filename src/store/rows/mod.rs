@@ -38,7 +38,7 @@ pub(super) fn bigint(count: u64) -> i64 {
 }
 
 /// Makes sure that a guarded write met just the rows that it was for.
-fn expect_rows(table: &'static str, written: u64, wanted: usize) -> Result<(), StoreError> {
+pub(super) fn expect_rows(table: &'static str, written: u64, wanted: usize) -> Result<(), StoreError> {
     if written == wanted as u64 {
         Ok(())
     } else {

@@ -1,63 +1,30 @@
 //! A span of time as the fewest rollups that cover it: hours at its edges, then days, and months in the middle.
 
-use time::{Date, Duration, Month, OffsetDateTime, Time};
+use time::{Duration, OffsetDateTime};
 
-use crate::domain::Timestamp;
+use crate::{domain::Timestamp, store::rows::buckets::Bucket};
 
-/// How much time a rollup counts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Bucket {
-    Hour,
-    Day,
-    Month,
-}
-
-impl Bucket {
-    /// The name in the store.
-    pub(super) fn as_str(self) -> &'static str {
-        match self {
-            Self::Hour => "HOUR",
-            Self::Day => "DAY",
-            Self::Month => "MONTH",
-        }
-    }
-
-    fn smaller(self) -> Option<Self> {
-        match self {
-            Self::Hour => None,
-            Self::Day => Some(Self::Hour),
-            Self::Month => Some(Self::Day),
-        }
-    }
-
-    /// The latest beginning of a bucket that is not after `time`.
-    fn floor(self, time: OffsetDateTime) -> OffsetDateTime {
-        match self {
-            Self::Hour => time.truncate_to_hour(),
-            Self::Day => time.replace_time(Time::MIDNIGHT),
-            Self::Month => time.replace_time(Time::MIDNIGHT).replace_day(1).unwrap_or(time),
-        }
-    }
-
-    /// The earliest beginning of a bucket that is not before `time`.
-    fn ceiling(self, time: OffsetDateTime) -> Option<OffsetDateTime> {
-        let floor = self.floor(time);
-        if floor == time {
-            return Some(time);
-        }
-        match self {
-            Self::Hour => floor.checked_add(Duration::HOUR),
-            Self::Day => floor.checked_add(Duration::DAY),
-            Self::Month => first_of_next_month(floor),
-        }
+fn smaller(bucket: Bucket) -> Option<Bucket> {
+    match bucket {
+        Bucket::Hour => None,
+        Bucket::Day => Some(Bucket::Hour),
+        Bucket::Month => Some(Bucket::Day),
     }
 }
 
-fn first_of_next_month(time: OffsetDateTime) -> Option<OffsetDateTime> {
-    let month = time.month().next();
-    let year = time.year() + i32::from(month == Month::January);
-    let first = Date::from_calendar_date(year, month, 1).ok()?;
-    Some(OffsetDateTime::new_utc(first, Time::MIDNIGHT))
+/// When the first bucket begins that begins at `time` or later.
+fn next_start(bucket: Bucket, time: OffsetDateTime) -> Option<OffsetDateTime> {
+    let start = bucket.start(Timestamp::new(time));
+    if start == time {
+        return Some(time);
+    }
+    // 31 days after the first of a month is the next month, whichever it is.
+    let within_next = start.checked_add(match bucket {
+        Bucket::Hour => Duration::HOUR,
+        Bucket::Day => Duration::DAY,
+        Bucket::Month => 31 * Duration::DAY,
+    })?;
+    Some(bucket.start(Timestamp::new(within_next)))
 }
 
 /// Rollups of one size, from a time on and before another.
@@ -84,10 +51,10 @@ fn push(tiles: &mut Vec<Tiles>, from: OffsetDateTime, to: OffsetDateTime, bucket
     if from >= to {
         return;
     }
-    let Some(smaller) = bucket.smaller() else {
+    let Some(smaller) = smaller(bucket) else {
         return tiles.push(Tiles { bucket, from, to });
     };
-    let (start, end) = (bucket.ceiling(from), bucket.floor(to));
+    let (start, end) = (next_start(bucket, from), bucket.start(Timestamp::new(to)));
     match start {
         Some(start) if start < end => {
             push(tiles, from, start, smaller);

@@ -1,0 +1,61 @@
+//! Bars that show counts beside their numbers.
+
+/// The eighths of a cell, from the left.
+const EIGHTHS: [&str; 8] = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"];
+/// With less room than this, bars say nothing.
+const NARROWEST: u16 = 8;
+const WIDEST: u16 = 60;
+
+/// How bars are drawn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Bars {
+    width: u16,
+    unicode: bool,
+}
+
+impl Bars {
+    /// Bars for what is left of the terminal beside a table that is `taken` wide; none where the output is no terminal, or too
+    /// narrow a one.
+    pub(super) fn beside(taken: u16, terminal: Option<u16>, unicode: bool) -> Option<Self> {
+        let width = terminal?.saturating_sub(taken).min(WIDEST);
+        (width >= NARROWEST).then_some(Self { width, unicode })
+    }
+
+    /// The bar of a count, where `most` fills the width. A count that is not 0 shows.
+    pub(super) fn bar(self, count: u64, most: u64) -> String {
+        if count == 0 || most == 0 {
+            return String::new();
+        }
+        let steps = if self.unicode { 8 } else { 1 };
+        let share = u128::from(count.min(most)) * u128::from(self.width) * steps / u128::from(most);
+        let share = usize::try_from(share.max(1)).unwrap_or(usize::MAX);
+        if self.unicode {
+            format!("{}{}", "█".repeat(share / 8), EIGHTHS[share % 8])
+        } else {
+            "#".repeat(share)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bars_are_scaled_to_the_room_that_is_left() {
+        let bars = Bars::beside(30, Some(40), true).unwrap();
+        let drawn = [80, 40, 41, 1, 0].map(|count| bars.bar(count, 80));
+        assert_eq!(drawn, ["██████████", "█████", "█████▏", "▏", ""]);
+        let bars = Bars::beside(30, Some(40), false).unwrap();
+        let drawn = [80, 40, 41, 1, 0].map(|count| bars.bar(count, 80));
+        assert_eq!(drawn, ["##########", "#####", "#####", "#", ""]);
+        assert_eq!(bars.bar(u64::MAX, u64::MAX), "##########");
+    }
+
+    #[test]
+    fn there_are_no_bars_in_a_pipe_or_without_room() {
+        assert_eq!(Bars::beside(30, None, true), None);
+        assert_eq!(Bars::beside(75, Some(80), true), None);
+        assert_eq!(Bars::beside(90, Some(80), true), None);
+    }
+}

@@ -1,0 +1,140 @@
+//! `checkpoint`: what an auditor keeps, and what witnesses sign.
+
+use std::fs;
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+use super::show::wrong_answer;
+use super::trust::unreadable;
+use crate::cli::args::with_example;
+use crate::cli::connection::{AuditClient, Connection};
+use crate::cli::console::Console;
+use crate::cli::failure::Stop;
+use crate::cli::options::{ClientOptions, Output};
+use crate::cli::text::one_line;
+use crate::proto::v1::{AddCheckpointSignaturesRequest, Checkpoint, GetCheckpointRequest, GetCheckpointResponse};
+
+/// Arguments of `checkpoint`.
+#[derive(Debug, Clone, Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+pub struct CheckpointArgs {
+    /// The AWS account whose ledger it is: 12 digits
+    #[arg(long, value_name = "ACCOUNT_ID", required = true)]
+    account: Option<String>,
+    /// The checkpoint of so many entries [default: the latest one]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    tree_size: Option<u64>,
+    #[command(subcommand)]
+    command: Option<CheckpointCommand>,
+}
+
+/// The commands under `checkpoint`.
+#[derive(Debug, Clone, Subcommand)]
+pub enum CheckpointCommand {
+    /// Give the signatures of witnesses to keep under a checkpoint
+    #[command(after_long_help = with_example(
+        "sharewarden checkpoint add-signatures --account 111122223333 cosigned.checkpoint"
+    ))]
+    AddSignatures {
+        /// The AWS account whose ledger it is: 12 digits
+        #[arg(long, value_name = "ACCOUNT_ID")]
+        account: String,
+        /// The checkpoint with the signatures: the whole note
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+    },
+}
+
+pub(in crate::cli) async fn run(
+    options: &ClientOptions,
+    connection: &Connection,
+    args: CheckpointArgs,
+    console: &mut Console<'_>,
+) -> Result<(), Stop> {
+    match args.command {
+        Some(CheckpointCommand::AddSignatures { account, file }) => {
+            add_signatures(options, connection, account, file, console).await
+        }
+        None => print(options, connection, args, console).await,
+    }
+}
+
+async fn print(
+    options: &ClientOptions,
+    connection: &Connection,
+    args: CheckpointArgs,
+    console: &mut Console<'_>,
+) -> Result<(), Stop> {
+    let answer = get(
+        connection,
+        args.account.unwrap_or_default(),
+        args.tree_size.unwrap_or_default(),
+    )
+    .await?;
+    if options.output == Output::Json {
+        return console.print_json(&answer);
+    }
+    console.print(note(answer.checkpoint.as_ref())?)?;
+    for key in &answer.verifier_keys {
+        console.note(format_args!(
+            "note: the service says that it signs with {}",
+            one_line(key)
+        ));
+    }
+    Ok(())
+}
+
+/// The checkpoint of so many entries; the latest, for 0.
+pub(super) async fn get(
+    connection: &Connection,
+    account_id: String,
+    tree_size: u64,
+) -> Result<GetCheckpointResponse, Stop> {
+    let request = GetCheckpointRequest { account_id, tree_size };
+    let answer = connection
+        .call(
+            connection.deadline(),
+            request,
+            async |mut client: AuditClient, request| client.get_checkpoint(request).await,
+        )
+        .await?;
+    Ok(answer)
+}
+
+async fn add_signatures(
+    options: &ClientOptions,
+    connection: &Connection,
+    account_id: String,
+    file: PathBuf,
+    console: &mut Console<'_>,
+) -> Result<(), Stop> {
+    let request = AddCheckpointSignaturesRequest {
+        account_id,
+        note: fs::read_to_string(&file).map_err(|error| unreadable(&file, &error))?,
+    };
+    let answer = connection
+        .call(
+            connection.deadline(),
+            request,
+            async |mut client: AuditClient, request| client.add_checkpoint_signatures(request).await,
+        )
+        .await?;
+    if options.output == Output::Json {
+        return console.print_json(&answer);
+    }
+    console.print(note(answer.checkpoint.as_ref())?)
+}
+
+/// The note, byte for byte where it is one; what could command a terminal is no part of a note.
+fn note(checkpoint: Option<&Checkpoint>) -> Result<&str, Stop> {
+    let note = checkpoint
+        .map(|checkpoint| checkpoint.note.as_str())
+        .unwrap_or_default();
+    match note.parse::<crate::ledger::Note>() {
+        Ok(_) => Ok(note),
+        Err(error) => Err(wrong_answer(&format!(
+            "the checkpoint that the service gave is {error}"
+        ))),
+    }
+}

@@ -1,0 +1,147 @@
+//! `audit export`: a copy of a ledger, in a file that is complete or not there.
+
+use std::fs::Permissions;
+use std::io::{self, BufWriter, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use clap::{Args, ValueEnum};
+use tempfile::NamedTempFile;
+
+use super::formats::Encoder;
+use super::ledgers::Ledger;
+use super::progress::Progress;
+use super::trust::unwritable;
+use crate::cli::connection::Connection;
+use crate::cli::console::Console;
+use crate::cli::failure::{Failure, Stop};
+use crate::proto::v1::ExportAuditEntriesRequest;
+
+/// Arguments of `audit export`.
+#[derive(Debug, Clone, Args)]
+pub struct ExportArgs {
+    /// The AWS account whose ledger it is: 12 digits
+    #[arg(long, value_name = "ACCOUNT_ID")]
+    account: String,
+    /// The index of the first entry
+    #[arg(long, value_name = "INDEX", default_value_t = 0)]
+    start: u64,
+    /// One past the index of the last entry [default: all that the checkpoint covers]
+    #[arg(long, value_name = "INDEX", value_parser = clap::value_parser!(u64).range(1..))]
+    end: Option<u64>,
+    /// Under the checkpoint of so many entries [default: the latest one]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    tree_size: Option<u64>,
+    /// How to write the entries
+    #[arg(long, value_enum, default_value_t = ExportFormat::Jsonl)]
+    format: ExportFormat,
+    /// Write to this file, which is replaced when the export is complete [default: standard output]
+    #[arg(long, value_name = "FILE")]
+    to: Option<PathBuf>,
+}
+
+/// The format of an export.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ExportFormat {
+    /// The canonical lines, byte for byte, with what it takes to verify them
+    Jsonl,
+    /// CSV (RFC 4180); a text that a spreadsheet would take for a formula has a ' in front of it
+    Csv,
+    /// OCSF API Activity (class 6003), one event on each line
+    Ocsf,
+    /// CloudEvents 1.0 in JSON, one event on each line
+    Cloudevents,
+}
+
+pub(super) async fn export(connection: &Connection, args: ExportArgs, console: &mut Console<'_>) -> Result<(), Stop> {
+    let request = ExportAuditEntriesRequest {
+        account_id: args.account,
+        start_index: args.start,
+        end_index: args.end.unwrap_or_default(),
+        tree_size: args.tree_size.unwrap_or_default(),
+    };
+    let mut ledger = Ledger::open(connection, request).await?;
+    match args.to {
+        None => {
+            let mut print = |text: &str, console: &mut Console<'_>| console.print(text);
+            write(&mut ledger, args.format, console, &mut print).await?;
+            Ok(())
+        }
+        Some(path) => {
+            let mut file = NewFile::create(&path)?;
+            let mut append = |text: &str, _: &mut Console<'_>| Ok(file.write(text)?);
+            let entries = write(&mut ledger, args.format, console, &mut append).await?;
+            file.complete()?;
+            console.note(format_args!("note: {entries} entries are in {}", path.display()));
+            Ok(())
+        }
+    }
+}
+
+async fn write(
+    ledger: &mut Ledger<'_>,
+    format: ExportFormat,
+    console: &mut Console<'_>,
+    put: &mut impl FnMut(&str, &mut Console<'_>) -> Result<(), Stop>,
+) -> Result<u64, Stop> {
+    let header = ledger.header().clone();
+    let mut progress = Progress::new(console, &format!("exporting {}", header.account));
+    progress.total(header.end_index - header.start_index);
+    let mut text = String::new();
+    let mut encoder = Encoder::begin(format, &header, &mut text)?;
+    let mut done = 0;
+    while let Some(entries) = ledger.next().await? {
+        for (canonical, hash) in &entries {
+            encoder.entry(canonical, hash, &mut text)?;
+        }
+        put(&text, console)?;
+        text.clear();
+        done += entries.len() as u64;
+        progress.done(done);
+    }
+    put(&text, console)?;
+    Ok(done)
+}
+
+/// A file that takes its name when it is complete, and leaves nothing behind before.
+pub(super) struct NewFile<'a> {
+    path: &'a Path,
+    file: BufWriter<NamedTempFile>,
+}
+
+impl<'a> NewFile<'a> {
+    pub(super) fn create(path: &'a Path) -> Result<Self, Failure> {
+        let folder = match path.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => folder,
+            _ => Path::new("."),
+        };
+        // Beside the file, so that the name can be given in one step; as readable as any new file.
+        let file = tempfile::Builder::new()
+            .prefix(".sharewarden-")
+            .permissions(Permissions::from_mode(0o666))
+            .tempfile_in(folder)
+            .map_err(|error| unwritable(path, &error))?;
+        Ok(Self {
+            path,
+            file: BufWriter::with_capacity(1 << 20, file),
+        })
+    }
+
+    pub(super) fn write(&mut self, text: &str) -> Result<(), Failure> {
+        self.file
+            .write_all(text.as_bytes())
+            .map_err(|error| unwritable(self.path, &error))
+    }
+
+    pub(super) fn complete(self) -> Result<(), Failure> {
+        let path = self.path;
+        self.into_place().map_err(|error| unwritable(path, &error))
+    }
+
+    fn into_place(self) -> io::Result<()> {
+        let file = self.file.into_inner().map_err(io::IntoInnerError::into_error)?;
+        file.as_file().sync_all()?;
+        file.persist(self.path)?;
+        Ok(())
+    }
+}

@@ -1,0 +1,61 @@
+//! `audit history`: the entries about one permission.
+
+use clap::Args;
+
+use super::list::order;
+use crate::cli::args::PermissionName;
+use crate::cli::connection::{AuditClient, Connection};
+use crate::cli::console::Console;
+use crate::cli::failure::Stop;
+use crate::cli::options::ClientOptions;
+use crate::cli::pages::{self, Page, PageArgs};
+use crate::proto::v1::ListPermissionHistoryRequest;
+
+/// Arguments of `audit history`.
+#[derive(Debug, Clone, Args)]
+pub struct HistoryArgs {
+    #[command(flatten)]
+    permission: PermissionName,
+    /// The earliest entry first
+    #[arg(long)]
+    oldest_first: bool,
+    #[command(flatten)]
+    pages: PageArgs,
+}
+
+pub(super) async fn history(
+    options: &ClientOptions,
+    connection: &Connection,
+    args: HistoryArgs,
+    console: &mut Console<'_>,
+) -> Result<(), Stop> {
+    let name = args.permission;
+    let request = ListPermissionHistoryRequest {
+        account_id: name.account,
+        region: name.region,
+        image_id: name.image,
+        shared_account_id: name.with,
+        order: order(args.oldest_first),
+        ..ListPermissionHistoryRequest::default()
+    };
+    pages::follow(&args.pages, options.output, console, async |place| {
+        let request = ListPermissionHistoryRequest {
+            page_size: place.page_size,
+            page_token: place.page_token,
+            ..request.clone()
+        };
+        let answer = connection
+            .call(
+                connection.deadline(),
+                request,
+                async |mut client: AuditClient, request| client.list_permission_history(request).await,
+            )
+            .await?;
+        Ok(Page {
+            things: answer.entries,
+            next_page_token: answer.next_page_token,
+            archived: answer.archived,
+        })
+    })
+    .await
+}

@@ -1,0 +1,115 @@
+//! `key`: makes and shows the keys that sign checkpoints. Needs no service.
+
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use clap::Subcommand;
+use secrecy::ExposeSecret;
+
+use super::trust::{unreadable, unwritable};
+use crate::cli::args::with_example;
+use crate::cli::console::Console;
+use crate::cli::failure::{Exit, Failure, Stop};
+use crate::cli::options::{ClientOptions, Output};
+use crate::ledger::{KeyName, SigningKey};
+
+/// The commands under `key`.
+#[derive(Debug, Clone, Subcommand)]
+pub enum KeyCommand {
+    /// Make a private key (Ed25519, PKCS#8 PEM), and print the verifier key that belongs to it
+    #[command(after_long_help = with_example(
+        "sharewarden key generate --name sharewarden.example.com --out checkpoint-key.pem"
+    ))]
+    Generate {
+        /// The name of the service in its checkpoints, usually a URL without its scheme
+        #[arg(long, value_name = "NAME")]
+        name: KeyName,
+        /// Write the private key to this file, which must not be there yet and only its owner may read [default: standard
+        /// output, and the verifier key to standard error]
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
+    /// Print the verifier key of a private key: what auditors trust
+    #[command(after_long_help = with_example(
+        "sharewarden key show --name sharewarden.example.com --key-file checkpoint-key.pem"
+    ))]
+    Show {
+        /// The name of the service in its checkpoints
+        #[arg(long, value_name = "NAME")]
+        name: KeyName,
+        /// The private key, in PKCS#8 PEM
+        #[arg(long, value_name = "FILE")]
+        key_file: PathBuf,
+    },
+}
+
+/// Runs a command under `key`.
+pub fn key(options: &ClientOptions, command: KeyCommand, console: &mut Console<'_>) -> Result<(), Failure> {
+    match perform(options.output, command, console) {
+        Ok(()) | Err(Stop::OutputClosed) => Ok(()),
+        Err(Stop::Failed(failure)) => Err(failure),
+    }
+}
+
+fn perform(output: Output, command: KeyCommand, console: &mut Console<'_>) -> Result<(), Stop> {
+    match command {
+        KeyCommand::Generate { name, out } => generate(output, name, out, console)?,
+        KeyCommand::Show { name, key_file } => {
+            let pem = fs::read_to_string(&key_file).map_err(|error| unreadable(&key_file, &error))?;
+            let key = SigningKey::from_pem(name, &pem).map_err(|error| unreadable(&key_file, &error))?;
+            print(output, &key, console)?;
+        }
+    }
+    console.flush()
+}
+
+fn generate(output: Output, name: KeyName, out: Option<PathBuf>, console: &mut Console<'_>) -> Result<(), Stop> {
+    let mut seed = [0; 32];
+    getrandom::fill(&mut seed).map_err(|error| {
+        let what = format!("the OS gives no random bytes: {error}");
+        Failure::new(Exit::General, what, "mend the machine")
+    })?;
+    let key = SigningKey::from_seed(name, &seed);
+    let pem = key.to_pem().map_err(|error| {
+        Failure::new(
+            Exit::General,
+            error.to_string(),
+            "report this: it is a fault of this program",
+        )
+    })?;
+    let Some(path) = out else {
+        console.print(pem.expose_secret())?;
+        console.note(key.verifier_key());
+        return Ok(());
+    };
+    write_secret(&path, pem.expose_secret())?;
+    print(output, &key, console)
+}
+
+fn print(output: Output, key: &SigningKey, console: &mut Console<'_>) -> Result<(), Stop> {
+    let key = key.verifier_key();
+    match output {
+        Output::Json => console.print_line(serde_json::json!({ "verifierKey": key.to_string() })),
+        Output::Table | Output::Csv => console.print_line(key),
+    }
+}
+
+/// Writes a file that only its owner can read, and that was not there.
+fn write_secret(path: &Path, text: &str) -> Result<(), Failure> {
+    let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+    let mut file = file.map_err(|error| match error.kind() {
+        std::io::ErrorKind::AlreadyExists => {
+            let what = format!("{} is there already, and nothing was written", path.display());
+            Failure::new(
+                Exit::Invalid,
+                what,
+                "a key that is lost is lost for good: give --out another name",
+            )
+        }
+        _ => unwritable(path, &error),
+    })?;
+    let written = file.write_all(text.as_bytes()).and_then(|()| file.sync_all());
+    written.map_err(|error| unwritable(path, &error))
+}

@@ -1,0 +1,154 @@
+//! The commands of the audit history: query, follow, summarise, export and prove.
+//!
+//! Read [`filter`] and [`moment`] for what can be typed everywhere, [`list`] for the queries, then `show`, `watch` and
+//! `summary`. `export` writes files (`formats` says how), `verify` checks them and trusts no server; `checkpoint` prints what an
+//! auditor keeps. The keys that sign are in `key`, which needs no service.
+
+mod chart;
+mod checkpoint;
+mod cloudevents;
+mod entry;
+mod export;
+mod filter;
+mod formats;
+mod history;
+mod key;
+mod ledgers;
+mod line;
+mod list;
+mod moment;
+mod ocsf;
+mod past;
+mod progress;
+mod proof;
+mod show;
+mod summary;
+mod summary_table;
+mod trust;
+mod verify;
+mod verify_file;
+mod verify_live;
+mod watch;
+mod watch_state;
+
+use clap::Subcommand;
+
+use super::args::with_example;
+use super::connection::Connection;
+use super::console::Console;
+use super::failure::Stop;
+use super::options::ClientOptions;
+
+pub use checkpoint::{CheckpointArgs, CheckpointCommand};
+pub use export::{ExportArgs, ExportFormat};
+pub use filter::{ActionFilter, CauseFilter, FilterArgs, StageFilter};
+pub use history::HistoryArgs;
+pub use key::{KeyCommand, key};
+pub use list::AuditListArgs;
+pub use moment::Moment;
+pub use past::AtArgs;
+pub use show::ShowArgs;
+pub use summary::{Dimension, Interval, Ranking, SummaryArgs};
+pub use trust::TrustArgs;
+pub use verify::VerifyArgs;
+pub use watch::{Position, WatchArgs};
+
+/// The commands under `audit`.
+#[derive(Debug, Clone, Subcommand)]
+pub enum AuditCommand {
+    /// List entries, by any combination of filters
+    ///
+    /// Newest first. An entry that is added while the pages are walked does not disturb them.
+    #[command(after_long_help = with_example("sharewarden audit list --account 111122223333 --stage denied --since 7d -o csv"))]
+    List(Box<AuditListArgs>),
+    /// Show one entry, with its calls to AWS, its canonical text and its hash
+    ///
+    /// The hash is computed here from the canonical text. With --proof the service must also prove that the entry is in the
+    /// ledger; the proof is verified here.
+    #[command(after_long_help = with_example("sharewarden audit show --account 111122223333 17 --proof --key \"$VKEY\""))]
+    Show(ShowArgs),
+    /// List the entries about one permission, newest first
+    #[command(after_long_help = with_example(
+        "sharewarden audit history --account 111122223333 --region eu-central-1 --image wsi-basewin11 --with 000011112222"
+    ))]
+    History(HistoryArgs),
+    /// Tell who could copy which image at a moment, by the ledger
+    #[command(after_long_help = with_example("sharewarden audit at 2026-10-01T12:00:00Z --account 111122223333"))]
+    At(AtArgs),
+    /// Print entries as they are added
+    ///
+    /// Reconnects by itself after a disconnect and goes on with the next entry: none is left out, none comes twice. Ctrl-C
+    /// ends it. JSON is one document on each line.
+    #[command(after_long_help = with_example("sharewarden audit watch --account 111122223333 --from-beginning -o json"))]
+    Watch(WatchArgs),
+    /// Count entries over time, and tell who and what was asked about most
+    ///
+    /// The counts are exact, and come without reading the entries. The range is widened to full hours, or to full days with
+    /// --top or with buckets of a day and more: UTC. In a terminal, bars show the counts.
+    #[command(after_long_help = with_example("sharewarden audit summary --since 30d --by day --group-by stage --top principal"))]
+    Summary(SummaryArgs),
+    /// Write a copy of a ledger: verifiable JSON lines, or CSV, OCSF or CloudEvents for other tools
+    ///
+    /// `jsonl` has the entries byte for byte, under a signed checkpoint: `audit verify` needs no more than it and a key. The other
+    /// formats are for reading and cannot be verified.
+    #[command(after_long_help = with_example("sharewarden audit export --account 111122223333 --to 111122223333.jsonl"))]
+    Export(ExportArgs),
+    /// Verify an export offline, or the ledgers of the service (of the option --server) without trusting it
+    ///
+    /// Recomputes the hash of every entry and the root, checks the signature of the checkpoint with your keys, and with
+    /// --against that the ledger only grew since a checkpoint that you kept. Exits with 9 if anything is wrong.
+    #[command(after_long_help = with_example(
+        "sharewarden audit verify --export 111122223333.jsonl.gz --key \"$VKEY\" --against 111122223333.checkpoint\n  \
+         sharewarden audit verify --server https://sharewarden.example.com --account 111122223333 --key \"$VKEY\""
+    ))]
+    Verify(VerifyArgs),
+}
+
+impl AuditCommand {
+    /// True when it needs no service.
+    pub(super) fn is_offline(&self) -> bool {
+        matches!(self, Self::Verify(args) if args.is_offline())
+    }
+
+    /// True when its answer can be CSV.
+    pub(super) fn has_csv(&self) -> bool {
+        match self {
+            Self::List(_) | Self::History(_) | Self::At(_) | Self::Watch(_) | Self::Summary(_) => true,
+            Self::Show(_) | Self::Export(_) | Self::Verify(_) => false,
+        }
+    }
+}
+
+/// Runs a command that needs no service.
+pub(super) async fn offline(
+    options: &ClientOptions,
+    command: AuditCommand,
+    console: &mut Console<'_>,
+) -> Result<(), Stop> {
+    match command {
+        AuditCommand::Verify(args) => verify_file::verify(options, args, console),
+        command => run(options, &Connection::open(options).await?, command, console).await,
+    }
+}
+
+/// Runs a command that asks the service.
+pub(super) async fn run(
+    options: &ClientOptions,
+    connection: &Connection,
+    command: AuditCommand,
+    console: &mut Console<'_>,
+) -> Result<(), Stop> {
+    match command {
+        AuditCommand::List(args) => list::list(options, connection, &args, console).await,
+        AuditCommand::Show(args) => show::show(options, connection, args, console).await,
+        AuditCommand::History(args) => history::history(options, connection, args, console).await,
+        AuditCommand::At(args) => past::at(options, connection, args, console).await,
+        AuditCommand::Watch(args) => watch::watch(options, connection, args, console).await,
+        AuditCommand::Summary(args) => summary::summary(options, connection, &args, console).await,
+        AuditCommand::Export(args) => export::export(connection, args, console).await,
+        AuditCommand::Verify(args) => verify_live::verify(options, connection, args, console).await,
+    }
+}
+
+/// Runs `checkpoint` and its command.
+pub(super) use checkpoint::run as checkpoint;

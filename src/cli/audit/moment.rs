@@ -1,0 +1,101 @@
+//! Times as they are typed: RFC 3339, a date, or a span back from now.
+
+use std::time::Duration;
+
+use pbjson_types::Timestamp;
+use time::format_description::well_known::Rfc3339;
+use time::macros::format_description;
+use time::{Date, OffsetDateTime};
+
+use crate::clock::Clock;
+
+/// A moment as it was typed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Moment {
+    /// This one.
+    At(OffsetDateTime),
+    /// So long before now.
+    Back(Duration),
+}
+
+impl Moment {
+    /// Reads a moment, for the parser of the command line.
+    pub(super) fn parse(text: &str) -> Result<Self, String> {
+        let date = format_description!("[year]-[month]-[day]");
+        if let Ok(time) = OffsetDateTime::parse(text, &Rfc3339) {
+            return Ok(Self::At(time));
+        }
+        if let Ok(date) = Date::parse(text, date) {
+            return Ok(Self::At(date.midnight().assume_utc()));
+        }
+        match humantime::parse_duration(text) {
+            Ok(span) => Ok(Self::Back(span)),
+            Err(_) if text == "now" => Ok(Self::Back(Duration::ZERO)),
+            Err(_) => Err(
+                "write it as in 2026-11-22T07:05:00Z (RFC 3339), 2026-11-22 (midnight, UTC), 36h or 7d (so long ago), or now"
+                    .to_owned(),
+            ),
+        }
+    }
+
+    /// The moment, counted from `now`.
+    pub(super) fn resolve(self, now: OffsetDateTime) -> OffsetDateTime {
+        match self {
+            Self::At(time) => time.to_offset(time::UtcOffset::UTC),
+            // Before the year -9999 there is no history.
+            Self::Back(span) => time::Duration::try_from(span)
+                .ok()
+                .and_then(|span| now.checked_sub(span))
+                .unwrap_or(OffsetDateTime::UNIX_EPOCH),
+        }
+    }
+}
+
+/// What time it is.
+pub(super) fn now() -> OffsetDateTime {
+    Clock::system().now().to_offset_date_time()
+}
+
+/// A time as the API has it.
+pub(super) fn timestamp(time: OffsetDateTime) -> Timestamp {
+    Timestamp {
+        seconds: time.unix_timestamp(),
+        nanos: time.nanosecond().cast_signed(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use time::macros::datetime;
+
+    use super::*;
+
+    #[test]
+    fn a_time_a_date_and_a_span_back_are_understood() {
+        let now = datetime!(2026-11-22 19:00:00.5 UTC);
+        let read = |text: &str| Moment::parse(text).unwrap().resolve(now);
+        assert_eq!(
+            read("2026-11-22T08:05:00.25+01:00"),
+            datetime!(2026-11-22 07:05:00.25 UTC)
+        );
+        assert_eq!(read("2026-11-22"), datetime!(2026-11-22 00:00:00 UTC));
+        assert_eq!(read("7d"), datetime!(2026-11-15 19:00:00.5 UTC));
+        assert_eq!(read("36h"), datetime!(2026-11-21 07:00:00.5 UTC));
+        assert_eq!(read("now"), now);
+        assert_eq!(read("999999999y"), OffsetDateTime::UNIX_EPOCH);
+    }
+
+    #[test]
+    fn what_is_no_time_is_refused_with_examples() {
+        for wrong in ["yesterday", "2026-13-01", "2026-11-22T07:05:00", "7", ""] {
+            let error = Moment::parse(wrong).unwrap_err();
+            assert!(error.contains("2026-11-22T07:05:00Z"), "{wrong}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_timestamp_before_1970_has_positive_nanos() {
+        let time = timestamp(datetime!(1969-12-31 23:59:59.75 UTC));
+        assert_eq!((time.seconds, time.nanos), (-1, 750_000_000));
+    }
+}

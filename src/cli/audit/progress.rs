@@ -1,0 +1,52 @@
+//! How far a long command is, on a terminal.
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::cli::console::Console;
+
+/// Moves a bar; nothing is shown where nobody looks.
+pub(super) struct Progress {
+    bar: ProgressBar,
+    done: u64,
+}
+
+/// A bar is moved once for so many entries: there can be a million in a second.
+const STEP: u64 = 4096;
+
+impl Progress {
+    pub(super) fn new(console: &Console<'_>, what: &str) -> Self {
+        let bar = if console.has_progress() {
+            ProgressBar::new(0)
+        } else {
+            ProgressBar::hidden()
+        };
+        let chars = if console.has_unicode() {
+            "█▉▊▋▌▍▎▏ "
+        } else {
+            "#> "
+        };
+        let template = "{msg} [{bar:30}] {human_pos}/{human_len} entries, {per_sec}, {eta} left";
+        if let Ok(style) = ProgressStyle::with_template(template) {
+            bar.set_style(style.progress_chars(chars));
+        }
+        bar.set_message(what.to_owned());
+        Self { bar, done: 0 }
+    }
+
+    pub(super) fn total(&self, total: u64) {
+        self.bar.set_length(total);
+    }
+
+    pub(super) fn done(&mut self, done: u64) {
+        if done >= self.done + STEP || done < self.done {
+            self.done = done;
+            self.bar.set_position(done);
+        }
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.bar.finish_and_clear();
+    }
+}

@@ -1,0 +1,211 @@
+//! `audit summary`: counts over time, and rankings.
+
+use clap::{Args, ValueEnum};
+use time::{Duration, OffsetDateTime, Time};
+
+use super::filter::{ActionFilter, StageFilter};
+use super::moment::{Moment, now, timestamp};
+use super::summary_table;
+use crate::cli::connection::{AuditClient, Connection};
+use crate::cli::console::Console;
+use crate::cli::failure::{Exit, Failure, Stop};
+use crate::cli::options::{ClientOptions, Output};
+use crate::proto::v1::{SummarizeAuditEntriesRequest, SummaryDimension, SummaryInterval, SummaryRanking};
+
+/// Arguments of `audit summary`.
+#[derive(Debug, Clone, Args)]
+pub struct SummaryArgs {
+    /// Count from this time: RFC 3339, a date (UTC), or a span back such as 36h, 7d
+    #[arg(long, value_name = "TIME", default_value = "30d", value_parser = Moment::parse)]
+    since: Moment,
+    /// Count up to this time: RFC 3339, a date (UTC), or a span back
+    #[arg(long, value_name = "TIME", default_value = "now", value_parser = Moment::parse)]
+    until: Moment,
+    /// Count in buckets of this size, UTC; weeks begin on Monday [default: one bucket]
+    #[arg(long, value_enum, value_name = "INTERVAL")]
+    by: Option<Interval>,
+    /// Tell counts apart by these, separated by commas
+    #[arg(long, value_enum, value_name = "DIMENSION", value_delimiter = ',')]
+    group_by: Vec<Dimension>,
+    /// Only ledgers of these AWS accounts: 12 digits. May be given more than once
+    #[arg(long, value_name = "ACCOUNT_ID")]
+    account: Vec<String>,
+    /// Only images in these AWS Regions. May be given more than once
+    #[arg(long, value_name = "REGION", conflicts_with = "top")]
+    region: Vec<String>,
+    /// Only these actions. May be given more than once
+    #[arg(long, value_enum, conflicts_with = "top")]
+    action: Vec<ActionFilter>,
+    /// Only these stages. May be given more than once
+    #[arg(long, value_enum, conflicts_with = "top")]
+    stage: Vec<StageFilter>,
+    /// Rank these by the number of requests, separated by commas
+    #[arg(long, value_enum, value_name = "RANKING", value_delimiter = ',')]
+    top: Vec<Ranking>,
+    /// How many of each ranking: 1 to 100
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(i32).range(1..=100))]
+    top_n: i32,
+}
+
+/// The size of a bucket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Interval {
+    /// An hour
+    Hour,
+    /// A day
+    Day,
+    /// A week, from Monday
+    Week,
+    /// A month
+    Month,
+}
+
+impl Interval {
+    fn value(self) -> SummaryInterval {
+        match self {
+            Self::Hour => SummaryInterval::Hour,
+            Self::Day => SummaryInterval::Day,
+            Self::Week => SummaryInterval::Week,
+            Self::Month => SummaryInterval::Month,
+        }
+    }
+}
+
+/// What counts are told apart by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Dimension {
+    /// The account whose ledger it is
+    Account,
+    /// The AWS Region of the image
+    Region,
+    /// The action
+    Action,
+    /// The stage
+    Stage,
+}
+
+impl Dimension {
+    fn value(self) -> i32 {
+        match self {
+            Self::Account => SummaryDimension::Account,
+            Self::Region => SummaryDimension::Region,
+            Self::Action => SummaryDimension::Action,
+            Self::Stage => SummaryDimension::Stage,
+        }
+        .into()
+    }
+}
+
+/// What is ranked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Ranking {
+    /// Who asked
+    Principal,
+    /// Which image was asked about
+    Image,
+    /// Whom it was to be shared with
+    SharedAccount,
+}
+
+impl Ranking {
+    fn value(self) -> i32 {
+        match self {
+            Self::Principal => SummaryRanking::Principal,
+            Self::Image => SummaryRanking::Image,
+            Self::SharedAccount => SummaryRanking::SharedAccount,
+        }
+        .into()
+    }
+}
+
+pub(super) async fn summary(
+    options: &ClientOptions,
+    connection: &Connection,
+    args: &SummaryArgs,
+    console: &mut Console<'_>,
+) -> Result<(), Stop> {
+    let has_counts = args.by.is_some() || !args.group_by.is_empty();
+    if options.output == Output::Csv && has_counts && !args.top.is_empty() {
+        let what = "CSV holds one table, and counts and rankings are two";
+        return Err(Failure::new(
+            Exit::Invalid,
+            what,
+            "give --top, or --by and --group-by, or take -o json",
+        )
+        .into());
+    }
+    let request = request(args, now());
+    let answer = connection
+        .call(
+            connection.deadline(),
+            request.clone(),
+            async |mut client: AuditClient, request| client.summarize_audit_entries(request).await,
+        )
+        .await?;
+    match options.output {
+        Output::Json => console.print_json(&answer),
+        Output::Csv if !args.top.is_empty() => summary_table::csv_of_rankings(&answer, console),
+        Output::Csv => summary_table::csv_of_counts(&request, &answer, console),
+        Output::Table => summary_table::print(&request, &answer, console),
+    }
+}
+
+fn request(args: &SummaryArgs, now: OffsetDateTime) -> SummarizeAuditEntriesRequest {
+    let days = !args.top.is_empty() || args.by.is_some_and(|by| by != Interval::Hour);
+    let start = args.since.resolve(now);
+    let end = args.until.resolve(now);
+    SummarizeAuditEntriesRequest {
+        start_time: Some(timestamp(floor(start, days))),
+        end_time: Some(timestamp(ceiling(end, days))),
+        interval: args.by.map_or(SummaryInterval::Unspecified, Interval::value).into(),
+        group_by: args.group_by.iter().map(|dimension| dimension.value()).collect(),
+        account_ids: args.account.clone(),
+        regions: args.region.clone(),
+        actions: args.action.iter().map(|action| action.value()).collect(),
+        stages: args.stage.iter().map(|stage| stage.value()).collect(),
+        rankings: args.top.iter().map(|ranking| ranking.value()).collect(),
+        top: if args.top.is_empty() { 0 } else { args.top_n },
+    }
+}
+
+/// The full hour, or midnight, that the time is in or at.
+fn floor(time: OffsetDateTime, days: bool) -> OffsetDateTime {
+    if days {
+        return time.replace_time(Time::MIDNIGHT);
+    }
+    let hour = Time::from_hms(time.hour(), 0, 0).unwrap_or(Time::MIDNIGHT);
+    time.replace_time(hour)
+}
+
+/// The same, the other way.
+fn ceiling(time: OffsetDateTime, days: bool) -> OffsetDateTime {
+    let floor = floor(time, days);
+    let step = if days { Duration::DAY } else { Duration::HOUR };
+    if floor == time {
+        time
+    } else {
+        floor.saturating_add(step)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use time::macros::datetime;
+
+    use super::*;
+
+    #[test]
+    fn a_range_is_widened_to_full_hours_or_days() {
+        let time = datetime!(2026-11-22 07:05:00.5 UTC);
+        assert_eq!(floor(time, false), datetime!(2026-11-22 07:00 UTC));
+        assert_eq!(ceiling(time, false), datetime!(2026-11-22 08:00 UTC));
+        assert_eq!(floor(time, true), datetime!(2026-11-22 00:00 UTC));
+        assert_eq!(ceiling(time, true), datetime!(2026-11-23 00:00 UTC));
+        let midnight = datetime!(2026-12-31 00:00 UTC);
+        assert_eq!((floor(midnight, true), ceiling(midnight, true)), (midnight, midnight));
+        assert_eq!(
+            ceiling(datetime!(2026-12-31 23:30 UTC), false),
+            datetime!(2027-01-01 00:00 UTC)
+        );
+    }
+}

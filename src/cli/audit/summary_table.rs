@@ -1,0 +1,145 @@
+//! Counts and rankings as tables with bars, and as CSV.
+
+use super::chart::Bars;
+use crate::cli::console::Console;
+use crate::cli::failure::Stop;
+use crate::cli::spreadsheet;
+use crate::cli::table;
+use crate::cli::text::one_line;
+use crate::cli::words::{action, moment, name, stage};
+use crate::proto::v1::{
+    SummarizeAuditEntriesRequest, SummarizeAuditEntriesResponse, SummaryCount, SummaryDimension, SummaryInterval,
+    SummaryRanked, SummaryRanking,
+};
+
+/// Prints the counts, then each ranking.
+pub(super) fn print(
+    request: &SummarizeAuditEntriesRequest,
+    answer: &SummarizeAuditEntriesResponse,
+    console: &mut Console<'_>,
+) -> Result<(), Stop> {
+    console.note(format_args!(
+        "note: from {} to {}, UTC",
+        moment(request.start_time.as_ref()),
+        moment(request.end_time.as_ref())
+    ));
+    if answer.counts.is_empty() {
+        console.note("note: there are no such entries");
+        return Ok(());
+    }
+    let columns = Columns::of(request);
+    let rows = answer.counts.iter().map(|count| (columns.cells(count), count.count));
+    console.print(with_bars(
+        columns.head("COUNT", str::to_uppercase),
+        rows.collect(),
+        console,
+    ))?;
+    for ranked in &answer.rankings {
+        let rows = ranked
+            .ranks
+            .iter()
+            .map(|rank| (vec![one_line(&rank.value)], rank.count));
+        let head = vec![ranking(ranked).to_uppercase(), "REQUESTS".to_owned()];
+        console.print_line("")?;
+        console.print(with_bars(head, rows.collect(), console))?;
+    }
+    Ok(())
+}
+
+/// The counts as CSV.
+pub(super) fn csv_of_counts(
+    request: &SummarizeAuditEntriesRequest,
+    answer: &SummarizeAuditEntriesResponse,
+    console: &mut Console<'_>,
+) -> Result<(), Stop> {
+    let columns = Columns::of(request);
+    console.print(spreadsheet::line(columns.head("count", str::to_owned))?)?;
+    for count in &answer.counts {
+        let mut cells = columns.cells(count);
+        cells.push(count.count.to_string());
+        console.print(spreadsheet::line(cells)?)?;
+    }
+    Ok(())
+}
+
+/// The rankings as CSV.
+pub(super) fn csv_of_rankings(answer: &SummarizeAuditEntriesResponse, console: &mut Console<'_>) -> Result<(), Stop> {
+    console.print(spreadsheet::line(["ranking", "value", "count"])?)?;
+    for ranked in &answer.rankings {
+        for rank in &ranked.ranks {
+            let cells = [ranking(ranked), rank.value.clone(), rank.count.to_string()];
+            console.print(spreadsheet::line(cells)?)?;
+        }
+    }
+    Ok(())
+}
+
+/// The columns in front of the count: what was asked to be told apart.
+struct Columns {
+    time: bool,
+    dimensions: Vec<SummaryDimension>,
+}
+
+impl Columns {
+    fn of(request: &SummarizeAuditEntriesRequest) -> Self {
+        Self {
+            time: request.interval != SummaryInterval::Unspecified as i32,
+            dimensions: request.group_by().collect(),
+        }
+    }
+
+    fn head(&self, count: &str, write: impl Fn(&str) -> String) -> Vec<String> {
+        let time = self.time.then_some("from");
+        let dimensions = self.dimensions.iter().map(|dimension| match dimension {
+            SummaryDimension::Account => "account",
+            SummaryDimension::Region => "region",
+            SummaryDimension::Action => "action",
+            SummaryDimension::Stage => "stage",
+            SummaryDimension::Unspecified => "",
+        });
+        let head = time.into_iter().chain(dimensions).map(write);
+        head.chain([count.to_owned()]).collect()
+    }
+
+    fn cells(&self, count: &SummaryCount) -> Vec<String> {
+        let time = self.time.then(|| moment(count.start_time.as_ref()));
+        let dimensions = self.dimensions.iter().map(|dimension| match dimension {
+            SummaryDimension::Account => one_line(&count.account_id),
+            SummaryDimension::Region => one_line(&count.region),
+            SummaryDimension::Action => action(count.action),
+            SummaryDimension::Stage => stage(count.stage),
+            SummaryDimension::Unspecified => String::new(),
+        });
+        time.into_iter().chain(dimensions).collect()
+    }
+}
+
+/// A table whose last column draws the counts, where there is room for it.
+fn with_bars(mut head: Vec<String>, rows: Vec<(Vec<String>, u64)>, console: &Console<'_>) -> String {
+    let cells = |(mut cells, count): (Vec<String>, u64)| {
+        cells.push(count.to_string());
+        (cells, count)
+    };
+    let mut rows: Vec<_> = rows.into_iter().map(cells).collect();
+    let most = rows.iter().map(|(_, count)| *count).max().unwrap_or_default();
+    let taken = table::width(&head, rows.iter().map(|(cells, _)| cells));
+    if let Some(bars) = Bars::beside(taken, console.width(), console.has_unicode()) {
+        head.push(String::new());
+        for (cells, count) in &mut rows {
+            cells.push(bars.bar(*count, most));
+        }
+    }
+    let head: Vec<&str> = head.iter().map(String::as_str).collect();
+    table::rows(
+        &head,
+        rows.into_iter().map(|(cells, _)| cells).collect(),
+        console.width(),
+    )
+}
+
+fn ranking(ranked: &SummaryRanked) -> String {
+    let known = SummaryRanking::try_from(ranked.ranking).map(|ranking| ranking.as_str_name());
+    name(known, "SUMMARY_RANKING_", ranked.ranking)
+        .to_lowercase()
+        .replace('_', " ")
+}

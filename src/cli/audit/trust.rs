@@ -1,0 +1,65 @@
+//! What an auditor trusts: verifier keys, and checkpoints that they kept.
+
+use std::fs;
+use std::path::Path;
+
+use clap::Args;
+
+use crate::cli::failure::{Exit, Failure};
+use crate::ledger::VerifierKey;
+
+/// The keys that are trusted.
+#[derive(Debug, Clone, Args)]
+pub struct TrustArgs {
+    /// A verifier key that signs checkpoints (`sharewarden key show` prints it), or a file of them, one on each line. May be
+    /// given more than once
+    #[arg(long, value_name = "VKEY", value_parser = keys)]
+    key: Vec<Keys>,
+}
+
+/// The keys of one option.
+#[derive(Debug, Clone)]
+pub(super) struct Keys(pub(super) Vec<VerifierKey>);
+
+impl TrustArgs {
+    pub(super) fn keys(&self) -> Vec<VerifierKey> {
+        self.key.iter().flat_map(|keys| keys.0.iter().cloned()).collect()
+    }
+}
+
+pub(super) fn keys(text: &str) -> Result<Keys, String> {
+    let path = Path::new(text);
+    if !path.is_file() {
+        let key = text
+            .parse()
+            .map_err(|error| format!("{error}; and there is no such file"))?;
+        return Ok(Keys(vec![key]));
+    }
+    let text = fs::read_to_string(path).map_err(|error| format!("the file cannot be read: {error}"))?;
+    let lines = text.lines().map(str::trim);
+    let lines = lines.filter(|line| !line.is_empty() && !line.starts_with('#'));
+    let keys: Vec<_> = lines
+        .map(|line| line.parse().map_err(|error| format!("a line of the file is {error}")))
+        .collect::<Result<_, String>>()?;
+    match keys.is_empty() {
+        true => Err("the file has no verifier key in it".to_owned()),
+        false => Ok(Keys(keys)),
+    }
+}
+
+/// Reads a checkpoint that was kept.
+pub(super) fn kept_checkpoint(path: &Path) -> Result<String, Failure> {
+    fs::read_to_string(path).map_err(|error| unreadable(path, &error))
+}
+
+/// A file that cannot be read.
+pub(super) fn unreadable(path: &Path, error: &dyn std::fmt::Display) -> Failure {
+    let what = format!("cannot read {}: {error}", path.display());
+    Failure::new(Exit::Invalid, what, "check the name of the file")
+}
+
+/// A file that cannot be written.
+pub(super) fn unwritable(path: &Path, error: &dyn std::fmt::Display) -> Failure {
+    let what = format!("cannot write {}: {error}", path.display());
+    Failure::new(Exit::General, what, "check the folder, its permissions and its space")
+}

@@ -1,0 +1,215 @@
+//! `audit verify`: what both ways, from a file and from a service, have in common.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::export::NewFile;
+use super::proof::{TAMPERED, key_label};
+use super::trust::{Keys, kept_checkpoint, keys};
+use crate::cli::console::Console;
+use crate::cli::failure::{Exit, Failure, Stop};
+use crate::cli::options::Output;
+use crate::cli::table;
+use crate::cli::text::one_line;
+use crate::domain::AccountId;
+use crate::ledger::VerifierKey;
+use crate::ledger::verify::{LedgerFault, Verified, Wrong};
+
+/// Arguments of `audit verify`.
+#[derive(Debug, Clone, Args)]
+#[command(group = clap::ArgGroup::new("what").required(true).args(["export", "account", "all"]))]
+pub struct VerifyArgs {
+    /// Verify this export (`audit export --format jsonl`), plain or gzip, offline
+    #[arg(long, value_name = "FILE")]
+    pub(super) export: Option<PathBuf>,
+    /// Verify the ledger of this AWS account, as the service has it now
+    #[arg(long, value_name = "ACCOUNT_ID")]
+    pub(super) account: Option<String>,
+    /// Verify all ledgers that the service has now
+    #[arg(long)]
+    pub(super) all: bool,
+    /// A verifier key that signs checkpoints (`sharewarden key show` prints it), or a file of them, one on each line. May be
+    /// given more than once. Get it from who runs the service, not from the service
+    #[arg(long, value_name = "VKEY", required = true, value_parser = keys)]
+    key: Vec<Keys>,
+    /// A checkpoint that you kept: the ledger must begin with what it covers. With --all a folder of
+    /// ACCOUNT_ID.checkpoint files
+    #[arg(long, value_name = "FILE")]
+    against: Option<PathBuf>,
+    /// Keep the checkpoint that was verified in this file, for --against of next time. With --all a folder
+    #[arg(long, value_name = "FILE")]
+    save_checkpoint: Option<PathBuf>,
+}
+
+impl VerifyArgs {
+    pub(super) fn is_offline(&self) -> bool {
+        self.export.is_some()
+    }
+
+    pub(super) fn keys(&self) -> Vec<VerifierKey> {
+        self.key.iter().flat_map(|keys| keys.0.iter().cloned()).collect()
+    }
+
+    /// The checkpoint that was kept. In a folder there may be none yet of an account.
+    pub(super) fn against(&self, account: Option<AccountId>) -> Result<Option<String>, Failure> {
+        let Some(path) = &self.against else {
+            return Ok(None);
+        };
+        match account {
+            Some(account) if path.is_dir() => {
+                let path = in_folder(path, account);
+                path.exists().then(|| kept_checkpoint(&path)).transpose()
+            }
+            _ => kept_checkpoint(path).map(Some),
+        }
+    }
+
+    /// Keeps a checkpoint that was verified.
+    pub(super) fn save(&self, account: AccountId, note: &str) -> Result<(), Failure> {
+        let Some(path) = &self.save_checkpoint else {
+            return Ok(());
+        };
+        let path = if path.is_dir() {
+            in_folder(path, account)
+        } else {
+            path.clone()
+        };
+        let mut file = NewFile::create(&path)?;
+        file.write(note)?;
+        file.complete()
+    }
+
+    /// With more than one ledger there is more than one checkpoint.
+    pub(super) fn check_folders(&self) -> Result<(), Failure> {
+        let paths = [&self.against, &self.save_checkpoint];
+        match paths.into_iter().flatten().find(|path| self.all && !path.is_dir()) {
+            None => Ok(()),
+            Some(path) => {
+                let what = format!("{} is not a folder", path.display());
+                let advice = "with --all, --against and --save-checkpoint name a folder that is there";
+                Err(Failure::new(Exit::Invalid, what, advice))
+            }
+        }
+    }
+}
+
+fn in_folder(folder: &Path, account: AccountId) -> PathBuf {
+    folder.join(format!("{account}.checkpoint"))
+}
+
+/// What is wrong, as the failure of the command.
+pub(super) fn failure(wrong: &Wrong) -> Failure {
+    match wrong {
+        Wrong::Ledger {
+            fault: LedgerFault::Older(_),
+            ..
+        } => Failure::new(
+            Exit::Invalid,
+            wrong.to_string(),
+            "give the checkpoint that you kept, and its keys",
+        ),
+        _ => Failure::new(Exit::Tampered, wrong.to_string(), TAMPERED),
+    }
+}
+
+/// Says what was verified, and what could not be told.
+pub(super) fn print(output: Output, verified: &Verified, console: &mut Console<'_>) -> Result<(), Stop> {
+    let unknown = unknown(verified);
+    if output == Output::Json {
+        return console.print_line(json_of(verified, &unknown));
+    }
+    let checkpoint = &verified.checkpoint;
+    let signers: Vec<_> = checkpoint.signed_by.iter().map(key_label).collect();
+    let mut rows = vec![
+        ("Verified", "every entry, the root and its signature".to_owned()),
+        ("Account", verified.account.to_string()),
+        ("Entries", entries(verified)),
+        ("Checkpoint", one_line(&checkpoint.checkpoint.origin)),
+        ("Tree size", checkpoint.checkpoint.size.to_string()),
+        ("Root", root(verified)),
+        ("Signed by", signers.join("\n")),
+        ("Witnessed", witnesses(verified).join("\n")),
+    ];
+    if let Some(older) = verified.older.as_ref().filter(|older| older.is_prefix) {
+        let size = older.signed.checkpoint.size;
+        rows.push((
+            "Against",
+            format!("it only grew since the checkpoint of {size} entries"),
+        ));
+    }
+    rows.push(("Not told", unknown.join("\n")));
+    console.print(table::pairs(rows, console.width()))
+}
+
+fn entries(verified: &Verified) -> String {
+    match verified.end_index - verified.start_index {
+        0 => "0".to_owned(),
+        count => format!("{count}: {} to {}", verified.start_index, verified.end_index - 1),
+    }
+}
+
+fn root(verified: &Verified) -> String {
+    super::line::hex(&verified.checkpoint.checkpoint.root)
+}
+
+fn witnesses(verified: &Verified) -> Vec<String> {
+    let witnesses = verified.checkpoint.witnesses.iter();
+    let witness = |witness: &crate::ledger::checkpoint::Witness| {
+        let time = pbjson_types::Timestamp {
+            seconds: i64::try_from(witness.time).unwrap_or(i64::MAX),
+            nanos: 0,
+        };
+        format!("{} at {}", witness.name, crate::cli::words::moment(Some(&time)))
+    };
+    witnesses.map(witness).collect()
+}
+
+/// What a reader might think was verified, and was not.
+fn unknown(verified: &Verified) -> Vec<String> {
+    let size = verified.checkpoint.checkpoint.size;
+    let mut unknown = Vec::new();
+    if verified.start_index > 0 {
+        unknown.push(format!(
+            "what the entries before {} say: they are not in it",
+            verified.start_index
+        ));
+    }
+    if verified.end_index < size {
+        unknown.push(format!(
+            "what the entries {} to {} say: they are not in it",
+            verified.end_index,
+            size - 1
+        ));
+    }
+    match &verified.older {
+        Some(older) if !older.is_prefix => unknown.push(format!(
+            "whether the ledger begins with the {} entries of --against: that takes an export with them",
+            older.signed.checkpoint.size
+        )),
+        Some(_) => {}
+        None => unknown.push("whether history was rewritten before this was signed: that takes --against".to_owned()),
+    }
+    if verified.checkpoint.witnesses.is_empty() {
+        unknown.push("when the checkpoint was signed: only a witness says".to_owned());
+    }
+    unknown
+}
+
+fn json_of(verified: &Verified, unknown: &[String]) -> Value {
+    let checkpoint = &verified.checkpoint;
+    json!({
+        "accountId": verified.account.to_string(),
+        "startIndex": verified.start_index.to_string(),
+        "endIndex": verified.end_index.to_string(),
+        "origin": checkpoint.checkpoint.origin,
+        "treeSize": checkpoint.checkpoint.size.to_string(),
+        "rootHash": root(verified),
+        "signedBy": checkpoint.signed_by.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "witnesses": witnesses(verified),
+        "grewSince": verified.older.as_ref().filter(|older| older.is_prefix)
+            .map(|older| older.signed.checkpoint.size.to_string()),
+        "notTold": unknown,
+    })
+}

@@ -1,0 +1,97 @@
+//! `audit verify --export`: offline, in as much memory as a line takes.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, Error, ErrorKind, Read};
+use std::path::Path;
+
+use flate2::bufread::MultiGzDecoder;
+
+use super::progress::Progress;
+use super::proof::TAMPERED;
+use super::trust::unreadable;
+use super::verify::{self, VerifyArgs, failure};
+use crate::cli::console::Console;
+use crate::cli::failure::{Exit, Failure, Stop};
+use crate::cli::options::ClientOptions;
+use crate::ledger::export::Header;
+use crate::ledger::verify::Verifier;
+
+const BUFFER: usize = 1 << 20;
+/// No line of an export comes near it.
+const LONGEST_LINE: u64 = 64 << 20;
+const GZIP: [u8; 2] = [0x1f, 0x8b];
+
+pub(super) fn verify(options: &ClientOptions, args: VerifyArgs, console: &mut Console<'_>) -> Result<(), Stop> {
+    let path = args.export.clone().unwrap_or_default();
+    let mut lines = Lines::open(&path)?;
+    let first = lines.next()?.unwrap_or_default();
+    let header = Header::parse(first.trim_ascii_end()).ok();
+    let older = args.against(header.as_ref().map(|header| header.account))?;
+    let mut verifier = Verifier::new(args.keys(), older);
+    let mut progress = Progress::new(console, &format!("verifying {}", path.display()));
+    verifier.line(lines.line()).map_err(|wrong| failure(&wrong))?;
+    progress.total(verifier.progress().total);
+    while lines.next()?.is_some() {
+        verifier.line(lines.line()).map_err(|wrong| failure(&wrong))?;
+        progress.done(verifier.progress().done);
+    }
+    let verified = verifier.finish().map_err(|wrong| failure(&wrong))?;
+    drop(progress);
+    if let Some(header) = header {
+        args.save(verified.account, &header.checkpoint)?;
+    }
+    verify::print(options.output, &verified, console)
+}
+
+/// The lines of a file, plain or gzip.
+struct Lines<'a> {
+    path: &'a Path,
+    reader: Box<dyn BufRead>,
+    line: Vec<u8>,
+}
+
+impl<'a> Lines<'a> {
+    fn open(path: &'a Path) -> Result<Self, Failure> {
+        let reader = reader(path).map_err(|error| unreadable(path, &error))?;
+        Ok(Self {
+            path,
+            reader,
+            line: Vec::new(),
+        })
+    }
+
+    /// Goes to the next line; `None` after the last.
+    fn next(&mut self) -> Result<Option<&[u8]>, Failure> {
+        self.line.clear();
+        let mut limited = (&mut self.reader).take(LONGEST_LINE);
+        let read = limited.read_until(b'\n', &mut self.line);
+        match read.map_err(|error| damaged(self.path, &error))? {
+            0 => Ok(None),
+            _ => Ok(Some(&self.line)),
+        }
+    }
+
+    fn line(&self) -> &[u8] {
+        &self.line
+    }
+}
+
+fn reader(path: &Path) -> Result<Box<dyn BufRead>, Error> {
+    let mut file = BufReader::with_capacity(BUFFER, File::open(path)?);
+    if file.fill_buf()?.starts_with(&GZIP) {
+        let decoder = MultiGzDecoder::new(file);
+        return Ok(Box::new(BufReader::with_capacity(BUFFER, decoder)));
+    }
+    Ok(Box::new(file))
+}
+
+/// A compressed file that cannot be unpacked is not as it was written; anything else is a fault of the machine.
+fn damaged(path: &Path, error: &Error) -> Failure {
+    match error.kind() {
+        ErrorKind::InvalidData | ErrorKind::InvalidInput | ErrorKind::UnexpectedEof => {
+            let what = format!("{} is damaged: {error}", path.display());
+            Failure::new(Exit::Tampered, what, TAMPERED)
+        }
+        _ => unreadable(path, error),
+    }
+}

@@ -1,0 +1,200 @@
+//! `audit watch`: prints entries as they are added, over disconnects.
+
+use std::time::Duration;
+
+use clap::Args;
+use tonic::{Code, Streaming};
+
+use super::watch_state::WatchState;
+use crate::cli::connection::{AuditClient, Connection, backoff};
+use crate::cli::console::Console;
+use crate::cli::failure::{Failure, Stop};
+use crate::cli::fault::Fault;
+use crate::cli::options::ClientOptions;
+use crate::cli::printer::Printer;
+use crate::proto::v1::watch_audit_entries_request::Start;
+use crate::proto::v1::watch_audit_entries_response::Event;
+use crate::proto::v1::{AuditEntry, WatchAuditEntriesResponse};
+
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+/// The service that was never reached is not waited for.
+const FIRST_TRIES: u32 = 3;
+
+/// Arguments of `audit watch`.
+#[derive(Debug, Clone, Args)]
+pub struct WatchArgs {
+    /// Only the ledgers of these AWS accounts: 12 digits. May be given more than once [default: all, also new ones]
+    #[arg(long, value_name = "ACCOUNT_ID")]
+    account: Vec<String>,
+    /// Begin with the first entry, in place of what is added from now on
+    #[arg(long)]
+    from_beginning: bool,
+    /// Begin in this account's ledger with this entry. May be given more than once
+    #[arg(long, value_name = "ACCOUNT_ID:INDEX", value_parser = Position::parse)]
+    position: Vec<Position>,
+    /// Stop after so many entries: 1 or more [default: go on]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    limit: Option<u64>,
+}
+
+/// The place in a ledger to begin at.
+#[derive(Debug, Clone)]
+pub struct Position {
+    account: String,
+    next_index: u64,
+}
+
+impl Position {
+    fn parse(text: &str) -> Result<Self, String> {
+        let (account, index) = text.split_once(':').ok_or("write it as in 111122223333:17")?;
+        Ok(Self {
+            account: account.to_owned(),
+            next_index: index.parse().map_err(|_| "the index is not a number from 0")?,
+        })
+    }
+}
+
+pub(super) async fn watch(
+    options: &ClientOptions,
+    connection: &Connection,
+    args: WatchArgs,
+    console: &mut Console<'_>,
+) -> Result<(), Stop> {
+    let positions = args
+        .position
+        .into_iter()
+        .map(|position| (position.account, position.next_index));
+    let start = if args.from_beginning {
+        Start::Beginning
+    } else {
+        Start::Now
+    };
+    let mut watching = Watching {
+        connection,
+        state: WatchState::new(args.account, positions.collect(), start),
+        printer: Printer::of_stream(options.output),
+        limit: args.limit.unwrap_or(u64::MAX),
+        failures: 0,
+    };
+    watching.printer.begin(console)?;
+    console.flush()?;
+    tokio::select! {
+        // A watch ends when a person has seen enough.
+        _ = tokio::signal::ctrl_c() => Ok(()),
+        ended = watching.run(console) => ended,
+    }
+}
+
+struct Watching<'a> {
+    connection: &'a Connection,
+    state: WatchState,
+    printer: Printer<AuditEntry>,
+    limit: u64,
+    /// In a row.
+    failures: u32,
+}
+
+/// Why a stream came to its end.
+enum End {
+    /// As many entries were printed as were wanted.
+    Enough,
+    /// It broke, or the service closed it.
+    Lost(Option<Fault>),
+}
+
+impl Watching<'_> {
+    async fn run(&mut self, console: &mut Console<'_>) -> Result<(), Stop> {
+        loop {
+            let end = match self.open().await {
+                Ok(mut stream) => self.follow(&mut stream, console).await?,
+                Err(fault) => End::Lost(Some(fault)),
+            };
+            match end {
+                End::Enough => return Ok(()),
+                End::Lost(fault) => self.pause(fault, console).await?,
+            }
+        }
+    }
+
+    async fn open(&self) -> Result<Streaming<WatchAuditEntriesResponse>, Fault> {
+        self.connection
+            .stream(self.state.request(), async |mut client: AuditClient, request| {
+                client.watch_audit_entries(request).await
+            })
+            .await
+    }
+
+    async fn follow(
+        &mut self,
+        stream: &mut Streaming<WatchAuditEntriesResponse>,
+        console: &mut Console<'_>,
+    ) -> Result<End, Stop> {
+        loop {
+            let message = match stream.message().await {
+                Ok(Some(message)) => message,
+                Ok(None) => return Ok(End::Lost(None)),
+                Err(status) => return Ok(End::Lost(Some(Fault::from(&status)))),
+            };
+            self.failures = 0;
+            match message.event {
+                Some(Event::Started(started)) => self.state.started(started),
+                Some(Event::Entries(new)) => self.print(new.entries, console)?,
+                Some(Event::Heartbeat(_)) | None => {}
+            }
+            if self.printer.printed() >= self.limit {
+                return Ok(End::Enough);
+            }
+        }
+    }
+
+    fn print(&mut self, entries: Vec<AuditEntry>, console: &mut Console<'_>) -> Result<(), Stop> {
+        let mut fresh = self.state.fresh(entries)?;
+        let wanted = self.limit - self.printer.printed();
+        fresh.truncate(usize::try_from(wanted).unwrap_or(usize::MAX));
+        self.printer.page(&fresh, console)
+    }
+
+    /// Waits before the next try; a fault that will stay is the end.
+    async fn pause(&mut self, fault: Option<Fault>, console: &mut Console<'_>) -> Result<(), Stop> {
+        self.failures += 1;
+        let mut pause = backoff(self.failures).min(LONGEST_PAUSE);
+        let tries_are_over = !self.state.has_begun() && self.failures >= FIRST_TRIES;
+        if let Some(fault) = fault {
+            if tries_are_over || stays(fault.code) {
+                return Err(fault.into());
+            }
+            pause = pause.max(fault.retry_delay.unwrap_or_default());
+            if self.failures == 1 {
+                let failure = Failure::from(&fault);
+                console.note(format_args!("note: disconnected, and trying again: {}", failure.what()));
+            }
+        } else if tries_are_over {
+            return Err(super::show::wrong_answer("the service ended the watch before it began"));
+        }
+        tokio::time::sleep(pause).await;
+        Ok(())
+    }
+}
+
+/// True for what another try will not mend.
+fn stays(code: Code) -> bool {
+    match code {
+        Code::InvalidArgument
+        | Code::NotFound
+        | Code::AlreadyExists
+        | Code::PermissionDenied
+        | Code::FailedPrecondition
+        | Code::OutOfRange
+        | Code::Unimplemented
+        | Code::DataLoss
+        | Code::Unauthenticated => true,
+        Code::Ok
+        | Code::Cancelled
+        | Code::Unknown
+        | Code::DeadlineExceeded
+        | Code::ResourceExhausted
+        | Code::Aborted
+        | Code::Internal
+        | Code::Unavailable => false,
+    }
+}

@@ -1,0 +1,82 @@
+//! Where a watch is in each ledger: what makes it go on after a disconnect without gap or duplicate.
+
+use std::collections::BTreeMap;
+
+use crate::cli::failure::{Exit, Failure};
+use crate::proto::v1::watch_audit_entries_request::Start;
+use crate::proto::v1::{AuditEntry, WatchAuditEntriesRequest, WatchPosition, WatchStarted};
+
+/// The next index of each ledger that was heard of.
+pub(super) struct WatchState {
+    account_ids: Vec<String>,
+    next: BTreeMap<String, u64>,
+    start: Start,
+    /// Has a watch begun? From then on every ledger has a known place: an account that was not heard of begins at 0.
+    begun: bool,
+}
+
+impl WatchState {
+    pub(super) fn new(account_ids: Vec<String>, positions: Vec<(String, u64)>, start: Start) -> Self {
+        Self {
+            account_ids,
+            next: positions.into_iter().collect(),
+            start,
+            begun: false,
+        }
+    }
+
+    /// What to ask for, to go on from here.
+    pub(super) fn request(&self) -> WatchAuditEntriesRequest {
+        let position = |(account_id, next_index): (&String, &u64)| WatchPosition {
+            account_id: account_id.clone(),
+            next_index: *next_index,
+        };
+        WatchAuditEntriesRequest {
+            account_ids: self.account_ids.clone(),
+            positions: self.next.iter().map(position).collect(),
+            start: if self.begun { Start::Beginning } else { self.start }.into(),
+        }
+    }
+
+    pub(super) fn has_begun(&self) -> bool {
+        self.begun
+    }
+
+    /// Takes the places that the service begins at; those that are known already stand.
+    pub(super) fn started(&mut self, started: WatchStarted) {
+        if !self.begun {
+            for position in started.positions {
+                self.next.entry(position.account_id).or_insert(position.next_index);
+            }
+        }
+        self.begun = true;
+    }
+
+    /// The entries that are new. Those that came before are left out.
+    ///
+    /// # Errors
+    /// When the service left some out.
+    pub(super) fn fresh(&mut self, entries: Vec<AuditEntry>) -> Result<Vec<AuditEntry>, Failure> {
+        let mut fresh = Vec::with_capacity(entries.len());
+        for entry in entries {
+            let next = self.next.entry(entry.account_id.clone()).or_default();
+            if entry.log_index > *next {
+                return Err(gap(&entry, *next));
+            }
+            if entry.log_index == *next {
+                *next += 1;
+                fresh.push(entry);
+            }
+        }
+        Ok(fresh)
+    }
+}
+
+fn gap(entry: &AuditEntry, expected: u64) -> Failure {
+    let what = format!(
+        "account {}: the service left out entry {expected} and sent {}",
+        entry.account_id, entry.log_index
+    );
+    let advice = "list the entries with `sharewarden audit list`, and report it to the operators of the service";
+    Failure::new(Exit::General, what, advice)
+}

@@ -1,0 +1,102 @@
+//! Follows the pages of a list, and prints each as it comes.
+
+use clap::Args;
+
+use super::console::{Console, unprintable};
+use super::failure::Stop;
+use super::fault::Fault;
+use super::json;
+use super::options::Output;
+use super::printer::{Listed, Printer};
+use super::text::one_line;
+use super::words::second;
+use crate::proto::v1::ArchivedRange;
+
+/// How much of a list is wanted.
+#[derive(Debug, Clone, Args)]
+pub struct PageArgs {
+    /// How many to ask for in one call: 1 to 1000
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(i32).range(1..=1000))]
+    page_size: i32,
+    /// Stop after so many: 1 or more [default: list them all]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    limit: Option<u64>,
+}
+
+/// Which page to ask for.
+pub(super) struct Place {
+    pub(super) page_size: i32,
+    pub(super) page_token: String,
+}
+
+/// A page as it came.
+pub(super) struct Page<T> {
+    pub(super) things: Vec<T>,
+    pub(super) next_page_token: String,
+    /// What is not in the list because it is in files. On the first page.
+    pub(super) archived: Vec<ArchivedRange>,
+}
+
+/// Asks for page after page, and prints each.
+pub(super) async fn follow<T: Listed>(
+    args: &PageArgs,
+    output: Output,
+    console: &mut Console<'_>,
+    mut ask: impl AsyncFnMut(Place) -> Result<Page<T>, Fault>,
+) -> Result<(), Stop> {
+    let limit = args.limit.unwrap_or(u64::MAX);
+    let mut printer = Printer::of_list(output);
+    let mut archived = Vec::new();
+    let mut page_token = String::new();
+    loop {
+        let wanted = limit - printer.printed();
+        let page_size = i32::try_from(wanted).unwrap_or(args.page_size).min(args.page_size);
+        let first = page_token.is_empty();
+        let mut page = ask(Place { page_size, page_token }).await?;
+        if first {
+            printer.begin(console)?;
+        }
+        archived.append(&mut page.archived);
+        page.things.truncate(usize::try_from(wanted).unwrap_or(usize::MAX));
+        printer.page(&page.things, console)?;
+        let more = !page.next_page_token.is_empty();
+        if !more || printer.printed() == limit {
+            return end(printer, more, &archived, console);
+        }
+        page_token = page.next_page_token;
+    }
+}
+
+fn end<T: Listed>(
+    printer: Printer<T>,
+    more: bool,
+    archived: &[ArchivedRange],
+    console: &mut Console<'_>,
+) -> Result<(), Stop> {
+    let printed = printer.printed();
+    let member = match archived {
+        [] => None,
+        archived => Some(("archived", json::value(&archived).map_err(|error| unprintable(&error))?)),
+    };
+    printer.end(member, console)?;
+    if printed == 0 {
+        console.note(format_args!("note: there are no such {}", T::NAME));
+    } else if more {
+        console.note(format_args!("note: stopped at --limit {printed}; there may be more"));
+    }
+    for range in archived {
+        console.note(missing(range));
+    }
+    Ok(())
+}
+
+fn missing(range: &ArchivedRange) -> String {
+    format!(
+        "note: not listed, because archived: entries {} to {} of {}, until {}, in {}",
+        range.start_index,
+        range.end_index.saturating_sub(1),
+        one_line(&range.account_id),
+        second(range.end_time.as_ref()),
+        one_line(&range.location),
+    )
+}

@@ -1,0 +1,63 @@
+//! Values of the API as words, for tables.
+
+use pbjson_types::{Duration, Timestamp};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use crate::proto::v1::{Access, Action, Cause, Stage};
+
+/// "Unspecified" is a value here: what AWS holds was never learnt.
+pub(super) fn access(value: i32) -> String {
+    if value == Access::Unspecified as i32 {
+        return "not known".to_owned();
+    }
+    name(
+        Access::try_from(value).map(|access| access.as_str_name()),
+        "ACCESS_",
+        value,
+    )
+}
+
+pub(super) fn action(value: i32) -> String {
+    let known = Action::try_from(value).map(|action| action.as_str_name());
+    name(known, "ACTION_", value)
+}
+
+pub(super) fn cause(value: i32) -> String {
+    let known = Cause::try_from(value).map(|cause| cause.as_str_name());
+    name(known, "CAUSE_", value)
+}
+
+pub(super) fn stage(value: i32) -> String {
+    let known = Stage::try_from(value).map(|stage| stage.as_str_name());
+    name(known, "STAGE_", value)
+}
+
+/// The name of an enum's value without its prefix; a newer service's value, which has no name here, as its number.
+pub(super) fn name<E>(name: Result<&'static str, E>, prefix: &str, value: i32) -> String {
+    name.map_or_else(|_| value.to_string(), |name| name.trim_start_matches(prefix).to_owned())
+}
+
+/// A moment in RFC 3339, UTC.
+pub(super) fn moment(timestamp: Option<&Timestamp>) -> String {
+    timestamp
+        .and_then(utc)
+        .and_then(|time| time.format(&Rfc3339).ok())
+        .unwrap_or_default()
+}
+
+/// The same to the second, for lists.
+pub(super) fn second(timestamp: Option<&Timestamp>) -> String {
+    let time = timestamp.and_then(utc).and_then(|time| time.replace_nanosecond(0).ok());
+    time.and_then(|time| time.format(&Rfc3339).ok()).unwrap_or_default()
+}
+
+fn utc(timestamp: &Timestamp) -> Option<OffsetDateTime> {
+    let time = OffsetDateTime::from_unix_timestamp(timestamp.seconds).ok()?;
+    time.replace_nanosecond(u32::try_from(timestamp.nanos).ok()?).ok()
+}
+
+pub(super) fn took(duration: &Duration) -> String {
+    let whole = std::time::Duration::try_from(*duration).unwrap_or_default();
+    format!("{}ms", whole.as_millis())
+}

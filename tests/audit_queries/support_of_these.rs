@@ -13,24 +13,22 @@ use crate::{
 pub(crate) struct Store {
     pub(crate) database: Database,
     pub(crate) pool: PgPool,
-    _dropped_last: TestDatabase,
+    test: TestDatabase,
 }
 
 impl Store {
     pub(crate) async fn new() -> Self {
         let test = database().await;
-        let patience = Duration::from_secs(120);
-        let settings = DatabaseSettings {
-            url: test.url().into(),
-            max_connections: 4,
-            acquire_timeout: patience,
-            statement_timeout: patience,
-        };
         Self {
-            database: Database::new(&settings).unwrap(),
+            database: connect(&test, 4),
             pool: PgPool::connect(test.url()).await.unwrap(),
-            _dropped_last: test,
+            test,
         }
+    }
+
+    /// Another pool.
+    pub(crate) fn connect(&self, max_connections: u32) -> Database {
+        connect(&self.test, max_connections)
     }
 
     pub(crate) async fn execute(&self, sql: impl Into<String>) {
@@ -86,4 +84,15 @@ impl Store {
         )
         .await;
     }
+}
+
+fn connect(test: &TestDatabase, max_connections: u32) -> Database {
+    let patience = Duration::from_secs(120);
+    let settings = DatabaseSettings {
+        url: test.url().into(),
+        max_connections,
+        acquire_timeout: patience,
+        statement_timeout: patience,
+    };
+    Database::new(&settings).unwrap()
 }

@@ -157,7 +157,7 @@ pub async fn grown(database: &Database, limit: u32) -> Result<Vec<Grown>, StoreE
 }
 
 /// Puts a note with more signatures in the place of `old`. False when it was not done: the note there is not `old` (any more), or
-/// the new one signs another text.
+/// `new` is not `old` with more lines.
 ///
 /// # Errors
 /// When Postgres does not answer.
@@ -168,7 +168,8 @@ pub async fn countersign(
     old: &str,
     new: &str,
 ) -> Result<bool, StoreError> {
-    if signed_text(old) != signed_text(new) {
+    // A note ends with its signatures: whatever is added to it leaves the text, and the signatures there are, as they were.
+    if !old.ends_with('\n') || !new.starts_with(old) {
         return Ok(false);
     }
     let query = sqlx::query!(
@@ -180,11 +181,6 @@ pub async fn countersign(
     );
     let updated = database.run(async |connection| query.execute(connection).await).await?;
     Ok(updated.rows_affected() == 1)
-}
-
-/// What the signatures of a note are about: all before the last empty line.
-fn signed_text(note: &str) -> Option<&str> {
-    note.rsplit_once("\n\n").map(|(text, _)| text)
 }
 
 struct Row {

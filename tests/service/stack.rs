@@ -61,7 +61,8 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    async fn start(config: &Config, clock: Clock) -> Self {
+    /// Starts a server and waits until it answers.
+    pub(crate) async fn start(config: &Config, clock: Clock) -> Self {
         let listener = TcpListener::bind(config.server.listen).await.unwrap();
         let server = Server::build(config, credentials(), clock, listener).await.unwrap();
         let address = server.address();

@@ -24,7 +24,7 @@ const COPY_AT_ONCE: usize = 1 << 20;
 
 /// The account with the longest ledger.
 pub(crate) fn account(rank: u64) -> AccountId {
-    format!("{:012}", 100_000_000_000 + rank).parse().unwrap()
+    format!("{:012}", 111_122_223_333 + rank).parse().unwrap()
 }
 
 /// Loads about `entries` entries, the last of them recorded just now.

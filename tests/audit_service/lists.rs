@@ -125,7 +125,7 @@ fn cases(entries: &[AuditEntry]) -> Vec<Case> {
     };
     case("until", until, Box::new(move |entry| moment(entry) < middle_moment));
     let reason = AuditEntryFilter {
-        text: "oF zOË".into(),
+        text: "oF zOë".into(),
         ..with()
     };
     case(

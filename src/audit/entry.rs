@@ -61,4 +61,4 @@ impl AuditEntry {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -200,3 +200,47 @@ fn accounts(config: &Config, check: &mut impl FnMut(bool, &str, String)) {
         );
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_origin_is_what_a_browser_would_write() {
+        for right in [
+            "https://audit.example.com",
+            "https://audit.example.com:8443",
+            "https://10.0.0.7",
+            "https://[2001:db8::1]:8443",
+            "http://localhost:3000",
+            "http://127.0.0.1",
+            "http://[::1]:3000",
+        ] {
+            assert!(is_origin(right), "{right}");
+        }
+        for wrong in [
+            "",
+            "*",
+            "null",
+            "https://*",
+            "https://*.example.com",
+            "https://audit.example.com/",
+            "https://audit.example.com/path",
+            "https://audit.example.com?",
+            "https://audit.example.com:443",
+            "https://audit.example.com:",
+            "https://Audit.example.com",
+            "HTTPS://audit.example.com",
+            "https://user@audit.example.com",
+            "http://audit.example.com",
+            "http://localhost:80",
+            "ftp://audit.example.com",
+            "audit.example.com",
+            "https://",
+            "https://audit.example.com, https://other.example.com",
+            "https://audit.example.com\n",
+        ] {
+            assert!(!is_origin(wrong), "{wrong:?}");
+        }
+    }
+}

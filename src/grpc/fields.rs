@@ -128,9 +128,8 @@ impl Fields {
         values.into_iter().collect()
     }
 
-    /// Values of an enum, each once, in the order of `read`'s results' first appearance. `read` knows the numbers; `name` is
-    /// the enum.
-    pub(super) fn choices<T: PartialEq>(
+    /// Values of an enum. `read` knows the numbers; `name` is the enum.
+    pub(super) fn choices<T>(
         &mut self,
         field: &str,
         name: &str,
@@ -140,8 +139,7 @@ impl Fields {
         let (mut values, mut wrong) = (Vec::new(), 0);
         for (index, &number) in numbers.iter().enumerate() {
             match read(number) {
-                Some(value) if !values.contains(&value) => values.push(value),
-                Some(_) => {}
+                Some(value) => values.push(value),
                 None => {
                     wrong += 1;
                     if wrong <= MOST_TOLD {

@@ -33,7 +33,7 @@ async fn every_filter_lets_through_what_it_says() {
 
 fn cases(entries: &[AuditEntry]) -> Vec<Case> {
     let with = AuditEntryFilter::default;
-    let middle = &entries[entries.len() / 2];
+    let middle = entries.iter().find(|entry| entry.stage() == Stage::Failed).unwrap();
     let (change, request, time) = (middle.change_id.clone(), middle.request_id.clone(), middle.record_time);
     let called = entries.iter().filter_map(|entry| entry.attempts.last());
     let aws = called
@@ -125,7 +125,7 @@ fn cases(entries: &[AuditEntry]) -> Vec<Case> {
     };
     case("until", until, Box::new(move |entry| moment(entry) < middle_moment));
     let reason = AuditEntryFilter {
-        text: "oF zOË".into(),
+        text: "oF zOë".into(),
         ..with()
     };
     case(

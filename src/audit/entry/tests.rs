@@ -1,1 +1,89 @@
+use std::sync::Arc;
+
+use uuid::Uuid;
+
 use super::*;
+use crate::domain::{Action, Cause, ChangeId, Entry, Intent, PermissionKey, RequestId, Stage, Timestamp};
+
+/// The entry of account 000011112222 with this index.
+pub(in crate::audit) fn stored(log_index: u64) -> StoredEntry {
+    let recorded_at = Timestamp::parse("2026-11-22T07:05:00.5Z").unwrap();
+    let entry = Entry {
+        log_index,
+        recorded_at,
+        stage: Stage::Requested,
+        intent: Arc::new(Intent {
+            change_id: ChangeId(Uuid::from_u128(1)),
+            request_id: RequestId(Uuid::from_u128(2)),
+            key: PermissionKey {
+                account: "000011112222".parse().unwrap(),
+                region: "eu-central-1".parse().unwrap(),
+                image: "wsi-123456789".parse().unwrap(),
+                shared_account: "210987654321".parse().unwrap(),
+            },
+            action: Action::Grant,
+            cause: Cause::Caller,
+            principal: "build".parse().unwrap(),
+            reason: "a test".parse().unwrap(),
+            ticket: None,
+            trace_id: None,
+        }),
+        generation: Some(1),
+        previous: None,
+        attempts: vec![],
+        failure: None,
+        denied_by: None,
+    };
+    let text = ledger::encode(&entry, "0.1.0").unwrap();
+    StoredEntry {
+        account: entry.intent.key.account,
+        log_index,
+        recorded_at,
+        leaf_hash: leaf_hash(text.as_bytes()),
+        text,
+    }
+}
+
+fn is_tampered(stored: StoredEntry) -> bool {
+    let place = (stored.account, stored.log_index);
+    match AuditEntry::check(stored) {
+        Err(Error::Tampered { account, log_index }) => (account, log_index) == place,
+        _ => false,
+    }
+}
+
+#[test]
+fn an_entry_is_taken_only_with_its_own_hash_in_its_own_place() {
+    let whole = AuditEntry::check(stored(7)).unwrap();
+    assert_eq!((whole.account().as_str(), whole.log_index()), ("000011112222", 7));
+    let mut other_text = stored(7);
+    other_text.text = other_text.text.replace("a test", "a lie");
+    let mut other_hash = stored(7);
+    other_hash.leaf_hash[31] ^= 1;
+    let mut other_account = stored(7);
+    other_account.account = "999999999999".parse().unwrap();
+    let mut other_index = stored(7);
+    other_index.log_index = 8;
+    let mut other_time = stored(7);
+    other_time.recorded_at = Timestamp::parse("2026-11-22T07:05:00.6Z").unwrap();
+    for (name, other) in [
+        ("text", other_text),
+        ("hash", other_hash),
+        ("account", other_account),
+        ("index", other_index),
+        ("time", other_time),
+    ] {
+        assert!(is_tampered(other), "{name}");
+    }
+}
+
+#[test]
+fn a_text_that_is_no_entry_is_refused_even_under_its_right_hash() {
+    let text = "{}".to_owned();
+    let leaf_hash = leaf_hash(text.as_bytes());
+    assert!(is_tampered(StoredEntry {
+        text,
+        leaf_hash,
+        ..stored(0)
+    }));
+}

@@ -1,1 +1,123 @@
 use super::*;
+use crate::{
+    audit::entry::tests::stored,
+    domain::{Action, Cause, ChangeId, RequestId, Stage, Timestamp},
+};
+
+fn entries(indexes: &[u64]) -> Vec<AuditEntry> {
+    let checked = indexes.iter().map(|index| AuditEntry::check(stored(*index)).unwrap());
+    checked.collect()
+}
+
+#[test]
+fn gaps_are_seen_in_either_order_and_named_by_the_first_entry_that_is_missing() {
+    let account = "000011112222".parse().unwrap();
+    assert_eq!(gaps(&entries(&[0, 1, 2])), []);
+    assert_eq!(gaps(&entries(&[7])), []);
+    assert_eq!(gaps(&entries(&[9, 8, 5, 4, 2])), [(account, 3), (account, 6)]);
+    assert_eq!(gaps(&[]), []);
+}
+
+#[test]
+fn a_page_ends_where_its_text_gets_too_long_for_a_message_and_has_at_least_one_entry() {
+    let long = |bytes: usize| StoredEntry {
+        text: "x".repeat(bytes),
+        ..stored(0)
+    };
+    assert_eq!(how_many_fit(&[long(MOST_TEXT / 2), long(MOST_TEXT / 2), long(1)]), 2);
+    assert_eq!(how_many_fit(&[long(MOST_TEXT + 1), long(1)]), 1);
+    assert_eq!(how_many_fit(&vec![stored(0); 1000]), 1000);
+}
+
+#[test]
+fn there_is_a_next_page_only_if_there_are_more_entries() {
+    let rows: Vec<_> = (0..3).map(stored).collect();
+    let whole = page(rows.clone(), 3, |_| true).unwrap();
+    assert_eq!((whole.entries.len(), whole.next), (3, None));
+    let part = page(rows.clone(), 2, |_| true).unwrap();
+    assert_eq!((part.entries.len(), part.next), (2, Some(rows[1].position())));
+    assert_eq!(page(vec![], 2, |_| true).unwrap().next, None);
+}
+
+#[test]
+fn an_entry_that_was_not_asked_for_was_tampered_with() {
+    let error = page(vec![stored(4)], 1, |_| false).unwrap_err();
+    assert!(matches!(error, Error::Tampered { log_index: 4, .. }), "{error}");
+}
+
+#[test]
+fn the_text_of_an_entry_bears_out_every_filter_that_it_matches() {
+    let entry = AuditEntry::check(stored(0)).unwrap().recorded.entry;
+    let intent = &entry.intent;
+    let matching = EntryFilter {
+        accounts: vec![intent.key.account],
+        regions: vec![intent.key.region.clone()],
+        image: Some(intent.key.image.clone()),
+        shared_account: Some(intent.key.shared_account),
+        principals: vec!["other".parse().unwrap(), intent.principal.clone()],
+        actions: vec![Action::Grant],
+        stages: vec![Stage::Requested],
+        causes: vec![Cause::Caller],
+        change: Some(intent.change_id),
+        request: Some(intent.request_id),
+        aws_request: None,
+        from: Some(entry.recorded_at),
+        to: Some(entry.recorded_at + std::time::Duration::from_micros(1)),
+        text: None,
+    };
+    assert!(bears_out(&matching, &entry) && bears_out(&EntryFilter::default(), &entry));
+    let with = || matching.clone();
+    let others = [
+        EntryFilter {
+            accounts: vec!["999999999999".parse().unwrap()],
+            ..with()
+        },
+        EntryFilter {
+            regions: vec!["eu-west-1".parse().unwrap()],
+            ..with()
+        },
+        EntryFilter {
+            image: "wsi-987654321".parse().ok(),
+            ..with()
+        },
+        EntryFilter {
+            shared_account: "999999999999".parse().ok(),
+            ..with()
+        },
+        EntryFilter {
+            principals: vec!["other".parse().unwrap()],
+            ..with()
+        },
+        EntryFilter {
+            actions: vec![Action::Revoke],
+            ..with()
+        },
+        EntryFilter {
+            stages: vec![Stage::Denied, Stage::Failed],
+            ..with()
+        },
+        EntryFilter {
+            change: Some(ChangeId(uuid::Uuid::nil())),
+            ..with()
+        },
+        EntryFilter {
+            request: Some(RequestId(uuid::Uuid::nil())),
+            ..with()
+        },
+        EntryFilter {
+            aws_request: Some("any".into()),
+            ..with()
+        },
+        EntryFilter {
+            from: Timestamp::parse("2026-11-22T07:05:00.500001Z"),
+            ..with()
+        },
+        EntryFilter {
+            to: Some(entry.recorded_at),
+            ..with()
+        },
+    ];
+    for other in others {
+        assert!(!bears_out(&other, &entry), "{other:?}");
+    }
+}

@@ -145,3 +145,6 @@ fn read_entry(text: &str) -> Option<EntryPosition> {
         log_index: log_index.parse().ok().filter(|index| i64::try_from(*index).is_ok())?,
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,1 +1,298 @@
+use tonic::Code;
+use tonic_types::StatusExt;
+
 use super::*;
+
+type Time = pbjson_types::Timestamp;
+
+fn at(seconds: i64, nanos: i32) -> Option<Time> {
+    Some(Time { seconds, nanos })
+}
+
+fn fields(status: &Status) -> Vec<String> {
+    let bad_request = status.get_details_bad_request().unwrap();
+    let violations = bad_request.field_violations.into_iter();
+    violations.map(|violation| violation.field).collect()
+}
+
+fn with(filter: v1::AuditEntryFilter) -> v1::ListAuditEntriesRequest {
+    v1::ListAuditEntriesRequest {
+        filter: Some(filter),
+        ..Default::default()
+    }
+}
+
+#[test]
+fn what_is_unset_matches_everything_and_the_newest_come_first() {
+    let (list, page) = entries(&v1::ListAuditEntriesRequest::default()).unwrap();
+    assert_eq!((list.filter, list.order), (EntryFilter::default(), Order::NewestFirst));
+    assert_eq!((page.after, page.size), (None, 100));
+    let size = |page_size| {
+        let request = v1::ListAuditEntriesRequest {
+            page_size,
+            ..Default::default()
+        };
+        entries(&request)
+            .map(|(_, page)| page.size)
+            .map_err(|status| fields(&status))
+    };
+    assert_eq!((size(1), size(1000), size(i32::MAX)), (Ok(1), Ok(1000), Ok(1000)));
+    assert_eq!(size(-1), Err(vec!["page_size".into()]));
+}
+
+#[test]
+fn values_are_kept_once_and_in_one_order() {
+    let one = v1::AuditEntryFilter {
+        account_ids: vec!["000000000002".into(), "000000000001".into(), "000000000002".into()],
+        stages: vec![5, 1, 5],
+        actions: vec![2, 1],
+        ..Default::default()
+    };
+    let other = v1::AuditEntryFilter {
+        account_ids: vec!["000000000001".into(), "000000000002".into()],
+        stages: vec![1, 5],
+        actions: vec![1, 2],
+        ..Default::default()
+    };
+    let (one, other) = (entries(&with(one)).unwrap().0, entries(&with(other)).unwrap().0);
+    assert_eq!(one, other);
+    assert_eq!(one.filter.stages, [Stage::Requested, Stage::Superseded]);
+}
+
+#[test]
+fn a_hundred_values_are_taken_and_one_more_is_not() {
+    let accounts = |count: u32| v1::AuditEntryFilter {
+        account_ids: (0..count).map(|number| format!("{number:012}")).collect(),
+        ..Default::default()
+    };
+    assert_eq!(entries(&with(accounts(100))).unwrap().0.filter.accounts.len(), 100);
+    assert_eq!(
+        fields(&entries(&with(accounts(101))).unwrap_err()),
+        ["filter.account_ids"]
+    );
+}
+
+#[test]
+fn however_much_is_wrong_the_answer_fits_into_metadata() {
+    let filter = v1::AuditEntryFilter {
+        account_ids: vec!["x".into(); 100],
+        regions: vec!["X".into(); 100],
+        principals: vec![String::new(); 100],
+        actions: vec![99; 10_000],
+        stages: vec![99; 10_000],
+        causes: vec![99; 10_000],
+        ..Default::default()
+    };
+    let status = entries(&with(filter)).unwrap_err();
+    assert!(
+        status.details().len() + status.message().len() < 6 * 1024,
+        "{}",
+        status.details().len()
+    );
+}
+
+#[test]
+fn times_are_rounded_to_whole_microseconds_so_that_they_mean_the_same() {
+    let bounds = |time| {
+        let filter = v1::AuditEntryFilter {
+            start_time: time,
+            end_time: time,
+            ..Default::default()
+        };
+        let filter = entries(&with(filter)).unwrap().0.filter;
+        assert_eq!(filter.from, filter.to);
+        filter.from.unwrap().to_string()
+    };
+    assert_eq!(bounds(at(0, 1000)), "1970-01-01T00:00:00.000001Z");
+    assert_eq!(bounds(at(0, 1001)), "1970-01-01T00:00:00.000002Z");
+    assert_eq!(bounds(at(0, 999_999_999)), "1970-01-01T00:00:01.000000Z");
+    assert_eq!(bounds(at(-1, 999_999_999)), "1970-01-01T00:00:00.000000Z");
+    assert_eq!(bounds(at(-62_135_596_800, 0)), "0001-01-01T00:00:00.000000Z");
+    // The end of time stays what it is.
+    assert_eq!(bounds(at(253_402_300_799, 999_999_999)), "9999-12-31T23:59:59.999999Z");
+    let request = v1::GetSharePermissionsAtRequest {
+        time: at(0, 1999),
+        ..Default::default()
+    };
+    let (shares, _) = shares_at(&request, Timestamp::parse("2026-11-22T00:00:00Z").unwrap()).unwrap();
+    assert_eq!(shares.time.to_string(), "1970-01-01T00:00:00.000001Z");
+}
+
+#[test]
+fn times_that_are_none_are_refused() {
+    for time in [
+        at(0, -1),
+        at(0, 1_000_000_000),
+        at(-62_135_596_801, 0),
+        at(253_402_300_800, 0),
+        at(i64::MAX, 0),
+    ] {
+        let filter = v1::AuditEntryFilter {
+            start_time: time,
+            ..Default::default()
+        };
+        assert_eq!(
+            fields(&entries(&with(filter)).unwrap_err()),
+            ["filter.start_time"],
+            "{time:?}"
+        );
+    }
+}
+
+#[test]
+fn a_moment_may_be_now_and_not_later() {
+    let now = Timestamp::parse("1970-01-01T00:00:10Z").unwrap();
+    let ask = |time| {
+        let request = v1::GetSharePermissionsAtRequest {
+            time,
+            ..Default::default()
+        };
+        shares_at(&request, now).map(|_| ()).map_err(|status| fields(&status))
+    };
+    assert_eq!(ask(at(10, 0)), Ok(()));
+    assert_eq!(ask(at(10, 1000)), Err(vec!["time".into()]));
+    assert_eq!(ask(None), Err(vec!["time".into()]));
+}
+
+#[test]
+fn a_page_token_goes_on_where_the_page_before_ended() {
+    let key = PermissionKey {
+        account: "000011112222".parse().unwrap(),
+        region: "eu-central-1".parse().unwrap(),
+        image: "wsi-123456789".parse().unwrap(),
+        shared_account: "210987654321".parse().unwrap(),
+    };
+    let mut request = v1::ListPermissionHistoryRequest {
+        account_id: key.account.to_string(),
+        region: key.region.to_string(),
+        image_id: key.image.to_string(),
+        shared_account_id: key.shared_account.to_string(),
+        ..Default::default()
+    };
+    let position = EntryPosition {
+        recorded_at: Timestamp::parse("2026-11-22T07:05:00.123456Z").unwrap(),
+        account: key.account,
+        log_index: 41,
+    };
+    let (list, _) = history(&request).unwrap();
+    request.page_token = crate::grpc::page_token::seal(&list, &position);
+    assert_eq!(history(&request).unwrap().1.after, Some(position));
+    request.order = v1::AuditEntryOrder::OldestFirst.into();
+    let status = history(&request).unwrap_err();
+    assert_eq!(status.get_details_error_info().unwrap().reason, "INVALID_PAGE_TOKEN");
+}
+
+fn day() -> v1::SummarizeAuditEntriesRequest {
+    v1::SummarizeAuditEntriesRequest {
+        start_time: at(0, 0),
+        end_time: at(24 * 3600, 0),
+        ..Default::default()
+    }
+}
+
+fn refused(request: v1::SummarizeAuditEntriesRequest) -> Vec<String> {
+    let status = summary(&request).unwrap_err();
+    assert_eq!(status.code(), Code::InvalidArgument);
+    fields(&status)
+}
+
+#[test]
+fn a_summary_counts_full_hours_and_ranks_full_days() {
+    summary(&day()).unwrap();
+    let hour = v1::SummarizeAuditEntriesRequest {
+        end_time: at(3600, 0),
+        ..day()
+    };
+    summary(&hour).unwrap();
+    assert_eq!(
+        refused(v1::SummarizeAuditEntriesRequest {
+            rankings: vec![1],
+            ..hour
+        }),
+        ["end_time"]
+    );
+    assert_eq!(
+        refused(v1::SummarizeAuditEntriesRequest {
+            start_time: at(1, 0),
+            ..day()
+        }),
+        ["start_time"]
+    );
+    assert_eq!(
+        refused(v1::SummarizeAuditEntriesRequest {
+            start_time: at(0, 1),
+            ..day()
+        }),
+        ["start_time"]
+    );
+    assert_eq!(
+        refused(v1::SummarizeAuditEntriesRequest {
+            end_time: at(0, 0),
+            ..day()
+        }),
+        ["end_time"]
+    );
+    assert_eq!(
+        refused(v1::SummarizeAuditEntriesRequest {
+            end_time: at(-3600, 0),
+            ..day()
+        }),
+        ["end_time"]
+    );
+}
+
+#[test]
+fn a_summary_names_each_dimension_and_ranking_once_and_ranks_only_what_rankings_know() {
+    let wrong = v1::SummarizeAuditEntriesRequest {
+        interval: 9,
+        group_by: vec![1, 0, 1],
+        regions: vec!["eu-central-1".into()],
+        actions: vec![1],
+        stages: vec![1],
+        rankings: vec![2, 2],
+        top: -1,
+        ..day()
+    };
+    let expected = [
+        "interval",
+        "group_by[1]",
+        "group_by",
+        "regions",
+        "actions",
+        "stages",
+        "rankings",
+        "top",
+    ];
+    assert_eq!(refused(wrong), expected);
+    let right = v1::SummarizeAuditEntriesRequest {
+        rankings: vec![3, 1],
+        top: 1000,
+        ..day()
+    };
+    let query = summary(&right).unwrap();
+    assert_eq!(query.top, 100);
+    assert_eq!(query.rankings.len(), 2);
+}
+
+#[test]
+fn at_most_ten_thousand_buckets_fit_into_a_summary() {
+    let over = |interval: v1::SummaryInterval, hours: i64| v1::SummarizeAuditEntriesRequest {
+        end_time: at(hours * 3600, 0),
+        interval: interval.into(),
+        ..day()
+    };
+    use v1::SummaryInterval as Interval;
+    // 1970-01-01 was a Thursday: the first week has four days of it.
+    let weeks = 24 * (4 + 7 * 9999);
+    let months = 24 * (::time::macros::date!(2803 - 05 - 01) - ::time::macros::date!(1970 - 01 - 01)).whole_days();
+    for (interval, most) in [
+        (Interval::Hour, 10_000),
+        (Interval::Day, 240_000),
+        (Interval::Week, weeks),
+        (Interval::Month, months),
+    ] {
+        summary(&over(interval, most)).unwrap();
+        assert_eq!(refused(over(interval, most + 1)), ["interval"], "{interval:?}");
+    }
+    summary(&over(Interval::Unspecified, 24 * 365 * 5000)).unwrap();
+}

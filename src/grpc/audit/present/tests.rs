@@ -1,1 +1,128 @@
+use std::{sync::Arc, time::Duration};
+
+use uuid::Uuid;
+
 use super::*;
+use crate::{
+    domain::{
+        Action, Attempt, Cause, ChangeId, Classification, Failure, FailureReason, Intent, Operation, PermissionKey,
+        RequestId, Timestamp,
+    },
+    ledger::Recorded,
+};
+
+fn time(text: &str) -> Timestamp {
+    Timestamp::parse(text).unwrap()
+}
+
+fn key() -> PermissionKey {
+    PermissionKey {
+        account: "000011112222".parse().unwrap(),
+        region: "eu-central-1".parse().unwrap(),
+        image: "wsi-123456789".parse().unwrap(),
+        shared_account: "210987654321".parse().unwrap(),
+    }
+}
+
+fn a_failure() -> Entry {
+    Entry {
+        log_index: 7,
+        recorded_at: time("2026-11-22T07:05:00.5Z"),
+        stage: Stage::Failed,
+        intent: Arc::new(Intent {
+            change_id: ChangeId(Uuid::from_u128(1)),
+            request_id: RequestId(Uuid::from_u128(2)),
+            key: key(),
+            action: Action::Grant,
+            cause: Cause::Caller,
+            principal: "build".parse().unwrap(),
+            reason: "a test".parse().unwrap(),
+            ticket: Some("T-1".parse().unwrap()),
+            trace_id: None,
+        }),
+        generation: Some(3),
+        previous: Some(Access::NotShared),
+        attempts: vec![Attempt {
+            operation: Operation::UpdateWorkspaceImagePermission,
+            started_at: time("2026-11-22T07:04:59Z"),
+            duration: Duration::from_millis(12),
+            classification: Classification::Refused,
+            aws_request_id: Some("aws-1".into()),
+            error_code: Some("ResourceNotFoundException".into()),
+        }],
+        failure: Some(Failure {
+            reason: FailureReason::ImageNotFound,
+            code: Some("ResourceNotFoundException".into()),
+            message: Some("gone".into()),
+        }),
+        denied_by: None,
+    }
+}
+
+fn presented(entry: Entry) -> v1::AuditEntry {
+    super::entry(AuditEntry {
+        recorded: Recorded {
+            entry,
+            server_version: "0.1.0".into(),
+        },
+        text: "{}".into(),
+        leaf_hash: [7; 32],
+    })
+}
+
+#[test]
+fn an_entry_is_presented_whole() {
+    let expected = serde_json::json!({
+        "accountId": "000011112222", "logIndex": "7", "recordTime": "2026-11-22T07:05:00.500+00:00",
+        "stage": "STAGE_FAILED", "action": "ACTION_GRANT", "cause": "CAUSE_CALLER",
+        "changeId": "00000000-0000-0000-0000-000000000001", "requestId": "00000000-0000-0000-0000-000000000002",
+        "principal": "build", "reason": "a test", "ticket": "T-1", "region": "eu-central-1",
+        "imageId": "wsi-123456789", "sharedAccountId": "210987654321", "generation": "3",
+        "previous": "ACCESS_NOT_SHARED",
+        "attempts": [{
+            "operation": "UpdateWorkspaceImagePermission", "startTime": "2026-11-22T07:04:59+00:00",
+            "duration": "0.012s", "classification": "CLASSIFICATION_REFUSED", "awsRequestId": "aws-1",
+            "errorCode": "ResourceNotFoundException",
+        }],
+        "errorReason": "ERROR_REASON_IMAGE_NOT_FOUND", "errorCode": "ResourceNotFoundException",
+        "errorMessage": "gone", "serverVersion": "0.1.0", "canonical": "{}",
+        "leafHash": "BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=",
+    });
+    assert_eq!(serde_json::to_value(presented(a_failure())).unwrap(), expected);
+}
+
+#[test]
+fn a_refusal_is_presented_as_no_change() {
+    let denied = presented(Entry {
+        stage: Stage::Denied,
+        generation: None,
+        previous: None,
+        attempts: vec![],
+        failure: None,
+        denied_by: Some("not on the list".into()),
+        ..a_failure()
+    });
+    assert_eq!((denied.change_id.as_str(), denied.generation), ("", 0));
+    assert_eq!(
+        (denied.denied_by.as_str(), denied.error_reason()),
+        ("not on the list", v1::ErrorReason::Unspecified)
+    );
+}
+
+#[test]
+fn a_share_that_goes_on_has_no_end() {
+    let mut lasting = Share {
+        key: key(),
+        start_time: time("2026-11-22T07:05:00Z"),
+        start_index: 1,
+        end: None,
+    };
+    let presented = share(lasting.clone());
+    assert_eq!((presented.end_time, presented.end_index), (None, None));
+    lasting.end = Some((time("2026-11-22T07:06:00Z"), 3));
+    let presented = share(lasting);
+    assert_eq!(
+        (presented.end_time.unwrap().seconds, presented.end_index),
+        (1_795_331_160, Some(3))
+    );
+}

@@ -1,0 +1,183 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::{
+    domain::{ChangeId, RequestId},
+    grpc::page_token::{open, seal},
+};
+
+fn position() -> EntryPosition {
+    EntryPosition {
+        recorded_at: Timestamp::parse("2026-11-22T07:05:00.123456Z").unwrap(),
+        account: "000011112222".parse().unwrap(),
+        log_index: 41,
+    }
+}
+
+fn key() -> PermissionKey {
+    PermissionKey {
+        account: "000011112222".parse().unwrap(),
+        region: "eu-central-1".parse().unwrap(),
+        image: "wsi-123456789".parse().unwrap(),
+        shared_account: "210987654321".parse().unwrap(),
+    }
+}
+
+fn entries(filter: EntryFilter) -> Entries {
+    Entries {
+        filter,
+        order: Order::NewestFirst,
+    }
+}
+
+#[test]
+fn a_token_is_bound_to_every_filter_of_entries_and_to_the_order() {
+    let none = EntryFilter::default;
+    let (account, region) = (key().account, key().region);
+    let (id, time) = (uuid::Uuid::from_u128(1), position().recorded_at);
+    let filters = [
+        none(),
+        EntryFilter {
+            accounts: vec![account],
+            ..none()
+        },
+        EntryFilter {
+            accounts: vec![account, key().shared_account],
+            ..none()
+        },
+        EntryFilter {
+            regions: vec![region],
+            ..none()
+        },
+        EntryFilter {
+            image: Some(key().image),
+            ..none()
+        },
+        EntryFilter {
+            shared_account: Some(account),
+            ..none()
+        },
+        EntryFilter {
+            principals: vec!["GRANT".parse().unwrap()],
+            ..none()
+        },
+        EntryFilter {
+            actions: vec![Action::Grant],
+            ..none()
+        },
+        EntryFilter {
+            stages: vec![Stage::Denied],
+            ..none()
+        },
+        EntryFilter {
+            causes: vec![Cause::Caller],
+            ..none()
+        },
+        EntryFilter {
+            change: Some(ChangeId(id)),
+            ..none()
+        },
+        EntryFilter {
+            request: Some(RequestId(id)),
+            ..none()
+        },
+        EntryFilter {
+            aws_request: Some(id.to_string()),
+            ..none()
+        },
+        EntryFilter {
+            from: Some(time),
+            ..none()
+        },
+        EntryFilter {
+            to: Some(time),
+            ..none()
+        },
+        EntryFilter {
+            text: Some(time.to_string()),
+            ..none()
+        },
+    ];
+    for (at, filter) in filters.iter().enumerate() {
+        let token = seal(&entries(filter.clone()), &position());
+        for (other_at, other) in filters.iter().enumerate() {
+            let opened = open(&entries(other.clone()), &token);
+            assert_eq!(opened, (at == other_at).then(position), "{filter:?} {other:?}");
+        }
+        let other_order = Entries {
+            filter: filter.clone(),
+            order: Order::OldestFirst,
+        };
+        assert_eq!(open(&other_order, &token), None, "{filter:?}");
+    }
+}
+
+#[test]
+fn a_token_of_one_list_is_no_token_of_another() {
+    let history = History {
+        key: key(),
+        order: Order::NewestFirst,
+    };
+    let shares = SharesAt {
+        time: position().recorded_at,
+        filter: ShareFilter::default(),
+    };
+    let of_history = seal(&history, &position());
+    assert_eq!(open(&history, &of_history), Some(position()));
+    assert_eq!(open(&entries(EntryFilter::default()), &of_history), None);
+    assert_eq!(open(&shares, &of_history), None);
+    let of_shares = seal(&shares, &key());
+    assert_eq!(open(&shares, &of_shares), Some(key()));
+    assert_eq!(
+        open(&crate::store::reads::PermissionFilter::default(), &of_shares),
+        None
+    );
+}
+
+#[test]
+fn a_token_of_past_shares_is_bound_to_the_moment_and_the_filters() {
+    let none = ShareFilter::default;
+    let filters = [
+        none(),
+        ShareFilter {
+            account: Some(key().account),
+            ..none()
+        },
+        ShareFilter {
+            region: Some(key().region),
+            ..none()
+        },
+        ShareFilter {
+            image: Some(key().image),
+            ..none()
+        },
+        ShareFilter {
+            shared_account: Some(key().account),
+            ..none()
+        },
+    ];
+    let at = |time: &str, filter: &ShareFilter| SharesAt {
+        time: Timestamp::parse(time).unwrap(),
+        filter: filter.clone(),
+    };
+    for filter in &filters {
+        let token = seal(&at("2026-11-22T07:05:00Z", filter), &key());
+        assert_eq!(open(&at("2026-11-22T07:05:01Z", filter), &token), None, "{filter:?}");
+        for other in &filters {
+            let opened = open(&at("2026-11-22T07:05:00Z", other), &token);
+            assert_eq!(opened, (filter == other).then(key), "{filter:?} {other:?}");
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_text_is_read_as_a_position_that_the_store_can_hold_or_not_at_all(
+        text in "([0-9]{12})?/?[0-9]{0,25}/?([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]{0,20}Z)?",
+    ) {
+        if let Some(position) = read_entry(&text) {
+            prop_assert!(i64::try_from(position.log_index).is_ok());
+            prop_assert_eq!(read_entry(&write_entry(&position)), Some(position));
+        }
+    }
+}

@@ -13,7 +13,7 @@ use sharewarden::{
 };
 use sqlx::PgPool;
 
-use crate::support_of_these::Store;
+use crate::store::Store;
 
 const ENTRIES: u32 = 1_000_000;
 const PAGE: u32 = 100;

@@ -6,8 +6,8 @@ mod model;
 mod pages;
 mod plans;
 mod shares;
+mod store;
 mod summaries;
-mod support_of_these;
 
 #[path = "../support/mod.rs"]
 mod support;

@@ -5,7 +5,7 @@ use sharewarden::store::audit::{EntryFilter, EntryPosition, Order, StoredEntry, 
 
 use crate::{
     model::{self, Row, matches, some_order, sorted},
-    support_of_these::Store,
+    store::Store,
 };
 
 /// A history that lies in several partitions; what has none of its own is in the default one.

@@ -8,7 +8,7 @@ use sharewarden::{
 
 use crate::{
     model::{self, Row, account},
-    support_of_these::Store,
+    store::Store,
 };
 
 /// Shares that begin and end one after the other, some at the same moment, some never.

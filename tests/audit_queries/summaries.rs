@@ -11,7 +11,7 @@ use time::{Duration as Span, OffsetDateTime};
 
 use crate::{
     model::{self, Row, account, some},
-    support_of_these::Store,
+    store::Store,
 };
 
 const DIMENSIONS: [Dimension; 4] = [

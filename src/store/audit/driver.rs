@@ -9,8 +9,10 @@ use super::EntryFilter;
 pub(super) enum Driver {
     /// A condition that few entries meet, whenever they were recorded.
     Few,
-    /// A condition that has an index in the order of time, or the text.
+    /// A condition that has an index in the order of time, or the text among others.
     Condition,
+    /// The text: frequent, then a short walk finds it; or rare, then its index does, in no order.
+    Text,
     /// Each value of a column, one after the other: no index holds the entries of several values in the order of time.
     Each(Column, Vec<String>),
     /// The time: there is nothing else, or nothing that is not soon found by walking.
@@ -76,7 +78,7 @@ impl Driver {
             _ if filter.shared_account.is_some() => Self::Condition,
             Some((_, values)) if values.len() == 1 || has_indexed_text(filter) => Self::Condition,
             Some((column, values)) => Self::Each(column, values),
-            None if has_indexed_text(filter) => Self::Time,
+            None if has_indexed_text(filter) => Self::Text,
             None if !filter.actions.is_empty() && !filter.actions.contains(&Action::Grant) => Self::Condition,
             None => Self::Time,
         }

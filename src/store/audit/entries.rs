@@ -1,6 +1,8 @@
 //! Pages of entries, and single ones.
 
-use sqlx::PgConnection;
+use std::time::Duration;
+
+use sqlx::{PgConnection, Postgres, QueryBuilder};
 use time::OffsetDateTime;
 
 use crate::{
@@ -18,6 +20,10 @@ use super::{
     statement::Page,
     windows::{self, Span},
 };
+
+/// A text that is in fewer than one of so many entries is looked for in its index.
+const WALKED_FOR_EACH: u32 = 20;
+const MOST_WALKED: u32 = 5000;
 
 /// In which order entries are listed: by time, then by account and index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,32 +92,64 @@ pub async fn entries(
 /// Looks for a page in one span of time after the other, until it is full.
 async fn read(connection: &mut PgConnection, page: &Page<'_>, limit: u32) -> Result<Vec<Row>, sqlx::Error> {
     let driver = Driver::of(page.filter);
+    let spans = spans(connection, page, &driver).await?;
+    if let (Driver::Text, Some(first)) = (&driver, spans.first()) {
+        let most = limit.saturating_mul(WALKED_FOR_EACH).min(MOST_WALKED);
+        let found = rows(connection, page.walk(*first, most, limit)).await?;
+        if found.len() == limit as usize {
+            return Ok(found);
+        }
+    }
     let mut found = Vec::new();
-    for span in spans(connection, page, &driver).await? {
+    for span in spans {
         let wanted = limit.saturating_sub(u32::try_from(found.len()).unwrap_or(u32::MAX));
         if wanted == 0 {
             break;
         }
-        let mut statement = page.statement(&driver, span, wanted);
-        // Not kept: Postgres shall plan it for these values and these months.
-        let query = statement.build_query_as::<Row>().persistent(false);
-        found.extend(query.fetch_all(&mut *connection).await?);
+        found.extend(rows(connection, page.statement(&driver, span, wanted)).await?);
     }
     Ok(found)
 }
 
+async fn rows(connection: &mut PgConnection, mut statement: QueryBuilder<Postgres>) -> Result<Vec<Row>, sqlx::Error> {
+    // Not kept: Postgres shall plan it for these values and these months.
+    let query = statement.build_query_as::<Row>().persistent(false);
+    query.fetch_all(connection).await
+}
+
+/// The spans of time to look in, one after the other.
 async fn spans(connection: &mut PgConnection, page: &Page<'_>, driver: &Driver) -> Result<Vec<Span>, sqlx::Error> {
     let EntryFilter { from, to, .. } = *page.filter;
-    let span = Span { from, to };
-    if *driver == Driver::Few || span.is_empty() {
-        return Ok(if span.is_empty() { vec![] } else { vec![span] });
+    let mut span = Span { from, to };
+    if *driver == Driver::Few {
+        return Ok(vec![span]);
     }
-    let start = match (page.after, page.order) {
-        (Some(after), _) => Some(after.recorded_at),
-        (None, Order::NewestFirst) => newest(connection).await?.into_iter().chain(to).min(),
-        (None, Order::OldestFirst) => oldest(connection).await?.max(from),
+    // How often a text is met in a month says nothing about other months; so there is a statement for each.
+    let monthly = page.filter.text.is_some();
+    let after = page.after.map(|after| after.recorded_at);
+    if monthly || (after.is_none() && page.order == Order::NewestFirst) {
+        let newest = newest(connection)
+            .await?
+            .map(|newest| newest + Duration::from_micros(1));
+        span.to = to.into_iter().chain(newest).min();
+    }
+    if monthly || (after.is_none() && page.order == Order::OldestFirst) {
+        span.from = from.max(oldest(connection).await?);
+    }
+    let start = after.or(match page.order {
+        Order::NewestFirst => span.to,
+        Order::OldestFirst => span.from,
+    });
+    let months = if monthly {
+        windows::MONTHLY
+    } else {
+        windows::WIDER_AND_WIDER
     };
-    Ok(start.map_or(vec![span], |start| windows::divide(span, start, page.order)))
+    Ok(match start {
+        _ if span.is_empty() => Vec::new(),
+        None => vec![span],
+        Some(start) => windows::divide(span, start, page.order, months),
+    })
 }
 
 /// When the latest entry was recorded.

@@ -50,6 +50,20 @@ impl Page<'_> {
         sql
     }
 
+    /// The statement that reads at most `limit` entries of the page from the next `most` entries in a span of time, whatever
+    /// these are.
+    pub(super) fn walk(&self, span: Span, most: u32, limit: u32) -> QueryBuilder<Postgres> {
+        let mut sql = QueryBuilder::new("SELECT ");
+        sql.push(COLUMNS)
+            .push(" FROM (SELECT * FROM audit_entry WHERE log_index >= 0");
+        self.push_span(&mut sql, span);
+        self.push_order(&mut sql, most);
+        sql.push(") AS next_entries WHERE true");
+        self.push_filter(&mut sql, &Driver::Time);
+        self.push_order(&mut sql, limit);
+        sql
+    }
+
     fn push_order(&self, sql: &mut QueryBuilder<Postgres>, limit: u32) {
         sql.push(match self.order {
             Order::NewestFirst => " ORDER BY recorded_at DESC, account_id DESC, log_index DESC LIMIT ",
@@ -65,10 +79,18 @@ impl Page<'_> {
             Driver::Time => " WHERE log_index >= 0",
             _ => " WHERE true",
         });
+        self.push_filter(sql, driver);
+        self.push_span(sql, span);
+    }
+
+    fn push_filter(&self, sql: &mut QueryBuilder<Postgres>, driver: &Driver) {
         push_columns(sql, self.filter, driver);
         push_names(sql, self.filter);
         push_texts(sql, self.filter);
         push_ids(sql, self.filter);
+    }
+
+    fn push_span(&self, sql: &mut QueryBuilder<Postgres>, span: Span) {
         push_time(sql, " AND recorded_at >= ", span.from);
         push_time(sql, " AND recorded_at < ", span.to);
         if let Some(after) = self.after {

@@ -1,6 +1,6 @@
-//! Spans of time, in the order in which a page is looked for in them: a month first, wider and wider ones after it. What is
-//! looked for is often found in the first; and what Postgres expects of a whole history, where few months are like the
-//! others, never makes it read all of them.
+//! Spans of time, in the order in which a page is looked for in them: a month first, wider ones after it. What is looked for is
+//! often found in the first; and what Postgres expects of a whole history, of which not every month is like the others, does
+//! not make it read all of it.
 
 use time::{Date, Month, OffsetDateTime};
 
@@ -8,8 +8,11 @@ use crate::domain::Timestamp;
 
 use super::Order;
 
-/// How many months each span has. The last one has no end.
-const MONTHS: [i32; 3] = [1, 3, 12];
+/// How many months each span has. After them comes one without an end.
+pub(super) const WIDER_AND_WIDER: &[i32] = &[1, 3, 12];
+
+/// Month by month, for three years: for what Postgres guesses badly.
+pub(super) const MONTHLY: &[i32] = &[1; 36];
 
 /// From a time on, and before a time, where there is one.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -18,14 +21,14 @@ pub(super) struct Span {
     pub(super) to: Option<Timestamp>,
 }
 
-/// Divides a span, beginning with the month that `start` is in and going on in the order. What lies on the other side of that
-/// month is left out.
-pub(super) fn divide(span: Span, start: Timestamp, order: Order) -> Vec<Span> {
+/// Divides a span into parts of so many `months`, beginning with the month that `start` is in and going on in the order. What
+/// lies on the other side of that month is left out.
+pub(super) fn divide(span: Span, start: Timestamp, order: Order, months: &[i32]) -> Vec<Span> {
     let Some(mut edge) = months_from(start, i32::from(order == Order::NewestFirst)) else {
         return vec![span];
     };
     let mut parts = Vec::new();
-    for next in MONTHS.iter().map(|months| match order {
+    for next in months.iter().map(|months| match order {
         Order::NewestFirst => -months,
         Order::OldestFirst => *months,
     }) {
@@ -84,7 +87,7 @@ mod tests {
 
     #[test]
     fn the_newest_month_comes_first_and_nothing_older_is_left_out() {
-        let parts = divide(Span::default(), at("2026-02-17"), Order::NewestFirst);
+        let parts = divide(Span::default(), at("2026-02-17"), Order::NewestFirst, WIDER_AND_WIDER);
         assert_eq!(
             parts,
             [
@@ -98,7 +101,7 @@ mod tests {
 
     #[test]
     fn the_oldest_month_comes_first_and_nothing_newer_is_left_out() {
-        let parts = divide(Span::default(), at("2025-12-01"), Order::OldestFirst);
+        let parts = divide(Span::default(), at("2025-12-01"), Order::OldestFirst, WIDER_AND_WIDER);
         assert_eq!(
             parts,
             [
@@ -112,13 +115,23 @@ mod tests {
 
     #[test]
     fn parts_stay_within_the_span() {
-        let parts = divide(span("2026-01-15", "2026-02-20"), at("2026-02-17"), Order::NewestFirst);
+        let parts = divide(
+            span("2026-01-15", "2026-02-20"),
+            at("2026-02-17"),
+            Order::NewestFirst,
+            WIDER_AND_WIDER,
+        );
         assert_eq!(
             parts,
             [span("2026-02-01", "2026-02-20"), span("2026-01-15", "2026-02-01")]
         );
         assert_eq!(
-            divide(span("2026-01-15", "2026-01-15"), at("2026-01-15"), Order::OldestFirst),
+            divide(
+                span("2026-01-15", "2026-01-15"),
+                at("2026-01-15"),
+                Order::OldestFirst,
+                WIDER_AND_WIDER
+            ),
             []
         );
     }

@@ -11,6 +11,7 @@
 -- of processes while psql runs, and in the server's log if it logs such statements.
 
 \set ON_ERROR_STOP on
+SET client_min_messages = warning;
 \if :{?database}
 \else
     \set database sharewarden
@@ -34,6 +35,7 @@ SELECT format('GRANT sharewarden_owner TO %I', current_user)
     WHERE NOT pg_has_role(current_user, 'sharewarden_owner', 'MEMBER') \gexec
 SELECT format('CREATE DATABASE %I OWNER sharewarden_owner ENCODING %L TEMPLATE template0', :'database', 'UTF8')
     WHERE NOT EXISTS (SELECT FROM pg_database WHERE datname = :'database') \gexec
+ALTER DATABASE :"database" OWNER TO sharewarden_owner;
 REVOKE ALL ON DATABASE :"database" FROM PUBLIC;
 GRANT CONNECT ON DATABASE :"database" TO sharewarden_writer, sharewarden_reader;
 

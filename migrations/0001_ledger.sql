@@ -109,10 +109,10 @@ BEGIN
         range_end := (month + interval '1 month') AT TIME ZONE 'UTC';
         partition := format('audit_entry_%s', to_char(month, 'YYYY_MM'));
         -- An archived month keeps its name: entries are not recorded in the past.
-        CONTINUE WHEN to_regclass(partition) IS NOT NULL;
+        CONTINUE WHEN to_regclass(format('%I.%I', current_schema(), partition)) IS NOT NULL;
         -- One at a time; those who insert are not kept waiting.
         LOCK TABLE audit_entry IN SHARE UPDATE EXCLUSIVE MODE;
-        CONTINUE WHEN to_regclass(partition) IS NOT NULL;
+        CONTINUE WHEN to_regclass(format('%I.%I', current_schema(), partition)) IS NOT NULL;
         EXECUTE format('CREATE TABLE %I (LIKE audit_entry INCLUDING ALL)', partition);
         IF EXISTS (SELECT FROM audit_entry_default WHERE recorded_at >= range_start AND recorded_at < range_end) THEN
             LOCK TABLE audit_entry_default IN ACCESS EXCLUSIVE MODE;

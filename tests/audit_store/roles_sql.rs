@@ -27,12 +27,12 @@ async fn the_documented_roles_migrate_serve_and_read_and_no_more() {
     assert_groups_are_asked_for(&cluster, &url("lonely", "lonely")).await;
 
     for _ in 0..2 {
-        run(&cluster.url("postgres"));
+        run(&cluster, "history");
     }
-    let owner = connect(&url("sharewarden_owner", "sharewarden"));
+    let owner = connect(&url("sharewarden_owner", "history"));
     assert!(!owner.privileges().await.is_ok_and(|privileges| privileges.superuser));
     owner.migrate().await.unwrap();
-    run(&cluster.url("postgres"));
+    run(&cluster, "history");
     owner.migrate().await.unwrap();
     assert_eq!(
         owner.privileges().await.unwrap(),
@@ -43,7 +43,7 @@ async fn the_documented_roles_migrate_serve_and_read_and_no_more() {
     );
     owner.close().await;
 
-    let server = connect(&url("sharewarden_server", "sharewarden"));
+    let server = connect(&url("sharewarden_server", "history"));
     server.check().await.unwrap();
     assert_eq!(
         server.privileges().await.unwrap(),
@@ -54,7 +54,7 @@ async fn the_documented_roles_migrate_serve_and_read_and_no_more() {
     );
     assert_eq!(partitions::ensure(&server, 6).await.unwrap().made, 3);
     server.close().await;
-    let mut server = PgConnection::connect(&url("sharewarden_server", "sharewarden"))
+    let mut server = PgConnection::connect(&url("sharewarden_server", "history"))
         .await
         .unwrap();
     for refused in [
@@ -70,7 +70,7 @@ async fn the_documented_roles_migrate_serve_and_read_and_no_more() {
     }
     server.close().await.unwrap();
 
-    let mut dashboard = PgConnection::connect(&url("sharewarden_dashboard", "sharewarden"))
+    let mut dashboard = PgConnection::connect(&url("sharewarden_dashboard", "history"))
         .await
         .unwrap();
     let shares: i64 = sqlx::query_scalar("SELECT count(*) FROM current_shares")
@@ -81,6 +81,12 @@ async fn the_documented_roles_migrate_serve_and_read_and_no_more() {
     let refused = sqlx::query("SELECT FROM public.ledger").execute(&mut dashboard).await;
     assert_eq!(code(refused), "42501");
     dashboard.close().await.unwrap();
+
+    // A database that is there already, of another owner.
+    run(&cluster, "sharewarden");
+    let owner = connect(&url("sharewarden_owner", "sharewarden"));
+    owner.migrate().await.unwrap();
+    owner.close().await;
     cluster.stop();
 }
 
@@ -104,10 +110,11 @@ fn code<T: std::fmt::Debug>(result: Result<T, sqlx::Error>) -> String {
 }
 
 /// Runs docs/roles.sql as its first lines say.
-fn run(url: &str) {
+fn run(cluster: &Cluster, database: &str) {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/roles.sql");
     let output = Command::new(psql())
-        .args(["--no-psqlrc", "--quiet", url])
+        .args(["--no-psqlrc", "--quiet", &cluster.url("postgres")])
+        .args(["-v", &format!("database={database}")])
         .args(["-v", "owner_password=it's one"])
         .args(["-v", "writer_password=two"])
         .args(["-v", "reader_password=three"])

@@ -53,7 +53,11 @@ fn any_key(dice: &mut Rng) -> PermissionKey {
 
 fn any_request(dice: &mut Rng) -> Command {
     let action = if dice.bool() { Action::Grant } else { Action::Revoke };
-    let intent = intent(any_key(dice), action, ["ann", "bob", "ärger 😀"][dice.usize(..3)]);
+    let intent = intent(
+        any_key(dice),
+        action,
+        ["ann", "bob", "arn:aws:iam::000011112222:role/x"][dice.usize(..3)],
+    );
     if dice.u8(..5) == 0 {
         deny(intent)
     } else {

@@ -5,6 +5,8 @@
 
 mod decode;
 #[cfg(test)]
+mod properties;
+#[cfg(test)]
 mod tests;
 
 use serde::Serialize;

@@ -28,7 +28,7 @@ pub enum ProofError {
 
 /// The tiles that [`inclusion`] needs.
 pub fn inclusion_tiles(index: u64, size: u64) -> Vec<TileId> {
-    inclusion_ranges(index, size).map_or_else(|_| Vec::new(), |ranges| tiles_of(&ranges))
+    inclusion_ranges(index, size).map_or_else(|_| Vec::new(), tiles_of)
 }
 
 /// The audit path of a leaf in the tree of `size` leaves, the lowest sibling first.
@@ -36,12 +36,12 @@ pub fn inclusion_tiles(index: u64, size: u64) -> Vec<TileId> {
 /// # Errors
 /// When a tile is missing, or `index` is not less than `size`.
 pub fn inclusion(index: u64, size: u64, tiles: &Tiles) -> Result<Vec<Hash>, ProofError> {
-    hashes_of(&inclusion_ranges(index, size)?, tiles)
+    hashes_of(inclusion_ranges(index, size)?, tiles)
 }
 
 /// The tiles that [`consistency`] needs.
 pub fn consistency_tiles(first: u64, second: u64) -> Vec<TileId> {
-    consistency_ranges(first, second).map_or_else(|_| Vec::new(), |ranges| tiles_of(&ranges))
+    consistency_ranges(first, second).map_or_else(|_| Vec::new(), tiles_of)
 }
 
 /// The proof that the tree of `first` leaves is the beginning of the tree of `second` leaves. Empty where there is nothing to
@@ -50,12 +50,12 @@ pub fn consistency_tiles(first: u64, second: u64) -> Vec<TileId> {
 /// # Errors
 /// When a tile is missing, or `first` is more than `second`.
 pub fn consistency(first: u64, second: u64, tiles: &Tiles) -> Result<Vec<Hash>, ProofError> {
-    hashes_of(&consistency_ranges(first, second)?, tiles)
+    hashes_of(consistency_ranges(first, second)?, tiles)
 }
 
 /// The tiles that [`frontier`] and [`root`] need.
 pub fn frontier_tiles(size: u64) -> Vec<TileId> {
-    tiles_of(&[0..size])
+    tiles_of(std::iter::once(0..size))
 }
 
 /// The right edge of the tree of `size` leaves.
@@ -173,15 +173,15 @@ impl Subtree {
     }
 }
 
-fn tiles_of(ranges: &[Range<u64>]) -> Vec<TileId> {
-    let mut tiles: Vec<_> = ranges.iter().cloned().flat_map(subtrees).map(Subtree::tile).collect();
+fn tiles_of(ranges: impl IntoIterator<Item = Range<u64>>) -> Vec<TileId> {
+    let mut tiles: Vec<_> = ranges.into_iter().flat_map(subtrees).map(Subtree::tile).collect();
     tiles.sort_unstable();
     tiles.dedup();
     tiles
 }
 
-fn hashes_of(ranges: &[Range<u64>], tiles: &Tiles) -> Result<Vec<Hash>, ProofError> {
-    ranges.iter().map(|range| range_hash(range.clone(), tiles)).collect()
+fn hashes_of(ranges: Vec<Range<u64>>, tiles: &Tiles) -> Result<Vec<Hash>, ProofError> {
+    ranges.into_iter().map(|range| range_hash(range, tiles)).collect()
 }
 
 /// The Merkle tree hash over the leaves of a range.

@@ -2,6 +2,7 @@
 
 use super::{
     line::{Place, RecordedAt},
+    printable,
     wrong::{EntryFault, LedgerFault, Wrong},
 };
 use crate::{
@@ -166,7 +167,7 @@ impl LedgerVerifier {
 
     fn check_place(&mut self, index: u64, line: &[u8]) -> Result<(), EntryFault> {
         let place: Place<'_> =
-            serde_json::from_slice(line).map_err(|error| EntryFault::Unreadable(error.to_string()))?;
+            serde_json::from_slice(line).map_err(|error| EntryFault::Unreadable(printable(&error)))?;
         if place.account_id != self.account.as_str() {
             return Err(EntryFault::OfAccount(place.account_id.to_owned()));
         }

@@ -46,14 +46,14 @@ impl Verifier {
     pub fn line(&mut self, line: &[u8]) -> Result<(), Wrong> {
         let line = line.strip_suffix(b"\n").unwrap_or(line);
         let Some(ledger) = &mut self.begun else {
-            let header = Header::parse(line).map_err(|error| Wrong::Header(error.to_string()))?;
+            let header = Header::parse(line).map_err(|error| Wrong::Header(printable(&error)))?;
             self.begun = Some(LedgerVerifier::new(&header, &self.keys, self.older.as_deref())?);
             return Ok(());
         };
         let index = ledger.next_index() + self.computed.len() as u64;
         if !line.starts_with(ENTRY_PREFIX.as_bytes()) {
             let hashes = LeafHashes::parse(line)
-                .map_err(|error| ledger.entry_fault(index, EntryFault::Unreadable(error.to_string())))?;
+                .map_err(|error| ledger.entry_fault(index, EntryFault::Unreadable(printable(&error))))?;
             return compare(ledger, &mut self.computed, &hashes);
         }
         if !self.computed.is_empty() && hashes_are_due(index, ledger.end_index()) {
@@ -102,4 +102,17 @@ fn compare(ledger: &mut LedgerVerifier, computed: &mut Vec<Hash>, recorded: &Lea
     }
     computed.clear();
     Ok(())
+}
+
+/// The words of an error that may repeat a part of the file: without what would steer a terminal.
+fn printable(error: &impl std::fmt::Display) -> String {
+    let text = error.to_string();
+    let escape = |c: char| {
+        if c.is_control() {
+            c.escape_default().to_string()
+        } else {
+            c.to_string()
+        }
+    };
+    text.chars().map(escape).collect()
 }

@@ -44,7 +44,9 @@ COMMENT ON COLUMN audit_entry.entry IS 'The canonical text (RFC 8785) that is ha
 COMMENT ON COLUMN audit_entry.aws_request_id IS 'The AWS request id of the last call made for the change.';
 
 -- Every order ends with (recorded_at, account_id, log_index): a page is read off an index, the latest month first.
-CREATE INDEX audit_entry_time ON audit_entry (recorded_at, account_id, log_index);
+-- Only a query that says `log_index >= 0`, which is always true, is offered the time alone. Postgres would walk it too often:
+-- a value that is frequent in a month need not be so at the end of it where the page is.
+CREATE INDEX audit_entry_time ON audit_entry (recorded_at, account_id, log_index) WHERE log_index >= 0;
 CREATE INDEX audit_entry_account ON audit_entry (account_id, recorded_at, log_index);
 CREATE INDEX audit_entry_region ON audit_entry (region, recorded_at, account_id, log_index);
 CREATE INDEX audit_entry_image ON audit_entry (image_id, recorded_at, account_id, log_index);
@@ -89,9 +91,10 @@ CREATE TABLE audit_entry_default PARTITION OF audit_entry DEFAULT;
 SELECT finish_audit_partition('audit_entry_default');
 
 -- Makes the partitions of so many months from that of `since` on, and tells how many it made. The server's role may call it; it
--- does its work with the rights of the owner.
+-- does its work with the rights of the owner. It needs the default partition for itself for a moment; it does not wait long for
+-- it, since readers of the history wait behind it.
 CREATE FUNCTION create_audit_partitions(since timestamptz, months integer) RETURNS integer
-LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET lock_timeout = '2s' AS $$
 DECLARE
     first_month timestamp := date_trunc('month', since AT TIME ZONE 'UTC');
     month timestamp;
@@ -125,6 +128,12 @@ BEGIN
         made := made + 1;
     END LOOP;
     RETURN made;
+END
+$$;
+-- What the owner's rights are used on is found by these names; temporary tables, which anybody may make, come last.
+DO $$
+BEGIN
+    EXECUTE format('ALTER FUNCTION create_audit_partitions SET search_path = %I, pg_temp', current_schema());
 END
 $$;
 SELECT create_audit_partitions(now(), 4);

@@ -6,7 +6,8 @@ COMMENT ON SCHEMA reporting IS 'Views for dashboards. An interface: names and co
 CREATE VIEW reporting.entries AS
     SELECT account_id, log_index, recorded_at, stage, action, cause, change_id, request_id, principal, reason, ticket, region,
         image_id, shared_account_id, generation, aws_request_id, error_reason, entry
-    FROM audit_entry;
+    FROM audit_entry
+    WHERE log_index >= 0; -- offers the index audit_entry_time
 COMMENT ON VIEW reporting.entries IS 'Every entry of every ledger that is not archived. Filter by recorded_at: it chooses the partitions.';
 COMMENT ON COLUMN reporting.entries.log_index IS 'The place in the account''s ledger, from 0, without gaps.';
 COMMENT ON COLUMN reporting.entries.aws_request_id IS 'The AWS request id of the last call made for the change.';

@@ -2,6 +2,8 @@
 //!
 //! Each module is a room with one task; `ARCHITECTURE.md` has the map, and walks one grant through it.
 
+pub mod archive;
+pub mod audit;
 pub mod cli;
 pub mod clock;
 pub mod config;

@@ -194,6 +194,7 @@ async fn serve(options: ConfigOptions) -> Result<(), Failed> {
         server = build => server?,
         () = &mut shutdown => return Ok(()),
     };
+    server.warn_of_privileges().await?;
     tracing::info!(address = %server.address(), version = env!("CARGO_PKG_VERSION"), "serving");
     server.run(shutdown).await?;
     Ok(())

@@ -1,22 +1,31 @@
 //! The composition root: makes the rooms from the configuration, connects them, runs them, and stops them in order.
 
+mod keys;
+
 use std::{collections::BTreeMap, net::SocketAddr, sync::OnceLock, time::Duration};
 
 use tokio::{net::TcpListener, sync::mpsc, task::JoinSet};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
+    archive,
+    audit::{Audit, Signer, Tail},
     clock::Clock,
     config::{AccountConfig, AuthMode, Config, ShareWithConfig},
     domain::{ReplicaId, convergence::RetryPolicy},
     forwarder::{Forwarder, ForwarderSettings},
-    grpc::{self, Authenticator, Health, HealthSettings, ServerSettings, Services, ShareService},
+    grpc::{self, AuditApi, Authenticator, Health, HealthSettings, ServerSettings, Services, ShareService},
     permissions::Permissions,
     policy::{Policy, ShareWith},
-    store::{self, Committer, Database, DatabaseSettings, Leased, Outcomes, StoreError, committer::CommitterSettings},
+    store::{
+        self, Committer, Database, DatabaseSettings, Growth, Leased, Outcomes, Privileges, StoreError,
+        committer::CommitterSettings, partitions,
+    },
     telemetry::{self, TelemetryError},
     workspaces::{self, BaseCredentials, ConnectError, WorkSpaces},
 };
+
+pub use keys::KeyProblem;
 
 /// How often waiters look for changes that ended on other replicas, behind the notifications.
 const POLL_OUTCOMES_EVERY: Duration = Duration::from_secs(1);
@@ -50,9 +59,15 @@ pub enum ServerError {
     /// AWS does not answer as it should.
     #[error("AWS cannot be used")]
     Connect(#[from] ConnectError),
+    /// A key of checkpoints cannot be used.
+    #[error(transparent)]
+    Key(#[from] KeyProblem),
     /// A task that the service cannot do without has ended.
     #[error("a task that the service cannot do without has panicked")]
     TaskEnded,
+    /// History was not archived.
+    #[error("the history was not archived, or not all of it")]
+    Archive(#[from] archive::Error),
     /// gRPC ended.
     #[error("the gRPC server ended")]
     Grpc(#[from] grpc::ServeError),
@@ -111,6 +126,34 @@ pub async fn migrate(config: &Config) -> Result<(), ServerError> {
     Ok(())
 }
 
+/// Archives old months of the history, with the rights of the role that the configuration names: the owner.
+///
+/// # Errors
+/// [`ServerError`].
+pub async fn archive(
+    config: &Config,
+    options: &archive::Options,
+    tell: impl FnMut(archive::Event),
+) -> Result<(), ServerError> {
+    // To count a month takes as long as it takes.
+    let settings = DatabaseSettings {
+        statement_timeout: MIGRATION_TIMEOUT,
+        ..database_settings(config)
+    };
+    let database = Database::new(&settings)?;
+    database.check().await?;
+    let audit = Audit {
+        database: database.clone(),
+        clock: Clock::system(),
+        tail: Tail::default(),
+        keys: keys::read(&config.checkpoint)?,
+        stop: CancellationToken::new(),
+    };
+    let archived = archive::run(&audit, options, tell).await;
+    database.close().await;
+    Ok(archived?)
+}
+
 /// A server that is connected but does not answer yet.
 pub struct Server {
     config: Config,
@@ -119,6 +162,8 @@ pub struct Server {
     address: SocketAddr,
     database: Database,
     permissions: Permissions,
+    audit: Audit,
+    growth: Growth,
     work: mpsc::UnboundedReceiver<Leased>,
     stop: CancellationToken,
     /// What works on changes.
@@ -140,13 +185,14 @@ impl Server {
             address: config.server.listen,
             source,
         })?;
+        let keys = keys::read(&config.checkpoint)?;
         let database = Database::new(&database_settings(config))?;
         database.check().await?;
         warn_of_unknown_regions(config);
         let workspaces = WorkSpaces::connect(&workspaces_settings(config, credentials)).await?;
 
         let (stop, workers) = (CancellationToken::new(), TaskTracker::new());
-        let outcomes = Outcomes::default();
+        let (outcomes, growth) = (Outcomes::default(), Growth::default());
         let (work_sender, work) = mpsc::unbounded_channel();
         let replica = ReplicaId(clock.uuid());
         let committer = Committer::start(
@@ -155,6 +201,7 @@ impl Server {
             replica,
             &clock,
             &outcomes,
+            &growth,
             &work_sender,
         );
         let forwarder = Forwarder::new(
@@ -176,6 +223,13 @@ impl Server {
             policy: policy(config),
             clock: clock.clone(),
         };
+        let audit = Audit {
+            database: database.clone(),
+            clock: clock.clone(),
+            tail: Tail::default(),
+            keys,
+            stop: CancellationToken::new(),
+        };
         Ok(Self {
             config: config.clone(),
             clock,
@@ -183,6 +237,8 @@ impl Server {
             address,
             database,
             permissions,
+            audit,
+            growth,
             work,
             stop,
             workers,
@@ -192,6 +248,21 @@ impl Server {
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Warns of a database role that could rewrite the history.
+    ///
+    /// # Errors
+    /// When Postgres does not answer.
+    pub async fn warn_of_privileges(&self) -> Result<(), ServerError> {
+        let Privileges { superuser, owner } = self.database.privileges().await?;
+        if superuser || owner {
+            tracing::warn!(
+                superuser,
+                "the server's database role owns the audit history: let it be a member of sharewarden_writer (docs/roles.sql)"
+            );
+        }
+        Ok(())
     }
 
     /// Answers until `shutdown`, then stops: first the calls, then what works on changes, then the committer.
@@ -206,6 +277,8 @@ impl Server {
             address: _,
             database,
             permissions,
+            audit,
+            growth,
             work,
             stop,
             workers,
@@ -220,6 +293,15 @@ impl Server {
                 .watch(database.clone(), clock.clone(), POLL_OUTCOMES_EVERY, stop.clone()),
         );
         essential.spawn(outcomes.announce(database.clone(), stop.clone()));
+        essential.spawn(partitions::keep(database.clone(), clock.clone(), stop.clone()));
+        essential.spawn(growth.clone().announce(database.clone(), stop.clone()));
+        essential.spawn(
+            audit
+                .tail
+                .clone()
+                .run(database.clone(), growth, clock.clone(), stop.clone()),
+        );
+        essential.spawn(Signer::new(audit.clone(), config.checkpoint.every).run(stop.clone()));
         let health = Health::new().await;
         let unhealthy = CancellationToken::new();
         let watching = workers.spawn(
@@ -229,8 +311,10 @@ impl Server {
         );
 
         let grace = config.server.shutdown_grace;
+        let end_streams = audit.stop.clone();
         let services = Services {
             share_permissions: ShareService::new(permissions, config.server.max_wait),
+            audit: AuditApi::new(audit, config.server.max_wait),
             authenticator: match config.auth.mode {
                 AuthMode::TrustedHeader => Authenticator::TrustedHeader,
             },
@@ -238,6 +322,7 @@ impl Server {
             clock: clock.clone(),
             settings: ServerSettings {
                 drain_timeout: grace,
+                allowed_origins: config.server.allowed_origins.clone(),
                 ..ServerSettings::default()
             },
         };
@@ -249,6 +334,7 @@ impl Server {
             unhealthy.cancel();
             // Not serving before the drain begins, so that no balancer sends more. A watch that panicked tells nothing.
             let _ = watching.await;
+            end_streams.cancel();
         };
         let result = tokio::select! {
             result = grpc::serve(listener, services, shutdown) => result.map_err(ServerError::from),

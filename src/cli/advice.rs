@@ -93,6 +93,7 @@ pub(super) fn of_reason(reason: ErrorReason) -> Advice {
             Exit::TryLater,
             "the service has more work than it takes: slow down, then try again",
         ),
+        R::ServerStopping => end(Exit::TryLater, "the server stops: run the command again"),
         R::EntryNotFound => end(
             Exit::NotFound,
             "the ledger has no such entry yet: check --account and the index",

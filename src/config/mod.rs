@@ -3,6 +3,7 @@
 //! [`Config`] is what is in force. Unknown keys are errors, and so is every value that breaks its rule: the error names the
 //! key. `SHAREWARDEN__DATABASE__URL` in the environment is `database.url` in the file.
 
+mod checkpoint;
 mod parse;
 mod rules;
 
@@ -13,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::{AccountId, Region};
 
+pub use checkpoint::CheckpointConfig;
 pub use rules::Problem;
 
 /// The prefix of the environment's keys.
@@ -38,6 +40,8 @@ pub struct Config {
     /// How AWS is reached.
     #[serde(default)]
     pub aws: AwsConfig,
+    /// How checkpoints of the ledgers are signed.
+    pub checkpoint: CheckpointConfig,
     /// The log.
     #[serde(default)]
     pub log: LogConfig,
@@ -57,6 +61,8 @@ pub struct ServerConfig {
     /// How long a shutdown waits for what is under way. Default 20s.
     #[serde(with = "parse::duration")]
     pub shutdown_grace: Duration,
+    /// From which web pages browsers may call, by gRPC-Web: their origins, such as `https://audit.example.com`. Default none.
+    pub allowed_origins: Vec<String>,
 }
 
 impl Default for ServerConfig {
@@ -65,6 +71,7 @@ impl Default for ServerConfig {
             listen: SocketAddr::from(([127, 0, 0, 1], 7443)),
             max_wait: Duration::from_secs(30),
             shutdown_grace: Duration::from_secs(20),
+            allowed_origins: Vec::new(),
         }
     }
 }

@@ -30,8 +30,10 @@ pub(super) fn problems(config: &Config) -> Vec<Problem> {
         }
     };
     listening(config, &mut check);
+    origins(config, &mut check);
     numbers(config, &mut check);
     times(config, &mut check);
+    checkpoint(config, &mut check);
     accounts(config, &mut check);
     problems
 }
@@ -46,6 +48,44 @@ fn listening(config: &Config, check: &mut impl FnMut(bool, &str, String)) {
             "must be a loopback address while auth.mode is trusted-header (anyone could be anyone); it is {listen}"
         ),
     );
+}
+
+fn origins(config: &Config, check: &mut impl FnMut(bool, &str, String)) {
+    for origin in &config.server.allowed_origins {
+        check(
+            is_origin(origin),
+            "server.allowed_origins",
+            format!(
+                "must be origins as browsers write them: https://host or https://host:port, in lower case, without a path and \
+                 without the port 443; http:// for this machine only; no \"*\"; one is {origin:?}"
+            ),
+        );
+    }
+}
+
+/// Browsers compare origins letter by letter: what they would not write would never match.
+fn is_origin(text: &str) -> bool {
+    let Ok(uri) = text.parse::<http::Uri>() else {
+        return false;
+    };
+    let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority()) else {
+        return false;
+    };
+    let host = authority.host();
+    let (is_trusted, usual_port) = match scheme {
+        "https" => (true, 443),
+        "http" => (["localhost", "127.0.0.1", "[::1]"].contains(&host), 80),
+        _ => (false, 0),
+    };
+    let written = match authority.port_u16() {
+        None => format!("{scheme}://{host}"),
+        Some(port) => format!("{scheme}://{host}:{port}"),
+    };
+    is_trusted
+        && !host.contains('*')
+        && authority.port_u16() != Some(usual_port)
+        && text == written
+        && !text.bytes().any(|byte| byte.is_ascii_uppercase())
 }
 
 fn numbers(config: &Config, check: &mut impl FnMut(bool, &str, String)) {
@@ -65,10 +105,10 @@ fn numbers(config: &Config, check: &mut impl FnMut(bool, &str, String)) {
     bounded("forwarder.max_backlog", forwarder.max_backlog, 10_000_000);
     let connections = config.database.max_connections;
     check(
-        connections as usize >= lanes + 3,
+        connections as usize >= lanes + 4,
         "database.max_connections",
         format!(
-            "must be at least committer.lanes + 3 (one for each lane, one to listen, two to read); it is {connections}"
+            "must be at least committer.lanes + 4 (one for each lane, two to listen, two to read); it is {connections}"
         ),
     );
 }
@@ -109,6 +149,28 @@ fn times(config: &Config, check: &mut impl FnMut(bool, &str, String)) {
             "must be at least forwarder.attempt_timeout + read_timeout + lease_margin ({least:?}); it is {:?}",
             forwarder.lease
         ),
+    );
+}
+
+fn checkpoint(config: &Config, check: &mut impl FnMut(bool, &str, String)) {
+    let checkpoint = &config.checkpoint;
+    let name = &checkpoint.name;
+    check(
+        (1..=200).contains(&name.chars().count())
+            && !name.contains(|c: char| c.is_whitespace() || c.is_control() || c == '+'),
+        "checkpoint.name",
+        format!("must have 1..200 characters without spaces and plus signs; it is {name:?}"),
+    );
+    check(
+        checkpoint.key.is_some() != checkpoint.key_file.is_some(),
+        "checkpoint.key",
+        "or checkpoint.key_file must be there, and not both; `sharewarden key generate` makes a key".into(),
+    );
+    let every = checkpoint.every;
+    check(
+        (Duration::from_secs(1)..=Duration::from_secs(3600)).contains(&every),
+        "checkpoint.every",
+        format!("must be 1s..1h; it is {every:?}"),
     );
 }
 

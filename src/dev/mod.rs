@@ -3,6 +3,7 @@
 //! A private [`postgres`], the simulator and the server in one process tree, on loopback. They keep their data in one
 //! folder, and end together.
 
+mod key;
 pub mod postgres;
 mod screen;
 
@@ -24,6 +25,9 @@ use crate::{
     workspaces::BaseCredentials,
 };
 
+use secrecy::{ExposeSecret, SecretString};
+
+pub use key::KeyFileError;
 use postgres::Cluster;
 use screen::Screen;
 
@@ -72,6 +76,14 @@ pub enum DevError {
     /// Postgres is gone.
     #[error("postgres has ended; its log is in {}", .0.display())]
     PostgresGone(PathBuf),
+    /// There is no key to sign checkpoints with.
+    #[error("the key that signs checkpoints cannot be kept in {}: {source}", folder.display())]
+    Key {
+        /// The folder that it is kept in.
+        folder: PathBuf,
+        /// Why.
+        source: KeyFileError,
+    },
     /// The simulator did not start.
     #[error("the simulator did not start: {0}")]
     Simulator(io::Error),
@@ -162,7 +174,11 @@ impl Everything {
         let simulator = Simulator::start(simulator_listener, settings)
             .await
             .map_err(DevError::Simulator)?;
-        let config = config(options, &cluster, &simulator)?;
+        let key = key::read_or_make(folder).map_err(|source| DevError::Key {
+            folder: folder.to_owned(),
+            source,
+        })?;
+        let config = config(options, &cluster, &simulator, &key)?;
         server::init_log(&config)?;
         server::migrate(&config).await?;
         let server = Server::build(&config, credentials(), Clock::system(), listener).await?;
@@ -243,7 +259,7 @@ fn credentials() -> BaseCredentials {
 }
 
 /// The owners of the simulator's sample, each behind a role: the first shares with anyone, the second with a list.
-fn config(options: &Options, cluster: &Cluster, simulator: &Simulator) -> Result<Config, DevError> {
+fn config(options: &Options, cluster: &Cluster, simulator: &Simulator, key: &SecretString) -> Result<Config, DevError> {
     let account = |id: &str, share_with: &str| {
         format!(
             "[[accounts]]\nid = \"{id}\"\nregions = [\"eu-central-1\", \"us-east-1\"]\nshare_with = {share_with}\n\
@@ -262,10 +278,14 @@ fn config(options: &Options, cluster: &Cluster, simulator: &Simulator) -> Result
          aws.endpoint_url = \"{simulator}\"\n\
          aws.sts_endpoint_url = \"{simulator}\"\n\
          log.format = \"human\"\n\
+         checkpoint.name = \"{name}\"\n\
+         checkpoint.key = \"\"\"\n{key}\"\"\"\n\
          {accounts}",
         listen = options.listen,
         database = cluster.url(postgres::DATABASE),
         simulator = simulator.url(),
+        name = key::NAME,
+        key = key.expose_secret(),
     );
     let mut config = Config::from_toml(&text)?;
     config.log.filter.clone_from(&options.log_filter);

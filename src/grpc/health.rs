@@ -12,17 +12,23 @@ use tonic_health::{
 
 use crate::{
     clock::Clock,
-    proto::v1::share_permission_service_server::SharePermissionServiceServer,
+    proto::v1::{
+        audit_service_server::AuditServiceServer, share_permission_service_server::SharePermissionServiceServer,
+    },
     store::{Database, StoreError},
 };
 
-use super::service::ShareService;
+use super::{audit::AuditApi, service::ShareService};
 
 /// The name under which a probe asks whether the process lives, whatever the store does. It is always SERVING.
 pub const LIVENESS: &str = "liveness";
 
-/// The server as a whole, and the service that callers use. Both depend on the store.
-const READINESS: [&str; 2] = ["", <SharePermissionServiceServer<ShareService> as NamedService>::NAME];
+/// The server as a whole, and the services that callers use. All depend on the store.
+const READINESS: [&str; 3] = [
+    "",
+    <SharePermissionServiceServer<ShareService> as NamedService>::NAME,
+    <AuditServiceServer<AuditApi> as NamedService>::NAME,
+];
 
 /// How the store is watched.
 #[derive(Debug, Clone, Copy)]

@@ -2,14 +2,18 @@
 //!
 //! A call comes in through the layers that [`server`] stacks: [`call`] opens its span, notes when it arrived and logs how
 //! it ended, and a panic becomes an answer. [`auth`] finds out who calls before anything of the message is read. Then the
-//! thin handlers of [`service`] take over: [`parse`] makes domain types of the request (with [`page_token`], [`deadline`]
-//! and [`trace_context`]), a use case does the work, and [`present`] makes messages of what came of it. What went wrong
+//! thin handlers of [`service`] and [`audit`] take over, with what [`caller`] knows (by [`deadline`] and
+//! [`trace_context`]): [`parse`] makes domain types of the request (with [`fields`] and [`page_token`]), a use case does the work, and [`present`] makes messages of what came of it. What went wrong
 //! goes through [`status`], the one place that maps errors; [`refusal`] knows the code of each reason. [`health`] watches
-//! the store on the side.
+//! the store on the side; [`cors`] tells browsers from which pages they may call.
 
+mod audit;
 mod auth;
 mod call;
+mod caller;
+mod cors;
 mod deadline;
+mod fields;
 mod health;
 mod page_token;
 mod parse;
@@ -20,6 +24,7 @@ mod service;
 mod status;
 mod trace_context;
 
+pub use audit::AuditApi;
 pub use auth::{Authenticator, PRINCIPAL};
 pub use health::{Health, HealthSettings, LIVENESS};
 pub use server::{ServerSettings, Services, serve};

@@ -1,8 +1,8 @@
-//! Page tokens: where the next page begins, bound to the filters of the list.
+//! Page tokens: where the next page begins, bound to the list and its filters.
 //!
-//! A token is base64url of a version, the permission that the page before ended with, and a digest over both and the
-//! filters. The digest finds alterations and other filters; it is no secret, and need not be: a forged token could only
-//! name a place in an order that its caller may read anyway. The size of the page is not bound, so it may differ.
+//! A token is base64url of a version, the position that the page before ended with, and a digest over both, the name of the
+//! method and the filters. The digest finds alterations and other filters; it is no secret, and need not be: a forged token
+//! could only name a place in an order that its caller may read anyway. The size of the page is not bound, so it may differ.
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use sha2::{Digest, Sha256};
@@ -12,39 +12,118 @@ use crate::{
     store::reads::PermissionFilter,
 };
 
-const VERSION: u8 = 1;
-const CONTEXT: &[u8] = b"sharewarden.v1 page token";
+const VERSION: u8 = 2;
+const CONTEXT: &str = "sharewarden.v1 page token";
 const DIGEST_LENGTH: usize = 16;
 const ACCOUNT_LENGTH: usize = 12;
 
+/// What a list that is read in pages is asked for.
+pub(super) trait List {
+    /// Tells its tokens from those of other lists.
+    const METHOD: &'static str;
+    /// Names a place in its order.
+    type Position;
+
+    /// Tells everything that must be the same for every page.
+    fn bind(&self, filters: &mut Filters);
+
+    /// Writes a position.
+    fn write(position: &Self::Position) -> String;
+
+    /// Reads [`write`](Self::write). The text may be anything: a digest is no secret.
+    fn read(text: &str) -> Option<Self::Position>;
+}
+
+/// The filters of a list, one after the other. Every part goes in after its length, so that no two lists read the same.
+pub(super) struct Filters(Sha256);
+
+impl Filters {
+    fn part(&mut self, part: &[u8]) {
+        self.0.update((part.len() as u64).to_be_bytes());
+        self.0.update(part);
+    }
+
+    /// A filter of one value. Nothing that can be filtered by is empty: an empty text stands for an absent one.
+    pub(super) fn one(&mut self, value: Option<&str>) {
+        self.part(value.unwrap_or_default().as_bytes());
+    }
+
+    /// A filter of several values.
+    pub(super) fn several<'a>(&mut self, values: impl ExactSizeIterator<Item = &'a str>) {
+        self.0.update((values.len() as u64).to_be_bytes());
+        values.for_each(|value| self.part(value.as_bytes()));
+    }
+}
+
 /// The token for the page after `last`.
-pub(super) fn seal(filter: &PermissionFilter, last: &PermissionKey) -> String {
+pub(super) fn seal<L: List>(list: &L, last: &L::Position) -> String {
     let mut token = vec![VERSION];
-    token.extend(last.account.as_str().as_bytes());
-    token.extend(last.shared_account.as_str().as_bytes());
-    token.extend(last.image.as_str().as_bytes());
-    // An image id has no slash, so the Region is what comes after it.
-    token.push(b'/');
-    token.extend(last.region.as_str().as_bytes());
-    token.extend(digest(filter, &token));
+    token.extend(L::write(last).as_bytes());
+    token.extend(digest(list, &token));
     BASE64_URL_SAFE_NO_PAD.encode(token)
 }
 
-/// Reads a token of [`seal`]; none if it was altered, or made for other filters.
-pub(super) fn open(filter: &PermissionFilter, token: &str) -> Option<PermissionKey> {
+/// Reads a token of [`seal`]; none if it was altered, or made for another list or other filters.
+pub(super) fn open<L: List>(list: &L, token: &str) -> Option<L::Position> {
     let token = BASE64_URL_SAFE_NO_PAD.decode(token).ok()?;
     let (content, seal) = token.split_at_checked(token.len().checked_sub(DIGEST_LENGTH)?)?;
-    if seal != digest(filter, content) {
+    if seal != digest(list, content) {
         return None;
     }
     let (&version, position) = content.split_first()?;
     if version != VERSION {
         return None;
     }
-    read_position(std::str::from_utf8(position).ok()?)
+    L::read(std::str::from_utf8(position).ok()?)
 }
 
-fn read_position(text: &str) -> Option<PermissionKey> {
+fn digest<L: List>(list: &L, content: &[u8]) -> [u8; DIGEST_LENGTH] {
+    let mut filters = Filters(Sha256::new());
+    for part in [CONTEXT.as_bytes(), L::METHOD.as_bytes(), content] {
+        filters.part(part);
+    }
+    list.bind(&mut filters);
+    let mut digest = [0; DIGEST_LENGTH];
+    digest.copy_from_slice(&filters.0.finalize()[..DIGEST_LENGTH]);
+    digest
+}
+
+impl List for PermissionFilter {
+    const METHOD: &'static str = "ListSharePermissions";
+    type Position = PermissionKey;
+
+    fn bind(&self, filters: &mut Filters) {
+        let Self {
+            account,
+            region,
+            image,
+            shared_account,
+            state,
+        } = self;
+        filters.one(account.as_ref().map(AccountId::as_str));
+        filters.one(region.as_ref().map(Region::as_str));
+        filters.one(image.as_ref().map(ImageId::as_str));
+        filters.one(shared_account.as_ref().map(AccountId::as_str));
+        filters.one(state.map(PermissionState::as_str));
+    }
+
+    fn write(position: &PermissionKey) -> String {
+        write_key(position)
+    }
+
+    fn read(text: &str) -> Option<PermissionKey> {
+        read_key(text)
+    }
+}
+
+/// A permission as a position.
+pub(super) fn write_key(key: &PermissionKey) -> String {
+    // An image id has no slash, so the Region is what comes after it.
+    format!("{}{}{}/{}", key.account, key.shared_account, key.image, key.region)
+}
+
+/// Reads [`write_key`].
+pub(super) fn read_key(text: &str) -> Option<PermissionKey> {
     let (account, text) = text.split_at_checked(ACCOUNT_LENGTH)?;
     let (shared_account, text) = text.split_at_checked(ACCOUNT_LENGTH)?;
     let (image, region) = text.split_once('/')?;
@@ -56,156 +135,5 @@ fn read_position(text: &str) -> Option<PermissionKey> {
     })
 }
 
-/// Every part goes in after its length, so that no two inputs read the same.
-fn digest(filter: &PermissionFilter, content: &[u8]) -> [u8; DIGEST_LENGTH] {
-    let PermissionFilter {
-        account,
-        region,
-        image,
-        shared_account,
-        state,
-    } = filter;
-    // Nothing that can be filtered by is empty: an empty text stands for an absent one.
-    let filters = [
-        account.as_ref().map_or("", AccountId::as_str),
-        region.as_ref().map_or("", Region::as_str),
-        image.as_ref().map_or("", ImageId::as_str),
-        shared_account.as_ref().map_or("", AccountId::as_str),
-        state.map_or("", PermissionState::as_str),
-    ];
-    let mut hash = Sha256::new();
-    for part in [CONTEXT, content].into_iter().chain(filters.map(str::as_bytes)) {
-        hash.update((part.len() as u64).to_be_bytes());
-        hash.update(part);
-    }
-    let mut digest = [0; DIGEST_LENGTH];
-    digest.copy_from_slice(&hash.finalize()[..DIGEST_LENGTH]);
-    digest
-}
-
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn key() -> PermissionKey {
-        PermissionKey {
-            account: "000011112222".parse().unwrap(),
-            region: "eu-central-1".parse().unwrap(),
-            image: "wsi-123456789".parse().unwrap(),
-            shared_account: "210987654321".parse().unwrap(),
-        }
-    }
-
-    fn filter() -> PermissionFilter {
-        PermissionFilter {
-            account: Some(key().account),
-            state: Some(PermissionState::Shared),
-            ..PermissionFilter::default()
-        }
-    }
-
-    #[test]
-    fn every_altered_bit_is_refused() {
-        let token = seal(&filter(), &key());
-        assert_eq!(open(&filter(), &token), Some(key()));
-        let bytes = BASE64_URL_SAFE_NO_PAD.decode(&token).unwrap();
-        for bit in 0..bytes.len() * 8 {
-            let mut altered = bytes.clone();
-            altered[bit / 8] ^= 1 << (bit % 8);
-            assert_eq!(
-                open(&filter(), &BASE64_URL_SAFE_NO_PAD.encode(altered)),
-                None,
-                "bit {bit}"
-            );
-        }
-        for bit in 0..token.len() * 8 {
-            let mut altered = token.clone().into_bytes();
-            altered[bit / 8] ^= 1 << (bit % 8);
-            if let Ok(altered) = String::from_utf8(altered) {
-                assert_eq!(open(&filter(), &altered), None, "{altered}");
-            }
-        }
-        for length in 0..token.len() {
-            assert_eq!(open(&filter(), &token[..length]), None, "{length} characters");
-        }
-    }
-
-    #[test]
-    fn a_token_for_other_filters_is_refused() {
-        let token = seal(&filter(), &key());
-        let others = [
-            PermissionFilter::default(),
-            PermissionFilter {
-                account: None,
-                ..filter()
-            },
-            PermissionFilter {
-                account: None,
-                shared_account: filter().account,
-                ..filter()
-            },
-            PermissionFilter {
-                account: Some("999999999999".parse().unwrap()),
-                ..filter()
-            },
-            PermissionFilter {
-                region: Some(key().region),
-                ..filter()
-            },
-            PermissionFilter {
-                image: Some(key().image),
-                ..filter()
-            },
-            PermissionFilter {
-                shared_account: Some(key().shared_account),
-                ..filter()
-            },
-            PermissionFilter {
-                state: None,
-                ..filter()
-            },
-            PermissionFilter {
-                state: Some(PermissionState::NotShared),
-                ..filter()
-            },
-        ];
-        for other in others {
-            assert_eq!(open(&other, &token), None, "{other:?}");
-        }
-    }
-
-    #[test]
-    fn a_token_of_another_version_is_refused_even_if_its_digest_is_right() {
-        let mut content = vec![VERSION + 1];
-        content.extend(b"000011112222210987654321wsi-123456789/eu-central-1");
-        content.extend(digest(&filter(), &content));
-        assert_eq!(open(&filter(), &BASE64_URL_SAFE_NO_PAD.encode(&content)), None);
-    }
-
-    proptest! {
-        #[test]
-        fn a_token_names_where_the_page_ended(
-            account in "[0-9]{12}", region in "[-0-9a-z]{1,31}", image in "wsi-[0-9a-z]{9,63}", shared in "[0-9]{12}",
-        ) {
-            let key = PermissionKey {
-                account: account.parse().unwrap(),
-                region: region.parse().unwrap(),
-                image: image.parse().unwrap(),
-                shared_account: shared.parse().unwrap(),
-            };
-            prop_assert_eq!(open(&filter(), &seal(&filter(), &key)), Some(key));
-        }
-
-        #[test]
-        fn garbage_is_refused(garbage in ".{0,200}", bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
-            prop_assert_eq!(open(&filter(), &garbage), None);
-            prop_assert_eq!(open(&filter(), &BASE64_URL_SAFE_NO_PAD.encode(&bytes)), None);
-            // Garbage under a right digest gets further.
-            let mut sealed = bytes;
-            sealed.extend(digest(&filter(), &sealed));
-            open(&filter(), &BASE64_URL_SAFE_NO_PAD.encode(&sealed));
-        }
-    }
-}
+mod tests;

@@ -141,7 +141,7 @@ fn error_reason(change: &domain::Change) -> ErrorReason {
     }
 }
 
-fn attempt(attempt: &domain::Attempt) -> v1::Attempt {
+pub(super) fn attempt(attempt: &domain::Attempt) -> v1::Attempt {
     let classification = match attempt.classification {
         Classification::Accepted => attempt::Classification::Accepted,
         Classification::Refused => attempt::Classification::Refused,
@@ -159,7 +159,7 @@ fn attempt(attempt: &domain::Attempt) -> v1::Attempt {
     }
 }
 
-fn access(access: Option<Access>) -> v1::Access {
+pub(super) fn access(access: Option<Access>) -> v1::Access {
     match access {
         None => v1::Access::Unspecified,
         Some(Access::Shared) => v1::Access::Shared,
@@ -167,14 +167,14 @@ fn access(access: Option<Access>) -> v1::Access {
     }
 }
 
-fn action(action: domain::Action) -> v1::Action {
+pub(super) fn action(action: domain::Action) -> v1::Action {
     match action {
         domain::Action::Grant => v1::Action::Grant,
         domain::Action::Revoke => v1::Action::Revoke,
     }
 }
 
-fn cause(cause: domain::Cause) -> v1::Cause {
+pub(super) fn cause(cause: domain::Cause) -> v1::Cause {
     match cause {
         domain::Cause::Caller => v1::Cause::Caller,
     }
@@ -190,11 +190,11 @@ fn change_state(state: ChangeState) -> change::State {
 }
 
 /// Absent is empty.
-fn text(value: Option<impl ToString>) -> String {
+pub(super) fn text(value: Option<impl ToString>) -> String {
     value.map(|value| value.to_string()).unwrap_or_default()
 }
 
-fn timestamp(time: Timestamp) -> pbjson_types::Timestamp {
+pub(super) fn timestamp(time: Timestamp) -> pbjson_types::Timestamp {
     let time = time.to_offset_date_time();
     pbjson_types::Timestamp {
         seconds: time.unix_timestamp(),

@@ -14,7 +14,7 @@ use crate::{domain::PermissionKey, proto::v1::ErrorReason};
 const DOMAIN: &str = "sharewarden.v1";
 const PREFIX: &str = "ERROR_REASON_";
 /// When a client may retry by itself (gRFC A6).
-const PUSHBACK: &str = "grpc-retry-pushback-ms";
+pub(super) const PUSHBACK: &str = "grpc-retry-pushback-ms";
 
 /// A refusal in the making.
 #[derive(Debug)]
@@ -134,7 +134,9 @@ fn code(reason: ErrorReason) -> Code {
         ErrorReason::LedgerTampered => Code::DataLoss,
         ErrorReason::ChangePending | ErrorReason::ChangeUnconfirmed => Code::DeadlineExceeded,
         ErrorReason::UpstreamThrottled | ErrorReason::Overloaded => Code::ResourceExhausted,
-        ErrorReason::UpstreamUnavailable | ErrorReason::AuditStoreUnavailable => Code::Unavailable,
+        ErrorReason::UpstreamUnavailable | ErrorReason::AuditStoreUnavailable | ErrorReason::ServerStopping => {
+            Code::Unavailable
+        }
         ErrorReason::ChangeSuperseded => Code::Aborted,
         ErrorReason::Internal | ErrorReason::Unspecified => Code::Internal,
     }
@@ -146,7 +148,9 @@ fn retry_after(reason: ErrorReason) -> Option<Duration> {
         ErrorReason::ImageUnavailable => Some(Duration::from_secs(60)),
         ErrorReason::UpstreamThrottled | ErrorReason::UpstreamUnavailable => Some(Duration::from_secs(10)),
         ErrorReason::NotYetCovered => Some(Duration::from_secs(5)),
-        ErrorReason::AuditStoreUnavailable | ErrorReason::Overloaded => Some(Duration::from_secs(1)),
+        ErrorReason::AuditStoreUnavailable | ErrorReason::Overloaded | ErrorReason::ServerStopping => {
+            Some(Duration::from_secs(1))
+        }
         ErrorReason::Unspecified
         | ErrorReason::InvalidFields
         | ErrorReason::RequestIdReused

@@ -18,14 +18,19 @@ use crate::{
     clock::Clock,
     proto::{
         self,
-        v1::share_permission_service_server::{SharePermissionService, SharePermissionServiceServer},
+        v1::{
+            audit_service_server::AuditServiceServer,
+            share_permission_service_server::{SharePermissionService, SharePermissionServiceServer},
+        },
     },
 };
 
-use super::{auth::Authenticator, call::CallLayer, health::Health, service::ShareService, status};
+use super::{
+    audit::AuditApi, auth::Authenticator, call::CallLayer, cors, health::Health, service::ShareService, status,
+};
 
 /// How the server talks to its clients.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct ServerSettings {
     /// No message that comes in is larger, nor is it after decompression.
     pub max_message_bytes: usize,
@@ -37,6 +42,8 @@ pub struct ServerSettings {
     pub keepalive_timeout: Duration,
     /// How long calls may take to end, once the server shuts down.
     pub drain_timeout: Duration,
+    /// The web pages from which browsers may call: their origins.
+    pub allowed_origins: Vec<String>,
 }
 
 impl Default for ServerSettings {
@@ -47,6 +54,7 @@ impl Default for ServerSettings {
             keepalive_interval: Duration::from_secs(60),
             keepalive_timeout: Duration::from_secs(20),
             drain_timeout: Duration::from_secs(30),
+            allowed_origins: Vec::new(),
         }
     }
 }
@@ -55,6 +63,8 @@ impl Default for ServerSettings {
 pub struct Services<S = ShareService> {
     /// `SharePermissionService`.
     pub share_permissions: S,
+    /// `AuditService`.
+    pub audit: AuditApi,
     /// Who tells who calls.
     pub authenticator: Authenticator,
     /// What the health service tells.
@@ -76,7 +86,7 @@ pub async fn serve<S: SharePermissionService>(
     services: Services<S>,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), Error> {
-    let (clock, settings) = (services.clock.clone(), services.settings);
+    let (clock, settings) = (services.clock.clone(), services.settings.clone());
     let draining = CancellationToken::new();
     let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
     let serving = Server::builder()
@@ -84,7 +94,8 @@ pub async fn serve<S: SharePermissionService>(
         .max_concurrent_streams(settings.max_concurrent_streams)
         .http2_keepalive_interval(Some(settings.keepalive_interval))
         .http2_keepalive_timeout(Some(settings.keepalive_timeout))
-        // From the outside in: gRPC-Web is made gRPC, then the call is watched, and a panic is an answer like any other.
+        // From the outside in: browsers are told what they may do, gRPC-Web is made gRPC, then the call is watched, and a panic is an answer like any other.
+        .layer(cors::layer(&settings.allowed_origins))
         .layer(GrpcWebLayer::new())
         .layer(CallLayer(clock.clone()))
         .layer(CatchPanicLayer::custom(answer_to_panic))
@@ -110,7 +121,11 @@ fn routes<S: SharePermissionService>(services: Services<S>) -> Routes {
     let share_permissions = SharePermissionServiceServer::new(services.share_permissions)
         .max_decoding_message_size(services.settings.max_message_bytes)
         .accept_compressed(CompressionEncoding::Gzip);
+    let audit = AuditServiceServer::new(services.audit)
+        .max_decoding_message_size(services.settings.max_message_bytes)
+        .accept_compressed(CompressionEncoding::Gzip);
     Routes::new(InterceptedService::new(share_permissions, services.authenticator))
+        .add_service(InterceptedService::new(audit, services.authenticator))
         .add_service(services.health.service())
         .add_service(reflection().build_v1().expect(READABLE))
         .add_service(reflection().build_v1alpha().expect(READABLE))

@@ -1,18 +1,21 @@
 //! The handlers. Each parses, asks the use case, and presents what came of it.
 
-use std::{future::Future, time::Duration};
+use std::time::Duration;
 
 use tonic::{Request, Response, Status};
 use tracing::Span;
 
 use crate::{
-    domain::{Action, ChangeId, Permission, PermissionKey, Principal, TraceId},
+    domain::{Action, ChangeId, Permission, PermissionKey},
     permissions::{ChangeRequest, Changed, Error, Permissions},
     proto::v1::{self, share_permission_service_server::SharePermissionService},
 };
 
 use super::{
-    auth, call::Arrival, deadline, parse, parse::ChangeAsked, present, refusal::Refusal, status, trace_context,
+    caller::{Caller, within},
+    parse,
+    parse::ChangeAsked,
+    present, status,
 };
 
 /// `SharePermissionService`.
@@ -32,18 +35,7 @@ impl ShareService {
     }
 
     fn caller<T>(&self, request: &Request<T>) -> Result<Caller, Status> {
-        let arrival = request.extensions().get::<Arrival>();
-        let spent = arrival.map_or(Duration::ZERO, |arrival| {
-            self.permissions.clock.elapsed().since(arrival.0)
-        });
-        let principal = request.extensions().get::<Principal>();
-        Ok(Caller {
-            principal: principal
-                .ok_or_else(|| status::unauthenticated(auth::PRINCIPAL))?
-                .clone(),
-            trace_id: trace_context::trace_id(request.metadata()),
-            patience: deadline::patience(request.metadata(), spent, self.max_patience),
-        })
+        Caller::of(request, &self.permissions.clock, self.max_patience)
     }
 
     /// Grants or revokes, or only checks whether that would be accepted.
@@ -70,13 +62,6 @@ impl ShareService {
         }
         result.map(Outcome::Changed).map_err(status::of)
     }
-}
-
-/// Who calls, and how long they wait.
-struct Caller {
-    principal: Principal,
-    trace_id: Option<TraceId>,
-    patience: Duration,
 }
 
 /// What came of a grant or a revoke.
@@ -132,7 +117,9 @@ impl SharePermissionService for ShareService {
     ) -> Result<Response<v1::ListSharePermissionsResponse>, Status> {
         let caller = self.caller(&request)?;
         let asked = parse::list(request.get_ref())?;
-        let page = self.permissions.list(&asked.filter, asked.after.as_ref(), asked.size);
+        let page = self
+            .permissions
+            .list(&asked.filter, asked.page.after.as_ref(), asked.page.size);
         let page = within(caller.patience, page, status::store_unavailable).await?;
         Ok(Response::new(present::page(&asked.filter, &page)))
     }
@@ -164,18 +151,6 @@ impl SharePermissionService for ShareService {
         Ok(Response::new(v1::ListImagesResponse {
             images: images.into_iter().map(present::image).collect(),
         }))
-    }
-}
-
-/// Waits at most for `patience`; past it, says who did not answer.
-async fn within<T>(
-    patience: Duration,
-    work: impl Future<Output = Result<T, Error>>,
-    late: fn() -> Refusal,
-) -> Result<T, Status> {
-    match tokio::time::timeout(patience, work).await {
-        Ok(result) => result.map_err(status::of),
-        Err(_) => Err(late().into_status()),
     }
 }
 

@@ -22,7 +22,13 @@ pub const CHANGE_ID: &str = "x-sharewarden-change-id";
 
 /// The status of a use case that did not do what was asked.
 pub(super) fn of(error: Error) -> Status {
-    refusal(error).into_status()
+    Refusal::from(error).into_status()
+}
+
+impl From<Error> for Refusal {
+    fn from(error: Error) -> Self {
+        refusal(error)
+    }
 }
 
 fn refusal(error: Error) -> Refusal {
@@ -179,7 +185,7 @@ fn upstream(fault: &Fault) -> Refusal {
         .with_retry_after(retry_after)
 }
 
-fn store(error: &StoreError) -> Refusal {
+pub(super) fn store(error: &StoreError) -> Refusal {
     if error.is_transient() {
         tracing::error!(error = error as &dyn StdError, "the audit store does not answer");
         store_unavailable()
@@ -229,6 +235,11 @@ pub(super) fn unauthenticated(expected: &str) -> Status {
 
 /// Fields break their rules.
 pub(super) fn invalid_fields(violations: Vec<FieldViolation>) -> Status {
+    broken(violations).into_status()
+}
+
+/// Fields break their rules, as it was found out later.
+pub(super) fn broken(violations: Vec<FieldViolation>) -> Refusal {
     let fields: Vec<_> = violations.iter().map(|violation| violation.field.clone()).collect();
     let fields = fields.join(", ");
     Refusal::new(
@@ -237,7 +248,6 @@ pub(super) fn invalid_fields(violations: Vec<FieldViolation>) -> Status {
     )
     .with("fields", fields)
     .with_violations(violations)
-    .into_status()
 }
 
 /// The page token cannot be used.

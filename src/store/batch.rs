@@ -13,8 +13,8 @@ use crate::{
 };
 
 use super::{
-    StoreError,
-    rows::{changes, entries, heads, heads::Head, permissions},
+    StoreError, append,
+    rows::{changes, entries, heads, heads::Head, permissions, tiles::Growth},
 };
 
 /// What a committed batch brought about.
@@ -25,6 +25,8 @@ pub(super) struct Committed {
     pub(super) work: Vec<Work>,
     /// Changes that ended.
     pub(super) ended: Vec<Snapshot>,
+    /// Ledgers that grew, and how many entries they have now.
+    pub(super) grown: Vec<(AccountId, u64)>,
 }
 
 /// Who commits, and how.
@@ -68,11 +70,21 @@ pub(super) async fn run(
         })
         .collect();
 
-    let ended = save(&mut transaction, &accounts, frontiers, rules).await?;
+    let Saved { ended, grown } = save(&mut transaction, &accounts, frontiers, rules).await?;
     transaction.commit().await?;
     known.extend(accounts.keys());
     let work = accounts.values_mut().flat_map(Account::take_work).collect();
-    Ok(Committed { answers, work, ended })
+    Ok(Committed {
+        answers,
+        work,
+        ended,
+        grown,
+    })
+}
+
+struct Saved {
+    ended: Vec<Snapshot>,
+    grown: Vec<(AccountId, u64)>,
 }
 
 struct Loaded {
@@ -147,9 +159,9 @@ async fn save(
     accounts: &BTreeMap<AccountId, Account>,
     mut frontiers: BTreeMap<AccountId, Frontier>,
     rules: &Rules,
-) -> Result<Vec<Snapshot>, StoreError> {
-    let (mut opened, mut updated, mut touched, mut lines, mut heads, mut ended) =
-        (Vec::new(), Vec::new(), Vec::new(), Vec::new(), Vec::new(), Vec::new());
+) -> Result<Saved, StoreError> {
+    let (mut opened, mut updated, mut touched, mut ended) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let (mut lines, mut heads, mut growths) = (Vec::new(), Vec::new(), Vec::new());
     for (id, account) in accounts {
         let effects = account.effects();
         opened.extend(effects.opened.iter().filter_map(|id| account.change(*id)));
@@ -163,12 +175,18 @@ async fn save(
         ended.extend(effects.ended.iter().filter_map(|id| account.snapshot(*id)));
         let Some(last) = effects.entries.last() else { continue };
         let mut frontier = frontiers.remove(id).unwrap_or_default();
+        let from = frontier.size();
         for entry in &effects.entries {
             let text = ledger::encode(entry, rules.server_version)?;
             let leaf_hash = leaf_hash(text.as_bytes());
             frontier.append(leaf_hash);
             lines.push(entries::Line { entry, text, leaf_hash });
         }
+        growths.push(Growth {
+            account: *id,
+            from,
+            to: frontier.size(),
+        });
         heads.push(Head {
             account: *id,
             frontier,
@@ -185,8 +203,8 @@ async fn save(
         permissions::save(connection, &touched).await?;
     }
     if !lines.is_empty() {
-        entries::append(connection, &lines).await?;
-        heads::save(connection, &heads).await?;
+        append::append(connection, &lines, &heads, &growths).await?;
     }
-    Ok(ended)
+    let grown = heads.iter().map(|head| (head.account, head.frontier.size())).collect();
+    Ok(Saved { ended, grown })
 }

@@ -26,7 +26,7 @@ use crate::{
 };
 
 use super::{
-    Database, Outcomes, StoreError,
+    Database, Growth, Outcomes, StoreError,
     batch::{self, Committed, Rules},
 };
 
@@ -93,6 +93,7 @@ impl Committer {
         replica: ReplicaId,
         clock: &Clock,
         outcomes: &Outcomes,
+        growth: &Growth,
         work: &mpsc::UnboundedSender<Leased>,
     ) -> Self {
         let (tasks, close) = (TaskTracker::new(), CancellationToken::new());
@@ -108,6 +109,7 @@ impl Committer {
                 settings: settings.clone(),
                 clock: clock.clone(),
                 outcomes: outcomes.clone(),
+                growth: growth.clone(),
                 work: work.clone(),
                 known: HashSet::new(),
             };
@@ -173,6 +175,7 @@ struct Lane {
     settings: CommitterSettings,
     clock: Clock,
     outcomes: Outcomes,
+    growth: Growth,
     work: mpsc::UnboundedSender<Leased>,
     known: HashSet<AccountId>,
 }
@@ -267,13 +270,19 @@ impl Lane {
     /// Commits commands, hands out the work that came of them, and wakes those who wait for changes that ended.
     async fn commit_and_act(&mut self, commands: &[Command]) -> Result<(Vec<Answer>, Elapsed), StoreError> {
         let since = self.clock.elapsed();
-        let Committed { answers, work, ended } = self.try_commit(commands).await?;
+        let Committed {
+            answers,
+            work,
+            ended,
+            grown,
+        } = self.try_commit(commands).await?;
         tracing::debug!(commands = commands.len(), took = ?self.clock.elapsed().since(since), "committed a batch");
         for work in work {
             // Nobody receives during shutdown: the lease runs out, and recovery takes the work up.
             let _ = self.work.send(Leased { work, since });
         }
         ended.into_iter().for_each(|snapshot| self.outcomes.end(snapshot));
+        self.growth.tell(&grown);
         Ok((answers, since))
     }
 

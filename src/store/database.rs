@@ -7,7 +7,7 @@ use sqlx::{
     ConnectOptions, PgConnection, PgPool, Postgres,
     migrate::MigrateDatabase,
     pool::PoolConnection,
-    postgres::{PgConnectOptions, PgPoolOptions},
+    postgres::{PgConnectOptions, PgListener, PgPoolOptions},
 };
 
 use super::{StoreError, schema};
@@ -23,6 +23,15 @@ pub struct DatabaseSettings {
     pub acquire_timeout: Duration,
     /// A statement takes at most so long; half of it may be spent waiting for locks.
     pub statement_timeout: Duration,
+}
+
+/// What a role could do to the history that a server should not be able to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Privileges {
+    /// It may do everything in the cluster.
+    pub superuser: bool,
+    /// It owns the history, or may act as who does: a superuser may.
+    pub owner: bool,
 }
 
 /// A pool of connections. Cheap to clone.
@@ -89,9 +98,42 @@ impl Database {
         schema::check(self).await
     }
 
-    /// The pool, for a listener.
-    pub(super) fn pool(&self) -> &PgPool {
-        &self.pool
+    /// Listens for notifications on a channel, on a connection that it takes out of the pool.
+    pub(super) async fn listen(&self, channel: &str) -> Result<PgListener, StoreError> {
+        let listening = async {
+            let mut listener = PgListener::connect_with(&self.pool).await?;
+            // Who listens is to know that hints were lost.
+            listener.eager_reconnect(false);
+            listener.listen(channel).await?;
+            Ok(listener)
+        };
+        // A listener that is dropped half-way closes its connection.
+        tokio::time::timeout(self.patience, listening)
+            .await
+            .unwrap_or(Err(StoreError::Timeout(self.patience)))
+    }
+
+    /// Tells what the role that this connects as could do to the history.
+    ///
+    /// # Errors
+    /// When Postgres does not answer, or has no schema.
+    pub async fn privileges(&self) -> Result<Privileges, StoreError> {
+        let query = sqlx::query!(
+            r#"SELECT rolsuper AS "superuser!",
+                   pg_has_role(current_user, (SELECT relowner FROM pg_class WHERE oid = 'audit_entry'::regclass), 'MEMBER')
+                       AS "owner!"
+               FROM pg_roles WHERE rolname = current_user"#
+        );
+        let row = self.run(async |connection| query.fetch_one(connection).await).await?;
+        Ok(Privileges {
+            superuser: row.superuser,
+            owner: row.owner,
+        })
+    }
+
+    /// How long a statement may take, the way there and back included.
+    pub(super) fn patience(&self) -> Duration {
+        self.patience
     }
 
     /// Runs a statement, within the time that statements have.

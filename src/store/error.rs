@@ -94,7 +94,12 @@ impl From<MigrateError> for StoreError {
         match error {
             MigrateError::Execute(error) => error.into(),
             MigrateError::ExecuteMigration(error, version) => {
-                Self::Schema(format!("migration {version} failed: {}", Self::from(error)))
+                let refused = error.as_database_error().and_then(|error| error.code());
+                let advice = match refused.as_deref() {
+                    Some("42501") => "; the role of database.url lacks a right: docs/roles.sql makes one that has it",
+                    _ => "",
+                };
+                Self::Schema(format!("migration {version} failed: {}{advice}", Self::from(error)))
             }
             // These speak of versions and checksums only.
             error => Self::Schema(error.to_string()),

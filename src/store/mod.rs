@@ -1,22 +1,32 @@
 //! Postgres: the only room that knows SQL.
 //!
 //! [`Database`] is the pool and the one door for transactions. The [`committer`] is the only writer: it runs batches of
-//! commands, each in one transaction, through the domain's transition. [`reads`] answer questions, [`due`] finds work that
-//! nobody holds, and [`outcomes`] wakes those who wait for a change to end. [`rows`] maps the domain to tables and back.
+//! commands, each in one transaction, through the domain's transition. [`reads`] answer questions, [`audit`] those about the
+//! history, [`due`] finds work that nobody holds, and [`outcomes`] wakes those who wait for a change to end. [`growth`] tells
+//! those who follow ledgers that these have grown. [`tiles`] and [`checkpoints`] are what proofs are made of, [`partitions`]
+//! makes room for the history, [`archive`] takes months out of it. [`rows`] maps the domain to tables and back.
 
+mod append;
+pub mod archive;
+pub mod audit;
 mod batch;
+pub mod checkpoints;
 pub mod committer;
 mod database;
 pub mod due;
 mod error;
+pub mod growth;
 pub mod outcomes;
+pub mod partitions;
 pub mod reads;
 mod rows;
 mod schema;
+pub mod tiles;
 
 pub use committer::{CommitError, Committer, Leased};
-pub use database::{Database, DatabaseSettings};
+pub use database::{Database, DatabaseSettings, Privileges};
 pub use error::StoreError;
+pub use growth::Growth;
 pub use outcomes::Outcomes;
 
 /// What must not be logged of the driver: its pool writes the texts of the driver's errors, which can hold values of rows

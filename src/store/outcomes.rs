@@ -78,7 +78,8 @@ impl Outcomes {
         let mut poll = Box::pin(clock.sleep(poll_every));
         loop {
             if listener.is_none() {
-                listener = listen(&database)
+                listener = database
+                    .listen(CHANNEL)
                     .await
                     .inspect_err(|_| tracing::debug!("not listening"))
                     .ok();
@@ -179,13 +180,6 @@ impl Drop for Waiter {
             waiters.remove(&self.id);
         }
     }
-}
-
-async fn listen(database: &Database) -> Result<PgListener, sqlx::Error> {
-    let mut listener = PgListener::connect_with(database.pool()).await?;
-    listener.eager_reconnect(false);
-    listener.listen(CHANNEL).await?;
-    Ok(listener)
 }
 
 /// The ids of the next notification; never, without a listener.

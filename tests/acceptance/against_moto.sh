@@ -10,12 +10,16 @@ wait_for moto 'Running on http://'
 moto=$(grep -hoE 'http://127.0.0.1:[0-9]+' "$work/moto.out" "$work/moto.err" | head -n 1)
 image=$(python3 "$here/moto_image.py" "$moto" eu-central-1) || die "moto does not make an image"
 
+openssl genpkey -algorithm ed25519 -out "$work/moto-key.pem" 2>/dev/null || die "openssl makes no key"
+
 cat >"$work/moto.toml" <<TOML
 server.listen = "127.0.0.1:0"
 database.url = "${database/\/sharewarden\?//acceptance_moto?}"
 auth.mode = "trusted-header"
 aws.endpoint_url = "$moto"
 aws.sts_endpoint_url = "$moto"
+checkpoint.name = "sharewarden.test"
+checkpoint.key_file = "$work/moto-key.pem"
 
 [[accounts]]
 id = "${image%%/*}"

@@ -16,6 +16,7 @@ use tonic_reflection::pb::{v1, v1alpha};
 use super::server::Server;
 
 const SERVICE: &str = "sharewarden.v1.SharePermissionService";
+const AUDIT: &str = "sharewarden.v1.AuditService";
 
 async fn health(server: &Server, service: &str) -> ServingStatus {
     let mut client = HealthClient::new(server.channel().await);
@@ -49,7 +50,7 @@ async fn a_server_whose_store_was_not_seen_to_answer_lives_but_is_not_serving() 
         .clone()
         .watch(database.unwrap(), Clock::system(), settings, stop.clone());
     let watching = tokio::spawn(watch);
-    for service in ["", SERVICE] {
+    for service in ["", SERVICE, AUDIT] {
         assert_eq!(health(&server, service).await, ServingStatus::NotServing, "{service:?}");
     }
     assert_eq!(health(&server, LIVENESS).await, ServingStatus::Serving);
@@ -92,7 +93,7 @@ async fn reflection_of_both_versions_lists_the_services_and_knows_the_details_of
                 panic!("{answers:?}")
             };
             let names: Vec<_> = list.service.iter().map(|service| service.name.as_str()).collect();
-            for name in [SERVICE, "grpc.health.v1.Health"] {
+            for name in [SERVICE, AUDIT, "grpc.health.v1.Health"] {
                 assert!(names.contains(&name), "{names:?}");
             }
             for answer in &answers[1..] {

@@ -140,7 +140,7 @@ async fn a_browser_is_answered_over_http_1() {
     server.stop().await;
 }
 
-async fn over_http_1(server: &Server, request: &str) -> String {
+pub(crate) async fn over_http_1(server: &Server, request: &str) -> String {
     let mut stream = TcpStream::connect(server.address).await.unwrap();
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut answer = Vec::new();

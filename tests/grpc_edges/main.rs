@@ -9,4 +9,5 @@
 
 mod around;
 mod calls;
+mod cors;
 mod server;

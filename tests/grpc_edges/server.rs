@@ -3,19 +3,23 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use sharewarden::{
+    audit::{Audit, CheckpointKeys, Tail},
     clock::Clock,
     domain::Principal,
-    grpc::{Authenticator, Health, PRINCIPAL, ServerSettings, Services, serve},
+    grpc::{AuditApi, Authenticator, Health, PRINCIPAL, ServerSettings, Services, serve},
+    ledger::SigningKey,
     proto::v1::{
         share_permission_service_client::SharePermissionServiceClient,
         share_permission_service_server::SharePermissionService, *,
     },
+    store::{Database, DatabaseSettings},
 };
 use tokio::{
     net::TcpListener,
     sync::{Notify, oneshot},
     task::JoinHandle,
 };
+use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, transport::Channel};
 
 /// A running server.
@@ -42,6 +46,7 @@ impl Server {
             share_permissions: Storeless {
                 endless: endless.clone(),
             },
+            audit: AuditApi::new(storeless_audit(), Duration::from_secs(1)),
             authenticator: Authenticator::TrustedHeader,
             health: health.clone(),
             clock: Clock::system(),
@@ -82,6 +87,24 @@ pub(crate) fn from_tester<T>(message: T) -> Request<T> {
     let mut request = Request::new(message);
     request.metadata_mut().insert(PRINCIPAL, "tester".parse().unwrap());
     request
+}
+
+/// Audit on a store that nobody is behind.
+fn storeless_audit() -> Audit {
+    let settings = DatabaseSettings {
+        url: "postgres://nobody@127.0.0.1:1/none".to_owned().into(),
+        max_connections: 1,
+        acquire_timeout: Duration::from_secs(1),
+        statement_timeout: Duration::from_secs(1),
+    };
+    let key = SigningKey::from_seed("sharewarden.test".parse().unwrap(), &[7; 32]);
+    Audit {
+        database: Database::new(&settings).unwrap(),
+        clock: Clock::system(),
+        tail: Tail::default(),
+        keys: CheckpointKeys::new(key, Vec::new(), Vec::new()),
+        stop: CancellationToken::new(),
+    }
 }
 
 /// Grants whatever is asked, panics when it is to read a permission, and never answers about a change.

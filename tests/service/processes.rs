@@ -202,7 +202,7 @@ async fn sigterm_lets_what_is_under_way_finish_and_exits_with_success() {
 async fn serve_refuses_a_schema_that_it_does_not_know() {
     let (fresh, simulator) = tokio::join!(database(), simulator());
     let mut admin = PgConnection::connect(fresh.url()).await.unwrap();
-    sqlx::raw_sql("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
+    sqlx::raw_sql("DROP SCHEMA public, reporting CASCADE; CREATE SCHEMA public")
         .execute(&mut admin)
         .await
         .unwrap();

@@ -32,6 +32,13 @@ pub(crate) const OTHER_RECIPIENT: &str = "210987654321";
 pub(crate) const UPDATE: &str = "UpdateWorkspaceImagePermission";
 pub(crate) const DESCRIBE: &str = "DescribeWorkspaceImagePermissions";
 
+/// A signing key that nothing but tests uses.
+pub(crate) const CHECKPOINT_KEY: &str = "\"\"\"
+-----BEGIN PRIVATE KEY-----
+MC4CAQAwBQYDK2VwBCIEIIeh4qG0eSyZysGiQjRRrVo2MCvlxyj6P1BZHd376qNY
+-----END PRIVATE KEY-----
+\"\"\"";
+
 /// Nothing that is waited for takes so long.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -54,7 +61,8 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    async fn start(config: &Config, clock: Clock) -> Self {
+    /// Starts a server and waits until it answers.
+    pub(crate) async fn start(config: &Config, clock: Clock) -> Self {
         let listener = TcpListener::bind(config.server.listen).await.unwrap();
         let server = Server::build(config, credentials(), clock, listener).await.unwrap();
         let address = server.address();
@@ -264,6 +272,9 @@ pub(crate) fn config_text(database: &str, simulator: &str, more: &str) -> String
         ("forwarder.backoff_cap", "\"50ms\""),
         ("forwarder.recover_every", "\"100ms\""),
         ("log.filter", "\"warn\""),
+        ("checkpoint.name", "\"sharewarden.test\""),
+        ("checkpoint.every", "\"1s\""),
+        ("checkpoint.key", CHECKPOINT_KEY),
     ];
     let defaults: String = defaults
         .iter()

@@ -2,6 +2,7 @@ use tonic::Code;
 use tonic_types::StatusExt;
 
 use super::*;
+use crate::grpc::page_token;
 
 fn request() -> v1::GrantSharePermissionRequest {
     v1::GrantSharePermissionRequest {
@@ -139,7 +140,7 @@ fn the_size_of_a_page_has_a_default_and_a_bound() {
             page_size,
             ..Default::default()
         })
-        .map(|asked| asked.size)
+        .map(|asked| asked.page.size)
     };
     assert_eq!(size(0).unwrap(), 100);
     assert_eq!(size(1).unwrap(), 1);
@@ -184,7 +185,7 @@ fn a_page_token_is_good_for_its_own_filters_only() {
         page_size: 7,
         ..first
     };
-    assert_eq!(list(&next).unwrap().after, Some(key));
+    assert_eq!(list(&next).unwrap().page.after, Some(key));
 
     let other = v1::ListSharePermissionsRequest {
         region: "eu-central-1".into(),

@@ -1,10 +1,15 @@
 //! Tables as the domain's types and back. Each file loads and saves one table, many rows at a time.
 
 pub(super) mod attempts;
+pub(super) mod buckets;
 pub(super) mod changes;
 pub(super) mod entries;
 pub(super) mod heads;
+pub(super) mod intervals;
 pub(super) mod permissions;
+pub(super) mod rankings;
+pub(super) mod rollups;
+pub(super) mod tiles;
 
 use std::str::FromStr;
 
@@ -18,22 +23,22 @@ pub(super) fn parse<T: FromStr<Err = Invalid>>(table: &'static str, text: &str) 
 }
 
 /// Reads a name that a CHECK of the schema vouches for.
-fn named<T>(table: &'static str, parse: fn(&str) -> Option<T>, text: &str) -> Result<T, StoreError> {
+pub(super) fn named<T>(table: &'static str, parse: fn(&str) -> Option<T>, text: &str) -> Result<T, StoreError> {
     parse(text).ok_or_else(|| StoreError::corrupt(table, "a name that this version does not know"))
 }
 
 /// Reads a count that a CHECK of the schema keeps from being negative.
-fn count(table: &'static str, number: i64) -> Result<u64, StoreError> {
+pub(super) fn count(table: &'static str, number: i64) -> Result<u64, StoreError> {
     u64::try_from(number).map_err(|_| StoreError::corrupt(table, "a negative count"))
 }
 
 /// A count as Postgres keeps it. No count of ours comes near 2^63.
-fn bigint(count: u64) -> i64 {
+pub(super) fn bigint(count: u64) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }
 
 /// Makes sure that a guarded write met just the rows that it was for.
-fn expect_rows(table: &'static str, written: u64, wanted: usize) -> Result<(), StoreError> {
+pub(super) fn expect_rows(table: &'static str, written: u64, wanted: usize) -> Result<(), StoreError> {
     if written == wanted as u64 {
         Ok(())
     } else {

@@ -1,0 +1,377 @@
+//! The queries, each over gRPC and in the SQL that one would write by hand, in turns.
+
+use std::collections::HashMap;
+
+use sharewarden::proto::v1::{self, AuditEntryFilter, ListAuditEntriesRequest, Stage};
+use sqlx::{
+    AssertSqlSafe, Row,
+    postgres::{PgArguments, PgRow},
+};
+use time::{Date, OffsetDateTime, UtcOffset};
+
+use crate::{
+    load,
+    measure::{Latencies, Table},
+    stack::{Stack, as_bench},
+};
+
+const PAGE: i32 = 100;
+
+/// A page of 100 with each filter.
+pub(crate) async fn pages(stack: &Stack, rounds: usize, table: &mut Table) {
+    let known = Known::read(stack).await;
+    for (name, filter, condition) in known.filters() {
+        let sql = format!(
+            "SELECT account_id, log_index, recorded_at, entry, leaf_hash FROM audit_entry WHERE {condition}
+             ORDER BY recorded_at DESC, account_id DESC, log_index DESC LIMIT {PAGE}"
+        );
+        let request = ListAuditEntriesRequest {
+            filter: Some(filter),
+            page_size: PAGE,
+            ..Default::default()
+        };
+        let mut client = stack.audit().await;
+        let (mut grpc, mut direct) = (Latencies::default(), Latencies::default());
+        for round in 0..rounds + WARM_UP {
+            let page = grpc.measure(client.list_audit_entries(as_bench(request.clone()))).await;
+            let rows = direct.measure(rows(stack, &sql)).await;
+            assert_eq!(page.unwrap().into_inner().entries.len(), rows.len(), "{name}");
+            if round + 1 == WARM_UP {
+                (grpc, direct) = Default::default();
+            } else if round + 1 == rounds + WARM_UP {
+                table.add(&format!("page of 100: {name}"), rows.len(), &grpc, Some(&direct));
+            }
+        }
+    }
+}
+
+const WARM_UP: usize = 10;
+
+async fn rows(stack: &Stack, sql: &str) -> Vec<PgRow> {
+    sqlx::query_with(AssertSqlSafe(sql.to_owned()), PgArguments::default())
+        .fetch_all(&stack.pool)
+        .await
+        .unwrap()
+}
+
+/// Values that are in the history.
+struct Known {
+    row: HashMap<&'static str, String>,
+    denied: String,
+    middle: OffsetDateTime,
+}
+
+impl Known {
+    async fn read(stack: &Stack) -> Self {
+        let row = sqlx::query(
+            "SELECT region, image_id, shared_account_id, principal, change_id::text, request_id::text, aws_request_id
+             FROM audit_entry WHERE stage = 'SUCCEEDED' AND account_id = $1 ORDER BY log_index DESC LIMIT 1 OFFSET 500",
+        )
+        .bind(load::account(0).to_string())
+        .fetch_one(&stack.pool)
+        .await
+        .unwrap();
+        let names = [
+            "region",
+            "image_id",
+            "shared_account_id",
+            "principal",
+            "change_id",
+            "request_id",
+            "aws_request_id",
+        ];
+        Self {
+            row: names.into_iter().map(|name| (name, row.get(name))).collect(),
+            denied: Stage::Denied.as_str_name().trim_start_matches("STAGE_").into(),
+            middle: OffsetDateTime::now_utc() - time::Duration::days(180),
+        }
+    }
+
+    /// Name, filter, and the same condition in SQL.
+    fn filters(&self) -> Vec<(&'static str, AuditEntryFilter, String)> {
+        let is = |column: &str| format!("{column} = '{}'", self.row[column]);
+        let value = |column: &str| self.row[column].clone();
+        let accounts = [load::account(0), load::account(60)];
+        let none = AuditEntryFilter::default;
+        let timestamp = |time: OffsetDateTime| {
+            Some(pbjson_types::Timestamp {
+                seconds: time.unix_timestamp(),
+                nanos: 0,
+            })
+        };
+        let middle = self.middle.replace_nanosecond(0).unwrap();
+        vec![
+            ("no filter", none(), "true".into()),
+            (
+                "account",
+                AuditEntryFilter {
+                    account_ids: vec![accounts[0].to_string()],
+                    ..none()
+                },
+                format!("account_id = '{}'", accounts[0]),
+            ),
+            (
+                "two accounts",
+                AuditEntryFilter {
+                    account_ids: accounts.iter().map(ToString::to_string).collect(),
+                    ..none()
+                },
+                format!("account_id IN ('{}', '{}')", accounts[0], accounts[1]),
+            ),
+            (
+                "region",
+                AuditEntryFilter {
+                    regions: vec![value("region")],
+                    ..none()
+                },
+                is("region"),
+            ),
+            (
+                "rare region",
+                AuditEntryFilter {
+                    regions: vec!["sa-east-1".into()],
+                    ..none()
+                },
+                "region = 'sa-east-1'".into(),
+            ),
+            (
+                "image",
+                AuditEntryFilter {
+                    image_id: value("image_id"),
+                    ..none()
+                },
+                is("image_id"),
+            ),
+            (
+                "shared account",
+                AuditEntryFilter {
+                    shared_account_id: value("shared_account_id"),
+                    ..none()
+                },
+                is("shared_account_id"),
+            ),
+            (
+                "principal",
+                AuditEntryFilter {
+                    principals: vec![value("principal")],
+                    ..none()
+                },
+                is("principal"),
+            ),
+            (
+                "action",
+                AuditEntryFilter {
+                    actions: vec![v1::Action::Revoke.into()],
+                    ..none()
+                },
+                "action = 'REVOKE'".into(),
+            ),
+            (
+                "stage",
+                AuditEntryFilter {
+                    stages: vec![Stage::Denied.into()],
+                    ..none()
+                },
+                format!("stage = '{}'", self.denied),
+            ),
+            (
+                "cause",
+                AuditEntryFilter {
+                    causes: vec![v1::Cause::Caller.into()],
+                    ..none()
+                },
+                "cause = 'CALLER'".into(),
+            ),
+            (
+                "change",
+                AuditEntryFilter {
+                    change_id: value("change_id"),
+                    ..none()
+                },
+                is("change_id"),
+            ),
+            (
+                "request",
+                AuditEntryFilter {
+                    request_id: value("request_id"),
+                    ..none()
+                },
+                is("request_id"),
+            ),
+            (
+                "AWS request",
+                AuditEntryFilter {
+                    aws_request_id: value("aws_request_id"),
+                    ..none()
+                },
+                is("aws_request_id"),
+            ),
+            (
+                "time range",
+                AuditEntryFilter {
+                    end_time: timestamp(middle),
+                    ..none()
+                },
+                format!("recorded_at < '{middle}'"),
+            ),
+            (
+                "rare text",
+                AuditEntryFilter {
+                    text: "ops-77777".into(),
+                    ..none()
+                },
+                "(reason ILIKE '%ops-77777%' OR ticket ILIKE '%ops-77777%')".into(),
+            ),
+            (
+                "common text",
+                AuditEntryFilter {
+                    text: "Rollout".into(),
+                    ..none()
+                },
+                "(reason ILIKE '%Rollout%' OR ticket ILIKE '%Rollout%')".into(),
+            ),
+            (
+                "account, principal and stage",
+                AuditEntryFilter {
+                    account_ids: vec![accounts[0].to_string()],
+                    principals: vec![value("principal")],
+                    stages: vec![Stage::Failed.into()],
+                    ..none()
+                },
+                format!(
+                    "account_id = '{}' AND {} AND stage = 'FAILED'",
+                    accounts[0],
+                    is("principal")
+                ),
+            ),
+        ]
+    }
+}
+
+/// Counts over a year, and rankings.
+pub(crate) async fn summaries(stack: &Stack, rounds: usize, table: &mut Table) {
+    let end = OffsetDateTime::now_utc()
+        .to_offset(UtcOffset::UTC)
+        .date()
+        .next_day()
+        .unwrap();
+    let start = end
+        .replace_year(end.year() - 1)
+        .unwrap_or(end - time::Duration::days(365));
+    let month = |date: Date| date.replace_day(1).unwrap();
+    let timestamp = |date: Date| {
+        Some(pbjson_types::Timestamp {
+            seconds: date.midnight().assume_utc().unix_timestamp(),
+            nanos: 0,
+        })
+    };
+    let year = v1::SummarizeAuditEntriesRequest {
+        start_time: timestamp(month(start)),
+        end_time: timestamp(month(end)),
+        interval: v1::SummaryInterval::Month.into(),
+        group_by: vec![v1::SummaryDimension::Action.into(), v1::SummaryDimension::Stage.into()],
+        ..Default::default()
+    };
+    let one = load::account(0).to_string();
+    let (from, to) = (month(start), month(end));
+    let by = |bucket: &str, interval: &str, more: &str| {
+        format!(
+            "SELECT date_trunc('{interval}', start_time, 'UTC'), action, stage, sum(count) FROM audit_rollup
+             WHERE bucket = '{bucket}' AND start_time >= '{from}' AND start_time < '{to}' {more} GROUP BY 1, 2, 3 ORDER BY 1, 2, 3"
+        )
+    };
+    let top = format!(
+        "SELECT value, sum(count) FROM audit_ranking WHERE bucket = 'MONTH' AND ranking = 'PRINCIPAL'
+         AND start_time >= '{from}' AND start_time < '{to}' GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT 10"
+    );
+    let queries = [
+        ("a year by month", year.clone(), by("MONTH", "month", "")),
+        (
+            "a year by day, one account",
+            v1::SummarizeAuditEntriesRequest {
+                interval: v1::SummaryInterval::Day.into(),
+                account_ids: vec![one.clone()],
+                ..year.clone()
+            },
+            by("DAY", "day", &format!("AND account_id = '{one}'")),
+        ),
+        (
+            "a year by month, top 10 principals",
+            v1::SummarizeAuditEntriesRequest {
+                rankings: vec![v1::SummaryRanking::Principal.into()],
+                group_by: vec![],
+                interval: v1::SummaryInterval::Unspecified.into(),
+                ..year
+            },
+            top,
+        ),
+    ];
+    for (name, request, sql) in queries {
+        let mut client = stack.audit().await;
+        let (mut grpc, mut direct, mut count) = (Latencies::default(), Latencies::default(), 0);
+        for _ in 0..rounds {
+            let answer = grpc
+                .measure(client.summarize_audit_entries(as_bench(request.clone())))
+                .await;
+            direct.measure(rows(stack, &sql)).await;
+            count = answer.unwrap().into_inner().counts.len();
+        }
+        table.add(name, count, &grpc, Some(&direct));
+    }
+}
+
+/// Inclusion and consistency in the longest ledger, and who could copy what half a year ago.
+pub(crate) async fn proofs(stack: &Stack, rounds: usize, table: &mut Table) {
+    let account_id = load::account(0).to_string();
+    let mut client = stack.audit().await;
+    let checkpoint = v1::GetCheckpointRequest {
+        account_id: account_id.clone(),
+        tree_size: 0,
+    };
+    let size = client
+        .get_checkpoint(as_bench(checkpoint))
+        .await
+        .unwrap()
+        .into_inner()
+        .checkpoint
+        .unwrap()
+        .tree_size;
+    let mut random = fastrand::Rng::with_seed(1);
+    let (mut inclusion, mut consistency, mut at) = (Latencies::default(), Latencies::default(), Latencies::default());
+    for _ in 0..rounds {
+        let request = v1::GetInclusionProofRequest {
+            account_id: account_id.clone(),
+            log_index: random.u64(0..size),
+            tree_size: 0,
+        };
+        inclusion
+            .measure(client.get_inclusion_proof(as_bench(request)))
+            .await
+            .unwrap();
+        let request = v1::GetConsistencyProofRequest {
+            account_id: account_id.clone(),
+            first_tree_size: random.u64(1..size),
+            second_tree_size: 0,
+        };
+        consistency
+            .measure(client.get_consistency_proof(as_bench(request)))
+            .await
+            .unwrap();
+        let time = OffsetDateTime::now_utc() - time::Duration::days(180);
+        let request = v1::GetSharePermissionsAtRequest {
+            time: Some(pbjson_types::Timestamp {
+                seconds: time.unix_timestamp(),
+                nanos: 0,
+            }),
+            account_id: account_id.clone(),
+            page_size: PAGE,
+            ..Default::default()
+        };
+        at.measure(client.get_share_permissions_at(as_bench(request)))
+            .await
+            .unwrap();
+    }
+    table.add(&format!("inclusion proof in {size}"), 1, &inclusion, None);
+    table.add(&format!("consistency proof to {size}"), 1, &consistency, None);
+    table.add("shares half a year ago", 100, &at, None);
+}

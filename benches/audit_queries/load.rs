@@ -1,0 +1,343 @@
+//! Makes a history of a year in bulk: the same rows and the same trees as the committer makes, without its commits.
+//!
+//! Entries are made by the domain's types, encoded and hashed by `ledger`, and copied in; rollups, rankings and intervals
+//! are then counted from them in SQL. Indexes are dropped for the load and built at the end, each as it was.
+
+use std::{collections::BTreeMap, sync::Arc, time::Instant};
+
+use sharewarden::{
+    domain::{
+        AccountId, Action, Attempt, Cause, ChangeId, Classification, Entry, Failure, FailureReason, Intent, Operation,
+        PermissionKey, RequestId, Stage, Timestamp,
+    },
+    ledger::{
+        self, Frontier, Hash,
+        merkle::leaf_hash,
+        tile::{TileId, WIDTH, completed, tile_root},
+    },
+};
+use sqlx::{AssertSqlSafe, PgConnection, PgPool, postgres::PgPoolCopyExt};
+use uuid::Uuid;
+
+const ACCOUNTS: u64 = 100;
+const COPY_AT_ONCE: usize = 1 << 20;
+
+/// The account with the longest ledger.
+pub(crate) fn account(rank: u64) -> AccountId {
+    format!("{:012}", 111_122_223_333 + rank).parse().unwrap()
+}
+
+/// Loads about `entries` entries, the last of them recorded just now.
+pub(crate) async fn load(pool: &PgPool, entries: u64, now: Timestamp) {
+    let year = std::time::Duration::from_secs(365 * 86_400);
+    let start = Timestamp::new(now.to_offset_date_time() - year);
+    let mut connection = pool.acquire().await.unwrap();
+    sqlx::query("SELECT create_audit_partitions($1, 17)")
+        .bind(start.to_offset_date_time())
+        .execute(&mut *connection)
+        .await
+        .unwrap();
+    let indexes = drop_indexes(&mut connection).await;
+
+    let begun = Instant::now();
+    let mut history = History::new(start, year / u32::try_from(entries.max(1)).unwrap());
+    let mut copy = pool.copy_in_raw(COPY).await.unwrap();
+    let mut rows = String::with_capacity(2 * COPY_AT_ONCE);
+    while history.made < entries {
+        history.next_change(&mut rows);
+        if rows.len() >= COPY_AT_ONCE {
+            copy.send(rows.as_bytes()).await.unwrap();
+            rows.clear();
+            insert_tiles(&mut connection, &mut history.tiles).await;
+        }
+    }
+    copy.send(rows.as_bytes()).await.unwrap();
+    copy.finish().await.unwrap();
+    insert_tiles(&mut connection, &mut history.tiles).await;
+    insert_heads(&mut connection, &history).await;
+    eprintln!("  {} entries copied in {:.0?}", history.made, begun.elapsed());
+
+    let begun = Instant::now();
+    execute(
+        &mut connection,
+        "SET maintenance_work_mem = '1GB'; SET work_mem = '256MB'",
+    )
+    .await;
+    for index in indexes {
+        execute(&mut connection, &index).await;
+    }
+    eprintln!("  indexes built in {:.0?}", begun.elapsed());
+    let begun = Instant::now();
+    execute(&mut connection, SUMMARISE).await;
+    execute(&mut connection, "VACUUM ANALYZE").await;
+    eprintln!(
+        "  rollups, rankings and intervals made, and analysed, in {:.0?}",
+        begun.elapsed()
+    );
+}
+
+const COPY: &str = "COPY audit_entry (account_id, log_index, recorded_at, stage, action, cause, change_id, request_id, principal,
+    reason, ticket, region, image_id, shared_account_id, generation, aws_request_id, error_reason, leaf_hash, entry) FROM STDIN";
+
+const SUMMARISE: &str = "
+    INSERT INTO audit_rollup
+        SELECT account_id, bucket, date_trunc(bucket, recorded_at, 'UTC'), region, action, stage, count(*)
+        FROM audit_entry, unnest(ARRAY['HOUR', 'DAY', 'MONTH']) AS bucket GROUP BY 1, 2, 3, 4, 5, 6;
+    INSERT INTO audit_ranking
+        SELECT account_id, bucket, date_trunc(bucket, recorded_at, 'UTC'), ranking, value, count(*)
+        FROM audit_entry, unnest(ARRAY['DAY', 'MONTH']) AS bucket,
+            LATERAL (VALUES ('PRINCIPAL', principal), ('IMAGE', image_id), ('SHARED_ACCOUNT', shared_account_id)) AS asked (ranking, value)
+        WHERE stage IN ('REQUESTED', 'DENIED') GROUP BY 1, 2, 3, 4, 5;
+    INSERT INTO share_interval
+        SELECT account_id, region, image_id, shared_account_id, log_index, recorded_at, end_index, end_time FROM (
+            SELECT *, lead(log_index) OVER share AS end_index, lead(recorded_at) OVER share AS end_time FROM (
+                SELECT *, lag(action) OVER (PARTITION BY account_id, region, image_id, shared_account_id ORDER BY log_index) AS before
+                FROM audit_entry WHERE stage = 'SUCCEEDED'
+            ) AS succeeded WHERE before IS DISTINCT FROM action
+            WINDOW share AS (PARTITION BY account_id, region, image_id, shared_account_id ORDER BY log_index)
+        ) AS turns WHERE action = 'GRANT';";
+
+async fn execute(connection: &mut PgConnection, sql: &str) {
+    sqlx::raw_sql(AssertSqlSafe(sql.to_owned()))
+        .execute(connection)
+        .await
+        .unwrap();
+}
+
+/// Drops the indexes of the entries, and tells how to make them again.
+async fn drop_indexes(connection: &mut PgConnection) -> Vec<String> {
+    // Those of the parent take their children along; the rest are the partitions' own.
+    let of_parent = "SELECT indexrelid::regclass::text, replace(pg_get_indexdef(indexrelid), ' ON ONLY ', ' ON ')
+        FROM pg_index WHERE indrelid = 'audit_entry'::regclass";
+    let of_partitions = "SELECT indexrelid::regclass::text, pg_get_indexdef(indexrelid) FROM pg_index
+        WHERE indrelid IN (SELECT inhrelid FROM pg_inherits WHERE inhparent = 'audit_entry'::regclass)";
+    let mut made = Vec::new();
+    for query in [of_parent, of_partitions] {
+        let indexes: Vec<(String, String)> = sqlx::query_as(query).fetch_all(&mut *connection).await.unwrap();
+        for (name, definition) in indexes {
+            execute(connection, &format!("DROP INDEX {name}")).await;
+            made.push(definition);
+        }
+    }
+    made
+}
+
+/// What was made so far.
+struct History {
+    time: Timestamp,
+    step: std::time::Duration,
+    made: u64,
+    random: fastrand::Rng,
+    ledgers: BTreeMap<AccountId, Ledger>,
+    /// Full tiles that are not saved yet: hashes and root.
+    tiles: Vec<(AccountId, TileId, Vec<Hash>, Hash)>,
+}
+
+/// An account's ledger, as far as it is needed to go on.
+#[derive(Default)]
+struct Ledger {
+    frontier: Frontier,
+    last_recorded_at: Option<Timestamp>,
+    /// The hashes of the tile that is being filled, level by level.
+    edge: Vec<Vec<Hash>>,
+}
+
+impl History {
+    fn new(start: Timestamp, step: std::time::Duration) -> Self {
+        Self {
+            time: start,
+            step,
+            made: 0,
+            random: fastrand::Rng::with_seed(20_261_122),
+            ledgers: BTreeMap::new(),
+            tiles: Vec::new(),
+        }
+    }
+
+    /// One change: asked for, and ended; or denied.
+    fn next_change(&mut self, rows: &mut String) {
+        let intent = Arc::new(self.intent());
+        let ending = match self.random.u32(0..1000) {
+            0..5 => return self.add(rows, &intent, Stage::Denied),
+            5..25 => Stage::Failed,
+            25..35 => Stage::Superseded,
+            _ => Stage::Succeeded,
+        };
+        self.add(rows, &intent, Stage::Requested);
+        self.add(rows, &intent, ending);
+    }
+
+    fn intent(&mut self) -> Intent {
+        // Few accounts, principals and images make most of a history.
+        let mut skewed = |count: u64| {
+            let at = self.random.f64();
+            (at * at * at * count as f64) as u64
+        };
+        let (account_rank, image, principal) = (skewed(ACCOUNTS), skewed(20), skewed(200));
+        let region = match self.random.u32(0..1000) {
+            0 => "sa-east-1",
+            1..50 => "ap-southeast-2",
+            50..200 => "us-east-1",
+            _ => "eu-central-1",
+        };
+        let number = self.random.u32(0..1_000_000);
+        let reason = match number % 4 {
+            0 => format!("monthly rollout of the base image, wave {}", number % 97),
+            1 => format!("vending of account {number:06} for the trading floor"),
+            2 => format!("patch day: build {number} replaces the one before"),
+            _ => format!("requested by the owner in OPS-{number}"),
+        };
+        let id = Uuid::from_u128(self.random.u128(..));
+        Intent {
+            change_id: ChangeId(id),
+            request_id: RequestId(id),
+            key: PermissionKey {
+                account: account(account_rank),
+                region: region.parse().unwrap(),
+                image: format!("wsi-{account_rank:04}img{image:02}x").parse().unwrap(),
+                shared_account: format!("{:012}", 500_000_000_000 + self.random.u64(0..5000))
+                    .parse()
+                    .unwrap(),
+            },
+            action: if self.random.u32(0..100) < 12 {
+                Action::Revoke
+            } else {
+                Action::Grant
+            },
+            cause: Cause::Caller,
+            principal: format!("pipeline-{principal}@example.com").parse().unwrap(),
+            reason: reason.parse().unwrap(),
+            ticket: (number % 2 == 0).then(|| format!("CHG-{number}").parse().unwrap()),
+            trace_id: None,
+        }
+    }
+
+    fn add(&mut self, rows: &mut String, intent: &Arc<Intent>, stage: Stage) {
+        self.time = self.time + self.step;
+        self.made += 1;
+        let ledger = self.ledgers.entry(intent.key.account).or_default();
+        let ended = matches!(stage, Stage::Succeeded | Stage::Failed);
+        let attempt = |classification| Attempt {
+            operation: Operation::UpdateWorkspaceImagePermission,
+            started_at: self.time,
+            duration: std::time::Duration::from_micros(84_000),
+            classification,
+            aws_request_id: Some(Uuid::from_u128(intent.change_id.0.as_u128() ^ 1).to_string()),
+            error_code: None,
+        };
+        let entry = Entry {
+            log_index: ledger.frontier.size(),
+            recorded_at: self.time,
+            stage,
+            intent: intent.clone(),
+            generation: (stage != Stage::Denied).then_some(1),
+            previous: None,
+            attempts: match stage {
+                _ if !ended => Vec::new(),
+                Stage::Failed => vec![attempt(Classification::Refused)],
+                _ => vec![attempt(Classification::Accepted)],
+            },
+            failure: (stage == Stage::Failed).then(|| Failure {
+                reason: FailureReason::ImageNotFound,
+                code: Some("ResourceNotFoundException".into()),
+                message: Some("The image does not exist.".into()),
+            }),
+            denied_by: (stage == Stage::Denied).then(|| "accounts.share_with".into()),
+        };
+        let text = ledger::encode(&entry, env!("CARGO_PKG_VERSION")).unwrap();
+        let hash = leaf_hash(text.as_bytes());
+        row(rows, &entry, &text, &hash);
+        ledger.last_recorded_at = Some(self.time);
+        ledger.append(intent.key.account, hash, &mut self.tiles);
+    }
+}
+
+impl Ledger {
+    fn append(&mut self, account: AccountId, leaf: Hash, tiles: &mut Vec<(AccountId, TileId, Vec<Hash>, Hash)>) {
+        let size = self.frontier.size();
+        self.frontier.append(leaf);
+        let mut hash = leaf;
+        let full = completed(size, size + 1);
+        for level in 0..=full.len() {
+            if self.edge.len() <= level {
+                self.edge.push(Vec::with_capacity(WIDTH));
+            }
+            self.edge[level].push(hash);
+            let Some(id) = full.get(level) else { break };
+            let hashes = std::mem::take(&mut self.edge[level]);
+            hash = tile_root(&hashes);
+            tiles.push((account, *id, hashes, hash));
+        }
+    }
+}
+
+/// One line in COPY's text format.
+fn row(rows: &mut String, entry: &Entry, text: &str, leaf_hash: &Hash) {
+    use std::fmt::Write;
+    let intent = &entry.intent;
+    let escaped = |text: &str| text.replace('\\', "\\\\").replace('\n', "\\n").replace('\t', "\\t");
+    let or_null = |value: Option<String>| value.unwrap_or_else(|| "\\N".into());
+    let hash: String = leaf_hash.iter().map(|byte| format!("{byte:02x}")).collect();
+    let fields = [
+        intent.key.account.to_string(),
+        entry.log_index.to_string(),
+        entry.recorded_at.to_string(),
+        entry.stage.as_str().into(),
+        intent.action.as_str().into(),
+        intent.cause.as_str().into(),
+        or_null(entry.generation.map(|_| intent.change_id.to_string())),
+        intent.request_id.to_string(),
+        intent.principal.to_string(),
+        escaped(intent.reason.as_str()),
+        or_null(intent.ticket.as_ref().map(|ticket| escaped(ticket.as_str()))),
+        intent.key.region.to_string(),
+        intent.key.image.to_string(),
+        intent.key.shared_account.to_string(),
+        or_null(entry.generation.map(|generation| generation.to_string())),
+        or_null(entry.attempts.last().and_then(|attempt| attempt.aws_request_id.clone())),
+        or_null(entry.failure.as_ref().map(|failure| failure.reason.as_str().into())),
+        format!("\\\\x{hash}"),
+        escaped(text),
+    ];
+    writeln!(rows, "{}", fields.join("\t")).unwrap();
+}
+
+async fn insert_tiles(connection: &mut PgConnection, tiles: &mut Vec<(AccountId, TileId, Vec<Hash>, Hash)>) {
+    let accounts: Vec<_> = tiles.iter().map(|(account, ..)| account.to_string()).collect();
+    let levels: Vec<_> = tiles.iter().map(|(_, id, ..)| i16::from(id.level)).collect();
+    let indexes: Vec<_> = tiles
+        .iter()
+        .map(|(_, id, ..)| i64::try_from(id.index).unwrap())
+        .collect();
+    let hashes: Vec<_> = tiles.iter().map(|(_, _, hashes, _)| hashes.concat()).collect();
+    let roots: Vec<_> = tiles.iter().map(|(.., root)| root.to_vec()).collect();
+    sqlx::query(
+        "INSERT INTO ledger_tile (account_id, level, tile_index, hashes, root)
+         SELECT * FROM unnest($1::text[], $2::smallint[], $3::bigint[], $4::bytea[], $5::bytea[])",
+    )
+    .bind(accounts)
+    .bind(levels)
+    .bind(indexes)
+    .bind(hashes)
+    .bind(roots)
+    .execute(connection)
+    .await
+    .unwrap();
+    tiles.clear();
+}
+
+async fn insert_heads(connection: &mut PgConnection, history: &History) {
+    for (account, ledger) in &history.ledgers {
+        sqlx::query(
+            "INSERT INTO ledger (account_id, size, frontier, root, last_recorded_at) VALUES ($1, $2, $3, $4, $5)",
+        )
+        .bind(account.to_string())
+        .bind(i64::try_from(ledger.frontier.size()).unwrap())
+        .bind(ledger.frontier.to_bytes())
+        .bind(&ledger.frontier.root()[..])
+        .bind(ledger.last_recorded_at.unwrap().to_offset_date_time())
+        .execute(&mut *connection)
+        .await
+        .unwrap();
+    }
+}

@@ -1,0 +1,132 @@
+//! A private Postgres with a loaded history, and a server on it.
+
+use std::net::SocketAddr;
+
+use secrecy::ExposeSecret;
+use sharewarden::{
+    clock::Clock,
+    config::Config,
+    dev::postgres::{Cluster, DATABASE, Settings},
+    ledger::key::SigningKey,
+    proto::v1::{
+        audit_service_client::AuditServiceClient, share_permission_service_client::SharePermissionServiceClient,
+    },
+    server::{self, Server},
+    workspaces::BaseCredentials,
+};
+use sqlx::PgPool;
+use tokio::{net::TcpListener, task::JoinHandle};
+use tokio_util::sync::CancellationToken;
+use tonic::{Request, transport::Channel};
+
+use crate::load;
+
+/// An account without history; nobody may be shared with, so that every grant is one DENIED entry.
+pub(crate) const EMPTY_ACCOUNT: &str = "999900000000";
+
+pub(crate) struct Stack {
+    pub(crate) pool: PgPool,
+    pub(crate) key: SigningKey,
+    address: SocketAddr,
+    stop: CancellationToken,
+    server: JoinHandle<()>,
+    cluster: Cluster,
+    folder: tempfile::TempDir,
+}
+
+impl Stack {
+    pub(crate) async fn start(entries: u64) -> Self {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::Builder::new()
+            .prefix("sharewarden-bench-")
+            .permissions(std::fs::Permissions::from_mode(0o755))
+            .tempdir()
+            .unwrap();
+        let cluster = Cluster::start(Settings::new(folder.path().join("postgres")))
+            .await
+            .unwrap();
+        let key = SigningKey::from_seed("sharewarden.bench".parse().unwrap(), &[7; 32]);
+        let config = config(&cluster.url(DATABASE), &key);
+        server::migrate(&config).await.unwrap();
+        let pool = PgPool::connect(&cluster.url(DATABASE)).await.unwrap();
+        load::load(&pool, entries, Clock::system().now()).await;
+
+        let listener = TcpListener::bind(config.server.listen).await.unwrap();
+        let credentials = BaseCredentials::Fixed {
+            access_key_id: "AKIA111122223333".into(),
+            secret_access_key: "any".to_owned().into(),
+        };
+        let server = Server::build(&config, credentials, Clock::system(), listener)
+            .await
+            .unwrap();
+        let (address, stop) = (server.address(), CancellationToken::new());
+        let stopped = stop.clone().cancelled_owned();
+        let server = tokio::spawn(async move { server.run(stopped).await.unwrap() });
+        let stack = Self {
+            pool,
+            key,
+            address,
+            stop,
+            server,
+            cluster,
+            folder,
+        };
+        stack.wait_for_checkpoint().await;
+        stack
+    }
+
+    pub(crate) async fn audit(&self) -> AuditServiceClient<Channel> {
+        let client = AuditServiceClient::connect(format!("http://{}", self.address))
+            .await
+            .unwrap();
+        client.max_decoding_message_size(64 << 20)
+    }
+
+    pub(crate) async fn shares(&self) -> SharePermissionServiceClient<Channel> {
+        SharePermissionServiceClient::connect(format!("http://{}", self.address))
+            .await
+            .unwrap()
+    }
+
+    /// The signer covers the loaded ledgers soon after the start.
+    async fn wait_for_checkpoint(&self) {
+        let mut client = self.audit().await;
+        let request = sharewarden::proto::v1::GetCheckpointRequest {
+            account_id: load::account(0).to_string(),
+            tree_size: 0,
+        };
+        while client.get_checkpoint(as_bench(request.clone())).await.is_err() {
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        }
+    }
+
+    pub(crate) async fn end(self) {
+        self.stop.cancel();
+        self.server.await.unwrap();
+        self.pool.close().await;
+        self.cluster.stop();
+        self.folder.close().unwrap();
+    }
+}
+
+fn config(database: &str, key: &SigningKey) -> Config {
+    let pem = key.to_pem().unwrap();
+    let account = |id: &str| format!("[[accounts]]\nid = \"{id}\"\nregions = [\"eu-central-1\"]\nshare_with = []\n");
+    let text = format!(
+        "server.listen = \"127.0.0.1:0\"\ndatabase.url = \"{database}\"\nauth.mode = \"trusted-header\"\n\
+         aws.endpoint_url = \"http://127.0.0.1:9\"\naws.verify_identity = false\n\
+         checkpoint.name = \"sharewarden.bench\"\ncheckpoint.every = \"1s\"\ncheckpoint.key = '''{}'''\n{}{}",
+        pem.expose_secret(),
+        account(EMPTY_ACCOUNT),
+        account(load::account(0).as_str()),
+    );
+    Config::from_toml(&text).unwrap()
+}
+
+/// A request that says who asks.
+pub(crate) fn as_bench<T>(message: T) -> Request<T> {
+    let mut request = Request::new(message);
+    let principal = "bench".parse().expect("a word is a metadata value");
+    request.metadata_mut().insert("x-sharewarden-principal", principal);
+    request
+}

@@ -1,0 +1,149 @@
+//! One account's entries of a month, as a verifiable export, compressed.
+
+use std::{
+    fs::{self, File},
+    io::{self, BufRead, BufReader, BufWriter, Read, Write},
+    path::{Path, PathBuf},
+};
+
+use flate2::{Compression, read::GzDecoder, write::GzEncoder};
+use sha2::{Digest, Sha256};
+
+use crate::{
+    audit::{Audit, ExportRange},
+    ledger::{
+        Hash, VerifierKey,
+        export::{self, Header},
+        verify::Verifier,
+    },
+    store::{archive::Stretch, audit::Archived},
+};
+
+use super::Error;
+
+/// So much is read from a file at once.
+const BUFFER: usize = 1 << 16;
+
+/// Writes the entries of `stretch` into a file of the folder, and the checkpoint that covers them into another. The file has its name only when it is whole and on the disk.
+pub(super) async fn write(audit: &Audit, folder: &Path, stretch: &Stretch) -> Result<PathBuf, Error> {
+    let path = folder.join(format!("{}.jsonl.gz", stretch.account));
+    let failed = |source| Error::File {
+        file: path.clone(),
+        source,
+    };
+    fs::create_dir_all(folder).map_err(failed)?;
+    let unfinished = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;
+    let mut out = GzEncoder::new(BufWriter::new(unfinished), Compression::default());
+    export(audit, folder, stretch, &mut out, &failed).await?;
+    let unfinished = out.finish().and_then(|out| Ok(out.into_inner()?)).map_err(failed)?;
+    unfinished.as_file().sync_all().map_err(failed)?;
+    unfinished.persist(&path).map_err(|error| failed(error.error))?;
+    Ok(path)
+}
+
+async fn export(
+    audit: &Audit,
+    folder: &Path,
+    stretch: &Stretch,
+    out: &mut impl Write,
+    failed: &impl Fn(io::Error) -> Error,
+) -> Result<(), Error> {
+    let of_audit = |source| Error::Export {
+        account: stretch.account,
+        source,
+    };
+    let range = ExportRange {
+        account: stretch.account,
+        start: stretch.start_index,
+        end: Some(stretch.end_index),
+        tree_size: None,
+    };
+    let (header, mut pages) = audit.export(range).await.map_err(of_audit)?;
+    let header = Header {
+        account: stretch.account,
+        start_index: header.start,
+        end_index: header.end,
+        checkpoint: header.checkpoint.stored.note,
+        left_hashes: header.left_hashes,
+        consistency_proof: header.consistency,
+    };
+    let unwritable = |error: export::LineError| failed(io::Error::other(error));
+    let note = folder.join(format!("{}.checkpoint", stretch.account));
+    fs::write(&note, &header.checkpoint).map_err(|source| Error::File { file: note, source })?;
+    let mut text = String::new();
+    let mut writer = export::Writer::begin(&header, &mut text).map_err(unwritable)?;
+    while let Some(entries) = pages.next().await.map_err(of_audit)? {
+        for entry in entries {
+            writer
+                .entry(&entry.text, &entry.leaf_hash, &mut text)
+                .map_err(unwritable)?;
+        }
+        out.write_all(text.as_bytes()).map_err(failed)?;
+        text.clear();
+    }
+    out.write_all(text.as_bytes()).map_err(failed)
+}
+
+/// Reads a file back as an auditor would, and tells its SHA-256.
+pub(super) fn verify(path: &Path, stretch: &Stretch, keys: &[VerifierKey]) -> Result<Hash, Error> {
+    let failed = |source| Error::File {
+        file: path.into(),
+        source,
+    };
+    let wrong = |source| Error::Wrong {
+        file: path.into(),
+        source,
+    };
+    let mut lines = BufReader::with_capacity(BUFFER, GzDecoder::new(File::open(path).map_err(failed)?));
+    let mut verifier = Verifier::new(keys.to_vec(), None);
+    let mut line = Vec::new();
+    while lines.read_until(b'\n', &mut line).map_err(failed)? > 0 {
+        verifier
+            .line(line.strip_suffix(b"\n").unwrap_or(&line))
+            .map_err(wrong)?;
+        line.clear();
+    }
+    let verified = verifier.finish().map_err(wrong)?;
+    let holds = (verified.account, verified.start_index, verified.end_index);
+    if holds != (stretch.account, stretch.start_index, stretch.end_index) {
+        return Err(failed(io::Error::other(
+            "it holds other entries than those of the month",
+        )));
+    }
+    digest(path).map_err(failed)
+}
+
+fn digest(path: &Path) -> io::Result<Hash> {
+    let mut file = File::open(path)?;
+    let mut hash = Sha256::new();
+    let mut buffer = vec![0; BUFFER];
+    loop {
+        match file.read(&mut buffer)? {
+            0 => return Ok(hash.finalize().into()),
+            read => hash.update(&buffer[..read]),
+        }
+    }
+}
+
+/// Makes sure that the names of the files are on the disk too.
+pub(super) fn sync_folder(folder: &Path) -> Result<(), Error> {
+    File::open(folder)
+        .and_then(|folder| folder.sync_all())
+        .map_err(|source| Error::File {
+            file: folder.into(),
+            source,
+        })
+}
+
+/// What the history says of a file.
+pub(super) fn noted(stretch: &Stretch, location: String, sha256: Hash) -> Archived {
+    Archived {
+        account: stretch.account,
+        start_index: stretch.start_index,
+        end_index: stretch.end_index,
+        start_time: stretch.start_time,
+        end_time: stretch.end_time,
+        location,
+        sha256,
+    }
+}

@@ -1,0 +1,139 @@
+//! `sharewarden audit archive`: old months of the history go into files, and out of the table.
+//!
+//! For each month, the oldest first: every account's entries are exported under a checkpoint into a compressed [`file`], the
+//! file is read back and verified as an auditor would, and only when all of them hold is the month detached, in one
+//! transaction that notes where each file is. Whatever stops it in between, the entries are in the table, or in files that
+//! were verified. The tree's hashes stay: proofs and later exports still lead back to the first entry.
+
+mod error;
+mod file;
+mod month;
+
+use std::{path::PathBuf, time::Duration};
+
+use crate::{
+    audit::Audit,
+    store::{
+        archive::{self as partitions, Detached, MonthPartition, Stretch},
+        audit::Archived,
+    },
+};
+
+pub use error::Error;
+pub use month::Month;
+
+const DETACH_TRIES: u32 = 20;
+const DETACH_PAUSE: Duration = Duration::from_secs(3);
+
+/// What to archive, and where to.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Months before this one.
+    pub before: Month,
+    /// The folder that gets a folder for each month.
+    pub to: PathBuf,
+    /// How the history is to name this folder, where the files move on to another place. Default: its own path.
+    pub location: Option<String>,
+    /// What becomes of the tables.
+    pub then: Detached,
+}
+
+/// What was done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// The entries of an account are in a file that was verified.
+    Written {
+        /// The file.
+        file: PathBuf,
+        /// So many entries.
+        entries: u64,
+    },
+    /// A month is out of the table.
+    Archived {
+        /// Which.
+        month: Month,
+        /// So many entries.
+        entries: u64,
+    },
+}
+
+/// Archives the months that are over and before `options.before`, and tells of each step.
+///
+/// # Errors
+/// [`Error`]. The months that were told of as archived are; the others are as they were.
+pub async fn run(audit: &Audit, options: &Options, mut tell: impl FnMut(Event)) -> Result<(), Error> {
+    let before = options.before.start();
+    let current = Month::of(audit.clock.now());
+    if options.before > current {
+        return Err(Error::NotOver { current });
+    }
+    for partition in partitions::months_before(&audit.database, before).await? {
+        let month = Month::of(partition.start);
+        let entries = archive(audit, options, month, &partition, &mut tell).await?;
+        tell(Event::Archived { month, entries });
+    }
+    Ok(())
+}
+
+async fn archive(
+    audit: &Audit,
+    options: &Options,
+    month: Month,
+    partition: &MonthPartition,
+    tell: &mut impl FnMut(Event),
+) -> Result<u64, Error> {
+    let folder = options.to.join(month.to_string());
+    let mut files = Vec::new();
+    for stretch in partitions::stretches(&audit.database, partition).await? {
+        check_whole(&stretch)?;
+        let path = file::write(audit, &folder, &stretch).await?;
+        let sha256 = file::verify(&path, &stretch, audit.keys.verifiers())?;
+        tell(Event::Written {
+            file: path.clone(),
+            entries: stretch.entries,
+        });
+        files.push(file::noted(&stretch, location(options, month, &path), sha256));
+    }
+    if !files.is_empty() {
+        file::sync_folder(&folder)?;
+    }
+    detach(audit, options, partition, &files).await?;
+    Ok(files.iter().map(|file| file.end_index - file.start_index).sum())
+}
+
+/// Detaching takes a lock that somebody's long query may be holding: it is tried for a while.
+async fn detach(audit: &Audit, options: &Options, partition: &MonthPartition, files: &[Archived]) -> Result<(), Error> {
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        match partitions::detach(&audit.database, partition, files, options.then).await {
+            Err(error) if error.is_transient() && tries < DETACH_TRIES => audit.clock.sleep(DETACH_PAUSE).await,
+            done => return Ok(done?),
+        }
+    }
+}
+
+/// Between the first and the last entry of a month there is none missing.
+fn check_whole(stretch: &Stretch) -> Result<(), Error> {
+    if stretch.entries == stretch.end_index - stretch.start_index {
+        Ok(())
+    } else {
+        Err(Error::Gap {
+            account: stretch.account,
+            start_index: stretch.start_index,
+            end_index: stretch.end_index,
+            entries: stretch.entries,
+        })
+    }
+}
+
+fn location(options: &Options, month: Month, path: &std::path::Path) -> String {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    match &options.location {
+        Some(location) => format!("{}/{month}/{name}", location.trim_end_matches('/')),
+        None => std::path::absolute(path)
+            .unwrap_or_else(|_| path.into())
+            .to_string_lossy()
+            .into_owned(),
+    }
+}

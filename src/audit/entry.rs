@@ -1,0 +1,64 @@
+//! Entries as they were recorded. A row of the store becomes one only if it is what its hash says.
+
+use crate::{
+    domain::AccountId,
+    ledger::{self, Hash, Recorded, merkle::leaf_hash},
+    store::audit::StoredEntry,
+};
+
+use super::Error;
+
+/// An entry whose text is what the tree has a hash of.
+#[derive(Debug, Clone)]
+pub struct AuditEntry {
+    /// What it says.
+    pub recorded: Recorded,
+    /// The canonical text, which is hashed.
+    pub text: String,
+    /// Its hash.
+    pub leaf_hash: Hash,
+}
+
+impl AuditEntry {
+    /// Compares a row with its hash, and its place with what its text says.
+    ///
+    /// # Errors
+    /// [`Error::Tampered`].
+    pub fn check(stored: StoredEntry) -> Result<Self, Error> {
+        let tampered = Error::Tampered {
+            account: stored.account,
+            log_index: stored.log_index,
+        };
+        if leaf_hash(stored.text.as_bytes()) != stored.leaf_hash {
+            return Err(tampered);
+        }
+        let Ok(recorded) = ledger::decode(&stored.text) else {
+            return Err(tampered);
+        };
+        let entry = &recorded.entry;
+        let is_in_its_place = entry.intent.key.account == stored.account
+            && entry.log_index == stored.log_index
+            && entry.recorded_at == stored.recorded_at;
+        if !is_in_its_place {
+            return Err(tampered);
+        }
+        Ok(Self {
+            recorded,
+            text: stored.text,
+            leaf_hash: stored.leaf_hash,
+        })
+    }
+
+    /// Whose ledger it is in.
+    pub fn account(&self) -> AccountId {
+        self.recorded.entry.intent.key.account
+    }
+
+    /// Its place in that ledger.
+    pub fn log_index(&self) -> u64 {
+        self.recorded.entry.log_index
+    }
+}
+
+#[cfg(test)]
+mod tests;

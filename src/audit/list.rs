@@ -1,0 +1,229 @@
+//! Entries: pages of them, and single ones.
+
+use crate::{
+    domain::{AccountId, Entry, PermissionKey},
+    store::audit::{self, Archived, EntryFilter, EntryPosition, Order, StoredEntry},
+};
+
+use super::{Audit, AuditEntry, Error};
+
+/// At most so many archived parts are told of.
+const MOST_ARCHIVED: u32 = 1000;
+
+/// A page ends early where its entries have more text than this: its message, about twice the size, has to stay under the
+/// 4 MiB that gRPC clients take by default.
+const MOST_TEXT: usize = 3 * 512 * 1024;
+
+/// A page of entries.
+#[derive(Debug)]
+pub struct EntryPage {
+    /// The entries.
+    pub entries: Vec<AuditEntry>,
+    /// Where the next page begins: after this one. None on the last page.
+    pub next: Option<EntryPosition>,
+    /// On the first page, which history of that time is in files. The latest first.
+    pub archived: Vec<Archived>,
+}
+
+impl Audit {
+    /// Lists `size` entries after `after`.
+    ///
+    /// # Errors
+    /// [`Error::Tampered`], or the store's.
+    pub async fn entries(
+        &self,
+        filter: &EntryFilter,
+        order: Order,
+        after: Option<&EntryPosition>,
+        size: u32,
+    ) -> Result<EntryPage, Error> {
+        let rows = audit::entries(&self.database, filter, order, after, size.saturating_add(1)).await?;
+        let mut page = page(rows, size, |entry| bears_out(filter, entry))?;
+        if shows_every_entry(filter) {
+            self.look_for_gaps(&page.entries).await?;
+        }
+        if after.is_none() {
+            page.archived =
+                audit::archived(&self.database, &filter.accounts, filter.from, filter.to, MOST_ARCHIVED).await?;
+        }
+        Ok(page)
+    }
+
+    /// Lists `size` entries about one permission after `after`.
+    ///
+    /// # Errors
+    /// [`Error::Tampered`], or the store's.
+    pub async fn history(
+        &self,
+        key: &PermissionKey,
+        order: Order,
+        after: Option<&EntryPosition>,
+        size: u32,
+    ) -> Result<EntryPage, Error> {
+        let rows = audit::history(&self.database, key, order, after, size.saturating_add(1)).await?;
+        let mut page = page(rows, size, |entry| entry.intent.key == *key)?;
+        if after.is_none() {
+            page.archived = audit::archived(&self.database, &[key.account], None, None, MOST_ARCHIVED).await?;
+        }
+        Ok(page)
+    }
+
+    /// Reads one entry.
+    ///
+    /// # Errors
+    /// [`Error::EntryNotFound`], [`Error::EntryArchived`], [`Error::Tampered`], or the store's.
+    pub async fn entry(&self, account: AccountId, log_index: u64) -> Result<AuditEntry, Error> {
+        if let Some(stored) = audit::entry(&self.database, account, log_index).await? {
+            return AuditEntry::check(stored);
+        }
+        let sizes = audit::sizes(&self.database, &[account]).await?;
+        let tree_size = sizes.first().map_or(0, |(_, size)| *size);
+        if log_index >= tree_size {
+            return Err(Error::EntryNotFound {
+                account,
+                log_index,
+                tree_size,
+            });
+        }
+        self.missing(account, log_index).await
+    }
+
+    /// Why there is no entry where one must be. It may be there by now: it was recorded after it was looked for.
+    async fn missing(&self, account: AccountId, log_index: u64) -> Result<AuditEntry, Error> {
+        if let Some(archived) = audit::archived_at(&self.database, account, log_index).await? {
+            return Err(Error::EntryArchived {
+                account,
+                log_index,
+                location: archived.location,
+                sha256: archived.sha256,
+            });
+        }
+        match audit::entry(&self.database, account, log_index).await? {
+            Some(stored) => AuditEntry::check(stored),
+            None => Err(Error::Tampered { account, log_index }),
+        }
+    }
+
+    /// Looks for entries that should be between those of a page, where nothing but their place decides what is on it.
+    async fn look_for_gaps(&self, entries: &[AuditEntry]) -> Result<(), Error> {
+        for (account, log_index) in gaps(entries) {
+            match self.missing(account, log_index).await {
+                Ok(_) | Err(Error::EntryArchived { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The first `size` rows, compared with their hashes; and with what was asked for, since it was their columns that were
+/// looked at.
+fn page(mut rows: Vec<StoredEntry>, size: u32, is_asked_for: impl Fn(&Entry) -> bool) -> Result<EntryPage, Error> {
+    let fitting = how_many_fit(&rows).min(size as usize);
+    let more = rows.len() > fitting;
+    rows.truncate(fitting);
+    let next = rows.last().filter(|_| more).map(StoredEntry::position);
+    let check = |row| {
+        let entry = AuditEntry::check(row)?;
+        if is_asked_for(&entry.recorded.entry) {
+            Ok(entry)
+        } else {
+            Err(Error::Tampered {
+                account: entry.account(),
+                log_index: entry.log_index(),
+            })
+        }
+    };
+    Ok(EntryPage {
+        entries: rows.into_iter().map(check).collect::<Result<_, _>>()?,
+        next,
+        archived: Vec::new(),
+    })
+}
+
+/// At least one, so that there is always a next page.
+fn how_many_fit(rows: &[StoredEntry]) -> usize {
+    let mut text = 0;
+    let fitting = rows.iter().take_while(|row| {
+        text += row.text.len();
+        text <= MOST_TEXT
+    });
+    fitting.count().max(1)
+}
+
+/// True when the text of an entry matches the filter. The words of the reason are left to Postgres, which has its own idea of
+/// the cases of letters.
+fn bears_out(filter: &EntryFilter, entry: &Entry) -> bool {
+    let EntryFilter {
+        accounts,
+        regions,
+        image,
+        shared_account,
+        principals,
+        actions,
+        stages,
+        causes,
+        change,
+        request,
+        aws_request,
+        from,
+        to,
+        text: _,
+    } = filter;
+    let intent = &entry.intent;
+    let last_call = entry
+        .attempts
+        .last()
+        .and_then(|attempt| attempt.aws_request_id.as_ref());
+    any(accounts, &intent.key.account)
+        && any(regions, &intent.key.region)
+        && is(image.as_ref(), &intent.key.image)
+        && is(shared_account.as_ref(), &intent.key.shared_account)
+        && any(principals, &intent.principal)
+        && any(actions, &intent.action)
+        && any(stages, &entry.stage)
+        && any(causes, &intent.cause)
+        && is(change.as_ref(), &intent.change_id)
+        && is(request.as_ref(), &intent.request_id)
+        && (aws_request.is_none() || aws_request.as_ref() == last_call)
+        && from.is_none_or(|from| entry.recorded_at >= from)
+        && to.is_none_or(|to| entry.recorded_at < to)
+}
+
+/// Empty matches everything.
+fn any<T: PartialEq>(wanted: &[T], value: &T) -> bool {
+    wanted.is_empty() || wanted.contains(value)
+}
+
+/// Absent matches everything.
+fn is<T: PartialEq>(wanted: Option<&T>, value: &T) -> bool {
+    wanted.is_none_or(|wanted| wanted == value)
+}
+
+/// True when every entry of a ledger between two that match does so too.
+fn shows_every_entry(filter: &EntryFilter) -> bool {
+    let by_place = EntryFilter {
+        accounts: filter.accounts.clone(),
+        from: filter.from,
+        to: filter.to,
+        ..EntryFilter::default()
+    };
+    *filter == by_place
+}
+
+/// The first index that is missing between two entries of a ledger, for every place where one is.
+fn gaps(entries: &[AuditEntry]) -> Vec<(AccountId, u64)> {
+    let mut places: Vec<_> = entries
+        .iter()
+        .map(|entry| (entry.account(), entry.log_index()))
+        .collect();
+    places.sort_unstable();
+    let neighbours = places.windows(2).filter(|pair| pair[0].0 == pair[1].0);
+    neighbours
+        .filter(|pair| pair[1].1 - pair[0].1 > 1)
+        .map(|pair| (pair[0].0, pair[0].1 + 1))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests;

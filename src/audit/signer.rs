@@ -1,0 +1,206 @@
+//! The worker that signs checkpoints of the ledgers that grew.
+//!
+//! Before it signs, it makes sure that the ledger leads on from the checkpoint before: the tiles give the root that was
+//! signed, and the root that the head has now. If they do not, somebody has rewritten history, and no signature of ours
+//! shall cover that up. Several replicas may sign the same: the signature is the same too.
+
+use std::{collections::HashMap, time::Duration};
+
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    domain::AccountId,
+    ledger::{Checkpoint, Hash, merkle::leaf_hash},
+    store::checkpoints::{self, Grown, StoredCheckpoint},
+};
+
+use super::{Audit, Error, stretch};
+
+/// At most so many ledgers in a round; those that grew first come first.
+const AT_ONCE: u32 = 10_000;
+
+/// So many checkpoints are looked at to tell from where on a ledger is not what was signed.
+const LOOK_BACK: usize = 64;
+
+/// Signs checkpoints.
+#[derive(Debug)]
+pub struct Signer {
+    audit: Audit,
+    every: Duration,
+    /// What this process signed or saw signed: whoever removes a checkpoint from the store does not remove it from here.
+    seen: HashMap<AccountId, (u64, Hash)>,
+    /// Ledgers that are not signed for, and as they were when that was said.
+    refused: HashMap<AccountId, Grown>,
+}
+
+impl Signer {
+    /// A worker that looks for ledgers that grew every so often.
+    pub fn new(audit: Audit, every: Duration) -> Self {
+        Self {
+            audit,
+            every,
+            seen: HashMap::new(),
+            refused: HashMap::new(),
+        }
+    }
+
+    /// Signs until cancelled.
+    pub async fn run(mut self, stop: CancellationToken) {
+        let clock = self.audit.clock.clone();
+        while stop.run_until_cancelled(clock.sleep(self.every)).await.is_some() {
+            match stop.run_until_cancelled(self.round()).await {
+                None => return,
+                Some(Ok(())) => {}
+                Some(Err(error)) => {
+                    tracing::warn!(error = &error as &dyn std::error::Error, "cannot sign checkpoints");
+                }
+            }
+        }
+    }
+
+    async fn round(&mut self) -> Result<(), Error> {
+        for grown in checkpoints::grown(&self.audit.database, AT_ONCE).await? {
+            match self.examine(&grown).await {
+                Ok(()) => {
+                    self.refused.remove(&grown.account);
+                    self.sign(&grown).await?;
+                }
+                Err(Error::Tampered { account, log_index }) => self.refuse(account, log_index, grown).await?,
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes sure that the ledger leads on from what was signed.
+    async fn examine(&self, grown: &Grown) -> Result<(), Error> {
+        let (account, size) = (grown.account, grown.size);
+        let tampered = |log_index| Err(Error::Tampered { account, log_index });
+        for (signed_size, signed_root) in self.signed(grown).await? {
+            if signed_size > size {
+                return tampered(size);
+            }
+            if self.audit.tree(account, signed_size).root().await? != signed_root {
+                return tampered(0);
+            }
+        }
+        if self.audit.tree(account, size).root().await? == grown.root {
+            Ok(())
+        } else {
+            tampered(0)
+        }
+    }
+
+    /// What was signed: by the store, and by what this process has seen.
+    async fn signed(&self, grown: &Grown) -> Result<Vec<(u64, Hash)>, Error> {
+        let seen = self.seen.get(&grown.account).copied();
+        let stored = match checkpoints::latest(&self.audit.database, grown.account).await? {
+            Some(stored) => {
+                let kept = self.audit.verified(stored)?;
+                Some((kept.signed.size, kept.signed.root))
+            }
+            None => None,
+        };
+        Ok(stored.into_iter().chain(seen.filter(|_| seen != stored)).collect())
+    }
+
+    async fn sign(&mut self, grown: &Grown) -> Result<(), Error> {
+        let (keys, account) = (&self.audit.keys, grown.account);
+        let checkpoint = Checkpoint {
+            origin: keys.origin(account),
+            size: grown.size,
+            root: grown.root,
+        };
+        let Ok(note) = checkpoint.sign(keys.signing()) else {
+            // The name of the key was checked when it was read.
+            tracing::error!(account_id = %account, "the checkpoint cannot be written as a note");
+            return Ok(());
+        };
+        let stored = StoredCheckpoint {
+            account,
+            size: grown.size,
+            root: grown.root,
+            note: note.to_string(),
+            signed_at: self.audit.clock.now(),
+        };
+        self.seen.insert(account, (grown.size, grown.root));
+        if checkpoints::save(&self.audit.database, &stored).await? {
+            let root = hex(&grown.root);
+            tracing::info!(account_id = %account, size = grown.size, root, note = stored.note, "signed a checkpoint");
+        }
+        Ok(())
+    }
+
+    /// Says so once for each state of the ledger.
+    async fn refuse(&mut self, account: AccountId, log_index: u64, grown: Grown) -> Result<(), Error> {
+        if self.refused.get(&account) == Some(&grown) {
+            return Ok(());
+        }
+        let signed = self.signed(&grown).await.unwrap_or_default();
+        let signed_size = signed.iter().map(|(size, _)| *size).max().unwrap_or_default();
+        let log_index = match log_index {
+            0 => self.audit.first_unproven(account, grown.size).await?,
+            found => found,
+        };
+        tracing::error!(
+            account_id = %account,
+            log_index,
+            size = grown.size,
+            signed_size,
+            "the ledger was tampered with: it does not lead on from its checkpoint, and is not signed for"
+        );
+        self.refused.insert(account, grown);
+        Ok(())
+    }
+}
+
+impl Audit {
+    /// From which entry on a ledger of so many entries is not known to be what was signed: the first one that does not match
+    /// its hash, or else the first one behind the latest checkpoint that still holds.
+    pub(super) async fn first_unproven(&self, account: AccountId, size: u64) -> Result<u64, Error> {
+        let mut holds = 0;
+        let mut before = size.saturating_add(1);
+        for _ in 0..LOOK_BACK {
+            let Some(stored) = checkpoints::before(&self.database, account, before).await? else {
+                break;
+            };
+            before = stored.size;
+            let Ok(kept) = self.verified(stored) else { continue };
+            let root = self.tree(account, kept.signed.size).root().await;
+            if root.is_ok_and(|root| root == kept.signed.root) {
+                holds = kept.signed.size;
+                break;
+            }
+        }
+        Ok(self.first_wrong(account, holds, size).await?.unwrap_or(holds))
+    }
+
+    /// The first entry that is gone, or does not match its hash.
+    async fn first_wrong(&self, account: AccountId, start: u64, end: u64) -> Result<Option<u64>, Error> {
+        let mut next = start;
+        while next < end {
+            let entries = match stretch::stored_page(&self.database, account, next, end).await {
+                Ok(entries) => entries,
+                Err(Error::Tampered { log_index, .. }) => return Ok(Some(log_index)),
+                Err(error) => return Err(error),
+            };
+            next += entries.len() as u64;
+            let wrong = entries
+                .iter()
+                .find(|entry| leaf_hash(entry.text.as_bytes()) != entry.leaf_hash);
+            if let Some(entry) = wrong {
+                return Ok(Some(entry.log_index));
+            }
+        }
+        Ok(None)
+    }
+}
+
+fn hex(hash: &Hash) -> String {
+    use std::fmt::Write;
+    hash.iter().fold(String::new(), |mut text, byte| {
+        // Writing to a text cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}

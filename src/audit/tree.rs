@@ -1,0 +1,120 @@
+//! The tree of a ledger, by its tiles: roots, right edges and proofs, at a cost that grows with the logarithm of its size.
+
+use crate::{
+    domain::AccountId,
+    ledger::{
+        Frontier, Hash, TileId, Tiles, check,
+        proof::{self, ProofError},
+        tile::WIDTH,
+    },
+    store::{Database, StoreError, tiles},
+};
+
+use super::Error;
+
+/// The ledger of an account at one size of it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Tree<'a> {
+    pub(super) database: &'a Database,
+    pub(super) account: AccountId,
+    pub(super) size: u64,
+}
+
+/// That an entry is in a tree.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Inclusion {
+    pub(super) leaf_hash: Hash,
+    pub(super) hashes: Vec<Hash>,
+    pub(super) root: Hash,
+}
+
+/// That a tree only grew.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Consistency {
+    pub(super) hashes: Vec<Hash>,
+    pub(super) first_root: Hash,
+    pub(super) second_root: Hash,
+}
+
+impl Tree<'_> {
+    pub(super) async fn root(self) -> Result<Hash, Error> {
+        let tiles = self.load(proof::frontier_tiles(self.size), self.size).await?;
+        self.made(proof::root(self.size, &tiles), 0)
+    }
+
+    /// The right edge of the tree when it had `size` entries.
+    pub(super) async fn frontier(self, size: u64) -> Result<Frontier, Error> {
+        let tiles = self.load(proof::frontier_tiles(size), size).await?;
+        self.made(proof::frontier(size, &tiles), size)
+    }
+
+    /// Proves that the entry is in the tree; what the tiles say is verified before it is told.
+    pub(super) async fn inclusion(self, index: u64) -> Result<Inclusion, Error> {
+        let place = TileId {
+            level: 0,
+            index: index / WIDTH as u64,
+        };
+        let needed = [
+            proof::inclusion_tiles(index, self.size),
+            proof::frontier_tiles(self.size),
+            vec![place],
+        ];
+        let tiles = self.load(needed.concat(), index).await?;
+        let hashes = self.made(proof::inclusion(index, self.size, &tiles), index)?;
+        let root = self.made(proof::root(self.size, &tiles), index)?;
+        let leaf = tiles
+            .get(&place)
+            .and_then(|hashes| hashes.get((index % WIDTH as u64) as usize));
+        let leaf_hash = *leaf.ok_or_else(|| self.tampered(index))?;
+        if !check::verify_inclusion(&leaf_hash, index, self.size, &hashes, &root) {
+            return Err(self.tampered(index));
+        }
+        Ok(Inclusion {
+            leaf_hash,
+            hashes,
+            root,
+        })
+    }
+
+    /// Proves that the tree of `first` entries is the beginning of this one; what the tiles say is verified before it is told.
+    pub(super) async fn consistency(self, first: u64) -> Result<Consistency, Error> {
+        let needed = [
+            proof::consistency_tiles(first, self.size),
+            proof::frontier_tiles(self.size),
+            proof::frontier_tiles(first),
+        ];
+        let tiles = self.load(needed.concat(), first).await?;
+        let hashes = self.made(proof::consistency(first, self.size, &tiles), first)?;
+        let first_root = self.made(proof::root(first, &tiles), first)?;
+        let second_root = self.made(proof::root(self.size, &tiles), first)?;
+        if !check::verify_consistency(first, self.size, &first_root, &second_root, &hashes) {
+            return Err(self.tampered(first));
+        }
+        Ok(Consistency {
+            hashes,
+            first_root,
+            second_root,
+        })
+    }
+
+    /// Hashes that are not there were there: the ledger had this size.
+    async fn load(self, mut ids: Vec<TileId>, asked: u64) -> Result<Tiles, Error> {
+        ids.sort_unstable();
+        ids.dedup();
+        match tiles::load(self.database, self.account, &ids, self.size).await {
+            Err(StoreError::Corrupt { .. }) => Err(self.tampered(asked)),
+            loaded => Ok(loaded?),
+        }
+    }
+
+    fn made<T>(self, result: Result<T, ProofError>, asked: u64) -> Result<T, Error> {
+        result.map_err(|_| self.tampered(asked))
+    }
+
+    fn tampered(self, log_index: u64) -> Error {
+        Error::Tampered {
+            account: self.account,
+            log_index: log_index.min(self.size.saturating_sub(1)),
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! Requests as domain types. Every field that breaks its rule is found at once; no later room looks again.
+
+mod summary;
+mod time;
+
+use tonic::Status;
+
+use crate::{
+    domain::{AccountId, Action, Cause, PermissionKey, Stage, Timestamp},
+    grpc::fields::{Fields, Page},
+    proto::v1,
+    store::audit::{EntryFilter, EntryPosition, Order, ShareFilter},
+};
+
+use super::lists::{Entries, History, SharesAt};
+
+pub(super) use summary::summary;
+
+/// Of a field with several values, at most so many.
+const MOST_VALUES: usize = 100;
+
+/// A text that is looked for has at most so many characters.
+const LONGEST_TEXT: usize = 256;
+
+pub(super) fn entries(request: &v1::ListAuditEntriesRequest) -> Result<(Entries, Page<EntryPosition>), Status> {
+    let mut fields = Fields::default();
+    let filter = request
+        .filter
+        .as_ref()
+        .map(|filter| fields.filter(filter))
+        .unwrap_or_default();
+    let order = fields.order(request.order);
+    fields.finish_list(Some(Entries { filter, order }), request.page_size, &request.page_token)
+}
+
+pub(super) fn entry(request: &v1::GetAuditEntryRequest) -> Result<(AccountId, u64), Status> {
+    let mut fields = Fields::default();
+    let account = fields.required("account_id", &request.account_id);
+    fields.finish(|| Some((account?, request.log_index)))
+}
+
+pub(super) fn history(request: &v1::ListPermissionHistoryRequest) -> Result<(History, Page<EntryPosition>), Status> {
+    let mut fields = Fields::default();
+    let key = fields.key(
+        &request.account_id,
+        &request.region,
+        &request.image_id,
+        &request.shared_account_id,
+    );
+    let order = fields.order(request.order);
+    let history = key.map(|key| History { key, order });
+    fields.finish_list(history, request.page_size, &request.page_token)
+}
+
+/// `now` is what the time that is asked about must not be after.
+pub(super) fn shares_at(
+    request: &v1::GetSharePermissionsAtRequest,
+    now: Timestamp,
+) -> Result<(SharesAt, Page<PermissionKey>), Status> {
+    let mut fields = Fields::default();
+    let time = fields.moment("time", request.time.as_ref());
+    if time.is_some_and(|time| time > now) {
+        fields.violate("time", format!("must not be in the future; it is {now} here"));
+    }
+    let filter = ShareFilter {
+        account: fields.optional("account_id", &request.account_id),
+        region: fields.optional("region", &request.region),
+        image: fields.optional("image_id", &request.image_id),
+        shared_account: fields.optional("shared_account_id", &request.shared_account_id),
+    };
+    let shares = time.map(|time| SharesAt { time, filter });
+    fields.finish_list(shares, request.page_size, &request.page_token)
+}
+
+impl Fields {
+    fn filter(&mut self, filter: &v1::AuditEntryFilter) -> EntryFilter {
+        EntryFilter {
+            accounts: self.several("filter.account_ids", &filter.account_ids, MOST_VALUES),
+            regions: self.several("filter.regions", &filter.regions, MOST_VALUES),
+            image: self.optional("filter.image_id", &filter.image_id),
+            shared_account: self.optional("filter.shared_account_id", &filter.shared_account_id),
+            principals: self.several("filter.principals", &filter.principals, MOST_VALUES),
+            actions: self.actions("filter.actions", &filter.actions),
+            stages: self.stages("filter.stages", &filter.stages),
+            causes: self.causes("filter.causes", &filter.causes),
+            change: self.optional("filter.change_id", &filter.change_id),
+            request: self.optional("filter.request_id", &filter.request_id),
+            aws_request: self.text("filter.aws_request_id", &filter.aws_request_id),
+            from: self.bound("filter.start_time", filter.start_time.as_ref()),
+            to: self.bound("filter.end_time", filter.end_time.as_ref()),
+            text: self.text("filter.text", &filter.text),
+        }
+    }
+
+    /// Postgres has no text with a NUL in it: it cannot even be looked for.
+    fn text(&mut self, field: &str, text: &str) -> Option<String> {
+        let length = text.chars().count();
+        if length > LONGEST_TEXT || text.contains('\0') {
+            self.violate(
+                field,
+                format!("must be at most {LONGEST_TEXT} characters, none of them NUL; got {length} characters"),
+            );
+        }
+        (!text.is_empty()).then(|| text.to_owned())
+    }
+
+    fn order(&mut self, number: i32) -> Order {
+        match v1::AuditEntryOrder::try_from(number) {
+            Ok(v1::AuditEntryOrder::Unspecified | v1::AuditEntryOrder::NewestFirst) => Order::NewestFirst,
+            Ok(v1::AuditEntryOrder::OldestFirst) => Order::OldestFirst,
+            Err(_) => {
+                self.not_a_choice("order", "AuditEntryOrder", number);
+                Order::NewestFirst
+            }
+        }
+    }
+
+    fn actions(&mut self, field: &str, numbers: &[i32]) -> Vec<Action> {
+        let named = self.choices(field, "Action", numbers, |number| {
+            match v1::Action::try_from(number).ok()? {
+                v1::Action::Unspecified => None,
+                v1::Action::Grant => Some(Action::Grant),
+                v1::Action::Revoke => Some(Action::Revoke),
+            }
+        });
+        each_once(Action::ALL, &named)
+    }
+
+    fn stages(&mut self, field: &str, numbers: &[i32]) -> Vec<Stage> {
+        let named = self.choices(field, "Stage", numbers, |number| {
+            match v1::Stage::try_from(number).ok()? {
+                v1::Stage::Unspecified => None,
+                v1::Stage::Requested => Some(Stage::Requested),
+                v1::Stage::Denied => Some(Stage::Denied),
+                v1::Stage::Succeeded => Some(Stage::Succeeded),
+                v1::Stage::Failed => Some(Stage::Failed),
+                v1::Stage::Superseded => Some(Stage::Superseded),
+            }
+        });
+        each_once(Stage::ALL, &named)
+    }
+
+    fn causes(&mut self, field: &str, numbers: &[i32]) -> Vec<Cause> {
+        let named = self.choices(field, "Cause", numbers, |number| {
+            match v1::Cause::try_from(number).ok()? {
+                v1::Cause::Unspecified => None,
+                v1::Cause::Caller => Some(Cause::Caller),
+            }
+        });
+        each_once(Cause::ALL, &named)
+    }
+}
+
+/// Those of `all` that are named, in the order of `all`.
+fn each_once<T: PartialEq + Copy>(all: &[T], named: &[T]) -> Vec<T> {
+    all.iter().filter(|value| named.contains(value)).copied().collect()
+}
+
+#[cfg(test)]
+mod tests;

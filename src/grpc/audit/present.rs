@@ -1,0 +1,169 @@
+//! What auditors are shown, as messages.
+
+use crate::{
+    audit::{AuditEntry, EntryPage, SharePage, Summary},
+    domain::{Access, Entry, Stage},
+    grpc::{
+        page_token,
+        present::{access, action, attempt, cause, text, timestamp},
+        status::reason,
+    },
+    proto::v1,
+    store::audit::{Archived, Count, Ranking, Share},
+};
+
+use super::lists::{Entries, History, SharesAt};
+
+pub(super) fn entries(list: &Entries, page: EntryPage) -> v1::ListAuditEntriesResponse {
+    let next = page.next.map(|last| page_token::seal(list, &last));
+    v1::ListAuditEntriesResponse {
+        entries: page.entries.into_iter().map(entry).collect(),
+        next_page_token: next.unwrap_or_default(),
+        archived: page.archived.into_iter().map(archived).collect(),
+    }
+}
+
+pub(super) fn history(list: &History, page: EntryPage) -> v1::ListPermissionHistoryResponse {
+    let next = page.next.map(|last| page_token::seal(list, &last));
+    v1::ListPermissionHistoryResponse {
+        entries: page.entries.into_iter().map(entry).collect(),
+        next_page_token: next.unwrap_or_default(),
+        archived: page.archived.into_iter().map(archived).collect(),
+    }
+}
+
+pub(super) fn shares(list: &SharesAt, page: SharePage) -> v1::GetSharePermissionsAtResponse {
+    let next = page.next.map(|last| page_token::seal(list, &last));
+    v1::GetSharePermissionsAtResponse {
+        permissions: page.shares.into_iter().map(share).collect(),
+        next_page_token: next.unwrap_or_default(),
+    }
+}
+
+pub(super) fn summary(summary: Summary) -> v1::SummarizeAuditEntriesResponse {
+    let ranked = |(kind, ranks): (Ranking, Vec<(String, u64)>)| v1::SummaryRanked {
+        ranking: ranking(kind).into(),
+        ranks: ranks
+            .into_iter()
+            .map(|(value, count)| v1::SummaryRank { value, count })
+            .collect(),
+    };
+    v1::SummarizeAuditEntriesResponse {
+        counts: summary.counts.into_iter().map(count).collect(),
+        rankings: summary.rankings.into_iter().map(ranked).collect(),
+    }
+}
+
+/// An entry as a message: with its text and its hash, which show that the fields are what was recorded.
+pub(super) fn entry(audited: AuditEntry) -> v1::AuditEntry {
+    let entry = &audited.recorded.entry;
+    let (intent, failure) = (&entry.intent, entry.failure.as_ref());
+    v1::AuditEntry {
+        account_id: intent.key.account.to_string(),
+        log_index: entry.log_index,
+        record_time: Some(timestamp(entry.recorded_at)),
+        stage: stage(entry.stage).into(),
+        action: action(intent.action).into(),
+        cause: cause(intent.cause).into(),
+        change_id: change_id(entry),
+        request_id: intent.request_id.to_string(),
+        principal: intent.principal.to_string(),
+        reason: intent.reason.to_string(),
+        ticket: text(intent.ticket.as_ref()),
+        region: intent.key.region.to_string(),
+        image_id: intent.key.image.to_string(),
+        shared_account_id: intent.key.shared_account.to_string(),
+        generation: entry.generation.unwrap_or_default(),
+        previous: previous(entry.previous),
+        attempts: entry.attempts.iter().map(attempt).collect(),
+        error_reason: failure
+            .map_or(v1::ErrorReason::Unspecified, |failure| reason(failure.reason))
+            .into(),
+        error_code: text(failure.and_then(|failure| failure.code.as_ref())),
+        error_message: text(failure.and_then(|failure| failure.message.as_ref())),
+        denied_by: text(entry.denied_by.as_ref()),
+        trace_id: text(intent.trace_id.as_ref()),
+        server_version: audited.recorded.server_version.clone(),
+        leaf_hash: audited.leaf_hash.to_vec().into(),
+        canonical: audited.text,
+    }
+}
+
+/// A refusal is no change.
+fn change_id(entry: &Entry) -> String {
+    match entry.stage {
+        Stage::Denied => String::new(),
+        Stage::Requested | Stage::Succeeded | Stage::Failed | Stage::Superseded => entry.intent.change_id.to_string(),
+    }
+}
+
+fn previous(previous: Option<Access>) -> i32 {
+    access(previous).into()
+}
+
+fn stage(stage: Stage) -> v1::Stage {
+    match stage {
+        Stage::Requested => v1::Stage::Requested,
+        Stage::Denied => v1::Stage::Denied,
+        Stage::Succeeded => v1::Stage::Succeeded,
+        Stage::Failed => v1::Stage::Failed,
+        Stage::Superseded => v1::Stage::Superseded,
+    }
+}
+
+fn archived(archived: Archived) -> v1::ArchivedRange {
+    v1::ArchivedRange {
+        account_id: archived.account.to_string(),
+        start_index: archived.start_index,
+        end_index: archived.end_index,
+        start_time: Some(timestamp(archived.start_time)),
+        end_time: Some(timestamp(archived.end_time)),
+        location: archived.location,
+        sha256: hex(&archived.sha256),
+    }
+}
+
+fn share(share: Share) -> v1::PastSharePermission {
+    v1::PastSharePermission {
+        account_id: share.key.account.to_string(),
+        region: share.key.region.to_string(),
+        image_id: share.key.image.to_string(),
+        shared_account_id: share.key.shared_account.to_string(),
+        start_time: Some(timestamp(share.start_time)),
+        start_index: share.start_index,
+        end_time: share.end.map(|(time, _)| timestamp(time)),
+        end_index: share.end.map(|(_, index)| index),
+    }
+}
+
+fn count(count: Count) -> v1::SummaryCount {
+    v1::SummaryCount {
+        start_time: Some(timestamp(count.start_time)),
+        account_id: text(count.account),
+        region: text(count.region),
+        action: count.action.map_or(v1::Action::Unspecified, action).into(),
+        stage: count.stage.map_or(v1::Stage::Unspecified, stage).into(),
+        count: count.count,
+    }
+}
+
+fn ranking(ranking: Ranking) -> v1::SummaryRanking {
+    match ranking {
+        Ranking::Principal => v1::SummaryRanking::Principal,
+        Ranking::Image => v1::SummaryRanking::Image,
+        Ranking::SharedAccount => v1::SummaryRanking::SharedAccount,
+    }
+}
+
+/// Lower-case hex digits.
+pub(super) fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write;
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        // Writing to a text cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,163 @@
+//! The handlers of `AuditService`. Each parses, asks the use case, and presents what came of it.
+
+use std::{future::Future, time::Duration};
+
+use tonic::{Request, Response, Status};
+use tracing::Span;
+
+use crate::{
+    audit::{Audit, Error},
+    domain::AccountId,
+    grpc::{
+        caller::{Caller, within},
+        status,
+    },
+    proto::v1::{self, audit_service_server::AuditService},
+};
+
+use super::{parse, present, proofs, stream};
+
+/// `AuditService`.
+#[derive(Debug, Clone)]
+pub struct AuditApi {
+    pub(super) audit: Audit,
+    max_patience: Duration,
+}
+
+impl AuditApi {
+    /// A service that works on no question longer than `max_patience`, whatever deadline the caller gives, or does not give.
+    pub fn new(audit: Audit, max_patience: Duration) -> Self {
+        Self { audit, max_patience }
+    }
+
+    pub(super) fn caller<T>(&self, request: &Request<T>) -> Result<Caller, Status> {
+        Caller::of(request, &self.audit.clock, self.max_patience)
+    }
+}
+
+#[tonic::async_trait]
+impl AuditService for AuditApi {
+    async fn list_audit_entries(
+        &self,
+        request: Request<v1::ListAuditEntriesRequest>,
+    ) -> Result<Response<v1::ListAuditEntriesResponse>, Status> {
+        let caller = self.caller(&request)?;
+        let (list, page) = parse::entries(request.get_ref())?;
+        if let [account] = list.filter.accounts[..] {
+            note(account);
+        }
+        let found = self
+            .audit
+            .entries(&list.filter, list.order, page.after.as_ref(), page.size);
+        let found = answered(&caller, found).await?;
+        Ok(Response::new(present::entries(&list, found)))
+    }
+
+    async fn get_audit_entry(
+        &self,
+        request: Request<v1::GetAuditEntryRequest>,
+    ) -> Result<Response<v1::GetAuditEntryResponse>, Status> {
+        let caller = self.caller(&request)?;
+        let (account, log_index) = parse::entry(request.get_ref())?;
+        note(account);
+        let entry = answered(&caller, self.audit.entry(account, log_index)).await?;
+        Ok(Response::new(v1::GetAuditEntryResponse {
+            entry: Some(present::entry(entry)),
+        }))
+    }
+
+    async fn list_permission_history(
+        &self,
+        request: Request<v1::ListPermissionHistoryRequest>,
+    ) -> Result<Response<v1::ListPermissionHistoryResponse>, Status> {
+        let caller = self.caller(&request)?;
+        let (list, page) = parse::history(request.get_ref())?;
+        note(list.key.account);
+        let found = self
+            .audit
+            .history(&list.key, list.order, page.after.as_ref(), page.size);
+        let found = answered(&caller, found).await?;
+        Ok(Response::new(present::history(&list, found)))
+    }
+
+    async fn get_share_permissions_at(
+        &self,
+        request: Request<v1::GetSharePermissionsAtRequest>,
+    ) -> Result<Response<v1::GetSharePermissionsAtResponse>, Status> {
+        let caller = self.caller(&request)?;
+        let (list, page) = parse::shares_at(request.get_ref(), self.audit.clock.now())?;
+        if let Some(account) = list.filter.account {
+            note(account);
+        }
+        let found = self
+            .audit
+            .shares_at(list.time, &list.filter, page.after.as_ref(), page.size);
+        let found = answered(&caller, found).await?;
+        Ok(Response::new(present::shares(&list, found)))
+    }
+
+    async fn summarize_audit_entries(
+        &self,
+        request: Request<v1::SummarizeAuditEntriesRequest>,
+    ) -> Result<Response<v1::SummarizeAuditEntriesResponse>, Status> {
+        let caller = self.caller(&request)?;
+        let query = parse::summary(request.get_ref())?;
+        let summary = answered(&caller, self.audit.summarize(query)).await?;
+        Ok(Response::new(present::summary(summary)))
+    }
+
+    type WatchAuditEntriesStream = stream::Watching;
+
+    async fn watch_audit_entries(
+        &self,
+        request: Request<v1::WatchAuditEntriesRequest>,
+    ) -> Result<Response<stream::Watching>, Status> {
+        stream::watch(self, request).await
+    }
+
+    type ExportAuditEntriesStream = stream::Exporting;
+
+    async fn export_audit_entries(
+        &self,
+        request: Request<v1::ExportAuditEntriesRequest>,
+    ) -> Result<Response<stream::Exporting>, Status> {
+        stream::export(self, request).await
+    }
+
+    async fn get_checkpoint(
+        &self,
+        request: Request<v1::GetCheckpointRequest>,
+    ) -> Result<Response<v1::GetCheckpointResponse>, Status> {
+        proofs::checkpoint(self, request).await
+    }
+
+    async fn add_checkpoint_signatures(
+        &self,
+        request: Request<v1::AddCheckpointSignaturesRequest>,
+    ) -> Result<Response<v1::AddCheckpointSignaturesResponse>, Status> {
+        proofs::add_signatures(self, request).await
+    }
+
+    async fn get_inclusion_proof(
+        &self,
+        request: Request<v1::GetInclusionProofRequest>,
+    ) -> Result<Response<v1::GetInclusionProofResponse>, Status> {
+        proofs::inclusion(self, request).await
+    }
+
+    async fn get_consistency_proof(
+        &self,
+        request: Request<v1::GetConsistencyProofRequest>,
+    ) -> Result<Response<v1::GetConsistencyProofResponse>, Status> {
+        proofs::consistency(self, request).await
+    }
+}
+
+/// What came of a question, if that is known before the caller gives up.
+async fn answered<T>(caller: &Caller, work: impl Future<Output = Result<T, Error>>) -> Result<T, Status> {
+    within(caller.patience, work, status::store_unavailable).await
+}
+
+fn note(account: AccountId) {
+    Span::current().record("account_id", account.as_str());
+}

@@ -1,0 +1,194 @@
+//! The handlers that answer with streams. A stream does nothing until its reader is ready for more: who is slow holds up
+//! nobody, and costs no memory but their own page.
+
+use std::{collections::VecDeque, pin::Pin};
+
+use futures_util::stream;
+use tokio_stream::Stream;
+use tonic::{Request, Response, Status};
+
+use crate::{
+    audit::{Export, ExportHeader, ExportRange, Watch, WatchEvent, WatchFrom},
+    domain::AccountId,
+    grpc::{caller::within, fields::Fields, present::timestamp, refusal::Refusal, status},
+    proto::v1::{
+        self, export_audit_entries_response::Part, watch_audit_entries_request::Start,
+        watch_audit_entries_response::Event,
+    },
+    store::{audit::StoredEntry, growth::Sizes},
+};
+
+use super::{
+    AuditApi, present,
+    proofs::{given, in_range, present_checkpoint, present_hashes},
+};
+
+/// So many accounts may be named.
+const MOST_ACCOUNTS: usize = 1000;
+
+/// A message of lines has about so many bytes at most: well under what clients take by default.
+const MESSAGE_BYTES: usize = 1024 * 1024;
+
+/// What is sent to those who follow ledgers.
+pub(super) type Watching = Pin<Box<dyn Stream<Item = Result<v1::WatchAuditEntriesResponse, Status>> + Send>>;
+/// What is sent to those who copy ledgers.
+pub(super) type Exporting = Pin<Box<dyn Stream<Item = Result<v1::ExportAuditEntriesResponse, Status>> + Send>>;
+
+pub(super) async fn watch(
+    api: &AuditApi,
+    request: Request<v1::WatchAuditEntriesRequest>,
+) -> Result<Response<Watching>, Status> {
+    let patience = api.caller(&request)?.patience;
+    let from = parse_watch(request.get_ref())?;
+    let watch = within(patience, api.audit.watch(from), status::store_unavailable).await?;
+    let events = stream::try_unfold(watch, async |mut watch: Watch| {
+        let event = watch.next().await.map_err(refused)?;
+        Ok(Some((present_event(event), watch)))
+    });
+    Ok(Response::new(Box::pin(events)))
+}
+
+fn parse_watch(request: &v1::WatchAuditEntriesRequest) -> Result<WatchFrom, Status> {
+    let mut fields = Fields::default();
+    let accounts: Vec<AccountId> = fields.several("account_ids", &request.account_ids, MOST_ACCOUNTS);
+    let mut from = WatchFrom {
+        accounts: accounts.into_iter().collect(),
+        positions: Sizes::new(),
+        from_beginning: false,
+    };
+    for (index, position) in request.positions.iter().enumerate() {
+        let field = format!("positions[{index}].account_id");
+        in_range(
+            &mut fields,
+            &format!("positions[{index}].next_index"),
+            position.next_index,
+        );
+        let Some(account) = fields.required(&field, &position.account_id) else {
+            continue;
+        };
+        if !from.accounts.is_empty() && !from.accounts.contains(&account) {
+            fields.violate(&field, "must be one of account_ids, where these are given");
+        }
+        if from.positions.insert(account, position.next_index).is_some() {
+            fields.violate(&field, format!("must name each account once; {account} is there twice"));
+        }
+    }
+    from.from_beginning = match Start::try_from(request.start) {
+        Ok(Start::Unspecified | Start::Now) => false,
+        Ok(Start::Beginning) => true,
+        Err(_) => {
+            fields.violate("start", format!("must be a value of Start; got {}", request.start));
+            false
+        }
+    };
+    fields.finish(|| Some(from))
+}
+
+fn present_event(event: WatchEvent) -> v1::WatchAuditEntriesResponse {
+    let event = match event {
+        WatchEvent::Started(next) => Event::Started(v1::WatchStarted {
+            positions: next
+                .into_iter()
+                .map(|(account, next_index)| v1::WatchPosition {
+                    account_id: account.to_string(),
+                    next_index,
+                })
+                .collect(),
+        }),
+        WatchEvent::Entries(entries) => Event::Entries(v1::WatchEntries {
+            entries: entries.iter().cloned().map(present::entry).collect(),
+        }),
+        WatchEvent::Heartbeat(time) => Event::Heartbeat(v1::WatchHeartbeat {
+            time: Some(timestamp(time)),
+        }),
+    };
+    v1::WatchAuditEntriesResponse { event: Some(event) }
+}
+
+pub(super) async fn export(
+    api: &AuditApi,
+    request: Request<v1::ExportAuditEntriesRequest>,
+) -> Result<Response<Exporting>, Status> {
+    let patience = api.caller(&request)?.patience;
+    let range = parse_export(request.get_ref())?;
+    let (header, export) = within(patience, api.audit.export(range), status::store_unavailable).await?;
+    let header = v1::ExportAuditEntriesResponse {
+        part: Some(Part::Header(present_header(&header))),
+    };
+    let begun = (export, VecDeque::from([header]));
+    let parts = stream::try_unfold(begun, async |(mut export, mut ready): (Export, VecDeque<_>)| {
+        if ready.is_empty()
+            && let Some(entries) = export.next().await.map_err(refused)?
+        {
+            ready = present_lines(entries);
+        }
+        Ok(ready.pop_front().map(|part| (part, (export, ready))))
+    });
+    Ok(Response::new(Box::pin(parts)))
+}
+
+fn parse_export(request: &v1::ExportAuditEntriesRequest) -> Result<ExportRange, Status> {
+    let mut fields = Fields::default();
+    let account: Option<AccountId> = fields.required("account_id", &request.account_id);
+    let (start, end, size) = (request.start_index, request.end_index, request.tree_size);
+    for (field, number) in [("start_index", start), ("end_index", end), ("tree_size", size)] {
+        in_range(&mut fields, field, number);
+    }
+    if end > 0 && start > end {
+        fields.violate(
+            "start_index",
+            format!("must not be more than end_index, {end}; got {start}"),
+        );
+    }
+    if size > 0 && start.max(end) > size {
+        fields.violate("tree_size", format!("must cover start_index and end_index; got {size}"));
+    }
+    fields.finish(|| {
+        Some(ExportRange {
+            account: account?,
+            start,
+            end: given(end),
+            tree_size: given(size),
+        })
+    })
+}
+
+fn present_header(header: &ExportHeader) -> v1::ExportHeader {
+    v1::ExportHeader {
+        checkpoint: Some(present_checkpoint(&header.checkpoint)),
+        start_index: header.start,
+        end_index: header.end,
+        left_hashes: present_hashes(&header.left_hashes),
+        consistency_proof: present_hashes(&header.consistency),
+    }
+}
+
+/// The entries, in messages that are not too large.
+fn present_lines(entries: Vec<StoredEntry>) -> VecDeque<v1::ExportAuditEntriesResponse> {
+    let mut messages: VecDeque<v1::ExportLines> = VecDeque::new();
+    let mut bytes = 0;
+    for entry in entries {
+        bytes += entry.text.len() + entry.leaf_hash.len();
+        if messages.is_empty() || bytes > MESSAGE_BYTES {
+            bytes = entry.text.len() + entry.leaf_hash.len();
+            messages.push_back(v1::ExportLines {
+                start_index: entry.log_index,
+                ..Default::default()
+            });
+        }
+        if let Some(message) = messages.back_mut() {
+            message.leaf_hashes.extend_from_slice(&entry.leaf_hash);
+            message.lines.push(entry.text);
+        }
+    }
+    messages
+        .into_iter()
+        .map(|lines| v1::ExportAuditEntriesResponse {
+            part: Some(Part::Lines(lines)),
+        })
+        .collect()
+}
+
+fn refused(error: crate::audit::Error) -> Status {
+    Refusal::from(error).into_status()
+}

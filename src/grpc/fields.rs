@@ -1,0 +1,208 @@
+//! Reads the fields of a request, and collects those that break their rules: a caller is told of all of them at once.
+
+use std::{collections::BTreeSet, str::FromStr};
+
+use tonic::Status;
+use tonic_types::FieldViolation;
+
+use crate::domain::{AccountId, ImageId, Invalid, PermissionKey, Region};
+
+use super::{
+    page_token::{self, List},
+    status,
+};
+
+const DEFAULT_PAGE: u32 = 100;
+const LARGEST_PAGE: u32 = 1000;
+
+/// Of a field with many values, so many wrong ones are told: an answer must fit into the metadata of a call.
+const MOST_TOLD: usize = 3;
+
+/// What is asked for of a list: which page.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Page<P> {
+    /// It begins after this.
+    pub(super) after: Option<P>,
+    /// It holds at most so many.
+    pub(super) size: u32,
+}
+
+/// The fields that break their rules.
+#[derive(Default)]
+pub(super) struct Fields(Vec<FieldViolation>);
+
+impl Fields {
+    pub(super) fn violate(&mut self, field: &str, description: impl Into<String>) {
+        self.0.push(FieldViolation::new(field, description));
+    }
+
+    /// True as long as every field that was read follows its rule.
+    pub(super) fn are_valid(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// What was read, if every field follows its rule.
+    pub(super) fn finish<T>(self, read: impl FnOnce() -> Option<T>) -> Result<T, Status> {
+        if !self.are_valid() {
+            return Err(status::invalid_fields(self.0));
+        }
+        // Nothing read and nothing wrong would be a required field that is absent without a violation.
+        read().ok_or_else(|| status::fault().into_status())
+    }
+
+    /// What was read of a list, and which page of it is asked for. The last fields that are read.
+    pub(super) fn finish_list<L: List>(
+        mut self,
+        list: Option<L>,
+        size: i32,
+        token: &str,
+    ) -> Result<(L, Page<L::Position>), Status> {
+        // A token is bound to the filters: without valid ones it can be neither right nor wrong.
+        let filters = list.as_ref().filter(|_| self.are_valid());
+        let after = filters
+            .filter(|_| !token.is_empty())
+            .map(|list| page_token::open(list, token));
+        let size = self.page_size("page_size", size);
+        if let Some(None) = after {
+            let violation = FieldViolation::new(
+                "page_token",
+                "must be the next_page_token of the page before, unaltered and with the same filters",
+            );
+            if self.are_valid() {
+                return Err(status::invalid_page_token(violation));
+            }
+            self.0.push(violation);
+        }
+        let after = after.flatten();
+        self.finish(|| Some((list?, Page { after, size })))
+    }
+
+    pub(super) fn required<T: FromStr<Err = Invalid>>(&mut self, field: &str, text: &str) -> Option<T> {
+        match text.parse() {
+            Ok(value) => Some(value),
+            Err(invalid) if text.is_empty() => {
+                self.violate(field, format!("is required: {invalid}"));
+                None
+            }
+            Err(invalid) => {
+                self.violate(field, invalid.to_string());
+                None
+            }
+        }
+    }
+
+    pub(super) fn optional<T: FromStr<Err = Invalid>>(&mut self, field: &str, text: &str) -> Option<T> {
+        if text.is_empty() {
+            None
+        } else {
+            self.required(field, text)
+        }
+    }
+
+    /// At most `most` values, in their order and each once.
+    pub(super) fn several<T: FromStr<Err = Invalid> + Ord>(
+        &mut self,
+        field: &str,
+        texts: &[String],
+        most: usize,
+    ) -> Vec<T> {
+        if texts.len() > most {
+            self.violate(field, format!("must be at most {most} values; got {}", texts.len()));
+            return Vec::new();
+        }
+        let (mut values, mut wrong) = (BTreeSet::new(), 0);
+        for (index, text) in texts.iter().enumerate() {
+            match text.parse::<T>() {
+                Ok(value) => {
+                    values.insert(value);
+                }
+                Err(invalid) => {
+                    wrong += 1;
+                    if wrong <= MOST_TOLD {
+                        self.violate(&format!("{field}[{index}]"), invalid.to_string());
+                    }
+                }
+            }
+        }
+        self.untold(field, wrong);
+        values.into_iter().collect()
+    }
+
+    /// Values of an enum, each once, in the order of `read`'s results' first appearance. `read` knows the numbers; `name` is
+    /// the enum.
+    pub(super) fn choices<T: PartialEq>(
+        &mut self,
+        field: &str,
+        name: &str,
+        numbers: &[i32],
+        read: impl Fn(i32) -> Option<T>,
+    ) -> Vec<T> {
+        let (mut values, mut wrong) = (Vec::new(), 0);
+        for (index, &number) in numbers.iter().enumerate() {
+            match read(number) {
+                Some(value) if !values.contains(&value) => values.push(value),
+                Some(_) => {}
+                None => {
+                    wrong += 1;
+                    if wrong <= MOST_TOLD {
+                        self.not_a_choice(&format!("{field}[{index}]"), name, number);
+                    }
+                }
+            }
+        }
+        self.untold(field, wrong);
+        values
+    }
+
+    fn untold(&mut self, field: &str, wrong: usize) {
+        if wrong > MOST_TOLD {
+            let more = wrong - MOST_TOLD;
+            self.violate(field, format!("has {more} more values that break the rule"));
+        }
+    }
+
+    /// A number that is no value of the enum `name` that the field takes.
+    pub(super) fn not_a_choice(&mut self, field: &str, name: &str, number: i32) {
+        let what = if number == 0 { "a set value" } else { "a value" };
+        self.violate(field, format!("must be {what} of {name}; got {number}"));
+    }
+
+    pub(super) fn key(
+        &mut self,
+        account: &str,
+        region: &str,
+        image: &str,
+        shared_account: &str,
+    ) -> Option<PermissionKey> {
+        let account: Option<AccountId> = self.required("account_id", account);
+        let region: Option<Region> = self.required("region", region);
+        let image: Option<ImageId> = self.required("image_id", image);
+        let shared_account: Option<AccountId> = self.required("shared_account_id", shared_account);
+        if shared_account.is_some() && shared_account == account {
+            self.violate(
+                "shared_account_id",
+                "must be another account than account_id: the owner needs no permission",
+            );
+        }
+        Some(PermissionKey {
+            account: account?,
+            region: region?,
+            image: image?,
+            shared_account: shared_account?,
+        })
+    }
+
+    fn page_size(&mut self, field: &str, number: i32) -> u32 {
+        match u32::try_from(number) {
+            Ok(0) => DEFAULT_PAGE,
+            Ok(size) => size.min(LARGEST_PAGE),
+            Err(_) => {
+                self.violate(
+                    field,
+                    format!("must be 0 (for {DEFAULT_PAGE}) to {LARGEST_PAGE}; got {number}"),
+                );
+                DEFAULT_PAGE
+            }
+        }
+    }
+}

@@ -1,0 +1,124 @@
+use proptest::prelude::*;
+
+use super::*;
+
+fn key() -> PermissionKey {
+    PermissionKey {
+        account: "000011112222".parse().unwrap(),
+        region: "eu-central-1".parse().unwrap(),
+        image: "wsi-123456789".parse().unwrap(),
+        shared_account: "210987654321".parse().unwrap(),
+    }
+}
+
+fn filter() -> PermissionFilter {
+    PermissionFilter {
+        account: Some(key().account),
+        state: Some(PermissionState::Shared),
+        ..PermissionFilter::default()
+    }
+}
+
+#[test]
+fn every_altered_bit_is_refused() {
+    let token = seal(&filter(), &key());
+    assert_eq!(open(&filter(), &token), Some(key()));
+    let bytes = BASE64_URL_SAFE_NO_PAD.decode(&token).unwrap();
+    for bit in 0..bytes.len() * 8 {
+        let mut altered = bytes.clone();
+        altered[bit / 8] ^= 1 << (bit % 8);
+        assert_eq!(
+            open(&filter(), &BASE64_URL_SAFE_NO_PAD.encode(altered)),
+            None,
+            "bit {bit}"
+        );
+    }
+    for bit in 0..token.len() * 8 {
+        let mut altered = token.clone().into_bytes();
+        altered[bit / 8] ^= 1 << (bit % 8);
+        if let Ok(altered) = String::from_utf8(altered) {
+            assert_eq!(open(&filter(), &altered), None, "{altered}");
+        }
+    }
+    for length in 0..token.len() {
+        assert_eq!(open(&filter(), &token[..length]), None, "{length} characters");
+    }
+}
+
+#[test]
+fn a_token_for_other_filters_is_refused() {
+    let token = seal(&filter(), &key());
+    let others = [
+        PermissionFilter::default(),
+        PermissionFilter {
+            account: None,
+            ..filter()
+        },
+        PermissionFilter {
+            account: None,
+            shared_account: filter().account,
+            ..filter()
+        },
+        PermissionFilter {
+            account: Some("999999999999".parse().unwrap()),
+            ..filter()
+        },
+        PermissionFilter {
+            region: Some(key().region),
+            ..filter()
+        },
+        PermissionFilter {
+            image: Some(key().image),
+            ..filter()
+        },
+        PermissionFilter {
+            shared_account: Some(key().shared_account),
+            ..filter()
+        },
+        PermissionFilter {
+            state: None,
+            ..filter()
+        },
+        PermissionFilter {
+            state: Some(PermissionState::NotShared),
+            ..filter()
+        },
+    ];
+    for other in others {
+        assert_eq!(open(&other, &token), None, "{other:?}");
+    }
+}
+
+#[test]
+fn a_token_of_another_version_is_refused_even_if_its_digest_is_right() {
+    let mut content = vec![VERSION + 1];
+    content.extend(b"000011112222210987654321wsi-123456789/eu-central-1");
+    content.extend(digest(&filter(), &content));
+    assert_eq!(open(&filter(), &BASE64_URL_SAFE_NO_PAD.encode(&content)), None);
+}
+
+proptest! {
+    #[test]
+    fn a_token_names_where_the_page_ended(
+        account in "[0-9]{12}", region in "[-0-9a-z]{1,31}", image in "wsi-[0-9a-z]{9,63}", shared in "[0-9]{12}",
+    ) {
+        let key = PermissionKey {
+            account: account.parse().unwrap(),
+            region: region.parse().unwrap(),
+            image: image.parse().unwrap(),
+            shared_account: shared.parse().unwrap(),
+        };
+        prop_assert_eq!(open(&filter(), &seal(&filter(), &key)), Some(key));
+    }
+
+    #[test]
+    fn garbage_is_refused(garbage in ".{0,200}", bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+        prop_assert_eq!(open(&filter(), &garbage), None);
+        prop_assert_eq!(open(&filter(), &BASE64_URL_SAFE_NO_PAD.encode(&bytes)), None);
+        // Garbage under a right digest gets further.
+        let mut sealed = vec![VERSION];
+        sealed.extend(bytes);
+        sealed.extend(digest(&filter(), &sealed));
+        open(&filter(), &BASE64_URL_SAFE_NO_PAD.encode(&sealed));
+    }
+}

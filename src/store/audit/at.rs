@@ -1,0 +1,126 @@
+//! What was shared at a moment.
+
+use sqlx::{Postgres, QueryBuilder};
+use time::OffsetDateTime;
+
+use crate::{
+    domain::{AccountId, ImageId, PermissionKey, Region, Timestamp},
+    store::{
+        Database, StoreError,
+        rows::{count, parse},
+    },
+};
+
+/// Which shares. What is absent matches everything.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ShareFilter {
+    /// Only images of this account.
+    pub account: Option<AccountId>,
+    /// Only this Region.
+    pub region: Option<Region>,
+    /// Only this image.
+    pub image: Option<ImageId>,
+    /// Only shares with this account.
+    pub shared_account: Option<AccountId>,
+}
+
+/// A share that was in effect.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Share {
+    /// Of what, and with whom.
+    pub key: PermissionKey,
+    /// When the SUCCEEDED entry of the grant was recorded.
+    pub start_time: Timestamp,
+    /// The index of that entry.
+    pub start_index: u64,
+    /// When the SUCCEEDED entry of the revoke was recorded, and its index. Absent while the share goes on.
+    pub end: Option<(Timestamp, u64)>,
+}
+
+/// Reads at most `limit` shares that were in effect at `time`, in the order of their names, those after `after` only.
+///
+/// # Errors
+/// When Postgres does not answer.
+pub async fn shares_at(
+    database: &Database,
+    time: Timestamp,
+    filter: &ShareFilter,
+    after: Option<&PermissionKey>,
+    limit: u32,
+) -> Result<Vec<Share>, StoreError> {
+    let mut sql = statement(time, filter, after, limit);
+    let query = sql.build_query_as::<Row>().persistent(false);
+    let rows = database
+        .run(async |connection| query.fetch_all(connection).await)
+        .await?;
+    rows.into_iter().map(share).collect()
+}
+
+fn statement(
+    time: Timestamp,
+    filter: &ShareFilter,
+    after: Option<&PermissionKey>,
+    limit: u32,
+) -> QueryBuilder<Postgres> {
+    let mut sql = QueryBuilder::new(
+        "SELECT account_id, region, image_id, shared_account_id, start_time, start_index, end_time, end_index
+         FROM share_interval WHERE start_time <= ",
+    );
+    sql.push_bind(time.to_offset_date_time());
+    sql.push(" AND (end_time IS NULL OR end_time > ")
+        .push_bind(time.to_offset_date_time())
+        .push(")");
+    let conditions = [
+        ("account_id", filter.account.map(|account| account.to_string())),
+        ("region", filter.region.as_ref().map(Region::to_string)),
+        ("image_id", filter.image.as_ref().map(ImageId::to_string)),
+        (
+            "shared_account_id",
+            filter.shared_account.map(|account| account.to_string()),
+        ),
+    ];
+    for (column, value) in conditions {
+        if value.is_some() {
+            sql.push(" AND ").push(column).push(" = ").push_bind(value);
+        }
+    }
+    if let Some(after) = after {
+        sql.push(" AND (account_id, region, image_id, shared_account_id) > (");
+        sql.push_bind(after.account.to_string()).push(", ");
+        sql.push_bind(after.region.to_string()).push(", ");
+        sql.push_bind(after.image.to_string()).push(", ");
+        sql.push_bind(after.shared_account.to_string()).push(")");
+    }
+    sql.push(" ORDER BY account_id, region, image_id, shared_account_id LIMIT ")
+        .push(limit);
+    sql
+}
+
+type Row = (
+    String,
+    String,
+    String,
+    String,
+    OffsetDateTime,
+    i64,
+    Option<OffsetDateTime>,
+    Option<i64>,
+);
+
+fn share(
+    (account, region, image, shared_account, start_time, start_index, end_time, end_index): Row,
+) -> Result<Share, StoreError> {
+    const TABLE: &str = "share_interval";
+    let end_index = end_index.map(|index| count(TABLE, index)).transpose()?;
+    Ok(Share {
+        key: PermissionKey {
+            account: parse(TABLE, &account)?,
+            region: parse(TABLE, &region)?,
+            image: parse(TABLE, &image)?,
+            shared_account: parse(TABLE, &shared_account)?,
+        },
+        start_time: Timestamp::new(start_time),
+        start_index: count(TABLE, start_index)?,
+        end: end_time.map(Timestamp::new).zip(end_index),
+    })
+}

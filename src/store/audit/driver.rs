@@ -1,0 +1,92 @@
+//! What a page of entries is looked up by. The other conditions are checked on what is found so.
+
+use crate::domain::{Action, Stage};
+
+use super::EntryFilter;
+
+/// What a page is looked up by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Driver {
+    /// A condition that few entries meet, whenever they were recorded.
+    Few,
+    /// A condition that has an index in the order of time, or the text.
+    Condition,
+    /// Each value of a column, one after the other: no index holds the entries of several values in the order of time.
+    Each(Column, Vec<String>),
+    /// The time: there is nothing else, or nothing that is not soon found by walking.
+    Time,
+}
+
+/// A column that a filter can have several values of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Column {
+    Account,
+    Region,
+    Principal,
+    Stage,
+}
+
+impl Column {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Account => "account_id",
+            Self::Region => "region",
+            Self::Principal => "principal",
+            Self::Stage => "stage",
+        }
+    }
+
+    /// The values that the filter has for it, each once; none where that matches everything.
+    pub(super) fn values(self, filter: &EntryFilter) -> Vec<String> {
+        let mut values: Vec<_> = match self {
+            Self::Account => filter.accounts.iter().map(ToString::to_string).collect(),
+            Self::Region => filter.regions.iter().map(ToString::to_string).collect(),
+            Self::Principal => filter.principals.iter().map(ToString::to_string).collect(),
+            Self::Stage => filter.stages.iter().map(|stage| stage.as_str().to_owned()).collect(),
+        };
+        values.sort_unstable();
+        values.dedup();
+        if self == Self::Stage && values.len() == Stage::ALL.len() {
+            values.clear();
+        }
+        values
+    }
+}
+
+/// The stages that have an index, since they are rare.
+const UNUSUAL: [Stage; 3] = [Stage::Denied, Stage::Failed, Stage::Superseded];
+
+impl Driver {
+    /// Chooses what to look a page up by: what is met by the fewest entries, as far as the kind of a condition tells.
+    pub(super) fn of(filter: &EntryFilter) -> Self {
+        let few = filter.change.is_some()
+            || filter.request.is_some()
+            || filter.aws_request.is_some()
+            || filter.image.is_some();
+        if few {
+            return Self::Few;
+        }
+        let columns = [Column::Principal, Column::Account, Column::Stage, Column::Region];
+        let several = columns
+            .into_iter()
+            .filter(|column| *column != Column::Stage || filter.stages.iter().all(|stage| UNUSUAL.contains(stage)))
+            .map(|column| (column, column.values(filter)))
+            .find(|(_, values)| !values.is_empty());
+        match several {
+            _ if filter.shared_account.is_some() => Self::Condition,
+            Some((_, values)) if values.len() == 1 || has_indexed_text(filter) => Self::Condition,
+            Some((column, values)) => Self::Each(column, values),
+            None if has_indexed_text(filter) => Self::Time,
+            None if !filter.actions.is_empty() && !filter.actions.contains(&Action::Grant) => Self::Condition,
+            None => Self::Time,
+        }
+    }
+}
+
+/// True when the index of the texts can find the filter's: only three letters or digits in a row are sure to be in it.
+pub(super) fn has_indexed_text(filter: &EntryFilter) -> bool {
+    filter.text.as_deref().is_some_and(|text| {
+        text.split(|letter: char| !letter.is_ascii_alphanumeric())
+            .any(|word| word.len() >= 3)
+    })
+}

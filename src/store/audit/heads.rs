@@ -1,0 +1,29 @@
+//! How long the ledgers are.
+
+use crate::{
+    domain::AccountId,
+    store::{
+        Database, StoreError,
+        rows::{count, parse},
+    },
+};
+
+/// Reads how many entries the ledgers of `accounts` (empty: all) have, archived ones included, in the order of the accounts.
+/// An account without a ledger is left out.
+///
+/// # Errors
+/// When Postgres does not answer.
+pub async fn sizes(database: &Database, accounts: &[AccountId]) -> Result<Vec<(AccountId, u64)>, StoreError> {
+    let accounts: Vec<_> = accounts.iter().map(AccountId::to_string).collect();
+    let query = sqlx::query!(
+        "SELECT account_id, size FROM ledger
+         WHERE cardinality($1::text[]) = 0 OR account_id = ANY($1) ORDER BY account_id",
+        &accounts,
+    );
+    let rows = database
+        .run(async |connection| query.fetch_all(connection).await)
+        .await?;
+    rows.into_iter()
+        .map(|row| Ok((parse("ledger", &row.account_id)?, count("ledger", row.size)?)))
+        .collect()
+}

@@ -1,0 +1,28 @@
+//! The questions about the history. They only read.
+//!
+//! Read in this order: [`filter`] (which entries), [`entries`] (a page of them), [`history`] (those of one permission),
+//! [`at`] (what was shared at a moment), [`summary`] (counts and rankings, without reading entries), [`archived`] (what is
+//! in files), [`heads`] (how long the ledgers are).
+
+mod archived;
+mod at;
+mod cover;
+mod driver;
+mod entries;
+mod filter;
+mod heads;
+mod history;
+mod ranking;
+mod statement;
+mod summary;
+
+mod windows;
+
+pub use archived::{Archived, archived, archived_at};
+pub use at::{Share, ShareFilter, shares_at};
+pub use entries::{EntryPosition, Order, StoredEntry, entries, entry, range};
+pub use filter::EntryFilter;
+pub use heads::sizes;
+pub use history::history;
+pub use ranking::{Ranking, ranking};
+pub use summary::{Count, CountQuery, Dimension, Interval, counts};

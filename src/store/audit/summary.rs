@@ -1,0 +1,217 @@
+//! Counts of entries in buckets of time, from the rollups.
+
+use sqlx::{Postgres, QueryBuilder};
+use time::OffsetDateTime;
+
+use crate::{
+    domain::{AccountId, Action, Region, Stage, Timestamp},
+    store::{
+        Database, StoreError,
+        rows::{buckets::Bucket, count, named, parse},
+    },
+};
+
+use super::cover::{self, Tiles};
+
+/// A bucket of time, in UTC.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Interval {
+    /// All of the time asked about.
+    Whole,
+    /// An hour.
+    Hour,
+    /// A day.
+    Day,
+    /// A week, from Monday.
+    Week,
+    /// A month.
+    Month,
+}
+
+/// What counts are told apart by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Dimension {
+    /// Whose ledger it is.
+    Account,
+    /// The Region of the image.
+    Region,
+    /// The action.
+    Action,
+    /// The stage.
+    Stage,
+}
+
+/// What to count. Empty lists match everything.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CountQuery {
+    /// From this full hour on.
+    pub from: Timestamp,
+    /// Before this full hour.
+    pub to: Timestamp,
+    /// The buckets.
+    pub interval: Interval,
+    /// What counts are told apart by.
+    pub group_by: Vec<Dimension>,
+    /// Entries of these ledgers.
+    pub accounts: Vec<AccountId>,
+    /// Entries about images in these Regions.
+    pub regions: Vec<Region>,
+    /// These actions.
+    pub actions: Vec<Action>,
+    /// These stages.
+    pub stages: Vec<Stage>,
+    /// At most so many counts.
+    pub limit: u32,
+}
+
+/// A count. What is told apart is there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Count {
+    /// When the bucket begins, or the time asked about, whichever is later.
+    pub start_time: Timestamp,
+    /// Whose ledger it is.
+    pub account: Option<AccountId>,
+    /// The Region of the image.
+    pub region: Option<Region>,
+    /// The action.
+    pub action: Option<Action>,
+    /// The stage.
+    pub stage: Option<Stage>,
+    /// So many entries: never none.
+    pub count: u64,
+}
+
+/// Counts entries. In the order of time, then of account, Region, action and stage, as far as these are told apart.
+///
+/// # Errors
+/// When Postgres does not answer.
+pub async fn counts(database: &Database, query: &CountQuery) -> Result<Vec<Count>, StoreError> {
+    let tiles = cover::cover(query.from, query.to, query.interval.largest_bucket());
+    if tiles.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut sql = statement(query, &tiles);
+    let query = sql.build_query_as::<Row>().persistent(false);
+    let rows = database
+        .run(async |connection| query.fetch_all(connection).await)
+        .await?;
+    rows.into_iter().map(counted).collect()
+}
+
+fn statement(query: &CountQuery, tiles: &[Tiles]) -> QueryBuilder<Postgres> {
+    let mut sql = QueryBuilder::new("SELECT ");
+    match query.interval.unit() {
+        None => sql.push_bind(query.from.to_offset_date_time()).push("::timestamptz"),
+        Some(unit) => sql
+            .push("greatest(date_trunc('")
+            .push(unit)
+            .push("', start_time, 'UTC'), ")
+            .push_bind(query.from.to_offset_date_time())
+            .push(")"),
+    };
+    for dimension in Dimension::ALL {
+        sql.push(if query.group_by.contains(&dimension) {
+            ", "
+        } else {
+            ", NULL::text AS "
+        })
+        .push(dimension.column());
+    }
+    sql.push(", sum(count)::bigint FROM (");
+    for (at, tiles) in tiles.iter().enumerate() {
+        sql.push(if at == 0 { "" } else { " UNION ALL " });
+        push_tiles(&mut sql, query, tiles);
+    }
+    sql.push(") AS counted GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 2, 3, 4, 5 LIMIT ")
+        .push(query.limit);
+    sql
+}
+
+fn push_tiles(sql: &mut QueryBuilder<Postgres>, query: &CountQuery, tiles: &Tiles) {
+    sql.push("SELECT start_time, account_id, region, action, stage, count FROM audit_rollup WHERE bucket = '");
+    sql.push(tiles.bucket.as_str());
+    sql.push("' AND start_time >= ").push_bind(tiles.from);
+    sql.push(" AND start_time < ").push_bind(tiles.to);
+    let lists: [(_, Vec<String>); 4] = [
+        (
+            Dimension::Account,
+            query.accounts.iter().map(ToString::to_string).collect(),
+        ),
+        (
+            Dimension::Region,
+            query.regions.iter().map(ToString::to_string).collect(),
+        ),
+        (
+            Dimension::Action,
+            query.actions.iter().map(|action| action.as_str().into()).collect(),
+        ),
+        (
+            Dimension::Stage,
+            query.stages.iter().map(|stage| stage.as_str().into()).collect(),
+        ),
+    ];
+    for (dimension, values) in lists {
+        if !values.is_empty() {
+            sql.push(" AND ")
+                .push(dimension.column())
+                .push(" = ANY(")
+                .push_bind(values)
+                .push(")");
+        }
+    }
+}
+
+impl Interval {
+    fn unit(self) -> Option<&'static str> {
+        match self {
+            Self::Whole => None,
+            Self::Hour => Some("hour"),
+            Self::Day => Some("day"),
+            Self::Week => Some("week"),
+            Self::Month => Some("month"),
+        }
+    }
+
+    /// No rollup may reach over the edge of an interval.
+    fn largest_bucket(self) -> Bucket {
+        match self {
+            Self::Hour => Bucket::Hour,
+            Self::Day | Self::Week => Bucket::Day,
+            Self::Month | Self::Whole => Bucket::Month,
+        }
+    }
+}
+
+impl Dimension {
+    const ALL: [Self; 4] = [Self::Account, Self::Region, Self::Action, Self::Stage];
+
+    fn column(self) -> &'static str {
+        match self {
+            Self::Account => "account_id",
+            Self::Region => "region",
+            Self::Action => "action",
+            Self::Stage => "stage",
+        }
+    }
+}
+
+type Row = (
+    OffsetDateTime,
+    Option<String>,
+    Option<String>,
+    Option<String>,
+    Option<String>,
+    i64,
+);
+
+fn counted((start_time, account, region, action, stage, sum): Row) -> Result<Count, StoreError> {
+    const TABLE: &str = "audit_rollup";
+    Ok(Count {
+        start_time: Timestamp::new(start_time),
+        account: account.map(|text| parse(TABLE, &text)).transpose()?,
+        region: region.map(|text| parse(TABLE, &text)).transpose()?,
+        action: action.map(|name| named(TABLE, Action::parse, &name)).transpose()?,
+        stage: stage.map(|name| named(TABLE, Stage::parse, &name)).transpose()?,
+        count: count(TABLE, sum)?,
+    })
+}

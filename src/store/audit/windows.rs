@@ -1,0 +1,125 @@
+//! Spans of time, in the order in which a page is looked for in them: a month first, wider and wider ones after it. What is
+//! looked for is often found in the first; and what Postgres expects of a whole history, where few months are like the
+//! others, never makes it read all of them.
+
+use time::{Date, Month, OffsetDateTime};
+
+use crate::domain::Timestamp;
+
+use super::Order;
+
+/// How many months each span has. The last one has no end.
+const MONTHS: [i32; 3] = [1, 3, 12];
+
+/// From a time on, and before a time, where there is one.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Span {
+    pub(super) from: Option<Timestamp>,
+    pub(super) to: Option<Timestamp>,
+}
+
+/// Divides a span, beginning with the month that `start` is in and going on in the order. What lies on the other side of that
+/// month is left out.
+pub(super) fn divide(span: Span, start: Timestamp, order: Order) -> Vec<Span> {
+    let Some(mut edge) = months_from(start, i32::from(order == Order::NewestFirst)) else {
+        return vec![span];
+    };
+    let mut parts = Vec::new();
+    for next in MONTHS.iter().map(|months| match order {
+        Order::NewestFirst => -months,
+        Order::OldestFirst => *months,
+    }) {
+        let Some(far) = months_from(edge, next) else { break };
+        parts.push(span.within(order, edge, Some(far)));
+        edge = far;
+    }
+    parts.push(span.within(order, edge, None));
+    parts.retain(|part| !part.is_empty());
+    parts
+}
+
+impl Span {
+    /// The part of it between two edges.
+    fn within(self, order: Order, near: Timestamp, far: Option<Timestamp>) -> Self {
+        let (from, to) = match order {
+            Order::NewestFirst => (far, Some(near)),
+            Order::OldestFirst => (Some(near), far),
+        };
+        Self {
+            from: self.from.max(from),
+            to: self.to.into_iter().chain(to).min(),
+        }
+    }
+
+    /// True when no time can be in it.
+    pub(super) fn is_empty(self) -> bool {
+        self.from.zip(self.to).is_some_and(|(from, to)| from >= to)
+    }
+}
+
+/// The beginning of the month (UTC) that is so many months after that of `time`.
+fn months_from(time: Timestamp, months: i32) -> Option<Timestamp> {
+    let date = time.to_offset_date_time().date();
+    let month = date.year() * 12 + i32::from(u8::from(date.month())) - 1 + months;
+    let number = u8::try_from(month.rem_euclid(12) + 1).ok()?;
+    let first = Date::from_calendar_date(month.div_euclid(12), Month::try_from(number).ok()?, 1).ok()?;
+    Some(Timestamp::new(OffsetDateTime::new_utc(first, time::Time::MIDNIGHT)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(text: &str) -> Timestamp {
+        Timestamp::parse(&format!("{text}T00:00:00Z")).unwrap()
+    }
+
+    fn span(from: &str, to: &str) -> Span {
+        let end = |text: &str| (!text.is_empty()).then(|| at(text));
+        Span {
+            from: end(from),
+            to: end(to),
+        }
+    }
+
+    #[test]
+    fn the_newest_month_comes_first_and_nothing_older_is_left_out() {
+        let parts = divide(Span::default(), at("2026-02-17"), Order::NewestFirst);
+        assert_eq!(
+            parts,
+            [
+                span("2026-02-01", "2026-03-01"),
+                span("2025-11-01", "2026-02-01"),
+                span("2024-11-01", "2025-11-01"),
+                span("", "2024-11-01"),
+            ]
+        );
+    }
+
+    #[test]
+    fn the_oldest_month_comes_first_and_nothing_newer_is_left_out() {
+        let parts = divide(Span::default(), at("2025-12-01"), Order::OldestFirst);
+        assert_eq!(
+            parts,
+            [
+                span("2025-12-01", "2026-01-01"),
+                span("2026-01-01", "2026-04-01"),
+                span("2026-04-01", "2027-04-01"),
+                span("2027-04-01", ""),
+            ]
+        );
+    }
+
+    #[test]
+    fn parts_stay_within_the_span() {
+        let parts = divide(span("2026-01-15", "2026-02-20"), at("2026-02-17"), Order::NewestFirst);
+        assert_eq!(
+            parts,
+            [span("2026-02-01", "2026-02-20"), span("2026-01-15", "2026-02-01")]
+        );
+        assert_eq!(
+            divide(span("2026-01-15", "2026-01-15"), at("2026-01-15"), Order::OldestFirst),
+            []
+        );
+    }
+}

@@ -1,0 +1,212 @@
+//! Signed checkpoints of the ledgers: kept, found, and given the signatures of witnesses.
+
+use time::OffsetDateTime;
+
+use crate::{
+    domain::{AccountId, Timestamp},
+    ledger::Hash,
+};
+
+use super::{
+    Database, StoreError,
+    rows::{bigint, count, parse},
+};
+
+const TABLE: &str = "ledger_checkpoint";
+
+/// A checkpoint that is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredCheckpoint {
+    /// Whose ledger it is about.
+    pub account: AccountId,
+    /// How many entries it covers.
+    pub size: u64,
+    /// The root over them.
+    pub root: Hash,
+    /// The signed note.
+    pub note: String,
+    /// When it was signed.
+    pub signed_at: Timestamp,
+}
+
+/// A ledger that has grown since its last checkpoint, or has shrunk, which it never should.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Grown {
+    /// Whose ledger it is.
+    pub account: AccountId,
+    /// Its size.
+    pub size: u64,
+    /// Its root.
+    pub root: Hash,
+    /// The size and the root of its latest checkpoint.
+    pub signed: Option<(u64, Hash)>,
+}
+
+/// Keeps a checkpoint, unless there is one of this size: the first one stays. True when it was kept.
+///
+/// # Errors
+/// When Postgres does not answer or refuses.
+pub async fn save(database: &Database, checkpoint: &StoredCheckpoint) -> Result<bool, StoreError> {
+    let query = sqlx::query!(
+        "INSERT INTO ledger_checkpoint (account_id, size, root, note, signed_at) VALUES ($1, $2, $3, $4, $5)
+         ON CONFLICT DO NOTHING",
+        checkpoint.account.as_str(),
+        bigint(checkpoint.size),
+        &checkpoint.root[..],
+        checkpoint.note,
+        checkpoint.signed_at.to_offset_date_time(),
+    );
+    let saved = database.run(async |connection| query.execute(connection).await).await?;
+    Ok(saved.rows_affected() == 1)
+}
+
+/// The latest checkpoint of a ledger.
+///
+/// # Errors
+/// When Postgres does not answer.
+pub async fn latest(database: &Database, account: AccountId) -> Result<Option<StoredCheckpoint>, StoreError> {
+    let query = sqlx::query_as!(
+        Row,
+        "SELECT account_id, size, root, note, signed_at FROM ledger_checkpoint
+         WHERE account_id = $1 ORDER BY size DESC LIMIT 1",
+        account.as_str(),
+    );
+    let row = database
+        .run(async |connection| query.fetch_optional(connection).await)
+        .await?;
+    row.map(StoredCheckpoint::try_from).transpose()
+}
+
+/// The checkpoint of a ledger when it had this size.
+///
+/// # Errors
+/// When Postgres does not answer.
+pub async fn of_size(
+    database: &Database,
+    account: AccountId,
+    size: u64,
+) -> Result<Option<StoredCheckpoint>, StoreError> {
+    let query = sqlx::query_as!(
+        Row,
+        "SELECT account_id, size, root, note, signed_at FROM ledger_checkpoint WHERE account_id = $1 AND size = $2",
+        account.as_str(),
+        bigint(size),
+    );
+    let row = database
+        .run(async |connection| query.fetch_optional(connection).await)
+        .await?;
+    row.map(StoredCheckpoint::try_from).transpose()
+}
+
+/// The latest checkpoint of a ledger from when it was smaller than this.
+///
+/// # Errors
+/// When Postgres does not answer.
+pub async fn before(
+    database: &Database,
+    account: AccountId,
+    size: u64,
+) -> Result<Option<StoredCheckpoint>, StoreError> {
+    let query = sqlx::query_as!(
+        Row,
+        "SELECT account_id, size, root, note, signed_at FROM ledger_checkpoint
+         WHERE account_id = $1 AND size < $2 ORDER BY size DESC LIMIT 1",
+        account.as_str(),
+        bigint(size),
+    );
+    let row = database
+        .run(async |connection| query.fetch_optional(connection).await)
+        .await?;
+    row.map(StoredCheckpoint::try_from).transpose()
+}
+
+/// At most `limit` of the ledgers that have grown, or shrunk, since their last checkpoint. One walk over the heads, and one look into the
+/// checkpoints' key for each.
+///
+/// # Errors
+/// When Postgres does not answer.
+pub async fn grown(database: &Database, limit: u32) -> Result<Vec<Grown>, StoreError> {
+    let query = sqlx::query!(
+        r#"SELECT ledger.account_id, ledger.size, ledger.root, signed.size AS "signed_size?", signed.root AS "signed_root?"
+           FROM ledger
+           LEFT JOIN LATERAL (
+               SELECT size, root FROM ledger_checkpoint checkpoint
+               WHERE checkpoint.account_id = ledger.account_id ORDER BY size DESC LIMIT 1
+           ) signed ON true
+           WHERE ledger.size <> coalesce(signed.size, 0)
+           ORDER BY ledger.last_recorded_at LIMIT $1"#,
+        i64::from(limit),
+    );
+    let rows = database
+        .run(async |connection| query.fetch_all(connection).await)
+        .await?;
+    rows.into_iter()
+        .map(|row| {
+            let signed = match (row.signed_size, row.signed_root) {
+                (Some(size), Some(root)) => Some((count(TABLE, size)?, hash(&root)?)),
+                _ => None,
+            };
+            Ok(Grown {
+                account: parse("ledger", &row.account_id)?,
+                size: count("ledger", row.size)?,
+                root: hash(&row.root)?,
+                signed,
+            })
+        })
+        .collect()
+}
+
+/// Puts a note with more signatures in the place of `old`. False when it was not done: the note there is not `old` (any more), or
+/// `new` is not `old` with more lines.
+///
+/// # Errors
+/// When Postgres does not answer.
+pub async fn countersign(
+    database: &Database,
+    account: AccountId,
+    size: u64,
+    old: &str,
+    new: &str,
+) -> Result<bool, StoreError> {
+    // A note ends with its signatures: whatever is added to it leaves the text, and the signatures there are, as they were.
+    if !old.ends_with('\n') || !new.starts_with(old) {
+        return Ok(false);
+    }
+    let query = sqlx::query!(
+        "UPDATE ledger_checkpoint SET note = $4 WHERE account_id = $1 AND size = $2 AND note = $3",
+        account.as_str(),
+        bigint(size),
+        old,
+        new,
+    );
+    let updated = database.run(async |connection| query.execute(connection).await).await?;
+    Ok(updated.rows_affected() == 1)
+}
+
+struct Row {
+    account_id: String,
+    size: i64,
+    root: Vec<u8>,
+    note: String,
+    signed_at: OffsetDateTime,
+}
+
+impl TryFrom<Row> for StoredCheckpoint {
+    type Error = StoreError;
+
+    fn try_from(row: Row) -> Result<Self, StoreError> {
+        Ok(Self {
+            account: parse(TABLE, &row.account_id)?,
+            size: count(TABLE, row.size)?,
+            root: hash(&row.root)?,
+            note: row.note,
+            signed_at: Timestamp::new(row.signed_at),
+        })
+    }
+}
+
+fn hash(bytes: &[u8]) -> Result<Hash, StoreError> {
+    bytes
+        .try_into()
+        .map_err(|_| StoreError::corrupt(TABLE, "a hash of another length"))
+}

@@ -1,0 +1,89 @@
+//! The history's partitions: one a month, made ahead. An entry that finds none goes to the default partition, and is moved when
+//! its partition is made.
+
+use std::time::Duration;
+
+use time::OffsetDateTime;
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::Clock;
+
+use super::{Database, StoreError};
+
+/// So many months are made ahead of the current one: time enough to notice that none are made.
+pub const MONTHS_AHEAD: u16 = 3;
+
+const LOOK_EVERY: Duration = Duration::from_hours(24);
+const TRY_AGAIN_AFTER: Duration = Duration::from_mins(1);
+
+/// What was done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ensured {
+    /// So many partitions were made.
+    pub made: u32,
+    /// Entries are left in the default partition.
+    pub leftover: bool,
+}
+
+/// Makes the partitions that are missing: of this month and of so many after it, and of those that have entries in the default
+/// partition.
+///
+/// # Errors
+/// When Postgres does not answer or refuses, or somebody reads the history for so long that it cannot wait.
+pub async fn ensure(database: &Database, months_ahead: u16) -> Result<Ensured, StoreError> {
+    let now = sqlx::query_scalar!(r#"SELECT now() AS "now!""#);
+    let now = database.run(async |connection| now.fetch_one(connection).await).await?;
+    let mut made = create(database, now, months_ahead.saturating_add(1)).await?;
+    while let Some(stray) = oldest_stray(database).await? {
+        match create(database, stray, 1).await? {
+            0 => return Ok(Ensured { made, leftover: true }),
+            more => made += more,
+        }
+    }
+    Ok(Ensured { made, leftover: false })
+}
+
+async fn create(database: &Database, since: OffsetDateTime, months: u16) -> Result<u32, StoreError> {
+    let query = sqlx::query_scalar!(
+        r#"SELECT create_audit_partitions($1, $2) AS "made!""#,
+        since,
+        i32::from(months)
+    );
+    let made = database
+        .run(async |connection| query.fetch_one(connection).await)
+        .await?;
+    Ok(made.unsigned_abs())
+}
+
+/// When the first of those entries was recorded that are in no month's partition.
+async fn oldest_stray(database: &Database) -> Result<Option<OffsetDateTime>, StoreError> {
+    let query = sqlx::query_scalar!("SELECT min(recorded_at) FROM audit_entry_default");
+    database.run(async |connection| query.fetch_one(connection).await).await
+}
+
+/// Sees to it that there are partitions, now and daily, until cancelled.
+pub async fn keep(database: Database, clock: Clock, stop: CancellationToken) {
+    loop {
+        let wait = match ensure(&database, MONTHS_AHEAD).await {
+            Ok(Ensured { made, leftover }) => {
+                if made > 0 {
+                    tracing::info!(made, "made partitions of the history");
+                }
+                if leftover {
+                    tracing::warn!("audit_entry_default has entries that belong to no month that can be made");
+                }
+                LOOK_EVERY
+            }
+            Err(error) => {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "cannot make partitions of the history; trying again in a minute"
+                );
+                TRY_AGAIN_AFTER
+            }
+        };
+        if stop.run_until_cancelled(clock.sleep(wait)).await.is_none() {
+            return;
+        }
+    }
+}

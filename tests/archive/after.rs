@@ -1,0 +1,169 @@
+//! After months were archived.
+
+use std::collections::BTreeMap;
+
+use sharewarden::{
+    ledger::{Hash, check::verify_inclusion},
+    proto::v1::{self, export_audit_entries_response::Part},
+};
+
+use crate::{
+    history::{archive, audit, checkpoint, key, months_ago, options, service, sizes, verify},
+    stack::{ACCOUNT, as_tester, detail, grant, reason},
+};
+
+#[tokio::test]
+async fn archived_months_are_files_that_verify_and_lead_on_to_what_is_left() {
+    let (stack, folder) = (service().await, tempfile::tempdir().unwrap());
+    let before: BTreeMap<_, _> = sizes(&stack).await.into_iter().collect();
+    let files = archive(&stack, &options(months_ago(2), folder.path())).await.unwrap();
+    assert!(
+        files.len() > 100,
+        "ten months of a hundred accounts, not {}",
+        files.len()
+    );
+
+    let mut next: BTreeMap<String, u64> = BTreeMap::new();
+    for file in &files {
+        let verified = verify(file, key(&stack));
+        let account = verified.account.to_string();
+        let end = next.entry(account).or_default();
+        assert_eq!(verified.start_index, *end, "the files follow each other without a gap");
+        *end = verified.end_index;
+        let note = file.with_extension("").with_extension("checkpoint");
+        assert!(std::fs::read_to_string(note).unwrap().starts_with("sharewarden.test/"));
+    }
+    let left: i64 = sqlx::query_scalar("SELECT count(*) FROM audit_entry")
+        .fetch_one(&stack.pool)
+        .await
+        .unwrap();
+    assert_eq!(
+        u64::try_from(left).unwrap() + next.values().sum::<u64>(),
+        before.values().sum()
+    );
+
+    // What is left is exported under the same tree.
+    for (account, end) in next {
+        let mut client = audit(&stack).await;
+        let request = v1::ExportAuditEntriesRequest {
+            account_id: account.clone(),
+            start_index: end,
+            ..Default::default()
+        };
+        let mut stream = client
+            .export_audit_entries(as_tester(request))
+            .await
+            .unwrap()
+            .into_inner();
+        let mut count = 0;
+        while let Some(message) = stream.message().await.unwrap() {
+            if let Some(Part::Lines(lines)) = message.part {
+                count += lines.lines.len() as u64;
+            }
+        }
+        assert_eq!(end + count, before[&account], "{account}");
+    }
+    stack.end().await;
+}
+
+#[tokio::test]
+async fn proofs_of_archived_entries_still_hold_and_questions_tell_where_they_are() {
+    let (stack, folder) = (service().await, tempfile::tempdir().unwrap());
+    archive(&stack, &options(months_ago(1), folder.path())).await.unwrap();
+    let mut client = audit(&stack).await;
+
+    for log_index in [0, 1, 255, 256, 300] {
+        let request = v1::GetInclusionProofRequest {
+            account_id: ACCOUNT.into(),
+            log_index,
+            tree_size: 0,
+        };
+        let proof = client
+            .get_inclusion_proof(as_tester(request))
+            .await
+            .unwrap()
+            .into_inner();
+        let hash = |bytes: &[u8]| -> Hash { bytes.try_into().unwrap() };
+        let path: Vec<_> = proof.hashes.iter().map(|bytes| hash(bytes)).collect();
+        let (leaf, root) = (hash(&proof.leaf_hash), hash(&proof.root_hash));
+        assert!(verify_inclusion(&leaf, log_index, proof.tree_size, &path, &root));
+        assert_eq!(proof.checkpoint.unwrap().root_hash, proof.root_hash);
+    }
+
+    let request = v1::GetAuditEntryRequest {
+        account_id: ACCOUNT.into(),
+        log_index: 0,
+    };
+    let refused = client.get_audit_entry(as_tester(request)).await.unwrap_err();
+    assert_eq!(reason(&refused), "ENTRY_ARCHIVED");
+    let file = detail(&refused, "location");
+    assert!(
+        file.starts_with(folder.path().to_str().unwrap()) && std::path::Path::new(&file).exists(),
+        "{file}"
+    );
+
+    let request = v1::ListAuditEntriesRequest {
+        filter: Some(v1::AuditEntryFilter {
+            account_ids: vec![ACCOUNT.into()],
+            ..Default::default()
+        }),
+        page_size: 1000,
+        ..Default::default()
+    };
+    let page = client
+        .list_audit_entries(as_tester(request))
+        .await
+        .unwrap()
+        .into_inner();
+    let first_left = page.entries.last().unwrap().log_index;
+    assert_eq!(
+        page.archived[0].end_index, first_left,
+        "the latest archived range ends where the table begins"
+    );
+    assert_eq!(page.archived.last().unwrap().start_index, 0);
+    stack.end().await;
+}
+
+#[tokio::test]
+async fn ledgers_go_on_over_the_edge_of_a_tile_whose_entries_were_archived() {
+    let (stack, folder) = (service().await, tempfile::tempdir().unwrap());
+    archive(&stack, &options(months_ago(1), folder.path())).await.unwrap();
+    let (_, size) = sizes(&stack)
+        .await
+        .into_iter()
+        .find(|(account, _)| account == ACCOUNT)
+        .unwrap();
+    // Two entries each: as many as it takes to fill the tile, and one more.
+    let needed = (256 - size % 256) / 2 + 2;
+    let mut client = stack.client().await;
+    for number in 0..needed {
+        let request = v1::GrantSharePermissionRequest {
+            shared_account_id: format!("{:012}", 800_000_000_000 + number),
+            ..grant()
+        };
+        client.grant_share_permission(as_tester(request)).await.unwrap();
+    }
+    // The signer signs only what leads on from the checkpoint before.
+    let covered = checkpoint(&stack, ACCOUNT, size + 2 * needed).await.checkpoint.unwrap();
+    let request = v1::GetConsistencyProofRequest {
+        account_id: ACCOUNT.into(),
+        first_tree_size: size,
+        second_tree_size: covered.tree_size,
+    };
+    let proof = audit(&stack)
+        .await
+        .get_consistency_proof(as_tester(request))
+        .await
+        .unwrap()
+        .into_inner();
+    assert_eq!(proof.second_root_hash, covered.root_hash);
+
+    // Archived again, later months join on.
+    let again = archive(&stack, &options(months_ago(0), folder.path())).await.unwrap();
+    assert!(
+        again
+            .iter()
+            .all(|file| verify(file, key(&stack)).start_index > 0 || !file.ends_with(format!("{ACCOUNT}.jsonl.gz")))
+    );
+    stack.end().await;
+}

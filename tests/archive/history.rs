@@ -1,0 +1,123 @@
+//! A service with a history of a year, and the months of it.
+
+use std::path::{Path, PathBuf};
+
+use sharewarden::{
+    archive::{Event, Month, Options},
+    clock::Clock,
+    config::Config,
+    ledger::{SigningKey, VerifierKey, verify::Verified, verify::Verifier},
+    proto::v1::{self, audit_service_client::AuditServiceClient},
+    server,
+    store::archive::Detached,
+};
+use tonic::transport::Channel;
+
+use crate::{
+    load,
+    stack::{Stack, as_tester, config},
+};
+
+/// Enough for full tiles in the longest ledger, and for ledgers of a few entries.
+const ENTRIES: u64 = 4000;
+
+/// A service whose ledgers have a year behind them, under checkpoints.
+pub(crate) async fn service() -> Stack {
+    let stack = Stack::start().await;
+    load::load(&stack.pool, ENTRIES, Clock::system().now()).await;
+    for (account, size) in sizes(&stack).await {
+        checkpoint(&stack, &account, size).await;
+    }
+    stack
+}
+
+pub(crate) async fn sizes(stack: &Stack) -> Vec<(String, u64)> {
+    let rows: Vec<(String, i64)> =
+        sqlx::query_as("SELECT account_id, size FROM ledger WHERE size > 0 ORDER BY size DESC")
+            .fetch_all(&stack.pool)
+            .await
+            .unwrap();
+    rows.into_iter()
+        .map(|(account, size)| (account, u64::try_from(size).unwrap()))
+        .collect()
+}
+
+/// Waits until a checkpoint covers so many entries.
+pub(crate) async fn checkpoint(stack: &Stack, account: &str, size: u64) -> v1::GetCheckpointResponse {
+    let mut client = audit(stack).await;
+    let request = v1::GetCheckpointRequest {
+        account_id: account.into(),
+        tree_size: 0,
+    };
+    let covered = async {
+        loop {
+            let answer = client.get_checkpoint(as_tester(request.clone())).await;
+            match answer.map(tonic::Response::into_inner) {
+                Ok(answer) if answer.checkpoint.as_ref().unwrap().tree_size >= size => return answer,
+                _ => tokio::time::sleep(std::time::Duration::from_millis(50)).await,
+            }
+        }
+    };
+    tokio::time::timeout(crate::stack::PATIENCE, covered).await.unwrap()
+}
+
+pub(crate) async fn audit(stack: &Stack) -> AuditServiceClient<Channel> {
+    AuditServiceClient::connect(format!("http://{}", stack.address))
+        .await
+        .unwrap()
+}
+
+/// The month that is so many months before this one.
+pub(crate) fn months_ago(months: u32) -> Month {
+    let mut month = Month::of(Clock::system().now());
+    for _ in 0..months {
+        let day_before = month.start().to_offset_date_time() - time::Duration::days(1);
+        month = Month::of(sharewarden::domain::Timestamp::new(day_before));
+    }
+    month
+}
+
+pub(crate) fn options(before: Month, to: &Path) -> Options {
+    Options {
+        before,
+        to: to.into(),
+        location: None,
+        then: Detached::Kept,
+    }
+}
+
+/// Archives, and tells which files were written.
+pub(crate) async fn archive(stack: &Stack, options: &Options) -> Result<Vec<PathBuf>, server::ServerError> {
+    let mut files = Vec::new();
+    let told = |event| {
+        if let Event::Written { file, .. } = event {
+            files.push(file);
+        }
+    };
+    server::archive(&configuration(stack), options, told).await?;
+    Ok(files)
+}
+
+pub(crate) fn configuration(stack: &Stack) -> Config {
+    config(stack.database.url(), &stack.simulator.url(), "")
+}
+
+pub(crate) fn key(stack: &Stack) -> VerifierKey {
+    use secrecy::ExposeSecret;
+    let checkpoint = configuration(stack).checkpoint;
+    let pem = checkpoint.key.unwrap();
+    SigningKey::from_pem(checkpoint.name.parse().unwrap(), pem.expose_secret())
+        .unwrap()
+        .verifier_key()
+}
+
+/// Reads a file as an auditor does, who has nothing but the key.
+pub(crate) fn verify(file: &Path, key: VerifierKey) -> Verified {
+    use std::io::BufRead;
+    let lines = std::io::BufReader::new(flate2::read::GzDecoder::new(std::fs::File::open(file).unwrap()));
+    let mut verifier = Verifier::new(vec![key], None);
+    for line in lines.lines() {
+        verifier.line(line.unwrap().as_bytes()).unwrap();
+    }
+    verifier.finish().unwrap()
+}

@@ -1,0 +1,89 @@
+//! What is not archived, and that nothing is half done then.
+
+use sharewarden::{archive, server::ServerError};
+
+use crate::{
+    history::{archive, months_ago, options, service},
+    stack::{ACCOUNT, Stack},
+};
+
+async fn partitions(stack: &Stack) -> i64 {
+    sqlx::query_scalar("SELECT count(*) FROM pg_inherits WHERE inhparent = 'audit_entry'::regclass")
+        .fetch_one(&stack.pool)
+        .await
+        .unwrap()
+}
+
+async fn tamper(stack: &Stack, statement: &str) {
+    let sql = format!("SET session_replication_role = replica; {statement}; SET session_replication_role = origin");
+    sqlx::raw_sql(sqlx::AssertSqlSafe(sql))
+        .execute(&stack.pool)
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn an_entry_that_was_changed_or_removed_keeps_its_month_in_the_table() {
+    let (stack, folder) = (service().await, tempfile::tempdir().unwrap());
+    let before = partitions(&stack).await;
+    for (statement, index) in [
+        (
+            "UPDATE audit_entry SET entry = replace(entry, 'GRANT', 'REVOKE') WHERE account_id = '111122223333' AND log_index = 7",
+            "7",
+        ),
+        (
+            "DELETE FROM audit_entry WHERE account_id = '111122223333' AND log_index = 5",
+            "5",
+        ),
+    ] {
+        tamper(&stack, statement).await;
+        let error = archive(&stack, &options(months_ago(2), folder.path()))
+            .await
+            .unwrap_err();
+        let text = texts(&error);
+        assert!(text.contains(ACCOUNT), "{text}");
+        assert!(text.contains(index) || text.contains("missing"), "{text}");
+        assert_eq!(partitions(&stack).await, before);
+        let noted: i64 = sqlx::query_scalar("SELECT count(*) FROM audit_archive")
+            .fetch_one(&stack.pool)
+            .await
+            .unwrap();
+        assert_eq!(noted, 0);
+    }
+    stack.end().await;
+}
+
+#[tokio::test]
+async fn a_month_that_is_not_over_is_refused() {
+    let (stack, folder) = (Stack::start().await, tempfile::tempdir().unwrap());
+    let next = (archive::Month::of(sharewarden::clock::Clock::system().now())
+        .start()
+        .to_offset_date_time()
+        + time::Duration::days(31))
+    .to_string();
+    let next: archive::Month = next[..7].parse().unwrap();
+    let error = archive(&stack, &options(next, folder.path())).await.unwrap_err();
+    assert!(
+        matches!(&error, ServerError::Archive(archive::Error::NotOver { .. })),
+        "{error:?}"
+    );
+    stack.end().await;
+}
+
+#[tokio::test]
+async fn a_folder_that_cannot_be_written_leaves_everything_in_the_table() {
+    let (stack, folder) = (service().await, tempfile::tempdir().unwrap());
+    let before = partitions(&stack).await;
+    let file = folder.path().join("a-file");
+    std::fs::write(&file, "").unwrap();
+    let error = archive(&stack, &options(months_ago(2), &file)).await.unwrap_err();
+    assert!(texts(&error).contains("a-file"), "{}", texts(&error));
+    assert_eq!(partitions(&stack).await, before);
+    stack.end().await;
+}
+
+/// The error and its causes.
+fn texts(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}

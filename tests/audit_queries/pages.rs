@@ -1,0 +1,232 @@
+//! Pages of entries.
+
+use fastrand::Rng;
+use sharewarden::store::audit::{EntryFilter, EntryPosition, Order, StoredEntry, entries, entry, history, range};
+
+use crate::{
+    model::{self, Row, matches, some_order, sorted},
+    support_of_these::Store,
+};
+
+/// A history that lies in several partitions; what has none of its own is in the default one.
+async fn store_with_history(random: &mut Rng, entries: usize) -> (Store, Vec<Row>) {
+    let store = Store::new().await;
+    for month in ["2026-01", "2026-02", "2026-04"] {
+        store.partition(month).await;
+    }
+    let rows = model::history(random, entries);
+    store.insert(&rows).await;
+    (store, rows)
+}
+
+async fn all_pages(store: &Store, filter: &EntryFilter, order: Order, limit: u32) -> Vec<StoredEntry> {
+    let mut found: Vec<StoredEntry> = Vec::new();
+    loop {
+        let after = found.last().map(StoredEntry::position);
+        let page = entries(&store.database, filter, order, after.as_ref(), limit)
+            .await
+            .unwrap();
+        let full = page.len() == limit as usize;
+        assert!(page.len() <= limit as usize);
+        found.extend(page);
+        if !full {
+            return found;
+        }
+    }
+}
+
+#[tokio::test]
+async fn every_combination_of_filters_gives_what_the_model_gives() {
+    let mut random = Rng::with_seed(3);
+    let (store, rows) = store_with_history(&mut random, 700).await;
+    for round in 0..400 {
+        let filter = model::filter(&mut random, &rows);
+        let order = some_order(&mut random);
+        let expected = sorted(rows.iter().filter(|row| matches(&filter, row)), order);
+        let limit = random.u32(1..(expected.len() as u32 / 3).max(3));
+        let found = all_pages(&store, &filter, order, limit).await;
+        assert_eq!(found, expected, "round {round}: {filter:?} {order:?}, {limit} a page");
+    }
+}
+
+#[tokio::test]
+async fn each_filter_alone_gives_what_the_model_gives() {
+    let mut random = Rng::with_seed(4);
+    let (store, rows) = store_with_history(&mut random, 300).await;
+    let row = &rows[random.usize(0..rows.len())];
+    let filters = [
+        EntryFilter {
+            accounts: vec![row.account],
+            ..EntryFilter::default()
+        },
+        EntryFilter {
+            regions: vec![row.region.clone()],
+            ..EntryFilter::default()
+        },
+        EntryFilter {
+            image: Some(row.image.clone()),
+            ..EntryFilter::default()
+        },
+        EntryFilter {
+            shared_account: Some(row.shared_account),
+            ..EntryFilter::default()
+        },
+        EntryFilter {
+            principals: vec![row.principal.clone()],
+            ..EntryFilter::default()
+        },
+        EntryFilter {
+            actions: vec![row.action],
+            ..EntryFilter::default()
+        },
+        EntryFilter {
+            stages: vec![row.stage],
+            ..EntryFilter::default()
+        },
+        EntryFilter {
+            request: Some(row.request),
+            ..EntryFilter::default()
+        },
+        EntryFilter {
+            from: Some(row.recorded_at),
+            ..EntryFilter::default()
+        },
+        EntryFilter {
+            to: Some(row.recorded_at),
+            ..EntryFilter::default()
+        },
+        EntryFilter {
+            text: Some("ROLLout".into()),
+            ..EntryFilter::default()
+        },
+        EntryFilter::default(),
+    ];
+    for filter in filters {
+        for order in [Order::NewestFirst, Order::OldestFirst] {
+            let expected = sorted(rows.iter().filter(|row| matches(&filter, row)), order);
+            assert_eq!(all_pages(&store, &filter, order, 50).await, expected, "{filter:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_walk_gives_what_was_there_at_its_start_once_whatever_is_added_meanwhile() {
+    let mut random = Rng::with_seed(5);
+    let (store, mut rows) = store_with_history(&mut random, 300).await;
+    let mut next_index = 1_000_000;
+    for round in 0..40 {
+        let filter = model::filter(&mut random, &rows);
+        let order = some_order(&mut random);
+        let before = sorted(rows.iter().filter(|row| matches(&filter, row)), order);
+        let mut walked: Vec<StoredEntry> = Vec::new();
+        loop {
+            let after = walked.last().map(StoredEntry::position);
+            let page = entries(&store.database, &filter, order, after.as_ref(), 20)
+                .await
+                .unwrap();
+            let added = some_new_rows(&mut random, &mut next_index);
+            let (adding, _) = tokio::join!(
+                async {
+                    store.insert(&added).await;
+                    added
+                },
+                // One more reader, at the same time.
+                entries(&store.database, &filter, order, after.as_ref(), 20)
+            );
+            rows.extend(adding);
+            let full = page.len() == 20;
+            walked.extend(page);
+            if !full {
+                break;
+            }
+        }
+        let old: Vec<_> = walked.iter().filter(|entry| before.contains(entry)).cloned().collect();
+        assert_eq!(old, before, "round {round}: {filter:?} {order:?}");
+        assert!(walked.is_sorted_by(|one, next| in_order(order, &one.position(), &next.position())));
+    }
+}
+
+fn in_order(order: Order, one: &EntryPosition, next: &EntryPosition) -> bool {
+    match order {
+        Order::NewestFirst => one > next,
+        Order::OldestFirst => one < next,
+    }
+}
+
+fn some_new_rows(random: &mut Rng, next_index: &mut u64) -> Vec<Row> {
+    (0..random.usize(0..6))
+        .map(|_| {
+            *next_index += 1;
+            let (account, month, part) = (random.usize(0..5), random.u32(0..7), random.u64(0..1000));
+            model::row(random, account, *next_index, model::time(month, part))
+        })
+        .collect()
+}
+
+#[tokio::test]
+async fn a_permissions_history_is_its_entries_and_no_others() {
+    let mut random = Rng::with_seed(6);
+    let (store, rows) = store_with_history(&mut random, 700).await;
+    for _ in 0..60 {
+        let key = random.choice(&rows).unwrap().key();
+        let order = some_order(&mut random);
+        let expected = sorted(rows.iter().filter(|row| row.key() == key), order);
+        let mut found: Vec<StoredEntry> = Vec::new();
+        loop {
+            let after = found.last().map(StoredEntry::position);
+            let page = history(&store.database, &key, order, after.as_ref(), 2).await.unwrap();
+            if page.is_empty() {
+                break;
+            }
+            found.extend(page);
+        }
+        assert_eq!(found, expected);
+    }
+}
+
+#[tokio::test]
+async fn a_ledger_is_read_by_index() {
+    let mut random = Rng::with_seed(7);
+    let (store, rows) = store_with_history(&mut random, 300).await;
+    let account = model::account(2);
+    let ledger: Vec<_> = rows
+        .iter()
+        .filter(|row| row.account == account)
+        .map(Row::stored)
+        .collect();
+    for (start, end, limit) in [
+        (0, u64::MAX, 1000),
+        (3, 9, 100),
+        (3, 9, 4),
+        (5, 5, 10),
+        (9, 3, 10),
+        (u64::MAX, u64::MAX, 1),
+    ] {
+        let found = range(&store.database, account, start, end, limit).await.unwrap();
+        let expected: Vec<_> = ledger
+            .iter()
+            .filter(|entry| (start..end).contains(&entry.log_index))
+            .take(limit as usize)
+            .cloned()
+            .collect();
+        assert_eq!(found, expected, "{start}..{end}, {limit}");
+    }
+    for expected in &ledger {
+        let found = entry(&store.database, account, expected.log_index).await.unwrap();
+        assert_eq!(found.as_ref(), Some(expected));
+    }
+    for index in [ledger.len() as u64, u64::MAX] {
+        assert_eq!(entry(&store.database, account, index).await.unwrap(), None);
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_found_where_there_is_nothing() {
+    let store = Store::new().await;
+    for order in [Order::NewestFirst, Order::OldestFirst] {
+        let found = entries(&store.database, &EntryFilter::default(), order, None, 10)
+            .await
+            .unwrap();
+        assert_eq!(found, []);
+    }
+}

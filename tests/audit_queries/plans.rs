@@ -1,0 +1,290 @@
+//! How a page is found among a million entries: by an index, reading little more than the page. What Postgres counted is
+//! asked, not what it planned.
+
+use std::time::Duration;
+
+use sharewarden::{
+    clock::Clock,
+    domain::{AccountId, Action, Cause, Stage, Timestamp},
+    store::{
+        Database,
+        audit::{EntryFilter, Order, entries},
+    },
+};
+use sqlx::PgPool;
+
+use crate::support_of_these::Store;
+
+const ENTRIES: u32 = 1_000_000;
+const PAGE: u32 = 100;
+
+/// What finding a page may cost: how many entries are fetched for a page at most.
+struct Case {
+    name: &'static str,
+    filter: EntryFilter,
+    fetched: i64,
+}
+
+fn case(name: &'static str, fetched: i64, set: impl FnOnce(&mut EntryFilter)) -> Case {
+    let mut filter = EntryFilter::default();
+    set(&mut filter);
+    Case { name, filter, fetched }
+}
+
+fn account(number: usize) -> AccountId {
+    format!("{number:1>12}").parse().unwrap()
+}
+
+fn time(text: &str) -> Option<Timestamp> {
+    Timestamp::parse(text)
+}
+
+/// What a single condition may fetch: the page, and one entry more for each of the partitions that are looked into at once.
+const ALONE: i64 = PAGE as i64 + 30;
+
+fn alone() -> Vec<Case> {
+    let change = "00000000-0000-0000-0000-00000001e240"; // of entries 123456 * 2 and the next
+    vec![
+        case("nothing", ALONE, |_| {}),
+        case("account", ALONE, |f| f.accounts = vec![account(42)]),
+        case("5 accounts", 5 * ALONE, |f| f.accounts = (0..5).map(account).collect()),
+        case("100 accounts", 100 * ALONE, |f| {
+            f.accounts = (0..100).map(account).collect()
+        }),
+        case("frequent Region", ALONE, |f| {
+            f.regions = vec!["eu-central-1".parse().unwrap()]
+        }),
+        case("rare Region", ALONE, |f| {
+            f.regions = vec!["ap-south-1".parse().unwrap()]
+        }),
+        case("2 Regions", 2 * ALONE, |f| {
+            f.regions = vec!["us-east-1".parse().unwrap(), "ap-south-1".parse().unwrap()];
+        }),
+        case("Region without entries", 0, |f| {
+            f.regions = vec!["sa-east-1".parse().unwrap()]
+        }),
+        case("image", ALONE, |f| f.image = Some("wsi-000000777".parse().unwrap())),
+        case("shared account", ALONE, |f| {
+            f.shared_account = Some("222222222333".parse().unwrap())
+        }),
+        case("frequent principal", ALONE, |f| {
+            f.principals = vec!["pipeline".parse().unwrap()]
+        }),
+        case("rare principal", ALONE, |f| {
+            f.principals = vec!["user-7".parse().unwrap()]
+        }),
+        case("principal of long ago", ALONE, |f| {
+            f.principals = vec!["retired".parse().unwrap()]
+        }),
+        case("3 principals", 3 * ALONE, |f| {
+            f.principals = ["pipeline", "user-7", "retired"]
+                .map(|name| name.parse().unwrap())
+                .to_vec();
+        }),
+        case("GRANT", 2 * ALONE, |f| f.actions = vec![Action::Grant]),
+        case("REVOKE", ALONE, |f| f.actions = vec![Action::Revoke]),
+        case("REQUESTED", 4 * ALONE, |f| f.stages = vec![Stage::Requested]),
+        case("SUCCEEDED", 4 * ALONE, |f| f.stages = vec![Stage::Succeeded]),
+        case("DENIED", ALONE, |f| f.stages = vec![Stage::Denied]),
+        case("FAILED", ALONE, |f| f.stages = vec![Stage::Failed]),
+        case("SUPERSEDED", ALONE, |f| f.stages = vec![Stage::Superseded]),
+        case("FAILED or DENIED", 2 * ALONE, |f| {
+            f.stages = vec![Stage::Failed, Stage::Denied]
+        }),
+        case("cause", ALONE, |f| f.causes = vec![Cause::Caller]),
+        case("change", 2, |f| f.change = Some(change.parse().unwrap())),
+        case("request", 2, |f| f.request = Some(change.parse().unwrap())),
+        case("AWS request", 1, |f| f.aws_request = Some("aws-333333".into())),
+        case("a month", ALONE, |f| {
+            (f.from, f.to) = (time("2026-03-01T00:00:00Z"), time("2026-04-01T00:00:00Z"))
+        }),
+        case("a time without entries", 0, |f| f.to = time("2020-01-01T00:00:00Z")),
+        case("rare text", 3000, |f| f.text = Some("IMAGE 77 for".into())),
+        case("frequent text", 20 * ALONE, |f| f.text = Some("emergency".into())),
+        case("text of long ago", 2000, |f| f.text = Some("forgotten".into())),
+        case("text of a ticket", 3000, |f| f.text = Some("ops-7777".into())),
+        case("text that is nowhere", 0, |f| f.text = Some("zebra".into())),
+    ]
+}
+
+fn together() -> Vec<Case> {
+    let failed = vec![Stage::Failed, Stage::Denied, Stage::Superseded];
+    let month = (time("2026-03-10T00:00:00Z"), time("2026-03-20T00:00:00Z"));
+    vec![
+        case("account, Region, principal", 3000, |f| {
+            f.accounts = vec![account(42)];
+            f.regions = vec!["ap-south-1".parse().unwrap()];
+            f.principals = vec!["pipeline".parse().unwrap()];
+        }),
+        case("account, principal of long ago", 3000, |f| {
+            f.accounts = vec![account(42)];
+            f.principals = vec!["retired".parse().unwrap()];
+        }),
+        case("5 accounts, what went wrong", 9000, |f| {
+            f.accounts = (0..5).map(account).collect();
+            f.stages = failed.clone();
+        }),
+        case("account, what went wrong, a time", 2000, |f| {
+            f.accounts = vec![account(42)];
+            f.stages = failed.clone();
+            (f.from, f.to) = month;
+        }),
+        case("frequent principal, Region, REVOKE, SUCCEEDED", 5000, |f| {
+            f.principals = vec!["pipeline".parse().unwrap()];
+            f.regions = vec!["eu-central-1".parse().unwrap()];
+            f.actions = vec![Action::Revoke];
+            f.stages = vec![Stage::Succeeded];
+        }),
+        case("account, rare text", 3000, |f| {
+            f.accounts = vec![account(42)];
+            f.text = Some("image 77 for".into());
+        }),
+        case("5 accounts, frequent text", 20_000, |f| {
+            f.accounts = (0..5).map(account).collect();
+            f.text = Some("emergency".into());
+        }),
+        case("shared account, 2 Regions", 1000, |f| {
+            f.shared_account = Some("222222222333".parse().unwrap());
+            f.regions = vec!["us-east-1".parse().unwrap(), "ap-south-1".parse().unwrap()];
+        }),
+        case("image, principal of long ago", 200, |f| {
+            f.image = Some("wsi-000000777".parse().unwrap());
+            f.principals = vec!["retired".parse().unwrap()];
+        }),
+        case("REQUESTED by somebody", 1000, |f| {
+            f.stages = vec![Stage::Requested];
+            f.principals = vec!["user-7".parse().unwrap()];
+        }),
+        case("20 accounts, 2 Regions, a time", 20_000, |f| {
+            f.accounts = (0..20).map(account).collect();
+            f.regions = vec!["us-east-1".parse().unwrap(), "ap-south-1".parse().unwrap()];
+            (f.from, f.to) = month;
+        }),
+    ]
+}
+
+#[tokio::test]
+async fn no_filter_reads_much_more_than_its_page_of_a_million_entries() {
+    let store = Store::new().await;
+    load(&store).await;
+    let mut wrong = Vec::new();
+    for Case { name, filter, fetched } in alone().into_iter().chain(together()) {
+        for order in [Order::NewestFirst, Order::OldestFirst] {
+            let before = counters(&store.pool).await;
+            let found = page(&store, &filter, order).await;
+            let after = counters(&store.pool).await;
+            let took = duration(&store, &filter, order).await;
+            let (scans, scanned, read) = (after.0 - before.0, after.1 - before.1, after.2 - before.2);
+            println!(
+                "{name:<50} {order:?}: {:8.2} ms, {found:>3} found, {read:>6} fetched",
+                took.as_secs_f64() * 1000.0
+            );
+            if scans > 0 || scanned > 0 {
+                wrong.push(format!(
+                    "{name}, {order:?}: {scans} scans of partitions, {scanned} entries"
+                ));
+            }
+            if read > fetched {
+                wrong.push(format!("{name}, {order:?}: {read} entries fetched, not {fetched}"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// Finds a page, on a connection of its own: what a connection did is sure to be counted when it has ended.
+async fn page(store: &Store, filter: &EntryFilter, order: Order) -> usize {
+    let database = store.connect(1);
+    let found = entries(&database, filter, order, None, PAGE).await.unwrap().len();
+    close(store, database).await;
+    found
+}
+
+async fn close(store: &Store, database: Database) {
+    database.close().await;
+    let others = "SELECT count(*) FROM pg_stat_activity
+        WHERE datname = current_database() AND application_name = 'sharewarden'";
+    while sqlx::query_scalar::<_, i64>(others)
+        .fetch_one(&store.pool)
+        .await
+        .unwrap()
+        > 0
+    {
+        tokio::task::yield_now().await;
+    }
+}
+
+/// How long a page takes on a connection that is open already. For whoever reads the output; nothing is asserted.
+async fn duration(store: &Store, filter: &EntryFilter, order: Order) -> Duration {
+    let database = store.connect(1);
+    let clock = Clock::system();
+    let mut best = Duration::MAX;
+    for _ in 0..5 {
+        let begun = clock.elapsed();
+        entries(&database, filter, order, None, PAGE).await.unwrap();
+        best = best.min(clock.elapsed().since(begun));
+    }
+    close(store, database).await;
+    best
+}
+
+/// Whole scans of partitions that hold entries, entries read by any, and entries fetched by way of indexes.
+async fn counters(pool: &PgPool) -> (i64, i64, i64) {
+    sqlx::query_as(
+        "SELECT (sum(seq_scan) FILTER (WHERE pg_relation_size(relid) > 0))::bigint, sum(seq_tup_read)::bigint,
+             sum(coalesce(idx_tup_fetch, 0))::bigint
+         FROM pg_stat_user_tables WHERE relname LIKE 'audit_entry%'",
+    )
+    .fetch_one(pool)
+    .await
+    .unwrap()
+}
+
+/// Loads a year. Few of the values are spread evenly over it: some principals and reasons were there in its first days only.
+async fn load(store: &Store) {
+    store
+        .execute("SELECT create_audit_partitions('2025-12-01T00:00:00Z', 14)")
+        .await;
+    // Twice half of it at once: there is more than one core.
+    let halves = [(0, ENTRIES / 2 - 1), (ENTRIES / 2, ENTRIES - 1)];
+    tokio::join!(
+        store.execute(entries_between(halves[0].0, halves[0].1)),
+        store.execute(entries_between(halves[1].0, halves[1].1))
+    );
+    store
+        .execute(
+            "INSERT INTO ledger SELECT account_id, 0, '', sha256(''), max(recorded_at) FROM audit_entry GROUP BY 1",
+        )
+        .await;
+    store.execute("VACUUM ANALYZE audit_entry").await;
+}
+
+fn entries_between(first: u32, last: u32) -> String {
+    format!(
+        "INSERT INTO audit_entry (account_id, log_index, recorded_at, stage, action, cause, change_id, request_id, principal,
+             reason, ticket, region, image_id, shared_account_id, generation, aws_request_id, error_reason, leaf_hash, entry)
+         SELECT lpad(account::text, 12, '1'), g, timestamptz '2025-12-01' + g * (interval '355 days' / {ENTRIES}),
+             stage, CASE WHEN h % 7 = 0 THEN 'REVOKE' ELSE 'GRANT' END, 'CALLER',
+             CASE WHEN stage <> 'DENIED' THEN id END, id,
+             CASE WHEN h % 10 < 6 THEN 'pipeline' WHEN old AND h % 2 = 0 THEN 'retired' ELSE 'user-' || h % 211 END,
+             (ARRAY['release of the', 'rollout for', 'emergency fix of', 'test with', 'yearly renewal of'])[1 + h % 5]
+                 || ' image ' || h % 9973 || ' for team ' || h % 53
+                 || CASE WHEN old AND h % 3 = 0 THEN ', forgotten' ELSE '' END,
+             CASE WHEN h % 3 = 0 THEN 'OPS-' || h % 50021 END,
+             CASE h % 8 WHEN 0 THEN 'ap-south-1' WHEN 1 THEN 'us-east-1' WHEN 2 THEN 'us-east-1' WHEN 3 THEN 'eu-west-1'
+                 ELSE 'eu-central-1' END,
+             'wsi-' || lpad((h % 20011)::text, 9, '0'), lpad((h % 503)::text, 12, '2'),
+             CASE WHEN stage <> 'DENIED' THEN 1 END,
+             CASE WHEN stage IN ('SUCCEEDED', 'FAILED') THEN 'aws-' || g END,
+             CASE WHEN stage = 'FAILED' THEN 'IMAGE_NOT_FOUND' END,
+             sha256(g::text::bytea), repeat('x', 500) || g
+         FROM (
+             SELECT g, h, lpad(to_hex(g / 2), 32, '0')::uuid AS id, h / 7 % 100 AS account, g < {ENTRIES} / 50 AS old,
+                 CASE WHEN h % 101 < 3 THEN 'DENIED' WHEN g % 2 = 0 THEN 'REQUESTED' WHEN h % 101 < 6 THEN 'FAILED'
+                     WHEN h % 101 = 6 THEN 'SUPERSEDED' ELSE 'SUCCEEDED' END AS stage
+             FROM (
+                 SELECT g, hashint8(g / 2)::bigint + 2147483648 AS h FROM generate_series({first}, {last}) AS g
+             ) AS hashed
+         ) AS made"
+    )
+}

@@ -1,0 +1,227 @@
+//! Counts and rankings.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use fastrand::Rng;
+use sharewarden::{
+    domain::{AccountId, Action, Stage, Timestamp},
+    store::audit::{Count, CountQuery, Dimension, Interval, Ranking, counts, ranking},
+};
+use time::{Duration as Span, OffsetDateTime};
+
+use crate::{
+    model::{self, Row, account, some},
+    support_of_these::Store,
+};
+
+const DIMENSIONS: [Dimension; 4] = [
+    Dimension::Account,
+    Dimension::Region,
+    Dimension::Action,
+    Dimension::Stage,
+];
+const INTERVALS: [Interval; 5] = [
+    Interval::Whole,
+    Interval::Hour,
+    Interval::Day,
+    Interval::Week,
+    Interval::Month,
+];
+const RANKINGS: [Ranking; 3] = [Ranking::Principal, Ranking::Image, Ranking::SharedAccount];
+
+/// Entries, and the rollups of them as Postgres itself counts them.
+async fn store_with_rollups(random: &mut Rng, entries: usize) -> (Store, Vec<Row>) {
+    let store = Store::new().await;
+    let rows = model::history(random, entries);
+    store.insert(&rows).await;
+    for bucket in ["HOUR", "DAY", "MONTH"] {
+        store
+            .execute(format!(
+                "INSERT INTO audit_rollup
+                 SELECT account_id, '{bucket}', date_trunc('{bucket}', recorded_at, 'UTC'), region, action, stage, count(*)
+                 FROM audit_entry GROUP BY 1, 2, 3, 4, 5, 6"
+            ))
+            .await;
+    }
+    for bucket in ["DAY", "MONTH"] {
+        store
+            .execute(format!(
+                "INSERT INTO audit_ranking
+                 SELECT account_id, '{bucket}', date_trunc('{bucket}', recorded_at, 'UTC'), ranking, value, count(*)
+                 FROM audit_entry, LATERAL (VALUES ('PRINCIPAL', principal), ('IMAGE', image_id),
+                     ('SHARED_ACCOUNT', shared_account_id)) AS ranked (ranking, value)
+                 WHERE stage IN ('REQUESTED', 'DENIED') GROUP BY 1, 2, 3, 4, 5"
+            ))
+            .await;
+    }
+    (store, rows)
+}
+
+fn bucket_start(interval: Interval, from: Timestamp, time: Timestamp) -> Timestamp {
+    let time = time.to_offset_date_time();
+    let day = time.replace_time(time::Time::MIDNIGHT);
+    let start = match interval {
+        Interval::Whole => return from,
+        Interval::Hour => day + Span::hours(time.hour().into()),
+        Interval::Day => day,
+        Interval::Week => day - Span::days(time.weekday().number_days_from_monday().into()),
+        Interval::Month => day.replace_day(1).unwrap(),
+    };
+    Timestamp::new(start).max(from)
+}
+
+type Key = (
+    Timestamp,
+    Option<AccountId>,
+    Option<String>,
+    Option<&'static str>,
+    Option<&'static str>,
+);
+
+fn counted(rows: &[Row], query: &CountQuery) -> Vec<Count> {
+    fn any<T: PartialEq>(values: &[T], value: &T) -> bool {
+        values.is_empty() || values.contains(value)
+    }
+    let by = |dimension| query.group_by.contains(&dimension);
+    let mut sums: BTreeMap<Key, u64> = BTreeMap::new();
+    for row in rows.iter().filter(|row| {
+        (query.from..query.to).contains(&row.recorded_at)
+            && any(&query.accounts, &row.account)
+            && any(&query.regions, &row.region)
+            && any(&query.actions, &row.action)
+            && any(&query.stages, &row.stage)
+    }) {
+        let key = (
+            bucket_start(query.interval, query.from, row.recorded_at),
+            by(Dimension::Account).then_some(row.account),
+            by(Dimension::Region).then(|| row.region.to_string()),
+            by(Dimension::Action).then(|| row.action.as_str()),
+            by(Dimension::Stage).then(|| row.stage.as_str()),
+        );
+        *sums.entry(key).or_default() += 1;
+    }
+    let counts = sums
+        .into_iter()
+        .map(|((start_time, account, region, action, stage), count)| Count {
+            start_time,
+            account,
+            region: region.map(|region| region.parse().unwrap()),
+            action: action.and_then(Action::parse),
+            stage: stage.and_then(Stage::parse),
+            count,
+        });
+    counts.take(query.limit as usize).collect()
+}
+
+/// A time that the history has entries around, cut to a full hour, or to midnight.
+fn some_time(random: &mut Rng, midnight: bool) -> Timestamp {
+    let time: OffsetDateTime = model::time(random.u32(0..8), random.u64(0..1000)).to_offset_date_time();
+    match random.u8(0..4) {
+        0 => model::time(random.u32(0..8), 0),
+        1 | 2 if !midnight => Timestamp::new(time.truncate_to_hour()),
+        _ => Timestamp::new(time.truncate_to_day()),
+    }
+}
+
+#[tokio::test]
+async fn counts_are_what_the_model_counts() {
+    let mut random = Rng::with_seed(10);
+    let (store, rows) = store_with_rollups(&mut random, 800).await;
+    for round in 0..300 {
+        let (one, other) = (some_time(&mut random, false), some_time(&mut random, false));
+        let known = random.choice(&rows).unwrap().clone();
+        let seldom = |random: &mut Rng| random.u8(0..4) == 0;
+        let query = CountQuery {
+            from: one.min(other),
+            to: one.max(other),
+            interval: *random.choice(&INTERVALS).unwrap(),
+            group_by: some(&mut random, 4, |at| DIMENSIONS[at]).into_iter().skip(1).collect(),
+            accounts: if seldom(&mut random) {
+                some(&mut random, 6, account)
+            } else {
+                vec![]
+            },
+            regions: if seldom(&mut random) {
+                vec![known.region.clone(), known.region]
+            } else {
+                vec![]
+            },
+            actions: if seldom(&mut random) {
+                vec![known.action]
+            } else {
+                vec![]
+            },
+            stages: if seldom(&mut random) {
+                vec![known.stage, Stage::Failed]
+            } else {
+                vec![]
+            },
+            limit: if seldom(&mut random) {
+                random.u32(1..20)
+            } else {
+                100_000
+            },
+        };
+        let found = counts(&store.database, &query).await.unwrap();
+        assert_eq!(found, counted(&rows, &query), "round {round}: {query:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_empty_time_has_no_counts() {
+    let mut random = Rng::with_seed(11);
+    let (store, rows) = store_with_rollups(&mut random, 20).await;
+    let at = Timestamp::new(rows[0].recorded_at.to_offset_date_time().truncate_to_hour());
+    for (from, to) in [(at, at), (at + Duration::from_secs(3600), at)] {
+        let query = CountQuery {
+            from,
+            to,
+            interval: Interval::Whole,
+            group_by: vec![],
+            accounts: vec![],
+            regions: vec![],
+            actions: vec![],
+            stages: vec![],
+            limit: 10,
+        };
+        assert_eq!(counts(&store.database, &query).await.unwrap(), []);
+    }
+}
+
+#[tokio::test]
+async fn rankings_are_what_the_model_ranks() {
+    let mut random = Rng::with_seed(12);
+    let (store, rows) = store_with_rollups(&mut random, 600).await;
+    for round in 0..150 {
+        let (one, other) = (some_time(&mut random, true), some_time(&mut random, true));
+        let (from, to) = (one.min(other), one.max(other));
+        let ranked = *random.choice(&RANKINGS).unwrap();
+        let accounts = if random.bool() {
+            some(&mut random, 6, account)
+        } else {
+            vec![]
+        };
+        let top = random.u32(1..8);
+        let found = ranking(&store.database, ranked, from, to, &accounts, top)
+            .await
+            .unwrap();
+
+        let mut sums: BTreeMap<String, u64> = BTreeMap::new();
+        for row in rows.iter().filter(|row| {
+            (from..to).contains(&row.recorded_at)
+                && (accounts.is_empty() || accounts.contains(&row.account))
+                && matches!(row.stage, Stage::Requested | Stage::Denied)
+        }) {
+            let value = match ranked {
+                Ranking::Principal => row.principal.to_string(),
+                Ranking::Image => row.image.to_string(),
+                Ranking::SharedAccount => row.shared_account.to_string(),
+            };
+            *sums.entry(value).or_default() += 1;
+        }
+        let mut expected: Vec<_> = sums.into_iter().collect();
+        expected.sort_by(|one, other| other.1.cmp(&one.1).then_with(|| one.0.cmp(&other.0)));
+        expected.truncate(top as usize);
+        assert_eq!(found, expected, "round {round}: {ranked:?} {from} {to} {accounts:?}");
+    }
+}

@@ -1,0 +1,98 @@
+//! A database, its pool, and rows put into it.
+
+use std::time::Duration;
+
+use sharewarden::store::{Database, DatabaseSettings};
+use sqlx::{AssertSqlSafe, PgPool, Postgres, QueryBuilder};
+
+use crate::{
+    model::Row,
+    support::postgres::{TestDatabase, database},
+};
+
+pub(crate) struct Store {
+    pub(crate) database: Database,
+    pub(crate) pool: PgPool,
+    test: TestDatabase,
+}
+
+impl Store {
+    pub(crate) async fn new() -> Self {
+        let test = database().await;
+        Self {
+            database: connect(&test, 4),
+            pool: PgPool::connect(test.url()).await.unwrap(),
+            test,
+        }
+    }
+
+    /// Another pool.
+    pub(crate) fn connect(&self, max_connections: u32) -> Database {
+        connect(&self.test, max_connections)
+    }
+
+    pub(crate) async fn execute(&self, sql: impl Into<String>) {
+        sqlx::raw_sql(AssertSqlSafe(sql.into()))
+            .execute(&self.pool)
+            .await
+            .unwrap();
+    }
+
+    /// Makes the partition of a month, such as `2026-01`.
+    pub(crate) async fn partition(&self, month: &str) {
+        self.execute(format!("SELECT create_audit_partitions('{month}-01T00:00:00Z', 1)"))
+            .await;
+    }
+
+    pub(crate) async fn insert(&self, rows: &[Row]) {
+        for rows in rows.chunks(1000) {
+            let mut sql = QueryBuilder::<Postgres>::new(
+                "INSERT INTO audit_entry (account_id, log_index, recorded_at, stage, action, cause, change_id, request_id,
+                     principal, reason, ticket, region, image_id, shared_account_id, generation, aws_request_id, error_reason,
+                     leaf_hash, entry) ",
+            );
+            sql.push_values(rows, |mut sql, row| {
+                sql.push_bind(row.account.to_string())
+                    .push_bind(row.log_index as i64)
+                    .push_bind(row.recorded_at.to_offset_date_time())
+                    .push_bind(row.stage.as_str())
+                    .push_bind(row.action.as_str())
+                    .push_bind("CALLER")
+                    .push_bind(row.change.map(|id| id.0))
+                    .push_bind(row.request.0)
+                    .push_bind(row.principal.to_string())
+                    .push_bind(&row.reason)
+                    .push_bind(&row.ticket)
+                    .push_bind(row.region.to_string())
+                    .push_bind(row.image.to_string())
+                    .push_bind(row.shared_account.to_string())
+                    .push_bind(row.change.map(|_| 1_i64))
+                    .push_bind(&row.aws_request)
+                    .push_bind((row.stage.as_str() == "FAILED").then_some("IMAGE_NOT_FOUND"))
+                    .push_bind(&row.leaf_hash[..])
+                    .push_bind(&row.text);
+            });
+            sql.build().execute(&self.pool).await.unwrap();
+        }
+        self.execute(
+            "INSERT INTO ledger
+             SELECT account_id, count(*), decode(repeat('00', 32 * bit_count(count(*)::bit(64))::int), 'hex'), sha256(''),
+                 max(recorded_at)
+             FROM audit_entry GROUP BY account_id
+             ON CONFLICT (account_id) DO UPDATE SET size = excluded.size, frontier = excluded.frontier,
+                 last_recorded_at = excluded.last_recorded_at",
+        )
+        .await;
+    }
+}
+
+fn connect(test: &TestDatabase, max_connections: u32) -> Database {
+    let patience = Duration::from_secs(120);
+    let settings = DatabaseSettings {
+        url: test.url().into(),
+        max_connections,
+        acquire_timeout: patience,
+        statement_timeout: patience,
+    };
+    Database::new(&settings).unwrap()
+}

@@ -1,0 +1,91 @@
+//! History that is in files: queries say so, and where.
+
+use sharewarden::proto::v1::{
+    AuditEntryFilter, GetAuditEntryRequest, ListAuditEntriesRequest, ListPermissionHistoryRequest,
+};
+use tonic::Code;
+
+use crate::{auditor::*, stack::*};
+
+/// Archives the first two entries.
+async fn archive(stack: &Stack) {
+    tamper(
+        stack,
+        "INSERT INTO audit_archive
+         SELECT account_id, 0, 2, min(recorded_at), max(recorded_at), '2026-10.jsonl.zst', sha256('file'), now()
+         FROM audit_entry WHERE log_index < 2 GROUP BY account_id",
+    )
+    .await;
+    tamper(stack, "DELETE FROM audit_entry WHERE log_index < 2").await;
+}
+
+#[tokio::test]
+async fn lists_tell_on_their_first_page_what_is_archived_and_where() {
+    let stack = Stack::start().await;
+    grant_to_many(&stack, 0..3).await;
+    archive(&stack).await;
+    let mut auditor = auditor(&stack).await;
+    let mut request = ListAuditEntriesRequest {
+        page_size: 2,
+        ..Default::default()
+    };
+    let first = page(&mut auditor, &request).await;
+    let [range] = &first.archived[..] else {
+        panic!("{first:?}")
+    };
+    assert_eq!(
+        (range.account_id.as_str(), range.start_index, range.end_index),
+        (ACCOUNT, 0, 2)
+    );
+    assert_eq!(range.location, "2026-10.jsonl.zst");
+    assert_eq!(range.sha256.len(), 64);
+    request.page_token = first.next_page_token;
+    let second = page(&mut auditor, &request).await;
+    assert_eq!((second.entries.len(), second.archived.len()), (2, 0));
+    assert_eq!(second.next_page_token, "");
+    request = ListAuditEntriesRequest {
+        filter: Some(AuditEntryFilter {
+            account_ids: vec![OTHER_ACCOUNT.into()],
+            ..Default::default()
+        }),
+        ..Default::default()
+    };
+    assert_eq!(page(&mut auditor, &request).await.archived, []);
+    let history = ListPermissionHistoryRequest {
+        account_id: ACCOUNT.into(),
+        region: REGION.into(),
+        image_id: IMAGE.into(),
+        shared_account_id: RECIPIENT.into(),
+        ..Default::default()
+    };
+    let history = auditor
+        .list_permission_history(as_tester(history))
+        .await
+        .unwrap()
+        .into_inner();
+    assert_eq!((history.entries.len(), history.archived.len()), (0, 1));
+    stack.end().await;
+}
+
+#[tokio::test]
+async fn an_archived_entry_is_named_with_the_file_that_holds_it() {
+    let stack = Stack::start().await;
+    grant_to_many(&stack, 0..3).await;
+    archive(&stack).await;
+    let request = GetAuditEntryRequest {
+        account_id: ACCOUNT.into(),
+        log_index: 1,
+    };
+    let status = auditor(&stack)
+        .await
+        .get_audit_entry(as_tester(request))
+        .await
+        .unwrap_err();
+    assert_eq!(
+        (status.code(), reason(&status).as_str()),
+        (Code::FailedPrecondition, "ENTRY_ARCHIVED")
+    );
+    assert_eq!(fact(&status, "location"), "2026-10.jsonl.zst");
+    assert_eq!(fact(&status, "sha256").len(), 64);
+    stack.end().await;
+}

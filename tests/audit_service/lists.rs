@@ -1,0 +1,258 @@
+//! Listing entries, and reading single ones.
+
+use std::collections::BTreeSet;
+
+use sha2::{Digest, Sha256};
+use sharewarden::proto::v1::{
+    Action, AuditEntry, AuditEntryFilter, AuditEntryOrder, Cause, GetAuditEntryRequest, ListAuditEntriesRequest, Stage,
+};
+use tonic::Code;
+
+use crate::{auditor::*, stack::*};
+
+/// A filter, and what it is to let through.
+type Case = (&'static str, AuditEntryFilter, Box<dyn Fn(&AuditEntry) -> bool>);
+
+#[tokio::test]
+async fn every_filter_lets_through_what_it_says() {
+    let stack = Stack::start().await;
+    make_history(&stack).await;
+    let mut auditor = auditor(&stack).await;
+    let entries = all(&mut auditor, AuditEntryFilter::default()).await;
+    let stages: BTreeSet<_> = entries.iter().map(|entry| entry.stage).collect();
+    assert_eq!(stages.len(), 5, "{entries:#?}");
+    for (name, filter, matches) in cases(&entries) {
+        let expected: Vec<_> = entries.iter().filter(|entry| matches(entry)).map(place).collect();
+        let found: Vec<_> = all(&mut auditor, filter).await.iter().map(place).collect();
+        assert_eq!(found, expected, "{name}");
+        assert!(name == "nothing" || !found.is_empty(), "{name}");
+        assert!(found.len() < entries.len(), "{name}");
+    }
+    stack.end().await;
+}
+
+fn cases(entries: &[AuditEntry]) -> Vec<Case> {
+    let with = AuditEntryFilter::default;
+    let middle = &entries[entries.len() / 2];
+    let (change, request, time) = (middle.change_id.clone(), middle.request_id.clone(), middle.record_time);
+    let called = entries.iter().filter_map(|entry| entry.attempts.last());
+    let aws = called
+        .map(|attempt| attempt.aws_request_id.clone())
+        .find(|id| !id.is_empty());
+    let aws = aws.unwrap();
+    let moment = move |entry: &AuditEntry| entry.record_time.map(|time| (time.seconds, time.nanos));
+    let middle_moment = moment(middle);
+    let mut cases: Vec<Case> = Vec::new();
+    let mut case = |name, filter, matches: Box<dyn Fn(&AuditEntry) -> bool>| cases.push((name, filter, matches));
+    let account = AuditEntryFilter {
+        account_ids: vec![OTHER_ACCOUNT.into(), "999999999999".into()],
+        ..with()
+    };
+    case("accounts", account, Box::new(|entry| entry.account_id == OTHER_ACCOUNT));
+    let region = AuditEntryFilter {
+        regions: vec!["us-east-1".into()],
+        ..with()
+    };
+    case("regions", region, Box::new(|entry| entry.region == "us-east-1"));
+    let image = AuditEntryFilter {
+        image_id: IMAGE.into(),
+        ..with()
+    };
+    case("image", image, Box::new(|entry| entry.image_id == IMAGE));
+    let shared = AuditEntryFilter {
+        shared_account_id: OTHER_RECIPIENT.into(),
+        ..with()
+    };
+    case(
+        "shared account",
+        shared,
+        Box::new(|entry| entry.shared_account_id == OTHER_RECIPIENT),
+    );
+    let principal = AuditEntryFilter {
+        principals: vec!["pipeline".into()],
+        ..with()
+    };
+    case("principals", principal, Box::new(|entry| entry.principal == "pipeline"));
+    let action = AuditEntryFilter {
+        actions: vec![Action::Revoke.into()],
+        ..with()
+    };
+    case("actions", action, Box::new(|entry| entry.action() == Action::Revoke));
+    let stages = AuditEntryFilter {
+        stages: vec![Stage::Denied.into(), Stage::Failed.into()],
+        ..with()
+    };
+    case(
+        "stages",
+        stages,
+        Box::new(|entry| [Stage::Denied, Stage::Failed].contains(&entry.stage())),
+    );
+    let change_filter = AuditEntryFilter {
+        change_id: change.clone(),
+        ..with()
+    };
+    case(
+        "change",
+        change_filter,
+        Box::new(move |entry| entry.change_id == change),
+    );
+    let request_filter = AuditEntryFilter {
+        request_id: request.clone(),
+        ..with()
+    };
+    case(
+        "request",
+        request_filter,
+        Box::new(move |entry| entry.request_id == request),
+    );
+    let aws_filter = AuditEntryFilter {
+        aws_request_id: aws.clone(),
+        ..with()
+    };
+    case(
+        "AWS request",
+        aws_filter,
+        Box::new(move |entry| entry.attempts.last().is_some_and(|call| call.aws_request_id == aws)),
+    );
+    let since = AuditEntryFilter {
+        start_time: time,
+        ..with()
+    };
+    case("since", since, Box::new(move |entry| moment(entry) >= middle_moment));
+    let until = AuditEntryFilter {
+        end_time: time,
+        ..with()
+    };
+    case("until", until, Box::new(move |entry| moment(entry) < middle_moment));
+    let reason = AuditEntryFilter {
+        text: "oF zOË".into(),
+        ..with()
+    };
+    case(
+        "text of the reason",
+        reason,
+        Box::new(|entry| entry.reason.contains("of Zoë")),
+    );
+    let ticket = AuditEntryFilter {
+        text: "chg-0".into(),
+        ..with()
+    };
+    case(
+        "text of the ticket",
+        ticket,
+        Box::new(|entry| entry.ticket == "CHG-0042"),
+    );
+    let both = AuditEntryFilter {
+        account_ids: vec![ACCOUNT.into()],
+        stages: vec![Stage::Succeeded.into()],
+        causes: vec![Cause::Caller.into(), Cause::Caller.into()],
+        principals: vec!["pipeline".into(), "nobody".into()],
+        ..with()
+    };
+    case(
+        "several at once",
+        both,
+        Box::new(|entry| entry.stage() == Stage::Succeeded && entry.principal == "pipeline"),
+    );
+    let none = AuditEntryFilter {
+        text: "100%_nothing\\".into(),
+        ..with()
+    };
+    case("nothing", none, Box::new(|_| false));
+    cases
+}
+
+#[tokio::test]
+async fn walking_pages_gives_each_entry_once_whatever_is_added_meanwhile() {
+    let stack = Stack::start().await;
+    grant_to_many(&stack, 0..12).await;
+    let mut auditor = auditor(&stack).await;
+    let mut added = 100;
+    for order in [AuditEntryOrder::NewestFirst, AuditEntryOrder::OldestFirst] {
+        let at_start: BTreeSet<_> = all(&mut auditor, Default::default()).await.iter().map(place).collect();
+        let mut request = ListAuditEntriesRequest {
+            order: order.into(),
+            page_size: 5,
+            ..Default::default()
+        };
+        let mut walked = Vec::new();
+        while walked.len() < at_start.len() {
+            let page = page(&mut auditor, &request).await;
+            assert!(page.entries.len() <= 5);
+            walked.extend(page.entries.iter().map(place));
+            request.page_token = page.next_page_token;
+            grant_to_many(&stack, added..added + 1).await;
+            added += 1;
+        }
+        let distinct: BTreeSet<_> = walked.iter().cloned().collect();
+        assert_eq!(distinct.len(), walked.len(), "{order:?}: none twice");
+        assert!(distinct.is_superset(&at_start), "{order:?}");
+        let indexes: Vec<_> = walked.iter().map(|(_, index)| *index).collect();
+        let in_order = match order {
+            AuditEntryOrder::OldestFirst => indexes.is_sorted(),
+            _ => indexes.iter().rev().is_sorted(),
+        };
+        assert!(in_order, "{order:?}: {indexes:?}");
+    }
+    stack.end().await;
+}
+
+#[tokio::test]
+async fn an_entry_is_what_its_canonical_text_says_and_its_hash_is_that_of_the_tree() {
+    let stack = Stack::start().await;
+    make_history(&stack).await;
+    let mut auditor = auditor(&stack).await;
+    for entry in all(&mut auditor, Default::default()).await {
+        let mut hash = Sha256::new_with_prefix([0]);
+        hash.update(&entry.canonical);
+        assert_eq!(entry.leaf_hash[..], hash.finalize()[..]);
+        let text: serde_json::Value = serde_json::from_str(&entry.canonical).unwrap();
+        assert_eq!(text["account_id"], entry.account_id);
+        assert_eq!(text["log_index"], entry.log_index);
+        assert_eq!(text["reason"], entry.reason);
+        assert_eq!(text["principal"], entry.principal);
+        assert_eq!(text["server_version"], entry.server_version);
+        assert_eq!(
+            format!("STAGE_{}", text["stage"].as_str().unwrap()),
+            entry.stage().as_str_name()
+        );
+        assert_eq!(entry.change_id.is_empty(), entry.stage() == Stage::Denied);
+        assert_eq!(entry.generation == 0, entry.stage() == Stage::Denied);
+        let request = GetAuditEntryRequest {
+            account_id: entry.account_id.clone(),
+            log_index: entry.log_index,
+        };
+        let alone = auditor.get_audit_entry(as_tester(request)).await.unwrap().into_inner();
+        assert_eq!(alone.entry, Some(entry));
+    }
+    stack.end().await;
+}
+
+#[tokio::test]
+async fn an_entry_that_is_not_there_yet_is_not_found_and_the_size_is_told() {
+    let stack = Stack::start().await;
+    let mut auditor = auditor(&stack).await;
+    let ask = |account: &str, log_index| GetAuditEntryRequest {
+        account_id: account.into(),
+        log_index,
+    };
+    stack
+        .client()
+        .await
+        .grant_share_permission(as_tester(grant()))
+        .await
+        .unwrap();
+    for (account, log_index, size) in [(ACCOUNT, 2, "2"), (ACCOUNT, u64::MAX, "2"), ("999999999999", 0, "0")] {
+        let status = auditor
+            .get_audit_entry(as_tester(ask(account, log_index)))
+            .await
+            .unwrap_err();
+        assert_eq!(
+            (status.code(), reason(&status).as_str()),
+            (Code::NotFound, "ENTRY_NOT_FOUND")
+        );
+        assert_eq!(fact(&status, "tree_size"), size);
+        assert_eq!(fact(&status, "log_index"), log_index.to_string());
+    }
+    stack.end().await;
+}

@@ -1,0 +1,18 @@
+//! What auditors are promised, end to end: gRPC in front, real Postgres and the simulator behind, all on real sockets.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests fail so")]
+
+#[allow(dead_code, reason = "the service's own tests use the rest")]
+#[path = "../service/stack.rs"]
+mod stack;
+#[path = "../support/mod.rs"]
+mod support;
+
+mod archive;
+mod auditor;
+mod browsers;
+mod fields;
+mod lists;
+mod past;
+mod summaries;
+mod tampering;

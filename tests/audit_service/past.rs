@@ -1,0 +1,209 @@
+//! The history of one permission, and what was shared at a moment.
+
+use std::time::Duration;
+
+use sharewarden::proto::v1::{
+    AuditEntryOrder, GetSharePermissionsAtRequest, ListPermissionHistoryRequest, PastSharePermission, Stage,
+};
+
+use crate::{auditor::*, stack::*};
+
+type Time = pbjson_types::Timestamp;
+
+fn history() -> ListPermissionHistoryRequest {
+    ListPermissionHistoryRequest {
+        account_id: ACCOUNT.into(),
+        region: REGION.into(),
+        image_id: IMAGE.into(),
+        shared_account_id: RECIPIENT.into(),
+        ..Default::default()
+    }
+}
+
+#[tokio::test]
+async fn the_history_of_a_permission_holds_its_entries_and_no_others() {
+    let stack = Stack::start().await;
+    make_history(&stack).await;
+    let mut auditor = auditor(&stack).await;
+    for order in [AuditEntryOrder::OldestFirst, AuditEntryOrder::Unspecified] {
+        let mut stages = Vec::new();
+        let mut request = ListPermissionHistoryRequest {
+            order: order.into(),
+            page_size: 3,
+            ..history()
+        };
+        loop {
+            let page = auditor
+                .list_permission_history(as_tester(request.clone()))
+                .await
+                .unwrap()
+                .into_inner();
+            assert!(
+                page.entries
+                    .iter()
+                    .all(|entry| entry.shared_account_id == RECIPIENT && entry.image_id == IMAGE)
+            );
+            stages.extend(page.entries.iter().map(|entry| (entry.log_index, entry.stage())));
+            request.page_token = page.next_page_token;
+            if request.page_token.is_empty() {
+                break;
+            }
+        }
+        if order != AuditEntryOrder::OldestFirst {
+            stages.reverse();
+        }
+        let expected = [Stage::Requested, Stage::Succeeded, Stage::Requested, Stage::Succeeded];
+        assert_eq!(stages, (0..4).zip(expected).collect::<Vec<_>>(), "{order:?}");
+    }
+    stack.end().await;
+}
+
+#[tokio::test]
+async fn a_share_is_in_effect_from_the_end_of_its_grant_to_the_end_of_its_revoke() {
+    let stack = Stack::start().await;
+    let (mut client, mut auditor) = (stack.client().await, auditor(&stack).await);
+    client.grant_share_permission(as_tester(grant())).await.unwrap();
+    client.revoke_share_permission(as_tester(revoke())).await.unwrap();
+    let entries = auditor
+        .list_permission_history(as_tester(history()))
+        .await
+        .unwrap()
+        .into_inner()
+        .entries;
+    let (granted, revoked) = (entries[2].record_time.unwrap(), entries[0].record_time.unwrap());
+    for (time, shared) in [
+        (nanos(granted, -1), false),
+        (granted, true),
+        (nanos(revoked, -1), true),
+        (revoked, false),
+    ] {
+        let request = GetSharePermissionsAtRequest {
+            time: Some(time),
+            ..Default::default()
+        };
+        let shares = auditor
+            .get_share_permissions_at(as_tester(request))
+            .await
+            .unwrap()
+            .into_inner()
+            .permissions;
+        let expected = PastSharePermission {
+            account_id: ACCOUNT.into(),
+            region: REGION.into(),
+            image_id: IMAGE.into(),
+            shared_account_id: RECIPIENT.into(),
+            start_time: Some(granted),
+            start_index: 1,
+            end_time: Some(revoked),
+            end_index: Some(3),
+        };
+        assert_eq!(shares, if shared { vec![expected] } else { vec![] }, "{time:?}");
+    }
+    stack.end().await;
+}
+
+#[tokio::test]
+async fn pages_of_past_shares_give_each_once_and_filters_select() {
+    let stack = Stack::start().await;
+    grant_to_many(&stack, 0..11).await;
+    let mut auditor = auditor(&stack).await;
+    let latest = all(&mut auditor, Default::default()).await[0].record_time;
+    let mut request = GetSharePermissionsAtRequest {
+        time: latest,
+        account_id: ACCOUNT.into(),
+        page_size: 4,
+        ..Default::default()
+    };
+    let (mut shared, mut pages) = (Vec::new(), 0);
+    loop {
+        let page = auditor
+            .get_share_permissions_at(as_tester(request.clone()))
+            .await
+            .unwrap()
+            .into_inner();
+        shared.extend(page.permissions.into_iter().map(|share| share.shared_account_id));
+        pages += 1;
+        request.page_token = page.next_page_token;
+        if request.page_token.is_empty() {
+            break;
+        }
+    }
+    let expected: Vec<_> = (0..11).map(|number| format!("50000000{number:04}")).collect();
+    assert_eq!((shared, pages), (expected, 3));
+    for (filter, count) in [
+        (
+            GetSharePermissionsAtRequest {
+                shared_account_id: "500000000007".into(),
+                ..Default::default()
+            },
+            1,
+        ),
+        (
+            GetSharePermissionsAtRequest {
+                image_id: IMAGE.into(),
+                region: REGION.into(),
+                ..Default::default()
+            },
+            11,
+        ),
+        (
+            GetSharePermissionsAtRequest {
+                region: "us-east-1".into(),
+                ..Default::default()
+            },
+            0,
+        ),
+        (
+            GetSharePermissionsAtRequest {
+                account_id: OTHER_ACCOUNT.into(),
+                ..Default::default()
+            },
+            0,
+        ),
+    ] {
+        let request = GetSharePermissionsAtRequest { time: latest, ..filter };
+        let found = auditor
+            .get_share_permissions_at(as_tester(request.clone()))
+            .await
+            .unwrap()
+            .into_inner();
+        assert_eq!(found.permissions.len(), count, "{request:?}");
+        assert!(
+            found
+                .permissions
+                .iter()
+                .all(|share| share.end_time.is_none() && share.end_index.is_none())
+        );
+    }
+    stack.end().await;
+}
+
+#[tokio::test]
+async fn nobody_is_told_the_future() {
+    let stack = Stack::start().await;
+    let mut auditor = auditor(&stack).await;
+    let tomorrow = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap() + Duration::from_secs(24 * 60 * 60);
+    let time = Time {
+        seconds: tomorrow.as_secs().try_into().unwrap(),
+        nanos: 0,
+    };
+    let request = GetSharePermissionsAtRequest {
+        time: Some(time),
+        ..Default::default()
+    };
+    let status = auditor.get_share_permissions_at(as_tester(request)).await.unwrap_err();
+    assert_eq!(
+        (reason(&status).as_str(), wrong_fields(&status)),
+        ("INVALID_FIELDS", vec!["time".to_owned()])
+    );
+    stack.end().await;
+}
+
+/// A time so many nanoseconds later.
+fn nanos(time: Time, later: i64) -> Time {
+    let nanos = time.seconds * 1_000_000_000 + i64::from(time.nanos) + later;
+    Time {
+        seconds: nanos.div_euclid(1_000_000_000),
+        nanos: nanos.rem_euclid(1_000_000_000).try_into().unwrap(),
+    }
+}

@@ -1,0 +1,168 @@
+//! Counts and rankings.
+
+use std::collections::BTreeMap;
+
+use sharewarden::proto::v1::{
+    AuditEntry, Stage, SummarizeAuditEntriesRequest, SummaryDimension, SummaryInterval, SummaryRanking,
+};
+
+use crate::{auditor::*, stack::*};
+
+const HOUR: i64 = 3600;
+const DAY: i64 = 24 * HOUR;
+
+fn second(entry: &AuditEntry) -> i64 {
+    entry.record_time.unwrap().seconds
+}
+
+fn at(seconds: i64) -> Option<pbjson_types::Timestamp> {
+    Some(pbjson_types::Timestamp { seconds, nanos: 0 })
+}
+
+/// The days of all entries.
+fn days(entries: &[AuditEntry]) -> SummarizeAuditEntriesRequest {
+    let first = entries.iter().map(second).min().unwrap();
+    let last = entries.iter().map(second).max().unwrap();
+    SummarizeAuditEntriesRequest {
+        start_time: at(first.div_euclid(DAY) * DAY),
+        end_time: at((last.div_euclid(DAY) + 1) * DAY),
+        ..Default::default()
+    }
+}
+
+#[tokio::test]
+async fn a_summary_counts_what_a_list_shows() {
+    let stack = Stack::start().await;
+    make_history(&stack).await;
+    let mut auditor = auditor(&stack).await;
+    let entries = all(&mut auditor, Default::default()).await;
+    let request = SummarizeAuditEntriesRequest {
+        interval: SummaryInterval::Hour.into(),
+        group_by: vec![
+            SummaryDimension::Stage.into(),
+            SummaryDimension::Action.into(),
+            SummaryDimension::Region.into(),
+            SummaryDimension::Account.into(),
+        ],
+        ..days(&entries)
+    };
+    let mut expected = BTreeMap::new();
+    for entry in &entries {
+        let hour = second(entry).div_euclid(HOUR) * HOUR;
+        let key = (
+            hour,
+            entry.account_id.clone(),
+            entry.region.clone(),
+            entry.action,
+            entry.stage,
+        );
+        *expected.entry(key).or_insert(0) += 1;
+    }
+    let counts = auditor
+        .summarize_audit_entries(as_tester(request))
+        .await
+        .unwrap()
+        .into_inner()
+        .counts;
+    let counted: BTreeMap<_, _> = counts
+        .into_iter()
+        .map(|count| {
+            let hour = count.start_time.unwrap().seconds;
+            (
+                (hour, count.account_id, count.region, count.action, count.stage),
+                count.count,
+            )
+        })
+        .collect();
+    assert_eq!(counted, expected);
+    stack.end().await;
+}
+
+#[tokio::test]
+async fn what_is_not_told_apart_is_not_set_and_filters_are_counted_by() {
+    let stack = Stack::start().await;
+    make_history(&stack).await;
+    let mut auditor = auditor(&stack).await;
+    let entries = all(&mut auditor, Default::default()).await;
+    let count = async |auditor: &mut Auditor, request: SummarizeAuditEntriesRequest| {
+        let counts = auditor
+            .summarize_audit_entries(as_tester(request))
+            .await
+            .unwrap()
+            .into_inner()
+            .counts;
+        assert!(
+            counts.len() <= 1
+                && counts
+                    .iter()
+                    .all(|count| count.account_id.is_empty() && count.stage == 0)
+        );
+        counts.first().map_or(0, |count| count.count as usize)
+    };
+    assert_eq!(count(&mut auditor, days(&entries)).await, entries.len());
+    let denied = SummarizeAuditEntriesRequest {
+        stages: vec![Stage::Denied.into()],
+        account_ids: vec![OTHER_ACCOUNT.into()],
+        regions: vec![REGION.into()],
+        ..days(&entries)
+    };
+    assert_eq!(count(&mut auditor, denied).await, 1);
+    let elsewhere = SummarizeAuditEntriesRequest {
+        account_ids: vec!["999999999999".into()],
+        ..days(&entries)
+    };
+    assert_eq!(count(&mut auditor, elsewhere).await, 0);
+    stack.end().await;
+}
+
+#[tokio::test]
+async fn rankings_tell_who_asked_most_and_about_what() {
+    let stack = Stack::start().await;
+    make_history(&stack).await;
+    let mut auditor = auditor(&stack).await;
+    let entries = all(&mut auditor, Default::default()).await;
+    let request = SummarizeAuditEntriesRequest {
+        rankings: vec![
+            SummaryRanking::SharedAccount.into(),
+            SummaryRanking::Principal.into(),
+            SummaryRanking::Image.into(),
+        ],
+        top: 2,
+        ..days(&entries)
+    };
+    let asked = |entry: &&AuditEntry| [Stage::Requested, Stage::Denied].contains(&entry.stage());
+    let top = |value: fn(&AuditEntry) -> &String| {
+        let mut counts = BTreeMap::new();
+        for entry in entries.iter().filter(asked) {
+            *counts.entry(value(entry).clone()).or_insert(0) += 1;
+        }
+        let mut ranks: Vec<(String, u64)> = counts.into_iter().collect();
+        ranks.sort_by(|one, other| other.1.cmp(&one.1).then(one.0.cmp(&other.0)));
+        ranks.truncate(2);
+        ranks
+    };
+    let rankings = auditor
+        .summarize_audit_entries(as_tester(request))
+        .await
+        .unwrap()
+        .into_inner()
+        .rankings;
+    let found: Vec<_> = rankings
+        .into_iter()
+        .map(|ranked| {
+            let ranks: Vec<_> = ranked
+                .ranks
+                .iter()
+                .map(|rank| (rank.value.clone(), rank.count))
+                .collect();
+            (ranked.ranking(), ranks)
+        })
+        .collect();
+    let expected = [
+        (SummaryRanking::SharedAccount, top(|entry| &entry.shared_account_id)),
+        (SummaryRanking::Principal, top(|entry| &entry.principal)),
+        (SummaryRanking::Image, top(|entry| &entry.image_id)),
+    ];
+    assert_eq!(found, expected);
+    stack.end().await;
+}

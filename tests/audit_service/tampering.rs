@@ -1,0 +1,122 @@
+//! What somebody with all rights does to the tables is found when it is read, and told as data loss.
+
+use sharewarden::proto::v1::{
+    AuditEntryFilter, GetAuditEntryRequest, ListAuditEntriesRequest, ListPermissionHistoryRequest, Stage,
+};
+use tonic::{Code, Status};
+
+use crate::{auditor::*, stack::*};
+
+fn assert_tampered(status: &Status, log_index: u64) {
+    assert_eq!(
+        (status.code(), reason(status).as_str()),
+        (Code::DataLoss, "LEDGER_TAMPERED"),
+        "{status:?}"
+    );
+    assert_eq!(fact(status, "account_id"), ACCOUNT);
+    assert_eq!(fact(status, "log_index"), log_index.to_string());
+    assert!(status.message().contains(ACCOUNT) && status.message().contains(&log_index.to_string()));
+}
+
+async fn listed(auditor: &mut Auditor, filter: AuditEntryFilter) -> Result<(), Status> {
+    let request = ListAuditEntriesRequest {
+        filter: Some(filter),
+        ..Default::default()
+    };
+    auditor.list_audit_entries(as_tester(request)).await.map(|_| ())
+}
+
+async fn got(auditor: &mut Auditor, log_index: u64) -> Result<(), Status> {
+    let request = GetAuditEntryRequest {
+        account_id: ACCOUNT.into(),
+        log_index,
+    };
+    auditor.get_audit_entry(as_tester(request)).await.map(|_| ())
+}
+
+async fn history(auditor: &mut Auditor) -> Result<(), Status> {
+    let request = ListPermissionHistoryRequest {
+        account_id: ACCOUNT.into(),
+        region: REGION.into(),
+        image_id: IMAGE.into(),
+        shared_account_id: "500000000000".into(),
+        ..Default::default()
+    };
+    auditor.list_permission_history(as_tester(request)).await.map(|_| ())
+}
+
+#[tokio::test]
+async fn a_text_that_was_changed_is_found_by_every_question_that_reads_it() {
+    let stack = Stack::start().await;
+    grant_to_many(&stack, 0..1).await;
+    let mut auditor = auditor(&stack).await;
+    tamper(
+        &stack,
+        "UPDATE audit_entry SET entry = replace(entry, 'a test', 'a lie!') WHERE log_index = 1",
+    )
+    .await;
+    assert_tampered(&listed(&mut auditor, Default::default()).await.unwrap_err(), 1);
+    assert_tampered(&got(&mut auditor, 1).await.unwrap_err(), 1);
+    assert_tampered(&history(&mut auditor).await.unwrap_err(), 1);
+    got(&mut auditor, 0).await.unwrap();
+    stack.end().await;
+}
+
+#[tokio::test]
+async fn an_entry_that_was_moved_under_its_right_hash_is_found() {
+    let stack = Stack::start().await;
+    grant_to_many(&stack, 0..2).await;
+    let mut auditor = auditor(&stack).await;
+    tamper(&stack, "DELETE FROM audit_entry WHERE log_index = 3").await;
+    tamper(&stack, "UPDATE audit_entry SET log_index = 3 WHERE log_index = 2").await;
+    assert_tampered(&got(&mut auditor, 3).await.unwrap_err(), 3);
+    assert_tampered(&got(&mut auditor, 2).await.unwrap_err(), 2);
+    assert_tampered(&listed(&mut auditor, Default::default()).await.unwrap_err(), 3);
+    stack.end().await;
+}
+
+#[tokio::test]
+async fn an_entry_that_was_taken_out_is_missed() {
+    let stack = Stack::start().await;
+    grant_to_many(&stack, 0..2).await;
+    let mut auditor = auditor(&stack).await;
+    tamper(&stack, "DELETE FROM audit_entry WHERE log_index = 2").await;
+    assert_tampered(&got(&mut auditor, 2).await.unwrap_err(), 2);
+    assert_tampered(&listed(&mut auditor, Default::default()).await.unwrap_err(), 2);
+    let mine = AuditEntryFilter {
+        account_ids: vec![ACCOUNT.into()],
+        ..Default::default()
+    };
+    assert_tampered(&listed(&mut auditor, mine).await.unwrap_err(), 2);
+    // A filter that lets only some through does not see the gap.
+    let ended = AuditEntryFilter {
+        stages: vec![Stage::Failed.into()],
+        ..Default::default()
+    };
+    listed(&mut auditor, ended).await.unwrap();
+    stack.end().await;
+}
+
+#[tokio::test]
+async fn a_column_that_does_not_say_what_the_text_says_is_found() {
+    let stack = Stack::start().await;
+    grant_to_many(&stack, 0..1).await;
+    let mut auditor = auditor(&stack).await;
+    tamper(
+        &stack,
+        "UPDATE audit_entry SET principal = 'somebody.else' WHERE log_index = 1",
+    )
+    .await;
+    let theirs = AuditEntryFilter {
+        principals: vec!["somebody.else".into()],
+        ..Default::default()
+    };
+    assert_tampered(&listed(&mut auditor, theirs).await.unwrap_err(), 1);
+    tamper(
+        &stack,
+        "UPDATE audit_entry SET recorded_at = recorded_at + interval '1 microsecond' WHERE log_index = 0",
+    )
+    .await;
+    assert_tampered(&got(&mut auditor, 0).await.unwrap_err(), 0);
+    stack.end().await;
+}

@@ -1,0 +1,120 @@
+//! Checkpoints, as they are kept.
+
+use sharewarden::{
+    domain::Timestamp,
+    store::checkpoints::{self, Grown, StoredCheckpoint},
+};
+
+use crate::store::*;
+
+const ACCOUNT: &str = "111122223333";
+const OTHER: &str = "000000000001";
+
+#[tokio::test]
+async fn a_checkpoint_of_a_size_is_kept_once_and_found_again() {
+    let store = Store::open().await;
+    let account = ACCOUNT.parse().unwrap();
+    assert_eq!(checkpoints::latest(&store.database, account).await.unwrap(), None);
+    let (two, ten) = (checkpoint(2, "two"), checkpoint(10, "ten"));
+    assert!(checkpoints::save(&store.database, &ten).await.unwrap());
+    assert!(checkpoints::save(&store.database, &two).await.unwrap());
+    let another = checkpoint(2, "another");
+    assert!(
+        !checkpoints::save(&store.database, &another).await.unwrap(),
+        "the first stays"
+    );
+
+    assert_eq!(checkpoints::latest(&store.database, account).await.unwrap(), Some(ten));
+    assert_eq!(
+        checkpoints::of_size(&store.database, account, 2).await.unwrap(),
+        Some(two)
+    );
+    assert_eq!(checkpoints::of_size(&store.database, account, 3).await.unwrap(), None);
+    let other = OTHER.parse().unwrap();
+    assert_eq!(checkpoints::latest(&store.database, other).await.unwrap(), None);
+    store.close().await;
+}
+
+#[tokio::test]
+async fn ledgers_that_have_grown_since_their_checkpoint_are_found_the_longest_waiting_first() {
+    let store = Store::open().await;
+    store.refuse(ACCOUNT, 2).await;
+    store.refuse(OTHER, 1).await;
+    let grown = checkpoints::grown(&store.database, 10).await.unwrap();
+    let sizes: Vec<_> = grown
+        .iter()
+        .map(|grown| (grown.account.as_str(), grown.size, grown.signed))
+        .collect();
+    assert_eq!(sizes, [(ACCOUNT, 2, None), (OTHER, 1, None)]);
+    let first: Vec<u8> = sqlx::query_scalar("SELECT root FROM ledger WHERE account_id = $1")
+        .bind(ACCOUNT)
+        .fetch_one(&store.pool)
+        .await
+        .unwrap();
+    assert_eq!(grown[0].root.to_vec(), first);
+    assert_eq!(checkpoints::grown(&store.database, 1).await.unwrap(), grown[..1]);
+
+    let signed = StoredCheckpoint {
+        root: grown[0].root,
+        ..checkpoint(2, "two")
+    };
+    checkpoints::save(&store.database, &signed).await.unwrap();
+    assert_eq!(checkpoints::grown(&store.database, 10).await.unwrap(), grown[1..]);
+    store.refuse(ACCOUNT, 1).await;
+    let again = checkpoints::grown(&store.database, 10).await.unwrap();
+    let Grown {
+        account,
+        size,
+        signed: before,
+        ..
+    } = &again[1];
+    assert_eq!((account.as_str(), *size, *before), (ACCOUNT, 3, Some((2, signed.root))));
+    store.close().await;
+}
+
+#[tokio::test]
+async fn a_witness_adds_a_signature_and_changes_nothing_else() {
+    let store = Store::open().await;
+    let account = ACCOUNT.parse().unwrap();
+    let ours = "origin\n2\nroot=\n\n— ours sig1\n";
+    let witnessed = format!("{ours}— witness sig2\n");
+    checkpoints::save(&store.database, &checkpoint(2, ours)).await.unwrap();
+    let countersign = async |old: &str, new: &str| {
+        checkpoints::countersign(&store.database, account, 2, old, new)
+            .await
+            .unwrap()
+    };
+    assert!(
+        !countersign(ours, "origin\n3\nroot=\n\n— ours sig1\n").await,
+        "another text"
+    );
+    assert!(
+        !countersign(ours, "origin\n2\nroot=\n\n— witness sig2\n").await,
+        "ours would be lost"
+    );
+    assert!(
+        !countersign(&witnessed, &format!("{witnessed}— third sig3\n")).await,
+        "not what is there"
+    );
+    assert!(countersign(ours, &witnessed).await);
+    assert!(
+        !countersign(ours, &format!("{ours}— late sig4\n")).await,
+        "somebody was faster"
+    );
+    let kept = checkpoints::of_size(&store.database, account, 2)
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(kept.note, witnessed);
+    store.close().await;
+}
+
+fn checkpoint(size: u64, note: &str) -> StoredCheckpoint {
+    StoredCheckpoint {
+        account: ACCOUNT.parse().unwrap(),
+        size,
+        root: [7; 32],
+        note: note.into(),
+        signed_at: Timestamp::parse("2026-11-22T00:00:00.123456Z").unwrap(),
+    }
+}

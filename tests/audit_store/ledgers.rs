@@ -1,0 +1,255 @@
+//! Tiles, as they are written and read, and changes that have ended.
+
+use sharewarden::{
+    domain::{
+        Action, Failure, FailureReason,
+        transition::{Command, Outcome},
+    },
+    ledger::{
+        Frontier, Hash,
+        merkle::leaf_hash,
+        proof,
+        tile::{TileId, Tiles, WIDTH},
+    },
+    store::{CommitError, StoreError, tiles},
+};
+
+use crate::store::*;
+
+const ACCOUNT: &str = "111122223333";
+const OTHER: &str = "000000000001";
+
+#[tokio::test]
+async fn a_tile_is_written_in_the_commit_that_fills_it_and_never_before() {
+    let store = Store::open().await;
+    let mut size = 0;
+    for more in [1, 254, 1, 1, 300, 0, 700, 23] {
+        tokio::join!(store.refuse(ACCOUNT, more), store.refuse(OTHER, more / 2));
+        size += more;
+        for (account, size) in [(ACCOUNT, size), (OTHER, store.size(OTHER).await)] {
+            let leaves = store.leaves(account).await;
+            assert_eq!(leaves.len(), size);
+            let rows = store.rows(account).await;
+            let expected: Vec<_> = leaves.as_chunks::<WIDTH>().0.iter().map(|tile| tile.concat()).collect();
+            assert_eq!(rows, expected, "{account} at {size}");
+        }
+    }
+    store.close().await;
+}
+
+#[tokio::test]
+async fn the_root_of_any_size_is_found_from_the_tiles_that_were_read() {
+    let store = Store::open().await;
+    store.refuse(ACCOUNT, 1300).await;
+    let leaves = store.leaves(ACCOUNT).await;
+    let mut frontier = Frontier::default();
+    let account = ACCOUNT.parse().unwrap();
+    for (before, leaf) in leaves.iter().enumerate() {
+        frontier.append(*leaf);
+        let size = before as u64 + 1;
+        if ![1, 2, 255, 256, 257, 511, 512, 768, 1024, 1279, 1280, 1281, 1299, 1300].contains(&size) {
+            continue;
+        }
+        let tiles = tiles::load(&store.database, account, &proof::frontier_tiles(size), size)
+            .await
+            .unwrap();
+        assert_eq!(proof::root(size, &tiles), Ok(frontier.root()), "{size}");
+        // Whole tiles, asked for by name, are those of a tree of this size and not of the tree of today.
+        let all = every_tile(size);
+        let tiles = tiles::load(&store.database, account, &all, size).await.unwrap();
+        assert_eq!(tiles, naive_tiles(&leaves[..size as usize]), "{size}");
+    }
+    store.close().await;
+}
+
+#[tokio::test]
+async fn a_hash_that_is_gone_is_told_and_not_made_up() {
+    let store = Store::open().await;
+    store.refuse(ACCOUNT, 300).await;
+    let account = ACCOUNT.parse().unwrap();
+    let beyond = tiles::load(&store.database, account, &every_tile(301), 301).await;
+    assert!(matches!(beyond, Err(StoreError::Corrupt { .. })), "{beyond:?}");
+
+    store.execute("DELETE FROM ledger_tile").await;
+    // The history still has the hashes of that tile.
+    assert!(
+        tiles::load(&store.database, account, &every_tile(300), 300)
+            .await
+            .is_ok()
+    );
+    store.rewrite("DELETE FROM audit_entry WHERE log_index = 299").await;
+    let gone = tiles::load(&store.database, account, &every_tile(300), 300).await;
+    assert!(matches!(gone, Err(StoreError::Corrupt { .. })), "{gone:?}");
+    store.close().await;
+}
+
+/// A ledger most of whose entries are archived: only hashes are left of them.
+#[tokio::test]
+async fn tiles_of_every_level_follow_from_tiles_alone() {
+    let store = Store::open().await;
+    let archived = 65_536 - 100;
+    let mut leaves: Vec<Hash> = (0..archived)
+        .map(|index: u32| leaf_hash(&index.to_be_bytes()))
+        .collect();
+    store.archive(ACCOUNT, &leaves).await;
+    for more in [60, 30, 300] {
+        store.refuse(ACCOUNT, more).await;
+        leaves.truncate(archived as usize);
+        leaves.extend(store.leaves(ACCOUNT).await);
+        let size = leaves.len() as u64;
+        let account = ACCOUNT.parse().unwrap();
+        let tiles = tiles::load(&store.database, account, &every_tile(size), size)
+            .await
+            .unwrap();
+        assert_eq!(tiles, naive_tiles(&leaves), "{size}");
+        let root: Vec<u8> = sqlx::query_scalar("SELECT root FROM ledger")
+            .fetch_one(&store.pool)
+            .await
+            .unwrap();
+        assert_eq!(proof::root(size, &tiles).unwrap().to_vec(), root);
+    }
+    let high: Vec<(i16, i64)> =
+        sqlx::query_as("SELECT level, tile_index FROM ledger_tile WHERE level > 0 ORDER BY level, tile_index")
+            .fetch_all(&store.pool)
+            .await
+            .unwrap();
+    assert_eq!(high, [(1, 0)]);
+    store.close().await;
+}
+
+#[tokio::test]
+async fn a_change_that_has_ended_never_changes() {
+    let mut store = Store::open().await;
+    let opened = Command::Open(intent(key(ACCOUNT, OTHER), Action::Grant, "ann"));
+    store.committer.commit(opened).await.unwrap();
+    let work = store.take_work().remove(0);
+    // It cannot come to this by the committer: somebody else has ended it.
+    store
+        .execute("UPDATE change SET state = 'SUCCEEDED', ended_at = created_at")
+        .await;
+    let before: String = store.change().await;
+    for outcome in [
+        Outcome::Succeeded,
+        Outcome::Failed {
+            failure: refused(),
+            observed: None,
+        },
+    ] {
+        let settled = store.committer.commit(settle(&work, outcome)).await;
+        assert_eq!(settled, Err(CommitError::Rejected));
+    }
+    assert_eq!(store.change().await, before);
+    assert_eq!(store.size(ACCOUNT).await, 1, "nothing was recorded");
+    store.close().await;
+}
+
+fn refused() -> Failure {
+    Failure {
+        reason: FailureReason::UpstreamRefused,
+        code: None,
+        message: None,
+    }
+}
+
+/// All tiles of a tree of this size.
+fn every_tile(size: u64) -> Vec<TileId> {
+    let levels = 0..3u8;
+    levels
+        .flat_map(|level| {
+            let ids = (0..).map(move |index| TileId { level, index });
+            ids.take_while(|id| id.width(size) > 0).collect::<Vec<_>>()
+        })
+        .collect()
+}
+
+/// The tiles of a tree, from its leaves alone.
+fn naive_tiles(leaves: &[Hash]) -> Tiles {
+    let mut tiles = Tiles::new();
+    let mut hashes = leaves.to_vec();
+    for level in 0..3 {
+        for (index, tile) in (0..).zip(hashes.chunks(WIDTH)) {
+            tiles.insert(TileId { level, index }, tile.to_vec());
+        }
+        hashes = hashes.as_chunks::<WIDTH>().0.iter().map(|tile| root(tile)).collect();
+    }
+    tiles
+}
+
+fn root(leaves: &[Hash]) -> Hash {
+    frontier(leaves).root()
+}
+
+fn frontier(leaves: &[Hash]) -> Frontier {
+    let mut frontier = Frontier::default();
+    leaves.iter().for_each(|leaf| frontier.append(*leaf));
+    frontier
+}
+
+impl Store {
+    async fn size(&self, account: &str) -> usize {
+        let size: Option<i64> = sqlx::query_scalar("SELECT size FROM ledger WHERE account_id = $1")
+            .bind(account)
+            .fetch_optional(&self.pool)
+            .await
+            .unwrap();
+        size.unwrap_or(0) as usize
+    }
+
+    async fn leaves(&self, account: &str) -> Vec<Hash> {
+        let query = "SELECT leaf_hash FROM audit_entry WHERE account_id = $1 ORDER BY log_index";
+        let leaves: Vec<Vec<u8>> = sqlx::query_scalar(query)
+            .bind(account)
+            .fetch_all(&self.pool)
+            .await
+            .unwrap();
+        leaves.iter().map(|leaf| leaf[..].try_into().unwrap()).collect()
+    }
+
+    /// The tiles of leaf hashes that are rows.
+    async fn rows(&self, account: &str) -> Vec<Vec<u8>> {
+        let query = "SELECT hashes FROM ledger_tile WHERE account_id = $1 AND level = 0 ORDER BY tile_index";
+        sqlx::query_scalar(query)
+            .bind(account)
+            .fetch_all(&self.pool)
+            .await
+            .unwrap()
+    }
+
+    async fn change(&self) -> String {
+        sqlx::query_scalar("SELECT change::text FROM change")
+            .fetch_one(&self.pool)
+            .await
+            .unwrap()
+    }
+
+    /// Does what only a superuser can.
+    async fn rewrite(&self, sql: &str) {
+        self.execute(&format!(
+            "BEGIN; SET LOCAL session_replication_role = replica; {sql}; COMMIT"
+        ))
+        .await;
+    }
+
+    /// Makes a ledger of which only the head and the tiles are there.
+    async fn archive(&self, account: &str, leaves: &[Hash]) {
+        let frontier = frontier(leaves);
+        sqlx::query("INSERT INTO ledger VALUES ($1, $2, $3, $4, now())")
+            .bind(account)
+            .bind(leaves.len() as i64)
+            .bind(frontier.to_bytes())
+            .bind(frontier.root().to_vec())
+            .execute(&self.pool)
+            .await
+            .unwrap();
+        for (index, tile) in leaves.chunks(WIDTH).enumerate() {
+            sqlx::query("INSERT INTO ledger_tile VALUES ($1, 0, $2, $3, $4)")
+                .bind(account)
+                .bind(index as i64)
+                .bind(tile.concat())
+                .bind((tile.len() == WIDTH).then(|| root(tile).to_vec()))
+                .execute(&self.pool)
+                .await
+                .unwrap();
+        }
+    }
+}

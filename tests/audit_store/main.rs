@@ -1,0 +1,20 @@
+//! What the store keeps of the history: tiles, counts, intervals, checkpoints and partitions, and who may touch it.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests fail so")]
+
+#[path = "../service/stack.rs"]
+#[allow(dead_code, reason = "the service's tests use the rest")]
+mod stack;
+#[path = "../support/mod.rs"]
+mod support;
+
+mod append_only;
+mod checkpoints;
+mod ledgers;
+mod naive;
+mod partitions;
+mod roles;
+mod roles_sql;
+mod store;
+mod summaries;
+mod views;

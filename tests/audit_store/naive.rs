@@ -1,0 +1,52 @@
+//! What the summaries should say, counted anew from the entries themselves.
+
+use sqlx::PgPool;
+
+/// Rows that are in one of two queries and not in the other: the first in what is kept, the second in what is counted.
+async fn differences(pool: &PgPool, kept: &str, counted: &str) -> Vec<String> {
+    let sql = format!(
+        "SELECT 'kept: ' || row::text FROM ({kept} EXCEPT ALL {counted}) AS row
+         UNION ALL SELECT 'counted: ' || row::text FROM ({counted} EXCEPT ALL {kept}) AS row"
+    );
+    sqlx::query_scalar(sqlx::AssertSqlSafe(sql))
+        .fetch_all(pool)
+        .await
+        .unwrap()
+}
+
+/// Fails unless rollups, rankings and intervals are what a recount of the entries gives.
+pub(crate) async fn assert_summaries_are_exact(pool: &PgPool) {
+    let nothing: [String; 0] = [];
+    let kept = "(SELECT account_id, bucket, start_time, region, action, stage, count FROM audit_rollup)";
+    let counted = "(SELECT account_id, bucket, date_trunc(bucket, recorded_at, 'UTC'), region, action, stage, count(*)
+        FROM audit_entry, unnest(ARRAY['HOUR', 'DAY', 'MONTH']) AS bucket GROUP BY 1, 2, 3, 4, 5, 6)";
+    assert_eq!(differences(pool, kept, counted).await, nothing);
+
+    let kept = "(SELECT account_id, bucket, start_time, ranking, value, count FROM audit_ranking)";
+    let counted = "(SELECT account_id, bucket, date_trunc(bucket, recorded_at, 'UTC'), ranking, value, count(*)
+        FROM audit_entry, unnest(ARRAY['DAY', 'MONTH']) AS bucket,
+            LATERAL (VALUES ('PRINCIPAL', principal), ('IMAGE', image_id), ('SHARED_ACCOUNT', shared_account_id))
+                AS ranked (ranking, value)
+        WHERE stage IN ('REQUESTED', 'DENIED') GROUP BY 1, 2, 3, 4, 5)";
+    assert_eq!(differences(pool, kept, counted).await, nothing);
+
+    // A grant opens unless the SUCCEEDED entry before it is a grant too; the next revoke ends it.
+    let kept = "(SELECT account_id, region, image_id, shared_account_id, start_index, start_time, end_index, end_time
+        FROM share_interval)";
+    let counted = "(SELECT first.account_id, first.region, first.image_id, first.shared_account_id, first.log_index,
+            first.recorded_at, ended.log_index, ended.recorded_at
+        FROM (
+            SELECT *, lag(action) OVER (PARTITION BY account_id, region, image_id, shared_account_id ORDER BY log_index)
+                AS before
+            FROM audit_entry WHERE stage = 'SUCCEEDED'
+        ) first
+        LEFT JOIN LATERAL (
+            SELECT log_index, recorded_at FROM audit_entry later
+            WHERE (later.account_id, later.region, later.image_id, later.shared_account_id)
+                    = (first.account_id, first.region, first.image_id, first.shared_account_id)
+                AND later.stage = 'SUCCEEDED' AND later.action = 'REVOKE' AND later.log_index > first.log_index
+            ORDER BY log_index LIMIT 1
+        ) ended ON true
+        WHERE first.action = 'GRANT' AND first.before IS DISTINCT FROM 'GRANT')";
+    assert_eq!(differences(pool, kept, counted).await, nothing);
+}

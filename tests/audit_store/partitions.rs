@@ -1,0 +1,236 @@
+//! Room for the history: a partition a month, and no entry refused for the lack of one.
+
+use std::time::Duration;
+
+use sharewarden::{
+    clock::Clock,
+    domain::Timestamp,
+    store::partitions::{self, Ensured, MONTHS_AHEAD},
+};
+use sqlx::{Postgres, pool::PoolConnection};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    append_only::{entry_at, partitions},
+    stack::PATIENCE,
+    store::*,
+};
+
+#[tokio::test]
+async fn an_entry_of_a_month_without_partition_is_kept_and_moved_when_there_is_one() {
+    let store = Store::open().await;
+    for time in [
+        "2024-05-01 00:00+00",
+        "2024-05-31 23:59:59.999999+00",
+        "2024-06-01 00:00+00",
+        "2020-02-29 12:00+00",
+    ] {
+        store.execute(&entry_at(time)).await;
+    }
+    assert_eq!(store.tables_of_entries().await, ["audit_entry_default"; 4]);
+    let ensured = partitions::ensure(&store.database, MONTHS_AHEAD).await.unwrap();
+    assert_eq!(
+        ensured,
+        Ensured {
+            made: 3,
+            leftover: false
+        }
+    );
+    let moved = [
+        "audit_entry_2020_02",
+        "audit_entry_2024_05",
+        "audit_entry_2024_05",
+        "audit_entry_2024_06",
+    ];
+    assert_eq!(store.tables_of_entries().await, moved);
+    let ensured = partitions::ensure(&store.database, MONTHS_AHEAD).await.unwrap();
+    assert_eq!(
+        ensured,
+        Ensured {
+            made: 0,
+            leftover: false
+        },
+        "once is enough"
+    );
+
+    // What guards the other partitions guards these.
+    let like = store.guards("audit_entry_default").await;
+    assert_eq!(like.0.len(), 2, "the place in the ledger, and the change: {like:?}");
+    assert_eq!(like.1.len(), 2, "rows, and statements: {like:?}");
+    for partition in partitions(&store.pool).await {
+        assert_eq!(store.guards(&partition).await, like, "{partition}");
+    }
+    let again = "INSERT INTO audit_entry SELECT * FROM audit_entry WHERE recorded_at < '2021-01-01'";
+    let twice = sqlx::query(again).execute(&store.pool).await.unwrap_err();
+    assert!(twice.as_database_error().unwrap().is_unique_violation(), "{twice}");
+    store.close().await;
+}
+
+#[tokio::test]
+async fn a_month_whose_name_is_taken_leaves_its_entries_where_they_are_and_says_so() {
+    let store = Store::open().await;
+    store.execute("CREATE TABLE audit_entry_2024_05 ()").await;
+    store.execute(&entry_at("2024-05-01 00:00+00")).await;
+    let ensured = partitions::ensure(&store.database, MONTHS_AHEAD).await.unwrap();
+    assert_eq!(
+        ensured,
+        Ensured {
+            made: 0,
+            leftover: true
+        }
+    );
+    store.close().await;
+}
+
+#[tokio::test]
+async fn two_who_make_partitions_at_once_make_each_of_them_once() {
+    let store = Store::open().await;
+    let other = connect(store.test.url());
+    let before = partitions(&store.pool).await.len();
+    let months = 20;
+    let (one, two) = tokio::join!(
+        partitions::ensure(&store.database, months),
+        partitions::ensure(&other, months)
+    );
+    let made = one.unwrap().made + two.unwrap().made;
+    assert_eq!(made, u32::from(months - MONTHS_AHEAD));
+    assert_eq!(partitions(&store.pool).await.len(), before + made as usize);
+    other.close().await;
+    store.close().await;
+}
+
+#[tokio::test]
+async fn entries_are_added_and_read_while_a_partition_is_made() {
+    let store = Store::open().await;
+    let mut maker = store.transaction().await;
+    // Not committed yet: all its locks are held.
+    sqlx::query("SELECT create_audit_partitions('2031-01-01', 1)")
+        .execute(&mut *maker)
+        .await
+        .unwrap();
+    tokio::time::timeout(PATIENCE, store.refuse("111122223333", 10))
+        .await
+        .expect("nobody waits for the maker");
+    let this_month = "SELECT count(*) FROM audit_entry WHERE recorded_at >= date_trunc('month', now(), 'UTC')
+        AND recorded_at < date_trunc('month', now(), 'UTC') + interval '1 month'";
+    let count: i64 = sqlx::query_scalar(this_month).fetch_one(&store.pool).await.unwrap();
+    assert_eq!(count, 10);
+    sqlx::query("COMMIT").execute(&mut *maker).await.unwrap();
+    drop(maker);
+    store.close().await;
+}
+
+#[tokio::test]
+async fn a_long_reader_of_the_history_puts_the_maker_off_and_not_the_writers() {
+    let store = Store::open().await;
+    let mut reader = store.transaction().await;
+    sqlx::query("SELECT count(*) FROM audit_entry")
+        .execute(&mut *reader)
+        .await
+        .unwrap();
+    let put_off = partitions::ensure(&store.database, 12).await.unwrap_err();
+    assert!(put_off.is_transient(), "{put_off:?}");
+    store.refuse("111122223333", 300).await;
+    sqlx::query("COMMIT").execute(&mut *reader).await.unwrap();
+    drop(reader);
+    assert_eq!(partitions::ensure(&store.database, 12).await.unwrap().made, 9);
+    store.close().await;
+}
+
+#[tokio::test]
+async fn the_worker_looks_at_once_again_in_a_minute_after_a_failure_and_then_daily() {
+    let store = Store::open().await;
+    let clock = Clock::manual(Timestamp::parse("2026-11-22T00:00:00Z").unwrap());
+    let (begun, stop) = (clock.elapsed(), CancellationToken::new());
+    store.execute(&entry_at("2024-01-15 00:00+00")).await;
+    store.execute(FAILING).await;
+    let worker = tokio::spawn(partitions::keep(store.database.clone(), clock.clone(), stop.clone()));
+    store.wait_until("(SELECT is_called FROM tried)").await;
+    store.execute(MENDED).await;
+    let january = "to_regclass('audit_entry_2024_01') IS NOT NULL";
+    tokio::select! {
+        () = turn(&clock, Duration::from_mins(1)) => {}
+        () = store.wait_until(january) => {}
+    }
+    let took = clock.elapsed().since(begun);
+    assert!(took < Duration::from_hours(24), "{took:?}");
+
+    store.execute(&entry_at("2024-02-15 00:00+00")).await;
+    tokio::select! {
+        () = turn(&clock, Duration::from_hours(1)) => {}
+        () = store.wait_until("to_regclass('audit_entry_2024_02') IS NOT NULL") => {}
+    }
+    stop.cancel();
+    tokio::time::timeout(PATIENCE, worker).await.unwrap().unwrap();
+    store.close().await;
+}
+
+/// A failure leaves nothing behind but the next number of a sequence.
+const FAILING: &str = "CREATE SEQUENCE tried;
+    ALTER FUNCTION create_audit_partitions RENAME TO mended;
+    CREATE FUNCTION create_audit_partitions(timestamptz, integer) RETURNS integer LANGUAGE plpgsql AS
+        $$ BEGIN PERFORM nextval('tried'); RAISE EXCEPTION 'no'; END $$";
+
+const MENDED: &str = "DROP FUNCTION create_audit_partitions;
+    ALTER FUNCTION mended RENAME TO create_audit_partitions";
+
+/// Turns the clock, step by step, for as long as somebody waits for what comes of it.
+async fn turn(clock: &Clock, step: Duration) {
+    loop {
+        clock.advance(step);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+impl Store {
+    /// Which table each entry is in, the oldest first.
+    async fn tables_of_entries(&self) -> Vec<String> {
+        sqlx::query_scalar("SELECT tableoid::regclass::text FROM audit_entry ORDER BY recorded_at")
+            .fetch_all(&self.pool)
+            .await
+            .unwrap()
+    }
+
+    /// What is unique in a partition, and which triggers of it fire.
+    async fn guards(&self, partition: &str) -> (Vec<String>, Vec<(String, String)>) {
+        let unique = "SELECT regexp_replace(pg_get_indexdef(indexrelid), '^.* USING ', '') FROM pg_index
+            WHERE indrelid = $1::regclass AND indisunique AND indisvalid ORDER BY 1";
+        let triggers = "SELECT tgname::text, tgtype::text FROM pg_trigger
+            WHERE tgrelid = $1::regclass AND tgenabled = 'O' ORDER BY 1";
+        (
+            sqlx::query_scalar(unique)
+                .bind(partition)
+                .fetch_all(&self.pool)
+                .await
+                .unwrap(),
+            sqlx::query_as(triggers)
+                .bind(partition)
+                .fetch_all(&self.pool)
+                .await
+                .unwrap(),
+        )
+    }
+
+    /// A connection with a transaction under way.
+    async fn transaction(&self) -> PoolConnection<Postgres> {
+        let mut connection = self.pool.acquire().await.unwrap();
+        sqlx::query("BEGIN").execute(&mut *connection).await.unwrap();
+        connection
+    }
+
+    async fn wait_until(&self, condition: &str) {
+        let sql = format!("SELECT {condition}");
+        let holds = async {
+            while !sqlx::query_scalar::<_, bool>(sqlx::AssertSqlSafe(sql.clone()))
+                .fetch_one(&self.pool)
+                .await
+                .unwrap()
+            {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, holds)
+            .await
+            .unwrap_or_else(|_| panic!("{condition}"));
+    }
+}

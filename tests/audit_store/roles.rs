@@ -1,0 +1,226 @@
+//! Who may do what: the server's role adds to the history and cannot rewrite it, and the dashboards' role reads views.
+//!
+//! Roles belong to the cluster, which all tests of this process share: each login has a name of its own, and goes with its test.
+
+use sharewarden::{clock::Clock, store::Privileges};
+use sqlx::{Connection, PgConnection, PgPool};
+use uuid::Uuid;
+
+use crate::{
+    append_only::{entry_at, partitions},
+    naive::assert_summaries_are_exact,
+    stack::*,
+    store::{Store, connect},
+};
+
+/// A role that may log in, as a member of a group.
+struct Login {
+    name: String,
+    url: String,
+}
+
+impl Login {
+    async fn of(group: &str, pool: &PgPool, url: &str) -> Self {
+        let name = format!("test_{}", Uuid::new_v4().simple());
+        execute(pool, &format!("CREATE ROLE {name} LOGIN IN ROLE {group}")).await;
+        let url = url.replacen("://sharewarden@", &format!("://{name}@"), 1);
+        assert!(url.contains(&name), "{url}");
+        Self { name, url }
+    }
+
+    async fn connect(&self) -> PgConnection {
+        PgConnection::connect(&self.url).await.unwrap()
+    }
+
+    async fn remove(self, pool: &PgPool) {
+        execute(pool, &format!("DROP ROLE {}", self.name)).await;
+    }
+}
+
+async fn execute(pool: &PgPool, sql: &str) {
+    sqlx::raw_sql(sqlx::AssertSqlSafe(sql.to_owned()))
+        .execute(pool)
+        .await
+        .unwrap_or_else(|error| panic!("{sql}: {error}"));
+}
+
+/// Fails unless Postgres says that the role lacks the right.
+async fn assert_refused(connection: &mut PgConnection, sql: &str) {
+    let result = sqlx::raw_sql(sqlx::AssertSqlSafe(sql.to_owned()))
+        .execute(connection)
+        .await;
+    let error = result.expect_err(sql);
+    let code = error.as_database_error().and_then(|error| error.code());
+    assert_eq!(code.as_deref(), Some("42501"), "{sql}: {error}");
+}
+
+#[tokio::test]
+async fn a_server_that_runs_as_a_writer_does_all_of_its_work() {
+    let mut stack = Stack::start().await;
+    stack.stop_server().await;
+    let login = Login::of("sharewarden_writer", &stack.pool, stack.database.url()).await;
+    execute(&stack.pool, &entry_at("2024-05-01 00:00+00")).await;
+
+    let server = Running::start(&config(&login.url, &stack.simulator.url(), ""), Clock::system()).await;
+    let mut client = server.client().await;
+    client.grant_share_permission(as_tester(grant())).await.unwrap();
+    client.revoke_share_permission(as_tester(revoke())).await.unwrap();
+    assert_eq!(
+        stack.stages(ACCOUNT).await,
+        ["REQUESTED", "SUCCEEDED", "REQUESTED", "SUCCEEDED"]
+    );
+    // Its worker makes partitions, too.
+    let made = "SELECT to_regclass('audit_entry_2024_05') IS NOT NULL";
+    let waited = async {
+        while !sqlx::query_scalar::<_, bool>(made).fetch_one(&stack.pool).await.unwrap() {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, waited)
+        .await
+        .expect("the partition is made");
+    execute(&stack.pool, "DROP TABLE audit_entry_2024_05").await;
+    assert_summaries_are_exact(&stack.pool).await;
+    server.stop().await;
+
+    let privileges = async |url: &str| {
+        let database = connect(url);
+        let privileges = database.privileges().await.unwrap();
+        database.close().await;
+        privileges
+    };
+    assert_eq!(
+        privileges(&login.url).await,
+        Privileges {
+            superuser: false,
+            owner: false
+        }
+    );
+    let ours = privileges(stack.database.url()).await;
+    assert_eq!(
+        ours,
+        Privileges {
+            superuser: true,
+            owner: true
+        }
+    );
+    login.remove(&stack.pool).await;
+    stack.end().await;
+}
+
+#[tokio::test]
+async fn a_writer_cannot_rewrite_the_history_nor_what_guards_it() {
+    let store = Store::open().await;
+    store.refuse(ACCOUNT, 3).await;
+    let login = Login::of("sharewarden_writer", &store.pool, store.test.url()).await;
+    let mut writer = login.connect().await;
+    for table in partitions(&store.pool)
+        .await
+        .iter()
+        .map(String::as_str)
+        .chain(["audit_entry"])
+    {
+        for statement in [
+            "UPDATE {} SET reason = 'another'",
+            "DELETE FROM {}",
+            "TRUNCATE {}",
+            "DROP TABLE {}",
+            "ALTER TABLE {} DISABLE TRIGGER ALL",
+            "DROP TRIGGER audit_entry_is_append_only ON {}",
+            "DROP TRIGGER audit_entry_is_not_truncated ON {}",
+            "SELECT finish_audit_partition('{}')",
+        ] {
+            assert_refused(&mut writer, &statement.replace("{}", table)).await;
+        }
+    }
+    for statement in [
+        "ALTER TABLE audit_entry DETACH PARTITION audit_entry_default",
+        "CREATE OR REPLACE FUNCTION refuse_rewriting_history() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'",
+        "SET session_replication_role = replica",
+        "SET ROLE sharewarden",
+        "DELETE FROM ledger",
+        "DELETE FROM ledger_tile",
+        "DELETE FROM ledger_checkpoint",
+        "UPDATE ledger_checkpoint SET root = root",
+        "DELETE FROM change",
+        "DELETE FROM share_interval",
+        "DELETE FROM audit_rollup",
+        "INSERT INTO audit_archive DEFAULT VALUES",
+        "DELETE FROM _sqlx_migrations",
+    ] {
+        assert_refused(&mut writer, statement).await;
+    }
+    writer.close().await.unwrap();
+    login.remove(&store.pool).await;
+    store.close().await;
+}
+
+/// What makes partitions does it with the rights of the owner: a writer must not be able to say on what.
+#[tokio::test]
+async fn a_writer_cannot_lend_the_owners_rights_with_tables_of_its_own() {
+    let store = Store::open().await;
+    store.refuse(ACCOUNT, 1).await;
+    let login = Login::of("sharewarden_writer", &store.pool, store.test.url()).await;
+    let mut writer = login.connect().await;
+    let trap = "CREATE TEMPORARY TABLE audit_entry_default (recorded_at timestamptz);
+        CREATE TEMPORARY TABLE audit_entry_2040_01 (recorded_at timestamptz);
+        INSERT INTO audit_entry_default VALUES ('2040-01-01');
+        CREATE FUNCTION pg_temp.spring() RETURNS trigger LANGUAGE plpgsql AS $$
+            BEGIN
+                ALTER TABLE audit_entry DISABLE TRIGGER ALL;
+                RETURN NULL;
+            END
+        $$;
+        CREATE TRIGGER trap BEFORE DELETE ON audit_entry_default EXECUTE FUNCTION pg_temp.spring();";
+    sqlx::raw_sql(trap).execute(&mut writer).await.unwrap();
+    let made: i32 = sqlx::query_scalar("SELECT create_audit_partitions('2040-01-15', 1)")
+        .fetch_one(&mut writer)
+        .await
+        .unwrap();
+    assert_eq!(made, 1);
+    assert!(
+        partitions(&store.pool)
+            .await
+            .contains(&"audit_entry_2040_01".to_owned())
+    );
+    let left: i64 = sqlx::query_scalar("SELECT count(*) FROM pg_temp.audit_entry_default")
+        .fetch_one(&mut writer)
+        .await
+        .unwrap();
+    assert_eq!(left, 1, "the writer's table was not touched");
+    writer.close().await.unwrap();
+    login.remove(&store.pool).await;
+    store.close().await;
+}
+
+#[tokio::test]
+async fn a_reader_reads_the_views_and_nothing_else() {
+    let store = Store::open().await;
+    store.refuse(ACCOUNT, 1).await;
+    let login = Login::of("sharewarden_reader", &store.pool, store.test.url()).await;
+    let mut reader = login.connect().await;
+    let relations: Vec<(String, bool)> = sqlx::query_as(
+        "SELECT oid::regclass::text, relnamespace = 'reporting'::regnamespace FROM pg_class
+         WHERE relnamespace IN ('public'::regnamespace, 'reporting'::regnamespace) AND relkind IN ('r', 'p', 'v', 'm', 'S')",
+    )
+    .fetch_all(&store.pool)
+    .await
+    .unwrap();
+    assert_eq!(relations.iter().filter(|(_, is_view)| *is_view).count(), 5);
+    assert!(relations.len() > 20, "{relations:?}");
+    for (relation, is_view) in relations {
+        let select = format!("SELECT * FROM {relation}");
+        if is_view {
+            let found = sqlx::raw_sql(sqlx::AssertSqlSafe(select)).execute(&mut reader).await;
+            found.unwrap_or_else(|error| panic!("{relation}: {error}"));
+            assert_refused(&mut reader, &format!("DELETE FROM {relation}")).await;
+        } else {
+            assert_refused(&mut reader, &select).await;
+        }
+    }
+    assert_refused(&mut reader, "SELECT create_audit_partitions(now(), 1)").await;
+    assert_refused(&mut reader, "SELECT finish_audit_partition('reporting.entries')").await;
+    reader.close().await.unwrap();
+    login.remove(&store.pool).await;
+    store.close().await;
+}

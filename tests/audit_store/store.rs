@@ -1,0 +1,143 @@
+//! A database and a committer, without a server around them.
+
+use std::{sync::Arc, time::Duration};
+
+use sharewarden::{
+    clock::Clock,
+    domain::{
+        Action, Cause, ChangeId, Intent, PermissionKey, ReplicaId, RequestId,
+        transition::{Answer, Command, Outcome, Settlement, Work},
+    },
+    store::{CommitError, Committer, Database, DatabaseSettings, Leased, Outcomes, committer::CommitterSettings},
+};
+use sqlx::PgPool;
+use tokio::sync::mpsc;
+use uuid::Uuid;
+
+use crate::{
+    stack::PATIENCE,
+    support::postgres::{TestDatabase, database},
+};
+
+/// A store under test, and the work that its commits gave.
+pub(crate) struct Store {
+    pub(crate) test: TestDatabase,
+    pub(crate) database: Database,
+    pub(crate) pool: PgPool,
+    pub(crate) committer: Committer,
+    pub(crate) work: mpsc::UnboundedReceiver<Leased>,
+}
+
+impl Store {
+    pub(crate) async fn open() -> Self {
+        let test = database().await;
+        let store = connect(test.url());
+        let pool = PgPool::connect(test.url()).await.unwrap();
+        let settings = CommitterSettings {
+            lanes: 1,
+            queue: 4096,
+            max_batch: 4096,
+            single_account_batches: false,
+            lease_for: Duration::from_secs(600),
+            commit_timeout: PATIENCE,
+        };
+        let (sender, work) = mpsc::unbounded_channel();
+        let committer = Committer::start(
+            &store,
+            &settings,
+            ReplicaId(Uuid::new_v4()),
+            &Clock::system(),
+            &Outcomes::default(),
+            &sender,
+        );
+        Self {
+            test,
+            database: store,
+            pool,
+            committer,
+            work,
+        }
+    }
+
+    /// Commits commands together, as far as one lane does that.
+    pub(crate) async fn commit(&self, commands: Vec<Command>) -> Vec<Result<Answer, CommitError>> {
+        futures_util::future::join_all(commands.into_iter().map(|command| self.committer.commit(command))).await
+    }
+
+    /// Adds so many refusals to a ledger, in as few batches as it takes.
+    pub(crate) async fn refuse(&self, account: &str, count: usize) {
+        let commands = (0..count).map(|_| deny(intent(key(account, "000011112222"), Action::Grant, "ann")));
+        for answer in self.commit(commands.collect()).await {
+            answer.unwrap();
+        }
+    }
+
+    /// The work that was handed out and not taken yet.
+    pub(crate) fn take_work(&mut self) -> Vec<Work> {
+        std::iter::from_fn(|| self.work.try_recv().ok())
+            .map(|leased| leased.work)
+            .collect()
+    }
+
+    pub(crate) async fn execute(&self, sql: &str) {
+        sqlx::raw_sql(sqlx::AssertSqlSafe(sql.to_owned()))
+            .execute(&self.pool)
+            .await
+            .unwrap_or_else(|error| panic!("{sql}: {error}"));
+    }
+
+    pub(crate) async fn close(self) {
+        self.committer.close().await;
+        self.database.close().await;
+        self.pool.close().await;
+        drop(self.test);
+    }
+}
+
+/// A pool on this URL, as the server makes it.
+pub(crate) fn connect(url: &str) -> Database {
+    let settings = DatabaseSettings {
+        url: url.to_owned().into(),
+        max_connections: 4,
+        acquire_timeout: PATIENCE,
+        statement_timeout: PATIENCE,
+    };
+    Database::new(&settings).unwrap()
+}
+
+pub(crate) fn key(account: &str, shared_account: &str) -> PermissionKey {
+    PermissionKey {
+        account: account.parse().unwrap(),
+        region: "eu-central-1".parse().unwrap(),
+        image: "wsi-123456789".parse().unwrap(),
+        shared_account: shared_account.parse().unwrap(),
+    }
+}
+
+pub(crate) fn intent(key: PermissionKey, action: Action, principal: &str) -> Arc<Intent> {
+    Arc::new(Intent {
+        change_id: ChangeId(Uuid::new_v4()),
+        request_id: RequestId(Uuid::new_v4()),
+        key,
+        action,
+        cause: Cause::Caller,
+        principal: principal.parse().unwrap(),
+        reason: "a test".parse().unwrap(),
+        ticket: None,
+        trace_id: None,
+    })
+}
+
+pub(crate) fn deny(intent: Arc<Intent>) -> Command {
+    Command::Deny(intent, "a rule".into())
+}
+
+pub(crate) fn settle(work: &Work, outcome: Outcome) -> Command {
+    Command::Settle(Settlement {
+        key: work.change.intent.key.clone(),
+        epoch: work.epoch,
+        change_id: work.change.id(),
+        attempts: Vec::new(),
+        outcome,
+    })
+}

@@ -1,0 +1,125 @@
+//! Rollups, rankings and intervals, after anything that can happen.
+
+use fastrand::Rng;
+use sharewarden::{
+    domain::{
+        Access, Action, Failure, FailureReason, PermissionKey,
+        transition::{Command, Outcome},
+    },
+    simulator::{Effect, Fault, Moment},
+};
+
+use crate::{naive::assert_summaries_are_exact, stack::*, store::*};
+
+#[tokio::test]
+async fn summaries_equal_a_recount_after_random_batches_of_several_accounts() {
+    let mut store = Store::open().await;
+    let mut dice = Rng::with_seed(3);
+    let mut held = Vec::new();
+    for _ in 0..40 {
+        let asked = (0..dice.usize(1..40))
+            .map(|_| any_request(&mut dice))
+            .collect::<Vec<_>>();
+        let mut commands = asked;
+        for work in held.drain(..) {
+            commands.push(settle(&work, any_outcome(&mut dice)));
+        }
+        dice.shuffle(&mut commands);
+        store
+            .commit(commands)
+            .await
+            .into_iter()
+            .for_each(|answer| drop(answer.unwrap()));
+        held = store.take_work();
+    }
+    let stages: i64 = sqlx::query_scalar("SELECT count(DISTINCT (stage, action)) FROM audit_entry")
+        .fetch_one(&store.pool)
+        .await
+        .unwrap();
+    assert_eq!(stages, 10, "everything has happened");
+    assert_summaries_are_exact(&store.pool).await;
+    store.close().await;
+}
+
+fn any_key(dice: &mut Rng) -> PermissionKey {
+    let mut key = key(
+        ["111122223333", "000000000001"][dice.usize(..2)],
+        ["000011112222", "210987654321"][dice.usize(..2)],
+    );
+    key.region = ["eu-central-1", "us-east-1"][dice.usize(..2)].parse().unwrap();
+    key.image = ["wsi-123456789", "wsi-987654321"][dice.usize(..2)].parse().unwrap();
+    key
+}
+
+fn any_request(dice: &mut Rng) -> Command {
+    let action = if dice.bool() { Action::Grant } else { Action::Revoke };
+    let intent = intent(any_key(dice), action, ["ann", "bob", "ärger 😀"][dice.usize(..3)]);
+    if dice.u8(..5) == 0 {
+        deny(intent)
+    } else {
+        Command::Open(intent)
+    }
+}
+
+fn any_outcome(dice: &mut Rng) -> Outcome {
+    match dice.u8(..5) {
+        0 => Outcome::Failed {
+            failure: Failure {
+                reason: FailureReason::UpstreamRefused,
+                code: None,
+                message: None,
+            },
+            observed: [None, Some(Access::Shared), Some(Access::NotShared)][dice.usize(..3)],
+        },
+        1 => Outcome::Retry {
+            delay: std::time::Duration::ZERO,
+            in_doubt: dice.bool(),
+        },
+        _ => Outcome::Succeeded,
+    }
+}
+
+#[tokio::test]
+async fn summaries_equal_a_recount_after_calls_that_aws_refuses_loses_and_delays() {
+    let stack = Stack::start().await;
+    let reset = |moment| Effect::Reset { moment };
+    let refused = Effect::Refuse {
+        code: "OperationNotSupportedException".into(),
+        message: "no".into(),
+        http_status: 400,
+    };
+    for (seed, (effect, share)) in (0..).zip([
+        (reset(Moment::BeforeApplying), 0.1),
+        (reset(Moment::AfterApplying), 0.1),
+        (refused, 0.1),
+    ]) {
+        let fault = Fault::new(effect).share(share, seed);
+        stack.simulator.inject(fault.operation(UPDATE)).unwrap();
+    }
+    let mut callers = Vec::new();
+    for caller in 0..6 {
+        let mut client = stack.client().await;
+        callers.push(tokio::spawn(async move {
+            let mut dice = Rng::with_seed(caller);
+            for _ in 0..12 {
+                let shared_account_id = [RECIPIENT, OTHER_RECIPIENT][dice.usize(..2)].to_owned();
+                let account_id = [ACCOUNT, ACCOUNT, OTHER_ACCOUNT][dice.usize(..3)].to_owned();
+                // Refusals and failures are part of it.
+                if dice.bool() {
+                    let mut request = grant();
+                    (request.account_id, request.shared_account_id) = (account_id, shared_account_id);
+                    let _ = client.grant_share_permission(as_tester(request)).await;
+                } else {
+                    let mut request = revoke();
+                    (request.account_id, request.shared_account_id) = (account_id, shared_account_id);
+                    let _ = client.revoke_share_permission(as_tester(request)).await;
+                }
+            }
+        }));
+    }
+    for caller in callers {
+        caller.await.unwrap();
+    }
+    assert_summaries_are_exact(&stack.pool).await;
+    stack.end().await;
+}

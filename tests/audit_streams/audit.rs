@@ -1,0 +1,235 @@
+//! What these tests share: grants in numbers, watches that check what they are sent, and checkpoints.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use sharewarden::{
+    ledger::{SigningKey, VerifierKey, checkpoint, merkle::leaf_hash},
+    proto::v1::{
+        AuditEntry, Checkpoint, ExportAuditEntriesRequest, ExportHeader, GetCheckpointRequest,
+        GrantSharePermissionRequest, WatchAuditEntriesRequest, WatchAuditEntriesResponse, WatchPosition,
+        audit_service_client::AuditServiceClient, export_audit_entries_response::Part,
+        watch_audit_entries_request::Start, watch_audit_entries_response::Event,
+    },
+};
+use tonic::{Code, Status, Streaming, transport::Channel};
+
+use crate::stack::*;
+
+pub(crate) type Audit = AuditServiceClient<Channel>;
+
+/// The positions of ledgers.
+pub(crate) type Positions = BTreeMap<String, u64>;
+
+pub(crate) async fn audit_at(address: std::net::SocketAddr) -> Audit {
+    Audit::connect(format!("http://{address}")).await.unwrap()
+}
+
+pub(crate) async fn within<T>(what: &str, work: impl Future<Output = T>) -> T {
+    tokio::time::timeout(PATIENCE, work)
+        .await
+        .unwrap_or_else(|_| panic!("{what} in time"))
+}
+
+impl Stack {
+    pub(crate) async fn audit(&self) -> Audit {
+        audit_at(self.address).await
+    }
+
+    /// Grants to so many recipients, with distinct names from `first` on: two entries each.
+    pub(crate) async fn grant_many(&self, first: usize, count: usize) {
+        let mut client = self.client().await;
+        for number in first..first + count {
+            client
+                .grant_share_permission(as_tester(nth_grant(number)))
+                .await
+                .unwrap();
+        }
+    }
+
+    /// The latest checkpoint, when it covers so many entries.
+    pub(crate) async fn checkpoint_of(&self, account: &str, size: u64) -> Checkpoint {
+        let mut audit = self.audit().await;
+        let covered = async {
+            loop {
+                match audit.get_checkpoint(as_tester(latest(account))).await {
+                    Ok(answer) => {
+                        let checkpoint = answer.into_inner().checkpoint.unwrap();
+                        if checkpoint.tree_size >= size {
+                            return checkpoint;
+                        }
+                    }
+                    Err(status) => assert_eq!(status.code(), Code::FailedPrecondition, "{status:?}"),
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        within("a checkpoint is signed", covered).await
+    }
+
+    /// Runs SQL that the triggers would refuse.
+    pub(crate) async fn tamper(&self, statement: &'static str) {
+        let mut connection = self.pool.acquire().await.unwrap();
+        sqlx::query("SET session_replication_role = replica")
+            .execute(&mut *connection)
+            .await
+            .unwrap();
+        let done = sqlx::query(statement).execute(&mut *connection).await.unwrap();
+        assert!(done.rows_affected() > 0, "{statement}");
+        sqlx::query("RESET session_replication_role")
+            .execute(&mut *connection)
+            .await
+            .unwrap();
+    }
+
+    /// The lines of a ledger, byte for byte.
+    pub(crate) async fn lines(&self, account: &str) -> Vec<String> {
+        sqlx::query_scalar("SELECT entry FROM audit_entry WHERE account_id = $1 ORDER BY log_index")
+            .bind(account)
+            .fetch_all(&self.pool)
+            .await
+            .unwrap()
+    }
+}
+
+pub(crate) fn latest(account: &str) -> GetCheckpointRequest {
+    GetCheckpointRequest {
+        account_id: account.into(),
+        tree_size: 0,
+    }
+}
+
+pub(crate) fn nth_grant(number: usize) -> GrantSharePermissionRequest {
+    let mut request = grant();
+    request.shared_account_id = format!("5{number:011}");
+    request
+}
+
+/// A refusal of the other account: one entry.
+pub(crate) fn denied() -> GrantSharePermissionRequest {
+    let mut request = grant();
+    request.account_id = OTHER_ACCOUNT.into();
+    request
+}
+
+/// The key that the servers of these tests sign with.
+pub(crate) fn signing_key() -> SigningKey {
+    let pem = CHECKPOINT_KEY.trim_matches('"');
+    SigningKey::from_pem("sharewarden.test".parse().unwrap(), pem).unwrap()
+}
+
+/// Verifies a checkpoint as an auditor does.
+pub(crate) fn open(checkpoint: &Checkpoint, keys: &[VerifierKey]) -> checkpoint::SignedCheckpoint {
+    let account = checkpoint.account_id.parse().unwrap();
+    let open = checkpoint::open(&checkpoint.note, keys, account).unwrap();
+    assert_eq!(open.checkpoint.size, checkpoint.tree_size);
+    assert_eq!(open.checkpoint.root.to_vec(), checkpoint.root_hash);
+    assert_eq!(open.checkpoint.origin, checkpoint.origin);
+    open
+}
+
+/// A watch that fails the test at a gap, a duplicate or an entry that does not match its hash.
+pub(crate) struct Watcher {
+    stream: Streaming<WatchAuditEntriesResponse>,
+    pub(crate) positions: Positions,
+    pub(crate) seen: Vec<AuditEntry>,
+}
+
+pub(crate) fn watch_from(positions: &Positions, start: Start) -> WatchAuditEntriesRequest {
+    WatchAuditEntriesRequest {
+        account_ids: Vec::new(),
+        positions: positions
+            .iter()
+            .map(|(account, next)| WatchPosition {
+                account_id: account.clone(),
+                next_index: *next,
+            })
+            .collect(),
+        start: start.into(),
+    }
+}
+
+impl Watcher {
+    /// Watches; the first message has come.
+    pub(crate) async fn start(mut audit: Audit, request: WatchAuditEntriesRequest) -> Result<Self, Status> {
+        let mut stream = within("the watch begins", audit.watch_audit_entries(as_tester(request)))
+            .await?
+            .into_inner();
+        let first = within("the first message comes", stream.message()).await?.unwrap();
+        let Some(Event::Started(started)) = first.event else {
+            panic!("{first:?}")
+        };
+        let positions = started
+            .positions
+            .into_iter()
+            .map(|position| (position.account_id, position.next_index));
+        Ok(Self {
+            stream,
+            positions: positions.collect(),
+            seen: Vec::new(),
+        })
+    }
+
+    /// The next message, in time.
+    pub(crate) async fn next(&mut self) -> Result<Event, Status> {
+        let message = within("something is sent", self.stream.message()).await?;
+        let event = message.expect("the server ends a watch with a status").event.unwrap();
+        if let Event::Entries(entries) = &event {
+            assert!(!entries.entries.is_empty());
+            entries.entries.iter().for_each(|entry| self.take(entry));
+        }
+        Ok(event)
+    }
+
+    fn take(&mut self, entry: &AuditEntry) {
+        let next = self.positions.entry(entry.account_id.clone()).or_default();
+        assert_eq!(entry.log_index, *next, "of account {}", entry.account_id);
+        assert_eq!(entry.leaf_hash, leaf_hash(entry.canonical.as_bytes()));
+        *next += 1;
+        self.seen.push(entry.clone());
+    }
+
+    /// Reads until the ledger has come to this size.
+    pub(crate) async fn until(&mut self, account: &str, size: u64) {
+        while self.positions.get(account).copied().unwrap_or_default() < size {
+            self.next().await.unwrap();
+        }
+    }
+
+    pub(crate) fn canonical(&self, account: &str) -> Vec<String> {
+        let of_account = self.seen.iter().filter(|entry| entry.account_id == account);
+        of_account.map(|entry| entry.canonical.clone()).collect()
+    }
+}
+
+/// An export: its header, its lines, and the hashes of these.
+pub(crate) struct Exported {
+    pub(crate) header: ExportHeader,
+    pub(crate) lines: Vec<String>,
+    pub(crate) hashes: Vec<[u8; 32]>,
+}
+
+pub(crate) async fn export(mut audit: Audit, request: ExportAuditEntriesRequest) -> Result<Exported, Status> {
+    let mut stream = audit.export_audit_entries(as_tester(request)).await?.into_inner();
+    let first = stream.message().await?.unwrap();
+    let Some(Part::Header(header)) = first.part else {
+        panic!("{first:?}")
+    };
+    let mut exported = Exported {
+        header,
+        lines: Vec::new(),
+        hashes: Vec::new(),
+    };
+    while let Some(message) = within("an export goes on", stream.message()).await? {
+        let Some(Part::Lines(lines)) = message.part else {
+            panic!("{message:?}")
+        };
+        assert_eq!(
+            lines.start_index,
+            exported.header.start_index + exported.lines.len() as u64
+        );
+        assert_eq!(lines.leaf_hashes.len(), 32 * lines.lines.len());
+        exported.hashes.extend(lines.leaf_hashes.as_chunks().0);
+        exported.lines.extend(lines.lines);
+    }
+    Ok(exported)
+}

@@ -1,0 +1,98 @@
+//! Copies of ledgers.
+
+use sharewarden::{
+    domain::AccountId,
+    ledger::{
+        Hash,
+        export::{Header, Writer},
+        verify::Verifier,
+    },
+    proto::v1::ExportAuditEntriesRequest,
+};
+use tonic::Code;
+
+use crate::{audit::*, stack::*};
+
+fn whole() -> ExportAuditEntriesRequest {
+    ExportAuditEntriesRequest {
+        account_id: ACCOUNT.into(),
+        ..Default::default()
+    }
+}
+
+fn hashes(bytes: &[Vec<u8>]) -> Vec<Hash> {
+    bytes.iter().map(|hash| hash.as_slice().try_into().unwrap()).collect()
+}
+
+/// The file that an auditor makes of an export.
+fn file(exported: &Exported) -> String {
+    let header = &exported.header;
+    let account: AccountId = ACCOUNT.parse().unwrap();
+    let header = Header {
+        account,
+        start_index: header.start_index,
+        end_index: header.end_index,
+        checkpoint: header.checkpoint.as_ref().unwrap().note.clone(),
+        left_hashes: hashes(&header.left_hashes),
+        consistency_proof: hashes(&header.consistency_proof),
+    };
+    let mut text = String::new();
+    let mut writer = Writer::begin(&header, &mut text).unwrap();
+    for (line, hash) in exported.lines.iter().zip(&exported.hashes) {
+        writer.entry(line, hash, &mut text).unwrap();
+    }
+    text
+}
+
+#[tokio::test]
+async fn an_export_is_the_rows_byte_for_byte_and_verifies() {
+    let stack = Stack::start().await;
+    stack.grant_many(0, 140).await;
+    let checkpoint = stack.checkpoint_of(ACCOUNT, 280).await;
+    let exported = export(stack.audit().await, whole()).await.unwrap();
+    assert_eq!(exported.lines, stack.lines(ACCOUNT).await);
+    assert_eq!(exported.header.checkpoint.as_ref(), Some(&checkpoint));
+    assert_verifies(&exported);
+
+    for (start, end) in [(0, 1), (100, 200), (255, 257), (256, 256), (279, 280)] {
+        let part = ExportAuditEntriesRequest {
+            start_index: start,
+            end_index: end,
+            ..whole()
+        };
+        let exported = export(stack.audit().await, part).await.unwrap();
+        assert_eq!(exported.lines, stack.lines(ACCOUNT).await[start as usize..end as usize]);
+        assert_verifies(&exported);
+    }
+    stack.end().await;
+}
+
+fn assert_verifies(exported: &Exported) {
+    let mut verifier = Verifier::new(vec![signing_key().verifier_key()], None);
+    for line in file(exported).lines() {
+        verifier.line(line.as_bytes()).unwrap();
+    }
+    let verified = verifier.finish().unwrap();
+    let header = &exported.header;
+    assert_eq!(
+        (verified.start_index, verified.end_index),
+        (header.start_index, header.end_index)
+    );
+}
+
+#[tokio::test]
+async fn what_no_checkpoint_covers_is_not_exported() {
+    let stack = Stack::start_with("checkpoint.every = \"1h\"\n").await;
+    let status = export(stack.audit().await, whole()).await.err().unwrap();
+    assert_eq!(
+        (status.code(), reason(&status).as_str()),
+        (Code::NotFound, "CHECKPOINT_NOT_FOUND")
+    );
+    stack.grant_many(0, 1).await;
+    let status = export(stack.audit().await, whole()).await.err().unwrap();
+    assert_eq!(
+        (status.code(), reason(&status).as_str()),
+        (Code::FailedPrecondition, "NOT_YET_COVERED")
+    );
+    stack.end().await;
+}

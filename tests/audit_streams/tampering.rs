@@ -1,0 +1,159 @@
+//! What a superuser of the database changes is found, and named.
+
+use std::time::Duration;
+
+use sharewarden::proto::v1::{ExportAuditEntriesRequest, GetInclusionProofRequest, watch_audit_entries_request::Start};
+use tonic::{Code, Status};
+
+use crate::{audit::*, stack::*};
+
+fn assert_tampered(status: &Status, log_index: &str) {
+    assert_eq!(
+        (status.code(), reason(status).as_str()),
+        (Code::DataLoss, "LEDGER_TAMPERED"),
+        "{status:?}"
+    );
+    assert_eq!(detail(status, "account_id"), ACCOUNT);
+    assert_eq!(detail(status, "log_index"), log_index);
+}
+
+async fn watched_from_the_beginning(stack: &Stack) -> Status {
+    let request = watch_from(&Positions::new(), Start::Beginning);
+    let mut watcher = Watcher::start(stack.audit().await, request).await.unwrap();
+    loop {
+        if let Err(status) = watcher.next().await {
+            return status;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_changed_reason_ends_a_watch_and_is_exported_as_it_is() {
+    let stack = Stack::start().await;
+    stack.grant_many(0, 3).await;
+    stack.checkpoint_of(ACCOUNT, 6).await;
+    stack
+        .tamper("UPDATE audit_entry SET entry = replace(entry, 'a test', 'a lie!') WHERE log_index = 2")
+        .await;
+    assert_tampered(&watched_from_the_beginning(&stack).await, "2");
+
+    let request = ExportAuditEntriesRequest {
+        account_id: ACCOUNT.into(),
+        ..Default::default()
+    };
+    let exported = export(stack.audit().await, request).await.unwrap();
+    assert!(exported.lines[2].contains("a lie!"), "the verifier must see it");
+    stack.end().await;
+}
+
+#[tokio::test]
+async fn an_entry_that_is_gone_ends_a_watch_and_an_export() {
+    let stack = Stack::start().await;
+    stack.grant_many(0, 3).await;
+    stack.checkpoint_of(ACCOUNT, 6).await;
+    stack.tamper("DELETE FROM audit_entry WHERE log_index = 3").await;
+    assert_tampered(&watched_from_the_beginning(&stack).await, "3");
+    let request = ExportAuditEntriesRequest {
+        account_id: ACCOUNT.into(),
+        end_index: 5,
+        ..Default::default()
+    };
+    let status = export(stack.audit().await, request).await.err().unwrap();
+    assert_eq!(reason(&status), "LEDGER_TAMPERED");
+    stack.end().await;
+}
+
+#[tokio::test]
+async fn a_ledger_that_is_shorter_than_its_checkpoint_is_not_signed_for_and_is_told_of() {
+    let stack = Stack::start().await;
+    stack.grant_many(0, 3).await;
+    stack.checkpoint_of(ACCOUNT, 6).await;
+    let head: (i64, Vec<u8>, Vec<u8>) = head(&stack).await;
+    stack.grant_many(3, 1).await;
+    stack.checkpoint_of(ACCOUNT, 8).await;
+    stack.tamper("DELETE FROM audit_entry WHERE log_index >= 6").await;
+    set_head(&stack, head).await;
+
+    let status = stack
+        .audit()
+        .await
+        .get_checkpoint(as_tester(latest(ACCOUNT)))
+        .await
+        .unwrap_err();
+    assert_tampered(&status, "6");
+    let request = GetInclusionProofRequest {
+        account_id: ACCOUNT.into(),
+        log_index: 1,
+        tree_size: 0,
+    };
+    let status = stack
+        .audit()
+        .await
+        .get_inclusion_proof(as_tester(request))
+        .await
+        .unwrap_err();
+    assert_tampered(&status, "6");
+    stack.end().await;
+}
+
+#[tokio::test]
+async fn a_ledger_that_was_rewritten_with_new_hashes_is_not_signed_for() {
+    let stack = Stack::start().await;
+    stack.grant_many(0, 3).await;
+    stack.checkpoint_of(ACCOUNT, 6).await;
+    // As somebody does who knows how the tree is made: new text, new hash, new head.
+    stack
+        .tamper(
+            "UPDATE audit_entry SET entry = replace(entry, 'a test', 'a lie!'),
+                 leaf_hash = sha256('\\x00'::bytea || convert_to(replace(entry, 'a test', 'a lie!'), 'UTF8'))
+             WHERE log_index = 4",
+        )
+        .await;
+    let lines = stack.lines(ACCOUNT).await;
+    let mut frontier = sharewarden::ledger::Frontier::default();
+    for line in &lines {
+        frontier.append(sharewarden::ledger::merkle::leaf_hash(line.as_bytes()));
+    }
+    set_head(&stack, (6, frontier.to_bytes(), frontier.root().to_vec())).await;
+    stack.grant_many(3, 1).await;
+
+    // Several rounds of the signer go by.
+    tokio::time::sleep(Duration::from_millis(2500)).await;
+    let sizes: Vec<i64> = sqlx::query_scalar("SELECT size FROM ledger_checkpoint WHERE size > 6")
+        .fetch_all(&stack.pool)
+        .await
+        .unwrap();
+    assert_eq!(sizes, [0; 0], "nothing is signed on top of it");
+    let request = GetInclusionProofRequest {
+        account_id: ACCOUNT.into(),
+        log_index: 4,
+        tree_size: 6,
+    };
+    let status = stack
+        .audit()
+        .await
+        .get_inclusion_proof(as_tester(request))
+        .await
+        .unwrap_err();
+    assert_eq!(reason(&status), "LEDGER_TAMPERED");
+    stack.end().await;
+}
+
+async fn head(stack: &Stack) -> (i64, Vec<u8>, Vec<u8>) {
+    sqlx::query_as("SELECT size, frontier, root FROM ledger WHERE account_id = $1")
+        .bind(ACCOUNT)
+        .fetch_one(&stack.pool)
+        .await
+        .unwrap()
+}
+
+async fn set_head(stack: &Stack, (size, frontier, root): (i64, Vec<u8>, Vec<u8>)) {
+    sqlx::query("UPDATE ledger SET size = $2, frontier = $3, root = $4 WHERE account_id = $1")
+        .bind(ACCOUNT)
+        .bind(size)
+        .bind(frontier)
+        .bind(root)
+        .execute(&stack.pool)
+        .await
+        .unwrap();
+}

@@ -1,0 +1,203 @@
+//! Following ledgers.
+
+use std::time::{Duration, Instant};
+
+use sharewarden::{
+    clock::Clock,
+    domain::Timestamp,
+    proto::v1::{
+        WatchAuditEntriesRequest, WatchPosition, watch_audit_entries_request::Start,
+        watch_audit_entries_response::Event,
+    },
+};
+use tonic::Code;
+use tonic_types::StatusExt;
+
+use crate::{audit::*, stack::*};
+
+fn now() -> WatchAuditEntriesRequest {
+    WatchAuditEntriesRequest::default()
+}
+
+fn from_beginning() -> WatchAuditEntriesRequest {
+    watch_from(&Positions::new(), Start::Beginning)
+}
+
+#[tokio::test]
+async fn a_watch_from_now_sends_what_is_added_also_of_an_account_that_is_new() {
+    let stack = Stack::start().await;
+    stack.grant_many(0, 2).await;
+    let mut watcher = Watcher::start(stack.audit().await, now()).await.unwrap();
+    assert_eq!(watcher.positions, Positions::from([(ACCOUNT.into(), 4)]));
+
+    stack.grant_many(2, 1).await;
+    watcher.until(ACCOUNT, 6).await;
+    let refused = stack.client().await.grant_share_permission(as_tester(denied())).await;
+    assert_eq!(reason(&refused.unwrap_err()), "POLICY_DENIED");
+    watcher.until(OTHER_ACCOUNT, 1).await;
+    assert_eq!(watcher.seen.len(), 3);
+    assert_eq!(watcher.canonical(ACCOUNT), stack.lines(ACCOUNT).await[4..]);
+    assert_eq!(watcher.canonical(OTHER_ACCOUNT), stack.lines(OTHER_ACCOUNT).await);
+    stack.end().await;
+}
+
+#[tokio::test]
+async fn a_watch_from_an_index_sends_what_is_there_and_then_what_is_added() {
+    let stack = Stack::start().await;
+    stack.grant_many(0, 3).await;
+    let positions = Positions::from([(ACCOUNT.into(), 3)]);
+    let request = WatchAuditEntriesRequest {
+        account_ids: vec![ACCOUNT.into(), OTHER_ACCOUNT.into()],
+        ..watch_from(&positions, Start::Now)
+    };
+    let mut watcher = Watcher::start(stack.audit().await, request).await.unwrap();
+    assert_eq!(watcher.positions, positions);
+    watcher.until(ACCOUNT, 6).await;
+    stack.grant_many(3, 1).await;
+    watcher.until(ACCOUNT, 8).await;
+    assert_eq!(watcher.canonical(ACCOUNT), stack.lines(ACCOUNT).await[3..]);
+    stack.end().await;
+}
+
+#[tokio::test]
+async fn only_the_accounts_that_were_named_are_followed() {
+    let stack = Stack::start().await;
+    let request = WatchAuditEntriesRequest {
+        account_ids: vec![OTHER_ACCOUNT.into()],
+        ..from_beginning()
+    };
+    let mut watcher = Watcher::start(stack.audit().await, request).await.unwrap();
+    stack.grant_many(0, 1).await;
+    let _ = stack.client().await.grant_share_permission(as_tester(denied())).await;
+    watcher.until(OTHER_ACCOUNT, 1).await;
+    assert_eq!(watcher.seen.len(), 1);
+    stack.end().await;
+}
+
+#[tokio::test]
+async fn a_request_that_breaks_rules_is_refused_with_all_of_them() {
+    let stack = Stack::start().await;
+    let position = |account: &str, next_index| WatchPosition {
+        account_id: account.into(),
+        next_index,
+    };
+    let request = WatchAuditEntriesRequest {
+        account_ids: vec![ACCOUNT.into(), "12".into()],
+        positions: vec![
+            position(ACCOUNT, 0),
+            position(ACCOUNT, u64::MAX),
+            position(OTHER_ACCOUNT, 0),
+            position("", 0),
+        ],
+        start: 9,
+    };
+    let status = Watcher::start(stack.audit().await, request).await.err().unwrap();
+    assert_eq!(
+        (status.code(), reason(&status).as_str()),
+        (Code::InvalidArgument, "INVALID_FIELDS")
+    );
+    let violations = status.get_details_bad_request().unwrap().field_violations;
+    let fields: Vec<_> = violations.iter().map(|violation| violation.field.as_str()).collect();
+    let expected = [
+        "account_ids[1]",
+        "positions[1].next_index",
+        "positions[1].account_id",
+        "positions[2].account_id",
+        "positions[3].account_id",
+        "start",
+    ];
+    assert_eq!(fields, expected);
+
+    let beyond = watch_from(&Positions::from([(ACCOUNT.into(), 1)]), Start::Now);
+    let status = Watcher::start(stack.audit().await, beyond).await.err().unwrap();
+    assert_eq!(
+        (status.code(), reason(&status).as_str()),
+        (Code::NotFound, "ENTRY_NOT_FOUND")
+    );
+    assert_eq!(detail(&status, "tree_size"), "0");
+    stack.end().await;
+}
+
+#[tokio::test]
+async fn a_sign_of_life_comes_when_it_was_quiet() {
+    let clock = Clock::manual(Timestamp::parse("2026-11-22T00:00:00Z").unwrap());
+    let stack = Stack::start_on("", clock.clone()).await;
+    let mut watcher = Watcher::start(stack.audit().await, now()).await.unwrap();
+    let beat = watcher.next();
+    tokio::pin!(beat);
+    let mut turned = 0;
+    let event = loop {
+        tokio::select! {
+            event = &mut beat => break event.unwrap(),
+            () = tokio::time::sleep(Duration::from_millis(20)) => {
+                clock.advance(Duration::from_secs(1));
+                turned += 1;
+            }
+        }
+    };
+    let Event::Heartbeat(beat) = event else {
+        panic!("{event:?}")
+    };
+    let began = Timestamp::parse("2026-11-22T00:00:00Z").unwrap().to_offset_date_time();
+    assert!(beat.time.unwrap().seconds >= began.unix_timestamp() + 15);
+    assert!(turned >= 15, "{turned}");
+    stack.end().await;
+}
+
+#[tokio::test]
+async fn a_shutdown_ends_watches_at_once_and_tells_when_to_come_back() {
+    let mut stack = Stack::start().await;
+    let mut watcher = Watcher::start(stack.audit().await, now()).await.unwrap();
+    let begun = Instant::now();
+    stack.stop_server().await;
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    let status = watcher.next().await.unwrap_err();
+    assert_eq!(
+        (status.code(), reason(&status).as_str()),
+        (Code::Unavailable, "SERVER_STOPPING")
+    );
+    assert!(status.get_details_retry_info().is_some());
+    stack.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn five_hundred_watchers_all_get_an_entry() {
+    let stack = Stack::start().await;
+    let mut watchers = Vec::new();
+    for _ in 0..5 {
+        let audit = stack.audit().await;
+        for _ in 0..100 {
+            watchers.push(tokio::spawn(Watcher::start(audit.clone(), now())));
+        }
+    }
+    let mut watching = Vec::new();
+    for watcher in watchers {
+        watching.push(watcher.await.unwrap().unwrap());
+    }
+    stack.grant_many(0, 1).await;
+    for mut watcher in watching {
+        watcher.until(ACCOUNT, 2).await;
+        assert_eq!(watcher.seen.len(), 2);
+    }
+    stack.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_slow_reader_holds_up_nobody_and_gets_everything_in_the_end() {
+    let stack = Stack::start().await;
+    // Two connections: flow control is theirs.
+    let mut slow = Watcher::start(stack.audit().await, from_beginning()).await.unwrap();
+    let mut quick = Watcher::start(stack.audit().await, from_beginning()).await.unwrap();
+    // More than the windows of a connection hold, and more batches than the ring.
+    const GRANTS: usize = 120;
+    let reading = tokio::spawn(async move {
+        quick.until(ACCOUNT, 2 * GRANTS as u64).await;
+        quick
+    });
+    stack.grant_many(0, GRANTS).await;
+    let quick = within("the quick one is not held up", reading).await.unwrap();
+    slow.until(ACCOUNT, 2 * GRANTS as u64).await;
+    assert_eq!(slow.canonical(ACCOUNT), quick.canonical(ACCOUNT));
+    assert_eq!(slow.canonical(ACCOUNT), stack.lines(ACCOUNT).await);
+    stack.end().await;
+}

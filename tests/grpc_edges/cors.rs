@@ -1,0 +1,97 @@
+//! What browsers are told of the web pages from which they may call.
+
+use sharewarden::grpc::ServerSettings;
+
+use super::{calls::over_http_1, server::Server};
+
+const ORIGIN: &str = "https://audit.example.com";
+const PATH: &str = "/sharewarden.v1.AuditService/ListAuditEntries";
+
+async fn server(origins: &[&str]) -> Server {
+    let allowed_origins = origins.iter().map(|origin| (*origin).to_owned()).collect();
+    Server::start_with(ServerSettings {
+        allowed_origins,
+        ..Default::default()
+    })
+    .await
+}
+
+async fn preflight(server: &Server, origin: &str) -> String {
+    let request = format!(
+        "OPTIONS {PATH} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\norigin: {origin}\r\n\
+         access-control-request-method: POST\r\naccess-control-request-headers: content-type,x-grpc-web\r\n\r\n"
+    );
+    over_http_1(server, &request).await.to_lowercase()
+}
+
+/// The values of a header, one after the other.
+fn values<'a>(answer: &'a str, name: &str) -> Vec<&'a str> {
+    let lines = answer.lines().filter_map(|line| line.split_once(": "));
+    let values = lines.filter(|(header, _)| *header == name);
+    values
+        .flat_map(|(_, values)| values.split(',').map(str::trim))
+        .collect()
+}
+
+#[tokio::test]
+async fn a_page_of_an_allowed_origin_may_send_and_read_what_grpc_web_needs() {
+    let server = server(&["https://other.example.com", ORIGIN]).await;
+    let answer = preflight(&server, ORIGIN).await;
+    assert_eq!(values(&answer, "access-control-allow-origin"), [ORIGIN]);
+    assert_eq!(values(&answer, "access-control-allow-methods"), ["post"]);
+    let headers = values(&answer, "access-control-allow-headers");
+    for header in [
+        "x-grpc-web",
+        "x-user-agent",
+        "content-type",
+        "grpc-timeout",
+        "x-sharewarden-principal",
+        "traceparent",
+        "authorization",
+    ] {
+        assert!(headers.contains(&header), "{header}: {answer}");
+    }
+    assert_eq!(values(&answer, "access-control-allow-credentials"), [""; 0]);
+
+    let call = format!(
+        "POST {PATH} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\norigin: {ORIGIN}\r\n\
+         content-type: application/grpc-web+proto\r\ncontent-length: 5\r\n\r\n\0\0\0\0\0"
+    );
+    let answer = over_http_1(&server, &call).await.to_lowercase();
+    assert_eq!(values(&answer, "access-control-allow-origin"), [ORIGIN]);
+    let exposed = values(&answer, "access-control-expose-headers");
+    for header in [
+        "grpc-status",
+        "grpc-message",
+        "grpc-status-details-bin",
+        "x-sharewarden-change-id",
+    ] {
+        assert!(exposed.contains(&header), "{header}: {answer}");
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_page_of_another_origin_is_told_nothing() {
+    let server = server(&[ORIGIN]).await;
+    for origin in [
+        "https://audit.example.com.evil.example",
+        "https://evil.example",
+        "http://audit.example.com",
+        "https://audit.example.com:8443",
+        "null",
+        "*",
+    ] {
+        let answer = preflight(&server, origin).await;
+        assert_eq!(values(&answer, "access-control-allow-origin"), [""; 0], "{origin}");
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn without_configured_origins_no_page_may_call() {
+    let server = server(&[]).await;
+    let answer = preflight(&server, ORIGIN).await;
+    assert!(!answer.contains("access-control-"), "{answer}");
+    server.stop().await;
+}

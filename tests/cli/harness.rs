@@ -74,6 +74,13 @@ async fn run_parsed(cli: Cli) -> Ran {
     }
 }
 
+/// Runs words as they are: names of files may have anything in them.
+pub(crate) async fn run_words(server: &str, words: &[&str]) -> Ran {
+    let start = ["sharewarden", "--server", server, "--principal", "tester"];
+    let cli = Cli::try_parse_from(start.iter().chain(words)).unwrap_or_else(|error| panic!("{error}"));
+    run_parsed(cli).await
+}
+
 pub(crate) async fn run_at(server: &str, line: &str) -> Ran {
     run_parsed(parse(server, line)).await
 }

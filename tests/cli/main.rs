@@ -1,6 +1,7 @@
 //! The client commands against a scripted service on a real socket: what they send, print, and exit with.
 //!
-//! `service` is the scripted service, `harness` runs a command line against it.
+//! `service` and `service_audit` are the scripted service, `harness` runs a command line against it, `ledger` makes a real ledger
+//! with its proofs. The commands of the audit history are tested in the files that begin with `audit`.
 
 #![allow(
     clippy::unwrap_used,
@@ -10,8 +11,17 @@
 
 mod answers;
 mod asking;
+mod audit_export;
+mod audit_queries;
+mod audit_show;
+mod audit_summary;
+mod audit_verify;
+mod audit_watch;
 mod errors;
 mod follow;
 mod harness;
+mod keys;
+mod ledger;
 mod printing;
 mod service;
+mod service_audit;

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
+use sharewarden::proto::v1::audit_service_server::AuditServiceServer;
 use sharewarden::proto::v1::share_permission_service_server::{SharePermissionService, SharePermissionServiceServer};
 use sharewarden::proto::v1::*;
 use tokio::net::TcpListener;
@@ -11,6 +12,8 @@ use tokio::task::JoinHandle;
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status};
+
+use crate::service_audit::Streamed;
 
 /// A request as it came.
 #[derive(Debug, Clone, PartialEq)]
@@ -21,6 +24,16 @@ pub(crate) enum Asked {
     List(ListSharePermissionsRequest),
     Change(GetChangeRequest),
     Images(ListImagesRequest),
+    Entries(ListAuditEntriesRequest),
+    Entry(GetAuditEntryRequest),
+    History(ListPermissionHistoryRequest),
+    At(GetSharePermissionsAtRequest),
+    Watch(WatchAuditEntriesRequest),
+    Summary(SummarizeAuditEntriesRequest),
+    Export(ExportAuditEntriesRequest),
+    Checkpoint(GetCheckpointRequest),
+    Signatures(AddCheckpointSignaturesRequest),
+    Inclusion(GetInclusionProofRequest),
 }
 
 /// An answer to give.
@@ -31,12 +44,22 @@ pub(crate) enum Answer {
     List(ListSharePermissionsResponse),
     Change(GetChangeResponse),
     Images(ListImagesResponse),
+    Entries(ListAuditEntriesResponse),
+    Entry(GetAuditEntryResponse),
+    History(ListPermissionHistoryResponse),
+    At(GetSharePermissionsAtResponse),
+    Watch(Streamed<WatchAuditEntriesResponse>),
+    Summary(SummarizeAuditEntriesResponse),
+    Export(Streamed<ExportAuditEntriesResponse>),
+    Checkpoint(GetCheckpointResponse),
+    Signatures(AddCheckpointSignaturesResponse),
+    Inclusion(GetInclusionProofResponse),
     Refuse(Status),
     Never,
 }
 
 #[derive(Default)]
-struct Script {
+pub(crate) struct Script {
     answers: VecDeque<Answer>,
     asked: Vec<(Asked, MetadataMap)>,
 }
@@ -59,9 +82,14 @@ impl Service {
         let service = SharePermissionServiceServer::new(Scripted(script.clone()));
         let serving = tonic::transport::Server::builder()
             .add_service(service)
+            .add_service(AuditServiceServer::new(Scripted(script.clone())))
             .serve_with_incoming(TcpListenerStream::new(listener));
         let task = tokio::spawn(async move { serving.await.unwrap() });
         Self { address, script, task }
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.address)
     }
 
     pub(crate) fn asked(&self) -> Vec<Asked> {
@@ -81,10 +109,11 @@ impl Drop for Service {
     }
 }
 
-struct Scripted(Arc<Mutex<Script>>);
+#[derive(Clone)]
+pub(crate) struct Scripted(Arc<Mutex<Script>>);
 
 impl Scripted {
-    fn next(&self, metadata: &MetadataMap, asked: Asked) -> Answer {
+    pub(crate) fn next(&self, metadata: &MetadataMap, asked: Asked) -> Answer {
         let mut script = self.0.lock().unwrap();
         script.asked.push((asked, metadata.clone()));
         let end = || Answer::Refuse(Status::data_loss("the script has no further answer"));
@@ -104,6 +133,7 @@ macro_rules! answer {
         }
     }};
 }
+pub(crate) use answer;
 
 #[tonic::async_trait]
 impl SharePermissionService for Scripted {

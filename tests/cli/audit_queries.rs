@@ -1,0 +1,279 @@
+//! `audit list`, `history` and `at`: filters arrive as asked, pages are followed, answers are tables, JSON and CSV.
+
+use clap::Parser;
+use sharewarden::proto::v1::*;
+
+use crate::harness::{Cli, WHICH, run};
+use crate::ledger::Ledger;
+use crate::service::{Answer, Asked, Service};
+
+fn page(ledger: &Ledger, entries: &[usize], next: &str) -> Answer {
+    Answer::Entries(ListAuditEntriesResponse {
+        entries: entries.iter().map(|&index| ledger.entry(index)).collect(),
+        next_page_token: next.into(),
+        archived: Vec::new(),
+    })
+}
+
+#[tokio::test]
+async fn every_filter_arrives_as_asked() {
+    let service = Service::answering([Answer::Entries(ListAuditEntriesResponse::default())]).await;
+    let line = "audit list --account 012345678901 --account 111111111111 --region eu-central-1 --region us-east-1 \
+                --image wsi-0123456789 --with 999999999999 --asked-by alice --asked-by bob --action grant --action revoke \
+                --stage denied --stage superseded --cause caller --change c --request r --aws-request a \
+                --since 2026-01-02T03:04:05.25Z --until 2026-02-01 --text two_words --oldest-first --page-size 7";
+    run(&service, line).await.ok();
+    let time = |seconds, nanos| Some(pbjson_types::Timestamp { seconds, nanos });
+    let expected = ListAuditEntriesRequest {
+        filter: Some(AuditEntryFilter {
+            account_ids: vec!["012345678901".into(), "111111111111".into()],
+            regions: vec!["eu-central-1".into(), "us-east-1".into()],
+            image_id: "wsi-0123456789".into(),
+            shared_account_id: "999999999999".into(),
+            principals: vec!["alice".into(), "bob".into()],
+            actions: vec![Action::Grant.into(), Action::Revoke.into()],
+            stages: vec![Stage::Denied.into(), Stage::Superseded.into()],
+            causes: vec![Cause::Caller.into()],
+            change_id: "c".into(),
+            request_id: "r".into(),
+            aws_request_id: "a".into(),
+            start_time: time(1_767_323_045, 250_000_000),
+            end_time: time(1_769_904_000, 0),
+            text: "two words".into(),
+        }),
+        order: AuditEntryOrder::OldestFirst.into(),
+        page_size: 7,
+        page_token: String::new(),
+    };
+    assert_eq!(service.asked(), [Asked::Entries(expected)]);
+}
+
+#[tokio::test]
+async fn without_filters_everything_is_asked_for_newest_first() {
+    let service = Service::answering([Answer::Entries(ListAuditEntriesResponse::default())]).await;
+    let ran = run(&service, "audit list").await.ok();
+    assert_eq!(
+        (ran.out.as_str(), ran.notes.as_str()),
+        ("", "note: there are no such entries\n")
+    );
+    let expected = ListAuditEntriesRequest {
+        filter: Some(AuditEntryFilter::default()),
+        order: AuditEntryOrder::NewestFirst.into(),
+        page_size: 100,
+        page_token: String::new(),
+    };
+    assert_eq!(service.asked(), [Asked::Entries(expected)]);
+}
+
+#[tokio::test]
+async fn entries_are_a_table_under_one_head_over_all_pages() {
+    let ledger = Ledger::of(3);
+    let service = Service::answering([page(&ledger, &[0, 1], "two"), page(&ledger, &[2], "")]).await;
+    let ran = run(&service, "audit list").await.ok();
+    let expected = "\
+ACCOUNT       INDEX  RECORDED              STAGE      ACTION  REGION        IMAGE           RECIPIENT     PRINCIPAL  REASON
+012345678901  0      2026-01-02T03:04:05Z  REQUESTED  GRANT   eu-central-1  wsi-0123456789  999999999999  alice      reason 0
+012345678901  1      2026-01-02T03:04:06Z  REQUESTED  GRANT   eu-central-1  wsi-0123456789  999999999999  alice      reason 1
+012345678901  2      2026-01-02T03:04:07Z  REQUESTED  GRANT   eu-central-1  wsi-0123456789  999999999999  alice      reason 2
+";
+    assert_eq!(ran.out, expected);
+    let tokens: Vec<_> = service.asked().into_iter().map(token).collect();
+    assert_eq!(tokens, ["", "two"]);
+}
+
+fn token(asked: Asked) -> String {
+    match asked {
+        Asked::Entries(request) => request.page_token,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn entries_in_json_are_one_document_with_what_is_archived() {
+    let ledger = Ledger::of(3);
+    let archived = ArchivedRange {
+        account_id: "012345678901".into(),
+        start_index: 0,
+        end_index: 40,
+        location: "/archive/a.jsonl.gz".into(),
+        ..ArchivedRange::default()
+    };
+    let first = ListAuditEntriesResponse {
+        entries: vec![ledger.entry(0)],
+        next_page_token: "two".into(),
+        archived: vec![archived],
+    };
+    let service = Service::answering([Answer::Entries(first), page(&ledger, &[2], "")]).await;
+    let ran = run(&service, "audit list -o json").await.ok();
+    let list: ListAuditEntriesResponse = serde_json::from_str(&ran.out).unwrap();
+    assert_eq!(list.entries, [ledger.entry(0), ledger.entry(2)]);
+    assert_eq!(list.archived[0].end_index, 40);
+    assert!(
+        ran.out.contains("\"recordTime\":\"2026-01-02T03:04:05.250Z\""),
+        "{}",
+        ran.out
+    );
+    assert!(
+        ran.notes.contains("archived: entries 0 to 39 of 012345678901"),
+        "{}",
+        ran.notes
+    );
+}
+
+#[tokio::test]
+async fn entries_in_csv_are_lines_under_one_head_and_no_formulas() {
+    let ledger = Ledger::of(2);
+    let mut evil = ledger.entry(1);
+    evil.canonical = evil.canonical.replace("reason 1", "=cmd(),\\\"x\\\"");
+    let answer = ListAuditEntriesResponse {
+        entries: vec![ledger.entry(0), evil],
+        ..ListAuditEntriesResponse::default()
+    };
+    let service = Service::answering([Answer::Entries(answer)]).await;
+    let ran = run(&service, "audit list -o csv").await.ok();
+    let lines: Vec<_> = ran.out.split("\r\n").collect();
+    assert_eq!(
+        lines[0],
+        "account_id,log_index,recorded_at,stage,action,cause,region,image_id,shared_account_id,principal,reason,ticket,\
+         change_id,request_id,generation,previous,attempts,aws_request_id,error_reason,error_code,error_message,denied_by,\
+         trace_id,server_version,leaf_hash"
+    );
+    let hash: String = ledger.hashes[0].iter().map(|byte| format!("{byte:02x}")).collect();
+    assert_eq!(
+        lines[1],
+        format!(
+            "012345678901,0,2026-01-02T03:04:05.250000Z,REQUESTED,GRANT,CALLER,eu-central-1,wsi-0123456789,999999999999,alice,\
+             reason 0,,00000000-0000-0000-0000-000000000001,00000000-0000-0000-0000-000000000001,1,,0,,,,,,,0.1.0,{hash}"
+        )
+    );
+    assert!(lines[2].contains(",\"'=cmd(),\"\"x\"\"\","), "{}", lines[2]);
+    assert_eq!(lines[3..], [""]);
+}
+
+#[tokio::test]
+async fn history_asks_about_one_permission_and_stops_at_its_limit() {
+    let ledger = Ledger::of(2);
+    let answer = ListPermissionHistoryResponse {
+        entries: vec![ledger.entry(1), ledger.entry(0)],
+        next_page_token: "more".into(),
+        archived: Vec::new(),
+    };
+    let service = Service::answering([Answer::History(answer)]).await;
+    let ran = run(&service, &format!("audit history {WHICH} --limit 1")).await.ok();
+    assert!(
+        ran.out.contains("reason 1") && !ran.out.contains("reason 0"),
+        "{}",
+        ran.out
+    );
+    assert!(ran.notes.contains("stopped at --limit 1"), "{}", ran.notes);
+    let expected = ListPermissionHistoryRequest {
+        account_id: "012345678901".into(),
+        region: "eu-central-1".into(),
+        image_id: "wsi-0123456789".into(),
+        shared_account_id: "999999999999".into(),
+        order: AuditEntryOrder::NewestFirst.into(),
+        page_size: 1,
+        page_token: String::new(),
+    };
+    assert_eq!(service.asked(), [Asked::History(expected)]);
+}
+
+#[tokio::test]
+async fn at_asks_for_one_moment_on_all_pages() {
+    let permission = |image: &str, end_index| PastSharePermission {
+        account_id: "012345678901".into(),
+        region: "eu-central-1".into(),
+        image_id: image.into(),
+        shared_account_id: "999999999999".into(),
+        start_index: 3,
+        end_index,
+        ..PastSharePermission::default()
+    };
+    let page = |image: &str, end_index, next: &str| {
+        Answer::At(GetSharePermissionsAtResponse {
+            permissions: vec![permission(image, end_index)],
+            next_page_token: next.into(),
+        })
+    };
+    let service = Service::answering([page("wsi-aaaaaaaaa", None, "two"), page("wsi-bbbbbbbbb", Some(9), "")]).await;
+    let ran = run(
+        &service,
+        "audit at 36h --account 012345678901 --region r --image i --with w -o csv",
+    )
+    .await
+    .ok();
+    assert_eq!(
+        ran.out,
+        "account_id,region,image_id,shared_account_id,start_time,start_index,end_time,end_index\r\n\
+         012345678901,eu-central-1,wsi-aaaaaaaaa,999999999999,,3,,\r\n\
+         012345678901,eu-central-1,wsi-bbbbbbbbb,999999999999,,3,,9\r\n"
+    );
+    let requests: Vec<_> = service.asked().into_iter().map(at).collect();
+    assert_eq!(requests[0].time, requests[1].time);
+    assert_eq!(
+        (requests[0].page_token.as_str(), requests[1].page_token.as_str()),
+        ("", "two")
+    );
+    let expected = GetSharePermissionsAtRequest {
+        time: requests[0].time,
+        account_id: "012345678901".into(),
+        region: "r".into(),
+        image_id: "i".into(),
+        shared_account_id: "w".into(),
+        page_size: 100,
+        page_token: String::new(),
+    };
+    assert_eq!(requests[0], expected);
+}
+
+fn at(asked: Asked) -> GetSharePermissionsAtRequest {
+    match asked {
+        Asked::At(request) => request,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_command_without_a_csv_form_says_so_before_anything_is_sent() {
+    for line in [format!("get {WHICH} -o csv"), "checkpoint --account 1 -o csv".into()] {
+        let service = Service::answering([]).await;
+        let (code, text) = run(&service, &line).await.failure();
+        assert_eq!(code, 2);
+        assert!(text.starts_with("this command has no CSV form; "), "{text}");
+        assert_eq!(service.asked(), []);
+    }
+}
+
+#[test]
+fn what_is_no_time_is_refused() {
+    for line in [
+        "audit list --since yesterday",
+        "audit at 2026-13-01",
+        "audit watch --position 012345678901",
+    ] {
+        let words = std::iter::once("sharewarden").chain(line.split(' '));
+        assert!(Cli::try_parse_from(words).is_err(), "{line}");
+    }
+}
+
+#[test]
+fn every_command_has_a_long_help_with_an_example() {
+    let mut commands = vec![<Cli as clap::CommandFactory>::command()];
+    commands[0].build();
+    let mut seen = 0;
+    while let Some(mut command) = commands.pop() {
+        let below: Vec<_> = command
+            .get_subcommands()
+            .filter(|sub| sub.get_name() != "help")
+            .cloned()
+            .collect();
+        if below.is_empty() {
+            let help = command.render_long_help().to_string();
+            assert!(help.contains("Example:\n  sharewarden "), "{help}");
+            assert!(help.contains("  9  tampered"), "{help}");
+            seen += 1;
+        }
+        commands.extend(below);
+    }
+    assert!(seen > 12, "{seen}");
+}

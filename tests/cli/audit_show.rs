@@ -1,0 +1,168 @@
+//! `audit show` and `checkpoint`: hashes, proofs and signatures are verified here, whatever the service says.
+
+use std::fs;
+
+use sharewarden::ledger::SigningKey;
+use sharewarden::proto::v1::*;
+
+use crate::harness::{Ran, run, run_words};
+use crate::ledger::{ACCOUNT, Ledger, NAME};
+use crate::service::{Answer, Asked, Service};
+
+fn entry(ledger: &Ledger, index: usize) -> Answer {
+    Answer::Entry(GetAuditEntryResponse {
+        entry: Some(ledger.entry(index)),
+    })
+}
+
+async fn show(service: &Service, more: &[&str]) -> Ran {
+    let words = ["audit", "show", "--account", ACCOUNT, "2"];
+    run_words(&service.url(), &[&words, more].concat()).await
+}
+
+#[tokio::test]
+async fn an_entry_is_shown_with_its_calls_its_canonical_text_and_its_hash() {
+    let ledger = Ledger::of(5);
+    let mut shown = ledger.entry(2);
+    shown.attempts = crate::answers::change(change::State::Succeeded).attempts;
+    let answer = GetAuditEntryResponse { entry: Some(shown) };
+    let service = Service::answering([Answer::Entry(answer)]).await;
+    let ran = show(&service, &[]).await.ok();
+    let hash: String = ledger.hashes[2].iter().map(|byte| format!("{byte:02x}")).collect();
+    assert!(ran.out.contains(&format!("Leaf hash  {hash}\n")), "{}", ran.out);
+    assert!(
+        ran.out
+            .contains("UpdateWorkspaceImagePermission  2026-01-02T03:04:05.25Z"),
+        "{}",
+        ran.out
+    );
+    assert!(ran.out.ends_with(&format!("\n{}\n", ledger.lines[2])), "{}", ran.out);
+    let expected = GetAuditEntryRequest {
+        account_id: ACCOUNT.into(),
+        log_index: 2,
+    };
+    assert_eq!(service.asked(), [Asked::Entry(expected)]);
+}
+
+#[tokio::test]
+async fn a_proof_is_verified_here_and_so_is_the_signature_of_the_checkpoint() {
+    let ledger = Ledger::of(5);
+    let service = Service::answering([entry(&ledger, 2), Answer::Inclusion(ledger.inclusion(2))]).await;
+    let ran = show(&service, &["--proof", "--key", &ledger.vkey()]).await.ok();
+    assert!(
+        ran.notes
+            .contains("verified: the entry is in the tree of 5 entries, by 3 hashes\n"),
+        "{}",
+        ran.notes
+    );
+    let signed = format!("verified: the root is that of the checkpoint of {NAME}/{ACCOUNT}, signed by {NAME}+");
+    assert!(ran.notes.contains(&signed), "{}", ran.notes);
+}
+
+#[tokio::test]
+async fn without_a_key_the_signature_is_said_not_to_be_verified() {
+    let ledger = Ledger::of(5);
+    let service = Service::answering([entry(&ledger, 2), Answer::Inclusion(ledger.inclusion(2))]).await;
+    let ran = show(&service, &["--proof"]).await.ok();
+    assert!(
+        ran.notes.contains("not verified: the signature of the checkpoint"),
+        "{}",
+        ran.notes
+    );
+}
+
+#[tokio::test]
+async fn a_text_that_does_not_have_its_hash_is_tampered_with() {
+    let ledger = Ledger::of(5);
+    let mut changed = ledger.entry(2);
+    changed.canonical = changed.canonical.replace("reason 2", "reason 3");
+    let answer = GetAuditEntryResponse { entry: Some(changed) };
+    let service = Service::answering([Answer::Entry(answer)]).await;
+    let (code, text) = show(&service, &[]).await.failure();
+    assert_eq!(code, 9);
+    assert!(
+        text.starts_with("account 012345678901, entry 2: its text does not match"),
+        "{text}"
+    );
+}
+
+#[tokio::test]
+async fn a_proof_that_does_not_hold_is_found() {
+    let ledger = Ledger::of(5);
+    let mut other_root = ledger.inclusion(2);
+    other_root.root_hash = vec![0; 32].into();
+    let mut short = ledger.inclusion(2);
+    short.hashes.pop();
+    let mut of_another = ledger.rewritten(4).inclusion(2);
+    of_another.checkpoint = Some(ledger.checkpoint());
+    let stranger = Ledger {
+        key: SigningKey::from_seed(NAME.parse().unwrap(), &[8; 32]),
+        ..ledger.clone()
+    };
+    for (proof, what) in [
+        (other_root, "the proof does not lead"),
+        (short, "the proof does not lead"),
+        (of_another, "another size or root"),
+        (stranger.inclusion(2), "the checkpoint cannot be trusted"),
+    ] {
+        let service = Service::answering([entry(&ledger, 2), Answer::Inclusion(proof)]).await;
+        let (code, text) = show(&service, &["--proof", "--key", &ledger.vkey()]).await.failure();
+        assert_eq!(code, 9, "{text}");
+        assert!(
+            text.contains("account 012345678901, entry 2: ") && text.contains(what),
+            "{text}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_checkpoint_is_printed_so_that_it_can_be_kept() {
+    let ledger = Ledger::of(5);
+    let answer = || {
+        Answer::Checkpoint(GetCheckpointResponse {
+            checkpoint: Some(ledger.checkpoint()),
+            verifier_keys: vec![ledger.vkey()],
+        })
+    };
+    let service = Service::answering([answer(), answer()]).await;
+    let ran = run(&service, "checkpoint --account 012345678901").await.ok();
+    assert_eq!(ran.out, ledger.note());
+    assert!(ran.notes.contains(&ledger.vkey()), "{}", ran.notes);
+    let ran = run(&service, "checkpoint --account 012345678901 --tree-size 5 -o json")
+        .await
+        .ok();
+    assert_eq!(ran.json()["checkpoint"]["note"], ledger.note());
+    let asked = |tree_size| {
+        Asked::Checkpoint(GetCheckpointRequest {
+            account_id: ACCOUNT.into(),
+            tree_size,
+        })
+    };
+    assert_eq!(service.asked(), [asked(0), asked(5)]);
+}
+
+#[tokio::test]
+async fn signatures_of_witnesses_are_sent_byte_for_byte() {
+    let ledger = Ledger::of(5);
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("note");
+    fs::write(&file, ledger.note()).unwrap();
+    let answer = AddCheckpointSignaturesResponse {
+        checkpoint: Some(ledger.checkpoint()),
+    };
+    let service = Service::answering([Answer::Signatures(answer)]).await;
+    let words = [
+        "checkpoint",
+        "add-signatures",
+        "--account",
+        ACCOUNT,
+        file.to_str().unwrap(),
+    ];
+    let ran = run_words(&service.url(), &words).await.ok();
+    assert_eq!(ran.out, ledger.note());
+    let expected = AddCheckpointSignaturesRequest {
+        account_id: ACCOUNT.into(),
+        note: ledger.note(),
+    };
+    assert_eq!(service.asked(), [Asked::Signatures(expected)]);
+}

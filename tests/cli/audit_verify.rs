@@ -1,0 +1,245 @@
+//! `audit verify`: each kind of tampering is found, with exit code 9 and the name of the entry.
+
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+
+use flate2::write::GzEncoder;
+use sharewarden::ledger::SigningKey;
+use sharewarden::proto::v1::watch_audit_entries_response::Event;
+use sharewarden::proto::v1::*;
+
+use crate::harness::{Ran, run_words};
+use crate::ledger::{ACCOUNT, Ledger, NAME};
+use crate::service::{Answer, Service};
+use crate::service_audit::Streamed;
+
+/// Nobody listens there: verifying an export asks nobody.
+const NOWHERE: &str = "http://127.0.0.1:1";
+
+async fn verify(file: &Path, more: &[&str]) -> Ran {
+    let words = ["audit", "verify", "--export", file.to_str().unwrap()];
+    run_words(NOWHERE, &[&words, more].concat()).await
+}
+
+async fn verify_text(ledger: &Ledger, text: &str, more: &[&str]) -> Ran {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("ledger.jsonl");
+    fs::write(&file, text).unwrap();
+    verify(&file, &[&["--key", &ledger.vkey()], more].concat()).await
+}
+
+#[tokio::test]
+async fn an_export_is_verified_offline_and_what_cannot_be_told_is_said() {
+    let ledger = Ledger::of(20);
+    let ran = verify_text(&ledger, &ledger.export(), &[]).await.ok();
+    let root: String = ledger.root().iter().map(|byte| format!("{byte:02x}")).collect();
+    for line in [
+        "Verified    every entry, the root and its signature\n".to_owned(),
+        format!("Account     {ACCOUNT}\n"),
+        "Entries     20: 0 to 19\n".to_owned(),
+        format!("Checkpoint  {NAME}/{ACCOUNT}\n"),
+        format!("Root        {root}\n"),
+        format!("Signed by   {NAME}+"),
+        "whether history was rewritten before this was signed: that takes --against\n".to_owned(),
+        "when the checkpoint was signed: only a witness says\n".to_owned(),
+    ] {
+        assert!(ran.out.contains(&line), "{line} in {}", ran.out);
+    }
+    let json = verify_text(&ledger, &ledger.export(), &["-o", "json"])
+        .await
+        .ok()
+        .json();
+    assert_eq!((&json["accountId"], &json["treeSize"]), (&ACCOUNT.into(), &"20".into()));
+    assert_eq!(json["signedBy"][0], ledger.vkey());
+}
+
+#[tokio::test]
+async fn a_compressed_export_is_known_by_its_content_and_a_damaged_one_is_found() {
+    let ledger = Ledger::of(20);
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("no-name-for-it");
+    let mut encoder = GzEncoder::new(Vec::new(), flate2::Compression::default());
+    encoder.write_all(ledger.export().as_bytes()).unwrap();
+    let packed = encoder.finish().unwrap();
+    fs::write(&file, &packed).unwrap();
+    verify(&file, &["--key", &ledger.vkey()]).await.ok();
+    fs::write(&file, &packed[..packed.len() - 20]).unwrap();
+    let (code, text) = verify(&file, &["--key", &ledger.vkey()]).await.failure();
+    assert_eq!(code, 9, "{text}");
+}
+
+/// The lines of an export, changed.
+fn edited(ledger: &Ledger, edit: impl FnOnce(&mut Vec<String>)) -> String {
+    let mut lines: Vec<String> = ledger.export().lines().map(str::to_owned).collect();
+    edit(&mut lines);
+    lines.iter().map(|line| format!("{line}\n")).collect()
+}
+
+#[tokio::test]
+async fn every_kind_of_tampering_is_found_and_the_entry_is_named() {
+    let ledger = Ledger::of(20);
+    let header_then = |index: usize| 1 + index;
+    let changed = edited(&ledger, |lines| {
+        lines[header_then(5)] = lines[header_then(5)].replace("reason 5", "reason x");
+    });
+    let removed = edited(&ledger, |lines| {
+        lines.remove(header_then(6));
+    });
+    let swapped = edited(&ledger, |lines| lines.swap(header_then(7), header_then(8)));
+    let truncated = edited(&ledger, |lines| lines.truncate(header_then(9)));
+    let other_account = edited(&ledger, |lines| {
+        lines[header_then(4)] = lines[header_then(4)].replace(ACCOUNT, "111111111111");
+    });
+    for (text, named) in [
+        (changed, "entry 5: "),
+        (removed, "entry 6: "),
+        (swapped, "entry 7: "),
+        (truncated, "entry 9: "),
+        (other_account, "entry 4: "),
+    ] {
+        let (code, text) = verify_text(&ledger, &text, &[]).await.failure();
+        assert_eq!(code, 9, "{text}");
+        assert!(text.starts_with(&format!("account {ACCOUNT}, {named}")), "{text}");
+        assert!(text.contains("do not trust the store"), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn a_chain_that_was_rewritten_with_all_its_hashes_does_not_lead_to_the_checkpoint() {
+    let ledger = Ledger::of(20);
+    let header = ledger.export().lines().next().unwrap().to_owned();
+    let forged = edited(&ledger.rewritten(3), |lines| lines[0] = header);
+    let (code, text) = verify_text(&ledger, &forged, &[]).await.failure();
+    assert_eq!(code, 9);
+    assert!(
+        text.starts_with(&format!("account {ACCOUNT}: every entry matches")),
+        "{text}"
+    );
+}
+
+#[tokio::test]
+async fn a_checkpoint_of_another_key_is_not_trusted() {
+    let ledger = Ledger::of(20);
+    let stranger = Ledger {
+        key: SigningKey::from_seed(NAME.parse().unwrap(), &[8; 32]),
+        ..ledger.clone()
+    };
+    let (code, text) = verify_text(&ledger, &stranger.export(), &[]).await.failure();
+    assert_eq!(code, 9);
+    assert!(text.contains("the checkpoint cannot be trusted"), "{text}");
+}
+
+#[tokio::test]
+async fn a_kept_checkpoint_shows_that_the_ledger_only_grew() {
+    let ledger = Ledger::of(20);
+    let folder = tempfile::tempdir().unwrap();
+    let kept = folder.path().join("kept");
+    let against = ["--against", kept.to_str().unwrap()];
+    fs::write(&kept, ledger.first(7).note()).unwrap();
+    let ran = verify_text(&ledger, &ledger.export(), &against).await.ok();
+    assert!(
+        ran.out.contains("it only grew since the checkpoint of 7 entries\n"),
+        "{}",
+        ran.out
+    );
+
+    // The service signs what it likes; what was kept says otherwise.
+    let (code, text) = verify_text(&ledger, &ledger.rewritten(3).export(), &against)
+        .await
+        .failure();
+    assert_eq!(code, 9);
+    assert!(text.contains("older checkpoint") && text.contains(ACCOUNT), "{text}");
+    let (code, text) = verify_text(&ledger, &ledger.first(5).export(), &against)
+        .await
+        .failure();
+    assert_eq!(code, 9);
+    assert!(text.contains("truncated") && text.contains("entry 5"), "{text}");
+
+    fs::write(&kept, "nonsense").unwrap();
+    let (code, text) = verify_text(&ledger, &ledger.export(), &against).await.failure();
+    assert_eq!(code, 2, "{text}");
+}
+
+#[tokio::test]
+async fn a_verified_checkpoint_is_kept_for_the_next_time() {
+    let ledger = Ledger::of(20);
+    let folder = tempfile::tempdir().unwrap();
+    let kept = folder.path().join("kept");
+    let save = ["--save-checkpoint", kept.to_str().unwrap()];
+    verify_text(&ledger, &ledger.first(12).export(), &save).await.ok();
+    assert_eq!(fs::read_to_string(&kept).unwrap(), ledger.first(12).note());
+    let words = [
+        "--against",
+        kept.to_str().unwrap(),
+        "--save-checkpoint",
+        kept.to_str().unwrap(),
+    ];
+    verify_text(&ledger, &ledger.export(), &words).await.ok();
+    assert_eq!(fs::read_to_string(&kept).unwrap(), ledger.note());
+}
+
+#[tokio::test]
+async fn a_live_ledger_is_verified_without_trusting_the_service() {
+    let ledger = Ledger::of(20);
+    let service = Service::answering([ledger.answer()]).await;
+    let words = ["audit", "verify", "--account", ACCOUNT, "--key", &ledger.vkey()];
+    let ran = run_words(&service.url(), &words).await.ok();
+    assert!(ran.out.contains("Entries     20: 0 to 19\n"), "{}", ran.out);
+
+    let mut changed = ledger.clone();
+    changed.lines[5] = changed.lines[5].replace("reason 5", "reason x");
+    let service = Service::answering([changed.answer()]).await;
+    let (code, text) = run_words(&service.url(), &words).await.failure();
+    assert_eq!(code, 9);
+    assert!(text.starts_with(&format!("account {ACCOUNT}, entry 5: ")), "{text}");
+}
+
+#[tokio::test]
+async fn all_ledgers_are_verified_and_the_worst_is_the_end() {
+    const OTHER: &str = "111111111111";
+    let (ledger, other) = (Ledger::of(5), Ledger::of_account(OTHER, 4));
+    let place = |account_id: &str| WatchPosition {
+        account_id: account_id.into(),
+        next_index: 4,
+    };
+    let started = || {
+        let positions = vec![place(ACCOUNT), place(OTHER)];
+        let event = Some(Event::Started(WatchStarted { positions }));
+        Answer::Watch(Streamed::ending([WatchAuditEntriesResponse { event }]).then_silent())
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let words = [
+        "audit",
+        "verify",
+        "--all",
+        "--key",
+        &ledger.vkey(),
+        "--save-checkpoint",
+        folder.path().to_str().unwrap(),
+    ];
+    let service = Service::answering([started(), ledger.answer(), other.answer()]).await;
+    let ran = run_words(&service.url(), &words).await.ok();
+    assert_eq!(ran.out.matches("Verified ").count(), 2);
+    let kept = fs::read_to_string(folder.path().join(format!("{OTHER}.checkpoint"))).unwrap();
+    assert_eq!(kept, other.note());
+
+    let mut changed = ledger.clone();
+    changed.lines[2] = changed.lines[2].replace("reason 2", "reason x");
+    let service = Service::answering([started(), changed.answer(), other.answer()]).await;
+    let ran = run_words(&service.url(), &words).await;
+    let (code, text) = ran.failure();
+    assert_eq!(code, 9);
+    assert!(text.starts_with(&format!("account {ACCOUNT}, entry 2: ")), "{text}");
+    assert_eq!(ran.out.matches("Verified ").count(), 1);
+}
+
+#[tokio::test]
+async fn a_file_that_is_not_there_is_told() {
+    let ledger = Ledger::of(1);
+    let (code, text) = verify(Path::new("/nowhere/at-all"), &["--key", &ledger.vkey()])
+        .await
+        .failure();
+    assert_eq!(code, 2);
+    assert!(text.starts_with("cannot read /nowhere/at-all: "), "{text}");
+}

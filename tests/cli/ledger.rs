@@ -1,0 +1,206 @@
+//! A real ledger with its key, its checkpoints and its exports, and ways to tamper with it.
+
+use std::sync::Arc;
+
+use sharewarden::domain::{
+    AccountId, Action, Cause, ChangeId, Entry, Intent, PermissionKey, RequestId, Stage, Timestamp,
+};
+use sharewarden::ledger::export::{Header, Writer};
+use sharewarden::ledger::merkle::leaf_hash;
+use sharewarden::ledger::{Checkpoint, Frontier, Hash, SigningKey, TileId, Tiles, encode, proof};
+use sharewarden::proto::v1::export_audit_entries_response::Part;
+use sharewarden::proto::v1::*;
+use uuid::Uuid;
+
+use crate::service::Answer;
+use crate::service_audit::Streamed;
+
+pub(crate) const ACCOUNT: &str = "012345678901";
+pub(crate) const NAME: &str = "example.com/audit";
+
+/// The texts of the entries, and the hashes that the store has for them. At most 256.
+#[derive(Clone)]
+pub(crate) struct Ledger {
+    pub(crate) account: AccountId,
+    pub(crate) key: SigningKey,
+    pub(crate) lines: Vec<String>,
+    pub(crate) hashes: Vec<Hash>,
+}
+
+impl Ledger {
+    pub(crate) fn of(count: u64) -> Self {
+        Self::of_account(ACCOUNT, count)
+    }
+
+    pub(crate) fn of_account(account: &str, count: u64) -> Self {
+        let account = account.parse().unwrap();
+        let lines: Vec<_> = (0..count)
+            .map(|index| line(account, index, &format!("reason {index}")))
+            .collect();
+        Self {
+            account,
+            key: SigningKey::from_seed(NAME.parse().unwrap(), &[7; 32]),
+            hashes: lines.iter().map(|line| leaf_hash(line.as_bytes())).collect(),
+            lines,
+        }
+    }
+
+    /// The same, with another text in one place, and every hash made anew.
+    pub(crate) fn rewritten(&self, index: usize) -> Self {
+        let mut ledger = self.clone();
+        ledger.lines[index] = line(self.account, index as u64, "another reason");
+        ledger.hashes[index] = leaf_hash(ledger.lines[index].as_bytes());
+        ledger
+    }
+
+    /// The same, as it was when it had fewer entries.
+    pub(crate) fn first(&self, count: usize) -> Self {
+        let mut ledger = self.clone();
+        ledger.lines.truncate(count);
+        ledger.hashes.truncate(count);
+        ledger
+    }
+
+    pub(crate) fn vkey(&self) -> String {
+        self.key.verifier_key().to_string()
+    }
+
+    pub(crate) fn root(&self) -> Hash {
+        let mut tree = Frontier::default();
+        self.hashes.iter().for_each(|hash| tree.append(*hash));
+        tree.root()
+    }
+
+    /// The signed note.
+    pub(crate) fn note(&self) -> String {
+        let checkpoint = Checkpoint {
+            origin: format!("{NAME}/{}", self.account),
+            size: self.lines.len() as u64,
+            root: self.root(),
+        };
+        checkpoint.sign(&self.key).unwrap().to_string()
+    }
+
+    pub(crate) fn checkpoint(&self) -> sharewarden::proto::v1::Checkpoint {
+        sharewarden::proto::v1::Checkpoint {
+            account_id: self.account.to_string(),
+            origin: format!("{NAME}/{}", self.account),
+            tree_size: self.lines.len() as u64,
+            root_hash: self.root().to_vec().into(),
+            note: self.note(),
+            sign_time: None,
+        }
+    }
+
+    /// The file of its export.
+    pub(crate) fn export(&self) -> String {
+        let header = Header {
+            account: self.account,
+            start_index: 0,
+            end_index: self.lines.len() as u64,
+            checkpoint: self.note(),
+            left_hashes: Vec::new(),
+            consistency_proof: Vec::new(),
+        };
+        let mut text = String::new();
+        let mut writer = Writer::begin(&header, &mut text).unwrap();
+        for (line, hash) in self.lines.iter().zip(&self.hashes) {
+            writer.entry(line, hash, &mut text).unwrap();
+        }
+        text
+    }
+
+    /// The messages of its export, a few entries in each.
+    pub(crate) fn messages(&self) -> Vec<ExportAuditEntriesResponse> {
+        let header = Part::Header(ExportHeader {
+            checkpoint: Some(self.checkpoint()),
+            start_index: 0,
+            end_index: self.lines.len() as u64,
+            ..ExportHeader::default()
+        });
+        let lines = self.lines.chunks(3).zip(self.hashes.chunks(3)).enumerate();
+        let lines = lines.map(|(at, (lines, hashes))| {
+            Part::Lines(ExportLines {
+                start_index: at as u64 * 3,
+                lines: lines.to_vec(),
+                leaf_hashes: hashes.as_flattened().to_vec().into(),
+            })
+        });
+        let parts = std::iter::once(header).chain(lines);
+        parts
+            .map(|part| ExportAuditEntriesResponse { part: Some(part) })
+            .collect()
+    }
+
+    pub(crate) fn answer(&self) -> Answer {
+        Answer::Export(Streamed::ending(self.messages()))
+    }
+
+    /// An entry as the API has it: in these tests only what is printed.
+    pub(crate) fn entry(&self, index: usize) -> AuditEntry {
+        let number = index as i64;
+        AuditEntry {
+            account_id: self.account.to_string(),
+            log_index: index as u64,
+            record_time: Some(pbjson_types::Timestamp {
+                seconds: 1_767_323_045 + number,
+                nanos: 250_000_000,
+            }),
+            stage: sharewarden::proto::v1::Stage::Requested.into(),
+            action: sharewarden::proto::v1::Action::Grant.into(),
+            cause: sharewarden::proto::v1::Cause::Caller.into(),
+            region: "eu-central-1".into(),
+            image_id: "wsi-0123456789".into(),
+            shared_account_id: "999999999999".into(),
+            principal: "alice".into(),
+            reason: format!("reason {index}"),
+            canonical: self.lines[index].clone(),
+            leaf_hash: self.hashes[index].to_vec().into(),
+            ..AuditEntry::default()
+        }
+    }
+
+    pub(crate) fn inclusion(&self, index: u64) -> GetInclusionProofResponse {
+        let size = self.lines.len() as u64;
+        let tiles: Tiles = [(TileId { level: 0, index: 0 }, self.hashes.clone())].into();
+        let path = proof::inclusion(index, size, &tiles).unwrap();
+        GetInclusionProofResponse {
+            log_index: index,
+            tree_size: size,
+            leaf_hash: self.hashes[index as usize].to_vec().into(),
+            hashes: path.iter().map(|hash| hash.to_vec().into()).collect(),
+            root_hash: self.root().to_vec().into(),
+            checkpoint: Some(self.checkpoint()),
+        }
+    }
+}
+
+fn line(account: AccountId, index: u64, reason: &str) -> String {
+    let entry = Entry {
+        log_index: index,
+        recorded_at: Timestamp::parse(&format!("2026-01-02T03:04:{:02}.250000Z", 5 + index % 50)).unwrap(),
+        stage: Stage::Requested,
+        intent: Arc::new(Intent {
+            change_id: ChangeId(Uuid::from_u128(u128::from(index) + 1)),
+            request_id: RequestId(Uuid::from_u128(u128::from(index) + 1)),
+            key: PermissionKey {
+                account,
+                region: "eu-central-1".parse().unwrap(),
+                image: "wsi-0123456789".parse().unwrap(),
+                shared_account: "999999999999".parse().unwrap(),
+            },
+            action: Action::Grant,
+            cause: Cause::Caller,
+            principal: "alice".parse().unwrap(),
+            reason: reason.parse().unwrap(),
+            ticket: None,
+            trace_id: None,
+        }),
+        generation: Some(index + 1),
+        previous: None,
+        attempts: Vec::new(),
+        failure: None,
+        denied_by: None,
+    };
+    encode(&entry, "0.1.0").unwrap()
+}

@@ -1,0 +1,124 @@
+//! The audit half of the scripted service.
+
+use std::pin::Pin;
+
+use sharewarden::proto::v1::audit_service_server::AuditService;
+use sharewarden::proto::v1::*;
+use tokio_stream::{Stream, StreamExt};
+use tonic::{Request, Response, Status};
+
+use crate::service::{Answer, Asked, Scripted, answer};
+
+/// What a stream sends, and what it does after that.
+pub(crate) struct Streamed<T> {
+    messages: Vec<Result<T, Status>>,
+    stays_open: bool,
+}
+
+impl<T> Streamed<T> {
+    /// Sends these, and ends.
+    pub(crate) fn ending(messages: impl IntoIterator<Item = T>) -> Self {
+        Self {
+            messages: messages.into_iter().map(Ok).collect(),
+            stays_open: false,
+        }
+    }
+
+    /// Breaks after the messages.
+    pub(crate) fn then(mut self, status: Status) -> Self {
+        self.messages.push(Err(status));
+        self
+    }
+
+    /// Sends nothing more, and does not end.
+    pub(crate) fn then_silent(mut self) -> Self {
+        self.stays_open = true;
+        self
+    }
+}
+
+type Streaming<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+
+fn stream<T: Send + 'static>(streamed: Streamed<T>) -> Streaming<T> {
+    let messages = tokio_stream::iter(streamed.messages);
+    if streamed.stays_open {
+        Box::pin(messages.chain(tokio_stream::pending()))
+    } else {
+        Box::pin(messages)
+    }
+}
+
+#[tonic::async_trait]
+impl AuditService for Scripted {
+    type WatchAuditEntriesStream = Streaming<WatchAuditEntriesResponse>;
+    type ExportAuditEntriesStream = Streaming<ExportAuditEntriesResponse>;
+
+    async fn list_audit_entries(
+        &self,
+        request: Request<ListAuditEntriesRequest>,
+    ) -> Result<Response<ListAuditEntriesResponse>, Status> {
+        answer!(self, request, Entries)
+    }
+    async fn get_audit_entry(
+        &self,
+        request: Request<GetAuditEntryRequest>,
+    ) -> Result<Response<GetAuditEntryResponse>, Status> {
+        answer!(self, request, Entry)
+    }
+    async fn list_permission_history(
+        &self,
+        request: Request<ListPermissionHistoryRequest>,
+    ) -> Result<Response<ListPermissionHistoryResponse>, Status> {
+        answer!(self, request, History)
+    }
+    async fn get_share_permissions_at(
+        &self,
+        request: Request<GetSharePermissionsAtRequest>,
+    ) -> Result<Response<GetSharePermissionsAtResponse>, Status> {
+        answer!(self, request, At)
+    }
+    async fn watch_audit_entries(
+        &self,
+        request: Request<WatchAuditEntriesRequest>,
+    ) -> Result<Response<Self::WatchAuditEntriesStream>, Status> {
+        let streamed: Result<Response<Streamed<_>>, Status> = answer!(self, request, Watch);
+        streamed.map(|response| response.map(stream))
+    }
+    async fn summarize_audit_entries(
+        &self,
+        request: Request<SummarizeAuditEntriesRequest>,
+    ) -> Result<Response<SummarizeAuditEntriesResponse>, Status> {
+        answer!(self, request, Summary)
+    }
+    async fn export_audit_entries(
+        &self,
+        request: Request<ExportAuditEntriesRequest>,
+    ) -> Result<Response<Self::ExportAuditEntriesStream>, Status> {
+        let streamed: Result<Response<Streamed<_>>, Status> = answer!(self, request, Export);
+        streamed.map(|response| response.map(stream))
+    }
+    async fn get_checkpoint(
+        &self,
+        request: Request<GetCheckpointRequest>,
+    ) -> Result<Response<GetCheckpointResponse>, Status> {
+        answer!(self, request, Checkpoint)
+    }
+    async fn add_checkpoint_signatures(
+        &self,
+        request: Request<AddCheckpointSignaturesRequest>,
+    ) -> Result<Response<AddCheckpointSignaturesResponse>, Status> {
+        answer!(self, request, Signatures)
+    }
+    async fn get_inclusion_proof(
+        &self,
+        request: Request<GetInclusionProofRequest>,
+    ) -> Result<Response<GetInclusionProofResponse>, Status> {
+        answer!(self, request, Inclusion)
+    }
+    async fn get_consistency_proof(
+        &self,
+        _: Request<GetConsistencyProofRequest>,
+    ) -> Result<Response<GetConsistencyProofResponse>, Status> {
+        Err(Status::unimplemented("no command asks for it"))
+    }
+}

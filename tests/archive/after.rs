@@ -39,7 +39,7 @@ async fn archived_months_are_files_that_verify_and_lead_on_to_what_is_left() {
         .unwrap();
     assert_eq!(
         u64::try_from(left).unwrap() + next.values().sum::<u64>(),
-        before.values().sum()
+        before.values().sum::<u64>()
     );
 
     // What is left is exported under the same tree.

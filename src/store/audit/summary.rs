@@ -127,9 +127,19 @@ fn statement(query: &CountQuery, tiles: &[Tiles]) -> QueryBuilder<Postgres> {
     sql
 }
 
+/// The rollups of one size, added up by the columns as they are: to find the interval of each row would take longer.
 fn push_tiles(sql: &mut QueryBuilder<Postgres>, query: &CountQuery, tiles: &Tiles) {
-    sql.push("SELECT start_time, account_id, region, action, stage, count FROM audit_rollup WHERE bucket = '");
-    sql.push(tiles.bucket.as_str());
+    let mut columns = vec!["start_time"];
+    columns.extend(
+        Dimension::ALL
+            .iter()
+            .filter(|dimension| query.group_by.contains(dimension))
+            .map(|dimension| dimension.column()),
+    );
+    let columns = columns.join(", ");
+    sql.push("SELECT ").push(&columns).push(", sum(count) AS count");
+    sql.push(" FROM audit_rollup WHERE bucket = '")
+        .push(tiles.bucket.as_str());
     sql.push("' AND start_time >= ").push_bind(tiles.from);
     sql.push(" AND start_time < ").push_bind(tiles.to);
     let lists: [(_, Vec<String>); 4] = [
@@ -159,6 +169,7 @@ fn push_tiles(sql: &mut QueryBuilder<Postgres>, query: &CountQuery, tiles: &Tile
                 .push(")");
         }
     }
+    sql.push(" GROUP BY ").push(&columns);
 }
 
 impl Interval {

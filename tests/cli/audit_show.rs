@@ -90,7 +90,7 @@ async fn a_text_that_does_not_have_its_hash_is_tampered_with() {
 async fn a_proof_that_does_not_hold_is_found() {
     let ledger = Ledger::of(5);
     let mut other_root = ledger.inclusion(2);
-    other_root.root_hash = vec![0; 32].into();
+    other_root.root_hash = vec![0; 32];
     let mut short = ledger.inclusion(2);
     short.hashes.pop();
     let mut of_another = ledger.rewritten(4).inclusion(2);

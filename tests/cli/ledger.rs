@@ -86,7 +86,7 @@ impl Ledger {
             account_id: self.account.to_string(),
             origin: format!("{NAME}/{}", self.account),
             tree_size: self.lines.len() as u64,
-            root_hash: self.root().to_vec().into(),
+            root_hash: self.root().to_vec(),
             note: self.note(),
             sign_time: None,
         }
@@ -123,7 +123,7 @@ impl Ledger {
             Part::Lines(ExportLines {
                 start_index: at as u64 * 3,
                 lines: lines.to_vec(),
-                leaf_hashes: hashes.as_flattened().to_vec().into(),
+                leaf_hashes: hashes.as_flattened().to_vec(),
             })
         });
         let parts = std::iter::once(header).chain(lines);
@@ -155,7 +155,7 @@ impl Ledger {
             principal: "alice".into(),
             reason: format!("reason {index}"),
             canonical: self.lines[index].clone(),
-            leaf_hash: self.hashes[index].to_vec().into(),
+            leaf_hash: self.hashes[index].to_vec(),
             ..AuditEntry::default()
         }
     }
@@ -167,9 +167,9 @@ impl Ledger {
         GetInclusionProofResponse {
             log_index: index,
             tree_size: size,
-            leaf_hash: self.hashes[index as usize].to_vec().into(),
-            hashes: path.iter().map(|hash| hash.to_vec().into()).collect(),
-            root_hash: self.root().to_vec().into(),
+            leaf_hash: self.hashes[index as usize].to_vec(),
+            hashes: path.iter().map(|hash| hash.to_vec()).collect(),
+            root_hash: self.root().to_vec(),
             checkpoint: Some(self.checkpoint()),
         }
     }

@@ -212,7 +212,9 @@ impl History {
             cause: Cause::Caller,
             principal: format!("pipeline-{principal}@example.com").parse().unwrap(),
             reason: reason.parse().unwrap(),
-            ticket: (number % 2 == 0).then(|| format!("CHG-{number}").parse().unwrap()),
+            ticket: number
+                .is_multiple_of(2)
+                .then(|| format!("CHG-{number}").parse().unwrap()),
             trace_id: None,
         }
     }

@@ -13,11 +13,13 @@ use std::{
 
 use clap::{CommandFactory, Parser, Subcommand};
 use sharewarden::{
-    cli::{self, ClientCommand, ClientOptions, KeyCommand},
+    archive,
+    cli::{self, AuditCommand, ClientCommand, ClientOptions, KeyCommand},
     clock::Clock,
     config::Config,
     dev, server,
     simulator::{self, Simulator},
+    store::archive::Detached,
     workspaces::BaseCredentials,
 };
 use tokio::net::TcpListener;
@@ -55,6 +57,40 @@ enum Command {
     Key(KeyCommand),
     #[command(flatten)]
     Client(ClientCommand),
+    /// Ask the audit history: query, follow, summarise, export, prove; and archive it
+    #[command(subcommand)]
+    Audit(AuditCommands),
+}
+
+#[derive(Debug, Subcommand)]
+enum AuditCommands {
+    #[command(flatten)]
+    Ask(AuditCommand),
+    /// Move old months of the history into verified files, and out of the database
+    ///
+    /// Writes a compressed export and the checkpoint that covers it for each account and month, reads the exports back and
+    /// verifies them, and only then detaches the month's table. Proofs and checkpoints still hold afterwards, and queries tell
+    /// where the entries are. Connects to the database itself, with the rights of the owner: give a configuration with the
+    /// owner's database.url.
+    Archive(ArchiveOptions),
+}
+
+#[derive(Debug, clap::Args)]
+struct ArchiveOptions {
+    #[command(flatten)]
+    config: ConfigOptions,
+    /// Archive the months before this one, such as 2026-07 (UTC); the current month at the latest
+    #[arg(long, value_name = "MONTH")]
+    before: archive::Month,
+    /// The folder to write to; each month gets a folder in it
+    #[arg(long, value_name = "FOLDER")]
+    to: PathBuf,
+    /// What queries are to name in place of the folder, if the files move on to another place, such as s3://bucket/audit
+    #[arg(long, value_name = "URL")]
+    location: Option<String>,
+    /// Drop the tables of the archived months, in place of keeping them detached
+    #[arg(long)]
+    drop: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -126,6 +162,8 @@ async fn run(Arguments { client, command }: Arguments) -> ExitCode {
         }
         Command::Key(command) => return run_key(&client, command),
         Command::Client(command) => return run_client(client, command).await,
+        Command::Audit(AuditCommands::Ask(command)) => return run_client(client, ClientCommand::Audit(command)).await,
+        Command::Audit(AuditCommands::Archive(options)) => archive_months(options).await,
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -232,6 +270,31 @@ async fn migrate(options: ConfigOptions) -> Result<(), Failed> {
     server::init_log(&config)?;
     server::migrate(&config).await?;
     tracing::info!("the schema is that of this version");
+    Ok(())
+}
+
+async fn archive_months(options: ArchiveOptions) -> Result<(), Failed> {
+    let config = Config::load(options.config.config.as_deref(), &options.config.set)?;
+    server::init_log(&config)?;
+    let archived = archive::Options {
+        before: options.before,
+        to: options.to,
+        location: options.location,
+        then: if options.drop {
+            Detached::Dropped
+        } else {
+            Detached::Kept
+        },
+    };
+    let mut months = 0;
+    server::archive(&config, &archived, |event| {
+        months += u32::from(matches!(event, archive::Event::Archived { .. }));
+        eprintln!("{event}");
+    })
+    .await?;
+    if months == 0 {
+        eprintln!("there is no month before {} to archive", archived.before);
+    }
     Ok(())
 }
 

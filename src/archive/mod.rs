@@ -9,7 +9,7 @@ mod error;
 mod file;
 mod month;
 
-use std::{path::PathBuf, time::Duration};
+use std::{fmt, path::PathBuf, time::Duration};
 
 use crate::{
     audit::Audit,
@@ -55,6 +55,15 @@ pub enum Event {
         /// So many entries.
         entries: u64,
     },
+}
+
+impl fmt::Display for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Written { file, entries } => write!(f, "{}: {entries} entries, verified", file.display()),
+            Self::Archived { month, entries } => write!(f, "{month} is archived: {entries} entries"),
+        }
+    }
 }
 
 /// Archives the months that are over and before `options.before`, and tells of each step.

@@ -34,8 +34,8 @@ pub enum ClientCommand {
     /// List the images of an account in a Region, as AWS reports them now
     #[command(after_long_help = with_example("sharewarden images --account 111122223333 --region eu-central-1"))]
     Images(ImagesArgs),
-    /// Ask the audit history: query, follow, summarise, export, prove
-    #[command(subcommand)]
+    /// Ask the audit history. The program parses these, for it has more of them: `audit archive` calls no service.
+    #[command(skip)]
     Audit(AuditCommand),
     /// Print the latest checkpoint of a ledger: its size and root, signed
     ///

@@ -38,7 +38,7 @@ use failure::Stop;
 pub use args::{
     ChangeArgs, ClientCommand, GetArgs, GrantRevokeArgs, ImagesArgs, ListArgs, PermissionName, StateFilter,
 };
-pub use audit::{KeyCommand, key};
+pub use audit::{AuditCommand, KeyCommand, key};
 pub use completions::completions;
 pub use console::{Console, locale_is_utf8, terminal_width};
 pub use failure::{EXIT_CODES, Exit, Failure};

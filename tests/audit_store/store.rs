@@ -8,7 +8,9 @@ use sharewarden::{
         Action, Cause, ChangeId, Intent, PermissionKey, ReplicaId, RequestId,
         transition::{Answer, Command, Outcome, Settlement, Work},
     },
-    store::{CommitError, Committer, Database, DatabaseSettings, Leased, Outcomes, committer::CommitterSettings},
+    store::{
+        CommitError, Committer, Database, DatabaseSettings, Growth, Leased, Outcomes, committer::CommitterSettings,
+    },
 };
 use sqlx::PgPool;
 use tokio::sync::mpsc;
@@ -48,6 +50,7 @@ impl Store {
             ReplicaId(Uuid::new_v4()),
             &Clock::system(),
             &Outcomes::default(),
+            &Growth::default(),
             &sender,
         );
         Self {

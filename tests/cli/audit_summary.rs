@@ -115,7 +115,7 @@ async fn in_terminal(answer: SummarizeAuditEntriesResponse, line: &str, unicode:
     let mut console = Console::new(&mut out, &mut notes)
         .with_width(Some(56))
         .with_unicode(unicode);
-    cli::run(&cli.options, cli.command, &mut console).await.unwrap();
+    cli::run(&cli.options.clone(), cli.asked(), &mut console).await.unwrap();
     String::from_utf8(out).unwrap()
 }
 

@@ -1,7 +1,7 @@
 //! Runs a command line as the binary would, with its outputs caught.
 
-use clap::Parser;
-use sharewarden::cli::{self, ClientCommand, ClientOptions, Console, Failure};
+use clap::{Parser, Subcommand};
+use sharewarden::cli::{self, AuditCommand, ClientCommand, ClientOptions, Console, Failure};
 
 use crate::service::Service;
 
@@ -11,7 +11,25 @@ pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) options: ClientOptions,
     #[command(subcommand)]
-    pub(crate) command: ClientCommand,
+    command: Command,
+}
+
+/// As the program has them.
+#[derive(Subcommand)]
+enum Command {
+    #[command(flatten)]
+    Client(ClientCommand),
+    #[command(subcommand)]
+    Audit(AuditCommand),
+}
+
+impl Cli {
+    pub(crate) fn asked(self) -> ClientCommand {
+        match self.command {
+            Command::Client(command) => command,
+            Command::Audit(command) => ClientCommand::Audit(command),
+        }
+    }
 }
 
 /// What a command printed, and how it ended.
@@ -66,7 +84,12 @@ fn parse_all(line: &str) -> Cli {
 
 async fn run_parsed(cli: Cli) -> Ran {
     let (mut out, mut notes) = (Vec::new(), Vec::new());
-    let result = cli::run(&cli.options, cli.command, &mut Console::new(&mut out, &mut notes)).await;
+    let result = cli::run(
+        &cli.options.clone(),
+        cli.asked(),
+        &mut Console::new(&mut out, &mut notes),
+    )
+    .await;
     Ran {
         out: String::from_utf8(out).unwrap(),
         notes: String::from_utf8(notes).unwrap(),

@@ -186,7 +186,7 @@ async fn a_table_wraps_its_last_column_to_the_terminal() {
     let cli = parse(&format!("http://{}", service.address), "images --account 1 --region r");
     let (mut out, mut notes) = (Vec::new(), Vec::new());
     let mut console = Console::new(&mut out, &mut notes).with_width(Some(120));
-    cli::run(&cli.options, cli.command, &mut console).await.unwrap();
+    cli::run(&cli.options.clone(), cli.asked(), &mut console).await.unwrap();
     let out = String::from_utf8(out).unwrap();
     assert!(out.lines().count() > 2, "{out}");
     assert!(out.lines().all(|line| line.chars().count() <= 120), "{out}");
@@ -216,9 +216,13 @@ async fn a_reader_that_has_seen_enough_is_no_failure() {
     ] {
         let cli = parse(&server, &line);
         let (mut out, mut notes) = (Closed, Closed);
-        cli::run(&cli.options, cli.command, &mut Console::new(&mut out, &mut notes))
-            .await
-            .unwrap();
+        cli::run(
+            &cli.options.clone(),
+            cli.asked(),
+            &mut Console::new(&mut out, &mut notes),
+        )
+        .await
+        .unwrap();
     }
 }
 

@@ -25,9 +25,10 @@ impl Timestamp {
         (self.0 - earlier.0).try_into().unwrap_or_default()
     }
 
-    /// Reads RFC 3339.
+    /// Reads RFC 3339. With another offset than that of UTC it can be past the last time that there is.
     pub fn parse(text: &str) -> Option<Self> {
-        OffsetDateTime::parse(text, &Rfc3339).ok().map(Self::new)
+        let time = OffsetDateTime::parse(text, &Rfc3339).ok()?;
+        time.checked_to_offset(time::UtcOffset::UTC).map(Self::new)
     }
 }
 
@@ -58,6 +59,14 @@ impl fmt::Debug for Timestamp {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_text_that_is_past_the_end_of_time_in_utc_is_no_time() {
+        assert_eq!(Timestamp::parse("9999-12-31T23:59:59-00:01"), None);
+        assert!(Timestamp::parse("9999-12-31T23:59:59Z").is_some());
+        // Before its beginning there is room.
+        assert!(Timestamp::parse("0000-01-01T00:00:00+23:59").is_some());
+    }
 
     #[test]
     fn a_timestamp_prints_six_digits_of_fraction_and_reads_back() {

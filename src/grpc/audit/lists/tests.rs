@@ -170,10 +170,15 @@ fn a_token_of_past_shares_is_bound_to_the_moment_and_the_filters() {
     }
 }
 
+#[test]
+fn a_forged_token_past_the_end_of_time_is_refused() {
+    assert_eq!(read_entry("000011112222/41/9999-12-31T23:59:59-23:59"), None);
+}
+
 proptest! {
     #[test]
     fn any_text_is_read_as_a_position_that_the_store_can_hold_or_not_at_all(
-        text in "([0-9]{12})?/?[0-9]{0,25}/?([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]{0,20}Z)?",
+        text in "([0-9]{12})?/?[0-9]{0,25}/?([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]{0,20}(Z|[-+][0-9]{2}:[0-9]{2}))?",
     ) {
         if let Some(position) = read_entry(&text) {
             prop_assert!(i64::try_from(position.log_index).is_ok());

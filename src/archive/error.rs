@@ -48,6 +48,16 @@ pub enum Error {
         /// Why.
         source: io::Error,
     },
+    /// A file of another content has the name.
+    #[error(
+        "{} is there already and holds something else: it was not overwritten, and nothing of its month was archived; \
+         archive to another folder",
+        file.display()
+    )]
+    Taken {
+        /// Which file.
+        file: PathBuf,
+    },
     /// What was written does not verify.
     #[error("{} does not verify; nothing of its month was archived", file.display())]
     Wrong {

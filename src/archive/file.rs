@@ -24,7 +24,8 @@ use super::Error;
 /// So much is read from a file at once.
 const BUFFER: usize = 1 << 16;
 
-/// Writes the entries of `stretch` into a file of the folder, and the checkpoint that covers them into another. The file has its name only when it is whole and on the disk.
+/// Writes the entries of `stretch` into a file of the folder, and the checkpoint that covers them into another. A file has its
+/// name only when it is whole and on the disk.
 pub(super) async fn write(audit: &Audit, folder: &Path, stretch: &Stretch) -> Result<PathBuf, Error> {
     let path = folder.join(format!("{}.jsonl.gz", stretch.account));
     let failed = |source| Error::File {
@@ -32,13 +33,29 @@ pub(super) async fn write(audit: &Audit, folder: &Path, stretch: &Stretch) -> Re
         source,
     };
     fs::create_dir_all(folder).map_err(failed)?;
+    check_free(&path, stretch, audit.keys.verifiers())?;
     let unfinished = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;
     let mut out = GzEncoder::new(BufWriter::new(unfinished), Compression::default());
     export(audit, folder, stretch, &mut out, &failed).await?;
     let unfinished = out.finish().and_then(|out| Ok(out.into_inner()?)).map_err(failed)?;
-    unfinished.as_file().sync_all().map_err(failed)?;
-    unfinished.persist(&path).map_err(|error| failed(error.error))?;
+    name(unfinished, &path).map_err(failed)?;
     Ok(path)
+}
+
+/// A run that was interrupted may have left the same entries there. Anything else, such as what was archived of this month
+/// before, or of another database, may be the only copy, and stays.
+fn check_free(path: &Path, stretch: &Stretch, keys: &[VerifierKey]) -> Result<(), Error> {
+    if fs::symlink_metadata(path).is_ok() && verify(path, stretch, keys).is_err() {
+        return Err(Error::Taken { file: path.into() });
+    }
+    Ok(())
+}
+
+/// Gives a file that is whole its name.
+fn name(file: tempfile::NamedTempFile, path: &Path) -> io::Result<()> {
+    file.as_file().sync_all()?;
+    file.persist(path)?;
+    Ok(())
 }
 
 async fn export(
@@ -68,8 +85,7 @@ async fn export(
         consistency_proof: header.consistency,
     };
     let unwritable = |error: export::LineError| failed(io::Error::other(error));
-    let note = folder.join(format!("{}.checkpoint", stretch.account));
-    fs::write(&note, &header.checkpoint).map_err(|source| Error::File { file: note, source })?;
+    write_note(folder, &header)?;
     let mut text = String::new();
     let mut writer = export::Writer::begin(&header, &mut text).map_err(unwritable)?;
     while let Some(entries) = pages.next().await.map_err(of_audit)? {
@@ -82,6 +98,19 @@ async fn export(
         text.clear();
     }
     out.write_all(text.as_bytes()).map_err(failed)
+}
+
+fn write_note(folder: &Path, header: &Header) -> Result<(), Error> {
+    let path = folder.join(format!("{}.checkpoint", header.account));
+    let write = || {
+        let mut unfinished = tempfile::NamedTempFile::new_in(folder)?;
+        unfinished.write_all(header.checkpoint.as_bytes())?;
+        name(unfinished, &path)
+    };
+    write().map_err(|source| Error::File {
+        file: path.clone(),
+        source,
+    })
 }
 
 /// Reads a file back as an auditor would, and tells its SHA-256.

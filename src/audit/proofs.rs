@@ -55,11 +55,12 @@ impl Audit {
     /// # Errors
     /// When there is none, the ledger is shorter than it, or it is not one that a known key has signed.
     pub async fn checkpoint(&self, account: AccountId, size: Option<u64>) -> Result<KeptCheckpoint, Error> {
-        let tree_size = self.tree_size(account).await?;
         let stored = match size {
             None => checkpoints::latest(&self.database, account).await?,
             Some(size) => checkpoints::of_size(&self.database, account, size).await?,
         };
+        // After the checkpoint: else it may be of what was added in between.
+        let tree_size = self.tree_size(account).await?;
         match stored {
             Some(stored) if stored.size > tree_size => Err(Error::Tampered {
                 account,

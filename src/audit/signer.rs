@@ -11,7 +11,10 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     domain::AccountId,
     ledger::{Checkpoint, Hash, merkle::leaf_hash},
-    store::checkpoints::{self, Grown, StoredCheckpoint},
+    store::{
+        audit,
+        checkpoints::{self, Grown, StoredCheckpoint},
+    },
 };
 
 use super::{Audit, Error, stretch};
@@ -31,6 +34,14 @@ pub struct Signer {
     seen: HashMap<AccountId, (u64, Hash)>,
     /// Ledgers that are not signed for, and as they were when that was said.
     refused: HashMap<AccountId, Grown>,
+}
+
+/// What became of a ledger since its last checkpoint.
+enum Examined {
+    /// It only grew.
+    LeadsOn,
+    /// Somebody else has signed what it has grown to meanwhile: it is looked at again when it grows on.
+    Overtaken,
 }
 
 impl Signer {
@@ -60,32 +71,57 @@ impl Signer {
 
     async fn round(&mut self) -> Result<(), Error> {
         for grown in checkpoints::grown(&self.audit.database, AT_ONCE).await? {
-            match self.examine(&grown).await {
-                Ok(()) => {
-                    self.refused.remove(&grown.account);
-                    self.sign(&grown).await?;
+            let account = grown.account;
+            match self.look_at(grown).await {
+                Ok(()) => {}
+                Err(Error::Store(error)) if error.is_transient() => return Err(error.into()),
+                // One ledger that cannot be looked at must not keep the others from being signed for.
+                Err(error) => {
+                    tracing::error!(
+                        account_id = %account,
+                        error = &error as &dyn std::error::Error,
+                        "a ledger cannot be signed for"
+                    );
                 }
-                Err(Error::Tampered { account, log_index }) => self.refuse(account, log_index, grown).await?,
-                Err(error) => return Err(error),
             }
         }
         Ok(())
     }
 
+    async fn look_at(&mut self, grown: Grown) -> Result<(), Error> {
+        match self.examine(&grown).await {
+            Ok(examined) => {
+                self.refused.remove(&grown.account);
+                match examined {
+                    Examined::LeadsOn => self.sign(&grown).await,
+                    Examined::Overtaken => Ok(()),
+                }
+            }
+            Err(Error::Tampered { account, log_index }) => self.refuse(account, log_index, grown).await,
+            Err(error) => Err(error),
+        }
+    }
+
     /// Makes sure that the ledger leads on from what was signed.
-    async fn examine(&self, grown: &Grown) -> Result<(), Error> {
+    async fn examine(&self, grown: &Grown) -> Result<Examined, Error> {
         let (account, size) = (grown.account, grown.size);
         let tampered = |log_index| Err(Error::Tampered { account, log_index });
         for (signed_size, signed_root) in self.signed(grown).await? {
             if signed_size > size {
-                return tampered(size);
+                // The ledger may have grown since its size was read, and another replica may have signed that.
+                let tree_size = self.audit.tree_size(account).await?;
+                return if tree_size < signed_size {
+                    tampered(tree_size)
+                } else {
+                    Ok(Examined::Overtaken)
+                };
             }
             if self.audit.tree(account, signed_size).root().await? != signed_root {
                 return tampered(0);
             }
         }
         if self.audit.tree(account, size).root().await? == grown.root {
-            Ok(())
+            Ok(Examined::LeadsOn)
         } else {
             tampered(0)
         }
@@ -182,6 +218,12 @@ impl Audit {
             let entries = match stretch::stored_page(&self.database, account, next, end).await {
                 Ok(entries) => entries,
                 Err(Error::Tampered { log_index, .. }) => return Ok(Some(log_index)),
+                // What is in files was verified when it was written.
+                Err(Error::EntryArchived { log_index, .. }) => {
+                    let archived = audit::archived_at(&self.database, account, log_index).await?;
+                    next = archived.map_or(end, |archived| archived.end_index);
+                    continue;
+                }
                 Err(error) => return Err(error),
             };
             next += entries.len() as u64;

@@ -41,6 +41,11 @@ impl Fields {
         self.0.is_empty()
     }
 
+    /// How many violations were found so far.
+    pub(super) fn violations(&self) -> usize {
+        self.0.len()
+    }
+
     /// What was read, if every field follows its rule.
     pub(super) fn finish<T>(self, read: impl FnOnce() -> Option<T>) -> Result<T, Status> {
         if !self.are_valid() {

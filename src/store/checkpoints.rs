@@ -29,7 +29,7 @@ pub struct StoredCheckpoint {
     pub signed_at: Timestamp,
 }
 
-/// A ledger that has grown since its last checkpoint, or has shrunk, which it never should.
+/// A ledger that has grown since its last checkpoint; or has shrunk or has another root, which it never should.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Grown {
     /// Whose ledger it is.
@@ -120,8 +120,8 @@ pub async fn before(
     row.map(StoredCheckpoint::try_from).transpose()
 }
 
-/// At most `limit` of the ledgers that have grown, or shrunk, since their last checkpoint. One walk over the heads, and one look into the
-/// checkpoints' key for each.
+/// At most `limit` of the ledgers that are not as their last checkpoint has them: they have grown, or somebody has changed them.
+/// One walk over the heads, and one look into the checkpoints' key for each.
 ///
 /// # Errors
 /// When Postgres does not answer.
@@ -133,7 +133,7 @@ pub async fn grown(database: &Database, limit: u32) -> Result<Vec<Grown>, StoreE
                SELECT size, root FROM ledger_checkpoint checkpoint
                WHERE checkpoint.account_id = ledger.account_id ORDER BY size DESC LIMIT 1
            ) signed ON true
-           WHERE ledger.size <> coalesce(signed.size, 0)
+           WHERE ledger.size <> coalesce(signed.size, 0) OR ledger.root <> signed.root
            ORDER BY ledger.last_recorded_at LIMIT $1"#,
         i64::from(limit),
     );

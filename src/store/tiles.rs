@@ -30,10 +30,10 @@ pub async fn load(database: &Database, account: AccountId, ids: &[TileId], size:
     let mut ids: Vec<_> = ids.iter().copied().filter(|id| id.width(size) > 0).collect();
     ids.sort_unstable();
     ids.dedup();
-    let read = database.run(async |connection| read(connection, account, &ids, size).await);
-    let mut tiles = read.await??;
-    for (id, tile) in &mut tiles {
-        tile.truncate(id.width(size));
+    let mut tiles = read_all(database, account, &ids, size).await?;
+    if !short(&ids, size, &tiles).is_empty() {
+        // Between two of the queries the entries may have been archived, and their hashes have gone into a tile.
+        tiles = read_all(database, account, &ids, size).await?;
     }
     match short(&ids, size, &tiles).first() {
         None => Ok(tiles),
@@ -42,6 +42,16 @@ pub async fn load(database: &Database, account: AccountId, ids: &[TileId], size:
             Err(StoreError::corrupt(TABLE, problem))
         }
     }
+}
+
+/// What is there of the tiles, without what was added after the tree had this size.
+async fn read_all(database: &Database, account: AccountId, ids: &[TileId], size: u64) -> Result<Tiles, StoreError> {
+    let read = database.run(async |connection| read(connection, account, ids, size).await);
+    let mut tiles = read.await??;
+    for (id, tile) in &mut tiles {
+        tile.truncate(id.width(size));
+    }
+    Ok(tiles)
 }
 
 /// A tile and what is in it, or that its row makes no sense.

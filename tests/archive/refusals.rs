@@ -82,6 +82,33 @@ async fn a_folder_that_cannot_be_written_leaves_everything_in_the_table() {
     stack.end().await;
 }
 
+#[tokio::test]
+async fn a_file_that_holds_something_else_is_not_overwritten_and_one_of_an_interrupted_run_is() {
+    let (stack, folder) = (service().await, tempfile::tempdir().unwrap());
+    let before = partitions(&stack).await;
+    let names: Vec<_> = (2..14)
+        .map(|ago| folder.path().join(months_ago(ago).to_string()))
+        .map(|month| month.join(format!("{ACCOUNT}.jsonl.gz")))
+        .collect();
+    for name in &names {
+        std::fs::create_dir_all(name.parent().unwrap()).unwrap();
+        std::fs::write(name, "the only copy").unwrap();
+    }
+    let error = archive(&stack, &options(months_ago(1), folder.path()))
+        .await
+        .unwrap_err();
+    assert!(texts(&error).contains(ACCOUNT), "{}", texts(&error));
+    assert_eq!(partitions(&stack).await, before);
+    for name in &names {
+        assert_eq!(std::fs::read(name).unwrap(), b"the only copy");
+        std::fs::remove_file(name).unwrap();
+    }
+    // The accounts before this one have files of the first month.
+    let files = archive(&stack, &options(months_ago(1), folder.path())).await.unwrap();
+    assert!(files.contains(&names[0]), "{files:?}");
+    stack.end().await;
+}
+
 /// The error and its causes.
 fn texts(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(Some(error), |error| error.source());

@@ -73,6 +73,27 @@ async fn ledgers_that_have_grown_since_their_checkpoint_are_found_the_longest_wa
 }
 
 #[tokio::test]
+async fn a_ledger_that_got_another_root_at_the_size_of_its_checkpoint_is_looked_at_again() {
+    let store = Store::open().await;
+    store.refuse(ACCOUNT, 2).await;
+    let grown = checkpoints::grown(&store.database, 10).await.unwrap();
+    let signed = StoredCheckpoint {
+        root: grown[0].root,
+        ..checkpoint(2, "two")
+    };
+    checkpoints::save(&store.database, &signed).await.unwrap();
+    assert_eq!(checkpoints::grown(&store.database, 10).await.unwrap(), []);
+    sqlx::query("UPDATE ledger SET root = sha256('another') WHERE account_id = $1")
+        .bind(ACCOUNT)
+        .execute(&store.pool)
+        .await
+        .unwrap();
+    let again = checkpoints::grown(&store.database, 10).await.unwrap();
+    assert_eq!((again.len(), again[0].signed), (1, Some((2, signed.root))));
+    store.close().await;
+}
+
+#[tokio::test]
 async fn a_witness_adds_a_signature_and_changes_nothing_else() {
     let store = Store::open().await;
     let account = ACCOUNT.parse().unwrap();

@@ -139,6 +139,28 @@ async fn a_ledger_that_was_rewritten_with_new_hashes_is_not_signed_for() {
     stack.end().await;
 }
 
+#[tokio::test]
+async fn a_ledger_that_cannot_be_signed_for_keeps_no_other_from_it_where_it_was_archived_and_changed() {
+    let stack = Stack::start().await;
+    stack.grant_many(0, 3).await;
+    stack.checkpoint_of(ACCOUNT, 6).await;
+    stack
+        .tamper("INSERT INTO audit_archive VALUES ('111122223333', 0, 2, now(), now(), 'a-file', sha256(''), now())")
+        .await;
+    // Their hashes are in no tile: nothing leads to the checkpoint any more, and what is looked at first is archived.
+    stack.tamper("DELETE FROM audit_entry WHERE log_index < 2").await;
+    stack.grant_many(3, 1).await;
+    let _ = stack.client().await.grant_share_permission(as_tester(denied())).await;
+    stack.checkpoint_of(OTHER_ACCOUNT, 1).await;
+    let latest: i64 = sqlx::query_scalar("SELECT max(size) FROM ledger_checkpoint WHERE account_id = $1")
+        .bind(ACCOUNT)
+        .fetch_one(&stack.pool)
+        .await
+        .unwrap();
+    assert_eq!(latest, 6, "nothing is signed on top of it");
+    stack.end().await;
+}
+
 async fn head(stack: &Stack) -> (i64, Vec<u8>, Vec<u8>) {
     sqlx::query_as("SELECT size, frontier, root FROM ledger WHERE account_id = $1")
         .bind(ACCOUNT)

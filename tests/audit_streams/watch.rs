@@ -108,6 +108,15 @@ async fn a_request_that_breaks_rules_is_refused_with_all_of_them() {
     ];
     assert_eq!(fields, expected);
 
+    // However many are wrong, the answer fits into metadata.
+    let request = WatchAuditEntriesRequest {
+        positions: vec![position("", 0); 20_000],
+        ..Default::default()
+    };
+    let status = Watcher::start(stack.audit().await, request).await.err().unwrap();
+    assert_eq!(reason(&status), "INVALID_FIELDS");
+    assert!(status.details().len() + status.message().len() < 6 * 1024);
+
     let beyond = watch_from(&Positions::from([(ACCOUNT.into(), 1)]), Start::Now);
     let status = Watcher::start(stack.audit().await, beyond).await.err().unwrap();
     assert_eq!(

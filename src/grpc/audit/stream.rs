@@ -26,6 +26,9 @@ use super::{
 /// So many accounts may be named.
 const MOST_ACCOUNTS: usize = 1000;
 
+/// So many wrong positions are told of.
+const MOST_WRONG: usize = 8;
+
 /// A message of lines has about so many bytes at most: well under what clients take by default.
 const MESSAGE_BYTES: usize = 1024 * 1024;
 
@@ -57,6 +60,10 @@ fn parse_watch(request: &v1::WatchAuditEntriesRequest) -> Result<WatchFrom, Stat
         from_beginning: false,
     };
     for (index, position) in request.positions.iter().enumerate() {
+        // There may be many of them, and what is told of them must fit into the metadata of a call.
+        if fields.violations() >= MOST_WRONG {
+            break;
+        }
         let field = format!("positions[{index}].account_id");
         in_range(
             &mut fields,

@@ -3,7 +3,7 @@
 use crate::{
     domain::AccountId,
     ledger::{self, Hash, Recorded, merkle::leaf_hash},
-    store::audit::StoredEntry,
+    store::audit::{Columns, StoredEntry},
 };
 
 use super::Error;
@@ -20,7 +20,7 @@ pub struct AuditEntry {
 }
 
 impl AuditEntry {
-    /// Compares a row with its hash, and its place with what its text says.
+    /// Compares a row's text with its hash, and the rest of the row with what the text says.
     ///
     /// # Errors
     /// [`Error::Tampered`].
@@ -39,7 +39,8 @@ impl AuditEntry {
         let is_in_its_place = entry.intent.key.account == stored.account
             && entry.log_index == stored.log_index
             && entry.recorded_at == stored.recorded_at;
-        if !is_in_its_place {
+        // Filters and dashboards look at the columns: they must say the same.
+        if !is_in_its_place || stored.columns != Columns::of(entry) {
             return Err(tampered);
         }
         Ok(Self {

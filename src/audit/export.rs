@@ -1,13 +1,17 @@
 //! A copy of a ledger, or of a part of it, that can be verified without this service.
 //!
-//! The lines and their hashes are sent as they are stored, whether they fit together or not: it is for the verifier to see.
+//! The lines and their hashes are sent as they are stored, whether they fit together or not: it is for the verifier to see. What
+//! a verifier cannot see is told instead: a row whose other columns do not say what its line says.
 
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     domain::AccountId,
-    ledger::Hash,
-    store::{Database, audit::StoredEntry},
+    ledger::{self, Hash, merkle::leaf_hash},
+    store::{
+        Database,
+        audit::{Columns, StoredEntry},
+    },
 };
 
 use super::{Audit, Error, KeptCheckpoint, stretch, tail::Turns};
@@ -121,7 +125,19 @@ impl Export {
         }
         let page = stretch::stored_page(&self.database, self.account, self.next, self.end);
         let entries = self.turns.wait(page).await?;
+        if let Some(entry) = entries.iter().find(|entry| contradicts_itself(entry)) {
+            return Err(Error::Tampered {
+                account: self.account,
+                log_index: entry.log_index,
+            });
+        }
         self.next += entries.len() as u64;
         Ok(Some(entries))
     }
+}
+
+/// True when the line is what was recorded, and the columns beside it, which questions are answered by, say something else.
+fn contradicts_itself(stored: &StoredEntry) -> bool {
+    leaf_hash(stored.text.as_bytes()) == stored.leaf_hash
+        && ledger::decode(&stored.text).is_ok_and(|recorded| Columns::of(&recorded.entry) != stored.columns)
 }

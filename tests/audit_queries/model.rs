@@ -6,7 +6,7 @@ use sharewarden::{
         AccountId, Action, Cause, ChangeId, ImageId, PermissionKey, Principal, Region, RequestId, Stage, Timestamp,
     },
     ledger::{Hash, merkle::leaf_hash},
-    store::audit::{EntryFilter, EntryPosition, Order, StoredEntry},
+    store::audit::{Columns, EntryFilter, EntryPosition, Order, StoredEntry},
 };
 use uuid::Uuid;
 
@@ -46,6 +46,26 @@ impl Row {
             recorded_at: self.recorded_at,
             text: self.text.clone(),
             leaf_hash: self.leaf_hash,
+            columns: self.columns(),
+        }
+    }
+
+    fn columns(&self) -> Columns {
+        Columns {
+            stage: self.stage.as_str().into(),
+            action: self.action.as_str().into(),
+            cause: "CALLER".into(),
+            change_id: self.change.map(|id| id.0),
+            request_id: self.request.0,
+            principal: self.principal.to_string(),
+            reason: self.reason.clone(),
+            ticket: self.ticket.clone(),
+            region: self.region.to_string(),
+            image_id: self.image.to_string(),
+            shared_account_id: self.shared_account.to_string(),
+            generation: self.change.map(|_| 1),
+            aws_request_id: self.aws_request.clone(),
+            error_reason: (self.stage == Stage::Failed).then(|| "IMAGE_NOT_FOUND".into()),
         }
     }
 

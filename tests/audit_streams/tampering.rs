@@ -1,6 +1,8 @@
 //! What a superuser of the database changes is found, and named.
 
-use sharewarden::proto::v1::{ExportAuditEntriesRequest, GetInclusionProofRequest, watch_audit_entries_request::Start};
+use sharewarden::proto::v1::{
+    ExportAuditEntriesRequest, GetAuditEntryRequest, GetInclusionProofRequest, watch_audit_entries_request::Start,
+};
 use tonic::{Code, Status};
 
 use crate::{audit::*, stack::*};
@@ -41,6 +43,29 @@ async fn a_changed_reason_ends_a_watch_and_is_exported_as_it_is() {
     };
     let exported = export(stack.audit().await, request).await.unwrap();
     assert!(exported.lines[2].contains("a lie!"), "the verifier must see it");
+    stack.end().await;
+}
+
+#[tokio::test]
+async fn a_reason_that_was_changed_beside_its_text_is_found_by_watches_exports_and_questions() {
+    let stack = Stack::start().await;
+    stack.grant_many(0, 3).await;
+    stack.checkpoint_of(ACCOUNT, 6).await;
+    stack
+        .tamper("UPDATE audit_entry SET reason = 'a lie!' WHERE log_index = 2")
+        .await;
+    assert_tampered(&watched_from_the_beginning(&stack).await, "2");
+    let request = ExportAuditEntriesRequest {
+        account_id: ACCOUNT.into(),
+        ..Default::default()
+    };
+    assert_tampered(&export(stack.audit().await, request).await.err().unwrap(), "2");
+    let request = GetAuditEntryRequest {
+        account_id: ACCOUNT.into(),
+        log_index: 2,
+    };
+    let status = stack.audit().await.get_audit_entry(as_tester(request)).await;
+    assert_tampered(&status.unwrap_err(), "2");
     stack.end().await;
 }
 

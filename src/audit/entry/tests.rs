@@ -41,6 +41,7 @@ pub(in crate::audit) fn stored(log_index: u64) -> StoredEntry {
         recorded_at,
         leaf_hash: leaf_hash(text.as_bytes()),
         text,
+        columns: Columns::of(&entry),
     }
 }
 

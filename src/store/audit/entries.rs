@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sqlx::{PgConnection, Postgres, QueryBuilder};
+use sqlx::{AssertSqlSafe, PgConnection, Postgres, QueryBuilder};
 use time::OffsetDateTime;
 
 use crate::{
@@ -15,9 +15,9 @@ use crate::{
 };
 
 use super::{
-    EntryFilter,
+    Columns, EntryFilter,
     driver::Driver,
-    statement::Page,
+    statement::{COLUMNS, Page},
     windows::{self, Span},
 };
 
@@ -58,6 +58,8 @@ pub struct StoredEntry {
     pub text: String,
     /// What the tree says that the text hashes to. Not compared with the text here.
     pub leaf_hash: Hash,
+    /// What the row repeats of the text. Not compared with it here.
+    pub columns: Columns,
 }
 
 impl StoredEntry {
@@ -202,32 +204,43 @@ pub async fn range(
     end: u64,
     limit: u32,
 ) -> Result<Vec<StoredEntry>, StoreError> {
-    let query = sqlx::query_as(
-        "SELECT account_id, log_index, recorded_at, entry, leaf_hash FROM audit_entry
-         WHERE account_id = $1 AND log_index >= $2 AND log_index < $3 ORDER BY log_index LIMIT $4",
-    )
-    .bind(account.to_string())
-    .bind(bigint(start))
-    .bind(bigint(end))
-    .bind(i64::from(limit));
+    let sql = format!(
+        "SELECT {COLUMNS} FROM audit_entry
+         WHERE account_id = $1 AND log_index >= $2 AND log_index < $3 ORDER BY log_index LIMIT $4"
+    );
+    let query = sqlx::query_as(AssertSqlSafe(sql))
+        .bind(account.to_string())
+        .bind(bigint(start))
+        .bind(bigint(end))
+        .bind(i64::from(limit));
     let rows: Vec<Row> = database
         .run(async |connection| query.fetch_all(connection).await)
         .await?;
     rows.into_iter().map(stored).collect()
 }
 
-/// The columns of an entry that are read.
-type Row = (String, i64, OffsetDateTime, String, Vec<u8>);
+#[derive(sqlx::FromRow)]
+struct Row {
+    account_id: String,
+    log_index: i64,
+    recorded_at: OffsetDateTime,
+    entry: String,
+    leaf_hash: Vec<u8>,
+    #[sqlx(flatten)]
+    columns: Columns,
+}
 
-fn stored((account, log_index, recorded_at, text, leaf_hash): Row) -> Result<StoredEntry, StoreError> {
+fn stored(row: Row) -> Result<StoredEntry, StoreError> {
     const TABLE: &str = "audit_entry";
     Ok(StoredEntry {
-        account: parse(TABLE, &account)?,
-        log_index: count(TABLE, log_index)?,
-        recorded_at: Timestamp::new(recorded_at),
-        text,
-        leaf_hash: leaf_hash
+        account: parse(TABLE, &row.account_id)?,
+        log_index: count(TABLE, row.log_index)?,
+        recorded_at: Timestamp::new(row.recorded_at),
+        text: row.entry,
+        leaf_hash: row
+            .leaf_hash
             .try_into()
             .map_err(|_| StoreError::corrupt(TABLE, "a leaf hash that has not 32 bytes"))?,
+        columns: row.columns,
     })
 }

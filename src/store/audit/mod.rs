@@ -6,6 +6,7 @@
 
 mod archived;
 mod at;
+mod columns;
 mod cover;
 mod driver;
 mod entries;
@@ -20,6 +21,7 @@ mod windows;
 
 pub use archived::{Archived, archived, archived_at};
 pub use at::{Share, ShareFilter, shares_at};
+pub use columns::Columns;
 pub use entries::{EntryPosition, Order, StoredEntry, entries, entry, range};
 pub use filter::EntryFilter;
 pub use heads::sizes;

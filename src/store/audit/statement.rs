@@ -16,7 +16,8 @@ use crate::{
 };
 
 /// The columns of an entry that are read.
-pub(super) const COLUMNS: &str = "account_id, log_index, recorded_at, entry, leaf_hash";
+pub(super) const COLUMNS: &str = "account_id, log_index, recorded_at, entry, leaf_hash, stage, action, cause, change_id, \
+     request_id, principal, reason, ticket, region, image_id, shared_account_id, generation, aws_request_id, error_reason";
 
 /// A page of entries to look for.
 #[derive(Debug)]

@@ -37,12 +37,14 @@ impl Audit {
         after: Option<&EntryPosition>,
         size: u32,
     ) -> Result<EntryPage, Error> {
-        let rows = audit::entries(&self.database, filter, order, after, size.saturating_add(1)).await?;
+        let now = self.clock.now();
+        let rows = audit::entries(&self.database, filter, order, after, size.saturating_add(1), now).await?;
         let mut page = page(rows, size, |entry| bears_out(filter, entry))?;
         if shows_every_entry(filter) {
             self.look_for_gaps(&page.entries).await?;
         }
         if after.is_none() {
+            // Asked for after the entries: what is archived meanwhile is then on the page, or told of, or both.
             page.archived =
                 audit::archived(&self.database, &filter.accounts, filter.from, filter.to, MOST_ARCHIVED).await?;
         }
@@ -60,7 +62,15 @@ impl Audit {
         after: Option<&EntryPosition>,
         size: u32,
     ) -> Result<EntryPage, Error> {
-        let rows = audit::history(&self.database, key, order, after, size.saturating_add(1)).await?;
+        let rows = audit::history(
+            &self.database,
+            key,
+            order,
+            after,
+            size.saturating_add(1),
+            self.clock.now(),
+        )
+        .await?;
         let mut page = page(rows, size, |entry| entry.intent.key == *key)?;
         if after.is_none() {
             page.archived = audit::archived(&self.database, &[key.account], None, None, MOST_ARCHIVED).await?;

@@ -1,5 +1,7 @@
 //! The tree of a ledger, by its tiles: roots, right edges and proofs, at a cost that grows with the logarithm of its size.
 
+use std::collections::BTreeSet;
+
 use crate::{
     domain::AccountId,
     ledger::{
@@ -7,7 +9,7 @@ use crate::{
         proof::{self, ProofError},
         tile::WIDTH,
     },
-    store::{Database, StoreError, tiles},
+    store::{Database, StoreError, audit, tiles},
 };
 
 use super::Error;
@@ -102,9 +104,25 @@ impl Tree<'_> {
         ids.sort_unstable();
         ids.dedup();
         match tiles::load(self.database, self.account, &ids, self.size).await {
-            Err(StoreError::Corrupt { .. }) => Err(self.tampered(asked)),
+            Err(StoreError::Corrupt { .. }) => {
+                let missing = self.first_missing_at_edge().await?;
+                Err(self.tampered(missing.unwrap_or(asked)))
+            }
             loaded => Ok(loaded?),
         }
+    }
+
+    /// The first entry that is gone of those whose hashes are in no full tile.
+    async fn first_missing_at_edge(self) -> Result<Option<u64>, Error> {
+        let start = self.size - self.size % WIDTH as u64;
+        let entries = audit::range(self.database, self.account, start, self.size, WIDTH as u32).await?;
+        let there: BTreeSet<_> = entries.iter().map(|entry| entry.log_index).collect();
+        for index in (start..self.size).filter(|index| !there.contains(index)) {
+            if audit::archived_at(self.database, self.account, index).await?.is_none() {
+                return Ok(Some(index));
+            }
+        }
+        Ok(None)
     }
 
     fn made<T>(self, result: Result<T, ProofError>, asked: u64) -> Result<T, Error> {

@@ -1,6 +1,7 @@
 //! Pages of entries.
 
 use fastrand::Rng;
+use sharewarden::clock::Clock;
 use sharewarden::store::audit::{EntryFilter, EntryPosition, Order, StoredEntry, entries, entry, history, range};
 
 use crate::{
@@ -23,9 +24,16 @@ async fn all_pages(store: &Store, filter: &EntryFilter, order: Order, limit: u32
     let mut found: Vec<StoredEntry> = Vec::new();
     loop {
         let after = found.last().map(StoredEntry::position);
-        let page = entries(&store.database, filter, order, after.as_ref(), limit)
-            .await
-            .unwrap();
+        let page = entries(
+            &store.database,
+            filter,
+            order,
+            after.as_ref(),
+            limit,
+            Clock::system().now(),
+        )
+        .await
+        .unwrap();
         let full = page.len() == limit as usize;
         assert!(page.len() <= limit as usize);
         found.extend(page);
@@ -121,9 +129,16 @@ async fn a_walk_gives_what_was_there_at_its_start_once_whatever_is_added_meanwhi
         let mut walked: Vec<StoredEntry> = Vec::new();
         loop {
             let after = walked.last().map(StoredEntry::position);
-            let page = entries(&store.database, &filter, order, after.as_ref(), 20)
-                .await
-                .unwrap();
+            let page = entries(
+                &store.database,
+                &filter,
+                order,
+                after.as_ref(),
+                20,
+                Clock::system().now(),
+            )
+            .await
+            .unwrap();
             let added = some_new_rows(&mut random, &mut next_index);
             let (adding, _) = tokio::join!(
                 async {
@@ -131,7 +146,14 @@ async fn a_walk_gives_what_was_there_at_its_start_once_whatever_is_added_meanwhi
                     added
                 },
                 // One more reader, at the same time.
-                entries(&store.database, &filter, order, after.as_ref(), 20)
+                entries(
+                    &store.database,
+                    &filter,
+                    order,
+                    after.as_ref(),
+                    20,
+                    Clock::system().now()
+                )
             );
             rows.extend(adding);
             let full = page.len() == 20;
@@ -174,7 +196,9 @@ async fn a_permissions_history_is_its_entries_and_no_others() {
         let mut found: Vec<StoredEntry> = Vec::new();
         loop {
             let after = found.last().map(StoredEntry::position);
-            let page = history(&store.database, &key, order, after.as_ref(), 2).await.unwrap();
+            let page = history(&store.database, &key, order, after.as_ref(), 2, Clock::system().now())
+                .await
+                .unwrap();
             if page.is_empty() {
                 break;
             }
@@ -224,9 +248,16 @@ async fn a_ledger_is_read_by_index() {
 async fn nothing_is_found_where_there_is_nothing() {
     let store = Store::new().await;
     for order in [Order::NewestFirst, Order::OldestFirst] {
-        let found = entries(&store.database, &EntryFilter::default(), order, None, 10)
-            .await
-            .unwrap();
+        let found = entries(
+            &store.database,
+            &EntryFilter::default(),
+            order,
+            None,
+            10,
+            Clock::system().now(),
+        )
+        .await
+        .unwrap();
         assert_eq!(found, []);
     }
 }

@@ -73,7 +73,7 @@ impl StoredEntry {
     }
 }
 
-/// Reads at most `limit` entries that match, those after `after` only.
+/// Reads at most `limit` entries that match, those after `after` only. `now` is where the latest are looked for first.
 ///
 /// # Errors
 /// When Postgres does not answer.
@@ -83,8 +83,14 @@ pub async fn entries(
     order: Order,
     after: Option<&EntryPosition>,
     limit: u32,
+    now: Timestamp,
 ) -> Result<Vec<StoredEntry>, StoreError> {
-    let page = Page { filter, order, after };
+    let page = Page {
+        filter,
+        order,
+        after,
+        now,
+    };
     let rows = database
         .run(async |connection| read(connection, &page, limit).await)
         .await?;
@@ -97,25 +103,31 @@ async fn read(connection: &mut PgConnection, page: &Page<'_>, limit: u32) -> Res
     let spans = spans(connection, page, &driver).await?;
     if let (Driver::Text, Some(first)) = (&driver, spans.first()) {
         let most = limit.saturating_mul(WALKED_FOR_EACH).min(MOST_WALKED);
-        let found = rows(connection, page.walk(*first, most, limit)).await?;
+        let found = rows(connection, page.walk(*first, most, limit), false).await?;
         if found.len() == limit as usize {
             return Ok(found);
         }
     }
+    // How rare a text is differs from one to the other: each is planned for itself. For all else there is one good plan, made
+    // once for each month; the limit stays the same in all of them, so that these are few.
+    let keep = page.filter.text.is_none();
     let mut found = Vec::new();
     for span in spans {
-        let wanted = limit.saturating_sub(u32::try_from(found.len()).unwrap_or(u32::MAX));
-        if wanted == 0 {
+        found.extend(rows(connection, page.statement(&driver, span, limit), keep).await?);
+        if found.len() >= limit as usize {
+            found.truncate(limit as usize);
             break;
         }
-        found.extend(rows(connection, page.statement(&driver, span, wanted)).await?);
     }
     Ok(found)
 }
 
-async fn rows(connection: &mut PgConnection, mut statement: QueryBuilder<Postgres>) -> Result<Vec<Row>, sqlx::Error> {
-    // Not kept: Postgres shall plan it for these values and these months.
-    let query = statement.build_query_as::<Row>().persistent(false);
+async fn rows(
+    connection: &mut PgConnection,
+    mut statement: QueryBuilder<Postgres>,
+    keep: bool,
+) -> Result<Vec<Row>, sqlx::Error> {
+    let query = statement.build_query_as::<Row>().persistent(keep);
     query.fetch_all(connection).await
 }
 
@@ -129,7 +141,7 @@ async fn spans(connection: &mut PgConnection, page: &Page<'_>, driver: &Driver) 
     // How often a text is met in a month says nothing about other months; so there is a statement for each.
     let monthly = page.filter.text.is_some();
     let after = page.after.map(|after| after.recorded_at);
-    if monthly || (after.is_none() && page.order == Order::NewestFirst) {
+    if monthly {
         let newest = newest(connection)
             .await?
             .map(|newest| newest + Duration::from_micros(1));
@@ -139,7 +151,7 @@ async fn spans(connection: &mut PgConnection, page: &Page<'_>, driver: &Driver) 
         span.from = from.max(oldest(connection).await?);
     }
     let start = after.or(match page.order {
-        Order::NewestFirst => span.to,
+        Order::NewestFirst => span.to.or(Some(page.now)),
         Order::OldestFirst => span.from,
     });
     let months = if monthly {

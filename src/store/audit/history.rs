@@ -1,7 +1,7 @@
 //! The entries about one permission.
 
 use crate::{
-    domain::PermissionKey,
+    domain::{PermissionKey, Timestamp},
     store::{Database, StoreError},
 };
 
@@ -17,6 +17,7 @@ pub async fn history(
     order: Order,
     after: Option<&EntryPosition>,
     limit: u32,
+    now: Timestamp,
 ) -> Result<Vec<StoredEntry>, StoreError> {
     let filter = EntryFilter {
         accounts: vec![key.account],
@@ -25,5 +26,5 @@ pub async fn history(
         shared_account: Some(key.shared_account),
         ..EntryFilter::default()
     };
-    entries(database, &filter, order, after, limit).await
+    entries(database, &filter, order, after, limit, now).await
 }

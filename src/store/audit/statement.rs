@@ -1,7 +1,7 @@
 //! The SQL of a page of entries, with the conditions that there are and no others.
 //!
-//! Names of ours (stages, actions, causes) stand in it as they are, so that Postgres sees which partial indexes hold them;
-//! all else is bound.
+//! Names of ours (stages, actions, causes) and the edges of months stand in it as they are, so that Postgres sees which partial
+//! indexes and which partitions hold them; all else is bound.
 
 use sqlx::{Postgres, QueryBuilder};
 
@@ -25,6 +25,7 @@ pub(super) struct Page<'a> {
     pub(super) filter: &'a EntryFilter,
     pub(super) order: Order,
     pub(super) after: Option<&'a EntryPosition>,
+    pub(super) now: Timestamp,
 }
 
 impl Page<'_> {
@@ -92,8 +93,8 @@ impl Page<'_> {
     }
 
     fn push_span(&self, sql: &mut QueryBuilder<Postgres>, span: Span) {
-        push_time(sql, " AND recorded_at >= ", span.from);
-        push_time(sql, " AND recorded_at < ", span.to);
+        push_bound(sql, " AND recorded_at >= ", span.from, self.filter.from);
+        push_bound(sql, " AND recorded_at < ", span.to, self.filter.to);
         if let Some(after) = self.after {
             push_after(sql, self.order, after);
         }
@@ -195,9 +196,15 @@ fn push_ids(sql: &mut QueryBuilder<Postgres>, filter: &EntryFilter) {
     }
 }
 
-fn push_time(sql: &mut QueryBuilder<Postgres>, condition: &str, time: Option<Timestamp>) {
-    if let Some(time) = time {
-        sql.push(condition).push_bind(time.to_offset_date_time());
+/// The edge of a month stands in the statement: Postgres then plans for that month's partition alone. What a caller asked for
+/// is bound, like all their values.
+fn push_bound(sql: &mut QueryBuilder<Postgres>, condition: &str, bound: Option<Timestamp>, asked: Option<Timestamp>) {
+    let Some(time) = bound else { return };
+    sql.push(condition);
+    if bound == asked {
+        sql.push_bind(time.to_offset_date_time());
+    } else {
+        sql.push(format_args!("'{time}'::timestamptz"));
     }
 }
 

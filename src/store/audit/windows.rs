@@ -22,31 +22,32 @@ pub(super) struct Span {
 }
 
 /// Divides a span into parts of so many `months`, beginning with the month that `start` is in and going on in the order. What
-/// lies on the other side of that month is left out.
+/// lies on the other side of that month belongs to the first part.
 pub(super) fn divide(span: Span, start: Timestamp, order: Order, months: &[i32]) -> Vec<Span> {
     let Some(mut edge) = months_from(start, i32::from(order == Order::NewestFirst)) else {
         return vec![span];
     };
-    let mut parts = Vec::new();
+    let mut parts: Vec<Span> = Vec::new();
     for next in months.iter().map(|months| match order {
         Order::NewestFirst => -months,
         Order::OldestFirst => *months,
     }) {
         let Some(far) = months_from(edge, next) else { break };
-        parts.push(span.within(order, edge, Some(far)));
+        let near = (!parts.is_empty()).then_some(edge);
+        parts.push(span.within(order, near, Some(far)));
         edge = far;
     }
-    parts.push(span.within(order, edge, None));
+    parts.push(span.within(order, Some(edge), None));
     parts.retain(|part| !part.is_empty());
     parts
 }
 
 impl Span {
     /// The part of it between two edges.
-    fn within(self, order: Order, near: Timestamp, far: Option<Timestamp>) -> Self {
+    fn within(self, order: Order, near: Option<Timestamp>, far: Option<Timestamp>) -> Self {
         let (from, to) = match order {
-            Order::NewestFirst => (far, Some(near)),
-            Order::OldestFirst => (Some(near), far),
+            Order::NewestFirst => (far, near),
+            Order::OldestFirst => (near, far),
         };
         Self {
             from: self.from.max(from),
@@ -91,7 +92,7 @@ mod tests {
         assert_eq!(
             parts,
             [
-                span("2026-02-01", "2026-03-01"),
+                span("2026-02-01", ""),
                 span("2025-11-01", "2026-02-01"),
                 span("2024-11-01", "2025-11-01"),
                 span("", "2024-11-01"),
@@ -105,7 +106,7 @@ mod tests {
         assert_eq!(
             parts,
             [
-                span("2025-12-01", "2026-01-01"),
+                span("", "2026-01-01"),
                 span("2026-01-01", "2026-04-01"),
                 span("2026-04-01", "2027-04-01"),
                 span("2027-04-01", ""),

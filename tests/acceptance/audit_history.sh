@@ -1,0 +1,39 @@
+# An auditor takes the history home, and two verifiers of different make read it; then somebody rewrites it. Sourced by run,
+# when `dev` serves and `against_simulator.sh` has made twelve entries.
+# shellcheck shell=bash disable=SC2154
+
+account=111122223333
+ask() { "$program" --server "$server" --principal auditor "$@"; }
+
+checkpoint=$work/checkpoint
+until ask checkpoint --account "$account" 2>/dev/null >"$checkpoint" && [ "$(sed -n 2p "$checkpoint")" = 12 ]; do
+  [ $((deadline = ${deadline:-SECONDS + 60})) -gt "$SECONDS" ] || die "no checkpoint of the twelve entries within a minute"
+  sleep 0.1
+done
+key=$(ask checkpoint --account "$account" -o json | python3 -c 'import json, sys; print(json.load(sys.stdin)["verifierKeys"][0])') ||
+  die "sharewarden checkpoint -o json"
+ask audit export --account "$account" --to "$work/export.jsonl" || die "sharewarden audit export"
+python3 docs/verify_export.py "$work/export.jsonl" >"$work/verified" || die "the Python verifier"
+grep -q '^OK 12 ' "$work/verified" || die "the Python verifier says $(cat "$work/verified")"
+ask audit verify --export "$work/export.jsonl" --key "$key" --against "$checkpoint" >/dev/null || die "audit verify --export"
+ask audit verify --account "$account" --key "$key" --against "$checkpoint" >/dev/null || die "audit verify of the service"
+ok "an export verifies in Rust and in Python, and so does the service"
+
+buf curl --protocol grpc --http2-prior-knowledge --reflect --timeout 30s -H 'x-sharewarden-principal: auditor' \
+  -d '{"filter": {"stages": ["STAGE_SUCCEEDED"], "text": "ACCEPTANCE"}}' \
+  "$server/sharewarden.v1.AuditService/ListAuditEntries" >"$work/answer" || die "buf curl ListAuditEntries"
+[ "$(grep -c '"canonical"' "$work/answer")" = 6 ] || die "six entries SUCCEEDED: $(cat "$work/answer")"
+[ "$(psql "$database" --no-psqlrc -qAtc "SELECT sum(entries) FROM reporting.daily_totals")" = 12 ] || die "reporting.daily_totals"
+ok "buf curl and a dashboard's view count what the ledger holds"
+
+# found STATEMENT INDEX: what a superuser did is found by who holds a key and a checkpoint.
+found() {
+  local status=0
+  psql "$database" --no-psqlrc -q -v ON_ERROR_STOP=1 -c "BEGIN; SET LOCAL session_replication_role = replica; $1; COMMIT" || die "psql: $1"
+  ask audit verify --account "$account" --key "$key" --against "$checkpoint" >"$work/verified" 2>&1 || status=$?
+  [ "$status" = 9 ] || die "after $1 audit verify ends with $status: $(cat "$work/verified")"
+  grep -q "$account" "$work/verified" && grep -qi "$2" "$work/verified" || die "it does not name $account and $2: $(cat "$work/verified")"
+}
+found "UPDATE audit_entry SET entry = replace(entry, 'acceptance test', 'an excuse') WHERE log_index = 3" 'entry 3'
+found "DELETE FROM audit_entry WHERE log_index = 1" 'entry 1 '
+ok "a reason that was changed and an entry that was removed are found by account and index"

@@ -22,7 +22,9 @@ impl Moment {
     /// Reads a moment, for the parser of the command line.
     pub(super) fn parse(text: &str) -> Result<Self, String> {
         let date = format_description!("[year]-[month]-[day]");
-        if let Ok(time) = OffsetDateTime::parse(text, &Rfc3339) {
+        let time = OffsetDateTime::parse(text, &Rfc3339).ok();
+        // The last moments of an offset west of Greenwich are past the last time that there is in UTC.
+        if let Some(time) = time.and_then(|time| time.checked_to_offset(time::UtcOffset::UTC)) {
             return Ok(Self::At(time));
         }
         if let Ok(date) = Date::parse(text, date) {
@@ -41,7 +43,7 @@ impl Moment {
     /// The moment, counted from `now`.
     pub(super) fn resolve(self, now: OffsetDateTime) -> OffsetDateTime {
         match self {
-            Self::At(time) => time.to_offset(time::UtcOffset::UTC),
+            Self::At(time) => time,
             // Before the year -9999 there is no history.
             Self::Back(span) => time::Duration::try_from(span)
                 .ok()

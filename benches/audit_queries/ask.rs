@@ -22,7 +22,7 @@ pub(crate) async fn pages(stack: &Stack, rounds: usize, table: &mut Table) {
     let known = Known::read(stack).await;
     for (name, filter, condition) in known.filters() {
         let sql = format!(
-            "SELECT account_id, log_index, recorded_at, entry, leaf_hash FROM audit_entry WHERE {condition}
+            "SELECT {COLUMNS} FROM audit_entry WHERE {condition}
              ORDER BY recorded_at DESC, account_id DESC, log_index DESC LIMIT {PAGE}"
         );
         let request = ListAuditEntriesRequest {
@@ -47,6 +47,11 @@ pub(crate) async fn pages(stack: &Stack, rounds: usize, table: &mut Table) {
 
 /// The index of time is for queries that say so (see the migrations).
 const IN_TIME: &str = "log_index >= 0";
+
+/// What a page reads: the text, its hash, and what the row repeats of them.
+const COLUMNS: &str =
+    "account_id, log_index, recorded_at, entry, leaf_hash, stage, action, cause, change_id, request_id, principal,
+    reason, ticket, region, image_id, shared_account_id, generation, aws_request_id, error_reason";
 
 const WARM_UP: usize = 10;
 

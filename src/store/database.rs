@@ -4,7 +4,7 @@ use std::{str::FromStr, time::Duration};
 
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::{
-    ConnectOptions, PgConnection, PgPool, Postgres,
+    ConnectOptions, Connection, PgConnection, PgPool, Postgres,
     migrate::MigrateDatabase,
     pool::PoolConnection,
     postgres::{PgConnectOptions, PgListener, PgPoolOptions},
@@ -33,6 +33,9 @@ pub struct Privileges {
     /// It owns the history, or may act as who does: a superuser may.
     pub owner: bool,
 }
+
+/// So long a connection that answered is taken to be there.
+const TRUSTED_FOR: Duration = Duration::from_millis(500);
 
 /// A pool of connections. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -63,6 +66,17 @@ impl Database {
         let pool = PgPoolOptions::new()
             .max_connections(settings.max_connections)
             .acquire_timeout(settings.acquire_timeout)
+            // A connection that was used a moment ago need not be asked whether it is still there: a round trip for each
+            // statement. One that has rested is: Postgres may have been restarted meanwhile.
+            .test_before_acquire(false)
+            .before_acquire(|connection, last| {
+                Box::pin(async move {
+                    if last.idle_for > TRUSTED_FOR {
+                        connection.ping().await?;
+                    }
+                    Ok(true)
+                })
+            })
             .connect_lazy_with(options);
         Ok(Self {
             pool,

@@ -86,13 +86,19 @@ const COPY: &str = "COPY audit_entry (account_id, log_index, recorded_at, stage,
 
 const SUMMARISE: &str = "
     INSERT INTO audit_rollup
-        SELECT account_id, bucket, date_trunc(bucket, recorded_at, 'UTC'), region, action, stage, count(*)
-        FROM audit_entry, unnest(ARRAY['HOUR', 'DAY', 'MONTH']) AS bucket GROUP BY 1, 2, 3, 4, 5, 6;
+        SELECT account_id, 'HOUR', date_trunc('HOUR', recorded_at, 'UTC'), region, action, stage, count(*)
+        FROM audit_entry GROUP BY 1, 3, 4, 5, 6;
+    INSERT INTO audit_rollup
+        SELECT account_id, coarse, date_trunc(coarse, start_time, 'UTC'), region, action, stage, sum(count)
+        FROM audit_rollup, unnest(ARRAY['DAY', 'MONTH']) AS coarse WHERE bucket = 'HOUR' GROUP BY 1, 2, 3, 4, 5, 6;
     INSERT INTO audit_ranking
-        SELECT account_id, bucket, date_trunc(bucket, recorded_at, 'UTC'), ranking, value, count(*)
-        FROM audit_entry, unnest(ARRAY['DAY', 'MONTH']) AS bucket,
+        SELECT account_id, 'DAY', date_trunc('DAY', recorded_at, 'UTC'), ranking, value, count(*)
+        FROM audit_entry,
             LATERAL (VALUES ('PRINCIPAL', principal), ('IMAGE', image_id), ('SHARED_ACCOUNT', shared_account_id)) AS asked (ranking, value)
-        WHERE stage IN ('REQUESTED', 'DENIED') GROUP BY 1, 2, 3, 4, 5;
+        WHERE stage IN ('REQUESTED', 'DENIED') GROUP BY 1, 3, 4, 5;
+    INSERT INTO audit_ranking
+        SELECT account_id, 'MONTH', date_trunc('MONTH', start_time, 'UTC'), ranking, value, sum(count)
+        FROM audit_ranking GROUP BY 1, 3, 4, 5;
     INSERT INTO share_interval
         SELECT account_id, region, image_id, shared_account_id, log_index, recorded_at, end_index, end_time FROM (
             SELECT *, lead(log_index) OVER share AS end_index, lead(recorded_at) OVER share AS end_time FROM (

@@ -14,7 +14,7 @@ use sharewarden::{
     server::{self, Server},
     workspaces::BaseCredentials,
 };
-use sqlx::PgPool;
+use sqlx::{PgPool, postgres::PgPoolOptions};
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, transport::Channel};
@@ -48,7 +48,9 @@ impl Stack {
         let key = SigningKey::from_seed("sharewarden.bench".parse().unwrap(), &[7; 32]);
         let config = config(&cluster.url(DATABASE), &key);
         server::migrate(&config).await.unwrap();
-        let pool = PgPool::connect(&cluster.url(DATABASE)).await.unwrap();
+        // As fast as it gets: no question before each query whether the connection is there.
+        let straight = PgPoolOptions::new().test_before_acquire(false);
+        let pool = straight.connect(&cluster.url(DATABASE)).await.unwrap();
         load::load(&pool, entries, Clock::system().now()).await;
 
         let listener = TcpListener::bind(config.server.listen).await.unwrap();

@@ -1,6 +1,6 @@
 //! `sharewarden audit archive`: old months of the history go into files, and out of the table.
 //!
-//! For each month, the oldest first: every account's entries are exported under a checkpoint into a compressed [`file`], the
+//! For each month, the oldest first: every account's entries are exported under a checkpoint into a compressed [`mod@file`], the
 //! file is read back and verified as an auditor would, and only when all of them hold is the month detached, in one
 //! transaction that notes where each file is. Whatever stops it in between, the entries are in the table, or in files that
 //! were verified. The tree's hashes stay: proofs and later exports still lead back to the first entry.

@@ -1,7 +1,7 @@
 //! Verifies an export, line by line, in as much memory as one tile takes. Nothing in it is trusted; what is, are the keys that
 //! the auditor brings and, where there is one, the older checkpoint that they kept.
 //!
-//! [`ledger`] does the work, entry by entry, however the entries come; [`Verifier`] here feeds it from a file; [`line`] reads
+//! [`ledger`] does the work, entry by entry, however the entries come; [`Verifier`] here feeds it from a file; [`mod@line`] reads
 //! what matters in the text of an entry; [`wrong`] is everything that can be found, and where.
 
 mod ledger;

@@ -1,7 +1,7 @@
 //! The questions about the history. They only read.
 //!
-//! Read in this order: [`filter`] (which entries), [`entries`] (a page of them), [`history`] (those of one permission),
-//! [`at`] (what was shared at a moment), [`summary`] (counts and rankings, without reading entries), [`archived`] (what is
+//! Read in this order: [`mod@filter`] (which entries), [`mod@entries`] (a page of them), [`mod@history`] (those of one permission),
+//! [`mod@at`] (what was shared at a moment), [`mod@summary`] (counts and rankings, without reading entries), [`mod@archived`] (what is
 //! in files), [`heads`] (how long the ledgers are).
 
 mod archived;

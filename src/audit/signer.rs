@@ -10,14 +10,14 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     domain::AccountId,
-    ledger::{Checkpoint, Hash, merkle::leaf_hash},
+    ledger::{Checkpoint, Hash},
     store::{
         audit,
         checkpoints::{self, Grown, StoredCheckpoint},
     },
 };
 
-use super::{Audit, Error, stretch};
+use super::{Audit, AuditEntry, Error, stretch};
 
 /// At most so many ledgers in a round; those that grew first come first.
 const AT_ONCE: u32 = 10_000;
@@ -211,7 +211,7 @@ impl Audit {
         Ok(self.first_wrong(account, holds, size).await?.unwrap_or(holds))
     }
 
-    /// The first entry that is gone, or does not match its hash.
+    /// The first entry that is gone, does not match its hash, or is not in its place.
     async fn first_wrong(&self, account: AccountId, start: u64, end: u64) -> Result<Option<u64>, Error> {
         let mut next = start;
         while next < end {
@@ -227,11 +227,11 @@ impl Audit {
                 Err(error) => return Err(error),
             };
             next += entries.len() as u64;
-            let wrong = entries
-                .iter()
-                .find(|entry| leaf_hash(entry.text.as_bytes()) != entry.leaf_hash);
-            if let Some(entry) = wrong {
-                return Ok(Some(entry.log_index));
+            for entry in entries {
+                let log_index = entry.log_index;
+                if AuditEntry::check(entry).is_err() {
+                    return Ok(Some(log_index));
+                }
             }
         }
         Ok(None)

@@ -9,6 +9,7 @@ mod stack;
 mod support;
 
 mod audit;
+mod auditor;
 mod checkpoints;
 mod export;
 mod proofs;

@@ -124,7 +124,8 @@ pub enum LedgerFault {
     },
     /// Two roots were signed for one size.
     #[error(
-        "rewritten: the older checkpoint has the same {size} entries and another root: at least one of them differs"
+        "rewritten: the older checkpoint has the same {size} entries and another root: at least one of the entries 0 to {} differs",
+        size.saturating_sub(1)
     )]
     Forked {
         /// The size.

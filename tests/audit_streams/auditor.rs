@@ -1,0 +1,173 @@
+//! An auditor with a key and a checkpoint from another day, against a superuser of the database: whatever was rewritten, and
+//! although the server was restarted and has signed the ledger anew, the program names the account and the entry.
+
+use std::process::Output;
+
+use sharewarden::ledger::{Frontier, merkle::leaf_hash};
+use tokio::process::Command;
+
+use crate::{audit::*, stack::*};
+
+/// Six entries: three grants, each asked for and done.
+const ENTRIES: u64 = 6;
+
+/// A service with a ledger, and what the auditor kept of it.
+struct Audited {
+    stack: Stack,
+    folder: tempfile::TempDir,
+    key: String,
+}
+
+impl Audited {
+    async fn start() -> Self {
+        let stack = Stack::start().await;
+        stack.grant_many(0, 3).await;
+        let checkpoint = stack.checkpoint_of(ACCOUNT, ENTRIES).await;
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("kept"), checkpoint.note).unwrap();
+        let answer = stack
+            .audit()
+            .await
+            .get_checkpoint(as_tester(latest(ACCOUNT)))
+            .await
+            .unwrap();
+        let key = answer.into_inner().verifier_keys[0].clone();
+        Self { stack, folder, key }
+    }
+
+    /// The server is stopped, somebody has the database for themselves, and the server starts again and remembers nothing.
+    async fn while_nobody_looks(&mut self, attack: impl AsyncFnOnce(&Stack)) {
+        self.stack.stop_server().await;
+        attack(&self.stack).await;
+        self.stack.start_server("", sharewarden::clock::Clock::system()).await;
+    }
+
+    /// Fails unless `audit verify` finds it, and says so in these words.
+    async fn finds(self, words: &[&str]) {
+        let found = within("it is found", async {
+            loop {
+                let output = self.verify().await;
+                // There is no checkpoint until the server has signed one.
+                match output.status.code() {
+                    Some(3 | 6) => tokio::time::sleep(std::time::Duration::from_millis(50)).await,
+                    _ => return output,
+                }
+            }
+        })
+        .await;
+        let said = String::from_utf8(found.stderr).unwrap();
+        assert_eq!(found.status.code(), Some(9), "{said}");
+        for word in [ACCOUNT].iter().chain(words) {
+            assert!(said.to_lowercase().contains(&word.to_lowercase()), "{word}: {said}");
+        }
+        self.stack.end().await;
+    }
+
+    async fn verify(&self) -> Output {
+        let mut program = Command::new(env!("CARGO_BIN_EXE_sharewarden"));
+        program.args([
+            "audit",
+            "verify",
+            "--account",
+            ACCOUNT,
+            "--key",
+            &self.key,
+            "--principal",
+            "auditor",
+        ]);
+        program.arg("--server").arg(format!("http://{}", self.stack.address));
+        program.arg("--against").arg(self.folder.path().join("kept"));
+        program.kill_on_drop(true).output().await.unwrap()
+    }
+}
+
+/// Makes the head what the entries that are there lead to, and removes what was signed: as somebody does who knows how.
+async fn sign_anew(stack: &Stack) {
+    let mut frontier = Frontier::default();
+    for line in stack.lines(ACCOUNT).await {
+        frontier.append(leaf_hash(line.as_bytes()));
+    }
+    sqlx::query("UPDATE ledger SET size = $2, frontier = $3, root = $4 WHERE account_id = $1")
+        .bind(ACCOUNT)
+        .bind(i64::try_from(frontier.size()).unwrap())
+        .bind(frontier.to_bytes())
+        .bind(&frontier.root()[..])
+        .execute(&stack.pool)
+        .await
+        .unwrap();
+    stack.tamper("DELETE FROM ledger_checkpoint").await;
+}
+
+#[tokio::test]
+async fn an_untouched_ledger_verifies_against_the_kept_checkpoint() {
+    let audited = Audited::start().await;
+    let output = audited.verify().await;
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    audited.stack.end().await;
+}
+
+#[tokio::test]
+async fn a_changed_reason_is_found() {
+    let mut audited = Audited::start().await;
+    let attack = async |stack: &Stack| {
+        stack
+            .tamper("UPDATE audit_entry SET entry = replace(entry, 'a test', 'a lie!'), reason = 'a lie!' WHERE log_index = 2")
+            .await;
+    };
+    audited.while_nobody_looks(attack).await;
+    audited.finds(&["entry 2"]).await;
+}
+
+#[tokio::test]
+async fn a_deleted_entry_is_found() {
+    let mut audited = Audited::start().await;
+    audited
+        .while_nobody_looks(async |stack| stack.tamper("DELETE FROM audit_entry WHERE log_index = 3").await)
+        .await;
+    audited.finds(&["entry 3"]).await;
+}
+
+#[tokio::test]
+async fn two_swapped_entries_are_found() {
+    let mut audited = Audited::start().await;
+    let attack = async |stack: &Stack| {
+        // The index is unique at every moment: by way of a place that is free.
+        for statement in [
+            "UPDATE audit_entry SET log_index = 1000 WHERE log_index = 1",
+            "UPDATE audit_entry SET log_index = 1 WHERE log_index = 4",
+            "UPDATE audit_entry SET log_index = 4 WHERE log_index = 1000",
+        ] {
+            stack.tamper(statement).await;
+        }
+    };
+    audited.while_nobody_looks(attack).await;
+    audited.finds(&["entry 1"]).await;
+}
+
+#[tokio::test]
+async fn a_truncated_tail_is_found_though_the_rest_is_signed_anew() {
+    let mut audited = Audited::start().await;
+    let attack = async |stack: &Stack| {
+        stack.tamper("DELETE FROM audit_entry WHERE log_index >= 4").await;
+        sign_anew(stack).await;
+    };
+    audited.while_nobody_looks(attack).await;
+    audited.finds(&["truncated", "entry 4"]).await;
+}
+
+#[tokio::test]
+async fn a_chain_that_was_rewritten_with_all_its_hashes_is_found_though_it_is_signed_anew() {
+    let mut audited = Audited::start().await;
+    let attack = async |stack: &Stack| {
+        stack
+            .tamper(
+                "UPDATE audit_entry SET reason = 'a lie!', entry = replace(entry, 'a test', 'a lie!'),
+                     leaf_hash = sha256('\\x00'::bytea || convert_to(replace(entry, 'a test', 'a lie!'), 'UTF8'))
+                 WHERE log_index >= 2",
+            )
+            .await;
+        sign_anew(stack).await;
+    };
+    audited.while_nobody_looks(attack).await;
+    audited.finds(&["entries 0 to 5"]).await;
+}

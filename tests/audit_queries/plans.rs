@@ -42,6 +42,9 @@ fn time(text: &str) -> Option<Timestamp> {
 /// What a single condition may fetch: the page, and one entry more for each of the partitions that are looked into at once.
 const ALONE: i64 = PAGE as i64 + 30;
 
+/// What fills no page in a month is looked for in wider spans too, in each as if it were the first.
+const SPARSE: i64 = 3 * ALONE;
+
 fn alone() -> Vec<Case> {
     let change = "00000000-0000-0000-0000-00000001e240"; // of entries 123456 * 2 and the next
     vec![
@@ -54,41 +57,41 @@ fn alone() -> Vec<Case> {
         case("frequent Region", ALONE, |f| {
             f.regions = vec!["eu-central-1".parse().unwrap()]
         }),
-        case("rare Region", ALONE, |f| {
+        case("rare Region", SPARSE, |f| {
             f.regions = vec!["ap-south-1".parse().unwrap()]
         }),
-        case("2 Regions", 2 * ALONE, |f| {
+        case("2 Regions", 2 * SPARSE, |f| {
             f.regions = vec!["us-east-1".parse().unwrap(), "ap-south-1".parse().unwrap()];
         }),
         case("Region without entries", 0, |f| {
             f.regions = vec!["sa-east-1".parse().unwrap()]
         }),
         case("image", ALONE, |f| f.image = Some("wsi-000000777".parse().unwrap())),
-        case("shared account", ALONE, |f| {
+        case("shared account", SPARSE, |f| {
             f.shared_account = Some("222222222333".parse().unwrap())
         }),
         case("frequent principal", ALONE, |f| {
             f.principals = vec!["pipeline".parse().unwrap()]
         }),
-        case("rare principal", ALONE, |f| {
+        case("rare principal", SPARSE, |f| {
             f.principals = vec!["user-7".parse().unwrap()]
         }),
-        case("principal of long ago", ALONE, |f| {
+        case("principal of long ago", SPARSE, |f| {
             f.principals = vec!["retired".parse().unwrap()]
         }),
-        case("3 principals", 3 * ALONE, |f| {
+        case("3 principals", 3 * SPARSE, |f| {
             f.principals = ["pipeline", "user-7", "retired"]
                 .map(|name| name.parse().unwrap())
                 .to_vec();
         }),
         case("GRANT", 2 * ALONE, |f| f.actions = vec![Action::Grant]),
-        case("REVOKE", ALONE, |f| f.actions = vec![Action::Revoke]),
+        case("REVOKE", SPARSE, |f| f.actions = vec![Action::Revoke]),
         case("REQUESTED", 4 * ALONE, |f| f.stages = vec![Stage::Requested]),
         case("SUCCEEDED", 4 * ALONE, |f| f.stages = vec![Stage::Succeeded]),
-        case("DENIED", ALONE, |f| f.stages = vec![Stage::Denied]),
-        case("FAILED", ALONE, |f| f.stages = vec![Stage::Failed]),
-        case("SUPERSEDED", ALONE, |f| f.stages = vec![Stage::Superseded]),
-        case("FAILED or DENIED", 2 * ALONE, |f| {
+        case("DENIED", SPARSE, |f| f.stages = vec![Stage::Denied]),
+        case("FAILED", SPARSE, |f| f.stages = vec![Stage::Failed]),
+        case("SUPERSEDED", SPARSE, |f| f.stages = vec![Stage::Superseded]),
+        case("FAILED or DENIED", 2 * SPARSE, |f| {
             f.stages = vec![Stage::Failed, Stage::Denied]
         }),
         case("cause", ALONE, |f| f.causes = vec![Cause::Caller]),

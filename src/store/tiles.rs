@@ -94,9 +94,13 @@ fn short(ids: &[TileId], size: u64, tiles: &Tiles) -> Vec<TileId> {
 async fn stored(connection: &mut PgConnection, account: AccountId, ids: &[TileId]) -> Read<Tiles> {
     let (levels, indexes) = columns(ids);
     let rows = sqlx::query!(
-        r#"SELECT level AS "level!", tile_index AS "tile_index!", hashes
+        r#"SELECT wanted.level AS "level!", wanted.tile_index AS "tile_index!", tile.hashes AS "hashes!"
            FROM unnest($2::smallint[], $3::bigint[]) AS wanted (level, tile_index)
-           JOIN ledger_tile USING (level, tile_index) WHERE account_id = $1"#,
+           CROSS JOIN LATERAL (
+               SELECT hashes FROM ledger_tile
+               WHERE account_id = $1 AND ledger_tile.level = wanted.level AND ledger_tile.tile_index = wanted.tile_index
+               OFFSET 0 -- one look by the primary key for each: never a walk over all tiles
+           ) AS tile"#,
         account.as_str(),
         &levels,
         &indexes,
@@ -130,13 +134,14 @@ async fn leaf_hashes(
 async fn roots(connection: &mut PgConnection, account: AccountId, ids: &[TileId]) -> Read<Tiles> {
     let (levels, indexes) = columns(ids);
     let rows = sqlx::query!(
-        r#"SELECT wanted.level AS "level!", wanted.tile_index AS "tile_index!",
-               string_agg(below.root, '' ORDER BY below.tile_index) AS "hashes!"
+        r#"SELECT wanted.level AS "level!", wanted.tile_index AS "tile_index!", below.hashes AS "hashes!"
            FROM unnest($2::smallint[], $3::bigint[]) AS wanted (level, tile_index)
-           JOIN ledger_tile below ON below.account_id = $1 AND below.level = wanted.level - 1
-               AND below.tile_index BETWEEN wanted.tile_index * 256 AND wanted.tile_index * 256 + 255
-           WHERE below.root IS NOT NULL
-           GROUP BY wanted.level, wanted.tile_index"#,
+           CROSS JOIN LATERAL (
+               SELECT string_agg(root, '' ORDER BY tile_index) AS hashes FROM ledger_tile
+               WHERE account_id = $1 AND ledger_tile.level = wanted.level - 1 AND root IS NOT NULL
+                   AND ledger_tile.tile_index BETWEEN wanted.tile_index * 256 AND wanted.tile_index * 256 + 255
+           ) AS below
+           WHERE below.hashes IS NOT NULL"#,
         account.as_str(),
         &levels,
         &indexes,

@@ -103,6 +103,10 @@ DECLARE
     partition text;
     made integer := 0;
 BEGIN
+    -- Whoever may call it must not be able to fill the catalogue.
+    IF months NOT BETWEEN 0 AND 36 THEN
+        RAISE EXCEPTION 'months must be from 0 to 36, not %', months USING ERRCODE = 'invalid_parameter_value';
+    END IF;
     FOR at IN 0 .. months - 1 LOOP
         month := first_month + make_interval(months => at);
         range_start := month AT TIME ZONE 'UTC';

@@ -1,6 +1,7 @@
 //! The composition root: makes the rooms from the configuration, connects them, runs them, and stops them in order.
 
 mod keys;
+mod owner;
 
 use std::{collections::BTreeMap, net::SocketAddr, sync::OnceLock, time::Duration};
 
@@ -8,7 +9,7 @@ use tokio::{net::TcpListener, sync::mpsc, task::JoinSet};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    archive,
+    archive as months,
     audit::{Audit, Signer, Tail},
     clock::Clock,
     config::{AccountConfig, AuthMode, Config, ShareWithConfig},
@@ -26,12 +27,10 @@ use crate::{
 };
 
 pub use keys::KeyProblem;
+pub use owner::{archive, migrate};
 
 /// How often waiters look for changes that ended on other replicas, behind the notifications.
 const POLL_OUTCOMES_EVERY: Duration = Duration::from_secs(1);
-
-/// How long a statement of a migration may take: half of it may be spent waiting for locks.
-const MIGRATION_TIMEOUT: Duration = Duration::from_secs(3600);
 
 /// However much of the grace the calls have used, the work has so long to end.
 const LEAST_TIME_TO_END: Duration = Duration::from_secs(1);
@@ -67,7 +66,7 @@ pub enum ServerError {
     TaskEnded,
     /// History was not archived.
     #[error("the history was not archived, or not all of it")]
-    Archive(#[from] archive::Error),
+    Archive(#[from] months::Error),
     /// gRPC ended.
     #[error("the gRPC server ended")]
     Grpc(#[from] grpc::ServeError),
@@ -107,51 +106,6 @@ pub fn shutdown_signal() -> std::io::Result<impl Future<Output = ()>> {
             _ = interrupt.recv() => {}
         }
     })
-}
-
-/// Makes the database if it is missing, and brings its schema up to this version.
-///
-/// # Errors
-/// When Postgres does not answer, or holds a newer schema.
-pub async fn migrate(config: &Config) -> Result<(), ServerError> {
-    Database::create_if_missing(&config.database.url).await?;
-    // A migration may take as long as it takes.
-    let settings = DatabaseSettings {
-        statement_timeout: MIGRATION_TIMEOUT,
-        ..database_settings(config)
-    };
-    let database = Database::new(&settings)?;
-    database.migrate().await?;
-    database.close().await;
-    Ok(())
-}
-
-/// Archives old months of the history, with the rights of the role that the configuration names: the owner.
-///
-/// # Errors
-/// [`ServerError`].
-pub async fn archive(
-    config: &Config,
-    options: &archive::Options,
-    tell: impl FnMut(archive::Event),
-) -> Result<(), ServerError> {
-    // To count a month takes as long as it takes.
-    let settings = DatabaseSettings {
-        statement_timeout: MIGRATION_TIMEOUT,
-        ..database_settings(config)
-    };
-    let database = Database::new(&settings)?;
-    database.check().await?;
-    let audit = Audit {
-        database: database.clone(),
-        clock: Clock::system(),
-        tail: Tail::default(),
-        keys: keys::read(&config.checkpoint)?,
-        stop: CancellationToken::new(),
-    };
-    let archived = archive::run(&audit, options, tell).await;
-    database.close().await;
-    Ok(archived?)
 }
 
 /// A server that is connected but does not answer yet.

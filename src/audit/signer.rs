@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     domain::AccountId,
-    ledger::{Checkpoint, Hash},
+    ledger::{Checkpoint, Hash, merkle::hex},
     store::{
         audit,
         checkpoints::{self, Grown, StoredCheckpoint},
@@ -236,13 +236,4 @@ impl Audit {
         }
         Ok(None)
     }
-}
-
-fn hex(hash: &Hash) -> String {
-    use std::fmt::Write;
-    hash.iter().fold(String::new(), |mut text, byte| {
-        // Writing to a text cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }

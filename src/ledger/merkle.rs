@@ -11,6 +11,11 @@ pub fn leaf_hash(leaf: &[u8]) -> Hash {
     Sha256::new().chain_update([0]).chain_update(leaf).finalize().into()
 }
 
+/// Bytes as lower-case hex digits, two for each.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// The hash of an inner node: `SHA-256(0x01 || left || right)`.
 pub(super) fn node_hash(left: &Hash, right: &Hash) -> Hash {
     Sha256::new()
@@ -128,10 +133,6 @@ mod tests {
         }
     }
 
-    fn hex(hash: Hash) -> String {
-        hash.iter().map(|byte| format!("{byte:02x}")).collect()
-    }
-
     #[test]
     fn roots_are_those_of_the_certificate_transparency_test_vectors() {
         let leaves: [&[u8]; 8] = [
@@ -148,17 +149,17 @@ mod tests {
         ];
         let mut frontier = Frontier::default();
         assert_eq!(
-            hex(frontier.root()),
+            hex(&frontier.root()),
             "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
         );
         frontier.append(leaf_hash(leaves[0]));
         assert_eq!(
-            hex(frontier.root()),
+            hex(&frontier.root()),
             "6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d"
         );
         leaves[1..].iter().for_each(|leaf| frontier.append(leaf_hash(leaf)));
         assert_eq!(
-            hex(frontier.root()),
+            hex(&frontier.root()),
             "5dc9da79a70659a9ad559cb701ded9a2ab9d823aad2f4960cfe370eff4604328"
         );
     }

@@ -5,9 +5,9 @@
 account=111122223333
 ask() { "$program" --server "$server" --principal auditor "$@"; }
 
-checkpoint=$work/checkpoint
+checkpoint=$work/checkpoint deadline=$((SECONDS + 60))
 until ask checkpoint --account "$account" 2>/dev/null >"$checkpoint" && [ "$(sed -n 2p "$checkpoint")" = 12 ]; do
-  [ $((deadline = ${deadline:-SECONDS + 60})) -gt "$SECONDS" ] || die "no checkpoint of the twelve entries within a minute"
+  [ "$SECONDS" -lt "$deadline" ] || die "no checkpoint of the twelve entries within a minute"
   sleep 0.1
 done
 key=$(ask checkpoint --account "$account" -o json | python3 -c 'import json, sys; print(json.load(sys.stdin)["verifierKeys"][0])') ||

@@ -26,14 +26,14 @@ async fn tamper(stack: &Stack, statement: &str) {
 async fn an_entry_that_was_changed_or_removed_keeps_its_month_in_the_table() {
     let (stack, folder) = (service().await, tempfile::tempdir().unwrap());
     let before = partitions(&stack).await;
-    for (statement, index) in [
+    for (statement, words) in [
         (
             "UPDATE audit_entry SET entry = replace(entry, 'GRANT', 'REVOKE') WHERE account_id = '111122223333' AND log_index = 7",
-            "7",
+            "entry 7:",
         ),
         (
             "DELETE FROM audit_entry WHERE account_id = '111122223333' AND log_index = 5",
-            "5",
+            "some are missing",
         ),
     ] {
         tamper(&stack, statement).await;
@@ -42,7 +42,7 @@ async fn an_entry_that_was_changed_or_removed_keeps_its_month_in_the_table() {
             .unwrap_err();
         let text = texts(&error);
         assert!(text.contains(ACCOUNT), "{text}");
-        assert!(text.contains(index) || text.contains("missing"), "{text}");
+        assert!(text.contains(words), "{text}");
         assert_eq!(partitions(&stack).await, before);
         let noted: i64 = sqlx::query_scalar("SELECT count(*) FROM audit_archive")
             .fetch_one(&stack.pool)

@@ -67,6 +67,21 @@ async fn an_entry_of_a_month_without_partition_is_kept_and_moved_when_there_is_o
 }
 
 #[tokio::test]
+async fn room_for_more_than_three_years_is_refused_and_nothing_is_made() {
+    let store = Store::open().await;
+    let before = partitions(&store.pool).await;
+    for months in [-1, 37, i32::MAX] {
+        let made = sqlx::query("SELECT create_audit_partitions('2020-01-01', $1)").bind(months);
+        let refused = made.execute(&store.pool).await.unwrap_err();
+        let refused = refused.as_database_error().unwrap();
+        assert_eq!(refused.code().as_deref(), Some("22023"));
+        assert_eq!(refused.message(), format!("months must be from 0 to 36, not {months}"));
+    }
+    assert_eq!(partitions(&store.pool).await, before);
+    store.close().await;
+}
+
+#[tokio::test]
 async fn a_month_whose_name_is_taken_leaves_its_entries_where_they_are_and_says_so() {
     let store = Store::open().await;
     store.execute("CREATE TABLE audit_entry_2024_05 ()").await;

@@ -199,6 +199,43 @@ async fn sigterm_lets_what_is_under_way_finish_and_exits_with_success() {
 }
 
 #[tokio::test]
+async fn serve_warns_of_an_owners_role_and_its_checkpoints_leave_by_the_log() {
+    let (database, simulator) = tokio::join!(database(), simulator());
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(config_text(database.url(), &simulator.url(), QUICK).as_bytes())
+        .unwrap();
+    let mut child = program().arg("serve").arg("--config").arg(file.path()).spawn().unwrap();
+    let mut log = BufReader::new(child.stderr.take().unwrap()).lines();
+    // The tests' role is a superuser.
+    let warning = line_with(&mut log, "docs/roles.sql").await;
+    assert!(
+        warning.contains("WARN") && warning.contains("\"superuser\":true"),
+        "{warning}"
+    );
+
+    let serving: serde_json::Value = serde_json::from_str(&line_with(&mut log, "\"serving\"").await).unwrap();
+    let address = format!("http://{}", serving["address"].as_str().unwrap());
+    let mut client = SharePermissionServiceClient::connect(address).await.unwrap();
+    client.grant_share_permission(as_tester(grant())).await.unwrap();
+    // The first may be of the entry that asked, the next of both.
+    loop {
+        let line: serde_json::Value = serde_json::from_str(&line_with(&mut log, "signed a checkpoint").await).unwrap();
+        let note = line["note"].as_str().unwrap();
+        assert!(
+            note.starts_with(&format!("sharewarden.test/{ACCOUNT}\n{}\n", line["size"])),
+            "{note}"
+        );
+        assert!(note.contains("\n\n— sharewarden.test "), "{note}");
+        if line["size"] == 2 {
+            break;
+        }
+    }
+    signal(&child, Signal::TERM);
+    assert!(child.wait().await.unwrap().success());
+    simulator.shutdown().await;
+}
+
+#[tokio::test]
 async fn serve_refuses_a_schema_that_it_does_not_know() {
     let (fresh, simulator) = tokio::join!(database(), simulator());
     let mut admin = PgConnection::connect(fresh.url()).await.unwrap();

@@ -1,12 +1,13 @@
 //! An entry as a row, as a line of CSV and as a table of its own.
 
-use super::line::{COLUMNS, Line, hex};
+use super::line::{COLUMNS, Line};
 use crate::cli::failure::Failure;
 use crate::cli::printer::Listed;
 use crate::cli::render;
 use crate::cli::table;
 use crate::cli::text::{lines, one_line};
 use crate::cli::words::{access, action, cause, moment, second, stage};
+use crate::ledger::merkle::hex;
 use crate::proto::v1::AuditEntry;
 
 impl Listed for AuditEntry {

@@ -3,6 +3,7 @@
 use serde::Deserialize;
 
 use crate::cli::failure::{Exit, Failure};
+use crate::ledger::merkle::hex;
 
 /// The members of the text that formats have places for.
 #[derive(Debug, Default, Deserialize)]
@@ -121,9 +122,4 @@ impl Line {
             hex(leaf_hash),
         ]
     }
-}
-
-/// Bytes as lower-case hex digits.
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -8,8 +8,9 @@ use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use super::line::{ErrorLine, Line, hex};
+use super::line::{ErrorLine, Line};
 use crate::ledger::Hash;
+use crate::ledger::merkle::hex;
 
 const SCHEMA: &str = "1.3.0";
 const CATEGORY: u32 = 6;

@@ -151,7 +151,7 @@ fn entries(verified: &Verified) -> String {
 }
 
 fn root(verified: &Verified) -> String {
-    super::line::hex(&verified.checkpoint.checkpoint.root)
+    crate::ledger::merkle::hex(&verified.checkpoint.checkpoint.root)
 }
 
 fn witnesses(verified: &Verified) -> Vec<String> {

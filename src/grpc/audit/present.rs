@@ -119,7 +119,7 @@ fn archived(archived: Archived) -> v1::ArchivedRange {
         start_time: Some(timestamp(archived.start_time)),
         end_time: Some(timestamp(archived.end_time)),
         location: archived.location,
-        sha256: hex(&archived.sha256),
+        sha256: crate::ledger::merkle::hex(&archived.sha256),
     }
 }
 
@@ -153,16 +153,6 @@ fn ranking(ranking: Ranking) -> v1::SummaryRanking {
         Ranking::Image => v1::SummaryRanking::Image,
         Ranking::SharedAccount => v1::SummaryRanking::SharedAccount,
     }
-}
-
-/// Lower-case hex digits.
-pub(super) fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        // Writing to a text cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 #[cfg(test)]

@@ -43,7 +43,7 @@ fn refusal(error: Error) -> Refusal {
         .with("account_id", account)
         .with("log_index", log_index)
         .with("location", location)
-        .with("sha256", super::present::hex(&sha256)),
+        .with("sha256", crate::ledger::merkle::hex(&sha256)),
         Error::TooManyCounts => status::broken(vec![FieldViolation::new(
             "group_by",
             format!(

@@ -19,8 +19,10 @@ CREATE VIEW reporting.current_shares AS
 COMMENT ON VIEW reporting.current_shares IS 'Who may copy which image now, by the ledger.';
 
 CREATE VIEW reporting.daily_totals AS
-    SELECT (start_time AT TIME ZONE 'UTC')::date AS day, account_id, region, action, stage, count AS entries
-    FROM audit_rollup WHERE bucket = 'DAY';
+    SELECT (start_time AT TIME ZONE 'UTC')::date AS day, account_id, region, action, stage, entries
+    FROM audit_rollup CROSS JOIN LATERAL (VALUES ('REQUESTED', requested), ('DENIED', denied), ('SUCCEEDED', succeeded),
+        ('FAILED', failed), ('SUPERSEDED', superseded)) AS staged (stage, entries)
+    WHERE bucket = 'DAY' AND entries > 0;
 COMMENT ON VIEW reporting.daily_totals IS 'How many entries were recorded, by day (UTC). Exact, archived history included.';
 
 CREATE VIEW reporting.pending_changes AS

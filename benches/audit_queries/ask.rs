@@ -293,8 +293,10 @@ pub(crate) async fn summaries(stack: &Stack, rounds: usize, table: &mut Table) {
     let (from, to) = (month(start), month(end));
     let by = |bucket: &str, interval: &str, more: &str| {
         format!(
-            "SELECT date_trunc('{interval}', start_time, 'UTC'), action, stage, sum(count) FROM audit_rollup
-             WHERE bucket = '{bucket}' AND start_time >= '{from}' AND start_time < '{to}' {more} GROUP BY 1, 2, 3 ORDER BY 1, 2, 3"
+            "SELECT date_trunc('{interval}', start_time, 'UTC'), action, sum(requested), sum(denied), sum(succeeded), sum(failed),
+                 sum(superseded)
+             FROM audit_rollup WHERE bucket = '{bucket}' AND start_time >= '{from}' AND start_time < '{to}' {more}
+             GROUP BY 1, 2 ORDER BY 1, 2"
         )
     };
     let top = format!(

@@ -86,11 +86,15 @@ const COPY: &str = "COPY audit_entry (account_id, log_index, recorded_at, stage,
 
 const SUMMARISE: &str = "
     INSERT INTO audit_rollup
-        SELECT account_id, 'HOUR', date_trunc('HOUR', recorded_at, 'UTC'), region, action, stage, count(*)
-        FROM audit_entry GROUP BY 1, 3, 4, 5, 6;
+        SELECT account_id, 'HOUR', date_trunc('HOUR', recorded_at, 'UTC'), region, action,
+            count(*) FILTER (WHERE stage = 'REQUESTED'), count(*) FILTER (WHERE stage = 'DENIED'),
+            count(*) FILTER (WHERE stage = 'SUCCEEDED'), count(*) FILTER (WHERE stage = 'FAILED'),
+            count(*) FILTER (WHERE stage = 'SUPERSEDED')
+        FROM audit_entry GROUP BY 1, 3, 4, 5;
     INSERT INTO audit_rollup
-        SELECT account_id, coarse, date_trunc(coarse, start_time, 'UTC'), region, action, stage, sum(count)
-        FROM audit_rollup, unnest(ARRAY['DAY', 'MONTH']) AS coarse WHERE bucket = 'HOUR' GROUP BY 1, 2, 3, 4, 5, 6;
+        SELECT account_id, coarse, date_trunc(coarse, start_time, 'UTC'), region, action,
+            sum(requested), sum(denied), sum(succeeded), sum(failed), sum(superseded)
+        FROM audit_rollup, unnest(ARRAY['DAY', 'MONTH']) AS coarse WHERE bucket = 'HOUR' GROUP BY 1, 2, 3, 4, 5;
     INSERT INTO audit_ranking
         SELECT account_id, 'DAY', date_trunc('DAY', recorded_at, 'UTC'), ranking, value, count(*)
         FROM audit_entry,

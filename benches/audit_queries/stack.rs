@@ -1,6 +1,6 @@
 //! A private Postgres with a loaded history, and a server on it.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, path::PathBuf};
 
 use secrecy::ExposeSecret;
 use sharewarden::{
@@ -31,27 +31,38 @@ pub(crate) struct Stack {
     stop: CancellationToken,
     server: JoinHandle<()>,
     cluster: Cluster,
-    folder: tempfile::TempDir,
+    /// Where the database is, if it is not to be kept.
+    folder: Option<tempfile::TempDir>,
 }
 
 impl Stack {
-    pub(crate) async fn start(entries: u64) -> Self {
-        use std::os::unix::fs::PermissionsExt;
-        let folder = tempfile::Builder::new()
-            .prefix("sharewarden-bench-")
-            .permissions(std::fs::Permissions::from_mode(0o755))
-            .tempdir()
-            .unwrap();
-        let cluster = Cluster::start(Settings::new(folder.path().join("postgres")))
-            .await
-            .unwrap();
+    /// Loads so many entries, or takes those that were loaded into the folder `keep` before.
+    pub(crate) async fn start(entries: u64, keep: Option<PathBuf>) -> Self {
+        let folder = keep.is_none().then(|| {
+            use std::os::unix::fs::PermissionsExt;
+            tempfile::Builder::new()
+                .prefix("sharewarden-bench-")
+                .permissions(std::fs::Permissions::from_mode(0o755))
+                .tempdir()
+                .unwrap()
+        });
+        let parent = keep.or(folder.as_ref().map(|folder| folder.path().to_owned())).unwrap();
+        std::fs::create_dir_all(&parent).unwrap();
+        let cluster = Cluster::start(Settings::new(parent.join("postgres"))).await.unwrap();
         let key = SigningKey::from_seed("sharewarden.bench".parse().unwrap(), &[7; 32]);
         let config = config(&cluster.url(DATABASE), &key);
         server::migrate(&config).await.unwrap();
         // As fast as it gets: no question before each query whether the connection is there.
         let straight = PgPoolOptions::new().test_before_acquire(false);
         let pool = straight.connect(&cluster.url(DATABASE)).await.unwrap();
-        load::load(&pool, entries, Clock::system().now()).await;
+        let loaded = sqlx::query("SELECT FROM ledger LIMIT 1")
+            .fetch_optional(&pool)
+            .await
+            .unwrap();
+        if loaded.is_none() {
+            eprintln!("loading {entries} entries");
+            load::load(&pool, entries, Clock::system().now()).await;
+        }
 
         let listener = TcpListener::bind(config.server.listen).await.unwrap();
         let credentials = BaseCredentials::Fixed {
@@ -107,7 +118,7 @@ impl Stack {
         self.server.await.unwrap();
         self.pool.close().await;
         self.cluster.stop();
-        self.folder.close().unwrap();
+        self.folder.map(tempfile::TempDir::close).transpose().unwrap();
     }
 }
 

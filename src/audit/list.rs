@@ -38,12 +38,12 @@ impl Audit {
         size: u32,
     ) -> Result<EntryPage, Error> {
         let now = self.clock.now();
-        let rows = audit::entries(&self.database, filter, order, after, size.saturating_add(1), now).await?;
-        let mut page = page(rows, size, |entry| bears_out(filter, entry))?;
+        let found = audit::entries(&self.database, filter, order, after, size.saturating_add(1), now).await?;
+        let mut page = page(found.entries, size, |entry| bears_out(filter, entry))?;
         if shows_every_entry(filter) {
             self.look_for_gaps(&page.entries).await?;
         }
-        if after.is_none() {
+        if after.is_none() && !found.nothing_archived {
             // Asked for after the entries: what is archived meanwhile is then on the page, or told of, or both.
             page.archived =
                 audit::archived(&self.database, &filter.accounts, filter.from, filter.to, MOST_ARCHIVED).await?;
@@ -62,7 +62,7 @@ impl Audit {
         after: Option<&EntryPosition>,
         size: u32,
     ) -> Result<EntryPage, Error> {
-        let rows = audit::history(
+        let found = audit::history(
             &self.database,
             key,
             order,
@@ -71,8 +71,8 @@ impl Audit {
             self.clock.now(),
         )
         .await?;
-        let mut page = page(rows, size, |entry| entry.intent.key == *key)?;
-        if after.is_none() {
+        let mut page = page(found.entries, size, |entry| entry.intent.key == *key)?;
+        if after.is_none() && !found.nothing_archived {
             page.archived = audit::archived(&self.database, &[key.account], None, None, MOST_ARCHIVED).await?;
         }
         Ok(page)

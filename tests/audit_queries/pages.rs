@@ -33,7 +33,8 @@ async fn all_pages(store: &Store, filter: &EntryFilter, order: Order, limit: u32
             Clock::system().now(),
         )
         .await
-        .unwrap();
+        .unwrap()
+        .entries;
         let full = page.len() == limit as usize;
         assert!(page.len() <= limit as usize);
         found.extend(page);
@@ -138,7 +139,8 @@ async fn a_walk_gives_what_was_there_at_its_start_once_whatever_is_added_meanwhi
                 Clock::system().now(),
             )
             .await
-            .unwrap();
+            .unwrap()
+            .entries;
             let added = some_new_rows(&mut random, &mut next_index);
             let (adding, _) = tokio::join!(
                 async {
@@ -198,7 +200,8 @@ async fn a_permissions_history_is_its_entries_and_no_others() {
             let after = found.last().map(StoredEntry::position);
             let page = history(&store.database, &key, order, after.as_ref(), 2, Clock::system().now())
                 .await
-                .unwrap();
+                .unwrap()
+                .entries;
             if page.is_empty() {
                 break;
             }
@@ -257,7 +260,8 @@ async fn nothing_is_found_where_there_is_nothing() {
             Clock::system().now(),
         )
         .await
-        .unwrap();
+        .unwrap()
+        .entries;
         assert_eq!(found, []);
     }
 }

@@ -201,6 +201,7 @@ async fn page(store: &Store, filter: &EntryFilter, order: Order) -> usize {
     let found = entries(&database, filter, order, None, PAGE, Clock::system().now())
         .await
         .unwrap()
+        .entries
         .len();
     close(store, database).await;
     found

@@ -38,8 +38,11 @@ async fn store_with_rollups(random: &mut Rng, entries: usize) -> (Store, Vec<Row
         store
             .execute(format!(
                 "INSERT INTO audit_rollup
-                 SELECT account_id, '{bucket}', date_trunc('{bucket}', recorded_at, 'UTC'), region, action, stage, count(*)
-                 FROM audit_entry GROUP BY 1, 2, 3, 4, 5, 6"
+                 SELECT account_id, '{bucket}', date_trunc('{bucket}', recorded_at, 'UTC'), region, action,
+                     count(*) FILTER (WHERE stage = 'REQUESTED'), count(*) FILTER (WHERE stage = 'DENIED'),
+                     count(*) FILTER (WHERE stage = 'SUCCEEDED'), count(*) FILTER (WHERE stage = 'FAILED'),
+                     count(*) FILTER (WHERE stage = 'SUPERSEDED')
+                 FROM audit_entry GROUP BY 1, 2, 3, 4, 5"
             ))
             .await;
     }

@@ -220,7 +220,14 @@ async fn a_reader_reads_the_views_and_nothing_else() {
         if is_view {
             let found = sqlx::raw_sql(sqlx::AssertSqlSafe(select)).execute(&mut reader).await;
             found.unwrap_or_else(|error| panic!("{relation}: {error}"));
-            assert_refused(&mut reader, &format!("DELETE FROM {relation}")).await;
+            let delete = sqlx::query(sqlx::AssertSqlSafe(format!("DELETE FROM {relation}")));
+            let refused = delete.execute(&mut reader).await.expect_err(&relation);
+            // For lack of the right, or because nobody can delete from such a view.
+            let code = refused.as_database_error().and_then(|error| error.code());
+            assert!(
+                matches!(code.as_deref(), Some("42501" | "55000")),
+                "{relation}: {refused}"
+            );
         } else {
             assert_refused(&mut reader, &select).await;
         }

@@ -73,6 +73,15 @@ impl StoredEntry {
     }
 }
 
+/// Entries that were found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// The entries, in the order that was asked for.
+    pub entries: Vec<StoredEntry>,
+    /// True when it was seen, while the last of them was read, that nothing was archived. False when it is not known.
+    pub nothing_archived: bool,
+}
+
 /// Reads at most `limit` entries that match, those after `after` only. `now` is where the latest are looked for first.
 ///
 /// # Errors
@@ -84,50 +93,64 @@ pub async fn entries(
     after: Option<&EntryPosition>,
     limit: u32,
     now: Timestamp,
-) -> Result<Vec<StoredEntry>, StoreError> {
+) -> Result<Found, StoreError> {
     let page = Page {
         filter,
         order,
         after,
         now,
     };
-    let rows = database
+    let (rows, nothing_archived) = database
         .run(async |connection| read(connection, &page, limit).await)
         .await?;
-    rows.into_iter().map(stored).collect()
+    Ok(Found {
+        entries: rows
+            .into_iter()
+            .map(|row| stored(row.entry))
+            .collect::<Result<_, _>>()?,
+        nothing_archived,
+    })
 }
 
-/// Looks for a page in one span of time after the other, until it is full.
-async fn read(connection: &mut PgConnection, page: &Page<'_>, limit: u32) -> Result<Vec<Row>, sqlx::Error> {
+/// Looks for a page in one span of time after the other, until it is full; and tells whether the last look, if it found
+/// anything, saw that nothing was archived.
+async fn read(connection: &mut PgConnection, page: &Page<'_>, limit: u32) -> Result<(Vec<PageRow>, bool), sqlx::Error> {
     let driver = Driver::of(page.filter);
     let spans = spans(connection, page, &driver).await?;
     if let (Driver::Text, Some(first)) = (&driver, spans.first()) {
         let most = limit.saturating_mul(WALKED_FOR_EACH).min(MOST_WALKED);
         let found = rows(connection, page.walk(*first, most, limit), false).await?;
         if found.len() == limit as usize {
-            return Ok(found);
+            let nothing_archived = saw_nothing_archived(&found);
+            return Ok((found, nothing_archived));
         }
     }
     // How rare a text is differs from one to the other: each is planned for itself. For all else there is one good plan, made
     // once for each month; the limit stays the same in all of them, so that these are few.
     let keep = page.filter.text.is_none();
-    let mut found = Vec::new();
+    let (mut found, mut nothing_archived) = (Vec::new(), false);
     for span in spans {
-        found.extend(rows(connection, page.statement(&driver, span, limit), keep).await?);
+        let rows = rows(connection, page.statement(&driver, span, limit), keep).await?;
+        nothing_archived = saw_nothing_archived(&rows);
+        found.extend(rows);
         if found.len() >= limit as usize {
             found.truncate(limit as usize);
             break;
         }
     }
-    Ok(found)
+    Ok((found, nothing_archived))
+}
+
+fn saw_nothing_archived(rows: &[PageRow]) -> bool {
+    rows.first().is_some_and(|row| !row.any_archived)
 }
 
 async fn rows(
     connection: &mut PgConnection,
     mut statement: QueryBuilder<Postgres>,
     keep: bool,
-) -> Result<Vec<Row>, sqlx::Error> {
-    let query = statement.build_query_as::<Row>().persistent(keep);
+) -> Result<Vec<PageRow>, sqlx::Error> {
+    let query = statement.build_query_as::<PageRow>().persistent(keep);
     query.fetch_all(connection).await
 }
 
@@ -228,6 +251,14 @@ struct Row {
     leaf_hash: Vec<u8>,
     #[sqlx(flatten)]
     columns: Columns,
+}
+
+/// An entry of a page.
+#[derive(sqlx::FromRow)]
+struct PageRow {
+    #[sqlx(flatten)]
+    entry: Row,
+    any_archived: bool,
 }
 
 fn stored(row: Row) -> Result<StoredEntry, StoreError> {

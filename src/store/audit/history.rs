@@ -5,7 +5,7 @@ use crate::{
     store::{Database, StoreError},
 };
 
-use super::{EntryFilter, EntryPosition, Order, StoredEntry, entries};
+use super::{EntryFilter, EntryPosition, Found, Order, entries};
 
 /// Reads at most `limit` entries about a permission, those after `after` only.
 ///
@@ -18,7 +18,7 @@ pub async fn history(
     after: Option<&EntryPosition>,
     limit: u32,
     now: Timestamp,
-) -> Result<Vec<StoredEntry>, StoreError> {
+) -> Result<Found, StoreError> {
     let filter = EntryFilter {
         accounts: vec![key.account],
         regions: vec![key.region.clone()],

@@ -31,8 +31,7 @@ pub(super) struct Page<'a> {
 impl Page<'_> {
     /// The statement that reads at most `limit` entries of the page from a span of time.
     pub(super) fn statement(&self, driver: &Driver, span: Span, limit: u32) -> QueryBuilder<Postgres> {
-        let mut sql = QueryBuilder::new("SELECT ");
-        sql.push(COLUMNS).push(" FROM ");
+        let mut sql = self.select();
         if let Driver::Each(column, values) = driver {
             sql.push("unnest(")
                 .push_bind(values.clone())
@@ -55,14 +54,21 @@ impl Page<'_> {
     /// The statement that reads at most `limit` entries of the page from the next `most` entries in a span of time, whatever
     /// these are.
     pub(super) fn walk(&self, span: Span, most: u32, limit: u32) -> QueryBuilder<Postgres> {
-        let mut sql = QueryBuilder::new("SELECT ");
-        sql.push(COLUMNS)
-            .push(" FROM (SELECT * FROM audit_entry WHERE log_index >= 0");
+        let mut sql = self.select();
+        sql.push("(SELECT * FROM audit_entry WHERE log_index >= 0");
         self.push_span(&mut sql, span);
         self.push_order(&mut sql, most);
         sql.push(") AS next_entries WHERE true");
         self.push_filter(&mut sql, &Driver::Time);
         self.push_order(&mut sql, limit);
+        sql
+    }
+
+    /// Each row tells, too, whether anything was archived when it was read: mostly that saves the question.
+    fn select(&self) -> QueryBuilder<Postgres> {
+        let mut sql = QueryBuilder::new("SELECT ");
+        sql.push(COLUMNS)
+            .push(", EXISTS (SELECT FROM audit_archive) AS any_archived FROM ");
         sql
     }
 

@@ -117,12 +117,18 @@ fn statement(query: &CountQuery, tiles: &[Tiles]) -> QueryBuilder<Postgres> {
         })
         .push(dimension.column());
     }
-    sql.push(", sum(count)::bigint FROM (");
+    sql.push(", sum(entries)::bigint FROM (");
     for (at, tiles) in tiles.iter().enumerate() {
         sql.push(if at == 0 { "" } else { " UNION ALL " });
         push_tiles(&mut sql, query, tiles);
     }
-    sql.push(") AS counted GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 2, 3, 4, 5 LIMIT ")
+    sql.push(") AS added CROSS JOIN LATERAL (VALUES ");
+    let asked_for = |stage: &&Stage| query.stages.is_empty() || query.stages.contains(stage);
+    for (at, stage) in Stage::ALL.iter().filter(asked_for).enumerate() {
+        sql.push(if at == 0 { "" } else { ", " });
+        sql.push(format_args!("('{}', {})", stage.as_str(), column_of(*stage)));
+    }
+    sql.push(") AS staged (stage, entries) WHERE entries > 0 GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 2, 3, 4, 5 LIMIT ")
         .push(query.limit);
     sql
 }
@@ -133,16 +139,19 @@ fn push_tiles(sql: &mut QueryBuilder<Postgres>, query: &CountQuery, tiles: &Tile
     columns.extend(
         Dimension::ALL
             .iter()
-            .filter(|dimension| query.group_by.contains(dimension))
+            .filter(|dimension| **dimension != Dimension::Stage && query.group_by.contains(dimension))
             .map(|dimension| dimension.column()),
     );
     let columns = columns.join(", ");
-    sql.push("SELECT ").push(&columns).push(", sum(count) AS count");
+    sql.push("SELECT ").push(&columns);
+    for stage in Stage::ALL {
+        sql.push(format_args!(", sum({0}) AS {0}", column_of(*stage)));
+    }
     sql.push(" FROM audit_rollup WHERE bucket = '")
         .push(tiles.bucket.as_str());
     sql.push("' AND start_time >= ").push_bind(tiles.from);
     sql.push(" AND start_time < ").push_bind(tiles.to);
-    let lists: [(_, Vec<String>); 4] = [
+    let lists: [(_, Vec<String>); 3] = [
         (
             Dimension::Account,
             query.accounts.iter().map(ToString::to_string).collect(),
@@ -155,10 +164,6 @@ fn push_tiles(sql: &mut QueryBuilder<Postgres>, query: &CountQuery, tiles: &Tile
             Dimension::Action,
             query.actions.iter().map(|action| action.as_str().into()).collect(),
         ),
-        (
-            Dimension::Stage,
-            query.stages.iter().map(|stage| stage.as_str().into()).collect(),
-        ),
     ];
     for (dimension, values) in lists {
         if !values.is_empty() {
@@ -170,6 +175,17 @@ fn push_tiles(sql: &mut QueryBuilder<Postgres>, query: &CountQuery, tiles: &Tile
         }
     }
     sql.push(" GROUP BY ").push(&columns);
+}
+
+/// The column that counts a stage's entries.
+fn column_of(stage: Stage) -> &'static str {
+    match stage {
+        Stage::Requested => "requested",
+        Stage::Denied => "denied",
+        Stage::Succeeded => "succeeded",
+        Stage::Failed => "failed",
+        Stage::Superseded => "superseded",
+    }
 }
 
 impl Interval {

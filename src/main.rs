@@ -24,6 +24,10 @@ use sharewarden::{
 };
 use tokio::net::TcpListener;
 
+/// Many small texts are made and dropped on several threads at once, which glibc's allocator is slow at.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Decides, performs and remembers the sharing of Amazon WorkSpaces images between AWS accounts.
 #[derive(Debug, Parser)]
 #[command(name = "sharewarden", version, max_term_width = 120)]

@@ -11,6 +11,7 @@ use sqlx::{
     postgres::{PgArguments, PgRow},
 };
 use time::{Date, OffsetDateTime, UtcOffset};
+use uuid::Uuid;
 
 use crate::{
     load,
@@ -41,8 +42,7 @@ pub(crate) async fn pages(stack: &Stack, rounds: usize, table: &mut Table) {
                 (grpc, direct) = Default::default();
             }
             let page = grpc.measure(client.list_audit_entries(as_bench(request.clone()))).await;
-            let rows = direct.measure(rows(stack, &sql)).await;
-            found = rows.len();
+            found = direct.measure(lines(stack, &sql)).await.len();
             assert_eq!(page.unwrap().into_inner().entries.len(), found, "{name}");
             if round >= 2 * WARM_UP && begun.elapsed() > PATIENCE {
                 break;
@@ -63,6 +63,38 @@ const COLUMNS: &str =
 const WARM_UP: usize = 10;
 /// A query that is slow is not asked all the rounds.
 const PATIENCE: Duration = Duration::from_secs(20);
+
+/// What whoever asks in SQL has then: the values, in memory.
+#[derive(sqlx::FromRow)]
+#[expect(dead_code, reason = "read, and dropped")]
+struct Line {
+    account_id: String,
+    log_index: i64,
+    recorded_at: OffsetDateTime,
+    entry: String,
+    leaf_hash: Vec<u8>,
+    stage: String,
+    action: String,
+    cause: String,
+    change_id: Option<Uuid>,
+    request_id: Uuid,
+    principal: String,
+    reason: String,
+    ticket: Option<String>,
+    region: String,
+    image_id: String,
+    shared_account_id: String,
+    generation: Option<i64>,
+    aws_request_id: Option<String>,
+    error_reason: Option<String>,
+}
+
+async fn lines(stack: &Stack, sql: &str) -> Vec<Line> {
+    sqlx::query_as(AssertSqlSafe(sql.to_owned()))
+        .fetch_all(&stack.pool)
+        .await
+        .unwrap()
+}
 
 async fn rows(stack: &Stack, sql: &str) -> Vec<PgRow> {
     sqlx::query_with(AssertSqlSafe(sql.to_owned()), PgArguments::default())

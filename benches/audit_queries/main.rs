@@ -25,6 +25,10 @@ use std::path::PathBuf;
 use measure::Table;
 use stack::Stack;
 
+/// The program's.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// What can be said after `--`.
 struct Options {
     entries: u64,

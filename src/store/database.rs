@@ -60,6 +60,9 @@ impl Database {
                 ("lock_timeout", lock_timeout.as_str()),
                 ("idle_in_transaction_session_timeout", statement_timeout.as_str()),
                 ("timezone", "UTC"),
+                // Statements find rows by their keys, and each has one good plan. Left to itself, Postgres finds the plan for
+                // given values a little cheaper, and makes it anew each time: that takes longer than the statement.
+                ("plan_cache_mode", "force_generic_plan"),
             ])
             .log_statements(tracing::log::LevelFilter::Trace)
             .log_slow_statements(tracing::log::LevelFilter::Warn, Duration::from_secs(1));
@@ -157,6 +160,22 @@ impl Database {
     ) -> Result<T, StoreError> {
         self.within(self.patience, async |connection| Ok(statement(connection).await?))
             .await
+    }
+
+    /// Runs statements that no one plan is good for: Postgres plans them for their values, as long as it finds that better.
+    pub(super) async fn run_planned_by_values<T>(
+        &self,
+        statements: impl AsyncFnOnce(&mut PgConnection) -> Result<T, sqlx::Error>,
+    ) -> Result<T, StoreError> {
+        self.run(async |connection| {
+            sqlx::raw_sql("SET plan_cache_mode = auto")
+                .execute(&mut *connection)
+                .await?;
+            let result = statements(connection).await;
+            sqlx::raw_sql("RESET plan_cache_mode").execute(connection).await?;
+            result
+        })
+        .await
     }
 
     /// Does something on a connection, for at most so long, the wait for the connection included. A connection whose work

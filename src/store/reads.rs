@@ -78,7 +78,7 @@ pub async fn permissions(
         i64::from(limit),
     );
     let rows = database
-        .run(async |connection| query.fetch_all(connection).await)
+        .run_planned_by_values(async |connection| query.fetch_all(connection).await)
         .await?;
     rows.into_iter().map(Permission::try_from).collect()
 }

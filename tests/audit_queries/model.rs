@@ -50,21 +50,21 @@ impl Row {
         }
     }
 
-    fn columns(&self) -> Columns {
+    fn columns(&self) -> Columns<'static> {
         Columns {
             stage: self.stage.as_str().into(),
             action: self.action.as_str().into(),
             cause: "CALLER".into(),
             change_id: self.change.map(|id| id.0),
             request_id: self.request.0,
-            principal: self.principal.to_string(),
-            reason: self.reason.clone(),
-            ticket: self.ticket.clone(),
-            region: self.region.to_string(),
-            image_id: self.image.to_string(),
-            shared_account_id: self.shared_account.to_string(),
+            principal: self.principal.to_string().into(),
+            reason: self.reason.clone().into(),
+            ticket: self.ticket.clone().map(Into::into),
+            region: self.region.to_string().into(),
+            image_id: self.image.to_string().into(),
+            shared_account_id: self.shared_account.to_string().into(),
             generation: self.change.map(|_| 1),
-            aws_request_id: self.aws_request.clone(),
+            aws_request_id: self.aws_request.clone().map(Into::into),
             error_reason: (self.stage == Stage::Failed).then(|| "IMAGE_NOT_FOUND".into()),
         }
     }

@@ -8,7 +8,7 @@ use crate::domain::{Action, Cause, ChangeId, Entry, Intent, PermissionKey, Reque
 /// The entry of account 000011112222 with this index.
 pub(in crate::audit) fn stored(log_index: u64) -> StoredEntry {
     let recorded_at = Timestamp::parse("2026-11-22T07:05:00.5Z").unwrap();
-    let entry = Entry {
+    let entry: &'static Entry = Box::leak(Box::new(Entry {
         log_index,
         recorded_at,
         stage: Stage::Requested,
@@ -33,15 +33,15 @@ pub(in crate::audit) fn stored(log_index: u64) -> StoredEntry {
         attempts: vec![],
         failure: None,
         denied_by: None,
-    };
-    let text = ledger::encode(&entry, "0.1.0").unwrap();
+    }));
+    let text = ledger::encode(entry, "0.1.0").unwrap();
     StoredEntry {
         account: entry.intent.key.account,
         log_index,
         recorded_at,
         leaf_hash: leaf_hash(text.as_bytes()),
         text,
-        columns: Columns::of(&entry),
+        columns: Columns::of(entry),
     }
 }
 

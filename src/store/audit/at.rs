@@ -51,7 +51,7 @@ pub async fn shares_at(
     let mut sql = statement(time, filter, after, limit);
     let query = sql.build_query_as::<Row>().persistent(false);
     let rows = database
-        .run(async |connection| query.fetch_all(connection).await)
+        .run_planned_by_values(async |connection| query.fetch_all(connection).await)
         .await?;
     rows.into_iter().map(share).collect()
 }

@@ -1,48 +1,80 @@
 //! What an entry's row repeats of its text.
 
+use std::borrow::Cow;
+
+use sqlx::{Row, postgres::PgRow};
 use uuid::Uuid;
 
 use crate::{domain::Entry, store::rows::bigint};
 
 /// What an entry's row repeats of its text, beside its place and its time: what filters and views look at.
-#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the columns are documented in the migration")]
-pub struct Columns {
-    pub stage: String,
-    pub action: String,
-    pub cause: String,
+pub struct Columns<'a> {
+    pub stage: Cow<'a, str>,
+    pub action: Cow<'a, str>,
+    pub cause: Cow<'a, str>,
     pub change_id: Option<Uuid>,
     pub request_id: Uuid,
-    pub principal: String,
-    pub reason: String,
-    pub ticket: Option<String>,
-    pub region: String,
-    pub image_id: String,
-    pub shared_account_id: String,
+    pub principal: Cow<'a, str>,
+    pub reason: Cow<'a, str>,
+    pub ticket: Option<Cow<'a, str>>,
+    pub region: Cow<'a, str>,
+    pub image_id: Cow<'a, str>,
+    pub shared_account_id: Cow<'a, str>,
     pub generation: Option<i64>,
-    pub aws_request_id: Option<String>,
-    pub error_reason: Option<String>,
+    pub aws_request_id: Option<Cow<'a, str>>,
+    pub error_reason: Option<Cow<'a, str>>,
 }
 
-impl Columns {
+impl<'a> Columns<'a> {
     /// As they are where nobody has changed them.
-    pub fn of(entry: &Entry) -> Self {
+    pub fn of(entry: &'a Entry) -> Self {
         let (intent, last) = (&entry.intent, entry.attempts.last());
+        let (key, failure) = (&intent.key, entry.failure.as_ref());
         Self {
             stage: entry.stage.as_str().into(),
             action: intent.action.as_str().into(),
             cause: intent.cause.as_str().into(),
             change_id: entry.generation.map(|_| intent.change_id.0),
             request_id: intent.request_id.0,
-            principal: intent.principal.to_string(),
-            reason: intent.reason.to_string(),
-            ticket: intent.ticket.as_ref().map(ToString::to_string),
-            region: intent.key.region.to_string(),
-            image_id: intent.key.image.to_string(),
-            shared_account_id: intent.key.shared_account.to_string(),
+            principal: intent.principal.as_str().into(),
+            reason: intent.reason.as_str().into(),
+            ticket: intent.ticket.as_ref().map(|ticket| ticket.as_str().into()),
+            region: key.region.as_str().into(),
+            image_id: key.image.as_str().into(),
+            shared_account_id: key.shared_account.as_str().into(),
             generation: entry.generation.map(bigint),
-            aws_request_id: last.and_then(|attempt| attempt.aws_request_id.clone()),
-            error_reason: entry.failure.as_ref().map(|failure| failure.reason.as_str().into()),
+            aws_request_id: last.and_then(|attempt| attempt.aws_request_id.as_deref().map(Cow::from)),
+            error_reason: failure.map(|failure| failure.reason.as_str().into()),
         }
+    }
+}
+
+impl Columns<'static> {
+    /// How they are selected.
+    pub(super) const NAMES: &'static str = "stage, action, cause, change_id, request_id, principal, reason, ticket, region, \
+        image_id, shared_account_id, generation, aws_request_id, error_reason";
+
+    /// Reads them out of a row, the first of them at this place: by their places, since a page has thousands of values.
+    pub(super) fn read(row: &PgRow, first: usize) -> Result<Self, sqlx::Error> {
+        let text = |at: usize| row.try_get::<String, _>(first + at).map(Cow::from);
+        let optional = |at: usize| Ok::<_, sqlx::Error>(row.try_get::<Option<String>, _>(first + at)?.map(Cow::from));
+        Ok(Self {
+            stage: text(0)?,
+            action: text(1)?,
+            cause: text(2)?,
+            change_id: row.try_get(first + 3)?,
+            request_id: row.try_get(first + 4)?,
+            principal: text(5)?,
+            reason: text(6)?,
+            ticket: optional(7)?,
+            region: text(8)?,
+            image_id: text(9)?,
+            shared_account_id: text(10)?,
+            generation: row.try_get(first + 11)?,
+            aws_request_id: optional(12)?,
+            error_reason: optional(13)?,
+        })
     }
 }

@@ -85,6 +85,25 @@ impl Driver {
     }
 }
 
+/// True when one plan is good for all values: the driver's index finds the page. Where conditions meet, how many entries meet both
+/// is in their values; and one text is rare where another is frequent.
+pub(super) fn has_one_plan(filter: &EntryFilter) -> bool {
+    let conditions = [
+        !filter.accounts.is_empty(),
+        !filter.regions.is_empty(),
+        filter.image.is_some(),
+        filter.shared_account.is_some(),
+        !filter.principals.is_empty(),
+        !filter.actions.is_empty(),
+        !filter.stages.is_empty(),
+        !filter.causes.is_empty(),
+        filter.change.is_some(),
+        filter.request.is_some(),
+        filter.aws_request.is_some(),
+    ];
+    filter.text.is_none() && conditions.into_iter().filter(|is_there| *is_there).count() <= 1
+}
+
 /// True when the index of the texts can find the filter's: only three letters or digits in a row are sure to be in it.
 pub(super) fn has_indexed_text(filter: &EntryFilter) -> bool {
     filter.text.as_deref().is_some_and(|text| {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sqlx::{AssertSqlSafe, PgConnection, Postgres, QueryBuilder};
+use sqlx::{AssertSqlSafe, FromRow, PgConnection, Postgres, QueryBuilder, Row as _, postgres::PgRow};
 use time::OffsetDateTime;
 
 use crate::{
@@ -16,8 +16,8 @@ use crate::{
 
 use super::{
     Columns, EntryFilter,
-    driver::Driver,
-    statement::{COLUMNS, Page},
+    driver::{Driver, has_one_plan},
+    statement::Page,
     windows::{self, Span},
 };
 
@@ -59,7 +59,7 @@ pub struct StoredEntry {
     /// What the tree says that the text hashes to. Not compared with the text here.
     pub leaf_hash: Hash,
     /// What the row repeats of the text. Not compared with it here.
-    pub columns: Columns,
+    pub columns: Columns<'static>,
 }
 
 impl StoredEntry {
@@ -100,9 +100,12 @@ pub async fn entries(
         after,
         now,
     };
-    let (rows, nothing_archived) = database
-        .run(async |connection| read(connection, &page, limit).await)
-        .await?;
+    let read = async |connection: &mut PgConnection| read(connection, &page, limit).await;
+    let (rows, nothing_archived) = if has_one_plan(filter) {
+        database.run(read).await?
+    } else {
+        database.run_planned_by_values(read).await?
+    };
     Ok(Found {
         entries: rows
             .into_iter()
@@ -125,8 +128,8 @@ async fn read(connection: &mut PgConnection, page: &Page<'_>, limit: u32) -> Res
             return Ok((found, nothing_archived));
         }
     }
-    // How rare a text is differs from one to the other: each is planned for itself. For all else there is one good plan, made
-    // once for each month; the limit stays the same in all of them, so that these are few.
+    // A statement is kept for each month; the limit is the same in all of them, so that these are few. How rare a text is
+    // differs from one to the other: each is planned for itself.
     let keep = page.filter.text.is_none();
     let (mut found, mut nothing_archived) = (Vec::new(), false);
     for span in spans {
@@ -179,6 +182,8 @@ async fn spans(connection: &mut PgConnection, page: &Page<'_>, driver: &Driver) 
     });
     let months = if monthly {
         windows::MONTHLY
+    } else if page.filter.shared_account.is_some() {
+        windows::WIDE
     } else {
         windows::WIDER_AND_WIDER
     };
@@ -228,8 +233,9 @@ pub async fn range(
     limit: u32,
 ) -> Result<Vec<StoredEntry>, StoreError> {
     let sql = format!(
-        "SELECT {COLUMNS} FROM audit_entry
-         WHERE account_id = $1 AND log_index >= $2 AND log_index < $3 ORDER BY log_index LIMIT $4"
+        "SELECT {} FROM audit_entry
+         WHERE account_id = $1 AND log_index >= $2 AND log_index < $3 ORDER BY log_index LIMIT $4",
+        columns(),
     );
     let query = sqlx::query_as(AssertSqlSafe(sql))
         .bind(account.to_string())
@@ -242,23 +248,52 @@ pub async fn range(
     rows.into_iter().map(stored).collect()
 }
 
-#[derive(sqlx::FromRow)]
 struct Row {
     account_id: String,
     log_index: i64,
     recorded_at: OffsetDateTime,
     entry: String,
     leaf_hash: Vec<u8>,
-    #[sqlx(flatten)]
-    columns: Columns,
+    columns: Columns<'static>,
+}
+
+/// The columns of an entry that are read, in the order of [`Row`].
+pub(super) fn columns() -> String {
+    format!(
+        "account_id, log_index, recorded_at, entry, leaf_hash, {}",
+        Columns::NAMES
+    )
+}
+
+/// How many of [`columns`] there are.
+const COLUMNS: usize = 19;
+
+impl FromRow<'_, PgRow> for Row {
+    fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
+        Ok(Self {
+            account_id: row.try_get(0)?,
+            log_index: row.try_get(1)?,
+            recorded_at: row.try_get(2)?,
+            entry: row.try_get(3)?,
+            leaf_hash: row.try_get(4)?,
+            columns: Columns::read(row, 5)?,
+        })
+    }
 }
 
 /// An entry of a page.
-#[derive(sqlx::FromRow)]
 struct PageRow {
-    #[sqlx(flatten)]
     entry: Row,
     any_archived: bool,
+}
+
+impl FromRow<'_, PgRow> for PageRow {
+    fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
+        Ok(Self {
+            entry: Row::from_row(row)?,
+            any_archived: row.try_get(COLUMNS)?,
+        })
+    }
 }
 
 fn stored(row: Row) -> Result<StoredEntry, StoreError> {

@@ -43,7 +43,7 @@ pub async fn ranking(
     let mut sql = statement(ranking, &tiles, accounts, top);
     let query = sql.build_query_as::<(String, i64)>().persistent(false);
     let rows = database
-        .run(async |connection| query.fetch_all(connection).await)
+        .run_planned_by_values(async |connection| query.fetch_all(connection).await)
         .await?;
     rows.into_iter()
         .map(|(value, sum)| Ok((value, count("audit_ranking", sum)?)))

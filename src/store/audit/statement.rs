@@ -8,16 +8,13 @@ use sqlx::{Postgres, QueryBuilder};
 use super::{
     EntryFilter, EntryPosition, Order,
     driver::{Column, Driver, has_indexed_text},
-    windows::Span,
+    entries::columns,
+    windows::{Span, month_after, month_of},
 };
 use crate::{
     domain::{Action, Cause, Timestamp},
     store::rows::bigint,
 };
-
-/// The columns of an entry that are read.
-pub(super) const COLUMNS: &str = "account_id, log_index, recorded_at, entry, leaf_hash, stage, action, cause, change_id, \
-     request_id, principal, reason, ticket, region, image_id, shared_account_id, generation, aws_request_id, error_reason";
 
 /// A page of entries to look for.
 #[derive(Debug)]
@@ -37,7 +34,7 @@ impl Page<'_> {
                 .push_bind(values.clone())
                 .push("::text[]) AS each (value) ");
             sql.push("CROSS JOIN LATERAL (SELECT ")
-                .push(COLUMNS)
+                .push(columns())
                 .push(" FROM audit_entry");
             self.push_conditions(&mut sql, driver, span);
             sql.push(" AND ").push(column.name()).push(" = each.value");
@@ -67,7 +64,7 @@ impl Page<'_> {
     /// Each row tells, too, whether anything was archived when it was read: mostly that saves the question.
     fn select(&self) -> QueryBuilder<Postgres> {
         let mut sql = QueryBuilder::new("SELECT ");
-        sql.push(COLUMNS)
+        sql.push(columns())
             .push(", EXISTS (SELECT FROM audit_archive) AS any_archived FROM ");
         sql
     }
@@ -99,8 +96,8 @@ impl Page<'_> {
     }
 
     fn push_span(&self, sql: &mut QueryBuilder<Postgres>, span: Span) {
-        push_bound(sql, " AND recorded_at >= ", span.from, self.filter.from);
-        push_bound(sql, " AND recorded_at < ", span.to, self.filter.to);
+        push_bound(sql, " AND recorded_at >= ", span.from, self.filter.from, month_of);
+        push_bound(sql, " AND recorded_at < ", span.to, self.filter.to, month_after);
         if let Some(after) = self.after {
             push_after(sql, self.order, after);
         }
@@ -203,14 +200,22 @@ fn push_ids(sql: &mut QueryBuilder<Postgres>, filter: &EntryFilter) {
 }
 
 /// The edge of a month stands in the statement: Postgres then plans for that month's partition alone. What a caller asked for
-/// is bound, like all their values.
-fn push_bound(sql: &mut QueryBuilder<Postgres>, condition: &str, bound: Option<Timestamp>, asked: Option<Timestamp>) {
+/// is bound, like all their values, and the edge of its month stands beside it.
+fn push_bound(
+    sql: &mut QueryBuilder<Postgres>,
+    condition: &str,
+    bound: Option<Timestamp>,
+    asked: Option<Timestamp>,
+    edge: fn(Timestamp) -> Option<Timestamp>,
+) {
     let Some(time) = bound else { return };
-    sql.push(condition);
+    let mut literal = Some(time);
     if bound == asked {
-        sql.push_bind(time.to_offset_date_time());
-    } else {
-        sql.push(format_args!("'{time}'::timestamptz"));
+        sql.push(condition).push_bind(time.to_offset_date_time());
+        literal = edge(time);
+    }
+    if let Some(time) = literal {
+        sql.push(format_args!("{condition}'{time}'::timestamptz"));
     }
 }
 

@@ -93,7 +93,7 @@ pub async fn counts(database: &Database, query: &CountQuery) -> Result<Vec<Count
     let mut sql = statement(query, &tiles);
     let query = sql.build_query_as::<Row>().persistent(false);
     let rows = database
-        .run(async |connection| query.fetch_all(connection).await)
+        .run_planned_by_values(async |connection| query.fetch_all(connection).await)
         .await?;
     rows.into_iter().map(counted).collect()
 }

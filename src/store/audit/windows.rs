@@ -11,6 +11,9 @@ use super::Order;
 /// How many months each span has. After them comes one without an end.
 pub(super) const WIDER_AND_WIDER: &[i32] = &[1, 3, 12];
 
+/// For what is met now and then, and found by an index of its own: a year.
+pub(super) const WIDE: &[i32] = &[12];
+
 /// Month by month, for three years: for what Postgres guesses badly.
 pub(super) const MONTHLY: &[i32] = &[1; 36];
 
@@ -59,6 +62,16 @@ impl Span {
     pub(super) fn is_empty(self) -> bool {
         self.from.zip(self.to).is_some_and(|(from, to)| from >= to)
     }
+}
+
+/// When the month (UTC) of a time began.
+pub(super) fn month_of(time: Timestamp) -> Option<Timestamp> {
+    months_from(time, 0)
+}
+
+/// When the month (UTC) of a time ends.
+pub(super) fn month_after(time: Timestamp) -> Option<Timestamp> {
+    months_from(time, 1)
 }
 
 /// The beginning of the month (UTC) that is so many months after that of `time`.

@@ -8,6 +8,7 @@ mod support;
 mod callers;
 mod failures;
 mod grants;
+mod landing;
 mod ledger;
 mod outage;
 mod processes;

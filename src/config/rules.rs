@@ -108,7 +108,7 @@ fn numbers(config: &Config, check: &mut impl FnMut(bool, &str, String)) {
         connections as usize >= lanes + 4,
         "database.max_connections",
         format!(
-            "must be at least committer.lanes + 4 (one for each lane, two to listen, two to read); it is {connections}"
+            "must be at least committer.lanes + 4 (one for each lane, one for hints, three to read); it is {connections}"
         ),
     );
 }

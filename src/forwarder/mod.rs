@@ -21,7 +21,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     clock::Clock,
     domain::convergence::RetryPolicy,
-    store::{Committer, Database, Leased},
+    store::{Committer, Database, Leased, Released},
     workspaces::WorkSpaces,
 };
 
@@ -49,6 +49,7 @@ struct Inner {
     committer: Committer,
     workspaces: WorkSpaces,
     clock: Clock,
+    released: Released,
     settings: ForwarderSettings,
     permits: Semaphore,
     /// Changes worked on, or waiting for their turn.
@@ -60,15 +61,15 @@ struct Inner {
 }
 
 impl Forwarder {
-    /// A forwarder that stops taking up work when `stop` is cancelled. Its tasks are in `tasks`.
+    /// A forwarder that stops taking up work when `stop` is cancelled.
     pub fn new(
         database: Database,
         committer: Committer,
         workspaces: WorkSpaces,
         clock: Clock,
+        released: Released,
         settings: ForwarderSettings,
         stop: CancellationToken,
-        tasks: TaskTracker,
     ) -> Self {
         let permits = Semaphore::new(settings.max_in_flight.max(1));
         let (backlog, deferred) = (AtomicUsize::new(0), AtomicUsize::new(0));
@@ -77,12 +78,13 @@ impl Forwarder {
             committer,
             workspaces,
             clock,
+            released,
             settings,
             permits,
             backlog,
             deferred,
             stop,
-            tasks,
+            tasks: TaskTracker::new(),
         }))
     }
 
@@ -96,13 +98,30 @@ impl Forwarder {
         self.0.backlog.load(Ordering::Relaxed)
     }
 
-    /// Receives work and does it, and recovers work that nobody holds, until stopped. What is under way then is finished by
-    /// its task; what has not begun is given back, so that another replica takes it up at once.
-    pub async fn run(self, work: mpsc::UnboundedReceiver<Leased>) {
-        tokio::join!(self.receive(work), self.recover());
+    /// Receives work and does it, and recovers work that nobody holds, until stopped. Then what is under way is finished, and
+    /// the rest is given back, so that another replica takes it up at once. Returns when nothing is left.
+    pub async fn run(self, mut work: mpsc::UnboundedReceiver<Leased>) {
+        tokio::join!(self.receive(&mut work), self.recover());
+        self.0.committer.leave().await;
+        self.0.tasks.close();
+        loop {
+            tokio::select! {
+                biased;
+                // A change that waited behind one that is settled now.
+                Some(leased) = work.recv() => {
+                    let forwarder = self.clone();
+                    self.0.tasks.spawn(async move { forwarder.give_back(leased.work).await });
+                }
+                () = self.0.tasks.wait() => {
+                    if work.is_empty() {
+                        return;
+                    }
+                }
+            }
+        }
     }
 
-    async fn receive(&self, mut work: mpsc::UnboundedReceiver<Leased>) {
+    async fn receive(&self, work: &mut mpsc::UnboundedReceiver<Leased>) {
         while let Some(Some(leased)) = self.0.stop.run_until_cancelled(work.recv()).await {
             let turn = Counted::new(&self.0, |inner| &inner.backlog);
             let forwarder = self.clone();
@@ -118,9 +137,6 @@ impl Forwarder {
                     _ => forwarder.give_back(leased.work).await,
                 }
             });
-        }
-        while let Ok(leased) = work.try_recv() {
-            self.give_back(leased.work).await;
         }
     }
 }

@@ -150,18 +150,15 @@ impl Forwarder {
         reply
     }
 
-    /// Gives back work that was not begun.
+    /// Gives back work that was not begun, and tells other replicas.
     pub(super) async fn give_back(&self, work: Work) {
-        let in_doubt = work.in_doubt;
-        self.settle(
-            work,
-            Vec::new(),
-            Outcome::Retry {
-                delay: Duration::ZERO,
-                in_doubt,
-            },
-        )
-        .await;
+        let (account, in_doubt) = (work.change.intent.key.account, work.in_doubt);
+        let due_now = Outcome::Retry {
+            delay: Duration::ZERO,
+            in_doubt,
+        };
+        self.settle(work, Vec::new(), due_now).await;
+        self.0.released.tell(account);
     }
 
     /// Records the outcome. AWS has answered, so this does not give up while the process lives: until the outcome is

@@ -112,13 +112,13 @@ impl Database {
         schema::check(self).await
     }
 
-    /// Listens for notifications on a channel, on a connection that it takes out of the pool.
-    pub(super) async fn listen(&self, channel: &str) -> Result<PgListener, StoreError> {
+    /// Listens for notifications on channels, on a connection that it takes out of the pool.
+    pub(super) async fn listen(&self, channels: &[&str]) -> Result<PgListener, StoreError> {
         let listening = async {
             let mut listener = PgListener::connect_with(&self.pool).await?;
             // Who listens is to know that hints were lost.
             listener.eager_reconnect(false);
-            listener.listen(channel).await?;
+            listener.listen_all(channels.iter().copied()).await?;
             Ok(listener)
         };
         // A listener that is dropped half-way closes its connection.

@@ -6,6 +6,7 @@
 mod support;
 
 mod callers;
+mod ending;
 mod failures;
 mod grants;
 mod landing;

@@ -12,13 +12,13 @@ use sharewarden::{
     store::{Database, DatabaseSettings},
 };
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
+use time::OffsetDateTime;
 use tokio::task::JoinHandle;
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 use uuid::Uuid;
 
 use crate::{
-    outage::Log,
     stack::*,
     support::proxy::{Fate, Proxy, Rule},
 };
@@ -218,14 +218,31 @@ async fn an_outcome_is_offered_until_its_commit_is_confirmed() {
 
 #[tokio::test]
 async fn locks_that_others_hold_too_long_are_waited_for_again() {
-    let mut log = Log::of_this_thread();
     let trouble = Trouble::start().await;
     trouble.grant(Uuid::new_v4()).await.unwrap();
     let mut lock = Beside::begin(&trouble.stack).await;
     lock.run("SELECT 1 FROM ledger FOR UPDATE").await;
     let revoking = trouble.spawn_revoke().await;
-    // The lock timeout that each connection was given: half of the statement timeout.
-    log.wait_for("SQLSTATE 55P03").await;
+    waiting_for_locks(&trouble.stack, 1).await;
+    let begun =
+        "SELECT max(xact_start) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    let begun: OffsetDateTime = sqlx::query_scalar(begun).fetch_one(&trouble.stack.pool).await.unwrap();
+    // The lock timeout that each connection was given, half of the statement timeout, ended that one.
+    let again = async {
+        let again =
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'
+             AND xact_start > $1";
+        while sqlx::query_scalar::<_, i64>(again)
+            .bind(begun)
+            .fetch_one(&trouble.stack.pool)
+            .await
+            .unwrap()
+            == 0
+        {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, again).await.expect("it is run again");
     lock.run("COMMIT").await;
     revoking.await.unwrap().unwrap();
     trouble.end().await;
@@ -233,7 +250,6 @@ async fn locks_that_others_hold_too_long_are_waited_for_again() {
 
 #[tokio::test]
 async fn a_deadlock_that_postgres_resolves_against_us_is_run_again() {
-    let mut log = Log::of_this_thread();
     let trouble = Trouble::start().await;
     trouble.grant(Uuid::new_v4()).await.unwrap();
     set_for_all(&trouble.stack, "deadlock_timeout = '50ms'").await;
@@ -246,15 +262,20 @@ async fn a_deadlock_that_postgres_resolves_against_us_is_run_again() {
     second.run("SET LOCAL deadlock_timeout = '1h'").await;
 
     let revoking = trouble.spawn_revoke().await;
-    waiting_for_locks(&trouble.stack, 1).await;
     // The batch has the head and waits for the first; the second waits for the head, and the batch then for the second.
+    let of_the_batch = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
+         AND wait_event_type = 'Lock' AND query ILIKE 'INSERT INTO change%'";
+    until(&trouble.stack, of_the_batch, 1).await;
     let second = tokio::spawn(async move {
         second.run("SELECT 1 FROM ledger FOR UPDATE").await;
         second.run("COMMIT").await;
     });
-    waiting_for_locks(&trouble.stack, 2).await;
+    let of_the_second = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
+         AND wait_event_type = 'Lock' AND query = 'SELECT 1 FROM ledger FOR UPDATE'";
+    until(&trouble.stack, of_the_second, 1).await;
     first.run("COMMIT").await;
-    log.wait_for("SQLSTATE 40P01").await;
+    let resolved = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()";
+    until(&trouble.stack, resolved, 1).await;
     second.await.unwrap();
     revoking.await.unwrap().unwrap();
     trouble.end().await;
@@ -262,7 +283,6 @@ async fn a_deadlock_that_postgres_resolves_against_us_is_run_again() {
 
 #[tokio::test]
 async fn a_transaction_that_must_be_serialized_is_run_again() {
-    let mut log = Log::of_this_thread();
     let trouble = Trouble::start().await;
     trouble.grant(Uuid::new_v4()).await.unwrap();
     set_for_all(&trouble.stack, "default_transaction_isolation = 'repeatable read'").await;
@@ -273,28 +293,22 @@ async fn a_transaction_that_must_be_serialized_is_run_again() {
     let revoking = trouble.spawn_revoke().await;
     waiting_for_locks(&trouble.stack, 1).await;
     lock.run("COMMIT").await;
-    log.wait_for("SQLSTATE 40001").await;
     revoking.await.unwrap().unwrap();
     trouble.end().await;
 }
 
 #[tokio::test]
 async fn sessions_that_an_administrator_ends_are_replaced() {
-    let mut log = Log::of_this_thread();
     let trouble = Trouble::start().await;
     trouble.grant(Uuid::new_v4()).await.unwrap();
     let mut lock = Beside::begin(&trouble.stack).await;
     lock.run("SELECT 1 FROM ledger FOR UPDATE").await;
     let revoking = trouble.spawn_revoke().await;
     waiting_for_locks(&trouble.stack, 1).await;
-    sqlx::query(
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-         WHERE datname = current_database() AND wait_event_type = 'Lock'",
-    )
-    .execute(&trouble.stack.pool)
-    .await
-    .unwrap();
-    log.wait_for("SQLSTATE 57P01").await;
+    let end = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+         WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    let ended: i64 = sqlx::query_scalar(end).fetch_one(&trouble.stack.pool).await.unwrap();
+    assert_eq!(ended, 1);
     lock.run("COMMIT").await;
     revoking.await.unwrap().unwrap();
     trouble.end().await;
@@ -417,10 +431,10 @@ impl Beside {
     }
 }
 
-/// So many sessions wait for locks.
+/// So many sessions wait for the head's lock.
 async fn waiting_for_locks(stack: &Stack, count: i64) {
-    let waiting =
-        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    let waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
+         AND wait_event_type = 'Lock' AND query ILIKE '%ledger%'";
     until(stack, waiting, count).await;
 }
 

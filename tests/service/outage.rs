@@ -149,13 +149,13 @@ impl Outage {
 }
 
 /// What is logged on this thread, where all of a test's server runs.
-pub(crate) struct Log {
+struct Log {
     text: watch::Receiver<String>,
     _guard: tracing::subscriber::DefaultGuard,
 }
 
 impl Log {
-    pub(crate) fn of_this_thread() -> Self {
+    fn of_this_thread() -> Self {
         let (sender, text) = watch::channel(String::new());
         let subscriber = tracing_subscriber::fmt()
             .with_max_level(tracing::Level::WARN)
@@ -166,7 +166,7 @@ impl Log {
         Self { text, _guard }
     }
 
-    pub(crate) async fn wait_for(&mut self, words: &str) {
+    async fn wait_for(&mut self, words: &str) {
         let said = self.text.wait_for(|text| text.contains(words));
         let said = tokio::time::timeout(PATIENCE, said).await.is_ok();
         assert!(said, "{words:?} is not logged: {}", *self.text.borrow());

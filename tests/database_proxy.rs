@@ -1,5 +1,7 @@
 //! Promises of the proxy that other tests make trouble with (`support::proxy`).
 
+#![allow(clippy::unwrap_used, reason = "tests fail so")]
+
 mod support;
 
 use std::time::Duration;

@@ -18,6 +18,8 @@
 
 #[path = "../../tests/chaos/checker/mod.rs"]
 mod checker;
+#[path = "../../tests/support/proxy.rs"]
+mod proxy;
 
 use std::{path::PathBuf, process::ExitCode, time::Duration};
 

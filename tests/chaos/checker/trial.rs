@@ -14,12 +14,13 @@ use tokio::{net::TcpListener, sync::watch, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Channel;
 
+use crate::proxy::{Counts, Proxy};
+
 use super::{
     check::{Violation, check},
     clients::{Channels, Client, Notebook},
     collect, faults,
     history::History,
-    proxy::{Counts, Proxy},
     replica::{Program, Replica},
     trouble::{self, Tally},
     world,

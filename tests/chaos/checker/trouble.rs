@@ -10,10 +10,9 @@ use fastrand::Rng;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::{
-    proxy::{Fate, Proxy, Rule},
-    replica::Replica,
-};
+use crate::proxy::{Fate, Proxy, Rule};
+
+use super::replica::Replica;
 
 /// How often what happened.
 #[derive(Clone, Debug, Default)]

@@ -113,6 +113,22 @@ pub(crate) async fn cut(proxies: Arc<Vec<Proxy>>, mut dice: Rng, cuts: Tally, st
     }
 }
 
+/// From time to time, AWS refuses new connections.
+pub(crate) async fn refuse(aws: Arc<Proxy>, mut dice: Rng, stop: CancellationToken) {
+    let wait = async |dice: &mut Rng, most| {
+        tokio::select! {
+            () = tokio::time::sleep(Duration::from_millis(dice.u64(100..most))) => {}
+            () = stop.cancelled() => {}
+        }
+    };
+    while !stop.is_cancelled() {
+        wait(&mut dice, 6_000).await;
+        aws.set(Rule::Refuse);
+        wait(&mut dice, 2_000).await;
+        aws.set(Rule::Pass);
+    }
+}
+
 #[derive(Clone, Copy, Debug)]
 enum Trouble {
     Cut,

@@ -17,6 +17,9 @@ pub(crate) const ACCOUNTS: [&str; 2] = ["111122223333", "444455556666"];
 /// How long a replica waits for one call to AWS.
 pub(crate) const ATTEMPT_TIMEOUT: Duration = Duration::from_millis(700);
 
+/// `server.max_wait`, and what a busy machine adds.
+pub(crate) const LONGEST_ANSWER: Duration = Duration::from_secs(10 + 5);
+
 /// A read of AWS is at most so far behind; less than the least delay after which a replica believes a read.
 pub(crate) const STALE_FOR: Duration = Duration::from_millis(20);
 

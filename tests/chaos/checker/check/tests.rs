@@ -121,6 +121,7 @@ fn good() -> History {
         answers: vec![answer("c1", Action::Grant, 15), answer("c2", Action::Revoke, 25)],
         readings: vec![reading(13, "PENDING"), reading(16, "SUCCEEDED")],
         attempt_timeout: Duration::seconds(5),
+        longest_answer: Duration::seconds(10),
         complaints: Vec::new(),
     }
 }
@@ -299,6 +300,12 @@ fn p6_aws_that_does_not_end_as_asked() {
         entries(history)[3] = entry(3, 24, "SUPERSEDED", "REVOKE", "c2");
     });
     assert_eq!(newest_superseded, ["P6"].into());
+}
+
+#[test]
+fn p7_an_answer_that_took_too_long() {
+    let broken = broken_by(|history| history.answers[1].asked_at = at(14));
+    assert_eq!(broken, ["P7"].into());
 }
 
 #[test]

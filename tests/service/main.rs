@@ -6,9 +6,11 @@
 mod support;
 
 mod callers;
+mod database_trouble;
 mod ending;
 mod failures;
 mod grants;
+mod landing;
 mod ledger;
 mod outage;
 mod processes;

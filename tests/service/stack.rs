@@ -271,6 +271,7 @@ pub(crate) fn config_text(database: &str, simulator: &str, more: &str) -> String
         ("forwarder.backoff_base", "\"5ms\""),
         ("forwarder.backoff_cap", "\"50ms\""),
         ("forwarder.recover_every", "\"100ms\""),
+        ("forwarder.landing_window", "\"300ms\""),
         ("log.filter", "\"warn\""),
         ("checkpoint.name", "\"sharewarden.test\""),
         ("checkpoint.every", "\"1s\""),

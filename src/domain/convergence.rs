@@ -72,6 +72,30 @@ pub enum Next {
     },
 }
 
+impl Next {
+    /// Whether the change is in doubt if AWS is not called now; nothing, where it would not be called anyway.
+    pub fn in_doubt_if_not_called(&self) -> Option<bool> {
+        match self {
+            Self::Call => Some(false),
+            Self::ReadBack(Doubt::Landing | Doubt::Earlier) => Some(true),
+            // The refusal stands: the next attempt is refused too, and asks again.
+            Self::ReadBack(Doubt::RefusedRevoke(_)) => Some(false),
+            Self::Succeed | Self::Fail { .. } | Self::Retry { .. } => None,
+        }
+    }
+}
+
+/// What to do about a change that is not called, since AWS does not answer. `spent` says that its budget is.
+pub fn unreachable(in_doubt: bool, spent: bool) -> Next {
+    if spent && !in_doubt {
+        return fail(unavailable(), None);
+    }
+    Next::Retry {
+        retry_after: None,
+        in_doubt,
+    }
+}
+
 /// What to do first.
 pub fn begin(in_doubt: bool) -> Next {
     if in_doubt {
@@ -267,6 +291,17 @@ mod tests {
         }
         let next = after_read_back(Action::Revoke, Doubt::Earlier, &Ok(Access::NotShared), false, true);
         assert_eq!(next, Next::Succeed);
+    }
+
+    #[test]
+    fn a_change_that_cannot_be_called_waits_and_fails_only_when_its_budget_is_spent_and_nothing_is_in_doubt() {
+        assert_eq!(unreachable(false, false), retry(None));
+        assert_eq!(unreachable(true, false), look_again(None));
+        assert_eq!(unreachable(true, true), look_again(None));
+        let Next::Fail { failure, observed } = unreachable(false, true) else {
+            panic!("it fails")
+        };
+        assert_eq!((failure.reason, observed), (FailureReason::UpstreamUnavailable, None));
     }
 
     #[test]

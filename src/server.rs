@@ -222,6 +222,7 @@ fn committer_settings(config: &Config) -> CommitterSettings {
         max_batch: committer.max_batch,
         single_account_batches: committer.single_account_batches,
         lease_for: config.forwarder.lease,
+        landing_window: config.forwarder.landing_window,
         commit_timeout: committer.commit_timeout,
     }
 }

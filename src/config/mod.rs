@@ -171,6 +171,10 @@ pub struct ForwarderConfig {
     /// No call is begun unless it ends so long before its lease. Default 2s.
     #[serde(with = "parse::duration")]
     pub lease_margin: Duration,
+    /// How long after it was given up here a call without an answer may still take effect at AWS. So long, no call is made
+    /// that asks for the opposite, and none is recorded as failed. Default 30s.
+    #[serde(with = "parse::duration")]
+    pub landing_window: Duration,
     /// How long after its acceptance a change is tried again. Default 10m.
     #[serde(with = "parse::duration")]
     pub give_up_after: Duration,
@@ -213,6 +217,7 @@ impl Default for ForwarderConfig {
             read_timeout: Duration::from_secs(15),
             lease: Duration::from_secs(30),
             lease_margin: Duration::from_secs(2),
+            landing_window: Duration::from_secs(30),
             give_up_after: Duration::from_secs(600),
             backoff_base: Duration::from_millis(200),
             backoff_cap: Duration::from_secs(20),

@@ -4,7 +4,8 @@
 //! only throttling slows them. Then the rate is half of what was really called; it grows back by equal steps up to where AWS
 //! throttled, in [`RECOVERY`], and beyond that it doubles in each such time, since the limit is evidently not there any more.
 //!
-//! Reads count like changes: AWS may count them together, and a read that is throttled helps nobody.
+//! Reads count like changes: AWS may count them together, and a read that is throttled helps nobody. Reading an image back is
+//! one, however many pages it has: those who read at the same time share the pages.
 
 use std::time::Duration;
 
@@ -85,11 +86,12 @@ impl Pace {
             return false;
         }
         let limit = self.rate.min(self.recent).max(self.settings.least);
+        let before = self.rate;
         self.limit = Some(limit);
         self.rate = (limit / 2.0).max(self.settings.least);
         self.tokens = self.tokens.min(0.0);
         self.slowed_at = Some(now);
-        true
+        self.rate < before
     }
 
     fn reckon(&mut self, now: Elapsed) {

@@ -198,11 +198,11 @@ impl<T> Place<T> {
             }
             Classification::Accepted | Classification::Refused | Classification::Throttled => {}
         }
+        let slowed = how == Classification::Throttled && self.pace.throttled(begun, now);
         if self.circuit.answered() {
             self.look = true;
             return Some("AWS answers again");
         }
-        let slowed = how == Classification::Throttled && self.pace.throttled(begun, now);
         slowed.then_some("AWS throttles; it is called less often")
     }
 

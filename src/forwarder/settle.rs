@@ -38,24 +38,30 @@ impl Forwarder {
         let forwarder = self.clone();
         self.0.tasks.spawn(async move {
             let Leased { work, since } = leased;
-            let age = work.age + forwarder.0.clock.elapsed().since(since);
-            let outcome = forwarder.turned_away(work.in_doubt, age, why);
+            let waited = forwarder.0.clock.elapsed().since(since);
+            // Not shortened by the wait: since when it is reckoned is from before the commit that told of it.
+            let outcome = forwarder.turned_away(work.in_doubt, work.age + waited, work.landing_for, why);
             forwarder.record(&spot, work, Vec::new(), outcome).await;
         });
     }
 
-    /// What becomes of a change of this age that is not called now.
-    pub(super) fn turned_away(&self, in_doubt: bool, age: Duration, why: TurnedAway) -> Outcome {
-        let left = self.0.settings.retry.give_up_after.saturating_sub(age);
-        match convergence::unreachable(in_doubt, why.is_dead && left.is_zero()) {
+    /// What becomes of a change of this age that is not called now. For so long an earlier call for the same may take effect.
+    pub(super) fn turned_away(&self, in_doubt: bool, age: Duration, landing_for: Duration, why: TurnedAway) -> Outcome {
+        let retry = &self.0.settings.retry;
+        let left = retry.give_up_after.saturating_sub(age);
+        match convergence::unreachable(in_doubt, why.is_dead && left.is_zero(), landing_for) {
             Next::Fail { failure, observed } => Outcome::Failed { failure, observed },
-            _ if why.is_dead && !in_doubt => Outcome::Retry {
-                delay: why.delay.min(left),
+            Next::Retry { retry_after, in_doubt } => Outcome::Retry {
+                delay: match in_doubt {
+                    false if why.is_dead => why.delay.min(left),
+                    false => why.delay,
+                    // A call may still be landing: it is not read back at once.
+                    true => why.delay.max(retry.base).max(retry_after.unwrap_or_default()),
+                },
                 in_doubt,
             },
-            // A call may still be landing: it is not read back at once.
-            _ => Outcome::Retry {
-                delay: why.delay.max(self.0.settings.retry.base),
+            Next::Call | Next::ReadBack(_) | Next::Succeed => Outcome::Retry {
+                delay: why.delay,
                 in_doubt,
             },
         }

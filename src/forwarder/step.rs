@@ -8,10 +8,11 @@ use crate::{
     clock::Elapsed,
     domain::{
         Attempt, Operation, Reply,
-        convergence::{self, Next},
+        convergence::{self, Circumstances, Next},
         transition::{Answer, Command, Outcome, Work},
     },
     store::Leased,
+    workspaces,
 };
 
 use super::{Forwarder, spot::TurnTaken};
@@ -47,17 +48,26 @@ impl Forwarder {
         turn: &TurnTaken,
     ) -> Option<(Work, Vec<Attempt>, Outcome)> {
         let mut attempts = Vec::new();
-        let mut next = convergence::begin(work.in_doubt);
+        let mut next = begin(&work);
+        // Reckoned from after the commit that said for how long, so that it is never over too early.
+        let mut received = self.0.clock.elapsed();
         loop {
             let (key, action) = (&work.change.intent.key, work.change.intent.action);
-            let age = work.age + self.0.clock.elapsed().since(since);
-            let spent = age >= self.0.settings.retry.give_up_after;
+            let elapsed = self.0.clock.elapsed();
+            let age = work.age + elapsed.since(since);
+            let now = Circumstances {
+                action,
+                first: work.change.generation == 1,
+                spent: age >= self.0.settings.retry.give_up_after,
+                landing_for: work.landing_for.saturating_sub(elapsed.since(received)),
+            };
             // The first call is what the turn is for.
             if let Some(in_doubt) = next.in_doubt_if_not_called()
                 && !attempts.is_empty()
                 && let Err(why) = turn.go_on()
             {
-                return Some((work, attempts, self.turned_away(in_doubt, age, why)));
+                let outcome = self.turned_away(in_doubt, age, now.landing_for, why);
+                return Some((work, attempts, outcome));
             }
             next = match next {
                 Next::Call if !self.has_time(&work, since) => {
@@ -65,22 +75,22 @@ impl Forwarder {
                     if renewed.change.id() != work.change.id() {
                         attempts.clear();
                     }
-                    (work, since) = (renewed, renewed_since);
-                    convergence::begin(work.in_doubt)
+                    (work, since, received) = (renewed, renewed_since, self.0.clock.elapsed());
+                    begin(&work)
                 }
                 Next::Call => {
                     let call = self.0.workspaces.update_image_permission(key, action.into());
                     let reply = self
                         .attempt(turn, &mut attempts, Operation::UpdateWorkspaceImagePermission, call)
                         .await;
-                    convergence::after_call(action, &reply.result, spent)
+                    convergence::after_call(&reply.result, now)
                 }
                 Next::ReadBack(doubt) => {
                     let call = self.0.workspaces.read_access(key);
                     let reply = self
                         .attempt(turn, &mut attempts, Operation::DescribeWorkspaceImagePermissions, call)
                         .await;
-                    convergence::after_read_back(action, doubt, &reply.result, work.change.generation == 1, spent)
+                    convergence::after_read_back(doubt, &reply.result, now)
                 }
                 Next::Succeed => return Some((work, attempts, Outcome::Succeeded)),
                 Next::Fail { failure, observed } => {
@@ -109,6 +119,10 @@ impl Forwarder {
         let command = Command::Renew(work.change.intent.key.clone(), work.epoch);
         match self.0.committer.commit_patiently(command).await {
             Ok((Answer::Renewed(work), since)) => Some((*work, since)),
+            Ok((Answer::GaveWay, _)) => {
+                tracing::info!("a newer change has taken over; it waits until nothing can land before it");
+                None
+            }
             Ok(_) => {
                 tracing::warn!("the lease was lost before a call was made");
                 None
@@ -150,6 +164,12 @@ impl Forwarder {
         attempts.push(attempt);
         reply
     }
+}
+
+/// What to do first about a change.
+fn begin(work: &Work) -> Next {
+    let last_word = convergence::last_word(&work.change.attempts, workspaces::reason_of);
+    convergence::begin(work.in_doubt, last_word)
 }
 
 /// What the store keeps, so that an answer from memory is the answer from the store.

@@ -46,6 +46,8 @@ pub struct CommitterSettings {
     pub single_account_batches: bool,
     /// How long a lease lasts.
     pub lease_for: Duration,
+    /// How long after its end here a call whose end nobody saw may still take effect at AWS.
+    pub landing_window: Duration,
     /// A batch is given up after so long.
     pub commit_timeout: Duration,
 }
@@ -122,6 +124,7 @@ impl Committer {
                 rules: Rules {
                     replica,
                     lease_for: settings.lease_for,
+                    landing_window: settings.landing_window,
                     server_version: env!("CARGO_PKG_VERSION"),
                 },
                 settings: settings.clone(),

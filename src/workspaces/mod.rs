@@ -28,7 +28,7 @@ use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
 
 use aws_sdk_workspaces::Client;
 
-use crate::domain::{AccountId, Fault, FaultKind, Region, Reply};
+use crate::domain::{AccountId, FailureReason, Fault, FaultKind, Region, Reply};
 
 use readings::Readings;
 
@@ -46,6 +46,14 @@ pub struct WorkSpaces {
     clients: Arc<HashMap<AccountId, HashMap<Region, Client>>>,
     read_timeout: Duration,
     readings: Readings,
+}
+
+/// What a refusal with this error code means, as far as it is known.
+pub fn reason_of(code: Option<&str>) -> FailureReason {
+    match code.and_then(codes::verdict) {
+        Some(codes::Verdict::Refused(reason)) => reason,
+        _ => FailureReason::UpstreamRefused,
+    }
 }
 
 impl WorkSpaces {

@@ -39,6 +39,7 @@ impl Store {
             max_batch: 4096,
             single_account_batches: false,
             lease_for: Duration::from_secs(600),
+            landing_window: Duration::from_secs(30),
             commit_timeout: PATIENCE,
         };
         let (sender, work) = mpsc::unbounded_channel();

@@ -10,6 +10,7 @@ mod ending;
 mod failures;
 mod fairness;
 mod grants;
+mod landing;
 mod ledger;
 mod outage;
 mod pending;

@@ -42,6 +42,7 @@ impl Stack {
             single_account_batches: false,
             lease_for: Duration::from_micros(1),
             commit_timeout: PATIENCE,
+            landing_window: Duration::ZERO,
         };
         let (sender, _work) = mpsc::unbounded_channel();
         let (replica, hints) = (ReplicaId(Uuid::new_v4()), Hints::default());

@@ -274,6 +274,7 @@ pub(crate) fn config_text(database: &str, simulator: &str, more: &str) -> String
         ("forwarder.least_calls_per_second", "500"),
         ("forwarder.circuit_cool_down", "\"20ms\""),
         ("forwarder.circuit_cool_down_cap", "\"200ms\""),
+        ("forwarder.landing_window", "\"300ms\""),
         ("log.filter", "\"warn\""),
         ("checkpoint.name", "\"sharewarden.test\""),
         ("checkpoint.every", "\"1s\""),

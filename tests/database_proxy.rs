@@ -1,5 +1,7 @@
 //! Promises of the proxy that other tests make trouble with (`support::proxy`).
 
+#![allow(clippy::unwrap_used, reason = "tests fail so")]
+
 mod support;
 
 use std::time::Duration;
@@ -8,6 +10,10 @@ use sqlx::{Connection, PgConnection, Row};
 use support::{
     postgres::{TestDatabase, database},
     proxy::{Fate, Proxy, Rule},
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
 };
 
 /// Nothing that is waited for takes so long.
@@ -171,4 +177,20 @@ async fn new_connections_lead_where_it_points_now() {
     proxy.retarget(database.url());
     connect(&proxy.url(database.url())).await.ping().await.unwrap();
     assert_eq!(aside.counts().connections, 1);
+}
+
+#[tokio::test]
+async fn a_plain_proxy_passes_and_refuses_what_it_does_not_understand() {
+    let echo = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let proxy = Proxy::start_plain(echo.local_addr().unwrap()).await;
+    let mut caller = TcpStream::connect(proxy.address()).await.unwrap();
+    let (mut called, _) = echo.accept().await.unwrap();
+    caller.write_all(b"anything").await.unwrap();
+    let mut heard = [0; 8];
+    called.read_exact(&mut heard).await.unwrap();
+    assert_eq!(&heard, b"anything");
+    proxy.set(Rule::Refuse);
+    let mut refused = TcpStream::connect(proxy.address()).await.unwrap();
+    assert!(refused.read_u8().await.is_err());
+    assert_eq!(proxy.counts().refused, 1);
 }

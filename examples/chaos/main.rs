@@ -18,8 +18,10 @@
 
 #[path = "../../tests/chaos/checker/mod.rs"]
 mod checker;
+#[path = "../../tests/support/proxy.rs"]
+mod proxy;
 
-use std::{path::PathBuf, process::ExitCode, time::Duration};
+use std::{io::Read, path::PathBuf, process::ExitCode, time::Duration};
 
 use checker::{
     replica::Program,
@@ -129,6 +131,11 @@ async fn migrate(url: &str) {
 
 /// A server as `sharewarden serve` runs it, but with a clock that is wrong.
 async fn replica(config: &str, off_by: i32) {
+    std::thread::spawn(|| {
+        // Nobody writes to it: it ends when whoever started this has ended, however that was.
+        let _ = std::io::stdin().read_to_end(&mut Vec::new());
+        std::process::exit(1);
+    });
     let shutdown = server::shutdown_signal().unwrap();
     let config = Config::from_toml(&std::fs::read_to_string(config).unwrap()).unwrap();
     server::init_log(&config).unwrap();

@@ -351,7 +351,8 @@ impl Lane {
         Ok((answers, since))
     }
 
-    /// Runs the batch, again when something passing was in the way. Running it twice does no harm, even when the first
+    /// Runs the batch, again when something passing was in the way: until the time is up when it was another transaction, and
+    /// a few times when Postgres is away, so that callers hear of it soon. Running it twice does no harm, even when the first
     /// commit happened and only its answer was lost: a change is recognised by its request id, work by its lease. (A
     /// refusal has neither: then it is on record twice, which is the truth of an answer that was lost.)
     async fn try_commit(&mut self, commands: &[Command]) -> Result<Committed, StoreError> {
@@ -364,9 +365,11 @@ impl Lane {
                 .commit_timeout
                 .saturating_sub(self.clock.elapsed().since(begun));
             match self.run_batch(commands, left).await {
-                Err(error) if error.is_transient() && tried + 1 < TRIES && !left.is_zero() => {
+                Err(error)
+                    if error.is_transient() && (error.is_contention() || tried + 1 < TRIES) && !left.is_zero() =>
+                {
                     tracing::warn!(error = &error as &dyn std::error::Error, "a batch is run again");
-                    let bound = Duration::from_millis(20 << tried);
+                    let bound = Duration::from_millis(20 << tried.min(5));
                     tokio::time::sleep(bound.mul_f64(fastrand::f64())).await;
                     tried += 1;
                 }

@@ -21,6 +21,9 @@ const PAUSE: Duration = Duration::from_millis(20);
 /// A connection for listening that is lost is made again after so long.
 const LISTEN_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
+/// A connection for listening is made anew after so long: of one that leads nowhere, silence is all that is heard.
+const LISTEN_FOR: Duration = Duration::from_secs(60);
+
 /// Postgres sends at most 7999 bytes with a notification. No item is longer than an id of 36 bytes.
 const ITEMS_PER_NOTIFICATION: usize = 200;
 
@@ -40,9 +43,13 @@ impl Hints {
     pub async fn listen(self, database: Database, clock: Clock, stop: CancellationToken) {
         let listening = async {
             loop {
-                let _: Result<(), StoreError> = self.hear_all(&database).await;
-                tracing::debug!("not listening");
-                clock.sleep(LISTEN_AGAIN_AFTER).await;
+                tokio::select! {
+                    _lost = self.hear_all(&database) => {
+                        tracing::debug!("not listening");
+                        clock.sleep(LISTEN_AGAIN_AFTER).await;
+                    }
+                    () = clock.sleep(LISTEN_FOR) => {}
+                }
             }
         };
         // It never ends by itself.

@@ -1,6 +1,6 @@
 //! Postgres: the only room that knows SQL.
 //!
-//! [`Database`] is the pool and the one door for transactions. The [`committer`] is the only writer: it runs batches of
+//! [`Database`] is the pool and the one door for transactions; [`trust`] says which of its connections are asked first. The [`committer`] is the only writer: it runs batches of
 //! commands, each in one transaction, through the domain's transition. [`reads`] answer questions, [`audit`] those about the
 //! history, [`due`] finds work that nobody holds, and [`outcomes`] wakes those who wait for a change to end. [`growth`] tells
 //! those who follow ledgers that these have grown, [`released`] those who forward that work was given back; [`hints`] carries
@@ -25,6 +25,7 @@ pub mod released;
 mod rows;
 mod schema;
 pub mod tiles;
+mod trust;
 
 pub use committer::{CommitError, Committer, Leased};
 pub use database::{Database, DatabaseSettings, Privileges};

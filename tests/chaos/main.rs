@@ -1,7 +1,12 @@
 //! The promises under everything that goes wrong at once: a short run of the model checker, with real processes. The long
 //! run is `cargo run --example chaos`.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "tests fail so")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "tests fail so, and say with which seed"
+)]
 #![allow(dead_code, reason = "the example uses the rest")]
 
 mod checker;
@@ -10,13 +15,15 @@ mod support;
 
 use std::time::Duration;
 
+use support::{postgres, proxy};
+
 use checker::{
     replica::Program,
     trial::{self, Plan},
 };
 
 async fn no_violation(seed: u64) {
-    let database = support::postgres::database().await;
+    let database = postgres::database().await;
     let folder = tempfile::tempdir().unwrap();
     let plan = Plan {
         seed,

@@ -6,6 +6,7 @@
 mod support;
 
 mod callers;
+mod database_trouble;
 mod ending;
 mod failures;
 mod fairness;

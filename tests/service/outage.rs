@@ -149,13 +149,13 @@ impl Outage {
 }
 
 /// What is logged on this thread, where all of a test's server runs.
-struct Log {
+pub(crate) struct Log {
     text: watch::Receiver<String>,
     _guard: tracing::subscriber::DefaultGuard,
 }
 
 impl Log {
-    fn of_this_thread() -> Self {
+    pub(crate) fn of_this_thread() -> Self {
         let (sender, text) = watch::channel(String::new());
         let subscriber = tracing_subscriber::fmt()
             .with_max_level(tracing::Level::WARN)
@@ -166,12 +166,10 @@ impl Log {
         Self { text, _guard }
     }
 
-    async fn wait_for(&mut self, words: &str) {
+    pub(crate) async fn wait_for(&mut self, words: &str) {
         let said = self.text.wait_for(|text| text.contains(words));
-        tokio::time::timeout(PATIENCE, said)
-            .await
-            .expect("it is logged in time")
-            .unwrap();
+        let said = tokio::time::timeout(PATIENCE, said).await.is_ok();
+        assert!(said, "{words:?} is not logged: {}", *self.text.borrow());
     }
 }
 

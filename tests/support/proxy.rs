@@ -83,12 +83,23 @@ pub(crate) struct Proxy {
 impl Proxy {
     /// Starts a proxy in front of the server that this `postgres://` URL names (TCP, or a socket by `?host=/folder`).
     pub(crate) async fn start(upstream: &str) -> Self {
+        Self::start_for(Upstream::of(upstream), true).await
+    }
+
+    /// Starts a proxy in front of anything else that speaks over TCP. COMMITs have no meaning for it; what is under way passes,
+    /// whatever the rule.
+    pub(crate) async fn start_plain(upstream: SocketAddr) -> Self {
+        Self::start_for(Upstream::Tcp(upstream.ip().to_string(), upstream.port()), false).await
+    }
+
+    async fn start_for(upstream: Upstream, speaks_postgres: bool) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         let shared = Arc::new(Shared {
             rule: watch::Sender::new(Rule::Pass),
-            upstream: Mutex::new(Upstream::of(upstream)),
+            upstream: Mutex::new(upstream),
+            speaks_postgres,
             fates: Mutex::default(),
             cut: Mutex::new(stop.child_token()),
             counted: Counted::default(),
@@ -167,6 +178,7 @@ impl Drop for Proxy {
 struct Shared {
     rule: watch::Sender<Rule>,
     upstream: Mutex<Upstream>,
+    speaks_postgres: bool,
     fates: Mutex<VecDeque<Fate>>,
     /// Cancelled to cut the connections of now.
     cut: Mutex<CancellationToken>,
@@ -301,6 +313,10 @@ async fn serve(client: &mut TcpStream, shared: &Shared) -> io::Result<Option<Lat
     shared.may_pass().await;
     let upstream = lock(&shared.upstream).clone();
     let mut server = upstream.connect().await?;
+    if !shared.speaks_postgres {
+        tokio::io::copy_bidirectional(client, &mut server).await?;
+        return Ok(None);
+    }
     let startup = startup(client).await?;
     server.write_all(&startup).await?;
     let (mut from_client, mut to_client) = client.split();

@@ -79,7 +79,7 @@ impl Client {
     }
 
     /// Asks again for what was asked before, with patience: what was accepted is answered as it was.
-    pub(crate) async fn ask_again(&mut self) {
+    pub(crate) async fn ask_again(mut self) {
         for request in self.asked.clone() {
             let replica = self.dice.usize(..self.channels.len());
             self.ask(request, replica, PATIENCE).await;

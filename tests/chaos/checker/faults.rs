@@ -6,7 +6,7 @@ use sharewarden::simulator::{Behind, Call, Effect, Fault, Moment, Simulator};
 
 use super::{
     check::UPDATE,
-    world::{ATTEMPT_TIMEOUT, STALE_FOR},
+    world::{ATTEMPT_TIMEOUT, LANDING_WINDOW, STALE_FOR},
 };
 
 const READ: &str = "DescribeWorkspaceImagePermissions";
@@ -44,10 +44,14 @@ fn list() -> Vec<(&'static str, &'static str, f64, Effect)> {
         moment,
         at_most_milliseconds: 10_000,
     };
-    // A call that is late and whose caller gives up meanwhile would land whenever it likes: that is AWS's own gap.
     let late = |moment| Effect::Latency {
         milliseconds: ATTEMPT_TIMEOUT.as_millis() as u64 / 5,
         moment,
+    };
+    // What lands after the window is AWS's own gap; a busy machine needs some of it too.
+    let lands_late = Effect::Latency {
+        milliseconds: (ATTEMPT_TIMEOUT + LANDING_WINDOW / 2).as_millis() as u64,
+        moment: BeforeApplying,
     };
     let error = |http_status, moment| Effect::ServerError {
         http_status,
@@ -80,6 +84,7 @@ fn list() -> Vec<(&'static str, &'static str, f64, Effect)> {
         (UPDATE, "200 with garbage", 0.03, Effect::Garbage),
         (UPDATE, "late before applying", 0.08, late(BeforeApplying)),
         (UPDATE, "late after applying", 0.08, late(AfterApplying)),
+        (UPDATE, "lands after its time-out", 0.02, lands_late),
         (UPDATE, "access denied", 0.01, refuse("AccessDeniedException")),
         (UPDATE, "unavailable", 0.02, refuse("ResourceUnavailableException")),
         (READ, "stale", 0.25, stale),

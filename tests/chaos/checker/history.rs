@@ -22,6 +22,8 @@ pub(crate) struct History {
     pub(crate) readings: Vec<Reading>,
     /// How long a replica waits for one call to AWS.
     pub(crate) attempt_timeout: time::Duration,
+    /// No answer takes longer, whatever is away.
+    pub(crate) longest_answer: time::Duration,
     /// What went wrong that needs no checker: a replica that panicked, or a change that never ended.
     pub(crate) complaints: Vec<String>,
 }

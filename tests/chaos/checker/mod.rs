@@ -3,15 +3,14 @@
 //!
 //! To read it: `trial` is one run from start to end. `world` says what there is; `clients` grant and revoke; `replica` is a
 //! server process; `trouble` cuts, kills and injects faults; `collect` asks for what is left at the end: a [`history`]. What
-//! the promises mean for a history is in `check`, which knows nothing of all the others.
+//! the promises mean for a history is in `check`, which knows nothing of all the others. The program around
+//! has `tests/support/proxy.rs` as `proxy`.
 
 pub(crate) mod check;
 pub(crate) mod clients;
 pub(crate) mod collect;
 pub(crate) mod faults;
 pub(crate) mod history;
-#[path = "../../support/proxy.rs"]
-pub(crate) mod proxy;
 pub(crate) mod replica;
 pub(crate) mod report;
 pub(crate) mod trial;

@@ -124,7 +124,8 @@ impl Replica {
             .env("AWS_SECRET_ACCESS_KEY", "any")
             .env_remove("AWS_PROFILE")
             .env_remove("SHAREWARDEN_CONFIG")
-            .stdin(Stdio::null())
+            // The program itself ends when this pipe does: with whoever started it.
+            .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .kill_on_drop(true);

@@ -14,12 +14,13 @@ use tokio::{net::TcpListener, sync::watch, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Channel;
 
+use crate::proxy::{Counts, Proxy};
+
 use super::{
     check::{Violation, check},
     clients::{Channels, Client, Notebook},
     collect, faults,
     history::History,
-    proxy::{Counts, Proxy},
     replica::{Program, Replica},
     trouble::{self, Tally},
     world,
@@ -56,13 +57,14 @@ pub(crate) async fn run(plan: &Plan, folder: &Path) -> Trial {
     let mut dice = Rng::with_seed(plan.seed);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let simulator = Simulator::start(listener, world::settings()).await.unwrap();
+    let aws = Arc::new(Proxy::start_plain(simulator.address()).await);
     let mut proxies = Vec::new();
     for _ in 0..plan.replicas {
         proxies.push(Proxy::start(&plan.database).await);
     }
     let proxies = Arc::new(proxies);
     let (kills, cuts) = (Tally::default(), Tally::default());
-    let replicas = start_replicas(plan, folder, &proxies, &simulator, &mut dice, &kills).await;
+    let replicas = start_replicas(plan, folder, &proxies, &aws, &mut dice, &kills).await;
     let channels: Channels = replicas.iter().map(Replica::channel).collect();
     let panics: Vec<_> = replicas.iter().map(Replica::panics).collect();
 
@@ -77,22 +79,23 @@ pub(crate) async fn run(plan: &Plan, folder: &Path) -> Trial {
         cuts.clone(),
         stop.clone(),
     ));
+    let refusing = tokio::spawn(trouble::refuse(Arc::clone(&aws), dice.fork(), stop.clone()));
     let killing = start_killing(replicas, &mut dice, &kills, &stop);
 
     tokio::time::sleep(plan.lasts).await;
     stop.cancel();
     // Healing: first Postgres, so that replicas can start; then AWS.
     cutting.await.unwrap();
+    refusing.await.unwrap();
     let mut replicas = killing.join_all().await;
-    let mut clients = clients.join_all().await;
+    let clients = clients.join_all().await;
     let kept = kept.await.unwrap();
     simulator.clear_faults();
     let mut complaints = Vec::new();
     let mut database = PgConnection::connect(&plan.database).await.unwrap();
     nothing_pending(&mut database, &mut complaints).await;
-    for client in &mut clients {
-        client.ask_again().await;
-    }
+    let asking: JoinSet<()> = clients.into_iter().map(Client::ask_again).collect();
+    asking.join_all().await;
     // What was never accepted in the trouble was accepted now.
     nothing_pending(&mut database, &mut complaints).await;
     let quiet = simulator.wait_for_calls(|calls| calls.iter().all(|call| call.ended.is_some()));
@@ -103,6 +106,7 @@ pub(crate) async fn run(plan: &Plan, folder: &Path) -> Trial {
     let mut history = History {
         calls: simulator.calls(),
         attempt_timeout: world::ATTEMPT_TIMEOUT.try_into().unwrap(),
+        longest_answer: world::LONGEST_ANSWER.try_into().unwrap(),
         answers: std::mem::take(&mut notebook.answers.lock().unwrap()),
         readings: std::mem::take(&mut notebook.readings.lock().unwrap()),
         ..History::default()
@@ -128,7 +132,8 @@ pub(crate) async fn run(plan: &Plan, folder: &Path) -> Trial {
     }
     history.complaints = complaints;
     database.close().await.unwrap();
-    let faults = faults::counted(&history.calls, &names);
+    let mut faults = faults::counted(&history.calls, &names);
+    faults.insert("connection refused".into(), aws.counts().refused);
     simulator.shutdown().await;
     Trial {
         violations: check(&history),
@@ -144,13 +149,13 @@ async fn start_replicas(
     plan: &Plan,
     folder: &Path,
     proxies: &[Proxy],
-    simulator: &Simulator,
+    aws: &Proxy,
     dice: &mut Rng,
     kills: &Tally,
 ) -> Vec<Replica> {
     let mut replicas = Vec::new();
     for (number, proxy) in proxies.iter().enumerate() {
-        let config = world::config(&proxy.url(&plan.database), &simulator.url());
+        let config = world::config(&proxy.url(&plan.database), &format!("http://{}", aws.address()));
         let mut replica = Replica::new(plan.program.clone(), folder, number, &config);
         trouble::start(&mut replica, dice, kills).await;
         replicas.push(replica);

@@ -10,10 +10,9 @@ use fastrand::Rng;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::{
-    proxy::{Fate, Proxy, Rule},
-    replica::Replica,
-};
+use crate::proxy::{Fate, Proxy, Rule};
+
+use super::replica::Replica;
 
 /// How often what happened.
 #[derive(Clone, Debug, Default)]
@@ -111,6 +110,22 @@ pub(crate) async fn cut(proxies: Arc<Vec<Proxy>>, mut dice: Rng, cuts: Tally, st
     for proxy in proxies.iter() {
         proxy.forget_fates();
         proxy.set(Rule::Pass);
+    }
+}
+
+/// From time to time, AWS refuses new connections.
+pub(crate) async fn refuse(aws: Arc<Proxy>, mut dice: Rng, stop: CancellationToken) {
+    let wait = async |dice: &mut Rng, most| {
+        tokio::select! {
+            () = tokio::time::sleep(Duration::from_millis(dice.u64(100..most))) => {}
+            () = stop.cancelled() => {}
+        }
+    };
+    while !stop.is_cancelled() {
+        wait(&mut dice, 6_000).await;
+        aws.set(Rule::Refuse);
+        wait(&mut dice, 2_000).await;
+        aws.set(Rule::Pass);
     }
 }
 

@@ -17,6 +17,12 @@ pub(crate) const ACCOUNTS: [&str; 2] = ["111122223333", "444455556666"];
 /// How long a replica waits for one call to AWS.
 pub(crate) const ATTEMPT_TIMEOUT: Duration = Duration::from_millis(700);
 
+/// `server.max_wait`, and what a busy machine adds.
+pub(crate) const LONGEST_ANSWER: Duration = Duration::from_secs(10 + 5);
+
+/// A call that was given up lands at most so late.
+pub(crate) const LANDING_WINDOW: Duration = Duration::from_secs(2);
+
 /// A read of AWS is at most so far behind; less than the least delay after which a replica believes a read.
 pub(crate) const STALE_FOR: Duration = Duration::from_millis(20);
 
@@ -74,7 +80,7 @@ pub(crate) fn credentials() -> BaseCredentials {
 
 /// The configuration of a replica.
 pub(crate) fn config(database: &str, simulator: &str) -> String {
-    let timeout = ATTEMPT_TIMEOUT.as_millis();
+    let (timeout, window) = (ATTEMPT_TIMEOUT.as_millis(), LANDING_WINDOW.as_millis());
     let (first, second, allowed) = (ACCOUNTS[0], ACCOUNTS[1], RECIPIENTS[1]);
     assert_eq!(DENIED.0, second);
     format!(
@@ -94,7 +100,8 @@ forwarder.lease_margin = "200ms"
 forwarder.lease = "1800ms"
 forwarder.backoff_base = "50ms"
 forwarder.backoff_cap = "400ms"
-forwarder.give_up_after = "4s"
+forwarder.landing_window = "{window}ms"
+forwarder.give_up_after = "6s"
 forwarder.recover_every = "150ms"
 log.filter = "info"
 checkpoint.name = "sharewarden.test"

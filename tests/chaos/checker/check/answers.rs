@@ -1,5 +1,6 @@
 //! What callers were told, compared with what the ledgers say. P3: an answer names an end that was durable by then. P5: one
-//! request id has one change; other content under it is refused. P8: an end that was told stays, on every replica.
+//! request id has one change; other content under it is refused. P7: nobody waits without bound. P8: an end that was told
+//! stays, on every replica.
 
 use std::collections::HashMap;
 
@@ -13,6 +14,10 @@ pub(super) fn check(history: &History, changes: &Changes<'_>, found: &mut Found)
     for answer in &history.answers {
         let (request, at) = (&answer.request, answer.answered_at);
         let account = request.permission.account.as_str();
+        let took = at - answer.asked_at;
+        if took > history.longest_answer {
+            found.add("P7", format!("an answer took {took}: {answer:?}"));
+        }
         let named = match &answer.told {
             Told::Ok { change_id } => {
                 says(answer, change_id, Some(Stage::Succeeded), changes, found);

@@ -99,8 +99,10 @@ fn was_not_left_in_effect(
             && other.requested.recorded_at <= at
             && other.terminal.is_none_or(|end| end.recorded_at >= at)
     };
-    let before_end = timeline.0.iter().filter(|call| call.started_at <= end.recorded_at);
-    let Some(call) = before_end.last() else { return };
+    let mut newest_first = timeline.0.iter().rev();
+    let Some(call) = newest_first.find(|call| call.started_at <= end.recorded_at) else {
+        return;
+    };
     let is_ours = call.allow == Some(end.action.allows())
         && covers(change, call.started_at)
         && all.iter().filter(|other| covers(other, call.started_at)).count() == 1;

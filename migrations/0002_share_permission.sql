@@ -76,8 +76,9 @@ COMMENT ON COLUMN share_permission.lease_epoch IS 'Counts the leases: a holder w
 COMMENT ON COLUMN share_permission.in_doubt IS 'A call for the current change may have had an effect that was not read back yet.';
 COMMENT ON COLUMN share_permission.landing IS 'What a call whose end nobody saw asked for; it may take effect until landing_until.';
 
--- What recovery looks for: work whose lease ran out, or whose next attempt is due.
-CREATE INDEX share_permission_due ON share_permission ((coalesce(lease_expires_at, next_attempt_at)))
+-- What recovery looks for, account by account and image by image: work whose lease ran out, or whose next attempt is due.
+CREATE INDEX share_permission_due ON share_permission
+    (account_id, region, image_id, (coalesce(lease_expires_at, next_attempt_at)))
     WHERE current_change_id IS NOT NULL;
 
 -- Everything that an account was given: the question of auditors, across owners.

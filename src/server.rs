@@ -16,7 +16,7 @@ use crate::{
     clock::Clock,
     config::{AccountConfig, Config, ShareWithConfig},
     domain::{ReplicaId, convergence::RetryPolicy},
-    forwarder::{Forwarder, ForwarderSettings},
+    forwarder::{CircuitSettings, Forwarder, ForwarderSettings, PaceSettings, PlaceSettings},
     grpc,
     permissions::Permissions,
     policy::{Policy, ShareWith},
@@ -229,15 +229,30 @@ fn committer_settings(config: &Config) -> CommitterSettings {
 
 fn forwarder_settings(config: &Config) -> ForwarderSettings {
     let forwarder = &config.forwarder;
+    let lease_reserve = forwarder.attempt_timeout + forwarder.lease_margin;
     ForwarderSettings {
         retry: RetryPolicy {
             base: forwarder.backoff_base,
             cap: forwarder.backoff_cap,
             give_up_after: forwarder.give_up_after,
         },
-        lease_reserve: forwarder.attempt_timeout + forwarder.lease_margin,
-        max_in_flight: forwarder.max_in_flight,
-        max_backlog: forwarder.max_backlog,
+        lease_reserve,
+        place: PlaceSettings {
+            pace: PaceSettings {
+                most: forwarder.calls_per_second.into(),
+                least: forwarder.least_calls_per_second.into(),
+                burst: forwarder.burst.into(),
+            },
+            circuit: CircuitSettings {
+                failures: forwarder.circuit_failures,
+                cool_down: forwarder.circuit_cool_down,
+                cool_down_cap: forwarder.circuit_cool_down_cap,
+            },
+            max_in_flight: forwarder.max_in_flight,
+            max_backlog: forwarder.max_backlog,
+            // What is claimed is begun before half of its time is over.
+            claim_ahead: forwarder.lease.saturating_sub(lease_reserve) / 2,
+        },
         recover_every: forwarder.recover_every,
     }
 }

@@ -85,6 +85,35 @@ pub enum Next {
     },
 }
 
+impl Next {
+    /// Whether the change is in doubt if AWS is not called now; nothing, where it would not be called anyway.
+    pub fn in_doubt_if_not_called(&self) -> Option<bool> {
+        match self {
+            Self::Call => Some(false),
+            Self::ReadBack(Doubt::Landing | Doubt::Earlier(_)) => Some(true),
+            // The refusal stands: the next attempt is refused too, and asks again.
+            Self::ReadBack(Doubt::RefusedRevoke(_)) => Some(false),
+            Self::Succeed | Self::Fail { .. } | Self::Retry { .. } => None,
+        }
+    }
+}
+
+/// What to do about a change that is not called, since AWS does not answer. `spent` says that its budget is. For so long an
+/// earlier call for the same may take effect.
+pub fn unreachable(in_doubt: bool, spent: bool, landing_for: Duration) -> Next {
+    let unreachable = Failure {
+        reason: FailureReason::UpstreamUnavailable,
+        code: None,
+        message: None,
+    };
+    match (spent, in_doubt) {
+        (true, false) if landing_for.is_zero() => fail(unreachable, None),
+        (true, false) => look_again(Some(landing_for)),
+        (_, true) => look_again(None),
+        (false, false) => retry(None),
+    }
+}
+
 /// What to do first. `last_word` is what AWS said last.
 pub fn begin(in_doubt: bool, last_word: Failure) -> Next {
     if in_doubt {

@@ -4,7 +4,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// Takes over SIGTERM and SIGINT from now on. The future ends with the first of them; from then on the next one ends the process
 /// at once, with the exit status that a shell gives to a process which a signal has ended (143 and 130). What is under way then
-/// is as after SIGKILL: other replicas recover it when its leases run out.
+/// is as after SIGKILL: other replicas recover it when its leases run out, and temporary folders stay behind.
 ///
 /// # Errors
 /// When the signals cannot be taken over.

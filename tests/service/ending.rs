@@ -75,22 +75,22 @@ async fn what_a_server_gives_back_when_it_ends_is_finished_by_another_at_once() 
     simulator.inject(slow(1500)).unwrap();
     let mut calls = vec![spawn_grant(first.client().await, to(0))];
     reached(&simulator).await;
-    for number in 1..3 {
+    for number in 1..4 {
         calls.push(spawn_grant(first.client().await, to(number)));
     }
-    accepted(&mut connection, 3).await;
+    accepted(&mut connection, 4).await;
     // Without callers there is nothing to wait for: the end begins at once.
     calls.iter().for_each(|call| call.abort());
     let begun = Clock::system().elapsed();
     signal(&first.child, Signal::TERM);
 
     let succeeded = "SELECT count(*) FROM change WHERE state = 'SUCCEEDED' AND jsonb_array_length(attempts) = 1";
-    until(&mut connection, succeeded, 3).await;
+    until(&mut connection, succeeded, 4).await;
     let ended = tokio::time::timeout(PATIENCE, first.child.wait()).await.unwrap();
     assert_eq!(ended.unwrap().code(), Some(0));
     let took = Clock::system().elapsed().since(begun);
     assert!(took < LONG / 2, "{took:?}");
-    assert_eq!(simulator.shared_accounts(ACCOUNT, REGION, IMAGE).len(), 3);
+    assert_eq!(simulator.shared_accounts(ACCOUNT, REGION, IMAGE).len(), 4);
 
     signal(&second.child, Signal::TERM);
     assert!(second.child.wait().await.unwrap().success());

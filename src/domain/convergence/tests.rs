@@ -233,3 +233,17 @@ fn delays_grow_to_the_cap_and_heed_retry_after() {
     let heeded = policy.delay(1, Some(Duration::from_secs(100_000)), 0.5);
     assert_eq!(heeded, Duration::from_secs(600));
 }
+
+#[test]
+fn a_change_that_cannot_be_called_waits_and_fails_only_when_its_budget_is_spent_and_nothing_is_in_doubt() {
+    let none = Duration::ZERO;
+    assert_eq!(unreachable(false, false, none), retry(None));
+    assert_eq!(unreachable(true, false, none), look_again(None));
+    assert_eq!(unreachable(true, true, none), look_again(None));
+    let landing_for = Duration::from_secs(7);
+    assert_eq!(unreachable(false, true, landing_for), look_again(Some(landing_for)));
+    let Next::Fail { failure, observed } = unreachable(false, true, none) else {
+        panic!("it fails")
+    };
+    assert_eq!((failure.reason, observed), (FailureReason::UpstreamUnavailable, None));
+}

@@ -47,6 +47,8 @@ CREATE TABLE share_permission (
     lease_epoch bigint NOT NULL CHECK (lease_epoch > 0),
     lease_expires_at timestamptz,
     in_doubt boolean NOT NULL,
+    landing text CHECK (landing IN ('SHARED', 'NOT_SHARED')),
+    landing_until timestamptz,
     next_attempt_at timestamptz,
     created_at timestamptz NOT NULL,
     updated_at timestamptz NOT NULL,
@@ -65,15 +67,18 @@ CREATE TABLE share_permission (
     CHECK ((current_change_id IS NULL) = (lease_expires_at IS NULL AND next_attempt_at IS NULL)),
     CHECK (lease_expires_at IS NULL OR next_attempt_at IS NULL),
     CHECK (current_change_id IS NOT NULL OR NOT in_doubt),
+    CHECK ((landing IS NULL) = (landing_until IS NULL)),
     -- Only behind a lease may a newer change wait.
     CHECK (next_change_id IS NULL OR lease_owner IS NOT NULL)
 );
 COMMENT ON TABLE share_permission IS 'What is asked for, and what AWS was last known to hold, for each share. The work item: there is no queue beside it.';
 COMMENT ON COLUMN share_permission.lease_epoch IS 'Counts the leases: a holder whose epoch is over cannot settle.';
 COMMENT ON COLUMN share_permission.in_doubt IS 'A call for the current change may have had an effect that was not read back yet.';
+COMMENT ON COLUMN share_permission.landing IS 'What a call whose end nobody saw asked for; it may take effect until landing_until.';
 
--- What recovery looks for: work whose lease ran out, or whose next attempt is due.
-CREATE INDEX share_permission_due ON share_permission ((coalesce(lease_expires_at, next_attempt_at)))
+-- What recovery looks for, account by account and image by image: work whose lease ran out, or whose next attempt is due.
+CREATE INDEX share_permission_due ON share_permission
+    (account_id, region, image_id, (coalesce(lease_expires_at, next_attempt_at)))
     WHERE current_change_id IS NOT NULL;
 
 -- Everything that an account was given: the question of auditors, across owners.

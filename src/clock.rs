@@ -20,6 +20,7 @@ pub struct Clock(Kind);
 enum Kind {
     System {
         start: Instant,
+        ahead: time::Duration,
     },
     Manual {
         start: Timestamp,
@@ -45,9 +46,17 @@ impl Elapsed {
 
 impl Clock {
     /// The machine's clock.
-    #[expect(clippy::disallowed_methods, reason = "this is the one clock")]
     pub fn system() -> Self {
-        Self(Kind::System { start: Instant::now() })
+        Self::system_off_by(0)
+    }
+
+    /// A clock that runs as the machine's does and shows so many seconds more, or less: a replica whose time is wrong.
+    #[expect(clippy::disallowed_methods, reason = "this is the one clock")]
+    pub fn system_off_by(seconds: i32) -> Self {
+        Self(Kind::System {
+            start: Instant::now(),
+            ahead: time::Duration::seconds(seconds.into()),
+        })
     }
 
     /// A clock that stands still at `start` until it is [advanced](Self::advance).
@@ -69,7 +78,7 @@ impl Clock {
     #[expect(clippy::disallowed_methods, reason = "this is the one clock")]
     pub fn now(&self) -> Timestamp {
         match &self.0 {
-            Kind::System { .. } => Timestamp::new(SystemTime::now().into()),
+            Kind::System { ahead, .. } => Timestamp::new(time::OffsetDateTime::from(SystemTime::now()) + *ahead),
             Kind::Manual { start, elapsed } => *start + *elapsed.borrow(),
         }
     }
@@ -78,7 +87,7 @@ impl Clock {
     #[expect(clippy::disallowed_methods, reason = "this is the one clock")]
     pub fn elapsed(&self) -> Elapsed {
         match &self.0 {
-            Kind::System { start } => Elapsed(Instant::now() - *start),
+            Kind::System { start, .. } => Elapsed(Instant::now() - *start),
             Kind::Manual { elapsed, .. } => Elapsed(*elapsed.borrow()),
         }
     }

@@ -2,25 +2,27 @@
 
 mod keys;
 mod owner;
+mod run;
+mod signals;
 
-use std::{collections::BTreeMap, net::SocketAddr, sync::OnceLock, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr};
 
-use tokio::{net::TcpListener, sync::mpsc, task::JoinSet};
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio::{net::TcpListener, sync::mpsc};
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     archive as months,
-    audit::{Audit, Signer, Tail},
+    audit::{Audit, Tail},
     clock::Clock,
-    config::{AccountConfig, AuthMode, Config, ShareWithConfig},
+    config::{AccountConfig, Config, ShareWithConfig},
     domain::{ReplicaId, convergence::RetryPolicy},
-    forwarder::{Forwarder, ForwarderSettings},
-    grpc::{self, AuditApi, Authenticator, Health, HealthSettings, ServerSettings, Services, ShareService},
+    forwarder::{CircuitSettings, Forwarder, ForwarderSettings, PaceSettings, PlaceSettings},
+    grpc,
     permissions::Permissions,
     policy::{Policy, ShareWith},
     store::{
-        self, Committer, Database, DatabaseSettings, Growth, Leased, Outcomes, Privileges, StoreError,
-        committer::CommitterSettings, partitions,
+        self, Committer, Database, DatabaseSettings, Hints, Leased, Privileges, StoreError,
+        committer::CommitterSettings,
     },
     telemetry::{self, TelemetryError},
     workspaces::{self, BaseCredentials, ConnectError, WorkSpaces},
@@ -28,18 +30,7 @@ use crate::{
 
 pub use keys::KeyProblem;
 pub use owner::{archive, migrate};
-
-/// How often waiters look for changes that ended on other replicas, behind the notifications.
-const POLL_OUTCOMES_EVERY: Duration = Duration::from_secs(1);
-
-/// However much of the grace the calls have used, the work has so long to end.
-const LEAST_TIME_TO_END: Duration = Duration::from_secs(1);
-
-/// How often health asks Postgres, and how long that may take.
-const HEALTH: HealthSettings = HealthSettings {
-    check_every: Duration::from_secs(2),
-    check_timeout: Duration::from_secs(2),
-};
+pub use signals::shutdown_signal;
 
 /// Why the server did not start, or ended.
 #[derive(Debug, thiserror::Error)]
@@ -93,21 +84,6 @@ pub fn init_log(config: &Config) -> Result<(), TelemetryError> {
     )
 }
 
-/// Takes over SIGTERM and SIGINT from now on; the future ends with the first of them.
-///
-/// # Errors
-/// When the signals cannot be taken over.
-pub fn shutdown_signal() -> std::io::Result<impl Future<Output = ()>> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    Ok(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-    })
-}
-
 /// A server that is connected but does not answer yet.
 pub struct Server {
     config: Config,
@@ -117,11 +93,10 @@ pub struct Server {
     database: Database,
     permissions: Permissions,
     audit: Audit,
-    growth: Growth,
+    hints: Hints,
     work: mpsc::UnboundedReceiver<Leased>,
+    /// Ends the forwarder.
     stop: CancellationToken,
-    /// What works on changes.
-    workers: TaskTracker,
 }
 
 impl Server {
@@ -145,8 +120,7 @@ impl Server {
         warn_of_unknown_regions(config);
         let workspaces = WorkSpaces::connect(&workspaces_settings(config, credentials)).await?;
 
-        let (stop, workers) = (CancellationToken::new(), TaskTracker::new());
-        let (outcomes, growth) = (Outcomes::default(), Growth::default());
+        let (stop, hints) = (CancellationToken::new(), Hints::default());
         let (work_sender, work) = mpsc::unbounded_channel();
         let replica = ReplicaId(clock.uuid());
         let committer = Committer::start(
@@ -154,8 +128,7 @@ impl Server {
             &committer_settings(config),
             replica,
             &clock,
-            &outcomes,
-            &growth,
+            &hints,
             &work_sender,
         );
         let forwarder = Forwarder::new(
@@ -163,15 +136,15 @@ impl Server {
             committer.clone(),
             workspaces.clone(),
             clock.clone(),
+            hints.released.clone(),
             forwarder_settings(config),
             stop.clone(),
-            workers.clone(),
         );
         tracing::info!(%replica, accounts = config.accounts.len(), "connected to Postgres and AWS");
         let permissions = Permissions {
             database: database.clone(),
             committer,
-            outcomes,
+            outcomes: hints.outcomes.clone(),
             forwarder,
             workspaces,
             policy: policy(config),
@@ -192,10 +165,9 @@ impl Server {
             database,
             permissions,
             audit,
-            growth,
+            hints,
             work,
             stop,
-            workers,
         })
     }
 
@@ -217,104 +189,6 @@ impl Server {
             );
         }
         Ok(())
-    }
-
-    /// Answers until `shutdown`, then stops: first the calls, then what works on changes, then the committer.
-    ///
-    /// # Errors
-    /// When gRPC ends by itself.
-    pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), ServerError> {
-        let Self {
-            config,
-            clock,
-            listener,
-            address: _,
-            database,
-            permissions,
-            audit,
-            growth,
-            work,
-            stop,
-            workers,
-        } = self;
-        let (committer, outcomes) = (permissions.committer.clone(), permissions.outcomes.clone());
-        let forwarder = permissions.forwarder.clone();
-        let mut essential = JoinSet::new();
-        essential.spawn(forwarder.run(work));
-        essential.spawn(
-            outcomes
-                .clone()
-                .watch(database.clone(), clock.clone(), POLL_OUTCOMES_EVERY, stop.clone()),
-        );
-        essential.spawn(outcomes.announce(database.clone(), stop.clone()));
-        essential.spawn(partitions::keep(database.clone(), clock.clone(), stop.clone()));
-        essential.spawn(growth.clone().announce(database.clone(), stop.clone()));
-        essential.spawn(
-            audit
-                .tail
-                .clone()
-                .run(database.clone(), growth, clock.clone(), stop.clone()),
-        );
-        essential.spawn(Signer::new(audit.clone(), config.checkpoint.every).run(stop.clone()));
-        let health = Health::new().await;
-        let unhealthy = CancellationToken::new();
-        let watching = workers.spawn(
-            health
-                .clone()
-                .watch(database.clone(), clock.clone(), HEALTH, unhealthy.clone()),
-        );
-
-        let grace = config.server.shutdown_grace;
-        let end_streams = audit.stop.clone();
-        let services = Services {
-            share_permissions: ShareService::new(permissions, config.server.max_wait),
-            audit: AuditApi::new(audit, config.server.max_wait),
-            authenticator: match config.auth.mode {
-                AuthMode::TrustedHeader => Authenticator::TrustedHeader,
-            },
-            health,
-            clock: clock.clone(),
-            settings: ServerSettings {
-                drain_timeout: grace,
-                allowed_origins: config.server.allowed_origins.clone(),
-                ..ServerSettings::default()
-            },
-        };
-        let began_to_stop = OnceLock::new();
-        let shutdown = async {
-            shutdown.await;
-            tracing::info!("stopping");
-            began_to_stop.get_or_init(|| clock.elapsed());
-            unhealthy.cancel();
-            // Not serving before the drain begins, so that no balancer sends more. A watch that panicked tells nothing.
-            let _ = watching.await;
-            end_streams.cancel();
-        };
-        let result = tokio::select! {
-            result = grpc::serve(listener, services, shutdown) => result.map_err(ServerError::from),
-            // None of them ends before it is told to, unless it panics. Better no server than one that does half its work.
-            _ = essential.join_next() => Err(ServerError::TaskEnded),
-        };
-
-        stop.cancel();
-        unhealthy.cancel();
-        // One grace for all of it: what the calls have used is not there for the work.
-        let used = began_to_stop
-            .get()
-            .map_or(Duration::ZERO, |began| clock.elapsed().since(*began));
-        let ended = async {
-            while essential.join_next().await.is_some() {}
-            workers.close();
-            workers.wait().await;
-            committer.close().await;
-        };
-        let rest = grace.saturating_sub(used).max(LEAST_TIME_TO_END);
-        if tokio::time::timeout(rest, ended).await.is_err() {
-            tracing::warn!("stopping with work under way; recovery takes it up");
-        }
-        database.close().await;
-        tracing::info!("stopped");
-        result
     }
 }
 
@@ -348,21 +222,37 @@ fn committer_settings(config: &Config) -> CommitterSettings {
         max_batch: committer.max_batch,
         single_account_batches: committer.single_account_batches,
         lease_for: config.forwarder.lease,
+        landing_window: config.forwarder.landing_window,
         commit_timeout: committer.commit_timeout,
     }
 }
 
 fn forwarder_settings(config: &Config) -> ForwarderSettings {
     let forwarder = &config.forwarder;
+    let lease_reserve = forwarder.attempt_timeout + forwarder.lease_margin;
     ForwarderSettings {
         retry: RetryPolicy {
             base: forwarder.backoff_base,
             cap: forwarder.backoff_cap,
             give_up_after: forwarder.give_up_after,
         },
-        lease_reserve: forwarder.attempt_timeout + forwarder.lease_margin,
-        max_in_flight: forwarder.max_in_flight,
-        max_backlog: forwarder.max_backlog,
+        lease_reserve,
+        place: PlaceSettings {
+            pace: PaceSettings {
+                most: forwarder.calls_per_second.into(),
+                least: forwarder.least_calls_per_second.into(),
+                burst: forwarder.burst.into(),
+            },
+            circuit: CircuitSettings {
+                failures: forwarder.circuit_failures,
+                cool_down: forwarder.circuit_cool_down,
+                cool_down_cap: forwarder.circuit_cool_down_cap,
+            },
+            max_in_flight: forwarder.max_in_flight,
+            max_backlog: forwarder.max_backlog,
+            // What is claimed is begun before half of its time is over.
+            claim_ahead: forwarder.lease.saturating_sub(lease_reserve) / 2,
+        },
         recover_every: forwarder.recover_every,
     }
 }

@@ -112,11 +112,7 @@ impl Tail {
                 clock: &clock,
                 published: None,
             };
-            if stop
-                .run_until_cancelled(follower.run(&growth, &mut growing))
-                .await
-                .is_none()
-            {
+            if stop.run_until_cancelled(follower.run(&mut growing)).await.is_none() {
                 return;
             }
         }
@@ -133,9 +129,7 @@ struct Follower<'a> {
 
 impl Follower<'_> {
     /// Follows until nobody listens any more.
-    async fn run(mut self, growth: &Growth, growing: &mut Growing) {
-        let hints = growth.listen(self.database, self.clock);
-        tokio::pin!(hints);
+    async fn run(mut self, growing: &mut Growing) {
         let mut poll = Box::pin(self.clock.sleep(Duration::ZERO));
         while self.tail.ring.receiver_count() > 0 {
             let told = tokio::select! {
@@ -145,7 +139,6 @@ impl Follower<'_> {
                     poll = Box::pin(self.clock.sleep(POLL_EVERY));
                     self.poll().await
                 }
-                never = &mut hints => match never {},
             };
             if let Err(error) = told {
                 tracing::warn!(

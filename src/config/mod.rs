@@ -58,7 +58,8 @@ pub struct ServerConfig {
     /// How long a grant or revoke waits for its end when the caller sets no deadline, or a later one. Default 30s.
     #[serde(with = "parse::duration")]
     pub max_wait: Duration,
-    /// How long a shutdown waits for what is under way. Default 20s.
+    /// How long a shutdown waits for what is under way. For half of it calls to AWS go on; then what has not begun is given
+    /// back to other replicas. Default 20s.
     #[serde(with = "parse::duration")]
     pub shutdown_grace: Duration,
     /// From which web pages browsers may call, by gRPC-Web: their origins, such as `https://audit.example.com`. Default none.
@@ -170,6 +171,10 @@ pub struct ForwarderConfig {
     /// No call is begun unless it ends so long before its lease. Default 2s.
     #[serde(with = "parse::duration")]
     pub lease_margin: Duration,
+    /// How long after it was given up here a call without an answer may still take effect at AWS. So long, no call is made
+    /// that asks for the opposite, and none is recorded as failed. Default 30s.
+    #[serde(with = "parse::duration")]
+    pub landing_window: Duration,
     /// How long after its acceptance a change is tried again. Default 10m.
     #[serde(with = "parse::duration")]
     pub give_up_after: Duration,
@@ -179,10 +184,27 @@ pub struct ForwarderConfig {
     /// The upper bound of every delay between attempts. Default 20s.
     #[serde(with = "parse::duration")]
     pub backoff_cap: Duration,
-    /// At most so many changes are worked on at once. Default 256.
+    /// At most so many changes of one account and Region are worked on at once. 1..10000. Default 256.
     pub max_in_flight: usize,
-    /// With so many changes worked on or waiting for their turn, new ones are refused as OVERLOADED. Default 20000.
+    /// With so many changes of one account and Region worked on, or waiting for their turn or their next attempt, new ones are
+    /// refused as OVERLOADED. 1..10000000. Default 20000.
     pub max_backlog: usize,
+    /// At most so many calls a second to one account and Region, reads included. AWS documents no limit, so that calls begin at
+    /// this pace, and throttling slows them by itself. 1..1000000. Default 10000.
+    pub calls_per_second: u32,
+    /// However much AWS throttles, so many calls a second are made. 1..`calls_per_second`. Default 1.
+    pub least_calls_per_second: u32,
+    /// So many calls may be made at once after a rest, while AWS does not throttle. 1..1000000. Default 1000.
+    pub burst: u32,
+    /// After so many calls in a row that AWS did not answer, an account and Region is left alone for a cool-down. Then one
+    /// change tries. 1..1000000. Default 10.
+    pub circuit_failures: u32,
+    /// The first cool-down; it doubles while AWS does not answer. 1ms or more. Default 1s.
+    #[serde(with = "parse::duration")]
+    pub circuit_cool_down: Duration,
+    /// The longest cool-down. At least the first. Default 30s.
+    #[serde(with = "parse::duration")]
+    pub circuit_cool_down_cap: Duration,
     /// How often to look for changes that nobody works on. Default 2s.
     #[serde(with = "parse::duration")]
     pub recover_every: Duration,
@@ -195,11 +217,18 @@ impl Default for ForwarderConfig {
             read_timeout: Duration::from_secs(15),
             lease: Duration::from_secs(30),
             lease_margin: Duration::from_secs(2),
+            landing_window: Duration::from_secs(30),
             give_up_after: Duration::from_secs(600),
             backoff_base: Duration::from_millis(200),
             backoff_cap: Duration::from_secs(20),
             max_in_flight: 256,
             max_backlog: 20_000,
+            calls_per_second: 10_000,
+            least_calls_per_second: 1,
+            burst: 1000,
+            circuit_failures: 10,
+            circuit_cool_down: Duration::from_secs(1),
+            circuit_cool_down_cap: Duration::from_secs(30),
             recover_every: Duration::from_secs(2),
         }
     }

@@ -103,12 +103,22 @@ fn numbers(config: &Config, check: &mut impl FnMut(bool, &str, String)) {
     bounded("committer.max_batch", committer.max_batch, 4096);
     bounded("forwarder.max_in_flight", forwarder.max_in_flight, 10_000);
     bounded("forwarder.max_backlog", forwarder.max_backlog, 10_000_000);
+    let calls = forwarder.calls_per_second as usize;
+    bounded("forwarder.calls_per_second", calls, 1_000_000);
+    let least = forwarder.least_calls_per_second as usize;
+    bounded("forwarder.least_calls_per_second", least, calls.max(1));
+    bounded("forwarder.burst", forwarder.burst as usize, 1_000_000);
+    bounded(
+        "forwarder.circuit_failures",
+        forwarder.circuit_failures as usize,
+        1_000_000,
+    );
     let connections = config.database.max_connections;
     check(
         connections as usize >= lanes + 4,
         "database.max_connections",
         format!(
-            "must be at least committer.lanes + 4 (one for each lane, two to listen, two to read); it is {connections}"
+            "must be at least committer.lanes + 4 (one for each lane, one for hints, three to read); it is {connections}"
         ),
     );
 }
@@ -122,8 +132,10 @@ fn times(config: &Config, check: &mut impl FnMut(bool, &str, String)) {
         ("committer.commit_timeout", config.committer.commit_timeout),
         ("forwarder.attempt_timeout", forwarder.attempt_timeout),
         ("forwarder.read_timeout", forwarder.read_timeout),
+        ("forwarder.landing_window", forwarder.landing_window),
         ("forwarder.backoff_base", forwarder.backoff_base),
         ("forwarder.recover_every", forwarder.recover_every),
+        ("forwarder.circuit_cool_down", forwarder.circuit_cool_down),
     ];
     for (key, value) in zero {
         check(
@@ -138,6 +150,14 @@ fn times(config: &Config, check: &mut impl FnMut(bool, &str, String)) {
         format!(
             "must be at least forwarder.backoff_base ({:?}); it is {:?}",
             forwarder.backoff_base, forwarder.backoff_cap
+        ),
+    );
+    check(
+        forwarder.circuit_cool_down_cap >= forwarder.circuit_cool_down,
+        "forwarder.circuit_cool_down_cap",
+        format!(
+            "must be at least forwarder.circuit_cool_down ({:?}); it is {:?}",
+            forwarder.circuit_cool_down, forwarder.circuit_cool_down_cap
         ),
     );
     // A step makes at most a call and a read, one after the other, and then records what came of them.

@@ -2,11 +2,11 @@
 //!
 //! Only three answers settle a change: AWS accepted it, AWS refused it, or reading AWS back showed what AWS holds. After an
 //! answer that leaves it open whether the call had an effect, nothing is done before AWS was read back, and the verdict
-//! "not in effect" is given only by a read-back that comes a delay after the call, since the call may still be landing.
+//! "not in effect" is given only when no call can be landing any more.
 
 use std::time::Duration;
 
-use super::{Access, Action, Failure, FailureReason, Fault, FaultKind};
+use super::{Access, Action, Attempt, Classification, Failure, FailureReason, Fault, FaultKind, Operation};
 
 /// When to try again, and until when.
 #[derive(Debug, Clone, Copy)]
@@ -36,13 +36,26 @@ impl RetryPolicy {
     }
 }
 
+/// What else bears on a decision.
+#[derive(Debug, Clone, Copy)]
+pub struct Circumstances {
+    /// Grant or revoke.
+    pub action: Action,
+    /// No change of the permission came before this one.
+    pub first: bool,
+    /// The change's budget was spent when the call began.
+    pub spent: bool,
+    /// From the begin of the call on, an earlier call for the same may take effect for so long. Zero when none may.
+    pub landing_for: Duration,
+}
+
 /// Why AWS is read back.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Doubt {
     /// The call just made may have had an effect, or may have one yet.
     Landing,
-    /// A call of some time ago may have had an effect.
-    Earlier,
+    /// A call of some time ago may have had an effect. If it had none, and there is no time for another, this is why.
+    Earlier(Failure),
     /// AWS refused a revoke, for this: perhaps because there is nothing to revoke.
     RefusedRevoke(Failure),
 }
@@ -72,22 +85,71 @@ pub enum Next {
     },
 }
 
-/// What to do first.
-pub fn begin(in_doubt: bool) -> Next {
+impl Next {
+    /// Whether the change is in doubt if AWS is not called now; nothing, where it would not be called anyway.
+    pub fn in_doubt_if_not_called(&self) -> Option<bool> {
+        match self {
+            Self::Call => Some(false),
+            Self::ReadBack(Doubt::Landing | Doubt::Earlier(_)) => Some(true),
+            // The refusal stands: the next attempt is refused too, and asks again.
+            Self::ReadBack(Doubt::RefusedRevoke(_)) => Some(false),
+            Self::Succeed | Self::Fail { .. } | Self::Retry { .. } => None,
+        }
+    }
+}
+
+/// What to do about a change that is not called, since AWS does not answer. `spent` says that its budget is. For so long an
+/// earlier call for the same may take effect.
+pub fn unreachable(in_doubt: bool, spent: bool, landing_for: Duration) -> Next {
+    let unreachable = Failure {
+        reason: FailureReason::UpstreamUnavailable,
+        code: None,
+        message: None,
+    };
+    match (spent, in_doubt) {
+        (true, false) if landing_for.is_zero() => fail(unreachable, None),
+        (true, false) => look_again(Some(landing_for)),
+        (_, true) => look_again(None),
+        (false, false) => retry(None),
+    }
+}
+
+/// What to do first. `last_word` is what AWS said last.
+pub fn begin(in_doubt: bool, last_word: Failure) -> Next {
     if in_doubt {
-        Next::ReadBack(Doubt::Earlier)
+        Next::ReadBack(Doubt::Earlier(last_word))
     } else {
         Next::Call
     }
 }
 
-/// What to do after a call. `spent` says that the change's budget is.
-pub fn after_call(action: Action, result: &Result<(), Fault>, spent: bool) -> Next {
+/// What AWS said last of a change, as the reason of its failure. `reason_of` knows AWS's error codes.
+pub fn last_word(attempts: &[Attempt], reason_of: impl FnOnce(Option<&str>) -> FailureReason) -> Failure {
+    let calls = attempts.iter().rev();
+    let last = calls
+        .filter(|attempt| attempt.operation == Operation::UpdateWorkspaceImagePermission)
+        .map(|attempt| (attempt.classification, attempt.error_code.clone()))
+        .next();
+    let (reason, code) = match last {
+        Some((Classification::Refused, code)) => (reason_of(code.as_deref()), code),
+        Some((Classification::Throttled, code)) => (FailureReason::UpstreamThrottled, code),
+        _ => (FailureReason::UpstreamUnavailable, None),
+    };
+    Failure {
+        reason,
+        code,
+        message: None,
+    }
+}
+
+/// What to do after a call.
+pub fn after_call(result: &Result<(), Fault>, now: Circumstances) -> Next {
     let Err(fault) = result else { return Next::Succeed };
-    match fault.kind {
+    let spent = now.spent;
+    let next = match fault.kind {
         FaultKind::Unknown => Next::ReadBack(Doubt::Landing),
         FaultKind::Refused(FailureReason::ImageUnavailable) if !spent => retry(None),
-        FaultKind::Refused(reason) => match action {
+        FaultKind::Refused(reason) => match now.action {
             Action::Revoke if reason != FailureReason::ImageUnavailable => {
                 Next::ReadBack(Doubt::RefusedRevoke(failure(reason, fault)))
             }
@@ -97,23 +159,24 @@ pub fn after_call(action: Action, result: &Result<(), Fault>, spent: bool) -> Ne
         FaultKind::Throttled { retry_after } => retry(retry_after),
         FaultKind::NotSent if spent => fail(failure(FailureReason::UpstreamUnavailable, fault), None),
         FaultKind::NotSent => retry(None),
-    }
+    };
+    once_landed(next, now)
 }
 
-/// What to do after AWS was read back, for this doubt. `first` says that no change of the permission came before this one.
+/// What to do after AWS was read back, for this doubt.
 ///
 /// A read may be behind. What it shows is believed at once only where it cannot be an older change's doing; otherwise a
 /// second read, a delay later, decides.
-pub fn after_read_back(action: Action, doubt: Doubt, result: &Result<Access, Fault>, first: bool, spent: bool) -> Next {
-    match (result, doubt) {
-        (Ok(access), Doubt::Landing | Doubt::RefusedRevoke(_)) if *access == action.into() && !first => {
-            look_again(None)
-        }
-        (Ok(access), _) if *access == action.into() => Next::Succeed,
+pub fn after_read_back(doubt: Doubt, result: &Result<Access, Fault>, now: Circumstances) -> Next {
+    let wanted = Access::from(now.action);
+    let next = match (result, doubt) {
+        (Ok(access), Doubt::Landing | Doubt::RefusedRevoke(_)) if *access == wanted && !now.first => look_again(None),
+        (Ok(access), _) if *access == wanted => Next::Succeed,
         (Ok(access), Doubt::RefusedRevoke(failure)) => fail(failure, Some(*access)),
         (Ok(_), Doubt::Landing) => look_again(None),
-        (Ok(access), Doubt::Earlier) if spent => fail(unavailable(), Some(*access)),
-        (Ok(_), Doubt::Earlier) => Next::Call,
+        (Ok(access), Doubt::Earlier(failure)) if now.spent => fail(failure, Some(*access)),
+        (Ok(_), Doubt::Earlier(_)) => Next::Call,
+        (Err(fault), Doubt::Landing) => look_again(retry_after(fault)),
         // An image that is gone is shared with nobody.
         (Err(fault), _) if fault.kind == FaultKind::Refused(FailureReason::ImageNotFound) => {
             fail(failure(FailureReason::ImageNotFound, fault), Some(Access::NotShared))
@@ -126,9 +189,18 @@ pub fn after_read_back(action: Action, doubt: Doubt, result: &Result<Access, Fau
             }),
             Doubt::RefusedRevoke(failure),
         ) => fail(failure, None),
-        (Err(_), Doubt::RefusedRevoke(failure)) if spent => fail(failure, None),
+        (Err(_), Doubt::RefusedRevoke(failure)) if now.spent => fail(failure, None),
         (Err(fault), Doubt::RefusedRevoke(_)) => retry(retry_after(fault)),
-        (Err(fault), Doubt::Landing | Doubt::Earlier) => look_again(retry_after(fault)),
+        (Err(fault), Doubt::Earlier(_)) => look_again(retry_after(fault)),
+    };
+    once_landed(next, now)
+}
+
+/// No change is failed while an earlier call for the same may take effect: AWS is read back when that is over.
+fn once_landed(next: Next, now: Circumstances) -> Next {
+    match next {
+        Next::Fail { .. } if !now.landing_for.is_zero() => look_again(Some(now.landing_for)),
+        next => next,
     }
 }
 
@@ -158,14 +230,6 @@ fn failure(reason: FailureReason, fault: &Fault) -> Failure {
     }
 }
 
-fn unavailable() -> Failure {
-    Failure {
-        reason: FailureReason::UpstreamUnavailable,
-        code: None,
-        message: None,
-    }
-}
-
 fn retry_after(fault: &Fault) -> Option<Duration> {
     match fault.kind {
         FaultKind::Throttled { retry_after } => retry_after,
@@ -174,153 +238,4 @@ fn retry_after(fault: &Fault) -> Option<Duration> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn fault(kind: FaultKind) -> Fault {
-        Fault {
-            kind,
-            code: Some("Code".into()),
-            message: None,
-        }
-    }
-
-    const KINDS: [FaultKind; 4] = [
-        FaultKind::Refused(FailureReason::UpstreamAccessDenied),
-        FaultKind::Throttled { retry_after: None },
-        FaultKind::NotSent,
-        FaultKind::Unknown,
-    ];
-
-    #[test]
-    fn an_unknown_outcome_is_read_back_before_anything_else() {
-        for action in [Action::Grant, Action::Revoke] {
-            for spent in [false, true] {
-                assert_eq!(
-                    after_call(action, &Err(fault(FaultKind::Unknown)), spent),
-                    Next::ReadBack(Doubt::Landing)
-                );
-            }
-        }
-    }
-
-    #[test]
-    fn a_change_in_doubt_is_never_failed_while_aws_cannot_be_read() {
-        for kind in KINDS {
-            for doubt in [Doubt::Landing, Doubt::Earlier] {
-                let next = after_read_back(Action::Grant, doubt, &Err(fault(kind)), true, true);
-                assert!(matches!(next, Next::Retry { in_doubt: true, .. }), "{kind:?}: {next:?}");
-            }
-        }
-    }
-
-    #[test]
-    fn a_call_that_may_still_be_landing_is_not_failed_by_the_first_read_back() {
-        let next = after_read_back(Action::Grant, Doubt::Landing, &Ok(Access::NotShared), true, true);
-        assert_eq!(
-            next,
-            Next::Retry {
-                retry_after: None,
-                in_doubt: true
-            }
-        );
-        let next = after_read_back(Action::Grant, Doubt::Earlier, &Ok(Access::NotShared), true, true);
-        assert!(matches!(
-            next,
-            Next::Fail {
-                observed: Some(Access::NotShared),
-                ..
-            }
-        ));
-    }
-
-    #[test]
-    fn a_refused_revoke_of_what_is_not_shared_is_done() {
-        let refused = Err(fault(FaultKind::Refused(FailureReason::UpstreamInvalidParameter)));
-        let Next::ReadBack(doubt) = after_call(Action::Revoke, &refused, false) else {
-            panic!("reads back")
-        };
-        assert_eq!(
-            after_read_back(Action::Revoke, doubt.clone(), &Ok(Access::NotShared), true, false),
-            Next::Succeed
-        );
-        let next = after_read_back(Action::Revoke, doubt, &Ok(Access::Shared), true, false);
-        assert!(matches!(
-            next,
-            Next::Fail {
-                observed: Some(Access::Shared),
-                ..
-            }
-        ));
-    }
-
-    #[test]
-    fn what_an_older_change_may_have_done_is_believed_only_by_the_second_read() {
-        let refused = Failure {
-            reason: FailureReason::UpstreamAccessDenied,
-            code: None,
-            message: None,
-        };
-        for doubt in [Doubt::Landing, Doubt::RefusedRevoke(refused)] {
-            let next = after_read_back(Action::Revoke, doubt.clone(), &Ok(Access::NotShared), false, true);
-            assert_eq!(next, look_again(None), "{doubt:?}");
-        }
-        let next = after_read_back(Action::Revoke, Doubt::Earlier, &Ok(Access::NotShared), false, true);
-        assert_eq!(next, Next::Succeed);
-    }
-
-    #[test]
-    fn a_refused_grant_fails_at_once() {
-        let refused = Err(fault(FaultKind::Refused(FailureReason::ImageNotFound)));
-        assert!(matches!(
-            after_call(Action::Grant, &refused, false),
-            Next::Fail { observed: None, .. }
-        ));
-    }
-
-    #[test]
-    fn what_had_no_effect_is_tried_again_until_the_budget_is_spent() {
-        let kinds = [
-            (
-                FaultKind::Refused(FailureReason::ImageUnavailable),
-                FailureReason::ImageUnavailable,
-            ),
-            (
-                FaultKind::Throttled { retry_after: None },
-                FailureReason::UpstreamThrottled,
-            ),
-            (FaultKind::NotSent, FailureReason::UpstreamUnavailable),
-        ];
-        for (kind, reason) in kinds {
-            for action in [Action::Grant, Action::Revoke] {
-                let next = after_call(action, &Err(fault(kind)), false);
-                assert!(matches!(next, Next::Retry { in_doubt: false, .. }), "{kind:?}");
-                let Next::Fail { failure, .. } = after_call(action, &Err(fault(kind)), true) else {
-                    panic!("{kind:?} fails when the budget is spent")
-                };
-                assert_eq!(failure.reason, reason);
-            }
-        }
-    }
-
-    #[test]
-    fn delays_grow_to_the_cap_and_heed_retry_after() {
-        let policy = RetryPolicy {
-            base: Duration::from_millis(100),
-            cap: Duration::from_secs(5),
-            give_up_after: Duration::from_secs(600),
-        };
-        assert_eq!(policy.delay(1, None, 1.0), Duration::from_millis(100));
-        assert_eq!(policy.delay(3, None, 1.0), Duration::from_millis(400));
-        assert_eq!(policy.delay(1000, None, 1.0), Duration::from_secs(5));
-        assert_eq!(policy.delay(3, None, 0.0), Duration::ZERO);
-        assert_eq!(
-            policy.delay(1, Some(Duration::from_secs(7)), 0.5),
-            Duration::from_secs(7)
-        );
-        assert_eq!(
-            policy.delay(1, Some(Duration::from_secs(100_000)), 0.5),
-            Duration::from_secs(600)
-        );
-    }
-}
+mod tests;

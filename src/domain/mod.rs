@@ -17,6 +17,6 @@ pub mod upstream;
 pub use change::{Action, Cause, Change, ChangeState, Failure, FailureReason, Intent};
 pub use entry::{Entry, Stage};
 pub use id::{AccountId, ChangeId, ImageId, Invalid, Principal, Reason, Region, ReplicaId, RequestId, Ticket, TraceId};
-pub use permission::{Access, Lease, Permission, PermissionKey, PermissionState};
+pub use permission::{Access, Landing, Lease, Permission, PermissionKey, PermissionState};
 pub use timestamp::Timestamp;
 pub use upstream::{Attempt, Classification, Fault, FaultKind, Operation, Reply};

@@ -73,6 +73,15 @@ pub struct Lease {
     pub expires_at: Timestamp,
 }
 
+/// A call whose end nobody saw may still take effect at AWS, which has no token to fence it off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Landing {
+    /// What it asked for. There is never more than one value on its way: see [`transition`](super::transition).
+    pub access: Access,
+    /// Until when it may, on the database's clock.
+    pub until: Timestamp,
+}
+
 /// What is known of one permission.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Permission {
@@ -94,6 +103,8 @@ pub struct Permission {
     pub lease_epoch: u64,
     /// True when a call for `current` may have had an effect that was not read back yet.
     pub in_doubt: bool,
+    /// What may still take effect, for `current` or for a change before it.
+    pub landing: Option<Landing>,
     /// When `current` is due for its next attempt, if no lease is held.
     pub next_attempt_at: Option<Timestamp>,
     /// When the first change was accepted.
@@ -140,6 +151,7 @@ impl Permission {
             lease: None,
             lease_epoch: 0,
             in_doubt: false,
+            landing: None,
             next_attempt_at: None,
             created_at: now,
             updated_at: now,

@@ -1,29 +1,39 @@
 //! The only caller of mutating AWS operations: it makes AWS hold what is desired, one permission at a time.
 //!
-//! [`step`] works under one lease until the change is settled or put off: it is the same for a first attempt, a retry and
-//! a recovery. This module receives the work that commits hand out and bounds how much is under way; [`recovery`] claims
-//! work that nobody holds.
+//! Read in this order: this file (work that commits hand out finds its place), `place` with `queue`, `pace` and `circuit` (pure:
+//! who may call AWS next in one account and Region), `spot` (what moves a place), `step` (what is done under one lease: the same
+//! for a first attempt, a retry and a recovery), `settle` (how it is recorded), `recovery` (claiming work that nobody holds).
 
+mod circuit;
+mod pace;
+mod place;
+mod queue;
 mod recovery;
+mod settle;
+mod spot;
 mod step;
 
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::mpsc;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     clock::Clock,
-    domain::convergence::RetryPolicy,
-    store::{Committer, Database, Leased},
+    domain::{AccountId, PermissionKey, Region, convergence::RetryPolicy},
+    store::{Committer, Database, Leased, Released},
     workspaces::WorkSpaces,
 };
+
+use spot::Spot;
+
+pub use circuit::CircuitSettings;
+pub use pace::PaceSettings;
+pub use place::PlaceSettings;
 
 /// How changes are forwarded.
 #[derive(Debug, Clone)]
@@ -32,10 +42,8 @@ pub struct ForwarderSettings {
     pub retry: RetryPolicy,
     /// No call is begun with less than this left of the lease: the time-out of an attempt, and a margin.
     pub lease_reserve: Duration,
-    /// At most so many changes are worked on at once.
-    pub max_in_flight: usize,
-    /// With so many changes worked on or waiting for their turn, new ones are refused.
-    pub max_backlog: usize,
+    /// How each account is called in each Region.
+    pub place: PlaceSettings,
     /// How often to look for work that nobody holds.
     pub recover_every: Duration,
 }
@@ -49,100 +57,99 @@ struct Inner {
     committer: Committer,
     workspaces: WorkSpaces,
     clock: Clock,
+    released: Released,
     settings: ForwarderSettings,
-    permits: Semaphore,
-    /// Changes worked on, or waiting for their turn.
-    backlog: AtomicUsize,
-    /// Changes waiting for the time of their next attempt.
-    deferred: AtomicUsize,
+    spots: Mutex<HashMap<(AccountId, Region), Arc<Spot>>>,
     stop: CancellationToken,
     tasks: TaskTracker,
 }
 
 impl Forwarder {
-    /// A forwarder that stops taking up work when `stop` is cancelled. Its tasks are in `tasks`.
+    /// A forwarder that stops taking up work when `stop` is cancelled.
     pub fn new(
         database: Database,
         committer: Committer,
         workspaces: WorkSpaces,
         clock: Clock,
+        released: Released,
         settings: ForwarderSettings,
         stop: CancellationToken,
-        tasks: TaskTracker,
     ) -> Self {
-        let permits = Semaphore::new(settings.max_in_flight.max(1));
-        let (backlog, deferred) = (AtomicUsize::new(0), AtomicUsize::new(0));
         Self(Arc::new(Inner {
             database,
             committer,
             workspaces,
             clock,
+            released,
             settings,
-            permits,
-            backlog,
-            deferred,
+            spots: Mutex::default(),
             stop,
-            tasks,
+            tasks: TaskTracker::new(),
         }))
     }
 
-    /// True while new changes may be accepted.
-    pub fn has_room(&self) -> bool {
-        self.backlog() + self.0.deferred.load(Ordering::Relaxed) < self.0.settings.max_backlog
+    /// True while a new change of this permission may be accepted.
+    pub fn has_room(&self, key: &PermissionKey) -> bool {
+        let spots = self.spots();
+        let spot = spots.get(&(key.account, key.region.clone()));
+        spot.is_none_or(|spot| spot.place().accepts())
     }
 
-    /// How many changes are worked on, or wait for their turn.
-    fn backlog(&self) -> usize {
-        self.0.backlog.load(Ordering::Relaxed)
-    }
-
-    /// Receives work and does it, and recovers work that nobody holds, until stopped. What is under way then is finished by
-    /// its task; what has not begun is given back, so that another replica takes it up at once.
-    pub async fn run(self, work: mpsc::UnboundedReceiver<Leased>) {
-        tokio::join!(self.receive(work), self.recover());
-    }
-
-    async fn receive(&self, mut work: mpsc::UnboundedReceiver<Leased>) {
-        while let Some(Some(leased)) = self.0.stop.run_until_cancelled(work.recv()).await {
-            let turn = Counted::new(&self.0, |inner| &inner.backlog);
-            let forwarder = self.clone();
-            self.0.tasks.spawn(async move {
-                let _turn = turn;
-                match forwarder
-                    .0
-                    .stop
-                    .run_until_cancelled(forwarder.0.permits.acquire())
-                    .await
-                {
-                    Some(Ok(_permit)) => forwarder.converge(leased).await,
-                    _ => forwarder.give_back(leased.work).await,
+    /// Receives work and does it, and recovers work that nobody holds, until stopped. Then what is under way is finished, and
+    /// the rest is given back, so that another replica takes it up at once. Returns when nothing is left.
+    pub async fn run(self, mut work: mpsc::UnboundedReceiver<Leased>) {
+        tokio::join!(self.receive(&mut work), self.recover());
+        for spot in self.spots().values() {
+            for leased in spot.place().empty() {
+                self.spawn_give_back(leased);
+            }
+        }
+        self.0.committer.leave().await;
+        self.0.tasks.close();
+        loop {
+            tokio::select! {
+                biased;
+                // A change that waited behind one that is settled now.
+                Some(leased) = work.recv() => self.spawn_give_back(leased),
+                () = self.0.tasks.wait() => {
+                    if work.is_empty() {
+                        return;
+                    }
                 }
-            });
-        }
-        while let Ok(leased) = work.try_recv() {
-            self.give_back(leased.work).await;
+            }
         }
     }
-}
 
-/// Counts one change while it lives.
-struct Counted {
-    inner: Arc<Inner>,
-    counter: fn(&Inner) -> &AtomicUsize,
-}
-
-impl Counted {
-    fn new(inner: &Arc<Inner>, counter: fn(&Inner) -> &AtomicUsize) -> Self {
-        counter(inner).fetch_add(1, Ordering::Relaxed);
-        Self {
-            inner: inner.clone(),
-            counter,
+    async fn receive(&self, work: &mut mpsc::UnboundedReceiver<Leased>) {
+        while let Some(Some(leased)) = self.0.stop.run_until_cancelled(work.recv()).await {
+            let key = &leased.work.change.intent.key;
+            let (spot, image) = (self.spot(key.account, &key.region), key.image.clone());
+            let for_calls = leased.work.lease_for.saturating_sub(self.0.settings.lease_reserve);
+            let begin_by = leased.since.plus(for_calls);
+            let turned_away = spot.place().put(self.0.clock.elapsed(), image, begin_by, leased);
+            match turned_away {
+                Some((leased, why)) => self.spawn_put_off(spot, leased, why),
+                None => spot.moved(),
+            }
         }
     }
-}
 
-impl Drop for Counted {
-    fn drop(&mut self) {
-        (self.counter)(&self.inner).fetch_sub(1, Ordering::Relaxed);
+    /// Where an account is called in a Region. From its first change on, tasks move it.
+    fn spot(&self, account: AccountId, region: &Region) -> Arc<Spot> {
+        let mut spots = self.spots();
+        let key = (account, region.clone());
+        if let Some(spot) = spots.get(&key) {
+            return spot.clone();
+        }
+        let spot = Spot::new(key.clone(), self.0.settings.place, self.0.clock.elapsed());
+        spots.insert(key, spot.clone());
+        self.0.tasks.spawn(self.clone().serve(spot.clone()));
+        self.0.tasks.spawn(self.clone().look_after(spot.clone()));
+        spot
+    }
+
+    fn spots(&self) -> MutexGuard<'_, HashMap<(AccountId, Region), Arc<Spot>>> {
+        // A map of spots is whole between any two statements that hold the lock.
+        self.0.spots.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

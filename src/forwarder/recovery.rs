@@ -1,50 +1,107 @@
-//! Recovery: takes up work that nobody holds, at the start and from time to time.
+//! Recovery: takes up work that nobody holds: at the start, when a change is due for its next attempt, when another replica
+//! gives work back, and from time to time.
+//!
+//! First the accounts are found that have such work; then each is claimed for by itself, no more than can be begun there soon,
+//! so that no account waits behind another's. Where there is more, it is looked again as soon as there is room.
+
+use std::{error::Error, sync::Arc, time::Duration};
 
 use tokio::task::JoinSet;
 
-use crate::{domain::transition::Command, store};
+use crate::{
+    domain::{PermissionKey, transition::Command},
+    store::{StoreError, due},
+};
 
-use super::Forwarder;
+use super::{Forwarder, place::Room, spot::Spot};
 
 impl Forwarder {
-    /// Looks for work that nobody holds, until stopped.
+    /// Looks where there is work that nobody holds, until stopped.
     pub(super) async fn recover(&self) {
         while !self.0.stop.is_cancelled() {
-            let more = self.recover_once().await;
-            if !more {
-                tokio::select! {
-                    () = self.0.stop.cancelled() => return,
-                    () = self.0.clock.sleep(self.0.settings.recover_every) => {}
-                }
+            match due::places(&self.0.database).await {
+                Ok(places) => places
+                    .into_iter()
+                    .for_each(|(account, region)| self.spot(account, &region).look()),
+                Err(error) => cannot_look(&error),
+            }
+            tokio::select! {
+                () = self.0.stop.cancelled() => return,
+                () = self.0.clock.sleep(self.0.settings.recover_every) => {}
+                _ = self.0.released.heard() => {}
             }
         }
     }
 
-    /// Claims as much of the work that nobody holds as can be begun soon. True when there may be more.
-    async fn recover_once(&self) -> bool {
-        let room = (2 * self.0.settings.max_in_flight).saturating_sub(self.backlog());
-        let limit = u32::try_from(room).unwrap_or(u32::MAX);
-        let keys = match store::due::due(&self.0.database, limit).await {
-            Ok(keys) => keys,
-            Err(error) => {
-                tracing::warn!(
-                    error = &error as &dyn std::error::Error,
-                    "cannot look for work that nobody holds"
-                );
-                return false;
+    /// Claims for one account in one Region, until stopped.
+    pub(super) async fn look_after(self, spot: Arc<Spot>) {
+        loop {
+            let rest = self.look_again(&spot);
+            if self.0.stop.run_until_cancelled(rest).await.is_none() {
+                return;
+            }
+        }
+    }
+
+    async fn look_again(&self, spot: &Spot) {
+        let now = self.0.clock.elapsed();
+        let (room, until_due) = {
+            let mut place = spot.place();
+            match place.is_to_look(now) {
+                Ok(()) => (place.room(now), None),
+                Err(until_due) => (Room::None, until_due),
             }
         };
-        let found = keys.len();
-        if found == 0 {
-            return false;
+        let due = match room {
+            Room::For(limit) => due::due(&self.0.database, spot.account, &spot.region, limit).await,
+            Room::ForSpent(limit) => {
+                let give_up_after = self.0.settings.retry.give_up_after;
+                due::spent(&self.0.database, spot.account, &spot.region, give_up_after, limit).await
+            }
+            Room::None => return self.until_moved(spot, until_due).await,
+        };
+        match due {
+            Ok(keys) => {
+                let (Room::For(limit) | Room::ForSpent(limit)) = room else {
+                    return;
+                };
+                if keys.len() >= limit as usize {
+                    spot.place().look();
+                }
+                self.claim(keys).await;
+            }
+            Err(error) => {
+                cannot_look(&error);
+                self.until_moved(spot, Some(self.0.settings.recover_every)).await;
+                spot.place().look();
+            }
         }
-        tracing::info!(found, "recovering changes that nobody works on");
+    }
+
+    async fn until_moved(&self, spot: &Spot, at_most: Option<Duration>) {
+        let Some(at_most) = at_most else {
+            return spot.looking.notified().await;
+        };
+        tokio::select! {
+            () = spot.looking.notified() => {}
+            () = self.0.clock.sleep(at_most) => {}
+        }
+    }
+
+    /// Claims work. The committer decides between those who find the same.
+    async fn claim(&self, keys: Vec<PermissionKey>) {
+        tracing::debug!(found = keys.len(), "taking up changes that nobody works on");
         let mut claims = JoinSet::new();
         for key in keys {
             let committer = self.0.committer.clone();
-            claims.spawn(async move { committer.commit_patiently(Command::Claim(key)).await.is_ok() });
+            claims.spawn(async move { committer.commit_patiently(Command::Claim(key)).await.err() });
         }
-        let all_claimed = claims.join_all().await.into_iter().all(|claimed| claimed);
-        all_claimed && found == room
+        if let Some(error) = claims.join_all().await.into_iter().flatten().next() {
+            tracing::warn!(%error, "changes could not be taken up; it is looked for them again");
+        }
     }
+}
+
+fn cannot_look(error: &StoreError) {
+    tracing::warn!(error = error as &dyn Error, "cannot look for work that nobody holds");
 }

@@ -84,6 +84,11 @@ fn refusal(error: Error) -> Refusal {
         )
         .with_pushback(),
         Error::Commit(CommitError::Unavailable) => store_unavailable(),
+        Error::Commit(CommitError::Stopping) => Refusal::new(
+            ErrorReason::ServerStopping,
+            "The server stops, and did not take this up; replay the request: another server, or the next one, answers.",
+        )
+        .with_pushback(),
         error @ Error::Commit(CommitError::Rejected) => internal(&error),
         Error::Unconfirmed { intent, store_is_away } => unconfirmed(&intent, store_is_away),
         error @ Error::UnexpectedAnswer => internal(&error),

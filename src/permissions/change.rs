@@ -153,7 +153,7 @@ impl Permissions {
     fn command(&self, intent: &Arc<Intent>) -> Result<Command, Error> {
         match self.policy.decide(intent.action, &intent.key) {
             Decision::Denied { rule } => Ok(Command::Deny(intent.clone(), rule)),
-            Decision::Allowed if self.forwarder.has_room() => Ok(Command::Open(intent.clone())),
+            Decision::Allowed if self.forwarder.has_room(&intent.key) => Ok(Command::Open(intent.clone())),
             Decision::Allowed => Err(CommitError::Overloaded.into()),
         }
     }

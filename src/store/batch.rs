@@ -34,6 +34,7 @@ pub(super) struct Committed {
 pub(super) struct Rules {
     pub(super) replica: ReplicaId,
     pub(super) lease_for: std::time::Duration,
+    pub(super) landing_window: std::time::Duration,
     pub(super) server_version: &'static str,
 }
 
@@ -59,6 +60,7 @@ pub(super) async fn run(
         now,
         replica: rules.replica,
         lease_for: rules.lease_for,
+        landing_window: rules.landing_window,
     };
     let answers = commands
         .iter()

@@ -15,7 +15,10 @@ use std::{
 use futures_util::FutureExt;
 use sqlx::PgConnection;
 use tokio::sync::{mpsc, oneshot};
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::{
+    sync::CancellationToken,
+    task::{TaskTracker, task_tracker::TaskTrackerToken},
+};
 
 use crate::{
     clock::{Clock, Elapsed},
@@ -26,7 +29,7 @@ use crate::{
 };
 
 use super::{
-    Database, Growth, Outcomes, StoreError,
+    Database, Hints, StoreError,
     batch::{self, Committed, Rules},
 };
 
@@ -43,6 +46,8 @@ pub struct CommitterSettings {
     pub single_account_batches: bool,
     /// How long a lease lasts.
     pub lease_for: Duration,
+    /// How long after its end here a call whose end nobody saw may still take effect at AWS.
+    pub landing_window: Duration,
     /// A batch is given up after so long.
     pub commit_timeout: Duration,
 }
@@ -59,6 +64,9 @@ pub enum CommitError {
     /// The store cannot take the command, now or later: a fault of ours. The log says more. Nothing happened.
     #[error("the audit store cannot take this")]
     Rejected,
+    /// The server ends, and takes up nothing new. Nothing happened.
+    #[error("the server stops")]
+    Stopping,
 }
 
 /// Work, and until when its lease lasts on this replica's clock. Reckoned from before the transaction that gave it, so
@@ -76,6 +84,19 @@ pub struct Leased {
 pub struct Committer {
     lanes: Arc<[mpsc::Sender<Waiting>]>,
     tasks: TaskTracker,
+    /// The lanes that may still take up work.
+    staying: TaskTracker,
+    ending: Ending,
+}
+
+/// How far the end is.
+#[derive(Debug, Clone, Default)]
+struct Ending {
+    /// Callers are refused.
+    refuse: CancellationToken,
+    /// Nothing is taken up; what was, is settled.
+    leave: CancellationToken,
+    /// Nothing is taken.
     close: CancellationToken,
 }
 
@@ -92,11 +113,10 @@ impl Committer {
         settings: &CommitterSettings,
         replica: ReplicaId,
         clock: &Clock,
-        outcomes: &Outcomes,
-        growth: &Growth,
+        hints: &Hints,
         work: &mpsc::UnboundedSender<Leased>,
     ) -> Self {
-        let (tasks, close) = (TaskTracker::new(), CancellationToken::new());
+        let (tasks, staying, ending) = (TaskTracker::new(), TaskTracker::new(), Ending::default());
         let lanes = (0..settings.lanes.max(1)).map(|_| {
             let (sender, receiver) = mpsc::channel(settings.queue.max(1));
             let lane = Lane {
@@ -104,28 +124,39 @@ impl Committer {
                 rules: Rules {
                     replica,
                     lease_for: settings.lease_for,
+                    landing_window: settings.landing_window,
                     server_version: env!("CARGO_PKG_VERSION"),
                 },
                 settings: settings.clone(),
                 clock: clock.clone(),
-                outcomes: outcomes.clone(),
-                growth: growth.clone(),
+                hints: hints.clone(),
                 work: work.clone(),
                 known: HashSet::new(),
+                ending: ending.clone(),
+                stays: Some(staying.token()),
             };
-            tasks.spawn(lane.run(receiver, close.clone()));
+            tasks.spawn(lane.run(receiver));
             sender
         });
         let lanes = lanes.collect();
         tasks.close();
-        Self { lanes, tasks, close }
+        staying.close();
+        Self {
+            lanes,
+            tasks,
+            staying,
+            ending,
+        }
     }
 
-    /// Commits a command, or refuses at once when its lane is full.
+    /// Commits a caller's command, or refuses at once when its lane is full or the server ends.
     ///
     /// # Errors
     /// [`CommitError`]. Dropping the future does not take the command back.
     pub async fn commit(&self, command: Command) -> Result<Answer, CommitError> {
+        if self.ending.refuse.is_cancelled() {
+            return Err(CommitError::Stopping);
+        }
         let (answer, receiver) = oneshot::channel();
         let lane = self.lane(command.key().account);
         lane.try_send(Waiting { command, answer })
@@ -139,7 +170,7 @@ impl Committer {
     /// Commits a command that must not be lost to a full lane, and tells from before when its answer is.
     ///
     /// # Errors
-    /// [`CommitError::Unavailable`].
+    /// [`CommitError`], but for [`CommitError::Overloaded`].
     pub async fn commit_patiently(&self, command: Command) -> Result<(Answer, Elapsed), CommitError> {
         let (answer, receiver) = oneshot::channel();
         let lane = self.lane(command.key().account);
@@ -149,9 +180,22 @@ impl Committer {
         receive(receiver).await
     }
 
+    /// From now on callers are refused. What was accepted goes on.
+    pub fn refuse_callers(&self) {
+        self.ending.refuse.cancel();
+    }
+
+    /// Takes up nothing more. When this returns, no lease is taken any more but for a change that waited behind one that is
+    /// settled; what was handed out is in the channel.
+    pub async fn leave(&self) {
+        self.ending.refuse.cancel();
+        self.ending.leave.cancel();
+        self.staying.wait().await;
+    }
+
     /// Commits what waits, takes nothing more, and waits for the end of the lanes.
     pub async fn close(&self) {
-        self.close.cancel();
+        self.ending.close.cancel();
         self.tasks.wait().await;
     }
 
@@ -161,6 +205,17 @@ impl Committer {
         let lanes = self.lanes.len() as u64;
         &self.lanes[(hasher.finish() % lanes) as usize]
     }
+}
+
+/// Answers what would take work up, and keeps what brings it to an end.
+fn refuse_to_take_up(batch: Vec<Waiting>) -> Vec<Waiting> {
+    let (ends, begins): (Vec<_>, Vec<_>) = batch
+        .into_iter()
+        .partition(|waiting| matches!(waiting.command, Command::Settle(_) | Command::Renew(..)));
+    for Waiting { answer, .. } in begins {
+        let _ = answer.send(Err(CommitError::Stopping));
+    }
+    ends
 }
 
 async fn receive(
@@ -174,24 +229,34 @@ struct Lane {
     rules: Rules,
     settings: CommitterSettings,
     clock: Clock,
-    outcomes: Outcomes,
-    growth: Growth,
+    hints: Hints,
     work: mpsc::UnboundedSender<Leased>,
     known: HashSet<AccountId>,
+    ending: Ending,
+    /// Dropped when the lane takes up nothing more.
+    stays: Option<TaskTrackerToken>,
 }
 
 impl Lane {
-    async fn run(mut self, mut waiting: mpsc::Receiver<Waiting>, close: CancellationToken) {
+    async fn run(mut self, mut waiting: mpsc::Receiver<Waiting>) {
         let mut batch = Vec::new();
         let most = self.settings.max_batch.max(1);
+        let Ending { leave, close, .. } = self.ending.clone();
         loop {
             let taken = tokio::select! {
                 taken = waiting.recv_many(&mut batch, most) => taken,
+                () = leave.cancelled(), if self.stays.is_some() => { self.stays = None; continue }
                 // What waits is still committed; nothing more is taken.
                 () = close.cancelled(), if !waiting.is_closed() => { waiting.close(); continue }
             };
             if taken == 0 {
                 return;
+            }
+            if self.stays.is_none() {
+                batch = refuse_to_take_up(batch);
+                if batch.is_empty() {
+                    continue;
+                }
             }
             for batch in self.divide(std::mem::take(&mut batch)) {
                 if self.commit(batch).await.is_err_and(|error| error.is_transient()) {
@@ -278,15 +343,16 @@ impl Lane {
         } = self.try_commit(commands).await?;
         tracing::debug!(commands = commands.len(), took = ?self.clock.elapsed().since(since), "committed a batch");
         for work in work {
-            // Nobody receives during shutdown: the lease runs out, and recovery takes the work up.
+            // Nobody receives when the time for the end was up: the lease runs out, and recovery takes the work up.
             let _ = self.work.send(Leased { work, since });
         }
-        ended.into_iter().for_each(|snapshot| self.outcomes.end(snapshot));
-        self.growth.tell(&grown);
+        ended.into_iter().for_each(|snapshot| self.hints.outcomes.end(snapshot));
+        self.hints.growth.tell(&grown);
         Ok((answers, since))
     }
 
-    /// Runs the batch, again when something passing was in the way. Running it twice does no harm, even when the first
+    /// Runs the batch, again when something passing was in the way: until the time is up when it was another transaction, and
+    /// a few times when Postgres is away, so that callers hear of it soon. Running it twice does no harm, even when the first
     /// commit happened and only its answer was lost: a change is recognised by its request id, work by its lease. (A
     /// refusal has neither: then it is on record twice, which is the truth of an answer that was lost.)
     async fn try_commit(&mut self, commands: &[Command]) -> Result<Committed, StoreError> {
@@ -299,9 +365,11 @@ impl Lane {
                 .commit_timeout
                 .saturating_sub(self.clock.elapsed().since(begun));
             match self.run_batch(commands, left).await {
-                Err(error) if error.is_transient() && tried + 1 < TRIES && !left.is_zero() => {
+                Err(error)
+                    if error.is_transient() && (error.is_contention() || tried + 1 < TRIES) && !left.is_zero() =>
+                {
                     tracing::warn!(error = &error as &dyn std::error::Error, "a batch is run again");
-                    let bound = Duration::from_millis(20 << tried);
+                    let bound = Duration::from_millis(20 << tried.min(5));
                     tokio::time::sleep(bound.mul_f64(fastrand::f64())).await;
                     tried += 1;
                 }

@@ -4,13 +4,15 @@ use std::{str::FromStr, time::Duration};
 
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::{
-    ConnectOptions, Connection, PgConnection, PgPool, Postgres,
+    ConnectOptions, PgConnection, PgPool, Postgres,
     migrate::MigrateDatabase,
     pool::PoolConnection,
     postgres::{PgConnectOptions, PgListener, PgPoolOptions},
 };
 
-use super::{StoreError, schema};
+use crate::clock::Clock;
+
+use super::{StoreError, schema, trust::Trust};
 
 /// How to reach Postgres.
 #[derive(Debug, Clone)]
@@ -34,13 +36,11 @@ pub struct Privileges {
     pub owner: bool,
 }
 
-/// So long a connection that answered is taken to be there.
-const TRUSTED_FOR: Duration = Duration::from_millis(500);
-
 /// A pool of connections. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Database {
     pool: PgPool,
+    trust: Trust,
     /// How long a statement may take, the way there and back included.
     patience: Duration,
 }
@@ -66,23 +66,20 @@ impl Database {
             ])
             .log_statements(tracing::log::LevelFilter::Trace)
             .log_slow_statements(tracing::log::LevelFilter::Warn, Duration::from_secs(1));
+        let trust = Trust::new(Clock::system());
+        let asked = trust.clone();
         let pool = PgPoolOptions::new()
             .max_connections(settings.max_connections)
             .acquire_timeout(settings.acquire_timeout)
-            // A connection that was used a moment ago need not be asked whether it is still there: a round trip for each
-            // statement. One that has rested is: Postgres may have been restarted meanwhile.
             .test_before_acquire(false)
-            .before_acquire(|connection, last| {
-                Box::pin(async move {
-                    if last.idle_for > TRUSTED_FOR {
-                        connection.ping().await?;
-                    }
-                    Ok(true)
-                })
+            .before_acquire(move |connection, last| {
+                let trust = asked.clone();
+                Box::pin(async move { trust.is_good(connection, last).await })
             })
             .connect_lazy_with(options);
         Ok(Self {
             pool,
+            trust,
             patience: settings.statement_timeout + Duration::from_secs(1),
         })
     }
@@ -115,13 +112,13 @@ impl Database {
         schema::check(self).await
     }
 
-    /// Listens for notifications on a channel, on a connection that it takes out of the pool.
-    pub(super) async fn listen(&self, channel: &str) -> Result<PgListener, StoreError> {
+    /// Listens for notifications on channels, on a connection that it takes out of the pool.
+    pub(super) async fn listen(&self, channels: &[&str]) -> Result<PgListener, StoreError> {
         let listening = async {
             let mut listener = PgListener::connect_with(&self.pool).await?;
             // Who listens is to know that hints were lost.
             listener.eager_reconnect(false);
-            listener.listen(channel).await?;
+            listener.listen_all(channels.iter().copied()).await?;
             Ok(listener)
         };
         // A listener that is dropped half-way closes its connection.
@@ -179,7 +176,8 @@ impl Database {
     }
 
     /// Does something on a connection, for at most so long, the wait for the connection included. A connection whose work
-    /// did not come to its end is closed: a peer that vanished without a word must not keep a place in the pool.
+    /// did not come to its end, or found Postgres unfit, is closed: neither a peer that vanished without a word nor a server
+    /// that takes no writes any more may keep a place in the pool.
     pub(super) async fn within<T>(
         &self,
         patience: Duration,
@@ -188,15 +186,21 @@ impl Database {
         let working = async {
             let mut used = Used {
                 connection: self.pool.acquire().await?,
-                whole: false,
+                fit: false,
+                patience: self.patience,
             };
             let result = work(&mut used.connection).await;
-            used.whole = true;
+            used.fit = !result.as_ref().is_err_and(StoreError::is_away);
             result
         };
-        tokio::time::timeout(patience, working)
+        let result = tokio::time::timeout(patience, working)
             .await
-            .unwrap_or(Err(StoreError::Timeout(patience)))
+            .unwrap_or(Err(StoreError::Timeout(patience)));
+        // Not in `Used`: a caller who goes away casts no doubt on Postgres.
+        if result.as_ref().is_err_and(StoreError::is_away) {
+            self.trust.shake();
+        }
+        result
     }
 
     /// Closes the connections; those that do not end in a moment are left to the end of the process.
@@ -205,15 +209,20 @@ impl Database {
     }
 }
 
-/// A connection that goes back to the pool only when its work came to its end, and not when it was dropped half-way.
+/// A connection that goes back to the pool only when it is fit for more, and not when it was dropped half-way.
 struct Used {
     connection: PoolConnection<Postgres>,
-    whole: bool,
+    fit: bool,
+    patience: Duration,
 }
 
 impl Drop for Used {
     fn drop(&mut self) {
-        if !self.whole {
+        if self.fit {
+            // The pool asks it once more; if that takes too long, its place is free again.
+            let returned = self.connection.return_to_pool();
+            tokio::spawn(tokio::time::timeout(self.patience, returned));
+        } else {
             self.connection.close_on_drop();
         }
     }

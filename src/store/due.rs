@@ -1,32 +1,143 @@
-//! Finding work that nobody holds: its lease ran out, or its next attempt is due.
+//! Finding work that nobody holds: its lease ran out, or its next attempt is due. First where there is some, then what it is,
+//! account by account, so that one with much of it keeps no other waiting. Whoever wants a change claims it through the
+//! committer, which decides between those who find the same.
 
-use crate::domain::PermissionKey;
+use std::time::Duration;
+
+use crate::domain::{AccountId, PermissionKey, Region};
 
 use super::{Database, StoreError, rows};
 
-/// Names at most `limit` permissions with work that is due, the longest due first. Whoever wants one claims it through the
-/// committer, which decides between those who find the same.
+const TABLE: &str = "share_permission";
+
+/// The accounts, and their Regions, that have work that is due. Each is looked up by itself: what is read is bounded by their
+/// number and not by the amount of work.
 ///
 /// # Errors
 /// When Postgres does not answer.
-pub async fn due(database: &Database, limit: u32) -> Result<Vec<PermissionKey>, StoreError> {
+pub async fn places(database: &Database) -> Result<Vec<(AccountId, Region)>, StoreError> {
+    let accounts = sqlx::query_scalar!(
+        "SELECT account_id FROM ledger AS l WHERE EXISTS (
+             SELECT FROM share_permission AS p
+             WHERE p.account_id = l.account_id AND p.current_change_id IS NOT NULL
+                 AND coalesce(p.lease_expires_at, p.next_attempt_at) <= statement_timestamp())",
+    );
+    let accounts = database
+        .run(async |connection| accounts.fetch_all(connection).await)
+        .await?;
+    let mut places = Vec::new();
+    for account in accounts {
+        for region in regions(database, &account).await? {
+            places.push((rows::parse(TABLE, &account)?, rows::parse(TABLE, &region)?));
+        }
+    }
+    Ok(places)
+}
+
+/// The Regions in which an account has changes that are not over.
+async fn regions(database: &Database, account: &str) -> Result<Vec<String>, StoreError> {
+    let regions = sqlx::query_scalar!(
+        r#"WITH RECURSIVE place AS (
+             (SELECT region FROM share_permission WHERE account_id = $1 AND current_change_id IS NOT NULL
+              ORDER BY region LIMIT 1)
+             UNION ALL
+             SELECT (SELECT p.region FROM share_permission AS p
+                     WHERE p.account_id = $1 AND p.current_change_id IS NOT NULL AND p.region > place.region
+                     ORDER BY p.region LIMIT 1)
+             FROM place WHERE place.region IS NOT NULL)
+         SELECT region AS "region!" FROM place WHERE region IS NOT NULL"#,
+        account,
+    );
+    database
+        .run(async |connection| regions.fetch_all(connection).await)
+        .await
+}
+
+/// Names at most `limit` permissions of an account and Region whose work is due, fairly between its images: of each the longest
+/// due first.
+///
+/// # Errors
+/// When Postgres does not answer.
+pub async fn due(
+    database: &Database,
+    account: AccountId,
+    region: &Region,
+    limit: u32,
+) -> Result<Vec<PermissionKey>, StoreError> {
     let query = sqlx::query!(
-        "SELECT account_id, region, image_id, shared_account_id FROM share_permission
-         WHERE current_change_id IS NOT NULL AND coalesce(lease_expires_at, next_attempt_at) <= statement_timestamp()
-         ORDER BY coalesce(lease_expires_at, next_attempt_at) LIMIT $1",
+        r#"WITH RECURSIVE image AS (
+             (SELECT image_id FROM share_permission
+              WHERE account_id = $1 AND region = $2 AND current_change_id IS NOT NULL ORDER BY image_id LIMIT 1)
+             UNION ALL
+             SELECT (SELECT p.image_id FROM share_permission AS p
+                     WHERE p.account_id = $1 AND p.region = $2 AND p.current_change_id IS NOT NULL
+                         AND p.image_id > image.image_id
+                     ORDER BY p.image_id LIMIT 1)
+             FROM image WHERE image.image_id IS NOT NULL)
+         SELECT due.image_id AS "image_id!", due.shared_account_id AS "shared_account_id!"
+         FROM image CROSS JOIN LATERAL (
+             SELECT p.image_id, p.shared_account_id, coalesce(p.lease_expires_at, p.next_attempt_at) AS since,
+                 row_number() OVER (ORDER BY coalesce(p.lease_expires_at, p.next_attempt_at)) AS turn
+             FROM share_permission AS p
+             WHERE p.account_id = $1 AND p.region = $2 AND p.image_id = image.image_id
+                 AND p.current_change_id IS NOT NULL
+                 AND coalesce(p.lease_expires_at, p.next_attempt_at) <= statement_timestamp()
+             ORDER BY coalesce(p.lease_expires_at, p.next_attempt_at) LIMIT $3) AS due
+         ORDER BY due.turn, due.since LIMIT $3"#,
+        account.to_string(),
+        region.to_string(),
         i64::from(limit),
     );
     let rows = database
         .run(async |connection| query.fetch_all(connection).await)
         .await?;
-    rows.into_iter()
-        .map(|row| {
-            Ok(PermissionKey {
-                account: rows::parse("share_permission", &row.account_id)?,
-                region: rows::parse("share_permission", &row.region)?,
-                image: rows::parse("share_permission", &row.image_id)?,
-                shared_account: rows::parse("share_permission", &row.shared_account_id)?,
-            })
+    let rows = rows.iter().map(|row| (&row.image_id, &row.shared_account_id));
+    keys(account, region, rows)
+}
+
+/// Names at most `limit` permissions of an account and Region whose work is due, that are not in doubt, and whose change was
+/// accepted so long ago that it is not to be tried again.
+///
+/// # Errors
+/// When Postgres does not answer.
+pub async fn spent(
+    database: &Database,
+    account: AccountId,
+    region: &Region,
+    give_up_after: Duration,
+    limit: u32,
+) -> Result<Vec<PermissionKey>, StoreError> {
+    let query = sqlx::query!(
+        "SELECT p.image_id, p.shared_account_id FROM share_permission AS p
+         JOIN change AS c ON c.account_id = p.account_id AND c.change_id = p.current_change_id
+         WHERE p.account_id = $1 AND p.region = $2 AND p.current_change_id IS NOT NULL AND NOT p.in_doubt
+             AND p.lease_owner IS NULL AND p.next_attempt_at <= statement_timestamp()
+             AND c.created_at <= statement_timestamp() - make_interval(secs => $3)
+         LIMIT $4",
+        account.to_string(),
+        region.to_string(),
+        give_up_after.as_secs_f64(),
+        i64::from(limit),
+    );
+    let rows = database
+        .run(async |connection| query.fetch_all(connection).await)
+        .await?;
+    let rows = rows.iter().map(|row| (&row.image_id, &row.shared_account_id));
+    keys(account, region, rows)
+}
+
+fn keys<'a>(
+    account: AccountId,
+    region: &Region,
+    rows: impl Iterator<Item = (&'a String, &'a String)>,
+) -> Result<Vec<PermissionKey>, StoreError> {
+    rows.map(|(image, shared_account)| {
+        Ok(PermissionKey {
+            account,
+            region: region.clone(),
+            image: rows::parse(TABLE, image)?,
+            shared_account: rows::parse(TABLE, shared_account)?,
         })
-        .collect()
+    })
+    .collect()
 }

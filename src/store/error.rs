@@ -13,8 +13,8 @@ pub enum StoreError {
     Postgres {
         /// What went wrong, without the driver's text.
         what: String,
-        /// True when it is Postgres's state, not our statement, that is at fault.
-        transient: bool,
+        /// What is at fault.
+        fault: Fault,
     },
     /// Postgres did not answer in time.
     #[error("postgres did not answer within {0:?}")]
@@ -38,6 +38,17 @@ pub enum StoreError {
     Encode(#[from] crate::ledger::encoding::EncodeError),
 }
 
+/// What is at fault when Postgres refuses or does not answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// Our statement, or a row: the same again fails again.
+    Statement,
+    /// Another transaction, which was in the way. The connection is fine.
+    Contention,
+    /// The server, or the way to it: it is away, full, ending, or takes no writes.
+    Server,
+}
+
 impl StoreError {
     /// A row of `table` that should not be there.
     pub(super) fn corrupt(table: &'static str, problem: impl std::fmt::Display) -> Self {
@@ -49,8 +60,18 @@ impl StoreError {
 
     /// True when trying the same again may help: Postgres is away, or something was in the way.
     pub fn is_transient(&self) -> bool {
+        self.is_away() || self.is_contention()
+    }
+
+    /// True when another transaction was in the way.
+    pub fn is_contention(&self) -> bool {
+        matches!(self, Self::Postgres { fault, .. } if *fault == Fault::Contention)
+    }
+
+    /// True when the server is at fault, or the way to it: other connections may be no better.
+    pub fn is_away(&self) -> bool {
         match self {
-            Self::Postgres { transient, .. } => *transient,
+            Self::Postgres { fault, .. } => *fault == Fault::Server,
             Self::Timeout(_) => true,
             Self::Schema(_) | Self::Corrupt { .. } | Self::Panic | Self::Encode(_) => false,
         }
@@ -59,34 +80,39 @@ impl StoreError {
 
 impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
-        let (what, transient) = match &error {
+        let (what, fault) = match &error {
             sqlx::Error::Database(error) => {
                 let code = error.code().unwrap_or_default();
                 let constraint = error
                     .constraint()
                     .map(|name| format!(", constraint {name}"))
                     .unwrap_or_default();
-                (format!("SQLSTATE {code}{constraint}"), is_state_of_postgres(&code))
+                (format!("SQLSTATE {code}{constraint}"), fault_of(&code))
             }
-            sqlx::Error::Io(error) => (format!("the connection failed: {}", error.kind()), true),
-            sqlx::Error::Tls(_) => ("TLS failed".into(), true),
-            sqlx::Error::PoolTimedOut => ("no connection was to be had in time".into(), true),
-            sqlx::Error::PoolClosed => ("the connections are closed".into(), true),
-            sqlx::Error::Configuration(_) => ("the URL cannot be used".into(), false),
-            sqlx::Error::ColumnDecode { index, .. } => (format!("column {index} cannot be read"), false),
+            sqlx::Error::Io(error) => (format!("the connection failed: {}", error.kind()), Fault::Server),
+            sqlx::Error::Tls(_) => ("TLS failed".into(), Fault::Server),
+            sqlx::Error::PoolTimedOut => ("no connection was to be had in time".into(), Fault::Server),
+            sqlx::Error::PoolClosed => ("the connections are closed".into(), Fault::Server),
+            sqlx::Error::Configuration(_) => ("the URL cannot be used".into(), Fault::Statement),
+            sqlx::Error::ColumnDecode { index, .. } => (format!("column {index} cannot be read"), Fault::Statement),
             sqlx::Error::Decode(_) | sqlx::Error::Encode(_) | sqlx::Error::RowNotFound => {
-                ("a value cannot be read or written".into(), false)
+                ("a value cannot be read or written".into(), Fault::Statement)
             }
-            _ => ("the conversation broke".into(), true),
+            _ => ("the conversation broke".into(), Fault::Server),
         };
-        Self::Postgres { what, transient }
+        Self::Postgres { what, fault }
     }
 }
 
-/// False for what our own statements can be at fault for: unsupported (0A), data (22), constraints (23), syntax and names (42).
-/// All else is Postgres's state: connections, locks, resources, privileges, shutdown, a primary that turned read-only.
-fn is_state_of_postgres(code: &str) -> bool {
-    !["0A", "22", "23", "42"].iter().any(|class| code.starts_with(class))
+/// Our own statements can be at fault for what is unsupported (0A), for data (22), constraints (23), syntax and names (42).
+/// Rollbacks on behalf of others (40), locks (55) and statements that took too long (57014) come of what others do. All else is
+/// the server's state: connections, resources, privileges, shutdown, a primary that turned read-only.
+fn fault_of(code: &str) -> Fault {
+    match code {
+        _ if ["0A", "22", "23", "42"].iter().any(|class| code.starts_with(class)) => Fault::Statement,
+        _ if ["40", "55"].iter().any(|class| code.starts_with(class)) || code == "57014" => Fault::Contention,
+        _ => Fault::Server,
+    }
 }
 
 impl From<MigrateError> for StoreError {

@@ -32,7 +32,8 @@ pub async fn permission(database: &Database, key: &PermissionKey) -> Result<Opti
     let query = sqlx::query_as!(
         PermissionRow,
         "SELECT account_id, region, image_id, shared_account_id, desired, applied, generation, current_change_id,
-             next_change_id, lease_owner, lease_epoch, lease_expires_at, in_doubt, next_attempt_at, created_at, updated_at
+             next_change_id, lease_owner, lease_epoch, lease_expires_at, in_doubt, landing,
+             landing_until, next_attempt_at, created_at, updated_at
          FROM share_permission WHERE account_id = $1 AND region = $2 AND image_id = $3 AND shared_account_id = $4",
         key.account.as_str(),
         key.region.as_str(),
@@ -58,7 +59,8 @@ pub async fn permissions(
     let query = sqlx::query_as!(
         PermissionRow,
         "SELECT account_id, region, image_id, shared_account_id, desired, applied, generation, current_change_id,
-             next_change_id, lease_owner, lease_epoch, lease_expires_at, in_doubt, next_attempt_at, created_at, updated_at
+             next_change_id, lease_owner, lease_epoch, lease_expires_at, in_doubt, landing,
+             landing_until, next_attempt_at, created_at, updated_at
          FROM share_permission
          WHERE ($1::text IS NULL OR account_id = $1) AND ($2::text IS NULL OR region = $2)
              AND ($3::text IS NULL OR image_id = $3) AND ($4::text IS NULL OR shared_account_id = $4)

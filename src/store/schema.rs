@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use sqlx::{PgConnection, PgPool, migrate::Migrator};
 
-use super::{Database, StoreError};
+use super::{Database, StoreError, error::Fault};
 
 static MIGRATOR: Migrator = sqlx::migrate!();
 
@@ -17,7 +17,7 @@ pub(super) async fn check(database: &Database) -> Result<(), StoreError> {
     if read_only {
         return Err(StoreError::Postgres {
             what: "it takes no writes".into(),
-            transient: true,
+            fault: Fault::Server,
         });
     }
     let mut applied: BTreeMap<_, _> = applied

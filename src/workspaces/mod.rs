@@ -2,7 +2,7 @@
 //! [`domain`](crate::domain): every call ends in a [`Reply`], whose fault says whether the call can have had an effect.
 //!
 //! Read in this order: `settings` (what to connect to), `connect` (one client per account and Region, and whose
-//! credentials they are), `permissions` and `images` (the calls), `call` (what surrounds each of them), `classify`
+//! credentials they are), `permissions` and `images` (the calls), `readings` (reading together), `call` (what surrounds each of them), `classify`
 //! and `codes` (what an answer means).
 //!
 //! Three rules hold throughout:
@@ -19,6 +19,7 @@ mod identity;
 mod images;
 mod pages;
 mod permissions;
+mod readings;
 mod settings;
 mod text;
 mod witness;
@@ -27,7 +28,9 @@ use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
 
 use aws_sdk_workspaces::Client;
 
-use crate::domain::{AccountId, Fault, FaultKind, Region, Reply};
+use crate::domain::{AccountId, FailureReason, Fault, FaultKind, Region, Reply};
+
+use readings::Readings;
 
 pub use connect::ConnectError;
 pub use identity::{IdentityProblem, IdentityProblemKind};
@@ -42,6 +45,15 @@ pub const LOG_DIRECTIVES: [&str; 2] = ["aws_config::sts=off", "aws_smithy_runtim
 pub struct WorkSpaces {
     clients: Arc<HashMap<AccountId, HashMap<Region, Client>>>,
     read_timeout: Duration,
+    readings: Readings,
+}
+
+/// What a refusal with this error code means, as far as it is known.
+pub fn reason_of(code: Option<&str>) -> FailureReason {
+    match code.and_then(codes::verdict) {
+        Some(codes::Verdict::Refused(reason)) => reason,
+        _ => FailureReason::UpstreamRefused,
+    }
 }
 
 impl WorkSpaces {

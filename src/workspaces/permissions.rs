@@ -1,5 +1,7 @@
 //! May an account copy an image? Changing it, and reading it back.
 
+use std::collections::BTreeSet;
+
 use aws_sdk_workspaces::{
     Client, operation::describe_workspace_image_permissions::DescribeWorkspaceImagePermissionsOutput,
 };
@@ -9,8 +11,9 @@ use super::{
     call::{call, span, unreadable, within},
     not_configured,
     pages::{PAGE_SIZE, Pages},
+    readings::Found,
 };
-use crate::domain::{Access, Fault, PermissionKey, Reply};
+use crate::domain::{Access, AccountId, PermissionKey, Reply};
 
 impl WorkSpaces {
     /// Calls UpdateWorkspaceImagePermission, once.
@@ -31,31 +34,55 @@ impl WorkSpaces {
         }
     }
 
-    /// Reads back what AWS holds, page by page with DescribeWorkspaceImagePermissions, until the account is found. Bounded
-    /// by the read timeout. The request id is that of the last page read.
+    /// Reads back what AWS holds, page by page with DescribeWorkspaceImagePermissions, until the account is found. Those who
+    /// ask about one image at the same time read it together. Bounded by the read timeout. The request id is that of the last
+    /// page read.
     pub async fn read_access(&self, key: &PermissionKey) -> Reply<Access> {
-        let Some(client) = self.client(key.account, &key.region) else {
+        let Some(client) = self.client(key.account, &key.region).cloned() else {
             return not_configured();
         };
-        within(self.read_timeout, read_access(client, key)).await
+        let read = {
+            let key = key.clone();
+            move |accounts| read_all(client, key, accounts)
+        };
+        within(self.read_timeout, self.readings.ask(key, read)).await
     }
 }
 
-async fn read_access(client: &Client, key: &PermissionKey) -> Reply<Access> {
-    let mut pages = Pages::default();
-    let mut token = None;
+/// Reads pages until all of the accounts are found, or the end. The key names the image.
+async fn read_all(client: Client, key: PermissionKey, mut accounts: BTreeSet<AccountId>) -> Found {
+    let (mut pages, mut token, mut shared) = (Pages::default(), None, BTreeSet::new());
     loop {
-        let Reply { aws_request_id, result } = read_page(client, key, token.take()).await;
-        let step = result.and_then(|page| step(&page, key, &mut pages));
-        let result = match step {
-            Ok(Step::Follow(next)) => {
+        let Reply { aws_request_id, result } = read_page(&client, &key, token.take()).await;
+        let page = result.and_then(|page| {
+            if answers(&page, &key) {
+                Ok(page)
+            } else {
+                Err(unreadable())
+            }
+        });
+        let next = page.and_then(|page| {
+            let ids = page
+                .image_permissions()
+                .iter()
+                .filter_map(|one| one.shared_account_id());
+            let found = ids.filter_map(|id| accounts.take(&id.parse().ok()?));
+            shared.extend(found);
+            match accounts.is_empty() {
+                true => Ok(None),
+                false => pages.next(page.next_token()),
+            }
+        });
+        let result = match next {
+            Ok(Some(next)) => {
                 token = Some(next);
                 continue;
             }
-            Ok(Step::End(access)) => Ok(access),
+            Ok(None) => Ok(()),
             Err(fault) => Err(fault),
         };
-        return Reply { aws_request_id, result };
+        let end = Reply { aws_request_id, result };
+        return Found { shared, end };
     }
 }
 
@@ -71,28 +98,6 @@ async fn read_page(
         .set_next_token(token);
     let span = span!("DescribeWorkspaceImagePermissions", key.account, key.region);
     call(span, |witness| request.customize().interceptor(witness).send()).await
-}
-
-enum Step {
-    Follow(String),
-    End(Access),
-}
-
-fn step(page: &DescribeWorkspaceImagePermissionsOutput, key: &PermissionKey, pages: &mut Pages) -> Result<Step, Fault> {
-    if !answers(page, key) {
-        return Err(unreadable());
-    }
-    let mut shared = page
-        .image_permissions()
-        .iter()
-        .filter_map(|permission| permission.shared_account_id());
-    if shared.any(|account| account == key.shared_account.as_str()) {
-        return Ok(Step::End(Access::Shared));
-    }
-    Ok(match pages.next(page.next_token())? {
-        Some(token) => Step::Follow(token),
-        None => Step::End(Access::NotShared),
-    })
 }
 
 /// True when the page is about the image. "Not shared" is a verdict that can fail a change, so it is not read out of a body

@@ -8,9 +8,7 @@ use sharewarden::{
         Action, Cause, ChangeId, Intent, PermissionKey, ReplicaId, RequestId,
         transition::{Answer, Command, Outcome, Settlement, Work},
     },
-    store::{
-        CommitError, Committer, Database, DatabaseSettings, Growth, Leased, Outcomes, committer::CommitterSettings,
-    },
+    store::{CommitError, Committer, Database, DatabaseSettings, Hints, Leased, committer::CommitterSettings},
 };
 use sqlx::PgPool;
 use tokio::sync::mpsc;
@@ -41,6 +39,7 @@ impl Store {
             max_batch: 4096,
             single_account_batches: false,
             lease_for: Duration::from_secs(600),
+            landing_window: Duration::from_secs(30),
             commit_timeout: PATIENCE,
         };
         let (sender, work) = mpsc::unbounded_channel();
@@ -49,8 +48,7 @@ impl Store {
             &settings,
             ReplicaId(Uuid::new_v4()),
             &Clock::system(),
-            &Outcomes::default(),
-            &Growth::default(),
+            &Hints::default(),
             &sender,
         );
         Self {

@@ -6,10 +6,15 @@
 mod support;
 
 mod callers;
+mod database_trouble;
+mod ending;
 mod failures;
+mod fairness;
 mod grants;
+mod landing;
 mod ledger;
 mod outage;
+mod pending;
 mod processes;
 mod reads;
 mod replicas;

@@ -54,7 +54,7 @@ fn stderr(output: &Output) -> String {
 }
 
 /// The first line that holds this text.
-async fn line_with<R: AsyncRead + Unpin>(lines: &mut Lines<BufReader<R>>, text: &str) -> String {
+pub(crate) async fn line_with<R: AsyncRead + Unpin>(lines: &mut Lines<BufReader<R>>, text: &str) -> String {
     let found = async {
         loop {
             let line = lines
@@ -72,21 +72,21 @@ async fn line_with<R: AsyncRead + Unpin>(lines: &mut Lines<BufReader<R>>, text: 
         .unwrap_or_else(|_| panic!("{text:?} is said in time"))
 }
 
-fn signal(child: &Child, signal: Signal) {
+pub(crate) fn signal(child: &Child, signal: Signal) {
     let pid = Pid::from_raw(child.id().unwrap().cast_signed()).unwrap();
     kill_process(pid, signal).unwrap();
 }
 
 /// `sharewarden serve`, and where it answers.
-struct Served {
-    child: Child,
+pub(crate) struct Served {
+    pub(crate) child: Child,
     address: String,
     _config: tempfile::NamedTempFile,
-    log: Lines<BufReader<tokio::process::ChildStderr>>,
+    pub(crate) log: Lines<BufReader<tokio::process::ChildStderr>>,
 }
 
 impl Served {
-    async fn start(config: &str) -> Self {
+    pub(crate) async fn start(config: &str) -> Self {
         let mut file = tempfile::NamedTempFile::new().unwrap();
         file.write_all(config.as_bytes()).unwrap();
         let mut child = program().arg("serve").arg("--config").arg(file.path()).spawn().unwrap();
@@ -102,7 +102,7 @@ impl Served {
         }
     }
 
-    async fn client(&self) -> Client {
+    pub(crate) async fn client(&self) -> Client {
         SharePermissionServiceClient::connect(self.address.clone())
             .await
             .unwrap()

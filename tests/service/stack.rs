@@ -271,6 +271,10 @@ pub(crate) fn config_text(database: &str, simulator: &str, more: &str) -> String
         ("forwarder.backoff_base", "\"5ms\""),
         ("forwarder.backoff_cap", "\"50ms\""),
         ("forwarder.recover_every", "\"100ms\""),
+        ("forwarder.least_calls_per_second", "500"),
+        ("forwarder.circuit_cool_down", "\"20ms\""),
+        ("forwarder.circuit_cool_down_cap", "\"200ms\""),
+        ("forwarder.landing_window", "\"300ms\""),
         ("log.filter", "\"warn\""),
         ("checkpoint.name", "\"sharewarden.test\""),
         ("checkpoint.every", "\"1s\""),
@@ -278,7 +282,7 @@ pub(crate) fn config_text(database: &str, simulator: &str, more: &str) -> String
     ];
     let defaults: String = defaults
         .iter()
-        .filter(|(key, _)| !more.contains(key))
+        .filter(|(key, _)| !more.contains(&format!("{key} =")))
         .map(|(key, value)| format!("{key} = {value}\n"))
         .collect();
     format!(

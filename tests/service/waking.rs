@@ -7,7 +7,7 @@ use std::{pin::pin, time::Duration};
 use sharewarden::{
     clock::Clock,
     domain::{AccountId, ChangeId, ChangeState, Timestamp},
-    store::{Database, DatabaseSettings, Outcomes, outcomes::Waiter},
+    store::{Database, DatabaseSettings, Hints, Outcomes, outcomes::Waiter},
 };
 use sqlx::{Connection, PgConnection};
 use tokio::task::JoinHandle;
@@ -88,6 +88,7 @@ struct Elsewhere {
     database: Database,
     stop: CancellationToken,
     watching: JoinHandle<()>,
+    listening: JoinHandle<()>,
 }
 
 impl Elsewhere {
@@ -98,17 +99,20 @@ impl Elsewhere {
             acquire_timeout: PATIENCE,
             statement_timeout: PATIENCE,
         };
-        let (database, outcomes, stop) = (
+        let (database, hints, stop) = (
             Database::new(&settings).unwrap(),
-            Outcomes::default(),
+            Hints::default(),
             CancellationToken::new(),
         );
+        let outcomes = hints.outcomes.clone();
+        let listening = tokio::spawn(hints.listen(database.clone(), clock.clone(), stop.clone()));
         let watching = tokio::spawn(outcomes.clone().watch(database.clone(), clock, OFTEN, stop.clone()));
         Self {
             outcomes,
             database,
             stop,
             watching,
+            listening,
         }
     }
 
@@ -120,6 +124,7 @@ impl Elsewhere {
     async fn stop(self) {
         self.stop.cancel();
         self.watching.await.unwrap();
+        self.listening.await.unwrap();
         self.database.close().await;
     }
 }

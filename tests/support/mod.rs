@@ -4,3 +4,4 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a helper of a test may fail the test")]
 
 pub(crate) mod postgres;
+pub(crate) mod proxy;

@@ -1,102 +1,169 @@
-//! What a replica's forwarder does with its work, as DESIGN section 4 has it: it calls AWS only under a lease that has not
-//! run out, reads back first when in doubt, and says "failed" only of a call without effect.
+//! What a replica's forwarder does with its work: it asks `convergence`, as the real one does, and calls AWS only under a
+//! lease that has not run out. What AWS answers, and whether an answer arrives, is up to the dice.
 
 use std::time::Duration;
 
 use sharewarden::domain::{
-    Access, PermissionKey,
+    Access, Attempt, Classification, FailureReason, Fault, FaultKind, Operation, PermissionKey, Timestamp,
+    convergence::{self, Circumstances, Doubt, Next},
     transition::{Command, Outcome, Settlement, Work},
 };
 
 use crate::{
+    aws::WINDOW,
     names::refused,
-    world::{Dice, Held, World},
+    promises::Promise::NothingLandsLast,
+    world::{Dice, World},
 };
 
-impl World {
-    /// A call to AWS, made only while the lease lasts.
-    pub(crate) fn call(&mut self, at: usize, dice: &mut Dice) {
-        let now = self.now();
-        let held = &mut self.replicas[at].held;
-        if held.is_empty() {
-            return;
-        }
-        let index = dice.pick(held.len());
-        let Held {
+/// Work that a replica was handed and has not given back.
+pub(crate) struct Held {
+    pub(crate) work: Work,
+    pub(crate) expires_at: Timestamp,
+    received: Timestamp,
+    next: Next,
+    attempts: Vec<Attempt>,
+}
+
+impl Held {
+    pub(crate) fn new(work: Work, now: Timestamp, expires_at: Timestamp) -> Self {
+        let next = convergence::begin(work.in_doubt, refused());
+        Self {
             work,
             expires_at,
-            effect,
-        } = &mut held[index];
-        if effect.is_some() || *expires_at <= now {
-            return;
+            received: now,
+            next,
+            attempts: Vec::new(),
         }
-        let wanted: Access = work.change.intent.action.into();
-        let holds = self
-            .aws
-            .entry(work.change.intent.key.clone())
-            .or_insert(Access::NotShared);
-        let in_effect = (work.in_doubt && *holds == wanted) || dice.coin();
-        if in_effect {
-            *holds = wanted;
+    }
+
+    /// Nothing was called yet, so the lease can be lengthened or given back.
+    fn is_fresh(&self) -> bool {
+        self.attempts.is_empty() && matches!(self.next, Next::Call | Next::ReadBack(Doubt::Earlier(_)))
+    }
+}
+
+impl World {
+    /// One step of one piece of work.
+    pub(crate) fn call(&mut self, at: usize, dice: &mut Dice) {
+        if let Some(index) = self.any_held(at, dice) {
+            let mut held = self.replicas[at].held.swap_remove(index);
+            self.proceed(&mut held, dice);
+            self.replicas[at].held.push(held);
         }
-        *effect = Some(in_effect);
     }
 
     pub(crate) fn renew(&mut self, at: usize, dice: &mut Dice) {
-        let held = &mut self.replicas[at].held;
-        if held.is_empty() {
-            return;
-        }
-        let index = dice.pick(held.len());
-        if held[index].effect.is_none() {
-            let Held { work, .. } = held.swap_remove(index);
+        let Some(index) = self.any_held(at, dice) else { return };
+        if self.replicas[at].held[index].is_fresh() {
+            let Held { work, .. } = self.replicas[at].held.swap_remove(index);
             let key = work.change.intent.key.clone();
             self.let_go(&key, work.epoch);
             self.replicas[at].queue.push(Command::Renew(key, work.epoch));
         }
     }
 
+    /// Works until there is an outcome, and records it.
     pub(crate) fn settle(&mut self, at: usize, dice: &mut Dice) {
-        self.call(at, &mut Dice(dice.0));
-        let held = &mut self.replicas[at].held;
-        if held.is_empty() {
-            return;
+        let Some(index) = self.any_held(at, dice) else { return };
+        let mut held = self.replicas[at].held.swap_remove(index);
+        while self.proceed(&mut held, dice) {}
+        if matches!(held.next, Next::Fail { .. }) {
+            self.check_failure(&held.work);
         }
-        let index = dice.pick(held.len());
-        let Held { work, effect, .. } = held.swap_remove(index);
-        let observed = self.aws.get(&work.change.intent.key).copied();
-        let delay = Duration::from_millis(dice.roll(5_000));
-        let outcome = match (effect, dice.roll(4)) {
-            (Some(true), 0) => Outcome::Retry { delay, in_doubt: true },
-            (Some(true), _) => Outcome::Succeeded,
-            (Some(false), 0) => Outcome::Retry {
-                delay,
-                in_doubt: dice.coin(),
+        let outcome = match held.next {
+            Next::Succeed => Outcome::Succeeded,
+            Next::Fail { failure, observed } => Outcome::Failed { failure, observed },
+            Next::Retry { in_doubt, .. } => Outcome::Retry {
+                delay: Duration::from_millis(dice.roll(3_000)),
+                in_doubt,
             },
-            (Some(false), 1) => Outcome::Failed {
-                failure: refused(),
-                observed,
-            },
-            (Some(false), _) => Outcome::Failed {
-                failure: refused(),
-                observed: None,
-            },
-            (None, _) => Outcome::Retry {
-                delay,
-                in_doubt: work.in_doubt,
+            // Too late to call: what was found out so far is that nothing is known.
+            Next::Call | Next::ReadBack(_) => Outcome::Retry {
+                delay: Duration::ZERO,
+                in_doubt: held.work.in_doubt,
             },
         };
-        self.give_back(at, work, outcome);
+        self.give_back(at, held.work, held.attempts, outcome);
     }
 
-    pub(crate) fn give_back(&mut self, at: usize, work: Work, outcome: Outcome) {
+    /// P3: what is recorded as failed takes no effect afterwards.
+    fn check_failure(&mut self, work: &Work) {
+        let (key, action) = (&work.change.intent.key, work.change.intent.action);
+        let late = self.aws.on_its_way(key, action.into()).cloned();
+        self.breaches
+            .check(NothingLandsLast, late.is_none() || self.unsteady, || {
+                format!("{work:?} is said to have failed, and on its way is {late:?}")
+            });
+    }
+
+    /// Makes the next call, if there is one to make and the lease lasts. False when there is none.
+    fn proceed(&mut self, held: &mut Held, dice: &mut Dice) -> bool {
+        let now = self.now();
+        let key = held.work.change.intent.key.clone();
+        self.aws.give_up(&key, held.work.epoch, now.min(held.expires_at));
+        let circumstances = Circumstances {
+            action: held.work.change.intent.action,
+            first: held.work.change.generation == 1,
+            spent: dice.coin(),
+            landing_for: held.work.landing_for.saturating_sub(now.since(held.received)),
+        };
+        held.next = match held.next.clone() {
+            Next::Call if held.expires_at > now => {
+                let result = self.update(held, dice);
+                held.attempts.push(attempt(&result, now));
+                convergence::after_call(&result, circumstances)
+            }
+            Next::ReadBack(doubt) => {
+                let result = match dice.roll(5) {
+                    0 => Err(fault(FaultKind::Unknown)),
+                    1 => Err(fault(FaultKind::Refused(FailureReason::UpstreamAccessDenied))),
+                    _ => Ok(self.aws.holds(&key)),
+                };
+                convergence::after_read_back(doubt, &result, circumstances)
+            }
+            _ => return false,
+        };
+        true
+    }
+
+    fn update(&mut self, held: &Held, dice: &mut Dice) -> Result<(), Fault> {
+        let key = &held.work.change.intent.key;
+        let access: Access = held.work.change.intent.action.into();
+        let against = self.aws.against(key, access).cloned();
+        self.breaches
+            .check(NothingLandsLast, against.is_none() || self.unsteady, || {
+                format!("{access:?} is called while {against:?} is on its way")
+            });
+        let kind = match dice.roll(8) {
+            0 => FaultKind::Refused(FailureReason::UpstreamAccessDenied),
+            1 => FaultKind::Throttled { retry_after: None },
+            2 => FaultKind::Unknown,
+            3 => {
+                self.aws.set(key, access);
+                FaultKind::Unknown
+            }
+            4 | 5 => {
+                let after = Duration::from_millis(dice.roll(WINDOW.as_millis() as u64 + 1));
+                self.aws.set_later(key, access, held.work.epoch, held.expires_at, after);
+                FaultKind::Unknown
+            }
+            _ => {
+                self.aws.set(key, access);
+                return Ok(());
+            }
+        };
+        Err(fault(kind))
+    }
+
+    pub(crate) fn give_back(&mut self, at: usize, work: Work, attempts: Vec<Attempt>, outcome: Outcome) {
         let key = work.change.intent.key.clone();
         self.let_go(&key, work.epoch);
         self.replicas[at].queue.push(Command::Settle(Settlement {
             key,
             epoch: work.epoch,
             change_id: work.change.id(),
-            attempts: Vec::new(),
+            attempts,
             outcome,
         }));
     }
@@ -106,5 +173,33 @@ impl World {
         if let Some(call) = self.calls.get_mut(key).filter(|call| call.epoch == epoch) {
             call.over = true;
         }
+    }
+
+    fn any_held(&self, at: usize, dice: &mut Dice) -> Option<usize> {
+        let held = &self.replicas[at].held;
+        (!held.is_empty()).then(|| dice.pick(held.len()))
+    }
+}
+
+fn fault(kind: FaultKind) -> Fault {
+    Fault {
+        kind,
+        code: None,
+        message: None,
+    }
+}
+
+fn attempt(result: &Result<(), Fault>, now: Timestamp) -> Attempt {
+    let classification = match result {
+        Ok(()) => Classification::Accepted,
+        Err(fault) => fault.kind.classification(),
+    };
+    Attempt {
+        operation: Operation::UpdateWorkspaceImagePermission,
+        started_at: now,
+        duration: Duration::ZERO,
+        classification,
+        aws_request_id: None,
+        error_code: None,
     }
 }

@@ -10,20 +10,27 @@ use sharewarden::domain::{
 
 use crate::names::{account, change, intent, key, replica, start};
 
-fn at(seconds: u64) -> Context {
+/// A lost call may land for so long.
+pub(crate) const WINDOW: Duration = Duration::from_secs(7);
+
+/// The epoch of a permission's first lease: one is left out before every lease that is not given by a settlement.
+pub(crate) const FIRST: u64 = 2;
+
+pub(crate) fn at(seconds: u64) -> Context {
     Context {
         now: start() + Duration::from_secs(seconds),
         replica: replica(1),
         lease_for: Duration::from_secs(10),
+        landing_window: WINDOW,
     }
 }
 
-fn new_account() -> Account {
+pub(crate) fn new_account() -> Account {
     Account::new(account(), 0, start(), [], [])
 }
 
 /// The account as it is loaded after a commit, with all that is in it.
-fn reloaded(account: &Account, changes: &[u64]) -> Account {
+pub(crate) fn reloaded(account: &Account, changes: &[u64]) -> Account {
     Account::new(
         account.id(),
         100,
@@ -35,22 +42,27 @@ fn reloaded(account: &Account, changes: &[u64]) -> Account {
     )
 }
 
-fn open(number: u64) -> Command {
+pub(crate) fn open(number: u64) -> Command {
     let action = if number.is_multiple_of(2) { Revoke } else { Grant };
     Command::Open(intent(number, number, key(0), action, 0))
 }
 
-fn settle(epoch: u64, number: u64, outcome: Outcome) -> Command {
+pub(crate) fn settle(epoch: u64, number: u64, outcome: Outcome) -> Command {
+    settle_after(epoch, number, Vec::new(), outcome)
+}
+
+/// The settlement of a lease under which calls were made.
+pub(crate) fn settle_after(epoch: u64, number: u64, attempts: Vec<Attempt>, outcome: Outcome) -> Command {
     Command::Settle(Settlement {
         key: key(0),
         epoch,
         change_id: change(number),
-        attempts: Vec::<Attempt>::new(),
+        attempts,
         outcome,
     })
 }
 
-fn epochs(work: &[Work]) -> Vec<u64> {
+pub(crate) fn epochs(work: &[Work]) -> Vec<u64> {
     work.iter().map(|work| work.epoch).collect()
 }
 
@@ -97,7 +109,7 @@ fn a_lost_batch_hands_out_its_work_once_though_two_commands_lead_to_it() {
     let mut account = new_account();
     account.apply(open(1), &at(0));
     let mut account = reloaded(&account, &[1]);
-    let batch = [settle(1, 1, retry), open(2)];
+    let batch = [settle(FIRST, 1, retry), open(2)];
     for command in batch.clone() {
         account.apply(command, &at(1));
     }
@@ -106,7 +118,7 @@ fn a_lost_batch_hands_out_its_work_once_though_two_commands_lead_to_it() {
     for command in batch {
         again.apply(command, &at(2));
     }
-    assert_eq!(epochs(&again.effects().work), [2]);
+    assert_eq!(epochs(&again.effects().work), [FIRST + 2]);
 }
 
 #[test]
@@ -125,7 +137,7 @@ fn a_late_settlement_does_not_hand_out_the_work_of_the_lease_that_replaced_it_ag
     let mut account = new_account();
     account.apply(open(1), &at(0));
     let mut account = reloaded(&account, &[1]);
-    account.apply(open(2), &at(11));
+    account.apply(open(2), &at(17));
     assert_eq!(
         account.effects().work.len(),
         1,
@@ -133,10 +145,13 @@ fn a_late_settlement_does_not_hand_out_the_work_of_the_lease_that_replaced_it_ag
     );
 
     let mut late = reloaded(&account, &[2]);
-    assert_eq!(late.apply(settle(1, 1, Outcome::Succeeded), &at(12)), Answer::LeaseLost);
+    assert_eq!(
+        late.apply(settle(FIRST, 1, Outcome::Succeeded), &at(18)),
+        Answer::LeaseLost
+    );
     assert!(
         late.effects().work.is_empty(),
-        "change 2 is being called since second 11"
+        "change 2 is being called since second 17"
     );
 }
 
@@ -146,9 +161,12 @@ fn a_settlement_whose_answer_was_lost_hands_out_the_work_that_it_led_to() {
     account.apply(open(1), &at(0));
     account.apply(open(2), &at(1));
     let mut account = reloaded(&account, &[1, 2]);
-    account.apply(settle(1, 1, Outcome::Succeeded), &at(2));
+    account.apply(settle(FIRST, 1, Outcome::Succeeded), &at(2));
 
     let mut again = reloaded(&account, &[2]);
-    assert_eq!(again.apply(settle(1, 1, Outcome::Succeeded), &at(3)), Answer::LeaseLost);
-    assert_eq!(epochs(&again.effects().work), [2]);
+    assert_eq!(
+        again.apply(settle(FIRST, 1, Outcome::Succeeded), &at(3)),
+        Answer::LeaseLost
+    );
+    assert_eq!(epochs(&again.effects().work), [FIRST + 1]);
 }

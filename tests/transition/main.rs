@@ -1,15 +1,17 @@
 //! Random histories of an account, lived through by replicas that crash, race and lose answers, against the promises that
 //! the transition makes.
 //!
-//! Read in this order: this file (what is promised), [`world`] and [`forwarder`] (what happens), [`rest`] (how it ends),
+//! Read in this order: this file (what is promised), [`world`], [`forwarder`] and [`aws`] (what happens), [`rest`] (how it ends),
 //! [`database`] (what is stored, and must hold there), [`watch`] (what every answer must be), [`nonsense`] (commands that
 //! nobody sends), [`found`] (bugs that were found so, by name).
 //!
 //! `PROPTEST_CASES` says how many histories each test lives through.
 
+mod aws;
 mod database;
 mod forwarder;
 mod found;
+mod landing;
 mod names;
 mod nonsense;
 mod promises;
@@ -75,6 +77,8 @@ promised! {
     a_settlement_under_a_lost_lease_writes_nothing = LostLeaseIsSilent,
     /// P3.
     a_permission_at_rest_says_what_aws_holds = RestIsTrue,
+    /// P6: where calls land late, though not later than the window says.
+    no_lost_call_lands_after_a_newer_one = NothingLandsLast,
     every_saved_state_keeps_the_constraints_of_the_schema = Constraints,
     effects_name_exactly_what_is_new_and_what_changed = EffectsAreExact,
 }

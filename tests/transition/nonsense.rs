@@ -9,6 +9,7 @@ use sharewarden::domain::{
 };
 
 use crate::{
+    aws::WINDOW,
     config,
     database::Database,
     names::{account, change, intent, key, refused, replica, start},
@@ -73,7 +74,7 @@ proptest! {
                     opened += 1;
                 }
             }
-            let context = Context { now: clock, replica: replica(owner), lease_for: LEASE };
+            let context = Context { now: clock, replica: replica(owner), lease_for: LEASE, landing_window: WINDOW };
             let mut account = database.load(&batch);
             for command in batch {
                 account.apply(command, &context);

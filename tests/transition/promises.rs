@@ -15,6 +15,7 @@ pub(crate) enum Promise {
     Constraints,
     EffectsAreExact,
     RestIsTrue,
+    NothingLandsLast,
 }
 
 /// The first breach of each promise.

@@ -1,14 +1,15 @@
 //! Where a history ends, and what must hold of a permission that nobody works on.
 
 use sharewarden::domain::{
-    Access, ChangeState, PermissionKey,
+    ChangeState, PermissionKey,
     transition::{Account, Command, Outcome},
 };
 
 use crate::{
+    forwarder::Held,
     names::key,
-    promises::Promise::{NewestWins, OneRequestOneEnd, RestIsTrue},
-    world::{Commit, Dice, Held, LEASE, World},
+    promises::Promise::{NewestWins, NothingLandsLast, OneRequestOneEnd, RestIsTrue},
+    world::{Commit, Dice, LEASE, World},
 };
 
 impl World {
@@ -19,10 +20,15 @@ impl World {
             if permission.current.is_some() {
                 continue;
             }
-            let holds = self.aws.get(key).copied().unwrap_or(Access::NotShared);
+            let holds = self.aws.holds(key);
             let right = permission.applied.is_none_or(|applied| applied == holds);
             self.breaches
                 .check(RestIsTrue, right, || format!("{permission:?}, and AWS holds {holds:?}"));
+            let against = permission.applied.and_then(|applied| self.aws.against(key, applied));
+            self.breaches
+                .check(NothingLandsLast, against.is_none() || self.unsteady, || {
+                    format!("{permission:?}, and on its way is {against:?}")
+                });
             let settled = permission.desired == permission.applied;
             self.breaches.check(RestIsTrue, settled, || {
                 format!("at rest and not settled: {permission:?}")
@@ -40,14 +46,14 @@ impl World {
         }
         let waiting: Vec<_> = (0..4).map(key).filter(|key| self.is_pending(key)).collect();
         for _ in 0..3 {
-            self.clock += LEASE * 2;
+            self.wait(LEASE * 2);
             let claims = (0..4).map(key).map(Command::Claim);
             self.replicas[0].queue.extend(claims);
             self.commit(0, Commit::Answered, &mut Dice(0));
             for Held { work, .. } in std::mem::take(&mut self.replicas[0].held) {
                 let intent = &work.change.intent;
-                self.aws.insert(intent.key.clone(), intent.action.into());
-                self.give_back(0, work, Outcome::Succeeded);
+                self.aws.set(&intent.key, intent.action.into());
+                self.give_back(0, work, Vec::new(), Outcome::Succeeded);
             }
             self.commit(0, Commit::Answered, &mut Dice(0));
         }
@@ -55,6 +61,8 @@ impl World {
         self.breaches.check(OneRequestOneEnd, pending.is_none(), || {
             format!("never ended: {pending:?}")
         });
+        self.wait(LEASE * 4);
+        (0..4).for_each(|number| self.check_holds(&key(number)));
         for key in &waiting {
             let permission = &self.database.permissions[key];
             let newest = self.database.newest(key).expect("it was pending");
@@ -62,6 +70,22 @@ impl World {
             self.breaches
                 .check(NewestWins, won, || format!("{newest:?} lost: {permission:?}"));
         }
+    }
+
+    /// What is at rest is what AWS holds, also when a call has landed late.
+    pub(crate) fn check_holds(&mut self, key: &PermissionKey) {
+        let resting = self
+            .database
+            .permissions
+            .get(key)
+            .filter(|permission| permission.current.is_none());
+        let (Some(permission), holds) = (resting, self.aws.holds(key)) else {
+            return;
+        };
+        let right = permission.applied.is_none_or(|applied| applied == holds) || self.unsteady;
+        self.breaches.check(NothingLandsLast, right, || {
+            format!("{permission:?}, and AWS holds {holds:?}")
+        });
     }
 
     fn is_pending(&self, key: &PermissionKey) -> bool {

@@ -1,17 +1,19 @@
 //! Replicas that share one account, and a history of what they do, read from random words.
 //!
 //! Forwarders behave. Everything around them may go wrong: commits fail or lose their answer, replicas crash, settlements
-//! come late.
+//! come late or twice, and so do calls to AWS.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use sharewarden::domain::{
-    Access, Action, Intent, PermissionKey, Timestamp,
+    Action, Intent, PermissionKey, Timestamp,
     transition::{Answer, Command, Context, Work},
 };
 
 use crate::{
+    aws::{Aws, WINDOW},
     database::Database,
+    forwarder::Held,
     names::{self, account, intent, key, start},
     promises::{
         Breaches,
@@ -41,20 +43,14 @@ impl Dice {
     }
 }
 
-/// Work that a replica was handed and has not given back.
-pub(crate) struct Held {
-    pub(crate) work: Work,
-    pub(crate) expires_at: Timestamp,
-    /// Whether the call had an effect, once it was made.
-    pub(crate) effect: Option<bool>,
-}
-
 #[derive(Default)]
 pub(crate) struct Replica {
     pub(crate) number: u64,
     pub(crate) queue: Vec<Command>,
     /// A batch whose commit never answered: it is applied again before any other.
     pub(crate) unanswered: Option<Vec<Command>>,
+    /// Outcomes that are to be offered again, some time.
+    pub(crate) unsettled: Vec<Command>,
     pub(crate) held: Vec<Held>,
 }
 
@@ -83,7 +79,7 @@ pub(crate) struct World {
     pub(crate) clock: Duration,
     /// The database's clock may also go back.
     pub(crate) unsteady: bool,
-    pub(crate) aws: HashMap<PermissionKey, Access>,
+    pub(crate) aws: Aws,
     pub(crate) calls: HashMap<PermissionKey, Call>,
     pub(crate) ids: u64,
     pub(crate) steps: u64,
@@ -103,7 +99,7 @@ impl World {
                 .collect(),
             clock: Duration::ZERO,
             unsteady,
-            aws: HashMap::new(),
+            aws: Aws::default(),
             calls: HashMap::new(),
             ids: 3,
             steps: 0,
@@ -125,7 +121,7 @@ impl World {
             37..40 => self.renew(at, &mut dice),
             40..46 => self.replicas[at].queue.push(Command::Claim(key(dice.roll(4)))),
             46..48 => self.deny(at, &mut dice),
-            48..52 => self.clock += Duration::from_millis(1 + dice.roll(12_000)),
+            48..52 => self.wait(Duration::from_millis(1 + dice.roll(12_000))),
             52..63 => {
                 let commit = match dice.roll(8) {
                     0 => Commit::AnswerLost,
@@ -178,13 +174,19 @@ impl World {
         let replica = &mut self.replicas[at];
         let batch = match replica.unanswered.take() {
             Some(batch) => batch,
-            None => std::mem::take(&mut replica.queue),
+            None => {
+                if dice.coin() {
+                    replica.queue.append(&mut replica.unsettled);
+                }
+                std::mem::take(&mut replica.queue)
+            }
         };
         let back = Duration::from_secs(if self.unsteady { dice.roll(20) } else { 0 });
         let context = Context {
             now: start() + self.clock.saturating_sub(back),
             replica: names::replica(replica.number),
             lease_for: LEASE,
+            landing_window: WINDOW,
         };
         let mut account = self.database.load(&batch);
         let mut watch = Watch::new(&self.database, &self.calls);
@@ -204,9 +206,14 @@ impl World {
                     self.hand_out(at, work);
                 }
             }
-            Commit::AnswerLost => self.replicas[at].unanswered = Some(batch),
-            Commit::Failed if dice.coin() => self.replicas[at].unanswered = Some(batch),
-            Commit::Failed => {}
+            Commit::AnswerLost | Commit::Failed if dice.coin() => self.replicas[at].unanswered = Some(batch),
+            // The callers are told that nobody knows. Outcomes are kept.
+            Commit::AnswerLost | Commit::Failed => {
+                let outcomes = batch
+                    .into_iter()
+                    .filter(|command| matches!(command, Command::Settle(_)));
+                self.replicas[at].unsettled.extend(outcomes);
+            }
         }
     }
 
@@ -248,11 +255,15 @@ impl World {
             over: false,
         };
         self.calls.insert(key, call);
-        self.replicas[at].held.push(Held {
-            work,
-            expires_at,
-            effect: None,
-        });
+        self.replicas[at].held.push(Held::new(work, now, expires_at));
+    }
+
+    /// Time passes, and what is on its way to AWS lands.
+    pub(crate) fn wait(&mut self, duration: Duration) {
+        self.clock += duration;
+        for key in self.aws.land(self.now()) {
+            self.check_holds(&key);
+        }
     }
 
     pub(crate) fn now(&self) -> Timestamp {

@@ -81,6 +81,8 @@ pub struct Work {
     pub age: Duration,
     /// Read back before calling: an earlier call may have had an effect.
     pub in_doubt: bool,
+    /// So long, from the commit that gave the lease, an earlier call that asked for the same may still take effect.
+    pub landing_for: Duration,
 }
 
 /// The answer to a command.
@@ -100,6 +102,8 @@ pub enum Answer {
     NotClaimed,
     /// The lease was lengthened. The work may be a newer change than before.
     Renewed(Box<Work>),
+    /// The lease was given back: a newer change has taken over, and it has to wait for what may be landing.
+    GaveWay,
     /// The outcome was recorded.
     Settled,
     /// The lease of this epoch is over; nothing was recorded.
@@ -124,4 +128,6 @@ pub struct Context {
     pub replica: ReplicaId,
     /// How long a lease lasts.
     pub lease_for: Duration,
+    /// How long after its end here a call whose end nobody saw may still take effect at AWS.
+    pub landing_window: Duration,
 }

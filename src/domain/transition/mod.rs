@@ -1,26 +1,28 @@
 //! What every command does to an account: a function from (state, command) to (state, entries, work, answer). The words for
-//! these are in `command`.
+//! these are in `command`; leases, and what a lost holder leaves behind, are in `lease`.
 //!
 //! The store loads an [`Account`] as far as a batch of commands concerns it, applies the commands one after the other, and
 //! saves what has changed in one transaction. Every rule about generations, leases and endings is here, and nowhere else.
 //!
 //! A lease is held while a call to AWS may be in flight, and only then. So a newer change takes over at once from one that
-//! merely waits for its next attempt, and waits behind one that is being called.
+//! merely waits for its next attempt, and waits behind one that is being called. A call whose end nobody saw may land for a
+//! while yet: so long, no call is made that asks for the other value.
 
 mod command;
+mod lease;
 
 use std::{
     collections::{BTreeSet, HashMap},
     sync::Arc,
-    time::Duration,
 };
 
 use crate::domain::{
-    AccountId, Attempt, Change, ChangeId, ChangeState, Classification, Entry, Failure, Intent, Lease, Operation,
-    Permission, PermissionKey, RequestId, Stage, Timestamp,
+    AccountId, Change, ChangeId, ChangeState, Entry, Failure, Intent, Permission, PermissionKey, RequestId, Stage,
+    Timestamp,
 };
 
 pub use command::{Answer, Command, Context, Outcome, Settlement, Snapshot, Work};
+use lease::{is_leased, is_lost};
 
 /// What a batch of commands did to an account, to be saved and acted on.
 #[derive(Debug, Default)]
@@ -217,32 +219,6 @@ impl Account {
         Answer::Denied(index, rule)
     }
 
-    fn claim(&mut self, key: &PermissionKey, context: &Context) -> Answer {
-        let Some(mut permission) = self.permissions.get(key).cloned() else {
-            return Answer::NotClaimed;
-        };
-        let is_due = permission.next_attempt_at.is_none_or(|due| due <= context.now);
-        if permission.current.is_none() || is_leased(&permission, context) || !is_due {
-            return Answer::NotClaimed;
-        }
-        self.take_up(&mut permission, context);
-        self.put(permission, context);
-        Answer::Claimed
-    }
-
-    fn renew(&mut self, key: &PermissionKey, epoch: u64, context: &Context) -> Answer {
-        let Some(mut permission) = self.held(key, epoch, context).cloned() else {
-            return Answer::LeaseLost;
-        };
-        // No call was made under this lease yet: a newer change need not wait for it.
-        if permission.next.is_some() {
-            self.give_way(&mut permission, context);
-        }
-        let work = self.lease(&mut permission, context);
-        self.put(permission, context);
-        Answer::Renewed(Box::new(work))
-    }
-
     fn settle(&mut self, settlement: Settlement, context: &Context) -> Answer {
         let Settlement {
             key,
@@ -258,8 +234,11 @@ impl Account {
         else {
             return self.settled_before(&key, epoch, change_id, context);
         };
-        let change = self.current(&permission);
-        change.remember(attempts);
+        if attempts.iter().any(is_lost) {
+            // Counted from now, and not from the call's end, which only the replica's clock knows.
+            self.may_land(&mut permission, context.now + context.landing_window);
+        }
+        self.current(&permission).remember(attempts);
         self.touch(change_id);
         match outcome {
             Outcome::Succeeded => {
@@ -280,120 +259,13 @@ impl Account {
                 permission.in_doubt = in_doubt;
                 permission.next_attempt_at = Some(context.now + delay);
                 if permission.next.is_some() {
-                    self.take_up(&mut permission, context);
+                    self.give_way(&mut permission, context);
+                    self.go_on(&mut permission, context);
                 }
             }
         }
         self.put(permission, context);
         Answer::Settled
-    }
-
-    /// The answer to a settlement under a lease that is over: recorded already, if an earlier commit's answer was lost.
-    fn settled_before(&mut self, key: &PermissionKey, epoch: u64, change_id: ChangeId, context: &Context) -> Answer {
-        let Some(permission) = self.permissions.get(key).cloned() else {
-            return Answer::LeaseLost;
-        };
-        // The lease that follows without a gap is the one that the settlement gave: nobody works under it.
-        let following = epoch.saturating_add(1);
-        if permission.current != Some(change_id) {
-            self.resume(&permission, following, context);
-        }
-        Answer::LeaseLost
-    }
-
-    /// Hands out the work of a lease of ours once more, if it lasts still.
-    fn resume(&mut self, permission: &Permission, epoch: u64, context: &Context) {
-        // Several commands of a lost batch can lead to one lease.
-        let is_out = |work: &Work| work.epoch == epoch && work.change.intent.key == permission.key;
-        if self.effects.work.iter().any(is_out) {
-            return;
-        }
-        let held = self.held(&permission.key, epoch, context).and_then(|held| held.lease);
-        // One that ran out may be taken at any moment: too late to begin.
-        if let Some(lease) = held.filter(|lease| lease.expires_at > context.now) {
-            let change = self.current(permission).clone();
-            let age = context.now.since(change.created_at);
-            let lease_for = lease.expires_at.since(context.now);
-            self.effects.work.push(Work {
-                change,
-                epoch,
-                lease_for,
-                age,
-                in_doubt: permission.in_doubt,
-            });
-        }
-    }
-
-    /// Makes the newest change the current one, ends the one before it, and takes a lease for it.
-    fn take_up(&mut self, permission: &mut Permission, context: &Context) {
-        if let (Some(lost), Some(current)) = (permission.lease.take(), permission.current) {
-            // The holder is gone, and with it what AWS answered.
-            permission.in_doubt = true;
-            // An epoch is left out, so that the holder's late settlement is not taken for one that gave this lease.
-            permission.lease_epoch += 1;
-            let change = self
-                .changes
-                .get_mut(&current)
-                .expect("the current change of a permission is loaded with it");
-            change.remember([lost_attempt(lost, context)]);
-            self.touch(current);
-        }
-        if permission.next.is_some() {
-            self.give_way(permission, context);
-        }
-        let work = self.lease(permission, context);
-        self.effects.work.push(work);
-    }
-
-    /// Ends the current change in favour of the next one.
-    fn give_way(&mut self, permission: &mut Permission, context: &Context) {
-        let overtaken = permission.current.take();
-        permission.current = permission.next.take();
-        if let Some(overtaken) = overtaken {
-            self.end(overtaken, ChangeState::Superseded, None, context);
-        }
-        if permission.in_doubt {
-            permission.applied = None;
-        }
-        permission.in_doubt = false;
-    }
-
-    /// Goes on with the next change, or rests.
-    fn advance(&mut self, permission: &mut Permission, context: &Context) {
-        permission.lease = None;
-        permission.in_doubt = false;
-        permission.next_attempt_at = None;
-        permission.current = permission.next.take();
-        if permission.current.is_some() {
-            let work = self.lease(permission, context);
-            self.effects.work.push(work);
-        }
-    }
-
-    fn lease(&mut self, permission: &mut Permission, context: &Context) -> Work {
-        permission.lease_epoch += 1;
-        permission.next_attempt_at = None;
-        permission.lease = Some(Lease {
-            owner: context.replica,
-            epoch: permission.lease_epoch,
-            expires_at: context.now + context.lease_for,
-        });
-        let change = self.current(permission).clone();
-        let age = context.now.since(change.created_at);
-        Work {
-            change,
-            epoch: permission.lease_epoch,
-            lease_for: context.lease_for,
-            age,
-            in_doubt: permission.in_doubt,
-        }
-    }
-
-    /// The permission, if this replica holds its lease under this epoch. One that ran out but was not taken is still held.
-    fn held(&self, key: &PermissionKey, epoch: u64, context: &Context) -> Option<&Permission> {
-        let permission = self.permissions.get(key)?;
-        let lease = permission.lease?;
-        (lease.owner == context.replica && lease.epoch == epoch).then_some(permission)
     }
 
     fn current(&mut self, permission: &Permission) -> &mut Change {
@@ -442,24 +314,8 @@ impl Account {
 
     fn put(&mut self, mut permission: Permission, context: &Context) {
         permission.updated_at = context.now;
+        permission.landing = permission.landing.filter(|landing| landing.until > context.now);
         self.effects.permissions.insert(permission.key.clone());
         self.permissions.insert(permission.key.clone(), permission);
-    }
-}
-
-/// True while somebody may be calling AWS for the permission.
-fn is_leased(permission: &Permission, context: &Context) -> bool {
-    permission.lease.is_some_and(|lease| lease.expires_at > context.now)
-}
-
-/// Stands for the call of a holder that never told what came of it.
-fn lost_attempt(lease: Lease, context: &Context) -> Attempt {
-    Attempt {
-        operation: Operation::UpdateWorkspaceImagePermission,
-        started_at: lease.expires_at.min(context.now),
-        duration: Duration::ZERO,
-        classification: Classification::Unknown,
-        aws_request_id: None,
-        error_code: Some("LeaseExpired".into()),
     }
 }

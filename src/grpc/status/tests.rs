@@ -205,6 +205,12 @@ fn rows() -> Vec<Row> {
             "OVERLOADED",
             Some(1),
         ),
+        (
+            CommitError::Stopping.into(),
+            Code::Unavailable,
+            "SERVER_STOPPING",
+            Some(1),
+        ),
         (Error::UnexpectedAnswer, Code::Internal, "INTERNAL", None),
     ];
     for &reason in FailureReason::ALL {

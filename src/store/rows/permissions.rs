@@ -5,7 +5,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::{
-    domain::{Access, ChangeId, Lease, Permission, PermissionKey, ReplicaId, Timestamp},
+    domain::{Access, ChangeId, Landing, Lease, Permission, PermissionKey, ReplicaId, Timestamp},
     store::StoreError,
 };
 
@@ -29,6 +29,8 @@ pub(in crate::store) struct PermissionRow {
     pub(in crate::store) lease_epoch: i64,
     pub(in crate::store) lease_expires_at: Option<OffsetDateTime>,
     pub(in crate::store) in_doubt: bool,
+    pub(in crate::store) landing: Option<String>,
+    pub(in crate::store) landing_until: Option<OffsetDateTime>,
     pub(in crate::store) next_attempt_at: Option<OffsetDateTime>,
     pub(in crate::store) created_at: OffsetDateTime,
     pub(in crate::store) updated_at: OffsetDateTime,
@@ -62,6 +64,9 @@ impl TryFrom<PermissionRow> for Permission {
                 }),
             lease_epoch,
             in_doubt: row.in_doubt,
+            landing: access(row.landing)?
+                .zip(row.landing_until.map(Timestamp::new))
+                .map(|(access, until)| Landing { access, until }),
             next_attempt_at: row.next_attempt_at.map(Timestamp::new),
             created_at: Timestamp::new(row.created_at),
             updated_at: Timestamp::new(row.updated_at),
@@ -83,7 +88,8 @@ pub(in crate::store) async fn load(
     let rows = sqlx::query_as!(
         PermissionRow,
         "SELECT p.account_id, p.region, p.image_id, p.shared_account_id, desired, applied, generation, current_change_id,
-             next_change_id, lease_owner, lease_epoch, lease_expires_at, in_doubt, next_attempt_at, created_at, updated_at
+             next_change_id, lease_owner, lease_epoch, lease_expires_at, in_doubt, landing,
+             landing_until, next_attempt_at, created_at, updated_at
          FROM unnest($1::text[], $2::text[], $3::text[], $4::text[]) AS k (account_id, region, image_id, shared_account_id)
          JOIN share_permission p ON (p.account_id, p.region, p.image_id, p.shared_account_id)
              = (k.account_id, k.region, k.image_id, k.shared_account_id)",
@@ -121,6 +127,12 @@ pub(in crate::store) async fn save(
         .map(|p| p.lease.map(|lease| lease.expires_at.to_offset_date_time()))
         .collect();
     let doubts: Vec<_> = each().map(|p| p.in_doubt).collect();
+    let landing: Vec<_> = each()
+        .map(|p| access(p.landing.map(|landing| landing.access)))
+        .collect();
+    let landing_until: Vec<_> = each()
+        .map(|p| p.landing.map(|landing| landing.until.to_offset_date_time()))
+        .collect();
     let attempts: Vec<_> = each()
         .map(|p| p.next_attempt_at.map(Timestamp::to_offset_date_time))
         .collect();
@@ -128,16 +140,17 @@ pub(in crate::store) async fn save(
     let updated: Vec<_> = each().map(|p| p.updated_at.to_offset_date_time()).collect();
     let saved = sqlx::query!(
         "INSERT INTO share_permission (account_id, region, image_id, shared_account_id, desired, applied, generation,
-             current_change_id, next_change_id, lease_owner, lease_epoch, lease_expires_at, in_doubt, next_attempt_at,
-             created_at, updated_at)
+             current_change_id, next_change_id, lease_owner, lease_epoch, lease_expires_at, in_doubt, landing,
+             landing_until, next_attempt_at, created_at, updated_at)
          SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::bigint[],
-             $8::uuid[], $9::uuid[], $10::uuid[], $11::bigint[], $12::timestamptz[], $13::boolean[], $14::timestamptz[],
-             $15::timestamptz[], $16::timestamptz[])
+             $8::uuid[], $9::uuid[], $10::uuid[], $11::bigint[], $12::timestamptz[], $13::boolean[], $14::text[],
+             $15::timestamptz[], $16::timestamptz[], $17::timestamptz[], $18::timestamptz[])
          ON CONFLICT (account_id, region, image_id, shared_account_id) DO UPDATE SET
              desired = excluded.desired, applied = excluded.applied, generation = excluded.generation,
              current_change_id = excluded.current_change_id, next_change_id = excluded.next_change_id,
              lease_owner = excluded.lease_owner, lease_epoch = excluded.lease_epoch,
              lease_expires_at = excluded.lease_expires_at, in_doubt = excluded.in_doubt,
+             landing = excluded.landing, landing_until = excluded.landing_until,
              next_attempt_at = excluded.next_attempt_at, updated_at = excluded.updated_at",
         &accounts,
         &regions,
@@ -152,6 +165,8 @@ pub(in crate::store) async fn save(
         &epochs,
         &expiries as &[Option<OffsetDateTime>],
         &doubts,
+        &landing as &[Option<String>],
+        &landing_until as &[Option<OffsetDateTime>],
         &attempts as &[Option<OffsetDateTime>],
         &created,
         &updated,

@@ -1,0 +1,152 @@
+//! The model checker for as long as one likes: every kind of trouble for several replicas at once, and then the question
+//! whether the promises P1 to P8 were kept. The checker itself is in `tests/chaos/checker`.
+//!
+//! `cargo run --release --example chaos -- --minutes 10 [--seed N] [--replicas 3] [--clients 8] [--keep FOLDER]`
+//!
+//! It needs PostgreSQL's binaries and nothing else; replicas are this program again. A seed gives the same dice: the same
+//! requests, faults, cuts and kills are drawn, but processes and sockets take their own time, so that a run with the same
+//! seed is alike and not the same. It fails with exit status 1 when it found a violation.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "it may fail by panic, and it prints"
+)]
+#![allow(dead_code, reason = "the checker is shared with a test")]
+
+#[path = "../../tests/chaos/checker/mod.rs"]
+mod checker;
+#[path = "../../tests/support/proxy.rs"]
+mod proxy;
+
+use std::{io::Read, path::PathBuf, process::ExitCode, time::Duration};
+
+use checker::{
+    replica::Program,
+    trial::{self, Plan},
+    world,
+};
+use sharewarden::{
+    clock::Clock,
+    config::Config,
+    dev::postgres::{Cluster, DATABASE, Settings},
+    server::{self, Server},
+    store::{Database, DatabaseSettings},
+};
+
+/// What can be said after `--`.
+struct Options {
+    lasts: Duration,
+    seed: u64,
+    replicas: usize,
+    clients: usize,
+    keep: Option<PathBuf>,
+}
+
+fn main() -> ExitCode {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    if let [first, config, off_by] = words.as_slice()
+        && first == "replica"
+    {
+        runtime.block_on(replica(config, off_by.parse().unwrap()));
+        return ExitCode::SUCCESS;
+    }
+    runtime.block_on(run(&options(&words)))
+}
+
+fn options(words: &[String]) -> Options {
+    let mut options = Options {
+        lasts: Duration::from_secs(60),
+        seed: fastrand::u64(..),
+        replicas: 3,
+        clients: 8,
+        keep: None,
+    };
+    for pair in words.chunks(2) {
+        let [word, value] = pair else {
+            panic!("{} takes a value", pair[0])
+        };
+        let number = || value.parse::<u64>().unwrap_or_else(|_| panic!("{word} takes a number"));
+        match word.as_str() {
+            "--minutes" => options.lasts = Duration::from_secs(60 * number()),
+            "--seconds" => options.lasts = Duration::from_secs(number()),
+            "--seed" => options.seed = number(),
+            "--replicas" => options.replicas = usize::try_from(number()).unwrap(),
+            "--clients" => options.clients = usize::try_from(number()).unwrap(),
+            "--keep" => options.keep = Some(value.into()),
+            other => panic!("unknown option {other}"),
+        }
+    }
+    options
+}
+
+async fn run(options: &Options) -> ExitCode {
+    let temporary = tempfile::Builder::new().prefix("sharewarden-chaos-").tempdir().unwrap();
+    let folder = options.keep.as_deref().unwrap_or(temporary.path());
+    std::fs::create_dir_all(folder).unwrap();
+    let cluster = Cluster::start(Settings::new(temporary.path().join("postgres")).without_fsync())
+        .await
+        .unwrap();
+    let url = cluster.url(DATABASE);
+    migrate(&url).await;
+    let plan = Plan {
+        seed: options.seed,
+        replicas: options.replicas,
+        clients: options.clients,
+        lasts: options.lasts,
+        program: Program::Itself,
+        database: url,
+    };
+    println!(
+        "{} replicas, {} clients, {:?} of trouble, seed {}",
+        plan.replicas, plan.clients, plan.lasts, plan.seed
+    );
+    let trial = trial::run(&plan, folder).await;
+    print!("{trial}");
+    cluster.stop();
+    match trial.violations.is_empty() {
+        true => ExitCode::SUCCESS,
+        false => ExitCode::FAILURE,
+    }
+}
+
+async fn migrate(url: &str) {
+    let patience = Duration::from_secs(30);
+    let database = Database::new(&DatabaseSettings {
+        url: url.into(),
+        max_connections: 1,
+        acquire_timeout: patience,
+        statement_timeout: patience,
+    });
+    let database = database.unwrap();
+    database.migrate().await.unwrap();
+    database.close().await;
+}
+
+/// A server as `sharewarden serve` runs it, but with a clock that is wrong.
+async fn replica(config: &str, off_by: i32) {
+    std::thread::spawn(|| {
+        // Nobody writes to it: it ends when whoever started this has ended, however that was.
+        let _ = std::io::stdin().read_to_end(&mut Vec::new());
+        std::process::exit(1);
+    });
+    let shutdown = server::shutdown_signal().unwrap();
+    let config = Config::from_toml(&std::fs::read_to_string(config).unwrap()).unwrap();
+    server::init_log(&config).unwrap();
+    let listener = server::listen(config.server.listen).await.unwrap();
+    let clock = Clock::system_off_by(off_by);
+    match Server::build(&config, world::credentials(), clock, listener).await {
+        Ok(server) => {
+            tracing::info!(address = %server.address(), off_by, "serving");
+            server.run(shutdown).await.unwrap();
+        }
+        // Postgres is away: whoever started this starts it again.
+        Err(error) => tracing::error!(%error, "cannot start"),
+    }
+}

@@ -1,0 +1,249 @@
+use super::*;
+use crate::domain::Timestamp;
+
+fn fault(kind: FaultKind) -> Fault {
+    Fault {
+        kind,
+        code: Some("Code".into()),
+        message: None,
+    }
+}
+
+fn said(reason: FailureReason) -> Failure {
+    Failure {
+        reason,
+        code: None,
+        message: None,
+    }
+}
+
+fn earlier() -> Doubt {
+    Doubt::Earlier(said(FailureReason::UpstreamUnavailable))
+}
+
+/// A permission's first change, with time left, and nothing on its way to AWS.
+fn a_first(action: Action) -> Circumstances {
+    Circumstances {
+        action,
+        first: true,
+        spent: false,
+        landing_for: Duration::ZERO,
+    }
+}
+
+fn spent(now: Circumstances) -> Circumstances {
+    Circumstances { spent: true, ..now }
+}
+
+fn not_first(now: Circumstances) -> Circumstances {
+    Circumstances { first: false, ..now }
+}
+
+fn landing(now: Circumstances) -> Circumstances {
+    Circumstances {
+        landing_for: Duration::from_secs(7),
+        ..now
+    }
+}
+
+const KINDS: [FaultKind; 4] = [
+    FaultKind::Refused(FailureReason::UpstreamAccessDenied),
+    FaultKind::Throttled { retry_after: None },
+    FaultKind::NotSent,
+    FaultKind::Unknown,
+];
+
+#[test]
+fn an_unknown_outcome_is_read_back_before_anything_else() {
+    for action in [Action::Grant, Action::Revoke] {
+        for now in [a_first(action), spent(a_first(action)), landing(a_first(action))] {
+            let next = after_call(&Err(fault(FaultKind::Unknown)), now);
+            assert_eq!(next, Next::ReadBack(Doubt::Landing));
+        }
+    }
+}
+
+#[test]
+fn a_change_in_doubt_is_never_failed_while_aws_cannot_be_read() {
+    for kind in KINDS {
+        for doubt in [Doubt::Landing, earlier()] {
+            let next = after_read_back(doubt, &Err(fault(kind)), spent(a_first(Action::Grant)));
+            assert!(matches!(next, Next::Retry { in_doubt: true, .. }), "{kind:?}: {next:?}");
+        }
+    }
+}
+
+#[test]
+fn a_call_that_may_still_be_landing_is_not_failed_by_the_first_read_back() {
+    let now = spent(a_first(Action::Grant));
+    let next = after_read_back(Doubt::Landing, &Ok(Access::NotShared), now);
+    assert_eq!(next, look_again(None));
+    let next = after_read_back(earlier(), &Ok(Access::NotShared), now);
+    let observed = Some(Access::NotShared);
+    assert_eq!(next, fail(said(FailureReason::UpstreamUnavailable), observed));
+    let gone = Err(fault(FaultKind::Refused(FailureReason::ImageNotFound)));
+    assert_eq!(after_read_back(Doubt::Landing, &gone, now), look_again(None));
+}
+
+/// P3: what is recorded as failed must not take effect afterwards.
+#[test]
+fn nothing_fails_while_an_earlier_call_may_land() {
+    let refused = said(FailureReason::UpstreamAccessDenied);
+    let wait = look_again(Some(Duration::from_secs(7)));
+    for action in [Action::Grant, Action::Revoke] {
+        let now = landing(spent(a_first(action)));
+        for kind in KINDS.into_iter().filter(|kind| *kind != FaultKind::Unknown) {
+            let next = after_call(&Err(fault(kind)), now);
+            let read_first = matches!(next, Next::ReadBack(Doubt::RefusedRevoke(_)));
+            assert!(next == wait || read_first, "{action:?}, {kind:?}: {next:?}");
+        }
+        let other = match action {
+            Action::Grant => Access::NotShared,
+            Action::Revoke => Access::Shared,
+        };
+        for doubt in [earlier(), Doubt::RefusedRevoke(refused.clone())] {
+            assert_eq!(after_read_back(doubt, &Ok(other), now), wait);
+        }
+        let gone = Err(fault(FaultKind::Refused(FailureReason::ImageNotFound)));
+        assert_eq!(after_read_back(earlier(), &gone, now), wait);
+    }
+}
+
+#[test]
+fn a_refused_revoke_of_what_is_not_shared_is_done() {
+    let now = a_first(Action::Revoke);
+    let refused = Err(fault(FaultKind::Refused(FailureReason::UpstreamInvalidParameter)));
+    let Next::ReadBack(doubt) = after_call(&refused, now) else {
+        panic!("reads back")
+    };
+    let next = after_read_back(doubt.clone(), &Ok(Access::NotShared), now);
+    assert_eq!(next, Next::Succeed);
+    let next = after_read_back(doubt, &Ok(Access::Shared), now);
+    let observed = Some(Access::Shared);
+    assert!(matches!(next, Next::Fail { observed: o, .. } if o == observed));
+}
+
+#[test]
+fn what_an_older_change_may_have_done_is_believed_only_by_the_second_read() {
+    let now = not_first(a_first(Action::Revoke));
+    let refused = said(FailureReason::UpstreamAccessDenied);
+    for doubt in [Doubt::Landing, Doubt::RefusedRevoke(refused)] {
+        let next = after_read_back(doubt.clone(), &Ok(Access::NotShared), spent(now));
+        assert_eq!(next, look_again(None), "{doubt:?}");
+    }
+    assert_eq!(after_read_back(earlier(), &Ok(Access::NotShared), now), Next::Succeed);
+}
+
+fn attempt(operation: Operation, classification: Classification, code: Option<&str>) -> Attempt {
+    Attempt {
+        operation,
+        started_at: Timestamp::parse("2026-11-22T00:00:00Z").unwrap(),
+        duration: Duration::ZERO,
+        classification,
+        aws_request_id: None,
+        error_code: code.map(str::to_owned),
+    }
+}
+
+/// The first read missed the share and the second one sees it; the reason is what AWS said, and not that it was away.
+#[test]
+fn a_revoke_that_aws_refused_and_that_ran_out_of_time_fails_with_the_words_of_aws() {
+    use Operation::{DescribeWorkspaceImagePermissions as Read, UpdateWorkspaceImagePermission as Call};
+    let attempts = [
+        attempt(Call, Classification::Unknown, Some("Timeout")),
+        attempt(Call, Classification::Refused, Some("AccessDeniedException")),
+        attempt(Read, Classification::Accepted, None),
+    ];
+    let word = last_word(&attempts, |code| {
+        assert_eq!(code, Some("AccessDeniedException"));
+        FailureReason::UpstreamAccessDenied
+    });
+    let Next::ReadBack(doubt) = begin(true, word) else {
+        panic!("reads back")
+    };
+    let now = spent(not_first(a_first(Action::Revoke)));
+    let Next::Fail { failure, .. } = after_read_back(doubt, &Ok(Access::Shared), now) else {
+        panic!("there is no time left")
+    };
+    assert_eq!(failure.reason, FailureReason::UpstreamAccessDenied);
+    assert_eq!(failure.code.as_deref(), Some("AccessDeniedException"));
+}
+
+#[test]
+fn the_last_word_on_a_lost_call_is_that_aws_was_away() {
+    use Operation::UpdateWorkspaceImagePermission as Call;
+    for attempts in [
+        vec![],
+        vec![attempt(Call, Classification::Unknown, Some("Timeout"))],
+        vec![attempt(Call, Classification::NotSent, Some("NotSent"))],
+    ] {
+        let word = last_word(&attempts, |_| unreachable!("nothing was refused"));
+        assert_eq!(word, said(FailureReason::UpstreamUnavailable));
+    }
+    let throttled = [attempt(Call, Classification::Throttled, None)];
+    let word = last_word(&throttled, |_| unreachable!("nothing was refused"));
+    assert_eq!(word.reason, FailureReason::UpstreamThrottled);
+}
+
+#[test]
+fn a_refused_grant_fails_at_once() {
+    let refused = Err(fault(FaultKind::Refused(FailureReason::ImageNotFound)));
+    let next = after_call(&refused, a_first(Action::Grant));
+    assert!(matches!(next, Next::Fail { observed: None, .. }));
+}
+
+#[test]
+fn what_had_no_effect_is_tried_again_until_the_budget_is_spent() {
+    let kinds = [
+        (
+            FaultKind::Refused(FailureReason::ImageUnavailable),
+            FailureReason::ImageUnavailable,
+        ),
+        (
+            FaultKind::Throttled { retry_after: None },
+            FailureReason::UpstreamThrottled,
+        ),
+        (FaultKind::NotSent, FailureReason::UpstreamUnavailable),
+    ];
+    for (kind, reason) in kinds {
+        for now in [a_first(Action::Grant), a_first(Action::Revoke)] {
+            let next = after_call(&Err(fault(kind)), now);
+            assert!(matches!(next, Next::Retry { in_doubt: false, .. }), "{kind:?}");
+            let Next::Fail { failure, .. } = after_call(&Err(fault(kind)), spent(now)) else {
+                panic!("{kind:?} fails when the budget is spent")
+            };
+            assert_eq!(failure.reason, reason);
+        }
+    }
+}
+
+#[test]
+fn delays_grow_to_the_cap_and_heed_retry_after() {
+    let policy = RetryPolicy {
+        base: Duration::from_millis(100),
+        cap: Duration::from_secs(5),
+        give_up_after: Duration::from_secs(600),
+    };
+    assert_eq!(policy.delay(1, None, 1.0), Duration::from_millis(100));
+    assert_eq!(policy.delay(3, None, 1.0), Duration::from_millis(400));
+    assert_eq!(policy.delay(1000, None, 1.0), Duration::from_secs(5));
+    assert_eq!(policy.delay(3, None, 0.0), Duration::ZERO);
+    let heeded = policy.delay(1, Some(Duration::from_secs(7)), 0.5);
+    assert_eq!(heeded, Duration::from_secs(7));
+    let heeded = policy.delay(1, Some(Duration::from_secs(100_000)), 0.5);
+    assert_eq!(heeded, Duration::from_secs(600));
+}
+
+#[test]
+fn a_change_that_cannot_be_called_waits_and_fails_only_when_its_budget_is_spent_and_nothing_is_in_doubt() {
+    let none = Duration::ZERO;
+    assert_eq!(unreachable(false, false, none), retry(None));
+    assert_eq!(unreachable(true, false, none), look_again(None));
+    assert_eq!(unreachable(true, true, none), look_again(None));
+    let landing_for = Duration::from_secs(7);
+    assert_eq!(unreachable(false, true, landing_for), look_again(Some(landing_for)));
+    let Next::Fail { failure, observed } = unreachable(false, true, none) else {
+        panic!("it fails")
+    };
+    assert_eq!((failure.reason, observed), (FailureReason::UpstreamUnavailable, None));
+}

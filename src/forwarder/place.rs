@@ -1,0 +1,275 @@
+//! One account in one Region: who may call AWS there, and when. Pure; time comes in.
+//!
+//! Its [`Pace`] says how fast, its [`Circuit`] whether at all, its queue who is next. Work that waits here holds a lease, so
+//! what cannot be begun well within its lease is turned away, and comes back later: it is not counted as lost, and no leases
+//! are lengthened for nothing. For the same reason no more is claimed than can be begun soon ([`Place::room`]).
+
+use std::{collections::BTreeMap, time::Duration};
+
+use crate::{
+    clock::Elapsed,
+    domain::{Classification, ImageId},
+};
+
+use super::{
+    circuit::{Allowed, Circuit, CircuitSettings},
+    pace::{Pace, PaceSettings},
+    queue::{FairQueue, Waiting},
+};
+
+/// How one account in one Region is called.
+#[derive(Debug, Clone, Copy)]
+pub struct PlaceSettings {
+    /// How fast.
+    pub pace: PaceSettings,
+    /// Whether at all.
+    pub circuit: CircuitSettings,
+    /// At most so many changes are worked on at once.
+    pub max_in_flight: usize,
+    /// With so many changes worked on, waiting for their turn or for their next attempt, new ones are refused.
+    pub max_backlog: usize,
+    /// No more is claimed than can be begun in so long.
+    pub claim_ahead: Duration,
+}
+
+/// What is turned away does not come back sooner.
+const LEAST_DELAY: Duration = Duration::from_millis(100);
+
+/// Whose turn it is.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Next<T> {
+    /// Begin this.
+    Begin(T, Turn),
+    /// This cannot be begun in time.
+    TurnAway(T, TurnedAway),
+    /// Nothing before so long, or before something has changed.
+    Wait(Duration),
+    /// Nothing waits.
+    Nothing,
+}
+
+/// The right to work on one change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Turn {
+    pub(super) is_probe: bool,
+}
+
+/// Why, and until when about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct TurnedAway {
+    pub(super) delay: Duration,
+    /// AWS does not answer; else it is only slow.
+    pub(super) is_dead: bool,
+}
+
+/// How much more may be claimed.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Room {
+    /// So many changes.
+    For(u32),
+    /// So many changes that would not be called any more: they can be ended without AWS.
+    ForSpent(u32),
+    /// None, until something has changed.
+    None,
+}
+
+#[derive(Debug)]
+pub(super) struct Place<T> {
+    settings: PlaceSettings,
+    pace: Pace,
+    circuit: Circuit,
+    queue: FairQueue<T>,
+    in_flight: usize,
+    /// When changes are due for their next attempt, and how many.
+    deferred: BTreeMap<Elapsed, usize>,
+    deferred_in_all: usize,
+    /// There may be work that nobody holds.
+    look: bool,
+}
+
+impl<T> Place<T> {
+    pub(super) fn new(settings: PlaceSettings, now: Elapsed) -> Self {
+        Self {
+            settings,
+            pace: Pace::new(settings.pace, now),
+            circuit: Circuit::new(settings.circuit),
+            queue: FairQueue::default(),
+            in_flight: 0,
+            deferred: BTreeMap::new(),
+            deferred_in_all: 0,
+            look: false,
+        }
+    }
+
+    /// True while new changes may be accepted.
+    pub(super) fn accepts(&self) -> bool {
+        self.queue.len() + self.in_flight + self.deferred_in_all < self.settings.max_backlog
+    }
+
+    /// Takes work in, or turns it away at once: when its image's turn will come too late.
+    pub(super) fn put(&mut self, now: Elapsed, image: ImageId, begin_by: Elapsed, item: T) -> Option<(T, TurnedAway)> {
+        let waits = self.turns_take(self.queue.ahead_of(&image));
+        if now.plus(waits) > begin_by {
+            let delay = waits.max(LEAST_DELAY);
+            return Some((item, TurnedAway { delay, is_dead: false }));
+        }
+        self.queue.push(image, Waiting { begin_by, item });
+        None
+    }
+
+    /// Whose turn it is now. Ask until nothing can be done.
+    pub(super) fn next(&mut self, now: Elapsed) -> Next<T> {
+        let Some(late_at) = self.queue.late_at() else {
+            return Next::Nothing;
+        };
+        let is_probe = match self.circuit.allowed(now) {
+            Allowed::All => false,
+            Allowed::Probe => true,
+            Allowed::Nothing(delay) => return self.turn_away(delay, true),
+        };
+        if late_at <= now {
+            return self.turn_away_late(now);
+        }
+        let until_late = late_at.since(now);
+        if self.in_flight >= self.settings.max_in_flight {
+            return Next::Wait(until_late);
+        }
+        let wait = self.pace.wait(now);
+        if !wait.is_zero() {
+            return Next::Wait(wait.min(until_late));
+        }
+        let Some(item) = self.queue.pop() else {
+            return Next::Nothing;
+        };
+        self.pace.spend(now);
+        self.in_flight += 1;
+        if is_probe {
+            self.circuit.probe();
+        }
+        Next::Begin(item, Turn { is_probe })
+    }
+
+    fn turn_away(&mut self, delay: Duration, is_dead: bool) -> Next<T> {
+        let delay = delay.max(LEAST_DELAY);
+        match self.queue.pop() {
+            Some(item) => Next::TurnAway(item, TurnedAway { delay, is_dead }),
+            None => Next::Nothing,
+        }
+    }
+
+    fn turn_away_late(&mut self, now: Elapsed) -> Next<T> {
+        let delay = self.turns_take(self.queue.len()).max(LEAST_DELAY);
+        match self.queue.pop_late(now) {
+            Some(item) => Next::TurnAway(item, TurnedAway { delay, is_dead: false }),
+            None => Next::Nothing,
+        }
+    }
+
+    fn turns_take(&self, turns: usize) -> Duration {
+        let seconds = turns as f64 / self.pace.rate();
+        Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX)
+    }
+
+    /// May a change that was begun make one more call? If so, it is made: it cannot wait, and is paid for later.
+    pub(super) fn go_on(&mut self, turn: Turn, now: Elapsed) -> Result<(), TurnedAway> {
+        if self.circuit.lets_go_on(turn.is_probe) {
+            self.pace.spend(now);
+            return Ok(());
+        }
+        let delay = match self.circuit.allowed(now) {
+            Allowed::Nothing(delay) => delay.max(LEAST_DELAY),
+            Allowed::All | Allowed::Probe => LEAST_DELAY,
+        };
+        Err(TurnedAway { delay, is_dead: true })
+    }
+
+    /// A call that was begun at this time has ended so. Tells what is worth a line in the log.
+    pub(super) fn called(
+        &mut self,
+        turn: Turn,
+        begun: Elapsed,
+        now: Elapsed,
+        how: Classification,
+    ) -> Option<&'static str> {
+        match how {
+            Classification::NotSent | Classification::Unknown => {
+                let opened = self.circuit.unanswered(turn.is_probe, now);
+                return opened.map(|_| "AWS does not answer; it is left alone for a while");
+            }
+            Classification::Accepted | Classification::Refused | Classification::Throttled => {}
+        }
+        let slowed = how == Classification::Throttled && self.pace.throttled(begun, now);
+        if self.circuit.answered() {
+            self.look = true;
+            return Some("AWS answers again");
+        }
+        slowed.then_some("AWS throttles; it is called less often")
+    }
+
+    /// The work on a change is over.
+    pub(super) fn ended(&mut self, turn: Turn, now: Elapsed) {
+        self.in_flight -= 1;
+        if turn.is_probe {
+            self.circuit.probed(now);
+        }
+    }
+
+    /// A change is due for its next attempt after a delay. Not all of many are remembered: who looks finds them too.
+    pub(super) fn defer(&mut self, now: Elapsed, delay: Duration) {
+        if self.deferred_in_all < self.settings.max_backlog {
+            // The database's clock may be a little slower than ours: who looks too early finds nothing.
+            let delay = delay + delay / 500 + Duration::from_millis(1);
+            *self.deferred.entry(now.plus(delay)).or_default() += 1;
+            self.deferred_in_all += 1;
+        }
+    }
+
+    /// There may be work that nobody holds.
+    pub(super) fn look(&mut self) {
+        self.look = true;
+    }
+
+    pub(super) fn wants_look(&self) -> bool {
+        self.look
+    }
+
+    /// Ok when it is to be looked for work now; else, when the next of it is due.
+    pub(super) fn is_to_look(&mut self, now: Elapsed) -> Result<(), Option<Duration>> {
+        while let Some(due) = self.deferred.first_entry().filter(|due| *due.key() <= now) {
+            self.deferred_in_all -= due.remove();
+            self.look = true;
+        }
+        if self.look {
+            return Ok(());
+        }
+        Err(self.deferred.first_key_value().map(|(due, _)| due.since(now)))
+    }
+
+    /// How much of it may be claimed now. Some: then the look is begun.
+    pub(super) fn room(&mut self, now: Elapsed) -> Room {
+        let ahead = self.pace.rate() * self.settings.claim_ahead.as_secs_f64();
+        let most = (ahead as usize).clamp(1, 2 * self.settings.max_in_flight.max(1));
+        let free = most.saturating_sub(self.queue.len());
+        let room = match self.circuit.allowed(now) {
+            Allowed::All if 4 * free >= most => Room::For(count(free)),
+            Allowed::Probe if self.queue.len() == 0 => Room::For(1),
+            Allowed::All | Allowed::Probe => return Room::None,
+            Allowed::Nothing(_) if free > 0 => Room::ForSpent(count(free)),
+            Allowed::Nothing(_) => return Room::None,
+        };
+        self.look = false;
+        room
+    }
+
+    /// Takes all that waits.
+    pub(super) fn empty(&mut self) -> Vec<T> {
+        std::iter::from_fn(|| self.queue.pop()).collect()
+    }
+}
+
+fn count(count: usize) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests;

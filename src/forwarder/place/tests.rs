@@ -1,0 +1,207 @@
+use super::*;
+use crate::{clock::Clock, domain::Timestamp};
+
+const SETTINGS: PlaceSettings = PlaceSettings {
+    pace: PaceSettings {
+        most: 1000.0,
+        least: 1.0,
+        burst: 1000.0,
+    },
+    circuit: CircuitSettings {
+        failures: 3,
+        cool_down: Duration::from_secs(4),
+        cool_down_cap: Duration::from_secs(30),
+    },
+    max_in_flight: 2,
+    max_backlog: 10,
+    claim_ahead: Duration::from_secs(9),
+};
+
+const LEASE: Duration = Duration::from_secs(18);
+
+fn at(seconds: f64) -> Elapsed {
+    let start = Clock::manual(Timestamp::parse("2026-11-22T00:00:00Z").unwrap()).elapsed();
+    start.plus(Duration::from_secs_f64(seconds))
+}
+
+fn image(name: &str) -> ImageId {
+    format!("wsi-{name}00000000").parse().unwrap()
+}
+
+fn place() -> Place<u32> {
+    Place::new(SETTINGS, at(0.0))
+}
+
+fn put(place: &mut Place<u32>, now: f64, name: &str, item: u32) -> Option<(u32, TurnedAway)> {
+    place.put(at(now), image(name), at(now).plus(LEASE), item)
+}
+
+fn begin(place: &mut Place<u32>, now: f64) -> (u32, Turn) {
+    match place.next(at(now)) {
+        Next::Begin(item, turn) => (item, turn),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// A place where AWS has not answered.
+fn dead(place: &mut Place<u32>) {
+    let turn = Turn { is_probe: false };
+    (0..3).for_each(|_| {
+        place.called(turn, at(0.0), at(0.0), Classification::Unknown);
+    });
+}
+
+/// A place that AWS throttled to the least.
+fn slow(place: &mut Place<u32>) {
+    let turn = Turn { is_probe: false };
+    for round in 0..12 {
+        let now = at(f64::from(round) * 0.0001);
+        place.called(turn, now, now, Classification::Throttled);
+    }
+}
+
+#[test]
+fn so_many_are_worked_on_at_once_and_who_ends_makes_room() {
+    let mut place = place();
+    for item in 0..3 {
+        put(&mut place, 0.0, "a", item);
+    }
+    let (_, turn) = begin(&mut place, 0.0);
+    begin(&mut place, 0.0);
+    assert_eq!(place.next(at(0.0)), Next::Wait(LEASE), "until it is too late");
+    place.ended(turn, at(1.0));
+    assert_eq!(begin(&mut place, 1.0).0, 2);
+    assert_eq!(place.next(at(1.0)), Next::Nothing);
+}
+
+#[test]
+fn what_cannot_be_begun_within_its_lease_is_turned_away() {
+    let mut place = place();
+    for item in 0..4 {
+        put(&mut place, 0.0, "a", item);
+    }
+    begin(&mut place, 0.0);
+    begin(&mut place, 0.0);
+    let Next::TurnAway(2, away) = place.next(at(18.0)) else {
+        panic!("it is too late")
+    };
+    assert_eq!((away.delay, away.is_dead), (LEAST_DELAY, false));
+}
+
+#[test]
+fn a_slow_place_turns_away_at_once_what_comes_too_late_but_another_image_has_its_turn() {
+    let mut place = place();
+    slow(&mut place);
+    let taken = (0..100)
+        .filter(|item| put(&mut place, 0.01, "a", *item).is_none())
+        .count();
+    assert!((15..=25).contains(&taken), "{taken} in 18 s at about one a second");
+    let (_, away) = put(&mut place, 0.01, "a", 100).expect("turned away");
+    assert!(away.delay > Duration::from_secs(10) && !away.is_dead, "{away:?}");
+    assert_eq!(
+        put(&mut place, 0.01, "b", 101),
+        None,
+        "the other image need not wait for all of the first"
+    );
+}
+
+#[test]
+fn nothing_waits_under_a_lease_while_aws_does_not_answer_and_one_change_tries() {
+    let mut place = place();
+    put(&mut place, 0.0, "a", 1);
+    put(&mut place, 0.0, "b", 2);
+    dead(&mut place);
+    for _ in 0..2 {
+        let Next::TurnAway(_, away) = place.next(at(1.0)) else {
+            panic!("nothing is begun")
+        };
+        assert_eq!((away.delay, away.is_dead), (Duration::from_secs(3), true));
+    }
+    assert_eq!(place.room(at(1.0)), Room::ForSpent(4));
+    assert_eq!(place.room(at(4.0)), Room::For(1));
+    put(&mut place, 4.0, "a", 1);
+    put(&mut place, 4.0, "a", 2);
+    let (item, probe) = begin(&mut place, 4.0);
+    assert_eq!((item, probe.is_probe), (1, true));
+    assert!(matches!(place.next(at(4.0)), Next::TurnAway(2, _)), "one only");
+
+    let said = place.called(probe, at(4.0), at(5.0), Classification::Refused);
+    assert_eq!(said, Some("AWS answers again"));
+    place.ended(probe, at(5.0));
+    assert_eq!(place.is_to_look(at(5.0)), Ok(()), "for what was put off");
+    assert_eq!(place.room(at(5.0)), Room::For(4));
+}
+
+#[test]
+fn a_read_back_obeys_the_circuit_too() {
+    let mut place = place();
+    put(&mut place, 0.0, "a", 1);
+    let (_, turn) = begin(&mut place, 0.0);
+    assert_eq!(place.go_on(turn, at(0.0)), Ok(()));
+    dead(&mut place);
+    let away = place.go_on(turn, at(1.0)).unwrap_err();
+    assert_eq!((away.delay, away.is_dead), (Duration::from_secs(3), true));
+}
+
+#[test]
+fn no_more_is_claimed_than_can_be_begun_soon() {
+    let mut place = place();
+    assert_eq!(place.room(at(0.0)), Room::For(4), "twice what is worked on at once");
+    for item in 0..3 {
+        put(&mut place, 0.0, "a", item);
+    }
+    assert_eq!(place.room(at(0.0)), Room::For(1));
+    put(&mut place, 0.0, "a", 3);
+    place.look();
+    assert_eq!(place.room(at(0.0)), Room::None);
+    assert_eq!(place.is_to_look(at(0.0)), Ok(()), "later");
+    let mut crawling = Place::<u32>::new(
+        PlaceSettings {
+            max_in_flight: 100,
+            ..SETTINGS
+        },
+        at(0.0),
+    );
+    slow(&mut crawling);
+    let Room::For(room) = crawling.room(at(0.0)) else {
+        panic!()
+    };
+    assert!((9..=12).contains(&room), "{room} in 9 s at about one a second");
+}
+
+#[test]
+fn a_change_that_was_put_off_is_looked_for_when_it_is_due() {
+    let mut place = place();
+    assert_eq!(place.is_to_look(at(0.0)), Err(None));
+    place.defer(at(0.0), Duration::from_secs(5));
+    place.defer(at(0.0), Duration::from_secs(2));
+    let Err(Some(wait)) = place.is_to_look(at(1.0)) else {
+        panic!()
+    };
+    assert!(
+        wait > Duration::from_secs(1) && wait < Duration::from_millis(1010),
+        "{wait:?}"
+    );
+    assert_eq!(place.is_to_look(at(1.0).plus(wait)), Ok(()));
+    place.room(at(2.1));
+    assert!(matches!(place.is_to_look(at(2.1)), Err(Some(_))));
+    assert_eq!(place.is_to_look(at(5.1)), Ok(()));
+}
+
+#[test]
+fn the_backlog_is_bounded_and_counts_all_that_is_not_over() {
+    let mut place = place();
+    for item in 0..5 {
+        put(&mut place, 0.0, "a", item);
+    }
+    let (_, turn) = begin(&mut place, 0.0);
+    for _ in 0..4 {
+        place.defer(at(0.0), Duration::from_secs(5));
+    }
+    assert!(place.accepts());
+    place.defer(at(0.0), Duration::from_secs(5));
+    assert!(!place.accepts());
+    place.ended(turn, at(1.0));
+    assert!(place.accepts());
+    assert_eq!(place.empty(), [1, 2, 3, 4]);
+}

@@ -1,0 +1,117 @@
+//! Recording what came of the work under a lease, and giving back work that was not begun.
+
+use std::{sync::Arc, time::Duration};
+
+use crate::{
+    domain::{
+        Attempt,
+        convergence::{self, Next},
+        transition::{Answer, Command, Outcome, Settlement, Work},
+    },
+    store::{CommitError, Leased},
+};
+
+use super::{Forwarder, place::TurnedAway, spot::Spot};
+
+/// The longest wait between two tries to record an outcome.
+const SETTLE_RETRY_CAP: Duration = Duration::from_secs(2);
+
+impl Forwarder {
+    /// Gives back work that was not begun, and tells other replicas.
+    pub(super) fn spawn_give_back(&self, leased: Leased) {
+        let forwarder = self.clone();
+        self.0.tasks.spawn(async move {
+            let (account, in_doubt) = (leased.work.change.intent.key.account, leased.work.in_doubt);
+            let due_now = Outcome::Retry {
+                delay: Duration::ZERO,
+                in_doubt,
+            };
+            if forwarder.settle(leased.work, Vec::new(), due_now).await {
+                forwarder.0.released.tell(account);
+            }
+        });
+    }
+
+    /// Gives back work that cannot be begun in time, to be taken up later; or ends it, if its time is up and AWS does not
+    /// answer.
+    pub(super) fn spawn_put_off(&self, spot: Arc<Spot>, leased: Leased, why: TurnedAway) {
+        let forwarder = self.clone();
+        self.0.tasks.spawn(async move {
+            let Leased { work, since } = leased;
+            let waited = forwarder.0.clock.elapsed().since(since);
+            // Not shortened by the wait: since when it is reckoned is from before the commit that told of it.
+            let outcome = forwarder.turned_away(work.in_doubt, work.age + waited, work.landing_for, why);
+            forwarder.record(&spot, work, Vec::new(), outcome).await;
+        });
+    }
+
+    /// What becomes of a change of this age that is not called now. For so long an earlier call for the same may take effect.
+    pub(super) fn turned_away(&self, in_doubt: bool, age: Duration, landing_for: Duration, why: TurnedAway) -> Outcome {
+        let retry = &self.0.settings.retry;
+        let left = retry.give_up_after.saturating_sub(age);
+        match convergence::unreachable(in_doubt, why.is_dead && left.is_zero(), landing_for) {
+            Next::Fail { failure, observed } => Outcome::Failed { failure, observed },
+            Next::Retry { retry_after, in_doubt } => Outcome::Retry {
+                delay: match in_doubt {
+                    false if why.is_dead => why.delay.min(left),
+                    false => why.delay,
+                    // A call may still be landing: it is not read back at once.
+                    true => why.delay.max(retry.base).max(retry_after.unwrap_or_default()),
+                },
+                in_doubt,
+            },
+            Next::Call | Next::ReadBack(_) | Next::Succeed => Outcome::Retry {
+                delay: why.delay,
+                in_doubt,
+            },
+        }
+    }
+
+    /// Records the outcome, and sees to it that a change that is not over is taken up again.
+    pub(super) async fn record(&self, spot: &Spot, work: Work, attempts: Vec<Attempt>, outcome: Outcome) {
+        let delay = match &outcome {
+            Outcome::Retry { delay, .. } => Some(*delay),
+            Outcome::Succeeded | Outcome::Failed { .. } => None,
+        };
+        if self.settle(work, attempts, outcome).await
+            && let Some(delay) = delay
+        {
+            spot.place().defer(self.0.clock.elapsed(), delay);
+            spot.looking.notify_one();
+        }
+    }
+
+    /// Records the outcome. AWS has answered, so this does not give up while the process lives: until the outcome is
+    /// durable, or the lease is somebody else's, who then reads AWS back. True when it is durable.
+    async fn settle(&self, work: Work, attempts: Vec<Attempt>, outcome: Outcome) -> bool {
+        let settlement = Settlement {
+            key: work.change.intent.key.clone(),
+            epoch: work.epoch,
+            change_id: work.change.id(),
+            attempts,
+            outcome,
+        };
+        let mut wait = Duration::from_millis(50);
+        loop {
+            let command = Command::Settle(settlement.clone());
+            match self.0.committer.commit_patiently(command).await {
+                Ok((Answer::Settled, _)) => return true,
+                Ok(_) => {
+                    tracing::warn!("the lease is over: the outcome is on record already, or AWS is read back");
+                    return false;
+                }
+                Err(CommitError::Rejected) => {
+                    tracing::error!("the store cannot take the outcome; AWS is read back");
+                    return false;
+                }
+                Err(error) if self.0.stop.is_cancelled() => {
+                    tracing::warn!(%error, "stopping without the outcome on record; recovery reads AWS back");
+                    return false;
+                }
+                Err(error) => tracing::warn!(%error, "the outcome is not on record yet"),
+            }
+            self.0.clock.sleep(wait).await;
+            wait = (wait * 2).min(SETTLE_RETRY_CAP);
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! Running a server, and stopping it in order.
+//!
+//! The end begins with a signal: health tells it, streams end, new changes are refused, and the calls under way may end. When
+//! they have, or at half of the grace, the forwarder begins no more calls to AWS, finishes those under way, and gives back
+//! what is left, so that other replicas take it up at once. Who still waits is told what these make of it. The committer closes
+//! when nothing is left to settle, and the hints go out last.
+
+use std::{sync::OnceLock, time::Duration};
+
+use tokio::task::JoinSet;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    audit::Signer,
+    clock::{Clock, Elapsed},
+    config::AuthMode,
+    grpc::{self, AuditApi, Authenticator, Health, HealthSettings, ServerSettings, Services, ShareService},
+    store::partitions,
+};
+
+use super::{Server, ServerError};
+
+/// How often waiters look for changes that ended on other replicas, behind the hints.
+const POLL_OUTCOMES_EVERY: Duration = Duration::from_secs(1);
+
+/// However much of the grace the calls have used, the work has so long to end.
+const LEAST_TIME_TO_END: Duration = Duration::from_secs(1);
+
+/// How often health asks Postgres, and how long that may take.
+const HEALTH: HealthSettings = HealthSettings {
+    check_every: Duration::from_secs(2),
+    check_timeout: Duration::from_secs(2),
+};
+
+impl Server {
+    /// Answers until `shutdown`, then stops: first the calls, then what works on changes, then the committer.
+    ///
+    /// # Errors
+    /// When gRPC ends by itself, or a task that the service cannot do without.
+    pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), ServerError> {
+        let end = CancellationToken::new();
+        let (database, clock, stop) = (self.database.clone(), self.clock.clone(), self.stop.clone());
+        let (committer, grace) = (self.permissions.committer.clone(), self.config.server.shutdown_grace);
+        let mut watchers = self.watchers(&end);
+        let mut forwarding = JoinSet::new();
+        forwarding.spawn(self.permissions.forwarder.clone().run(self.work));
+
+        let (unhealthy, health_tasks) = (CancellationToken::new(), TaskTracker::new());
+        let health = Health::new().await;
+        let watching = health_tasks.spawn(health.clone().watch(
+            database.clone(),
+            clock.clone(),
+            HEALTH,
+            unhealthy.clone(),
+        ));
+        let end_streams = self.audit.stop.clone();
+        let services = Services {
+            share_permissions: ShareService::new(self.permissions, self.config.server.max_wait),
+            audit: AuditApi::new(self.audit, self.config.server.max_wait),
+            authenticator: match self.config.auth.mode {
+                AuthMode::TrustedHeader => Authenticator::TrustedHeader,
+            },
+            health,
+            clock: clock.clone(),
+            settings: ServerSettings {
+                drain_timeout: grace,
+                allowed_origins: self.config.server.allowed_origins.clone(),
+                ..ServerSettings::default()
+            },
+        };
+        let stopping = Stopping::new(clock.clone(), grace);
+        let shutdown = async {
+            shutdown.await;
+            tracing::info!("stopping");
+            stopping.begin();
+            unhealthy.cancel();
+            // Not serving before the drain begins, so that no balancer sends more. A watch that panicked tells nothing.
+            let _ = watching.await;
+            committer.refuse_callers();
+            end_streams.cancel();
+        };
+        let hand_over = async {
+            stopping.half_of_the_grace().await;
+            stop.cancel();
+            std::future::pending().await
+        };
+        let result = tokio::select! {
+            result = grpc::serve(self.listener, services, shutdown) => result.map_err(ServerError::from),
+            // None of them ends before it is told to, unless it panics. Better no server than one that does half its work.
+            () = ended_too_soon(&mut watchers, &end) => Err(ServerError::TaskEnded),
+            () = ended_too_soon(&mut forwarding, &stop) => Err(ServerError::TaskEnded),
+            never = hand_over => never,
+        };
+
+        unhealthy.cancel();
+        committer.refuse_callers();
+        stop.cancel();
+        let ended = async {
+            while forwarding.join_next().await.is_some() {}
+            committer.close().await;
+            end.cancel();
+            while watchers.join_next().await.is_some() {}
+            health_tasks.close();
+            health_tasks.wait().await;
+        };
+        if tokio::time::timeout(stopping.rest(), ended).await.is_err() {
+            tracing::warn!("stopping with work under way; recovery takes it up");
+        }
+        database.close().await;
+        tracing::info!("stopped");
+        result
+    }
+
+    /// What runs beside the calls, until `end`.
+    fn watchers(&self, end: &CancellationToken) -> JoinSet<()> {
+        let (database, clock) = (&self.database, &self.clock);
+        let mut watchers = JoinSet::new();
+        let outcomes = self.hints.outcomes.clone();
+        watchers.spawn(outcomes.watch(database.clone(), clock.clone(), POLL_OUTCOMES_EVERY, end.clone()));
+        watchers.spawn(self.hints.clone().listen(database.clone(), clock.clone(), end.clone()));
+        watchers.spawn(self.hints.clone().tell(database.clone(), end.clone()));
+        watchers.spawn(partitions::keep(database.clone(), clock.clone(), end.clone()));
+        let (tail, growth) = (self.audit.tail.clone(), self.hints.growth.clone());
+        watchers.spawn(tail.run(database.clone(), growth, clock.clone(), end.clone()));
+        watchers.spawn(Signer::new(self.audit.clone(), self.config.checkpoint.every).run(end.clone()));
+        watchers
+    }
+}
+
+/// Ends when one of the tasks does, though it was not told to; never, when it was.
+async fn ended_too_soon(tasks: &mut JoinSet<()>, told: &CancellationToken) {
+    let ended = tasks.join_next().await;
+    if told.is_cancelled() && ended.is_some_and(|ended| ended.is_ok()) {
+        std::future::pending().await
+    }
+}
+
+/// How the grace is spent: one for all of it.
+struct Stopping {
+    clock: Clock,
+    grace: Duration,
+    began: OnceLock<Elapsed>,
+    begun: CancellationToken,
+}
+
+impl Stopping {
+    fn new(clock: Clock, grace: Duration) -> Self {
+        Self {
+            clock,
+            grace,
+            began: OnceLock::new(),
+            begun: CancellationToken::new(),
+        }
+    }
+
+    fn begin(&self) {
+        self.began.get_or_init(|| self.clock.elapsed());
+        self.begun.cancel();
+    }
+
+    async fn half_of_the_grace(&self) {
+        self.begun.cancelled().await;
+        self.clock.sleep(self.grace / 2).await;
+    }
+
+    /// What is left for the work when the calls have ended.
+    fn rest(&self) -> Duration {
+        let used = self
+            .began
+            .get()
+            .map_or(Duration::ZERO, |began| self.clock.elapsed().since(*began));
+        self.grace.saturating_sub(used).max(LEAST_TIME_TO_END)
+    }
+}

@@ -1,0 +1,198 @@
+//! One read for all who ask about the same image. An image can be shared with thousands, 25 on a page: after a crash, each of
+//! its changes would read all of them.
+//!
+//! While an image is read, those who ask gather for the next read: what they are told was read after they asked, as if they
+//! had read it alone.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use futures_util::{
+    FutureExt,
+    future::{BoxFuture, Shared},
+};
+
+use crate::domain::{Access, AccountId, Fault, ImageId, PermissionKey, Region, Reply};
+
+/// An image, and where it is.
+pub(super) type Place = (AccountId, Region, ImageId);
+
+/// What a read found.
+#[derive(Debug)]
+pub(super) struct Found {
+    /// Those of the accounts asked about that the image is shared with.
+    pub(super) shared: BTreeSet<AccountId>,
+    /// The end of the read, and the request id of its last page. Who was found before a fault was found.
+    pub(super) end: Reply<()>,
+}
+
+type Reading = Shared<BoxFuture<'static, Arc<Found>>>;
+
+/// The reads of a process. Clones share them.
+#[derive(Clone, Default)]
+pub(super) struct Readings(Arc<Mutex<HashMap<Place, Line>>>);
+
+/// Who asks about one image.
+#[derive(Default)]
+struct Line {
+    /// Held while the image is read.
+    turn: Arc<tokio::sync::Mutex<()>>,
+    /// The read that has not begun, and which accounts it is asked about.
+    next: Option<(Reading, BTreeSet<AccountId>)>,
+}
+
+impl Readings {
+    /// Asks about one permission, with others who ask about its image. `read` finds out which of these accounts it is shared
+    /// with.
+    pub(super) async fn ask<F>(
+        &self,
+        key: &PermissionKey,
+        read: impl FnOnce(BTreeSet<AccountId>) -> F + Send + 'static,
+    ) -> Reply<Access>
+    where
+        F: Future<Output = Found> + Send + 'static,
+    {
+        let place = (key.account, key.region.clone(), key.image.clone());
+        let found = self.join(place, key.shared_account, read).await;
+        let result = match &found.end.result {
+            _ if found.shared.contains(&key.shared_account) => Ok(Access::Shared),
+            Ok(()) => Ok(Access::NotShared),
+            Err(fault) => Err(Fault::clone(fault)),
+        };
+        Reply {
+            aws_request_id: found.end.aws_request_id.clone(),
+            result,
+        }
+    }
+
+    fn join<F>(
+        &self,
+        place: Place,
+        account: AccountId,
+        read: impl FnOnce(BTreeSet<AccountId>) -> F + Send + 'static,
+    ) -> Reading
+    where
+        F: Future<Output = Found> + Send + 'static,
+    {
+        let mut lines = self.lock();
+        let line = lines.entry(place.clone()).or_default();
+        let turn = line.turn.clone();
+        let (reading, accounts) = line.next.get_or_insert_with(|| {
+            let readings = self.clone();
+            let reading = async move {
+                let _turn = turn.lock().await;
+                let found = read(readings.begin(&place)).await;
+                readings.end(&place);
+                Arc::new(found)
+            };
+            (reading.boxed().shared(), BTreeSet::new())
+        });
+        accounts.insert(account);
+        reading.clone()
+    }
+
+    /// From now on, who asks gathers for the read after this one.
+    fn begin(&self, place: &Place) -> BTreeSet<AccountId> {
+        let mut lines = self.lock();
+        let next = lines.get_mut(place).and_then(|line| line.next.take());
+        next.map(|(_, accounts)| accounts).unwrap_or_default()
+    }
+
+    fn end(&self, place: &Place) {
+        let mut lines = self.lock();
+        if lines.get(place).is_some_and(|line| line.next.is_none()) {
+            lines.remove(place);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Place, Line>> {
+        // A map of lines is whole between any two statements that hold the lock.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::{mpsc, oneshot};
+
+    use super::*;
+
+    fn key(shared_account: u64) -> PermissionKey {
+        PermissionKey {
+            account: "111122223333".parse().unwrap(),
+            region: "eu-central-1".parse().unwrap(),
+            image: "wsi-123456789".parse().unwrap(),
+            shared_account: format!("{shared_account:012}").parse().unwrap(),
+        }
+    }
+
+    type Answer = oneshot::Sender<Vec<AccountId>>;
+
+    /// Asks in the background. A read that begins is told of, and ends when it is answered.
+    fn ask(
+        readings: &Readings,
+        account: u64,
+        begun: &mpsc::UnboundedSender<(BTreeSet<AccountId>, Answer)>,
+    ) -> tokio::task::JoinHandle<Reply<Access>> {
+        let (readings, begun) = (readings.clone(), begun.clone());
+        let read = move |accounts: BTreeSet<AccountId>| async move {
+            let (answer, answered) = oneshot::channel();
+            begun.send((accounts, answer)).unwrap();
+            Found {
+                shared: answered.await.unwrap().into_iter().collect(),
+                end: Reply {
+                    aws_request_id: None,
+                    result: Ok(()),
+                },
+            }
+        };
+        tokio::spawn(async move { readings.ask(&key(account), read).await })
+    }
+
+    #[tokio::test]
+    async fn who_asks_while_an_image_is_read_is_told_what_the_next_read_finds() {
+        let (readings, (begun, mut begins)) = (Readings::default(), mpsc::unbounded_channel());
+        let first = ask(&readings, 1, &begun);
+        let (accounts, answer) = begins.recv().await.unwrap();
+        assert_eq!(accounts, BTreeSet::from([key(1).shared_account]));
+        let later: Vec<_> = (1..=100).map(|account| ask(&readings, account, &begun)).collect();
+        while readings
+            .lock()
+            .values()
+            .any(|line| line.next.as_ref().is_none_or(|next| next.1.len() < 100))
+        {
+            tokio::task::yield_now().await;
+        }
+        answer.send(Vec::new()).unwrap();
+        assert_eq!(first.await.unwrap().result, Ok(Access::NotShared));
+
+        let (accounts, answer) = begins.recv().await.unwrap();
+        assert_eq!(accounts.len(), 100, "one read for all of them");
+        answer.send(vec![key(1).shared_account]).unwrap();
+        let mut told = Vec::new();
+        for asked in later {
+            told.push(asked.await.unwrap().result.unwrap());
+        }
+        assert_eq!(told[0], Access::Shared);
+        assert!(told[1..].iter().all(|access| *access == Access::NotShared));
+        assert!(readings.lock().is_empty(), "nothing is kept");
+    }
+
+    #[tokio::test]
+    async fn who_stops_asking_does_not_stop_the_others() {
+        let (readings, (begun, mut begins)) = (Readings::default(), mpsc::unbounded_channel());
+        let first = ask(&readings, 1, &begun);
+        let (_, answer) = begins.recv().await.unwrap();
+        let second = ask(&readings, 2, &begun);
+        first.abort();
+        assert!(first.await.is_err());
+        // Its read ended with it; the next begins.
+        drop(answer);
+        let (accounts, answer) = begins.recv().await.unwrap();
+        assert_eq!(accounts, BTreeSet::from([key(2).shared_account]));
+        answer.send(vec![key(2).shared_account]).unwrap();
+        assert_eq!(second.await.unwrap().result, Ok(Access::Shared));
+    }
+}

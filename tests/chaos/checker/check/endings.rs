@@ -1,0 +1,68 @@
+//! What the ledgers alone must show. P2: every change has one beginning and, after it, one end. P5: one request id is one
+//! change, and one change is accepted by AWS once. P4: generations follow the order of the ledger.
+
+use std::collections::HashMap;
+
+use super::super::history::*;
+use super::{Changes, Found};
+
+pub(super) fn check(history: &History, changes: &Changes<'_>, found: &mut Found) {
+    let mut stages: HashMap<(&str, &str), Vec<(Stage, u64)>> = HashMap::new();
+    let mut requests: HashMap<(&str, &str), &str> = HashMap::new();
+    let mut generations: HashMap<Permission, u64> = HashMap::new();
+    for entry in history.ledgers.iter().flat_map(|ledger| &ledger.entries) {
+        let Some(id) = entry.change_id.as_deref() else {
+            continue;
+        };
+        let stage = (entry.stage, entry.log_index);
+        stages.entry((&entry.account_id, id)).or_default().push(stage);
+        let accepted = entry.attempts.iter().filter(|attempt| is_accepted_update(attempt));
+        if accepted.count() > 1 {
+            let at = place(entry);
+            found.add("P5", format!("{at}: AWS accepted change {id} more than once"));
+        }
+        if entry.stage != Stage::Requested {
+            continue;
+        }
+        let before = requests.insert((&entry.account_id, &entry.request_id), id);
+        if before.is_some_and(|before| before != id) {
+            let (at, before) = (place(entry), before.unwrap_or_default());
+            found.add(
+                "P5",
+                format!("{at}: request id {} acts twice, as {before} and {id}", entry.request_id),
+            );
+        }
+        let last = generations.entry(entry.permission()).or_default();
+        match entry.generation {
+            Some(generation) if generation > *last => *last = generation,
+            _ => found.add(
+                "P4",
+                format!("{}: generation {:?} after {last}", place(entry), entry.generation),
+            ),
+        }
+    }
+    for ((account, id), stages) in &stages {
+        let ended = stages.iter().filter(|(stage, _)| stage.is_terminal()).count();
+        let begun = stages.first().is_some_and(|(stage, _)| *stage == Stage::Requested);
+        if ended != 1 || !begun || stages.len() != 2 {
+            found.add("P2", format!("change {id} of {account} has the entries {stages:?}"));
+        }
+    }
+    for change in changes.all() {
+        if let Some(end) = change.terminal
+            && (end.request_id != change.requested.request_id
+                || end.permission() != change.requested.permission()
+                || end.action != change.requested.action)
+        {
+            found.add("P2", format!("{}: ends another change than {}", place(end), change.id));
+        }
+    }
+}
+
+fn is_accepted_update(attempt: &Attempt) -> bool {
+    attempt.operation == super::calls::UPDATE && attempt.classification == "ACCEPTED"
+}
+
+pub(super) fn place(entry: &Entry) -> String {
+    format!("entry {} of {}", entry.log_index, entry.account_id)
+}

@@ -1,0 +1,50 @@
+//! The promises under everything that goes wrong at once: a short run of the model checker, with real processes. The long
+//! run is `cargo run --example chaos`.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "tests fail so, and say with which seed"
+)]
+#![allow(dead_code, reason = "the example uses the rest")]
+
+mod checker;
+#[path = "../support/mod.rs"]
+mod support;
+
+use std::time::Duration;
+
+use support::{postgres, proxy};
+
+use checker::{
+    replica::Program,
+    trial::{self, Plan},
+};
+
+async fn no_violation(seed: u64) {
+    let database = postgres::database().await;
+    let folder = tempfile::tempdir().unwrap();
+    let plan = Plan {
+        seed,
+        replicas: 3,
+        clients: 6,
+        lasts: Duration::from_secs(8),
+        program: Program::Serve(env!("CARGO_BIN_EXE_sharewarden").into()),
+        database: database.url().to_owned(),
+    };
+    let trial = trial::run(&plan, folder.path()).await;
+    println!("seed {seed}\n{trial}");
+    assert!(
+        trial.violations.is_empty(),
+        "cargo run --example chaos -- --seconds 60 --seed {seed}"
+    );
+}
+
+/// Both seeds in one test: two trials at once would be about the machine's speed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_promise_is_kept_while_everything_goes_wrong() {
+    for seed in [4, fastrand::u64(..)] {
+        no_violation(seed).await;
+    }
+}

@@ -1,0 +1,172 @@
+//! A server ends in an orderly way: real processes, real signals.
+
+use std::time::Duration;
+
+use rustix::process::Signal;
+use sharewarden::{
+    clock::Clock,
+    proto::v1::{GrantSharePermissionRequest, change},
+    simulator::{Effect, Fault, Moment, Simulator},
+};
+use sqlx::{Connection, PgConnection};
+use tonic::Code;
+use tonic_types::StatusExt;
+
+use crate::{
+    processes::{Served, line_with, signal},
+    stack::*,
+    support::postgres::database,
+};
+
+/// Whatever is finished long before this was not recovered from a lost lease, nor by looking.
+const LONG: Duration = Duration::from_secs(120);
+
+/// One change at a time; nobody looks for work by themselves, and no lease runs out.
+const PATIENT: &str = "log.filter = \"info\"
+forwarder.max_in_flight = 1
+forwarder.lease = \"120s\"
+forwarder.recover_every = \"120s\"
+";
+
+fn to(number: usize) -> GrantSharePermissionRequest {
+    GrantSharePermissionRequest {
+        shared_account_id: format!("5000000000{number:02}"),
+        ..grant()
+    }
+}
+
+async fn reached(simulator: &Simulator) {
+    let reached = simulator.wait_for_calls(|calls| calls.iter().any(|call| call.operation == UPDATE));
+    tokio::time::timeout(PATIENCE, reached).await.unwrap();
+}
+
+async fn accepted(connection: &mut PgConnection, count: i64) {
+    until(connection, "SELECT count(*) FROM change", count).await;
+}
+
+async fn until(connection: &mut PgConnection, query: &'static str, count: i64) {
+    let reached = async {
+        while sqlx::query_scalar::<_, i64>(query)
+            .fetch_one(&mut *connection)
+            .await
+            .unwrap()
+            != count
+        {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, reached).await.expect(query);
+}
+
+fn slow(milliseconds: u64) -> Fault {
+    let moment = Moment::BeforeApplying;
+    Fault::new(Effect::Latency { milliseconds, moment })
+        .operation(UPDATE)
+        .calls(1)
+}
+
+#[tokio::test]
+async fn what_a_server_gives_back_when_it_ends_is_finished_by_another_at_once() {
+    let (database, simulator) = tokio::join!(database(), simulator());
+    let config = config_text(database.url(), &simulator.url(), PATIENT);
+    let mut first = Served::start(&config).await;
+    let mut second = Served::start(&config).await;
+    let mut connection = PgConnection::connect(database.url()).await.unwrap();
+    simulator.inject(slow(1500)).unwrap();
+    let mut calls = vec![spawn_grant(first.client().await, to(0))];
+    reached(&simulator).await;
+    for number in 1..4 {
+        calls.push(spawn_grant(first.client().await, to(number)));
+    }
+    accepted(&mut connection, 4).await;
+    // Without callers there is nothing to wait for: the end begins at once.
+    calls.iter().for_each(|call| call.abort());
+    let begun = Clock::system().elapsed();
+    signal(&first.child, Signal::TERM);
+
+    let succeeded = "SELECT count(*) FROM change WHERE state = 'SUCCEEDED' AND jsonb_array_length(attempts) = 1";
+    until(&mut connection, succeeded, 4).await;
+    let ended = tokio::time::timeout(PATIENCE, first.child.wait()).await.unwrap();
+    assert_eq!(ended.unwrap().code(), Some(0));
+    let took = Clock::system().elapsed().since(begun);
+    assert!(took < LONG / 2, "{took:?}");
+    assert_eq!(simulator.shared_accounts(ACCOUNT, REGION, IMAGE).len(), 4);
+
+    signal(&second.child, Signal::TERM);
+    assert!(second.child.wait().await.unwrap().success());
+    connection.close().await.unwrap();
+    simulator.shutdown().await;
+}
+
+#[tokio::test]
+async fn callers_of_a_server_that_ends_are_told_what_another_made_of_their_changes() {
+    let (database, simulator) = tokio::join!(database(), simulator());
+    let more = format!("{PATIENT}server.shutdown_grace = \"6s\"\n");
+    let config = config_text(database.url(), &simulator.url(), &more);
+    let mut first = Served::start(&config).await;
+    let mut second = Served::start(&config).await;
+    let mut connection = PgConnection::connect(database.url()).await.unwrap();
+    // Longer than half of the grace, so that the others are given back; shorter than all of it.
+    simulator.inject(slow(4500)).unwrap();
+    let mut client = first.client().await;
+    let mut calls = vec![spawn_grant(client.clone(), to(0))];
+    reached(&simulator).await;
+    for number in 1..4 {
+        calls.push(spawn_grant(first.client().await, to(number)));
+    }
+    accepted(&mut connection, 4).await;
+    signal(&first.child, Signal::TERM);
+    line_with(&mut first.log, "\"stopping\"").await;
+    let refused = async {
+        loop {
+            // The connection lasts as long as its call; what comes in on it is refused, as soon as health has told.
+            match client.grant_share_permission(as_tester(to(9))).await {
+                Ok(_) => {}
+                Err(refused) => return refused,
+            }
+        }
+    };
+    let refused = tokio::time::timeout(PATIENCE, refused).await.expect("a refusal");
+    assert_eq!(refused.code(), Code::Unavailable, "{refused:?}");
+    if let Some(info) = refused.get_details_error_info() {
+        assert_eq!(info.reason, "SERVER_STOPPING");
+    }
+    for call in calls {
+        let change = call.await.unwrap().unwrap().change.unwrap();
+        assert_eq!(change.state(), change::State::Succeeded);
+    }
+    let ended = tokio::time::timeout(PATIENCE, first.child.wait()).await.unwrap();
+    assert_eq!(ended.unwrap().code(), Some(0));
+    signal(&second.child, Signal::TERM);
+    assert!(second.child.wait().await.unwrap().success());
+    connection.close().await.unwrap();
+    simulator.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_second_signal_ends_the_process_at_once() {
+    for (second, code) in [(Signal::TERM, 143), (Signal::INT, 130)] {
+        let (database, simulator) = tokio::join!(database(), simulator());
+        let more = format!(
+            "{PATIENT}forwarder.attempt_timeout = \"60s\"\nserver.shutdown_grace = \"100s\"\nserver.max_wait = \"100s\"\n"
+        );
+        let mut served = Served::start(&config_text(database.url(), &simulator.url(), &more)).await;
+        let hang = Effect::Hang {
+            moment: Moment::BeforeApplying,
+            at_most_milliseconds: 60_000,
+        };
+        simulator.inject(Fault::new(hang).operation(UPDATE)).unwrap();
+        let call = spawn_grant(served.client().await, grant());
+        reached(&simulator).await;
+        signal(&served.child, Signal::TERM);
+        line_with(&mut served.log, "\"stopping\"").await;
+        let begun = Clock::system().elapsed();
+        signal(&served.child, second);
+        let ended = tokio::time::timeout(PATIENCE, served.child.wait()).await.unwrap();
+        assert_eq!(ended.unwrap().code(), Some(code));
+        let took = Clock::system().elapsed().since(begun);
+        assert!(took < Duration::from_secs(20), "{took:?}");
+        assert!(call.await.unwrap().is_err());
+        simulator.shutdown().await;
+    }
+}

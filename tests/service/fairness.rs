@@ -1,0 +1,263 @@
+//! Who waits for whom: nobody for another account, and no image for another one's thousands; AWS is called no faster than it
+//! answers, and left alone while it does not.
+
+use std::time::Duration;
+
+use sharewarden::{
+    clock::Clock,
+    proto::v1::GrantSharePermissionRequest,
+    simulator::{Call, Effect, Fault, Moment},
+};
+use tonic::Code;
+
+use crate::{pending::key, stack::*};
+
+const OTHER_IMAGE: &str = "wsi-devtool01";
+const IMAGE_OF_THE_OTHER: &str = "wsi-finance01";
+
+fn to(recipient: u64) -> GrantSharePermissionRequest {
+    GrantSharePermissionRequest {
+        shared_account_id: format!("{recipient:012}"),
+        ..grant()
+    }
+}
+
+fn of_the_other() -> GrantSharePermissionRequest {
+    GrantSharePermissionRequest {
+        account_id: OTHER_ACCOUNT.into(),
+        image_id: IMAGE_OF_THE_OTHER.into(),
+        shared_account_id: OTHER_RECIPIENT.into(),
+        ..grant()
+    }
+}
+
+/// An empty stack without a server.
+async fn without_server() -> Stack {
+    let mut stack = Stack::start().await;
+    stack.stop_server().await;
+    stack
+}
+
+#[tokio::test]
+async fn what_a_dead_replica_left_behind_is_recovered_and_each_change_is_made_once() {
+    let mut stack = without_server().await;
+    let keys = (0..1024).map(|number| key(ACCOUNT, [IMAGE, OTHER_IMAGE][number as usize % 2], number));
+    stack.leave_pending(keys).await;
+    stack
+        .start_server("forwarder.recover_every = \"60s\"\n", Clock::system())
+        .await;
+    stack.until_ended("SUCCEEDED", 1024).await;
+    assert_eq!(stack.calls_of(UPDATE), 1024, "read back first, then called once");
+    let reads = stack.calls_of(DESCRIBE);
+    assert!(
+        reads < 1024,
+        "{reads} pages: those who ask about one image read it together"
+    );
+    let shared = |image| stack.simulator.shared_accounts(ACCOUNT, REGION, image).len();
+    assert_eq!(shared(IMAGE) + shared(OTHER_IMAGE), 1024);
+    stack.end().await;
+}
+
+/// Prints how fast: `cargo test --release --test service -- --ignored --nocapture ten_thousand`.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "a measurement"]
+async fn ten_thousand_changes_are_recovered_as_fast_as_the_limit_allows() {
+    for calls_per_second in [500, 2000, 100_000] {
+        let mut stack = without_server().await;
+        let keys = (0..10_000).map(|number| key(ACCOUNT, [IMAGE, OTHER_IMAGE][number as usize % 2], number));
+        stack.leave_pending(keys).await;
+        stack
+            .leave_pending([key(OTHER_ACCOUNT, IMAGE_OF_THE_OTHER, 210_987_654_321)])
+            .await;
+        let latency = Effect::Latency {
+            milliseconds: 20,
+            moment: Moment::BeforeApplying,
+        };
+        stack.simulator.inject(Fault::new(latency)).unwrap();
+        let (clock, more) = (
+            Clock::system(),
+            format!("forwarder.calls_per_second = {calls_per_second}\nforwarder.burst = 100\n"),
+        );
+        let begun = clock.elapsed();
+        stack.start_server(&more, Clock::system()).await;
+        let started = clock.elapsed();
+        stack.until_ended("SUCCEEDED", 1).await;
+        let other = "SELECT count(*) FROM change WHERE state = 'SUCCEEDED' AND account_id = $1";
+        let done: i64 = sqlx::query_scalar(other)
+            .bind(OTHER_ACCOUNT)
+            .fetch_one(&stack.pool)
+            .await
+            .unwrap();
+        let other_took = clock.elapsed().since(started);
+        stack.until_ended("SUCCEEDED", 10_001).await;
+        let took = clock.elapsed().since(started);
+        let calls = stack.calls_of(UPDATE) + stack.calls_of(DESCRIBE);
+        println!(
+            "limit {calls_per_second}/s: 10001 changes with {calls} calls in {took:.1?} after {:.1?}: {:.0} changes/s, {:.0} \
+             calls/s; the other account's one was done: {done}, within {other_took:.1?}",
+            started.since(begun),
+            10_001.0 / took.as_secs_f64(),
+            calls as f64 / took.as_secs_f64(),
+        );
+        assert_eq!(stack.calls_of(UPDATE), 10_001);
+        stack.end().await;
+    }
+}
+
+#[tokio::test]
+async fn an_account_whose_endpoint_hangs_keeps_no_other_account_waiting() {
+    let mut stack = without_server().await;
+    let hang = Effect::Hang {
+        moment: Moment::BeforeApplying,
+        at_most_milliseconds: 60_000,
+    };
+    hit(&stack, hang);
+    stack
+        .leave_pending((0..3000).map(|number| key(ACCOUNT, IMAGE, number)))
+        .await;
+    stack
+        .leave_pending([key(OTHER_ACCOUNT, IMAGE_OF_THE_OTHER, 210_987_654_321)])
+        .await;
+    stack
+        .start_server("forwarder.max_in_flight = 8\n", Clock::system())
+        .await;
+    stack.until_ended("SUCCEEDED", 1).await;
+    let mut client = stack.client().await;
+    client.grant_share_permission(as_tester(of_the_other())).await.unwrap();
+    assert_eq!(stack.changes("PENDING").await, 3000);
+    let calls = stack.simulator.calls();
+    let hanging = calls
+        .iter()
+        .filter(|call| call.account.as_deref() == Some(ACCOUNT) && call.fault.is_some());
+    let hanging = hanging.count();
+    assert!(hanging <= 100, "{hanging} calls to what does not answer");
+    stack.end().await;
+}
+
+#[tokio::test]
+async fn one_image_with_thousands_of_recipients_keeps_no_other_image_waiting() {
+    let mut stack = without_server().await;
+    stack
+        .leave_pending((0..2000).map(|number| key(ACCOUNT, IMAGE, number)))
+        .await;
+    stack.leave_pending([key(ACCOUNT, OTHER_IMAGE, 1)]).await;
+    let slow = "forwarder.calls_per_second = 100\nforwarder.burst = 1\nforwarder.least_calls_per_second = 1\n";
+    stack.start_server(slow, Clock::system()).await;
+    let other = |call: &Call| call.operation == UPDATE && call.image.as_deref() == Some(OTHER_IMAGE);
+    let reached = stack.simulator.wait_for_calls(|calls| calls.iter().any(other));
+    tokio::time::timeout(PATIENCE, reached).await.unwrap();
+    let before = stack.calls_of(UPDATE);
+    assert!(before <= 20, "{before} changes of the first image came before");
+
+    let mut request = to(2);
+    request.image_id = OTHER_IMAGE.into();
+    stack
+        .client()
+        .await
+        .grant_share_permission(as_tester(request))
+        .await
+        .unwrap();
+    assert!(stack.changes("PENDING").await > 1000, "the first image's still wait");
+    stack.end().await;
+}
+
+#[tokio::test]
+async fn throttling_slows_all_calls_of_the_account_and_not_only_the_changes_throttled() {
+    let stack =
+        Stack::start_with("forwarder.max_in_flight = 4\nforwarder.burst = 4\nforwarder.least_calls_per_second = 10\n")
+            .await;
+    stack.hold();
+    let client = stack.client().await;
+    let calls: Vec<_> = (0..40).map(|number| spawn_grant(client.clone(), to(number))).collect();
+    stack.wait_for_calls(UPDATE, 50).await;
+    let made = stack.simulator.calls();
+    let made: Vec<_> = made.iter().filter(|call| call.operation == UPDATE).collect();
+    let took = made[49].started_at - made[20].started_at;
+    assert!(
+        took > Duration::from_millis(2000),
+        "29 calls at 10 a second took {took}"
+    );
+    stack.release();
+    for call in calls {
+        call.await.unwrap().unwrap();
+    }
+    stack.end().await;
+}
+
+/// All calls about permissions of the account meet this.
+fn hit(stack: &Stack, effect: Effect) {
+    for operation in [UPDATE, DESCRIBE] {
+        let fault = Fault::new(effect.clone()).account(ACCOUNT).operation(operation);
+        stack.simulator.inject(fault).unwrap();
+    }
+}
+
+/// Nothing comes back from AWS for the account.
+fn dead(stack: &Stack) {
+    let dead = Effect::ServerError {
+        http_status: 503,
+        moment: Moment::BeforeApplying,
+        retry_after_seconds: None,
+    };
+    hit(stack, dead);
+}
+
+#[tokio::test]
+async fn a_dead_endpoint_is_probed_and_not_hammered_and_everything_is_done_when_it_is_back() {
+    let stack = Stack::start_with(
+        "forwarder.max_in_flight = 2\nforwarder.circuit_failures = 3\nforwarder.circuit_cool_down = \"150ms\"\n\
+         forwarder.circuit_cool_down_cap = \"300ms\"\n",
+    )
+    .await;
+    dead(&stack);
+    let before = stack.simulator.calls().len();
+    let client = stack.client().await;
+    let grants: Vec<_> = (0..40).map(|number| spawn_grant(client.clone(), to(number))).collect();
+    let reached = stack.simulator.wait_for_calls(|calls| calls.len() >= before + 12);
+    let made = tokio::time::timeout(PATIENCE, reached).await.unwrap();
+    // Those that opened the circuit, and those in flight then; from there on one at a time.
+    let probes = &made[before + 6..before + 12];
+    for pair in probes.windows(2) {
+        let apart = pair[1].started_at - pair[0].started_at;
+        assert!(apart >= Duration::from_millis(140), "{apart} between {pair:?}");
+    }
+    assert!(
+        grants.iter().all(|grant| !grant.is_finished()),
+        "nobody is told anything yet"
+    );
+    stack.release();
+    for grant in grants {
+        grant.await.unwrap().unwrap();
+    }
+    stack.end().await;
+}
+
+#[tokio::test]
+async fn a_change_that_was_never_called_fails_when_its_budget_is_spent_and_aws_is_still_dead() {
+    let stack = Stack::start_with(
+        "forwarder.max_in_flight = 1\nforwarder.circuit_failures = 1\nforwarder.give_up_after = \"1s\"\n\
+         forwarder.circuit_cool_down = \"10s\"\nforwarder.circuit_cool_down_cap = \"10s\"\n",
+    )
+    .await;
+    dead(&stack);
+    let client = stack.client().await;
+    let in_doubt = spawn_grant(client.clone(), to(0));
+    stack.wait_for_calls(UPDATE, 1).await;
+    let grants: Vec<_> = (1..40).map(|number| spawn_grant(client.clone(), to(number))).collect();
+    for grant in grants {
+        let failed = grant.await.unwrap().unwrap_err();
+        assert_eq!(failed.code(), Code::Unavailable, "{failed:?}");
+        assert_eq!(reason(&failed), "UPSTREAM_UNAVAILABLE");
+    }
+    assert_eq!(stack.calls_of(UPDATE), 1);
+    assert!(!in_doubt.is_finished(), "whether it is in effect is not known");
+    stack.release();
+    let failed = in_doubt.await.unwrap().unwrap_err();
+    assert_eq!(
+        reason(&failed),
+        "UPSTREAM_UNAVAILABLE",
+        "it was read back, and is not in effect"
+    );
+    assert!(stack.shared_with().is_empty());
+    stack.end().await;
+}

@@ -1,0 +1,101 @@
+//! Calls that AWS carries out after we have given them up.
+
+use sharewarden::{
+    proto::v1::change,
+    simulator::{Effect, Moment},
+};
+
+use crate::stack::*;
+
+const IMPATIENT: &str = "forwarder.attempt_timeout = \"300ms\"\nforwarder.landing_window = \"3s\"\n";
+
+/// The call is carried out, though long after its caller has left.
+fn late() -> Effect {
+    Effect::Latency {
+        milliseconds: 1500,
+        moment: Moment::BeforeApplying,
+    }
+}
+
+#[tokio::test]
+async fn a_grant_that_lands_late_does_not_undo_the_revoke_that_came_after_it() {
+    let stack = Stack::start_with(IMPATIENT).await;
+    stack.fault(UPDATE, 1, late());
+    let granted = spawn_grant(stack.client().await, grant());
+    // The grant was given up, and read back for the first time.
+    stack.wait_for_calls(DESCRIBE, 1).await;
+    let revoked = stack
+        .client()
+        .await
+        .revoke_share_permission(as_tester(revoke()))
+        .await
+        .unwrap()
+        .into_inner();
+    assert_eq!(revoked.change.unwrap().state(), change::State::Succeeded);
+    let overtaken = granted.await.unwrap().unwrap_err();
+    assert_eq!(reason(&overtaken), "CHANGE_SUPERSEDED");
+
+    assert!(stack.shared_with().is_empty(), "the newest accepted intent wins");
+    let calls = stack.simulator.calls();
+    let updates: Vec<_> = calls.iter().filter(|call| call.operation == UPDATE).collect();
+    let [grant, revoke] = updates[..] else {
+        panic!("one call each: {updates:?}")
+    };
+    assert!(grant.ended < Some(revoke.started), "P6: it waited for what may land");
+    stack.end().await;
+}
+
+#[tokio::test]
+async fn a_change_is_not_recorded_as_failed_while_its_call_may_land() {
+    let stack = Stack::start_with(&format!("{IMPATIENT}forwarder.give_up_after = \"1ms\"\n")).await;
+    stack.fault(UPDATE, 1, late());
+    let granted = stack.client().await.grant_share_permission(as_tester(grant())).await;
+    // Its budget was over long before it landed.
+    let change = granted.unwrap().into_inner().change.unwrap();
+    assert_eq!(change.state(), change::State::Succeeded);
+    assert_eq!(stack.shared_with(), [RECIPIENT]);
+    stack.end().await;
+}
+
+/// Only what follows a doubt may be slower.
+#[tokio::test]
+async fn nobody_waits_where_nothing_may_land() {
+    let stack = Stack::start_with("forwarder.landing_window = \"1h\"\n").await;
+    let mut client = stack.client().await;
+    client.grant_share_permission(as_tester(grant())).await.unwrap();
+    client.revoke_share_permission(as_tester(revoke())).await.unwrap();
+    let throttle = Effect::Throttle {
+        http_status: 400,
+        retry_after_seconds: None,
+    };
+    stack.fault(UPDATE, 1, throttle);
+    client.grant_share_permission(as_tester(grant())).await.unwrap();
+    // A lost call for the same value is no reason to wait either.
+    let moment = Moment::BeforeApplying;
+    stack.fault(UPDATE, 1, Effect::Reset { moment });
+    let mut other = grant();
+    other.shared_account_id = OTHER_RECIPIENT.into();
+    client.grant_share_permission(as_tester(other)).await.unwrap();
+    assert_eq!(stack.shared_with().len(), 2);
+    stack.end().await;
+}
+
+#[tokio::test]
+async fn a_revoke_refused_by_aws_and_out_of_time_says_what_aws_said() {
+    let stack = Stack::start_with("forwarder.give_up_after = \"1ms\"\n").await;
+    let mut client = stack.client().await;
+    client.grant_share_permission(as_tester(grant())).await.unwrap();
+    let denied = Effect::Refuse {
+        code: "AccessDeniedException".into(),
+        message: String::new(),
+        http_status: 400,
+    };
+    stack.fault(UPDATE, 1, denied);
+    // The first look misses the share, so that there is a second one.
+    let behind = sharewarden::simulator::Behind::Changes(1);
+    stack.fault(DESCRIBE, 1, Effect::StaleRead { behind });
+    let refused = client.revoke_share_permission(as_tester(revoke())).await.unwrap_err();
+    assert_eq!(reason(&refused), "UPSTREAM_ACCESS_DENIED");
+    assert_eq!(stack.calls_of(DESCRIBE), 2);
+    stack.end().await;
+}

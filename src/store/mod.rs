@@ -10,6 +10,7 @@ mod append;
 pub mod archive;
 pub mod audit;
 mod batch;
+pub mod changes;
 pub mod checkpoints;
 pub mod committer;
 mod database;

@@ -6,6 +6,7 @@
 mod support;
 
 mod callers;
+mod changes;
 mod failures;
 mod grants;
 mod ledger;

@@ -2,6 +2,7 @@
 
 mod keys;
 mod owner;
+mod pending;
 
 use std::{collections::BTreeMap, net::SocketAddr, sync::OnceLock, time::Duration};
 
@@ -12,7 +13,7 @@ use crate::{
     archive as months,
     audit::{Audit, Signer, Tail},
     clock::Clock,
-    config::{AccountConfig, AuthMode, Config, ShareWithConfig},
+    config::{AccountConfig, AuthMode, Config, ServerConfig, ShareWithConfig},
     domain::{ReplicaId, convergence::RetryPolicy},
     forwarder::{Forwarder, ForwarderSettings},
     grpc::{self, AuditApi, Authenticator, Health, HealthSettings, ServerSettings, Services, ShareService},
@@ -22,7 +23,7 @@ use crate::{
         self, Committer, Database, DatabaseSettings, Growth, Leased, Outcomes, Privileges, StoreError,
         committer::CommitterSettings, partitions,
     },
-    telemetry::{self, TelemetryError},
+    telemetry::{self, Instruments, Meter, TelemetryError},
     workspaces::{self, BaseCredentials, ConnectError, WorkSpaces},
 };
 
@@ -34,6 +35,9 @@ const POLL_OUTCOMES_EVERY: Duration = Duration::from_secs(1);
 
 /// However much of the grace the calls have used, the work has so long to end.
 const LEAST_TIME_TO_END: Duration = Duration::from_secs(1);
+
+/// So long after its handler should have answered, a call is answered without it.
+const TIME_TO_ANSWER: Duration = Duration::from_secs(5);
 
 /// How often health asks Postgres, and how long that may take.
 const HEALTH: HealthSettings = HealthSettings {
@@ -119,6 +123,7 @@ pub struct Server {
     audit: Audit,
     growth: Growth,
     work: mpsc::UnboundedReceiver<Leased>,
+    meter: Meter,
     stop: CancellationToken,
     /// What works on changes.
     workers: TaskTracker,
@@ -194,9 +199,16 @@ impl Server {
             audit,
             growth,
             work,
+            meter: telemetry::meter(),
             stop,
             workers,
         })
+    }
+
+    /// Measures with another meter than that of the process.
+    pub fn with_meter(mut self, meter: Meter) -> Self {
+        self.meter = meter;
+        self
     }
 
     /// Where it listens.
@@ -234,6 +246,7 @@ impl Server {
             audit,
             growth,
             work,
+            meter,
             stop,
             workers,
         } = self;
@@ -256,6 +269,13 @@ impl Server {
                 .run(database.clone(), growth, clock.clone(), stop.clone()),
         );
         essential.spawn(Signer::new(audit.clone(), config.checkpoint.every).run(stop.clone()));
+        let pending = pending::PendingWatch {
+            database: database.clone(),
+            clock: clock.clone(),
+            instruments: Instruments::new(&meter),
+            warn_after: config.log.warn_of_pending_after,
+        };
+        essential.spawn(pending.run(stop.clone()));
         let health = Health::new().await;
         let unhealthy = CancellationToken::new();
         let watching = workers.spawn(
@@ -274,11 +294,7 @@ impl Server {
             },
             health,
             clock: clock.clone(),
-            settings: ServerSettings {
-                drain_timeout: grace,
-                allowed_origins: config.server.allowed_origins.clone(),
-                ..ServerSettings::default()
-            },
+            settings: server_settings(&config.server),
         };
         let began_to_stop = OnceLock::new();
         let shutdown = async {
@@ -327,6 +343,19 @@ fn warn_of_unknown_regions(config: &Config) {
         {
             tracing::warn!(account_id = %account.id, %region, "WorkSpaces was not in this Region when this version was made");
         }
+    }
+}
+
+fn server_settings(server: &ServerConfig) -> ServerSettings {
+    ServerSettings {
+        max_connections: server.max_connections,
+        max_concurrent_streams: server.max_calls_per_connection,
+        max_calls: server.max_calls,
+        max_open_streams: server.max_open_streams,
+        longest_call: server.max_wait + TIME_TO_ANSWER,
+        drain_timeout: server.shutdown_grace,
+        allowed_origins: server.allowed_origins.clone(),
+        ..ServerSettings::default()
     }
 }
 

@@ -176,7 +176,6 @@ fn change_id(result: &Result<Changed, Error>) -> Option<ChangeId> {
     match result {
         Ok(changed) => Some(changed.change.id()),
         Err(Error::Failed(change) | Error::Superseded(change) | Error::Pending(change)) => Some(change.id()),
-        Err(Error::Unconfirmed { intent, .. }) => Some(intent.change_id),
         Err(_) => None,
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! [`Database`] is the pool and the one door for transactions. The [`committer`] is the only writer: it runs batches of
 //! commands, each in one transaction, through the domain's transition. [`reads`] answer questions, [`audit`] those about the
-//! history, [`due`] finds work that nobody holds, and [`outcomes`] wakes those who wait for a change to end. [`growth`] tells
+//! history, [`changes`] and [`pending`] those of operators, [`due`] finds work that nobody holds, and [`outcomes`] wakes those who wait for a change to end. [`growth`] tells
 //! those who follow ledgers that these have grown. [`tiles`] and [`checkpoints`] are what proofs are made of, [`partitions`]
 //! makes room for the history, [`archive`] takes months out of it. [`rows`] maps the domain to tables and back.
 
@@ -19,6 +19,7 @@ mod error;
 pub mod growth;
 pub mod outcomes;
 pub mod partitions;
+pub mod pending;
 pub mod reads;
 mod rows;
 mod schema;

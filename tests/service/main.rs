@@ -7,6 +7,7 @@ mod support;
 
 mod callers;
 mod changes;
+mod crowd;
 mod failures;
 mod grants;
 mod ledger;

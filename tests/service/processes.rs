@@ -78,7 +78,7 @@ fn signal(child: &Child, signal: Signal) {
 }
 
 /// `sharewarden serve`, and where it answers.
-struct Served {
+pub(crate) struct Served {
     child: Child,
     address: String,
     _config: tempfile::NamedTempFile,
@@ -86,7 +86,7 @@ struct Served {
 }
 
 impl Served {
-    async fn start(config: &str) -> Self {
+    pub(crate) async fn start(config: &str) -> Self {
         let mut file = tempfile::NamedTempFile::new().unwrap();
         file.write_all(config.as_bytes()).unwrap();
         let mut child = program().arg("serve").arg("--config").arg(file.path()).spawn().unwrap();
@@ -102,7 +102,19 @@ impl Served {
         }
     }
 
-    async fn client(&self) -> Client {
+    /// Stops it as an operator would.
+    pub(crate) async fn stop(&mut self) {
+        signal(&self.child, Signal::TERM);
+        let ended = tokio::time::timeout(PATIENCE, self.child.wait()).await;
+        assert!(ended.expect("it stops in time").unwrap().success());
+    }
+
+    /// The process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id().unwrap()
+    }
+
+    pub(crate) async fn client(&self) -> Client {
         SharePermissionServiceClient::connect(self.address.clone())
             .await
             .unwrap()

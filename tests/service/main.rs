@@ -9,6 +9,7 @@ mod callers;
 mod changes;
 mod crowd;
 mod failures;
+mod gauges;
 mod grants;
 mod ledger;
 mod outage;

@@ -102,6 +102,13 @@ impl Served {
         }
     }
 
+    /// Reads the log to its end: a pipe that is full would keep the process waiting.
+    pub(crate) async fn read_log(&mut self) {
+        while let Ok(Some(line)) = self.log.next_line().await {
+            println!("{line}");
+        }
+    }
+
     /// Stops it as an operator would.
     pub(crate) async fn stop(&mut self) {
         signal(&self.child, Signal::TERM);

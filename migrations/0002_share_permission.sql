@@ -30,6 +30,11 @@ CREATE TABLE change (
     CHECK ((state = 'FAILED') = (failure_reason IS NOT NULL)),
     CHECK (failure_reason IS NOT NULL OR (failure_code IS NULL AND failure_message IS NULL))
 );
+-- What is under way, by its age: for operators, and for the gauges.
+CREATE INDEX change_pending ON change (created_at, account_id, change_id) WHERE state = 'PENDING';
+-- The changes of an account by time, whatever became of them.
+CREATE INDEX change_time ON change (account_id, created_at, change_id);
+
 COMMENT ON TABLE change IS 'Accepted grants and revokes. PENDING, then exactly one of the other states.';
 COMMENT ON COLUMN change.request_id IS 'The caller''s idempotency key; the change id where the caller gave none.';
 
@@ -83,3 +88,6 @@ CREATE INDEX share_permission_due ON share_permission
 
 -- Everything that an account was given: the question of auditors, across owners.
 CREATE INDEX share_permission_recipient ON share_permission (shared_account_id, account_id, region, image_id);
+
+-- What may have had an effect that was not read back yet. Mostly empty.
+CREATE INDEX share_permission_in_doubt ON share_permission (account_id, current_change_id) WHERE in_doubt;

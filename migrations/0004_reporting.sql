@@ -35,5 +35,3 @@ CREATE VIEW reporting.archived_history AS
     SELECT account_id, start_index, end_index, start_time, end_time, location, encode(sha256, 'hex') AS sha256, archived_at
     FROM audit_archive;
 COMMENT ON VIEW reporting.archived_history IS 'Which entries are in files and no longer in reporting.entries: [start_index, end_index).';
-
-CREATE INDEX change_pending ON change (created_at) WHERE state = 'PENDING';

@@ -2,10 +2,11 @@
 
 mod keys;
 mod owner;
+mod pending;
 mod run;
 mod signals;
 
-use std::{collections::BTreeMap, net::SocketAddr};
+use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
 use tokio::{net::TcpListener, sync::mpsc};
 use tokio_util::sync::CancellationToken;
@@ -14,23 +15,26 @@ use crate::{
     archive as months,
     audit::{Audit, Tail},
     clock::Clock,
-    config::{AccountConfig, Config, ShareWithConfig},
+    config::{AccountConfig, Config, ServerConfig, ShareWithConfig},
     domain::{ReplicaId, convergence::RetryPolicy},
     forwarder::{CircuitSettings, Forwarder, ForwarderSettings, PaceSettings, PlaceSettings},
-    grpc,
+    grpc::{self, ServerSettings},
     permissions::Permissions,
     policy::{Policy, ShareWith},
     store::{
         self, Committer, Database, DatabaseSettings, Hints, Leased, Privileges, StoreError,
         committer::CommitterSettings,
     },
-    telemetry::{self, TelemetryError},
+    telemetry::{self, Meter, TelemetryError},
     workspaces::{self, BaseCredentials, ConnectError, WorkSpaces},
 };
 
 pub use keys::KeyProblem;
 pub use owner::{archive, migrate};
 pub use signals::shutdown_signal;
+
+/// So long after its handler should have answered, a call is answered without it.
+const TIME_TO_ANSWER: Duration = Duration::from_secs(5);
 
 /// Why the server did not start, or ended.
 #[derive(Debug, thiserror::Error)]
@@ -95,6 +99,7 @@ pub struct Server {
     audit: Audit,
     hints: Hints,
     work: mpsc::UnboundedReceiver<Leased>,
+    meter: Meter,
     /// Ends the forwarder.
     stop: CancellationToken,
 }
@@ -167,8 +172,15 @@ impl Server {
             audit,
             hints,
             work,
+            meter: telemetry::meter(),
             stop,
         })
+    }
+
+    /// Measures with another meter than that of the process.
+    pub fn with_meter(mut self, meter: Meter) -> Self {
+        self.meter = meter;
+        self
     }
 
     /// Where it listens.
@@ -201,6 +213,19 @@ fn warn_of_unknown_regions(config: &Config) {
         {
             tracing::warn!(account_id = %account.id, %region, "WorkSpaces was not in this Region when this version was made");
         }
+    }
+}
+
+fn server_settings(server: &ServerConfig) -> ServerSettings {
+    ServerSettings {
+        max_connections: server.max_connections,
+        max_concurrent_streams: server.max_calls_per_connection,
+        max_calls: server.max_calls,
+        max_open_streams: server.max_open_streams,
+        longest_call: server.max_wait + TIME_TO_ANSWER,
+        drain_timeout: server.shutdown_grace,
+        allowed_origins: server.allowed_origins.clone(),
+        ..ServerSettings::default()
     }
 }
 

@@ -1,4 +1,6 @@
-//! The log: structured lines on standard error.
+//! The log: structured lines on standard error; and the instruments of what is measured.
+
+mod instruments;
 
 use std::io::IsTerminal;
 
@@ -12,6 +14,8 @@ use tracing_subscriber::{
 };
 
 use crate::config::{LogConfig, LogFormat};
+
+pub use instruments::{Instruments, Meter, PendingChanges, meter};
 
 /// The log cannot be set up.
 #[derive(Debug, thiserror::Error)]

@@ -74,6 +74,7 @@ const LOCKED: &[(&str, &[&str])] = &[
     ("aws_types", &["workspaces"]),
     ("aws_credential_types", &["workspaces"]),
     ("tonic", &["grpc", "proto", "cli"]),
+    ("opentelemetry", &["telemetry"]),
     ("SystemTime::now", &["clock"]),
 ];
 

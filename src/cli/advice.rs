@@ -115,6 +115,8 @@ pub(super) fn of_reason(reason: ErrorReason) -> Advice {
             Exit::Invalid,
             "sign with a witness key that the service is configured for",
         ),
+        R::Unimplemented => end(Exit::General, "check that --server is as new as this client"),
+        R::CallTimedOut => replay(Exit::Pending, "give it longer with --timeout"),
         R::Internal => replay(
             Exit::General,
             "this is a fault of the service, and its log says more: report it to its operators",

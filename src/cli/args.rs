@@ -3,6 +3,7 @@
 use clap::{Args, Subcommand, ValueEnum};
 
 use super::audit::{AuditCommand, CheckpointArgs};
+use super::changes::ChangesArgs;
 use super::failure::{EXIT_CODES, Exit, Failure};
 use super::pages::PageArgs;
 use crate::proto::v1::share_permission::State;
@@ -31,6 +32,9 @@ pub enum ClientCommand {
     /// Show one change (a grant or a revoke) and its calls to AWS
     #[command(after_long_help = with_example("sharewarden change --account 111122223333 01987654-3210-7000-8000-000000000001 --wait"))]
     Change(ChangeArgs),
+    /// List changes: what is under way, what is in doubt, who works on it and when it is tried again
+    #[command(after_long_help = with_example("sharewarden changes --pending --older-than 5m --oldest-first"))]
+    Changes(ChangesArgs),
     /// List the images of an account in a Region, as AWS reports them now
     #[command(after_long_help = with_example("sharewarden images --account 111122223333 --region eu-central-1"))]
     Images(ImagesArgs),
@@ -48,7 +52,7 @@ pub enum ClientCommand {
 pub(super) fn refuse_csv(command: &ClientCommand) -> Result<(), Failure> {
     use ClientCommand as C;
     let has_csv = match command {
-        C::List(_) => true,
+        C::List(_) | C::Changes(_) => true,
         C::Audit(command) => command.has_csv(),
         C::Grant(_) | C::Revoke(_) | C::Get(_) | C::Change(_) | C::Images(_) | C::Checkpoint(_) => false,
     };

@@ -1,4 +1,4 @@
-//! The client commands of `sharewarden`: grant, revoke, get, list, change, images, audit and checkpoint. They speak only gRPC,
+//! The client commands of `sharewarden`: grant, revoke, get, list, change, changes, images, audit and checkpoint. They speak only gRPC,
 //! and verify what they are told with `ledger`.
 //!
 //! Read `options` and `args` for what can be typed, `connection` for how a call is made and repeated, then one command
@@ -10,6 +10,7 @@
 mod advice;
 mod args;
 pub mod audit;
+mod changes;
 mod command_line;
 mod completions;
 mod connection;
@@ -39,6 +40,7 @@ pub use args::{
     ChangeArgs, ClientCommand, GetArgs, GrantRevokeArgs, ImagesArgs, ListArgs, PermissionName, StateFilter,
 };
 pub use audit::{AuditCommand, KeyCommand, key};
+pub use changes::{ChangeStateFilter, ChangesArgs};
 pub use completions::completions;
 pub use console::{Console, locale_is_utf8, terminal_width};
 pub use failure::{EXIT_CODES, Exit, Failure};
@@ -74,6 +76,7 @@ async fn ask(options: &ClientOptions, command: ClientCommand, console: &mut Cons
         ClientCommand::Get(args) => read::get(options, &connection, args, console).await,
         ClientCommand::List(args) => list::list(options, &connection, args, console).await,
         ClientCommand::Change(args) => read::change(options, &connection, args, console).await,
+        ClientCommand::Changes(args) => changes::changes(options, &connection, args, console).await,
         ClientCommand::Images(args) => read::images(options, &connection, args, console).await,
         ClientCommand::Audit(command) => audit::run(options, &connection, command, console).await,
         ClientCommand::Checkpoint(args) => audit::checkpoint(options, &connection, args, console).await,

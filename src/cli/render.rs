@@ -5,7 +5,7 @@ use super::text::{lines, one_line};
 use super::words::{access, action, cause, moment, name, second, took};
 use crate::proto::v1::attempt::Classification;
 use crate::proto::v1::share_permission::State;
-use crate::proto::v1::{Attempt, Change, ErrorReason, Image, SharePermission, change};
+use crate::proto::v1::{Attempt, Change, ChangeProgress, ErrorReason, Image, SharePermission, change};
 
 /// One permission.
 pub(super) fn permission(permission: &SharePermission, width: Option<u16>) -> String {
@@ -68,7 +68,27 @@ fn change_rows(change: &Change) -> Vec<(&'static str, String)> {
         ("Trace id", one_line(&change.trace_id)),
         ("Created", moment(change.create_time.as_ref())),
         ("Ended", moment(change.end_time.as_ref())),
+        ("Now", change.progress.as_ref().map_or_else(String::new, standing)),
     ]
+}
+
+/// How the work on a pending change stands: whether it is in doubt, who works on it and when it is tried again.
+pub(super) fn standing(progress: &ChangeProgress) -> String {
+    let mut parts = Vec::new();
+    if progress.in_doubt {
+        parts.push("in doubt".to_owned());
+    }
+    if !progress.behind_change_id.is_empty() {
+        parts.push(format!("behind {}", one_line(&progress.behind_change_id)));
+    }
+    if let Some(until) = &progress.lease_expire_time {
+        let replica = one_line(&progress.replica_id);
+        parts.push(format!("worked on until {} by {replica}", second(Some(until))));
+    }
+    if let Some(next) = &progress.next_attempt_time {
+        parts.push(format!("next attempt {}", second(Some(next))));
+    }
+    parts.join("; ")
 }
 
 /// Why a change failed: its reason, and the code and the message of AWS.
@@ -162,7 +182,7 @@ pub(super) fn permission_state(value: i32) -> String {
     name(State::try_from(value).map(|state| state.as_str_name()), "STATE_", value)
 }
 
-fn change_state(value: i32) -> String {
+pub(super) fn change_state(value: i32) -> String {
     name(
         change::State::try_from(value).map(|state| state.as_str_name()),
         "STATE_",

@@ -62,6 +62,15 @@ pub struct ServerConfig {
     /// back to other replicas. Default 20s.
     #[serde(with = "parse::duration")]
     pub shutdown_grace: Duration,
+    /// At most so many connections at once; more are closed. Default 1024.
+    pub max_connections: usize,
+    /// At most so many calls at once on one connection: what HTTP/2 calls concurrent streams. Clients keep more to themselves.
+    /// Default 1000.
+    pub max_calls_per_connection: u32,
+    /// At most so many calls at once; more are refused as OVERLOADED, at once. Default 4096.
+    pub max_calls: usize,
+    /// At most so many watches and exports at once; more are refused as OVERLOADED. Default 1024.
+    pub max_open_streams: usize,
     /// From which web pages browsers may call, by gRPC-Web: their origins, such as `https://audit.example.com`. Default none.
     pub allowed_origins: Vec<String>,
 }
@@ -72,6 +81,10 @@ impl Default for ServerConfig {
             listen: SocketAddr::from(([127, 0, 0, 1], 7443)),
             max_wait: Duration::from_secs(30),
             shutdown_grace: Duration::from_secs(20),
+            max_connections: 1024,
+            max_calls_per_connection: 1000,
+            max_calls: 4096,
+            max_open_streams: 1024,
             allowed_origins: Vec::new(),
         }
     }
@@ -266,6 +279,9 @@ pub struct LogConfig {
     pub format: LogFormat,
     /// What to log, as `tracing` filter directives. Default `info`.
     pub filter: String,
+    /// A change that is pending for longer than this is logged as a warning, once. Default 5m.
+    #[serde(with = "parse::duration")]
+    pub warn_of_pending_after: Duration,
 }
 
 impl Default for LogConfig {
@@ -273,6 +289,7 @@ impl Default for LogConfig {
         Self {
             format: LogFormat::Json,
             filter: "info".into(),
+            warn_of_pending_after: Duration::from_secs(300),
         }
     }
 }

@@ -98,6 +98,15 @@ fn numbers(config: &Config, check: &mut impl FnMut(bool, &str, String)) {
             format!("must be 1..{most}; it is {value}"),
         );
     };
+    let server = &config.server;
+    bounded("server.max_connections", server.max_connections, 1_000_000);
+    bounded(
+        "server.max_calls_per_connection",
+        server.max_calls_per_connection as usize,
+        1_000_000,
+    );
+    bounded("server.max_calls", server.max_calls, 1_000_000);
+    bounded("server.max_open_streams", server.max_open_streams, 1_000_000);
     bounded("committer.lanes", lanes, 64);
     bounded("committer.queue", committer.queue, 1_000_000);
     bounded("committer.max_batch", committer.max_batch, 4096);
@@ -127,6 +136,7 @@ fn times(config: &Config, check: &mut impl FnMut(bool, &str, String)) {
     let (database, forwarder) = (&config.database, &config.forwarder);
     let zero = [
         ("server.max_wait", config.server.max_wait),
+        ("log.warn_of_pending_after", config.log.warn_of_pending_after),
         ("database.acquire_timeout", database.acquire_timeout),
         ("database.statement_timeout", database.statement_timeout),
         ("committer.commit_timeout", config.committer.commit_timeout),

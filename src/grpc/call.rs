@@ -1,14 +1,16 @@
-//! What happens around every call of ours: a span with what is known of it, the moment it came in, and one line in the
-//! log when it ends, whichever way. Calls of health and reflection pass by.
+//! What happens around every call of ours: its place among those under way, a span with what is known of it, the moment it
+//! came in, the last moment of its answer, and one line in the log when it ends, whichever way. Calls of health and reflection
+//! pass by.
 
 use std::{
     future::Future,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
+    time::Duration,
 };
 
-use http::{Request, Response};
+use http::{HeaderValue, Request, Response};
 use tokio::sync::watch;
 use tonic::{Code, Status};
 use tower::{Layer, Service};
@@ -16,7 +18,11 @@ use tracing::{Instrument, Span};
 
 use crate::clock::{Clock, Elapsed};
 
-use super::status;
+use super::{
+    deadline,
+    room::{Placed, Room},
+    status,
+};
 
 /// The paths of our methods begin so.
 const OURS: &str = "/sharewarden.";
@@ -39,7 +45,13 @@ impl UnderWay {
 
 /// Puts [`Calls`] around a service.
 #[derive(Debug, Clone)]
-pub(super) struct CallLayer(pub(super) Clock, pub(super) UnderWay);
+pub(super) struct CallLayer {
+    pub(super) clock: Clock,
+    pub(super) under_way: UnderWay,
+    pub(super) room: Room,
+    /// No call is without an answer longer than this.
+    pub(super) longest: Duration,
+}
 
 impl<S> Layer<S> for CallLayer {
     type Service = Calls<S>;
@@ -47,8 +59,7 @@ impl<S> Layer<S> for CallLayer {
     fn layer(&self, inner: S) -> Calls<S> {
         Calls {
             inner,
-            clock: self.0.clone(),
-            under_way: self.1.clone(),
+            around: self.clone(),
         }
     }
 }
@@ -57,8 +68,7 @@ impl<S> Layer<S> for CallLayer {
 #[derive(Debug, Clone)]
 pub(super) struct Calls<S> {
     inner: S,
-    clock: Clock,
-    under_way: UnderWay,
+    around: CallLayer,
 }
 
 impl<S, Q, A> Service<Request<Q>> for Calls<S>
@@ -66,31 +76,46 @@ where
     S: Service<Request<Q>, Response = Response<A>>,
     S::Future: Send + 'static,
     S::Error: 'static,
-    A: 'static,
+    A: Default + Send + 'static,
 {
-    type Response = Response<A>;
+    type Response = Response<Placed<A>>;
     type Error = S::Error;
-    type Future = Pin<Box<dyn Future<Output = Result<Response<A>, S::Error>> + Send>>;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Placed<A>>, S::Error>> + Send>>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.inner.poll_ready(context)
     }
 
     fn call(&mut self, mut request: Request<Q>) -> Self::Future {
-        if !request.uri().path().starts_with(OURS) {
-            return Box::pin(self.inner.call(request));
+        let path = request.uri().path();
+        if !path.starts_with(OURS) {
+            let answer = self.inner.call(request);
+            return Box::pin(async move { Ok(completed(answer.await?).map(|answer| Placed::new(answer, None))) });
         }
-        let span = span(request.uri().path());
-        let end = End::of_a_call(self.clock.clone(), self.under_way.clone());
+        let CallLayer {
+            clock,
+            under_way,
+            room,
+            longest,
+        } = &self.around;
+        let Some(place) = room.enter(path, clock) else {
+            let refused = status::overloaded().into_status().into_http();
+            return Box::pin(async { Ok(refused) });
+        };
+        let span = span(path);
+        let last_moment = deadline::last_moment(request.headers(), *longest);
+        let end = End::of_a_call(clock.clone(), under_way.clone());
         request.extensions_mut().insert(Arrival(end.arrival));
         let answer = span.in_scope(|| self.inner.call(request));
         Box::pin(
             async move {
                 let mut end = end;
-                let mut response = answer.await?;
-                complete(&mut response);
+                let response = match tokio::time::timeout(last_moment, answer).await {
+                    Ok(response) => completed(response?),
+                    Err(_) => status::timed_out().into_status().into_http(),
+                };
                 end.code = response.extensions().get::<Status>().map_or(Code::Ok, Status::code);
-                Ok(response)
+                Ok(response.map(|answer| Placed::new(answer, Some(place))))
             }
             .instrument(span),
         )
@@ -108,13 +133,22 @@ fn span(path: &str) -> Span {
 }
 
 /// Sees to it that a status of tonic's own carries a reason too.
-fn complete<A>(response: &mut Response<A>) {
-    let status = response.extensions().get::<Status>().and_then(status::completed);
+fn completed<A>(mut response: Response<A>) -> Response<A> {
+    let known = response.extensions().get::<Status>();
+    let status = match known {
+        Some(status) => status::completed(status),
+        // For an unknown method of a known service tonic writes the header alone.
+        None if response.headers().get(Status::GRPC_STATUS) == Some(&HeaderValue::from(Code::Unimplemented as i32)) => {
+            Some(status::unimplemented().into_status())
+        }
+        None => None,
+    };
     if let Some(status) = status
         && status.add_header(response.headers_mut()).is_ok()
     {
         response.extensions_mut().insert(status);
     }
+    response
 }
 
 /// Logs how a call ended, when it is dropped: a call that nobody waits for any more is dropped in the middle.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use http::HeaderMap;
 use tonic::metadata::MetadataMap;
 
 use super::auth::only_value;
@@ -15,6 +16,13 @@ pub(super) fn patience(metadata: &MetadataMap, spent: Duration, most: Duration) 
     timeout
         .map_or(most, |timeout| most.min(timeout / 100 * 95))
         .saturating_sub(spent)
+}
+
+/// When a call whose handler has not answered is answered for it: after 98 % of the caller's time-out, still before tonic
+/// does, and after `most` at the latest. A message that never comes must not keep its place for ever.
+pub(super) fn last_moment(headers: &HeaderMap, most: Duration) -> Duration {
+    let timeout = headers.get(TIMEOUT).and_then(|value| parse(value.to_str().ok()?));
+    timeout.map_or(most, |timeout| most.min(timeout / 100 * 98))
 }
 
 /// Reads a `grpc-timeout`: at most eight digits and a unit (gRPC over HTTP/2, "Requests").
@@ -45,6 +53,16 @@ mod tests {
         let mut metadata = MetadataMap::new();
         metadata.insert(TIMEOUT, timeout.parse().unwrap());
         patience(&metadata, spent, MOST)
+    }
+
+    #[test]
+    fn a_call_is_answered_after_its_handler_could_have_and_before_tonic_would() {
+        let headers =
+            |timeout: &str| HeaderMap::from_iter([(http::HeaderName::from_static(TIMEOUT), timeout.parse().unwrap())]);
+        assert_eq!(last_moment(&headers("10S"), MOST), Duration::from_millis(9800));
+        assert_eq!(last_moment(&headers("2H"), MOST), MOST);
+        assert_eq!(last_moment(&headers("soon"), MOST), MOST);
+        assert_eq!(last_moment(&HeaderMap::new(), MOST), MOST);
     }
 
     #[test]

@@ -8,8 +8,12 @@ use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use sha2::{Digest, Sha256};
 
 use crate::{
-    domain::{AccountId, ImageId, PermissionKey, PermissionState, Region},
-    store::reads::PermissionFilter,
+    domain::{AccountId, ChangeState, ImageId, PermissionKey, PermissionState, Principal, Region, Timestamp},
+    store::{
+        audit::Order,
+        changes::{ChangeFilter, ChangePosition},
+        reads::PermissionFilter,
+    },
 };
 
 const VERSION: u8 = 2;
@@ -113,6 +117,63 @@ impl List for PermissionFilter {
 
     fn read(text: &str) -> Option<PermissionKey> {
         read_key(text)
+    }
+}
+
+/// Of what `ListChanges` lists.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Changes {
+    pub(super) filter: ChangeFilter,
+    pub(super) order: Order,
+}
+
+impl List for Changes {
+    const METHOD: &'static str = "ListChanges";
+    type Position = ChangePosition;
+
+    fn bind(&self, filters: &mut Filters) {
+        let Self { filter, order } = self;
+        let ChangeFilter {
+            accounts,
+            states,
+            in_doubt,
+            created_before,
+            region,
+            image,
+            shared_account,
+            principal,
+        } = filter;
+        filters.one(Some(order_name(*order)));
+        filters.several(accounts.iter().map(AccountId::as_str));
+        filters.several(states.iter().copied().map(ChangeState::as_str));
+        filters.one(in_doubt.then_some("IN_DOUBT"));
+        filters.one(created_before.map(|time| time.to_string()).as_deref());
+        filters.one(region.as_ref().map(Region::as_str));
+        filters.one(image.as_ref().map(ImageId::as_str));
+        filters.one(shared_account.as_ref().map(AccountId::as_str));
+        filters.one(principal.as_ref().map(Principal::as_str));
+    }
+
+    fn write(position: &ChangePosition) -> String {
+        format!("{}/{}/{}", position.account, position.change, position.created_at)
+    }
+
+    fn read(text: &str) -> Option<ChangePosition> {
+        let (account, text) = text.split_once('/')?;
+        let (change, created_at) = text.split_once('/')?;
+        Some(ChangePosition {
+            created_at: Timestamp::parse(created_at)?,
+            account: account.parse().ok()?,
+            change: change.parse().ok()?,
+        })
+    }
+}
+
+/// The name of an order, as lists bind it.
+pub(super) fn order_name(order: Order) -> &'static str {
+    match order {
+        Order::NewestFirst => "NEWEST_FIRST",
+        Order::OldestFirst => "OLDEST_FIRST",
     }
 }
 

@@ -4,13 +4,24 @@ use tonic::Status;
 
 use crate::{
     domain::{
-        AccountId, ChangeId, PermissionKey, PermissionState, Reason, Region, RequestId, Ticket, image::Ownership,
+        AccountId, ChangeId, ChangeState, PermissionKey, PermissionState, Reason, Region, RequestId, Ticket,
+        image::Ownership,
     },
-    proto::v1::{self, share_permission::State},
-    store::reads::PermissionFilter,
+    proto::v1::{self, change, share_permission::State},
+    store::{
+        audit::Order,
+        changes::{ChangeFilter, ChangePosition},
+        reads::PermissionFilter,
+    },
 };
 
-use super::fields::{Fields, Page};
+use super::{
+    fields::{Fields, Page},
+    page_token::Changes,
+};
+
+/// Of a field with several values, at most so many.
+const MOST_VALUES: usize = 100;
 
 /// What a grant or a revoke asks for.
 #[derive(Debug, PartialEq, Eq)]
@@ -97,6 +108,29 @@ pub(super) fn get_change(request: &v1::GetChangeRequest) -> Result<(AccountId, C
     fields.finish(|| Some((account?, change_id?)))
 }
 
+pub(super) fn list_changes(request: &v1::ListChangesRequest) -> Result<(Changes, Page<ChangePosition>), Status> {
+    let mut fields = Fields::default();
+    let filter = ChangeFilter {
+        accounts: fields.several("account_ids", &request.account_ids, MOST_VALUES),
+        states: fields.change_states("states", &request.states),
+        in_doubt: request.in_doubt,
+        created_before: fields.bound("created_before", request.created_before.as_ref()),
+        region: fields.optional("region", &request.region),
+        image: fields.optional("image_id", &request.image_id),
+        shared_account: fields.optional("shared_account_id", &request.shared_account_id),
+        principal: fields.optional("principal", &request.principal),
+    };
+    let ended_only = !request.states.is_empty() && !filter.states.contains(&ChangeState::Pending);
+    if filter.in_doubt && ended_only && fields.are_valid() {
+        fields.violate(
+            "in_doubt",
+            "must be false where states leave out STATE_PENDING: what has ended is not in doubt",
+        );
+    }
+    let order = fields.change_order("order", request.order);
+    fields.finish_list(Some(Changes { filter, order }), request.page_size, &request.page_token)
+}
+
 pub(super) fn list_images(request: &v1::ListImagesRequest) -> Result<(AccountId, Region, Ownership), Status> {
     let mut fields = Fields::default();
     let account = fields.required("account_id", &request.account_id);
@@ -116,6 +150,35 @@ impl Fields {
             Err(_) => {
                 self.violate(field, format!("must be a value of SharePermission.State; got {number}"));
                 None
+            }
+        }
+    }
+
+    /// Each once, in the order of their lives.
+    fn change_states(&mut self, field: &str, numbers: &[i32]) -> Vec<ChangeState> {
+        let named = self.choices(
+            field,
+            "Change.State",
+            numbers,
+            |number| match change::State::try_from(number).ok()? {
+                change::State::Unspecified => None,
+                change::State::Pending => Some(ChangeState::Pending),
+                change::State::Succeeded => Some(ChangeState::Succeeded),
+                change::State::Failed => Some(ChangeState::Failed),
+                change::State::Superseded => Some(ChangeState::Superseded),
+            },
+        );
+        let all = ChangeState::ALL.iter().copied();
+        all.filter(|state| named.contains(state)).collect()
+    }
+
+    fn change_order(&mut self, field: &str, number: i32) -> Order {
+        match v1::ChangeOrder::try_from(number) {
+            Ok(v1::ChangeOrder::Unspecified | v1::ChangeOrder::NewestFirst) => Order::NewestFirst,
+            Ok(v1::ChangeOrder::OldestFirst) => Order::OldestFirst,
+            Err(_) => {
+                self.not_a_choice(field, "ChangeOrder", number);
+                Order::NewestFirst
             }
         }
     }

@@ -4,12 +4,18 @@ use std::time::Duration;
 
 use crate::{
     domain::{self, Access, ChangeState, Classification, PermissionState, Timestamp},
-    permissions::{Changed, PermissionPage},
+    permissions::{ChangePage, Changed, PermissionPage},
     proto::v1::{self, ErrorReason, attempt, change, share_permission},
-    store::reads::PermissionFilter,
+    store::{
+        changes::{ChangeStatus, Progress},
+        reads::PermissionFilter,
+    },
 };
 
-use super::{page_token, status};
+use super::{
+    page_token::{self, Changes},
+    status,
+};
 
 /// What a revoke does not do.
 const COPIES_STAY: &str = "The account can no longer copy the image. Copies that it has already made stay with it: AWS \
@@ -105,6 +111,34 @@ pub(super) fn change(change: &domain::Change) -> v1::Change {
         trace_id: text(intent.trace_id.as_ref()),
         create_time: Some(timestamp(change.created_at)),
         end_time: change.ended_at.map(timestamp),
+        progress: None,
+    }
+}
+
+/// A change, with how the work on it stands.
+pub(super) fn change_status(status: &ChangeStatus) -> v1::Change {
+    v1::Change {
+        progress: status.progress.as_ref().map(progress),
+        ..change(&status.change)
+    }
+}
+
+fn progress(progress: &Progress) -> v1::ChangeProgress {
+    v1::ChangeProgress {
+        in_doubt: progress.in_doubt,
+        replica_id: text(progress.lease.map(|(replica, _)| replica)),
+        lease_expire_time: progress.lease.map(|(_, until)| timestamp(until)),
+        next_attempt_time: progress.next_attempt_at.map(timestamp),
+        update_time: Some(timestamp(progress.updated_at)),
+        behind_change_id: text(progress.behind),
+    }
+}
+
+pub(super) fn changes(list: &Changes, page: &ChangePage) -> v1::ListChangesResponse {
+    let next = page.next.as_ref().map(|last| page_token::seal(list, last));
+    v1::ListChangesResponse {
+        changes: page.changes.iter().map(change_status).collect(),
+        next_page_token: next.unwrap_or_default(),
     }
 }
 

@@ -13,7 +13,7 @@ use crate::{domain::PermissionKey, proto::v1::ErrorReason};
 
 const DOMAIN: &str = "sharewarden.v1";
 const PREFIX: &str = "ERROR_REASON_";
-/// When a client may retry by itself (gRFC A6).
+/// After how many milliseconds a client may retry by itself; -1 says that it must not (gRFC A6).
 pub(super) const PUSHBACK: &str = "grpc-retry-pushback-ms";
 
 /// A refusal in the making.
@@ -24,6 +24,7 @@ pub(super) struct Refusal {
     facts: HashMap<String, String>,
     violations: Vec<FieldViolation>,
     retry_after: Option<Duration>,
+    is_final: bool,
     metadata: MetadataMap,
 }
 
@@ -36,6 +37,7 @@ impl Refusal {
             facts: HashMap::new(),
             violations: Vec::new(),
             retry_after: retry_after(reason),
+            is_final: false,
             metadata: MetadataMap::new(),
         }
     }
@@ -82,16 +84,32 @@ impl Refusal {
         self
     }
 
-    /// Tells clients that retry by themselves to wait as long as the reason says.
+    /// Tells clients that retry by themselves not to: the same message again would get the same answer, or act twice.
+    pub(super) fn not_to_be_repeated(mut self) -> Self {
+        self.is_final = true;
+        self
+    }
+
+    /// Tells clients that retry by themselves when to, if the code is one that they may be set up to retry.
     pub(super) fn with_pushback(self) -> Self {
+        let is_retried = matches!(code(self.reason), Code::ResourceExhausted | Code::Unavailable);
         match self.retry_after {
-            Some(delay) => self.with_metadata(PUSHBACK, delay.as_millis()),
-            None => self,
+            Some(_) if is_retried && self.is_final => self.with_metadata(PUSHBACK, "-1"),
+            // Those who were refused together do not come back together.
+            Some(delay) if is_retried => {
+                let spread = delay.mul_f64(1.0 + fastrand::f64());
+                self.with_metadata(PUSHBACK, spread.as_millis())
+            }
+            _ => self,
         }
     }
 
     /// The status.
     pub(super) fn into_status(self) -> Status {
+        self.with_pushback().made()
+    }
+
+    fn made(self) -> Status {
         let mut details = ErrorDetails::with_error_info(name(self.reason), DOMAIN, self.facts);
         if !self.violations.is_empty() {
             details.set_bad_request(self.violations);
@@ -132,7 +150,10 @@ fn code(reason: ErrorReason) -> Code {
         | ErrorReason::EntryNotFound
         | ErrorReason::CheckpointNotFound => Code::NotFound,
         ErrorReason::LedgerTampered => Code::DataLoss,
-        ErrorReason::ChangePending | ErrorReason::ChangeUnconfirmed => Code::DeadlineExceeded,
+        ErrorReason::ChangePending | ErrorReason::ChangeUnconfirmed | ErrorReason::CallTimedOut => {
+            Code::DeadlineExceeded
+        }
+        ErrorReason::Unimplemented => Code::Unimplemented,
         ErrorReason::UpstreamThrottled | ErrorReason::Overloaded => Code::ResourceExhausted,
         ErrorReason::UpstreamUnavailable | ErrorReason::AuditStoreUnavailable | ErrorReason::ServerStopping => {
             Code::Unavailable
@@ -173,6 +194,8 @@ fn retry_after(reason: ErrorReason) -> Option<Duration> {
         | ErrorReason::CheckpointNotFound
         | ErrorReason::LedgerTampered
         | ErrorReason::InvalidSignature
+        | ErrorReason::Unimplemented
+        | ErrorReason::CallTimedOut
         | ErrorReason::Internal => None,
     }
 }

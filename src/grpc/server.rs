@@ -29,8 +29,9 @@ use super::{
     audit::AuditApi,
     auth::Authenticator,
     call::{CallLayer, UnderWay},
-    cors,
+    connections, cors,
     health::Health,
+    room::Room,
     service::ShareService,
     status,
 };
@@ -43,8 +44,16 @@ const TIME_TO_SEND: Duration = Duration::from_millis(500);
 pub struct ServerSettings {
     /// No message that comes in is larger, nor is it after decompression.
     pub max_message_bytes: usize,
-    /// At most so many calls at once on one connection.
+    /// At most so many connections; more are closed at once.
+    pub max_connections: usize,
+    /// At most so many calls at once on one connection; a client keeps more to itself.
     pub max_concurrent_streams: u32,
+    /// At most so many calls at once; more are refused at once.
+    pub max_calls: usize,
+    /// At most so many watches and exports at once; more are refused at once.
+    pub max_open_streams: usize,
+    /// A call is answered after so long, whatever its deadline and whoever works on it.
+    pub longest_call: Duration,
     /// How often to ask whether the client is still there.
     pub keepalive_interval: Duration,
     /// How long it may take to say so.
@@ -61,7 +70,11 @@ impl Default for ServerSettings {
     fn default() -> Self {
         Self {
             max_message_bytes: 64 * 1024,
+            max_connections: 1024,
             max_concurrent_streams: 1000,
+            max_calls: 4096,
+            max_open_streams: 1024,
+            longest_call: Duration::from_secs(35),
             keepalive_interval: Duration::from_secs(60),
             keepalive_timeout: Duration::from_secs(20),
             drain_timeout: Duration::from_secs(30),
@@ -101,6 +114,12 @@ pub async fn serve<S: SharePermissionService>(
     let (clock, settings) = (services.clock.clone(), services.settings.clone());
     let (draining, under_way) = (CancellationToken::new(), UnderWay::default());
     let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+    let calls = CallLayer {
+        clock: clock.clone(),
+        under_way: under_way.clone(),
+        room: Room::new(settings.max_calls, settings.max_open_streams),
+        longest: settings.longest_call,
+    };
     let serving = Server::builder()
         .accept_http1(true)
         .max_concurrent_streams(settings.max_concurrent_streams)
@@ -109,10 +128,10 @@ pub async fn serve<S: SharePermissionService>(
         // From the outside in: browsers are told what they may do, gRPC-Web is made gRPC, then the call is watched, and a panic is an answer like any other.
         .layer(cors::layer(&settings.allowed_origins))
         .layer(GrpcWebLayer::new())
-        .layer(CallLayer(clock.clone(), under_way.clone()))
+        .layer(calls)
         .layer(CatchPanicLayer::custom(answer_to_panic))
         .add_routes(routes(services))
-        .serve_with_incoming_shutdown(incoming, async {
+        .serve_with_incoming_shutdown(connections::at_most(settings.max_connections, incoming), async {
             shutdown.await;
             draining.cancel();
         });

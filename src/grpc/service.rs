@@ -135,8 +135,21 @@ impl SharePermissionService for ShareService {
         let change = self.permissions.get_change(account, id);
         let change = within(caller.patience, change, status::store_unavailable).await?;
         Ok(Response::new(v1::GetChangeResponse {
-            change: Some(present::change(&change)),
+            change: Some(present::change_status(&change)),
         }))
+    }
+
+    async fn list_changes(
+        &self,
+        request: Request<v1::ListChangesRequest>,
+    ) -> Result<Response<v1::ListChangesResponse>, Status> {
+        let caller = self.caller(&request)?;
+        let (list, page) = parse::list_changes(request.get_ref())?;
+        let changes = self
+            .permissions
+            .list_changes(&list.filter, list.order, page.after.as_ref(), page.size);
+        let changes = within(caller.patience, changes, status::store_unavailable).await?;
+        Ok(Response::new(present::changes(&list, &changes)))
     }
 
     async fn list_images(
@@ -163,7 +176,6 @@ fn change_id(result: &Result<Changed, Error>) -> Option<ChangeId> {
     match result {
         Ok(changed) => Some(changed.change.id()),
         Err(Error::Failed(change) | Error::Superseded(change) | Error::Pending(change)) => Some(change.id()),
-        Err(Error::Unconfirmed { intent, .. }) => Some(intent.change_id),
         Err(_) => None,
     }
 }

@@ -35,7 +35,9 @@ fn refusal(error: Error) -> Refusal {
     match error {
         Error::NotConfigured { account, region } => Refusal::new(
             ErrorReason::AccountNotConfigured,
-            format!("The service is not configured for account {account} in Region {region}; ask its operators to add it."),
+            format!(
+                "The service is not configured for account {account} in Region {region}; ask its operators to add it."
+            ),
         )
         .with("account_id", account)
         .with("region", region),
@@ -78,11 +80,7 @@ fn refusal(error: Error) -> Refusal {
         ),
         Error::Upstream(fault) => upstream(&fault),
         Error::Store(error) => store(&error),
-        Error::Commit(CommitError::Overloaded) => Refusal::new(
-            ErrorReason::Overloaded,
-            "The service has more work than it may queue, and did not take this up; slow down, then replay the request.",
-        )
-        .with_pushback(),
+        Error::Commit(CommitError::Overloaded) => overloaded(),
         Error::Commit(CommitError::Unavailable) => store_unavailable(),
         Error::Commit(CommitError::Stopping) => Refusal::new(
             ErrorReason::ServerStopping,
@@ -109,25 +107,30 @@ pub(super) fn reason(failure: FailureReason) -> ErrorReason {
     }
 }
 
-/// The caller has to find out: by replaying the request id, which is safe, or by the change id.
+/// The caller has to find out, by replaying the request id. There is no change id to tell: that of this try comes to nothing
+/// if it was a replay.
 fn unconfirmed(intent: &Intent, store_is_away: bool) -> Refusal {
-    let (account, change, request) = (intent.key.account, intent.change_id, intent.request_id);
+    let (account, request) = (intent.key.account, intent.request_id);
     let (reason, why) = if store_is_away {
         (ErrorReason::AuditStoreUnavailable, "The audit store does not answer")
     } else {
         (ErrorReason::ChangeUnconfirmed, "The deadline passed")
     };
-    Refusal::new(
+    let refusal = Refusal::new(
         reason,
         format!(
-            "{why}, and it is not known whether the change was accepted: replay the request with request id {request}, or \
-             ask GetChange for change {change} of account {account}."
+            "{why}, and it is not known whether the change was accepted: replay the request with request id {request}, which \
+             never acts twice."
         ),
     )
     .with("account_id", account)
-    .with("change_id", change)
-    .with("request_id", request)
-    .with_metadata(CHANGE_ID, change)
+    .with("request_id", request);
+    // The same message without an id would be another request.
+    if request.0 == intent.change_id.0 {
+        refusal.not_to_be_repeated()
+    } else {
+        refusal
+    }
 }
 
 fn pending(change: &Change) -> Refusal {
@@ -177,6 +180,7 @@ fn of_change(reason: ErrorReason, change: &Change, why: &str) -> Refusal {
         .with("change_id", change.id())
         .with("request_id", change.intent.request_id)
         .with_known("aws_request_id", change.aws_request_id())
+        .not_to_be_repeated()
 }
 
 fn upstream(fault: &Fault) -> Refusal {
@@ -197,6 +201,31 @@ pub(super) fn store(error: &StoreError) -> Refusal {
     } else {
         internal(error)
     }
+}
+
+/// There is more to do than may wait.
+pub(super) fn overloaded() -> Refusal {
+    Refusal::new(
+        ErrorReason::Overloaded,
+        "The service has more work than it may queue, and did not take this up; slow down, then replay the request.",
+    )
+}
+
+/// The time of the call is up, and no handler has answered.
+pub(super) fn timed_out() -> Refusal {
+    Refusal::new(
+        ErrorReason::CallTimedOut,
+        "The deadline passed before the request was there, or before its answer was; replay a grant or a revoke with the same \
+         request id.",
+    )
+}
+
+/// There is no such method.
+pub(super) fn unimplemented() -> Refusal {
+    Refusal::new(
+        ErrorReason::Unimplemented,
+        "The server does not have this method, or not this compression of messages; check that it is as new as the client.",
+    )
 }
 
 /// The store did not answer in time.
@@ -279,6 +308,7 @@ pub(super) fn completed(status: &Status) -> Option<Status> {
             )
             .into_status(),
         ),
+        Code::Unimplemented => Some(unimplemented().into_status()),
         _ => None,
     }
 }

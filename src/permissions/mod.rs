@@ -18,7 +18,7 @@ use crate::{
 
 pub use change::{ChangeRequest, Changed};
 pub use error::Error;
-pub use read::PermissionPage;
+pub use read::{ChangePage, PermissionPage};
 
 /// The use cases, and what they need.
 #[derive(Clone)]

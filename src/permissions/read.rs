@@ -2,10 +2,14 @@
 
 use crate::{
     domain::{
-        AccountId, Change, ChangeId, Permission, PermissionKey, Region,
+        AccountId, ChangeId, Permission, PermissionKey, Region,
         image::{Image, Ownership},
     },
-    store::reads::{self, PermissionFilter},
+    store::{
+        audit::Order,
+        changes::{self, ChangeFilter, ChangePosition, ChangeStatus},
+        reads::{self, PermissionFilter},
+    },
 };
 
 use super::{Error, Permissions};
@@ -18,6 +22,23 @@ pub struct PermissionPage {
     /// Where the next page begins: after this one. None on the last page.
     pub next: Option<PermissionKey>,
 }
+
+/// A page of changes.
+#[derive(Debug)]
+pub struct ChangePage {
+    /// The changes, in the order that was asked for.
+    pub changes: Vec<ChangeStatus>,
+    /// Where the next page begins: after this one. None on the last page.
+    pub next: Option<ChangePosition>,
+}
+
+/// A page ends early where its changes have more text than this: its message has to stay under the 4 MiB that gRPC clients
+/// take by default.
+const MOST_TEXT: usize = 2 * 1024 * 1024;
+
+/// About so large are the ids and times of a change, and an attempt.
+const CHANGE_SIZE: usize = 1024;
+const ATTEMPT_SIZE: usize = 256;
 
 impl Permissions {
     /// Reads one permission.
@@ -54,10 +75,31 @@ impl Permissions {
     ///
     /// # Errors
     /// [`Error::ChangeNotFound`], or the store's.
-    pub async fn get_change(&self, account: AccountId, id: ChangeId) -> Result<Change, Error> {
-        reads::change(&self.database, account, id)
+    pub async fn get_change(&self, account: AccountId, id: ChangeId) -> Result<ChangeStatus, Error> {
+        changes::change(&self.database, account, id)
             .await?
             .ok_or(Error::ChangeNotFound(account, id))
+    }
+
+    /// Lists at most `size` changes after `after`.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn list_changes(
+        &self,
+        filter: &ChangeFilter,
+        order: Order,
+        after: Option<&ChangePosition>,
+        size: u32,
+    ) -> Result<ChangePage, Error> {
+        let mut changes = changes::changes(&self.database, filter, order, after, size.saturating_add(1)).await?;
+        let found = changes.len();
+        changes.truncate(fitting(&changes).min(size as usize));
+        let last = changes.last().filter(|_| changes.len() < found);
+        Ok(ChangePage {
+            next: last.map(|last| ChangePosition::of(&last.change)),
+            changes,
+        })
     }
 
     /// Lists the images of an account in a Region, read through from AWS.
@@ -77,4 +119,18 @@ impl Permissions {
             .result
             .map_err(Error::Upstream)
     }
+}
+
+/// How many of the changes fit into a message: one at least.
+fn fitting(changes: &[ChangeStatus]) -> usize {
+    let mut text = 0;
+    let fits = |ChangeStatus { change, .. }: &&ChangeStatus| {
+        let (intent, failure) = (&change.intent, change.failure.as_ref());
+        let message = failure
+            .and_then(|failure| failure.message.as_ref())
+            .map_or(0, String::len);
+        text += CHANGE_SIZE + intent.reason.as_str().len() + message + ATTEMPT_SIZE * change.attempts.len();
+        text <= MOST_TEXT
+    };
+    changes.iter().take_while(fits).count().max(1)
 }

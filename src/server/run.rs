@@ -14,11 +14,12 @@ use crate::{
     audit::Signer,
     clock::{Clock, Elapsed},
     config::AuthMode,
-    grpc::{self, AuditApi, Authenticator, Health, HealthSettings, ServerSettings, Services, ShareService},
+    grpc::{self, AuditApi, Authenticator, Health, HealthSettings, Services, ShareService},
     store::partitions,
+    telemetry::Instruments,
 };
 
-use super::{Server, ServerError};
+use super::{Server, ServerError, pending::PendingWatch, server_settings};
 
 /// How often waiters look for changes that ended on other replicas, behind the hints.
 const POLL_OUTCOMES_EVERY: Duration = Duration::from_secs(1);
@@ -62,11 +63,7 @@ impl Server {
             },
             health,
             clock: clock.clone(),
-            settings: ServerSettings {
-                drain_timeout: grace,
-                allowed_origins: self.config.server.allowed_origins.clone(),
-                ..ServerSettings::default()
-            },
+            settings: server_settings(&self.config.server),
         };
         let stopping = Stopping::new(clock.clone(), grace);
         let shutdown = async {
@@ -122,6 +119,13 @@ impl Server {
         watchers.spawn(partitions::keep(database.clone(), clock.clone(), end.clone()));
         let (tail, growth) = (self.audit.tail.clone(), self.hints.growth.clone());
         watchers.spawn(tail.run(database.clone(), growth, clock.clone(), end.clone()));
+        let pending = PendingWatch {
+            database: database.clone(),
+            clock: clock.clone(),
+            instruments: Instruments::new(&self.meter),
+            warn_after: self.config.log.warn_of_pending_after,
+        };
+        watchers.spawn(pending.run(end.clone()));
         watchers.spawn(Signer::new(self.audit.clone(), self.config.checkpoint.every).run(end.clone()));
         watchers
     }

@@ -2,15 +2,16 @@
 //!
 //! [`Database`] is the pool and the one door for transactions; [`trust`] says which of its connections are asked first. The [`committer`] is the only writer: it runs batches of
 //! commands, each in one transaction, through the domain's transition. [`reads`] answer questions, [`audit`] those about the
-//! history, [`due`] finds work that nobody holds, and [`outcomes`] wakes those who wait for a change to end. [`growth`] tells
-//! those who follow ledgers that these have grown, [`released`] those who forward that work was given back; [`hints`] carries
-//! all this between replicas. [`tiles`] and [`checkpoints`] are what proofs are made of, [`partitions`]
+//! history, [`changes`] and [`pending`] those of operators, [`due`] finds work that nobody holds, and [`outcomes`] wakes those who
+//! wait for a change to end. [`growth`] tells those who follow ledgers that these have grown, [`released`] those who forward that
+//! work was given back; [`hints`] carries all this between replicas. [`tiles`] and [`checkpoints`] are what proofs are made of, [`partitions`]
 //! makes room for the history, [`archive`] takes months out of it. [`rows`] maps the domain to tables and back.
 
 mod append;
 pub mod archive;
 pub mod audit;
 mod batch;
+pub mod changes;
 pub mod checkpoints;
 pub mod committer;
 mod database;
@@ -20,6 +21,7 @@ pub mod growth;
 pub mod hints;
 pub mod outcomes;
 pub mod partitions;
+pub mod pending;
 pub mod reads;
 pub mod released;
 mod rows;

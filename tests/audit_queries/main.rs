@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests fail so")]
 
+mod changes;
 mod model;
 mod pages;
 mod plans;

@@ -207,7 +207,7 @@ async fn page(store: &Store, filter: &EntryFilter, order: Order) -> usize {
     found
 }
 
-async fn close(store: &Store, database: Database) {
+pub(crate) async fn close(store: &Store, database: Database) {
     database.close().await;
     let others = "SELECT count(*) FROM pg_stat_activity
         WHERE datname = current_database() AND application_name = 'sharewarden'";

@@ -17,6 +17,7 @@ mod audit_show;
 mod audit_summary;
 mod audit_verify;
 mod audit_watch;
+mod changes;
 mod errors;
 mod follow;
 mod harness;

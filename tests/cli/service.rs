@@ -23,6 +23,7 @@ pub(crate) enum Asked {
     Get(GetSharePermissionRequest),
     List(ListSharePermissionsRequest),
     Change(GetChangeRequest),
+    Changes(ListChangesRequest),
     Images(ListImagesRequest),
     Entries(ListAuditEntriesRequest),
     Entry(GetAuditEntryRequest),
@@ -43,6 +44,7 @@ pub(crate) enum Answer {
     Get(GetSharePermissionResponse),
     List(ListSharePermissionsResponse),
     Change(GetChangeResponse),
+    Changes(ListChangesResponse),
     Images(ListImagesResponse),
     Entries(ListAuditEntriesResponse),
     Entry(GetAuditEntryResponse),
@@ -163,6 +165,12 @@ impl SharePermissionService for Scripted {
     }
     async fn get_change(&self, request: Request<GetChangeRequest>) -> Result<Response<GetChangeResponse>, Status> {
         answer!(self, request, Change)
+    }
+    async fn list_changes(
+        &self,
+        request: Request<ListChangesRequest>,
+    ) -> Result<Response<ListChangesResponse>, Status> {
+        answer!(self, request, Changes)
     }
     async fn list_images(&self, request: Request<ListImagesRequest>) -> Result<Response<ListImagesResponse>, Status> {
         answer!(self, request, Images)

@@ -10,4 +10,5 @@
 mod around;
 mod calls;
 mod cors;
+mod limits;
 mod server;

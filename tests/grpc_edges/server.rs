@@ -154,6 +154,10 @@ impl SharePermissionService for Storeless {
         std::future::pending().await
     }
 
+    async fn list_changes(&self, _: Request<ListChangesRequest>) -> Result<Response<ListChangesResponse>, Status> {
+        Ok(Response::new(Default::default()))
+    }
+
     async fn list_images(&self, _: Request<ListImagesRequest>) -> Result<Response<ListImagesResponse>, Status> {
         Ok(Response::new(Default::default()))
     }

@@ -6,10 +6,13 @@
 mod support;
 
 mod callers;
+mod changes;
+mod crowd;
 mod database_trouble;
 mod ending;
 mod failures;
 mod fairness;
+mod gauges;
 mod grants;
 mod landing;
 mod ledger;

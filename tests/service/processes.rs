@@ -102,6 +102,25 @@ impl Served {
         }
     }
 
+    /// Reads the log to its end: a pipe that is full would keep the process waiting.
+    pub(crate) async fn read_log(&mut self) {
+        while let Ok(Some(line)) = self.log.next_line().await {
+            println!("{line}");
+        }
+    }
+
+    /// Stops it as an operator would.
+    pub(crate) async fn stop(&mut self) {
+        signal(&self.child, Signal::TERM);
+        let ended = tokio::time::timeout(PATIENCE, self.child.wait()).await;
+        assert!(ended.expect("it stops in time").unwrap().success());
+    }
+
+    /// The process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id().unwrap()
+    }
+
     pub(crate) async fn client(&self) -> Client {
         SharePermissionServiceClient::connect(self.address.clone())
             .await

@@ -16,7 +16,7 @@ mod key;
 mod ledgers;
 mod line;
 mod list;
-mod moment;
+pub(super) mod moment;
 mod ocsf;
 mod past;
 mod progress;

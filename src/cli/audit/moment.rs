@@ -41,7 +41,7 @@ impl Moment {
     }
 
     /// The moment, counted from `now`.
-    pub(super) fn resolve(self, now: OffsetDateTime) -> OffsetDateTime {
+    pub(in crate::cli) fn resolve(self, now: OffsetDateTime) -> OffsetDateTime {
         match self {
             Self::At(time) => time,
             // Before the year -9999 there is no history.
@@ -54,12 +54,12 @@ impl Moment {
 }
 
 /// What time it is.
-pub(super) fn now() -> OffsetDateTime {
+pub(in crate::cli) fn now() -> OffsetDateTime {
     Clock::system().now().to_offset_date_time()
 }
 
 /// A time as the API has it.
-pub(super) fn timestamp(time: OffsetDateTime) -> Timestamp {
+pub(in crate::cli) fn timestamp(time: OffsetDateTime) -> Timestamp {
     Timestamp {
         seconds: time.unix_timestamp(),
         nanos: time.nanosecond().cast_signed(),

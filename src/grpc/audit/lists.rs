@@ -2,7 +2,7 @@
 
 use crate::{
     domain::{AccountId, Action, Cause, ImageId, PermissionKey, Principal, Region, Stage, Timestamp},
-    grpc::page_token::{Filters, List, read_key, write_key},
+    grpc::page_token::{Filters, List, order_name, read_key, write_key},
     store::audit::{EntryFilter, EntryPosition, Order, ShareFilter},
 };
 
@@ -49,7 +49,7 @@ impl List for Entries {
             to,
             text,
         } = filter;
-        filters.one(Some(name(*order)));
+        filters.one(Some(order_name(*order)));
         filters.several(accounts.iter().map(AccountId::as_str));
         filters.several(regions.iter().map(Region::as_str));
         filters.one(image.as_ref().map(ImageId::as_str));
@@ -81,7 +81,7 @@ impl List for History {
 
     fn bind(&self, filters: &mut Filters) {
         let Self { key, order } = self;
-        filters.one(Some(name(*order)));
+        filters.one(Some(order_name(*order)));
         filters.one(Some(&write_key(key)));
     }
 
@@ -119,13 +119,6 @@ impl List for SharesAt {
 
     fn read(text: &str) -> Option<PermissionKey> {
         read_key(text)
-    }
-}
-
-fn name(order: Order) -> &'static str {
-    match order {
-        Order::NewestFirst => "NEWEST_FIRST",
-        Order::OldestFirst => "OLDEST_FIRST",
     }
 }
 

@@ -306,7 +306,43 @@ fn a_change_that_goes_on_is_named_in_plain_metadata_too() {
 #[test]
 fn an_overload_pushes_clients_back() {
     let status = of(CommitError::Overloaded.into());
-    assert_eq!(status.metadata().get("grpc-retry-pushback-ms").unwrap(), "1000");
+    assert!((1000..=2000).contains(&pushback(&status).unwrap()));
+    assert_eq!(
+        status.get_error_details().retry_info().unwrap().retry_delay,
+        Some(Duration::from_secs(1))
+    );
+}
+
+#[test]
+fn only_what_may_succeed_without_acting_twice_is_to_be_repeated() {
+    let store = |intent: &Arc<Intent>| {
+        of(Error::Unconfirmed {
+            intent: intent.clone(),
+            store_is_away: true,
+        })
+    };
+    let mut intent = change(ChangeState::Pending, None).intent;
+    let with_id = pushback(&store(&intent));
+    Arc::make_mut(&mut intent).request_id = RequestId(intent.change_id.0);
+    assert!(with_id.unwrap() >= 1000);
+    assert_eq!(
+        pushback(&store(&intent)),
+        Some(-1),
+        "the message has no id: again it would be another request"
+    );
+
+    let ended = of(Error::Failed(change(
+        ChangeState::Failed,
+        Some(FailureReason::UpstreamThrottled),
+    )));
+    assert_eq!(pushback(&ended), Some(-1), "what has ended has ended");
+    assert!(pushback(&store_unavailable().into_status()).unwrap() >= 1000);
+    assert_eq!(pushback(&of(Error::Pending(change(ChangeState::Pending, None)))), None);
+}
+
+fn pushback(status: &Status) -> Option<i64> {
+    let value = status.metadata().get("grpc-retry-pushback-ms")?;
+    Some(value.to_str().unwrap().parse().unwrap())
 }
 
 #[test]
@@ -316,6 +352,7 @@ fn what_tonic_makes_of_an_unreadable_message_gets_a_reason_and_the_rest_is_left_
         assert_eq!(status.code(), Code::InvalidArgument);
         assert_eq!(status.get_details_error_info().unwrap().reason, "INVALID_FIELDS");
     }
-    assert!(completed(&Status::unimplemented("no such method")).is_none());
+    let unknown = completed(&Status::unimplemented("no such method")).unwrap();
+    assert_eq!(unknown.get_details_error_info().unwrap().reason, "UNIMPLEMENTED");
     assert!(completed(&of(Error::UnexpectedAnswer)).is_none());
 }

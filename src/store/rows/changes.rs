@@ -19,7 +19,7 @@ use super::{attempts, bigint, count, named, parse};
 const TABLE: &str = "change";
 
 /// A row.
-#[derive(Debug)]
+#[derive(Debug, sqlx::FromRow)]
 pub(in crate::store) struct ChangeRow {
     pub(in crate::store) account_id: String,
     pub(in crate::store) change_id: Uuid,

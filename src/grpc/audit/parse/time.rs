@@ -9,7 +9,7 @@ const NANOS_IN_A_MICRO: i64 = 1000;
 impl Fields {
     /// One end of a time range, that may be absent. What was recorded at a bound or later was recorded at the next whole
     /// microsecond or later.
-    pub(super) fn bound(&mut self, field: &str, time: Option<&pbjson_types::Timestamp>) -> Option<Timestamp> {
+    pub(in crate::grpc) fn bound(&mut self, field: &str, time: Option<&pbjson_types::Timestamp>) -> Option<Timestamp> {
         let time = self.exact(field, time?)?;
         let beyond = i64::from(time.nanosecond()) % NANOS_IN_A_MICRO;
         let up = Duration::nanoseconds((NANOS_IN_A_MICRO - beyond) % NANOS_IN_A_MICRO);

@@ -1,0 +1,120 @@
+//! How much is under way at once, and what is refused beyond that: at once, so that nothing queues without a bound.
+
+use std::{
+    pin::Pin,
+    sync::{Arc, Mutex, PoisonError},
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use hyper::body::{Body, Frame, SizeHint};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::clock::{Clock, Elapsed};
+
+/// Calls that are answered by a stream, which may stay open for days.
+const STREAMS: [&str; 2] = [
+    "/sharewarden.v1.AuditService/WatchAuditEntries",
+    "/sharewarden.v1.AuditService/ExportAuditEntries",
+];
+
+/// Refusals are logged together, once in so long: a line for each would be an overload of its own.
+const LOG_EVERY: Duration = Duration::from_secs(10);
+
+/// Room for calls and streams. Cheap to clone; clones are the same room.
+#[derive(Debug, Clone)]
+pub(super) struct Room {
+    calls: Arc<Semaphore>,
+    streams: Arc<Semaphore>,
+    refusals: Arc<Mutex<Refusals>>,
+}
+
+#[derive(Debug, Default)]
+struct Refusals {
+    unlogged: u64,
+    logged_at: Option<Elapsed>,
+}
+
+impl Room {
+    pub(super) fn new(calls: usize, streams: usize) -> Self {
+        let semaphore = |places: usize| Arc::new(Semaphore::new(places.min(Semaphore::MAX_PERMITS)));
+        Self {
+            calls: semaphore(calls),
+            streams: semaphore(streams),
+            refusals: Arc::default(),
+        }
+    }
+
+    /// A place for a call, if there is one.
+    pub(super) fn enter(&self, path: &str, clock: &Clock) -> Option<Place> {
+        let kind = if STREAMS.contains(&path) {
+            &self.streams
+        } else {
+            &self.calls
+        };
+        let place = kind.clone().try_acquire_owned().ok();
+        if place.is_none() {
+            self.note_refusal(clock.elapsed());
+        }
+        place.map(Place)
+    }
+
+    fn note_refusal(&self, now: Elapsed) {
+        let mut refusals = self.refusals.lock().unwrap_or_else(PoisonError::into_inner);
+        refusals.unlogged += 1;
+        if refusals.logged_at.is_none_or(|logged| now.since(logged) >= LOG_EVERY) {
+            tracing::warn!(
+                calls = refusals.unlogged,
+                "more calls at once than are taken: refused as OVERLOADED"
+            );
+            *refusals = Refusals {
+                unlogged: 0,
+                logged_at: Some(now),
+            };
+        }
+    }
+}
+
+/// The place of one call, until it is dropped.
+#[derive(Debug)]
+pub(super) struct Place(#[expect(dead_code, reason = "it is held")] OwnedSemaphorePermit);
+
+/// An answer that keeps the place of its call until it is sent: who does not read does not make room for more.
+#[derive(Debug)]
+pub(super) struct Placed<A> {
+    answer: A,
+    _place: Option<Place>,
+}
+
+/// An answer without a body, for a call that has no place.
+impl<A: Default> Default for Placed<A> {
+    fn default() -> Self {
+        Self::new(A::default(), None)
+    }
+}
+
+impl<A> Placed<A> {
+    pub(super) fn new(answer: A, place: Option<Place>) -> Self {
+        Self { answer, _place: place }
+    }
+}
+
+impl<A: Body + Unpin> Body for Placed<A> {
+    type Data = A::Data;
+    type Error = A::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<A::Data>, A::Error>>> {
+        Pin::new(&mut self.answer).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.answer.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.answer.size_hint()
+    }
+}

@@ -1,0 +1,36 @@
+//! How much is under way, and since when.
+
+use std::time::Duration;
+
+use super::{Database, StoreError, rows::count};
+
+/// What is under way, by the database's clock.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Pending {
+    /// Changes that have not ended.
+    pub changes: u64,
+    /// Those of which a call may have had an effect that was not read back yet.
+    pub in_doubt: u64,
+    /// For how long the oldest has waited; zero without any.
+    pub oldest_age: Duration,
+}
+
+/// Looks at what is under way. Two partial indexes answer it.
+///
+/// # Errors
+/// When Postgres does not answer.
+pub async fn pending(database: &Database) -> Result<Pending, StoreError> {
+    let query = sqlx::query!(
+        r#"SELECT count(*) AS "changes!", (SELECT count(*) FROM share_permission WHERE in_doubt) AS "in_doubt!",
+               coalesce(extract(epoch FROM statement_timestamp() - min(created_at)), 0)::float8 AS "oldest_age!"
+           FROM change WHERE state = 'PENDING'"#
+    );
+    let row = database
+        .run(async |connection| query.fetch_one(connection).await)
+        .await?;
+    Ok(Pending {
+        changes: count("change", row.changes)?,
+        in_doubt: count("share_permission", row.in_doubt)?,
+        oldest_age: Duration::try_from_secs_f64(row.oldest_age).unwrap_or_default(),
+    })
+}

@@ -1,0 +1,120 @@
+//! What is measured of pending changes, read by the SDK of OpenTelemetry.
+
+use opentelemetry::metrics::MeterProvider;
+use opentelemetry_sdk::metrics::{
+    InMemoryMetricExporter, PeriodicReader, SdkMeterProvider,
+    data::{AggregatedMetrics, MetricData},
+};
+use sharewarden::{
+    clock::Clock,
+    server::Server,
+    simulator::{Effect, Fault, Moment},
+};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::{stack::*, support::postgres::database};
+
+struct Measured {
+    provider: SdkMeterProvider,
+    exporter: InMemoryMetricExporter,
+}
+
+impl Measured {
+    fn new() -> Self {
+        let exporter = InMemoryMetricExporter::default();
+        let reader = PeriodicReader::builder(exporter.clone()).build();
+        let provider = SdkMeterProvider::builder().with_reader(reader).build();
+        Self { provider, exporter }
+    }
+
+    /// The value of a gauge without labels, as it is now.
+    fn value(&self, name: &str) -> Option<f64> {
+        self.exporter.reset();
+        self.provider.force_flush().unwrap();
+        let finished = self.exporter.get_finished_metrics().unwrap();
+        let metrics = finished.iter().flat_map(|resource| resource.scope_metrics());
+        let metric = metrics
+            .flat_map(|scope| scope.metrics())
+            .find(|metric| metric.name() == name)?;
+        match metric.data() {
+            AggregatedMetrics::U64(MetricData::Gauge(gauge)) => {
+                let point = gauge.data_points().next()?;
+                assert_eq!((metric.unit(), point.attributes().count()), ("{change}", 0));
+                Some(point.value() as f64)
+            }
+            AggregatedMetrics::F64(MetricData::Gauge(gauge)) => {
+                let point = gauge.data_points().next()?;
+                assert_eq!((metric.unit(), point.attributes().count()), ("s", 0));
+                Some(point.value())
+            }
+            _ => panic!("{name} is no gauge"),
+        }
+    }
+
+    /// Waits until these many are pending and in doubt.
+    async fn reach(&self, pending: f64, in_doubt: f64) {
+        let reached = async {
+            while self.value("sharewarden.changes.pending") != Some(pending)
+                || self.value("sharewarden.changes.in_doubt") != Some(in_doubt)
+            {
+                tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+            }
+        };
+        let reached = tokio::time::timeout(PATIENCE, reached).await;
+        reached.unwrap_or_else(|_| panic!("{pending} pending, {in_doubt} in doubt in time"));
+    }
+}
+
+#[tokio::test]
+async fn the_gauges_tell_what_is_pending_what_is_in_doubt_and_how_old_it_is() {
+    let (database, simulator) = tokio::join!(database(), simulator());
+    let slow = "forwarder.backoff_base = \"10m\"\nforwarder.backoff_cap = \"10m\"\n";
+    let config = config(database.url(), &simulator.url(), slow);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let server = Server::build(&config, credentials(), Clock::system(), listener)
+        .await
+        .unwrap();
+    let address = format!("http://{}", server.address());
+    let measured = Measured::new();
+    let server = server.with_meter(measured.provider.meter("test"));
+    assert_eq!(
+        measured.value("sharewarden.changes.pending"),
+        None,
+        "not known, not reported"
+    );
+    let stop = CancellationToken::new();
+    let serving = tokio::spawn(server.run(stop.clone().cancelled_owned()));
+    let client = Client::connect(address).await.unwrap();
+    measured.reach(0.0, 0.0).await;
+    assert_eq!(measured.value("sharewarden.changes.pending.oldest_age"), Some(0.0));
+
+    // The first is throttled and waits. Of the second, the answer is lost, and so is every read of what it did.
+    let throttle = Effect::Throttle {
+        http_status: 400,
+        retry_after_seconds: None,
+    };
+    simulator
+        .inject(Fault::new(throttle).operation(UPDATE).calls(1))
+        .unwrap();
+    let first = spawn_grant(client.clone(), grant());
+    measured.reach(1.0, 0.0).await;
+    let reset = || {
+        Fault::new(Effect::Reset {
+            moment: Moment::AfterApplying,
+        })
+    };
+    simulator.inject(reset().operation(UPDATE)).unwrap();
+    simulator.inject(reset().operation(DESCRIBE)).unwrap();
+    let mut other = grant();
+    other.shared_account_id = OTHER_RECIPIENT.into();
+    let second = spawn_grant(client, other);
+    measured.reach(2.0, 1.0).await;
+    assert!(measured.value("sharewarden.changes.pending.oldest_age").unwrap() > 0.0);
+
+    first.abort();
+    second.abort();
+    stop.cancel();
+    tokio::time::timeout(PATIENCE, serving).await.unwrap().unwrap().unwrap();
+    simulator.shutdown().await;
+}

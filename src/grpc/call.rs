@@ -1,5 +1,5 @@
 //! What happens around every call of ours: a span with what is known of it, the moment it came in, and one line in the
-//! log when it ends, whichever way. Calls of health and reflection pass by.
+//! log when it ends, whichever way. Of calls of health and reflection only the status is looked at.
 
 use std::{
     future::Future,
@@ -78,7 +78,12 @@ where
 
     fn call(&mut self, mut request: Request<Q>) -> Self::Future {
         if !request.uri().path().starts_with(OURS) {
-            return Box::pin(self.inner.call(request));
+            let answer = self.inner.call(request);
+            return Box::pin(async {
+                let mut response = answer.await?;
+                complete(&mut response);
+                Ok(response)
+            });
         }
         let span = span(request.uri().path());
         let end = End::of_a_call(self.clock.clone(), self.under_way.clone());

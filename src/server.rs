@@ -32,6 +32,9 @@ pub use owner::{archive, migrate};
 /// How often waiters look for changes that ended on other replicas, behind the notifications.
 const POLL_OUTCOMES_EVERY: Duration = Duration::from_secs(1);
 
+/// Beside what the service itself may take, a request may take so long to come in.
+const TIME_TO_RECEIVE: Duration = Duration::from_secs(10);
+
 /// However much of the grace the calls have used, the work has so long to end.
 const LEAST_TIME_TO_END: Duration = Duration::from_secs(1);
 
@@ -276,6 +279,7 @@ impl Server {
             clock: clock.clone(),
             settings: ServerSettings {
                 drain_timeout: grace,
+                call_timeout: config.server.max_wait + TIME_TO_RECEIVE,
                 allowed_origins: config.server.allowed_origins.clone(),
                 ..ServerSettings::default()
             },

@@ -8,7 +8,7 @@ use tonic::{
     body::Body,
     codec::CompressionEncoding,
     service::{Routes, interceptor::InterceptedService},
-    transport::{Error, Server, server::TcpIncoming},
+    transport::{Error, Server},
 };
 use tonic_reflection::server::Builder as Reflection;
 use tonic_web::GrpcWebLayer;
@@ -31,6 +31,7 @@ use super::{
     call::{CallLayer, UnderWay},
     cors,
     health::Health,
+    incoming,
     service::ShareService,
     status,
 };
@@ -45,6 +46,10 @@ pub struct ServerSettings {
     pub max_message_bytes: usize,
     /// At most so many calls at once on one connection.
     pub max_concurrent_streams: u32,
+    /// So soon who connects must begin to speak.
+    pub greeting_timeout: Duration,
+    /// No call takes longer until its answer begins, whether or not its request ever ends.
+    pub call_timeout: Duration,
     /// How often to ask whether the client is still there.
     pub keepalive_interval: Duration,
     /// How long it may take to say so.
@@ -62,6 +67,8 @@ impl Default for ServerSettings {
         Self {
             max_message_bytes: 64 * 1024,
             max_concurrent_streams: 1000,
+            greeting_timeout: Duration::from_secs(10),
+            call_timeout: Duration::from_secs(60),
             keepalive_interval: Duration::from_secs(60),
             keepalive_timeout: Duration::from_secs(20),
             drain_timeout: Duration::from_secs(30),
@@ -100,10 +107,11 @@ pub async fn serve<S: SharePermissionService>(
 ) -> Result<(), Error> {
     let (clock, settings) = (services.clock.clone(), services.settings.clone());
     let (draining, under_way) = (CancellationToken::new(), UnderWay::default());
-    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+    let incoming = incoming::connections(listener, settings.greeting_timeout);
     let serving = Server::builder()
         .accept_http1(true)
         .max_concurrent_streams(settings.max_concurrent_streams)
+        .timeout(settings.call_timeout)
         .http2_keepalive_interval(Some(settings.keepalive_interval))
         .http2_keepalive_timeout(Some(settings.keepalive_timeout))
         // From the outside in: browsers are told what they may do, gRPC-Web is made gRPC, then the call is watched, and a panic is an answer like any other.

@@ -4,7 +4,7 @@
 //! and afterwards the service does what it is for.
 //!
 //! Read `chance` first, which makes every run another one and says how to repeat it; then `process`, what is attacked;
-//! `messages` and `mutate`, what is sent; `client`, how; `verdict`, what may come back.
+//! `messages` and `mutate`, what is sent; `client` and `raw`, how; `verdict`, what may come back.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "tests fail so")]
 
@@ -16,8 +16,10 @@ mod support;
 
 mod chance;
 mod client;
+mod frames;
 mod messages;
 mod mutate;
 mod process;
+mod raw;
 mod rpcs;
 mod verdict;

@@ -6,12 +6,16 @@ use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method};
 use prost::Message as _;
 use prost_reflect::MethodDescriptor;
-use sharewarden::{grpc::PRINCIPAL, proto::v1::change};
+use sharewarden::{
+    grpc::PRINCIPAL,
+    proto::v1::{GrantSharePermissionRequest, change},
+};
 use sqlx::{Connection, PgConnection};
+use tonic::Code;
 
 use crate::{
     chance::{Chance, bytes, one_of, percent},
-    client::{Call, Connection as Wire},
+    client::{Call, Connection as Wire, PATIENCE},
     messages::{Writer, methods, path},
     mutate::{spoiled, varint},
     process::Process,
@@ -79,11 +83,23 @@ pub(crate) async fn address(server: &Process) -> SocketAddr {
     serving["address"].as_str().unwrap().parse().unwrap()
 }
 
-/// Fails unless the server does what it is for.
+/// Fails unless the server does what it is for. On a busy machine that may take more than one try.
 pub(crate) async fn assert_serves(address: SocketAddr) {
     let mut client = Client::connect(format!("http://{address}")).await.unwrap();
-    let granted = client.grant_share_permission(as_tester(grant())).await.unwrap();
-    assert_eq!(granted.into_inner().change.unwrap().state(), change::State::Succeeded);
+    let request = GrantSharePermissionRequest {
+        request_id: uuid::Uuid::new_v4().to_string(),
+        ..grant()
+    };
+    let serves = async {
+        loop {
+            match client.grant_share_permission(as_tester(request.clone())).await {
+                Ok(granted) => return granted.into_inner(),
+                Err(status) => assert_eq!(status.code(), Code::DeadlineExceeded, "{status:?}"),
+            }
+        }
+    };
+    let granted = tokio::time::timeout(PATIENCE, serves).await.expect("it serves");
+    assert_eq!(granted.change.unwrap().state(), change::State::Succeeded);
 }
 
 async fn run(chance: Chance, address: SocketAddr, methods: &[MethodDescriptor], cases: std::ops::Range<u64>) -> Made {

@@ -22,4 +22,5 @@ mod mutate;
 mod process;
 mod raw;
 mod rpcs;
+mod simulator;
 mod verdict;

@@ -33,6 +33,20 @@ impl Process {
         Self::start(command, vec![file])
     }
 
+    /// Starts `sharewarden simulate` with the sample and these settings on top: members of a JSON object.
+    pub(crate) fn simulate(more: &str) -> Self {
+        let mut settings = serde_json::to_value(sharewarden::simulator::sample()).unwrap();
+        let more: serde_json::Map<_, _> = serde_json::from_str(more).unwrap();
+        settings.as_object_mut().unwrap().extend(more);
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(settings.to_string().as_bytes()).unwrap();
+        let mut command = program();
+        command
+            .args(["simulate", "--listen", "127.0.0.1:0", "--settings"])
+            .arg(file.path());
+        Self::start(command, vec![file])
+    }
+
     fn start(mut command: Command, files: Vec<tempfile::NamedTempFile>) -> Self {
         let mut child = command.spawn().unwrap();
         let said = Arc::new(Mutex::new(Vec::new()));

@@ -16,7 +16,7 @@ use tracing::{Instrument, Span};
 
 use crate::clock::{Clock, Elapsed};
 
-use super::status;
+use super::{protocol, status};
 
 /// The paths of our methods begin so.
 const OURS: &str = "/sharewarden.";
@@ -65,8 +65,8 @@ impl<S, Q, A> Service<Request<Q>> for Calls<S>
 where
     S: Service<Request<Q>, Response = Response<A>>,
     S::Future: Send + 'static,
-    S::Error: 'static,
-    A: 'static,
+    S::Error: Send + 'static,
+    A: Default + Send + 'static,
 {
     type Response = Response<A>;
     type Error = S::Error;
@@ -77,6 +77,9 @@ where
     }
 
     fn call(&mut self, mut request: Request<Q>) -> Self::Future {
+        if let Some(refusal) = protocol::refusal(&request) {
+            return Box::pin(std::future::ready(Ok(refusal)));
+        }
         if !request.uri().path().starts_with(OURS) {
             let answer = self.inner.call(request);
             return Box::pin(async {

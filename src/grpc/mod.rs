@@ -1,7 +1,7 @@
 //! The gRPC edge: the only room of the server that names tonic and the generated types.
 //!
 //! A connection is taken by [`incoming`]. A call comes in through the layers that [`server`] stacks: [`call`] opens its span, notes when it arrived and logs how
-//! it ended, and a panic becomes an answer. [`auth`] finds out who calls before anything of the message is read. Then the
+//! it ended, and a panic becomes an answer. What is no gRPC is refused there, by [`protocol`]. [`auth`] finds out who calls before anything of the message is read. Then the
 //! thin handlers of [`service`] and [`audit`] take over, with what [`caller`] knows (by [`deadline`] and
 //! [`trace_context`]): [`parse`] makes domain types of the request (with [`fields`] and [`page_token`]), a use case does the work, and [`present`] makes messages of what came of it. What went wrong
 //! goes through [`status`], the one place that maps errors; [`refusal`] knows the code of each reason. [`health`] watches
@@ -19,6 +19,7 @@ mod incoming;
 mod page_token;
 mod parse;
 mod present;
+mod protocol;
 mod refusal;
 mod server;
 mod service;

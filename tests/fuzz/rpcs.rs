@@ -341,8 +341,14 @@ fn oddity(rng: &mut fastrand::Rng, sent: &mut Sent, message: &[u8]) {
                 &[b"\xff"],
                 &[b"application/grpc", b"text/plain"],
             ];
-            set(call, "content-type", one_of(rng, &odd));
+            let types = one_of(rng, &odd);
+            set(call, "content-type", types);
             sent.may_be_refused = true;
+            if !types.first().is_some_and(|first| {
+                first.to_ascii_lowercase().starts_with(b"application/grpc") && !first.ends_with(b"json")
+            }) {
+                sent.message = None;
+            }
         }
         7 => {
             let odd = [
@@ -393,6 +399,7 @@ fn oddity(rng: &mut fastrand::Rng, sent: &mut Sent, message: &[u8]) {
                 ],
             )
             .clone();
+            sent.message = None;
             sent.may_be_refused = true;
         }
         11 => {

@@ -9,5 +9,9 @@
 
 mod around;
 mod calls;
+#[path = "../fuzz/client.rs"]
+#[allow(dead_code, reason = "another test uses the rest of it")]
+mod client;
 mod cors;
+mod protocol;
 mod server;

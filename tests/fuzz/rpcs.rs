@@ -25,8 +25,8 @@ use crate::{
 };
 
 /// Cases of the whole test, and of these so many before memory is looked at for the first time.
-const CASES: u64 = 5000;
-const WARM_UP: u64 = 2500;
+const CASES: u64 = 4000;
+const WARM_UP: u64 = 2000;
 /// So many at once.
 const WORKERS: u64 = 32;
 /// The memory of the server does not grow by more than this, in MiB.

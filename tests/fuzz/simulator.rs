@@ -13,8 +13,8 @@ use crate::{
     stack::{ACCOUNT, IMAGE, RECIPIENT, REGION},
 };
 
-const CASES: u64 = 4000;
-const WARM_UP: u64 = 1500;
+const CASES: u64 = 3000;
+const WARM_UP: u64 = 1200;
 /// So many at once.
 const AT_ONCE: usize = 32;
 /// The memory of the simulator does not grow by more than this, in MiB.

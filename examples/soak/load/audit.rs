@@ -14,6 +14,8 @@ use crate::surroundings::{ACCOUNT, IMAGE, REGION, STRICT_ACCOUNT};
 
 /// So many entries are copied at most.
 const COPIED: u64 = 3000;
+/// In seconds.
+const HOUR: i64 = 60 * 60;
 /// So many pages are read at most.
 const PAGES: u32 = 5;
 
@@ -85,7 +87,14 @@ async fn past(caller: &mut Caller, clients: &mut Clients) {
 }
 
 async fn summary(caller: &mut Caller, clients: &mut Clients) {
+    let now = caller.clock.now().to_offset_date_time().unix_timestamp();
+    let hour = |hours: i64| {
+        let seconds = (now / HOUR + hours) * HOUR;
+        Some(pbjson_types::Timestamp { seconds, nanos: 0 })
+    };
     let request = SummarizeAuditEntriesRequest {
+        start_time: hour(-24),
+        end_time: hour(1),
         interval: SummaryInterval::Hour.into(),
         ..Default::default()
     };

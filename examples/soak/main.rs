@@ -84,7 +84,7 @@ async fn soak(options: &Options) -> ExitCode {
             clock.sleep(Duration::from_secs(1)).await;
             window.add(server.sample(&surroundings).await);
         }
-        println!("{}", window.means().line(&minute.to_string(), &load.counts()));
+        println!("{}", window.means().line(&minute.to_string(), Some(&load.counts())));
         windows.push(window.means());
     }
     let counts = load.stop().await;
@@ -103,8 +103,8 @@ fn report(windows: &[Means], at_rest: [&Sample; 2], counts: &load::Counts, ended
         return ExitCode::FAILURE;
     };
     println!("\n{}", Means::head());
-    println!("{}", first.line("first", counts));
-    println!("{}", last.line("last", counts));
+    println!("{}", first.line("first", None));
+    println!("{}", last.line("last", None));
     let mut wrong = Bounds::LOAD.exceeded(first, last);
     wrong.extend(Bounds::REST.exceeded(&at_rest[0].means(), &at_rest[1].means()));
     wrong.extend(counts.wrong());

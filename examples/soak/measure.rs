@@ -23,7 +23,7 @@ impl Sample {
     }
 
     pub(crate) fn line(&self, name: &str, counts: &Counts) -> String {
-        self.means().line(name, counts)
+        self.means().line(name, Some(counts))
     }
 }
 
@@ -60,13 +60,12 @@ impl Means {
         format!("{:>6}{names}{:>12}{:>8}", "minute", "operations", "wrong")
     }
 
-    pub(crate) fn line(&self, name: &str, counts: &Counts) -> String {
+    pub(crate) fn line(&self, name: &str, counts: Option<&Counts>) -> String {
         let numbers: String = self.0.iter().map(|number| format!("{number:>12.1}")).collect();
-        format!(
-            "{name:>6}{numbers}{:>12}{:>8}",
-            counts.operations(),
-            counts.wrong().len()
-        )
+        let counted = counts.map_or_else(String::new, |counts| {
+            format!("{:>12}{:>8}", counts.operations(), counts.wrong().len())
+        });
+        format!("{name:>6}{numbers}{counted}")
     }
 }
 

@@ -1,6 +1,6 @@
 //! What happens around every call of ours: its place among those under way, a span with what is known of it, the moment it
-//! came in, the last moment of its answer, and one line in the log when it ends, whichever way. Calls of health and reflection
-//! pass by.
+//! came in, the last moment of its answer, and one line in the log when it ends, whichever way. Of calls of health and
+//! reflection only the end and the status are looked at.
 
 use std::{
     future::Future,
@@ -19,7 +19,7 @@ use tracing::{Instrument, Span};
 use crate::clock::{Clock, Elapsed};
 
 use super::{
-    deadline,
+    deadline, protocol,
     room::{Placed, Room},
     status,
 };
@@ -75,7 +75,7 @@ impl<S, Q, A> Service<Request<Q>> for Calls<S>
 where
     S: Service<Request<Q>, Response = Response<A>>,
     S::Future: Send + 'static,
-    S::Error: 'static,
+    S::Error: Send + 'static,
     A: Default + Send + 'static,
 {
     type Response = Response<Placed<A>>;
@@ -87,10 +87,19 @@ where
     }
 
     fn call(&mut self, mut request: Request<Q>) -> Self::Future {
+        if let Some(refusal) = protocol::refusal(&request) {
+            return Box::pin(std::future::ready(Ok(refusal)));
+        }
         let path = request.uri().path();
         if !path.starts_with(OURS) {
-            let answer = self.inner.call(request);
-            return Box::pin(async move { Ok(completed(answer.await?).map(|answer| Placed::new(answer, None))) });
+            let (answer, longest) = (self.inner.call(request), self.around.longest);
+            return Box::pin(async move {
+                let response = match tokio::time::timeout(longest, answer).await {
+                    Ok(response) => completed(response?),
+                    Err(_) => status::timed_out().into_status().into_http(),
+                };
+                Ok(response.map(|answer| Placed::new(answer, None)))
+            });
         }
         let CallLayer {
             clock,

@@ -1,7 +1,7 @@
 //! The gRPC edge: the only room of the server that names tonic and the generated types.
 //!
-//! A call comes in through the layers that [`server`] stacks, on one of so many [`connections`]: [`call`] gives it a place
-//! if there is [`room`], opens its span, notes when it arrived and logs how
+//! A connection is taken by [`incoming`], one of so many. A call comes in through the layers that [`server`] stacks: what is no
+//! gRPC is refused by [`protocol`]; [`call`] gives it a place if there is [`room`], opens its span, notes when it arrived and logs how
 //! it ended, and a panic becomes an answer. [`auth`] finds out who calls before anything of the message is read. Then the
 //! thin handlers of [`service`] and [`audit`] take over, with what [`caller`] knows (by [`deadline`] and
 //! [`trace_context`]): [`parse`] makes domain types of the request (with [`fields`] and [`page_token`]), a use case does the work, and [`present`] makes messages of what came of it. What went wrong
@@ -12,14 +12,15 @@ mod audit;
 mod auth;
 mod call;
 mod caller;
-mod connections;
 mod cors;
 mod deadline;
 mod fields;
 mod health;
+mod incoming;
 mod page_token;
 mod parse;
 mod present;
+mod protocol;
 mod refusal;
 mod room;
 mod server;

@@ -8,7 +8,7 @@ use tonic::{
     body::Body,
     codec::CompressionEncoding,
     service::{Routes, interceptor::InterceptedService},
-    transport::{Error, Server, server::TcpIncoming},
+    transport::{Error, Server},
 };
 use tonic_reflection::server::Builder as Reflection;
 use tonic_web::GrpcWebLayer;
@@ -29,8 +29,9 @@ use super::{
     audit::AuditApi,
     auth::Authenticator,
     call::{CallLayer, UnderWay},
-    connections, cors,
+    cors,
     health::Health,
+    incoming,
     room::Room,
     service::ShareService,
     status,
@@ -54,6 +55,8 @@ pub struct ServerSettings {
     pub max_open_streams: usize,
     /// A call is answered after so long, whatever its deadline and whoever works on it.
     pub longest_call: Duration,
+    /// So soon who connects must begin to speak.
+    pub greeting_timeout: Duration,
     /// How often to ask whether the client is still there.
     pub keepalive_interval: Duration,
     /// How long it may take to say so.
@@ -75,6 +78,7 @@ impl Default for ServerSettings {
             max_calls: 4096,
             max_open_streams: 1024,
             longest_call: Duration::from_secs(35),
+            greeting_timeout: Duration::from_secs(10),
             keepalive_interval: Duration::from_secs(60),
             keepalive_timeout: Duration::from_secs(20),
             drain_timeout: Duration::from_secs(30),
@@ -113,7 +117,7 @@ pub async fn serve<S: SharePermissionService>(
 ) -> Result<(), Error> {
     let (clock, settings) = (services.clock.clone(), services.settings.clone());
     let (draining, under_way) = (CancellationToken::new(), UnderWay::default());
-    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+    let incoming = incoming::connections(listener, settings.max_connections, settings.greeting_timeout);
     let calls = CallLayer {
         clock: clock.clone(),
         under_way: under_way.clone(),
@@ -131,7 +135,7 @@ pub async fn serve<S: SharePermissionService>(
         .layer(calls)
         .layer(CatchPanicLayer::custom(answer_to_panic))
         .add_routes(routes(services))
-        .serve_with_incoming_shutdown(connections::at_most(settings.max_connections, incoming), async {
+        .serve_with_incoming_shutdown(incoming, async {
             shutdown.await;
             draining.cancel();
         });

@@ -9,6 +9,10 @@
 
 mod around;
 mod calls;
+#[path = "../fuzz/client.rs"]
+#[allow(dead_code, reason = "another test uses the rest of it")]
+mod client;
 mod cors;
 mod limits;
+mod protocol;
 mod server;

@@ -1,0 +1,172 @@
+//! Callers of all kinds, who go on until they are told to stop: they change, replay and are denied, read, page through the
+//! history, follow it for a while, export and prove.
+
+mod audit;
+mod changes;
+
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use sharewarden::{
+    clock::Clock,
+    proto::v1::{
+        audit_service_client::AuditServiceClient, share_permission_service_client::SharePermissionServiceClient,
+    },
+};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tonic::{Code, Request, Response, Status, transport::Channel};
+
+/// A caller makes so many calls on a connection at most.
+const CALLS_A_CONNECTION: u32 = 200;
+
+/// By operation and number of the code.
+type Outcomes = BTreeMap<(&'static str, i32), u64>;
+
+/// What the calls came to.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Counts(Arc<Mutex<Outcomes>>);
+
+impl Counts {
+    fn add(&self, operation: &'static str, code: Code) {
+        *self.0.lock().unwrap().entry((operation, code.into())).or_default() += 1;
+    }
+
+    /// How many calls there were.
+    pub(crate) fn operations(&self) -> u64 {
+        self.0.lock().unwrap().values().sum()
+    }
+
+    /// How often each came to what.
+    pub(crate) fn outcomes(&self) -> Vec<(String, u64)> {
+        let outcomes = self.0.lock().unwrap();
+        let named =
+            |((operation, code), count): (&(&str, i32), &u64)| (format!("{operation} {:?}", Code::from(*code)), *count);
+        outcomes.iter().map(named).collect()
+    }
+
+    /// What no caller may be answered here: nothing is asked wrongly, and nothing is away.
+    pub(crate) fn wrong(&self) -> Vec<String> {
+        let expected = [
+            Code::Ok,
+            Code::PermissionDenied,
+            Code::Aborted,
+            Code::NotFound,
+            Code::FailedPrecondition,
+            Code::DeadlineExceeded,
+        ];
+        let outcomes = self.0.lock().unwrap();
+        let wrong = outcomes
+            .iter()
+            .filter(|((_, code), _)| !expected.contains(&Code::from(*code)));
+        wrong
+            .map(|((operation, code), count)| {
+                format!("{operation} was answered with {:?}, {count} times", Code::from(*code))
+            })
+            .collect()
+    }
+}
+
+/// The callers, under way.
+pub(crate) struct Load {
+    callers: JoinSet<()>,
+    stop: CancellationToken,
+    counts: Counts,
+}
+
+impl Load {
+    pub(crate) fn start(address: SocketAddr, seed: u64) -> Self {
+        let (mut callers, stop, counts) = (JoinSet::new(), CancellationToken::new(), Counts::default());
+        let mut number = 0;
+        let mut caller = || {
+            number += 1;
+            Caller {
+                address,
+                rng: fastrand::Rng::with_seed(seed.wrapping_add(number)),
+                counts: counts.clone(),
+                clock: Clock::system(),
+            }
+        };
+        for _ in 0..6 {
+            callers.spawn(until(stop.clone(), changes::change(caller())));
+        }
+        for _ in 0..3 {
+            callers.spawn(until(stop.clone(), changes::read(caller())));
+            callers.spawn(until(stop.clone(), audit::ask(caller())));
+        }
+        for _ in 0..6 {
+            callers.spawn(until(stop.clone(), audit::follow(caller())));
+        }
+        callers.spawn(until(stop.clone(), audit::export(caller())));
+        Self { callers, stop, counts }
+    }
+
+    /// What the calls came to so far.
+    pub(crate) fn counts(&self) -> Counts {
+        self.counts.clone()
+    }
+
+    /// Stops the callers, in the middle of what they do.
+    pub(crate) async fn stop(self) -> Counts {
+        self.stop.cancel();
+        self.callers.join_all().await;
+        self.counts
+    }
+}
+
+async fn until(stop: CancellationToken, work: impl Future<Output = ()>) {
+    stop.run_until_cancelled(work).await;
+}
+
+/// A caller.
+struct Caller {
+    address: SocketAddr,
+    rng: fastrand::Rng,
+    counts: Counts,
+    clock: Clock,
+}
+
+/// The clients of one connection.
+struct Clients {
+    shares: SharePermissionServiceClient<Channel>,
+    audit: AuditServiceClient<Channel>,
+}
+
+impl Caller {
+    /// A connection of its own, and how many calls to make on it.
+    async fn connect(&mut self) -> (Clients, u32) {
+        let endpoint = Channel::from_shared(format!("http://{}", self.address)).unwrap();
+        let channel = endpoint.connect().await.unwrap();
+        let clients = Clients {
+            shares: SharePermissionServiceClient::new(channel.clone()),
+            audit: AuditServiceClient::new(channel),
+        };
+        (clients, self.rng.u32(1..CALLS_A_CONNECTION))
+    }
+
+    fn note<T>(&self, operation: &'static str, answer: Result<Response<T>, Status>) -> Option<T> {
+        let code = answer.as_ref().map_or_else(Status::code, |_| Code::Ok);
+        self.counts.add(operation, code);
+        answer.ok().map(Response::into_inner)
+    }
+
+    fn one_of<T: Copy>(&mut self, of: &[T]) -> T {
+        of[self.rng.usize(..of.len())]
+    }
+
+    async fn pause(&mut self, at_most_milliseconds: u64) {
+        let pause = self.rng.u64(..at_most_milliseconds);
+        self.clock.sleep(Duration::from_millis(pause)).await;
+    }
+}
+
+fn asked<T>(message: T) -> Request<T> {
+    let mut request = Request::new(message);
+    let principal = "soak@example.com".parse().unwrap();
+    request.metadata_mut().insert("x-sharewarden-principal", principal);
+    request
+}

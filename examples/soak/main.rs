@@ -1,0 +1,126 @@
+//! A long run of mixed load on a real server process, to see that nothing of it grows: memory, descriptors, threads, tasks,
+//! connections of Postgres.
+//!
+//! `cargo run --release --example soak -- --minutes 30`
+//!
+//! It starts a private Postgres, a simulator, and itself once more as the server (`server`), lets callers of all kinds at it
+//! (`load`), and prints every minute what the process has (`measure`). It fails if the last minute has more than the first
+//! one after the warm-up, beyond what [`measure::Bounds`] allow, or if an answer was one that no caller may get.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a measurement, not the product"
+)]
+
+mod load;
+mod measure;
+mod server;
+mod surroundings;
+
+use std::{path::PathBuf, process::ExitCode, time::Duration};
+
+use clap::Parser;
+use sharewarden::clock::Clock;
+
+use load::Load;
+use measure::{Bounds, Means, Sample, Window};
+use surroundings::Surroundings;
+
+/// So long without load, before and after, what is left of it must end.
+const REST: Duration = Duration::from_secs(15);
+
+#[derive(Parser)]
+struct Options {
+    /// How long the load lasts.
+    #[arg(long, default_value_t = 30)]
+    minutes: u32,
+    /// How many of these minutes are not compared. Default: a fifth, at least one.
+    #[arg(long)]
+    warm_up: Option<u32>,
+    /// Where the dice of the callers start.
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Be the server of this configuration. Not for people.
+    #[arg(long, hide = true)]
+    serve: Option<PathBuf>,
+}
+
+fn main() -> ExitCode {
+    let options = Options::parse();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    match &options.serve {
+        Some(config) => runtime.block_on(server::run(config)),
+        None => runtime.block_on(soak(&options)),
+    }
+}
+
+async fn soak(options: &Options) -> ExitCode {
+    let seed = options.seed.unwrap_or_else(|| fastrand::u64(..));
+    let warm_up = options.warm_up.unwrap_or((options.minutes / 5).max(1));
+    println!("{} minutes, of them {warm_up} to warm up; seed {seed}", options.minutes);
+    if options.minutes <= warm_up + 1 {
+        eprintln!("there would be nothing to compare: at least two minutes must follow the warm-up");
+        return ExitCode::FAILURE;
+    }
+    let clock = Clock::system();
+    let surroundings = Surroundings::start().await;
+    let mut server = surroundings.serve().await;
+    clock.sleep(REST).await;
+    let at_rest = server.sample(&surroundings).await;
+
+    let load = Load::start(server.address(), seed);
+    println!("{}", Means::head());
+    println!("{}", at_rest.line("rest", &load.counts()));
+    let mut windows = Vec::new();
+    for minute in 1..=options.minutes {
+        let mut window = Window::default();
+        for _ in 0..60 {
+            clock.sleep(Duration::from_secs(1)).await;
+            window.add(server.sample(&surroundings).await);
+        }
+        println!("{}", window.means().line(&minute.to_string(), Some(&load.counts())));
+        windows.push(window.means());
+    }
+    let counts = load.stop().await;
+    clock.sleep(REST).await;
+    let rest = server.sample(&surroundings).await;
+    println!("{}", rest.line("rest", &counts));
+    println!("ledgers: {} entries", surroundings.entries().await);
+    let ended_well = server.stop().await;
+    surroundings.stop().await;
+
+    report(&windows[warm_up as usize..], [&at_rest, &rest], &counts, ended_well)
+}
+
+fn report(windows: &[Means], at_rest: [&Sample; 2], counts: &load::Counts, ended_well: bool) -> ExitCode {
+    let (Some(first), Some(last)) = (windows.first(), windows.last()) else {
+        return ExitCode::FAILURE;
+    };
+    println!("\n{}", Means::head());
+    println!("{}", first.line("first", None));
+    println!("{}", last.line("last", None));
+    let mut wrong = Bounds::LOAD.exceeded(first, last);
+    wrong.extend(Bounds::REST.exceeded(&at_rest[0].means(), &at_rest[1].means()));
+    wrong.extend(counts.wrong());
+    if !ended_well {
+        wrong.push("the server did not end well".into());
+    }
+    for (outcome, count) in counts.outcomes() {
+        println!("{outcome}: {count}");
+    }
+    for wrong in &wrong {
+        println!("WRONG: {wrong}");
+    }
+    if wrong.is_empty() {
+        println!("flat");
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}

@@ -1,0 +1,99 @@
+//! What a process has, how it is printed, and how much more of it is too much.
+
+use crate::load::Counts;
+
+/// What the server has at one moment.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Sample {
+    /// Resident, in KiB.
+    pub(crate) memory: u64,
+    pub(crate) threads: u64,
+    pub(crate) descriptors: u64,
+    /// Tasks of tokio.
+    pub(crate) tasks: u64,
+    /// Of Postgres.
+    pub(crate) connections: u64,
+}
+
+impl Sample {
+    pub(crate) fn means(&self) -> Means {
+        let mut window = Window::default();
+        window.add(*self);
+        window.means()
+    }
+
+    pub(crate) fn line(&self, name: &str, counts: &Counts) -> String {
+        self.means().line(name, Some(counts))
+    }
+}
+
+/// The samples of a minute.
+#[derive(Debug, Default)]
+pub(crate) struct Window(Vec<Sample>);
+
+impl Window {
+    pub(crate) fn add(&mut self, sample: Sample) {
+        self.0.push(sample);
+    }
+
+    pub(crate) fn means(&self) -> Means {
+        let mean = |of: fn(&Sample) -> u64| self.0.iter().map(of).sum::<u64>() as f64 / self.0.len().max(1) as f64;
+        Means([
+            mean(|sample| sample.memory) / 1024.0,
+            mean(|sample| sample.connections),
+            mean(|sample| sample.descriptors),
+            mean(|sample| sample.threads),
+            mean(|sample| sample.tasks),
+        ])
+    }
+}
+
+const NAMES: [&str; 5] = ["memory MiB", "postgres", "descriptors", "threads", "tasks"];
+
+/// The means of a minute, in the order of the names.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Means([f64; 5]);
+
+impl Means {
+    pub(crate) fn head() -> String {
+        let names: String = NAMES.iter().map(|name| format!("{name:>12}")).collect();
+        format!("{:>6}{names}{:>12}{:>8}", "minute", "operations", "wrong")
+    }
+
+    pub(crate) fn line(&self, name: &str, counts: Option<&Counts>) -> String {
+        let numbers: String = self.0.iter().map(|number| format!("{number:>12.1}")).collect();
+        let counted = counts.map_or_else(String::new, |counts| {
+            format!("{:>12}{:>8}", counts.operations(), counts.wrong().len())
+        });
+        format!("{name:>6}{numbers}{counted}")
+    }
+}
+
+/// How much more is too much: so much in itself, and such a share of what was there.
+pub(crate) struct Bounds {
+    when: &'static str,
+    most: [(f64, f64); 5],
+}
+
+impl Bounds {
+    /// From the first minute after the warm-up to the last, under load. Pages of a larger history are a little larger; the
+    /// pool of connections opens up to its limit at some time.
+    pub(crate) const LOAD: Self = Self {
+        when: "under load",
+        most: [(24.0, 0.10), (8.0, 0.0), (24.0, 0.05), (4.0, 0.0), (24.0, 0.10)],
+    };
+    /// From before the load to after it: what stays are pools of connections, and memory that the allocator keeps.
+    pub(crate) const REST: Self = Self {
+        when: "at rest",
+        most: [(160.0, 0.0), (20.0, 0.0), (48.0, 0.0), (8.0, 0.0), (24.0, 0.0)],
+    };
+
+    /// What has grown too much.
+    pub(crate) fn exceeded(&self, first: &Means, last: &Means) -> Vec<String> {
+        let numbers = first.0.iter().zip(&last.0).zip(NAMES.iter().zip(&self.most));
+        let too_much = numbers.filter(|((first, last), (_, (most, share)))| *last - *first > most + *first * share);
+        too_much
+            .map(|((first, last), (name, _))| format!("{name} {}: {first:.1}, then {last:.1}", self.when))
+            .collect()
+    }
+}

@@ -1,0 +1,131 @@
+//! The server: a process of its own, so that what it has can be told from what the callers have.
+
+use std::{
+    io::{self, Read},
+    net::SocketAddr,
+    path::Path,
+    process::{ExitCode, Stdio},
+    time::Duration,
+};
+
+use sharewarden::{
+    clock::Clock,
+    config::Config,
+    server::{self, Server},
+    workspaces::BaseCredentials,
+};
+use tokio::{
+    io::{AsyncBufReadExt, BufReader},
+    process::{Child, ChildStdin, Command},
+    sync::{oneshot, watch},
+};
+
+use crate::{measure::Sample, surroundings::Surroundings};
+
+/// It ends by itself within this.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Serves until standard input ends, which it also does when the parent is killed. Tells where, and then every second how
+/// many tasks there are.
+pub(crate) async fn run(config: &Path) -> ExitCode {
+    let config = Config::load(Some(config), &[]).unwrap();
+    server::init_log(&config).unwrap();
+    let listener = server::listen(config.server.listen).await.unwrap();
+    let credentials = BaseCredentials::Fixed {
+        access_key_id: "AKIA111122223333".into(),
+        secret_access_key: "any".to_owned().into(),
+    };
+    let clock = Clock::system();
+    let server = Server::build(&config, credentials, clock.clone(), listener)
+        .await
+        .unwrap();
+    println!("{}", server.address());
+    tokio::spawn(async move {
+        let metrics = tokio::runtime::Handle::current().metrics();
+        loop {
+            clock.sleep(Duration::from_secs(1)).await;
+            println!("{}", metrics.num_alive_tasks());
+        }
+    });
+    let (end, ended) = oneshot::channel();
+    std::thread::spawn(move || {
+        let _ = io::stdin().read_to_end(&mut Vec::new());
+        let _ = end.send(());
+    });
+    let ended = async {
+        let _ = ended.await;
+    };
+    match server.run(ended).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The server as its parent sees it.
+pub(crate) struct Served {
+    child: Child,
+    stdin: Option<ChildStdin>,
+    address: SocketAddr,
+    tasks: watch::Receiver<u64>,
+}
+
+impl Served {
+    /// Starts it, and waits until it says where it answers.
+    pub(crate) async fn start(config: &Path) -> Self {
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .arg("--serve")
+            .arg(config)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let address = lines.next_line().await.unwrap().expect("the server starts");
+        let (told, tasks) = watch::channel(0);
+        tokio::spawn(async move {
+            while let Ok(Some(line)) = lines.next_line().await {
+                told.send_replace(line.parse().unwrap());
+            }
+        });
+        Self {
+            stdin: child.stdin.take(),
+            child,
+            address: address.parse().unwrap(),
+            tasks,
+        }
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// What it has now.
+    pub(crate) async fn sample(&mut self, surroundings: &Surroundings) -> Sample {
+        let process = format!("/proc/{}", self.child.id().expect("the server still runs"));
+        let status = std::fs::read_to_string(format!("{process}/status")).unwrap();
+        let number = |name: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+            line.split_whitespace().next().unwrap().parse::<u64>().unwrap()
+        };
+        // Not held while Postgres is asked.
+        let tasks = *self.tasks.borrow();
+        Sample {
+            memory: number("VmRSS:"),
+            threads: number("Threads:"),
+            descriptors: std::fs::read_dir(format!("{process}/fd")).unwrap().count() as u64,
+            tasks,
+            connections: surroundings.connections().await,
+        }
+    }
+
+    /// Ends it; true if it ended well.
+    pub(crate) async fn stop(mut self) -> bool {
+        self.stdin.take();
+        let ended = tokio::time::timeout(PATIENCE, self.child.wait()).await;
+        matches!(ended, Ok(Ok(status)) if status.success())
+    }
+}

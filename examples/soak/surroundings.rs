@@ -1,0 +1,139 @@
+//! What the server stands on: a private Postgres, and a simulator that is not always well.
+
+use std::{io::Write, os::unix::fs::PermissionsExt};
+
+use sharewarden::{
+    config::Config,
+    dev::postgres::{Cluster, DATABASE, Settings},
+    server,
+    simulator::{self, Effect, Fault, Moment, Simulator},
+};
+use sqlx::{PgPool, postgres::PgPoolOptions};
+use tokio::net::TcpListener;
+
+use crate::server::Served;
+
+pub(crate) const ACCOUNT: &str = "111122223333";
+/// It shares with one account only.
+pub(crate) const STRICT_ACCOUNT: &str = "444455556666";
+pub(crate) const REGION: &str = "eu-central-1";
+pub(crate) const IMAGE: &str = "wsi-basewin11";
+
+const KEY: &str = "-----BEGIN PRIVATE KEY-----
+MC4CAQAwBQYDK2VwBCIEIIeh4qG0eSyZysGiQjRRrVo2MCvlxyj6P1BZHd376qNY
+-----END PRIVATE KEY-----
+";
+
+pub(crate) struct Surroundings {
+    pool: PgPool,
+    config: tempfile::NamedTempFile,
+    simulator: Simulator,
+    cluster: Cluster,
+    folder: tempfile::TempDir,
+}
+
+impl Surroundings {
+    pub(crate) async fn start() -> Self {
+        // The private Postgres of root runs as another user, who must get there.
+        let folder = tempfile::Builder::new()
+            .prefix("sharewarden-soak-")
+            .permissions(std::fs::Permissions::from_mode(0o755))
+            .tempdir()
+            .unwrap();
+        let postgres = Settings::new(folder.path().join("postgres")).without_fsync();
+        let cluster = Cluster::start(postgres).await.unwrap();
+        let simulator = simulator().await;
+        let text = config(&cluster.url(DATABASE), &simulator.url());
+        let mut config = tempfile::NamedTempFile::new().unwrap();
+        config.write_all(text.as_bytes()).unwrap();
+        server::migrate(&Config::from_toml(&text).unwrap()).await.unwrap();
+        let pool = PgPoolOptions::new().max_connections(1);
+        Self {
+            pool: pool.connect(&cluster.url(DATABASE)).await.unwrap(),
+            config,
+            simulator,
+            cluster,
+            folder,
+        }
+    }
+
+    /// Starts the server.
+    pub(crate) async fn serve(&self) -> Served {
+        Served::start(self.config.path()).await
+    }
+
+    /// The connections of Postgres, but for our own.
+    pub(crate) async fn connections(&self) -> u64 {
+        let count = "SELECT count(*) FROM pg_stat_activity \
+                     WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()";
+        self.count(count).await
+    }
+
+    /// The entries of all ledgers.
+    pub(crate) async fn entries(&self) -> u64 {
+        self.count("SELECT coalesce(sum(size), 0)::bigint FROM ledger").await
+    }
+
+    async fn count(&self, question: &'static str) -> u64 {
+        let count: i64 = sqlx::query_scalar(question).fetch_one(&self.pool).await.unwrap();
+        count.cast_unsigned()
+    }
+
+    pub(crate) async fn stop(self) {
+        self.pool.close().await;
+        self.simulator.shutdown().await;
+        self.cluster.stop();
+        self.folder.close().unwrap();
+    }
+}
+
+/// Some calls are throttled, some answers get lost.
+async fn simulator() -> Simulator {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let settings = simulator::Settings {
+        call_log_limit: 100,
+        ..simulator::sample()
+    };
+    let simulator = Simulator::start(listener, settings).await.unwrap();
+    let throttle = Effect::Throttle {
+        http_status: 400,
+        retry_after_seconds: None,
+    };
+    let reset = Effect::Reset {
+        moment: Moment::AfterApplying,
+    };
+    for (effect, share) in [(throttle, 0.01), (reset, 0.005)] {
+        let fault = Fault {
+            share: Some(share),
+            ..Fault::new(effect).operation("UpdateWorkspaceImagePermission")
+        };
+        simulator.inject(fault).unwrap();
+    }
+    simulator
+}
+
+fn config(database: &str, simulator: &str) -> String {
+    format!(
+        "server.listen = \"127.0.0.1:0\"
+auth.mode = \"trusted-header\"
+log.filter = \"error\"
+database.url = \"{database}\"
+aws.endpoint_url = \"{simulator}\"
+aws.sts_endpoint_url = \"{simulator}\"
+checkpoint.name = \"sharewarden.soak\"
+checkpoint.key = \"\"\"\n{KEY}\"\"\"
+
+[[accounts]]
+id = \"{ACCOUNT}\"
+regions = [\"{REGION}\"]
+share_with = \"anyone\"
+role_arn = \"arn:aws:iam::{ACCOUNT}:role/sharewarden\"
+
+[[accounts]]
+id = \"{STRICT_ACCOUNT}\"
+regions = [\"{REGION}\"]
+share_with = [\"210987654321\"]
+role_arn = \"arn:aws:iam::{STRICT_ACCOUNT}:role/sharewarden\"
+"
+    )
+}

@@ -1,0 +1,150 @@
+//! What is attacked: a real process of the program, of which the test sees standard error, memory and exit.
+
+use std::{
+    io::Write,
+    process::Stdio,
+    sync::{Arc, Mutex},
+};
+
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::{
+    io::{AsyncBufReadExt, BufReader},
+    process::{Child, Command},
+    sync::watch,
+};
+
+use crate::stack::PATIENCE;
+
+/// A process of the program.
+pub(crate) struct Process {
+    child: Child,
+    said: Arc<Mutex<Vec<String>>>,
+    more: watch::Receiver<usize>,
+    _files: Vec<tempfile::NamedTempFile>,
+}
+
+impl Process {
+    /// Starts `sharewarden serve` with this configuration.
+    pub(crate) fn serve(config: &str) -> Self {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(config.as_bytes()).unwrap();
+        let mut command = program();
+        command.arg("serve").arg("--config").arg(file.path());
+        Self::start(command, vec![file])
+    }
+
+    /// Starts `sharewarden simulate` with the sample and these settings on top: members of a JSON object.
+    pub(crate) fn simulate(more: &str) -> Self {
+        let mut settings = serde_json::to_value(sharewarden::simulator::sample()).unwrap();
+        let more: serde_json::Map<_, _> = serde_json::from_str(more).unwrap();
+        settings.as_object_mut().unwrap().extend(more);
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(settings.to_string().as_bytes()).unwrap();
+        let mut command = program();
+        command
+            .args(["simulate", "--listen", "127.0.0.1:0", "--settings"])
+            .arg(file.path());
+        Self::start(command, vec![file])
+    }
+
+    fn start(mut command: Command, files: Vec<tempfile::NamedTempFile>) -> Self {
+        let mut child = command.spawn().unwrap();
+        let said = Arc::new(Mutex::new(Vec::new()));
+        let (count, more) = watch::channel(0);
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let kept = said.clone();
+        tokio::spawn(async move {
+            while let Ok(Some(line)) = lines.next_line().await {
+                kept.lock().unwrap().push(line);
+                count.send_modify(|count| *count += 1);
+            }
+        });
+        Self {
+            child,
+            said,
+            more,
+            _files: files,
+        }
+    }
+
+    /// The first line on standard error that holds this text, now or later.
+    pub(crate) async fn line_with(&self, text: &str) -> String {
+        let find = || {
+            let said = self.said.lock().unwrap();
+            said.iter().find(|line| line.contains(text)).cloned()
+        };
+        let mut more = self.more.clone();
+        let found = async {
+            loop {
+                if let Some(line) = find() {
+                    return line;
+                }
+                let ended = more.changed().await.is_err();
+                assert!(
+                    !ended || find().is_some(),
+                    "ended before it said {text:?}: {:?}",
+                    self.said
+                );
+            }
+        };
+        tokio::time::timeout(PATIENCE, found)
+            .await
+            .unwrap_or_else(|_| panic!("{text:?} is said in time"))
+    }
+
+    /// The memory that it has, in KiB; none where the system does not tell.
+    pub(crate) fn memory(&self) -> Option<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()?)).ok()?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+        line.trim().strip_suffix(" kB")?.parse().ok()
+    }
+
+    /// Fails if it has grown by more than so many MiB.
+    pub(crate) fn assert_flat(&self, before: Option<u64>, at_most: u64) {
+        if let (Some(before), Some(after)) = (before, self.memory()) {
+            println!("memory: {before} KiB before, {after} KiB after");
+            let grown = after.saturating_sub(before) / 1024;
+            assert!(
+                grown <= at_most,
+                "grown by {grown} MiB: {before} KiB before, {after} KiB after"
+            );
+        }
+    }
+
+    /// Fails if it has said that something went wrong which no input may bring about.
+    pub(crate) fn assert_calm(&self) {
+        let said = self.said.lock().unwrap();
+        let is_bad = |line: &&String| {
+            let line = line.to_lowercase();
+            ["panic", "a fault of the service", "rust_backtrace"]
+                .iter()
+                .any(|word| line.contains(word))
+        };
+        let bad: Vec<_> = said.iter().filter(is_bad).collect();
+        assert!(bad.is_empty(), "{bad:#?}");
+    }
+
+    /// Ends it by a signal, and fails unless it ends well and soon.
+    pub(crate) async fn stop(mut self) {
+        let pid = Pid::from_raw(self.child.id().unwrap().cast_signed()).unwrap();
+        kill_process(pid, Signal::TERM).unwrap();
+        let ended = tokio::time::timeout(PATIENCE, self.child.wait()).await;
+        let ended = ended.expect("it ends in time").unwrap();
+        assert!(ended.success(), "{ended:?}: {:?}", self.said);
+        self.assert_calm();
+    }
+}
+
+fn program() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sharewarden"));
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .env_remove("SHAREWARDEN_CONFIG")
+        .env_remove("AWS_PROFILE")
+        .env("AWS_ACCESS_KEY_ID", "AKIA111122223333")
+        .env("AWS_SECRET_ACCESS_KEY", "any");
+    command
+}

@@ -1,0 +1,145 @@
+//! What may come back of a call, and what may be on record of it.
+
+use std::collections::HashMap;
+
+use prost_reflect::{DynamicMessage, MethodDescriptor};
+use serde_json::Value;
+
+use crate::client::{Answer, Call, Given};
+
+const UNKNOWN: i32 = 2;
+const INVALID_ARGUMENT: i32 = 3;
+const INTERNAL: i32 = 13;
+const UNAUTHENTICATED: i32 = 16;
+
+/// A call, and what the test knows of it.
+pub(crate) struct Sent {
+    pub(crate) method: MethodDescriptor,
+    pub(crate) call: Call,
+    /// Who says to make it: nobody else does.
+    pub(crate) principal: String,
+    /// The message that may take effect. None: nothing of the call may.
+    pub(crate) message: Option<Vec<u8>>,
+    /// HTTP may refuse it, before gRPC is spoken.
+    pub(crate) may_be_refused: bool,
+}
+
+/// Says what is wrong with an answer.
+pub(crate) fn judge(sent: &Sent, answer: &Answer) -> Result<(), String> {
+    let given = match answer {
+        Answer::None => return Err("it hangs".into()),
+        Answer::Refused(_) if sent.may_be_refused => return Ok(()),
+        Answer::Refused(why) => return Err(format!("refused without an answer: {why}")),
+        Answer::Given(given) => given,
+    };
+    if given.http != 200 {
+        let is_allowed = sent.may_be_refused && (400..500).contains(&given.http);
+        return is_allowed.then_some(()).ok_or_else(|| format!("HTTP {}", given.http));
+    }
+    match code(given) {
+        Some(code @ (UNKNOWN | INTERNAL)) => Err(format!("code {code}: {:?}", given.value("grpc-message"))),
+        Some(code) if !(0..=16).contains(&code) => Err(format!("code {code} is none")),
+        Some(_) => Ok(()),
+        None if sent.call.is_streamed && !given.is_whole => Ok(()),
+        // Browsers are answered with the status in the body, which may be base64.
+        None if is_for_browsers(given) => Ok(()),
+        None => Err(format!("no status: {given:?}")),
+    }
+}
+
+fn is_for_browsers(given: &Given) -> bool {
+    let content_type = given.headers.get("content-type");
+    content_type.is_some_and(|value| value.as_bytes().starts_with(b"application/grpc-web"))
+}
+
+fn code(given: &Given) -> Option<i32> {
+    given.code().or_else(|| {
+        let body = String::from_utf8_lossy(&given.body);
+        let (_, rest) = body.rsplit_once("grpc-status:")?;
+        rest.split('\r').next()?.trim().parse().ok()
+    })
+}
+
+/// The message of an answer with OK.
+pub(crate) fn message(sent: &Sent, answer: &Answer) -> Option<DynamicMessage> {
+    let Answer::Given(given) = answer else { return None };
+    DynamicMessage::decode(sent.method.output(), given.body.get(5..)?).ok()
+}
+
+/// The calls that were made, to compare the ledgers with.
+#[derive(Default)]
+pub(crate) struct Made {
+    calls: HashMap<String, MadeCall>,
+    /// What is wrong with the answers.
+    pub(crate) wrong: Vec<String>,
+}
+
+struct MadeCall {
+    number: u64,
+    is_change: bool,
+    message: Option<DynamicMessage>,
+    was_refused: bool,
+}
+
+impl Made {
+    pub(crate) fn note(&mut self, number: u64, sent: &Sent, answer: &Answer) {
+        let input = sent.method.input();
+        let message = sent.message.as_deref();
+        let call = MadeCall {
+            number,
+            is_change: input.get_field_by_name("validate_only").is_some(),
+            message: message.and_then(|message| DynamicMessage::decode(input, message).ok()),
+            was_refused: match answer {
+                Answer::Given(given) => is_refusal(given),
+                Answer::Refused(_) | Answer::None => false,
+            },
+        };
+        self.calls.insert(sent.principal.clone(), call);
+    }
+
+    pub(crate) fn append(&mut self, more: Self) {
+        self.calls.extend(more.calls);
+        self.wrong.extend(more.wrong);
+    }
+
+    /// Says what is wrong with an entry of a ledger: it must be what one call asked for that was not refused.
+    pub(crate) fn judge(&self, entry: &Value) -> Result<(), String> {
+        let text = |name: &str| entry[name].as_str().unwrap_or_default().to_owned();
+        let call = self.calls.get(&text("principal")).ok_or("nobody made this call")?;
+        let case = call.number;
+        if !call.is_change || call.was_refused {
+            return Err(format!("case {case} changes nothing"));
+        }
+        let message = call.message.as_ref().ok_or(format!("case {case} cannot be read"))?;
+        if message
+            .get_field_by_name("validate_only")
+            .is_some_and(|flag| flag.as_bool() == Some(true))
+        {
+            return Err(format!("case {case} only validates"));
+        }
+        for name in ["account_id", "region", "image_id", "shared_account_id", "reason"] {
+            let asked = message.get_field_by_name(name);
+            let asked = asked.as_ref().and_then(|value| value.as_str()).unwrap_or_default();
+            if asked != text(name) {
+                return Err(format!("case {case} asked for {name} {asked:?}"));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Nothing of such a call may be on record.
+fn is_refusal(given: &Given) -> bool {
+    given.http != 200 || matches!(code(given), Some(INVALID_ARGUMENT | UNAUTHENTICATED)) && !names_a_change(given)
+}
+
+/// What AWS refuses, and what was asked for before, is INVALID_ARGUMENT too; but then there is a change.
+fn names_a_change(given: &Given) -> bool {
+    let details = given.value("grpc-status-details-bin");
+    let details = details.and_then(|value| {
+        use base64::Engine;
+        let engine = base64::prelude::BASE64_STANDARD_NO_PAD;
+        engine.decode(value.to_str().ok()?.trim_end_matches('=')).ok()
+    });
+    details.is_some_and(|details| String::from_utf8_lossy(&details).contains("change_id"))
+}

@@ -104,9 +104,7 @@ impl Served {
 
     /// Reads the log to its end: a pipe that is full would keep the process waiting.
     pub(crate) async fn read_log(&mut self) {
-        while let Ok(Some(line)) = self.log.next_line().await {
-            println!("{line}");
-        }
+        while let Ok(Some(_)) = self.log.next_line().await {}
     }
 
     /// Stops it as an operator would.

@@ -4,8 +4,8 @@
 //! only throttling slows them. Then the rate is half of what was really called; it grows back by equal steps up to where AWS
 //! throttled, in [`RECOVERY`], and beyond that it doubles in each such time, since the limit is evidently not there any more.
 //!
-//! Reads count like changes: AWS may count them together, and a read that is throttled helps nobody. Reading an image back is
-//! one, however many pages it has: those who read at the same time share the pages.
+//! Reads count like changes, page by page: AWS may count them together, and a read that is throttled helps nobody. Those who
+//! read an image at the same time share its pages, and pay for them once.
 
 use std::time::Duration;
 
@@ -77,6 +77,13 @@ impl Pace {
         self.reckon(now);
         self.tokens -= 1.0;
         self.recent += 1.0;
+    }
+
+    /// What was begun as one call has come to so many.
+    pub(super) fn came_to(&mut self, calls: u32) {
+        let more = f64::from(calls) - 1.0;
+        self.tokens = (self.tokens - more).min(self.capacity());
+        self.recent = (self.recent + more).max(0.0);
     }
 
     /// AWS throttled a call that was begun at this time. True when that slowed us down.
@@ -224,6 +231,16 @@ mod tests {
         assert!(pace.rate() < 20.0, "{}", pace.rate());
         pace.wait(end.plus(seconds(120.0)));
         assert_eq!(pace.rate(), 1000.0);
+    }
+
+    #[test]
+    fn a_read_is_paid_for_by_its_pages_and_one_that_others_made_costs_nothing() {
+        let mut pace = Pace::new(SETTINGS, start());
+        (0..100).for_each(|_| pace.spend(start()));
+        pace.came_to(0);
+        assert_eq!(pace.wait(start()), Duration::ZERO);
+        pace.came_to(51);
+        assert!(pace.wait(start()) > seconds(0.049));
     }
 
     #[test]

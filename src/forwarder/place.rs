@@ -206,6 +206,11 @@ impl<T> Place<T> {
         slowed.then_some("AWS throttles; it is called less often")
     }
 
+    /// What was begun as one call has come to so many.
+    pub(super) fn came_to(&mut self, calls: u32) {
+        self.pace.came_to(calls);
+    }
+
     /// The work on a change is over.
     pub(super) fn ended(&mut self, turn: Turn, now: Elapsed) {
         self.in_flight -= 1;

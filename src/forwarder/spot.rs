@@ -117,6 +117,12 @@ impl TurnTaken {
         self.spot.place().go_on(self.turn, self.clock.elapsed())
     }
 
+    /// What was begun as one call has come to so many.
+    pub(super) fn came_to(&self, calls: u32) {
+        self.spot.place().came_to(calls);
+        self.spot.moved();
+    }
+
     /// A call that was begun at this time has ended so.
     pub(super) fn called(&self, begun: Elapsed, how: Classification) {
         let said = self.spot.place().called(self.turn, begun, self.clock.elapsed(), how);

@@ -86,7 +86,11 @@ impl Forwarder {
                     convergence::after_call(&reply.result, now)
                 }
                 Next::ReadBack(doubt) => {
-                    let call = self.0.workspaces.read_access(key);
+                    let call = async {
+                        let (reply, calls) = self.0.workspaces.read_access_counted(key).await;
+                        turn.came_to(calls);
+                        reply
+                    };
                     let reply = self
                         .attempt(turn, &mut attempts, Operation::DescribeWorkspaceImagePermissions, call)
                         .await;

@@ -67,10 +67,15 @@ pub(super) fn unreadable() -> Fault {
 
 /// Bounds a read over all of its pages. Reading has no effect; the outcome is just not known.
 pub(super) async fn within<T>(limit: Duration, read: impl Future<Output = Reply<T>>) -> Reply<T> {
-    tokio::time::timeout(limit, read).await.unwrap_or_else(|_| Reply {
+    tokio::time::timeout(limit, read).await.unwrap_or_else(|_| timed_out())
+}
+
+/// Stands for an answer that took too long.
+pub(super) fn timed_out<T>() -> Reply<T> {
+    Reply {
         aws_request_id: None,
         result: Err(own_fault(FaultKind::Unknown, "Timeout")),
-    })
+    }
 }
 
 fn fault<E>(error: &SdkError<E, HttpResponse>, witness: &Witness) -> Fault

@@ -8,7 +8,7 @@ use aws_sdk_workspaces::{
 
 use super::{
     WorkSpaces,
-    call::{call, span, unreadable, within},
+    call::{call, span, timed_out, unreadable},
     not_configured,
     pages::{PAGE_SIZE, Pages},
     readings::Found,
@@ -38,21 +38,29 @@ impl WorkSpaces {
     /// ask about one image at the same time read it together. Bounded by the read timeout. The request id is that of the last
     /// page read.
     pub async fn read_access(&self, key: &PermissionKey) -> Reply<Access> {
+        self.read_access_counted(key).await.0
+    }
+
+    /// As [`read_access`](Self::read_access), with the number of calls that it took. Of those who read together, one is told.
+    pub async fn read_access_counted(&self, key: &PermissionKey) -> (Reply<Access>, u32) {
         let Some(client) = self.client(key.account, &key.region).cloned() else {
-            return not_configured();
+            return (not_configured(), 0);
         };
         let read = {
             let key = key.clone();
             move |accounts| read_all(client, key, accounts)
         };
-        within(self.read_timeout, self.readings.ask(key, read)).await
+        let asked = tokio::time::timeout(self.read_timeout, self.readings.ask(key, read));
+        asked.await.unwrap_or_else(|_| (timed_out(), 1))
     }
 }
 
 /// Reads pages until all of the accounts are found, or the end. The key names the image.
 async fn read_all(client: Client, key: PermissionKey, mut accounts: BTreeSet<AccountId>) -> Found {
     let (mut pages, mut token, mut shared) = (Pages::default(), None, BTreeSet::new());
+    let mut calls = 0;
     loop {
+        calls += 1;
         let Reply { aws_request_id, result } = read_page(&client, &key, token.take()).await;
         let page = result.and_then(|page| {
             if answers(&page, &key) {
@@ -82,7 +90,7 @@ async fn read_all(client: Client, key: PermissionKey, mut accounts: BTreeSet<Acc
             Err(fault) => Err(fault),
         };
         let end = Reply { aws_request_id, result };
-        return Found { shared, end };
+        return Found { shared, end, calls };
     }
 }
 

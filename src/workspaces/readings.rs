@@ -26,6 +26,8 @@ pub(super) struct Found {
     pub(super) shared: BTreeSet<AccountId>,
     /// The end of the read, and the request id of its last page. Who was found before a fault was found.
     pub(super) end: Reply<()>,
+    /// So many calls it took.
+    pub(super) calls: u32,
 }
 
 type Reading = Shared<BoxFuture<'static, Arc<Found>>>;
@@ -45,26 +47,28 @@ struct Line {
 
 impl Readings {
     /// Asks about one permission, with others who ask about its image. `read` finds out which of these accounts it is shared
-    /// with.
+    /// with. Tells the calls too that it took; none to all but one of those who asked together.
     pub(super) async fn ask<F>(
         &self,
         key: &PermissionKey,
         read: impl FnOnce(BTreeSet<AccountId>) -> F + Send + 'static,
-    ) -> Reply<Access>
+    ) -> (Reply<Access>, u32)
     where
         F: Future<Output = Found> + Send + 'static,
     {
         let place = (key.account, key.region.clone(), key.image.clone());
-        let found = self.join(place, key.shared_account, read).await;
+        let (reading, is_first) = self.join(place, key.shared_account, read);
+        let found = reading.await;
         let result = match &found.end.result {
             _ if found.shared.contains(&key.shared_account) => Ok(Access::Shared),
             Ok(()) => Ok(Access::NotShared),
             Err(fault) => Err(Fault::clone(fault)),
         };
-        Reply {
+        let reply = Reply {
             aws_request_id: found.end.aws_request_id.clone(),
             result,
-        }
+        };
+        (reply, if is_first { found.calls } else { 0 })
     }
 
     fn join<F>(
@@ -72,7 +76,7 @@ impl Readings {
         place: Place,
         account: AccountId,
         read: impl FnOnce(BTreeSet<AccountId>) -> F + Send + 'static,
-    ) -> Reading
+    ) -> (Reading, bool)
     where
         F: Future<Output = Found> + Send + 'static,
     {
@@ -89,8 +93,9 @@ impl Readings {
             };
             (reading.boxed().shared(), BTreeSet::new())
         });
+        let is_first = accounts.is_empty();
         accounts.insert(account);
-        reading.clone()
+        (reading.clone(), is_first)
     }
 
     /// From now on, who asks gathers for the read after this one.
@@ -135,7 +140,7 @@ mod tests {
         readings: &Readings,
         account: u64,
         begun: &mpsc::UnboundedSender<(BTreeSet<AccountId>, Answer)>,
-    ) -> tokio::task::JoinHandle<Reply<Access>> {
+    ) -> tokio::task::JoinHandle<(Reply<Access>, u32)> {
         let (readings, begun) = (readings.clone(), begun.clone());
         let read = move |accounts: BTreeSet<AccountId>| async move {
             let (answer, answered) = oneshot::channel();
@@ -146,6 +151,7 @@ mod tests {
                     aws_request_id: None,
                     result: Ok(()),
                 },
+                calls: 7,
             }
         };
         tokio::spawn(async move { readings.ask(&key(account), read).await })
@@ -166,15 +172,18 @@ mod tests {
             tokio::task::yield_now().await;
         }
         answer.send(Vec::new()).unwrap();
-        assert_eq!(first.await.unwrap().result, Ok(Access::NotShared));
+        assert_eq!(first.await.unwrap().0.result, Ok(Access::NotShared));
 
         let (accounts, answer) = begins.recv().await.unwrap();
         assert_eq!(accounts.len(), 100, "one read for all of them");
         answer.send(vec![key(1).shared_account]).unwrap();
-        let mut told = Vec::new();
+        let (mut told, mut calls) = (Vec::new(), 0);
         for asked in later {
-            told.push(asked.await.unwrap().result.unwrap());
+            let (reply, paid) = asked.await.unwrap();
+            told.push(reply.result.unwrap());
+            calls += paid;
         }
+        assert_eq!(calls, 7, "one of them is told how many calls it took");
         assert_eq!(told[0], Access::Shared);
         assert!(told[1..].iter().all(|access| *access == Access::NotShared));
         assert!(readings.lock().is_empty(), "nothing is kept");
@@ -193,6 +202,6 @@ mod tests {
         let (accounts, answer) = begins.recv().await.unwrap();
         assert_eq!(accounts, BTreeSet::from([key(2).shared_account]));
         answer.send(vec![key(2).shared_account]).unwrap();
-        assert_eq!(second.await.unwrap().result, Ok(Access::Shared));
+        assert_eq!(second.await.unwrap().0.result, Ok(Access::Shared));
     }
 }

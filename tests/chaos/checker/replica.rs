@@ -14,7 +14,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use tokio::{
     fs::File,
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
-    process::{Child, ChildStderr, Command},
+    process::{Child, ChildStderr, ChildStdin, Command},
     sync::watch,
 };
 use tonic::transport::{Channel, Endpoint};
@@ -38,6 +38,8 @@ pub(crate) struct Replica {
     config: PathBuf,
     log: PathBuf,
     child: Option<Child>,
+    /// The program itself ends when this pipe does. Not left in `child`, which closes it when it is waited for.
+    lifeline: Option<ChildStdin>,
     /// Where to reach it, while there is a process.
     channel: watch::Sender<Option<Channel>>,
     panics: Arc<AtomicU64>,
@@ -53,6 +55,7 @@ impl Replica {
             config: file,
             log: folder.join(format!("replica-{number}.log")),
             child: None,
+            lifeline: None,
             channel: watch::Sender::new(None),
             panics: Arc::default(),
         }
@@ -71,12 +74,14 @@ impl Replica {
     /// Starts a process and waits until it serves. False if it ended before: it found no database, say.
     pub(crate) async fn start(&mut self, off_by: i32) -> bool {
         let mut child = self.command(off_by).spawn().unwrap();
+        let lifeline = child.stdin.take();
         let lines = BufReader::new(child.stderr.take().unwrap());
         let serving = tokio::time::timeout(PATIENCE, self.read_until_serving(lines)).await;
         let Ok(Some(channel)) = serving else {
             let _ = child.kill().await;
             return false;
         };
+        self.lifeline = lifeline;
         self.child = Some(child);
         self.channel.send_replace(Some(channel));
         true
@@ -124,7 +129,6 @@ impl Replica {
             .env("AWS_SECRET_ACCESS_KEY", "any")
             .env_remove("AWS_PROFILE")
             .env_remove("SHAREWARDEN_CONFIG")
-            // The program itself ends when this pipe does: with whoever started it.
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())

@@ -130,6 +130,9 @@ pub(crate) async fn run(plan: &Plan, folder: &Path) -> Trial {
     if panics > 0 {
         complaints.push(format!("replicas panicked {panics} times; see their logs"));
     }
+    let kills = kills.all();
+    let badly_ended = kills.iter().filter(|(what, _)| what.starts_with("(SIGTERM"));
+    complaints.extend(badly_ended.map(|(what, times)| format!("{times} times {what}")));
     history.complaints = complaints;
     database.close().await.unwrap();
     let mut faults = faults::counted(&history.calls, &names);
@@ -138,7 +141,7 @@ pub(crate) async fn run(plan: &Plan, folder: &Path) -> Trial {
     Trial {
         violations: check(&history),
         history,
-        kills: kills.all(),
+        kills,
         cuts: cuts.all(),
         faults,
         proxies: proxies.iter().map(Proxy::counts).collect(),

@@ -84,7 +84,7 @@ fn list() -> Vec<(&'static str, &'static str, f64, Effect)> {
         (UPDATE, "200 with garbage", 0.03, Effect::Garbage),
         (UPDATE, "late before applying", 0.08, late(BeforeApplying)),
         (UPDATE, "late after applying", 0.08, late(AfterApplying)),
-        (UPDATE, "lands after its time-out", 0.02, lands_late),
+        (UPDATE, "lands after its time-out", 0.05, lands_late),
         (UPDATE, "access denied", 0.01, refuse("AccessDeniedException")),
         (UPDATE, "unavailable", 0.02, refuse("ResourceUnavailableException")),
         (READ, "stale", 0.25, stale),

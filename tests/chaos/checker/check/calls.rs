@@ -6,7 +6,9 @@
 //! P6: of two mutating calls for one permission, the first has ended before the second begins. A call that was abandoned –
 //! its replica was killed, or timed out – has no end that anyone could wait for. For such a call P6 means: nobody waits for
 //! it any more, and the next call begins no sooner than its time-out, which is what the lease (time-out and margin, and
-//! more) guarantees to a replica that takes over. What an abandoned call does *later* than that is AWS's own gap.
+//! more) guarantees to a replica that takes over. It may take effect later than that, but not after a newer call for the
+//! opposite: nothing is called against what may still land. (What lands later than the landing window is AWS's own gap; the
+//! trials have no such calls.)
 
 use std::collections::BTreeMap;
 
@@ -37,6 +39,25 @@ pub(super) fn check(history: &History, changes: &Changes<'_>, found: &mut Found)
         for pair in calls.windows(2) {
             apart(pair[0], pair[1], &permission, history.attempt_timeout, found);
         }
+        for (index, call) in calls.iter().enumerate() {
+            overtakes(call, &calls[index + 1..], &permission, found);
+        }
+    }
+}
+
+/// A call that takes effect after a newer one for the opposite undoes it.
+fn overtakes(call: &Call, newer: &[&Call], permission: &Permission, found: &mut Found) {
+    let Some(applied) = call.applied else { return };
+    let meanwhile = newer.iter().take_while(|newer| newer.started < applied);
+    let undone = |newer: &&&Call| newer.allow != call.allow && newer.applied.is_some_and(|at| at < applied);
+    if let Some(undone) = meanwhile.filter(undone).last() {
+        found.add(
+            "P6",
+            format!(
+                "{permission}: call {} took effect after call {}, which is newer",
+                call.number, undone.number
+            ),
+        );
     }
 }
 

@@ -292,6 +292,17 @@ fn p6_a_call_that_does_not_wait_for_one_that_was_abandoned() {
 }
 
 #[test]
+fn p6_a_call_that_lands_after_a_newer_one() {
+    let broken = broken_by(|history| {
+        history.calls[0].client_left = Some(125);
+        history.calls[0].applied = Some(222);
+        history.calls[0].ended = Some(223);
+        history.calls[0].ended_at = Some(at(23));
+    });
+    assert_eq!(broken, ["P6"].into());
+}
+
+#[test]
 fn p6_aws_that_does_not_end_as_asked() {
     let broken = broken_by(|history| history.shared.extend([permission()]));
     assert_eq!(broken, ["P6"].into());

@@ -64,7 +64,9 @@ impl Stack {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         };
-        tokio::time::timeout(PATIENCE, reached).await.expect("they end in time");
+        // Thousands of them take longer than one.
+        let patience = PATIENCE + Duration::from_millis(50) * u32::try_from(count).unwrap();
+        tokio::time::timeout(patience, reached).await.expect("they end in time");
     }
 
     pub(crate) async fn changes(&self, state: &str) -> i64 {

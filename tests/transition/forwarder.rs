@@ -87,9 +87,12 @@ impl World {
         self.give_back(at, held.work, held.attempts, outcome);
     }
 
-    /// P3: what is recorded as failed takes no effect afterwards.
+    /// P3: what is recorded as failed takes no effect afterwards. What is said by one whose lease another has is not recorded.
     fn check_failure(&mut self, work: &Work) {
         let (key, action) = (&work.change.intent.key, work.change.intent.action);
+        if self.calls.get(key).is_some_and(|newest| newest.epoch != work.epoch) {
+            return;
+        }
         let late = self.aws.on_its_way(key, action.into()).cloned();
         self.breaches
             .check(NothingLandsLast, late.is_none() || self.unsteady, || {

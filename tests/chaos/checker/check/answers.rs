@@ -96,7 +96,7 @@ fn meaning(reason: &str) -> Meaning {
         "CHANGE_PENDING" => Meaning::Accepted,
         "REQUEST_ID_REUSED" => Meaning::Reused,
         "POLICY_DENIED" => Meaning::Denied,
-        "CHANGE_UNCONFIRMED" | "AUDIT_STORE_UNAVAILABLE" | "OVERLOADED" | "SHUTTING_DOWN" | "SERVER_STOPPING" => {
+        "CHANGE_UNCONFIRMED" | "AUDIT_STORE_UNAVAILABLE" | "OVERLOADED" | "CALL_TIMED_OUT" | "SERVER_STOPPING" => {
             Meaning::Open
         }
         "DEADLINE_EXCEEDED" | "CANCELLED" | "UNAVAILABLE" => Meaning::Open,

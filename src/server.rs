@@ -120,7 +120,7 @@ impl Server {
             source,
         })?;
         let keys = keys::read(&config.checkpoint)?;
-        let database = Database::new(&database_settings(config))?;
+        let database = Database::new(&database_settings(config), &clock)?;
         database.check().await?;
         warn_of_unknown_regions(config);
         let workspaces = WorkSpaces::connect(&workspaces_settings(config, credentials)).await?;

@@ -75,11 +75,7 @@ async fn ten_thousand_changes_are_recovered_as_fast_as_the_limit_allows() {
                 "UPDATE share_permission SET lease_owner = NULL, lease_expires_at = NULL, next_attempt_at = now()";
             sqlx::query(given_back).execute(&stack.pool).await.unwrap();
         }
-        let latency = Effect::Latency {
-            milliseconds: 20,
-            moment: Moment::BeforeApplying,
-        };
-        stack.simulator.inject(Fault::new(latency)).unwrap();
+        stack.simulator.inject(Fault::new(late(20))).unwrap();
         let (clock, more) = (
             Clock::system(),
             format!(

@@ -37,10 +37,8 @@ pub(super) fn verify(options: &ClientOptions, args: VerifyArgs, console: &mut Co
     }
     let verified = verifier.finish().map_err(|wrong| failure(&wrong))?;
     drop(progress);
-    if let Some(header) = header {
-        args.save(verified.account, &header.checkpoint)?;
-    }
-    verify::print(options.output, &verified, console)
+    let checkpoint = header.map(|header| header.checkpoint).unwrap_or_default();
+    verify::conclude(options.output, &args, &verified, &checkpoint, console)
 }
 
 /// The lines of a file, plain or gzip.

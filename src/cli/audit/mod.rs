@@ -9,6 +9,7 @@ mod checkpoint;
 mod cloudevents;
 mod entry;
 mod export;
+mod fields;
 mod filter;
 mod formats;
 mod history;

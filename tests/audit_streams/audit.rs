@@ -66,21 +66,6 @@ impl Stack {
         within("a checkpoint is signed", covered).await
     }
 
-    /// Runs SQL that the triggers would refuse.
-    pub(crate) async fn tamper(&self, statement: &'static str) {
-        let mut connection = self.pool.acquire().await.unwrap();
-        sqlx::query("SET session_replication_role = replica")
-            .execute(&mut *connection)
-            .await
-            .unwrap();
-        let done = sqlx::query(statement).execute(&mut *connection).await.unwrap();
-        assert!(done.rows_affected() > 0, "{statement}");
-        sqlx::query("RESET session_replication_role")
-            .execute(&mut *connection)
-            .await
-            .unwrap();
-    }
-
     /// The lines of a ledger, byte for byte.
     pub(crate) async fn lines(&self, account: &str) -> Vec<String> {
         sqlx::query_scalar("SELECT entry FROM audit_entry WHERE account_id = $1 ORDER BY log_index")

@@ -13,7 +13,7 @@ use sharewarden::{
     simulator::{Effect, Fault, Moment, Simulator, sample},
     workspaces::BaseCredentials,
 };
-use sqlx::PgPool;
+use sqlx::{AssertSqlSafe, PgPool};
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Status, transport::Channel};
@@ -181,6 +181,18 @@ impl Stack {
     /// Ends all faults.
     pub(crate) fn release(&self) {
         self.simulator.clear_faults();
+    }
+
+    /// Does what only a superuser can, past the triggers: changes history.
+    #[allow(dead_code, reason = "the tests of the service itself change none")]
+    pub(crate) async fn tamper(&self, statement: &str) {
+        let mut connection = self.pool.acquire().await.unwrap();
+        let set_role = "SET session_replication_role = replica";
+        sqlx::query(set_role).execute(&mut *connection).await.unwrap();
+        let done = sqlx::query(AssertSqlSafe(statement)).execute(&mut *connection).await;
+        assert!(done.unwrap().rows_affected() > 0, "{statement}");
+        let reset_role = "RESET session_replication_role";
+        sqlx::query(reset_role).execute(&mut *connection).await.unwrap();
     }
 
     /// The one change that there is.

@@ -87,6 +87,36 @@ async fn an_entry_that_is_gone_ends_a_watch_and_an_export() {
 }
 
 #[tokio::test]
+async fn a_hint_of_entries_that_there_are_not_alarms_nobody() {
+    let stack = Stack::start().await;
+    stack.grant_many(0, 1).await;
+    let replica = stack.second_server("").await;
+    let request = watch_from(&Positions::new(), Start::Now);
+    let mut watcher = Watcher::start(stack.audit().await, request).await.unwrap();
+    stack.grant_many(1, 1).await;
+    watcher.until(ACCOUNT, 4).await;
+    // What any role may do that can connect; the hints of the replica come after these.
+    for hint in [format!("{ACCOUNT}:999999"), "999999999999:5".to_owned()] {
+        sqlx::query("SELECT pg_notify('sharewarden_ledger_grown', $1)")
+            .bind(hint)
+            .execute(&stack.pool)
+            .await
+            .unwrap();
+    }
+    let mut client = replica.client().await;
+    for number in 2..5 {
+        client
+            .grant_share_permission(as_tester(nth_grant(number)))
+            .await
+            .unwrap();
+        watcher.until(ACCOUNT, 2 * (number as u64 + 1)).await;
+    }
+    drop(client);
+    replica.stop().await;
+    stack.end().await;
+}
+
+#[tokio::test]
 async fn a_ledger_that_is_shorter_than_its_checkpoint_is_not_signed_for_and_is_told_of() {
     let stack = Stack::start().await;
     stack.grant_many(0, 3).await;

@@ -4,8 +4,9 @@ use sharewarden::proto::v1::{
     ExportAuditEntriesRequest, GetAuditEntryRequest, GetInclusionProofRequest, watch_audit_entries_request::Start,
 };
 use tonic::{Code, Status};
+use tracing::level_filters::LevelFilter;
 
-use crate::{audit::*, stack::*};
+use crate::{audit::*, stack::*, support::log::Log};
 
 fn assert_tampered(status: &Status, log_index: &str) {
     assert_eq!(
@@ -191,6 +192,27 @@ async fn a_ledger_that_was_rewritten_with_new_hashes_is_not_signed_for() {
         .await
         .unwrap_err();
     assert_eq!(reason(&status), "LEDGER_TAMPERED");
+    stack.end().await;
+}
+
+#[tokio::test]
+async fn from_which_entry_on_a_busy_ledger_was_tampered_with_is_looked_for_once() {
+    let mut log = Log::of_this_thread(LevelFilter::ERROR);
+    let stack = Stack::start().await;
+    stack.grant_many(0, 3).await;
+    stack.checkpoint_of(ACCOUNT, 6).await;
+    stack
+        .tamper("UPDATE audit_entry SET leaf_hash = sha256('another') WHERE log_index = 4")
+        .await;
+    stack.grant_many(3, 1).await;
+    log.wait_for("log_index=4 size=8 signed_size=6").await;
+    // Who looked again would find this one.
+    stack
+        .tamper("UPDATE audit_entry SET leaf_hash = sha256('another') WHERE log_index = 2")
+        .await;
+    stack.grant_many(4, 1).await;
+    log.wait_for("log_index=4 size=10 signed_size=6").await;
+    assert!(!log.text().contains("log_index=2"), "{}", log.text());
     stack.end().await;
 }
 

@@ -152,12 +152,7 @@ async fn a_pool_full_of_broken_connections_is_not_noticed() {
 #[tokio::test]
 async fn a_statement_that_is_cut_off_in_the_middle_is_run_again() {
     let trouble = Trouble::start().await;
-    trouble.grant(Uuid::new_v4()).await.unwrap();
-    let mut lock = Beside::begin(&trouble.stack).await;
-    lock.run("SELECT 1 FROM ledger FOR UPDATE").await;
-    let revoking = trouble.spawn_revoke().await;
-    // It waits for the head's lock, in the middle of its transaction.
-    waiting_for_locks(&trouble.stack, 1).await;
+    let (mut lock, revoking) = trouble.revoke_behind_a_lock().await;
     trouble.proxy.cut();
     lock.run("COMMIT").await;
     revoking.await.unwrap().unwrap();
@@ -223,11 +218,7 @@ async fn an_outcome_is_offered_until_its_commit_is_confirmed() {
 #[tokio::test]
 async fn locks_that_others_hold_too_long_are_waited_for_again() {
     let trouble = Trouble::start().await;
-    trouble.grant(Uuid::new_v4()).await.unwrap();
-    let mut lock = Beside::begin(&trouble.stack).await;
-    lock.run("SELECT 1 FROM ledger FOR UPDATE").await;
-    let revoking = trouble.spawn_revoke().await;
-    waiting_for_locks(&trouble.stack, 1).await;
+    let (mut lock, revoking) = trouble.revoke_behind_a_lock().await;
     let begun =
         "SELECT max(xact_start) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
     let begun: OffsetDateTime = sqlx::query_scalar(begun).fetch_one(&trouble.stack.pool).await.unwrap();
@@ -269,17 +260,17 @@ async fn a_deadlock_that_postgres_resolves_against_us_is_run_again() {
     // The batch has the head and waits for the first; the second waits for the head, and the batch then for the second.
     let of_the_batch = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
          AND wait_event_type = 'Lock' AND query ILIKE 'INSERT INTO change%'";
-    until(&trouble.stack, of_the_batch, 1).await;
+    until(&trouble.stack.pool, of_the_batch, 1).await;
     let second = tokio::spawn(async move {
         second.run("SELECT 1 FROM ledger FOR UPDATE").await;
         second.run("COMMIT").await;
     });
     let of_the_second = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
          AND wait_event_type = 'Lock' AND query = 'SELECT 1 FROM ledger FOR UPDATE'";
-    until(&trouble.stack, of_the_second, 1).await;
+    until(&trouble.stack.pool, of_the_second, 1).await;
     first.run("COMMIT").await;
     let resolved = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()";
-    until(&trouble.stack, resolved, 1).await;
+    until(&trouble.stack.pool, resolved, 1).await;
     second.await.unwrap();
     revoking.await.unwrap().unwrap();
     trouble.end().await;
@@ -304,11 +295,7 @@ async fn a_transaction_that_must_be_serialized_is_run_again() {
 #[tokio::test]
 async fn sessions_that_an_administrator_ends_are_replaced() {
     let trouble = Trouble::start().await;
-    trouble.grant(Uuid::new_v4()).await.unwrap();
-    let mut lock = Beside::begin(&trouble.stack).await;
-    lock.run("SELECT 1 FROM ledger FOR UPDATE").await;
-    let revoking = trouble.spawn_revoke().await;
-    waiting_for_locks(&trouble.stack, 1).await;
+    let (mut lock, revoking) = trouble.revoke_behind_a_lock().await;
     let end = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
          WHERE datname = current_database() AND wait_event_type = 'Lock'";
     let ended: i64 = sqlx::query_scalar(end).fetch_one(&trouble.stack.pool).await.unwrap();
@@ -387,13 +374,13 @@ async fn a_waiter_that_hears_no_notification_learns_by_looking() {
     let trouble = Trouble::start().await;
     let listening =
         "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND query ILIKE 'LISTEN%'";
-    until(&trouble.stack, listening, 1).await;
+    until(&trouble.stack.pool, listening, 1).await;
     // From now on it cannot make another connection; those that it has go on.
     trouble.proxy.set(Rule::Refuse);
     let ended = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
          WHERE datname = current_database() AND query ILIKE 'LISTEN%'";
     sqlx::query(ended).execute(&trouble.stack.pool).await.unwrap();
-    until(&trouble.stack, listening, 0).await;
+    until(&trouble.stack.pool, listening, 0).await;
 
     trouble.stack.hold();
     let other = trouble.stack.second_server("").await;
@@ -416,6 +403,16 @@ async fn a_waiter_that_hears_no_notification_learns_by_looking() {
 }
 
 impl Trouble {
+    /// A revoke that waits for the head's lock, in the middle of its transaction, and who has that lock.
+    async fn revoke_behind_a_lock(&self) -> (Beside, JoinHandle<Result<(), Status>>) {
+        self.grant(Uuid::new_v4()).await.unwrap();
+        let mut lock = Beside::begin(&self.stack).await;
+        lock.run("SELECT 1 FROM ledger FOR UPDATE").await;
+        let revoking = self.spawn_revoke().await;
+        waiting_for_locks(&self.stack, 1).await;
+        (lock, revoking)
+    }
+
     async fn spawn_revoke(&self) -> JoinHandle<Result<(), Status>> {
         let mut client = self.server.client().await;
         tokio::spawn(async move { client.revoke_share_permission(as_tester(revoke())).await.map(drop) })
@@ -441,21 +438,7 @@ impl Beside {
 async fn waiting_for_locks(stack: &Stack, count: i64) {
     let waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
          AND wait_event_type = 'Lock' AND query ILIKE '%ledger%'";
-    until(stack, waiting, count).await;
-}
-
-async fn until(stack: &Stack, query: &'static str, count: i64) {
-    let reached = async {
-        while sqlx::query_scalar::<_, i64>(query)
-            .fetch_one(&stack.pool)
-            .await
-            .unwrap()
-            != count
-        {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, reached).await.expect(query);
+    until(&stack.pool, waiting, count).await;
 }
 
 /// A setting of all sessions that begin from now on.

@@ -21,6 +21,7 @@ mod pending;
 mod processes;
 mod reads;
 mod replicas;
+#[allow(dead_code, reason = "other tests use the rest of it")]
 mod stack;
 mod throughput;
 mod waking;

@@ -48,7 +48,8 @@ pub struct VerifyArgs {
 }
 
 impl VerifyArgs {
-    pub(super) fn is_offline(&self) -> bool {
+    /// True when it needs no service.
+    pub(in crate::cli) fn is_offline(&self) -> bool {
         self.export.is_some()
     }
 

@@ -31,7 +31,7 @@ pub struct VerifyArgs {
     /// Verify the ledger of this AWS account, as the service has it now
     #[arg(long, value_name = "ACCOUNT_ID")]
     pub(super) account: Option<String>,
-    /// Verify all ledgers that the service has now
+    /// Verify all ledgers that the service has now, and those of which --against has a checkpoint
     #[arg(long)]
     pub(super) all: bool,
     /// A verifier key that signs checkpoints (`sharewarden key show` prints it), or a file of them, one on each line. May be

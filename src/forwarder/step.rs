@@ -48,6 +48,7 @@ impl Forwarder {
         turn: &TurnTaken,
     ) -> Option<(Work, Vec<Attempt>, Outcome)> {
         let mut attempts = Vec::new();
+        let mut seen = None;
         let mut next = begin(&work);
         // Reckoned from after the commit that said for how long, so that it is never over too early.
         let mut received = self.0.clock.elapsed();
@@ -59,14 +60,17 @@ impl Forwarder {
                 action,
                 first: work.change.generation == 1,
                 spent: age >= self.0.settings.retry.give_up_after,
-                landing_for: work.landing_for.saturating_sub(elapsed.since(received)),
+                landing_for: work
+                    .landing_for
+                    .map(|left| left.saturating_sub(elapsed.since(received))),
+                seen,
             };
             // The first call is what the turn is for.
             if let Some(in_doubt) = next.in_doubt_if_not_called()
                 && !attempts.is_empty()
                 && let Err(why) = turn.go_on()
             {
-                let outcome = self.turned_away(in_doubt, age, now.landing_for, why);
+                let outcome = self.turned_away(in_doubt, age, now, why);
                 return Some((work, attempts, outcome));
             }
             next = match next {
@@ -76,6 +80,7 @@ impl Forwarder {
                         attempts.clear();
                     }
                     (work, since, received) = (renewed, renewed_since, self.0.clock.elapsed());
+                    seen = None;
                     begin(&work)
                 }
                 Next::Call => {
@@ -94,6 +99,7 @@ impl Forwarder {
                     let reply = self
                         .attempt(turn, &mut attempts, Operation::DescribeWorkspaceImagePermissions, call)
                         .await;
+                    seen = convergence::seen(&doubt, &reply.result, now);
                     convergence::after_read_back(doubt, &reply.result, now)
                 }
                 Next::Succeed => return Some((work, attempts, Outcome::Succeeded)),
@@ -108,7 +114,12 @@ impl Forwarder {
                     } else {
                         retry.delay(made, retry_after, jitter)
                     };
-                    return Some((work, attempts, Outcome::Retry { delay, in_doubt }));
+                    let outcome = Outcome::Retry {
+                        delay,
+                        in_doubt,
+                        observed: seen,
+                    };
+                    return Some((work, attempts, outcome));
                 }
             };
         }

@@ -18,17 +18,20 @@ use crate::{
 };
 
 fn outcome() -> impl Strategy<Value = Outcome> {
-    let observed = prop_oneof![Just(None), Just(Some(Access::Shared)), Just(Some(Access::NotShared))];
+    let observed = || prop_oneof![Just(None), Just(Some(Access::Shared)), Just(Some(Access::NotShared))];
     prop_oneof![
         Just(Outcome::Succeeded),
-        observed.prop_map(|observed| Outcome::Failed {
+        observed().prop_map(|observed| Outcome::Failed {
             failure: refused(),
             observed
         }),
-        (prop_oneof![Just(0), Just(3), Just(u64::MAX)], any::<bool>()).prop_map(|(delay, in_doubt)| Outcome::Retry {
-            delay: Duration::from_secs(delay),
-            in_doubt
-        }),
+        (prop_oneof![Just(0), Just(3), Just(u64::MAX)], any::<bool>(), observed()).prop_map(
+            |(delay, in_doubt, observed)| Outcome::Retry {
+                delay: Duration::from_secs(delay),
+                in_doubt,
+                observed
+            }
+        ),
     ]
 }
 

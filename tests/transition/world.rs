@@ -88,6 +88,19 @@ pub(crate) struct World {
 impl World {
     /// Lives through a history and drains what it leaves.
     pub(crate) fn after(history: &[u64], unsteady: bool) -> Self {
+        let mut world = Self::through(history, unsteady);
+        world.drain();
+        world
+    }
+
+    /// Lives through a history, after which AWS refuses every call.
+    pub(crate) fn refused_after(history: &[u64]) -> Self {
+        let mut world = Self::through(history, false);
+        world.drain_refused();
+        world
+    }
+
+    fn through(history: &[u64], unsteady: bool) -> Self {
         let mut world = Self {
             breaches: Breaches::default(),
             database: Database::new(account(), start()),
@@ -107,7 +120,6 @@ impl World {
         for word in history {
             world.step(Dice(*word));
         }
-        world.drain();
         world
     }
 
@@ -199,6 +211,10 @@ impl World {
         if commit != Commit::Failed {
             self.database.save(&account, &mut self.breaches);
             self.check_rest(&account);
+            self.check_failures(&account);
+            for key in &account.effects().permissions {
+                self.aws.is_on_record(key, self.database.permissions[key].applied);
+            }
         }
         match commit {
             Commit::Answered => {

@@ -63,8 +63,10 @@ pub enum Outcome {
     Retry {
         /// Wait so long.
         delay: Duration,
-        /// A call may have had an effect that was not read back.
+        /// Begin with reading back: a call may have had an effect.
         in_doubt: bool,
+        /// What AWS holds, where it was read back when no lost call could take effect any more.
+        observed: Option<Access>,
     },
 }
 
@@ -81,8 +83,9 @@ pub struct Work {
     pub age: Duration,
     /// Read back before calling: an earlier call may have had an effect.
     pub in_doubt: bool,
-    /// So long, from the commit that gave the lease, an earlier call that asked for the same may still take effect.
-    pub landing_for: Duration,
+    /// An earlier call was lost, and AWS was not read back since it can take effect no more: from the commit that gave the
+    /// lease it can for so long yet.
+    pub landing_for: Option<Duration>,
 }
 
 /// The answer to a command.

@@ -2,7 +2,8 @@
 //!
 //! Two things keep a permission's calls apart. A lease says that a call may be under way *here*; it ends when the outcome is
 //! told, or when it runs out. A [`Landing`] says that a call whose end nobody saw may still take effect *at AWS*: until that
-//! time is over, no call is made that asks for the other value, since the older one could land last.
+//! time is over, no call is made that asks for the other value, since the older one could land last. And until AWS was read back
+//! after that time, or took another call, nobody knows whether it did: so long, no change is recorded as failed.
 
 use std::time::Duration;
 
@@ -167,7 +168,7 @@ impl Account {
             lease_for: lease.expires_at.since(context.now),
             age: context.now.since(change.created_at),
             in_doubt: permission.in_doubt,
-            landing_for: landing.unwrap_or_default(),
+            landing_for: landing,
             change,
         }
     }

@@ -178,7 +178,11 @@ pub fn after_read_back(doubt: Doubt, result: &Result<Access, Fault>, now: Circum
         (Ok(access), Doubt::Earlier(failure)) if now.spent => fail(failure, Some(*access)),
         (Ok(_), Doubt::Earlier(_)) => Next::Call,
         (Err(fault), Doubt::Landing) => look_again(retry_after(fault)),
-        // An image that is gone is shared with nobody.
+        // An image that is gone is shared with nobody: what was to be revoked is. Of one that was never heard of before, it is
+        // rather the name that is wrong.
+        (Err(fault), _) if fault.kind == FaultKind::Refused(FailureReason::ImageNotFound) && is_revoked(now) => {
+            Next::Succeed
+        }
         (Err(fault), _) if fault.kind == FaultKind::Refused(FailureReason::ImageNotFound) => {
             fail(failure(FailureReason::ImageNotFound, fault), Some(Access::NotShared))
         }
@@ -214,6 +218,10 @@ fn once_known(next: Next, now: Circumstances) -> Next {
         Some(left) if !left.is_zero() || observed.is_none() => look_again(Some(left)),
         _ => fail(failure, observed),
     }
+}
+
+fn is_revoked(now: Circumstances) -> bool {
+    now.action == Action::Revoke && !now.first
 }
 
 fn look_again(retry_after: Option<Duration>) -> Next {

@@ -298,3 +298,25 @@ fn what_was_read_after_a_lost_call_could_land_no_more_lets_the_change_fail_at_on
     let next = after_read_back(earlier(), &other, landed(spent(a_first(Action::Grant))));
     assert!(matches!(next, Next::Fail { .. }), "{next:?}");
 }
+
+#[test]
+fn an_image_that_is_gone_is_shared_with_nobody() {
+    let gone = Err(fault(FaultKind::Refused(FailureReason::ImageNotFound)));
+    let refused = Doubt::RefusedRevoke(said(FailureReason::ImageNotFound));
+    for doubt in [refused, earlier()] {
+        let now = not_first(a_first(Action::Revoke));
+        assert_eq!(after_read_back(doubt.clone(), &gone, now), Next::Succeed, "{doubt:?}");
+        // Of one that nothing was ever asked about it is rather the name that is wrong.
+        for now in [
+            a_first(Action::Revoke),
+            a_first(Action::Grant),
+            not_first(a_first(Action::Grant)),
+        ] {
+            let Next::Fail { failure, observed } = after_read_back(doubt.clone(), &gone, now) else {
+                panic!("{doubt:?}: {now:?} fails")
+            };
+            let told = (failure.reason, observed);
+            assert_eq!(told, (FailureReason::ImageNotFound, Some(Access::NotShared)));
+        }
+    }
+}

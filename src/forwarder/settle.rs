@@ -95,8 +95,8 @@ impl Forwarder {
         }
     }
 
-    /// Records the outcome. AWS has answered, so this does not give up while the process lives: until the outcome is
-    /// durable, or the lease is somebody else's, who then reads AWS back. True when it is durable.
+    /// Records the outcome. AWS has answered, so this does not give up while the forwarder runs, which is to the end of the grace:
+    /// until the outcome is durable, or the lease is somebody else's, who then reads AWS back. True when it is durable.
     async fn settle(&self, work: Work, attempts: Vec<Attempt>, outcome: Outcome) -> bool {
         let settlement = Settlement {
             key: work.change.intent.key.clone(),
@@ -118,13 +118,13 @@ impl Forwarder {
                     tracing::error!("the store cannot take the outcome; AWS is read back");
                     return false;
                 }
-                Err(error) if self.0.stop.is_cancelled() => {
-                    tracing::warn!(%error, "stopping without the outcome on record; recovery reads AWS back");
-                    return false;
-                }
                 Err(error) => tracing::warn!(%error, "the outcome is not on record yet"),
             }
-            self.0.clock.sleep(wait).await;
+            let waited = self.0.end.run_until_cancelled(self.0.clock.sleep(wait)).await;
+            if waited.is_none() {
+                tracing::warn!("stopped without the outcome on record; recovery reads AWS back");
+                return false;
+            }
             wait = (wait * 2).min(SETTLE_RETRY_CAP);
         }
     }

@@ -109,7 +109,12 @@ async fn load(
         heads::ensure(connection, &new).await?;
     }
     let names: Vec<_> = ids.iter().map(AccountId::to_string).collect();
-    let heads = heads::lock(connection, &names).await?;
+    let mut heads = heads::lock(connection, &names).await?;
+    if heads.len() != ids.len() {
+        // A primary that took over may not have what the one before it had committed.
+        heads::ensure(connection, &names).await?;
+        heads = heads::lock(connection, &names).await?;
+    }
     if heads.len() != ids.len() {
         return Err(StoreError::corrupt("ledger", "a head is gone"));
     }

@@ -42,6 +42,8 @@ pub struct ForwarderSettings {
     pub retry: RetryPolicy,
     /// No call is begun with less than this left of the lease: the time-out of an attempt, and a margin.
     pub lease_reserve: Duration,
+    /// After a call AWS is not read back with less than this left of the lease: how long that may take.
+    pub read_reserve: Duration,
     /// How each account is called in each Region.
     pub place: PlaceSettings,
     /// How often to look for work that nobody holds.

@@ -73,12 +73,19 @@ impl Forwarder {
                 let outcome = self.turned_away(in_doubt, age, now, why);
                 return Some((work, attempts, outcome));
             }
+            if let (Next::ReadBack(_), Some(in_doubt)) = (&next, next.in_doubt_if_not_called())
+                && !attempts.is_empty()
+                && !self.has_time_to_read(&work, since)
+            {
+                // Whoever has the next lease reads it back.
+                next = Next::Retry {
+                    retry_after: None,
+                    in_doubt,
+                };
+            }
             next = match next {
                 Next::Call if !self.has_time(&work, since) => {
-                    let (renewed, renewed_since) = self.renew(&work).await?;
-                    if renewed.change.id() != work.change.id() {
-                        attempts.clear();
-                    }
+                    let (renewed, renewed_since) = self.renew(&work, std::mem::take(&mut attempts)).await?;
                     (work, since, received) = (renewed, renewed_since, self.0.clock.elapsed());
                     seen = None;
                     begin(&work)
@@ -130,8 +137,18 @@ impl Forwarder {
         self.0.clock.elapsed().plus(self.0.settings.lease_reserve) < since.plus(work.lease_for)
     }
 
-    async fn renew(&self, work: &Work) -> Option<(Work, Elapsed)> {
-        let command = Command::Renew(work.change.intent.key.clone(), work.epoch);
+    /// True when a read that is begun now ends before the lease does.
+    fn has_time_to_read(&self, work: &Work, since: Elapsed) -> bool {
+        self.0.clock.elapsed().plus(self.0.settings.read_reserve) <= since.plus(work.lease_for)
+    }
+
+    /// Lengthens the lease. What was called so far is on record with it.
+    async fn renew(&self, work: &Work, attempts: Vec<Attempt>) -> Option<(Work, Elapsed)> {
+        let command = Command::Renew {
+            key: work.change.intent.key.clone(),
+            epoch: work.epoch,
+            attempts,
+        };
         match self.0.committer.commit_patiently(command).await {
             Ok((Answer::Renewed(work), since)) => Some((*work, since)),
             Ok((Answer::GaveWay, _)) => {

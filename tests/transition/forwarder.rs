@@ -70,10 +70,11 @@ impl World {
     pub(crate) fn renew(&mut self, at: usize, dice: &mut Dice) {
         let Some(index) = self.any_held(at, dice) else { return };
         if self.replicas[at].held[index].is_fresh() {
-            let Held { work, .. } = self.replicas[at].held.swap_remove(index);
+            let Held { work, attempts, .. } = self.replicas[at].held.swap_remove(index);
             let key = work.change.intent.key.clone();
             self.let_go(&key, work.epoch);
-            self.replicas[at].queue.push(Command::Renew(key, work.epoch));
+            let epoch = work.epoch;
+            self.replicas[at].queue.push(Command::Renew { key, epoch, attempts });
         }
     }
 

@@ -8,7 +8,7 @@ use sharewarden::domain::{
 };
 
 use crate::{
-    found::{FIRST, WINDOW, at, epochs, lost_call, new_account, open, reloaded, settle, settle_after},
+    found::{FIRST, WINDOW, at, epochs, lost_call, new_account, open, reloaded, renew, settle, settle_after},
     names::{change, key, start},
 };
 
@@ -123,7 +123,7 @@ fn a_holder_that_renews_gives_way_to_a_change_that_has_to_wait() {
     let epoch = account.effects().work[0].epoch;
     let mut account = reloaded(&account, &[1]);
     account.apply(open(2), &at(3));
-    assert_eq!(account.apply(Command::Renew(key(0), epoch), &at(4)), Answer::GaveWay);
+    assert_eq!(account.apply(renew(epoch), &at(4)), Answer::GaveWay);
     waits_until(&account, 8);
 }
 

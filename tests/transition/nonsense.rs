@@ -53,7 +53,9 @@ fn command() -> impl Strategy<Value = Command> {
         4 => named().prop_map(Command::Open),
         1 => named().prop_map(|intent| Command::Deny(intent, "no".into())),
         2 => (0_u64..4).prop_map(|k| Command::Claim(key(k))),
-        2 => (0_u64..4, epoch()).prop_map(|(k, epoch)| Command::Renew(key(k), epoch)),
+        2 => (0_u64..4, epoch()).prop_map(|(k, epoch)| {
+            Command::Renew { key: key(k), epoch, attempts: Vec::new() }
+        }),
         4 => (0_u64..4, epoch(), 0_u64..40, outcome()).prop_map(|(k, epoch, id, outcome)| {
             Command::Settle(Settlement { key: key(k), epoch, change_id: change(id), attempts: Vec::new(), outcome })
         }),

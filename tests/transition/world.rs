@@ -47,8 +47,8 @@ impl Dice {
 pub(crate) struct Replica {
     pub(crate) number: u64,
     pub(crate) queue: Vec<Command>,
-    /// A batch whose commit never answered: it is applied again before any other.
-    pub(crate) unanswered: Option<Vec<Command>>,
+    /// A batch whose commit never answered, and the leases that it gave if it happened: it is applied again before any other.
+    pub(crate) unanswered: Option<(Vec<Command>, Vec<(PermissionKey, u64)>)>,
     /// Outcomes that are to be offered again, some time.
     pub(crate) unsettled: Vec<Command>,
     pub(crate) held: Vec<Held>,
@@ -184,15 +184,12 @@ impl World {
 
     pub(crate) fn commit(&mut self, at: usize, commit: Commit, dice: &mut Dice) {
         let replica = &mut self.replicas[at];
-        let batch = match replica.unanswered.take() {
-            Some(batch) => batch,
-            None => {
-                if dice.coin() {
-                    replica.queue.append(&mut replica.unsettled);
-                }
-                std::mem::take(&mut replica.queue)
+        let (batch, mut given) = replica.unanswered.take().unwrap_or_else(|| {
+            if dice.coin() {
+                replica.queue.append(&mut replica.unsettled);
             }
-        };
+            (std::mem::take(&mut replica.queue), Vec::new())
+        });
         let back = Duration::from_secs(if self.unsteady { dice.roll(20) } else { 0 });
         let context = Context {
             now: start() + self.clock.saturating_sub(back),
@@ -208,6 +205,11 @@ impl World {
                 renewed.push(*work);
             }
         }
+        for (key, epoch) in given {
+            account.hand_out_again(&key, epoch, &context);
+        }
+        let work = account.effects().work.iter();
+        given = work.map(|work| (work.change.intent.key.clone(), work.epoch)).collect();
         if commit != Commit::Failed {
             self.database.save(&account, &mut self.breaches);
             self.check_rest(&account);
@@ -222,7 +224,9 @@ impl World {
                     self.hand_out(at, work);
                 }
             }
-            Commit::AnswerLost | Commit::Failed if dice.coin() => self.replicas[at].unanswered = Some(batch),
+            Commit::AnswerLost | Commit::Failed if dice.coin() => {
+                self.replicas[at].unanswered = Some((batch, given));
+            }
             // The callers are told that nobody knows. Outcomes are kept.
             Commit::AnswerLost | Commit::Failed => {
                 let outcomes = batch

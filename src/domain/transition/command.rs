@@ -15,8 +15,15 @@ pub enum Command {
     Deny(Arc<Intent>, String),
     /// Take up the permission's change, if it is due and nobody holds a lease on it.
     Claim(PermissionKey),
-    /// Lengthen the lease of this epoch before the first call under it.
-    Renew(PermissionKey, u64),
+    /// Lengthen a lease before the first call under it that changes something.
+    Renew {
+        /// The permission worked on.
+        key: PermissionKey,
+        /// The epoch of the lease.
+        epoch: u64,
+        /// The calls made under the lease so far, oldest first: AWS was read back.
+        attempts: Vec<Attempt>,
+    },
     /// Record what became of the work done under a lease, and give the lease back.
     Settle(Settlement),
 }
@@ -26,7 +33,7 @@ impl Command {
     pub fn key(&self) -> &PermissionKey {
         match self {
             Self::Open(intent) | Self::Deny(intent, _) => &intent.key,
-            Self::Claim(key) | Self::Renew(key, _) => key,
+            Self::Claim(key) | Self::Renew { key, .. } => key,
             Self::Settle(settlement) => &settlement.key,
         }
     }

@@ -28,10 +28,22 @@ impl Account {
         Answer::Claimed
     }
 
-    pub(super) fn renew(&mut self, key: &PermissionKey, epoch: u64, context: &Context) -> Answer {
+    pub(super) fn renew(
+        &mut self,
+        key: &PermissionKey,
+        epoch: u64,
+        attempts: Vec<Attempt>,
+        context: &Context,
+    ) -> Answer {
         let Some(mut permission) = self.held(key, epoch, context).cloned() else {
-            return Answer::LeaseLost;
+            return self.renewed_before(key, epoch, context);
         };
+        if !attempts.is_empty() {
+            let current = self.current(&permission);
+            current.remember(attempts);
+            let id = current.id();
+            self.touch(id);
+        }
         // No call was made under this lease yet: a newer change need not wait for it.
         if permission.next.is_some() {
             self.give_way(&mut permission, context);
@@ -39,6 +51,20 @@ impl Account {
         let work = self.lease_or_wait(&mut permission, context);
         self.put(permission, context);
         work.map_or(Answer::GaveWay, |work| Answer::Renewed(Box::new(work)))
+    }
+
+    /// The answer to a renewal of a lease that is over: given already, if an earlier commit's answer was lost. The lease that follows
+    /// without a gap is one that the holder's own next command gave, and that was this one.
+    fn renewed_before(&mut self, key: &PermissionKey, epoch: u64, context: &Context) -> Answer {
+        let following = self.held(key, epoch.saturating_add(1), context).cloned();
+        let lease = following.as_ref().and_then(|permission| permission.lease);
+        match (following, lease) {
+            // One that ran out may be taken at any moment: too late to begin.
+            (Some(permission), Some(lease)) if lease.expires_at > context.now => {
+                Answer::Renewed(Box::new(self.work(&permission, lease, context)))
+            }
+            _ => Answer::LeaseLost,
+        }
     }
 
     /// The answer to a settlement under a lease that is over: recorded already, if an earlier commit's answer was lost.

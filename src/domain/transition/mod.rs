@@ -127,8 +127,20 @@ impl Account {
             Command::Open(intent) => self.open(intent, context),
             Command::Deny(intent, rule) => self.deny(intent, rule, context),
             Command::Claim(key) => self.claim(&key, context),
-            Command::Renew(key, epoch) => self.renew(&key, epoch, context),
+            Command::Renew { key, epoch, attempts } => self.renew(&key, epoch, attempts, context),
             Command::Settle(settlement) => self.settle(settlement, context),
+        }
+    }
+
+    /// Hands out the work of a lease that an earlier try of this batch gave, if its commit happened after all. Nobody else can
+    /// have begun it: who has a lease learns of it from the answer to that commit.
+    pub fn hand_out_again(&mut self, key: &PermissionKey, epoch: u64, context: &Context) {
+        let context = &Context {
+            now: context.now.max(self.last_recorded_at),
+            ..*context
+        };
+        if let Some(permission) = self.permissions.get(key).cloned() {
+            self.resume(&permission, epoch, context);
         }
     }
 

@@ -20,6 +20,7 @@ mod outage;
 mod pending;
 mod processes;
 mod reads;
+mod replays;
 mod replicas;
 mod stack;
 mod throughput;

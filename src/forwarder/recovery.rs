@@ -39,7 +39,7 @@ impl Forwarder {
             tokio::select! {
                 () = self.0.stop.cancelled() => return,
                 () = self.0.clock.sleep(self.0.settings.recover_every) => {}
-                _ = self.0.released.heard() => {}
+                () = self.0.released.heard() => {}
             }
         }
     }

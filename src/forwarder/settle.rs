@@ -21,14 +21,13 @@ impl Forwarder {
     pub(super) fn spawn_give_back(&self, leased: Leased) {
         let forwarder = self.clone();
         self.0.tasks.spawn(async move {
-            let (account, in_doubt) = (leased.work.change.intent.key.account, leased.work.in_doubt);
             let due_now = Outcome::Retry {
                 delay: Duration::ZERO,
-                in_doubt,
+                in_doubt: leased.work.in_doubt,
                 observed: None,
             };
             if forwarder.settle(leased.work, Vec::new(), due_now).await {
-                forwarder.0.released.tell(account);
+                forwarder.0.released.tell();
             }
         });
     }

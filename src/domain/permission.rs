@@ -87,9 +87,9 @@ pub struct Landing {
 pub struct Permission {
     /// Its name.
     pub key: PermissionKey,
-    /// What the newest accepted change asks for. After a failure: what was applied before it.
+    /// What the newest accepted change asks for. After a failure: what is known to be applied.
     pub desired: Option<Access>,
-    /// What AWS was last known to hold.
+    /// What AWS was last known to hold; nothing, where that is not known, or not known any more.
     pub applied: Option<Access>,
     /// Counts the changes accepted.
     pub generation: u64,
@@ -123,7 +123,7 @@ pub enum PermissionState {
     Shared,
     /// Nothing is under way, and AWS was last known not to share.
     NotShared,
-    /// Nothing is under way, and what AWS holds was never learnt.
+    /// Nothing is under way, and what AWS holds is not known, or not known any more.
     Unknown,
 }
 

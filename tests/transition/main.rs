@@ -3,7 +3,7 @@
 //!
 //! Read in this order: this file (what is promised), [`world`], [`forwarder`] and [`aws`] (what happens), [`rest`] (how it ends),
 //! [`database`] (what is stored, and must hold there), [`watch`] (what every answer must be), [`nonsense`] (commands that
-//! nobody sends), [`found`] (bugs that were found so, by name).
+//! nobody sends), [`found`], [`landing`] and [`unread`] (bugs that were found so, by name).
 //!
 //! `PROPTEST_CASES` says how many histories each test lives through.
 
@@ -16,6 +16,7 @@ mod names;
 mod nonsense;
 mod promises;
 mod rest;
+mod unread;
 mod watch;
 mod world;
 

@@ -43,12 +43,15 @@ impl Dice {
     }
 }
 
+/// Leases that a batch gave, if its commit happened.
+type Leases = Vec<(PermissionKey, u64)>;
+
 #[derive(Default)]
 pub(crate) struct Replica {
     pub(crate) number: u64,
     pub(crate) queue: Vec<Command>,
     /// A batch whose commit never answered, and the leases that it gave if it happened: it is applied again before any other.
-    pub(crate) unanswered: Option<(Vec<Command>, Vec<(PermissionKey, u64)>)>,
+    pub(crate) unanswered: Option<(Vec<Command>, Leases)>,
     /// Outcomes that are to be offered again, some time.
     pub(crate) unsettled: Vec<Command>,
     pub(crate) held: Vec<Held>,

@@ -262,6 +262,7 @@ fn forwarder_settings(config: &Config) -> ForwarderSettings {
             give_up_after: forwarder.give_up_after,
         },
         lease_reserve,
+        read_reserve: forwarder.read_timeout,
         place: PlaceSettings {
             pace: PaceSettings {
                 most: forwarder.calls_per_second.into(),

@@ -102,6 +102,7 @@ impl Server {
         };
         if tokio::time::timeout(stopping.rest(), ended).await.is_err() {
             tracing::warn!("stopping with work under way; recovery takes it up");
+            forwarding.shutdown().await;
         }
         database.close().await;
         tracing::info!("stopped");

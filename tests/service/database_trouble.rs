@@ -18,6 +18,7 @@ use tonic_types::StatusExt;
 use uuid::Uuid;
 
 use crate::{
+    pending::key,
     stack::*,
     support::proxy::{Fate, Proxy, Rule},
 };
@@ -177,6 +178,73 @@ async fn a_commit_whose_answer_was_lost_is_resolved_by_looking() {
         trouble.assert_granted_once(granted).await;
         trouble.end().await;
     }
+}
+
+/// What was claimed has its worker, and does not wait until its lease has run out.
+#[tokio::test]
+async fn a_claim_whose_commit_lost_its_answer_is_worked_on() {
+    // Nothing else commits.
+    let trouble = Trouble::start_with(&format!("{IMPATIENT}checkpoint.every = \"60s\"\n")).await;
+    trouble.proxy.next_commits(Fate::CutAfter, 1);
+    trouble.stack.leave_pending([key(ACCOUNT, IMAGE, 1)]).await;
+    trouble.stack.until_ended("SUCCEEDED", 1).await;
+    assert_eq!(trouble.proxy.counts().cut_after, 1, "it was met");
+    let lost = "SELECT count(*) FROM change, jsonb_array_elements(attempts) AS attempt
+         WHERE attempt->>'error_code' = 'LeaseExpired'";
+    let lost: i64 = sqlx::query_scalar(lost).fetch_one(&trouble.stack.pool).await.unwrap();
+    assert_eq!(lost, 1, "the lease of the replica that died, and no other");
+    trouble.end().await;
+}
+
+/// AWS has answered, and Postgres is away for a part of the grace.
+#[tokio::test]
+async fn an_outcome_that_postgres_does_not_take_at_once_is_recorded_before_the_server_ends() {
+    let trouble = Trouble::start_with("database.acquire_timeout = \"500ms\"\n").await;
+    trouble.stack.fault(UPDATE, 1, late(1500));
+    let granted = spawn_grant(trouble.server.client().await, grant());
+    trouble.stack.wait_for_calls(UPDATE, 1).await;
+    let Trouble { stack, proxy, server } = trouble;
+    proxy.set(Rule::Refuse);
+    proxy.cut();
+    // Without callers there is nothing to wait for: the end begins at once.
+    granted.abort();
+    let stopping = tokio::spawn(server.stop());
+    let answered = stack.simulator.wait_for_calls(|calls| {
+        calls
+            .iter()
+            .any(|call| call.operation == UPDATE && call.ended.is_some())
+    });
+    tokio::time::timeout(PATIENCE, answered).await.unwrap();
+    let before = proxy.counts().refused;
+    let refused = async {
+        while !stopping.is_finished() && proxy.counts().refused < before + 10 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, refused)
+        .await
+        .expect("Postgres is asked again");
+    proxy.set(Rule::Pass);
+    stopping.await.unwrap();
+    assert_eq!(stack.stages(ACCOUNT).await, ["REQUESTED", "SUCCEEDED"]);
+    assert_eq!(stack.calls_of(DESCRIBE), 0, "nobody had to find out");
+    stack.end().await;
+}
+
+/// Replication was asynchronous, and the primary that took over lacks the account's first commit.
+#[tokio::test]
+async fn an_account_whose_first_commit_was_lost_by_a_failover_is_served() {
+    let stack = Stack::start_with("checkpoint.every = \"60s\"\n").await;
+    let mut client = stack.client().await;
+    client.grant_share_permission(as_tester(grant())).await.unwrap();
+    let lost = "SET session_replication_role = replica;
+         TRUNCATE audit_entry, audit_rollup, audit_ranking, share_interval, share_permission, change, ledger";
+    let mut postgres = PgConnection::connect(stack.database.url()).await.unwrap();
+    sqlx::raw_sql(lost).execute(&mut postgres).await.unwrap();
+    postgres.close().await.unwrap();
+    client.grant_share_permission(as_tester(grant())).await.unwrap();
+    assert_eq!(stack.stages(ACCOUNT).await, ["REQUESTED", "SUCCEEDED"]);
+    stack.end().await;
 }
 
 /// More often than a batch is tried: the caller is told that nobody knows, and asks again.

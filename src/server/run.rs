@@ -5,7 +5,10 @@
 //! what is left, so that other replicas take it up at once. Who still waits is told what these make of it. The committer closes
 //! when nothing is left to settle, and the hints go out last.
 
-use std::{sync::OnceLock, time::Duration};
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use tokio::task::JoinSet;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -13,8 +16,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     audit::Signer,
     clock::{Clock, Elapsed},
-    config::AuthMode,
-    grpc::{self, AuditApi, Authenticator, Health, HealthSettings, Services, ShareService},
+    grpc::{self, AuditApi, Health, HealthSettings, Services, ShareService},
     store::partitions,
     telemetry::Instruments,
 };
@@ -42,7 +44,9 @@ impl Server {
         let end = CancellationToken::new();
         let (database, clock, stop) = (self.database.clone(), self.clock.clone(), self.stop.clone());
         let (committer, grace) = (self.permissions.committer.clone(), self.config.server.shutdown_grace);
-        let mut watchers = self.watchers(&end);
+        let instruments = Instruments::new(&self.meter);
+        let policy = self.permissions.policy.clone();
+        let mut watchers = self.watchers(&instruments, &end);
         let mut forwarding = JoinSet::new();
         forwarding.spawn(self.permissions.forwarder.clone().run(self.work));
 
@@ -58,9 +62,10 @@ impl Server {
         let services = Services {
             share_permissions: ShareService::new(self.permissions, self.config.server.max_wait),
             audit: AuditApi::new(self.audit, self.config.server.max_wait),
-            authenticator: match self.config.auth.mode {
-                AuthMode::TrustedHeader => Authenticator::TrustedHeader,
-            },
+            authenticator: self.access.authenticator,
+            tls: self.access.tls,
+            policy,
+            count_refused: Arc::new(move |reason| instruments.count_refused(reason)),
             health,
             clock: clock.clone(),
             settings: server_settings(&self.config.server),
@@ -109,7 +114,7 @@ impl Server {
     }
 
     /// What runs beside the calls, until `end`.
-    fn watchers(&self, end: &CancellationToken) -> JoinSet<()> {
+    fn watchers(&self, instruments: &Instruments, end: &CancellationToken) -> JoinSet<()> {
         let (database, clock) = (&self.database, &self.clock);
         let mut watchers = JoinSet::new();
         let outcomes = self.hints.outcomes.clone();
@@ -122,10 +127,11 @@ impl Server {
         let pending = PendingWatch {
             database: database.clone(),
             clock: clock.clone(),
-            instruments: Instruments::new(&self.meter),
+            instruments: instruments.clone(),
             warn_after: self.config.log.warn_of_pending_after,
         };
         watchers.spawn(pending.run(end.clone()));
+        self.access.watch(&self.config, &mut watchers, end);
         watchers.spawn(Signer::new(self.audit.clone(), self.config.checkpoint.every).run(end.clone()));
         watchers
     }

@@ -6,6 +6,8 @@ use std::{
     time::Duration,
 };
 
+use opentelemetry::{KeyValue, metrics::Counter};
+
 pub use opentelemetry::metrics::Meter;
 
 /// The name that all instruments are under.
@@ -31,6 +33,7 @@ pub struct PendingChanges {
 #[derive(Debug, Clone)]
 pub struct Instruments {
     pending: Arc<Mutex<Option<PendingChanges>>>,
+    auth_refused: Counter<u64>,
 }
 
 impl Instruments {
@@ -64,7 +67,17 @@ impl Instruments {
                 }
             })
             .build();
-        Self { pending }
+        let auth_refused = meter
+            .u64_counter("sharewarden.auth.refused")
+            .with_unit("{call}")
+            .with_description("Callers that were refused because of who they are, or are not, by reason.")
+            .build();
+        Self { pending, auth_refused }
+    }
+
+    /// A caller was refused because of who they are, or are not.
+    pub fn count_refused(&self, reason: &'static str) {
+        self.auth_refused.add(1, &[KeyValue::new("reason", reason)]);
     }
 
     /// What is under way, as far as it is known: what is not known is not reported.

@@ -128,7 +128,7 @@ impl Server {
         })?;
         let keys = keys::read(&config.checkpoint)?;
         let access = Access::new(config, &clock).await?;
-        let database = Database::new(&database_settings(config))?;
+        let database = Database::new(&database_settings(config), &clock)?;
         database.check().await?;
         warn_of_unknown_regions(config);
         let workspaces = WorkSpaces::connect(&workspaces_settings(config, credentials)).await?;

@@ -118,13 +118,13 @@ async fn run(options: &Options) -> ExitCode {
 
 async fn migrate(url: &str) {
     let patience = Duration::from_secs(30);
-    let database = Database::new(&DatabaseSettings {
+    let settings = DatabaseSettings {
         url: url.into(),
         max_connections: 1,
         acquire_timeout: patience,
         statement_timeout: patience,
-    });
-    let database = database.unwrap();
+    };
+    let database = Database::new(&settings, &Clock::system()).unwrap();
     database.migrate().await.unwrap();
     database.close().await;
 }

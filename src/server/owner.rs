@@ -55,8 +55,9 @@ pub async fn archive(
 }
 
 fn connect(config: &Config) -> Result<Database, StoreError> {
-    Database::new(&DatabaseSettings {
+    let settings = DatabaseSettings {
         statement_timeout: STATEMENT_TIMEOUT,
         ..database_settings(config)
-    })
+    };
+    Database::new(&settings, &Clock::system())
 }

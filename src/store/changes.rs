@@ -96,7 +96,10 @@ pub async fn change(database: &Database, account: AccountId, id: ChangeId) -> Re
     sql.push("change").push(WITH_PERMISSION);
     sql.push(" WHERE c.account_id = ").push_bind(account.to_string());
     sql.push(" AND c.change_id = ").push_bind(id.0);
-    Ok(fetch(database, sql).await?.pop())
+    let row: Option<Row> = database
+        .run(async |connection| sql.build_query_as().fetch_optional(connection).await)
+        .await?;
+    row.map(ChangeStatus::try_from).transpose()
 }
 
 /// Reads at most `limit` changes that match, those after `after` only.
@@ -116,12 +119,10 @@ pub async fn changes(
         after,
         limit,
     };
-    fetch(database, page.statement()).await
-}
-
-async fn fetch(database: &Database, mut sql: QueryBuilder<Postgres>) -> Result<Vec<ChangeStatus>, StoreError> {
+    let mut sql = page.statement();
+    // Which index is best depends on what the filter names, and on how rare it is.
     let rows: Vec<Row> = database
-        .run(async |connection| sql.build_query_as().fetch_all(connection).await)
+        .run_planned_by_values(async |connection| sql.build_query_as().fetch_all(connection).await)
         .await?;
     rows.into_iter().map(ChangeStatus::try_from).collect()
 }

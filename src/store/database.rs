@@ -46,11 +46,11 @@ pub struct Database {
 }
 
 impl Database {
-    /// Makes a pool; connects when first used.
+    /// Makes a pool; connects when first used. The clock tells how long ago connections were in trouble.
     ///
     /// # Errors
     /// When the URL cannot be read.
-    pub fn new(settings: &DatabaseSettings) -> Result<Self, StoreError> {
+    pub fn new(settings: &DatabaseSettings, clock: &Clock) -> Result<Self, StoreError> {
         let statement_timeout = settings.statement_timeout.as_millis().to_string();
         let lock_timeout = (settings.statement_timeout / 2).as_millis().to_string();
         let options = PgConnectOptions::from_str(settings.url.expose_secret())?
@@ -66,7 +66,7 @@ impl Database {
             ])
             .log_statements(tracing::log::LevelFilter::Trace)
             .log_slow_statements(tracing::log::LevelFilter::Warn, Duration::from_secs(1));
-        let trust = Trust::new(Clock::system());
+        let trust = Trust::new(clock.clone());
         let asked = trust.clone();
         let pool = PgPoolOptions::new()
             .max_connections(settings.max_connections)

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use sharewarden::store::{Database, DatabaseSettings};
+use sharewarden::{
+    clock::Clock,
+    store::{Database, DatabaseSettings},
+};
 use sqlx::{AssertSqlSafe, PgPool, Postgres, QueryBuilder};
 
 use crate::{
@@ -94,5 +97,5 @@ fn connect(test: &TestDatabase, max_connections: u32) -> Database {
         acquire_timeout: patience,
         statement_timeout: patience,
     };
-    Database::new(&settings).unwrap()
+    Database::new(&settings, &Clock::system()).unwrap()
 }

@@ -103,7 +103,7 @@ pub(crate) fn connect(url: &str) -> Database {
         acquire_timeout: PATIENCE,
         statement_timeout: PATIENCE,
     };
-    Database::new(&settings).unwrap()
+    Database::new(&settings, &Clock::system()).unwrap()
 }
 
 pub(crate) fn key(account: &str, shared_account: &str) -> PermissionKey {

@@ -34,12 +34,13 @@ async fn a_server_whose_store_was_not_seen_to_answer_lives_but_is_not_serving() 
     let server = Server::start().await;
     // Takes connections and says nothing.
     let mute = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let database = Database::new(&DatabaseSettings {
+    let settings = DatabaseSettings {
         url: format!("postgres://nobody@{}/none?sslmode=disable", mute.local_addr().unwrap()).into(),
         max_connections: 1,
         acquire_timeout: Duration::from_secs(3600),
         statement_timeout: Duration::from_secs(3600),
-    });
+    };
+    let database = Database::new(&settings, &Clock::system());
     let settings = HealthSettings {
         check_every: Duration::from_millis(1),
         check_timeout: Duration::from_millis(1),

@@ -6,7 +6,9 @@ use bytes::Bytes;
 use futures_util::future::join_all;
 use sharewarden::{
     grpc::ServerSettings,
-    proto::v1::{audit_service_client::AuditServiceClient, *},
+    proto::v1::{
+        audit_service_client::AuditServiceClient, share_permission_service_client::SharePermissionServiceClient, *,
+    },
 };
 use tokio::task::JoinHandle;
 use tonic::{Code, Request, Status, body::Body, codegen::http::uri::PathAndQuery, transport::Channel};
@@ -58,14 +60,7 @@ async fn calls_beyond_the_bound_are_refused_at_once_and_health_answers_all_the_s
         call.abort();
         let _ = call.await;
     }
-    let accepted = tokio::time::timeout(PATIENCE, async {
-        while client
-            .grant_share_permission(from_tester(Default::default()))
-            .await
-            .is_err()
-        {}
-    });
-    accepted.await.expect("there is room again");
+    there_is_room_again(&mut client).await;
     drop((client, health));
     server.stop().await;
 }
@@ -108,20 +103,24 @@ async fn connections_beyond_the_bound_are_closed() {
             .unwrap();
     }
     let endpoint = Channel::from_shared(format!("http://{}", server.address)).unwrap();
-    let mut third = share_permission_service_client::SharePermissionServiceClient::new(endpoint.connect_lazy());
+    let mut third = SharePermissionServiceClient::new(endpoint.connect_lazy());
     let refused = third.grant_share_permission(from_tester(Default::default())).await;
     assert!(refused.is_err(), "it is closed, not kept waiting");
     drop(clients);
+    there_is_room_again(&mut third).await;
+    drop(third);
+    server.stop().await;
+}
+
+async fn there_is_room_again(client: &mut SharePermissionServiceClient<Channel>) {
     let accepted = tokio::time::timeout(PATIENCE, async {
-        while third
+        while client
             .grant_share_permission(from_tester(Default::default()))
             .await
             .is_err()
         {}
     });
     accepted.await.expect("there is room again");
-    drop(third);
-    server.stop().await;
 }
 
 /// A call whose headers come, and whose message never does.
@@ -184,14 +183,7 @@ async fn a_call_whose_message_never_comes_is_answered_and_gives_its_place_back()
         );
     }
     let mut client = server.client().await;
-    let accepted = tokio::time::timeout(PATIENCE, async {
-        while client
-            .grant_share_permission(from_tester(Default::default()))
-            .await
-            .is_err()
-        {}
-    });
-    accepted.await.expect("there is room again");
+    there_is_room_again(&mut client).await;
     drop(client);
     server.stop().await;
 }

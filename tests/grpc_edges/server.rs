@@ -169,7 +169,7 @@ fn storeless_audit() -> Audit {
     };
     let key = SigningKey::from_seed("sharewarden.test".parse().unwrap(), &[7; 32]);
     Audit {
-        database: Database::new(&settings).unwrap(),
+        database: Database::new(&settings, &Clock::system()).unwrap(),
         clock: Clock::system(),
         tail: Tail::default(),
         keys: CheckpointKeys::new(key, Vec::new(), Vec::new()),

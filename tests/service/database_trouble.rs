@@ -8,7 +8,6 @@ use sharewarden::{
     clock::Clock,
     dev::postgres::{Cluster, Settings},
     proto::v1::{GrantSharePermissionResponse, change},
-    simulator::{Effect, Moment},
     store::{Database, DatabaseSettings},
 };
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
@@ -210,11 +209,7 @@ async fn a_grant_that_nobody_can_confirm_is_not_done_twice() {
 async fn an_outcome_is_offered_until_its_commit_is_confirmed() {
     for fate in [Fate::CutBefore, Fate::CutAfter] {
         let trouble = Trouble::start().await;
-        let slow = Effect::Latency {
-            milliseconds: 600,
-            moment: Moment::BeforeApplying,
-        };
-        trouble.stack.fault(UPDATE, 1, slow);
+        trouble.stack.fault(UPDATE, 1, late(600));
         let granting = spawn_grant(trouble.server.client().await, grant());
         trouble.stack.wait_for_calls(UPDATE, 1).await;
         trouble.proxy.next_commits(fate, 10);
@@ -486,7 +481,7 @@ async fn prepare(url: &str) {
         acquire_timeout: PATIENCE,
         statement_timeout: PATIENCE,
     };
-    let database = Database::new(&settings).unwrap();
+    let database = Database::new(&settings, &Clock::system()).unwrap();
     database.migrate().await.unwrap();
     database.close().await;
 }

@@ -59,10 +59,7 @@ async fn until(connection: &mut PgConnection, query: &'static str, count: i64) {
 }
 
 fn slow(milliseconds: u64) -> Fault {
-    let moment = Moment::BeforeApplying;
-    Fault::new(Effect::Latency { milliseconds, moment })
-        .operation(UPDATE)
-        .calls(1)
+    Fault::new(late(milliseconds)).operation(UPDATE).calls(1)
 }
 
 #[tokio::test]

@@ -280,11 +280,7 @@ async fn budgets_end_in_the_reason_of_what_spent_them() {
 #[tokio::test]
 async fn more_than_may_wait_is_refused_as_overloaded() {
     let stack = Stack::start_with("forwarder.max_backlog = 1\n").await;
-    let slow = Effect::Latency {
-        milliseconds: 2000,
-        moment: Moment::BeforeApplying,
-    };
-    stack.fault(UPDATE, 1, slow);
+    stack.fault(UPDATE, 1, late(2000));
     let first = spawn_grant(stack.client().await, grant());
     stack.wait_for_calls(UPDATE, 1).await;
     let refused = stack

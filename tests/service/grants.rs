@@ -277,11 +277,7 @@ async fn the_callers_trace_is_in_the_ledger() {
 #[tokio::test]
 async fn a_newer_intent_wins_and_the_one_between_is_superseded() {
     let stack = Stack::start().await;
-    let slow = sharewarden::simulator::Effect::Latency {
-        milliseconds: 3000,
-        moment: sharewarden::simulator::Moment::BeforeApplying,
-    };
-    stack.fault(UPDATE, 1, slow);
+    stack.fault(UPDATE, 1, late(3000));
     let first = spawn_grant(stack.client().await, grant());
     stack.wait_for_calls(UPDATE, 1).await;
 

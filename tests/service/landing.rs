@@ -9,18 +9,13 @@ use crate::stack::*;
 
 const IMPATIENT: &str = "forwarder.attempt_timeout = \"300ms\"\nforwarder.landing_window = \"3s\"\n";
 
-/// The call is carried out, though long after its caller has left.
-fn late() -> Effect {
-    Effect::Latency {
-        milliseconds: 1500,
-        moment: Moment::BeforeApplying,
-    }
-}
+/// The call is carried out, though so many milliseconds after its caller has left.
+const LONG_AFTER: u64 = 1500;
 
 #[tokio::test]
 async fn a_grant_that_lands_late_does_not_undo_the_revoke_that_came_after_it() {
     let stack = Stack::start_with(IMPATIENT).await;
-    stack.fault(UPDATE, 1, late());
+    stack.fault(UPDATE, 1, late(LONG_AFTER));
     let granted = spawn_grant(stack.client().await, grant());
     // The grant was given up, and read back for the first time.
     stack.wait_for_calls(DESCRIBE, 1).await;
@@ -48,7 +43,7 @@ async fn a_grant_that_lands_late_does_not_undo_the_revoke_that_came_after_it() {
 #[tokio::test]
 async fn a_change_is_not_recorded_as_failed_while_its_call_may_land() {
     let stack = Stack::start_with(&format!("{IMPATIENT}forwarder.give_up_after = \"1ms\"\n")).await;
-    stack.fault(UPDATE, 1, late());
+    stack.fault(UPDATE, 1, late(LONG_AFTER));
     let granted = stack.client().await.grant_share_permission(as_tester(grant())).await;
     // Its budget was over long before it landed.
     let change = granted.unwrap().into_inner().change.unwrap();

@@ -5,7 +5,6 @@ use std::{io, sync::Arc, time::Duration};
 use sharewarden::{
     clock::Clock,
     proto::v1::{GetChangeRequest, change},
-    simulator::{Effect, Moment},
 };
 use tokio::sync::watch;
 use tonic::Code;
@@ -77,11 +76,7 @@ async fn an_outcome_that_postgres_could_not_take_is_recorded_when_it_is_back() {
     let mut log = Log::of_this_thread();
     let stack = Stack::start_with("database.acquire_timeout = \"500ms\"\ncommitter.commit_timeout = \"1s\"\n").await;
     let outage = Outage::prepare(&stack).await;
-    let slow = Effect::Latency {
-        milliseconds: 4000,
-        moment: Moment::BeforeApplying,
-    };
-    stack.fault(UPDATE, 1, slow);
+    stack.fault(UPDATE, 1, late(4000));
     let call = spawn_grant(stack.client().await, grant());
     stack.wait_for_calls(UPDATE, 1).await;
     outage.begin().await;

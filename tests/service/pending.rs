@@ -34,7 +34,7 @@ impl Stack {
             acquire_timeout: PATIENCE,
             statement_timeout: PATIENCE,
         };
-        let database = Database::new(&settings).unwrap();
+        let database = Database::new(&settings, &Clock::system()).unwrap();
         let settings = CommitterSettings {
             lanes: 1,
             queue: 100_000,

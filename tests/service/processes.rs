@@ -8,8 +8,9 @@ use std::{
 
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 use sharewarden::{
+    clock::Clock,
     proto::v1::{change, share_permission_service_client::SharePermissionServiceClient},
-    simulator::{Effect, Moment},
+    simulator::{Effect, Fault, Moment},
     store::{Database, DatabaseSettings},
 };
 use sqlx::{Connection, PgConnection};
@@ -139,7 +140,7 @@ async fn a_server_killed_while_aws_was_answering_leaves_a_change_that_the_next_o
         let (database, simulator) = tokio::join!(database(), simulator());
         let config = config_text(database.url(), &simulator.url(), QUICK);
         let mut first = Served::start(&config).await;
-        let hang = sharewarden::simulator::Fault::new(Effect::Hang {
+        let hang = Fault::new(Effect::Hang {
             moment,
             at_most_milliseconds: 60_000,
         });
@@ -191,12 +192,8 @@ async fn a_server_killed_while_aws_was_answering_leaves_a_change_that_the_next_o
 async fn sigterm_lets_what_is_under_way_finish_and_exits_with_success() {
     let (database, simulator) = tokio::join!(database(), simulator());
     let mut served = Served::start(&config_text(database.url(), &simulator.url(), QUICK)).await;
-    let slow = Effect::Latency {
-        milliseconds: 400,
-        moment: Moment::BeforeApplying,
-    };
     simulator
-        .inject(sharewarden::simulator::Fault::new(slow).operation(UPDATE).calls(1))
+        .inject(Fault::new(late(400)).operation(UPDATE).calls(1))
         .unwrap();
     let call = spawn_grant(served.client().await, grant());
     let reached = simulator.wait_for_calls(|calls| calls.iter().any(|call| call.operation == UPDATE));
@@ -281,7 +278,7 @@ async fn serve_refuses_a_schema_that_it_does_not_know() {
         acquire_timeout: PATIENCE,
         statement_timeout: PATIENCE,
     };
-    let checked = Database::new(&settings).unwrap();
+    let checked = Database::new(&settings, &Clock::system()).unwrap();
     checked.check().await.unwrap();
     checked.close().await;
 

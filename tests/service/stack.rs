@@ -10,7 +10,7 @@ use sharewarden::{
         change, share_permission_service_client::SharePermissionServiceClient,
     },
     server::Server,
-    simulator::{Effect, Fault, Simulator, sample},
+    simulator::{Effect, Fault, Moment, Simulator, sample},
     workspaces::BaseCredentials,
 };
 use sqlx::PgPool;
@@ -43,6 +43,12 @@ MC4CAQAwBQYDK2VwBCIEIIeh4qG0eSyZysGiQjRRrVo2MCvlxyj6P1BZHd376qNY
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(crate) type Client = SharePermissionServiceClient<Channel>;
+
+/// An answer of AWS that comes so much later, as does the effect of the call.
+pub(crate) fn late(milliseconds: u64) -> Effect {
+    let moment = Moment::BeforeApplying;
+    Effect::Latency { milliseconds, moment }
+}
 
 /// A running service and what it runs on.
 pub(crate) struct Stack {

@@ -100,7 +100,7 @@ impl Elsewhere {
             statement_timeout: PATIENCE,
         };
         let (database, hints, stop) = (
-            Database::new(&settings).unwrap(),
+            Database::new(&settings, &Clock::system()).unwrap(),
             Hints::default(),
             CancellationToken::new(),
         );

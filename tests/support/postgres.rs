@@ -11,6 +11,7 @@ use std::sync::Mutex;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use sharewarden::clock::Clock;
 use sharewarden::dev::postgres::{Cluster, Settings};
 use sharewarden::store::{Database, DatabaseSettings};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
@@ -28,7 +29,7 @@ async fn prepare_template(url: &str) {
         acquire_timeout: patience,
         statement_timeout: patience,
     };
-    let database = Database::new(&settings).unwrap();
+    let database = Database::new(&settings, &Clock::system()).unwrap();
     database.migrate().await.unwrap();
     database.close().await; // a database with connections cannot be copied
 }

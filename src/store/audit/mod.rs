@@ -16,7 +16,7 @@ mod history;
 mod ranking;
 mod statement;
 mod summary;
-
+mod walk;
 mod windows;
 
 pub use archived::{Archived, archived, archived_at};

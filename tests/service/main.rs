@@ -7,6 +7,9 @@ mod support;
 
 mod callers;
 mod changes;
+#[path = "../grpc_edges/credentials.rs"]
+#[allow(dead_code, reason = "another test uses the rest of it")]
+mod credentials;
 mod crowd;
 mod database_trouble;
 mod ending;
@@ -21,6 +24,8 @@ mod pending;
 mod processes;
 mod reads;
 mod replicas;
+mod roles;
+mod secrets;
 mod stack;
 mod throughput;
 mod waking;

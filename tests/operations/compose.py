@@ -1,6 +1,6 @@
 """Checks docker/compose.yaml as far as that goes without Docker: what it names is there, and its parts agree.
 
-tests/acceptance/operations.sh runs what the containers would run.
+tests/acceptance/compose.sh runs what the containers would run.
 """
 
 import re

@@ -58,6 +58,7 @@ impl Server {
             let admin = Admin {
                 readiness,
                 metrics: self.metrics.clone(),
+                health: health.router(),
             };
             watchers.spawn(admin.run(listener, end.clone()));
         }

@@ -127,9 +127,10 @@ fn without_default(key: &Key, default: Option<&str>) -> String {
         None => (said.trim_end_matches('.'), ""),
     };
     let plain = |text: &str| text.replace(['`', '"'], "");
+    let duration = |text: &str| humantime::parse_duration(&plain(text)).ok();
     let is_none = is_empty && said.starts_with("none");
     assert!(
-        is_none || plain(said) == plain(default),
+        is_none || plain(said) == plain(default) || duration(said).is_some_and(|said| Some(said) == duration(default)),
         "src/config says that the default of {name} is {said}, and it is {default}"
     );
     format!("{}{after}", before).trim().to_owned()

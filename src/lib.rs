@@ -15,6 +15,7 @@ pub mod identity;
 pub mod ledger;
 pub mod permissions;
 pub mod policy;
+pub mod probe;
 pub mod proto;
 pub mod server;
 pub mod simulator;

@@ -56,10 +56,7 @@ pub(super) struct Connection {
 impl Connection {
     pub(super) async fn open(options: &ClientOptions) -> Result<Self, Failure> {
         let credentials = Credentials::read(options)?;
-        let tls = credentials::tls(options)?;
-        let channel = connect(options, tls)
-            .await
-            .map_err(|error| unreachable(options, error.as_ref()))?;
+        let channel = reach(options).await?;
         Ok(Self {
             channel,
             credentials,
@@ -142,6 +139,13 @@ impl Connection {
         let timeout = humantime::format_duration(self.timeout);
         Status::deadline_exceeded(format!("no answer came within {timeout}"))
     }
+}
+
+/// Connects, and says nothing of who asks but what the connection itself says.
+pub(super) async fn reach(options: &ClientOptions) -> Result<Channel, Failure> {
+    let tls = credentials::tls(options)?;
+    let connected = connect(options, tls).await;
+    connected.map_err(|error| unreachable(options, error.as_ref()))
 }
 
 async fn connect(options: &ClientOptions, tls: Option<ClientTlsConfig>) -> Result<Channel, Box<dyn Error>> {

@@ -7,6 +7,7 @@ mod auth;
 mod checkpoint;
 mod parse;
 mod rules;
+mod telemetry;
 mod tls;
 
 use std::{collections::BTreeSet, net::SocketAddr, path::Path, time::Duration};
@@ -19,6 +20,7 @@ use crate::domain::{AccountId, Region};
 pub use auth::{AuthConfig, AuthMode, JwtConfig, RoleConfig, RoleName};
 pub use checkpoint::CheckpointConfig;
 pub use rules::Problem;
+pub use telemetry::{AdminConfig, TelemetryConfig};
 pub use tls::{ClientAuth, TlsConfig};
 
 /// The prefix of the environment's keys.
@@ -52,6 +54,12 @@ pub struct Config {
     /// The log.
     #[serde(default)]
     pub log: LogConfig,
+    /// Traces and metrics for a collector.
+    #[serde(default)]
+    pub telemetry: TelemetryConfig,
+    /// The port of probes and of Prometheus.
+    #[serde(default)]
+    pub admin: AdminConfig,
     /// The accounts whose images may be shared.
     pub accounts: Vec<AccountConfig>,
 }
@@ -291,7 +299,7 @@ impl Default for AwsConfig {
     }
 }
 
-/// The log, on standard error.
+/// The log, on standard error. It never makes the service wait: lines that its reader is too slow for are dropped and counted.
 #[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct LogConfig {

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, fmt::Write, time::Duration};
 
-use super::Config;
+use super::{Config, telemetry};
 
 mod access;
 
@@ -37,6 +37,7 @@ pub(super) fn problems(config: &Config) -> Vec<Problem> {
     times(config, &mut check);
     checkpoint(config, &mut check);
     accounts(config, &mut check);
+    telemetry::rules(config, &mut check);
     problems
 }
 

@@ -10,7 +10,7 @@ use crate::{
     domain::{Principal, Timestamp, TraceId},
 };
 
-use super::{access::Concerns, call::Arrival, deadline, gate::Admitted, refusal::Refusal, status, trace_context};
+use super::{access::Concerns, call::Arrival, deadline, gate::Admitted, refusal::Refusal, status};
 
 /// Who calls, and how long they wait.
 #[derive(Debug)]
@@ -42,7 +42,7 @@ impl Caller {
         let spent = arrival.map_or(Duration::ZERO, |arrival| clock.elapsed().since(arrival.0));
         Ok(Self {
             principal: principal.clone(),
-            trace_id: trace_context::trace_id(request.metadata()),
+            trace_id: request.extensions().get().cloned(),
             patience: deadline::patience(request.metadata(), spent, most),
             until: *until,
         })

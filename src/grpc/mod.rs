@@ -1,7 +1,7 @@
 //! The gRPC edge: the only room of the server that names tonic and the generated types.
 //!
 //! A connection is taken by [`incoming`], one of so many, with TLS if that is set up. A call comes in through the layers that [`server`] stacks: what is no
-//! gRPC is refused by [`protocol`]; [`call`] gives it a place if there is [`room`], opens its span, notes when it arrived and logs how
+//! gRPC is refused by [`protocol`]; [`measure`] measures it, with the names of [`code`]s; [`call`] gives it a place if there is [`room`], opens its span, notes when it arrived and logs how
 //! it ended, and a panic becomes an answer. Before anything of the message is read, the [`gate`] asks
 //! [`auth`] who calls, [`shares`] whether there is room for one more call of theirs, and the policy whether they may do what the
 //! RPC is for ([`access`]); who is not believed is noted by [`distrusted`]. Then the
@@ -15,6 +15,7 @@ mod audit;
 mod auth;
 mod call;
 mod caller;
+mod code;
 mod cors;
 mod deadline;
 mod distrusted;
@@ -22,6 +23,7 @@ mod fields;
 mod gate;
 mod health;
 mod incoming;
+mod measure;
 mod page_token;
 mod parse;
 mod present;
@@ -37,7 +39,7 @@ mod trace_context;
 pub use audit::AuditApi;
 pub use auth::{Authenticator, PRINCIPAL};
 pub use distrusted::CountRefused;
-pub use health::{Health, HealthSettings, LIVENESS};
+pub use health::{Health, LIVENESS, READINESS};
 pub use server::{ServerSettings, Services, serve};
 pub use service::ShareService;
 pub use status::CHANGE_ID;

@@ -25,6 +25,7 @@ use crate::{
             share_permission_service_server::{SharePermissionService, SharePermissionServiceServer},
         },
     },
+    telemetry::Instruments,
 };
 
 use super::{
@@ -36,6 +37,7 @@ use super::{
     gate::{Gate, Rules},
     health::Health,
     incoming::{self, Incoming},
+    measure::MeasureLayer,
     room::Room,
     service::ShareService,
     shares::Shares,
@@ -118,8 +120,10 @@ pub struct Services<S = ShareService> {
     pub count_refused: CountRefused,
     /// What the health service tells.
     pub health: Health,
-    /// Measures calls.
+    /// Says how long calls take.
     pub clock: Clock,
+    /// Measures calls.
+    pub instruments: Instruments,
     /// How to talk to clients.
     pub settings: ServerSettings,
 }
@@ -145,6 +149,10 @@ pub async fn serve<S: SharePermissionService>(
         distrusted: distrusted.clone(),
     };
     let incoming = incoming::connections(listener, incoming);
+    let measure = MeasureLayer {
+        instruments: services.instruments.clone(),
+        clock: clock.clone(),
+    };
     let calls = CallLayer {
         clock: clock.clone(),
         under_way: under_way.clone(),
@@ -157,9 +165,10 @@ pub async fn serve<S: SharePermissionService>(
         .http2_max_header_list_size(settings.max_header_bytes)
         .http2_keepalive_interval(Some(settings.keepalive_interval))
         .http2_keepalive_timeout(Some(settings.keepalive_timeout))
-        // From the outside in: browsers are told what they may do, gRPC-Web is made gRPC, then the call is watched, and a panic is an answer like any other.
+        // From the outside in: browsers are told what they may do, gRPC-Web is made gRPC, then the call is measured and watched, and a panic is an answer like any other.
         .layer(cors::layer(&settings.allowed_origins))
         .layer(GrpcWebLayer::new())
+        .layer(measure)
         .layer(calls)
         .layer(CatchPanicLayer::custom(answer_to_panic))
         .add_routes(routes(services, distrusted))

@@ -23,6 +23,7 @@ use sharewarden::{
         share_permission_service_server::SharePermissionService, *,
     },
     store::{Database, DatabaseSettings},
+    telemetry::Instruments,
 };
 use tokio::{
     net::TcpListener,
@@ -70,6 +71,7 @@ impl Server {
             count_refused: Arc::new(move |reason| counted.lock().unwrap().push(reason)),
             health: health.clone(),
             clock: Clock::system(),
+            instruments: Instruments::default(),
             settings,
         };
         let (stop, stopped) = oneshot::channel();

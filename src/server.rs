@@ -1,12 +1,13 @@
 //! The composition root: makes the rooms from the configuration, connects them, runs them, and stops them in order.
 
+mod access;
 mod keys;
 mod owner;
 mod pending;
 mod run;
 mod signals;
 
-use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, num::NonZeroU32, time::Duration};
 
 use tokio::{net::TcpListener, sync::mpsc};
 use tokio_util::sync::CancellationToken;
@@ -15,20 +16,22 @@ use crate::{
     archive as months,
     audit::{Audit, Tail},
     clock::Clock,
-    config::{AccountConfig, Config, ServerConfig, ShareWithConfig},
+    config::{AccountConfig, Config, ServerConfig},
     domain::{ReplicaId, convergence::RetryPolicy},
     forwarder::{CircuitSettings, Forwarder, ForwarderSettings, PaceSettings, PlaceSettings},
     grpc::{self, ServerSettings},
     permissions::Permissions,
-    policy::{Policy, ShareWith},
     store::{
         self, Committer, Database, DatabaseSettings, Hints, Leased, Privileges, StoreError,
         committer::CommitterSettings,
     },
-    telemetry::{self, Meter, TelemetryError},
+    telemetry::{self, Metrics, Telemetry, TelemetryError},
     workspaces::{self, BaseCredentials, ConnectError, WorkSpaces},
 };
 
+use access::Access;
+
+pub use access::AccessProblem;
 pub use keys::KeyProblem;
 pub use owner::{archive, migrate};
 pub use signals::shutdown_signal;
@@ -40,10 +43,12 @@ const TIME_TO_ANSWER: Duration = Duration::from_secs(5);
 #[derive(Debug, thiserror::Error)]
 pub enum ServerError {
     /// The address cannot be listened on.
-    #[error("cannot listen on {address} (server.listen)")]
+    #[error("cannot listen on {address} ({key})")]
     Listen {
         /// Which.
         address: SocketAddr,
+        /// The key of the configuration.
+        key: &'static str,
         /// Why.
         source: std::io::Error,
     },
@@ -56,6 +61,9 @@ pub enum ServerError {
     /// A key of checkpoints cannot be used.
     #[error(transparent)]
     Key(#[from] KeyProblem),
+    /// Certificates, or the keys of tokens, cannot be used.
+    #[error(transparent)]
+    Access(#[from] AccessProblem),
     /// A task that the service cannot do without has ended.
     #[error("a task that the service cannot do without has panicked")]
     TaskEnded,
@@ -72,18 +80,25 @@ pub enum ServerError {
 /// # Errors
 /// When the address is taken or not ours.
 pub async fn listen(address: SocketAddr) -> Result<TcpListener, ServerError> {
-    TcpListener::bind(address)
-        .await
-        .map_err(|source| ServerError::Listen { address, source })
+    listen_for("server.listen", address).await
 }
 
-/// Sets up the log of this process, with the caps of the rooms whose libraries would log secrets or raw driver errors.
+async fn listen_for(key: &'static str, address: SocketAddr) -> Result<TcpListener, ServerError> {
+    TcpListener::bind(address)
+        .await
+        .map_err(|source| ServerError::Listen { address, key, source })
+}
+
+/// Sets up the log, the traces and the metrics of this process, with the caps of the rooms whose libraries would log secrets or raw
+/// driver errors. Give it its [`end`](Telemetry::end).
 ///
 /// # Errors
-/// When the filter cannot be read, or there is a log already.
-pub fn init_log(config: &Config) -> Result<(), TelemetryError> {
+/// When the filter cannot be read, there is a log already, or the collector's address or headers are none.
+pub fn init_telemetry(config: &Config) -> Result<Telemetry, TelemetryError> {
     telemetry::init(
         &config.log,
+        &config.telemetry,
+        config.admin.listen.is_some(),
         &[&workspaces::LOG_DIRECTIVES[..], &store::LOG_DIRECTIVES[..]].concat(),
     )
 }
@@ -99,13 +114,15 @@ pub struct Server {
     audit: Audit,
     hints: Hints,
     work: mpsc::UnboundedReceiver<Leased>,
-    meter: Meter,
+    metrics: Metrics,
+    admin: Option<TcpListener>,
+    access: Access,
     /// Ends the forwarder.
     stop: CancellationToken,
 }
 
 impl Server {
-    /// Connects to Postgres and AWS.
+    /// Connects to Postgres and AWS. Nothing is measured.
     ///
     /// # Errors
     /// [`ServerError`].
@@ -115,12 +132,33 @@ impl Server {
         clock: Clock,
         listener: TcpListener,
     ) -> Result<Self, ServerError> {
+        Self::build_measured(config, credentials, clock, listener, &Metrics::default()).await
+    }
+
+    /// Connects to Postgres and AWS, and is measured.
+    ///
+    /// # Errors
+    /// [`ServerError`].
+    pub async fn build_measured(
+        config: &Config,
+        credentials: BaseCredentials,
+        clock: Clock,
+        listener: TcpListener,
+        metrics: &Metrics,
+    ) -> Result<Self, ServerError> {
         let address = listener.local_addr().map_err(|source| ServerError::Listen {
             address: config.server.listen,
+            key: "server.listen",
             source,
         })?;
+        let admin = match config.admin.listen {
+            Some(address) => Some(listen_for("admin.listen", address).await?),
+            None => None,
+        };
         let keys = keys::read(&config.checkpoint)?;
-        let database = Database::new(&database_settings(config), &clock)?;
+        let access = Access::new(config, &clock).await?;
+        let instruments = metrics.instruments();
+        let database = Database::new(&database_settings(config), &clock)?.measured_by(instruments);
         database.check().await?;
         warn_of_unknown_regions(config);
         let workspaces = WorkSpaces::connect(&workspaces_settings(config, credentials)).await?;
@@ -152,7 +190,7 @@ impl Server {
             outcomes: hints.outcomes.clone(),
             forwarder,
             workspaces,
-            policy: policy(config),
+            policy: access::policy(config),
             clock: clock.clone(),
         };
         let audit = Audit {
@@ -162,6 +200,7 @@ impl Server {
             keys,
             stop: CancellationToken::new(),
         };
+        audit.tail.measured_by(instruments);
         Ok(Self {
             config: config.clone(),
             clock,
@@ -172,20 +211,21 @@ impl Server {
             audit,
             hints,
             work,
-            meter: telemetry::meter(),
+            metrics: metrics.clone(),
+            admin,
+            access,
             stop,
         })
-    }
-
-    /// Measures with another meter than that of the process.
-    pub fn with_meter(mut self, meter: Meter) -> Self {
-        self.meter = meter;
-        self
     }
 
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Where the admin port is, if there is one.
+    pub fn admin_address(&self) -> Option<SocketAddr> {
+        self.admin.as_ref()?.local_addr().ok()
     }
 
     /// Warns of a database role that could rewrite the history.
@@ -222,6 +262,15 @@ fn server_settings(server: &ServerConfig) -> ServerSettings {
         max_concurrent_streams: server.max_calls_per_connection,
         max_calls: server.max_calls,
         max_open_streams: server.max_open_streams,
+        max_calls_per_principal: server.max_calls_per_principal,
+        // A rule sees to it that it is not 0.
+        calls_per_second_per_principal: NonZeroU32::new(server.calls_per_second_per_principal)
+            .unwrap_or(NonZeroU32::MIN),
+        max_message_bytes: server.max_message_size,
+        max_header_bytes: server.max_header_size,
+        greeting_timeout: server.handshake_timeout,
+        keepalive_interval: server.keepalive_interval,
+        keepalive_timeout: server.keepalive_timeout,
         longest_call: server.max_wait + TIME_TO_ANSWER,
         drain_timeout: server.shutdown_grace,
         allowed_origins: server.allowed_origins.clone(),
@@ -305,16 +354,4 @@ fn account_settings(account: &AccountConfig) -> workspaces::AccountSettings {
         external_id: account.external_id.clone(),
         endpoint_url: account.endpoint_url.clone(),
     }
-}
-
-fn policy(config: &Config) -> Policy {
-    let accounts: BTreeMap<_, _> = config
-        .accounts
-        .iter()
-        .map(|account| match &account.share_with {
-            ShareWithConfig::Anyone => (account.id, ShareWith::Anyone),
-            ShareWithConfig::Only(accounts) => (account.id, ShareWith::Only(accounts.clone())),
-        })
-        .collect();
-    Policy::new(accounts)
 }

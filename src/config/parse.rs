@@ -1,5 +1,7 @@
 //! How values are written.
 
+use std::collections::BTreeMap;
+
 use secrecy::SecretString;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 
@@ -13,6 +15,43 @@ pub(super) fn hidden<S: Serializer>(_: &SecretString, serializer: S) -> Result<S
 /// A secret that may be absent.
 pub(super) fn hidden_option<S: Serializer>(secret: &Option<SecretString>, serializer: S) -> Result<S::Ok, S::Error> {
     secret.as_ref().map(|_| HIDDEN).serialize(serializer)
+}
+
+/// Secrets by name.
+pub(super) fn hidden_map<S: Serializer>(
+    secrets: &BTreeMap<String, SecretString>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(secrets.keys().map(|name| (name, HIDDEN)))
+}
+
+/// An address to listen on; an empty text is none.
+pub(super) mod optional_address {
+    use std::net::SocketAddr;
+
+    use super::{Deserialize, Deserializer, Error, Serialize, Serializer};
+
+    pub(in crate::config) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<SocketAddr>, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        if text.is_empty() {
+            return Ok(None);
+        }
+        let address = text.parse().map_err(|_| {
+            D::Error::custom(format!(
+                "must be an address and a port such as 127.0.0.1:9464, or empty; it is {text:?}"
+            ))
+        })?;
+        Ok(Some(address))
+    }
+
+    pub(in crate::config) fn serialize<S: Serializer>(
+        address: &Option<SocketAddr>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        address.serialize(serializer)
+    }
 }
 
 /// Durations: `250ms`, `30s`, `10m`.
@@ -74,6 +113,31 @@ pub(super) mod texts {
         serializer: S,
     ) -> Result<S::Ok, S::Error> {
         serializer.collect_seq(values.iter().map(T::to_string))
+    }
+}
+
+/// Texts that the domain parses, and that may be absent.
+pub(super) mod optional_texts {
+    use std::{fmt::Display, str::FromStr};
+
+    use super::{Deserializer, Serialize, Serializer, texts};
+
+    pub(in crate::config) fn deserialize<'de, D, T>(deserializer: D) -> Result<Option<Vec<T>>, D::Error>
+    where
+        D: Deserializer<'de>,
+        T: FromStr<Err: Display>,
+    {
+        texts::deserialize(deserializer).map(Some)
+    }
+
+    pub(in crate::config) fn serialize<S: Serializer, T: Display>(
+        values: &Option<Vec<T>>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        let texts = values
+            .as_ref()
+            .map(|values| values.iter().map(T::to_string).collect::<Vec<_>>());
+        texts.serialize(serializer)
     }
 }
 

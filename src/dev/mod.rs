@@ -21,7 +21,7 @@ use crate::{
     config::{Config, ConfigError},
     server::{self, Server},
     simulator::{self, Simulator},
-    telemetry,
+    telemetry::{self, Telemetry},
     workspaces::BaseCredentials,
 };
 
@@ -120,6 +120,7 @@ pub async fn run(
         cluster,
         simulator,
         server,
+        telemetry,
     } = started;
 
     let screen = Screen {
@@ -141,6 +142,7 @@ pub async fn run(
     // Blocks until the server process is gone, and only then is an ephemeral folder removed.
     let _ = tokio::task::spawn_blocking(move || cluster.stop()).await;
     folder.remove_if_ephemeral();
+    telemetry.end().await;
     result
 }
 
@@ -158,6 +160,7 @@ async fn start_unless<T>(
 /// What runs.
 struct Everything {
     server: Server,
+    telemetry: Telemetry,
     simulator: Simulator,
     cluster: Cluster,
 }
@@ -179,11 +182,13 @@ impl Everything {
             source,
         })?;
         let config = config(options, &cluster, &simulator, &key)?;
-        server::init_log(&config)?;
+        let telemetry = server::init_telemetry(&config)?;
         server::migrate(&config).await?;
-        let server = Server::build(&config, credentials(), Clock::system(), listener).await?;
+        let (clock, metrics) = (Clock::system(), telemetry.metrics());
+        let server = Server::build_measured(&config, credentials(), clock, listener, metrics).await?;
         Ok(Self {
             server,
+            telemetry,
             simulator,
             cluster,
         })
@@ -258,7 +263,8 @@ fn credentials() -> BaseCredentials {
     }
 }
 
-/// The owners of the simulator's sample, each behind a role: the first shares with anyone, the second with a list.
+/// Everybody on this machine may do everything. The owners of the simulator's sample, each behind a role: the first shares
+/// with anyone, the second with a list.
 fn config(options: &Options, cluster: &Cluster, simulator: &Simulator, key: &SecretString) -> Result<Config, DevError> {
     let account = |id: &str, share_with: &str| {
         format!(
@@ -274,7 +280,8 @@ fn config(options: &Options, cluster: &Cluster, simulator: &Simulator, key: &Sec
     let text = format!(
         "server.listen = \"{listen}\"\n\
          database.url = \"{database}\"\n\
-         auth.mode = \"trusted-header\"\n\
+         auth.modes = [\"trusted-header\"]\n\
+         roles = [{{ principal = \"*\", roles = [\"viewer\", \"operator\", \"auditor\"] }}]\n\
          aws.endpoint_url = \"{simulator}\"\n\
          aws.sts_endpoint_url = \"{simulator}\"\n\
          log.format = \"human\"\n\

@@ -1,4 +1,5 @@
-//! Generates the gRPC code from `proto/`, with a compiler that is a crate: no system protoc is needed.
+//! Generates the gRPC code from `proto/`, with a compiler that is a crate: no system protoc is needed. And tells the program which
+//! rustc made it, for the metric that says which build runs.
 use std::{error::Error, fs, path::PathBuf};
 
 #[expect(
@@ -8,6 +9,10 @@ use std::{error::Error, fs, path::PathBuf};
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed=proto");
     println!("cargo:rerun-if-changed=migrations");
+    println!("cargo:rerun-if-env-changed=SHAREWARDEN_REVISION");
+    if let Some(version) = rustc_version() {
+        println!("cargo:rustc-env=SHAREWARDEN_RUSTC={version}");
+    }
     let out = PathBuf::from(std::env::var("OUT_DIR")?);
 
     let mut compiler = protox::Compiler::new(["proto"])?;
@@ -25,4 +30,15 @@ fn main() -> Result<(), Box<dyn Error>> {
         .register_descriptors(&encoded)?
         .build(&[".sharewarden.v1"])?;
     Ok(())
+}
+
+/// Such as `1.95.0`. None, where cargo's rustc does not say.
+#[expect(clippy::disallowed_methods, reason = "cargo names its rustc by the environment")]
+fn rustc_version() -> Option<String> {
+    let said = std::process::Command::new(std::env::var("RUSTC").ok()?)
+        .arg("--version")
+        .output()
+        .ok()?;
+    let text = String::from_utf8(said.stdout).ok()?;
+    text.split_whitespace().nth(1).map(String::from)
 }

@@ -14,6 +14,7 @@ pub mod grpc;
 pub mod ledger;
 pub mod permissions;
 pub mod policy;
+pub mod probe;
 pub mod proto;
 pub mod server;
 pub mod simulator;

@@ -17,9 +17,11 @@ use sharewarden::{
     cli::{self, AuditCommand, ClientCommand, ClientOptions, KeyCommand},
     clock::Clock,
     config::Config,
-    dev, server,
+    dev,
+    server::{self, Server},
     simulator::{self, Simulator},
     store::archive::Detached,
+    telemetry::Metrics,
     workspaces::BaseCredentials,
 };
 use tokio::net::TcpListener;
@@ -226,18 +228,26 @@ fn done(result: Result<(), cli::Failure>) -> ExitCode {
 async fn serve(options: ConfigOptions) -> Result<(), Failed> {
     let shutdown = server::shutdown_signal()?;
     let config = Config::load(options.config.as_deref(), &options.set)?;
-    server::init_log(&config)?;
+    let telemetry = server::init_telemetry(&config)?;
+    let result = serve_until(shutdown, &config, telemetry.metrics()).await;
+    telemetry.end().await;
+    result
+}
+
+async fn serve_until(shutdown: impl Future<Output = ()>, config: &Config, metrics: &Metrics) -> Result<(), Failed> {
     tokio::pin!(shutdown);
     let build = async {
         let listener = server::listen(config.server.listen).await?;
-        server::Server::build(&config, BaseCredentials::Environment, Clock::system(), listener).await
+        let (credentials, clock) = (BaseCredentials::Environment, Clock::system());
+        Server::build_measured(config, credentials, clock, listener, metrics).await
     };
     let server = tokio::select! {
         server = build => server?,
         () = &mut shutdown => return Ok(()),
     };
     server.warn_of_privileges().await?;
-    tracing::info!(address = %server.address(), version = env!("CARGO_PKG_VERSION"), "serving");
+    let admin = server.admin_address().map(tracing::field::display);
+    tracing::info!(address = %server.address(), admin, version = env!("CARGO_PKG_VERSION"), "serving");
     server.run(shutdown).await?;
     Ok(())
 }
@@ -271,15 +281,18 @@ async fn simulate(options: SimulateOptions) -> Result<(), Failed> {
 
 async fn migrate(options: ConfigOptions) -> Result<(), Failed> {
     let config = Config::load(options.config.as_deref(), &options.set)?;
-    server::init_log(&config)?;
-    server::migrate(&config).await?;
-    tracing::info!("the schema is that of this version");
-    Ok(())
+    let telemetry = server::init_telemetry(&without_readers(config.clone()))?;
+    let migrated = server::migrate(&config).await;
+    if migrated.is_ok() {
+        tracing::info!("the schema is that of this version");
+    }
+    telemetry.end().await;
+    Ok(migrated?)
 }
 
 async fn archive_months(options: ArchiveOptions) -> Result<(), Failed> {
     let config = Config::load(options.config.config.as_deref(), &options.config.set)?;
-    server::init_log(&config)?;
+    let telemetry = server::init_telemetry(&without_readers(config.clone()))?;
     let archived = archive::Options {
         before: options.before,
         to: options.to,
@@ -291,15 +304,24 @@ async fn archive_months(options: ArchiveOptions) -> Result<(), Failed> {
         },
     };
     let mut months = 0;
-    server::archive(&config, &archived, |event| {
+    let done = server::archive(&config, &archived, |event| {
         months += u32::from(matches!(event, archive::Event::Archived { .. }));
         eprintln!("{event}");
     })
-    .await?;
+    .await;
+    telemetry.end().await;
+    done?;
     if months == 0 {
         eprintln!("there is no month before {} to archive", archived.before);
     }
     Ok(())
+}
+
+/// For a command that ends soon: it logs, and sends nothing to a collector.
+fn without_readers(mut config: Config) -> Config {
+    config.telemetry.otlp_endpoint = None;
+    config.admin.listen = None;
+    config
 }
 
 fn check(options: ConfigOptions) -> Result<(), Failed> {

@@ -25,7 +25,7 @@ use crate::{
         self, Committer, Database, DatabaseSettings, Hints, Leased, Privileges, StoreError,
         committer::CommitterSettings,
     },
-    telemetry::{self, Meter, TelemetryError},
+    telemetry::{self, Metrics, Telemetry, TelemetryError},
     workspaces::{self, BaseCredentials, ConnectError, WorkSpaces},
 };
 
@@ -40,10 +40,12 @@ const TIME_TO_ANSWER: Duration = Duration::from_secs(5);
 #[derive(Debug, thiserror::Error)]
 pub enum ServerError {
     /// The address cannot be listened on.
-    #[error("cannot listen on {address} (server.listen)")]
+    #[error("cannot listen on {address} ({key})")]
     Listen {
         /// Which.
         address: SocketAddr,
+        /// The key of the configuration.
+        key: &'static str,
         /// Why.
         source: std::io::Error,
     },
@@ -72,18 +74,25 @@ pub enum ServerError {
 /// # Errors
 /// When the address is taken or not ours.
 pub async fn listen(address: SocketAddr) -> Result<TcpListener, ServerError> {
-    TcpListener::bind(address)
-        .await
-        .map_err(|source| ServerError::Listen { address, source })
+    listen_for("server.listen", address).await
 }
 
-/// Sets up the log of this process, with the caps of the rooms whose libraries would log secrets or raw driver errors.
+async fn listen_for(key: &'static str, address: SocketAddr) -> Result<TcpListener, ServerError> {
+    TcpListener::bind(address)
+        .await
+        .map_err(|source| ServerError::Listen { address, key, source })
+}
+
+/// Sets up the log, the traces and the metrics of this process, with the caps of the rooms whose libraries would log secrets or raw
+/// driver errors. Give it its [`end`](Telemetry::end).
 ///
 /// # Errors
-/// When the filter cannot be read, or there is a log already.
-pub fn init_log(config: &Config) -> Result<(), TelemetryError> {
+/// When the filter cannot be read, there is a log already, or the collector's address or headers are none.
+pub fn init_telemetry(config: &Config) -> Result<Telemetry, TelemetryError> {
     telemetry::init(
         &config.log,
+        &config.telemetry,
+        config.admin.listen.is_some(),
         &[&workspaces::LOG_DIRECTIVES[..], &store::LOG_DIRECTIVES[..]].concat(),
     )
 }
@@ -99,13 +108,14 @@ pub struct Server {
     audit: Audit,
     hints: Hints,
     work: mpsc::UnboundedReceiver<Leased>,
-    meter: Meter,
+    metrics: Metrics,
+    admin: Option<TcpListener>,
     /// Ends the forwarder.
     stop: CancellationToken,
 }
 
 impl Server {
-    /// Connects to Postgres and AWS.
+    /// Connects to Postgres and AWS. Nothing is measured.
     ///
     /// # Errors
     /// [`ServerError`].
@@ -115,12 +125,32 @@ impl Server {
         clock: Clock,
         listener: TcpListener,
     ) -> Result<Self, ServerError> {
+        Self::build_measured(config, credentials, clock, listener, &Metrics::default()).await
+    }
+
+    /// Connects to Postgres and AWS, and is measured.
+    ///
+    /// # Errors
+    /// [`ServerError`].
+    pub async fn build_measured(
+        config: &Config,
+        credentials: BaseCredentials,
+        clock: Clock,
+        listener: TcpListener,
+        metrics: &Metrics,
+    ) -> Result<Self, ServerError> {
         let address = listener.local_addr().map_err(|source| ServerError::Listen {
             address: config.server.listen,
+            key: "server.listen",
             source,
         })?;
+        let admin = match config.admin.listen {
+            Some(address) => Some(listen_for("admin.listen", address).await?),
+            None => None,
+        };
         let keys = keys::read(&config.checkpoint)?;
-        let database = Database::new(&database_settings(config), &clock)?;
+        let instruments = metrics.instruments();
+        let database = Database::new(&database_settings(config), &clock)?.measured_by(instruments);
         database.check().await?;
         warn_of_unknown_regions(config);
         let workspaces = WorkSpaces::connect(&workspaces_settings(config, credentials)).await?;
@@ -162,6 +192,7 @@ impl Server {
             keys,
             stop: CancellationToken::new(),
         };
+        audit.tail.measured_by(instruments);
         Ok(Self {
             config: config.clone(),
             clock,
@@ -172,20 +203,20 @@ impl Server {
             audit,
             hints,
             work,
-            meter: telemetry::meter(),
+            metrics: metrics.clone(),
+            admin,
             stop,
         })
-    }
-
-    /// Measures with another meter than that of the process.
-    pub fn with_meter(mut self, meter: Meter) -> Self {
-        self.meter = meter;
-        self
     }
 
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Where the admin port is, if there is one.
+    pub fn admin_address(&self) -> Option<SocketAddr> {
+        self.admin.as_ref()?.local_addr().ok()
     }
 
     /// Warns of a database role that could rewrite the history.

@@ -138,7 +138,7 @@ async fn replica(config: &str, off_by: i32) {
     });
     let shutdown = server::shutdown_signal().unwrap();
     let config = Config::from_toml(&std::fs::read_to_string(config).unwrap()).unwrap();
-    server::init_log(&config).unwrap();
+    let telemetry = server::init_telemetry(&config).unwrap();
     let listener = server::listen(config.server.listen).await.unwrap();
     let clock = Clock::system_off_by(off_by);
     match Server::build(&config, world::credentials(), clock, listener).await {
@@ -149,4 +149,5 @@ async fn replica(config: &str, off_by: i32) {
         // Postgres is away: whoever started this starts it again.
         Err(error) => tracing::error!(%error, "cannot start"),
     }
+    telemetry.end().await;
 }

@@ -29,7 +29,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// many tasks there are.
 pub(crate) async fn run(config: &Path) -> ExitCode {
     let config = Config::load(Some(config), &[]).unwrap();
-    server::init_log(&config).unwrap();
+    let telemetry = server::init_telemetry(&config).unwrap();
     let listener = server::listen(config.server.listen).await.unwrap();
     let credentials = BaseCredentials::Fixed {
         access_key_id: "AKIA111122223333".into(),
@@ -55,7 +55,9 @@ pub(crate) async fn run(config: &Path) -> ExitCode {
     let ended = async {
         let _ = ended.await;
     };
-    match server.run(ended).await {
+    let result = server.run(ended).await;
+    telemetry.end().await;
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{error}");

@@ -1,7 +1,7 @@
 //! Entries as they were recorded. A row of the store becomes one only if it is what its hash says.
 
 use crate::{
-    domain::AccountId,
+    domain::{AccountId, Timestamp},
     ledger::{self, Hash, Recorded, merkle::leaf_hash},
     store::audit::{Columns, StoredEntry},
 };
@@ -53,6 +53,11 @@ impl AuditEntry {
     /// Whose ledger it is in.
     pub fn account(&self) -> AccountId {
         self.recorded.entry.intent.key.account
+    }
+
+    /// When it was recorded, on the database's clock.
+    pub fn recorded_at(&self) -> Timestamp {
+        self.recorded.entry.recorded_at
     }
 
     /// Its place in that ledger.

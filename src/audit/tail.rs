@@ -17,6 +17,7 @@ use crate::{
         Database, Growth,
         growth::{Growing, Sizes},
     },
+    telemetry::Instruments,
 };
 
 use super::{
@@ -95,6 +96,12 @@ impl Tail {
         };
         self.wanted.notify_one();
         listener
+    }
+
+    /// It is looked at how many listen.
+    pub fn measured_by(&self, instruments: &Instruments) {
+        let watchers = self.ring.downgrade();
+        instruments.look_at_watchers(move || Some(watchers.upgrade()?.receiver_count() as u64));
     }
 
     /// A turn to read the table.

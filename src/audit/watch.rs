@@ -23,7 +23,7 @@ use crate::{
 };
 
 use super::{
-    Audit, Error,
+    Audit, AuditEntry, Error,
     stretch::{self, Stretch},
     tail::{Listener, News, Turns},
 };
@@ -70,6 +70,8 @@ pub struct Watch {
     quiet: Pin<Box<dyn Future<Output = ()> + Send>>,
     /// A sign of life is due, since then: it is sent when all that is older was.
     due: Option<(Elapsed, Timestamp)>,
+    /// When the watch began: what is older was not waited for.
+    began: Timestamp,
 }
 
 impl Audit {
@@ -96,6 +98,7 @@ impl Audit {
             ready: VecDeque::from([WatchEvent::Started(next)]),
             quiet: Box::pin(std::future::ready(())),
             due: None,
+            began: self.clock.now(),
         };
         watch.catch_up(&sizes);
         Ok(watch)
@@ -134,6 +137,7 @@ impl Watch {
             }
             if let Some(event) = self.ready.pop_front() {
                 self.due = None;
+                self.measure(&event);
                 let (clock, quiet) = (self.clock.clone(), QUIET);
                 self.quiet = Box::pin(async move { clock.sleep(quiet).await });
                 return Ok(event);
@@ -142,6 +146,17 @@ impl Watch {
                 Some((account, end)) => self.read(account, end).await?,
                 None => self.wait().await?,
             }
+        }
+    }
+
+    /// How late an entry is sent that was recorded while the watch was there.
+    fn measure(&self, event: &WatchEvent) {
+        let WatchEvent::Entries(entries) = event else { return };
+        if let Some(recorded_at) = entries.first().map(AuditEntry::recorded_at)
+            && recorded_at >= self.began
+        {
+            let lag = self.clock.now().since(recorded_at);
+            self.database.instruments().watch_lag(lag);
         }
     }
 

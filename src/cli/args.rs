@@ -5,6 +5,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use super::audit::{AuditCommand, CheckpointArgs};
 use super::changes::ChangesArgs;
 use super::failure::{EXIT_CODES, Exit, Failure};
+use super::health::HealthArgs;
 use super::pages::PageArgs;
 use crate::proto::v1::share_permission::State;
 
@@ -46,6 +47,12 @@ pub enum ClientCommand {
     /// The text is a C2SP tlog-checkpoint. Keep it in a place of your own: `audit verify --against` compares with it later.
     #[command(after_long_help = with_example("sharewarden checkpoint --account 111122223333 > 111122223333.checkpoint"))]
     Checkpoint(CheckpointArgs),
+    /// Ask whether the service takes calls, or lives at all: for the health checks of containers
+    ///
+    /// Prints what it says, and exits with 0 if it is SERVING, with 6 if it is not or cannot be reached, and with 3 if it does
+    /// not know what it is asked for. Needs no principal. Give a --timeout below that of the check.
+    #[command(after_long_help = with_example("sharewarden health --liveness --timeout 2s"))]
+    Health(HealthArgs),
 }
 
 /// Fails for commands whose answers are not rows.
@@ -54,7 +61,7 @@ pub(super) fn refuse_csv(command: &ClientCommand) -> Result<(), Failure> {
     let has_csv = match command {
         C::List(_) | C::Changes(_) => true,
         C::Audit(command) => command.has_csv(),
-        C::Grant(_) | C::Revoke(_) | C::Get(_) | C::Change(_) | C::Images(_) | C::Checkpoint(_) => false,
+        C::Grant(_) | C::Revoke(_) | C::Get(_) | C::Change(_) | C::Images(_) | C::Checkpoint(_) | C::Health(_) => false,
     };
     if has_csv {
         return Ok(());

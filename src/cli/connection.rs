@@ -64,9 +64,7 @@ impl Connection {
                 "say who asks with --principal or SHAREWARDEN_PRINCIPAL",
             )
         })?;
-        let channel = connect(options)
-            .await
-            .map_err(|error| unreachable(options, error.as_ref()))?;
+        let channel = reach(options).await?;
         Ok(Self {
             channel,
             principal,
@@ -149,6 +147,12 @@ impl Connection {
         let timeout = humantime::format_duration(self.timeout);
         Status::deadline_exceeded(format!("no answer came within {timeout}"))
     }
+}
+
+/// Connects, and says nothing of who asks.
+pub(super) async fn reach(options: &ClientOptions) -> Result<Channel, Failure> {
+    let connected = connect(options).await;
+    connected.map_err(|error| unreachable(options, error.as_ref()))
 }
 
 async fn connect(options: &ClientOptions) -> Result<Channel, Box<dyn Error>> {

@@ -1,4 +1,4 @@
-//! The client commands of `sharewarden`: grant, revoke, get, list, change, changes, images, audit and checkpoint. They speak only gRPC,
+//! The client commands of `sharewarden`: grant, revoke, get, list, change, changes, images, audit, checkpoint and health. They speak only gRPC,
 //! and verify what they are told with `ledger`.
 //!
 //! Read `options` and `args` for what can be typed, `connection` for how a call is made and repeated, then one command
@@ -19,6 +19,7 @@ mod deadline;
 mod failure;
 mod fault;
 mod grant_revoke;
+mod health;
 mod json;
 mod list;
 mod options;
@@ -44,6 +45,7 @@ pub use changes::{ChangeStateFilter, ChangesArgs};
 pub use completions::completions;
 pub use console::{Console, locale_is_utf8, terminal_width};
 pub use failure::{EXIT_CODES, Exit, Failure};
+pub use health::HealthArgs;
 pub use options::{ClientOptions, Output};
 pub use pages::PageArgs;
 
@@ -62,6 +64,7 @@ async fn perform(options: &ClientOptions, command: ClientCommand, console: &mut 
         refuse_csv(&command)?;
     }
     match command {
+        ClientCommand::Health(args) => health::health(options, args, console).await?,
         ClientCommand::Audit(AuditCommand::Verify(args)) if args.is_offline() => {
             audit::verify_export(options, args, console)?;
         }
@@ -82,5 +85,7 @@ async fn ask(options: &ClientOptions, command: ClientCommand, console: &mut Cons
         ClientCommand::Images(args) => read::images(options, &connection, args, console).await,
         ClientCommand::Audit(command) => audit::run(options, &connection, command, console).await,
         ClientCommand::Checkpoint(args) => audit::checkpoint(options, &connection, args, console).await,
+        // It needs no connection that says who asks, and was performed without one.
+        ClientCommand::Health(args) => health::health(options, args, console).await,
     }
 }

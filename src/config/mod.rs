@@ -6,6 +6,7 @@
 mod checkpoint;
 mod parse;
 mod rules;
+mod telemetry;
 
 use std::{collections::BTreeSet, net::SocketAddr, path::Path, time::Duration};
 
@@ -16,6 +17,7 @@ use crate::domain::{AccountId, Region};
 
 pub use checkpoint::CheckpointConfig;
 pub use rules::Problem;
+pub use telemetry::{AdminConfig, TelemetryConfig};
 
 /// The prefix of the environment's keys.
 const ENVIRONMENT: &str = "SHAREWARDEN";
@@ -45,6 +47,12 @@ pub struct Config {
     /// The log.
     #[serde(default)]
     pub log: LogConfig,
+    /// Traces and metrics for a collector.
+    #[serde(default)]
+    pub telemetry: TelemetryConfig,
+    /// The port of probes and of Prometheus.
+    #[serde(default)]
+    pub admin: AdminConfig,
     /// The accounts whose images may be shared.
     pub accounts: Vec<AccountConfig>,
 }
@@ -271,7 +279,7 @@ impl Default for AwsConfig {
     }
 }
 
-/// The log, on standard error.
+/// The log, on standard error. It never makes the service wait: lines that its reader is too slow for are dropped and counted.
 #[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct LogConfig {

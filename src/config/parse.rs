@@ -1,5 +1,7 @@
 //! How values are written.
 
+use std::collections::BTreeMap;
+
 use secrecy::SecretString;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 
@@ -13,6 +15,43 @@ pub(super) fn hidden<S: Serializer>(_: &SecretString, serializer: S) -> Result<S
 /// A secret that may be absent.
 pub(super) fn hidden_option<S: Serializer>(secret: &Option<SecretString>, serializer: S) -> Result<S::Ok, S::Error> {
     secret.as_ref().map(|_| HIDDEN).serialize(serializer)
+}
+
+/// Secrets by name.
+pub(super) fn hidden_map<S: Serializer>(
+    secrets: &BTreeMap<String, SecretString>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(secrets.keys().map(|name| (name, HIDDEN)))
+}
+
+/// An address to listen on; an empty text is none.
+pub(super) mod optional_address {
+    use std::net::SocketAddr;
+
+    use super::{Deserialize, Deserializer, Error, Serialize, Serializer};
+
+    pub(in crate::config) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<SocketAddr>, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        if text.is_empty() {
+            return Ok(None);
+        }
+        let address = text.parse().map_err(|_| {
+            D::Error::custom(format!(
+                "must be an address and a port such as 127.0.0.1:9464, or empty; it is {text:?}"
+            ))
+        })?;
+        Ok(Some(address))
+    }
+
+    pub(in crate::config) fn serialize<S: Serializer>(
+        address: &Option<SocketAddr>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        address.serialize(serializer)
+    }
 }
 
 /// Durations: `250ms`, `30s`, `10m`.

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, fmt::Write, time::Duration};
 
-use super::{AuthMode, Config};
+use super::{AuthMode, Config, telemetry};
 
 /// A rule that is broken, and by which key.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,6 +35,7 @@ pub(super) fn problems(config: &Config) -> Vec<Problem> {
     times(config, &mut check);
     checkpoint(config, &mut check);
     accounts(config, &mut check);
+    telemetry::rules(config, &mut check);
     problems
 }
 

@@ -21,7 +21,7 @@ use crate::{
     config::{Config, ConfigError},
     server::{self, Server},
     simulator::{self, Simulator},
-    telemetry,
+    telemetry::{self, Telemetry},
     workspaces::BaseCredentials,
 };
 
@@ -120,6 +120,7 @@ pub async fn run(
         cluster,
         simulator,
         server,
+        telemetry,
     } = started;
 
     let screen = Screen {
@@ -141,6 +142,7 @@ pub async fn run(
     // Blocks until the server process is gone, and only then is an ephemeral folder removed.
     let _ = tokio::task::spawn_blocking(move || cluster.stop()).await;
     folder.remove_if_ephemeral();
+    telemetry.end().await;
     result
 }
 
@@ -158,6 +160,7 @@ async fn start_unless<T>(
 /// What runs.
 struct Everything {
     server: Server,
+    telemetry: Telemetry,
     simulator: Simulator,
     cluster: Cluster,
 }
@@ -179,11 +182,13 @@ impl Everything {
             source,
         })?;
         let config = config(options, &cluster, &simulator, &key)?;
-        server::init_log(&config)?;
+        let telemetry = server::init_telemetry(&config)?;
         server::migrate(&config).await?;
-        let server = Server::build(&config, credentials(), Clock::system(), listener).await?;
+        let (clock, metrics) = (Clock::system(), telemetry.metrics());
+        let server = Server::build_measured(&config, credentials(), clock, listener, metrics).await?;
         Ok(Self {
             server,
+            telemetry,
             simulator,
             cluster,
         })

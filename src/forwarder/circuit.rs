@@ -69,6 +69,11 @@ impl Circuit {
         }
     }
 
+    /// True while it is not known whether AWS answers.
+    pub(super) fn is_open(&self) -> bool {
+        !matches!(self.state, State::Closed { .. })
+    }
+
     /// The one change begins.
     pub(super) fn probe(&mut self) {
         if let State::Open { cool_down, .. } = self.state {
@@ -85,7 +90,7 @@ impl Circuit {
 
     /// AWS answered. True when this closed the circuit.
     pub(super) fn answered(&mut self) -> bool {
-        let was_open = !matches!(self.state, State::Closed { .. });
+        let was_open = self.is_open();
         self.state = State::Closed { failures: 0 };
         was_open
     }

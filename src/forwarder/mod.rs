@@ -26,6 +26,7 @@ use crate::{
     clock::Clock,
     domain::{AccountId, PermissionKey, Region, convergence::RetryPolicy},
     store::{Committer, Database, Leased, Released},
+    telemetry::{Forwarding, Instruments},
     workspaces::WorkSpaces,
 };
 
@@ -61,6 +62,7 @@ struct Inner {
     workspaces: WorkSpaces,
     clock: Clock,
     released: Released,
+    instruments: Instruments,
     settings: ForwarderSettings,
     spots: Mutex<HashMap<(AccountId, Region), Arc<Spot>>>,
     stop: CancellationToken,
@@ -80,7 +82,8 @@ impl Forwarder {
         settings: ForwarderSettings,
         stop: CancellationToken,
     ) -> Self {
-        Self(Arc::new(Inner {
+        let inner = Arc::new(Inner {
+            instruments: database.instruments().clone(),
             database,
             committer,
             workspaces,
@@ -91,7 +94,24 @@ impl Forwarder {
             stop,
             end: CancellationToken::new(),
             tasks: TaskTracker::new(),
-        }))
+        });
+        let looked_at = Arc::downgrade(&inner);
+        inner
+            .instruments
+            .look_at_forwarder(move || Some(Self(looked_at.upgrade()?).seen()));
+        Self(inner)
+    }
+
+    /// What there is to do, in all places.
+    fn seen(&self) -> Forwarding {
+        let spots: Vec<_> = self.spots().values().cloned().collect();
+        spots.iter().fold(Forwarding::default(), |seen, spot| {
+            let place = spot.place();
+            Forwarding {
+                backlog: seen.backlog + place.backlog() as u64,
+                circuits_open: seen.circuits_open + u64::from(place.is_left_alone()),
+            }
+        })
     }
 
     /// True while a new change of this permission may be accepted.

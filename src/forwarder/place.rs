@@ -121,8 +121,18 @@ impl<T> Place<T> {
 
     /// True while new changes may be accepted.
     pub(super) fn accepts(&self) -> bool {
+        self.backlog() < self.settings.max_backlog
+    }
+
+    /// Changes that are worked on, or wait here for their turn or their next attempt.
+    pub(super) fn backlog(&self) -> usize {
         let begun = self.in_flight + self.sharing + self.sharers.len();
-        self.queue.len() + begun + self.deferred_in_all < self.settings.max_backlog
+        self.queue.len() + begun + self.deferred_in_all
+    }
+
+    /// True while the endpoint is not known to answer.
+    pub(super) fn is_left_alone(&self) -> bool {
+        self.circuit.is_open()
     }
 
     /// Takes work in, or turns it away at once: when its image's turn will come too late.

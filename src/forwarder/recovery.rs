@@ -13,6 +13,7 @@ use std::{
 };
 
 use tokio::task::JoinSet;
+use tracing::Instrument;
 
 use crate::{
     domain::{PermissionKey, transition::Command},
@@ -84,7 +85,7 @@ impl Forwarder {
                 if keys.len() >= limit as usize {
                     spot.place().look();
                 }
-                self.claim(keys).await;
+                self.claim(spot, keys).await;
             }
             Err(error) => {
                 cannot_look(&error);
@@ -121,16 +122,25 @@ impl Forwarder {
     }
 
     /// Claims work. The committer decides between those who find the same.
-    async fn claim(&self, keys: Vec<PermissionKey>) {
-        tracing::debug!(found = keys.len(), "taking up changes that nobody works on");
-        let mut claims = JoinSet::new();
-        for key in keys {
-            let committer = self.0.committer.clone();
-            claims.spawn(async move { committer.commit_patiently(Command::Claim(key)).await.err() });
+    async fn claim(&self, spot: &Spot, keys: Vec<PermissionKey>) {
+        if keys.is_empty() {
+            return;
         }
-        if let Some(error) = claims.join_all().await.into_iter().flatten().next() {
-            tracing::warn!(%error, "changes could not be taken up; it is looked for them again");
-        }
+        let (account, region, found) = (&spot.account, &spot.region, keys.len());
+        let span = tracing::info_span!("recover", account_id = %account, cloud.region = %region, found);
+        let claims = async {
+            tracing::debug!("taking up changes that nobody works on");
+            let mut claims = JoinSet::new();
+            for key in keys {
+                let committer = self.0.committer.clone();
+                let claim = async move { committer.commit_patiently(Command::Claim(key)).await.err() };
+                claims.spawn(claim.in_current_span());
+            }
+            if let Some(error) = claims.join_all().await.into_iter().flatten().next() {
+                tracing::warn!(%error, "changes could not be taken up; it is looked for them again");
+            }
+        };
+        claims.instrument(span).await;
     }
 }
 

@@ -82,13 +82,16 @@ impl Forwarder {
 
     /// Records the outcome, and sees to it that a change that is not over is taken up again.
     pub(super) async fn record(&self, spot: &Spot, work: Work, attempts: Vec<Attempt>, outcome: Outcome) {
+        let was_called = !attempts.is_empty();
         let delay = match &outcome {
             Outcome::Retry { delay, .. } => Some(*delay),
             Outcome::Succeeded | Outcome::Failed { .. } => None,
         };
-        if self.settle(work, attempts, outcome).await
-            && let Some(delay) = delay
-        {
+        let settled = self.settle(work, attempts, outcome).await;
+        if delay.is_some() && was_called {
+            self.0.instruments.put_off();
+        }
+        if settled && let Some(delay) = delay {
             spot.place().defer(self.0.clock.elapsed(), delay);
             spot.looking.notify_one();
         }
@@ -110,6 +113,7 @@ impl Forwarder {
             match self.0.committer.commit_patiently(command).await {
                 Ok((Answer::Settled, _)) => return true,
                 Ok(_) => {
+                    self.0.instruments.lease_lost();
                     tracing::warn!("the lease is over: the outcome is on record already, or AWS is read back");
                     return false;
                 }

@@ -12,6 +12,7 @@ use crate::{
         transition::{Answer, Command, Outcome, Work},
     },
     store::Leased,
+    telemetry::Attempted,
     workspaces,
 };
 
@@ -27,7 +28,10 @@ impl Forwarder {
             change_id = %intent.change_id,
             trace_id = intent.trace_id.as_ref().map(tracing::field::display),
             action = intent.action.as_str(),
+            attempts = leased.work.change.attempts.len(),
+            in_doubt = leased.work.in_doubt,
         );
+        self.0.committer.origin_of(intent).adopt(&span);
         async {
             let worked = self.work(leased, &turn).await;
             let spot = turn.spot().clone();
@@ -156,6 +160,7 @@ impl Forwarder {
                 None
             }
             Ok(_) => {
+                self.0.instruments.lease_lost();
                 tracing::warn!("the lease was lost before a call was made");
                 None
             }
@@ -185,6 +190,11 @@ impl Forwarder {
             aws_request_id: reply.aws_request_id.clone(),
             error_code: reply.result.as_ref().err().and_then(|fault| fault.code.clone()),
         };
+        self.0.instruments.attempted(Attempted {
+            operation,
+            classification: attempt.classification,
+            duration: attempt.duration,
+        });
         tracing::info!(
             operation = operation.as_str(),
             classification = attempt.classification.as_str(),

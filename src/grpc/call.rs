@@ -19,9 +19,11 @@ use tracing::{Instrument, Span};
 use crate::clock::{Clock, Elapsed};
 
 use super::{
-    deadline, protocol,
+    code, deadline,
+    measure::{self, CallSpan},
+    protocol,
     room::{Placed, Room},
-    status,
+    status, trace_context,
 };
 
 /// The paths of our methods begin so.
@@ -112,6 +114,10 @@ where
             return Box::pin(async { Ok(refused) });
         };
         let span = span(path);
+        if let Some(trace_id) = trace_context::enter(&span, request.headers()) {
+            request.extensions_mut().insert(trace_id);
+        }
+        let call_span = CallSpan(span.clone());
         let last_moment = deadline::last_moment(request.headers(), *longest);
         let end = End::of_a_call(clock.clone(), under_way.clone());
         request.extensions_mut().insert(Arrival(end.arrival));
@@ -119,10 +125,11 @@ where
         Box::pin(
             async move {
                 let mut end = end;
-                let response = match tokio::time::timeout(last_moment, answer).await {
+                let mut response = match tokio::time::timeout(last_moment, answer).await {
                     Ok(response) => completed(response?),
                     Err(_) => status::timed_out().into_status().into_http(),
                 };
+                response.extensions_mut().insert(call_span);
                 end.code = response.extensions().get::<Status>().map_or(Code::Ok, Status::code);
                 Ok(response.map(|answer| Placed::new(answer, Some(place))))
             }
@@ -132,9 +139,17 @@ where
 }
 
 fn span(path: &str) -> Span {
+    let method = measure::method(path);
     tracing::info_span!(
         "call",
-        rpc.method = path.trim_start_matches('/'),
+        otel.name = method,
+        otel.kind = "server",
+        otel.status_code = tracing::field::Empty,
+        rpc.system.name = "grpc",
+        rpc.method = method,
+        rpc.response.status_code = tracing::field::Empty,
+        error.type = tracing::field::Empty,
+        trace_id = tracing::field::Empty,
         principal = tracing::field::Empty,
         account_id = tracing::field::Empty,
         change_id = tracing::field::Empty,
@@ -184,30 +199,7 @@ impl End {
 impl Drop for End {
     fn drop(&mut self) {
         let seconds = self.clock.elapsed().since(self.arrival).as_secs_f64();
-        tracing::info!(code = name(self.code), seconds, "the call ended");
+        tracing::info!(code = code::name(self.code), seconds, "the call ended");
         self.under_way.0.send_modify(|calls| *calls -= 1);
-    }
-}
-
-/// The name of a code in the gRPC specification; tonic prints another one.
-fn name(code: Code) -> &'static str {
-    match code {
-        Code::Ok => "OK",
-        Code::Cancelled => "CANCELLED",
-        Code::Unknown => "UNKNOWN",
-        Code::InvalidArgument => "INVALID_ARGUMENT",
-        Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
-        Code::NotFound => "NOT_FOUND",
-        Code::AlreadyExists => "ALREADY_EXISTS",
-        Code::PermissionDenied => "PERMISSION_DENIED",
-        Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
-        Code::FailedPrecondition => "FAILED_PRECONDITION",
-        Code::Aborted => "ABORTED",
-        Code::OutOfRange => "OUT_OF_RANGE",
-        Code::Unimplemented => "UNIMPLEMENTED",
-        Code::Internal => "INTERNAL",
-        Code::Unavailable => "UNAVAILABLE",
-        Code::DataLoss => "DATA_LOSS",
-        Code::Unauthenticated => "UNAUTHENTICATED",
     }
 }

@@ -9,7 +9,7 @@ use crate::{
     domain::{Principal, TraceId},
 };
 
-use super::{auth, call::Arrival, deadline, refusal::Refusal, status, trace_context};
+use super::{auth, call::Arrival, deadline, refusal::Refusal, status};
 
 /// Who calls, and how long they wait.
 #[derive(Debug)]
@@ -29,7 +29,7 @@ impl Caller {
             principal: principal
                 .ok_or_else(|| status::unauthenticated(auth::PRINCIPAL))?
                 .clone(),
-            trace_id: trace_context::trace_id(request.metadata()),
+            trace_id: request.extensions().get().cloned(),
             patience: deadline::patience(request.metadata(), spent, most),
         })
     }

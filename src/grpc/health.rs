@@ -1,8 +1,5 @@
-//! Health, as `grpc.health.v1` tells it: whether the store answers.
+//! Health, as `grpc.health.v1` tells it.
 
-use std::{error::Error as StdError, time::Duration};
-
-use tokio_util::sync::CancellationToken;
 use tonic::server::NamedService;
 use tonic_health::{
     ServingStatus,
@@ -11,11 +8,10 @@ use tonic_health::{
 };
 
 use crate::{
-    clock::Clock,
+    probe::{Readiness, State},
     proto::v1::{
         audit_service_server::AuditServiceServer, share_permission_service_server::SharePermissionServiceServer,
     },
-    store::{Database, StoreError},
 };
 
 use super::{audit::AuditApi, service::ShareService};
@@ -23,28 +19,26 @@ use super::{audit::AuditApi, service::ShareService};
 /// The name under which a probe asks whether the process lives, whatever the store does. It is always SERVING.
 pub const LIVENESS: &str = "liveness";
 
-/// The server as a whole, and the services that callers use. All depend on the store.
-const READINESS: [&str; 3] = [
+/// The name under which a probe asks whether calls are taken.
+pub const READINESS: &str = "readiness";
+
+/// The server as a whole, its readiness by name, and the services that callers use. All depend on the store.
+const READY: [&str; 4] = [
     "",
+    READINESS,
     <SharePermissionServiceServer<ShareService> as NamedService>::NAME,
     <AuditServiceServer<AuditApi> as NamedService>::NAME,
 ];
 
-/// How the store is watched.
-#[derive(Debug, Clone, Copy)]
-pub struct HealthSettings {
-    /// How often to ask it.
-    pub check_every: Duration,
-    /// How long it may take to answer.
-    pub check_timeout: Duration,
-}
+/// A question is a name.
+const LARGEST_QUESTION: usize = 1024;
 
 /// What the health service tells. Cheap to clone; clones tell the same.
 #[derive(Debug, Clone)]
 pub struct Health(HealthReporter);
 
 impl Health {
-    /// Not serving, until the store was seen to answer.
+    /// Not serving, until it is told otherwise.
     pub async fn new() -> Self {
         let health = Self(HealthReporter::new());
         health.set(ServingStatus::NotServing).await;
@@ -52,17 +46,22 @@ impl Health {
         health
     }
 
-    /// Asks the store again and again. When `stop` is cancelled, it is not serving, at once and for good; then this returns:
-    /// begin to drain after that.
-    pub async fn watch(self, database: Database, clock: Clock, settings: HealthSettings, stop: CancellationToken) {
-        let mut answers = None;
-        while let Some(result) = stop.run_until_cancelled(check(&database, settings.check_timeout)).await {
-            self.tell(result, &mut answers).await;
-            if stop
-                .run_until_cancelled(clock.sleep(settings.check_every))
-                .await
-                .is_none()
-            {
+    /// Tells what the service is ready for. When it stops, it is not serving, at once and for good; then this returns: begin to
+    /// drain after that.
+    pub async fn follow(self, readiness: Readiness) {
+        let mut states = readiness.follow();
+        loop {
+            let state = *states.borrow_and_update();
+            if state == State::Stopping {
+                break;
+            }
+            self.set(match state.is_ready() {
+                true => ServingStatus::Serving,
+                false => ServingStatus::NotServing,
+            })
+            .await;
+            // The sender lives as long as `readiness`.
+            if states.changed().await.is_err() {
                 break;
             }
         }
@@ -74,48 +73,27 @@ impl Health {
     /// again is told the same.
     async fn end_watches(&self) {
         let mut reporter = self.0.clone();
-        for name in READINESS.into_iter().chain([LIVENESS]) {
+        for name in READY.into_iter().chain([LIVENESS]) {
             reporter.clear_service_status(name).await;
         }
         self.set(ServingStatus::NotServing).await;
         reporter.set_service_status(LIVENESS, ServingStatus::Serving).await;
     }
 
-    /// Tells, and logs when it has changed.
-    async fn tell(&self, result: Result<(), StoreError>, answers: &mut Option<bool>) {
-        let changed = answers.replace(result.is_ok()) != Some(result.is_ok());
-        match result {
-            Ok(()) => {
-                self.set(ServingStatus::Serving).await;
-                if changed {
-                    tracing::info!("serving: the audit store answers");
-                }
-            }
-            Err(error) => {
-                self.set(ServingStatus::NotServing).await;
-                if changed {
-                    let error = &error as &dyn StdError;
-                    tracing::error!(error, "not serving: the audit store does not answer as it should");
-                }
-            }
+    async fn set(&self, status: ServingStatus) {
+        for name in READY {
+            self.0.set_service_status(name, status).await;
         }
     }
 
-    async fn set(&self, status: ServingStatus) {
-        for name in READINESS {
-            self.0.set_service_status(name, status).await;
-        }
+    /// The same service for another port, where probes ask that cannot go through TLS.
+    pub fn router(&self) -> axum::Router {
+        let service = self.service().max_decoding_message_size(LARGEST_QUESTION);
+        axum::Router::new().route_service("/grpc.health.v1.Health/{method}", service)
     }
 
     /// The service that tells it.
     pub(super) fn service(&self) -> HealthServer<HealthService> {
         HealthServer::new(HealthService::from_health_reporter(self.0.clone()))
-    }
-}
-
-async fn check(database: &Database, timeout: Duration) -> Result<(), StoreError> {
-    match tokio::time::timeout(timeout, database.check()).await {
-        Ok(result) => result,
-        Err(_) => Err(StoreError::Timeout(timeout)),
     }
 }

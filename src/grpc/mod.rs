@@ -1,7 +1,7 @@
 //! The gRPC edge: the only room of the server that names tonic and the generated types.
 //!
 //! A connection is taken by [`incoming`], one of so many. A call comes in through the layers that [`server`] stacks: what is no
-//! gRPC is refused by [`protocol`]; [`call`] gives it a place if there is [`room`], opens its span, notes when it arrived and logs how
+//! gRPC is refused by [`protocol`]; [`measure`] measures it, with the names of [`code`]s; [`call`] gives it a place if there is [`room`], opens its span, notes when it arrived and logs how
 //! it ended, and a panic becomes an answer. [`auth`] finds out who calls before anything of the message is read. Then the
 //! thin handlers of [`service`] and [`audit`] take over, with what [`caller`] knows (by [`deadline`] and
 //! [`trace_context`]): [`parse`] makes domain types of the request (with [`fields`] and [`page_token`]), a use case does the work, and [`present`] makes messages of what came of it. What went wrong
@@ -12,11 +12,13 @@ mod audit;
 mod auth;
 mod call;
 mod caller;
+mod code;
 mod cors;
 mod deadline;
 mod fields;
 mod health;
 mod incoming;
+mod measure;
 mod page_token;
 mod parse;
 mod present;
@@ -30,7 +32,7 @@ mod trace_context;
 
 pub use audit::AuditApi;
 pub use auth::{Authenticator, PRINCIPAL};
-pub use health::{Health, HealthSettings, LIVENESS};
+pub use health::{Health, LIVENESS, READINESS};
 pub use server::{ServerSettings, Services, serve};
 pub use service::ShareService;
 pub use status::CHANGE_ID;

@@ -23,6 +23,7 @@ use crate::{
             share_permission_service_server::{SharePermissionService, SharePermissionServiceServer},
         },
     },
+    telemetry::Instruments,
 };
 
 use super::{
@@ -32,6 +33,7 @@ use super::{
     cors,
     health::Health,
     incoming,
+    measure::MeasureLayer,
     room::Room,
     service::ShareService,
     status,
@@ -98,8 +100,10 @@ pub struct Services<S = ShareService> {
     pub authenticator: Authenticator,
     /// What the health service tells.
     pub health: Health,
-    /// Measures calls.
+    /// Says how long calls take.
     pub clock: Clock,
+    /// Measures calls.
+    pub instruments: Instruments,
     /// How to talk to clients.
     pub settings: ServerSettings,
 }
@@ -117,6 +121,10 @@ pub async fn serve<S: SharePermissionService>(
 ) -> Result<(), Error> {
     let (clock, settings) = (services.clock.clone(), services.settings.clone());
     let (draining, under_way) = (CancellationToken::new(), UnderWay::default());
+    let measure = MeasureLayer {
+        instruments: services.instruments.clone(),
+        clock: clock.clone(),
+    };
     let incoming = incoming::connections(listener, settings.max_connections, settings.greeting_timeout);
     let calls = CallLayer {
         clock: clock.clone(),
@@ -129,9 +137,10 @@ pub async fn serve<S: SharePermissionService>(
         .max_concurrent_streams(settings.max_concurrent_streams)
         .http2_keepalive_interval(Some(settings.keepalive_interval))
         .http2_keepalive_timeout(Some(settings.keepalive_timeout))
-        // From the outside in: browsers are told what they may do, gRPC-Web is made gRPC, then the call is watched, and a panic is an answer like any other.
+        // From the outside in: browsers are told what they may do, gRPC-Web is made gRPC, then the call is measured and watched, and a panic is an answer like any other.
         .layer(cors::layer(&settings.allowed_origins))
         .layer(GrpcWebLayer::new())
+        .layer(measure)
         .layer(calls)
         .layer(CatchPanicLayer::custom(answer_to_panic))
         .add_routes(routes(services))

@@ -1,70 +1,67 @@
-//! The trace that a call belongs to (W3C Trace Context, section 3.2).
+//! The trace that a call belongs to (W3C Trace Context, section 3.2): the caller's, or else one that begins here.
 
-use tonic::metadata::MetadataMap;
+use http::HeaderMap;
+use tracing::Span;
 
-use crate::domain::TraceId;
+use crate::{domain::TraceId, telemetry::trace::Origin};
 
-use super::auth::only_value;
+const TRACEPARENT: &str = "traceparent";
+const TRACESTATE: &str = "tracestate";
 
-/// The trace id of the call's `traceparent`; none if there is none, or not a valid one.
-pub(super) fn trace_id(metadata: &MetadataMap) -> Option<TraceId> {
-    parse(only_value(metadata, "traceparent")?)
+/// Puts the span of a call into the trace of its caller. Tells the trace that it is in; none without a caller's, unless there is
+/// a collector.
+pub(super) fn enter(span: &Span, headers: &HeaderMap) -> Option<TraceId> {
+    let caller = caller(headers);
+    let trace_id = caller.trace_id();
+    caller.adopt(span);
+    let trace_id = trace_id.or_else(|| Origin::of(span).trace_id());
+    if let Some(trace_id) = &trace_id {
+        span.record("trace_id", trace_id.as_str());
+    }
+    trace_id
 }
 
-/// Reads `version-trace-parent-flags`. Versions to come may add to the end, after a further hyphen.
-fn parse(text: &str) -> Option<TraceId> {
-    let mut parts = text.splitn(5, '-');
-    let (version, trace, parent, flags) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
-    let rest = parts.next();
-    let well_formed = is_hex(version, 2)
-        && version != "ff"
-        && (version != "00" || rest.is_none())
-        && is_hex(parent, 16)
-        && parent.bytes().any(|byte| byte != b'0')
-        && is_hex(flags, 2);
-    well_formed.then(|| trace.parse().ok()).flatten()
-}
-
-fn is_hex(text: &str, length: usize) -> bool {
-    text.len() == length && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+/// Of two that differ, one may be the caller's own addition.
+fn caller(headers: &HeaderMap) -> Origin {
+    let mut parents = headers.get_all(TRACEPARENT).iter();
+    let (Some(parent), None) = (parents.next(), parents.next()) else {
+        return Origin::default();
+    };
+    let mut states = headers.get_all(TRACESTATE).iter();
+    let state = match (states.next(), states.next()) {
+        (Some(state), None) => state.to_str().ok(),
+        _ => None,
+    };
+    parent
+        .to_str()
+        .map_or_else(|_| Origin::default(), |parent| Origin::of_caller(parent, state))
 }
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderValue;
+
     use super::*;
 
-    const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
+    const PARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
-    #[test]
-    fn a_traceparent_gives_its_trace_id() {
-        for right in [
-            format!("00-{TRACE}-00f067aa0ba902b7-01"),
-            format!("00-{TRACE}-00f067aa0ba902b7-00"),
-            format!("cc-{TRACE}-00f067aa0ba902b7-01"),
-            format!("cc-{TRACE}-00f067aa0ba902b7-01-what-comes-then"),
-        ] {
-            assert_eq!(parse(&right).unwrap().as_str(), TRACE, "{right}");
+    fn trace(parents: &[&'static str]) -> Option<String> {
+        let mut headers = HeaderMap::new();
+        for parent in parents {
+            headers.append(TRACEPARENT, HeaderValue::from_static(parent));
         }
+        enter(&Span::none(), &headers).map(|trace| trace.as_str().to_owned())
     }
 
     #[test]
-    fn an_invalid_traceparent_is_ignored() {
-        for wrong in [
-            String::new(),
-            TRACE.into(),
-            format!("ff-{TRACE}-00f067aa0ba902b7-01"),
-            format!("00-{TRACE}-00f067aa0ba902b7-01-more"),
-            format!("00-{TRACE}-00f067aa0ba902b7-01-"),
-            format!("00-{TRACE}-00f067aa0ba902b7"),
-            format!("00-{TRACE}-0000000000000000-01"),
-            format!("00-{}-00f067aa0ba902b7-01", "0".repeat(32)),
-            format!("00-{}-00f067aa0ba902b7-01", TRACE.to_uppercase()),
-            format!("00-{TRACE}-00F067AA0BA902B7-01"),
-            format!("0-{TRACE}-00f067aa0ba902b7-01"),
-            format!("cc-{TRACE}-00f067aa0ba902b7-01more"),
-            format!("00-{TRACE}-00f067aa0ba902b7-é"),
-        ] {
-            assert_eq!(parse(&wrong), None, "{wrong:?}");
-        }
+    fn a_call_is_in_the_trace_of_its_caller() {
+        assert_eq!(trace(&[PARENT]).as_deref(), Some("4bf92f3577b34da6a3ce929d0e0e4736"));
+    }
+
+    #[test]
+    fn a_trace_that_is_not_told_exactly_once_is_none() {
+        assert_eq!(trace(&[]), None);
+        assert_eq!(trace(&[PARENT, PARENT]), None);
+        assert_eq!(trace(&["00-4bf9-00f067aa0ba902b7-01"]), None);
     }
 }

@@ -1,4 +1,4 @@
-//! Looks at what is under way, for the gauges and for whoever reads the log.
+//! Looks at what is under way and at what is not signed for, for the gauges and for whoever reads the log.
 
 use std::{error::Error, time::Duration};
 
@@ -27,6 +27,10 @@ impl PendingWatch {
         let mut overdue = false;
         while let Some(changes) = stop.run_until_cancelled(self.look()).await {
             self.instruments.set_pending(changes);
+            let Some(unsigned_for) = stop.run_until_cancelled(self.unsigned_for()).await else {
+                return;
+            };
+            self.instruments.set_unsigned_for(unsigned_for);
             if let Some(changes) = changes {
                 overdue = self.tell(changes, overdue);
             }
@@ -45,6 +49,16 @@ impl PendingWatch {
             }),
             Err(error) => {
                 tracing::debug!(error = &error as &dyn Error, "cannot look at what is pending");
+                None
+            }
+        }
+    }
+
+    async fn unsigned_for(&self) -> Option<Duration> {
+        match store::checkpoints::unsigned_for(&self.database).await {
+            Ok(age) => Some(age),
+            Err(error) => {
+                tracing::debug!(error = &error as &dyn Error, "cannot look at what is not signed for");
                 None
             }
         }

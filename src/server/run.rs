@@ -14,9 +14,9 @@ use crate::{
     audit::Signer,
     clock::{Clock, Elapsed},
     config::AuthMode,
-    grpc::{self, AuditApi, Authenticator, Health, HealthSettings, Services, ShareService},
+    grpc::{self, AuditApi, Authenticator, Health, Services, ShareService},
+    probe::{Admin, Readiness, WatchSettings},
     store::partitions,
-    telemetry::Instruments,
 };
 
 use super::{Server, ServerError, pending::PendingWatch, server_settings};
@@ -27,8 +27,8 @@ const POLL_OUTCOMES_EVERY: Duration = Duration::from_secs(1);
 /// However much of the grace the calls have used, the work has so long to end.
 const LEAST_TIME_TO_END: Duration = Duration::from_secs(1);
 
-/// How often health asks Postgres, and how long that may take.
-const HEALTH: HealthSettings = HealthSettings {
+/// How often it is asked whether Postgres is well, and how long that may take.
+const READINESS: WatchSettings = WatchSettings {
     check_every: Duration::from_secs(2),
     check_timeout: Duration::from_secs(2),
 };
@@ -38,22 +38,30 @@ impl Server {
     ///
     /// # Errors
     /// When gRPC ends by itself, or a task that the service cannot do without.
-    pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), ServerError> {
+    pub async fn run(mut self, shutdown: impl Future<Output = ()>) -> Result<(), ServerError> {
         let end = CancellationToken::new();
         let (database, clock, stop) = (self.database.clone(), self.clock.clone(), self.stop.clone());
         let (committer, grace) = (self.permissions.committer.clone(), self.config.server.shutdown_grace);
+        let instruments = self.metrics.instruments().clone();
         let mut watchers = self.watchers(&end);
         let mut forwarding = JoinSet::new();
         forwarding.spawn(self.permissions.forwarder.clone().run(self.work));
 
         let (unhealthy, health_tasks) = (CancellationToken::new(), TaskTracker::new());
-        let health = Health::new().await;
-        let watching = health_tasks.spawn(health.clone().watch(
-            database.clone(),
-            clock.clone(),
-            HEALTH,
-            unhealthy.clone(),
-        ));
+        let (readiness, health) = (Readiness::new(instruments.clone()), Health::new().await);
+        let watch = readiness
+            .clone()
+            .watch(database.clone(), clock.clone(), READINESS, unhealthy.clone());
+        health_tasks.spawn(watch);
+        let watching = health_tasks.spawn(health.clone().follow(readiness.clone()));
+        if let Some(listener) = self.admin.take() {
+            let admin = Admin {
+                readiness,
+                metrics: self.metrics.clone(),
+                health: health.router(),
+            };
+            watchers.spawn(admin.run(listener, end.clone()));
+        }
         let end_streams = self.audit.stop.clone();
         let services = Services {
             share_permissions: ShareService::new(self.permissions, self.config.server.max_wait),
@@ -63,6 +71,7 @@ impl Server {
             },
             health,
             clock: clock.clone(),
+            instruments,
             settings: server_settings(&self.config.server),
         };
         let stopping = Stopping::new(clock.clone(), grace);
@@ -123,7 +132,7 @@ impl Server {
         let pending = PendingWatch {
             database: database.clone(),
             clock: clock.clone(),
-            instruments: Instruments::new(&self.meter),
+            instruments: self.metrics.instruments().clone(),
             warn_after: self.config.log.warn_of_pending_after,
         };
         watchers.spawn(pending.run(end.clone()));

@@ -32,6 +32,8 @@ pub struct Call {
     pub allow: Option<bool>,
     /// The SDK's `amz-sdk-invocation-id`: the same for all attempts of one call.
     pub invocation_id: Option<String>,
+    /// `traceparent` (W3C Trace Context), if the caller gave one.
+    pub traceparent: Option<String>,
     /// What `x-amzn-RequestId` says in the answer, if there is one.
     pub request_id: String,
     /// The tick at which the whole request had been read.
@@ -80,6 +82,7 @@ pub(super) struct Facts {
     pub(super) shared_account: Option<String>,
     pub(super) allow: Option<bool>,
     pub(super) invocation_id: Option<String>,
+    pub(super) traceparent: Option<String>,
     pub(super) request_id: String,
 }
 
@@ -194,6 +197,7 @@ impl Facts {
             shared_account: self.shared_account,
             allow: self.allow,
             invocation_id: self.invocation_id,
+            traceparent: self.traceparent,
             request_id: self.request_id,
             started: tick,
             applied: None,

@@ -47,6 +47,7 @@ impl Incoming {
         let mut facts = Facts {
             request_id: Uuid::new_v4().to_string(),
             invocation_id: header(&head.headers, "amz-sdk-invocation-id").map(short),
+            traceparent: header(&head.headers, "traceparent").map(short),
             ..Facts::default()
         };
         let form = is_type(&head.headers, "application/x-www-form-urlencoded");

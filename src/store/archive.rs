@@ -117,7 +117,7 @@ pub async fn detach(
     then: Detached,
 ) -> Result<(), StoreError> {
     database
-        .within(database.patience(), async |connection| {
+        .within("archive", database.patience(), async |connection| {
             run(connection, month, files, then).await
         })
         .await

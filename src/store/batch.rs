@@ -1,12 +1,12 @@
 //! One batch of commands, in one transaction: lock the heads, load what the commands concern, apply them, save, commit.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use sqlx::{Connection, PgConnection};
 
 use crate::{
     domain::{
-        AccountId, PermissionKey, ReplicaId, Timestamp,
+        AccountId, Action, PermissionKey, ReplicaId, Stage, Timestamp,
         transition::{Account, Answer, Command, Context, Snapshot, Work},
     },
     ledger::{self, Frontier, merkle::leaf_hash},
@@ -27,7 +27,12 @@ pub(super) struct Committed {
     pub(super) ended: Vec<Snapshot>,
     /// Ledgers that grew, and how many entries they have now.
     pub(super) grown: Vec<(AccountId, u64)>,
+    /// What the new entries say, and how many say so.
+    pub(super) recorded: Recorded,
 }
+
+/// How many entries say what.
+type Recorded = HashMap<(Stage, Action), u64>;
 
 /// Who commits, and how.
 #[derive(Debug, Clone)]
@@ -84,7 +89,7 @@ pub(super) async fn run(
     let work = accounts.values().flat_map(|account| &account.effects().work);
     *given = work.map(|work| (work.change.intent.key.clone(), work.epoch)).collect();
 
-    let Saved { ended, grown } = save(&mut transaction, &accounts, frontiers, rules).await?;
+    let Saved { ended, grown, recorded } = save(&mut transaction, &accounts, frontiers, rules).await?;
     transaction.commit().await?;
     known.extend(accounts.keys());
     let work = accounts.values_mut().flat_map(Account::take_work).collect();
@@ -93,12 +98,14 @@ pub(super) async fn run(
         work,
         ended,
         grown,
+        recorded,
     })
 }
 
 struct Saved {
     ended: Vec<Snapshot>,
     grown: Vec<(AccountId, u64)>,
+    recorded: Recorded,
 }
 
 struct Loaded {
@@ -180,7 +187,7 @@ async fn save(
     rules: &Rules,
 ) -> Result<Saved, StoreError> {
     let (mut opened, mut updated, mut touched, mut ended) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    let (mut lines, mut heads, mut growths) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut lines, mut heads, mut growths, mut recorded) = (Vec::new(), Vec::new(), Vec::new(), Recorded::new());
     for (id, account) in accounts {
         let effects = account.effects();
         opened.extend(effects.opened.iter().filter_map(|id| account.change(*id)));
@@ -199,6 +206,7 @@ async fn save(
             let text = ledger::encode(entry, rules.server_version)?;
             let leaf_hash = leaf_hash(text.as_bytes());
             frontier.append(leaf_hash);
+            *recorded.entry((entry.stage, entry.intent.action)).or_default() += 1;
             lines.push(entries::Line { entry, text, leaf_hash });
         }
         growths.push(Growth {
@@ -225,5 +233,5 @@ async fn save(
         append::append(connection, &lines, &heads, &growths).await?;
     }
     let grown = heads.iter().map(|head| (head.account, head.frontier.size())).collect();
-    Ok(Saved { ended, grown })
+    Ok(Saved { ended, grown, recorded })
 }

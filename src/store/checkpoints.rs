@@ -1,5 +1,7 @@
 //! Signed checkpoints of the ledgers: kept, found, and given the signatures of witnesses.
 
+use std::time::Duration;
+
 use time::OffsetDateTime;
 
 use crate::{
@@ -154,6 +156,32 @@ pub async fn grown(database: &Database, limit: u32) -> Result<Vec<Grown>, StoreE
             })
         })
         .collect()
+}
+
+/// For how long the oldest growth of any ledger was not signed for, by the database's clock; zero when all of it is. One walk over the
+/// heads, with a look into two keys for each that has grown.
+///
+/// # Errors
+/// When Postgres does not answer.
+pub async fn unsigned_for(database: &Database) -> Result<Duration, StoreError> {
+    let query = sqlx::query!(
+        r#"SELECT coalesce(extract(epoch FROM statement_timestamp() - min(coalesce(first.recorded_at, ledger.last_recorded_at))), 0)::float8
+               AS "age!"
+           FROM ledger
+           LEFT JOIN LATERAL (
+               SELECT size FROM ledger_checkpoint checkpoint
+               WHERE checkpoint.account_id = ledger.account_id ORDER BY size DESC LIMIT 1
+           ) signed ON true
+           LEFT JOIN LATERAL (
+               SELECT recorded_at FROM audit_entry entry
+               WHERE entry.account_id = ledger.account_id AND entry.log_index = coalesce(signed.size, 0) LIMIT 1
+           ) first ON true
+           WHERE ledger.size > coalesce(signed.size, 0)"#
+    );
+    let row = database
+        .run(async |connection| query.fetch_one(connection).await)
+        .await?;
+    Ok(Duration::try_from_secs_f64(row.age).unwrap_or_default())
 }
 
 /// Puts a note with more signatures in the place of `old`. False when it was not done: the note there is not `old` (any more), or

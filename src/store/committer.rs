@@ -19,13 +19,15 @@ use tokio_util::{
     sync::CancellationToken,
     task::{TaskTracker, task_tracker::TaskTrackerToken},
 };
+use tracing::{Instrument, Span};
 
 use crate::{
     clock::{Clock, Elapsed},
     domain::{
-        AccountId, ReplicaId,
-        transition::{Answer, Command, Work},
+        AccountId, Intent, ReplicaId,
+        transition::{Answer, Command, Snapshot, Work},
     },
+    telemetry::trace::{Origin, Origins},
 };
 
 use super::{
@@ -87,6 +89,7 @@ pub struct Committer {
     /// The lanes that may still take up work.
     staying: TaskTracker,
     ending: Ending,
+    origins: Origins,
 }
 
 /// How far the end is.
@@ -100,10 +103,24 @@ struct Ending {
     close: CancellationToken,
 }
 
+/// The answer to a command, and from before when it is.
+type Answered = Result<(Answer, Elapsed), CommitError>;
+
 #[derive(Debug)]
 struct Waiting {
     command: Command,
-    answer: oneshot::Sender<Result<(Answer, Elapsed), CommitError>>,
+    answer: oneshot::Sender<Answered>,
+    /// The span of who waits.
+    span: Span,
+}
+
+impl Waiting {
+    fn new(command: Command) -> (Self, oneshot::Receiver<Answered>) {
+        let (answer, receiver) = oneshot::channel();
+        let span = Span::current();
+        let waiting = Self { command, answer, span };
+        (waiting, receiver)
+    }
 }
 
 impl Committer {
@@ -117,6 +134,7 @@ impl Committer {
         work: &mpsc::UnboundedSender<Leased>,
     ) -> Self {
         let (tasks, staying, ending) = (TaskTracker::new(), TaskTracker::new(), Ending::default());
+        let origins = Origins::default();
         let lanes = (0..settings.lanes.max(1)).map(|_| {
             let (sender, receiver) = mpsc::channel(settings.queue.max(1));
             let lane = Lane {
@@ -133,12 +151,18 @@ impl Committer {
                 work: work.clone(),
                 known: HashSet::new(),
                 ending: ending.clone(),
+                origins: origins.clone(),
                 stays: Some(staying.token()),
             };
             tasks.spawn(lane.run(receiver));
             sender
         });
-        let lanes = lanes.collect();
+        let lanes: Arc<[mpsc::Sender<Waiting>]> = lanes.collect();
+        let queues: Vec<_> = lanes.iter().map(mpsc::Sender::downgrade).collect();
+        database.instruments().look_at_queue(move || {
+            let lanes = queues.iter().filter_map(mpsc::WeakSender::upgrade);
+            Some(lanes.map(|lane| lane.max_capacity() - lane.capacity()).sum::<usize>() as u64)
+        });
         tasks.close();
         staying.close();
         Self {
@@ -146,6 +170,7 @@ impl Committer {
             tasks,
             staying,
             ending,
+            origins,
         }
     }
 
@@ -157,14 +182,26 @@ impl Committer {
         if self.ending.refuse.is_cancelled() {
             return Err(CommitError::Stopping);
         }
-        let (answer, receiver) = oneshot::channel();
         let lane = self.lane(command.key().account);
-        lane.try_send(Waiting { command, answer })
-            .map_err(|error| match error {
-                mpsc::error::TrySendError::Full(_) => CommitError::Overloaded,
-                mpsc::error::TrySendError::Closed(_) => CommitError::Unavailable,
-            })?;
+        let opened = match &command {
+            Command::Open(intent) => Some(intent.change_id),
+            _ => None,
+        };
+        let (waiting, receiver) = Waiting::new(command);
+        if let Some(change) = opened {
+            // Before the forwarder may ask for it.
+            self.origins.remember(change, &waiting.span);
+        }
+        lane.try_send(waiting).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => CommitError::Overloaded,
+            mpsc::error::TrySendError::Closed(_) => CommitError::Unavailable,
+        })?;
         Ok(receive(receiver).await?.0)
+    }
+
+    /// Where a change comes from, in traces: the call that opened it here, or else its own trace.
+    pub fn origin_of(&self, intent: &Intent) -> Origin {
+        self.origins.of(intent.change_id, intent.trace_id.as_ref())
     }
 
     /// Commits a command that must not be lost to a full lane, and tells from before when its answer is.
@@ -172,11 +209,9 @@ impl Committer {
     /// # Errors
     /// [`CommitError`], but for [`CommitError::Overloaded`].
     pub async fn commit_patiently(&self, command: Command) -> Result<(Answer, Elapsed), CommitError> {
-        let (answer, receiver) = oneshot::channel();
         let lane = self.lane(command.key().account);
-        lane.send(Waiting { command, answer })
-            .await
-            .map_err(|_| CommitError::Unavailable)?;
+        let (waiting, receiver) = Waiting::new(command);
+        lane.send(waiting).await.map_err(|_| CommitError::Unavailable)?;
         receive(receiver).await
     }
 
@@ -207,6 +242,24 @@ impl Committer {
     }
 }
 
+/// The span of a batch, and links between it and those whose commands it commits: it is part of no one's trace. None, unless one
+/// of these is sent to a collector.
+fn batch_span(batch: &[Waiting]) -> Span {
+    let origins: Vec<_> = batch.iter().map(|waiting| Origin::of(&waiting.span)).collect();
+    if !origins.iter().any(Origin::is_sampled) {
+        return Span::none();
+    }
+    let span = tracing::info_span!(parent: None, "commit", commands = batch.len());
+    for origin in &origins {
+        origin.link(&span);
+    }
+    let here = Origin::of(&span);
+    for waiting in batch {
+        here.link(&waiting.span);
+    }
+    span
+}
+
 /// Answers what would take work up, and keeps what brings it to an end.
 fn refuse_to_take_up(batch: Vec<Waiting>) -> Vec<Waiting> {
     let (ends, begins): (Vec<_>, Vec<_>) = batch
@@ -218,9 +271,7 @@ fn refuse_to_take_up(batch: Vec<Waiting>) -> Vec<Waiting> {
     ends
 }
 
-async fn receive(
-    receiver: oneshot::Receiver<Result<(Answer, Elapsed), CommitError>>,
-) -> Result<(Answer, Elapsed), CommitError> {
+async fn receive(receiver: oneshot::Receiver<Answered>) -> Answered {
     receiver.await.unwrap_or(Err(CommitError::Unavailable))
 }
 
@@ -233,6 +284,7 @@ struct Lane {
     work: mpsc::UnboundedSender<Leased>,
     known: HashSet<AccountId>,
     ending: Ending,
+    origins: Origins,
     /// Dropped when the lane takes up nothing more.
     stays: Option<TaskTrackerToken>,
 }
@@ -285,13 +337,14 @@ impl Lane {
     /// Commits a batch and answers those who wait. What fails for a reason of its own is tried command by command, so that
     /// one of them does not fail its neighbours.
     async fn commit(&mut self, batch: Vec<Waiting>) -> Result<(), StoreError> {
+        let span = batch_span(&batch);
         let (commands, callers): (Vec<_>, Vec<_>) = batch
             .into_iter()
-            .map(|waiting| (waiting.command, waiting.answer))
+            .map(|waiting| (waiting.command, (waiting.answer, waiting.span)))
             .unzip();
-        match self.commit_and_act(&commands).await {
+        match self.commit_and_act(&commands).instrument(span).await {
             Ok((answers, since)) => {
-                for (caller, answer) in callers.into_iter().zip(answers) {
+                for ((caller, _), answer) in callers.into_iter().zip(answers) {
                     let _ = caller.send(Ok((answer, since)));
                 }
                 Ok(())
@@ -301,8 +354,8 @@ impl Lane {
                     error = &error as &dyn std::error::Error,
                     "a batch is divided to find what is wrong with it"
                 );
-                for (command, answer) in commands.into_iter().zip(callers) {
-                    let alone = Box::pin(self.commit(vec![Waiting { command, answer }])).await;
+                for (command, (answer, span)) in commands.into_iter().zip(callers) {
+                    let alone = Box::pin(self.commit(vec![Waiting { command, answer, span }])).await;
                     // A failure of its own is answered and logged there; when Postgres is away, the rest need not try.
                     if let Err(error) = alone
                         && error.is_transient()
@@ -324,7 +377,7 @@ impl Lane {
                 } else {
                     CommitError::Rejected
                 };
-                for caller in callers {
+                for (caller, _) in callers {
                     let _ = caller.send(Err(answer));
                 }
                 Err(error)
@@ -340,8 +393,19 @@ impl Lane {
             work,
             ended,
             grown,
+            recorded,
         } = self.try_commit(commands).await?;
-        tracing::debug!(commands = commands.len(), took = ?self.clock.elapsed().since(since), "committed a batch");
+        let took = self.clock.elapsed().since(since);
+        tracing::debug!(commands = commands.len(), ?took, "committed a batch");
+        let instruments = self.database.instruments();
+        instruments.committed(commands.len(), took);
+        for ((stage, action), entries) in recorded {
+            instruments.recorded(stage, action, entries);
+        }
+        for Snapshot { change, .. } in &ended {
+            instruments.change_ended(change.state, change.intent.action);
+            self.origins.forget(change.id());
+        }
         for work in work {
             // Nobody receives when the time for the end was up: the lease runs out, and recovery takes the work up.
             let _ = self.work.send(Leased { work, since });
@@ -391,6 +455,6 @@ impl Lane {
             let run = AssertUnwindSafe(batch::run(connection, rules, known, commands, given));
             run.catch_unwind().await.unwrap_or(Err(StoreError::Panic))
         };
-        self.database.within(patience, run).await
+        self.database.within("commit", patience, run).await
     }
 }

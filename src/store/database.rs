@@ -10,7 +10,10 @@ use sqlx::{
     postgres::{PgConnectOptions, PgListener, PgPoolOptions},
 };
 
-use crate::clock::Clock;
+use crate::{
+    clock::Clock,
+    telemetry::{Instruments, Pool},
+};
 
 use super::{StoreError, schema, trust::Trust};
 
@@ -43,6 +46,8 @@ pub struct Database {
     trust: Trust,
     /// How long a statement may take, the way there and back included.
     patience: Duration,
+    clock: Clock,
+    instruments: Instruments,
 }
 
 impl Database {
@@ -81,7 +86,30 @@ impl Database {
             pool,
             trust,
             patience: settings.statement_timeout + Duration::from_secs(1),
+            clock: clock.clone(),
+            instruments: Instruments::default(),
         })
+    }
+
+    /// Is measured from now on: its connections, what is done on them, and what is built on it.
+    pub fn measured_by(mut self, instruments: &Instruments) -> Self {
+        self.instruments = instruments.clone();
+        let pool = self.pool.clone();
+        instruments.look_at_pool(move || {
+            let (all, idle) = (u64::from(pool.size()), pool.num_idle() as u64);
+            let most = pool.options().get_max_connections();
+            (!pool.is_closed()).then(|| Pool {
+                idle,
+                used: all.saturating_sub(idle),
+                most: most.into(),
+            })
+        });
+        self
+    }
+
+    /// What measures it, for what is built on it.
+    pub fn instruments(&self) -> &Instruments {
+        &self.instruments
     }
 
     /// Creates the database that the URL names, if it does not exist.
@@ -155,8 +183,8 @@ impl Database {
         &self,
         statement: impl AsyncFnOnce(&mut PgConnection) -> Result<T, sqlx::Error>,
     ) -> Result<T, StoreError> {
-        self.within(self.patience, async |connection| Ok(statement(connection).await?))
-            .await
+        let work = async |connection: &mut PgConnection| Ok(statement(connection).await?);
+        self.within("statement", self.patience, work).await
     }
 
     /// Runs statements that no one plan is good for: Postgres plans them for their values, as long as it finds that better.
@@ -177,12 +205,14 @@ impl Database {
 
     /// Does something on a connection, for at most so long, the wait for the connection included. A connection whose work
     /// did not come to its end, or found Postgres unfit, is closed: neither a peer that vanished without a word nor a server
-    /// that takes no writes any more may keep a place in the pool.
+    /// that takes no writes any more may keep a place in the pool. It is measured under the name of the operation.
     pub(super) async fn within<T>(
         &self,
+        operation: &'static str,
         patience: Duration,
         work: impl AsyncFnOnce(&mut PgConnection) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
+        let begun = self.clock.elapsed();
         let working = async {
             let mut used = Used {
                 connection: self.pool.acquire().await?,
@@ -196,6 +226,8 @@ impl Database {
         let result = tokio::time::timeout(patience, working)
             .await
             .unwrap_or(Err(StoreError::Timeout(patience)));
+        let took = self.clock.elapsed().since(begun);
+        self.instruments.used_postgres(operation, result.is_err(), took);
         // Not in `Used`: a caller who goes away casts no doubt on Postgres.
         if result.as_ref().is_err_and(StoreError::is_away) {
             self.trust.shake();

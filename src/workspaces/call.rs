@@ -14,7 +14,10 @@ use super::{
     own_fault, text,
     witness::Witness,
 };
-use crate::domain::{Classification, Fault, FaultKind, Reply};
+use crate::{
+    domain::{Classification, Fault, FaultKind, Reply},
+    telemetry::trace::Origin,
+};
 
 /// The span of a call, named and filled as OpenTelemetry's conventions for the AWS SDK have it.
 macro_rules! span {
@@ -22,6 +25,7 @@ macro_rules! span {
         tracing::info_span!(
             concat!("WorkSpaces.", $operation),
             otel.kind = "client",
+            otel.status_code = tracing::field::Empty,
             rpc.system = "aws-api",
             rpc.service = "WorkSpaces",
             rpc.method = $operation,
@@ -42,7 +46,7 @@ where
     E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
     F: Future<Output = Result<O, SdkError<E, HttpResponse>>>,
 {
-    let witness = Witness::default();
+    let witness = Witness::of_a_call_in(Origin::of(&span).traceparent());
     let sent = send(witness.clone());
     async move {
         let result = sent.await;
@@ -103,5 +107,6 @@ fn record<T>(reply: &Reply<T>) {
     if classification != Classification::Accepted {
         let code = reply.result.as_ref().err().and_then(|fault| fault.code.as_deref());
         span.record("error.type", code.unwrap_or("unknown"));
+        span.record("otel.status_code", "ERROR");
     }
 }

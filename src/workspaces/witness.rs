@@ -1,4 +1,4 @@
-//! Watches one call from inside the SDK, for the two things that its result does not tell: whether the request was handed to
+//! Tells AWS which trace a call belongs to, and watches it from inside the SDK, for the two things that its result does not tell: whether the request was handed to
 //! the connection at all, and whether a success was whole and readable (the SDK does not look at a body it expects nothing
 //! in, so a web page with status 200 would pass).
 
@@ -12,7 +12,10 @@ use aws_smithy_runtime_api::{
     client::{
         interceptors::{
             Intercept,
-            context::{AfterDeserializationInterceptorContextRef, BeforeTransmitInterceptorContextRef},
+            context::{
+                AfterDeserializationInterceptorContextRef, BeforeTransmitInterceptorContextMut,
+                BeforeTransmitInterceptorContextRef,
+            },
             dyn_dispatch_hint,
         },
         orchestrator::HttpResponse,
@@ -29,9 +32,19 @@ pub(super) struct Witness(Arc<Seen>);
 struct Seen {
     sent: AtomicBool,
     readable: AtomicBool,
+    /// W3C Trace Context, where there is a trace.
+    traceparent: Option<String>,
 }
 
 impl Witness {
+    /// Watches a call that belongs to this trace.
+    pub(super) fn of_a_call_in(traceparent: Option<String>) -> Self {
+        Self(Arc::new(Seen {
+            traceparent,
+            ..Seen::default()
+        }))
+    }
+
     /// The request was handed to the connection. Until then, there were only credentials to get and bytes to sign.
     pub(super) fn sent(&self) -> bool {
         self.0.sent.load(Ordering::Relaxed)
@@ -47,6 +60,22 @@ impl Witness {
 impl Intercept for Witness {
     fn name(&self) -> &'static str {
         "Witness"
+    }
+
+    /// After the signing: who passes a call on may have its own word in the trace, and the signature must bear that.
+    fn modify_before_transmit(
+        &self,
+        context: &mut BeforeTransmitInterceptorContextMut<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        if let Some(traceparent) = &self.0.traceparent {
+            context
+                .request_mut()
+                .headers_mut()
+                .insert("traceparent", traceparent.clone());
+        }
+        Ok(())
     }
 
     fn read_before_transmit(

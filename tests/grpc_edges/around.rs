@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use sharewarden::{
     clock::Clock,
-    grpc::{HealthSettings, LIVENESS},
+    grpc::{LIVENESS, READINESS},
+    probe::{Readiness, WatchSettings},
     store::{Database, DatabaseSettings},
+    telemetry::Instruments,
 };
 use tokio::net::TcpListener;
 use tokio_stream::StreamExt;
@@ -41,22 +43,24 @@ async fn a_server_whose_store_was_not_seen_to_answer_lives_but_is_not_serving() 
         statement_timeout: Duration::from_secs(3600),
     };
     let database = Database::new(&settings, &Clock::system());
-    let settings = HealthSettings {
+    let settings = WatchSettings {
         check_every: Duration::from_millis(1),
         check_timeout: Duration::from_millis(1),
     };
     let stop = CancellationToken::new();
-    let watch = server
-        .health
+    let readiness = Readiness::new(Instruments::default());
+    let watch = readiness
         .clone()
         .watch(database.unwrap(), Clock::system(), settings, stop.clone());
     let watching = tokio::spawn(watch);
-    for service in ["", SERVICE, AUDIT] {
+    let following = tokio::spawn(server.health.clone().follow(readiness));
+    for service in ["", READINESS, SERVICE, AUDIT] {
         assert_eq!(health(&server, service).await, ServingStatus::NotServing, "{service:?}");
     }
     assert_eq!(health(&server, LIVENESS).await, ServingStatus::Serving);
     stop.cancel();
     watching.await.unwrap();
+    following.await.unwrap();
     assert_eq!(health(&server, "").await, ServingStatus::NotServing);
     server.stop().await;
 }

@@ -13,6 +13,7 @@ use sharewarden::{
         share_permission_service_server::SharePermissionService, *,
     },
     store::{Database, DatabaseSettings},
+    telemetry::Instruments,
 };
 use tokio::{
     net::TcpListener,
@@ -50,6 +51,7 @@ impl Server {
             authenticator: Authenticator::TrustedHeader,
             health: health.clone(),
             clock: Clock::system(),
+            instruments: Instruments::default(),
             settings,
         };
         let (stop, stopped) = oneshot::channel();

@@ -9,6 +9,7 @@ use sharewarden::{
     clock::Clock,
     server::Server,
     simulator::{Effect, Fault, Moment},
+    telemetry::Metrics,
 };
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -72,12 +73,12 @@ async fn the_gauges_tell_what_is_pending_what_is_in_doubt_and_how_old_it_is() {
     let slow = "forwarder.backoff_base = \"10m\"\nforwarder.backoff_cap = \"10m\"\n";
     let config = config(database.url(), &simulator.url(), slow);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let server = Server::build(&config, credentials(), Clock::system(), listener)
+    let measured = Measured::new();
+    let metrics = Metrics::with_meter(&measured.provider.meter("test"));
+    let server = Server::build_measured(&config, credentials(), Clock::system(), listener, &metrics)
         .await
         .unwrap();
     let address = format!("http://{}", server.address());
-    let measured = Measured::new();
-    let server = server.with_meter(measured.provider.meter("test"));
     assert_eq!(
         measured.value("sharewarden.changes.pending"),
         None,

@@ -46,6 +46,7 @@ fn call(number: u64, from: i64, to: i64, allow: bool) -> Call {
         shared_account: Some(permission.shared_account),
         allow: Some(allow),
         invocation_id: None,
+        traceparent: None,
         request_id: number.to_string(),
         started: from.unsigned_abs() * 10,
         applied: Some(from.unsigned_abs() * 10 + 1),

@@ -1,0 +1,95 @@
+//! `health`: asks the service how it is, as `grpc.health.v1` has it. It says nothing of who asks, so it works where a container has
+//! neither a user name nor a credential.
+
+use std::time::Duration;
+
+use clap::Args;
+use serde::Serialize;
+use tonic::{Code, Request, Status, transport::Channel};
+use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient};
+
+use super::{
+    connection,
+    console::Console,
+    deadline::Deadline,
+    failure::{Exit, Failure, Stop},
+    fault::Fault,
+    options::{ClientOptions, Output},
+};
+
+/// Arguments of `health`.
+#[derive(Debug, Clone, Args)]
+#[group(multiple = false)]
+pub struct HealthArgs {
+    /// Does the process live, whatever becomes of its database?
+    #[arg(long)]
+    liveness: bool,
+    /// Does it take calls? This is asked unless something else is
+    #[arg(long)]
+    readiness: bool,
+    /// Ask by a name of your own, such as sharewarden.v1.AuditService
+    #[arg(long, value_name = "NAME")]
+    service: Option<String>,
+}
+
+impl HealthArgs {
+    fn name(&self) -> &str {
+        match &self.service {
+            Some(name) => name,
+            None if self.liveness => "liveness",
+            None => "readiness",
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Answer<'a> {
+    service: &'a str,
+    status: &'a str,
+}
+
+pub(super) async fn health(options: &ClientOptions, args: HealthArgs, console: &mut Console<'_>) -> Result<(), Stop> {
+    let (service, deadline) = (args.name(), Deadline::after(options.timeout));
+    let channel = connection::reach(options).await?;
+    let status = check(channel, service, deadline.remaining())
+        .await
+        .map_err(|status| not_told(options, service, &status))?;
+    let name = status.as_str_name();
+    match options.output {
+        Output::Json => console.print_json(&Answer { service, status: name })?,
+        Output::Table | Output::Csv => console.print_line(name)?,
+    }
+    match status {
+        ServingStatus::Serving => Ok(()),
+        _ => {
+            let advice = "its log says why; `/readyz` of its admin port names the reason";
+            Err(Failure::new(Exit::TryLater, format!("{} is {name}", options.server()), advice).into())
+        }
+    }
+}
+
+async fn check(channel: Channel, service: &str, patience: Duration) -> Result<ServingStatus, Status> {
+    let mut request = Request::new(HealthCheckRequest {
+        service: service.to_owned(),
+    });
+    request.set_timeout(patience);
+    let mut client = HealthClient::new(channel);
+    let answer = tokio::time::timeout(patience, client.check(request)).await;
+    let answer = answer.unwrap_or_else(|_| Err(Status::deadline_exceeded("no answer came in time")));
+    Ok(answer?.into_inner().status())
+}
+
+fn not_told(options: &ClientOptions, service: &str, status: &Status) -> Stop {
+    match status.code() {
+        Code::NotFound => {
+            let what = format!("{} knows no health of {service:?}", options.server());
+            let advice = "ask for liveness, readiness, or one of its services";
+            Failure::new(Exit::NotFound, what, advice).into()
+        }
+        Code::DeadlineExceeded | Code::Cancelled => {
+            let what = format!("{} did not answer within the time-out", options.server());
+            Failure::new(Exit::TryLater, what, "it may be overloaded, or stopped").into()
+        }
+        _ => Stop::from(Fault::from(status)),
+    }
+}

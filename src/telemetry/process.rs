@@ -1,0 +1,92 @@
+//! The process itself, under the names that Prometheus' own clients give it. Linux tells; elsewhere there is nothing to report.
+
+use opentelemetry::metrics::Meter;
+
+/// What is known of this process.
+#[derive(Debug, Clone, Copy)]
+struct Seen {
+    resident_bytes: u64,
+    open_fds: u64,
+    max_fds: Option<u64>,
+    cpu_seconds: f64,
+    started_at: f64,
+}
+
+pub(super) fn look(meter: &Meter) {
+    gauge(
+        meter,
+        "process.resident_memory",
+        "By",
+        "Memory of this process that is in use.",
+        |seen| Some(seen.resident_bytes),
+    );
+    gauge(
+        meter,
+        "process.open_fds",
+        "{fd}",
+        "Open file descriptors of this process.",
+        |seen| Some(seen.open_fds),
+    );
+    gauge(
+        meter,
+        "process.max_fds",
+        "{fd}",
+        "So many file descriptors this process may open.",
+        |seen| seen.max_fds,
+    );
+    meter
+        .f64_observable_counter("process.cpu")
+        .with_unit("s")
+        .with_description("Time that this process has spent on processors.")
+        .with_callback(|observer| {
+            if let Some(seen) = see() {
+                observer.observe(seen.cpu_seconds, &[]);
+            }
+        })
+        .build();
+    meter
+        .f64_observable_gauge("process.start_time")
+        .with_unit("s")
+        .with_description("When this process was started, since 1970.")
+        .with_callback(|observer| {
+            if let Some(seen) = see() {
+                observer.observe(seen.started_at, &[]);
+            }
+        })
+        .build();
+}
+
+fn gauge(
+    meter: &Meter,
+    name: &'static str,
+    unit: &'static str,
+    description: &'static str,
+    part: fn(Seen) -> Option<u64>,
+) {
+    super::gauges::count(meter, name, unit, description, move || see().and_then(part));
+}
+
+#[cfg(target_os = "linux")]
+fn see() -> Option<Seen> {
+    use procfs::process::{LimitValue, Process};
+
+    let process = Process::myself().ok()?;
+    let stat = process.stat().ok()?;
+    let ticks = procfs::ticks_per_second() as f64;
+    let most = process.limits().ok()?.max_open_files.soft_limit;
+    Some(Seen {
+        resident_bytes: stat.rss * procfs::page_size(),
+        open_fds: process.fd_count().ok()? as u64,
+        max_fds: match most {
+            LimitValue::Value(most) => Some(most),
+            LimitValue::Unlimited => None,
+        },
+        cpu_seconds: (stat.utime + stat.stime) as f64 / ticks,
+        started_at: procfs::boot_time_secs().ok()? as f64 + stat.starttime as f64 / ticks,
+    })
+}
+
+#[cfg(not(target_os = "linux"))]
+fn see() -> Option<Seen> {
+    None
+}

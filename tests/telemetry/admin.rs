@@ -1,0 +1,100 @@
+//! The admin port: what it answers, and what it puts up with.
+
+use std::time::Duration;
+
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
+
+use crate::{
+    http::{ask, get, read},
+    program::Served,
+    stack::*,
+    support::postgres::database,
+};
+
+#[tokio::test]
+async fn it_answers_probes_and_takes_no_orders() {
+    let (database, simulator) = tokio::join!(database(), simulator());
+    let more = "log.filter = \"info\"\nadmin.listen = \"127.0.0.1:0\"\n";
+    let served = Served::start(&config_text(database.url(), &simulator.url(), more)).await;
+    let admin = served.admin();
+    assert_eq!(get(admin, "/healthz").await.status, 200);
+    let ready = async {
+        while get(admin, "/readyz").await.status != 200 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, ready).await.expect("it gets ready");
+    let told: serde_json::Value = serde_json::from_str(&get(admin, "/readyz").await.body).unwrap();
+    assert_eq!((&told["ready"], &told["reason"]), (&true.into(), &"READY".into()));
+    let head = ask(admin, "HEAD", "/metrics").await;
+    assert_eq!((head.status, head.body.as_str()), (200, ""));
+    assert_eq!(ask(admin, "POST", "/metrics").await.status, 405);
+    assert_eq!(ask(admin, "DELETE", "/readyz").await.status, 405);
+    for path in ["/", "/metrics/", "/debug/pprof", "/../etc/passwd"] {
+        assert_eq!(get(admin, path).await.status, 404, "{path}");
+    }
+    served.stop().await;
+    simulator.shutdown().await;
+}
+
+#[tokio::test]
+async fn large_heads_too_many_connections_and_silent_ones_are_ended() {
+    let (database, simulator) = tokio::join!(database(), simulator());
+    let more = "log.filter = \"info\"\nadmin.listen = \"127.0.0.1:0\"\n";
+    let served = Served::start(&config_text(database.url(), &simulator.url(), more)).await;
+    let admin = served.admin();
+
+    let mut large = TcpStream::connect(admin).await.unwrap();
+    let head = format!(
+        "GET /healthz HTTP/1.1\r\nhost: test\r\nx-large: {}\r\n\r\n",
+        "x".repeat(64 * 1024)
+    );
+    // It may be told off before it has said all of it.
+    let _ = large.write_all(head.as_bytes()).await;
+    let mut told = Vec::new();
+    let _ = tokio::time::timeout(PATIENCE, large.read_to_end(&mut told))
+        .await
+        .unwrap();
+    let told = String::from_utf8_lossy(&told);
+    assert!(told.is_empty() || told.starts_with("HTTP/1.1 431"), "{told}");
+
+    let headers: String = (0..100).map(|number| format!("x-{number}: 1\r\n")).collect();
+    let mut many = TcpStream::connect(admin).await.unwrap();
+    let head = format!("GET /healthz HTTP/1.1\r\nhost: test\r\n{headers}\r\n");
+    many.write_all(head.as_bytes()).await.unwrap();
+    assert_eq!(read(&mut many).await.status, 431);
+
+    // All places are taken by those who say nothing; what is more is closed, and they are ended in time.
+    let mut silent = Vec::new();
+    for _ in 0..64 {
+        silent.push(TcpStream::connect(admin).await.unwrap());
+    }
+    let served_again = async {
+        loop {
+            let mut stream = TcpStream::connect(admin).await.unwrap();
+            let asked = stream
+                .write_all(b"GET /healthz HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n")
+                .await;
+            let mut told = String::new();
+            if asked.is_ok() && stream.read_to_string(&mut told).await.is_ok() && told.contains("alive") {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, served_again)
+        .await
+        .expect("the silent ones make room");
+    // The calls were not disturbed.
+    served
+        .client()
+        .await
+        .grant_share_permission(as_tester(grant()))
+        .await
+        .unwrap();
+    served.stop().await;
+    simulator.shutdown().await;
+}

@@ -1,0 +1,97 @@
+//! `sharewarden health`, as a container's health check runs it.
+
+use std::{process::Output, time::Duration};
+
+use sqlx::{Connection, PgConnection};
+
+use crate::{
+    program::{Served, program},
+    stack::*,
+    support::postgres::database,
+};
+
+async fn health(server: &str, arguments: &[&str]) -> Output {
+    let mut command = program();
+    command
+        .args(["health", "--server", server, "--timeout", "5s"])
+        .args(arguments);
+    tokio::time::timeout(PATIENCE, command.output()).await.unwrap().unwrap()
+}
+
+fn said(output: &Output) -> (Option<i32>, String) {
+    let text = String::from_utf8(output.stdout.clone()).unwrap();
+    (output.status.code(), text.trim().to_owned())
+}
+
+#[tokio::test]
+async fn its_exit_code_tells_whether_calls_are_taken() {
+    let (database, simulator) = tokio::join!(database(), simulator());
+    let served = Served::start(&config_text(
+        database.url(),
+        &simulator.url(),
+        "log.filter = \"info\"\n",
+    ))
+    .await;
+    let server = served.address.as_str();
+    let becomes = async |code: i32| {
+        let reached = async {
+            while health(server, &[]).await.status.code() != Some(code) {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, reached)
+            .await
+            .unwrap_or_else(|_| panic!("it becomes {code}"));
+    };
+    becomes(0).await;
+    let serving = (Some(0), "SERVING".to_owned());
+    assert_eq!(said(&health(server, &["--readiness"]).await), serving);
+    assert_eq!(said(&health(server, &["--liveness"]).await), serving);
+    let by_name = ["--service", "sharewarden.v1.AuditService", "-o", "json"];
+    let (code, told) = said(&health(server, &by_name).await);
+    let told: serde_json::Value = serde_json::from_str(&told).unwrap();
+    assert_eq!((code, &told["status"]), (Some(0), &"SERVING".into()));
+    assert_eq!(health(server, &["--service", "of.nobody"]).await.status.code(), Some(3));
+    assert_eq!(
+        health(server, &["--liveness", "--readiness"]).await.status.code(),
+        Some(2)
+    );
+
+    // A schema of the future: alive, and not ready.
+    let mut admin = PgConnection::connect(database.url()).await.unwrap();
+    let newer = "INSERT INTO _sqlx_migrations VALUES (9999, 'of the future', now(), true, '\\x00', 0)";
+    sqlx::query(newer).execute(&mut admin).await.unwrap();
+    becomes(6).await;
+    assert_eq!(
+        said(&health(server, &["--readiness"]).await),
+        (Some(6), "NOT_SERVING".to_owned())
+    );
+    assert_eq!(said(&health(server, &["--liveness"]).await), serving);
+    sqlx::query("DELETE FROM _sqlx_migrations WHERE version = 9999")
+        .execute(&mut admin)
+        .await
+        .unwrap();
+    becomes(0).await;
+    admin.close().await.unwrap();
+
+    let server = server.to_owned();
+    served.stop().await;
+    let gone = health(&server, &[]).await;
+    assert_eq!(gone.status.code(), Some(6), "{}", String::from_utf8_lossy(&gone.stderr));
+    simulator.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_server_that_says_nothing_is_not_waited_for() {
+    let mute = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let server = format!("http://{}", mute.local_addr().unwrap());
+    let mut command = program();
+    command.args(["health", "--liveness", "--server", &server, "--timeout", "300ms"]);
+    let output = tokio::time::timeout(PATIENCE, command.output()).await.unwrap().unwrap();
+    assert_eq!(
+        output.status.code(),
+        Some(6),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+}

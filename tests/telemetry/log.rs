@@ -1,0 +1,116 @@
+//! The log never makes the service wait, and loses nothing when the process ends in order.
+
+use rustix::process::Signal;
+
+use crate::{metrics::Scraped, program::Served, stack::*, support::postgres::database};
+
+#[tokio::test]
+async fn a_reader_of_the_log_that_is_stuck_does_not_stop_the_service() {
+    let (database, simulator) = tokio::join!(database(), simulator());
+    let more =
+        "log.filter = \"info,sharewarden=trace,h2=trace,hyper=trace,tower=trace\"\nadmin.listen = \"127.0.0.1:0\"\n";
+    let mut served = Served::start(&config_text(database.url(), &simulator.url(), more)).await;
+    let mut client = served.client().await;
+    // From here on nobody reads the log.
+    let flooded = async {
+        loop {
+            for _ in 0..100 {
+                client.get_share_permission(as_tester(get())).await.unwrap_err();
+            }
+            let dropped = Scraped::of(&served)
+                .await
+                .value("sharewarden_log_dropped_lines_total", &[]);
+            if dropped > Some(0.0) {
+                return;
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, flooded)
+        .await
+        .expect("calls are answered, and lines are dropped");
+    client.grant_share_permission(as_tester(grant())).await.unwrap();
+    // When it is read again, it says what is missing, and the end of the process is not held up.
+    served.signal(Signal::TERM);
+    let log = served.rest_of_the_log().await;
+    assert!(served.ended().await.success());
+    let told = log.iter().find(|line| {
+        line["message"]
+            .as_str()
+            .is_some_and(|message| message.starts_with("lines of the log were dropped"))
+    });
+    assert!(
+        told.is_some_and(|line| line["lines"].as_u64() > Some(0)),
+        "{:?}",
+        log.last()
+    );
+    simulator.shutdown().await;
+}
+
+fn get() -> sharewarden::proto::v1::GetSharePermissionRequest {
+    sharewarden::proto::v1::GetSharePermissionRequest {
+        account_id: ACCOUNT.into(),
+        region: REGION.into(),
+        image_id: IMAGE.into(),
+        shared_account_id: OTHER_RECIPIENT.into(),
+    }
+}
+
+#[tokio::test]
+async fn a_process_whose_log_nobody_reads_still_ends() {
+    let (database, simulator) = tokio::join!(database(), simulator());
+    let more = "log.filter = \"info,h2=trace\"\n";
+    let mut served = Served::start(&config_text(database.url(), &simulator.url(), more)).await;
+    let mut client = served.client().await;
+    for _ in 0..300 {
+        client.get_share_permission(as_tester(get())).await.unwrap_err();
+    }
+    drop(client);
+    served.signal(Signal::TERM);
+    assert!(served.ended().await.success());
+    simulator.shutdown().await;
+}
+
+#[tokio::test]
+async fn nothing_that_was_logged_is_lost_at_an_orderly_end() {
+    const CALLS: usize = 500;
+    let (database, simulator) = tokio::join!(database(), simulator());
+    let more = "log.filter = \"info\"\n";
+    let served = Served::start(&config_text(database.url(), &simulator.url(), more)).await;
+    let mut client = served.client().await;
+    for _ in 0..CALLS {
+        client.get_share_permission(as_tester(get())).await.unwrap_err();
+    }
+    drop(client);
+    let log = served.stop().await;
+    let ended = log.iter().filter(|line| line["message"] == "the call ended").count();
+    assert_eq!(ended, CALLS);
+    assert_eq!(log.last().unwrap()["message"], "stopped");
+    simulator.shutdown().await;
+}
+
+#[tokio::test]
+async fn the_last_words_of_a_process_that_ends_at_once_are_written() {
+    let (database, simulator) = tokio::join!(database(), simulator());
+    let hang = sharewarden::simulator::Effect::Hang {
+        moment: sharewarden::simulator::Moment::BeforeApplying,
+        at_most_milliseconds: 60_000,
+    };
+    simulator
+        .inject(sharewarden::simulator::Fault::new(hang).operation(UPDATE).calls(1))
+        .unwrap();
+    let more = "log.filter = \"info\"\n";
+    let mut served = Served::start(&config_text(database.url(), &simulator.url(), more)).await;
+    let call = spawn_grant(served.client().await, grant());
+    let reached = simulator.wait_for_calls(|calls| calls.iter().any(|call| call.operation == UPDATE));
+    tokio::time::timeout(PATIENCE, reached).await.unwrap();
+    // The first is known to have been seen before the second is sent.
+    served.signal(Signal::TERM);
+    served.line("stopping").await;
+    served.signal(Signal::TERM);
+    let log = served.rest_of_the_log().await;
+    assert_eq!(served.ended().await.code(), Some(143));
+    let last = log.last().unwrap()["message"].as_str().unwrap();
+    assert!(last.starts_with("a second signal"), "{last}");
+    call.abort();
+    simulator.shutdown().await;
+}

@@ -1,0 +1,20 @@
+//! What is seen of a running service from outside: traces and metrics at a collector, `/metrics`, probes, and the log. The
+//! program itself runs, with real Postgres and the simulator behind it.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests fail so")]
+
+#[path = "../service/stack.rs"]
+#[allow(dead_code, reason = "other tests use the rest of it")]
+mod stack;
+#[path = "../support/mod.rs"]
+mod support;
+
+mod admin;
+mod collector;
+mod health;
+mod http;
+mod log;
+mod metrics;
+mod program;
+mod readiness;
+mod traces;

@@ -1,0 +1,129 @@
+//! The program itself, and what it says.
+
+use std::{
+    io::Write,
+    net::SocketAddr,
+    process::{ExitStatus, Stdio},
+};
+
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::{
+    io::{AsyncBufReadExt, BufReader, Lines},
+    process::{Child, ChildStderr, Command},
+};
+
+use crate::stack::{Client, PATIENCE};
+
+/// `sharewarden`, without what the environment of the test says to it.
+pub(crate) fn program() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sharewarden"));
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true);
+    for name in [
+        "SHAREWARDEN_SERVER",
+        "SHAREWARDEN_PRINCIPAL",
+        "SHAREWARDEN_CONFIG",
+        "AWS_PROFILE",
+    ] {
+        command.env_remove(name);
+    }
+    command
+        .env("AWS_ACCESS_KEY_ID", "AKIA111122223333")
+        .env("AWS_SECRET_ACCESS_KEY", "any");
+    command
+}
+
+/// `sharewarden serve`.
+pub(crate) struct Served {
+    pub(crate) child: Child,
+    pub(crate) address: String,
+    pub(crate) admin: Option<SocketAddr>,
+    _config: tempfile::NamedTempFile,
+    log: Lines<BufReader<ChildStderr>>,
+}
+
+impl Served {
+    /// Starts it, and waits until it serves. It must log at level `info`.
+    pub(crate) async fn start(config: &str) -> Self {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(config.as_bytes()).unwrap();
+        let mut child = program().arg("serve").arg("--config").arg(file.path()).spawn().unwrap();
+        let mut log = BufReader::new(child.stderr.take().unwrap()).lines();
+        let serving = async {
+            loop {
+                let line = log.next_line().await.unwrap().expect("it serves before it ends");
+                let line: serde_json::Value = serde_json::from_str(&line).unwrap();
+                if line["message"] == "serving" {
+                    return line;
+                }
+            }
+        };
+        let serving = tokio::time::timeout(PATIENCE, serving)
+            .await
+            .expect("it serves in time");
+        Self {
+            child,
+            address: format!("http://{}", serving["address"].as_str().unwrap()),
+            admin: serving["admin"].as_str().map(|address| address.parse().unwrap()),
+            _config: file,
+            log,
+        }
+    }
+
+    pub(crate) async fn client(&self) -> Client {
+        Client::connect(self.address.clone()).await.unwrap()
+    }
+
+    pub(crate) fn admin(&self) -> SocketAddr {
+        self.admin.expect("there is an admin port")
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        let pid = Pid::from_raw(self.child.id().unwrap().cast_signed()).unwrap();
+        kill_process(pid, signal).unwrap();
+    }
+
+    /// Reads the log until it says this.
+    pub(crate) async fn line(&mut self, message: &str) {
+        let said = async {
+            loop {
+                let line = self.log.next_line().await.unwrap().expect("it is said before the end");
+                let line: serde_json::Value = serde_json::from_str(&line).unwrap();
+                if line["message"] == message {
+                    return;
+                }
+            }
+        };
+        tokio::time::timeout(PATIENCE, said).await.expect("it is said in time");
+    }
+
+    /// Reads the log to its end, which is the end of the process.
+    pub(crate) async fn rest_of_the_log(&mut self) -> Vec<serde_json::Value> {
+        let read = async {
+            let mut lines = Vec::new();
+            while let Some(line) = self.log.next_line().await.unwrap() {
+                lines.push(serde_json::from_str(&line).unwrap_or_else(|_| panic!("no JSON: {line}")));
+            }
+            lines
+        };
+        tokio::time::timeout(PATIENCE, read).await.expect("it ends in time")
+    }
+
+    /// Ends it in order, and tells what it logged.
+    pub(crate) async fn stop(mut self) -> Vec<serde_json::Value> {
+        self.signal(Signal::TERM);
+        let log = self.rest_of_the_log().await;
+        assert!(self.ended().await.success());
+        log
+    }
+
+    pub(crate) async fn ended(&mut self) -> ExitStatus {
+        tokio::time::timeout(PATIENCE, self.child.wait())
+            .await
+            .expect("it ends in time")
+            .unwrap()
+    }
+}

@@ -1,0 +1,123 @@
+//! Readiness follows the database: gone, back, with a schema that is older or newer.
+
+use std::time::Duration;
+
+use sqlx::{Connection, PgConnection};
+use tonic::transport::Channel;
+use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient};
+
+use crate::{
+    http::get,
+    metrics::Scraped,
+    program::Served,
+    stack::*,
+    support::{
+        postgres::database,
+        proxy::{Proxy, Rule},
+    },
+};
+
+const QUICK: &str = "log.filter = \"info\"\nadmin.listen = \"127.0.0.1:0\"\ndatabase.acquire_timeout = \"500ms\"\n";
+
+async fn is_serving(client: &mut HealthClient<Channel>, service: &str) -> bool {
+    let service = service.to_owned();
+    let answer = client.check(HealthCheckRequest { service }).await.unwrap();
+    answer.into_inner().status() == ServingStatus::Serving
+}
+
+/// As Kubernetes asks.
+async fn on_admin_port(served: &Served) -> HealthClient<Channel> {
+    let endpoint = Channel::from_shared(format!("http://{}", served.admin())).unwrap();
+    HealthClient::new(endpoint.connect().await.unwrap())
+}
+
+/// What a service says of itself, everywhere that it says it.
+async fn said(served: &Served) -> (String, bool, bool) {
+    let ready = get(served.admin(), "/readyz").await;
+    let told: serde_json::Value = serde_json::from_str(&ready.body).unwrap();
+    assert_eq!(ready.status == 200, told["ready"] == true, "{ready:?}");
+    let channel = Channel::from_shared(served.address.clone()).unwrap();
+    let mut client = HealthClient::new(channel.connect().await.unwrap());
+    let mut statuses = Vec::new();
+    for service in [
+        "",
+        "readiness",
+        "sharewarden.v1.SharePermissionService",
+        "sharewarden.v1.AuditService",
+    ] {
+        statuses.push(is_serving(&mut client, service).await);
+    }
+    statuses.push(is_serving(&mut on_admin_port(served).await, "readiness").await);
+    let all = statuses.iter().all(|serving| *serving == statuses[0]);
+    let gauge = Scraped::of(served).await.value("sharewarden_ready", &[]) == Some(1.0);
+    let reason = told["reason"].as_str().unwrap().to_owned();
+    (if all { reason } else { "MIXED".into() }, statuses[0], gauge)
+}
+
+/// Waits until it says so everywhere, while it lives on.
+async fn becomes(served: &Served, reason: &str) {
+    let ready = reason == "READY";
+    let reached = async {
+        while said(served).await != (reason.to_owned(), ready, ready) {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, reached)
+        .await
+        .unwrap_or_else(|_| panic!("it becomes {reason}"));
+    assert_eq!(get(served.admin(), "/healthz").await.status, 200, "alive all the while");
+    let channel = Channel::from_shared(served.address.clone()).unwrap();
+    let mut client = HealthClient::new(channel.connect().await.unwrap());
+    assert!(is_serving(&mut client, "liveness").await);
+    assert!(is_serving(&mut on_admin_port(served).await, "liveness").await);
+}
+
+#[tokio::test]
+async fn it_is_not_ready_while_postgres_is_away_or_silent() {
+    let (database, simulator) = tokio::join!(database(), simulator());
+    let proxy = Proxy::start(database.url()).await;
+    let url = proxy.url(database.url());
+    let served = Served::start(&config_text(&url, &simulator.url(), QUICK)).await;
+    becomes(&served, "READY").await;
+    proxy.set(Rule::Refuse);
+    proxy.cut();
+    becomes(&served, "STORE_UNAVAILABLE").await;
+    proxy.set(Rule::Pass);
+    becomes(&served, "READY").await;
+    proxy.set(Rule::BlackHole);
+    becomes(&served, "STORE_UNAVAILABLE").await;
+    proxy.set(Rule::Pass);
+    becomes(&served, "READY").await;
+    served.stop().await;
+    simulator.shutdown().await;
+}
+
+#[tokio::test]
+async fn it_is_not_ready_while_the_schema_is_older_or_newer_than_the_program() {
+    let (database, simulator) = tokio::join!(database(), simulator());
+    let served = Served::start(&config_text(database.url(), &simulator.url(), QUICK)).await;
+    becomes(&served, "READY").await;
+    let mut admin = PgConnection::connect(database.url()).await.unwrap();
+    for (spoil, mend) in [
+        (
+            "INSERT INTO _sqlx_migrations VALUES (9999, 'of the future', now(), true, '\\x00', 0)",
+            "DELETE FROM _sqlx_migrations WHERE version = 9999",
+        ),
+        (
+            "UPDATE _sqlx_migrations SET version = -version WHERE version = (SELECT max(version) FROM _sqlx_migrations)",
+            "UPDATE _sqlx_migrations SET version = -version WHERE version < 0",
+        ),
+        (
+            "UPDATE _sqlx_migrations SET success = false",
+            "UPDATE _sqlx_migrations SET success = true",
+        ),
+    ] {
+        sqlx::query(spoil).execute(&mut admin).await.unwrap();
+        becomes(&served, "SCHEMA_MISMATCH").await;
+        sqlx::query(mend).execute(&mut admin).await.unwrap();
+        becomes(&served, "READY").await;
+    }
+    admin.close().await.unwrap();
+    served.stop().await;
+    simulator.shutdown().await;
+}

@@ -210,7 +210,7 @@ pub struct ForwarderConfig {
     /// With so many changes of one account and Region worked on, or waiting for their turn or their next attempt, new ones are
     /// refused as OVERLOADED. 1..10000000. Default 20000.
     pub max_backlog: usize,
-    /// At most so many calls a second to one account and Region, reads included. AWS documents no limit, so that calls begin at
+    /// At most so many calls a second to one account and Region, read-backs included. AWS documents no limit, so that calls begin at
     /// this pace, and throttling slows them by itself. 1..1000000. Default 10000.
     pub calls_per_second: u32,
     /// However much AWS throttles, so many calls a second are made. 1..`calls_per_second`. Default 1.

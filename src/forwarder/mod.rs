@@ -30,6 +30,7 @@ use crate::{
     workspaces::WorkSpaces,
 };
 
+use queue::Waiting;
 use spot::Spot;
 
 pub use circuit::CircuitSettings;
@@ -146,7 +147,12 @@ impl Forwarder {
             let (spot, image) = (self.spot(key.account, &key.region), key.image.clone());
             let for_calls = leased.work.lease_for.saturating_sub(self.0.settings.lease_reserve);
             let begin_by = leased.since.plus(for_calls);
-            let turned_away = spot.place().put(self.0.clock.elapsed(), image, begin_by, leased);
+            let waiting = Waiting {
+                begin_by,
+                reads: leased.work.in_doubt,
+                item: leased,
+            };
+            let turned_away = spot.place().put(self.0.clock.elapsed(), image, waiting);
             match turned_away {
                 Some((leased, why)) => self.spawn_put_off(spot, leased, why),
                 None => spot.moved(),

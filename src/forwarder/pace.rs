@@ -79,9 +79,9 @@ impl Pace {
         self.recent += 1.0;
     }
 
-    /// What was begun as one call has come to so many.
-    pub(super) fn came_to(&mut self, calls: u32) {
-        let more = f64::from(calls) - 1.0;
+    /// What was paid for as so many calls has come to so many.
+    pub(super) fn came_to(&mut self, paid: u32, calls: u32) {
+        let more = f64::from(calls) - f64::from(paid);
         self.tokens = (self.tokens - more).min(self.capacity());
         self.recent = (self.recent + more).max(0.0);
     }
@@ -237,9 +237,9 @@ mod tests {
     fn a_read_is_paid_for_by_its_pages_and_one_that_others_made_costs_nothing() {
         let mut pace = Pace::new(SETTINGS, start());
         (0..100).for_each(|_| pace.spend(start()));
-        pace.came_to(0);
+        pace.came_to(1, 0);
         assert_eq!(pace.wait(start()), Duration::ZERO);
-        pace.came_to(51);
+        pace.came_to(1, 51);
         assert!(pace.wait(start()) > seconds(0.049));
     }
 

@@ -3,8 +3,15 @@
 //! Its [`Pace`] says how fast, its [`Circuit`] whether at all, its queue who is next. Work that waits here holds a lease, so
 //! what cannot be begun well within its lease is turned away, and comes back later: it is not counted as lost, and no leases
 //! are lengthened for nothing. For the same reason no more is claimed than can be begun soon ([`Place::room`]).
+//!
+//! Changes in doubt begin with reading AWS back, and one read tells of all changes of an image. So all that wait take one
+//! turn, and the read is all they pay for: a call that it shows to be needed waits for a turn of its own. There is room for
+//! more of them too ([`Place::room_to_share`]), or each of few would cost a read of an image that is shared with thousands.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    time::Duration,
+};
 
 use crate::{
     clock::Elapsed,
@@ -35,6 +42,9 @@ pub struct PlaceSettings {
 /// What is turned away does not come back sooner.
 const LEAST_DELAY: Duration = Duration::from_millis(100);
 
+/// At most so many changes at once share the turns of others.
+const MOST_SHARING: usize = 4096;
+
 /// Whose turn it is.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Next<T> {
@@ -52,6 +62,8 @@ pub(super) enum Next<T> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Turn {
     pub(super) is_probe: bool,
+    /// Another change of the image has the turn: what both read is paid for there.
+    pub(super) shares: bool,
 }
 
 /// Why, and until when about.
@@ -79,7 +91,11 @@ pub(super) struct Place<T> {
     pace: Pace,
     circuit: Circuit,
     queue: FairQueue<T>,
+    /// What shares the turn that was given last, and is begun next.
+    sharers: VecDeque<T>,
+    /// So many changes are worked on under a turn of their own, and under one of another.
     in_flight: usize,
+    sharing: usize,
     /// When changes are due for their next attempt, and how many.
     deferred: BTreeMap<Elapsed, usize>,
     deferred_in_all: usize,
@@ -94,7 +110,9 @@ impl<T> Place<T> {
             pace: Pace::new(settings.pace, now),
             circuit: Circuit::new(settings.circuit),
             queue: FairQueue::default(),
+            sharers: VecDeque::new(),
             in_flight: 0,
+            sharing: 0,
             deferred: BTreeMap::new(),
             deferred_in_all: 0,
             look: false,
@@ -108,7 +126,8 @@ impl<T> Place<T> {
 
     /// Changes that are worked on, or wait here for their turn or their next attempt.
     pub(super) fn backlog(&self) -> usize {
-        self.queue.len() + self.in_flight + self.deferred_in_all
+        let begun = self.in_flight + self.sharing + self.sharers.len();
+        self.queue.len() + begun + self.deferred_in_all
     }
 
     /// True while the endpoint is not known to answer.
@@ -117,18 +136,22 @@ impl<T> Place<T> {
     }
 
     /// Takes work in, or turns it away at once: when its image's turn will come too late.
-    pub(super) fn put(&mut self, now: Elapsed, image: ImageId, begin_by: Elapsed, item: T) -> Option<(T, TurnedAway)> {
-        let waits = self.turns_take(self.queue.ahead_of(&image));
-        if now.plus(waits) > begin_by {
-            let delay = waits.max(LEAST_DELAY);
-            return Some((item, TurnedAway { delay, is_dead: false }));
+    pub(super) fn put(&mut self, now: Elapsed, image: ImageId, waiting: Waiting<T>) -> Option<(T, TurnedAway)> {
+        let waits = self.turns_take(self.queue.turns_ahead(&image, waiting.reads));
+        if now.plus(waits) > waiting.begin_by {
+            return Some((waiting.item, self.too_slow(waits)));
         }
-        self.queue.push(image, Waiting { begin_by, item });
+        self.queue.push(image, waiting);
         None
     }
 
     /// Whose turn it is now. Ask until nothing can be done.
     pub(super) fn next(&mut self, now: Elapsed) -> Next<T> {
+        if let Some(item) = self.sharers.pop_front() {
+            self.sharing += 1;
+            let (is_probe, shares) = (false, true);
+            return Next::Begin(item, Turn { is_probe, shares });
+        }
         let Some(late_at) = self.queue.late_at() else {
             return Next::Nothing;
         };
@@ -148,30 +171,45 @@ impl<T> Place<T> {
         if !wait.is_zero() {
             return Next::Wait(wait.min(until_late));
         }
-        let Some(item) = self.queue.pop() else {
+        let most = if is_probe {
+            0
+        } else {
+            MOST_SHARING.saturating_sub(self.sharing)
+        };
+        let Some((item, sharers)) = self.queue.pop(most) else {
             return Next::Nothing;
         };
+        self.sharers = sharers;
         self.pace.spend(now);
         self.in_flight += 1;
         if is_probe {
             self.circuit.probe();
         }
-        Next::Begin(item, Turn { is_probe })
+        let shares = false;
+        Next::Begin(item, Turn { is_probe, shares })
     }
 
     fn turn_away(&mut self, delay: Duration, is_dead: bool) -> Next<T> {
         let delay = delay.max(LEAST_DELAY);
-        match self.queue.pop() {
-            Some(item) => Next::TurnAway(item, TurnedAway { delay, is_dead }),
+        match self.queue.pop(0) {
+            Some((item, _)) => Next::TurnAway(item, TurnedAway { delay, is_dead }),
             None => Next::Nothing,
         }
     }
 
     fn turn_away_late(&mut self, now: Elapsed) -> Next<T> {
-        let delay = self.turns_take(self.queue.len()).max(LEAST_DELAY);
+        let away = self.too_slow(self.turns_take(self.queue.len()));
         match self.queue.pop_late(now) {
-            Some(item) => Next::TurnAway(item, TurnedAway { delay, is_dead: false }),
+            Some(item) => Next::TurnAway(item, away),
             None => Next::Nothing,
+        }
+    }
+
+    /// Turned away for so long as the turns before take; but the pace may be another soon, so it is looked again before long.
+    fn too_slow(&self, turns_take: Duration) -> TurnedAway {
+        TurnedAway {
+            delay: turns_take.min(self.settings.claim_ahead).max(LEAST_DELAY),
+            is_dead: false,
         }
     }
 
@@ -180,8 +218,12 @@ impl<T> Place<T> {
         Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX)
     }
 
-    /// May a change that was begun make one more call? If so, it is made: it cannot wait, and is paid for later.
+    /// May a change that was begun make one more call? If so, it is made: it cannot wait, and is paid for later. Of those who
+    /// shared a turn there may be too many for that.
     pub(super) fn go_on(&mut self, turn: Turn, now: Elapsed) -> Result<(), TurnedAway> {
+        if turn.shares {
+            return Err(self.too_slow(Duration::ZERO));
+        }
         if self.circuit.lets_go_on(turn.is_probe) {
             self.pace.spend(now);
             return Ok(());
@@ -193,7 +235,8 @@ impl<T> Place<T> {
         Err(TurnedAway { delay, is_dead: true })
     }
 
-    /// A call that was begun at this time has ended so. Tells what is worth a line in the log.
+    /// A call that was begun at this time has ended so. Tells what is worth a line in the log. What several read together is
+    /// told by the one whose turn it is.
     pub(super) fn called(
         &mut self,
         turn: Turn,
@@ -201,6 +244,9 @@ impl<T> Place<T> {
         now: Elapsed,
         how: Classification,
     ) -> Option<&'static str> {
+        if turn.shares {
+            return None;
+        }
         match how {
             Classification::NotSent | Classification::Unknown => {
                 let opened = self.circuit.unanswered(turn.is_probe, now);
@@ -216,14 +262,18 @@ impl<T> Place<T> {
         slowed.then_some("AWS throttles; it is called less often")
     }
 
-    /// What was begun as one call has come to so many.
-    pub(super) fn came_to(&mut self, calls: u32) {
-        self.pace.came_to(calls);
+    /// What was begun as one call has come to so many; none, where another made them.
+    pub(super) fn came_to(&mut self, turn: Turn, calls: u32) {
+        self.pace.came_to(u32::from(!turn.shares), calls);
     }
 
     /// The work on a change is over.
     pub(super) fn ended(&mut self, turn: Turn, now: Elapsed) {
-        self.in_flight -= 1;
+        if turn.shares {
+            self.sharing -= 1;
+        } else {
+            self.in_flight -= 1;
+        }
         if turn.is_probe {
             self.circuit.probed(now);
         }
@@ -276,9 +326,16 @@ impl<T> Place<T> {
         room
     }
 
+    /// So many more may be claimed that begin with a read which others make anyway.
+    pub(super) fn room_to_share(&self) -> u32 {
+        count(MOST_SHARING.saturating_sub(self.sharing + self.sharers.len() + self.queue.len()))
+    }
+
     /// Takes all that waits.
     pub(super) fn empty(&mut self) -> Vec<T> {
-        std::iter::from_fn(|| self.queue.pop()).collect()
+        let mut all = Vec::from(std::mem::take(&mut self.sharers));
+        all.extend(std::iter::from_fn(|| Some(self.queue.pop(0)?.0)));
+        all
     }
 }
 

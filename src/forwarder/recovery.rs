@@ -4,7 +4,12 @@
 //! First the accounts are found that have such work; then each is claimed for by itself, no more than can be begun there soon,
 //! so that no account waits behind another's. Where there is more, it is looked again as soon as there is room.
 
-use std::{error::Error, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeSet, HashSet},
+    error::Error,
+    sync::Arc,
+    time::Duration,
+};
 
 use tokio::task::JoinSet;
 use tracing::Instrument;
@@ -54,7 +59,7 @@ impl Forwarder {
             }
         };
         let due = match room {
-            Room::For(limit) => due::due(&self.0.database, spot.account, &spot.region, limit).await,
+            Room::For(limit) => self.due(spot, limit).await,
             Room::ForSpent(limit) => {
                 let give_up_after = self.0.settings.retry.give_up_after;
                 due::spent(&self.0.database, spot.account, &spot.region, give_up_after, limit).await
@@ -77,6 +82,22 @@ impl Forwarder {
                 spot.place().look();
             }
         }
+    }
+
+    /// What is due, fairly between images; and of images that are read for it, what else that read will tell of.
+    async fn due(&self, spot: &Spot, limit: u32) -> Result<Vec<PermissionKey>, StoreError> {
+        let database = &self.0.database;
+        let due = due::due(database, spot.account, &spot.region, limit).await?;
+        let to_read: BTreeSet<_> = due.iter().filter(|due| due.reads).map(|due| &due.key.image).collect();
+        let images: Vec<_> = to_read.into_iter().cloned().collect();
+        let mut keys: Vec<_> = due.into_iter().map(|due| due.key).collect();
+        let room = spot.place().room_to_share() / u32::try_from(images.len().max(1)).unwrap_or(u32::MAX);
+        if room > 0 && !images.is_empty() {
+            let named: HashSet<_> = keys.iter().cloned().collect();
+            let more = due::due_to_read(database, spot.account, &spot.region, &images, room).await?;
+            keys.extend(more.into_iter().filter(|key| !named.contains(key)));
+        }
+        Ok(keys)
     }
 
     async fn until_moved(&self, spot: &Spot, at_most: Option<Duration>) {

@@ -119,7 +119,7 @@ impl TurnTaken {
 
     /// What was begun as one call has come to so many.
     pub(super) fn came_to(&self, calls: u32) {
-        self.spot.place().came_to(calls);
+        self.spot.place().came_to(self.turn, calls);
         self.spot.moved();
     }
 

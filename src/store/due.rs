@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use crate::domain::{AccountId, PermissionKey, Region};
+use crate::domain::{AccountId, ImageId, PermissionKey, Region};
 
 use super::{Database, StoreError, rows};
 
@@ -53,17 +53,21 @@ async fn regions(database: &Database, account: &str) -> Result<Vec<String>, Stor
         .await
 }
 
-/// Names at most `limit` permissions of an account and Region whose work is due, fairly between its images: of each the longest
-/// due first.
+/// Work that is due.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Due {
+    /// Which permission.
+    pub key: PermissionKey,
+    /// It is in doubt, or its holder was lost: it begins with reading AWS back.
+    pub reads: bool,
+}
+
+/// Tells of at most `limit` permissions of an account and Region whose work is due, fairly between its images: of each the
+/// longest due first.
 ///
 /// # Errors
 /// When Postgres does not answer.
-pub async fn due(
-    database: &Database,
-    account: AccountId,
-    region: &Region,
-    limit: u32,
-) -> Result<Vec<PermissionKey>, StoreError> {
+pub async fn due(database: &Database, account: AccountId, region: &Region, limit: u32) -> Result<Vec<Due>, StoreError> {
     let query = sqlx::query!(
         r#"WITH RECURSIVE image AS (
              (SELECT image_id FROM share_permission
@@ -74,9 +78,10 @@ pub async fn due(
                          AND p.image_id > image.image_id
                      ORDER BY p.image_id LIMIT 1)
              FROM image WHERE image.image_id IS NOT NULL)
-         SELECT due.image_id AS "image_id!", due.shared_account_id AS "shared_account_id!"
+         SELECT due.image_id AS "image_id!", due.shared_account_id AS "shared_account_id!", due.reads AS "reads!"
          FROM image CROSS JOIN LATERAL (
-             SELECT p.image_id, p.shared_account_id, coalesce(p.lease_expires_at, p.next_attempt_at) AS since,
+             SELECT p.image_id, p.shared_account_id, p.in_doubt OR p.lease_owner IS NOT NULL AS reads,
+                 coalesce(p.lease_expires_at, p.next_attempt_at) AS since,
                  row_number() OVER (ORDER BY coalesce(p.lease_expires_at, p.next_attempt_at)) AS turn
              FROM share_permission AS p
              WHERE p.account_id = $1 AND p.region = $2 AND p.image_id = image.image_id
@@ -91,8 +96,47 @@ pub async fn due(
     let rows = database
         .run(async |connection| query.fetch_all(connection).await)
         .await?;
-    let rows = rows.iter().map(|row| (&row.image_id, &row.shared_account_id));
-    keys(account, region, rows)
+    let rows = rows.iter().map(|row| {
+        let key = key(account, region, &row.image_id, &row.shared_account_id)?;
+        let reads = row.reads;
+        Ok(Due { key, reads })
+    });
+    rows.collect()
+}
+
+/// Names permissions of these images, at most `limit` of each, whose work is due and begins with reading AWS back: the longest
+/// due first.
+///
+/// # Errors
+/// When Postgres does not answer.
+pub async fn due_to_read(
+    database: &Database,
+    account: AccountId,
+    region: &Region,
+    images: &[ImageId],
+    limit: u32,
+) -> Result<Vec<PermissionKey>, StoreError> {
+    let images: Vec<_> = images.iter().map(ImageId::to_string).collect();
+    let query = sqlx::query!(
+        r#"SELECT due.image_id AS "image_id!", due.shared_account_id AS "shared_account_id!"
+         FROM unnest($3::text[]) AS image (image_id) CROSS JOIN LATERAL (
+             SELECT p.image_id, p.shared_account_id FROM share_permission AS p
+             WHERE p.account_id = $1 AND p.region = $2 AND p.image_id = image.image_id
+                 AND p.current_change_id IS NOT NULL AND (p.in_doubt OR p.lease_owner IS NOT NULL)
+                 AND coalesce(p.lease_expires_at, p.next_attempt_at) <= statement_timestamp()
+             ORDER BY coalesce(p.lease_expires_at, p.next_attempt_at) LIMIT $4) AS due"#,
+        account.to_string(),
+        region.to_string(),
+        &images,
+        i64::from(limit),
+    );
+    let rows = database
+        .run(async |connection| query.fetch_all(connection).await)
+        .await?;
+    let keys = rows
+        .iter()
+        .map(|row| key(account, region, &row.image_id, &row.shared_account_id));
+    keys.collect()
 }
 
 /// Names at most `limit` permissions of an account and Region whose work is due, that are not in doubt, and whose change was
@@ -122,22 +166,17 @@ pub async fn spent(
     let rows = database
         .run(async |connection| query.fetch_all(connection).await)
         .await?;
-    let rows = rows.iter().map(|row| (&row.image_id, &row.shared_account_id));
-    keys(account, region, rows)
+    let keys = rows
+        .iter()
+        .map(|row| key(account, region, &row.image_id, &row.shared_account_id));
+    keys.collect()
 }
 
-fn keys<'a>(
-    account: AccountId,
-    region: &Region,
-    rows: impl Iterator<Item = (&'a String, &'a String)>,
-) -> Result<Vec<PermissionKey>, StoreError> {
-    rows.map(|(image, shared_account)| {
-        Ok(PermissionKey {
-            account,
-            region: region.clone(),
-            image: rows::parse(TABLE, image)?,
-            shared_account: rows::parse(TABLE, shared_account)?,
-        })
+fn key(account: AccountId, region: &Region, image: &str, shared_account: &str) -> Result<PermissionKey, StoreError> {
+    Ok(PermissionKey {
+        account,
+        region: region.clone(),
+        image: rows::parse(TABLE, image)?,
+        shared_account: rows::parse(TABLE, shared_account)?,
     })
-    .collect()
 }

@@ -16,6 +16,7 @@ use secrecy::ExposeSecret;
 use super::{
     AccountSettings, BaseCredentials, IdentityProblem, Settings, WorkSpaces, http,
     identity::{self, Identity},
+    listings::Listings,
     readings::Readings,
 };
 use crate::domain::{AccountId, Region};
@@ -67,6 +68,7 @@ impl WorkSpaces {
         }
         Ok(Self {
             clients: clients.into(),
+            listings: Listings::default(),
             read_timeout: settings.read_timeout,
             readings: Readings::default(),
         })

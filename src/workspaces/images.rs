@@ -20,13 +20,17 @@ use crate::domain::{
 };
 
 impl WorkSpaces {
-    /// Lists images, over all pages of DescribeWorkspaceImages, in the order of AWS. Bounded by the read timeout. The
-    /// request id is that of the last page read.
+    /// Lists images, over all pages of DescribeWorkspaceImages, in the order of AWS. Those who list the images of one account
+    /// in one Region take turns. Bounded by the read timeout, the wait included. The request id is that of the last page read.
     pub async fn list_images(&self, account: AccountId, region: &Region, ownership: Ownership) -> Reply<Vec<Image>> {
         let Some(client) = self.client(account, region) else {
             return not_configured();
         };
-        within(self.read_timeout, list_images(client, account, region, ownership)).await
+        let in_turn = async {
+            let _turn = self.listings.turn(account, region).await;
+            list_images(client, account, region, ownership).await
+        };
+        within(self.read_timeout, in_turn).await
     }
 }
 

@@ -2,7 +2,7 @@
 //! [`domain`](crate::domain): every call ends in a [`Reply`], whose fault says whether the call can have had an effect.
 //!
 //! Read in this order: `settings` (what to connect to), `connect` (one client per account and Region, and whose
-//! credentials they are), `permissions` and `images` (the calls), `readings` (reading together), `call` (what surrounds each of them), `classify`
+//! credentials they are), `permissions` and `images` (the calls), `readings` (reading together), `listings` (listing in turn), `call` (what surrounds each of them), `classify`
 //! and `codes` (what an answer means).
 //!
 //! Three rules hold throughout:
@@ -17,6 +17,7 @@ mod connect;
 mod http;
 mod identity;
 mod images;
+mod listings;
 mod pages;
 mod permissions;
 mod readings;
@@ -30,6 +31,7 @@ use aws_sdk_workspaces::Client;
 
 use crate::domain::{AccountId, FailureReason, Fault, FaultKind, Region, Reply};
 
+use listings::Listings;
 use readings::Readings;
 
 pub use connect::ConnectError;
@@ -44,6 +46,7 @@ pub const LOG_DIRECTIVES: [&str; 2] = ["aws_config::sts=off", "aws_smithy_runtim
 #[derive(Clone)]
 pub struct WorkSpaces {
     clients: Arc<HashMap<AccountId, HashMap<Region, Client>>>,
+    listings: Listings,
     read_timeout: Duration,
     readings: Readings,
 }

@@ -1,12 +1,13 @@
 //! One read for all who ask about the same image. An image can be shared with thousands, 25 on a page: after a crash, each of
 //! its changes would read all of them.
 //!
-//! While an image is read, those who ask gather for the next read: what they are told was read after they asked, as if they
-//! had read it alone.
+//! A read begins a moment after the first has asked, so that those who come together read together. While an image is read,
+//! those who ask gather for the next read: what they are told was read after they asked, as if they had read it alone.
 
 use std::{
     collections::{BTreeSet, HashMap},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use futures_util::{
@@ -15,6 +16,9 @@ use futures_util::{
 };
 
 use crate::domain::{Access, AccountId, Fault, ImageId, PermissionKey, Region, Reply};
+
+/// So long a read waits for others to ask. Nobody is in a hurry to read: a call that may be landing is given longer than this.
+const GATHER_FOR: Duration = Duration::from_millis(10);
 
 /// An image, and where it is.
 pub(super) type Place = (AccountId, Region, ImageId);
@@ -87,6 +91,7 @@ impl Readings {
             let readings = self.clone();
             let reading = async move {
                 let _turn = turn.lock().await;
+                tokio::time::sleep(GATHER_FOR).await;
                 let found = read(readings.begin(&place)).await;
                 readings.end(&place);
                 Arc::new(found)

@@ -205,6 +205,21 @@ async fn images_are_listed_over_all_pages() {
 }
 
 #[tokio::test]
+async fn a_crowd_that_lists_images_takes_turns_with_aws() {
+    let upstream = Upstream::start(|_| Play::Hang).await;
+    let mut settings = settings(&upstream.url);
+    settings.read_timeout = Duration::from_millis(500);
+    let workspaces = WorkSpaces::connect(&settings).await.unwrap();
+    let (account, region) = (account(ACCOUNT), region(REGION));
+    let lists = (0..50).map(|_| workspaces.list_images(account, &region, Ownership::Owned));
+    for reply in futures_util::future::join_all(lists).await {
+        assert_eq!(reply.result.unwrap_err().kind, FaultKind::Unknown, "within its time");
+    }
+    // When the first two gave up, the others had no time left.
+    assert!(upstream.seen().len() <= 4, "{}", upstream.seen().len());
+}
+
+#[tokio::test]
 async fn owned_images_are_asked_for_as_owned() {
     let upstream = Upstream::start(|_| json_answer(&json!({ "Images": [] }))).await;
     let workspaces = connect(&upstream.url).await;

@@ -17,6 +17,11 @@ const SETTINGS: PlaceSettings = PlaceSettings {
     claim_ahead: Duration::from_secs(9),
 };
 
+const TURN: Turn = Turn {
+    is_probe: false,
+    shares: false,
+};
+
 const LEASE: Duration = Duration::from_secs(18);
 
 fn at(seconds: f64) -> Elapsed {
@@ -33,7 +38,16 @@ fn place() -> Place<u32> {
 }
 
 fn put(place: &mut Place<u32>, now: f64, name: &str, item: u32) -> Option<(u32, TurnedAway)> {
-    place.put(at(now), image(name), at(now).plus(LEASE), item)
+    put_waiting(place, now, name, item, false)
+}
+
+fn put_reader(place: &mut Place<u32>, now: f64, name: &str, item: u32) -> Option<(u32, TurnedAway)> {
+    put_waiting(place, now, name, item, true)
+}
+
+fn put_waiting(place: &mut Place<u32>, now: f64, name: &str, item: u32, reads: bool) -> Option<(u32, TurnedAway)> {
+    let begin_by = at(now).plus(LEASE);
+    place.put(at(now), image(name), Waiting { begin_by, reads, item })
 }
 
 fn begin(place: &mut Place<u32>, now: f64) -> (u32, Turn) {
@@ -45,7 +59,7 @@ fn begin(place: &mut Place<u32>, now: f64) -> (u32, Turn) {
 
 /// A place where AWS has not answered.
 fn dead(place: &mut Place<u32>) {
-    let turn = Turn { is_probe: false };
+    let turn = TURN;
     (0..3).for_each(|_| {
         place.called(turn, at(0.0), at(0.0), Classification::Unknown);
     });
@@ -53,7 +67,7 @@ fn dead(place: &mut Place<u32>) {
 
 /// A place that AWS throttled to the least.
 fn slow(place: &mut Place<u32>) {
-    let turn = Turn { is_probe: false };
+    let turn = TURN;
     for round in 0..12 {
         let now = at(f64::from(round) * 0.0001);
         place.called(turn, now, now, Classification::Throttled);
@@ -97,7 +111,11 @@ fn a_slow_place_turns_away_at_once_what_comes_too_late_but_another_image_has_its
         .count();
     assert!((15..=25).contains(&taken), "{taken} in 18 s at about one a second");
     let (_, away) = put(&mut place, 0.01, "a", 100).expect("turned away");
-    assert!(away.delay > Duration::from_secs(10) && !away.is_dead, "{away:?}");
+    assert_eq!(
+        (away.delay, away.is_dead),
+        (SETTINGS.claim_ahead, false),
+        "the pace may be another before its turn would come"
+    );
     assert_eq!(
         put(&mut place, 0.01, "b", 101),
         None,
@@ -204,4 +222,53 @@ fn the_backlog_is_bounded_and_counts_all_that_is_not_over() {
     place.ended(turn, at(1.0));
     assert!(place.accepts());
     assert_eq!(place.empty(), [1, 2, 3, 4]);
+}
+
+#[test]
+fn changes_in_doubt_of_one_image_share_a_turn_and_their_calls_wait_for_their_own() {
+    let mut place = place();
+    put(&mut place, 0.0, "b", 0);
+    for item in 1..=100 {
+        assert_eq!(put_reader(&mut place, 0.0, "a", item), None);
+    }
+    assert_eq!(begin(&mut place, 0.0), (0, TURN));
+    let (first, leads) = begin(&mut place, 0.0);
+    assert_eq!(
+        (first, leads),
+        (1, TURN),
+        "the second of two that may be worked on at once"
+    );
+    let sharers: Vec<_> = (2..=100).map(|_| begin(&mut place, 0.0)).collect();
+    assert!(sharers.iter().all(|(_, turn)| turn.shares), "{sharers:?}");
+    assert_eq!(place.next(at(0.0)), Next::Nothing);
+
+    // Whoever was told of the calls pays for them, and nobody for what was read by another.
+    place.came_to(leads, 0);
+    place.came_to(sharers[0].1, 4);
+    assert_eq!(place.go_on(leads, at(1.0)), Ok(()));
+    let away = place.go_on(sharers[0].1, at(1.0)).unwrap_err();
+    assert_eq!((away.delay, away.is_dead), (LEAST_DELAY, false));
+
+    // One read without an answer is one, however many it was for.
+    for (_, turn) in &sharers {
+        place.called(*turn, at(0.0), at(1.0), Classification::Unknown);
+        place.ended(*turn, at(1.0));
+    }
+    assert!(matches!(place.room(at(1.0)), Room::For(_)), "the circuit is closed");
+    assert_eq!(place.room_to_share(), 4096);
+}
+
+#[test]
+fn no_more_share_a_turn_than_there_is_room_for_and_a_probe_shares_with_nobody() {
+    let mut place = place();
+    (0..5000).for_each(|item| assert_eq!(put_reader(&mut place, 0.0, "a", item), None));
+    begin(&mut place, 0.0);
+    (0..4096).for_each(|_| assert!(begin(&mut place, 0.0).1.shares));
+    assert_eq!((begin(&mut place, 0.0).1, place.room_to_share()), (TURN, 0));
+
+    let mut place = self::place();
+    dead(&mut place);
+    (0..3).for_each(|item| assert_eq!(put_reader(&mut place, 4.0, "a", item), None));
+    assert!(begin(&mut place, 4.0).1.is_probe);
+    assert!(matches!(place.next(at(4.0)), Next::TurnAway(1, _)));
 }

@@ -1,0 +1,82 @@
+//! The loop: so many callers, each with one call after the other, for so long.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+/// What is called.
+pub(crate) trait Side: Clone + Send + Sync + 'static {
+    /// One call; numbers are never given twice. Tells how many operations it was.
+    fn call(&self, number: u64) -> impl Future<Output = u64> + Send;
+}
+
+/// How it is called.
+#[derive(Clone, Copy)]
+pub(crate) struct Run {
+    in_flight: usize,
+    time: Duration,
+    /// Calls begin at this rate a second, if there is a caller at leisure.
+    rate: Option<f64>,
+}
+
+/// What came of it.
+pub(crate) struct Measured {
+    pub(crate) operations: u64,
+    pub(crate) took: Duration,
+    pub(crate) latencies: Vec<Duration>,
+}
+
+/// No number is given twice in the life of the bench.
+static NEXT: AtomicU64 = AtomicU64::new(0);
+
+impl Run {
+    pub(crate) fn new(in_flight: usize, time: Duration) -> Self {
+        let rate = None;
+        Self { in_flight, time, rate }
+    }
+
+    pub(crate) fn paced(in_flight: usize, time: Duration, rate: f64) -> Self {
+        let rate = Some(rate);
+        Self { in_flight, time, rate }
+    }
+
+    /// Calls for as long as the run says. A paced call is late from when it was to begin.
+    pub(crate) async fn of<S: Side>(self, side: &S) -> Measured {
+        let (begun, turns) = (Instant::now(), Arc::new(AtomicU64::new(0)));
+        let callers: Vec<_> = (0..self.in_flight)
+            .map(|_| tokio::spawn(self.caller(side.clone(), begun, turns.clone())))
+            .collect();
+        let (mut operations, mut latencies) = (0, Vec::new());
+        for caller in callers {
+            let (done, took) = caller.await.unwrap();
+            operations += done;
+            latencies.extend(took);
+        }
+        Measured {
+            operations,
+            took: begun.elapsed(),
+            latencies,
+        }
+    }
+
+    async fn caller<S: Side>(self, side: S, begun: Instant, turns: Arc<AtomicU64>) -> (u64, Vec<Duration>) {
+        let (mut operations, mut latencies) = (0, Vec::new());
+        loop {
+            let mut start = Instant::now();
+            if let Some(rate) = self.rate {
+                let turn = turns.fetch_add(1, Ordering::Relaxed) as f64;
+                start = begun + Duration::from_secs_f64(turn / rate);
+                tokio::time::sleep_until(start.into()).await;
+            }
+            if start.duration_since(begun) >= self.time {
+                return (operations, latencies);
+            }
+            operations += side.call(NEXT.fetch_add(1, Ordering::Relaxed)).await;
+            latencies.push(start.elapsed());
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! How fast shares are granted, next to what one would build without sharewarden, and to what no service can be faster than.
+//!
+//! `cargo bench --bench grants [-- --seconds N --rounds N --quick]` starts a private Postgres (fsync on), the simulator and the
+//! service, each as processes of their own, and lets callers at them in a closed loop, in turns within each round:
+//!
+//! - **grants**: the whole of it, gRPC to ledger to AWS and back;
+//! - **naive**: the same rows for each grant in two transactions of its own, straight with sqlx; no gRPC, no AWS;
+//! - **bare SDK**: the call to the simulator alone, with no record of it;
+//! - **empty RPC**: a health check of the service;
+//! - **batched rows**: the same rows, 256 grants in a transaction: what this Postgres can take.
+//!
+//! Read `stack` (what runs), `load` (the loop), `sides` (what is compared), `usage` (what it costs), in this order.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::disallowed_methods,
+    reason = "a bench: it may fail by panic, it prints, and it measures time"
+)]
+
+mod load;
+mod sides;
+mod stack;
+mod table;
+mod usage;
+
+use std::time::Duration;
+
+use load::Run;
+use sides::{Bare, Batched, Empty, Grants, Kind, Naive};
+use stack::Stack;
+use table::{Row, Table};
+
+/// The program's.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// What can be said after `--`.
+struct Options {
+    seconds: f64,
+    rounds: usize,
+    /// The cells that goals are about, only.
+    quick: bool,
+}
+
+fn options() -> Options {
+    let mut options = Options {
+        seconds: 3.0,
+        rounds: 2,
+        quick: false,
+    };
+    let mut words = std::env::args().skip(1).filter(|word| word != "--bench");
+    while let Some(word) = words.next() {
+        let mut number = || {
+            let number = words.next().and_then(|word| word.parse::<f64>().ok());
+            number.unwrap_or_else(|| panic!("{word} takes a number"))
+        };
+        match word.as_str() {
+            "--seconds" => options.seconds = number(),
+            "--rounds" => options.rounds = number() as usize,
+            "--quick" => options.quick = true,
+            other => panic!("{other}: only --seconds N, --rounds N and --quick are known"),
+        }
+    }
+    options
+}
+
+fn main() {
+    let options = options();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(bench(&options));
+}
+
+async fn bench(options: &Options) {
+    let mut stack = Stack::start().await;
+    stack.print_idle().await;
+    stack.serve_all_accounts().await;
+    eprintln!("the first grant of each of {} accounts", stack::ACCOUNTS);
+    Grants::new(&stack, stack::ACCOUNTS, Kind::Grant).await.warm_up().await;
+
+    let all: &[(usize, usize)] = &[
+        (1, 1),
+        (1, 8),
+        (1, 64),
+        (1, 256),
+        (1, 1024),
+        (100, 1),
+        (100, 8),
+        (100, 64),
+        (100, 256),
+        (100, 1024),
+        (10_000, 1),
+        (10_000, 8),
+        (10_000, 64),
+        (10_000, 256),
+        (10_000, 1024),
+    ];
+    let aimed_at: &[(usize, usize)] = &[(1, 1), (1, 64), (10_000, 64), (100, 64), (100, 256)];
+    let cells = if options.quick { aimed_at } else { all };
+    let time = Duration::from_secs_f64(options.seconds);
+
+    let mut table = Table::new();
+    for (accounts, in_flight) in cells {
+        let grants = Grants::new(&stack, *accounts, Kind::Grant).await;
+        let naive = Naive::new(&stack, *accounts).await;
+        let bare = Bare::new(&stack).await;
+        let (mut ours, mut theirs, mut calls) = (Row::default(), Row::default(), Row::default());
+        for _ in 0..options.rounds {
+            ours.add(stack.measure(Run::new(*in_flight, time), &grants).await);
+            theirs.add(stack.measure(Run::new(*in_flight, time), &naive).await);
+            calls.add(stack.measure(Run::new(*in_flight, time), &bare).await);
+        }
+        table.compare(*accounts, *in_flight, &ours, &theirs, &calls);
+        eprintln!("{accounts} accounts, {in_flight} in flight: {:.0}/s", ours.per_second());
+    }
+    table.print();
+
+    let mut others = Table::new();
+    for (name, kind) in [
+        ("revoke", Kind::Revoke),
+        ("replay of a request id", Kind::Replay),
+        ("denied", Kind::Denied),
+        ("list a page of 100 shares", Kind::List),
+    ] {
+        let calls = Grants::new(&stack, 100, kind).await;
+        calls.warm_up().await;
+        let mut row = Row::default();
+        row.add(stack.measure(Run::new(64, time), &calls).await);
+        others.add(name, 100, 64, &row);
+    }
+    for in_flight in [1, 64, 256] {
+        let mut row = Row::default();
+        row.add(
+            stack
+                .measure(Run::new(in_flight, time), &Empty::new(&stack).await)
+                .await,
+        );
+        others.add("empty RPC", 0, in_flight, &row);
+    }
+    for connections in [1, 4] {
+        let mut row = Row::default();
+        row.add(
+            stack
+                .measure(Run::new(connections, time), &Batched::new(&stack).await)
+                .await,
+        );
+        others.add("batched rows", connections, connections, &row);
+    }
+    // How late answers are when there is still room.
+    let grants = Grants::new(&stack, 100, Kind::Grant).await;
+    let most = table.most_per_second(100);
+    let mut half = Row::default();
+    half.add(
+        stack
+            .measure(Run::paced(1024, time.mul_f64(3.0), most / 2.0), &grants)
+            .await,
+    );
+    others.add("grants at half of the most", 100, 0, &half);
+    others.print();
+    stack.stop().await;
+}

@@ -1,0 +1,383 @@
+//! The same rows without a service: one transaction before the call and one after it for each grant, as one would write it; and
+//! many grants in one transaction, as fast as Postgres takes the rows.
+//!
+//! Both write into copies of the tables, with all of their columns, constraints and indexes, but without partitions and triggers.
+
+use std::sync::Arc;
+
+use sharewarden::ledger::{Frontier, merkle::leaf_hash};
+use sqlx::{PgConnection, PgPool, Row, postgres::PgPoolOptions};
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use super::{REASON, TICKET, recipient};
+use crate::{
+    load::Side,
+    stack::{self, REGION, Stack},
+};
+
+const TABLES: [&str; 7] = [
+    "ledger",
+    "change",
+    "share_permission",
+    "audit_entry",
+    "audit_rollup",
+    "audit_ranking",
+    "share_interval",
+];
+
+/// As many connections as the service has by default.
+const CONNECTIONS: u32 = 16;
+
+/// Makes the copies, if they are not there, and connects to them.
+async fn copies(stack: &Stack) -> PgPool {
+    sqlx::raw_sql("CREATE SCHEMA IF NOT EXISTS naive")
+        .execute(&stack.pool)
+        .await
+        .unwrap();
+    for table in TABLES {
+        let copy = format!("CREATE TABLE IF NOT EXISTS naive.{table} (LIKE public.{table} INCLUDING ALL)");
+        sqlx::raw_sql(sqlx::AssertSqlSafe(copy))
+            .execute(&stack.pool)
+            .await
+            .unwrap();
+    }
+    // What `LIKE` does not take from a partitioned table: the unique indexes of its partitions.
+    sqlx::raw_sql(
+        "CREATE UNIQUE INDEX IF NOT EXISTS one ON naive.audit_entry (account_id, log_index);
+         CREATE UNIQUE INDEX IF NOT EXISTS two ON naive.audit_entry (change_id, (stage = 'REQUESTED'), account_id);",
+    )
+    .execute(&stack.pool)
+    .await
+    .unwrap();
+    let options = (*stack.pool.connect_options()).clone();
+    PgPoolOptions::new()
+        .max_connections(CONNECTIONS)
+        .test_before_acquire(false)
+        .connect_with(options.options([("search_path", "naive")]))
+        .await
+        .unwrap()
+}
+
+/// A line of the service's own ledger, for its size.
+async fn line(stack: &Stack, stage: &str) -> Arc<str> {
+    let line: String = sqlx::query_scalar("SELECT entry FROM audit_entry WHERE stage = $1 LIMIT 1")
+        .bind(stage)
+        .fetch_one(&stack.pool)
+        .await
+        .unwrap();
+    line.into()
+}
+
+/// Two transactions for each grant.
+#[derive(Clone)]
+pub(crate) struct Naive {
+    pool: PgPool,
+    accounts: usize,
+    requested: Arc<str>,
+    succeeded: Arc<str>,
+}
+
+impl Naive {
+    pub(crate) async fn new(stack: &Stack, accounts: usize) -> Self {
+        let pool = copies(stack).await;
+        for number in 0..accounts {
+            let empty = "INSERT INTO ledger VALUES ($1, 0, '', $2, now()) ON CONFLICT DO NOTHING";
+            sqlx::query(empty)
+                .bind(stack::account(number))
+                .bind(&Frontier::default().root()[..])
+                .execute(&pool)
+                .await
+                .unwrap();
+        }
+        Self {
+            pool,
+            accounts,
+            requested: line(stack, "REQUESTED").await,
+            succeeded: line(stack, "SUCCEEDED").await,
+        }
+    }
+
+    async fn announce(&self, grant: &Grant) {
+        let mut transaction = self.pool.begin().await.unwrap();
+        let mut head = Head::lock(&mut transaction, &grant.account).await;
+        sqlx::query(
+            "INSERT INTO change (account_id, change_id, request_id, region, image_id, shared_account_id, action, cause, principal,
+                 reason, ticket, generation, state, attempts, created_at)
+             VALUES ($1, $2, $3, $4, $5, $6, 'GRANT', 'CALLER', 'svc-image-pipeline', $7, $8, 1, 'PENDING', '[]', $9)",
+        )
+        .bind(&grant.account)
+        .bind(grant.change)
+        .bind(grant.request)
+        .bind(REGION)
+        .bind(&grant.image)
+        .bind(&grant.recipient)
+        .bind(REASON)
+        .bind(TICKET)
+        .bind(head.now)
+        .execute(&mut *transaction)
+        .await
+        .unwrap();
+        sqlx::query(
+            "INSERT INTO share_permission (account_id, region, image_id, shared_account_id, desired, generation,
+                 current_change_id, lease_owner, lease_epoch, lease_expires_at, in_doubt, created_at, updated_at)
+             VALUES ($1, $2, $3, $4, 'SHARED', 1, $5, $5, 1, $6, false, $6, $6)",
+        )
+        .bind(&grant.account)
+        .bind(REGION)
+        .bind(&grant.image)
+        .bind(&grant.recipient)
+        .bind(grant.change)
+        .bind(head.now)
+        .execute(&mut *transaction)
+        .await
+        .unwrap();
+        head.append(&mut transaction, grant, "REQUESTED", &self.requested).await;
+        sqlx::query(
+            "INSERT INTO audit_ranking AS old SELECT $1, bucket, date_trunc(bucket, $2, 'UTC'), ranking, value, 1
+             FROM (VALUES ('DAY'), ('MONTH')) AS bucket (bucket),
+                 (VALUES ('PRINCIPAL', 'svc-image-pipeline'), ('IMAGE', $3), ('SHARED_ACCOUNT', $4)) AS ranking (ranking, value)
+             ON CONFLICT (account_id, bucket, ranking, start_time, value) DO UPDATE SET count = old.count + 1",
+        )
+        .bind(&grant.account)
+        .bind(head.now)
+        .bind(&grant.image)
+        .bind(&grant.recipient)
+        .execute(&mut *transaction)
+        .await
+        .unwrap();
+        head.save(&mut transaction).await;
+        transaction.commit().await.unwrap();
+    }
+
+    async fn settle(&self, grant: &Grant) {
+        let mut transaction = self.pool.begin().await.unwrap();
+        let mut head = Head::lock(&mut transaction, &grant.account).await;
+        sqlx::query(
+            "UPDATE change SET state = 'SUCCEEDED', ended_at = $3, attempts = '[{\"operation\":\"UpdateWorkspaceImagePermission\"}]'
+             WHERE account_id = $1 AND change_id = $2",
+        )
+        .bind(&grant.account)
+        .bind(grant.change)
+        .bind(head.now)
+        .execute(&mut *transaction)
+        .await
+        .unwrap();
+        sqlx::query(
+            "UPDATE share_permission SET applied = 'SHARED', current_change_id = NULL, lease_owner = NULL,
+                 lease_expires_at = NULL, updated_at = $5
+             WHERE account_id = $1 AND region = $2 AND image_id = $3 AND shared_account_id = $4",
+        )
+        .bind(&grant.account)
+        .bind(REGION)
+        .bind(&grant.image)
+        .bind(&grant.recipient)
+        .bind(head.now)
+        .execute(&mut *transaction)
+        .await
+        .unwrap();
+        head.append(&mut transaction, grant, "SUCCEEDED", &self.succeeded).await;
+        sqlx::query("INSERT INTO share_interval VALUES ($1, $2, $3, $4, $5, $6)")
+            .bind(&grant.account)
+            .bind(REGION)
+            .bind(&grant.image)
+            .bind(&grant.recipient)
+            .bind(head.last_index())
+            .bind(head.now)
+            .execute(&mut *transaction)
+            .await
+            .unwrap();
+        head.save(&mut transaction).await;
+        transaction.commit().await.unwrap();
+    }
+}
+
+impl Side for Naive {
+    async fn call(&self, number: u64) -> u64 {
+        let (account, image) = stack::image(number, self.accounts);
+        let grant = Grant {
+            account,
+            image,
+            recipient: recipient(number),
+            change: Uuid::now_v7(),
+            request: Uuid::now_v7(),
+        };
+        self.announce(&grant).await;
+        self.settle(&grant).await;
+        1
+    }
+}
+
+struct Grant {
+    account: String,
+    image: String,
+    recipient: String,
+    change: Uuid,
+    request: Uuid,
+}
+
+/// A ledger's head, locked.
+struct Head {
+    account: String,
+    frontier: Frontier,
+    now: OffsetDateTime,
+}
+
+impl Head {
+    async fn lock(connection: &mut PgConnection, account: &str) -> Self {
+        let row = sqlx::query("SELECT size, frontier, clock_timestamp() FROM ledger WHERE account_id = $1 FOR UPDATE")
+            .bind(account)
+            .fetch_one(connection)
+            .await
+            .unwrap();
+        let (size, frontier): (i64, Vec<u8>) = (row.get(0), row.get(1));
+        Self {
+            account: account.to_owned(),
+            frontier: Frontier::from_bytes(size.cast_unsigned(), &frontier).unwrap(),
+            now: row.get(2),
+        }
+    }
+
+    fn last_index(&self) -> i64 {
+        self.frontier.size().cast_signed() - 1
+    }
+
+    async fn append(&mut self, connection: &mut PgConnection, grant: &Grant, stage: &str, text: &str) {
+        let hash = leaf_hash(text.as_bytes());
+        self.frontier.append(hash);
+        sqlx::query(
+            "INSERT INTO audit_entry (account_id, log_index, recorded_at, stage, action, cause, change_id, request_id, principal,
+                 reason, ticket, region, image_id, shared_account_id, generation, aws_request_id, leaf_hash, entry)
+             VALUES ($1, $2, $3, $4, 'GRANT', 'CALLER', $5, $6, 'svc-image-pipeline', $7, $8, $9, $10, $11, 1, $12, $13, $14)",
+        )
+        .bind(&grant.account)
+        .bind(self.last_index())
+        .bind(self.now)
+        .bind(stage)
+        .bind(grant.change)
+        .bind(grant.request)
+        .bind(REASON)
+        .bind(TICKET)
+        .bind(REGION)
+        .bind(&grant.image)
+        .bind(&grant.recipient)
+        .bind((stage == "SUCCEEDED").then(|| grant.request.to_string()))
+        .bind(&hash[..])
+        .bind(text)
+        .execute(&mut *connection)
+        .await
+        .unwrap();
+        sqlx::query(
+            "INSERT INTO audit_rollup AS old (account_id, bucket, start_time, region, action, requested, succeeded)
+             SELECT $1, bucket, date_trunc(bucket, $2, 'UTC'), $3, 'GRANT', $4, 1 - $4
+             FROM (VALUES ('HOUR'), ('DAY'), ('MONTH')) AS bucket (bucket)
+             ON CONFLICT (account_id, bucket, start_time, region, action) DO UPDATE SET
+                 requested = old.requested + excluded.requested, succeeded = old.succeeded + excluded.succeeded",
+        )
+        .bind(&grant.account)
+        .bind(self.now)
+        .bind(REGION)
+        .bind(i64::from(stage == "REQUESTED"))
+        .execute(connection)
+        .await
+        .unwrap();
+    }
+
+    async fn save(self, connection: &mut PgConnection) {
+        sqlx::query(
+            "UPDATE ledger SET size = $2, frontier = $3, root = $4, last_recorded_at = $5 WHERE account_id = $1",
+        )
+        .bind(&self.account)
+        .bind(self.frontier.size().cast_signed())
+        .bind(self.frontier.to_bytes())
+        .bind(&self.frontier.root()[..])
+        .bind(self.now)
+        .execute(connection)
+        .await
+        .unwrap();
+    }
+}
+
+/// Many grants in one transaction, from values that Postgres makes itself.
+#[derive(Clone)]
+pub(crate) struct Batched {
+    pool: PgPool,
+    requested: Arc<str>,
+    succeeded: Arc<str>,
+}
+
+const BATCH: i64 = 256;
+
+impl Batched {
+    pub(crate) async fn new(stack: &Stack) -> Self {
+        Self {
+            pool: copies(stack).await,
+            requested: line(stack, "REQUESTED").await,
+            succeeded: line(stack, "SUCCEEDED").await,
+        }
+    }
+}
+
+/// The rows of the first commit of each grant, and then of the second.
+const BATCHES: [&str; 2] = [
+    "WITH grants AS MATERIALIZED (
+         SELECT $1 + number AS number, gen_random_uuid() AS id, '3' || lpad(($1 + number)::text, 11, '0') AS recipient,
+             clock_timestamp() AS now
+         FROM generate_series(1, $2) AS number),
+     changes AS (
+         INSERT INTO change (account_id, change_id, request_id, region, image_id, shared_account_id, action, cause, principal,
+             reason, ticket, generation, state, attempts, created_at)
+         SELECT '300000000000', id, id, 'eu-central-1', 'wsi-000000000', recipient, 'GRANT', 'CALLER', 'svc-image-pipeline',
+             'The base image of the quarter, for the workstations of the claims department', 'CHG-2026-004711', 1, 'PENDING',
+             '[]', now FROM grants),
+     permissions AS (
+         INSERT INTO share_permission (account_id, region, image_id, shared_account_id, desired, generation,
+             current_change_id, lease_owner, lease_epoch, lease_expires_at, in_doubt, created_at, updated_at)
+         SELECT '300000000000', 'eu-central-1', 'wsi-000000000', recipient, 'SHARED', 1, id, id, 1, now, false, now, now
+         FROM grants),
+     rankings AS (
+         INSERT INTO audit_ranking AS old
+         SELECT '300000000000', bucket, date_trunc(bucket, now, 'UTC'), 'SHARED_ACCOUNT', recipient, 1
+         FROM grants, (VALUES ('DAY'), ('MONTH')) AS bucket (bucket)
+         ON CONFLICT (account_id, bucket, ranking, start_time, value) DO UPDATE SET count = old.count + 1)
+     INSERT INTO audit_entry (account_id, log_index, recorded_at, stage, action, cause, change_id, request_id, principal,
+         reason, ticket, region, image_id, shared_account_id, generation, leaf_hash, entry)
+     SELECT '300000000000', 2 * number, now, 'REQUESTED', 'GRANT', 'CALLER', id, id, 'svc-image-pipeline',
+         'The base image of the quarter, for the workstations of the claims department', 'CHG-2026-004711', 'eu-central-1',
+         'wsi-000000000', recipient, 1, decode(repeat('ab', 32), 'hex'), $3 FROM grants",
+    "WITH grants AS MATERIALIZED (
+         SELECT (log_index / 2) AS number, change_id AS id, shared_account_id AS recipient, clock_timestamp() AS now
+         FROM audit_entry WHERE account_id = '300000000000' AND log_index > 2 * $1 AND log_index <= 2 * ($1 + $2)),
+     changes AS (
+         UPDATE change SET state = 'SUCCEEDED', ended_at = now,
+             attempts = '[{\"operation\":\"UpdateWorkspaceImagePermission\"}]'
+         FROM grants WHERE account_id = '300000000000' AND change_id = id),
+     permissions AS (
+         UPDATE share_permission SET applied = 'SHARED', current_change_id = NULL, lease_owner = NULL, lease_expires_at = NULL,
+             updated_at = now
+         FROM grants WHERE account_id = '300000000000' AND region = 'eu-central-1' AND image_id = 'wsi-000000000'
+             AND shared_account_id = recipient),
+     intervals AS (
+         INSERT INTO share_interval
+         SELECT '300000000000', 'eu-central-1', 'wsi-000000000', recipient, 2 * number + 1, now FROM grants)
+     INSERT INTO audit_entry (account_id, log_index, recorded_at, stage, action, cause, change_id, request_id, principal,
+         reason, ticket, region, image_id, shared_account_id, generation, aws_request_id, leaf_hash, entry)
+     SELECT '300000000000', 2 * number + 1, now, 'SUCCEEDED', 'GRANT', 'CALLER', id, id, 'svc-image-pipeline',
+         'The base image of the quarter, for the workstations of the claims department', 'CHG-2026-004711', 'eu-central-1',
+         'wsi-000000000', recipient, 1, id::text, decode(repeat('ab', 32), 'hex'), $3 FROM grants",
+];
+
+impl Side for Batched {
+    async fn call(&self, number: u64) -> u64 {
+        for (sql, text) in BATCHES.into_iter().zip([&self.requested, &self.succeeded]) {
+            sqlx::query(sql)
+                .bind(number.cast_signed() * BATCH)
+                .bind(BATCH)
+                .bind(&**text)
+                .execute(&self.pool)
+                .await
+                .unwrap();
+        }
+        BATCH.cast_unsigned()
+    }
+}

@@ -1,0 +1,282 @@
+//! What runs: a private Postgres, the simulator and the service, each in processes of their own.
+
+use std::{
+    fmt::Write,
+    io::{BufRead, BufReader, Read},
+    os::unix::fs::PermissionsExt,
+    path::PathBuf,
+    process::{Child, ChildStderr, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::json;
+use sharewarden::{
+    config::Config,
+    dev::postgres::{Cluster, DATABASE, Settings},
+    server,
+};
+use sqlx::{PgPool, postgres::PgPoolOptions};
+
+use crate::{
+    load::{Measured, Run, Side},
+    usage::{Processes, Usage, memory},
+};
+
+/// So many accounts own images.
+pub(crate) const ACCOUNTS: usize = 10_000;
+pub(crate) const REGION: &str = "eu-central-1";
+/// The first account has so many images, the others one.
+const IMAGES_OF_THE_FIRST: usize = 100;
+
+const KEY: &str = "-----BEGIN PRIVATE KEY-----
+MC4CAQAwBQYDK2VwBCIEIIeh4qG0eSyZysGiQjRRrVo2MCvlxyj6P1BZHd376qNY
+-----END PRIVATE KEY-----
+";
+
+/// The twelve digits of an owner.
+pub(crate) fn account(number: usize) -> String {
+    format!("1{number:011}")
+}
+
+/// An image of one of the first `accounts`, another one each time.
+pub(crate) fn image(number: u64, accounts: usize) -> (String, String) {
+    let owner = number as usize % accounts;
+    let of_owner = if owner == 0 {
+        number as usize / accounts % IMAGES_OF_THE_FIRST
+    } else {
+        0
+    };
+    (account(owner), image_id(owner, of_owner))
+}
+
+fn image_id(owner: usize, number: usize) -> String {
+    format!("wsi-{owner:06}{number:03}")
+}
+
+pub(crate) struct Stack {
+    pub(crate) pool: PgPool,
+    pub(crate) simulator_url: String,
+    simulator: Process,
+    server: Option<Server>,
+    cluster: Cluster,
+    postmaster: u32,
+    folder: tempfile::TempDir,
+}
+
+struct Server {
+    process: Process,
+    address: String,
+    took: Duration,
+}
+
+impl Stack {
+    pub(crate) async fn start() -> Self {
+        // The private Postgres of root runs as another user, who must get there.
+        let folder = tempfile::Builder::new()
+            .prefix("sharewarden-bench-")
+            .permissions(std::fs::Permissions::from_mode(0o755))
+            .tempdir()
+            .unwrap();
+        let postgres = folder.path().join("postgres");
+        let cluster = Cluster::start(Settings::new(postgres.clone())).await.unwrap();
+        let pid = std::fs::read_to_string(postgres.join("cluster/postmaster.pid")).unwrap();
+        let postmaster = pid.lines().next().unwrap().trim().parse().unwrap();
+
+        let settings = folder.path().join("simulator.json");
+        std::fs::write(&settings, simulated().to_string()).unwrap();
+        let mut program = program();
+        program.args(["simulate", "--listen", "127.0.0.1:0", "--settings"]);
+        let (simulator, line) = Process::start(program.arg(settings), "simulating");
+        let simulator_url = line.split_whitespace().last().unwrap().to_owned();
+
+        let url = cluster.url(DATABASE);
+        let stack = Self {
+            pool: PgPoolOptions::new().max_connections(16).connect_lazy(&url).unwrap(),
+            simulator_url,
+            simulator,
+            server: None,
+            cluster,
+            postmaster,
+            folder,
+        };
+        let config = stack.config(1);
+        server::migrate(&Config::from_toml(&std::fs::read_to_string(config).unwrap()).unwrap())
+            .await
+            .unwrap();
+        stack
+    }
+
+    /// A service for one account that nobody calls: how soon it answers, and what it holds.
+    pub(crate) async fn print_idle(&mut self) {
+        let mut started = Vec::new();
+        for _ in 0..5 {
+            self.serve(1);
+            started.push(self.server().took);
+        }
+        started.sort_unstable();
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        let held = memory(self.server().process.id()) as f64 / 1e6;
+        println!(
+            "start-up on a current schema: {:.0?} (median of 5); at rest it holds {held:.1} MB\n",
+            started[2]
+        );
+    }
+
+    pub(crate) async fn serve_all_accounts(&mut self) {
+        self.serve(ACCOUNTS);
+    }
+
+    fn serve(&mut self, accounts: usize) {
+        if let Some(server) = self.server.take() {
+            server.process.stop();
+        }
+        let config = self.config(accounts);
+        let begun = Instant::now();
+        let (process, line) = Process::start(program().arg("serve").arg("--config").arg(config), "\"serving\"");
+        let took = begun.elapsed();
+        let line: serde_json::Value = serde_json::from_str(&line).unwrap();
+        let address = format!("http://{}", line["address"].as_str().unwrap());
+        self.server = Some(Server { process, address, took });
+    }
+
+    fn server(&self) -> &Server {
+        self.server.as_ref().expect("it serves")
+    }
+
+    /// Where the service answers.
+    pub(crate) fn address(&self) -> String {
+        self.server().address.clone()
+    }
+
+    /// Runs, and tells what it took. The memory is that of the service at the end.
+    pub(crate) async fn measure<S: Side>(&self, run: Run, side: &S) -> (Measured, Usage, u64) {
+        let processes = Processes {
+            server: self.server().process.id(),
+            postgres: self.postmaster,
+            simulator: self.simulator.id(),
+        };
+        let before = Usage::read(processes, &self.pool).await;
+        let measured = run.of(side).await;
+        let held = memory(processes.server);
+        let usage = Usage::read(processes, &self.pool).await.since(before);
+        (measured, usage, held)
+    }
+
+    fn config(&self, accounts: usize) -> PathBuf {
+        let (database, simulator) = (self.cluster.url(DATABASE), &self.simulator_url);
+        let mut text = format!(
+            "server.listen = \"127.0.0.1:0\"
+auth.mode = \"trusted-header\"
+database.url = \"{database}\"
+aws.endpoint_url = \"{simulator}\"
+aws.sts_endpoint_url = \"{simulator}\"
+aws.verify_identity = false
+checkpoint.name = \"sharewarden.bench\"
+checkpoint.key = \"\"\"\n{KEY}\"\"\"
+"
+        );
+        for number in 0..accounts {
+            let id = account(number);
+            write!(
+                text,
+                "\n[[accounts]]\nid = \"{id}\"\nregions = [\"{REGION}\"]\nshare_with = \"anyone\"\n\
+                 role_arn = \"arn:aws:iam::{id}:role/sharewarden\"\n"
+            )
+            .unwrap();
+        }
+        let id = denied();
+        write!(
+            text,
+            "\n[[accounts]]\nid = \"{id}\"\nregions = [\"{REGION}\"]\nshare_with = []\n"
+        )
+        .unwrap();
+        let file = self.folder.path().join("sharewarden.toml");
+        std::fs::write(&file, text).unwrap();
+        file
+    }
+
+    pub(crate) async fn stop(self) {
+        self.pool.close().await;
+        self.server.unwrap().process.stop();
+        self.simulator.stop();
+        self.cluster.stop();
+        self.folder.close().unwrap();
+    }
+}
+
+/// An account that shares with nobody.
+pub(crate) fn denied() -> String {
+    "999999999999".into()
+}
+
+fn simulated() -> serde_json::Value {
+    let of = |owner: usize, number: usize| json!({ "region": REGION, "image_id": image_id(owner, number), "name": image_id(owner, number), "owner": account(owner) });
+    let images = (0..IMAGES_OF_THE_FIRST)
+        .map(|number| of(0, number))
+        .chain((1..ACCOUNTS).map(|owner| of(owner, 0)));
+    let accounts = (0..ACCOUNTS).map(account).chain([denied()]);
+    json!({
+        "accounts": accounts.map(|id| json!({ "id": id })).collect::<Vec<_>>(),
+        "images": images.collect::<Vec<_>>(),
+        "call_log_limit": 1000,
+    })
+}
+
+fn program() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sharewarden"));
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .env("AWS_ACCESS_KEY_ID", "AKIA999999999999")
+        .env("AWS_SECRET_ACCESS_KEY", "any")
+        .env_remove("AWS_PROFILE");
+    command
+}
+
+/// A child, whose log is read and thrown away. It ends with this at the latest.
+struct Process(Child);
+
+impl Process {
+    /// Starts it, and waits for the line of its log that says so.
+    fn start(command: &mut Command, says: &str) -> (Self, String) {
+        let mut child = command.spawn().unwrap();
+        let mut log = BufReader::with_capacity(1 << 20, child.stderr.take().unwrap());
+        let mut said = String::new();
+        let line = loop {
+            let mut line = String::new();
+            assert!(
+                log.read_line(&mut line).unwrap() > 0,
+                "{said}it ended before it said {says}"
+            );
+            if line.contains(says) {
+                break line;
+            }
+            said += &line;
+        };
+        std::thread::spawn(move || drain(log));
+        (Self(child), line)
+    }
+
+    fn id(&self) -> u32 {
+        self.0.id()
+    }
+
+    fn stop(mut self) {
+        kill_process(Pid::from_raw(self.id().cast_signed()).unwrap(), Signal::TERM).unwrap();
+        assert!(self.0.wait().unwrap().success());
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn drain(mut log: BufReader<ChildStderr>) {
+    let mut bytes = vec![0; 1 << 20];
+    while log.read(&mut bytes).is_ok_and(|read| read > 0) {}
+}

@@ -115,6 +115,7 @@ pub struct Server {
     hints: Hints,
     work: mpsc::UnboundedReceiver<Leased>,
     metrics: Metrics,
+    access: Access,
     admin: Option<TcpListener>,
     access: Access,
     /// Ends the forwarder.
@@ -212,6 +213,7 @@ impl Server {
             hints,
             work,
             metrics: metrics.clone(),
+            access,
             admin,
             access,
             stop,

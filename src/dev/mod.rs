@@ -125,6 +125,7 @@ pub async fn run(
 
     let screen = Screen {
         server: server.address(),
+        admin: server.admin_address(),
         simulator: simulator.url(),
         database_url: cluster.url(postgres::DATABASE),
         folder: folder.path(),
@@ -284,6 +285,7 @@ fn config(options: &Options, cluster: &Cluster, simulator: &Simulator, key: &Sec
          roles = [{{ principal = \"*\", roles = [\"viewer\", \"operator\", \"auditor\"] }}]\n\
          aws.endpoint_url = \"{simulator}\"\n\
          aws.sts_endpoint_url = \"{simulator}\"\n\
+         admin.listen = \"127.0.0.1:0\"\n\
          log.format = \"human\"\n\
          checkpoint.name = \"{name}\"\n\
          checkpoint.key = \"\"\"\n{key}\"\"\"\n\

@@ -5,6 +5,7 @@ use std::{fmt, net::SocketAddr, path::Path};
 /// The screen.
 pub(super) struct Screen<'a> {
     pub(super) server: SocketAddr,
+    pub(super) admin: Option<SocketAddr>,
     pub(super) simulator: String,
     pub(super) database_url: String,
     pub(super) folder: &'a Path,
@@ -25,13 +26,17 @@ impl fmt::Display for Screen<'_> {
         } else {
             "kept; start with --ephemeral to keep nothing"
         };
+        let admin = self
+            .admin
+            .map(|address| format!("\n  admin      http://{address}/metrics  (and /healthz, /readyz)"))
+            .unwrap_or_default();
         let version = env!("CARGO_PKG_VERSION");
         write!(
             f,
             "
 sharewarden {version} runs, with everything that it needs:
 
-  gRPC       http://{grpc}  (plain text; reflection, health and gRPC-Web are on)
+  gRPC       http://{grpc}  (plain text; reflection, health and gRPC-Web are on){admin}
   simulator  {simulator}  (stands for Amazon WorkSpaces and STS)
   Postgres   {database}
   data       {folder}  ({kept})

@@ -117,7 +117,6 @@ pub struct Server {
     metrics: Metrics,
     access: Access,
     admin: Option<TcpListener>,
-    access: Access,
     /// Ends the forwarder.
     stop: CancellationToken,
 }
@@ -215,7 +214,6 @@ impl Server {
             metrics: metrics.clone(),
             access,
             admin,
-            access,
             stop,
         })
     }

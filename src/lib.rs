@@ -11,6 +11,7 @@ pub mod dev;
 pub mod domain;
 pub mod forwarder;
 pub mod grpc;
+pub mod identity;
 pub mod ledger;
 pub mod permissions;
 pub mod policy;

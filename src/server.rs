@@ -1,12 +1,13 @@
 //! The composition root: makes the rooms from the configuration, connects them, runs them, and stops them in order.
 
+mod access;
 mod keys;
 mod owner;
 mod pending;
 mod run;
 mod signals;
 
-use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, num::NonZeroU32, time::Duration};
 
 use tokio::{net::TcpListener, sync::mpsc};
 use tokio_util::sync::CancellationToken;
@@ -15,12 +16,11 @@ use crate::{
     archive as months,
     audit::{Audit, Tail},
     clock::Clock,
-    config::{AccountConfig, Config, ServerConfig, ShareWithConfig},
+    config::{AccountConfig, Config, ServerConfig},
     domain::{ReplicaId, convergence::RetryPolicy},
     forwarder::{CircuitSettings, Forwarder, ForwarderSettings, PaceSettings, PlaceSettings},
     grpc::{self, ServerSettings},
     permissions::Permissions,
-    policy::{Policy, ShareWith},
     store::{
         self, Committer, Database, DatabaseSettings, Hints, Leased, Privileges, StoreError,
         committer::CommitterSettings,
@@ -29,6 +29,9 @@ use crate::{
     workspaces::{self, BaseCredentials, ConnectError, WorkSpaces},
 };
 
+use access::Access;
+
+pub use access::AccessProblem;
 pub use keys::KeyProblem;
 pub use owner::{archive, migrate};
 pub use signals::shutdown_signal;
@@ -58,6 +61,9 @@ pub enum ServerError {
     /// A key of checkpoints cannot be used.
     #[error(transparent)]
     Key(#[from] KeyProblem),
+    /// Certificates, or the keys of tokens, cannot be used.
+    #[error(transparent)]
+    Access(#[from] AccessProblem),
     /// A task that the service cannot do without has ended.
     #[error("a task that the service cannot do without has panicked")]
     TaskEnded,
@@ -110,6 +116,7 @@ pub struct Server {
     work: mpsc::UnboundedReceiver<Leased>,
     metrics: Metrics,
     admin: Option<TcpListener>,
+    access: Access,
     /// Ends the forwarder.
     stop: CancellationToken,
 }
@@ -149,6 +156,7 @@ impl Server {
             None => None,
         };
         let keys = keys::read(&config.checkpoint)?;
+        let access = Access::new(config, &clock).await?;
         let instruments = metrics.instruments();
         let database = Database::new(&database_settings(config), &clock)?.measured_by(instruments);
         database.check().await?;
@@ -182,7 +190,7 @@ impl Server {
             outcomes: hints.outcomes.clone(),
             forwarder,
             workspaces,
-            policy: policy(config),
+            policy: access::policy(config),
             clock: clock.clone(),
         };
         let audit = Audit {
@@ -205,6 +213,7 @@ impl Server {
             work,
             metrics: metrics.clone(),
             admin,
+            access,
             stop,
         })
     }
@@ -253,6 +262,15 @@ fn server_settings(server: &ServerConfig) -> ServerSettings {
         max_concurrent_streams: server.max_calls_per_connection,
         max_calls: server.max_calls,
         max_open_streams: server.max_open_streams,
+        max_calls_per_principal: server.max_calls_per_principal,
+        // A rule sees to it that it is not 0.
+        calls_per_second_per_principal: NonZeroU32::new(server.calls_per_second_per_principal)
+            .unwrap_or(NonZeroU32::MIN),
+        max_message_bytes: server.max_message_size,
+        max_header_bytes: server.max_header_size,
+        greeting_timeout: server.handshake_timeout,
+        keepalive_interval: server.keepalive_interval,
+        keepalive_timeout: server.keepalive_timeout,
         longest_call: server.max_wait + TIME_TO_ANSWER,
         drain_timeout: server.shutdown_grace,
         allowed_origins: server.allowed_origins.clone(),
@@ -335,16 +353,4 @@ fn account_settings(account: &AccountConfig) -> workspaces::AccountSettings {
         external_id: account.external_id.clone(),
         endpoint_url: account.endpoint_url.clone(),
     }
-}
-
-fn policy(config: &Config) -> Policy {
-    let accounts: BTreeMap<_, _> = config
-        .accounts
-        .iter()
-        .map(|account| match &account.share_with {
-            ShareWithConfig::Anyone => (account.id, ShareWith::Anyone),
-            ShareWithConfig::Only(accounts) => (account.id, ShareWith::Only(accounts.clone())),
-        })
-        .collect();
-    Policy::new(accounts)
 }

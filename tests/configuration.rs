@@ -50,7 +50,7 @@ fn blocks_of_a_language_are_found_among_others() {
 /// The smallest configuration, with these lines about checkpoints.
 fn with_checkpoint(lines: &str) -> Result<Config, sharewarden::config::ConfigError> {
     Config::from_toml(&format!(
-        "{lines}\ndatabase.url = \"postgres://x\"\nauth.mode = \"trusted-header\"\n\
+        "{lines}\ndatabase.url = \"postgres://x\"\nauth.modes = [\"trusted-header\"]\n\
          [[accounts]]\nid = \"111122223333\"\nregions = [\"eu-central-1\"]\nshare_with = \"anyone\"\n"
     ))
 }

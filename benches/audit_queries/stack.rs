@@ -126,7 +126,8 @@ fn config(database: &str, key: &SigningKey) -> Config {
     let pem = key.to_pem().unwrap();
     let account = |id: &str| format!("[[accounts]]\nid = \"{id}\"\nregions = [\"eu-central-1\"]\nshare_with = []\n");
     let text = format!(
-        "server.listen = \"127.0.0.1:0\"\ndatabase.url = \"{database}\"\nauth.mode = \"trusted-header\"\n\
+        "server.listen = \"127.0.0.1:0\"\ndatabase.url = \"{database}\"\nauth.modes = [\"trusted-header\"]\n\
+         roles = [{{ principal = \"*\", roles = [\"viewer\", \"operator\", \"auditor\"] }}]\n\
          aws.endpoint_url = \"http://127.0.0.1:9\"\naws.verify_identity = false\n\
          checkpoint.name = \"sharewarden.bench\"\ncheckpoint.every = \"1s\"\ncheckpoint.key = '''{}'''\n{}{}",
         pem.expose_secret(),

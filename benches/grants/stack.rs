@@ -167,7 +167,9 @@ impl Stack {
         let (database, simulator) = (self.cluster.url(DATABASE), &self.simulator_url);
         let mut text = format!(
             "server.listen = \"127.0.0.1:0\"
-auth.mode = \"trusted-header\"
+server.calls_per_second_per_principal = 1000000
+auth.modes = [\"trusted-header\"]
+roles = [{{ principal = \"*\", roles = [\"viewer\", \"operator\", \"auditor\"] }}]
 database.url = \"{database}\"
 aws.endpoint_url = \"{simulator}\"
 aws.sts_endpoint_url = \"{simulator}\"

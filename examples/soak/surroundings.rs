@@ -115,7 +115,8 @@ async fn simulator() -> Simulator {
 fn config(database: &str, simulator: &str) -> String {
     format!(
         "server.listen = \"127.0.0.1:0\"
-auth.mode = \"trusted-header\"
+auth.modes = [\"trusted-header\"]
+roles = [{{ principal = \"*\", roles = [\"viewer\", \"operator\", \"auditor\"] }}]
 log.filter = \"error\"
 database.url = \"{database}\"
 aws.endpoint_url = \"{simulator}\"

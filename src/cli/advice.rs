@@ -25,6 +25,9 @@ pub(super) enum Next {
     Replay,
 }
 
+const SAY_WHO: &str =
+    "say who asks, as the service wants it: with --tls-certificate and --tls-key, --token-file, or --principal";
+
 /// What to do about `fault`.
 pub(super) fn of(fault: &Fault) -> Advice {
     fault.reason.map_or_else(|| of_code(fault.code), of_reason)
@@ -38,8 +41,8 @@ pub(super) fn of_reason(reason: ErrorReason) -> Advice {
         R::InvalidFields => end(Exit::Invalid, "mend the following, then run the command again"),
         R::RequestIdReused => end(Exit::Invalid, "give a new --request-id, or none to get a new one"),
         R::InvalidPageToken => end(Exit::TryLater, "run the command again, to start from the first page"),
-        R::Unauthenticated => end(Exit::Refused, "say who asks with --principal or SHAREWARDEN_PRINCIPAL"),
-        R::PolicyDenied => end(Exit::Refused, "ask the owner of the policy; the refusal is on record"),
+        R::Unauthenticated => end(Exit::Refused, SAY_WHO),
+        R::PolicyDenied => end(Exit::Refused, "ask the owner of the policy"),
         R::AccountNotConfigured => end(
             Exit::NotPossible,
             "check --account and --region, or ask the operators of the service to configure them",
@@ -129,7 +132,7 @@ fn of_code(code: Code) -> Advice {
     match code {
         Code::InvalidArgument | Code::OutOfRange => end(Exit::Invalid, "mend the command, then run it again"),
         Code::NotFound => end(Exit::NotFound, "check the ids"),
-        Code::Unauthenticated => end(Exit::Refused, "say who asks with --principal or SHAREWARDEN_PRINCIPAL"),
+        Code::Unauthenticated => end(Exit::Refused, SAY_WHO),
         Code::PermissionDenied => end(Exit::Refused, "ask the operators of the service for access"),
         Code::FailedPrecondition | Code::AlreadyExists => end(Exit::NotPossible, "mend the cause before trying again"),
         Code::Unimplemented => end(

@@ -3,10 +3,10 @@
 use std::error::Error;
 use std::time::Duration;
 
-use tonic::metadata::AsciiMetadataValue;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::{Channel, ClientTlsConfig, Endpoint};
 use tonic::{Code, Request, Response, Status, Streaming};
 
+use super::credentials::{self, Credentials};
 use super::deadline::Deadline;
 use super::failure::{Exit, Failure};
 use super::fault::Fault;
@@ -43,31 +43,23 @@ const LARGEST_ANSWER: usize = 128 * 1024 * 1024;
 const PING_EVERY: Duration = Duration::from_secs(15);
 const PING_ANSWER: Duration = Duration::from_secs(15);
 
-const PRINCIPAL: &str = "x-sharewarden-principal";
 const TRIES: u32 = 3;
 const LONGEST_CONNECT: Duration = Duration::from_secs(10);
 
 /// A connection to the service.
 pub(super) struct Connection {
     channel: Channel,
-    principal: AsciiMetadataValue,
+    credentials: Credentials,
     timeout: Duration,
 }
 
 impl Connection {
     pub(super) async fn open(options: &ClientOptions) -> Result<Self, Failure> {
-        let principal = options.principal().ok_or_else(|| {
-            let what = "the OS does not tell a user name that can be sent";
-            Failure::new(
-                Exit::Invalid,
-                what,
-                "say who asks with --principal or SHAREWARDEN_PRINCIPAL",
-            )
-        })?;
+        let credentials = Credentials::read(options)?;
         let channel = reach(options).await?;
         Ok(Self {
             channel,
-            principal,
+            credentials,
             timeout: options.timeout,
         })
     }
@@ -139,7 +131,7 @@ impl Connection {
 
     fn request<Q>(&self, message: Q) -> Request<Q> {
         let mut request = Request::new(message);
-        request.metadata_mut().insert(PRINCIPAL, self.principal.clone());
+        self.credentials.add_to(request.metadata_mut());
         request
     }
 
@@ -149,19 +141,23 @@ impl Connection {
     }
 }
 
-/// Connects, and says nothing of who asks.
+/// Connects, and says nothing of who asks but what a certificate says.
 pub(super) async fn reach(options: &ClientOptions) -> Result<Channel, Failure> {
-    let connected = connect(options).await;
+    let tls = credentials::tls(options)?;
+    let connected = connect(options, tls).await;
     connected.map_err(|error| unreachable(options, error.as_ref()))
 }
 
-async fn connect(options: &ClientOptions) -> Result<Channel, Box<dyn Error>> {
-    // `new` is what the generated client uses: it adds TLS with the system's roots where the URL says https.
-    let endpoint = Endpoint::new(options.server.clone())?
+async fn connect(options: &ClientOptions, tls: Option<ClientTlsConfig>) -> Result<Channel, Box<dyn Error>> {
+    let endpoint = Endpoint::from(options.server.clone())
         .user_agent(concat!("sharewarden-cli/", env!("CARGO_PKG_VERSION")))?
         .connect_timeout(options.timeout.min(LONGEST_CONNECT))
         .http2_keep_alive_interval(PING_EVERY)
         .keep_alive_timeout(PING_ANSWER);
+    let endpoint = match tls {
+        Some(tls) => endpoint.tls_config(tls)?,
+        None => endpoint,
+    };
     let deadline = Deadline::after(options.timeout);
     let mut tries = 1;
     loop {

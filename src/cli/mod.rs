@@ -1,7 +1,7 @@
 //! The client commands of `sharewarden`: grant, revoke, get, list, change, changes, images, audit, checkpoint and health. They speak only gRPC,
 //! and verify what they are told with `ledger`.
 //!
-//! Read `options` and `args` for what can be typed, `connection` for how a call is made and repeated, then one command
+//! Read `options` and `args` for what can be typed, `connection` for how a call is made and repeated (`credentials` goes with it), then one command
 //! (`grant_revoke` is the richest). What is printed is made in `console`, `table`, `render`
 //! and `words`; lists are followed in `pages` and printed in `printer`. An error goes from
 //! status to `fault` (what the status says), `advice` (what to do about it) and `failure` (one line and an exit code).
@@ -15,6 +15,7 @@ mod command_line;
 mod completions;
 mod connection;
 mod console;
+mod credentials;
 mod deadline;
 mod failure;
 mod fault;

@@ -1,5 +1,6 @@
 //! The options that all client commands share.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
@@ -23,9 +24,26 @@ pub struct ClientOptions {
           default_value = DEFAULT_SERVER, value_parser = server)]
     pub(super) server: Uri,
 
-    /// Who asks, for the policy and the audit history: printable ASCII [default: the name of the OS user]
+    /// Who asks, where the service believes what it is told: printable ASCII [default: the name of the OS user, without a certificate
+    /// and a token]
     #[arg(long, global = true, help_heading = HEADING, env = "SHAREWARDEN_PRINCIPAL", value_name = "NAME", value_parser = principal)]
     pub(super) principal: Option<AsciiMetadataValue>,
+
+    /// The authorities that the service's certificate is verified with, a PEM file [default: the system's]
+    #[arg(long, global = true, help_heading = HEADING, env = "SHAREWARDEN_TLS_CA", value_name = "FILE")]
+    pub(super) tls_ca: Option<PathBuf>,
+
+    /// A certificate to show to the service, a PEM file; --tls-key goes with it
+    #[arg(long, global = true, help_heading = HEADING, env = "SHAREWARDEN_TLS_CERTIFICATE", value_name = "FILE")]
+    pub(super) tls_certificate: Option<PathBuf>,
+
+    /// The key of the certificate, a PEM file
+    #[arg(long, global = true, help_heading = HEADING, env = "SHAREWARDEN_TLS_KEY", value_name = "FILE")]
+    pub(super) tls_key: Option<PathBuf>,
+
+    /// A bearer token to send, in a file; it is read anew for each call
+    #[arg(long, global = true, help_heading = HEADING, env = "SHAREWARDEN_TOKEN_FILE", value_name = "FILE")]
+    pub(super) token_file: Option<PathBuf>,
 
     /// What to print: a table for people, proto3 JSON for programs, or CSV where there are rows
     #[arg(short, long, global = true, help_heading = HEADING, value_name = "FORMAT", value_enum, default_value_t = Output::Table)]
@@ -58,6 +76,11 @@ impl ClientOptions {
         self.principal
             .clone()
             .or_else(|| principal(&whoami::username().ok()?).ok())
+    }
+
+    /// Is there a credential that says who asks? Then the user of this machine need not, and might contradict it.
+    pub(super) fn has_credential(&self) -> bool {
+        self.tls_certificate.is_some() || self.token_file.is_some()
     }
 }
 

@@ -3,10 +3,12 @@
 //! [`Config`] is what is in force. Unknown keys are errors, and so is every value that breaks its rule: the error names the
 //! key. `SHAREWARDEN__DATABASE__URL` in the environment is `database.url` in the file.
 
+mod auth;
 mod checkpoint;
 mod parse;
 mod rules;
 mod telemetry;
+mod tls;
 
 use std::{collections::BTreeSet, net::SocketAddr, path::Path, time::Duration};
 
@@ -15,9 +17,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::{AccountId, Region};
 
+pub use auth::{AuthConfig, AuthMode, JwtConfig, RoleConfig, RoleName};
 pub use checkpoint::CheckpointConfig;
 pub use rules::Problem;
 pub use telemetry::{AdminConfig, TelemetryConfig};
+pub use tls::{ClientAuth, TlsConfig};
 
 /// The prefix of the environment's keys.
 const ENVIRONMENT: &str = "SHAREWARDEN";
@@ -33,6 +37,9 @@ pub struct Config {
     pub database: DatabaseConfig,
     /// Who calls.
     pub auth: AuthConfig,
+    /// Who may do what. Nothing is allowed that no entry allows.
+    #[serde(default)]
+    pub roles: Vec<RoleConfig>,
     /// How commands are committed.
     #[serde(default)]
     pub committer: CommitterConfig,
@@ -79,8 +86,29 @@ pub struct ServerConfig {
     pub max_calls: usize,
     /// At most so many watches and exports at once; more are refused as OVERLOADED. Default 1024.
     pub max_open_streams: usize,
+    /// At most so many calls and open streams of one principal at once; more are refused as OVERLOADED. 1..1000000. Default 2048.
+    pub max_calls_per_principal: usize,
+    /// At most so many calls a second of one principal; as many may come at once after a rest. More are refused as OVERLOADED,
+    /// with the time to wait. 1..1000000. Default 5000.
+    pub calls_per_second_per_principal: u32,
+    /// No message that comes in is larger, in bytes, nor is it after decompression. 1024..4194304. Default 65536.
+    pub max_message_size: usize,
+    /// The metadata of a call is not larger, in bytes, as HTTP/2 counts it. 4096..1048576. Default 16384.
+    pub max_header_size: u32,
+    /// Who connects has so long for the TLS handshake and HTTP/2's greeting together. 100ms..1m. Default 10s.
+    #[serde(with = "parse::duration")]
+    pub handshake_timeout: Duration,
+    /// How often to ask whether a client is still there. 1s..1h. Default 1m.
+    #[serde(with = "parse::duration")]
+    pub keepalive_interval: Duration,
+    /// How long a client may take to say so; then its connection is closed. 1s..1h. Default 20s.
+    #[serde(with = "parse::duration")]
+    pub keepalive_timeout: Duration,
     /// From which web pages browsers may call, by gRPC-Web: their origins, such as `https://audit.example.com`. Default none.
     pub allowed_origins: Vec<String>,
+    /// TLS. Without it the service listens on loopback addresses only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls: Option<TlsConfig>,
 }
 
 impl Default for ServerConfig {
@@ -93,7 +121,15 @@ impl Default for ServerConfig {
             max_calls_per_connection: 1000,
             max_calls: 4096,
             max_open_streams: 1024,
+            max_calls_per_principal: 2048,
+            calls_per_second_per_principal: 5000,
+            max_message_size: 64 * 1024,
+            max_header_size: 16 * 1024,
+            handshake_timeout: Duration::from_secs(10),
+            keepalive_interval: Duration::from_secs(60),
+            keepalive_timeout: Duration::from_secs(20),
             allowed_origins: Vec::new(),
+            tls: None,
         }
     }
 }
@@ -128,22 +164,6 @@ impl DatabaseConfig {
     fn statement_timeout() -> Duration {
         Duration::from_secs(5)
     }
-}
-
-/// Who calls.
-#[derive(Debug, Clone, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
-pub struct AuthConfig {
-    /// How callers are known. There is no default: it is decided by whoever runs the service.
-    pub mode: AuthMode,
-}
-
-/// How callers are known.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum AuthMode {
-    /// By what they say in the metadata `x-sharewarden-principal`. On loopback addresses only.
-    TrustedHeader,
 }
 
 /// How commands are committed.

@@ -116,6 +116,31 @@ pub(super) mod texts {
     }
 }
 
+/// Texts that the domain parses, and that may be absent.
+pub(super) mod optional_texts {
+    use std::{fmt::Display, str::FromStr};
+
+    use super::{Deserializer, Serialize, Serializer, texts};
+
+    pub(in crate::config) fn deserialize<'de, D, T>(deserializer: D) -> Result<Option<Vec<T>>, D::Error>
+    where
+        D: Deserializer<'de>,
+        T: FromStr<Err: Display>,
+    {
+        texts::deserialize(deserializer).map(Some)
+    }
+
+    pub(in crate::config) fn serialize<S: Serializer, T: Display>(
+        values: &Option<Vec<T>>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        let texts = values
+            .as_ref()
+            .map(|values| values.iter().map(T::to_string).collect::<Vec<_>>());
+        texts.serialize(serializer)
+    }
+}
+
 /// `"anyone"`, or a list of accounts.
 pub(super) mod share_with {
     use super::{

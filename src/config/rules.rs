@@ -2,7 +2,9 @@
 
 use std::{collections::BTreeSet, fmt::Write, time::Duration};
 
-use super::{AuthMode, Config, telemetry};
+use super::{Config, telemetry};
+
+mod access;
 
 /// A rule that is broken, and by which key.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,7 +31,7 @@ pub(super) fn problems(config: &Config) -> Vec<Problem> {
             problems.push(Problem { key: key.into(), rule });
         }
     };
-    listening(config, &mut check);
+    access::problems(config, &mut check);
     origins(config, &mut check);
     numbers(config, &mut check);
     times(config, &mut check);
@@ -37,18 +39,6 @@ pub(super) fn problems(config: &Config) -> Vec<Problem> {
     accounts(config, &mut check);
     telemetry::rules(config, &mut check);
     problems
-}
-
-fn listening(config: &Config, check: &mut impl FnMut(bool, &str, String)) {
-    let listen = config.server.listen;
-    let AuthMode::TrustedHeader = config.auth.mode;
-    check(
-        listen.ip().is_loopback(),
-        "server.listen",
-        format!(
-            "must be a loopback address while auth.mode is trusted-header (anyone could be anyone); it is {listen}"
-        ),
-    );
 }
 
 fn origins(config: &Config, check: &mut impl FnMut(bool, &str, String)) {
@@ -108,6 +98,16 @@ fn numbers(config: &Config, check: &mut impl FnMut(bool, &str, String)) {
     );
     bounded("server.max_calls", server.max_calls, 1_000_000);
     bounded("server.max_open_streams", server.max_open_streams, 1_000_000);
+    bounded(
+        "server.max_calls_per_principal",
+        server.max_calls_per_principal,
+        1_000_000,
+    );
+    bounded(
+        "server.calls_per_second_per_principal",
+        server.calls_per_second_per_principal as usize,
+        1_000_000,
+    );
     bounded("committer.lanes", lanes, 64);
     bounded("committer.queue", committer.queue, 1_000_000);
     bounded("committer.max_batch", committer.max_batch, 4096);

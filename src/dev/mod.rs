@@ -264,7 +264,8 @@ fn credentials() -> BaseCredentials {
     }
 }
 
-/// The owners of the simulator's sample, each behind a role: the first shares with anyone, the second with a list.
+/// Everybody on this machine may do everything. The owners of the simulator's sample, each behind a role: the first shares
+/// with anyone, the second with a list.
 fn config(options: &Options, cluster: &Cluster, simulator: &Simulator, key: &SecretString) -> Result<Config, DevError> {
     let account = |id: &str, share_with: &str| {
         format!(
@@ -280,7 +281,8 @@ fn config(options: &Options, cluster: &Cluster, simulator: &Simulator, key: &Sec
     let text = format!(
         "server.listen = \"{listen}\"\n\
          database.url = \"{database}\"\n\
-         auth.mode = \"trusted-header\"\n\
+         auth.modes = [\"trusted-header\"]\n\
+         roles = [{{ principal = \"*\", roles = [\"viewer\", \"operator\", \"auditor\"] }}]\n\
          aws.endpoint_url = \"{simulator}\"\n\
          aws.sts_endpoint_url = \"{simulator}\"\n\
          admin.listen = \"127.0.0.1:0\"\n\

@@ -1,74 +1,211 @@
 //! Who calls. The one place that decides it, for every RPC of ours, before anything of the message is read.
+//!
+//! A call may bring a certificate (with its connection), a token and a name. Of the kinds that are in force, each that is there
+//! must be good: a bad token is not forgiven for a good certificate. All must name the same principal; then the first, in this
+//! order, is the one that counts. What is not in force is not looked at.
 
-use tonic::{Request, Status, metadata::MetadataMap, service::Interceptor};
+use http::{HeaderMap, header::AUTHORIZATION};
+use tonic::metadata::MetadataMap;
 
-use crate::domain::Principal;
+use crate::{
+    clock::Clock,
+    domain::Timestamp,
+    identity::{Distrust, Identity, Tokens},
+};
 
-use super::status;
+use super::incoming::Peer;
 
 /// The metadata in which a trusted proxy, or a trusted network, says who calls.
 pub const PRINCIPAL: &str = "x-sharewarden-principal";
 
-/// How callers are known. It sits in front of the service and leaves the [`Principal`] in the extensions of the call.
-#[derive(Debug, Clone, Copy)]
-pub enum Authenticator {
-    /// By [`PRINCIPAL`], as it comes in: whoever can reach the service is trusted to tell the truth.
-    TrustedHeader,
+/// How callers are known.
+#[derive(Debug, Clone)]
+pub struct Authenticator {
+    /// By the certificates of their connections.
+    pub certificates: bool,
+    /// By bearer tokens, which these check.
+    pub tokens: Option<Tokens>,
+    /// By [`PRINCIPAL`], as it comes in from this machine: whoever can reach the service is trusted to tell the truth.
+    pub trusted_header: bool,
+    /// Tells when a certificate has expired.
+    pub clock: Clock,
 }
 
 impl Authenticator {
-    fn authenticate(self, metadata: &MetadataMap) -> Option<Principal> {
-        match self {
-            Self::TrustedHeader => only_value(metadata, PRINCIPAL)?.parse().ok(),
+    /// Who makes a call.
+    ///
+    /// # Errors
+    /// Why they are not believed.
+    pub(super) async fn identity(&self, headers: &HeaderMap, peer: Option<&Peer>) -> Result<Identity, Distrust> {
+        let mut found = None;
+        if self.certificates
+            && let Some(certificate) = peer.and_then(|peer| peer.certificate.clone())
+        {
+            agree(&mut found, self.unexpired(certificate?)?)?;
+        }
+        if let Some(tokens) = &self.tokens
+            && let Some(token) = bearer(headers)?
+        {
+            agree(&mut found, tokens.identity(token).await?)?;
+        }
+        if self.trusted_header && headers.contains_key(PRINCIPAL) {
+            agree(&mut found, named(headers, peer)?)?;
+        }
+        found.ok_or(Distrust::Missing)
+    }
+
+    /// It was valid when the connection was made; connections last.
+    fn unexpired(&self, identity: Identity) -> Result<Identity, Distrust> {
+        match identity.until {
+            Some(until) if self.clock.now() > until => Err(Distrust::CertificateExpired),
+            _ => Ok(identity),
         }
     }
 }
 
-impl Interceptor for Authenticator {
-    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
-        let principal = self
-            .authenticate(request.metadata())
-            .ok_or_else(|| status::unauthenticated(PRINCIPAL))?;
-        tracing::Span::current().record("principal", principal.as_str());
-        request.extensions_mut().insert(principal);
-        Ok(request)
+/// Two credentials must name one principal. It is known for as long as both are valid.
+fn agree(found: &mut Option<Identity>, next: Identity) -> Result<(), Distrust> {
+    match found {
+        None => *found = Some(next),
+        Some(first) if first.principal == next.principal => first.until = sooner(first.until, next.until),
+        Some(_) => return Err(Distrust::Contradicting),
+    }
+    Ok(())
+}
+
+fn sooner(one: Option<Timestamp>, other: Option<Timestamp>) -> Option<Timestamp> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
     }
 }
 
-/// The value of a key that comes exactly once. Of two that differ, one may be the caller's own addition.
-pub(super) fn only_value<'a>(metadata: &'a MetadataMap, key: &str) -> Option<&'a str> {
-    let mut values = metadata.get_all(key).iter();
+/// The token of a call (RFC 6750, section 2.1); none if there is none.
+fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Distrust> {
+    if !headers.contains_key(AUTHORIZATION) {
+        return Ok(None);
+    }
+    let value = only_header(headers, AUTHORIZATION.as_str()).ok_or(Distrust::Malformed)?;
+    let (scheme, token) = value.split_once(' ').ok_or(Distrust::Malformed)?;
+    if !scheme.eq_ignore_ascii_case("bearer") {
+        return Err(Distrust::Malformed);
+    }
+    Ok(Some(token.trim()))
+}
+
+/// Who a caller on this machine says they are.
+fn named(headers: &HeaderMap, peer: Option<&Peer>) -> Result<Identity, Distrust> {
+    if !peer.is_some_and(|peer| peer.address.ip().to_canonical().is_loopback()) {
+        return Err(Distrust::NotLocal);
+    }
+    let name = only_header(headers, PRINCIPAL).and_then(|name| name.parse().ok());
+    Ok(Identity {
+        principal: name.ok_or(Distrust::Malformed)?,
+        until: None,
+    })
+}
+
+/// The value of a header that comes exactly once. Of two that differ, one may be the caller's own addition.
+fn only_header<'a>(headers: &'a HeaderMap, key: &str) -> Option<&'a str> {
+    let mut values = headers.get_all(key).iter();
     match (values.next(), values.next()) {
         (Some(value), None) => value.to_str().ok(),
         _ => None,
     }
 }
 
+/// The value of a key that comes exactly once.
+pub(super) fn only_value<'a>(metadata: &'a MetadataMap, key: &str) -> Option<&'a str> {
+    only_header(metadata.as_ref(), key)
+}
+
 #[cfg(test)]
 mod tests {
-    use tonic::Code;
+    use http::{HeaderName, HeaderValue};
 
     use super::*;
 
-    fn authenticated(values: &[&str]) -> Result<Principal, Code> {
-        let mut request = Request::new(());
-        for value in values {
-            request.metadata_mut().append(PRINCIPAL, value.parse().unwrap());
+    fn peer(address: &str, certificate: Option<Result<Identity, Distrust>>) -> Peer {
+        Peer {
+            address: address.parse().unwrap(),
+            certificate,
         }
-        let request = Authenticator::TrustedHeader
-            .call(request)
-            .map_err(|status| status.code())?;
-        Ok(request.extensions().get::<Principal>().unwrap().clone())
+    }
+
+    fn headers(values: &[(&'static str, &'static str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in values {
+            headers.append(HeaderName::from_static(name), HeaderValue::from_static(value));
+        }
+        headers
+    }
+
+    fn identity(name: &str, until: Option<&str>) -> Identity {
+        Identity {
+            principal: name.parse().unwrap(),
+            until: until.map(|until| Timestamp::parse(until).unwrap()),
+        }
+    }
+
+    /// By certificate and header, at noon.
+    async fn known(values: &[(&'static str, &'static str)], peer: &Peer) -> Result<String, Distrust> {
+        let authenticator = Authenticator {
+            certificates: true,
+            tokens: None,
+            trusted_header: true,
+            clock: Clock::manual(Timestamp::parse("2026-11-22T12:00:00Z").unwrap()),
+        };
+        let identity = authenticator.identity(&headers(values), Some(peer)).await?;
+        Ok(identity.principal.to_string())
+    }
+
+    #[tokio::test]
+    async fn a_call_says_who_makes_it_exactly_once_and_from_here() {
+        let here = peer("127.0.0.1:1", None);
+        let name = "pipeline@example.com";
+        assert_eq!(known(&[(PRINCIPAL, name)], &here).await.unwrap(), name);
+        assert_eq!(known(&[], &here).await, Err(Distrust::Missing));
+        for wrong in [&["two words"][..], &[""], &["one", "two"], &["one", "one"]] {
+            let values: Vec<_> = wrong.iter().map(|value| (PRINCIPAL, *value)).collect();
+            assert_eq!(known(&values, &here).await, Err(Distrust::Malformed), "{wrong:?}");
+        }
+        let elsewhere = peer("192.0.2.1:1", None);
+        assert_eq!(known(&[(PRINCIPAL, name)], &elsewhere).await, Err(Distrust::NotLocal));
+        let mapped = peer("[::ffff:127.0.0.1]:1", None);
+        assert_eq!(known(&[(PRINCIPAL, name)], &mapped).await.unwrap(), name);
+    }
+
+    #[tokio::test]
+    async fn credentials_that_contradict_each_other_are_refused_and_a_bad_one_is_not_forgiven() {
+        let with = |certificate| peer("127.0.0.1:1", Some(certificate));
+        let valid = with(Ok(identity("build", Some("2026-11-22T12:00:00Z"))));
+        assert_eq!(known(&[], &valid).await.unwrap(), "build");
+        assert_eq!(known(&[(PRINCIPAL, "build")], &valid).await.unwrap(), "build");
+        assert_eq!(
+            known(&[(PRINCIPAL, "other")], &valid).await,
+            Err(Distrust::Contradicting)
+        );
+        let expired = with(Ok(identity("build", Some("2026-11-22T11:59:59Z"))));
+        let nameless = with(Err(Distrust::CertificateName));
+        for (peer, why) in [
+            (&expired, Distrust::CertificateExpired),
+            (&nameless, Distrust::CertificateName),
+        ] {
+            assert_eq!(known(&[(PRINCIPAL, "build")], peer).await, Err(why));
+        }
     }
 
     #[test]
-    fn a_call_says_who_makes_it_exactly_once() {
-        assert_eq!(
-            authenticated(&["pipeline@example.com"]).unwrap().as_str(),
-            "pipeline@example.com"
-        );
-        for wrong in [&[][..], &[""], &["two words"], &["one", "two"], &["one", "one"]] {
-            assert_eq!(authenticated(wrong), Err(Code::Unauthenticated), "{wrong:?}");
+    fn a_token_comes_once_as_bearer_in_any_case() {
+        let read = |values: &[&'static str]| {
+            let values: Vec<_> = values.iter().map(|value| ("authorization", *value)).collect();
+            bearer(&headers(&values)).map(|token| token.map(str::to_owned))
+        };
+        assert_eq!(read(&[]), Ok(None));
+        assert_eq!(read(&["Bearer abc"]), Ok(Some("abc".into())));
+        assert_eq!(read(&["bearer  abc"]), Ok(Some("abc".into())));
+        for wrong in [&["abc"][..], &["Basic abc"], &["Bearer a", "Bearer b"], &["Bearer"]] {
+            assert_eq!(read(wrong), Err(Distrust::Malformed), "{wrong:?}");
         }
     }
 }

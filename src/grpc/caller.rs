@@ -1,4 +1,5 @@
-//! What a handler knows of its caller, and how long it lets them wait.
+//! What a handler knows of its caller, and how long it lets them wait. Nobody gets to know it who does not ask about accounts
+//! that the caller may ask about.
 
 use std::{future::Future, time::Duration};
 
@@ -6,10 +7,10 @@ use tonic::{Request, Status};
 
 use crate::{
     clock::Clock,
-    domain::{Principal, TraceId},
+    domain::{Principal, Timestamp, TraceId},
 };
 
-use super::{auth, call::Arrival, deadline, refusal::Refusal, status};
+use super::{access::Concerns, call::Arrival, deadline, gate::Admitted, refusal::Refusal, status};
 
 /// Who calls, and how long they wait.
 #[derive(Debug)]
@@ -17,20 +18,33 @@ pub(super) struct Caller {
     pub(super) principal: Principal,
     pub(super) trace_id: Option<TraceId>,
     pub(super) patience: Duration,
+    /// How long it is known who they are; a stream goes on no longer.
+    pub(super) until: Option<Timestamp>,
 }
 
 impl Caller {
     /// The caller of a request, who is not kept waiting longer than `most`.
-    pub(super) fn of<T>(request: &Request<T>, clock: &Clock, most: Duration) -> Result<Self, Status> {
+    pub(super) fn of<T: Concerns>(request: &Request<T>, clock: &Clock, most: Duration) -> Result<Self, Status> {
+        let admitted = request.extensions().get::<Admitted>();
+        let Admitted {
+            principal,
+            operation,
+            scope,
+            until,
+            distrusted,
+        } = admitted.ok_or_else(|| status::unauthenticated().into_status())?;
+        if !request.get_ref().about().is_within(scope) {
+            let rule = operation.refusal_of_scope(principal, scope);
+            distrusted.note_role(&rule);
+            return Err(status::not_allowed(rule).into_status());
+        }
         let arrival = request.extensions().get::<Arrival>();
         let spent = arrival.map_or(Duration::ZERO, |arrival| clock.elapsed().since(arrival.0));
-        let principal = request.extensions().get::<Principal>();
         Ok(Self {
-            principal: principal
-                .ok_or_else(|| status::unauthenticated(auth::PRINCIPAL))?
-                .clone(),
+            principal: principal.clone(),
             trace_id: request.extensions().get().cloned(),
             patience: deadline::patience(request.metadata(), spent, most),
+            until: *until,
         })
     }
 }

@@ -1,8 +1,10 @@
 //! Connections as they come in: at most so many; more are closed at once. Who connects must begin to speak: until then there is nothing of HTTP that could end a
-//! connection, and silent ones would pile up.
+//! connection, and silent ones would pile up. Where there is TLS, its handshake comes first, within the same time: others do not
+//! wait for it.
 
 use std::{
     io::{self, IoSlice},
+    net::SocketAddr,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
@@ -14,10 +16,15 @@ use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
+    task::JoinSet,
     time::Sleep,
 };
 use tokio_stream::Stream;
-use tonic::transport::server::{Connected, TcpConnectInfo};
+use tonic::transport::server::Connected;
+
+use crate::identity::{Distrust, Identity, ServerTls, TlsStream};
+
+use super::distrusted::Distrusted;
 
 /// The greeting of HTTP/2 is so long, and no request of HTTP/1 that we answer is shorter.
 const GREETING: usize = 24;
@@ -25,38 +32,121 @@ const GREETING: usize = 24;
 /// Out of file descriptors, most likely: some must be given back before it makes sense to go on.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// At most so many connections of a listener at once, each of which must greet within `patience`.
-pub(super) fn connections(
+/// How connections are taken.
+#[derive(Clone)]
+pub(super) struct Incoming {
+    /// At most so many at once.
+    pub(super) most: usize,
+    /// Each must greet within this time.
+    pub(super) patience: Duration,
+    /// What makes TLS of them, if anything does.
+    pub(super) tls: Option<ServerTls>,
+    /// Who is told of those whose handshake failed.
+    pub(super) distrusted: Distrusted,
+}
+
+struct Door {
     listener: TcpListener,
-    most: usize,
-    patience: Duration,
-) -> impl Stream<Item = io::Result<Connection>> {
-    let room = Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS)));
-    stream::unfold((listener, room), move |(listener, room)| async move {
+    room: Arc<Semaphore>,
+    incoming: Incoming,
+    /// Handshakes under way, each of which has its place.
+    handshakes: JoinSet<Option<Connection>>,
+}
+
+/// The connections of a listener that have come to be.
+pub(super) fn connections(listener: TcpListener, incoming: Incoming) -> impl Stream<Item = io::Result<Connection>> {
+    let door = Door {
+        listener,
+        room: Arc::new(Semaphore::new(incoming.most.min(Semaphore::MAX_PERMITS))),
+        incoming,
+        handshakes: JoinSet::new(),
+    };
+    stream::unfold(door, async |mut door| {
         loop {
-            match listener.accept().await {
-                Ok((stream, _)) => {
-                    let Ok(place) = room.clone().try_acquire_owned() else {
-                        tracing::debug!("a connection too many was closed");
-                        continue;
-                    };
-                    // Small answers must not wait for more to send; without this it is only slower.
-                    let _ = stream.set_nodelay(true);
-                    return Some((Ok(Connection::new(stream, place, patience)), (listener, room)));
-                }
-                Err(error) => {
-                    tracing::warn!(error = &error as &dyn std::error::Error, "a connection cannot be taken");
-                    tokio::time::sleep(PAUSE).await;
-                }
+            if let Some(connection) = door.next().await {
+                return Some((Ok(connection), door));
             }
         }
     })
 }
 
+impl Door {
+    /// Something happens; perhaps a connection has come to be.
+    async fn next(&mut self) -> Option<Connection> {
+        tokio::select! {
+            accepted = self.listener.accept() => match accepted {
+                Ok((stream, address)) => self.enter(stream, address),
+                Err(error) => {
+                    tracing::warn!(error = &error as &dyn std::error::Error, "a connection cannot be taken");
+                    tokio::time::sleep(PAUSE).await;
+                    None
+                }
+            },
+            Some(ended) = self.handshakes.join_next() => ended.ok().flatten(),
+        }
+    }
+
+    /// Gives a place to who connects, if there is one; the handshake goes on by itself.
+    fn enter(&mut self, stream: TcpStream, address: SocketAddr) -> Option<Connection> {
+        let Ok(place) = self.room.clone().try_acquire_owned() else {
+            tracing::debug!("a connection too many was closed");
+            return None;
+        };
+        // Small answers must not wait for more to send; without this it is only slower.
+        let _ = stream.set_nodelay(true);
+        let deadline = Box::pin(tokio::time::sleep(self.incoming.patience));
+        let Some(tls) = self.incoming.tls.clone() else {
+            let peer = Peer {
+                address,
+                certificate: None,
+            };
+            return Some(Connection::new(Wire::Plain(stream), peer, place, deadline));
+        };
+        let distrusted = self.incoming.distrusted.clone();
+        self.handshakes
+            .spawn(handshake(tls, stream, address, place, deadline, distrusted));
+        None
+    }
+}
+
+async fn handshake(
+    tls: ServerTls,
+    stream: TcpStream,
+    address: SocketAddr,
+    place: OwnedSemaphorePermit,
+    mut deadline: Pin<Box<Sleep>>,
+    distrusted: Distrusted,
+) -> Option<Connection> {
+    let result = tokio::select! {
+        result = tls.accept(stream) => result,
+        () = &mut deadline => Err(Distrust::Handshake),
+    };
+    match result {
+        Ok(stream) => {
+            let certificate = ServerTls::identity(&stream);
+            let peer = Peer { address, certificate };
+            Some(Connection::new(Wire::Tls(Box::new(stream)), peer, place, deadline))
+        }
+        Err(why) => {
+            distrusted.note(why, Some(address));
+            None
+        }
+    }
+}
+
+/// Who is at the other end of a connection. It is in the extensions of each of its calls.
+#[derive(Debug, Clone)]
+pub(super) struct Peer {
+    pub(super) address: SocketAddr,
+    /// Whom the client's certificate names; none without one.
+    pub(super) certificate: Option<Result<Identity, Distrust>>,
+}
+
 /// A connection that fails unless its greeting comes in time, and keeps its place until it is closed.
 #[derive(Debug)]
 pub(super) struct Connection {
-    stream: TcpStream,
+    wire: Wire,
+    peer: Peer,
     greeting: Option<Greeting>,
     _place: OwnedSemaphorePermit,
 }
@@ -67,14 +157,31 @@ struct Greeting {
     deadline: Pin<Box<Sleep>>,
 }
 
+#[derive(Debug)]
+enum Wire {
+    Plain(TcpStream),
+    Tls(Box<TlsStream>),
+}
+
+/// Does the same with whichever it is.
+macro_rules! on {
+    ($wire:expr, $stream:ident => $work:expr) => {
+        match $wire {
+            Wire::Plain($stream) => $work,
+            Wire::Tls($stream) => $work,
+        }
+    };
+}
+
 impl Connection {
-    fn new(stream: TcpStream, place: OwnedSemaphorePermit, patience: Duration) -> Self {
+    fn new(wire: Wire, peer: Peer, place: OwnedSemaphorePermit, deadline: Pin<Box<Sleep>>) -> Self {
         let greeting = Greeting {
             missing: GREETING,
-            deadline: Box::pin(tokio::time::sleep(patience)),
+            deadline,
         };
         Self {
-            stream,
+            wire,
+            peer,
             greeting: Some(greeting),
             _place: place,
         }
@@ -88,7 +195,7 @@ impl AsyncRead for Connection {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
-        let read = Pin::new(&mut self.stream).poll_read(context, buffer);
+        let read = on!(&mut self.wire, stream => Pin::new(stream).poll_read(context, buffer));
         let Some(greeting) = &mut self.greeting else {
             return read;
         };
@@ -105,7 +212,7 @@ impl AsyncRead for Connection {
 
 impl AsyncWrite for Connection {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
+        on!(&mut self.wire, stream => Pin::new(stream).poll_write(context, bytes))
     }
 
     fn poll_write_vectored(
@@ -113,26 +220,26 @@ impl AsyncWrite for Connection {
         context: &mut Context<'_>,
         parts: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(context, parts)
+        on!(&mut self.wire, stream => Pin::new(stream).poll_write_vectored(context, parts))
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
+        on!(&self.wire, stream => stream.is_write_vectored())
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
+        on!(&mut self.wire, stream => Pin::new(stream).poll_flush(context))
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
+        on!(&mut self.wire, stream => Pin::new(stream).poll_shutdown(context))
     }
 }
 
 impl Connected for Connection {
-    type ConnectInfo = TcpConnectInfo;
+    type ConnectInfo = Peer;
 
-    fn connect_info(&self) -> TcpConnectInfo {
-        self.stream.connect_info()
+    fn connect_info(&self) -> Peer {
+        self.peer.clone()
     }
 }

@@ -81,25 +81,25 @@ pub(super) struct Place(#[expect(dead_code, reason = "it is held")] OwnedSemapho
 
 /// An answer that keeps the place of its call until it is sent: who does not read does not make room for more.
 #[derive(Debug)]
-pub(super) struct Placed<A> {
+pub(super) struct Placed<A, P = Place> {
     answer: A,
-    _place: Option<Place>,
+    _place: Option<P>,
 }
 
 /// An answer without a body, for a call that has no place.
-impl<A: Default> Default for Placed<A> {
+impl<A: Default, P> Default for Placed<A, P> {
     fn default() -> Self {
         Self::new(A::default(), None)
     }
 }
 
-impl<A> Placed<A> {
-    pub(super) fn new(answer: A, place: Option<Place>) -> Self {
+impl<A, P> Placed<A, P> {
+    pub(super) fn new(answer: A, place: Option<P>) -> Self {
         Self { answer, _place: place }
     }
 }
 
-impl<A: Body + Unpin> Body for Placed<A> {
+impl<A: Body + Unpin, P: Unpin> Body for Placed<A, P> {
     type Data = A::Data;
     type Error = A::Error;
 

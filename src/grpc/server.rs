@@ -1,13 +1,13 @@
 //! The server: which services answer, behind which layers.
 
-use std::{any::Any, future::Future, time::Duration};
+use std::{any::Any, future::Future, num::NonZeroU32, time::Duration};
 
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tonic::{
     body::Body,
     codec::CompressionEncoding,
-    service::{Routes, interceptor::InterceptedService},
+    service::Routes,
     transport::{Error, Server},
 };
 use tonic_reflection::server::Builder as Reflection;
@@ -16,6 +16,8 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::{
     clock::Clock,
+    identity::ServerTls,
+    policy::Policy,
     proto::{
         self,
         v1::{
@@ -31,11 +33,14 @@ use super::{
     auth::Authenticator,
     call::{CallLayer, UnderWay},
     cors,
+    distrusted::{CountRefused, Distrusted},
+    gate::{Gate, Rules},
     health::Health,
-    incoming,
+    incoming::{self, Incoming},
     measure::MeasureLayer,
     room::Room,
     service::ShareService,
+    shares::Shares,
     status,
 };
 
@@ -47,6 +52,8 @@ const TIME_TO_SEND: Duration = Duration::from_millis(500);
 pub struct ServerSettings {
     /// No message that comes in is larger, nor is it after decompression.
     pub max_message_bytes: usize,
+    /// The metadata of a call is not larger.
+    pub max_header_bytes: u32,
     /// At most so many connections; more are closed at once.
     pub max_connections: usize,
     /// At most so many calls at once on one connection; a client keeps more to itself.
@@ -55,6 +62,10 @@ pub struct ServerSettings {
     pub max_calls: usize,
     /// At most so many watches and exports at once; more are refused at once.
     pub max_open_streams: usize,
+    /// At most so many calls and open streams of one principal at once; more are refused at once.
+    pub max_calls_per_principal: usize,
+    /// At most so many calls a second of one principal, and so many at once after a rest.
+    pub calls_per_second_per_principal: NonZeroU32,
     /// A call is answered after so long, whatever its deadline and whoever works on it.
     pub longest_call: Duration,
     /// So soon who connects must begin to speak.
@@ -75,10 +86,13 @@ impl Default for ServerSettings {
     fn default() -> Self {
         Self {
             max_message_bytes: 64 * 1024,
+            max_header_bytes: 16 * 1024,
             max_connections: 1024,
             max_concurrent_streams: 1000,
             max_calls: 4096,
             max_open_streams: 1024,
+            max_calls_per_principal: 2048,
+            calls_per_second_per_principal: NonZeroU32::new(5000).expect("it is not zero"),
             longest_call: Duration::from_secs(35),
             greeting_timeout: Duration::from_secs(10),
             keepalive_interval: Duration::from_secs(60),
@@ -98,6 +112,12 @@ pub struct Services<S = ShareService> {
     pub audit: AuditApi,
     /// Who tells who calls.
     pub authenticator: Authenticator,
+    /// What they may do.
+    pub policy: Policy,
+    /// What makes TLS of connections, if anything does.
+    pub tls: Option<ServerTls>,
+    /// Counts callers that were refused.
+    pub count_refused: CountRefused,
     /// What the health service tells.
     pub health: Health,
     /// Says how long calls take.
@@ -125,7 +145,14 @@ pub async fn serve<S: SharePermissionService>(
         instruments: services.instruments.clone(),
         clock: clock.clone(),
     };
-    let incoming = incoming::connections(listener, settings.max_connections, settings.greeting_timeout);
+    let distrusted = Distrusted::new(services.count_refused.clone(), clock.clone());
+    let incoming = Incoming {
+        most: settings.max_connections,
+        patience: settings.greeting_timeout,
+        tls: services.tls.clone(),
+        distrusted: distrusted.clone(),
+    };
+    let incoming = incoming::connections(listener, incoming);
     let calls = CallLayer {
         clock: clock.clone(),
         under_way: under_way.clone(),
@@ -135,6 +162,7 @@ pub async fn serve<S: SharePermissionService>(
     let serving = Server::builder()
         .accept_http1(true)
         .max_concurrent_streams(settings.max_concurrent_streams)
+        .http2_max_header_list_size(settings.max_header_bytes)
         .http2_keepalive_interval(Some(settings.keepalive_interval))
         .http2_keepalive_timeout(Some(settings.keepalive_timeout))
         // From the outside in: browsers are told what they may do, gRPC-Web is made gRPC, then the call is measured and watched, and a panic is an answer like any other.
@@ -143,7 +171,7 @@ pub async fn serve<S: SharePermissionService>(
         .layer(measure)
         .layer(calls)
         .layer(CatchPanicLayer::custom(answer_to_panic))
-        .add_routes(routes(services))
+        .add_routes(routes(services, distrusted))
         .serve_with_incoming_shutdown(incoming, async {
             shutdown.await;
             draining.cancel();
@@ -175,15 +203,26 @@ pub async fn serve<S: SharePermissionService>(
     }
 }
 
-fn routes<S: SharePermissionService>(services: Services<S>) -> Routes {
+fn routes<S: SharePermissionService>(services: Services<S>, distrusted: Distrusted) -> Routes {
+    let settings = &services.settings;
+    let gate = Gate::new(Rules {
+        authenticator: services.authenticator,
+        policy: services.policy,
+        shares: Shares::new(
+            settings.max_calls_per_principal,
+            settings.calls_per_second_per_principal,
+            &services.clock,
+        ),
+        distrusted,
+    });
     let share_permissions = SharePermissionServiceServer::new(services.share_permissions)
-        .max_decoding_message_size(services.settings.max_message_bytes)
+        .max_decoding_message_size(settings.max_message_bytes)
         .accept_compressed(CompressionEncoding::Gzip);
     let audit = AuditServiceServer::new(services.audit)
-        .max_decoding_message_size(services.settings.max_message_bytes)
+        .max_decoding_message_size(settings.max_message_bytes)
         .accept_compressed(CompressionEncoding::Gzip);
-    Routes::new(InterceptedService::new(share_permissions, services.authenticator))
-        .add_service(InterceptedService::new(audit, services.authenticator))
+    Routes::new(gate.before(share_permissions))
+        .add_service(gate.before(audit))
         .add_service(services.health.service())
         .add_service(reflection().build_v1().expect(READABLE))
         .add_service(reflection().build_v1alpha().expect(READABLE))

@@ -12,6 +12,7 @@ use crate::{
 };
 
 use super::{
+    access::Concerns,
     caller::{Caller, within},
     parse,
     parse::ChangeAsked,
@@ -34,7 +35,7 @@ impl ShareService {
         }
     }
 
-    fn caller<T>(&self, request: &Request<T>) -> Result<Caller, Status> {
+    fn caller<T: Concerns>(&self, request: &Request<T>) -> Result<Caller, Status> {
         Caller::of(request, &self.permissions.clock, self.max_patience)
     }
 

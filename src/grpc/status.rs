@@ -3,7 +3,7 @@
 //! Messages are for people. They never repeat what a driver said, nor what AWS said: AWS's words are in the change, for
 //! those who may read it.
 
-use std::error::Error as StdError;
+use std::{error::Error as StdError, time::Duration};
 
 use tonic::{Code, Status};
 use tonic_types::FieldViolation;
@@ -16,6 +16,9 @@ use crate::{
 };
 
 use super::{present, refusal::Refusal};
+
+/// Nobody is asked to come back sooner.
+const SHORTEST_RETRY: Duration = Duration::from_millis(10);
 
 /// The metadata that names the change which goes on after DEADLINE_EXCEEDED.
 pub const CHANGE_ID: &str = "x-sharewarden-change-id";
@@ -257,14 +260,31 @@ pub(super) fn fault() -> Refusal {
     )
 }
 
-/// The call does not say who makes it.
-pub(super) fn unauthenticated(expected: &str) -> Status {
+/// It is not known who makes the call. Always in the same words: why is told to the operators only.
+pub(super) fn unauthenticated() -> Refusal {
     Refusal::new(
         ErrorReason::Unauthenticated,
-        format!("The call does not say who makes it; send {expected} with 1 to 256 visible ASCII characters, once."),
+        "The call does not say who makes it, or not so that it can be believed; send valid credentials.",
     )
-    .with("expected_metadata", expected)
-    .into_status()
+}
+
+/// No role of the caller allows this.
+pub(super) fn not_allowed(rule: String) -> Refusal {
+    Refusal::new(
+        ErrorReason::PolicyDenied,
+        format!("The policy refuses this: {rule}. Ask the owner of the policy."),
+    )
+    .with("rule", rule)
+}
+
+/// One caller takes more than their share.
+pub(super) fn share_exhausted(retry_after: Duration) -> Refusal {
+    Refusal::new(
+        ErrorReason::Overloaded,
+        "The principal makes more calls at once, or a second, than are taken of one, and this one was not taken up; slow down, \
+         then replay the request.",
+    )
+    .with_retry_after(Some(retry_after.max(SHORTEST_RETRY)))
 }
 
 /// Fields break their rules.

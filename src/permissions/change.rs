@@ -85,7 +85,7 @@ impl Permissions {
     /// [`Error`].
     pub async fn validate(&self, request: ChangeRequest) -> Result<Option<Permission>, Error> {
         self.check_configured(request.key.account, &request.key.region)?;
-        match self.policy.decide(request.action, &request.key) {
+        match self.policy.decide(&request.principal, request.action, &request.key) {
             Decision::Denied { rule } => Err(Error::Denied {
                 key: request.key,
                 rule,
@@ -151,7 +151,7 @@ impl Permissions {
     /// What the committer is asked for. A refusal is a command too: it is recorded; and a replay of what was accepted
     /// before gets its first answer, whatever the policy says today.
     fn command(&self, intent: &Arc<Intent>) -> Result<Command, Error> {
-        match self.policy.decide(intent.action, &intent.key) {
+        match self.policy.decide(&intent.principal, intent.action, &intent.key) {
             Decision::Denied { rule } => Ok(Command::Deny(intent.clone(), rule)),
             Decision::Allowed if self.forwarder.has_room(&intent.key) => Ok(Command::Open(intent.clone())),
             Decision::Allowed => Err(CommitError::Overloaded.into()),

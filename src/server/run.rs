@@ -5,7 +5,10 @@
 //! what is left, so that other replicas take it up at once. Who still waits is told what these make of it. The committer closes
 //! when nothing is left to settle, and the hints go out last.
 
-use std::{sync::OnceLock, time::Duration};
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use tokio::task::JoinSet;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -13,8 +16,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     audit::Signer,
     clock::{Clock, Elapsed},
-    config::AuthMode,
-    grpc::{self, AuditApi, Authenticator, Health, Services, ShareService},
+    grpc::{self, AuditApi, Health, Services, ShareService},
     probe::{Admin, Readiness, WatchSettings},
     store::partitions,
 };
@@ -43,7 +45,8 @@ impl Server {
         let (database, clock, stop) = (self.database.clone(), self.clock.clone(), self.stop.clone());
         let (committer, grace) = (self.permissions.committer.clone(), self.config.server.shutdown_grace);
         let instruments = self.metrics.instruments().clone();
-        let mut watchers = self.watchers(&end);
+        let policy = self.permissions.policy.clone();
+        let mut watchers = self.watchers(&instruments, &end);
         let mut forwarding = JoinSet::new();
         forwarding.spawn(self.permissions.forwarder.clone().run(self.work));
 
@@ -65,8 +68,12 @@ impl Server {
         let services = Services {
             share_permissions: ShareService::new(self.permissions, self.config.server.max_wait),
             audit: AuditApi::new(self.audit, self.config.server.max_wait),
-            authenticator: match self.config.auth.mode {
-                AuthMode::TrustedHeader => Authenticator::TrustedHeader,
+            authenticator: self.access.authenticator,
+            tls: self.access.tls,
+            policy,
+            count_refused: {
+                let instruments = instruments.clone();
+                Arc::new(move |reason| instruments.auth_refused(reason))
             },
             health,
             clock: clock.clone(),
@@ -117,7 +124,7 @@ impl Server {
     }
 
     /// What runs beside the calls, until `end`.
-    fn watchers(&self, end: &CancellationToken) -> JoinSet<()> {
+    fn watchers(&self, instruments: &Instruments, end: &CancellationToken) -> JoinSet<()> {
         let (database, clock) = (&self.database, &self.clock);
         let mut watchers = JoinSet::new();
         let outcomes = self.hints.outcomes.clone();
@@ -130,10 +137,11 @@ impl Server {
         let pending = PendingWatch {
             database: database.clone(),
             clock: clock.clone(),
-            instruments: self.metrics.instruments().clone(),
+            instruments: instruments.clone(),
             warn_after: self.config.log.warn_of_pending_after,
         };
         watchers.spawn(pending.run(end.clone()));
+        self.access.watch(&self.config, &mut watchers, end);
         watchers.spawn(Signer::new(self.audit.clone(), self.config.checkpoint.every).run(end.clone()));
         watchers
     }

@@ -15,7 +15,8 @@ openssl genpkey -algorithm ed25519 -out "$work/moto-key.pem" 2>/dev/null || die 
 cat >"$work/moto.toml" <<TOML
 server.listen = "127.0.0.1:0"
 database.url = "${database/\/sharewarden\?//acceptance_moto?}"
-auth.mode = "trusted-header"
+auth.modes = ["trusted-header"]
+roles = [{ principal = "*", roles = ["viewer", "operator", "auditor"] }]
 aws.endpoint_url = "$moto"
 aws.sts_endpoint_url = "$moto"
 checkpoint.name = "sharewarden.test"

@@ -1,4 +1,4 @@
-//! What the edge of the server does by itself, over real sockets: who may call, what cannot be read, panics, gRPC-Web,
+//! What the edge of the server does by itself, over real sockets: TLS, tokens, roles, who may call, what cannot be read, panics, gRPC-Web,
 //! health and reflection. Behind it stands a service that knows no store.
 
 #![allow(
@@ -13,6 +13,10 @@ mod calls;
 #[allow(dead_code, reason = "another test uses the rest of it")]
 mod client;
 mod cors;
+mod credentials;
 mod limits;
 mod protocol;
+mod roles;
 mod server;
+mod tls;
+mod tokens;

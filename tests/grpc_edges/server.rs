@@ -1,13 +1,23 @@
 //! A server with the real edge, and a service that answers without a store.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeSet,
+    net::SocketAddr,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use sharewarden::{
     audit::{Audit, CheckpointKeys, Tail},
     clock::Clock,
     domain::Principal,
     grpc::{AuditApi, Authenticator, Health, PRINCIPAL, ServerSettings, Services, serve},
+    identity::ServerTls,
     ledger::SigningKey,
+    policy::{
+        Policy,
+        roles::{Binding, Role},
+    },
     proto::v1::{
         share_permission_service_client::SharePermissionServiceClient,
         share_permission_service_server::SharePermissionService, *,
@@ -29,6 +39,7 @@ pub(crate) struct Server {
     pub(crate) health: Health,
     /// Told when a call that never ends has begun.
     pub(crate) endless: Arc<Notify>,
+    refused: Arc<Mutex<Vec<&'static str>>>,
     stop: oneshot::Sender<()>,
     serving: JoinHandle<Result<(), tonic::transport::Error>>,
 }
@@ -39,16 +50,25 @@ impl Server {
     }
 
     pub(crate) async fn start_with(settings: ServerSettings) -> Self {
+        Self::start_guarded(settings, Guard::default()).await
+    }
+
+    pub(crate) async fn start_guarded(settings: ServerSettings, guard: Guard) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let health = Health::new().await;
         let endless = Arc::new(Notify::new());
+        let refused: Arc<Mutex<Vec<&'static str>>> = Arc::default();
+        let counted = refused.clone();
         let services = Services {
             share_permissions: Storeless {
                 endless: endless.clone(),
             },
             audit: AuditApi::new(storeless_audit(), Duration::from_secs(1)),
-            authenticator: Authenticator::TrustedHeader,
+            authenticator: guard.authenticator,
+            policy: Policy::new([], guard.roles),
+            tls: guard.tls,
+            count_refused: Arc::new(move |reason| counted.lock().unwrap().push(reason)),
             health: health.clone(),
             clock: Clock::system(),
             instruments: Instruments::default(),
@@ -62,6 +82,7 @@ impl Server {
             address,
             health,
             endless,
+            refused,
             stop,
             serving,
         }
@@ -76,11 +97,60 @@ impl Server {
         SharePermissionServiceClient::new(self.channel().await)
     }
 
+    /// Why callers were refused since the last look.
+    pub(crate) fn refused(&self) -> Vec<&'static str> {
+        std::mem::take(&mut self.refused.lock().unwrap())
+    }
+
+    /// Waits until somebody was refused for this.
+    pub(crate) async fn refused_for(&self, reason: &'static str) {
+        let refused = async {
+            while !self.refused.lock().unwrap().contains(&reason) {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), refused)
+            .await
+            .unwrap_or_else(|_| panic!("{reason} is not among {:?}", self.refused()));
+        self.refused.lock().unwrap().clear();
+    }
+
     /// Shuts down and waits for the end. Clients must be gone.
     pub(crate) async fn stop(self) {
         self.stop.send(()).unwrap();
         let ended = tokio::time::timeout(Duration::from_secs(20), self.serving).await;
         ended.expect("the server drains").unwrap().unwrap();
+    }
+}
+
+/// Who is let in, and what they may do.
+pub(crate) struct Guard {
+    pub(crate) authenticator: Authenticator,
+    pub(crate) roles: Vec<Binding>,
+    pub(crate) tls: Option<ServerTls>,
+}
+
+/// Whoever says who they are may do everything.
+impl Default for Guard {
+    fn default() -> Self {
+        Self {
+            authenticator: Authenticator {
+                certificates: false,
+                tokens: None,
+                trusted_header: true,
+                clock: Clock::system(),
+            },
+            roles: vec![binding("*", Role::ALL)],
+            tls: None,
+        }
+    }
+}
+
+pub(crate) fn binding(principal: &str, roles: &[Role]) -> Binding {
+    Binding {
+        principal: principal.parse().unwrap(),
+        roles: roles.iter().copied().collect::<BTreeSet<_>>(),
+        accounts: None,
     }
 }
 

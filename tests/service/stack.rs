@@ -273,7 +273,11 @@ pub(crate) fn config_text(database: &str, simulator: &str, more: &str) -> String
     let defaults = [
         ("server.listen", "\"127.0.0.1:0\""),
         ("server.max_wait", "\"50s\""),
-        ("auth.mode", "\"trusted-header\""),
+        ("auth.modes", "[\"trusted-header\"]"),
+        (
+            "roles",
+            "[{ principal = \"*\", roles = [\"viewer\", \"operator\", \"auditor\"] }]",
+        ),
         ("forwarder.backoff_base", "\"5ms\""),
         ("forwarder.backoff_cap", "\"50ms\""),
         ("forwarder.recover_every", "\"100ms\""),

@@ -9,6 +9,7 @@ use crate::{
     audit::{Audit, Error},
     domain::AccountId,
     grpc::{
+        access::Concerns,
         caller::{Caller, within},
         status,
     },
@@ -30,7 +31,7 @@ impl AuditApi {
         Self { audit, max_patience }
     }
 
-    pub(super) fn caller<T>(&self, request: &Request<T>) -> Result<Caller, Status> {
+    pub(super) fn caller<T: Concerns>(&self, request: &Request<T>) -> Result<Caller, Status> {
         Caller::of(request, &self.audit.clock, self.max_patience)
     }
 }

@@ -4,13 +4,20 @@
 use std::{collections::VecDeque, pin::Pin};
 
 use futures_util::stream;
-use tokio_stream::Stream;
+use tokio_stream::{Stream, StreamExt};
 use tonic::{Request, Response, Status};
 
 use crate::{
     audit::{Export, ExportHeader, ExportRange, Watch, WatchEvent, WatchFrom},
-    domain::AccountId,
-    grpc::{caller::within, fields::Fields, present::timestamp, refusal::Refusal, status},
+    clock::Clock,
+    domain::{AccountId, Timestamp},
+    grpc::{
+        caller::{Caller, within},
+        fields::Fields,
+        present::timestamp,
+        refusal::Refusal,
+        status,
+    },
     proto::v1::{
         self, export_audit_entries_response::Part, watch_audit_entries_request::Start,
         watch_audit_entries_response::Event,
@@ -41,14 +48,36 @@ pub(super) async fn watch(
     api: &AuditApi,
     request: Request<v1::WatchAuditEntriesRequest>,
 ) -> Result<Response<Watching>, Status> {
-    let patience = api.caller(&request)?.patience;
+    let Caller { patience, until, .. } = api.caller(&request)?;
     let from = parse_watch(request.get_ref())?;
     let watch = within(patience, api.audit.watch(from), status::store_unavailable).await?;
     let events = stream::try_unfold(watch, async |mut watch: Watch| {
         let event = watch.next().await.map_err(refused)?;
         Ok(Some((present_event(event), watch)))
     });
-    Ok(Response::new(Box::pin(events)))
+    Ok(Response::new(ending(events, until, &api.audit.clock)))
+}
+
+/// A stream that ends when it is not known any more who reads it: a token that was stolen is of no use for longer than it says.
+fn ending<T: Send + 'static>(
+    stream: impl Stream<Item = Result<T, Status>> + Send + 'static,
+    until: Option<Timestamp>,
+    clock: &Clock,
+) -> Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>> {
+    let Some(until) = until else {
+        return Box::pin(stream);
+    };
+    let clock = clock.clone();
+    let over = Box::pin(async move { clock.sleep(until.since(clock.now())).await });
+    let begun = Some((Box::pin(stream), over));
+    Box::pin(stream::unfold(begun, async |state| {
+        let (mut stream, mut over) = state?;
+        tokio::select! {
+            biased;
+            () = &mut over => Some((Err(status::unauthenticated().into_status()), None)),
+            item = stream.next() => item.map(|item| (item, Some((stream, over)))),
+        }
+    }))
 }
 
 fn parse_watch(request: &v1::WatchAuditEntriesRequest) -> Result<WatchFrom, Status> {
@@ -116,7 +145,7 @@ pub(super) async fn export(
     api: &AuditApi,
     request: Request<v1::ExportAuditEntriesRequest>,
 ) -> Result<Response<Exporting>, Status> {
-    let patience = api.caller(&request)?.patience;
+    let Caller { patience, until, .. } = api.caller(&request)?;
     let range = parse_export(request.get_ref())?;
     let (header, export) = within(patience, api.audit.export(range), status::store_unavailable).await?;
     let header = v1::ExportAuditEntriesResponse {
@@ -131,7 +160,7 @@ pub(super) async fn export(
         }
         Ok(ready.pop_front().map(|part| (part, (export, ready))))
     });
-    Ok(Response::new(Box::pin(parts)))
+    Ok(Response::new(ending(parts, until, &api.audit.clock)))
 }
 
 fn parse_export(request: &v1::ExportAuditEntriesRequest) -> Result<ExportRange, Status> {

@@ -88,7 +88,8 @@ pub(crate) fn config(database: &str, simulator: &str) -> String {
 server.listen = "127.0.0.1:0"
 server.max_wait = "10s"
 server.shutdown_grace = "3s"
-auth.mode = "trusted-header"
+auth.modes = ["trusted-header"]
+roles = [{{ principal = "*", roles = ["viewer", "operator", "auditor"] }}]
 database.url = "{database}"
 database.max_connections = 10
 database.acquire_timeout = "700ms"

@@ -1,0 +1,184 @@
+//! Rules about who reaches the service, who they are, and what they may do.
+
+use std::{collections::BTreeSet, ops::RangeInclusive, time::Duration};
+
+use crate::config::{AuthMode, ClientAuth, Config};
+
+const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(60 * 60);
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+pub(super) fn problems(config: &Config, check: &mut impl FnMut(bool, &str, String)) {
+    modes(config, check);
+    tls(config, check);
+    tokens(config, check);
+    bounds(config, check);
+    roles(config, check);
+}
+
+fn modes(config: &Config, check: &mut impl FnMut(bool, &str, String)) {
+    let (auth, listen) = (&config.auth, config.server.listen);
+    let different: BTreeSet<_> = auth.modes.iter().collect();
+    check(
+        !auth.modes.is_empty() && different.len() == auth.modes.len(),
+        "auth.modes",
+        "must name at least one of mtls, jwt and trusted-header, each once".into(),
+    );
+    check(
+        listen.ip().is_loopback() || !auth.has(AuthMode::TrustedHeader),
+        "server.listen",
+        format!(
+            "must be a loopback address while auth.modes has trusted-header (anyone could be anyone); it is {listen}"
+        ),
+    );
+    check(
+        listen.ip().is_loopback() || config.server.tls.is_some(),
+        "server.listen",
+        format!(
+            "must be a loopback address without server.tls (what is sent could be read and changed); it is {listen}"
+        ),
+    );
+    let asks_for_certificates = config
+        .server
+        .tls
+        .as_ref()
+        .is_some_and(|tls| tls.client_auth != ClientAuth::None);
+    check(
+        asks_for_certificates || !auth.has(AuthMode::Mtls),
+        "auth.modes",
+        "has mtls: server.tls.client_auth must be optional or required".into(),
+    );
+    check(
+        auth.jwt.is_some() == auth.has(AuthMode::Jwt),
+        "auth.jwt",
+        "must be there when auth.modes has jwt, and only then".into(),
+    );
+}
+
+fn tls(config: &Config, check: &mut impl FnMut(bool, &str, String)) {
+    let Some(tls) = &config.server.tls else { return };
+    check(
+        tls.client_ca.is_some() == (tls.client_auth != ClientAuth::None),
+        "server.tls.client_ca",
+        "must be there when server.tls.client_auth is optional or required, and only then".into(),
+    );
+    within(
+        "server.tls.reload_every",
+        tls.reload_every,
+        Duration::from_millis(50)..=HOUR,
+        check,
+    );
+}
+
+fn tokens(config: &Config, check: &mut impl FnMut(bool, &str, String)) {
+    let Some(jwt) = &config.auth.jwt else { return };
+    for (key, text) in [
+        ("auth.jwt.issuer", &jwt.issuer),
+        ("auth.jwt.audience", &jwt.audience),
+        ("auth.jwt.jwks", &jwt.jwks),
+        ("auth.jwt.principal_claim", &jwt.principal_claim),
+    ] {
+        check(!text.trim().is_empty(), key, "must not be empty".into());
+    }
+    let is_url = jwt.jwks.contains("://");
+    let is_https = jwt.jwks.parse::<http::Uri>().is_ok_and(|uri| {
+        uri.scheme_str() == Some("https")
+            && uri
+                .authority()
+                .is_some_and(|authority| !authority.as_str().contains('@'))
+    });
+    check(
+        !is_url || is_https,
+        "auth.jwt.jwks",
+        "must be a file or an https:// URL without a user: whoever could change the keys could be anyone".into(),
+    );
+    check(
+        is_url || jwt.jwks_ca.is_none(),
+        "auth.jwt.jwks_ca",
+        "is of no use: auth.jwt.jwks is a file".into(),
+    );
+    within("auth.jwt.jwks_refresh", jwt.jwks_refresh, SECOND..=DAY, check);
+    within(
+        "auth.jwt.jwks_retry",
+        jwt.jwks_retry,
+        Duration::from_millis(100)..=HOUR,
+        check,
+    );
+    check(
+        jwt.jwks_max_age >= jwt.jwks_refresh,
+        "auth.jwt.jwks_max_age",
+        format!(
+            "must be at least auth.jwt.jwks_refresh ({:?}); it is {:?}",
+            jwt.jwks_refresh, jwt.jwks_max_age
+        ),
+    );
+    within("auth.jwt.leeway", jwt.leeway, Duration::ZERO..=5 * MINUTE, check);
+}
+
+fn bounds(config: &Config, check: &mut impl FnMut(bool, &str, String)) {
+    let server = &config.server;
+    within(
+        "server.handshake_timeout",
+        server.handshake_timeout,
+        Duration::from_millis(100)..=MINUTE,
+        check,
+    );
+    within(
+        "server.keepalive_interval",
+        server.keepalive_interval,
+        SECOND..=HOUR,
+        check,
+    );
+    within(
+        "server.keepalive_timeout",
+        server.keepalive_timeout,
+        SECOND..=HOUR,
+        check,
+    );
+    let message = server.max_message_size;
+    check(
+        (1024..=4 * 1024 * 1024).contains(&message),
+        "server.max_message_size",
+        format!("must be 1024..4194304; it is {message}"),
+    );
+    let header = server.max_header_size;
+    check(
+        (4096..=1024 * 1024).contains(&header),
+        "server.max_header_size",
+        format!("must be 4096..1048576; it is {header}"),
+    );
+}
+
+fn roles(config: &Config, check: &mut impl FnMut(bool, &str, String)) {
+    let configured: BTreeSet<_> = config.accounts.iter().map(|account| account.id).collect();
+    for role in &config.roles {
+        let principal = &role.principal;
+        check(
+            !role.roles.is_empty(),
+            "roles.roles",
+            format!("must name at least one role for {principal}"),
+        );
+        let Some(accounts) = &role.accounts else { continue };
+        check(
+            !accounts.is_empty(),
+            "roles.accounts",
+            format!("must name at least one account for {principal}; left out, it is all of them"),
+        );
+        for account in accounts.iter().filter(|account| !configured.contains(account)) {
+            check(
+                false,
+                "roles.accounts",
+                format!("must be among accounts.id; for {principal} it names {account}"),
+            );
+        }
+    }
+}
+
+fn within(key: &str, value: Duration, range: RangeInclusive<Duration>, check: &mut impl FnMut(bool, &str, String)) {
+    check(
+        range.contains(&value),
+        key,
+        format!("must be {:?}..{:?}; it is {value:?}", range.start(), range.end()),
+    );
+}

@@ -1,0 +1,122 @@
+//! Patterns of principals.
+
+use std::{fmt, str::FromStr};
+
+use super::{Invalid, Principal};
+
+/// Principals: one, or all that begin, end or go on as the text around each `*` does.
+#[derive(Clone, PartialEq, Eq)]
+pub struct PrincipalPattern(String);
+
+impl PrincipalPattern {
+    /// The pattern as it is written.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Is the principal one of them? `*` stands for any characters, also for none; everything else for itself.
+    pub fn matches(&self, principal: &Principal) -> bool {
+        let mut parts = self.0.split('*');
+        let (first, text) = (parts.next().unwrap_or_default(), principal.as_str());
+        let Some(mut rest) = text.strip_prefix(first) else {
+            return false;
+        };
+        let mut parts: Vec<_> = parts.collect();
+        let Some(last) = parts.pop() else {
+            return rest.is_empty();
+        };
+        // The earliest place of each part leaves the most room for those after it.
+        for part in parts {
+            match rest.find(part) {
+                Some(at) => rest = &rest[at + part.len()..],
+                None => return false,
+            }
+        }
+        rest.ends_with(last)
+    }
+}
+
+impl FromStr for PrincipalPattern {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let holds = (1..=256).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
+        if holds {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(Invalid::new(
+                "a principal, or a pattern of principals with *: 1 to 256 visible ASCII characters without spaces",
+                text,
+            ))
+        }
+    }
+}
+
+impl fmt::Display for PrincipalPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for PrincipalPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn matches(pattern: &str, principal: &str) -> bool {
+        pattern
+            .parse::<PrincipalPattern>()
+            .unwrap()
+            .matches(&principal.parse().unwrap())
+    }
+
+    #[test]
+    fn a_pattern_is_the_whole_name_and_a_star_is_any_part_of_it() {
+        for (pattern, principal) in [
+            ("build", "build"),
+            ("*", "build"),
+            ("build*", "build"),
+            ("*build", "build"),
+            ("spiffe://example.org/*", "spiffe://example.org/ns/a/sa/b"),
+            (
+                "spiffe://example.org/ns/*/sa/build",
+                "spiffe://example.org/ns/a/sa/build",
+            ),
+            ("a*b*a", "abaaba"),
+            ("*a*a*", "aa"),
+            ("**", "x"),
+        ] {
+            assert!(matches(pattern, principal), "{pattern} {principal}");
+        }
+        for (pattern, principal) in [
+            ("build", "builds"),
+            ("build", "rebuild"),
+            ("build", "BUILD"),
+            ("build*", "rebuild"),
+            ("a*a", "a"),
+            ("*a*a*", "a"),
+            ("spiffe://example.org/*", "spiffe://example.org.evil/x"),
+            (
+                "spiffe://example.org/ns/*/sa/build",
+                "spiffe://example.org/ns/a/sa/build/x",
+            ),
+            ("a.c", "abc"),
+            ("[a]", "a"),
+            ("?", "a"),
+        ] {
+            assert!(!matches(pattern, principal), "{pattern} {principal}");
+        }
+    }
+
+    #[test]
+    fn a_pattern_follows_the_rule_of_principals() {
+        for wrong in ["", "two words", "é", &"a".repeat(257)] {
+            assert!(wrong.parse::<PrincipalPattern>().is_err(), "{wrong:?}");
+        }
+    }
+}

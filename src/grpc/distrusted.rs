@@ -1,0 +1,91 @@
+//! Those who are not let in: counted, and logged, but not a line for each: whoever is refused could fill the log.
+
+use std::{
+    collections::HashMap,
+    fmt,
+    net::SocketAddr,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use crate::{
+    clock::{Clock, Elapsed},
+    identity::Distrust,
+};
+
+/// Of each reason, one line in so long.
+const LOG_EVERY: Duration = Duration::from_secs(10);
+
+/// Counts one who was refused, by the reason.
+pub type CountRefused = Arc<dyn Fn(&'static str) + Send + Sync>;
+
+/// Takes note of who is not let in. Cheap to clone; clones are the same.
+#[derive(Clone)]
+pub(super) struct Distrusted {
+    count: CountRefused,
+    clock: Clock,
+    lines: Arc<Mutex<HashMap<&'static str, Lines>>>,
+}
+
+impl fmt::Debug for Distrusted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Distrusted").finish_non_exhaustive()
+    }
+}
+
+#[derive(Default)]
+struct Lines {
+    unlogged: u64,
+    logged_at: Option<Elapsed>,
+}
+
+impl Distrusted {
+    pub(super) fn new(count: CountRefused, clock: Clock) -> Self {
+        Self {
+            count,
+            clock,
+            lines: Arc::default(),
+        }
+    }
+
+    /// Somebody is not believed.
+    pub(super) fn note(&self, why: Distrust, address: Option<SocketAddr>) {
+        self.refused(why.as_str(), &|callers| {
+            let peer = address.map(tracing::field::display);
+            tracing::warn!(
+                reason = why.as_str(),
+                peer,
+                callers,
+                "callers were refused: they are not who they say, or say nothing"
+            );
+        });
+    }
+
+    /// Somebody who is known may not do what they want.
+    pub(super) fn note_role(&self, rule: &str) {
+        self.refused("role", &|callers| {
+            tracing::warn!(
+                reason = "role",
+                rule,
+                callers,
+                "callers were refused: no role of theirs allows it"
+            );
+        });
+    }
+
+    /// Counts, and logs with how many there were since the last line.
+    fn refused(&self, reason: &'static str, log: &dyn Fn(u64)) {
+        (self.count)(reason);
+        let now = self.clock.elapsed();
+        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        let line = lines.entry(reason).or_default();
+        line.unlogged += 1;
+        if line.logged_at.is_none_or(|logged| now.since(logged) >= LOG_EVERY) {
+            log(line.unlogged);
+            *line = Lines {
+                unlogged: 0,
+                logged_at: Some(now),
+            };
+        }
+    }
+}

@@ -1,0 +1,193 @@
+//! What one principal may take for itself: so many calls at once, and so many a second. Others are not kept out by it.
+//!
+//! Memory is bounded too: of principals with calls under way there are no more than calls, and of those with a recent past so
+//! many are told apart; any more share one allowance.
+
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    num::NonZeroU32,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use governor::{Quota, RateLimiter, clock::Clock as Time, middleware::NoOpMiddleware, state::keyed::HashMapStateStore};
+
+use crate::{
+    clock::{Clock, Elapsed},
+    domain::Principal,
+};
+
+/// So many principals are told apart. A full bucket is forgotten, so this is about those of the last second.
+const MOST_PRINCIPALS: usize = 10_000;
+
+/// Who has calls under way tries again when one of them has ended, which nobody knows; this is about right.
+const WHEN_FULL: Duration = Duration::from_secs(1);
+
+/// Keyed by principal; none is everybody that cannot be told apart any more.
+type Rates = RateLimiter<Option<Principal>, HashMapStateStore<Option<Principal>>, Since, NoOpMiddleware<Duration>>;
+
+/// What is there for each principal. Cheap to clone; clones are the same.
+#[derive(Clone)]
+pub(super) struct Shares(Arc<Inner>);
+
+struct Inner {
+    most_calls: usize,
+    calls: Mutex<HashMap<Principal, usize>>,
+    rates: Rates,
+    /// When full buckets were forgotten last.
+    cleaned: Mutex<Elapsed>,
+    clock: Clock,
+}
+
+/// The place of a call among those of its principal, until it is dropped.
+pub(super) struct Share {
+    shares: Shares,
+    principal: Principal,
+}
+
+/// There is no more for this principal now.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Exhausted {
+    /// How long to wait.
+    pub(super) retry_after: Duration,
+}
+
+impl Shares {
+    pub(super) fn new(most_calls: usize, calls_per_second: NonZeroU32, clock: &Clock) -> Self {
+        let since = Since(clock.clone(), clock.elapsed());
+        Self(Arc::new(Inner {
+            most_calls,
+            calls: Mutex::default(),
+            rates: RateLimiter::hashmap_with_clock(Quota::per_second(calls_per_second), since),
+            cleaned: Mutex::new(clock.elapsed()),
+            clock: clock.clone(),
+        }))
+    }
+
+    /// A place for one more call of this principal.
+    pub(super) fn take(&self, principal: &Principal) -> Result<Share, Exhausted> {
+        let share = self.enter(principal)?;
+        let key = self.is_told_apart().then(|| principal.clone());
+        let rates = &self.0.rates;
+        match rates.check_key(&key) {
+            Ok(()) => Ok(share),
+            Err(not_yet) => Err(Exhausted {
+                retry_after: not_yet.wait_time_from(rates.clock().now()),
+            }),
+        }
+    }
+
+    fn enter(&self, principal: &Principal) -> Result<Share, Exhausted> {
+        let mut calls = self.0.calls.lock().unwrap_or_else(PoisonError::into_inner);
+        let under_way = calls.entry(principal.clone()).or_default();
+        if *under_way >= self.0.most_calls {
+            return Err(Exhausted { retry_after: WHEN_FULL });
+        }
+        *under_way += 1;
+        Ok(Share {
+            shares: self.clone(),
+            principal: principal.clone(),
+        })
+    }
+
+    /// Is there room for one more principal? What is as good as new is forgotten, once a second at most.
+    fn is_told_apart(&self) -> bool {
+        let rates = &self.0.rates;
+        if rates.len() < MOST_PRINCIPALS {
+            return true;
+        }
+        let now = self.0.clock.elapsed();
+        let mut cleaned = self.0.cleaned.lock().unwrap_or_else(PoisonError::into_inner);
+        if now.since(*cleaned) >= Duration::from_secs(1) {
+            *cleaned = now;
+            rates.retain_recent();
+            rates.shrink_to_fit();
+        }
+        rates.len() < MOST_PRINCIPALS
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        let mut calls = self.shares.0.calls.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Entry::Occupied(mut under_way) = calls.entry(self.principal.clone()) {
+            *under_way.get_mut() -= 1;
+            if *under_way.get() == 0 {
+                under_way.remove();
+            }
+        }
+    }
+}
+
+/// The one clock, as the limiter wants it.
+#[derive(Debug, Clone)]
+struct Since(Clock, Elapsed);
+
+impl Time for Since {
+    type Instant = Duration;
+
+    fn now(&self) -> Duration {
+        self.0.elapsed().since(self.1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::domain::Timestamp;
+
+    use super::*;
+
+    fn shares(most_calls: usize, rate: u32) -> (Shares, Clock) {
+        let clock = Clock::manual(Timestamp::parse("2026-11-22T00:00:00Z").unwrap());
+        (Shares::new(most_calls, NonZeroU32::new(rate).unwrap(), &clock), clock)
+    }
+
+    fn principal(name: &str) -> Principal {
+        name.parse().unwrap()
+    }
+
+    #[test]
+    fn one_principal_is_held_to_its_rate_and_another_is_not() {
+        let (shares, clock) = shares(100, 10);
+        let (greedy, modest) = (principal("greedy"), principal("modest"));
+        for _ in 0..10 {
+            shares.take(&greedy).ok().unwrap();
+        }
+        let Err(Exhausted { retry_after }) = shares.take(&greedy) else {
+            panic!("an eleventh call");
+        };
+        assert!(retry_after <= Duration::from_millis(100), "{retry_after:?}");
+        shares.take(&modest).ok().unwrap();
+        clock.advance(Duration::from_millis(100));
+        shares.take(&greedy).ok().unwrap();
+        assert!(shares.take(&greedy).is_err());
+    }
+
+    #[test]
+    fn one_principal_has_so_many_calls_at_once_and_a_call_that_ends_makes_room() {
+        let (shares, _clock) = shares(2, 1000);
+        let greedy = principal("greedy");
+        let first = shares.take(&greedy).ok().unwrap();
+        let _second = shares.take(&greedy).ok().unwrap();
+        assert!(shares.take(&greedy).is_err());
+        let _other = shares.take(&principal("modest")).ok().unwrap();
+        drop(first);
+        let _third = shares.take(&greedy).ok().unwrap();
+    }
+
+    #[test]
+    fn however_many_principals_come_their_number_is_bounded() {
+        let (shares, clock) = shares(10, 10);
+        for round in 0..3 {
+            for number in 0..MOST_PRINCIPALS + 5 {
+                // Those that cannot be told apart share one allowance: some of them are refused.
+                let _ = shares.take(&principal(&format!("{round}-{number}")));
+            }
+            assert!(shares.0.rates.len() <= MOST_PRINCIPALS + 1);
+            clock.advance(Duration::from_secs(2));
+        }
+        assert!(shares.0.calls.lock().unwrap().is_empty());
+        shares.take(&principal("late")).ok().unwrap();
+        assert!(shares.0.rates.len() < 10, "the past is forgotten");
+    }
+}

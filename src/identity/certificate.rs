@@ -1,0 +1,211 @@
+//! The name in a certificate whose chain was verified.
+//!
+//! It is the SPIFFE URI in the subject's alternative names (SPIFFE X.509-SVID, section 2), else the DNS name there, else the
+//! subject. A certificate with two names of the kind that counts names nobody: which of them meant would be a guess.
+
+use time::OffsetDateTime;
+use x509_cert::{
+    Certificate,
+    der::Decode,
+    ext::pkix::{SubjectAltName, name::GeneralName},
+};
+
+use crate::domain::{Principal, Timestamp};
+
+use super::{Distrust, Identity};
+
+const SPIFFE: &str = "spiffe://";
+
+/// When a certificate is valid.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Validity {
+    from: Timestamp,
+    until: Timestamp,
+}
+
+impl Validity {
+    /// Reads it off a certificate (DER).
+    pub(super) fn of(der: &[u8]) -> Option<Self> {
+        validity(&Certificate::from_der(der).ok()?)
+    }
+
+    pub(super) fn includes(self, now: Timestamp) -> bool {
+        self.from <= now && now <= self.until
+    }
+
+    pub(super) fn until(self) -> Timestamp {
+        self.until
+    }
+}
+
+/// Who a client's certificate (DER) names.
+pub(super) fn identity(der: &[u8]) -> Result<Identity, Distrust> {
+    let certificate = Certificate::from_der(der).map_err(|_| Distrust::CertificateInvalid)?;
+    let validity = validity(&certificate).ok_or(Distrust::CertificateInvalid)?;
+    Ok(Identity {
+        principal: principal(&certificate)?,
+        until: Some(validity.until),
+    })
+}
+
+fn validity(certificate: &Certificate) -> Option<Validity> {
+    let validity = certificate.tbs_certificate().validity();
+    let moment = |time: x509_cert::time::Time| {
+        let seconds = i64::try_from(time.to_unix_duration().as_secs()).ok()?;
+        Some(Timestamp::new(OffsetDateTime::from_unix_timestamp(seconds).ok()?))
+    };
+    Some(Validity {
+        from: moment(validity.not_before)?,
+        until: moment(validity.not_after)?,
+    })
+}
+
+fn principal(certificate: &Certificate) -> Result<Principal, Distrust> {
+    let certificate = certificate.tbs_certificate();
+    let names = certificate
+        .get_extension::<SubjectAltName>()
+        .map_err(|_| Distrust::CertificateInvalid)?
+        .map(|(_, names)| names.0)
+        .unwrap_or_default();
+    let uris = names.iter().filter_map(|name| match name {
+        GeneralName::UniformResourceIdentifier(uri) if uri.as_str().starts_with(SPIFFE) => Some(uri.as_str()),
+        _ => None,
+    });
+    let hosts = names.iter().filter_map(|name| match name {
+        GeneralName::DnsName(host) => Some(host.as_str()),
+        _ => None,
+    });
+    let subject = certificate.subject();
+    if let Some(name) = only(uris)? {
+        return parsed(name);
+    }
+    if let Some(name) = only(hosts)? {
+        return if is_host(name) {
+            parsed(name)
+        } else {
+            Err(Distrust::CertificateName)
+        };
+    }
+    if subject.is_empty() {
+        return Err(Distrust::CertificateName);
+    }
+    parsed(&visible(&subject.to_string()))
+}
+
+/// The only one; none if there is none.
+fn only<'a>(mut names: impl Iterator<Item = &'a str>) -> Result<Option<&'a str>, Distrust> {
+    match (names.next(), names.next()) {
+        (name, None) => Ok(name),
+        (_, Some(_)) => Err(Distrust::CertificateName),
+    }
+}
+
+fn parsed(name: &str) -> Result<Principal, Distrust> {
+    name.parse().map_err(|_| Distrust::CertificateName)
+}
+
+/// One host. A wildcard is many, and anything else might be taken for a name of another kind.
+fn is_host(name: &str) -> bool {
+    !name.is_empty()
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_'))
+}
+
+/// A distinguished name (RFC 4514) in visible ASCII characters: others are written as `\` and two hex digits for each byte,
+/// which that RFC allows for any of them. So different names stay different.
+fn visible(name: &str) -> String {
+    let mut text = String::with_capacity(name.len());
+    let mut letters = name.chars();
+    while let Some(letter) = letters.next() {
+        // An escape of the RFC is two characters; a space may be the second.
+        let escaped = (letter == '\\').then(|| letters.next()).flatten();
+        match escaped {
+            Some(second) if second.is_ascii_graphic() => text.extend([letter, second]),
+            Some(second) => write_hex(&mut text, second),
+            None if letter.is_ascii_graphic() => text.push(letter),
+            None => write_hex(&mut text, letter),
+        }
+    }
+    text
+}
+
+fn write_hex(text: &mut String, letter: char) {
+    for byte in letter.encode_utf8(&mut [0; 4]).bytes() {
+        text.push('\\');
+        for digit in [byte >> 4, byte & 15] {
+            text.push(char::from_digit(digit.into(), 16).unwrap_or('0'));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, SanType, string::Ia5String};
+
+    use super::*;
+
+    fn named(subject: &[(DnType, &str)], names: Vec<SanType>) -> Result<String, Distrust> {
+        let mut params = CertificateParams::default();
+        params.distinguished_name = DistinguishedName::new();
+        for (kind, value) in subject {
+            params.distinguished_name.push(kind.clone(), *value);
+        }
+        params.subject_alt_names = names;
+        let certificate = params.self_signed(&KeyPair::generate().unwrap()).unwrap();
+        identity(certificate.der()).map(|identity| identity.principal.to_string())
+    }
+
+    fn uri(text: &str) -> SanType {
+        SanType::URI(Ia5String::try_from(text).unwrap())
+    }
+
+    fn host(text: &str) -> SanType {
+        SanType::DnsName(Ia5String::try_from(text).unwrap())
+    }
+
+    const SUBJECT: &[(DnType, &str)] = &[(DnType::CommonName, "build")];
+
+    #[test]
+    fn the_spiffe_id_comes_before_the_host_and_the_host_before_the_subject() {
+        let id = "spiffe://example.org/ns/a/sa/b";
+        assert_eq!(named(SUBJECT, vec![host("a.example"), uri(id)]).unwrap(), id);
+        assert_eq!(
+            named(SUBJECT, vec![uri("https://example.org"), host("a.example")]).unwrap(),
+            "a.example"
+        );
+        assert_eq!(named(SUBJECT, vec![]).unwrap(), "CN=build");
+        assert_eq!(named(SUBJECT, vec![uri("https://example.org")]).unwrap(), "CN=build");
+    }
+
+    #[test]
+    fn a_certificate_with_two_names_or_none_names_nobody() {
+        for names in [
+            vec![uri("spiffe://a/b"), uri("spiffe://a/c")],
+            vec![host("a.example"), host("b.example")],
+            vec![host("*.example")],
+        ] {
+            assert_eq!(named(SUBJECT, names), Err(Distrust::CertificateName));
+        }
+        assert_eq!(named(&[], vec![]), Err(Distrust::CertificateName));
+        assert_eq!(
+            named(&[(DnType::CommonName, &"x".repeat(300))], vec![]),
+            Err(Distrust::CertificateName)
+        );
+    }
+
+    #[test]
+    fn different_subjects_are_different_principals() {
+        let subject = |organization: &str| {
+            let subject = [(DnType::OrganizationName, organization), (DnType::CommonName, "build")];
+            named(&subject, vec![]).unwrap()
+        };
+        assert_eq!(subject("Example Inc"), "CN=build,O=Example\\20Inc");
+        assert_eq!(subject("Example, Inc"), "CN=build,O=Example\\,\\20Inc");
+        assert_eq!(subject(" a"), "CN=build,O=\\20a");
+        assert_eq!(subject("Münch"), "CN=build,O=M\\c3\\bcnch");
+        let tricky = ["a b", "a\\20b", "a\\ b", "a,O=b", "a\\,O=b", "a\\"];
+        let names: std::collections::BTreeSet<_> = tricky.iter().map(|name| subject(name)).collect();
+        assert_eq!(names.len(), tricky.len(), "{names:?}");
+    }
+}

@@ -1,0 +1,71 @@
+//! Getting the keys of an issuer: from a file, or from an https URL.
+
+use std::{error::Error as StdError, path::Path, time::Duration};
+
+use reqwest::{Certificate, Client, Response, redirect::Policy};
+
+use super::{KeySource, KeysProblem};
+
+/// Callers wait for it.
+const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A set of keys is a few kilobytes.
+const MOST_BYTES: usize = 1024 * 1024;
+
+pub(super) async fn text(source: &KeySource) -> Result<Vec<u8>, KeysProblem> {
+    match source {
+        KeySource::File(file) => read(file).await,
+        KeySource::Url { url, ca } => {
+            let client = client(ca.as_deref()).await?;
+            get(&client, url)
+                .await
+                .map_err(|error| KeysProblem::Fetch(root_cause(&error)))
+        }
+    }
+}
+
+async fn read(file: &Path) -> Result<Vec<u8>, KeysProblem> {
+    tokio::fs::read(file).await.map_err(|source| KeysProblem::Unreadable {
+        file: file.to_owned(),
+        source,
+    })
+}
+
+/// Made anew each time: it is seldom needed, and the authorities may have changed.
+async fn client(ca: Option<&Path>) -> Result<Client, KeysProblem> {
+    let mut builder = Client::builder()
+        .https_only(true)
+        // Where the keys are is what the configuration says, and nobody else.
+        .redirect(Policy::none())
+        // For one small answer nothing else is needed.
+        .http1_only()
+        .timeout(TIMEOUT);
+    if let Some(file) = ca {
+        let authorities = Certificate::from_pem_bundle(&read(file).await?)
+            .map_err(|error| KeysProblem::Fetch(format!("auth.jwt.jwks_ca: {}", root_cause(&error))))?;
+        builder = builder.tls_certs_only(authorities);
+    }
+    builder.build().map_err(|error| KeysProblem::Fetch(root_cause(&error)))
+}
+
+async fn get(client: &Client, url: &str) -> Result<Vec<u8>, reqwest::Error> {
+    let mut response: Response = client.get(url).send().await?.error_for_status()?;
+    let mut text = Vec::new();
+    while let Some(part) = response.chunk().await? {
+        text.extend_from_slice(&part);
+        if text.len() > MOST_BYTES {
+            // What was cut off is no JWK Set any more, and is told of as such.
+            break;
+        }
+    }
+    Ok(text)
+}
+
+/// The innermost cause: the ones around it repeat the URL.
+fn root_cause(error: &dyn StdError) -> String {
+    let mut cause = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    cause.to_string()
+}

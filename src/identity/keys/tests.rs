@@ -1,0 +1,149 @@
+//! Which keys of a set are used, and when they are fetched. The rest is tried over real sockets, in `tests/grpc_edges`.
+
+use serde_json::json;
+
+use crate::domain::Timestamp;
+
+use super::*;
+
+/// A public key of Ed25519 (RFC 8037, appendix A.2).
+const X: &str = "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo";
+
+fn ed25519(kid: &str) -> Value {
+    json!({"kty": "OKP", "crv": "Ed25519", "x": X, "kid": kid})
+}
+
+fn with(mut key: Value, name: &str, value: Value) -> Value {
+    key[name] = value;
+    key
+}
+
+fn set(keys: &[Value]) -> Vec<u8> {
+    json!({ "keys": keys }).to_string().into_bytes()
+}
+
+#[test]
+fn only_keys_that_verify_signatures_are_used() {
+    let secret = json!({"kty": "oct", "k": "c2VjcmV0", "kid": "secret"});
+    let nameless = json!({"kty": "OKP", "crv": "Ed25519", "x": X});
+    let unknown = json!({"kty": "new", "kid": "unknown"});
+    let parsed = KeySet::parse(&set(&[
+        secret.clone(),
+        nameless.clone(),
+        unknown,
+        json!("no key"),
+        with(ed25519("encrypts"), "use", json!("enc")),
+        with(ed25519("signs"), "key_ops", json!(["sign"])),
+        with(ed25519("other"), "alg", json!("RS256")),
+        with(ed25519("named"), "alg", json!("EdDSA")),
+        with(ed25519("used"), "use", json!("sig")),
+        ed25519("plain"),
+    ]))
+    .unwrap();
+    assert_eq!(parsed.ids().into_iter().collect::<Vec<_>>(), ["named", "plain", "used"]);
+    let key = parsed.find("plain").unwrap();
+    assert!(key.for_algorithm(Algorithm::EdDSA).is_ok());
+    for other in [Algorithm::RS256, Algorithm::ES256, Algorithm::HS256] {
+        assert_eq!(key.for_algorithm(other).err(), Some(Distrust::TokenAlgorithm));
+    }
+    assert!(matches!(
+        KeySet::parse(&set(&[secret, nameless])),
+        Err(KeysProblem::NoKey)
+    ));
+    for text in ["", "[]", "{}", "{\"keys\":{}}", "<html>"] {
+        assert!(
+            matches!(KeySet::parse(text.as_bytes()), Err(KeysProblem::NoSet)),
+            "{text}"
+        );
+    }
+}
+
+struct Issuer {
+    file: tempfile::NamedTempFile,
+    clock: Clock,
+    keys: Keys,
+}
+
+impl Issuer {
+    async fn with(keys: &[Value]) -> Self {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), set(keys)).unwrap();
+        let clock = Clock::manual(Timestamp::parse("2026-11-22T00:00:00Z").unwrap());
+        let settings = KeySettings {
+            source: KeySource::File(file.path().to_owned()),
+            refresh: Duration::from_secs(300),
+            retry: Duration::from_secs(10),
+            max_age: Duration::from_secs(3600),
+        };
+        let keys = Keys::start(settings, clock.clone()).await.unwrap();
+        Self { file, clock, keys }
+    }
+
+    fn publish(&self, text: &[u8]) {
+        std::fs::write(self.file.path(), text).unwrap();
+    }
+
+    async fn find(&self, kid: &str) -> Result<(), Distrust> {
+        self.keys.find(kid, Algorithm::EdDSA).await.map(drop)
+    }
+}
+
+#[tokio::test]
+async fn an_unknown_key_is_looked_for_once_in_a_while_whatever_is_asked() {
+    let issuer = Issuer::with(&[ed25519("old")]).await;
+    assert_eq!(issuer.find("old").await, Ok(()));
+    issuer.publish(&set(&[ed25519("old"), ed25519("new")]));
+    assert_eq!(
+        issuer.find("new").await,
+        Err(Distrust::TokenKey),
+        "it was fetched just now"
+    );
+    issuer.clock.advance(Duration::from_secs(10));
+    assert_eq!(issuer.find("new").await, Ok(()));
+    issuer.publish(&set(&[ed25519("old"), ed25519("newer")]));
+    assert_eq!(issuer.find("nonsense").await, Err(Distrust::TokenKey));
+    assert_eq!(issuer.find("newer").await, Err(Distrust::TokenKey));
+    assert_eq!(issuer.find("new").await, Ok(()), "a known key is found meanwhile");
+    issuer.clock.advance(Duration::from_secs(10));
+    assert_eq!(issuer.find("newer").await, Ok(()));
+    assert_eq!(issuer.find("new").await, Err(Distrust::TokenKey), "it was withdrawn");
+}
+
+#[tokio::test]
+async fn keys_that_cannot_be_fetched_stay_until_they_are_too_old() {
+    let issuer = Issuer::with(&[ed25519("old")]).await;
+    issuer.publish(b"<html>the issuer is being maintained</html>");
+    issuer.clock.advance(Duration::from_secs(3600));
+    assert_eq!(issuer.find("new").await, Err(Distrust::TokenKey));
+    assert_eq!(issuer.find("old").await, Ok(()));
+    issuer.clock.advance(Duration::from_secs(1));
+    assert_eq!(issuer.find("old").await, Err(Distrust::TokenKeysUnavailable));
+    issuer.publish(&set(&[ed25519("old")]));
+    issuer.clock.advance(Duration::from_secs(10));
+    assert_eq!(issuer.find("old").await, Ok(()));
+}
+
+#[tokio::test]
+async fn a_file_without_keys_is_told_of_at_the_start_and_a_url_is_asked_again() {
+    let clock = Clock::system();
+    let settings = |source| KeySettings {
+        source,
+        refresh: Duration::from_secs(300),
+        retry: Duration::from_secs(10),
+        max_age: Duration::from_secs(3600),
+    };
+    let file = KeySource::File("/no/such/file".into());
+    assert!(matches!(
+        Keys::start(settings(file), clock.clone()).await,
+        Err(KeysProblem::Unreadable { .. })
+    ));
+    let url = KeySource::Url {
+        url: "https://127.0.0.1:1/jwks.json".into(),
+        ca: None,
+    };
+    let keys = Keys::start(settings(url), clock).await.unwrap();
+    assert_eq!(
+        keys.find("any", Algorithm::EdDSA).await.err(),
+        Some(Distrust::TokenKeysUnavailable)
+    );
+}

@@ -1,0 +1,101 @@
+//! Who somebody is: what certificates and tokens say, once they were checked. Knows nothing of gRPC, nor of what anybody may do.
+//!
+//! [`tls`] makes TLS of connections, with files that are read again when they change; [`certificate`] reads the name in a client's
+//! certificate. [`token`] checks bearer tokens against the issuer's [`keys`], which [`fetch`] gets from a file or a URL.
+
+mod certificate;
+mod fetch;
+mod keys;
+mod tls;
+mod token;
+
+use crate::domain::{Principal, Timestamp};
+
+pub use keys::{KeySettings, KeySource, Keys, KeysProblem};
+pub use tls::{ClientCertificates, ServerTls, TlsProblem, TlsSettings, TlsStream};
+pub use token::{TokenSettings, Tokens};
+
+/// Who it is, and how long that is known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// Who.
+    pub principal: Principal,
+    /// What it was known by is not valid any more from then on. None: it does not end.
+    pub until: Option<Timestamp>,
+}
+
+/// Why somebody is not believed. For the log and for counting; callers are not told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Distrust {
+    /// No credential of a kind that is in force.
+    Missing,
+    /// A credential that is not written as it should be, or is there twice.
+    Malformed,
+    /// Two credentials that name two principals.
+    Contradicting,
+    /// It comes from another machine, and names itself.
+    NotLocal,
+    /// The certificate is not valid any more.
+    CertificateExpired,
+    /// The certificate is not valid yet.
+    CertificateNotYetValid,
+    /// The certificate was not signed by a known authority.
+    CertificateIssuer,
+    /// There is no certificate, and there must be one.
+    CertificateMissing,
+    /// The certificate names nobody, or several.
+    CertificateName,
+    /// The certificate cannot be used for another reason.
+    CertificateInvalid,
+    /// The connection did not come to be, for a reason that is not a client's certificate.
+    Handshake,
+    /// The token is none, or has a header that must be understood and is not.
+    TokenMalformed,
+    /// The token is signed by an algorithm that is not taken, or not the one of its key.
+    TokenAlgorithm,
+    /// The token names no key, or one that the issuer does not list.
+    TokenKey,
+    /// The issuer's keys are not known.
+    TokenKeysUnavailable,
+    /// The signature does not verify.
+    TokenSignature,
+    /// The token is not valid any more, or does not say until when it is.
+    TokenExpired,
+    /// The token is not valid yet.
+    TokenNotYetValid,
+    /// Another issuer's token.
+    TokenIssuer,
+    /// A token for another service.
+    TokenAudience,
+    /// The token does not name a principal.
+    TokenPrincipal,
+}
+
+impl Distrust {
+    /// The name that it is counted by.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Missing => "missing",
+            Self::Malformed => "malformed",
+            Self::Contradicting => "contradicting",
+            Self::NotLocal => "not_local",
+            Self::CertificateExpired => "certificate_expired",
+            Self::CertificateNotYetValid => "certificate_not_yet_valid",
+            Self::CertificateIssuer => "certificate_issuer",
+            Self::CertificateMissing => "certificate_missing",
+            Self::CertificateName => "certificate_name",
+            Self::CertificateInvalid => "certificate_invalid",
+            Self::Handshake => "handshake",
+            Self::TokenMalformed => "token_malformed",
+            Self::TokenAlgorithm => "token_algorithm",
+            Self::TokenKey => "token_key",
+            Self::TokenKeysUnavailable => "token_keys_unavailable",
+            Self::TokenSignature => "token_signature",
+            Self::TokenExpired => "token_expired",
+            Self::TokenNotYetValid => "token_not_yet_valid",
+            Self::TokenIssuer => "token_issuer",
+            Self::TokenAudience => "token_audience",
+            Self::TokenPrincipal => "token_principal",
+        }
+    }
+}

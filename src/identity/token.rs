@@ -1,0 +1,162 @@
+//! Bearer tokens: JSON Web Tokens (RFC 7519) with a signature that the issuer's public keys verify.
+//!
+//! The library does the cryptography. What a token claims is looked at here, on the service's own clock.
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use jsonwebtoken::{Algorithm, Validation, errors::ErrorKind};
+use serde::Deserialize;
+use serde_json::{Map, Value};
+use std::time::Duration;
+use time::OffsetDateTime;
+
+use crate::{clock::Clock, domain::Timestamp};
+
+use super::{Distrust, Identity, Keys};
+
+/// A header has no need to be longer, and a token that is has no need to be looked at.
+const LONGEST_HEADER: usize = 4096;
+
+/// Which tokens are taken.
+#[derive(Debug, Clone)]
+pub struct TokenSettings {
+    /// The claim `iss`, letter by letter.
+    pub issuer: String,
+    /// What `aud` is, or has among others.
+    pub audience: String,
+    /// The claim that names the principal.
+    pub principal_claim: String,
+    /// How far the issuer's clock may be off.
+    pub leeway: Duration,
+}
+
+/// Checks tokens. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Tokens {
+    settings: std::sync::Arc<TokenSettings>,
+    keys: Keys,
+    clock: Clock,
+}
+
+/// As much of a token's header as decides which key verifies it.
+#[derive(Deserialize)]
+struct Header {
+    alg: String,
+    kid: Option<String>,
+    crit: Option<Value>,
+}
+
+impl Tokens {
+    /// Takes tokens that these keys verify.
+    pub fn new(settings: TokenSettings, keys: Keys, clock: Clock) -> Self {
+        Self {
+            settings: settings.into(),
+            keys,
+            clock,
+        }
+    }
+
+    /// Whom a token names. Waits while keys are fetched, if the token names one that is not known.
+    ///
+    /// # Errors
+    /// Why it is not believed.
+    pub async fn identity(&self, token: &str) -> Result<Identity, Distrust> {
+        let header = header(token)?;
+        let algorithm = algorithm(&header.alg)?;
+        // "Critical" headers change what the token means, and none of them is understood here (RFC 7515, section 4.1.11).
+        if header.crit.is_some() {
+            return Err(Distrust::TokenMalformed);
+        }
+        let kid = header.kid.ok_or(Distrust::TokenKey)?;
+        let key = self.keys.find(&kid, algorithm).await?;
+        let mut validation = Validation::new(algorithm);
+        validation.required_spec_claims.clear();
+        (validation.validate_exp, validation.validate_aud) = (false, false);
+        let token =
+            jsonwebtoken::decode::<Map<String, Value>>(token, &key, &validation).map_err(|error| {
+                match error.kind() {
+                    ErrorKind::InvalidSignature => Distrust::TokenSignature,
+                    ErrorKind::InvalidAlgorithm => Distrust::TokenAlgorithm,
+                    _ => Distrust::TokenMalformed,
+                }
+            })?;
+        claimed(&self.settings, &token.claims, self.clock.now())
+    }
+}
+
+fn header(token: &str) -> Result<Header, Distrust> {
+    let header = token.split('.').next().unwrap_or_default();
+    if header.len() > LONGEST_HEADER {
+        return Err(Distrust::TokenMalformed);
+    }
+    let header = URL_SAFE_NO_PAD.decode(header).map_err(|_| Distrust::TokenMalformed)?;
+    serde_json::from_slice(&header).map_err(|_| Distrust::TokenMalformed)
+}
+
+/// The algorithms with two keys, of which the service has the public one. With any other, who can verify can sign.
+fn algorithm(name: &str) -> Result<Algorithm, Distrust> {
+    use Algorithm as A;
+    match name.parse() {
+        Ok(
+            algorithm @ (A::RS256
+            | A::RS384
+            | A::RS512
+            | A::PS256
+            | A::PS384
+            | A::PS512
+            | A::ES256
+            | A::ES384
+            | A::EdDSA),
+        ) => Ok(algorithm),
+        _ => Err(Distrust::TokenAlgorithm),
+    }
+}
+
+/// Whom the claims of a token name whose signature was verified.
+fn claimed(settings: &TokenSettings, claims: &Map<String, Value>, now: Timestamp) -> Result<Identity, Distrust> {
+    if claims.get("iss").and_then(Value::as_str) != Some(&settings.issuer) {
+        return Err(Distrust::TokenIssuer);
+    }
+    if !is_for(claims.get("aud"), &settings.audience) {
+        return Err(Distrust::TokenAudience);
+    }
+    let leeway = settings.leeway;
+    let until = moment(claims.get("exp")).ok_or(Distrust::TokenExpired)? + leeway;
+    if now >= until {
+        return Err(Distrust::TokenExpired);
+    }
+    if let Some(from) = claims.get("nbf") {
+        let from = moment(Some(from)).ok_or(Distrust::TokenNotYetValid)?;
+        if now + leeway < from {
+            return Err(Distrust::TokenNotYetValid);
+        }
+    }
+    let principal = claims.get(&settings.principal_claim).and_then(Value::as_str);
+    let principal = principal.and_then(|principal| principal.parse().ok());
+    Ok(Identity {
+        principal: principal.ok_or(Distrust::TokenPrincipal)?,
+        until: Some(until),
+    })
+}
+
+/// One text, or several (RFC 7519, section 4.1.3).
+fn is_for(audience: Option<&Value>, expected: &str) -> bool {
+    match audience {
+        Some(Value::String(audience)) => audience == expected,
+        Some(Value::Array(several)) => several.iter().any(|audience| audience.as_str() == Some(expected)),
+        _ => false,
+    }
+}
+
+/// Seconds since 1970, perhaps with a fraction (RFC 7519, section 2). None: no such number, or past the end of time.
+fn moment(claim: Option<&Value>) -> Option<Timestamp> {
+    let claim = claim?;
+    let seconds = claim.as_i64().or_else(|| {
+        let seconds = claim.as_f64()?.floor();
+        // Within these bounds the cast is exact.
+        (seconds.abs() < 1e15).then_some(seconds as i64)
+    })?;
+    OffsetDateTime::from_unix_timestamp(seconds).ok().map(Timestamp::new)
+}
+
+#[cfg(test)]
+mod tests;

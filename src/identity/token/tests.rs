@@ -1,0 +1,120 @@
+//! What a token claims, once its signature was verified. Signatures are tried over real sockets, in `tests/grpc_edges`.
+
+use serde_json::json;
+
+use super::*;
+
+const NOW: i64 = 1_795_000_000;
+
+fn settings() -> TokenSettings {
+    TokenSettings {
+        issuer: "https://login.example.com".into(),
+        audience: "sharewarden".into(),
+        principal_claim: "sub".into(),
+        leeway: Duration::from_secs(30),
+    }
+}
+
+/// Good claims, but for these.
+fn claims(others: Value) -> Map<String, Value> {
+    let mut claims = json!({
+        "iss": "https://login.example.com",
+        "aud": "sharewarden",
+        "exp": NOW + 60,
+        "sub": "build",
+    });
+    let (Some(all), Value::Object(others)) = (claims.as_object_mut(), others) else {
+        panic!("claims are an object");
+    };
+    for (name, value) in others {
+        // What is null is left out.
+        if value.is_null() {
+            all.remove(&name);
+        } else {
+            all.insert(name, value);
+        }
+    }
+    all.clone()
+}
+
+fn claimed_with(others: Value) -> Result<String, Distrust> {
+    let now = Timestamp::new(OffsetDateTime::from_unix_timestamp(NOW).unwrap());
+    claimed(&settings(), &claims(others), now).map(|identity| identity.principal.to_string())
+}
+
+#[test]
+fn good_claims_name_the_principal() {
+    for good in [
+        json!({}),
+        json!({"aud": ["other", "sharewarden"]}),
+        json!({"exp": NOW as f64 + 60.5}),
+        json!({"exp": NOW - 29}),
+        json!({"nbf": NOW + 30}),
+        json!({"nbf": NOW - 1000, "iat": NOW + 1000}),
+    ] {
+        assert_eq!(claimed_with(good.clone()).as_deref(), Ok("build"), "{good}");
+    }
+}
+
+#[test]
+fn every_claim_that_is_wrong_or_missing_is_refused_for_its_own_reason() {
+    use Distrust as D;
+    for (wrong, why) in [
+        (json!({"iss": null}), D::TokenIssuer),
+        (json!({"iss": "https://login.example.com/"}), D::TokenIssuer),
+        (json!({"iss": ["https://login.example.com"]}), D::TokenIssuer),
+        (json!({"aud": null}), D::TokenAudience),
+        (json!({"aud": "Sharewarden"}), D::TokenAudience),
+        (json!({"aud": []}), D::TokenAudience),
+        (json!({"aud": {"sharewarden": 1}}), D::TokenAudience),
+        (json!({"exp": null}), D::TokenExpired),
+        (json!({"exp": "1795000060"}), D::TokenExpired),
+        (json!({"exp": NOW - 30}), D::TokenExpired),
+        (json!({"exp": 1e300}), D::TokenExpired),
+        (json!({"exp": u64::MAX}), D::TokenExpired),
+        (json!({"exp": i64::MIN}), D::TokenExpired),
+        (json!({"nbf": NOW + 31}), D::TokenNotYetValid),
+        (json!({"nbf": "soon"}), D::TokenNotYetValid),
+        (json!({"sub": null}), D::TokenPrincipal),
+        (json!({"sub": ""}), D::TokenPrincipal),
+        (json!({"sub": "two words"}), D::TokenPrincipal),
+        (json!({"sub": 7}), D::TokenPrincipal),
+        (json!({"sub": ["build"]}), D::TokenPrincipal),
+        (json!({"sub": "x".repeat(257)}), D::TokenPrincipal),
+    ] {
+        assert_eq!(claimed_with(wrong.clone()), Err(why), "{wrong}");
+    }
+}
+
+#[test]
+fn only_algorithms_with_a_public_key_are_taken() {
+    for good in ["RS256", "RS512", "PS384", "ES256", "ES384", "EdDSA"] {
+        assert!(algorithm(good).is_ok(), "{good}");
+    }
+    for bad in [
+        "none", "None", "NONE", "", "HS256", "HS384", "HS512", "rs256", "ES256K", "RSA1_5",
+    ] {
+        assert_eq!(algorithm(bad).err(), Some(Distrust::TokenAlgorithm), "{bad:?}");
+    }
+}
+
+#[test]
+fn a_header_that_cannot_be_read_is_refused() {
+    let encoded = |text: &str| format!("{}.e30.", URL_SAFE_NO_PAD.encode(text));
+    for bad in [
+        String::new(),
+        "....".into(),
+        "é".into(),
+        encoded("[]"),
+        encoded("{}"),
+        encoded("{\"alg\":7}"),
+        encoded("{\"alg\":\"RS256\",\"alg\":\"none\"}"),
+        encoded(&format!(
+            "{{\"alg\":\"RS256\",\"x\":\"{}\"}}",
+            "x".repeat(LONGEST_HEADER)
+        )),
+    ] {
+        assert_eq!(header(&bad).err(), Some(Distrust::TokenMalformed), "{bad:?}");
+    }
+    assert!(header(&encoded("{\"alg\":\"none\"}")).is_ok());
+}

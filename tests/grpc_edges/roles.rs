@@ -1,0 +1,193 @@
+//! Who may do what, before anything of the message is read; and how much one of them may do.
+
+use std::num::NonZeroU32;
+
+use sharewarden::{
+    grpc::{PRINCIPAL, ServerSettings},
+    policy::roles::Role,
+    proto::v1::{audit_service_client::AuditServiceClient, *},
+};
+use tonic::{Code, Request, Status};
+use tonic_types::StatusExt;
+
+use super::server::{Guard, Server, binding, from_tester};
+
+fn as_one<T>(name: &str, message: T) -> Request<T> {
+    let mut request = Request::new(message);
+    request.metadata_mut().insert(PRINCIPAL, name.parse().unwrap());
+    request
+}
+
+fn reason(status: &Status) -> (Code, String) {
+    (status.code(), status.get_details_error_info().unwrap().reason)
+}
+
+#[tokio::test]
+async fn nothing_is_allowed_without_a_role_and_each_role_allows_its_own() {
+    let roles = vec![
+        binding("viewer", &[Role::Viewer]),
+        binding("operator", &[Role::Operator]),
+        binding("auditor", &[Role::Auditor]),
+    ];
+    let server = Server::start_guarded(
+        ServerSettings::default(),
+        Guard {
+            roles,
+            ..Guard::default()
+        },
+    )
+    .await;
+    let mut client = server.client().await;
+    let mut audit = AuditServiceClient::new(server.channel().await);
+    let denied = (Code::PermissionDenied, "POLICY_DENIED".to_owned());
+    for (name, reads, exports) in [
+        ("nobody", false, false),
+        ("viewer", true, false),
+        ("operator", false, false),
+        ("auditor", true, true),
+    ] {
+        let listed = client.list_images(as_one(name, Default::default())).await;
+        assert_eq!(listed.is_ok(), reads, "{name}");
+        if let Err(status) = listed {
+            assert_eq!(reason(&status), denied);
+            assert!(
+                status.message().contains(name) && status.message().contains("viewer"),
+                "{status:?}"
+            );
+        }
+        // Those who are let in are told that their message has no account.
+        let proof = audit
+            .get_checkpoint(as_one(name, Default::default()))
+            .await
+            .unwrap_err();
+        let export = audit
+            .export_audit_entries(as_one(name, Default::default()))
+            .await
+            .unwrap_err();
+        for status in [proof, export] {
+            let expected = if exports {
+                (Code::InvalidArgument, "INVALID_FIELDS".to_owned())
+            } else {
+                denied.clone()
+            };
+            assert_eq!(reason(&status), expected, "{name}");
+        }
+    }
+    assert_eq!(server.refused(), ["role"; 8]);
+    drop((client, audit));
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn who_has_a_role_in_some_accounts_must_ask_about_these() {
+    let mut scoped = binding("scoped", &[Role::Viewer, Role::Auditor]);
+    scoped.accounts = Some(["111122223333".parse().unwrap()].into());
+    let guard = Guard {
+        roles: vec![scoped],
+        ..Guard::default()
+    };
+    let server = Server::start_guarded(ServerSettings::default(), guard).await;
+    let mut audit = AuditServiceClient::new(server.channel().await);
+    let denied = (Code::PermissionDenied, "POLICY_DENIED".to_owned());
+    for account in ["", "444455556666", "1111"] {
+        let request = GetCheckpointRequest {
+            account_id: account.into(),
+            ..Default::default()
+        };
+        let status = audit.get_checkpoint(as_one("scoped", request)).await.unwrap_err();
+        assert_eq!(reason(&status), denied, "{account:?}");
+        assert!(status.message().contains("111122223333"), "{status:?}");
+        let request = WatchAuditEntriesRequest {
+            account_ids: [account]
+                .into_iter()
+                .filter(|id| !id.is_empty())
+                .map(str::to_owned)
+                .collect(),
+            ..Default::default()
+        };
+        let status = audit.watch_audit_entries(as_one("scoped", request)).await.unwrap_err();
+        assert_eq!(reason(&status), denied, "{account:?}");
+    }
+    // The store is not there: so far the call came.
+    let request = GetCheckpointRequest {
+        account_id: "111122223333".into(),
+        ..Default::default()
+    };
+    let status = audit.get_checkpoint(as_one("scoped", request)).await.unwrap_err();
+    assert_eq!(status.code(), Code::Unavailable);
+    drop(audit);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_principal_that_calls_too_often_is_told_when_to_come_back_and_others_are_not_held_up() {
+    let server = Server::start_with(ServerSettings {
+        calls_per_second_per_principal: NonZeroU32::new(2).unwrap(),
+        ..ServerSettings::default()
+    })
+    .await;
+    let mut client = server.client().await;
+    let refused = loop {
+        if let Err(status) = client.list_images(from_tester(Default::default())).await {
+            break status;
+        }
+    };
+    assert_eq!(reason(&refused), (Code::ResourceExhausted, "OVERLOADED".into()));
+    let details = refused.get_error_details();
+    let delay = details.retry_info().unwrap().retry_delay.unwrap();
+    assert!(delay.as_millis() <= 500, "{delay:?}");
+    let pushback: u64 = refused
+        .metadata()
+        .get("grpc-retry-pushback-ms")
+        .unwrap()
+        .to_str()
+        .unwrap()
+        .parse()
+        .unwrap();
+    assert!((1..=1000).contains(&pushback), "{pushback}");
+    client.list_images(as_one("another", Default::default())).await.unwrap();
+    drop(client);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn one_principal_does_not_take_all_places() {
+    let server = Server::start_with(ServerSettings {
+        max_calls_per_principal: 1,
+        ..ServerSettings::default()
+    })
+    .await;
+    let mut client = server.client().await;
+    let mut first = client.clone();
+    let under_way = tokio::spawn(async move { first.get_change(from_tester(Default::default())).await });
+    server.endless.notified().await;
+    let refused = client.list_images(from_tester(Default::default())).await.unwrap_err();
+    assert_eq!(reason(&refused), (Code::ResourceExhausted, "OVERLOADED".into()));
+    client.list_images(as_one("another", Default::default())).await.unwrap();
+    under_way.abort();
+    let _ = under_way.await;
+    let room = async { while client.list_images(from_tester(Default::default())).await.is_err() {} };
+    tokio::time::timeout(std::time::Duration::from_secs(20), room)
+        .await
+        .expect("there is room again");
+    drop(client);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn metadata_that_is_too_large_is_refused_and_the_connection_goes_on() {
+    let server = Server::start_with(ServerSettings {
+        max_header_bytes: 4096,
+        ..ServerSettings::default()
+    })
+    .await;
+    let mut client = server.client().await;
+    let mut request = from_tester(ListImagesRequest::default());
+    request
+        .metadata_mut()
+        .insert("x-large", "x".repeat(8192).parse().unwrap());
+    client.list_images(request).await.unwrap_err();
+    client.list_images(from_tester(Default::default())).await.unwrap();
+    drop(client);
+    server.stop().await;
+}

@@ -1,0 +1,374 @@
+//! Callers with certificates.
+
+use std::{net::SocketAddr, time::Duration};
+
+use sharewarden::{
+    clock::Clock,
+    grpc::{Authenticator, PRINCIPAL, ServerSettings},
+    identity::{ClientCertificates, ServerTls, TlsSettings},
+    proto::v1::{share_permission_service_client::SharePermissionServiceClient, *},
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    task::JoinHandle,
+};
+use tokio_util::sync::CancellationToken;
+use tonic::{
+    Code, Request, Status,
+    transport::{Channel, ClientTlsConfig},
+};
+
+use super::{
+    credentials::{Authority, Files, Leaf, Pair, host, now, uri},
+    server::{Guard, Server},
+};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+const ID: &str = "spiffe://example.org/ns/build/sa/pipeline";
+
+/// A server with TLS, and what it believes.
+struct Secured {
+    server: Server,
+    files: Files,
+    authority: Authority,
+    stop: CancellationToken,
+    reloading: JoinHandle<()>,
+}
+
+impl Secured {
+    async fn start(client_certificates: ClientCertificates) -> Self {
+        Self::start_with(client_certificates, ServerSettings::default()).await
+    }
+
+    async fn start_with(client_certificates: ClientCertificates, settings: ServerSettings) -> Self {
+        let (files, authority) = (Files::new(), Authority::new("one"));
+        files.write_pair(&authority.server());
+        files.write("client-ca.pem", &authority.pem);
+        let tls = ServerTls::load(tls_settings(&files, client_certificates), Clock::system())
+            .await
+            .unwrap();
+        let stop = CancellationToken::new();
+        let reloading = tokio::spawn(tls.clone().watch(Duration::from_millis(20), stop.clone()));
+        let guard = Guard {
+            authenticator: Authenticator {
+                certificates: true,
+                tokens: None,
+                trusted_header: true,
+                clock: Clock::system(),
+            },
+            tls: Some(tls),
+            ..Guard::default()
+        };
+        Self {
+            server: Server::start_guarded(settings, guard).await,
+            files,
+            authority,
+            stop,
+            reloading,
+        }
+    }
+
+    async fn connect(&self, tls: ClientTlsConfig) -> Result<Channel, tonic::transport::Error> {
+        connect(self.server.address, tls).await
+    }
+
+    /// Who the server takes the owner of this certificate for.
+    async fn known(&self, client: Option<&Pair>) -> Result<String, Status> {
+        let channel = self.connect(self.authority.trusted(client)).await;
+        known(channel.map_err(|error| Status::unavailable(error.to_string()))?, None).await
+    }
+
+    async fn end(self) {
+        self.stop.cancel();
+        self.reloading.await.unwrap();
+        self.server.stop().await;
+    }
+}
+
+fn tls_settings(files: &Files, client_certificates: ClientCertificates) -> TlsSettings {
+    TlsSettings {
+        certificate: files.path("certificate.pem"),
+        key: files.path("key.pem"),
+        client_ca: Some(files.path("client-ca.pem")),
+        client_certificates,
+    }
+}
+
+async fn connect(address: SocketAddr, tls: ClientTlsConfig) -> Result<Channel, tonic::transport::Error> {
+    let endpoint = Channel::from_shared(format!("https://localhost:{}", address.port())).unwrap();
+    let endpoint = endpoint.tls_config(tls).unwrap();
+    tokio::time::timeout(PATIENCE, endpoint.connect())
+        .await
+        .expect("it is decided in time")
+}
+
+/// Who a call on this connection is taken for; perhaps it gives a name too.
+async fn known(channel: Channel, name: Option<&str>) -> Result<String, Status> {
+    let mut request = Request::new(GrantSharePermissionRequest::default());
+    if let Some(name) = name {
+        request.metadata_mut().insert(PRINCIPAL, name.parse().unwrap());
+    }
+    let answer = SharePermissionServiceClient::new(channel)
+        .grant_share_permission(request)
+        .await?;
+    Ok(answer.into_inner().change.unwrap().principal)
+}
+
+#[tokio::test]
+async fn a_client_is_who_its_certificate_says() {
+    let secured = Secured::start(ClientCertificates::Required).await;
+    for (subject, names, expected) in [
+        ("build", vec![host("build.example.com"), uri(ID)], ID),
+        ("build", vec![host("build.example.com")], "build.example.com"),
+        ("build pipeline", vec![], "CN=build\\20pipeline"),
+    ] {
+        let client = secured.authority.client(Leaf {
+            subject,
+            names,
+            ..Leaf::default()
+        });
+        assert_eq!(secured.known(Some(&client)).await.unwrap(), expected);
+    }
+    assert_eq!(secured.server.refused(), Vec::<&str>::new());
+    secured.end().await;
+}
+
+#[tokio::test]
+async fn a_certificate_that_is_not_good_makes_no_connection() {
+    let secured = Secured::start(ClientCertificates::Required).await;
+    let named = || Leaf {
+        names: vec![uri(ID)],
+        ..Leaf::default()
+    };
+    let second = Duration::from_secs(1);
+    let expired = secured.authority.client(Leaf {
+        until: now() - second,
+        ..named()
+    });
+    let not_yet = secured.authority.client(Leaf {
+        from: now() + 60 * second,
+        ..named()
+    });
+    let stranger = Authority::new("another").client(named());
+    // The same name as the authority's, another key.
+    let forged = Authority::new("one").client(named());
+    for (client, why) in [
+        (Some(&expired), "certificate_expired"),
+        (Some(&not_yet), "certificate_not_yet_valid"),
+        (Some(&stranger), "certificate_issuer"),
+        (Some(&forged), "certificate_issuer"),
+        (None, "certificate_missing"),
+    ] {
+        secured.known(client).await.unwrap_err();
+        secured.server.refused_for(why).await;
+    }
+    // A server's certificate is none of a client.
+    secured.known(Some(&secured.authority.server())).await.unwrap_err();
+    secured.server.refused_for("certificate_invalid").await;
+    secured.end().await;
+}
+
+#[tokio::test]
+async fn a_certificate_that_names_nobody_is_a_stranger_and_is_not_told_why() {
+    let secured = Secured::start(ClientCertificates::Optional).await;
+    let nameless = secured.authority.client(Leaf::default());
+    let ambiguous = secured.authority.client(Leaf {
+        names: vec![uri(ID), uri("spiffe://example.org/another")],
+        ..Leaf::default()
+    });
+    let mut told = Vec::new();
+    for (client, why) in [
+        (Some(&nameless), "certificate_name"),
+        (Some(&ambiguous), "certificate_name"),
+        (None, "missing"),
+    ] {
+        let status = secured.known(client).await.unwrap_err();
+        assert_eq!(status.code(), Code::Unauthenticated);
+        told.push((status.message().to_owned(), status.details().to_owned()));
+        assert_eq!(secured.server.refused(), [why]);
+    }
+    assert!(told.iter().all(|answer| *answer == told[0]), "{told:?}");
+    secured.end().await;
+}
+
+#[tokio::test]
+async fn a_name_that_contradicts_the_certificate_is_refused() {
+    let secured = Secured::start(ClientCertificates::Optional).await;
+    let client = secured.authority.client(Leaf {
+        names: vec![uri(ID)],
+        ..Leaf::default()
+    });
+    let channel = secured.connect(secured.authority.trusted(Some(&client))).await.unwrap();
+    assert_eq!(known(channel.clone(), Some(ID)).await.unwrap(), ID);
+    let status = known(channel, Some("root")).await.unwrap_err();
+    assert_eq!(status.code(), Code::Unauthenticated);
+    assert_eq!(secured.server.refused(), ["contradicting"]);
+    let plain = secured.connect(secured.authority.trusted(None)).await.unwrap();
+    assert_eq!(known(plain, Some("root")).await.unwrap(), "root", "it comes from here");
+    secured.end().await;
+}
+
+#[tokio::test]
+async fn a_connection_outlives_its_certificate_and_its_calls_do_not() {
+    let secured = Secured::start(ClientCertificates::Required).await;
+    let client = secured.authority.client(Leaf {
+        names: vec![uri(ID)],
+        until: now() + Duration::from_secs(2),
+        ..Leaf::default()
+    });
+    let channel = secured.connect(secured.authority.trusted(Some(&client))).await.unwrap();
+    assert_eq!(known(channel.clone(), None).await.unwrap(), ID);
+    let expired = async {
+        loop {
+            if let Err(status) = known(channel.clone(), None).await {
+                return status;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let status = tokio::time::timeout(PATIENCE, expired).await.expect("it expires");
+    assert_eq!(status.code(), Code::Unauthenticated);
+    assert_eq!(secured.server.refused(), ["certificate_expired"]);
+    drop(channel);
+    secured.end().await;
+}
+
+#[tokio::test]
+async fn new_certificates_are_taken_over_and_bad_ones_are_not() {
+    let secured = Secured::start(ClientCertificates::Optional).await;
+    let old = secured.connect(secured.authority.trusted(None)).await.unwrap();
+    let next = Authority::new("two");
+
+    // A key that is not the certificate's, half a file, an expired certificate, none at all: the old one stays.
+    let (one, other) = (next.server(), next.server());
+    let expired = next.server_until(now() - Duration::from_secs(60));
+    for bad in [
+        Pair {
+            key: other.key.clone(),
+            ..one.clone()
+        },
+        Pair {
+            certificate: one.certificate[..100].to_owned(),
+            ..one.clone()
+        },
+        Pair {
+            certificate: String::new(),
+            key: String::new(),
+        },
+        expired,
+    ] {
+        secured.files.write_pair(&bad);
+        for _ in 0..5 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            secured.connect(secured.authority.trusted(None)).await.unwrap();
+        }
+    }
+
+    secured.files.write_pair(&one);
+    let taken_over = async {
+        while secured.connect(next.trusted(None)).await.is_err() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, taken_over)
+        .await
+        .expect("it is taken over");
+    assert!(
+        secured.connect(secured.authority.trusted(None)).await.is_err(),
+        "the old one is gone"
+    );
+    assert_eq!(
+        known(old, Some("root")).await.unwrap(),
+        "root",
+        "an old connection goes on"
+    );
+
+    // The authority of clients, too.
+    let client = next.client(Leaf {
+        names: vec![uri(ID)],
+        ..Leaf::default()
+    });
+    secured.files.write("client-ca.pem", &next.pem);
+    let believed = async {
+        loop {
+            if let Ok(channel) = secured.connect(next.trusted(Some(&client))).await
+                && let Ok(name) = known(channel, None).await
+            {
+                return name;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    assert_eq!(
+        tokio::time::timeout(PATIENCE, believed).await.expect("it is believed"),
+        ID
+    );
+    secured.end().await;
+}
+
+#[tokio::test]
+async fn files_that_cannot_be_used_are_told_of_at_the_start() {
+    let (files, authority) = (Files::new(), Authority::new("one"));
+    let load = async || {
+        let loaded = ServerTls::load(tls_settings(&files, ClientCertificates::Required), Clock::system()).await;
+        loaded.map(drop).unwrap_err().to_string()
+    };
+    assert!(load().await.contains("server.tls.certificate"));
+    files.write_pair(&authority.server());
+    assert!(load().await.contains("server.tls.client_ca"));
+    files.write("client-ca.pem", "no certificate");
+    assert!(load().await.contains("server.tls.client_ca"));
+    files.write("client-ca.pem", &authority.pem);
+    files.write("key.pem", &authority.server().key);
+    assert!(load().await.contains("server.tls.key"));
+    files.write_pair(&authority.server_until(now() - Duration::from_secs(60)));
+    assert!(load().await.contains("not valid now"));
+}
+
+#[tokio::test]
+async fn a_handshake_that_never_ends_gives_its_place_back_and_holds_up_nobody() {
+    let settings = ServerSettings {
+        max_connections: 2,
+        greeting_timeout: Duration::from_millis(300),
+        ..ServerSettings::default()
+    };
+    let secured = Secured::start_with(ClientCertificates::Optional, settings).await;
+    let address = secured.server.address;
+    let mut silent = TcpStream::connect(address).await.unwrap();
+    // Meanwhile the other place is there for others.
+    let channel = secured.connect(secured.authority.trusted(None)).await.unwrap();
+    assert_eq!(known(channel.clone(), Some("root")).await.unwrap(), "root");
+    // The beginning of a record of TLS, and then nothing.
+    silent.write_all(&[0x16, 3, 1, 2]).await.unwrap();
+    let ended = tokio::time::timeout(PATIENCE, silent.read(&mut [0; 16])).await;
+    assert!(matches!(ended.expect("it is closed"), Ok(0) | Err(_)));
+    secured.server.refused_for("handshake").await;
+    // Both places were taken; now one is free again.
+    let second = async {
+        while secured.connect(secured.authority.trusted(None)).await.is_err() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, second)
+        .await
+        .expect("there is room again");
+    drop(channel);
+    secured.end().await;
+}
+
+#[tokio::test]
+async fn who_speaks_without_tls_is_not_answered_in_the_clear() {
+    let secured = Secured::start(ClientCertificates::Optional).await;
+    let mut plain = TcpStream::connect(secured.server.address).await.unwrap();
+    plain
+        .write_all(b"POST /sharewarden.v1.SharePermissionService/ListImages HTTP/1.1\r\nhost: localhost\r\n\r\n")
+        .await
+        .unwrap();
+    let mut answer = Vec::new();
+    let read = tokio::time::timeout(PATIENCE, plain.read_to_end(&mut answer)).await;
+    let _ = read.expect("it is closed");
+    assert!(!String::from_utf8_lossy(&answer).contains("HTTP"), "{answer:?}");
+    secured.server.refused_for("handshake").await;
+    secured.end().await;
+}

@@ -1,0 +1,430 @@
+//! Callers with bearer tokens.
+
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use serde_json::{Value, json};
+use sharewarden::{
+    clock::Clock,
+    grpc::{Authenticator, PRINCIPAL, ServerSettings},
+    identity::{ClientCertificates, KeySettings, KeySource, Keys, ServerTls, TlsSettings, TokenSettings, Tokens},
+    proto::v1::{share_permission_service_client::SharePermissionServiceClient, *},
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpListener,
+    task::JoinHandle,
+};
+use tonic::{Code, Request, Status, transport::Channel};
+
+use super::{
+    credentials::{AUDIENCE, Authority, Files, ISSUER, Leaf, TokenKey, claims, encoded, jwks, now, uri},
+    server::{Guard, Server},
+};
+
+/// What believes the tokens of an issuer.
+async fn tokens(source: KeySource, retry: Duration) -> Tokens {
+    let keys = KeySettings {
+        source,
+        refresh: Duration::from_secs(3600),
+        retry,
+        max_age: Duration::from_secs(3600),
+    };
+    let keys = Keys::start(keys, Clock::system()).await.unwrap();
+    let settings = TokenSettings {
+        issuer: ISSUER.into(),
+        audience: AUDIENCE.into(),
+        principal_claim: "sub".into(),
+        leeway: Duration::from_secs(30),
+    };
+    Tokens::new(settings, keys, Clock::system())
+}
+
+fn by_tokens(tokens: Tokens) -> Guard {
+    Guard {
+        authenticator: Authenticator {
+            certificates: false,
+            tokens: Some(tokens),
+            trusted_header: false,
+            clock: Clock::system(),
+        },
+        ..Guard::default()
+    }
+}
+
+/// A server that believes the keys in a file.
+async fn server(keys: &[&TokenKey]) -> (Server, Files) {
+    let files = Files::new();
+    let file = files.write("jwks.json", &jwks(keys));
+    let tokens = tokens(KeySource::File(file), Duration::from_secs(3600)).await;
+    (
+        Server::start_guarded(ServerSettings::default(), by_tokens(tokens)).await,
+        files,
+    )
+}
+
+/// Who a call with these values of `authorization` is taken for.
+async fn known_by(channel: Channel, values: &[&str]) -> Result<String, Status> {
+    let mut request = Request::new(GrantSharePermissionRequest::default());
+    for value in values {
+        request.metadata_mut().append("authorization", value.parse().unwrap());
+    }
+    // It is not believed here, and so does not matter.
+    request.metadata_mut().insert(PRINCIPAL, "root".parse().unwrap());
+    let answer = SharePermissionServiceClient::new(channel)
+        .grant_share_permission(request)
+        .await?;
+    Ok(answer.into_inner().change.unwrap().principal)
+}
+
+async fn known(channel: &Channel, token: &str) -> Result<String, Status> {
+    known_by(channel.clone(), &[&format!("Bearer {token}")]).await
+}
+
+/// A token with any header, signed by nobody.
+fn unsigned(header: &Value, claims: &Value, signature: &str) -> String {
+    let part = |part: &Value| encoded(part.to_string().as_bytes());
+    format!("{}.{}.{signature}", part(header), part(claims))
+}
+
+#[tokio::test]
+async fn a_token_of_the_issuer_names_the_principal() {
+    let (one, two) = (TokenKey::es256("one"), TokenKey::ed25519("two"));
+    let (server, _files) = server(&[&one, &two]).await;
+    let channel = server.channel().await;
+    for key in [&one, &two] {
+        let token = key.sign(&claims(json!({})));
+        assert_eq!(known(&channel, &token).await.unwrap(), "pipeline@example.com");
+    }
+    // The issuer's clock may be off by half a minute.
+    for (claim, seconds) in [("exp", -20), ("nbf", 20)] {
+        let token = one.sign(&claims(json!({ claim: now().unix_timestamp() + seconds })));
+        assert_eq!(
+            known(&channel, &token).await.unwrap(),
+            "pipeline@example.com",
+            "{claim}"
+        );
+    }
+    assert_eq!(server.refused(), Vec::<&str>::new());
+    drop(channel);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn every_token_that_is_not_good_is_refused_in_the_same_words() {
+    let (key, stranger) = (TokenKey::es256("one"), TokenKey::es256("one"));
+    let edwards = TokenKey::ed25519("two");
+    let (server, _files) = server(&[&key, &edwards]).await;
+    let channel = server.channel().await;
+    let good = claims(json!({}));
+    let seconds = |seconds: i64| now().unix_timestamp() + seconds;
+    let signed = key.sign(&good);
+    let (head, signature) = signed.rsplit_once('.').unwrap();
+    let (header, _) = head.split_once('.').unwrap();
+    let root = encoded(claims(json!({"sub": "root"})).to_string().as_bytes());
+    let with_header = |header: Value| unsigned(&header, &good, signature);
+    let hmac = |secret: &[u8]| {
+        let mut header = jsonwebtoken::Header::new(jsonwebtoken::Algorithm::HS256);
+        header.kid = Some("one".into());
+        jsonwebtoken::encode(&header, &good, &jsonwebtoken::EncodingKey::from_secret(secret)).unwrap()
+    };
+    let refused = [
+        (key.sign(&claims(json!({"exp": seconds(-40)}))), "token_expired"),
+        (key.sign(&claims(json!({"exp": null}))), "token_expired"),
+        (key.sign(&claims(json!({"nbf": seconds(40)}))), "token_not_yet_valid"),
+        (key.sign(&claims(json!({"aud": "another"}))), "token_audience"),
+        (key.sign(&claims(json!({"aud": null}))), "token_audience"),
+        (
+            key.sign(&claims(json!({"iss": "https://evil.example.com"}))),
+            "token_issuer",
+        ),
+        (key.sign(&claims(json!({"sub": null}))), "token_principal"),
+        (key.sign(&claims(json!({"sub": "two words"}))), "token_principal"),
+        (key.sign_as("three", &good), "token_key"),
+        (stranger.sign(&good), "token_signature"),
+        (format!("{header}.{root}.{signature}"), "token_signature"),
+        (format!("{head}."), "token_signature"),
+        (edwards.sign_as("one", &good), "token_algorithm"),
+        (
+            unsigned(&json!({"alg": "none", "kid": "one"}), &good, ""),
+            "token_algorithm",
+        ),
+        (unsigned(&json!({"alg": "None"}), &good, ""), "token_algorithm"),
+        // The public key as the secret of an HMAC, in the forms in which it may be had.
+        (hmac(key.pair.public_key_pem().as_bytes()), "token_algorithm"),
+        (hmac(key.pair.public_key_raw()), "token_algorithm"),
+        (hmac(b""), "token_algorithm"),
+        (with_header(json!({"alg": "ES256"})), "token_key"),
+        (
+            with_header(json!({"alg": "ES256", "kid": "one", "crit": ["b64"], "b64": false})),
+            "token_malformed",
+        ),
+        // A key that the token brings along is not asked.
+        (
+            with_header(json!({"alg": "ES256", "kid": "x", "jwk": stranger.jwk()})),
+            "token_key",
+        ),
+        (
+            with_header(json!({"alg": "ES256", "kid": "../../etc/passwd", "jku": "https://127.0.0.1:1/"})),
+            "token_key",
+        ),
+        ("no-token".into(), "token_malformed"),
+        ("a.b.c".into(), "token_malformed"),
+        (format!("{signed}.{signature}"), "token_malformed"),
+    ];
+    let mut told = Vec::new();
+    for (token, why) in &refused {
+        let status = known(&channel, token).await.unwrap_err();
+        assert_eq!(status.code(), Code::Unauthenticated, "{why}: {token}");
+        assert_eq!(server.refused(), [*why], "{token}");
+        told.push((status.message().to_owned(), status.details().to_owned()));
+    }
+    for (values, why) in [
+        (&[][..], "missing"),
+        (&["Basic cm9vdDpyb290"], "malformed"),
+        (
+            &[&*format!("Bearer {signed}"), &*format!("Bearer {signed}")],
+            "malformed",
+        ),
+    ] {
+        let status = known_by(channel.clone(), values).await.unwrap_err();
+        assert_eq!((status.code(), server.refused()), (Code::Unauthenticated, vec![why]));
+        told.push((status.message().to_owned(), status.details().to_owned()));
+    }
+    assert!(told.iter().all(|answer| *answer == told[0]), "{told:?}");
+    assert_eq!(
+        known(&channel, &signed).await.unwrap(),
+        "pipeline@example.com",
+        "the good one is good"
+    );
+    drop(channel);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn rsa_signatures_verify_too_and_their_public_key_is_no_secret_of_an_hmac() {
+    let pair = rcgen::KeyPair::generate_rsa_for(&rcgen::PKCS_RSA_SHA256, rcgen::RsaKeySize::_2048).unwrap();
+    let pem = pair.serialize_pem();
+    let signing = jsonwebtoken::EncodingKey::from_rsa_pem(pem.as_bytes()).unwrap();
+    let mut jwk = jsonwebtoken::jwk::Jwk::from_encoding_key(&signing, jsonwebtoken::Algorithm::RS256).unwrap();
+    jwk.common.key_id = Some("rsa".into());
+    // Whichever of the family the issuer takes.
+    jwk.common.key_algorithm = None;
+    let files = Files::new();
+    let file = files.write("jwks.json", &json!({ "keys": [jwk] }).to_string());
+    let tokens = tokens(KeySource::File(file), Duration::from_secs(3600)).await;
+    let server = Server::start_guarded(ServerSettings::default(), by_tokens(tokens)).await;
+    let channel = server.channel().await;
+    let signed = |algorithm, key: &jsonwebtoken::EncodingKey| {
+        let mut header = jsonwebtoken::Header::new(algorithm);
+        header.kid = Some("rsa".into());
+        jsonwebtoken::encode(&header, &claims(json!({})), key).unwrap()
+    };
+    for algorithm in [jsonwebtoken::Algorithm::RS256, jsonwebtoken::Algorithm::PS512] {
+        let token = signed(algorithm, &signing);
+        assert_eq!(known(&channel, &token).await.unwrap(), "pipeline@example.com");
+    }
+    let secret = jsonwebtoken::EncodingKey::from_secret(pair.public_key_pem().as_bytes());
+    known(&channel, &signed(jsonwebtoken::Algorithm::HS256, &secret))
+        .await
+        .unwrap_err();
+    assert_eq!(server.refused(), ["token_algorithm"]);
+    drop(channel);
+    server.stop().await;
+}
+
+/// An issuer that lists its keys over https.
+struct Issuer {
+    url: String,
+    authority: Authority,
+    files: Files,
+    listed: Arc<Mutex<String>>,
+    asked: Arc<AtomicUsize>,
+    serving: JoinHandle<()>,
+}
+
+impl Issuer {
+    async fn listing(keys: &[&TokenKey]) -> Self {
+        let (authority, files) = (Authority::new("issuer"), Files::new());
+        files.write_pair(&authority.server());
+        files.write("ca.pem", &authority.pem);
+        let settings = TlsSettings {
+            certificate: files.path("certificate.pem"),
+            key: files.path("key.pem"),
+            client_ca: None,
+            client_certificates: ClientCertificates::None,
+        };
+        let tls = ServerTls::load(settings, Clock::system()).await.unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("https://localhost:{}/jwks.json", listener.local_addr().unwrap().port());
+        let (listed, asked) = (Arc::new(Mutex::new(jwks(keys))), Arc::new(AtomicUsize::new(0)));
+        let serving = tokio::spawn(list(listener, tls, listed.clone(), asked.clone()));
+        Self {
+            url,
+            authority,
+            files,
+            listed,
+            asked,
+            serving,
+        }
+    }
+
+    fn source(&self) -> KeySource {
+        KeySource::Url {
+            url: self.url.clone(),
+            ca: Some(self.files.path("ca.pem")),
+        }
+    }
+
+    fn asked(&self) -> usize {
+        self.asked.load(Ordering::SeqCst)
+    }
+}
+
+impl Drop for Issuer {
+    fn drop(&mut self) {
+        self.serving.abort();
+    }
+}
+
+/// Answers every request of HTTP/1.1 with what is listed.
+async fn list(listener: TcpListener, tls: ServerTls, listed: Arc<Mutex<String>>, asked: Arc<AtomicUsize>) {
+    loop {
+        let (stream, _) = listener.accept().await.unwrap();
+        let Ok(mut stream) = tls.accept(stream).await else {
+            continue;
+        };
+        asked.fetch_add(1, Ordering::SeqCst);
+        let body = listed.lock().unwrap().clone();
+        let answer = format!(
+            "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
+            body.len()
+        );
+        let _ = stream.read(&mut [0; 4096]).await;
+        let _ = stream.write_all(answer.as_bytes()).await;
+        let _ = stream.shutdown().await;
+    }
+}
+
+#[tokio::test]
+async fn keys_that_the_issuer_rotates_are_fetched_and_unknown_ones_do_not_have_it_asked_again_and_again() {
+    let (one, two) = (TokenKey::es256("one"), TokenKey::es256("two"));
+    let issuer = Issuer::listing(&[&one]).await;
+    let retry = Duration::from_secs(1);
+    let guard = by_tokens(tokens(issuer.source(), retry).await);
+    let server = Server::start_guarded(ServerSettings::default(), guard).await;
+    let channel = server.channel().await;
+    assert_eq!(
+        known(&channel, &one.sign(&claims(json!({})))).await.unwrap(),
+        "pipeline@example.com"
+    );
+    assert_eq!(issuer.asked(), 1, "at the start");
+
+    *issuer.listed.lock().unwrap() = jwks(&[&two]);
+    let token = two.sign(&claims(json!({})));
+    let rotated = async { while known(&channel, &token).await.is_err() {} };
+    tokio::time::timeout(Duration::from_secs(20), rotated)
+        .await
+        .expect("it is fetched");
+    assert_eq!(issuer.asked(), 2);
+    // The old one is listed no more.
+    known(&channel, &one.sign(&claims(json!({})))).await.unwrap_err();
+    assert!(server.refused().ends_with(&["token_key"]));
+
+    let (clock, before) = (Clock::system(), issuer.asked());
+    let begun = clock.elapsed();
+    let flood = (0..200).map(|number| {
+        let (token, channel) = (
+            one.sign_as(&format!("unknown-{number}"), &claims(json!({}))),
+            channel.clone(),
+        );
+        async move { known(&channel, &token).await.unwrap_err() }
+    });
+    futures_util::future::join_all(flood).await;
+    let (asked, passed) = (issuer.asked() - before, clock.elapsed().since(begun));
+    assert!(
+        asked as u64 <= passed.as_secs() + 1,
+        "asked {asked} times for 200 unknown keys in {passed:?}"
+    );
+    drop(channel);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn keys_are_not_taken_from_a_server_that_is_not_the_issuers() {
+    let key = TokenKey::es256("one");
+    let issuer = Issuer::listing(&[&key]).await;
+    let other = Files::new();
+    let ca = other.write("ca.pem", &Authority::new("another").pem);
+    let source = KeySource::Url {
+        url: issuer.url.clone(),
+        ca: Some(ca),
+    };
+    let guard = by_tokens(tokens(source, Duration::from_millis(100)).await);
+    let server = Server::start_guarded(ServerSettings::default(), guard).await;
+    let channel = server.channel().await;
+    let status = known(&channel, &key.sign(&claims(json!({})))).await.unwrap_err();
+    assert_eq!(status.code(), Code::Unauthenticated);
+    assert_eq!(server.refused(), ["token_keys_unavailable"]);
+    assert_eq!(issuer.asked(), 0, "the handshake failed");
+    assert!(!issuer.authority.pem.is_empty());
+    drop(channel);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_certificate_and_a_token_must_name_the_same_principal() {
+    const ID: &str = "spiffe://example.org/build";
+    let (key, authority, files) = (TokenKey::es256("one"), Authority::new("one"), Files::new());
+    files.write_pair(&authority.server());
+    let settings = TlsSettings {
+        certificate: files.path("certificate.pem"),
+        key: files.path("key.pem"),
+        client_ca: Some(files.write("client-ca.pem", &authority.pem)),
+        client_certificates: ClientCertificates::Optional,
+    };
+    let file = files.write("jwks.json", &jwks(&[&key]));
+    let guard = Guard {
+        authenticator: Authenticator {
+            certificates: true,
+            tokens: Some(tokens(KeySource::File(file), Duration::from_secs(3600)).await),
+            trusted_header: false,
+            clock: Clock::system(),
+        },
+        tls: Some(ServerTls::load(settings, Clock::system()).await.unwrap()),
+        ..Guard::default()
+    };
+    let server = Server::start_guarded(ServerSettings::default(), guard).await;
+    let connect = async |client: Option<&super::credentials::Pair>| {
+        let endpoint = Channel::from_shared(format!("https://localhost:{}", server.address.port())).unwrap();
+        endpoint
+            .tls_config(authority.trusted(client))
+            .unwrap()
+            .connect()
+            .await
+            .unwrap()
+    };
+    let client = authority.client(Leaf {
+        names: vec![uri(ID)],
+        ..Leaf::default()
+    });
+    let (with, without) = (connect(Some(&client)).await, connect(None).await);
+    let same = key.sign(&claims(json!({"sub": ID})));
+    let other = key.sign(&claims(json!({})));
+    let expired = key.sign(&claims(json!({"sub": ID, "exp": 1})));
+    assert_eq!(known_by(with.clone(), &[]).await.unwrap(), ID);
+    assert_eq!(known(&with, &same).await.unwrap(), ID);
+    assert_eq!(known(&without, &other).await.unwrap(), "pipeline@example.com");
+    assert_eq!(server.refused(), Vec::<&str>::new());
+    known(&with, &other).await.unwrap_err();
+    known(&with, &expired).await.unwrap_err();
+    known_by(without.clone(), &[]).await.unwrap_err();
+    assert_eq!(server.refused(), ["contradicting", "token_expired", "missing"]);
+    drop((with, without));
+    server.stop().await;
+}

@@ -103,7 +103,7 @@ DECLARE
     partition text;
     made integer := 0;
 BEGIN
-    -- Whoever may call it must not be able to fill the catalogue.
+    -- A slip of the caller must not fill the catalogue. This bounds one call, and not how often it is called for which months.
     IF months NOT BETWEEN 0 AND 36 THEN
         RAISE EXCEPTION 'months must be from 0 to 36, not %', months USING ERRCODE = 'invalid_parameter_value';
     END IF;

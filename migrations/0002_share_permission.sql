@@ -78,8 +78,8 @@ CREATE TABLE share_permission (
 );
 COMMENT ON TABLE share_permission IS 'What is asked for, and what AWS was last known to hold, for each share. The work item: there is no queue beside it.';
 COMMENT ON COLUMN share_permission.lease_epoch IS 'Counts the leases: a holder whose epoch is over cannot settle.';
-COMMENT ON COLUMN share_permission.in_doubt IS 'A call for the current change may have had an effect that was not read back yet.';
-COMMENT ON COLUMN share_permission.landing IS 'What a call whose end nobody saw asked for; it may take effect until landing_until.';
+COMMENT ON COLUMN share_permission.in_doubt IS 'A call for the current change may have had an effect that was not read back yet: its next attempt begins with that.';
+COMMENT ON COLUMN share_permission.landing IS 'What the newest call whose end nobody saw asked for; it may take effect until landing_until. Kept until AWS was read back after that, or took another call.';
 
 -- What recovery looks for, account by account and image by image: work whose lease ran out, or whose next attempt is due.
 CREATE INDEX share_permission_due ON share_permission

@@ -115,8 +115,8 @@ pub struct Server {
     hints: Hints,
     work: mpsc::UnboundedReceiver<Leased>,
     metrics: Metrics,
-    admin: Option<TcpListener>,
     access: Access,
+    admin: Option<TcpListener>,
     /// Ends the forwarder.
     stop: CancellationToken,
 }
@@ -212,8 +212,8 @@ impl Server {
             hints,
             work,
             metrics: metrics.clone(),
-            admin,
             access,
+            admin,
             stop,
         })
     }
@@ -311,6 +311,7 @@ fn forwarder_settings(config: &Config) -> ForwarderSettings {
             give_up_after: forwarder.give_up_after,
         },
         lease_reserve,
+        read_reserve: forwarder.read_timeout,
         place: PlaceSettings {
             pace: PaceSettings {
                 most: forwarder.calls_per_second.into(),

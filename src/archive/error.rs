@@ -25,9 +25,9 @@ pub enum Error {
     Gap {
         /// Whose ledger.
         account: AccountId,
-        /// The first entry of the month.
+        /// The first entry that should be there: of the month, or the one before it.
         start_index: u64,
-        /// One past the last.
+        /// One past the last entry that should be there: of the month, or the one after it.
         end_index: u64,
         /// So many are there.
         entries: u64,

@@ -13,9 +13,11 @@ use std::{fmt, path::PathBuf, time::Duration};
 
 use crate::{
     audit::Audit,
+    domain::AccountId,
     store::{
+        Database,
         archive::{self as partitions, Detached, MonthPartition, Stretch},
-        audit::Archived,
+        audit::{self as history, Archived},
     },
 };
 
@@ -94,7 +96,7 @@ async fn archive(
     let folder = options.to.join(month.to_string());
     let mut files = Vec::new();
     for stretch in partitions::stretches(&audit.database, partition).await? {
-        check_whole(&stretch)?;
+        check_whole(&audit.database, &stretch).await?;
         let path = file::write(audit, &folder, &stretch).await?;
         let sha256 = file::verify(&path, &stretch, audit.keys.verifiers())?;
         tell(Event::Written {
@@ -122,18 +124,41 @@ async fn detach(audit: &Audit, options: &Options, partition: &MonthPartition, fi
     }
 }
 
-/// Between the first and the last entry of a month there is none missing.
-fn check_whole(stretch: &Stretch) -> Result<(), Error> {
-    if stretch.entries == stretch.end_index - stretch.start_index {
-        Ok(())
-    } else {
-        Err(Error::Gap {
-            account: stretch.account,
-            start_index: stretch.start_index,
-            end_index: stretch.end_index,
-            entries: stretch.entries,
-        })
+/// Between the first and the last entry of a month there is none missing, and neither is the one before or the one after: these
+/// may be in other months.
+async fn check_whole(database: &Database, stretch: &Stretch) -> Result<(), Error> {
+    let Stretch {
+        account,
+        mut start_index,
+        mut end_index,
+        entries,
+        ..
+    } = *stretch;
+    let is_whole = entries == end_index - start_index;
+    // Before the entry after the last is looked for: it may be added meanwhile.
+    let sizes = history::sizes(database, &[account]).await?;
+    let size = sizes.first().map_or(0, |(_, size)| *size);
+    if start_index > 0 && !is_there(database, account, start_index - 1).await? {
+        start_index -= 1;
     }
+    if end_index < size && !is_there(database, account, end_index).await? {
+        end_index += 1;
+    }
+    if is_whole && (start_index, end_index) == (stretch.start_index, stretch.end_index) {
+        return Ok(());
+    }
+    Err(Error::Gap {
+        account,
+        start_index,
+        end_index,
+        entries,
+    })
+}
+
+/// True when an entry is in the table or in a file.
+async fn is_there(database: &Database, account: AccountId, log_index: u64) -> Result<bool, Error> {
+    let in_table = history::entry(database, account, log_index).await?.is_some();
+    Ok(in_table || history::archived_at(database, account, log_index).await?.is_some())
 }
 
 fn location(options: &Options, month: Month, path: &std::path::Path) -> String {

@@ -1,8 +1,8 @@
 //! Entries: pages of them, and single ones.
 
 use crate::{
-    domain::{AccountId, Entry, PermissionKey},
-    store::audit::{self, Archived, EntryFilter, EntryPosition, Order, StoredEntry},
+    domain::{AccountId, Entry, PermissionKey, Timestamp},
+    store::audit::{self, Archived, EntryFilter, EntryPosition, Found, Order, StoredEntry},
 };
 
 use super::{Audit, AuditEntry, Error};
@@ -19,14 +19,23 @@ const MOST_TEXT: usize = 3 * 512 * 1024;
 pub struct EntryPage {
     /// The entries.
     pub entries: Vec<AuditEntry>,
-    /// Where the next page begins: after this one. None on the last page.
-    pub next: Option<EntryPosition>,
-    /// On the first page, which history of that time is in files. The latest first.
+    /// Where the next page begins. None on the last page.
+    pub next: Option<NextPage>,
+    /// Which history of that time is in files; on later pages, what was put there since the page before. The latest first.
     pub archived: Vec<Archived>,
 }
 
+/// Where the next page begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NextPage {
+    /// After this entry.
+    pub after: EntryPosition,
+    /// When the page before was read, on the database's clock: what was archived since then may be missing behind it.
+    pub read_at: Timestamp,
+}
+
 impl Audit {
-    /// Lists `size` entries after `after`.
+    /// Lists `size` entries: the first ones, or those of the `next` page.
     ///
     /// # Errors
     /// [`Error::Tampered`], or the store's.
@@ -34,24 +43,24 @@ impl Audit {
         &self,
         filter: &EntryFilter,
         order: Order,
-        after: Option<&EntryPosition>,
+        next: Option<&NextPage>,
         size: u32,
     ) -> Result<EntryPage, Error> {
-        let now = self.clock.now();
+        let (now, after) = (self.clock.now(), next.map(|next| &next.after));
         let found = audit::entries(&self.database, filter, order, after, size.saturating_add(1), now).await?;
-        let mut page = page(found.entries, size, |entry| bears_out(filter, entry))?;
+        let nothing_archived = found.nothing_archived;
+        let mut page = page(found, size, |entry| bears_out(filter, entry))?;
         if shows_every_entry(filter) {
             self.look_for_gaps(&page.entries).await?;
         }
-        if after.is_none() && !found.nothing_archived {
-            // Asked for after the entries: what is archived meanwhile is then on the page, or told of, or both.
-            page.archived =
-                audit::archived(&self.database, &filter.accounts, filter.from, filter.to, MOST_ARCHIVED).await?;
+        if !nothing_archived {
+            let EntryFilter { accounts, from, to, .. } = filter;
+            page.archived = self.archived(accounts, (*from, *to), next).await?;
         }
         Ok(page)
     }
 
-    /// Lists `size` entries about one permission after `after`.
+    /// Lists `size` entries about one permission: the first ones, or those of the `next` page.
     ///
     /// # Errors
     /// [`Error::Tampered`], or the store's.
@@ -59,23 +68,36 @@ impl Audit {
         &self,
         key: &PermissionKey,
         order: Order,
-        after: Option<&EntryPosition>,
+        next: Option<&NextPage>,
         size: u32,
     ) -> Result<EntryPage, Error> {
         let found = audit::history(
             &self.database,
             key,
             order,
-            after,
+            next.map(|next| &next.after),
             size.saturating_add(1),
             self.clock.now(),
         )
         .await?;
-        let mut page = page(found.entries, size, |entry| entry.intent.key == *key)?;
-        if after.is_none() && !found.nothing_archived {
-            page.archived = audit::archived(&self.database, &[key.account], None, None, MOST_ARCHIVED).await?;
+        let nothing_archived = found.nothing_archived;
+        let mut page = page(found, size, |entry| entry.intent.key == *key)?;
+        if !nothing_archived {
+            page.archived = self.archived(&[key.account], (None, None), next).await?;
         }
         Ok(page)
+    }
+
+    /// What is in files, or was put there since the page before. Asked for after the entries: what is archived meanwhile is then on
+    /// the page, or told of, or both.
+    async fn archived(
+        &self,
+        accounts: &[AccountId],
+        (from, to): (Option<Timestamp>, Option<Timestamp>),
+        next: Option<&NextPage>,
+    ) -> Result<Vec<Archived>, Error> {
+        let since = next.map(|next| next.read_at);
+        Ok(audit::archived(&self.database, accounts, from, to, since, MOST_ARCHIVED).await?)
     }
 
     /// Reads one entry.
@@ -128,11 +150,13 @@ impl Audit {
 
 /// The first `size` rows, compared with their hashes; and with what was asked for, since it was their columns that were
 /// looked at.
-fn page(mut rows: Vec<StoredEntry>, size: u32, is_asked_for: impl Fn(&Entry) -> bool) -> Result<EntryPage, Error> {
+fn page(found: Found, size: u32, is_asked_for: impl Fn(&Entry) -> bool) -> Result<EntryPage, Error> {
+    let mut rows = found.entries;
     let fitting = how_many_fit(&rows).min(size as usize);
     let more = rows.len() > fitting;
     rows.truncate(fitting);
-    let next = rows.last().filter(|_| more).map(StoredEntry::position);
+    let last = rows.last().filter(|_| more).map(StoredEntry::position);
+    let next = last.zip(found.read_at);
     let check = |row| {
         let entry = AuditEntry::check(row)?;
         if is_asked_for(&entry.recorded.entry) {
@@ -146,7 +170,7 @@ fn page(mut rows: Vec<StoredEntry>, size: u32, is_asked_for: impl Fn(&Entry) -> 
     };
     Ok(EntryPage {
         entries: rows.into_iter().map(check).collect::<Result<_, _>>()?,
-        next,
+        next: next.map(|(after, read_at)| NextPage { after, read_at }),
         archived: Vec::new(),
     })
 }

@@ -27,7 +27,7 @@ pub use entry::AuditEntry;
 pub use error::Error;
 pub use export::{Export, ExportHeader, ExportRange};
 pub use keys::CheckpointKeys;
-pub use list::EntryPage;
+pub use list::{EntryPage, NextPage};
 pub use proofs::{ConsistencyProof, InclusionProof, KeptCheckpoint};
 pub use shares::SharePage;
 pub use signer::Signer;

@@ -32,8 +32,17 @@ pub struct Signer {
     every: Duration,
     /// What this process signed or saw signed: whoever removes a checkpoint from the store does not remove it from here.
     seen: HashMap<AccountId, (u64, Hash)>,
-    /// Ledgers that are not signed for, and as they were when that was said.
-    refused: HashMap<AccountId, Grown>,
+    /// Ledgers that are not signed for.
+    refused: HashMap<AccountId, Refused>,
+}
+
+/// A ledger that is not signed for.
+#[derive(Debug)]
+struct Refused {
+    /// As it was when that was said.
+    grown: Grown,
+    /// From which entry on it is not what was signed.
+    log_index: u64,
 }
 
 /// What became of a ledger since its last checkpoint.
@@ -167,17 +176,20 @@ impl Signer {
         Ok(())
     }
 
-    /// Says so once for each state of the ledger.
+    /// Says so once for each state of the ledger. From which entry on is looked for once: the others wait for their turn, and
+    /// a ledger that goes on growing would be read from its beginning in every round.
     async fn refuse(&mut self, account: AccountId, log_index: u64, grown: Grown) -> Result<(), Error> {
-        if self.refused.get(&account) == Some(&grown) {
+        let before = self.refused.get(&account);
+        if before.is_some_and(|before| before.grown == grown) {
             return Ok(());
         }
+        let log_index = match (before, log_index) {
+            (Some(before), _) => before.log_index,
+            (None, 0) => self.audit.first_unproven(account, grown.size).await?,
+            (None, found) => found,
+        };
         let signed = self.signed(&grown).await.unwrap_or_default();
         let signed_size = signed.iter().map(|(size, _)| *size).max().unwrap_or_default();
-        let log_index = match log_index {
-            0 => self.audit.first_unproven(account, grown.size).await?,
-            found => found,
-        };
         tracing::error!(
             account_id = %account,
             log_index,
@@ -185,7 +197,7 @@ impl Signer {
             signed_size,
             "the ledger was tampered with: it does not lead on from its checkpoint, and is not signed for"
         );
-        self.refused.insert(account, grown);
+        self.refused.insert(account, Refused { grown, log_index });
         Ok(())
     }
 }

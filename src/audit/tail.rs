@@ -197,7 +197,7 @@ impl Follower<'_> {
         Ok(())
     }
 
-    /// Reads and tells what one ledger grew by.
+    /// Reads and tells what one ledger grew by. `size` may be wrong: it may have been hinted.
     async fn publish(&mut self, account: AccountId, size: u64) -> Result<(), Error> {
         // Before the first poll it is not known where to begin; the poll finds what was hinted of.
         let Some(mut next) = self
@@ -215,8 +215,14 @@ impl Follower<'_> {
                         self.tell(News::Entries(stretch));
                     }
                 }
-                // What is told of it once is enough: who listens to this ledger ends with it.
                 Err(Error::Tampered { log_index, .. } | Error::EntryArchived { log_index, .. }) => {
+                    let sizes = stretch::sizes(self.database, &[account]).await?;
+                    let size = sizes.get(&account).copied().unwrap_or_default();
+                    // Whoever may connect to the database may send hints. One of more than there is says nothing.
+                    if size <= log_index {
+                        return Ok(());
+                    }
+                    // What is told of it once is enough: who listens to this ledger ends with it.
                     self.tell(News::Tampered(account, log_index));
                     next = size;
                 }

@@ -37,8 +37,8 @@ impl Over for AuditClient {
     }
 }
 
-/// Of a page of 1000 entries with a hundred attempts each.
-const LARGEST_ANSWER: usize = 128 * 1024 * 1024;
+/// Well above what the service sends: pages end at 1.5 MiB of text, about 3 MiB of message, and 50,000 counts take no more.
+const LARGEST_ANSWER: usize = 16 * 1024 * 1024;
 /// Streams can be silent for long: a peer that does not answer a ping is gone.
 const PING_EVERY: Duration = Duration::from_secs(15);
 const PING_ANSWER: Duration = Duration::from_secs(15);
@@ -141,7 +141,7 @@ impl Connection {
     }
 }
 
-/// Connects, and says nothing of who asks but what a certificate says.
+/// Connects, and says nothing of who asks but what TLS needs.
 pub(super) async fn reach(options: &ClientOptions) -> Result<Channel, Failure> {
     let tls = credentials::tls(options)?;
     let connected = connect(options, tls).await;

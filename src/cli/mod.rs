@@ -66,7 +66,9 @@ async fn perform(options: &ClientOptions, command: ClientCommand, console: &mut 
     }
     match command {
         ClientCommand::Health(args) => health::health(options, args, console).await?,
-        ClientCommand::Audit(command) if command.is_offline() => audit::offline(options, command, console).await?,
+        ClientCommand::Audit(AuditCommand::Verify(args)) if args.is_offline() => {
+            audit::verify_export(options, args, console)?;
+        }
         command => ask(options, command, console).await?,
     }
     console.flush()

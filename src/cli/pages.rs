@@ -33,7 +33,7 @@ pub(super) struct Place {
 pub(super) struct Page<T> {
     pub(super) things: Vec<T>,
     pub(super) next_page_token: String,
-    /// What is not in the list because it is in files. On the first page.
+    /// What is not in the list because it is in files; on later pages, what was put there since the page before.
     pub(super) archived: Vec<ArchivedRange>,
 }
 

@@ -53,7 +53,8 @@ fn verdict(change: &Change) -> Option<Result<(), Failure>> {
     match State::try_from(change.state) {
         Ok(State::Pending) => None,
         Ok(State::Succeeded) => Some(Ok(())),
-        Ok(State::Failed | State::Superseded) => Some(Err(ended_badly(change))),
+        Ok(State::Failed) => Some(Err(ended_badly(change, "has failed"))),
+        Ok(State::Superseded) => Some(Err(ended_badly(change, "was superseded"))),
         Ok(State::Unspecified) | Err(_) => Some(Err(Failure::new(
             Exit::General,
             "the change is in a state that this client does not know",
@@ -62,7 +63,7 @@ fn verdict(change: &Change) -> Option<Result<(), Failure>> {
     }
 }
 
-fn ended_badly(change: &Change) -> Failure {
+fn ended_badly(change: &Change, how: &str) -> Failure {
     let reason = ErrorReason::try_from(change.error_reason).unwrap_or_default();
     let aws = match (change.error_code.as_str(), change.error_message.as_str()) {
         ("", "") => String::new(),
@@ -72,7 +73,7 @@ fn ended_badly(change: &Change) -> Failure {
     };
     let name = reason.as_str_name().trim_start_matches("ERROR_REASON_");
     let advice = advice::of_reason(reason);
-    Failure::new(advice.exit, format!("the change has failed{aws} ({name})"), advice.text)
+    Failure::new(advice.exit, format!("the change {how}{aws} ({name})"), advice.text)
 }
 
 fn still_pending(options: &ClientOptions, request: &GetChangeRequest) -> Failure {

@@ -171,7 +171,8 @@ fn times(config: &Config, check: &mut impl FnMut(bool, &str, String)) {
             forwarder.circuit_cool_down, forwarder.circuit_cool_down_cap
         ),
     );
-    // A step makes at most a call and a read, one after the other, and then records what came of them.
+    // A step that is begun at once has time for a call, a read after it, and to record what came of them. One that had to wait for
+    // its turn has time for the call, and leaves the read to the next lease if need be.
     let least = forwarder.attempt_timeout + forwarder.read_timeout + forwarder.lease_margin;
     check(
         forwarder.lease >= least,

@@ -148,7 +148,8 @@ pub struct Change {
     pub previous: Option<Access>,
     /// Where it stands.
     pub state: ChangeState,
-    /// The calls to AWS made for it whose end was seen, oldest first.
+    /// The calls to AWS made for it whose end was seen, oldest first; a lease whose holder was lost stands as one call
+    /// `LeaseExpired`.
     pub attempts: Vec<Attempt>,
     /// Why it failed.
     pub failure: Option<Failure>,

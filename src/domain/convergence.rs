@@ -2,7 +2,7 @@
 //!
 //! Only three answers settle a change: AWS accepted it, AWS refused it, or reading AWS back showed what AWS holds. After an
 //! answer that leaves it open whether the call had an effect, nothing is done before AWS was read back, and the verdict
-//! "not in effect" is given only when no call can be landing any more.
+//! "not in effect" is given only when no call can be landing any more, and AWS was read back since, if one was lost.
 
 use std::time::Duration;
 
@@ -45,8 +45,11 @@ pub struct Circumstances {
     pub first: bool,
     /// The change's budget was spent when the call began.
     pub spent: bool,
-    /// From the begin of the call on, an earlier call for the same may take effect for so long. Zero when none may.
-    pub landing_for: Duration,
+    /// An earlier call was lost, and AWS was not read back since it can take effect no more: from the begin of the call on
+    /// it can for so long yet.
+    pub landing_for: Option<Duration>,
+    /// What AWS was seen to hold under this lease. See [`seen`].
+    pub seen: Option<Access>,
 }
 
 /// Why AWS is read back.
@@ -98,17 +101,15 @@ impl Next {
     }
 }
 
-/// What to do about a change that is not called, since AWS does not answer. `spent` says that its budget is. For so long an
-/// earlier call for the same may take effect.
-pub fn unreachable(in_doubt: bool, spent: bool, landing_for: Duration) -> Next {
+/// What to do about a change that is not called, since AWS does not answer.
+pub fn unreachable(in_doubt: bool, now: Circumstances) -> Next {
     let unreachable = Failure {
         reason: FailureReason::UpstreamUnavailable,
         code: None,
         message: None,
     };
-    match (spent, in_doubt) {
-        (true, false) if landing_for.is_zero() => fail(unreachable, None),
-        (true, false) => look_again(Some(landing_for)),
+    match (now.spent, in_doubt) {
+        (true, false) => once_known(fail(unreachable, None), now),
         (_, true) => look_again(None),
         (false, false) => retry(None),
     }
@@ -160,7 +161,7 @@ pub fn after_call(result: &Result<(), Fault>, now: Circumstances) -> Next {
         FaultKind::NotSent if spent => fail(failure(FailureReason::UpstreamUnavailable, fault), None),
         FaultKind::NotSent => retry(None),
     };
-    once_landed(next, now)
+    once_known(next, now)
 }
 
 /// What to do after AWS was read back, for this doubt.
@@ -177,7 +178,11 @@ pub fn after_read_back(doubt: Doubt, result: &Result<Access, Fault>, now: Circum
         (Ok(access), Doubt::Earlier(failure)) if now.spent => fail(failure, Some(*access)),
         (Ok(_), Doubt::Earlier(_)) => Next::Call,
         (Err(fault), Doubt::Landing) => look_again(retry_after(fault)),
-        // An image that is gone is shared with nobody.
+        // An image that is gone is shared with nobody: what was to be revoked is. Of one that was never heard of before, it is
+        // rather the name that is wrong.
+        (Err(fault), _) if fault.kind == FaultKind::Refused(FailureReason::ImageNotFound) && is_revoked(now) => {
+            Next::Succeed
+        }
         (Err(fault), _) if fault.kind == FaultKind::Refused(FailureReason::ImageNotFound) => {
             fail(failure(FailureReason::ImageNotFound, fault), Some(Access::NotShared))
         }
@@ -193,15 +198,30 @@ pub fn after_read_back(doubt: Doubt, result: &Result<Access, Fault>, now: Circum
         (Err(fault), Doubt::RefusedRevoke(_)) => retry(retry_after(fault)),
         (Err(fault), Doubt::Earlier(_)) => look_again(retry_after(fault)),
     };
-    once_landed(next, now)
+    once_known(next, now)
 }
 
-/// No change is failed while an earlier call for the same may take effect: AWS is read back when that is over.
-fn once_landed(next: Next, now: Circumstances) -> Next {
-    match next {
-        Next::Fail { .. } if !now.landing_for.is_zero() => look_again(Some(now.landing_for)),
-        next => next,
+/// What a read has shown that was begun when no lost call could take effect any more. It holds until a call is accepted or
+/// lost.
+pub fn seen(doubt: &Doubt, result: &Result<Access, Fault>, now: Circumstances) -> Option<Access> {
+    let has_landed = now.landing_for.is_none_or(|left| left.is_zero()) && *doubt != Doubt::Landing;
+    result.as_ref().ok().copied().filter(|_| has_landed)
+}
+
+/// No change is failed while an earlier call may take effect, or may have: AWS is read back when that is over.
+fn once_known(next: Next, now: Circumstances) -> Next {
+    let Next::Fail { failure, observed } = next else {
+        return next;
+    };
+    let observed = observed.or(now.seen);
+    match now.landing_for {
+        Some(left) if !left.is_zero() || observed.is_none() => look_again(Some(left)),
+        _ => fail(failure, observed),
     }
+}
+
+fn is_revoked(now: Circumstances) -> bool {
+    now.action == Action::Revoke && !now.first
 }
 
 fn look_again(retry_after: Option<Duration>) -> Next {

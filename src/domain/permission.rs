@@ -87,9 +87,9 @@ pub struct Landing {
 pub struct Permission {
     /// Its name.
     pub key: PermissionKey,
-    /// What the newest accepted change asks for. After a failure: what was applied before it.
+    /// What the newest accepted change asks for. After a failure: what is known to be applied.
     pub desired: Option<Access>,
-    /// What AWS was last known to hold.
+    /// What AWS was last known to hold; nothing, where that is not known, or not known any more.
     pub applied: Option<Access>,
     /// Counts the changes accepted.
     pub generation: u64,
@@ -101,9 +101,10 @@ pub struct Permission {
     pub lease: Option<Lease>,
     /// The epoch of the newest lease, held or over. A lease that is taken from a lost holder leaves one out.
     pub lease_epoch: u64,
-    /// True when a call for `current` may have had an effect that was not read back yet.
+    /// True when a call for `current` may have had an effect that was not read back yet: its next attempt begins with that.
     pub in_doubt: bool,
-    /// What may still take effect, for `current` or for a change before it.
+    /// The newest lost call, of `current` or of a change before it, until AWS was read back when it could take effect no more,
+    /// or took another call.
     pub landing: Option<Landing>,
     /// When `current` is due for its next attempt, if no lease is held.
     pub next_attempt_at: Option<Timestamp>,
@@ -122,7 +123,7 @@ pub enum PermissionState {
     Shared,
     /// Nothing is under way, and AWS was last known not to share.
     NotShared,
-    /// Nothing is under way, and what AWS holds was never learnt.
+    /// Nothing is under way, and what AWS holds is not known, or not known any more.
     Unknown,
 }
 
@@ -166,6 +167,11 @@ impl Permission {
             (None, Some(Access::NotShared)) => PermissionState::NotShared,
             (None, None) => PermissionState::Unknown,
         }
+    }
+
+    /// It is known what AWS holds: a lost call that can take effect no more is of no interest.
+    pub(in crate::domain) fn forget_landed(&mut self, now: Timestamp) {
+        self.landing = self.landing.filter(|landing| landing.until > now);
     }
 
     /// The newest change that has not ended.

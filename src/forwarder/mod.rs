@@ -44,6 +44,8 @@ pub struct ForwarderSettings {
     pub retry: RetryPolicy,
     /// No call is begun with less than this left of the lease: the time-out of an attempt, and a margin.
     pub lease_reserve: Duration,
+    /// After a call AWS is not read back with less than this left of the lease: how long that may take.
+    pub read_reserve: Duration,
     /// How each account is called in each Region.
     pub place: PlaceSettings,
     /// How often to look for work that nobody holds.
@@ -64,6 +66,8 @@ struct Inner {
     settings: ForwarderSettings,
     spots: Mutex<HashMap<(AccountId, Region), Arc<Spot>>>,
     stop: CancellationToken,
+    /// Nobody waits for what is left any more.
+    end: CancellationToken,
     tasks: TaskTracker,
 }
 
@@ -88,6 +92,7 @@ impl Forwarder {
             settings,
             spots: Mutex::default(),
             stop,
+            end: CancellationToken::new(),
             tasks: TaskTracker::new(),
         });
         let looked_at = Arc::downgrade(&inner);
@@ -117,8 +122,10 @@ impl Forwarder {
     }
 
     /// Receives work and does it, and recovers work that nobody holds, until stopped. Then what is under way is finished, and
-    /// the rest is given back, so that another replica takes it up at once. Returns when nothing is left.
+    /// the rest is given back, so that another replica takes it up at once. Returns when nothing is left. Whoever drops it
+    /// sooner ends what is left.
     pub async fn run(self, mut work: mpsc::UnboundedReceiver<Leased>) {
+        let _end = self.0.end.clone().drop_guard();
         tokio::join!(self.receive(&mut work), self.recover());
         for spot in self.spots().values() {
             for leased in spot.place().empty() {

@@ -2,7 +2,8 @@
 //! gives work back, and from time to time.
 //!
 //! First the accounts are found that have such work; then each is claimed for by itself, no more than can be begun there soon,
-//! so that no account waits behind another's. Where there is more, it is looked again as soon as there is room.
+//! so that no account waits behind another's. Where there is more, it is looked again as soon as there is room. What this replica is
+//! not configured for is left to those that are.
 
 use std::{
     collections::{BTreeSet, HashSet},
@@ -24,17 +25,27 @@ use super::{Forwarder, place::Room, spot::Spot};
 impl Forwarder {
     /// Looks where there is work that nobody holds, until stopped.
     pub(super) async fn recover(&self) {
+        let mut unserved = HashSet::new();
         while !self.0.stop.is_cancelled() {
             match due::places(&self.0.database).await {
-                Ok(places) => places
-                    .into_iter()
-                    .for_each(|(account, region)| self.spot(account, &region).look()),
+                Ok(places) => {
+                    for (account, region) in places {
+                        if self.0.workspaces.serves(account, &region) {
+                            self.spot(account, &region).look();
+                        } else if unserved.insert((account, region.clone())) {
+                            tracing::warn!(
+                                account_id = %account, %region,
+                                "changes are due that this replica cannot work on: the account or the Region is not configured"
+                            );
+                        }
+                    }
+                }
                 Err(error) => cannot_look(&error),
             }
             tokio::select! {
                 () = self.0.stop.cancelled() => return,
                 () = self.0.clock.sleep(self.0.settings.recover_every) => {}
-                _ = self.0.released.heard() => {}
+                () = self.0.released.heard() => {}
             }
         }
     }

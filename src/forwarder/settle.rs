@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use crate::{
     domain::{
         Attempt,
-        convergence::{self, Next},
+        convergence::{self, Circumstances, Next},
         transition::{Answer, Command, Outcome, Settlement, Work},
     },
     store::{CommitError, Leased},
@@ -21,13 +21,13 @@ impl Forwarder {
     pub(super) fn spawn_give_back(&self, leased: Leased) {
         let forwarder = self.clone();
         self.0.tasks.spawn(async move {
-            let (account, in_doubt) = (leased.work.change.intent.key.account, leased.work.in_doubt);
             let due_now = Outcome::Retry {
                 delay: Duration::ZERO,
-                in_doubt,
+                in_doubt: leased.work.in_doubt,
+                observed: None,
             };
             if forwarder.settle(leased.work, Vec::new(), due_now).await {
-                forwarder.0.released.tell(account);
+                forwarder.0.released.tell();
             }
         });
     }
@@ -38,18 +38,29 @@ impl Forwarder {
         let forwarder = self.clone();
         self.0.tasks.spawn(async move {
             let Leased { work, since } = leased;
-            let waited = forwarder.0.clock.elapsed().since(since);
-            // Not shortened by the wait: since when it is reckoned is from before the commit that told of it.
-            let outcome = forwarder.turned_away(work.in_doubt, work.age + waited, work.landing_for, why);
+            let age = work.age + forwarder.0.clock.elapsed().since(since);
+            let now = Circumstances {
+                action: work.change.intent.action,
+                first: work.change.generation == 1,
+                spent: age >= forwarder.0.settings.retry.give_up_after,
+                // Not shortened by the wait: since when it is reckoned is from before the commit that told of it.
+                landing_for: work.landing_for,
+                seen: None,
+            };
+            let outcome = forwarder.turned_away(work.in_doubt, age, now, why);
             forwarder.record(&spot, work, Vec::new(), outcome).await;
         });
     }
 
-    /// What becomes of a change of this age that is not called now. For so long an earlier call for the same may take effect.
-    pub(super) fn turned_away(&self, in_doubt: bool, age: Duration, landing_for: Duration, why: TurnedAway) -> Outcome {
+    /// What becomes of a change of this age that is not called now.
+    pub(super) fn turned_away(&self, in_doubt: bool, age: Duration, now: Circumstances, why: TurnedAway) -> Outcome {
         let retry = &self.0.settings.retry;
         let left = retry.give_up_after.saturating_sub(age);
-        match convergence::unreachable(in_doubt, why.is_dead && left.is_zero(), landing_for) {
+        let now = Circumstances {
+            spent: now.spent && why.is_dead,
+            ..now
+        };
+        match convergence::unreachable(in_doubt, now) {
             Next::Fail { failure, observed } => Outcome::Failed { failure, observed },
             Next::Retry { retry_after, in_doubt } => Outcome::Retry {
                 delay: match in_doubt {
@@ -59,10 +70,12 @@ impl Forwarder {
                     true => why.delay.max(retry.base).max(retry_after.unwrap_or_default()),
                 },
                 in_doubt,
+                observed: now.seen,
             },
             Next::Call | Next::ReadBack(_) | Next::Succeed => Outcome::Retry {
                 delay: why.delay,
                 in_doubt,
+                observed: now.seen,
             },
         }
     }
@@ -84,8 +97,8 @@ impl Forwarder {
         }
     }
 
-    /// Records the outcome. AWS has answered, so this does not give up while the process lives: until the outcome is
-    /// durable, or the lease is somebody else's, who then reads AWS back. True when it is durable.
+    /// Records the outcome. AWS has answered, so this does not give up while the forwarder runs, which is to the end of the grace:
+    /// until the outcome is durable, or the lease is somebody else's, who then reads AWS back. True when it is durable.
     async fn settle(&self, work: Work, attempts: Vec<Attempt>, outcome: Outcome) -> bool {
         let settlement = Settlement {
             key: work.change.intent.key.clone(),
@@ -108,13 +121,13 @@ impl Forwarder {
                     tracing::error!("the store cannot take the outcome; AWS is read back");
                     return false;
                 }
-                Err(error) if self.0.stop.is_cancelled() => {
-                    tracing::warn!(%error, "stopping without the outcome on record; recovery reads AWS back");
-                    return false;
-                }
                 Err(error) => tracing::warn!(%error, "the outcome is not on record yet"),
             }
-            self.0.clock.sleep(wait).await;
+            let waited = self.0.end.run_until_cancelled(self.0.clock.sleep(wait)).await;
+            if waited.is_none() {
+                tracing::warn!("stopped without the outcome on record; recovery reads AWS back");
+                return false;
+            }
             wait = (wait * 2).min(SETTLE_RETRY_CAP);
         }
     }

@@ -52,6 +52,7 @@ impl Forwarder {
         turn: &TurnTaken,
     ) -> Option<(Work, Vec<Attempt>, Outcome)> {
         let mut attempts = Vec::new();
+        let mut seen = None;
         let mut next = begin(&work);
         // Reckoned from after the commit that said for how long, so that it is never over too early.
         let mut received = self.0.clock.elapsed();
@@ -63,23 +64,34 @@ impl Forwarder {
                 action,
                 first: work.change.generation == 1,
                 spent: age >= self.0.settings.retry.give_up_after,
-                landing_for: work.landing_for.saturating_sub(elapsed.since(received)),
+                landing_for: work
+                    .landing_for
+                    .map(|left| left.saturating_sub(elapsed.since(received))),
+                seen,
             };
             // The first call is what the turn is for.
             if let Some(in_doubt) = next.in_doubt_if_not_called()
                 && !attempts.is_empty()
                 && let Err(why) = turn.go_on()
             {
-                let outcome = self.turned_away(in_doubt, age, now.landing_for, why);
+                let outcome = self.turned_away(in_doubt, age, now, why);
                 return Some((work, attempts, outcome));
+            }
+            if let (Next::ReadBack(_), Some(in_doubt)) = (&next, next.in_doubt_if_not_called())
+                && !attempts.is_empty()
+                && !self.has_time_to_read(&work, since)
+            {
+                // Whoever has the next lease reads it back.
+                next = Next::Retry {
+                    retry_after: None,
+                    in_doubt,
+                };
             }
             next = match next {
                 Next::Call if !self.has_time(&work, since) => {
-                    let (renewed, renewed_since) = self.renew(&work).await?;
-                    if renewed.change.id() != work.change.id() {
-                        attempts.clear();
-                    }
+                    let (renewed, renewed_since) = self.renew(&work, std::mem::take(&mut attempts)).await?;
                     (work, since, received) = (renewed, renewed_since, self.0.clock.elapsed());
+                    seen = None;
                     begin(&work)
                 }
                 Next::Call => {
@@ -98,6 +110,7 @@ impl Forwarder {
                     let reply = self
                         .attempt(turn, &mut attempts, Operation::DescribeWorkspaceImagePermissions, call)
                         .await;
+                    seen = convergence::seen(&doubt, &reply.result, now);
                     convergence::after_read_back(doubt, &reply.result, now)
                 }
                 Next::Succeed => return Some((work, attempts, Outcome::Succeeded)),
@@ -112,7 +125,12 @@ impl Forwarder {
                     } else {
                         retry.delay(made, retry_after, jitter)
                     };
-                    return Some((work, attempts, Outcome::Retry { delay, in_doubt }));
+                    let outcome = Outcome::Retry {
+                        delay,
+                        in_doubt,
+                        observed: seen,
+                    };
+                    return Some((work, attempts, outcome));
                 }
             };
         }
@@ -123,8 +141,18 @@ impl Forwarder {
         self.0.clock.elapsed().plus(self.0.settings.lease_reserve) < since.plus(work.lease_for)
     }
 
-    async fn renew(&self, work: &Work) -> Option<(Work, Elapsed)> {
-        let command = Command::Renew(work.change.intent.key.clone(), work.epoch);
+    /// True when a read that is begun now ends before the lease does.
+    fn has_time_to_read(&self, work: &Work, since: Elapsed) -> bool {
+        self.0.clock.elapsed().plus(self.0.settings.read_reserve) <= since.plus(work.lease_for)
+    }
+
+    /// Lengthens the lease. What was called so far is on record with it.
+    async fn renew(&self, work: &Work, attempts: Vec<Attempt>) -> Option<(Work, Elapsed)> {
+        let command = Command::Renew {
+            key: work.change.intent.key.clone(),
+            epoch: work.epoch,
+            attempts,
+        };
         match self.0.committer.commit_patiently(command).await {
             Ok((Answer::Renewed(work), since)) => Some((*work, since)),
             Ok((Answer::GaveWay, _)) => {

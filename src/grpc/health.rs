@@ -30,6 +30,9 @@ const READY: [&str; 4] = [
     <AuditServiceServer<AuditApi> as NamedService>::NAME,
 ];
 
+/// A question is a name.
+const LARGEST_QUESTION: usize = 1024;
+
 /// What the health service tells. Cheap to clone; clones tell the same.
 #[derive(Debug, Clone)]
 pub struct Health(HealthReporter);
@@ -81,6 +84,12 @@ impl Health {
         for name in READY {
             self.0.set_service_status(name, status).await;
         }
+    }
+
+    /// The same service for another port, where probes ask that cannot go through TLS.
+    pub fn router(&self) -> axum::Router {
+        let service = self.service().max_decoding_message_size(LARGEST_QUESTION);
+        axum::Router::new().route_service("/grpc.health.v1.Health/{method}", service)
     }
 
     /// The service that tells it.

@@ -50,7 +50,6 @@ impl Permissions {
     /// # Errors
     /// [`Error`]; [`Error::Pending`] when the change goes on.
     pub async fn change(&self, request: ChangeRequest, patience: Duration) -> Result<Changed, Error> {
-        self.check_configured(request.key.account, &request.key.region)?;
         let begun = self.clock.elapsed();
         let intent = Arc::new(self.intent(request));
         let unconfirmed = |store_is_away| Error::Unconfirmed {
@@ -113,28 +112,19 @@ impl Permissions {
     /// Gets a change accepted, or finds the one that was accepted under the same request id.
     async fn accept(&self, intent: &Arc<Intent>) -> Result<Accepted, Error> {
         let account = intent.key.account;
+        let command = match self.command(intent) {
+            Ok(command) => command,
+            Err(refusal) => return self.accepted_before(intent).await?.ok_or(refusal),
+        };
         // Waited for from before it is opened, so that its end is not missed.
         let waiter = self.outcomes.wait_for(account, intent.change_id);
-        match self.committer.commit(self.command(intent)?).await? {
+        match self.committer.commit(command).await? {
             Answer::Opened(snapshot) => Ok(Accepted {
                 snapshot,
                 waiter,
                 replayed: false,
             }),
-            Answer::Replayed(mut snapshot) => {
-                let waiter = self.outcomes.wait_for(account, snapshot.change.id());
-                // It may have ended between the commit and the line above.
-                if !snapshot.change.has_ended() {
-                    let ended = reads::ended(&self.database, &[(account, snapshot.change.id())]).await;
-                    // Without an answer there is still the waiting.
-                    snapshot = ended.unwrap_or_default().into_iter().next().unwrap_or(snapshot);
-                }
-                Ok(Accepted {
-                    snapshot,
-                    waiter,
-                    replayed: true,
-                })
-            }
+            Answer::Replayed(snapshot) => Ok(self.replayed(snapshot).await),
             Answer::RequestIdReused(change_id) => Err(Error::RequestIdReused {
                 request_id: intent.request_id,
                 change_id,
@@ -148,9 +138,42 @@ impl Permissions {
         }
     }
 
-    /// What the committer is asked for. A refusal is a command too: it is recorded; and a replay of what was accepted
-    /// before gets its first answer, whatever the policy says today.
+    /// The change that was accepted under the same request id, if there is one. What is not taken up today was perhaps accepted
+    /// before, and is answered as it was. Who gave no request id has none to look for.
+    async fn accepted_before(&self, intent: &Intent) -> Result<Option<Accepted>, Error> {
+        if intent.request_id.0 == intent.change_id.0 {
+            return Ok(None);
+        }
+        match reads::requested(&self.database, intent.key.account, intent.request_id).await? {
+            Some(snapshot) if snapshot.change.intent.same_content(intent) => Ok(Some(self.replayed(snapshot).await)),
+            Some(snapshot) => Err(Error::RequestIdReused {
+                request_id: intent.request_id,
+                change_id: snapshot.change.id(),
+            }),
+            None => Ok(None),
+        }
+    }
+
+    async fn replayed(&self, mut snapshot: Snapshot) -> Accepted {
+        let change = (snapshot.change.intent.key.account, snapshot.change.id());
+        let waiter = self.outcomes.wait_for(change.0, change.1);
+        // It may have ended between the commit and the line above.
+        if !snapshot.change.has_ended() {
+            let ended = reads::ended(&self.database, &[change]).await;
+            // Without an answer there is still the waiting.
+            snapshot = ended.unwrap_or_default().into_iter().next().unwrap_or(snapshot);
+        }
+        Accepted {
+            snapshot,
+            waiter,
+            replayed: true,
+        }
+    }
+
+    /// What the committer is asked for, if it is taken up at all. A refusal by the policy is a command too: it is recorded; and a
+    /// replay of what was accepted before gets its first answer, whatever the policy says today.
     fn command(&self, intent: &Arc<Intent>) -> Result<Command, Error> {
+        self.check_configured(intent.key.account, &intent.key.region)?;
         match self.policy.decide(&intent.principal, intent.action, &intent.key) {
             Decision::Denied { rule } => Ok(Command::Deny(intent.clone(), rule)),
             Decision::Allowed if self.forwarder.has_room(&intent.key) => Ok(Command::Open(intent.clone())),

@@ -22,16 +22,20 @@ pub struct Admin {
     pub readiness: Readiness,
     /// What is measured.
     pub metrics: Metrics,
+    /// `grpc.health.v1`, for probes that speak gRPC and no TLS: Kubernetes' own.
+    pub health: Router,
 }
 
 impl Admin {
     /// Answers on `listener` until cancelled.
     pub async fn run(self, listener: TcpListener, stop: CancellationToken) {
+        let health = self.health.clone();
         let router = Router::new()
             .route("/healthz", get(async || "alive\n"))
             .route("/readyz", get(readiness))
             .route("/metrics", get(metrics))
-            .with_state(self);
+            .with_state(self)
+            .merge(health);
         connections::accept(listener, router, stop).await;
     }
 }

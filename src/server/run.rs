@@ -46,7 +46,7 @@ impl Server {
         let (committer, grace) = (self.permissions.committer.clone(), self.config.server.shutdown_grace);
         let instruments = self.metrics.instruments().clone();
         let policy = self.permissions.policy.clone();
-        let mut watchers = self.watchers(&instruments, &end);
+        let mut watchers = self.watchers(&end);
         let mut forwarding = JoinSet::new();
         forwarding.spawn(self.permissions.forwarder.clone().run(self.work));
 
@@ -61,6 +61,7 @@ impl Server {
             let admin = Admin {
                 readiness,
                 metrics: self.metrics.clone(),
+                health: health.router(),
             };
             watchers.spawn(admin.run(listener, end.clone()));
         }
@@ -117,6 +118,7 @@ impl Server {
         };
         if tokio::time::timeout(stopping.rest(), ended).await.is_err() {
             tracing::warn!("stopping with work under way; recovery takes it up");
+            forwarding.shutdown().await;
         }
         database.close().await;
         tracing::info!("stopped");
@@ -124,7 +126,7 @@ impl Server {
     }
 
     /// What runs beside the calls, until `end`.
-    fn watchers(&self, instruments: &Instruments, end: &CancellationToken) -> JoinSet<()> {
+    fn watchers(&self, end: &CancellationToken) -> JoinSet<()> {
         let (database, clock) = (&self.database, &self.clock);
         let mut watchers = JoinSet::new();
         let outcomes = self.hints.outcomes.clone();
@@ -137,7 +139,7 @@ impl Server {
         let pending = PendingWatch {
             database: database.clone(),
             clock: clock.clone(),
-            instruments: instruments.clone(),
+            instruments: self.metrics.instruments().clone(),
             warn_after: self.config.log.warn_of_pending_after,
         };
         watchers.spawn(pending.run(end.clone()));

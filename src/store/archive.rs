@@ -147,7 +147,6 @@ async fn run(
         usize::try_from(archived).unwrap_or(usize::MAX),
     )?;
     keep_hashes(&mut transaction, files).await?;
-    note(&mut transaction, files).await?;
     // Whoever commits waits behind this lock: better to try again than to keep them behind somebody's long query.
     execute(&mut transaction, "SET LOCAL lock_timeout = '2s'".into()).await?;
     execute(
@@ -155,6 +154,9 @@ async fn run(
         format!("ALTER TABLE audit_entry DETACH PARTITION {table}"),
     )
     .await?;
+    // After it: nobody reads entries from now on until this is committed. So a page that was read before the time that is noted had
+    // them, and a page that is read later finds the note.
+    note(&mut transaction, files).await?;
     if then == Detached::Dropped {
         execute(&mut transaction, format!("DROP TABLE {table}")).await?;
     }

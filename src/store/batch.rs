@@ -6,7 +6,7 @@ use sqlx::{Connection, PgConnection};
 
 use crate::{
     domain::{
-        AccountId, Action, ReplicaId, Stage, Timestamp,
+        AccountId, Action, PermissionKey, ReplicaId, Stage, Timestamp,
         transition::{Account, Answer, Command, Context, Snapshot, Work},
     },
     ledger::{self, Frontier, merkle::leaf_hash},
@@ -43,7 +43,11 @@ pub(super) struct Rules {
     pub(super) server_version: &'static str,
 }
 
-/// Runs a batch. `known` remembers the accounts that are sure to have a head.
+/// The leases that a batch gave, by their permissions and epochs, if its commit happened.
+pub(super) type Given = Vec<(PermissionKey, u64)>;
+
+/// Runs a batch. `known` remembers the accounts that are sure to have a head, `given` what earlier tries of the same batch gave, in
+/// case their commits happened.
 #[expect(
     clippy::disallowed_methods,
     reason = "this is the one transaction; `Database::within` bounds it"
@@ -53,6 +57,7 @@ pub(super) async fn run(
     rules: &Rules,
     known: &mut HashSet<AccountId>,
     commands: &[Command],
+    given: &mut Given,
 ) -> Result<Committed, StoreError> {
     let mut transaction = connection.begin().await?;
     let Loaded {
@@ -76,6 +81,13 @@ pub(super) async fn run(
             account.apply(command.clone(), &context)
         })
         .collect();
+    for (key, epoch) in given.iter() {
+        if let Some(account) = accounts.get_mut(&key.account) {
+            account.hand_out_again(key, *epoch, &context);
+        }
+    }
+    let work = accounts.values().flat_map(|account| &account.effects().work);
+    *given = work.map(|work| (work.change.intent.key.clone(), work.epoch)).collect();
 
     let Saved { ended, grown, recorded } = save(&mut transaction, &accounts, frontiers, rules).await?;
     transaction.commit().await?;
@@ -116,7 +128,12 @@ async fn load(
         heads::ensure(connection, &new).await?;
     }
     let names: Vec<_> = ids.iter().map(AccountId::to_string).collect();
-    let heads = heads::lock(connection, &names).await?;
+    let mut heads = heads::lock(connection, &names).await?;
+    if heads.len() != ids.len() {
+        // A primary that took over may not have what the one before it had committed.
+        heads::ensure(connection, &names).await?;
+        heads = heads::lock(connection, &names).await?;
+    }
     if heads.len() != ids.len() {
         return Err(StoreError::corrupt("ledger", "a head is gone"));
     }

@@ -32,7 +32,7 @@ use crate::{
 
 use super::{
     Database, Hints, StoreError,
-    batch::{self, Committed, Rules},
+    batch::{self, Committed, Given, Rules},
 };
 
 /// How commands are committed.
@@ -264,7 +264,7 @@ fn batch_span(batch: &[Waiting]) -> Span {
 fn refuse_to_take_up(batch: Vec<Waiting>) -> Vec<Waiting> {
     let (ends, begins): (Vec<_>, Vec<_>) = batch
         .into_iter()
-        .partition(|waiting| matches!(waiting.command, Command::Settle(_) | Command::Renew(..)));
+        .partition(|waiting| matches!(waiting.command, Command::Settle(_) | Command::Renew { .. }));
     for Waiting { answer, .. } in begins {
         let _ = answer.send(Err(CommitError::Stopping));
     }
@@ -417,18 +417,19 @@ impl Lane {
 
     /// Runs the batch, again when something passing was in the way: until the time is up when it was another transaction, and
     /// a few times when Postgres is away, so that callers hear of it soon. Running it twice does no harm, even when the first
-    /// commit happened and only its answer was lost: a change is recognised by its request id, work by its lease. (A
-    /// refusal has neither: then it is on record twice, which is the truth of an answer that was lost.)
+    /// commit happened and only its answer was lost: a change is recognised by its request id, work by its lease, and what was
+    /// claimed by the leases that an earlier try would have given. (A refusal has none of these: then it is on record twice, which
+    /// is the truth of an answer that was lost.)
     async fn try_commit(&mut self, commands: &[Command]) -> Result<Committed, StoreError> {
         const TRIES: u32 = 4;
         let begun = self.clock.elapsed();
-        let mut tried = 0;
+        let (mut tried, mut given) = (0, Vec::new());
         loop {
             let left = self
                 .settings
                 .commit_timeout
                 .saturating_sub(self.clock.elapsed().since(begun));
-            match self.run_batch(commands, left).await {
+            match self.run_batch(commands, &mut given, left).await {
                 Err(error)
                     if error.is_transient() && (error.is_contention() || tried + 1 < TRIES) && !left.is_zero() =>
                 {
@@ -443,10 +444,15 @@ impl Lane {
     }
 
     /// Runs the batch once. A panic, which would be a fault of ours, costs the batch and not the lane.
-    async fn run_batch(&mut self, commands: &[Command], patience: Duration) -> Result<Committed, StoreError> {
+    async fn run_batch(
+        &mut self,
+        commands: &[Command],
+        given: &mut Given,
+        patience: Duration,
+    ) -> Result<Committed, StoreError> {
         let (rules, known) = (&self.rules, &mut self.known);
         let run = async |connection: &mut PgConnection| {
-            let run = AssertUnwindSafe(batch::run(connection, rules, known, commands));
+            let run = AssertUnwindSafe(batch::run(connection, rules, known, commands, given));
             run.catch_unwind().await.unwrap_or(Err(StoreError::Panic))
         };
         self.database.within("commit", patience, run).await

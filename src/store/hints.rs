@@ -64,7 +64,7 @@ impl Hints {
             match hint.channel() {
                 outcomes::CHANNEL => self.outcomes.hear(items),
                 growth::CHANNEL => self.growth.hear(items),
-                released::CHANNEL => self.released.hear(items),
+                released::CHANNEL => self.released.hear(),
                 _ => {}
             }
         }

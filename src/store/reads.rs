@@ -1,7 +1,8 @@
 //! Reading permissions and changes.
 
 use crate::domain::{
-    AccountId, Change, ChangeId, ImageId, Permission, PermissionKey, PermissionState, Region, transition::Snapshot,
+    AccountId, Change, ChangeId, ImageId, Permission, PermissionKey, PermissionState, Region, RequestId,
+    transition::Snapshot,
 };
 
 use super::{
@@ -103,6 +104,34 @@ pub async fn change(database: &Database, account: AccountId, id: ChangeId) -> Re
         .run(async |connection| query.fetch_optional(connection).await)
         .await?;
     row.map(Change::try_from).transpose()
+}
+
+/// Reads the change that was accepted under a request id, with its permission.
+///
+/// # Errors
+/// When Postgres does not answer.
+pub async fn requested(
+    database: &Database,
+    account: AccountId,
+    request_id: RequestId,
+) -> Result<Option<Snapshot>, StoreError> {
+    let query = sqlx::query_as!(
+        ChangeRow,
+        "SELECT account_id, change_id, request_id, region, image_id, shared_account_id, action, cause, principal, reason,
+             ticket, trace_id, generation, previous, state, attempts, failure_reason, failure_code, failure_message,
+             created_at, ended_at
+         FROM change WHERE account_id = $1 AND request_id = $2",
+        account.as_str(),
+        request_id.0,
+    );
+    let row = database
+        .run(async |connection| query.fetch_optional(connection).await)
+        .await?;
+    let Some(change) = row.map(Change::try_from).transpose()? else {
+        return Ok(None);
+    };
+    let permission = permission(database, &change.intent.key).await?;
+    Ok(permission.map(|permission| Snapshot { change, permission }))
 }
 
 /// Reads those of the changes that have ended, with their permissions.

@@ -94,13 +94,14 @@ fn told<T: Copy + Send + 'static, U>(
 }
 
 impl Instruments {
-    /// Looks at a pool of connections to Postgres.
+    /// Looks at a pool of connections to Postgres. The names are those that OpenTelemetry had before: Prometheus wants no gauge
+    /// to end with `_count`.
     pub fn look_at_pool(&self, pool: impl Fn() -> Option<Pool> + Send + Sync + 'static) {
         let pool = Arc::new(pool);
         let connections = pool.clone();
         self.0
             .meter
-            .u64_observable_gauge("db.client.connection.count")
+            .u64_observable_gauge("db.client.connections.usage")
             .with_unit("{connection}")
             .with_description("Connections to Postgres.")
             .with_callback(move |observer| {
@@ -112,7 +113,7 @@ impl Instruments {
             .build();
         count(
             &self.0.meter,
-            "db.client.connection.max",
+            "db.client.connections.max",
             "{connection}",
             "So many connections to Postgres there may be.",
             move || pool().map(|pool| pool.most),

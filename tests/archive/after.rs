@@ -8,7 +8,7 @@ use sharewarden::{
 };
 
 use crate::{
-    history::{archive, audit, checkpoint, key, months_ago, options, service, sizes, verify},
+    history::{archive, audit, key, months_ago, options, service, sizes, verify},
     stack::{ACCOUNT, Stack, as_tester, detail, grant, reason},
 };
 
@@ -144,7 +144,7 @@ async fn ledgers_go_on_over_the_edge_of_a_tile_whose_entries_were_archived() {
         client.grant_share_permission(as_tester(request)).await.unwrap();
     }
     // The signer signs only what leads on from the checkpoint before.
-    let covered = checkpoint(&stack, ACCOUNT, size + 2 * needed).await.checkpoint.unwrap();
+    let covered = stack.checkpoint(ACCOUNT, size + 2 * needed).await.checkpoint.unwrap();
     let request = v1::GetConsistencyProofRequest {
         account_id: ACCOUNT.into(),
         first_tree_size: size,

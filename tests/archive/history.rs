@@ -7,7 +7,7 @@ use sharewarden::{
     clock::Clock,
     config::Config,
     ledger::{SigningKey, VerifierKey, verify::Verified, verify::Verifier},
-    proto::v1::{self, audit_service_client::AuditServiceClient},
+    proto::v1::audit_service_client::AuditServiceClient,
     server,
     store::archive::Detached,
 };
@@ -15,7 +15,7 @@ use tonic::transport::Channel;
 
 use crate::{
     load,
-    stack::{Stack, as_tester, config},
+    stack::{Stack, config},
 };
 
 /// Enough for full tiles in the longest ledger, and for ledgers of a few entries.
@@ -26,7 +26,7 @@ pub(crate) async fn service() -> Stack {
     let stack = Stack::start().await;
     load::load(&stack.pool, ENTRIES, Clock::system().now()).await;
     for (account, size) in sizes(&stack).await {
-        checkpoint(&stack, &account, size).await;
+        stack.checkpoint(&account, size).await;
     }
     stack
 }
@@ -40,25 +40,6 @@ pub(crate) async fn sizes(stack: &Stack) -> Vec<(String, u64)> {
     rows.into_iter()
         .map(|(account, size)| (account, u64::try_from(size).unwrap()))
         .collect()
-}
-
-/// Waits until a checkpoint covers so many entries.
-pub(crate) async fn checkpoint(stack: &Stack, account: &str, size: u64) -> v1::GetCheckpointResponse {
-    let mut client = audit(stack).await;
-    let request = v1::GetCheckpointRequest {
-        account_id: account.into(),
-        tree_size: 0,
-    };
-    let covered = async {
-        loop {
-            let answer = client.get_checkpoint(as_tester(request.clone())).await;
-            match answer.map(tonic::Response::into_inner) {
-                Ok(answer) if answer.checkpoint.as_ref().unwrap().tree_size >= size => return answer,
-                _ => tokio::time::sleep(std::time::Duration::from_millis(50)).await,
-            }
-        }
-    };
-    tokio::time::timeout(crate::stack::PATIENCE, covered).await.unwrap()
 }
 
 pub(crate) async fn audit(stack: &Stack) -> AuditServiceClient<Channel> {

@@ -14,14 +14,6 @@ async fn partitions(stack: &Stack) -> i64 {
         .unwrap()
 }
 
-async fn tamper(stack: &Stack, statement: &str) {
-    let sql = format!("SET session_replication_role = replica; {statement}; SET session_replication_role = origin");
-    sqlx::raw_sql(sqlx::AssertSqlSafe(sql))
-        .execute(&stack.pool)
-        .await
-        .unwrap();
-}
-
 #[tokio::test]
 async fn an_entry_that_was_changed_or_removed_keeps_its_month_in_the_table() {
     let (stack, folder) = (service().await, tempfile::tempdir().unwrap());
@@ -36,7 +28,7 @@ async fn an_entry_that_was_changed_or_removed_keeps_its_month_in_the_table() {
             "some are missing",
         ),
     ] {
-        tamper(&stack, statement).await;
+        stack.tamper(statement).await;
         let error = archive(&stack, &options(months_ago(2), folder.path()))
             .await
             .unwrap_err();
@@ -50,6 +42,60 @@ async fn an_entry_that_was_changed_or_removed_keeps_its_month_in_the_table() {
             .unwrap();
         assert_eq!(noted, 0);
     }
+    stack.end().await;
+}
+
+/// What was archived of the account: one past the last entry.
+async fn archived_to(stack: &Stack) -> i64 {
+    sqlx::query_scalar("SELECT coalesce(max(end_index), 0) FROM audit_archive WHERE account_id = $1")
+        .bind(ACCOUNT)
+        .fetch_one(&stack.pool)
+        .await
+        .unwrap()
+}
+
+/// Archives while an entry is gone, and puts it back.
+async fn refused_without(stack: &Stack, options: &archive::Options, log_index: i64) {
+    let entry = format!("FROM audit_entry WHERE account_id = '{ACCOUNT}' AND log_index = {log_index}");
+    stack.tamper(&format!("CREATE TABLE taken AS SELECT * {entry}")).await;
+    stack.tamper(&format!("DELETE {entry}")).await;
+    let error = archive(stack, options).await.unwrap_err();
+    let text = texts(&error);
+    assert!(text.contains(ACCOUNT) && text.contains("some are missing"), "{text}");
+    stack.tamper("INSERT INTO audit_entry SELECT * FROM taken").await;
+    sqlx::query("DROP TABLE taken").execute(&stack.pool).await.unwrap();
+}
+
+#[tokio::test]
+async fn an_entry_that_was_removed_at_the_edge_of_a_month_is_missed_from_either_side() {
+    let (stack, folder) = (service().await, tempfile::tempdir().unwrap());
+    // The account's first entry of the second month of its history.
+    let edge: i64 = sqlx::query_scalar(
+        "SELECT min(log_index) FROM audit_entry, (
+             SELECT date_trunc('month', min(recorded_at) AT TIME ZONE 'UTC') + interval '1 month' AS start
+             FROM audit_entry WHERE account_id = $1
+         ) AS second WHERE account_id = $1 AND recorded_at AT TIME ZONE 'UTC' >= second.start",
+    )
+    .bind(ACCOUNT)
+    .fetch_one(&stack.pool)
+    .await
+    .unwrap();
+    let all = options(months_ago(2), folder.path());
+    for missing in [0, edge - 1, edge] {
+        refused_without(&stack, &all, missing).await;
+        assert_eq!(archived_to(&stack).await, 0, "without {missing}");
+    }
+    // Month by month, until the edge is between a file and the table.
+    for ago in (3..=13).rev() {
+        if archived_to(&stack).await == 0 {
+            archive(&stack, &options(months_ago(ago), folder.path())).await.unwrap();
+        }
+    }
+    assert_eq!(archived_to(&stack).await, edge);
+    refused_without(&stack, &all, edge).await;
+    assert_eq!(archived_to(&stack).await, edge);
+    archive(&stack, &all).await.unwrap();
+    assert!(archived_to(&stack).await > edge);
     stack.end().await;
 }
 

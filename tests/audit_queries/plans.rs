@@ -17,6 +17,8 @@ use crate::store::Store;
 
 const ENTRIES: u32 = 1_000_000;
 const PAGE: u32 = 100;
+/// Nothing that is waited for takes so long.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What finding a page may cost: how many entries are fetched for a page at most.
 struct Case {
@@ -211,14 +213,19 @@ pub(crate) async fn close(store: &Store, database: Database) {
     database.close().await;
     let others = "SELECT count(*) FROM pg_stat_activity
         WHERE datname = current_database() AND application_name = 'sharewarden'";
-    while sqlx::query_scalar::<_, i64>(others)
-        .fetch_one(&store.pool)
+    let ended = async {
+        while sqlx::query_scalar::<_, i64>(others)
+            .fetch_one(&store.pool)
+            .await
+            .unwrap()
+            > 0
+        {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, ended)
         .await
-        .unwrap()
-        > 0
-    {
-        tokio::task::yield_now().await;
-    }
+        .expect("its connections end in time");
 }
 
 /// How long a page takes on a connection that is open already. For whoever reads the output; nothing is asserted.

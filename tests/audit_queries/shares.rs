@@ -111,17 +111,20 @@ async fn archived_history_is_found_by_account_and_time_and_index() {
     for (number, start, end, from, to) in [(1, 0, 10, 1, 2), (1, 10, 30, 2, 3), (2, 0, 5, 1, 1)] {
         store
             .execute(format!(
-                "INSERT INTO audit_archive VALUES ('{}', {start}, {end}, '{}', '{}', 'a-{number}-{start}', sha256(''), now())",
+                "INSERT INTO audit_archive VALUES ('{}', {start}, {end}, '{}', '{}', 'a-{number}-{start}', sha256(''), '{}')",
                 account(number),
                 model::time(from, 100),
                 model::time(to, 50),
+                model::time(4, start),
             ).replace(&model::time(1, 50).to_string(), &model::time(1, 150).to_string()))
             .await;
     }
     let listed =
         async |accounts: &[usize], from: Option<Timestamp>, to: Option<Timestamp>, limit: u32| -> Vec<String> {
             let accounts: Vec<_> = accounts.iter().map(|number| account(*number)).collect();
-            let parts = archived(&store.database, &accounts, from, to, limit).await.unwrap();
+            let parts = archived(&store.database, &accounts, from, to, None, limit)
+                .await
+                .unwrap();
             parts.into_iter().map(|part| part.location).collect()
         };
     assert_eq!(listed(&[], None, None, 10).await, ["a-1-10", "a-2-0", "a-1-0"]);
@@ -137,6 +140,12 @@ async fn archived_history_is_found_by_account_and_time_and_index() {
         ["a-2-0", "a-1-0"]
     );
     assert_eq!(listed(&[], None, Some(model::time(1, 100)), 10).await, [""; 0]);
+    for (since, expected) in [(10, &["a-1-10"][..]), (11, &[])] {
+        let since = Some(model::time(4, since));
+        let parts = archived(&store.database, &[], None, None, since, 10).await.unwrap();
+        let parts: Vec<_> = parts.into_iter().map(|part| part.location).collect();
+        assert_eq!(parts, expected);
+    }
 
     let at = async |number, index| {
         let part = archived_at(&store.database, account(number), index).await.unwrap();

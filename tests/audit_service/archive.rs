@@ -7,23 +7,26 @@ use tonic::Code;
 
 use crate::{auditor::*, stack::*};
 
-/// Archives the first two entries.
-async fn archive(stack: &Stack) {
-    tamper(
-        stack,
+/// Archives the entries with these indexes.
+async fn archive(stack: &Stack, indexes: std::ops::Range<u64>) {
+    let (start, end) = (indexes.start, indexes.end);
+    let are_these = format!("log_index >= {start} AND log_index < {end}");
+    let note = format!(
         "INSERT INTO audit_archive
-         SELECT account_id, 0, 2, min(recorded_at), max(recorded_at), '2026-10.jsonl.zst', sha256('file'), now()
-         FROM audit_entry WHERE log_index < 2 GROUP BY account_id",
-    )
-    .await;
-    tamper(stack, "DELETE FROM audit_entry WHERE log_index < 2").await;
+         SELECT account_id, {start}, {end}, min(recorded_at), max(recorded_at), '2026-10.jsonl.zst', sha256('file'), now()
+         FROM audit_entry WHERE {are_these} GROUP BY account_id"
+    );
+    stack.tamper(&note).await;
+    stack
+        .tamper(&format!("DELETE FROM audit_entry WHERE {are_these}"))
+        .await;
 }
 
 #[tokio::test]
 async fn lists_tell_on_their_first_page_what_is_archived_and_where() {
     let stack = Stack::start().await;
     grant_to_many(&stack, 0..3).await;
-    archive(&stack).await;
+    archive(&stack, 0..2).await;
     let mut auditor = auditor(&stack).await;
     let mut request = ListAuditEntriesRequest {
         page_size: 2,
@@ -51,6 +54,21 @@ async fn lists_tell_on_their_first_page_what_is_archived_and_where() {
         ..Default::default()
     };
     assert_eq!(page(&mut auditor, &request).await.archived, []);
+    // What is archived while the pages are walked is told of on the next one.
+    request = ListAuditEntriesRequest {
+        page_size: 1,
+        ..Default::default()
+    };
+    request.page_token = page(&mut auditor, &request).await.next_page_token;
+    archive(&stack, 2..3).await;
+    let second = page(&mut auditor, &request).await;
+    let [range] = &second.archived[..] else {
+        panic!("{second:?}")
+    };
+    assert_eq!((range.start_index, range.end_index), (2, 3));
+    request.page_token = second.next_page_token;
+    let third = page(&mut auditor, &request).await;
+    assert_eq!(third.archived, [], "it was told of once");
     let history = ListPermissionHistoryRequest {
         account_id: ACCOUNT.into(),
         region: REGION.into(),
@@ -63,7 +81,7 @@ async fn lists_tell_on_their_first_page_what_is_archived_and_where() {
         .await
         .unwrap()
         .into_inner();
-    assert_eq!((history.entries.len(), history.archived.len()), (0, 1));
+    assert_eq!((history.entries.len(), history.archived.len()), (0, 2));
     stack.end().await;
 }
 
@@ -71,7 +89,7 @@ async fn lists_tell_on_their_first_page_what_is_archived_and_where() {
 async fn an_archived_entry_is_named_with_the_file_that_holds_it() {
     let stack = Stack::start().await;
     grant_to_many(&stack, 0..3).await;
-    archive(&stack).await;
+    archive(&stack, 0..2).await;
     let request = GetAuditEntryRequest {
         account_id: ACCOUNT.into(),
         log_index: 1,

@@ -138,18 +138,3 @@ pub(crate) fn fact(status: &Status, name: &str) -> String {
         .unwrap_or_else(|| panic!("no {name}: {facts:?}"))
         .clone()
 }
-
-/// Does what only a superuser can: changes history.
-pub(crate) async fn tamper(stack: &Stack, sql: &str) {
-    let mut connection = stack.pool.acquire().await.unwrap();
-    for statement in [
-        "SET session_replication_role = replica",
-        sql,
-        "RESET session_replication_role",
-    ] {
-        let done = sqlx::query(sqlx::AssertSqlSafe(statement))
-            .execute(&mut *connection)
-            .await;
-        done.unwrap();
-    }
-}

@@ -50,11 +50,9 @@ async fn a_text_that_was_changed_is_found_by_every_question_that_reads_it() {
     let stack = Stack::start().await;
     grant_to_many(&stack, 0..1).await;
     let mut auditor = auditor(&stack).await;
-    tamper(
-        &stack,
-        "UPDATE audit_entry SET entry = replace(entry, 'a test', 'a lie!') WHERE log_index = 1",
-    )
-    .await;
+    stack
+        .tamper("UPDATE audit_entry SET entry = replace(entry, 'a test', 'a lie!') WHERE log_index = 1")
+        .await;
     assert_tampered(&listed(&mut auditor, Default::default()).await.unwrap_err(), 1);
     assert_tampered(&got(&mut auditor, 1).await.unwrap_err(), 1);
     assert_tampered(&history(&mut auditor).await.unwrap_err(), 1);
@@ -67,8 +65,10 @@ async fn an_entry_that_was_moved_under_its_right_hash_is_found() {
     let stack = Stack::start().await;
     grant_to_many(&stack, 0..2).await;
     let mut auditor = auditor(&stack).await;
-    tamper(&stack, "DELETE FROM audit_entry WHERE log_index = 3").await;
-    tamper(&stack, "UPDATE audit_entry SET log_index = 3 WHERE log_index = 2").await;
+    stack.tamper("DELETE FROM audit_entry WHERE log_index = 3").await;
+    stack
+        .tamper("UPDATE audit_entry SET log_index = 3 WHERE log_index = 2")
+        .await;
     assert_tampered(&got(&mut auditor, 3).await.unwrap_err(), 3);
     assert_tampered(&got(&mut auditor, 2).await.unwrap_err(), 2);
     assert_tampered(&listed(&mut auditor, Default::default()).await.unwrap_err(), 3);
@@ -80,7 +80,7 @@ async fn an_entry_that_was_taken_out_is_missed() {
     let stack = Stack::start().await;
     grant_to_many(&stack, 0..2).await;
     let mut auditor = auditor(&stack).await;
-    tamper(&stack, "DELETE FROM audit_entry WHERE log_index = 2").await;
+    stack.tamper("DELETE FROM audit_entry WHERE log_index = 2").await;
     assert_tampered(&got(&mut auditor, 2).await.unwrap_err(), 2);
     assert_tampered(&listed(&mut auditor, Default::default()).await.unwrap_err(), 2);
     let mine = AuditEntryFilter {
@@ -102,21 +102,17 @@ async fn a_column_that_does_not_say_what_the_text_says_is_found() {
     let stack = Stack::start().await;
     grant_to_many(&stack, 0..1).await;
     let mut auditor = auditor(&stack).await;
-    tamper(
-        &stack,
-        "UPDATE audit_entry SET principal = 'somebody.else' WHERE log_index = 1",
-    )
-    .await;
+    stack
+        .tamper("UPDATE audit_entry SET principal = 'somebody.else' WHERE log_index = 1")
+        .await;
     let theirs = AuditEntryFilter {
         principals: vec!["somebody.else".into()],
         ..Default::default()
     };
     assert_tampered(&listed(&mut auditor, theirs).await.unwrap_err(), 1);
-    tamper(
-        &stack,
-        "UPDATE audit_entry SET recorded_at = recorded_at + interval '1 microsecond' WHERE log_index = 0",
-    )
-    .await;
+    stack
+        .tamper("UPDATE audit_entry SET recorded_at = recorded_at + interval '1 microsecond' WHERE log_index = 0")
+        .await;
     assert_tampered(&got(&mut auditor, 0).await.unwrap_err(), 0);
     stack.end().await;
 }

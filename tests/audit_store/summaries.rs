@@ -78,6 +78,7 @@ fn any_outcome(dice: &mut Rng) -> Outcome {
         1 => Outcome::Retry {
             delay: std::time::Duration::ZERO,
             in_doubt: dice.bool(),
+            observed: None,
         },
         _ => Outcome::Succeeded,
     }

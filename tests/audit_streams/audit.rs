@@ -1,6 +1,6 @@
 //! What these tests share: grants in numbers, watches that check what they are sent, and checkpoints.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::collections::BTreeMap;
 
 use sharewarden::{
     ledger::{SigningKey, VerifierKey, checkpoint, merkle::leaf_hash},
@@ -11,7 +11,7 @@ use sharewarden::{
         watch_audit_entries_request::Start, watch_audit_entries_response::Event,
     },
 };
-use tonic::{Code, Status, Streaming, transport::Channel};
+use tonic::{Status, Streaming, transport::Channel};
 
 use crate::stack::*;
 
@@ -48,37 +48,7 @@ impl Stack {
 
     /// The latest checkpoint, when it covers so many entries.
     pub(crate) async fn checkpoint_of(&self, account: &str, size: u64) -> Checkpoint {
-        let mut audit = self.audit().await;
-        let covered = async {
-            loop {
-                match audit.get_checkpoint(as_tester(latest(account))).await {
-                    Ok(answer) => {
-                        let checkpoint = answer.into_inner().checkpoint.unwrap();
-                        if checkpoint.tree_size >= size {
-                            return checkpoint;
-                        }
-                    }
-                    Err(status) => assert_eq!(status.code(), Code::FailedPrecondition, "{status:?}"),
-                }
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
-        };
-        within("a checkpoint is signed", covered).await
-    }
-
-    /// Runs SQL that the triggers would refuse.
-    pub(crate) async fn tamper(&self, statement: &'static str) {
-        let mut connection = self.pool.acquire().await.unwrap();
-        sqlx::query("SET session_replication_role = replica")
-            .execute(&mut *connection)
-            .await
-            .unwrap();
-        let done = sqlx::query(statement).execute(&mut *connection).await.unwrap();
-        assert!(done.rows_affected() > 0, "{statement}");
-        sqlx::query("RESET session_replication_role")
-            .execute(&mut *connection)
-            .await
-            .unwrap();
+        self.checkpoint(account, size).await.checkpoint.unwrap()
     }
 
     /// The lines of a ledger, byte for byte.

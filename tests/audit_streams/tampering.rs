@@ -4,8 +4,9 @@ use sharewarden::proto::v1::{
     ExportAuditEntriesRequest, GetAuditEntryRequest, GetInclusionProofRequest, watch_audit_entries_request::Start,
 };
 use tonic::{Code, Status};
+use tracing::level_filters::LevelFilter;
 
-use crate::{audit::*, stack::*};
+use crate::{audit::*, stack::*, support::log::Log};
 
 fn assert_tampered(status: &Status, log_index: &str) {
     assert_eq!(
@@ -87,6 +88,36 @@ async fn an_entry_that_is_gone_ends_a_watch_and_an_export() {
 }
 
 #[tokio::test]
+async fn a_hint_of_entries_that_there_are_not_alarms_nobody() {
+    let stack = Stack::start().await;
+    stack.grant_many(0, 1).await;
+    let replica = stack.second_server("").await;
+    let request = watch_from(&Positions::new(), Start::Now);
+    let mut watcher = Watcher::start(stack.audit().await, request).await.unwrap();
+    stack.grant_many(1, 1).await;
+    watcher.until(ACCOUNT, 4).await;
+    // What any role may do that can connect; the hints of the replica come after these.
+    for hint in [format!("{ACCOUNT}:999999"), "999999999999:5".to_owned()] {
+        sqlx::query("SELECT pg_notify('sharewarden_ledger_grown', $1)")
+            .bind(hint)
+            .execute(&stack.pool)
+            .await
+            .unwrap();
+    }
+    let mut client = replica.client().await;
+    for number in 2..5 {
+        client
+            .grant_share_permission(as_tester(nth_grant(number)))
+            .await
+            .unwrap();
+        watcher.until(ACCOUNT, 2 * (number as u64 + 1)).await;
+    }
+    drop(client);
+    replica.stop().await;
+    stack.end().await;
+}
+
+#[tokio::test]
 async fn a_ledger_that_is_shorter_than_its_checkpoint_is_not_signed_for_and_is_told_of() {
     let stack = Stack::start().await;
     stack.grant_many(0, 3).await;
@@ -161,6 +192,27 @@ async fn a_ledger_that_was_rewritten_with_new_hashes_is_not_signed_for() {
         .await
         .unwrap_err();
     assert_eq!(reason(&status), "LEDGER_TAMPERED");
+    stack.end().await;
+}
+
+#[tokio::test]
+async fn from_which_entry_on_a_busy_ledger_was_tampered_with_is_looked_for_once() {
+    let mut log = Log::of_this_thread(LevelFilter::ERROR);
+    let stack = Stack::start().await;
+    stack.grant_many(0, 3).await;
+    stack.checkpoint_of(ACCOUNT, 6).await;
+    stack
+        .tamper("UPDATE audit_entry SET leaf_hash = sha256('another') WHERE log_index = 4")
+        .await;
+    stack.grant_many(3, 1).await;
+    log.wait_for("log_index=4 size=8 signed_size=6").await;
+    // Who looked again would find this one.
+    stack
+        .tamper("UPDATE audit_entry SET leaf_hash = sha256('another') WHERE log_index = 2")
+        .await;
+    stack.grant_many(4, 1).await;
+    log.wait_for("log_index=4 size=10 signed_size=6").await;
+    assert!(!log.text().contains("log_index=2"), "{}", log.text());
     stack.end().await;
 }
 

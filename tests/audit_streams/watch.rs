@@ -6,11 +6,11 @@ use sharewarden::{
     clock::Clock,
     domain::Timestamp,
     proto::v1::{
-        WatchAuditEntriesRequest, WatchPosition, watch_audit_entries_request::Start,
+        GrantSharePermissionRequest, WatchAuditEntriesRequest, WatchPosition, watch_audit_entries_request::Start,
         watch_audit_entries_response::Event,
     },
 };
-use tonic::Code;
+use tonic::{Code, transport::Endpoint};
 use tonic_types::StatusExt;
 
 use crate::{audit::*, stack::*};
@@ -21,6 +21,28 @@ fn now() -> WatchAuditEntriesRequest {
 
 fn from_beginning() -> WatchAuditEntriesRequest {
     watch_from(&Positions::new(), Start::Beginning)
+}
+
+/// So many grants with the longest reasons are more than the windows of [`slow_audit`] and what the server keeps of a stream
+/// hold (64 and 400 KiB), and more batches than the ring.
+const GRANTS: usize = 120;
+
+async fn grant_at_length(stack: &Stack, count: usize) {
+    let mut client = stack.client().await;
+    for number in 0..count {
+        let request = GrantSharePermissionRequest {
+            reason: "long ".repeat(204) + "4321",
+            ..nth_grant(number)
+        };
+        client.grant_share_permission(as_tester(request)).await.unwrap();
+    }
+}
+
+/// A connection of who reads slowly: with the smallest windows that HTTP/2 begins with.
+async fn slow_audit(stack: &Stack) -> Audit {
+    let endpoint = Endpoint::from_shared(format!("http://{}", stack.address)).unwrap();
+    let endpoint = endpoint.initial_stream_window_size(65_535);
+    Audit::new(endpoint.initial_connection_window_size(65_535).connect().await.unwrap())
 }
 
 #[tokio::test]
@@ -155,9 +177,9 @@ async fn a_sign_of_life_comes_when_it_was_quiet() {
 
 #[tokio::test]
 async fn a_shutdown_ends_watches_at_once_and_tells_when_to_come_back() {
-    let mut stack = Stack::start().await;
+    let mut stack = Stack::start_with("server.shutdown_grace = \"50s\"\n").await;
     let mut watcher = Watcher::start(stack.audit().await, now()).await.unwrap();
-    let stopped = tokio::time::timeout(Duration::from_secs(5), stack.stop_server()).await;
+    let stopped = tokio::time::timeout(Duration::from_secs(20), stack.stop_server()).await;
     stopped.expect("the watch does not hold it up");
     let status = watcher.next().await.unwrap_err();
     assert_eq!(
@@ -171,9 +193,10 @@ async fn a_shutdown_ends_watches_at_once_and_tells_when_to_come_back() {
 #[tokio::test]
 async fn a_reader_that_takes_nothing_does_not_hold_up_a_shutdown() {
     let mut stack = Stack::start_with("server.shutdown_grace = \"50s\"\n").await;
-    let watcher = Watcher::start(stack.audit().await, from_beginning()).await.unwrap();
-    // More than the window of a stream holds.
-    stack.grant_many(0, 60).await;
+    let watcher = Watcher::start(slow_audit(&stack).await, from_beginning())
+        .await
+        .unwrap();
+    grant_at_length(&stack, GRANTS).await;
     let stopped = tokio::time::timeout(Duration::from_secs(20), stack.stop_server()).await;
     stopped.expect("the watch does not hold it up");
     drop(watcher);
@@ -206,15 +229,15 @@ async fn five_hundred_watchers_all_get_an_entry() {
 async fn a_slow_reader_holds_up_nobody_and_gets_everything_in_the_end() {
     let stack = Stack::start().await;
     // Two connections: flow control is theirs.
-    let mut slow = Watcher::start(stack.audit().await, from_beginning()).await.unwrap();
+    let mut slow = Watcher::start(slow_audit(&stack).await, from_beginning())
+        .await
+        .unwrap();
     let mut quick = Watcher::start(stack.audit().await, from_beginning()).await.unwrap();
-    // More than the windows of a connection hold, and more batches than the ring.
-    const GRANTS: usize = 120;
     let reading = tokio::spawn(async move {
         quick.until(ACCOUNT, 2 * GRANTS as u64).await;
         quick
     });
-    stack.grant_many(0, GRANTS).await;
+    grant_at_length(&stack, GRANTS).await;
     let quick = within("the quick one is not held up", reading).await.unwrap();
     slow.until(ACCOUNT, 2 * GRANTS as u64).await;
     assert_eq!(slow.canonical(ACCOUNT), quick.canonical(ACCOUNT));

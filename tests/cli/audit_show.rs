@@ -3,6 +3,7 @@
 use std::fs;
 
 use sharewarden::ledger::SigningKey;
+use sharewarden::ledger::merkle::leaf_hash;
 use sharewarden::proto::v1::*;
 
 use crate::harness::{Ran, run, run_words};
@@ -22,14 +23,18 @@ async fn show(service: &Service, more: &[&str]) -> Ran {
 
 #[tokio::test]
 async fn an_entry_is_shown_with_its_calls_its_canonical_text_and_its_hash() {
-    let ledger = Ledger::of(5);
+    let mut ledger = Ledger::of(5);
+    let attempts = "\"attempts\":[{\"aws_request_id\":\"aws-1\",\"classification\":\"ACCEPTED\",\"duration_us\":312000,\
+        \"operation\":\"UpdateWorkspaceImagePermission\",\"started_at\":\"2026-01-02T03:04:05.250000Z\"}],\"cause\"";
+    ledger.lines[2] = ledger.lines[2].replace("\"cause\"", attempts);
+    ledger.hashes[2] = leaf_hash(ledger.lines[2].as_bytes());
     let mut shown = ledger.entry(2);
     shown.attempts = crate::answers::change(change::State::Succeeded).attempts;
     let answer = GetAuditEntryResponse { entry: Some(shown) };
     let service = Service::answering([Answer::Entry(answer)]).await;
     let ran = show(&service, &[]).await.ok();
     let hash: String = ledger.hashes[2].iter().map(|byte| format!("{byte:02x}")).collect();
-    assert!(ran.out.contains(&format!("Leaf hash  {hash}\n")), "{}", ran.out);
+    assert!(ran.out.contains(&format!("Leaf hash       {hash}\n")), "{}", ran.out);
     assert!(
         ran.out
             .contains("UpdateWorkspaceImagePermission  2026-01-02T03:04:05.25Z"),
@@ -87,6 +92,42 @@ async fn a_text_that_does_not_have_its_hash_is_tampered_with() {
 }
 
 #[tokio::test]
+async fn a_field_that_does_not_say_what_the_text_says_is_tampered_with() {
+    let ledger = Ledger::of(5);
+    type Lie = fn(&mut AuditEntry);
+    let lies: [(&str, Lie); 12] = [
+        ("record_time", |entry| entry.record_time = None),
+        ("stage", |entry| entry.stage = Stage::Succeeded.into()),
+        ("action", |entry| entry.action = Action::Revoke.into()),
+        ("action", |entry| entry.action = 99),
+        ("change_id", |entry| entry.change_id.clear()),
+        ("request_id", |entry| {
+            entry.request_id = entry.change_id.replace('3', "4")
+        }),
+        ("principal", |entry| entry.principal = "mallory".into()),
+        ("reason", |entry| entry.reason = "another".into()),
+        ("ticket", |entry| entry.ticket = "CHG-1".into()),
+        ("shared_account_id", |entry| {
+            entry.shared_account_id = "000000000000".into()
+        }),
+        ("attempts", |entry| entry.attempts.push(Attempt::default())),
+        ("error_reason", |entry| {
+            entry.error_reason = ErrorReason::ImageNotFound.into();
+        }),
+    ];
+    for (field, lie) in lies {
+        let mut changed = ledger.entry(2);
+        lie(&mut changed);
+        let answer = GetAuditEntryResponse { entry: Some(changed) };
+        let service = Service::answering([Answer::Entry(answer)]).await;
+        let (code, text) = show(&service, &[]).await.failure();
+        assert_eq!(code, 9, "{text}");
+        let expected = format!("account 012345678901, entry 2: its {field} is not what its text says");
+        assert!(text.starts_with(&expected), "{text}");
+    }
+}
+
+#[tokio::test]
 async fn a_proof_that_does_not_hold_is_found() {
     let ledger = Ledger::of(5);
     let mut other_root = ledger.inclusion(2);
@@ -99,7 +140,10 @@ async fn a_proof_that_does_not_hold_is_found() {
         key: SigningKey::from_seed(NAME.parse().unwrap(), &[8; 32]),
         ..ledger.clone()
     };
+    let mut unsigned = ledger.rewritten(4).inclusion(2);
+    unsigned.checkpoint = None;
     for (proof, what) in [
+        (unsigned, "no signed checkpoint came with the proof"),
         (other_root, "the proof does not lead"),
         (short, "the proof does not lead"),
         (of_another, "another size or root"),

@@ -5,10 +5,12 @@ use std::io::Write;
 use std::path::Path;
 
 use flate2::write::GzEncoder;
-use sharewarden::ledger::SigningKey;
+use sharewarden::ledger::{Frontier, SigningKey};
 use sharewarden::proto::v1::watch_audit_entries_response::Event;
 use sharewarden::proto::v1::*;
+use tonic::Code;
 
+use crate::answers::error;
 use crate::harness::{Ran, run_words};
 use crate::ledger::{ACCOUNT, Ledger, NAME};
 use crate::service::{Answer, Service};
@@ -199,15 +201,6 @@ async fn a_live_ledger_is_verified_without_trusting_the_service() {
 async fn all_ledgers_are_verified_and_the_worst_is_the_end() {
     const OTHER: &str = "111111111111";
     let (ledger, other) = (Ledger::of(5), Ledger::of_account(OTHER, 4));
-    let place = |account_id: &str| WatchPosition {
-        account_id: account_id.into(),
-        next_index: 4,
-    };
-    let started = || {
-        let positions = vec![place(ACCOUNT), place(OTHER)];
-        let event = Some(Event::Started(WatchStarted { positions }));
-        Answer::Watch(Streamed::ending([WatchAuditEntriesResponse { event }]).then_silent())
-    };
     let folder = tempfile::tempdir().unwrap();
     let words = [
         "audit",
@@ -218,7 +211,8 @@ async fn all_ledgers_are_verified_and_the_worst_is_the_end() {
         "--save-checkpoint",
         folder.path().to_str().unwrap(),
     ];
-    let service = Service::answering([started(), ledger.answer(), other.answer()]).await;
+    let both = [ACCOUNT, OTHER];
+    let service = Service::answering([started(&both), ledger.answer(), other.answer()]).await;
     let ran = run_words(&service.url(), &words).await.ok();
     assert_eq!(ran.out.matches("Verified ").count(), 2);
     let kept = fs::read_to_string(folder.path().join(format!("{OTHER}.checkpoint"))).unwrap();
@@ -226,12 +220,140 @@ async fn all_ledgers_are_verified_and_the_worst_is_the_end() {
 
     let mut changed = ledger.clone();
     changed.lines[2] = changed.lines[2].replace("reason 2", "reason x");
-    let service = Service::answering([started(), changed.answer(), other.answer()]).await;
+    let service = Service::answering([started(&both), changed.answer(), other.answer()]).await;
     let ran = run_words(&service.url(), &words).await;
     let (code, text) = ran.failure();
     assert_eq!(code, 9);
     assert!(text.starts_with(&format!("account {ACCOUNT}, entry 2: ")), "{text}");
     assert_eq!(ran.out.matches("Verified ").count(), 1);
+}
+
+fn started(accounts: &[&str]) -> Answer {
+    let place = |account_id: &&str| WatchPosition {
+        account_id: (*account_id).into(),
+        next_index: 4,
+    };
+    let positions = accounts.iter().map(place).collect();
+    let event = Some(Event::Started(WatchStarted { positions }));
+    Answer::Watch(Streamed::ending([WatchAuditEntriesResponse { event }]).then_silent())
+}
+
+fn no_checkpoint() -> Answer {
+    let reason = ErrorReason::CheckpointNotFound;
+    Answer::Refuse(error(Code::NotFound, reason, "there is no such checkpoint", &[]))
+}
+
+#[tokio::test]
+async fn a_ledger_that_is_gone_is_missed_by_the_checkpoint_that_was_kept() {
+    let ledger = Ledger::of(20);
+    let folder = tempfile::tempdir().unwrap();
+    let kept = folder.path().join("kept");
+    fs::write(&kept, ledger.first(7).note()).unwrap();
+    let (key, kept) = (ledger.vkey(), kept.to_str().unwrap());
+    let words = [
+        "audit",
+        "verify",
+        "--account",
+        ACCOUNT,
+        "--key",
+        &key,
+        "--against",
+        kept,
+    ];
+    let service = Service::answering([no_checkpoint(), no_checkpoint(), no_checkpoint()]).await;
+    let (code, text) = run_words(&service.url(), &words).await.failure();
+    assert_eq!(code, 9, "{text}");
+    let gone = format!("account {ACCOUNT}: truncated: the older checkpoint has 7 entries, this ledger has 0");
+    assert!(text.starts_with(&gone), "{text}");
+
+    // Without one, or with one that nobody who is trusted has signed, it is not known that there was a ledger.
+    let (code, text) = run_words(&service.url(), &words[..6]).await.failure();
+    assert_eq!(code, 3, "{text}");
+    let stranger = SigningKey::from_seed(NAME.parse().unwrap(), &[8; 32]);
+    let untrusted = Ledger {
+        key: stranger,
+        ..ledger
+    };
+    fs::write(kept, untrusted.note()).unwrap();
+    let (code, text) = run_words(&service.url(), &words).await.failure();
+    assert_eq!(code, 2, "{text}");
+}
+
+#[tokio::test]
+async fn all_ledgers_are_those_of_the_service_and_those_of_which_a_checkpoint_was_kept() {
+    const LEFT_OUT: &str = "111111111111";
+    let (ledger, left_out) = (Ledger::of(20), Ledger::of_account(LEFT_OUT, 4));
+    let folder = tempfile::tempdir().unwrap();
+    for (account, note) in [(ACCOUNT, ledger.first(7).note()), (LEFT_OUT, left_out.note())] {
+        fs::write(folder.path().join(format!("{account}.checkpoint")), note).unwrap();
+    }
+    fs::write(folder.path().join("read-me.checkpoint"), "no account").unwrap();
+    let (key, kept) = (ledger.vkey(), folder.path().to_str().unwrap());
+    let words = ["audit", "verify", "--all", "--key", &key, "--against", kept];
+
+    // It is not named, but it is there.
+    let service = Service::answering([started(&[ACCOUNT]), ledger.answer(), left_out.answer()]).await;
+    let ran = run_words(&service.url(), &words).await.ok();
+    assert_eq!(ran.out.matches("Verified ").count(), 2, "{}", ran.out);
+    // It is gone.
+    let service = Service::answering([started(&[ACCOUNT]), ledger.answer(), no_checkpoint()]).await;
+    let ran = run_words(&service.url(), &words).await;
+    let (code, text) = ran.failure();
+    assert_eq!(code, 9, "{text}");
+    let gone = format!("account {LEFT_OUT}: truncated: the older checkpoint has 4 entries, this ledger has 0");
+    assert!(text.starts_with(&gone), "{text}");
+    assert_eq!(ran.out.matches("Verified ").count(), 1, "{}", ran.out);
+}
+
+#[tokio::test]
+async fn a_part_of_a_live_ledger_does_not_pass_for_all_of_it() {
+    let ledger = Ledger::of(20);
+    // It begins where it ends, and so every entry in it holds.
+    let mut left_hashes = Frontier::default();
+    ledger.hashes.iter().for_each(|hash| left_hashes.append(*hash));
+    let header = ExportHeader {
+        checkpoint: Some(ledger.checkpoint()),
+        start_index: 20,
+        end_index: 20,
+        left_hashes: left_hashes.hashes().iter().map(|hash| hash.to_vec()).collect(),
+        consistency_proof: Vec::new(),
+    };
+    let part = Some(export_audit_entries_response::Part::Header(header));
+    let sent = Streamed::ending([ExportAuditEntriesResponse { part }]);
+    let service = Service::answering([Answer::Export(sent)]).await;
+    let words = ["audit", "verify", "--account", ACCOUNT, "--key", &ledger.vkey()];
+    let ran = run_words(&service.url(), &words).await;
+    let (code, text) = ran.failure();
+    assert_eq!((code, ran.out.as_str()), (1, ""), "{text}");
+    assert!(text.contains("the service sent a part of the ledger"), "{text}");
+}
+
+#[tokio::test]
+async fn a_kept_checkpoint_is_not_replaced_by_one_that_it_was_not_compared_with() {
+    let ledger = Ledger::of(20);
+    let folder = tempfile::tempdir().unwrap();
+    let kept = folder.path().join("kept");
+    fs::write(&kept, ledger.first(7).note()).unwrap();
+    let path = kept.to_str().unwrap();
+    // The last 4 entries of a ledger that may have been rewritten before these.
+    let part = ledger.rewritten(3).export_from(16);
+    let ran = verify_text(&ledger, &part, &["--against", path, "--save-checkpoint", path]).await;
+    let (code, text) = ran.failure();
+    assert_eq!(code, 2, "{text}");
+    assert!(
+        text.contains("does not tell whether the ledger begins with the 7 entries of --against"),
+        "{text}"
+    );
+    assert!(ran.out.contains("Entries     4: 16 to 19\n"), "{}", ran.out);
+    assert_eq!(fs::read_to_string(&kept).unwrap(), ledger.first(7).note());
+    verify_text(
+        &ledger,
+        &ledger.export_from(7),
+        &["--against", path, "--save-checkpoint", path],
+    )
+    .await
+    .ok();
+    assert_eq!(fs::read_to_string(&kept).unwrap(), ledger.note());
 }
 
 #[tokio::test]

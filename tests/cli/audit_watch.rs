@@ -2,7 +2,9 @@
 
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
+use sharewarden::clock::Clock;
 use sharewarden::proto::v1::watch_audit_entries_request::Start;
 use sharewarden::proto::v1::watch_audit_entries_response::Event;
 use sharewarden::proto::v1::*;
@@ -169,6 +171,49 @@ async fn what_another_try_will_not_mend_ends_a_watch() {
     let service = Service::answering([away(), away(), away(), away()]).await;
     let (code, _) = run(&service, "audit watch").await.failure();
     assert_eq!((code, service.asked().len()), (6, 3));
+}
+
+#[tokio::test]
+async fn a_place_that_is_given_twice_for_an_account_is_refused() {
+    let service = Service::answering([]).await;
+    let line = format!("audit watch --position {ACCOUNT}:7 --position {OTHER}:1 --position {ACCOUNT}:9");
+    let (code, text) = run(&service, &line).await.failure();
+    assert_eq!(code, 2);
+    assert!(
+        text.contains(&format!("names account {ACCOUNT} twice: 7 and 9")),
+        "{text}"
+    );
+    assert_eq!(service.asked(), []);
+}
+
+#[tokio::test]
+async fn a_watch_without_a_sign_of_life_is_begun_anew() {
+    let ledger = Ledger::of(8);
+    let silent = |index: usize| {
+        let sent = [started(&[(ACCOUNT, 2)]), entries(&ledger, &[index])];
+        Answer::Watch(Streamed::ending(sent).then_silent())
+    };
+    let service = Service::answering([silent(2), silent(3)]).await;
+    let ran = run(&service, "audit watch -o json --limit 2 --silence 3s").await.ok();
+    let expected = [(ACCOUNT, "2"), (ACCOUNT, "3")].map(|(account, index)| (account.to_owned(), index.to_owned()));
+    assert_eq!(printed(&ran.out), expected);
+    let again = position(ACCOUNT, 3);
+    assert_eq!(watches(&service)[1].positions, [again]);
+    assert!(ran.notes.contains("no sign of life came within 3s"), "{}", ran.notes);
+}
+
+#[tokio::test]
+async fn a_service_that_ends_each_watch_that_begins_is_asked_less_and_less_often() {
+    let ledger = Ledger::of(8);
+    let ending = || Answer::Watch(Streamed::ending([started(&[(ACCOUNT, 2)])]));
+    let last = Answer::Watch(Streamed::ending([started(&[(ACCOUNT, 2)]), entries(&ledger, &[2])]));
+    let service = Service::answering([ending(), ending(), ending(), last]).await;
+    let clock = Clock::system();
+    let begun = clock.elapsed();
+    run(&service, "audit watch --limit 1").await.ok();
+    let took = clock.elapsed().since(begun);
+    // Half of 200, 400 and 800 ms at least.
+    assert!(took >= Duration::from_millis(700), "{took:?}");
 }
 
 #[tokio::test]

@@ -112,7 +112,7 @@ async fn wait_exits_as_the_grant_would_have() {
     let (code, text) = ran.failure();
     assert_eq!(code, 3);
     assert!(
-        text.contains("ResourceNotFoundException: no such image (IMAGE_NOT_FOUND); "),
+        text.starts_with("the change has failed: ResourceNotFoundException: no such image (IMAGE_NOT_FOUND); "),
         "{text}"
     );
     assert_eq!(ran.json()["change"]["state"], "STATE_FAILED");
@@ -125,10 +125,14 @@ async fn wait_exits_as_the_grant_would_have() {
         change: Some(superseded),
     })])
     .await;
-    let (code, _) = run(&service, "change --account 012345678901 some-id --wait")
+    let (code, text) = run(&service, "change --account 012345678901 some-id --wait")
         .await
         .failure();
     assert_eq!(code, 8);
+    assert!(
+        text.starts_with("the change was superseded (CHANGE_SUPERSEDED); "),
+        "{text}"
+    );
 }
 
 #[tokio::test]

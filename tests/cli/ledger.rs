@@ -94,17 +94,24 @@ impl Ledger {
 
     /// The file of its export.
     pub(crate) fn export(&self) -> String {
+        self.export_from(0)
+    }
+
+    /// The file of an export without the entries before `start`.
+    pub(crate) fn export_from(&self, start: usize) -> String {
+        let mut left = Frontier::default();
+        self.hashes[..start].iter().for_each(|hash| left.append(*hash));
         let header = Header {
             account: self.account,
-            start_index: 0,
+            start_index: start as u64,
             end_index: self.lines.len() as u64,
             checkpoint: self.note(),
-            left_hashes: Vec::new(),
+            left_hashes: left.hashes().to_vec(),
             consistency_proof: Vec::new(),
         };
         let mut text = String::new();
         let mut writer = Writer::begin(&header, &mut text).unwrap();
-        for (line, hash) in self.lines.iter().zip(&self.hashes) {
+        for (line, hash) in self.lines.iter().zip(&self.hashes).skip(start) {
             writer.entry(line, hash, &mut text).unwrap();
         }
         text
@@ -136,7 +143,7 @@ impl Ledger {
         Answer::Export(Streamed::ending(self.messages()))
     }
 
-    /// An entry as the API has it: in these tests only what is printed.
+    /// An entry as the API has it.
     pub(crate) fn entry(&self, index: usize) -> AuditEntry {
         let number = index as i64;
         AuditEntry {
@@ -154,6 +161,10 @@ impl Ledger {
             shared_account_id: "999999999999".into(),
             principal: "alice".into(),
             reason: format!("reason {index}"),
+            change_id: Uuid::from_u128(index as u128 + 1).to_string(),
+            request_id: Uuid::from_u128(index as u128 + 1).to_string(),
+            generation: index as u64 + 1,
+            server_version: "0.1.0".into(),
             canonical: self.lines[index].clone(),
             leaf_hash: self.hashes[index].to_vec(),
             ..AuditEntry::default()

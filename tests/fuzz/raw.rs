@@ -15,6 +15,7 @@ pub(crate) const PRIORITY: u8 = 2;
 pub(crate) const RST_STREAM: u8 = 3;
 pub(crate) const SETTINGS: u8 = 4;
 pub(crate) const PING: u8 = 6;
+pub(crate) const GOAWAY: u8 = 7;
 pub(crate) const WINDOW_UPDATE: u8 = 8;
 pub(crate) const CONTINUATION: u8 = 9;
 
@@ -75,6 +76,22 @@ impl Raw {
         };
         let is_closed = tokio::time::timeout(within, read).await.is_ok();
         (bytes, is_closed)
+    }
+
+    /// What comes back until it is enough, or the other side closes; and whether either was soon.
+    pub(crate) async fn until(&mut self, enough: impl Fn(&[u8]) -> bool) -> (Vec<u8>, bool) {
+        let mut bytes = Vec::new();
+        let read = async {
+            let mut part = [0; 4096];
+            while !enough(&bytes) {
+                match self.0.read(&mut part).await {
+                    Ok(count @ 1..) => bytes.extend_from_slice(&part[..count]),
+                    _ => break,
+                }
+            }
+        };
+        let is_answered = tokio::time::timeout(PATIENCE, read).await.is_ok();
+        (bytes, is_answered)
     }
 
     /// Fails unless the other side closes soon.

@@ -118,7 +118,9 @@ async fn there_is_room_again(client: &mut SharePermissionServiceClient<Channel>)
             .grant_share_permission(from_tester(Default::default()))
             .await
             .is_err()
-        {}
+        {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
     });
     accepted.await.expect("there is room again");
 }

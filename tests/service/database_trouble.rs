@@ -18,6 +18,7 @@ use tonic_types::StatusExt;
 use uuid::Uuid;
 
 use crate::{
+    pending::key,
     stack::*,
     support::proxy::{Fate, Proxy, Rule},
 };
@@ -152,12 +153,7 @@ async fn a_pool_full_of_broken_connections_is_not_noticed() {
 #[tokio::test]
 async fn a_statement_that_is_cut_off_in_the_middle_is_run_again() {
     let trouble = Trouble::start().await;
-    trouble.grant(Uuid::new_v4()).await.unwrap();
-    let mut lock = Beside::begin(&trouble.stack).await;
-    lock.run("SELECT 1 FROM ledger FOR UPDATE").await;
-    let revoking = trouble.spawn_revoke().await;
-    // It waits for the head's lock, in the middle of its transaction.
-    waiting_for_locks(&trouble.stack, 1).await;
+    let (mut lock, revoking) = trouble.revoke_behind_a_lock().await;
     trouble.proxy.cut();
     lock.run("COMMIT").await;
     revoking.await.unwrap().unwrap();
@@ -182,6 +178,73 @@ async fn a_commit_whose_answer_was_lost_is_resolved_by_looking() {
         trouble.assert_granted_once(granted).await;
         trouble.end().await;
     }
+}
+
+/// What was claimed has its worker, and does not wait until its lease has run out.
+#[tokio::test]
+async fn a_claim_whose_commit_lost_its_answer_is_worked_on() {
+    // Nothing else commits.
+    let trouble = Trouble::start_with(&format!("{IMPATIENT}checkpoint.every = \"60s\"\n")).await;
+    trouble.proxy.next_commits(Fate::CutAfter, 1);
+    trouble.stack.leave_pending([key(ACCOUNT, IMAGE, 1)]).await;
+    trouble.stack.until_ended("SUCCEEDED", 1).await;
+    assert_eq!(trouble.proxy.counts().cut_after, 1, "it was met");
+    let lost = "SELECT count(*) FROM change, jsonb_array_elements(attempts) AS attempt
+         WHERE attempt->>'error_code' = 'LeaseExpired'";
+    let lost: i64 = sqlx::query_scalar(lost).fetch_one(&trouble.stack.pool).await.unwrap();
+    assert_eq!(lost, 1, "the lease of the replica that died, and no other");
+    trouble.end().await;
+}
+
+/// AWS has answered, and Postgres is away for a part of the grace.
+#[tokio::test]
+async fn an_outcome_that_postgres_does_not_take_at_once_is_recorded_before_the_server_ends() {
+    let trouble = Trouble::start_with("database.acquire_timeout = \"500ms\"\n").await;
+    trouble.stack.fault(UPDATE, 1, late(1500));
+    let granted = spawn_grant(trouble.server.client().await, grant());
+    trouble.stack.wait_for_calls(UPDATE, 1).await;
+    let Trouble { stack, proxy, server } = trouble;
+    proxy.set(Rule::Refuse);
+    proxy.cut();
+    // Without callers there is nothing to wait for: the end begins at once.
+    granted.abort();
+    let stopping = tokio::spawn(server.stop());
+    let answered = stack.simulator.wait_for_calls(|calls| {
+        calls
+            .iter()
+            .any(|call| call.operation == UPDATE && call.ended.is_some())
+    });
+    tokio::time::timeout(PATIENCE, answered).await.unwrap();
+    let before = proxy.counts().refused;
+    let refused = async {
+        while !stopping.is_finished() && proxy.counts().refused < before + 10 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, refused)
+        .await
+        .expect("Postgres is asked again");
+    proxy.set(Rule::Pass);
+    stopping.await.unwrap();
+    assert_eq!(stack.stages(ACCOUNT).await, ["REQUESTED", "SUCCEEDED"]);
+    assert_eq!(stack.calls_of(DESCRIBE), 0, "nobody had to find out");
+    stack.end().await;
+}
+
+/// Replication was asynchronous, and the primary that took over lacks the account's first commit.
+#[tokio::test]
+async fn an_account_whose_first_commit_was_lost_by_a_failover_is_served() {
+    let stack = Stack::start_with("checkpoint.every = \"60s\"\n").await;
+    let mut client = stack.client().await;
+    client.grant_share_permission(as_tester(grant())).await.unwrap();
+    let lost = "SET session_replication_role = replica;
+         TRUNCATE audit_entry, audit_rollup, audit_ranking, share_interval, share_permission, change, ledger";
+    let mut postgres = PgConnection::connect(stack.database.url()).await.unwrap();
+    sqlx::raw_sql(lost).execute(&mut postgres).await.unwrap();
+    postgres.close().await.unwrap();
+    client.grant_share_permission(as_tester(grant())).await.unwrap();
+    assert_eq!(stack.stages(ACCOUNT).await, ["REQUESTED", "SUCCEEDED"]);
+    stack.end().await;
 }
 
 /// More often than a batch is tried: the caller is told that nobody knows, and asks again.
@@ -223,11 +286,7 @@ async fn an_outcome_is_offered_until_its_commit_is_confirmed() {
 #[tokio::test]
 async fn locks_that_others_hold_too_long_are_waited_for_again() {
     let trouble = Trouble::start().await;
-    trouble.grant(Uuid::new_v4()).await.unwrap();
-    let mut lock = Beside::begin(&trouble.stack).await;
-    lock.run("SELECT 1 FROM ledger FOR UPDATE").await;
-    let revoking = trouble.spawn_revoke().await;
-    waiting_for_locks(&trouble.stack, 1).await;
+    let (mut lock, revoking) = trouble.revoke_behind_a_lock().await;
     let begun =
         "SELECT max(xact_start) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
     let begun: OffsetDateTime = sqlx::query_scalar(begun).fetch_one(&trouble.stack.pool).await.unwrap();
@@ -269,17 +328,17 @@ async fn a_deadlock_that_postgres_resolves_against_us_is_run_again() {
     // The batch has the head and waits for the first; the second waits for the head, and the batch then for the second.
     let of_the_batch = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
          AND wait_event_type = 'Lock' AND query ILIKE 'INSERT INTO change%'";
-    until(&trouble.stack, of_the_batch, 1).await;
+    until(&trouble.stack.pool, of_the_batch, 1).await;
     let second = tokio::spawn(async move {
         second.run("SELECT 1 FROM ledger FOR UPDATE").await;
         second.run("COMMIT").await;
     });
     let of_the_second = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
          AND wait_event_type = 'Lock' AND query = 'SELECT 1 FROM ledger FOR UPDATE'";
-    until(&trouble.stack, of_the_second, 1).await;
+    until(&trouble.stack.pool, of_the_second, 1).await;
     first.run("COMMIT").await;
     let resolved = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()";
-    until(&trouble.stack, resolved, 1).await;
+    until(&trouble.stack.pool, resolved, 1).await;
     second.await.unwrap();
     revoking.await.unwrap().unwrap();
     trouble.end().await;
@@ -304,11 +363,7 @@ async fn a_transaction_that_must_be_serialized_is_run_again() {
 #[tokio::test]
 async fn sessions_that_an_administrator_ends_are_replaced() {
     let trouble = Trouble::start().await;
-    trouble.grant(Uuid::new_v4()).await.unwrap();
-    let mut lock = Beside::begin(&trouble.stack).await;
-    lock.run("SELECT 1 FROM ledger FOR UPDATE").await;
-    let revoking = trouble.spawn_revoke().await;
-    waiting_for_locks(&trouble.stack, 1).await;
+    let (mut lock, revoking) = trouble.revoke_behind_a_lock().await;
     let end = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
          WHERE datname = current_database() AND wait_event_type = 'Lock'";
     let ended: i64 = sqlx::query_scalar(end).fetch_one(&trouble.stack.pool).await.unwrap();
@@ -387,13 +442,13 @@ async fn a_waiter_that_hears_no_notification_learns_by_looking() {
     let trouble = Trouble::start().await;
     let listening =
         "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND query ILIKE 'LISTEN%'";
-    until(&trouble.stack, listening, 1).await;
+    until(&trouble.stack.pool, listening, 1).await;
     // From now on it cannot make another connection; those that it has go on.
     trouble.proxy.set(Rule::Refuse);
     let ended = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
          WHERE datname = current_database() AND query ILIKE 'LISTEN%'";
     sqlx::query(ended).execute(&trouble.stack.pool).await.unwrap();
-    until(&trouble.stack, listening, 0).await;
+    until(&trouble.stack.pool, listening, 0).await;
 
     trouble.stack.hold();
     let other = trouble.stack.second_server("").await;
@@ -416,6 +471,16 @@ async fn a_waiter_that_hears_no_notification_learns_by_looking() {
 }
 
 impl Trouble {
+    /// A revoke that waits for the head's lock, in the middle of its transaction, and who has that lock.
+    async fn revoke_behind_a_lock(&self) -> (Beside, JoinHandle<Result<(), Status>>) {
+        self.grant(Uuid::new_v4()).await.unwrap();
+        let mut lock = Beside::begin(&self.stack).await;
+        lock.run("SELECT 1 FROM ledger FOR UPDATE").await;
+        let revoking = self.spawn_revoke().await;
+        waiting_for_locks(&self.stack, 1).await;
+        (lock, revoking)
+    }
+
     async fn spawn_revoke(&self) -> JoinHandle<Result<(), Status>> {
         let mut client = self.server.client().await;
         tokio::spawn(async move { client.revoke_share_permission(as_tester(revoke())).await.map(drop) })
@@ -441,21 +506,7 @@ impl Beside {
 async fn waiting_for_locks(stack: &Stack, count: i64) {
     let waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
          AND wait_event_type = 'Lock' AND query ILIKE '%ledger%'";
-    until(stack, waiting, count).await;
-}
-
-async fn until(stack: &Stack, query: &'static str, count: i64) {
-    let reached = async {
-        while sqlx::query_scalar::<_, i64>(query)
-            .fetch_one(&stack.pool)
-            .await
-            .unwrap()
-            != count
-        {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, reached).await.expect(query);
+    until(&stack.pool, waiting, count).await;
 }
 
 /// A setting of all sessions that begin from now on.

@@ -8,7 +8,7 @@ use sharewarden::{
     proto::v1::{GrantSharePermissionRequest, change},
     simulator::{Effect, Fault, Moment, Simulator},
 };
-use sqlx::{Connection, PgConnection};
+use sqlx::PgPool;
 use tonic::Code;
 use tonic_types::StatusExt;
 
@@ -40,22 +40,8 @@ async fn reached(simulator: &Simulator) {
     tokio::time::timeout(PATIENCE, reached).await.unwrap();
 }
 
-async fn accepted(connection: &mut PgConnection, count: i64) {
-    until(connection, "SELECT count(*) FROM change", count).await;
-}
-
-async fn until(connection: &mut PgConnection, query: &'static str, count: i64) {
-    let reached = async {
-        while sqlx::query_scalar::<_, i64>(query)
-            .fetch_one(&mut *connection)
-            .await
-            .unwrap()
-            != count
-        {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, reached).await.expect(query);
+async fn accepted(pool: &PgPool, count: i64) {
+    until(pool, "SELECT count(*) FROM change", count).await;
 }
 
 fn slow(milliseconds: u64) -> Fault {
@@ -68,21 +54,21 @@ async fn what_a_server_gives_back_when_it_ends_is_finished_by_another_at_once() 
     let config = config_text(database.url(), &simulator.url(), PATIENT);
     let mut first = Served::start(&config).await;
     let mut second = Served::start(&config).await;
-    let mut connection = PgConnection::connect(database.url()).await.unwrap();
+    let pool = PgPool::connect(database.url()).await.unwrap();
     simulator.inject(slow(1500)).unwrap();
     let mut calls = vec![spawn_grant(first.client().await, to(0))];
     reached(&simulator).await;
     for number in 1..4 {
         calls.push(spawn_grant(first.client().await, to(number)));
     }
-    accepted(&mut connection, 4).await;
+    accepted(&pool, 4).await;
     // Without callers there is nothing to wait for: the end begins at once.
     calls.iter().for_each(|call| call.abort());
     let begun = Clock::system().elapsed();
     signal(&first.child, Signal::TERM);
 
     let succeeded = "SELECT count(*) FROM change WHERE state = 'SUCCEEDED' AND jsonb_array_length(attempts) = 1";
-    until(&mut connection, succeeded, 4).await;
+    until(&pool, succeeded, 4).await;
     let ended = tokio::time::timeout(PATIENCE, first.child.wait()).await.unwrap();
     assert_eq!(ended.unwrap().code(), Some(0));
     let took = Clock::system().elapsed().since(begun);
@@ -91,7 +77,7 @@ async fn what_a_server_gives_back_when_it_ends_is_finished_by_another_at_once() 
 
     signal(&second.child, Signal::TERM);
     assert!(second.child.wait().await.unwrap().success());
-    connection.close().await.unwrap();
+    pool.close().await;
     simulator.shutdown().await;
 }
 
@@ -102,7 +88,7 @@ async fn callers_of_a_server_that_ends_are_told_what_another_made_of_their_chang
     let config = config_text(database.url(), &simulator.url(), &more);
     let mut first = Served::start(&config).await;
     let mut second = Served::start(&config).await;
-    let mut connection = PgConnection::connect(database.url()).await.unwrap();
+    let pool = PgPool::connect(database.url()).await.unwrap();
     // Longer than half of the grace, so that the others are given back; shorter than all of it.
     simulator.inject(slow(9000)).unwrap();
     let mut client = first.client().await;
@@ -111,7 +97,7 @@ async fn callers_of_a_server_that_ends_are_told_what_another_made_of_their_chang
     for number in 1..4 {
         calls.push(spawn_grant(first.client().await, to(number)));
     }
-    accepted(&mut connection, 4).await;
+    accepted(&pool, 4).await;
     signal(&first.child, Signal::TERM);
     line_with(&mut first.log, "\"stopping\"").await;
     let refused = async {
@@ -143,7 +129,7 @@ async fn callers_of_a_server_that_ends_are_told_what_another_made_of_their_chang
     assert_eq!(ended.unwrap().code(), Some(0));
     signal(&second.child, Signal::TERM);
     assert!(second.child.wait().await.unwrap().success());
-    connection.close().await.unwrap();
+    pool.close().await;
     simulator.shutdown().await;
 }
 

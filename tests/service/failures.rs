@@ -1,7 +1,7 @@
 //! What goes wrong at AWS, and what must hold all the same.
 
 use sharewarden::{
-    proto::v1::{attempt::Classification, change},
+    proto::v1::{Access, attempt::Classification, change},
     simulator::{Behind, Effect, Moment},
 };
 use tonic::Code;
@@ -331,4 +331,34 @@ async fn a_stale_read_does_not_make_a_revoke_look_done() {
         assert!(stack.calls_of(DESCRIBE) > 0, "{effect:?}: the stale read was met");
         stack.end().await;
     }
+}
+
+/// The image was deleted, and with it all its shares.
+#[tokio::test]
+async fn revoking_a_share_of_an_image_that_is_gone_succeeds_and_ends_the_share() {
+    let stack = Stack::start().await;
+    let mut client = stack.client().await;
+    client.grant_share_permission(as_tester(grant())).await.unwrap();
+    let gone = Effect::Refuse {
+        code: "ResourceNotFoundException".into(),
+        message: String::new(),
+        http_status: 400,
+    };
+    stack.fault(UPDATE, u64::MAX, gone.clone());
+    stack.fault(DESCRIBE, u64::MAX, gone);
+    let revoked = client.revoke_share_permission(as_tester(revoke())).await.unwrap();
+    let permission = revoked.into_inner().permission.unwrap();
+    assert_eq!(permission.applied(), Access::NotShared);
+    let open: i64 = sqlx::query_scalar("SELECT count(*) FROM share_interval WHERE end_index IS NULL")
+        .fetch_one(&stack.pool)
+        .await
+        .unwrap();
+    assert_eq!(open, 0, "nobody has it any more");
+
+    // Of one that was never heard of it is rather the name that is wrong.
+    let mut other = revoke();
+    other.shared_account_id = OTHER_RECIPIENT.into();
+    let refused = client.revoke_share_permission(as_tester(other)).await.unwrap_err();
+    assert_eq!(reason(&refused), "IMAGE_NOT_FOUND");
+    stack.end().await;
 }

@@ -94,3 +94,62 @@ async fn a_revoke_refused_by_aws_and_out_of_time_says_what_aws_said() {
     assert_eq!(stack.calls_of(DESCRIBE), 2);
     stack.end().await;
 }
+
+/// The first call lands after the first look at AWS, the next ones are throttled, and the last one is refused: by none of these is
+/// it known what came of the first.
+#[tokio::test]
+async fn a_grant_that_landed_unseen_is_not_recorded_as_failed_by_what_became_of_its_later_calls() {
+    let more = "forwarder.attempt_timeout = \"300ms\"\nforwarder.landing_window = \"2s\"\n";
+    let stack = Stack::start_with(more).await;
+    stack.fault(UPDATE, 1, late(1000));
+    let (throttle, denied) = (
+        Effect::Throttle {
+            http_status: 400,
+            retry_after_seconds: Some(3),
+        },
+        Effect::Refuse {
+            code: "AccessDeniedException".into(),
+            message: String::new(),
+            http_status: 400,
+        },
+    );
+    stack.fault(UPDATE, 1, throttle);
+    stack.fault(UPDATE, u64::MAX, denied);
+    let granted = stack.client().await.grant_share_permission(as_tester(grant())).await;
+    let change = granted.unwrap().into_inner().change.unwrap();
+    assert_eq!(change.state(), change::State::Succeeded);
+    assert_eq!(stack.shared_with(), [RECIPIENT]);
+    assert_eq!(stack.calls_of(UPDATE), 3, "the last one was refused");
+    stack.end().await;
+}
+
+/// One change at a time, so that the third begins late in its lease; its call is lost, and there is no time left to read back.
+#[tokio::test]
+async fn who_begins_late_leaves_reading_back_to_the_next_lease() {
+    let stack = Stack::start_with(
+        "forwarder.max_in_flight = 1
+forwarder.attempt_timeout = \"1s\"
+forwarder.read_timeout = \"2s\"
+forwarder.lease_margin = \"1s\"
+forwarder.lease = \"4s\"
+",
+    )
+    .await;
+    stack.fault(UPDATE, 2, late(800));
+    stack.fault(UPDATE, 1, late(1500));
+    stack.fault(DESCRIBE, 1, late(1900));
+    let mut granted = Vec::new();
+    for number in 0..3 {
+        let mut request = grant();
+        request.shared_account_id = format!("50000000000{number}");
+        granted.push(spawn_grant(stack.client().await, request));
+    }
+    for granted in granted {
+        granted.await.unwrap().unwrap();
+    }
+    let lost =
+        "SELECT count(*) FROM change WHERE jsonb_path_exists(attempts, '$[*].error_code ? (@ == \"LeaseExpired\")')";
+    let lost: i64 = sqlx::query_scalar(lost).fetch_one(&stack.pool).await.unwrap();
+    assert_eq!(lost, 0, "nobody had to take over");
+    stack.end().await;
+}

@@ -20,7 +20,9 @@ mod outage;
 mod pending;
 mod processes;
 mod reads;
+mod replays;
 mod replicas;
+#[allow(dead_code, reason = "other tests use the rest of it")]
 mod stack;
 mod throughput;
 mod waking;

@@ -1,20 +1,22 @@
 //! Postgres goes away, and comes back.
 
-use std::{io, sync::Arc, time::Duration};
+use std::time::Duration;
 
 use sharewarden::{
     clock::Clock,
     proto::v1::{GetChangeRequest, change},
 };
-use tokio::sync::watch;
 use tonic::Code;
 use tonic_types::StatusExt;
-use tracing_subscriber::fmt::MakeWriter;
+use tracing::level_filters::LevelFilter;
 use uuid::Uuid;
 
 use crate::{
     stack::*,
-    support::postgres::{TestDatabase, database},
+    support::{
+        log::Log,
+        postgres::{TestDatabase, database},
+    },
 };
 
 #[tokio::test]
@@ -73,7 +75,7 @@ async fn without_postgres_nothing_reaches_aws_and_service_resumes_by_itself() {
 
 #[tokio::test]
 async fn an_outcome_that_postgres_could_not_take_is_recorded_when_it_is_back() {
-    let mut log = Log::of_this_thread();
+    let mut log = Log::of_this_thread(LevelFilter::WARN);
     let stack = Stack::start_with("database.acquire_timeout = \"500ms\"\ncommitter.commit_timeout = \"1s\"\n").await;
     let outage = Outage::prepare(&stack).await;
     stack.fault(UPDATE, 1, late(4000));
@@ -140,53 +142,5 @@ impl Outage {
             .execute(&self.admin)
             .await
             .unwrap();
-    }
-}
-
-/// What is logged on this thread, where all of a test's server runs.
-struct Log {
-    text: watch::Receiver<String>,
-    _guard: tracing::subscriber::DefaultGuard,
-}
-
-impl Log {
-    fn of_this_thread() -> Self {
-        let (sender, text) = watch::channel(String::new());
-        let subscriber = tracing_subscriber::fmt()
-            .with_max_level(tracing::Level::WARN)
-            .with_ansi(false)
-            .with_writer(Writer(Arc::new(sender)))
-            .finish();
-        let _guard = tracing::subscriber::set_default(subscriber);
-        Self { text, _guard }
-    }
-
-    async fn wait_for(&mut self, words: &str) {
-        let said = self.text.wait_for(|text| text.contains(words));
-        let said = tokio::time::timeout(PATIENCE, said).await.is_ok();
-        assert!(said, "{words:?} is not logged: {}", *self.text.borrow());
-    }
-}
-
-#[derive(Clone)]
-struct Writer(Arc<watch::Sender<String>>);
-
-impl io::Write for Writer {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let text = String::from_utf8_lossy(bytes);
-        self.0.send_modify(|all| all.push_str(&text));
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl<'a> MakeWriter<'a> for Writer {
-    type Writer = Self;
-
-    fn make_writer(&'a self) -> Self {
-        self.clone()
     }
 }

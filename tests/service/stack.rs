@@ -6,17 +6,18 @@ use sharewarden::{
     clock::Clock,
     config::Config,
     proto::v1::{
-        GetChangeRequest, GrantSharePermissionRequest, GrantSharePermissionResponse, RevokeSharePermissionRequest,
-        change, share_permission_service_client::SharePermissionServiceClient,
+        GetChangeRequest, GetCheckpointRequest, GetCheckpointResponse, GrantSharePermissionRequest,
+        GrantSharePermissionResponse, RevokeSharePermissionRequest, audit_service_client::AuditServiceClient, change,
+        share_permission_service_client::SharePermissionServiceClient,
     },
     server::Server,
     simulator::{Effect, Fault, Moment, Simulator, sample},
     workspaces::BaseCredentials,
 };
-use sqlx::PgPool;
+use sqlx::{AssertSqlSafe, PgPool};
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
-use tonic::{Request, Status, transport::Channel};
+use tonic::{Code, Request, Status, transport::Channel};
 use tonic_types::StatusExt;
 use uuid::Uuid;
 
@@ -183,6 +184,45 @@ impl Stack {
         self.simulator.clear_faults();
     }
 
+    /// Does what only a superuser can, past the triggers: changes history.
+    pub(crate) async fn tamper(&self, statement: &str) {
+        let mut connection = self.pool.acquire().await.unwrap();
+        let set_role = "SET session_replication_role = replica";
+        sqlx::query(set_role).execute(&mut *connection).await.unwrap();
+        let done = sqlx::query(AssertSqlSafe(statement)).execute(&mut *connection).await;
+        assert!(done.unwrap().rows_affected() > 0, "{statement}");
+        let reset_role = "RESET session_replication_role";
+        sqlx::query(reset_role).execute(&mut *connection).await.unwrap();
+    }
+
+    /// The latest checkpoint of a ledger, when it covers so many entries.
+    pub(crate) async fn checkpoint(&self, account: &str, size: u64) -> GetCheckpointResponse {
+        let mut client = AuditServiceClient::connect(format!("http://{}", self.address))
+            .await
+            .unwrap();
+        let request = GetCheckpointRequest {
+            account_id: account.into(),
+            tree_size: 0,
+        };
+        let covered = async {
+            loop {
+                match client.get_checkpoint(as_tester(request.clone())).await {
+                    Ok(answer) => {
+                        let answer = answer.into_inner();
+                        if answer.checkpoint.as_ref().unwrap().tree_size >= size {
+                            return answer;
+                        }
+                    }
+                    Err(status) => assert_eq!(status.code(), Code::FailedPrecondition, "{status:?}"),
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, covered)
+            .await
+            .expect("a checkpoint is signed in time")
+    }
+
     /// The one change that there is.
     pub(crate) async fn only_change(&self) -> Uuid {
         sqlx::query_scalar("SELECT change_id FROM change")
@@ -256,6 +296,16 @@ impl Stack {
             .await
             .expect("the calls are made in time");
     }
+}
+
+/// Waits until a query counts so many.
+pub(crate) async fn until(pool: &PgPool, query: &'static str, count: i64) {
+    let reached = async {
+        while sqlx::query_scalar::<_, i64>(query).fetch_one(pool).await.unwrap() != count {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, reached).await.expect(query);
 }
 
 /// A simulator of the sample accounts.

@@ -3,5 +3,6 @@
 #![allow(dead_code, reason = "no test file uses all of it")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a helper of a test may fail the test")]
 
+pub(crate) mod log;
 pub(crate) mod postgres;
 pub(crate) mod proxy;

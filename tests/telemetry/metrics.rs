@@ -95,8 +95,8 @@ async fn prometheus_finds_everything_that_there_is_to_know() {
     let expected = [
         ("rpc_server_call_duration_seconds", "histogram"),
         ("db_client_operation_duration_seconds", "histogram"),
-        ("db_client_connection_count", "gauge"),
-        ("db_client_connection_max", "gauge"),
+        ("db_client_connections_usage", "gauge"),
+        ("db_client_connections_max", "gauge"),
         ("sharewarden_commit_duration_seconds", "histogram"),
         ("sharewarden_commit_batch_size", "histogram"),
         ("sharewarden_committer_queue_depth", "gauge"),
@@ -151,7 +151,7 @@ async fn prometheus_finds_everything_that_there_is_to_know() {
     assert_eq!(value("sharewarden_build_info", &version), Some(1.0));
     assert!(value("process_resident_memory_bytes", &[]) > Some(1e6));
     assert!(value("process_open_fds", &[]) > Some(5.0));
-    assert!(value("db_client_connection_max", &[]) >= Some(8.0));
+    assert!(value("db_client_connections_max", &[]) >= Some(8.0));
     assert_eq!(value("sharewarden_log_dropped_lines_total", &[]), Some(0.0));
     for id in [ACCOUNT, OTHER_ACCOUNT, RECIPIENT, IMAGE, "tester@example.com"] {
         assert!(!scraped.0.contains(id), "{id} is no label:\n{}", scraped.0);

@@ -19,6 +19,18 @@ use crate::{
 
 const QUICK: &str = "log.filter = \"info\"\nadmin.listen = \"127.0.0.1:0\"\ndatabase.acquire_timeout = \"500ms\"\n";
 
+async fn is_serving(client: &mut HealthClient<Channel>, service: &str) -> bool {
+    let service = service.to_owned();
+    let answer = client.check(HealthCheckRequest { service }).await.unwrap();
+    answer.into_inner().status() == ServingStatus::Serving
+}
+
+/// As Kubernetes asks.
+async fn on_admin_port(served: &Served) -> HealthClient<Channel> {
+    let endpoint = Channel::from_shared(format!("http://{}", served.admin())).unwrap();
+    HealthClient::new(endpoint.connect().await.unwrap())
+}
+
 /// What a service says of itself, everywhere that it says it.
 async fn said(served: &Served) -> (String, bool, bool) {
     let ready = get(served.admin(), "/readyz").await;
@@ -33,10 +45,9 @@ async fn said(served: &Served) -> (String, bool, bool) {
         "sharewarden.v1.SharePermissionService",
         "sharewarden.v1.AuditService",
     ] {
-        let service = service.to_owned();
-        let answer = client.check(HealthCheckRequest { service }).await.unwrap();
-        statuses.push(answer.into_inner().status() == ServingStatus::Serving);
+        statuses.push(is_serving(&mut client, service).await);
     }
+    statuses.push(is_serving(&mut on_admin_port(served).await, "readiness").await);
     let all = statuses.iter().all(|serving| *serving == statuses[0]);
     let gauge = Scraped::of(served).await.value("sharewarden_ready", &[]) == Some(1.0);
     let reason = told["reason"].as_str().unwrap().to_owned();
@@ -57,9 +68,8 @@ async fn becomes(served: &Served, reason: &str) {
     assert_eq!(get(served.admin(), "/healthz").await.status, 200, "alive all the while");
     let channel = Channel::from_shared(served.address.clone()).unwrap();
     let mut client = HealthClient::new(channel.connect().await.unwrap());
-    let service = "liveness".to_owned();
-    let alive = client.check(HealthCheckRequest { service }).await.unwrap().into_inner();
-    assert_eq!(alive.status(), ServingStatus::Serving);
+    assert!(is_serving(&mut client, "liveness").await);
+    assert!(is_serving(&mut on_admin_port(served).await, "liveness").await);
 }
 
 #[tokio::test]

@@ -3,15 +3,25 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use sharewarden::domain::{Access, PermissionKey, Timestamp};
+use sharewarden::domain::{Access, ChangeId, PermissionKey, Timestamp};
 
 /// A call whose end nobody saw lands so long after its end at the latest.
 pub(crate) const WINDOW: Duration = Duration::from_secs(20);
 
 #[derive(Default)]
 pub(crate) struct Aws {
-    holds: HashMap<PermissionKey, Access>,
+    holds: HashMap<PermissionKey, Effect>,
     late: Vec<Late>,
+}
+
+/// What a call brought about.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Effect {
+    pub(crate) access: Access,
+    /// The change that called last.
+    pub(crate) by: ChangeId,
+    /// It is on record that AWS holds this.
+    pub(crate) recorded: bool,
 }
 
 /// A call on its way.
@@ -19,6 +29,7 @@ pub(crate) struct Aws {
 pub(crate) struct Late {
     pub(crate) key: PermissionKey,
     pub(crate) access: Access,
+    by: ChangeId,
     epoch: u64,
     /// When it lands, so long after its caller has let go of it.
     after: Duration,
@@ -27,12 +38,30 @@ pub(crate) struct Late {
 
 impl Aws {
     pub(crate) fn holds(&self, key: &PermissionKey) -> Access {
-        self.holds.get(key).copied().unwrap_or(Access::NotShared)
+        self.effect(key).map_or(Access::NotShared, |effect| effect.access)
     }
 
-    /// A call takes effect.
-    pub(crate) fn set(&mut self, key: &PermissionKey, access: Access) {
-        self.holds.insert(key.clone(), access);
+    /// What the last call brought about, if there was one.
+    pub(crate) fn effect(&self, key: &PermissionKey) -> Option<Effect> {
+        self.holds.get(key).copied()
+    }
+
+    /// A call for a change takes effect.
+    pub(crate) fn set(&mut self, key: &PermissionKey, access: Access, by: ChangeId) {
+        let before = self.effect(key).filter(|before| before.access == access);
+        let effect = Effect {
+            access,
+            by,
+            recorded: before.is_some_and(|before| before.recorded),
+        };
+        self.holds.insert(key.clone(), effect);
+    }
+
+    /// It is on record now what AWS holds, if it holds this.
+    pub(crate) fn is_on_record(&mut self, key: &PermissionKey, applied: Option<Access>) {
+        if let Some(effect) = self.holds.get_mut(key) {
+            effect.recorded |= applied == Some(effect.access);
+        }
     }
 
     /// A call under a lease takes effect later. Until its caller lets go of it, it may hang to the lease's end.
@@ -40,6 +69,7 @@ impl Aws {
         &mut self,
         key: &PermissionKey,
         access: Access,
+        by: ChangeId,
         epoch: u64,
         lease_ends: Timestamp,
         after: Duration,
@@ -47,6 +77,7 @@ impl Aws {
         self.late.push(Late {
             key: key.clone(),
             access,
+            by,
             epoch,
             after,
             lands_at: lease_ends + after,
@@ -80,7 +111,7 @@ impl Aws {
         let due = self.late.partition_point(|late| late.lands_at <= now);
         let landed: Vec<_> = self.late.drain(..due).collect();
         for late in &landed {
-            self.set(&late.key, late.access);
+            self.set(&late.key, late.access, late.by);
         }
         landed.into_iter().map(|late| late.key).collect()
     }

@@ -4,15 +4,15 @@
 use std::time::Duration;
 
 use sharewarden::domain::{
-    Access, Attempt, Classification, FailureReason, Fault, FaultKind, Operation, PermissionKey, Timestamp,
+    Access, Attempt, ChangeState, Classification, FailureReason, Fault, FaultKind, Operation, PermissionKey, Timestamp,
     convergence::{self, Circumstances, Doubt, Next},
-    transition::{Command, Outcome, Settlement, Work},
+    transition::{Account, Command, Outcome, Settlement, Work},
 };
 
 use crate::{
     aws::WINDOW,
     names::refused,
-    promises::Promise::NothingLandsLast,
+    promises::Promise::{FailedIsKnown, NothingLandsLast},
     world::{Dice, World},
 };
 
@@ -22,6 +22,7 @@ pub(crate) struct Held {
     pub(crate) expires_at: Timestamp,
     received: Timestamp,
     next: Next,
+    seen: Option<Access>,
     attempts: Vec<Attempt>,
 }
 
@@ -33,7 +34,20 @@ impl Held {
             expires_at,
             received: now,
             next,
+            seen: None,
             attempts: Vec::new(),
+        }
+    }
+
+    /// What bears on the next decision.
+    fn circumstances(&self, now: Timestamp, spent: bool) -> Circumstances {
+        let past = now.since(self.received);
+        Circumstances {
+            action: self.work.change.intent.action,
+            first: self.work.change.generation == 1,
+            spent,
+            landing_for: self.work.landing_for.map(|left| left.saturating_sub(past)),
+            seen: self.seen,
         }
     }
 
@@ -56,10 +70,11 @@ impl World {
     pub(crate) fn renew(&mut self, at: usize, dice: &mut Dice) {
         let Some(index) = self.any_held(at, dice) else { return };
         if self.replicas[at].held[index].is_fresh() {
-            let Held { work, .. } = self.replicas[at].held.swap_remove(index);
+            let Held { work, attempts, .. } = self.replicas[at].held.swap_remove(index);
             let key = work.change.intent.key.clone();
             self.let_go(&key, work.epoch);
-            self.replicas[at].queue.push(Command::Renew(key, work.epoch));
+            let epoch = work.epoch;
+            self.replicas[at].queue.push(Command::Renew { key, epoch, attempts });
         }
     }
 
@@ -67,37 +82,55 @@ impl World {
     pub(crate) fn settle(&mut self, at: usize, dice: &mut Dice) {
         let Some(index) = self.any_held(at, dice) else { return };
         let mut held = self.replicas[at].held.swap_remove(index);
-        while self.proceed(&mut held, dice) {}
-        if matches!(held.next, Next::Fail { .. }) {
-            self.check_failure(&held.work);
+        // AWS does not answer, and the change is turned away without a call, once in a while.
+        let is_turned_away = dice.roll(8) == 0;
+        if is_turned_away && let Some(in_doubt) = held.next.in_doubt_if_not_called() {
+            let now = held.circumstances(self.now(), dice.coin());
+            held.next = convergence::unreachable(in_doubt, now);
         }
+        while self.proceed(&mut held, dice) {}
+        self.give_back_held(at, held, dice);
+    }
+
+    pub(crate) fn give_back_held(&mut self, at: usize, held: Held, dice: &mut Dice) {
         let outcome = match held.next {
             Next::Succeed => Outcome::Succeeded,
             Next::Fail { failure, observed } => Outcome::Failed { failure, observed },
             Next::Retry { in_doubt, .. } => Outcome::Retry {
                 delay: Duration::from_millis(dice.roll(3_000)),
                 in_doubt,
+                observed: held.seen,
             },
             // Too late to call: what was found out so far is that nothing is known.
             Next::Call | Next::ReadBack(_) => Outcome::Retry {
                 delay: Duration::ZERO,
                 in_doubt: held.work.in_doubt,
+                observed: None,
             },
         };
         self.give_back(at, held.work, held.attempts, outcome);
     }
 
-    /// P3: what is recorded as failed takes no effect afterwards. What is said by one whose lease another has is not recorded.
-    fn check_failure(&mut self, work: &Work) {
-        let (key, action) = (&work.change.intent.key, work.change.intent.action);
-        if self.calls.get(key).is_some_and(|newest| newest.epoch != work.epoch) {
-            return;
-        }
-        let late = self.aws.on_its_way(key, action.into()).cloned();
-        self.breaches
-            .check(NothingLandsLast, late.is_none() || self.unsteady, || {
-                format!("{work:?} is said to have failed, and on its way is {late:?}")
+    /// P3: what is recorded as failed is not in effect by a call of its own, nor by one that nothing on record accounts for; and it
+    /// takes no effect afterwards.
+    pub(crate) fn check_failures(&mut self, account: &Account) {
+        for id in &account.effects().ended {
+            let change = &self.database.changes[id];
+            if change.state != ChangeState::Failed {
+                continue;
+            }
+            let (key, wanted) = (&change.intent.key, Access::from(change.intent.action));
+            let late = self.aws.on_its_way(key, wanted).cloned();
+            self.breaches
+                .check(NothingLandsLast, late.is_none() || self.unsteady, || {
+                    format!("{change:?} is said to have failed, and on its way is {late:?}")
+                });
+            let effect = self.aws.effect(key).filter(|effect| effect.access == wanted);
+            let right = effect.is_none_or(|effect| effect.recorded && effect.by != *id);
+            self.breaches.check(FailedIsKnown, right || self.unsteady, || {
+                format!("{change:?} is said to have failed, and in effect is {effect:?}")
             });
+        }
     }
 
     /// Makes the next call, if there is one to make and the lease lasts. False when there is none.
@@ -105,12 +138,7 @@ impl World {
         let now = self.now();
         let key = held.work.change.intent.key.clone();
         self.aws.give_up(&key, held.work.epoch, now.min(held.expires_at));
-        let circumstances = Circumstances {
-            action: held.work.change.intent.action,
-            first: held.work.change.generation == 1,
-            spent: dice.coin(),
-            landing_for: held.work.landing_for.saturating_sub(now.since(held.received)),
-        };
+        let circumstances = held.circumstances(now, dice.coin());
         held.next = match held.next.clone() {
             Next::Call if held.expires_at > now => {
                 let result = self.update(held, dice);
@@ -123,6 +151,7 @@ impl World {
                     1 => Err(fault(FaultKind::Refused(FailureReason::UpstreamAccessDenied))),
                     _ => Ok(self.aws.holds(&key)),
                 };
+                held.seen = convergence::seen(&doubt, &result, circumstances);
                 convergence::after_read_back(doubt, &result, circumstances)
             }
             _ => return false,
@@ -130,9 +159,32 @@ impl World {
         true
     }
 
+    /// Goes on with work to its outcome, with AWS's refusal as the answer to each call. Tells how many there were.
+    pub(crate) fn refuse(&mut self, held: &mut Held) -> usize {
+        let mut calls = 0;
+        loop {
+            let now = held.circumstances(self.now(), false);
+            held.next = match held.next.clone() {
+                Next::Call => {
+                    calls += 1;
+                    let result = Err(fault(FaultKind::Refused(FailureReason::UpstreamAccessDenied)));
+                    held.attempts.push(attempt(&result, self.now()));
+                    convergence::after_call(&result, now)
+                }
+                Next::ReadBack(doubt) => {
+                    let result = Ok(self.aws.holds(&held.work.change.intent.key));
+                    held.seen = convergence::seen(&doubt, &result, now);
+                    convergence::after_read_back(doubt, &result, now)
+                }
+                _ => return calls,
+            };
+        }
+    }
+
     fn update(&mut self, held: &Held, dice: &mut Dice) -> Result<(), Fault> {
         let key = &held.work.change.intent.key;
         let access: Access = held.work.change.intent.action.into();
+        let by = held.work.change.id();
         let against = self.aws.against(key, access).cloned();
         self.breaches
             .check(NothingLandsLast, against.is_none() || self.unsteady, || {
@@ -143,16 +195,17 @@ impl World {
             1 => FaultKind::Throttled { retry_after: None },
             2 => FaultKind::Unknown,
             3 => {
-                self.aws.set(key, access);
+                self.aws.set(key, access, by);
                 FaultKind::Unknown
             }
             4 | 5 => {
                 let after = Duration::from_millis(dice.roll(WINDOW.as_millis() as u64 + 1));
-                self.aws.set_later(key, access, held.work.epoch, held.expires_at, after);
+                self.aws
+                    .set_later(key, access, by, held.work.epoch, held.expires_at, after);
                 FaultKind::Unknown
             }
             _ => {
-                self.aws.set(key, access);
+                self.aws.set(key, access, by);
                 return Ok(());
             }
         };

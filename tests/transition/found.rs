@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use sharewarden::domain::{
     Action::{Grant, Revoke},
-    Attempt,
+    Attempt, Classification, Operation,
     transition::{Account, Answer, Command, Context, Outcome, Settlement, Work},
 };
 
@@ -62,6 +62,14 @@ pub(crate) fn settle_after(epoch: u64, number: u64, attempts: Vec<Attempt>, outc
     })
 }
 
+pub(crate) fn renew(epoch: u64) -> Command {
+    Command::Renew {
+        key: key(0),
+        epoch,
+        attempts: Vec::new(),
+    }
+}
+
 pub(crate) fn epochs(work: &[Work]) -> Vec<u64> {
     work.iter().map(|work| work.epoch).collect()
 }
@@ -105,6 +113,7 @@ fn a_lost_batch_hands_out_its_work_once_though_two_commands_lead_to_it() {
     let retry = Outcome::Retry {
         delay: Duration::ZERO,
         in_doubt: false,
+        observed: None,
     };
     let mut account = new_account();
     account.apply(open(1), &at(0));
@@ -169,4 +178,86 @@ fn a_settlement_whose_answer_was_lost_hands_out_the_work_that_it_led_to() {
         Answer::LeaseLost
     );
     assert_eq!(epochs(&again.effects().work), [FIRST + 1]);
+}
+
+pub(crate) const THROTTLED: Outcome = Outcome::Retry {
+    delay: Duration::ZERO,
+    in_doubt: false,
+    observed: None,
+};
+
+pub(crate) fn lost_call() -> Vec<Attempt> {
+    vec![Attempt {
+        operation: Operation::UpdateWorkspaceImagePermission,
+        started_at: start(),
+        duration: Duration::ZERO,
+        classification: Classification::Unknown,
+        aws_request_id: None,
+        error_code: Some("Timeout".into()),
+    }]
+}
+
+#[test]
+fn a_renewal_whose_answer_was_lost_gets_it_once_more() {
+    let mut account = new_account();
+    account.apply(open(1), &at(0));
+    let mut account = reloaded(&account, &[1]);
+    let renewed = account.apply(renew(FIRST), &at(8));
+
+    let mut again = reloaded(&account, &[1]);
+    let answer = again.apply(renew(FIRST), &at(9));
+    let (Answer::Renewed(first), Answer::Renewed(second)) = (renewed, answer) else {
+        panic!("the lease is ours")
+    };
+    assert_eq!((first.epoch, second.epoch), (FIRST + 1, FIRST + 1));
+    assert_eq!((first.lease_for.as_secs(), second.lease_for.as_secs()), (10, 9));
+    let mut late = reloaded(&account, &[1]);
+    assert_eq!(late.apply(renew(FIRST), &at(18)), Answer::LeaseLost, "it ran out");
+    let mut other = reloaded(&account, &[1]);
+    let elsewhere = Context {
+        replica: replica(2),
+        ..at(9)
+    };
+    assert_eq!(other.apply(renew(FIRST), &elsewhere), Answer::LeaseLost);
+}
+
+#[test]
+fn a_claim_whose_answer_was_lost_hands_out_what_it_took_up_once_more() {
+    let mut account = new_account();
+    account.apply(open(1), &at(0));
+    account.apply(settle(FIRST, 1, THROTTLED), &at(1));
+    let mut account = reloaded(&account, &[1]);
+    account.apply(Command::Claim(key(0)), &at(2));
+    let [epoch] = epochs(&account.effects().work)[..] else {
+        panic!("it is taken up")
+    };
+
+    let mut again = reloaded(&account, &[1]);
+    assert_eq!(again.apply(Command::Claim(key(0)), &at(3)), Answer::NotClaimed);
+    again.hand_out_again(&key(0), epoch, &at(3));
+    again.hand_out_again(&key(0), epoch, &at(3));
+    assert_eq!(epochs(&again.effects().work), [epoch]);
+    let mut late = reloaded(&account, &[1]);
+    late.hand_out_again(&key(0), epoch, &at(12));
+    assert!(late.effects().work.is_empty(), "it ran out");
+}
+
+#[test]
+fn what_was_read_under_a_lease_that_gives_way_is_on_record() {
+    let mut account = new_account();
+    account.apply(open(1), &at(0));
+    let mut account = reloaded(&account, &[1]);
+    account.apply(open(3), &at(1));
+    let mut read = lost_call();
+    read[0].operation = Operation::DescribeWorkspaceImagePermissions;
+    let attempts = Command::Renew {
+        key: key(0),
+        epoch: FIRST,
+        attempts: read.clone(),
+    };
+    let Answer::Renewed(work) = account.apply(attempts, &at(2)) else {
+        panic!("the lease is ours")
+    };
+    assert_eq!(work.change.id(), change(3));
+    assert_eq!(account.change(change(1)).expect("it was opened").attempts, read);
 }

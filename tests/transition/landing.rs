@@ -3,33 +3,23 @@
 use std::time::Duration;
 
 use sharewarden::domain::{
-    Access, Attempt, ChangeState, Classification, Operation, Timestamp,
+    Access, ChangeState, Operation, Timestamp,
     transition::{Account, Answer, Command, Outcome},
 };
 
 use crate::{
-    found::{FIRST, WINDOW, at, epochs, new_account, open, reloaded, settle, settle_after},
+    found::{FIRST, WINDOW, at, epochs, lost_call, new_account, open, reloaded, renew, settle, settle_after},
     names::{change, key, start},
 };
 
 const LATER: Outcome = Outcome::Retry {
     delay: Duration::ZERO,
     in_doubt: true,
+    observed: None,
 };
 
 fn second(seconds: u64) -> Timestamp {
     start() + Duration::from_secs(seconds)
-}
-
-fn lost_call() -> Vec<Attempt> {
-    vec![Attempt {
-        operation: Operation::UpdateWorkspaceImagePermission,
-        started_at: start(),
-        duration: Duration::from_secs(1),
-        classification: Classification::Unknown,
-        aws_request_id: None,
-        error_code: Some("Timeout".into()),
-    }]
 }
 
 /// A grant whose call was lost in second 1, and is looked at again later.
@@ -61,7 +51,7 @@ fn a_revoke_waits_until_the_lost_grant_before_it_can_land_no_more() {
     let [work] = &account.effects().work[..] else {
         panic!("it is its turn")
     };
-    assert_eq!((work.change.id(), work.landing_for), (change(2), Duration::ZERO));
+    assert_eq!((work.change.id(), work.landing_for), (change(2), Some(Duration::ZERO)));
 }
 
 #[test]
@@ -80,7 +70,11 @@ fn a_change_for_the_same_does_not_wait() {
         panic!("it is called at once")
     };
     assert_eq!(work.change.id(), change(3));
-    assert_eq!(work.landing_for, Duration::from_secs(6), "it must not fail before");
+    assert_eq!(
+        work.landing_for,
+        Some(Duration::from_secs(6)),
+        "it must not fail before"
+    );
 }
 
 #[test]
@@ -129,7 +123,7 @@ fn a_holder_that_renews_gives_way_to_a_change_that_has_to_wait() {
     let epoch = account.effects().work[0].epoch;
     let mut account = reloaded(&account, &[1]);
     account.apply(open(2), &at(3));
-    assert_eq!(account.apply(Command::Renew(key(0), epoch), &at(4)), Answer::GaveWay);
+    assert_eq!(account.apply(renew(epoch), &at(4)), Answer::GaveWay);
     waits_until(&account, 8);
 }
 

@@ -3,7 +3,7 @@
 //!
 //! Read in this order: this file (what is promised), [`world`], [`forwarder`] and [`aws`] (what happens), [`rest`] (how it ends),
 //! [`database`] (what is stored, and must hold there), [`watch`] (what every answer must be), [`nonsense`] (commands that
-//! nobody sends), [`found`] (bugs that were found so, by name).
+//! nobody sends), [`found`], [`landing`] and [`unread`] (bugs that were found so, by name).
 //!
 //! `PROPTEST_CASES` says how many histories each test lives through.
 
@@ -16,6 +16,7 @@ mod names;
 mod nonsense;
 mod promises;
 mod rest;
+mod unread;
 mod watch;
 mod world;
 
@@ -52,6 +53,14 @@ macro_rules! promised {
                 }
             )+
 
+            /// P2, P3: who waits until it is known what came of a lost call does not wait for ever.
+            #[test]
+            fn every_change_ends_also_where_aws_refuses_it(history in history()) {
+                let world = World::refused_after(&history);
+                prop_assert_eq!(world.breaches.of(Promise::AllEnds), None);
+                prop_assert_eq!(world.breaches.of(Promise::FailedIsKnown), None);
+            }
+
             /// P4, also where the database's clock goes back.
             #[test]
             fn the_ledger_is_gapless_and_its_times_never_go_back(history in history()) {
@@ -79,6 +88,8 @@ promised! {
     a_permission_at_rest_says_what_aws_holds = RestIsTrue,
     /// P6: where calls land late, though not later than the window says.
     no_lost_call_lands_after_a_newer_one = NothingLandsLast,
+    /// P3: by no call of its own, nor by one that nobody knows of.
+    a_failed_change_is_not_in_effect = FailedIsKnown,
     every_saved_state_keeps_the_constraints_of_the_schema = Constraints,
     effects_name_exactly_what_is_new_and_what_changed = EffectsAreExact,
 }

@@ -18,17 +18,20 @@ use crate::{
 };
 
 fn outcome() -> impl Strategy<Value = Outcome> {
-    let observed = prop_oneof![Just(None), Just(Some(Access::Shared)), Just(Some(Access::NotShared))];
+    let observed = || prop_oneof![Just(None), Just(Some(Access::Shared)), Just(Some(Access::NotShared))];
     prop_oneof![
         Just(Outcome::Succeeded),
-        observed.prop_map(|observed| Outcome::Failed {
+        observed().prop_map(|observed| Outcome::Failed {
             failure: refused(),
             observed
         }),
-        (prop_oneof![Just(0), Just(3), Just(u64::MAX)], any::<bool>()).prop_map(|(delay, in_doubt)| Outcome::Retry {
-            delay: Duration::from_secs(delay),
-            in_doubt
-        }),
+        (prop_oneof![Just(0), Just(3), Just(u64::MAX)], any::<bool>(), observed()).prop_map(
+            |(delay, in_doubt, observed)| Outcome::Retry {
+                delay: Duration::from_secs(delay),
+                in_doubt,
+                observed
+            }
+        ),
     ]
 }
 
@@ -50,7 +53,9 @@ fn command() -> impl Strategy<Value = Command> {
         4 => named().prop_map(Command::Open),
         1 => named().prop_map(|intent| Command::Deny(intent, "no".into())),
         2 => (0_u64..4).prop_map(|k| Command::Claim(key(k))),
-        2 => (0_u64..4, epoch()).prop_map(|(k, epoch)| Command::Renew(key(k), epoch)),
+        2 => (0_u64..4, epoch()).prop_map(|(k, epoch)| {
+            Command::Renew { key: key(k), epoch, attempts: Vec::new() }
+        }),
         4 => (0_u64..4, epoch(), 0_u64..40, outcome()).prop_map(|(k, epoch, id, outcome)| {
             Command::Settle(Settlement { key: key(k), epoch, change_id: change(id), attempts: Vec::new(), outcome })
         }),

@@ -16,6 +16,8 @@ pub(crate) enum Promise {
     EffectsAreExact,
     RestIsTrue,
     NothingLandsLast,
+    FailedIsKnown,
+    AllEnds,
 }
 
 /// The first breach of each promise.

@@ -6,9 +6,10 @@ use sharewarden::domain::{
 };
 
 use crate::{
+    aws::WINDOW,
     forwarder::Held,
     names::key,
-    promises::Promise::{NewestWins, NothingLandsLast, OneRequestOneEnd, RestIsTrue},
+    promises::Promise::{AllEnds, NewestWins, NothingLandsLast, OneRequestOneEnd, RestIsTrue},
     world::{Commit, Dice, LEASE, World},
 };
 
@@ -52,7 +53,7 @@ impl World {
             self.commit(0, Commit::Answered, &mut Dice(0));
             for Held { work, .. } in std::mem::take(&mut self.replicas[0].held) {
                 let intent = &work.change.intent;
-                self.aws.set(&intent.key, intent.action.into());
+                self.aws.set(&intent.key, intent.action.into(), intent.change_id);
                 self.give_back(0, work, Vec::new(), Outcome::Succeeded);
             }
             self.commit(0, Commit::Answered, &mut Dice(0));
@@ -70,6 +71,35 @@ impl World {
             self.breaches
                 .check(NewestWins, won, || format!("{newest:?} lost: {permission:?}"));
         }
+    }
+
+    /// Everybody dies but one, whom AWS refuses everything but to read. Every change ends, after one read and one call at most when
+    /// nothing can land any more.
+    pub(crate) fn drain_refused(&mut self) {
+        for at in 0..self.replicas.len() {
+            self.crash(at);
+        }
+        self.wait(LEASE + WINDOW);
+        let (mut called, rounds) = (0, 4);
+        for _ in 0..rounds {
+            self.wait(LEASE);
+            let claims = (0..4).map(key).map(Command::Claim);
+            self.replicas[0].queue.extend(claims);
+            self.commit(0, Commit::Answered, &mut Dice(0));
+            for mut held in std::mem::take(&mut self.replicas[0].held) {
+                called += self.refuse(&mut held);
+                self.give_back_held(0, held, &mut Dice(0));
+            }
+            self.commit(0, Commit::Answered, &mut Dice(0));
+        }
+        let pending = self.database.changes.values().find(|change| !change.has_ended());
+        self.breaches.check(AllEnds, pending.is_none(), || {
+            format!("does not end though AWS answers: {pending:?}")
+        });
+        // Each of three permissions has a change and one behind it at most, and a revoke is read back twice.
+        self.breaches.check(AllEnds, called <= 3 * 2 * 2, || {
+            format!("called {called} times in vain")
+        });
     }
 
     /// What is at rest is what AWS holds, also when a call has landed late.

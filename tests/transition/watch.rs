@@ -4,7 +4,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use sharewarden::domain::{
     Intent, PermissionKey, RequestId,
-    transition::{Account, Answer, Command, Context, Settlement},
+    transition::{Account, Answer, Command, Context, Settlement, Work},
 };
 
 use crate::{
@@ -47,8 +47,14 @@ impl<'a> Watch<'a> {
         match command {
             Command::Open(intent) => self.check_open(intent, &answer, silent, breaches),
             Command::Settle(settlement) => self.check_settle(settlement, &answer, silent, context, breaches),
-            Command::Renew(..) => {
-                let right = silent == (answer == Answer::LeaseLost);
+            Command::Renew { epoch, .. } => {
+                // A renewal that was committed before gets its answer once more.
+                let again = |work: &Work| work.epoch == epoch + 1 && silent;
+                let right = match &answer {
+                    Answer::LeaseLost => silent,
+                    Answer::Renewed(work) => !silent || again(work),
+                    _ => !silent,
+                };
                 breaches.check(LostLeaseIsSilent, right, || format!("{command:?}: {answer:?}"));
             }
             Command::Claim(_) | Command::Deny(..) => {}

@@ -43,12 +43,15 @@ impl Dice {
     }
 }
 
+/// Leases that a batch gave, if its commit happened.
+type Leases = Vec<(PermissionKey, u64)>;
+
 #[derive(Default)]
 pub(crate) struct Replica {
     pub(crate) number: u64,
     pub(crate) queue: Vec<Command>,
-    /// A batch whose commit never answered: it is applied again before any other.
-    pub(crate) unanswered: Option<Vec<Command>>,
+    /// A batch whose commit never answered, and the leases that it gave if it happened: it is applied again before any other.
+    pub(crate) unanswered: Option<(Vec<Command>, Leases)>,
     /// Outcomes that are to be offered again, some time.
     pub(crate) unsettled: Vec<Command>,
     pub(crate) held: Vec<Held>,
@@ -88,6 +91,19 @@ pub(crate) struct World {
 impl World {
     /// Lives through a history and drains what it leaves.
     pub(crate) fn after(history: &[u64], unsteady: bool) -> Self {
+        let mut world = Self::through(history, unsteady);
+        world.drain();
+        world
+    }
+
+    /// Lives through a history, after which AWS refuses every call.
+    pub(crate) fn refused_after(history: &[u64]) -> Self {
+        let mut world = Self::through(history, false);
+        world.drain_refused();
+        world
+    }
+
+    fn through(history: &[u64], unsteady: bool) -> Self {
         let mut world = Self {
             breaches: Breaches::default(),
             database: Database::new(account(), start()),
@@ -107,7 +123,6 @@ impl World {
         for word in history {
             world.step(Dice(*word));
         }
-        world.drain();
         world
     }
 
@@ -172,15 +187,12 @@ impl World {
 
     pub(crate) fn commit(&mut self, at: usize, commit: Commit, dice: &mut Dice) {
         let replica = &mut self.replicas[at];
-        let batch = match replica.unanswered.take() {
-            Some(batch) => batch,
-            None => {
-                if dice.coin() {
-                    replica.queue.append(&mut replica.unsettled);
-                }
-                std::mem::take(&mut replica.queue)
+        let (batch, mut given) = replica.unanswered.take().unwrap_or_else(|| {
+            if dice.coin() {
+                replica.queue.append(&mut replica.unsettled);
             }
-        };
+            (std::mem::take(&mut replica.queue), Vec::new())
+        });
         let back = Duration::from_secs(if self.unsteady { dice.roll(20) } else { 0 });
         let context = Context {
             now: start() + self.clock.saturating_sub(back),
@@ -196,9 +208,18 @@ impl World {
                 renewed.push(*work);
             }
         }
+        for (key, epoch) in given {
+            account.hand_out_again(&key, epoch, &context);
+        }
+        let work = account.effects().work.iter();
+        given = work.map(|work| (work.change.intent.key.clone(), work.epoch)).collect();
         if commit != Commit::Failed {
             self.database.save(&account, &mut self.breaches);
             self.check_rest(&account);
+            self.check_failures(&account);
+            for key in &account.effects().permissions {
+                self.aws.is_on_record(key, self.database.permissions[key].applied);
+            }
         }
         match commit {
             Commit::Answered => {
@@ -206,7 +227,9 @@ impl World {
                     self.hand_out(at, work);
                 }
             }
-            Commit::AnswerLost | Commit::Failed if dice.coin() => self.replicas[at].unanswered = Some(batch),
+            Commit::AnswerLost | Commit::Failed if dice.coin() => {
+                self.replicas[at].unanswered = Some((batch, given));
+            }
             // The callers are told that nobody knows. Outcomes are kept.
             Commit::AnswerLost | Commit::Failed => {
                 let outcomes = batch

@@ -1,50 +1,20 @@
 //! No secret reaches a fault or the log, whatever an upstream sends.
 
-use std::{
-    io,
-    sync::{Arc, Mutex},
-};
-
 use sharewarden::{
     domain::Access,
     telemetry,
     workspaces::{LOG_DIRECTIVES, Settings, WorkSpaces},
 };
-use tracing_subscriber::{Layer, fmt::MakeWriter, layer::SubscriberExt, util::SubscriberInitExt};
+use tracing::level_filters::LevelFilter;
 
 use crate::{
     ACCOUNT,
     credentials::{assumed, sts_error, with_role},
-    fault, key, settings,
+    fault, key,
+    log::Log,
+    settings,
     upstream::{Play, Upstream, answer, error},
 };
-
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Log {
-    fn text(&self) -> String {
-        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
-    }
-}
-
-impl io::Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl<'a> MakeWriter<'a> for Log {
-    type Writer = Self;
-
-    fn make_writer(&'a self) -> Self {
-        self.clone()
-    }
-}
 
 /// A `log.filter` that asks for everything, and once more for what the room caps.
 const ALL_THERE_IS: &str = "trace,aws_smithy_runtime::client=trace,aws_config::sts=trace";
@@ -54,14 +24,7 @@ async fn grant(
     sts: impl Fn() -> Play + Send + Sync + 'static,
     workspaces: impl Fn() -> Play + Send + Sync + 'static,
 ) -> String {
-    let log = Log::default();
-    let lines = tracing_subscriber::fmt::layer()
-        .with_ansi(false)
-        .with_writer(log.clone());
-    let filter = telemetry::filter(ALL_THERE_IS, &LOG_DIRECTIVES).unwrap();
-    let _guard = tracing_subscriber::registry()
-        .with(lines.with_filter(filter))
-        .set_default();
+    let log = Log::of_this_thread(telemetry::filter(ALL_THERE_IS, &LOG_DIRECTIVES).unwrap());
     let sts = Upstream::start(move |_| sts()).await;
     let upstream = Upstream::start(move |_| workspaces()).await;
     let settings = Settings {
@@ -81,6 +44,16 @@ fn assert_silent(text: &str) {
         let line = text.lines().find(|line| line.contains(secret));
         assert_eq!(line, None, "{secret}");
     }
+}
+
+#[test]
+fn a_line_that_another_thread_came_to_first_is_captured() {
+    let log = Log::of_this_thread(LevelFilter::WARN);
+    let say = || tracing::warn!("somebody was here");
+    std::thread::spawn(say).join().unwrap();
+    assert_eq!(log.text(), "", "that was on another thread");
+    say();
+    assert_eq!(log.text().matches("somebody was here").count(), 1);
 }
 
 /// What AWS answers a wrong signature with: the request as it should have been signed, session token included.

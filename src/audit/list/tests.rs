@@ -1,12 +1,24 @@
 use super::*;
 use crate::{
     audit::entry::tests::stored,
-    domain::{Action, Cause, ChangeId, RequestId, Stage, Timestamp},
+    domain::{Action, Cause, ChangeId, RequestId, Stage},
 };
 
 fn entries(indexes: &[u64]) -> Vec<AuditEntry> {
     let checked = indexes.iter().map(|index| AuditEntry::check(stored(*index)).unwrap());
     checked.collect()
+}
+
+fn read_at() -> Timestamp {
+    Timestamp::parse("2026-11-22T07:05:00.123456Z").unwrap()
+}
+
+fn found(entries: Vec<StoredEntry>) -> Found {
+    Found {
+        read_at: (!entries.is_empty()).then(read_at),
+        entries,
+        nothing_archived: true,
+    }
 }
 
 #[test]
@@ -32,16 +44,20 @@ fn a_page_ends_where_its_text_gets_too_long_for_a_message_and_has_at_least_one_e
 #[test]
 fn there_is_a_next_page_only_if_there_are_more_entries() {
     let rows: Vec<_> = (0..3).map(stored).collect();
-    let whole = page(rows.clone(), 3, |_| true).unwrap();
+    let whole = page(found(rows.clone()), 3, |_| true).unwrap();
     assert_eq!((whole.entries.len(), whole.next), (3, None));
-    let part = page(rows.clone(), 2, |_| true).unwrap();
-    assert_eq!((part.entries.len(), part.next), (2, Some(rows[1].position())));
-    assert_eq!(page(vec![], 2, |_| true).unwrap().next, None);
+    let part = page(found(rows.clone()), 2, |_| true).unwrap();
+    let next = NextPage {
+        after: rows[1].position(),
+        read_at: read_at(),
+    };
+    assert_eq!((part.entries.len(), part.next), (2, Some(next)));
+    assert_eq!(page(found(vec![]), 2, |_| true).unwrap().next, None);
 }
 
 #[test]
 fn an_entry_that_was_not_asked_for_was_tampered_with() {
-    let error = page(vec![stored(4)], 1, |_| false).unwrap_err();
+    let error = page(found(vec![stored(4)]), 1, |_| false).unwrap_err();
     assert!(matches!(error, Error::Tampered { log_index: 4, .. }), "{error}");
 }
 

@@ -6,6 +6,7 @@ use super::proof::hashes;
 use super::show::wrong_answer;
 use crate::cli::connection::{AuditClient, Connection};
 use crate::cli::failure::Stop;
+use crate::cli::fault::Fault;
 use crate::ledger::Hash;
 use crate::ledger::export::Header;
 use crate::proto::v1::export_audit_entries_response::Part;
@@ -22,8 +23,34 @@ pub(super) struct Ledger<'a> {
     next_index: u64,
 }
 
+/// Why a ledger does not stream in.
+pub(super) enum NotOpened {
+    /// The service says why.
+    Refused(Fault),
+    /// What it sent breaks the contract.
+    Broken(Stop),
+}
+
+impl From<Fault> for NotOpened {
+    fn from(fault: Fault) -> Self {
+        Self::Refused(fault)
+    }
+}
+
+impl From<NotOpened> for Stop {
+    fn from(not_opened: NotOpened) -> Self {
+        match not_opened {
+            NotOpened::Refused(fault) => fault.into(),
+            NotOpened::Broken(stop) => stop,
+        }
+    }
+}
+
 impl<'a> Ledger<'a> {
-    pub(super) async fn open(connection: &'a Connection, request: ExportAuditEntriesRequest) -> Result<Self, Stop> {
+    pub(super) async fn open(
+        connection: &'a Connection,
+        request: ExportAuditEntriesRequest,
+    ) -> Result<Self, NotOpened> {
         let account_id = request.account_id.clone();
         let mut stream = connection
             .stream(request, async |mut client: AuditClient, request| {
@@ -31,13 +58,12 @@ impl<'a> Ledger<'a> {
             })
             .await?;
         let first = connection.next(&mut stream).await?;
+        let broken = |what| NotOpened::Broken(wrong_answer(what));
         let Some(Part::Header(header)) = first.and_then(|message| message.part) else {
-            return Err(wrong_answer(
-                "the export that the service sent does not begin with a header",
-            ));
+            return Err(broken("the export that the service sent does not begin with a header"));
         };
         let header = read_header(header, &account_id)
-            .ok_or_else(|| wrong_answer("the header of the export that the service sent breaks its rules"))?;
+            .ok_or_else(|| broken("the header of the export that the service sent breaks its rules"))?;
         Ok(Self {
             connection,
             stream,

@@ -1,11 +1,11 @@
-//! Reads the canonical text of an entry for formats that are not verified. What a newer service adds is passed over.
+//! Reads the canonical text of an entry. What a newer service adds is passed over.
 
 use serde::Deserialize;
 
 use crate::cli::failure::{Exit, Failure};
 use crate::ledger::merkle::hex;
 
-/// The members of the text that formats have places for.
+/// The members of the text.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct Line {
@@ -36,7 +36,12 @@ pub(super) struct Line {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct AttemptLine {
+    pub(super) operation: String,
+    pub(super) started_at: String,
+    pub(super) duration_us: u64,
+    pub(super) classification: String,
     pub(super) aws_request_id: Option<String>,
+    pub(super) error_code: Option<String>,
 }
 
 /// Why a change failed.

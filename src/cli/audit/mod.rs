@@ -9,6 +9,7 @@ mod checkpoint;
 mod cloudevents;
 mod entry;
 mod export;
+mod fields;
 mod filter;
 mod formats;
 mod history;
@@ -105,29 +106,12 @@ pub enum AuditCommand {
 }
 
 impl AuditCommand {
-    /// True when it needs no service.
-    pub(super) fn is_offline(&self) -> bool {
-        matches!(self, Self::Verify(args) if args.is_offline())
-    }
-
     /// True when its answer can be CSV.
     pub(super) fn has_csv(&self) -> bool {
         match self {
             Self::List(_) | Self::History(_) | Self::At(_) | Self::Watch(_) | Self::Summary(_) => true,
             Self::Show(_) | Self::Export(_) | Self::Verify(_) => false,
         }
-    }
-}
-
-/// Runs a command that needs no service.
-pub(super) async fn offline(
-    options: &ClientOptions,
-    command: AuditCommand,
-    console: &mut Console<'_>,
-) -> Result<(), Stop> {
-    match command {
-        AuditCommand::Verify(args) => verify_file::verify(options, args, console),
-        command => run(options, &Connection::open(options).await?, command, console).await,
     }
 }
 
@@ -152,3 +136,5 @@ pub(super) async fn run(
 
 /// Runs `checkpoint` and its command.
 pub(super) use checkpoint::run as checkpoint;
+/// Runs `audit verify --export`, which needs no service.
+pub(super) use verify_file::verify as verify_export;

@@ -8,12 +8,13 @@ use crate::ledger::merkle::leaf_hash;
 use crate::ledger::{Hash, VerifierKey, checkpoint};
 use crate::proto::v1::{AuditEntry, GetInclusionProofResponse};
 
+use super::fields;
 use super::line::Line;
 
 /// What to do when the history is not what was recorded.
 pub(super) const TAMPERED: &str = "do not trust the store: tell its operators and auditors, and keep this message";
 
-/// The hash of the entry, computed here; it must be the one that was recorded.
+/// The hash of the entry, computed here; it must be the one that was recorded, and the fields must say what the text says.
 pub(super) fn hash_of(entry: &AuditEntry) -> Result<Hash, Failure> {
     let hash = leaf_hash(entry.canonical.as_bytes());
     if entry.leaf_hash != hash {
@@ -23,7 +24,13 @@ pub(super) fn hash_of(entry: &AuditEntry) -> Result<Hash, Failure> {
     if line.account_id != entry.account_id || line.log_index != entry.log_index {
         return Err(tampered(entry, "its text is that of another entry"));
     }
-    Ok(hash)
+    match fields::first_wrong(entry, &line) {
+        Some(field) => Err(tampered(
+            entry,
+            &format!("its {field} is not what its text says, which was recorded"),
+        )),
+        None => Ok(hash),
+    }
 }
 
 /// Says what was verified.
@@ -55,6 +62,9 @@ fn signature(
     keys: &[VerifierKey],
 ) -> Result<String, Failure> {
     let Some(checkpoint) = &answer.checkpoint else {
+        if !keys.is_empty() {
+            return Err(tampered(entry, "no signed checkpoint came with the proof"));
+        }
         return Ok(
             "not verified: no checkpoint of this size was signed, so only the service vouches for the root".to_owned(),
         );

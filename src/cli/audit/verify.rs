@@ -1,5 +1,6 @@
 //! `audit verify`: what both ways, from a file and from a service, have in common.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -7,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::export::NewFile;
 use super::proof::{TAMPERED, key_label};
-use super::trust::{Keys, kept_checkpoint, keys};
+use super::trust::{Keys, kept_checkpoint, keys, unreadable};
 use crate::cli::console::Console;
 use crate::cli::failure::{Exit, Failure, Stop};
 use crate::cli::options::Output;
@@ -16,6 +17,9 @@ use crate::cli::text::one_line;
 use crate::domain::AccountId;
 use crate::ledger::VerifierKey;
 use crate::ledger::verify::{LedgerFault, Verified, Wrong};
+
+/// What the name of a checkpoint in a folder ends with, after the account.
+const EXTENSION: &str = ".checkpoint";
 
 /// Arguments of `audit verify`.
 #[derive(Debug, Clone, Args)]
@@ -27,7 +31,7 @@ pub struct VerifyArgs {
     /// Verify the ledger of this AWS account, as the service has it now
     #[arg(long, value_name = "ACCOUNT_ID")]
     pub(super) account: Option<String>,
-    /// Verify all ledgers that the service has now
+    /// Verify all ledgers that the service has now, and those of which --against has a checkpoint
     #[arg(long)]
     pub(super) all: bool,
     /// A verifier key that signs checkpoints (`sharewarden key show` prints it), or a file of them, one on each line. May be
@@ -44,7 +48,8 @@ pub struct VerifyArgs {
 }
 
 impl VerifyArgs {
-    pub(super) fn is_offline(&self) -> bool {
+    /// True when it needs no service.
+    pub(in crate::cli) fn is_offline(&self) -> bool {
         self.export.is_some()
     }
 
@@ -66,8 +71,23 @@ impl VerifyArgs {
         }
     }
 
+    /// The accounts of which a checkpoint was kept in the folder of --against.
+    pub(super) fn kept_accounts(&self) -> Result<Vec<AccountId>, Failure> {
+        let Some(folder) = &self.against else {
+            return Ok(Vec::new());
+        };
+        let entries = fs::read_dir(folder).map_err(|error| unreadable(folder, &error))?;
+        let mut accounts = Vec::new();
+        for entry in entries {
+            let name = entry.map_err(|error| unreadable(folder, &error))?.file_name();
+            let account = name.to_str().and_then(|name| name.strip_suffix(EXTENSION));
+            accounts.extend(account.and_then(|account| account.parse::<AccountId>().ok()));
+        }
+        Ok(accounts)
+    }
+
     /// Keeps a checkpoint that was verified.
-    pub(super) fn save(&self, account: AccountId, note: &str) -> Result<(), Failure> {
+    fn save(&self, account: AccountId, note: &str) -> Result<(), Failure> {
         let Some(path) = &self.save_checkpoint else {
             return Ok(());
         };
@@ -96,7 +116,7 @@ impl VerifyArgs {
 }
 
 fn in_folder(folder: &Path, account: AccountId) -> PathBuf {
-    folder.join(format!("{account}.checkpoint"))
+    folder.join(format!("{account}{EXTENSION}"))
 }
 
 /// What is wrong, as the failure of the command.
@@ -114,8 +134,36 @@ pub(super) fn failure(wrong: &Wrong) -> Failure {
     }
 }
 
+/// Keeps the checkpoint, and says what was verified. A checkpoint that could not be compared with the one that was kept does not
+/// take its place: nobody could tell any more what was rewritten in between.
+pub(super) fn conclude(
+    output: Output,
+    args: &VerifyArgs,
+    verified: &Verified,
+    checkpoint: &str,
+    console: &mut Console<'_>,
+) -> Result<(), Stop> {
+    match verified.older.as_ref().filter(|older| !older.is_prefix) {
+        None => {
+            args.save(verified.account, checkpoint)?;
+            print(output, verified, console)
+        }
+        Some(older) => {
+            print(output, verified, console)?;
+            let size = older.signed.checkpoint.size;
+            let what = format!(
+                "account {}: what is here holds, but it does not tell whether the ledger begins with the {size} entries of --against; \
+                 no checkpoint was saved",
+                verified.account
+            );
+            let advice = format!("verify an export that begins at entry {size} or before, and ends there or after");
+            Err(Failure::new(Exit::Invalid, what, advice).into())
+        }
+    }
+}
+
 /// Says what was verified, and what could not be told.
-pub(super) fn print(output: Output, verified: &Verified, console: &mut Console<'_>) -> Result<(), Stop> {
+fn print(output: Output, verified: &Verified, console: &mut Console<'_>) -> Result<(), Stop> {
     let unknown = unknown(verified);
     if output == Output::Json {
         return console.print_line(json_of(verified, &unknown));

@@ -21,7 +21,7 @@ const BUFFER: usize = 1 << 20;
 const LONGEST_LINE: u64 = 64 << 20;
 const GZIP: [u8; 2] = [0x1f, 0x8b];
 
-pub(super) fn verify(options: &ClientOptions, args: VerifyArgs, console: &mut Console<'_>) -> Result<(), Stop> {
+pub(in crate::cli) fn verify(options: &ClientOptions, args: VerifyArgs, console: &mut Console<'_>) -> Result<(), Stop> {
     let path = args.export.clone().unwrap_or_default();
     let mut lines = Lines::open(&path)?;
     let first = lines.next()?.unwrap_or_default();
@@ -37,10 +37,8 @@ pub(super) fn verify(options: &ClientOptions, args: VerifyArgs, console: &mut Co
     }
     let verified = verifier.finish().map_err(|wrong| failure(&wrong))?;
     drop(progress);
-    if let Some(header) = header {
-        args.save(verified.account, &header.checkpoint)?;
-    }
-    verify::print(options.output, &verified, console)
+    let checkpoint = header.map(|header| header.checkpoint).unwrap_or_default();
+    verify::conclude(options.output, &args, &verified, &checkpoint, console)
 }
 
 /// The lines of a file, plain or gzip.

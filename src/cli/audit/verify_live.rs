@@ -1,14 +1,21 @@
-//! `audit verify` of what a service has, without trusting it: every entry comes over, and is hashed here.
+//! `audit verify` of what a service has, without trusting it: every entry comes over, and is hashed here. Which ledgers there
+//! must be is known from the checkpoints that were kept, whatever the service says.
 
-use super::ledgers::{self, Ledger};
+use std::collections::BTreeSet;
+
+use super::ledgers::{self, Ledger, NotOpened};
 use super::progress::Progress;
+use super::show::wrong_answer;
 use super::verify::{self, VerifyArgs, failure};
 use crate::cli::connection::Connection;
 use crate::cli::console::Console;
 use crate::cli::failure::{Exit, Failure, Stop};
+use crate::cli::fault::Fault;
 use crate::cli::options::ClientOptions;
-use crate::ledger::verify::LedgerVerifier;
-use crate::proto::v1::ExportAuditEntriesRequest;
+use crate::domain::AccountId;
+use crate::ledger::checkpoint;
+use crate::ledger::verify::{LedgerFault, LedgerVerifier, Wrong};
+use crate::proto::v1::{ErrorReason, ExportAuditEntriesRequest};
 
 pub(super) async fn verify(
     options: &ClientOptions,
@@ -30,7 +37,8 @@ async fn all(
     args: &VerifyArgs,
     console: &mut Console<'_>,
 ) -> Result<(), Stop> {
-    let accounts = ledgers::accounts(connection).await?;
+    let mut accounts: BTreeSet<_> = ledgers::accounts(connection).await?.into_iter().collect();
+    accounts.extend(args.kept_accounts()?.iter().map(AccountId::to_string));
     if accounts.is_empty() {
         console.note("note: there are no ledgers");
     }
@@ -64,7 +72,11 @@ async fn ledger(
         account_id: account_id.to_owned(),
         ..ExportAuditEntriesRequest::default()
     };
-    let mut ledger = Ledger::open(connection, request).await?;
+    let mut ledger = match Ledger::open(connection, request).await {
+        Ok(ledger) => ledger,
+        Err(NotOpened::Refused(fault)) => return Err(refused(args, account_id, fault)),
+        Err(broken) => return Err(broken.into()),
+    };
     let header = ledger.header().clone();
     let older = args.against(Some(header.account))?;
     let mut verifier = LedgerVerifier::new(&header, &args.keys(), older.as_deref()).map_err(|wrong| failure(&wrong))?;
@@ -80,6 +92,39 @@ async fn ledger(
     }
     let verified = verifier.finish().map_err(|wrong| failure(&wrong))?;
     drop(progress);
-    args.save(header.account, &header.checkpoint)?;
-    verify::print(options.output, &verified, console)
+    if (verified.start_index, verified.end_index) != (0, verified.checkpoint.checkpoint.size) {
+        let what = format!("account {account_id}: the service sent a part of the ledger, and was asked for all of it");
+        return Err(wrong_answer(&what));
+    }
+    verify::conclude(options.output, args, &verified, &header.checkpoint, console)
+}
+
+/// A ledger of which a checkpoint was kept must be there.
+fn refused(args: &VerifyArgs, account_id: &str, fault: Fault) -> Stop {
+    if fault.reason != Some(ErrorReason::CheckpointNotFound) {
+        return fault.into();
+    }
+    match gone(args, account_id) {
+        Ok(None) => fault.into(),
+        Ok(Some(failure)) | Err(failure) => failure.into(),
+    }
+}
+
+/// What is wrong when the service has no checkpoint of this account; nothing, if none was kept either.
+fn gone(args: &VerifyArgs, account_id: &str) -> Result<Option<Failure>, Failure> {
+    let Ok(account) = account_id.parse::<AccountId>() else {
+        return Ok(None);
+    };
+    let Some(kept) = args.against(Some(account))? else {
+        return Ok(None);
+    };
+    let fault = match checkpoint::open(&kept, &args.keys(), account) {
+        Ok(kept) if kept.checkpoint.size == 0 => return Ok(None),
+        Ok(kept) => LedgerFault::Truncated {
+            older: kept.checkpoint.size,
+            size: 0,
+        },
+        Err(error) => LedgerFault::Older(error),
+    };
+    Ok(Some(failure(&Wrong::Ledger { account, fault })))
 }

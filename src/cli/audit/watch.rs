@@ -1,14 +1,15 @@
 //! `audit watch`: prints entries as they are added, over disconnects.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use clap::Args;
-use tonic::{Code, Streaming};
+use tonic::{Code, Status, Streaming};
 
 use super::watch_state::WatchState;
 use crate::cli::connection::{AuditClient, Connection, backoff};
 use crate::cli::console::Console;
-use crate::cli::failure::{Failure, Stop};
+use crate::cli::failure::{Exit, Failure, Stop};
 use crate::cli::fault::Fault;
 use crate::cli::options::ClientOptions;
 use crate::cli::printer::Printer;
@@ -32,6 +33,9 @@ pub struct WatchArgs {
     /// Begin in this account's ledger with this entry. May be given more than once
     #[arg(long, value_name = "ACCOUNT_ID:INDEX", value_parser = Position::parse)]
     position: Vec<Position>,
+    /// Begin anew after so long without an entry or a sign of life, of which the service gives one every 15 seconds
+    #[arg(long, value_name = "SPAN", default_value = "60s", value_parser = humantime::parse_duration)]
+    silence: Duration,
     /// Stop after so many entries: 1 or more [default: go on]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     limit: Option<u64>,
@@ -60,10 +64,7 @@ pub(super) async fn watch(
     args: WatchArgs,
     console: &mut Console<'_>,
 ) -> Result<(), Stop> {
-    let positions = args
-        .position
-        .into_iter()
-        .map(|position| (position.account, position.next_index));
+    let positions = positions(args.position)?;
     let start = if args.from_beginning {
         Start::Beginning
     } else {
@@ -71,9 +72,10 @@ pub(super) async fn watch(
     };
     let mut watching = Watching {
         connection,
-        state: WatchState::new(args.account, positions.collect(), start),
+        state: WatchState::new(args.account, positions, start),
         printer: Printer::of_stream(options.output),
         limit: args.limit.unwrap_or(u64::MAX),
+        silence: args.silence,
         failures: 0,
     };
     watching.printer.begin(console)?;
@@ -85,11 +87,24 @@ pub(super) async fn watch(
     }
 }
 
+/// Where to begin, account by account.
+fn positions(given: Vec<Position>) -> Result<BTreeMap<String, u64>, Failure> {
+    let mut positions = BTreeMap::new();
+    for Position { account, next_index } in given {
+        if let Some(other) = positions.insert(account.clone(), next_index) {
+            let what = format!("--position names account {account} twice: {other} and {next_index}");
+            return Err(Failure::new(Exit::Invalid, what, "name each account once"));
+        }
+    }
+    Ok(positions)
+}
+
 struct Watching<'a> {
     connection: &'a Connection,
     state: WatchState,
     printer: Printer<AuditEntry>,
     limit: u64,
+    silence: Duration,
     /// In a row.
     failures: u32,
 }
@@ -130,16 +145,21 @@ impl Watching<'_> {
         console: &mut Console<'_>,
     ) -> Result<End, Stop> {
         loop {
-            let message = match stream.message().await {
-                Ok(Some(message)) => message,
-                Ok(None) => return Ok(End::Lost(None)),
-                Err(status) => return Ok(End::Lost(Some(Fault::from(&status)))),
+            let message = match tokio::time::timeout(self.silence, stream.message()).await {
+                Ok(Ok(Some(message))) => message,
+                Ok(Ok(None)) => return Ok(End::Lost(None)),
+                Ok(Err(status)) => return Ok(End::Lost(Some(Fault::from(&status)))),
+                Err(_) => return Ok(End::Lost(Some(Fault::from(&silent(self.silence))))),
             };
-            self.failures = 0;
             match message.event {
+                // To begin is not to go on: who ends each watch that begins is left alone for longer and longer.
                 Some(Event::Started(started)) => self.state.started(started),
-                Some(Event::Entries(new)) => self.print(new.entries, console)?,
-                Some(Event::Heartbeat(_)) | None => {}
+                Some(Event::Entries(new)) => {
+                    self.failures = 0;
+                    self.print(new.entries, console)?;
+                }
+                Some(Event::Heartbeat(_)) => self.failures = 0,
+                None => {}
             }
             if self.printer.printed() >= self.limit {
                 return Ok(End::Enough);
@@ -174,6 +194,11 @@ impl Watching<'_> {
         tokio::time::sleep(pause).await;
         Ok(())
     }
+}
+
+fn silent(silence: Duration) -> Status {
+    let silence = humantime::format_duration(silence);
+    Status::unavailable(format!("no entry and no sign of life came within {silence}"))
 }
 
 /// True for what another try will not mend.

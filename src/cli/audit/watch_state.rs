@@ -16,10 +16,10 @@ pub(super) struct WatchState {
 }
 
 impl WatchState {
-    pub(super) fn new(account_ids: Vec<String>, positions: Vec<(String, u64)>, start: Start) -> Self {
+    pub(super) fn new(account_ids: Vec<String>, positions: BTreeMap<String, u64>, start: Start) -> Self {
         Self {
             account_ids,
-            next: positions.into_iter().collect(),
+            next: positions,
             start,
             begun: false,
         }

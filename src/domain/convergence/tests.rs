@@ -27,7 +27,8 @@ fn a_first(action: Action) -> Circumstances {
         action,
         first: true,
         spent: false,
-        landing_for: Duration::ZERO,
+        landing_for: None,
+        seen: None,
     }
 }
 
@@ -41,7 +42,14 @@ fn not_first(now: Circumstances) -> Circumstances {
 
 fn landing(now: Circumstances) -> Circumstances {
     Circumstances {
-        landing_for: Duration::from_secs(7),
+        landing_for: Some(Duration::from_secs(7)),
+        ..now
+    }
+}
+
+fn landed(now: Circumstances) -> Circumstances {
+    Circumstances {
+        landing_for: Some(Duration::ZERO),
         ..now
     }
 }
@@ -236,14 +244,79 @@ fn delays_grow_to_the_cap_and_heed_retry_after() {
 
 #[test]
 fn a_change_that_cannot_be_called_waits_and_fails_only_when_its_budget_is_spent_and_nothing_is_in_doubt() {
-    let none = Duration::ZERO;
-    assert_eq!(unreachable(false, false, none), retry(None));
-    assert_eq!(unreachable(true, false, none), look_again(None));
-    assert_eq!(unreachable(true, true, none), look_again(None));
-    let landing_for = Duration::from_secs(7);
-    assert_eq!(unreachable(false, true, landing_for), look_again(Some(landing_for)));
-    let Next::Fail { failure, observed } = unreachable(false, true, none) else {
+    let now = a_first(Action::Grant);
+    assert_eq!(unreachable(false, now), retry(None));
+    assert_eq!(unreachable(true, now), look_again(None));
+    assert_eq!(unreachable(true, spent(now)), look_again(None));
+    let wait = look_again(Some(Duration::from_secs(7)));
+    assert_eq!(unreachable(false, landing(spent(now))), wait);
+    let Next::Fail { failure, observed } = unreachable(false, spent(now)) else {
         panic!("it fails")
     };
     assert_eq!((failure.reason, observed), (FailureReason::UpstreamUnavailable, None));
+}
+
+/// P3: a lost call may have taken effect since AWS was read back last.
+#[test]
+fn nothing_fails_that_was_not_read_back_since_a_lost_call_can_land_no_more() {
+    let read_first = look_again(Some(Duration::ZERO));
+    for action in [Action::Grant, Action::Revoke] {
+        let now = landed(spent(not_first(a_first(action))));
+        for kind in KINDS.into_iter().filter(|kind| *kind != FaultKind::Unknown) {
+            let next = after_call(&Err(fault(kind)), now);
+            let reads = matches!(next, Next::ReadBack(Doubt::RefusedRevoke(_)));
+            assert!(next == read_first || reads, "{action:?}, {kind:?}: {next:?}");
+        }
+        assert_eq!(unreachable(false, now), read_first);
+        let unread = Doubt::RefusedRevoke(said(FailureReason::UpstreamAccessDenied));
+        let denied = Err(fault(FaultKind::Refused(FailureReason::UpstreamAccessDenied)));
+        assert_eq!(after_read_back(unread, &denied, now), read_first);
+    }
+}
+
+#[test]
+fn what_was_read_after_a_lost_call_could_land_no_more_lets_the_change_fail_at_once() {
+    let now = landed(spent(a_first(Action::Grant)));
+    let other = Ok(Access::NotShared);
+    assert_eq!(
+        seen(&earlier(), &other, landing(now)),
+        None,
+        "it may land after the read"
+    );
+    assert_eq!(seen(&Doubt::Landing, &other, now), None, "it may land after the read");
+    let now = Circumstances {
+        seen: seen(&earlier(), &other, now),
+        ..now
+    };
+    for kind in KINDS.into_iter().filter(|kind| *kind != FaultKind::Unknown) {
+        let next = after_call(&Err(fault(kind)), now);
+        let Next::Fail { observed, .. } = next else {
+            panic!("{kind:?}: {next:?}")
+        };
+        assert_eq!(observed, Some(Access::NotShared), "{kind:?}");
+    }
+    let next = after_read_back(earlier(), &other, landed(spent(a_first(Action::Grant))));
+    assert!(matches!(next, Next::Fail { .. }), "{next:?}");
+}
+
+#[test]
+fn an_image_that_is_gone_is_shared_with_nobody() {
+    let gone = Err(fault(FaultKind::Refused(FailureReason::ImageNotFound)));
+    let refused = Doubt::RefusedRevoke(said(FailureReason::ImageNotFound));
+    for doubt in [refused, earlier()] {
+        let now = not_first(a_first(Action::Revoke));
+        assert_eq!(after_read_back(doubt.clone(), &gone, now), Next::Succeed, "{doubt:?}");
+        // Of one that nothing was ever asked about it is rather the name that is wrong.
+        for now in [
+            a_first(Action::Revoke),
+            a_first(Action::Grant),
+            not_first(a_first(Action::Grant)),
+        ] {
+            let Next::Fail { failure, observed } = after_read_back(doubt.clone(), &gone, now) else {
+                panic!("{doubt:?}: {now:?} fails")
+            };
+            let told = (failure.reason, observed);
+            assert_eq!(told, (FailureReason::ImageNotFound, Some(Access::NotShared)));
+        }
+    }
 }

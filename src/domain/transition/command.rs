@@ -15,8 +15,15 @@ pub enum Command {
     Deny(Arc<Intent>, String),
     /// Take up the permission's change, if it is due and nobody holds a lease on it.
     Claim(PermissionKey),
-    /// Lengthen the lease of this epoch before the first call under it.
-    Renew(PermissionKey, u64),
+    /// Lengthen a lease before the first call under it that changes something.
+    Renew {
+        /// The permission worked on.
+        key: PermissionKey,
+        /// The epoch of the lease.
+        epoch: u64,
+        /// The calls made under the lease so far, oldest first: AWS was read back.
+        attempts: Vec<Attempt>,
+    },
     /// Record what became of the work done under a lease, and give the lease back.
     Settle(Settlement),
 }
@@ -26,7 +33,7 @@ impl Command {
     pub fn key(&self) -> &PermissionKey {
         match self {
             Self::Open(intent) | Self::Deny(intent, _) => &intent.key,
-            Self::Claim(key) | Self::Renew(key, _) => key,
+            Self::Claim(key) | Self::Renew { key, .. } => key,
             Self::Settle(settlement) => &settlement.key,
         }
     }
@@ -63,8 +70,10 @@ pub enum Outcome {
     Retry {
         /// Wait so long.
         delay: Duration,
-        /// A call may have had an effect that was not read back.
+        /// Begin with reading back: a call may have had an effect.
         in_doubt: bool,
+        /// What AWS holds, where it was read back when no lost call could take effect any more.
+        observed: Option<Access>,
     },
 }
 
@@ -81,8 +90,9 @@ pub struct Work {
     pub age: Duration,
     /// Read back before calling: an earlier call may have had an effect.
     pub in_doubt: bool,
-    /// So long, from the commit that gave the lease, an earlier call that asked for the same may still take effect.
-    pub landing_for: Duration,
+    /// An earlier call was lost, and AWS was not read back since it can take effect no more: from the commit that gave the
+    /// lease it can for so long yet.
+    pub landing_for: Option<Duration>,
 }
 
 /// The answer to a command.

@@ -2,7 +2,8 @@
 //!
 //! Two things keep a permission's calls apart. A lease says that a call may be under way *here*; it ends when the outcome is
 //! told, or when it runs out. A [`Landing`] says that a call whose end nobody saw may still take effect *at AWS*: until that
-//! time is over, no call is made that asks for the other value, since the older one could land last.
+//! time is over, no call is made that asks for the other value, since the older one could land last. And until AWS was read back
+//! after that time, or took another call, nobody knows whether it did: so long, no change is recorded as failed.
 
 use std::time::Duration;
 
@@ -27,10 +28,22 @@ impl Account {
         Answer::Claimed
     }
 
-    pub(super) fn renew(&mut self, key: &PermissionKey, epoch: u64, context: &Context) -> Answer {
+    pub(super) fn renew(
+        &mut self,
+        key: &PermissionKey,
+        epoch: u64,
+        attempts: Vec<Attempt>,
+        context: &Context,
+    ) -> Answer {
         let Some(mut permission) = self.held(key, epoch, context).cloned() else {
-            return Answer::LeaseLost;
+            return self.renewed_before(key, epoch, context);
         };
+        if !attempts.is_empty() {
+            let current = self.current(&permission);
+            current.remember(attempts);
+            let id = current.id();
+            self.touch(id);
+        }
         // No call was made under this lease yet: a newer change need not wait for it.
         if permission.next.is_some() {
             self.give_way(&mut permission, context);
@@ -38,6 +51,20 @@ impl Account {
         let work = self.lease_or_wait(&mut permission, context);
         self.put(permission, context);
         work.map_or(Answer::GaveWay, |work| Answer::Renewed(Box::new(work)))
+    }
+
+    /// The answer to a renewal of a lease that is over: given already, if an earlier commit's answer was lost. The lease that follows
+    /// without a gap is one that the holder's own next command gave, and that was this one.
+    fn renewed_before(&mut self, key: &PermissionKey, epoch: u64, context: &Context) -> Answer {
+        let following = self.held(key, epoch.saturating_add(1), context).cloned();
+        let lease = following.as_ref().and_then(|permission| permission.lease);
+        match (following, lease) {
+            // One that ran out may be taken at any moment: too late to begin.
+            (Some(permission), Some(lease)) if lease.expires_at > context.now => {
+                Answer::Renewed(Box::new(self.work(&permission, lease, context)))
+            }
+            _ => Answer::LeaseLost,
+        }
     }
 
     /// The answer to a settlement under a lease that is over: recorded already, if an earlier commit's answer was lost.
@@ -167,7 +194,7 @@ impl Account {
             lease_for: lease.expires_at.since(context.now),
             age: context.now.since(change.created_at),
             in_doubt: permission.in_doubt,
-            landing_for: landing.unwrap_or_default(),
+            landing_for: landing,
             change,
         }
     }

@@ -1,5 +1,5 @@
 //! What every command does to an account: a function from (state, command) to (state, entries, work, answer). The words for
-//! these are in `command`; leases, and what a lost holder leaves behind, are in `lease`.
+//! these are in `command`; leases, and what a lost holder leaves behind, are in `lease`; what lost calls leave open is in `known`.
 //!
 //! The store loads an [`Account`] as far as a batch of commands concerns it, applies the commands one after the other, and
 //! saves what has changed in one transaction. Every rule about generations, leases and endings is here, and nowhere else.
@@ -9,6 +9,7 @@
 //! while yet: so long, no call is made that asks for the other value.
 
 mod command;
+mod known;
 mod lease;
 
 use std::{
@@ -22,6 +23,7 @@ use crate::domain::{
 };
 
 pub use command::{Answer, Command, Context, Outcome, Settlement, Snapshot, Work};
+use known::as_far_as_known;
 use lease::{is_leased, is_lost};
 
 /// What a batch of commands did to an account, to be saved and acted on.
@@ -125,8 +127,20 @@ impl Account {
             Command::Open(intent) => self.open(intent, context),
             Command::Deny(intent, rule) => self.deny(intent, rule, context),
             Command::Claim(key) => self.claim(&key, context),
-            Command::Renew(key, epoch) => self.renew(&key, epoch, context),
+            Command::Renew { key, epoch, attempts } => self.renew(&key, epoch, attempts, context),
             Command::Settle(settlement) => self.settle(settlement, context),
+        }
+    }
+
+    /// Hands out the work of a lease that an earlier try of this batch gave, if its commit happened after all. Nobody else can
+    /// have begun it: who has a lease learns of it from the answer to that commit.
+    pub fn hand_out_again(&mut self, key: &PermissionKey, epoch: u64, context: &Context) {
+        let context = &Context {
+            now: context.now.max(self.last_recorded_at),
+            ..*context
+        };
+        if let Some(permission) = self.permissions.get(key).cloned() {
+            self.resume(&permission, epoch, context);
         }
     }
 
@@ -139,6 +153,10 @@ impl Account {
             .permissions
             .remove(&key)
             .unwrap_or_else(|| Permission::new(key.clone(), context.now));
+        if permission.current.is_none() {
+            // At rest it is known what AWS holds.
+            permission.forget_landed(context.now);
+        }
         permission.generation += 1;
         permission.desired = Some(intent.action.into());
         let change = Change {
@@ -234,15 +252,18 @@ impl Account {
         else {
             return self.settled_before(&key, epoch, change_id, context);
         };
-        if attempts.iter().any(is_lost) {
+        let lost = attempts.iter().any(is_lost);
+        if lost {
             // Counted from now, and not from the call's end, which only the replica's clock knows.
             self.may_land(&mut permission, context.now + context.landing_window);
         }
+        let outcome = as_far_as_known(outcome, &mut permission, lost, context);
         self.current(&permission).remember(attempts);
         self.touch(change_id);
         match outcome {
             Outcome::Succeeded => {
                 permission.applied = Some(self.current(&permission).intent.action.into());
+                permission.forget_landed(context.now);
                 self.end(change_id, ChangeState::Succeeded, None, context);
                 self.advance(&mut permission, context);
             }
@@ -254,9 +275,14 @@ impl Account {
                 self.end(change_id, ChangeState::Failed, Some(failure), context);
                 self.advance(&mut permission, context);
             }
-            Outcome::Retry { delay, in_doubt } => {
+            Outcome::Retry {
+                delay,
+                in_doubt,
+                observed,
+            } => {
                 permission.lease = None;
                 permission.in_doubt = in_doubt;
+                permission.applied = observed.or(permission.applied);
                 permission.next_attempt_at = Some(context.now + delay);
                 if permission.next.is_some() {
                     self.give_way(&mut permission, context);
@@ -314,7 +340,6 @@ impl Account {
 
     fn put(&mut self, mut permission: Permission, context: &Context) {
         permission.updated_at = context.now;
-        permission.landing = permission.landing.filter(|landing| landing.until > context.now);
         self.effects.permissions.insert(permission.key.clone());
         self.permissions.insert(permission.key.clone(), permission);
     }

@@ -1,6 +1,7 @@
 //! The lists that are read in pages, and the places in them: what page tokens are made of.
 
 use crate::{
+    audit::NextPage,
     domain::{AccountId, Action, Cause, ImageId, PermissionKey, Principal, Region, Stage, Timestamp},
     grpc::page_token::{Filters, List, order_name, read_key, write_key},
     store::audit::{EntryFilter, EntryPosition, Order, ShareFilter},
@@ -29,7 +30,7 @@ pub(super) struct SharesAt {
 
 impl List for Entries {
     const METHOD: &'static str = "ListAuditEntries";
-    type Position = EntryPosition;
+    type Position = NextPage;
 
     fn bind(&self, filters: &mut Filters) {
         let Self { filter, order } = self;
@@ -66,18 +67,18 @@ impl List for Entries {
         filters.one(text.as_deref());
     }
 
-    fn write(position: &EntryPosition) -> String {
-        write_entry(position)
+    fn write(position: &NextPage) -> String {
+        write_next(position)
     }
 
-    fn read(text: &str) -> Option<EntryPosition> {
-        read_entry(text)
+    fn read(text: &str) -> Option<NextPage> {
+        read_next(text)
     }
 }
 
 impl List for History {
     const METHOD: &'static str = "ListPermissionHistory";
-    type Position = EntryPosition;
+    type Position = NextPage;
 
     fn bind(&self, filters: &mut Filters) {
         let Self { key, order } = self;
@@ -85,12 +86,12 @@ impl List for History {
         filters.one(Some(&write_key(key)));
     }
 
-    fn write(position: &EntryPosition) -> String {
-        write_entry(position)
+    fn write(position: &NextPage) -> String {
+        write_next(position)
     }
 
-    fn read(text: &str) -> Option<EntryPosition> {
-        read_entry(text)
+    fn read(text: &str) -> Option<NextPage> {
+        read_next(text)
     }
 }
 
@@ -122,21 +123,29 @@ impl List for SharesAt {
     }
 }
 
-/// An entry as a position.
-fn write_entry(position: &EntryPosition) -> String {
-    format!("{}/{}/{}", position.account, position.log_index, position.recorded_at)
+/// The next page of entries as a position.
+fn write_next(next: &NextPage) -> String {
+    let EntryPosition {
+        recorded_at,
+        account,
+        log_index,
+    } = next.after;
+    format!("{account}/{log_index}/{recorded_at}/{}", next.read_at)
 }
 
-/// Reads [`write_entry`].
-fn read_entry(text: &str) -> Option<EntryPosition> {
+/// Reads [`write_next`].
+fn read_next(text: &str) -> Option<NextPage> {
     let (account, text) = text.split_once('/')?;
-    let (log_index, recorded_at) = text.split_once('/')?;
-    Some(EntryPosition {
+    let (log_index, text) = text.split_once('/')?;
+    let (recorded_at, read_at) = text.split_once('/')?;
+    let after = EntryPosition {
         recorded_at: Timestamp::parse(recorded_at)?,
         account: account.parse().ok()?,
         // What the store can hold; a token may be forged.
         log_index: log_index.parse().ok().filter(|index| i64::try_from(*index).is_ok())?,
-    })
+    };
+    let read_at = Timestamp::parse(read_at)?;
+    Some(NextPage { after, read_at })
 }
 
 #[cfg(test)]

@@ -6,10 +6,11 @@ mod time;
 use tonic::Status;
 
 use crate::{
+    audit::NextPage,
     domain::{AccountId, Action, Cause, PermissionKey, Stage, Timestamp},
     grpc::fields::{Fields, Page},
     proto::v1,
-    store::audit::{EntryFilter, EntryPosition, Order, ShareFilter},
+    store::audit::{EntryFilter, Order, ShareFilter},
 };
 
 use super::lists::{Entries, History, SharesAt};
@@ -22,7 +23,7 @@ const MOST_VALUES: usize = 100;
 /// A text that is looked for has at most so many characters.
 const LONGEST_TEXT: usize = 256;
 
-pub(super) fn entries(request: &v1::ListAuditEntriesRequest) -> Result<(Entries, Page<EntryPosition>), Status> {
+pub(super) fn entries(request: &v1::ListAuditEntriesRequest) -> Result<(Entries, Page<NextPage>), Status> {
     let mut fields = Fields::default();
     let filter = request
         .filter
@@ -39,7 +40,7 @@ pub(super) fn entry(request: &v1::GetAuditEntryRequest) -> Result<(AccountId, u6
     fields.finish(|| Some((account?, request.log_index)))
 }
 
-pub(super) fn history(request: &v1::ListPermissionHistoryRequest) -> Result<(History, Page<EntryPosition>), Status> {
+pub(super) fn history(request: &v1::ListPermissionHistoryRequest) -> Result<(History, Page<NextPage>), Status> {
     let mut fields = Fields::default();
     let key = fields.key(
         &request.account_id,

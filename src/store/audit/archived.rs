@@ -30,8 +30,8 @@ pub struct Archived {
     pub sha256: Hash,
 }
 
-/// Reads which history of `accounts` (empty: all) from `from` to before `to` was archived: at most `limit` parts, the latest
-/// first.
+/// Reads which history of `accounts` (empty: all) from `from` to before `to` was archived at `since` (none: ever) or later: at most
+/// `limit` parts, the latest first.
 ///
 /// # Errors
 /// When Postgres does not answer.
@@ -40,6 +40,7 @@ pub async fn archived(
     accounts: &[AccountId],
     from: Option<Timestamp>,
     to: Option<Timestamp>,
+    since: Option<Timestamp>,
     limit: u32,
 ) -> Result<Vec<Archived>, StoreError> {
     let accounts: Vec<_> = accounts.iter().map(AccountId::to_string).collect();
@@ -48,10 +49,12 @@ pub async fn archived(
         "SELECT account_id, start_index, end_index, start_time, end_time, location, sha256 FROM audit_archive
          WHERE (cardinality($1::text[]) = 0 OR account_id = ANY($1))
              AND ($2::timestamptz IS NULL OR end_time >= $2) AND ($3::timestamptz IS NULL OR start_time < $3)
-         ORDER BY start_time DESC, account_id DESC, start_index DESC LIMIT $4",
+             AND ($4::timestamptz IS NULL OR archived_at >= $4)
+         ORDER BY start_time DESC, account_id DESC, start_index DESC LIMIT $5",
         &accounts,
         from.map(Timestamp::to_offset_date_time),
         to.map(Timestamp::to_offset_date_time),
+        since.map(Timestamp::to_offset_date_time),
         i64::from(limit),
     );
     let rows = database

@@ -69,6 +69,9 @@ pub struct Found {
     pub entries: Vec<StoredEntry>,
     /// True when it was seen, while the last of them was read, that nothing was archived. False when it is not known.
     pub nothing_archived: bool,
+    /// When the last of them were read, on the clock that [`archived`](super::archived()) goes by. What was
+    /// archived before it, was so when they were read. None if none were found.
+    pub read_at: Option<Timestamp>,
 }
 
 /// Reads at most `limit` entries that match, those after `after` only. `now` is where the latest are looked for first.
@@ -90,17 +93,19 @@ pub async fn entries(
         now,
     };
     let read = async |connection: &mut PgConnection| walk::read(connection, &page, limit).await;
-    let (rows, nothing_archived) = if has_one_plan(filter) {
+    let walked = if has_one_plan(filter) {
         database.run(read).await?
     } else {
         database.run_planned_by_values(read).await?
     };
     Ok(Found {
-        entries: rows
+        entries: walked
+            .rows
             .into_iter()
             .map(|row| stored(row.entry))
             .collect::<Result<_, _>>()?,
-        nothing_archived,
+        nothing_archived: walked.nothing_archived,
+        read_at: walked.read_at,
     })
 }
 

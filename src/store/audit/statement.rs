@@ -61,11 +61,11 @@ impl Page<'_> {
         sql
     }
 
-    /// Each row tells, too, whether anything was archived when it was read: mostly that saves the question.
+    /// Each row tells, too, whether anything was archived when it was read, which mostly saves the question, and when that was.
     fn select(&self) -> QueryBuilder<Postgres> {
         let mut sql = QueryBuilder::new("SELECT ");
         sql.push(columns())
-            .push(", EXISTS (SELECT FROM audit_archive) AS any_archived FROM ");
+            .push(", EXISTS (SELECT FROM audit_archive) AS any_archived, statement_timestamp() AS read_at FROM ");
         sql
     }
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use sqlx::{FromRow, PgConnection, Postgres, QueryBuilder, Row as _, postgres::PgRow};
+use time::OffsetDateTime;
 
 use crate::domain::Timestamp;
 
@@ -18,10 +19,21 @@ use super::{
 const WALKED_FOR_EACH: u32 = 20;
 const MOST_WALKED: u32 = 5000;
 
+/// What was found.
+#[derive(Default)]
+pub(super) struct Walked {
+    pub(super) rows: Vec<PageRow>,
+    /// True when the last look, if it found anything, saw that nothing was archived.
+    pub(super) nothing_archived: bool,
+    /// When the last look that found anything began.
+    pub(super) read_at: Option<Timestamp>,
+}
+
 /// An entry of a page.
 pub(super) struct PageRow {
     pub(super) entry: Row,
     any_archived: bool,
+    read_at: OffsetDateTime,
 }
 
 impl FromRow<'_, PgRow> for PageRow {
@@ -29,45 +41,44 @@ impl FromRow<'_, PgRow> for PageRow {
         Ok(Self {
             entry: Row::from_row(row)?,
             any_archived: row.try_get(COLUMNS)?,
+            read_at: row.try_get(COLUMNS + 1)?,
         })
     }
 }
 
-/// Reads a page, and tells whether the last look, if it found
-/// anything, saw that nothing was archived.
-pub(super) async fn read(
-    connection: &mut PgConnection,
-    page: &Page<'_>,
-    limit: u32,
-) -> Result<(Vec<PageRow>, bool), sqlx::Error> {
+impl Walked {
+    fn add(&mut self, rows: Vec<PageRow>) {
+        let first = rows.first();
+        self.nothing_archived = first.is_some_and(|row| !row.any_archived);
+        self.read_at = first.map(|row| Timestamp::new(row.read_at)).or(self.read_at);
+        self.rows.extend(rows);
+    }
+}
+
+/// Reads a page.
+pub(super) async fn read(connection: &mut PgConnection, page: &Page<'_>, limit: u32) -> Result<Walked, sqlx::Error> {
+    let mut walked = Walked::default();
     let driver = Driver::of(page.filter);
     let spans = spans(connection, page, &driver).await?;
     if let (Driver::Text, Some(first)) = (&driver, spans.first()) {
         let most = limit.saturating_mul(WALKED_FOR_EACH).min(MOST_WALKED);
         let found = rows(connection, page.walk(*first, most, limit), false).await?;
         if found.len() == limit as usize {
-            let nothing_archived = saw_nothing_archived(&found);
-            return Ok((found, nothing_archived));
+            walked.add(found);
+            return Ok(walked);
         }
     }
     // A statement is kept for each month; the limit is the same in all of them, so that these are few. How rare a text is
     // differs from one to the other: each is planned for itself.
     let keep = page.filter.text.is_none();
-    let (mut found, mut nothing_archived) = (Vec::new(), false);
     for span in spans {
-        let rows = rows(connection, page.statement(&driver, span, limit), keep).await?;
-        nothing_archived = saw_nothing_archived(&rows);
-        found.extend(rows);
-        if found.len() >= limit as usize {
-            found.truncate(limit as usize);
+        walked.add(rows(connection, page.statement(&driver, span, limit), keep).await?);
+        if walked.rows.len() >= limit as usize {
+            walked.rows.truncate(limit as usize);
             break;
         }
     }
-    Ok((found, nothing_archived))
-}
-
-fn saw_nothing_archived(rows: &[PageRow]) -> bool {
-    rows.first().is_some_and(|row| !row.any_archived)
+    Ok(walked)
 }
 
 async fn rows(

@@ -6,11 +6,18 @@ use crate::{
     grpc::page_token::{open, seal},
 };
 
-fn position() -> EntryPosition {
-    EntryPosition {
-        recorded_at: Timestamp::parse("2026-11-22T07:05:00.123456Z").unwrap(),
-        account: "000011112222".parse().unwrap(),
-        log_index: 41,
+fn time() -> Timestamp {
+    Timestamp::parse("2026-11-22T07:05:00.123456Z").unwrap()
+}
+
+fn position() -> NextPage {
+    NextPage {
+        after: EntryPosition {
+            recorded_at: time(),
+            account: "000011112222".parse().unwrap(),
+            log_index: 41,
+        },
+        read_at: time() + std::time::Duration::from_secs(60),
     }
 }
 
@@ -34,7 +41,7 @@ fn entries(filter: EntryFilter) -> Entries {
 fn a_token_is_bound_to_every_filter_of_entries_and_to_the_order() {
     let none = EntryFilter::default;
     let (account, region) = (key().account, key().region);
-    let (id, time) = (uuid::Uuid::from_u128(1), position().recorded_at);
+    let (id, time) = (uuid::Uuid::from_u128(1), time());
     let filters = [
         none(),
         EntryFilter {
@@ -119,7 +126,7 @@ fn a_token_of_one_list_is_no_token_of_another() {
         order: Order::NewestFirst,
     };
     let shares = SharesAt {
-        time: position().recorded_at,
+        time: time(),
         filter: ShareFilter::default(),
     };
     let of_history = seal(&history, &position());
@@ -172,17 +179,21 @@ fn a_token_of_past_shares_is_bound_to_the_moment_and_the_filters() {
 
 #[test]
 fn a_forged_token_past_the_end_of_time_is_refused() {
-    assert_eq!(read_entry("000011112222/41/9999-12-31T23:59:59-23:59"), None);
+    let (time, past) = ("2026-11-22T07:05:00Z", "9999-12-31T23:59:59-23:59");
+    for (recorded_at, read_at) in [(time, past), (past, time)] {
+        assert_eq!(read_next(&format!("000011112222/41/{recorded_at}/{read_at}")), None);
+    }
+    assert!(read_next(&format!("000011112222/41/{time}/{time}")).is_some());
 }
 
 proptest! {
     #[test]
     fn any_text_is_read_as_a_position_that_the_store_can_hold_or_not_at_all(
-        text in "([0-9]{12})?/?[0-9]{0,25}/?([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]{0,20}(Z|[-+][0-9]{2}:[0-9]{2}))?",
+        text in "([0-9]{12})?/?[0-9]{0,25}(/([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]{0,20}(Z|[-+][0-9]{2}:[0-9]{2}))?){0,2}",
     ) {
-        if let Some(position) = read_entry(&text) {
-            prop_assert!(i64::try_from(position.log_index).is_ok());
-            prop_assert_eq!(read_entry(&write_entry(&position)), Some(position));
+        if let Some(position) = read_next(&text) {
+            prop_assert!(i64::try_from(position.after.log_index).is_ok());
+            prop_assert_eq!(read_next(&write_next(&position)), Some(position));
         }
     }
 }

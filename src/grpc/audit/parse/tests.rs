@@ -2,6 +2,7 @@ use tonic::Code;
 use tonic_types::StatusExt;
 
 use super::*;
+use crate::store::audit::EntryPosition;
 
 type Time = pbjson_types::Timestamp;
 
@@ -169,10 +170,14 @@ fn a_page_token_goes_on_where_the_page_before_ended() {
         shared_account_id: key.shared_account.to_string(),
         ..Default::default()
     };
-    let position = EntryPosition {
-        recorded_at: Timestamp::parse("2026-11-22T07:05:00.123456Z").unwrap(),
-        account: key.account,
-        log_index: 41,
+    let time = Timestamp::parse("2026-11-22T07:05:00.123456Z").unwrap();
+    let position = NextPage {
+        after: EntryPosition {
+            recorded_at: time,
+            account: key.account,
+            log_index: 41,
+        },
+        read_at: time,
     };
     let (list, _) = history(&request).unwrap();
     request.page_token = crate::grpc::page_token::seal(&list, &position);

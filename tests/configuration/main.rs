@@ -1,6 +1,12 @@
-//! The configurations that people copy can be used: those in `docker/` and in the README.
+//! The configurations that people copy can be used: those in `docker/` and in the README. And every key is
+//! documented: `types` reads the keys off the types in `src/config`, `reference` makes docs/configuration.md of them, and `full`
+//! compares them with the file that sets every one.
 
 #![allow(clippy::panic, reason = "a test may fail")]
+
+mod full;
+mod reference;
+mod types;
 
 use std::{fs, path::Path};
 

@@ -1,0 +1,3 @@
+module example.com/sharewarden-client
+
+go 1.19

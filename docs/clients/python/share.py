@@ -1,0 +1,102 @@
+"""Shares an image, and is sure of it: a client with grpcio.
+
+Usage: share.py <host:port> <account/region/image> <recipient> <reason>
+
+Who calls, by the environment: SHAREWARDEN_CA (a PEM file: use TLS and trust this authority), SHAREWARDEN_CERTIFICATE and
+SHAREWARDEN_KEY (PEM files: show this certificate), SHAREWARDEN_TOKEN (send this bearer token), SHAREWARDEN_PRINCIPAL (say who calls, to
+a service on this machine that trusts it).
+"""
+
+import os
+import pathlib
+import sys
+import time
+import uuid
+
+import grpc
+from google.rpc import error_details_pb2
+from grpc_status import rpc_status
+from sharewarden.v1 import share_permission_pb2, share_permission_service_pb2, share_permission_service_pb2_grpc
+
+PATIENCE_SECONDS = 30  # for one call; the change goes on without us
+TRIES = 5
+
+
+def main():
+    server, image, recipient, reason = sys.argv[1:]
+    account_id, region, image_id = image.split("/")
+    request = share_permission_service_pb2.GrantSharePermissionRequest(
+        account_id=account_id,
+        region=region,
+        image_id=image_id,
+        shared_account_id=recipient,
+        reason=reason,
+        # The same for all tries: the request acts once, however often it is sent.
+        request_id=str(uuid.uuid4()),
+    )
+    with connect(server) as channel:
+        stub = share_permission_service_pb2_grpc.SharePermissionServiceStub(channel)
+        change = send(stub.GrantSharePermission, request).change
+        state = share_permission_pb2.Change.State.Name(change.state)
+        print(f"{change.change_id} {state} {change.principal}")
+
+
+def connect(server):
+    authority = read("SHAREWARDEN_CA")
+    if authority is None:
+        return grpc.insecure_channel(server)
+    return grpc.secure_channel(
+        server,
+        grpc.ssl_channel_credentials(authority, read("SHAREWARDEN_KEY"), read("SHAREWARDEN_CERTIFICATE")),
+    )
+
+
+def read(variable):
+    file = os.environ.get(variable)
+    return pathlib.Path(file).read_bytes() if file else None
+
+
+def who_calls():
+    token, principal = os.environ.get("SHAREWARDEN_TOKEN"), os.environ.get("SHAREWARDEN_PRINCIPAL")
+    if token:
+        return [("authorization", f"Bearer {token}")]
+    return [("x-sharewarden-principal", principal)] if principal else []
+
+
+def send(call, request):
+    """Sends a request until its answer is known."""
+    for tried in range(1, TRIES + 1):
+        try:
+            return call(request, timeout=PATIENCE_SECONDS, metadata=who_calls())
+        except grpc.RpcError as error:
+            wait = seconds_to_wait(error, tried)
+            if wait is None or tried == TRIES:
+                sys.exit(f"{reason_of(error)}: {error.details()}")
+            time.sleep(wait)
+
+
+def seconds_to_wait(error, tried):
+    """Until the same request may be sent again; None if that is of no use."""
+    metadata = dict(error.trailing_metadata() or ())
+    if "grpc-retry-pushback-ms" in metadata:
+        milliseconds = int(metadata["grpc-retry-pushback-ms"])
+        return milliseconds / 1000 if milliseconds >= 0 else None
+    if error.code() == grpc.StatusCode.DEADLINE_EXCEEDED:
+        return 0  # it was accepted, or nobody knows: the same request asks which
+    if error.code() == grpc.StatusCode.UNAVAILABLE:
+        return 0.2 * 2**tried
+    return None
+
+
+def reason_of(error):
+    """The service's own word for what is wrong; the code where it did not get to say one."""
+    status = rpc_status.from_call(error)
+    info = error_details_pb2.ErrorInfo()
+    for detail in status.details if status else []:
+        if detail.Unpack(info):
+            return info.reason
+    return error.code().name
+
+
+if __name__ == "__main__":
+    main()

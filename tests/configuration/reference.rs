@@ -1,0 +1,168 @@
+//! docs/configuration.md is what the types say. Write it anew with
+//! `cargo test --test configuration -- --ignored write_the_reference`.
+
+use std::{collections::BTreeMap, fmt::Write, fs, path::Path};
+
+use serde_json::Value;
+use sharewarden::config::Config;
+
+use super::{
+    full::{leaves, parsed},
+    read,
+    types::{Key, Section, sections},
+};
+
+const FILE: &str = "docs/configuration.md";
+
+const HEAD: &str = "\
+# Configuration
+
+<!-- Made of the types in src/config. Do not edit: `cargo test --test configuration -- --ignored write_the_reference` -->
+
+One TOML file, given by `--config FILE` or by the environment variable `SHAREWARDEN_CONFIG`. The environment overrides it, and `--set` overrides
+both:
+
+- `SHAREWARDEN__SERVER__LISTEN=0.0.0.0:7443` is `listen` in `[server]`: two underscores for each dot. Lists, tables and what stands in
+  double brackets can only be set in the file.
+- `--set server.listen=0.0.0.0:7443`, as often as wanted.
+
+Unknown keys are errors, and so is every value that breaks its rule; the error names the key. `sharewarden config check` says what is in
+force, with secrets hidden. [`sharewarden.full.toml`](sharewarden.full.toml) sets every key.
+
+Durations are texts such as `\"250ms\"`, `\"30s\"`, `\"10m\"` and `\"1day\"`; addresses are texts such as `\"127.0.0.1:7443\"` and `\"[::1]:7443\"`; files are
+paths. **Bold** keys are required, those of a section that may be left out if the section is there.
+";
+
+#[test]
+fn the_reference_is_what_the_types_say() {
+    assert!(
+        read(FILE) == reference(),
+        "{FILE} is stale: cargo test --test configuration -- --ignored write_the_reference"
+    );
+}
+
+#[test]
+#[ignore = "it writes the file; it is no test"]
+fn write_the_reference() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(FILE);
+    fs::write(&file, reference()).expect("the file can be written");
+}
+
+fn reference() -> String {
+    let sections = sections();
+    let defaults = defaults(&sections);
+    let mut text = HEAD.to_owned();
+    for section in &sections {
+        write_section(&mut text, section, &defaults);
+    }
+    text
+}
+
+fn write_section(text: &mut String, section: &Section, defaults: &BTreeMap<String, Vec<Value>>) {
+    let (open, close) = if section.repeated { ("[[", "]]") } else { ("[", "]") };
+    let name = &section.name;
+    // Writing to a text cannot fail.
+    let _ = write!(text, "\n## `{open}{name}{close}`\n\n{}", section.description);
+    let needs_nothing = section.keys.iter().all(|key| !key.required);
+    if section.optional && !needs_nothing {
+        text.push_str(" May be left out.");
+    }
+    text.push_str("\n\n| key | value | default | |\n|---|---|---|---|\n");
+    for key in &section.keys {
+        let default = defaults.get(&key.name).and_then(|values| values.first());
+        let _ = writeln!(text, "{}", row(name, key, default));
+    }
+}
+
+fn row(section: &str, key: &Key, default: Option<&Value>) -> String {
+    let short = &key.name[section.len() + 1..];
+    let name = if key.required {
+        format!("**`{short}`**")
+    } else {
+        format!("`{short}`")
+    };
+    let default = if key.required { None } else { default.and_then(shown) };
+    let mut description = without_default(key, default.as_deref());
+    if !key.values.is_empty() {
+        let values = key.values.iter();
+        let values: Vec<_> = values.map(|(value, text)| format!("`{value}`: {text}")).collect();
+        description = format!("{description} {}", values.join(" "));
+    }
+    let default = default.map(|default| format!("`{default}`")).unwrap_or_default();
+    // A bar would end the cell.
+    let cells = [name, key.kind.clone(), default, description].map(|cell| cell.replace('|', "\\|"));
+    format!("| {} |", cells.join(" | "))
+}
+
+/// A default as it would be written. Nothing stands for what is not there.
+fn shown(value: &Value) -> Option<String> {
+    match value {
+        Value::Null => None,
+        Value::Array(list) if list.is_empty() => Some("[]".into()),
+        Value::Object(table) if table.is_empty() => Some("{}".into()),
+        Value::Number(number) if number.as_f64().is_some_and(|number| number.fract() == 0.0) => {
+            number.as_f64().map(|number| format!("{number:.0}"))
+        }
+        value => Some(value.to_string()),
+    }
+}
+
+/// The description without the sentence that names the default, which the table has anyway. What is said must be so.
+fn without_default(key: &Key, default: Option<&str>) -> String {
+    let Key { name, description, .. } = key;
+    let Some(default) = default else {
+        return description.clone();
+    };
+    let is_empty = ["[]", "{}"].contains(&default);
+    let Some((before, said)) = description.rsplit_once("Default") else {
+        assert!(
+            is_empty,
+            "src/config does not say what the default of {name} is, which is {default}"
+        );
+        return description.clone();
+    };
+    let said = said.trim_start_matches([':', ' ']);
+    let (said, after) = match said.split_once(". ") {
+        Some((said, after)) => (said, after),
+        None => (said.trim_end_matches('.'), ""),
+    };
+    let plain = |text: &str| text.replace(['`', '"'], "");
+    let duration = |text: &str| humantime::parse_duration(&plain(text)).ok();
+    let is_none = is_empty && said.starts_with("none");
+    assert!(
+        is_none || plain(said) == plain(default) || duration(said).is_some_and(|said| Some(said) == duration(default)),
+        "src/config says that the default of {name} is {said}, and it is {default}"
+    );
+    format!("{}{after}", before).trim().to_owned()
+}
+
+/// The value of every key that only the required ones were given for.
+fn defaults(sections: &[Section]) -> BTreeMap<String, Vec<Value>> {
+    let mut text = parsed(&read("docs/sharewarden.full.toml"));
+    for section in sections {
+        for key in section.keys.iter().filter(|key| !key.required) {
+            take_out(&mut text, &key.name);
+        }
+    }
+    // One of two must be there, which no type says.
+    text["checkpoint"]["key"] = "not a default".into();
+    let config = config::Config::try_from(&text).and_then(config::Config::try_deserialize::<Config>);
+    let config = config.unwrap_or_else(|error| panic!("the required keys are enough: {error}"));
+    let shown = config.to_toml().expect("a configuration can be written");
+    let mut defaults = leaves(&parsed(&shown));
+    defaults.remove("checkpoint.key");
+    defaults
+}
+
+fn take_out(value: &mut Value, name: &str) {
+    match (value, name.split_once('.')) {
+        (Value::Array(tables), _) => tables.iter_mut().for_each(|table| take_out(table, name)),
+        (Value::Object(table), None) => drop(table.remove(name)),
+        (Value::Object(table), Some((section, rest))) => {
+            if let Some(inner) = table.get_mut(section) {
+                take_out(inner, rest);
+            }
+        }
+        _ => {}
+    }
+}

@@ -1,0 +1,81 @@
+"""Checks the dashboards as far as that goes without Grafana, and writes what they ask.
+
+Usage: dashboards.py [--rules FILE]
+
+--rules writes every expression of the dashboards as a recording rule, so that `promtool check rules` parses it.
+"""
+
+import json
+import re
+import sys
+
+import names
+
+# What Grafana fills in.
+INTERVAL = {"$__rate_interval": "1m", "$__interval": "1m"}
+
+
+def overlap(one, other):
+    return (
+        one["x"] < other["x"] + other["w"]
+        and other["x"] < one["x"] + one["w"]
+        and one["y"] < other["y"] + other["h"]
+        and other["y"] < one["y"] + one["h"]
+    )
+
+
+def problems_of(name, dashboard, sources):
+    panels = list(names.panels(dashboard))
+    ids = [panel["id"] for panel in panels]
+    if len(ids) != len(set(ids)):
+        yield f"{name}: two panels have one id"
+    variables = {variable["name"] for variable in dashboard["templating"]["list"]}
+    for at, panel in enumerate(panels):
+        title, place = panel["title"], panel["gridPos"]
+        if place["x"] + place["w"] > 24:
+            yield f"{name}: {title} is wider than the page"
+        for other in panels[:at]:
+            if overlap(place, other["gridPos"]):
+                yield f"{name}: {title} lies over {other['title']}"
+        if panel["type"] == "row":
+            continue
+        if not panel.get("targets"):
+            yield f"{name}: {title} asks nothing"
+        for target in panel["targets"]:
+            source = target["datasource"]
+            if sources.get(source["uid"]) != source["type"]:
+                yield f"{name}: {title} asks {source}, which datasources.yaml does not have"
+            text = target.get("expr") or target.get("rawSql")
+            unknown = set(re.findall(r"\$\{?(\w+)", text)) - variables - {"__rate_interval", "__timeFilter", "__timeFrom", "__timeTo"}
+            if unknown:
+                yield f"{name}: {title} uses {unknown}, which nothing sets"
+
+
+def filled(expression, job="sharewarden", instance=".*"):
+    """The expression with the variables of the dashboard filled in."""
+    for variable, value in {**INTERVAL, "$job": job, "$instance": instance}.items():
+        expression = expression.replace(variable, value)
+    return expression
+
+
+def main():
+    sources = {
+        source["uid"]: source["type"]
+        for source in names.yaml.safe_load((names.GRAFANA / "datasources.yaml").read_text())["datasources"]
+    }
+    dashboards = names.dashboards()
+    problems = [problem for name, dashboard in dashboards.items() for problem in problems_of(name, dashboard, sources)]
+    uids = [dashboard["uid"] for dashboard in dashboards.values()]
+    if len(uids) != len(set(uids)):
+        problems.append("two dashboards have one uid")
+    if "--rules" in sys.argv:
+        asked = [expression for place, expression in names.expressions() if not place.startswith("Sharewarden")]
+        rules = [{"record": f"panel:{n}", "expr": filled(expression)} for n, expression in enumerate(asked)]
+        with open(sys.argv[sys.argv.index("--rules") + 1], "w", encoding="utf-8") as file:
+            json.dump({"groups": [{"name": "dashboards", "rules": rules}]}, file)
+    print(f"{len(dashboards)} dashboards, {sum(len(list(names.panels(d))) for d in dashboards.values())} panels")
+    names.fail(problems)
+
+
+if __name__ == "__main__":
+    main()

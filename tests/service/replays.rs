@@ -1,0 +1,71 @@
+//! A request id that was seen before gets its first answer, also where nothing new is taken up.
+
+use std::collections::HashMap;
+
+use sharewarden::{clock::Clock, config::Config, proto::v1::GrantSharePermissionRequest};
+use uuid::Uuid;
+
+use crate::stack::*;
+
+fn named() -> GrantSharePermissionRequest {
+    GrantSharePermissionRequest {
+        request_id: Uuid::new_v4().to_string(),
+        ..grant()
+    }
+}
+
+/// P5, P8: who lost the answer asks again, and there is no room for anything new.
+#[tokio::test]
+async fn a_replay_is_answered_where_there_is_no_room_for_more() {
+    let stack = Stack::start_with("forwarder.max_backlog = 1\n").await;
+    stack.fault(UPDATE, 1, late(2000));
+    let request = named();
+    let first = spawn_grant(stack.client().await, request.clone());
+    stack.wait_for_calls(UPDATE, 1).await;
+
+    let replay = spawn_grant(stack.client().await, request.clone());
+    let mut client = stack.client().await;
+    let mut reasons = HashMap::new();
+    let reused = GrantSharePermissionRequest {
+        reason: "another".into(),
+        ..request
+    };
+    for request in [grant(), named(), reused] {
+        let refused = client.grant_share_permission(as_tester(request)).await.unwrap_err();
+        *reasons.entry(reason(&refused)).or_default() += 1;
+    }
+    assert_eq!(
+        reasons,
+        HashMap::from([("OVERLOADED".into(), 2), ("REQUEST_ID_REUSED".into(), 1)])
+    );
+    let (first, replayed) = (first.await.unwrap().unwrap(), replay.await.unwrap().unwrap());
+    assert!(replayed.replayed);
+    assert_eq!(replayed.change, first.change);
+    assert_eq!(stack.calls_of(UPDATE), 1);
+    stack.end().await;
+}
+
+#[tokio::test]
+async fn a_replay_is_answered_when_its_region_is_not_configured_any_more() {
+    let mut stack = Stack::start().await;
+    let request = named();
+    let mut client = stack.client().await;
+    let first = client.grant_share_permission(as_tester(request.clone())).await.unwrap();
+    stack.stop_server().await;
+
+    let config = config_text(stack.database.url(), &stack.simulator.url(), "");
+    let config = config.replace(&format!("[\"{REGION}\", \"us-east-1\"]"), "[\"us-east-1\"]");
+    let server = Running::start(&Config::from_toml(&config).unwrap(), Clock::system()).await;
+    let mut client = server.client().await;
+    let replayed = client
+        .grant_share_permission(as_tester(request))
+        .await
+        .unwrap()
+        .into_inner();
+    assert!(replayed.replayed);
+    assert_eq!(replayed.change, first.into_inner().change);
+    let refused = client.grant_share_permission(as_tester(named())).await.unwrap_err();
+    assert_eq!(reason(&refused), "ACCOUNT_NOT_CONFIGURED");
+    server.stop().await;
+    stack.end().await;
+}

@@ -149,7 +149,10 @@ mod tests {
         let config = with(lines).unwrap();
         assert_eq!(config.telemetry.otlp_headers["api-key"].expose_secret(), "hunter2");
         let shown = config.to_toml().unwrap();
-        assert!(shown.contains("api-key = \"[hidden]\"") && !shown.contains("hunter2"), "{shown}");
+        assert!(
+            shown.contains("api-key = \"[hidden]\"") && !shown.contains("hunter2"),
+            "{shown}"
+        );
         assert!(shown.contains("listen = \"[::1]:9464\""), "{shown}");
         assert!(!format!("{config:?}").contains("hunter2"));
     }
@@ -157,19 +160,46 @@ mod tests {
     #[test]
     fn what_breaks_a_rule_is_named_by_its_key_and_no_secret_is_said() {
         for (lines, key) in [
-            ("telemetry.otlp_endpoint = \"collector:4317\"", "telemetry.otlp_endpoint"),
-            ("telemetry.otlp_endpoint = \"ftp://collector:4317\"", "telemetry.otlp_endpoint"),
-            ("telemetry.otlp_endpoint = \"http://me:hunter2@collector\"", "telemetry.otlp_endpoint"),
-            ("telemetry.otlp_endpoint = \"http://collector/v1/traces\"", "telemetry.otlp_endpoint"),
-            ("telemetry.otlp_headers = { \"API KEY\" = \"hunter2\" }", "telemetry.otlp_headers"),
-            ("telemetry.otlp_headers = { grpc-timeout = \"hunter2\" }", "telemetry.otlp_headers"),
-            ("telemetry.otlp_headers = { key-bin = \"hunter2\" }", "telemetry.otlp_headers"),
-            ("telemetry.otlp_headers = { key = \"hunter2\\n\" }", "telemetry.otlp_headers"),
+            (
+                "telemetry.otlp_endpoint = \"collector:4317\"",
+                "telemetry.otlp_endpoint",
+            ),
+            (
+                "telemetry.otlp_endpoint = \"ftp://collector:4317\"",
+                "telemetry.otlp_endpoint",
+            ),
+            (
+                "telemetry.otlp_endpoint = \"http://me:hunter2@collector\"",
+                "telemetry.otlp_endpoint",
+            ),
+            (
+                "telemetry.otlp_endpoint = \"http://collector/v1/traces\"",
+                "telemetry.otlp_endpoint",
+            ),
+            (
+                "telemetry.otlp_headers = { \"API KEY\" = \"hunter2\" }",
+                "telemetry.otlp_headers",
+            ),
+            (
+                "telemetry.otlp_headers = { grpc-timeout = \"hunter2\" }",
+                "telemetry.otlp_headers",
+            ),
+            (
+                "telemetry.otlp_headers = { key-bin = \"hunter2\" }",
+                "telemetry.otlp_headers",
+            ),
+            (
+                "telemetry.otlp_headers = { key = \"hunter2\\n\" }",
+                "telemetry.otlp_headers",
+            ),
             ("telemetry.sample_ratio = 1.5", "telemetry.sample_ratio"),
             ("telemetry.sample_ratio = nan", "telemetry.sample_ratio"),
             ("telemetry.service_name = \"\"", "telemetry.service_name"),
             ("telemetry.metrics_interval = \"10ms\"", "telemetry.metrics_interval"),
-            ("server.listen = \"127.0.0.1:7443\"\nadmin.listen = \"127.0.0.1:7443\"", "admin.listen"),
+            (
+                "server.listen = \"127.0.0.1:7443\"\nadmin.listen = \"127.0.0.1:7443\"",
+                "admin.listen",
+            ),
             ("admin.listen = \"everywhere\"", "must be an address and a port"),
             ("admin.lisen = \"127.0.0.1:1\"", "lisen"),
         ] {

@@ -100,13 +100,13 @@ const LOCKED: &[(&str, &[&str])] = &[
     // The exporter's own metadata and TLS are tonic's.
     ("tonic", &["grpc", "proto", "cli", "telemetry"]),
     ("opentelemetry", &["telemetry"]),
-    ("tracing_opentelemetry", &["telemetry"]),
-    ("prometheus", &["telemetry"]),
     ("rustls::", &["identity"]),
     ("tokio_rustls", &["identity"]),
     ("jsonwebtoken", &["identity"]),
     ("x509_cert", &["identity"]),
     ("reqwest", &["identity"]),
+    ("tracing_opentelemetry", &["telemetry"]),
+    ("prometheus", &["telemetry"]),
     ("SystemTime::now", &["clock"]),
 ];
 

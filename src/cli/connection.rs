@@ -141,7 +141,7 @@ impl Connection {
     }
 }
 
-/// Connects, and says nothing of who asks but what TLS needs.
+/// Connects, and says nothing of who asks but what the connection itself says.
 pub(super) async fn reach(options: &ClientOptions) -> Result<Channel, Failure> {
     let tls = credentials::tls(options)?;
     let connected = connect(options, tls).await;

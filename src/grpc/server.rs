@@ -141,10 +141,6 @@ pub async fn serve<S: SharePermissionService>(
 ) -> Result<(), Error> {
     let (clock, settings) = (services.clock.clone(), services.settings.clone());
     let (draining, under_way) = (CancellationToken::new(), UnderWay::default());
-    let measure = MeasureLayer {
-        instruments: services.instruments.clone(),
-        clock: clock.clone(),
-    };
     let distrusted = Distrusted::new(services.count_refused.clone(), clock.clone());
     let incoming = Incoming {
         most: settings.max_connections,
@@ -153,6 +149,10 @@ pub async fn serve<S: SharePermissionService>(
         distrusted: distrusted.clone(),
     };
     let incoming = incoming::connections(listener, incoming);
+    let measure = MeasureLayer {
+        instruments: services.instruments.clone(),
+        clock: clock.clone(),
+    };
     let calls = CallLayer {
         clock: clock.clone(),
         under_way: under_way.clone(),

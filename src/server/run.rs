@@ -72,10 +72,10 @@ impl Server {
             authenticator: self.access.authenticator,
             tls: self.access.tls,
             policy,
-            count_refused: {
+            count_refused: Arc::new({
                 let instruments = instruments.clone();
-                Arc::new(move |reason| instruments.auth_refused(reason))
-            },
+                move |reason| instruments.auth_refused(reason)
+            }),
             health,
             clock: clock.clone(),
             instruments,
@@ -126,7 +126,7 @@ impl Server {
     }
 
     /// What runs beside the calls, until `end`.
-    fn watchers(&self, instruments: &Instruments, end: &CancellationToken) -> JoinSet<()> {
+    fn watchers(&self, end: &CancellationToken) -> JoinSet<()> {
         let (database, clock) = (&self.database, &self.clock);
         let mut watchers = JoinSet::new();
         let outcomes = self.hints.outcomes.clone();

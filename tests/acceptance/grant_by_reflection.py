@@ -27,11 +27,11 @@ def check(found, expected, what):
 class Client:
     """Calls any method of the service, with messages made from its descriptors."""
 
-    def __init__(self, channel):
+    def __init__(self, channel, metadata=(("x-sharewarden-principal", "acceptance"),)):
         database = ProtoReflectionDescriptorDatabase(channel)
         check(SERVICE in database.get_services(), True, f"reflection lists {SERVICE}")
         self.service = descriptor_pool.DescriptorPool(database).FindServiceByName(SERVICE)
-        self.channel = channel
+        self.channel, self.metadata = channel, list(metadata)
 
     def call(self, method, **fields):
         method = self.service.methods_by_name[method]
@@ -41,7 +41,7 @@ class Client:
             request_serializer=type(request).SerializeToString,
             response_deserializer=message_factory.GetMessageClass(method.output_type).FromString,
         )
-        return call(request, timeout=DEADLINE_SECONDS, metadata=[("x-sharewarden-principal", "acceptance")])
+        return call(request, timeout=DEADLINE_SECONDS, metadata=self.metadata)
 
 
 def check_health(channel):

@@ -5,7 +5,7 @@ use clap::{CommandFactory, Parser};
 use sharewarden::proto::v1::*;
 
 use crate::answers::{change, granted, permission};
-use crate::harness::{Cli, WHICH, parse, run, run_unnamed};
+use crate::harness::{Cli, WHICH, parse, run, run_at, run_unnamed};
 use crate::service::{Answer, Asked, Service};
 
 #[tokio::test]
@@ -160,6 +160,53 @@ async fn the_user_of_this_process_asks_where_nobody_else_is_named() {
             text.ends_with("say who asks with --principal or SHAREWARDEN_PRINCIPAL"),
             "{text}"
         );
+    }
+}
+
+#[tokio::test]
+async fn a_credential_that_would_be_lost_or_cannot_be_read_is_not_sent() {
+    let folder = tempfile::tempdir().unwrap();
+    let token = folder.path().join("token");
+    std::fs::write(&token, "hunter2\n").unwrap();
+    let token = token.display();
+    for (server, options, expected) in [
+        ("http://example.com", format!("--token-file {token}"), "https://"),
+        (
+            "http://127.0.0.1:1",
+            "--token-file /no/such/file".into(),
+            "--token-file",
+        ),
+        ("http://127.0.0.1:1", "--tls-ca ca.pem".into(), "https://"),
+        ("https://127.0.0.1:1", "--tls-ca /no/such/file".into(), "--tls-ca"),
+        ("https://127.0.0.1:1", "--tls-key key.pem".into(), "--tls-certificate"),
+        ("https://127.0.0.1:1", "--tls-certificate c.pem".into(), "--tls-key"),
+    ] {
+        let ran = run_at(server, &format!("{options} list")).await;
+        let (code, text) = ran.failure();
+        assert_eq!(code, 2, "{options}: {text}");
+        assert!(
+            text.contains(expected) && !text.contains("hunter2"),
+            "{options}: {text}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_token_is_sent_as_it_is_in_its_file_at_that_time_and_nobody_else_is_named() {
+    let service = Service::answering([
+        Answer::List(ListSharePermissionsResponse::default()),
+        Answer::List(ListSharePermissionsResponse::default()),
+    ])
+    .await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("token");
+    for (number, token) in ["one", "two"].into_iter().enumerate() {
+        std::fs::write(&file, format!("{token}\n")).unwrap();
+        run_unnamed(&service, &format!("--token-file {} list", file.display()))
+            .await
+            .ok();
+        assert_eq!(service.metadata(number, "authorization"), format!("Bearer {token}"));
+        assert!(!service.has_metadata(number, "x-sharewarden-principal"));
     }
 }
 

@@ -99,6 +99,11 @@ impl Service {
         script.asked.iter().map(|(asked, _)| asked.clone()).collect()
     }
 
+    pub(crate) fn has_metadata(&self, call: usize, key: &str) -> bool {
+        let script = self.script.lock().unwrap();
+        script.asked[call].1.contains_key(key)
+    }
+
     pub(crate) fn metadata(&self, call: usize, key: &str) -> String {
         let script = self.script.lock().unwrap();
         script.asked[call].1.get(key).unwrap().to_str().unwrap().to_owned()

@@ -88,3 +88,115 @@ fn a_signing_key_is_needed_once_and_never_shown() {
         }
     }
 }
+
+/// The smallest configuration, with these lines about who calls.
+fn with_access(lines: &str) -> Result<Config, sharewarden::config::ConfigError> {
+    let modes = if lines.contains("auth.mode") {
+        ""
+    } else {
+        "auth.modes = [\"trusted-header\"]\n"
+    };
+    Config::from_toml(&format!(
+        "{modes}{lines}\ndatabase.url = \"postgres://x\"\ncheckpoint.name = \"a\"\ncheckpoint.key = \"b\"\n\
+         [[accounts]]\nid = \"111122223333\"\nregions = [\"eu-central-1\"]\nshare_with = \"anyone\"\n"
+    ))
+}
+
+const TLS: &str = "server.tls.certificate = \"c.pem\"\nserver.tls.key = \"k.pem\"\n";
+const CLIENTS: &str = "server.tls.client_ca = \"ca.pem\"\nserver.tls.client_auth = \"required\"\n";
+const JWT: &str = "auth.jwt.issuer = \"i\"\nauth.jwt.audience = \"a\"\nauth.jwt.jwks = \"https://i/jwks.json\"\n";
+const ANYWHERE: &str = "server.listen = \"0.0.0.0:7443\"\n";
+
+#[test]
+fn callers_can_be_known_in_every_way_and_in_several() {
+    for lines in [
+        String::new(),
+        "auth.modes = [\"trusted-header\"]\n".into(),
+        format!("auth.modes = [\"mtls\"]\n{TLS}{CLIENTS}{ANYWHERE}"),
+        format!("auth.modes = [\"jwt\"]\n{TLS}{JWT}{ANYWHERE}"),
+        format!("auth.modes = [\"jwt\"]\n{JWT}"),
+        format!("auth.modes = [\"mtls\", \"jwt\", \"trusted-header\"]\n{TLS}{CLIENTS}{JWT}"),
+        "roles = [{ principal = \"a*\", roles = [\"viewer\"], accounts = [\"111122223333\"] }]\n".into(),
+    ] {
+        if let Err(error) = with_access(&lines) {
+            panic!("{error}\n{lines}");
+        }
+    }
+    let config = with_access("").unwrap_or_else(|error| panic!("{error}"));
+    assert!(config.roles.is_empty(), "nothing is allowed by default");
+}
+
+#[test]
+fn a_configuration_that_lets_in_whom_it_should_not_is_refused_by_the_name_of_its_key() {
+    for (lines, problem) in [
+        ("auth.mode = \"trusted-header\"\n".to_owned(), "modes"),
+        ("auth.modes = []\n".into(), "auth.modes"),
+        ("auth.modes = [\"mtls\", \"mtls\"]\n".into(), "auth.modes"),
+        ("auth.modes = [\"basic\"]\n".into(), "basic"),
+        (ANYWHERE.into(), "server.listen"),
+        (format!("{TLS}{ANYWHERE}"), "server.listen"),
+        (format!("auth.modes = [\"jwt\"]\n{JWT}{ANYWHERE}"), "server.listen"),
+        ("auth.modes = [\"mtls\"]\n".into(), "server.tls.client_auth"),
+        (format!("auth.modes = [\"mtls\"]\n{TLS}"), "server.tls.client_auth"),
+        (
+            format!("{TLS}server.tls.client_auth = \"optional\"\n"),
+            "server.tls.client_ca",
+        ),
+        (
+            format!("{TLS}server.tls.client_ca = \"ca.pem\"\n"),
+            "server.tls.client_ca",
+        ),
+        ("auth.modes = [\"jwt\"]\n".into(), "auth.jwt"),
+        (format!("auth.modes = [\"trusted-header\"]\n{JWT}"), "auth.jwt"),
+        (
+            format!("auth.modes = [\"jwt\"]\n{}", JWT.replace("https://", "http://")),
+            "auth.jwt.jwks",
+        ),
+        (
+            format!(
+                "auth.modes = [\"jwt\"]\n{}",
+                JWT.replace("https://", "https://user:hunter2@")
+            ),
+            "auth.jwt.jwks",
+        ),
+        (
+            format!("auth.modes = [\"jwt\"]\n{JWT}auth.jwt.leeway = \"1h\"\n"),
+            "auth.jwt.leeway",
+        ),
+        (
+            format!("auth.modes = [\"jwt\"]\n{}", JWT.replace("\"a\"", "\"\"")),
+            "auth.jwt.audience",
+        ),
+        (
+            "roles = [{ principal = \"a b\", roles = [\"viewer\"] }]\n".into(),
+            "principal",
+        ),
+        ("roles = [{ principal = \"a\", roles = [] }]\n".into(), "roles.roles"),
+        ("roles = [{ principal = \"a\", roles = [\"admin\"] }]\n".into(), "admin"),
+        (
+            "roles = [{ principal = \"a\", roles = [\"viewer\"], accounts = [\"444455556666\"] }]\n".into(),
+            "roles.accounts",
+        ),
+        ("server.max_message_size = 10\n".into(), "server.max_message_size"),
+        ("server.max_header_size = 10\n".into(), "server.max_header_size"),
+        (
+            "server.calls_per_second_per_principal = 0\n".into(),
+            "server.calls_per_second_per_principal",
+        ),
+        (
+            "server.keepalive_interval = \"1ms\"\n".into(),
+            "server.keepalive_interval",
+        ),
+    ] {
+        match with_access(&lines) {
+            Ok(_) => panic!("was taken: {lines}"),
+            Err(error) => {
+                let error = error.to_string();
+                assert!(
+                    error.contains(problem) && !error.contains("hunter2"),
+                    "{error}\n{lines}"
+                );
+            }
+        }
+    }
+}

@@ -7,6 +7,9 @@ mod support;
 
 mod callers;
 mod changes;
+#[path = "../grpc_edges/credentials.rs"]
+#[allow(dead_code, reason = "another test uses the rest of it")]
+mod credentials;
 mod crowd;
 mod database_trouble;
 mod ending;
@@ -22,6 +25,8 @@ mod processes;
 mod reads;
 mod replays;
 mod replicas;
+mod roles;
+mod secrets;
 #[allow(dead_code, reason = "other tests use the rest of it")]
 mod stack;
 mod throughput;

@@ -22,7 +22,7 @@ use tokio::{
 
 use crate::{stack::*, support::postgres::database};
 
-fn program() -> Command {
+pub(crate) fn program() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_sharewarden"));
     command
         .stdin(Stdio::null())
@@ -43,7 +43,7 @@ fn program() -> Command {
     command
 }
 
-async fn output(command: &mut Command) -> Output {
+pub(crate) async fn output(command: &mut Command) -> Output {
     tokio::time::timeout(PATIENCE, command.output())
         .await
         .expect("the program ends in time")
@@ -81,16 +81,23 @@ pub(crate) fn signal(child: &Child, signal: Signal) {
 /// `sharewarden serve`, and where it answers.
 pub(crate) struct Served {
     pub(crate) child: Child,
-    address: String,
+    pub(crate) address: String,
     _config: tempfile::NamedTempFile,
     pub(crate) log: Lines<BufReader<tokio::process::ChildStderr>>,
 }
 
 impl Served {
     pub(crate) async fn start(config: &str) -> Self {
+        Self::start_with(config, &[]).await
+    }
+
+    /// With more in its environment.
+    pub(crate) async fn start_with(config: &str, environment: &[(&str, &str)]) -> Self {
         let mut file = tempfile::NamedTempFile::new().unwrap();
         file.write_all(config.as_bytes()).unwrap();
-        let mut child = program().arg("serve").arg("--config").arg(file.path()).spawn().unwrap();
+        let mut program = program();
+        program.envs(environment.iter().copied());
+        let mut child = program.arg("serve").arg("--config").arg(file.path()).spawn().unwrap();
         let mut log = BufReader::new(child.stderr.take().unwrap()).lines();
         let serving = line_with(&mut log, "\"serving\"").await;
         let serving: serde_json::Value = serde_json::from_str(&serving).unwrap();
@@ -108,9 +115,14 @@ impl Served {
         while let Ok(Some(_)) = self.log.next_line().await {}
     }
 
+    /// Tells it to stop, as an operator would.
+    pub(crate) fn ask_to_stop(&self) {
+        signal(&self.child, Signal::TERM);
+    }
+
     /// Stops it as an operator would.
     pub(crate) async fn stop(&mut self) {
-        signal(&self.child, Signal::TERM);
+        self.ask_to_stop();
         let ended = tokio::time::timeout(PATIENCE, self.child.wait()).await;
         assert!(ended.expect("it stops in time").unwrap().success());
     }

@@ -1,0 +1,193 @@
+//! Who may do what, end to end: what is refused is on record, and nobody reads longer than their token says.
+
+use serde_json::json;
+use sharewarden::proto::v1::{
+    GetChangeRequest, ListSharePermissionsRequest, WatchAuditEntriesRequest, audit_service_client::AuditServiceClient,
+    share_permission_service_client::SharePermissionServiceClient,
+};
+use tonic::{Code, Request};
+
+use crate::{
+    credentials::{AUDIENCE, Files, ISSUER, TokenKey, claims, jwks, now},
+    stack::*,
+};
+
+fn as_one<T>(name: &str, message: T) -> Request<T> {
+    let mut request = Request::new(message);
+    request
+        .metadata_mut()
+        .insert("x-sharewarden-principal", name.parse().unwrap());
+    request
+}
+
+const ROLES: &str = "roles = [
+    { principal = \"build-*\", roles = [\"operator\"], accounts = [\"111122223333\"] },
+    { principal = \"reader\", roles = [\"viewer\"] },
+]
+";
+
+#[tokio::test]
+async fn a_change_that_no_role_allows_is_refused_and_recorded_and_does_nothing() {
+    let stack = Stack::start_with(ROLES).await;
+    let mut client = stack.client().await;
+    for (name, role) in [("reader", "operator"), ("nobody", "operator")] {
+        let granted = client.grant_share_permission(as_one(name, grant())).await.unwrap_err();
+        let revoked = client
+            .revoke_share_permission(as_one(name, revoke()))
+            .await
+            .unwrap_err();
+        for status in [granted, revoked] {
+            assert_eq!(status.code(), Code::PermissionDenied);
+            assert_eq!(reason(&status), "POLICY_DENIED");
+            let rule = detail(&status, "rule");
+            assert!(rule.contains(name) && rule.contains(role), "{rule}");
+        }
+    }
+    // An operator of this account is none of the other one.
+    let mut elsewhere = grant();
+    elsewhere.account_id = OTHER_ACCOUNT.into();
+    elsewhere.shared_account_id = OTHER_RECIPIENT.into();
+    let status = client
+        .grant_share_permission(as_one("build-7", elsewhere))
+        .await
+        .unwrap_err();
+    assert_eq!(reason(&status), "POLICY_DENIED");
+
+    let ledger = stack.ledger(ACCOUNT).await;
+    let recorded: Vec<_> = ledger
+        .iter()
+        .map(|entry| (entry["stage"].as_str().unwrap(), entry["principal"].as_str().unwrap()))
+        .collect();
+    assert_eq!(
+        recorded,
+        [
+            ("DENIED", "reader"),
+            ("DENIED", "reader"),
+            ("DENIED", "nobody"),
+            ("DENIED", "nobody")
+        ]
+    );
+    assert!(
+        ledger[0]["denied_by"]
+            .as_str()
+            .unwrap()
+            .contains("takes the role operator")
+    );
+    assert_eq!(stack.stages(OTHER_ACCOUNT).await, ["DENIED"]);
+    assert_eq!(stack.calls_of(UPDATE), 0, "nothing reached AWS");
+
+    // Whoever has the role is let through; and an operator reads nothing.
+    client.grant_share_permission(as_one("build-7", grant())).await.unwrap();
+    assert_eq!(stack.shared_with(), [RECIPIENT]);
+    let status = client
+        .list_share_permissions(as_one("build-7", ListSharePermissionsRequest::default()))
+        .await
+        .unwrap_err();
+    assert_eq!(reason(&status), "POLICY_DENIED");
+    client
+        .list_share_permissions(as_one("reader", ListSharePermissionsRequest::default()))
+        .await
+        .unwrap();
+    assert_eq!(
+        stack.stages(ACCOUNT).await.len(),
+        6,
+        "reads that are refused are no entries"
+    );
+    stack.end().await;
+}
+
+#[tokio::test]
+async fn a_check_alone_of_what_no_role_allows_is_refused_and_not_recorded() {
+    let stack = Stack::start_with(ROLES).await;
+    let mut client = stack.client().await;
+    let mut request = grant();
+    request.validate_only = true;
+    let status = client
+        .grant_share_permission(as_one("reader", request))
+        .await
+        .unwrap_err();
+    assert_eq!(reason(&status), "POLICY_DENIED");
+    assert!(stack.stages(ACCOUNT).await.is_empty());
+    stack.end().await;
+}
+
+/// Tokens of an issuer whose keys are in a file.
+fn by_tokens(files: &Files, key: &TokenKey) -> String {
+    let file = files.write("jwks.json", &jwks(&[key]));
+    format!(
+        "auth.modes = [\"jwt\"]
+auth.jwt.issuer = \"{ISSUER}\"
+auth.jwt.audience = \"{AUDIENCE}\"
+auth.jwt.jwks = \"{}\"
+auth.jwt.leeway = \"0s\"
+",
+        file.display()
+    )
+}
+
+fn with_token<T>(token: &str, message: T) -> Request<T> {
+    let mut request = Request::new(message);
+    let value = format!("Bearer {token}").parse().unwrap();
+    request.metadata_mut().insert("authorization", value);
+    request
+}
+
+#[tokio::test]
+async fn a_token_grants_and_its_name_is_in_the_ledger() {
+    let (files, key) = (Files::new(), TokenKey::es256("one"));
+    let stack = Stack::start_with(&by_tokens(&files, &key)).await;
+    let mut client: Client = SharePermissionServiceClient::connect(format!("http://{}", stack.address))
+        .await
+        .unwrap();
+    let token = key.sign(&claims(json!({})));
+    let granted = client
+        .grant_share_permission(with_token(&token, grant()))
+        .await
+        .unwrap();
+    let change = granted.into_inner().change.unwrap();
+    assert_eq!(change.principal, "pipeline@example.com");
+    assert!(
+        stack
+            .ledger(ACCOUNT)
+            .await
+            .iter()
+            .all(|entry| entry["principal"] == "pipeline@example.com")
+    );
+    let request = GetChangeRequest {
+        account_id: ACCOUNT.into(),
+        change_id: change.change_id,
+    };
+    client.get_change(with_token(&token, request.clone())).await.unwrap();
+    let status = client.get_change(as_one("root", request)).await.unwrap_err();
+    assert_eq!(status.code(), Code::Unauthenticated, "a name is not enough");
+    stack.end().await;
+}
+
+#[tokio::test]
+async fn who_watches_is_shown_nothing_more_when_their_token_has_expired() {
+    let (files, key) = (Files::new(), TokenKey::es256("one"));
+    let stack = Stack::start_with(&by_tokens(&files, &key)).await;
+    let channel = tonic::transport::Channel::from_shared(format!("http://{}", stack.address)).unwrap();
+    let mut audit = AuditServiceClient::new(channel.connect().await.unwrap());
+    let token = key.sign(&claims(json!({"exp": now().unix_timestamp() + 3})));
+    let mut watch = audit
+        .watch_audit_entries(with_token(&token, WatchAuditEntriesRequest::default()))
+        .await
+        .unwrap()
+        .into_inner();
+    let ended = async {
+        loop {
+            if let Err(status) = watch.message().await {
+                return status;
+            }
+        }
+    };
+    let status = tokio::time::timeout(PATIENCE, ended).await.expect("it ends");
+    assert_eq!(status.code(), Code::Unauthenticated);
+    let again = audit
+        .watch_audit_entries(with_token(&token, WatchAuditEntriesRequest::default()))
+        .await;
+    assert_eq!(again.unwrap_err().code(), Code::Unauthenticated);
+    drop(audit);
+    stack.end().await;
+}

@@ -22,6 +22,10 @@ use super::{Audit, AuditEntry, Error, stretch};
 /// At most so many ledgers in a round; those that grew first come first.
 const AT_ONCE: u32 = 10_000;
 
+/// So many checkpoints are kept in one commit. Then there is a rest as long as the work was: with very many ledgers that grow, a
+/// checkpoint comes later, and grants do not.
+const KEPT_AT_ONCE: usize = 256;
+
 /// So many checkpoints are looked at to tell from where on a ledger is not what was signed.
 const LOOK_BACK: usize = 64;
 
@@ -79,10 +83,25 @@ impl Signer {
     }
 
     async fn round(&mut self) -> Result<(), Error> {
-        for grown in checkpoints::grown(&self.audit.database, AT_ONCE).await? {
+        let grown = checkpoints::grown(&self.audit.database, AT_ONCE).await?;
+        let mut grown = grown.into_iter().peekable();
+        while grown.peek().is_some() {
+            let begun = self.audit.clock.elapsed();
+            self.sign_all(grown.by_ref().take(KEPT_AT_ONCE)).await?;
+            if grown.peek().is_some() {
+                let took = self.audit.clock.elapsed().since(begun);
+                self.audit.clock.sleep(took).await;
+            }
+        }
+        Ok(())
+    }
+
+    async fn sign_all(&mut self, grown: impl Iterator<Item = Grown>) -> Result<(), Error> {
+        let mut signed = Vec::new();
+        for grown in grown {
             let account = grown.account;
             match self.look_at(grown).await {
-                Ok(()) => {}
+                Ok(checkpoint) => signed.extend(checkpoint),
                 Err(Error::Store(error)) if error.is_transient() => return Err(error.into()),
                 // One ledger that cannot be looked at must not keep the others from being signed for.
                 Err(error) => {
@@ -94,19 +113,36 @@ impl Signer {
                 }
             }
         }
+        if signed.is_empty() {
+            return Ok(());
+        }
+        let kept = checkpoints::save(&self.audit.database, &signed).await?;
+        for StoredCheckpoint {
+            account,
+            size,
+            root,
+            note,
+            ..
+        } in signed.iter().filter(|one| kept.contains(&one.account))
+        {
+            tracing::info!(account_id = %account, size, root = hex(root), note, "signed a checkpoint");
+        }
         Ok(())
     }
 
-    async fn look_at(&mut self, grown: Grown) -> Result<(), Error> {
+    async fn look_at(&mut self, grown: Grown) -> Result<Option<StoredCheckpoint>, Error> {
         match self.examine(&grown).await {
             Ok(examined) => {
                 self.refused.remove(&grown.account);
-                match examined {
-                    Examined::LeadsOn => self.sign(&grown).await,
-                    Examined::Overtaken => Ok(()),
-                }
+                Ok(match examined {
+                    Examined::LeadsOn => self.sign(&grown),
+                    Examined::Overtaken => None,
+                })
             }
-            Err(Error::Tampered { account, log_index }) => self.refuse(account, log_index, grown).await,
+            Err(Error::Tampered { account, log_index }) => {
+                self.refuse(account, log_index, grown).await?;
+                Ok(None)
+            }
             Err(error) => Err(error),
         }
     }
@@ -115,7 +151,8 @@ impl Signer {
     async fn examine(&self, grown: &Grown) -> Result<Examined, Error> {
         let (account, size) = (grown.account, grown.size);
         let tampered = |log_index| Err(Error::Tampered { account, log_index });
-        for (signed_size, signed_root) in self.signed(grown).await? {
+        let signed = self.signed(grown)?;
+        for &(signed_size, signed_root) in &signed {
             if signed_size > size {
                 // The ledger may have grown since its size was read, and another replica may have signed that.
                 let tree_size = self.audit.tree_size(account).await?;
@@ -125,23 +162,23 @@ impl Signer {
                     Ok(Examined::Overtaken)
                 };
             }
-            if self.audit.tree(account, signed_size).root().await? != signed_root {
+            let roots = self.audit.tree(account, size).roots(signed_size).await?;
+            if roots != (signed_root, grown.root) {
                 return tampered(0);
             }
         }
-        if self.audit.tree(account, size).root().await? == grown.root {
-            Ok(Examined::LeadsOn)
-        } else {
-            tampered(0)
+        if signed.is_empty() && self.audit.tree(account, size).root().await? != grown.root {
+            return tampered(0);
         }
+        Ok(Examined::LeadsOn)
     }
 
     /// What was signed: by the store, and by what this process has seen.
-    async fn signed(&self, grown: &Grown) -> Result<Vec<(u64, Hash)>, Error> {
+    fn signed(&self, grown: &Grown) -> Result<Vec<(u64, Hash)>, Error> {
         let seen = self.seen.get(&grown.account).copied();
-        let stored = match checkpoints::latest(&self.audit.database, grown.account).await? {
+        let stored = match &grown.signed {
             Some(stored) => {
-                let kept = self.audit.verified(stored)?;
+                let kept = self.audit.verified(stored.clone())?;
                 Some((kept.signed.size, kept.signed.root))
             }
             None => None,
@@ -149,7 +186,7 @@ impl Signer {
         Ok(stored.into_iter().chain(seen.filter(|_| seen != stored)).collect())
     }
 
-    async fn sign(&mut self, grown: &Grown) -> Result<(), Error> {
+    fn sign(&mut self, grown: &Grown) -> Option<StoredCheckpoint> {
         let (keys, account) = (&self.audit.keys, grown.account);
         let checkpoint = Checkpoint {
             origin: keys.origin(account),
@@ -159,21 +196,16 @@ impl Signer {
         let Ok(note) = checkpoint.sign(keys.signing()) else {
             // The name of the key was checked when it was read.
             tracing::error!(account_id = %account, "the checkpoint cannot be written as a note");
-            return Ok(());
+            return None;
         };
-        let stored = StoredCheckpoint {
+        self.seen.insert(account, (grown.size, grown.root));
+        Some(StoredCheckpoint {
             account,
             size: grown.size,
             root: grown.root,
             note: note.to_string(),
             signed_at: self.audit.clock.now(),
-        };
-        self.seen.insert(account, (grown.size, grown.root));
-        if checkpoints::save(&self.audit.database, &stored).await? {
-            let root = hex(&grown.root);
-            tracing::info!(account_id = %account, size = grown.size, root, note = stored.note, "signed a checkpoint");
-        }
-        Ok(())
+        })
     }
 
     /// Says so once for each state of the ledger. From which entry on is looked for once: the others wait for their turn, and
@@ -188,7 +220,7 @@ impl Signer {
             (None, 0) => self.audit.first_unproven(account, grown.size).await?,
             (None, found) => found,
         };
-        let signed = self.signed(&grown).await.unwrap_or_default();
+        let signed = self.signed(&grown).unwrap_or_default();
         let signed_size = signed.iter().map(|(size, _)| *size).max().unwrap_or_default();
         tracing::error!(
             account_id = %account,

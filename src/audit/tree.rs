@@ -99,6 +99,14 @@ impl Tree<'_> {
         })
     }
 
+    /// The roots of the tree of `first` entries, which this one leads on from, and of this one.
+    pub(super) async fn roots(self, first: u64) -> Result<(Hash, Hash), Error> {
+        let needed = [proof::frontier_tiles(self.size), proof::frontier_tiles(first)];
+        let tiles = self.load(needed.concat(), first).await?;
+        let first_root = self.made(proof::root(first, &tiles), first)?;
+        Ok((first_root, self.made(proof::root(self.size, &tiles), first)?))
+    }
+
     /// Hashes that are not there were there: the ledger had this size.
     async fn load(self, mut ids: Vec<TileId>, asked: u64) -> Result<Tiles, Error> {
         ids.sort_unstable();

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use std::collections::HashSet;
+
 use time::OffsetDateTime;
 
 use crate::{
@@ -40,26 +42,36 @@ pub struct Grown {
     pub size: u64,
     /// Its root.
     pub root: Hash,
-    /// The size and the root of its latest checkpoint.
-    pub signed: Option<(u64, Hash)>,
+    /// Its latest checkpoint.
+    pub signed: Option<StoredCheckpoint>,
 }
 
-/// Keeps a checkpoint, unless there is one of this size: the first one stays. True when it was kept.
+/// Keeps checkpoints in one commit, but for those of a size that there is one of: the first one stays. Tells whose were kept; an
+/// account has one of them at most.
 ///
 /// # Errors
 /// When Postgres does not answer or refuses.
-pub async fn save(database: &Database, checkpoint: &StoredCheckpoint) -> Result<bool, StoreError> {
-    let query = sqlx::query!(
-        "INSERT INTO ledger_checkpoint (account_id, size, root, note, signed_at) VALUES ($1, $2, $3, $4, $5)
-         ON CONFLICT DO NOTHING",
-        checkpoint.account.as_str(),
-        bigint(checkpoint.size),
-        &checkpoint.root[..],
-        checkpoint.note,
-        checkpoint.signed_at.to_offset_date_time(),
+pub async fn save(database: &Database, checkpoints: &[StoredCheckpoint]) -> Result<HashSet<AccountId>, StoreError> {
+    let each = || checkpoints.iter();
+    let accounts: Vec<_> = each().map(|one| one.account.to_string()).collect();
+    let sizes: Vec<_> = each().map(|one| bigint(one.size)).collect();
+    let roots: Vec<_> = each().map(|one| one.root.to_vec()).collect();
+    let notes: Vec<_> = each().map(|one| one.note.clone()).collect();
+    let times: Vec<_> = each().map(|one| one.signed_at.to_offset_date_time()).collect();
+    let query = sqlx::query_scalar!(
+        "INSERT INTO ledger_checkpoint (account_id, size, root, note, signed_at)
+         SELECT * FROM unnest($1::text[], $2::bigint[], $3::bytea[], $4::text[], $5::timestamptz[])
+         ON CONFLICT DO NOTHING RETURNING account_id",
+        &accounts,
+        &sizes,
+        &roots,
+        &notes,
+        &times,
     );
-    let saved = database.run(async |connection| query.execute(connection).await).await?;
-    Ok(saved.rows_affected() == 1)
+    let kept = database
+        .run(async |connection| query.fetch_all(connection).await)
+        .await?;
+    kept.iter().map(|account| parse(TABLE, account)).collect()
 }
 
 /// The latest checkpoint of a ledger.
@@ -129,10 +141,11 @@ pub async fn before(
 /// When Postgres does not answer.
 pub async fn grown(database: &Database, limit: u32) -> Result<Vec<Grown>, StoreError> {
     let query = sqlx::query!(
-        r#"SELECT ledger.account_id, ledger.size, ledger.root, signed.size AS "signed_size?", signed.root AS "signed_root?"
+        r#"SELECT ledger.account_id, ledger.size, ledger.root, signed.size AS "signed_size?", signed.root AS "signed_root?",
+               signed.note AS "note?", signed.signed_at AS "signed_at?"
            FROM ledger
            LEFT JOIN LATERAL (
-               SELECT size, root FROM ledger_checkpoint checkpoint
+               SELECT size, root, note, signed_at FROM ledger_checkpoint checkpoint
                WHERE checkpoint.account_id = ledger.account_id ORDER BY size DESC LIMIT 1
            ) signed ON true
            WHERE ledger.size <> coalesce(signed.size, 0) OR ledger.root <> signed.root
@@ -144,12 +157,19 @@ pub async fn grown(database: &Database, limit: u32) -> Result<Vec<Grown>, StoreE
         .await?;
     rows.into_iter()
         .map(|row| {
-            let signed = match (row.signed_size, row.signed_root) {
-                (Some(size), Some(root)) => Some((count(TABLE, size)?, hash(&root)?)),
+            let account = parse("ledger", &row.account_id)?;
+            let signed = match (row.signed_size, row.signed_root, row.note, row.signed_at) {
+                (Some(size), Some(root), Some(note), Some(signed_at)) => Some(StoredCheckpoint {
+                    account,
+                    size: count(TABLE, size)?,
+                    root: hash(&root)?,
+                    note,
+                    signed_at: Timestamp::new(signed_at),
+                }),
                 _ => None,
             };
             Ok(Grown {
-                account: parse("ledger", &row.account_id)?,
+                account,
                 size: count("ledger", row.size)?,
                 root: hash(&row.root)?,
                 signed,

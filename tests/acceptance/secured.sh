@@ -8,6 +8,7 @@ vkey=$("$program" key generate --name sharewarden.test --out "$work/secured/chec
 
 cat >"$work/secured.toml" <<TOML
 server.listen = "127.0.0.1:0"
+admin.listen = "127.0.0.1:0"
 database.url = "${database/\/sharewarden\?//acceptance_secured?}"
 aws.endpoint_url = "$simulator"
 aws.sts_endpoint_url = "$simulator"
@@ -70,6 +71,14 @@ denied=$(psql "${database/\/sharewarden\?//acceptance_secured?}" --no-psqlrc -qA
 [ "$denied" = 'nobody@example.com auditor@example.com' ] || die "who was denied by role is not on record: $denied"
 ok "the ledger names them, and those whom no role allowed to"
 
+at_admin=$(sed -n 's/.*"admin":"\([0-9.:]*\)".*/\1/p' "$work/secured.err" | head -n 1)
+python3 -c 'import sys, urllib.request as r; sys.stdout.write(r.urlopen(sys.argv[1], timeout=10).read().decode())' \
+  "http://$at_admin/metrics" >"$work/metrics" || die "the metrics of the secured service"
+for reason in certificate_expired certificate_issuer token_expired token_audience token_algorithm token_signature missing contradicting; do
+  grep -q "^sharewarden_auth_refused_total{.*reason=\"$reason\"" "$work/metrics" || die "refusals for $reason are not counted"
+done
+ok "refusals are counted by reason"
+
 # sharewarden's own client, each way.
 at=(--server "https://localhost:$port" --tls-ca "$work/secured/ca.pem")
 workload=(--tls-certificate "$work/secured/workload.pem" --tls-key "$work/secured/workload.key")
@@ -88,6 +97,7 @@ for refused in "list ${at[*]}" "list ${at[*]} --token-file $work/secured/bad-hma
   # shellcheck disable=SC2086
   ! "$program" $refused >"$work/answer" 2>"$work/refused.err" || die "sharewarden $refused was answered"
 done
+"$program" health "${at[@]}" >"$work/answer" || die "sharewarden health, over TLS"
 ok "sharewarden's own client speaks TLS, mTLS and JWT, and verifies the ledger through them"
 
 grep -q 'the certificates of server.tls have changed' "$work/secured.err" && die "nothing has changed yet"

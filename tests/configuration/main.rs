@@ -1,4 +1,4 @@
-//! The configurations that people copy can be used: those in `docker/` and in the README. And every key is
+//! The configurations that people copy can be used: those in `docker/`, in `deploy/` and in the README. And every key is
 //! documented: `types` reads the keys off the types in `src/config`, `reference` makes docs/configuration.md of them, and `full`
 //! compares them with the file that sets every one.
 
@@ -36,6 +36,14 @@ fn the_configuration_of_the_containers_can_be_used() {
         ["111122223333", "444455556666"],
         "those of the simulator's sample"
     );
+}
+
+#[test]
+fn the_configuration_of_the_example_for_kubernetes_can_be_used() {
+    let file = "deploy/kubernetes/example/settings/sharewarden.toml";
+    if let Err(error) = Config::from_toml(&read(file)) {
+        panic!("{file}: {error}");
+    }
 }
 
 #[test]

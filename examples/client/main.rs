@@ -2,9 +2,9 @@
 //!
 //! `client <URL> <account/region/image> <recipient> <reason>`
 //!
-//! Who calls, by the environment: SHAREWARDEN_CA (a PEM file: trust this authority; the URL says https), SHAREWARDEN_CERTIFICATE and
-//! SHAREWARDEN_KEY (PEM files: show this certificate), SHAREWARDEN_TOKEN (send this bearer token), SHAREWARDEN_PRINCIPAL (say who
-//! calls, to a service on this machine that trusts it).
+//! Who calls, by the environment: SHAREWARDEN_TLS_CA (a PEM file: trust this authority; the URL says https),
+//! SHAREWARDEN_TLS_CERTIFICATE and SHAREWARDEN_TLS_KEY (PEM files: show this certificate), SHAREWARDEN_TOKEN_FILE (send the bearer
+//! token in this file), SHAREWARDEN_PRINCIPAL (say who calls, to a service on this machine that trusts it).
 //!
 //! A program of its own has the generated types from the protos (`tonic-prost-build`), and needs nothing of this crate.
 #![allow(
@@ -61,12 +61,12 @@ async fn main() -> Result<(), Failed> {
 
 async fn connect(server: &str) -> Result<Channel, Failed> {
     let endpoint = Endpoint::new(server.to_owned())?;
-    let Ok(authority) = env::var("SHAREWARDEN_CA") else {
+    let Ok(authority) = env::var("SHAREWARDEN_TLS_CA") else {
         return Ok(endpoint.connect().await?);
     };
     let mut tls = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(fs::read(authority)?));
-    if let Ok(certificate) = env::var("SHAREWARDEN_CERTIFICATE") {
-        let key = fs::read(env::var("SHAREWARDEN_KEY")?)?;
+    if let Ok(certificate) = env::var("SHAREWARDEN_TLS_CERTIFICATE") {
+        let key = fs::read(env::var("SHAREWARDEN_TLS_KEY")?)?;
         tls = tls.identity(Identity::from_pem(fs::read(certificate)?, key));
     }
     Ok(endpoint.tls_config(tls)?.connect().await?)
@@ -74,8 +74,9 @@ async fn connect(server: &str) -> Result<Channel, Failed> {
 
 /// Adds what a call says of its caller.
 fn say_who_calls(metadata: &mut MetadataMap) -> Result<(), Failed> {
-    if let Ok(token) = env::var("SHAREWARDEN_TOKEN") {
-        metadata.insert("authorization", format!("Bearer {token}").parse()?);
+    if let Ok(file) = env::var("SHAREWARDEN_TOKEN_FILE") {
+        let token = fs::read_to_string(file)?;
+        metadata.insert("authorization", format!("Bearer {}", token.trim()).parse()?);
     } else if let Ok(principal) = env::var("SHAREWARDEN_PRINCIPAL") {
         metadata.insert("x-sharewarden-principal", principal.parse()?);
     }

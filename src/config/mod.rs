@@ -5,6 +5,7 @@
 
 mod auth;
 mod checkpoint;
+mod error;
 mod parse;
 mod rules;
 mod telemetry;
@@ -19,6 +20,7 @@ use crate::domain::{AccountId, Region};
 
 pub use auth::{AuthConfig, AuthMode, JwtConfig, RoleConfig, RoleName};
 pub use checkpoint::CheckpointConfig;
+pub use error::ConfigError;
 pub use rules::Problem;
 pub use telemetry::{AdminConfig, TelemetryConfig};
 pub use tls::{ClientAuth, TlsConfig};
@@ -369,20 +371,6 @@ pub enum ShareWithConfig {
     Only(BTreeSet<AccountId>),
 }
 
-/// The configuration cannot be used. Each problem names its key.
-#[derive(Debug, thiserror::Error)]
-pub enum ConfigError {
-    /// It cannot be read.
-    #[error("the configuration cannot be read: {0}")]
-    Unreadable(#[from] config::ConfigError),
-    /// An override is not `KEY=VALUE`.
-    #[error("--set {0:?}: must be KEY=VALUE, such as server.listen=127.0.0.1:0")]
-    Override(String),
-    /// It can be read, but breaks rules.
-    #[error("the configuration breaks {} rule(s):{}", .0.len(), rules::list(.0))]
-    Broken(Vec<Problem>),
-}
-
 impl Config {
     /// Reads the file (if one is given), the environment and the overrides, and checks the rules.
     ///
@@ -398,8 +386,8 @@ impl Config {
             .separator("__")
             .try_parsing(true);
         builder = builder.add_source(environment);
-        for set in overrides {
-            let (key, value) = set.split_once('=').ok_or_else(|| ConfigError::Override(set.clone()))?;
+        for (number, set) in overrides.iter().enumerate() {
+            let (key, value) = set.split_once('=').ok_or(ConfigError::Override(number + 1))?;
             builder = builder.set_override(key, value)?;
         }
         let config: Self = builder.build()?.try_deserialize()?;

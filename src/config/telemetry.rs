@@ -118,3 +118,93 @@ fn is_header(name: &str, value: &SecretString) -> bool {
         && !value.is_empty()
         && value.bytes().all(|byte| matches!(byte, b' '..=b'~'))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The smallest configuration, with these lines on top.
+    fn with(lines: &str) -> Result<Config, String> {
+        let text = format!(
+            "{lines}\ndatabase.url = \"postgres://x\"\nauth.modes = [\"trusted-header\"]\n\
+             checkpoint.name = \"test\"\ncheckpoint.key = \"key\"\n\
+             [[accounts]]\nid = \"111122223333\"\nregions = [\"eu-central-1\"]\nshare_with = \"anyone\"\n"
+        );
+        Config::from_toml(&text).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn nothing_is_told_unless_it_is_asked_for() {
+        for lines in ["", "admin.listen = \"\""] {
+            let config = with(lines).unwrap();
+            assert_eq!(config.admin.listen, None);
+            assert_eq!(config.telemetry.otlp_endpoint, None);
+        }
+    }
+
+    #[test]
+    fn the_headers_of_the_collector_are_kept_and_never_shown() {
+        let lines = "telemetry.otlp_endpoint = \"https://collector.example.com:4317\"\n\
+                     telemetry.otlp_headers = { api-key = \"hunter2\" }\nadmin.listen = \"[::1]:9464\"";
+        let config = with(lines).unwrap();
+        assert_eq!(config.telemetry.otlp_headers["api-key"].expose_secret(), "hunter2");
+        let shown = config.to_toml().unwrap();
+        assert!(
+            shown.contains("api-key = \"[hidden]\"") && !shown.contains("hunter2"),
+            "{shown}"
+        );
+        assert!(shown.contains("listen = \"[::1]:9464\""), "{shown}");
+        assert!(!format!("{config:?}").contains("hunter2"));
+    }
+
+    #[test]
+    fn what_breaks_a_rule_is_named_by_its_key_and_no_secret_is_said() {
+        for (lines, key) in [
+            (
+                "telemetry.otlp_endpoint = \"collector:4317\"",
+                "telemetry.otlp_endpoint",
+            ),
+            (
+                "telemetry.otlp_endpoint = \"ftp://collector:4317\"",
+                "telemetry.otlp_endpoint",
+            ),
+            (
+                "telemetry.otlp_endpoint = \"http://me:hunter2@collector\"",
+                "telemetry.otlp_endpoint",
+            ),
+            (
+                "telemetry.otlp_endpoint = \"http://collector/v1/traces\"",
+                "telemetry.otlp_endpoint",
+            ),
+            (
+                "telemetry.otlp_headers = { \"API KEY\" = \"hunter2\" }",
+                "telemetry.otlp_headers",
+            ),
+            (
+                "telemetry.otlp_headers = { grpc-timeout = \"hunter2\" }",
+                "telemetry.otlp_headers",
+            ),
+            (
+                "telemetry.otlp_headers = { key-bin = \"hunter2\" }",
+                "telemetry.otlp_headers",
+            ),
+            (
+                "telemetry.otlp_headers = { key = \"hunter2\\n\" }",
+                "telemetry.otlp_headers",
+            ),
+            ("telemetry.sample_ratio = 1.5", "telemetry.sample_ratio"),
+            ("telemetry.sample_ratio = nan", "telemetry.sample_ratio"),
+            ("telemetry.service_name = \"\"", "telemetry.service_name"),
+            ("telemetry.metrics_interval = \"10ms\"", "telemetry.metrics_interval"),
+            (
+                "server.listen = \"127.0.0.1:7443\"\nadmin.listen = \"127.0.0.1:7443\"",
+                "admin.listen",
+            ),
+            ("admin.listen = \"everywhere\"", "must be an address and a port"),
+            ("admin.lisen = \"127.0.0.1:1\"", "lisen"),
+        ] {
+            let error = with(lines).expect_err(lines);
+            assert!(error.contains(key) && !error.contains("hunter2"), "{lines}: {error}");
+        }
+    }
+}

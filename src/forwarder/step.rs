@@ -103,7 +103,7 @@ impl Forwarder {
                 }
                 Next::ReadBack(doubt) => {
                     let call = async {
-                        let (reply, calls) = self.0.workspaces.read_access_counted(key).await;
+                        let (reply, calls) = self.0.workspaces.read_access(key).await;
                         turn.came_to(calls);
                         reply
                     };

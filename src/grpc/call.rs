@@ -1,6 +1,6 @@
 //! What happens around every call of ours: its place among those under way, a span with what is known of it, the moment it
 //! came in, the last moment of its answer, and one line in the log when it ends, whichever way. Of calls of health and
-//! reflection only the end and the status are looked at.
+//! reflection only the end and the status are looked at, and whether there are too many streams.
 
 use std::{
     future::Future,
@@ -73,6 +73,9 @@ pub(super) struct Calls<S> {
     around: CallLayer,
 }
 
+/// An answer to come.
+type Answering<A, E> = Pin<Box<dyn Future<Output = Result<Response<Placed<A>>, E>> + Send>>;
+
 impl<S, Q, A> Service<Request<Q>> for Calls<S>
 where
     S: Service<Request<Q>, Response = Response<A>>,
@@ -82,7 +85,7 @@ where
 {
     type Response = Response<Placed<A>>;
     type Error = S::Error;
-    type Future = Pin<Box<dyn Future<Output = Result<Response<Placed<A>>, S::Error>> + Send>>;
+    type Future = Answering<A, S::Error>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.inner.poll_ready(context)
@@ -93,25 +96,27 @@ where
             return Box::pin(std::future::ready(Ok(refusal)));
         }
         let path = request.uri().path();
-        if !path.starts_with(OURS) {
-            let (answer, longest) = (self.inner.call(request), self.around.longest);
-            return Box::pin(async move {
-                let response = match tokio::time::timeout(longest, answer).await {
-                    Ok(response) => completed(response?),
-                    Err(_) => status::timed_out().into_status().into_http(),
-                };
-                Ok(response.map(|answer| Placed::new(answer, None)))
-            });
-        }
         let CallLayer {
             clock,
             under_way,
             room,
             longest,
         } = &self.around;
-        let Some(place) = room.enter(path, clock) else {
-            let refused = status::overloaded().into_status().into_http();
-            return Box::pin(async { Ok(refused) });
+        if !path.starts_with(OURS) {
+            let Ok(place) = room.enter_beside(path, clock) else {
+                return refused();
+            };
+            let (answer, longest) = (self.inner.call(request), *longest);
+            return Box::pin(async move {
+                let response = match tokio::time::timeout(longest, answer).await {
+                    Ok(response) => completed(response?),
+                    Err(_) => status::timed_out().into_status().into_http(),
+                };
+                Ok(response.map(|answer| Placed::new(answer, place)))
+            });
+        }
+        let Ok(place) = room.enter(path, clock) else {
+            return refused();
         };
         let span = span(path);
         if let Some(trace_id) = trace_context::enter(&span, request.headers()) {
@@ -136,6 +141,11 @@ where
             .instrument(span),
         )
     }
+}
+
+fn refused<A: Default + Send + 'static, E: Send + 'static>() -> Answering<A, E> {
+    let refused = status::overloaded().into_status().into_http();
+    Box::pin(async { Ok(refused) })
 }
 
 fn span(path: &str) -> Span {

@@ -18,6 +18,16 @@ const STREAMS: [&str; 2] = [
     "/sharewarden.v1.AuditService/ExportAuditEntries",
 ];
 
+/// Streams that tools and platforms open, beside the service's own calls. One question of health takes no place.
+const STREAMS_BESIDE: [&str; 3] = [
+    "/grpc.health.v1.Health/Watch",
+    "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
+    "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
+];
+
+/// So many of these at once.
+const MOST_BESIDE: usize = 256;
+
 /// Refusals are logged together, once in so long: a line for each would be an overload of its own.
 const LOG_EVERY: Duration = Duration::from_secs(10);
 
@@ -26,8 +36,13 @@ const LOG_EVERY: Duration = Duration::from_secs(10);
 pub(super) struct Room {
     calls: Arc<Semaphore>,
     streams: Arc<Semaphore>,
+    beside: Arc<Semaphore>,
     refusals: Arc<Mutex<Refusals>>,
 }
+
+/// There is no place.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Full;
 
 #[derive(Debug, Default)]
 struct Refusals {
@@ -41,22 +56,35 @@ impl Room {
         Self {
             calls: semaphore(calls),
             streams: semaphore(streams),
+            beside: semaphore(MOST_BESIDE),
             refusals: Arc::default(),
         }
     }
 
-    /// A place for a call, if there is one.
-    pub(super) fn enter(&self, path: &str, clock: &Clock) -> Option<Place> {
+    /// A place for a call of ours, if there is one.
+    pub(super) fn enter(&self, path: &str, clock: &Clock) -> Result<Place, Full> {
         let kind = if STREAMS.contains(&path) {
             &self.streams
         } else {
             &self.calls
         };
-        let place = kind.clone().try_acquire_owned().ok();
-        if place.is_none() {
-            self.note_refusal(clock.elapsed());
+        self.enter_into(kind, clock)
+    }
+
+    /// A place for a call of another service, if it needs one and there is one.
+    pub(super) fn enter_beside(&self, path: &str, clock: &Clock) -> Result<Option<Place>, Full> {
+        if !STREAMS_BESIDE.contains(&path) {
+            return Ok(None);
         }
-        place.map(Place)
+        self.enter_into(&self.beside, clock).map(Some)
+    }
+
+    fn enter_into(&self, kind: &Arc<Semaphore>, clock: &Clock) -> Result<Place, Full> {
+        let place = kind.clone().try_acquire_owned();
+        place.map(Place).map_err(|_| {
+            self.note_refusal(clock.elapsed());
+            Full
+        })
     }
 
     fn note_refusal(&self, now: Elapsed) {

@@ -131,7 +131,7 @@ impl Instruments {
             attempts: counter(
                 "sharewarden.aws.attempts",
                 "{call}",
-                "Calls to AWS for changes, and what came back.",
+                "Calls to AWS for changes, and what came back; a read that several changes share counts for each.",
             ),
             attempt_durations: seconds(
                 "sharewarden.aws.attempt.duration",

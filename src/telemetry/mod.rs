@@ -32,6 +32,9 @@ pub use writer::flush as flush_log;
 /// So long the end of a process waits for a collector to take what is left, and as long for whoever reads the log.
 const END: Duration = Duration::from_secs(3);
 
+/// What must not be logged of the exporter, which tells headers that it was given by the environment.
+const LOG_DIRECTIVES: [&str; 1] = ["opentelemetry-otlp=info"];
+
 /// Telemetry cannot be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum TelemetryError {
@@ -71,7 +74,7 @@ pub fn init(
     scraped: bool,
     caps: &[&str],
 ) -> Result<Telemetry, TelemetryError> {
-    let lines = log::lines(log, caps)?;
+    let lines = log::lines(log, &[caps, &LOG_DIRECTIVES].concat())?;
     let traces = traces::provider(telemetry)?;
     tracing_subscriber::registry()
         .with(lines)

@@ -34,15 +34,10 @@ impl WorkSpaces {
         }
     }
 
-    /// Reads back what AWS holds, page by page with DescribeWorkspaceImagePermissions, until the account is found. Those who
-    /// ask about one image at the same time read it together. Bounded by the read timeout. The request id is that of the last
-    /// page read.
-    pub async fn read_access(&self, key: &PermissionKey) -> Reply<Access> {
-        self.read_access_counted(key).await.0
-    }
-
-    /// As [`read_access`](Self::read_access), with the number of calls that it took. Of those who read together, one is told.
-    pub async fn read_access_counted(&self, key: &PermissionKey) -> (Reply<Access>, u32) {
+    /// Reads back what AWS holds, page by page with DescribeWorkspaceImagePermissions, until the account is found, and tells the
+    /// number of calls that it took. Those who ask about one image at the same time read it together; one of them is told the
+    /// calls. Bounded by the read timeout. The request id is that of the last page read.
+    pub async fn read_access(&self, key: &PermissionKey) -> (Reply<Access>, u32) {
         let Some(client) = self.client(key.account, &key.region).cloned() else {
             return (not_configured(), 0);
         };

@@ -215,3 +215,28 @@ async fn an_unknown_method_gets_a_reason_whatever_its_service() {
     }
     server.stop().await;
 }
+
+#[tokio::test]
+async fn streams_of_health_are_bounded_and_one_question_is_answered_all_the_same() {
+    let server = Server::start().await;
+    let mut health = HealthClient::new(server.channel().await);
+    let mut watches = Vec::new();
+    let refused = loop {
+        match health.watch(HealthCheckRequest::default()).await {
+            Ok(watch) => watches.push(watch),
+            Err(refused) => break refused,
+        }
+        assert!(watches.len() < 1000, "there is a bound");
+    };
+    assert_eq!(reason(&refused), (Code::ResourceExhausted, "OVERLOADED".into()));
+    health.check(HealthCheckRequest::default()).await.unwrap();
+    watches.clear();
+    let again = tokio::time::timeout(PATIENCE, async {
+        while health.watch(HealthCheckRequest::default()).await.is_err() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    });
+    again.await.expect("there is room again");
+    drop(health);
+    server.stop().await;
+}

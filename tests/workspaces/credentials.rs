@@ -260,7 +260,11 @@ async fn what_is_not_configured_is_not_served_and_not_sent() {
     key.account = account(OTHER);
     let reply = workspaces.update_image_permission(&key, Access::Shared).await;
     assert_fault(reply, FaultKind::NotSent, "NotConfigured");
-    assert_fault(workspaces.read_access(&key).await, FaultKind::NotSent, "NotConfigured");
+    assert_fault(
+        workspaces.read_access(&key).await.0,
+        FaultKind::NotSent,
+        "NotConfigured",
+    );
     assert_eq!(upstream.seen().len(), 0);
 }
 

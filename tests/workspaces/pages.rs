@@ -45,7 +45,7 @@ fn page(request: &Seen, pages: &[Vec<&str>]) -> Play {
 
 async fn read(body: Value) -> sharewarden::domain::Reply<Access> {
     let upstream = Upstream::start(move |_| json_answer(&body)).await;
-    connect(&upstream.url).await.read_access(&key()).await
+    connect(&upstream.url).await.read_access(&key()).await.0
 }
 
 #[tokio::test]
@@ -61,7 +61,7 @@ async fn access_is_found_on_any_page_and_reading_ends_there() {
         )
     })
     .await;
-    let reply = connect(&upstream.url).await.read_access(&key()).await;
+    let reply = connect(&upstream.url).await.read_access(&key()).await.0;
     assert_eq!(reply.result, Ok(Access::Shared));
     assert_eq!(reply.aws_request_id.as_deref(), Some("request-1"));
     let seen = upstream.seen();
@@ -78,7 +78,7 @@ async fn access_is_found_on_any_page_and_reading_ends_there() {
 async fn not_shared_is_said_only_after_the_last_page() {
     let upstream =
         Upstream::start(|request| page(request, &[vec!["222222222222"], vec![], vec!["333333333333"]])).await;
-    let reply = connect(&upstream.url).await.read_access(&key()).await;
+    let reply = connect(&upstream.url).await.read_access(&key()).await.0;
     assert_eq!(reply.result, Ok(Access::NotShared));
     assert_eq!(upstream.seen().len(), 3);
 }
@@ -90,7 +90,7 @@ async fn a_fault_on_a_later_page_is_the_fault_of_the_read() {
         Some(_) => Play::Send(error(400, "ResourceNotFoundException", "gone")),
     })
     .await;
-    let reply = connect(&upstream.url).await.read_access(&key()).await;
+    let reply = connect(&upstream.url).await.read_access(&key()).await.0;
     assert_fault(
         reply,
         FaultKind::Refused(FailureReason::ImageNotFound),
@@ -108,7 +108,7 @@ async fn an_answer_that_says_nothing_is_not_read_as_not_shared() {
         assert_fault(read(body).await, FaultKind::Unknown, "UnreadableAnswer");
     }
     let upstream = Upstream::answering(answer(200, &[], "")).await;
-    let reply = connect(&upstream.url).await.read_access(&key()).await;
+    let reply = connect(&upstream.url).await.read_access(&key()).await.0;
     assert_fault(reply, FaultKind::Unknown, "UnreadableAnswer");
 }
 
@@ -137,7 +137,7 @@ async fn a_server_with_endless_pages_is_not_followed() {
         json_answer(&json!({ "ImageId": "wsi-basewin11", "ImagePermissions": [], "NextToken": next }))
     })
     .await;
-    let reply = connect(&upstream.url).await.read_access(&key()).await;
+    let reply = connect(&upstream.url).await.read_access(&key()).await.0;
     assert_fault(reply, FaultKind::Unknown, "TooManyPages");
     assert_eq!(upstream.seen().len(), 1000);
 }
@@ -148,7 +148,7 @@ async fn a_read_is_bounded_over_all_of_its_pages() {
     let mut settings = settings(&upstream.url);
     settings.read_timeout = Duration::from_millis(200);
     let workspaces = WorkSpaces::connect(&settings).await.unwrap();
-    assert_fault(workspaces.read_access(&key()).await, FaultKind::Unknown, "Timeout");
+    assert_fault(workspaces.read_access(&key()).await.0, FaultKind::Unknown, "Timeout");
 }
 
 #[tokio::test]

@@ -62,7 +62,7 @@ async fn a_grant_and_a_revoke_take_effect_and_are_read_back() {
             let last = simulator.calls().pop().unwrap();
             assert_eq!(reply.aws_request_id, Some(last.request_id));
             assert_eq!(is_shared(&simulator, &key), access == Access::Shared);
-            assert_eq!(workspaces.read_access(&key).await.result, Ok(access));
+            assert_eq!(workspaces.read_access(&key).await.0.result, Ok(access));
         }
     }
 }
@@ -116,13 +116,13 @@ async fn every_page_of_permissions_and_images_is_read() {
     };
     for shared in ["900000000000", "900000000059"] {
         assert_eq!(
-            workspaces.read_access(&widely(shared)).await.result,
+            workspaces.read_access(&widely(shared)).await.0.result,
             Ok(Access::Shared),
             "{shared}"
         );
     }
     assert_eq!(
-        workspaces.read_access(&widely("900000000060")).await.result,
+        workspaces.read_access(&widely("900000000060")).await.0.result,
         Ok(Access::NotShared)
     );
     let images = workspaces
@@ -197,6 +197,6 @@ async fn what_a_fault_says_of_the_effect_is_true() {
         } else {
             Access::NotShared
         };
-        assert_eq!(workspaces.read_access(&key()).await.result, Ok(access), "{effect:?}");
+        assert_eq!(workspaces.read_access(&key()).await.0.result, Ok(access), "{effect:?}");
     }
 }

@@ -2,9 +2,9 @@
 //
 // Usage: share <host:port> <account/region/image> <recipient> <reason>
 //
-// Who calls, by the environment: SHAREWARDEN_CA (a PEM file: use TLS and trust this authority), SHAREWARDEN_CERTIFICATE and
-// SHAREWARDEN_KEY (PEM files: show this certificate), SHAREWARDEN_TOKEN (send this bearer token), SHAREWARDEN_PRINCIPAL (say who
-// calls, to a service on this machine that trusts it).
+// Who calls, by the environment: SHAREWARDEN_TLS_CA (a PEM file: use TLS and trust this authority), SHAREWARDEN_TLS_CERTIFICATE and
+// SHAREWARDEN_TLS_KEY (PEM files: show this certificate), SHAREWARDEN_TOKEN_FILE (send the bearer token in this file),
+// SHAREWARDEN_PRINCIPAL (say who calls, to a service on this machine that trusts it).
 package main
 
 import (
@@ -77,7 +77,7 @@ func run(arguments []string) error {
 
 // transport is how the service is reached, and which certificate is shown to it.
 func transport() (credentials.TransportCredentials, error) {
-	authority := os.Getenv("SHAREWARDEN_CA")
+	authority := os.Getenv("SHAREWARDEN_TLS_CA")
 	if authority == "" {
 		return insecure.NewCredentials(), nil
 	}
@@ -89,8 +89,8 @@ func transport() (credentials.TransportCredentials, error) {
 	if !config.RootCAs.AppendCertsFromPEM(pem) {
 		return nil, fmt.Errorf("%s has no certificate", authority)
 	}
-	if certificate := os.Getenv("SHAREWARDEN_CERTIFICATE"); certificate != "" {
-		pair, err := tls.LoadX509KeyPair(certificate, os.Getenv("SHAREWARDEN_KEY"))
+	if certificate := os.Getenv("SHAREWARDEN_TLS_CERTIFICATE"); certificate != "" {
+		pair, err := tls.LoadX509KeyPair(certificate, os.Getenv("SHAREWARDEN_TLS_KEY"))
 		if err != nil {
 			return nil, err
 		}
@@ -100,21 +100,29 @@ func transport() (credentials.TransportCredentials, error) {
 }
 
 // whoCalls adds what a call says of its caller.
-func whoCalls(ctx context.Context) context.Context {
-	if token := os.Getenv("SHAREWARDEN_TOKEN"); token != "" {
-		return metadata.AppendToOutgoingContext(ctx, "authorization", "Bearer "+token)
+func whoCalls(ctx context.Context) (context.Context, error) {
+	if file := os.Getenv("SHAREWARDEN_TOKEN_FILE"); file != "" {
+		token, err := os.ReadFile(file)
+		if err != nil {
+			return nil, err
+		}
+		return metadata.AppendToOutgoingContext(ctx, "authorization", "Bearer "+strings.TrimSpace(string(token))), nil
 	}
 	if principal := os.Getenv("SHAREWARDEN_PRINCIPAL"); principal != "" {
-		return metadata.AppendToOutgoingContext(ctx, "x-sharewarden-principal", principal)
+		return metadata.AppendToOutgoingContext(ctx, "x-sharewarden-principal", principal), nil
 	}
-	return ctx
+	return ctx, nil
 }
 
 // grant sends a request until its answer is known.
 func grant(client pb.SharePermissionServiceClient, request *pb.GrantSharePermissionRequest) (*pb.GrantSharePermissionResponse, error) {
 	for tried := 1; ; tried++ {
 		var trailer metadata.MD
-		ctx, cancel := context.WithTimeout(whoCalls(context.Background()), patience)
+		ctx, err := whoCalls(context.Background())
+		if err != nil {
+			return nil, err
+		}
+		ctx, cancel := context.WithTimeout(ctx, patience)
 		answer, err := client.GrantSharePermission(ctx, request, grpc.Trailer(&trailer))
 		cancel()
 		if err == nil {

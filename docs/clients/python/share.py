@@ -2,9 +2,9 @@
 
 Usage: share.py <host:port> <account/region/image> <recipient> <reason>
 
-Who calls, by the environment: SHAREWARDEN_CA (a PEM file: use TLS and trust this authority), SHAREWARDEN_CERTIFICATE and
-SHAREWARDEN_KEY (PEM files: show this certificate), SHAREWARDEN_TOKEN (send this bearer token), SHAREWARDEN_PRINCIPAL (say who calls, to
-a service on this machine that trusts it).
+Who calls, by the environment: SHAREWARDEN_TLS_CA (a PEM file: use TLS and trust this authority), SHAREWARDEN_TLS_CERTIFICATE and
+SHAREWARDEN_TLS_KEY (PEM files: show this certificate), SHAREWARDEN_TOKEN_FILE (send the bearer token in this file),
+SHAREWARDEN_PRINCIPAL (say who calls, to a service on this machine that trusts it).
 """
 
 import os
@@ -42,12 +42,12 @@ def main():
 
 
 def connect(server):
-    authority = read("SHAREWARDEN_CA")
+    authority = read("SHAREWARDEN_TLS_CA")
     if authority is None:
         return grpc.insecure_channel(server)
     return grpc.secure_channel(
         server,
-        grpc.ssl_channel_credentials(authority, read("SHAREWARDEN_KEY"), read("SHAREWARDEN_CERTIFICATE")),
+        grpc.ssl_channel_credentials(authority, read("SHAREWARDEN_TLS_KEY"), read("SHAREWARDEN_TLS_CERTIFICATE")),
     )
 
 
@@ -57,9 +57,9 @@ def read(variable):
 
 
 def who_calls():
-    token, principal = os.environ.get("SHAREWARDEN_TOKEN"), os.environ.get("SHAREWARDEN_PRINCIPAL")
+    token, principal = read("SHAREWARDEN_TOKEN_FILE"), os.environ.get("SHAREWARDEN_PRINCIPAL")
     if token:
-        return [("authorization", f"Bearer {token}")]
+        return [("authorization", f"Bearer {token.decode().strip()}")]
     return [("x-sharewarden-principal", principal)] if principal else []
 
 

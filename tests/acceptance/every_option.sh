@@ -1,0 +1,50 @@
+# `serve` with docs/sharewarden.full.toml: every option is set, and only places are other ones here. Sourced by run, after compose.sh.
+# shellcheck shell=bash disable=SC2154
+
+full=$work/full
+mkdir "$full"
+
+# certificate NAME SAN: a key and a certificate of the authority.
+certificate() {
+  openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj "/CN=$1" -addext "subjectAltName=$2" \
+    -keyout "$full/$1.key" -out "$full/$1.csr" 2>/dev/null &&
+    openssl x509 -req -in "$full/$1.csr" -CA "$full/ca.crt" -CAkey "$full/ca.key" -days 1 -copy_extensions copy -out "$full/$1.crt" 2>/dev/null ||
+    die "openssl makes no certificate for $1"
+}
+openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj '/CN=authority' -days 1 -keyout "$full/ca.key" \
+  -out "$full/ca.crt" 2>/dev/null || die "openssl makes no authority"
+certificate tls 'DNS:localhost,IP:127.0.0.1'
+certificate build 'URI:spiffe://example.com/ns/build/sa/share'
+
+start issuer python3 "$here/issuer.py" "$full" "$full/tls.crt" "$full/tls.key"
+wait_for issuer 'keys at '
+keys=$(sed -n 's/^keys at //p' "$work/issuer.out")
+
+url=$(as_role sharewarden_server acceptance_compose)
+sed -e "s#^url = .*#url = \"${url//&/\\&}\"#; s#/etc/sharewarden/tls\.#$full/tls.#; s#/etc/sharewarden/\(clients\|login-ca\).crt#$full/ca.crt#; \
+  s#/etc/sharewarden/checkpoint-key.pem#$compose/checkpoint-key.pem#; s#http://127.0.0.1:7480#$simulated#; \
+  s#https://login.example.com/.well-known/jwks.json#$keys#; s#127.0.0.1:7443#127.0.0.1:0#; s#127.0.0.1:9464#127.0.0.1:0#" \
+  docs/sharewarden.full.toml >"$full/sharewarden.toml"
+AWS_ACCESS_KEY_ID=AKIA444455556666 AWS_SECRET_ACCESS_KEY=any start every-option "$program" serve --config "$full/sharewarden.toml"
+wait_for every-option '"serving"'
+secured=$(sed -n 's/.*"serving".*"address":"\([^"]*\)".*/\1/p' "$work/every-option.err")
+ok "serve takes a configuration with every option set"
+
+by_certificate() {
+  SHAREWARDEN_TLS_CA=$full/ca.crt SHAREWARDEN_TLS_CERTIFICATE=$full/build.crt SHAREWARDEN_TLS_KEY=$full/build.key \
+    PYTHONPATH=$work/stubs PYTHONDONTWRITEBYTECODE=1 "$@"
+}
+by_certificate python3 docs/clients/python/share.py "$secured" "$image" 000011112222 'a new account' >"$work/answer" || die "share.py, by certificate"
+by_certificate "$client" "https://$secured" "$image" 210987654321 'a new account' >>"$work/answer" || die "examples/client, by certificate"
+[ "$(grep -c ' STATE_SUCCEEDED spiffe://example.com/ns/build/sa/share$' "$work/answer")" = 2 ] || die "the clients say $(cat "$work/answer")"
+refused=$(SHAREWARDEN_TLS_CA=$full/ca.crt SHAREWARDEN_TOKEN_FILE=$full/token PYTHONPATH=$work/stubs PYTHONDONTWRITEBYTECODE=1 \
+  python3 docs/clients/python/share.py "$secured" "$image" 000011112222 'a new account' 2>&1) && die "an auditor grants"
+[[ $refused == POLICY_DENIED:* ]] || die "an auditor who grants is told: $refused"
+"$program" --server "https://$secured" --tls-ca "$full/ca.crt" --token-file "$full/token" audit list --account 111122223333 >"$work/answer" ||
+  die "sharewarden audit list, with a token"
+grep -q 'spiffe://example.com/ns/build/sa/share' "$work/answer" || die "the ledger does not name the caller: $(cat "$work/answer")"
+ok "clients are known there by a certificate and by a token, and the ledger names them"
+
+stop every-option TERM
+kill "${pids[issuer]}" && wait "${pids[issuer]}" 2>/dev/null || true
+unset "pids[issuer]"

@@ -9,12 +9,13 @@ use std::{
     task::{Context, Poll},
 };
 
-use http::{Request, Response};
+use http::{HeaderMap, HeaderValue, Request, Response, header::ORIGIN};
 use tonic::{Status, body::Body, server::NamedService};
 use tower::Service;
 
 use crate::{
     domain::{Principal, Timestamp},
+    identity::{Distrust, Identity},
     policy::{
         Policy,
         roles::{Operation, Scope},
@@ -53,6 +54,21 @@ pub(super) struct Rules {
     pub(super) policy: Policy,
     pub(super) shares: Shares,
     pub(super) distrusted: Distrusted,
+    /// The web pages from which browsers may call.
+    pub(super) allowed_origins: Vec<String>,
+}
+
+impl Rules {
+    /// Who makes a call. Browsers keep most pages from calling, but not one that was led to take us for its own server (DNS
+    /// rebinding); they always tell which page it is.
+    async fn identity(&self, headers: &HeaderMap, peer: Option<&Peer>) -> Result<Identity, Distrust> {
+        let is_allowed = |page: &HeaderValue| self.allowed_origins.iter().any(|origin| page == origin.as_str());
+        if headers.get_all(ORIGIN).iter().all(is_allowed) {
+            self.authenticator.identity(headers, peer).await
+        } else {
+            Err(Distrust::ForeignPage)
+        }
+    }
 }
 
 impl Gate {
@@ -71,14 +87,10 @@ impl Gate {
     async fn admit(&self, request: &mut Request<Body>) -> Result<Share, Status> {
         let rules = &*self.0;
         let peer = request.extensions().get::<Peer>();
-        let identity = rules
-            .authenticator
-            .identity(request.headers(), peer)
-            .await
-            .map_err(|why| {
-                rules.distrusted.note(why, peer.map(|peer| peer.address));
-                status::unauthenticated().into_status()
-            })?;
+        let identity = rules.identity(request.headers(), peer).await.map_err(|why| {
+            rules.distrusted.note(why, peer.map(|peer| peer.address));
+            status::unauthenticated().into_status()
+        })?;
         let principal = identity.principal;
         tracing::Span::current().record("principal", principal.as_str());
         let share = rules

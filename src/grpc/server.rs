@@ -214,6 +214,7 @@ fn routes<S: SharePermissionService>(services: Services<S>, distrusted: Distrust
             &services.clock,
         ),
         distrusted,
+        allowed_origins: settings.allowed_origins.clone(),
     });
     let share_permissions = SharePermissionServiceServer::new(services.share_permissions)
         .max_decoding_message_size(settings.max_message_bytes)

@@ -35,6 +35,8 @@ pub enum Distrust {
     Contradicting,
     /// It comes from another machine, and names itself.
     NotLocal,
+    /// It comes from a web page that may not call.
+    ForeignPage,
     /// The certificate is not valid any more.
     CertificateExpired,
     /// The certificate is not valid yet.
@@ -79,6 +81,7 @@ impl Distrust {
             Self::Malformed => "malformed",
             Self::Contradicting => "contradicting",
             Self::NotLocal => "not_local",
+            Self::ForeignPage => "foreign_page",
             Self::CertificateExpired => "certificate_expired",
             Self::CertificateNotYetValid => "certificate_not_yet_valid",
             Self::CertificateIssuer => "certificate_issuer",

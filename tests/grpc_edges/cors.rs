@@ -88,6 +88,23 @@ async fn a_page_of_another_origin_is_told_nothing() {
     server.stop().await;
 }
 
+/// A browser asks nobody where it takes the service for the page's own server: a name may lead to another address later.
+#[tokio::test]
+async fn a_page_that_may_not_call_is_not_believed_whoever_it_says_it_is() {
+    let server = server(&[ORIGIN]).await;
+    for (origin, status) in [("http://evil.example:7443", "16"), ("null", "16"), (ORIGIN, "0")] {
+        let request = format!(
+            "POST /sharewarden.v1.SharePermissionService/ListImages HTTP/1.1\r\nhost: evil.example:7443\r\nconnection: close\r\norigin: {origin}\r\n\
+             content-type: application/grpc-web+proto\r\nx-sharewarden-principal: root\r\ncontent-length: 5\r\n\r\n\0\0\0\0\0"
+        );
+        let answer = over_http_1(&server, &request).await;
+        let told = ["grpc-status: ", "grpc-status:"].map(|name| answer.contains(&format!("{name}{status}")));
+        assert!(told.contains(&true), "{origin}: {answer}");
+    }
+    assert_eq!(server.refused(), ["foreign_page"; 2]);
+    server.stop().await;
+}
+
 #[tokio::test]
 async fn without_configured_origins_no_page_may_call() {
     let server = server(&[]).await;

@@ -14,7 +14,12 @@ use crate::{
 
 use super::{
     StoreError, append,
-    rows::{changes, entries, heads, heads::Head, permissions, tiles::Growth},
+    rows::{
+        changes, entries, heads,
+        heads::{Head, Locked},
+        permissions,
+        tiles::Growth,
+    },
 };
 
 /// What a committed batch brought about.
@@ -121,24 +126,26 @@ async fn load(
 ) -> Result<Loaded, StoreError> {
     let ids: BTreeSet<AccountId> = commands.iter().map(|command| command.key().account).collect();
     let new: Vec<_> = ids
-        .difference(&known.iter().copied().collect())
+        .iter()
+        .filter(|id| !known.contains(id))
         .map(AccountId::to_string)
         .collect();
     if !new.is_empty() {
         heads::ensure(connection, &new).await?;
     }
     let names: Vec<_> = ids.iter().map(AccountId::to_string).collect();
-    let mut heads = heads::lock(connection, &names).await?;
-    if heads.len() != ids.len() {
+    let mut locked = heads::lock(connection, &names).await?;
+    if locked.heads.len() != ids.len() {
         // A primary that took over may not have what the one before it had committed.
         heads::ensure(connection, &names).await?;
-        heads = heads::lock(connection, &names).await?;
+        locked = heads::lock(connection, &names).await?;
     }
+    let Locked { heads, at: Some(now) } = locked else {
+        return Err(StoreError::corrupt("ledger", "all heads are gone"));
+    };
     if heads.len() != ids.len() {
         return Err(StoreError::corrupt("ledger", "a head is gone"));
     }
-    // Read after the lock was got, however long that took: what is recorded under it is in the order of these times.
-    let now = heads::now(connection).await?;
 
     let keys: BTreeSet<_> = commands.iter().map(Command::key).collect();
     let permissions = permissions::load(connection, &keys.into_iter().collect::<Vec<_>>()).await?;
@@ -151,6 +158,8 @@ async fn load(
         .collect();
     let changes = changes::load(connection, &requests, &permissions).await?;
 
+    let mut permissions = by_account(permissions, |permission| permission.key.account);
+    let mut changes = by_account(changes, |change| change.intent.key.account);
     let mut accounts = BTreeMap::new();
     let mut frontiers = BTreeMap::new();
     for Head {
@@ -159,14 +168,8 @@ async fn load(
         last_recorded_at,
     } in heads
     {
-        let permissions = permissions
-            .iter()
-            .filter(|permission| permission.key.account == account)
-            .cloned();
-        let changes = changes
-            .iter()
-            .filter(|change| change.intent.key.account == account)
-            .cloned();
+        let permissions = permissions.remove(&account).unwrap_or_default();
+        let changes = changes.remove(&account).unwrap_or_default();
         accounts.insert(
             account,
             Account::new(account, frontier.size(), last_recorded_at, permissions, changes),
@@ -178,6 +181,14 @@ async fn load(
         frontiers,
         now,
     })
+}
+
+fn by_account<T>(rows: Vec<T>, account: impl Fn(&T) -> AccountId) -> BTreeMap<AccountId, Vec<T>> {
+    let mut accounts = BTreeMap::<_, Vec<T>>::new();
+    for row in rows {
+        accounts.entry(account(&row)).or_default().push(row);
+    }
+    accounts
 }
 
 async fn save(

@@ -36,27 +36,27 @@ pub(in crate::store) async fn ensure(connection: &mut PgConnection, accounts: &[
     Ok(())
 }
 
-/// Reads the database's clock.
-pub(in crate::store) async fn now(connection: &mut PgConnection) -> Result<Timestamp, StoreError> {
-    let now = sqlx::query_scalar!(r#"SELECT clock_timestamp() AS "now!""#)
-        .fetch_one(connection)
-        .await?;
-    Ok(Timestamp::new(now))
+/// Heads that are locked, and since when, on the database's clock; no time without a head.
+#[derive(Debug)]
+pub(in crate::store) struct Locked {
+    pub(in crate::store) heads: Vec<Head>,
+    pub(in crate::store) at: Option<Timestamp>,
 }
 
-/// Locks the heads of these accounts, in the order of the accounts, and reads them.
-pub(in crate::store) async fn lock(
-    connection: &mut PgConnection,
-    accounts: &[String],
-) -> Result<Vec<Head>, StoreError> {
+/// Locks the heads of these accounts, in the order of the accounts, and reads them. The time is read after each lock was got,
+/// however long that took: what is recorded under them is in the order of these times.
+pub(in crate::store) async fn lock(connection: &mut PgConnection, accounts: &[String]) -> Result<Locked, StoreError> {
     let rows = sqlx::query!(
-        "SELECT account_id, size, frontier, last_recorded_at
-         FROM ledger WHERE account_id = ANY($1) ORDER BY account_id FOR UPDATE",
+        r#"SELECT account_id, size, frontier, last_recorded_at, clock_timestamp() AS "now!"
+           FROM (SELECT account_id, size, frontier, last_recorded_at
+                 FROM ledger WHERE account_id = ANY($1) ORDER BY account_id FOR UPDATE) AS locked"#,
         accounts,
     )
     .fetch_all(connection)
     .await?;
-    rows.into_iter()
+    let at = rows.iter().map(|row| Timestamp::new(row.now)).max();
+    let heads = rows
+        .into_iter()
         .map(|row| {
             let frontier = Frontier::from_bytes(count(TABLE, row.size)?, &row.frontier)
                 .map_err(|error| StoreError::corrupt(TABLE, error))?;
@@ -66,7 +66,8 @@ pub(in crate::store) async fn lock(
                 last_recorded_at: Timestamp::new(row.last_recorded_at),
             })
         })
-        .collect()
+        .collect::<Result<_, StoreError>>()?;
+    Ok(Locked { heads, at })
 }
 
 /// Saves heads that were locked in this transaction.

@@ -347,7 +347,7 @@ const BATCHES: [&str; 2] = [
          'wsi-000000000', recipient, 1, decode(repeat('ab', 32), 'hex'), $3 FROM grants",
     "WITH grants AS MATERIALIZED (
          SELECT (log_index / 2) AS number, change_id AS id, shared_account_id AS recipient, clock_timestamp() AS now
-         FROM audit_entry WHERE account_id = '300000000000' AND log_index > 2 * $1 AND log_index <= 2 * ($1 + $2)),
+         FROM audit_entry WHERE account_id = '300000000000' AND log_index > 2 * $1 AND log_index <= 2 * ($1 + $2) AND log_index % 2 = 0),
      changes AS (
          UPDATE change SET state = 'SUCCEEDED', ended_at = now,
              attempts = '[{\"operation\":\"UpdateWorkspaceImagePermission\"}]'

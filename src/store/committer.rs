@@ -342,7 +342,7 @@ impl Lane {
             .into_iter()
             .map(|waiting| (waiting.command, (waiting.answer, waiting.span)))
             .unzip();
-        match self.commit_and_act(&commands).instrument(span).await {
+        match self.commit_and_act(&commands, span).await {
             Ok((answers, since)) => {
                 for ((caller, _), answer) in callers.into_iter().zip(answers) {
                     let _ = caller.send(Ok((answer, since)));
@@ -386,7 +386,8 @@ impl Lane {
     }
 
     /// Commits commands, hands out the work that came of them, and wakes those who wait for changes that ended.
-    async fn commit_and_act(&mut self, commands: &[Command]) -> Result<(Vec<Answer>, Elapsed), StoreError> {
+    /// The span ends with the commit, before anybody acts on it.
+    async fn commit_and_act(&mut self, commands: &[Command], span: Span) -> Result<(Vec<Answer>, Elapsed), StoreError> {
         let since = self.clock.elapsed();
         let Committed {
             answers,
@@ -394,7 +395,7 @@ impl Lane {
             ended,
             grown,
             recorded,
-        } = self.try_commit(commands).await?;
+        } = self.try_commit(commands).instrument(span).await?;
         let took = self.clock.elapsed().since(since);
         tracing::debug!(commands = commands.len(), ?took, "committed a batch");
         let instruments = self.database.instruments();

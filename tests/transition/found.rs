@@ -261,3 +261,21 @@ fn what_was_read_under_a_lease_that_gives_way_is_on_record() {
     assert_eq!(work.change.id(), change(3));
     assert_eq!(account.change(change(1)).expect("it was opened").attempts, read);
 }
+
+#[test]
+fn a_lost_batch_hands_a_renewed_lease_to_who_renews_it_and_not_to_the_change_that_took_over_too() {
+    let mut account = new_account();
+    account.apply(open(1), &at(0));
+    let mut account = reloaded(&account, &[1]);
+    let batch = [open(2), renew(FIRST)];
+    for command in batch.clone() {
+        account.apply(command, &at(1));
+    }
+
+    let mut again = reloaded(&account, &[1, 2]);
+    let [_, Answer::Renewed(work)] = batch.map(|command| again.apply(command, &at(2))) else {
+        panic!("the lease is ours")
+    };
+    assert_eq!((work.epoch, work.change.id()), (FIRST + 1, change(2)));
+    assert!(again.effects().work.is_empty(), "two would work under one lease");
+}

@@ -56,15 +56,19 @@ impl Account {
     /// The answer to a renewal of a lease that is over: given already, if an earlier commit's answer was lost. The lease that follows
     /// without a gap is one that the holder's own next command gave, and that was this one.
     fn renewed_before(&mut self, key: &PermissionKey, epoch: u64, context: &Context) -> Answer {
-        let following = self.held(key, epoch.saturating_add(1), context).cloned();
-        let lease = following.as_ref().and_then(|permission| permission.lease);
-        match (following, lease) {
-            // One that ran out may be taken at any moment: too late to begin.
-            (Some(permission), Some(lease)) if lease.expires_at > context.now => {
-                Answer::Renewed(Box::new(self.work(&permission, lease, context)))
-            }
-            _ => Answer::LeaseLost,
-        }
+        let following = epoch.saturating_add(1);
+        let lease = self.held(key, following, context).and_then(|held| held.lease);
+        // One that ran out may be taken at any moment: too late to begin.
+        let Some(lease) = lease.filter(|lease| lease.expires_at > context.now) else {
+            return Answer::LeaseLost;
+        };
+        // The change that took over in the lost batch may have led to this lease too: its work is for who renews.
+        let is_renewed = |work: &Work| work.epoch == following && work.change.intent.key == *key;
+        let work = match self.effects.work.iter().position(is_renewed) {
+            Some(index) => self.effects.work.remove(index),
+            None => self.work(&self.permissions[key].clone(), lease, context),
+        };
+        Answer::Renewed(Box::new(work))
     }
 
     /// The answer to a settlement under a lease that is over: recorded already, if an earlier commit's answer was lost.

@@ -1,6 +1,6 @@
 //! How fast shares are granted, next to what one would build without sharewarden, and to what no service can be faster than.
 //!
-//! `cargo bench --bench grants [-- --seconds N --rounds N --quick]` starts a private Postgres (fsync on), the simulator and the
+//! `cargo bench --bench grants [-- --seconds N --rounds N --quick --cell ACCOUNTSxCALLERS]` starts a private Postgres (fsync on), the simulator and the
 //! service, each as processes of their own, and lets callers at them in a closed loop, in turns within each round:
 //!
 //! - **grants**: the whole of it, gRPC to ledger to AWS and back;
@@ -43,6 +43,8 @@ struct Options {
     rounds: usize,
     /// The cells that goals are about, only.
     quick: bool,
+    /// This cell only: so many accounts, so many callers.
+    cell: Option<(usize, usize)>,
 }
 
 fn options() -> Options {
@@ -50,6 +52,7 @@ fn options() -> Options {
         seconds: 3.0,
         rounds: 2,
         quick: false,
+        cell: None,
     };
     let mut words = std::env::args().skip(1).filter(|word| word != "--bench");
     while let Some(word) = words.next() {
@@ -61,7 +64,12 @@ fn options() -> Options {
             "--seconds" => options.seconds = number(),
             "--rounds" => options.rounds = number() as usize,
             "--quick" => options.quick = true,
-            other => panic!("{other}: only --seconds N, --rounds N and --quick are known"),
+            "--cell" => {
+                let cell = words.next().unwrap_or_default();
+                let numbers = cell.split_once('x').and_then(|(a, b)| Some((a.parse().ok()?, b.parse().ok()?)));
+                options.cell = Some(numbers.unwrap_or_else(|| panic!("--cell takes ACCOUNTSxCALLERS")));
+            }
+            other => panic!("{other}: only --seconds N, --rounds N, --quick and --cell AxC are known"),
         }
     }
     options
@@ -102,6 +110,7 @@ async fn bench(options: &Options) {
     ];
     let aimed_at: &[(usize, usize)] = &[(1, 1), (1, 64), (10_000, 64), (100, 64), (100, 256)];
     let cells = if options.quick { aimed_at } else { all };
+    let cells = options.cell.as_ref().map_or(cells, std::slice::from_ref);
     let time = Duration::from_secs_f64(options.seconds);
 
     let mut table = Table::new();
@@ -119,6 +128,9 @@ async fn bench(options: &Options) {
         eprintln!("{accounts} accounts, {in_flight} in flight: {:.0}/s", ours.per_second());
     }
     table.print();
+    if options.cell.is_some() {
+        return stack.stop().await;
+    }
 
     let mut others = Table::new();
     for (name, kind) in [

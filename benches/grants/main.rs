@@ -66,7 +66,9 @@ fn options() -> Options {
             "--quick" => options.quick = true,
             "--cell" => {
                 let cell = words.next().unwrap_or_default();
-                let numbers = cell.split_once('x').and_then(|(a, b)| Some((a.parse().ok()?, b.parse().ok()?)));
+                let numbers = cell
+                    .split_once('x')
+                    .and_then(|(a, b)| Some((a.parse().ok()?, b.parse().ok()?)));
                 options.cell = Some(numbers.unwrap_or_else(|| panic!("--cell takes ACCOUNTSxCALLERS")));
             }
             other => panic!("{other}: only --seconds N, --rounds N, --quick and --cell AxC are known"),
@@ -90,6 +92,7 @@ async fn bench(options: &Options) {
     stack.serve_all_accounts().await;
     eprintln!("the first grant of each of {} accounts", stack::ACCOUNTS);
     Grants::new(&stack, stack::ACCOUNTS, Kind::Grant).await.warm_up().await;
+    stack.all_is_signed().await;
 
     let all: &[(usize, usize)] = &[
         (1, 1),

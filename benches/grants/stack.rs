@@ -127,6 +127,15 @@ impl Stack {
         self.serve(ACCOUNTS);
     }
 
+    /// Waits until every ledger that grew has its checkpoint: signing ten thousand of them is not what a few accounts cost.
+    pub(crate) async fn all_is_signed(&self) {
+        const UNSIGNED: &str = "SELECT EXISTS (SELECT FROM ledger WHERE size > 0 AND NOT EXISTS (
+            SELECT FROM ledger_checkpoint c WHERE c.account_id = ledger.account_id AND c.size = ledger.size))";
+        while sqlx::query_scalar(UNSIGNED).fetch_one(&self.pool).await.unwrap() {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    }
+
     fn serve(&mut self, accounts: usize) {
         if let Some(server) = self.server.take() {
             server.process.stop();

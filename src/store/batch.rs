@@ -13,13 +13,16 @@ use crate::{
 };
 
 use super::{
-    StoreError, append,
+    StoreError,
     rows::{
-        changes, entries, heads,
+        changes,
+        entries::Line,
+        heads,
         heads::{Head, Locked},
         permissions,
         tiles::Growth,
     },
+    save::{self, Changed},
 };
 
 /// What a committed batch brought about.
@@ -94,7 +97,7 @@ pub(super) async fn run(
     let work = accounts.values().flat_map(|account| &account.effects().work);
     *given = work.map(|work| (work.change.intent.key.clone(), work.epoch)).collect();
 
-    let Saved { ended, grown, recorded } = save(&mut transaction, &accounts, frontiers, rules).await?;
+    let Saved { ended, grown, recorded } = record(&mut transaction, &accounts, frontiers, rules).await?;
     transaction.commit().await?;
     known.extend(accounts.keys());
     let work = accounts.values_mut().flat_map(Account::take_work).collect();
@@ -191,24 +194,22 @@ fn by_account<T>(rows: Vec<T>, account: impl Fn(&T) -> AccountId) -> BTreeMap<Ac
     accounts
 }
 
-async fn save(
+async fn record(
     connection: &mut PgConnection,
     accounts: &BTreeMap<AccountId, Account>,
     mut frontiers: BTreeMap<AccountId, Frontier>,
     rules: &Rules,
 ) -> Result<Saved, StoreError> {
-    let (mut opened, mut updated, mut touched, mut ended) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    let (mut lines, mut heads, mut growths, mut recorded) = (Vec::new(), Vec::new(), Vec::new(), Recorded::new());
+    let (mut changed, mut ended, mut recorded) = (Changed::default(), Vec::new(), Recorded::new());
     for (id, account) in accounts {
         let effects = account.effects();
-        opened.extend(effects.opened.iter().filter_map(|id| account.change(*id)));
-        updated.extend(
-            effects
-                .updated
-                .difference(&effects.opened)
-                .filter_map(|id| account.change(*id)),
-        );
-        touched.extend(effects.permissions.iter().filter_map(|key| account.permission(key)));
+        let new = effects.opened.iter().filter_map(|id| account.change(*id));
+        new.for_each(|change| changed.opened.push(change));
+        let further = effects.updated.difference(&effects.opened);
+        let further = further.filter_map(|id| account.change(*id));
+        further.for_each(|change| changed.updated.push(change));
+        let touched = effects.permissions.iter().filter_map(|key| account.permission(key));
+        touched.for_each(|permission| changed.permissions.push(permission));
         ended.extend(effects.ended.iter().filter_map(|id| account.snapshot(*id)));
         let Some(last) = effects.entries.last() else { continue };
         let mut frontier = frontiers.remove(id).unwrap_or_default();
@@ -218,31 +219,21 @@ async fn save(
             let leaf_hash = leaf_hash(text.as_bytes());
             frontier.append(leaf_hash);
             *recorded.entry((entry.stage, entry.intent.action)).or_default() += 1;
-            lines.push(entries::Line { entry, text, leaf_hash });
+            changed.lines.push(Line { entry, text, leaf_hash });
         }
-        growths.push(Growth {
+        changed.growths.push(Growth {
             account: *id,
             from,
             to: frontier.size(),
         });
-        heads.push(Head {
+        changed.heads.push(Head {
             account: *id,
             frontier,
             last_recorded_at: last.recorded_at,
         });
     }
-    if !opened.is_empty() {
-        changes::insert(connection, &opened).await?;
-    }
-    if !updated.is_empty() {
-        changes::update(connection, &updated).await?;
-    }
-    if !touched.is_empty() {
-        permissions::save(connection, &touched).await?;
-    }
-    if !lines.is_empty() {
-        append::append(connection, &lines, &heads, &growths).await?;
-    }
-    let grown = heads.iter().map(|head| (head.account, head.frontier.size())).collect();
+    save::save(connection, &changed).await?;
+    let heads = changed.heads.iter();
+    let grown = heads.map(|head| (head.account, head.frontier.size())).collect();
     Ok(Saved { ended, grown, recorded })
 }

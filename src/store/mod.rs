@@ -5,9 +5,8 @@
 //! history, [`changes`] and [`pending`] those of operators, [`due`] finds work that nobody holds, and [`outcomes`] wakes those who
 //! wait for a change to end. [`growth`] tells those who follow ledgers that these have grown, [`released`] those who forward that
 //! work was given back; [`hints`] carries all this between replicas. [`tiles`] and [`checkpoints`] are what proofs are made of, [`partitions`]
-//! makes room for the history, [`archive`] takes months out of it. [`rows`] maps the domain to tables and back.
+//! makes room for the history, [`archive`] takes months out of it. [`rows`] maps the domain to tables and back; [`save`] writes what a batch changed.
 
-mod append;
 pub mod archive;
 pub mod audit;
 mod batch;
@@ -25,6 +24,7 @@ pub mod pending;
 pub mod reads;
 pub mod released;
 mod rows;
+mod save;
 mod schema;
 pub mod tiles;
 mod trust;

@@ -327,7 +327,7 @@ async fn a_deadlock_that_postgres_resolves_against_us_is_run_again() {
     let revoking = trouble.spawn_revoke().await;
     // The batch has the head and waits for the first; the second waits for the head, and the batch then for the second.
     let of_the_batch = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
-         AND wait_event_type = 'Lock' AND query ILIKE 'INSERT INTO change%'";
+         AND wait_event_type = 'Lock' AND query ILIKE 'WITH line AS%'";
     until(&trouble.stack.pool, of_the_batch, 1).await;
     let second = tokio::spawn(async move {
         second.run("SELECT 1 FROM ledger FOR UPDATE").await;

@@ -1,6 +1,6 @@
 //! Attempts, as the JSON of `change.attempts`.
 
-use std::time::Duration;
+use std::{borrow::Cow, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
@@ -12,15 +12,15 @@ use crate::{
 use super::named;
 
 #[derive(Serialize, Deserialize)]
-struct AttemptRow {
-    operation: String,
-    started_at: String,
+struct AttemptRow<'a> {
+    operation: Cow<'a, str>,
+    started_at: Cow<'a, str>,
     duration_us: u64,
-    classification: String,
+    classification: Cow<'a, str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    aws_request_id: Option<String>,
+    aws_request_id: Option<Cow<'a, str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    error_code: Option<String>,
+    error_code: Option<Cow<'a, str>>,
 }
 
 /// Reads attempts.
@@ -34,25 +34,25 @@ pub(super) fn from_json(json: serde_json::Value) -> Result<Vec<Attempt>, StoreEr
                     .ok_or_else(|| StoreError::corrupt("change", "a time of an attempt"))?,
                 duration: Duration::from_micros(row.duration_us),
                 classification: named("change", Classification::parse, &row.classification)?,
-                aws_request_id: row.aws_request_id,
-                error_code: row.error_code,
+                aws_request_id: row.aws_request_id.map(Cow::into_owned),
+                error_code: row.error_code.map(Cow::into_owned),
             })
         })
         .collect()
 }
 
 /// Writes attempts.
-pub(super) fn to_json(attempts: &[Attempt]) -> serde_json::Value {
+pub(super) fn to_json(attempts: &[Attempt]) -> String {
     let rows: Vec<_> = attempts
         .iter()
         .map(|attempt| AttemptRow {
             operation: attempt.operation.as_str().into(),
-            started_at: attempt.started_at.to_string(),
+            started_at: attempt.started_at.to_string().into(),
             duration_us: u64::try_from(attempt.duration.as_micros()).unwrap_or(u64::MAX),
             classification: attempt.classification.as_str().into(),
-            aws_request_id: attempt.aws_request_id.clone(),
-            error_code: attempt.error_code.clone(),
+            aws_request_id: attempt.aws_request_id.as_deref().map(Cow::Borrowed),
+            error_code: attempt.error_code.as_deref().map(Cow::Borrowed),
         })
         .collect();
-    serde_json::to_value(rows).expect("texts and whole numbers are always JSON")
+    serde_json::to_string(&rows).expect("texts and whole numbers are always JSON")
 }

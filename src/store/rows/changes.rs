@@ -131,141 +131,91 @@ pub(in crate::store) async fn load(
     rows.into_iter().map(Change::try_from).collect()
 }
 
-/// Inserts changes.
-pub(in crate::store) async fn insert(connection: &mut PgConnection, changes: &[&Change]) -> Result<(), StoreError> {
-    let intents = || changes.iter().map(|change| &change.intent);
-    let accounts: Vec<_> = intents().map(|intent| intent.key.account.to_string()).collect();
-    let ids: Vec<_> = intents().map(|intent| intent.change_id.0).collect();
-    let requests: Vec<_> = intents().map(|intent| intent.request_id.0).collect();
-    let regions: Vec<_> = intents().map(|intent| intent.key.region.to_string()).collect();
-    let images: Vec<_> = intents().map(|intent| intent.key.image.to_string()).collect();
-    let shared: Vec<_> = intents().map(|intent| intent.key.shared_account.to_string()).collect();
-    let actions: Vec<_> = intents().map(|intent| intent.action.as_str().to_owned()).collect();
-    let causes: Vec<_> = intents().map(|intent| intent.cause.as_str().to_owned()).collect();
-    let principals: Vec<_> = intents().map(|intent| intent.principal.to_string()).collect();
-    let reasons: Vec<_> = intents().map(|intent| intent.reason.to_string()).collect();
-    let tickets: Vec<_> = intents()
-        .map(|intent| intent.ticket.as_ref().map(|ticket| ticket.to_string()))
-        .collect();
-    let traces: Vec<_> = intents()
-        .map(|intent| intent.trace_id.as_ref().map(|id| id.to_string()))
-        .collect();
-    let generations: Vec<_> = changes.iter().map(|change| bigint(change.generation)).collect();
-    let previous: Vec<_> = changes
-        .iter()
-        .map(|change| change.previous.map(|access| access.as_str().to_owned()))
-        .collect();
-    let created: Vec<_> = changes
-        .iter()
-        .map(|change| change.created_at.to_offset_date_time())
-        .collect();
-    let Progress {
-        states,
-        attempts,
-        reasons: failures,
-        codes,
-        messages,
-        ends,
-    } = progress(changes);
-    let saved = sqlx::query!(
-        "INSERT INTO change (account_id, change_id, request_id, region, image_id, shared_account_id, action, cause,
-             principal, reason, ticket, trace_id, generation, previous, created_at,
-             state, attempts, failure_reason, failure_code, failure_message, ended_at)
-         SELECT * FROM unnest($1::text[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[],
-             $9::text[], $10::text[], $11::text[], $12::text[], $13::bigint[], $14::text[], $15::timestamptz[],
-             $16::text[], $17::jsonb[], $18::text[], $19::text[], $20::text[], $21::timestamptz[])",
-        &accounts,
-        &ids,
-        &requests,
-        &regions,
-        &images,
-        &shared,
-        &actions,
-        &causes,
-        &principals,
-        &reasons,
-        &tickets as &[Option<String>],
-        &traces as &[Option<String>],
-        &generations,
-        &previous as &[Option<String>],
-        &created,
-        &states,
-        &attempts,
-        &failures as &[Option<String>],
-        &codes as &[Option<String>],
-        &messages as &[Option<String>],
-        &ends as &[Option<OffsetDateTime>],
-    )
-    .execute(connection)
-    .await?;
-    super::expect_rows(TABLE, saved.rows_affected(), changes.len())
+/// Changes that are new, column by column.
+#[derive(Default)]
+pub(in crate::store) struct Opened<'a> {
+    pub(in crate::store) accounts: Vec<&'a str>,
+    pub(in crate::store) ids: Vec<Uuid>,
+    pub(in crate::store) requests: Vec<Uuid>,
+    pub(in crate::store) regions: Vec<&'a str>,
+    pub(in crate::store) images: Vec<&'a str>,
+    pub(in crate::store) shared: Vec<&'a str>,
+    pub(in crate::store) actions: Vec<&'a str>,
+    pub(in crate::store) causes: Vec<&'a str>,
+    pub(in crate::store) principals: Vec<&'a str>,
+    pub(in crate::store) reasons: Vec<&'a str>,
+    pub(in crate::store) tickets: Vec<Option<&'a str>>,
+    pub(in crate::store) traces: Vec<Option<&'a str>>,
+    pub(in crate::store) generations: Vec<i64>,
+    pub(in crate::store) previous: Vec<Option<&'a str>>,
+    pub(in crate::store) created: Vec<OffsetDateTime>,
+    pub(in crate::store) progress: Progress<'a>,
 }
 
-/// Saves how far changes have come. None of them may have ended before.
-pub(in crate::store) async fn update(connection: &mut PgConnection, changes: &[&Change]) -> Result<(), StoreError> {
-    let accounts: Vec<_> = changes
-        .iter()
-        .map(|change| change.intent.key.account.to_string())
-        .collect();
-    let ids: Vec<_> = changes.iter().map(|change| change.id().0).collect();
-    let Progress {
-        states,
-        attempts,
-        reasons,
-        codes,
-        messages,
-        ends,
-    } = progress(changes);
-    let saved = sqlx::query!(
-        "UPDATE change SET state = new.state, attempts = new.attempts, failure_reason = new.failure_reason,
-             failure_code = new.failure_code, failure_message = new.failure_message, ended_at = new.ended_at
-         FROM unnest($1::text[], $2::uuid[], $3::text[], $4::jsonb[], $5::text[], $6::text[], $7::text[], $8::timestamptz[])
-             AS new (account_id, change_id, state, attempts, failure_reason, failure_code, failure_message, ended_at)
-         WHERE change.account_id = new.account_id AND change.change_id = new.change_id AND change.state = 'PENDING'",
-        &accounts,
-        &ids,
-        &states,
-        &attempts,
-        &reasons as &[Option<String>],
-        &codes as &[Option<String>],
-        &messages as &[Option<String>],
-        &ends as &[Option<OffsetDateTime>],
-    )
-    .execute(connection)
-    .await?;
-    super::expect_rows(TABLE, saved.rows_affected(), changes.len())
+impl<'a> Opened<'a> {
+    pub(in crate::store) fn push(&mut self, change: &'a Change) {
+        let intent = &change.intent;
+        self.accounts.push(intent.key.account.as_str());
+        self.ids.push(intent.change_id.0);
+        self.requests.push(intent.request_id.0);
+        self.regions.push(intent.key.region.as_str());
+        self.images.push(intent.key.image.as_str());
+        self.shared.push(intent.key.shared_account.as_str());
+        self.actions.push(intent.action.as_str());
+        self.causes.push(intent.cause.as_str());
+        self.principals.push(intent.principal.as_str());
+        self.reasons.push(intent.reason.as_str());
+        self.tickets.push(intent.ticket.as_ref().map(|ticket| ticket.as_str()));
+        self.traces.push(intent.trace_id.as_ref().map(|id| id.as_str()));
+        self.generations.push(bigint(change.generation));
+        self.previous.push(change.previous.map(Access::as_str));
+        self.created.push(change.created_at.to_offset_date_time());
+        self.progress.push(change);
+    }
+}
+
+/// Changes that were there before and have come further, column by column. None of them may have ended before.
+#[derive(Default)]
+pub(in crate::store) struct Updated<'a> {
+    pub(in crate::store) accounts: Vec<&'a str>,
+    pub(in crate::store) ids: Vec<Uuid>,
+    pub(in crate::store) progress: Progress<'a>,
+}
+
+impl<'a> Updated<'a> {
+    pub(in crate::store) fn push(&mut self, change: &'a Change) {
+        self.accounts.push(change.intent.key.account.as_str());
+        self.ids.push(change.id().0);
+        self.progress.push(change);
+    }
+
+    /// Makes sure that so many changes were updated.
+    pub(in crate::store) fn expect(&self, written: i64) -> Result<(), StoreError> {
+        super::expect_rows(TABLE, written.cast_unsigned(), self.ids.len())
+    }
 }
 
 /// The columns of a change that move.
-struct Progress {
-    states: Vec<String>,
-    attempts: Vec<serde_json::Value>,
-    reasons: Vec<Option<String>>,
-    codes: Vec<Option<String>>,
-    messages: Vec<Option<String>>,
-    ends: Vec<Option<OffsetDateTime>>,
+#[derive(Default)]
+pub(in crate::store) struct Progress<'a> {
+    pub(in crate::store) states: Vec<&'a str>,
+    /// JSON.
+    pub(in crate::store) attempts: Vec<String>,
+    pub(in crate::store) reasons: Vec<Option<&'a str>>,
+    pub(in crate::store) codes: Vec<Option<&'a str>>,
+    pub(in crate::store) messages: Vec<Option<&'a str>>,
+    pub(in crate::store) ends: Vec<Option<OffsetDateTime>>,
 }
 
-fn progress(changes: &[&Change]) -> Progress {
-    let failures = || changes.iter().map(|change| change.failure.as_ref());
-    Progress {
-        states: changes.iter().map(|change| change.state.as_str().to_owned()).collect(),
-        attempts: changes
-            .iter()
-            .map(|change| attempts::to_json(&change.attempts))
-            .collect(),
-        reasons: failures()
-            .map(|failure| failure.map(|failure| failure.reason.as_str().to_owned()))
-            .collect(),
-        codes: failures()
-            .map(|failure| failure.and_then(|failure| failure.code.clone()))
-            .collect(),
-        messages: failures()
-            .map(|failure| failure.and_then(|failure| failure.message.clone()))
-            .collect(),
-        ends: changes
-            .iter()
-            .map(|change| change.ended_at.map(Timestamp::to_offset_date_time))
-            .collect(),
+impl<'a> Progress<'a> {
+    fn push(&mut self, change: &'a Change) {
+        let failure = change.failure.as_ref();
+        self.states.push(change.state.as_str());
+        self.attempts.push(attempts::to_json(&change.attempts));
+        self.reasons.push(failure.map(|failure| failure.reason.as_str()));
+        self.codes.push(failure.and_then(|failure| failure.code.as_deref()));
+        self.messages
+            .push(failure.and_then(|failure| failure.message.as_deref()));
+        self.ends.push(change.ended_at.map(Timestamp::to_offset_date_time));
     }
 }

@@ -1,10 +1,9 @@
 //! `audit_entry`: lines are only ever added.
 
-use sqlx::PgConnection;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use crate::{domain::Entry, ledger::Hash, store::StoreError};
+use crate::{domain::Entry, ledger::Hash};
 
 use super::bigint;
 
@@ -15,64 +14,61 @@ pub(in crate::store) struct Line<'a> {
     pub(in crate::store) leaf_hash: Hash,
 }
 
-/// Adds lines.
-pub(in crate::store) async fn append(connection: &mut PgConnection, lines: &[Line<'_>]) -> Result<(), StoreError> {
-    let entries = || lines.iter().map(|line| line.entry);
-    let intents = || entries().map(|entry| &entry.intent);
-    let accounts: Vec<_> = intents().map(|intent| intent.key.account.to_string()).collect();
-    let indexes: Vec<_> = entries().map(|entry| bigint(entry.log_index)).collect();
-    let times: Vec<OffsetDateTime> = entries().map(|entry| entry.recorded_at.to_offset_date_time()).collect();
-    let stages: Vec<_> = entries().map(|entry| entry.stage.as_str().to_owned()).collect();
-    let actions: Vec<_> = intents().map(|intent| intent.action.as_str().to_owned()).collect();
-    let causes: Vec<_> = intents().map(|intent| intent.cause.as_str().to_owned()).collect();
-    let changes: Vec<Option<Uuid>> = entries()
-        .map(|entry| entry.generation.map(|_| entry.intent.change_id.0))
-        .collect();
-    let requests: Vec<_> = intents().map(|intent| intent.request_id.0).collect();
-    let principals: Vec<_> = intents().map(|intent| intent.principal.to_string()).collect();
-    let reasons: Vec<_> = intents().map(|intent| intent.reason.to_string()).collect();
-    let tickets: Vec<_> = intents()
-        .map(|intent| intent.ticket.as_ref().map(ToString::to_string))
-        .collect();
-    let regions: Vec<_> = intents().map(|intent| intent.key.region.to_string()).collect();
-    let images: Vec<_> = intents().map(|intent| intent.key.image.to_string()).collect();
-    let shared: Vec<_> = intents().map(|intent| intent.key.shared_account.to_string()).collect();
-    let generations: Vec<_> = entries().map(|entry| entry.generation.map(bigint)).collect();
-    let aws_requests: Vec<_> = entries()
-        .map(|entry| entry.attempts.last().and_then(|attempt| attempt.aws_request_id.clone()))
-        .collect();
-    let errors: Vec<_> = entries()
-        .map(|entry| entry.failure.as_ref().map(|failure| failure.reason.as_str().to_owned()))
-        .collect();
-    let hashes: Vec<_> = lines.iter().map(|line| line.leaf_hash.to_vec()).collect();
-    let texts: Vec<_> = lines.iter().map(|line| line.text.clone()).collect();
-    let saved = sqlx::query!(
-        "INSERT INTO audit_entry (account_id, log_index, recorded_at, stage, action, cause, change_id, request_id, principal,
-             reason, ticket, region, image_id, shared_account_id, generation, aws_request_id, error_reason, leaf_hash, entry)
-         SELECT * FROM unnest($1::text[], $2::bigint[], $3::timestamptz[], $4::text[], $5::text[], $6::text[], $7::uuid[],
-             $8::uuid[], $9::text[], $10::text[], $11::text[], $12::text[], $13::text[], $14::text[], $15::bigint[],
-             $16::text[], $17::text[], $18::bytea[], $19::text[])",
-        &accounts,
-        &indexes,
-        &times,
-        &stages,
-        &actions,
-        &causes,
-        &changes as &[Option<Uuid>],
-        &requests,
-        &principals,
-        &reasons,
-        &tickets as &[Option<String>],
-        &regions,
-        &images,
-        &shared,
-        &generations as &[Option<i64>],
-        &aws_requests as &[Option<String>],
-        &errors as &[Option<String>],
-        &hashes,
-        &texts,
-    )
-    .execute(connection)
-    .await?;
-    super::expect_rows("audit_entry", saved.rows_affected(), lines.len())
+/// Lines, column by column.
+#[derive(Default)]
+pub(in crate::store) struct Lines<'a> {
+    pub(in crate::store) accounts: Vec<&'a str>,
+    pub(in crate::store) indexes: Vec<i64>,
+    pub(in crate::store) times: Vec<OffsetDateTime>,
+    pub(in crate::store) stages: Vec<&'a str>,
+    pub(in crate::store) actions: Vec<&'a str>,
+    pub(in crate::store) causes: Vec<&'a str>,
+    pub(in crate::store) changes: Vec<Option<Uuid>>,
+    pub(in crate::store) requests: Vec<Uuid>,
+    pub(in crate::store) principals: Vec<&'a str>,
+    pub(in crate::store) reasons: Vec<&'a str>,
+    pub(in crate::store) tickets: Vec<Option<&'a str>>,
+    pub(in crate::store) regions: Vec<&'a str>,
+    pub(in crate::store) images: Vec<&'a str>,
+    pub(in crate::store) shared: Vec<&'a str>,
+    pub(in crate::store) generations: Vec<Option<i64>>,
+    pub(in crate::store) aws_requests: Vec<Option<&'a str>>,
+    pub(in crate::store) errors: Vec<Option<&'a str>>,
+    pub(in crate::store) hashes: Vec<&'a [u8]>,
+    pub(in crate::store) texts: Vec<&'a str>,
+}
+
+impl<'a> Lines<'a> {
+    pub(in crate::store) fn of(lines: &'a [Line<'a>]) -> Self {
+        let mut columns = Self::default();
+        for Line { entry, text, leaf_hash } in lines {
+            let (intent, key) = (&entry.intent, &entry.intent.key);
+            columns.accounts.push(key.account.as_str());
+            columns.indexes.push(bigint(entry.log_index));
+            columns.times.push(entry.recorded_at.to_offset_date_time());
+            columns.stages.push(entry.stage.as_str());
+            columns.actions.push(intent.action.as_str());
+            columns.causes.push(intent.cause.as_str());
+            columns.changes.push(entry.generation.map(|_| intent.change_id.0));
+            columns.requests.push(intent.request_id.0);
+            columns.principals.push(intent.principal.as_str());
+            columns.reasons.push(intent.reason.as_str());
+            columns
+                .tickets
+                .push(intent.ticket.as_ref().map(|ticket| ticket.as_str()));
+            columns.regions.push(key.region.as_str());
+            columns.images.push(key.image.as_str());
+            columns.shared.push(key.shared_account.as_str());
+            columns.generations.push(entry.generation.map(bigint));
+            let last = entry.attempts.last();
+            columns
+                .aws_requests
+                .push(last.and_then(|attempt| attempt.aws_request_id.as_deref()));
+            let failure = entry.failure.as_ref();
+            columns.errors.push(failure.map(|failure| failure.reason.as_str()));
+            columns.hashes.push(leaf_hash);
+            columns.texts.push(text);
+        }
+        columns
+    }
 }

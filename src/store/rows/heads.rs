@@ -5,7 +5,7 @@ use time::OffsetDateTime;
 
 use crate::{
     domain::{AccountId, Timestamp},
-    ledger::Frontier,
+    ledger::{Frontier, Hash},
     store::StoreError,
 };
 
@@ -70,28 +70,31 @@ pub(in crate::store) async fn lock(connection: &mut PgConnection, accounts: &[St
     Ok(Locked { heads, at })
 }
 
-/// Saves heads that were locked in this transaction.
-pub(in crate::store) async fn save(connection: &mut PgConnection, heads: &[Head]) -> Result<(), StoreError> {
-    let accounts: Vec<_> = heads.iter().map(|head| head.account.to_string()).collect();
-    let sizes: Vec<_> = heads.iter().map(|head| bigint(head.frontier.size())).collect();
-    let frontiers: Vec<_> = heads.iter().map(|head| head.frontier.to_bytes()).collect();
-    let roots: Vec<_> = heads.iter().map(|head| head.frontier.root().to_vec()).collect();
-    let times: Vec<OffsetDateTime> = heads
-        .iter()
-        .map(|head| head.last_recorded_at.to_offset_date_time())
-        .collect();
-    let saved = sqlx::query!(
-        "UPDATE ledger SET size = new.size, frontier = new.frontier, root = new.root, last_recorded_at = new.last_recorded_at
-         FROM unnest($1::text[], $2::bigint[], $3::bytea[], $4::bytea[], $5::timestamptz[])
-             AS new (account_id, size, frontier, root, last_recorded_at)
-         WHERE ledger.account_id = new.account_id",
-        &accounts,
-        &sizes,
-        &frontiers,
-        &roots,
-        &times,
-    )
-    .execute(connection)
-    .await?;
-    super::expect_rows(TABLE, saved.rows_affected(), heads.len())
+/// Heads that were locked in this transaction, as they are to be, column by column.
+#[derive(Default)]
+pub(in crate::store) struct Heads<'a> {
+    pub(in crate::store) accounts: Vec<&'a str>,
+    pub(in crate::store) sizes: Vec<i64>,
+    pub(in crate::store) frontiers: Vec<Vec<u8>>,
+    pub(in crate::store) roots: Vec<Hash>,
+    pub(in crate::store) times: Vec<OffsetDateTime>,
+}
+
+impl<'a> Heads<'a> {
+    pub(in crate::store) fn of(heads: &'a [Head]) -> Self {
+        let mut columns = Self::default();
+        for head in heads {
+            columns.accounts.push(head.account.as_str());
+            columns.sizes.push(bigint(head.frontier.size()));
+            columns.frontiers.push(head.frontier.to_bytes());
+            columns.roots.push(head.frontier.root());
+            columns.times.push(head.last_recorded_at.to_offset_date_time());
+        }
+        columns
+    }
+
+    /// Makes sure that so many heads were saved.
+    pub(in crate::store) fn expect(&self, written: i64) -> Result<(), StoreError> {
+        super::expect_rows(TABLE, written.cast_unsigned(), self.sizes.len())
+    }
 }

@@ -1,11 +1,10 @@
-//! Tables as the domain's types and back. Each file loads and saves one table, many rows at a time.
+//! Tables as the domain's types and back. Each file loads rows of one table, or lays them out column by column to be saved.
 
 pub(super) mod attempts;
 pub(super) mod buckets;
 pub(super) mod changes;
 pub(super) mod entries;
 pub(super) mod heads;
-pub(super) mod intervals;
 pub(super) mod permissions;
 pub(super) mod rankings;
 pub(super) mod rollups;

@@ -79,12 +79,8 @@ pub(in crate::store) async fn load(
     connection: &mut PgConnection,
     keys: &[&PermissionKey],
 ) -> Result<Vec<Permission>, StoreError> {
-    let Columns {
-        accounts,
-        regions,
-        images,
-        shared,
-    } = columns(keys.iter().copied());
+    let mut names = Keys::default();
+    keys.iter().for_each(|key| names.push(key));
     let rows = sqlx::query_as!(
         PermissionRow,
         "SELECT p.account_id, p.region, p.image_id, p.shared_account_id, desired, applied, generation, current_change_id,
@@ -93,101 +89,72 @@ pub(in crate::store) async fn load(
          FROM unnest($1::text[], $2::text[], $3::text[], $4::text[]) AS k (account_id, region, image_id, shared_account_id)
          JOIN share_permission p ON (p.account_id, p.region, p.image_id, p.shared_account_id)
              = (k.account_id, k.region, k.image_id, k.shared_account_id)",
-        &accounts,
-        &regions,
-        &images,
-        &shared,
+        &names.accounts as &[&str],
+        &names.regions as &[&str],
+        &names.images as &[&str],
+        &names.shared as &[&str],
     )
     .fetch_all(connection)
     .await?;
     rows.into_iter().map(Permission::try_from).collect()
 }
 
-/// Saves permissions, new ones and old ones. The heads of their ledgers must be locked.
-pub(in crate::store) async fn save(
-    connection: &mut PgConnection,
-    permissions: &[&Permission],
-) -> Result<(), StoreError> {
-    let Columns {
-        accounts,
-        regions,
-        images,
-        shared,
-    } = columns(permissions.iter().map(|permission| &permission.key));
-    let each = || permissions.iter();
-    let access = |access: Option<Access>| access.map(|access| access.as_str().to_owned());
-    let desired: Vec<_> = each().map(|p| access(p.desired)).collect();
-    let applied: Vec<_> = each().map(|p| access(p.applied)).collect();
-    let generations: Vec<_> = each().map(|p| bigint(p.generation)).collect();
-    let current: Vec<_> = each().map(|p| p.current.map(|id| id.0)).collect();
-    let next: Vec<_> = each().map(|p| p.next.map(|id| id.0)).collect();
-    let owners: Vec<_> = each().map(|p| p.lease.map(|lease| lease.owner.0)).collect();
-    let epochs: Vec<_> = each().map(|p| bigint(p.lease_epoch)).collect();
-    let expiries: Vec<_> = each()
-        .map(|p| p.lease.map(|lease| lease.expires_at.to_offset_date_time()))
-        .collect();
-    let doubts: Vec<_> = each().map(|p| p.in_doubt).collect();
-    let landing: Vec<_> = each()
-        .map(|p| access(p.landing.map(|landing| landing.access)))
-        .collect();
-    let landing_until: Vec<_> = each()
-        .map(|p| p.landing.map(|landing| landing.until.to_offset_date_time()))
-        .collect();
-    let attempts: Vec<_> = each()
-        .map(|p| p.next_attempt_at.map(Timestamp::to_offset_date_time))
-        .collect();
-    let created: Vec<_> = each().map(|p| p.created_at.to_offset_date_time()).collect();
-    let updated: Vec<_> = each().map(|p| p.updated_at.to_offset_date_time()).collect();
-    let saved = sqlx::query!(
-        "INSERT INTO share_permission (account_id, region, image_id, shared_account_id, desired, applied, generation,
-             current_change_id, next_change_id, lease_owner, lease_epoch, lease_expires_at, in_doubt, landing,
-             landing_until, next_attempt_at, created_at, updated_at)
-         SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::bigint[],
-             $8::uuid[], $9::uuid[], $10::uuid[], $11::bigint[], $12::timestamptz[], $13::boolean[], $14::text[],
-             $15::timestamptz[], $16::timestamptz[], $17::timestamptz[], $18::timestamptz[])
-         ON CONFLICT (account_id, region, image_id, shared_account_id) DO UPDATE SET
-             desired = excluded.desired, applied = excluded.applied, generation = excluded.generation,
-             current_change_id = excluded.current_change_id, next_change_id = excluded.next_change_id,
-             lease_owner = excluded.lease_owner, lease_epoch = excluded.lease_epoch,
-             lease_expires_at = excluded.lease_expires_at, in_doubt = excluded.in_doubt,
-             landing = excluded.landing, landing_until = excluded.landing_until,
-             next_attempt_at = excluded.next_attempt_at, updated_at = excluded.updated_at",
-        &accounts,
-        &regions,
-        &images,
-        &shared,
-        &desired as &[Option<String>],
-        &applied as &[Option<String>],
-        &generations,
-        &current as &[Option<Uuid>],
-        &next as &[Option<Uuid>],
-        &owners as &[Option<Uuid>],
-        &epochs,
-        &expiries as &[Option<OffsetDateTime>],
-        &doubts,
-        &landing as &[Option<String>],
-        &landing_until as &[Option<OffsetDateTime>],
-        &attempts as &[Option<OffsetDateTime>],
-        &created,
-        &updated,
-    )
-    .execute(connection)
-    .await?;
-    super::expect_rows(TABLE, saved.rows_affected(), permissions.len())
+/// Permissions, new ones and old ones, column by column.
+#[derive(Default)]
+pub(in crate::store) struct Permissions<'a> {
+    pub(in crate::store) keys: Keys<'a>,
+    pub(in crate::store) desired: Vec<Option<&'a str>>,
+    pub(in crate::store) applied: Vec<Option<&'a str>>,
+    pub(in crate::store) generations: Vec<i64>,
+    pub(in crate::store) current: Vec<Option<Uuid>>,
+    pub(in crate::store) next: Vec<Option<Uuid>>,
+    pub(in crate::store) lease_owners: Vec<Option<Uuid>>,
+    pub(in crate::store) lease_epochs: Vec<i64>,
+    pub(in crate::store) lease_ends: Vec<Option<OffsetDateTime>>,
+    pub(in crate::store) doubts: Vec<bool>,
+    pub(in crate::store) landing: Vec<Option<&'a str>>,
+    pub(in crate::store) landing_until: Vec<Option<OffsetDateTime>>,
+    pub(in crate::store) next_attempts: Vec<Option<OffsetDateTime>>,
+    pub(in crate::store) created: Vec<OffsetDateTime>,
+    pub(in crate::store) updated: Vec<OffsetDateTime>,
 }
 
-struct Columns {
-    accounts: Vec<String>,
-    regions: Vec<String>,
-    images: Vec<String>,
-    shared: Vec<String>,
+impl<'a> Permissions<'a> {
+    pub(in crate::store) fn push(&mut self, permission: &'a Permission) {
+        let time = |time: Option<Timestamp>| time.map(Timestamp::to_offset_date_time);
+        let (lease, landing) = (permission.lease, permission.landing);
+        self.keys.push(&permission.key);
+        self.desired.push(permission.desired.map(Access::as_str));
+        self.applied.push(permission.applied.map(Access::as_str));
+        self.generations.push(bigint(permission.generation));
+        self.current.push(permission.current.map(|id| id.0));
+        self.next.push(permission.next.map(|id| id.0));
+        self.lease_owners.push(lease.map(|lease| lease.owner.0));
+        self.lease_epochs.push(bigint(permission.lease_epoch));
+        self.lease_ends.push(time(lease.map(|lease| lease.expires_at)));
+        self.doubts.push(permission.in_doubt);
+        self.landing.push(landing.map(|landing| landing.access.as_str()));
+        self.landing_until.push(time(landing.map(|landing| landing.until)));
+        self.next_attempts.push(time(permission.next_attempt_at));
+        self.created.push(permission.created_at.to_offset_date_time());
+        self.updated.push(permission.updated_at.to_offset_date_time());
+    }
 }
 
-fn columns<'a>(keys: impl Iterator<Item = &'a PermissionKey> + Clone) -> Columns {
-    Columns {
-        accounts: keys.clone().map(|key| key.account.to_string()).collect(),
-        regions: keys.clone().map(|key| key.region.to_string()).collect(),
-        images: keys.clone().map(|key| key.image.to_string()).collect(),
-        shared: keys.map(|key| key.shared_account.to_string()).collect(),
+/// Names of permissions, column by column.
+#[derive(Default)]
+pub(in crate::store) struct Keys<'a> {
+    pub(in crate::store) accounts: Vec<&'a str>,
+    pub(in crate::store) regions: Vec<&'a str>,
+    pub(in crate::store) images: Vec<&'a str>,
+    pub(in crate::store) shared: Vec<&'a str>,
+}
+
+impl<'a> Keys<'a> {
+    fn push(&mut self, key: &'a PermissionKey) {
+        self.accounts.push(key.account.as_str());
+        self.regions.push(key.region.as_str());
+        self.images.push(key.image.as_str());
+        self.shared.push(key.shared_account.as_str());
     }
 }

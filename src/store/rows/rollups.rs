@@ -2,63 +2,53 @@
 
 use std::collections::BTreeMap;
 
-use sqlx::PgConnection;
+use time::OffsetDateTime;
 
-use crate::{domain::Stage, store::StoreError};
+use crate::domain::Stage;
 
 use super::{buckets::Bucket, entries::Line};
 
-const TABLE: &str = "audit_rollup";
+/// Counts of new lines, column by column: a row for each span that they are counted by, in the order of the key.
+#[derive(Default)]
+pub(in crate::store) struct Rollups<'a> {
+    pub(in crate::store) accounts: Vec<&'a str>,
+    pub(in crate::store) buckets: Vec<&'a str>,
+    pub(in crate::store) starts: Vec<OffsetDateTime>,
+    pub(in crate::store) regions: Vec<&'a str>,
+    pub(in crate::store) actions: Vec<&'a str>,
+    pub(in crate::store) requested: Vec<i64>,
+    pub(in crate::store) denied: Vec<i64>,
+    pub(in crate::store) succeeded: Vec<i64>,
+    pub(in crate::store) failed: Vec<i64>,
+    pub(in crate::store) superseded: Vec<i64>,
+}
 
-/// Counts new lines. One statement, its rows in the order of the key, whatever the size of the batch.
-pub(in crate::store) async fn count(connection: &mut PgConnection, lines: &[Line<'_>]) -> Result<(), StoreError> {
-    let mut counts: BTreeMap<_, Counts> = BTreeMap::new();
-    for Line { entry, .. } in lines {
-        let (key, action) = (&entry.intent.key, entry.intent.action.as_str());
-        for bucket in [Bucket::Hour, Bucket::Day, Bucket::Month] {
-            let counted = (
-                key.account,
-                bucket,
-                bucket.start(entry.recorded_at),
-                &key.region,
-                action,
-            );
-            counts.entry(counted).or_default().add(entry.stage);
+impl<'a> Rollups<'a> {
+    pub(in crate::store) fn of(lines: &'a [Line<'a>]) -> Self {
+        let mut counts: BTreeMap<_, Counts> = BTreeMap::new();
+        for Line { entry, .. } in lines {
+            let (key, action) = (&entry.intent.key, entry.intent.action.as_str());
+            for bucket in [Bucket::Hour, Bucket::Day, Bucket::Month] {
+                let start = bucket.start(entry.recorded_at);
+                let counted = (key.account.as_str(), bucket, start, key.region.as_str(), action);
+                counts.entry(counted).or_default().add(entry.stage);
+            }
         }
+        let mut columns = Self::default();
+        for ((account, bucket, start, region, action), counts) in counts {
+            columns.accounts.push(account);
+            columns.buckets.push(bucket.as_str());
+            columns.starts.push(start);
+            columns.regions.push(region);
+            columns.actions.push(action);
+            columns.requested.push(counts.requested);
+            columns.denied.push(counts.denied);
+            columns.succeeded.push(counts.succeeded);
+            columns.failed.push(counts.failed);
+            columns.superseded.push(counts.superseded);
+        }
+        columns
     }
-    let accounts: Vec<_> = counts.keys().map(|key| key.0.to_string()).collect();
-    let buckets: Vec<_> = counts.keys().map(|key| key.1.as_str().to_owned()).collect();
-    let starts: Vec<_> = counts.keys().map(|key| key.2).collect();
-    let regions: Vec<_> = counts.keys().map(|key| key.3.to_string()).collect();
-    let actions: Vec<_> = counts.keys().map(|key| key.4.to_owned()).collect();
-    let requested: Vec<_> = counts.values().map(|counts| counts.requested).collect();
-    let denied: Vec<_> = counts.values().map(|counts| counts.denied).collect();
-    let succeeded: Vec<_> = counts.values().map(|counts| counts.succeeded).collect();
-    let failed: Vec<_> = counts.values().map(|counts| counts.failed).collect();
-    let superseded: Vec<_> = counts.values().map(|counts| counts.superseded).collect();
-    let saved = sqlx::query!(
-        "INSERT INTO audit_rollup AS old
-             (account_id, bucket, start_time, region, action, requested, denied, succeeded, failed, superseded)
-         SELECT * FROM unnest($1::text[], $2::text[], $3::timestamptz[], $4::text[], $5::text[],
-             $6::bigint[], $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[])
-         ON CONFLICT (account_id, bucket, start_time, region, action) DO UPDATE SET
-             requested = old.requested + excluded.requested, denied = old.denied + excluded.denied,
-             succeeded = old.succeeded + excluded.succeeded, failed = old.failed + excluded.failed,
-             superseded = old.superseded + excluded.superseded",
-        &accounts,
-        &buckets,
-        &starts,
-        &regions,
-        &actions,
-        &requested,
-        &denied,
-        &succeeded,
-        &failed,
-        &superseded,
-    )
-    .execute(connection)
-    .await?;
-    super::expect_rows(TABLE, saved.rows_affected(), counts.len())
 }
 
 /// So many entries of each stage.

@@ -1,0 +1,252 @@
+//! Everything that a batch changes, saved in one statement.
+//!
+//! A statement costs Postgres, and the way there, some hundred microseconds before its first row, and a batch would need eight of
+//! them. So there is one, with a part for each table. All parts see the database as it was before the statement, so no two of
+//! them may write the same row; see [`shares_end_once`].
+
+use std::collections::HashSet;
+
+use sqlx::PgConnection;
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use crate::{domain::Stage, ledger::Hash};
+
+use super::{
+    StoreError,
+    rows::{
+        changes::{Opened, Updated},
+        entries::{Line, Lines},
+        heads::{Head, Heads},
+        permissions::Permissions,
+        rankings::Rankings,
+        rollups::Rollups,
+        tiles::{self, Growth},
+    },
+};
+
+/// What a batch changed. The heads of the ledgers concerned are locked.
+#[derive(Default)]
+pub(super) struct Changed<'a> {
+    /// Changes that are new.
+    pub(super) opened: Opened<'a>,
+    /// Changes that were there before and have come further.
+    pub(super) updated: Updated<'a>,
+    /// Permissions, new ones and old ones.
+    pub(super) permissions: Permissions<'a>,
+    /// New lines; those of an account are in their order.
+    pub(super) lines: Vec<Line<'a>>,
+    /// The heads as they are after the lines.
+    pub(super) heads: Vec<Head>,
+    /// From where to where the ledgers grew.
+    pub(super) growths: Vec<Growth>,
+}
+
+impl Changed<'_> {
+    fn is_nothing(&self) -> bool {
+        self.permissions.generations.is_empty() && self.lines.is_empty() && self.updated.ids.is_empty()
+    }
+}
+
+/// Saves it: one statement, and up to three more when a tile is full.
+pub(super) async fn save(connection: &mut PgConnection, changed: &Changed<'_>) -> Result<(), StoreError> {
+    if changed.is_nothing() {
+        return Ok(());
+    }
+    shares_end_once(&changed.lines)?;
+    // Before the lines: the tiles take from the table what was there before.
+    tiles::extend(connection, &changed.growths, &changed.lines).await?;
+
+    let Changed {
+        opened,
+        updated,
+        permissions,
+        ..
+    } = changed;
+    let (lines, heads) = (Lines::of(&changed.lines), Heads::of(&changed.heads));
+    let (rollups, rankings) = (Rollups::of(&changed.lines), Rankings::of(&changed.lines));
+    let saved = sqlx::query!(
+        r#"WITH line AS MATERIALIZED (
+             SELECT * FROM unnest($1::text[], $2::bigint[], $3::timestamptz[], $4::text[], $5::text[], $6::text[], $7::uuid[],
+                 $8::uuid[], $9::text[], $10::text[], $11::text[], $12::text[], $13::text[], $14::text[], $15::bigint[],
+                 $16::text[], $17::text[], $18::bytea[], $19::text[])
+             AS line (account_id, log_index, recorded_at, stage, action, cause, change_id, request_id, principal,
+                 reason, ticket, region, image_id, shared_account_id, generation, aws_request_id, error_reason, leaf_hash, entry)
+         ), entries AS (
+             INSERT INTO audit_entry (account_id, log_index, recorded_at, stage, action, cause, change_id, request_id, principal,
+                 reason, ticket, region, image_id, shared_account_id, generation, aws_request_id, error_reason, leaf_hash, entry)
+             SELECT * FROM line
+         ), opened AS (
+             INSERT INTO change (account_id, change_id, request_id, region, image_id, shared_account_id, action, cause,
+                 principal, reason, ticket, trace_id, generation, previous, created_at,
+                 state, attempts, failure_reason, failure_code, failure_message, ended_at)
+             SELECT account_id, change_id, request_id, region, image_id, shared_account_id, action, cause,
+                 principal, reason, ticket, trace_id, generation, previous, created_at,
+                 state, attempts::jsonb, failure_reason, failure_code, failure_message, ended_at
+             FROM unnest($20::text[], $21::uuid[], $22::uuid[], $23::text[], $24::text[], $25::text[], $26::text[], $27::text[],
+                 $28::text[], $29::text[], $30::text[], $31::text[], $32::bigint[], $33::text[], $34::timestamptz[],
+                 $35::text[], $36::text[], $37::text[], $38::text[], $39::text[], $40::timestamptz[])
+             AS opened (account_id, change_id, request_id, region, image_id, shared_account_id, action, cause,
+                 principal, reason, ticket, trace_id, generation, previous, created_at,
+                 state, attempts, failure_reason, failure_code, failure_message, ended_at)
+         ), updated AS (
+             UPDATE change SET state = new.state, attempts = new.attempts::jsonb, failure_reason = new.failure_reason,
+                 failure_code = new.failure_code, failure_message = new.failure_message, ended_at = new.ended_at
+             FROM unnest($41::text[], $42::uuid[], $43::text[], $44::text[], $45::text[], $46::text[], $47::text[],
+                 $48::timestamptz[])
+             AS new (account_id, change_id, state, attempts, failure_reason, failure_code, failure_message, ended_at)
+             WHERE change.account_id = new.account_id AND change.change_id = new.change_id AND change.state = 'PENDING'
+             RETURNING 1
+         ), permissions AS (
+             INSERT INTO share_permission (account_id, region, image_id, shared_account_id, desired, applied, generation,
+                 current_change_id, next_change_id, lease_owner, lease_epoch, lease_expires_at, in_doubt, landing,
+                 landing_until, next_attempt_at, created_at, updated_at)
+             SELECT * FROM unnest($49::text[], $50::text[], $51::text[], $52::text[], $53::text[], $54::text[], $55::bigint[],
+                 $56::uuid[], $57::uuid[], $58::uuid[], $59::bigint[], $60::timestamptz[], $61::boolean[], $62::text[],
+                 $63::timestamptz[], $64::timestamptz[], $65::timestamptz[], $66::timestamptz[])
+             ON CONFLICT (account_id, region, image_id, shared_account_id) DO UPDATE SET
+                 desired = excluded.desired, applied = excluded.applied, generation = excluded.generation,
+                 current_change_id = excluded.current_change_id, next_change_id = excluded.next_change_id,
+                 lease_owner = excluded.lease_owner, lease_epoch = excluded.lease_epoch,
+                 lease_expires_at = excluded.lease_expires_at, in_doubt = excluded.in_doubt,
+                 landing = excluded.landing, landing_until = excluded.landing_until,
+                 next_attempt_at = excluded.next_attempt_at, updated_at = excluded.updated_at
+         ), shares_begun AS (
+             INSERT INTO share_interval (account_id, region, image_id, shared_account_id, start_index, start_time)
+             SELECT account_id, region, image_id, shared_account_id, log_index, recorded_at FROM line
+             WHERE stage = 'SUCCEEDED' AND action = 'GRANT'
+             ON CONFLICT (account_id, region, image_id, shared_account_id) WHERE end_index IS NULL DO NOTHING
+         ), shares_ended AS (
+             UPDATE share_interval share SET end_index = line.log_index, end_time = line.recorded_at FROM line
+             WHERE line.stage = 'SUCCEEDED' AND line.action = 'REVOKE' AND share.end_index IS NULL
+                 AND (share.account_id, share.region, share.image_id, share.shared_account_id)
+                     = (line.account_id, line.region, line.image_id, line.shared_account_id)
+         ), rollups AS (
+             INSERT INTO audit_rollup AS old
+                 (account_id, bucket, start_time, region, action, requested, denied, succeeded, failed, superseded)
+             SELECT * FROM unnest($67::text[], $68::text[], $69::timestamptz[], $70::text[], $71::text[],
+                 $72::bigint[], $73::bigint[], $74::bigint[], $75::bigint[], $76::bigint[])
+             ON CONFLICT (account_id, bucket, start_time, region, action) DO UPDATE SET
+                 requested = old.requested + excluded.requested, denied = old.denied + excluded.denied,
+                 succeeded = old.succeeded + excluded.succeeded, failed = old.failed + excluded.failed,
+                 superseded = old.superseded + excluded.superseded
+         ), rankings AS (
+             INSERT INTO audit_ranking AS old (account_id, bucket, ranking, start_time, value, count)
+             SELECT * FROM unnest($77::text[], $78::text[], $79::text[], $80::timestamptz[], $81::text[], $82::bigint[])
+             ON CONFLICT (account_id, bucket, ranking, start_time, value) DO UPDATE SET count = old.count + excluded.count
+         ), heads AS (
+             UPDATE ledger SET size = new.size, frontier = new.frontier, root = new.root,
+                 last_recorded_at = new.last_recorded_at
+             FROM unnest($83::text[], $84::bigint[], $85::bytea[], $86::bytea[], $87::timestamptz[])
+                 AS new (account_id, size, frontier, root, last_recorded_at)
+             WHERE ledger.account_id = new.account_id
+             RETURNING 1
+         )
+         SELECT (SELECT count(*) FROM updated) AS "updated!", (SELECT count(*) FROM heads) AS "heads!""#,
+        &lines.accounts as &[&str],
+        &lines.indexes,
+        &lines.times,
+        &lines.stages as &[&str],
+        &lines.actions as &[&str],
+        &lines.causes as &[&str],
+        &lines.changes as &[Option<Uuid>],
+        &lines.requests,
+        &lines.principals as &[&str],
+        &lines.reasons as &[&str],
+        &lines.tickets as &[Option<&str>],
+        &lines.regions as &[&str],
+        &lines.images as &[&str],
+        &lines.shared as &[&str],
+        &lines.generations as &[Option<i64>],
+        &lines.aws_requests as &[Option<&str>],
+        &lines.errors as &[Option<&str>],
+        &lines.hashes as &[&[u8]],
+        &lines.texts as &[&str],
+        &opened.accounts as &[&str],
+        &opened.ids,
+        &opened.requests,
+        &opened.regions as &[&str],
+        &opened.images as &[&str],
+        &opened.shared as &[&str],
+        &opened.actions as &[&str],
+        &opened.causes as &[&str],
+        &opened.principals as &[&str],
+        &opened.reasons as &[&str],
+        &opened.tickets as &[Option<&str>],
+        &opened.traces as &[Option<&str>],
+        &opened.generations,
+        &opened.previous as &[Option<&str>],
+        &opened.created,
+        &opened.progress.states as &[&str],
+        &opened.progress.attempts,
+        &opened.progress.reasons as &[Option<&str>],
+        &opened.progress.codes as &[Option<&str>],
+        &opened.progress.messages as &[Option<&str>],
+        &opened.progress.ends as &[Option<OffsetDateTime>],
+        &updated.accounts as &[&str],
+        &updated.ids,
+        &updated.progress.states as &[&str],
+        &updated.progress.attempts,
+        &updated.progress.reasons as &[Option<&str>],
+        &updated.progress.codes as &[Option<&str>],
+        &updated.progress.messages as &[Option<&str>],
+        &updated.progress.ends as &[Option<OffsetDateTime>],
+        &permissions.keys.accounts as &[&str],
+        &permissions.keys.regions as &[&str],
+        &permissions.keys.images as &[&str],
+        &permissions.keys.shared as &[&str],
+        &permissions.desired as &[Option<&str>],
+        &permissions.applied as &[Option<&str>],
+        &permissions.generations,
+        &permissions.current as &[Option<Uuid>],
+        &permissions.next as &[Option<Uuid>],
+        &permissions.lease_owners as &[Option<Uuid>],
+        &permissions.lease_epochs,
+        &permissions.lease_ends as &[Option<OffsetDateTime>],
+        &permissions.doubts,
+        &permissions.landing as &[Option<&str>],
+        &permissions.landing_until as &[Option<OffsetDateTime>],
+        &permissions.next_attempts as &[Option<OffsetDateTime>],
+        &permissions.created,
+        &permissions.updated,
+        &rollups.accounts as &[&str],
+        &rollups.buckets as &[&str],
+        &rollups.starts,
+        &rollups.regions as &[&str],
+        &rollups.actions as &[&str],
+        &rollups.requested,
+        &rollups.denied,
+        &rollups.succeeded,
+        &rollups.failed,
+        &rollups.superseded,
+        &rankings.accounts as &[&str],
+        &rankings.buckets as &[&str],
+        &rankings.rankings as &[&str],
+        &rankings.starts,
+        &rankings.values as &[&str],
+        &rankings.counts,
+        &heads.accounts as &[&str],
+        &heads.sizes,
+        &heads.frontiers,
+        &heads.roots as &[Hash],
+        &heads.times,
+    )
+    .fetch_one(connection)
+    .await?;
+    updated.expect(saved.updated)?;
+    heads.expect(saved.heads)
+}
+
+/// No share begins or ends twice in a batch: the next call for a permission is only made under a lease that this batch's commit
+/// gives. Were it otherwise, the interval that one line opens could not be closed by the other.
+fn shares_end_once(lines: &[Line<'_>]) -> Result<(), StoreError> {
+    let mut seen = HashSet::new();
+    let mut ends = lines.iter().filter(|line| line.entry.stage == Stage::Succeeded);
+    match ends.find(|line| !seen.insert(&line.entry.intent.key)) {
+        Some(_) => Err(StoreError::corrupt(
+            "share_interval",
+            "two changes of one share ended in a batch",
+        )),
+        None => Ok(()),
+    }
+}

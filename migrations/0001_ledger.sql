@@ -1,8 +1,9 @@
 -- An account's ledger and the head of it. The key of every table starts with the account, so that all of them can be
--- distributed by it; nothing refers across accounts.
+-- distributed by it; nothing refers across accounts. A CHECK of a pattern looks for a length and for a character that must not be
+-- there: matching the whole pattern takes Postgres three to twelve times as long.
 
 CREATE TABLE ledger (
-    account_id text COLLATE "C" PRIMARY KEY CHECK (account_id ~ '^[0-9]{12}$'),
+    account_id text COLLATE "C" PRIMARY KEY CHECK (length(account_id) = 12 AND account_id !~ '[^0-9]'),
     size bigint NOT NULL CHECK (size >= 0),
     frontier bytea NOT NULL CHECK (octet_length(frontier) = 32 * bit_count(size::bit(64))),
     root bytea NOT NULL CHECK (octet_length(root) = 32),
@@ -15,7 +16,7 @@ COMMENT ON COLUMN ledger.root IS 'The Merkle tree hash (RFC 6962) of the account
 -- The entries, by month of their recording. What is unique is so within a partition (see `finish_audit_partition`): across
 -- months it follows from the head's lock and from the change's state, and the tree tells if it does not.
 CREATE TABLE audit_entry (
-    account_id text COLLATE "C" NOT NULL CHECK (account_id ~ '^[0-9]{12}$'),
+    account_id text COLLATE "C" NOT NULL CHECK (length(account_id) = 12 AND account_id !~ '[^0-9]'),
     log_index bigint NOT NULL CHECK (log_index >= 0),
     recorded_at timestamptz NOT NULL,
     stage text COLLATE "C" NOT NULL CHECK (stage IN ('REQUESTED', 'DENIED', 'SUCCEEDED', 'FAILED', 'SUPERSEDED')),
@@ -26,9 +27,9 @@ CREATE TABLE audit_entry (
     principal text COLLATE "C" NOT NULL CHECK (length(principal) BETWEEN 1 AND 256),
     reason text NOT NULL CHECK (length(reason) BETWEEN 1 AND 1024),
     ticket text CHECK (length(ticket) BETWEEN 1 AND 128),
-    region text COLLATE "C" NOT NULL CHECK (region ~ '^[-0-9a-z]{1,31}$'),
-    image_id text COLLATE "C" NOT NULL CHECK (image_id ~ '^wsi-[0-9a-z]{9,63}$'),
-    shared_account_id text COLLATE "C" NOT NULL CHECK (shared_account_id ~ '^[0-9]{12}$'),
+    region text COLLATE "C" NOT NULL CHECK (length(region) BETWEEN 1 AND 31 AND region !~ '[^-0-9a-z]'),
+    image_id text COLLATE "C" NOT NULL CHECK (image_id LIKE 'wsi-%' AND length(image_id) BETWEEN 13 AND 67 AND substr(image_id, 5) !~ '[^0-9a-z]'),
+    shared_account_id text COLLATE "C" NOT NULL CHECK (length(shared_account_id) = 12 AND shared_account_id !~ '[^0-9]'),
     generation bigint CHECK (generation > 0),
     aws_request_id text COLLATE "C",
     error_reason text COLLATE "C",
@@ -145,7 +146,7 @@ SELECT create_audit_partitions(now(), 4);
 -- The tree's hashes: C2SP tlog-tiles, height 8. A tile is written when it is full; the entries that are in no full tile have their
 -- hashes in `audit_entry`, or, if they are archived, in a tile that is not full.
 CREATE TABLE ledger_tile (
-    account_id text COLLATE "C" NOT NULL CHECK (account_id ~ '^[0-9]{12}$'),
+    account_id text COLLATE "C" NOT NULL CHECK (length(account_id) = 12 AND account_id !~ '[^0-9]'),
     level smallint NOT NULL CHECK (level BETWEEN 0 AND 7),
     tile_index bigint NOT NULL CHECK (tile_index >= 0),
     hashes bytea NOT NULL CHECK (octet_length(hashes) BETWEEN 32 AND 8192 AND octet_length(hashes) % 32 = 0),
@@ -158,7 +159,7 @@ COMMENT ON TABLE ledger_tile IS 'Hash tiles of the ledgers'' trees (C2SP tlog-ti
 COMMENT ON COLUMN ledger_tile.root IS 'The root of a full tile: its hash in the level above.';
 
 CREATE TABLE ledger_checkpoint (
-    account_id text COLLATE "C" NOT NULL CHECK (account_id ~ '^[0-9]{12}$'),
+    account_id text COLLATE "C" NOT NULL CHECK (length(account_id) = 12 AND account_id !~ '[^0-9]'),
     size bigint NOT NULL CHECK (size > 0),
     root bytea NOT NULL CHECK (octet_length(root) = 32),
     note text NOT NULL,
@@ -168,7 +169,7 @@ CREATE TABLE ledger_checkpoint (
 COMMENT ON TABLE ledger_checkpoint IS 'Signed checkpoints (C2SP tlog-checkpoint) of the ledgers.';
 
 CREATE TABLE audit_archive (
-    account_id text COLLATE "C" NOT NULL CHECK (account_id ~ '^[0-9]{12}$'),
+    account_id text COLLATE "C" NOT NULL CHECK (length(account_id) = 12 AND account_id !~ '[^0-9]'),
     start_index bigint NOT NULL CHECK (start_index >= 0),
     end_index bigint NOT NULL CHECK (end_index > start_index),
     start_time timestamptz NOT NULL,

@@ -1,18 +1,18 @@
 -- Changes, and the permissions that they are about.
 
 CREATE TABLE change (
-    account_id text COLLATE "C" NOT NULL CHECK (account_id ~ '^[0-9]{12}$'),
+    account_id text COLLATE "C" NOT NULL CHECK (length(account_id) = 12 AND account_id !~ '[^0-9]'),
     change_id uuid NOT NULL,
     request_id uuid NOT NULL,
-    region text COLLATE "C" NOT NULL CHECK (region ~ '^[-0-9a-z]{1,31}$'),
-    image_id text COLLATE "C" NOT NULL CHECK (image_id ~ '^wsi-[0-9a-z]{9,63}$'),
-    shared_account_id text COLLATE "C" NOT NULL CHECK (shared_account_id ~ '^[0-9]{12}$'),
+    region text COLLATE "C" NOT NULL CHECK (length(region) BETWEEN 1 AND 31 AND region !~ '[^-0-9a-z]'),
+    image_id text COLLATE "C" NOT NULL CHECK (image_id LIKE 'wsi-%' AND length(image_id) BETWEEN 13 AND 67 AND substr(image_id, 5) !~ '[^0-9a-z]'),
+    shared_account_id text COLLATE "C" NOT NULL CHECK (length(shared_account_id) = 12 AND shared_account_id !~ '[^0-9]'),
     action text NOT NULL CHECK (action IN ('GRANT', 'REVOKE')),
     cause text NOT NULL CHECK (cause IN ('CALLER')),
     principal text NOT NULL CHECK (length(principal) BETWEEN 1 AND 256),
     reason text NOT NULL CHECK (length(reason) BETWEEN 1 AND 1024),
     ticket text CHECK (length(ticket) BETWEEN 1 AND 128),
-    trace_id text CHECK (trace_id ~ '^[0-9a-f]{32}$'),
+    trace_id text CHECK (length(trace_id) = 32 AND trace_id !~ '[^0-9a-f]'),
     generation bigint NOT NULL CHECK (generation > 0),
     previous text CHECK (previous IN ('SHARED', 'NOT_SHARED')),
     state text NOT NULL CHECK (state IN ('PENDING', 'SUCCEEDED', 'FAILED', 'SUPERSEDED')),
@@ -39,10 +39,10 @@ COMMENT ON TABLE change IS 'Accepted grants and revokes. PENDING, then exactly o
 COMMENT ON COLUMN change.request_id IS 'The caller''s idempotency key; the change id where the caller gave none.';
 
 CREATE TABLE share_permission (
-    account_id text COLLATE "C" NOT NULL CHECK (account_id ~ '^[0-9]{12}$'),
-    region text COLLATE "C" NOT NULL CHECK (region ~ '^[-0-9a-z]{1,31}$'),
-    image_id text COLLATE "C" NOT NULL CHECK (image_id ~ '^wsi-[0-9a-z]{9,63}$'),
-    shared_account_id text COLLATE "C" NOT NULL CHECK (shared_account_id ~ '^[0-9]{12}$'),
+    account_id text COLLATE "C" NOT NULL CHECK (length(account_id) = 12 AND account_id !~ '[^0-9]'),
+    region text COLLATE "C" NOT NULL CHECK (length(region) BETWEEN 1 AND 31 AND region !~ '[^-0-9a-z]'),
+    image_id text COLLATE "C" NOT NULL CHECK (image_id LIKE 'wsi-%' AND length(image_id) BETWEEN 13 AND 67 AND substr(image_id, 5) !~ '[^0-9a-z]'),
+    shared_account_id text COLLATE "C" NOT NULL CHECK (length(shared_account_id) = 12 AND shared_account_id !~ '[^0-9]'),
     desired text CHECK (desired IN ('SHARED', 'NOT_SHARED')),
     applied text CHECK (applied IN ('SHARED', 'NOT_SHARED')),
     generation bigint NOT NULL CHECK (generation > 0),

@@ -2,10 +2,10 @@
 
 -- When which share was in effect, from the SUCCEEDED entry of a grant to that of a revoke.
 CREATE TABLE share_interval (
-    account_id text COLLATE "C" NOT NULL CHECK (account_id ~ '^[0-9]{12}$'),
-    region text COLLATE "C" NOT NULL CHECK (region ~ '^[-0-9a-z]{1,31}$'),
-    image_id text COLLATE "C" NOT NULL CHECK (image_id ~ '^wsi-[0-9a-z]{9,63}$'),
-    shared_account_id text COLLATE "C" NOT NULL CHECK (shared_account_id ~ '^[0-9]{12}$'),
+    account_id text COLLATE "C" NOT NULL CHECK (length(account_id) = 12 AND account_id !~ '[^0-9]'),
+    region text COLLATE "C" NOT NULL CHECK (length(region) BETWEEN 1 AND 31 AND region !~ '[^-0-9a-z]'),
+    image_id text COLLATE "C" NOT NULL CHECK (image_id LIKE 'wsi-%' AND length(image_id) BETWEEN 13 AND 67 AND substr(image_id, 5) !~ '[^0-9a-z]'),
+    shared_account_id text COLLATE "C" NOT NULL CHECK (length(shared_account_id) = 12 AND shared_account_id !~ '[^0-9]'),
     start_index bigint NOT NULL CHECK (start_index >= 0),
     start_time timestamptz NOT NULL,
     end_index bigint CHECK (end_index > start_index),
@@ -22,10 +22,10 @@ CREATE INDEX share_interval_image ON share_interval (image_id, account_id, regio
 -- How many entries there are, by hour, day and month (UTC). The stages lie side by side: a row of each would be read, and written,
 -- that much more often.
 CREATE TABLE audit_rollup (
-    account_id text COLLATE "C" NOT NULL CHECK (account_id ~ '^[0-9]{12}$'),
+    account_id text COLLATE "C" NOT NULL CHECK (length(account_id) = 12 AND account_id !~ '[^0-9]'),
     bucket text COLLATE "C" NOT NULL CHECK (bucket IN ('HOUR', 'DAY', 'MONTH')),
     start_time timestamptz NOT NULL,
-    region text COLLATE "C" NOT NULL CHECK (region ~ '^[-0-9a-z]{1,31}$'),
+    region text COLLATE "C" NOT NULL CHECK (length(region) BETWEEN 1 AND 31 AND region !~ '[^-0-9a-z]'),
     action text COLLATE "C" NOT NULL CHECK (action IN ('GRANT', 'REVOKE')),
     requested bigint NOT NULL DEFAULT 0,
     denied bigint NOT NULL DEFAULT 0,
@@ -45,7 +45,7 @@ CREATE INDEX audit_rollup_time ON audit_rollup (start_time);
 
 -- How often something was asked (REQUESTED and DENIED entries), by day and month (UTC).
 CREATE TABLE audit_ranking (
-    account_id text COLLATE "C" NOT NULL CHECK (account_id ~ '^[0-9]{12}$'),
+    account_id text COLLATE "C" NOT NULL CHECK (length(account_id) = 12 AND account_id !~ '[^0-9]'),
     bucket text COLLATE "C" NOT NULL CHECK (bucket IN ('DAY', 'MONTH')),
     start_time timestamptz NOT NULL,
     ranking text COLLATE "C" NOT NULL CHECK (ranking IN ('PRINCIPAL', 'IMAGE', 'SHARED_ACCOUNT')),

@@ -68,6 +68,8 @@ impl Database {
                 // Statements find rows by their keys, and each has one good plan. Left to itself, Postgres finds the plan for
                 // given values a little cheaper, and makes it anew each time: that takes longer than the statement.
                 ("plan_cache_mode", "force_generic_plan"),
+                // What would be compiled takes less time than the compiler.
+                ("jit", "off"),
             ])
             .log_statements(tracing::log::LevelFilter::Trace)
             .log_slow_statements(tracing::log::LevelFilter::Warn, Duration::from_secs(1));

@@ -49,7 +49,8 @@ where
     F: Future<Output = Result<O, SdkError<E, HttpResponse>>>,
 {
     let witness = Witness::of_a_call(owner.clone(), Origin::of(&span).traceparent());
-    let sent = send(witness.clone());
+    // The SDK's future is large: here it is moved no more.
+    let sent = Box::pin(send(witness.clone()));
     async move {
         let result = sent.await;
         let aws_request_id = result.request_id().map(text::code);

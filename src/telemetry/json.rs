@@ -1,103 +1,188 @@
 //! A line of the log as one JSON object. What the spans around it know is part of it, flat: whoever looks for a trace, a change or an
 //! account finds all of their lines by one key. The innermost wins, and the line's own fields before all.
+//!
+//! This is a layer of its own, and no formatter for that of `tracing-subscriber`, which keeps what a span knows as one JSON text: it
+//! is parsed and written anew whenever the span learns something more, and parsed once more for each line.
 
-use std::{error::Error, fmt};
+use std::{error::Error, fmt, io::Write};
 
-use serde_json::{Map, Value};
+use serde::{Serialize, Serializer};
 use tracing::{
     Event, Subscriber,
     field::{Field, Visit},
+    span::{Attributes, Id, Record},
 };
 use tracing_subscriber::{
+    Layer,
     fmt::{
-        FmtContext, FormatEvent, FormattedFields,
-        format::{JsonFields, Writer},
+        MakeWriter,
+        format::Writer,
         time::{FormatTime, SystemTime},
     },
+    layer::Context,
     registry::LookupSpan,
 };
 
-pub(super) struct Json;
+/// Writes lines, each in one piece.
+pub(super) struct Json<W>(pub(super) W);
 
-impl<S: Subscriber + for<'a> LookupSpan<'a>> FormatEvent<S, JsonFields> for Json {
-    fn format_event(
-        &self,
-        context: &FmtContext<'_, S, JsonFields>,
-        mut writer: Writer<'_>,
-        event: &Event<'_>,
-    ) -> fmt::Result {
-        let mut time = String::new();
-        SystemTime.format_time(&mut Writer::new(&mut time))?;
-        let mut line = Map::new();
-        line.insert("timestamp".into(), time.into());
-        line.insert("level".into(), event.metadata().level().as_str().into());
-        // So that it comes before the other fields.
-        line.insert("message".into(), Value::Null);
-        event.record(&mut Fields(&mut line));
-        if line["message"].is_null() {
-            line.remove("message");
+impl<S, W> Layer<S> for Json<W>
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    W: for<'a> MakeWriter<'a> + 'static,
+{
+    fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
+        if let Some(span) = context.span(id) {
+            let mut known = Members::default();
+            attributes.record(&mut Fields(&mut known));
+            span.extensions_mut().insert(known);
         }
-        let target = line.remove("log.target");
-        let target = target.unwrap_or_else(|| event.metadata().target().into());
-        line.insert("target".into(), target);
-        for span in context.event_scope().into_iter().flatten() {
-            if !line.contains_key("span") {
-                line.insert("span".into(), span.name().into());
-            }
-            let extensions = span.extensions();
-            let Some(fields) = extensions.get::<FormattedFields<JsonFields>>() else {
-                continue;
-            };
-            // What was formatted by `JsonFields` can be read.
-            let known: Map<String, Value> = serde_json::from_str(fields).unwrap_or_default();
-            for (name, value) in known {
-                if !is_for_collectors(&name) && !line.contains_key(&name) {
-                    line.insert(name, value);
-                }
-            }
+    }
+
+    fn on_record(&self, id: &Id, values: &Record<'_>, context: Context<'_, S>) {
+        if let Some(span) = context.span(id)
+            && let Some(known) = span.extensions_mut().get_mut::<Members>()
+        {
+            values.record(&mut Fields(known));
         }
-        let line = serde_json::to_string(&line).map_err(|_| fmt::Error)?;
-        writeln!(writer, "{line}")
+    }
+
+    fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
+        let line = line(event, &context);
+        // There is nobody to tell.
+        let _ = self.0.make_writer_for(event.metadata()).write_all(&line);
     }
 }
 
-/// Fields that say how a span is to be exported.
+fn line<S>(event: &Event<'_>, context: &Context<'_, S>) -> Vec<u8>
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+{
+    let mut own = Members::default();
+    event.record(&mut Fields(&mut own));
+    let mut time = String::new();
+    // A time of the log's own making can be written.
+    let _ = SystemTime.format_time(&mut Writer::new(&mut time));
+    let mut line = Line::default();
+    line.put("timestamp", &time);
+    line.put("level", event.metadata().level().as_str());
+    if let Some(message) = own.get("message") {
+        line.put_json("message", message);
+    }
+    match own.get("log.target") {
+        Some(target) => line.put_json("target", target),
+        None => line.put("target", event.metadata().target()),
+    }
+    own.iter().for_each(|(name, value)| line.put_json(name, value));
+    for span in context.event_scope(event).into_iter().flatten() {
+        line.put("span", span.name());
+        if let Some(known) = span.extensions().get::<Members>() {
+            known.iter().for_each(|(name, value)| line.put_json(name, value));
+        }
+    }
+    line.end()
+}
+
+/// Fields that say how a span is to be exported, and those in which the macros of the `log` crate say where they stand.
 pub(super) fn is_for_collectors(name: &str) -> bool {
     name.starts_with("otel.") || name.starts_with("log.")
 }
 
-/// The fields of a line.
-struct Fields<'a>(&'a mut Map<String, Value>);
+/// Names and their values, which are JSON already. Of two of one name the later counts.
+#[derive(Default)]
+struct Members {
+    /// Each with the end of its value.
+    names: Vec<(&'static str, usize)>,
+    values: Vec<u8>,
+}
 
-impl Fields<'_> {
-    fn put(&mut self, field: &Field, value: impl Into<Value>) {
-        let name = field.name();
-        // The macros of the `log` crate say where they stand.
-        if !name.starts_with("log.") || name == "log.target" {
-            self.0.insert(name.into(), value.into());
+/// Stands for a name whose value was replaced.
+const REPLACED: &str = "";
+
+impl Members {
+    fn put(&mut self, name: &'static str, value: impl Serialize) {
+        if let Some(earlier) = self.names.iter_mut().find(|(known, _)| *known == name) {
+            earlier.0 = REPLACED;
         }
+        // A text or a number can be written to memory.
+        let _ = serde_json::to_writer(&mut self.values, &value);
+        self.names.push((name, self.values.len()));
+    }
+
+    fn iter(&self) -> impl Iterator<Item = (&'static str, &[u8])> {
+        let mut begin = 0;
+        let all = self.names.iter().map(move |(name, end)| {
+            let value = &self.values[begin..*end];
+            begin = *end;
+            (*name, value)
+        });
+        all.filter(|(name, _)| *name != REPLACED)
+    }
+
+    fn get(&self, wanted: &str) -> Option<&[u8]> {
+        self.iter().find_map(|(name, value)| (name == wanted).then_some(value))
     }
 }
 
+/// A line in the making. Of two members of one name the first counts.
+#[derive(Default)]
+struct Line {
+    text: Vec<u8>,
+    names: Vec<&'static str>,
+}
+
+impl Line {
+    fn put(&mut self, name: &'static str, value: &str) {
+        if self.takes(name) {
+            let _ = serde_json::to_writer(&mut self.text, value);
+        }
+    }
+
+    fn put_json(&mut self, name: &'static str, value: &[u8]) {
+        if self.takes(name) {
+            self.text.extend_from_slice(value);
+        }
+    }
+
+    fn takes(&mut self, name: &'static str) -> bool {
+        if self.names.contains(&name) || is_for_collectors(name) {
+            return false;
+        }
+        self.text.push(if self.names.is_empty() { b'{' } else { b',' });
+        self.names.push(name);
+        let _ = serde_json::to_writer(&mut self.text, name);
+        self.text.push(b':');
+        true
+    }
+
+    fn end(mut self) -> Vec<u8> {
+        self.text.extend_from_slice(b"}\n");
+        self.text
+    }
+}
+
+/// Fields on their way into members.
+struct Fields<'a>(&'a mut Members);
+
 impl Visit for Fields<'_> {
     fn record_f64(&mut self, field: &Field, value: f64) {
-        self.put(field, value);
+        self.0.put(field.name(), value);
     }
 
     fn record_i64(&mut self, field: &Field, value: i64) {
-        self.put(field, value);
+        self.0.put(field.name(), value);
     }
 
     fn record_u64(&mut self, field: &Field, value: u64) {
-        self.put(field, value);
+        self.0.put(field.name(), value);
     }
 
     fn record_bool(&mut self, field: &Field, value: bool) {
-        self.put(field, value);
+        self.0.put(field.name(), value);
     }
 
     fn record_str(&mut self, field: &Field, value: &str) {
-        self.put(field, value);
+        self.0.put(field.name(), value);
     }
 
     /// With what caused it.
@@ -112,11 +197,20 @@ impl Visit for Fields<'_> {
             }
             source = cause.source();
         }
-        self.put(field, text);
+        self.0.put(field.name(), text);
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        self.put(field, format!("{value:?}"));
+        self.0.put(field.name(), Debugged(value));
+    }
+}
+
+/// Is written as it debug-prints.
+struct Debugged<'a>(&'a dyn fmt::Debug);
+
+impl Serialize for Debugged<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&format_args!("{:?}", self.0))
     }
 }
 
@@ -127,6 +221,7 @@ mod tests {
         sync::{Arc, Mutex},
     };
 
+    use serde_json::Value;
     use tracing_subscriber::{fmt::MakeWriter, layer::SubscriberExt};
 
     use super::*;
@@ -154,11 +249,7 @@ mod tests {
 
     fn logged(log: impl FnOnce()) -> Value {
         let out = Out::default();
-        let lines = tracing_subscriber::fmt::layer()
-            .with_writer(out.clone())
-            .fmt_fields(JsonFields::new())
-            .event_format(Json);
-        tracing::subscriber::with_default(tracing_subscriber::registry().with(lines), log);
+        tracing::subscriber::with_default(tracing_subscriber::registry().with(Json(out.clone())), log);
         let text = String::from_utf8(out.0.lock().unwrap().clone()).unwrap();
         assert_eq!((text.matches('\n').count(), text.ends_with('\n')), (1, true), "{text}");
         serde_json::from_str(&text).unwrap()
@@ -175,13 +266,14 @@ mod tests {
             );
             outer.record("change_id", "one");
             let _outer = outer.enter();
-            let _inner = tracing::info_span!("forward", change_id = "two", attempts = 3).entered();
+            let inner = tracing::info_span!("forward", change_id = "zero", attempts = 3).entered();
+            inner.record("change_id", "two");
             tracing::warn!(attempts = 4, "a \"quoted\"\nline");
         });
         assert_eq!(line["message"], "a \"quoted\"\nline");
         assert_eq!(line["level"], "WARN");
         assert_eq!(line["trace_id"], "4bf9");
-        assert_eq!(line["change_id"], "two", "the innermost wins");
+        assert_eq!(line["change_id"], "two", "the innermost wins, and what it learned last");
         assert_eq!(line["attempts"], 4, "and the line's own before all");
         assert_eq!(line["span"], "forward");
         assert!(

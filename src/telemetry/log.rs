@@ -12,7 +12,7 @@ use tracing_subscriber::{
     filter::{FilterExt, LevelFilter, Targets},
     fmt::{
         FormatFields,
-        format::{DefaultVisitor, JsonFields, Writer},
+        format::{DefaultVisitor, Writer},
     },
     layer::Filter,
     registry::LookupSpan,
@@ -28,15 +28,16 @@ where
     S: Subscriber + for<'a> LookupSpan<'a>,
 {
     let filter = filter(&config.filter, caps)?;
-    let lines = tracing_subscriber::fmt::layer().with_writer(writer::standard_error()?);
+    let writer = writer::standard_error()?;
     let lines = match config.format {
-        LogFormat::Human => lines
+        LogFormat::Human => tracing_subscriber::fmt::layer()
+            .with_writer(writer)
             .compact()
             .fmt_fields(Readable)
             .with_target(false)
             .with_ansi(std::io::stderr().is_terminal())
             .boxed(),
-        LogFormat::Json => lines.fmt_fields(JsonFields::new()).event_format(Json).boxed(),
+        LogFormat::Json => Json(writer).boxed(),
     };
     Ok(lines.with_filter(filter))
 }

@@ -23,6 +23,9 @@ const BYTES: usize = 16 * 1024 * 1024;
 /// Lines are written together while they have no more bytes than this.
 const AT_ONCE: usize = 64 * 1024;
 
+/// So long a line waits for others to be written with it. Without that each of them would wake the thread that writes.
+const GATHER_FOR: Duration = Duration::from_millis(5);
+
 /// How often who flushes tries to get into a full queue.
 const TRY_EVERY: Duration = Duration::from_millis(5);
 
@@ -136,6 +139,9 @@ impl<W: Write> Writing<W> {
     fn run(mut self) {
         let mut text = Vec::new();
         while let Ok(first) = self.told.recv() {
+            if matches!(first, Told::Line(_)) {
+                thread::park_timeout(GATHER_FOR);
+            }
             let mut next = Some(first);
             while let Some(told) = next {
                 match told {

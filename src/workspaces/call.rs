@@ -11,7 +11,9 @@ use tracing::{Instrument, Span};
 
 use super::{
     classify::{self, Failed},
-    own_fault, text,
+    own_fault,
+    owner::Owner,
+    text,
     witness::Witness,
 };
 use crate::{
@@ -39,15 +41,16 @@ macro_rules! span {
 }
 pub(super) use span;
 
-/// Makes one call: `send` sends it, with a witness of ours among its interceptors.
-pub(super) async fn call<O, E, F>(span: Span, send: impl FnOnce(Witness) -> F) -> Reply<O>
+/// Makes one call for an owner: `send` sends it, with a witness of ours among its interceptors.
+pub(super) async fn call<O, E, F>(span: Span, owner: &Option<Owner>, send: impl FnOnce(Witness) -> F) -> Reply<O>
 where
     O: RequestId,
     E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
     F: Future<Output = Result<O, SdkError<E, HttpResponse>>>,
 {
-    let witness = Witness::of_a_call_in(Origin::of(&span).traceparent());
-    let sent = send(witness.clone());
+    let witness = Witness::of_a_call(owner.clone(), Origin::of(&span).traceparent());
+    // The SDK's future is large: here it is moved no more.
+    let sent = Box::pin(send(witness.clone()));
     async move {
         let result = sent.await;
         let aws_request_id = result.request_id().map(text::code);

@@ -1,31 +1,28 @@
-//! Makes one client per account and Region. An account's clients share its credentials; all clients share one pool.
+//! Finds what all of the SDK's clients have in common, and for each account and Region a client, with whose credentials its calls are
+//! signed. All clients share one pool of connections and one cache of credentials.
 
 use std::collections::HashMap;
 
-use aws_config::{BehaviorVersion, SdkConfig, sts::AssumeRoleProvider, timeout::TimeoutConfig};
+use aws_config::{BehaviorVersion, SdkConfig, timeout::TimeoutConfig};
 use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
-use aws_sdk_workspaces::Client;
 use aws_types::{
     app_name::AppName,
-    origin::Origin,
-    region::Region as AwsRegion,
     sdk_config::{RetryConfig, SharedHttpClient, SharedTimeSource, StalledStreamProtectionConfig},
 };
 use secrecy::ExposeSecret;
 
 use super::{
-    AccountSettings, BaseCredentials, IdentityProblem, Settings, WorkSpaces, http,
+    BaseCredentials, Caller, IdentityProblem, Settings, WorkSpaces,
+    clients::{Clients, aws_region},
+    http,
     identity::{self, Identity},
     listings::Listings,
     readings::Readings,
 };
-use crate::domain::{AccountId, Region};
+use crate::domain::AccountId;
 
 /// Shows in every user agent, as `app/sharewarden-<version>`: the SDK takes no slash there. CloudTrail records it.
 const APP_NAME: &str = concat!("sharewarden-", env!("CARGO_PKG_VERSION"));
-
-/// Said to STS; CloudTrail shows it in the name of the assumed role.
-const SESSION_NAME: &str = "sharewarden";
 
 /// Pins the SDK's defaults, so that an update of it changes none silently.
 fn behavior() -> BehaviorVersion {
@@ -50,24 +47,27 @@ impl WorkSpaces {
     /// Makes the clients. Calls AWS only to verify whose credentials they have, if the settings ask for that.
     pub async fn connect(settings: &Settings) -> Result<Self, ConnectError> {
         check(settings)?;
-        let base = base(settings, http::client(settings)).await;
-        let mut clients = HashMap::new();
-        let mut identities = Vec::new();
+        let mut clients = Clients::new(base(settings, http::client(settings)).await, settings);
+        let (mut callers, mut identities) = (HashMap::new(), Vec::new());
         for account in &settings.accounts {
             let region = account.regions.first().ok_or(ConnectError::NoRegion(account.id))?;
-            let config = for_account(&base, settings, account, region).await;
-            identities.push(Identity::new(account.id, &sts(&config, settings)));
-            let per_region = account
-                .regions
-                .iter()
-                .map(|region| (region.clone(), client(&config, settings, account, region)));
-            clients.insert(account.id, per_region.collect());
+            let owner = clients.owner(account, region);
+            if settings.verify_identity {
+                identities.push(Identity {
+                    expected: account.id,
+                    owner: owner.clone(),
+                    client: clients.identities(region),
+                });
+            }
+            let per_region = account.regions.iter().map(|region| {
+                let (client, owner) = (clients.workspaces(account, region), owner.clone());
+                (region.clone(), Caller { client, owner })
+            });
+            callers.insert(account.id, per_region.collect());
         }
-        if settings.verify_identity {
-            identity::verify(identities).await.map_err(ConnectError::Identity)?;
-        }
+        identity::verify(identities).await.map_err(ConnectError::Identity)?;
         Ok(Self {
-            clients: clients.into(),
+            callers: callers.into(),
             listings: Listings::default(),
             read_timeout: settings.read_timeout,
             readings: Readings::default(),
@@ -138,56 +138,4 @@ fn timeouts(settings: &Settings) -> TimeoutConfig {
         .operation_attempt_timeout(settings.attempt_timeout)
         .operation_timeout(settings.attempt_timeout)
         .build()
-}
-
-/// The base with the account's own credentials, and a cache of its own for them.
-async fn for_account(base: &SdkConfig, settings: &Settings, account: &AccountSettings, region: &Region) -> SdkConfig {
-    let config = base.to_builder().region(aws_region(region));
-    let config = match &account.role_arn {
-        Some(role_arn) => config.credentials_provider(assume(role_arn, base, settings, account, region).await),
-        None => config,
-    };
-    let cache = aws_sdk_workspaces::config::IdentityCache::lazy().load_timeout(settings.attempt_timeout);
-    config.identity_cache(cache.build()).build()
-}
-
-/// Assumes the account's role with the base credentials. Not tried again here either: the call that needs the credentials
-/// is not sent without them, and the forwarder tries it again.
-async fn assume(
-    role_arn: &str,
-    base: &SdkConfig,
-    settings: &Settings,
-    account: &AccountSettings,
-    region: &Region,
-) -> SharedCredentialsProvider {
-    let mut builder = AssumeRoleProvider::builder(role_arn)
-        .configure(&sts(base, settings))
-        .region(aws_region(region))
-        .session_name(SESSION_NAME);
-    if let Some(external_id) = &account.external_id {
-        builder = builder.external_id(external_id.expose_secret());
-    }
-    SharedCredentialsProvider::new(builder.build().await)
-}
-
-/// The same for STS, which has an endpoint of its own. Without the origin, `AWS_ENDPOINT_URL` would win over it.
-fn sts(config: &SdkConfig, settings: &Settings) -> SdkConfig {
-    let Some(url) = &settings.sts_endpoint_url else {
-        return config.clone();
-    };
-    let mut builder = config.to_builder().endpoint_url(url);
-    builder.insert_origin("endpoint_url", Origin::shared_config());
-    builder.build()
-}
-
-fn client(config: &SdkConfig, settings: &Settings, account: &AccountSettings, region: &Region) -> Client {
-    let mut builder = aws_sdk_workspaces::config::Builder::from(config).region(aws_region(region));
-    if let Some(url) = account.endpoint_url.as_ref().or(settings.endpoint_url.as_ref()) {
-        builder.set_endpoint_url(Some(url.clone()));
-    }
-    Client::from_conf(builder.build())
-}
-
-fn aws_region(region: &Region) -> AwsRegion {
-    AwsRegion::new(region.as_str().to_owned())
 }

@@ -2,11 +2,11 @@
 
 use std::{fmt, sync::Arc};
 
-use aws_config::{SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
 use tokio::{sync::Semaphore, task::JoinSet};
 
 use super::{
     classify::{self, Failed},
+    owner::Owner,
     text,
     witness::Witness,
 };
@@ -51,29 +51,15 @@ impl fmt::Display for IdentityProblem {
 
 /// Who an account's credentials should be, and who to ask.
 pub(super) struct Identity {
-    expected: AccountId,
-    client: aws_sdk_sts::Client,
+    pub(super) expected: AccountId,
+    pub(super) owner: Option<Owner>,
+    pub(super) client: aws_sdk_sts::Client,
 }
 
 impl Identity {
-    /// Unlike everything else, this is tried again by the SDK: nobody above does it, and a start should outlast a hiccup.
-    pub(super) fn new(expected: AccountId, config: &SdkConfig) -> Self {
-        let timeouts = config
-            .timeout_config()
-            .map(TimeoutConfig::to_builder)
-            .unwrap_or_default();
-        let config = aws_sdk_sts::config::Builder::from(config)
-            .retry_config(RetryConfig::standard())
-            .timeout_config(timeouts.disable_operation_timeout().build());
-        Self {
-            expected,
-            client: aws_sdk_sts::Client::from_conf(config.build()),
-        }
-    }
-
     async fn problem(self) -> Option<IdentityProblem> {
         let account = self.expected;
-        let witness = Witness::default();
+        let witness = Witness::of_a_call(self.owner, None);
         let send = self
             .client
             .get_caller_identity()

@@ -1,7 +1,6 @@
 //! The images that an account owns, or that others share with it. Read through, never stored.
 
 use aws_sdk_workspaces::{
-    Client,
     operation::describe_workspace_images::DescribeWorkspaceImagesOutput,
     types::{ImageType, WorkspaceImage},
 };
@@ -9,7 +8,7 @@ use aws_smithy_types::DateTime;
 use time::OffsetDateTime;
 
 use super::{
-    WorkSpaces,
+    Caller, WorkSpaces,
     call::{call, span, within},
     not_configured,
     pages::{PAGE_SIZE, Pages},
@@ -23,23 +22,23 @@ impl WorkSpaces {
     /// Lists images, over all pages of DescribeWorkspaceImages, in the order of AWS. Those who list the images of one account
     /// in one Region take turns. Bounded by the read timeout, the wait included. The request id is that of the last page read.
     pub async fn list_images(&self, account: AccountId, region: &Region, ownership: Ownership) -> Reply<Vec<Image>> {
-        let Some(client) = self.client(account, region) else {
+        let Some(caller) = self.caller(account, region) else {
             return not_configured();
         };
         let in_turn = async {
             let _turn = self.listings.turn(account, region).await;
-            list_images(client, account, region, ownership).await
+            list_images(caller, account, region, ownership).await
         };
         within(self.read_timeout, in_turn).await
     }
 }
 
-async fn list_images(client: &Client, account: AccountId, region: &Region, ownership: Ownership) -> Reply<Vec<Image>> {
+async fn list_images(caller: &Caller, account: AccountId, region: &Region, ownership: Ownership) -> Reply<Vec<Image>> {
     let mut pages = Pages::default();
     let mut images = Vec::new();
     let mut token = None;
     loop {
-        let Reply { aws_request_id, result } = list_page(client, account, region, ownership, token.take()).await;
+        let Reply { aws_request_id, result } = list_page(caller, account, region, ownership, token.take()).await;
         let next = result.and_then(|page| {
             let next = pages.next(page.next_token());
             images.extend(page.images.unwrap_or_default().into_iter().map(image));
@@ -58,13 +57,14 @@ async fn list_images(client: &Client, account: AccountId, region: &Region, owner
 }
 
 async fn list_page(
-    client: &Client,
+    caller: &Caller,
     account: AccountId,
     region: &Region,
     ownership: Ownership,
     token: Option<String>,
 ) -> Reply<DescribeWorkspaceImagesOutput> {
-    let request = client
+    let request = caller
+        .client
         .describe_workspace_images()
         .image_type(match ownership {
             Ownership::Owned => ImageType::Owned,
@@ -73,7 +73,10 @@ async fn list_page(
         .max_results(PAGE_SIZE)
         .set_next_token(token);
     let span = span!("DescribeWorkspaceImages", account, region);
-    call(span, |witness| request.customize().interceptor(witness).send()).await
+    call(span, &caller.owner, |witness| {
+        request.customize().interceptor(witness).send()
+    })
+    .await
 }
 
 fn image(image: WorkspaceImage) -> Image {

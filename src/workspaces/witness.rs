@@ -1,6 +1,7 @@
-//! Tells AWS which trace a call belongs to, and watches it from inside the SDK, for the two things that its result does not tell: whether the request was handed to
-//! the connection at all, and whether a success was whole and readable (the SDK does not look at a body it expects nothing
-//! in, so a web page with status 200 would pass).
+//! Goes into the SDK with a call. It says there whose credentials the call is signed with, tells AWS which trace it belongs to, and
+//! watches for the two things that the call's result does not tell: whether the request was handed to the connection at all, and
+//! whether a success was whole and readable (the SDK does not look at a body it expects nothing in, so a web page with status 200
+//! would pass).
 
 use std::sync::{
     Arc,
@@ -13,8 +14,8 @@ use aws_smithy_runtime_api::{
         interceptors::{
             Intercept,
             context::{
-                AfterDeserializationInterceptorContextRef, BeforeTransmitInterceptorContextMut,
-                BeforeTransmitInterceptorContextRef,
+                AfterDeserializationInterceptorContextRef, BeforeSerializationInterceptorContextRef,
+                BeforeTransmitInterceptorContextMut, BeforeTransmitInterceptorContextRef,
             },
             dyn_dispatch_hint,
         },
@@ -24,6 +25,8 @@ use aws_smithy_runtime_api::{
 };
 use aws_smithy_types::config_bag::ConfigBag;
 
+use super::owner::Owner;
+
 /// Watches one call. Clones watch the same one.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Witness(Arc<Seen>);
@@ -32,14 +35,17 @@ pub(super) struct Witness(Arc<Seen>);
 struct Seen {
     sent: AtomicBool,
     readable: AtomicBool,
+    /// Without one there are no credentials.
+    owner: Option<Owner>,
     /// W3C Trace Context, where there is a trace.
     traceparent: Option<String>,
 }
 
 impl Witness {
-    /// Watches a call that belongs to this trace.
-    pub(super) fn of_a_call_in(traceparent: Option<String>) -> Self {
+    /// Watches a call for this owner, which belongs to this trace.
+    pub(super) fn of_a_call(owner: Option<Owner>, traceparent: Option<String>) -> Self {
         Self(Arc::new(Seen {
+            owner,
             traceparent,
             ..Seen::default()
         }))
@@ -60,6 +66,17 @@ impl Witness {
 impl Intercept for Witness {
     fn name(&self) -> &'static str {
         "Witness"
+    }
+
+    fn read_before_execution(
+        &self,
+        _: &BeforeSerializationInterceptorContextRef<'_>,
+        config: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        if let Some(owner) = &self.0.owner {
+            config.interceptor_state().store_put(owner.clone());
+        }
+        Ok(())
     }
 
     /// After the signing: who passes a call on may have its own word in the trace, and the signature must bear that.

@@ -1,4 +1,4 @@
-//! Any entry is read back as it was written, and any text as it was read.
+//! Any entry is written as RFC 8785 asks for and read back as it was written, and any text as it was read.
 
 use std::{sync::Arc, time::Duration};
 
@@ -114,6 +114,13 @@ fn entry() -> impl Strategy<Value = Entry> {
 }
 
 proptest! {
+    #[test]
+    fn an_entry_is_written_as_a_canonicalizer_writes_it(entry in entry(), version in "[0-9a-z.+-]{1,20}") {
+        let text = encode(&entry, &version).unwrap();
+        let value: serde_json::Value = serde_json::from_str(&text).unwrap();
+        prop_assert_eq!(serde_json_canonicalizer::to_string(&value).unwrap(), text);
+    }
+
     #[test]
     fn an_entry_is_read_back_as_it_was_written(entry in entry(), version in "[0-9a-z.+-]{1,20}") {
         let text = encode(&entry, &version).unwrap();

@@ -1,0 +1,126 @@
+//! The SDK's clients, each made once: one for each Region and endpoint, whatever the number of accounts.
+
+use std::collections::HashMap;
+
+use aws_config::SdkConfig;
+use aws_credential_types::provider::SharedCredentialsProvider;
+use aws_sdk_workspaces::{
+    Client,
+    config::{Builder, IdentityCache, SharedIdentityCache},
+};
+use aws_types::{
+    origin::Origin,
+    region::Region as AwsRegion,
+    sdk_config::{RetryConfig, TimeoutConfig},
+};
+use secrecy::ExposeSecret;
+
+use super::{
+    AccountSettings, Settings,
+    owner::{Owner, Owners, Role},
+};
+use crate::domain::Region;
+
+/// Said to STS; CloudTrail shows it in the name of the assumed role.
+const SESSION_NAME: &str = "sharewarden";
+
+/// So many places for credentials the SDK's cache has at least: it lets any of them go when there are too many.
+const LEAST_PLACES: usize = 64;
+
+/// Makes clients from what all have in common.
+pub(super) struct Clients<'a> {
+    base: SdkConfig,
+    settings: &'a Settings,
+    cache: SharedIdentityCache,
+    workspaces: HashMap<(&'a Region, Option<&'a str>), Client>,
+    roles: HashMap<&'a Region, aws_sdk_sts::Client>,
+    identities: HashMap<&'a Region, aws_sdk_sts::Client>,
+}
+
+impl<'a> Clients<'a> {
+    pub(super) fn new(base: SdkConfig, settings: &'a Settings) -> Self {
+        let places = settings.accounts.len() + 1;
+        let cache = IdentityCache::lazy()
+            .load_timeout(settings.attempt_timeout)
+            .max_partitions(places.max(LEAST_PLACES));
+        Self {
+            base,
+            settings,
+            cache: cache.build(),
+            workspaces: HashMap::new(),
+            roles: HashMap::new(),
+            identities: HashMap::new(),
+        }
+    }
+
+    /// Whose calls those for an account are: its role's, or else those of the base credentials, if there are any.
+    pub(super) fn owner(&mut self, account: &'a AccountSettings, region: &'a Region) -> Option<Owner> {
+        match &account.role_arn {
+            Some(role_arn) => Some(Owner::new(self.role(role_arn, account, region))),
+            None => self.base.credentials_provider().map(Owner::new),
+        }
+    }
+
+    /// A client of WorkSpaces.
+    pub(super) fn workspaces(&mut self, account: &'a AccountSettings, region: &'a Region) -> Client {
+        let url = account
+            .endpoint_url
+            .as_deref()
+            .or(self.settings.endpoint_url.as_deref());
+        let (base, cache) = (&self.base, &self.cache);
+        let client = self.workspaces.entry((region, url)).or_insert_with(|| {
+            let mut config = Builder::from(base).region(aws_region(region));
+            if let Some(url) = url {
+                config.set_endpoint_url(Some(url.to_owned()));
+            }
+            Client::from_conf(config.identity_cache(Owners(cache.clone())).build())
+        });
+        client.clone()
+    }
+
+    /// A client of STS that asks whose credentials an account has. Unlike everything else, this is tried again by the SDK: nobody
+    /// above does it, and a start should outlast a hiccup.
+    pub(super) fn identities(&mut self, region: &'a Region) -> aws_sdk_sts::Client {
+        let (base, cache, settings) = (&self.base, &self.cache, self.settings);
+        let client = self.identities.entry(region).or_insert_with(|| {
+            let timeouts = base.timeout_config().map(TimeoutConfig::to_builder).unwrap_or_default();
+            let config = aws_sdk_sts::config::Builder::from(&sts(base, settings))
+                .region(aws_region(region))
+                .retry_config(RetryConfig::standard())
+                .timeout_config(timeouts.disable_operation_timeout().build())
+                .identity_cache(Owners(cache.clone()));
+            aws_sdk_sts::Client::from_conf(config.build())
+        });
+        client.clone()
+    }
+
+    /// Assumes a role with the base credentials.
+    fn role(&mut self, arn: &str, account: &AccountSettings, region: &'a Region) -> SharedCredentialsProvider {
+        let (base, cache, settings) = (&self.base, &self.cache, self.settings);
+        let client = self.roles.entry(region).or_insert_with(|| {
+            let config = aws_sdk_sts::config::Builder::from(&sts(base, settings)).region(aws_region(region));
+            aws_sdk_sts::Client::from_conf(config.identity_cache(cache.clone()).build())
+        });
+        let external_id = account.external_id.as_ref();
+        let call = client
+            .assume_role()
+            .role_arn(arn)
+            .role_session_name(SESSION_NAME)
+            .set_external_id(external_id.map(|id| id.expose_secret().to_owned()));
+        SharedCredentialsProvider::new(Role(call))
+    }
+}
+
+/// The same for STS, which has an endpoint of its own. Without the origin, `AWS_ENDPOINT_URL` would win over it.
+fn sts(config: &SdkConfig, settings: &Settings) -> SdkConfig {
+    let Some(url) = &settings.sts_endpoint_url else {
+        return config.clone();
+    };
+    let mut builder = config.to_builder().endpoint_url(url);
+    builder.insert_origin("endpoint_url", Origin::shared_config());
+    builder.build()
+}
+
+pub(super) fn aws_region(region: &Region) -> AwsRegion {
+    AwsRegion::new(region.as_str().to_owned())
+}

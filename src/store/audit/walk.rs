@@ -44,7 +44,36 @@ impl<T> Walked<T> {
     }
 }
 
-/// Reads a page, and makes of each entry what is wanted of it.
+/// Looks for a page of a frequent text where that page begins, in one statement that has one plan. Nothing if the page is of
+/// something else, or was not found so.
+pub(super) async fn read_near<T: Send>(
+    connection: &mut PgConnection,
+    page: &Page<'_>,
+    limit: u32,
+    make: &mut (impl FnMut(StoredEntry<'_>) -> T + Send),
+) -> Result<Option<Walked<T>>, sqlx::Error> {
+    let Some(near) = near(page) else { return Ok(None) };
+    let found = walk(connection, page, near, limit, make).await?;
+    Ok((found.entries.len() == limit as usize).then_some(found))
+}
+
+/// Where a text is looked for first, before it is asked where the history begins and ends: in the month where the page begins.
+fn near(page: &Page<'_>) -> Option<Span> {
+    if Driver::of(page.filter) != Driver::Text {
+        return None;
+    }
+    let EntryFilter { from, to, .. } = *page.filter;
+    let after = page.after.map(|after| after.recorded_at);
+    let start = after.or(match page.order {
+        Order::NewestFirst => to.into_iter().chain([page.now]).min(),
+        Order::OldestFirst => from,
+    })?;
+    windows::divide(Span { from, to }, start, page.order, windows::MONTHLY)
+        .first()
+        .copied()
+}
+
+/// Reads a page that was not found near, and makes of each entry what is wanted of it.
 pub(super) async fn read<T: Send>(
     connection: &mut PgConnection,
     page: &Page<'_>,
@@ -53,17 +82,10 @@ pub(super) async fn read<T: Send>(
 ) -> Result<Walked<T>, sqlx::Error> {
     let mut walked = Walked::nothing();
     let driver = Driver::of(page.filter);
-    let near = first_span(page).filter(|_| driver == Driver::Text);
-    if let Some(near) = near {
-        let found = walk(connection, page, near, limit, make).await?;
-        if found.entries.len() == limit as usize {
-            return Ok(found);
-        }
-    }
     let spans = spans(connection, page, &driver).await?;
     if let (Driver::Text, Some(first)) = (&driver, spans.first()) {
-        // Nothing was recorded lately.
-        if near.is_none_or(|near| near.far_edge(page.order) != first.far_edge(page.order)) {
+        let was_walked = |near: Span| near.far_edge(page.order) == first.far_edge(page.order);
+        if !near(page).is_some_and(was_walked) {
             let found = walk(connection, page, *first, limit, make).await?;
             if found.entries.len() == limit as usize {
                 return Ok(found);
@@ -104,19 +126,6 @@ async fn walk<T: Send>(
 /// therefore few.
 fn at_least(missing: u32, limit: u32) -> u32 {
     missing.next_multiple_of(limit.div_ceil(4).max(1)).min(limit)
-}
-
-/// Where a text is looked for first, before it is asked where the history begins and ends: in the month where the page begins.
-fn first_span(page: &Page<'_>) -> Option<Span> {
-    let EntryFilter { from, to, .. } = *page.filter;
-    let after = page.after.map(|after| after.recorded_at);
-    let start = after.or(match page.order {
-        Order::NewestFirst => to.into_iter().chain([page.now]).min(),
-        Order::OldestFirst => from,
-    })?;
-    windows::divide(Span { from, to }, start, page.order, windows::MONTHLY)
-        .first()
-        .copied()
 }
 
 /// What one statement finds.

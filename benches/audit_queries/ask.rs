@@ -21,10 +21,25 @@ use crate::{
 
 const PAGE: i32 = 100;
 
-/// A page of 100 with each filter.
-pub(crate) async fn pages(stack: &Stack, rounds: usize, table: &mut Table) {
+/// A call that asks nothing of Postgres, beside a statement that reads nothing: what lies beneath all else.
+pub(crate) async fn nothing(stack: &Stack, rounds: usize, table: &mut Table) {
+    let mut health = stack.health().await;
+    let (mut grpc, mut direct) = (Latencies::default(), Latencies::default());
+    for _ in 0..rounds + WARM_UP {
+        let request = tonic_health::pb::HealthCheckRequest::default();
+        grpc.measure(health.check(request)).await.unwrap();
+        direct.measure(rows(stack, "SELECT 1")).await;
+    }
+    table.add("nothing", 1, &grpc, Some(&direct));
+}
+
+/// A page of 100 with each filter whose name contains `wanted`.
+pub(crate) async fn pages(stack: &Stack, rounds: usize, wanted: &str, table: &mut Table) {
     let known = Known::read(stack).await;
     for (name, filter, condition) in known.filters() {
+        if !name.contains(wanted) {
+            continue;
+        }
         let sql = format!(
             "SELECT {COLUMNS} FROM audit_entry WHERE {condition}
              ORDER BY recorded_at DESC, account_id DESC, log_index DESC LIMIT {PAGE}"

@@ -1,9 +1,10 @@
 //! How fast the history answers, next to the same SQL run straight on Postgres.
 //!
-//! `cargo bench --bench audit_queries [-- --entries N --rounds N --keep FOLDER]` starts a private Postgres and a server on loopback,
+//! `cargo bench --bench audit_queries [-- --entries N --rounds N --keep FOLDER --pages NAME]` starts a private Postgres and a server on loopback,
 //! loads N entries (default 1 million) of 100 accounts over a year, and prints p50 and p99 of each query, asked over gRPC and in
 //! SQL, in turns. Then it exports and verifies the longest ledger, and adds entries to a long ledger and to an empty one. What was
-//! loaded into a FOLDER is still there the next time.
+//! loaded into a FOLDER is still there the next time. With a NAME, only those pages are asked for that have it in their names, and
+//! nothing else is measured.
 
 #![allow(
     clippy::unwrap_used,
@@ -34,6 +35,7 @@ struct Options {
     entries: u64,
     rounds: usize,
     keep: Option<PathBuf>,
+    pages: Option<String>,
 }
 
 fn main() {
@@ -50,11 +52,16 @@ fn options() -> Options {
         entries: 1_000_000,
         rounds: 200,
         keep: None,
+        pages: None,
     };
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
         if word == "--keep" {
             options.keep = Some(words.next().expect("--keep takes a folder").into());
+            continue;
+        }
+        if word == "--pages" {
+            options.pages = Some(words.next().expect("--pages takes a name"));
             continue;
         }
         let mut number = || {
@@ -67,7 +74,7 @@ fn options() -> Options {
             "--rounds" => options.rounds = usize::try_from(number().expect("--rounds takes a number")).unwrap(),
             // Cargo's own.
             "--bench" => {}
-            other => panic!("{other}: only --entries N, --rounds N and --keep FOLDER are known"),
+            other => panic!("{other}: only --entries N, --rounds N, --keep FOLDER and --pages NAME are known"),
         }
     }
     options
@@ -83,7 +90,13 @@ async fn run(options: &Options) {
     println!("{entries} entries, 100 accounts, a year; the database takes {size}\n");
 
     let mut table = Table::new();
-    ask::pages(&stack, options.rounds, &mut table).await;
+    ask::nothing(&stack, options.rounds, &mut table).await;
+    let pages = options.pages.as_deref();
+    ask::pages(&stack, options.rounds, pages.unwrap_or_default(), &mut table).await;
+    if pages.is_some() {
+        table.print();
+        return stack.end().await;
+    }
     ask::summaries(&stack, options.rounds, &mut table).await;
     ask::proofs(&stack, options.rounds, &mut table).await;
     table.print();

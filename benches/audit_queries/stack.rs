@@ -18,6 +18,7 @@ use sqlx::{PgPool, postgres::PgPoolOptions};
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, transport::Channel};
+use tonic_health::pb::health_client::HealthClient;
 
 use crate::load;
 
@@ -93,6 +94,11 @@ impl Stack {
             .await
             .unwrap();
         client.max_decoding_message_size(64 << 20)
+    }
+
+    pub(crate) async fn health(&self) -> HealthClient<Channel> {
+        let endpoint = Channel::from_shared(format!("http://{}", self.address)).unwrap();
+        HealthClient::new(endpoint.connect().await.unwrap())
     }
 
     pub(crate) async fn shares(&self) -> SharePermissionServiceClient<Channel> {

@@ -3,7 +3,7 @@
 use crate::{
     domain::{AccountId, Timestamp},
     ledger::{self, Hash, Recorded, merkle::leaf_hash},
-    store::audit::{Columns, StoredEntry},
+    store::audit::{Columns, EntryPosition, StoredEntry},
 };
 
 use super::Error;
@@ -24,7 +24,7 @@ impl AuditEntry {
     ///
     /// # Errors
     /// [`Error::Tampered`].
-    pub fn check(stored: StoredEntry) -> Result<Self, Error> {
+    pub fn check(stored: StoredEntry<'_>) -> Result<Self, Error> {
         let tampered = Error::Tampered {
             account: stored.account,
             log_index: stored.log_index,
@@ -45,7 +45,7 @@ impl AuditEntry {
         }
         Ok(Self {
             recorded,
-            text: stored.text,
+            text: stored.text.into_owned(),
             leaf_hash: stored.leaf_hash,
         })
     }
@@ -63,6 +63,15 @@ impl AuditEntry {
     /// Its place in that ledger.
     pub fn log_index(&self) -> u64 {
         self.recorded.entry.log_index
+    }
+
+    /// Its place in the order of pages.
+    pub fn position(&self) -> EntryPosition {
+        EntryPosition {
+            recorded_at: self.recorded_at(),
+            account: self.account(),
+            log_index: self.log_index(),
+        }
     }
 }
 

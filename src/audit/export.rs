@@ -116,7 +116,7 @@ impl Export {
     ///
     /// # Errors
     /// [`Error::Tampered`] where an entry is gone, [`Error::EntryArchived`], [`Error::Stopping`], or the store's.
-    pub async fn next(&mut self) -> Result<Option<Vec<StoredEntry>>, Error> {
+    pub async fn next(&mut self) -> Result<Option<Vec<StoredEntry<'static>>>, Error> {
         if self.stop.is_cancelled() {
             return Err(Error::Stopping);
         }

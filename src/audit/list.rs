@@ -14,11 +14,11 @@ const MOST_ARCHIVED: u32 = 1000;
 /// 4 MiB that gRPC clients take by default.
 const MOST_TEXT: usize = 3 * 512 * 1024;
 
-/// A page of entries.
+/// A page of entries, as what was made of them.
 #[derive(Debug)]
-pub struct EntryPage {
+pub struct EntryPage<T> {
     /// The entries.
-    pub entries: Vec<AuditEntry>,
+    pub entries: Vec<T>,
     /// Where the next page begins. None on the last page.
     pub next: Option<NextPage>,
     /// Which history of that time is in files; on later pages, what was put there since the page before. The latest first.
@@ -35,21 +35,24 @@ pub struct NextPage {
 }
 
 impl Audit {
-    /// Lists `size` entries: the first ones, or those of the `next` page.
+    /// Lists `size` entries: the first ones, or those of the `next` page. Each is checked and then shown while the next ones are
+    /// on their way.
     ///
     /// # Errors
     /// [`Error::Tampered`], or the store's.
-    pub async fn entries(
+    pub async fn entries<T: Send>(
         &self,
         filter: &EntryFilter,
         order: Order,
         next: Option<&NextPage>,
         size: u32,
-    ) -> Result<EntryPage, Error> {
+        mut show: impl FnMut(AuditEntry) -> T + Send,
+    ) -> Result<EntryPage<T>, Error> {
         let (now, after) = (self.clock.now(), next.map(|next| &next.after));
-        let found = audit::entries(&self.database, filter, order, after, size.saturating_add(1), now).await?;
+        let check = |stored: StoredEntry<'_>| Shown::of(stored, |entry| bears_out(filter, entry), &mut show);
+        let found = audit::entries(&self.database, filter, order, after, size.saturating_add(1), now, check).await?;
         let nothing_archived = found.nothing_archived;
-        let mut page = page(found, size, |entry| bears_out(filter, entry))?;
+        let mut page = page(found, size)?;
         if shows_every_entry(filter) {
             self.look_for_gaps(&page.entries).await?;
         }
@@ -57,20 +60,21 @@ impl Audit {
             let EntryFilter { accounts, from, to, .. } = filter;
             page.archived = self.archived(accounts, (*from, *to), next).await?;
         }
-        Ok(page)
+        Ok(page.unwrapped())
     }
 
-    /// Lists `size` entries about one permission: the first ones, or those of the `next` page.
+    /// Lists `size` entries about one permission, in the same way.
     ///
     /// # Errors
     /// [`Error::Tampered`], or the store's.
-    pub async fn history(
+    pub async fn history<T: Send>(
         &self,
         key: &PermissionKey,
         order: Order,
         next: Option<&NextPage>,
         size: u32,
-    ) -> Result<EntryPage, Error> {
+        mut show: impl FnMut(AuditEntry) -> T + Send,
+    ) -> Result<EntryPage<T>, Error> {
         let found = audit::history(
             &self.database,
             key,
@@ -78,14 +82,15 @@ impl Audit {
             next.map(|next| &next.after),
             size.saturating_add(1),
             self.clock.now(),
+            |stored| Shown::of(stored, |entry| entry.intent.key == *key, &mut show),
         )
         .await?;
         let nothing_archived = found.nothing_archived;
-        let mut page = page(found, size, |entry| entry.intent.key == *key)?;
+        let mut page = page(found, size)?;
         if !nothing_archived {
             page.archived = self.archived(&[key.account], (None, None), next).await?;
         }
-        Ok(page)
+        Ok(page.unwrapped())
     }
 
     /// What is in files, or was put there since the page before. Asked for after the entries: what is archived meanwhile is then on
@@ -137,8 +142,9 @@ impl Audit {
     }
 
     /// Looks for entries that should be between those of a page, where nothing but their place decides what is on it.
-    async fn look_for_gaps(&self, entries: &[AuditEntry]) -> Result<(), Error> {
-        for (account, log_index) in gaps(entries) {
+    async fn look_for_gaps<T>(&self, entries: &[Shown<T>]) -> Result<(), Error> {
+        let gaps = gaps(entries);
+        for (account, log_index) in gaps {
             match self.missing(account, log_index).await {
                 Ok(_) | Err(Error::EntryArchived { .. }) => {}
                 Err(error) => return Err(error),
@@ -148,38 +154,66 @@ impl Audit {
     }
 }
 
-/// The first `size` rows, compared with their hashes; and with what was asked for, since it was their columns that were
-/// looked at.
-fn page(found: Found, size: u32, is_asked_for: impl Fn(&Entry) -> bool) -> Result<EntryPage, Error> {
-    let mut rows = found.entries;
-    let fitting = how_many_fit(&rows).min(size as usize);
-    let more = rows.len() > fitting;
-    rows.truncate(fitting);
-    let last = rows.last().filter(|_| more).map(StoredEntry::position);
-    let next = last.zip(found.read_at);
-    let check = |row| {
-        let entry = AuditEntry::check(row)?;
-        if is_asked_for(&entry.recorded.entry) {
-            Ok(entry)
-        } else {
-            Err(Error::Tampered {
+/// An entry as what was made of it, and what the page needs to know of it.
+struct Shown<T> {
+    position: EntryPosition,
+    text_bytes: usize,
+    shown: T,
+}
+
+impl<T> Shown<T> {
+    /// Shows an entry that is what was recorded, and what was asked for: it was its columns that were looked at.
+    fn of(
+        stored: StoredEntry<'_>,
+        is_asked_for: impl Fn(&Entry) -> bool,
+        show: impl FnOnce(AuditEntry) -> T,
+    ) -> Result<Self, Error> {
+        let entry = AuditEntry::check(stored)?;
+        if !is_asked_for(&entry.recorded.entry) {
+            return Err(Error::Tampered {
                 account: entry.account(),
                 log_index: entry.log_index(),
-            })
+            });
         }
-    };
+        Ok(Self {
+            position: entry.position(),
+            text_bytes: entry.text.len(),
+            shown: show(entry),
+        })
+    }
+}
+
+impl<T> EntryPage<Shown<T>> {
+    fn unwrapped(self) -> EntryPage<T> {
+        EntryPage {
+            entries: self.entries.into_iter().map(|entry| entry.shown).collect(),
+            next: self.next,
+            archived: self.archived,
+        }
+    }
+}
+
+/// The first `size` entries. One that is not what it should be is told of on the page that it would be on.
+fn page<T>(found: Found<Result<Shown<T>, Error>>, size: u32) -> Result<EntryPage<Shown<T>>, Error> {
+    let mut entries = found.entries;
+    let fitting = how_many_fit(&entries).min(size as usize);
+    let more = entries.len() > fitting;
+    entries.truncate(fitting);
+    let entries: Vec<_> = entries.into_iter().collect::<Result<_, _>>()?;
+    let last = entries.last().filter(|_| more).map(|last| last.position);
+    let next = last.zip(found.read_at);
     Ok(EntryPage {
-        entries: rows.into_iter().map(check).collect::<Result<_, _>>()?,
+        entries,
         next: next.map(|(after, read_at)| NextPage { after, read_at }),
         archived: Vec::new(),
     })
 }
 
 /// At least one, so that there is always a next page.
-fn how_many_fit(rows: &[StoredEntry]) -> usize {
+fn how_many_fit<T>(entries: &[Result<Shown<T>, Error>]) -> usize {
     let mut text = 0;
-    let fitting = rows.iter().take_while(|row| {
-        text += row.text.len();
+    let fitting = entries.iter().take_while(|entry| {
+        text += entry.as_ref().map_or(0, |entry| entry.text_bytes);
         text <= MOST_TEXT
     });
     fitting.count().max(1)
@@ -246,10 +280,10 @@ fn shows_every_entry(filter: &EntryFilter) -> bool {
 }
 
 /// The first index that is missing between two entries of a ledger, for every place where one is.
-fn gaps(entries: &[AuditEntry]) -> Vec<(AccountId, u64)> {
+fn gaps<T>(entries: &[Shown<T>]) -> Vec<(AccountId, u64)> {
     let mut places: Vec<_> = entries
         .iter()
-        .map(|entry| (entry.account(), entry.log_index()))
+        .map(|entry| (entry.position.account, entry.position.log_index))
         .collect();
     places.sort_unstable();
     let neighbours = places.windows(2).filter(|pair| pair[0].0 == pair[1].0);

@@ -55,7 +55,7 @@ pub(super) async fn stored_page(
     account: AccountId,
     start: u64,
     end: u64,
-) -> Result<Vec<StoredEntry>, Error> {
+) -> Result<Vec<StoredEntry<'static>>, Error> {
     let mut entries = audit::range(database, account, start, end, PAGE).await?;
     let in_order = entries
         .iter()

@@ -1,8 +1,8 @@
 //! Points in time.
 
-use std::{fmt, time::Duration};
+use std::{fmt, ops::Range, time::Duration};
 
-use time::{OffsetDateTime, format_description::well_known::Rfc3339, macros::format_description};
+use time::{Date, Month, OffsetDateTime, Time, format_description::well_known::Rfc3339, macros::format_description};
 
 /// A point in time, UTC, in whole microseconds: what Postgres keeps.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -29,6 +29,34 @@ impl Timestamp {
     pub fn parse(text: &str) -> Option<Self> {
         let time = OffsetDateTime::parse(text, &Rfc3339).ok()?;
         time.checked_to_offset(time::UtcOffset::UTC).map(Self::new)
+    }
+
+    /// Reads the one text that a time is displayed as, and no other: by its digits, since a page of the history has hundreds.
+    pub fn parse_displayed(text: &str) -> Option<Self> {
+        const MARKS: [(usize, u8); 7] = [
+            (4, b'-'),
+            (7, b'-'),
+            (10, b'T'),
+            (13, b':'),
+            (16, b':'),
+            (19, b'.'),
+            (26, b'Z'),
+        ];
+        let text: &[u8; 27] = text.as_bytes().try_into().ok()?;
+        if MARKS.iter().any(|(at, mark)| text[*at] != *mark) {
+            return None;
+        }
+        let number = |digits: Range<usize>| {
+            let mut digits = text[digits].iter();
+            digits.try_fold(0_u32, |number, digit| {
+                digit.is_ascii_digit().then(|| number * 10 + u32::from(digit - b'0'))
+            })
+        };
+        let two = |at: usize| u8::try_from(number(at..at + 2)?).ok();
+        let year = i32::try_from(number(0..4)?).ok()?;
+        let date = Date::from_calendar_date(year, Month::try_from(two(5)?).ok()?, two(8)?).ok()?;
+        let time = Time::from_hms_micro(two(11)?, two(14)?, two(17)?, number(20..26)?).ok()?;
+        Some(Self(OffsetDateTime::new_utc(date, time)))
     }
 }
 
@@ -73,5 +101,40 @@ mod tests {
         let time = Timestamp::new(time::macros::datetime!(2026-11-22 08:05:00.1234567 +01:00));
         assert_eq!(time.to_string(), "2026-11-22T07:05:00.123456Z");
         assert_eq!(Timestamp::parse(&time.to_string()), Some(time));
+    }
+
+    #[test]
+    fn only_the_displayed_text_of_a_time_is_read_as_displayed() {
+        for text in [
+            "0000-01-01T00:00:00.000000Z",
+            "2024-02-29T23:59:59.999999Z",
+            "2026-11-22T07:05:00.123456Z",
+            "9999-12-31T23:59:59.999999Z",
+        ] {
+            let time = Timestamp::parse_displayed(text).unwrap();
+            assert_eq!(Some(time), Timestamp::parse(text));
+            assert_eq!(time.to_string(), text);
+        }
+        for text in [
+            "",
+            "2026-11-22T07:05:00.123456",
+            "2026-11-22t07:05:00.123456Z",
+            "2026-11-22T07:05:00.123456z",
+            "2026-11-22 07:05:00.123456Z",
+            "2026-11-22T07:05:00.1234567Z",
+            "2026-11-22T07:05:00.12345+Z",
+            "2026-02-29T07:05:00.123456Z",
+            "2026-13-22T07:05:00.123456Z",
+            "2026-00-22T07:05:00.123456Z",
+            "2026-11-00T07:05:00.123456Z",
+            "2026-11-22T24:05:00.123456Z",
+            "2026-11-22T07:60:00.123456Z",
+            "2026-11-22T23:59:60.123456Z",
+            "+026-11-22T07:05:00.123456Z",
+            "-001-11-22T07:05:00.123456Z",
+            "2026-11-22T07:05:00.12345é",
+        ] {
+            assert_eq!(Timestamp::parse_displayed(text), None, "{text}");
+        }
     }
 }

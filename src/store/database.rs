@@ -194,10 +194,25 @@ impl Database {
         &self,
         statements: impl AsyncFnOnce(&mut PgConnection) -> Result<T, sqlx::Error>,
     ) -> Result<T, StoreError> {
+        self.run_planned("SET plan_cache_mode = auto", statements).await
+    }
+
+    /// Runs statements whose plans are never good for other values.
+    pub(super) async fn run_planned_each_time<T>(
+        &self,
+        statements: impl AsyncFnOnce(&mut PgConnection) -> Result<T, sqlx::Error>,
+    ) -> Result<T, StoreError> {
+        self.run_planned("SET plan_cache_mode = force_custom_plan", statements)
+            .await
+    }
+
+    async fn run_planned<T>(
+        &self,
+        set: &'static str,
+        statements: impl AsyncFnOnce(&mut PgConnection) -> Result<T, sqlx::Error>,
+    ) -> Result<T, StoreError> {
         self.run(async |connection| {
-            sqlx::raw_sql("SET plan_cache_mode = auto")
-                .execute(&mut *connection)
-                .await?;
+            sqlx::raw_sql(set).execute(&mut *connection).await?;
             let result = statements(connection).await;
             sqlx::raw_sql("RESET plan_cache_mode").execute(connection).await?;
             result

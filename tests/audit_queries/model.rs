@@ -39,12 +39,12 @@ impl Row {
         }
     }
 
-    pub(crate) fn stored(&self) -> StoredEntry {
+    pub(crate) fn stored(&self) -> StoredEntry<'static> {
         StoredEntry {
             account: self.account,
             log_index: self.log_index,
             recorded_at: self.recorded_at,
-            text: self.text.clone(),
+            text: self.text.clone().into(),
             leaf_hash: self.leaf_hash,
             columns: self.columns(),
         }
@@ -247,7 +247,7 @@ pub(crate) fn matches(filter: &EntryFilter, row: &Row) -> bool {
         && (has(&row.reason) || row.ticket.as_deref().is_some_and(has))
 }
 
-pub(crate) fn sorted<'a>(rows: impl Iterator<Item = &'a Row>, order: Order) -> Vec<StoredEntry> {
+pub(crate) fn sorted<'a>(rows: impl Iterator<Item = &'a Row>, order: Order) -> Vec<StoredEntry<'static>> {
     let mut rows: Vec<_> = rows.collect();
     rows.sort_by_key(|row| row.position());
     if order == Order::NewestFirst {

@@ -20,8 +20,8 @@ async fn store_with_history(random: &mut Rng, entries: usize) -> (Store, Vec<Row
     (store, rows)
 }
 
-async fn all_pages(store: &Store, filter: &EntryFilter, order: Order, limit: u32) -> Vec<StoredEntry> {
-    let mut found: Vec<StoredEntry> = Vec::new();
+async fn all_pages(store: &Store, filter: &EntryFilter, order: Order, limit: u32) -> Vec<StoredEntry<'static>> {
+    let mut found: Vec<StoredEntry<'static>> = Vec::new();
     loop {
         let after = found.last().map(StoredEntry::position);
         let page = entries(
@@ -31,6 +31,7 @@ async fn all_pages(store: &Store, filter: &EntryFilter, order: Order, limit: u32
             after.as_ref(),
             limit,
             Clock::system().now(),
+            |entry| entry.into_owned(),
         )
         .await
         .unwrap()
@@ -127,7 +128,7 @@ async fn a_walk_gives_what_was_there_at_its_start_once_whatever_is_added_meanwhi
         let filter = model::filter(&mut random, &rows);
         let order = some_order(&mut random);
         let before = sorted(rows.iter().filter(|row| matches(&filter, row)), order);
-        let mut walked: Vec<StoredEntry> = Vec::new();
+        let mut walked: Vec<StoredEntry<'static>> = Vec::new();
         loop {
             let after = walked.last().map(StoredEntry::position);
             let page = entries(
@@ -137,6 +138,7 @@ async fn a_walk_gives_what_was_there_at_its_start_once_whatever_is_added_meanwhi
                 after.as_ref(),
                 20,
                 Clock::system().now(),
+                |entry| entry.into_owned(),
             )
             .await
             .unwrap()
@@ -154,7 +156,8 @@ async fn a_walk_gives_what_was_there_at_its_start_once_whatever_is_added_meanwhi
                     order,
                     after.as_ref(),
                     20,
-                    Clock::system().now()
+                    Clock::system().now(),
+                    |entry| entry.into_owned(),
                 )
             );
             rows.extend(adding);
@@ -195,13 +198,21 @@ async fn a_permissions_history_is_its_entries_and_no_others() {
         let key = random.choice(&rows).unwrap().key();
         let order = some_order(&mut random);
         let expected = sorted(rows.iter().filter(|row| row.key() == key), order);
-        let mut found: Vec<StoredEntry> = Vec::new();
+        let mut found: Vec<StoredEntry<'static>> = Vec::new();
         loop {
             let after = found.last().map(StoredEntry::position);
-            let page = history(&store.database, &key, order, after.as_ref(), 2, Clock::system().now())
-                .await
-                .unwrap()
-                .entries;
+            let page = history(
+                &store.database,
+                &key,
+                order,
+                after.as_ref(),
+                2,
+                Clock::system().now(),
+                |entry| entry.into_owned(),
+            )
+            .await
+            .unwrap()
+            .entries;
             if page.is_empty() {
                 break;
             }
@@ -258,6 +269,7 @@ async fn nothing_is_found_where_there_is_nothing() {
             None,
             10,
             Clock::system().now(),
+            |entry| entry.into_owned(),
         )
         .await
         .unwrap()

@@ -200,7 +200,7 @@ async fn no_filter_reads_much_more_than_its_page_of_a_million_entries() {
 /// Finds a page, on a connection of its own: what a connection did is sure to be counted when it has ended.
 async fn page(store: &Store, filter: &EntryFilter, order: Order) -> usize {
     let database = store.connect(1);
-    let found = entries(&database, filter, order, None, PAGE, Clock::system().now())
+    let found = entries(&database, filter, order, None, PAGE, Clock::system().now(), |_| ())
         .await
         .unwrap()
         .entries
@@ -235,7 +235,7 @@ async fn duration(store: &Store, filter: &EntryFilter, order: Order) -> Duration
     let mut best = Duration::MAX;
     for _ in 0..5 {
         let begun = clock.elapsed();
-        entries(&database, filter, order, None, PAGE, Clock::system().now())
+        entries(&database, filter, order, None, PAGE, Clock::system().now(), |_| ())
             .await
             .unwrap();
         best = best.min(clock.elapsed().since(begun));

@@ -6,7 +6,7 @@ use super::*;
 use crate::domain::{Action, Cause, ChangeId, Entry, Intent, PermissionKey, RequestId, Stage, Timestamp};
 
 /// The entry of account 000011112222 with this index.
-pub(in crate::audit) fn stored(log_index: u64) -> StoredEntry {
+pub(in crate::audit) fn stored(log_index: u64) -> StoredEntry<'static> {
     let recorded_at = Timestamp::parse("2026-11-22T07:05:00.5Z").unwrap();
     let entry: &'static Entry = Box::leak(Box::new(Entry {
         log_index,
@@ -40,7 +40,7 @@ pub(in crate::audit) fn stored(log_index: u64) -> StoredEntry {
         log_index,
         recorded_at,
         leaf_hash: leaf_hash(text.as_bytes()),
-        text,
+        text: text.into(),
         columns: Columns::of(entry),
     }
 }
@@ -58,7 +58,7 @@ fn an_entry_is_taken_only_with_its_own_hash_in_its_own_place() {
     let whole = AuditEntry::check(stored(7)).unwrap();
     assert_eq!((whole.account().as_str(), whole.log_index()), ("000011112222", 7));
     let mut other_text = stored(7);
-    other_text.text = other_text.text.replace("a test", "a lie");
+    other_text.text = other_text.text.replace("a test", "a lie").into();
     let mut other_hash = stored(7);
     other_hash.leaf_hash[31] ^= 1;
     let mut other_account = stored(7);
@@ -83,7 +83,7 @@ fn a_text_that_is_no_entry_is_refused_even_under_its_right_hash() {
     let text = "{}".to_owned();
     let leaf_hash = leaf_hash(text.as_bytes());
     assert!(is_tampered(StoredEntry {
-        text,
+        text: text.into(),
         leaf_hash,
         ..stored(0)
     }));

@@ -2,7 +2,7 @@
 
 use crate::{
     audit::{AuditEntry, EntryPage, SharePage, Summary},
-    domain::{Access, Entry, Stage},
+    domain::{Access, Entry, Stage, Ticket},
     grpc::{
         page_token,
         present::{access, action, attempt, cause, text, timestamp},
@@ -14,19 +14,19 @@ use crate::{
 
 use super::lists::{Entries, History, SharesAt};
 
-pub(super) fn entries(list: &Entries, page: EntryPage) -> v1::ListAuditEntriesResponse {
+pub(super) fn entries(list: &Entries, page: EntryPage<v1::AuditEntry>) -> v1::ListAuditEntriesResponse {
     let next = page.next.map(|last| page_token::seal(list, &last));
     v1::ListAuditEntriesResponse {
-        entries: page.entries.into_iter().map(entry).collect(),
+        entries: page.entries,
         next_page_token: next.unwrap_or_default(),
         archived: page.archived.into_iter().map(archived).collect(),
     }
 }
 
-pub(super) fn history(list: &History, page: EntryPage) -> v1::ListPermissionHistoryResponse {
+pub(super) fn history(list: &History, page: EntryPage<v1::AuditEntry>) -> v1::ListPermissionHistoryResponse {
     let next = page.next.map(|last| page_token::seal(list, &last));
     v1::ListPermissionHistoryResponse {
-        entries: page.entries.into_iter().map(entry).collect(),
+        entries: page.entries,
         next_page_token: next.unwrap_or_default(),
         archived: page.archived.into_iter().map(archived).collect(),
     }
@@ -59,7 +59,7 @@ pub(super) fn entry(audited: AuditEntry) -> v1::AuditEntry {
     let entry = &audited.recorded.entry;
     let (intent, failure) = (&entry.intent, entry.failure.as_ref());
     v1::AuditEntry {
-        account_id: intent.key.account.to_string(),
+        account_id: intent.key.account.as_str().into(),
         log_index: entry.log_index,
         record_time: Some(timestamp(entry.recorded_at)),
         stage: stage(entry.stage).into(),
@@ -67,12 +67,12 @@ pub(super) fn entry(audited: AuditEntry) -> v1::AuditEntry {
         cause: cause(intent.cause).into(),
         change_id: change_id(entry),
         request_id: intent.request_id.to_string(),
-        principal: intent.principal.to_string(),
-        reason: intent.reason.to_string(),
-        ticket: text(intent.ticket.as_ref()),
-        region: intent.key.region.to_string(),
-        image_id: intent.key.image.to_string(),
-        shared_account_id: intent.key.shared_account.to_string(),
+        principal: intent.principal.as_str().into(),
+        reason: intent.reason.as_str().into(),
+        ticket: intent.ticket.as_ref().map_or("", Ticket::as_str).into(),
+        region: intent.key.region.as_str().into(),
+        image_id: intent.key.image.as_str().into(),
+        shared_account_id: intent.key.shared_account.as_str().into(),
         generation: entry.generation.unwrap_or_default(),
         previous: previous(entry.previous),
         attempts: entry.attempts.iter().map(attempt).collect(),

@@ -49,7 +49,7 @@ impl AuditService for AuditApi {
         }
         let found = self
             .audit
-            .entries(&list.filter, list.order, page.after.as_ref(), page.size);
+            .entries(&list.filter, list.order, page.after.as_ref(), page.size, present::entry);
         let found = answered(&caller, found).await?;
         Ok(Response::new(present::entries(&list, found)))
     }
@@ -76,7 +76,7 @@ impl AuditService for AuditApi {
         note(list.key.account);
         let found = self
             .audit
-            .history(&list.key, list.order, page.after.as_ref(), page.size);
+            .history(&list.key, list.order, page.after.as_ref(), page.size, present::entry);
         let found = answered(&caller, found).await?;
         Ok(Response::new(present::history(&list, found)))
     }

@@ -214,7 +214,7 @@ fn present_lines(entries: Vec<StoredEntry>) -> VecDeque<v1::ExportAuditEntriesRe
         }
         if let Some(message) = messages.back_mut() {
             message.leaf_hashes.extend_from_slice(&entry.leaf_hash);
-            message.lines.push(entry.text);
+            message.lines.push(entry.text.into_owned());
         }
     }
     messages

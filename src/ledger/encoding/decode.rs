@@ -1,6 +1,6 @@
 //! Reads the canonical text of an entry back.
 
-use std::{fmt::Display, str::FromStr, sync::Arc, time::Duration};
+use std::{borrow::Cow, str::FromStr, sync::Arc, time::Duration};
 
 use serde::Deserialize;
 use uuid::Uuid;
@@ -49,8 +49,10 @@ struct Line<'a> {
     cause: &'a str,
     change_id: Option<&'a str>,
     request_id: &'a str,
-    principal: String,
-    reason: String,
+    #[serde(borrow)]
+    principal: Cow<'a, str>,
+    #[serde(borrow)]
+    reason: Cow<'a, str>,
     ticket: Option<String>,
     region: &'a str,
     image_id: &'a str,
@@ -99,19 +101,19 @@ impl Line<'_> {
             denied_by: self.denied_by,
             intent: Arc::new(Intent {
                 change_id: change_id(self.change_id, self.generation)?,
-                request_id: exact("request_id", self.request_id)?,
+                request_id: id("request_id", self.request_id)?,
                 key: PermissionKey {
-                    account: exact("account_id", self.account_id)?,
-                    region: exact("region", self.region)?,
-                    image: exact("image_id", self.image_id)?,
-                    shared_account: exact("shared_account_id", self.shared_account_id)?,
+                    account: named("account_id", self.account_id)?,
+                    region: named("region", self.region)?,
+                    image: named("image_id", self.image_id)?,
+                    shared_account: named("shared_account_id", self.shared_account_id)?,
                 },
                 action: known("action", Action::parse(self.action))?,
                 cause: known("cause", Cause::parse(self.cause))?,
-                principal: exact("principal", &self.principal)?,
-                reason: exact("reason", &self.reason)?,
-                ticket: optional(self.ticket, |text| exact("ticket", &text))?,
-                trace_id: optional(self.trace_id, |text| exact("trace_id", text))?,
+                principal: named("principal", &self.principal)?,
+                reason: named("reason", &self.reason)?,
+                ticket: optional(self.ticket, |text| named("ticket", &text))?,
+                trace_id: optional(self.trace_id, |text| named("trace_id", text))?,
             }),
         };
         Ok(Recorded {
@@ -147,7 +149,7 @@ impl ErrorLine<'_> {
 /// A change has an id and a generation; a refusal has neither.
 fn change_id(text: Option<&str>, generation: Option<u64>) -> Result<ChangeId, DecodeError> {
     match (text, generation) {
-        (Some(text), Some(_)) => exact("change_id", text),
+        (Some(text), Some(_)) => id("change_id", text),
         (None, None) => Ok(ChangeId(Uuid::nil())),
         _ => Err(DecodeError::Member("change_id")),
     }
@@ -161,16 +163,19 @@ fn optional<T, U>(value: Option<T>, read: impl FnOnce(T) -> Result<U, DecodeErro
     value.map(read).transpose()
 }
 
-/// Reads a value that has one text only.
-fn exact<T: FromStr + Display>(member: &'static str, text: &str) -> Result<T, DecodeError> {
-    let value: T = known(member, text.parse().ok())?;
-    if value.to_string() == text {
-        Ok(value)
-    } else {
-        Err(DecodeError::Member(member))
+/// Reads a name or a text: what is read is what it is.
+fn named<T: FromStr>(member: &'static str, text: &str) -> Result<T, DecodeError> {
+    known(member, text.parse().ok())
+}
+
+/// Reads an id, of whose texts only the one in lower case is written.
+fn id<T: FromStr>(member: &'static str, text: &str) -> Result<T, DecodeError> {
+    if text.bytes().any(|letter| letter.is_ascii_uppercase()) {
+        return Err(DecodeError::Member(member));
     }
+    known(member, text.parse().ok())
 }
 
 fn timestamp(member: &'static str, text: &str) -> Result<Timestamp, DecodeError> {
-    known(member, Timestamp::parse(text).filter(|time| time.to_string() == text))
+    known(member, Timestamp::parse_displayed(text))
 }

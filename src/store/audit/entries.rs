@@ -1,7 +1,8 @@
 //! Pages of entries, and single ones.
 
-use sqlx::{AssertSqlSafe, FromRow, PgConnection, Row as _, postgres::PgRow};
-use time::OffsetDateTime;
+use std::borrow::Cow;
+
+use sqlx::{AssertSqlSafe, PgConnection, Row as _, postgres::PgRow};
 
 use crate::{
     domain::{AccountId, Timestamp},
@@ -12,7 +13,7 @@ use crate::{
     },
 };
 
-use super::{Columns, EntryFilter, driver::has_one_plan, statement::Page, walk};
+use super::{Columns, EntryFilter, driver::has_one_plan, statement::Page, walk, walk::Walked};
 
 /// In which order entries are listed: by time, then by account and index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,7 +37,7 @@ pub struct EntryPosition {
 
 /// An entry as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StoredEntry {
+pub struct StoredEntry<'a> {
     /// Whose ledger it is in.
     pub account: AccountId,
     /// Its place in that ledger.
@@ -44,14 +45,14 @@ pub struct StoredEntry {
     /// When it was recorded.
     pub recorded_at: Timestamp,
     /// The canonical text.
-    pub text: String,
+    pub text: Cow<'a, str>,
     /// What the tree says that the text hashes to. Not compared with the text here.
     pub leaf_hash: Hash,
     /// What the row repeats of the text. Not compared with it here.
-    pub columns: Columns<'static>,
+    pub columns: Columns<'a>,
 }
 
-impl StoredEntry {
+impl StoredEntry<'_> {
     /// Its place in the order.
     pub fn position(&self) -> EntryPosition {
         EntryPosition {
@@ -60,13 +61,22 @@ impl StoredEntry {
             log_index: self.log_index,
         }
     }
+
+    /// A copy that outlives the row that it was read from.
+    pub fn into_owned(self) -> StoredEntry<'static> {
+        StoredEntry {
+            text: Cow::Owned(self.text.into_owned()),
+            columns: self.columns.into_owned(),
+            ..self
+        }
+    }
 }
 
-/// Entries that were found.
+/// Entries that were found, as what was made of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Found {
+pub struct Found<T> {
     /// The entries, in the order that was asked for.
-    pub entries: Vec<StoredEntry>,
+    pub entries: Vec<T>,
     /// True when it was seen, while the last of them was read, that nothing was archived. False when it is not known.
     pub nothing_archived: bool,
     /// When the last of them were read, on the clock that [`archived`](super::archived()) goes by. What was
@@ -74,36 +84,45 @@ pub struct Found {
     pub read_at: Option<Timestamp>,
 }
 
-/// Reads at most `limit` entries that match, those after `after` only. `now` is where the latest are looked for first.
+/// Reads at most `limit` entries that match, those after `after` only. `now` is where the latest are looked for first. What is
+/// wanted of an entry is made of its row as soon as it is here, while Postgres is at the next ones: nothing is copied in between.
 ///
 /// # Errors
 /// When Postgres does not answer.
-pub async fn entries(
+pub async fn entries<T: Send>(
     database: &Database,
     filter: &EntryFilter,
     order: Order,
     after: Option<&EntryPosition>,
     limit: u32,
     now: Timestamp,
-) -> Result<Found, StoreError> {
+    mut make: impl FnMut(StoredEntry<'_>) -> T + Send,
+) -> Result<Found<T>, StoreError> {
     let page = Page {
         filter,
         order,
         after,
         now,
     };
-    let read = async |connection: &mut PgConnection| walk::read(connection, &page, limit).await;
-    let walked = if has_one_plan(filter) {
+    if filter.text.is_some() {
+        let read = async |connection: &mut PgConnection| walk::read_near(connection, &page, limit, &mut make).await;
+        if let Some(walked) = database.run(read).await? {
+            return found(walked);
+        }
+    }
+    let read = async |connection: &mut PgConnection| walk::read(connection, &page, limit, &mut make).await;
+    found(if has_one_plan(filter) {
         database.run(read).await?
+    } else if filter.text.is_some() {
+        database.run_planned_each_time(read).await?
     } else {
         database.run_planned_by_values(read).await?
-    };
+    })
+}
+
+fn found<T>(walked: Walked<T>) -> Result<Found<T>, StoreError> {
     Ok(Found {
-        entries: walked
-            .rows
-            .into_iter()
-            .map(|row| stored(row.entry))
-            .collect::<Result<_, _>>()?,
+        entries: walked.entries.into_iter().collect::<Result<_, _>>()?,
         nothing_archived: walked.nothing_archived,
         read_at: walked.read_at,
     })
@@ -113,7 +132,11 @@ pub async fn entries(
 ///
 /// # Errors
 /// When Postgres does not answer.
-pub async fn entry(database: &Database, account: AccountId, log_index: u64) -> Result<Option<StoredEntry>, StoreError> {
+pub async fn entry(
+    database: &Database,
+    account: AccountId,
+    log_index: u64,
+) -> Result<Option<StoredEntry<'static>>, StoreError> {
     Ok(range(database, account, log_index, log_index.saturating_add(1), 1)
         .await?
         .pop())
@@ -130,33 +153,24 @@ pub async fn range(
     start: u64,
     end: u64,
     limit: u32,
-) -> Result<Vec<StoredEntry>, StoreError> {
+) -> Result<Vec<StoredEntry<'static>>, StoreError> {
     let sql = format!(
         "SELECT {} FROM audit_entry
          WHERE account_id = $1 AND log_index >= $2 AND log_index < $3 ORDER BY log_index LIMIT $4",
         columns(),
     );
-    let query = sqlx::query_as(AssertSqlSafe(sql))
+    let query = sqlx::query(AssertSqlSafe(sql))
         .bind(account.to_string())
         .bind(bigint(start))
         .bind(bigint(end))
         .bind(i64::from(limit));
-    let rows: Vec<Row> = database
+    let rows = database
         .run(async |connection| query.fetch_all(connection).await)
         .await?;
-    rows.into_iter().map(stored).collect()
+    rows.iter().map(|row| Ok(stored(row)?.into_owned())).collect()
 }
 
-pub(super) struct Row {
-    account_id: String,
-    log_index: i64,
-    recorded_at: OffsetDateTime,
-    entry: String,
-    leaf_hash: Vec<u8>,
-    columns: Columns<'static>,
-}
-
-/// The columns of an entry that are read, in the order of [`Row`].
+/// The columns of an entry that are read, in the order of [`stored`].
 pub(super) fn columns() -> String {
     format!(
         "account_id, log_index, recorded_at, entry, leaf_hash, {}",
@@ -167,30 +181,18 @@ pub(super) fn columns() -> String {
 /// How many of [`columns`] there are.
 pub(super) const COLUMNS: usize = 19;
 
-impl FromRow<'_, PgRow> for Row {
-    fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
-        Ok(Self {
-            account_id: row.try_get(0)?,
-            log_index: row.try_get(1)?,
-            recorded_at: row.try_get(2)?,
-            entry: row.try_get(3)?,
-            leaf_hash: row.try_get(4)?,
-            columns: Columns::read(row, 5)?,
-        })
-    }
-}
-
-fn stored(row: Row) -> Result<StoredEntry, StoreError> {
+/// Reads [`columns`], without a look at their types: a page has thousands of values.
+pub(super) fn stored(row: &PgRow) -> Result<StoredEntry<'_>, StoreError> {
     const TABLE: &str = "audit_entry";
+    let leaf_hash: &[u8] = row.try_get_unchecked(4)?;
     Ok(StoredEntry {
-        account: parse(TABLE, &row.account_id)?,
-        log_index: count(TABLE, row.log_index)?,
-        recorded_at: Timestamp::new(row.recorded_at),
-        text: row.entry,
-        leaf_hash: row
-            .leaf_hash
+        account: parse(TABLE, row.try_get_unchecked(0)?)?,
+        log_index: count(TABLE, row.try_get_unchecked(1)?)?,
+        recorded_at: Timestamp::new(row.try_get_unchecked(2)?),
+        text: Cow::Borrowed(row.try_get_unchecked(3)?),
+        leaf_hash: leaf_hash
             .try_into()
             .map_err(|_| StoreError::corrupt(TABLE, "a leaf hash that has not 32 bytes"))?,
-        columns: row.columns,
+        columns: Columns::read(row, 5)?,
     })
 }

@@ -5,20 +5,21 @@ use crate::{
     store::{Database, StoreError},
 };
 
-use super::{EntryFilter, EntryPosition, Found, Order, entries};
+use super::{EntryFilter, EntryPosition, Found, Order, StoredEntry, entries};
 
-/// Reads at most `limit` entries about a permission, those after `after` only.
+/// Reads at most `limit` entries about a permission, those after `after` only, as [`entries`](super::entries()) does.
 ///
 /// # Errors
 /// When Postgres does not answer.
-pub async fn history(
+pub async fn history<T: Send>(
     database: &Database,
     key: &PermissionKey,
     order: Order,
     after: Option<&EntryPosition>,
     limit: u32,
     now: Timestamp,
-) -> Result<Found, StoreError> {
+    make: impl FnMut(StoredEntry<'_>) -> T + Send,
+) -> Result<Found<T>, StoreError> {
     let filter = EntryFilter {
         accounts: vec![key.account],
         regions: vec![key.region.clone()],
@@ -26,5 +27,5 @@ pub async fn history(
         shared_account: Some(key.shared_account),
         ..EntryFilter::default()
     };
-    entries(database, &filter, order, after, limit, now).await
+    entries(database, &filter, order, after, limit, now, make).await
 }

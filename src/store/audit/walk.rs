@@ -2,15 +2,15 @@
 
 use std::time::Duration;
 
-use sqlx::{FromRow, PgConnection, Postgres, QueryBuilder, Row as _, postgres::PgRow};
-use time::OffsetDateTime;
+use futures_util::TryStreamExt;
+use sqlx::{PgConnection, Postgres, QueryBuilder, Row as _};
 
-use crate::domain::Timestamp;
+use crate::{domain::Timestamp, store::StoreError};
 
 use super::{
-    EntryFilter, Order,
+    EntryFilter, Order, StoredEntry,
     driver::Driver,
-    entries::{COLUMNS, Row},
+    entries::{COLUMNS, stored},
     statement::Page,
     windows::{self, Span},
 };
@@ -19,75 +19,131 @@ use super::{
 const WALKED_FOR_EACH: u32 = 20;
 const MOST_WALKED: u32 = 5000;
 
-/// What was found.
-#[derive(Default)]
-pub(super) struct Walked {
-    pub(super) rows: Vec<PageRow>,
+/// What was found, as what was made of it.
+pub(super) struct Walked<T> {
+    pub(super) entries: Vec<Result<T, StoreError>>,
     /// True when the last look, if it found anything, saw that nothing was archived.
     pub(super) nothing_archived: bool,
     /// When the last look that found anything began.
     pub(super) read_at: Option<Timestamp>,
 }
 
-/// An entry of a page.
-pub(super) struct PageRow {
-    pub(super) entry: Row,
-    any_archived: bool,
-    read_at: OffsetDateTime,
-}
+impl<T> Walked<T> {
+    fn nothing() -> Self {
+        Self {
+            entries: Vec::new(),
+            nothing_archived: false,
+            read_at: None,
+        }
+    }
 
-impl FromRow<'_, PgRow> for PageRow {
-    fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
-        Ok(Self {
-            entry: Row::from_row(row)?,
-            any_archived: row.try_get(COLUMNS)?,
-            read_at: row.try_get(COLUMNS + 1)?,
-        })
+    fn add(&mut self, next: Self) {
+        self.nothing_archived = next.nothing_archived;
+        self.read_at = next.read_at.or(self.read_at);
+        self.entries.extend(next.entries);
     }
 }
 
-impl Walked {
-    fn add(&mut self, rows: Vec<PageRow>) {
-        let first = rows.first();
-        self.nothing_archived = first.is_some_and(|row| !row.any_archived);
-        self.read_at = first.map(|row| Timestamp::new(row.read_at)).or(self.read_at);
-        self.rows.extend(rows);
-    }
+/// Looks for a page of a frequent text where that page begins, in one statement that has one plan. Nothing if the page is of
+/// something else, or was not found so.
+pub(super) async fn read_near<T: Send>(
+    connection: &mut PgConnection,
+    page: &Page<'_>,
+    limit: u32,
+    make: &mut (impl FnMut(StoredEntry<'_>) -> T + Send),
+) -> Result<Option<Walked<T>>, sqlx::Error> {
+    let Some(near) = near(page) else { return Ok(None) };
+    let found = walk(connection, page, near, limit, make).await?;
+    Ok((found.entries.len() == limit as usize).then_some(found))
 }
 
-/// Reads a page.
-pub(super) async fn read(connection: &mut PgConnection, page: &Page<'_>, limit: u32) -> Result<Walked, sqlx::Error> {
-    let mut walked = Walked::default();
+/// Where a text is looked for first, before it is asked where the history begins and ends: in the month where the page begins.
+fn near(page: &Page<'_>) -> Option<Span> {
+    if Driver::of(page.filter) != Driver::Text {
+        return None;
+    }
+    let EntryFilter { from, to, .. } = *page.filter;
+    let after = page.after.map(|after| after.recorded_at);
+    let start = after.or(match page.order {
+        Order::NewestFirst => to.into_iter().chain([page.now]).min(),
+        Order::OldestFirst => from,
+    })?;
+    windows::divide(Span { from, to }, start, page.order, windows::MONTHLY)
+        .first()
+        .copied()
+}
+
+/// Reads a page that was not found near, and makes of each entry what is wanted of it.
+pub(super) async fn read<T: Send>(
+    connection: &mut PgConnection,
+    page: &Page<'_>,
+    limit: u32,
+    make: &mut (impl FnMut(StoredEntry<'_>) -> T + Send),
+) -> Result<Walked<T>, sqlx::Error> {
+    let mut walked = Walked::nothing();
     let driver = Driver::of(page.filter);
     let spans = spans(connection, page, &driver).await?;
     if let (Driver::Text, Some(first)) = (&driver, spans.first()) {
-        let most = limit.saturating_mul(WALKED_FOR_EACH).min(MOST_WALKED);
-        let found = rows(connection, page.walk(*first, most, limit), false).await?;
-        if found.len() == limit as usize {
-            walked.add(found);
-            return Ok(walked);
+        let was_walked = |near: Span| near.far_edge(page.order) == first.far_edge(page.order);
+        if !near(page).is_some_and(was_walked) {
+            let found = walk(connection, page, *first, limit, make).await?;
+            if found.entries.len() == limit as usize {
+                return Ok(found);
+            }
         }
     }
-    // A statement is kept for each month; the limit is the same in all of them, so that these are few. How rare a text is
-    // differs from one to the other: each is planned for itself.
-    let keep = page.filter.text.is_none();
     for span in spans {
-        walked.add(rows(connection, page.statement(&driver, span, limit), keep).await?);
-        if walked.rows.len() >= limit as usize {
-            walked.rows.truncate(limit as usize);
+        let missing = limit - u32::try_from(walked.entries.len()).unwrap_or(limit);
+        walked.add(
+            look(
+                connection,
+                page.statement(&driver, span, at_least(missing, limit)),
+                make,
+            )
+            .await?,
+        );
+        if walked.entries.len() >= limit as usize {
+            walked.entries.truncate(limit as usize);
             break;
         }
     }
     Ok(walked)
 }
 
-async fn rows(
+/// Looks for a text in the next entries, whatever these are.
+async fn walk<T: Send>(
+    connection: &mut PgConnection,
+    page: &Page<'_>,
+    span: Span,
+    limit: u32,
+    make: &mut (impl FnMut(StoredEntry<'_>) -> T + Send),
+) -> Result<Walked<T>, sqlx::Error> {
+    let most = limit.saturating_mul(WALKED_FOR_EACH).min(MOST_WALKED);
+    look(connection, page.walk(span, most, limit), make).await
+}
+
+/// How many entries to look for where so many are missing: a statement is kept for each month and each such number, which are
+/// therefore few.
+fn at_least(missing: u32, limit: u32) -> u32 {
+    missing.next_multiple_of(limit.div_ceil(4).max(1)).min(limit)
+}
+
+/// What one statement finds.
+async fn look<T: Send>(
     connection: &mut PgConnection,
     mut statement: QueryBuilder<Postgres>,
-    keep: bool,
-) -> Result<Vec<PageRow>, sqlx::Error> {
-    let query = statement.build_query_as::<PageRow>().persistent(keep);
-    query.fetch_all(connection).await
+    make: &mut (impl FnMut(StoredEntry<'_>) -> T + Send),
+) -> Result<Walked<T>, sqlx::Error> {
+    let mut found = Walked::nothing();
+    let mut rows = statement.build().fetch(connection);
+    while let Some(row) = rows.try_next().await? {
+        if found.read_at.is_none() {
+            found.nothing_archived = !row.try_get::<bool, _>(COLUMNS)?;
+            found.read_at = Some(Timestamp::new(row.try_get(COLUMNS + 1)?));
+        }
+        found.entries.push(stored(&row).map(&mut *make));
+    }
+    Ok(found)
 }
 
 /// The spans of time to look in, one after the other.

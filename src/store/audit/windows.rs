@@ -58,6 +58,14 @@ impl Span {
         }
     }
 
+    /// Where it ends, in the order.
+    pub(super) fn far_edge(self, order: Order) -> Option<Timestamp> {
+        match order {
+            Order::NewestFirst => self.from,
+            Order::OldestFirst => self.to,
+        }
+    }
+
     /// True when no time can be in it.
     pub(super) fn is_empty(self) -> bool {
         self.from.zip(self.to).is_some_and(|(from, to)| from >= to)

@@ -155,7 +155,7 @@ async fn rows_that_cannot_be_are_refused_by_the_schema() {
             "INSERT INTO ledger VALUES ('12345', 0, '', sha256(''), now())",
             CHECK,
             "ledger",
-            "account_id ~ '^[0-9]{12}$'",
+            "(length(account_id) = 12) AND (account_id !~ '[^0-9]'::text)",
         ),
         (
             SECOND_END,
@@ -173,6 +173,83 @@ async fn rows_that_cannot_be_are_refused_by_the_schema() {
         );
         let definition = stack.definition(error.constraint().unwrap()).await;
         assert!(definition.contains(rule), "{statement}: {definition}");
+    }
+    stack.end().await;
+}
+
+/// The checks look for lengths and for characters that must not be there; these are the patterns that they stand for.
+#[tokio::test]
+async fn the_schema_takes_what_the_patterns_of_names_take_and_nothing_else() {
+    let stack = Stack::start().await;
+    let request = as_tester(grant());
+    stack.client().await.grant_share_permission(request).await.unwrap();
+    let digits = |count: usize| "0123456789".chars().cycle().take(count).collect::<String>();
+    let names =
+        |start: &str, count: usize| format!("{start}{}", "a0z9".chars().cycle().take(count).collect::<String>());
+    for (column, right, wrong) in [
+        (
+            "shared_account_id",
+            vec!["000000000001".to_owned(), digits(12)],
+            vec![
+                digits(11),
+                digits(13),
+                "00000000000a".into(),
+                "٣00000000001".into(),
+                format!("{}\n", digits(11)),
+            ],
+        ),
+        (
+            "region",
+            vec!["-".to_owned(), "eu-central-1".into(), names("", 31)],
+            vec![
+                String::new(),
+                names("", 32),
+                "EU-central-1".into(),
+                "eu_central".into(),
+                "eu-central-1\n".into(),
+            ],
+        ),
+        (
+            "image_id",
+            vec![names("wsi-", 9), names("wsi-", 63)],
+            vec![
+                names("wsi-", 8),
+                names("wsi-", 64),
+                names("xsi-", 9),
+                names(" wsi-", 9),
+                "wsi-12345678A".into(),
+                "wsi-1234-5678".into(),
+                "wsi-12345678\n".into(),
+                String::new(),
+            ],
+        ),
+        (
+            "trace_id",
+            vec!["0123456789abcdef0123456789abcdef".to_owned()],
+            vec![
+                "0123456789abcdef0123456789abcde".into(),
+                "0123456789abcdef0123456789abcdeg".into(),
+                String::new(),
+            ],
+        ),
+    ] {
+        let update = format!("UPDATE change SET {column} = $1");
+        for (values, taken) in [(right, true), (wrong, false)] {
+            for value in values {
+                let mut transaction = stack.pool.begin().await.unwrap();
+                let update = sqlx::query(sqlx::AssertSqlSafe(update.as_str())).bind(&value);
+                let result = update.execute(&mut *transaction).await.map_err(|error| {
+                    let code = error.as_database_error().and_then(|error| error.code());
+                    code.map(|code| code.into_owned())
+                });
+                let expected = if taken { Ok(1) } else { Err(Some(CHECK.to_owned())) };
+                assert_eq!(
+                    result.map(|done| done.rows_affected()),
+                    expected,
+                    "{column} = {value:?}"
+                );
+            }
+        }
     }
     stack.end().await;
 }

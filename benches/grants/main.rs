@@ -93,6 +93,7 @@ async fn bench(options: &Options) {
     eprintln!("the first grant of each of {} accounts", stack::ACCOUNTS);
     Grants::new(&stack, stack::ACCOUNTS, Kind::Grant).await.warm_up().await;
     stack.all_is_signed().await;
+    stack.all_is_known_to_the_planner().await;
 
     let all: &[(usize, usize)] = &[
         (1, 1),

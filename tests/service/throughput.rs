@@ -1,6 +1,35 @@
-//! Group commit: neighbours share a transaction.
+//! Group commit: neighbours share a transaction, and what is in it does not grow with the account.
 
 use crate::stack::*;
+
+/// One account with many changes among many with one each: then the account looks like a key.
+const ONE_LARGE_ACCOUNT: &str =
+    "INSERT INTO change (account_id, change_id, request_id, region, image_id, shared_account_id, action,
+        cause, principal, reason, generation, state, attempts, created_at, ended_at)
+    SELECT account_id, gen_random_uuid(), gen_random_uuid(), 'eu-central-1', 'wsi-123456789', '999999999999', 'GRANT',
+        'CALLER', 'ann', 'a test', 1, 'SUCCEEDED', '[]', now(), now()
+    FROM (SELECT lpad(number::text, 12, '0') FROM generate_series(1, 20000) AS number
+          UNION ALL SELECT '111122223333' FROM generate_series(1, 300)) AS accounts (account_id);
+    ANALYZE change";
+
+#[tokio::test]
+async fn a_grant_of_a_large_account_does_not_walk_its_changes() {
+    let stack = Stack::start().await;
+    sqlx::raw_sql(ONE_LARGE_ACCOUNT).execute(&stack.pool).await.unwrap();
+    for number in 0..5 {
+        let mut request = grant();
+        request.shared_account_id = format!("50000000000{number}");
+        spawn_grant(stack.client().await, request).await.unwrap().unwrap();
+    }
+    // Request ids are looked for by the index that is made for them, and changes by their key.
+    let by_request = "SELECT count(*) FROM pg_stat_user_indexes
+         WHERE indexrelname = 'change_account_id_request_id_key' AND idx_scan >= 5";
+    until(&stack.pool, by_request, 1).await;
+    let walked = "SELECT idx_tup_read FROM pg_stat_user_indexes WHERE indexrelname = 'change_time'";
+    let walked: i64 = sqlx::query_scalar(walked).fetch_one(&stack.pool).await.unwrap();
+    assert!(walked < 300, "{walked} rows of the account were walked");
+    stack.end().await;
+}
 
 #[tokio::test]
 async fn concurrent_grants_on_one_account_share_their_commits() {

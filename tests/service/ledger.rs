@@ -236,9 +236,8 @@ async fn the_schema_takes_what_the_patterns_of_names_take_and_nothing_else() {
         let update = format!("UPDATE change SET {column} = $1");
         for (values, taken) in [(right, true), (wrong, false)] {
             for value in values {
-                let mut transaction = stack.pool.begin().await.unwrap();
                 let update = sqlx::query(sqlx::AssertSqlSafe(update.as_str())).bind(&value);
-                let result = update.execute(&mut *transaction).await.map_err(|error| {
+                let result = update.execute(&stack.pool).await.map_err(|error| {
                     let code = error.as_database_error().and_then(|error| error.code());
                     code.map(|code| code.into_owned())
                 });

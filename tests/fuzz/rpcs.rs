@@ -370,6 +370,8 @@ fn oddity(rng: &mut fastrand::Rng, sent: &mut Sent, message: &[u8]) {
             );
             sent.may_be_refused = true;
             let mut text = base64::Engine::encode(&base64::prelude::BASE64_STANDARD, framed(0, message)).into_bytes();
+            // The body is a new one, whatever an oddity before this one made of it.
+            sent.message = Some(message.to_vec());
             if rng.bool() {
                 let at = rng.usize(..text.len());
                 text[at] = b'*';

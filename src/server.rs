@@ -7,7 +7,7 @@ mod pending;
 mod run;
 mod signals;
 
-use std::{net::SocketAddr, num::NonZeroU32, time::Duration};
+use std::{io, net::SocketAddr, num::NonZeroU32, time::Duration};
 
 use tokio::{net::TcpListener, sync::mpsc};
 use tokio_util::sync::CancellationToken;
@@ -64,6 +64,9 @@ pub enum ServerError {
     /// Certificates, or the keys of tokens, cannot be used.
     #[error(transparent)]
     Access(#[from] AccessProblem),
+    /// There can be no thread for the committer.
+    #[error("no thread can be started")]
+    Thread(#[source] io::Error),
     /// A task that the service cannot do without has ended.
     #[error("a task that the service cannot do without has panicked")]
     TaskEnded,
@@ -158,7 +161,7 @@ impl Server {
         let keys = keys::read(&config.checkpoint)?;
         let access = Access::new(config, &clock).await?;
         let instruments = metrics.instruments();
-        let database = Database::new(&database_settings(config), &clock)?.measured_by(instruments);
+        let database = Database::new(&shared_settings(config), &clock)?.measured_by(instruments);
         database.check().await?;
         warn_of_unknown_regions(config);
         let workspaces = WorkSpaces::connect(&workspaces_settings(config, credentials)).await?;
@@ -173,7 +176,8 @@ impl Server {
             &clock,
             &hints,
             &work_sender,
-        );
+        )
+        .map_err(ServerError::Thread)?;
         let forwarder = Forwarder::new(
             database.clone(),
             committer.clone(),
@@ -285,6 +289,15 @@ fn database_settings(config: &Config) -> DatabaseSettings {
         max_connections: database.max_connections,
         acquire_timeout: database.acquire_timeout,
         statement_timeout: database.statement_timeout,
+    }
+}
+
+/// The lanes have connections of their own; a rule sees to it that some are left.
+fn shared_settings(config: &Config) -> DatabaseSettings {
+    let lanes = u32::try_from(config.committer.lanes).unwrap_or(u32::MAX);
+    DatabaseSettings {
+        max_connections: config.database.max_connections.saturating_sub(lanes).max(1),
+        ..database_settings(config)
     }
 }
 

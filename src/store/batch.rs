@@ -209,7 +209,10 @@ async fn record(
         let further = further.filter_map(|id| account.change(*id));
         further.for_each(|change| changed.updated.push(change));
         let touched = effects.permissions.iter().filter_map(|key| account.permission(key));
-        touched.for_each(|permission| changed.permissions.push(permission));
+        touched.for_each(|permission| {
+            let is_new = effects.new_permissions.contains(&permission.key);
+            changed.permissions.push(permission, is_new);
+        });
         ended.extend(effects.ended.iter().filter_map(|id| account.snapshot(*id)));
         let Some(last) = effects.entries.last() else { continue };
         let mut frontier = frontiers.remove(id).unwrap_or_default();

@@ -1,6 +1,10 @@
 //! The pool, and the doors to it.
 
-use std::{str::FromStr, time::Duration};
+use std::{
+    str::FromStr,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::{
@@ -43,6 +47,8 @@ pub struct Privileges {
 #[derive(Debug, Clone)]
 pub struct Database {
     pool: PgPool,
+    /// This pool, and those apart from it: for who measures them.
+    pools: Arc<Mutex<Vec<PgPool>>>,
     trust: Trust,
     /// How long a statement may take, the way there and back included.
     patience: Duration,
@@ -85,6 +91,7 @@ impl Database {
             })
             .connect_lazy_with(options);
         Ok(Self {
+            pools: Arc::new(Mutex::new(vec![pool.clone()])),
             pool,
             trust,
             patience: settings.statement_timeout + Duration::from_secs(1),
@@ -93,17 +100,28 @@ impl Database {
         })
     }
 
+    /// The same database through so many connections more, for who shares none with others. They are made at once, and driven by
+    /// the runtime that this is called on.
+    pub(super) fn apart(&self, connections: u32) -> Self {
+        let options = (*self.pool.connect_options()).clone();
+        let of_pool = self.pool.options().clone().min_connections(connections);
+        let pool = of_pool.max_connections(connections).connect_lazy_with(options);
+        let mut pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
+        pools.push(pool.clone());
+        Self { pool, ..self.clone() }
+    }
+
     /// Is measured from now on: its connections, what is done on them, and what is built on it.
     pub fn measured_by(mut self, instruments: &Instruments) -> Self {
         self.instruments = instruments.clone();
-        let pool = self.pool.clone();
+        let pools = self.pools.clone();
         instruments.look_at_pool(move || {
-            let (all, idle) = (u64::from(pool.size()), pool.num_idle() as u64);
-            let most = pool.options().get_max_connections();
-            (!pool.is_closed()).then(|| Pool {
-                idle,
-                used: all.saturating_sub(idle),
-                most: most.into(),
+            let pools = pools.lock().unwrap_or_else(PoisonError::into_inner);
+            let open = pools.iter().filter(|pool| !pool.is_closed());
+            open.map(of).reduce(|all, pool| Pool {
+                idle: all.idle + pool.idle,
+                used: all.used + pool.used,
+                most: all.most + pool.most,
             })
         });
         self
@@ -211,13 +229,12 @@ impl Database {
         set: &'static str,
         statements: impl AsyncFnOnce(&mut PgConnection) -> Result<T, sqlx::Error>,
     ) -> Result<T, StoreError> {
-        self.run(async |connection| {
+        let work = async |connection: &mut PgConnection| {
             sqlx::raw_sql(set).execute(&mut *connection).await?;
-            let result = statements(connection).await;
-            sqlx::raw_sql("RESET plan_cache_mode").execute(connection).await?;
-            result
-        })
-        .await
+            Ok(statements(connection).await?)
+        };
+        self.within_and_then("statement", self.patience, Some("RESET plan_cache_mode"), work)
+            .await
     }
 
     /// Does something on a connection, for at most so long, the wait for the connection included. A connection whose work
@@ -229,14 +246,21 @@ impl Database {
         patience: Duration,
         work: impl AsyncFnOnce(&mut PgConnection) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
+        self.within_and_then(operation, patience, None, work).await
+    }
+
+    /// The same, and then, when the answer is on its way already, a statement that makes the connection what it was.
+    async fn within_and_then<T>(
+        &self,
+        operation: &'static str,
+        patience: Duration,
+        restore: Option<&'static str>,
+        work: impl AsyncFnOnce(&mut PgConnection) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
         let begun = self.clock.elapsed();
         let working = async {
-            let mut used = Used {
-                connection: self.pool.acquire().await?,
-                fit: false,
-                patience: self.patience,
-            };
-            let result = work(&mut used.connection).await;
+            let mut used = Used::new(self.pool.acquire().await?, restore, self.patience);
+            let result = work(used.connection()).await;
             used.fit = !result.as_ref().is_err_and(StoreError::is_away);
             result
         };
@@ -258,21 +282,64 @@ impl Database {
     }
 }
 
+/// How a pool is used.
+fn of(pool: &PgPool) -> Pool {
+    let (all, idle) = (u64::from(pool.size()), pool.num_idle() as u64);
+    Pool {
+        idle,
+        used: all.saturating_sub(idle),
+        most: pool.options().get_max_connections().into(),
+    }
+}
+
 /// A connection that goes back to the pool only when it is fit for more, and not when it was dropped half-way.
 struct Used {
-    connection: PoolConnection<Postgres>,
+    /// There until this is dropped.
+    connection: Option<PoolConnection<Postgres>>,
+    restore: Option<&'static str>,
     fit: bool,
     patience: Duration,
 }
 
-impl Drop for Used {
-    fn drop(&mut self) {
-        if self.fit {
-            // The pool asks it once more; if that takes too long, its place is free again.
-            let returned = self.connection.return_to_pool();
-            tokio::spawn(tokio::time::timeout(self.patience, returned));
-        } else {
-            self.connection.close_on_drop();
+impl Used {
+    fn new(connection: PoolConnection<Postgres>, restore: Option<&'static str>, patience: Duration) -> Self {
+        Self {
+            connection: Some(connection),
+            restore,
+            fit: false,
+            patience,
         }
     }
+
+    fn connection(&mut self) -> &mut PgConnection {
+        self.connection.as_mut().expect("it is there until this is dropped")
+    }
+}
+
+impl Drop for Used {
+    fn drop(&mut self) {
+        let Some(connection) = self.connection.take() else {
+            return;
+        };
+        if self.fit {
+            tokio::spawn(give_back(connection, self.restore, self.patience));
+        } else {
+            close(connection);
+        }
+    }
+}
+
+/// The pool asks a connection once more before it takes it; if that takes too long, its place is free again.
+async fn give_back(mut connection: PoolConnection<Postgres>, restore: Option<&'static str>, patience: Duration) {
+    if let Some(restore) = restore {
+        let restored = tokio::time::timeout(patience, sqlx::raw_sql(restore).execute(&mut *connection)).await;
+        if !matches!(restored, Ok(Ok(_))) {
+            return close(connection);
+        }
+    }
+    let _ = tokio::time::timeout(patience, connection.return_to_pool()).await;
+}
+
+fn close(mut connection: PoolConnection<Postgres>) {
+    connection.close_on_drop();
 }

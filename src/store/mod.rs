@@ -18,6 +18,7 @@ pub mod due;
 mod error;
 pub mod growth;
 pub mod hints;
+mod lane;
 pub mod outcomes;
 pub mod partitions;
 pub mod pending;

@@ -95,22 +95,34 @@ pub(super) async fn save(connection: &mut PgConnection, changed: &Changed<'_>) -
              FROM unnest($41::text[], $42::uuid[], $43::text[], $44::text[], $45::text[], $46::text[], $47::text[],
                  $48::timestamptz[])
              AS new (account_id, change_id, state, attempts, failure_reason, failure_code, failure_message, ended_at)
-             WHERE change.account_id = new.account_id AND change.change_id = new.change_id AND change.state = 'PENDING'
+             WHERE change.account_id = new.account_id AND change.change_id = new.change_id AND change.ended_at IS NULL
              RETURNING 1
-         ), permissions AS (
+         ), permission AS MATERIALIZED (
+             SELECT * FROM unnest($49::text[], $50::text[], $51::text[], $52::text[], $53::text[], $54::text[], $55::bigint[],
+                 $56::uuid[], $57::uuid[], $58::uuid[], $59::bigint[], $60::timestamptz[], $61::boolean[], $62::text[],
+                 $63::timestamptz[], $64::timestamptz[], $65::timestamptz[], $66::timestamptz[], $67::boolean[])
+             AS permission (account_id, region, image_id, shared_account_id, desired, applied, generation,
+                 current_change_id, next_change_id, lease_owner, lease_epoch, lease_expires_at, in_doubt, landing,
+                 landing_until, next_attempt_at, created_at, updated_at, is_new)
+         ), new_permissions AS (
              INSERT INTO share_permission (account_id, region, image_id, shared_account_id, desired, applied, generation,
                  current_change_id, next_change_id, lease_owner, lease_epoch, lease_expires_at, in_doubt, landing,
                  landing_until, next_attempt_at, created_at, updated_at)
-             SELECT * FROM unnest($49::text[], $50::text[], $51::text[], $52::text[], $53::text[], $54::text[], $55::bigint[],
-                 $56::uuid[], $57::uuid[], $58::uuid[], $59::bigint[], $60::timestamptz[], $61::boolean[], $62::text[],
-                 $63::timestamptz[], $64::timestamptz[], $65::timestamptz[], $66::timestamptz[])
-             ON CONFLICT (account_id, region, image_id, shared_account_id) DO UPDATE SET
-                 desired = excluded.desired, applied = excluded.applied, generation = excluded.generation,
-                 current_change_id = excluded.current_change_id, next_change_id = excluded.next_change_id,
-                 lease_owner = excluded.lease_owner, lease_epoch = excluded.lease_epoch,
-                 lease_expires_at = excluded.lease_expires_at, in_doubt = excluded.in_doubt,
-                 landing = excluded.landing, landing_until = excluded.landing_until,
-                 next_attempt_at = excluded.next_attempt_at, updated_at = excluded.updated_at
+             SELECT account_id, region, image_id, shared_account_id, desired, applied, generation,
+                 current_change_id, next_change_id, lease_owner, lease_epoch, lease_expires_at, in_doubt, landing,
+                 landing_until, next_attempt_at, created_at, updated_at
+             FROM permission WHERE is_new
+         ), kept_permissions AS (
+             UPDATE share_permission old SET
+                 desired = new.desired, applied = new.applied, generation = new.generation,
+                 current_change_id = new.current_change_id, next_change_id = new.next_change_id,
+                 lease_owner = new.lease_owner, lease_epoch = new.lease_epoch, lease_expires_at = new.lease_expires_at,
+                 in_doubt = new.in_doubt, landing = new.landing, landing_until = new.landing_until,
+                 next_attempt_at = new.next_attempt_at, updated_at = new.updated_at
+             FROM permission new
+             WHERE NOT new.is_new AND old.account_id = new.account_id AND old.region = new.region
+                 AND old.image_id = new.image_id AND old.shared_account_id = new.shared_account_id
+             RETURNING 1
          ), shares_begun AS (
              INSERT INTO share_interval (account_id, region, image_id, shared_account_id, start_index, start_time)
              SELECT account_id, region, image_id, shared_account_id, log_index, recorded_at FROM line
@@ -124,25 +136,26 @@ pub(super) async fn save(connection: &mut PgConnection, changed: &Changed<'_>) -
          ), rollups AS (
              INSERT INTO audit_rollup AS old
                  (account_id, bucket, start_time, region, action, requested, denied, succeeded, failed, superseded)
-             SELECT * FROM unnest($67::text[], $68::text[], $69::timestamptz[], $70::text[], $71::text[],
-                 $72::bigint[], $73::bigint[], $74::bigint[], $75::bigint[], $76::bigint[])
+             SELECT * FROM unnest($68::text[], $69::text[], $70::timestamptz[], $71::text[], $72::text[],
+                 $73::bigint[], $74::bigint[], $75::bigint[], $76::bigint[], $77::bigint[])
              ON CONFLICT (account_id, bucket, start_time, region, action) DO UPDATE SET
                  requested = old.requested + excluded.requested, denied = old.denied + excluded.denied,
                  succeeded = old.succeeded + excluded.succeeded, failed = old.failed + excluded.failed,
                  superseded = old.superseded + excluded.superseded
          ), rankings AS (
              INSERT INTO audit_ranking AS old (account_id, bucket, ranking, start_time, value, count)
-             SELECT * FROM unnest($77::text[], $78::text[], $79::text[], $80::timestamptz[], $81::text[], $82::bigint[])
+             SELECT * FROM unnest($78::text[], $79::text[], $80::text[], $81::timestamptz[], $82::text[], $83::bigint[])
              ON CONFLICT (account_id, bucket, ranking, start_time, value) DO UPDATE SET count = old.count + excluded.count
          ), heads AS (
              UPDATE ledger SET size = new.size, frontier = new.frontier, root = new.root,
                  last_recorded_at = new.last_recorded_at
-             FROM unnest($83::text[], $84::bigint[], $85::bytea[], $86::bytea[], $87::timestamptz[])
+             FROM unnest($84::text[], $85::bigint[], $86::bytea[], $87::bytea[], $88::timestamptz[])
                  AS new (account_id, size, frontier, root, last_recorded_at)
              WHERE ledger.account_id = new.account_id
              RETURNING 1
          )
-         SELECT (SELECT count(*) FROM updated) AS "updated!", (SELECT count(*) FROM heads) AS "heads!""#,
+         SELECT (SELECT count(*) FROM updated) AS "updated!", (SELECT count(*) FROM kept_permissions) AS "kept_permissions!",
+             (SELECT count(*) FROM heads) AS "heads!""#,
         &lines.accounts as &[&str],
         &lines.indexes,
         &lines.times,
@@ -209,6 +222,7 @@ pub(super) async fn save(connection: &mut PgConnection, changed: &Changed<'_>) -
         &permissions.next_attempts as &[Option<OffsetDateTime>],
         &permissions.created,
         &permissions.updated,
+        &permissions.are_new,
         &rollups.accounts as &[&str],
         &rollups.buckets as &[&str],
         &rollups.starts,
@@ -234,6 +248,7 @@ pub(super) async fn save(connection: &mut PgConnection, changed: &Changed<'_>) -
     .fetch_one(connection)
     .await?;
     updated.expect(saved.updated)?;
+    permissions.expect(saved.kept_permissions)?;
     heads.expect(saved.heads)
 }
 

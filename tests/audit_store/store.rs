@@ -50,7 +50,8 @@ impl Store {
             &Clock::system(),
             &Hints::default(),
             &sender,
-        );
+        )
+        .unwrap();
         Self {
             test,
             database: store,

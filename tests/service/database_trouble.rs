@@ -443,7 +443,12 @@ async fn a_waiter_that_hears_no_notification_learns_by_looking() {
     let listening =
         "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND query ILIKE 'LISTEN%'";
     until(&trouble.stack.pool, listening, 1).await;
-    // From now on it cannot make another connection; those that it has go on.
+    // The lane of the account has a connection.
+    let mut other = grant();
+    other.shared_account_id = OTHER_RECIPIENT.into();
+    let mut client = trouble.server.client().await;
+    client.grant_share_permission(as_tester(other)).await.unwrap();
+    // From now on nobody can make another one; those that there are go on.
     trouble.proxy.set(Rule::Refuse);
     let ended = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
          WHERE datname = current_database() AND query ILIKE 'LISTEN%'";
@@ -455,7 +460,7 @@ async fn a_waiter_that_hears_no_notification_learns_by_looking() {
     let mut request = grant();
     request.request_id = Uuid::new_v4().to_string();
     let first = spawn_grant(other.client().await, request.clone());
-    trouble.stack.wait_for_calls(UPDATE, 1).await;
+    trouble.stack.wait_for_calls(UPDATE, 2).await;
     let here = spawn_grant(trouble.server.client().await, request);
     trouble
         .stack

@@ -46,7 +46,7 @@ impl Stack {
         };
         let (sender, _work) = mpsc::unbounded_channel();
         let (replica, hints) = (ReplicaId(Uuid::new_v4()), Hints::default());
-        let committer = Committer::start(&database, &settings, replica, &Clock::system(), &hints, &sender);
+        let committer = Committer::start(&database, &settings, replica, &Clock::system(), &hints, &sender).unwrap();
         let opened = keys
             .into_iter()
             .map(|key| committer.commit(Command::Open(Arc::new(intent(key)))));

@@ -33,6 +33,8 @@ pub struct Effects {
     pub entries: Vec<Entry>,
     /// Permissions that are new or changed.
     pub permissions: BTreeSet<PermissionKey>,
+    /// Those of them that are new.
+    pub new_permissions: BTreeSet<PermissionKey>,
     /// Changes that are new.
     pub opened: BTreeSet<ChangeId>,
     /// Changes that were there before and changed.
@@ -151,7 +153,8 @@ impl Account {
         let (id, key) = (intent.change_id, intent.key.clone());
         let mut permission = self
             .permissions
-            .remove(&key)
+            .get(&key)
+            .cloned()
             .unwrap_or_else(|| Permission::new(key.clone(), context.now));
         if permission.current.is_none() {
             // At rest it is known what AWS holds.
@@ -340,7 +343,10 @@ impl Account {
 
     fn put(&mut self, mut permission: Permission, context: &Context) {
         permission.updated_at = context.now;
-        self.effects.permissions.insert(permission.key.clone());
-        self.permissions.insert(permission.key.clone(), permission);
+        let key = permission.key.clone();
+        if self.permissions.insert(key.clone(), permission).is_none() {
+            self.effects.new_permissions.insert(key.clone());
+        }
+        self.effects.permissions.insert(key);
     }
 }

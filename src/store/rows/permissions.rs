@@ -117,10 +117,18 @@ pub(in crate::store) struct Permissions<'a> {
     pub(in crate::store) next_attempts: Vec<Option<OffsetDateTime>>,
     pub(in crate::store) created: Vec<OffsetDateTime>,
     pub(in crate::store) updated: Vec<OffsetDateTime>,
+    /// Which ones there is no row of yet.
+    pub(in crate::store) are_new: Vec<bool>,
 }
 
 impl<'a> Permissions<'a> {
-    pub(in crate::store) fn push(&mut self, permission: &'a Permission) {
+    /// Makes sure that so many rows that were there before were saved.
+    pub(in crate::store) fn expect(&self, kept: i64) -> Result<(), StoreError> {
+        let wanted = self.are_new.iter().filter(|is_new| !**is_new).count();
+        super::expect_rows(TABLE, kept.cast_unsigned(), wanted)
+    }
+
+    pub(in crate::store) fn push(&mut self, permission: &'a Permission, is_new: bool) {
         let time = |time: Option<Timestamp>| time.map(Timestamp::to_offset_date_time);
         let (lease, landing) = (permission.lease, permission.landing);
         self.keys.push(&permission.key);
@@ -138,6 +146,7 @@ impl<'a> Permissions<'a> {
         self.next_attempts.push(time(permission.next_attempt_at));
         self.created.push(permission.created_at.to_offset_date_time());
         self.updated.push(permission.updated_at.to_offset_date_time());
+        self.are_new.push(is_new);
     }
 }
 

@@ -86,7 +86,7 @@ impl Driver {
 }
 
 /// True when one plan is good for all values: the driver's index finds the page. Where conditions meet, how many entries meet both
-/// is in their values; and one text is rare where another is frequent.
+/// is in their values. A text that is alone is walked to or looked for in its index, each by a statement for that.
 pub(super) fn has_one_plan(filter: &EntryFilter) -> bool {
     let conditions = [
         !filter.accounts.is_empty(),
@@ -101,7 +101,11 @@ pub(super) fn has_one_plan(filter: &EntryFilter) -> bool {
         filter.request.is_some(),
         filter.aws_request.is_some(),
     ];
-    filter.text.is_none() && conditions.into_iter().filter(|is_there| *is_there).count() <= 1
+    let conditions = conditions.into_iter().filter(|is_there| *is_there).count();
+    match filter.text {
+        None => conditions <= 1,
+        Some(_) => conditions == 0,
+    }
 }
 
 /// True when the index of the texts can find the filter's: only three letters or digits in a row are sure to be in it.

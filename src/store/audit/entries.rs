@@ -13,7 +13,7 @@ use crate::{
     },
 };
 
-use super::{Columns, EntryFilter, driver::has_one_plan, statement::Page, walk, walk::Walked};
+use super::{Columns, EntryFilter, driver::has_one_plan, statement::Page, walk};
 
 /// In which order entries are listed: by time, then by account and index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -104,23 +104,14 @@ pub async fn entries<T: Send>(
         after,
         now,
     };
-    if filter.text.is_some() {
-        let read = async |connection: &mut PgConnection| walk::read_near(connection, &page, limit, &mut make).await;
-        if let Some(walked) = database.run(read).await? {
-            return found(walked);
-        }
-    }
     let read = async |connection: &mut PgConnection| walk::read(connection, &page, limit, &mut make).await;
-    found(if has_one_plan(filter) {
+    let walked = if has_one_plan(filter) {
         database.run(read).await?
     } else if filter.text.is_some() {
         database.run_planned_each_time(read).await?
     } else {
         database.run_planned_by_values(read).await?
-    })
-}
-
-fn found<T>(walked: Walked<T>) -> Result<Found<T>, StoreError> {
+    };
     Ok(Found {
         entries: walked.entries.into_iter().collect::<Result<_, _>>()?,
         nothing_archived: walked.nothing_archived,

@@ -44,9 +44,9 @@ impl<T> Walked<T> {
     }
 }
 
-/// Looks for a page of a frequent text where that page begins, in one statement that has one plan. Nothing if the page is of
-/// something else, or was not found so.
-pub(super) async fn read_near<T: Send>(
+/// Looks for a page of a frequent text where that page begins, in one statement. Nothing if the page is of something else, or was
+/// not found so.
+async fn walk_near<T: Send>(
     connection: &mut PgConnection,
     page: &Page<'_>,
     limit: u32,
@@ -73,13 +73,16 @@ fn near(page: &Page<'_>) -> Option<Span> {
         .copied()
 }
 
-/// Reads a page that was not found near, and makes of each entry what is wanted of it.
+/// Reads a page, and makes of each entry what is wanted of it.
 pub(super) async fn read<T: Send>(
     connection: &mut PgConnection,
     page: &Page<'_>,
     limit: u32,
     make: &mut (impl FnMut(StoredEntry<'_>) -> T + Send),
 ) -> Result<Walked<T>, sqlx::Error> {
+    if let Some(found) = walk_near(connection, page, limit, make).await? {
+        return Ok(found);
+    }
     let mut walked = Walked::nothing();
     let driver = Driver::of(page.filter);
     let spans = spans(connection, page, &driver).await?;

@@ -172,7 +172,7 @@ impl DatabaseConfig {
 #[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct CommitterConfig {
-    /// So many lanes, each with a connection of its own. Default 2.
+    /// So many lanes, each with a connection of its own. Default 1.
     pub lanes: usize,
     /// So many commands may wait in a lane; more are refused as OVERLOADED. Default 4096.
     pub queue: usize,
@@ -188,7 +188,7 @@ pub struct CommitterConfig {
 impl Default for CommitterConfig {
     fn default() -> Self {
         Self {
-            lanes: 2,
+            lanes: 1,
             queue: 4096,
             max_batch: 256,
             single_account_batches: false,

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::domain::{AccountId, Change, ChangeId, ChangeState, ImageId, Principal, Region, ReplicaId, Timestamp};
 
-use super::{Database, StoreError, audit::Order, rows::changes::ChangeRow};
+use super::{Database, StoreError, at_hand::Planning, audit::Order, rows::changes::ChangeRow};
 
 /// Which changes to list. What is absent or empty matches everything; all fields must match.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -122,7 +122,9 @@ pub async fn changes(
     let mut sql = page.statement();
     // Which index is best depends on what the filter names, and on how rare it is.
     let rows: Vec<Row> = database
-        .run_planned_by_values(async |connection| sql.build_query_as().fetch_all(connection).await)
+        .run_planned(Planning::ByValues, async |connection| {
+            sql.build_query_as().fetch_all(connection).await
+        })
         .await?;
     rows.into_iter().map(ChangeStatus::try_from).collect()
 }

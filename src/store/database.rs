@@ -10,7 +10,6 @@ use secrecy::{ExposeSecret, SecretString};
 use sqlx::{
     ConnectOptions, PgConnection, PgPool, Postgres,
     migrate::MigrateDatabase,
-    pool::PoolConnection,
     postgres::{PgConnectOptions, PgListener, PgPoolOptions},
 };
 
@@ -19,7 +18,12 @@ use crate::{
     telemetry::{Instruments, Pool},
 };
 
-use super::{StoreError, schema, trust::Trust};
+use super::{
+    StoreError,
+    at_hand::{AtHand, Held, Planning, give_back},
+    schema,
+    trust::Trust,
+};
 
 /// How to reach Postgres.
 #[derive(Debug, Clone)]
@@ -47,8 +51,9 @@ pub struct Privileges {
 #[derive(Debug, Clone)]
 pub struct Database {
     pool: PgPool,
+    at_hand: AtHand,
     /// This pool, and those apart from it: for who measures them.
-    pools: Arc<Mutex<Vec<PgPool>>>,
+    pools: Arc<Mutex<Vec<(PgPool, AtHand)>>>,
     trust: Trust,
     /// How long a statement may take, the way there and back included.
     patience: Duration,
@@ -90,9 +95,11 @@ impl Database {
                 Box::pin(async move { trust.is_good(connection, last).await })
             })
             .connect_lazy_with(options);
+        let at_hand = AtHand::new(pool.clone(), clock.clone());
         Ok(Self {
-            pools: Arc::new(Mutex::new(vec![pool.clone()])),
+            pools: Arc::new(Mutex::new(vec![(pool.clone(), at_hand.clone())])),
             pool,
+            at_hand,
             trust,
             patience: settings.statement_timeout + Duration::from_secs(1),
             clock: clock.clone(),
@@ -106,9 +113,14 @@ impl Database {
         let options = (*self.pool.connect_options()).clone();
         let of_pool = self.pool.options().clone().min_connections(connections);
         let pool = of_pool.max_connections(connections).connect_lazy_with(options);
+        let at_hand = AtHand::new(pool.clone(), self.clock.clone());
         let mut pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
-        pools.push(pool.clone());
-        Self { pool, ..self.clone() }
+        pools.push((pool.clone(), at_hand.clone()));
+        Self {
+            pool,
+            at_hand,
+            ..self.clone()
+        }
     }
 
     /// Is measured from now on: its connections, what is done on them, and what is built on it.
@@ -117,12 +129,13 @@ impl Database {
         let pools = self.pools.clone();
         instruments.look_at_pool(move || {
             let pools = pools.lock().unwrap_or_else(PoisonError::into_inner);
-            let open = pools.iter().filter(|pool| !pool.is_closed());
-            open.map(of).reduce(|all, pool| Pool {
-                idle: all.idle + pool.idle,
-                used: all.used + pool.used,
-                most: all.most + pool.most,
-            })
+            let open = pools.iter().filter(|(pool, _)| !pool.is_closed());
+            open.map(|(pool, at_hand)| use_of(pool, at_hand))
+                .reduce(|all, pool| Pool {
+                    idle: all.idle + pool.idle,
+                    used: all.used + pool.used,
+                    most: all.most + pool.most,
+                })
         });
         self
     }
@@ -203,38 +216,17 @@ impl Database {
         &self,
         statement: impl AsyncFnOnce(&mut PgConnection) -> Result<T, sqlx::Error>,
     ) -> Result<T, StoreError> {
-        let work = async |connection: &mut PgConnection| Ok(statement(connection).await?);
-        self.within("statement", self.patience, work).await
+        self.run_planned(Planning::Once, statement).await
     }
 
-    /// Runs statements that no one plan is good for: Postgres plans them for their values, as long as it finds that better.
-    pub(super) async fn run_planned_by_values<T>(
+    /// Runs statements that no one plan may be good for.
+    pub(super) async fn run_planned<T>(
         &self,
+        planning: Planning,
         statements: impl AsyncFnOnce(&mut PgConnection) -> Result<T, sqlx::Error>,
     ) -> Result<T, StoreError> {
-        self.run_planned("SET plan_cache_mode = auto", statements).await
-    }
-
-    /// Runs statements whose plans are never good for other values.
-    pub(super) async fn run_planned_each_time<T>(
-        &self,
-        statements: impl AsyncFnOnce(&mut PgConnection) -> Result<T, sqlx::Error>,
-    ) -> Result<T, StoreError> {
-        self.run_planned("SET plan_cache_mode = force_custom_plan", statements)
-            .await
-    }
-
-    async fn run_planned<T>(
-        &self,
-        set: &'static str,
-        statements: impl AsyncFnOnce(&mut PgConnection) -> Result<T, sqlx::Error>,
-    ) -> Result<T, StoreError> {
-        let work = async |connection: &mut PgConnection| {
-            sqlx::raw_sql(set).execute(&mut *connection).await?;
-            Ok(statements(connection).await?)
-        };
-        self.within_and_then("statement", self.patience, Some("RESET plan_cache_mode"), work)
-            .await
+        let work = async |connection: &mut PgConnection| Ok(statements(connection).await?);
+        self.planned("statement", self.patience, planning, work).await
     }
 
     /// Does something on a connection, for at most so long, the wait for the connection included. A connection whose work
@@ -246,21 +238,28 @@ impl Database {
         patience: Duration,
         work: impl AsyncFnOnce(&mut PgConnection) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        self.within_and_then(operation, patience, None, work).await
+        self.planned(operation, patience, Planning::Once, work).await
     }
 
-    /// The same, and then, when the answer is on its way already, a statement that makes the connection what it was.
-    async fn within_and_then<T>(
+    async fn planned<T>(
         &self,
         operation: &'static str,
         patience: Duration,
-        restore: Option<&'static str>,
+        planning: Planning,
         work: impl AsyncFnOnce(&mut PgConnection) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         let begun = self.clock.elapsed();
         let working = async {
-            let mut used = Used::new(self.pool.acquire().await?, restore, self.patience);
-            let result = work(used.connection()).await;
+            let mut used = Used {
+                held: Some(self.at_hand.acquire(planning).await?),
+                fit: false,
+                database: self,
+            };
+            let held = used.held();
+            let result = match held.plan(planning).await {
+                Ok(()) => work(&mut held.connection).await,
+                Err(error) => Err(error.into()),
+            };
             used.fit = !result.as_ref().is_err_and(StoreError::is_away);
             result
         };
@@ -272,19 +271,22 @@ impl Database {
         // Not in `Used`: a caller who goes away casts no doubt on Postgres.
         if result.as_ref().is_err_and(StoreError::is_away) {
             self.trust.shake();
+            self.at_hand.clear(self.patience);
         }
         result
     }
 
     /// Closes the connections; those that do not end in a moment are left to the end of the process.
     pub async fn close(&self) {
-        let _ = tokio::time::timeout(self.patience, self.pool.close()).await;
+        let closed = self.pool.close();
+        self.at_hand.clear(self.patience);
+        let _ = tokio::time::timeout(self.patience, closed).await;
     }
 }
 
 /// How a pool is used.
-fn of(pool: &PgPool) -> Pool {
-    let (all, idle) = (u64::from(pool.size()), pool.num_idle() as u64);
+fn use_of(pool: &PgPool, at_hand: &AtHand) -> Pool {
+    let (all, idle) = (u64::from(pool.size()), (pool.num_idle() + at_hand.count()) as u64);
     Pool {
         idle,
         used: all.saturating_sub(idle),
@@ -292,54 +294,35 @@ fn of(pool: &PgPool) -> Pool {
     }
 }
 
-/// A connection that goes back to the pool only when it is fit for more, and not when it was dropped half-way.
-struct Used {
+/// A connection that is kept for others only when it is fit for more, and not when it was dropped half-way.
+struct Used<'a> {
     /// There until this is dropped.
-    connection: Option<PoolConnection<Postgres>>,
-    restore: Option<&'static str>,
+    held: Option<Held>,
     fit: bool,
-    patience: Duration,
+    database: &'a Database,
 }
 
-impl Used {
-    fn new(connection: PoolConnection<Postgres>, restore: Option<&'static str>, patience: Duration) -> Self {
-        Self {
-            connection: Some(connection),
-            restore,
-            fit: false,
-            patience,
-        }
-    }
-
-    fn connection(&mut self) -> &mut PgConnection {
-        self.connection.as_mut().expect("it is there until this is dropped")
+impl Used<'_> {
+    fn held(&mut self) -> &mut Held {
+        self.held.as_mut().expect("it is there until this is dropped")
     }
 }
 
-impl Drop for Used {
+impl Drop for Used<'_> {
     fn drop(&mut self) {
-        let Some(connection) = self.connection.take() else {
-            return;
-        };
-        if self.fit {
-            tokio::spawn(give_back(connection, self.restore, self.patience));
+        let Some(mut held) = self.held.take() else { return };
+        let Database {
+            trust,
+            at_hand,
+            patience,
+            ..
+        } = self.database;
+        if !self.fit {
+            held.connection.close_on_drop();
+        } else if trust.is_shaken() {
+            give_back(held, *patience);
         } else {
-            close(connection);
+            at_hand.keep(held, *patience);
         }
     }
-}
-
-/// The pool asks a connection once more before it takes it; if that takes too long, its place is free again.
-async fn give_back(mut connection: PoolConnection<Postgres>, restore: Option<&'static str>, patience: Duration) {
-    if let Some(restore) = restore {
-        let restored = tokio::time::timeout(patience, sqlx::raw_sql(restore).execute(&mut *connection)).await;
-        if !matches!(restored, Ok(Ok(_))) {
-            return close(connection);
-        }
-    }
-    let _ = tokio::time::timeout(patience, connection.return_to_pool()).await;
-}
-
-fn close(mut connection: PoolConnection<Postgres>) {
-    connection.close_on_drop();
 }

@@ -8,6 +8,7 @@
 //! makes room for the history, [`archive`] takes months out of it. [`rows`] maps the domain to tables and back; [`save`] writes what a batch changed.
 
 pub mod archive;
+mod at_hand;
 pub mod audit;
 mod batch;
 pub mod changes;

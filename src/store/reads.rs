@@ -7,6 +7,7 @@ use crate::domain::{
 
 use super::{
     Database, StoreError,
+    at_hand::Planning,
     rows::{changes::ChangeRow, permissions::PermissionRow},
 };
 
@@ -81,7 +82,7 @@ pub async fn permissions(
         i64::from(limit),
     );
     let rows = database
-        .run_planned_by_values(async |connection| query.fetch_all(connection).await)
+        .run_planned(Planning::ByValues, async |connection| query.fetch_all(connection).await)
         .await?;
     rows.into_iter().map(Permission::try_from).collect()
 }

@@ -15,7 +15,7 @@ use sqlx::{Executor, PgConnection, Row, pool::PoolConnectionMetadata};
 use crate::clock::{Clock, Elapsed};
 
 /// So long a connection that answered is taken to be there.
-const TRUSTED_FOR: Duration = Duration::from_millis(500);
+pub(super) const TRUSTED_FOR: Duration = Duration::from_millis(500);
 
 /// So long after trouble older connections are asked each time. By then each has rested, or was asked.
 const SHAKEN_FOR: Duration = Duration::from_secs(30);
@@ -55,6 +55,11 @@ impl Trust {
         let asked = tokio::time::timeout(ANSWER_WITHIN, takes_writes(connection)).await;
         // An error has the connection dropped without a farewell, which could take its time.
         asked.unwrap_or_else(|_| Err(sqlx::Error::Io(io::ErrorKind::TimedOut.into())))
+    }
+
+    /// True when trouble was met so shortly ago that connections are asked each time.
+    pub(super) fn is_shaken(&self) -> bool {
+        self.is_older_than_trouble(Duration::MAX)
     }
 
     fn is_older_than_trouble(&self, age: Duration) -> bool {

@@ -277,3 +277,29 @@ async fn nothing_is_found_where_there_is_nothing() {
         assert_eq!(found, []);
     }
 }
+
+/// Connections are kept at hand for who comes next, each with the way of planning that was asked of it last: nobody may wait for
+/// one in vain, or read the worse for what it was used for before.
+#[tokio::test]
+async fn many_at_once_on_few_connections_read_what_each_reads_alone() {
+    let mut random = Rng::with_seed(11);
+    let (store, rows) = store_with_history(&mut random, 300).await;
+    let few = store.connect(2);
+    let filters: Vec<_> = (0..120).map(|_| model::filter(&mut random, &rows)).collect();
+    let read = |filter: &EntryFilter| {
+        let (few, filter) = (few.clone(), filter.clone());
+        tokio::spawn(async move {
+            let now = Clock::system().now();
+            let make = |entry: StoredEntry<'_>| entry.into_owned();
+            let found = entries(&few, &filter, Order::NewestFirst, None, 50, now, make).await;
+            found.unwrap().entries
+        })
+    };
+    let reading: Vec<_> = filters.iter().map(read).collect();
+    for (filter, found) in filters.iter().zip(reading) {
+        let mut expected = sorted(rows.iter().filter(|row| matches(filter, row)), Order::NewestFirst);
+        expected.truncate(50);
+        assert_eq!(found.await.unwrap(), expected, "{filter:?}");
+    }
+    few.close().await;
+}

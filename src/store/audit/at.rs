@@ -7,6 +7,7 @@ use crate::{
     domain::{AccountId, ImageId, PermissionKey, Region, Timestamp},
     store::{
         Database, StoreError,
+        at_hand::Planning,
         rows::{count, parse},
     },
 };
@@ -51,7 +52,7 @@ pub async fn shares_at(
     let mut sql = statement(time, filter, after, limit);
     let query = sql.build_query_as::<Row>().persistent(false);
     let rows = database
-        .run_planned_by_values(async |connection| query.fetch_all(connection).await)
+        .run_planned(Planning::ByValues, async |connection| query.fetch_all(connection).await)
         .await?;
     rows.into_iter().map(share).collect()
 }

@@ -1,6 +1,9 @@
 //! What a page of entries is looked up by. The other conditions are checked on what is found so.
 
-use crate::domain::{Action, Stage};
+use crate::{
+    domain::{Action, Stage},
+    store::at_hand::Planning,
+};
 
 use super::EntryFilter;
 
@@ -85,9 +88,10 @@ impl Driver {
     }
 }
 
-/// True when one plan is good for all values: the driver's index finds the page. Where conditions meet, how many entries meet both
-/// is in their values. A text that is alone is walked to or looked for in its index, each by a statement for that.
-pub(super) fn has_one_plan(filter: &EntryFilter) -> bool {
+/// For which values a page is planned. One plan is good for all of them where the driver's index finds the page; where conditions
+/// meet, how many entries meet both is in their values. A text that is alone is walked to or looked for in its index, each by a
+/// statement for that; with others, it is rare where another is frequent.
+pub(super) fn planning(filter: &EntryFilter) -> Planning {
     let conditions = [
         !filter.accounts.is_empty(),
         !filter.regions.is_empty(),
@@ -101,10 +105,13 @@ pub(super) fn has_one_plan(filter: &EntryFilter) -> bool {
         filter.request.is_some(),
         filter.aws_request.is_some(),
     ];
-    let conditions = conditions.into_iter().filter(|is_there| *is_there).count();
-    match filter.text {
-        None => conditions <= 1,
-        Some(_) => conditions == 0,
+    match (
+        &filter.text,
+        conditions.into_iter().filter(|is_there| *is_there).count(),
+    ) {
+        (_, 0) | (None, 1) => Planning::Once,
+        (None, _) => Planning::ByValues,
+        (Some(_), _) => Planning::EachTime,
     }
 }
 

@@ -13,7 +13,7 @@ use crate::{
     },
 };
 
-use super::{Columns, EntryFilter, driver::has_one_plan, statement::Page, walk};
+use super::{Columns, EntryFilter, driver, statement::Page, walk};
 
 /// In which order entries are listed: by time, then by account and index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -105,13 +105,7 @@ pub async fn entries<T: Send>(
         now,
     };
     let read = async |connection: &mut PgConnection| walk::read(connection, &page, limit, &mut make).await;
-    let walked = if has_one_plan(filter) {
-        database.run(read).await?
-    } else if filter.text.is_some() {
-        database.run_planned_each_time(read).await?
-    } else {
-        database.run_planned_by_values(read).await?
-    };
+    let walked = database.run_planned(driver::planning(filter), read).await?;
     Ok(Found {
         entries: walked.entries.into_iter().collect::<Result<_, _>>()?,
         nothing_archived: walked.nothing_archived,

@@ -6,6 +6,7 @@ use crate::{
     domain::{AccountId, Timestamp},
     store::{
         Database, StoreError,
+        at_hand::Planning,
         rows::{buckets::Bucket, count},
     },
 };
@@ -43,7 +44,7 @@ pub async fn ranking(
     let mut sql = statement(ranking, &tiles, accounts, top);
     let query = sql.build_query_as::<(String, i64)>().persistent(false);
     let rows = database
-        .run_planned_by_values(async |connection| query.fetch_all(connection).await)
+        .run_planned(Planning::ByValues, async |connection| query.fetch_all(connection).await)
         .await?;
     rows.into_iter()
         .map(|(value, sum)| Ok((value, count("audit_ranking", sum)?)))

@@ -7,6 +7,7 @@ use crate::{
     domain::{AccountId, Action, Region, Stage, Timestamp},
     store::{
         Database, StoreError,
+        at_hand::Planning,
         rows::{buckets::Bucket, count, named, parse},
     },
 };
@@ -93,7 +94,7 @@ pub async fn counts(database: &Database, query: &CountQuery) -> Result<Vec<Count
     let mut sql = statement(query, &tiles);
     let query = sql.build_query_as::<Row>().persistent(false);
     let rows = database
-        .run_planned_by_values(async |connection| query.fetch_all(connection).await)
+        .run_planned(Planning::ByValues, async |connection| query.fetch_all(connection).await)
         .await?;
     rows.into_iter().map(counted).collect()
 }

@@ -2,7 +2,8 @@
 //!
 //! The pool asks each connection that comes back whether it is there, and hands them out by turns: a round trip more for each
 //! statement, and none of many backends is ever warm. So a connection stays here first, and who needs one takes that which was used
-//! last. It goes back to the pool when it has rested, when somebody waits there, and from time to time.
+//! last. It goes back to the pool when it has rested, when somebody waits there, from time to time, and while connections are in
+//! doubt: the pool asks those.
 
 use std::{
     mem,
@@ -17,7 +18,7 @@ use sqlx::{PgPool, Postgres, pool::PoolConnection};
 
 use crate::clock::{Clock, Elapsed};
 
-use super::trust::TRUSTED_FOR;
+use super::trust::{TRUSTED_FOR, Trust};
 
 /// So long a connection is kept from its pool, which looks after its age.
 const KEPT_FOR: Duration = Duration::from_secs(60);
@@ -70,7 +71,10 @@ impl Held {
 #[derive(Debug, Clone)]
 pub(super) struct AtHand {
     pool: PgPool,
+    trust: Trust,
     clock: Clock,
+    /// Giving back takes at most so long.
+    patience: Duration,
     state: Arc<Mutex<State>>,
     /// So many wait for the pool.
     waiting: Arc<AtomicUsize>,
@@ -85,10 +89,12 @@ struct State {
 }
 
 impl AtHand {
-    pub(super) fn new(pool: PgPool, clock: Clock) -> Self {
+    pub(super) fn new(pool: PgPool, trust: Trust, clock: Clock, patience: Duration) -> Self {
         Self {
             pool,
+            trust,
             clock,
+            patience,
             state: Arc::default(),
             waiting: Arc::default(),
         }
@@ -101,6 +107,9 @@ impl AtHand {
 
     /// The one that was used last, best for such plans, or one of the pool's.
     pub(super) async fn acquire(&self, planning: Planning) -> Result<Held, sqlx::Error> {
+        if self.trust.is_shaken() {
+            self.clear();
+        }
         if let Some(held) = self.take(planning) {
             return Ok(held);
         }
@@ -119,27 +128,27 @@ impl AtHand {
     }
 
     /// Keeps one that was just used; gives back those that are for the pool.
-    pub(super) fn keep(&self, held: Held, patience: Duration) {
+    pub(super) fn keep(&self, held: Held) {
         let now = self.clock.elapsed();
-        if self.pool.is_closed() || now.since(held.since) >= KEPT_FOR {
-            return give_back(held, patience);
+        if self.pool.is_closed() || self.trust.is_shaken() || now.since(held.since) >= KEPT_FOR {
+            return self.give_back(held);
         }
         let mut state = self.lock();
         state.held.push((held, now));
         if self.waiting.load(Ordering::SeqCst) > 0 {
             let Some((held, _)) = state.held.pop() else { return };
             drop(state);
-            return give_back(held, patience);
+            return self.give_back(held);
         }
         if !mem::replace(&mut state.watched, true) {
-            tokio::spawn(self.clone().watch(patience));
+            tokio::spawn(self.clone().watch());
         }
     }
 
     /// Gives all back.
-    pub(super) fn clear(&self, patience: Duration) {
+    pub(super) fn clear(&self) {
         let held = mem::take(&mut self.lock().held);
-        held.into_iter().for_each(|(held, _)| give_back(held, patience));
+        held.into_iter().for_each(|(held, _)| self.give_back(held));
     }
 
     fn take(&self, planning: Planning) -> Option<Held> {
@@ -155,7 +164,7 @@ impl AtHand {
     }
 
     /// Until there is none.
-    async fn watch(self, patience: Duration) {
+    async fn watch(self) {
         loop {
             self.clock.sleep(TRUSTED_FOR).await;
             let now = self.clock.elapsed();
@@ -165,28 +174,29 @@ impl AtHand {
             state.watched = !state.held.is_empty();
             let go_on = state.watched;
             drop(state);
-            rested.into_iter().for_each(|(held, _)| give_back(held, patience));
+            rested.into_iter().for_each(|(held, _)| self.give_back(held));
             if !go_on {
                 return;
             }
         }
     }
 
+    /// Back to the pool, as it came. The pool asks the connection once more; if that takes too long, its place is free again.
+    fn give_back(&self, mut held: Held) {
+        let patience = self.patience;
+        tokio::spawn(async move {
+            match tokio::time::timeout(patience, held.plan(Planning::default())).await {
+                Ok(Ok(())) => {
+                    let _ = tokio::time::timeout(patience, held.connection.return_to_pool()).await;
+                }
+                _ => held.connection.close_on_drop(),
+            }
+        });
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// Back to the pool, as it came. The pool asks the connection once more; if that takes too long, its place is free again.
-pub(super) fn give_back(mut held: Held, patience: Duration) {
-    tokio::spawn(async move {
-        match tokio::time::timeout(patience, held.plan(Planning::default())).await {
-            Ok(Ok(())) => {
-                let _ = tokio::time::timeout(patience, held.connection.return_to_pool()).await;
-            }
-            _ => held.connection.close_on_drop(),
-        }
-    });
 }
 
 /// Counts who waits while it does.

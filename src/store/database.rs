@@ -20,7 +20,7 @@ use crate::{
 
 use super::{
     StoreError,
-    at_hand::{AtHand, Held, Planning, give_back},
+    at_hand::{AtHand, Held, Planning},
     schema,
     trust::Trust,
 };
@@ -95,13 +95,14 @@ impl Database {
                 Box::pin(async move { trust.is_good(connection, last).await })
             })
             .connect_lazy_with(options);
-        let at_hand = AtHand::new(pool.clone(), clock.clone());
+        let patience = settings.statement_timeout + Duration::from_secs(1);
+        let at_hand = AtHand::new(pool.clone(), trust.clone(), clock.clone(), patience);
         Ok(Self {
             pools: Arc::new(Mutex::new(vec![(pool.clone(), at_hand.clone())])),
             pool,
             at_hand,
             trust,
-            patience: settings.statement_timeout + Duration::from_secs(1),
+            patience,
             clock: clock.clone(),
             instruments: Instruments::default(),
         })
@@ -113,7 +114,7 @@ impl Database {
         let options = (*self.pool.connect_options()).clone();
         let of_pool = self.pool.options().clone().min_connections(connections);
         let pool = of_pool.max_connections(connections).connect_lazy_with(options);
-        let at_hand = AtHand::new(pool.clone(), self.clock.clone());
+        let at_hand = AtHand::new(pool.clone(), self.trust.clone(), self.clock.clone(), self.patience);
         let mut pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
         pools.push((pool.clone(), at_hand.clone()));
         Self {
@@ -253,7 +254,7 @@ impl Database {
             let mut used = Used {
                 held: Some(self.at_hand.acquire(planning).await?),
                 fit: false,
-                database: self,
+                at_hand: &self.at_hand,
             };
             let held = used.held();
             let result = match held.plan(planning).await {
@@ -271,7 +272,6 @@ impl Database {
         // Not in `Used`: a caller who goes away casts no doubt on Postgres.
         if result.as_ref().is_err_and(StoreError::is_away) {
             self.trust.shake();
-            self.at_hand.clear(self.patience);
         }
         result
     }
@@ -279,7 +279,7 @@ impl Database {
     /// Closes the connections; those that do not end in a moment are left to the end of the process.
     pub async fn close(&self) {
         let closed = self.pool.close();
-        self.at_hand.clear(self.patience);
+        self.at_hand.clear();
         let _ = tokio::time::timeout(self.patience, closed).await;
     }
 }
@@ -299,7 +299,7 @@ struct Used<'a> {
     /// There until this is dropped.
     held: Option<Held>,
     fit: bool,
-    database: &'a Database,
+    at_hand: &'a AtHand,
 }
 
 impl Used<'_> {
@@ -311,18 +311,10 @@ impl Used<'_> {
 impl Drop for Used<'_> {
     fn drop(&mut self) {
         let Some(mut held) = self.held.take() else { return };
-        let Database {
-            trust,
-            at_hand,
-            patience,
-            ..
-        } = self.database;
-        if !self.fit {
-            held.connection.close_on_drop();
-        } else if trust.is_shaken() {
-            give_back(held, *patience);
+        if self.fit {
+            self.at_hand.keep(held);
         } else {
-            at_hand.keep(held, *patience);
+            held.connection.close_on_drop();
         }
     }
 }

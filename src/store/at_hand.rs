@@ -67,7 +67,7 @@ impl Held {
     }
 }
 
-/// Cheap to clone; clones are one.
+/// The connections of a pool that are kept from it. Cheap to clone; clones are one.
 #[derive(Debug, Clone)]
 pub(super) struct AtHand {
     pool: PgPool,
@@ -182,7 +182,7 @@ impl AtHand {
     }
 
     /// Back to the pool, as it came. The pool asks the connection once more; if that takes too long, its place is free again.
-    fn give_back(&self, mut held: Held) {
+    pub(super) fn give_back(&self, mut held: Held) {
         let patience = self.patience;
         tokio::spawn(async move {
             match tokio::time::timeout(patience, held.plan(Planning::default())).await {

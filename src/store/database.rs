@@ -253,7 +253,7 @@ impl Database {
         let working = async {
             let mut used = Used {
                 held: Some(self.at_hand.acquire(planning).await?),
-                fit: false,
+                end: End::Broken,
                 at_hand: &self.at_hand,
             };
             let held = used.held();
@@ -261,7 +261,11 @@ impl Database {
                 Ok(()) => work(&mut held.connection).await,
                 Err(error) => Err(error.into()),
             };
-            used.fit = !result.as_ref().is_err_and(StoreError::is_away);
+            used.end = match &result {
+                Ok(_) => End::Well,
+                Err(error) if error.is_away() => End::Broken,
+                Err(_) => End::Failed,
+            };
             result
         };
         let result = tokio::time::timeout(patience, working)
@@ -294,12 +298,22 @@ fn use_of(pool: &PgPool, at_hand: &AtHand) -> Pool {
     }
 }
 
-/// A connection that is kept for others only when it is fit for more, and not when it was dropped half-way.
+/// A connection that goes on to others only when it is fit for more.
 struct Used<'a> {
     /// There until this is dropped.
     held: Option<Held>,
-    fit: bool,
+    end: End,
     at_hand: &'a AtHand,
+}
+
+/// How it ended with a connection.
+enum End {
+    /// All was done.
+    Well,
+    /// A statement was refused. A transaction may still have to be rolled back, which the pool sees to at once.
+    Failed,
+    /// It was dropped half-way, or Postgres is not fit.
+    Broken,
 }
 
 impl Used<'_> {
@@ -311,10 +325,10 @@ impl Used<'_> {
 impl Drop for Used<'_> {
     fn drop(&mut self) {
         let Some(mut held) = self.held.take() else { return };
-        if self.fit {
-            self.at_hand.keep(held);
-        } else {
-            held.connection.close_on_drop();
+        match self.end {
+            End::Well => self.at_hand.keep(held),
+            End::Failed => self.at_hand.give_back(held),
+            End::Broken => held.connection.close_on_drop(),
         }
     }
 }

@@ -48,7 +48,8 @@ impl Changed<'_> {
     }
 }
 
-/// Saves it: one statement, and up to three more when a tile is full.
+/// Saves it: one statement, and up to three more when a tile is full. A change that is under way is told by `ended_at` and not by its
+/// state: Postgres would take the index of all pending ones for the way to it.
 pub(super) async fn save(connection: &mut PgConnection, changed: &Changed<'_>) -> Result<(), StoreError> {
     if changed.is_nothing() {
         return Ok(());

@@ -1,8 +1,9 @@
 //! Tiles, as they are written and read, and changes that have ended.
 
 use sharewarden::{
+    clock::Clock,
     domain::{
-        Action, Failure, FailureReason,
+        Action, Failure, FailureReason, Timestamp,
         transition::{Command, Outcome},
     },
     ledger::{
@@ -139,6 +140,25 @@ async fn a_change_that_has_ended_never_changes() {
     }
     assert_eq!(store.change().await, before);
     assert_eq!(store.size(ACCOUNT).await, 1, "nothing was recorded");
+    store.close().await;
+}
+
+/// The connection is kept at hand for the next batch, which may not come: here the clock stands still.
+#[tokio::test]
+async fn a_batch_that_fails_leaves_no_lock_behind() {
+    let start = Timestamp::parse("2026-11-25T00:00:00Z").unwrap();
+    let mut store = Store::open_on(Clock::manual(start)).await;
+    let opened = Command::Open(intent(key(ACCOUNT, OTHER), Action::Grant, "ann"));
+    store.committer.commit(opened).await.unwrap();
+    let work = store.take_work().remove(0);
+    store
+        .execute("UPDATE change SET state = 'SUCCEEDED', ended_at = created_at")
+        .await;
+    let settled = store.committer.commit(settle(&work, Outcome::Succeeded)).await;
+    assert_eq!(settled, Err(CommitError::Rejected));
+    store
+        .execute("BEGIN; SET LOCAL lock_timeout = '10s'; SELECT FROM ledger FOR UPDATE; COMMIT")
+        .await;
     store.close().await;
 }
 

@@ -30,8 +30,12 @@ pub(crate) struct Store {
 
 impl Store {
     pub(crate) async fn open() -> Self {
+        Self::open_on(Clock::system()).await
+    }
+
+    pub(crate) async fn open_on(clock: Clock) -> Self {
         let test = database().await;
-        let store = connect(test.url());
+        let store = connect_on(test.url(), &clock);
         let pool = PgPool::connect(test.url()).await.unwrap();
         let settings = CommitterSettings {
             lanes: 1,
@@ -47,7 +51,7 @@ impl Store {
             &store,
             &settings,
             ReplicaId(Uuid::new_v4()),
-            &Clock::system(),
+            &clock,
             &Hints::default(),
             &sender,
         )
@@ -98,13 +102,17 @@ impl Store {
 
 /// A pool on this URL, as the server makes it.
 pub(crate) fn connect(url: &str) -> Database {
+    connect_on(url, &Clock::system())
+}
+
+fn connect_on(url: &str, clock: &Clock) -> Database {
     let settings = DatabaseSettings {
         url: url.to_owned().into(),
         max_connections: 4,
         acquire_timeout: PATIENCE,
         statement_timeout: PATIENCE,
     };
-    Database::new(&settings, &Clock::system()).unwrap()
+    Database::new(&settings, clock).unwrap()
 }
 
 pub(crate) fn key(account: &str, shared_account: &str) -> PermissionKey {

@@ -42,7 +42,8 @@ CREATE TABLE audit_rollup_month PARTITION OF audit_rollup FOR VALUES IN ('MONTH'
 -- The counts are in no index, so that counting is an update in place.
 CREATE INDEX audit_rollup_time ON audit_rollup (start_time);
 
--- How often something was asked (REQUESTED and DENIED entries), by day and month (UTC).
+-- How often something was asked (REQUESTED and DENIED entries), by day and month (UTC): in each ledger, and in all of them. A worker
+-- adds the entries some seconds after their commit; who asks adds those that are not in yet.
 CREATE TABLE audit_ranking (
     account_id text COLLATE "C" NOT NULL,
     bucket text COLLATE "C" NOT NULL,
@@ -52,7 +53,23 @@ CREATE TABLE audit_ranking (
     count bigint NOT NULL,
     PRIMARY KEY (account_id, bucket, ranking, start_time, value)
 ) PARTITION BY LIST (bucket);
-COMMENT ON TABLE audit_ranking IS 'Counts of requests by who asked and what was asked about. Kept in the commit that adds the entries.';
+COMMENT ON TABLE audit_ranking IS 'Counts of requests by who asked and what was asked about, as far as audit_ranking_progress tells.';
 CREATE TABLE audit_ranking_day PARTITION OF audit_ranking FOR VALUES IN ('DAY') WITH (fillfactor = 70);
 CREATE TABLE audit_ranking_month PARTITION OF audit_ranking FOR VALUES IN ('MONTH') WITH (fillfactor = 70);
-CREATE INDEX audit_ranking_time ON audit_ranking (ranking, start_time);
+
+CREATE TABLE audit_ranking_total (
+    bucket text COLLATE "C" NOT NULL,
+    start_time timestamptz NOT NULL,
+    ranking text COLLATE "C" NOT NULL,
+    value text COLLATE "C" NOT NULL,
+    count bigint NOT NULL,
+    PRIMARY KEY (bucket, ranking, start_time, value)
+) WITH (fillfactor = 70);
+COMMENT ON TABLE audit_ranking_total IS 'The counts of audit_ranking, added up over all accounts.';
+
+CREATE TABLE audit_ranking_progress (
+    account_id text COLLATE "C" PRIMARY KEY,
+    size bigint NOT NULL,
+    recorded_at timestamptz NOT NULL
+) WITH (fillfactor = 70);
+COMMENT ON TABLE audit_ranking_progress IS 'How many entries of each ledger are in the rankings; no later entry was recorded before recorded_at.';

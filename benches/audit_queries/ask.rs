@@ -347,7 +347,7 @@ pub(crate) async fn summaries(stack: &Stack, rounds: usize, table: &mut Table) {
         )
     };
     let top = format!(
-        "SELECT value, sum(count) FROM audit_ranking WHERE bucket = 'MONTH' AND ranking = 'PRINCIPAL'
+        "SELECT value, sum(count) FROM audit_ranking_total WHERE bucket = 'MONTH' AND ranking = 'PRINCIPAL'
          AND start_time >= '{from}' AND start_time < '{to}' GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT 10"
     );
     let queries = [

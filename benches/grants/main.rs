@@ -4,10 +4,12 @@
 //! service, each as processes of their own, and lets callers at them in a closed loop, in turns within each round:
 //!
 //! - **grants**: the whole of it, gRPC to ledger to AWS and back;
-//! - **naive**: the same rows for each grant in two transactions of its own, straight with sqlx; no gRPC, no AWS;
+//! - **naive**: the same rows for each grant in two transactions of its own, straight with sqlx; no gRPC, no AWS; with a pool of
+//!   connections such as the service has, and (*unpooled*) with a connection for each caller;
 //! - **bare SDK**: the call to the simulator alone, with no record of it;
 //! - **empty RPC**: a health check of the service;
-//! - **batched rows**: the same rows, 256 grants in a transaction: what this Postgres can take.
+//! - **batched rows**: the same rows, 256 grants in a transaction: what this Postgres can take;
+//! - **one commit**: a row of the size of an entry.
 //!
 //! Read `stack` (what runs), `load` (the loop), `sides` (what is compared), `usage` (what it costs), in this order.
 
@@ -29,7 +31,7 @@ mod usage;
 use std::time::Duration;
 
 use load::Run;
-use sides::{Bare, Batched, Empty, Grants, Kind, Naive};
+use sides::{Bare, Batched, Commit, Empty, Grants, Kind, Naive, POOL};
 use stack::Stack;
 use table::{Row, Table};
 
@@ -89,6 +91,15 @@ fn main() {
 async fn bench(options: &Options) {
     let mut stack = Stack::start().await;
     stack.print_idle().await;
+    if options.cell.is_none() {
+        let one = Grants::new(&stack, 1, Kind::Grant).await;
+        let time = Duration::from_secs_f64(options.seconds);
+        let (_, _, held) = stack.measure(Run::new(1024, time), &one).await;
+        println!(
+            "with one account and 1,024 in flight it holds {:.0} MB\n",
+            held as f64 / 1e6
+        );
+    }
     stack.serve_all_accounts().await;
     eprintln!("the first grant of each of {} accounts", stack::ACCOUNTS);
     Grants::new(&stack, stack::ACCOUNTS, Kind::Grant).await.warm_up().await;
@@ -118,18 +129,27 @@ async fn bench(options: &Options) {
     let time = Duration::from_secs_f64(options.seconds);
 
     let mut table = Table::new();
-    for (accounts, in_flight) in cells {
-        let grants = Grants::new(&stack, *accounts, Kind::Grant).await;
-        let naive = Naive::new(&stack, *accounts).await;
+    for &(accounts, in_flight) in cells {
+        let grants = Grants::new(&stack, accounts, Kind::Grant).await;
+        let naive = Naive::new(&stack, accounts, POOL).await;
+        let unpooled = Naive::new(&stack, accounts, in_flight).await;
         let bare = Bare::new(&stack).await;
-        let (mut ours, mut theirs, mut calls) = (Row::default(), Row::default(), Row::default());
+        let mut rows: [Row; 4] = Default::default();
+        let [ours, pooled, each, calls] = &mut rows;
         for _ in 0..options.rounds {
-            ours.add(stack.measure(Run::new(*in_flight, time), &grants).await);
-            theirs.add(stack.measure(Run::new(*in_flight, time), &naive).await);
-            calls.add(stack.measure(Run::new(*in_flight, time), &bare).await);
+            ours.add(stack.measure(Run::new(in_flight, time), &grants).await);
+            pooled.add(stack.measure(Run::new(in_flight, time), &naive).await);
+            if in_flight > POOL {
+                each.add(stack.measure(Run::new(in_flight, time), &unpooled).await);
+            }
+            calls.add(stack.measure(Run::new(in_flight, time), &bare).await);
         }
-        table.compare(*accounts, *in_flight, &ours, &theirs, &calls);
-        eprintln!("{accounts} accounts, {in_flight} in flight: {:.0}/s", ours.per_second());
+        let names = ["grants", "naive", "naive, unpooled", "bare SDK"];
+        table.compare(accounts, in_flight, names.into_iter().zip(&rows));
+        eprintln!(
+            "{accounts} accounts, {in_flight} in flight: {:.0}/s",
+            rows[0].per_second()
+        );
     }
     table.print();
     if options.cell.is_some() {
@@ -158,6 +178,9 @@ async fn bench(options: &Options) {
         );
         others.add("empty RPC", 0, in_flight, &row);
     }
+    let mut row = Row::default();
+    row.add(stack.measure(Run::new(1, time), &Commit::new(&stack).await).await);
+    others.add("one commit", 0, 1, &row);
     for connections in [1, 4] {
         let mut row = Row::default();
         row.add(

@@ -27,7 +27,7 @@ use crate::{
 
 mod naive;
 
-pub(crate) use naive::{Batched, Naive};
+pub(crate) use naive::{Batched, CONNECTIONS as POOL, Commit, Naive};
 
 const REASON: &str = "The base image of the quarter, for the workstations of the claims department";
 const TICKET: &str = "CHG-2026-004711";

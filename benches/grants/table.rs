@@ -91,13 +91,25 @@ impl Table {
         Self { table, grants }
     }
 
-    /// Adds the three sides of a cell.
-    pub(crate) fn compare(&mut self, accounts: usize, in_flight: usize, ours: &Row, naive: &Row, bare: &Row) {
-        self.grants.push((accounts, ours.per_second()));
-        for (name, row) in [("grants", ours), ("naive", naive), ("bare SDK", bare)] {
-            let ratio = ours.per_second() / row.per_second();
-            self.push(name, accounts, in_flight, row, format!("{ratio:.2}"));
+    /// Adds the sides of a cell that were measured, ours first.
+    pub(crate) fn compare<'a>(
+        &mut self,
+        accounts: usize,
+        in_flight: usize,
+        sides: impl Iterator<Item = (&'static str, &'a Row)>,
+    ) {
+        let mut ours = None;
+        for (name, row) in sides.filter(|(_, row)| row.operations > 0) {
+            let ours = *ours.get_or_insert(row.per_second());
+            self.push(
+                name,
+                accounts,
+                in_flight,
+                row,
+                format!("{:.2}", ours / row.per_second()),
+            );
         }
+        self.grants.extend(ours.map(|rate| (accounts, rate)));
     }
 
     pub(crate) fn add(&mut self, name: &str, accounts: usize, in_flight: usize, row: &Row) {

@@ -9,6 +9,7 @@ use crate::domain::{AccountId, Timestamp};
 use super::{
     Database, StoreError,
     audit::Archived,
+    rankings,
     rows::{bigint, count, parse},
 };
 
@@ -105,8 +106,8 @@ pub async fn stretches(database: &Database, month: &MonthPartition) -> Result<Ve
         .collect()
 }
 
-/// Notes where the entries of a month went, keeps the hashes that no full tile holds, and detaches the month: all of it or
-/// nothing.
+/// Adds what is missing in the rankings; then notes where the entries of a month went, keeps the hashes that no full tile holds, and
+/// detaches the month: all of it or nothing.
 ///
 /// # Errors
 /// When Postgres does not answer or refuses, or the month holds other entries than `files` do.
@@ -116,6 +117,7 @@ pub async fn detach(
     files: &[Archived],
     then: Detached,
 ) -> Result<(), StoreError> {
+    rankings::catch_up(database).await?;
     database
         .within("archive", database.patience(), async |connection| {
             run(connection, month, files, then).await
@@ -146,6 +148,7 @@ async fn run(
         count("audit_entry", held)?,
         usize::try_from(archived).unwrap_or(usize::MAX),
     )?;
+    expect_ranked(&mut transaction, files).await?;
     keep_hashes(&mut transaction, files).await?;
     // Whoever commits waits behind this lock: better to try again than to keep them behind somebody's long query.
     execute(&mut transaction, "SET LOCAL lock_timeout = '2s'".into()).await?;
@@ -167,6 +170,25 @@ async fn run(
 async fn execute(connection: &mut PgConnection, sql: String) -> Result<(), StoreError> {
     sqlx::raw_sql(AssertSqlSafe(sql)).execute(connection).await?;
     Ok(())
+}
+
+/// Makes sure that nobody has to read these entries for a ranking any more.
+async fn expect_ranked(connection: &mut PgConnection, files: &[Archived]) -> Result<(), StoreError> {
+    let accounts: Vec<_> = files.iter().map(|file| file.account.to_string()).collect();
+    let ends: Vec<_> = files.iter().map(|file| bigint(file.end_index)).collect();
+    let ranked = sqlx::query_scalar!(
+        r#"SELECT count(*) AS "ranked!" FROM unnest($1::text[], $2::bigint[]) AS file (account_id, end_index)
+           JOIN audit_ranking_progress AS progress ON progress.account_id = file.account_id AND progress.size >= file.end_index"#,
+        &accounts,
+        &ends,
+    )
+    .fetch_one(connection)
+    .await?;
+    super::rows::expect_rows(
+        "audit_ranking_progress",
+        count("audit_ranking_progress", ranked)?,
+        files.len(),
+    )
 }
 
 /// The entries at the edge of a tree are in no full tile: their hashes are kept in one that is not full.

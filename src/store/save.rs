@@ -19,7 +19,6 @@ use super::{
         entries::{Line, Lines},
         heads::{Head, Heads},
         permissions::Permissions,
-        rankings::Rankings,
         rollups::Rollups,
         tiles::{self, Growth},
     },
@@ -65,7 +64,7 @@ pub(super) async fn save(connection: &mut PgConnection, changed: &Changed<'_>) -
         ..
     } = changed;
     let (lines, heads) = (Lines::of(&changed.lines), Heads::of(&changed.heads));
-    let (rollups, rankings) = (Rollups::of(&changed.lines), Rankings::of(&changed.lines));
+    let rollups = Rollups::of(&changed.lines);
     let saved = sqlx::query!(
         r#"WITH line AS MATERIALIZED (
              SELECT * FROM unnest($1::text[], $2::bigint[], $3::timestamptz[], $4::text[], $5::text[], $6::text[], $7::uuid[],
@@ -143,14 +142,10 @@ pub(super) async fn save(connection: &mut PgConnection, changed: &Changed<'_>) -
                  requested = old.requested + excluded.requested, denied = old.denied + excluded.denied,
                  succeeded = old.succeeded + excluded.succeeded, failed = old.failed + excluded.failed,
                  superseded = old.superseded + excluded.superseded
-         ), rankings AS (
-             INSERT INTO audit_ranking AS old (account_id, bucket, ranking, start_time, value, count)
-             SELECT * FROM unnest($78::text[], $79::text[], $80::text[], $81::timestamptz[], $82::text[], $83::bigint[])
-             ON CONFLICT (account_id, bucket, ranking, start_time, value) DO UPDATE SET count = old.count + excluded.count
          ), heads AS (
              UPDATE ledger SET size = new.size, frontier = new.frontier, root = new.root,
                  last_recorded_at = new.last_recorded_at
-             FROM unnest($84::text[], $85::bigint[], $86::bytea[], $87::bytea[], $88::timestamptz[])
+             FROM unnest($78::text[], $79::bigint[], $80::bytea[], $81::bytea[], $82::timestamptz[])
                  AS new (account_id, size, frontier, root, last_recorded_at)
              WHERE ledger.account_id = new.account_id
              RETURNING 1
@@ -234,12 +229,6 @@ pub(super) async fn save(connection: &mut PgConnection, changed: &Changed<'_>) -
         &rollups.succeeded,
         &rollups.failed,
         &rollups.superseded,
-        &rankings.accounts as &[&str],
-        &rankings.buckets as &[&str],
-        &rankings.rankings as &[&str],
-        &rankings.starts,
-        &rankings.values as &[&str],
-        &rankings.counts,
         &heads.accounts as &[&str],
         &heads.sizes,
         &heads.frontiers,

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use sharewarden::{
+    archive::Month,
     ledger::{Hash, check::verify_inclusion},
     proto::v1::{self, export_audit_entries_response::Part},
 };
@@ -166,6 +167,57 @@ async fn ledgers_go_on_over_the_edge_of_a_tile_whose_entries_were_archived() {
     assert_eq!(joined.start_index, u64::try_from(archived_before).unwrap());
     assert_eq!(joined.end_index, u64::try_from(archived_end(&stack).await).unwrap());
     stack.end().await;
+}
+
+#[tokio::test]
+async fn rankings_count_what_was_archived() {
+    let (stack, folder) = (service().await, tempfile::tempdir().unwrap());
+    let mut client = stack.client().await;
+    for number in 0..40 {
+        let request = v1::GrantSharePermissionRequest {
+            shared_account_id: format!("{:012}", 800_000_000_000_u64 + number),
+            ..grant()
+        };
+        client.grant_share_permission(as_tester(request)).await.unwrap();
+    }
+    // As if the worker had not come by for a year.
+    sqlx::raw_sql("TRUNCATE audit_ranking, audit_ranking_total, audit_ranking_progress")
+        .execute(&stack.pool)
+        .await
+        .unwrap();
+    let before = ranking(&stack).await;
+    assert!(
+        before.len() > 50
+            && before
+                .iter()
+                .any(|ranked| ranked.value == "tester@example.com" && ranked.count == 40)
+    );
+    archive(&stack, &options(months_ago(0), folder.path())).await.unwrap();
+    assert_eq!(ranking(&stack).await, before);
+    stack.end().await;
+}
+
+/// Who asked most, in two years.
+async fn ranking(stack: &Stack) -> Vec<v1::SummaryRank> {
+    let midnight = |month: Month| {
+        Some(pbjson_types::Timestamp {
+            seconds: month.start().to_offset_date_time().unix_timestamp(),
+            nanos: 0,
+        })
+    };
+    let request = v1::SummarizeAuditEntriesRequest {
+        start_time: midnight(months_ago(24)),
+        end_time: midnight(months_ago(0)).map(|time| pbjson_types::Timestamp {
+            seconds: time.seconds + 40 * 24 * 3600,
+            ..time
+        }),
+        rankings: vec![v1::SummaryRanking::Principal.into()],
+        top: 100,
+        ..Default::default()
+    };
+    let mut client = audit(stack).await;
+    let summary = client.summarize_audit_entries(as_tester(request)).await.unwrap();
+    summary.into_inner().rankings.remove(0).ranks
 }
 
 /// One past the last entry of the account that is archived.

@@ -5,7 +5,10 @@ use std::{collections::BTreeMap, time::Duration};
 use fastrand::Rng;
 use sharewarden::{
     domain::{AccountId, Action, Stage, Timestamp},
-    store::audit::{Count, CountQuery, Dimension, Interval, Ranking, counts, ranking},
+    store::{
+        audit::{Count, CountQuery, Dimension, Interval, Ranking, counts, ranking},
+        rankings,
+    },
 };
 use time::{Duration as Span, OffsetDateTime};
 
@@ -43,17 +46,6 @@ async fn store_with_rollups(random: &mut Rng, entries: usize) -> (Store, Vec<Row
                      count(*) FILTER (WHERE stage = 'SUCCEEDED'), count(*) FILTER (WHERE stage = 'FAILED'),
                      count(*) FILTER (WHERE stage = 'SUPERSEDED')
                  FROM audit_entry GROUP BY 1, 2, 3, 4, 5"
-            ))
-            .await;
-    }
-    for bucket in ["DAY", "MONTH"] {
-        store
-            .execute(format!(
-                "INSERT INTO audit_ranking
-                 SELECT account_id, '{bucket}', date_trunc('{bucket}', recorded_at, 'UTC'), ranking, value, count(*)
-                 FROM audit_entry, LATERAL (VALUES ('PRINCIPAL', principal), ('IMAGE', image_id),
-                     ('SHARED_ACCOUNT', shared_account_id)) AS ranked (ranking, value)
-                 WHERE stage IN ('REQUESTED', 'DENIED') GROUP BY 1, 2, 3, 4, 5"
             ))
             .await;
     }
@@ -205,6 +197,10 @@ async fn rankings_are_what_the_model_ranks() {
             vec![]
         };
         let top = random.u32(1..8);
+        // At first none are in the rankings, at last all of them.
+        if round % 10 == 9 {
+            rankings::add(&store.database, 50).await.unwrap();
+        }
         let found = ranking(&store.database, ranked, from, to, &accounts, top)
             .await
             .unwrap();

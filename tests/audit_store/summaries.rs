@@ -7,6 +7,7 @@ use sharewarden::{
         transition::{Command, Outcome},
     },
     simulator::{Effect, Fault, Moment},
+    store::rankings,
 };
 
 use crate::{naive::assert_summaries_are_exact, stack::*, store::*};
@@ -31,13 +32,33 @@ async fn summaries_equal_a_recount_after_random_batches_of_several_accounts() {
             .into_iter()
             .for_each(|answer| drop(answer.unwrap()));
         held = store.take_work();
+        rankings::add(&store.database, dice.u32(1..30)).await.unwrap();
     }
     let stages: i64 = sqlx::query_scalar("SELECT count(DISTINCT (stage, action)) FROM audit_entry")
         .fetch_one(&store.pool)
         .await
         .unwrap();
     assert_eq!(stages, 10, "everything has happened");
-    assert_summaries_are_exact(&store.pool).await;
+    assert_summaries_are_exact(&store.pool, &store.database).await;
+    store.close().await;
+}
+
+#[tokio::test]
+async fn entries_are_added_to_the_rankings_once_whoever_adds_them() {
+    let store = Store::open().await;
+    for account in ["111122223333", "000000000001"] {
+        store.refuse(account, 300).await;
+    }
+    let replicas = [connect(store.test.url()), connect(store.test.url())];
+    let adding = replicas
+        .iter()
+        .flat_map(|replica| (0..20).map(|_| rankings::add(replica, 17)));
+    let added = futures_util::future::try_join_all(adding).await.unwrap();
+    assert_eq!(added.iter().sum::<u32>(), 600, "{added:?}");
+    assert_summaries_are_exact(&store.pool, &store.database).await;
+    for replica in replicas {
+        replica.close().await;
+    }
     store.close().await;
 }
 
@@ -125,6 +146,8 @@ async fn summaries_equal_a_recount_after_calls_that_aws_refuses_loses_and_delays
     for caller in callers {
         caller.await.unwrap();
     }
-    assert_summaries_are_exact(&stack.pool).await;
+    let database = connect(stack.database.url());
+    assert_summaries_are_exact(&stack.pool, &database).await;
+    database.close().await;
     stack.end().await;
 }

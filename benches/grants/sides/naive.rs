@@ -27,10 +27,13 @@ const TABLES: [&str; 7] = [
 ];
 
 /// As many connections as the service has by default.
-const CONNECTIONS: u32 = 16;
+pub(crate) const CONNECTIONS: usize = 16;
+
+/// Postgres takes three hundred, the service's among them.
+const MOST_CONNECTIONS: usize = 200;
 
 /// Makes the copies, if they are not there, and connects to them.
-async fn copies(stack: &Stack) -> PgPool {
+async fn copies(stack: &Stack, connections: usize) -> PgPool {
     sqlx::raw_sql("CREATE SCHEMA IF NOT EXISTS naive")
         .execute(&stack.pool)
         .await
@@ -52,7 +55,7 @@ async fn copies(stack: &Stack) -> PgPool {
     .unwrap();
     let options = (*stack.pool.connect_options()).clone();
     PgPoolOptions::new()
-        .max_connections(CONNECTIONS)
+        .max_connections(connections.min(MOST_CONNECTIONS) as u32)
         .test_before_acquire(false)
         .connect_with(options.options([("search_path", "naive")]))
         .await
@@ -79,8 +82,8 @@ pub(crate) struct Naive {
 }
 
 impl Naive {
-    pub(crate) async fn new(stack: &Stack, accounts: usize) -> Self {
-        let pool = copies(stack).await;
+    pub(crate) async fn new(stack: &Stack, accounts: usize, connections: usize) -> Self {
+        let pool = copies(stack, connections).await;
         for number in 0..accounts {
             let empty = "INSERT INTO ledger VALUES ($1, 0, '', $2, now()) ON CONFLICT DO NOTHING";
             sqlx::query(empty)
@@ -308,10 +311,36 @@ pub(crate) struct Batched {
 
 const BATCH: i64 = 256;
 
+/// One row of the size of an entry, in a commit of its own: what a commit takes here.
+#[derive(Clone)]
+pub(crate) struct Commit(PgPool);
+
+impl Commit {
+    pub(crate) async fn new(stack: &Stack) -> Self {
+        let pool = copies(stack, CONNECTIONS).await;
+        sqlx::raw_sql("CREATE TABLE IF NOT EXISTS naive.commit (number bigint PRIMARY KEY, text text)")
+            .execute(&pool)
+            .await
+            .unwrap();
+        Self(pool)
+    }
+}
+
+impl Side for Commit {
+    async fn call(&self, number: u64) -> u64 {
+        sqlx::query("INSERT INTO commit VALUES ($1, repeat('x', 600))")
+            .bind(number.cast_signed())
+            .execute(&self.0)
+            .await
+            .unwrap();
+        1
+    }
+}
+
 impl Batched {
     pub(crate) async fn new(stack: &Stack) -> Self {
         Self {
-            pool: copies(stack).await,
+            pool: copies(stack, CONNECTIONS).await,
             requested: line(stack, "REQUESTED").await,
             succeeded: line(stack, "SUCCEEDED").await,
         }

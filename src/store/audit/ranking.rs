@@ -1,4 +1,4 @@
-//! Who and what was asked about most, from the rollups.
+//! Who asked most, and what was asked about most: from the rankings, and from the entries that are not in these yet.
 
 use sqlx::{Postgres, QueryBuilder};
 
@@ -52,22 +52,56 @@ pub async fn ranking(
 }
 
 fn statement(ranking: Ranking, tiles: &[Tiles], accounts: &[AccountId], top: u32) -> QueryBuilder<Postgres> {
+    let accounts: Vec<_> = accounts.iter().map(AccountId::to_string).collect();
     let mut sql = QueryBuilder::new("SELECT value, sum(count)::bigint FROM (");
-    for (at, tiles) in tiles.iter().enumerate() {
-        sql.push(if at == 0 { "" } else { " UNION ALL " });
-        sql.push("SELECT value, count FROM audit_ranking WHERE bucket = '")
-            .push(tiles.bucket.as_str());
-        sql.push("' AND ranking = '").push(ranking.as_str());
-        sql.push("' AND start_time >= ").push_bind(tiles.from);
-        sql.push(" AND start_time < ").push_bind(tiles.to);
-        if !accounts.is_empty() {
-            let accounts: Vec<_> = accounts.iter().map(AccountId::to_string).collect();
-            sql.push(" AND account_id = ANY(").push_bind(accounts).push(")");
-        }
+    for tiles in tiles {
+        push_tiles(&mut sql, ranking, tiles, &accounts);
+        sql.push(" UNION ALL ");
     }
+    push_rest(&mut sql, ranking, tiles, &accounts);
     sql.push(") AS counted GROUP BY value ORDER BY sum(count) DESC, value LIMIT ")
         .push(top);
     sql
+}
+
+fn push_tiles(sql: &mut QueryBuilder<Postgres>, ranking: Ranking, tiles: &Tiles, accounts: &[String]) {
+    let table = if accounts.is_empty() {
+        "audit_ranking_total"
+    } else {
+        "audit_ranking"
+    };
+    sql.push("SELECT value, count FROM ").push(table);
+    sql.push(" WHERE bucket = '").push(tiles.bucket.as_str());
+    sql.push("' AND ranking = '").push(ranking.as_str());
+    sql.push("' AND start_time >= ").push_bind(tiles.from);
+    sql.push(" AND start_time < ").push_bind(tiles.to);
+    push_accounts(sql, accounts);
+}
+
+/// The entries that are not in the rankings yet.
+fn push_rest(sql: &mut QueryBuilder<Postgres>, ranking: Ranking, tiles: &[Tiles], accounts: &[String]) {
+    sql.push("SELECT value, 1 FROM ledger LEFT JOIN audit_ranking_progress AS progress USING (account_id) ")
+        .push("CROSS JOIN LATERAL (SELECT ")
+        .push(ranking.column());
+    sql.push(
+        " AS value FROM audit_entry WHERE account_id = ledger.account_id AND log_index >= coalesce(progress.size, 0)",
+    )
+    .push(" AND recorded_at >= coalesce(progress.recorded_at, '-infinity') AND stage IN ('REQUESTED', 'DENIED')");
+    if let (Some(first), Some(last)) = (tiles.first(), tiles.last()) {
+        sql.push(" AND recorded_at >= ").push_bind(first.from);
+        sql.push(" AND recorded_at < ").push_bind(last.to);
+    }
+    // OFFSET: or else Postgres may join with all of the history.
+    sql.push(" OFFSET 0) AS entry WHERE ledger.size > coalesce(progress.size, 0)");
+    push_accounts(sql, accounts);
+}
+
+fn push_accounts(sql: &mut QueryBuilder<Postgres>, accounts: &[String]) {
+    if !accounts.is_empty() {
+        sql.push(" AND account_id = ANY(")
+            .push_bind(accounts.to_vec())
+            .push(")");
+    }
 }
 
 impl Ranking {
@@ -77,6 +111,15 @@ impl Ranking {
             Self::Principal => "PRINCIPAL",
             Self::Image => "IMAGE",
             Self::SharedAccount => "SHARED_ACCOUNT",
+        }
+    }
+
+    /// What an entry says of it.
+    fn column(self) -> &'static str {
+        match self {
+            Self::Principal => "principal",
+            Self::Image => "image_id",
+            Self::SharedAccount => "shared_account_id",
         }
     }
 }

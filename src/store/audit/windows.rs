@@ -9,7 +9,7 @@ use crate::domain::Timestamp;
 use super::Order;
 
 /// How many months each span has. After them comes one without an end.
-pub(super) const WIDER_AND_WIDER: &[i32] = &[1, 3, 12];
+pub(super) const WIDER_AND_WIDER: &[i32] = &[1, 12];
 
 /// For what is met now and then, and found by an index of its own: a year.
 pub(super) const WIDE: &[i32] = &[12];
@@ -114,9 +114,8 @@ mod tests {
             parts,
             [
                 span("2026-02-01", ""),
-                span("2025-11-01", "2026-02-01"),
-                span("2024-11-01", "2025-11-01"),
-                span("", "2024-11-01"),
+                span("2025-02-01", "2026-02-01"),
+                span("", "2025-02-01"),
             ]
         );
     }
@@ -128,9 +127,8 @@ mod tests {
             parts,
             [
                 span("", "2026-01-01"),
-                span("2026-01-01", "2026-04-01"),
-                span("2026-04-01", "2027-04-01"),
-                span("2027-04-01", ""),
+                span("2026-01-01", "2027-01-01"),
+                span("2027-01-01", ""),
             ]
         );
     }

@@ -1,0 +1,125 @@
+//! The rankings: how often each principal asked, and how often each image and shared account was asked about, in a ledger and in all
+//! of them.
+//!
+//! They are not counted in the commit that adds the entries: a grant would be slower for what is asked for now and then, and
+//! what is counted over all accounts would be one row that all commits wait for. A worker adds the entries a little later, in the order of
+//! each ledger, and notes how far it came; who asks (see [`super::audit::ranking`]) adds the rest, in the same snapshot. So the
+//! answer is exact at any time.
+
+use std::time::Duration;
+
+use sqlx::{Connection, PgConnection};
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::Clock;
+
+use super::{Database, StoreError};
+
+/// How long entries are counted by those who ask before the worker looks for them.
+const ADD_EVERY: Duration = Duration::from_secs(5);
+
+/// At most so many entries are added in a commit.
+const AT_ONCE: u32 = 20_000;
+
+/// Adds what is not in yet, every few seconds, until cancelled. After each commit it rests as long as that took: when there is very
+/// much to add, the rankings come later, and grants do not.
+pub async fn keep(database: Database, clock: Clock, stop: CancellationToken) {
+    let mut wait = ADD_EVERY;
+    while stop.run_until_cancelled(clock.sleep(wait)).await.is_some() {
+        let begun = clock.elapsed();
+        wait = match stop.run_until_cancelled(add(&database, AT_ONCE)).await {
+            None => return,
+            Some(Ok(added)) if added < AT_ONCE => ADD_EVERY,
+            Some(Ok(_)) => clock.elapsed().since(begun),
+            Some(Err(error)) => {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "cannot add entries to the rankings"
+                );
+                ADD_EVERY
+            }
+        };
+    }
+}
+
+/// Adds all that is not in yet.
+///
+/// # Errors
+/// When Postgres does not answer or refuses.
+pub async fn catch_up(database: &Database) -> Result<(), StoreError> {
+    while add(database, AT_ONCE).await? == AT_ONCE {}
+    Ok(())
+}
+
+/// Adds at most so many entries, and tells how many it added.
+///
+/// # Errors
+/// When Postgres does not answer or refuses.
+pub async fn add(database: &Database, most: u32) -> Result<u32, StoreError> {
+    database
+        .within("ranking", database.patience(), async |connection| {
+            run(connection, most).await
+        })
+        .await
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "adding what was already added would count it twice; `Database::within` bounds the transaction"
+)]
+async fn run(connection: &mut PgConnection, most: u32) -> Result<u32, StoreError> {
+    let mut transaction = connection.begin().await?;
+    // One replica at a time. The statement after it sees what the one before has added.
+    sqlx::query!("SELECT pg_advisory_xact_lock('audit_ranking'::regclass::oid::bigint)")
+        .execute(&mut *transaction)
+        .await?;
+    let added = sqlx::query_scalar!(
+        r#"WITH behind AS (
+             SELECT account_id, coalesce(progress.size, 0) AS size, coalesce(progress.recorded_at, '-infinity') AS recorded_at,
+                 ledger.size - coalesce(progress.size, 0) AS entries,
+                 (sum(ledger.size - coalesce(progress.size, 0)) OVER (ORDER BY account_id ROWS UNBOUNDED PRECEDING))::bigint
+                     AS entries_so_far
+             FROM ledger LEFT JOIN audit_ranking_progress AS progress USING (account_id)
+             WHERE ledger.size > coalesce(progress.size, 0)
+         ), due AS MATERIALIZED (
+             SELECT account_id, size, recorded_at, least(entries, $1 - (entries_so_far - entries)) AS entries FROM behind
+             WHERE entries_so_far - entries < $1
+         ), asked AS MATERIALIZED (
+             SELECT due.account_id, entry.* FROM due CROSS JOIN LATERAL (
+                 SELECT recorded_at, principal, image_id, shared_account_id FROM audit_entry
+                 WHERE account_id = due.account_id AND recorded_at >= due.recorded_at
+                     AND log_index >= due.size AND log_index < due.size + due.entries AND stage IN ('REQUESTED', 'DENIED')
+                 OFFSET 0 -- or else Postgres may join with all of the history
+             ) AS entry
+         ), day AS MATERIALIZED (
+             SELECT account_id, date_trunc('day', recorded_at, 'UTC') AS start_time, ranking, value, count(*) AS count
+             FROM asked CROSS JOIN LATERAL (VALUES ('PRINCIPAL', principal), ('IMAGE', image_id),
+                 ('SHARED_ACCOUNT', shared_account_id)) AS ranked (ranking, value)
+             GROUP BY 1, 2, 3, 4
+         ), counted AS MATERIALIZED (
+             SELECT account_id, 'DAY' AS bucket, ranking, start_time, value, count FROM day
+             UNION ALL
+             SELECT account_id, 'MONTH', ranking, date_trunc('month', start_time, 'UTC'), value, sum(count)::bigint FROM day
+             GROUP BY account_id, ranking, 4, value
+         ), rankings AS (
+             INSERT INTO audit_ranking AS old (account_id, bucket, ranking, start_time, value, count)
+             SELECT account_id, bucket, ranking, start_time, value, count FROM counted
+             ON CONFLICT (account_id, bucket, ranking, start_time, value) DO UPDATE SET count = old.count + excluded.count
+         ), totals AS (
+             INSERT INTO audit_ranking_total AS old (bucket, ranking, start_time, value, count)
+             SELECT bucket, ranking, start_time, value, sum(count)::bigint FROM counted GROUP BY 1, 2, 3, 4
+             ON CONFLICT (bucket, ranking, start_time, value) DO UPDATE SET count = old.count + excluded.count
+         ), progress AS (
+             INSERT INTO audit_ranking_progress (account_id, size, recorded_at)
+             SELECT account_id, size + entries, coalesce(latest.recorded_at, due.recorded_at) FROM due
+             LEFT JOIN (SELECT account_id, max(recorded_at) AS recorded_at FROM asked GROUP BY 1) AS latest USING (account_id)
+             ON CONFLICT (account_id) DO UPDATE SET size = excluded.size, recorded_at = excluded.recorded_at
+         )
+         SELECT coalesce(sum(entries), 0)::integer AS "added!" FROM due"#,
+        i64::from(most),
+    )
+    .fetch_one(&mut *transaction)
+    .await?;
+    transaction.commit().await?;
+    Ok(added.unsigned_abs())
+}

@@ -91,12 +91,18 @@ pub async fn counts(database: &Database, query: &CountQuery) -> Result<Vec<Count
     if tiles.is_empty() {
         return Ok(Vec::new());
     }
+    let (by_stage, limit) = (query.group_by.contains(&Dimension::Stage), query.limit);
     let mut sql = statement(query, &tiles);
     let query = sql.build_query_as::<Row>().persistent(false);
     let rows = database
         .run_planned(Planning::ByValues, async |connection| query.fetch_all(connection).await)
         .await?;
-    rows.into_iter().map(counted).collect()
+    let mut counts = Vec::with_capacity(rows.len());
+    for row in rows {
+        push_counts(&mut counts, row, by_stage)?;
+    }
+    counts.truncate(limit as usize);
+    Ok(counts)
 }
 
 fn statement(query: &CountQuery, tiles: &[Tiles]) -> QueryBuilder<Postgres> {
@@ -110,27 +116,34 @@ fn statement(query: &CountQuery, tiles: &[Tiles]) -> QueryBuilder<Postgres> {
             .push_bind(query.from.to_offset_date_time())
             .push(")"),
     };
-    for dimension in Dimension::ALL {
+    for (dimension, column) in Dimension::OF_ROWS {
         sql.push(if query.group_by.contains(&dimension) {
             ", "
         } else {
             ", NULL::text AS "
         })
-        .push(dimension.column());
+        .push(column);
     }
-    sql.push(", sum(entries)::bigint FROM (");
+    // The stages side by side, as they are kept: a row for each would be five times as much to group, to sort and to send.
+    let asked_for = |stage: &Stage| query.stages.is_empty() || query.stages.contains(stage);
+    for stage in STAGES {
+        if asked_for(&stage) {
+            sql.push(format_args!(", sum({})::bigint", column_of(stage)));
+        } else {
+            sql.push(", 0::bigint");
+        }
+    }
+    sql.push(" FROM (");
     for (at, tiles) in tiles.iter().enumerate() {
         sql.push(if at == 0 { "" } else { " UNION ALL " });
         push_tiles(&mut sql, query, tiles);
     }
-    sql.push(") AS added CROSS JOIN LATERAL (VALUES ");
-    let asked_for = |stage: &&Stage| query.stages.is_empty() || query.stages.contains(stage);
-    for (at, stage) in Stage::ALL.iter().filter(asked_for).enumerate() {
-        sql.push(if at == 0 { "" } else { ", " });
-        sql.push(format_args!("('{}', {})", stage.as_str(), column_of(*stage)));
-    }
-    sql.push(") AS staged (stage, entries) WHERE entries > 0 GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 2, 3, 4, 5 LIMIT ")
-        .push(query.limit);
+    let asked: Vec<_> = STAGES.into_iter().filter(asked_for).map(column_of).collect();
+    sql.push(format_args!(
+        ") AS added GROUP BY 1, 2, 3, 4 HAVING sum({}) > 0 ORDER BY 1, 2, 3, 4 LIMIT ",
+        asked.join(" + ")
+    ))
+    .push(query.limit);
     sql
 }
 
@@ -138,38 +151,32 @@ fn statement(query: &CountQuery, tiles: &[Tiles]) -> QueryBuilder<Postgres> {
 fn push_tiles(sql: &mut QueryBuilder<Postgres>, query: &CountQuery, tiles: &Tiles) {
     let mut columns = vec!["start_time"];
     columns.extend(
-        Dimension::ALL
+        Dimension::OF_ROWS
             .iter()
-            .filter(|dimension| **dimension != Dimension::Stage && query.group_by.contains(dimension))
-            .map(|dimension| dimension.column()),
+            .filter(|(dimension, _)| query.group_by.contains(dimension))
+            .map(|(_, column)| *column),
     );
     let columns = columns.join(", ");
     sql.push("SELECT ").push(&columns);
-    for stage in Stage::ALL {
-        sql.push(format_args!(", sum({0}) AS {0}", column_of(*stage)));
+    for stage in STAGES {
+        sql.push(format_args!(", sum({0})::bigint AS {0}", column_of(stage)));
     }
     sql.push(" FROM audit_rollup WHERE bucket = '")
         .push(tiles.bucket.as_str());
     sql.push("' AND start_time >= ").push_bind(tiles.from);
     sql.push(" AND start_time < ").push_bind(tiles.to);
     let lists: [(_, Vec<String>); 3] = [
+        ("account_id", query.accounts.iter().map(ToString::to_string).collect()),
+        ("region", query.regions.iter().map(ToString::to_string).collect()),
         (
-            Dimension::Account,
-            query.accounts.iter().map(ToString::to_string).collect(),
-        ),
-        (
-            Dimension::Region,
-            query.regions.iter().map(ToString::to_string).collect(),
-        ),
-        (
-            Dimension::Action,
+            "action",
             query.actions.iter().map(|action| action.as_str().into()).collect(),
         ),
     ];
-    for (dimension, values) in lists {
+    for (column, values) in lists {
         if !values.is_empty() {
             sql.push(" AND ")
-                .push(dimension.column())
+                .push(column)
                 .push(" = ANY(")
                 .push_bind(values)
                 .push(")");
@@ -177,6 +184,15 @@ fn push_tiles(sql: &mut QueryBuilder<Postgres>, query: &CountQuery, tiles: &Tile
     }
     sql.push(" GROUP BY ").push(&columns);
 }
+
+/// The stages, in the order of their names.
+const STAGES: [Stage; 5] = [
+    Stage::Denied,
+    Stage::Failed,
+    Stage::Requested,
+    Stage::Succeeded,
+    Stage::Superseded,
+];
 
 /// The column that counts a stage's entries.
 fn column_of(stage: Stage) -> &'static str {
@@ -211,16 +227,12 @@ impl Interval {
 }
 
 impl Dimension {
-    const ALL: [Self; 4] = [Self::Account, Self::Region, Self::Action, Self::Stage];
-
-    fn column(self) -> &'static str {
-        match self {
-            Self::Account => "account_id",
-            Self::Region => "region",
-            Self::Action => "action",
-            Self::Stage => "stage",
-        }
-    }
+    /// Those that rows are grouped by; the stages lie side by side in them.
+    const OF_ROWS: [(Self, &'static str); 3] = [
+        (Self::Account, "account_id"),
+        (Self::Region, "region"),
+        (Self::Action, "action"),
+    ];
 }
 
 type Row = (
@@ -228,18 +240,38 @@ type Row = (
     Option<String>,
     Option<String>,
     Option<String>,
-    Option<String>,
+    i64,
+    i64,
+    i64,
+    i64,
     i64,
 );
 
-fn counted((start_time, account, region, action, stage, sum): Row) -> Result<Count, StoreError> {
+/// Adds a count of each stage that there is an entry of, or one of all of them.
+fn push_counts(counts: &mut Vec<Count>, row: Row, by_stage: bool) -> Result<(), StoreError> {
     const TABLE: &str = "audit_rollup";
-    Ok(Count {
+    let (start_time, account, region, action, denied, failed, requested, succeeded, superseded) = row;
+    let sums = [denied, failed, requested, succeeded, superseded];
+    let of_all = Count {
         start_time: Timestamp::new(start_time),
         account: account.map(|text| parse(TABLE, &text)).transpose()?,
         region: region.map(|text| parse(TABLE, &text)).transpose()?,
         action: action.map(|name| named(TABLE, Action::parse, &name)).transpose()?,
-        stage: stage.map(|name| named(TABLE, Stage::parse, &name)).transpose()?,
-        count: count(TABLE, sum)?,
-    })
+        stage: None,
+        count: count(TABLE, sums.iter().sum())?,
+    };
+    if !by_stage {
+        counts.push(of_all);
+        return Ok(());
+    }
+    for (stage, sum) in STAGES.into_iter().zip(sums) {
+        if sum != 0 {
+            counts.push(Count {
+                stage: Some(stage),
+                count: count(TABLE, sum)?,
+                ..of_all.clone()
+            });
+        }
+    }
+    Ok(())
 }

@@ -18,11 +18,14 @@ use super::{Database, StoreError};
 /// How long entries are counted by those who ask before the worker looks for them.
 const ADD_EVERY: Duration = Duration::from_secs(5);
 
-/// At most so many entries are added in a commit.
-const AT_ONCE: u32 = 20_000;
+/// At most so many entries are added in a commit, where grants are to be fast beside it.
+const AT_ONCE: u32 = 2000;
 
-/// Adds what is not in yet, every few seconds, until cancelled. After each commit it rests as long as that took: when there is very
-/// much to add, the rankings come later, and grants do not.
+/// And so many where the rankings are waited for.
+const AT_ONCE_IN_HASTE: u32 = 20_000;
+
+/// Adds what is not in yet, every few seconds, until cancelled. After each commit it rests twice as long as that took: when there is
+/// very much to add, the rankings come later, and grants do not.
 pub async fn keep(database: Database, clock: Clock, stop: CancellationToken) {
     let mut wait = ADD_EVERY;
     while stop.run_until_cancelled(clock.sleep(wait)).await.is_some() {
@@ -30,7 +33,7 @@ pub async fn keep(database: Database, clock: Clock, stop: CancellationToken) {
         wait = match stop.run_until_cancelled(add(&database, AT_ONCE)).await {
             None => return,
             Some(Ok(added)) if added < AT_ONCE => ADD_EVERY,
-            Some(Ok(_)) => clock.elapsed().since(begun),
+            Some(Ok(_)) => 2 * clock.elapsed().since(begun),
             Some(Err(error)) => {
                 tracing::warn!(
                     error = &error as &dyn std::error::Error,
@@ -47,7 +50,7 @@ pub async fn keep(database: Database, clock: Clock, stop: CancellationToken) {
 /// # Errors
 /// When Postgres does not answer or refuses.
 pub async fn catch_up(database: &Database) -> Result<(), StoreError> {
-    while add(database, AT_ONCE).await? == AT_ONCE {}
+    while add(database, AT_ONCE_IN_HASTE).await? == AT_ONCE_IN_HASTE {}
     Ok(())
 }
 

@@ -8,7 +8,7 @@
 
 use std::time::Duration;
 
-use sqlx::{Connection, PgConnection};
+use sqlx::{Connection, PgConnection, Postgres, Transaction};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
@@ -24,24 +24,32 @@ const AT_ONCE: u32 = 2000;
 /// And so many where the rankings are waited for.
 const AT_ONCE_IN_HASTE: u32 = 20_000;
 
-/// Adds what is not in yet, every few seconds, until cancelled. After each commit it rests twice as long as that took: when there is
-/// very much to add, the rankings come later, and grants do not.
+/// Adds what is not in yet, every few seconds, until cancelled. While there is more, it rests twice as long as each commit took: the
+/// rankings come later then, and grants do not. After a failure it tries half as much, for the time of a statement may have been up.
 pub async fn keep(database: Database, clock: Clock, stop: CancellationToken) {
-    let mut wait = ADD_EVERY;
+    let (mut wait, mut most) = (ADD_EVERY, AT_ONCE);
     while stop.run_until_cancelled(clock.sleep(wait)).await.is_some() {
         let begun = clock.elapsed();
-        wait = match stop.run_until_cancelled(add(&database, AT_ONCE)).await {
+        match stop.run_until_cancelled(add(&database, most)).await {
             None => return,
-            Some(Ok(added)) if added < AT_ONCE => ADD_EVERY,
-            Some(Ok(_)) => 2 * clock.elapsed().since(begun),
+            Some(Ok(added)) => {
+                let is_all = added.is_none_or(|added| added < most);
+                wait = if is_all {
+                    ADD_EVERY
+                } else {
+                    2 * clock.elapsed().since(begun)
+                };
+                most = most.saturating_mul(2).min(AT_ONCE);
+            }
             Some(Err(error)) => {
                 tracing::warn!(
                     error = &error as &dyn std::error::Error,
                     "cannot add entries to the rankings"
                 );
-                ADD_EVERY
+                wait = ADD_EVERY;
+                most = (most / 2).max(1);
             }
-        };
+        }
     }
 }
 
@@ -50,18 +58,40 @@ pub async fn keep(database: Database, clock: Clock, stop: CancellationToken) {
 /// # Errors
 /// When Postgres does not answer or refuses.
 pub async fn catch_up(database: &Database) -> Result<(), StoreError> {
-    while add(database, AT_ONCE_IN_HASTE).await? == AT_ONCE_IN_HASTE {}
-    Ok(())
+    loop {
+        let added = database
+            .within("ranking", database.patience(), async |connection| {
+                let mut transaction = begin(connection).await?;
+                sqlx::query!("SELECT pg_advisory_xact_lock('audit_ranking'::regclass::oid::bigint)")
+                    .execute(&mut *transaction)
+                    .await?;
+                add_under_lock(transaction, AT_ONCE_IN_HASTE).await
+            })
+            .await?;
+        if added < AT_ONCE_IN_HASTE {
+            return Ok(());
+        }
+    }
 }
 
-/// Adds at most so many entries, and tells how many it added.
+/// Adds at most so many entries, and tells how many it added. None if somebody else is at it.
 ///
 /// # Errors
 /// When Postgres does not answer or refuses.
-pub async fn add(database: &Database, most: u32) -> Result<u32, StoreError> {
+pub async fn add(database: &Database, most: u32) -> Result<Option<u32>, StoreError> {
     database
         .within("ranking", database.patience(), async |connection| {
-            run(connection, most).await
+            let mut transaction = begin(connection).await?;
+            let is_ours = sqlx::query_scalar!(
+                r#"SELECT pg_try_advisory_xact_lock('audit_ranking'::regclass::oid::bigint) AS "is_ours!""#
+            )
+            .fetch_one(&mut *transaction)
+            .await?;
+            if is_ours {
+                return add_under_lock(transaction, most).await.map(Some);
+            }
+            transaction.rollback().await?;
+            Ok(None)
         })
         .await
 }
@@ -70,18 +100,19 @@ pub async fn add(database: &Database, most: u32) -> Result<u32, StoreError> {
     clippy::disallowed_methods,
     reason = "adding what was already added would count it twice; `Database::within` bounds the transaction"
 )]
-async fn run(connection: &mut PgConnection, most: u32) -> Result<u32, StoreError> {
-    let mut transaction = connection.begin().await?;
-    // One replica at a time. The statement after it sees what the one before has added.
-    sqlx::query!("SELECT pg_advisory_xact_lock('audit_ranking'::regclass::oid::bigint)")
-        .execute(&mut *transaction)
-        .await?;
+async fn begin(connection: &mut PgConnection) -> Result<Transaction<'_, Postgres>, StoreError> {
+    Ok(connection.begin().await?)
+}
+
+/// One replica at a time: the statement sees what the one before it has added, as the lock goes after the commit.
+async fn add_under_lock(mut transaction: Transaction<'_, Postgres>, most: u32) -> Result<u32, StoreError> {
     let added = sqlx::query_scalar!(
         r#"WITH behind AS (
              SELECT account_id, coalesce(progress.size, 0) AS size, coalesce(progress.recorded_at, '-infinity') AS recorded_at,
                  ledger.size - coalesce(progress.size, 0) AS entries,
-                 (sum(ledger.size - coalesce(progress.size, 0)) OVER (ORDER BY account_id ROWS UNBOUNDED PRECEDING))::bigint
-                     AS entries_so_far
+                 (sum(ledger.size - coalesce(progress.size, 0)) OVER (
+                     ORDER BY coalesce(progress.recorded_at, '-infinity'), account_id ROWS UNBOUNDED PRECEDING
+                 ))::bigint AS entries_so_far -- those first that have waited longest
              FROM ledger LEFT JOIN audit_ranking_progress AS progress USING (account_id)
              WHERE ledger.size > coalesce(progress.size, 0)
          ), due AS MATERIALIZED (

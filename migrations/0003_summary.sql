@@ -1,5 +1,6 @@
 -- What is kept up to date in the commit that adds entries, or soon after it (the rankings), so that questions need not read them
--- all. All of it is derived from entries, whose values were checked; Postgres reads a CHECK anew for each statement, and for each partition.
+-- all. All of it is derived from entries, whose values were checked; Postgres reads a CHECK anew for each statement, and for each
+-- partition.
 
 -- When which share was in effect, from the SUCCEEDED entry of a grant to that of a revoke.
 CREATE TABLE share_interval (

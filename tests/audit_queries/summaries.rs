@@ -223,4 +223,5 @@ async fn rankings_are_what_the_model_ranks() {
         expected.truncate(top as usize);
         assert_eq!(found, expected, "round {round}: {ranked:?} {from} {to} {accounts:?}");
     }
+    assert_eq!(rankings::add(&store.database, 1).await.unwrap(), Some(0), "all are in");
 }

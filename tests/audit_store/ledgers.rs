@@ -4,7 +4,7 @@ use sharewarden::{
     clock::Clock,
     domain::{
         Action, Failure, FailureReason, Timestamp,
-        transition::{Command, Outcome},
+        transition::{Command, Outcome, Work},
     },
     ledger::{
         Frontier, Hash,
@@ -120,13 +120,7 @@ async fn tiles_of_every_level_follow_from_tiles_alone() {
 #[tokio::test]
 async fn a_change_that_has_ended_never_changes() {
     let mut store = Store::open().await;
-    let opened = Command::Open(intent(key(ACCOUNT, OTHER), Action::Grant, "ann"));
-    store.committer.commit(opened).await.unwrap();
-    let work = store.take_work().remove(0);
-    // It cannot come to this by the committer: somebody else has ended it.
-    store
-        .execute("UPDATE change SET state = 'SUCCEEDED', ended_at = created_at")
-        .await;
+    let work = ended_by_somebody_else(&mut store).await;
     let before: String = store.change().await;
     for outcome in [
         Outcome::Succeeded,
@@ -148,18 +142,23 @@ async fn a_change_that_has_ended_never_changes() {
 async fn a_batch_that_fails_leaves_no_lock_behind() {
     let start = Timestamp::parse("2026-11-25T00:00:00Z").unwrap();
     let mut store = Store::open_on(Clock::manual(start)).await;
-    let opened = Command::Open(intent(key(ACCOUNT, OTHER), Action::Grant, "ann"));
-    store.committer.commit(opened).await.unwrap();
-    let work = store.take_work().remove(0);
-    store
-        .execute("UPDATE change SET state = 'SUCCEEDED', ended_at = created_at")
-        .await;
+    let work = ended_by_somebody_else(&mut store).await;
     let settled = store.committer.commit(settle(&work, Outcome::Succeeded)).await;
     assert_eq!(settled, Err(CommitError::Rejected));
     store
         .execute("BEGIN; SET LOCAL lock_timeout = '10s'; SELECT FROM ledger FOR UPDATE; COMMIT")
         .await;
     store.close().await;
+}
+
+/// Work on a change that somebody else has ended meanwhile. It cannot come to this by the committer.
+async fn ended_by_somebody_else(store: &mut Store) -> Work {
+    let opened = Command::Open(intent(key(ACCOUNT, OTHER), Action::Grant, "ann"));
+    store.committer.commit(opened).await.unwrap();
+    store
+        .execute("UPDATE change SET state = 'SUCCEEDED', ended_at = created_at")
+        .await;
+    store.take_work().remove(0)
 }
 
 fn refused() -> Failure {

@@ -157,12 +157,12 @@ async fn the_worker_looks_at_once_again_in_a_minute_after_a_failure_and_then_dai
     store.execute(&entry_at("2024-01-15 00:00+00")).await;
     store.execute(FAILING).await;
     let worker = tokio::spawn(partitions::keep(store.database.clone(), clock.clone(), stop.clone()));
-    store.wait_until("(SELECT is_called FROM tried)").await;
+    wait_until(&store.pool, "(SELECT is_called FROM tried)").await;
     store.execute(MENDED).await;
     let january = "to_regclass('audit_entry_2024_01') IS NOT NULL";
     tokio::select! {
         () = turn(&clock, Duration::from_mins(1)) => {}
-        () = store.wait_until(january) => {}
+        () = wait_until(&store.pool, january) => {}
     }
     let took = clock.elapsed().since(begun);
     assert!(took < Duration::from_hours(24), "{took:?}");
@@ -170,7 +170,7 @@ async fn the_worker_looks_at_once_again_in_a_minute_after_a_failure_and_then_dai
     store.execute(&entry_at("2024-02-15 00:00+00")).await;
     tokio::select! {
         () = turn(&clock, Duration::from_hours(1)) => {}
-        () = store.wait_until("to_regclass('audit_entry_2024_02') IS NOT NULL") => {}
+        () = wait_until(&store.pool, "to_regclass('audit_entry_2024_02') IS NOT NULL") => {}
     }
     stop.cancel();
     tokio::time::timeout(PATIENCE, worker).await.unwrap().unwrap();
@@ -185,14 +185,6 @@ const FAILING: &str = "CREATE SEQUENCE tried;
 
 const MENDED: &str = "DROP FUNCTION create_audit_partitions;
     ALTER FUNCTION mended RENAME TO create_audit_partitions";
-
-/// Turns the clock, step by step, for as long as somebody waits for what comes of it.
-async fn turn(clock: &Clock, step: Duration) {
-    loop {
-        clock.advance(step);
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-}
 
 impl Store {
     /// Which table each entry is in, the oldest first.
@@ -228,21 +220,5 @@ impl Store {
         let mut connection = self.pool.acquire().await.unwrap();
         sqlx::query("BEGIN").execute(&mut *connection).await.unwrap();
         connection
-    }
-
-    async fn wait_until(&self, condition: &str) {
-        let sql = format!("SELECT {condition}");
-        let holds = async {
-            while !sqlx::query_scalar::<_, bool>(sqlx::AssertSqlSafe(sql.clone()))
-                .fetch_one(&self.pool)
-                .await
-                .unwrap()
-            {
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
-        };
-        tokio::time::timeout(PATIENCE, holds)
-            .await
-            .unwrap_or_else(|_| panic!("{condition}"));
     }
 }

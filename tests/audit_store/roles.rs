@@ -10,7 +10,7 @@ use crate::{
     append_only::{entry_at, partitions},
     naive::assert_summaries_are_exact,
     stack::*,
-    store::{Store, connect},
+    store::{Store, connect, wait_until},
 };
 
 /// A role that may log in, as a member of a group.
@@ -69,20 +69,10 @@ async fn a_server_that_runs_as_a_writer_does_all_of_its_work() {
         stack.stages(ACCOUNT).await,
         ["REQUESTED", "SUCCEEDED", "REQUESTED", "SUCCEEDED"]
     );
-    // Its worker makes partitions, too.
-    let made = "SELECT to_regclass('audit_entry_2024_05') IS NOT NULL";
-    let waited = async {
-        while !sqlx::query_scalar::<_, bool>(made)
-            .fetch_one(&stack.pool)
-            .await
-            .unwrap()
-        {
-            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, waited)
-        .await
-        .expect("the partition is made");
+    // Its workers make partitions and add to the rankings, too.
+    wait_until(&stack.pool, "to_regclass('audit_entry_2024_05') IS NOT NULL").await;
+    let added = "EXISTS (SELECT FROM audit_ranking_progress WHERE size = 4)";
+    wait_until(&stack.pool, added).await;
     execute(&stack.pool, "DROP TABLE audit_entry_2024_05").await;
     let database = connect(&login.url);
     assert_summaries_are_exact(&stack.pool, &database).await;

@@ -100,6 +100,31 @@ impl Store {
     }
 }
 
+/// Waits until a condition, in SQL, holds.
+pub(crate) async fn wait_until(pool: &PgPool, condition: &str) {
+    let sql = format!("SELECT {condition}");
+    let holds = async {
+        while !sqlx::query_scalar::<_, bool>(sqlx::AssertSqlSafe(sql.clone()))
+            .fetch_one(pool)
+            .await
+            .unwrap()
+        {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, holds)
+        .await
+        .unwrap_or_else(|_| panic!("{condition}"));
+}
+
+/// Turns the clock, step by step, for as long as somebody waits for what comes of it.
+pub(crate) async fn turn(clock: &Clock, step: Duration) {
+    loop {
+        clock.advance(step);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
 /// A pool on this URL, as the server makes it.
 pub(crate) fn connect(url: &str) -> Database {
     connect_on(url, &Clock::system())

@@ -1,14 +1,18 @@
 //! Rollups, rankings and intervals, after anything that can happen.
 
+use std::time::Duration;
+
 use fastrand::Rng;
 use sharewarden::{
+    clock::Clock,
     domain::{
-        Access, Action, Failure, FailureReason, PermissionKey,
+        Access, Action, Failure, FailureReason, PermissionKey, Timestamp,
         transition::{Command, Outcome},
     },
     simulator::{Effect, Fault, Moment},
     store::rankings,
 };
+use tokio_util::sync::CancellationToken;
 
 use crate::{naive::assert_summaries_are_exact, stack::*, store::*};
 
@@ -68,6 +72,34 @@ async fn entries_are_added_to_the_rankings_once_whoever_adds_them() {
     store.close().await;
 }
 
+#[tokio::test]
+async fn the_worker_adds_all_and_halves_what_is_too_much_at_once() {
+    let store = Store::open().await;
+    store.refuse(ACCOUNT, 2500).await;
+    store.execute(ONLY_A_THOUSAND).await;
+    let clock = Clock::manual(Timestamp::parse("2026-11-22T00:00:00Z").unwrap());
+    let stop = CancellationToken::new();
+    let worker = tokio::spawn(rankings::keep(store.database.clone(), clock.clone(), stop.clone()));
+    tokio::select! {
+        () = turn(&clock, Duration::from_secs(1)) => {}
+        () = wait_until(&store.pool, "EXISTS (SELECT FROM audit_ranking_progress WHERE size = 2500)") => {}
+    }
+    stop.cancel();
+    tokio::time::timeout(PATIENCE, worker).await.unwrap().unwrap();
+    assert_summaries_are_exact(&store.pool, &store.database).await;
+    store.close().await;
+}
+
+/// As if no more could be added in the time that a statement has.
+const ONLY_A_THOUSAND: &str = "CREATE FUNCTION refuse_many() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN
+        IF NEW.size > 1000 + coalesce((SELECT size FROM audit_ranking_progress WHERE account_id = NEW.account_id), 0) THEN
+            RAISE EXCEPTION 'too much';
+        END IF;
+        RETURN NEW;
+    END $$;
+    CREATE TRIGGER refuse_many BEFORE INSERT ON audit_ranking_progress FOR EACH ROW EXECUTE FUNCTION refuse_many()";
+
 fn any_key(dice: &mut Rng) -> PermissionKey {
     let mut key = key(
         ["111122223333", "000000000001"][dice.usize(..2)],
@@ -103,7 +135,7 @@ fn any_outcome(dice: &mut Rng) -> Outcome {
             observed: [None, Some(Access::Shared), Some(Access::NotShared)][dice.usize(..3)],
         },
         1 => Outcome::Retry {
-            delay: std::time::Duration::ZERO,
+            delay: Duration::ZERO,
             in_doubt: dice.bool(),
             observed: None,
         },

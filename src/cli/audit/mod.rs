@@ -84,7 +84,7 @@ pub enum AuditCommand {
     Watch(WatchArgs),
     /// Count entries over time, and tell who and what was asked about most
     ///
-    /// The counts are exact, and come without reading the entries. The range is widened to full hours, or to full days with
+    /// The counts are exact, and come without reading the history. The range is widened to full hours, or to full days with
     /// --top or with buckets of a day and more: UTC. In a terminal, bars show the counts.
     #[command(after_long_help = with_example("sharewarden audit summary --since 30d --by day --group-by stage --top principal"))]
     Summary(SummaryArgs),

@@ -1,8 +1,8 @@
 //! The questions about the history. They only read.
 //!
 //! Read in this order: [`mod@filter`] (which entries), [`mod@entries`] (a page of them), [`mod@history`] (those of one permission),
-//! [`mod@at`] (what was shared at a moment), [`mod@summary`] (counts and rankings, without reading entries), [`mod@archived`] (what is
-//! in files), [`heads`] (how long the ledgers are).
+//! [`mod@at`] (what was shared at a moment), [`mod@summary`] (counts), [`mod@ranking`] (who asked most, and about what),
+//! [`mod@archived`] (what is in files), [`heads`] (how long the ledgers are).
 
 mod archived;
 mod at;

@@ -39,10 +39,12 @@ ALTER DATABASE :"database" OWNER TO sharewarden_owner;
 REVOKE ALL ON DATABASE :"database" FROM PUBLIC;
 GRANT CONNECT ON DATABASE :"database" TO sharewarden_writer, sharewarden_reader;
 
--- What a dashboard asks is bounded, and finds the views without their schema's name.
+-- What a dashboard asks is bounded, and finds the views without their schema's name. So is what it leaves open: for as long as a
+-- transaction lasts, Postgres keeps what it might still see, and commits slow down.
 ALTER ROLE sharewarden_dashboard IN DATABASE :"database" SET search_path = reporting;
 ALTER ROLE sharewarden_dashboard IN DATABASE :"database" SET default_transaction_read_only = on;
 ALTER ROLE sharewarden_dashboard IN DATABASE :"database" SET statement_timeout = '60s';
+ALTER ROLE sharewarden_dashboard IN DATABASE :"database" SET idle_in_transaction_session_timeout = '60s';
 
 -- Only the owner makes things. (PostgreSQL 14 and older let everybody, and do not let the owner of a database be the one.)
 \connect :"database"

@@ -80,6 +80,13 @@ async fn the_documented_roles_migrate_serve_and_read_and_no_more() {
     assert_eq!(shares, 0);
     let refused = sqlx::query("SELECT FROM public.ledger").execute(&mut dashboard).await;
     assert_eq!(code(refused), "42501");
+    for bound in ["statement_timeout", "idle_in_transaction_session_timeout"] {
+        let bounded: String = sqlx::query_scalar(sqlx::AssertSqlSafe(format!("SHOW {bound}")))
+            .fetch_one(&mut dashboard)
+            .await
+            .unwrap();
+        assert_eq!(bounded, "1min", "{bound}");
+    }
     dashboard.close().await.unwrap();
 
     // A database that is there already, of another owner.

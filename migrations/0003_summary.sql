@@ -1,5 +1,5 @@
--- What is kept up to date in the commit that adds entries, or soon after it (the rankings), so that questions need not read them
--- all. All of it is derived from entries, whose values were checked; Postgres reads a CHECK anew for each statement, and for each
+-- What is kept up to date in the commit that adds entries (the intervals), or soon after it (the counts), so that questions need not
+-- read them all. All of it is derived from entries, whose values were checked; Postgres reads a CHECK anew for each statement, and for each
 -- partition.
 
 -- When which share was in effect, from the SUCCEEDED entry of a grant to that of a revoke.
@@ -21,7 +21,8 @@ CREATE UNIQUE INDEX share_interval_open ON share_interval (account_id, region, i
 CREATE INDEX share_interval_recipient ON share_interval (shared_account_id, account_id, region, image_id, start_index);
 CREATE INDEX share_interval_image ON share_interval (image_id, account_id, region, shared_account_id, start_index);
 
--- How many entries there are, by hour, day and month (UTC). The stages lie side by side: a row of each would be read, and written,
+-- How many entries there are, by hour, day and month (UTC). A worker adds the entries some seconds after their commit; who asks adds
+-- those that are not in yet. The stages lie side by side: a row of each would be read, and written,
 -- that much more often.
 CREATE TABLE audit_rollup (
     account_id text COLLATE "C" NOT NULL,
@@ -36,15 +37,15 @@ CREATE TABLE audit_rollup (
     superseded bigint NOT NULL DEFAULT 0,
     PRIMARY KEY (account_id, bucket, start_time, region, action)
 ) PARTITION BY LIST (bucket);
-COMMENT ON TABLE audit_rollup IS 'Counts of audit entries by stage. Exact: kept in the commit that adds the entries.';
+COMMENT ON TABLE audit_rollup IS 'Counts of audit entries by stage, as far as audit_summary_progress tells.';
 CREATE TABLE audit_rollup_hour PARTITION OF audit_rollup FOR VALUES IN ('HOUR') WITH (fillfactor = 70);
 CREATE TABLE audit_rollup_day PARTITION OF audit_rollup FOR VALUES IN ('DAY') WITH (fillfactor = 70);
 CREATE TABLE audit_rollup_month PARTITION OF audit_rollup FOR VALUES IN ('MONTH') WITH (fillfactor = 70);
 -- The counts are in no index, so that counting is an update in place.
 CREATE INDEX audit_rollup_time ON audit_rollup (start_time);
 
--- How often something was asked (REQUESTED and DENIED entries), by day and month (UTC): in each ledger, and in all of them. A worker
--- adds the entries some seconds after their commit; who asks adds those that are not in yet.
+-- How often something was asked (REQUESTED and DENIED entries), by day and month (UTC): in each ledger, and in all of them. They are
+-- added together with those of the rollups.
 CREATE TABLE audit_ranking (
     account_id text COLLATE "C" NOT NULL,
     bucket text COLLATE "C" NOT NULL,
@@ -54,7 +55,7 @@ CREATE TABLE audit_ranking (
     count bigint NOT NULL,
     PRIMARY KEY (account_id, bucket, ranking, start_time, value)
 ) PARTITION BY LIST (bucket);
-COMMENT ON TABLE audit_ranking IS 'Counts of requests by who asked and what was asked about, as far as audit_ranking_progress tells.';
+COMMENT ON TABLE audit_ranking IS 'Counts of requests by who asked and what was asked about, as far as audit_summary_progress tells.';
 CREATE TABLE audit_ranking_day PARTITION OF audit_ranking FOR VALUES IN ('DAY') WITH (fillfactor = 70);
 CREATE TABLE audit_ranking_month PARTITION OF audit_ranking FOR VALUES IN ('MONTH') WITH (fillfactor = 70);
 
@@ -68,9 +69,9 @@ CREATE TABLE audit_ranking_total (
 ) WITH (fillfactor = 70);
 COMMENT ON TABLE audit_ranking_total IS 'The counts of audit_ranking, added up over all accounts.';
 
-CREATE TABLE audit_ranking_progress (
+CREATE TABLE audit_summary_progress (
     account_id text COLLATE "C" PRIMARY KEY,
     size bigint NOT NULL,
     recorded_at timestamptz NOT NULL
 ) WITH (fillfactor = 70);
-COMMENT ON TABLE audit_ranking_progress IS 'How many entries of each ledger are in the rankings; no later entry was recorded before recorded_at.';
+COMMENT ON TABLE audit_summary_progress IS 'How many entries of each ledger are in the rollups and the rankings; no later entry was recorded before recorded_at.';

@@ -19,10 +19,23 @@ CREATE VIEW reporting.current_shares AS
 COMMENT ON VIEW reporting.current_shares IS 'Who may copy which image now, by the ledger.';
 
 CREATE VIEW reporting.daily_totals AS
-    SELECT (start_time AT TIME ZONE 'UTC')::date AS day, account_id, region, action, stage, entries
-    FROM audit_rollup CROSS JOIN LATERAL (VALUES ('REQUESTED', requested), ('DENIED', denied), ('SUCCEEDED', succeeded),
-        ('FAILED', failed), ('SUPERSEDED', superseded)) AS staged (stage, entries)
-    WHERE bucket = 'DAY' AND entries > 0;
+    SELECT day, account_id, region, action, stage, sum(entries)::bigint AS entries
+    FROM (
+        SELECT (start_time AT TIME ZONE 'UTC')::date AS day, account_id, region, action, stage, entries
+        FROM audit_rollup CROSS JOIN LATERAL (VALUES ('REQUESTED', requested), ('DENIED', denied), ('SUCCEEDED', succeeded),
+            ('FAILED', failed), ('SUPERSEDED', superseded)) AS staged (stage, entries)
+        WHERE bucket = 'DAY' AND entries > 0
+        UNION ALL -- what is not in the rollups yet
+        SELECT (entry.recorded_at AT TIME ZONE 'UTC')::date, account_id, region, action, stage, 1
+        FROM ledger LEFT JOIN audit_summary_progress AS progress USING (account_id) CROSS JOIN LATERAL (
+            SELECT recorded_at, region, action, stage FROM audit_entry
+            WHERE audit_entry.account_id = ledger.account_id AND log_index >= coalesce(progress.size, 0)
+                AND recorded_at >= coalesce(progress.recorded_at, '-infinity')
+            OFFSET 0
+        ) AS entry
+        WHERE ledger.size > coalesce(progress.size, 0)
+    ) AS counted
+    GROUP BY day, account_id, region, action, stage;
 COMMENT ON VIEW reporting.daily_totals IS 'How many entries were recorded, by day (UTC). Exact, archived history included.';
 
 CREATE VIEW reporting.pending_changes AS

@@ -105,7 +105,7 @@ const SUMMARISE: &str = "
         FROM audit_ranking GROUP BY 1, 3, 4, 5;
     INSERT INTO audit_ranking_total
         SELECT bucket, start_time, ranking, value, sum(count) FROM audit_ranking GROUP BY 1, 2, 3, 4;
-    INSERT INTO audit_ranking_progress SELECT account_id, size, last_recorded_at FROM ledger;
+    INSERT INTO audit_summary_progress SELECT account_id, size, last_recorded_at FROM ledger;
     INSERT INTO share_interval
         SELECT account_id, region, image_id, shared_account_id, log_index, recorded_at, end_index, end_time FROM (
             SELECT *, lead(log_index) OVER share AS end_index, lead(recorded_at) OVER share AS end_time FROM (

@@ -18,7 +18,7 @@ use crate::{
     clock::{Clock, Elapsed},
     grpc::{self, AuditApi, Health, Services, ShareService},
     probe::{Admin, Readiness, WatchSettings},
-    store::{partitions, rankings},
+    store::{partitions, summaries},
 };
 
 use super::{Server, ServerError, pending::PendingWatch, server_settings};
@@ -134,7 +134,7 @@ impl Server {
         watchers.spawn(self.hints.clone().listen(database.clone(), clock.clone(), end.clone()));
         watchers.spawn(self.hints.clone().tell(database.clone(), end.clone()));
         watchers.spawn(partitions::keep(database.clone(), clock.clone(), end.clone()));
-        watchers.spawn(rankings::keep(database.clone(), clock.clone(), end.clone()));
+        watchers.spawn(summaries::keep(database.clone(), clock.clone(), end.clone()));
         let (tail, growth) = (self.audit.tail.clone(), self.hints.growth.clone());
         watchers.spawn(tail.run(database.clone(), growth, clock.clone(), end.clone()));
         let pending = PendingWatch {

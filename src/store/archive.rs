@@ -9,8 +9,8 @@ use crate::domain::{AccountId, Timestamp};
 use super::{
     Database, StoreError,
     audit::Archived,
-    rankings,
     rows::{bigint, count, parse},
+    summaries,
 };
 
 /// The partition of `audit_entry` that holds a month.
@@ -106,7 +106,7 @@ pub async fn stretches(database: &Database, month: &MonthPartition) -> Result<Ve
         .collect()
 }
 
-/// Adds what is missing in the rankings; then notes where the entries of a month went, keeps the hashes that no full tile holds, and
+/// Counts what is not counted yet; then notes where the entries of a month went, keeps the hashes that no full tile holds, and
 /// detaches the month: all of it or nothing.
 ///
 /// # Errors
@@ -117,7 +117,7 @@ pub async fn detach(
     files: &[Archived],
     then: Detached,
 ) -> Result<(), StoreError> {
-    rankings::catch_up(database).await?;
+    summaries::catch_up(database).await?;
     database
         .within("archive", database.patience(), async |connection| {
             run(connection, month, files, then).await
@@ -148,7 +148,7 @@ async fn run(
         count("audit_entry", held)?,
         usize::try_from(archived).unwrap_or(usize::MAX),
     )?;
-    expect_ranked(&mut transaction, files).await?;
+    expect_counted(&mut transaction, files).await?;
     keep_hashes(&mut transaction, files).await?;
     // Whoever commits waits behind this lock: better to try again than to keep them behind somebody's long query.
     execute(&mut transaction, "SET LOCAL lock_timeout = '2s'".into()).await?;
@@ -172,13 +172,13 @@ async fn execute(connection: &mut PgConnection, sql: String) -> Result<(), Store
     Ok(())
 }
 
-/// Makes sure that nobody has to read these entries for a ranking any more.
-async fn expect_ranked(connection: &mut PgConnection, files: &[Archived]) -> Result<(), StoreError> {
+/// Makes sure that nobody has to read these entries for a count any more.
+async fn expect_counted(connection: &mut PgConnection, files: &[Archived]) -> Result<(), StoreError> {
     let accounts: Vec<_> = files.iter().map(|file| file.account.to_string()).collect();
     let ends: Vec<_> = files.iter().map(|file| bigint(file.end_index)).collect();
     let ranked = sqlx::query_scalar!(
         r#"SELECT count(*) AS "ranked!" FROM unnest($1::text[], $2::bigint[]) AS file (account_id, end_index)
-           JOIN audit_ranking_progress AS progress ON progress.account_id = file.account_id AND progress.size >= file.end_index"#,
+           JOIN audit_summary_progress AS progress ON progress.account_id = file.account_id AND progress.size >= file.end_index"#,
         &accounts,
         &ends,
     )
@@ -188,8 +188,8 @@ async fn expect_ranked(connection: &mut PgConnection, files: &[Archived]) -> Res
         return Ok(());
     }
     Err(StoreError::corrupt(
-        "audit_ranking_progress",
-        "entries of the month are not in the rankings",
+        "audit_summary_progress",
+        "entries of the month are not counted",
     ))
 }
 

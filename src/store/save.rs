@@ -19,7 +19,6 @@ use super::{
         entries::{Line, Lines},
         heads::{Head, Heads},
         permissions::Permissions,
-        rollups::Rollups,
         tiles::{self, Growth},
     },
 };
@@ -64,7 +63,6 @@ pub(super) async fn save(connection: &mut PgConnection, changed: &Changed<'_>) -
         ..
     } = changed;
     let (lines, heads) = (Lines::of(&changed.lines), Heads::of(&changed.heads));
-    let rollups = Rollups::of(&changed.lines);
     let saved = sqlx::query!(
         r#"WITH line AS MATERIALIZED (
              SELECT * FROM unnest($1::text[], $2::bigint[], $3::timestamptz[], $4::text[], $5::text[], $6::text[], $7::uuid[],
@@ -133,19 +131,10 @@ pub(super) async fn save(connection: &mut PgConnection, changed: &Changed<'_>) -
              WHERE line.stage = 'SUCCEEDED' AND line.action = 'REVOKE' AND share.end_index IS NULL
                  AND (share.account_id, share.region, share.image_id, share.shared_account_id)
                      = (line.account_id, line.region, line.image_id, line.shared_account_id)
-         ), rollups AS (
-             INSERT INTO audit_rollup AS old
-                 (account_id, bucket, start_time, region, action, requested, denied, succeeded, failed, superseded)
-             SELECT * FROM unnest($68::text[], $69::text[], $70::timestamptz[], $71::text[], $72::text[],
-                 $73::bigint[], $74::bigint[], $75::bigint[], $76::bigint[], $77::bigint[])
-             ON CONFLICT (account_id, bucket, start_time, region, action) DO UPDATE SET
-                 requested = old.requested + excluded.requested, denied = old.denied + excluded.denied,
-                 succeeded = old.succeeded + excluded.succeeded, failed = old.failed + excluded.failed,
-                 superseded = old.superseded + excluded.superseded
          ), heads AS (
              UPDATE ledger SET size = new.size, frontier = new.frontier, root = new.root,
                  last_recorded_at = new.last_recorded_at
-             FROM unnest($78::text[], $79::bigint[], $80::bytea[], $81::bytea[], $82::timestamptz[])
+             FROM unnest($68::text[], $69::bigint[], $70::bytea[], $71::bytea[], $72::timestamptz[])
                  AS new (account_id, size, frontier, root, last_recorded_at)
              WHERE ledger.account_id = new.account_id
              RETURNING 1
@@ -219,16 +208,6 @@ pub(super) async fn save(connection: &mut PgConnection, changed: &Changed<'_>) -
         &permissions.created,
         &permissions.updated,
         &permissions.are_new,
-        &rollups.accounts as &[&str],
-        &rollups.buckets as &[&str],
-        &rollups.starts,
-        &rollups.regions as &[&str],
-        &rollups.actions as &[&str],
-        &rollups.requested,
-        &rollups.denied,
-        &rollups.succeeded,
-        &rollups.failed,
-        &rollups.superseded,
         &heads.accounts as &[&str],
         &heads.sizes,
         &heads.frontiers,

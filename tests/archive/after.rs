@@ -181,8 +181,8 @@ async fn rankings_count_what_was_archived() {
         client.grant_share_permission(as_tester(request)).await.unwrap();
     }
     // As if the worker had not come by for a year.
-    let forgotten = "SELECT pg_advisory_xact_lock('audit_ranking'::regclass::oid::bigint);
-        TRUNCATE audit_ranking, audit_ranking_total, audit_ranking_progress";
+    let forgotten = "SELECT pg_advisory_xact_lock('audit_summary_progress'::regclass::oid::bigint);
+        TRUNCATE audit_rollup, audit_ranking, audit_ranking_total, audit_summary_progress";
     sqlx::raw_sql(forgotten).execute(&stack.pool).await.unwrap();
     let before = ranking(&stack).await;
     assert!(

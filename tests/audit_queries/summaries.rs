@@ -7,7 +7,7 @@ use sharewarden::{
     domain::{AccountId, Action, Stage, Timestamp},
     store::{
         audit::{Count, CountQuery, Dimension, Interval, Ranking, counts, ranking},
-        rankings,
+        summaries,
     },
 };
 use time::{Duration as Span, OffsetDateTime};
@@ -32,23 +32,11 @@ const INTERVALS: [Interval; 5] = [
 ];
 const RANKINGS: [Ranking; 3] = [Ranking::Principal, Ranking::Image, Ranking::SharedAccount];
 
-/// Entries, and the rollups of them as Postgres itself counts them.
-async fn store_with_rollups(random: &mut Rng, entries: usize) -> (Store, Vec<Row>) {
+/// Entries that nothing has counted yet.
+async fn store_with(random: &mut Rng, entries: usize) -> (Store, Vec<Row>) {
     let store = Store::new().await;
     let rows = model::history(random, entries);
     store.insert(&rows).await;
-    for bucket in ["HOUR", "DAY", "MONTH"] {
-        store
-            .execute(format!(
-                "INSERT INTO audit_rollup
-                 SELECT account_id, '{bucket}', date_trunc('{bucket}', recorded_at, 'UTC'), region, action,
-                     count(*) FILTER (WHERE stage = 'REQUESTED'), count(*) FILTER (WHERE stage = 'DENIED'),
-                     count(*) FILTER (WHERE stage = 'SUCCEEDED'), count(*) FILTER (WHERE stage = 'FAILED'),
-                     count(*) FILTER (WHERE stage = 'SUPERSEDED')
-                 FROM audit_entry GROUP BY 1, 2, 3, 4, 5"
-            ))
-            .await;
-    }
     (store, rows)
 }
 
@@ -121,7 +109,7 @@ fn some_time(random: &mut Rng, midnight: bool) -> Timestamp {
 #[tokio::test]
 async fn counts_are_what_the_model_counts() {
     let mut random = Rng::with_seed(10);
-    let (store, rows) = store_with_rollups(&mut random, 800).await;
+    let (store, rows) = store_with(&mut random, 800).await;
     for round in 0..300 {
         let (one, other) = (some_time(&mut random, false), some_time(&mut random, false));
         let known = random.choice(&rows).unwrap().clone();
@@ -157,15 +145,20 @@ async fn counts_are_what_the_model_counts() {
                 100_000
             },
         };
+        // At first none are in the rollups, at last all of them.
+        if round % 20 == 19 {
+            summaries::add(&store.database, 60).await.unwrap();
+        }
         let found = counts(&store.database, &query).await.unwrap();
         assert_eq!(found, counted(&rows, &query), "round {round}: {query:?}");
     }
+    assert_eq!(summaries::add(&store.database, 1).await.unwrap(), Some(0), "all are in");
 }
 
 #[tokio::test]
 async fn an_empty_time_has_no_counts() {
     let mut random = Rng::with_seed(11);
-    let (store, rows) = store_with_rollups(&mut random, 20).await;
+    let (store, rows) = store_with(&mut random, 20).await;
     let at = Timestamp::new(rows[0].recorded_at.to_offset_date_time().truncate_to_hour());
     for (from, to) in [(at, at), (at + Duration::from_secs(3600), at)] {
         let query = CountQuery {
@@ -186,7 +179,7 @@ async fn an_empty_time_has_no_counts() {
 #[tokio::test]
 async fn rankings_are_what_the_model_ranks() {
     let mut random = Rng::with_seed(12);
-    let (store, rows) = store_with_rollups(&mut random, 600).await;
+    let (store, rows) = store_with(&mut random, 600).await;
     for round in 0..150 {
         let (one, other) = (some_time(&mut random, true), some_time(&mut random, true));
         let (from, to) = (one.min(other), one.max(other));
@@ -199,7 +192,7 @@ async fn rankings_are_what_the_model_ranks() {
         let top = random.u32(1..8);
         // At first none are in the rankings, at last all of them.
         if round % 10 == 9 {
-            rankings::add(&store.database, 50).await.unwrap();
+            summaries::add(&store.database, 50).await.unwrap();
         }
         let found = ranking(&store.database, ranked, from, to, &accounts, top)
             .await
@@ -223,5 +216,5 @@ async fn rankings_are_what_the_model_ranks() {
         expected.truncate(top as usize);
         assert_eq!(found, expected, "round {round}: {ranked:?} {from} {to} {accounts:?}");
     }
-    assert_eq!(rankings::add(&store.database, 1).await.unwrap(), Some(0), "all are in");
+    assert_eq!(summaries::add(&store.database, 1).await.unwrap(), Some(0), "all are in");
 }

@@ -1,6 +1,6 @@
 //! What the summaries should say, counted anew from the entries themselves.
 
-use sharewarden::store::{Database, rankings};
+use sharewarden::store::{Database, summaries};
 use sqlx::PgPool;
 
 /// Rows that are in one of two queries and not in the other: the first in what is kept, the second in what is counted.
@@ -15,9 +15,10 @@ async fn differences(pool: &PgPool, kept: &str, counted: &str) -> Vec<String> {
         .unwrap()
 }
 
-/// Fails unless rollups, rankings and intervals are what a recount of the entries gives. `database` adds what is not in the rankings
-/// yet.
+/// Fails unless rollups, rankings and intervals are what a recount of the entries gives. `database` adds what is not in
+/// them yet.
 pub(crate) async fn assert_summaries_are_exact(pool: &PgPool, database: &Database) {
+    summaries::catch_up(database).await.unwrap();
     let nothing: [String; 0] = [];
     let kept = "(SELECT account_id, bucket, start_time, region, action, stage, count
         FROM audit_rollup, LATERAL (VALUES ('REQUESTED', requested), ('DENIED', denied), ('SUCCEEDED', succeeded),
@@ -26,7 +27,6 @@ pub(crate) async fn assert_summaries_are_exact(pool: &PgPool, database: &Databas
         FROM audit_entry, unnest(ARRAY['HOUR', 'DAY', 'MONTH']) AS bucket GROUP BY 1, 2, 3, 4, 5, 6)";
     assert_eq!(differences(pool, kept, counted).await, nothing);
 
-    rankings::catch_up(database).await.unwrap();
     let counted = "FROM audit_entry, unnest(ARRAY['DAY', 'MONTH']) AS bucket,
             LATERAL (VALUES ('PRINCIPAL', principal), ('IMAGE', image_id), ('SHARED_ACCOUNT', shared_account_id))
                 AS ranked (ranking, value)

@@ -69,9 +69,9 @@ async fn a_server_that_runs_as_a_writer_does_all_of_its_work() {
         stack.stages(ACCOUNT).await,
         ["REQUESTED", "SUCCEEDED", "REQUESTED", "SUCCEEDED"]
     );
-    // Its workers make partitions and add to the rankings, too.
+    // Its workers make partitions and count, too.
     wait_until(&stack.pool, "to_regclass('audit_entry_2024_05') IS NOT NULL").await;
-    let added = "EXISTS (SELECT FROM audit_ranking_progress WHERE size = 4)";
+    let added = "EXISTS (SELECT FROM audit_summary_progress WHERE size = 4)";
     wait_until(&stack.pool, added).await;
     execute(&stack.pool, "DROP TABLE audit_entry_2024_05").await;
     let database = connect(&login.url);

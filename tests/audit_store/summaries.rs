@@ -10,7 +10,7 @@ use sharewarden::{
         transition::{Command, Outcome},
     },
     simulator::{Effect, Fault, Moment},
-    store::rankings,
+    store::summaries,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -36,7 +36,7 @@ async fn summaries_equal_a_recount_after_random_batches_of_several_accounts() {
             .into_iter()
             .for_each(|answer| drop(answer.unwrap()));
         held = store.take_work();
-        rankings::add(&store.database, dice.u32(1..30)).await.unwrap();
+        summaries::add(&store.database, dice.u32(1..30)).await.unwrap();
     }
     let stages: i64 = sqlx::query_scalar("SELECT count(DISTINCT (stage, action)) FROM audit_entry")
         .fetch_one(&store.pool)
@@ -48,7 +48,7 @@ async fn summaries_equal_a_recount_after_random_batches_of_several_accounts() {
 }
 
 #[tokio::test]
-async fn entries_are_added_to_the_rankings_once_whoever_adds_them() {
+async fn entries_are_counted_once_whoever_counts_them() {
     let store = Store::open().await;
     for account in ["111122223333", "000000000001"] {
         store.refuse(account, 300).await;
@@ -58,13 +58,13 @@ async fn entries_are_added_to_the_rankings_once_whoever_adds_them() {
     while added < 600 {
         let adding = replicas
             .iter()
-            .flat_map(|replica| (0..3).map(|_| rankings::add(replica, 17)));
+            .flat_map(|replica| (0..3).map(|_| summaries::add(replica, 17)));
         let by_each = futures_util::future::try_join_all(adding).await.unwrap();
         assert!(by_each.iter().any(Option::is_some), "somebody adds: {by_each:?}");
         added += by_each.into_iter().flatten().sum::<u32>();
     }
     assert_eq!(added, 600);
-    assert_eq!(rankings::add(&store.database, 17).await.unwrap(), Some(0));
+    assert_eq!(summaries::add(&store.database, 17).await.unwrap(), Some(0));
     assert_summaries_are_exact(&store.pool, &store.database).await;
     for replica in replicas {
         replica.close().await;
@@ -79,10 +79,10 @@ async fn the_worker_adds_all_and_halves_what_is_too_much_at_once() {
     store.execute(ONLY_A_THOUSAND).await;
     let clock = Clock::manual(Timestamp::parse("2026-11-22T00:00:00Z").unwrap());
     let stop = CancellationToken::new();
-    let worker = tokio::spawn(rankings::keep(store.database.clone(), clock.clone(), stop.clone()));
+    let worker = tokio::spawn(summaries::keep(store.database.clone(), clock.clone(), stop.clone()));
     tokio::select! {
         () = turn(&clock, Duration::from_secs(1)) => {}
-        () = wait_until(&store.pool, "EXISTS (SELECT FROM audit_ranking_progress WHERE size = 2500)") => {}
+        () = wait_until(&store.pool, "EXISTS (SELECT FROM audit_summary_progress WHERE size = 2500)") => {}
     }
     stop.cancel();
     tokio::time::timeout(PATIENCE, worker).await.unwrap().unwrap();
@@ -93,12 +93,12 @@ async fn the_worker_adds_all_and_halves_what_is_too_much_at_once() {
 /// As if no more could be added in the time that a statement has.
 const ONLY_A_THOUSAND: &str = "CREATE FUNCTION refuse_many() RETURNS trigger LANGUAGE plpgsql AS $$
     BEGIN
-        IF NEW.size > 1000 + coalesce((SELECT size FROM audit_ranking_progress WHERE account_id = NEW.account_id), 0) THEN
+        IF NEW.size > 1000 + coalesce((SELECT size FROM audit_summary_progress WHERE account_id = NEW.account_id), 0) THEN
             RAISE EXCEPTION 'too much';
         END IF;
         RETURN NEW;
     END $$;
-    CREATE TRIGGER refuse_many BEFORE INSERT ON audit_ranking_progress FOR EACH ROW EXECUTE FUNCTION refuse_many()";
+    CREATE TRIGGER refuse_many BEFORE INSERT ON audit_summary_progress FOR EACH ROW EXECUTE FUNCTION refuse_many()";
 
 fn any_key(dice: &mut Rng) -> PermissionKey {
     let mut key = key(

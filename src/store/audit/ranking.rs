@@ -80,7 +80,7 @@ fn push_tiles(sql: &mut QueryBuilder<Postgres>, ranking: Ranking, tiles: &Tiles,
 
 /// The entries that are not in the rankings yet.
 fn push_rest(sql: &mut QueryBuilder<Postgres>, ranking: Ranking, tiles: &[Tiles], accounts: &[String]) {
-    sql.push("SELECT value, 1 FROM ledger LEFT JOIN audit_ranking_progress AS progress USING (account_id) ")
+    sql.push("SELECT value, 1 FROM ledger LEFT JOIN audit_summary_progress AS progress USING (account_id) ")
         .push("CROSS JOIN LATERAL (SELECT ")
         .push(ranking.column());
     sql.push(

@@ -1,4 +1,4 @@
-//! Counts of entries in buckets of time, from the rollups.
+//! Counts of entries in buckets of time: from the rollups, and from the entries that are not in these yet.
 
 use sqlx::{Postgres, QueryBuilder};
 use time::OffsetDateTime;
@@ -138,6 +138,7 @@ fn statement(query: &CountQuery, tiles: &[Tiles]) -> QueryBuilder<Postgres> {
         sql.push(if at == 0 { "" } else { " UNION ALL " });
         push_tiles(&mut sql, query, tiles);
     }
+    push_rest(&mut sql, query, tiles);
     let asked: Vec<_> = STAGES.into_iter().filter(asked_for).map(column_of).collect();
     sql.push(format_args!(
         ") AS added GROUP BY 1, 2, 3, 4 HAVING sum({}) > 0 ORDER BY 1, 2, 3, 4 LIMIT ",
@@ -165,6 +166,34 @@ fn push_tiles(sql: &mut QueryBuilder<Postgres>, query: &CountQuery, tiles: &Tile
         .push(tiles.bucket.as_str());
     sql.push("' AND start_time >= ").push_bind(tiles.from);
     sql.push(" AND start_time < ").push_bind(tiles.to);
+    push_lists(sql, query);
+    sql.push(" GROUP BY ").push(&columns);
+}
+
+/// The entries that are not in the rollups yet.
+fn push_rest(sql: &mut QueryBuilder<Postgres>, query: &CountQuery, tiles: &[Tiles]) {
+    sql.push(" UNION ALL SELECT start_time");
+    for (dimension, column) in Dimension::OF_ROWS {
+        if query.group_by.contains(&dimension) {
+            sql.push(", ").push(column);
+        }
+    }
+    for stage in STAGES {
+        sql.push(format_args!(", (stage = '{}')::integer", stage.as_str()));
+    }
+    sql.push(" FROM ledger LEFT JOIN audit_summary_progress AS progress USING (account_id) CROSS JOIN LATERAL (")
+        .push("SELECT recorded_at AS start_time, region, action, stage FROM audit_entry WHERE account_id = ledger.account_id ")
+        .push("AND log_index >= coalesce(progress.size, 0) AND recorded_at >= coalesce(progress.recorded_at, '-infinity')");
+    if let (Some(first), Some(last)) = (tiles.first(), tiles.last()) {
+        sql.push(" AND recorded_at >= ").push_bind(first.from);
+        sql.push(" AND recorded_at < ").push_bind(last.to);
+    }
+    // OFFSET: or else Postgres may join with all of the history.
+    sql.push(" OFFSET 0) AS entry WHERE ledger.size > coalesce(progress.size, 0)");
+    push_lists(sql, query);
+}
+
+fn push_lists(sql: &mut QueryBuilder<Postgres>, query: &CountQuery) {
     let lists: [(_, Vec<String>); 3] = [
         ("account_id", query.accounts.iter().map(ToString::to_string).collect()),
         ("region", query.regions.iter().map(ToString::to_string).collect()),
@@ -182,7 +211,6 @@ fn push_tiles(sql: &mut QueryBuilder<Postgres>, query: &CountQuery, tiles: &Tile
                 .push(")");
         }
     }
-    sql.push(" GROUP BY ").push(&columns);
 }
 
 /// The stages, in the order of their names.

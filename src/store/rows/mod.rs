@@ -6,7 +6,6 @@ pub(super) mod changes;
 pub(super) mod entries;
 pub(super) mod heads;
 pub(super) mod permissions;
-pub(super) mod rollups;
 pub(super) mod tiles;
 
 use std::str::FromStr;

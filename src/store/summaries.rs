@@ -1,10 +1,10 @@
-//! The rankings: how often each principal asked, and how often each image and shared account was asked about, in a ledger and in all
-//! of them.
+//! The counts of entries: how many there are of each stage, by hour, day and month (the rollups), and how often each principal asked, and each
+//! image and shared account was asked about, in a ledger and in all of them (the rankings).
 //!
-//! They are not counted in the commit that adds the entries: a grant would be slower for what is asked for now and then, and
-//! what is counted over all accounts would be one row that all commits wait for. A worker adds the entries a little later, in the order of
-//! each ledger, and notes how far it came; who asks (see [`super::audit::ranking`]) adds the rest, in the same snapshot. So the
-//! answer is exact at any time.
+//! They are not kept in the commit that adds the entries: each would be updated by every commit of an account, which makes grants slower,
+//! and ever slower while some transaction keeps Postgres from tidying; and what is counted over all accounts would be one row that all
+//! commits wait for. A worker adds the entries a little later, in the order of each ledger, and notes how far it came; who asks
+//! (see [`super::audit::counts`] and [`super::audit::ranking`]) adds the rest, in the same snapshot. So the answer is exact at any time.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ const ADD_EVERY: Duration = Duration::from_secs(5);
 /// At most so many entries are added in a commit, where grants are to be fast beside it.
 const AT_ONCE: u32 = 2000;
 
-/// And so many where the rankings are waited for.
+/// And so many where the counts are waited for.
 const AT_ONCE_IN_HASTE: u32 = 20_000;
 
 /// Adds what is not in yet, every few seconds, until cancelled. While there is more, it rests twice as long as each commit took: the
@@ -42,10 +42,7 @@ pub async fn keep(database: Database, clock: Clock, stop: CancellationToken) {
                 most = most.saturating_mul(2).min(AT_ONCE);
             }
             Some(Err(error)) => {
-                tracing::warn!(
-                    error = &error as &dyn std::error::Error,
-                    "cannot add entries to the rankings"
-                );
+                tracing::warn!(error = &error as &dyn std::error::Error, "cannot count entries");
                 wait = ADD_EVERY;
                 most = (most / 2).max(1);
             }
@@ -60,9 +57,9 @@ pub async fn keep(database: Database, clock: Clock, stop: CancellationToken) {
 pub async fn catch_up(database: &Database) -> Result<(), StoreError> {
     loop {
         let added = database
-            .within("ranking", database.patience(), async |connection| {
+            .within("summaries", database.patience(), async |connection| {
                 let mut transaction = begin(connection).await?;
-                sqlx::query!("SELECT pg_advisory_xact_lock('audit_ranking'::regclass::oid::bigint)")
+                sqlx::query!("SELECT pg_advisory_xact_lock('audit_summary_progress'::regclass::oid::bigint)")
                     .execute(&mut *transaction)
                     .await?;
                 add_under_lock(transaction, AT_ONCE_IN_HASTE).await
@@ -80,10 +77,10 @@ pub async fn catch_up(database: &Database) -> Result<(), StoreError> {
 /// When Postgres does not answer or refuses.
 pub async fn add(database: &Database, most: u32) -> Result<Option<u32>, StoreError> {
     database
-        .within("ranking", database.patience(), async |connection| {
+        .within("summaries", database.patience(), async |connection| {
             let mut transaction = begin(connection).await?;
             let is_ours = sqlx::query_scalar!(
-                r#"SELECT pg_try_advisory_xact_lock('audit_ranking'::regclass::oid::bigint) AS "is_ours!""#
+                r#"SELECT pg_try_advisory_xact_lock('audit_summary_progress'::regclass::oid::bigint) AS "is_ours!""#
             )
             .fetch_one(&mut *transaction)
             .await?;
@@ -113,18 +110,36 @@ async fn add_under_lock(mut transaction: Transaction<'_, Postgres>, most: u32) -
                  (sum(ledger.size - coalesce(progress.size, 0)) OVER (
                      ORDER BY coalesce(progress.recorded_at, '-infinity'), account_id ROWS UNBOUNDED PRECEDING
                  ))::bigint AS entries_so_far -- those first that have waited longest
-             FROM ledger LEFT JOIN audit_ranking_progress AS progress USING (account_id)
+             FROM ledger LEFT JOIN audit_summary_progress AS progress USING (account_id)
              WHERE ledger.size > coalesce(progress.size, 0)
          ), due AS MATERIALIZED (
              SELECT account_id, size, recorded_at, least(entries, $1 - (entries_so_far - entries)) AS entries FROM behind
              WHERE entries_so_far - entries < $1
-         ), asked AS MATERIALIZED (
+         ), added AS MATERIALIZED (
              SELECT due.account_id, entry.* FROM due CROSS JOIN LATERAL (
-                 SELECT recorded_at, principal, image_id, shared_account_id FROM audit_entry
+                 SELECT recorded_at, stage, action, region, principal, image_id, shared_account_id FROM audit_entry
                  WHERE account_id = due.account_id AND recorded_at >= due.recorded_at
-                     AND log_index >= due.size AND log_index < due.size + due.entries AND stage IN ('REQUESTED', 'DENIED')
+                     AND log_index >= due.size AND log_index < due.size + due.entries
                  OFFSET 0 -- or else Postgres may join with all of the history
              ) AS entry
+         ), hour AS MATERIALIZED (
+             SELECT account_id, date_trunc('hour', recorded_at, 'UTC') AS start_time, region, action,
+                 count(*) FILTER (WHERE stage = 'REQUESTED') AS requested, count(*) FILTER (WHERE stage = 'DENIED') AS denied,
+                 count(*) FILTER (WHERE stage = 'SUCCEEDED') AS succeeded, count(*) FILTER (WHERE stage = 'FAILED') AS failed,
+                 count(*) FILTER (WHERE stage = 'SUPERSEDED') AS superseded
+             FROM added GROUP BY 1, 2, 3, 4
+         ), rollups AS (
+             INSERT INTO audit_rollup AS old
+                 (account_id, bucket, start_time, region, action, requested, denied, succeeded, failed, superseded)
+             SELECT account_id, bucket, date_trunc(lower(bucket), start_time, 'UTC'), region, action, sum(requested), sum(denied),
+                 sum(succeeded), sum(failed), sum(superseded)
+             FROM hour CROSS JOIN (VALUES ('HOUR'), ('DAY'), ('MONTH')) AS buckets (bucket) GROUP BY 1, 2, 3, 4, 5
+             ON CONFLICT (account_id, bucket, start_time, region, action) DO UPDATE SET
+                 requested = old.requested + excluded.requested, denied = old.denied + excluded.denied,
+                 succeeded = old.succeeded + excluded.succeeded, failed = old.failed + excluded.failed,
+                 superseded = old.superseded + excluded.superseded
+         ), asked AS MATERIALIZED (
+             SELECT * FROM added WHERE stage IN ('REQUESTED', 'DENIED')
          ), day AS MATERIALIZED (
              SELECT account_id, date_trunc('day', recorded_at, 'UTC') AS start_time, ranking, value, count(*) AS count
              FROM asked CROSS JOIN LATERAL (VALUES ('PRINCIPAL', principal), ('IMAGE', image_id),
@@ -144,9 +159,9 @@ async fn add_under_lock(mut transaction: Transaction<'_, Postgres>, most: u32) -
              SELECT bucket, ranking, start_time, value, sum(count)::bigint FROM counted GROUP BY 1, 2, 3, 4
              ON CONFLICT (bucket, ranking, start_time, value) DO UPDATE SET count = old.count + excluded.count
          ), progress AS (
-             INSERT INTO audit_ranking_progress (account_id, size, recorded_at)
+             INSERT INTO audit_summary_progress (account_id, size, recorded_at)
              SELECT account_id, size + entries, coalesce(latest.recorded_at, due.recorded_at) FROM due
-             LEFT JOIN (SELECT account_id, max(recorded_at) AS recorded_at FROM asked GROUP BY 1) AS latest USING (account_id)
+             LEFT JOIN (SELECT account_id, max(recorded_at) AS recorded_at FROM added GROUP BY 1) AS latest USING (account_id)
              ON CONFLICT (account_id) DO UPDATE SET size = excluded.size, recorded_at = excluded.recorded_at
          )
          SELECT coalesce(sum(entries), 0)::integer AS "added!" FROM due"#,

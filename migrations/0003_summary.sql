@@ -1,6 +1,6 @@
 -- What is kept up to date in the commit that adds entries (the intervals), or soon after it (the counts), so that questions need not
--- read them all. All of it is derived from entries, whose values were checked; Postgres reads a CHECK anew for each statement, and for each
--- partition.
+-- read them all. All of it is derived from entries, whose values were checked; Postgres reads a CHECK anew for each statement, and
+-- for each partition.
 
 -- When which share was in effect, from the SUCCEEDED entry of a grant to that of a revoke.
 CREATE TABLE share_interval (
@@ -22,8 +22,8 @@ CREATE INDEX share_interval_recipient ON share_interval (shared_account_id, acco
 CREATE INDEX share_interval_image ON share_interval (image_id, account_id, region, shared_account_id, start_index);
 
 -- How many entries there are, by hour, day and month (UTC). A worker adds the entries some seconds after their commit; who asks adds
--- those that are not in yet. The stages lie side by side: a row of each would be read, and written,
--- that much more often.
+-- those that are not in yet (`audit_entry_uncounted`). The stages lie side by side: a row of each would be read, and written, that
+-- much more often.
 CREATE TABLE audit_rollup (
     account_id text COLLATE "C" NOT NULL,
     bucket text COLLATE "C" NOT NULL,
@@ -75,3 +75,14 @@ CREATE TABLE audit_summary_progress (
     recorded_at timestamptz NOT NULL
 ) WITH (fillfactor = 70);
 COMMENT ON TABLE audit_summary_progress IS 'How many entries of each ledger are in the rollups and the rankings; no later entry was recorded before recorded_at.';
+
+CREATE VIEW audit_entry_uncounted AS
+    SELECT account_id, entry.*
+    FROM ledger LEFT JOIN audit_summary_progress AS progress USING (account_id) CROSS JOIN LATERAL (
+        SELECT recorded_at, stage, action, region, principal, image_id, shared_account_id FROM audit_entry
+        WHERE audit_entry.account_id = ledger.account_id AND log_index >= coalesce(progress.size, 0)
+            AND recorded_at >= coalesce(progress.recorded_at, '-infinity')
+        OFFSET 0 -- or else Postgres may join with all of the history
+    ) AS entry
+    WHERE ledger.size > coalesce(progress.size, 0);
+COMMENT ON VIEW audit_entry_uncounted IS 'The entries that are in no rollup and no ranking yet: those of the last seconds.';

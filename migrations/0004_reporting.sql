@@ -25,15 +25,8 @@ CREATE VIEW reporting.daily_totals AS
         FROM audit_rollup CROSS JOIN LATERAL (VALUES ('REQUESTED', requested), ('DENIED', denied), ('SUCCEEDED', succeeded),
             ('FAILED', failed), ('SUPERSEDED', superseded)) AS staged (stage, entries)
         WHERE bucket = 'DAY' AND entries > 0
-        UNION ALL -- what is not in the rollups yet
-        SELECT (entry.recorded_at AT TIME ZONE 'UTC')::date, account_id, region, action, stage, 1
-        FROM ledger LEFT JOIN audit_summary_progress AS progress USING (account_id) CROSS JOIN LATERAL (
-            SELECT recorded_at, region, action, stage FROM audit_entry
-            WHERE audit_entry.account_id = ledger.account_id AND log_index >= coalesce(progress.size, 0)
-                AND recorded_at >= coalesce(progress.recorded_at, '-infinity')
-            OFFSET 0
-        ) AS entry
-        WHERE ledger.size > coalesce(progress.size, 0)
+        UNION ALL
+        SELECT (recorded_at AT TIME ZONE 'UTC')::date, account_id, region, action, stage, 1 FROM audit_entry_uncounted
     ) AS counted
     GROUP BY day, account_id, region, action, stage;
 COMMENT ON VIEW reporting.daily_totals IS 'How many entries were recorded, by day (UTC). Exact, archived history included.';

@@ -5,8 +5,8 @@
 //!
 //! - **grants**: the whole of it, gRPC to ledger to AWS and back;
 //! - **naive**: the same rows for each grant in two transactions of its own, straight with sqlx; no gRPC, no AWS; with a pool of
-//!   connections such as the service has, and (*unpooled*) with a connection for each caller. Its rankings are in the first of the
-//!   two; a worker of the service adds those some seconds later;
+//!   connections such as the service has, and (*unpooled*) with a connection for each caller. It counts in the two as well; a
+//!   worker of the service does so some seconds later;
 //! - **bare SDK**: the call to the simulator alone, with no record of it;
 //! - **empty RPC**: a health check of the service;
 //! - **batched rows**: the same rows, 256 grants in a transaction: what this Postgres can take;

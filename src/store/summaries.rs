@@ -1,10 +1,11 @@
-//! The counts of entries: how many there are of each stage, by hour, day and month (the rollups), and how often each principal asked, and each
-//! image and shared account was asked about, in a ledger and in all of them (the rankings).
+//! The counts of entries: how many there are of each stage, by hour, day and month (the rollups), and how often each principal asked,
+//! and each image and shared account was asked about, in a ledger and in all of them (the rankings).
 //!
-//! They are not kept in the commit that adds the entries: each would be updated by every commit of an account, which makes grants slower,
-//! and ever slower while some transaction keeps Postgres from tidying; and what is counted over all accounts would be one row that all
-//! commits wait for. A worker adds the entries a little later, in the order of each ledger, and notes how far it came; who asks
-//! (see [`super::audit::counts`] and [`super::audit::ranking`]) adds the rest, in the same snapshot. So the answer is exact at any time.
+//! They are not kept in the commit that adds the entries: each would be updated by every commit of an account, which makes grants
+//! slower, and ever slower while some transaction keeps Postgres from tidying; and what is counted over all accounts would be one row
+//! that all commits wait for. A worker adds the entries a little later, in the order of each ledger, and notes how far it came; who
+//! asks (see [`super::audit::counts`] and [`super::audit::ranking`]) adds the rest (`audit_entry_uncounted`), in the same snapshot. So
+//! the answer is exact at any time.
 
 use std::time::Duration;
 
@@ -25,7 +26,7 @@ const AT_ONCE: u32 = 2000;
 const AT_ONCE_IN_HASTE: u32 = 20_000;
 
 /// Adds what is not in yet, every few seconds, until cancelled. While there is more, it rests twice as long as each commit took: the
-/// rankings come later then, and grants do not. After a failure it tries half as much, for the time of a statement may have been up.
+/// counts come later then, and grants do not. After a failure it tries half as much, for the time of a statement may have been up.
 pub async fn keep(database: Database, clock: Clock, stop: CancellationToken) {
     let (mut wait, mut most) = (ADD_EVERY, AT_ONCE);
     while stop.run_until_cancelled(clock.sleep(wait)).await.is_some() {

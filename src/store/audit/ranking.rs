@@ -80,19 +80,12 @@ fn push_tiles(sql: &mut QueryBuilder<Postgres>, ranking: Ranking, tiles: &Tiles,
 
 /// The entries that are not in the rankings yet.
 fn push_rest(sql: &mut QueryBuilder<Postgres>, ranking: Ranking, tiles: &[Tiles], accounts: &[String]) {
-    sql.push("SELECT value, 1 FROM ledger LEFT JOIN audit_summary_progress AS progress USING (account_id) ")
-        .push("CROSS JOIN LATERAL (SELECT ")
-        .push(ranking.column());
-    sql.push(
-        " AS value FROM audit_entry WHERE account_id = ledger.account_id AND log_index >= coalesce(progress.size, 0)",
-    )
-    .push(" AND recorded_at >= coalesce(progress.recorded_at, '-infinity') AND stage IN ('REQUESTED', 'DENIED')");
+    sql.push("SELECT ").push(ranking.column());
+    sql.push(", 1 FROM audit_entry_uncounted WHERE stage IN ('REQUESTED', 'DENIED')");
     if let (Some(first), Some(last)) = (tiles.first(), tiles.last()) {
         sql.push(" AND recorded_at >= ").push_bind(first.from);
         sql.push(" AND recorded_at < ").push_bind(last.to);
     }
-    // OFFSET: or else Postgres may join with all of the history.
-    sql.push(" OFFSET 0) AS entry WHERE ledger.size > coalesce(progress.size, 0)");
     push_accounts(sql, accounts);
 }
 

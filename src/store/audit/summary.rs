@@ -138,7 +138,7 @@ fn statement(query: &CountQuery, tiles: &[Tiles]) -> QueryBuilder<Postgres> {
         sql.push(if at == 0 { "" } else { " UNION ALL " });
         push_tiles(&mut sql, query, tiles);
     }
-    push_rest(&mut sql, query, tiles);
+    push_rest(&mut sql, query);
     let asked: Vec<_> = STAGES.into_iter().filter(asked_for).map(column_of).collect();
     sql.push(format_args!(
         ") AS added GROUP BY 1, 2, 3, 4 HAVING sum({}) > 0 ORDER BY 1, 2, 3, 4 LIMIT ",
@@ -171,8 +171,8 @@ fn push_tiles(sql: &mut QueryBuilder<Postgres>, query: &CountQuery, tiles: &Tile
 }
 
 /// The entries that are not in the rollups yet.
-fn push_rest(sql: &mut QueryBuilder<Postgres>, query: &CountQuery, tiles: &[Tiles]) {
-    sql.push(" UNION ALL SELECT start_time");
+fn push_rest(sql: &mut QueryBuilder<Postgres>, query: &CountQuery) {
+    sql.push(" UNION ALL SELECT recorded_at");
     for (dimension, column) in Dimension::OF_ROWS {
         if query.group_by.contains(&dimension) {
             sql.push(", ").push(column);
@@ -181,18 +181,14 @@ fn push_rest(sql: &mut QueryBuilder<Postgres>, query: &CountQuery, tiles: &[Tile
     for stage in STAGES {
         sql.push(format_args!(", (stage = '{}')::integer", stage.as_str()));
     }
-    sql.push(" FROM ledger LEFT JOIN audit_summary_progress AS progress USING (account_id) CROSS JOIN LATERAL (")
-        .push("SELECT recorded_at AS start_time, region, action, stage FROM audit_entry WHERE account_id = ledger.account_id ")
-        .push("AND log_index >= coalesce(progress.size, 0) AND recorded_at >= coalesce(progress.recorded_at, '-infinity')");
-    if let (Some(first), Some(last)) = (tiles.first(), tiles.last()) {
-        sql.push(" AND recorded_at >= ").push_bind(first.from);
-        sql.push(" AND recorded_at < ").push_bind(last.to);
-    }
-    // OFFSET: or else Postgres may join with all of the history.
-    sql.push(" OFFSET 0) AS entry WHERE ledger.size > coalesce(progress.size, 0)");
+    sql.push(" FROM audit_entry_uncounted WHERE recorded_at >= ")
+        .push_bind(query.from.to_offset_date_time());
+    sql.push(" AND recorded_at < ")
+        .push_bind(query.to.to_offset_date_time());
     push_lists(sql, query);
 }
 
+/// Narrows it down to the accounts, Regions and actions asked for.
 fn push_lists(sql: &mut QueryBuilder<Postgres>, query: &CountQuery) {
     let lists: [(_, Vec<String>); 3] = [
         ("account_id", query.accounts.iter().map(ToString::to_string).collect()),

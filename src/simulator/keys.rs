@@ -97,13 +97,8 @@ pub(super) fn random(count: usize, alphabet: &[u8]) -> String {
 }
 
 fn lasting_holder(world: &World, access_key: &str) -> Option<String> {
-    let registered = world
-        .accounts
-        .values()
-        .find(|account| account.access_keys.contains(access_key));
-    registered
-        .map(|account| account.id.clone())
-        .or_else(|| made_up_holder(access_key))
+    let registered = world.holder_of(access_key).map(str::to_owned);
+    registered.or_else(|| made_up_holder(access_key))
 }
 
 fn made_up_holder(access_key: &str) -> Option<String> {

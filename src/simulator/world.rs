@@ -17,6 +17,8 @@ const JOURNAL_LIMIT: usize = 10_000;
 pub(super) struct World {
     pub(super) accounts: BTreeMap<String, Account>,
     pub(super) images: BTreeMap<(String, String), Image>,
+    /// The access keys that accounts list, with the account.
+    access_keys: BTreeSet<(String, String)>,
     journal: VecDeque<ShareChange>,
     /// Counts what changed, so that a state file is written when, and only when, something did.
     pub(super) version: u64,
@@ -67,7 +69,26 @@ impl World {
 
     pub(super) fn put_account(&mut self, account: Account) {
         self.version += 1;
-        self.accounts.insert(account.id.clone(), account);
+        let listed = |account: &Account| -> Vec<_> {
+            let keys = account.access_keys.iter();
+            keys.map(|key| (key.clone(), account.id.clone())).collect()
+        };
+        let keys = listed(&account);
+        if let Some(before) = self.accounts.insert(account.id.clone(), account) {
+            listed(&before).iter().for_each(|key| {
+                self.access_keys.remove(key);
+            });
+        }
+        self.access_keys.extend(keys);
+    }
+
+    /// The account that lists an access key; the first by id, if several do.
+    pub(super) fn holder_of(&self, access_key: &str) -> Option<&str> {
+        let (key, account) = self
+            .access_keys
+            .range((access_key.to_owned(), String::new())..)
+            .next()?;
+        (key == access_key).then_some(account)
     }
 
     pub(super) fn put_image(&mut self, image: Image) {

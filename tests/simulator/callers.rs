@@ -37,7 +37,7 @@ async fn a_made_up_key_says_its_account() {
 }
 
 #[tokio::test]
-async fn a_registered_key_belongs_to_its_account() {
+async fn a_registered_key_belongs_to_its_account_as_long_as_it_lists_it() {
     let sim = start().await;
     let keys = ["AKIAIOSFODNN7EXAMPLE".to_owned()].into();
     sim.add_account(Account {
@@ -52,6 +52,11 @@ async fn a_registered_key_belongs_to_its_account() {
         .await
         .unwrap();
     assert_eq!(sim.calls()[0].account.as_deref(), Some("191919191919"));
+
+    sim.add_account(Account::new("191919191919")).unwrap();
+    let header = authorization("AKIAIOSFODNN7EXAMPLE", FRANKFURT, "workspaces");
+    let refused = list(&sim, &[("Authorization", &header), ("X-Amz-Date", DATE)]).await;
+    assert_eq!(refused, (400, "UnrecognizedClientException".into()));
 }
 
 #[tokio::test]

@@ -7,9 +7,11 @@ CREATE TABLE ledger (
     size bigint NOT NULL CHECK (size >= 0),
     frontier bytea NOT NULL CHECK (octet_length(frontier) = 32 * bit_count(size::bit(64))),
     root bytea NOT NULL CHECK (octet_length(root) = 32),
-    last_recorded_at timestamptz NOT NULL
+    last_recorded_at timestamptz NOT NULL,
+    version bigint NOT NULL DEFAULT 0 CHECK (version >= 0)
 );
-COMMENT ON TABLE ledger IS 'The head of each account''s ledger. Its lock orders everything that happens to the account.';
+COMMENT ON TABLE ledger IS 'The head of each account''s ledger. Its lock and its version order everything that happens to the account.';
+COMMENT ON COLUMN ledger.version IS 'Counts the commits that changed anything of the account, also those without an entry.';
 COMMENT ON COLUMN ledger.frontier IS 'The roots of the perfect subtrees of the Merkle tree (RFC 6962), the largest first.';
 COMMENT ON COLUMN ledger.root IS 'The Merkle tree hash (RFC 6962) of the account''s entries.';
 

@@ -150,6 +150,34 @@ async fn a_transaction_of_sqlx_is_cut_at_its_commit() {
     assert_eq!(notes(&database).await, 1);
 }
 
+/// As `store::save` does it.
+#[tokio::test]
+async fn a_statement_that_commits_by_itself_is_cut_before_and_after_its_commit() {
+    const WRITE: &str = "WITH written AS (INSERT INTO note VALUES ($1)) SELECT 1";
+    for (fate, left) in [(Fate::CutBefore, 0), (Fate::CutAfter, 1)] {
+        let (database, proxy) = proxied().await;
+        let mut connection = connect(&proxy.url(database.url())).await;
+        proxy.next_commits(fate, 1);
+        // In a transaction it does not commit, and a statement that only reads never does.
+        execute(&mut connection, "BEGIN").await.unwrap();
+        sqlx::query(WRITE)
+            .bind("left")
+            .fetch_one(&mut connection)
+            .await
+            .unwrap();
+        execute(&mut connection, "ROLLBACK").await.unwrap();
+        sqlx::query("WITH one AS (SELECT 1) SELECT $1 FROM one")
+            .bind("read")
+            .fetch_one(&mut connection)
+            .await
+            .unwrap();
+        let cut = sqlx::query(WRITE).bind("written").fetch_one(&mut connection).await;
+        assert!(cut.is_err(), "{fate:?}");
+        assert_eq!(notes(&database).await, left, "{fate:?}");
+        assert_eq!(proxy.counts().commits, 1);
+    }
+}
+
 #[tokio::test]
 async fn a_late_commit_lands_after_its_client_has_gone() {
     let (database, proxy) = proxied().await;

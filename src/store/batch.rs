@@ -1,27 +1,25 @@
-//! One batch of commands, in one transaction: lock the heads, load what the commands concern, apply them, save, commit.
+//! One batch of commands: load what they concern, apply them, save.
+//!
+//! Mostly nobody else writes to these accounts, and then this is two statements, one that reads and one that writes, which locks
+//! the heads and does nothing when one of them has moved on. Where that happens, the batch is run again in a transaction that locks
+//! the heads before it reads.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use sqlx::{Connection, PgConnection};
 
 use crate::{
     domain::{
-        AccountId, Action, PermissionKey, ReplicaId, Stage, Timestamp,
+        AccountId, Action, PermissionKey, ReplicaId, Stage,
         transition::{Account, Answer, Command, Context, Snapshot, Work},
     },
-    ledger::{self, Frontier, merkle::leaf_hash},
+    ledger::{self, merkle::leaf_hash},
 };
 
 use super::{
     StoreError,
-    rows::{
-        changes,
-        entries::Line,
-        heads,
-        heads::{Head, Locked},
-        permissions,
-        tiles::Growth,
-    },
+    load::{Loaded, load},
+    rows::{entries::Line, heads, heads::Head, tiles::Growth},
     save::{self, Changed},
 };
 
@@ -54,26 +52,51 @@ pub(super) struct Rules {
 /// The leases that a batch gave, by their permissions and epochs, if its commit happened.
 pub(super) type Given = Vec<(PermissionKey, u64)>;
 
-/// Runs a batch. `known` remembers the accounts that are sure to have a head, `given` what earlier tries of the same batch gave, in
-/// case their commits happened.
+/// Whether a batch waits for its turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Way {
+    /// It decides without a lock.
+    AtOnce,
+    /// It locks the heads first.
+    InTurn,
+}
+
+/// Runs a batch. `given` remembers what earlier tries of the same batch gave, in case their commits happened. None when somebody
+/// else was faster, and nothing is saved: that can happen to a batch that waits for its turn only where a ledger is new.
 #[expect(
     clippy::disallowed_methods,
-    reason = "this is the one transaction; `Database::within` bounds it"
+    reason = "the transaction of a batch; `Database::within` bounds it"
 )]
 pub(super) async fn run(
     connection: &mut PgConnection,
     rules: &Rules,
-    known: &mut HashSet<AccountId>,
+    way: Way,
     commands: &[Command],
     given: &mut Given,
-) -> Result<Committed, StoreError> {
+) -> Result<Option<Committed>, StoreError> {
+    if way == Way::AtOnce {
+        return decide_and_save(connection, rules, commands, given).await;
+    }
     let mut transaction = connection.begin().await?;
+    let accounts: BTreeSet<_> = commands.iter().map(|command| command.key().account).collect();
+    let names: Vec<_> = accounts.iter().map(AccountId::as_str).collect();
+    heads::lock(&mut transaction, &names).await?;
+    let committed = decide_and_save(&mut transaction, rules, commands, given).await?;
+    transaction.commit().await?;
+    Ok(committed)
+}
+
+async fn decide_and_save(
+    connection: &mut PgConnection,
+    rules: &Rules,
+    commands: &[Command],
+    given: &mut Given,
+) -> Result<Option<Committed>, StoreError> {
     let Loaded {
         mut accounts,
-        frontiers,
+        heads,
         now,
-    } = load(&mut transaction, known, commands).await?;
-
+    } = load(connection, commands).await?;
     let context = Context {
         now,
         replica: rules.replica,
@@ -97,112 +120,47 @@ pub(super) async fn run(
     let work = accounts.values().flat_map(|account| &account.effects().work);
     *given = work.map(|work| (work.change.intent.key.clone(), work.epoch)).collect();
 
-    let Saved { ended, grown, recorded } = record(&mut transaction, &accounts, frontiers, rules).await?;
-    transaction.commit().await?;
-    known.extend(accounts.keys());
+    let Decided {
+        changed,
+        ended,
+        recorded,
+    } = lay_out(&accounts, heads, rules)?;
+    if !save::save(connection, &changed).await? {
+        return Ok(None);
+    }
+    let grown = changed
+        .growths
+        .iter()
+        .map(|growth| (growth.account, growth.to))
+        .collect();
     let work = accounts.values_mut().flat_map(Account::take_work).collect();
-    Ok(Committed {
+    Ok(Some(Committed {
         answers,
         work,
         ended,
         grown,
         recorded,
-    })
+    }))
 }
 
-struct Saved {
+/// What is to be saved, and told when it is.
+struct Decided<'a> {
+    changed: Changed<'a>,
     ended: Vec<Snapshot>,
-    grown: Vec<(AccountId, u64)>,
     recorded: Recorded,
 }
 
-struct Loaded {
-    accounts: BTreeMap<AccountId, Account>,
-    frontiers: BTreeMap<AccountId, Frontier>,
-    now: Timestamp,
-}
-
-async fn load(
-    connection: &mut PgConnection,
-    known: &HashSet<AccountId>,
-    commands: &[Command],
-) -> Result<Loaded, StoreError> {
-    let ids: BTreeSet<AccountId> = commands.iter().map(|command| command.key().account).collect();
-    let new: Vec<_> = ids
-        .iter()
-        .filter(|id| !known.contains(id))
-        .map(AccountId::to_string)
-        .collect();
-    if !new.is_empty() {
-        heads::ensure(connection, &new).await?;
-    }
-    let names: Vec<_> = ids.iter().map(AccountId::to_string).collect();
-    let mut locked = heads::lock(connection, &names).await?;
-    if locked.heads.len() != ids.len() {
-        // A primary that took over may not have what the one before it had committed.
-        heads::ensure(connection, &names).await?;
-        locked = heads::lock(connection, &names).await?;
-    }
-    let Locked { heads, at: Some(now) } = locked else {
-        return Err(StoreError::corrupt("ledger", "all heads are gone"));
-    };
-    if heads.len() != ids.len() {
-        return Err(StoreError::corrupt("ledger", "a head is gone"));
-    }
-
-    let keys: BTreeSet<_> = commands.iter().map(Command::key).collect();
-    let permissions = permissions::load(connection, &keys.into_iter().collect::<Vec<_>>()).await?;
-    let requests: Vec<_> = commands
-        .iter()
-        .filter_map(|command| match command {
-            Command::Open(intent) | Command::Deny(intent, _) => Some((intent.key.account, intent.request_id)),
-            _ => None,
-        })
-        .collect();
-    let changes = changes::load(connection, &requests, &permissions).await?;
-
-    let mut permissions = by_account(permissions, |permission| permission.key.account);
-    let mut changes = by_account(changes, |change| change.intent.key.account);
-    let mut accounts = BTreeMap::new();
-    let mut frontiers = BTreeMap::new();
-    for Head {
-        account,
-        frontier,
-        last_recorded_at,
-    } in heads
-    {
-        let permissions = permissions.remove(&account).unwrap_or_default();
-        let changes = changes.remove(&account).unwrap_or_default();
-        accounts.insert(
-            account,
-            Account::new(account, frontier.size(), last_recorded_at, permissions, changes),
-        );
-        frontiers.insert(account, frontier);
-    }
-    Ok(Loaded {
-        accounts,
-        frontiers,
-        now,
-    })
-}
-
-fn by_account<T>(rows: Vec<T>, account: impl Fn(&T) -> AccountId) -> BTreeMap<AccountId, Vec<T>> {
-    let mut accounts = BTreeMap::<_, Vec<T>>::new();
-    for row in rows {
-        accounts.entry(account(&row)).or_default().push(row);
-    }
-    accounts
-}
-
-async fn record(
-    connection: &mut PgConnection,
-    accounts: &BTreeMap<AccountId, Account>,
-    mut frontiers: BTreeMap<AccountId, Frontier>,
+fn lay_out<'a>(
+    accounts: &'a BTreeMap<AccountId, Account>,
+    mut heads: BTreeMap<AccountId, Head>,
     rules: &Rules,
-) -> Result<Saved, StoreError> {
+) -> Result<Decided<'a>, StoreError> {
     let (mut changed, mut ended, mut recorded) = (Changed::default(), Vec::new(), Recorded::new());
     for (id, account) in accounts {
         let effects = account.effects();
+        if effects.is_nothing() {
+            continue;
+        }
         let new = effects.opened.iter().filter_map(|id| account.change(*id));
         new.for_each(|change| changed.opened.push(change));
         let further = effects.updated.difference(&effects.opened);
@@ -214,29 +172,27 @@ async fn record(
             changed.permissions.push(permission, is_new);
         });
         ended.extend(effects.ended.iter().filter_map(|id| account.snapshot(*id)));
-        let Some(last) = effects.entries.last() else { continue };
-        let mut frontier = frontiers.remove(id).unwrap_or_default();
-        let from = frontier.size();
+        let mut head = heads
+            .remove(id)
+            .expect("the heads of all accounts of the batch were loaded");
+        let from = head.frontier.size();
         for entry in &effects.entries {
             let text = ledger::encode(entry, rules.server_version)?;
             let leaf_hash = leaf_hash(text.as_bytes());
-            frontier.append(leaf_hash);
+            head.frontier.append(leaf_hash);
+            head.last_recorded_at = entry.recorded_at;
             *recorded.entry((entry.stage, entry.intent.action)).or_default() += 1;
             changed.lines.push(Line { entry, text, leaf_hash });
         }
-        changed.growths.push(Growth {
-            account: *id,
-            from,
-            to: frontier.size(),
-        });
-        changed.heads.push(Head {
-            account: *id,
-            frontier,
-            last_recorded_at: last.recorded_at,
-        });
+        let to = head.frontier.size();
+        if to > from {
+            changed.growths.push(Growth { account: *id, from, to });
+        }
+        changed.heads.push(head);
     }
-    save::save(connection, &changed).await?;
-    let heads = changed.heads.iter();
-    let grown = heads.map(|head| (head.account, head.frontier.size())).collect();
-    Ok(Saved { ended, grown, recorded })
+    Ok(Decided {
+        changed,
+        ended,
+        recorded,
+    })
 }

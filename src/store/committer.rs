@@ -8,7 +8,6 @@
 //! trip to Postgres would first wait for its turn, six times in a batch.
 
 use std::{
-    collections::HashSet,
     hash::{DefaultHasher, Hash, Hasher},
     io,
     sync::Arc,
@@ -158,7 +157,7 @@ impl Committer {
                 clock: clock.clone(),
                 hints: hints.clone(),
                 work: work.clone(),
-                known: HashSet::new(),
+                overtaken: None,
                 ending: ending.clone(),
                 origins: origins.clone(),
                 stays: Some(staying.token()),
@@ -176,7 +175,8 @@ impl Committer {
         staying.close();
         let ended = tasks.clone();
         thread::Builder::new().name("committer".into()).spawn(move || {
-            runtime.block_on(async {
+            // The last connections end where they were driven.
+            runtime.block_on(async move {
                 ended.wait().await;
                 database.close().await;
             });

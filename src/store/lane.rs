@@ -1,10 +1,6 @@
 //! A lane: it commits what waits, batch by batch, tells those who wait, and hands out the work that came of it.
 
-use std::{
-    collections::{BTreeMap, HashSet},
-    panic::AssertUnwindSafe,
-    time::Duration,
-};
+use std::{collections::BTreeMap, panic::AssertUnwindSafe, time::Duration};
 
 use futures_util::FutureExt;
 use sqlx::PgConnection;
@@ -14,18 +10,18 @@ use tracing::{Instrument, Span};
 
 use crate::{
     clock::{Clock, Elapsed},
-    domain::{
-        AccountId,
-        transition::{Answer, Command, Snapshot},
-    },
+    domain::transition::{Answer, Command, Snapshot},
     telemetry::trace::{Origin, Origins},
 };
 
 use super::{
     CommitError, Database, Hints, Leased, StoreError,
-    batch::{self, Committed, Given, Rules},
+    batch::{self, Committed, Given, Rules, Way},
     committer::{CommitterSettings, Ending, Waiting},
 };
+
+/// So long batches wait for their turn after somebody else was faster: who does so again and again would do all work twice.
+const IN_TURN_FOR: Duration = Duration::from_secs(1);
 
 /// What a lane needs.
 pub(super) struct Lane {
@@ -35,8 +31,8 @@ pub(super) struct Lane {
     pub(super) clock: Clock,
     pub(super) hints: Hints,
     pub(super) work: mpsc::UnboundedSender<Leased>,
-    /// Accounts that are sure to have a head.
-    pub(super) known: HashSet<AccountId>,
+    /// When somebody else was faster.
+    pub(super) overtaken: Option<Elapsed>,
     pub(super) ending: Ending,
     pub(super) origins: Origins,
     /// Dropped when the lane takes up nothing more.
@@ -171,8 +167,8 @@ impl Lane {
         Ok((answers, since))
     }
 
-    /// Runs the batch, again when something passing was in the way: until the time is up when it was another transaction, and
-    /// a few times when Postgres is away, so that callers hear of it soon. Running it twice does no harm, even when the first
+    /// Runs the batch; in its turn, when somebody else writes to the same accounts. Again when something passing was in the way: until the
+    /// time is up when it was another transaction, and a few times when Postgres is away, so that callers hear of it soon. Running it twice does no harm, even when the first
     /// commit happened and only its answer was lost: a change is recognised by its request id, work by its lease, and what was
     /// claimed by the leases that an earlier try would have given. (A refusal has none of these: then it is on record twice, which
     /// is the truth of an answer that was lost.)
@@ -185,7 +181,17 @@ impl Lane {
                 .settings
                 .commit_timeout
                 .saturating_sub(self.clock.elapsed().since(begun));
-            match self.run_batch(commands, &mut given, left).await {
+            let way = match self.overtaken {
+                Some(overtaken) if self.clock.elapsed().since(overtaken) < IN_TURN_FOR => Way::InTurn,
+                _ => Way::AtOnce,
+            };
+            match self.run_batch(way, commands, &mut given, left).await {
+                Ok(Some(committed)) => return Ok(committed),
+                Ok(None) => {
+                    tracing::debug!(commands = commands.len(), ?way, "another replica was faster");
+                    self.database.instruments().overtaken();
+                    self.overtaken = Some(self.clock.elapsed());
+                }
                 Err(error)
                     if error.is_transient() && (error.is_contention() || tried + 1 < TRIES) && !left.is_zero() =>
                 {
@@ -194,21 +200,21 @@ impl Lane {
                     tokio::time::sleep(bound.mul_f64(fastrand::f64())).await;
                     tried += 1;
                 }
-                result => return result,
+                Err(error) => return Err(error),
             }
         }
     }
 
     /// Runs the batch once. A panic, which would be a fault of ours, costs the batch and not the lane.
     async fn run_batch(
-        &mut self,
+        &self,
+        way: Way,
         commands: &[Command],
         given: &mut Given,
         patience: Duration,
-    ) -> Result<Committed, StoreError> {
-        let (rules, known) = (&self.rules, &mut self.known);
+    ) -> Result<Option<Committed>, StoreError> {
         let run = async |connection: &mut PgConnection| {
-            let run = AssertUnwindSafe(batch::run(connection, rules, known, commands, given));
+            let run = AssertUnwindSafe(batch::run(connection, &self.rules, way, commands, given));
             run.catch_unwind().await.unwrap_or(Err(StoreError::Panic))
         };
         self.database.within("commit", patience, run).await

@@ -6,7 +6,7 @@
 //! wait for a change to end. [`growth`] tells those who follow ledgers that these have grown, [`released`] those who forward that
 //! work was given back; [`hints`] carries all this between replicas. [`tiles`] and [`checkpoints`] are what proofs are made of, [`partitions`]
 //! makes room for the history, [`summaries`] keeps the counts, [`archive`] takes months out of it. [`rows`] maps the domain to
-//! tables and back; [`save`] writes what a batch changed.
+//! tables and back; [`load`] reads what a batch has to know, [`save`] writes what it changed.
 
 pub mod archive;
 mod at_hand;
@@ -21,6 +21,7 @@ mod error;
 pub mod growth;
 pub mod hints;
 mod lane;
+mod load;
 pub mod outcomes;
 pub mod partitions;
 pub mod pending;

@@ -3,10 +3,14 @@
 //! A statement costs Postgres, and the way there, some hundred microseconds before its first row, and a batch would need eight of
 //! them. So there is one, with a part for each table. All parts see the database as it was before the statement, so no two of
 //! them may write the same row; see [`shares_end_once`].
+//!
+//! What was decided holds only as long as nobody else has changed anything of the accounts, and each such change raises the version of
+//! the account's head. So the first thing that the statement does is to lock the heads; if one of them is not as it was read, no
+//! part writes anything.
 
 use std::collections::HashSet;
 
-use sqlx::PgConnection;
+use sqlx::{Connection, PgConnection};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -17,13 +21,13 @@ use super::{
     rows::{
         changes::{Opened, Updated},
         entries::{Line, Lines},
-        heads::{Head, Heads},
+        heads::{self, Head, Heads},
         permissions::Permissions,
         tiles::{self, Growth},
     },
 };
 
-/// What a batch changed. The heads of the ledgers concerned are locked.
+/// What a batch changed.
 #[derive(Default)]
 pub(super) struct Changed<'a> {
     /// Changes that are new.
@@ -34,7 +38,7 @@ pub(super) struct Changed<'a> {
     pub(super) permissions: Permissions<'a>,
     /// New lines; those of an account are in their order.
     pub(super) lines: Vec<Line<'a>>,
-    /// The heads as they are after the lines.
+    /// The heads of all accounts that changed, as they are after the lines.
     pub(super) heads: Vec<Head>,
     /// From where to where the ledgers grew.
     pub(super) growths: Vec<Growth>,
@@ -42,34 +46,62 @@ pub(super) struct Changed<'a> {
 
 impl Changed<'_> {
     fn is_nothing(&self) -> bool {
-        self.permissions.generations.is_empty() && self.lines.is_empty() && self.updated.ids.is_empty()
+        self.heads.is_empty()
     }
 }
 
-/// Saves it: one statement, and up to three more when a tile is full. A change that is under way is told by `ended_at` and not by its
-/// state: Postgres would take the index of all pending ones for the way to it.
-pub(super) async fn save(connection: &mut PgConnection, changed: &Changed<'_>) -> Result<(), StoreError> {
+/// Saves all of it, and tells so; or nothing, if a head is not as it was read. One statement, mostly: when a tile is full, there are a
+/// few more, in a transaction.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "within the transaction of a batch, or for it; `Database::within` bounds it"
+)]
+pub(super) async fn save(connection: &mut PgConnection, changed: &Changed<'_>) -> Result<bool, StoreError> {
     if changed.is_nothing() {
-        return Ok(());
+        return Ok(true);
     }
     shares_end_once(&changed.lines)?;
+    let heads = Heads::of(&changed.heads);
+    if !changed.growths.iter().any(Growth::fills_a_tile) {
+        return write(connection, changed, &heads).await;
+    }
+    let mut transaction = connection.begin().await?;
+    if !heads::hold(&mut transaction, &heads).await? {
+        transaction.rollback().await?;
+        return Ok(false);
+    }
     // Before the lines: the tiles take from the table what was there before.
-    tiles::extend(connection, &changed.growths, &changed.lines).await?;
+    tiles::extend(&mut transaction, &changed.growths, &changed.lines).await?;
+    let saved = write(&mut transaction, changed, &heads).await?;
+    transaction.commit().await?;
+    Ok(saved)
+}
 
+/// A change that is under way is told by `ended_at` and not by its state: Postgres would take the index of all pending ones for the way
+/// to it.
+async fn write(connection: &mut PgConnection, changed: &Changed<'_>, heads: &Heads<'_>) -> Result<bool, StoreError> {
     let Changed {
         opened,
         updated,
         permissions,
         ..
     } = changed;
-    let (lines, heads) = (Lines::of(&changed.lines), Heads::of(&changed.heads));
+    let lines = Lines::of(&changed.lines);
     let saved = sqlx::query!(
-        r#"WITH line AS MATERIALIZED (
-             SELECT * FROM unnest($1::text[], $2::bigint[], $3::timestamptz[], $4::text[], $5::text[], $6::text[], $7::uuid[],
-                 $8::uuid[], $9::text[], $10::text[], $11::text[], $12::text[], $13::text[], $14::text[], $15::bigint[],
-                 $16::text[], $17::text[], $18::bytea[], $19::text[])
+        r#"WITH head AS MATERIALIZED (
+             SELECT * FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::bytea[], $5::bytea[], $6::timestamptz[])
+             AS head (account_id, version, size, frontier, root, last_recorded_at)
+         ), held AS MATERIALIZED (
+             SELECT count(*) = cardinality($1::text[]) AS are_as_read
+             FROM (SELECT account_id, version FROM ledger WHERE account_id = ANY($1::text[]) ORDER BY account_id FOR UPDATE) AS locked
+             JOIN head USING (account_id, version)
+         ), line AS MATERIALIZED (
+             SELECT * FROM unnest($7::text[], $8::bigint[], $9::timestamptz[], $10::text[], $11::text[], $12::text[], $13::uuid[],
+                 $14::uuid[], $15::text[], $16::text[], $17::text[], $18::text[], $19::text[], $20::text[], $21::bigint[],
+                 $22::text[], $23::text[], $24::bytea[], $25::text[])
              AS line (account_id, log_index, recorded_at, stage, action, cause, change_id, request_id, principal,
                  reason, ticket, region, image_id, shared_account_id, generation, aws_request_id, error_reason, leaf_hash, entry)
+             WHERE (SELECT are_as_read FROM held)
          ), entries AS (
              INSERT INTO audit_entry (account_id, log_index, recorded_at, stage, action, cause, change_id, request_id, principal,
                  reason, ticket, region, image_id, shared_account_id, generation, aws_request_id, error_reason, leaf_hash, entry)
@@ -81,27 +113,30 @@ pub(super) async fn save(connection: &mut PgConnection, changed: &Changed<'_>) -
              SELECT account_id, change_id, request_id, region, image_id, shared_account_id, action, cause,
                  principal, reason, ticket, trace_id, generation, previous, created_at,
                  state, attempts::jsonb, failure_reason, failure_code, failure_message, ended_at
-             FROM unnest($20::text[], $21::uuid[], $22::uuid[], $23::text[], $24::text[], $25::text[], $26::text[], $27::text[],
-                 $28::text[], $29::text[], $30::text[], $31::text[], $32::bigint[], $33::text[], $34::timestamptz[],
-                 $35::text[], $36::text[], $37::text[], $38::text[], $39::text[], $40::timestamptz[])
+             FROM unnest($26::text[], $27::uuid[], $28::uuid[], $29::text[], $30::text[], $31::text[], $32::text[], $33::text[],
+                 $34::text[], $35::text[], $36::text[], $37::text[], $38::bigint[], $39::text[], $40::timestamptz[],
+                 $41::text[], $42::text[], $43::text[], $44::text[], $45::text[], $46::timestamptz[])
              AS opened (account_id, change_id, request_id, region, image_id, shared_account_id, action, cause,
                  principal, reason, ticket, trace_id, generation, previous, created_at,
                  state, attempts, failure_reason, failure_code, failure_message, ended_at)
+             WHERE (SELECT are_as_read FROM held)
          ), updated AS (
              UPDATE change SET state = new.state, attempts = new.attempts::jsonb, failure_reason = new.failure_reason,
                  failure_code = new.failure_code, failure_message = new.failure_message, ended_at = new.ended_at
-             FROM unnest($41::text[], $42::uuid[], $43::text[], $44::text[], $45::text[], $46::text[], $47::text[],
-                 $48::timestamptz[])
+             FROM unnest($47::text[], $48::uuid[], $49::text[], $50::text[], $51::text[], $52::text[], $53::text[],
+                 $54::timestamptz[])
              AS new (account_id, change_id, state, attempts, failure_reason, failure_code, failure_message, ended_at)
              WHERE change.account_id = new.account_id AND change.change_id = new.change_id AND change.ended_at IS NULL
+                 AND (SELECT are_as_read FROM held)
              RETURNING 1
          ), permission AS MATERIALIZED (
-             SELECT * FROM unnest($49::text[], $50::text[], $51::text[], $52::text[], $53::text[], $54::text[], $55::bigint[],
-                 $56::uuid[], $57::uuid[], $58::uuid[], $59::bigint[], $60::timestamptz[], $61::boolean[], $62::text[],
-                 $63::timestamptz[], $64::timestamptz[], $65::timestamptz[], $66::timestamptz[], $67::boolean[])
+             SELECT * FROM unnest($55::text[], $56::text[], $57::text[], $58::text[], $59::text[], $60::text[], $61::bigint[],
+                 $62::uuid[], $63::uuid[], $64::uuid[], $65::bigint[], $66::timestamptz[], $67::boolean[], $68::text[],
+                 $69::timestamptz[], $70::timestamptz[], $71::timestamptz[], $72::timestamptz[], $73::boolean[])
              AS permission (account_id, region, image_id, shared_account_id, desired, applied, generation,
                  current_change_id, next_change_id, lease_owner, lease_epoch, lease_expires_at, in_doubt, landing,
                  landing_until, next_attempt_at, created_at, updated_at, is_new)
+             WHERE (SELECT are_as_read FROM held)
          ), new_permissions AS (
              INSERT INTO share_permission (account_id, region, image_id, shared_account_id, desired, applied, generation,
                  current_change_id, next_change_id, lease_owner, lease_epoch, lease_expires_at, in_doubt, landing,
@@ -132,15 +167,19 @@ pub(super) async fn save(connection: &mut PgConnection, changed: &Changed<'_>) -
                  AND (share.account_id, share.region, share.image_id, share.shared_account_id)
                      = (line.account_id, line.region, line.image_id, line.shared_account_id)
          ), heads AS (
-             UPDATE ledger SET size = new.size, frontier = new.frontier, root = new.root,
-                 last_recorded_at = new.last_recorded_at
-             FROM unnest($68::text[], $69::bigint[], $70::bytea[], $71::bytea[], $72::timestamptz[])
-                 AS new (account_id, size, frontier, root, last_recorded_at)
-             WHERE ledger.account_id = new.account_id
+             UPDATE ledger SET version = head.version + 1, size = head.size, frontier = head.frontier, root = head.root,
+                 last_recorded_at = head.last_recorded_at
+             FROM head WHERE ledger.account_id = head.account_id AND (SELECT are_as_read FROM held)
              RETURNING 1
          )
          SELECT (SELECT count(*) FROM updated) AS "updated!", (SELECT count(*) FROM kept_permissions) AS "kept_permissions!",
              (SELECT count(*) FROM heads) AS "heads!""#,
+        &heads.accounts as &[&str],
+        &heads.versions,
+        &heads.sizes,
+        &heads.frontiers,
+        &heads.roots as &[Hash],
+        &heads.times,
         &lines.accounts as &[&str],
         &lines.indexes,
         &lines.times,
@@ -208,17 +247,16 @@ pub(super) async fn save(connection: &mut PgConnection, changed: &Changed<'_>) -
         &permissions.created,
         &permissions.updated,
         &permissions.are_new,
-        &heads.accounts as &[&str],
-        &heads.sizes,
-        &heads.frontiers,
-        &heads.roots as &[Hash],
-        &heads.times,
     )
     .fetch_one(connection)
     .await?;
+    if saved.heads == 0 {
+        return Ok(false);
+    }
     updated.expect(saved.updated)?;
     permissions.expect(saved.kept_permissions)?;
-    heads.expect(saved.heads)
+    heads.expect(saved.heads)?;
+    Ok(true)
 }
 
 /// No share begins or ends twice in a batch: the next call for a permission is only made under a lease that this batch's commit

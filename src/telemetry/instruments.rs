@@ -65,6 +65,7 @@ pub(super) struct Inner {
     statements: Histogram<f64>,
     commits: Histogram<f64>,
     batches: Histogram<u64>,
+    overtaken: Counter<u64>,
     entries: Counter<u64>,
     ended: Counter<u64>,
     attempts: Counter<u64>,
@@ -118,6 +119,11 @@ impl Instruments {
                 .with_description("Commands in a batch that was committed.")
                 .with_boundaries(COMMANDS.to_vec())
                 .build(),
+            overtaken: counter(
+                "sharewarden.commit.overtaken",
+                "{batch}",
+                "Batches that were decided anew, since another replica had changed one of their accounts meanwhile.",
+            ),
             entries: counter(
                 "sharewarden.audit.entries",
                 "{entry}",
@@ -201,6 +207,11 @@ impl Instruments {
     pub fn committed(&self, commands: usize, duration: Duration) {
         self.0.commits.record(duration.as_secs_f64(), &[]);
         self.0.batches.record(commands as u64, &[]);
+    }
+
+    /// A batch is decided anew, since another replica was faster.
+    pub fn overtaken(&self) {
+        self.0.overtaken.add(1, &[]);
     }
 
     /// So many entries were added to ledgers.

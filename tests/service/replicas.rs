@@ -6,6 +6,7 @@ use sharewarden::{
     proto::v1::{GrantSharePermissionRequest, RevokeSharePermissionRequest},
     simulator::{Call, Effect, Fault, Moment},
 };
+use sqlx::{Connection, PgConnection};
 use tonic::Status;
 use uuid::Uuid;
 
@@ -50,6 +51,63 @@ async fn retry_after_is_heeded_by_all_of_them() {
     assert!(waited >= Duration::from_secs(2), "{waited}");
     second.stop().await;
     third.stop().await;
+    stack.end().await;
+}
+
+/// The batch has read, and decided, and waits for the head to write.
+#[tokio::test]
+async fn what_another_replica_commits_meanwhile_is_decided_on() {
+    let stack = Stack::start().await;
+    let mut client = stack.client().await;
+    client.grant_share_permission(as_tester(grant())).await.unwrap();
+    let mut replica = PgConnection::connect(stack.database.url()).await.unwrap();
+    let mut run = async |statement: &'static str| sqlx::raw_sql(statement).execute(&mut replica).await.unwrap();
+    run("BEGIN; SELECT FROM ledger FOR UPDATE").await;
+    let revoking = tokio::spawn(async move { client.revoke_share_permission(as_tester(revoke())).await });
+    let waiting =
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    let waits = async {
+        while sqlx::query_scalar::<_, i64>(waiting)
+            .fetch_one(&stack.pool)
+            .await
+            .unwrap()
+            == 0
+        {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, waits).await.unwrap();
+    run("UPDATE share_permission SET generation = generation + 5; UPDATE ledger SET version = version + 1; COMMIT")
+        .await;
+
+    let revoked = revoking.await.unwrap().unwrap().into_inner();
+    assert_eq!(revoked.change.unwrap().generation, 7);
+    assert_eq!(
+        stack.stages(ACCOUNT).await,
+        ["REQUESTED", "SUCCEEDED", "REQUESTED", "SUCCEEDED"]
+    );
+    stack.end().await;
+}
+
+/// Or a replica that read before it would not notice.
+#[tokio::test]
+async fn a_commit_without_an_entry_raises_the_version_too() {
+    let stack = Stack::start().await;
+    let throttle = Effect::Throttle {
+        http_status: 400,
+        retry_after_seconds: None,
+    };
+    stack.fault(UPDATE, 1, throttle);
+    stack
+        .client()
+        .await
+        .grant_share_permission(as_tester(grant()))
+        .await
+        .unwrap();
+    let head = sqlx::query_as::<_, (i64, i64)>("SELECT size, version FROM ledger");
+    let (size, version) = head.fetch_one(&stack.pool).await.unwrap();
+    // Opened; put off; claimed; settled.
+    assert_eq!((size, version), (2, 4));
     stack.end().await;
 }
 

@@ -1,11 +1,11 @@
 //! A TCP proxy in front of Postgres that makes trouble on command, also exactly around COMMIT.
 //!
 //! It knows enough of Postgres' protocol (version 3, no TLS) to see where messages begin: a `COMMIT` sent as a simple
-//! query, and Postgres' answer to it. Rules can be changed while it runs. To read it: [`Proxy`] is what
+//! query, or the `Sync` behind a statement that commits by itself, and Postgres' answer to it. Rules can be changed while it runs. To read it: [`Proxy`] is what
 //! tests use; `serve` is a connection; `to_postgres` and `to_caller` are its two ways.
 
 use std::{
-    collections::VecDeque,
+    collections::{HashSet, VecDeque},
     io,
     net::SocketAddr,
     path::PathBuf,
@@ -42,7 +42,7 @@ pub(crate) enum Rule {
     Delay(Duration),
 }
 
-/// What happens to one COMMIT.
+/// What happens to one COMMIT, or to the commit of one statement with several parts that writes, outside of a transaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fate {
     /// The connection is cut, and Postgres never hears of the COMMIT.
@@ -360,12 +360,12 @@ async fn to_postgres(
     shared: &Shared,
     doomed: &AtomicBool,
 ) -> io::Result<Option<(Bytes, Duration)>> {
-    let mut read = BytesMut::new();
+    let (mut read, mut session) = (BytesMut::new(), Session::default());
     loop {
         some(client.read_buf(&mut read).await?)?;
         shared.may_pass().await;
         while let Some(message) = next_message(&mut read) {
-            if is_commit(&message) {
+            if session.commits_with(&message) {
                 match shared.fate() {
                     Some(Fate::CutBefore) => return Ok(None),
                     Some(Fate::Late(after)) => return Ok(Some((message, after))),
@@ -398,8 +398,46 @@ async fn to_caller(
     }
 }
 
-fn is_commit(message: &[u8]) -> bool {
-    message[0] == b'Q' && message[5..].trim_ascii().eq_ignore_ascii_case(b"COMMIT\0")
+/// What a client has said, as far as it tells what commits.
+#[derive(Debug, Default)]
+struct Session {
+    in_transaction: bool,
+    /// Prepared statements with several parts, of which one writes.
+    writing: HashSet<Vec<u8>>,
+    /// One of them was bound outside of a transaction: the next Sync commits it.
+    bound: bool,
+}
+
+impl Session {
+    fn commits_with(&mut self, message: &[u8]) -> bool {
+        let mut texts = message[5..].split(|byte| *byte == 0);
+        let mut text = || texts.next().unwrap_or_default();
+        match message[0] {
+            b'Q' => {
+                let query = text().trim_ascii().to_ascii_uppercase();
+                let ends = query.starts_with(b"COMMIT") || query.starts_with(b"ROLLBACK");
+                self.in_transaction = query.starts_with(b"BEGIN") || self.in_transaction && !ends;
+                query == b"COMMIT"
+            }
+            b'P' => {
+                let (name, query) = (text().to_vec(), text());
+                let has = |word: &[u8]| query.windows(word.len()).any(|part| part == word);
+                if query.starts_with(b"WITH ") && (has(b"INSERT INTO ") || has(b"UPDATE ")) {
+                    self.writing.insert(name);
+                } else {
+                    self.writing.remove(&name);
+                }
+                false
+            }
+            b'B' => {
+                let (_portal, name) = (text(), text());
+                self.bound = !self.in_transaction && self.writing.contains(name);
+                false
+            }
+            b'S' => std::mem::take(&mut self.bound),
+            _ => false,
+        }
+    }
 }
 
 /// Takes one whole message: a type, a length that counts itself, and so much.

@@ -45,6 +45,13 @@ pub struct Effects {
     pub work: Vec<Work>,
 }
 
+impl Effects {
+    /// True when there is nothing to save.
+    pub fn is_nothing(&self) -> bool {
+        self.entries.is_empty() && self.permissions.is_empty() && self.opened.is_empty() && self.updated.is_empty()
+    }
+}
+
 /// An account, as far as a batch of commands concerns it.
 #[derive(Debug)]
 pub struct Account {

@@ -2,14 +2,13 @@
 
 use std::sync::Arc;
 
-use sqlx::PgConnection;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::{
     domain::{
-        Access, AccountId, Action, Cause, Change, ChangeId, ChangeState, Failure, FailureReason, Intent, Permission,
-        PermissionKey, RequestId, Timestamp,
+        Access, Action, Cause, Change, ChangeId, ChangeState, Failure, FailureReason, Intent, PermissionKey, RequestId,
+        Timestamp,
     },
     store::StoreError,
 };
@@ -86,49 +85,6 @@ impl TryFrom<ChangeRow> for Change {
             ended_at: row.ended_at.map(Timestamp::new),
         })
     }
-}
-
-/// Reads the changes with these request ids, and those that these permissions work on.
-pub(in crate::store) async fn load(
-    connection: &mut PgConnection,
-    requests: &[(AccountId, RequestId)],
-    permissions: &[Permission],
-) -> Result<Vec<Change>, StoreError> {
-    let request_accounts: Vec<_> = requests.iter().map(|(account, _)| account.to_string()).collect();
-    let request_ids: Vec<_> = requests.iter().map(|(_, id)| id.0).collect();
-    let worked_on = || {
-        permissions.iter().flat_map(|permission| {
-            permission
-                .current
-                .into_iter()
-                .chain(permission.next)
-                .map(|id| (permission.key.account, id))
-        })
-    };
-    let change_accounts: Vec<_> = worked_on().map(|(account, _)| account.to_string()).collect();
-    let change_ids: Vec<_> = worked_on().map(|(_, id)| id.0).collect();
-    let rows = sqlx::query_as!(
-        ChangeRow,
-        r#"SELECT account_id AS "account_id!", change_id AS "change_id!", request_id AS "request_id!", region AS "region!",
-               image_id AS "image_id!", shared_account_id AS "shared_account_id!", action AS "action!", cause AS "cause!",
-               principal AS "principal!", reason AS "reason!", ticket, trace_id, generation AS "generation!", previous,
-               state AS "state!", attempts AS "attempts!", failure_reason, failure_code, failure_message,
-               created_at AS "created_at!", ended_at
-           FROM (
-               SELECT change.* FROM unnest($1::text[], $2::uuid[]) AS k (account_id, request_id)
-               JOIN change USING (account_id, request_id)
-               UNION ALL
-               SELECT change.* FROM unnest($3::text[], $4::uuid[]) AS k (account_id, change_id)
-               JOIN change USING (account_id, change_id)
-           ) AS loaded"#,
-        &request_accounts,
-        &request_ids,
-        &change_accounts,
-        &change_ids,
-    )
-    .fetch_all(connection)
-    .await?;
-    rows.into_iter().map(Change::try_from).collect()
 }
 
 /// Changes that are new, column by column.

@@ -1,4 +1,4 @@
-//! `ledger`: the heads, locked for a batch.
+//! `ledger`: the heads.
 
 use sqlx::PgConnection;
 use time::OffsetDateTime;
@@ -9,7 +9,7 @@ use crate::{
     store::StoreError,
 };
 
-use super::{bigint, count, parse};
+use super::{bigint, count};
 
 const TABLE: &str = "ledger";
 
@@ -19,6 +19,26 @@ pub(in crate::store) struct Head {
     pub(in crate::store) account: AccountId,
     pub(in crate::store) frontier: Frontier,
     pub(in crate::store) last_recorded_at: Timestamp,
+    /// The one that was read.
+    pub(in crate::store) version: u64,
+}
+
+impl Head {
+    /// Reads the columns.
+    pub(in crate::store) fn new(
+        account: AccountId,
+        (size, frontier): (i64, &[u8]),
+        last_recorded_at: OffsetDateTime,
+        version: i64,
+    ) -> Result<Self, StoreError> {
+        Ok(Self {
+            account,
+            frontier: Frontier::from_bytes(count(TABLE, size)?, frontier)
+                .map_err(|error| StoreError::corrupt(TABLE, error))?,
+            last_recorded_at: Timestamp::new(last_recorded_at),
+            version: count(TABLE, version)?,
+        })
+    }
 }
 
 /// Makes an empty ledger for each account that has none.
@@ -36,44 +56,36 @@ pub(in crate::store) async fn ensure(connection: &mut PgConnection, accounts: &[
     Ok(())
 }
 
-/// Heads that are locked, and since when, on the database's clock; no time without a head.
-#[derive(Debug)]
-pub(in crate::store) struct Locked {
-    pub(in crate::store) heads: Vec<Head>,
-    pub(in crate::store) at: Option<Timestamp>,
-}
-
-/// Locks the heads of these accounts, in the order of the accounts, and reads them. The time is read after each lock was got,
-/// however long that took: what is recorded under them is in the order of these times.
-pub(in crate::store) async fn lock(connection: &mut PgConnection, accounts: &[String]) -> Result<Locked, StoreError> {
-    let rows = sqlx::query!(
-        r#"SELECT account_id, size, frontier, last_recorded_at, clock_timestamp() AS "now!"
-           FROM (SELECT account_id, size, frontier, last_recorded_at
-                 FROM ledger WHERE account_id = ANY($1) ORDER BY account_id FOR UPDATE) AS locked"#,
-        accounts,
+/// Locks the heads of these accounts, in the order of the accounts.
+pub(in crate::store) async fn lock(connection: &mut PgConnection, accounts: &[&str]) -> Result<(), StoreError> {
+    sqlx::query!(
+        "SELECT FROM ledger WHERE account_id = ANY($1) ORDER BY account_id FOR UPDATE",
+        accounts as &[&str],
     )
-    .fetch_all(connection)
+    .execute(connection)
     .await?;
-    let at = rows.iter().map(|row| Timestamp::new(row.now)).max();
-    let heads = rows
-        .into_iter()
-        .map(|row| {
-            let frontier = Frontier::from_bytes(count(TABLE, row.size)?, &row.frontier)
-                .map_err(|error| StoreError::corrupt(TABLE, error))?;
-            Ok(Head {
-                account: parse(TABLE, &row.account_id)?,
-                frontier,
-                last_recorded_at: Timestamp::new(row.last_recorded_at),
-            })
-        })
-        .collect::<Result<_, StoreError>>()?;
-    Ok(Locked { heads, at })
+    Ok(())
 }
 
-/// Heads that were locked in this transaction, as they are to be, column by column.
+/// Locks heads, in the order of their accounts, and tells whether all of them are still as they were read.
+pub(in crate::store) async fn hold(connection: &mut PgConnection, heads: &Heads<'_>) -> Result<bool, StoreError> {
+    let held = sqlx::query_scalar!(
+        r#"SELECT count(*) AS "held!" FROM unnest($1::text[], $2::bigint[]) AS head (account_id, version)
+           JOIN (SELECT account_id, version FROM ledger WHERE account_id = ANY($1) ORDER BY account_id FOR UPDATE) AS locked
+               USING (account_id, version)"#,
+        &heads.accounts as &[&str],
+        &heads.versions,
+    )
+    .fetch_one(connection)
+    .await?;
+    Ok(usize::try_from(held) == Ok(heads.accounts.len()))
+}
+
+/// Heads as they are to be, and the versions that were read, column by column.
 #[derive(Default)]
 pub(in crate::store) struct Heads<'a> {
     pub(in crate::store) accounts: Vec<&'a str>,
+    pub(in crate::store) versions: Vec<i64>,
     pub(in crate::store) sizes: Vec<i64>,
     pub(in crate::store) frontiers: Vec<Vec<u8>>,
     pub(in crate::store) roots: Vec<Hash>,
@@ -85,6 +97,7 @@ impl<'a> Heads<'a> {
         let mut columns = Self::default();
         for head in heads {
             columns.accounts.push(head.account.as_str());
+            columns.versions.push(bigint(head.version));
             columns.sizes.push(bigint(head.frontier.size()));
             columns.frontiers.push(head.frontier.to_bytes());
             columns.roots.push(head.frontier.root());

@@ -1,6 +1,5 @@
 //! `share_permission`.
 
-use sqlx::PgConnection;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -74,31 +73,6 @@ impl TryFrom<PermissionRow> for Permission {
     }
 }
 
-/// Reads the permissions with these names, as far as they exist.
-pub(in crate::store) async fn load(
-    connection: &mut PgConnection,
-    keys: &[&PermissionKey],
-) -> Result<Vec<Permission>, StoreError> {
-    let mut names = Keys::default();
-    keys.iter().for_each(|key| names.push(key));
-    let rows = sqlx::query_as!(
-        PermissionRow,
-        "SELECT p.account_id, p.region, p.image_id, p.shared_account_id, desired, applied, generation, current_change_id,
-             next_change_id, lease_owner, lease_epoch, lease_expires_at, in_doubt, landing,
-             landing_until, next_attempt_at, created_at, updated_at
-         FROM unnest($1::text[], $2::text[], $3::text[], $4::text[]) AS k (account_id, region, image_id, shared_account_id)
-         JOIN share_permission p ON (p.account_id, p.region, p.image_id, p.shared_account_id)
-             = (k.account_id, k.region, k.image_id, k.shared_account_id)",
-        &names.accounts as &[&str],
-        &names.regions as &[&str],
-        &names.images as &[&str],
-        &names.shared as &[&str],
-    )
-    .fetch_all(connection)
-    .await?;
-    rows.into_iter().map(Permission::try_from).collect()
-}
-
 /// Permissions, new ones and old ones, column by column.
 #[derive(Default)]
 pub(in crate::store) struct Permissions<'a> {
@@ -160,7 +134,7 @@ pub(in crate::store) struct Keys<'a> {
 }
 
 impl<'a> Keys<'a> {
-    fn push(&mut self, key: &'a PermissionKey) {
+    pub(in crate::store) fn push(&mut self, key: &'a PermissionKey) {
         self.accounts.push(key.account.as_str());
         self.regions.push(key.region.as_str());
         self.images.push(key.image.as_str());

@@ -28,6 +28,13 @@ pub(in crate::store) struct Growth {
     pub(in crate::store) to: u64,
 }
 
+impl Growth {
+    /// True when a tile becomes full.
+    pub(in crate::store) fn fills_a_tile(&self) -> bool {
+        !completed(self.from, self.to).is_empty()
+    }
+}
+
 struct Tile {
     account: AccountId,
     id: TileId,
@@ -35,17 +42,13 @@ struct Tile {
     root: Hash,
 }
 
-/// Writes the tiles that these lines fill; mostly none.
+/// Writes the tiles that these lines fill. The heads are locked.
 pub(in crate::store) async fn extend(
     connection: &mut PgConnection,
     growths: &[Growth],
     lines: &[Line<'_>],
 ) -> Result<(), StoreError> {
-    let growths: Vec<_> = growths
-        .iter()
-        .filter(|growth| !completed(growth.from, growth.to).is_empty())
-        .copied()
-        .collect();
+    let growths: Vec<_> = growths.iter().filter(|growth| growth.fills_a_tile()).copied().collect();
     if growths.is_empty() {
         return Ok(());
     }

@@ -84,6 +84,14 @@ COMMENT ON COLUMN share_permission.lease_epoch IS 'Counts the leases: a holder w
 COMMENT ON COLUMN share_permission.in_doubt IS 'A call for the current change may have had an effect that was not read back yet: its next attempt begins with that.';
 COMMENT ON COLUMN share_permission.landing IS 'What the newest call whose end nobody saw asked for; it may take effect until landing_until. Kept until AWS was read back after that, or took another call.';
 
+-- Ends the statement that saves a batch when it met fewer rows than were read for it, though no head has moved on: somebody
+-- has changed rows by hand.
+CREATE FUNCTION refuse_half_a_batch() RETURNS boolean LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION 'a row of the batch is not as it was read' USING ERRCODE = 'integrity_constraint_violation';
+END
+$$;
+
 -- What recovery looks for, account by account and image by image: work whose lease ran out, or whose next attempt is due.
 CREATE INDEX share_permission_due ON share_permission
     (account_id, region, image_id, (coalesce(lease_expires_at, next_attempt_at)))

@@ -6,7 +6,7 @@
 //!
 //! What was decided holds only as long as nobody else has changed anything of the accounts, and each such change raises the version of
 //! the account's head. So the first thing that the statement does is to lock the heads; if one of them is not as it was read, no
-//! part writes anything.
+//! part writes anything. If they are, and a row is not, the statement fails as a whole: it may be all of the transaction.
 
 use std::collections::HashSet;
 
@@ -87,7 +87,7 @@ async fn write(connection: &mut PgConnection, changed: &Changed<'_>, heads: &Hea
         ..
     } = changed;
     let lines = Lines::of(&changed.lines);
-    let saved = sqlx::query!(
+    let is_saved = sqlx::query_scalar!(
         r#"WITH head AS MATERIALIZED (
              SELECT * FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::bytea[], $5::bytea[], $6::timestamptz[])
              AS head (account_id, version, size, frontier, root, last_recorded_at)
@@ -172,8 +172,13 @@ async fn write(connection: &mut PgConnection, changed: &Changed<'_>, heads: &Hea
              FROM head WHERE ledger.account_id = head.account_id AND (SELECT are_as_read FROM held)
              RETURNING 1
          )
-         SELECT (SELECT count(*) FROM updated) AS "updated!", (SELECT count(*) FROM kept_permissions) AS "kept_permissions!",
-             (SELECT count(*) FROM heads) AS "heads!""#,
+         SELECT CASE
+             WHEN NOT (SELECT are_as_read FROM held) THEN false
+             WHEN (SELECT count(*) FROM heads) = cardinality($1::text[])
+                 AND (SELECT count(*) FROM updated) = cardinality($48::uuid[])
+                 AND (SELECT count(*) FROM kept_permissions) = (SELECT count(*) FROM permission WHERE NOT is_new) THEN true
+             ELSE refuse_half_a_batch()
+         END AS "is_saved!""#,
         &heads.accounts as &[&str],
         &heads.versions,
         &heads.sizes,
@@ -250,13 +255,7 @@ async fn write(connection: &mut PgConnection, changed: &Changed<'_>, heads: &Hea
     )
     .fetch_one(connection)
     .await?;
-    if saved.heads == 0 {
-        return Ok(false);
-    }
-    updated.expect(saved.updated)?;
-    permissions.expect(saved.kept_permissions)?;
-    heads.expect(saved.heads)?;
-    Ok(true)
+    Ok(is_saved)
 }
 
 /// No share begins or ends twice in a batch: the next call for a permission is only made under a lease that this batch's commit

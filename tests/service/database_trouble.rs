@@ -356,6 +356,24 @@ async fn a_deadlock_that_postgres_resolves_against_us_is_run_again() {
     trouble.end().await;
 }
 
+/// Who changes rows by hand does not raise the version of the head.
+#[tokio::test]
+async fn a_batch_of_which_a_row_is_gone_is_not_saved_by_half() {
+    let trouble = Trouble::start().await;
+    let (mut lock, revoking) = trouble.revoke_behind_a_lock().await;
+    lock.run("DELETE FROM share_permission").await;
+    lock.run("COMMIT").await;
+    let refused = revoking.await.unwrap().unwrap_err();
+    assert_eq!(refused.code(), Code::Internal, "{refused:?}");
+    assert_eq!(trouble.stack.stages(ACCOUNT).await, ["REQUESTED", "SUCCEEDED"]);
+    let changes: i64 = sqlx::query_scalar("SELECT count(*) FROM change")
+        .fetch_one(&trouble.stack.pool)
+        .await
+        .unwrap();
+    assert_eq!(changes, 1);
+    trouble.end().await;
+}
+
 #[tokio::test]
 async fn a_transaction_that_must_be_serialized_is_run_again() {
     let trouble = Trouble::start().await;

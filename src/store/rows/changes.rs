@@ -144,11 +144,6 @@ impl<'a> Updated<'a> {
         self.ids.push(change.id().0);
         self.progress.push(change);
     }
-
-    /// Makes sure that so many changes were updated.
-    pub(in crate::store) fn expect(&self, written: i64) -> Result<(), StoreError> {
-        super::expect_rows(TABLE, written.cast_unsigned(), self.ids.len())
-    }
 }
 
 /// The columns of a change that move.

@@ -105,9 +105,4 @@ impl<'a> Heads<'a> {
         }
         columns
     }
-
-    /// Makes sure that so many heads were saved.
-    pub(in crate::store) fn expect(&self, written: i64) -> Result<(), StoreError> {
-        super::expect_rows(TABLE, written.cast_unsigned(), self.sizes.len())
-    }
 }

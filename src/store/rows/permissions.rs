@@ -96,12 +96,6 @@ pub(in crate::store) struct Permissions<'a> {
 }
 
 impl<'a> Permissions<'a> {
-    /// Makes sure that so many rows that were there before were saved.
-    pub(in crate::store) fn expect(&self, kept: i64) -> Result<(), StoreError> {
-        let wanted = self.are_new.iter().filter(|is_new| !**is_new).count();
-        super::expect_rows(TABLE, kept.cast_unsigned(), wanted)
-    }
-
     pub(in crate::store) fn push(&mut self, permission: &'a Permission, is_new: bool) {
         let time = |time: Option<Timestamp>| time.map(Timestamp::to_offset_date_time);
         let (lease, landing) = (permission.lease, permission.landing);

@@ -52,7 +52,8 @@ impl ShareService {
             trace_id: caller.trace_id,
         };
         if asked.validate_only {
-            let standing = self.permissions.validate(request);
+            // On the heap, as what is rare: the future of every call would be as large.
+            let standing = Box::pin(self.permissions.validate(request));
             return within(caller.patience, standing, status::store_unavailable)
                 .await
                 .map(Outcome::Validated);

@@ -114,7 +114,8 @@ impl Permissions {
         let account = intent.key.account;
         let command = match self.command(intent) {
             Ok(command) => command,
-            Err(refusal) => return self.accepted_before(intent).await?.ok_or(refusal),
+            // On the heap, as what is rare: the future of every change would be as large.
+            Err(refusal) => return Box::pin(self.accepted_before(intent)).await?.ok_or(refusal),
         };
         // Waited for from before it is opened, so that its end is not missed.
         let waiter = self.outcomes.wait_for(account, intent.change_id);
@@ -124,7 +125,7 @@ impl Permissions {
                 waiter,
                 replayed: false,
             }),
-            Answer::Replayed(snapshot) => Ok(self.replayed(snapshot).await),
+            Answer::Replayed(snapshot) => Ok(Box::pin(self.replayed(snapshot)).await),
             Answer::RequestIdReused(change_id) => Err(Error::RequestIdReused {
                 request_id: intent.request_id,
                 change_id,

@@ -2,7 +2,8 @@
 //!
 //! Mostly nobody else writes to these accounts, and then this is two statements, one that reads and one that writes, which locks
 //! the heads and does nothing when one of them has moved on. Where that happens, the batch is run again in a transaction that locks
-//! the heads before it reads.
+//! the heads before it reads. So is a batch that has nothing to write: only who commits a lock knows that the server takes writes, and
+//! that what was read is as durable as what is written.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -20,10 +21,10 @@ use super::{
     StoreError,
     load::{Loaded, load},
     rows::{entries::Line, heads, heads::Head, tiles::Growth},
-    save::{self, Changed},
+    save::{self, Changed, Saved},
 };
 
-/// What a committed batch brought about.
+/// What a batch brought about, if it was saved and is committed.
 pub(super) struct Committed {
     /// One for each command, in their order.
     pub(super) answers: Vec<Answer>,
@@ -62,7 +63,7 @@ pub(super) enum Way {
 }
 
 /// Runs a batch. `given` remembers what earlier tries of the same batch gave, in case their commits happened. None when somebody
-/// else was faster, and nothing is saved: that can happen to a batch that waits for its turn only where a ledger is new.
+/// else was faster, and nothing is saved.
 #[expect(
     clippy::disallowed_methods,
     reason = "the transaction of a batch; `Database::within` bounds it"
@@ -75,15 +76,29 @@ pub(super) async fn run(
     given: &mut Given,
 ) -> Result<Option<Committed>, StoreError> {
     if way == Way::AtOnce {
-        return decide_and_save(connection, rules, commands, given).await;
+        match decide_and_save(connection, rules, commands, given).await? {
+            (Saved::All, committed) => return Ok(Some(committed)),
+            (Saved::Overtaken, _) => return Ok(None),
+            (Saved::Nothing, _) => {}
+        }
     }
-    let mut transaction = connection.begin().await?;
     let accounts: BTreeSet<_> = commands.iter().map(|command| command.key().account).collect();
     let names: Vec<_> = accounts.iter().map(AccountId::as_str).collect();
-    heads::lock(&mut transaction, &names).await?;
-    let committed = decide_and_save(&mut transaction, rules, commands, given).await?;
+    let mut transaction = connection.begin().await?;
+    if heads::lock(&mut transaction, &names).await? < names.len() as u64 {
+        // Made outside of it, or the order of the locks would not be that of the accounts.
+        transaction.rollback().await?;
+        heads::ensure(connection, &names).await?;
+        transaction = connection.begin().await?;
+        heads::lock(&mut transaction, &names).await?;
+    }
+    let (saved, committed) = decide_and_save(&mut transaction, rules, commands, given).await?;
+    if saved == Saved::Overtaken {
+        transaction.rollback().await?;
+        return Ok(None);
+    }
     transaction.commit().await?;
-    Ok(committed)
+    Ok(Some(committed))
 }
 
 async fn decide_and_save(
@@ -91,7 +106,7 @@ async fn decide_and_save(
     rules: &Rules,
     commands: &[Command],
     given: &mut Given,
-) -> Result<Option<Committed>, StoreError> {
+) -> Result<(Saved, Committed), StoreError> {
     let Loaded {
         mut accounts,
         heads,
@@ -118,29 +133,28 @@ async fn decide_and_save(
         }
     }
     let work = accounts.values().flat_map(|account| &account.effects().work);
-    *given = work.map(|work| (work.change.intent.key.clone(), work.epoch)).collect();
+    given.extend(work.map(|work| (work.change.intent.key.clone(), work.epoch)));
 
     let Decided {
         changed,
         ended,
         recorded,
     } = lay_out(&accounts, heads, rules)?;
-    if !save::save(connection, &changed).await? {
-        return Ok(None);
-    }
+    let saved = save::save(connection, &changed).await?;
     let grown = changed
         .growths
         .iter()
         .map(|growth| (growth.account, growth.to))
         .collect();
     let work = accounts.values_mut().flat_map(Account::take_work).collect();
-    Ok(Some(Committed {
+    let committed = Committed {
         answers,
         work,
         ended,
         grown,
         recorded,
-    }))
+    };
+    Ok((saved, committed))
 }
 
 /// What is to be saved, and told when it is.

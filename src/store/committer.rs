@@ -5,7 +5,7 @@
 //! (a re-used request id, say) is answered from the transition, without failing its neighbours.
 //!
 //! The lanes have a thread, and connections, of their own. Everybody waits for them: among the tasks of a busy runtime each round
-//! trip to Postgres would first wait for its turn, six times in a batch.
+//! trip to Postgres would first wait for its turn.
 
 use std::{
     hash::{DefaultHasher, Hash, Hasher},

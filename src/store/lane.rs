@@ -20,7 +20,7 @@ use super::{
     committer::{CommitterSettings, Ending, Waiting},
 };
 
-/// So long batches wait for their turn after somebody else was faster: who does so again and again would do all work twice.
+/// So long batches wait for their turn after somebody else was faster: or where that happens again and again, all is done twice.
 const IN_TURN_FOR: Duration = Duration::from_secs(1);
 
 /// What a lane needs.
@@ -181,14 +181,16 @@ impl Lane {
                 .settings
                 .commit_timeout
                 .saturating_sub(self.clock.elapsed().since(begun));
-            let way = match self.overtaken {
-                Some(overtaken) if self.clock.elapsed().since(overtaken) < IN_TURN_FOR => Way::InTurn,
-                _ => Way::AtOnce,
+            let is_late = |overtaken| self.clock.elapsed().since(overtaken) >= IN_TURN_FOR;
+            // What an earlier try may have committed is looked for behind it, and not beside it.
+            let way = match tried == 0 && self.overtaken.is_none_or(is_late) {
+                true => Way::AtOnce,
+                false => Way::InTurn,
             };
             match self.run_batch(way, commands, &mut given, left).await {
                 Ok(Some(committed)) => return Ok(committed),
                 Ok(None) => {
-                    tracing::debug!(commands = commands.len(), ?way, "another replica was faster");
+                    tracing::debug!(commands = commands.len(), ?way, "another commit was faster");
                     self.database.instruments().overtaken();
                     self.overtaken = Some(self.clock.elapsed());
                 }

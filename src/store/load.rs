@@ -41,11 +41,7 @@ pub(super) async fn load(connection: &mut PgConnection, commands: &[Command]) ->
     let accounts: HashSet<_> = commands.iter().map(|command| command.key().account).collect();
     let mut found = read(connection, commands).await?;
     if found.heads.len() != accounts.len() {
-        heads::ensure(
-            connection,
-            &accounts.iter().map(AccountId::to_string).collect::<Vec<_>>(),
-        )
-        .await?;
+        heads::ensure(connection, &accounts.iter().map(AccountId::as_str).collect::<Vec<_>>()).await?;
         found = read(connection, commands).await?;
     }
     let now = found.now.filter(|_| found.heads.len() == accounts.len());
@@ -114,17 +110,16 @@ async fn read(connection: &mut PgConnection, commands: &[Command]) -> Result<Fou
     .await?;
 
     let mut found = Found::default();
-    let mut last = 0;
+    let mut are_seen = vec![false; commands.len()];
     for row in rows {
-        let place = usize::try_from(row.number - 1)
-            .ok()
-            .and_then(|place| commands.get(place));
-        let key = place
-            .ok_or_else(|| StoreError::corrupt("ledger", "an answer to no command"))?
-            .key();
+        let place = usize::try_from(row.number - 1).ok();
+        let (place, command) = place
+            .and_then(|place| Some((place, commands.get(place)?)))
+            .ok_or_else(|| StoreError::corrupt("ledger", "an answer to no command"))?;
+        let key = command.key();
         found.now = found.now.max(Some(Timestamp::new(row.now)));
-        // What is the same in all rows of a command is taken from its first one.
-        if std::mem::replace(&mut last, row.number) != row.number {
+        // What is the same in all rows of a command is taken from one of them.
+        if !std::mem::replace(&mut are_seen[place], true) {
             let head = (row.size.zip(row.frontier)).zip(row.last_recorded_at.zip(row.version));
             if let Some(((size, frontier), (last_recorded_at, version))) = head {
                 let head = Head::new(key.account, (size, &frontier), last_recorded_at, version)?;

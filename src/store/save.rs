@@ -44,21 +44,32 @@ pub(super) struct Changed<'a> {
     pub(super) growths: Vec<Growth>,
 }
 
+/// What became of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Saved {
+    /// All of it is saved.
+    All,
+    /// There was nothing to save.
+    Nothing,
+    /// A head is not as it was read, and nothing is saved.
+    Overtaken,
+}
+
 impl Changed<'_> {
     fn is_nothing(&self) -> bool {
         self.heads.is_empty()
     }
 }
 
-/// Saves all of it, and tells so; or nothing, if a head is not as it was read. One statement, mostly: when a tile is full, there are a
-/// few more, in a transaction.
+/// Saves all of it; or nothing, if a head is not as it was read. One statement, mostly: when a tile is full, there are a few more, in a
+/// transaction.
 #[expect(
     clippy::disallowed_methods,
     reason = "within the transaction of a batch, or for it; `Database::within` bounds it"
 )]
-pub(super) async fn save(connection: &mut PgConnection, changed: &Changed<'_>) -> Result<bool, StoreError> {
+pub(super) async fn save(connection: &mut PgConnection, changed: &Changed<'_>) -> Result<Saved, StoreError> {
     if changed.is_nothing() {
-        return Ok(true);
+        return Ok(Saved::Nothing);
     }
     shares_end_once(&changed.lines)?;
     let heads = Heads::of(&changed.heads);
@@ -68,18 +79,21 @@ pub(super) async fn save(connection: &mut PgConnection, changed: &Changed<'_>) -
     let mut transaction = connection.begin().await?;
     if !heads::hold(&mut transaction, &heads).await? {
         transaction.rollback().await?;
-        return Ok(false);
+        return Ok(Saved::Overtaken);
     }
     // Before the lines: the tiles take from the table what was there before.
     tiles::extend(&mut transaction, &changed.growths, &changed.lines).await?;
     let saved = write(&mut transaction, changed, &heads).await?;
-    transaction.commit().await?;
+    match saved {
+        Saved::Overtaken => transaction.rollback().await?,
+        Saved::All | Saved::Nothing => transaction.commit().await?,
+    }
     Ok(saved)
 }
 
 /// A change that is under way is told by `ended_at` and not by its state: Postgres would take the index of all pending ones for the way
 /// to it.
-async fn write(connection: &mut PgConnection, changed: &Changed<'_>, heads: &Heads<'_>) -> Result<bool, StoreError> {
+async fn write(connection: &mut PgConnection, changed: &Changed<'_>, heads: &Heads<'_>) -> Result<Saved, StoreError> {
     let Changed {
         opened,
         updated,
@@ -255,7 +269,7 @@ async fn write(connection: &mut PgConnection, changed: &Changed<'_>, heads: &Hea
     )
     .fetch_one(connection)
     .await?;
-    Ok(is_saved)
+    Ok(if is_saved { Saved::All } else { Saved::Overtaken })
 }
 
 /// No share begins or ends twice in a batch: the next call for a permission is only made under a lease that this batch's commit

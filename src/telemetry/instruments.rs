@@ -122,7 +122,7 @@ impl Instruments {
             overtaken: counter(
                 "sharewarden.commit.overtaken",
                 "{batch}",
-                "Batches that were decided anew, since another replica had changed one of their accounts meanwhile.",
+                "Batches that were decided anew, since another commit had changed one of their accounts meanwhile.",
             ),
             entries: counter(
                 "sharewarden.audit.entries",
@@ -209,7 +209,7 @@ impl Instruments {
         self.0.batches.record(commands as u64, &[]);
     }
 
-    /// A batch is decided anew, since another replica was faster.
+    /// A batch is decided anew, since another commit was faster.
     pub fn overtaken(&self) {
         self.0.overtaken.add(1, &[]);
     }

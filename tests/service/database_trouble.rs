@@ -356,6 +356,25 @@ async fn a_deadlock_that_postgres_resolves_against_us_is_run_again() {
     trouble.end().await;
 }
 
+/// A bare read could come from a server that only reads, or see what no standby has yet.
+#[tokio::test]
+async fn a_replay_is_answered_behind_the_lock_of_the_head() {
+    let trouble = Trouble::start().await;
+    let id = Uuid::new_v4();
+    let granted = trouble.grant(id).await.unwrap();
+    let mut lock = Beside::begin(&trouble.stack).await;
+    lock.run("SELECT 1 FROM ledger FOR UPDATE").await;
+    let mut request = grant();
+    request.request_id = id.to_string();
+    let replaying = spawn_grant(trouble.server.client().await, request);
+    waiting_for_locks(&trouble.stack, 1).await;
+    lock.run("COMMIT").await;
+    let replayed = replaying.await.unwrap().unwrap();
+    assert!(replayed.replayed);
+    assert_eq!(replayed.change, granted.change);
+    trouble.end().await;
+}
+
 /// Who changes rows by hand does not raise the version of the head.
 #[tokio::test]
 async fn a_batch_of_which_a_row_is_gone_is_not_saved_by_half() {

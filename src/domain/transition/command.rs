@@ -132,7 +132,7 @@ pub struct Snapshot {
 /// What a transition needs to know beside the state.
 #[derive(Debug, Clone, Copy)]
 pub struct Context {
-    /// The database's clock, read under the lock of the ledger's head.
+    /// The database's clock, read together with the ledger's head.
     pub now: Timestamp,
     /// Who takes the leases.
     pub replica: ReplicaId,

@@ -42,13 +42,13 @@ impl Head {
 }
 
 /// Makes an empty ledger for each account that has none.
-pub(in crate::store) async fn ensure(connection: &mut PgConnection, accounts: &[String]) -> Result<(), StoreError> {
+pub(in crate::store) async fn ensure(connection: &mut PgConnection, accounts: &[&str]) -> Result<(), StoreError> {
     let empty_root = Frontier::default().root();
     sqlx::query!(
         "INSERT INTO ledger (account_id, size, frontier, root, last_recorded_at)
          SELECT account_id, 0, '', $2, clock_timestamp() FROM unnest($1::text[]) AS account_id ORDER BY account_id
          ON CONFLICT DO NOTHING",
-        accounts,
+        accounts as &[&str],
         &empty_root[..],
     )
     .execute(connection)
@@ -56,15 +56,15 @@ pub(in crate::store) async fn ensure(connection: &mut PgConnection, accounts: &[
     Ok(())
 }
 
-/// Locks the heads of these accounts, in the order of the accounts.
-pub(in crate::store) async fn lock(connection: &mut PgConnection, accounts: &[&str]) -> Result<(), StoreError> {
-    sqlx::query!(
+/// Locks the heads of these accounts, in the order of the accounts, and tells how many there are.
+pub(in crate::store) async fn lock(connection: &mut PgConnection, accounts: &[&str]) -> Result<u64, StoreError> {
+    let locked = sqlx::query!(
         "SELECT FROM ledger WHERE account_id = ANY($1) ORDER BY account_id FOR UPDATE",
         accounts as &[&str],
     )
     .execute(connection)
     .await?;
-    Ok(())
+    Ok(locked.rows_affected())
 }
 
 /// Locks heads, in the order of their accounts, and tells whether all of them are still as they were read.

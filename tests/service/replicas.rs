@@ -66,17 +66,7 @@ async fn what_another_replica_commits_meanwhile_is_decided_on() {
     let revoking = tokio::spawn(async move { client.revoke_share_permission(as_tester(revoke())).await });
     let waiting =
         "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
-    let waits = async {
-        while sqlx::query_scalar::<_, i64>(waiting)
-            .fetch_one(&stack.pool)
-            .await
-            .unwrap()
-            == 0
-        {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, waits).await.unwrap();
+    until(&stack.pool, waiting, 1).await;
     run("UPDATE share_permission SET generation = generation + 5; UPDATE ledger SET version = version + 1; COMMIT")
         .await;
 

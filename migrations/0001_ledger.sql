@@ -15,36 +15,46 @@ COMMENT ON COLUMN ledger.version IS 'Counts the commits that changed anything of
 COMMENT ON COLUMN ledger.frontier IS 'The roots of the perfect subtrees of the Merkle tree (RFC 6962), the largest first.';
 COMMENT ON COLUMN ledger.root IS 'The Merkle tree hash (RFC 6962) of the account''s entries.';
 
--- The entries, by month of their recording. What is unique is so within a partition (see `finish_audit_partition`): across
+-- The entries, by month of their recording. A kind that a newer build adds needs no migration. What is unique is so within a partition (see `finish_audit_partition`): across
 -- months it follows from the head's lock and from the change's state, and the tree tells if it does not.
 CREATE TABLE audit_entry (
     account_id text COLLATE "C" NOT NULL CHECK (length(account_id) = 12 AND account_id !~ '[^0-9]'),
     log_index bigint NOT NULL CHECK (log_index >= 0),
     recorded_at timestamptz NOT NULL,
-    stage text COLLATE "C" NOT NULL CHECK (stage IN ('REQUESTED', 'DENIED', 'SUCCEEDED', 'FAILED', 'SUPERSEDED')),
-    action text COLLATE "C" NOT NULL CHECK (action IN ('GRANT', 'REVOKE')),
-    cause text COLLATE "C" NOT NULL CHECK (cause IN ('CALLER')),
+    kind text COLLATE "C" NOT NULL CHECK (length(kind) BETWEEN 3 AND 64 AND kind !~ '[^._a-z]'),
+    action text COLLATE "C",
+    cause text COLLATE "C",
     change_id uuid,
-    request_id uuid NOT NULL,
-    principal text COLLATE "C" NOT NULL CHECK (length(principal) BETWEEN 1 AND 256),
-    reason text NOT NULL CHECK (length(reason) BETWEEN 1 AND 1024),
+    request_id uuid,
+    principal text COLLATE "C" CHECK (length(principal) BETWEEN 1 AND 256),
+    reason text CHECK (length(reason) BETWEEN 1 AND 1024),
     ticket text CHECK (length(ticket) BETWEEN 1 AND 128),
-    region text COLLATE "C" NOT NULL CHECK (length(region) BETWEEN 1 AND 31 AND region !~ '[^-0-9a-z]'),
-    image_id text COLLATE "C" NOT NULL CHECK (image_id LIKE 'wsi-%' AND length(image_id) BETWEEN 13 AND 67 AND substr(image_id, 5) !~ '[^0-9a-z]'),
-    shared_account_id text COLLATE "C" NOT NULL CHECK (length(shared_account_id) = 12 AND shared_account_id !~ '[^0-9]'),
+    region text COLLATE "C" CHECK (length(region) BETWEEN 1 AND 31 AND region !~ '[^-0-9a-z]'),
+    image_id text COLLATE "C" CHECK (image_id LIKE 'wsi-%' AND length(image_id) BETWEEN 13 AND 67 AND substr(image_id, 5) !~ '[^0-9a-z]'),
+    shared_account_id text COLLATE "C" CHECK (length(shared_account_id) = 12 AND shared_account_id !~ '[^0-9]'),
     generation bigint CHECK (generation > 0),
     aws_request_id text COLLATE "C",
     error_reason text COLLATE "C",
+    is_ranked boolean NOT NULL,
+    share_effect text COLLATE "C" CHECK (share_effect IN ('BEGINS', 'ENDS')),
+    once text COLLATE "C",
     leaf_hash bytea NOT NULL CHECK (octet_length(leaf_hash) = 32),
     entry text NOT NULL,
     CHECK (shared_account_id <> account_id),
-    CHECK ((stage = 'DENIED') = (change_id IS NULL)),
-    CHECK ((change_id IS NULL) = (generation IS NULL)),
-    CHECK ((stage = 'FAILED') = (error_reason IS NOT NULL))
+    CHECK (share_effect IS NULL OR (region, image_id, shared_account_id) IS NOT NULL),
+    CHECK (kind NOT IN ('change.requested', 'change.denied', 'change.succeeded', 'change.failed', 'change.superseded')
+        OR ((action, cause, request_id, principal, reason, region, image_id, shared_account_id) IS NOT NULL
+            AND (kind = 'change.denied') = (change_id IS NULL) AND (change_id IS NULL) = (generation IS NULL)
+            AND (kind = 'change.failed') = (error_reason IS NOT NULL)))
 ) PARTITION BY RANGE (recorded_at);
 COMMENT ON TABLE audit_entry IS 'The entries of the ledgers: append-only, partitioned by month (UTC).';
-COMMENT ON COLUMN audit_entry.entry IS 'The canonical text (RFC 8785) that is hashed. The other columns repeat parts of it.';
+COMMENT ON COLUMN audit_entry.entry IS 'The canonical text (RFC 8785) that is hashed.';
+COMMENT ON COLUMN audit_entry.kind IS 'What the entry records. The build that reads it may not know it.';
+COMMENT ON COLUMN audit_entry.action IS 'From here to error_reason: the body''s member of that name, or NULL where the body has none.';
 COMMENT ON COLUMN audit_entry.aws_request_id IS 'The AWS request id of the last call made for the change.';
+COMMENT ON COLUMN audit_entry.is_ranked IS 'The entry counts as a request in rankings. Set by the build that wrote it, for builds that do not know the kind.';
+COMMENT ON COLUMN audit_entry.share_effect IS 'Whether the entry begins or ends the share that it is about. Set by the build that wrote it.';
+COMMENT ON COLUMN audit_entry.once IS 'Unique in the account and the month: what may be recorded once only.';
 
 -- Every order ends with (recorded_at, account_id, log_index): a page is read off an index, the latest month first.
 -- Only a query that says `log_index >= 0`, which is always true, is offered the time alone. Postgres would walk it too often:
@@ -55,11 +65,12 @@ CREATE INDEX audit_entry_region ON audit_entry (region, recorded_at, account_id,
 CREATE INDEX audit_entry_image ON audit_entry (image_id, recorded_at, account_id, log_index);
 CREATE INDEX audit_entry_shared_account ON audit_entry (shared_account_id, recorded_at, account_id, log_index);
 CREATE INDEX audit_entry_principal ON audit_entry (principal, recorded_at, account_id, log_index);
-CREATE INDEX audit_entry_request ON audit_entry (request_id);
+CREATE INDEX audit_entry_change ON audit_entry (change_id) WHERE change_id IS NOT NULL;
+CREATE INDEX audit_entry_request ON audit_entry (request_id) WHERE request_id IS NOT NULL;
 CREATE INDEX audit_entry_aws_request ON audit_entry (aws_request_id) WHERE aws_request_id IS NOT NULL;
--- What is rare and asked for. What is frequent is found soon in the order of time.
-CREATE INDEX audit_entry_unusual ON audit_entry (stage, recorded_at, account_id, log_index)
-    WHERE stage IN ('DENIED', 'FAILED', 'SUPERSEDED');
+-- The kinds that are rare, those of the future among them. The two frequent kinds are found soon in the order of time.
+CREATE INDEX audit_entry_unusual ON audit_entry (kind, recorded_at, account_id, log_index)
+    WHERE kind NOT IN ('change.requested', 'change.succeeded');
 CREATE INDEX audit_entry_revoke ON audit_entry (recorded_at, account_id, log_index) WHERE action = 'REVOKE';
 CREATE EXTENSION IF NOT EXISTS pg_trgm;
 CREATE INDEX audit_entry_text ON audit_entry USING gin (reason gin_trgm_ops, ticket gin_trgm_ops);
@@ -83,7 +94,7 @@ CREATE FUNCTION finish_audit_partition(partition regclass) RETURNS void LANGUAGE
 BEGIN
     EXECUTE format('CREATE UNIQUE INDEX ON %s (account_id, log_index)', partition);
     -- A change is requested once, and ends once.
-    EXECUTE format('CREATE UNIQUE INDEX ON %s (change_id, (stage = ''REQUESTED''), account_id)', partition);
+    EXECUTE format('CREATE UNIQUE INDEX ON %s (account_id, once) WHERE once IS NOT NULL', partition);
     EXECUTE format('CREATE TRIGGER audit_entry_is_not_truncated BEFORE UPDATE OR DELETE OR TRUNCATE ON %s
         FOR EACH STATEMENT EXECUTE FUNCTION refuse_rewriting_history()', partition);
 END

@@ -23,20 +23,34 @@ CREATE TABLE change (
     created_at timestamptz NOT NULL,
     ended_at timestamptz,
     PRIMARY KEY (account_id, change_id),
-    UNIQUE (account_id, request_id),
     CHECK (shared_account_id <> account_id),
     CHECK ((state = 'PENDING') = (ended_at IS NULL)),
     CHECK (ended_at >= created_at),
     CHECK ((state = 'FAILED') = (failure_reason IS NOT NULL)),
     CHECK (failure_reason IS NOT NULL OR (failure_code IS NULL AND failure_message IS NULL))
 );
--- Where most accounts have few changes, Postgres takes the account for a key, and walks all changes of a large one in search of a
--- request id. This tells it otherwise: an account is never enough to find a row by.
+-- Where most accounts have few changes, Postgres takes the account for a key, and reads all changes of a large account to find one.
+-- This setting prevents that: the account alone never finds a row.
 ALTER TABLE change ALTER account_id SET (n_distinct = 10);
 -- What is under way, by its age: for operators, and for the gauges.
 CREATE INDEX change_pending ON change (created_at, account_id, change_id) WHERE state = 'PENDING';
 -- The changes of an account by time, whatever became of them.
 CREATE INDEX change_time ON change (account_id, created_at, change_id);
+
+-- Every request that was accepted, by its idempotency key, and the change that answers it. A replay is recognised by this table,
+-- also when several requests are answered by one change.
+CREATE TABLE request (
+    account_id text COLLATE "C" NOT NULL,
+    request_id uuid NOT NULL,
+    change_id uuid NOT NULL,
+    principal text NOT NULL CHECK (length(principal) BETWEEN 1 AND 256),
+    content bytea NOT NULL CHECK (octet_length(content) = 32),
+    PRIMARY KEY (account_id, request_id),
+    FOREIGN KEY (account_id, change_id) REFERENCES change (account_id, change_id)
+);
+ALTER TABLE request ALTER account_id SET (n_distinct = 10); -- as in change
+COMMENT ON TABLE request IS 'Accepted requests: a request id acts once, and a replay gets the change that answered it first.';
+COMMENT ON COLUMN request.content IS 'The SHA-256 of what was asked. A replay must ask for the same.';
 
 COMMENT ON TABLE change IS 'Accepted grants and revokes. PENDING, then exactly one of the other states.';
 COMMENT ON COLUMN change.request_id IS 'The caller''s idempotency key; the change id where the caller gave none.';

@@ -21,30 +21,26 @@ CREATE UNIQUE INDEX share_interval_open ON share_interval (account_id, region, i
 CREATE INDEX share_interval_recipient ON share_interval (shared_account_id, account_id, region, image_id, start_index);
 CREATE INDEX share_interval_image ON share_interval (image_id, account_id, region, shared_account_id, start_index);
 
--- How many entries there are, by hour, day and month (UTC). A worker adds the entries some seconds after their commit; who asks adds
--- those that are not in yet (`audit_entry_uncounted`). The stages lie side by side: a row of each would be read, and written, that
--- much more often.
+-- How many entries there are, by hour, day and month (UTC). A worker adds the entries some seconds after their commit; a question
+-- adds those that are not in yet (`audit_entry_uncounted`). An empty Region or action stands for an entry without one.
 CREATE TABLE audit_rollup (
     account_id text COLLATE "C" NOT NULL,
     bucket text COLLATE "C" NOT NULL,
     start_time timestamptz NOT NULL,
     region text COLLATE "C" NOT NULL,
     action text COLLATE "C" NOT NULL,
-    requested bigint NOT NULL DEFAULT 0,
-    denied bigint NOT NULL DEFAULT 0,
-    succeeded bigint NOT NULL DEFAULT 0,
-    failed bigint NOT NULL DEFAULT 0,
-    superseded bigint NOT NULL DEFAULT 0,
-    PRIMARY KEY (account_id, bucket, start_time, region, action)
+    kind text COLLATE "C" NOT NULL,
+    count bigint NOT NULL,
+    PRIMARY KEY (account_id, bucket, start_time, region, action, kind)
 ) PARTITION BY LIST (bucket);
-COMMENT ON TABLE audit_rollup IS 'Counts of audit entries by stage, as far as audit_summary_progress tells.';
+COMMENT ON TABLE audit_rollup IS 'Counts of audit entries by kind, as far as audit_summary_progress tells.';
 CREATE TABLE audit_rollup_hour PARTITION OF audit_rollup FOR VALUES IN ('HOUR') WITH (fillfactor = 70);
 CREATE TABLE audit_rollup_day PARTITION OF audit_rollup FOR VALUES IN ('DAY') WITH (fillfactor = 70);
 CREATE TABLE audit_rollup_month PARTITION OF audit_rollup FOR VALUES IN ('MONTH') WITH (fillfactor = 70);
 -- The counts are in no index, so that counting is an update in place.
 CREATE INDEX audit_rollup_time ON audit_rollup (start_time);
 
--- How often something was asked (REQUESTED and DENIED entries), by day and month (UTC): in each ledger, and in all of them. They are
+-- How often something was asked (entries with is_ranked), by day and month (UTC): in each ledger, and in all of them. They are
 -- added together with those of the rollups.
 CREATE TABLE audit_ranking (
     account_id text COLLATE "C" NOT NULL,
@@ -79,7 +75,9 @@ COMMENT ON TABLE audit_summary_progress IS 'How many entries of each ledger are 
 CREATE VIEW audit_entry_uncounted AS
     SELECT account_id, entry.*
     FROM ledger LEFT JOIN audit_summary_progress AS progress USING (account_id) CROSS JOIN LATERAL (
-        SELECT recorded_at, stage, action, region, principal, image_id, shared_account_id FROM audit_entry
+        SELECT recorded_at, kind, coalesce(action, '') AS action, coalesce(region, '') AS region, is_ranked, principal, image_id,
+            shared_account_id
+        FROM audit_entry
         WHERE audit_entry.account_id = ledger.account_id AND log_index >= coalesce(progress.size, 0)
             AND recorded_at >= coalesce(progress.recorded_at, '-infinity')
         OFFSET 0 -- or else Postgres may join with all of the history

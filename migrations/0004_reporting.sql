@@ -4,13 +4,14 @@ CREATE SCHEMA reporting;
 COMMENT ON SCHEMA reporting IS 'Views for dashboards. An interface: names and columns stay; columns may be added at the end.';
 
 CREATE VIEW reporting.entries AS
-    SELECT account_id, log_index, recorded_at, stage, action, cause, change_id, request_id, principal, reason, ticket, region,
+    SELECT account_id, log_index, recorded_at, kind, action, cause, change_id, request_id, principal, reason, ticket, region,
         image_id, shared_account_id, generation, aws_request_id, error_reason, entry
     FROM audit_entry
     WHERE log_index >= 0; -- offers the index audit_entry_time
 COMMENT ON VIEW reporting.entries IS 'Every entry of every ledger that is not archived. Filter by recorded_at: it chooses the partitions.';
 COMMENT ON COLUMN reporting.entries.log_index IS 'The place in the account''s ledger, from 0, without gaps.';
 COMMENT ON COLUMN reporting.entries.aws_request_id IS 'The AWS request id of the last call made for the change.';
+COMMENT ON COLUMN reporting.entries.kind IS 'What the entry records, such as change.requested. Newer versions add kinds.';
 COMMENT ON COLUMN reporting.entries.entry IS 'The canonical JSON text that is hashed; cast it to jsonb for the calls to AWS and the error.';
 
 CREATE VIEW reporting.current_shares AS
@@ -19,16 +20,14 @@ CREATE VIEW reporting.current_shares AS
 COMMENT ON VIEW reporting.current_shares IS 'Who may copy which image now, by the ledger.';
 
 CREATE VIEW reporting.daily_totals AS
-    SELECT day, account_id, region, action, stage, sum(entries)::bigint AS entries
+    SELECT day, account_id, nullif(region, '') AS region, nullif(action, '') AS action, kind, sum(entries)::bigint AS entries
     FROM (
-        SELECT (start_time AT TIME ZONE 'UTC')::date AS day, account_id, region, action, stage, entries
-        FROM audit_rollup CROSS JOIN LATERAL (VALUES ('REQUESTED', requested), ('DENIED', denied), ('SUCCEEDED', succeeded),
-            ('FAILED', failed), ('SUPERSEDED', superseded)) AS staged (stage, entries)
-        WHERE bucket = 'DAY' AND entries > 0
+        SELECT (start_time AT TIME ZONE 'UTC')::date AS day, account_id, region, action, kind, count AS entries
+        FROM audit_rollup WHERE bucket = 'DAY'
         UNION ALL
-        SELECT (recorded_at AT TIME ZONE 'UTC')::date, account_id, region, action, stage, 1 FROM audit_entry_uncounted
+        SELECT (recorded_at AT TIME ZONE 'UTC')::date, account_id, region, action, kind, 1 FROM audit_entry_uncounted
     ) AS counted
-    GROUP BY day, account_id, region, action, stage;
+    GROUP BY 1, 2, 3, 4, 5;
 COMMENT ON VIEW reporting.daily_totals IS 'How many entries were recorded, by day (UTC). Exact, archived history included.';
 
 CREATE VIEW reporting.pending_changes AS

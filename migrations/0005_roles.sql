@@ -27,7 +27,7 @@ $$;
 REVOKE EXECUTE ON FUNCTION create_audit_partitions(timestamptz, integer), finish_audit_partition(regclass) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION create_audit_partitions(timestamptz, integer) TO sharewarden_writer;
 
-GRANT SELECT, INSERT ON audit_entry, ledger_checkpoint TO sharewarden_writer;
+GRANT SELECT, INSERT ON audit_entry, ledger_checkpoint, request TO sharewarden_writer;
 GRANT UPDATE (note) ON ledger_checkpoint TO sharewarden_writer;
 GRANT SELECT, INSERT, UPDATE ON ledger, ledger_tile, change, share_permission, share_interval, audit_rollup, audit_ranking,
     audit_ranking_total, audit_summary_progress TO sharewarden_writer;

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use sharewarden::proto::v1::{self, AuditEntryFilter, ListAuditEntriesRequest, Stage};
+use sharewarden::proto::v1::{self, AuditEntryFilter, ListAuditEntriesRequest};
 use sqlx::{
     AssertSqlSafe, Row,
     postgres::{PgArguments, PgRow},
@@ -72,7 +72,7 @@ const IN_TIME: &str = "log_index >= 0";
 
 /// What a page reads: the text, its hash, and what the row repeats of them.
 const COLUMNS: &str =
-    "account_id, log_index, recorded_at, entry, leaf_hash, stage, action, cause, change_id, request_id, principal,
+    "account_id, log_index, recorded_at, entry, leaf_hash, kind, action, cause, change_id, request_id, principal,
     reason, ticket, region, image_id, shared_account_id, generation, aws_request_id, error_reason";
 
 const WARM_UP: usize = 10;
@@ -88,17 +88,17 @@ struct Line {
     recorded_at: OffsetDateTime,
     entry: String,
     leaf_hash: Vec<u8>,
-    stage: String,
-    action: String,
-    cause: String,
+    kind: String,
+    action: Option<String>,
+    cause: Option<String>,
     change_id: Option<Uuid>,
-    request_id: Uuid,
-    principal: String,
-    reason: String,
+    request_id: Option<Uuid>,
+    principal: Option<String>,
+    reason: Option<String>,
     ticket: Option<String>,
-    region: String,
-    image_id: String,
-    shared_account_id: String,
+    region: Option<String>,
+    image_id: Option<String>,
+    shared_account_id: Option<String>,
     generation: Option<i64>,
     aws_request_id: Option<String>,
     error_reason: Option<String>,
@@ -121,7 +121,6 @@ async fn rows(stack: &Stack, sql: &str) -> Vec<PgRow> {
 /// Values that are in the history.
 struct Known {
     row: HashMap<&'static str, String>,
-    denied: String,
     middle: OffsetDateTime,
 }
 
@@ -129,7 +128,7 @@ impl Known {
     async fn read(stack: &Stack) -> Self {
         let row = sqlx::query(
             "SELECT region, image_id, shared_account_id, principal, change_id::text, request_id::text, aws_request_id
-             FROM audit_entry WHERE stage = 'SUCCEEDED' AND account_id = $1 ORDER BY log_index DESC LIMIT 1 OFFSET 500",
+             FROM audit_entry WHERE kind = 'change.succeeded' AND account_id = $1 ORDER BY log_index DESC LIMIT 1 OFFSET 500",
         )
         .bind(load::account(0).to_string())
         .fetch_one(&stack.pool)
@@ -146,7 +145,6 @@ impl Known {
         ];
         Self {
             row: names.into_iter().map(|name| (name, row.get(name))).collect(),
-            denied: Stage::Denied.as_str_name().trim_start_matches("STAGE_").into(),
             middle: OffsetDateTime::now_utc() - time::Duration::days(180),
         }
     }
@@ -231,12 +229,12 @@ impl Known {
                 "action = 'REVOKE'".into(),
             ),
             (
-                "stage",
+                "kind",
                 AuditEntryFilter {
-                    stages: vec![Stage::Denied.into()],
+                    kinds: vec!["change.denied".into()],
                     ..none()
                 },
-                format!("stage = '{}'", self.denied),
+                "kind = 'change.denied'".into(),
             ),
             (
                 "cause",
@@ -295,15 +293,15 @@ impl Known {
                 format!("(reason ILIKE '%Rollout%' OR ticket ILIKE '%Rollout%') AND {IN_TIME}"),
             ),
             (
-                "account, principal and stage",
+                "account, principal and kind",
                 AuditEntryFilter {
                     account_ids: vec![accounts[0].to_string()],
                     principals: vec![value("principal")],
-                    stages: vec![Stage::Failed.into()],
+                    kinds: vec!["change.failed".into()],
                     ..none()
                 },
                 format!(
-                    "account_id = '{}' AND {} AND stage = 'FAILED'",
+                    "account_id = '{}' AND {} AND kind = 'change.failed'",
                     accounts[0],
                     is("principal")
                 ),
@@ -333,17 +331,16 @@ pub(crate) async fn summaries(stack: &Stack, rounds: usize, table: &mut Table) {
         start_time: timestamp(month(start)),
         end_time: timestamp(month(end)),
         interval: v1::SummaryInterval::Month.into(),
-        group_by: vec![v1::SummaryDimension::Action.into(), v1::SummaryDimension::Stage.into()],
+        group_by: vec![v1::SummaryDimension::Action.into(), v1::SummaryDimension::Kind.into()],
         ..Default::default()
     };
     let one = load::account(0).to_string();
     let (from, to) = (month(start), month(end));
     let by = |bucket: &str, interval: &str, more: &str| {
         format!(
-            "SELECT date_trunc('{interval}', start_time, 'UTC'), action, sum(requested), sum(denied), sum(succeeded), sum(failed),
-                 sum(superseded)
+            "SELECT date_trunc('{interval}', start_time, 'UTC'), action, kind, sum(count)
              FROM audit_rollup WHERE bucket = '{bucket}' AND start_time >= '{from}' AND start_time < '{to}' {more}
-             GROUP BY 1, 2 ORDER BY 1, 2"
+             GROUP BY 1, 2, 3 ORDER BY 1, 2, 3"
         )
     };
     let top = format!(

@@ -3,12 +3,12 @@
 //! Entries are made by the domain's types, encoded and hashed by `ledger`, and copied in; rollups, rankings and intervals
 //! are then counted from them in SQL. Indexes are dropped for a large load and built at the end, each as it was.
 
-use std::{collections::BTreeMap, sync::Arc, time::Instant};
+use std::{borrow::Cow, collections::BTreeMap, sync::Arc, time::Instant};
 
 use sharewarden::{
     domain::{
-        AccountId, Action, Attempt, Cause, ChangeId, Classification, Entry, Failure, FailureReason, Intent, Operation,
-        PermissionKey, RequestId, Stage, Timestamp,
+        AccountId, Action, Attempt, Body, Cause, ChangeBody, ChangeId, Classification, Columns, Entry, Failure,
+        FailureReason, Intent, Kind, Operation, PermissionKey, RequestId, ShareEffect, Timestamp,
     },
     ledger::{
         self, Frontier, Hash,
@@ -30,7 +30,7 @@ pub(crate) fn account(rank: u64) -> AccountId {
 }
 
 /// Loads about `entries` entries, the last of them recorded just now.
-pub(crate) async fn load(pool: &PgPool, entries: u64, now: Timestamp) {
+pub(crate) async fn load(pool: &PgPool, entries: u64, now: Timestamp, kinds: Kinds) {
     let year = std::time::Duration::from_secs(365 * 86_400);
     let start = Timestamp::new(now.to_offset_date_time() - year);
     let mut connection = pool.acquire().await.unwrap();
@@ -45,7 +45,7 @@ pub(crate) async fn load(pool: &PgPool, entries: u64, now: Timestamp) {
     };
 
     let begun = Instant::now();
-    let mut history = History::new(start, year / u32::try_from(entries.max(1)).unwrap());
+    let mut history = History::new(start, year / u32::try_from(entries.max(1)).unwrap(), kinds);
     let mut copy = pool.copy_in_raw(COPY).await.unwrap();
     let mut rows = String::with_capacity(2 * COPY_AT_ONCE);
     while history.made < entries {
@@ -81,25 +81,22 @@ pub(crate) async fn load(pool: &PgPool, entries: u64, now: Timestamp) {
     );
 }
 
-const COPY: &str = "COPY audit_entry (account_id, log_index, recorded_at, stage, action, cause, change_id, request_id, principal,
-    reason, ticket, region, image_id, shared_account_id, generation, aws_request_id, error_reason, leaf_hash, entry) FROM STDIN";
+const COPY: &str = "COPY audit_entry (account_id, log_index, recorded_at, kind, action, cause, change_id, request_id, principal,
+    reason, ticket, region, image_id, shared_account_id, generation, aws_request_id, error_reason, is_ranked, share_effect, once,
+    leaf_hash, entry) FROM STDIN";
 
 const SUMMARISE: &str = "
     INSERT INTO audit_rollup
-        SELECT account_id, 'HOUR', date_trunc('HOUR', recorded_at, 'UTC'), region, action,
-            count(*) FILTER (WHERE stage = 'REQUESTED'), count(*) FILTER (WHERE stage = 'DENIED'),
-            count(*) FILTER (WHERE stage = 'SUCCEEDED'), count(*) FILTER (WHERE stage = 'FAILED'),
-            count(*) FILTER (WHERE stage = 'SUPERSEDED')
-        FROM audit_entry GROUP BY 1, 3, 4, 5;
+        SELECT account_id, 'HOUR', date_trunc('HOUR', recorded_at, 'UTC'), coalesce(region, ''), coalesce(action, ''), kind, count(*)
+        FROM audit_entry GROUP BY 1, 3, 4, 5, 6;
     INSERT INTO audit_rollup
-        SELECT account_id, coarse, date_trunc(coarse, start_time, 'UTC'), region, action,
-            sum(requested), sum(denied), sum(succeeded), sum(failed), sum(superseded)
-        FROM audit_rollup, unnest(ARRAY['DAY', 'MONTH']) AS coarse WHERE bucket = 'HOUR' GROUP BY 1, 2, 3, 4, 5;
+        SELECT account_id, coarse, date_trunc(coarse, start_time, 'UTC'), region, action, kind, sum(count)
+        FROM audit_rollup, unnest(ARRAY['DAY', 'MONTH']) AS coarse WHERE bucket = 'HOUR' GROUP BY 1, 2, 3, 4, 5, 6;
     INSERT INTO audit_ranking
         SELECT account_id, 'DAY', date_trunc('DAY', recorded_at, 'UTC'), ranking, value, count(*)
         FROM audit_entry,
             LATERAL (VALUES ('PRINCIPAL', principal), ('IMAGE', image_id), ('SHARED_ACCOUNT', shared_account_id)) AS asked (ranking, value)
-        WHERE stage IN ('REQUESTED', 'DENIED') GROUP BY 1, 3, 4, 5;
+        WHERE is_ranked AND value IS NOT NULL GROUP BY 1, 3, 4, 5;
     INSERT INTO audit_ranking
         SELECT account_id, 'MONTH', date_trunc('MONTH', start_time, 'UTC'), ranking, value, sum(count)
         FROM audit_ranking GROUP BY 1, 3, 4, 5;
@@ -110,7 +107,7 @@ const SUMMARISE: &str = "
         SELECT account_id, region, image_id, shared_account_id, log_index, recorded_at, end_index, end_time FROM (
             SELECT *, lead(log_index) OVER share AS end_index, lead(recorded_at) OVER share AS end_time FROM (
                 SELECT *, lag(action) OVER (PARTITION BY account_id, region, image_id, shared_account_id ORDER BY log_index) AS before
-                FROM audit_entry WHERE stage = 'SUCCEEDED'
+                FROM audit_entry WHERE share_effect IS NOT NULL
             ) AS succeeded WHERE before IS DISTINCT FROM action
             WINDOW share AS (PARTITION BY account_id, region, image_id, shared_account_id ORDER BY log_index)
         ) AS turns WHERE action = 'GRANT';";
@@ -140,8 +137,19 @@ async fn drop_indexes(connection: &mut PgConnection) -> Vec<String> {
     made
 }
 
+/// What a history is made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(dead_code, reason = "each program that makes histories makes one of the two")]
+pub(crate) enum Kinds {
+    /// Changes only.
+    Known,
+    /// Changes, and after each a kind that this build does not know.
+    AndUnknown,
+}
+
 /// What was made so far.
 struct History {
+    kinds: Kinds,
     time: Timestamp,
     step: std::time::Duration,
     made: u64,
@@ -161,8 +169,9 @@ struct Ledger {
 }
 
 impl History {
-    fn new(start: Timestamp, step: std::time::Duration) -> Self {
+    fn new(start: Timestamp, step: std::time::Duration, kinds: Kinds) -> Self {
         Self {
+            kinds,
             time: start,
             step,
             made: 0,
@@ -176,12 +185,12 @@ impl History {
     fn next_change(&mut self, rows: &mut String) {
         let intent = Arc::new(self.intent());
         let ending = match self.random.u32(0..1000) {
-            0..5 => return self.add(rows, &intent, Stage::Denied),
-            5..25 => Stage::Failed,
-            25..35 => Stage::Superseded,
-            _ => Stage::Succeeded,
+            0..5 => return self.add(rows, &intent, Kind::ChangeDenied),
+            5..25 => Kind::ChangeFailed,
+            25..35 => Kind::ChangeSuperseded,
+            _ => Kind::ChangeSucceeded,
         };
-        self.add(rows, &intent, Stage::Requested);
+        self.add(rows, &intent, Kind::ChangeRequested);
         self.add(rows, &intent, ending);
     }
 
@@ -232,43 +241,61 @@ impl History {
         }
     }
 
-    fn add(&mut self, rows: &mut String, intent: &Arc<Intent>, stage: Stage) {
-        self.time = self.time + self.step;
-        self.made += 1;
-        let ledger = self.ledgers.entry(intent.key.account).or_default();
-        let ended = matches!(stage, Stage::Succeeded | Stage::Failed);
+    fn add(&mut self, rows: &mut String, intent: &Arc<Intent>, kind: Kind) {
         let attempt = |classification| Attempt {
             operation: Operation::UpdateWorkspaceImagePermission,
-            started_at: self.time,
+            started_at: self.time + self.step,
             duration: std::time::Duration::from_micros(84_000),
             classification,
             aws_request_id: Some(Uuid::from_u128(intent.change_id.0.as_u128() ^ 1).to_string()),
             error_code: None,
         };
-        let entry = Entry {
-            log_index: ledger.frontier.size(),
-            recorded_at: self.time,
-            stage,
+        let change = ChangeBody {
             intent: intent.clone(),
-            generation: (stage != Stage::Denied).then_some(1),
+            generation: (kind != Kind::ChangeDenied).then_some(1),
             previous: None,
-            attempts: match stage {
-                _ if !ended => Vec::new(),
-                Stage::Failed => vec![attempt(Classification::Refused)],
-                _ => vec![attempt(Classification::Accepted)],
+            attempts: match kind {
+                Kind::ChangeFailed => vec![attempt(Classification::Refused)],
+                Kind::ChangeSucceeded => vec![attempt(Classification::Accepted)],
+                _ => Vec::new(),
             },
-            failure: (stage == Stage::Failed).then(|| Failure {
+            failure: (kind == Kind::ChangeFailed).then(|| Failure {
                 reason: FailureReason::ImageNotFound,
                 code: Some("ResourceNotFoundException".into()),
                 message: Some("The image does not exist.".into()),
             }),
-            denied_by: (stage == Stage::Denied).then(|| "accounts.share_with".into()),
+            denied_by: (kind == Kind::ChangeDenied).then(|| "accounts.share_with".into()),
+        };
+        let body = match kind {
+            Kind::ChangeRequested => Body::ChangeRequested(change),
+            Kind::ChangeDenied => Body::ChangeDenied(change),
+            Kind::ChangeSucceeded => Body::ChangeSucceeded(change),
+            Kind::ChangeFailed => Body::ChangeFailed(change),
+            Kind::ChangeSuperseded => Body::ChangeSuperseded(change),
+        };
+        self.append(rows, intent.key.account, body);
+        if self.kinds == Kinds::AndUnknown {
+            let text = format!("{{\"change_id\":\"{}\",\"numbers\":[1,2]}}", intent.change_id);
+            let body = Body::read("test.invented", 1, intent.key.account, &text).unwrap();
+            self.append(rows, intent.key.account, body);
+        }
+    }
+
+    fn append(&mut self, rows: &mut String, account: AccountId, body: Body) {
+        self.time = self.time + self.step;
+        self.made += 1;
+        let ledger = self.ledgers.entry(account).or_default();
+        let entry = Entry {
+            account,
+            log_index: ledger.frontier.size(),
+            recorded_at: self.time,
+            body,
         };
         let text = ledger::encode(&entry, env!("CARGO_PKG_VERSION")).unwrap();
         let hash = leaf_hash(text.as_bytes());
         row(rows, &entry, &text, &hash);
         ledger.last_recorded_at = Some(self.time);
-        ledger.append(intent.key.account, hash, &mut self.tiles);
+        ledger.append(account, hash, &mut self.tiles);
     }
 }
 
@@ -294,28 +321,52 @@ impl Ledger {
 /// One line in COPY's text format.
 fn row(rows: &mut String, entry: &Entry, text: &str, leaf_hash: &Hash) {
     use std::fmt::Write;
-    let intent = &entry.intent;
     let escaped = |text: &str| text.replace('\\', "\\\\").replace('\n', "\\n").replace('\t', "\\t");
     let or_null = |value: Option<String>| value.unwrap_or_else(|| "\\N".into());
     let hash: String = leaf_hash.iter().map(|byte| format!("{byte:02x}")).collect();
+    let Columns {
+        kind,
+        action,
+        cause,
+        change_id,
+        request_id,
+        principal,
+        reason,
+        ticket,
+        region,
+        image_id,
+        shared_account_id,
+        generation,
+        aws_request_id,
+        error_reason,
+    } = entry.columns();
+    let text_of = |text: Option<Cow<'_, str>>| or_null(text.map(|text| escaped(&text)));
     let fields = [
-        intent.key.account.to_string(),
+        entry.account.to_string(),
         entry.log_index.to_string(),
         entry.recorded_at.to_string(),
-        entry.stage.as_str().into(),
-        intent.action.as_str().into(),
-        intent.cause.as_str().into(),
-        or_null(entry.generation.map(|_| intent.change_id.to_string())),
-        intent.request_id.to_string(),
-        intent.principal.to_string(),
-        escaped(intent.reason.as_str()),
-        or_null(intent.ticket.as_ref().map(|ticket| escaped(ticket.as_str()))),
-        intent.key.region.to_string(),
-        intent.key.image.to_string(),
-        intent.key.shared_account.to_string(),
-        or_null(entry.generation.map(|generation| generation.to_string())),
-        or_null(entry.attempts.last().and_then(|attempt| attempt.aws_request_id.clone())),
-        or_null(entry.failure.as_ref().map(|failure| failure.reason.as_str().into())),
+        kind.into_owned(),
+        text_of(action),
+        text_of(cause),
+        or_null(change_id.map(|id| id.to_string())),
+        or_null(request_id.map(|id| id.to_string())),
+        text_of(principal),
+        text_of(reason),
+        text_of(ticket),
+        text_of(region),
+        text_of(image_id),
+        text_of(shared_account_id),
+        or_null(generation.map(|generation| generation.to_string())),
+        text_of(aws_request_id),
+        text_of(error_reason),
+        entry.body.is_ranked().to_string(),
+        or_null(
+            entry
+                .body
+                .share_effect()
+                .map(|effect| ShareEffect::as_str(effect).into()),
+        ),
+        or_null(entry.body.once()),
         format!("\\\\x{hash}"),
         escaped(text),
     ];

@@ -62,7 +62,7 @@ impl Stack {
             .unwrap();
         if loaded.is_none() {
             eprintln!("loading {entries} entries");
-            load::load(&pool, entries, Clock::system().now()).await;
+            load::load(&pool, entries, Clock::system().now(), load::Kinds::Known).await;
         }
 
         let listener = TcpListener::bind(config.server.listen).await.unwrap();

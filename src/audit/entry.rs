@@ -3,7 +3,7 @@
 use crate::{
     domain::{AccountId, Timestamp},
     ledger::{self, Hash, Recorded, merkle::leaf_hash},
-    store::audit::{Columns, EntryPosition, StoredEntry},
+    store::audit::{EntryPosition, StoredEntry},
 };
 
 use super::Error;
@@ -20,7 +20,7 @@ pub struct AuditEntry {
 }
 
 impl AuditEntry {
-    /// Compares a row's text with its hash, and the rest of the row with what the text says.
+    /// Compares a row's text with its hash, and the rest of the row with what the text says, whatever its kind.
     ///
     /// # Errors
     /// [`Error::Tampered`].
@@ -36,11 +36,11 @@ impl AuditEntry {
             return Err(tampered);
         };
         let entry = &recorded.entry;
-        let is_in_its_place = entry.intent.key.account == stored.account
+        let is_in_its_place = entry.account == stored.account
             && entry.log_index == stored.log_index
             && entry.recorded_at == stored.recorded_at;
         // Filters and dashboards look at the columns: they must say the same.
-        if !is_in_its_place || stored.columns != Columns::of(entry) {
+        if !is_in_its_place || stored.columns != entry.columns() {
             return Err(tampered);
         }
         Ok(Self {
@@ -52,7 +52,7 @@ impl AuditEntry {
 
     /// Whose ledger it is in.
     pub fn account(&self) -> AccountId {
-        self.recorded.entry.intent.key.account
+        self.recorded.entry.account
     }
 
     /// When it was recorded, on the database's clock.

@@ -8,10 +8,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     domain::AccountId,
     ledger::{self, Hash, merkle::leaf_hash},
-    store::{
-        Database,
-        audit::{Columns, StoredEntry},
-    },
+    store::{Database, audit::StoredEntry},
 };
 
 use super::{Audit, Error, KeptCheckpoint, stretch, tail::Turns};
@@ -139,5 +136,5 @@ impl Export {
 /// True when the line is what was recorded, and the columns beside it, which questions are answered by, say something else.
 fn contradicts_itself(stored: &StoredEntry) -> bool {
     leaf_hash(stored.text.as_bytes()) == stored.leaf_hash
-        && ledger::decode(&stored.text).is_ok_and(|recorded| Columns::of(&recorded.entry) != stored.columns)
+        && ledger::decode(&stored.text).is_ok_and(|recorded| recorded.entry.columns() != stored.columns)
 }

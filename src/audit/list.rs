@@ -1,7 +1,7 @@
 //! Entries: pages of them, and single ones.
 
 use crate::{
-    domain::{AccountId, Entry, PermissionKey, Timestamp},
+    domain::{AccountId, Entry, ImageId, PermissionKey, Timestamp},
     store::audit::{self, Archived, EntryFilter, EntryPosition, Found, Order, StoredEntry},
 };
 
@@ -82,7 +82,7 @@ impl Audit {
             next.map(|next| &next.after),
             size.saturating_add(1),
             self.clock.now(),
-            |stored| Shown::of(stored, |entry| entry.intent.key == *key, &mut show),
+            |stored| Shown::of(stored, |entry| is_about(key, entry), &mut show),
         )
         .await?;
         let nothing_archived = found.nothing_archived;
@@ -229,7 +229,7 @@ fn bears_out(filter: &EntryFilter, entry: &Entry) -> bool {
         shared_account,
         principals,
         actions,
-        stages,
+        kinds,
         causes,
         change,
         request,
@@ -238,34 +238,44 @@ fn bears_out(filter: &EntryFilter, entry: &Entry) -> bool {
         to,
         text: _,
     } = filter;
-    let intent = &entry.intent;
-    let last_call = entry
-        .attempts
-        .last()
-        .and_then(|attempt| attempt.aws_request_id.as_ref());
-    any(accounts, &intent.key.account)
-        && any(regions, &intent.key.region)
-        && is(image.as_ref(), &intent.key.image)
-        && is(shared_account.as_ref(), &intent.key.shared_account)
-        && any(principals, &intent.principal)
-        && any(actions, &intent.action)
-        && any(stages, &entry.stage)
-        && any(causes, &intent.cause)
-        && is(change.as_ref(), &intent.change_id)
-        && is(request.as_ref(), &intent.request_id)
-        && (aws_request.is_none() || aws_request.as_ref() == last_call)
+    let columns = entry.columns();
+    any(accounts, |account| *account == entry.account)
+        && any(regions, |region| columns.region.as_deref() == Some(region.as_str()))
+        && is(image.as_ref().map(ImageId::as_str), columns.image_id.as_deref())
+        && is(
+            shared_account.as_ref().map(AccountId::as_str),
+            columns.shared_account_id.as_deref(),
+        )
+        && any(principals, |principal| {
+            columns.principal.as_deref() == Some(principal.as_str())
+        })
+        && any(actions, |action| columns.action.as_deref() == Some(action.as_str()))
+        && any(kinds, |kind| columns.kind == kind.as_str())
+        && any(causes, |cause| columns.cause.as_deref() == Some(cause.as_str()))
+        && is(change.map(|id| id.0), columns.change_id)
+        && is(request.map(|id| id.0), columns.request_id)
+        && is(aws_request.as_deref(), columns.aws_request_id.as_deref())
         && from.is_none_or(|from| entry.recorded_at >= from)
         && to.is_none_or(|to| entry.recorded_at < to)
 }
 
-/// Empty matches everything.
-fn any<T: PartialEq>(wanted: &[T], value: &T) -> bool {
-    wanted.is_empty() || wanted.contains(value)
+/// True when an entry is about a permission.
+fn is_about(key: &PermissionKey, entry: &Entry) -> bool {
+    let columns = entry.columns();
+    entry.account == key.account
+        && columns.region.as_deref() == Some(key.region.as_str())
+        && columns.image_id.as_deref() == Some(key.image.as_str())
+        && columns.shared_account_id.as_deref() == Some(key.shared_account.as_str())
+}
+
+/// An empty list matches everything.
+fn any<T>(wanted: &[T], is_it: impl FnMut(&T) -> bool) -> bool {
+    wanted.is_empty() || wanted.iter().any(is_it)
 }
 
 /// Absent matches everything.
-fn is<T: PartialEq>(wanted: Option<&T>, value: &T) -> bool {
-    wanted.is_none_or(|wanted| wanted == value)
+fn is<T: PartialEq>(wanted: Option<T>, value: Option<T>) -> bool {
+    wanted.is_none() || wanted == value
 }
 
 /// True when every entry of a ledger between two that match does so too.

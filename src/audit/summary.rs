@@ -1,7 +1,7 @@
 //! Counts and rankings.
 
 use crate::{
-    domain::{AccountId, Action, Region, Stage, Timestamp},
+    domain::{AccountId, Action, KindName, Region, Timestamp},
     store::audit::{self, Count, CountQuery, Dimension, Interval, Ranking},
 };
 
@@ -28,8 +28,8 @@ pub struct SummaryQuery {
     pub regions: Vec<Region>,
     /// These actions. Not with rankings.
     pub actions: Vec<Action>,
-    /// These stages. Not with rankings.
-    pub stages: Vec<Stage>,
+    /// These kinds. Not with rankings.
+    pub kinds: Vec<KindName>,
     /// What to rank.
     pub rankings: Vec<Ranking>,
     /// How many places each ranking has at most.
@@ -71,7 +71,7 @@ impl Audit {
             accounts: query.accounts,
             regions: query.regions,
             actions: query.actions,
-            stages: query.stages,
+            kinds: query.kinds,
             limit: MOST_COUNTS + 1,
         };
         let counts = audit::counts(&self.database, &counts).await?;

@@ -98,7 +98,7 @@ pub struct PermissionName {
 pub struct GrantRevokeArgs {
     #[command(flatten)]
     pub(super) permission: PermissionName,
-    /// Why, for the audit history: 1 to 1024 characters
+    /// Why, for the audit history: 1 to 1024 characters. It is kept until its month is deleted; write no personal data, no secret
     #[arg(long, value_name = "TEXT")]
     pub(super) reason: String,
     /// A ticket, for the audit history: at most 128 characters

@@ -165,6 +165,7 @@ fn option_of(field: &str) -> Option<&'static str> {
         "tree_size" => "--tree-size",
         "interval" => "--by",
         "group_by" => "--group-by",
+        "kinds" | "filter.kinds" => "--kind",
         "rankings" => "--top",
         "top" => "--top-n",
         "note" => "FILE",

@@ -4,7 +4,7 @@ use pbjson_types::{Duration, Timestamp};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use crate::proto::v1::{Access, Action, Cause, Stage};
+use crate::proto::v1::{Access, Action, Cause};
 
 /// "Unspecified" is a value here: what AWS holds was never learnt.
 pub(super) fn access(value: i32) -> String {
@@ -26,11 +26,6 @@ pub(super) fn action(value: i32) -> String {
 pub(super) fn cause(value: i32) -> String {
     let known = Cause::try_from(value).map(|cause| cause.as_str_name());
     name(known, "CAUSE_", value)
-}
-
-pub(super) fn stage(value: i32) -> String {
-    let known = Stage::try_from(value).map(|stage| stage.as_str_name());
-    name(known, "STAGE_", value)
 }
 
 /// The name of an enum's value without its prefix; a newer service's value, which has no name here, as its number.

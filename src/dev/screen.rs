@@ -45,7 +45,7 @@ Share an image, ask for it, and read what happened, in another terminal:
 
   {program}{server} grant {name} --reason 'try it'
   {program}{server} get {name}
-  psql '{database}' -c 'SELECT log_index, stage, action, principal, aws_request_id FROM audit_entry ORDER BY account_id, log_index'
+  psql '{database}' -c 'SELECT log_index, kind, action, principal, aws_request_id FROM audit_entry ORDER BY account_id, log_index'
 
 Ctrl-C stops all of it.
 ",

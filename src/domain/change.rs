@@ -122,18 +122,6 @@ pub struct Intent {
     pub trace_id: Option<TraceId>,
 }
 
-impl Intent {
-    /// True when the other asks for the same: a replay, where the request ids are equal too. The trace may differ.
-    pub fn same_content(&self, other: &Intent) -> bool {
-        self.key == other.key
-            && self.action == other.action
-            && self.cause == other.cause
-            && self.principal == other.principal
-            && self.reason == other.reason
-            && self.ticket == other.ticket
-    }
-}
-
 /// So many attempts of a change are kept: a change in doubt may be read back for days.
 pub const MAX_ATTEMPTS: usize = 100;
 

@@ -128,6 +128,19 @@ fn is_lower_alphanumeric(byte: u8) -> bool {
 }
 
 text!(
+    /// The name of a kind of entry, such as `change.requested`. It may be one that this build does not know.
+    /// Pattern `^[a-z][a-z_]*(\.[a-z][a-z_]*)+$`, at most 64 characters.
+    KindName,
+    "the kind of an entry: words of lower-case letters and underscores with dots between them (^[a-z][a-z_]*(\\.[a-z][a-z_]*)+$), at most 64 characters",
+    |text| {
+        let is_word = |word: &str| {
+            word.starts_with(|c: char| c.is_ascii_lowercase()) && word.bytes().all(|b| b == b'_' || b.is_ascii_lowercase())
+        };
+        text.len() <= 64 && text.contains('.') && text.split('.').all(is_word)
+    }
+);
+
+text!(
     /// An AWS Region, such as `eu-central-1`. Pattern `^[-0-9a-z]{1,31}$` (`Region` in the WorkSpaces API model).
     Region,
     "an AWS Region: 1 to 31 lower-case letters, digits and hyphens (^[-0-9a-z]{1,31}$)",

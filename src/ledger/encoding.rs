@@ -1,139 +1,111 @@
 //! The canonical text of an entry: JSON by the rules of RFC 8785 (JCS), so that equal entries are equal bytes.
 //!
+//! It is an object with seven members, for ever, in this order: `account_id`, `body`, `kind`, `log_index`, `recorded_at`,
+//! `schema`, `server_version`. The body is an object, whose members depend on the kind ([`domain::entry`](crate::domain::entry)).
+//!
 //! What does not apply is left out. Numbers are whole and below 2^53; accounts are texts; times are RFC 3339, UTC, with six
 //! digits of fraction. The text is what is hashed, stored and exported.
 //!
-//! Of such values `serde_json` writes the text that RFC 8785 asks for, if the members come in the order of their names. So they
-//! stand in this order below, and a test compares the text of any entry with that of a canonicalizer.
+//! Of such values `serde_json` writes the text that RFC 8785 asks for, if the members come in the order of their names. A test
+//! compares the text of any entry with that of a canonicalizer.
 
-mod decode;
+#[cfg(test)]
+mod first_form;
 #[cfg(test)]
 mod properties;
 #[cfg(test)]
 mod tests;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
-pub use decode::{DecodeError, Recorded, decode};
-
-use crate::domain::{Attempt, Entry, Failure};
+use crate::domain::{Body, Entry, KindName, Timestamp};
 
 /// An entry cannot be written as JSON.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot encode an entry")]
 pub struct EncodeError(#[from] serde_json::Error);
 
+/// An entry as it was recorded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recorded {
+    /// The entry. A refusal has no change: its change id is nil.
+    pub entry: Entry,
+    /// The version of the server that recorded it.
+    pub server_version: String,
+}
+
+/// A text that is not the text of an entry, of any kind.
+#[derive(Debug, thiserror::Error)]
+pub enum DecodeError {
+    /// It is not JSON, or has not just the seven members.
+    #[error("the text is not that of an entry")]
+    Json(#[from] serde_json::Error),
+    /// A member has a value that it cannot have.
+    #[error("{0} cannot have this value in the text of an entry")]
+    Member(&'static str),
+}
+
 /// The canonical text of an entry, made by a server of this version.
 ///
 /// # Errors
 /// Never for an entry that the domain can make; the encoder's own error otherwise.
 pub fn encode(entry: &Entry, server_version: &str) -> Result<String, EncodeError> {
-    Ok(serde_json::to_string(&Line::of(entry, server_version))?)
+    Ok(serde_json::to_string(&Written {
+        account_id: entry.account.as_str(),
+        body: &entry.body,
+        kind: entry.body.kind_name(),
+        log_index: entry.log_index,
+        recorded_at: entry.recorded_at.to_string(),
+        schema: entry.body.schema(),
+        server_version,
+    })?)
 }
 
-/// The members of an entry's text, in the order of their names; so too below.
+/// Reads the canonical text of an entry, also of a kind that this build does not know.
+///
+/// # Errors
+/// When one of the seven members is missing or has a value that it cannot have, or there are others.
+pub fn decode(text: &str) -> Result<Recorded, DecodeError> {
+    let line: Read<'_> = serde_json::from_str(text)?;
+    let account = line.account_id.parse().map_err(|_| DecodeError::Member("account_id"))?;
+    let kind: KindName = line.kind.parse().map_err(|_| DecodeError::Member("kind"))?;
+    if line.schema == 0 {
+        return Err(DecodeError::Member("schema"));
+    }
+    let body = Body::read(kind.as_str(), line.schema, account, line.body.get()).ok_or(DecodeError::Member("body"))?;
+    let entry = Entry {
+        account,
+        log_index: line.log_index,
+        recorded_at: Timestamp::parse_displayed(line.recorded_at).ok_or(DecodeError::Member("recorded_at"))?,
+        body,
+    };
+    Ok(Recorded {
+        entry,
+        server_version: line.server_version,
+    })
+}
+
 #[derive(Serialize)]
-struct Line<'a> {
+struct Written<'a> {
     account_id: &'a str,
-    action: &'static str,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    attempts: Vec<AttemptLine<'a>>,
-    cause: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    change_id: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    denied_by: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    error: Option<ErrorLine<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    generation: Option<u64>,
-    image_id: &'a str,
+    body: &'a Body,
+    kind: &'a str,
     log_index: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    previous: Option<&'static str>,
-    principal: &'a str,
-    reason: &'a str,
     recorded_at: String,
-    region: &'a str,
-    request_id: String,
+    schema: u32,
     server_version: &'a str,
-    shared_account_id: &'a str,
-    stage: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    ticket: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    trace_id: Option<&'a str>,
 }
 
-#[derive(Serialize)]
-struct AttemptLine<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    aws_request_id: Option<&'a str>,
-    classification: &'static str,
-    duration_us: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    error_code: Option<&'a str>,
-    operation: &'static str,
-    started_at: String,
-}
-
-#[derive(Serialize)]
-struct ErrorLine<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    code: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    message: Option<&'a str>,
-    reason: &'static str,
-}
-
-impl<'a> Line<'a> {
-    fn of(entry: &'a Entry, server_version: &'a str) -> Self {
-        let intent = &*entry.intent;
-        Self {
-            account_id: intent.key.account.as_str(),
-            action: intent.action.as_str(),
-            attempts: entry.attempts.iter().map(AttemptLine::of).collect(),
-            cause: intent.cause.as_str(),
-            change_id: entry.generation.map(|_| intent.change_id.to_string()),
-            denied_by: entry.denied_by.as_deref(),
-            error: entry.failure.as_ref().map(ErrorLine::of),
-            generation: entry.generation,
-            image_id: intent.key.image.as_str(),
-            log_index: entry.log_index,
-            previous: entry.previous.map(|access| access.as_str()),
-            principal: intent.principal.as_str(),
-            reason: intent.reason.as_str(),
-            recorded_at: entry.recorded_at.to_string(),
-            region: intent.key.region.as_str(),
-            request_id: intent.request_id.to_string(),
-            server_version,
-            shared_account_id: intent.key.shared_account.as_str(),
-            stage: entry.stage.as_str(),
-            ticket: intent.ticket.as_ref().map(|ticket| ticket.as_str()),
-            trace_id: intent.trace_id.as_ref().map(|id| id.as_str()),
-        }
-    }
-}
-
-impl<'a> AttemptLine<'a> {
-    fn of(attempt: &'a Attempt) -> Self {
-        Self {
-            aws_request_id: attempt.aws_request_id.as_deref(),
-            classification: attempt.classification.as_str(),
-            duration_us: u64::try_from(attempt.duration.as_micros()).unwrap_or(u64::MAX),
-            error_code: attempt.error_code.as_deref(),
-            operation: attempt.operation.as_str(),
-            started_at: attempt.started_at.to_string(),
-        }
-    }
-}
-
-impl<'a> ErrorLine<'a> {
-    fn of(failure: &'a Failure) -> Self {
-        Self {
-            code: failure.code.as_deref(),
-            message: failure.message.as_deref(),
-            reason: failure.reason.as_str(),
-        }
-    }
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Read<'a> {
+    account_id: &'a str,
+    #[serde(borrow)]
+    body: &'a RawValue,
+    kind: &'a str,
+    log_index: u64,
+    recorded_at: &'a str,
+    schema: u32,
+    server_version: String,
 }

@@ -146,10 +146,10 @@ impl Permissions {
             return Ok(None);
         }
         match reads::requested(&self.database, intent.key.account, intent.request_id).await? {
-            Some(snapshot) if snapshot.change.intent.same_content(intent) => Ok(Some(self.replayed(snapshot).await)),
-            Some(snapshot) => Err(Error::RequestIdReused {
+            Some((request, snapshot)) if request.is_repeated_by(intent) => Ok(Some(self.replayed(snapshot).await)),
+            Some((request, _)) => Err(Error::RequestIdReused {
                 request_id: intent.request_id,
-                change_id: snapshot.change.id(),
+                change_id: request.change_id,
             }),
             None => Ok(None),
         }

@@ -11,7 +11,7 @@ use sqlx::{Connection, PgConnection};
 
 use crate::{
     domain::{
-        AccountId, Action, PermissionKey, ReplicaId, Stage,
+        AccountId, Action, Body, Kind, PermissionKey, ReplicaId,
         transition::{Account, Answer, Command, Context, Snapshot, Work},
     },
     ledger::{self, merkle::leaf_hash},
@@ -38,8 +38,8 @@ pub(super) struct Committed {
     pub(super) recorded: Recorded,
 }
 
-/// How many entries say what.
-type Recorded = HashMap<(Stage, Action), u64>;
+/// How many entries say what: the name of their kind, and the action where they are about one.
+type Recorded = HashMap<(&'static str, Option<Action>), u64>;
 
 /// Who commits, and how.
 #[derive(Debug, Clone)]
@@ -175,6 +175,10 @@ fn lay_out<'a>(
         if effects.is_nothing() {
             continue;
         }
+        effects
+            .requests
+            .iter()
+            .for_each(|request| changed.requests.push(id, request));
         let new = effects.opened.iter().filter_map(|id| account.change(*id));
         new.for_each(|change| changed.opened.push(change));
         let further = effects.updated.difference(&effects.opened);
@@ -195,7 +199,7 @@ fn lay_out<'a>(
             let leaf_hash = leaf_hash(text.as_bytes());
             head.frontier.append(leaf_hash);
             head.last_recorded_at = entry.recorded_at;
-            *recorded.entry((entry.stage, entry.intent.action)).or_default() += 1;
+            *recorded.entry(label(&entry.body)).or_default() += 1;
             changed.lines.push(Line { entry, text, leaf_hash });
         }
         let to = head.frontier.size();
@@ -209,4 +213,10 @@ fn lay_out<'a>(
         ended,
         recorded,
     })
+}
+
+/// What a new entry is counted as.
+fn label(body: &Body) -> (&'static str, Option<Action>) {
+    let kind = body.kind().map_or("unknown", Kind::name);
+    (kind, body.change().map(|change| change.intent.action))
 }

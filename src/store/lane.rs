@@ -151,8 +151,8 @@ impl Lane {
         tracing::debug!(commands = commands.len(), ?took, "committed a batch");
         let instruments = self.database.instruments();
         instruments.committed(commands.len(), took);
-        for ((stage, action), entries) in recorded {
-            instruments.recorded(stage, action, entries);
+        for ((kind, action), entries) in recorded {
+            instruments.recorded(kind, action, entries);
         }
         for Snapshot { change, .. } in &ended {
             instruments.change_ended(change.state, change.intent.action);

@@ -9,13 +9,15 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::domain::{
-    AccountId, Change, Permission, Timestamp,
+    AccountId, Change, Permission, Request, Timestamp,
     transition::{Account, Command},
 };
 
 use super::{
     StoreError,
-    rows::{changes::ChangeRow, heads, heads::Head, permissions::Keys, permissions::PermissionRow},
+    rows::{
+        changes::ChangeRow, heads, heads::Head, permissions::Keys, permissions::PermissionRow, requests::RequestRow,
+    },
 };
 
 /// The accounts of a batch, as far as its commands concern them.
@@ -31,6 +33,7 @@ pub(super) struct Loaded {
 struct Found {
     heads: Vec<Head>,
     permissions: BTreeMap<AccountId, Vec<Permission>>,
+    requests: BTreeMap<AccountId, Vec<Request>>,
     changes: BTreeMap<AccountId, Vec<Change>>,
     now: Option<Timestamp>,
 }
@@ -49,8 +52,10 @@ pub(super) async fn load(connection: &mut PgConnection, commands: &[Command]) ->
     let accounts = found.heads.iter().map(|head| {
         let id = head.account;
         let permissions = found.permissions.remove(&id).unwrap_or_default();
+        let requests = found.requests.remove(&id).unwrap_or_default();
         let changes = found.changes.remove(&id).unwrap_or_default();
-        let account = Account::new(id, head.frontier.size(), head.last_recorded_at, permissions, changes);
+        let size = head.frontier.size();
+        let account = Account::new(id, size, head.last_recorded_at, permissions, requests, changes);
         (id, account)
     });
     Ok(Loaded {
@@ -60,8 +65,8 @@ pub(super) async fn load(connection: &mut PgConnection, commands: &[Command]) ->
     })
 }
 
-/// For each command a row for each change that concerns it: that with its request id, and those that its permission works on; or
-/// one row without a change. The head is in the rows of the first command of its account.
+/// For each command a row for each change that concerns it: the one that answers its request id, and those that its permission works
+/// on; or one row without a change. The head is in the rows of the first command of its account.
 async fn read(connection: &mut PgConnection, commands: &[Command]) -> Result<Found, StoreError> {
     let (mut keys, mut requests, mut are_first) = (Keys::default(), Vec::new(), Vec::new());
     let mut seen = HashSet::new();
@@ -82,6 +87,8 @@ async fn read(connection: &mut PgConnection, commands: &[Command]) -> Result<Fou
                permission.lease_epoch AS "lease_epoch?", permission.lease_expires_at, permission.in_doubt AS "in_doubt?",
                permission.landing, permission.landing_until, permission.next_attempt_at,
                permission.created_at AS "permission_created_at?", permission.updated_at AS "permission_updated_at?",
+               request.request_id AS "known_request_id?", request.change_id AS "answer?",
+               request.principal AS "known_principal?", request.content AS "content?",
                change.change_id, change.request_id, change.region, change.image_id, change.shared_account_id, change.action,
                change.cause, change.principal, change.reason, change.ticket, change.trace_id, change.generation,
                change.previous, change.state, change.attempts, change.failure_reason, change.failure_code,
@@ -92,8 +99,9 @@ async fn read(connection: &mut PgConnection, commands: &[Command]) -> Result<Fou
            LEFT JOIN share_permission AS permission
                ON (permission.account_id, permission.region, permission.image_id, permission.shared_account_id)
                    = (command.account_id, command.region, command.image_id, command.shared_account_id)
+           LEFT JOIN request ON (request.account_id, request.request_id) = (command.account_id, command.request_id)
            LEFT JOIN LATERAL (
-               SELECT * FROM change WHERE account_id = command.account_id AND request_id = command.request_id
+               SELECT * FROM change WHERE account_id = request.account_id AND change_id = request.change_id
                UNION ALL
                SELECT * FROM change WHERE account_id = permission.account_id AND change_id = permission.current_change_id
                UNION ALL
@@ -124,6 +132,18 @@ async fn read(connection: &mut PgConnection, commands: &[Command]) -> Result<Fou
             if let Some(((size, frontier), (last_recorded_at, version))) = head {
                 let head = Head::new(key.account, (size, &frontier), last_recorded_at, version)?;
                 found.heads.push(head);
+            }
+            let request = || {
+                Some(RequestRow {
+                    request_id: row.known_request_id?,
+                    change_id: row.answer?,
+                    principal: row.known_principal?,
+                    content: row.content?,
+                })
+            };
+            if let Some(request) = request() {
+                let requests = found.requests.entry(key.account).or_default();
+                requests.push(request.try_into()?);
             }
             let permission = || {
                 Some(PermissionRow {

@@ -1,14 +1,14 @@
 //! Reading permissions and changes.
 
 use crate::domain::{
-    AccountId, Change, ChangeId, ImageId, Permission, PermissionKey, PermissionState, Region, RequestId,
+    AccountId, Change, ChangeId, ImageId, Permission, PermissionKey, PermissionState, Region, Request, RequestId,
     transition::Snapshot,
 };
 
 use super::{
     Database, StoreError,
     at_hand::Planning,
-    rows::{changes::ChangeRow, permissions::PermissionRow},
+    rows::{changes::ChangeRow, permissions::PermissionRow, requests::RequestRow},
 };
 
 /// Which permissions to list. What is absent matches everything.
@@ -107,7 +107,7 @@ pub async fn change(database: &Database, account: AccountId, id: ChangeId) -> Re
     row.map(Change::try_from).transpose()
 }
 
-/// Reads the change that was accepted under a request id, with its permission.
+/// Reads the request that was accepted under an id, and the change that answers it, with its permission.
 ///
 /// # Errors
 /// When Postgres does not answer.
@@ -115,24 +115,24 @@ pub async fn requested(
     database: &Database,
     account: AccountId,
     request_id: RequestId,
-) -> Result<Option<Snapshot>, StoreError> {
+) -> Result<Option<(Request, Snapshot)>, StoreError> {
     let query = sqlx::query_as!(
-        ChangeRow,
-        "SELECT account_id, change_id, request_id, region, image_id, shared_account_id, action, cause, principal, reason,
-             ticket, trace_id, generation, previous, state, attempts, failure_reason, failure_code, failure_message,
-             created_at, ended_at
-         FROM change WHERE account_id = $1 AND request_id = $2",
+        RequestRow,
+        "SELECT request_id, change_id, principal, content FROM request WHERE account_id = $1 AND request_id = $2",
         account.as_str(),
         request_id.0,
     );
     let row = database
         .run(async |connection| query.fetch_optional(connection).await)
         .await?;
-    let Some(change) = row.map(Change::try_from).transpose()? else {
+    let Some(request) = row.map(Request::try_from).transpose()? else {
+        return Ok(None);
+    };
+    let Some(change) = change(database, account, request.change_id).await? else {
         return Ok(None);
     };
     let permission = permission(database, &change.intent.key).await?;
-    Ok(permission.map(|permission| Snapshot { change, permission }))
+    Ok(permission.map(|permission| (request, Snapshot { change, permission })))
 }
 
 /// Reads those of the changes that have ended, with their permissions.

@@ -1,6 +1,6 @@
 //! Everything that a batch changes, saved in one statement.
 //!
-//! A statement costs Postgres, and the way there, some hundred microseconds before its first row, and a batch would need eight of
+//! A statement costs Postgres, and the way there, some hundred microseconds before its first row, and a batch would need nine of
 //! them. So there is one, with a part for each table. All parts see the database as it was before the statement, so no two of
 //! them may write the same row; see [`shares_end_once`].
 //!
@@ -14,15 +14,16 @@ use sqlx::{Connection, PgConnection};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use crate::{domain::Stage, ledger::Hash};
+use crate::ledger::Hash;
 
 use super::{
     StoreError,
     rows::{
         changes::{Opened, Updated},
-        entries::{Line, Lines},
+        entries::{Line, Lines, Text},
         heads::{self, Head, Heads},
         permissions::Permissions,
+        requests::Requests,
         tiles::{self, Growth},
     },
 };
@@ -32,6 +33,8 @@ use super::{
 pub(super) struct Changed<'a> {
     /// Changes that are new.
     pub(super) opened: Opened<'a>,
+    /// Requests that are new.
+    pub(super) requests: Requests<'a>,
     /// Changes that were there before and have come further.
     pub(super) updated: Updated<'a>,
     /// Permissions, new ones and old ones.
@@ -96,6 +99,7 @@ pub(super) async fn save(connection: &mut PgConnection, changed: &Changed<'_>) -
 async fn write(connection: &mut PgConnection, changed: &Changed<'_>, heads: &Heads<'_>) -> Result<Saved, StoreError> {
     let Changed {
         opened,
+        requests,
         updated,
         permissions,
         ..
@@ -112,13 +116,15 @@ async fn write(connection: &mut PgConnection, changed: &Changed<'_>, heads: &Hea
          ), line AS MATERIALIZED (
              SELECT * FROM unnest($7::text[], $8::bigint[], $9::timestamptz[], $10::text[], $11::text[], $12::text[], $13::uuid[],
                  $14::uuid[], $15::text[], $16::text[], $17::text[], $18::text[], $19::text[], $20::text[], $21::bigint[],
-                 $22::text[], $23::text[], $24::bytea[], $25::text[])
-             AS line (account_id, log_index, recorded_at, stage, action, cause, change_id, request_id, principal,
-                 reason, ticket, region, image_id, shared_account_id, generation, aws_request_id, error_reason, leaf_hash, entry)
+                 $22::text[], $23::text[], $24::boolean[], $25::text[], $26::text[], $27::bytea[], $28::text[])
+             AS line (account_id, log_index, recorded_at, kind, action, cause, change_id, request_id, principal,
+                 reason, ticket, region, image_id, shared_account_id, generation, aws_request_id, error_reason, is_ranked,
+                 share_effect, once, leaf_hash, entry)
              WHERE (SELECT are_as_read FROM held)
          ), entries AS (
-             INSERT INTO audit_entry (account_id, log_index, recorded_at, stage, action, cause, change_id, request_id, principal,
-                 reason, ticket, region, image_id, shared_account_id, generation, aws_request_id, error_reason, leaf_hash, entry)
+             INSERT INTO audit_entry (account_id, log_index, recorded_at, kind, action, cause, change_id, request_id, principal,
+                 reason, ticket, region, image_id, shared_account_id, generation, aws_request_id, error_reason, is_ranked,
+                 share_effect, once, leaf_hash, entry)
              SELECT * FROM line
          ), opened AS (
              INSERT INTO change (account_id, change_id, request_id, region, image_id, shared_account_id, action, cause,
@@ -127,26 +133,31 @@ async fn write(connection: &mut PgConnection, changed: &Changed<'_>, heads: &Hea
              SELECT account_id, change_id, request_id, region, image_id, shared_account_id, action, cause,
                  principal, reason, ticket, trace_id, generation, previous, created_at,
                  state, attempts::jsonb, failure_reason, failure_code, failure_message, ended_at
-             FROM unnest($26::text[], $27::uuid[], $28::uuid[], $29::text[], $30::text[], $31::text[], $32::text[], $33::text[],
-                 $34::text[], $35::text[], $36::text[], $37::text[], $38::bigint[], $39::text[], $40::timestamptz[],
-                 $41::text[], $42::text[], $43::text[], $44::text[], $45::text[], $46::timestamptz[])
+             FROM unnest($29::text[], $30::uuid[], $31::uuid[], $32::text[], $33::text[], $34::text[], $35::text[], $36::text[],
+                 $37::text[], $38::text[], $39::text[], $40::text[], $41::bigint[], $42::text[], $43::timestamptz[],
+                 $44::text[], $45::text[], $46::text[], $47::text[], $48::text[], $49::timestamptz[])
              AS opened (account_id, change_id, request_id, region, image_id, shared_account_id, action, cause,
                  principal, reason, ticket, trace_id, generation, previous, created_at,
                  state, attempts, failure_reason, failure_code, failure_message, ended_at)
              WHERE (SELECT are_as_read FROM held)
+         ), requests AS (
+             INSERT INTO request (account_id, request_id, change_id, principal, content)
+             SELECT * FROM unnest($50::text[], $51::uuid[], $52::uuid[], $53::text[], $54::bytea[])
+             AS asked (account_id, request_id, change_id, principal, content)
+             WHERE (SELECT are_as_read FROM held)
          ), updated AS (
              UPDATE change SET state = new.state, attempts = new.attempts::jsonb, failure_reason = new.failure_reason,
                  failure_code = new.failure_code, failure_message = new.failure_message, ended_at = new.ended_at
-             FROM unnest($47::text[], $48::uuid[], $49::text[], $50::text[], $51::text[], $52::text[], $53::text[],
-                 $54::timestamptz[])
+             FROM unnest($55::text[], $56::uuid[], $57::text[], $58::text[], $59::text[], $60::text[], $61::text[],
+                 $62::timestamptz[])
              AS new (account_id, change_id, state, attempts, failure_reason, failure_code, failure_message, ended_at)
              WHERE change.account_id = new.account_id AND change.change_id = new.change_id AND change.ended_at IS NULL
                  AND (SELECT are_as_read FROM held)
              RETURNING 1
          ), permission AS MATERIALIZED (
-             SELECT * FROM unnest($55::text[], $56::text[], $57::text[], $58::text[], $59::text[], $60::text[], $61::bigint[],
-                 $62::uuid[], $63::uuid[], $64::uuid[], $65::bigint[], $66::timestamptz[], $67::boolean[], $68::text[],
-                 $69::timestamptz[], $70::timestamptz[], $71::timestamptz[], $72::timestamptz[], $73::boolean[])
+             SELECT * FROM unnest($63::text[], $64::text[], $65::text[], $66::text[], $67::text[], $68::text[], $69::bigint[],
+                 $70::uuid[], $71::uuid[], $72::uuid[], $73::bigint[], $74::timestamptz[], $75::boolean[], $76::text[],
+                 $77::timestamptz[], $78::timestamptz[], $79::timestamptz[], $80::timestamptz[], $81::boolean[])
              AS permission (account_id, region, image_id, shared_account_id, desired, applied, generation,
                  current_change_id, next_change_id, lease_owner, lease_epoch, lease_expires_at, in_doubt, landing,
                  landing_until, next_attempt_at, created_at, updated_at, is_new)
@@ -173,11 +184,11 @@ async fn write(connection: &mut PgConnection, changed: &Changed<'_>, heads: &Hea
          ), shares_begun AS (
              INSERT INTO share_interval (account_id, region, image_id, shared_account_id, start_index, start_time)
              SELECT account_id, region, image_id, shared_account_id, log_index, recorded_at FROM line
-             WHERE stage = 'SUCCEEDED' AND action = 'GRANT'
+             WHERE share_effect = 'BEGINS'
              ON CONFLICT (account_id, region, image_id, shared_account_id) WHERE end_index IS NULL DO NOTHING
          ), shares_ended AS (
              UPDATE share_interval share SET end_index = line.log_index, end_time = line.recorded_at FROM line
-             WHERE line.stage = 'SUCCEEDED' AND line.action = 'REVOKE' AND share.end_index IS NULL
+             WHERE line.share_effect = 'ENDS' AND share.end_index IS NULL
                  AND (share.account_id, share.region, share.image_id, share.shared_account_id)
                      = (line.account_id, line.region, line.image_id, line.shared_account_id)
          ), heads AS (
@@ -189,7 +200,7 @@ async fn write(connection: &mut PgConnection, changed: &Changed<'_>, heads: &Hea
          SELECT CASE
              WHEN NOT (SELECT are_as_read FROM held) THEN false
              WHEN (SELECT count(*) FROM heads) = cardinality($1::text[])
-                 AND (SELECT count(*) FROM updated) = cardinality($48::uuid[])
+                 AND (SELECT count(*) FROM updated) = cardinality($56::uuid[])
                  AND (SELECT count(*) FROM kept_permissions) = (SELECT count(*) FROM permission WHERE NOT is_new) THEN true
              ELSE refuse_half_a_batch()
          END AS "is_saved!""#,
@@ -202,20 +213,23 @@ async fn write(connection: &mut PgConnection, changed: &Changed<'_>, heads: &Hea
         &lines.accounts as &[&str],
         &lines.indexes,
         &lines.times,
-        &lines.stages as &[&str],
-        &lines.actions as &[&str],
-        &lines.causes as &[&str],
+        &lines.kinds as &[&str],
+        &lines.actions as &[Option<Text<'_>>],
+        &lines.causes as &[Option<Text<'_>>],
         &lines.changes as &[Option<Uuid>],
-        &lines.requests,
-        &lines.principals as &[&str],
-        &lines.reasons as &[&str],
-        &lines.tickets as &[Option<&str>],
-        &lines.regions as &[&str],
-        &lines.images as &[&str],
-        &lines.shared as &[&str],
+        &lines.requests as &[Option<Uuid>],
+        &lines.principals as &[Option<Text<'_>>],
+        &lines.reasons as &[Option<Text<'_>>],
+        &lines.tickets as &[Option<Text<'_>>],
+        &lines.regions as &[Option<Text<'_>>],
+        &lines.images as &[Option<Text<'_>>],
+        &lines.shared as &[Option<Text<'_>>],
         &lines.generations as &[Option<i64>],
-        &lines.aws_requests as &[Option<&str>],
-        &lines.errors as &[Option<&str>],
+        &lines.aws_requests as &[Option<Text<'_>>],
+        &lines.errors as &[Option<Text<'_>>],
+        &lines.ranked,
+        &lines.share_effects as &[Option<&str>],
+        &lines.once as &[Option<String>],
         &lines.hashes as &[&[u8]],
         &lines.texts as &[&str],
         &opened.accounts as &[&str],
@@ -239,6 +253,11 @@ async fn write(connection: &mut PgConnection, changed: &Changed<'_>, heads: &Hea
         &opened.progress.codes as &[Option<&str>],
         &opened.progress.messages as &[Option<&str>],
         &opened.progress.ends as &[Option<OffsetDateTime>],
+        &requests.accounts as &[&str],
+        &requests.ids,
+        &requests.changes,
+        &requests.principals as &[&str],
+        &requests.contents as &[&[u8]],
         &updated.accounts as &[&str],
         &updated.ids,
         &updated.progress.states as &[&str],
@@ -276,8 +295,9 @@ async fn write(connection: &mut PgConnection, changed: &Changed<'_>, heads: &Hea
 /// gives. Were it otherwise, the interval that one line opens could not be closed by the other.
 fn shares_end_once(lines: &[Line<'_>]) -> Result<(), StoreError> {
     let mut seen = HashSet::new();
-    let mut ends = lines.iter().filter(|line| line.entry.stage == Stage::Succeeded);
-    match ends.find(|line| !seen.insert(&line.entry.intent.key)) {
+    let changes = lines.iter().filter(|line| line.entry.body.share_effect().is_some());
+    let mut keys = changes.filter_map(|line| Some(&line.entry.body.change()?.intent.key));
+    match keys.find(|key| !seen.insert(*key)) {
         Some(_) => Err(StoreError::corrupt(
             "share_interval",
             "two changes of one share ended in a batch",

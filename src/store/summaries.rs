@@ -1,4 +1,4 @@
-//! The counts of entries: how many there are of each stage, by hour, day and month (the rollups), and how often each principal asked,
+//! The counts of entries: how many there are of each kind, by hour, day and month (the rollups), and how often each principal asked,
 //! and each image and shared account was asked about, in a ledger and in all of them (the rankings).
 //!
 //! They are not kept in the commit that adds the entries: each would be updated by every commit of an account, which makes grants
@@ -118,34 +118,25 @@ async fn add_under_lock(mut transaction: Transaction<'_, Postgres>, most: u32) -
              WHERE entries_so_far - entries < $1
          ), added AS MATERIALIZED (
              SELECT due.account_id, entry.* FROM due CROSS JOIN LATERAL (
-                 SELECT recorded_at, stage, action, region, principal, image_id, shared_account_id FROM audit_entry
-                 WHERE account_id = due.account_id AND recorded_at >= due.recorded_at
+                 SELECT recorded_at, kind, coalesce(action, '') AS action, coalesce(region, '') AS region, is_ranked, principal, image_id,
+                     shared_account_id
+                 FROM audit_entry WHERE account_id = due.account_id AND recorded_at >= due.recorded_at
                      AND log_index >= due.size AND log_index < due.size + due.entries
                  OFFSET 0 -- or else Postgres may join with all of the history
              ) AS entry
          ), hour AS MATERIALIZED (
-             SELECT account_id, date_trunc('hour', recorded_at, 'UTC') AS start_time, region, action,
-                 count(*) FILTER (WHERE stage = 'REQUESTED') AS requested, count(*) FILTER (WHERE stage = 'DENIED') AS denied,
-                 count(*) FILTER (WHERE stage = 'SUCCEEDED') AS succeeded, count(*) FILTER (WHERE stage = 'FAILED') AS failed,
-                 count(*) FILTER (WHERE stage = 'SUPERSEDED') AS superseded
-             FROM added GROUP BY 1, 2, 3, 4
+             SELECT account_id, date_trunc('hour', recorded_at, 'UTC') AS start_time, region, action, kind, count(*) AS count
+             FROM added GROUP BY 1, 2, 3, 4, 5
          ), rollups AS (
-             INSERT INTO audit_rollup AS old
-                 (account_id, bucket, start_time, region, action, requested, denied, succeeded, failed, superseded)
-             SELECT account_id, bucket, date_trunc(lower(bucket), start_time, 'UTC'), region, action, sum(requested), sum(denied),
-                 sum(succeeded), sum(failed), sum(superseded)
-             FROM hour CROSS JOIN (VALUES ('HOUR'), ('DAY'), ('MONTH')) AS buckets (bucket) GROUP BY 1, 2, 3, 4, 5
-             ON CONFLICT (account_id, bucket, start_time, region, action) DO UPDATE SET
-                 requested = old.requested + excluded.requested, denied = old.denied + excluded.denied,
-                 succeeded = old.succeeded + excluded.succeeded, failed = old.failed + excluded.failed,
-                 superseded = old.superseded + excluded.superseded
-         ), asked AS MATERIALIZED (
-             SELECT * FROM added WHERE stage IN ('REQUESTED', 'DENIED')
+             INSERT INTO audit_rollup AS old (account_id, bucket, start_time, region, action, kind, count)
+             SELECT account_id, bucket, date_trunc(lower(bucket), start_time, 'UTC'), region, action, kind, sum(count)::bigint
+             FROM hour CROSS JOIN (VALUES ('HOUR'), ('DAY'), ('MONTH')) AS buckets (bucket) GROUP BY 1, 2, 3, 4, 5, 6
+             ON CONFLICT (account_id, bucket, start_time, region, action, kind) DO UPDATE SET count = old.count + excluded.count
          ), day AS MATERIALIZED (
              SELECT account_id, date_trunc('day', recorded_at, 'UTC') AS start_time, ranking, value, count(*) AS count
-             FROM asked CROSS JOIN LATERAL (VALUES ('PRINCIPAL', principal), ('IMAGE', image_id),
+             FROM added CROSS JOIN LATERAL (VALUES ('PRINCIPAL', principal), ('IMAGE', image_id),
                  ('SHARED_ACCOUNT', shared_account_id)) AS ranked (ranking, value)
-             GROUP BY 1, 2, 3, 4
+             WHERE is_ranked AND value IS NOT NULL GROUP BY 1, 2, 3, 4
          ), counted AS MATERIALIZED (
              SELECT account_id, 'DAY' AS bucket, ranking, start_time, value, count FROM day
              UNION ALL

@@ -13,7 +13,7 @@ use opentelemetry::{
     metrics::{Counter, Histogram, MeterProvider, NoopMeterProvider},
 };
 
-use crate::domain::{Action, ChangeState, Classification, Operation, Stage};
+use crate::domain::{Action, ChangeState, Classification, Operation};
 
 use super::gauges;
 
@@ -214,11 +214,11 @@ impl Instruments {
         self.0.overtaken.add(1, &[]);
     }
 
-    /// So many entries were added to ledgers.
-    pub fn recorded(&self, stage: Stage, action: Action, entries: u64) {
+    /// Adds to the number of entries. `action` is absent for an entry that is about no action.
+    pub fn recorded(&self, kind: &'static str, action: Option<Action>, entries: u64) {
         let attributes = [
-            KeyValue::new("stage", stage.as_str()),
-            KeyValue::new("action", action.as_str()),
+            KeyValue::new("kind", kind),
+            KeyValue::new("action", action.map_or("", Action::as_str)),
         ];
         self.0.entries.add(entries, &attributes);
     }
@@ -226,7 +226,7 @@ impl Instruments {
     /// A change has ended.
     pub fn change_ended(&self, state: ChangeState, action: Action) {
         let attributes = [
-            KeyValue::new("stage", state.as_str()),
+            KeyValue::new("state", state.as_str()),
             KeyValue::new("action", action.as_str()),
         ];
         self.0.ended.add(1, &attributes);

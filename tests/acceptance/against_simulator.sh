@@ -37,14 +37,14 @@ ok "boto3 sees none after the revokes"
 
 # A change is two lines: asked for, and done, with the id that AWS gave its call.
 while read -r action recipient change aws_request_id; do
-  printf '%s|REQUESTED|%s|%s|\n' "$action" "$recipient" "$change"
-  printf '%s|SUCCEEDED|%s|%s|%s\n' "$action" "$recipient" "$change" "$aws_request_id"
+  printf '%s|change.requested|%s|%s|\n' "$action" "$recipient" "$change"
+  printf '%s|change.succeeded|%s|%s|%s\n' "$action" "$recipient" "$change" "$aws_request_id"
 done <"$work/changes" >"$work/expected"
 psql "$database" --no-psqlrc -qAt -v ON_ERROR_STOP=1 >"$work/found" -c "
-  SELECT action, stage, shared_account_id, change_id, aws_request_id FROM audit_entry ORDER BY log_index" || die "psql"
+  SELECT action, kind, shared_account_id, change_id, aws_request_id FROM audit_entry ORDER BY log_index" || die "psql"
 [ "$(wc -l <"$work/found")" = 12 ] || die "six changes are not twelve entries in the ledger: $(cat "$work/found")"
 diff "$work/expected" "$work/found" || die "what psql finds (>) is not what the clients were told (<)"
-ok "psql finds each change REQUESTED, then SUCCEEDED with its AWS request id, in order"
+ok "psql finds each change as change.requested, then as change.succeeded with its AWS request id, in order"
 
 python3 "$here/simulator_boto3.py" "$simulator" >"$work/simulator.out" || die "boto3 against the simulator"
 ok "the simulator is as AWS to boto3 ($(wc -l <"$work/simulator.out") checks)"

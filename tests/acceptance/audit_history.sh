@@ -20,11 +20,13 @@ ask audit verify --account "$account" --key "$key" --against "$checkpoint" >/dev
 ok "an export verifies in Rust and in Python, and so does the service"
 
 buf curl --protocol grpc --http2-prior-knowledge --reflect --timeout 30s -H 'x-sharewarden-principal: auditor' \
-  -d '{"filter": {"stages": ["STAGE_SUCCEEDED"], "text": "ACCEPTANCE"}}' \
+  -d '{"filter": {"kinds": ["change.succeeded"], "text": "ACCEPTANCE"}}' \
   "$server/sharewarden.v1.AuditService/ListAuditEntries" >"$work/answer" || die "buf curl ListAuditEntries"
-[ "$(grep -c '"canonical"' "$work/answer")" = 6 ] || die "six entries SUCCEEDED: $(cat "$work/answer")"
+[ "$(grep -c '"canonical"' "$work/answer")" = 6 ] || die "six entries change.succeeded: $(cat "$work/answer")"
+ask audit list --kind change.succeeded -o csv >"$work/answer" || die "sharewarden audit list --kind"
+[ "$(grep -c ',change.succeeded,1,' "$work/answer")" = 6 ] || die "six entries change.succeeded of schema 1: $(cat "$work/answer")"
 [ "$(psql "$database" --no-psqlrc -qAtc "SELECT sum(entries) FROM reporting.daily_totals")" = 12 ] || die "reporting.daily_totals"
-ok "buf curl and a dashboard's view count what the ledger holds"
+ok "buf curl, sharewarden's own client and a dashboard's view count what the ledger holds"
 
 # found STATEMENT INDEX: what a superuser did is found by who holds a key and a checkpoint.
 found() {

@@ -27,4 +27,5 @@ psql "$(as_role sharewarden_dashboard acceptance_compose)" --no-psqlrc -qAt -v O
 for wanted in 'took effect, by day' 'What did not, by day' 'Who asked' 'What did not work' 'Latest entries'; do
   grep -A 1 -F "$wanted" "$work/dashboards.out" | tail -n 1 | grep -qv '^#' || die "the panel \"$wanted\" shows nothing"
 done
+! grep -A 1 -F 'What did not work' "$work/dashboards.out" | tail -n 1 | grep -q '|$' || die "the panel \"What did not work\" does not say why"
 ok "the audit dashboard's $(grep -c '^# ' "$work/dashboards.out") questions are answered to sharewarden_dashboard"

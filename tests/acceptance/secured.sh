@@ -62,12 +62,12 @@ python3 "$here/secured_clients.py" "$port" "$work/secured" 111122223333/eu-centr
 ok "a Python client over mTLS and one with a JWT grant, and every other credential is refused"
 
 psql "${database/\/sharewarden\?//acceptance_secured?}" --no-psqlrc -qAt -F ' ' -v ON_ERROR_STOP=1 >"$work/found" -c "
-  SELECT principal, change_id FROM audit_entry WHERE stage = 'SUCCEEDED' ORDER BY log_index" || die "psql"
+  SELECT principal, change_id FROM audit_entry WHERE kind = 'change.succeeded' ORDER BY log_index" || die "psql"
 diff "$work/granted" "$work/found" || die "what the ledger names (>) is not who granted (<)"
 grep -q '^spiffe://example.com/ns/build/sa/pipeline ' "$work/found" && grep -q '^pipeline@example.com ' "$work/found" ||
   die "the ledger does not name them: $(cat "$work/found")"
 denied=$(psql "${database/\/sharewarden\?//acceptance_secured?}" --no-psqlrc -qAt -c "
-  SELECT string_agg(principal, ' ' ORDER BY log_index) FROM audit_entry WHERE stage = 'DENIED'") || die "psql"
+  SELECT string_agg(principal, ' ' ORDER BY log_index) FROM audit_entry WHERE kind = 'change.denied'") || die "psql"
 [ "$denied" = 'nobody@example.com auditor@example.com' ] || die "who was denied by role is not on record: $denied"
 ok "the ledger names them, and those whom no role allowed to"
 

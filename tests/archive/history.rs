@@ -19,12 +19,12 @@ use crate::{
 };
 
 /// Enough for full tiles in the longest ledger, and for ledgers of a few entries.
-const ENTRIES: u64 = 4000;
+const ENTRIES: u64 = 8000;
 
-/// A service whose ledgers have a year behind them, under checkpoints.
+/// A service whose ledgers have a year behind them, under checkpoints. Every other entry is of a kind that this build does not know.
 pub(crate) async fn service() -> Stack {
     let stack = Stack::start().await;
-    load::load(&stack.pool, ENTRIES, Clock::system().now()).await;
+    load::load(&stack.pool, ENTRIES, Clock::system().now(), load::Kinds::AndUnknown).await;
     for (account, size) in sizes(&stack).await {
         stack.checkpoint(&account, size).await;
     }

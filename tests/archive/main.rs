@@ -17,5 +17,6 @@ mod stack;
 mod support;
 
 mod after;
+mod deletion;
 mod history;
 mod refusals;

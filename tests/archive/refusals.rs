@@ -20,7 +20,8 @@ async fn an_entry_that_was_changed_or_removed_keeps_its_month_in_the_table() {
     let before = partitions(&stack).await;
     for (statement, words) in [
         (
-            "UPDATE audit_entry SET entry = replace(entry, 'GRANT', 'REVOKE') WHERE account_id = '111122223333' AND log_index = 7",
+            // Of a kind that this build does not know.
+            "UPDATE audit_entry SET entry = replace(entry, '[1,2]', '[1,3]') WHERE account_id = '111122223333' AND log_index = 7",
             "entry 7:",
         ),
         (

@@ -3,10 +3,11 @@
 use fastrand::Rng;
 use sharewarden::{
     domain::{
-        AccountId, Action, Cause, ChangeId, ImageId, PermissionKey, Principal, Region, RequestId, Stage, Timestamp,
+        AccountId, Action, Cause, ChangeId, Columns, ImageId, Kind, KindName, PermissionKey, Principal, Region,
+        RequestId, Timestamp,
     },
     ledger::{Hash, merkle::leaf_hash},
-    store::audit::{Columns, EntryFilter, EntryPosition, Order, StoredEntry},
+    store::audit::{EntryFilter, EntryPosition, Order, StoredEntry},
 };
 use uuid::Uuid;
 
@@ -15,17 +16,19 @@ pub(crate) struct Row {
     pub(crate) account: AccountId,
     pub(crate) log_index: u64,
     pub(crate) recorded_at: Timestamp,
-    pub(crate) stage: Stage,
-    pub(crate) action: Action,
+    pub(crate) kind: &'static str,
+    pub(crate) action: Option<Action>,
+    pub(crate) cause: Option<Cause>,
     pub(crate) change: Option<ChangeId>,
-    pub(crate) request: RequestId,
-    pub(crate) principal: Principal,
-    pub(crate) reason: String,
+    pub(crate) request: Option<RequestId>,
+    pub(crate) principal: Option<Principal>,
+    pub(crate) reason: Option<String>,
     pub(crate) ticket: Option<String>,
-    pub(crate) region: Region,
-    pub(crate) image: ImageId,
-    pub(crate) shared_account: AccountId,
+    pub(crate) region: Option<Region>,
+    pub(crate) image: Option<ImageId>,
+    pub(crate) shared_account: Option<AccountId>,
     pub(crate) aws_request: Option<String>,
+    pub(crate) is_ranked: bool,
     pub(crate) leaf_hash: Hash,
     pub(crate) text: String,
 }
@@ -50,33 +53,49 @@ impl Row {
         }
     }
 
-    fn columns(&self) -> Columns<'static> {
+    pub(crate) fn columns(&self) -> Columns<'static> {
+        let text = |text: Option<String>| text.map(Into::into);
         Columns {
-            stage: self.stage.as_str().into(),
-            action: self.action.as_str().into(),
-            cause: "CALLER".into(),
+            kind: self.kind.into(),
+            action: self.action.map(|action| action.as_str().into()),
+            cause: self.cause.map(|cause| cause.as_str().into()),
             change_id: self.change.map(|id| id.0),
-            request_id: self.request.0,
-            principal: self.principal.to_string().into(),
-            reason: self.reason.clone().into(),
-            ticket: self.ticket.clone().map(Into::into),
-            region: self.region.to_string().into(),
-            image_id: self.image.to_string().into(),
-            shared_account_id: self.shared_account.to_string().into(),
+            request_id: self.request.map(|id| id.0),
+            principal: text(self.principal.as_ref().map(ToString::to_string)),
+            reason: text(self.reason.clone()),
+            ticket: text(self.ticket.clone()),
+            region: text(self.region.as_ref().map(ToString::to_string)),
+            image_id: text(self.image.as_ref().map(ToString::to_string)),
+            shared_account_id: text(self.shared_account.map(|account| account.to_string())),
             generation: self.change.map(|_| 1),
-            aws_request_id: self.aws_request.clone().map(Into::into),
-            error_reason: (self.stage == Stage::Failed).then(|| "IMAGE_NOT_FOUND".into()),
+            aws_request_id: text(self.aws_request.clone()),
+            error_reason: (self.kind == "change.failed").then(|| "IMAGE_NOT_FOUND".into()),
         }
     }
 
-    pub(crate) fn key(&self) -> PermissionKey {
-        PermissionKey {
-            account: self.account,
-            region: self.region.clone(),
-            image: self.image.clone(),
-            shared_account: self.shared_account,
-        }
+    pub(crate) fn kind_name(&self) -> KindName {
+        self.kind.parse().unwrap()
     }
+
+    /// The permission that it is about, if it is about one.
+    pub(crate) fn key(&self) -> Option<PermissionKey> {
+        Some(PermissionKey {
+            account: self.account,
+            region: self.region.clone()?,
+            image: self.image.clone()?,
+            shared_account: self.shared_account?,
+        })
+    }
+}
+
+/// Kinds that this build does not know.
+const UNKNOWN: [&str; 2] = ["test.invented", "test.other"];
+
+/// All kinds that the histories have, and one that they do not have.
+fn kind(number: usize) -> KindName {
+    let names: Vec<_> = Kind::ALL.iter().map(|kind| kind.name()).collect();
+    let more = [UNKNOWN[0], UNKNOWN[1], "test.nowhere"];
+    names.into_iter().chain(more).nth(number).unwrap().parse().unwrap()
 }
 
 pub(crate) fn account(number: usize) -> AccountId {
@@ -154,28 +173,56 @@ pub(crate) fn history(random: &mut Rng, entries: usize) -> Vec<Row> {
 }
 
 pub(crate) fn row(random: &mut Rng, number: usize, log_index: u64, recorded_at: Timestamp) -> Row {
-    let stage = random.choice(Stage::ALL).copied().unwrap();
+    let known = random.choice(Kind::ALL).copied().unwrap();
     let text = format!(
         "{{\"account\":{number},\"index\":{log_index},\"salt\":{}}}",
         random.u64(..)
     );
-    Row {
+    let row = Row {
         account: account(number),
         log_index,
         recorded_at,
-        stage,
-        action: random.choice(Action::ALL).copied().unwrap(),
-        change: (stage != Stage::Denied).then(|| ChangeId(Uuid::from_u128(random.u128(..)))),
-        request: RequestId(Uuid::from_u128(random.u128(..))),
-        principal: principal(random.usize(0..4)),
-        reason: random.choice(REASONS).unwrap().to_owned(),
+        kind: known.name(),
+        action: random.choice(Action::ALL).copied(),
+        cause: Some(Cause::Caller),
+        change: (known != Kind::ChangeDenied).then(|| ChangeId(Uuid::from_u128(random.u128(..)))),
+        request: Some(RequestId(Uuid::from_u128(random.u128(..)))),
+        principal: Some(principal(random.usize(0..4))),
+        reason: random.choice(REASONS).map(str::to_owned),
         ticket: random.bool().then(|| format!("OPS-{}%", random.u8(0..20))),
-        region: region(random.usize(0..3)),
-        image: image(random.usize(0..6)),
-        shared_account: shared(random.usize(0..4)),
+        region: Some(region(random.usize(0..3))),
+        image: Some(image(random.usize(0..6))),
+        shared_account: Some(shared(random.usize(0..4))),
         aws_request: random.bool().then(|| format!("aws-{}", random.u8(0..30))),
+        is_ranked: matches!(known, Kind::ChangeRequested | Kind::ChangeDenied),
         leaf_hash: leaf_hash(text.as_bytes()),
         text,
+    };
+    if random.u8(0..8) == 0 {
+        of_an_unknown_kind(random, row)
+    } else {
+        row
+    }
+}
+
+/// Each column that it need not have is there or not, whatever the others are.
+fn of_an_unknown_kind(random: &mut Rng, row: Row) -> Row {
+    let mut there = || random.bool();
+    Row {
+        kind: UNKNOWN[usize::from(there())],
+        is_ranked: there(),
+        action: row.action.filter(|_| there()),
+        cause: row.cause.filter(|_| there()),
+        change: row.change.filter(|_| there()),
+        request: row.request.filter(|_| there()),
+        principal: row.principal.filter(|_| there()),
+        reason: row.reason.filter(|_| there()),
+        ticket: row.ticket.filter(|_| there()),
+        region: row.region.filter(|_| there()),
+        image: row.image.filter(|_| there()),
+        shared_account: row.shared_account.filter(|_| there()),
+        aws_request: row.aws_request.filter(|_| there()),
+        ..row
     }
 }
 
@@ -198,10 +245,10 @@ pub(crate) fn filter(random: &mut Rng, rows: &[Row]) -> EntryFilter {
             3 => filter.shared_account = Some(shared(random.usize(0..5))),
             4 => filter.principals = some(random, 4, principal),
             5 => filter.actions = some(random, 2, |at| Action::ALL[at]),
-            6 => filter.stages = some(random, 5, |at| Stage::ALL[at]),
+            6 => filter.kinds = some(random, 8, kind),
             7 => filter.causes = vec![Cause::Caller],
             8 => filter.change = known.change,
-            9 => filter.request = Some(known.request),
+            9 => filter.request = known.request,
             10 => filter.aws_request = Some(format!("aws-{}", random.u8(0..32))),
             11 => filter.from = Some(some_time(random, rows)),
             12 => filter.to = Some(some_time(random, rows)),
@@ -221,30 +268,31 @@ fn some_time(random: &mut Rng, rows: &[Row]) -> Timestamp {
 }
 
 pub(crate) fn matches(filter: &EntryFilter, row: &Row) -> bool {
-    fn any<T: PartialEq>(values: &[T], value: &T) -> bool {
-        values.is_empty() || values.contains(value)
+    fn any<T: PartialEq>(values: &[T], value: Option<&T>) -> bool {
+        values.is_empty() || value.is_some_and(|value| values.contains(value))
+    }
+    fn is<T: PartialEq>(wanted: Option<&T>, value: Option<&T>) -> bool {
+        wanted.is_none() || wanted == value
     }
     let text = filter.text.as_ref().map(|text| text.to_lowercase());
-    let has = |field: &str| text.as_ref().is_none_or(|text| field.to_lowercase().contains(text));
-    any(&filter.accounts, &row.account)
-        && any(&filter.regions, &row.region)
-        && filter.image.as_ref().is_none_or(|image| *image == row.image)
-        && filter
-            .shared_account
-            .is_none_or(|account| account == row.shared_account)
-        && any(&filter.principals, &row.principal)
-        && any(&filter.actions, &row.action)
-        && any(&filter.stages, &row.stage)
-        && any(&filter.causes, &Cause::Caller)
-        && filter.change.is_none_or(|id| Some(id) == row.change)
-        && filter.request.is_none_or(|id| id == row.request)
-        && filter
-            .aws_request
-            .as_ref()
-            .is_none_or(|id| Some(id) == row.aws_request.as_ref())
+    let has = |field: Option<&str>| {
+        text.as_ref()
+            .is_none_or(|text| field.is_some_and(|field| field.to_lowercase().contains(text)))
+    };
+    any(&filter.accounts, Some(&row.account))
+        && any(&filter.regions, row.region.as_ref())
+        && is(filter.image.as_ref(), row.image.as_ref())
+        && is(filter.shared_account.as_ref(), row.shared_account.as_ref())
+        && any(&filter.principals, row.principal.as_ref())
+        && any(&filter.actions, row.action.as_ref())
+        && any(&filter.kinds, Some(&row.kind_name()))
+        && any(&filter.causes, row.cause.as_ref())
+        && is(filter.change.as_ref(), row.change.as_ref())
+        && is(filter.request.as_ref(), row.request.as_ref())
+        && is(filter.aws_request.as_ref(), row.aws_request.as_ref())
         && filter.from.is_none_or(|from| row.recorded_at >= from)
         && filter.to.is_none_or(|to| row.recorded_at < to)
-        && (has(&row.reason) || row.ticket.as_deref().is_some_and(has))
+        && (has(row.reason.as_deref()) || has(row.ticket.as_deref()))
 }
 
 pub(crate) fn sorted<'a>(rows: impl Iterator<Item = &'a Row>, order: Order) -> Vec<StoredEntry<'static>> {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use sharewarden::{
     clock::Clock,
-    domain::{AccountId, Action, Cause, Stage, Timestamp},
+    domain::{AccountId, Action, Cause, Kind, KindName, Timestamp},
     store::{
         Database,
         audit::{EntryFilter, Order, entries},
@@ -88,13 +88,16 @@ fn alone() -> Vec<Case> {
         }),
         case("GRANT", 2 * ALONE, |f| f.actions = vec![Action::Grant]),
         case("REVOKE", SPARSE, |f| f.actions = vec![Action::Revoke]),
-        case("REQUESTED", 4 * ALONE, |f| f.stages = vec![Stage::Requested]),
-        case("SUCCEEDED", 4 * ALONE, |f| f.stages = vec![Stage::Succeeded]),
-        case("DENIED", SPARSE, |f| f.stages = vec![Stage::Denied]),
-        case("FAILED", SPARSE, |f| f.stages = vec![Stage::Failed]),
-        case("SUPERSEDED", SPARSE, |f| f.stages = vec![Stage::Superseded]),
+        case("REQUESTED", 4 * ALONE, |f| f.kinds = vec![kind(Kind::ChangeRequested)]),
+        case("SUCCEEDED", 4 * ALONE, |f| f.kinds = vec![kind(Kind::ChangeSucceeded)]),
+        case("DENIED", SPARSE, |f| f.kinds = vec![kind(Kind::ChangeDenied)]),
+        case("FAILED", SPARSE, |f| f.kinds = vec![kind(Kind::ChangeFailed)]),
+        case("SUPERSEDED", SPARSE, |f| f.kinds = vec![kind(Kind::ChangeSuperseded)]),
+        case("a kind that this build does not know", SPARSE, |f| {
+            f.kinds = vec!["test.invented".parse().unwrap()]
+        }),
         case("FAILED or DENIED", 2 * SPARSE, |f| {
-            f.stages = vec![Stage::Failed, Stage::Denied]
+            f.kinds = vec![kind(Kind::ChangeFailed), kind(Kind::ChangeDenied)]
         }),
         case("cause", ALONE, |f| f.causes = vec![Cause::Caller]),
         case("change", 2, |f| f.change = Some(change.parse().unwrap())),
@@ -113,7 +116,11 @@ fn alone() -> Vec<Case> {
 }
 
 fn together() -> Vec<Case> {
-    let failed = vec![Stage::Failed, Stage::Denied, Stage::Superseded];
+    let failed = vec![
+        kind(Kind::ChangeFailed),
+        kind(Kind::ChangeDenied),
+        kind(Kind::ChangeSuperseded),
+    ];
     let month = (time("2026-03-10T00:00:00Z"), time("2026-03-20T00:00:00Z"));
     vec![
         case("account, Region, principal", 3000, |f| {
@@ -127,18 +134,18 @@ fn together() -> Vec<Case> {
         }),
         case("5 accounts, what went wrong", 9000, |f| {
             f.accounts = (0..5).map(account).collect();
-            f.stages = failed.clone();
+            f.kinds = failed.clone();
         }),
         case("account, what went wrong, a time", 2000, |f| {
             f.accounts = vec![account(42)];
-            f.stages = failed.clone();
+            f.kinds = failed.clone();
             (f.from, f.to) = month;
         }),
         case("frequent principal, Region, REVOKE, SUCCEEDED", 5000, |f| {
             f.principals = vec!["pipeline".parse().unwrap()];
             f.regions = vec!["eu-central-1".parse().unwrap()];
             f.actions = vec![Action::Revoke];
-            f.stages = vec![Stage::Succeeded];
+            f.kinds = vec![kind(Kind::ChangeSucceeded)];
         }),
         case("account, rare text", 3000, |f| {
             f.accounts = vec![account(42)];
@@ -157,7 +164,7 @@ fn together() -> Vec<Case> {
             f.principals = vec!["retired".parse().unwrap()];
         }),
         case("REQUESTED by somebody", 1000, |f| {
-            f.stages = vec![Stage::Requested];
+            f.kinds = vec![kind(Kind::ChangeRequested)];
             f.principals = vec!["user-7".parse().unwrap()];
         }),
         case("20 accounts, 2 Regions, a time", 20_000, |f| {
@@ -277,11 +284,12 @@ async fn load(store: &Store) {
 
 fn entries_between(first: u32, last: u32) -> String {
     format!(
-        "INSERT INTO audit_entry (account_id, log_index, recorded_at, stage, action, cause, change_id, request_id, principal,
-             reason, ticket, region, image_id, shared_account_id, generation, aws_request_id, error_reason, leaf_hash, entry)
+        "INSERT INTO audit_entry (account_id, log_index, recorded_at, kind, action, cause, change_id, request_id, principal,
+             reason, ticket, region, image_id, shared_account_id, generation, aws_request_id, error_reason, is_ranked, leaf_hash,
+             entry)
          SELECT lpad(account::text, 12, '1'), g, timestamptz '2025-12-01' + g * (interval '355 days' / {ENTRIES}),
-             stage, CASE WHEN h % 7 = 0 THEN 'REVOKE' ELSE 'GRANT' END, 'CALLER',
-             CASE WHEN stage <> 'DENIED' THEN id END, id,
+             kind, CASE WHEN h % 7 = 0 THEN 'REVOKE' ELSE 'GRANT' END, 'CALLER',
+             CASE WHEN kind <> 'change.denied' THEN id END, id,
              CASE WHEN h % 10 < 6 THEN 'pipeline' WHEN old AND h % 2 = 0 THEN 'retired' ELSE 'user-' || h % 211 END,
              (ARRAY['release of the', 'rollout for', 'emergency fix of', 'test with', 'yearly renewal of'])[1 + h % 5]
                  || ' image ' || h % 9973 || ' for team ' || h % 53
@@ -290,17 +298,23 @@ fn entries_between(first: u32, last: u32) -> String {
              CASE h % 8 WHEN 0 THEN 'ap-south-1' WHEN 1 THEN 'us-east-1' WHEN 2 THEN 'us-east-1' WHEN 3 THEN 'eu-west-1'
                  ELSE 'eu-central-1' END,
              'wsi-' || lpad((h % 20011)::text, 9, '0'), lpad((h % 503)::text, 12, '2'),
-             CASE WHEN stage <> 'DENIED' THEN 1 END,
-             CASE WHEN stage IN ('SUCCEEDED', 'FAILED') THEN 'aws-' || g END,
-             CASE WHEN stage = 'FAILED' THEN 'IMAGE_NOT_FOUND' END,
+             CASE WHEN kind <> 'change.denied' THEN 1 END,
+             CASE WHEN kind IN ('change.succeeded', 'change.failed') THEN 'aws-' || g END,
+             CASE WHEN kind = 'change.failed' THEN 'IMAGE_NOT_FOUND' END,
+             kind IN ('change.requested', 'change.denied'),
              sha256(g::text::bytea), repeat('x', 500) || g
          FROM (
              SELECT g, h, lpad(to_hex(g / 2), 32, '0')::uuid AS id, h / 7 % 100 AS account, g < {ENTRIES} / 50 AS old,
-                 CASE WHEN h % 101 < 3 THEN 'DENIED' WHEN g % 2 = 0 THEN 'REQUESTED' WHEN h % 101 < 6 THEN 'FAILED'
-                     WHEN h % 101 = 6 THEN 'SUPERSEDED' ELSE 'SUCCEEDED' END AS stage
+                 CASE WHEN h % 101 < 3 THEN 'change.denied' WHEN g % 2 = 0 THEN 'change.requested' WHEN h % 101 < 6 THEN 'change.failed'
+                     WHEN h % 101 = 6 THEN 'change.superseded' WHEN h % 101 = 7 THEN 'test.invented' ELSE 'change.succeeded'
+                     END AS kind
              FROM (
                  SELECT g, hashint8(g / 2)::bigint + 2147483648 AS h FROM generate_series({first}, {last}) AS g
              ) AS hashed
          ) AS made"
     )
+}
+
+fn kind(kind: Kind) -> KindName {
+    kind.name().parse().unwrap()
 }

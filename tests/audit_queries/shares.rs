@@ -13,7 +13,7 @@ use crate::{
 
 /// Shares that begin and end one after the other, some at the same moment, some never.
 fn shares(random: &mut Rng) -> Vec<Share> {
-    let mut keys: Vec<_> = model::history(random, 120).iter().map(Row::key).collect();
+    let mut keys: Vec<_> = model::history(random, 120).iter().filter_map(Row::key).collect();
     keys.sort_unstable();
     keys.dedup();
     let mut shares = Vec::new();

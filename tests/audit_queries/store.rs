@@ -50,28 +50,30 @@ impl Store {
     pub(crate) async fn insert(&self, rows: &[Row]) {
         for rows in rows.chunks(1000) {
             let mut sql = QueryBuilder::<Postgres>::new(
-                "INSERT INTO audit_entry (account_id, log_index, recorded_at, stage, action, cause, change_id, request_id,
+                "INSERT INTO audit_entry (account_id, log_index, recorded_at, kind, action, cause, change_id, request_id,
                      principal, reason, ticket, region, image_id, shared_account_id, generation, aws_request_id, error_reason,
-                     leaf_hash, entry) ",
+                     is_ranked, leaf_hash, entry) ",
             );
             sql.push_values(rows, |mut sql, row| {
+                let columns = row.columns();
                 sql.push_bind(row.account.to_string())
                     .push_bind(row.log_index as i64)
                     .push_bind(row.recorded_at.to_offset_date_time())
-                    .push_bind(row.stage.as_str())
-                    .push_bind(row.action.as_str())
-                    .push_bind("CALLER")
-                    .push_bind(row.change.map(|id| id.0))
-                    .push_bind(row.request.0)
-                    .push_bind(row.principal.to_string())
-                    .push_bind(&row.reason)
-                    .push_bind(&row.ticket)
-                    .push_bind(row.region.to_string())
-                    .push_bind(row.image.to_string())
-                    .push_bind(row.shared_account.to_string())
-                    .push_bind(row.change.map(|_| 1_i64))
-                    .push_bind(&row.aws_request)
-                    .push_bind((row.stage.as_str() == "FAILED").then_some("IMAGE_NOT_FOUND"))
+                    .push_bind(row.kind)
+                    .push_bind(columns.action)
+                    .push_bind(columns.cause)
+                    .push_bind(columns.change_id)
+                    .push_bind(columns.request_id)
+                    .push_bind(columns.principal)
+                    .push_bind(columns.reason)
+                    .push_bind(columns.ticket)
+                    .push_bind(columns.region)
+                    .push_bind(columns.image_id)
+                    .push_bind(columns.shared_account_id)
+                    .push_bind(columns.generation.map(|generation| generation as i64))
+                    .push_bind(columns.aws_request_id)
+                    .push_bind(columns.error_reason)
+                    .push_bind(row.is_ranked)
                     .push_bind(&row.leaf_hash[..])
                     .push_bind(&row.text);
             });

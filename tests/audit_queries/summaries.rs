@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use fastrand::Rng;
 use sharewarden::{
-    domain::{AccountId, Action, Stage, Timestamp},
+    domain::{AccountId, Timestamp},
     store::{
         audit::{Count, CountQuery, Dimension, Interval, Ranking, counts, ranking},
         summaries,
@@ -21,7 +21,7 @@ const DIMENSIONS: [Dimension; 4] = [
     Dimension::Account,
     Dimension::Region,
     Dimension::Action,
-    Dimension::Stage,
+    Dimension::Kind,
 ];
 const INTERVALS: [Interval; 5] = [
     Interval::Whole,
@@ -62,35 +62,40 @@ type Key = (
 );
 
 fn counted(rows: &[Row], query: &CountQuery) -> Vec<Count> {
-    fn any<T: PartialEq>(values: &[T], value: &T) -> bool {
-        values.is_empty() || values.contains(value)
+    fn any<T: PartialEq>(values: &[T], value: Option<&T>) -> bool {
+        values.is_empty() || value.is_some_and(|value| values.contains(value))
     }
     let by = |dimension| query.group_by.contains(&dimension);
     let mut sums: BTreeMap<Key, u64> = BTreeMap::new();
     for row in rows.iter().filter(|row| {
         (query.from..query.to).contains(&row.recorded_at)
-            && any(&query.accounts, &row.account)
-            && any(&query.regions, &row.region)
-            && any(&query.actions, &row.action)
-            && any(&query.stages, &row.stage)
+            && any(&query.accounts, Some(&row.account))
+            && any(&query.regions, row.region.as_ref())
+            && any(&query.actions, row.action.as_ref())
+            && any(&query.kinds, Some(&row.kind_name()))
     }) {
         let key = (
             bucket_start(query.interval, query.from, row.recorded_at),
             by(Dimension::Account).then_some(row.account),
-            by(Dimension::Region).then(|| row.region.to_string()),
-            by(Dimension::Action).then(|| row.action.as_str()),
-            by(Dimension::Stage).then(|| row.stage.as_str()),
+            row.region
+                .as_ref()
+                .filter(|_| by(Dimension::Region))
+                .map(ToString::to_string),
+            row.action
+                .filter(|_| by(Dimension::Action))
+                .map(|action| action.as_str()),
+            by(Dimension::Kind).then_some(row.kind),
         );
         *sums.entry(key).or_default() += 1;
     }
     let counts = sums
         .into_iter()
-        .map(|((start_time, account, region, action, stage), count)| Count {
+        .map(|((start_time, account, region, action, kind), count)| Count {
             start_time,
             account,
             region: region.map(|region| region.parse().unwrap()),
-            action: action.and_then(Action::parse),
-            stage: stage.and_then(Stage::parse),
+            action: action.map(str::to_owned),
+            kind: kind.map(|kind| kind.parse().unwrap()),
             count,
         });
     counts.take(query.limit as usize).collect()
@@ -125,17 +130,17 @@ async fn counts_are_what_the_model_counts() {
                 vec![]
             },
             regions: if seldom(&mut random) {
-                vec![known.region.clone(), known.region]
+                known.region.iter().chain(&known.region).cloned().collect()
             } else {
                 vec![]
             },
             actions: if seldom(&mut random) {
-                vec![known.action]
+                known.action.into_iter().collect()
             } else {
                 vec![]
             },
-            stages: if seldom(&mut random) {
-                vec![known.stage, Stage::Failed]
+            kinds: if seldom(&mut random) {
+                vec![known.kind_name(), "change.failed".parse().unwrap()]
             } else {
                 vec![]
             },
@@ -169,7 +174,7 @@ async fn an_empty_time_has_no_counts() {
             accounts: vec![],
             regions: vec![],
             actions: vec![],
-            stages: vec![],
+            kinds: vec![],
             limit: 10,
         };
         assert_eq!(counts(&store.database, &query).await.unwrap(), []);
@@ -202,14 +207,16 @@ async fn rankings_are_what_the_model_ranks() {
         for row in rows.iter().filter(|row| {
             (from..to).contains(&row.recorded_at)
                 && (accounts.is_empty() || accounts.contains(&row.account))
-                && matches!(row.stage, Stage::Requested | Stage::Denied)
+                && row.is_ranked
         }) {
             let value = match ranked {
-                Ranking::Principal => row.principal.to_string(),
-                Ranking::Image => row.image.to_string(),
-                Ranking::SharedAccount => row.shared_account.to_string(),
+                Ranking::Principal => row.principal.as_ref().map(ToString::to_string),
+                Ranking::Image => row.image.as_ref().map(ToString::to_string),
+                Ranking::SharedAccount => row.shared_account.map(|account| account.to_string()),
             };
-            *sums.entry(value).or_default() += 1;
+            if let Some(value) = value {
+                *sums.entry(value).or_default() += 1;
+            }
         }
         let mut expected: Vec<_> = sums.into_iter().collect();
         expected.sort_by(|one, other| other.1.cmp(&one.1).then_with(|| one.0.cmp(&other.0)));

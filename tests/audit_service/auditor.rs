@@ -1,8 +1,9 @@
 //! Who asks about the history, and those who make some.
 
 use sharewarden::proto::v1::{
-    AuditEntry, AuditEntryFilter, GrantSharePermissionRequest, ListAuditEntriesRequest, ListAuditEntriesResponse,
-    RevokeSharePermissionRequest, audit_service_client::AuditServiceClient,
+    AuditEntry, AuditEntryFilter, ChangeBody, GrantSharePermissionRequest, ListAuditEntriesRequest,
+    ListAuditEntriesResponse, RevokeSharePermissionRequest, audit_entry::Body,
+    audit_service_client::AuditServiceClient,
 };
 use tonic::{Code, Request, Status, transport::Channel};
 use tonic_types::StatusExt;
@@ -48,7 +49,7 @@ pub(crate) fn request_as<T>(principal: &str, message: T) -> Request<T> {
     request
 }
 
-/// A history of every stage: two grants and a revoke that succeed, a grant that fails, one that the policy refuses, and one
+/// A history of every kind of entry: two grants and a revoke that succeed, a grant that fails, one that the policy refuses, and one
 /// that a newer one overtakes.
 pub(crate) async fn make_history(stack: &Stack) {
     let mut client = stack.client().await;
@@ -117,6 +118,14 @@ pub(crate) async fn grant_to_many(stack: &Stack, numbers: std::ops::Range<u32>) 
     for grant in grants {
         grant.await.unwrap().unwrap();
     }
+}
+
+/// The body of an entry that is about a change.
+pub(crate) fn change(entry: &AuditEntry) -> &ChangeBody {
+    let Some(Body::Change(change)) = &entry.body else {
+        panic!("an entry without a body: {entry:?}");
+    };
+    change
 }
 
 /// Where an entry is.

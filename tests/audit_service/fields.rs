@@ -30,7 +30,16 @@ async fn every_field_that_breaks_its_rule_is_named() {
         shared_account_id: "2".into(),
         principals: vec!["two words".into()],
         actions: vec![0],
-        stages: vec![9, 1, 9, 9, 9, 9],
+        kinds: [
+            "denied",
+            "change.denied",
+            "Change.denied",
+            "change..denied",
+            "change.denied ",
+            "change.7",
+        ]
+        .map(String::from)
+        .to_vec(),
         causes: vec![-1],
         change_id: "x".into(),
         request_id: "y".into(),
@@ -52,10 +61,10 @@ async fn every_field_that_breaks_its_rule_is_named() {
         "filter.shared_account_id",
         "filter.principals[0]",
         "filter.actions[0]",
-        "filter.stages[0]",
-        "filter.stages[2]",
-        "filter.stages[3]",
-        "filter.stages",
+        "filter.kinds[0]",
+        "filter.kinds[2]",
+        "filter.kinds[3]",
+        "filter.kinds",
         "filter.causes[0]",
         "filter.change_id",
         "filter.request_id",
@@ -100,7 +109,7 @@ async fn a_page_token_is_good_for_its_own_list_only() {
         },
         ListAuditEntriesRequest {
             filter: Some(AuditEntryFilter {
-                stages: vec![1],
+                kinds: vec!["change.requested".into()],
                 ..Default::default()
             }),
             ..first.clone()

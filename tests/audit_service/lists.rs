@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 
 use sha2::{Digest, Sha256};
+use sharewarden::domain::Kind;
 use sharewarden::proto::v1::{
-    Action, AuditEntry, AuditEntryFilter, AuditEntryOrder, Cause, GetAuditEntryRequest, ListAuditEntriesRequest, Stage,
+    Action, AuditEntry, AuditEntryFilter, AuditEntryOrder, Cause, GetAuditEntryRequest, ListAuditEntriesRequest,
 };
 use tonic::Code;
 
@@ -19,8 +20,9 @@ async fn every_filter_lets_through_what_it_says() {
     make_history(&stack).await;
     let mut auditor = auditor(&stack).await;
     let entries = all(&mut auditor, AuditEntryFilter::default()).await;
-    let stages: BTreeSet<_> = entries.iter().map(|entry| entry.stage).collect();
-    assert_eq!(stages.len(), 5, "{entries:#?}");
+    let kinds: BTreeSet<_> = entries.iter().map(|entry| entry.kind.as_str()).collect();
+    let every_kind = Kind::ALL.iter().map(|kind| kind.name()).collect();
+    assert_eq!(kinds, every_kind, "{entries:#?}");
     for (name, filter, matches) in cases(&entries) {
         let expected: Vec<_> = entries.iter().filter(|entry| matches(entry)).map(place).collect();
         let found: Vec<_> = all(&mut auditor, filter).await.iter().map(place).collect();
@@ -33,9 +35,10 @@ async fn every_filter_lets_through_what_it_says() {
 
 fn cases(entries: &[AuditEntry]) -> Vec<Case> {
     let with = AuditEntryFilter::default;
-    let middle = entries.iter().find(|entry| entry.stage() == Stage::Failed).unwrap();
-    let (change, request, time) = (middle.change_id.clone(), middle.request_id.clone(), middle.record_time);
-    let called = entries.iter().filter_map(|entry| entry.attempts.last());
+    let middle = entries.iter().find(|entry| entry.kind == "change.failed").unwrap();
+    let (change_id, request) = (change(middle).change_id.clone(), change(middle).request_id.clone());
+    let time = middle.record_time;
+    let called = entries.iter().filter_map(|entry| change(entry).attempts.last());
     let aws = called
         .map(|attempt| attempt.aws_request_id.clone())
         .find(|id| !id.is_empty());
@@ -53,12 +56,12 @@ fn cases(entries: &[AuditEntry]) -> Vec<Case> {
         regions: vec!["us-east-1".into()],
         ..with()
     };
-    case("regions", region, Box::new(|entry| entry.region == "us-east-1"));
+    case("regions", region, Box::new(|entry| change(entry).region == "us-east-1"));
     let image = AuditEntryFilter {
         image_id: IMAGE.into(),
         ..with()
     };
-    case("image", image, Box::new(|entry| entry.image_id == IMAGE));
+    case("image", image, Box::new(|entry| change(entry).image_id == IMAGE));
     let shared = AuditEntryFilter {
         shared_account_id: OTHER_RECIPIENT.into(),
         ..with()
@@ -66,35 +69,43 @@ fn cases(entries: &[AuditEntry]) -> Vec<Case> {
     case(
         "shared account",
         shared,
-        Box::new(|entry| entry.shared_account_id == OTHER_RECIPIENT),
+        Box::new(|entry| change(entry).shared_account_id == OTHER_RECIPIENT),
     );
     let principal = AuditEntryFilter {
         principals: vec!["pipeline".into()],
         ..with()
     };
-    case("principals", principal, Box::new(|entry| entry.principal == "pipeline"));
+    case(
+        "principals",
+        principal,
+        Box::new(|entry| change(entry).principal == "pipeline"),
+    );
     let action = AuditEntryFilter {
         actions: vec![Action::Revoke.into()],
         ..with()
     };
-    case("actions", action, Box::new(|entry| entry.action() == Action::Revoke));
-    let stages = AuditEntryFilter {
-        stages: vec![Stage::Denied.into(), Stage::Failed.into()],
+    case(
+        "actions",
+        action,
+        Box::new(|entry| change(entry).action() == Action::Revoke),
+    );
+    let kinds = AuditEntryFilter {
+        kinds: vec!["change.denied".into(), "test.invented".into(), "change.failed".into()],
         ..with()
     };
     case(
-        "stages",
-        stages,
-        Box::new(|entry| [Stage::Denied, Stage::Failed].contains(&entry.stage())),
+        "kinds",
+        kinds,
+        Box::new(|entry| ["change.denied", "change.failed"].contains(&entry.kind.as_str())),
     );
     let change_filter = AuditEntryFilter {
-        change_id: change.clone(),
+        change_id: change_id.clone(),
         ..with()
     };
     case(
         "change",
         change_filter,
-        Box::new(move |entry| entry.change_id == change),
+        Box::new(move |entry| change(entry).change_id == change_id),
     );
     let request_filter = AuditEntryFilter {
         request_id: request.clone(),
@@ -103,7 +114,7 @@ fn cases(entries: &[AuditEntry]) -> Vec<Case> {
     case(
         "request",
         request_filter,
-        Box::new(move |entry| entry.request_id == request),
+        Box::new(move |entry| change(entry).request_id == request),
     );
     let aws_filter = AuditEntryFilter {
         aws_request_id: aws.clone(),
@@ -112,7 +123,10 @@ fn cases(entries: &[AuditEntry]) -> Vec<Case> {
     case(
         "AWS request",
         aws_filter,
-        Box::new(move |entry| entry.attempts.last().is_some_and(|call| call.aws_request_id == aws)),
+        Box::new(move |entry| {
+            let last_call = change(entry).attempts.last();
+            last_call.is_some_and(|call| call.aws_request_id == aws)
+        }),
     );
     let since = AuditEntryFilter {
         start_time: time,
@@ -131,7 +145,7 @@ fn cases(entries: &[AuditEntry]) -> Vec<Case> {
     case(
         "text of the reason",
         reason,
-        Box::new(|entry| entry.reason.contains("of Zoë")),
+        Box::new(|entry| change(entry).reason.contains("of Zoë")),
     );
     let ticket = AuditEntryFilter {
         text: "chg-0".into(),
@@ -140,11 +154,11 @@ fn cases(entries: &[AuditEntry]) -> Vec<Case> {
     case(
         "text of the ticket",
         ticket,
-        Box::new(|entry| entry.ticket == "CHG-0042"),
+        Box::new(|entry| change(entry).ticket == "CHG-0042"),
     );
     let both = AuditEntryFilter {
         account_ids: vec![ACCOUNT.into()],
-        stages: vec![Stage::Succeeded.into()],
+        kinds: vec!["change.succeeded".into(), "change.succeeded".into()],
         causes: vec![Cause::Caller.into(), Cause::Caller.into()],
         principals: vec!["pipeline".into(), "nobody".into()],
         ..with()
@@ -152,13 +166,18 @@ fn cases(entries: &[AuditEntry]) -> Vec<Case> {
     case(
         "several at once",
         both,
-        Box::new(|entry| entry.stage() == Stage::Succeeded && entry.principal == "pipeline"),
+        Box::new(|entry| entry.kind == "change.succeeded" && change(entry).principal == "pipeline"),
     );
     let none = AuditEntryFilter {
         text: "100%_nothing\\".into(),
         ..with()
     };
     case("nothing", none, Box::new(|_| false));
+    let unknown = AuditEntryFilter {
+        kinds: vec!["test.invented".into()],
+        ..with()
+    };
+    case("nothing", unknown, Box::new(|_| false));
     cases
 }
 
@@ -197,6 +216,16 @@ async fn walking_pages_gives_each_entry_once_whatever_is_added_meanwhile() {
     stack.end().await;
 }
 
+const TOP_MEMBERS: [&str; 7] = [
+    "account_id",
+    "body",
+    "kind",
+    "log_index",
+    "recorded_at",
+    "schema",
+    "server_version",
+];
+
 #[tokio::test]
 async fn an_entry_is_what_its_canonical_text_says_and_its_hash_is_that_of_the_tree() {
     let stack = Stack::start().await;
@@ -207,17 +236,34 @@ async fn an_entry_is_what_its_canonical_text_says_and_its_hash_is_that_of_the_tr
         hash.update(&entry.canonical);
         assert_eq!(entry.leaf_hash[..], hash.finalize()[..]);
         let text: serde_json::Value = serde_json::from_str(&entry.canonical).unwrap();
+        let members: Vec<_> = text.as_object().unwrap().keys().collect();
+        assert_eq!(members, TOP_MEMBERS);
         assert_eq!(text["account_id"], entry.account_id);
         assert_eq!(text["log_index"], entry.log_index);
-        assert_eq!(text["reason"], entry.reason);
-        assert_eq!(text["principal"], entry.principal);
+        assert_eq!(text["kind"], entry.kind);
+        assert_eq!(text["schema"], entry.schema);
         assert_eq!(text["server_version"], entry.server_version);
+        let (body, change) = (&text["body"], change(&entry));
+        assert_eq!(body["reason"], change.reason);
+        assert_eq!(body["principal"], change.principal);
+        assert_eq!(body["region"], change.region);
+        assert_eq!(body["image_id"], change.image_id);
+        assert_eq!(body["shared_account_id"], change.shared_account_id);
+        assert_eq!(body["request_id"], change.request_id);
         assert_eq!(
-            format!("STAGE_{}", text["stage"].as_str().unwrap()),
-            entry.stage().as_str_name()
+            format!("ACTION_{}", body["action"].as_str().unwrap()),
+            change.action().as_str_name()
         );
-        assert_eq!(entry.change_id.is_empty(), entry.stage() == Stage::Denied);
-        assert_eq!(entry.generation == 0, entry.stage() == Stage::Denied);
+        assert_eq!(
+            body["aws_request_id"].as_str().unwrap_or_default(),
+            change.aws_request_id
+        );
+        assert_eq!(body["change_id"].as_str().unwrap_or_default(), change.change_id);
+        assert_eq!(body["generation"].as_u64().unwrap_or_default(), change.generation);
+        assert_eq!(body["denied_by"].as_str().unwrap_or_default(), change.denied_by);
+        assert_eq!(change.change_id.is_empty(), entry.kind == "change.denied");
+        assert_eq!(change.generation == 0, entry.kind == "change.denied");
+        assert_eq!(!change.denied_by.is_empty(), entry.kind == "change.denied");
         let request = GetAuditEntryRequest {
             account_id: entry.account_id.clone(),
             log_index: entry.log_index,

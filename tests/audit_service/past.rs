@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use sharewarden::proto::v1::{
-    AuditEntryOrder, GetSharePermissionsAtRequest, ListPermissionHistoryRequest, PastSharePermission, Stage,
+    AuditEntryOrder, GetSharePermissionsAtRequest, ListPermissionHistoryRequest, PastSharePermission,
 };
 
 use crate::{auditor::*, stack::*};
@@ -26,7 +26,7 @@ async fn the_history_of_a_permission_holds_its_entries_and_no_others() {
     make_history(&stack).await;
     let mut auditor = auditor(&stack).await;
     for order in [AuditEntryOrder::OldestFirst, AuditEntryOrder::Unspecified] {
-        let mut stages = Vec::new();
+        let mut kinds = Vec::new();
         let mut request = ListPermissionHistoryRequest {
             order: order.into(),
             page_size: 3,
@@ -41,19 +41,25 @@ async fn the_history_of_a_permission_holds_its_entries_and_no_others() {
             assert!(
                 page.entries
                     .iter()
-                    .all(|entry| entry.shared_account_id == RECIPIENT && entry.image_id == IMAGE)
+                    .all(|entry| change(entry).shared_account_id == RECIPIENT && change(entry).image_id == IMAGE)
             );
-            stages.extend(page.entries.iter().map(|entry| (entry.log_index, entry.stage())));
+            kinds.extend(page.entries.into_iter().map(|entry| (entry.log_index, entry.kind)));
             request.page_token = page.next_page_token;
             if request.page_token.is_empty() {
                 break;
             }
         }
         if order != AuditEntryOrder::OldestFirst {
-            stages.reverse();
+            kinds.reverse();
         }
-        let expected = [Stage::Requested, Stage::Succeeded, Stage::Requested, Stage::Succeeded];
-        assert_eq!(stages, (0..4).zip(expected).collect::<Vec<_>>(), "{order:?}");
+        let expected = [
+            "change.requested",
+            "change.succeeded",
+            "change.requested",
+            "change.succeeded",
+        ];
+        let expected: Vec<_> = (0..4).zip(expected.map(String::from)).collect();
+        assert_eq!(kinds, expected, "{order:?}");
     }
     stack.end().await;
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use sharewarden::proto::v1::{
-    AuditEntry, Stage, SummarizeAuditEntriesRequest, SummaryDimension, SummaryInterval, SummaryRanking,
+    AuditEntry, SummarizeAuditEntriesRequest, SummaryDimension, SummaryInterval, SummaryRanking,
 };
 
 use crate::{auditor::*, stack::*};
@@ -39,7 +39,7 @@ async fn a_summary_counts_what_a_list_shows() {
     let request = SummarizeAuditEntriesRequest {
         interval: SummaryInterval::Hour.into(),
         group_by: vec![
-            SummaryDimension::Stage.into(),
+            SummaryDimension::Kind.into(),
             SummaryDimension::Action.into(),
             SummaryDimension::Region.into(),
             SummaryDimension::Account.into(),
@@ -52,9 +52,9 @@ async fn a_summary_counts_what_a_list_shows() {
         let key = (
             hour,
             entry.account_id.clone(),
-            entry.region.clone(),
-            entry.action,
-            entry.stage,
+            change(entry).region.clone(),
+            change(entry).action,
+            entry.kind.clone(),
         );
         *expected.entry(key).or_insert(0) += 1;
     }
@@ -69,7 +69,7 @@ async fn a_summary_counts_what_a_list_shows() {
         .map(|count| {
             let hour = count.start_time.unwrap().seconds;
             (
-                (hour, count.account_id, count.region, count.action, count.stage),
+                (hour, count.account_id, count.region, count.action, count.kind),
                 count.count,
             )
         })
@@ -95,18 +95,23 @@ async fn what_is_not_told_apart_is_not_set_and_filters_are_counted_by() {
             counts.len() <= 1
                 && counts
                     .iter()
-                    .all(|count| count.account_id.is_empty() && count.stage == 0)
+                    .all(|count| count.account_id.is_empty() && count.kind.is_empty())
         );
         counts.first().map_or(0, |count| count.count as usize)
     };
     assert_eq!(count(&mut auditor, days(&entries)).await, entries.len());
     let denied = SummarizeAuditEntriesRequest {
-        stages: vec![Stage::Denied.into()],
+        kinds: vec!["change.denied".into()],
         account_ids: vec![OTHER_ACCOUNT.into()],
         regions: vec![REGION.into()],
         ..days(&entries)
     };
     assert_eq!(count(&mut auditor, denied).await, 1);
+    let invented = SummarizeAuditEntriesRequest {
+        kinds: vec!["test.invented".into()],
+        ..days(&entries)
+    };
+    assert_eq!(count(&mut auditor, invented).await, 0);
     let elsewhere = SummarizeAuditEntriesRequest {
         account_ids: vec!["999999999999".into()],
         ..days(&entries)
@@ -130,7 +135,7 @@ async fn rankings_tell_who_asked_most_and_about_what() {
         top: 2,
         ..days(&entries)
     };
-    let asked = |entry: &&AuditEntry| [Stage::Requested, Stage::Denied].contains(&entry.stage());
+    let asked = |entry: &&AuditEntry| ["change.requested", "change.denied"].contains(&entry.kind.as_str());
     let top = |value: fn(&AuditEntry) -> &String| {
         let mut counts = BTreeMap::new();
         for entry in entries.iter().filter(asked) {
@@ -159,9 +164,12 @@ async fn rankings_tell_who_asked_most_and_about_what() {
         })
         .collect();
     let expected = [
-        (SummaryRanking::SharedAccount, top(|entry| &entry.shared_account_id)),
-        (SummaryRanking::Principal, top(|entry| &entry.principal)),
-        (SummaryRanking::Image, top(|entry| &entry.image_id)),
+        (
+            SummaryRanking::SharedAccount,
+            top(|entry| &change(entry).shared_account_id),
+        ),
+        (SummaryRanking::Principal, top(|entry| &change(entry).principal)),
+        (SummaryRanking::Image, top(|entry| &change(entry).image_id)),
     ];
     assert_eq!(found, expected);
     stack.end().await;

@@ -1,7 +1,7 @@
 //! What somebody with all rights does to the tables is found when it is read, and told as data loss.
 
 use sharewarden::proto::v1::{
-    AuditEntryFilter, GetAuditEntryRequest, ListAuditEntriesRequest, ListPermissionHistoryRequest, Stage,
+    AuditEntryFilter, GetAuditEntryRequest, ListAuditEntriesRequest, ListPermissionHistoryRequest,
 };
 use tonic::{Code, Status};
 
@@ -90,7 +90,7 @@ async fn an_entry_that_was_taken_out_is_missed() {
     assert_tampered(&listed(&mut auditor, mine).await.unwrap_err(), 2);
     // A filter that lets only some through does not see the gap.
     let ended = AuditEntryFilter {
-        stages: vec![Stage::Failed.into()],
+        kinds: vec!["change.failed".into()],
         ..Default::default()
     };
     listed(&mut auditor, ended).await.unwrap();
@@ -110,6 +110,18 @@ async fn a_column_that_does_not_say_what_the_text_says_is_found() {
         ..Default::default()
     };
     assert_tampered(&listed(&mut auditor, theirs).await.unwrap_err(), 1);
+    stack
+        .tamper("UPDATE audit_entry SET kind = 'test.invented' WHERE log_index = 0")
+        .await;
+    let invented = AuditEntryFilter {
+        kinds: vec!["test.invented".into()],
+        ..Default::default()
+    };
+    assert_tampered(&listed(&mut auditor, invented).await.unwrap_err(), 0);
+    stack
+        .tamper("UPDATE audit_entry SET kind = 'change.requested' WHERE log_index = 0")
+        .await;
+    got(&mut auditor, 0).await.unwrap();
     stack
         .tamper("UPDATE audit_entry SET recorded_at = recorded_at + interval '1 microsecond' WHERE log_index = 0")
         .await;

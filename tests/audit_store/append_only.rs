@@ -54,8 +54,8 @@ pub(crate) async fn partitions(pool: &PgPool) -> Vec<String> {
 pub(crate) fn entry_at(time: &str) -> String {
     format!(
         "INSERT INTO audit_entry
-         SELECT '999999999999', (SELECT count(*) FROM audit_entry), '{time}', 'REQUESTED', 'GRANT', 'CALLER',
+         SELECT '999999999999', (SELECT count(*) FROM audit_entry), '{time}', 'change.requested', 'GRANT', 'CALLER',
              gen_random_uuid(), gen_random_uuid(), 'ann', 'a test', NULL, 'eu-central-1', 'wsi-123456789', '000011112222',
-             1, NULL, NULL, sha256(''), '{{}}'"
+             1, NULL, NULL, true, NULL, NULL, sha256(''), '{{}}'"
     )
 }

@@ -20,7 +20,7 @@ async fn differences(pool: &PgPool, kept: &str, counted: &str) -> Vec<String> {
 pub(crate) async fn assert_summaries_are_exact(pool: &PgPool, database: &Database) {
     let nothing: [String; 0] = [];
     let kept = "(SELECT * FROM reporting.daily_totals)";
-    let counted = "(SELECT (recorded_at AT TIME ZONE 'UTC')::date, account_id, region, action, stage, count(*)
+    let counted = "(SELECT (recorded_at AT TIME ZONE 'UTC')::date, account_id, region, action, kind, count(*)
         FROM audit_entry GROUP BY 1, 2, 3, 4, 5)";
     assert_eq!(
         differences(pool, kept, counted).await,
@@ -29,17 +29,15 @@ pub(crate) async fn assert_summaries_are_exact(pool: &PgPool, database: &Databas
     );
 
     summaries::catch_up(database).await.unwrap();
-    let kept = "(SELECT account_id, bucket, start_time, region, action, stage, count
-        FROM audit_rollup, LATERAL (VALUES ('REQUESTED', requested), ('DENIED', denied), ('SUCCEEDED', succeeded),
-            ('FAILED', failed), ('SUPERSEDED', superseded)) AS staged (stage, count) WHERE count > 0)";
-    let counted = "(SELECT account_id, bucket, date_trunc(bucket, recorded_at, 'UTC'), region, action, stage, count(*)
+    let kept = "(SELECT account_id, bucket, start_time, region, action, kind, count FROM audit_rollup)";
+    let counted = "(SELECT account_id, bucket, date_trunc(bucket, recorded_at, 'UTC'), coalesce(region, ''), coalesce(action, ''), kind, count(*)
         FROM audit_entry, unnest(ARRAY['HOUR', 'DAY', 'MONTH']) AS bucket GROUP BY 1, 2, 3, 4, 5, 6)";
     assert_eq!(differences(pool, kept, counted).await, nothing);
 
     let counted = "FROM audit_entry, unnest(ARRAY['DAY', 'MONTH']) AS bucket,
             LATERAL (VALUES ('PRINCIPAL', principal), ('IMAGE', image_id), ('SHARED_ACCOUNT', shared_account_id))
                 AS ranked (ranking, value)
-        WHERE stage IN ('REQUESTED', 'DENIED') GROUP BY 1, 2, 3, 4";
+        WHERE is_ranked AND value IS NOT NULL GROUP BY 1, 2, 3, 4";
     for (table, account) in [("audit_ranking", "account_id, "), ("audit_ranking_total", "")] {
         let kept = format!("(SELECT bucket, start_time, ranking, value, {account}count FROM {table})");
         let by_account = if account.is_empty() { "" } else { ", account_id" };
@@ -57,13 +55,13 @@ pub(crate) async fn assert_summaries_are_exact(pool: &PgPool, database: &Databas
         FROM (
             SELECT *, lag(action) OVER (PARTITION BY account_id, region, image_id, shared_account_id ORDER BY log_index)
                 AS before
-            FROM audit_entry WHERE stage = 'SUCCEEDED'
+            FROM audit_entry WHERE kind = 'change.succeeded'
         ) first
         LEFT JOIN LATERAL (
             SELECT log_index, recorded_at FROM audit_entry later
             WHERE (later.account_id, later.region, later.image_id, later.shared_account_id)
                     = (first.account_id, first.region, first.image_id, first.shared_account_id)
-                AND later.stage = 'SUCCEEDED' AND later.action = 'REVOKE' AND later.log_index > first.log_index
+                AND later.kind = 'change.succeeded' AND later.action = 'REVOKE' AND later.log_index > first.log_index
             ORDER BY log_index LIMIT 1
         ) ended ON true
         WHERE first.action = 'GRANT' AND first.before IS DISTINCT FROM 'GRANT')";

@@ -66,8 +66,13 @@ async fn a_server_that_runs_as_a_writer_does_all_of_its_work() {
     client.grant_share_permission(as_tester(grant())).await.unwrap();
     client.revoke_share_permission(as_tester(revoke())).await.unwrap();
     assert_eq!(
-        stack.stages(ACCOUNT).await,
-        ["REQUESTED", "SUCCEEDED", "REQUESTED", "SUCCEEDED"]
+        stack.kinds(ACCOUNT).await,
+        [
+            "change.requested",
+            "change.succeeded",
+            "change.requested",
+            "change.succeeded"
+        ]
     );
     // Its workers make partitions and count, too.
     wait_until(&stack.pool, "to_regclass('audit_entry_2024_05') IS NOT NULL").await;

@@ -38,11 +38,11 @@ async fn summaries_equal_a_recount_after_random_batches_of_several_accounts() {
         held = store.take_work();
         summaries::add(&store.database, dice.u32(1..30)).await.unwrap();
     }
-    let stages: i64 = sqlx::query_scalar("SELECT count(DISTINCT (stage, action)) FROM audit_entry")
+    let kinds: i64 = sqlx::query_scalar("SELECT count(DISTINCT (kind, action)) FROM audit_entry")
         .fetch_one(&store.pool)
         .await
         .unwrap();
-    assert_eq!(stages, 10, "everything has happened");
+    assert_eq!(kinds, 10, "everything has happened");
     assert_summaries_are_exact(&store.pool, &store.database).await;
     store.close().await;
 }

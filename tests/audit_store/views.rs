@@ -89,18 +89,18 @@ async fn the_examples_of_the_document_run_and_the_views_tell_the_truth() {
     assert_eq!(found.len(), 5, "one example for each view");
     let pool = &stack.pool;
     let entries =
-        "SELECT stage, action, shared_account_id, ticket FROM reporting.entries ORDER BY account_id, log_index";
+        "SELECT kind, action, shared_account_id, ticket FROM reporting.entries ORDER BY account_id, log_index";
     assert_eq!(
         json(pool, entries).await,
         serde_json::json!([
-            {"stage": "REQUESTED", "action": "GRANT", "shared_account_id": RECIPIENT, "ticket": "CHG-1"},
-            {"stage": "SUCCEEDED", "action": "GRANT", "shared_account_id": RECIPIENT, "ticket": "CHG-1"},
-            {"stage": "REQUESTED", "action": "GRANT", "shared_account_id": OTHER_RECIPIENT, "ticket": "CHG-1"},
-            {"stage": "SUCCEEDED", "action": "GRANT", "shared_account_id": OTHER_RECIPIENT, "ticket": "CHG-1"},
-            {"stage": "REQUESTED", "action": "REVOKE", "shared_account_id": RECIPIENT, "ticket": null},
-            {"stage": "SUCCEEDED", "action": "REVOKE", "shared_account_id": RECIPIENT, "ticket": null},
-            {"stage": "REQUESTED", "action": "GRANT", "shared_account_id": "500000000001", "ticket": "CHG-1"},
-            {"stage": "DENIED", "action": "GRANT", "shared_account_id": RECIPIENT, "ticket": null},
+            {"kind": "change.requested", "action": "GRANT", "shared_account_id": RECIPIENT, "ticket": "CHG-1"},
+            {"kind": "change.succeeded", "action": "GRANT", "shared_account_id": RECIPIENT, "ticket": "CHG-1"},
+            {"kind": "change.requested", "action": "GRANT", "shared_account_id": OTHER_RECIPIENT, "ticket": "CHG-1"},
+            {"kind": "change.succeeded", "action": "GRANT", "shared_account_id": OTHER_RECIPIENT, "ticket": "CHG-1"},
+            {"kind": "change.requested", "action": "REVOKE", "shared_account_id": RECIPIENT, "ticket": null},
+            {"kind": "change.succeeded", "action": "REVOKE", "shared_account_id": RECIPIENT, "ticket": null},
+            {"kind": "change.requested", "action": "GRANT", "shared_account_id": "500000000001", "ticket": "CHG-1"},
+            {"kind": "change.denied", "action": "GRANT", "shared_account_id": RECIPIENT, "ticket": null},
         ])
     );
     let shares = "SELECT account_id, image_id, shared_account_id, shared_since_log_index FROM reporting.current_shares";
@@ -110,17 +110,17 @@ async fn the_examples_of_the_document_run_and_the_views_tell_the_truth() {
             "account_id": ACCOUNT, "image_id": IMAGE, "shared_account_id": OTHER_RECIPIENT, "shared_since_log_index": 3,
         }])
     );
-    // By stage, whichever side of midnight.
-    let totals = "SELECT account_id, action, stage, sum(entries)::bigint AS entries FROM reporting.daily_totals
+    // By kind, whichever side of midnight.
+    let totals = "SELECT account_id, action, kind, sum(entries)::bigint AS entries FROM reporting.daily_totals
         GROUP BY 1, 2, 3 ORDER BY 1, 2, 3";
     assert_eq!(
         json(pool, totals).await,
         serde_json::json!([
-            {"account_id": ACCOUNT, "action": "GRANT", "stage": "REQUESTED", "entries": 3},
-            {"account_id": ACCOUNT, "action": "GRANT", "stage": "SUCCEEDED", "entries": 2},
-            {"account_id": ACCOUNT, "action": "REVOKE", "stage": "REQUESTED", "entries": 1},
-            {"account_id": ACCOUNT, "action": "REVOKE", "stage": "SUCCEEDED", "entries": 1},
-            {"account_id": OTHER_ACCOUNT, "action": "GRANT", "stage": "DENIED", "entries": 1},
+            {"account_id": ACCOUNT, "action": "GRANT", "kind": "change.requested", "entries": 3},
+            {"account_id": ACCOUNT, "action": "GRANT", "kind": "change.succeeded", "entries": 2},
+            {"account_id": ACCOUNT, "action": "REVOKE", "kind": "change.requested", "entries": 1},
+            {"account_id": ACCOUNT, "action": "REVOKE", "kind": "change.succeeded", "entries": 1},
+            {"account_id": OTHER_ACCOUNT, "action": "GRANT", "kind": "change.denied", "entries": 1},
         ])
     );
     let waiting = "SELECT shared_account_id, action, principal FROM reporting.pending_changes";

@@ -66,9 +66,9 @@ async fn what_is_committed_elsewhere_while_nobody_listens_is_found_by_polling() 
     watcher.until(ACCOUNT, 2).await;
     // A row that no committer of ours has told of: the head says that it is there.
     let moved = "WITH entry AS (
-            INSERT INTO audit_entry SELECT '777788889999', log_index, recorded_at, stage, action, cause, change_id, request_id,
+            INSERT INTO audit_entry SELECT '777788889999', log_index, recorded_at, kind, action, cause, change_id, request_id,
                 principal, reason, ticket, region, image_id, shared_account_id, generation, aws_request_id, error_reason,
-                leaf_hash, entry
+                is_ranked, share_effect, once, leaf_hash, entry
             FROM audit_entry WHERE account_id = '111122223333' AND log_index = 0 RETURNING log_index
          )
          INSERT INTO ledger (account_id, size, frontier, root, last_recorded_at)

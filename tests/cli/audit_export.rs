@@ -96,12 +96,20 @@ async fn csv_is_the_same_as_that_of_the_list() {
 async fn ocsf_events_have_the_required_attributes_of_api_activity() {
     let mut ledger = Ledger::of(3);
     ledger.lines[1] = ledger.lines[1]
-        .replace("\"stage\":\"REQUESTED\"", "\"stage\":\"FAILED\"")
+        .replace("\"kind\":\"change.requested\"", "\"kind\":\"change.failed\"")
         .replace("\"action\":\"GRANT\"", "\"action\":\"REVOKE\"")
         .replace(
             "\"generation\":2",
-            "\"error\":{\"code\":\"AccessDeniedException\",\"message\":\"no\",\"reason\":\"UPSTREAM_ACCESS_DENIED\"},\"generation\":2",
+            "\"error_code\":\"AccessDeniedException\",\"error_message\":\"no\",\"error_reason\":\"UPSTREAM_ACCESS_DENIED\",\
+             \"generation\":2",
         );
+    ledger.lines[2] = ledger.lines[2]
+        .replace("\"kind\":\"change.requested\"", "\"kind\":\"change.denied\"")
+        .replace(
+            "\"change_id\":\"00000000-0000-0000-0000-000000000003\",",
+            "\"denied_by\":\"accounts.share_with\",",
+        )
+        .replace("\"generation\":3,", "");
     let events = exported_as(&ledger, "ocsf").await;
     let events: Vec<Value> = events.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(events.len(), 3);
@@ -145,7 +153,17 @@ async fn ocsf_events_have_the_required_attributes_of_api_activity() {
     );
     assert_eq!(
         (&events[0]["status_id"], &events[0]["status"]),
-        (&99.into(), &"REQUESTED".into())
+        (&99.into(), &"change.requested".into())
+    );
+    assert_eq!(
+        (
+            &events[0]["metadata"]["event_code"],
+            &events[0]["metadata"]["correlation_uid"]
+        ),
+        (
+            &"change.requested".into(),
+            &"00000000-0000-0000-0000-000000000001".into()
+        )
     );
     assert_eq!(
         (&events[1]["activity_id"], &events[1]["api"]["operation"]),
@@ -155,7 +173,23 @@ async fn ocsf_events_have_the_required_attributes_of_api_activity() {
         (&events[1]["status_id"], &events[1]["status_detail"]),
         (&2.into(), &"UPSTREAM_ACCESS_DENIED".into())
     );
-    assert_eq!(events[1]["api"]["response"]["error"], "AccessDeniedException");
+    assert_eq!(
+        (&events[1]["status"], &events[1]["metadata"]["event_code"]),
+        (&"Failure".into(), &"change.failed".into())
+    );
+    assert_eq!(
+        events[1]["api"]["response"],
+        serde_json::json!({ "error": "AccessDeniedException", "error_message": "no" })
+    );
+    assert_eq!(
+        (
+            &events[2]["status_id"],
+            &events[2]["status_detail"],
+            &events[2]["unmapped"]["denied_by"]
+        ),
+        (&2.into(), &"POLICY_DENIED".into(), &"accounts.share_with".into())
+    );
+    assert_eq!(events[2]["metadata"].get("correlation_uid"), None);
 }
 
 #[tokio::test]
@@ -167,7 +201,7 @@ async fn cloudevents_have_the_attributes_of_1_0_and_the_canonical_text_as_data()
         assert_eq!(event["specversion"], "1.0");
         assert_eq!(event["id"], format!("{ACCOUNT}/{index}"));
         assert_eq!(event["source"], format!("//{NAME}/{ACCOUNT}"));
-        assert_eq!(event["type"], "sharewarden.audit.entry.v1");
+        assert_eq!(event["type"], "sharewarden.change.requested.v1");
         assert_eq!(event["subject"], "eu-central-1/wsi-0123456789/999999999999");
         assert_eq!(event["time"], format!("2026-01-02T03:04:{:02}.250000Z", 5 + index));
         assert_eq!(event["datacontenttype"], "application/json");

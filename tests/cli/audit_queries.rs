@@ -20,7 +20,7 @@ async fn every_filter_arrives_as_asked() {
     let service = Service::answering([Answer::Entries(ListAuditEntriesResponse::default())]).await;
     let line = "audit list --account 012345678901 --account 111111111111 --region eu-central-1 --region us-east-1 \
                 --image wsi-0123456789 --with 999999999999 --asked-by alice --asked-by bob --action grant --action revoke \
-                --stage denied --stage superseded --cause caller --change c --request r --aws-request a \
+                --kind change.denied --kind test.invented --cause caller --change c --request r --aws-request a \
                 --since 2026-01-02T03:04:05.25Z --until 2026-02-01 --text two_words --oldest-first --page-size 7";
     run(&service, line).await.ok();
     let time = |seconds, nanos| Some(pbjson_types::Timestamp { seconds, nanos });
@@ -32,7 +32,7 @@ async fn every_filter_arrives_as_asked() {
             shared_account_id: "999999999999".into(),
             principals: vec!["alice".into(), "bob".into()],
             actions: vec![Action::Grant.into(), Action::Revoke.into()],
-            stages: vec![Stage::Denied.into(), Stage::Superseded.into()],
+            kinds: vec!["change.denied".into(), "test.invented".into()],
             causes: vec![Cause::Caller.into()],
             change_id: "c".into(),
             request_id: "r".into(),
@@ -71,10 +71,10 @@ async fn entries_are_a_table_under_one_head_over_all_pages() {
     let service = Service::answering([page(&ledger, &[0, 1], "two"), page(&ledger, &[2], "")]).await;
     let ran = run(&service, "audit list").await.ok();
     let expected = "\
-ACCOUNT       INDEX  RECORDED              STAGE      ACTION  REGION        IMAGE           RECIPIENT     PRINCIPAL  REASON
-012345678901  0      2026-01-02T03:04:05Z  REQUESTED  GRANT   eu-central-1  wsi-0123456789  999999999999  alice      reason 0
-012345678901  1      2026-01-02T03:04:06Z  REQUESTED  GRANT   eu-central-1  wsi-0123456789  999999999999  alice      reason 1
-012345678901  2      2026-01-02T03:04:07Z  REQUESTED  GRANT   eu-central-1  wsi-0123456789  999999999999  alice      reason 2
+ACCOUNT       INDEX  RECORDED              KIND              ACTION  REGION        IMAGE           RECIPIENT     PRINCIPAL  REASON
+012345678901  0      2026-01-02T03:04:05Z  change.requested  GRANT   eu-central-1  wsi-0123456789  999999999999  alice      reason 0
+012345678901  1      2026-01-02T03:04:06Z  change.requested  GRANT   eu-central-1  wsi-0123456789  999999999999  alice      reason 1
+012345678901  2      2026-01-02T03:04:07Z  change.requested  GRANT   eu-central-1  wsi-0123456789  999999999999  alice      reason 2
 ";
     assert_eq!(ran.out, expected);
     let tokens: Vec<_> = service.asked().into_iter().map(token).collect();
@@ -107,6 +107,11 @@ async fn entries_in_json_are_one_document_with_what_is_archived() {
     let ran = run(&service, "audit list -o json").await.ok();
     let list: ListAuditEntriesResponse = serde_json::from_str(&ran.out).unwrap();
     assert_eq!(list.entries, [ledger.entry(0), ledger.entry(2)]);
+    let entry = &ran.json()["entries"][0];
+    assert_eq!(
+        (&entry["kind"], &entry["schema"], &entry["change"]["action"]),
+        (&"change.requested".into(), &1.into(), &"ACTION_GRANT".into())
+    );
     assert_eq!(list.archived[0].end_index, 40);
     assert!(
         ran.out.contains("\"recordTime\":\"2026-01-02T03:04:05.250Z\""),
@@ -134,7 +139,7 @@ async fn entries_in_csv_are_lines_under_one_head_and_no_formulas() {
     let lines: Vec<_> = ran.out.split("\r\n").collect();
     assert_eq!(
         lines[0],
-        "account_id,log_index,recorded_at,stage,action,cause,region,image_id,shared_account_id,principal,reason,ticket,\
+        "account_id,log_index,recorded_at,kind,schema,action,cause,region,image_id,shared_account_id,principal,reason,ticket,\
          change_id,request_id,generation,previous,attempts,aws_request_id,error_reason,error_code,error_message,denied_by,\
          trace_id,server_version,leaf_hash"
     );
@@ -142,7 +147,7 @@ async fn entries_in_csv_are_lines_under_one_head_and_no_formulas() {
     assert_eq!(
         lines[1],
         format!(
-            "012345678901,0,2026-01-02T03:04:05.250000Z,REQUESTED,GRANT,CALLER,eu-central-1,wsi-0123456789,999999999999,alice,\
+            "012345678901,0,2026-01-02T03:04:05.250000Z,change.requested,1,GRANT,CALLER,eu-central-1,wsi-0123456789,999999999999,alice,\
              reason 0,,00000000-0000-0000-0000-000000000001,00000000-0000-0000-0000-000000000001,1,,0,,,,,,,0.1.0,{hash}"
         )
     );

@@ -7,7 +7,7 @@ use sharewarden::ledger::merkle::leaf_hash;
 use sharewarden::proto::v1::*;
 
 use crate::harness::{Ran, run, run_words};
-use crate::ledger::{ACCOUNT, Ledger, NAME};
+use crate::ledger::{ACCOUNT, Ledger, NAME, change_of};
 use crate::service::{Answer, Asked, Service};
 
 fn entry(ledger: &Ledger, index: usize) -> Answer {
@@ -25,16 +25,22 @@ async fn show(service: &Service, more: &[&str]) -> Ran {
 async fn an_entry_is_shown_with_its_calls_its_canonical_text_and_its_hash() {
     let mut ledger = Ledger::of(5);
     let attempts = "\"attempts\":[{\"aws_request_id\":\"aws-1\",\"classification\":\"ACCEPTED\",\"duration_us\":312000,\
-        \"operation\":\"UpdateWorkspaceImagePermission\",\"started_at\":\"2026-01-02T03:04:05.250000Z\"}],\"cause\"";
+        \"operation\":\"UpdateWorkspaceImagePermission\",\"started_at\":\"2026-01-02T03:04:05.250000Z\"}],\
+        \"aws_request_id\":\"aws-1\",\"cause\"";
     ledger.lines[2] = ledger.lines[2].replace("\"cause\"", attempts);
     ledger.hashes[2] = leaf_hash(ledger.lines[2].as_bytes());
     let mut shown = ledger.entry(2);
-    shown.attempts = crate::answers::change(change::State::Succeeded).attempts;
+    let called = crate::answers::change(change::State::Succeeded);
+    let change = change_of(&mut shown);
+    (change.attempts, change.aws_request_id) = (called.attempts, called.aws_request_id);
     let answer = GetAuditEntryResponse { entry: Some(shown) };
     let service = Service::answering([Answer::Entry(answer)]).await;
     let ran = show(&service, &[]).await.ok();
     let hash: String = ledger.hashes[2].iter().map(|byte| format!("{byte:02x}")).collect();
     assert!(ran.out.contains(&format!("Leaf hash       {hash}\n")), "{}", ran.out);
+    let kind =
+        "Kind            change.requested\nMeaning         A change was accepted. AWS had not been called yet.\n";
+    assert!(ran.out.contains(kind), "{}", ran.out);
     assert!(
         ran.out
             .contains("UpdateWorkspaceImagePermission  2026-01-02T03:04:05.25Z"),
@@ -95,24 +101,29 @@ async fn a_text_that_does_not_have_its_hash_is_tampered_with() {
 async fn a_field_that_does_not_say_what_the_text_says_is_tampered_with() {
     let ledger = Ledger::of(5);
     type Lie = fn(&mut AuditEntry);
-    let lies: [(&str, Lie); 12] = [
+    let lies: [(&str, Lie); 15] = [
         ("record_time", |entry| entry.record_time = None),
-        ("stage", |entry| entry.stage = Stage::Succeeded.into()),
-        ("action", |entry| entry.action = Action::Revoke.into()),
-        ("action", |entry| entry.action = 99),
-        ("change_id", |entry| entry.change_id.clear()),
+        ("kind", |entry| entry.kind = "change.succeeded".into()),
+        ("schema", |entry| entry.schema = 2),
+        ("server_version", |entry| entry.server_version = "0.2.0".into()),
+        ("action", |entry| change_of(entry).action = Action::Revoke.into()),
+        ("action", |entry| change_of(entry).action = 99),
+        ("change_id", |entry| change_of(entry).change_id.clear()),
         ("request_id", |entry| {
-            entry.request_id = entry.change_id.replace('3', "4")
+            change_of(entry).request_id = change_of(entry).change_id.replace('3', "4");
         }),
-        ("principal", |entry| entry.principal = "mallory".into()),
-        ("reason", |entry| entry.reason = "another".into()),
-        ("ticket", |entry| entry.ticket = "CHG-1".into()),
+        ("principal", |entry| change_of(entry).principal = "mallory".into()),
+        ("reason", |entry| change_of(entry).reason = "another".into()),
+        ("ticket", |entry| change_of(entry).ticket = "CHG-1".into()),
         ("shared_account_id", |entry| {
-            entry.shared_account_id = "000000000000".into()
+            change_of(entry).shared_account_id = "000000000000".into();
         }),
-        ("attempts", |entry| entry.attempts.push(Attempt::default())),
+        ("attempts", |entry| change_of(entry).attempts.push(Attempt::default())),
+        ("aws_request_id", |entry| {
+            change_of(entry).aws_request_id = "aws-2".into()
+        }),
         ("error_reason", |entry| {
-            entry.error_reason = ErrorReason::ImageNotFound.into();
+            change_of(entry).error_reason = ErrorReason::ImageNotFound.into();
         }),
     ];
     for (field, lie) in lies {

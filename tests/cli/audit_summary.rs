@@ -6,13 +6,13 @@ use sharewarden::proto::v1::*;
 use crate::harness::{parse, run};
 use crate::service::{Answer, Asked, Service};
 
-fn count(day: i64, stage: Stage, count: u64) -> SummaryCount {
+fn count(day: i64, kind: &str, count: u64) -> SummaryCount {
     SummaryCount {
         start_time: Some(pbjson_types::Timestamp {
             seconds: 1_767_312_000 + day * 86_400,
             nanos: 0,
         }),
-        stage: stage.into(),
+        kind: kind.into(),
         count,
         ..SummaryCount::default()
     }
@@ -21,9 +21,9 @@ fn count(day: i64, stage: Stage, count: u64) -> SummaryCount {
 fn counts() -> SummarizeAuditEntriesResponse {
     SummarizeAuditEntriesResponse {
         counts: vec![
-            count(0, Stage::Requested, 16),
-            count(0, Stage::Denied, 1),
-            count(1, Stage::Requested, 9),
+            count(0, "change.requested", 16),
+            count(0, "change.denied", 1),
+            count(1, "change.requested", 9),
         ],
         rankings: Vec::new(),
     }
@@ -46,7 +46,7 @@ fn ranked() -> SummarizeAuditEntriesResponse {
     }
 }
 
-const BY_DAY: &str = "audit summary --since 2026-01-02 --until 2026-01-04 --by day --group-by stage";
+const BY_DAY: &str = "audit summary --since 2026-01-02 --until 2026-01-04 --by day --group-by kind";
 
 #[tokio::test]
 async fn everything_asked_for_arrives_and_the_range_is_widened_to_full_days() {
@@ -61,7 +61,7 @@ async fn everything_asked_for_arrives_and_the_range_is_widened_to_full_days() {
     );
     run(&service, &line).await.ok();
     let line = format!(
-        "audit summary {range} --group-by account,region,action,stage --region r --action grant --stage failed"
+        "audit summary {range} --group-by account,region,action,kind --region r --action grant --kind change.failed"
     );
     run(&service, &line).await.ok();
     let time = |seconds| Some(pbjson_types::Timestamp { seconds, nanos: 0 });
@@ -85,11 +85,11 @@ async fn everything_asked_for_arrives_and_the_range_is_widened_to_full_days() {
             SummaryDimension::Account.into(),
             SummaryDimension::Region.into(),
             SummaryDimension::Action.into(),
-            SummaryDimension::Stage.into(),
+            SummaryDimension::Kind.into(),
         ],
         regions: vec!["r".into()],
         actions: vec![Action::Grant.into()],
-        stages: vec![Stage::Failed.into()],
+        kinds: vec!["change.failed".into()],
         ..SummarizeAuditEntriesRequest::default()
     };
     assert_eq!(service.asked(), [Asked::Summary(rankings), Asked::Summary(groups)]);
@@ -100,10 +100,10 @@ async fn counts_in_a_pipe_have_no_bars() {
     let service = Service::answering([Answer::Summary(counts())]).await;
     let ran = run(&service, BY_DAY).await.ok();
     let expected = "\
-FROM                  STAGE      COUNT
-2026-01-02T00:00:00Z  REQUESTED  16
-2026-01-02T00:00:00Z  DENIED     1
-2026-01-03T00:00:00Z  REQUESTED  9
+FROM                  KIND              COUNT
+2026-01-02T00:00:00Z  change.requested  16
+2026-01-02T00:00:00Z  change.denied     1
+2026-01-03T00:00:00Z  change.requested  9
 ";
     assert_eq!(ran.out, expected);
 }
@@ -113,7 +113,7 @@ async fn in_terminal(answer: SummarizeAuditEntriesResponse, line: &str, unicode:
     let cli = parse(&service.url(), line);
     let (mut out, mut notes) = (Vec::new(), Vec::new());
     let mut console = Console::new(&mut out, &mut notes)
-        .with_width(Some(56))
+        .with_width(Some(63))
         .with_unicode(unicode);
     cli::run(&cli.options.clone(), cli.asked(), &mut console).await.unwrap();
     String::from_utf8(out).unwrap()
@@ -122,10 +122,10 @@ async fn in_terminal(answer: SummarizeAuditEntriesResponse, line: &str, unicode:
 #[tokio::test]
 async fn counts_in_a_terminal_have_bars_scaled_to_its_width() {
     let expected = "\
-FROM                  STAGE      COUNT
-2026-01-02T00:00:00Z  REQUESTED  16     ████████████████
-2026-01-02T00:00:00Z  DENIED     1      █
-2026-01-03T00:00:00Z  REQUESTED  9      █████████
+FROM                  KIND              COUNT
+2026-01-02T00:00:00Z  change.requested  16     ████████████████
+2026-01-02T00:00:00Z  change.denied     1      █
+2026-01-03T00:00:00Z  change.requested  9      █████████
 ";
     assert_eq!(in_terminal(counts(), BY_DAY, true).await, expected);
     let ascii = expected.replace('█', "#");
@@ -148,8 +148,8 @@ async fn rankings_are_tables_of_their_own() {
 async fn csv_holds_one_table() {
     let service = Service::answering([Answer::Summary(counts()), Answer::Summary(ranked())]).await;
     let ran = run(&service, &format!("{BY_DAY} -o csv")).await.ok();
-    let expected = "from,stage,count\r\n2026-01-02T00:00:00Z,REQUESTED,16\r\n2026-01-02T00:00:00Z,DENIED,1\r\n\
-                    2026-01-03T00:00:00Z,REQUESTED,9\r\n";
+    let expected = "from,kind,count\r\n2026-01-02T00:00:00Z,change.requested,16\r\n2026-01-02T00:00:00Z,change.denied,1\r\n\
+                    2026-01-03T00:00:00Z,change.requested,9\r\n";
     assert_eq!(ran.out, expected);
     let ran = run(&service, "audit summary --top principal -o csv").await.ok();
     assert_eq!(

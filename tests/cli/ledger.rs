@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use serde_json::Value;
 use sharewarden::domain::{
-    AccountId, Action, Cause, ChangeId, Entry, Intent, PermissionKey, RequestId, Stage, Timestamp,
+    AccountId, Action, Body, Cause, ChangeBody, ChangeId, Entry, Intent, PermissionKey, RequestId, Timestamp,
 };
 use sharewarden::ledger::export::{Header, Writer};
 use sharewarden::ledger::merkle::leaf_hash;
@@ -51,6 +52,21 @@ impl Ledger {
         ledger.lines[index] = line(self.account, index as u64, "another reason");
         ledger.hashes[index] = leaf_hash(ledger.lines[index].as_bytes());
         ledger
+    }
+
+    /// The same, with this text in one place, and its hash made anew.
+    pub(crate) fn with_line(mut self, index: usize, line: String) -> Self {
+        self.hashes[index] = leaf_hash(line.as_bytes());
+        self.lines[index] = line;
+        self
+    }
+
+    /// Five entries, two of them recorded by a newer build: entry 2 has a kind that this build does not know, and entry 3 a
+    /// schema that it does not know.
+    pub(crate) fn of_a_newer_build() -> Self {
+        let ledger = Self::of(5);
+        let newer = with_schema_2(&ledger.lines[3]);
+        ledger.with_line(2, INVENTED.to_owned()).with_line(3, newer)
     }
 
     /// The same, as it was when it had fewer entries.
@@ -143,31 +159,25 @@ impl Ledger {
         Answer::Export(Streamed::ending(self.messages()))
     }
 
-    /// An entry as the API has it.
+    /// An entry as the API has it: without a body, where the service does not know the kind or the schema.
     pub(crate) fn entry(&self, index: usize) -> AuditEntry {
-        let number = index as i64;
+        let text: Value = serde_json::from_str(&self.lines[index]).unwrap();
+        let kind = text["kind"].as_str().unwrap();
+        let schema = text["schema"].as_u64().unwrap() as u32;
+        let is_known = kind.starts_with("change.") && schema == 1;
         AuditEntry {
             account_id: self.account.to_string(),
             log_index: index as u64,
             record_time: Some(pbjson_types::Timestamp {
-                seconds: 1_767_323_045 + number,
+                seconds: 1_767_323_045 + index as i64,
                 nanos: 250_000_000,
             }),
-            stage: sharewarden::proto::v1::Stage::Requested.into(),
-            action: sharewarden::proto::v1::Action::Grant.into(),
-            cause: sharewarden::proto::v1::Cause::Caller.into(),
-            region: "eu-central-1".into(),
-            image_id: "wsi-0123456789".into(),
-            shared_account_id: "999999999999".into(),
-            principal: "alice".into(),
-            reason: format!("reason {index}"),
-            change_id: Uuid::from_u128(index as u128 + 1).to_string(),
-            request_id: Uuid::from_u128(index as u128 + 1).to_string(),
-            generation: index as u64 + 1,
-            server_version: "0.1.0".into(),
+            kind: kind.to_owned(),
+            schema,
+            server_version: text["server_version"].as_str().unwrap().to_owned(),
             canonical: self.lines[index].clone(),
             leaf_hash: self.hashes[index].to_vec(),
-            ..AuditEntry::default()
+            body: is_known.then(|| audit_entry::Body::Change(change_body(index))),
         }
     }
 
@@ -186,32 +196,82 @@ impl Ledger {
     }
 }
 
+/// The entry 2 of [`Ledger::of_a_newer_build`]. Its body has some of the members that entries are filtered by: the `reason` is of
+/// another JSON type, and `actors` and `zone` are not known at all.
+pub(crate) const INVENTED: &str = "{\"account_id\":\"012345678901\",\"body\":{\"action\":\"MERGE\",\"actors\":[\"a\",{\"b\":null}],\
+    \"change_id\":\"00000000-0000-0000-0000-00000000000c\",\"generation\":9,\"image_id\":\"wsi-9999999999\",\
+    \"principal\":\"carol\",\"reason\":{\"text\":\"why\"},\"region\":\"us-east-1\",\"shared_account_id\":\"888888888888\",\
+    \"ticket\":\"OPS-9\",\"zone\":\"a\"},\"kind\":\"test.invented\",\"log_index\":2,\"recorded_at\":\"2026-01-02T03:04:07.250000Z\",\
+    \"schema\":1,\"server_version\":\"9.0.0\"}";
+
+/// The line, as a build records it that knows the schema 2 of its kind: `previous` is of another JSON type there, and
+/// `zone` is new.
+fn with_schema_2(line: &str) -> String {
+    line.replace(
+        "\"principal\":\"alice\"",
+        "\"previous\":{\"access\":\"SHARED\"},\"principal\":\"alice\"",
+    )
+    .replace(
+        "\"shared_account_id\":\"999999999999\"",
+        "\"shared_account_id\":\"999999999999\",\"zone\":\"a\"",
+    )
+    .replace("\"schema\":1", "\"schema\":2")
+    .replace("\"server_version\":\"0.1.0\"", "\"server_version\":\"9.0.0\"")
+}
+
+/// The body of an entry as the API has it.
+pub(crate) fn change_body(index: usize) -> sharewarden::proto::v1::ChangeBody {
+    sharewarden::proto::v1::ChangeBody {
+        action: sharewarden::proto::v1::Action::Grant.into(),
+        cause: sharewarden::proto::v1::Cause::Caller.into(),
+        region: "eu-central-1".into(),
+        image_id: "wsi-0123456789".into(),
+        shared_account_id: "999999999999".into(),
+        principal: "alice".into(),
+        reason: format!("reason {index}"),
+        change_id: Uuid::from_u128(index as u128 + 1).to_string(),
+        request_id: Uuid::from_u128(index as u128 + 1).to_string(),
+        generation: index as u64 + 1,
+        ..sharewarden::proto::v1::ChangeBody::default()
+    }
+}
+
+/// The body of an entry that is about a change.
+pub(crate) fn change_of(entry: &mut AuditEntry) -> &mut sharewarden::proto::v1::ChangeBody {
+    match &mut entry.body {
+        Some(audit_entry::Body::Change(change)) => change,
+        None => panic!("an entry without a body"),
+    }
+}
+
 fn line(account: AccountId, index: u64, reason: &str) -> String {
     let entry = Entry {
+        account,
         log_index: index,
         recorded_at: Timestamp::parse(&format!("2026-01-02T03:04:{:02}.250000Z", 5 + index % 50)).unwrap(),
-        stage: Stage::Requested,
-        intent: Arc::new(Intent {
-            change_id: ChangeId(Uuid::from_u128(u128::from(index) + 1)),
-            request_id: RequestId(Uuid::from_u128(u128::from(index) + 1)),
-            key: PermissionKey {
-                account,
-                region: "eu-central-1".parse().unwrap(),
-                image: "wsi-0123456789".parse().unwrap(),
-                shared_account: "999999999999".parse().unwrap(),
-            },
-            action: Action::Grant,
-            cause: Cause::Caller,
-            principal: "alice".parse().unwrap(),
-            reason: reason.parse().unwrap(),
-            ticket: None,
-            trace_id: None,
+        body: Body::ChangeRequested(ChangeBody {
+            intent: Arc::new(Intent {
+                change_id: ChangeId(Uuid::from_u128(u128::from(index) + 1)),
+                request_id: RequestId(Uuid::from_u128(u128::from(index) + 1)),
+                key: PermissionKey {
+                    account,
+                    region: "eu-central-1".parse().unwrap(),
+                    image: "wsi-0123456789".parse().unwrap(),
+                    shared_account: "999999999999".parse().unwrap(),
+                },
+                action: Action::Grant,
+                cause: Cause::Caller,
+                principal: "alice".parse().unwrap(),
+                reason: reason.parse().unwrap(),
+                ticket: None,
+                trace_id: None,
+            }),
+            generation: Some(index + 1),
+            previous: None,
+            attempts: Vec::new(),
+            failure: None,
+            denied_by: None,
         }),
-        generation: Some(index + 1),
-        previous: None,
-        attempts: Vec::new(),
-        failure: None,
-        denied_by: None,
     };
     encode(&entry, "0.1.0").unwrap()
 }

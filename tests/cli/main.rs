@@ -15,6 +15,7 @@ mod audit_export;
 mod audit_queries;
 mod audit_show;
 mod audit_summary;
+mod audit_unknown;
 mod audit_verify;
 mod audit_watch;
 mod changes;

@@ -3,7 +3,9 @@
 use std::{sync::Arc, time::Duration};
 
 use sharewarden::{
-    domain::{AccountId, Action, Cause, ChangeId, Entry, Intent, PermissionKey, RequestId, Stage, Timestamp},
+    domain::{
+        AccountId, Action, Body, Cause, ChangeBody, ChangeId, Entry, Intent, PermissionKey, RequestId, Timestamp,
+    },
     ledger::{
         Checkpoint, Frontier, Hash, KeyName, SigningKey, TileId, Tiles, VerifierKey, checkpoint, encode,
         export::{Header, Writer},
@@ -112,30 +114,32 @@ impl Ledger {
 /// The text of an entry.
 pub(crate) fn line(account: AccountId, index: u64, reason: &str) -> String {
     let entry = Entry {
+        account,
         log_index: index,
         recorded_at: Timestamp::parse("2026-11-22T00:00:00Z").unwrap() + Duration::from_secs(index),
-        stage: Stage::Requested,
-        intent: Arc::new(Intent {
-            change_id: ChangeId(Uuid::from_u128(index.into())),
-            request_id: RequestId(Uuid::from_u128(index.into())),
-            key: PermissionKey {
-                account,
-                region: "eu-central-1".parse().unwrap(),
-                image: "wsi-123456789".parse().unwrap(),
-                shared_account: "210987654321".parse().unwrap(),
-            },
-            action: Action::Grant,
-            cause: Cause::Caller,
-            principal: "tester".parse().unwrap(),
-            reason: reason.parse().unwrap(),
-            ticket: None,
-            trace_id: None,
+        body: Body::ChangeRequested(ChangeBody {
+            intent: Arc::new(Intent {
+                change_id: ChangeId(Uuid::from_u128(index.into())),
+                request_id: RequestId(Uuid::from_u128(index.into())),
+                key: PermissionKey {
+                    account,
+                    region: "eu-central-1".parse().unwrap(),
+                    image: "wsi-123456789".parse().unwrap(),
+                    shared_account: "210987654321".parse().unwrap(),
+                },
+                action: Action::Grant,
+                cause: Cause::Caller,
+                principal: "tester".parse().unwrap(),
+                reason: reason.parse().unwrap(),
+                ticket: None,
+                trace_id: None,
+            }),
+            generation: Some(1),
+            previous: None,
+            attempts: Vec::new(),
+            failure: None,
+            denied_by: None,
         }),
-        generation: Some(1),
-        previous: None,
-        attempts: Vec::new(),
-        failure: None,
-        denied_by: None,
     };
     encode(&entry, "0.1.0").unwrap()
 }

@@ -51,6 +51,28 @@ def problems_of(name, dashboard, sources):
                 yield f"{name}: {title} uses {unknown}, which nothing sets"
 
 
+# The members of the text of an entry (src/ledger/encoding.rs). What is about a change is in its `body`.
+MEMBERS = {"account_id", "body", "kind", "log_index", "recorded_at", "schema", "server_version"}
+KINDS = set(re.findall(r'name: "([a-z_.]+)"', (names.ROOT / "src/domain/entry/kinds.rs").read_text()))
+
+
+def problems_of_kinds():
+    """Whether what is read from the text of an entry is there, and whether there are the kinds that are asked for."""
+    asked = []
+    for place, statement in names.statements():
+        for member in re.findall(r"::jsonb\s*->>?\s*'(\w+)'", statement):
+            if member not in MEMBERS:
+                yield f"{place}: the text of an entry has no member {member}"
+        for values in re.findall(r"\bkind\s*(?:=|IN)\s*('[^']*'|\([^)]*\))", statement):
+            asked += [(place, kind) for kind in re.findall(r"'([^']*)'", values)]
+    for place, expression in names.expressions():
+        for values in re.findall(r'\bkind=~?"([^"]*)"', expression):
+            asked += [(place, kind) for kind in values.split("|")]
+    yield from (f"{place}: there is no kind {kind} of entries" for place, kind in asked if kind not in KINDS)
+    if len(KINDS) < 5 or len(asked) < 5:
+        yield f"dashboards.py finds only {len(KINDS)} kinds of entries, and only {len(asked)} that are asked for"
+
+
 def filled(expression, job="sharewarden", instance=".*"):
     """The expression with the variables of the dashboard filled in."""
     for variable, value in {**INTERVAL, "$job": job, "$instance": instance}.items():
@@ -65,6 +87,7 @@ def main():
     }
     dashboards = names.dashboards()
     problems = [problem for name, dashboard in dashboards.items() for problem in problems_of(name, dashboard, sources)]
+    problems += problems_of_kinds()
     uids = [dashboard["uid"] for dashboard in dashboards.values()]
     if len(uids) != len(set(uids)):
         problems.append("two dashboards have one uid")

@@ -40,7 +40,7 @@ async fn a_deadline_that_passes_takes_nothing_back() {
         .into_inner();
     assert!(replayed.replayed);
     assert_eq!(replayed.change.unwrap().change_id, change_id);
-    assert_eq!(stack.stages(ACCOUNT).await, ["REQUESTED", "SUCCEEDED"]);
+    assert_eq!(stack.kinds(ACCOUNT).await, ["change.requested", "change.succeeded"]);
     stack.end().await;
 }
 
@@ -65,7 +65,11 @@ async fn a_deadline_that_passes_during_the_commit_names_the_request_to_replay() 
         let info = unconfirmed.get_details_error_info().unwrap();
         assert!(!info.metadata.contains_key("change_id") && unconfirmed.metadata().get(CHANGE_ID).is_none());
     }
-    assert_eq!(stack.stages(ACCOUNT).await, ["REQUESTED", "SUCCEEDED"], "it waits");
+    assert_eq!(
+        stack.kinds(ACCOUNT).await,
+        ["change.requested", "change.succeeded"],
+        "it waits"
+    );
 
     head.release().await;
     let replay = client.revoke_share_permission(as_tester(request.clone())).await;
@@ -76,7 +80,7 @@ async fn a_deadline_that_passes_during_the_commit_names_the_request_to_replay() 
         (change.state(), change.request_id),
         (change::State::Succeeded, request.request_id)
     );
-    assert_eq!(stack.stages(ACCOUNT).await.len(), 4, "it acted once");
+    assert_eq!(stack.kinds(ACCOUNT).await.len(), 4, "it acted once");
     assert!(stack.shared_with().is_empty());
     stack.end().await;
 }
@@ -100,7 +104,7 @@ async fn who_gave_no_request_id_is_told_one_to_replay() {
         .unwrap()
         .into_inner();
     assert!(replayed.replayed);
-    assert_eq!(stack.stages(ACCOUNT).await.len(), 4, "it acted once");
+    assert_eq!(stack.kinds(ACCOUNT).await.len(), 4, "it acted once");
     stack.end().await;
 }
 

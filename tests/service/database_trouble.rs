@@ -81,7 +81,10 @@ impl Trouble {
     /// One change, one call, one end.
     async fn assert_granted_once(&self, granted: GrantSharePermissionResponse) {
         assert_eq!(granted.change.unwrap().state(), change::State::Succeeded);
-        assert_eq!(self.stack.stages(ACCOUNT).await, ["REQUESTED", "SUCCEEDED"]);
+        assert_eq!(
+            self.stack.kinds(ACCOUNT).await,
+            ["change.requested", "change.succeeded"]
+        );
         assert_eq!(self.stack.calls_of(UPDATE), 1, "AWS was called once");
         assert_eq!(self.stack.shared_with(), [RECIPIENT]);
     }
@@ -116,7 +119,7 @@ async fn is_refused_in_time_and_resumes(rule: Rule, cut: bool) {
         0,
         "nothing is called before it is on record"
     );
-    assert_eq!(trouble.stack.stages(ACCOUNT).await, [""; 0]);
+    assert_eq!(trouble.stack.kinds(ACCOUNT).await, [""; 0]);
 
     trouble.proxy.set(Rule::Pass);
     let granted = trouble.grant_at_last(id).await;
@@ -157,8 +160,16 @@ async fn a_statement_that_is_cut_off_in_the_middle_is_run_again() {
     trouble.proxy.cut();
     lock.run("COMMIT").await;
     revoking.await.unwrap().unwrap();
-    let stages = trouble.stack.stages(ACCOUNT).await;
-    assert_eq!(stages, ["REQUESTED", "SUCCEEDED", "REQUESTED", "SUCCEEDED"]);
+    let kinds = trouble.stack.kinds(ACCOUNT).await;
+    assert_eq!(
+        kinds,
+        [
+            "change.requested",
+            "change.succeeded",
+            "change.requested",
+            "change.succeeded"
+        ]
+    );
     trouble.end().await;
 }
 
@@ -226,7 +237,7 @@ async fn an_outcome_that_postgres_does_not_take_at_once_is_recorded_before_the_s
         .expect("Postgres is asked again");
     proxy.set(Rule::Pass);
     stopping.await.unwrap();
-    assert_eq!(stack.stages(ACCOUNT).await, ["REQUESTED", "SUCCEEDED"]);
+    assert_eq!(stack.kinds(ACCOUNT).await, ["change.requested", "change.succeeded"]);
     assert_eq!(stack.calls_of(DESCRIBE), 0, "nobody had to find out");
     stack.end().await;
 }
@@ -240,12 +251,12 @@ async fn an_account_whose_first_commit_was_lost_by_a_failover_is_served() {
     let lost = "SET session_replication_role = replica;
          SELECT pg_advisory_xact_lock('audit_summary_progress'::regclass::oid::bigint);
          TRUNCATE audit_entry, audit_rollup, audit_ranking, audit_ranking_total, audit_summary_progress, share_interval,
-             share_permission, change, ledger";
+             share_permission, request, change, ledger";
     let mut postgres = PgConnection::connect(stack.database.url()).await.unwrap();
     sqlx::raw_sql(lost).execute(&mut postgres).await.unwrap();
     postgres.close().await.unwrap();
     client.grant_share_permission(as_tester(grant())).await.unwrap();
-    assert_eq!(stack.stages(ACCOUNT).await, ["REQUESTED", "SUCCEEDED"]);
+    assert_eq!(stack.kinds(ACCOUNT).await, ["change.requested", "change.succeeded"]);
     stack.end().await;
 }
 
@@ -282,8 +293,16 @@ async fn a_grant_that_nobody_can_confirm_is_not_done_twice() {
     trouble.proxy.set(Rule::Pass);
     let granted = trouble.grant_at_last(id).await;
     assert_eq!(granted.change.unwrap().state(), change::State::Succeeded);
-    let stages = trouble.stack.stages(ACCOUNT).await;
-    assert_eq!(stages, ["REQUESTED", "SUCCEEDED", "REQUESTED", "SUCCEEDED"]);
+    let kinds = trouble.stack.kinds(ACCOUNT).await;
+    assert_eq!(
+        kinds,
+        [
+            "change.requested",
+            "change.succeeded",
+            "change.requested",
+            "change.succeeded"
+        ]
+    );
     trouble.end().await;
 }
 
@@ -384,7 +403,10 @@ async fn a_batch_of_which_a_row_is_gone_is_not_saved_by_half() {
     lock.run("COMMIT").await;
     let refused = revoking.await.unwrap().unwrap_err();
     assert_eq!(refused.code(), Code::Internal, "{refused:?}");
-    assert_eq!(trouble.stack.stages(ACCOUNT).await, ["REQUESTED", "SUCCEEDED"]);
+    assert_eq!(
+        trouble.stack.kinds(ACCOUNT).await,
+        ["change.requested", "change.succeeded"]
+    );
     let changes: i64 = sqlx::query_scalar("SELECT count(*) FROM change")
         .fetch_one(&trouble.stack.pool)
         .await
@@ -474,10 +496,15 @@ async fn connections_to_a_primary_that_was_replaced_are_left() {
     let granted = trouble.grant_at_last(id).await;
     assert_eq!(granted.change.unwrap().state(), change::State::Succeeded);
     assert_eq!(trouble.stack.calls_of(UPDATE), calls + 1);
-    let stages = trouble.stack.stages(ACCOUNT).await;
+    let kinds = trouble.stack.kinds(ACCOUNT).await;
     assert_eq!(
-        stages,
-        ["REQUESTED", "SUCCEEDED", "REQUESTED", "SUCCEEDED"],
+        kinds,
+        [
+            "change.requested",
+            "change.succeeded",
+            "change.requested",
+            "change.succeeded"
+        ],
         "on the new one"
     );
     admin.close().await.unwrap();

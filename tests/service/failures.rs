@@ -70,7 +70,7 @@ async fn a_change_that_was_lost_on_its_way_is_sent_again() {
             .unwrap();
         assert_eq!(stack.shared_with(), [RECIPIENT]);
         assert_eq!(stack.calls_of(UPDATE), 2);
-        assert_eq!(stack.stages(ACCOUNT).await, ["REQUESTED", "SUCCEEDED"]);
+        assert_eq!(stack.kinds(ACCOUNT).await, ["change.requested", "change.succeeded"]);
         stack.end().await;
     }
 }
@@ -296,7 +296,7 @@ async fn more_than_may_wait_is_refused_as_overloaded() {
     assert!(refused.get_details_retry_info().is_some());
     assert!(refused.metadata().contains_key("grpc-retry-pushback-ms"));
     first.await.unwrap().unwrap();
-    assert_eq!(stack.stages(ACCOUNT).await, ["REQUESTED", "SUCCEEDED"]);
+    assert_eq!(stack.kinds(ACCOUNT).await, ["change.requested", "change.succeeded"]);
     stack.end().await;
 }
 

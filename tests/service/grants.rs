@@ -48,10 +48,13 @@ async fn a_grant_is_on_record_before_and_after_aws_and_a_revoke_undoes_it() {
     let ledger = stack.ledger(ACCOUNT).await;
     assert_eq!(ledger.len(), 2);
     assert_eq!(
-        (&ledger[0]["stage"], &ledger[1]["stage"]),
-        (&"REQUESTED".into(), &"SUCCEEDED".into())
+        (&ledger[0]["kind"], &ledger[1]["kind"]),
+        (&"change.requested".into(), &"change.succeeded".into())
     );
-    assert_eq!(ledger[1]["attempts"][0]["aws_request_id"], call.request_id.as_str());
+    assert_eq!(
+        ledger[1]["body"]["attempts"][0]["aws_request_id"],
+        call.request_id.as_str()
+    );
     let announced = time::OffsetDateTime::parse(
         ledger[0]["recorded_at"].as_str().unwrap(),
         &time::format_description::well_known::Rfc3339,
@@ -75,8 +78,13 @@ async fn a_grant_is_on_record_before_and_after_aws_and_a_revoke_undoes_it() {
     );
     assert_eq!(revoked.change.unwrap().previous(), Access::Shared);
     assert_eq!(
-        stack.stages(ACCOUNT).await,
-        ["REQUESTED", "SUCCEEDED", "REQUESTED", "SUCCEEDED"]
+        stack.kinds(ACCOUNT).await,
+        [
+            "change.requested",
+            "change.succeeded",
+            "change.requested",
+            "change.succeeded"
+        ]
     );
     stack.end().await;
 }
@@ -116,7 +124,7 @@ async fn a_replay_gets_the_first_answer_and_a_reused_request_id_is_refused() {
     as_revoke.request_id = request.request_id;
     let refused = client.revoke_share_permission(as_tester(as_revoke)).await.unwrap_err();
     assert_eq!(reason(&refused), "REQUEST_ID_REUSED");
-    assert_eq!(stack.stages(ACCOUNT).await, ["REQUESTED", "SUCCEEDED"]);
+    assert_eq!(stack.kinds(ACCOUNT).await, ["change.requested", "change.succeeded"]);
     stack.end().await;
 }
 
@@ -154,8 +162,8 @@ async fn a_grant_that_the_policy_refuses_is_recorded_and_never_reaches_aws() {
     assert_eq!(detail(&refused, "log_index"), "0");
     let ledger = stack.ledger(OTHER_ACCOUNT).await;
     assert_eq!(
-        (&ledger[0]["stage"], &ledger[0]["principal"]),
-        (&"DENIED".into(), &"tester@example.com".into())
+        (&ledger[0]["kind"], &ledger[0]["body"]["principal"]),
+        (&"change.denied".into(), &"tester@example.com".into())
     );
     assert_eq!(stack.calls_of(UPDATE), 0);
     stack.end().await;
@@ -177,7 +185,7 @@ async fn validate_only_checks_everything_and_changes_nothing() {
     let refused = client.grant_share_permission(as_tester(request)).await.unwrap_err();
     assert_eq!(reason(&refused), "POLICY_DENIED");
     assert_eq!(stack.calls_of(UPDATE), 0);
-    assert!(stack.stages(ACCOUNT).await.is_empty() && stack.stages(OTHER_ACCOUNT).await.is_empty());
+    assert!(stack.kinds(ACCOUNT).await.is_empty() && stack.kinds(OTHER_ACCOUNT).await.is_empty());
     stack.end().await;
 }
 
@@ -223,7 +231,7 @@ async fn every_wrong_field_is_named_at_once_and_nothing_is_recorded() {
         refused.get_details_bad_request().unwrap().field_violations[0].field,
         "shared_account_id"
     );
-    assert!(stack.stages(ACCOUNT).await.is_empty());
+    assert!(stack.kinds(ACCOUNT).await.is_empty());
     stack.end().await;
 }
 
@@ -270,7 +278,7 @@ async fn the_callers_trace_is_in_the_ledger() {
         .into_inner();
     assert_eq!(granted.change.unwrap().trace_id, "4bf92f3577b34da6a3ce929d0e0e4736");
     let ledger = stack.ledger(ACCOUNT).await;
-    assert_eq!(ledger[0]["trace_id"], "4bf92f3577b34da6a3ce929d0e0e4736");
+    assert_eq!(ledger[0]["body"]["trace_id"], "4bf92f3577b34da6a3ce929d0e0e4736");
     stack.end().await;
 }
 
@@ -299,17 +307,17 @@ async fn a_newer_intent_wins_and_the_one_between_is_superseded() {
     assert_eq!(third.await.unwrap().unwrap().change.unwrap().generation, 3);
     assert_eq!(stack.shared_with(), [RECIPIENT]);
     assert_eq!(stack.calls_of(UPDATE), 2);
-    let mut stages = stack.stages(ACCOUNT).await;
-    stages.sort();
+    let mut kinds = stack.kinds(ACCOUNT).await;
+    kinds.sort();
     assert_eq!(
-        stages,
+        kinds,
         [
-            "REQUESTED",
-            "REQUESTED",
-            "REQUESTED",
-            "SUCCEEDED",
-            "SUCCEEDED",
-            "SUPERSEDED"
+            "change.requested",
+            "change.requested",
+            "change.requested",
+            "change.succeeded",
+            "change.succeeded",
+            "change.superseded"
         ]
     );
     stack.end().await;

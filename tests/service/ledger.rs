@@ -144,7 +144,7 @@ async fn rows_that_cannot_be_are_refused_by_the_schema() {
             "(state = 'FAILED'::text) = (failure_reason IS NOT NULL)",
         ),
         ("UPDATE change SET reason = ''", CHECK, "change", "length(reason) >= 1"),
-        (SAME_REQUEST_ID, UNIQUE, "change", "(account_id, request_id)"),
+        (SAME_REQUEST_ID, UNIQUE, "request", "(account_id, request_id)"),
         (
             "UPDATE ledger SET size = size + 1",
             CHECK,
@@ -161,7 +161,7 @@ async fn rows_that_cannot_be_are_refused_by_the_schema() {
             SECOND_END,
             UNIQUE,
             month.as_str(),
-            "(change_id, ((stage = 'REQUESTED'::text)), account_id)",
+            "(account_id, once) WHERE (once IS NOT NULL)",
         ),
     ] {
         let error = sqlx::query(statement).execute(&stack.pool).await.unwrap_err();
@@ -273,12 +273,8 @@ const UNIQUE: &str = "23505";
 
 /// A change ends once, whatever the second end is.
 const SECOND_END: &str = "INSERT INTO audit_entry
-    SELECT account_id, 2, recorded_at, 'SUPERSEDED', action, cause, change_id, request_id, principal, reason,
-        ticket, region, image_id, shared_account_id, generation, NULL, NULL, leaf_hash, entry
+    SELECT account_id, 2, recorded_at, 'change.superseded', action, cause, change_id, request_id, principal, reason,
+        ticket, region, image_id, shared_account_id, generation, NULL, NULL, false, NULL, once, leaf_hash, entry
     FROM audit_entry WHERE log_index = 1";
 
-const SAME_REQUEST_ID: &str = "INSERT INTO change
-    SELECT account_id, gen_random_uuid(), request_id, region, image_id, shared_account_id, action, cause, principal, reason,
-        ticket, trace_id, generation, previous, state, attempts, failure_reason, failure_code, failure_message, created_at,
-        ended_at
-    FROM change";
+const SAME_REQUEST_ID: &str = "INSERT INTO request SELECT * FROM request";

@@ -96,7 +96,7 @@ async fn an_outcome_that_postgres_could_not_take_is_recorded_when_it_is_back() {
     outage.end().await;
     let granted = call.await.unwrap().unwrap();
     assert_eq!(granted.change.unwrap().state(), change::State::Succeeded);
-    assert_eq!(stack.stages(ACCOUNT).await, ["REQUESTED", "SUCCEEDED"]);
+    assert_eq!(stack.kinds(ACCOUNT).await, ["change.requested", "change.succeeded"]);
     assert_eq!(stack.calls_of(UPDATE), 1);
     stack.end().await;
 }

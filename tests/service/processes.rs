@@ -429,7 +429,7 @@ async fn dev_runs_what_its_screen_says_and_leaves_nothing_behind() {
     assert!(dev.types(" get ").await.contains("SHARED"));
     let history = dev.types("psql ").await;
     assert!(
-        history.contains("REQUESTED") && history.contains("SUCCEEDED"),
+        history.contains("change.requested") && history.contains("change.succeeded"),
         "{history}"
     );
     let (postgres, folder) = (dev.postgres(), dev.folder.clone());

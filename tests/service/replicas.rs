@@ -29,7 +29,7 @@ async fn what_another_replica_finishes_is_heard_of_here() {
     let replayed = replay.await.unwrap().unwrap();
     assert!(replayed.replayed);
     assert_eq!(replayed.change, first.await.unwrap().unwrap().change);
-    assert_eq!(stack.stages(ACCOUNT).await, ["REQUESTED", "SUCCEEDED"]);
+    assert_eq!(stack.kinds(ACCOUNT).await, ["change.requested", "change.succeeded"]);
     second.stop().await;
     stack.end().await;
 }
@@ -73,8 +73,13 @@ async fn what_another_replica_commits_meanwhile_is_decided_on() {
     let revoked = revoking.await.unwrap().unwrap().into_inner();
     assert_eq!(revoked.change.unwrap().generation, 7);
     assert_eq!(
-        stack.stages(ACCOUNT).await,
-        ["REQUESTED", "SUCCEEDED", "REQUESTED", "SUCCEEDED"]
+        stack.kinds(ACCOUNT).await,
+        [
+            "change.requested",
+            "change.succeeded",
+            "change.requested",
+            "change.succeeded"
+        ]
     );
     stack.end().await;
 }
@@ -190,7 +195,7 @@ async fn ask(client: &mut Client, grant: bool, request: GrantSharePermissionRequ
             .map(|answer| answer.into_inner().change),
     };
     match changed {
-        Ok(change) => (change.unwrap().change_id, "SUCCEEDED".into()),
+        Ok(change) => (change.unwrap().change_id, "change.succeeded".into()),
         Err(status) => (superseded(&status), "SUPERSEDED".into()),
     }
 }
@@ -278,8 +283,8 @@ impl Stack {
 
     async fn assert_every_change_ended_once(&self) {
         let entries: Vec<(Uuid, i64, i64)> = sqlx::query_as(
-            "SELECT change_id, count(*) FILTER (WHERE stage = 'REQUESTED'),
-                 count(*) FILTER (WHERE stage IN ('SUCCEEDED', 'FAILED', 'SUPERSEDED'))
+            "SELECT change_id, count(*) FILTER (WHERE kind = 'change.requested'),
+                 count(*) FILTER (WHERE kind IN ('change.succeeded', 'change.failed', 'change.superseded'))
              FROM change LEFT JOIN audit_entry USING (account_id, change_id) GROUP BY change_id",
         )
         .fetch_all(&self.pool)

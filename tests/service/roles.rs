@@ -56,24 +56,29 @@ async fn a_change_that_no_role_allows_is_refused_and_recorded_and_does_nothing()
     let ledger = stack.ledger(ACCOUNT).await;
     let recorded: Vec<_> = ledger
         .iter()
-        .map(|entry| (entry["stage"].as_str().unwrap(), entry["principal"].as_str().unwrap()))
+        .map(|entry| {
+            (
+                entry["kind"].as_str().unwrap(),
+                entry["body"]["principal"].as_str().unwrap(),
+            )
+        })
         .collect();
     assert_eq!(
         recorded,
         [
-            ("DENIED", "reader"),
-            ("DENIED", "reader"),
-            ("DENIED", "nobody"),
-            ("DENIED", "nobody")
+            ("change.denied", "reader"),
+            ("change.denied", "reader"),
+            ("change.denied", "nobody"),
+            ("change.denied", "nobody")
         ]
     );
     assert!(
-        ledger[0]["denied_by"]
+        ledger[0]["body"]["denied_by"]
             .as_str()
             .unwrap()
             .contains("takes the role operator")
     );
-    assert_eq!(stack.stages(OTHER_ACCOUNT).await, ["DENIED"]);
+    assert_eq!(stack.kinds(OTHER_ACCOUNT).await, ["change.denied"]);
     assert_eq!(stack.calls_of(UPDATE), 0, "nothing reached AWS");
 
     // Whoever has the role is let through; and an operator reads nothing.
@@ -89,7 +94,7 @@ async fn a_change_that_no_role_allows_is_refused_and_recorded_and_does_nothing()
         .await
         .unwrap();
     assert_eq!(
-        stack.stages(ACCOUNT).await.len(),
+        stack.kinds(ACCOUNT).await.len(),
         6,
         "reads that are refused are no entries"
     );
@@ -107,7 +112,7 @@ async fn a_check_alone_of_what_no_role_allows_is_refused_and_not_recorded() {
         .await
         .unwrap_err();
     assert_eq!(reason(&status), "POLICY_DENIED");
-    assert!(stack.stages(ACCOUNT).await.is_empty());
+    assert!(stack.kinds(ACCOUNT).await.is_empty());
     stack.end().await;
 }
 
@@ -151,7 +156,7 @@ async fn a_token_grants_and_its_name_is_in_the_ledger() {
             .ledger(ACCOUNT)
             .await
             .iter()
-            .all(|entry| entry["principal"] == "pipeline@example.com")
+            .all(|entry| entry["body"]["principal"] == "pipeline@example.com")
     );
     let request = GetChangeRequest {
         account_id: ACCOUNT.into(),

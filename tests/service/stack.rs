@@ -251,12 +251,12 @@ impl Stack {
         lines.iter().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
-    /// The stages of an account's ledger.
-    pub(crate) async fn stages(&self, account: &str) -> Vec<String> {
+    /// The kinds of the entries of an account's ledger.
+    pub(crate) async fn kinds(&self, account: &str) -> Vec<String> {
         self.ledger(account)
             .await
             .iter()
-            .map(|entry| entry["stage"].as_str().unwrap().to_owned())
+            .map(|entry| entry["kind"].as_str().unwrap().to_owned())
             .collect()
     }
 

@@ -142,9 +142,9 @@ async fn prometheus_finds_everything_that_there_is_to_know() {
     let accepted = [("operation", UPDATE), ("classification", "ACCEPTED")];
     assert_eq!(value(attempts, &accepted), Some(2.0));
     assert_eq!(value("sharewarden_aws_retries_total", &[]), Some(1.0));
-    let ended = [("stage", "SUCCEEDED"), ("action", "REVOKE")];
+    let ended = [("state", "SUCCEEDED"), ("action", "REVOKE")];
     assert_eq!(value("sharewarden_changes_ended_total", &ended), Some(1.0));
-    let denied = [("stage", "DENIED"), ("action", "GRANT")];
+    let denied = [("kind", "change.denied"), ("action", "GRANT")];
     assert_eq!(value("sharewarden_audit_entries_total", &denied), Some(1.0));
     assert_eq!(value("sharewarden_audit_entries_total", &ended), Some(1.0));
     let version = [("version", env!("CARGO_PKG_VERSION"))];

@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use sharewarden::domain::{
-    AccountId, Change, ChangeId, ChangeState, Entry, Permission, PermissionKey, RequestId, Stage, Timestamp,
+    AccountId, Change, ChangeId, ChangeState, Entry, Kind, Permission, PermissionKey, Request, RequestId, Timestamp,
     transition::{Account, Command},
 };
 
@@ -21,9 +21,9 @@ pub(crate) struct Database {
     last_recorded_at: Timestamp,
     pub(crate) permissions: HashMap<PermissionKey, Permission>,
     pub(crate) changes: HashMap<ChangeId, Change>,
-    requests: HashMap<RequestId, ChangeId>,
-    /// The last stage recorded of each change.
-    stages: HashMap<ChangeId, Stage>,
+    requests: HashMap<RequestId, Request>,
+    /// The kind of the last entry of each change.
+    kinds: HashMap<ChangeId, Kind>,
     /// The changes of each permission that have not ended.
     pending: BTreeMap<PermissionKey, BTreeSet<ChangeId>>,
     /// The newest change of each permission, and how many there are.
@@ -39,7 +39,7 @@ impl Database {
             permissions: HashMap::new(),
             changes: HashMap::new(),
             requests: HashMap::new(),
-            stages: HashMap::new(),
+            kinds: HashMap::new(),
             pending: BTreeMap::new(),
             newest: HashMap::new(),
         }
@@ -51,12 +51,13 @@ impl Database {
 
     /// The change that was accepted under a request id.
     pub(crate) fn request(&self, id: RequestId) -> Option<&Change> {
-        self.requests.get(&id).map(|change| &self.changes[change])
+        self.requests.get(&id).map(|request| &self.changes[&request.change_id])
     }
 
     /// What the store loads for a batch, and nothing else.
     pub(crate) fn load(&self, batch: &[Command]) -> Account {
         let mut permissions = HashSet::new();
+        let mut requests = Vec::new();
         let mut changes = HashSet::new();
         for command in batch {
             if let Some(permission) = self.permissions.get(command.key()) {
@@ -64,10 +65,10 @@ impl Database {
                 changes.extend(permission.current.into_iter().chain(permission.next));
             }
             if let Command::Open(intent) = command
-                && let Some(&change) = self.requests.get(&intent.request_id)
+                && let Some(request) = self.requests.get(&intent.request_id)
             {
-                permissions.insert(&self.changes[&change].intent.key);
-                changes.insert(change);
+                requests.push(request.clone());
+                changes.insert(request.change_id);
             }
         }
         Account::new(
@@ -75,6 +76,7 @@ impl Database {
             self.size,
             self.last_recorded_at,
             permissions.into_iter().map(|key| self.permissions[key].clone()),
+            requests,
             changes.into_iter().map(|id| self.changes[&id].clone()),
         )
     }
@@ -83,6 +85,12 @@ impl Database {
     pub(crate) fn save(&mut self, account: &Account, breaches: &mut Breaches) {
         let effects = account.effects();
         self.check_effects(account, breaches);
+        for request in &effects.requests {
+            let earlier = self.requests.insert(request.id, request.clone());
+            breaches.check(OneChangePerRequestId, earlier.is_none(), || {
+                format!("{:?} opened {earlier:?} and {request:?}", request.id)
+            });
+        }
         let changed: BTreeSet<_> = effects.opened.union(&effects.updated).collect();
         for id in &changed {
             let change = account.change(**id).expect("effects name what the account has");
@@ -99,16 +107,19 @@ impl Database {
             self.check_constraints(&self.permissions[key], breaches);
         }
         for id in changed {
-            self.check_stage(*id, breaches);
+            self.check_last_entry(*id, breaches);
         }
     }
 
     fn save_change(&mut self, change: &Change, new: bool, breaches: &mut Breaches) {
         let (id, key) = (change.id(), &change.intent.key);
         if new && !self.changes.contains_key(&id) {
-            let earlier = self.requests.insert(change.intent.request_id, id);
-            breaches.check(OneChangePerRequestId, earlier.is_none(), || {
-                format!("{:?} opened {earlier:?} and {id}", change.intent.request_id)
+            let answers = self
+                .requests
+                .get(&change.intent.request_id)
+                .map(|request| request.change_id);
+            breaches.check(OneChangePerRequestId, answers == Some(id), || {
+                format!("{id} was opened, and {answers:?} answers its request")
             });
             let newest = self.newest.entry(key.clone()).or_insert((id, 0));
             if newest.1 < change.generation {
@@ -141,30 +152,31 @@ impl Database {
         });
         self.size += 1;
         self.last_recorded_at = entry.recorded_at;
-        if entry.stage == Stage::Denied {
+        let Some((kind, change)) = entry.body.kind().zip(entry.body.change()) else {
             return;
-        }
-        let before = self.stages.insert(entry.intent.change_id, entry.stage);
-        let in_order = match entry.stage {
-            Stage::Requested => before.is_none(),
-            _ => before == Some(Stage::Requested),
+        };
+        let Some(id) = change.change_id() else { return };
+        let before = self.kinds.insert(id, kind);
+        let in_order = match kind {
+            Kind::ChangeRequested => before.is_none(),
+            _ => before == Some(Kind::ChangeRequested),
         };
         breaches.check(OneRequestOneEnd, in_order, || {
-            format!("{}: {:?} after {before:?}", entry.intent.change_id, entry.stage)
+            format!("{id}: {kind:?} after {before:?}")
         });
     }
 
-    fn check_stage(&self, id: ChangeId, breaches: &mut Breaches) {
+    fn check_last_entry(&self, id: ChangeId, breaches: &mut Breaches) {
         let state = self.changes[&id].state;
         let expected = match state {
-            ChangeState::Pending => Stage::Requested,
-            ChangeState::Succeeded => Stage::Succeeded,
-            ChangeState::Failed => Stage::Failed,
-            ChangeState::Superseded => Stage::Superseded,
+            ChangeState::Pending => Kind::ChangeRequested,
+            ChangeState::Succeeded => Kind::ChangeSucceeded,
+            ChangeState::Failed => Kind::ChangeFailed,
+            ChangeState::Superseded => Kind::ChangeSuperseded,
         };
-        let stage = self.stages.get(&id);
-        breaches.check(OneRequestOneEnd, stage == Some(&expected), || {
-            format!("{id} is {state:?}, its last entry {stage:?}")
+        let kind = self.kinds.get(&id);
+        breaches.check(OneRequestOneEnd, kind == Some(&expected), || {
+            format!("{id} is {state:?}, its last entry {kind:?}")
         });
     }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use sharewarden::domain::{
     Action::{Grant, Revoke},
-    Attempt, Classification, Operation,
+    Attempt, Classification, Operation, Request,
     transition::{Account, Answer, Command, Context, Outcome, Settlement, Work},
 };
 
@@ -26,20 +26,18 @@ pub(crate) fn at(seconds: u64) -> Context {
 }
 
 pub(crate) fn new_account() -> Account {
-    Account::new(account(), 0, start(), [], [])
+    Account::new(account(), 0, start(), [], [], [])
 }
 
 /// The account as it is loaded after a commit, with all that is in it.
 pub(crate) fn reloaded(account: &Account, changes: &[u64]) -> Account {
-    Account::new(
-        account.id(),
-        100,
-        start(),
-        account.permission(&key(0)).cloned(),
-        changes
-            .iter()
-            .filter_map(|number| account.change(change(*number)).cloned()),
-    )
+    let changes: Vec<_> = changes
+        .iter()
+        .filter_map(|number| account.change(change(*number)).cloned())
+        .collect();
+    let requests: Vec<_> = changes.iter().map(|change| Request::of(&change.intent)).collect();
+    let permission = account.permission(&key(0)).cloned();
+    Account::new(account.id(), 100, start(), permission, requests, changes)
 }
 
 pub(crate) fn open(number: u64) -> Command {

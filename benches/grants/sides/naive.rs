@@ -45,10 +45,12 @@ async fn copies(stack: &Stack, connections: usize) -> PgPool {
             .await
             .unwrap();
     }
-    // What `LIKE` does not take from a partitioned table: the unique indexes of its partitions.
+    // What `LIKE` does not take from a partitioned table: the unique indexes of its partitions. And this design has no table of
+    // requests: it finds a replay by its change.
     sqlx::raw_sql(
         "CREATE UNIQUE INDEX IF NOT EXISTS one ON naive.audit_entry (account_id, log_index);
-         CREATE UNIQUE INDEX IF NOT EXISTS two ON naive.audit_entry (change_id, (stage = 'REQUESTED'), account_id);",
+         CREATE UNIQUE INDEX IF NOT EXISTS two ON naive.audit_entry (account_id, once) WHERE once IS NOT NULL;
+         CREATE UNIQUE INDEX IF NOT EXISTS three ON naive.change (account_id, request_id);",
     )
     .execute(&stack.pool)
     .await
@@ -63,9 +65,9 @@ async fn copies(stack: &Stack, connections: usize) -> PgPool {
 }
 
 /// A line of the service's own ledger, for its size.
-async fn line(stack: &Stack, stage: &str) -> Arc<str> {
-    let line: String = sqlx::query_scalar("SELECT entry FROM audit_entry WHERE stage = $1 LIMIT 1")
-        .bind(stage)
+async fn line(stack: &Stack, kind: &str) -> Arc<str> {
+    let line: String = sqlx::query_scalar("SELECT entry FROM audit_entry WHERE kind = $1 LIMIT 1")
+        .bind(kind)
         .fetch_one(&stack.pool)
         .await
         .unwrap();
@@ -96,8 +98,8 @@ impl Naive {
         Self {
             pool,
             accounts,
-            requested: line(stack, "REQUESTED").await,
-            succeeded: line(stack, "SUCCEEDED").await,
+            requested: line(stack, "change.requested").await,
+            succeeded: line(stack, "change.succeeded").await,
         }
     }
 
@@ -135,7 +137,8 @@ impl Naive {
         .execute(&mut *transaction)
         .await
         .unwrap();
-        head.append(&mut transaction, grant, "REQUESTED", &self.requested).await;
+        head.append(&mut transaction, grant, "change.requested", &self.requested)
+            .await;
         sqlx::query(
             "INSERT INTO audit_ranking AS old SELECT $1, bucket, date_trunc(bucket, $2, 'UTC'), ranking, value, 1
              FROM (VALUES ('DAY'), ('MONTH')) AS bucket (bucket),
@@ -179,7 +182,8 @@ impl Naive {
         .execute(&mut *transaction)
         .await
         .unwrap();
-        head.append(&mut transaction, grant, "SUCCEEDED", &self.succeeded).await;
+        head.append(&mut transaction, grant, "change.succeeded", &self.succeeded)
+            .await;
         sqlx::query("INSERT INTO share_interval VALUES ($1, $2, $3, $4, $5, $6)")
             .bind(&grant.account)
             .bind(REGION)
@@ -245,18 +249,21 @@ impl Head {
         self.frontier.size().cast_signed() - 1
     }
 
-    async fn append(&mut self, connection: &mut PgConnection, grant: &Grant, stage: &str, text: &str) {
+    async fn append(&mut self, connection: &mut PgConnection, grant: &Grant, kind: &str, text: &str) {
         let hash = leaf_hash(text.as_bytes());
         self.frontier.append(hash);
         sqlx::query(
-            "INSERT INTO audit_entry (account_id, log_index, recorded_at, stage, action, cause, change_id, request_id, principal,
-                 reason, ticket, region, image_id, shared_account_id, generation, aws_request_id, leaf_hash, entry)
-             VALUES ($1, $2, $3, $4, 'GRANT', 'CALLER', $5, $6, 'svc-image-pipeline', $7, $8, $9, $10, $11, 1, $12, $13, $14)",
+            "INSERT INTO audit_entry (account_id, log_index, recorded_at, kind, action, cause, change_id, request_id, principal,
+                 reason, ticket, region, image_id, shared_account_id, generation, aws_request_id, is_ranked, share_effect, once,
+                 leaf_hash, entry)
+             VALUES ($1, $2, $3, $4, 'GRANT', 'CALLER', $5, $6, 'svc-image-pipeline', $7, $8, $9, $10, $11, 1, $12,
+                 $4 = 'change.requested', CASE WHEN $4 = 'change.succeeded' THEN 'BEGINS' END,
+                 CASE $4 WHEN 'change.requested' THEN 'requested/' ELSE 'ended/' END || $5::text, $13, $14)",
         )
         .bind(&grant.account)
         .bind(self.last_index())
         .bind(self.now)
-        .bind(stage)
+        .bind(kind)
         .bind(grant.change)
         .bind(grant.request)
         .bind(REASON)
@@ -264,23 +271,22 @@ impl Head {
         .bind(REGION)
         .bind(&grant.image)
         .bind(&grant.recipient)
-        .bind((stage == "SUCCEEDED").then(|| grant.request.to_string()))
+        .bind((kind == "change.succeeded").then(|| grant.request.to_string()))
         .bind(&hash[..])
         .bind(text)
         .execute(&mut *connection)
         .await
         .unwrap();
         sqlx::query(
-            "INSERT INTO audit_rollup AS old (account_id, bucket, start_time, region, action, requested, succeeded)
-             SELECT $1, bucket, date_trunc(bucket, $2, 'UTC'), $3, 'GRANT', $4, 1 - $4
+            "INSERT INTO audit_rollup AS old (account_id, bucket, start_time, region, action, kind, count)
+             SELECT $1, bucket, date_trunc(bucket, $2, 'UTC'), $3, 'GRANT', $4, 1
              FROM (VALUES ('HOUR'), ('DAY'), ('MONTH')) AS bucket (bucket)
-             ON CONFLICT (account_id, bucket, start_time, region, action) DO UPDATE SET
-                 requested = old.requested + excluded.requested, succeeded = old.succeeded + excluded.succeeded",
+             ON CONFLICT (account_id, bucket, start_time, region, action, kind) DO UPDATE SET count = old.count + excluded.count",
         )
         .bind(&grant.account)
         .bind(self.now)
         .bind(REGION)
-        .bind(i64::from(stage == "REQUESTED"))
+        .bind(kind)
         .execute(connection)
         .await
         .unwrap();
@@ -341,8 +347,8 @@ impl Batched {
     pub(crate) async fn new(stack: &Stack) -> Self {
         Self {
             pool: copies(stack, CONNECTIONS).await,
-            requested: line(stack, "REQUESTED").await,
-            succeeded: line(stack, "SUCCEEDED").await,
+            requested: line(stack, "change.requested").await,
+            succeeded: line(stack, "change.succeeded").await,
         }
     }
 }
@@ -369,11 +375,11 @@ const BATCHES: [&str; 2] = [
          SELECT '300000000000', bucket, date_trunc(bucket, now, 'UTC'), 'SHARED_ACCOUNT', recipient, 1
          FROM grants, (VALUES ('DAY'), ('MONTH')) AS bucket (bucket)
          ON CONFLICT (account_id, bucket, ranking, start_time, value) DO UPDATE SET count = old.count + 1)
-     INSERT INTO audit_entry (account_id, log_index, recorded_at, stage, action, cause, change_id, request_id, principal,
-         reason, ticket, region, image_id, shared_account_id, generation, leaf_hash, entry)
-     SELECT '300000000000', 2 * number, now, 'REQUESTED', 'GRANT', 'CALLER', id, id, 'svc-image-pipeline',
+     INSERT INTO audit_entry (account_id, log_index, recorded_at, kind, action, cause, change_id, request_id, principal,
+         reason, ticket, region, image_id, shared_account_id, generation, is_ranked, once, leaf_hash, entry)
+     SELECT '300000000000', 2 * number, now, 'change.requested', 'GRANT', 'CALLER', id, id, 'svc-image-pipeline',
          'The base image of the quarter, for the workstations of the claims department', 'CHG-2026-004711', 'eu-central-1',
-         'wsi-000000000', recipient, 1, decode(repeat('ab', 32), 'hex'), $3 FROM grants",
+         'wsi-000000000', recipient, 1, true, 'requested/' || id, decode(repeat('ab', 32), 'hex'), $3 FROM grants",
     "WITH grants AS MATERIALIZED (
          SELECT (log_index / 2) AS number, change_id AS id, shared_account_id AS recipient, clock_timestamp() AS now
          FROM audit_entry WHERE account_id = '300000000000' AND log_index > 2 * $1 AND log_index <= 2 * ($1 + $2) AND log_index % 2 = 0),
@@ -389,11 +395,12 @@ const BATCHES: [&str; 2] = [
      intervals AS (
          INSERT INTO share_interval
          SELECT '300000000000', 'eu-central-1', 'wsi-000000000', recipient, 2 * number + 1, now FROM grants)
-     INSERT INTO audit_entry (account_id, log_index, recorded_at, stage, action, cause, change_id, request_id, principal,
-         reason, ticket, region, image_id, shared_account_id, generation, aws_request_id, leaf_hash, entry)
-     SELECT '300000000000', 2 * number + 1, now, 'SUCCEEDED', 'GRANT', 'CALLER', id, id, 'svc-image-pipeline',
+     INSERT INTO audit_entry (account_id, log_index, recorded_at, kind, action, cause, change_id, request_id, principal,
+         reason, ticket, region, image_id, shared_account_id, generation, aws_request_id, is_ranked, share_effect, once, leaf_hash,
+         entry)
+     SELECT '300000000000', 2 * number + 1, now, 'change.succeeded', 'GRANT', 'CALLER', id, id, 'svc-image-pipeline',
          'The base image of the quarter, for the workstations of the claims department', 'CHG-2026-004711', 'eu-central-1',
-         'wsi-000000000', recipient, 1, id::text, decode(repeat('ab', 32), 'hex'), $3 FROM grants",
+         'wsi-000000000', recipient, 1, id::text, false, 'BEGINS', 'ended/' || id, decode(repeat('ab', 32), 'hex'), $3 FROM grants",
 ];
 
 impl Side for Batched {

@@ -3,15 +3,14 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use super::*;
-use crate::domain::{Action, Cause, ChangeId, Entry, Intent, PermissionKey, RequestId, Stage, Timestamp};
+use crate::domain::{
+    Action, Body, Cause, ChangeBody, ChangeId, Columns, Entry, Intent, PermissionKey, RequestId, Timestamp,
+};
 
 /// The entry of account 000011112222 with this index.
 pub(in crate::audit) fn stored(log_index: u64) -> StoredEntry<'static> {
     let recorded_at = Timestamp::parse("2026-11-22T07:05:00.5Z").unwrap();
-    let entry: &'static Entry = Box::leak(Box::new(Entry {
-        log_index,
-        recorded_at,
-        stage: Stage::Requested,
+    let body = Body::ChangeRequested(ChangeBody {
         intent: Arc::new(Intent {
             change_id: ChangeId(Uuid::from_u128(1)),
             request_id: RequestId(Uuid::from_u128(2)),
@@ -33,15 +32,21 @@ pub(in crate::audit) fn stored(log_index: u64) -> StoredEntry<'static> {
         attempts: vec![],
         failure: None,
         denied_by: None,
+    });
+    let entry: &'static Entry = Box::leak(Box::new(Entry {
+        account: "000011112222".parse().unwrap(),
+        log_index,
+        recorded_at,
+        body,
     }));
     let text = ledger::encode(entry, "0.1.0").unwrap();
     StoredEntry {
-        account: entry.intent.key.account,
+        account: entry.account,
         log_index,
         recorded_at,
         leaf_hash: leaf_hash(text.as_bytes()),
         text: text.into(),
-        columns: Columns::of(entry),
+        columns: entry.columns(),
     }
 }
 
@@ -87,4 +92,47 @@ fn a_text_that_is_no_entry_is_refused_even_under_its_right_hash() {
         leaf_hash,
         ..stored(0)
     }));
+}
+
+/// The same entry as a newer build would have recorded it.
+fn of_a_newer_build(change: impl FnOnce(&str) -> String) -> StoredEntry<'static> {
+    let stored = stored(7);
+    let text = change(&stored.text);
+    StoredEntry {
+        leaf_hash: leaf_hash(text.as_bytes()),
+        text: text.into(),
+        ..stored
+    }
+}
+
+#[test]
+fn an_entry_of_a_newer_build_is_taken_only_if_its_columns_say_what_its_text_says() {
+    let with_kind = |kind: &'static str| {
+        let mut stored = of_a_newer_build(|text| text.replace("change.requested", kind));
+        stored.columns.kind = kind.into();
+        stored
+    };
+    for whole in [
+        with_kind("test.invented"),
+        of_a_newer_build(|text| text.replace("\"schema\":1", "\"schema\":2")),
+        of_a_newer_build(|text| text.replace("\"body\":{", "\"body\":{\"a_new_member\":{},")),
+    ] {
+        assert_eq!(AuditEntry::check(whole).unwrap().log_index(), 7);
+    }
+    let mut other_cause = of_a_newer_build(|text| text.replace("CALLER", "EXPIRY"));
+    assert!(is_tampered(other_cause.clone()), "the text has another cause");
+    other_cause.columns.cause = Some("EXPIRY".into());
+    assert!(AuditEntry::check(other_cause).is_ok());
+
+    let changes: [fn(&mut Columns<'static>); 4] = [
+        |columns| columns.kind = "change.requested".into(),
+        |columns| columns.principal = None,
+        |columns| columns.region = Some("us-east-1".into()),
+        |columns| columns.error_reason = Some("IMAGE_NOT_FOUND".into()),
+    ];
+    for change in changes {
+        let mut stored = with_kind("test.invented");
+        change(&mut stored.columns);
+        assert!(is_tampered(stored.clone()), "{:?}", stored.columns);
+    }
 }

@@ -1,7 +1,7 @@
 use super::*;
 use crate::{
     audit::entry::tests::stored,
-    domain::{Action, Cause, ChangeId, RequestId, Stage},
+    domain::{Action, Cause, ChangeId, RequestId},
 };
 
 type Checked = Result<Shown<AuditEntry>, Error>;
@@ -73,7 +73,7 @@ fn an_entry_that_was_not_asked_for_was_tampered_with() {
 #[test]
 fn the_text_of_an_entry_bears_out_every_filter_that_it_matches() {
     let entry = AuditEntry::check(stored(0)).unwrap().recorded.entry;
-    let intent = &entry.intent;
+    let intent = &entry.body.change().unwrap().intent;
     let matching = EntryFilter {
         accounts: vec![intent.key.account],
         regions: vec![intent.key.region.clone()],
@@ -81,7 +81,7 @@ fn the_text_of_an_entry_bears_out_every_filter_that_it_matches() {
         shared_account: Some(intent.key.shared_account),
         principals: vec!["other".parse().unwrap(), intent.principal.clone()],
         actions: vec![Action::Grant],
-        stages: vec![Stage::Requested],
+        kinds: vec!["change.requested".parse().unwrap()],
         causes: vec![Cause::Caller],
         change: Some(intent.change_id),
         request: Some(intent.request_id),
@@ -118,7 +118,7 @@ fn the_text_of_an_entry_bears_out_every_filter_that_it_matches() {
             ..with()
         },
         EntryFilter {
-            stages: vec![Stage::Denied, Stage::Failed],
+            kinds: vec!["change.denied".parse().unwrap(), "test.invented".parse().unwrap()],
             ..with()
         },
         EntryFilter {

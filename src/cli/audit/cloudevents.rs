@@ -1,10 +1,9 @@
-//! An entry as a CloudEvents 1.0 JSON event. Its data is the canonical text, byte for byte.
+//! An entry as a CloudEvents 1.0 JSON event. Its type is made from the kind and the schema, so that every kind has one:
+//! `sharewarden.change.requested.v1`. Its data is the canonical text, byte for byte.
 
 use serde_json::{Value, json};
 
 use super::line::Line;
-
-const TYPE: &str = "sharewarden.audit.entry.v1";
 
 /// One event, on one line.
 pub(super) fn event(origin: &str, line: &Line, canonical: &str) -> String {
@@ -12,13 +11,22 @@ pub(super) fn event(origin: &str, line: &Line, canonical: &str) -> String {
         "specversion": "1.0",
         "id": format!("{}/{}", line.account_id, line.log_index),
         "source": source(origin),
-        "type": TYPE,
-        "subject": format!("{}/{}/{}", line.region, line.image_id, line.shared_account_id),
+        "type": format!("sharewarden.{}.v{}", line.kind, line.schema),
+        "subject": subject(line),
         "time": line.recorded_at,
         "datacontenttype": "application/json",
     });
     let context = Value::to_string(&context);
     format!("{},\"data\":{canonical}}}", context.trim_end_matches('}'))
+}
+
+/// The share that the entry is about; the account, for an entry that is about no share.
+fn subject(line: &Line) -> String {
+    let body = &line.body;
+    if body.image_id.is_empty() {
+        return line.account_id.clone();
+    }
+    format!("{}/{}/{}", body.region, body.image_id, body.shared_account_id)
 }
 
 /// The origin of the ledger as a URI reference (RFC 3986): a network path, for an origin is a URL without its scheme.

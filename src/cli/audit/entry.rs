@@ -6,9 +6,11 @@ use crate::cli::printer::Listed;
 use crate::cli::render;
 use crate::cli::table;
 use crate::cli::text::{lines, one_line};
-use crate::cli::words::{access, action, cause, moment, second, stage};
+use crate::cli::words::{access, action, cause, moment, second};
+use crate::domain::Kind;
 use crate::ledger::merkle::hex;
-use crate::proto::v1::AuditEntry;
+use crate::proto::v1::audit_entry::Body;
+use crate::proto::v1::{AuditEntry, ChangeBody};
 
 impl Listed for AuditEntry {
     const NAME: &'static str = "entries";
@@ -16,7 +18,7 @@ impl Listed for AuditEntry {
         "ACCOUNT",
         "INDEX",
         "RECORDED",
-        "STAGE",
+        "KIND",
         "ACTION",
         "REGION",
         "IMAGE",
@@ -27,22 +29,34 @@ impl Listed for AuditEntry {
     const COLUMNS: &'static [&'static str] = COLUMNS;
 
     fn row(&self) -> Vec<String> {
+        // From the text, which has these members whether or not this program knows the kind.
+        let body = Line::parse(&self.canonical).unwrap_or_default().body;
         vec![
             one_line(&self.account_id),
             self.log_index.to_string(),
             second(self.record_time.as_ref()),
-            stage(self.stage),
-            action(self.action),
-            one_line(&self.region),
-            one_line(&self.image_id),
-            one_line(&self.shared_account_id),
-            one_line(&self.principal),
-            one_line(&self.reason),
+            kind(self),
+            one_line(&body.action),
+            one_line(&body.region),
+            one_line(&body.image_id),
+            one_line(&body.shared_account_id),
+            one_line(&body.principal),
+            one_line(&body.reason),
         ]
     }
 
     fn record(&self) -> Result<Vec<String>, Failure> {
         Ok(Line::parse(&self.canonical)?.record(&self.leaf_hash))
+    }
+}
+
+/// The kind, labelled where this program does not know it.
+fn kind(entry: &AuditEntry) -> String {
+    let name = one_line(&entry.kind);
+    match Kind::parse(&entry.kind) {
+        Some(known) if known.schema() == entry.schema => name,
+        Some(_) => format!("{name} (unknown schema {})", entry.schema),
+        None => format!("{name} (unknown)"),
     }
 }
 
@@ -52,33 +66,59 @@ pub(super) fn entry(entry: &AuditEntry, width: Option<u16>) -> String {
         ("Account", one_line(&entry.account_id)),
         ("Index", entry.log_index.to_string()),
         ("Recorded", moment(entry.record_time.as_ref())),
-        ("Stage", stage(entry.stage)),
-        ("Action", action(entry.action)),
-        ("Region", one_line(&entry.region)),
-        ("Image", one_line(&entry.image_id)),
-        ("Recipient", one_line(&entry.shared_account_id)),
-        ("Principal", one_line(&entry.principal)),
-        ("Reason", lines(&entry.reason)),
-        ("Ticket", one_line(&entry.ticket)),
-        ("Cause", cause(entry.cause)),
-        ("Change", one_line(&entry.change_id)),
-        ("Request id", one_line(&entry.request_id)),
+        ("Kind", kind(entry)),
+        ("Meaning", meaning(entry).into()),
     ];
-    if entry.generation > 0 {
-        rows.push(("Generation", entry.generation.to_string()));
-        rows.push(("Previous", access(entry.previous)));
+    let mut attempts = String::new();
+    if let (Some(Body::Change(change)), Some(_)) = (&entry.body, known(entry)) {
+        rows.extend(change_rows(change));
+        attempts = render::attempts(&change.attempts, width);
     }
     rows.extend([
-        (
-            "Error",
-            render::error(entry.error_reason, &entry.error_code, &entry.error_message),
-        ),
-        ("Denied by", one_line(&entry.denied_by)),
-        ("Trace id", one_line(&entry.trace_id)),
         ("Server version", one_line(&entry.server_version)),
         ("Leaf hash", hex(&entry.leaf_hash)),
     ]);
     let mut text = table::pairs(rows, width);
-    text.push_str(&render::attempts(&entry.attempts, width));
+    text.push_str(&attempts);
     text
+}
+
+/// Its kind, if this program knows it with this schema.
+fn known(entry: &AuditEntry) -> Option<Kind> {
+    Kind::parse(&entry.kind).filter(|kind| kind.schema() == entry.schema)
+}
+
+fn meaning(entry: &AuditEntry) -> &'static str {
+    match known(entry) {
+        Some(kind) => kind.words(),
+        None => "This version does not know it. Its text is below; a newer version shows what it means.",
+    }
+}
+
+fn change_rows(change: &ChangeBody) -> Vec<(&'static str, String)> {
+    let mut rows = vec![
+        ("Action", action(change.action)),
+        ("Region", one_line(&change.region)),
+        ("Image", one_line(&change.image_id)),
+        ("Recipient", one_line(&change.shared_account_id)),
+        ("Principal", one_line(&change.principal)),
+        ("Reason", lines(&change.reason)),
+        ("Ticket", one_line(&change.ticket)),
+        ("Cause", cause(change.cause)),
+        ("Change", one_line(&change.change_id)),
+        ("Request id", one_line(&change.request_id)),
+    ];
+    if change.generation > 0 {
+        rows.push(("Generation", change.generation.to_string()));
+        rows.push(("Previous", access(change.previous)));
+    }
+    rows.extend([
+        (
+            "Error",
+            render::error(change.error_reason, &change.error_code, &change.error_message),
+        ),
+        ("Denied by", one_line(&change.denied_by)),
+        ("Trace id", one_line(&change.trace_id)),
+    ]);
+    rows
 }

@@ -1,60 +1,73 @@
 //! Compares the fields of an entry, which no hash covers, with the canonical text, which one does.
 
-use super::line::{AttemptLine, Line};
+use super::line::{AttemptLine, Line, Members};
 use super::moment::timestamp;
 use crate::domain::Timestamp;
 use crate::proto::v1::attempt::Classification;
-use crate::proto::v1::{Access, Action, Attempt, AuditEntry, Cause, ErrorReason, Stage};
+use crate::proto::v1::audit_entry::Body;
+use crate::proto::v1::{Access, Action, Attempt, AuditEntry, Cause, ChangeBody, ErrorReason};
 
 /// The first field that does not say what the text says.
 pub(super) fn first_wrong(entry: &AuditEntry, line: &Line) -> Option<&'static str> {
-    let error = line.error.as_ref();
     let fields = [
         ("account_id", entry.account_id == line.account_id),
         ("log_index", entry.log_index == line.log_index),
         ("record_time", is_time(entry.record_time.as_ref(), &line.recorded_at)),
-        ("stage", is_named(entry.stage, stage, &line.stage)),
-        ("action", is_named(entry.action, action, &line.action)),
-        ("cause", is_named(entry.cause, cause, &line.cause)),
-        ("change_id", is_text(&entry.change_id, line.change_id.as_deref())),
-        ("request_id", entry.request_id == line.request_id),
-        ("principal", entry.principal == line.principal),
-        ("reason", entry.reason == line.reason),
-        ("ticket", is_text(&entry.ticket, line.ticket.as_deref())),
-        ("region", entry.region == line.region),
-        ("image_id", entry.image_id == line.image_id),
-        ("shared_account_id", entry.shared_account_id == line.shared_account_id),
-        ("generation", entry.generation == line.generation.unwrap_or_default()),
+        ("kind", entry.kind == line.kind),
+        ("schema", u64::from(entry.schema) == line.schema),
+        ("server_version", entry.server_version == line.server_version),
+    ];
+    let wrong = fields.into_iter().find(|(_, holds)| !holds).map(|(name, _)| name);
+    wrong.or_else(|| match &entry.body {
+        Some(Body::Change(change)) if line.known().is_some() => first_wrong_of_change(change, &line.body),
+        // The service or this program does not know the kind with this schema. Only the text says what it is.
+        _ => None,
+    })
+}
+
+fn first_wrong_of_change(change: &ChangeBody, body: &Members) -> Option<&'static str> {
+    let fields = [
+        ("action", is_named(change.action, action, &body.action)),
+        ("cause", is_named(change.cause, cause, &body.cause)),
+        ("change_id", is_text(&change.change_id, body.change_id.as_deref())),
+        ("request_id", change.request_id == body.request_id),
+        ("principal", change.principal == body.principal),
+        ("reason", change.reason == body.reason),
+        ("ticket", is_text(&change.ticket, body.ticket.as_deref())),
+        ("region", change.region == body.region),
+        ("image_id", change.image_id == body.image_id),
+        ("shared_account_id", change.shared_account_id == body.shared_account_id),
+        ("generation", change.generation == body.generation.unwrap_or_default()),
         (
             "previous",
-            is_named(entry.previous, access, line.previous.as_deref().unwrap_or(NONE)),
+            is_named(change.previous, access, body.previous.as_deref().unwrap_or(NONE)),
         ),
-        ("attempts", are_attempts(&entry.attempts, &line.attempts)),
+        ("attempts", are_attempts(&change.attempts, &body.attempts)),
+        (
+            "aws_request_id",
+            is_text(&change.aws_request_id, body.aws_request_id.as_deref()),
+        ),
         (
             "error_reason",
-            is_named(entry.error_reason, reason, error.map_or(NONE, |error| &error.reason)),
+            is_named(
+                change.error_reason,
+                reason,
+                body.error_reason.as_deref().unwrap_or(NONE),
+            ),
         ),
-        (
-            "error_code",
-            is_text(&entry.error_code, error.and_then(|error| error.code.as_deref())),
-        ),
+        ("error_code", is_text(&change.error_code, body.error_code.as_deref())),
         (
             "error_message",
-            is_text(&entry.error_message, error.and_then(|error| error.message.as_deref())),
+            is_text(&change.error_message, body.error_message.as_deref()),
         ),
-        ("denied_by", is_text(&entry.denied_by, line.denied_by.as_deref())),
-        ("trace_id", is_text(&entry.trace_id, line.trace_id.as_deref())),
-        ("server_version", entry.server_version == line.server_version),
+        ("denied_by", is_text(&change.denied_by, body.denied_by.as_deref())),
+        ("trace_id", is_text(&change.trace_id, body.trace_id.as_deref())),
     ];
     fields.into_iter().find(|(_, holds)| !holds).map(|(name, _)| name)
 }
 
 /// What the text leaves out is unspecified as a message has it.
 const NONE: &str = "UNSPECIFIED";
-
-fn stage(name: &str) -> Option<Stage> {
-    Stage::from_str_name(&format!("STAGE_{name}"))
-}
 
 fn action(name: &str) -> Option<Action> {
     Action::from_str_name(&format!("ACTION_{name}"))

@@ -3,7 +3,7 @@
 use clap::{Args, ValueEnum};
 
 use super::moment::{Moment, now, timestamp};
-use crate::proto::v1::{Action, AuditEntryFilter, Cause, Stage};
+use crate::proto::v1::{Action, AuditEntryFilter, Cause};
 
 /// Filters of entries. All must match; of one that is given more than once any.
 #[derive(Debug, Clone, Default, Args)]
@@ -27,9 +27,9 @@ pub struct FilterArgs {
     /// Only these actions. May be given more than once
     #[arg(long, value_enum)]
     action: Vec<ActionFilter>,
-    /// Only these stages. May be given more than once
-    #[arg(long, value_enum)]
-    stage: Vec<StageFilter>,
+    /// Only these kinds of entries, such as change.denied. May be given more than once
+    #[arg(long, value_name = "KIND")]
+    kind: Vec<String>,
     /// Only changes that came to be so. May be given more than once
     #[arg(long, value_enum)]
     cause: Vec<CauseFilter>,
@@ -65,7 +65,7 @@ impl FilterArgs {
             shared_account_id: text(&self.with),
             principals: self.asked_by.clone(),
             actions: self.action.iter().map(|action| action.value()).collect(),
-            stages: self.stage.iter().map(|stage| stage.value()).collect(),
+            kinds: self.kind.clone(),
             causes: self.cause.iter().map(|cause| cause.value()).collect(),
             change_id: text(&self.change),
             request_id: text(&self.request),
@@ -91,34 +91,6 @@ impl ActionFilter {
         match self {
             Self::Grant => Action::Grant,
             Self::Revoke => Action::Revoke,
-        }
-        .into()
-    }
-}
-
-/// What an entry says happened, as a filter.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum StageFilter {
-    /// A change was accepted
-    Requested,
-    /// The policy refused
-    Denied,
-    /// The change is in effect
-    Succeeded,
-    /// The change is known not to be in effect
-    Failed,
-    /// A newer change took its place
-    Superseded,
-}
-
-impl StageFilter {
-    pub(super) fn value(self) -> i32 {
-        match self {
-            Self::Requested => Stage::Requested,
-            Self::Denied => Stage::Denied,
-            Self::Succeeded => Stage::Succeeded,
-            Self::Failed => Stage::Failed,
-            Self::Superseded => Stage::Superseded,
         }
         .into()
     }

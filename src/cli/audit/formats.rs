@@ -41,7 +41,7 @@ impl Encoder {
             Self::Jsonl(writer) => writer.entry(canonical, hash, out).map_err(unwritten)?,
             Self::Csv => out.push_str(&spreadsheet::line(Line::parse(canonical)?.record(hash))?),
             Self::Ocsf(origin) => {
-                out.push_str(&ocsf::event(origin, &Line::parse(canonical)?, hash));
+                out.push_str(&ocsf::event(origin, &Line::parse(canonical)?, canonical, hash));
                 out.push('\n');
             }
             Self::CloudEvents(origin) => {

@@ -42,7 +42,7 @@ use super::options::ClientOptions;
 
 pub use checkpoint::{CheckpointArgs, CheckpointCommand};
 pub use export::{ExportArgs, ExportFormat};
-pub use filter::{ActionFilter, CauseFilter, FilterArgs, StageFilter};
+pub use filter::{ActionFilter, CauseFilter, FilterArgs};
 pub use history::HistoryArgs;
 pub use key::{KeyCommand, key};
 pub use list::AuditListArgs;
@@ -60,7 +60,7 @@ pub enum AuditCommand {
     /// List entries, by any combination of filters
     ///
     /// Newest first. An entry that is added while the pages are walked does not disturb them.
-    #[command(after_long_help = with_example("sharewarden audit list --account 111122223333 --stage denied --since 7d -o csv"))]
+    #[command(after_long_help = with_example("sharewarden audit list --account 111122223333 --kind change.denied --since 7d -o csv"))]
     List(Box<AuditListArgs>),
     /// Show one entry, with its calls to AWS, its canonical text and its hash
     ///
@@ -86,7 +86,7 @@ pub enum AuditCommand {
     ///
     /// The counts are exact, and come without reading the history. The range is widened to full hours, or to full days with
     /// --top or with buckets of a day and more: UTC. In a terminal, bars show the counts.
-    #[command(after_long_help = with_example("sharewarden audit summary --since 30d --by day --group-by stage --top principal"))]
+    #[command(after_long_help = with_example("sharewarden audit summary --since 30d --by day --group-by kind --top principal"))]
     Summary(SummaryArgs),
     /// Write a copy of a ledger: verifiable JSON lines, or CSV, OCSF or CloudEvents for other tools
     ///

@@ -2,13 +2,14 @@
 //!
 //! The call is the one to this service, `GrantSharePermission` or `RevokeSharePermission`: a grant creates a share, a revoke deletes
 //! it. A ledger does not record addresses, so the source of the activity is named by who asked. What OCSF has no place for
-//! is in `unmapped`.
+//! is in `unmapped`. An entry that this program does not know is a Base Event (class 0) with its text in `raw_data`.
 
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use super::line::{ErrorLine, Line};
+use super::line::{Line, Members};
+use crate::domain::{Kind, OcsfStatus};
 use crate::ledger::Hash;
 use crate::ledger::merkle::hex;
 
@@ -19,9 +20,39 @@ const INFORMATIONAL: u32 = 1;
 const AWS_ACCOUNT: u32 = 10;
 
 /// One event, on one line.
-pub(super) fn event(origin: &str, line: &Line, hash: &Hash) -> String {
+pub(super) fn event(origin: &str, line: &Line, canonical: &str, hash: &Hash) -> String {
+    match line.known() {
+        Some(kind) => api_activity(origin, line, kind, hash),
+        None => base_event(origin, line, canonical, hash),
+    }
+}
+
+fn base_event(origin: &str, line: &Line, canonical: &str, hash: &Hash) -> String {
+    json!({
+        "category_uid": 0,
+        "category_name": "Uncategorized",
+        "class_uid": 0,
+        "class_name": "Base Event",
+        "activity_id": 99,
+        "activity_name": line.kind,
+        "type_uid": 99,
+        "type_name": "Base Event: Other",
+        "time": milliseconds(&line.recorded_at),
+        "severity_id": INFORMATIONAL,
+        "severity": "Informational",
+        "message": format!("{} (schema {}) is not known to this version", line.kind, line.schema),
+        "metadata": metadata(line),
+        "cloud": { "provider": "AWS", "account": { "uid": line.account_id, "type": "AWS Account", "type_id": AWS_ACCOUNT } },
+        "raw_data": canonical,
+        "unmapped": { "origin": origin, "leaf_hash": hex(hash) },
+    })
+    .to_string()
+}
+
+fn api_activity(origin: &str, line: &Line, kind: Kind, hash: &Hash) -> String {
+    let body = &line.body;
     let (activity, activity_name, operation) = activity(line);
-    let (status, status_name) = status(line);
+    let (status, status_name) = status(kind);
     let mut event = json!({
         "category_uid": CATEGORY,
         "category_name": "Application Activity",
@@ -36,20 +67,20 @@ pub(super) fn event(origin: &str, line: &Line, hash: &Hash) -> String {
         "severity": "Informational",
         "status_id": status,
         "status": status_name,
-        "message": line.reason,
+        "message": body.reason,
         "metadata": metadata(line),
-        "actor": { "user": { "name": line.principal } },
+        "actor": { "user": { "name": body.principal } },
         "api": api(line, operation),
         "cloud": {
             "provider": "AWS",
-            "region": line.region,
+            "region": body.region,
             "account": { "uid": line.account_id, "type": "AWS Account", "type_id": AWS_ACCOUNT },
         },
-        "src_endpoint": { "name": line.principal },
+        "src_endpoint": { "name": body.principal },
         "resources": [
-            { "uid": line.image_id, "type": "AWS::WorkSpaces::Image", "region": line.region,
+            { "uid": body.image_id, "type": "AWS::WorkSpaces::Image", "region": body.region,
               "owner": { "account": { "uid": line.account_id } } },
-            { "uid": line.shared_account_id, "type": "AWS::Account" },
+            { "uid": body.shared_account_id, "type": "AWS::Account" },
         ],
         "unmapped": unmapped(origin, line, hash),
     });
@@ -60,26 +91,24 @@ pub(super) fn event(origin: &str, line: &Line, hash: &Hash) -> String {
 }
 
 fn activity(line: &Line) -> (u32, &'static str, &'static str) {
-    match line.action.as_str() {
+    match line.body.action.as_str() {
         "GRANT" => (1, "Create", "GrantSharePermission"),
         "REVOKE" => (4, "Delete", "RevokeSharePermission"),
         _ => (99, "Other", "Unknown"),
     }
 }
 
-/// A request has no outcome yet, and what a newer change took the place of has none of its own.
-fn status(line: &Line) -> (u32, &str) {
-    match line.stage.as_str() {
-        "SUCCEEDED" => (1, "Success"),
-        "FAILED" | "DENIED" => (2, "Failure"),
-        stage => (99, stage),
+fn status(kind: Kind) -> (u32, &'static str) {
+    match kind.ocsf_status() {
+        OcsfStatus::Success => (1, "Success"),
+        OcsfStatus::Failure => (2, "Failure"),
+        OcsfStatus::Other => (99, kind.name()),
     }
 }
 
 fn detail(line: &Line) -> Option<String> {
-    let error = line.error.as_ref().map(|error| error.reason.clone());
-    let denied = || (line.stage == "DENIED").then(|| "POLICY_DENIED".to_owned());
-    error.or_else(denied)
+    let denied = || line.body.denied_by.as_ref().map(|_| "POLICY_DENIED".to_owned());
+    line.body.error_reason.clone().or_else(denied)
 }
 
 fn metadata(line: &Line) -> Value {
@@ -88,12 +117,12 @@ fn metadata(line: &Line) -> Value {
         "profiles": ["cloud"],
         "product": { "name": "sharewarden", "vendor_name": "sharewarden", "version": line.server_version },
         "uid": format!("{}/{}", line.account_id, line.log_index),
-        "event_code": line.stage,
+        "event_code": line.kind,
         "original_time": line.recorded_at,
         "sequence": line.log_index,
         "log_name": format!("ledger of {}", line.account_id),
     });
-    if let Some(change_id) = &line.change_id {
+    if let Some(change_id) = &line.body.change_id {
         metadata["correlation_uid"] = change_id.as_str().into();
     }
     metadata
@@ -104,34 +133,35 @@ fn api(line: &Line, operation: &str) -> Value {
         "operation": operation,
         "version": "v1",
         "service": { "name": "sharewarden.v1.SharePermissionService" },
-        "request": { "uid": line.request_id },
+        "request": { "uid": line.body.request_id },
     });
-    if let Some(error) = &line.error {
-        api["response"] = response(error);
+    if let Some(reason) = &line.body.error_reason {
+        api["response"] = response(&line.body, reason);
     }
     api
 }
 
-fn response(error: &ErrorLine) -> Value {
-    let mut response = json!({ "error": error.code.as_ref().unwrap_or(&error.reason) });
-    if let Some(message) = &error.message {
+fn response(body: &Members, reason: &str) -> Value {
+    let mut response = json!({ "error": body.error_code.as_deref().unwrap_or(reason) });
+    if let Some(message) = &body.error_message {
         response["error_message"] = message.as_str().into();
     }
     response
 }
 
 fn unmapped(origin: &str, line: &Line, hash: &Hash) -> Value {
+    let body = &line.body;
     let members = [
         ("origin", Some(Value::from(origin))),
         ("leaf_hash", Some(hex(hash).into())),
-        ("cause", Some(line.cause.as_str().into())),
-        ("ticket", line.ticket.as_deref().map(Value::from)),
-        ("generation", line.generation.map(Value::from)),
-        ("previous", line.previous.as_deref().map(Value::from)),
-        ("attempts", Some(line.attempts.len().into())),
-        ("aws_request_id", line.aws_request_id().map(Value::from)),
-        ("denied_by", line.denied_by.as_deref().map(Value::from)),
-        ("trace_id", line.trace_id.as_deref().map(Value::from)),
+        ("cause", Some(body.cause.as_str().into())),
+        ("ticket", body.ticket.as_deref().map(Value::from)),
+        ("generation", body.generation.map(Value::from)),
+        ("previous", body.previous.as_deref().map(Value::from)),
+        ("attempts", Some(body.attempts.len().into())),
+        ("aws_request_id", body.aws_request_id.as_deref().map(Value::from)),
+        ("denied_by", body.denied_by.as_deref().map(Value::from)),
+        ("trace_id", body.trace_id.as_deref().map(Value::from)),
     ];
     let members = members.into_iter();
     members

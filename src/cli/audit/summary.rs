@@ -3,7 +3,7 @@
 use clap::{Args, ValueEnum};
 use time::{Duration, OffsetDateTime, Time};
 
-use super::filter::{ActionFilter, StageFilter};
+use super::filter::ActionFilter;
 use super::moment::{Moment, now, timestamp};
 use super::summary_table;
 use crate::cli::connection::{AuditClient, Connection};
@@ -36,9 +36,9 @@ pub struct SummaryArgs {
     /// Only these actions. May be given more than once
     #[arg(long, value_enum, conflicts_with = "top")]
     action: Vec<ActionFilter>,
-    /// Only these stages. May be given more than once
-    #[arg(long, value_enum, conflicts_with = "top")]
-    stage: Vec<StageFilter>,
+    /// Only these kinds of entries, such as change.denied. May be given more than once
+    #[arg(long, value_name = "KIND", conflicts_with = "top")]
+    kind: Vec<String>,
     /// Rank these by the number of requests, separated by commas
     #[arg(long, value_enum, value_name = "RANKING", value_delimiter = ',')]
     top: Vec<Ranking>,
@@ -80,8 +80,8 @@ pub enum Dimension {
     Region,
     /// The action
     Action,
-    /// The stage
-    Stage,
+    /// The kind of the entry
+    Kind,
 }
 
 impl Dimension {
@@ -90,7 +90,7 @@ impl Dimension {
             Self::Account => SummaryDimension::Account,
             Self::Region => SummaryDimension::Region,
             Self::Action => SummaryDimension::Action,
-            Self::Stage => SummaryDimension::Stage,
+            Self::Kind => SummaryDimension::Kind,
         }
         .into()
     }
@@ -162,7 +162,7 @@ fn request(args: &SummaryArgs, now: OffsetDateTime) -> SummarizeAuditEntriesRequ
         account_ids: args.account.clone(),
         regions: args.region.clone(),
         actions: args.action.iter().map(|action| action.value()).collect(),
-        stages: args.stage.iter().map(|stage| stage.value()).collect(),
+        kinds: args.kind.clone(),
         rankings: args.top.iter().map(|ranking| ranking.value()).collect(),
         top: if args.top.is_empty() { 0 } else { args.top_n },
     }

@@ -6,7 +6,7 @@ use crate::cli::failure::Stop;
 use crate::cli::spreadsheet;
 use crate::cli::table;
 use crate::cli::text::one_line;
-use crate::cli::words::{action, moment, name, stage};
+use crate::cli::words::{action, moment, name};
 use crate::proto::v1::{
     SummarizeAuditEntriesRequest, SummarizeAuditEntriesResponse, SummaryCount, SummaryDimension, SummaryInterval,
     SummaryRanked, SummaryRanking,
@@ -94,7 +94,7 @@ impl Columns {
             SummaryDimension::Account => "account",
             SummaryDimension::Region => "region",
             SummaryDimension::Action => "action",
-            SummaryDimension::Stage => "stage",
+            SummaryDimension::Kind => "kind",
             SummaryDimension::Unspecified => "",
         });
         let head = time.into_iter().chain(dimensions).map(write);
@@ -107,7 +107,7 @@ impl Columns {
             SummaryDimension::Account => one_line(&count.account_id),
             SummaryDimension::Region => one_line(&count.region),
             SummaryDimension::Action => action(count.action),
-            SummaryDimension::Stage => stage(count.stage),
+            SummaryDimension::Kind => one_line(&count.kind),
             SummaryDimension::Unspecified => String::new(),
         });
         time.into_iter().chain(dimensions).collect()

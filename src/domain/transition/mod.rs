@@ -18,8 +18,8 @@ use std::{
 };
 
 use crate::domain::{
-    AccountId, Change, ChangeId, ChangeState, Entry, Failure, Intent, Permission, PermissionKey, RequestId, Stage,
-    Timestamp,
+    AccountId, Body, Change, ChangeBody, ChangeId, ChangeState, Entry, Failure, Intent, Permission, PermissionKey,
+    Request, RequestId, Timestamp,
 };
 
 pub use command::{Answer, Command, Context, Outcome, Settlement, Snapshot, Work};
@@ -35,6 +35,8 @@ pub struct Effects {
     pub permissions: BTreeSet<PermissionKey>,
     /// Those of them that are new.
     pub new_permissions: BTreeSet<PermissionKey>,
+    /// Requests that were accepted.
+    pub requests: Vec<Request>,
     /// Changes that are new.
     pub opened: BTreeSet<ChangeId>,
     /// Changes that were there before and changed.
@@ -60,21 +62,22 @@ pub struct Account {
     last_recorded_at: Timestamp,
     permissions: HashMap<PermissionKey, Permission>,
     changes: HashMap<ChangeId, Change>,
-    requests: HashMap<RequestId, ChangeId>,
+    requests: HashMap<RequestId, Request>,
     effects: Effects,
 }
 
 impl Account {
     /// An account whose ledger has `size` entries, the last recorded at `last_recorded_at`. `permissions` are those that the
-    /// commands name; `changes` are those that these permissions work on, and those with the commands' request ids.
+    /// commands name; `requests` are those with the commands' request ids; `changes` are those that these permissions work on,
+    /// and those that answer these requests.
     pub fn new(
         id: AccountId,
         size: u64,
         last_recorded_at: Timestamp,
         permissions: impl IntoIterator<Item = Permission>,
+        requests: impl IntoIterator<Item = Request>,
         changes: impl IntoIterator<Item = Change>,
     ) -> Self {
-        let changes: HashMap<_, _> = changes.into_iter().map(|change| (change.id(), change)).collect();
         Self {
             id,
             size,
@@ -83,11 +86,8 @@ impl Account {
                 .into_iter()
                 .map(|permission| (permission.key.clone(), permission))
                 .collect(),
-            requests: changes
-                .values()
-                .map(|change| (change.intent.request_id, change.id()))
-                .collect(),
-            changes,
+            requests: requests.into_iter().map(|request| (request.id, request)).collect(),
+            changes: changes.into_iter().map(|change| (change.id(), change)).collect(),
             effects: Effects::default(),
         }
     }
@@ -154,8 +154,8 @@ impl Account {
     }
 
     fn open(&mut self, intent: Arc<Intent>, context: &Context) -> Answer {
-        if let Some(&earlier) = self.requests.get(&intent.request_id) {
-            return self.replay(earlier, &intent, context);
+        if let Some(earlier) = self.requests.get(&intent.request_id) {
+            return self.replay(&earlier.clone(), &intent, context);
         }
         let (id, key) = (intent.change_id, intent.key.clone());
         let mut permission = self
@@ -179,12 +179,11 @@ impl Account {
             ended_at: None,
             intent,
         };
-        self.requests.insert(change.intent.request_id, id);
+        let request = Request::of(&change.intent);
+        self.effects.requests.push(request.clone());
+        self.requests.insert(request.id, request);
         self.effects.opened.insert(id);
-        self.record(
-            |index| Entry::of_change(&change, Stage::Requested, index, context.now),
-            context,
-        );
+        self.record(Body::of_change(&change), context);
         self.changes.insert(id, change);
 
         let waiting = permission.next.replace(id);
@@ -201,13 +200,11 @@ impl Account {
     }
 
     /// The answer to a request id that was seen before.
-    fn replay(&mut self, earlier: ChangeId, intent: &Intent, context: &Context) -> Answer {
-        let same = self
-            .changes
-            .get(&earlier)
-            .is_some_and(|change| change.intent.same_content(intent));
+    fn replay(&mut self, request: &Request, intent: &Intent, context: &Context) -> Answer {
+        let earlier = request.change_id;
         // With the same content it is about the same permission, which was loaded for the command.
-        let Some(snapshot) = self.snapshot(earlier).filter(|_| same) else {
+        let snapshot = self.snapshot(earlier).filter(|_| request.is_repeated_by(intent));
+        let Some(snapshot) = snapshot else {
             return Answer::RequestIdReused(earlier);
         };
         if earlier != intent.change_id {
@@ -223,27 +220,22 @@ impl Account {
 
     fn deny(&mut self, intent: Arc<Intent>, rule: String, context: &Context) -> Answer {
         // What was accepted stays accepted: a replay gets the first answer, whatever the policy says today.
-        if let Some(&earlier) = self.requests.get(&intent.request_id) {
-            return self.replay(earlier, &intent, context);
+        if let Some(earlier) = self.requests.get(&intent.request_id) {
+            return self.replay(&earlier.clone(), &intent, context);
         }
         let previous = self
             .permissions
             .get(&intent.key)
             .and_then(|permission| permission.applied);
-        let index = self.record(
-            |log_index| Entry {
-                log_index,
-                recorded_at: context.now,
-                stage: Stage::Denied,
-                intent,
-                generation: None,
-                previous,
-                attempts: Vec::new(),
-                failure: None,
-                denied_by: Some(rule.clone()),
-            },
-            context,
-        );
+        let refusal = ChangeBody {
+            intent,
+            generation: None,
+            previous,
+            attempts: Vec::new(),
+            failure: None,
+            denied_by: Some(rule.clone()),
+        };
+        let index = self.record(Body::ChangeDenied(refusal), context);
         Answer::Denied(index, rule)
     }
 
@@ -321,16 +313,10 @@ impl Account {
         change.state = state;
         change.failure = failure;
         change.ended_at = Some(context.now);
-        let stage = match state {
-            ChangeState::Pending => Stage::Requested,
-            ChangeState::Succeeded => Stage::Succeeded,
-            ChangeState::Failed => Stage::Failed,
-            ChangeState::Superseded => Stage::Superseded,
-        };
-        let change = change.clone();
+        let body = Body::of_change(change);
         self.touch(id);
         self.effects.ended.push(id);
-        self.record(|index| Entry::of_change(&change, stage, index, context.now), context);
+        self.record(body, context);
     }
 
     /// Notes that a change is to be saved. One that this batch opened is new as a whole.
@@ -340,12 +326,17 @@ impl Account {
         }
     }
 
-    fn record(&mut self, entry: impl FnOnce(u64) -> Entry, context: &Context) -> u64 {
-        let index = self.size;
-        self.effects.entries.push(entry(index));
+    fn record(&mut self, body: Body, context: &Context) -> u64 {
+        let log_index = self.size;
+        self.effects.entries.push(Entry {
+            account: self.id,
+            log_index,
+            recorded_at: context.now,
+            body,
+        });
         self.size += 1;
         self.last_recorded_at = context.now;
-        index
+        log_index
     }
 
     fn put(&mut self, mut permission: Permission, context: &Context) {

@@ -2,7 +2,7 @@
 
 use crate::{
     audit::NextPage,
-    domain::{AccountId, Action, Cause, ImageId, PermissionKey, Principal, Region, Stage, Timestamp},
+    domain::{AccountId, Action, Cause, ImageId, KindName, PermissionKey, Principal, Region, Timestamp},
     grpc::page_token::{Filters, List, order_name, read_key, write_key},
     store::audit::{EntryFilter, EntryPosition, Order, ShareFilter},
 };
@@ -41,7 +41,7 @@ impl List for Entries {
             shared_account,
             principals,
             actions,
-            stages,
+            kinds,
             causes,
             change,
             request,
@@ -57,7 +57,7 @@ impl List for Entries {
         filters.one(shared_account.as_ref().map(AccountId::as_str));
         filters.several(principals.iter().map(Principal::as_str));
         filters.several(actions.iter().copied().map(Action::as_str));
-        filters.several(stages.iter().copied().map(Stage::as_str));
+        filters.several(kinds.iter().map(KindName::as_str));
         filters.several(causes.iter().copied().map(Cause::as_str));
         filters.one(change.map(|id| id.to_string()).as_deref());
         filters.one(request.map(|id| id.to_string()).as_deref());

@@ -7,7 +7,7 @@ use tonic::Status;
 
 use crate::{
     audit::NextPage,
-    domain::{AccountId, Action, Cause, PermissionKey, Stage, Timestamp},
+    domain::{AccountId, Action, Cause, PermissionKey, Timestamp},
     grpc::fields::{Fields, Page},
     proto::v1,
     store::audit::{EntryFilter, Order, ShareFilter},
@@ -82,7 +82,7 @@ impl Fields {
             shared_account: self.optional("filter.shared_account_id", &filter.shared_account_id),
             principals: self.several("filter.principals", &filter.principals, MOST_VALUES),
             actions: self.actions("filter.actions", &filter.actions),
-            stages: self.stages("filter.stages", &filter.stages),
+            kinds: self.several("filter.kinds", &filter.kinds, MOST_VALUES),
             causes: self.causes("filter.causes", &filter.causes),
             change: self.optional("filter.change_id", &filter.change_id),
             request: self.optional("filter.request_id", &filter.request_id),
@@ -125,20 +125,6 @@ impl Fields {
             }
         });
         each_once(Action::ALL, &named)
-    }
-
-    fn stages(&mut self, field: &str, numbers: &[i32]) -> Vec<Stage> {
-        let named = self.choices(field, "Stage", numbers, |number| {
-            match v1::Stage::try_from(number).ok()? {
-                v1::Stage::Unspecified => None,
-                v1::Stage::Requested => Some(Stage::Requested),
-                v1::Stage::Denied => Some(Stage::Denied),
-                v1::Stage::Succeeded => Some(Stage::Succeeded),
-                v1::Stage::Failed => Some(Stage::Failed),
-                v1::Stage::Superseded => Some(Stage::Superseded),
-            }
-        });
-        each_once(Stage::ALL, &named)
     }
 
     fn causes(&mut self, field: &str, numbers: &[i32]) -> Vec<Cause> {

@@ -2,7 +2,7 @@
 
 use crate::{
     audit::{AuditEntry, EntryPage, SharePage, Summary},
-    domain::{Access, Entry, Stage, Ticket},
+    domain::{Action, Body, ChangeBody, Ticket},
     grpc::{
         page_token,
         present::{access, action, attempt, cause, text, timestamp},
@@ -54,18 +54,36 @@ pub(super) fn summary(summary: Summary) -> v1::SummarizeAuditEntriesResponse {
     }
 }
 
-/// An entry as a message: with its text and its hash, which show that the fields are what was recorded.
+/// An entry as a message: with its text and its hash, which show that the fields are what was recorded. One that this build does
+/// not know has no body.
 pub(super) fn entry(audited: AuditEntry) -> v1::AuditEntry {
     let entry = &audited.recorded.entry;
-    let (intent, failure) = (&entry.intent, entry.failure.as_ref());
     v1::AuditEntry {
-        account_id: intent.key.account.as_str().into(),
+        account_id: entry.account.as_str().into(),
         log_index: entry.log_index,
         record_time: Some(timestamp(entry.recorded_at)),
-        stage: stage(entry.stage).into(),
+        kind: entry.body.kind_name().into(),
+        schema: entry.body.schema(),
+        body: body(&entry.body),
+        server_version: audited.recorded.server_version.clone(),
+        leaf_hash: audited.leaf_hash.to_vec(),
+        canonical: audited.text,
+    }
+}
+
+fn body(body: &Body) -> Option<v1::audit_entry::Body> {
+    match body {
+        Body::Unknown(_) => None,
+        known => known.change().map(|body| v1::audit_entry::Body::Change(change(body))),
+    }
+}
+
+fn change(body: &ChangeBody) -> v1::ChangeBody {
+    let (intent, failure) = (&*body.intent, body.failure.as_ref());
+    v1::ChangeBody {
         action: action(intent.action).into(),
         cause: cause(intent.cause).into(),
-        change_id: change_id(entry),
+        change_id: text(body.change_id()),
         request_id: intent.request_id.to_string(),
         principal: intent.principal.as_str().into(),
         reason: intent.reason.as_str().into(),
@@ -73,41 +91,17 @@ pub(super) fn entry(audited: AuditEntry) -> v1::AuditEntry {
         region: intent.key.region.as_str().into(),
         image_id: intent.key.image.as_str().into(),
         shared_account_id: intent.key.shared_account.as_str().into(),
-        generation: entry.generation.unwrap_or_default(),
-        previous: previous(entry.previous),
-        attempts: entry.attempts.iter().map(attempt).collect(),
+        generation: body.generation.unwrap_or_default(),
+        previous: access(body.previous).into(),
+        attempts: body.attempts.iter().map(attempt).collect(),
+        aws_request_id: text(body.aws_request_id()),
         error_reason: failure
             .map_or(v1::ErrorReason::Unspecified, |failure| reason(failure.reason))
             .into(),
         error_code: text(failure.and_then(|failure| failure.code.as_ref())),
         error_message: text(failure.and_then(|failure| failure.message.as_ref())),
-        denied_by: text(entry.denied_by.as_ref()),
+        denied_by: text(body.denied_by.as_ref()),
         trace_id: text(intent.trace_id.as_ref()),
-        server_version: audited.recorded.server_version.clone(),
-        leaf_hash: audited.leaf_hash.to_vec(),
-        canonical: audited.text,
-    }
-}
-
-/// A refusal is no change.
-fn change_id(entry: &Entry) -> String {
-    match entry.stage {
-        Stage::Denied => String::new(),
-        Stage::Requested | Stage::Succeeded | Stage::Failed | Stage::Superseded => entry.intent.change_id.to_string(),
-    }
-}
-
-fn previous(previous: Option<Access>) -> i32 {
-    access(previous).into()
-}
-
-fn stage(stage: Stage) -> v1::Stage {
-    match stage {
-        Stage::Requested => v1::Stage::Requested,
-        Stage::Denied => v1::Stage::Denied,
-        Stage::Succeeded => v1::Stage::Succeeded,
-        Stage::Failed => v1::Stage::Failed,
-        Stage::Superseded => v1::Stage::Superseded,
     }
 }
 
@@ -141,8 +135,12 @@ fn count(count: Count) -> v1::SummaryCount {
         start_time: Some(timestamp(count.start_time)),
         account_id: text(count.account),
         region: text(count.region),
-        action: count.action.map_or(v1::Action::Unspecified, action).into(),
-        stage: count.stage.map_or(v1::Stage::Unspecified, stage).into(),
+        action: count
+            .action
+            .and_then(|name| Action::parse(&name))
+            .map_or(v1::Action::Unspecified, action)
+            .into(),
+        kind: text(count.kind),
         count: count.count,
     }
 }

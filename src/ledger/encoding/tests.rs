@@ -7,10 +7,7 @@ use crate::domain::*;
 
 #[test]
 fn an_entry_is_written_with_sorted_members_and_nothing_that_does_not_apply() {
-    let entry = Entry {
-        log_index: 7,
-        recorded_at: Timestamp::parse("2026-11-22T07:05:00.5Z").unwrap(),
-        stage: Stage::Failed,
+    let body = ChangeBody {
         intent: Arc::new(Intent {
             change_id: ChangeId(Uuid::from_u128(1)),
             request_id: RequestId(Uuid::from_u128(2)),
@@ -44,16 +41,23 @@ fn an_entry_is_written_with_sorted_members_and_nothing_that_does_not_apply() {
         }),
         denied_by: None,
     };
+    let entry = Entry {
+        account: "000011112222".parse().unwrap(),
+        log_index: 7,
+        recorded_at: Timestamp::parse("2026-11-22T07:05:00.5Z").unwrap(),
+        body: Body::ChangeFailed(body),
+    };
     assert_eq!(
         encode(&entry, "0.1.0").unwrap(),
         concat!(
-            r#"{"account_id":"000011112222","action":"GRANT","attempts":[{"aws_request_id":"id","classification":"REFUSED","#,
-            r#""duration_us":12000,"error_code":"ResourceNotFoundException","operation":"UpdateWorkspaceImagePermission","#,
-            r#""started_at":"2026-11-22T07:04:59.000000Z"}],"cause":"CALLER","change_id":"00000000-0000-0000-0000-000000000001","#,
-            r#""error":{"message":"gone","reason":"IMAGE_NOT_FOUND"},"generation":3,"image_id":"wsi-123456789","log_index":7,"#,
-            r#""previous":"NOT_SHARED","principal":"build","reason":"say \"é\"\n","recorded_at":"2026-11-22T07:05:00.500000Z","#,
-            r#""region":"eu-central-1","request_id":"00000000-0000-0000-0000-000000000002","server_version":"0.1.0","#,
-            r#""shared_account_id":"210987654321","stage":"FAILED"}"#
+            r#"{"account_id":"000011112222","body":{"action":"GRANT","attempts":[{"aws_request_id":"id","#,
+            r#""classification":"REFUSED","duration_us":12000,"error_code":"ResourceNotFoundException","#,
+            r#""operation":"UpdateWorkspaceImagePermission","started_at":"2026-11-22T07:04:59.000000Z"}],"aws_request_id":"id","#,
+            r#""cause":"CALLER","change_id":"00000000-0000-0000-0000-000000000001","error_message":"gone","#,
+            r#""error_reason":"IMAGE_NOT_FOUND","generation":3,"image_id":"wsi-123456789","previous":"NOT_SHARED","#,
+            r#""principal":"build","reason":"say \"é\"\n","region":"eu-central-1","#,
+            r#""request_id":"00000000-0000-0000-0000-000000000002","shared_account_id":"210987654321"},"kind":"change.failed","#,
+            r#""log_index":7,"recorded_at":"2026-11-22T07:05:00.500000Z","schema":1,"server_version":"0.1.0"}"#
         )
     );
 }

@@ -1,7 +1,7 @@
 //! What a page of entries is looked up by. The other conditions are checked on what is found so.
 
 use crate::{
-    domain::{Action, Stage},
+    domain::{Action, Kind, KindName},
     store::at_hand::Planning,
 };
 
@@ -28,7 +28,7 @@ pub(super) enum Column {
     Account,
     Region,
     Principal,
-    Stage,
+    Kind,
 }
 
 impl Column {
@@ -37,7 +37,7 @@ impl Column {
             Self::Account => "account_id",
             Self::Region => "region",
             Self::Principal => "principal",
-            Self::Stage => "stage",
+            Self::Kind => "kind",
         }
     }
 
@@ -47,19 +47,20 @@ impl Column {
             Self::Account => filter.accounts.iter().map(ToString::to_string).collect(),
             Self::Region => filter.regions.iter().map(ToString::to_string).collect(),
             Self::Principal => filter.principals.iter().map(ToString::to_string).collect(),
-            Self::Stage => filter.stages.iter().map(|stage| stage.as_str().to_owned()).collect(),
+            Self::Kind => filter.kinds.iter().map(ToString::to_string).collect(),
         };
         values.sort_unstable();
         values.dedup();
-        if self == Self::Stage && values.len() == Stage::ALL.len() {
-            values.clear();
-        }
         values
     }
 }
 
-/// The stages that have an index, since they are rare.
-const UNUSUAL: [Stage; 3] = [Stage::Denied, Stage::Failed, Stage::Superseded];
+/// The kinds that have no index. All others, which are rare, have one.
+const FREQUENT: [Kind; 2] = [Kind::ChangeRequested, Kind::ChangeSucceeded];
+
+fn is_rare(kind: &KindName) -> bool {
+    FREQUENT.iter().all(|frequent| frequent.name() != kind.as_str())
+}
 
 impl Driver {
     /// Chooses what to look a page up by: what is met by the fewest entries, as far as the kind of a condition tells.
@@ -71,10 +72,10 @@ impl Driver {
         if few {
             return Self::Few;
         }
-        let columns = [Column::Principal, Column::Account, Column::Stage, Column::Region];
+        let columns = [Column::Principal, Column::Account, Column::Kind, Column::Region];
         let several = columns
             .into_iter()
-            .filter(|column| *column != Column::Stage || filter.stages.iter().all(|stage| UNUSUAL.contains(stage)))
+            .filter(|column| *column != Column::Kind || filter.kinds.iter().all(is_rare))
             .map(|column| (column, column.values(filter)))
             .find(|(_, values)| !values.is_empty());
         match several {
@@ -99,7 +100,7 @@ pub(super) fn planning(filter: &EntryFilter) -> Planning {
         filter.shared_account.is_some(),
         !filter.principals.is_empty(),
         !filter.actions.is_empty(),
-        !filter.stages.is_empty(),
+        !filter.kinds.is_empty(),
         !filter.causes.is_empty(),
         filter.change.is_some(),
         filter.request.is_some(),

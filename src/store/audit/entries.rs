@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use sqlx::{AssertSqlSafe, PgConnection, Row as _, postgres::PgRow};
 
 use crate::{
-    domain::{AccountId, Timestamp},
+    domain::{AccountId, Columns, Timestamp},
     ledger::Hash,
     store::{
         Database, StoreError,
@@ -13,7 +13,7 @@ use crate::{
     },
 };
 
-use super::{Columns, EntryFilter, driver, statement::Page, walk};
+use super::{EntryFilter, columns, driver, statement::Page, walk};
 
 /// In which order entries are listed: by time, then by account and index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -142,7 +142,7 @@ pub async fn range(
     let sql = format!(
         "SELECT {} FROM audit_entry
          WHERE account_id = $1 AND log_index >= $2 AND log_index < $3 ORDER BY log_index LIMIT $4",
-        columns(),
+        selected(),
     );
     let query = sqlx::query(AssertSqlSafe(sql))
         .bind(account.to_string())
@@ -156,17 +156,17 @@ pub async fn range(
 }
 
 /// The columns of an entry that are read, in the order of [`stored`].
-pub(super) fn columns() -> String {
+pub(super) fn selected() -> String {
     format!(
         "account_id, log_index, recorded_at, entry, leaf_hash, {}",
-        Columns::NAMES
+        columns::NAMES
     )
 }
 
-/// How many of [`columns`] there are.
+/// How many of [`selected`] there are.
 pub(super) const COLUMNS: usize = 19;
 
-/// Reads [`columns`], without a look at their types: a page has thousands of values.
+/// Reads [`selected`], without a look at their types: a page has thousands of values.
 pub(super) fn stored(row: &PgRow) -> Result<StoredEntry<'_>, StoreError> {
     const TABLE: &str = "audit_entry";
     let leaf_hash: &[u8] = row.try_get_unchecked(4)?;
@@ -178,6 +178,6 @@ pub(super) fn stored(row: &PgRow) -> Result<StoredEntry<'_>, StoreError> {
         leaf_hash: leaf_hash
             .try_into()
             .map_err(|_| StoreError::corrupt(TABLE, "a leaf hash that has not 32 bytes"))?,
-        columns: Columns::read(row, 5)?,
+        columns: columns::read(row, 5)?,
     })
 }

@@ -1,6 +1,6 @@
 //! Which entries.
 
-use crate::domain::{AccountId, Action, Cause, ChangeId, ImageId, Principal, Region, RequestId, Stage, Timestamp};
+use crate::domain::{AccountId, Action, Cause, ChangeId, ImageId, KindName, Principal, Region, RequestId, Timestamp};
 
 /// Which entries to list. What is absent or empty matches everything; of several values any may match; all fields must.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -17,8 +17,8 @@ pub struct EntryFilter {
     pub principals: Vec<Principal>,
     /// These actions.
     pub actions: Vec<Action>,
-    /// These stages.
-    pub stages: Vec<Stage>,
+    /// These kinds.
+    pub kinds: Vec<KindName>,
     /// These causes.
     pub causes: Vec<Cause>,
     /// Entries of this change.

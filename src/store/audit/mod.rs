@@ -21,7 +21,6 @@ mod windows;
 
 pub use archived::{Archived, archived, archived_at};
 pub use at::{Share, ShareFilter, shares_at};
-pub use columns::Columns;
 pub use entries::{EntryPosition, Found, Order, StoredEntry, entries, entry, range};
 pub use filter::EntryFilter;
 pub use heads::sizes;

@@ -24,7 +24,7 @@ pub enum Ranking {
     SharedAccount,
 }
 
-/// Ranks by the number of requests (entries REQUESTED or DENIED) from midnight `from` to before midnight `to` (UTC), in the
+/// Ranks by the number of requests (entries that are ranked) from midnight `from` to before midnight `to` (UTC), in the
 /// ledgers of `accounts` (empty: all). At most `top`, the most first; of equals the smaller value first.
 ///
 /// # Errors
@@ -81,7 +81,9 @@ fn push_tiles(sql: &mut QueryBuilder<Postgres>, ranking: Ranking, tiles: &Tiles,
 /// The entries that are not in the rankings yet.
 fn push_rest(sql: &mut QueryBuilder<Postgres>, ranking: Ranking, tiles: &[Tiles], accounts: &[String]) {
     sql.push("SELECT ").push(ranking.column());
-    sql.push(", 1 FROM audit_entry_uncounted WHERE stage IN ('REQUESTED', 'DENIED')");
+    sql.push(", 1 FROM audit_entry_uncounted WHERE is_ranked AND ")
+        .push(ranking.column())
+        .push(" IS NOT NULL");
     if let (Some(first), Some(last)) = (tiles.first(), tiles.last()) {
         sql.push(" AND recorded_at >= ").push_bind(first.from);
         sql.push(" AND recorded_at < ").push_bind(last.to);

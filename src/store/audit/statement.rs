@@ -1,20 +1,17 @@
 //! The SQL of a page of entries, with the conditions that there are and no others.
 //!
-//! Names of ours (stages, actions, causes) and the edges of months stand in it as they are, so that Postgres sees which partial
-//! indexes and which partitions hold them; all else is bound.
+//! Kinds, actions, causes and the edges of months stand in it as literals, so that Postgres sees which partial indexes and which
+//! partitions hold them. All else is bound. The types of these values admit no quotation mark.
 
 use sqlx::{Postgres, QueryBuilder};
 
 use super::{
     EntryFilter, EntryPosition, Order,
     driver::{Column, Driver, has_indexed_text},
-    entries::columns,
+    entries::selected,
     windows::{Span, month_after, month_of},
 };
-use crate::{
-    domain::{Action, Cause, Timestamp},
-    store::rows::bigint,
-};
+use crate::{domain::Timestamp, store::rows::bigint};
 
 /// A page of entries to look for.
 #[derive(Debug)]
@@ -34,7 +31,7 @@ impl Page<'_> {
                 .push_bind(values.clone())
                 .push("::text[]) AS each (value) ");
             sql.push("CROSS JOIN LATERAL (SELECT ")
-                .push(columns())
+                .push(selected())
                 .push(" FROM audit_entry");
             self.push_conditions(&mut sql, driver, span);
             sql.push(" AND ").push(column.name()).push(" = each.value");
@@ -64,7 +61,7 @@ impl Page<'_> {
     /// Each row tells, too, whether anything was archived when it was read, which mostly saves the question, and when that was.
     fn select(&self) -> QueryBuilder<Postgres> {
         let mut sql = QueryBuilder::new("SELECT ");
-        sql.push(columns())
+        sql.push(selected())
             .push(", EXISTS (SELECT FROM audit_archive) AS any_archived, statement_timestamp() AS read_at FROM ");
         sql
     }
@@ -132,18 +129,14 @@ fn push_columns(sql: &mut QueryBuilder<Postgres>, filter: &EntryFilter, driver: 
 
 /// Names of ours.
 fn push_names(sql: &mut QueryBuilder<Postgres>, filter: &EntryFilter) {
-    let stages = Column::Stage.values(filter);
-    push_any_of(sql, "stage", stages.iter().map(String::as_str).collect());
-    if !Action::ALL.iter().all(|action| filter.actions.contains(action)) {
-        push_any_of(
-            sql,
-            "action",
-            filter.actions.iter().map(|action| action.as_str()).collect(),
-        );
-    }
-    if !Cause::ALL.iter().all(|cause| filter.causes.contains(cause)) {
-        push_any_of(sql, "cause", filter.causes.iter().map(|cause| cause.as_str()).collect());
-    }
+    let kinds = Column::Kind.values(filter);
+    push_any_of(sql, "kind", kinds.iter().map(String::as_str).collect());
+    push_any_of(
+        sql,
+        "action",
+        filter.actions.iter().map(|action| action.as_str()).collect(),
+    );
+    push_any_of(sql, "cause", filter.causes.iter().map(|cause| cause.as_str()).collect());
 }
 
 fn push_any_of(sql: &mut QueryBuilder<Postgres>, column: &str, names: Vec<&str>) {

@@ -4,11 +4,11 @@ use sqlx::{Postgres, QueryBuilder};
 use time::OffsetDateTime;
 
 use crate::{
-    domain::{AccountId, Action, Region, Stage, Timestamp},
+    domain::{AccountId, Action, KindName, Region, Timestamp},
     store::{
         Database, StoreError,
         at_hand::Planning,
-        rows::{buckets::Bucket, count, named, parse},
+        rows::{buckets::Bucket, count, parse},
     },
 };
 
@@ -38,8 +38,8 @@ pub enum Dimension {
     Region,
     /// The action.
     Action,
-    /// The stage.
-    Stage,
+    /// The kind.
+    Kind,
 }
 
 /// What to count. Empty lists match everything.
@@ -59,13 +59,13 @@ pub struct CountQuery {
     pub regions: Vec<Region>,
     /// These actions.
     pub actions: Vec<Action>,
-    /// These stages.
-    pub stages: Vec<Stage>,
+    /// These kinds.
+    pub kinds: Vec<KindName>,
     /// At most so many counts.
     pub limit: u32,
 }
 
-/// A count. What is told apart is there.
+/// A count. What is told apart is there, where the entries have it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Count {
     /// When the bucket begins, or the time asked about, whichever is later.
@@ -74,15 +74,15 @@ pub struct Count {
     pub account: Option<AccountId>,
     /// The Region of the image.
     pub region: Option<Region>,
-    /// The action.
-    pub action: Option<Action>,
-    /// The stage.
-    pub stage: Option<Stage>,
+    /// The name of the action. A newer build may have recorded one that this build does not know.
+    pub action: Option<String>,
+    /// The kind.
+    pub kind: Option<KindName>,
     /// So many entries: never none.
     pub count: u64,
 }
 
-/// Counts entries. In the order of time, then of account, Region, action and stage, as far as these are told apart.
+/// Counts entries. In the order of time, then of account, Region, action and kind, as far as these are told apart.
 ///
 /// # Errors
 /// When Postgres does not answer.
@@ -91,18 +91,12 @@ pub async fn counts(database: &Database, query: &CountQuery) -> Result<Vec<Count
     if tiles.is_empty() {
         return Ok(Vec::new());
     }
-    let (by_stage, limit) = (query.group_by.contains(&Dimension::Stage), query.limit);
     let mut sql = statement(query, &tiles);
     let query = sql.build_query_as::<Row>().persistent(false);
     let rows = database
         .run_planned(Planning::ByValues, async |connection| query.fetch_all(connection).await)
         .await?;
-    let mut counts = Vec::with_capacity(rows.len());
-    for row in rows {
-        push_counts(&mut counts, row, by_stage)?;
-    }
-    counts.truncate(limit as usize);
-    Ok(counts)
+    rows.into_iter().map(read).collect()
 }
 
 fn statement(query: &CountQuery, tiles: &[Tiles]) -> QueryBuilder<Postgres> {
@@ -116,7 +110,7 @@ fn statement(query: &CountQuery, tiles: &[Tiles]) -> QueryBuilder<Postgres> {
             .push_bind(query.from.to_offset_date_time())
             .push(")"),
     };
-    for (dimension, column) in Dimension::OF_ROWS {
+    for (dimension, column) in Dimension::COLUMNS {
         sql.push(if query.group_by.contains(&dimension) {
             ", "
         } else {
@@ -124,79 +118,60 @@ fn statement(query: &CountQuery, tiles: &[Tiles]) -> QueryBuilder<Postgres> {
         })
         .push(column);
     }
-    // The stages side by side, as they are kept: a row for each would be five times as much to group, to sort and to send.
-    let asked_for = |stage: &Stage| query.stages.is_empty() || query.stages.contains(stage);
-    for stage in STAGES {
-        if asked_for(&stage) {
-            sql.push(format_args!(", sum({})::bigint", column_of(stage)));
-        } else {
-            sql.push(", 0::bigint");
-        }
-    }
-    sql.push(" FROM (");
-    for (at, tiles) in tiles.iter().enumerate() {
-        sql.push(if at == 0 { "" } else { " UNION ALL " });
+    sql.push(", sum(count)::bigint FROM (");
+    for tiles in tiles {
         push_tiles(&mut sql, query, tiles);
+        sql.push(" UNION ALL ");
     }
     push_rest(&mut sql, query);
-    let asked: Vec<_> = STAGES.into_iter().filter(asked_for).map(column_of).collect();
-    sql.push(format_args!(
-        ") AS added GROUP BY 1, 2, 3, 4 HAVING sum({}) > 0 ORDER BY 1, 2, 3, 4 LIMIT ",
-        asked.join(" + ")
-    ))
-    .push(query.limit);
+    sql.push(") AS added GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 2, 3, 4, 5 LIMIT ")
+        .push(query.limit);
     sql
 }
 
 /// The rollups of one size, added up by the columns as they are: to find the interval of each row would take longer.
 fn push_tiles(sql: &mut QueryBuilder<Postgres>, query: &CountQuery, tiles: &Tiles) {
-    let mut columns = vec!["start_time"];
-    columns.extend(
-        Dimension::OF_ROWS
-            .iter()
-            .filter(|(dimension, _)| query.group_by.contains(dimension))
-            .map(|(_, column)| *column),
-    );
-    let columns = columns.join(", ");
-    sql.push("SELECT ").push(&columns);
-    for stage in STAGES {
-        sql.push(format_args!(", sum({0})::bigint AS {0}", column_of(stage)));
-    }
-    sql.push(" FROM audit_rollup WHERE bucket = '")
+    sql.push("SELECT start_time");
+    push_columns(sql, query);
+    sql.push(", sum(count)::bigint AS count FROM audit_rollup WHERE bucket = '")
         .push(tiles.bucket.as_str());
     sql.push("' AND start_time >= ").push_bind(tiles.from);
     sql.push(" AND start_time < ").push_bind(tiles.to);
     push_lists(sql, query);
-    sql.push(" GROUP BY ").push(&columns);
+    sql.push(" GROUP BY start_time");
+    push_columns(sql, query);
 }
 
 /// The entries that are not in the rollups yet.
 fn push_rest(sql: &mut QueryBuilder<Postgres>, query: &CountQuery) {
-    sql.push(" UNION ALL SELECT recorded_at");
-    for (dimension, column) in Dimension::OF_ROWS {
-        if query.group_by.contains(&dimension) {
-            sql.push(", ").push(column);
-        }
-    }
-    for stage in STAGES {
-        sql.push(format_args!(", (stage = '{}')::integer", stage.as_str()));
-    }
-    sql.push(" FROM audit_entry_uncounted WHERE recorded_at >= ")
+    sql.push("SELECT recorded_at AS start_time");
+    push_columns(sql, query);
+    sql.push(", 1 AS count FROM audit_entry_uncounted WHERE recorded_at >= ")
         .push_bind(query.from.to_offset_date_time());
     sql.push(" AND recorded_at < ")
         .push_bind(query.to.to_offset_date_time());
     push_lists(sql, query);
 }
 
-/// Narrows it down to the accounts, Regions and actions asked for.
+/// The columns that counts are told apart by.
+fn push_columns(sql: &mut QueryBuilder<Postgres>, query: &CountQuery) {
+    for (dimension, column) in Dimension::COLUMNS {
+        if query.group_by.contains(&dimension) {
+            sql.push(", ").push(column);
+        }
+    }
+}
+
+/// Narrows it down to the accounts, Regions, actions and kinds asked for.
 fn push_lists(sql: &mut QueryBuilder<Postgres>, query: &CountQuery) {
-    let lists: [(_, Vec<String>); 3] = [
+    let lists: [(_, Vec<String>); 4] = [
         ("account_id", query.accounts.iter().map(ToString::to_string).collect()),
         ("region", query.regions.iter().map(ToString::to_string).collect()),
         (
             "action",
             query.actions.iter().map(|action| action.as_str().into()).collect(),
         ),
+        ("kind", query.kinds.iter().map(ToString::to_string).collect()),
     ];
     for (column, values) in lists {
         if !values.is_empty() {
@@ -206,26 +181,6 @@ fn push_lists(sql: &mut QueryBuilder<Postgres>, query: &CountQuery) {
                 .push_bind(values)
                 .push(")");
         }
-    }
-}
-
-/// The stages, in the order of their names.
-const STAGES: [Stage; 5] = [
-    Stage::Denied,
-    Stage::Failed,
-    Stage::Requested,
-    Stage::Succeeded,
-    Stage::Superseded,
-];
-
-/// The column that counts a stage's entries.
-fn column_of(stage: Stage) -> &'static str {
-    match stage {
-        Stage::Requested => "requested",
-        Stage::Denied => "denied",
-        Stage::Succeeded => "succeeded",
-        Stage::Failed => "failed",
-        Stage::Superseded => "superseded",
     }
 }
 
@@ -251,11 +206,11 @@ impl Interval {
 }
 
 impl Dimension {
-    /// Those that rows are grouped by; the stages lie side by side in them.
-    const OF_ROWS: [(Self, &'static str); 3] = [
+    const COLUMNS: [(Self, &'static str); 4] = [
         (Self::Account, "account_id"),
         (Self::Region, "region"),
         (Self::Action, "action"),
+        (Self::Kind, "kind"),
     ];
 }
 
@@ -264,38 +219,20 @@ type Row = (
     Option<String>,
     Option<String>,
     Option<String>,
-    i64,
-    i64,
-    i64,
-    i64,
+    Option<String>,
     i64,
 );
 
-/// Adds a count of each stage that there is an entry of, or one of all of them.
-fn push_counts(counts: &mut Vec<Count>, row: Row, by_stage: bool) -> Result<(), StoreError> {
+/// An empty text stands for entries without a Region or an action.
+fn read((start_time, account, region, action, kind, sum): Row) -> Result<Count, StoreError> {
     const TABLE: &str = "audit_rollup";
-    let (start_time, account, region, action, denied, failed, requested, succeeded, superseded) = row;
-    let sums = [denied, failed, requested, succeeded, superseded];
-    let of_all = Count {
+    let region = region.filter(|region| !region.is_empty());
+    Ok(Count {
         start_time: Timestamp::new(start_time),
         account: account.map(|text| parse(TABLE, &text)).transpose()?,
         region: region.map(|text| parse(TABLE, &text)).transpose()?,
-        action: action.map(|name| named(TABLE, Action::parse, &name)).transpose()?,
-        stage: None,
-        count: count(TABLE, sums.iter().sum())?,
-    };
-    if !by_stage {
-        counts.push(of_all);
-        return Ok(());
-    }
-    for (stage, sum) in STAGES.into_iter().zip(sums) {
-        if sum != 0 {
-            counts.push(Count {
-                stage: Some(stage),
-                count: count(TABLE, sum)?,
-                ..of_all.clone()
-            });
-        }
-    }
-    Ok(())
+        action: action.filter(|action| !action.is_empty()),
+        kind: kind.map(|text| parse(TABLE, &text)).transpose()?,
+        count: count(TABLE, sum)?,
+    })
 }

@@ -1,9 +1,14 @@
 //! `audit_entry`: lines are only ever added.
 
+use std::borrow::Cow;
+
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use crate::{domain::Entry, ledger::Hash};
+use crate::{
+    domain::{Entry, ShareEffect},
+    ledger::Hash,
+};
 
 use super::bigint;
 
@@ -20,52 +25,57 @@ pub(in crate::store) struct Lines<'a> {
     pub(in crate::store) accounts: Vec<&'a str>,
     pub(in crate::store) indexes: Vec<i64>,
     pub(in crate::store) times: Vec<OffsetDateTime>,
-    pub(in crate::store) stages: Vec<&'a str>,
-    pub(in crate::store) actions: Vec<&'a str>,
-    pub(in crate::store) causes: Vec<&'a str>,
+    pub(in crate::store) kinds: Vec<&'a str>,
+    pub(in crate::store) actions: Vec<Option<Text<'a>>>,
+    pub(in crate::store) causes: Vec<Option<Text<'a>>>,
     pub(in crate::store) changes: Vec<Option<Uuid>>,
-    pub(in crate::store) requests: Vec<Uuid>,
-    pub(in crate::store) principals: Vec<&'a str>,
-    pub(in crate::store) reasons: Vec<&'a str>,
-    pub(in crate::store) tickets: Vec<Option<&'a str>>,
-    pub(in crate::store) regions: Vec<&'a str>,
-    pub(in crate::store) images: Vec<&'a str>,
-    pub(in crate::store) shared: Vec<&'a str>,
+    pub(in crate::store) requests: Vec<Option<Uuid>>,
+    pub(in crate::store) principals: Vec<Option<Text<'a>>>,
+    pub(in crate::store) reasons: Vec<Option<Text<'a>>>,
+    pub(in crate::store) tickets: Vec<Option<Text<'a>>>,
+    pub(in crate::store) regions: Vec<Option<Text<'a>>>,
+    pub(in crate::store) images: Vec<Option<Text<'a>>>,
+    pub(in crate::store) shared: Vec<Option<Text<'a>>>,
     pub(in crate::store) generations: Vec<Option<i64>>,
-    pub(in crate::store) aws_requests: Vec<Option<&'a str>>,
-    pub(in crate::store) errors: Vec<Option<&'a str>>,
+    pub(in crate::store) aws_requests: Vec<Option<Text<'a>>>,
+    pub(in crate::store) errors: Vec<Option<Text<'a>>>,
+    pub(in crate::store) ranked: Vec<bool>,
+    pub(in crate::store) share_effects: Vec<Option<&'a str>>,
+    pub(in crate::store) once: Vec<Option<String>>,
     pub(in crate::store) hashes: Vec<&'a [u8]>,
     pub(in crate::store) texts: Vec<&'a str>,
 }
+
+/// A text that repeats a member of the body.
+pub(in crate::store) type Text<'a> = Cow<'a, str>;
 
 impl<'a> Lines<'a> {
     pub(in crate::store) fn of(lines: &'a [Line<'a>]) -> Self {
         let mut columns = Self::default();
         for Line { entry, text, leaf_hash } in lines {
-            let (intent, key) = (&entry.intent, &entry.intent.key);
-            columns.accounts.push(key.account.as_str());
+            let repeated = entry.columns();
+            columns.accounts.push(entry.account.as_str());
             columns.indexes.push(bigint(entry.log_index));
             columns.times.push(entry.recorded_at.to_offset_date_time());
-            columns.stages.push(entry.stage.as_str());
-            columns.actions.push(intent.action.as_str());
-            columns.causes.push(intent.cause.as_str());
-            columns.changes.push(entry.generation.map(|_| intent.change_id.0));
-            columns.requests.push(intent.request_id.0);
-            columns.principals.push(intent.principal.as_str());
-            columns.reasons.push(intent.reason.as_str());
+            columns.kinds.push(entry.body.kind_name());
+            columns.actions.push(repeated.action);
+            columns.causes.push(repeated.cause);
+            columns.changes.push(repeated.change_id);
+            columns.requests.push(repeated.request_id);
+            columns.principals.push(repeated.principal);
+            columns.reasons.push(repeated.reason);
+            columns.tickets.push(repeated.ticket);
+            columns.regions.push(repeated.region);
+            columns.images.push(repeated.image_id);
+            columns.shared.push(repeated.shared_account_id);
+            columns.generations.push(repeated.generation.map(bigint));
+            columns.aws_requests.push(repeated.aws_request_id);
+            columns.errors.push(repeated.error_reason);
+            columns.ranked.push(entry.body.is_ranked());
             columns
-                .tickets
-                .push(intent.ticket.as_ref().map(|ticket| ticket.as_str()));
-            columns.regions.push(key.region.as_str());
-            columns.images.push(key.image.as_str());
-            columns.shared.push(key.shared_account.as_str());
-            columns.generations.push(entry.generation.map(bigint));
-            let last = entry.attempts.last();
-            columns
-                .aws_requests
-                .push(last.and_then(|attempt| attempt.aws_request_id.as_deref()));
-            let failure = entry.failure.as_ref();
-            columns.errors.push(failure.map(|failure| failure.reason.as_str()));
+                .share_effects
+                .push(entry.body.share_effect().map(ShareEffect::as_str));
+            columns.once.push(entry.body.once());
             columns.hashes.push(leaf_hash);
             columns.texts.push(text);
         }

@@ -56,9 +56,7 @@ pub(in crate::store) async fn extend(
     let mut tiles = Vec::new();
     for growth in growths {
         let mut leaves = begun.remove(&growth.account).unwrap_or_default();
-        let new = lines
-            .iter()
-            .filter(|line| line.entry.intent.key.account == growth.account);
+        let new = lines.iter().filter(|line| line.entry.account == growth.account);
         leaves.extend(new.map(|line| line.leaf_hash));
         tiles.extend(fill(connection, growth, &leaves).await?);
     }

@@ -47,12 +47,16 @@ pub(crate) enum Action {
 
 /// What an entry says happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "UPPERCASE")]
 pub(crate) enum Stage {
+    #[serde(rename = "change.requested")]
     Requested,
+    #[serde(rename = "change.denied")]
     Denied,
+    #[serde(rename = "change.succeeded")]
     Succeeded,
+    #[serde(rename = "change.failed")]
     Failed,
+    #[serde(rename = "change.superseded")]
     Superseded,
 }
 
@@ -67,10 +71,10 @@ pub(crate) struct Ledger {
 
 /// One line of a ledger: what the checker needs of it.
 #[derive(Clone, Debug, Deserialize)]
+#[serde(from = "Line")]
 pub(crate) struct Entry {
     pub(crate) account_id: String,
     pub(crate) log_index: u64,
-    #[serde(with = "time::serde::rfc3339")]
     pub(crate) recorded_at: OffsetDateTime,
     pub(crate) stage: Stage,
     pub(crate) action: Action,
@@ -81,9 +85,56 @@ pub(crate) struct Entry {
     pub(crate) image_id: String,
     pub(crate) shared_account_id: String,
     pub(crate) generation: Option<u64>,
-    #[serde(default)]
     pub(crate) attempts: Vec<Attempt>,
-    pub(crate) error: Option<Failure>,
+    pub(crate) error_reason: Option<String>,
+}
+
+/// The line as it stands in the ledger.
+#[derive(Deserialize)]
+struct Line {
+    account_id: String,
+    body: Body,
+    kind: Stage,
+    log_index: u64,
+    #[serde(with = "time::serde::rfc3339")]
+    recorded_at: OffsetDateTime,
+}
+
+#[derive(Deserialize)]
+struct Body {
+    action: Action,
+    change_id: Option<String>,
+    request_id: String,
+    reason: String,
+    region: String,
+    image_id: String,
+    shared_account_id: String,
+    generation: Option<u64>,
+    #[serde(default)]
+    attempts: Vec<Attempt>,
+    error_reason: Option<String>,
+}
+
+impl From<Line> for Entry {
+    fn from(line: Line) -> Self {
+        let body = line.body;
+        Self {
+            account_id: line.account_id,
+            log_index: line.log_index,
+            recorded_at: line.recorded_at,
+            stage: line.kind,
+            action: body.action,
+            change_id: body.change_id,
+            request_id: body.request_id,
+            reason: body.reason,
+            region: body.region,
+            image_id: body.image_id,
+            shared_account_id: body.shared_account_id,
+            generation: body.generation,
+            attempts: body.attempts,
+            error_reason: body.error_reason,
+        }
+    }
 }
 
 /// A call to AWS, as a ledger remembers it.
@@ -91,12 +142,6 @@ pub(crate) struct Entry {
 pub(crate) struct Attempt {
     pub(crate) operation: String,
     pub(crate) classification: String,
-}
-
-/// Why a change failed.
-#[derive(Clone, Debug, Deserialize)]
-pub(crate) struct Failure {
-    pub(crate) reason: String,
 }
 
 /// What a caller asks for.
@@ -161,7 +206,7 @@ impl Stage {
         matches!(self, Self::Succeeded | Self::Failed | Self::Superseded)
     }
 
-    /// Its name in the API.
+    /// The state of a change that it stands for.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Requested => "REQUESTED",

@@ -73,7 +73,7 @@ fn a_token_is_bound_to_every_filter_of_entries_and_to_the_order() {
             ..none()
         },
         EntryFilter {
-            stages: vec![Stage::Denied],
+            kinds: vec!["change.denied".parse().unwrap()],
             ..none()
         },
         EntryFilter {

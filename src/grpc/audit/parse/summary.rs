@@ -33,10 +33,10 @@ pub(in crate::grpc::audit) fn summary(request: &v1::SummarizeAuditEntriesRequest
     let accounts = fields.several("account_ids", &request.account_ids, MOST_VALUES);
     let regions = fields.several("regions", &request.regions, MOST_VALUES);
     let actions = fields.actions("actions", &request.actions);
-    let stages = fields.stages("stages", &request.stages);
+    let kinds = fields.several("kinds", &request.kinds, MOST_VALUES);
     fields.counted_only("regions", ranked, request.regions.is_empty());
     fields.counted_only("actions", ranked, request.actions.is_empty());
-    fields.counted_only("stages", ranked, request.stages.is_empty());
+    fields.counted_only("kinds", ranked, request.kinds.is_empty());
     let rankings = fields.rankings(&request.rankings);
     let top = fields.top(request.top);
     fields.finish(|| {
@@ -48,7 +48,7 @@ pub(in crate::grpc::audit) fn summary(request: &v1::SummarizeAuditEntriesRequest
             accounts,
             regions,
             actions,
-            stages,
+            kinds,
             rankings,
             top,
         })
@@ -109,7 +109,7 @@ impl Fields {
             Wire::Account => Some(Dimension::Account),
             Wire::Region => Some(Dimension::Region),
             Wire::Action => Some(Dimension::Action),
-            Wire::Stage => Some(Dimension::Stage),
+            Wire::Kind => Some(Dimension::Kind),
         };
         let dimensions = self.choices("group_by", "SummaryDimension", numbers, read);
         self.no_twins("group_by", &dimensions);

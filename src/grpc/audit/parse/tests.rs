@@ -2,6 +2,7 @@ use tonic::Code;
 use tonic_types::StatusExt;
 
 use super::*;
+use crate::domain::KindName;
 use crate::store::audit::EntryPosition;
 
 type Time = pbjson_types::Timestamp;
@@ -45,19 +46,22 @@ fn what_is_unset_matches_everything_and_the_newest_come_first() {
 fn values_are_kept_once_and_in_one_order() {
     let one = v1::AuditEntryFilter {
         account_ids: vec!["000000000002".into(), "000000000001".into(), "000000000002".into()],
-        stages: vec![5, 1, 5],
+        kinds: vec!["test.b".into(), "change.denied".into(), "test.b".into()],
         actions: vec![2, 1],
         ..Default::default()
     };
     let other = v1::AuditEntryFilter {
         account_ids: vec!["000000000001".into(), "000000000002".into()],
-        stages: vec![1, 5],
+        kinds: vec!["change.denied".into(), "test.b".into()],
         actions: vec![1, 2],
         ..Default::default()
     };
     let (one, other) = (entries(&with(one)).unwrap().0, entries(&with(other)).unwrap().0);
     assert_eq!(one, other);
-    assert_eq!(one.filter.stages, [Stage::Requested, Stage::Superseded]);
+    assert_eq!(
+        one.filter.kinds.iter().map(KindName::as_str).collect::<Vec<_>>(),
+        ["change.denied", "test.b"]
+    );
 }
 
 #[test]
@@ -80,7 +84,7 @@ fn however_much_is_wrong_the_answer_fits_into_metadata() {
         regions: vec!["X".into(); 100],
         principals: vec![String::new(); 100],
         actions: vec![99; 10_000],
-        stages: vec![99; 10_000],
+        kinds: vec!["X".into(); 100],
         causes: vec![99; 10_000],
         ..Default::default()
     };
@@ -253,7 +257,7 @@ fn a_summary_names_each_dimension_and_ranking_once_and_ranks_only_what_rankings_
         group_by: vec![1, 0, 1],
         regions: vec!["eu-central-1".into()],
         actions: vec![1],
-        stages: vec![1],
+        kinds: vec!["change.denied".into()],
         rankings: vec![2, 2],
         top: -1,
         ..day()
@@ -264,7 +268,7 @@ fn a_summary_names_each_dimension_and_ranking_once_and_ranks_only_what_rankings_
         "group_by",
         "regions",
         "actions",
-        "stages",
+        "kinds",
         "rankings",
         "top",
     ];

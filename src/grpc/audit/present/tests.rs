@@ -5,8 +5,8 @@ use uuid::Uuid;
 use super::*;
 use crate::{
     domain::{
-        Action, Attempt, Cause, ChangeId, Classification, Failure, FailureReason, Intent, Operation, PermissionKey,
-        RequestId, Timestamp,
+        Access, Action, Attempt, Body, Cause, ChangeId, Classification, Entry, Failure, FailureReason, Intent,
+        Operation, PermissionKey, RequestId, Timestamp,
     },
     ledger::Recorded,
 };
@@ -24,11 +24,8 @@ fn key() -> PermissionKey {
     }
 }
 
-fn a_failure() -> Entry {
-    Entry {
-        log_index: 7,
-        recorded_at: time("2026-11-22T07:05:00.5Z"),
-        stage: Stage::Failed,
+fn a_failure() -> ChangeBody {
+    ChangeBody {
         intent: Arc::new(Intent {
             change_id: ChangeId(Uuid::from_u128(1)),
             request_id: RequestId(Uuid::from_u128(2)),
@@ -59,10 +56,15 @@ fn a_failure() -> Entry {
     }
 }
 
-fn presented(entry: Entry) -> v1::AuditEntry {
+fn presented(body: Body) -> v1::AuditEntry {
     super::entry(AuditEntry {
         recorded: Recorded {
-            entry,
+            entry: Entry {
+                account: "000011112222".parse().unwrap(),
+                log_index: 7,
+                recorded_at: time("2026-11-22T07:05:00.5Z"),
+                body,
+            },
             server_version: "0.1.0".into(),
         },
         text: "{}".into(),
@@ -74,39 +76,56 @@ fn presented(entry: Entry) -> v1::AuditEntry {
 fn an_entry_is_presented_whole() {
     let expected = serde_json::json!({
         "accountId": "000011112222", "logIndex": "7", "recordTime": "2026-11-22T07:05:00.500+00:00",
-        "stage": "STAGE_FAILED", "action": "ACTION_GRANT", "cause": "CAUSE_CALLER",
-        "changeId": "00000000-0000-0000-0000-000000000001", "requestId": "00000000-0000-0000-0000-000000000002",
-        "principal": "build", "reason": "a test", "ticket": "T-1", "region": "eu-central-1",
-        "imageId": "wsi-123456789", "sharedAccountId": "210987654321", "generation": "3",
-        "previous": "ACCESS_NOT_SHARED",
-        "attempts": [{
-            "operation": "UpdateWorkspaceImagePermission", "startTime": "2026-11-22T07:04:59+00:00",
-            "duration": "0.012s", "classification": "CLASSIFICATION_REFUSED", "awsRequestId": "aws-1",
-            "errorCode": "ResourceNotFoundException",
-        }],
-        "errorReason": "ERROR_REASON_IMAGE_NOT_FOUND", "errorCode": "ResourceNotFoundException",
-        "errorMessage": "gone", "serverVersion": "0.1.0", "canonical": "{}",
+        "kind": "change.failed", "schema": 1, "serverVersion": "0.1.0", "canonical": "{}",
         "leafHash": "BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=",
+        "change": {
+            "action": "ACTION_GRANT", "cause": "CAUSE_CALLER",
+            "changeId": "00000000-0000-0000-0000-000000000001", "requestId": "00000000-0000-0000-0000-000000000002",
+            "principal": "build", "reason": "a test", "ticket": "T-1", "region": "eu-central-1",
+            "imageId": "wsi-123456789", "sharedAccountId": "210987654321", "generation": "3",
+            "previous": "ACCESS_NOT_SHARED",
+            "attempts": [{
+                "operation": "UpdateWorkspaceImagePermission", "startTime": "2026-11-22T07:04:59+00:00",
+                "duration": "0.012s", "classification": "CLASSIFICATION_REFUSED", "awsRequestId": "aws-1",
+                "errorCode": "ResourceNotFoundException",
+            }],
+            "awsRequestId": "aws-1",
+            "errorReason": "ERROR_REASON_IMAGE_NOT_FOUND", "errorCode": "ResourceNotFoundException",
+            "errorMessage": "gone",
+        },
     });
-    assert_eq!(serde_json::to_value(presented(a_failure())).unwrap(), expected);
+    assert_eq!(
+        serde_json::to_value(presented(Body::ChangeFailed(a_failure()))).unwrap(),
+        expected
+    );
 }
 
 #[test]
 fn a_refusal_is_presented_as_no_change() {
-    let denied = presented(Entry {
-        stage: Stage::Denied,
+    let denied = presented(Body::ChangeDenied(ChangeBody {
         generation: None,
         previous: None,
         attempts: vec![],
         failure: None,
         denied_by: Some("not on the list".into()),
         ..a_failure()
-    });
+    }));
+    let Some(v1::audit_entry::Body::Change(denied)) = denied.body else {
+        panic!("{denied:?}");
+    };
     assert_eq!((denied.change_id.as_str(), denied.generation), ("", 0));
     assert_eq!(
         (denied.denied_by.as_str(), denied.error_reason()),
         ("not on the list", v1::ErrorReason::Unspecified)
     );
+}
+
+#[test]
+fn an_entry_of_an_unknown_kind_is_presented_without_a_body() {
+    let account = "000011112222".parse().unwrap();
+    let unknown = presented(Body::read("test.invented", 3, account, r#"{"region":"eu-central-1"}"#).unwrap());
+    assert_eq!((unknown.kind.as_str(), unknown.schema), ("test.invented", 3));
+    assert_eq!((unknown.body, unknown.canonical.as_str()), (None, "{}"));
 }
 
 #[test]

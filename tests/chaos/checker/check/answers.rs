@@ -152,8 +152,8 @@ fn is_of(change: &Change<'_>, request: &Request) -> bool {
 
 fn same_failure(answer: &Answer, reason: &str, id: &str, stage: Stage, changes: &Changes<'_>, found: &mut Found) {
     let change = changes.get(&answer.request.permission.account, id);
-    let recorded = change.and_then(|change| change.terminal?.error.as_ref());
-    if stage == Stage::Failed && recorded.is_some_and(|error| error.reason != reason) {
+    let recorded = change.and_then(|change| change.terminal?.error_reason.as_deref());
+    if stage == Stage::Failed && recorded.is_some_and(|recorded| recorded != reason) {
         found.add(
             "P3",
             format!("change {id} was answered as {reason}; the ledger has {recorded:?}"),

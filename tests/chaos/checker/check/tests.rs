@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::{Value, json};
+use serde_json::json;
 use sharewarden::simulator::{Call, Ending};
 use time::{Duration, OffsetDateTime, format_description::well_known::Rfc3339};
 
@@ -26,10 +26,13 @@ fn permission() -> Permission {
 fn entry(log_index: u64, second: i64, stage: &str, action: &str, change: &str) -> Entry {
     let generation = u64::from(change.as_bytes()[1] - b'0');
     serde_json::from_value(json!({
-        "account_id": ACCOUNT, "log_index": log_index, "recorded_at": at(second).format(&Rfc3339).unwrap(), "stage": stage,
-        "action": action, "change_id": change, "request_id": format!("request of {change}"), "reason": "a trial",
-        "region": "eu-central-1", "image_id": "wsi-basewin11", "shared_account_id": "000011112222",
-        "generation": generation, "attempts": [], "error": Value::Null,
+        "account_id": ACCOUNT, "kind": format!("change.{}", stage.to_lowercase()), "log_index": log_index,
+        "recorded_at": at(second).format(&Rfc3339).unwrap(), "schema": 1, "server_version": "0.1.0",
+        "body": {
+            "action": action, "change_id": change, "request_id": format!("request of {change}"), "reason": "a trial",
+            "region": "eu-central-1", "image_id": "wsi-basewin11", "shared_account_id": "000011112222",
+            "generation": generation,
+        },
     }))
     .unwrap()
 }

@@ -1,0 +1,138 @@
+//! A request: what a caller asked for under a request id. It is what a replay is recognised by.
+
+use std::fmt;
+
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+
+use super::{ChangeId, Intent, Principal, RequestId};
+
+/// A request that was accepted, and the change that answers it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Request {
+    /// The idempotency key, unique in the account.
+    pub id: RequestId,
+    /// The change that answers it.
+    pub change_id: ChangeId,
+    /// Who asked, as authenticated.
+    pub principal: Principal,
+    /// What was asked.
+    pub content: RequestContent,
+}
+
+impl Request {
+    /// The request that `intent` is, answered by its own change.
+    pub fn of(intent: &Intent) -> Self {
+        Self {
+            id: intent.request_id,
+            change_id: intent.change_id,
+            principal: intent.principal.clone(),
+            content: RequestContent::of(intent),
+        }
+    }
+
+    /// True if `intent` asks for the same and is the same principal's: a replay. The trace may differ.
+    pub fn is_repeated_by(&self, intent: &Intent) -> bool {
+        self.principal == intent.principal && self.content == RequestContent::of(intent)
+    }
+}
+
+/// The SHA-256 of what a request asks for. Requests are compared by it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct RequestContent(pub [u8; 32]);
+
+impl RequestContent {
+    /// The hash of the JSON text of what `intent` asks for. A member that is added later must be left out where it does not
+    /// apply, so that the hashes of older requests stay right.
+    pub fn of(intent: &Intent) -> Self {
+        let text = serde_json::to_vec(&Asked {
+            action: intent.action.as_str(),
+            cause: intent.cause.as_str(),
+            image_id: intent.key.image.as_str(),
+            reason: intent.reason.as_str(),
+            region: intent.key.region.as_str(),
+            shared_account_id: intent.key.shared_account.as_str(),
+            ticket: intent.ticket.as_ref().map(|ticket| ticket.as_str()),
+        })
+        .expect("texts can be written as JSON");
+        Self(Sha256::digest(text).into())
+    }
+}
+
+impl fmt::Debug for RequestContent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+#[derive(Serialize)]
+struct Asked<'a> {
+    action: &'a str,
+    cause: &'a str,
+    image_id: &'a str,
+    reason: &'a str,
+    region: &'a str,
+    shared_account_id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ticket: Option<&'a str>,
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::domain::{Action, Cause, PermissionKey};
+
+    fn intent() -> Intent {
+        Intent {
+            change_id: ChangeId(Uuid::from_u128(1)),
+            request_id: RequestId(Uuid::from_u128(2)),
+            key: PermissionKey {
+                account: "000011112222".parse().unwrap(),
+                region: "eu-central-1".parse().unwrap(),
+                image: "wsi-123456789".parse().unwrap(),
+                shared_account: "210987654321".parse().unwrap(),
+            },
+            action: Action::Grant,
+            cause: Cause::Caller,
+            principal: "build".parse().unwrap(),
+            reason: "a reason".parse().unwrap(),
+            ticket: None,
+            trace_id: None,
+        }
+    }
+
+    #[test]
+    fn a_request_is_repeated_by_the_same_content_of_the_same_principal_only() {
+        let first = Request::of(&intent());
+        let changed = |change: fn(&mut Intent)| {
+            let mut intent = intent();
+            change(&mut intent);
+            intent
+        };
+        assert!(first.is_repeated_by(&changed(|it| it.change_id = ChangeId(Uuid::from_u128(9)))));
+        assert!(first.is_repeated_by(&changed(
+            |it| it.trace_id = "0af7651916cd43dd8448eb211c80319c".parse().ok()
+        )));
+        for other in [
+            changed(|it| it.action = Action::Revoke),
+            changed(|it| it.key.region = "us-east-1".parse().unwrap()),
+            changed(|it| it.key.image = "wsi-987654321".parse().unwrap()),
+            changed(|it| it.key.shared_account = "000000000001".parse().unwrap()),
+            changed(|it| it.principal = "other".parse().unwrap()),
+            changed(|it| it.reason = "another reason".parse().unwrap()),
+            changed(|it| it.ticket = Some("T-1".parse().unwrap())),
+        ] {
+            assert!(!first.is_repeated_by(&other), "{other:?}");
+        }
+    }
+
+    #[test]
+    fn the_hash_of_a_content_lasts_for_ever() {
+        assert_eq!(
+            format!("{:?}", RequestContent::of(&intent())),
+            "9215b44d423eb06ec7e300ec10e08ebfb2b739389cb77aa7c8e4b0178c18ec83"
+        );
+    }
+}

@@ -10,8 +10,6 @@
 //! compares the text of any entry with that of a canonicalizer.
 
 #[cfg(test)]
-mod first_form;
-#[cfg(test)]
 mod properties;
 #[cfg(test)]
 mod tests;

@@ -86,7 +86,7 @@ fn failure() -> impl Strategy<Value = Failure> {
 type Make = fn(ChangeBody) -> Body;
 
 /// Any entry of a kind that this build knows.
-pub(super) fn entry() -> impl Strategy<Value = Entry> {
+fn entry() -> impl Strategy<Value = Entry> {
     let kinds: &[Make] = &[
         Body::ChangeRequested,
         Body::ChangeDenied,

@@ -1,29 +1,63 @@
 #!/usr/bin/env python3
-# verify_export.py FILE [ROOT]: recomputes the Merkle root (RFC 6962) of an export that ends where its checkpoint does. ROOT, in hex,
-# is one that you know and trust; the checkpoint's Ed25519 signature is for `sharewarden audit verify`, or another tool for notes.
-import base64, functools, hashlib, json, sys
-def need(holds, wrong):
-    return holds or sys.exit(f"account {header['account_id']}, {wrong}")
-def node(left, right):
-    return hashlib.sha256(b"\1" + left + right).digest()
-lines, hashes = open(sys.argv[1], "rb").read().split(b"\n"), []
-header = json.loads(lines[0])
-index, widths = header["start_index"], [1 << bit for bit in range(63, -1, -1) if header["start_index"] >> bit & 1]
-tree = list(zip(widths, map(base64.b64decode, header["left_hashes"])))  # perfect subtrees, the largest first
-for line, value in ((line, json.loads(line)) for line in lines[1:-1]):
-    if "leaf_hashes" in value:  # what the store has for the entries since the last such line: it tells which one is wrong
-        stored = base64.b64decode(value["leaf_hashes"])
-        for at, leaf in enumerate(hashes):
-            need(leaf == stored[32 * at:32 * at + 32], f"entry {index - len(hashes) + at}: its text does not match its recorded hash")
-        hashes = []
-    else:
-        need([value["account_id"], value["log_index"]] == [header["account_id"], index], f"entry {index}: another is in its place")
-        hashes.append(hashlib.sha256(b"\0" + line).digest())
-        tree, index = tree + [(1, hashes[-1])], index + 1
-        while len(tree) > 1 and tree[-2][0] == tree[-1][0]:
-            tree[-2:] = [(2 * tree[-1][0], node(tree[-2][1], tree[-1][1]))]
-origin, size, root = header["checkpoint"].split("\n")[:3]
-need(index == header["end_index"] == int(size) > 0, f"entry {index}: it is missing; the checkpoint has {size} entries")
-found = functools.reduce(lambda right, left: node(left, right), [subtree for _, subtree in reversed(tree)])
-need(found == base64.b64decode(root) and origin.endswith("/" + header["account_id"]), f"the root is not the checkpoint's: {found.hex()}")
-need(found.hex() in sys.argv[2:] or not sys.argv[2:], f"the root is not the one you trust: {found.hex()}") and print("OK", size, found.hex())
+"""verify_export.py FILE [ROOT]: verifies the export of a ledger with Python 3.8 or later, and nothing else. ROOT is the Merkle root
+(RFC 6962) that you trust, in hex. Signatures are for `sharewarden audit verify`, or another tool for signed notes (C2SP)."""
+import base64, hashlib, json, re, sys  # below: the patterns of each line, and of the checkpoint; no meaning has two texts
+ACCOUNT, NUMBER, HASH = "([0-9]{12})", "(0|[1-9][0-9]{0,15})", "[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]="
+HASHES, NOTE = rf'\[((?:"{HASH}"(?:,"{HASH}")*)?)\]', r'("(?:[^"\\\ud800-\udfff]|\\["\\n])*")'
+HEADER = (rf'{{"format":"sharewarden\.export\.v1","account_id":"{ACCOUNT}","start_index":{NUMBER},"end_index":{NUMBER},'
+          rf'"checkpoint":{NOTE},"left_hashes":{HASHES},"consistency_proof":{HASHES}}}\n')
+CHECKPOINT = rf"(.+)/{ACCOUNT}\n{NUMBER}\n({HASH})\n(?:.+\n)*\n(?:— .+\n)*— \1 .+\n(?:— .+\n)*"
+TIME = "([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}[.][0-9]{6}Z)"
+MEMBERS = ["account_id", "body", "kind", "log_index", "recorded_at", "schema", "server_version"]
+ENTRY = (rf'{{"account_id":"{ACCOUNT}","body":{{.*}},"kind":"[a-z][a-z_]*(?:[.][a-z][a-z_]*)+","log_index":{NUMBER},'
+         rf'"recorded_at":"{TIME}","schema":[1-9][0-9]*,"server_version":"[^"]*"}}\n')
+LEAF_HASHES = rf'{{"leaf_hashes":"((?:[A-Za-z0-9+/]{{4}})*(?:[A-Za-z0-9+/]{{2}}[A-Za-z0-9+/=]=)?)","end_index":{NUMBER}}}\n'
+decode = json.JSONDecoder(parse_int=lambda text: min(int(text[:17]), 2**53 - 1), parse_float=str, parse_constant=str).decode
+encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode
+
+def is_canonical(line):  # an entry by RFC 8785; a number that is not whole and below 2^53 is decoded as something with another text
+    try:
+        value = decode(line.encode().decode())
+        return list(value) == MEMBERS and encode(value) + "\n" == line
+    except (RecursionError, TypeError, ValueError):
+        return False
+def need(holds, wrong, place=""):
+    return holds or sys.exit(f"account {account}{place}: {wrong}")
+def root(low, high):  # of the tree over these entries; `proven` becomes the consistency proof (RFC 6962, section 2.1.2)
+    if high <= start: return left.pop(0)
+    if low >= end: return need(proof[len(proven):], "the consistency proof is too short")[0]
+    if high == low + 1: return leaves[low - start]
+    half = low + (1 << (high - low - 1).bit_length() - 1)
+    older = root(low, half)
+    if half == end and low > 0: proven.append(older)
+    newer = root(half, high)
+    if low < end < high: proven.append(newer if end <= half else older)
+    return hashlib.sha256(b"\1" + older + newer).digest()
+
+file = open(sys.argv[1], encoding="utf-8", errors="surrogateescape", newline="\n")
+header = re.fullmatch(HEADER, file.readline()) or sys.exit("not an export of a ledger: its first line is not a header")
+account, start, end, note = header[1], int(header[2]), int(header[3]), re.fullmatch(CHECKPOINT, json.loads(header[4]))
+left, proof = ([base64.b64decode(text) for text in re.findall(HASH, header[member])] for member in (5, 6))
+need(note and note[2] == account, "the checkpoint cannot be trusted: it is not a signed note of this ledger")
+size, leaves, proven, entry = int(note[3]), [], [], [""] * 4
+need(start <= end <= size and len(left) == bin(start).count("1"), f"{start} to {end} is no range of {size} entries, or its hashes do not fit")
+for index in range(start, end):
+    line, place, before = file.readline(), f", entry {index}", entry
+    entry = need(is_canonical(line) and re.fullmatch(ENTRY, line), "it is missing, or is not the canonical text of an entry", place)
+    need([entry[1], entry[2]] == [account, str(index)], "another entry is in its place", place)
+    need(before[3] <= entry[3], "it says that it was recorded before the entry in front of it", place)
+    leaves.append(hashlib.sha256(b"\0" + line[:-1].encode()).digest())
+    if (index + 1) % 256 == 0 or index + 1 == end:  # a line of recorded hashes is due: it tells which entry is wrong
+        recent = leaves[-(index % 256) - 1:]
+        hashes = need(re.fullmatch(LEAF_HASHES, file.readline()), "the line of recorded hashes that should follow it is missing", place)
+        stored = base64.b64decode(hashes[1])
+        exact = [len(stored), base64.b64encode(stored).decode(), int(hashes[2])] == [32 * len(recent), hashes[1], index + 1]
+        need(exact, "the line of recorded hashes that should follow it does not fit", place)
+        for at, leaf in enumerate(recent):
+            need(leaf == stored[32 * at:32 * at + 32], "its text does not match its recorded hash", f", entry {index + 1 - len(recent) + at}")
+need(not file.read(1), "the export ends in front of it, and no line may follow", f", entry {end}")
+need(start < end, "the export has no entries: nothing was verified")
+found = root(0, size)
+need(found == base64.b64decode(note[4]) and proven == proof, f"the root is not the checkpoint's: {found.hex()}")
+need(sys.argv[2:] in ([], [found.hex()]), f"the root is not the one you trust: {found.hex()}")
+print(f"OK entries {start} to {end - 1} of {size}, root {found.hex()}")

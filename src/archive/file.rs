@@ -127,9 +127,7 @@ pub(super) fn verify(path: &Path, stretch: &Stretch, keys: &[VerifierKey]) -> Re
     let mut verifier = Verifier::new(keys.to_vec(), None);
     let mut line = Vec::new();
     while lines.read_until(b'\n', &mut line).map_err(failed)? > 0 {
-        verifier
-            .line(line.strip_suffix(b"\n").unwrap_or(&line))
-            .map_err(wrong)?;
+        verifier.line(&line).map_err(wrong)?;
         line.clear();
     }
     let verified = verifier.finish().map_err(wrong)?;

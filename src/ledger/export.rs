@@ -5,6 +5,10 @@
 //!    `{"account_id"`.
 //! 3. After each entry whose index is the last of a tile, and after the last one: the hashes of the entries since the line
 //!    like it before, as the store had them. Nothing is proven by them; they are what a wrong entry is found by.
+//!
+//! There is one file for an export. Each line ends with one line feed. The header and the lines of hashes are written as
+//! `to_line` writes them, with these members in this order and nothing else, and the text of an entry is canonical. A reader
+//! refuses every other text, so that two readers cannot find two meanings in it.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde::{Deserialize, Serialize};
@@ -44,6 +48,9 @@ pub enum LineError {
     /// A member has a value that it cannot have.
     #[error("{0} cannot have this value")]
     Member(&'static str),
+    /// Its members stand in another order, or are written otherwise than an export writes them.
+    #[error("it is not written as an export writes it")]
+    Spelling,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -81,16 +88,20 @@ impl Header {
     /// # Errors
     /// When it is not the header of an export in this format.
     pub fn parse(line: &[u8]) -> Result<Self, LineError> {
-        let line: HeaderLine = serde_json::from_slice(line)?;
+        let header = Self::of_line(serde_json::from_slice(line)?)?;
+        match header.to_line()?.as_bytes() == line {
+            true => Ok(header),
+            false => Err(LineError::Spelling),
+        }
+    }
+
+    fn of_line(line: HeaderLine) -> Result<Self, LineError> {
         let decode = |hashes: Vec<String>| -> Option<Vec<Hash>> {
             let hash = |text: &String| STANDARD.decode(text).ok()?.try_into().ok();
             hashes.iter().map(hash).collect()
         };
         if line.format != FORMAT {
             return Err(LineError::Member("format"));
-        }
-        if line.start_index > line.end_index {
-            return Err(LineError::Member("end_index"));
         }
         Ok(Self {
             account: line.account_id.parse().map_err(|_| LineError::Member("account_id"))?,
@@ -112,8 +123,7 @@ pub struct LeafHashes {
     pub end_index: u64,
 }
 
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Serialize)]
 struct LeafHashesLine {
     leaf_hashes: String,
     end_index: u64,
@@ -131,22 +141,32 @@ impl LeafHashes {
         })?)
     }
 
-    /// Reads [`to_line`](Self::to_line).
+    /// Reads [`to_line`](Self::to_line). It does so without a reader of JSON: the line has one text, and is long.
     ///
     /// # Errors
     /// When it is not such a line.
     pub fn parse(line: &[u8]) -> Result<Self, LineError> {
-        let line: LeafHashesLine = serde_json::from_slice(line)?;
+        let (base64, end_index) = leaf_hashes_members(line).ok_or(LineError::Spelling)?;
         let wrong = || LineError::Member("leaf_hashes");
-        let bytes = STANDARD.decode(line.leaf_hashes).map_err(|_| wrong())?;
+        let bytes = STANDARD.decode(base64).map_err(|_| wrong())?;
         match bytes.as_chunks::<32>() {
             (hashes, []) => Ok(Self {
                 hashes: hashes.to_vec(),
-                end_index: line.end_index,
+                end_index,
             }),
             _ => Err(wrong()),
         }
     }
+}
+
+/// The hashes, in base64 if they are right, and the end index.
+fn leaf_hashes_members(line: &[u8]) -> Option<(&[u8], u64)> {
+    let members = line.strip_prefix(br#"{"leaf_hashes":""#)?.strip_suffix(b"}")?;
+    let digits = members.iter().rev().take_while(|byte| byte.is_ascii_digit()).count();
+    let (members, digits) = members.split_at(members.len() - digits);
+    let base64 = members.strip_suffix(br#"","end_index":"#)?;
+    let end_index: u64 = str::from_utf8(digits).ok()?.parse().ok()?;
+    (end_index.to_string().as_bytes() == digits).then_some((base64, end_index))
 }
 
 /// True when a line of hashes follows the entry in front of `next_index`.

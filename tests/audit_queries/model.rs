@@ -27,7 +27,9 @@ pub(crate) struct Row {
     pub(crate) region: Option<Region>,
     pub(crate) image: Option<ImageId>,
     pub(crate) shared_account: Option<AccountId>,
+    pub(crate) generation: Option<u64>,
     pub(crate) aws_request: Option<String>,
+    pub(crate) error_reason: Option<&'static str>,
     pub(crate) is_ranked: bool,
     pub(crate) leaf_hash: Hash,
     pub(crate) text: String,
@@ -67,14 +69,19 @@ impl Row {
             region: text(self.region.as_ref().map(ToString::to_string)),
             image_id: text(self.image.as_ref().map(ToString::to_string)),
             shared_account_id: text(self.shared_account.map(|account| account.to_string())),
-            generation: self.change.map(|_| 1),
+            generation: self.generation,
             aws_request_id: text(self.aws_request.clone()),
-            error_reason: (self.kind == "change.failed").then(|| "IMAGE_NOT_FOUND".into()),
+            error_reason: self.error_reason.map(Into::into),
         }
     }
 
     pub(crate) fn kind_name(&self) -> KindName {
         self.kind.parse().unwrap()
+    }
+
+    /// True if this build does not know its kind.
+    pub(crate) fn is_unknown(&self) -> bool {
+        Kind::parse(self.kind).is_none()
     }
 
     /// The permission that it is about, if it is about one.
@@ -193,7 +200,9 @@ pub(crate) fn row(random: &mut Rng, number: usize, log_index: u64, recorded_at: 
         region: Some(region(random.usize(0..3))),
         image: Some(image(random.usize(0..6))),
         shared_account: Some(shared(random.usize(0..4))),
+        generation: (known != Kind::ChangeDenied).then_some(1),
         aws_request: random.bool().then(|| format!("aws-{}", random.u8(0..30))),
+        error_reason: (known == Kind::ChangeFailed).then_some("IMAGE_NOT_FOUND"),
         is_ranked: matches!(known, Kind::ChangeRequested | Kind::ChangeDenied),
         leaf_hash: leaf_hash(text.as_bytes()),
         text,
@@ -221,7 +230,9 @@ fn of_an_unknown_kind(random: &mut Rng, row: Row) -> Row {
         region: row.region.filter(|_| there()),
         image: row.image.filter(|_| there()),
         shared_account: row.shared_account.filter(|_| there()),
+        generation: there().then_some(2),
         aws_request: row.aws_request.filter(|_| there()),
+        error_reason: there().then_some("SOMETHING_NEW"),
         ..row
     }
 }

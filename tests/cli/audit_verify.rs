@@ -108,6 +108,34 @@ async fn every_kind_of_tampering_is_found_and_the_entry_is_named() {
 }
 
 #[tokio::test]
+async fn a_damaged_file_is_found_by_the_ends_of_its_lines() {
+    let ledger = Ledger::of(20);
+    let good = ledger.export();
+    let not_an_export = "not an export of a ledger: ".to_owned();
+    let entry = |index: usize| format!("account {ACCOUNT}, entry {index}: ");
+    for (text, says) in [
+        (String::new(), not_an_export.clone() + "it is empty"),
+        (format!("\u{feff}{good}"), not_an_export.clone()),
+        (good.replace('\n', "\r\n"), not_an_export),
+        (good.trim_end().to_owned(), entry(19)),
+        (good.replacen("reason 7", "reason 7\n", 1), entry(7)),
+        (good.clone() + "\n", entry(20)),
+        (good.repeat(2), entry(20)),
+    ] {
+        let (code, text) = verify_text(&ledger, &text, &[]).await.failure();
+        assert_eq!(code, 9, "{text}");
+        assert!(text.starts_with(&says), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn an_export_without_entries_is_said_to_have_none() {
+    let ledger = Ledger::of(20);
+    let ran = verify_text(&ledger, &ledger.export_from(20), &[]).await.ok();
+    assert!(ran.out.contains("Entries     0\n"), "{}", ran.out);
+}
+
+#[tokio::test]
 async fn a_chain_that_was_rewritten_with_all_its_hashes_does_not_lead_to_the_checkpoint() {
     let ledger = Ledger::of(20);
     let header = ledger.export().lines().next().unwrap().to_owned();

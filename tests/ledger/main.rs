@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests fail so")]
 
+mod forged;
 mod nonsense;
 mod notes;
 mod proofs;

@@ -188,7 +188,7 @@ proptest! {
                 lines.extend(ends.iter().map(|(hash, end_index)| {
                     LeafHashes { hashes: vec![*hash], end_index: *end_index }.to_line().unwrap()
                 }));
-                let _ = lines.iter().try_for_each(|line| verifier.line(line.as_bytes()));
+                let _ = lines.iter().try_for_each(|line| verifier.line(format!("{line}\n").as_bytes()));
                 let _ = verifier.progress();
                 let _ = verifier.finish();
             }

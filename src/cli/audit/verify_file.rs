@@ -29,7 +29,9 @@ pub(in crate::cli) fn verify(options: &ClientOptions, args: VerifyArgs, console:
     let older = args.against(header.as_ref().map(|header| header.account))?;
     let mut verifier = Verifier::new(args.keys(), older);
     let mut progress = Progress::new(console, &format!("verifying {}", path.display()));
-    verifier.line(lines.line()).map_err(|wrong| failure(&wrong))?;
+    if !lines.line().is_empty() {
+        verifier.line(lines.line()).map_err(|wrong| failure(&wrong))?;
+    }
     progress.total(verifier.progress().total);
     while lines.next()?.is_some() {
         verifier.line(lines.line()).map_err(|wrong| failure(&wrong))?;

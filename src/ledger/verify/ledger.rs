@@ -83,6 +83,9 @@ impl LedgerVerifier {
                 size,
             }));
         }
+        if (end_index == size || end_index == 0) && !header.consistency_proof.is_empty() {
+            return Err(wrong(LedgerFault::NeedlessProof { end_index, size }));
+        }
         let tree = Frontier::from_hashes(start_index, header.left_hashes.clone())
             .map_err(|_| wrong(LedgerFault::LeftHashes { start_index }))?;
         let mut verifier = Self {
@@ -122,7 +125,7 @@ impl LedgerVerifier {
         }
         let (size, root) = (self.checkpoint.checkpoint.size, &self.checkpoint.checkpoint.root);
         let leads_to_it = match self.end_index == size {
-            true => self.tree.root() == *root && self.consistency_proof.is_empty(),
+            true => self.tree.root() == *root,
             false => verify_consistency(self.end_index, size, &self.tree.root(), root, &self.consistency_proof),
         };
         if !leads_to_it {
@@ -166,10 +169,10 @@ impl LedgerVerifier {
     }
 
     fn check_place(&mut self, index: u64, line: &[u8]) -> Result<(), EntryFault> {
-        let place: Place<'_> =
-            serde_json::from_slice(line).map_err(|error| EntryFault::Unreadable(printable(&error)))?;
-        if place.account_id != self.account.as_str() {
-            return Err(EntryFault::OfAccount(place.account_id.to_owned()));
+        let place = Place::read(line).map_err(|error| EntryFault::Unreadable(printable(&error)))?;
+        if place.account_id != self.account.as_str().as_bytes() {
+            let account = String::from_utf8_lossy(place.account_id);
+            return Err(EntryFault::OfAccount(account.into_owned()));
         }
         if place.log_index != index {
             return Err(EntryFault::OfIndex(place.log_index));

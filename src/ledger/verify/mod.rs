@@ -1,9 +1,11 @@
 //! Verifies an export, line by line, in as much memory as one tile takes. Nothing in it is trusted; what is, are the keys that
 //! the auditor brings and, where there is one, the older checkpoint that they kept.
 //!
-//! [`ledger`] does the work, entry by entry, however the entries come; [`Verifier`] here feeds it from a file; [`mod@line`] reads
-//! what matters in the text of an entry; [`wrong`] is everything that can be found, and where.
+//! [`ledger`] does the work, entry by entry, however the entries come; [`Verifier`] here feeds it from a file, in which the place of
+//! a line decides what it must be; [`mod@line`] reads what matters in the text of an entry, and [`canonical`] checks that this is
+//! the only text for it; [`wrong`] is everything that can be found, and where.
 
+mod canonical;
 mod ledger;
 mod line;
 mod wrong;
@@ -12,7 +14,7 @@ pub use ledger::{LedgerVerifier, OlderCheckpoint, Progress, Verified};
 pub use wrong::{EntryFault, LedgerFault, Wrong};
 
 use super::{
-    export::{ENTRY_PREFIX, Header, LeafHashes, hashes_are_due},
+    export::{ENTRY_PREFIX, Header, LeafHashes, LineError, hashes_are_due},
     key::VerifierKey,
     merkle::Hash,
     tile::WIDTH,
@@ -39,25 +41,29 @@ impl Verifier {
         }
     }
 
-    /// Takes the next line, with or without its line feed.
+    /// Takes the next line as the file has it, with the line feed that ends it.
     ///
     /// # Errors
     /// What is wrong. The rest of the file tells nothing more.
     pub fn line(&mut self, line: &[u8]) -> Result<(), Wrong> {
-        let line = line.strip_suffix(b"\n").unwrap_or(line);
+        let line = line.strip_suffix(b"\n").ok_or("it does not end with a line feed");
         let Some(ledger) = &mut self.begun else {
-            let header = Header::parse(line).map_err(|error| Wrong::Header(printable(&error)))?;
+            let header = line.map_err(str::to_owned).and_then(readable(Header::parse));
+            let header = header.map_err(Wrong::Header)?;
             self.begun = Some(LedgerVerifier::new(&header, &self.keys, self.older.as_deref())?);
             return Ok(());
         };
         let index = ledger.next_index() + self.computed.len() as u64;
-        if !line.starts_with(ENTRY_PREFIX.as_bytes()) {
-            let hashes = LeafHashes::parse(line)
-                .map_err(|error| ledger.entry_fault(index, EntryFault::Unreadable(printable(&error))))?;
-            return compare(ledger, &mut self.computed, &hashes);
-        }
         if !self.computed.is_empty() && hashes_are_due(index, ledger.end_index()) {
-            return Err(ledger.entry_fault(index - 1, EntryFault::NoHashes));
+            return hashes(ledger, &mut self.computed, line);
+        }
+        if index == ledger.end_index() {
+            return Err(ledger.entry_fault(index, EntryFault::PastTheEnd));
+        }
+        let unreadable = |error: &str| ledger.entry_fault(index, EntryFault::Unreadable(error.to_owned()));
+        let line = line.map_err(unreadable)?;
+        if !is_entry(line) {
+            return Err(no_entry(ledger, index, line));
         }
         self.computed.push(ledger.check_line(index, line)?);
         Ok(())
@@ -85,23 +91,44 @@ impl Verifier {
     }
 }
 
-/// Compares the entries since the last line of hashes with the hashes that the store had for them.
-fn compare(ledger: &mut LedgerVerifier, computed: &mut Vec<Hash>, recorded: &LeafHashes) -> Result<(), Wrong> {
-    let next = ledger.next_index() + computed.len() as u64;
-    if recorded.end_index > next {
-        return Err(ledger.missing(next));
+fn is_entry(line: &[u8]) -> bool {
+    line.starts_with(ENTRY_PREFIX.as_bytes())
+}
+
+/// Says what is wrong with a line that is not an entry and is where `index` should be.
+fn no_entry(ledger: &LedgerVerifier, index: u64, line: &[u8]) -> Wrong {
+    match LeafHashes::parse(line) {
+        Ok(hashes) if hashes.end_index > index => ledger.missing(index),
+        Ok(_) => ledger.entry_fault(index, EntryFault::HashesInItsPlace),
+        Err(_) => ledger.entry_fault(
+            index,
+            EntryFault::Unreadable("it does not begin as an entry does".into()),
+        ),
     }
-    if recorded.end_index != next
-        || recorded.hashes.len() != computed.len()
-        || !hashes_are_due(next, ledger.end_index())
-    {
-        return Err(ledger.entry_fault(next.saturating_sub(1), EntryFault::NoHashes));
+}
+
+/// Takes the line of hashes that is due: compares the entries since the one before with the hashes that the store had.
+fn hashes(ledger: &mut LedgerVerifier, computed: &mut Vec<Hash>, line: Result<&[u8], &str>) -> Result<(), Wrong> {
+    let next = ledger.next_index() + computed.len() as u64;
+    let fault = |fault| ledger.entry_fault(next - 1, fault);
+    if line.is_ok_and(is_entry) {
+        return Err(fault(EntryFault::NoHashes));
+    }
+    let recorded = line.map_err(str::to_owned).and_then(readable(LeafHashes::parse));
+    let recorded = recorded.map_err(|error| fault(EntryFault::UnreadableHashes(error)))?;
+    if recorded.end_index != next || recorded.hashes.len() != computed.len() {
+        return Err(fault(EntryFault::NoHashes));
     }
     for (computed, recorded) in computed.iter().zip(&recorded.hashes) {
         ledger.append(computed, recorded)?;
     }
     computed.clear();
     Ok(())
+}
+
+/// A reader of lines, with an error that can be shown.
+fn readable<T>(parse: impl Fn(&[u8]) -> Result<T, LineError>) -> impl Fn(&[u8]) -> Result<T, String> {
+    move |line| parse(line).map_err(|error| printable(&error))
 }
 
 /// The words of an error that may repeat a part of the file: without what would steer a terminal.

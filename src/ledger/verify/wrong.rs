@@ -59,12 +59,18 @@ pub enum EntryFault {
         /// One past the last entry that should be there.
         end_index: u64,
     },
-    /// It is past the end that was promised.
-    #[error("there should be no such entry: the export ends in front of it")]
+    /// It, or any other line, is past the end that was promised.
+    #[error("there should be no such entry and no line in its place: the export ends in front of it")]
     PastTheEnd,
+    /// A line of hashes is where it should be.
+    #[error("a line of recorded hashes is in its place")]
+    HashesInItsPlace,
     /// The hashes that should follow it do not.
     #[error("the line of recorded hashes that should follow it is missing or does not fit")]
     NoHashes,
+    /// The line that follows it is not a line of hashes.
+    #[error("the line of recorded hashes that should follow it cannot be read: {0}")]
+    UnreadableHashes(String),
 }
 
 /// What is wrong with a ledger as a whole.
@@ -81,6 +87,16 @@ pub enum LedgerFault {
     Range {
         /// The first entry.
         start_index: u64,
+        /// One past the last entry.
+        end_index: u64,
+        /// The checkpoint's size.
+        size: u64,
+    },
+    /// There is a consistency proof where nothing is to be proven.
+    #[error(
+        "there must be no consistency proof: the export ends in front of entry {end_index}, and the checkpoint has {size} entries"
+    )]
+    NeedlessProof {
         /// One past the last entry.
         end_index: u64,
         /// The checkpoint's size.
@@ -155,7 +171,7 @@ impl Wrong {
 impl LedgerFault {
     fn index(&self) -> Option<u64> {
         match self {
-            Self::Checkpoint(_) | Self::Older(_) | Self::Range { .. } => None,
+            Self::Checkpoint(_) | Self::Older(_) | Self::Range { .. } | Self::NeedlessProof { .. } => None,
             Self::LeftHashes { start_index } | Self::Rewritten { start_index, .. } => Some(*start_index),
             Self::Truncated { size, .. } => Some(*size),
             Self::Forked { .. } => Some(0),

@@ -1,0 +1,362 @@
+//! Reads canonical JSON (RFC 8785) and refuses every other text, without building a value.
+//!
+//! A value has one canonical text: no white space, members in the order of their names and each once, one way to write each
+//! character and each number. Two limits are the ledger's own: numbers are whole and below 2^53, and names have no escapes.
+
+/// The deepest nesting that is read. An entry has much less; hostile input must not use up the stack.
+const MAX_DEPTH: usize = 64;
+
+/// Why a text is refused, and at which byte.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not canonical JSON (RFC 8785): {what} at byte {at}")]
+pub(super) struct NotCanonical {
+    what: &'static str,
+    at: usize,
+}
+
+type Read<T> = Result<T, NotCanonical>;
+
+/// Reads an object, and passes on each of its members: the name, and the text of the value.
+///
+/// # Errors
+/// When it is not the canonical text of an object.
+pub(super) fn read_object<'a>(text: &'a [u8], member: impl FnMut(&'a [u8], &'a [u8])) -> Read<()> {
+    let mut reader = Reader {
+        text,
+        at: 0,
+        is_ascii: true,
+    };
+    reader.object(MAX_DEPTH, member)?;
+    if reader.at < text.len() {
+        return Err(reader.refuse("more text"));
+    }
+    match reader.is_ascii || str::from_utf8(text).is_ok() {
+        true => Ok(()),
+        false => Err(reader.refuse("not UTF-8")),
+    }
+}
+
+struct Reader<'a> {
+    text: &'a [u8],
+    at: usize,
+    is_ascii: bool,
+}
+
+impl<'a> Reader<'a> {
+    fn refuse(&self, what: &'static str) -> NotCanonical {
+        NotCanonical { what, at: self.at }
+    }
+
+    fn peek(&self) -> Option<u8> {
+        self.text.get(self.at).copied()
+    }
+
+    /// Takes the next byte if it is this one.
+    fn take(&mut self, byte: u8) -> bool {
+        let is_next = self.peek() == Some(byte);
+        self.at += usize::from(is_next);
+        is_next
+    }
+
+    fn expect(&mut self, byte: u8, what: &'static str) -> Read<()> {
+        match self.take(byte) {
+            true => Ok(()),
+            false => Err(self.refuse(what)),
+        }
+    }
+
+    /// Reads a value in which so many more levels may be nested, and gives its text.
+    fn value(&mut self, depth: usize) -> Read<&'a [u8]> {
+        let start = self.at;
+        match self.peek() {
+            Some(b'"') => drop(self.string()?),
+            Some(b'{') => self.object(depth, |_, _| {})?,
+            Some(b'[') => self.array(depth)?,
+            Some(b'-' | b'0'..=b'9') => self.number()?,
+            _ => self.literal()?,
+        }
+        Ok(&self.text[start..self.at])
+    }
+
+    fn object(&mut self, depth: usize, mut member: impl FnMut(&'a [u8], &'a [u8])) -> Read<()> {
+        let depth = depth.checked_sub(1).ok_or_else(|| self.refuse("too deeply nested"))?;
+        self.expect(b'{', "no object")?;
+        if self.take(b'}') {
+            return Ok(());
+        }
+        let mut last = None;
+        loop {
+            let name = self.name(last)?;
+            self.expect(b':', "no colon after a name")?;
+            member(name, self.value(depth)?);
+            last = Some(name);
+            if self.take(b'}') {
+                return Ok(());
+            }
+            self.expect(b',', "no comma or brace after a member")?;
+        }
+    }
+
+    fn name(&mut self, last: Option<&[u8]>) -> Read<&'a [u8]> {
+        let name = self.string()?;
+        if name.contains(&b'\\') {
+            return Err(self.refuse("an escape in a name"));
+        }
+        match last.is_none_or(|last| last < name) {
+            true => Ok(name),
+            false => Err(self.refuse("a name that is repeated or out of order")),
+        }
+    }
+
+    fn array(&mut self, depth: usize) -> Read<()> {
+        let depth = depth.checked_sub(1).ok_or_else(|| self.refuse("too deeply nested"))?;
+        self.expect(b'[', "no array")?;
+        if self.take(b']') {
+            return Ok(());
+        }
+        loop {
+            self.value(depth)?;
+            if self.take(b']') {
+                return Ok(());
+            }
+            self.expect(b',', "no comma or bracket after a value")?;
+        }
+    }
+
+    /// Reads a string, and gives what stands between the quotation marks.
+    fn string(&mut self) -> Read<&'a [u8]> {
+        self.expect(b'"', "no string")?;
+        let start = self.at;
+        loop {
+            match self.peek() {
+                Some(b'"') => break,
+                Some(b'\\') => self.escape()?,
+                None | Some(0..0x20) => return Err(self.refuse("a string that does not end, or a control character")),
+                Some(byte) => {
+                    self.is_ascii &= byte.is_ascii();
+                    self.at += 1;
+                }
+            }
+        }
+        self.at += 1;
+        Ok(&self.text[start..self.at - 1])
+    }
+
+    /// Reads an escape: the short one where there is one, else the one with two lower-case hex digits.
+    fn escape(&mut self) -> Read<()> {
+        let length = match &self.text[self.at + 1..] {
+            [b'"' | b'\\' | b'b' | b'f' | b'n' | b'r' | b't', ..] => 2,
+            [b'u', b'0', b'0', b'0', b'0'..=b'7' | b'b' | b'e' | b'f', ..] => 6,
+            [b'u', b'0', b'0', b'1', b'0'..=b'9' | b'a'..=b'f', ..] => 6,
+            _ => return Err(self.refuse("another escape than the canonical one")),
+        };
+        self.at += length;
+        Ok(())
+    }
+
+    fn number(&mut self) -> Read<()> {
+        let is_negative = self.take(b'-');
+        let digits = self.text[self.at..].iter().take_while(|byte| byte.is_ascii_digit());
+        let start = self.at;
+        self.at += digits.count();
+        let is_canonical = match &self.text[start..self.at] {
+            [b'0'] => !is_negative,
+            digits @ [b'1'..=b'9', ..] => digits.len() < 16 || digits.len() == 16 && digits < &b"9007199254740992"[..],
+            _ => false,
+        };
+        match is_canonical {
+            true => Ok(()),
+            false => Err(self.refuse("a number with zeros in front, or not below 2^53")),
+        }
+    }
+
+    fn literal(&mut self) -> Read<()> {
+        let rest = &self.text[self.at..];
+        let literals: [&[u8]; 3] = [b"true", b"false", b"null"];
+        let literal = literals.iter().find(|literal| rest.starts_with(literal));
+        self.at += literal.ok_or_else(|| self.refuse("no value"))?.len();
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::{collection::vec, prelude::*, sample::select};
+    use serde_json::Value;
+
+    use super::*;
+
+    fn holds(text: &[u8]) -> bool {
+        read_object(text, |_, _| {}).is_ok()
+    }
+
+    /// The same by two libraries: one parses the text, the other writes the canonical text of what was parsed.
+    fn is_canonical(text: &[u8]) -> bool {
+        let value: Result<Value, _> = serde_json::from_slice(text);
+        value.is_ok_and(|value| {
+            let has_limits = value.is_object() && within_limits(&value, MAX_DEPTH);
+            has_limits && serde_json_canonicalizer::to_string(&value).is_ok_and(|written| written.as_bytes() == text)
+        })
+    }
+
+    fn within_limits(value: &Value, depth: usize) -> bool {
+        match value {
+            Value::Number(number) => number.as_i64().is_some_and(|number| number.unsigned_abs() < 1 << 53),
+            Value::Array(values) => depth > 0 && values.iter().all(|value| within_limits(value, depth - 1)),
+            Value::Object(members) => {
+                let fits = |(name, value): (&String, &Value)| !needs_escape(name) && within_limits(value, depth - 1);
+                depth > 0 && members.iter().all(fits)
+            }
+            _ => true,
+        }
+    }
+
+    fn needs_escape(name: &str) -> bool {
+        name.contains(|c: char| c.is_ascii_control() && c != '\u{7f}' || "\"\\".contains(c))
+    }
+
+    fn value() -> impl Strategy<Value = Value> {
+        let text = "(\\PC|[\u{0}-\u{1f}\u{7f}\"\\\\/]){0,6}";
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            select(vec![0, 1, -1, 10, 9_007_199_254_740_991_i64, -9_007_199_254_740_991]).prop_map(Value::from),
+            text.prop_map(Value::from),
+        ];
+        leaf.prop_recursive(4, 20, 4, |inner| {
+            prop_oneof![
+                vec(inner.clone(), 0..4).prop_map(Value::from),
+                vec(("[a-e_]{0,2}", inner), 0..4).prop_map(|members| Value::Object(members.into_iter().collect())),
+            ]
+        })
+    }
+
+    /// Texts that are nearly right.
+    fn spoiled() -> impl Strategy<Value = Vec<u8>> {
+        let pieces: Vec<&[u8]> = vec![
+            b"",
+            b" ",
+            b"\n",
+            b"\"",
+            b"\\",
+            b"\\u001f",
+            b"\\u001F",
+            b"\\u000a",
+            b"\\u0041",
+            b"\\/",
+            b"\\ud800",
+            b"0",
+            b"00",
+            b"-",
+            b".0",
+            b"e1",
+            b"9007199254740992",
+            b",",
+            b":",
+            b"{",
+            b"}",
+            b"[",
+            b"]",
+            b"[]",
+            b"{}",
+            b"null",
+            b"tru",
+            b"\x01",
+            b"\x7f",
+            b"\xff",
+            b"\xc3\xa9",
+            b"\xed\xa0\x80",
+            b"\"a\":0,",
+            b",\"a\":0",
+        ];
+        let fault = (any::<prop::sample::Index>(), 0..3_usize, select(pieces));
+        (value(), vec(fault, 1..3)).prop_map(|(value, faults)| {
+            let mut text = canonical(&value);
+            for (at, length, instead) in faults {
+                let start = at.index(text.len() + 1);
+                let end = text.len().min(start + length);
+                text.splice(start..end, instead.iter().copied());
+            }
+            text
+        })
+    }
+
+    fn canonical(value: &Value) -> Vec<u8> {
+        let object = serde_json::json!({ "v": value });
+        serde_json_canonicalizer::to_vec(&object).unwrap()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2000))]
+
+        #[test]
+        fn the_canonical_text_of_any_value_is_read(value in value()) {
+            let text = canonical(&value);
+            prop_assert!(holds(&text), "{}", String::from_utf8_lossy(&text));
+            let mut members = Vec::new();
+            read_object(&text, |name, value| members.push((name, value))).unwrap();
+            prop_assert_eq!(members, [(&b"v"[..], &text[5..text.len() - 1])]);
+        }
+
+        #[test]
+        fn any_other_text_is_refused(text in spoiled()) {
+            prop_assert_eq!(holds(&text), is_canonical(&text), "{}", String::from_utf8_lossy(&text));
+        }
+    }
+
+    #[test]
+    fn other_texts_of_a_value_are_refused() {
+        for text in [
+            " {}",
+            "{} ",
+            "{ }",
+            "[]",
+            "0",
+            "",
+            "{\"a\": 0}",
+            "{\"a\" :0}",
+            "{\"a\":0,}",
+            "{,}",
+            "{\"a\":0 }",
+            "{\"a\":[0, 1]}",
+            "{\"a\":0,\"a\":0}",
+            "{\"b\":0,\"a\":0}",
+            "{\"a\":[{\"b\":0,\"b\":0}]}",
+            "{\"\\u0061\":0}",
+            "{\"a\":\"\\u0061\"}",
+            "{\"a\":\"\\/\"}",
+            "{\"a\":\"\\u000a\"}",
+            "{\"a\":\"\\u001F\"}",
+            "{\"a\":\"\\ud83d\\ude00\"}",
+            "{\"a\":\"\\ud800\"}",
+            "{\"a\":\"\\",
+            "{\"a\":\"\\u00",
+            "{\"a\":\"\u{1}\"}",
+            "{\"a\":-0}",
+            "{\"a\":00}",
+            "{\"a\":1.0}",
+            "{\"a\":1e2}",
+            "{\"a\":9007199254740992}",
+            "{\"a\":-9007199254740992}",
+            "{\"a\":18446744073709551616}",
+            "{\"a\":NaN}",
+            "{\"a\"}",
+            "{\"a\":}",
+            "{\"a\":nul}",
+            "{\"a\":truefalse}",
+        ] {
+            assert!(!holds(text.as_bytes()), "{text}");
+            assert!(!is_canonical(text.as_bytes()), "{text}");
+        }
+    }
+
+    #[test]
+    fn nesting_is_limited() {
+        let nested = |depth: usize| format!("{{\"a\":{}{}}}", "[".repeat(depth), "]".repeat(depth));
+        assert!(holds(nested(MAX_DEPTH - 1).as_bytes()));
+        for depth in [MAX_DEPTH, 1_000_000] {
+            let error = read_object(nested(depth).as_bytes(), |_, _| {}).unwrap_err();
+            assert_eq!(error.what, "too deeply nested");
+        }
+    }
+}

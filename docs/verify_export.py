@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""verify_export.py FILE [ROOT]: verifies the export of a ledger with Python 3.8 or later, and nothing else. ROOT is the Merkle root
-(RFC 6962) that you trust, in hex. Signatures are for `sharewarden audit verify`, or another tool for signed notes (C2SP)."""
-import base64, hashlib, json, re, sys  # below: the patterns of each line, and of the checkpoint; no meaning has two texts
+"""verify_export.py FILE [ROOT]: verifies the export of a ledger, with Python 3.8 or later and nothing else. ROOT is the Merkle root
+(RFC 6962) that you trust, in hex. Signatures are not verified here: use `sharewarden audit verify`, or a tool for signed notes (C2SP)."""
+import base64, hashlib, json, re, sys  # The patterns below allow exactly one text for each line.
 ACCOUNT, NUMBER, HASH = "([0-9]{12})", "(0|[1-9][0-9]{0,15})", "[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]="
 HASHES, NOTE = rf'\[((?:"{HASH}"(?:,"{HASH}")*)?)\]', r'("(?:[^"\\\ud800-\udfff]|\\["\\n])*")'
 HEADER = (rf'{{"format":"sharewarden\.export\.v1","account_id":"{ACCOUNT}","start_index":{NUMBER},"end_index":{NUMBER},'
@@ -15,7 +15,7 @@ LEAF_HASHES = rf'{{"leaf_hashes":"((?:[A-Za-z0-9+/]{{4}})*(?:[A-Za-z0-9+/]{{2}}[
 decode = json.JSONDecoder(parse_int=lambda text: min(int(text[:17]), 2**53 - 1), parse_float=str, parse_constant=str).decode
 encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode
 
-def is_canonical(line):  # an entry by RFC 8785; a number that is not whole and below 2^53 is decoded as something with another text
+def is_canonical(line):  # RFC 8785. A number that is not whole and below 2^53 is decoded as a value with another text.
     try:
         value = decode(line.encode().decode())
         return list(value) == MEMBERS and encode(value) + "\n" == line
@@ -23,7 +23,7 @@ def is_canonical(line):  # an entry by RFC 8785; a number that is not whole and 
         return False
 def need(holds, wrong, place=""):
     return holds or sys.exit(f"account {account}{place}: {wrong}")
-def root(low, high):  # of the tree over these entries; `proven` becomes the consistency proof (RFC 6962, section 2.1.2)
+def root(low, high):  # The root over these entries. `proven` becomes the consistency proof (RFC 6962, section 2.1.2).
     if high <= start: return left.pop(0)
     if low >= end: return need(proof[len(proven):], "the consistency proof is too short")[0]
     if high == low + 1: return leaves[low - start]
@@ -47,7 +47,7 @@ for index in range(start, end):
     need([entry[1], entry[2]] == [account, str(index)], "another entry is in its place", place)
     need(before[3] <= entry[3], "it says that it was recorded before the entry in front of it", place)
     leaves.append(hashlib.sha256(b"\0" + line[:-1].encode()).digest())
-    if (index + 1) % 256 == 0 or index + 1 == end:  # a line of recorded hashes is due: it tells which entry is wrong
+    if (index + 1) % 256 == 0 or index + 1 == end:  # A line of recorded hashes is due. It tells which entry is wrong.
         recent = leaves[-(index % 256) - 1:]
         hashes = need(re.fullmatch(LEAF_HASHES, file.readline()), "the line of recorded hashes that should follow it is missing", place)
         stored = base64.b64decode(hashes[1])
@@ -55,7 +55,7 @@ for index in range(start, end):
         need(exact, "the line of recorded hashes that should follow it does not fit", place)
         for at, leaf in enumerate(recent):
             need(leaf == stored[32 * at:32 * at + 32], "its text does not match its recorded hash", f", entry {index + 1 - len(recent) + at}")
-need(not file.read(1), "the export ends in front of it, and no line may follow", f", entry {end}")
+need(not file.read(1), "it is not a part of the export, and no line may follow", f", entry {end}")
 need(start < end, "the export has no entries: nothing was verified")
 found = root(0, size)
 need(found == base64.b64decode(note[4]) and proven == proof, f"the root is not the checkpoint's: {found.hex()}")

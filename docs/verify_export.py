@@ -9,8 +9,8 @@ HEADER = (rf'{{"format":"sharewarden\.export\.v1","account_id":"{ACCOUNT}","star
 CHECKPOINT = rf"(.+)/{ACCOUNT}\n{NUMBER}\n({HASH})\n(?:.+\n)*\n(?:— .+\n)*— \1 .+\n(?:— .+\n)*"
 TIME = "([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}[.][0-9]{6}Z)"
 MEMBERS = ["account_id", "body", "kind", "log_index", "recorded_at", "schema", "server_version"]
-ENTRY = (rf'{{"account_id":"{ACCOUNT}","body":{{.*}},"kind":"[a-z][a-z_]*(?:[.][a-z][a-z_]*)+","log_index":{NUMBER},'
-         rf'"recorded_at":"{TIME}","schema":[1-9][0-9]*,"server_version":"[^"]*"}}\n')
+ENTRY = (rf'{{"account_id":"{ACCOUNT}","body":{{.*}},"kind":"(?=[^"]{{1,64}}")[a-z][a-z_]*(?:[.][a-z][a-z_]*)+","log_index":{NUMBER},'
+         rf'"recorded_at":"{TIME}","schema":[1-9][0-9]*,"server_version":"(?:[^"\\]|\\.)*"}}\n')
 LEAF_HASHES = rf'{{"leaf_hashes":"((?:[A-Za-z0-9+/]{{4}})*(?:[A-Za-z0-9+/]{{2}}[A-Za-z0-9+/=]=)?)","end_index":{NUMBER}}}\n'
 decode = json.JSONDecoder(parse_int=lambda text: min(int(text[:17]), 2**53 - 1), parse_float=str, parse_constant=str).decode
 encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode

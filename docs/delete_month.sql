@@ -5,7 +5,7 @@
 --
 -- It drops the month's detached table, if `--drop` did not, takes the texts out of the changes that ended in the month and out of their
 -- requests, and deletes the month's rankings of principals. Hashes, checkpoints, counts and intervals stay, and so every proof holds.
--- The archived files are not its business: delete them where they are.
+-- It does not delete archived files.
 
 \set ON_ERROR_STOP on
 BEGIN;

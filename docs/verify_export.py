@@ -10,15 +10,20 @@ CHECKPOINT = rf"(.+)/{ACCOUNT}\n{NUMBER}\n({HASH})\n(?:.+\n)*\n(?:— .+\n)*— 
 TIME = "([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}[.][0-9]{6}Z)"
 MEMBERS = ["account_id", "body", "kind", "log_index", "recorded_at", "schema", "server_version"]
 ENTRY = (rf'{{"account_id":"{ACCOUNT}","body":{{.*}},"kind":"(?=[^"]{{1,64}}")[a-z][a-z_]*(?:[.][a-z][a-z_]*)+","log_index":{NUMBER},'
-         rf'"recorded_at":"{TIME}","schema":[1-9][0-9]*,"server_version":"(?:[^"\\]|\\.)*"}}\n')
+         rf'"recorded_at":"{TIME}","schema":[1-9][0-9]{{0,8}},"server_version":"(?:[^"\\]|\\.)*"}}\n')
 LEAF_HASHES = rf'{{"leaf_hashes":"((?:[A-Za-z0-9+/]{{4}})*(?:[A-Za-z0-9+/]{{2}}[A-Za-z0-9+/=]=)?)","end_index":{NUMBER}}}\n'
-decode = json.JSONDecoder(parse_int=lambda text: min(int(text[:17]), 2**53 - 1), parse_float=str, parse_constant=str).decode
+decode = json.JSONDecoder(parse_int=lambda text: int(text) if len(text) < 18 and abs(int(text)) < 2**53 else text, parse_float=str, parse_constant=str).decode
 encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode
 
+def is_within_limits(value, depth=64):  # at most 64 objects and arrays within each other; names are ASCII without escapes
+    names = value if isinstance(value, dict) else ()
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else None
+    return inner is None or depth > 0 and all(re.fullmatch(r'[ !#-\[\]-\x7f]*', name) for name in names) and all(
+        is_within_limits(each, depth - 1) for each in inner)
 def is_canonical(line):  # RFC 8785. A number that is not whole and below 2^53 is decoded as a value with another text.
     try:
         value = decode(line.encode().decode())
-        return list(value) == MEMBERS and encode(value) + "\n" == line
+        return list(value) == MEMBERS and is_within_limits(value) and encode(value) + "\n" == line
     except (RecursionError, TypeError, ValueError):
         return False
 def need(holds, wrong, place=""):

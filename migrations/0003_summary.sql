@@ -2,7 +2,7 @@
 -- read them all. All of it is derived from entries, whose values were checked; Postgres reads a CHECK anew for each statement, and
 -- for each partition.
 
--- When which share was in effect, from the SUCCEEDED entry of a grant to that of a revoke.
+-- When which share was in effect, from the change.succeeded entry of a grant to that of a revoke.
 CREATE TABLE share_interval (
     account_id text COLLATE "C" NOT NULL,
     region text COLLATE "C" NOT NULL,

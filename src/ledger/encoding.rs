@@ -3,8 +3,9 @@
 //! It is an object with seven members, for ever, in this order: `account_id`, `body`, `kind`, `log_index`, `recorded_at`,
 //! `schema`, `server_version`. The body is an object, whose members depend on the kind ([`domain::entry`](crate::domain::entry)).
 //!
-//! What does not apply is left out. Numbers are whole and below 2^53; accounts are texts; times are RFC 3339, UTC, with six
-//! digits of fraction. The text is what is hashed, stored and exported.
+//! What does not apply is left out. Numbers are whole, above -2^53 and below 2^53; accounts are texts; times are RFC 3339, UTC, with six
+//! digits of fraction. Names of members are ASCII without escapes. At most 64 objects and arrays are within each other. A schema has at
+//! most nine digits. The verifiers refuse an entry that breaks one of these rules. The text is what is hashed, stored and exported.
 //!
 //! Of such values `serde_json` writes the text that RFC 8785 asks for, if the members come in the order of their names. A test
 //! compares the text of any entry with that of a canonicalizer.

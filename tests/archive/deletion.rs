@@ -22,7 +22,7 @@ fn delete(stack: &Stack, month: &str) -> Result<(), String> {
     }
 }
 
-/// In how many rows of which tables a text stands, anywhere in the database.
+/// The tables that contain a text, and the number of rows.
 async fn found(stack: &Stack, text: &str) -> Vec<(String, i64)> {
     let tables: Vec<String> = sqlx::query_scalar(
         "SELECT oid::regclass::text FROM pg_class
@@ -46,7 +46,7 @@ async fn found(stack: &Stack, text: &str) -> Vec<(String, i64)> {
     found
 }
 
-/// A change of that month, with what a person wrote into it; and an entry of a kind that this build does not know.
+/// A change of that month, with what a person wrote into it.
 async fn change_of(stack: &Stack, month: &str) -> String {
     let request = uuid::Uuid::new_v4().to_string();
     let at = format!("{month}-15T12:00:00Z");

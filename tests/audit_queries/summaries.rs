@@ -95,7 +95,7 @@ fn counted(rows: &[Row], query: &CountQuery) -> Vec<Count> {
             account,
             region: region.map(|region| region.parse().unwrap()),
             action: action.map(str::to_owned),
-            kind: kind.map(|kind| kind.parse().unwrap()),
+            kind: kind.map(str::to_owned),
             count,
         });
     counts.take(query.limit as usize).collect()

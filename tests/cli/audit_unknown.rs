@@ -323,7 +323,7 @@ async fn a_cloud_event_has_a_type_of_its_kind_and_schema_and_the_text_as_data() 
 /// An entry 4 whose body names no share, and has nested objects, and texts with escapes, braces and every kind of bracket.
 fn about_no_image() -> String {
     format!(
-        "{{\"account_id\":\"{ACCOUNT}\",\"body\":{{\"a\":{{\"b\":[{{}},[],1.5,true,null]}},\"text\":\"}}]\\\"\\\\ \\u0000 é\"}},\
+        "{{\"account_id\":\"{ACCOUNT}\",\"body\":{{\"a\":{{\"b\":[{{}},[],15,true,null]}},\"text\":\"}}]\\\"\\\\ \\u0000 é\"}},\
          \"kind\":\"test.invented\",\"log_index\":4,\"recorded_at\":\"2026-01-02T03:04:09.250000Z\",\"schema\":3,\
          \"server_version\":\"9.0.0\"}}"
     )

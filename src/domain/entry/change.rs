@@ -79,6 +79,9 @@ impl Serialize for ChangeBody {
     }
 }
 
+/// The largest number that JSON has everywhere: 2^53 - 1.
+const MAX_NUMBER: u64 = (1 << 53) - 1;
+
 /// A text that is borrowed from what is read or written, where it has no escapes.
 #[derive(Serialize, Deserialize)]
 #[serde(transparent)]
@@ -214,7 +217,8 @@ impl<'a> AttemptJson<'a> {
         Self {
             aws_request_id: attempt.aws_request_id.as_deref().map(Text::from),
             classification: attempt.classification.as_str().into(),
-            duration_us: u64::try_from(attempt.duration.as_micros()).unwrap_or(u64::MAX),
+            duration_us: u64::try_from(attempt.duration.as_micros())
+                .map_or(MAX_NUMBER, |micros| micros.min(MAX_NUMBER)),
             error_code: attempt.error_code.as_deref().map(Text::from),
             operation: attempt.operation.as_str().into(),
             started_at: attempt.started_at.to_string().into(),

@@ -1,4 +1,5 @@
-//! The table of kinds. To add a kind, add a row and, if no body fits, a type for its body. Nothing else here changes.
+//! The table of kinds. To add a kind, add a row and, if no body fits, a type for its body. [`Body::change`] says whether it is about a
+//! change: what is recorded once, and what begins or ends a share, follows from that.
 //!
 //! A name and a schema number last for ever, because the lines that carry them do. `schema` rises when the meaning of a member
 //! changes. A new optional member of a body does not raise it.
@@ -220,7 +221,7 @@ impl Body {
             | Self::ChangeSucceeded(body)
             | Self::ChangeFailed(body)
             | Self::ChangeSuperseded(body) => Some(body),
-            _ => None,
+            Self::Unknown(_) => None,
         }
     }
 

@@ -50,7 +50,11 @@ pub struct Effects {
 impl Effects {
     /// True when there is nothing to save.
     pub fn is_nothing(&self) -> bool {
-        self.entries.is_empty() && self.permissions.is_empty() && self.opened.is_empty() && self.updated.is_empty()
+        self.entries.is_empty()
+            && self.permissions.is_empty()
+            && self.requests.is_empty()
+            && self.opened.is_empty()
+            && self.updated.is_empty()
     }
 }
 

@@ -11,6 +11,9 @@ pub(super) struct Place<'a> {
     pub(super) recorded_at: RecordedAt,
 }
 
+/// A schema is a small number: it has at most nine digits.
+const MAX_SCHEMA: u64 = 1_000_000_000;
+
 /// Why a text is not that of an entry.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Unreadable {
@@ -37,7 +40,7 @@ impl<'a> Place<'a> {
                 b"kind" => text(value).is_some_and(is_kind),
                 b"log_index" => set(&mut log_index, number(value)),
                 b"recorded_at" => set(&mut recorded_at, text(value).and_then(RecordedAt::read)),
-                b"schema" => number(value).is_some_and(|schema| schema > 0),
+                b"schema" => number(value).is_some_and(|schema| (1..MAX_SCHEMA).contains(&schema)),
                 b"server_version" => text(value).is_some(),
                 _ => false,
             };

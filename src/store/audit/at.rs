@@ -30,11 +30,11 @@ pub struct ShareFilter {
 pub struct Share {
     /// Of what, and with whom.
     pub key: PermissionKey,
-    /// When the SUCCEEDED entry of the grant was recorded.
+    /// When the `change.succeeded` entry of the grant was recorded.
     pub start_time: Timestamp,
     /// The index of that entry.
     pub start_index: u64,
-    /// When the SUCCEEDED entry of the revoke was recorded, and its index. Absent while the share goes on.
+    /// When the `change.succeeded` entry of the revoke was recorded, and its index. Absent while the share goes on.
     pub end: Option<(Timestamp, u64)>,
 }
 

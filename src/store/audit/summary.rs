@@ -65,7 +65,7 @@ pub struct CountQuery {
     pub limit: u32,
 }
 
-/// A count. What is told apart is there, where the entries have it.
+/// A count. Each dimension of `group_by` is set, unless the entries have no value for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Count {
     /// When the bucket begins, or the time asked about, whichever is later.
@@ -76,8 +76,8 @@ pub struct Count {
     pub region: Option<Region>,
     /// The name of the action. A newer build may have recorded one that this build does not know.
     pub action: Option<String>,
-    /// The kind.
-    pub kind: Option<KindName>,
+    /// The name of the kind.
+    pub kind: Option<String>,
     /// So many entries: never none.
     pub count: u64,
 }
@@ -232,7 +232,7 @@ fn read((start_time, account, region, action, kind, sum): Row) -> Result<Count, 
         account: account.map(|text| parse(TABLE, &text)).transpose()?,
         region: region.map(|text| parse(TABLE, &text)).transpose()?,
         action: action.filter(|action| !action.is_empty()),
-        kind: kind.map(|text| parse(TABLE, &text)).transpose()?,
+        kind,
         count: count(TABLE, sum)?,
     })
 }

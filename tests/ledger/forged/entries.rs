@@ -89,7 +89,7 @@ fn line_end(end: &str) -> History {
 
 /// Texts that are JSON of the same value, or nearly JSON, but not canonical; and it is signed.
 fn texts() -> Vec<Case> {
-    let changes: [(&str, &str, &[u8]); 21] = [
+    let changes: [(&str, &str, &[u8]); 22] = [
         ("a space after the brace", "{\"account_id\"", b"{ \"account_id\""),
         ("a space in front", "{\"account_id\"", b" {\"account_id\""),
         ("a space after a colon", "\"log_index\":", b"\"log_index\": "),
@@ -108,25 +108,41 @@ fn texts() -> Vec<Case> {
         ("a surrogate in UTF-8", "a reason", b"a\xed\xa0\x80reason"),
         ("half a sign of UTF-8", "a reason", b"a\xe2\x82reason"),
         ("an escape that is none", "a reason", b"a\\xreason"),
-        ("NaN", "\"server_version\":\"0.1.0\"", b"\"server_version\":NaN"),
-        ("a float", "\"server_version\":\"0.1.0\"", b"\"server_version\":0.5"),
-        (
-            "a number beyond 2^53",
-            "\"server_version\":\"0.1.0\"",
-            b"\"server_version\":9007199254740993",
-        ),
+        ("a tab in a name", "\"cause\"", b"\"cau\tse\""),
+        ("a name with a letter outside ASCII", "\"trace\"", b"\"trac\xc3\xa9\""),
+        ("a name with an escaped quotation mark", "\"trace\"", b"\"tra\\\"ce\""),
+        ("a name with an escaped line feed", "\"trace\"", b"\"tra\\nce\""),
     ];
     let mut cases: Vec<_> = changes
         .into_iter()
-        .map(|(name, old, new)| case(format!("signed entry with {name}"), with(old, new).signed(), at(FORGED)))
+        .map(|(name, old, new)| {
+            let mut history = body_end("\"trace\":0");
+            replace(&mut history.0[FORGED], old.as_bytes(), new);
+            case(format!("signed entry with {name}"), history.signed(), at(FORGED))
+        })
         .collect();
-    let nested = |depth: usize| format!("\"server_version\":{}{}", "[".repeat(depth), "]".repeat(depth));
-    for (name, value) in [
-        ("brackets in brackets", nested(100_000)),
-        ("a long number", format!("\"server_version\":{}", "7".repeat(5000))),
+    for value in [
+        "NaN",
+        "Infinity",
+        "0.5",
+        "1.0",
+        "1e2",
+        "-0",
+        "01",
+        "9007199254740992",
+        "-9007199254740992",
+        "-9999999999999999",
+        "18446744073709551616",
+        &"7".repeat(5000),
+        &nested(63),
+        &nested(100_000),
     ] {
-        let history = with("\"server_version\":\"0.1.0\"", value);
-        cases.push(case(format!("signed entry with {name}"), history.signed(), at(FORGED)));
+        let history = body_end(&format!("\"zzz\":{value}"));
+        cases.push(case(
+            format!("signed entry with the value {value:.30} in its body"),
+            history.signed(),
+            at(FORGED),
+        ));
     }
     let mut history = History::good();
     history.0[FORGED].push(b' ');
@@ -151,6 +167,10 @@ fn texts() -> Vec<Case> {
         at(FORGED),
     ));
     cases
+}
+
+fn nested(depth: usize) -> String {
+    format!("{}{}", "[".repeat(depth), "]".repeat(depth))
 }
 
 /// Members that are missing, there twice, or in another order; and it is signed.
@@ -285,7 +305,12 @@ fn times() -> Vec<Case> {
 
 /// A history in which a newer build recorded entry 7.
 fn of_a_newer_build() -> History {
-    let mut history = body_end("\"zzz\":{\"kind\":\"change.denied\",\"numbers\":[1,2]}");
+    // At the limits of what a body may have: the largest numbers, and the deepest nesting.
+    let members = format!(
+        "\"zzz\":{{\"deep\":{},\"kind\":\"change.denied\",\"limits\":[-9007199254740991,9007199254740991],\"numbers\":[1,2],\"text\":\"é\"}}",
+        nested(61)
+    );
+    let mut history = body_end(&members);
     let newer = b"\"kind\":\"test.invented\"";
     replace(&mut history.0[FORGED], b"\"kind\":\"change.requested\"", newer);
     replace(&mut history.0[FORGED], b"\"schema\":1", b"\"schema\":9");

@@ -104,7 +104,9 @@ impl Made {
 
     /// Says what is wrong with an entry of a ledger: it must be what one call asked for that was not refused.
     pub(crate) fn judge(&self, entry: &Value) -> Result<(), String> {
-        let text = |name: &str| entry[name].as_str().unwrap_or_default().to_owned();
+        // The account is a member of every entry; the others are of its body.
+        let member = |name: &str| entry.get(name).unwrap_or(&entry["body"][name]);
+        let text = |name: &str| member(name).as_str().unwrap_or_default().to_owned();
         let call = self.calls.get(&text("principal")).ok_or("nobody made this call")?;
         let case = call.number;
         if !call.is_change || call.was_refused {

@@ -146,7 +146,8 @@ async fn prometheus_finds_everything_that_there_is_to_know() {
     assert_eq!(value("sharewarden_changes_ended_total", &ended), Some(1.0));
     let denied = [("kind", "change.denied"), ("action", "GRANT")];
     assert_eq!(value("sharewarden_audit_entries_total", &denied), Some(1.0));
-    assert_eq!(value("sharewarden_audit_entries_total", &ended), Some(1.0));
+    let succeeded = [("kind", "change.succeeded"), ("action", "REVOKE")];
+    assert_eq!(value("sharewarden_audit_entries_total", &succeeded), Some(1.0));
     let version = [("version", env!("CARGO_PKG_VERSION"))];
     assert_eq!(value("sharewarden_build_info", &version), Some(1.0));
     assert!(value("process_resident_memory_bytes", &[]) > Some(1e6));

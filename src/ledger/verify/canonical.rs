@@ -69,7 +69,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Reads a value in which so many more levels may be nested, and gives its text.
+    /// Reads a value and returns its text. `depth` is how many more levels may be nested in it.
     fn value(&mut self, depth: usize) -> Read<&'a [u8]> {
         let start = self.at;
         match self.peek() {

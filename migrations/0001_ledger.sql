@@ -15,8 +15,8 @@ COMMENT ON COLUMN ledger.version IS 'Counts the commits that changed anything of
 COMMENT ON COLUMN ledger.frontier IS 'The roots of the perfect subtrees of the Merkle tree (RFC 6962), the largest first.';
 COMMENT ON COLUMN ledger.root IS 'The Merkle tree hash (RFC 6962) of the account''s entries.';
 
--- The entries, by month of their recording. A kind that a newer build adds needs no migration. What is unique is so within a partition (see `finish_audit_partition`): across
--- months it follows from the head's lock and from the change's state, and the tree tells if it does not.
+-- The entries, by month of their recording. A kind that a newer build adds needs no migration. What is unique is so within a
+-- partition (see `finish_audit_partition`): across months it follows from the head's lock and from the change's state, and the tree tells if it does not.
 CREATE TABLE audit_entry (
     account_id text COLLATE "C" NOT NULL CHECK (length(account_id) = 12 AND account_id !~ '[^0-9]'),
     log_index bigint NOT NULL CHECK (log_index >= 0),
@@ -54,7 +54,7 @@ COMMENT ON COLUMN audit_entry.action IS 'From here to error_reason: the body''s 
 COMMENT ON COLUMN audit_entry.aws_request_id IS 'The AWS request id of the last call made for the change.';
 COMMENT ON COLUMN audit_entry.is_ranked IS 'The entry counts as a request in rankings. Set by the build that wrote it, for builds that do not know the kind.';
 COMMENT ON COLUMN audit_entry.share_effect IS 'Whether the entry begins or ends the share that it is about. Set by the build that wrote it.';
-COMMENT ON COLUMN audit_entry.once IS 'Unique in the account and the month: what may be recorded once only.';
+COMMENT ON COLUMN audit_entry.once IS 'What may be recorded only once a month: of a change, or, where the entry has none, of the account.';
 
 -- Every order ends with (recorded_at, account_id, log_index): a page is read off an index, the latest month first.
 -- Only a query that says `log_index >= 0`, which is always true, is offered the time alone. Postgres would walk it too often:
@@ -65,7 +65,6 @@ CREATE INDEX audit_entry_region ON audit_entry (region, recorded_at, account_id,
 CREATE INDEX audit_entry_image ON audit_entry (image_id, recorded_at, account_id, log_index);
 CREATE INDEX audit_entry_shared_account ON audit_entry (shared_account_id, recorded_at, account_id, log_index);
 CREATE INDEX audit_entry_principal ON audit_entry (principal, recorded_at, account_id, log_index);
-CREATE INDEX audit_entry_change ON audit_entry (change_id) WHERE change_id IS NOT NULL;
 CREATE INDEX audit_entry_request ON audit_entry (request_id) WHERE request_id IS NOT NULL;
 CREATE INDEX audit_entry_aws_request ON audit_entry (aws_request_id) WHERE aws_request_id IS NOT NULL;
 -- The kinds that are rare, those of the future among them. The two frequent kinds are found soon in the order of time.
@@ -93,8 +92,9 @@ CREATE TRIGGER audit_entry_is_not_truncated
 CREATE FUNCTION finish_audit_partition(partition regclass) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
     EXECUTE format('CREATE UNIQUE INDEX ON %s (account_id, log_index)', partition);
-    -- A change is requested once, and ends once.
-    EXECUTE format('CREATE UNIQUE INDEX ON %s (account_id, once) WHERE once IS NOT NULL', partition);
+    -- A change is requested once, and ends once. Entries are found by their change here, also those without `once`.
+    EXECUTE format('CREATE UNIQUE INDEX ON %s (change_id, once, account_id) WHERE change_id IS NOT NULL', partition);
+    EXECUTE format('CREATE UNIQUE INDEX ON %s (account_id, once) WHERE change_id IS NULL AND once IS NOT NULL', partition);
     EXECUTE format('CREATE TRIGGER audit_entry_is_not_truncated BEFORE UPDATE OR DELETE OR TRUNCATE ON %s
         FOR EACH STATEMENT EXECUTE FUNCTION refuse_rewriting_history()', partition);
 END

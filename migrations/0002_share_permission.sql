@@ -45,8 +45,7 @@ CREATE TABLE request (
     change_id uuid NOT NULL,
     principal text NOT NULL CHECK (length(principal) BETWEEN 1 AND 256),
     content bytea NOT NULL CHECK (octet_length(content) = 32),
-    PRIMARY KEY (account_id, request_id),
-    FOREIGN KEY (account_id, change_id) REFERENCES change (account_id, change_id)
+    PRIMARY KEY (account_id, request_id)
 );
 ALTER TABLE request ALTER account_id SET (n_distinct = 10); -- as in change
 COMMENT ON TABLE request IS 'Accepted requests: a request id acts once, and a replay gets the change that answered it first.';

@@ -366,7 +366,7 @@ fn row(rows: &mut String, entry: &Entry, text: &str, leaf_hash: &Hash) {
                 .share_effect()
                 .map(|effect| ShareEffect::as_str(effect).into()),
         ),
-        or_null(entry.body.once()),
+        or_null(entry.body.once().map(ToOwned::to_owned)),
         format!("\\\\x{hash}"),
         escaped(text),
     ];

@@ -1,6 +1,6 @@
 //! How fast shares are granted, next to what one would build without sharewarden, and to what no service can be faster than.
 //!
-//! `cargo bench --bench grants [-- --seconds N --rounds N --quick --cell ACCOUNTSxCALLERS]` starts a private Postgres (fsync on), the simulator and the
+//! `cargo bench --bench grants [-- --seconds N --rounds N --quick --cell ACCOUNTSxCALLERS --turns FILE]` starts a private Postgres (fsync on), the simulator and the
 //! service, each as processes of their own, and lets callers at them in a closed loop, in turns within each round:
 //!
 //! - **grants**: the whole of it, gRPC to ledger to AWS and back;
@@ -11,6 +11,9 @@
 //! - **empty RPC**: a health check of the service;
 //! - **batched rows**: the same rows, 256 grants in a transaction: what this Postgres can take;
 //! - **one commit**: a row of the size of an entry.
+//!
+//! To compare two builds, run both with `--cell` and one FILE in `--turns`: they lock it in turns, a round of grants and of replays
+//! each time. The hours of a machine differ more than builds do.
 //!
 //! Read `stack` (what runs), `load` (the loop), `sides` (what is compared), `usage` (what it costs), in this order.
 
@@ -29,7 +32,7 @@ mod stack;
 mod table;
 mod usage;
 
-use std::time::Duration;
+use std::{fs::File, time::Duration};
 
 use load::Run;
 use sides::{Bare, Batched, Commit, Empty, Grants, Kind, Naive, POOL};
@@ -48,6 +51,8 @@ struct Options {
     quick: bool,
     /// This cell only: so many accounts, so many callers.
     cell: Option<(usize, usize)>,
+    /// Whoever has locked this file runs a round.
+    turns: Option<File>,
 }
 
 fn options() -> Options {
@@ -56,6 +61,7 @@ fn options() -> Options {
         rounds: 2,
         quick: false,
         cell: None,
+        turns: None,
     };
     let mut words = std::env::args().skip(1).filter(|word| word != "--bench");
     while let Some(word) = words.next() {
@@ -74,7 +80,8 @@ fn options() -> Options {
                     .and_then(|(a, b)| Some((a.parse().ok()?, b.parse().ok()?)));
                 options.cell = Some(numbers.unwrap_or_else(|| panic!("--cell takes ACCOUNTSxCALLERS")));
             }
-            other => panic!("{other}: only --seconds N, --rounds N, --quick and --cell AxC are known"),
+            "--turns" => options.turns = Some(File::create(words.next().expect("--turns takes a file")).unwrap()),
+            other => panic!("{other}: only --seconds N, --rounds N, --quick, --cell AxC and --turns FILE are known"),
         }
     }
     options
@@ -128,6 +135,11 @@ async fn bench(options: &Options) {
     let cells = if options.quick { aimed_at } else { all };
     let cells = options.cell.as_ref().map_or(cells, std::slice::from_ref);
     let time = Duration::from_secs_f64(options.seconds);
+
+    if let (Some(file), &[(accounts, in_flight)]) = (&options.turns, cells) {
+        take_turns(&stack, file, options.rounds, accounts, Run::new(in_flight, time)).await;
+        return stack.stop().await;
+    }
 
     let mut table = Table::new();
     for &(accounts, in_flight) in cells {
@@ -203,4 +215,28 @@ async fn bench(options: &Options) {
     others.add("grants at half of the most", 100, 0, &half);
     others.print();
     stack.stop().await;
+}
+
+/// Runs grants and replays whenever the file is free, and prints every round.
+async fn take_turns(stack: &Stack, file: &File, rounds: usize, accounts: usize, run: Run) {
+    let grants = Grants::new(stack, accounts, Kind::Grant).await;
+    let replays = Grants::new(stack, accounts, Kind::Replay).await;
+    replays.warm_up().await;
+    let mut rows: [Row; 2] = Default::default();
+    for _ in 0..rounds {
+        file.lock().unwrap();
+        let measured = [stack.measure(run, &grants).await, stack.measure(run, &replays).await];
+        file.unlock().unwrap();
+        for ((name, row), measured) in ["grants", "replays"].into_iter().zip(&mut rows).zip(measured) {
+            let mut round = Row::default();
+            round.add(measured);
+            println!("{name}: {}", round.in_short());
+            row.append(round);
+        }
+        // The other one waits for the lock, and gets it.
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    for (name, row) in ["grants", "replays"].into_iter().zip(&rows) {
+        println!("all {name}: {}", row.in_short());
+    }
 }

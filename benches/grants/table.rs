@@ -24,6 +24,21 @@ impl Row {
         self.memory = self.memory.max(memory);
     }
 
+    pub(crate) fn append(&mut self, mut other: Self) {
+        self.operations += other.operations;
+        self.took += other.took;
+        self.latencies.append(&mut other.latencies);
+        self.latencies.sort_unstable();
+        self.usage.append(&mut other.usage);
+        self.memory = self.memory.max(other.memory);
+    }
+
+    /// What two builds are compared by.
+    pub(crate) fn in_short(&self) -> String {
+        let [per_second, _, p99, _, server, postgres, ..] = self.cells();
+        format!("{per_second}/s, p99 {p99} ms, server {server} µs, Postgres {postgres} µs")
+    }
+
     pub(crate) fn per_second(&self) -> f64 {
         self.operations as f64 / self.took.as_secs_f64()
     }

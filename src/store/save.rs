@@ -229,7 +229,7 @@ async fn write(connection: &mut PgConnection, changed: &Changed<'_>, heads: &Hea
         &lines.errors as &[Option<Text<'_>>],
         &lines.ranked,
         &lines.share_effects as &[Option<&str>],
-        &lines.once as &[Option<String>],
+        &lines.once as &[Option<&str>],
         &lines.hashes as &[&[u8]],
         &lines.texts as &[&str],
         &opened.accounts as &[&str],

@@ -2,12 +2,25 @@
 
 use std::process::Command;
 
-use sharewarden::{archive::Options, store::archive::Detached};
+use sharewarden::{
+    archive::Options,
+    domain::{Action, Cause, ChangeId, Intent, PermissionKey, RequestContent, RequestId},
+    grpc::PRINCIPAL,
+    ledger::{Hash, check::verify_consistency},
+    proto::v1::{
+        GetConsistencyProofRequest, GetConsistencyProofResponse, GrantSharePermissionRequest,
+        GrantSharePermissionResponse,
+    },
+    store::archive::Detached,
+};
+use tonic::Status;
 
 use crate::{
     history::{archive, audit, months_ago, options, service, sizes},
-    stack::{ACCOUNT, Stack, as_tester, grant, reason},
+    stack::{ACCOUNT, IMAGE, RECIPIENT, REGION, Stack, as_tester, grant, reason},
 };
+
+const PERSON: &str = "Erika-Mustermann";
 
 /// Runs the document's statements on a month, as an owner does.
 fn delete(stack: &Stack, month: &str) -> Result<(), String> {
@@ -50,24 +63,41 @@ async fn found(stack: &Stack, text: &str) -> Vec<(String, i64)> {
 async fn change_of(stack: &Stack, month: &str) -> String {
     let request = uuid::Uuid::new_v4().to_string();
     let at = format!("{month}-15T12:00:00Z");
+    let content = RequestContent::of(&Intent {
+        change_id: ChangeId(uuid::Uuid::nil()),
+        request_id: RequestId(uuid::Uuid::nil()),
+        key: PermissionKey {
+            account: ACCOUNT.parse().unwrap(),
+            region: REGION.parse().unwrap(),
+            image: IMAGE.parse().unwrap(),
+            shared_account: RECIPIENT.parse().unwrap(),
+        },
+        action: Action::Grant,
+        cause: Cause::Caller,
+        principal: PERSON.parse().unwrap(),
+        reason: "her illness".parse().unwrap(),
+        ticket: Some("PERSON-7".parse().unwrap()),
+        trace_id: None,
+    });
     let sql = format!(
         "WITH made AS (
              INSERT INTO change (account_id, change_id, request_id, region, image_id, shared_account_id, action, cause, principal,
                  reason, ticket, generation, state, attempts, created_at, ended_at)
-             VALUES ('{ACCOUNT}', gen_random_uuid(), '{request}', 'eu-central-1', 'wsi-basewin11', '210987654321', 'GRANT',
-                 'CALLER', 'Erika-Mustermann', 'her illness', 'PERSON-7', 1, 'SUCCEEDED', '[]', '{at}', '{at}')
+             VALUES ('{ACCOUNT}', gen_random_uuid(), '{request}', '{REGION}', '{IMAGE}', '{RECIPIENT}', 'GRANT',
+                 'CALLER', '{PERSON}', 'her illness', 'PERSON-7', 1, 'SUCCEEDED', '[]', '{at}', '{at}')
              RETURNING account_id, request_id, change_id, principal
          ), permission AS (
              INSERT INTO share_permission (account_id, region, image_id, shared_account_id, desired, applied, generation,
                  lease_epoch, in_doubt, created_at, updated_at)
-             VALUES ('{ACCOUNT}', 'eu-central-1', 'wsi-basewin11', '210987654321', 'SHARED', 'SHARED', 1, 1, false, '{at}', '{at}')
+             VALUES ('{ACCOUNT}', '{REGION}', '{IMAGE}', '{RECIPIENT}', 'SHARED', 'SHARED', 1, 1, false, '{at}', '{at}')
          ), ranking AS (
-             INSERT INTO audit_ranking VALUES ('{ACCOUNT}', 'DAY', '{month}-15T00:00:00Z', 'PRINCIPAL', 'Erika-Mustermann', 1),
-                 ('{ACCOUNT}', 'MONTH', '{month}-01T00:00:00Z', 'PRINCIPAL', 'Erika-Mustermann', 1)
+             INSERT INTO audit_ranking VALUES ('{ACCOUNT}', 'DAY', '{month}-15T00:00:00Z', 'PRINCIPAL', '{PERSON}', 1),
+                 ('{ACCOUNT}', 'MONTH', '{month}-01T00:00:00Z', 'PRINCIPAL', '{PERSON}', 1)
          ), total AS (
-             INSERT INTO audit_ranking_total VALUES ('MONTH', '{month}-01T00:00:00Z', 'PRINCIPAL', 'Erika-Mustermann', 1)
+             INSERT INTO audit_ranking_total VALUES ('MONTH', '{month}-01T00:00:00Z', 'PRINCIPAL', '{PERSON}', 1)
          )
-         INSERT INTO request SELECT *, sha256('what was asked') FROM made"
+         INSERT INTO request
+         SELECT account_id, request_id, change_id, principal, decode('{content:?}', 'hex') FROM made"
     );
     sqlx::raw_sql(sqlx::AssertSqlSafe(sql))
         .execute(&stack.pool)
@@ -76,22 +106,53 @@ async fn change_of(stack: &Stack, month: &str) -> String {
     request
 }
 
+/// The same request again, by the same person.
+async fn replay(stack: &Stack, request_id: &str) -> Result<GrantSharePermissionResponse, Status> {
+    let mut request = as_tester(GrantSharePermissionRequest {
+        request_id: request_id.into(),
+        reason: "her illness".into(),
+        ticket: "PERSON-7".into(),
+        ..grant()
+    });
+    request.metadata_mut().insert(PRINCIPAL, PERSON.parse().unwrap());
+    let response = stack.client().await.grant_share_permission(request).await?;
+    Ok(response.into_inner())
+}
+
+/// The roots of the three longest ledgers when they had half of their entries, and today, with the proof that one leads to the other.
+async fn proofs(stack: &Stack) -> Vec<GetConsistencyProofResponse> {
+    let mut proofs = Vec::new();
+    for (account_id, size) in sizes(stack).await.into_iter().take(3) {
+        let request = GetConsistencyProofRequest {
+            account_id,
+            first_tree_size: size / 2,
+            second_tree_size: size,
+        };
+        let proof = audit(stack).await.get_consistency_proof(as_tester(request)).await;
+        proofs.push(proof.unwrap().into_inner());
+    }
+    assert_eq!(proofs.len(), 3);
+    proofs
+}
+
+fn hash(bytes: &[u8]) -> Hash {
+    bytes.try_into().unwrap()
+}
+
 #[tokio::test]
 async fn a_deleted_month_leaves_no_reason_ticket_or_principal_and_every_proof_holds() {
     let (stack, folder) = (service().await, tempfile::tempdir().unwrap());
     let (gone, month) = (months_ago(3), months_ago(3).to_string());
     let request = change_of(&stack, &month).await;
-    assert_eq!(found(&stack, "Erika-Mustermann").await.len(), 5);
+    assert_eq!(found(&stack, PERSON).await.len(), 5);
+    assert!(replay(&stack, &request).await.unwrap().replayed, "it was this request");
+    let kept_roots = proofs(&stack).await;
 
     let refused = delete(&stack, &month).unwrap_err();
     assert!(refused.contains("is not archived"), "{refused}");
     let refused = delete(&stack, "2026-1").unwrap_err();
     assert!(refused.contains("must be YYYY-MM"), "{refused}");
-    assert_eq!(
-        found(&stack, "Erika-Mustermann").await.len(),
-        5,
-        "a refusal changes nothing"
-    );
+    assert_eq!(found(&stack, PERSON).await.len(), 5, "a refusal changes nothing");
 
     let kept = Options {
         then: Detached::Kept,
@@ -106,7 +167,7 @@ async fn a_deleted_month_leaves_no_reason_ticket_or_principal_and_every_proof_ho
     for _ in 0..2 {
         delete(&stack, &month).unwrap();
     }
-    for text in ["Erika-Mustermann", "her illness", "PERSON-7"] {
+    for text in [PERSON, "her illness", "PERSON-7"] {
         assert_eq!(found(&stack, text).await, [], "{text}");
     }
     assert!(
@@ -115,26 +176,16 @@ async fn a_deleted_month_leaves_no_reason_ticket_or_principal_and_every_proof_ho
     );
 
     // The request id still acts once only.
-    let mut client = stack.client().await;
-    let again = sharewarden::proto::v1::GrantSharePermissionRequest {
-        request_id: request,
-        ..grant()
-    };
-    let refused = client.grant_share_permission(as_tester(again)).await.unwrap_err();
+    let refused = replay(&stack, &request).await.unwrap_err();
     assert_eq!(reason(&refused), "REQUEST_ID_REUSED");
 
-    // What is left leads to the same checkpoints.
-    for (account_id, size) in sizes(&stack).await.into_iter().take(3) {
-        let proof = sharewarden::proto::v1::GetConsistencyProofRequest {
-            account_id,
-            first_tree_size: 1,
-            second_tree_size: size,
-        };
-        audit(&stack)
-            .await
-            .get_consistency_proof(as_tester(proof))
-            .await
-            .unwrap();
+    // What is left leads from the roots that somebody kept to those of today.
+    let after = proofs(&stack).await;
+    for (kept, proof) in kept_roots.iter().zip(&after) {
+        let (first, second) = (hash(&kept.first_root_hash), hash(&kept.second_root_hash));
+        let hashes: Vec<_> = proof.hashes.iter().map(|bytes| hash(bytes)).collect();
+        let (first_size, second_size) = (kept.first_tree_size, kept.second_tree_size);
+        assert!(verify_consistency(first_size, second_size, &first, &second, &hashes));
     }
     stack.end().await;
 }

@@ -49,7 +49,7 @@ async fn copies(stack: &Stack, connections: usize) -> PgPool {
     // requests: it finds a replay by its change.
     sqlx::raw_sql(
         "CREATE UNIQUE INDEX IF NOT EXISTS one ON naive.audit_entry (account_id, log_index);
-         CREATE UNIQUE INDEX IF NOT EXISTS two ON naive.audit_entry (account_id, once) WHERE once IS NOT NULL;
+         CREATE UNIQUE INDEX IF NOT EXISTS two ON naive.audit_entry (change_id, once, account_id) WHERE change_id IS NOT NULL;
          CREATE UNIQUE INDEX IF NOT EXISTS three ON naive.change (account_id, request_id);",
     )
     .execute(&stack.pool)
@@ -258,7 +258,7 @@ impl Head {
                  leaf_hash, entry)
              VALUES ($1, $2, $3, $4, 'GRANT', 'CALLER', $5, $6, 'svc-image-pipeline', $7, $8, $9, $10, $11, 1, $12,
                  $4 = 'change.requested', CASE WHEN $4 = 'change.succeeded' THEN 'BEGINS' END,
-                 CASE $4 WHEN 'change.requested' THEN 'requested/' ELSE 'ended/' END || $5::text, $13, $14)",
+                 CASE $4 WHEN 'change.requested' THEN 'requested' ELSE 'ended' END, $13, $14)",
         )
         .bind(&grant.account)
         .bind(self.last_index())
@@ -379,7 +379,7 @@ const BATCHES: [&str; 2] = [
          reason, ticket, region, image_id, shared_account_id, generation, is_ranked, once, leaf_hash, entry)
      SELECT '300000000000', 2 * number, now, 'change.requested', 'GRANT', 'CALLER', id, id, 'svc-image-pipeline',
          'The base image of the quarter, for the workstations of the claims department', 'CHG-2026-004711', 'eu-central-1',
-         'wsi-000000000', recipient, 1, true, 'requested/' || id, decode(repeat('ab', 32), 'hex'), $3 FROM grants",
+         'wsi-000000000', recipient, 1, true, 'requested', decode(repeat('ab', 32), 'hex'), $3 FROM grants",
     "WITH grants AS MATERIALIZED (
          SELECT (log_index / 2) AS number, change_id AS id, shared_account_id AS recipient, clock_timestamp() AS now
          FROM audit_entry WHERE account_id = '300000000000' AND log_index > 2 * $1 AND log_index <= 2 * ($1 + $2) AND log_index % 2 = 0),
@@ -400,7 +400,7 @@ const BATCHES: [&str; 2] = [
          entry)
      SELECT '300000000000', 2 * number + 1, now, 'change.succeeded', 'GRANT', 'CALLER', id, id, 'svc-image-pipeline',
          'The base image of the quarter, for the workstations of the claims department', 'CHG-2026-004711', 'eu-central-1',
-         'wsi-000000000', recipient, 1, id::text, false, 'BEGINS', 'ended/' || id, decode(repeat('ab', 32), 'hex'), $3 FROM grants",
+         'wsi-000000000', recipient, 1, id::text, false, 'BEGINS', 'ended', decode(repeat('ab', 32), 'hex'), $3 FROM grants",
 ];
 
 impl Side for Batched {

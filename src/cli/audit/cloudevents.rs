@@ -23,7 +23,10 @@ pub(super) fn event(origin: &str, line: &Line, canonical: &str) -> String {
 /// The share that the entry is about; the account, for an entry that is about no share.
 fn subject(line: &Line) -> String {
     let body = &line.body;
-    if body.image_id.is_empty() {
+    if [&body.region, &body.image_id, &body.shared_account_id]
+        .iter()
+        .any(|part| part.is_empty())
+    {
         return line.account_id.clone();
     }
     format!("{}/{}/{}", body.region, body.image_id, body.shared_account_id)

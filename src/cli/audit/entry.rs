@@ -54,7 +54,8 @@ impl Listed for AuditEntry {
 fn kind(entry: &AuditEntry) -> String {
     let name = one_line(&entry.kind);
     match Kind::parse(&entry.kind) {
-        Some(known) if known.schema() == entry.schema => name,
+        Some(known) if known.schema() == entry.schema && entry.body.is_some() => name,
+        Some(known) if known.schema() == entry.schema => format!("{name} (unknown value)"),
         Some(_) => format!("{name} (unknown schema {})", entry.schema),
         None => format!("{name} (unknown)"),
     }
@@ -83,9 +84,9 @@ pub(super) fn entry(entry: &AuditEntry, width: Option<u16>) -> String {
     text
 }
 
-/// Its kind, if this program knows it with this schema.
+/// Its kind, if this program knows it with this schema and all values of the body.
 fn known(entry: &AuditEntry) -> Option<Kind> {
-    Kind::parse(&entry.kind).filter(|kind| kind.schema() == entry.schema)
+    Kind::parse(&entry.kind).filter(|kind| kind.schema() == entry.schema && entry.body.is_some())
 }
 
 fn meaning(entry: &AuditEntry) -> &'static str {

@@ -237,10 +237,10 @@ impl Body {
         (self.kind()?.row().share_effect)(action)
     }
 
-    /// A text that no other entry of the account has in the same month: a change is requested once, and ends once.
-    pub fn once(&self) -> Option<String> {
-        let prefix = self.kind()?.row().once?;
-        Some(format!("{prefix}/{}", self.change()?.intent.change_id))
+    /// A text that no other entry of the same change has in the same month: a change is requested once, and ends once. For an
+    /// entry without a change: no other such entry of the account.
+    pub fn once(&self) -> Option<&'static str> {
+        self.kind()?.row().once
     }
 }
 

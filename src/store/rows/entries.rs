@@ -41,7 +41,7 @@ pub(in crate::store) struct Lines<'a> {
     pub(in crate::store) errors: Vec<Option<Text<'a>>>,
     pub(in crate::store) ranked: Vec<bool>,
     pub(in crate::store) share_effects: Vec<Option<&'a str>>,
-    pub(in crate::store) once: Vec<Option<String>>,
+    pub(in crate::store) once: Vec<Option<&'static str>>,
     pub(in crate::store) hashes: Vec<&'a [u8]>,
     pub(in crate::store) texts: Vec<&'a str>,
 }

@@ -187,6 +187,22 @@ async fn a_known_kind_that_the_service_does_not_know_is_shown_with_its_text() {
 }
 
 #[tokio::test]
+async fn a_known_kind_with_a_value_that_only_newer_builds_know_is_labelled() {
+    let ledger = Ledger::of(5);
+    let mut newer = ledger.entry(2);
+    newer.canonical = newer.canonical.replace("\"cause\":\"CALLER\"", "\"cause\":\"MOON\"");
+    assert_ne!(newer.canonical, ledger.lines[2]);
+    newer.body = None;
+    let answer = Answer::Entries(ListAuditEntriesResponse {
+        entries: vec![newer],
+        ..ListAuditEntriesResponse::default()
+    });
+    let service = Service::answering([answer]).await;
+    let ran = run(&service, "audit list").await.ok();
+    assert!(ran.out.contains("change.requested (unknown value)"), "{}", ran.out);
+}
+
+#[tokio::test]
 async fn a_field_beside_the_text_that_lies_is_found() {
     let ledger = Ledger::of_a_newer_build();
     type Lie = fn(&mut AuditEntry);

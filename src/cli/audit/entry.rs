@@ -8,7 +8,7 @@ use crate::cli::table;
 use crate::cli::text::{lines, one_line};
 use crate::cli::words::{access, action, cause, moment, second};
 use crate::domain::Kind;
-use crate::ledger::merkle::hex;
+use crate::ledger::{decode, merkle::hex};
 use crate::proto::v1::audit_entry::Body;
 use crate::proto::v1::{AuditEntry, ChangeBody};
 
@@ -54,8 +54,8 @@ impl Listed for AuditEntry {
 fn kind(entry: &AuditEntry) -> String {
     let name = one_line(&entry.kind);
     match Kind::parse(&entry.kind) {
-        Some(known) if known.schema() == entry.schema && entry.body.is_some() => name,
-        Some(known) if known.schema() == entry.schema => format!("{name} (unknown value)"),
+        Some(_) if known(entry).is_some() => name,
+        Some(kind) if kind.schema() == entry.schema => format!("{name} (unknown value)"),
         Some(_) => format!("{name} (unknown schema {})", entry.schema),
         None => format!("{name} (unknown)"),
     }
@@ -84,9 +84,14 @@ pub(super) fn entry(entry: &AuditEntry, width: Option<u16>) -> String {
     text
 }
 
-/// Its kind, if this program knows it with this schema and all values of the body.
+/// Its kind, if this program knows it with this schema and all values of the body. The text decides, since the service may be
+/// older than this program.
 fn known(entry: &AuditEntry) -> Option<Kind> {
-    Kind::parse(&entry.kind).filter(|kind| kind.schema() == entry.schema && entry.body.is_some())
+    let kind = Kind::parse(&entry.kind).filter(|kind| kind.schema() == entry.schema)?;
+    match decode(&entry.canonical) {
+        Ok(recorded) => recorded.entry.body.kind(),
+        Err(_) => Some(kind),
+    }
 }
 
 fn meaning(entry: &AuditEntry) -> &'static str {

@@ -161,7 +161,7 @@ async fn rows_that_cannot_be_are_refused_by_the_schema() {
             SECOND_END,
             UNIQUE,
             month.as_str(),
-            "(account_id, once) WHERE (once IS NOT NULL)",
+            "(change_id, once, account_id) WHERE (change_id IS NOT NULL)",
         ),
     ] {
         let error = sqlx::query(statement).execute(&stack.pool).await.unwrap_err();

@@ -12,8 +12,8 @@
 //! - **batched rows**: the same rows, 256 grants in a transaction: what this Postgres can take;
 //! - **one commit**: a row of the size of an entry.
 //!
-//! To compare two builds, run both with `--cell` and one FILE in `--turns`: they lock it in turns, a round of grants and of replays
-//! each time. The hours of a machine differ more than builds do.
+//! To compare two builds, run both with `--cell` and one FILE in `--turns`: they lock it in turns, for a round of grants and of
+//! replays each time. The speed of a machine changes more from hour to hour than between builds.
 //!
 //! Read `stack` (what runs), `load` (the loop), `sides` (what is compared), `usage` (what it costs), in this order.
 
@@ -51,7 +51,7 @@ struct Options {
     quick: bool,
     /// This cell only: so many accounts, so many callers.
     cell: Option<(usize, usize)>,
-    /// Whoever has locked this file runs a round.
+    /// A round runs while this process has the lock on the file.
     turns: Option<File>,
 }
 
@@ -233,7 +233,7 @@ async fn take_turns(stack: &Stack, file: &File, rounds: usize, accounts: usize, 
             println!("{name}: {}", round.in_short());
             row.append(round);
         }
-        // The other one waits for the lock, and gets it.
+        // The other process waits for the lock, and gets it now.
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     for (name, row) in ["grants", "replays"].into_iter().zip(&rows) {

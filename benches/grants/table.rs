@@ -24,6 +24,7 @@ impl Row {
         self.memory = self.memory.max(memory);
     }
 
+    /// Adds the rounds of another row.
     pub(crate) fn append(&mut self, mut other: Self) {
         self.operations += other.operations;
         self.took += other.took;

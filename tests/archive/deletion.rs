@@ -145,7 +145,10 @@ async fn a_deleted_month_leaves_no_reason_ticket_or_principal_and_every_proof_ho
     let (gone, month) = (months_ago(3), months_ago(3).to_string());
     let request = change_of(&stack, &month).await;
     assert_eq!(found(&stack, PERSON).await.len(), 5);
-    assert!(replay(&stack, &request).await.unwrap().replayed, "it was this request");
+    assert!(
+        replay(&stack, &request).await.unwrap().replayed,
+        "before the deletion it is a replay"
+    );
     let kept_roots = proofs(&stack).await;
 
     let refused = delete(&stack, &month).unwrap_err();

@@ -163,6 +163,12 @@ async fn rows_that_cannot_be_are_refused_by_the_schema() {
             month.as_str(),
             "(change_id, once, account_id) WHERE (change_id IS NOT NULL)",
         ),
+        (
+            ONCE_WITHOUT_CHANGE,
+            UNIQUE,
+            month.as_str(),
+            "(account_id, once) WHERE ((change_id IS NULL) AND (once IS NOT NULL))",
+        ),
     ] {
         let error = sqlx::query(statement).execute(&stack.pool).await.unwrap_err();
         let error = error.as_database_error().unwrap();
@@ -276,5 +282,11 @@ const SECOND_END: &str = "INSERT INTO audit_entry
     SELECT account_id, 2, recorded_at, 'change.superseded', action, cause, change_id, request_id, principal, reason,
         ticket, region, image_id, shared_account_id, generation, NULL, NULL, false, NULL, once, leaf_hash, entry
     FROM audit_entry WHERE log_index = 1";
+
+/// Two entries of an account, of a kind without a change that is recorded once.
+const ONCE_WITHOUT_CHANGE: &str = "INSERT INTO audit_entry
+    SELECT account_id, place, recorded_at, 'test.invented', NULL, NULL, NULL, NULL, NULL, NULL,
+        NULL, NULL, NULL, NULL, NULL, NULL, NULL, false, NULL, 'invented', leaf_hash, entry
+    FROM audit_entry, generate_series(7, 8) AS place WHERE log_index = 1";
 
 const SAME_REQUEST_ID: &str = "INSERT INTO request SELECT * FROM request";

@@ -1,6 +1,9 @@
 //! What works on whole ledgers: export, verification, and adding entries.
 
-use std::time::{Duration, Instant};
+use std::{
+    fs::File,
+    time::{Duration, Instant},
+};
 
 use sharewarden::{
     ledger::{Hash, export::Header, verify::LedgerVerifier},
@@ -49,6 +52,17 @@ pub(crate) async fn export_and_verify(stack: &Stack) {
     verifier.finish().unwrap();
     report("verify, one core", lines.len(), begun.elapsed());
     println!("  (entries of {} bytes on average)", bytes / lines.len());
+}
+
+/// Exports and verifies whenever the file is free.
+pub(crate) async fn take_turns(stack: &Stack, file: &File, rounds: usize) {
+    for _ in 0..rounds {
+        file.lock().unwrap();
+        export_and_verify(stack).await;
+        file.unlock().unwrap();
+        // The other process waits for the lock, and gets it now.
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
 }
 
 fn header_of(sent: v1::ExportHeader) -> Header {

@@ -1,10 +1,13 @@
 //! How fast the history answers, next to the same SQL run straight on Postgres.
 //!
-//! `cargo bench --bench audit_queries [-- --entries N --rounds N --keep FOLDER --pages NAME]` starts a private Postgres and a server on loopback,
+//! `cargo bench --bench audit_queries [-- --entries N --rounds N --keep FOLDER --pages NAME --turns FILE]` starts a private Postgres and a server on loopback,
 //! loads N entries (default 1 million) of 100 accounts over a year, and prints p50 and p99 of each query, asked over gRPC and in
 //! SQL, in turns. Then it exports and verifies the longest ledger, and adds entries to a long ledger and to an empty one. What was
 //! loaded into a FOLDER is still there the next time. With a NAME, only those pages are asked for that have it in their names, and
 //! nothing else is measured.
+//!
+//! To compare the exports of two builds, run both with one FILE in `--turns`: they lock it in turns, export and verify the longest
+//! ledger each time, and measure nothing else.
 
 #![allow(
     clippy::unwrap_used,
@@ -21,7 +24,7 @@ mod load;
 mod measure;
 mod stack;
 
-use std::path::PathBuf;
+use std::{fs::File, path::PathBuf};
 
 use measure::Table;
 use stack::Stack;
@@ -36,6 +39,8 @@ struct Options {
     rounds: usize,
     keep: Option<PathBuf>,
     pages: Option<String>,
+    /// A ledger is exported while this process has the lock on the file.
+    turns: Option<File>,
 }
 
 fn main() {
@@ -53,6 +58,7 @@ fn options() -> Options {
         rounds: 200,
         keep: None,
         pages: None,
+        turns: None,
     };
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
@@ -62,6 +68,10 @@ fn options() -> Options {
         }
         if word == "--pages" {
             options.pages = Some(words.next().expect("--pages takes a name"));
+            continue;
+        }
+        if word == "--turns" {
+            options.turns = Some(File::create(words.next().expect("--turns takes a file")).unwrap());
             continue;
         }
         let mut number = || {
@@ -74,7 +84,9 @@ fn options() -> Options {
             "--rounds" => options.rounds = usize::try_from(number().expect("--rounds takes a number")).unwrap(),
             // Cargo's own.
             "--bench" => {}
-            other => panic!("{other}: only --entries N, --rounds N, --keep FOLDER and --pages NAME are known"),
+            other => {
+                panic!("{other}: only --entries N, --rounds N, --keep FOLDER, --pages NAME and --turns FILE are known")
+            }
         }
     }
     options
@@ -88,6 +100,11 @@ async fn run(options: &Options) {
             .await
             .unwrap();
     println!("{entries} entries, 100 accounts, a year; the database takes {size}\n");
+
+    if let Some(file) = &options.turns {
+        ledgers::take_turns(&stack, file, options.rounds).await;
+        return stack.end().await;
+    }
 
     let mut table = Table::new();
     ask::nothing(&stack, options.rounds, &mut table).await;

@@ -98,14 +98,19 @@ macro_rules! text {
             pub fn as_str(&self) -> &str {
                 &self.0
             }
+
+            /// True if a text follows the rule.
+            pub fn is_valid(text: &str) -> bool {
+                let holds: fn(&str) -> bool = $holds;
+                holds(text)
+            }
         }
 
         impl FromStr for $name {
             type Err = Invalid;
 
             fn from_str(text: &str) -> Result<Self, Invalid> {
-                let holds: fn(&str) -> bool = $holds;
-                if holds(text) { Ok(Self(text.into())) } else { Err(Invalid::new($rule, text)) }
+                if Self::is_valid(text) { Ok(Self(text.into())) } else { Err(Invalid::new($rule, text)) }
             }
         }
 

@@ -102,10 +102,14 @@ impl<'a> Reader<'a> {
     }
 
     fn name(&mut self, last: Option<&[u8]>) -> Read<&'a [u8]> {
-        let name = self.string()?;
-        if !name.is_ascii() || name.contains(&b'\\') {
-            return Err(self.refuse("a name with an escape, or not ASCII"));
-        }
+        self.expect(b'"', "no name")?;
+        let start = self.at;
+        self.at += plain_bytes(&self.text[start..]);
+        let name = &self.text[start..self.at];
+        self.expect(
+            b'"',
+            "a name that does not end, or is not of ASCII characters without escapes",
+        )?;
         match last.is_none_or(|last| last < name) {
             true => Ok(name),
             false => Err(self.refuse("a name that is repeated or out of order")),

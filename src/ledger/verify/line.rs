@@ -72,7 +72,7 @@ fn set<T>(place: &mut Option<T>, value: Option<T>) -> bool {
 
 /// Any kind, also one that this build does not know.
 fn is_kind(text: &[u8]) -> bool {
-    str::from_utf8(text).is_ok_and(|text| text.parse::<KindName>().is_ok())
+    str::from_utf8(text).is_ok_and(KindName::is_valid)
 }
 
 /// What stands between the quotation marks of a string.

@@ -82,7 +82,7 @@ pub(super) async fn run(
             (Saved::Nothing, _) => {}
         }
     }
-    let accounts: BTreeSet<_> = commands.iter().map(|command| command.key().account).collect();
+    let accounts: BTreeSet<_> = commands.iter().map(Command::account).collect();
     let names: Vec<_> = accounts.iter().map(AccountId::as_str).collect();
     let mut transaction = connection.begin().await?;
     if heads::lock(&mut transaction, &names).await? < names.len() as u64 {
@@ -122,7 +122,7 @@ async fn decide_and_save(
         .iter()
         .map(|command| {
             let account = accounts
-                .get_mut(&command.key().account)
+                .get_mut(&command.account())
                 .expect("every account of the batch was loaded");
             account.apply(command.clone(), &context)
         })
@@ -178,17 +178,19 @@ fn lay_out<'a>(
         effects
             .requests
             .iter()
-            .for_each(|request| changed.requests.push(id, request));
+            .for_each(|request| changed.requests.push((id, request)));
         let new = effects.opened.iter().filter_map(|id| account.change(*id));
         new.for_each(|change| changed.opened.push(change));
         let further = effects.updated.difference(&effects.opened);
         let further = further.filter_map(|id| account.change(*id));
         further.for_each(|change| changed.updated.push(change));
         let touched = effects.permissions.iter().filter_map(|key| account.permission(key));
-        touched.for_each(|permission| {
-            let is_new = effects.new_permissions.contains(&permission.key);
-            changed.permissions.push(permission, is_new);
-        });
+        for permission in touched {
+            match effects.new_permissions.contains(&permission.key) {
+                true => changed.new_permissions.push(permission),
+                false => changed.kept_permissions.push(permission),
+            }
+        }
         ended.extend(effects.ended.iter().filter_map(|id| account.snapshot(*id)));
         let mut head = heads
             .remove(id)
@@ -200,7 +202,12 @@ fn lay_out<'a>(
             head.frontier.append(leaf_hash);
             head.last_recorded_at = entry.recorded_at;
             *recorded.entry(label(&entry.body)).or_default() += 1;
-            changed.lines.push(Line { entry, text, leaf_hash });
+            changed.lines.push(Line {
+                entry,
+                repeated: entry.columns(),
+                text,
+                leaf_hash,
+            });
         }
         let to = head.frontier.size();
         if to > from {

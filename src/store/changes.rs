@@ -3,13 +3,20 @@
 //! What is pending is read off a partial index. All else is read off each account's changes by time, a page of each at most:
 //! the order is that of (time of acceptance, account, change), which never changes, so pages go on where the last one ended.
 
+use std::sync::LazyLock;
+
 use sqlx::{Postgres, QueryBuilder};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::domain::{AccountId, Change, ChangeId, ChangeState, ImageId, Principal, Region, ReplicaId, Timestamp};
 
-use super::{Database, StoreError, at_hand::Planning, audit::Order, rows::changes::ChangeRow};
+use super::{
+    Database, StoreError,
+    at_hand::Planning,
+    audit::Order,
+    rows::{changes::ChangeRow, table::ReadRow},
+};
 
 /// Which changes to list. What is absent or empty matches everything; all fields must match.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -78,10 +85,13 @@ pub struct Progress {
     pub behind: Option<ChangeId>,
 }
 
-const COLUMNS: &str = "SELECT c.account_id, c.change_id, c.request_id, c.region, c.image_id, c.shared_account_id, c.action, \
-     c.cause, c.principal, c.reason, c.ticket, c.trace_id, c.generation, c.previous, c.state, c.attempts, c.failure_reason, \
-     c.failure_code, c.failure_message, c.created_at, c.ended_at, p.in_doubt, p.lease_owner, p.lease_expires_at, \
-     p.next_attempt_at, p.updated_at, p.current_change_id FROM ";
+/// The columns of [`Row`].
+static SELECT: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "SELECT {}, p.in_doubt, p.lease_owner, p.lease_expires_at, p.next_attempt_at, p.updated_at, p.current_change_id FROM ",
+        ChangeRow::COLUMNS.of("c")
+    )
+});
 
 /// The permission of each change that is pending.
 const WITH_PERMISSION: &str = " AS c LEFT JOIN share_permission AS p ON c.state = 'PENDING' AND p.account_id = c.account_id \
@@ -92,7 +102,7 @@ const WITH_PERMISSION: &str = " AS c LEFT JOIN share_permission AS p ON c.state 
 /// # Errors
 /// When Postgres does not answer.
 pub async fn change(database: &Database, account: AccountId, id: ChangeId) -> Result<Option<ChangeStatus>, StoreError> {
-    let mut sql = QueryBuilder::new(COLUMNS);
+    let mut sql = QueryBuilder::new(SELECT.as_str());
     sql.push("change").push(WITH_PERMISSION);
     sql.push(" WHERE c.account_id = ").push_bind(account.to_string());
     sql.push(" AND c.change_id = ").push_bind(id.0);
@@ -138,7 +148,7 @@ struct Page<'a> {
 
 impl Page<'_> {
     fn statement(&self) -> QueryBuilder<Postgres> {
-        let mut sql = QueryBuilder::new(COLUMNS);
+        let mut sql = QueryBuilder::new(SELECT.as_str());
         if self.filter.in_doubt || self.filter.states == [ChangeState::Pending] {
             sql.push("(SELECT * FROM change AS c WHERE c.state = 'PENDING'");
             if !self.filter.accounts.is_empty() {

@@ -198,7 +198,7 @@ impl Committer {
         if self.ending.refuse.is_cancelled() {
             return Err(CommitError::Stopping);
         }
-        let lane = self.lane(command.key().account);
+        let lane = self.lane(command.account());
         let opened = match &command {
             Command::Open(intent) => Some(intent.change_id),
             _ => None,
@@ -225,7 +225,7 @@ impl Committer {
     /// # Errors
     /// [`CommitError`], but for [`CommitError::Overloaded`].
     pub async fn commit_patiently(&self, command: Command) -> Result<(Answer, Elapsed), CommitError> {
-        let lane = self.lane(command.key().account);
+        let lane = self.lane(command.account());
         let (waiting, receiver) = Waiting::new(command);
         lane.send(waiting).await.map_err(|_| CommitError::Unavailable)?;
         receive(receiver).await

@@ -80,7 +80,7 @@ impl Lane {
         }
         let mut accounts: BTreeMap<_, Vec<_>> = BTreeMap::new();
         for waiting in batch {
-            accounts.entry(waiting.command.key().account).or_default().push(waiting);
+            accounts.entry(waiting.command.account()).or_default().push(waiting);
         }
         accounts.into_values().collect()
     }
@@ -243,9 +243,7 @@ fn batch_span(batch: &[Waiting]) -> Span {
 
 /// Answers what would take work up, and keeps what brings it to an end.
 fn refuse_to_take_up(batch: Vec<Waiting>) -> Vec<Waiting> {
-    let (ends, begins): (Vec<_>, Vec<_>) = batch
-        .into_iter()
-        .partition(|waiting| matches!(waiting.command, Command::Settle(_) | Command::Renew { .. }));
+    let (ends, begins): (Vec<_>, Vec<_>) = batch.into_iter().partition(|waiting| !waiting.command.begins_work());
     for Waiting { answer, .. } in begins {
         let _ = answer.send(Err(CommitError::Stopping));
     }

@@ -3,10 +3,12 @@
 //! One statement sees one moment: the heads, the permissions and the changes belong together, whether or not the heads are
 //! locked. So a batch may decide first, and lock only when it saves; see [`super::save`].
 
-use std::collections::{BTreeMap, HashSet};
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::LazyLock,
+};
 
-use sqlx::PgConnection;
-use uuid::Uuid;
+use sqlx::{PgConnection, Row};
 
 use crate::domain::{
     AccountId, Change, Permission, Request, Timestamp,
@@ -16,7 +18,11 @@ use crate::domain::{
 use super::{
     StoreError,
     rows::{
-        changes::ChangeRow, heads, heads::Head, permissions::Keys, permissions::PermissionRow, requests::RequestRow,
+        changes::ChangeRow,
+        heads::{self, Head, HeadRow},
+        permissions::PermissionRow,
+        requests::RequestRow,
+        table::ReadRow,
     },
 };
 
@@ -41,7 +47,7 @@ struct Found {
 /// Reads it. Makes the ledgers that are missing: an account may be new, and a primary that took over may not have what the one
 /// before it had committed.
 pub(super) async fn load(connection: &mut PgConnection, commands: &[Command]) -> Result<Loaded, StoreError> {
-    let accounts: HashSet<_> = commands.iter().map(|command| command.key().account).collect();
+    let accounts: HashSet<_> = commands.iter().map(Command::account).collect();
     let mut found = read(connection, commands).await?;
     if found.heads.len() != accounts.len() {
         heads::ensure(connection, &accounts.iter().map(AccountId::as_str).collect::<Vec<_>>()).await?;
@@ -65,41 +71,71 @@ pub(super) async fn load(connection: &mut PgConnection, commands: &[Command]) ->
     })
 }
 
-/// For each command a row for each change that concerns it: the one that answers its request id, and those that its permission works
-/// on; or one row without a change. The head is in the rows of the first command of its account.
+/// For each command a row for each change that belongs to what it touches: the one that answers its request, and those that its
+/// permission works on; or one row without a change. The head is in the rows of the first command of its account.
 async fn read(connection: &mut PgConnection, commands: &[Command]) -> Result<Found, StoreError> {
-    let (mut keys, mut requests, mut are_first) = (Keys::default(), Vec::new(), Vec::new());
+    let (mut accounts, mut requests, mut are_first) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut regions, mut images, mut shared) = (Vec::new(), Vec::new(), Vec::new());
+    let ids: Vec<_> = commands.iter().map(Command::account).collect();
     let mut seen = HashSet::new();
-    for command in commands {
-        keys.push(command.key());
-        requests.push(match command {
-            Command::Open(intent) | Command::Deny(intent, _) => Some(intent.request_id.0),
-            Command::Claim(_) | Command::Renew { .. } | Command::Settle(_) => None,
-        });
-        are_first.push(seen.insert(command.key().account));
+    for (command, id) in commands.iter().zip(&ids) {
+        let touched = command.touches();
+        accounts.push(id.as_str());
+        are_first.push(seen.insert(id));
+        requests.push(touched.request.map(|id| id.0));
+        regions.push(touched.permission.map(|key| key.region.as_str()));
+        images.push(touched.permission.map(|key| key.image.as_str()));
+        shared.push(touched.permission.map(|key| key.shared_account.as_str()));
     }
-    let rows = sqlx::query!(
-        r#"SELECT command.number AS "number!", clock_timestamp() AS "now!",
-               ledger.size AS "size?", ledger.frontier AS "frontier?", ledger.last_recorded_at AS "last_recorded_at?",
-               ledger.version AS "version?",
-               permission.desired, permission.applied, permission.generation AS "permission_generation?",
-               permission.current_change_id, permission.next_change_id, permission.lease_owner,
-               permission.lease_epoch AS "lease_epoch?", permission.lease_expires_at, permission.in_doubt AS "in_doubt?",
-               permission.landing, permission.landing_until, permission.next_attempt_at,
-               permission.created_at AS "permission_created_at?", permission.updated_at AS "permission_updated_at?",
-               request.request_id AS "known_request_id?", request.change_id AS "answer?",
-               request.principal AS "known_principal?", request.content AS "content?",
-               change.change_id, change.request_id, change.region, change.image_id, change.shared_account_id, change.action,
-               change.cause, change.principal, change.reason, change.ticket, change.trace_id, change.generation,
-               change.previous, change.state, change.attempts, change.failure_reason, change.failure_code,
-               change.failure_message, change.created_at, change.ended_at
+    let query = sqlx::query(STATEMENT.as_str());
+    let query = query.bind(&accounts).bind(&regions).bind(&images).bind(&shared);
+    let rows = query.bind(&requests).bind(&are_first).fetch_all(connection).await?;
+
+    let mut found = Found::default();
+    let mut are_seen = vec![false; commands.len()];
+    for row in &rows {
+        let number: i64 = row.try_get(0)?;
+        let place = usize::try_from(number - 1).ok().filter(|place| *place < ids.len());
+        let place = place.ok_or_else(|| StoreError::corrupt("ledger", "an answer to no command"))?;
+        let account = ids[place];
+        found.now = found.now.max(Some(Timestamp::new(row.try_get(1)?)));
+        // What is the same in all rows of a command is read from one of them.
+        if !std::mem::replace(&mut are_seen[place], true) {
+            if let Some(head) = HeadRow::read_joined(row, HEAD)? {
+                found.heads.push(head.try_into()?);
+            }
+            if let Some(permission) = PermissionRow::read_joined(row, PERMISSION)? {
+                let permissions = found.permissions.entry(account).or_default();
+                permissions.push(permission.try_into()?);
+            }
+            if let Some(request) = RequestRow::read_joined(row, REQUEST)? {
+                let requests = found.requests.entry(account).or_default();
+                requests.push(request.try_into()?);
+            }
+        }
+        if let Some(change) = ChangeRow::read_joined(row, CHANGE)? {
+            found.changes.entry(account).or_default().push(change.try_into()?);
+        }
+    }
+    Ok(found)
+}
+
+/// Where the columns of each table begin in a row of the answer.
+const HEAD: usize = 2;
+const PERMISSION: usize = HEAD + HeadRow::COLUMNS.0.len();
+const REQUEST: usize = PERMISSION + PermissionRow::COLUMNS.0.len();
+const CHANGE: usize = REQUEST + RequestRow::COLUMNS.0.len();
+
+static STATEMENT: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        r#"SELECT touched.number, clock_timestamp(), {head}, {permission}, {request}, {change}
            FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::uuid[], $6::boolean[])
-               WITH ORDINALITY AS command (account_id, region, image_id, shared_account_id, request_id, is_first, number)
-           LEFT JOIN ledger ON command.is_first AND ledger.account_id = command.account_id
+               WITH ORDINALITY AS touched (account_id, region, image_id, shared_account_id, request_id, is_first, number)
+           LEFT JOIN ledger ON touched.is_first AND ledger.account_id = touched.account_id
            LEFT JOIN share_permission AS permission
                ON (permission.account_id, permission.region, permission.image_id, permission.shared_account_id)
-                   = (command.account_id, command.region, command.image_id, command.shared_account_id)
-           LEFT JOIN request ON (request.account_id, request.request_id) = (command.account_id, command.request_id)
+                   = (touched.account_id, touched.region, touched.image_id, touched.shared_account_id)
+           LEFT JOIN request ON (request.account_id, request.request_id) = (touched.account_id, touched.request_id)
            LEFT JOIN LATERAL (
                SELECT * FROM change WHERE account_id = request.account_id AND change_id = request.change_id
                UNION ALL
@@ -107,99 +143,9 @@ async fn read(connection: &mut PgConnection, commands: &[Command]) -> Result<Fou
                UNION ALL
                SELECT * FROM change WHERE account_id = permission.account_id AND change_id = permission.next_change_id
            ) AS change ON true"#,
-        &keys.accounts as &[&str],
-        &keys.regions as &[&str],
-        &keys.images as &[&str],
-        &keys.shared as &[&str],
-        &requests as &[Option<Uuid>],
-        &are_first,
+        head = HeadRow::COLUMNS.of("ledger"),
+        permission = PermissionRow::COLUMNS.of("permission"),
+        request = RequestRow::COLUMNS.of("request"),
+        change = ChangeRow::COLUMNS.of("change"),
     )
-    .fetch_all(connection)
-    .await?;
-
-    let mut found = Found::default();
-    let mut are_seen = vec![false; commands.len()];
-    for row in rows {
-        let place = usize::try_from(row.number - 1).ok();
-        let (place, command) = place
-            .and_then(|place| Some((place, commands.get(place)?)))
-            .ok_or_else(|| StoreError::corrupt("ledger", "an answer to no command"))?;
-        let key = command.key();
-        found.now = found.now.max(Some(Timestamp::new(row.now)));
-        // What is the same in all rows of a command is taken from one of them.
-        if !std::mem::replace(&mut are_seen[place], true) {
-            let head = (row.size.zip(row.frontier)).zip(row.last_recorded_at.zip(row.version));
-            if let Some(((size, frontier), (last_recorded_at, version))) = head {
-                let head = Head::new(key.account, (size, &frontier), last_recorded_at, version)?;
-                found.heads.push(head);
-            }
-            let request = || {
-                Some(RequestRow {
-                    request_id: row.known_request_id?,
-                    change_id: row.answer?,
-                    principal: row.known_principal?,
-                    content: row.content?,
-                })
-            };
-            if let Some(request) = request() {
-                let requests = found.requests.entry(key.account).or_default();
-                requests.push(request.try_into()?);
-            }
-            let permission = || {
-                Some(PermissionRow {
-                    account_id: key.account.to_string(),
-                    region: key.region.to_string(),
-                    image_id: key.image.to_string(),
-                    shared_account_id: key.shared_account.to_string(),
-                    desired: row.desired,
-                    applied: row.applied,
-                    generation: row.permission_generation?,
-                    current_change_id: row.current_change_id,
-                    next_change_id: row.next_change_id,
-                    lease_owner: row.lease_owner,
-                    lease_epoch: row.lease_epoch?,
-                    lease_expires_at: row.lease_expires_at,
-                    in_doubt: row.in_doubt?,
-                    landing: row.landing,
-                    landing_until: row.landing_until,
-                    next_attempt_at: row.next_attempt_at,
-                    created_at: row.permission_created_at?,
-                    updated_at: row.permission_updated_at?,
-                })
-            };
-            if let Some(permission) = permission() {
-                let permissions = found.permissions.entry(key.account).or_default();
-                permissions.push(permission.try_into()?);
-            }
-        }
-        let change = || {
-            Some(ChangeRow {
-                account_id: key.account.to_string(),
-                change_id: row.change_id?,
-                request_id: row.request_id?,
-                region: row.region?,
-                image_id: row.image_id?,
-                shared_account_id: row.shared_account_id?,
-                action: row.action?,
-                cause: row.cause?,
-                principal: row.principal?,
-                reason: row.reason?,
-                ticket: row.ticket,
-                trace_id: row.trace_id,
-                generation: row.generation?,
-                previous: row.previous,
-                state: row.state?,
-                attempts: row.attempts?,
-                failure_reason: row.failure_reason,
-                failure_code: row.failure_code,
-                failure_message: row.failure_message,
-                created_at: row.created_at?,
-                ended_at: row.ended_at,
-            })
-        };
-        if let Some(change) = change() {
-            found.changes.entry(key.account).or_default().push(change.try_into()?);
-        }
-    }
-    Ok(found)
-}
+});

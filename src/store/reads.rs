@@ -1,5 +1,7 @@
 //! Reading permissions and changes.
 
+use std::sync::LazyLock;
+
 use crate::domain::{
     AccountId, Change, ChangeId, ImageId, Permission, PermissionKey, PermissionState, Region, Request, RequestId,
     transition::Snapshot,
@@ -8,7 +10,7 @@ use crate::domain::{
 use super::{
     Database, StoreError,
     at_hand::Planning,
-    rows::{changes::ChangeRow, permissions::PermissionRow, requests::RequestRow},
+    rows::{changes::ChangeRow, permissions::PermissionRow, requests::RequestRow, table::select},
 };
 
 /// Which permissions to list. What is absent matches everything.
@@ -31,18 +33,17 @@ pub struct PermissionFilter {
 /// # Errors
 /// When Postgres does not answer.
 pub async fn permission(database: &Database, key: &PermissionKey) -> Result<Option<Permission>, StoreError> {
-    let query = sqlx::query_as!(
-        PermissionRow,
-        "SELECT account_id, region, image_id, shared_account_id, desired, applied, generation, current_change_id,
-             next_change_id, lease_owner, lease_epoch, lease_expires_at, in_doubt, landing,
-             landing_until, next_attempt_at, created_at, updated_at
-         FROM share_permission WHERE account_id = $1 AND region = $2 AND image_id = $3 AND shared_account_id = $4",
-        key.account.as_str(),
-        key.region.as_str(),
-        key.image.as_str(),
-        key.shared_account.as_str(),
-    );
-    let row = database
+    static STATEMENT: LazyLock<String> = LazyLock::new(|| {
+        select::<PermissionRow>(
+            "share_permission WHERE account_id = $1 AND region = $2 AND image_id = $3 AND shared_account_id = $4",
+        )
+    });
+    let query = sqlx::query_as(STATEMENT.as_str())
+        .bind(key.account.as_str())
+        .bind(key.region.as_str())
+        .bind(key.image.as_str())
+        .bind(key.shared_account.as_str());
+    let row: Option<PermissionRow> = database
         .run(async |connection| query.fetch_optional(connection).await)
         .await?;
     row.map(Permission::try_from).transpose()
@@ -58,30 +59,29 @@ pub async fn permissions(
     after: Option<&PermissionKey>,
     limit: u32,
 ) -> Result<Vec<Permission>, StoreError> {
-    let query = sqlx::query_as!(
-        PermissionRow,
-        "SELECT account_id, region, image_id, shared_account_id, desired, applied, generation, current_change_id,
-             next_change_id, lease_owner, lease_epoch, lease_expires_at, in_doubt, landing,
-             landing_until, next_attempt_at, created_at, updated_at
-         FROM share_permission
-         WHERE ($1::text IS NULL OR account_id = $1) AND ($2::text IS NULL OR region = $2)
-             AND ($3::text IS NULL OR image_id = $3) AND ($4::text IS NULL OR shared_account_id = $4)
-             AND ($5::text IS NULL OR state = $5)
-             AND (account_id, region, image_id, shared_account_id) > ($6, $7, $8, $9)
-         ORDER BY account_id, region, image_id, shared_account_id
-         LIMIT $10",
-        filter.account.as_ref().map(AccountId::as_str),
-        filter.region.as_ref().map(Region::as_str),
-        filter.image.as_ref().map(ImageId::as_str),
-        filter.shared_account.as_ref().map(AccountId::as_str),
-        filter.state.map(PermissionState::as_str),
-        after.map_or("", |key| key.account.as_str()),
-        after.map_or("", |key| key.region.as_str()),
-        after.map_or("", |key| key.image.as_str()),
-        after.map_or("", |key| key.shared_account.as_str()),
-        i64::from(limit),
-    );
-    let rows = database
+    static STATEMENT: LazyLock<String> = LazyLock::new(|| {
+        select::<PermissionRow>(
+            "share_permission
+             WHERE ($1::text IS NULL OR account_id = $1) AND ($2::text IS NULL OR region = $2)
+                 AND ($3::text IS NULL OR image_id = $3) AND ($4::text IS NULL OR shared_account_id = $4)
+                 AND ($5::text IS NULL OR state = $5)
+                 AND (account_id, region, image_id, shared_account_id) > ($6, $7, $8, $9)
+             ORDER BY account_id, region, image_id, shared_account_id
+             LIMIT $10",
+        )
+    });
+    let query = sqlx::query_as(STATEMENT.as_str())
+        .bind(filter.account.as_ref().map(AccountId::as_str))
+        .bind(filter.region.as_ref().map(Region::as_str))
+        .bind(filter.image.as_ref().map(ImageId::as_str))
+        .bind(filter.shared_account.as_ref().map(AccountId::as_str))
+        .bind(filter.state.map(PermissionState::as_str))
+        .bind(after.map_or("", |key| key.account.as_str()))
+        .bind(after.map_or("", |key| key.region.as_str()))
+        .bind(after.map_or("", |key| key.image.as_str()))
+        .bind(after.map_or("", |key| key.shared_account.as_str()))
+        .bind(i64::from(limit));
+    let rows: Vec<PermissionRow> = database
         .run_planned(Planning::ByValues, async |connection| query.fetch_all(connection).await)
         .await?;
     rows.into_iter().map(Permission::try_from).collect()
@@ -92,16 +92,10 @@ pub async fn permissions(
 /// # Errors
 /// When Postgres does not answer.
 pub async fn change(database: &Database, account: AccountId, id: ChangeId) -> Result<Option<Change>, StoreError> {
-    let query = sqlx::query_as!(
-        ChangeRow,
-        "SELECT account_id, change_id, request_id, region, image_id, shared_account_id, action, cause, principal, reason,
-             ticket, trace_id, generation, previous, state, attempts, failure_reason, failure_code, failure_message,
-             created_at, ended_at
-         FROM change WHERE account_id = $1 AND change_id = $2",
-        account.as_str(),
-        id.0,
-    );
-    let row = database
+    static STATEMENT: LazyLock<String> =
+        LazyLock::new(|| select::<ChangeRow>("change WHERE account_id = $1 AND change_id = $2"));
+    let query = sqlx::query_as(STATEMENT.as_str()).bind(account.as_str()).bind(id.0);
+    let row: Option<ChangeRow> = database
         .run(async |connection| query.fetch_optional(connection).await)
         .await?;
     row.map(Change::try_from).transpose()
@@ -116,13 +110,12 @@ pub async fn requested(
     account: AccountId,
     request_id: RequestId,
 ) -> Result<Option<(Request, Snapshot)>, StoreError> {
-    let query = sqlx::query_as!(
-        RequestRow,
-        "SELECT request_id, change_id, principal, content FROM request WHERE account_id = $1 AND request_id = $2",
-        account.as_str(),
-        request_id.0,
-    );
-    let row = database
+    static STATEMENT: LazyLock<String> =
+        LazyLock::new(|| select::<RequestRow>("request WHERE account_id = $1 AND request_id = $2"));
+    let query = sqlx::query_as(STATEMENT.as_str())
+        .bind(account.as_str())
+        .bind(request_id.0);
+    let row: Option<RequestRow> = database
         .run(async |connection| query.fetch_optional(connection).await)
         .await?;
     let Some(request) = row.map(Request::try_from).transpose()? else {

@@ -60,13 +60,12 @@ impl Database {
         let mut requests = Vec::new();
         let mut changes = HashSet::new();
         for command in batch {
-            if let Some(permission) = self.permissions.get(command.key()) {
+            let touched = command.touches();
+            if let Some(permission) = touched.permission.and_then(|key| self.permissions.get(key)) {
                 permissions.insert(&permission.key);
                 changes.extend(permission.current.into_iter().chain(permission.next));
             }
-            if let Command::Open(intent) = command
-                && let Some(request) = self.requests.get(&intent.request_id)
-            {
+            if let Some(request) = touched.request.and_then(|id| self.requests.get(&id)) {
                 requests.push(request.clone());
                 changes.insert(request.change_id);
             }

@@ -40,10 +40,12 @@ impl<'a> Watch<'a> {
         context: &Context,
         breaches: &mut Breaches,
     ) -> Answer {
-        let before = account.permission(command.key()).cloned();
+        let touched = command.touches().permission;
+        let permission = |account: &Account| touched.and_then(|key| account.permission(key)).cloned();
+        let before = permission(account);
         let entries = account.effects().entries.len();
         let answer = account.apply(command.clone(), context);
-        let silent = account.effects().entries.len() == entries && account.permission(command.key()) == before.as_ref();
+        let silent = account.effects().entries.len() == entries && permission(account) == before;
         match command {
             Command::Open(intent) => self.check_open(intent, &answer, silent, breaches),
             Command::Settle(settlement) => self.check_settle(settlement, &answer, silent, context, breaches),

@@ -3,7 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use crate::domain::{
-    Access, Attempt, Change, ChangeId, Failure, Intent, Permission, PermissionKey, ReplicaId, Timestamp,
+    Access, AccountId, Attempt, Change, ChangeId, Failure, Intent, Permission, PermissionKey, ReplicaId, RequestId,
+    Timestamp,
 };
 
 /// What can be asked of an account.
@@ -29,12 +30,51 @@ pub enum Command {
 }
 
 impl Command {
-    /// The permission that it is about.
-    pub fn key(&self) -> &PermissionKey {
+    /// The account that it is asked of. Everything that it reads or changes belongs to this account.
+    pub fn account(&self) -> AccountId {
         match self {
-            Self::Open(intent) | Self::Deny(intent, _) => &intent.key,
-            Self::Claim(key) | Self::Renew { key, .. } => key,
-            Self::Settle(settlement) => &settlement.key,
+            Self::Open(intent) | Self::Deny(intent, _) => intent.key.account,
+            Self::Claim(key) | Self::Renew { key, .. } => key.account,
+            Self::Settle(settlement) => settlement.key.account,
+        }
+    }
+
+    /// The rows that must be loaded before it is applied.
+    pub fn touches(&self) -> Touched<'_> {
+        match self {
+            Self::Open(intent) | Self::Deny(intent, _) => Touched {
+                permission: Some(&intent.key),
+                request: Some(intent.request_id),
+            },
+            Self::Claim(key) | Self::Renew { key, .. } => Touched::permission(key),
+            Self::Settle(settlement) => Touched::permission(&settlement.key),
+        }
+    }
+
+    /// True if it may begin work that nobody does yet. A server that ends takes up no such command.
+    pub fn begins_work(&self) -> bool {
+        match self {
+            Self::Open(_) | Self::Deny(..) | Self::Claim(_) => true,
+            Self::Renew { .. } | Self::Settle(_) => false,
+        }
+    }
+}
+
+/// What a command touches, beside the head of its account's ledger. The changes that a permission works on, and the change that
+/// answers a request, belong to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Touched<'a> {
+    /// This permission.
+    pub permission: Option<&'a PermissionKey>,
+    /// The request with this id.
+    pub request: Option<RequestId>,
+}
+
+impl<'a> Touched<'a> {
+    fn permission(key: &'a PermissionKey) -> Self {
+        Self {
+            permission: Some(key),
+            request: None,
         }
     }
 }

@@ -22,7 +22,7 @@ use crate::domain::{
     Request, RequestId, Timestamp,
 };
 
-pub use command::{Answer, Command, Context, Outcome, Settlement, Snapshot, Work};
+pub use command::{Answer, Command, Context, Outcome, Settlement, Snapshot, Touched, Work};
 use known::as_far_as_known;
 use lease::{is_leased, is_lost};
 
@@ -71,9 +71,9 @@ pub struct Account {
 }
 
 impl Account {
-    /// An account whose ledger has `size` entries, the last recorded at `last_recorded_at`. `permissions` are those that the
-    /// commands name; `requests` are those with the commands' request ids; `changes` are those that these permissions work on,
-    /// and those that answer these requests.
+    /// An account whose ledger has `size` entries, the last recorded at `last_recorded_at`. `permissions` and `requests` are
+    /// those that the commands touch ([`Command::touches`]); `changes` are those that these permissions work on, and those that
+    /// answer these requests.
     pub fn new(
         id: AccountId,
         size: u64,

@@ -11,8 +11,9 @@ use crate::{
 
 use super::named;
 
+/// An attempt.
 #[derive(Serialize, Deserialize)]
-struct AttemptRow<'a> {
+pub(in crate::store) struct AttemptRow<'a> {
     operation: Cow<'a, str>,
     started_at: Cow<'a, str>,
     duration_us: u64,
@@ -42,8 +43,8 @@ pub(super) fn from_json(json: serde_json::Value) -> Result<Vec<Attempt>, StoreEr
 }
 
 /// Writes attempts.
-pub(super) fn to_json(attempts: &[Attempt]) -> String {
-    let rows: Vec<_> = attempts
+pub(super) fn rows(attempts: &[Attempt]) -> Vec<AttemptRow<'_>> {
+    attempts
         .iter()
         .map(|attempt| AttemptRow {
             operation: attempt.operation.as_str().into(),
@@ -53,6 +54,5 @@ pub(super) fn to_json(attempts: &[Attempt]) -> String {
             aws_request_id: attempt.aws_request_id.as_deref().map(Cow::Borrowed),
             error_code: attempt.error_code.as_deref().map(Cow::Borrowed),
         })
-        .collect();
-    serde_json::to_string(&rows).expect("texts and whole numbers are always JSON")
+        .collect()
 }

@@ -1,84 +1,47 @@
 //! `audit_entry`: lines are only ever added.
 
-use std::borrow::Cow;
-
-use time::OffsetDateTime;
-use uuid::Uuid;
-
 use crate::{
-    domain::{Entry, ShareEffect},
+    domain::{Columns, Entry, ShareEffect},
     ledger::Hash,
 };
 
-use super::bigint;
+use super::{
+    bigint,
+    table::{Bigint, Boolean, Bytea, Text, Timestamptz, Uuid},
+};
 
 /// An entry with its canonical text and the hash of it.
 pub(in crate::store) struct Line<'a> {
     pub(in crate::store) entry: &'a Entry,
+    /// The members of the body that columns repeat.
+    pub(in crate::store) repeated: Columns<'a>,
     pub(in crate::store) text: String,
     pub(in crate::store) leaf_hash: Hash,
 }
 
-/// Lines, column by column.
-#[derive(Default)]
-pub(in crate::store) struct Lines<'a> {
-    pub(in crate::store) accounts: Vec<&'a str>,
-    pub(in crate::store) indexes: Vec<i64>,
-    pub(in crate::store) times: Vec<OffsetDateTime>,
-    pub(in crate::store) kinds: Vec<&'a str>,
-    pub(in crate::store) actions: Vec<Option<Text<'a>>>,
-    pub(in crate::store) causes: Vec<Option<Text<'a>>>,
-    pub(in crate::store) changes: Vec<Option<Uuid>>,
-    pub(in crate::store) requests: Vec<Option<Uuid>>,
-    pub(in crate::store) principals: Vec<Option<Text<'a>>>,
-    pub(in crate::store) reasons: Vec<Option<Text<'a>>>,
-    pub(in crate::store) tickets: Vec<Option<Text<'a>>>,
-    pub(in crate::store) regions: Vec<Option<Text<'a>>>,
-    pub(in crate::store) images: Vec<Option<Text<'a>>>,
-    pub(in crate::store) shared: Vec<Option<Text<'a>>>,
-    pub(in crate::store) generations: Vec<Option<i64>>,
-    pub(in crate::store) aws_requests: Vec<Option<Text<'a>>>,
-    pub(in crate::store) errors: Vec<Option<Text<'a>>>,
-    pub(in crate::store) ranked: Vec<bool>,
-    pub(in crate::store) share_effects: Vec<Option<&'a str>>,
-    pub(in crate::store) once: Vec<Option<&'static str>>,
-    pub(in crate::store) hashes: Vec<&'a [u8]>,
-    pub(in crate::store) texts: Vec<&'a str>,
-}
-
-/// A text that repeats a member of the body.
-pub(in crate::store) type Text<'a> = Cow<'a, str>;
-
-impl<'a> Lines<'a> {
-    pub(in crate::store) fn of(lines: &'a [Line<'a>]) -> Self {
-        let mut columns = Self::default();
-        for Line { entry, text, leaf_hash } in lines {
-            let repeated = entry.columns();
-            columns.accounts.push(entry.account.as_str());
-            columns.indexes.push(bigint(entry.log_index));
-            columns.times.push(entry.recorded_at.to_offset_date_time());
-            columns.kinds.push(entry.body.kind_name());
-            columns.actions.push(repeated.action);
-            columns.causes.push(repeated.cause);
-            columns.changes.push(repeated.change_id);
-            columns.requests.push(repeated.request_id);
-            columns.principals.push(repeated.principal);
-            columns.reasons.push(repeated.reason);
-            columns.tickets.push(repeated.ticket);
-            columns.regions.push(repeated.region);
-            columns.images.push(repeated.image_id);
-            columns.shared.push(repeated.shared_account_id);
-            columns.generations.push(repeated.generation.map(bigint));
-            columns.aws_requests.push(repeated.aws_request_id);
-            columns.errors.push(repeated.error_reason);
-            columns.ranked.push(entry.body.is_ranked());
-            columns
-                .share_effects
-                .push(entry.body.share_effect().map(ShareEffect::as_str));
-            columns.once.push(entry.body.once());
-            columns.hashes.push(leaf_hash);
-            columns.texts.push(text);
-        }
-        columns
-    }
+super::table::rows! {
+    /// Lines to be saved.
+    rows Lines of line: &'a Line<'a>;
+    account_id: Text = line.entry.account.as_str(),
+    log_index: Bigint = bigint(line.entry.log_index),
+    recorded_at: Timestamptz = line.entry.recorded_at.to_offset_date_time(),
+    kind: Text = line.entry.body.kind_name(),
+    action: Option<Text> = line.repeated.action.as_deref(),
+    cause: Option<Text> = line.repeated.cause.as_deref(),
+    change_id: Option<Uuid> = line.repeated.change_id,
+    request_id: Option<Uuid> = line.repeated.request_id,
+    principal: Option<Text> = line.repeated.principal.as_deref(),
+    reason: Option<Text> = line.repeated.reason.as_deref(),
+    ticket: Option<Text> = line.repeated.ticket.as_deref(),
+    region: Option<Text> = line.repeated.region.as_deref(),
+    image_id: Option<Text> = line.repeated.image_id.as_deref(),
+    shared_account_id: Option<Text> = line.repeated.shared_account_id.as_deref(),
+    generation: Option<Bigint> = line.repeated.generation.map(bigint),
+    aws_request_id: Option<Text> = line.repeated.aws_request_id.as_deref(),
+    error_reason: Option<Text> = line.repeated.error_reason.as_deref(),
+    is_ranked: Boolean = line.entry.body.is_ranked(),
+    share_effect: Option<Text> = line.entry.body.share_effect().map(ShareEffect::as_str),
+    once: Option<Text> = line.entry.body.once(),
+    leaf_hash: Bytea = line.leaf_hash.to_vec(),
+    entry: Text = &line.text,
 }

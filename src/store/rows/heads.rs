@@ -1,15 +1,17 @@
 //! `ledger`: the heads.
 
 use sqlx::PgConnection;
-use time::OffsetDateTime;
 
 use crate::{
     domain::{AccountId, Timestamp},
-    ledger::{Frontier, Hash},
+    ledger::Frontier,
     store::StoreError,
 };
 
-use super::{bigint, count};
+use super::{
+    bigint, count, parse,
+    table::{Bigint, Bytea, Text, Timestamptz},
+};
 
 const TABLE: &str = "ledger";
 
@@ -23,20 +25,26 @@ pub(in crate::store) struct Head {
     pub(in crate::store) version: u64,
 }
 
-impl Head {
-    /// Reads the columns.
-    pub(in crate::store) fn new(
-        account: AccountId,
-        (size, frontier): (i64, &[u8]),
-        last_recorded_at: OffsetDateTime,
-        version: i64,
-    ) -> Result<Self, StoreError> {
+super::table::row! {
+    /// A head as it is read.
+    HeadRow;
+    account_id: Text,
+    version: Bigint,
+    size: Bigint,
+    frontier: Bytea,
+    last_recorded_at: Timestamptz,
+}
+
+impl TryFrom<HeadRow> for Head {
+    type Error = StoreError;
+
+    fn try_from(row: HeadRow) -> Result<Self, StoreError> {
         Ok(Self {
-            account,
-            frontier: Frontier::from_bytes(count(TABLE, size)?, frontier)
+            account: parse(TABLE, &row.account_id)?,
+            frontier: Frontier::from_bytes(count(TABLE, row.size)?, &row.frontier)
                 .map_err(|error| StoreError::corrupt(TABLE, error))?,
-            last_recorded_at: Timestamp::new(last_recorded_at),
-            version: count(TABLE, version)?,
+            last_recorded_at: Timestamp::new(row.last_recorded_at),
+            version: count(TABLE, row.version)?,
         })
     }
 }
@@ -68,41 +76,28 @@ pub(in crate::store) async fn lock(connection: &mut PgConnection, accounts: &[&s
 }
 
 /// Locks heads, in the order of their accounts, and tells whether all of them are still as they were read.
-pub(in crate::store) async fn hold(connection: &mut PgConnection, heads: &Heads<'_>) -> Result<bool, StoreError> {
+pub(in crate::store) async fn hold(connection: &mut PgConnection, heads: &[Head]) -> Result<bool, StoreError> {
+    let accounts: Vec<_> = heads.iter().map(|head| head.account.as_str()).collect();
+    let versions: Vec<_> = heads.iter().map(|head| bigint(head.version)).collect();
     let held = sqlx::query_scalar!(
         r#"SELECT count(*) AS "held!" FROM unnest($1::text[], $2::bigint[]) AS head (account_id, version)
            JOIN (SELECT account_id, version FROM ledger WHERE account_id = ANY($1) ORDER BY account_id FOR UPDATE) AS locked
                USING (account_id, version)"#,
-        &heads.accounts as &[&str],
-        &heads.versions,
+        &accounts as &[&str],
+        &versions,
     )
     .fetch_one(connection)
     .await?;
-    Ok(usize::try_from(held) == Ok(heads.accounts.len()))
+    Ok(usize::try_from(held) == Ok(heads.len()))
 }
 
-/// Heads as they are to be, and the versions that were read, column by column.
-#[derive(Default)]
-pub(in crate::store) struct Heads<'a> {
-    pub(in crate::store) accounts: Vec<&'a str>,
-    pub(in crate::store) versions: Vec<i64>,
-    pub(in crate::store) sizes: Vec<i64>,
-    pub(in crate::store) frontiers: Vec<Vec<u8>>,
-    pub(in crate::store) roots: Vec<Hash>,
-    pub(in crate::store) times: Vec<OffsetDateTime>,
-}
-
-impl<'a> Heads<'a> {
-    pub(in crate::store) fn of(heads: &'a [Head]) -> Self {
-        let mut columns = Self::default();
-        for head in heads {
-            columns.accounts.push(head.account.as_str());
-            columns.versions.push(bigint(head.version));
-            columns.sizes.push(bigint(head.frontier.size()));
-            columns.frontiers.push(head.frontier.to_bytes());
-            columns.roots.push(head.frontier.root());
-            columns.times.push(head.last_recorded_at.to_offset_date_time());
-        }
-        columns
-    }
+super::table::rows! {
+    /// Heads as they are to be, and the versions that were read.
+    rows Heads of head: &'a Head;
+    #[key] account_id: Text = head.account.as_str(),
+    version: Bigint = bigint(head.version),
+    #[moves] size: Bigint = bigint(head.frontier.size()),
+    #[moves] frontier: Bytea = head.frontier.to_bytes(),
+    #[moves] root: Bytea = head.frontier.root().to_vec(),
+    #[moves] last_recorded_at: Timestamptz = head.last_recorded_at.to_offset_date_time(),
 }

@@ -7,6 +7,7 @@ pub(super) mod entries;
 pub(super) mod heads;
 pub(super) mod permissions;
 pub(super) mod requests;
+pub(super) mod table;
 pub(super) mod tiles;
 
 use std::str::FromStr;

@@ -1,23 +1,27 @@
 //! `request`.
 
-use uuid::Uuid;
-
 use crate::{
     domain::{AccountId, ChangeId, Request, RequestContent, RequestId},
     store::StoreError,
 };
 
-use super::parse;
+use super::{
+    parse,
+    table::{Bytea, Text, Uuid},
+};
 
 const TABLE: &str = "request";
 
-/// A row, without its account.
-#[derive(Debug)]
-pub(in crate::store) struct RequestRow {
-    pub(in crate::store) request_id: Uuid,
-    pub(in crate::store) change_id: Uuid,
-    pub(in crate::store) principal: String,
-    pub(in crate::store) content: Vec<u8>,
+super::table::table! {
+    /// A request as it is read.
+    row RequestRow;
+    /// Requests to be saved, each with its account.
+    rows Requests of request: (&'a AccountId, &'a Request);
+    account_id: Text = request.0.as_str(),
+    request_id: Uuid = request.1.id.0,
+    change_id: Uuid = request.1.change_id.0,
+    principal: Text = request.1.principal.as_str(),
+    content: Bytea = request.1.content.0.to_vec(),
 }
 
 impl TryFrom<RequestRow> for Request {
@@ -33,25 +37,5 @@ impl TryFrom<RequestRow> for Request {
                 content.map_err(|_| StoreError::corrupt(TABLE, "a content that has not 32 bytes"))?,
             ),
         })
-    }
-}
-
-/// Requests that are new, column by column.
-#[derive(Default)]
-pub(in crate::store) struct Requests<'a> {
-    pub(in crate::store) accounts: Vec<&'a str>,
-    pub(in crate::store) ids: Vec<Uuid>,
-    pub(in crate::store) changes: Vec<Uuid>,
-    pub(in crate::store) principals: Vec<&'a str>,
-    pub(in crate::store) contents: Vec<&'a [u8]>,
-}
-
-impl<'a> Requests<'a> {
-    pub(in crate::store) fn push(&mut self, account: &'a AccountId, request: &'a Request) {
-        self.accounts.push(account.as_str());
-        self.ids.push(request.id.0);
-        self.changes.push(request.change_id.0);
-        self.principals.push(request.principal.as_str());
-        self.contents.push(&request.content.0);
     }
 }

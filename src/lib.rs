@@ -4,6 +4,7 @@
 
 pub mod archive;
 pub mod audit;
+pub mod changes;
 pub mod cli;
 pub mod clock;
 pub mod config;
@@ -13,7 +14,6 @@ pub mod forwarder;
 pub mod grpc;
 pub mod identity;
 pub mod ledger;
-pub mod permissions;
 pub mod policy;
 pub mod probe;
 pub mod proto;

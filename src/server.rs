@@ -15,12 +15,13 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     archive as months,
     audit::{Audit, Tail},
+    changes::Changes,
     clock::Clock,
     config::{AccountConfig, Config, ServerConfig},
     domain::{ReplicaId, convergence::RetryPolicy},
-    forwarder::{CircuitSettings, Forwarder, ForwarderSettings, PaceSettings, PlaceSettings},
+    forwarder::{self, CircuitSettings, Forwarder, ForwarderSettings, PaceSettings, PlaceSettings},
     grpc::{self, ServerSettings},
-    permissions::Permissions,
+    policy::Policy,
     store::{
         self, Committer, Database, DatabaseSettings, Hints, Leased, Privileges, StoreError,
         committer::CommitterSettings,
@@ -113,7 +114,7 @@ pub struct Server {
     listener: TcpListener,
     address: SocketAddr,
     database: Database,
-    permissions: Permissions,
+    changes: Changes,
     audit: Audit,
     hints: Hints,
     work: mpsc::UnboundedReceiver<Leased>,
@@ -125,6 +126,11 @@ pub struct Server {
 }
 
 impl Server {
+    /// The policy. Another set can be put in force while the server runs.
+    pub fn policy(&self) -> Policy {
+        self.changes.policy.clone()
+    }
+
     /// Connects to Postgres and AWS. Nothing is measured.
     ///
     /// # Errors
@@ -178,23 +184,24 @@ impl Server {
             &work_sender,
         )
         .map_err(ServerError::Thread)?;
-        let forwarder = Forwarder::new(
-            database.clone(),
-            committer.clone(),
-            workspaces.clone(),
-            clock.clone(),
-            hints.released.clone(),
-            forwarder_settings(config),
-            stop.clone(),
-        );
+        let policy = Policy::new(access::policy_set(config));
+        let dependencies = forwarder::Dependencies {
+            database: database.clone(),
+            committer: committer.clone(),
+            workspaces: workspaces.clone(),
+            policy: policy.clone(),
+            clock: clock.clone(),
+            released: hints.released.clone(),
+        };
+        let forwarder = Forwarder::new(dependencies, forwarder_settings(config), stop.clone());
         tracing::info!(%replica, accounts = config.accounts.len(), "connected to Postgres and AWS");
-        let permissions = Permissions {
+        let changes = Changes {
             database: database.clone(),
             committer,
             outcomes: hints.outcomes.clone(),
             forwarder,
             workspaces,
-            policy: access::policy(config),
+            policy,
             clock: clock.clone(),
         };
         let audit = Audit {
@@ -211,7 +218,7 @@ impl Server {
             listener,
             address,
             database,
-            permissions,
+            changes,
             audit,
             hints,
             work,

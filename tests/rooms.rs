@@ -22,9 +22,12 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("telemetry", &["config", "domain"]),
     ("probe", &["store", "clock", "telemetry"]),
     ("store", &["domain", "ledger", "clock", "telemetry"]),
-    ("forwarder", &["domain", "store", "workspaces", "clock", "telemetry"]),
     (
-        "permissions",
+        "forwarder",
+        &["domain", "policy", "store", "workspaces", "clock", "telemetry"],
+    ),
+    (
+        "changes",
         &[
             "domain",
             "store",
@@ -39,7 +42,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     (
         "grpc",
         &[
-            "permissions",
+            "changes",
             "audit",
             "store",
             "ledger",
@@ -59,6 +62,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         &[
             "archive",
             "audit",
+            "changes",
             "clock",
             "config",
             "domain",
@@ -66,7 +70,6 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "grpc",
             "identity",
             "ledger",
-            "permissions",
             "policy",
             "probe",
             "store",

@@ -76,6 +76,8 @@ pub enum FailureReason {
     UpstreamThrottled,
     /// Not reachable until the budget was spent, and known not to be in effect.
     UpstreamUnavailable,
+    /// The policy in force when AWS was to be called refuses it; the change was accepted under another one.
+    PolicyDenied,
 }
 names!(FailureReason {
     ImageNotFound = "IMAGE_NOT_FOUND",
@@ -86,6 +88,7 @@ names!(FailureReason {
     UpstreamRefused = "UPSTREAM_REFUSED",
     UpstreamThrottled = "UPSTREAM_THROTTLED",
     UpstreamUnavailable = "UPSTREAM_UNAVAILABLE",
+    PolicyDenied = "POLICY_DENIED",
 });
 
 /// Why and how a change failed.

@@ -38,7 +38,7 @@ impl RetryPolicy {
 
 /// What else bears on a decision.
 #[derive(Debug, Clone, Copy)]
-pub struct Circumstances {
+pub struct Circumstances<'a> {
     /// Grant or revoke.
     pub action: Action,
     /// No change of the permission came before this one.
@@ -50,6 +50,8 @@ pub struct Circumstances {
     pub landing_for: Option<Duration>,
     /// What AWS was seen to hold under this lease. See [`seen`].
     pub seen: Option<Access>,
+    /// Why the policy in force refuses the call, if it does.
+    pub denial: Option<&'a str>,
 }
 
 /// Why AWS is read back.
@@ -102,7 +104,7 @@ impl Next {
 }
 
 /// What to do about a change that is not called, since AWS does not answer.
-pub fn unreachable(in_doubt: bool, now: Circumstances) -> Next {
+pub fn unreachable(in_doubt: bool, now: Circumstances<'_>) -> Next {
     let unreachable = Failure {
         reason: FailureReason::UpstreamUnavailable,
         code: None,
@@ -121,6 +123,22 @@ pub fn begin(in_doubt: bool, last_word: Failure) -> Next {
         Next::ReadBack(Doubt::Earlier(last_word))
     } else {
         Next::Call
+    }
+}
+
+/// The same, but for a call that the policy refuses. Ask directly before each call. Reading back is never refused: a call that was
+/// made earlier may have had an effect.
+pub fn permitted(next: Next, now: Circumstances<'_>) -> Next {
+    match (next, now.denial) {
+        (Next::Call, Some(words)) => {
+            let denied = Failure {
+                reason: FailureReason::PolicyDenied,
+                code: None,
+                message: Some(words.to_owned()),
+            };
+            once_known(fail(denied, None), now)
+        }
+        (next, _) => next,
     }
 }
 
@@ -144,7 +162,7 @@ pub fn last_word(attempts: &[Attempt], reason_of: impl FnOnce(Option<&str>) -> F
 }
 
 /// What to do after a call.
-pub fn after_call(result: &Result<(), Fault>, now: Circumstances) -> Next {
+pub fn after_call(result: &Result<(), Fault>, now: Circumstances<'_>) -> Next {
     let Err(fault) = result else { return Next::Succeed };
     let spent = now.spent;
     let next = match fault.kind {
@@ -168,7 +186,7 @@ pub fn after_call(result: &Result<(), Fault>, now: Circumstances) -> Next {
 ///
 /// A read may be behind. What it shows is believed at once only where it cannot be an older change's doing; otherwise a
 /// second read, a delay later, decides.
-pub fn after_read_back(doubt: Doubt, result: &Result<Access, Fault>, now: Circumstances) -> Next {
+pub fn after_read_back(doubt: Doubt, result: &Result<Access, Fault>, now: Circumstances<'_>) -> Next {
     let wanted = Access::from(now.action);
     let next = match (result, doubt) {
         (Ok(access), Doubt::Landing | Doubt::RefusedRevoke(_)) if *access == wanted && !now.first => look_again(None),
@@ -203,13 +221,13 @@ pub fn after_read_back(doubt: Doubt, result: &Result<Access, Fault>, now: Circum
 
 /// What a read has shown that was begun when no lost call could take effect any more. It holds until a call is accepted or
 /// lost.
-pub fn seen(doubt: &Doubt, result: &Result<Access, Fault>, now: Circumstances) -> Option<Access> {
+pub fn seen(doubt: &Doubt, result: &Result<Access, Fault>, now: Circumstances<'_>) -> Option<Access> {
     let has_landed = now.landing_for.is_none_or(|left| left.is_zero()) && *doubt != Doubt::Landing;
     result.as_ref().ok().copied().filter(|_| has_landed)
 }
 
 /// No change is failed while an earlier call may take effect, or may have: AWS is read back when that is over.
-fn once_known(next: Next, now: Circumstances) -> Next {
+fn once_known(next: Next, now: Circumstances<'_>) -> Next {
     let Next::Fail { failure, observed } = next else {
         return next;
     };
@@ -220,7 +238,7 @@ fn once_known(next: Next, now: Circumstances) -> Next {
     }
 }
 
-fn is_revoked(now: Circumstances) -> bool {
+fn is_revoked(now: Circumstances<'_>) -> bool {
     now.action == Action::Revoke && !now.first
 }
 

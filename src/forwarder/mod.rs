@@ -25,6 +25,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     clock::Clock,
     domain::{AccountId, PermissionKey, Region, convergence::RetryPolicy},
+    policy::Policy,
     store::{Committer, Database, Leased, Released},
     telemetry::{Forwarding, Instruments},
     workspaces::WorkSpaces,
@@ -52,6 +53,22 @@ pub struct ForwarderSettings {
     pub recover_every: Duration,
 }
 
+/// What the forwarder works with.
+pub struct Dependencies {
+    /// Where due work is found.
+    pub database: Database,
+    /// Through which leases are taken and outcomes recorded.
+    pub committer: Committer,
+    /// What calls AWS.
+    pub workspaces: WorkSpaces,
+    /// Asked directly before a call that grants.
+    pub policy: Policy,
+    /// The clock.
+    pub clock: Clock,
+    /// Tells other replicas of work that was given back.
+    pub released: Released,
+}
+
 /// The forwarder. Cheap to clone; clones are the same forwarder.
 #[derive(Clone)]
 pub struct Forwarder(Arc<Inner>);
@@ -60,6 +77,7 @@ struct Inner {
     database: Database,
     committer: Committer,
     workspaces: WorkSpaces,
+    policy: Policy,
     clock: Clock,
     released: Released,
     instruments: Instruments,
@@ -73,20 +91,21 @@ struct Inner {
 
 impl Forwarder {
     /// A forwarder that stops taking up work when `stop` is cancelled.
-    pub fn new(
-        database: Database,
-        committer: Committer,
-        workspaces: WorkSpaces,
-        clock: Clock,
-        released: Released,
-        settings: ForwarderSettings,
-        stop: CancellationToken,
-    ) -> Self {
+    pub fn new(dependencies: Dependencies, settings: ForwarderSettings, stop: CancellationToken) -> Self {
+        let Dependencies {
+            database,
+            committer,
+            workspaces,
+            policy,
+            clock,
+            released,
+        } = dependencies;
         let inner = Arc::new(Inner {
             instruments: database.instruments().clone(),
             database,
             committer,
             workspaces,
+            policy,
             clock,
             released,
             settings,

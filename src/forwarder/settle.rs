@@ -46,6 +46,8 @@ impl Forwarder {
                 // Not shortened by the wait: since when it is reckoned is from before the commit that told of it.
                 landing_for: work.landing_for,
                 seen: None,
+                // No call is made.
+                denial: None,
             };
             let outcome = forwarder.turned_away(work.in_doubt, age, now, why);
             forwarder.record(&spot, work, Vec::new(), outcome).await;
@@ -53,7 +55,13 @@ impl Forwarder {
     }
 
     /// What becomes of a change of this age that is not called now.
-    pub(super) fn turned_away(&self, in_doubt: bool, age: Duration, now: Circumstances, why: TurnedAway) -> Outcome {
+    pub(super) fn turned_away(
+        &self,
+        in_doubt: bool,
+        age: Duration,
+        now: Circumstances<'_>,
+        why: TurnedAway,
+    ) -> Outcome {
         let retry = &self.0.settings.retry;
         let left = retry.give_up_after.saturating_sub(age);
         let now = Circumstances {

@@ -7,10 +7,11 @@ use tracing::Instrument;
 use crate::{
     clock::Elapsed,
     domain::{
-        Attempt, Operation, Reply,
+        Action, Attempt, Intent, Operation, Reply,
         convergence::{self, Circumstances, Next},
         transition::{Answer, Command, Outcome, Work},
     },
+    policy::{Question, Verdict},
     store::Leased,
     telemetry::Attempted,
     workspaces,
@@ -60,6 +61,7 @@ impl Forwarder {
             let (key, action) = (&work.change.intent.key, work.change.intent.action);
             let elapsed = self.0.clock.elapsed();
             let age = work.age + elapsed.since(since);
+            let denial = self.denial(&work.change.intent);
             let now = Circumstances {
                 action,
                 first: work.change.generation == 1,
@@ -68,7 +70,9 @@ impl Forwarder {
                     .landing_for
                     .map(|left| left.saturating_sub(elapsed.since(received))),
                 seen,
+                denial: denial.as_deref(),
             };
+            next = convergence::permitted(next, now);
             // The first call is what the turn is for.
             if let Some(in_doubt) = next.in_doubt_if_not_called()
                 && !attempts.is_empty()
@@ -133,6 +137,17 @@ impl Forwarder {
                     return Some((work, attempts, outcome));
                 }
             };
+        }
+    }
+
+    /// Why the policy in force refuses a call, if it does. Access may always be taken away.
+    fn denial(&self, intent: &Intent) -> Option<String> {
+        if intent.action == Action::Revoke {
+            return None;
+        }
+        match self.0.policy.decide(Question::of(intent)) {
+            Verdict::Allow { .. } => None,
+            Verdict::Deny { words, .. } => Some(words),
         }
     }
 

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use crate::{
+    changes::{ChangePage, Changed, PermissionPage},
     domain::{self, Access, ChangeState, Classification, PermissionState, Timestamp},
-    permissions::{ChangePage, Changed, PermissionPage},
     proto::v1::{self, ErrorReason, attempt, change, share_permission},
     store::{
         changes::{ChangeStatus, Progress},

@@ -6,8 +6,8 @@ use tonic::{Request, Response, Status};
 use tracing::Span;
 
 use crate::{
-    domain::{Action, ChangeId, Permission, PermissionKey},
-    permissions::{ChangeRequest, Changed, Error, Permissions},
+    changes::{Changed, Changes, Error, Submission},
+    domain::{Action, Cause, ChangeId, Permission, PermissionKey},
     proto::v1::{self, share_permission_service_server::SharePermissionService},
 };
 
@@ -22,47 +22,54 @@ use super::{
 /// `SharePermissionService`.
 #[derive(Clone)]
 pub struct ShareService {
-    permissions: Permissions,
+    changes: Changes,
     max_patience: Duration,
 }
 
 impl ShareService {
     /// A service that works on no call longer than `max_patience`, whatever deadline the caller gives, or does not give.
-    pub fn new(permissions: Permissions, max_patience: Duration) -> Self {
-        Self {
-            permissions,
-            max_patience,
-        }
+    pub fn new(changes: Changes, max_patience: Duration) -> Self {
+        Self { changes, max_patience }
     }
 
     fn caller<T: Concerns>(&self, request: &Request<T>) -> Result<Caller, Status> {
-        Caller::of(request, &self.permissions.clock, self.max_patience)
+        Caller::of(request, &self.changes.clock, self.max_patience)
     }
 
     /// Grants or revokes, or only checks whether that would be accepted.
     async fn change(&self, action: Action, caller: Caller, asked: ChangeAsked) -> Result<Outcome, Status> {
         note_key(&asked.key);
-        let request = ChangeRequest {
+        let submission = Submission {
+            cause: Cause::Caller,
+            actor: caller.principal,
             action,
             key: asked.key,
             request_id: asked.request_id,
-            principal: caller.principal,
             reason: asked.reason,
             ticket: asked.ticket,
             trace_id: caller.trace_id,
         };
         if asked.validate_only {
             // On the heap, as what is rare: the future of every call would be as large.
-            let standing = Box::pin(self.permissions.validate(request));
+            let standing = Box::pin(self.changes.validate(submission));
             return within(caller.patience, standing, status::store_unavailable)
                 .await
                 .map(Outcome::Validated);
         }
-        let result = self.permissions.change(request, caller.patience).await;
+        let result = self.submit_and_wait(submission, caller.patience).await;
         if let Some(change_id) = change_id(&result) {
             Span::current().record("change_id", tracing::field::display(change_id));
         }
         result.map(Outcome::Changed).map_err(status::of)
+    }
+
+    async fn submit_and_wait(&self, submission: Submission, patience: Duration) -> Result<Changed, Error> {
+        let clock = &self.changes.clock;
+        let begun = clock.elapsed();
+        let receipt = self.changes.submit(submission, patience).await?;
+        receipt
+            .wait(patience.saturating_sub(clock.elapsed().since(begun)))
+            .await
     }
 }
 
@@ -107,7 +114,7 @@ impl SharePermissionService for ShareService {
         let caller = self.caller(&request)?;
         let key = parse::get(request.get_ref())?;
         note_key(&key);
-        let permission = within(caller.patience, self.permissions.get(key), status::store_unavailable).await?;
+        let permission = within(caller.patience, self.changes.get(key), status::store_unavailable).await?;
         Ok(Response::new(v1::GetSharePermissionResponse {
             permission: Some(present::permission(&permission)),
         }))
@@ -120,7 +127,7 @@ impl SharePermissionService for ShareService {
         let caller = self.caller(&request)?;
         let asked = parse::list(request.get_ref())?;
         let page = self
-            .permissions
+            .changes
             .list(&asked.filter, asked.page.after.as_ref(), asked.page.size);
         let page = within(caller.patience, page, status::store_unavailable).await?;
         Ok(Response::new(present::page(&asked.filter, &page)))
@@ -134,7 +141,7 @@ impl SharePermissionService for ShareService {
         let (account, id) = parse::get_change(request.get_ref())?;
         Span::current().record("account_id", account.as_str());
         Span::current().record("change_id", tracing::field::display(id));
-        let change = self.permissions.get_change(account, id);
+        let change = self.changes.get_change(account, id);
         let change = within(caller.patience, change, status::store_unavailable).await?;
         Ok(Response::new(v1::GetChangeResponse {
             change: Some(present::change_status(&change)),
@@ -148,7 +155,7 @@ impl SharePermissionService for ShareService {
         let caller = self.caller(&request)?;
         let (list, page) = parse::list_changes(request.get_ref())?;
         let changes = self
-            .permissions
+            .changes
             .list_changes(&list.filter, list.order, page.after.as_ref(), page.size);
         let changes = within(caller.patience, changes, status::store_unavailable).await?;
         Ok(Response::new(present::changes(&list, &changes)))
@@ -161,7 +168,7 @@ impl SharePermissionService for ShareService {
         let caller = self.caller(&request)?;
         let (account, region, ownership) = parse::list_images(request.get_ref())?;
         Span::current().record("account_id", account.as_str());
-        let images = self.permissions.list_images(account, &region, ownership);
+        let images = self.changes.list_images(account, &region, ownership);
         let images = within(caller.patience, images, status::upstream_unavailable).await?;
         Ok(Response::new(v1::ListImagesResponse {
             images: images.into_iter().map(present::image).collect(),

@@ -9,8 +9,8 @@ use tonic::{Code, Status};
 use tonic_types::FieldViolation;
 
 use crate::{
+    changes::Error,
     domain::{Change, FailureReason, Fault, FaultKind, Intent},
-    permissions::Error,
     proto::v1::ErrorReason,
     store::{CommitError, StoreError},
 };
@@ -107,6 +107,7 @@ pub(super) fn reason(failure: FailureReason) -> ErrorReason {
         FailureReason::UpstreamRefused => ErrorReason::UpstreamRefused,
         FailureReason::UpstreamThrottled => ErrorReason::UpstreamThrottled,
         FailureReason::UpstreamUnavailable => ErrorReason::UpstreamUnavailable,
+        FailureReason::PolicyDenied => ErrorReason::PolicyDenied,
     }
 }
 
@@ -150,7 +151,7 @@ fn pending(change: &Change) -> Refusal {
     .with_metadata(CHANGE_ID, id)
 }
 
-/// Why AWS's answer ended it, and what to do.
+/// Why it ended, and what to do.
 fn advice(failure: FailureReason) -> &'static str {
     match failure {
         FailureReason::ImageNotFound => "AWS does not know the image in this account and Region; check the image id",
@@ -163,13 +164,23 @@ fn advice(failure: FailureReason) -> &'static str {
         FailureReason::UpstreamRefused => "AWS refused, for a reason that its API model does not list",
         FailureReason::UpstreamThrottled => "AWS throttled the calls for too long; try again later",
         FailureReason::UpstreamUnavailable => "AWS could not be reached for too long; try again later",
+        FailureReason::PolicyDenied => {
+            "the policy that was in force when AWS was to be called refuses it; ask the owner of the policy"
+        }
     }
 }
 
 fn failed(change: &Change) -> Refusal {
     match &change.failure {
-        Some(failure) => of_change(reason(failure.reason), change, advice(failure.reason))
-            .with_known("aws_error_code", failure.code.as_deref()),
+        Some(failure) => {
+            let rule = failure
+                .message
+                .as_deref()
+                .filter(|_| failure.reason == FailureReason::PolicyDenied);
+            of_change(reason(failure.reason), change, advice(failure.reason))
+                .with_known("aws_error_code", failure.code.as_deref())
+                .with_known("rule", rule)
+        }
         // The schema has no failed change without a failure.
         None => of_change(ErrorReason::Internal, change, "why was not recorded; report it"),
     }

@@ -1,14 +1,21 @@
-//! May this be done? One answer from two kinds of rules: [`roles`] say who may do what in which accounts, and each account
-//! says with whom its images may be shared.
+//! May this be done? One room answers, for changes and for everything else.
 //!
-//! A grant needs both. A revoke needs its role only: taking access away is never the mistake that the list of recipients
-//! guards against, and an account that was struck off the list must still be revocable.
+//! A [`PolicySet`] is what the configuration says: [`roles`] say who may do what in which accounts, and each account says with whom
+//! its images may be shared. A grant needs both. A revoke needs its role only: taking access away is never the mistake that the list
+//! of recipients guards against, and an account that was struck off the list must still be revocable.
+//!
+//! [`Policy`] is a handle to the set in force, which can be replaced while the server runs. Whoever decides twice about one change,
+//! when it is accepted and before AWS is called, may therefore be told different things.
 
 pub mod roles;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    sync::{Arc, PoisonError, RwLock},
+};
 
-use crate::domain::{AccountId, Action, PermissionKey, Principal};
+use crate::domain::{AccountId, Action, Intent, PermissionKey, Principal};
 
 use roles::{Binding, Operation, Scope};
 
@@ -21,27 +28,69 @@ pub enum ShareWith {
     Only(BTreeSet<AccountId>),
 }
 
-/// What the policy said.
+/// May this change be made?
+#[derive(Debug, Clone, Copy)]
+pub struct Question<'a> {
+    /// Who asks for it.
+    pub principal: &'a Principal,
+    /// Grant or revoke.
+    pub action: Action,
+    /// Which permission.
+    pub key: &'a PermissionKey,
+}
+
+impl<'a> Question<'a> {
+    /// Whether what `intent` asks for may be done.
+    pub fn of(intent: &'a Intent) -> Self {
+        Self {
+            principal: &intent.principal,
+            action: intent.action,
+            key: &intent.key,
+        }
+    }
+}
+
+/// The id of a policy: `roles`, or `accounts.share_with`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PolicyId(&'static str);
+
+impl PolicyId {
+    const ROLES: Self = Self("roles");
+    const SHARE_WITH: Self = Self("accounts.share_with");
+}
+
+impl fmt::Display for PolicyId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
+    }
+}
+
+/// The answer to a [`Question`], with the policies that decided.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Decision {
-    /// Go ahead.
-    Allowed,
-    /// Don't; by this rule, in words for the caller and the ledger.
-    Denied {
-        /// The rule.
-        rule: String,
+pub enum Verdict {
+    /// It may be made.
+    Allow {
+        /// The policies that allow it.
+        policies: Vec<PolicyId>,
+    },
+    /// It may not.
+    Deny {
+        /// The policies that refuse it.
+        policies: Vec<PolicyId>,
+        /// Why, for the caller and the ledger.
+        words: String,
     },
 }
 
-/// The policy. Without any rule nothing is allowed.
+/// What the configuration allows. Without any rule nothing is allowed.
 #[derive(Debug, Clone, Default)]
-pub struct Policy {
+pub struct PolicySet {
     accounts: BTreeMap<AccountId, ShareWith>,
     roles: Vec<Binding>,
 }
 
-impl Policy {
-    /// A policy of what each account allows and who has which roles.
+impl PolicySet {
+    /// A set of what each account allows and who has which roles.
     pub fn new(
         accounts: impl IntoIterator<Item = (AccountId, ShareWith)>,
         roles: impl IntoIterator<Item = Binding>,
@@ -57,28 +106,68 @@ impl Policy {
         roles::scope(&self.roles, principal, operation)
     }
 
-    /// May this be changed by this principal?
-    pub fn decide(&self, principal: &Principal, action: Action, key: &PermissionKey) -> Decision {
+    /// May this change be made?
+    pub fn decide(&self, question: Question<'_>) -> Verdict {
+        let Question { principal, action, key } = question;
         let operation = Operation::from(action);
         if !self.scope(principal, operation).covers(key.account) {
-            let rule = operation.refusal(principal, Some(key.account));
-            return Decision::Denied { rule };
+            return Verdict::Deny {
+                policies: vec![PolicyId::ROLES],
+                words: operation.refusal(principal, Some(key.account)),
+            };
         }
-        let share_with = self.accounts.get(&key.account);
-        let allowed = match (action, share_with) {
-            (Action::Revoke, Some(_)) | (Action::Grant, Some(ShareWith::Anyone)) => true,
+        let is_allowed = match (action, self.accounts.get(&key.account)) {
+            (Action::Revoke, Some(_)) => {
+                return Verdict::Allow {
+                    policies: vec![PolicyId::ROLES],
+                };
+            }
+            (Action::Grant, Some(ShareWith::Anyone)) => true,
             (Action::Grant, Some(ShareWith::Only(accounts))) => accounts.contains(&key.shared_account),
             (_, None) => false,
         };
-        if allowed {
-            Decision::Allowed
-        } else {
-            let rule = format!(
-                "images of account {} may not be shared with account {}",
-                key.account, key.shared_account
-            );
-            Decision::Denied { rule }
+        match is_allowed {
+            true => Verdict::Allow {
+                policies: vec![PolicyId::ROLES, PolicyId::SHARE_WITH],
+            },
+            false => Verdict::Deny {
+                policies: vec![PolicyId::SHARE_WITH],
+                words: format!(
+                    "images of account {} may not be shared with account {}",
+                    key.account, key.shared_account
+                ),
+            },
         }
+    }
+}
+
+/// The policy set in force. Cheap to clone; clones are the same policy.
+#[derive(Debug, Clone, Default)]
+pub struct Policy(Arc<RwLock<Arc<PolicySet>>>);
+
+impl Policy {
+    /// A policy that begins with this set.
+    pub fn new(set: PolicySet) -> Self {
+        Self(Arc::new(RwLock::new(Arc::new(set))))
+    }
+
+    /// Puts another set in force. What is being decided is still decided by the old one.
+    pub fn replace(&self, set: PolicySet) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(set);
+    }
+
+    /// In which accounts a principal may do this.
+    pub fn scope(&self, principal: &Principal, operation: Operation) -> Scope {
+        self.in_force().scope(principal, operation)
+    }
+
+    /// May this change be made?
+    pub fn decide(&self, question: Question<'_>) -> Verdict {
+        self.in_force().decide(question)
+    }
+
+    fn in_force(&self) -> Arc<PolicySet> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
@@ -105,35 +194,42 @@ mod tests {
         }
     }
 
-    fn decide(policy: &Policy, principal: &str, action: Action, shared: &str) -> Decision {
-        policy.decide(&principal.parse().unwrap(), action, &key(shared))
+    fn decide(set: &PolicySet, principal: &str, action: Action, shared: &str) -> Verdict {
+        set.decide(Question {
+            principal: &principal.parse().unwrap(),
+            action,
+            key: &key(shared),
+        })
     }
 
-    fn policy(roles: impl IntoIterator<Item = Binding>) -> Policy {
+    fn is_allowed(set: &PolicySet, principal: &str, action: Action, shared: &str) -> bool {
+        matches!(decide(set, principal, action, shared), Verdict::Allow { .. })
+    }
+
+    fn set(roles: impl IntoIterator<Item = Binding>) -> PolicySet {
         let listed = ShareWith::Only(BTreeSet::from(["210987654321".parse().unwrap()]));
-        Policy::new([(ACCOUNT.parse().unwrap(), listed)], roles)
+        PolicySet::new([(ACCOUNT.parse().unwrap(), listed)], roles)
     }
 
     #[test]
     fn grants_are_allowed_to_listed_accounts_only_and_revokes_always() {
-        let policy = policy([binding("*", Role::Operator, None)]);
+        let set = set([binding("*", Role::Operator, None)]);
+        let both = vec![PolicyId::ROLES, PolicyId::SHARE_WITH];
         assert_eq!(
-            decide(&policy, "tester", Action::Grant, "210987654321"),
-            Decision::Allowed
+            decide(&set, "tester", Action::Grant, "210987654321"),
+            Verdict::Allow { policies: both }
         );
-        assert!(matches!(
-            decide(&policy, "tester", Action::Grant, "999999999999"),
-            Decision::Denied { .. }
-        ));
-        assert_eq!(
-            decide(&policy, "tester", Action::Revoke, "999999999999"),
-            Decision::Allowed
-        );
+        let Verdict::Deny { policies, words } = decide(&set, "tester", Action::Grant, "999999999999") else {
+            panic!("an account that is not listed");
+        };
+        assert_eq!(policies, [PolicyId::SHARE_WITH]);
+        assert!(words.contains("999999999999"), "{words}");
+        assert!(is_allowed(&set, "tester", Action::Revoke, "999999999999"));
     }
 
     #[test]
     fn who_is_no_operator_of_the_account_changes_nothing_and_is_told_why() {
-        let policy = policy([
+        let set = set([
             binding("reader", Role::Viewer, None),
             binding("reader", Role::Auditor, None),
             binding("elsewhere", Role::Operator, Some("444455556666")),
@@ -141,26 +237,36 @@ mod tests {
         ]);
         for principal in ["reader", "elsewhere", "nobody"] {
             for action in [Action::Grant, Action::Revoke] {
-                let Decision::Denied { rule } = decide(&policy, principal, action, "210987654321") else {
+                let Verdict::Deny { policies, words } = decide(&set, principal, action, "210987654321") else {
                     panic!("{principal} may {action:?}");
                 };
-                assert!(rule.contains(principal) && rule.contains(ACCOUNT), "{rule}");
+                assert_eq!(policies, [PolicyId::ROLES]);
+                assert!(words.contains(principal) && words.contains(ACCOUNT), "{words}");
             }
         }
-        assert_eq!(
-            decide(&policy, "here", Action::Grant, "210987654321"),
-            Decision::Allowed
-        );
+        assert!(is_allowed(&set, "here", Action::Grant, "210987654321"));
     }
 
     #[test]
     fn nothing_is_allowed_for_an_account_without_a_policy() {
-        let policy = Policy::new([], [binding("*", Role::Operator, None)]);
+        let set = PolicySet::new([], [binding("*", Role::Operator, None)]);
         for action in [Action::Grant, Action::Revoke] {
-            assert!(matches!(
-                decide(&policy, "tester", action, "210987654321"),
-                Decision::Denied { .. }
-            ));
+            assert!(!is_allowed(&set, "tester", action, "210987654321"));
         }
+    }
+
+    #[test]
+    fn a_set_that_is_replaced_decides_no_more() {
+        let policy = Policy::new(set([binding("*", Role::Operator, None)]));
+        let (other, tester, key) = (policy.clone(), "tester".parse().unwrap(), key("210987654321"));
+        let question = Question {
+            principal: &tester,
+            action: Action::Grant,
+            key: &key,
+        };
+        assert!(matches!(policy.decide(question), Verdict::Allow { .. }));
+        other.replace(PolicySet::default());
+        assert!(matches!(policy.decide(question), Verdict::Deny { .. }));
+        assert!(policy.scope(&tester, Operation::Grant).is_empty());
     }
 }

@@ -14,7 +14,7 @@ use crate::{
         TokenSettings, Tokens,
     },
     policy::{
-        Policy, ShareWith,
+        PolicySet, ShareWith,
         roles::{Binding, Role},
     },
 };
@@ -115,7 +115,8 @@ fn token_settings(jwt: &JwtConfig) -> TokenSettings {
     }
 }
 
-pub(super) fn policy(config: &Config) -> Policy {
+/// What the configuration allows.
+pub(super) fn policy_set(config: &Config) -> PolicySet {
     let accounts: BTreeMap<_, _> = config
         .accounts
         .iter()
@@ -124,7 +125,7 @@ pub(super) fn policy(config: &Config) -> Policy {
             ShareWithConfig::Only(accounts) => (account.id, ShareWith::Only(accounts.clone())),
         })
         .collect();
-    Policy::new(accounts, config.roles.iter().map(binding))
+    PolicySet::new(accounts, config.roles.iter().map(binding))
 }
 
 fn binding(config: &RoleConfig) -> Binding {

@@ -43,12 +43,12 @@ impl Server {
     pub async fn run(mut self, shutdown: impl Future<Output = ()>) -> Result<(), ServerError> {
         let end = CancellationToken::new();
         let (database, clock, stop) = (self.database.clone(), self.clock.clone(), self.stop.clone());
-        let (committer, grace) = (self.permissions.committer.clone(), self.config.server.shutdown_grace);
+        let (committer, grace) = (self.changes.committer.clone(), self.config.server.shutdown_grace);
         let instruments = self.metrics.instruments().clone();
-        let policy = self.permissions.policy.clone();
+        let policy = self.changes.policy.clone();
         let mut watchers = self.watchers(&end);
         let mut forwarding = JoinSet::new();
-        forwarding.spawn(self.permissions.forwarder.clone().run(self.work));
+        forwarding.spawn(self.changes.forwarder.clone().run(self.work));
 
         let (unhealthy, health_tasks) = (CancellationToken::new(), TaskTracker::new());
         let (readiness, health) = (Readiness::new(instruments.clone()), Health::new().await);
@@ -67,7 +67,7 @@ impl Server {
         }
         let end_streams = self.audit.stop.clone();
         let services = Services {
-            share_permissions: ShareService::new(self.permissions, self.config.server.max_wait),
+            share_permissions: ShareService::new(self.changes, self.config.server.max_wait),
             audit: AuditApi::new(self.audit, self.config.server.max_wait),
             authenticator: self.access.authenticator,
             tls: self.access.tls,

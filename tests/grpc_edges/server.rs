@@ -15,7 +15,7 @@ use sharewarden::{
     identity::ServerTls,
     ledger::SigningKey,
     policy::{
-        Policy,
+        Policy, PolicySet,
         roles::{Binding, Role},
     },
     proto::v1::{
@@ -66,7 +66,7 @@ impl Server {
             },
             audit: AuditApi::new(storeless_audit(), Duration::from_secs(1)),
             authenticator: guard.authenticator,
-            policy: Policy::new([], guard.roles),
+            policy: Policy::new(PolicySet::new([], guard.roles)),
             tls: guard.tls,
             count_refused: Arc::new(move |reason| counted.lock().unwrap().push(reason)),
             health: health.clone(),

@@ -21,6 +21,7 @@ mod landing;
 mod ledger;
 mod outage;
 mod pending;
+mod policy;
 mod processes;
 mod reads;
 mod replays;

@@ -5,6 +5,7 @@ use std::{net::SocketAddr, time::Duration};
 use sharewarden::{
     clock::Clock,
     config::Config,
+    policy::Policy,
     proto::v1::{
         GetChangeRequest, GetCheckpointRequest, GetCheckpointResponse, GrantSharePermissionRequest,
         GrantSharePermissionResponse, RevokeSharePermissionRequest, audit_service_client::AuditServiceClient, change,
@@ -63,6 +64,7 @@ pub(crate) struct Stack {
 /// A server under way.
 pub(crate) struct Running {
     pub(crate) address: SocketAddr,
+    pub(crate) policy: Policy,
     stop: CancellationToken,
     task: JoinHandle<()>,
 }
@@ -72,11 +74,16 @@ impl Running {
     pub(crate) async fn start(config: &Config, clock: Clock) -> Self {
         let listener = TcpListener::bind(config.server.listen).await.unwrap();
         let server = Server::build(config, credentials(), clock, listener).await.unwrap();
-        let address = server.address();
+        let (address, policy) = (server.address(), server.policy());
         let stop = CancellationToken::new();
         let stopped = stop.clone().cancelled_owned();
         let task = tokio::spawn(async move { server.run(stopped).await.unwrap() });
-        Self { address, stop, task }
+        Self {
+            address,
+            policy,
+            stop,
+            task,
+        }
     }
 
     /// A client on a connection of its own.
@@ -134,6 +141,11 @@ impl Stack {
 
     fn config(&self, more: &str) -> Config {
         config(self.database.url(), &self.simulator.url(), more)
+    }
+
+    /// The policy of the server.
+    pub(crate) fn policy(&self) -> &Policy {
+        &self.server.as_ref().unwrap().policy
     }
 
     /// A client on a connection of its own.

@@ -4,7 +4,8 @@
 use std::time::Duration;
 
 use sharewarden::domain::{
-    Access, Attempt, ChangeState, Classification, FailureReason, Fault, FaultKind, Operation, PermissionKey, Timestamp,
+    Access, Action, Attempt, ChangeState, Classification, FailureReason, Fault, FaultKind, Operation, PermissionKey,
+    Timestamp,
     convergence::{self, Circumstances, Doubt, Next},
     transition::{Account, Command, Outcome, Settlement, Work},
 };
@@ -40,7 +41,7 @@ impl Held {
     }
 
     /// What bears on the next decision.
-    fn circumstances(&self, now: Timestamp, spent: bool) -> Circumstances {
+    fn circumstances(&self, now: Timestamp, spent: bool) -> Circumstances<'static> {
         let past = now.since(self.received);
         Circumstances {
             action: self.work.change.intent.action,
@@ -48,6 +49,7 @@ impl Held {
             spent,
             landing_for: self.work.landing_for.map(|left| left.saturating_sub(past)),
             seen: self.seen,
+            denial: None,
         }
     }
 
@@ -138,8 +140,12 @@ impl World {
         let now = self.now();
         let key = held.work.change.intent.key.clone();
         self.aws.give_up(&key, held.work.epoch, now.min(held.expires_at));
-        let circumstances = held.circumstances(now, dice.coin());
-        held.next = match held.next.clone() {
+        let mut circumstances = held.circumstances(now, dice.coin());
+        // Now and then the policy has changed since the change was accepted.
+        if circumstances.action == Action::Grant && dice.roll(8) == 0 {
+            circumstances.denial = Some("not any more");
+        }
+        held.next = match convergence::permitted(held.next.clone(), circumstances) {
             Next::Call if held.expires_at > now => {
                 let result = self.update(held, dice);
                 held.attempts.push(attempt(&result, now));
@@ -154,7 +160,10 @@ impl World {
                 held.seen = convergence::seen(&doubt, &result, circumstances);
                 convergence::after_read_back(doubt, &result, circumstances)
             }
-            _ => return false,
+            next => {
+                held.next = next;
+                return false;
+            }
         };
         true
     }

@@ -22,32 +22,33 @@ fn earlier() -> Doubt {
 }
 
 /// A permission's first change, with time left, and nothing on its way to AWS.
-fn a_first(action: Action) -> Circumstances {
+fn a_first(action: Action) -> Circumstances<'static> {
     Circumstances {
         action,
         first: true,
         spent: false,
         landing_for: None,
         seen: None,
+        denial: None,
     }
 }
 
-fn spent(now: Circumstances) -> Circumstances {
+fn spent(now: Circumstances<'_>) -> Circumstances<'_> {
     Circumstances { spent: true, ..now }
 }
 
-fn not_first(now: Circumstances) -> Circumstances {
+fn not_first(now: Circumstances<'_>) -> Circumstances<'_> {
     Circumstances { first: false, ..now }
 }
 
-fn landing(now: Circumstances) -> Circumstances {
+fn landing(now: Circumstances<'_>) -> Circumstances<'_> {
     Circumstances {
         landing_for: Some(Duration::from_secs(7)),
         ..now
     }
 }
 
-fn landed(now: Circumstances) -> Circumstances {
+fn landed(now: Circumstances<'_>) -> Circumstances<'_> {
     Circumstances {
         landing_for: Some(Duration::ZERO),
         ..now
@@ -297,6 +298,49 @@ fn what_was_read_after_a_lost_call_could_land_no_more_lets_the_change_fail_at_on
     }
     let next = after_read_back(earlier(), &other, landed(spent(a_first(Action::Grant))));
     assert!(matches!(next, Next::Fail { .. }), "{next:?}");
+}
+
+/// P10: nothing is granted that the policy in force does not allow at that moment.
+#[test]
+fn a_call_that_the_policy_refuses_is_not_made() {
+    let denied = Circumstances {
+        denial: Some("not with this account"),
+        ..a_first(Action::Grant)
+    };
+    let Next::Fail { failure, observed } = permitted(Next::Call, denied) else {
+        panic!("it fails")
+    };
+    assert_eq!((failure.reason, observed), (FailureReason::PolicyDenied, None));
+    assert_eq!(failure.message.as_deref(), Some("not with this account"));
+    assert_eq!(permitted(Next::Call, a_first(Action::Grant)), Next::Call);
+    // What was called before is found out first, and an end is an end.
+    for next in [
+        Next::ReadBack(Doubt::Landing),
+        Next::ReadBack(earlier()),
+        Next::Succeed,
+        look_again(None),
+    ] {
+        assert_eq!(permitted(next.clone(), denied), next);
+    }
+}
+
+/// P3: a refusal does not hide a call that may take effect.
+#[test]
+fn a_refused_call_does_not_fail_the_change_while_an_earlier_one_may_land() {
+    let denied = |now| Circumstances {
+        denial: Some("not with this account"),
+        ..now
+    };
+    let now = denied(landing(a_first(Action::Grant)));
+    assert_eq!(permitted(Next::Call, now), look_again(Some(Duration::from_secs(7))));
+    let now = denied(landed(a_first(Action::Grant)));
+    assert_eq!(permitted(Next::Call, now), look_again(Some(Duration::ZERO)));
+    let now = Circumstances {
+        seen: Some(Access::NotShared),
+        ..now
+    };
+    let observed = Some(Access::NotShared);
+    assert!(matches!(permitted(Next::Call, now), Next::Fail { observed: o, .. } if o == observed));
 }
 
 #[test]

@@ -112,6 +112,7 @@ fn failure_rows() -> Vec<Row> {
             "UPSTREAM_UNAVAILABLE",
             Some(10),
         ),
+        (failed(PolicyDenied), Code::PermissionDenied, "POLICY_DENIED", None),
     ]
 }
 

@@ -1,4 +1,4 @@
-//! Granting and revoking.
+//! Granting and revoking: a change is submitted, and its end is waited for.
 
 use std::{sync::Arc, time::Duration};
 
@@ -8,29 +8,39 @@ use crate::{
         Ticket, TraceId,
         transition::{Answer, Command, Snapshot},
     },
-    policy::Decision,
+    policy::{Question, Verdict},
     store::{CommitError, outcomes::Waiter, reads},
 };
 
-use super::{Error, Permissions};
+use super::{Changes, Error};
 
-/// What a caller asks for.
+/// A change that somebody wants.
 #[derive(Debug, Clone)]
-pub struct ChangeRequest {
+pub struct Submission {
+    /// Why it is wanted.
+    pub cause: Cause,
+    /// Who wants it, as authenticated.
+    pub actor: Principal,
     /// Grant or revoke.
     pub action: Action,
     /// Which permission.
     pub key: PermissionKey,
-    /// The idempotency key, if the caller gave one.
+    /// The idempotency key, if there is one.
     pub request_id: Option<RequestId>,
-    /// Who asks.
-    pub principal: Principal,
-    /// Why they ask.
+    /// The reason that the actor gives.
     pub reason: Reason,
     /// Under which ticket.
     pub ticket: Option<Ticket>,
-    /// The trace of the caller.
+    /// The trace of the call.
     pub trace_id: Option<TraceId>,
+}
+
+/// A change that was accepted, now or before.
+#[derive(Debug)]
+pub struct Receipt {
+    snapshot: Snapshot,
+    waiter: Waiter,
+    replayed: bool,
 }
 
 /// A change that succeeded.
@@ -44,73 +54,88 @@ pub struct Changed {
     pub replayed: bool,
 }
 
-impl Permissions {
-    /// Opens a change and waits for its end, at most for `patience`. Dropping the future takes nothing back.
-    ///
-    /// # Errors
-    /// [`Error`]; [`Error::Pending`] when the change goes on.
-    pub async fn change(&self, request: ChangeRequest, patience: Duration) -> Result<Changed, Error> {
-        let begun = self.clock.elapsed();
-        let intent = Arc::new(self.intent(request));
-        let unconfirmed = |store_is_away| Error::Unconfirmed {
-            intent: intent.clone(),
-            store_is_away,
-        };
-        let accepted = match tokio::time::timeout(patience, self.accept(&intent)).await {
-            Ok(Err(Error::Commit(CommitError::Unavailable))) => return Err(unconfirmed(true)),
-            Ok(accepted) => accepted?,
-            Err(_) => return Err(unconfirmed(false)),
-        };
-        let Accepted {
-            snapshot,
-            mut waiter,
-            replayed,
-        } = accepted;
-        let ended = if snapshot.change.has_ended() {
-            snapshot
-        } else {
-            let rest = patience.saturating_sub(self.clock.elapsed().since(begun));
-            match tokio::time::timeout(rest, waiter.ended()).await {
-                Ok(ended) => Arc::unwrap_or_clone(ended),
-                Err(_) => return Err(Error::Pending(Box::new(snapshot.change))),
-            }
-        };
-        outcome(ended, replayed)
+impl Receipt {
+    /// The id of the change.
+    pub fn change_id(&self) -> ChangeId {
+        self.snapshot.change.id()
     }
 
-    /// Checks what [`change`](Self::change) checks, and tells where the permission stands. Writes nothing.
+    /// Waits for the end of the change, at most for `timeout`. Dropping the future takes nothing back.
+    ///
+    /// # Errors
+    /// [`Error::Failed`], [`Error::Superseded`], or [`Error::Pending`] when the change goes on.
+    pub async fn wait(mut self, timeout: Duration) -> Result<Changed, Error> {
+        let Snapshot { change, permission } = if self.snapshot.change.has_ended() {
+            self.snapshot
+        } else {
+            match tokio::time::timeout(timeout, self.waiter.ended()).await {
+                Ok(ended) => Arc::unwrap_or_clone(ended),
+                Err(_) => self.snapshot,
+            }
+        };
+        match change.state {
+            ChangeState::Succeeded => Ok(Changed {
+                permission,
+                change,
+                replayed: self.replayed,
+            }),
+            ChangeState::Failed => Err(Error::Failed(Box::new(change))),
+            ChangeState::Superseded => Err(Error::Superseded(Box::new(change))),
+            ChangeState::Pending => Err(Error::Pending(Box::new(change))),
+        }
+    }
+}
+
+impl Changes {
+    /// Gets a change accepted within `timeout`, if the policy allows it. Dropping the future takes nothing back.
+    ///
+    /// # Errors
+    /// [`Error`]; [`Error::Unconfirmed`] when it is not known whether the change was accepted.
+    pub async fn submit(&self, submission: Submission, timeout: Duration) -> Result<Receipt, Error> {
+        let intent = Arc::new(self.intent(submission));
+        let accepted = tokio::time::timeout(timeout, self.accept(&intent)).await;
+        let store_is_away = match accepted {
+            Ok(Err(Error::Commit(CommitError::Unavailable))) => true,
+            Ok(accepted) => return accepted,
+            Err(_) => false,
+        };
+        Err(Error::Unconfirmed { intent, store_is_away })
+    }
+
+    /// Checks what [`submit`](Self::submit) checks, and tells where the permission stands. Writes nothing.
     ///
     /// # Errors
     /// [`Error`].
-    pub async fn validate(&self, request: ChangeRequest) -> Result<Option<Permission>, Error> {
-        self.check_configured(request.key.account, &request.key.region)?;
-        match self.policy.decide(&request.principal, request.action, &request.key) {
-            Decision::Denied { rule } => Err(Error::Denied {
-                key: request.key,
-                rule,
+    pub async fn validate(&self, submission: Submission) -> Result<Option<Permission>, Error> {
+        let intent = self.intent(submission);
+        self.check_configured(intent.key.account, &intent.key.region)?;
+        match self.policy.decide(Question::of(&intent)) {
+            Verdict::Deny { words, .. } => Err(Error::Denied {
+                key: intent.key,
+                rule: words,
                 log_index: None,
             }),
-            Decision::Allowed => Ok(reads::permission(&self.database, &request.key).await?),
+            Verdict::Allow { .. } => Ok(reads::permission(&self.database, &intent.key).await?),
         }
     }
 
-    fn intent(&self, request: ChangeRequest) -> Intent {
+    fn intent(&self, submission: Submission) -> Intent {
         let change_id = ChangeId(self.clock.uuid());
         Intent {
             change_id,
-            request_id: request.request_id.unwrap_or(RequestId(change_id.0)),
-            key: request.key,
-            action: request.action,
-            cause: Cause::Caller,
-            principal: request.principal,
-            reason: request.reason,
-            ticket: request.ticket,
-            trace_id: request.trace_id,
+            request_id: submission.request_id.unwrap_or(RequestId(change_id.0)),
+            key: submission.key,
+            action: submission.action,
+            cause: submission.cause,
+            principal: submission.actor,
+            reason: submission.reason,
+            ticket: submission.ticket,
+            trace_id: submission.trace_id,
         }
     }
 
     /// Gets a change accepted, or finds the one that was accepted under the same request id.
-    async fn accept(&self, intent: &Arc<Intent>) -> Result<Accepted, Error> {
+    async fn accept(&self, intent: &Arc<Intent>) -> Result<Receipt, Error> {
         let account = intent.key.account;
         let command = match self.command(intent) {
             Ok(command) => command,
@@ -120,7 +145,7 @@ impl Permissions {
         // Waited for from before it is opened, so that its end is not missed.
         let waiter = self.outcomes.wait_for(account, intent.change_id);
         match self.committer.commit(command).await? {
-            Answer::Opened(snapshot) => Ok(Accepted {
+            Answer::Opened(snapshot) => Ok(Receipt {
                 snapshot,
                 waiter,
                 replayed: false,
@@ -141,7 +166,7 @@ impl Permissions {
 
     /// The change that was accepted under the same request id, if there is one. What is not taken up today was perhaps accepted
     /// before, and is answered as it was. Who gave no request id has none to look for.
-    async fn accepted_before(&self, intent: &Intent) -> Result<Option<Accepted>, Error> {
+    async fn accepted_before(&self, intent: &Intent) -> Result<Option<Receipt>, Error> {
         if intent.request_id.0 == intent.change_id.0 {
             return Ok(None);
         }
@@ -155,7 +180,7 @@ impl Permissions {
         }
     }
 
-    async fn replayed(&self, mut snapshot: Snapshot) -> Accepted {
+    async fn replayed(&self, mut snapshot: Snapshot) -> Receipt {
         let change = (snapshot.change.intent.key.account, snapshot.change.id());
         let waiter = self.outcomes.wait_for(change.0, change.1);
         // It may have ended between the commit and the line above.
@@ -164,7 +189,7 @@ impl Permissions {
             // Without an answer there is still the waiting.
             snapshot = ended.unwrap_or_default().into_iter().next().unwrap_or(snapshot);
         }
-        Accepted {
+        Receipt {
             snapshot,
             waiter,
             replayed: true,
@@ -175,30 +200,10 @@ impl Permissions {
     /// replay of what was accepted before gets its first answer, whatever the policy says today.
     fn command(&self, intent: &Arc<Intent>) -> Result<Command, Error> {
         self.check_configured(intent.key.account, &intent.key.region)?;
-        match self.policy.decide(&intent.principal, intent.action, &intent.key) {
-            Decision::Denied { rule } => Ok(Command::Deny(intent.clone(), rule)),
-            Decision::Allowed if self.forwarder.has_room(&intent.key) => Ok(Command::Open(intent.clone())),
-            Decision::Allowed => Err(CommitError::Overloaded.into()),
+        match self.policy.decide(Question::of(intent)) {
+            Verdict::Deny { words, .. } => Ok(Command::Deny(intent.clone(), words)),
+            Verdict::Allow { .. } if self.forwarder.has_room(&intent.key) => Ok(Command::Open(intent.clone())),
+            Verdict::Allow { .. } => Err(CommitError::Overloaded.into()),
         }
-    }
-}
-
-/// A change that was accepted, now or before.
-struct Accepted {
-    snapshot: Snapshot,
-    waiter: Waiter,
-    replayed: bool,
-}
-
-fn outcome(Snapshot { change, permission }: Snapshot, replayed: bool) -> Result<Changed, Error> {
-    match change.state {
-        ChangeState::Succeeded => Ok(Changed {
-            permission,
-            change,
-            replayed,
-        }),
-        ChangeState::Failed => Err(Error::Failed(Box::new(change))),
-        ChangeState::Superseded => Err(Error::Superseded(Box::new(change))),
-        ChangeState::Pending => Err(Error::Pending(Box::new(change))),
     }
 }

@@ -1,11 +1,11 @@
 //! The use cases: grant, revoke, get, list. What the API means, apart from gRPC.
 //!
-//! Each asks the configuration and the policy first, then the store. A change is opened by the committer and worked on by
-//! the forwarder; here is only waited for its end, so that a caller who goes away takes nothing with it.
+//! Each asks the configuration and the policy first, then the store. [`Changes::submit`] decides: the change is opened by the committer
+//! and worked on by the forwarder. [`Receipt::wait`] waits for its end, so that a caller who goes away takes nothing with it.
 
-mod change;
 mod error;
 mod read;
+mod submit;
 
 use crate::{
     clock::Clock,
@@ -16,13 +16,13 @@ use crate::{
     workspaces::WorkSpaces,
 };
 
-pub use change::{ChangeRequest, Changed};
 pub use error::Error;
 pub use read::{ChangePage, PermissionPage};
+pub use submit::{Changed, Receipt, Submission};
 
 /// The use cases, and what they need.
 #[derive(Clone)]
-pub struct Permissions {
+pub struct Changes {
     /// Where permissions and changes are read.
     pub database: Database,
     /// Through which changes are opened.
@@ -39,7 +39,7 @@ pub struct Permissions {
     pub clock: Clock,
 }
 
-impl Permissions {
+impl Changes {
     fn check_configured(&self, account: AccountId, region: &Region) -> Result<(), Error> {
         if self.workspaces.serves(account, region) {
             Ok(())

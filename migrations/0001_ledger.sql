@@ -42,7 +42,7 @@ CREATE TABLE audit_entry (
     entry text NOT NULL,
     CHECK (shared_account_id <> account_id),
     CHECK (share_effect IS NULL OR (region, image_id, shared_account_id) IS NOT NULL),
-    CHECK (kind NOT IN ('change.requested', 'change.denied', 'change.succeeded', 'change.failed', 'change.superseded')
+    CHECK (kind NOT IN ('change.requested', 'change.denied', 'change.joined', 'change.succeeded', 'change.failed', 'change.superseded')
         OR ((action, cause, request_id, principal, reason, region, image_id, shared_account_id) IS NOT NULL
             AND (kind = 'change.denied') = (change_id IS NULL) AND (change_id IS NULL) = (generation IS NULL)
             AND (kind = 'change.failed') = (error_reason IS NOT NULL)))

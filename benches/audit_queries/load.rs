@@ -181,16 +181,25 @@ impl History {
         }
     }
 
-    /// One change: asked for, and ended; or denied.
+    /// One change: asked for, now and then joined, and ended; or denied.
     fn next_change(&mut self, rows: &mut String) {
         let intent = Arc::new(self.intent());
-        let ending = match self.random.u32(0..1000) {
+        let number = self.random.u32(0..1000);
+        let ending = match number {
             0..5 => return self.add(rows, &intent, Kind::ChangeDenied),
             5..25 => Kind::ChangeFailed,
             25..35 => Kind::ChangeSuperseded,
             _ => Kind::ChangeSucceeded,
         };
         self.add(rows, &intent, Kind::ChangeRequested);
+        if number.is_multiple_of(100) {
+            let request_id = RequestId(Uuid::from_u128(intent.request_id.0.as_u128() ^ 1));
+            let joining = Intent {
+                request_id,
+                ..(*intent).clone()
+            };
+            self.add(rows, &Arc::new(joining), Kind::ChangeJoined);
+        }
         self.add(rows, &intent, ending);
     }
 
@@ -269,6 +278,7 @@ impl History {
         let body = match kind {
             Kind::ChangeRequested => Body::ChangeRequested(change),
             Kind::ChangeDenied => Body::ChangeDenied(change),
+            Kind::ChangeJoined => Body::ChangeJoined(change),
             Kind::ChangeSucceeded => Body::ChangeSucceeded(change),
             Kind::ChangeFailed => Body::ChangeFailed(change),
             Kind::ChangeSuperseded => Body::ChangeSuperseded(change),

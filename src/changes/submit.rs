@@ -40,6 +40,8 @@ pub struct Submission {
 pub struct Receipt {
     snapshot: Snapshot,
     waiter: Waiter,
+    /// The id of the request, which may have joined a change of another request.
+    request_id: RequestId,
     replayed: bool,
 }
 
@@ -52,6 +54,8 @@ pub struct Changed {
     pub change: Change,
     /// True when this answers a replay.
     pub replayed: bool,
+    /// True when another request had asked for the change, and this one joined it.
+    pub joined: bool,
 }
 
 impl Receipt {
@@ -75,6 +79,7 @@ impl Receipt {
         };
         match change.state {
             ChangeState::Succeeded => Ok(Changed {
+                joined: change.intent.request_id != self.request_id,
                 permission,
                 change,
                 replayed: self.replayed,
@@ -148,9 +153,11 @@ impl Changes {
             Answer::Opened(snapshot) => Ok(Receipt {
                 snapshot,
                 waiter,
+                request_id: intent.request_id,
                 replayed: false,
             }),
-            Answer::Replayed(snapshot) => Ok(Box::pin(self.replayed(snapshot)).await),
+            Answer::Joined(snapshot) => Ok(Box::pin(self.follow(snapshot, intent.request_id, false)).await),
+            Answer::Replayed(snapshot) => Ok(Box::pin(self.follow(snapshot, intent.request_id, true)).await),
             Answer::RequestIdReused(change_id) => Err(Error::RequestIdReused {
                 request_id: intent.request_id,
                 change_id,
@@ -171,7 +178,9 @@ impl Changes {
             return Ok(None);
         }
         match reads::requested(&self.database, intent.key.account, intent.request_id).await? {
-            Some((request, snapshot)) if request.is_repeated_by(intent) => Ok(Some(self.replayed(snapshot).await)),
+            Some((request, snapshot)) if request.is_repeated_by(intent) => {
+                Ok(Some(self.follow(snapshot, intent.request_id, true).await))
+            }
             Some((request, _)) => Err(Error::RequestIdReused {
                 request_id: intent.request_id,
                 change_id: request.change_id,
@@ -180,7 +189,8 @@ impl Changes {
         }
     }
 
-    async fn replayed(&self, mut snapshot: Snapshot) -> Receipt {
+    /// A receipt for a change that another request has opened, or the same one before.
+    async fn follow(&self, mut snapshot: Snapshot, request_id: RequestId, replayed: bool) -> Receipt {
         let change = (snapshot.change.intent.key.account, snapshot.change.id());
         let waiter = self.outcomes.wait_for(change.0, change.1);
         // It may have ended between the commit and the line above.
@@ -192,7 +202,8 @@ impl Changes {
         Receipt {
             snapshot,
             waiter,
-            replayed: true,
+            request_id,
+            replayed,
         }
     }
 

@@ -13,6 +13,8 @@ use super::{command_line, render};
 use crate::proto::v1::{Change, GrantSharePermissionRequest, RevokeSharePermissionRequest, SharePermission};
 
 const REPLAYED: &str = "note: this request id was answered before; nothing was done again";
+const JOINED: &str =
+    "note: another request had asked for the same, and its change was under way; this request joined it";
 const VALID: &str = "note: the request is valid and permitted; nothing was changed (--validate-only)";
 
 pub(super) async fn grant(
@@ -43,7 +45,7 @@ pub(super) async fn grant(
         return console.print_json(&answer);
     }
     print(console, answer.permission.as_ref(), answer.change.as_ref())?;
-    notes(console, &args, answer.replayed);
+    notes(console, &args, answer.replayed, answer.joined);
     Ok(())
 }
 
@@ -75,7 +77,7 @@ pub(super) async fn revoke(
         return console.print_json(&answer);
     }
     print(console, answer.permission.as_ref(), answer.change.as_ref())?;
-    notes(console, &args, answer.replayed);
+    notes(console, &args, answer.replayed, answer.joined);
     if !answer.warning.is_empty() {
         console.note(format_args!("warning: {}", super::text::one_line(&answer.warning)));
     }
@@ -96,12 +98,15 @@ fn print(console: &mut Console<'_>, permission: Option<&SharePermission>, change
     }
 }
 
-fn notes(console: &mut Console<'_>, args: &GrantRevokeArgs, replayed: bool) {
+fn notes(console: &mut Console<'_>, args: &GrantRevokeArgs, replayed: bool, joined: bool) {
     if args.validate_only {
         console.note(VALID);
     }
     if replayed {
         console.note(REPLAYED);
+    }
+    if joined {
+        console.note(JOINED);
     }
 }
 

@@ -31,6 +31,14 @@ impl Request {
         }
     }
 
+    /// The request that `intent` is, answered by a change that is under way and does the same.
+    pub fn joining(change_id: ChangeId, intent: &Intent) -> Self {
+        Self {
+            change_id,
+            ..Self::of(intent)
+        }
+    }
+
     /// True if `intent` asks for the same and is the same principal's: a replay. The trace may differ.
     pub fn is_repeated_by(&self, intent: &Intent) -> bool {
         self.principal == intent.principal && self.content == RequestContent::of(intent)

@@ -26,6 +26,7 @@ pub(super) fn granted(changed: Changed) -> v1::GrantSharePermissionResponse {
         permission: Some(permission(&changed.permission)),
         change: Some(change(&changed.change)),
         replayed: changed.replayed,
+        joined: changed.joined,
     }
 }
 
@@ -34,6 +35,7 @@ pub(super) fn grant_validated(standing: Option<domain::Permission>) -> v1::Grant
         permission: standing.as_ref().map(permission),
         change: None,
         replayed: false,
+        joined: false,
     }
 }
 
@@ -42,6 +44,7 @@ pub(super) fn revoked(changed: Changed) -> v1::RevokeSharePermissionResponse {
         permission: Some(permission(&changed.permission)),
         change: Some(change(&changed.change)),
         replayed: changed.replayed,
+        joined: changed.joined,
         warning: COPIES_STAY.into(),
     }
 }
@@ -51,6 +54,7 @@ pub(super) fn revoke_validated(standing: Option<domain::Permission>) -> v1::Revo
         permission: standing.as_ref().map(permission),
         change: None,
         replayed: false,
+        joined: false,
         warning: COPIES_STAY.into(),
     }
 }

@@ -84,7 +84,7 @@ pub(crate) async fn make_history(stack: &Stack) {
     overtake(stack).await;
 }
 
-/// A grant that waits for its next attempt, and the revoke that takes its place.
+/// A grant that waits for its next attempt, one that joins it, and the revoke that takes its place.
 async fn overtake(stack: &Stack) {
     let to = |account: &str| GrantSharePermissionRequest {
         shared_account_id: account.into(),
@@ -94,13 +94,18 @@ async fn overtake(stack: &Stack) {
     let before = stack.calls_of(UPDATE);
     let overtaken = spawn_grant(stack.client().await, to(OTHER_RECIPIENT));
     stack.wait_for_calls(UPDATE, before + 1).await;
+    let joined = spawn_grant(stack.client().await, to(OTHER_RECIPIENT));
+    let is_recorded = "SELECT count(*) FROM audit_entry WHERE kind = 'change.joined'";
+    until(&stack.pool, is_recorded, 1).await;
     let mut client = stack.client().await;
     let newer = RevokeSharePermissionRequest {
         shared_account_id: OTHER_RECIPIENT.into(),
         ..revoke()
     };
     let newer = tokio::spawn(async move { client.revoke_share_permission(as_tester(newer)).await });
-    assert_eq!(overtaken.await.unwrap().unwrap_err().code(), Code::Aborted);
+    for overtaken in [overtaken, joined] {
+        assert_eq!(overtaken.await.unwrap().unwrap_err().code(), Code::Aborted);
+    }
     stack.release();
     newer.await.unwrap().unwrap();
 }

@@ -135,7 +135,8 @@ async fn rankings_tell_who_asked_most_and_about_what() {
         top: 2,
         ..days(&entries)
     };
-    let asked = |entry: &&AuditEntry| ["change.requested", "change.denied"].contains(&entry.kind.as_str());
+    let kinds = ["change.requested", "change.denied", "change.joined"];
+    let asked = |entry: &&AuditEntry| kinds.contains(&entry.kind.as_str());
     let top = |value: fn(&AuditEntry) -> &String| {
         let mut counts = BTreeMap::new();
         for entry in entries.iter().filter(asked) {

@@ -59,6 +59,7 @@ pub(crate) fn granted() -> GrantSharePermissionResponse {
         permission: Some(permission(share_permission::State::Shared)),
         change: Some(change(change::State::Succeeded)),
         replayed: false,
+        joined: false,
     }
 }
 

@@ -190,9 +190,10 @@ async fn a_change_says_who_works_on_it_what_waits_behind_it_and_when_it_is_tried
     stack.fault(UPDATE, 1, hang);
     let first = spawn_grant(stack.client().await, grant());
     stack.wait_for_calls(UPDATE, 1).await;
-    let mut second = grant();
+    let mut second = revoke();
     second.request_id = Uuid::new_v4().to_string();
-    let behind = spawn_grant(stack.client().await, second.clone());
+    let (mut revoking, request) = (stack.client().await, as_tester(second.clone()));
+    let behind = tokio::spawn(async move { revoking.revoke_share_permission(request).await });
     let mut client = stack.client().await;
     let pending = ListChangesRequest {
         states: vec![change::State::Pending.into()],

@@ -17,6 +17,7 @@ mod failures;
 mod fairness;
 mod gauges;
 mod grants;
+mod joining;
 mod landing;
 mod ledger;
 mod outage;

@@ -2,16 +2,20 @@
 //!
 //! It loads no more than the contract of [`Account::new`] says, so that a transition that leans on more is found out.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    sync::Arc,
+};
 
 use sharewarden::domain::{
-    AccountId, Change, ChangeId, ChangeState, Entry, Kind, Permission, PermissionKey, Request, RequestId, Timestamp,
+    AccountId, Change, ChangeId, ChangeState, Entry, Intent, Kind, Permission, PermissionKey, Request, RequestId,
+    Timestamp,
     transition::{Account, Command},
 };
 
 use crate::promises::{
     Breaches,
-    Promise::{Constraints, EffectsAreExact, GaplessLedger, OneChangePerRequestId, OneRequestOneEnd},
+    Promise::{Constraints, EffectsAreExact, GaplessLedger, OneChangePerRequestId, OneRequestOneEnd, SameWishJoins},
 };
 
 /// One account, as it is stored.
@@ -22,6 +26,8 @@ pub(crate) struct Database {
     pub(crate) permissions: HashMap<PermissionKey, Permission>,
     pub(crate) changes: HashMap<ChangeId, Change>,
     requests: HashMap<RequestId, Request>,
+    /// What was asked for under each request id, with the change that answers it, as the entries tell.
+    asked: HashMap<RequestId, Arc<Intent>>,
     /// The kind of the last entry of each change.
     kinds: HashMap<ChangeId, Kind>,
     /// The changes of each permission that have not ended.
@@ -39,6 +45,7 @@ impl Database {
             permissions: HashMap::new(),
             changes: HashMap::new(),
             requests: HashMap::new(),
+            asked: HashMap::new(),
             kinds: HashMap::new(),
             pending: BTreeMap::new(),
             newest: HashMap::new(),
@@ -49,9 +56,9 @@ impl Database {
         self.newest.get(key).map(|(id, _)| &self.changes[id])
     }
 
-    /// The change that was accepted under a request id.
-    pub(crate) fn request(&self, id: RequestId) -> Option<&Change> {
-        self.requests.get(&id).map(|request| &self.changes[&request.change_id])
+    /// What was asked for under a request id. Its change id is that of the change which answers it.
+    pub(crate) fn asked(&self, id: RequestId) -> Option<&Arc<Intent>> {
+        self.asked.get(&id)
     }
 
     /// What the store loads for a batch, and nothing else.
@@ -155,6 +162,15 @@ impl Database {
             return;
         };
         let Some(id) = change.change_id() else { return };
+        if matches!(kind, Kind::ChangeRequested | Kind::ChangeJoined) {
+            self.asked.insert(change.intent.request_id, change.intent.clone());
+        }
+        if kind == Kind::ChangeJoined {
+            let joined = self.kinds.get(&id);
+            return breaches.check(SameWishJoins, joined == Some(&Kind::ChangeRequested), || {
+                format!("{id} was joined after {joined:?}")
+            });
+        }
         let before = self.kinds.insert(id, kind);
         let in_order = match kind {
             Kind::ChangeRequested => before.is_none(),

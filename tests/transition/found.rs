@@ -245,7 +245,7 @@ fn what_was_read_under_a_lease_that_gives_way_is_on_record() {
     let mut account = new_account();
     account.apply(open(1), &at(0));
     let mut account = reloaded(&account, &[1]);
-    account.apply(open(3), &at(1));
+    account.apply(open(2), &at(1));
     let mut read = lost_call();
     read[0].operation = Operation::DescribeWorkspaceImagePermissions;
     let attempts = Command::Renew {
@@ -256,7 +256,7 @@ fn what_was_read_under_a_lease_that_gives_way_is_on_record() {
     let Answer::Renewed(work) = account.apply(attempts, &at(2)) else {
         panic!("the lease is ours")
     };
-    assert_eq!(work.change.id(), change(3));
+    assert_eq!(work.change.id(), change(2));
     assert_eq!(account.change(change(1)).expect("it was opened").attempts, read);
 }
 

@@ -63,18 +63,15 @@ fn it_waits_also_when_the_lost_grant_was_seen_in_effect_or_done_once_more() {
 }
 
 #[test]
-fn a_change_for_the_same_does_not_wait() {
+fn a_request_for_the_same_joins_the_change_whose_call_was_lost() {
     let mut account = after_a_lost_grant(LATER);
-    account.apply(open(3), &at(2));
-    let [work] = &account.effects().work[..] else {
-        panic!("it is called at once")
-    };
-    assert_eq!(work.change.id(), change(3));
-    assert_eq!(
-        work.landing_for,
-        Some(Duration::from_secs(6)),
-        "it must not fail before"
+    let answer = account.apply(open(3), &at(2));
+    assert!(
+        matches!(&answer, Answer::Joined(snapshot) if snapshot.change.id() == change(1)),
+        "{answer:?}"
     );
+    assert_eq!(account.change(change(3)), None);
+    assert!(account.effects().work.is_empty(), "it is tried again when it is due");
 }
 
 #[test]
@@ -86,7 +83,13 @@ fn who_waits_is_overtaken_by_a_change_for_what_may_land() {
         account.change(change(2)).expect("it was opened").state,
         ChangeState::Superseded
     );
-    assert_eq!(account.effects().work[0].change.id(), change(3));
+    let work = &account.effects().work[0];
+    assert_eq!(work.change.id(), change(3));
+    assert_eq!(
+        work.landing_for,
+        Some(Duration::from_secs(5)),
+        "it must not fail before"
+    );
 }
 
 #[test]

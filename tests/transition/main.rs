@@ -78,6 +78,8 @@ promised! {
     a_request_id_opens_one_change_and_a_replay_names_it = OneChangePerRequestId,
     /// P5.
     a_request_id_with_other_content_is_refused_and_writes_nothing = ReuseIsRefused,
+    /// A request for what the newest change does already, while that is under way, joins it; no other request does.
+    who_wants_what_is_under_way_joins_it = SameWishJoins,
     /// P6: no two replicas, and no replica twice, may be calling AWS for a permission.
     leases_never_overlap_and_work_is_handed_out_once_for_each_epoch = OneLeaseAtATime,
     /// P6.

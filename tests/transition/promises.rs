@@ -8,6 +8,7 @@ pub(crate) enum Promise {
     OneRequestOneEnd,
     GaplessLedger,
     OneChangePerRequestId,
+    SameWishJoins,
     ReuseIsRefused,
     OneLeaseAtATime,
     NewestWins,

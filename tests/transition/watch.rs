@@ -3,7 +3,7 @@
 use std::{collections::HashMap, sync::Arc};
 
 use sharewarden::domain::{
-    Intent, PermissionKey, RequestId,
+    Change, Intent, PermissionKey, RequestId,
     transition::{Account, Answer, Command, Context, Settlement, Work},
 };
 
@@ -12,7 +12,7 @@ use crate::{
     names,
     promises::{
         Breaches,
-        Promise::{LostLeaseIsSilent, OneChangePerRequestId, ReuseIsRefused},
+        Promise::{LostLeaseIsSilent, OneChangePerRequestId, ReuseIsRefused, SameWishJoins},
     },
     world::Call,
 };
@@ -43,11 +43,15 @@ impl<'a> Watch<'a> {
         let touched = command.touches().permission;
         let permission = |account: &Account| touched.and_then(|key| account.permission(key)).cloned();
         let before = permission(account);
+        let newest = before
+            .as_ref()
+            .and_then(|permission| permission.next.or(permission.current));
+        let newest = newest.and_then(|id| account.change(id)).cloned();
         let entries = account.effects().entries.len();
         let answer = account.apply(command.clone(), context);
         let silent = account.effects().entries.len() == entries && permission(account) == before;
         match command {
-            Command::Open(intent) => self.check_open(intent, &answer, silent, breaches),
+            Command::Open(intent) => self.check_open(intent, newest.as_ref(), &answer, silent, breaches),
             Command::Settle(settlement) => self.check_settle(settlement, &answer, silent, context, breaches),
             Command::Renew { epoch, .. } => {
                 // A renewal that was committed before gets its answer once more.
@@ -64,13 +68,32 @@ impl<'a> Watch<'a> {
         answer
     }
 
-    fn check_open(&mut self, intent: &Arc<Intent>, answer: &Answer, silent: bool, breaches: &mut Breaches) {
-        let stored = self.database.request(intent.request_id).map(|change| &change.intent);
+    /// `newest` is the newest change of the permission, if it is under way.
+    fn check_open(
+        &mut self,
+        intent: &Arc<Intent>,
+        newest: Option<&Change>,
+        answer: &Answer,
+        silent: bool,
+        breaches: &mut Breaches,
+    ) {
+        let stored = self.database.asked(intent.request_id);
         let earlier = self.opened.get(&intent.request_id).or(stored);
         let Some(earlier) = earlier.cloned() else {
-            self.opened.insert(intent.request_id, intent.clone());
-            let right = matches!(answer, Answer::Opened(s) if s.change.id() == intent.change_id) && !silent;
-            return breaches.check(OneChangePerRequestId, right, || format!("new {intent:?}: {answer:?}"));
+            let joined = newest.filter(|change| change.intent.action == intent.action);
+            let change_id = joined.map_or(intent.change_id, Change::id);
+            let asked = Intent {
+                change_id,
+                ..(**intent).clone()
+            };
+            self.opened.insert(intent.request_id, Arc::new(asked));
+            let right = match answer {
+                Answer::Opened(s) => joined.is_none() && s.change.id() == intent.change_id,
+                Answer::Joined(s) => joined.is_some() && s.change.id() == change_id && !s.change.has_ended(),
+                _ => false,
+            };
+            breaches.check(SameWishJoins, right, || format!("{newest:?}, {intent:?}: {answer:?}"));
+            return breaches.check(OneChangePerRequestId, !silent, || format!("new {intent:?}: {answer:?}"));
         };
         let id = earlier.change_id;
         if id == intent.change_id || asks_for_the_same(&earlier, intent) {

@@ -11,10 +11,11 @@ use crate::domain::{
     Operation, PermissionKey, Timestamp,
 };
 
-/// A change, or a refused request for one, as it stood when the entry was recorded.
+/// A change, a request that joined one, or a refused request for one, as it stood when the entry was recorded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ChangeBody {
-    /// Who wanted what, and why. A refusal has no change; its change id is not written.
+    /// Who wanted what, and why. Of a request that joined a change, the change id is that of the change. A refusal has no change; its
+    /// change id is not written.
     pub intent: Arc<Intent>,
     /// The generation that the change set; none for a refusal.
     pub generation: Option<u64>,
@@ -37,6 +38,21 @@ impl ChangeBody {
             previous: change.previous,
             attempts: change.attempts.clone(),
             failure: change.failure.clone(),
+            denied_by: None,
+        }
+    }
+
+    /// The request `intent`, which joins `change`.
+    pub fn joining(change: &Change, intent: &Intent) -> Self {
+        Self {
+            intent: Arc::new(Intent {
+                change_id: change.id(),
+                ..intent.clone()
+            }),
+            generation: Some(change.generation),
+            previous: change.previous,
+            attempts: Vec::new(),
+            failure: None,
             denied_by: None,
         }
     }

@@ -93,6 +93,12 @@ kinds! {
         words: "The policy refused a change. Nothing was accepted.",
         ocsf: OcsfStatus::Failure, is_ranked: true, share_effect: none, once: None,
     };
+    /// A request joined a change that is under way and does the same. It ends with that change.
+    ChangeJoined(ChangeBody) = Row {
+        name: "change.joined", schema: 1,
+        words: "A request joined a change that was under way and did the same. It ended with that change.",
+        ocsf: OcsfStatus::Other, is_ranked: true, share_effect: none, once: None,
+    };
     /// A change is in effect at AWS.
     ChangeSucceeded(ChangeBody) = Row {
         name: "change.succeeded", schema: 1,
@@ -218,6 +224,7 @@ impl Body {
         match self {
             Self::ChangeRequested(body)
             | Self::ChangeDenied(body)
+            | Self::ChangeJoined(body)
             | Self::ChangeSucceeded(body)
             | Self::ChangeFailed(body)
             | Self::ChangeSuperseded(body) => Some(body),

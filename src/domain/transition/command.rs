@@ -140,6 +140,8 @@ pub struct Work {
 pub enum Answer {
     /// The change was accepted.
     Opened(Snapshot),
+    /// A change that does the same is under way, and the request has joined it: it has the same end.
+    Joined(Snapshot),
     /// The same request was accepted before; this is where its change stands.
     Replayed(Snapshot),
     /// The request id was used for other content, in this change.

@@ -4,6 +4,8 @@
 //! The store loads an [`Account`] as far as a batch of commands concerns it, applies the commands one after the other, and
 //! saves what has changed in one transaction. Every rule about generations, leases and endings is here, and nowhere else.
 //!
+//! A request for what the newest change of its permission does already, while that is under way, joins this change and ends with it.
+//!
 //! A lease is held while a call to AWS may be in flight, and only then. So a newer change takes over at once from one that
 //! merely waits for its next attempt, and waits behind one that is being called. A call whose end nobody saw may land for a
 //! while yet: so long, no call is made that asks for the other value.
@@ -161,6 +163,9 @@ impl Account {
         if let Some(earlier) = self.requests.get(&intent.request_id) {
             return self.replay(&earlier.clone(), &intent, context);
         }
+        if let Some(under_way) = self.under_way(&intent) {
+            return self.join(under_way, &intent, context);
+        }
         let (id, key) = (intent.change_id, intent.key.clone());
         let mut permission = self
             .permissions
@@ -201,6 +206,26 @@ impl Account {
         self.snapshot(id)
             .map(Answer::Opened)
             .expect("the change was put in above")
+    }
+
+    /// The newest change of the permission, if it is under way and does what `intent` asks for.
+    fn under_way(&self, intent: &Intent) -> Option<ChangeId> {
+        let permission = self.permissions.get(&intent.key)?;
+        let newest = permission.next.or(permission.current)?;
+        let change = self.changes.get(&newest)?;
+        (change.intent.action == intent.action).then_some(newest)
+    }
+
+    /// Lets a request join a change. Nothing else changes: the work goes on as it would have.
+    fn join(&mut self, id: ChangeId, intent: &Intent, context: &Context) -> Answer {
+        let request = Request::joining(id, intent);
+        self.effects.requests.push(request.clone());
+        self.requests.insert(request.id, request);
+        let body = ChangeBody::joining(&self.changes[&id], intent);
+        self.record(Body::ChangeJoined(body), context);
+        self.snapshot(id)
+            .map(Answer::Joined)
+            .expect("a change that a permission names is loaded with it")
     }
 
     /// The answer to a request id that was seen before.

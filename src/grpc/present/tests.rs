@@ -106,6 +106,7 @@ fn a_revoke_says_that_copies_stay() {
         permission: Permission::new(key(), time("2026-11-22T00:00:00Z")),
         change: a_change(ChangeState::Succeeded, None),
         replayed: true,
+        joined: false,
     };
     let answer = revoked(changed);
     assert!(answer.replayed && answer.warning.contains("Copies that it has already made stay"));

@@ -60,7 +60,11 @@ fn fault(kind: FaultKind) -> Error {
 }
 
 fn failed(reason: FailureReason) -> Error {
-    Error::Failed(change(ChangeState::Failed, Some(reason)))
+    let mut change = change(ChangeState::Failed, Some(reason));
+    if let (FailureReason::PolicyDenied, Some(failure)) = (reason, &mut change.failure) {
+        failure.message = Some("not on the list".into());
+    }
+    Error::Failed(change)
 }
 
 /// The error, the code, the reason, and the seconds of its RetryInfo.

@@ -93,6 +93,7 @@ fn entry() -> impl Strategy<Value = Entry> {
         Body::ChangeSucceeded,
         Body::ChangeFailed,
         Body::ChangeSuperseded,
+        Body::ChangeJoined,
     ];
     (
         (0..=MAX, time(), select(kinds)),

@@ -52,6 +52,8 @@ pub(crate) enum Stage {
     Requested,
     #[serde(rename = "change.denied")]
     Denied,
+    #[serde(rename = "change.joined")]
+    Joined,
     #[serde(rename = "change.succeeded")]
     Succeeded,
     #[serde(rename = "change.failed")]
@@ -211,6 +213,7 @@ impl Stage {
         match self {
             Self::Requested => "REQUESTED",
             Self::Denied => "DENIED",
+            Self::Joined => "JOINED",
             Self::Succeeded => "SUCCEEDED",
             Self::Failed => "FAILED",
             Self::Superseded => "SUPERSEDED",

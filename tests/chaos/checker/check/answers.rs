@@ -104,7 +104,7 @@ fn meaning(reason: &str) -> Meaning {
     }
 }
 
-/// The answer names a change of this very request, and an end of it that was recorded before.
+/// The answer names a change that this very request opened or joined, and an end of it that was recorded before.
 fn says(answer: &Answer, id: &str, end: Option<Stage>, changes: &Changes<'_>, found: &mut Found) {
     let request = &answer.request;
     let Some(change) = changes.get(&request.permission.account, id) else {
@@ -120,10 +120,11 @@ fn says(answer: &Answer, id: &str, end: Option<Stage>, changes: &Changes<'_>, fo
             format!("{request:?} was answered with change {id}: {on_record:?}"),
         );
     }
-    if change.requested.recorded_at > answer.answered_at {
+    let on_record = change.request(&request.request_id).unwrap_or(change.requested);
+    if on_record.recorded_at > answer.answered_at {
         found.add(
             "P3",
-            format!("answered {:?} before REQUESTED was on record", answer.told),
+            format!("answered {:?} before REQUESTED or JOINED was on record", answer.told),
         );
     }
     let Some(stage) = end else { return };
@@ -143,11 +144,9 @@ fn says(answer: &Answer, id: &str, end: Option<Stage>, changes: &Changes<'_>, fo
 }
 
 fn is_of(change: &Change<'_>, request: &Request) -> bool {
-    let entry = change.requested;
-    entry.request_id == request.request_id
-        && entry.permission() == request.permission
-        && entry.action == request.action
-        && entry.reason == request.reason
+    change.request(&request.request_id).is_some_and(|entry| {
+        entry.permission() == request.permission && entry.action == request.action && entry.reason == request.reason
+    })
 }
 
 fn same_failure(answer: &Answer, reason: &str, id: &str, stage: Stage, changes: &Changes<'_>, found: &mut Found) {
@@ -164,7 +163,7 @@ fn same_failure(answer: &Answer, reason: &str, id: &str, stage: Stage, changes: 
 fn was_reused(answer: &Answer, id: &str, changes: &Changes<'_>, found: &mut Found) {
     let change = changes.get(&answer.request.permission.account, id);
     if change
-        .is_none_or(|change| change.requested.request_id != answer.request.request_id || is_of(change, &answer.request))
+        .is_none_or(|change| change.request(&answer.request.request_id).is_none() || is_of(change, &answer.request))
     {
         found.add(
             "P5",

@@ -2,14 +2,24 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::super::history::{Entry, History, Permission};
+use super::super::history::{Entry, History, Permission, Stage};
 
 /// One change: its entries, in the order of the ledger.
 #[derive(Debug)]
 pub(super) struct Change<'a> {
     pub(super) id: &'a str,
     pub(super) requested: &'a Entry,
+    /// The requests that joined it.
+    pub(super) joined: Vec<&'a Entry>,
     pub(super) terminal: Option<&'a Entry>,
+}
+
+impl<'a> Change<'a> {
+    /// The request with this id, of those that it answers.
+    pub(super) fn request(&self, id: &str) -> Option<&'a Entry> {
+        let mut asked = std::iter::once(self.requested).chain(self.joined.iter().copied());
+        asked.find(|entry| entry.request_id == id)
+    }
 }
 
 /// All changes.
@@ -41,11 +51,18 @@ impl<'a> Changes<'a> {
             }
             return;
         }
+        if entry.stage == Stage::Joined {
+            if let Some(change) = self.by_id.get_mut(id) {
+                change.joined.push(entry);
+            }
+            return;
+        }
         self.by_id.entry(id).or_insert_with(|| {
             self.by_permission.entry(entry.permission()).or_default().push(id);
             Change {
                 id,
                 requested: entry,
+                joined: Vec::new(),
                 terminal: None,
             }
         });

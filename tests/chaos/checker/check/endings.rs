@@ -1,5 +1,5 @@
-//! What the ledgers alone must show. P2: every change has one beginning and, after it, one end. P5: one request id is one
-//! change, and one change is accepted by AWS once. P4: generations follow the order of the ledger.
+//! What the ledgers alone must show. P2: every change has one beginning and, after it, one end; requests join it in between. P5: one
+//! request id is one change, and one change is accepted by AWS once. P4: generations follow the order of the ledger.
 
 use std::collections::HashMap;
 
@@ -21,7 +21,7 @@ pub(super) fn check(history: &History, changes: &Changes<'_>, found: &mut Found)
             let at = place(entry);
             found.add("P5", format!("{at}: AWS accepted change {id} more than once"));
         }
-        if entry.stage != Stage::Requested {
+        if !matches!(entry.stage, Stage::Requested | Stage::Joined) {
             continue;
         }
         let before = requests.insert((&entry.account_id, &entry.request_id), id);
@@ -31,6 +31,9 @@ pub(super) fn check(history: &History, changes: &Changes<'_>, found: &mut Found)
                 "P5",
                 format!("{at}: request id {} acts twice, as {before} and {id}", entry.request_id),
             );
+        }
+        if entry.stage == Stage::Joined {
+            continue;
         }
         let last = generations.entry(entry.permission()).or_default();
         match entry.generation {
@@ -42,13 +45,22 @@ pub(super) fn check(history: &History, changes: &Changes<'_>, found: &mut Found)
         }
     }
     for ((account, id), stages) in &stages {
-        let ended = stages.iter().filter(|(stage, _)| stage.is_terminal()).count();
         let begun = stages.first().is_some_and(|(stage, _)| *stage == Stage::Requested);
-        if ended != 1 || !begun || stages.len() != 2 {
+        let ended = stages.last().is_some_and(|(stage, _)| stage.is_terminal());
+        let joined = stages.iter().filter(|(stage, _)| *stage == Stage::Joined).count();
+        if !begun || !ended || stages.len() != 2 + joined {
             found.add("P2", format!("change {id} of {account} has the entries {stages:?}"));
         }
     }
     for change in changes.all() {
+        for joined in &change.joined {
+            if joined.permission() != change.requested.permission() || joined.action != change.requested.action {
+                found.add(
+                    "P5",
+                    format!("{}: joins another change than {}", place(joined), change.id),
+                );
+            }
+        }
         if let Some(end) = change.terminal
             && (end.request_id != change.requested.request_id
                 || end.permission() != change.requested.permission()

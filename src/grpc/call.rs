@@ -16,14 +16,18 @@ use tonic::{Code, Status};
 use tower::{Layer, Service};
 use tracing::{Instrument, Span};
 
-use crate::clock::{Clock, Elapsed};
+use crate::{
+    clock::{Clock, Elapsed},
+    edge::{
+        limits::{Placed, Room},
+        trace_context,
+    },
+};
 
 use super::{
     code, deadline,
     measure::{self, CallSpan},
-    protocol,
-    room::{Placed, Room},
-    status, trace_context,
+    protocol, status,
 };
 
 /// The paths of our methods begin so.

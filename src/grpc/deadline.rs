@@ -5,14 +5,14 @@ use std::time::Duration;
 use http::HeaderMap;
 use tonic::metadata::MetadataMap;
 
-use super::auth::only_value;
+use crate::edge::only_header;
 
 const TIMEOUT: &str = "grpc-timeout";
 
 /// At most `most`, and at most 95 % of the caller's own time-out: when all of it has passed, tonic answers CANCELLED and
 /// nothing that we would say is heard. `spent` is what has passed since the call came in.
 pub(super) fn patience(metadata: &MetadataMap, spent: Duration, most: Duration) -> Duration {
-    let timeout = only_value(metadata, TIMEOUT).and_then(parse);
+    let timeout = only_header(metadata.as_ref(), TIMEOUT).and_then(parse);
     timeout
         .map_or(most, |timeout| most.min(timeout / 100 * 95))
         .saturating_sub(spent)

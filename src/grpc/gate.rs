@@ -15,22 +15,19 @@ use tower::Service;
 
 use crate::{
     domain::{Principal, Timestamp},
-    identity::{Distrust, Identity},
+    edge::{
+        Authenticator, Distrust, Distrusted, Identity,
+        limits::Placed,
+        listener::Peer,
+        quota::{Exhausted, Share, Shares},
+    },
     policy::{
         Policy,
         roles::{Operation, Scope},
     },
 };
 
-use super::{
-    access,
-    auth::Authenticator,
-    distrusted::Distrusted,
-    incoming::Peer,
-    room::Placed,
-    shares::{Exhausted, Share, Shares},
-    status,
-};
+use super::{access, status};
 
 /// What is known of a caller when their call is let in. It is in the extensions of the call.
 #[derive(Debug, Clone)]

@@ -8,7 +8,7 @@ use tonic::{
     body::Body,
     codec::CompressionEncoding,
     service::Routes,
-    transport::{Error, Server},
+    transport::{Error, Server, server::Connected},
 };
 use tonic_reflection::server::Builder as Reflection;
 use tonic_web::GrpcWebLayer;
@@ -16,7 +16,12 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::{
     clock::Clock,
-    identity::ServerTls,
+    edge::{
+        Authenticator, CountRefused, Distrusted, ServerTls,
+        limits::Room,
+        listener::{self, Connection, Incoming, Peer},
+        quota::Shares,
+    },
     policy::Policy,
     proto::{
         self,
@@ -30,17 +35,12 @@ use crate::{
 
 use super::{
     audit::AuditApi,
-    auth::Authenticator,
     call::{CallLayer, UnderWay},
     cors,
-    distrusted::{CountRefused, Distrusted},
     gate::{Gate, Rules},
     health::Health,
-    incoming::{self, Incoming},
     measure::MeasureLayer,
-    room::Room,
     service::ShareService,
-    shares::Shares,
     status,
 };
 
@@ -148,7 +148,7 @@ pub async fn serve<S: SharePermissionService>(
         tls: services.tls.clone(),
         distrusted: distrusted.clone(),
     };
-    let incoming = incoming::connections(listener, incoming);
+    let incoming = listener::connections(listener, incoming);
     let measure = MeasureLayer {
         instruments: services.instruments.clone(),
         clock: clock.clone(),
@@ -200,6 +200,14 @@ pub async fn serve<S: SharePermissionService>(
             tracing::warn!("calls were still under way when the time for them to end was up");
             Ok(())
         }
+    }
+}
+
+impl Connected for Connection {
+    type ConnectInfo = Peer;
+
+    fn connect_info(&self) -> Peer {
+        self.peer().clone()
     }
 }
 

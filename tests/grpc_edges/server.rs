@@ -11,8 +11,8 @@ use sharewarden::{
     audit::{Audit, CheckpointKeys, Tail},
     clock::Clock,
     domain::Principal,
+    edge::ServerTls,
     grpc::{AuditApi, Authenticator, Health, PRINCIPAL, ServerSettings, Services, serve},
-    identity::ServerTls,
     ledger::SigningKey,
     policy::{
         Policy,

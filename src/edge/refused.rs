@@ -8,10 +8,9 @@ use std::{
     time::Duration,
 };
 
-use crate::{
-    clock::{Clock, Elapsed},
-    identity::Distrust,
-};
+use crate::clock::{Clock, Elapsed};
+
+use super::Distrust;
 
 /// Of each reason, one line in so long.
 const LOG_EVERY: Duration = Duration::from_secs(10);
@@ -21,7 +20,7 @@ pub type CountRefused = Arc<dyn Fn(&'static str) + Send + Sync>;
 
 /// Takes note of who is not let in. Cheap to clone; clones are the same.
 #[derive(Clone)]
-pub(super) struct Distrusted {
+pub(crate) struct Distrusted {
     count: CountRefused,
     clock: Clock,
     lines: Arc<Mutex<HashMap<&'static str, Lines>>>,
@@ -40,7 +39,7 @@ struct Lines {
 }
 
 impl Distrusted {
-    pub(super) fn new(count: CountRefused, clock: Clock) -> Self {
+    pub(crate) fn new(count: CountRefused, clock: Clock) -> Self {
         Self {
             count,
             clock,
@@ -49,7 +48,7 @@ impl Distrusted {
     }
 
     /// Somebody is not believed.
-    pub(super) fn note(&self, why: Distrust, address: Option<SocketAddr>) {
+    pub(crate) fn note(&self, why: Distrust, address: Option<SocketAddr>) {
         self.refused(why.as_str(), &|callers| {
             let peer = address.map(tracing::field::display);
             tracing::warn!(
@@ -62,7 +61,7 @@ impl Distrusted {
     }
 
     /// Somebody who is known may not do what they want.
-    pub(super) fn note_role(&self, rule: &str) {
+    pub(crate) fn note_role(&self, rule: &str) {
         self.refused("role", &|callers| {
             tracing::warn!(
                 reason = "role",

@@ -20,11 +20,8 @@ use tokio::{
     time::Sleep,
 };
 use tokio_stream::Stream;
-use tonic::transport::server::Connected;
 
-use crate::identity::{Distrust, Identity, ServerTls, TlsStream};
-
-use super::distrusted::Distrusted;
+use super::{Distrust, Distrusted, Identity, ServerTls, TlsStream};
 
 /// The greeting of HTTP/2 is so long, and no request of HTTP/1 that we answer is shorter.
 const GREETING: usize = 24;
@@ -34,15 +31,15 @@ const PAUSE: Duration = Duration::from_millis(50);
 
 /// How connections are taken.
 #[derive(Clone)]
-pub(super) struct Incoming {
+pub(crate) struct Incoming {
     /// At most so many at once.
-    pub(super) most: usize,
+    pub(crate) most: usize,
     /// Each must greet within this time.
-    pub(super) patience: Duration,
+    pub(crate) patience: Duration,
     /// What makes TLS of them, if anything does.
-    pub(super) tls: Option<ServerTls>,
+    pub(crate) tls: Option<ServerTls>,
     /// Who is told of those whose handshake failed.
-    pub(super) distrusted: Distrusted,
+    pub(crate) distrusted: Distrusted,
 }
 
 struct Door {
@@ -54,7 +51,7 @@ struct Door {
 }
 
 /// The connections of a listener that have come to be.
-pub(super) fn connections(listener: TcpListener, incoming: Incoming) -> impl Stream<Item = io::Result<Connection>> {
+pub(crate) fn connections(listener: TcpListener, incoming: Incoming) -> impl Stream<Item = io::Result<Connection>> {
     let door = Door {
         listener,
         room: Arc::new(Semaphore::new(incoming.most.min(Semaphore::MAX_PERMITS))),
@@ -136,15 +133,15 @@ async fn handshake(
 
 /// Who is at the other end of a connection. It is in the extensions of each of its calls.
 #[derive(Debug, Clone)]
-pub(super) struct Peer {
-    pub(super) address: SocketAddr,
+pub(crate) struct Peer {
+    pub(crate) address: SocketAddr,
     /// Whom the client's certificate names; none without one.
-    pub(super) certificate: Option<Result<Identity, Distrust>>,
+    pub(crate) certificate: Option<Result<Identity, Distrust>>,
 }
 
 /// A connection that fails unless its greeting comes in time, and keeps its place until it is closed.
 #[derive(Debug)]
-pub(super) struct Connection {
+pub(crate) struct Connection {
     wire: Wire,
     peer: Peer,
     greeting: Option<Greeting>,
@@ -174,6 +171,11 @@ macro_rules! on {
 }
 
 impl Connection {
+    /// Who is at the other end.
+    pub(crate) fn peer(&self) -> &Peer {
+        &self.peer
+    }
+
     fn new(wire: Wire, peer: Peer, place: OwnedSemaphorePermit, deadline: Pin<Box<Sleep>>) -> Self {
         let greeting = Greeting {
             missing: GREETING,
@@ -233,13 +235,5 @@ impl AsyncWrite for Connection {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         on!(&mut self.wire, stream => Pin::new(stream).poll_shutdown(context))
-    }
-}
-
-impl Connected for Connection {
-    type ConnectInfo = Peer;
-
-    fn connect_info(&self) -> Peer {
-        self.peer.clone()
     }
 }

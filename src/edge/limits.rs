@@ -33,7 +33,7 @@ const LOG_EVERY: Duration = Duration::from_secs(10);
 
 /// Room for calls and streams. Cheap to clone; clones are the same room.
 #[derive(Debug, Clone)]
-pub(super) struct Room {
+pub(crate) struct Room {
     calls: Arc<Semaphore>,
     streams: Arc<Semaphore>,
     beside: Arc<Semaphore>,
@@ -42,7 +42,7 @@ pub(super) struct Room {
 
 /// There is no place.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Full;
+pub(crate) struct Full;
 
 #[derive(Debug, Default)]
 struct Refusals {
@@ -51,7 +51,7 @@ struct Refusals {
 }
 
 impl Room {
-    pub(super) fn new(calls: usize, streams: usize) -> Self {
+    pub(crate) fn new(calls: usize, streams: usize) -> Self {
         let semaphore = |places: usize| Arc::new(Semaphore::new(places.min(Semaphore::MAX_PERMITS)));
         Self {
             calls: semaphore(calls),
@@ -62,7 +62,7 @@ impl Room {
     }
 
     /// A place for a call of ours, if there is one.
-    pub(super) fn enter(&self, path: &str, clock: &Clock) -> Result<Place, Full> {
+    pub(crate) fn enter(&self, path: &str, clock: &Clock) -> Result<Place, Full> {
         let kind = if STREAMS.contains(&path) {
             &self.streams
         } else {
@@ -72,7 +72,7 @@ impl Room {
     }
 
     /// A place for a call of another service, if it needs one and there is one.
-    pub(super) fn enter_beside(&self, path: &str, clock: &Clock) -> Result<Option<Place>, Full> {
+    pub(crate) fn enter_beside(&self, path: &str, clock: &Clock) -> Result<Option<Place>, Full> {
         if !STREAMS_BESIDE.contains(&path) {
             return Ok(None);
         }
@@ -105,11 +105,11 @@ impl Room {
 
 /// The place of one call, until it is dropped.
 #[derive(Debug)]
-pub(super) struct Place(#[expect(dead_code, reason = "it is held")] OwnedSemaphorePermit);
+pub(crate) struct Place(#[expect(dead_code, reason = "it is held")] OwnedSemaphorePermit);
 
 /// An answer that keeps the place of its call until it is sent: who does not read does not make room for more.
 #[derive(Debug)]
-pub(super) struct Placed<A, P = Place> {
+pub(crate) struct Placed<A, P = Place> {
     answer: A,
     _place: Option<P>,
 }
@@ -122,7 +122,7 @@ impl<A: Default, P> Default for Placed<A, P> {
 }
 
 impl<A, P> Placed<A, P> {
-    pub(super) fn new(answer: A, place: Option<P>) -> Self {
+    pub(crate) fn new(answer: A, place: Option<P>) -> Self {
         Self { answer, _place: place }
     }
 }

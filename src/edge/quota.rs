@@ -28,7 +28,7 @@ type Rates = RateLimiter<Option<Principal>, HashMapStateStore<Option<Principal>>
 
 /// What is there for each principal. Cheap to clone; clones are the same.
 #[derive(Clone)]
-pub(super) struct Shares(Arc<Inner>);
+pub(crate) struct Shares(Arc<Inner>);
 
 struct Inner {
     most_calls: usize,
@@ -40,20 +40,20 @@ struct Inner {
 }
 
 /// The place of a call among those of its principal, until it is dropped.
-pub(super) struct Share {
+pub(crate) struct Share {
     shares: Shares,
     principal: Principal,
 }
 
 /// There is no more for this principal now.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Exhausted {
+pub(crate) struct Exhausted {
     /// How long to wait.
-    pub(super) retry_after: Duration,
+    pub(crate) retry_after: Duration,
 }
 
 impl Shares {
-    pub(super) fn new(most_calls: usize, calls_per_second: NonZeroU32, clock: &Clock) -> Self {
+    pub(crate) fn new(most_calls: usize, calls_per_second: NonZeroU32, clock: &Clock) -> Self {
         let since = Since(clock.clone(), clock.elapsed());
         Self(Arc::new(Inner {
             most_calls,
@@ -65,7 +65,7 @@ impl Shares {
     }
 
     /// A place for one more call of this principal.
-    pub(super) fn take(&self, principal: &Principal) -> Result<Share, Exhausted> {
+    pub(crate) fn take(&self, principal: &Principal) -> Result<Share, Exhausted> {
         let share = self.enter(principal)?;
         let key = self.is_told_apart().then(|| principal.clone());
         let rates = &self.0.rates;

@@ -1,4 +1,4 @@
-//! How much is under way at once, and what is refused beyond that: at once, so that nothing queues without a bound.
+//! How many calls and streams may be under way at once. The next one is refused at once, so that no queue grows without a bound.
 
 use std::{
     pin::Pin,
@@ -12,37 +12,35 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::clock::{Clock, Elapsed};
 
-/// Calls that are answered by a stream, which may stay open for days.
-const STREAMS: [&str; 2] = [
-    "/sharewarden.v1.AuditService/WatchAuditEntries",
-    "/sharewarden.v1.AuditService/ExportAuditEntries",
-];
+/// Maximum concurrent streams of tools and platforms.
+const MAX_AUXILIARY: usize = 256;
 
-/// Streams that tools and platforms open, beside the service's own calls. One question of health takes no place.
-const STREAMS_BESIDE: [&str; 3] = [
-    "/grpc.health.v1.Health/Watch",
-    "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
-    "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
-];
-
-/// So many of these at once.
-const MOST_BESIDE: usize = 256;
-
-/// Refusals are logged together, once in so long: a line for each would be an overload of its own.
+/// Refusals are logged together, once in this time: a line for each would be an overload of its own.
 const LOG_EVERY: Duration = Duration::from_secs(10);
 
-/// Room for calls and streams. Cheap to clone; clones are the same room.
+/// The limits that there are. A call counts against one of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Limit {
+    /// Calls with one answer.
+    Calls,
+    /// Calls that are answered by a stream, which may stay open for days.
+    Streams,
+    /// Streams that tools and platforms open beside the service's own calls.
+    Auxiliary,
+}
+
+/// All limits. Cheap to clone; clones share them.
 #[derive(Debug, Clone)]
-pub(crate) struct Room {
+pub(crate) struct Limits {
     calls: Arc<Semaphore>,
     streams: Arc<Semaphore>,
-    beside: Arc<Semaphore>,
+    auxiliary: Arc<Semaphore>,
     refusals: Arc<Mutex<Refusals>>,
 }
 
-/// There is no place.
+/// The limit is reached.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Full;
+pub(crate) struct LimitReached;
 
 #[derive(Debug, Default)]
 struct Refusals {
@@ -50,40 +48,29 @@ struct Refusals {
     logged_at: Option<Elapsed>,
 }
 
-impl Room {
+impl Limits {
+    /// At most this many calls and streams at once.
     pub(crate) fn new(calls: usize, streams: usize) -> Self {
-        let semaphore = |places: usize| Arc::new(Semaphore::new(places.min(Semaphore::MAX_PERMITS)));
+        let semaphore = |permits: usize| Arc::new(Semaphore::new(permits.min(Semaphore::MAX_PERMITS)));
         Self {
             calls: semaphore(calls),
             streams: semaphore(streams),
-            beside: semaphore(MOST_BESIDE),
+            auxiliary: semaphore(MAX_AUXILIARY),
             refusals: Arc::default(),
         }
     }
 
-    /// A place for a call of ours, if there is one.
-    pub(crate) fn enter(&self, path: &str, clock: &Clock) -> Result<Place, Full> {
-        let kind = if STREAMS.contains(&path) {
-            &self.streams
-        } else {
-            &self.calls
+    /// A permit for one more call.
+    pub(crate) fn acquire(&self, limit: Limit, clock: &Clock) -> Result<Permit, LimitReached> {
+        let semaphore = match limit {
+            Limit::Calls => &self.calls,
+            Limit::Streams => &self.streams,
+            Limit::Auxiliary => &self.auxiliary,
         };
-        self.enter_into(kind, clock)
-    }
-
-    /// A place for a call of another service, if it needs one and there is one.
-    pub(crate) fn enter_beside(&self, path: &str, clock: &Clock) -> Result<Option<Place>, Full> {
-        if !STREAMS_BESIDE.contains(&path) {
-            return Ok(None);
-        }
-        self.enter_into(&self.beside, clock).map(Some)
-    }
-
-    fn enter_into(&self, kind: &Arc<Semaphore>, clock: &Clock) -> Result<Place, Full> {
-        let place = kind.clone().try_acquire_owned();
-        place.map(Place).map_err(|_| {
+        let permit = semaphore.clone().try_acquire_owned();
+        permit.map(Permit).map_err(|_| {
             self.note_refusal(clock.elapsed());
-            Full
+            LimitReached
         })
     }
 
@@ -103,46 +90,46 @@ impl Room {
     }
 }
 
-/// The place of one call, until it is dropped.
+/// One call is under way, until this is dropped.
 #[derive(Debug)]
-pub(crate) struct Place(#[expect(dead_code, reason = "it is held")] OwnedSemaphorePermit);
+pub(crate) struct Permit(#[expect(dead_code, reason = "it is held")] OwnedSemaphorePermit);
 
-/// An answer that keeps the place of its call until it is sent: who does not read does not make room for more.
+/// A body that holds a permit until it was sent: a client that does not read makes no room for more calls.
 #[derive(Debug)]
-pub(crate) struct Placed<A, P = Place> {
-    answer: A,
-    _place: Option<P>,
+pub(crate) struct Holding<B, P = Permit> {
+    body: B,
+    _permit: Option<P>,
 }
 
-/// An answer without a body, for a call that has no place.
-impl<A: Default, P> Default for Placed<A, P> {
+/// An empty body, for an answer without a permit.
+impl<B: Default, P> Default for Holding<B, P> {
     fn default() -> Self {
-        Self::new(A::default(), None)
+        Self::new(B::default(), None)
     }
 }
 
-impl<A, P> Placed<A, P> {
-    pub(crate) fn new(answer: A, place: Option<P>) -> Self {
-        Self { answer, _place: place }
+impl<B, P> Holding<B, P> {
+    pub(crate) fn new(body: B, permit: Option<P>) -> Self {
+        Self { body, _permit: permit }
     }
 }
 
-impl<A: Body + Unpin, P: Unpin> Body for Placed<A, P> {
-    type Data = A::Data;
-    type Error = A::Error;
+impl<B: Body + Unpin, P: Unpin> Body for Holding<B, P> {
+    type Data = B::Data;
+    type Error = B::Error;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<A::Data>, A::Error>>> {
-        Pin::new(&mut self.answer).poll_frame(context)
+    ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+        Pin::new(&mut self.body).poll_frame(context)
     }
 
     fn is_end_stream(&self) -> bool {
-        self.answer.is_end_stream()
+        self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.answer.size_hint()
+        self.body.size_hint()
     }
 }

@@ -17,7 +17,7 @@ use crate::{
     domain::{Principal, Timestamp},
     edge::{
         Authenticator, Distrust, Distrusted, Identity,
-        limits::Placed,
+        limits::Holding,
         listener::Peer,
         quota::{Exhausted, Share, Shares},
     },
@@ -27,7 +27,7 @@ use crate::{
     },
 };
 
-use super::{access, status};
+use super::{rpcs::Rpc, status};
 
 /// What is known of a caller when their call is let in. It is in the extensions of the call.
 #[derive(Debug, Clone)]
@@ -95,7 +95,8 @@ impl Gate {
             .take(&principal)
             .map_err(|Exhausted { retry_after }| status::share_exhausted(retry_after).into_status())?;
         // What is not in the table is not there, whatever the service says.
-        let operation = access::operation(request.uri().path()).ok_or_else(|| status::unimplemented().into_status())?;
+        let operation = Rpc::at(request.uri().path()).operation;
+        let operation = operation.ok_or_else(|| status::unimplemented().into_status())?;
         let scope = rules.policy.scope(&principal, operation);
         let is_recorded = matches!(operation, Operation::Grant | Operation::Revoke);
         // A change that no role allows is refused where this is recorded.
@@ -150,7 +151,7 @@ where
                 // The share is held until the answer is sent.
                 Ok(share) => {
                     let response = inner.call(request).await?;
-                    Ok(response.map(|body| Body::new(Placed::new(body, Some(share)))))
+                    Ok(response.map(|body| Body::new(Holding::new(body, Some(share)))))
                 }
                 Err(status) => Ok(status.into_http()),
             }

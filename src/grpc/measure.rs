@@ -19,43 +19,7 @@ use crate::{
     telemetry::Instruments,
 };
 
-use super::code;
-
-/// The methods that there are, health and reflection included. What is called by another name is counted as [`OTHER`]: who calls
-/// does not make labels.
-const METHODS: [&str; 22] = [
-    "sharewarden.v1.SharePermissionService/GrantSharePermission",
-    "sharewarden.v1.SharePermissionService/RevokeSharePermission",
-    "sharewarden.v1.SharePermissionService/GetSharePermission",
-    "sharewarden.v1.SharePermissionService/ListSharePermissions",
-    "sharewarden.v1.SharePermissionService/GetChange",
-    "sharewarden.v1.SharePermissionService/ListChanges",
-    "sharewarden.v1.SharePermissionService/ListImages",
-    "sharewarden.v1.AuditService/ListAuditEntries",
-    "sharewarden.v1.AuditService/GetAuditEntry",
-    "sharewarden.v1.AuditService/ListPermissionHistory",
-    "sharewarden.v1.AuditService/GetSharePermissionsAt",
-    "sharewarden.v1.AuditService/WatchAuditEntries",
-    "sharewarden.v1.AuditService/SummarizeAuditEntries",
-    "sharewarden.v1.AuditService/ExportAuditEntries",
-    "sharewarden.v1.AuditService/GetCheckpoint",
-    "sharewarden.v1.AuditService/AddCheckpointSignatures",
-    "sharewarden.v1.AuditService/GetInclusionProof",
-    "sharewarden.v1.AuditService/GetConsistencyProof",
-    "grpc.health.v1.Health/Check",
-    "grpc.health.v1.Health/Watch",
-    "grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
-    "grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
-];
-
-/// Any other method.
-const OTHER: &str = "_OTHER";
-
-/// The name of the method that a path leads to.
-pub(super) fn method(path: &str) -> &'static str {
-    let name = path.strip_prefix('/').unwrap_or_default();
-    METHODS.into_iter().find(|method| *method == name).unwrap_or(OTHER)
-}
+use super::{code, rpcs::Rpc};
 
 /// The span of a call, in the extensions of its answer: it ends when the call does.
 #[derive(Debug, Clone)]
@@ -104,7 +68,7 @@ where
     fn call(&mut self, request: Request<Q>) -> Self::Future {
         let MeasureLayer { instruments, clock } = self.measure.clone();
         let mut end = End {
-            method: method(request.uri().path()),
+            method: Rpc::at(request.uri().path()).name,
             begun: clock.elapsed(),
             code: Code::Cancelled,
             span: None,
@@ -199,40 +163,6 @@ impl Drop for End {
                 span.record("error.type", name);
                 span.record("otel.status_code", "ERROR");
             }
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::collections::BTreeSet;
-
-    use prost_reflect::DescriptorPool;
-
-    use super::*;
-
-    #[test]
-    fn every_method_of_ours_is_known_by_its_name() {
-        let pool = DescriptorPool::decode(crate::proto::FILE_DESCRIPTOR_SET).unwrap();
-        let methods = pool.services().flat_map(|service| {
-            let methods: Vec<_> = service.methods().map(|method| method.full_name().to_owned()).collect();
-            methods
-        });
-        let ours: BTreeSet<String> = methods
-            .map(|name| {
-                let (service, method) = name.rsplit_once('.').unwrap();
-                format!("{service}/{method}")
-            })
-            .collect();
-        let known = METHODS.into_iter().filter(|method| method.starts_with("sharewarden."));
-        assert_eq!(known.map(String::from).collect::<BTreeSet<_>>(), ours);
-    }
-
-    #[test]
-    fn who_calls_makes_no_labels() {
-        assert_eq!(method("/grpc.health.v1.Health/Check"), "grpc.health.v1.Health/Check");
-        for path in ["", "/", "/sharewarden.v1.AuditService/Nothing", "sharewarden"] {
-            assert_eq!(method(path), OTHER, "{path:?}");
         }
     }
 }

@@ -18,7 +18,7 @@ use crate::{
     clock::Clock,
     edge::{
         Authenticator, CountRefused, Distrusted, ServerTls,
-        limits::Room,
+        limits::Limits,
         listener::{self, Connection, Incoming, Peer},
         quota::Shares,
     },
@@ -156,7 +156,7 @@ pub async fn serve<S: SharePermissionService>(
     let calls = CallLayer {
         clock: clock.clone(),
         under_way: under_way.clone(),
-        room: Room::new(settings.max_calls, settings.max_open_streams),
+        limits: Limits::new(settings.max_calls, settings.max_open_streams),
         longest: settings.longest_call,
     };
     let serving = Server::builder()

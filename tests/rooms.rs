@@ -17,7 +17,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("clock", &["domain"]),
     ("config", &["domain"]),
     ("policy", &["domain"]),
-    ("edge", &["clock", "domain", "telemetry"]),
+    ("edge", &["clock", "domain", "policy", "telemetry"]),
     ("workspaces", &["domain", "telemetry"]),
     ("telemetry", &["config", "domain"]),
     ("probe", &["store", "clock", "telemetry"]),

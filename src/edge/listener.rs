@@ -21,7 +21,7 @@ use tokio::{
 };
 use tokio_stream::Stream;
 
-use super::{Distrust, Distrusted, Identity, ServerTls, TlsStream};
+use super::{Distrust, Identity, RefusedCallers, ServerTls, TlsStream};
 
 /// The greeting of HTTP/2 is so long, and no request of HTTP/1 that we answer is shorter.
 const GREETING: usize = 24;
@@ -39,7 +39,7 @@ pub(crate) struct Incoming {
     /// What makes TLS of them, if anything does.
     pub(crate) tls: Option<ServerTls>,
     /// Who is told of those whose handshake failed.
-    pub(crate) distrusted: Distrusted,
+    pub(crate) refused: RefusedCallers,
 }
 
 struct Door {
@@ -99,9 +99,9 @@ impl Door {
             };
             return Some(Connection::new(Wire::Plain(stream), peer, place, deadline));
         };
-        let distrusted = self.incoming.distrusted.clone();
+        let refused = self.incoming.refused.clone();
         self.handshakes
-            .spawn(handshake(tls, stream, address, place, deadline, distrusted));
+            .spawn(handshake(tls, stream, address, place, deadline, refused));
         None
     }
 }
@@ -112,7 +112,7 @@ async fn handshake(
     address: SocketAddr,
     place: OwnedSemaphorePermit,
     mut deadline: Pin<Box<Sleep>>,
-    distrusted: Distrusted,
+    refused: RefusedCallers,
 ) -> Option<Connection> {
     let result = tokio::select! {
         result = tls.accept(stream) => result,
@@ -125,7 +125,7 @@ async fn handshake(
             Some(Connection::new(Wire::Tls(Box::new(stream)), peer, place, deadline))
         }
         Err(why) => {
-            distrusted.note(why, Some(address));
+            refused.note(why, Some(address));
             None
         }
     }

@@ -20,11 +20,12 @@ use crate::{
     clock::{Clock, Elapsed},
     edge::{
         limits::{Holding, Limits},
+        observation::CallSpan,
         trace_context,
     },
 };
 
-use super::{code, deadline, measure::CallSpan, protocol, rpcs::Rpc, status};
+use super::{code, deadline, protocol, rpcs::Rpc, status};
 
 /// When a call came in.
 #[derive(Debug, Clone, Copy)]

@@ -1,10 +1,8 @@
 //! gRPC on the [`crate::edge`]: the only room of the server that names tonic and the generated types.
 //!
 //! The edge takes connections. A call comes in through the layers that [`server`] stacks: what is no
-//! gRPC is refused by [`protocol`]; [`measure`] measures it, with the names of [`code`]s; [`call`] gives it a place if there is room, opens its span, notes when it arrived and logs how
-//! it ended, and a panic becomes an answer. Before anything of the message is read, the [`gate`] asks
-//! the edge who calls and whether there is room for one more call of theirs, and the policy whether they may do what the
-//! RPC is for; [`rpcs`] is the table of what each RPC needs, and [`access`] says which accounts a message is about. Then the
+//! gRPC is refused by [`protocol`]; the edge observes it, with the names of [`code`]s; [`call`] holds it to its limit, opens its span, notes when it arrived and logs how
+//! it ended, and a panic becomes an answer. Before anything of the message is read, the edge admits it or not; [`rpcs`] is the table of what each RPC needs, and [`access`] says which accounts a message is about. Then the
 //! thin handlers of [`service`] and [`audit`] take over, with what [`caller`] knows (by [`deadline`]): [`parse`] makes domain types of the request (with [`fields`] and [`page_token`]), a use case does the work, and [`present`] makes messages of what came of it. What went wrong
 //! goes through [`status`], the one place that maps errors; [`refusal`] knows the code of each reason. [`health`] watches
 //! the store on the side; [`cors`] tells browsers from which pages they may call.
@@ -17,9 +15,7 @@ mod code;
 mod cors;
 mod deadline;
 mod fields;
-mod gate;
 mod health;
-mod measure;
 mod page_token;
 mod parse;
 mod present;

@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::{
     body::Body,
     codec::CompressionEncoding,
+    server::NamedService,
     service::Routes,
     transport::{Error, Server, server::Connected},
 };
@@ -17,10 +18,12 @@ use tower_http::catch_panic::CatchPanicLayer;
 use crate::{
     clock::Clock,
     edge::{
-        Authenticator, CountRefused, Distrusted, ServerTls,
+        Authenticator, CountRefused, RefusedCallers, ServerTls,
+        admission::{Admission, Guarded, Rules},
         limits::Limits,
         listener::{self, Connection, Incoming, Peer},
-        quota::Shares,
+        observation::ObservationLayer,
+        quota::Quotas,
     },
     policy::Policy,
     proto::{
@@ -36,10 +39,9 @@ use crate::{
 use super::{
     audit::AuditApi,
     call::{CallLayer, UnderWay},
-    cors,
-    gate::{Gate, Rules},
+    code, cors,
     health::Health,
-    measure::MeasureLayer,
+    rpcs::Rpc,
     service::ShareService,
     status,
 };
@@ -141,15 +143,16 @@ pub async fn serve<S: SharePermissionService>(
 ) -> Result<(), Error> {
     let (clock, settings) = (services.clock.clone(), services.settings.clone());
     let (draining, under_way) = (CancellationToken::new(), UnderWay::default());
-    let distrusted = Distrusted::new(services.count_refused.clone(), clock.clone());
+    let refused = RefusedCallers::new(services.count_refused.clone(), clock.clone());
     let incoming = Incoming {
         most: settings.max_connections,
         patience: settings.greeting_timeout,
         tls: services.tls.clone(),
-        distrusted: distrusted.clone(),
+        refused: refused.clone(),
     };
     let incoming = listener::connections(listener, incoming);
-    let measure = MeasureLayer {
+    let observation = ObservationLayer {
+        protocol: &code::OBSERVED,
         instruments: services.instruments.clone(),
         clock: clock.clone(),
     };
@@ -168,10 +171,10 @@ pub async fn serve<S: SharePermissionService>(
         // From the outside in: browsers are told what they may do, gRPC-Web is made gRPC, then the call is measured and watched, and a panic is an answer like any other.
         .layer(cors::layer(&settings.allowed_origins))
         .layer(GrpcWebLayer::new())
-        .layer(measure)
+        .layer(observation)
         .layer(calls)
         .layer(CatchPanicLayer::custom(answer_to_panic))
-        .add_routes(routes(services, distrusted))
+        .add_routes(routes(services, refused))
         .serve_with_incoming_shutdown(incoming, async {
             shutdown.await;
             draining.cancel();
@@ -211,18 +214,24 @@ impl Connected for Connection {
     }
 }
 
-fn routes<S: SharePermissionService>(services: Services<S>, distrusted: Distrusted) -> Routes {
+impl<S: NamedService> NamedService for Guarded<S> {
+    const NAME: &'static str = S::NAME;
+}
+
+fn routes<S: SharePermissionService>(services: Services<S>, refused: RefusedCallers) -> Routes {
     let settings = &services.settings;
-    let gate = Gate::new(Rules {
+    let admission = Admission::new(Rules {
         authenticator: services.authenticator,
         policy: services.policy,
-        shares: Shares::new(
+        quotas: Quotas::new(
             settings.max_calls_per_principal,
             settings.calls_per_second_per_principal,
             &services.clock,
         ),
-        distrusted,
+        refused,
         allowed_origins: settings.allowed_origins.clone(),
+        operation: |path| Rpc::at(path).operation,
+        answer: status::not_admitted,
     });
     let share_permissions = SharePermissionServiceServer::new(services.share_permissions)
         .max_decoding_message_size(settings.max_message_bytes)
@@ -230,8 +239,8 @@ fn routes<S: SharePermissionService>(services: Services<S>, distrusted: Distrust
     let audit = AuditServiceServer::new(services.audit)
         .max_decoding_message_size(settings.max_message_bytes)
         .accept_compressed(CompressionEncoding::Gzip);
-    Routes::new(gate.before(share_permissions))
-        .add_service(gate.before(audit))
+    Routes::new(admission.before(share_permissions))
+        .add_service(admission.before(audit))
         .add_service(services.health.service())
         .add_service(reflection().build_v1().expect(READABLE))
         .add_service(reflection().build_v1alpha().expect(READABLE))

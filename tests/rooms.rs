@@ -20,7 +20,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("edge", &["clock", "domain", "policy", "telemetry"]),
     ("workspaces", &["domain", "telemetry"]),
     ("telemetry", &["config", "domain"]),
-    ("probe", &["store", "clock", "telemetry"]),
+    ("probe", &["clock", "edge", "store", "telemetry"]),
     ("store", &["domain", "ledger", "clock", "telemetry"]),
     ("forwarder", &["domain", "store", "workspaces", "clock", "telemetry"]),
     (

@@ -1,4 +1,4 @@
-//! Who calls. The one place that decides it, for every RPC of ours, before anything of the message is read.
+//! Authentication: the one place that decides who makes a call, before anything of the message is read.
 //!
 //! A call may bring a certificate (with its connection), a token and a name. Of the kinds that are in force, each that is there
 //! must be good: a bad token is not forgiven for a good certificate. All must name the same principal; then the first, in this

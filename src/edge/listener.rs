@@ -1,137 +1,83 @@
-//! Connections as they come in: at most so many; more are closed at once. Who connects must begin to speak: until then there is nothing of HTTP that could end a
-//! connection, and silent ones would pile up. Where there is TLS, its handshake comes first, within the same time: others do not
-//! wait for it.
+//! The accept loop of every port. A connection gets TLS if that is set up, and is served over HTTP/1.1 or HTTP/2, whichever the
+//! client begins with. Whatever a client could make large or long has a limit.
 
 use std::{
+    convert::Infallible,
+    error::Error as StdError,
     io::{self, IoSlice},
     net::SocketAddr,
-    pin::Pin,
+    pin::{Pin, pin},
     sync::Arc,
     task::{Context, Poll, ready},
     time::Duration,
 };
 
-use futures_util::stream;
+use http::{Request, Response};
+use hyper::body::{Body, Incoming};
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::conn::auto,
+    service::TowerToHyperService,
+};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpListener, TcpStream},
-    sync::{OwnedSemaphorePermit, Semaphore},
     task::JoinSet,
     time::Sleep,
 };
-use tokio_stream::Stream;
+use tokio_util::sync::CancellationToken;
+use tower::{Service, ServiceExt};
 
-use super::{Distrust, Identity, RefusedCallers, ServerTls, TlsStream};
+use super::{Distrust, Identity, RefusedCallers, ServerTls};
 
-/// The greeting of HTTP/2 is so long, and no request of HTTP/1 that we answer is shorter.
-const GREETING: usize = 24;
+/// The preface of HTTP/2 has this many bytes, and hardly any request of HTTP/1.1 has fewer.
+const PREFACE: usize = 24;
 
-/// Out of file descriptors, most likely: some must be given back before it makes sense to go on.
+/// How long to wait when no connection can be accepted: most likely no file descriptor is left, and some must be closed first.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// How connections are taken.
-#[derive(Clone)]
-pub(crate) struct Incoming {
-    /// At most so many at once.
-    pub(crate) most: usize,
-    /// Each must greet within this time.
-    pub(crate) patience: Duration,
-    /// What makes TLS of them, if anything does.
-    pub(crate) tls: Option<ServerTls>,
-    /// Who is told of those whose handshake failed.
+/// How long requests may go on when their connection has reached its maximum age.
+const AGE_GRACE: Duration = Duration::from_secs(1);
+
+/// hyper takes no smaller buffer.
+const MIN_BUFFER: usize = 8 * 1024;
+
+/// The limits of a port.
+#[derive(Debug, Clone)]
+pub(crate) struct ListenerSettings {
+    /// Maximum connections. Further ones are closed at once.
+    pub(crate) max_connections: usize,
+    /// The client must complete the TLS handshake and send the HTTP/2 preface, or as many bytes of HTTP/1.1, within this time.
+    pub(crate) handshake_timeout: Duration,
+    /// An HTTP/1.1 client must send the head of its next request within this time.
+    pub(crate) head_timeout: Duration,
+    /// Maximum size of the head of a request.
+    pub(crate) max_head_bytes: u32,
+    /// Maximum concurrent requests on one HTTP/2 connection.
+    pub(crate) max_concurrent_streams: u32,
+    /// How often an HTTP/2 client is asked whether it is still there.
+    pub(crate) keepalive_interval: Duration,
+    /// How long an HTTP/2 client may take to say so.
+    pub(crate) keepalive_timeout: Duration,
+    /// Maximum age of a connection. None: it may last for days.
+    pub(crate) max_age: Option<Duration>,
+}
+
+/// A port.
+pub(crate) struct Listener {
+    pub(crate) socket: TcpListener,
+    pub(crate) settings: ListenerSettings,
+    pub(crate) tls: Option<Tls>,
+}
+
+/// TLS for the connections of a port.
+pub(crate) struct Tls {
+    pub(crate) server: ServerTls,
+    /// Is told of failed handshakes.
     pub(crate) refused: RefusedCallers,
 }
 
-struct Door {
-    listener: TcpListener,
-    room: Arc<Semaphore>,
-    incoming: Incoming,
-    /// Handshakes under way, each of which has its place.
-    handshakes: JoinSet<Option<Connection>>,
-}
-
-/// The connections of a listener that have come to be.
-pub(crate) fn connections(listener: TcpListener, incoming: Incoming) -> impl Stream<Item = io::Result<Connection>> {
-    let door = Door {
-        listener,
-        room: Arc::new(Semaphore::new(incoming.most.min(Semaphore::MAX_PERMITS))),
-        incoming,
-        handshakes: JoinSet::new(),
-    };
-    stream::unfold(door, async |mut door| {
-        loop {
-            if let Some(connection) = door.next().await {
-                return Some((Ok(connection), door));
-            }
-        }
-    })
-}
-
-impl Door {
-    /// Something happens; perhaps a connection has come to be.
-    async fn next(&mut self) -> Option<Connection> {
-        tokio::select! {
-            accepted = self.listener.accept() => match accepted {
-                Ok((stream, address)) => self.enter(stream, address),
-                Err(error) => {
-                    tracing::warn!(error = &error as &dyn std::error::Error, "a connection cannot be taken");
-                    tokio::time::sleep(PAUSE).await;
-                    None
-                }
-            },
-            Some(ended) = self.handshakes.join_next() => ended.ok().flatten(),
-        }
-    }
-
-    /// Gives a place to who connects, if there is one; the handshake goes on by itself.
-    fn enter(&mut self, stream: TcpStream, address: SocketAddr) -> Option<Connection> {
-        let Ok(place) = self.room.clone().try_acquire_owned() else {
-            tracing::debug!("a connection too many was closed");
-            return None;
-        };
-        // Small answers must not wait for more to send; without this it is only slower.
-        let _ = stream.set_nodelay(true);
-        let deadline = Box::pin(tokio::time::sleep(self.incoming.patience));
-        let Some(tls) = self.incoming.tls.clone() else {
-            let peer = Peer {
-                address,
-                certificate: None,
-            };
-            return Some(Connection::new(Wire::Plain(stream), peer, place, deadline));
-        };
-        let refused = self.incoming.refused.clone();
-        self.handshakes
-            .spawn(handshake(tls, stream, address, place, deadline, refused));
-        None
-    }
-}
-
-async fn handshake(
-    tls: ServerTls,
-    stream: TcpStream,
-    address: SocketAddr,
-    place: OwnedSemaphorePermit,
-    mut deadline: Pin<Box<Sleep>>,
-    refused: RefusedCallers,
-) -> Option<Connection> {
-    let result = tokio::select! {
-        result = tls.accept(stream) => result,
-        () = &mut deadline => Err(Distrust::Handshake),
-    };
-    match result {
-        Ok(stream) => {
-            let certificate = ServerTls::identity(&stream);
-            let peer = Peer { address, certificate };
-            Some(Connection::new(Wire::Tls(Box::new(stream)), peer, place, deadline))
-        }
-        Err(why) => {
-            refused.note(why, Some(address));
-            None
-        }
-    }
-}
-
-/// Who is at the other end of a connection. It is in the extensions of each of its calls.
+/// The client of a connection. It is in the extensions of each of its requests.
 #[derive(Debug, Clone)]
 pub(crate) struct Peer {
     pub(crate) address: SocketAddr,
@@ -139,82 +85,196 @@ pub(crate) struct Peer {
     pub(crate) certificate: Option<Result<Identity, Distrust>>,
 }
 
-/// A connection that fails unless its greeting comes in time, and keeps its place until it is closed.
-#[derive(Debug)]
-pub(crate) struct Connection {
-    wire: Wire,
-    peer: Peer,
-    greeting: Option<Greeting>,
-    _place: OwnedSemaphorePermit,
+impl Listener {
+    /// Serves until `stop`. Then no connection is accepted any more, each one ends with its last request, and this ends with
+    /// the last connection. Dropping the future closes all connections.
+    pub(crate) async fn serve<S, B>(self, service: S, stop: CancellationToken)
+    where
+        S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
+        S::Future: Send + 'static,
+        B: Body + Send + 'static,
+        B::Data: Send,
+        B::Error: Into<Box<dyn StdError + Send + Sync>>,
+    {
+        let Self { socket, settings, tls } = self;
+        let server = Arc::new(ConnectionServer {
+            http: http(&settings),
+            handshake_timeout: settings.handshake_timeout,
+            max_age: settings.max_age,
+            tls,
+        });
+        let mut connections = JoinSet::new();
+        loop {
+            let accepted = tokio::select! {
+                // Connections that have ended are counted no more when the next one is accepted.
+                biased;
+                () = stop.cancelled() => break,
+                Some(_) = connections.join_next() => continue,
+                accepted = socket.accept() => accepted,
+            };
+            match accepted {
+                Ok(_) if connections.len() >= settings.max_connections => {
+                    tracing::debug!("a connection too many was closed");
+                }
+                Ok((stream, address)) => {
+                    connections.spawn(server.clone().serve(stream, address, service.clone(), stop.clone()));
+                }
+                Err(error) => {
+                    tracing::warn!(error = &error as &dyn StdError, "a connection cannot be taken");
+                    tokio::time::sleep(PAUSE).await;
+                }
+            }
+        }
+        // New clients are refused at once, and can go elsewhere.
+        drop(socket);
+        while connections.join_next().await.is_some() {}
+    }
 }
 
-#[derive(Debug)]
-struct Greeting {
+fn http(settings: &ListenerSettings) -> auto::Builder<TokioExecutor> {
+    let mut http = auto::Builder::new(TokioExecutor::new());
+    http.http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(settings.head_timeout)
+        .max_buf_size(MIN_BUFFER.max(settings.max_head_bytes as usize));
+    http.http2()
+        .timer(TokioTimer::new())
+        .max_header_list_size(settings.max_head_bytes)
+        .max_concurrent_streams(settings.max_concurrent_streams)
+        .keep_alive_interval(settings.keepalive_interval)
+        .keep_alive_timeout(settings.keepalive_timeout);
+    http
+}
+
+/// Serves the connections of a port.
+struct ConnectionServer {
+    http: auto::Builder<TokioExecutor>,
+    handshake_timeout: Duration,
+    max_age: Option<Duration>,
+    tls: Option<Tls>,
+}
+
+impl ConnectionServer {
+    /// Serves a connection to its end.
+    async fn serve<S, B>(self: Arc<Self>, stream: TcpStream, address: SocketAddr, service: S, stop: CancellationToken)
+    where
+        S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
+        S::Future: Send + 'static,
+        B: Body + Send + 'static,
+        B::Data: Send,
+        B::Error: Into<Box<dyn StdError + Send + Sync>>,
+    {
+        let mut deadline = Box::pin(tokio::time::sleep(self.handshake_timeout));
+        let opened = tokio::select! {
+            opened = self.open(stream, address) => opened,
+            () = &mut deadline => Err(Distrust::Handshake),
+            () = stop.cancelled() => return,
+        };
+        let (stream, peer) = match opened {
+            Ok(opened) => opened,
+            Err(why) => {
+                if let Some(tls) = &self.tls {
+                    tls.refused.note(why, Some(address));
+                }
+                return;
+            }
+        };
+        let stream = Stream {
+            stream,
+            preface: Some(Preface {
+                missing: PREFACE,
+                deadline,
+            }),
+        };
+        let service = service.map_request(move |mut request: Request<Incoming>| {
+            request.extensions_mut().insert(peer.clone());
+            request
+        });
+        let connection = self
+            .http
+            .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
+        let mut connection = pin!(connection);
+        let grace = tokio::select! {
+            ended = connection.as_mut() => {
+                if let Err(error) = ended {
+                    tracing::debug!(error = &*error as &dyn StdError, "a connection broke off");
+                }
+                return;
+            }
+            // Whoever stops knows how long to wait.
+            () = stop.cancelled() => None,
+            () = aged(self.max_age) => Some(AGE_GRACE),
+        };
+        connection.as_mut().graceful_shutdown();
+        // How it ends matters to nobody any more.
+        let _ = match grace {
+            Some(grace) => tokio::time::timeout(grace, connection).await,
+            None => Ok(connection.await),
+        };
+    }
+
+    /// Begins TLS, if that is set up.
+    async fn open(&self, stream: TcpStream, address: SocketAddr) -> Result<(Box<dyn Transport>, Peer), Distrust> {
+        // Small answers must not wait for more to send; without this it is only slower.
+        let _ = stream.set_nodelay(true);
+        let Some(tls) = &self.tls else {
+            let certificate = None;
+            return Ok((Box::new(stream), Peer { address, certificate }));
+        };
+        let stream = tls.server.accept(stream).await?;
+        let certificate = ServerTls::identity(&stream);
+        Ok((Box::new(stream), Peer { address, certificate }))
+    }
+}
+
+async fn aged(max_age: Option<Duration>) {
+    match max_age {
+        Some(age) => tokio::time::sleep(age).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// What a connection runs over: TCP, or TLS over TCP.
+trait Transport: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Transport for T {}
+
+/// The bytes of a connection. Reading fails unless the preface comes in time: HTTP has no other limit before it.
+struct Stream {
+    stream: Box<dyn Transport>,
+    preface: Option<Preface>,
+}
+
+struct Preface {
     missing: usize,
     deadline: Pin<Box<Sleep>>,
 }
 
-#[derive(Debug)]
-enum Wire {
-    Plain(TcpStream),
-    Tls(Box<TlsStream>),
-}
-
-/// Does the same with whichever it is.
-macro_rules! on {
-    ($wire:expr, $stream:ident => $work:expr) => {
-        match $wire {
-            Wire::Plain($stream) => $work,
-            Wire::Tls($stream) => $work,
-        }
-    };
-}
-
-impl Connection {
-    /// Who is at the other end.
-    pub(crate) fn peer(&self) -> &Peer {
-        &self.peer
-    }
-
-    fn new(wire: Wire, peer: Peer, place: OwnedSemaphorePermit, deadline: Pin<Box<Sleep>>) -> Self {
-        let greeting = Greeting {
-            missing: GREETING,
-            deadline,
-        };
-        Self {
-            wire,
-            peer,
-            greeting: Some(greeting),
-            _place: place,
-        }
-    }
-}
-
-impl AsyncRead for Connection {
+impl AsyncRead for Stream {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
-        let read = on!(&mut self.wire, stream => Pin::new(stream).poll_read(context, buffer));
-        let Some(greeting) = &mut self.greeting else {
+        let read = Pin::new(&mut self.stream).poll_read(context, buffer);
+        let Some(preface) = &mut self.preface else {
             return read;
         };
-        greeting.missing = greeting.missing.saturating_sub(buffer.filled().len() - before);
-        if greeting.missing == 0 {
-            self.greeting = None;
+        preface.missing = preface.missing.saturating_sub(buffer.filled().len() - before);
+        if preface.missing == 0 {
+            self.preface = None;
         } else if read.is_pending() {
-            ready!(greeting.deadline.as_mut().poll(context));
+            ready!(preface.deadline.as_mut().poll(context));
             return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
         }
         read
     }
 }
 
-impl AsyncWrite for Connection {
+impl AsyncWrite for Stream {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        on!(&mut self.wire, stream => Pin::new(stream).poll_write(context, bytes))
+        Pin::new(&mut self.stream).poll_write(context, bytes)
     }
 
     fn poll_write_vectored(
@@ -222,18 +282,21 @@ impl AsyncWrite for Connection {
         context: &mut Context<'_>,
         parts: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        on!(&mut self.wire, stream => Pin::new(stream).poll_write_vectored(context, parts))
+        Pin::new(&mut self.stream).poll_write_vectored(context, parts)
     }
 
     fn is_write_vectored(&self) -> bool {
-        on!(&self.wire, stream => stream.is_write_vectored())
+        self.stream.is_write_vectored()
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        on!(&mut self.wire, stream => Pin::new(stream).poll_flush(context))
+        Pin::new(&mut self.stream).poll_flush(context)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        on!(&mut self.wire, stream => Pin::new(stream).poll_shutdown(context))
+        Pin::new(&mut self.stream).poll_shutdown(context)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -20,13 +20,13 @@ use crate::{
 /// How many principals are told apart. A full bucket is forgotten, so these are the principals of the last second.
 const MOST_PRINCIPALS: usize = 10_000;
 
-/// Who has calls under way tries again when one of them has ended, which nobody knows; this is about right.
+/// When a principal with too many calls under way should try again. Nobody knows when one of them ends; this is about right.
 const WHEN_FULL: Duration = Duration::from_secs(1);
 
-/// Keyed by principal; none is everybody that cannot be told apart any more.
+/// Keyed by principal; None is for all principals beyond [`MOST_PRINCIPALS`].
 type Rates = RateLimiter<Option<Principal>, HashMapStateStore<Option<Principal>>, Since, NoOpMiddleware<Duration>>;
 
-/// What is there for each principal. Cheap to clone; clones are the same.
+/// The quotas of all principals. Cheap to clone; clones share them.
 #[derive(Clone)]
 pub(crate) struct Quotas(Arc<Inner>);
 
@@ -39,13 +39,13 @@ struct Inner {
     clock: Clock,
 }
 
-/// The place of a call among those of its principal, until it is dropped.
+/// One call of a principal is under way, until this is dropped.
 pub(crate) struct Slot {
     quotas: Quotas,
     principal: Principal,
 }
 
-/// There is no more for this principal now.
+/// The quota of this principal is used up.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Exhausted {
     /// How long to wait.
@@ -64,7 +64,7 @@ impl Quotas {
         }))
     }
 
-    /// A place for one more call of this principal.
+    /// A slot for one more call of this principal.
     pub(crate) fn take(&self, principal: &Principal) -> Result<Slot, Exhausted> {
         let slot = self.enter(principal)?;
         let key = self.is_told_apart().then(|| principal.clone());

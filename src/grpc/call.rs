@@ -103,13 +103,11 @@ where
         let Ok(permit) = rpc.limit.map(|limit| limits.acquire(limit, clock)).transpose() else {
             return refused();
         };
+        let last_moment = deadline::last_moment(request.headers(), *longest);
         if !rpc.is_ours() {
-            let (answer, longest) = (self.inner.call(request), *longest);
+            let answer = answered(last_moment, self.inner.call(request));
             return Box::pin(async move {
-                let response = match tokio::time::timeout(longest, answer).await {
-                    Ok(response) => completed(response?),
-                    Err(_) => status::timed_out().into_status().into_http(),
-                };
+                let response = answer.await?;
                 Ok(response.map(|answer| Holding::new(answer, permit)))
             });
         }
@@ -118,23 +116,30 @@ where
             request.extensions_mut().insert(trace_id);
         }
         let call_span = CallSpan(span.clone());
-        let last_moment = deadline::last_moment(request.headers(), *longest);
         let end = End::of_a_call(clock.clone(), under_way.clone());
         request.extensions_mut().insert(Arrival(end.arrival));
-        let answer = span.in_scope(|| self.inner.call(request));
+        let answer = answered(last_moment, span.in_scope(|| self.inner.call(request)));
         Box::pin(
             async move {
                 let mut end = end;
-                let mut response = match tokio::time::timeout(last_moment, answer).await {
-                    Ok(response) => completed(response?),
-                    Err(_) => status::timed_out().into_status().into_http(),
-                };
+                let mut response = answer.await?;
                 response.extensions_mut().insert(call_span);
                 end.code = response.extensions().get::<Status>().map_or(Code::Ok, Status::code);
                 Ok(response.map(|answer| Holding::new(answer, permit)))
             }
             .instrument(span),
         )
+    }
+}
+
+/// The answer to a call, which is there at the last moment.
+async fn answered<A: Default, E>(
+    last_moment: Duration,
+    answer: impl Future<Output = Result<Response<A>, E>>,
+) -> Result<Response<A>, E> {
+    match tokio::time::timeout(last_moment, answer).await {
+        Ok(response) => Ok(completed(response?)),
+        Err(_) => Ok(status::timed_out().into_status().into_http()),
     }
 }
 

@@ -1,5 +1,5 @@
-//! The accept loop of every port. A connection gets TLS if that is set up, and is served over HTTP/1.1 or HTTP/2, whichever the
-//! client begins with. Whatever a client could make large or long has a limit.
+//! The accept loop of every port of the service. A connection gets TLS if that is set up, and is served over HTTP/1.1 or HTTP/2,
+//! whichever the client begins with. Whatever a client could make large or long has a limit.
 
 use std::{
     convert::Infallible,

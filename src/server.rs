@@ -20,7 +20,7 @@ use crate::{
     config::{AccountConfig, Config, ServerConfig},
     domain::{ReplicaId, convergence::RetryPolicy},
     forwarder::{self, CircuitSettings, Forwarder, ForwarderSettings, PaceSettings, PlaceSettings},
-    grpc::{self, ServerSettings},
+    grpc::ServerSettings,
     policy::Policy,
     store::{
         self, Committer, Database, DatabaseSettings, Hints, Leased, Privileges, StoreError,
@@ -74,9 +74,6 @@ pub enum ServerError {
     /// History was not archived.
     #[error("the history was not archived, or not all of it")]
     Archive(#[from] months::Error),
-    /// gRPC ended.
-    #[error("the gRPC server ended")]
-    Grpc(#[from] grpc::ServeError),
 }
 
 /// Listens.

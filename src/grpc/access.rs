@@ -1,51 +1,6 @@
-//! What each RPC is, to the policy, and which accounts a message is about. Both are complete: an RPC that is not in the table is
-//! refused (and a test fails), and a handler whose message does not say what it is about does not compile.
+//! Which accounts a message is about. A handler whose message does not say so does not compile.
 
-use crate::{
-    policy::roles::{Operation, Scope},
-    proto::v1,
-};
-
-/// Every RPC of ours.
-const RPCS: &[(&str, Operation)] = &[
-    (
-        "/sharewarden.v1.SharePermissionService/GrantSharePermission",
-        Operation::Grant,
-    ),
-    (
-        "/sharewarden.v1.SharePermissionService/RevokeSharePermission",
-        Operation::Revoke,
-    ),
-    (
-        "/sharewarden.v1.SharePermissionService/GetSharePermission",
-        Operation::Read,
-    ),
-    (
-        "/sharewarden.v1.SharePermissionService/ListSharePermissions",
-        Operation::Read,
-    ),
-    ("/sharewarden.v1.SharePermissionService/GetChange", Operation::Read),
-    ("/sharewarden.v1.SharePermissionService/ListChanges", Operation::Read),
-    ("/sharewarden.v1.SharePermissionService/ListImages", Operation::Read),
-    ("/sharewarden.v1.AuditService/ListAuditEntries", Operation::Read),
-    ("/sharewarden.v1.AuditService/GetAuditEntry", Operation::Read),
-    ("/sharewarden.v1.AuditService/ListPermissionHistory", Operation::Read),
-    ("/sharewarden.v1.AuditService/GetSharePermissionsAt", Operation::Read),
-    ("/sharewarden.v1.AuditService/SummarizeAuditEntries", Operation::Read),
-    ("/sharewarden.v1.AuditService/WatchAuditEntries", Operation::Read),
-    ("/sharewarden.v1.AuditService/ExportAuditEntries", Operation::Export),
-    ("/sharewarden.v1.AuditService/GetCheckpoint", Operation::Prove),
-    ("/sharewarden.v1.AuditService/AddCheckpointSignatures", Operation::Prove),
-    ("/sharewarden.v1.AuditService/GetInclusionProof", Operation::Prove),
-    ("/sharewarden.v1.AuditService/GetConsistencyProof", Operation::Prove),
-];
-
-/// What an RPC is; none, if there is no such RPC.
-pub(super) fn operation(path: &str) -> Option<Operation> {
-    RPCS.iter()
-        .find(|(rpc, _)| *rpc == path)
-        .map(|(_, operation)| *operation)
-}
+use crate::{policy::roles::Scope, proto::v1};
 
 /// What a message is about. The texts are as they came in.
 #[derive(Debug, PartialEq, Eq)]
@@ -142,31 +97,7 @@ impl Concerns for v1::RevokeSharePermissionRequest {
 mod tests {
     use std::collections::BTreeSet;
 
-    use prost_reflect::DescriptorPool;
-
     use super::*;
-
-    #[test]
-    fn every_rpc_is_in_the_table_once_and_nothing_else_is() {
-        let pool = DescriptorPool::decode(crate::proto::FILE_DESCRIPTOR_SET).unwrap();
-        let defined: BTreeSet<_> = pool
-            .services()
-            .filter(|service| service.full_name().starts_with("sharewarden."))
-            .flat_map(|service| {
-                let name = service.full_name().to_owned();
-                let methods: Vec<_> = service
-                    .methods()
-                    .map(|method| format!("/{name}/{}", method.name()))
-                    .collect();
-                methods
-            })
-            .collect();
-        assert!(defined.len() >= 18, "the descriptors were read");
-        let mapped: BTreeSet<_> = RPCS.iter().map(|(rpc, _)| (*rpc).to_owned()).collect();
-        assert_eq!(mapped, defined);
-        assert_eq!(RPCS.len(), mapped.len(), "each once");
-        assert_eq!(operation("/sharewarden.v1.AuditService/NoSuchMethod"), None);
-    }
 
     #[test]
     fn who_may_see_some_accounts_must_ask_about_these() {

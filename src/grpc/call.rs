@@ -1,4 +1,4 @@
-//! What happens around every call of ours: its place among those under way, a span with what is known of it, the moment it
+//! What happens around every call of ours: the limit that it counts against, a span with what is known of it, the moment it
 //! came in, the last moment of its answer, and one line in the log when it ends, whichever way. Of calls of health and
 //! reflection only the end and the status are looked at, and whether there are too many streams.
 
@@ -16,18 +16,16 @@ use tonic::{Code, Status};
 use tower::{Layer, Service};
 use tracing::{Instrument, Span};
 
-use crate::clock::{Clock, Elapsed};
-
-use super::{
-    code, deadline,
-    measure::{self, CallSpan},
-    protocol,
-    room::{Placed, Room},
-    status, trace_context,
+use crate::{
+    clock::{Clock, Elapsed},
+    edge::{
+        limits::{Holding, Limits},
+        observation::CallSpan,
+        trace_context,
+    },
 };
 
-/// The paths of our methods begin so.
-const OURS: &str = "/sharewarden.";
+use super::{code, deadline, protocol, rpcs::Rpc, status};
 
 /// When a call came in.
 #[derive(Debug, Clone, Copy)]
@@ -50,7 +48,7 @@ impl UnderWay {
 pub(super) struct CallLayer {
     pub(super) clock: Clock,
     pub(super) under_way: UnderWay,
-    pub(super) room: Room,
+    pub(super) limits: Limits,
     /// No call is without an answer longer than this.
     pub(super) longest: Duration,
 }
@@ -74,7 +72,7 @@ pub(super) struct Calls<S> {
 }
 
 /// An answer to come.
-type Answering<A, E> = Pin<Box<dyn Future<Output = Result<Response<Placed<A>>, E>> + Send>>;
+type Answering<A, E> = Pin<Box<dyn Future<Output = Result<Response<Holding<A>>, E>> + Send>>;
 
 impl<S, Q, A> Service<Request<Q>> for Calls<S>
 where
@@ -83,7 +81,7 @@ where
     S::Error: Send + 'static,
     A: Default + Send + 'static,
 {
-    type Response = Response<Placed<A>>;
+    type Response = Response<Holding<A>>;
     type Error = S::Error;
     type Future = Answering<A, S::Error>;
 
@@ -95,51 +93,53 @@ where
         if let Some(refusal) = protocol::refusal(&request) {
             return Box::pin(std::future::ready(Ok(refusal)));
         }
-        let path = request.uri().path();
         let CallLayer {
             clock,
             under_way,
-            room,
+            limits,
             longest,
         } = &self.around;
-        if !path.starts_with(OURS) {
-            let Ok(place) = room.enter_beside(path, clock) else {
-                return refused();
-            };
-            let (answer, longest) = (self.inner.call(request), *longest);
-            return Box::pin(async move {
-                let response = match tokio::time::timeout(longest, answer).await {
-                    Ok(response) => completed(response?),
-                    Err(_) => status::timed_out().into_status().into_http(),
-                };
-                Ok(response.map(|answer| Placed::new(answer, place)))
-            });
-        }
-        let Ok(place) = room.enter(path, clock) else {
+        let rpc = Rpc::at(request.uri().path());
+        let Ok(permit) = rpc.limit.map(|limit| limits.acquire(limit, clock)).transpose() else {
             return refused();
         };
-        let span = span(path);
+        let last_moment = deadline::last_moment(request.headers(), *longest);
+        if !rpc.is_ours() {
+            let answer = answered(last_moment, self.inner.call(request));
+            return Box::pin(async move {
+                let response = answer.await?;
+                Ok(response.map(|answer| Holding::new(answer, permit)))
+            });
+        }
+        let span = span(rpc.name);
         if let Some(trace_id) = trace_context::enter(&span, request.headers()) {
             request.extensions_mut().insert(trace_id);
         }
         let call_span = CallSpan(span.clone());
-        let last_moment = deadline::last_moment(request.headers(), *longest);
         let end = End::of_a_call(clock.clone(), under_way.clone());
         request.extensions_mut().insert(Arrival(end.arrival));
-        let answer = span.in_scope(|| self.inner.call(request));
+        let answer = answered(last_moment, span.in_scope(|| self.inner.call(request)));
         Box::pin(
             async move {
                 let mut end = end;
-                let mut response = match tokio::time::timeout(last_moment, answer).await {
-                    Ok(response) => completed(response?),
-                    Err(_) => status::timed_out().into_status().into_http(),
-                };
+                let mut response = answer.await?;
                 response.extensions_mut().insert(call_span);
                 end.code = response.extensions().get::<Status>().map_or(Code::Ok, Status::code);
-                Ok(response.map(|answer| Placed::new(answer, Some(place))))
+                Ok(response.map(|answer| Holding::new(answer, permit)))
             }
             .instrument(span),
         )
+    }
+}
+
+/// The answer to a call, which is there at the last moment.
+async fn answered<A: Default, E>(
+    last_moment: Duration,
+    answer: impl Future<Output = Result<Response<A>, E>>,
+) -> Result<Response<A>, E> {
+    match tokio::time::timeout(last_moment, answer).await {
+        Ok(response) => Ok(completed(response?)),
+        Err(_) => Ok(status::timed_out().into_status().into_http()),
     }
 }
 
@@ -148,8 +148,7 @@ fn refused<A: Default + Send + 'static, E: Send + 'static>() -> Answering<A, E> 
     Box::pin(async { Ok(refused) })
 }
 
-fn span(path: &str) -> Span {
-    let method = measure::method(path);
+fn span(method: &'static str) -> Span {
     tracing::info_span!(
         "call",
         otel.name = method,

@@ -8,9 +8,10 @@ use tonic::{Request, Status};
 use crate::{
     clock::Clock,
     domain::{Principal, Timestamp, TraceId},
+    edge::admission::Admitted,
 };
 
-use super::{access::Concerns, call::Arrival, deadline, gate::Admitted, refusal::Refusal, status};
+use super::{access::Concerns, call::Arrival, deadline, refusal::Refusal, status};
 
 /// Who calls, and how long they wait.
 #[derive(Debug)]
@@ -31,11 +32,11 @@ impl Caller {
             operation,
             scope,
             until,
-            distrusted,
+            refused,
         } = admitted.ok_or_else(|| status::unauthenticated().into_status())?;
         if !request.get_ref().about().is_within(scope) {
             let rule = operation.refusal_of_scope(principal, scope);
-            distrusted.note_role(&rule);
+            refused.note_role(&rule);
             return Err(status::not_allowed(rule).into_status());
         }
         let arrival = request.extensions().get::<Arrival>();

@@ -1,9 +1,32 @@
-//! The names of codes, as the gRPC specification and OpenTelemetry have them; tonic prints other ones.
+//! The names of codes, as the gRPC specification and OpenTelemetry have them; tonic prints other ones. What the edge observes of a
+//! call goes by them.
 
-use tonic::Code;
+use tonic::{Code, Status};
+
+use crate::edge::observation::{Ending, Protocol};
+
+use super::rpcs::Rpc;
+
+/// How calls of gRPC are observed.
+pub(super) const OBSERVED: Protocol = Protocol {
+    method: |path| Rpc::at(path).name,
+    ending: |headers| {
+        let status = headers.get(Status::GRPC_STATUS)?;
+        Some(ending(Code::from_bytes(status.as_bytes())))
+    },
+    abandoned: ending(Code::Cancelled),
+    broken: ending(Code::Unknown),
+};
+
+const fn ending(code: Code) -> Ending {
+    Ending {
+        status: name(code),
+        is_server_error: is_server_error(code),
+    }
+}
 
 /// The name of a code.
-pub(super) fn name(code: Code) -> &'static str {
+pub(super) const fn name(code: Code) -> &'static str {
     match code {
         Code::Ok => "OK",
         Code::Cancelled => "CANCELLED",
@@ -26,7 +49,7 @@ pub(super) fn name(code: Code) -> &'static str {
 }
 
 /// True for what OpenTelemetry's conventions for gRPC count as an error of the server.
-pub(super) fn is_server_error(code: Code) -> bool {
+const fn is_server_error(code: Code) -> bool {
     matches!(
         code,
         Code::Unknown

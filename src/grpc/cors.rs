@@ -10,7 +10,9 @@ use tower::{
 };
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
-use super::{auth::PRINCIPAL, refusal::PUSHBACK, status::CHANGE_ID};
+use crate::edge::PRINCIPAL;
+
+use super::{refusal::PUSHBACK, status::CHANGE_ID};
 
 /// What gRPC-Web clients send of their own, and what we ask for.
 const ALLOWED: [HeaderName; 7] = [

@@ -5,21 +5,20 @@ use std::time::Duration;
 use http::HeaderMap;
 use tonic::metadata::MetadataMap;
 
-use super::auth::only_value;
+use crate::edge::only_header;
 
 const TIMEOUT: &str = "grpc-timeout";
 
-/// At most `most`, and at most 95 % of the caller's own time-out: when all of it has passed, tonic answers CANCELLED and
-/// nothing that we would say is heard. `spent` is what has passed since the call came in.
+/// At most `most`, and at most 95 % of the caller's own time-out: when all of it has passed, the caller listens no more. `spent` is what has passed since the call came in.
 pub(super) fn patience(metadata: &MetadataMap, spent: Duration, most: Duration) -> Duration {
-    let timeout = only_value(metadata, TIMEOUT).and_then(parse);
+    let timeout = only_header(metadata.as_ref(), TIMEOUT).and_then(parse);
     timeout
         .map_or(most, |timeout| most.min(timeout / 100 * 95))
         .saturating_sub(spent)
 }
 
-/// When a call whose handler has not answered is answered for it: after 98 % of the caller's time-out, still before tonic
-/// does, and after `most` at the latest. A message that never comes must not keep its place for ever.
+/// When a call whose handler has not answered is answered for it: after 98 % of the caller's time-out, while the caller still
+/// listens, and after `most` at the latest. A message that never comes must not keep its place for ever.
 pub(super) fn last_moment(headers: &HeaderMap, most: Duration) -> Duration {
     let timeout = headers.get(TIMEOUT).and_then(|value| parse(value.to_str().ok()?));
     timeout.map_or(most, |timeout| most.min(timeout / 100 * 98))
@@ -56,7 +55,7 @@ mod tests {
     }
 
     #[test]
-    fn a_call_is_answered_after_its_handler_could_have_and_before_tonic_would() {
+    fn a_call_is_answered_after_its_handler_could_have_and_before_its_time_is_up() {
         let headers =
             |timeout: &str| HeaderMap::from_iter([(http::HeaderName::from_static(TIMEOUT), timeout.parse().unwrap())]);
         assert_eq!(last_moment(&headers("10S"), MOST), Duration::from_millis(9800));

@@ -4,19 +4,22 @@ use std::{any::Any, future::Future, num::NonZeroU32, time::Duration};
 
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
-use tonic::{
-    body::Body,
-    codec::CompressionEncoding,
-    service::Routes,
-    transport::{Error, Server},
-};
+use tonic::{body::Body, codec::CompressionEncoding, server::NamedService, service::Routes};
 use tonic_reflection::server::Builder as Reflection;
 use tonic_web::GrpcWebLayer;
+use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::{
     clock::Clock,
-    identity::ServerTls,
+    edge::{
+        Authenticator, CountRefused, RefusedCallers, ServerTls,
+        admission::{Admission, Guarded, Rules},
+        limits::Limits,
+        listener::{Listener, ListenerSettings, Tls},
+        observation::ObservationLayer,
+        quota::Quotas,
+    },
     policy::Policy,
     proto::{
         self,
@@ -30,45 +33,42 @@ use crate::{
 
 use super::{
     audit::AuditApi,
-    auth::Authenticator,
     call::{CallLayer, UnderWay},
-    cors,
-    distrusted::{CountRefused, Distrusted},
-    gate::{Gate, Rules},
+    code, cors,
     health::Health,
-    incoming::{self, Incoming},
-    measure::MeasureLayer,
-    room::Room,
+    rpcs::Rpc,
     service::ShareService,
-    shares::Shares,
     status,
 };
 
-/// An answer that was made has reached the socket after so long.
+/// How long an answer takes to reach the socket.
 const TIME_TO_SEND: Duration = Duration::from_millis(500);
+
+/// How long a browser's connection may rest between two calls.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How the server talks to its clients.
 #[derive(Debug, Clone)]
 pub struct ServerSettings {
-    /// No message that comes in is larger, nor is it after decompression.
+    /// Maximum size of a request message, also after decompression.
     pub max_message_bytes: usize,
-    /// The metadata of a call is not larger.
+    /// Maximum size of the metadata of a call.
     pub max_header_bytes: u32,
-    /// At most so many connections; more are closed at once.
+    /// Maximum connections; further ones are closed at once.
     pub max_connections: usize,
-    /// At most so many calls at once on one connection; a client keeps more to itself.
+    /// Maximum concurrent calls on one connection; the client does not send more.
     pub max_concurrent_streams: u32,
-    /// At most so many calls at once; more are refused at once.
+    /// Maximum concurrent calls; further ones are refused at once.
     pub max_calls: usize,
-    /// At most so many watches and exports at once; more are refused at once.
+    /// Maximum concurrent watches and exports; further ones are refused at once.
     pub max_open_streams: usize,
-    /// At most so many calls and open streams of one principal at once; more are refused at once.
+    /// Maximum concurrent calls and open streams of one principal; further ones are refused at once.
     pub max_calls_per_principal: usize,
-    /// At most so many calls a second of one principal, and so many at once after a rest.
+    /// Maximum calls a second of one principal, and as many in a burst after a rest.
     pub calls_per_second_per_principal: NonZeroU32,
-    /// A call is answered after so long, whatever its deadline and whoever works on it.
+    /// A call is answered after this time at the latest, whatever its deadline.
     pub longest_call: Duration,
-    /// So soon who connects must begin to speak.
+    /// The client must complete the TLS handshake and send the HTTP/2 preface within this time.
     pub greeting_timeout: Duration,
     /// How often to ask whether the client is still there.
     pub keepalive_interval: Duration,
@@ -104,6 +104,22 @@ impl Default for ServerSettings {
     }
 }
 
+impl ServerSettings {
+    fn listener(&self) -> ListenerSettings {
+        ListenerSettings {
+            max_connections: self.max_connections,
+            handshake_timeout: self.greeting_timeout,
+            head_timeout: HEAD_TIMEOUT,
+            max_head_bytes: self.max_header_bytes,
+            max_concurrent_streams: self.max_concurrent_streams,
+            keepalive_interval: self.keepalive_interval,
+            keepalive_timeout: self.keepalive_timeout,
+            // A watch may last for days.
+            max_age: None,
+        }
+    }
+}
+
 /// What the server serves.
 pub struct Services<S = ShareService> {
     /// `SharePermissionService`.
@@ -128,61 +144,63 @@ pub struct Services<S = ShareService> {
     pub settings: ServerSettings,
 }
 
-/// Serves on `listener` until `shutdown` is over; then ends when the calls under way have, or when the time for that is up.
+/// Serves on `socket` until `shutdown` is over; then ends when the calls under way have, or when the time for that is up.
 ///
 /// Native gRPC over HTTP/2 and gRPC-Web over HTTP/1.1, with health and reflection, on the same port.
-///
-/// # Errors
-/// When the transport fails.
 pub async fn serve<S: SharePermissionService>(
-    listener: TcpListener,
+    socket: TcpListener,
     services: Services<S>,
     shutdown: impl Future<Output = ()>,
-) -> Result<(), Error> {
+) {
     let (clock, settings) = (services.clock.clone(), services.settings.clone());
     let (draining, under_way) = (CancellationToken::new(), UnderWay::default());
-    let distrusted = Distrusted::new(services.count_refused.clone(), clock.clone());
-    let incoming = Incoming {
-        most: settings.max_connections,
-        patience: settings.greeting_timeout,
-        tls: services.tls.clone(),
-        distrusted: distrusted.clone(),
+    let refused = RefusedCallers::new(services.count_refused.clone(), clock.clone());
+    let listener = Listener {
+        socket,
+        settings: settings.listener(),
+        tls: services.tls.clone().map(|server| Tls {
+            server,
+            refused: refused.clone(),
+        }),
     };
-    let incoming = incoming::connections(listener, incoming);
-    let measure = MeasureLayer {
+    let observation = ObservationLayer {
+        protocol: &code::OBSERVED,
         instruments: services.instruments.clone(),
         clock: clock.clone(),
     };
     let calls = CallLayer {
         clock: clock.clone(),
         under_way: under_way.clone(),
-        room: Room::new(settings.max_calls, settings.max_open_streams),
+        limits: Limits::new(settings.max_calls, settings.max_open_streams),
         longest: settings.longest_call,
     };
-    let serving = Server::builder()
-        .accept_http1(true)
-        .max_concurrent_streams(settings.max_concurrent_streams)
-        .http2_max_header_list_size(settings.max_header_bytes)
-        .http2_keepalive_interval(Some(settings.keepalive_interval))
-        .http2_keepalive_timeout(Some(settings.keepalive_timeout))
-        // From the outside in: browsers are told what they may do, gRPC-Web is made gRPC, then the call is measured and watched, and a panic is an answer like any other.
+    // From the outside in: browsers are told what they may do, gRPC-Web is made gRPC, then the call is observed and watched, and
+    // a panic is an answer like any other.
+    let service = ServiceBuilder::new()
         .layer(cors::layer(&settings.allowed_origins))
         .layer(GrpcWebLayer::new())
-        .layer(measure)
+        .layer(observation)
         .layer(calls)
         .layer(CatchPanicLayer::custom(answer_to_panic))
-        .add_routes(routes(services, distrusted))
-        .serve_with_incoming_shutdown(incoming, async {
-            shutdown.await;
-            draining.cancel();
-        });
-    let overdue = async {
-        draining.cancelled().await;
-        clock.sleep(settings.drain_timeout).await;
+        .service(routes(services, refused).prepare());
+    let stopping = async {
+        shutdown.await;
+        draining.cancel();
+        std::future::pending().await
     };
+    tokio::select! {
+        () = listener.serve(service, draining.clone()) => {}
+        () = drained(&draining, &under_way, &clock, &settings) => {}
+        never = stopping => never,
+    }
+}
+
+/// Ends when no connection is waited for any more, though some are open.
+async fn drained(draining: &CancellationToken, under_way: &UnderWay, clock: &Clock, settings: &ServerSettings) {
+    draining.cancelled().await;
+    let overdue = clock.sleep(settings.drain_timeout);
     // Streams end by themselves; one whose reader takes nothing cannot be told so, and is not waited for.
     let only_streams_are_left = async {
-        draining.cancelled().await;
         clock
             .sleep(settings.stream_drain_timeout.min(settings.drain_timeout))
             .await;
@@ -191,30 +209,33 @@ pub async fn serve<S: SharePermissionService>(
         clock.sleep(TIME_TO_SEND).await;
     };
     tokio::select! {
-        result = serving => result,
         () = only_streams_are_left => {
             tracing::warn!("streams were still open when every other call was over");
-            Ok(())
         }
         () = overdue => {
             tracing::warn!("calls were still under way when the time for them to end was up");
-            Ok(())
         }
     }
 }
 
-fn routes<S: SharePermissionService>(services: Services<S>, distrusted: Distrusted) -> Routes {
+impl<S: NamedService> NamedService for Guarded<S> {
+    const NAME: &'static str = S::NAME;
+}
+
+fn routes<S: SharePermissionService>(services: Services<S>, refused: RefusedCallers) -> Routes {
     let settings = &services.settings;
-    let gate = Gate::new(Rules {
+    let admission = Admission::new(Rules {
         authenticator: services.authenticator,
         policy: services.policy,
-        shares: Shares::new(
+        quotas: Quotas::new(
             settings.max_calls_per_principal,
             settings.calls_per_second_per_principal,
             &services.clock,
         ),
-        distrusted,
+        refused,
         allowed_origins: settings.allowed_origins.clone(),
+        operation: |path| Rpc::at(path).operation,
+        answer: status::not_admitted,
     });
     let share_permissions = SharePermissionServiceServer::new(services.share_permissions)
         .max_decoding_message_size(settings.max_message_bytes)
@@ -222,8 +243,8 @@ fn routes<S: SharePermissionService>(services: Services<S>, distrusted: Distrust
     let audit = AuditServiceServer::new(services.audit)
         .max_decoding_message_size(settings.max_message_bytes)
         .accept_compressed(CompressionEncoding::Gzip);
-    Routes::new(gate.before(share_permissions))
-        .add_service(gate.before(audit))
+    Routes::new(admission.before(share_permissions))
+        .add_service(admission.before(audit))
         .add_service(services.health.service())
         .add_service(reflection().build_v1().expect(READABLE))
         .add_service(reflection().build_v1alpha().expect(READABLE))

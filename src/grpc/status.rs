@@ -11,6 +11,7 @@ use tonic_types::FieldViolation;
 use crate::{
     changes::Error,
     domain::{Change, FailureReason, Fault, FaultKind, Intent},
+    edge::{admission::NotAdmitted, quota::Exhausted},
     proto::v1::ErrorReason,
     store::{CommitError, StoreError},
 };
@@ -271,6 +272,17 @@ pub(super) fn fault() -> Refusal {
     )
 }
 
+/// The answer to a call that the edge does not admit.
+pub(super) fn not_admitted(why: NotAdmitted) -> http::Response<()> {
+    let refusal = match why {
+        NotAdmitted::Unauthenticated => unauthenticated(),
+        NotAdmitted::OverQuota(Exhausted { retry_after }) => quota_exhausted(retry_after),
+        NotAdmitted::NoSuchMethod => unimplemented(),
+        NotAdmitted::Forbidden(rule) => not_allowed(rule),
+    };
+    refusal.into_status().into_http()
+}
+
 /// It is not known who makes the call. Always in the same words: why is told to the operators only.
 pub(super) fn unauthenticated() -> Refusal {
     Refusal::new(
@@ -288,8 +300,8 @@ pub(super) fn not_allowed(rule: String) -> Refusal {
     .with("rule", rule)
 }
 
-/// One caller takes more than their share.
-pub(super) fn share_exhausted(retry_after: Duration) -> Refusal {
+/// A principal has no quota left.
+fn quota_exhausted(retry_after: Duration) -> Refusal {
     Refusal::new(
         ErrorReason::Overloaded,
         "The principal makes more calls at once, or a second, than are taken of one, and this one was not taken up; slow down, \

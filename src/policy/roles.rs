@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::domain::{AccountId, Action, Principal, PrincipalPattern};
 
-/// What somebody wants to do. Every RPC is one of these; the table is in `grpc`.
+/// What somebody wants to do. Every RPC is one of these; the table is `grpc/rpcs.rs`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Operation {
     /// Let an account copy an image.

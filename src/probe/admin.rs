@@ -1,5 +1,7 @@
 //! The admin port: what it answers.
 
+use std::time::Duration;
+
 use axum::{
     Json, Router,
     extract::State as Shared,
@@ -11,9 +13,28 @@ use serde::Serialize;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::telemetry::Metrics;
+use crate::{
+    edge::listener::{Listener, ListenerSettings},
+    telemetry::Metrics,
+};
 
-use super::{Readiness, connections};
+use super::Readiness;
+
+/// Nothing that this port answers is large or takes long.
+const LIMITS: ListenerSettings = ListenerSettings {
+    max_connections: 64,
+    handshake_timeout: Duration::from_secs(5),
+    head_timeout: Duration::from_secs(5),
+    max_head_bytes: 16 * 1024,
+    max_concurrent_streams: 16,
+    keepalive_interval: Duration::from_secs(20),
+    keepalive_timeout: Duration::from_secs(20),
+    // A client that reads an answer too slowly is left.
+    max_age: Some(Duration::from_secs(60)),
+};
+
+/// How long requests may go on once the port is to close.
+const GRACE: Duration = Duration::from_secs(1);
 
 /// Answers probes and Prometheus. It tells, and takes no orders.
 #[derive(Debug, Clone)]
@@ -27,8 +48,8 @@ pub struct Admin {
 }
 
 impl Admin {
-    /// Answers on `listener` until cancelled.
-    pub async fn run(self, listener: TcpListener, stop: CancellationToken) {
+    /// Answers on `socket` until cancelled.
+    pub async fn run(self, socket: TcpListener, stop: CancellationToken) {
         let health = self.health.clone();
         let router = Router::new()
             .route("/healthz", get(async || "alive\n"))
@@ -36,7 +57,20 @@ impl Admin {
             .route("/metrics", get(metrics))
             .with_state(self)
             .merge(health);
-        connections::accept(listener, router, stop).await;
+        let listener = Listener {
+            socket,
+            settings: LIMITS,
+            tls: None,
+        };
+        let overdue = async {
+            stop.cancelled().await;
+            tokio::time::sleep(GRACE).await;
+        };
+        tokio::select! {
+            () = listener.serve(router, stop.clone()) => {}
+            // Nothing is owed to a client that does not read.
+            () = overdue => {}
+        }
     }
 }
 

@@ -5,7 +5,6 @@
 //! exhausted can still be asked how it is.
 
 mod admin;
-mod connections;
 mod readiness;
 
 pub use admin::Admin;

@@ -8,10 +8,9 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     clock::Clock,
     config::{AuthMode, ClientAuth, Config, JwtConfig, RoleConfig, RoleName, ShareWithConfig, TlsConfig},
-    grpc::Authenticator,
-    identity::{
-        ClientCertificates, KeySettings, KeySource, Keys, KeysProblem, ServerTls, TlsProblem, TlsSettings,
-        TokenSettings, Tokens,
+    edge::{
+        Authenticator, ClientCertificates, KeySettings, KeySource, Keys, KeysProblem, ServerTls, TlsProblem,
+        TlsSettings, TokenSettings, Tokens,
     },
     policy::{
         PolicySet, ShareWith,

@@ -39,7 +39,7 @@ impl Server {
     /// Answers until `shutdown`, then stops: first the calls, then what works on changes, then the committer.
     ///
     /// # Errors
-    /// When gRPC ends by itself, or a task that the service cannot do without.
+    /// When a task ends by itself that the service cannot do without.
     pub async fn run(mut self, shutdown: impl Future<Output = ()>) -> Result<(), ServerError> {
         let end = CancellationToken::new();
         let (database, clock, stop) = (self.database.clone(), self.clock.clone(), self.stop.clone());
@@ -98,7 +98,7 @@ impl Server {
             std::future::pending().await
         };
         let result = tokio::select! {
-            result = grpc::serve(self.listener, services, shutdown) => result.map_err(ServerError::from),
+            () = grpc::serve(self.listener, services, shutdown) => Ok(()),
             // None of them ends before it is told to, unless it panics. Better no server than one that does half its work.
             () = ended_too_soon(&mut watchers, &end) => Err(ServerError::TaskEnded),
             () = ended_too_soon(&mut forwarding, &stop) => Err(ServerError::TaskEnded),

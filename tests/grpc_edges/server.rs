@@ -11,8 +11,8 @@ use sharewarden::{
     audit::{Audit, CheckpointKeys, Tail},
     clock::Clock,
     domain::Principal,
+    edge::ServerTls,
     grpc::{AuditApi, Authenticator, Health, PRINCIPAL, ServerSettings, Services, serve},
-    identity::ServerTls,
     ledger::SigningKey,
     policy::{
         Policy, PolicySet,
@@ -41,7 +41,7 @@ pub(crate) struct Server {
     pub(crate) endless: Arc<Notify>,
     refused: Arc<Mutex<Vec<&'static str>>>,
     stop: oneshot::Sender<()>,
-    serving: JoinHandle<Result<(), tonic::transport::Error>>,
+    serving: JoinHandle<()>,
 }
 
 impl Server {
@@ -119,7 +119,7 @@ impl Server {
     pub(crate) async fn stop(self) {
         self.stop.send(()).unwrap();
         let ended = tokio::time::timeout(Duration::from_secs(20), self.serving).await;
-        ended.expect("the server drains").unwrap().unwrap();
+        ended.expect("the server drains").unwrap();
     }
 }
 

@@ -4,8 +4,8 @@ use std::{net::SocketAddr, time::Duration};
 
 use sharewarden::{
     clock::Clock,
+    edge::{ClientCertificates, ServerTls, TlsSettings},
     grpc::{Authenticator, PRINCIPAL, ServerSettings},
-    identity::{ClientCertificates, ServerTls, TlsSettings},
     proto::v1::{share_permission_service_client::SharePermissionServiceClient, *},
 };
 use tokio::{

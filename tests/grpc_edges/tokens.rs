@@ -11,8 +11,8 @@ use std::{
 use serde_json::{Value, json};
 use sharewarden::{
     clock::Clock,
+    edge::{ClientCertificates, KeySettings, KeySource, Keys, ServerTls, TlsSettings, TokenSettings, Tokens},
     grpc::{Authenticator, PRINCIPAL, ServerSettings},
-    identity::{ClientCertificates, KeySettings, KeySource, Keys, ServerTls, TlsSettings, TokenSettings, Tokens},
     proto::v1::{share_permission_service_client::SharePermissionServiceClient, *},
 };
 use tokio::{

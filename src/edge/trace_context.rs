@@ -10,7 +10,7 @@ const TRACESTATE: &str = "tracestate";
 
 /// Puts the span of a call into the trace of its caller. Tells the trace that it is in; none without a caller's, unless there is
 /// a collector.
-pub(super) fn enter(span: &Span, headers: &HeaderMap) -> Option<TraceId> {
+pub(crate) fn enter(span: &Span, headers: &HeaderMap) -> Option<TraceId> {
     let caller = caller(headers);
     let trace_id = caller.trace_id();
     caller.adopt(span);

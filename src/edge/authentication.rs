@@ -1,19 +1,14 @@
-//! Who calls. The one place that decides it, for every RPC of ours, before anything of the message is read.
+//! Authentication: the one place that decides who makes a call, before anything of the message is read.
 //!
 //! A call may bring a certificate (with its connection), a token and a name. Of the kinds that are in force, each that is there
 //! must be good: a bad token is not forgiven for a good certificate. All must name the same principal; then the first, in this
 //! order, is the one that counts. What is not in force is not looked at.
 
 use http::{HeaderMap, header::AUTHORIZATION};
-use tonic::metadata::MetadataMap;
 
-use crate::{
-    clock::Clock,
-    domain::Timestamp,
-    identity::{Distrust, Identity, Tokens},
-};
+use crate::{clock::Clock, domain::Timestamp};
 
-use super::incoming::Peer;
+use super::{Distrust, Identity, Tokens, listener::Peer};
 
 /// The metadata in which a trusted proxy, or a trusted network, says who calls.
 pub const PRINCIPAL: &str = "x-sharewarden-principal";
@@ -36,7 +31,7 @@ impl Authenticator {
     ///
     /// # Errors
     /// Why they are not believed.
-    pub(super) async fn identity(&self, headers: &HeaderMap, peer: Option<&Peer>) -> Result<Identity, Distrust> {
+    pub(crate) async fn identity(&self, headers: &HeaderMap, peer: Option<&Peer>) -> Result<Identity, Distrust> {
         let mut found = None;
         if self.certificates
             && let Some(certificate) = peer.and_then(|peer| peer.certificate.clone())
@@ -106,17 +101,12 @@ fn named(headers: &HeaderMap, peer: Option<&Peer>) -> Result<Identity, Distrust>
 }
 
 /// The value of a header that comes exactly once. Of two that differ, one may be the caller's own addition.
-fn only_header<'a>(headers: &'a HeaderMap, key: &str) -> Option<&'a str> {
+pub(crate) fn only_header<'a>(headers: &'a HeaderMap, key: &str) -> Option<&'a str> {
     let mut values = headers.get_all(key).iter();
     match (values.next(), values.next()) {
         (Some(value), None) => value.to_str().ok(),
         _ => None,
     }
-}
-
-/// The value of a key that comes exactly once.
-pub(super) fn only_value<'a>(metadata: &'a MetadataMap, key: &str) -> Option<&'a str> {
-    only_header(metadata.as_ref(), key)
 }
 
 #[cfg(test)]

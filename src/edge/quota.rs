@@ -1,7 +1,7 @@
-//! What one principal may take for itself: so many calls at once, and so many a second. Others are not kept out by it.
+//! The quota of each principal: maximum concurrent calls, and maximum calls a second. One principal does not keep others out.
 //!
-//! Memory is bounded too: of principals with calls under way there are no more than calls, and of those with a recent past so
-//! many are told apart; any more share one allowance.
+//! Memory is bounded too. There are no more principals with calls under way than there are calls. Of those with recent calls a
+//! bounded number is told apart; all others have one quota together.
 
 use std::{
     collections::{HashMap, hash_map::Entry},
@@ -17,18 +17,18 @@ use crate::{
     domain::Principal,
 };
 
-/// So many principals are told apart. A full bucket is forgotten, so this is about those of the last second.
+/// How many principals are told apart. A full bucket is forgotten, so these are the principals of the last second.
 const MOST_PRINCIPALS: usize = 10_000;
 
-/// Who has calls under way tries again when one of them has ended, which nobody knows; this is about right.
+/// When a principal with too many calls under way should try again. Nobody knows when one of them ends; this is about right.
 const WHEN_FULL: Duration = Duration::from_secs(1);
 
-/// Keyed by principal; none is everybody that cannot be told apart any more.
+/// Keyed by principal; None is for all principals beyond [`MOST_PRINCIPALS`].
 type Rates = RateLimiter<Option<Principal>, HashMapStateStore<Option<Principal>>, Since, NoOpMiddleware<Duration>>;
 
-/// What is there for each principal. Cheap to clone; clones are the same.
+/// The quotas of all principals. Cheap to clone; clones share them.
 #[derive(Clone)]
-pub(super) struct Shares(Arc<Inner>);
+pub(crate) struct Quotas(Arc<Inner>);
 
 struct Inner {
     most_calls: usize,
@@ -39,21 +39,21 @@ struct Inner {
     clock: Clock,
 }
 
-/// The place of a call among those of its principal, until it is dropped.
-pub(super) struct Share {
-    shares: Shares,
+/// One call of a principal is under way, until this is dropped.
+pub(crate) struct Slot {
+    quotas: Quotas,
     principal: Principal,
 }
 
-/// There is no more for this principal now.
+/// The quota of this principal is used up.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Exhausted {
+pub(crate) struct Exhausted {
     /// How long to wait.
-    pub(super) retry_after: Duration,
+    pub(crate) retry_after: Duration,
 }
 
-impl Shares {
-    pub(super) fn new(most_calls: usize, calls_per_second: NonZeroU32, clock: &Clock) -> Self {
+impl Quotas {
+    pub(crate) fn new(most_calls: usize, calls_per_second: NonZeroU32, clock: &Clock) -> Self {
         let since = Since(clock.clone(), clock.elapsed());
         Self(Arc::new(Inner {
             most_calls,
@@ -64,28 +64,28 @@ impl Shares {
         }))
     }
 
-    /// A place for one more call of this principal.
-    pub(super) fn take(&self, principal: &Principal) -> Result<Share, Exhausted> {
-        let share = self.enter(principal)?;
+    /// A slot for one more call of this principal.
+    pub(crate) fn take(&self, principal: &Principal) -> Result<Slot, Exhausted> {
+        let slot = self.enter(principal)?;
         let key = self.is_told_apart().then(|| principal.clone());
         let rates = &self.0.rates;
         match rates.check_key(&key) {
-            Ok(()) => Ok(share),
+            Ok(()) => Ok(slot),
             Err(not_yet) => Err(Exhausted {
                 retry_after: not_yet.wait_time_from(rates.clock().now()),
             }),
         }
     }
 
-    fn enter(&self, principal: &Principal) -> Result<Share, Exhausted> {
+    fn enter(&self, principal: &Principal) -> Result<Slot, Exhausted> {
         let mut calls = self.0.calls.lock().unwrap_or_else(PoisonError::into_inner);
         let under_way = calls.entry(principal.clone()).or_default();
         if *under_way >= self.0.most_calls {
             return Err(Exhausted { retry_after: WHEN_FULL });
         }
         *under_way += 1;
-        Ok(Share {
-            shares: self.clone(),
+        Ok(Slot {
+            quotas: self.clone(),
             principal: principal.clone(),
         })
     }
@@ -107,9 +107,9 @@ impl Shares {
     }
 }
 
-impl Drop for Share {
+impl Drop for Slot {
     fn drop(&mut self) {
-        let mut calls = self.shares.0.calls.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut calls = self.quotas.0.calls.lock().unwrap_or_else(PoisonError::into_inner);
         if let Entry::Occupied(mut under_way) = calls.entry(self.principal.clone()) {
             *under_way.get_mut() -= 1;
             if *under_way.get() == 0 {
@@ -137,9 +137,9 @@ mod tests {
 
     use super::*;
 
-    fn shares(most_calls: usize, rate: u32) -> (Shares, Clock) {
+    fn quotas(most_calls: usize, rate: u32) -> (Quotas, Clock) {
         let clock = Clock::manual(Timestamp::parse("2026-11-22T00:00:00Z").unwrap());
-        (Shares::new(most_calls, NonZeroU32::new(rate).unwrap(), &clock), clock)
+        (Quotas::new(most_calls, NonZeroU32::new(rate).unwrap(), &clock), clock)
     }
 
     fn principal(name: &str) -> Principal {
@@ -148,46 +148,46 @@ mod tests {
 
     #[test]
     fn one_principal_is_held_to_its_rate_and_another_is_not() {
-        let (shares, clock) = shares(100, 10);
+        let (quotas, clock) = quotas(100, 10);
         let (greedy, modest) = (principal("greedy"), principal("modest"));
         for _ in 0..10 {
-            shares.take(&greedy).ok().unwrap();
+            quotas.take(&greedy).ok().unwrap();
         }
-        let Err(Exhausted { retry_after }) = shares.take(&greedy) else {
+        let Err(Exhausted { retry_after }) = quotas.take(&greedy) else {
             panic!("an eleventh call");
         };
         assert!(retry_after <= Duration::from_millis(100), "{retry_after:?}");
-        shares.take(&modest).ok().unwrap();
+        quotas.take(&modest).ok().unwrap();
         clock.advance(Duration::from_millis(100));
-        shares.take(&greedy).ok().unwrap();
-        assert!(shares.take(&greedy).is_err());
+        quotas.take(&greedy).ok().unwrap();
+        assert!(quotas.take(&greedy).is_err());
     }
 
     #[test]
     fn one_principal_has_so_many_calls_at_once_and_a_call_that_ends_makes_room() {
-        let (shares, _clock) = shares(2, 1000);
+        let (quotas, _clock) = quotas(2, 1000);
         let greedy = principal("greedy");
-        let first = shares.take(&greedy).ok().unwrap();
-        let _second = shares.take(&greedy).ok().unwrap();
-        assert!(shares.take(&greedy).is_err());
-        let _other = shares.take(&principal("modest")).ok().unwrap();
+        let first = quotas.take(&greedy).ok().unwrap();
+        let _second = quotas.take(&greedy).ok().unwrap();
+        assert!(quotas.take(&greedy).is_err());
+        let _other = quotas.take(&principal("modest")).ok().unwrap();
         drop(first);
-        let _third = shares.take(&greedy).ok().unwrap();
+        let _third = quotas.take(&greedy).ok().unwrap();
     }
 
     #[test]
     fn however_many_principals_come_their_number_is_bounded() {
-        let (shares, clock) = shares(10, 10);
+        let (quotas, clock) = quotas(10, 10);
         for round in 0..3 {
             for number in 0..MOST_PRINCIPALS + 5 {
                 // Those that cannot be told apart share one allowance: some of them are refused.
-                let _ = shares.take(&principal(&format!("{round}-{number}")));
+                let _ = quotas.take(&principal(&format!("{round}-{number}")));
             }
-            assert!(shares.0.rates.len() <= MOST_PRINCIPALS + 1);
+            assert!(quotas.0.rates.len() <= MOST_PRINCIPALS + 1);
             clock.advance(Duration::from_secs(2));
         }
-        assert!(shares.0.calls.lock().unwrap().is_empty());
-        shares.take(&principal("late")).ok().unwrap();
-        assert!(shares.0.rates.len() < 10, "the past is forgotten");
+        assert!(quotas.0.calls.lock().unwrap().is_empty());
+        quotas.take(&principal("late")).ok().unwrap();
+        assert!(quotas.0.rates.len() < 10, "the past is forgotten");
     }
 }

@@ -24,20 +24,20 @@ pub struct Identity {
     pub until: Option<Timestamp>,
 }
 
-/// Why somebody is not believed. For the log and for counting; callers are not told.
+/// Why credentials are refused. For the log and for counting; callers are not told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Distrust {
-    /// No credential of a kind that is in force.
+    /// No credentials of a kind that is in force.
     Missing,
-    /// A credential that is not written as it should be, or is there twice.
+    /// A malformed credential, or one that is there twice.
     Malformed,
     /// Two credentials that name two principals.
     Contradicting,
-    /// It comes from another machine, and names itself.
+    /// The header with the caller's name, from another machine.
     NotLocal,
-    /// It comes from a web page that may not call.
+    /// A call from a web page whose origin is not allowed.
     ForeignPage,
-    /// The certificate is not valid any more.
+    /// The certificate has expired.
     CertificateExpired,
     /// The certificate is not valid yet.
     CertificateNotYetValid,
@@ -45,23 +45,23 @@ pub enum Distrust {
     CertificateIssuer,
     /// There is no certificate, and there must be one.
     CertificateMissing,
-    /// The certificate names nobody, or several.
+    /// The certificate has no name that can be used, or several.
     CertificateName,
     /// The certificate cannot be used for another reason.
     CertificateInvalid,
-    /// The connection did not come to be, for a reason that is not a client's certificate.
+    /// The TLS handshake failed for a reason that is not the client's certificate.
     Handshake,
-    /// The token is none, or has a header that must be understood and is not.
+    /// Malformed JWT, or an unsupported `crit` header.
     TokenMalformed,
-    /// The token is signed by an algorithm that is not taken, or not the one of its key.
+    /// The token's algorithm is not allowed, or is not the one of its key.
     TokenAlgorithm,
-    /// The token names no key, or one that the issuer does not list.
+    /// The token names no key (`kid`), or one that the issuer does not list.
     TokenKey,
     /// The issuer's keys are not known.
     TokenKeysUnavailable,
     /// The signature does not verify.
     TokenSignature,
-    /// The token is not valid any more, or does not say until when it is.
+    /// The token has expired, or has no `exp`.
     TokenExpired,
     /// The token is not valid yet.
     TokenNotYetValid,

@@ -1,4 +1,4 @@
-//! Those who are not let in: counted, and logged, but not a line for each: whoever is refused could fill the log.
+//! Callers that are not let in are counted, and logged together: with a line for each, they could fill the log.
 
 use std::{
     collections::HashMap,
@@ -8,28 +8,27 @@ use std::{
     time::Duration,
 };
 
-use crate::{
-    clock::{Clock, Elapsed},
-    identity::Distrust,
-};
+use crate::clock::{Clock, Elapsed};
 
-/// Of each reason, one line in so long.
+use super::Distrust;
+
+/// For each reason there is one line in this time.
 const LOG_EVERY: Duration = Duration::from_secs(10);
 
-/// Counts one who was refused, by the reason.
+/// Counts a refused caller, by the reason.
 pub type CountRefused = Arc<dyn Fn(&'static str) + Send + Sync>;
 
-/// Takes note of who is not let in. Cheap to clone; clones are the same.
+/// Counts and logs callers that are not let in. Cheap to clone; clones are the same.
 #[derive(Clone)]
-pub(super) struct Distrusted {
+pub(crate) struct RefusedCallers {
     count: CountRefused,
     clock: Clock,
     lines: Arc<Mutex<HashMap<&'static str, Lines>>>,
 }
 
-impl fmt::Debug for Distrusted {
+impl fmt::Debug for RefusedCallers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Distrusted").finish_non_exhaustive()
+        f.debug_struct("RefusedCallers").finish_non_exhaustive()
     }
 }
 
@@ -39,8 +38,8 @@ struct Lines {
     logged_at: Option<Elapsed>,
 }
 
-impl Distrusted {
-    pub(super) fn new(count: CountRefused, clock: Clock) -> Self {
+impl RefusedCallers {
+    pub(crate) fn new(count: CountRefused, clock: Clock) -> Self {
         Self {
             count,
             clock,
@@ -48,8 +47,8 @@ impl Distrusted {
         }
     }
 
-    /// Somebody is not believed.
-    pub(super) fn note(&self, why: Distrust, address: Option<SocketAddr>) {
+    /// Missing or invalid credentials.
+    pub(crate) fn note(&self, why: Distrust, address: Option<SocketAddr>) {
         self.refused(why.as_str(), &|callers| {
             let peer = address.map(tracing::field::display);
             tracing::warn!(
@@ -61,8 +60,8 @@ impl Distrusted {
         });
     }
 
-    /// Somebody who is known may not do what they want.
-    pub(super) fn note_role(&self, rule: &str) {
+    /// A known principal may not do this.
+    pub(crate) fn note_role(&self, rule: &str) {
         self.refused("role", &|callers| {
             tracing::warn!(
                 reason = "role",

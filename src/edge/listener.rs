@@ -1,0 +1,302 @@
+//! The accept loop of every port of the service. A connection gets TLS if that is set up, and is served over HTTP/1.1 or HTTP/2,
+//! whichever the client begins with. Whatever a client could make large or long has a limit.
+
+use std::{
+    convert::Infallible,
+    error::Error as StdError,
+    io::{self, IoSlice},
+    net::SocketAddr,
+    pin::{Pin, pin},
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use http::{Request, Response};
+use hyper::body::{Body, Incoming};
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::conn::auto,
+    service::TowerToHyperService,
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::{TcpListener, TcpStream},
+    task::JoinSet,
+    time::Sleep,
+};
+use tokio_util::sync::CancellationToken;
+use tower::{Service, ServiceExt};
+
+use super::{Distrust, Identity, RefusedCallers, ServerTls};
+
+/// The preface of HTTP/2 has this many bytes, and hardly any request of HTTP/1.1 has fewer.
+const PREFACE: usize = 24;
+
+/// How long to wait when no connection can be accepted: most likely no file descriptor is left, and some must be closed first.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// How long requests may go on when their connection has reached its maximum age.
+const AGE_GRACE: Duration = Duration::from_secs(1);
+
+/// hyper takes no smaller buffer.
+const MIN_BUFFER: usize = 8 * 1024;
+
+/// The limits of a port.
+#[derive(Debug, Clone)]
+pub(crate) struct ListenerSettings {
+    /// Maximum connections. Further ones are closed at once.
+    pub(crate) max_connections: usize,
+    /// The client must complete the TLS handshake and send the HTTP/2 preface, or as many bytes of HTTP/1.1, within this time.
+    pub(crate) handshake_timeout: Duration,
+    /// An HTTP/1.1 client must send the head of its next request within this time.
+    pub(crate) head_timeout: Duration,
+    /// Maximum size of the head of a request.
+    pub(crate) max_head_bytes: u32,
+    /// Maximum concurrent requests on one HTTP/2 connection.
+    pub(crate) max_concurrent_streams: u32,
+    /// How often an HTTP/2 client is asked whether it is still there.
+    pub(crate) keepalive_interval: Duration,
+    /// How long an HTTP/2 client may take to say so.
+    pub(crate) keepalive_timeout: Duration,
+    /// Maximum age of a connection. None: it may last for days.
+    pub(crate) max_age: Option<Duration>,
+}
+
+/// A port.
+pub(crate) struct Listener {
+    pub(crate) socket: TcpListener,
+    pub(crate) settings: ListenerSettings,
+    pub(crate) tls: Option<Tls>,
+}
+
+/// TLS for the connections of a port.
+pub(crate) struct Tls {
+    pub(crate) server: ServerTls,
+    /// Is told of failed handshakes.
+    pub(crate) refused: RefusedCallers,
+}
+
+/// The client of a connection. It is in the extensions of each of its requests.
+#[derive(Debug, Clone)]
+pub(crate) struct Peer {
+    pub(crate) address: SocketAddr,
+    /// Whom the client's certificate names; none without one.
+    pub(crate) certificate: Option<Result<Identity, Distrust>>,
+}
+
+impl Listener {
+    /// Serves until `stop`. Then no connection is accepted any more, each one ends with its last request, and this ends with
+    /// the last connection. Dropping the future closes all connections.
+    pub(crate) async fn serve<S, B>(self, service: S, stop: CancellationToken)
+    where
+        S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
+        S::Future: Send + 'static,
+        B: Body + Send + 'static,
+        B::Data: Send,
+        B::Error: Into<Box<dyn StdError + Send + Sync>>,
+    {
+        let Self { socket, settings, tls } = self;
+        let server = Arc::new(ConnectionServer {
+            http: http(&settings),
+            handshake_timeout: settings.handshake_timeout,
+            max_age: settings.max_age,
+            tls,
+        });
+        let mut connections = JoinSet::new();
+        loop {
+            let accepted = tokio::select! {
+                // Connections that have ended are counted no more when the next one is accepted.
+                biased;
+                () = stop.cancelled() => break,
+                Some(_) = connections.join_next() => continue,
+                accepted = socket.accept() => accepted,
+            };
+            match accepted {
+                Ok(_) if connections.len() >= settings.max_connections => {
+                    tracing::debug!("a connection too many was closed");
+                }
+                Ok((stream, address)) => {
+                    connections.spawn(server.clone().serve(stream, address, service.clone(), stop.clone()));
+                }
+                Err(error) => {
+                    tracing::warn!(error = &error as &dyn StdError, "a connection cannot be taken");
+                    tokio::time::sleep(PAUSE).await;
+                }
+            }
+        }
+        // New clients are refused at once, and can go elsewhere.
+        drop(socket);
+        while connections.join_next().await.is_some() {}
+    }
+}
+
+fn http(settings: &ListenerSettings) -> auto::Builder<TokioExecutor> {
+    let mut http = auto::Builder::new(TokioExecutor::new());
+    http.http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(settings.head_timeout)
+        .max_buf_size(MIN_BUFFER.max(settings.max_head_bytes as usize));
+    http.http2()
+        .timer(TokioTimer::new())
+        .max_header_list_size(settings.max_head_bytes)
+        .max_concurrent_streams(settings.max_concurrent_streams)
+        .keep_alive_interval(settings.keepalive_interval)
+        .keep_alive_timeout(settings.keepalive_timeout);
+    http
+}
+
+/// Serves the connections of a port.
+struct ConnectionServer {
+    http: auto::Builder<TokioExecutor>,
+    handshake_timeout: Duration,
+    max_age: Option<Duration>,
+    tls: Option<Tls>,
+}
+
+impl ConnectionServer {
+    /// Serves a connection to its end.
+    async fn serve<S, B>(self: Arc<Self>, stream: TcpStream, address: SocketAddr, service: S, stop: CancellationToken)
+    where
+        S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
+        S::Future: Send + 'static,
+        B: Body + Send + 'static,
+        B::Data: Send,
+        B::Error: Into<Box<dyn StdError + Send + Sync>>,
+    {
+        let mut deadline = Box::pin(tokio::time::sleep(self.handshake_timeout));
+        let opened = tokio::select! {
+            opened = self.open(stream, address) => opened,
+            () = &mut deadline => Err(Distrust::Handshake),
+            () = stop.cancelled() => return,
+        };
+        let (stream, peer) = match opened {
+            Ok(opened) => opened,
+            Err(why) => {
+                if let Some(tls) = &self.tls {
+                    tls.refused.note(why, Some(address));
+                }
+                return;
+            }
+        };
+        let stream = Stream {
+            stream,
+            preface: Some(Preface {
+                missing: PREFACE,
+                deadline,
+            }),
+        };
+        let service = service.map_request(move |mut request: Request<Incoming>| {
+            request.extensions_mut().insert(peer.clone());
+            request
+        });
+        let connection = self
+            .http
+            .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
+        let mut connection = pin!(connection);
+        let grace = tokio::select! {
+            ended = connection.as_mut() => {
+                if let Err(error) = ended {
+                    tracing::debug!(error = &*error as &dyn StdError, "a connection broke off");
+                }
+                return;
+            }
+            // Whoever stops knows how long to wait.
+            () = stop.cancelled() => None,
+            () = aged(self.max_age) => Some(AGE_GRACE),
+        };
+        connection.as_mut().graceful_shutdown();
+        // How it ends matters to nobody any more.
+        let _ = match grace {
+            Some(grace) => tokio::time::timeout(grace, connection).await,
+            None => Ok(connection.await),
+        };
+    }
+
+    /// Begins TLS, if that is set up.
+    async fn open(&self, stream: TcpStream, address: SocketAddr) -> Result<(Box<dyn Transport>, Peer), Distrust> {
+        // Small answers must not wait for more to send; without this it is only slower.
+        let _ = stream.set_nodelay(true);
+        let Some(tls) = &self.tls else {
+            let certificate = None;
+            return Ok((Box::new(stream), Peer { address, certificate }));
+        };
+        let stream = tls.server.accept(stream).await?;
+        let certificate = ServerTls::identity(&stream);
+        Ok((Box::new(stream), Peer { address, certificate }))
+    }
+}
+
+async fn aged(max_age: Option<Duration>) {
+    match max_age {
+        Some(age) => tokio::time::sleep(age).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// What a connection runs over: TCP, or TLS over TCP.
+trait Transport: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Transport for T {}
+
+/// The bytes of a connection. Reading fails unless the preface comes in time: HTTP has no other limit before it.
+struct Stream {
+    stream: Box<dyn Transport>,
+    preface: Option<Preface>,
+}
+
+struct Preface {
+    missing: usize,
+    deadline: Pin<Box<Sleep>>,
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let read = Pin::new(&mut self.stream).poll_read(context, buffer);
+        let Some(preface) = &mut self.preface else {
+            return read;
+        };
+        preface.missing = preface.missing.saturating_sub(buffer.filled().len() - before);
+        if preface.missing == 0 {
+            self.preface = None;
+        } else if read.is_pending() {
+            ready!(preface.deadline.as_mut().poll(context));
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
+        read
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        parts: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(context, parts)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
+
+#[cfg(test)]
+mod tests;

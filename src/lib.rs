@@ -18,7 +18,6 @@ pub mod policy;
 pub mod probe;
 pub mod proto;
 pub mod server;
-pub mod simulator;
 pub mod store;
 pub mod telemetry;
 pub mod workspaces;

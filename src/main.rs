@@ -19,11 +19,11 @@ use sharewarden::{
     config::Config,
     dev,
     server::{self, Server},
-    simulator::{self, Simulator},
     store::archive::Detached,
     telemetry::Metrics,
     workspaces::BaseCredentials,
 };
+use sharewarden_simulator::{self as simulator, Simulator};
 use tokio::net::TcpListener;
 
 /// Many small texts are made and dropped on several threads at once, which glibc's allocator is slow at.

@@ -12,7 +12,6 @@ use std::{
 const MAY_USE: &[(&str, &[&str])] = &[
     ("domain", &[]),
     ("proto", &[]),
-    ("simulator", &[]),
     ("ledger", &["domain"]),
     ("clock", &["domain"]),
     ("config", &["domain"]),
@@ -78,7 +77,6 @@ const MAY_USE: &[(&str, &[&str])] = &[
         "dev",
         &[
             "server",
-            "simulator",
             "clock",
             "config",
             "ledger",

@@ -20,10 +20,10 @@ use crate::{
     clock::Clock,
     config::{Config, ConfigError},
     server::{self, Server},
-    simulator::{self, Simulator},
     telemetry::{self, Telemetry},
     workspaces::BaseCredentials,
 };
+use sharewarden_simulator::{self as simulator, Simulator};
 
 use secrecy::{ExposeSecret, SecretString};
 

@@ -9,9 +9,9 @@ use sharewarden::{
         Access, Action, Failure, FailureReason, PermissionKey, Timestamp,
         transition::{Command, Outcome},
     },
-    simulator::{Effect, Fault, Moment},
     store::summaries,
 };
+use sharewarden_simulator::{Effect, Fault, Moment};
 use tokio_util::sync::CancellationToken;
 
 use crate::{naive::assert_summaries_are_exact, stack::*, store::*};

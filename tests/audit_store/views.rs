@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use sharewarden::simulator::{Effect, Fault};
+use sharewarden_simulator::{Effect, Fault};
 use sqlx::{PgPool, Row};
 
 use crate::stack::*;

@@ -35,7 +35,7 @@ impl Process {
 
     /// Starts `sharewarden simulate` with the sample and these settings on top: members of a JSON object.
     pub(crate) fn simulate(more: &str) -> Self {
-        let mut settings = serde_json::to_value(sharewarden::simulator::sample()).unwrap();
+        let mut settings = serde_json::to_value(sharewarden_simulator::sample()).unwrap();
         let more: serde_json::Map<_, _> = serde_json::from_str(more).unwrap();
         settings.as_object_mut().unwrap().extend(more);
         let mut file = tempfile::NamedTempFile::new().unwrap();

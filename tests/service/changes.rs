@@ -2,10 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use sharewarden::{
-    proto::v1::{Change, ChangeOrder, GetChangeRequest, ListChangesRequest, change},
-    simulator::{Effect, Moment},
-};
+use sharewarden::proto::v1::{Change, ChangeOrder, GetChangeRequest, ListChangesRequest, change};
+use sharewarden_simulator::{Effect, Moment};
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 use uuid::Uuid;

@@ -6,8 +6,8 @@ use rustix::process::Signal;
 use sharewarden::{
     clock::Clock,
     proto::v1::{GrantSharePermissionRequest, change},
-    simulator::{Effect, Fault, Moment, Simulator},
 };
+use sharewarden_simulator::{Effect, Fault, Moment, Simulator};
 use sqlx::PgPool;
 use tonic::Code;
 use tonic_types::StatusExt;

@@ -1,9 +1,7 @@
 //! What goes wrong at AWS, and what must hold all the same.
 
-use sharewarden::{
-    proto::v1::{Access, attempt::Classification, change},
-    simulator::{Behind, Effect, Moment},
-};
+use sharewarden::proto::v1::{Access, attempt::Classification, change};
+use sharewarden_simulator::{Behind, Effect, Moment};
 use tonic::Code;
 use tonic_types::StatusExt;
 

@@ -3,11 +3,8 @@
 
 use std::time::Duration;
 
-use sharewarden::{
-    clock::Clock,
-    proto::v1::GrantSharePermissionRequest,
-    simulator::{Call, Effect, Fault, Moment},
-};
+use sharewarden::{clock::Clock, proto::v1::GrantSharePermissionRequest};
+use sharewarden_simulator::{Call, Effect, Fault, Moment};
 use tonic::Code;
 
 use crate::{pending::key, stack::*};

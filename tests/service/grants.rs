@@ -342,7 +342,7 @@ async fn pending(client: &mut Client) -> SharePermission {
 #[tokio::test]
 async fn the_attempts_of_a_change_are_told() {
     let stack = Stack::start().await;
-    let throttle = sharewarden::simulator::Effect::Throttle {
+    let throttle = sharewarden_simulator::Effect::Throttle {
         http_status: 400,
         retry_after_seconds: None,
     };

@@ -10,9 +10,9 @@ use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 use sharewarden::{
     clock::Clock,
     proto::v1::{change, share_permission_service_client::SharePermissionServiceClient},
-    simulator::{Effect, Fault, Moment},
     store::{Database, DatabaseSettings},
 };
+use sharewarden_simulator::{Effect, Fault, Moment};
 use sqlx::{Connection, PgConnection};
 use tempfile::TempDir;
 use tokio::{

@@ -2,13 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use sharewarden::{
-    proto::v1::{
-        GetChangeRequest, GetSharePermissionRequest, ImageOwnership, ListImagesRequest, ListSharePermissionsRequest,
-        share_permission,
-    },
-    simulator::{Effect, Image},
+use sharewarden::proto::v1::{
+    GetChangeRequest, GetSharePermissionRequest, ImageOwnership, ListImagesRequest, ListSharePermissionsRequest,
+    share_permission,
 };
+use sharewarden_simulator::{Effect, Image};
 use tonic::Code;
 use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient};
 use tonic_types::StatusExt;

@@ -2,10 +2,8 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use sharewarden::{
-    proto::v1::{GrantSharePermissionRequest, RevokeSharePermissionRequest},
-    simulator::{Call, Effect, Fault, Moment},
-};
+use sharewarden::proto::v1::{GrantSharePermissionRequest, RevokeSharePermissionRequest};
+use sharewarden_simulator::{Call, Effect, Fault, Moment};
 use sqlx::{Connection, PgConnection};
 use tonic::Status;
 use uuid::Uuid;

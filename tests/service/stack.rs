@@ -11,9 +11,9 @@ use sharewarden::{
         share_permission_service_client::SharePermissionServiceClient,
     },
     server::Server,
-    simulator::{Effect, Fault, Moment, Simulator, sample},
     workspaces::BaseCredentials,
 };
+use sharewarden_simulator::{Effect, Fault, Moment, Simulator, sample};
 use sqlx::{AssertSqlSafe, PgPool};
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;

@@ -1,10 +1,8 @@
 //! What is measured, as Prometheus and a collector see it.
 
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
-use sharewarden::{
-    proto::v1::{WatchAuditEntriesRequest, audit_service_client::AuditServiceClient},
-    simulator::{Effect, Fault},
-};
+use sharewarden::proto::v1::{WatchAuditEntriesRequest, audit_service_client::AuditServiceClient};
+use sharewarden_simulator::{Effect, Fault};
 use std::collections::BTreeMap;
 use tokio::net::TcpStream;
 

@@ -2,10 +2,8 @@
 //! tried again, and when another process ends it.
 
 use opentelemetry_proto::tonic::trace::v1::{Span, span::SpanKind, status::StatusCode};
-use sharewarden::{
-    proto::v1::GrantSharePermissionRequest,
-    simulator::{Effect, Fault, Moment, Simulator},
-};
+use sharewarden::proto::v1::GrantSharePermissionRequest;
+use sharewarden_simulator::{Effect, Fault, Moment, Simulator};
 use tonic::Request;
 
 use crate::{

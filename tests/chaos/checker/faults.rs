@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use sharewarden::simulator::{Behind, Call, Effect, Fault, Moment, Simulator};
+use sharewarden_simulator::{Behind, Call, Effect, Fault, Moment, Simulator};
 
 use super::{
     check::UPDATE,

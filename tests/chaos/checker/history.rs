@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use serde::Deserialize;
-use sharewarden::simulator::Call;
+use sharewarden_simulator::Call;
 use time::OffsetDateTime;
 
 /// Everything that the checker may know.

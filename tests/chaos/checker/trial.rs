@@ -8,7 +8,7 @@ use std::{
 };
 
 use fastrand::Rng;
-use sharewarden::simulator::Simulator;
+use sharewarden_simulator::Simulator;
 use sqlx::{Connection, PgConnection};
 use tokio::{net::TcpListener, sync::watch, task::JoinSet};
 use tokio_util::sync::CancellationToken;

@@ -3,11 +3,8 @@
 
 use std::time::Duration;
 
-use sharewarden::{
-    ledger::key::SigningKey,
-    simulator::{Settings, sample},
-    workspaces::BaseCredentials,
-};
+use sharewarden::{ledger::key::SigningKey, workspaces::BaseCredentials};
+use sharewarden_simulator::{Settings, sample};
 
 use super::history::Permission;
 

@@ -12,7 +12,7 @@
 
 use std::collections::BTreeMap;
 
-use sharewarden::simulator::Call;
+use sharewarden_simulator::Call;
 use time::Duration;
 
 use super::super::history::*;

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use serde_json::json;
-use sharewarden::simulator::{Call, Ending};
+use sharewarden_simulator::{Call, Ending};
 use time::{Duration, OffsetDateTime, format_description::well_known::Rfc3339};
 
 use super::{super::history::*, UPDATE, check};

@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use sharewarden::simulator::Call;
+use sharewarden_simulator::Call;
 use time::OffsetDateTime;
 
 use super::super::history::*;

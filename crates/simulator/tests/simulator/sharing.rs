@@ -1,6 +1,6 @@
 //! UpdateWorkspaceImagePermission: what may be shared with whom.
 
-use sharewarden::simulator::{Account, Image, ImageState, Partition, Settings};
+use sharewarden_simulator::{Account, Image, ImageState, Partition, Settings};
 
 use crate::harness::*;
 

@@ -1,6 +1,6 @@
 //! A strict stand-in for the image operations of Amazon WorkSpaces, and the two of STS that go with them, over real HTTP.
 //!
-//! It knows nothing of the rest of the crate, and does not use AWS's crates: it is an independent oracle. Any AWS SDK or
+//! It knows nothing of sharewarden, and does not use AWS's crates: it is an independent oracle. Any AWS SDK or
 //! the AWS CLI can call it; set the endpoint URL.
 //!
 //! Who calls follows from the access key id, the Region from the signature's scope. A key can be made up: `AKIA` and the

@@ -5,7 +5,7 @@ use std::time::Duration;
 use aws_credential_types::Credentials;
 use aws_sdk_workspaces::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_workspaces::types::ImagePermission;
-use sharewarden::simulator::{Account, Call, Image, Settings, Simulator, sample};
+use sharewarden_simulator::{Account, Call, Image, Settings, Simulator, sample};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 

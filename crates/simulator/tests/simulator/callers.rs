@@ -1,7 +1,7 @@
 //! Who calls follows from the Authorization header.
 
 use aws_credential_types::Credentials;
-use sharewarden::simulator::{Account, Partition, Simulator};
+use sharewarden_simulator::{Account, Partition, Simulator};
 
 use crate::harness::*;
 

@@ -1,7 +1,7 @@
 //! DescribeWorkspaceImagePermissions and DescribeWorkspaceImages.
 
 use aws_sdk_workspaces::types::{ImageType, WorkspaceImage, WorkspaceImageState};
-use sharewarden::simulator::{Image, Simulator};
+use sharewarden_simulator::{Image, Simulator};
 
 use crate::harness::*;
 

@@ -4,9 +4,9 @@ use serde_json::{Value, json};
 
 use super::Scene;
 use super::page::{Page, with_next_token};
-use crate::simulator::members::Members;
-use crate::simulator::pattern;
-use crate::simulator::refusal::Refusal;
+use crate::members::Members;
+use crate::pattern;
+use crate::refusal::Refusal;
 
 pub(super) fn run(scene: &mut Scene<'_>, mut members: Members<'_>) -> Result<Value, Refusal> {
     let image_id = members.required_text("ImageId", &pattern::IMAGE_ID)?;

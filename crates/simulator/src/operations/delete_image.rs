@@ -3,10 +3,10 @@
 use serde_json::{Value, json};
 
 use super::Scene;
-use crate::simulator::image::ImageState;
-use crate::simulator::members::Members;
-use crate::simulator::pattern;
-use crate::simulator::refusal::Refusal;
+use crate::image::ImageState;
+use crate::members::Members;
+use crate::pattern;
+use crate::refusal::Refusal;
 
 pub(super) fn run(scene: &mut Scene<'_>, mut members: Members<'_>) -> Result<Value, Refusal> {
     let image_id = members.required_text("ImageId", &pattern::IMAGE_ID)?;

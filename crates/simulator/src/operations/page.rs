@@ -6,9 +6,9 @@ use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use serde_json::Value;
 
-use crate::simulator::members::Members;
-use crate::simulator::pattern;
-use crate::simulator::refusal::Refusal;
+use crate::members::Members;
+use crate::pattern;
+use crate::refusal::Refusal;
 
 /// The most that AWS gives on a page, and what it gives when not asked for less.
 const MOST: i64 = 25;

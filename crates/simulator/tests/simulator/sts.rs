@@ -4,7 +4,7 @@ use aws_credential_types::Credentials;
 use aws_sdk_sts::types::Credentials as SessionCredentials;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use sharewarden::simulator::{Account, Simulator};
+use sharewarden_simulator::{Account, Simulator};
 
 use crate::harness::*;
 

@@ -4,9 +4,9 @@ use serde_json::{Value, json};
 
 use super::Scene;
 use super::new_image::{NewImage, check_tags};
-use crate::simulator::members::Members;
-use crate::simulator::pattern;
-use crate::simulator::refusal::Refusal;
+use crate::members::Members;
+use crate::pattern;
+use crate::refusal::Refusal;
 
 const INGESTION_PROCESSES: &[&str] = &[
     "BYOL_REGULAR",

@@ -4,9 +4,9 @@ use serde_json::Value;
 
 use super::Scene;
 use super::new_image::{NewImage, check_tags};
-use crate::simulator::members::Members;
-use crate::simulator::pattern;
-use crate::simulator::refusal::Refusal;
+use crate::members::Members;
+use crate::pattern;
+use crate::refusal::Refusal;
 
 pub(super) fn run(scene: &mut Scene<'_>, mut members: Members<'_>) -> Result<Value, Refusal> {
     let name = members.required_text("Name", &pattern::IMAGE_NAME)?;

@@ -5,10 +5,10 @@ use serde_json::{Value, json};
 
 use super::Scene;
 use super::new_image::{NewImage, check_tags};
-use crate::simulator::account::Partition;
-use crate::simulator::members::Members;
-use crate::simulator::pattern;
-use crate::simulator::refusal::Refusal;
+use crate::account::Partition;
+use crate::members::Members;
+use crate::pattern;
+use crate::refusal::Refusal;
 
 struct Input {
     name: String,

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use sharewarden::simulator::{Account, Image, Settings, Simulator, sample};
+use sharewarden_simulator::{Account, Image, Settings, Simulator, sample};
 use tokio::net::TcpListener;
 
 use crate::harness::*;

@@ -3,7 +3,7 @@
 use aws_sdk_workspaces::types::{
     Tag, WorkspaceImageIngestionProcess, WorkspaceImageRequiredTenancy, WorkspaceImageState,
 };
-use sharewarden::simulator::{Account, Image, ImageState, Partition, Settings};
+use sharewarden_simulator::{Account, Image, ImageState, Partition, Settings};
 
 use crate::harness::*;
 

@@ -1,6 +1,6 @@
 //! The call log tells what really happened.
 
-use sharewarden::simulator::{Effect, Ending, Fault, Moment, Settings};
+use sharewarden_simulator::{Effect, Ending, Fault, Moment, Settings};
 
 use crate::harness::*;
 

@@ -8,10 +8,10 @@ use serde_json::{Value, json};
 
 use super::Scene;
 use super::page::{Page, with_next_token};
-use crate::simulator::image::Image;
-use crate::simulator::members::Members;
-use crate::simulator::pattern;
-use crate::simulator::refusal::Refusal;
+use crate::image::Image;
+use crate::members::Members;
+use crate::pattern;
+use crate::refusal::Refusal;
 
 struct Input {
     image_ids: Option<BTreeSet<String>>,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sharewarden::simulator::{Behind, Call, Effect, Fault, Moment, Simulator};
+use sharewarden_simulator::{Behind, Call, Effect, Fault, Moment, Simulator};
 use tokio::time::timeout;
 
 use crate::harness::*;

@@ -3,11 +3,11 @@
 use time::Duration;
 
 use super::Scene;
-use crate::simulator::image::Image;
-use crate::simulator::keys::random;
-use crate::simulator::members::Members;
-use crate::simulator::pattern;
-use crate::simulator::refusal::Refusal;
+use crate::image::Image;
+use crate::keys::random;
+use crate::members::Members;
+use crate::pattern;
+use crate::refusal::Refusal;
 
 /// What a new image is to be.
 pub(super) struct NewImage {

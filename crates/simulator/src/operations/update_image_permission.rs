@@ -3,11 +3,11 @@
 use serde_json::{Value, json};
 
 use super::Scene;
-use crate::simulator::account::Partition;
-use crate::simulator::image::Image;
-use crate::simulator::members::Members;
-use crate::simulator::pattern;
-use crate::simulator::refusal::Refusal;
+use crate::account::Partition;
+use crate::image::Image;
+use crate::members::Members;
+use crate::pattern;
+use crate::refusal::Refusal;
 
 struct Input {
     image_id: String,

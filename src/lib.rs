@@ -7,6 +7,7 @@ pub mod audit;
 pub mod cli;
 pub mod clock;
 pub mod config;
+#[cfg(feature = "dev")]
 pub mod dev;
 pub mod domain;
 pub mod forwarder;

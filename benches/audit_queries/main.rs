@@ -17,7 +17,6 @@
 
 mod ask;
 mod ledgers;
-mod load;
 mod measure;
 mod stack;
 

@@ -8,14 +8,6 @@
     reason = "tests fail so"
 )]
 
-#[path = "../../benches/audit_queries/load.rs"]
-mod load;
-#[path = "../service/stack.rs"]
-#[allow(dead_code, reason = "other tests use the rest of it")]
-mod stack;
-#[path = "../support/mod.rs"]
-mod support;
-
 mod after;
 mod deletion;
 mod history;

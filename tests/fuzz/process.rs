@@ -7,13 +7,12 @@ use std::{
 };
 
 use rustix::process::{Pid, Signal, kill_process};
+use sharewarden_testkit::stack::PATIENCE;
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
     process::{Child, Command},
     sync::watch,
 };
-
-use crate::stack::PATIENCE;
 
 /// A process of the program.
 pub(crate) struct Process {

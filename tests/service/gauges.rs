@@ -7,10 +7,9 @@ use opentelemetry_sdk::metrics::{
 };
 use sharewarden::{clock::Clock, server::Server, telemetry::Metrics};
 use sharewarden_simulator::{Effect, Fault, Moment};
+use sharewarden_testkit::{postgres::database, stack::*};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
-
-use crate::{stack::*, support::postgres::database};
 
 struct Measured {
     provider: SdkMeterProvider,

@@ -2,8 +2,7 @@
 
 use sharewarden::proto::v1::change;
 use sharewarden_simulator::{Effect, Moment};
-
-use crate::stack::*;
+use sharewarden_testkit::stack::*;
 
 const IMPATIENT: &str = "forwarder.attempt_timeout = \"300ms\"\nforwarder.landing_window = \"3s\"\n";
 

@@ -13,14 +13,13 @@ use sharewarden::{
     store::{Database, DatabaseSettings},
 };
 use sharewarden_simulator::{Effect, Fault, Moment};
+use sharewarden_testkit::{postgres::database, stack::*};
 use sqlx::{Connection, PgConnection};
 use tempfile::TempDir;
 use tokio::{
     io::{AsyncBufReadExt, AsyncRead, BufReader, Lines},
     process::{Child, Command},
 };
-
-use crate::{stack::*, support::postgres::database};
 
 pub(crate) fn program() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_sharewarden"));

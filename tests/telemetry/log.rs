@@ -1,8 +1,9 @@
 //! The log never makes the service wait, and loses nothing when the process ends in order.
 
 use rustix::process::Signal;
+use sharewarden_testkit::{postgres::database, stack::*};
 
-use crate::{metrics::Scraped, program::Served, stack::*, support::postgres::database};
+use crate::{metrics::Scraped, program::Served};
 
 #[tokio::test]
 async fn a_reader_of_the_log_that_is_stuck_does_not_stop_the_service() {

@@ -1,13 +1,11 @@
-//! Promises of the databases that the other tests get (`support::postgres`).
-
-mod support;
+//! Promises of the databases that the other tests get (`sharewarden_testkit::postgres`).
 
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 
+use sharewarden_testkit::postgres::{TestDatabase, database};
 use sqlx::{Connection, PgConnection};
-use support::postgres::{TestDatabase, database};
 
 async fn connect(database: &TestDatabase) -> PgConnection {
     PgConnection::connect(database.url())

@@ -22,14 +22,14 @@ const PATIENCE: Duration = Duration::from_secs(60);
 static NOT_ALONE: LazyLock<Dispatch> = LazyLock::new(|| Dispatch::new(NoSubscriber::default()));
 
 /// What is logged on this thread while this lives.
-pub(crate) struct Log {
+pub struct Log {
     text: watch::Receiver<String>,
     _guard: DefaultGuard,
 }
 
 impl Log {
     /// Listens to what the filter lets through.
-    pub(crate) fn of_this_thread(filter: impl Filter<Registry> + Send + Sync + 'static) -> Self {
+    pub fn of_this_thread(filter: impl Filter<Registry> + Send + Sync + 'static) -> Self {
         LazyLock::force(&NOT_ALONE);
         let (sender, text) = watch::channel(String::new());
         let lines = tracing_subscriber::fmt::layer()
@@ -42,12 +42,12 @@ impl Log {
     }
 
     /// All of it so far.
-    pub(crate) fn text(&self) -> String {
+    pub fn text(&self) -> String {
         self.text.borrow().clone()
     }
 
     /// Waits for a line with these words.
-    pub(crate) async fn wait_for(&mut self, words: &str) {
+    pub async fn wait_for(&mut self, words: &str) {
         let said = self.text.wait_for(|text| text.contains(words));
         let said = tokio::time::timeout(PATIENCE, said).await.is_ok();
         assert!(said, "{words:?} is not logged: {}", self.text());

@@ -36,14 +36,14 @@ async fn prepare_template(url: &str) {
 
 /// A database of one test, dropped with it.
 #[derive(Debug)]
-pub(crate) struct TestDatabase {
+pub struct TestDatabase {
     name: String,
     url: String,
     jobs: mpsc::UnboundedSender<Job>,
 }
 
 /// A fresh database with the current schema, and nothing in it.
-pub(crate) async fn database() -> TestDatabase {
+pub async fn database() -> TestDatabase {
     let jobs = jobs();
     let (reply, made) = oneshot::channel();
     let asked = jobs.send(Job::Create(reply));
@@ -55,7 +55,7 @@ pub(crate) async fn database() -> TestDatabase {
 }
 
 impl TestDatabase {
-    pub(crate) fn url(&self) -> &str {
+    pub fn url(&self) -> &str {
         &self.url
     }
 }

@@ -28,32 +28,32 @@ use super::{
 
 /// What to do.
 #[derive(Clone, Debug)]
-pub(crate) struct Plan {
-    pub(crate) seed: u64,
-    pub(crate) replicas: usize,
-    pub(crate) clients: usize,
-    pub(crate) lasts: Duration,
-    pub(crate) program: Program,
+pub struct Plan {
+    pub seed: u64,
+    pub replicas: usize,
+    pub clients: usize,
+    pub lasts: Duration,
+    pub program: Program,
     /// A migrated, empty database.
-    pub(crate) database: String,
+    pub database: String,
 }
 
 /// What came of it.
 #[derive(Debug)]
-pub(crate) struct Trial {
-    pub(crate) history: History,
-    pub(crate) violations: Vec<Violation>,
-    pub(crate) kills: BTreeMap<String, u64>,
-    pub(crate) cuts: BTreeMap<String, u64>,
-    pub(crate) faults: BTreeMap<String, u64>,
-    pub(crate) proxies: Vec<Counts>,
+pub struct Trial {
+    pub history: History,
+    pub violations: Vec<Violation>,
+    pub kills: BTreeMap<String, u64>,
+    pub cuts: BTreeMap<String, u64>,
+    pub faults: BTreeMap<String, u64>,
+    pub proxies: Vec<Counts>,
 }
 
 /// After healing, everything ends within this time.
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Runs a trial. Configurations and logs of the replicas go to `folder`.
-pub(crate) async fn run(plan: &Plan, folder: &Path) -> Trial {
+pub async fn run(plan: &Plan, folder: &Path) -> Trial {
     let mut dice = Rng::with_seed(plan.seed);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let simulator = Simulator::start(listener, world::settings()).await.unwrap();

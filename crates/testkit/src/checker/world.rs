@@ -9,19 +9,19 @@ use sharewarden_simulator::{Settings, sample};
 use super::history::Permission;
 
 /// Two owners of images.
-pub(crate) const ACCOUNTS: [&str; 2] = ["111122223333", "444455556666"];
+pub const ACCOUNTS: [&str; 2] = ["111122223333", "444455556666"];
 
 /// How long a replica waits for one call to AWS.
-pub(crate) const ATTEMPT_TIMEOUT: Duration = Duration::from_millis(700);
+pub const ATTEMPT_TIMEOUT: Duration = Duration::from_millis(700);
 
 /// `server.max_wait`, and what a busy machine adds.
-pub(crate) const LONGEST_ANSWER: Duration = Duration::from_secs(10 + 5);
+pub const LONGEST_ANSWER: Duration = Duration::from_secs(10 + 5);
 
 /// A call that was given up lands at most so late.
-pub(crate) const LANDING_WINDOW: Duration = Duration::from_secs(2);
+pub const LANDING_WINDOW: Duration = Duration::from_secs(2);
 
 /// A read of AWS is at most so far behind; less than the least delay after which a replica believes a read.
-pub(crate) const STALE_FOR: Duration = Duration::from_millis(20);
+pub const STALE_FOR: Duration = Duration::from_millis(20);
 
 const REGION: &str = "eu-central-1";
 const IMAGES: [(&str, &str); 3] = [
@@ -42,7 +42,7 @@ MC4CAQAwBQYDK2VwBCIEIIeh4qG0eSyZysGiQjRRrVo2MCvlxyj6P1BZHd376qNY
 ";
 
 /// Everything that clients may name. One of them the policy refuses to grant.
-pub(crate) fn permissions() -> Vec<Permission> {
+pub fn permissions() -> Vec<Permission> {
     let of_image = |(account, image): (&str, &str)| {
         RECIPIENTS.map(|recipient| Permission {
             account: account.into(),
@@ -55,7 +55,7 @@ pub(crate) fn permissions() -> Vec<Permission> {
 }
 
 /// The simulator's world, with a call log that forgets nothing.
-pub(crate) fn settings() -> Settings {
+pub fn settings() -> Settings {
     Settings {
         call_log_limit: 50_000_000,
         ..sample()
@@ -63,12 +63,12 @@ pub(crate) fn settings() -> Settings {
 }
 
 /// The key that signs the checkpoints.
-pub(crate) fn signing_key() -> SigningKey {
+pub fn signing_key() -> SigningKey {
     SigningKey::from_pem("sharewarden.test".parse().unwrap(), CHECKPOINT_KEY).unwrap()
 }
 
 /// What replicas show AWS.
-pub(crate) fn credentials() -> BaseCredentials {
+pub fn credentials() -> BaseCredentials {
     BaseCredentials::Fixed {
         access_key_id: "AKIA111122223333".into(),
         secret_access_key: "any".to_owned().into(),
@@ -76,7 +76,7 @@ pub(crate) fn credentials() -> BaseCredentials {
 }
 
 /// The configuration of a replica.
-pub(crate) fn config(database: &str, simulator: &str) -> String {
+pub fn config(database: &str, simulator: &str) -> String {
     let (timeout, window) = (ATTEMPT_TIMEOUT.as_millis(), LANDING_WINDOW.as_millis());
     let (first, second, allowed) = (ACCOUNTS[0], ACCOUNTS[1], RECIPIENTS[1]);
     assert_eq!(DENIED.0, second);

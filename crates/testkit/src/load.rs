@@ -25,12 +25,12 @@ const COPY_AT_ONCE: usize = 1 << 20;
 const FEW: u64 = 50_000;
 
 /// The account with the longest ledger.
-pub(crate) fn account(rank: u64) -> AccountId {
+pub fn account(rank: u64) -> AccountId {
     format!("{:012}", 111_122_223_333 + rank).parse().unwrap()
 }
 
 /// Loads about `entries` entries, the last of them recorded just now.
-pub(crate) async fn load(pool: &PgPool, entries: u64, now: Timestamp, kinds: Kinds) {
+pub async fn load(pool: &PgPool, entries: u64, now: Timestamp, kinds: Kinds) {
     let year = std::time::Duration::from_secs(365 * 86_400);
     let start = Timestamp::new(now.to_offset_date_time() - year);
     let mut connection = pool.acquire().await.unwrap();
@@ -139,8 +139,7 @@ async fn drop_indexes(connection: &mut PgConnection) -> Vec<String> {
 
 /// What a history is made of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[allow(dead_code, reason = "each program that makes histories makes one of the two")]
-pub(crate) enum Kinds {
+pub enum Kinds {
     /// Changes only.
     Known,
     /// Changes, and after each a kind that this build does not know.

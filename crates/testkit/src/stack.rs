@@ -6,7 +6,7 @@ use sharewarden::{
     clock::Clock,
     config::Config,
     proto::v1::{
-        GetChangeRequest, GetCheckpointRequest, GetCheckpointResponse, GrantSharePermissionRequest,
+        Checkpoint, GetChangeRequest, GetCheckpointRequest, GetCheckpointResponse, GrantSharePermissionRequest,
         GrantSharePermissionResponse, RevokeSharePermissionRequest, audit_service_client::AuditServiceClient, change,
         share_permission_service_client::SharePermissionServiceClient,
     },
@@ -21,55 +21,61 @@ use tonic::{Code, Request, Status, transport::Channel};
 use tonic_types::StatusExt;
 use uuid::Uuid;
 
-use crate::support::postgres::{TestDatabase, database};
+use crate::postgres::{TestDatabase, database};
 
-pub(crate) const ACCOUNT: &str = "111122223333";
-pub(crate) const OTHER_ACCOUNT: &str = "444455556666";
-pub(crate) const REGION: &str = "eu-central-1";
-pub(crate) const IMAGE: &str = "wsi-basewin11";
-pub(crate) const PENDING_IMAGE: &str = "wsi-pending01";
-pub(crate) const RECIPIENT: &str = "000011112222";
-pub(crate) const OTHER_RECIPIENT: &str = "210987654321";
-pub(crate) const UPDATE: &str = "UpdateWorkspaceImagePermission";
-pub(crate) const DESCRIBE: &str = "DescribeWorkspaceImagePermissions";
+pub const ACCOUNT: &str = "111122223333";
+pub const OTHER_ACCOUNT: &str = "444455556666";
+pub const REGION: &str = "eu-central-1";
+pub const IMAGE: &str = "wsi-basewin11";
+pub const PENDING_IMAGE: &str = "wsi-pending01";
+pub const RECIPIENT: &str = "000011112222";
+pub const OTHER_RECIPIENT: &str = "210987654321";
+pub const UPDATE: &str = "UpdateWorkspaceImagePermission";
+pub const DESCRIBE: &str = "DescribeWorkspaceImagePermissions";
 
 /// A signing key that nothing but tests uses.
-pub(crate) const CHECKPOINT_KEY: &str = "\"\"\"
+pub const CHECKPOINT_KEY: &str = "\"\"\"
 -----BEGIN PRIVATE KEY-----
 MC4CAQAwBQYDK2VwBCIEIIeh4qG0eSyZysGiQjRRrVo2MCvlxyj6P1BZHd376qNY
 -----END PRIVATE KEY-----
 \"\"\"";
 
 /// Nothing that is waited for takes so long.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
-pub(crate) type Client = SharePermissionServiceClient<Channel>;
+pub type Client = SharePermissionServiceClient<Channel>;
+
+pub type Audit = AuditServiceClient<Channel>;
+
+pub async fn audit_at(address: std::net::SocketAddr) -> Audit {
+    Audit::connect(format!("http://{address}")).await.unwrap()
+}
 
 /// An answer of AWS that comes so much later, as does the effect of the call.
-pub(crate) fn late(milliseconds: u64) -> Effect {
+pub fn late(milliseconds: u64) -> Effect {
     let moment = Moment::BeforeApplying;
     Effect::Latency { milliseconds, moment }
 }
 
 /// A running service and what it runs on.
-pub(crate) struct Stack {
-    pub(crate) simulator: Simulator,
-    pub(crate) pool: PgPool,
-    pub(crate) address: SocketAddr,
-    pub(crate) database: TestDatabase,
+pub struct Stack {
+    pub simulator: Simulator,
+    pub pool: PgPool,
+    pub address: SocketAddr,
+    pub database: TestDatabase,
     server: Option<Running>,
 }
 
 /// A server under way.
-pub(crate) struct Running {
-    pub(crate) address: SocketAddr,
+pub struct Running {
+    pub address: SocketAddr,
     stop: CancellationToken,
     task: JoinHandle<()>,
 }
 
 impl Running {
     /// Starts a server and waits until it answers.
-    pub(crate) async fn start(config: &Config, clock: Clock) -> Self {
+    pub async fn start(config: &Config, clock: Clock) -> Self {
         let listener = TcpListener::bind(config.server.listen).await.unwrap();
         let server = Server::build(config, credentials(), clock, listener).await.unwrap();
         let address = server.address();
@@ -80,12 +86,12 @@ impl Running {
     }
 
     /// A client on a connection of its own.
-    pub(crate) async fn client(&self) -> Client {
+    pub async fn client(&self) -> Client {
         Client::connect(format!("http://{}", self.address)).await.unwrap()
     }
 
     /// Stops the server, and fails unless it stops well.
-    pub(crate) async fn stop(self) {
+    pub async fn stop(self) {
         self.stop.cancel();
         tokio::time::timeout(PATIENCE, self.task)
             .await
@@ -96,17 +102,17 @@ impl Running {
 
 impl Stack {
     /// A service that tries again quickly.
-    pub(crate) async fn start() -> Self {
+    pub async fn start() -> Self {
         Self::start_with("").await
     }
 
     /// A service with more configuration: lines of TOML, with the full name of each key.
-    pub(crate) async fn start_with(more: &str) -> Self {
+    pub async fn start_with(more: &str) -> Self {
         Self::start_on(more, Clock::system()).await
     }
 
     /// A service on this clock.
-    pub(crate) async fn start_on(more: &str, clock: Clock) -> Self {
+    pub async fn start_on(more: &str, clock: Clock) -> Self {
         let (database, simulator) = tokio::join!(database(), simulator());
         let pool = PgPool::connect(database.url()).await.unwrap();
         let mut stack = Self {
@@ -121,14 +127,14 @@ impl Stack {
     }
 
     /// Starts a server, in place of the one before.
-    pub(crate) async fn start_server(&mut self, more: &str, clock: Clock) {
+    pub async fn start_server(&mut self, more: &str, clock: Clock) {
         let server = Running::start(&self.config(more), clock).await;
         self.address = server.address;
         self.server = Some(server);
     }
 
     /// Starts one more server on the same database and the same simulator: a replica.
-    pub(crate) async fn second_server(&self, more: &str) -> Running {
+    pub async fn second_server(&self, more: &str) -> Running {
         Running::start(&self.config(more), Clock::system()).await
     }
 
@@ -137,26 +143,26 @@ impl Stack {
     }
 
     /// A client on a connection of its own.
-    pub(crate) async fn client(&self) -> Client {
+    pub async fn client(&self) -> Client {
         Client::connect(format!("http://{}", self.address)).await.unwrap()
     }
 
     /// Stops the server, and fails unless it stops well.
-    pub(crate) async fn stop_server(&mut self) {
+    pub async fn stop_server(&mut self) {
         if let Some(server) = self.server.take() {
             server.stop().await;
         }
     }
 
     /// Stops everything, and fails if something is left over.
-    pub(crate) async fn end(mut self) {
+    pub async fn end(mut self) {
         self.stop_server().await;
         self.pool.close().await;
         self.simulator.shutdown().await;
     }
 
     /// The accounts that the simulator really shares the image with.
-    pub(crate) fn shared_with(&self) -> Vec<String> {
+    pub fn shared_with(&self) -> Vec<String> {
         self.simulator
             .shared_accounts(ACCOUNT, REGION, IMAGE)
             .into_iter()
@@ -164,14 +170,14 @@ impl Stack {
     }
 
     /// Puts a fault in force for the next calls of an operation.
-    pub(crate) fn fault(&self, operation: &str, calls: u64, effect: Effect) {
+    pub fn fault(&self, operation: &str, calls: u64, effect: Effect) {
         self.simulator
             .inject(Fault::new(effect).operation(operation).calls(calls))
             .unwrap();
     }
 
     /// Keeps every change pending, on command: AWS throttles all updates until [`release`](Self::release).
-    pub(crate) fn hold(&self) {
+    pub fn hold(&self) {
         let throttle = Effect::Throttle {
             http_status: 400,
             retry_after_seconds: None,
@@ -180,12 +186,12 @@ impl Stack {
     }
 
     /// Ends all faults.
-    pub(crate) fn release(&self) {
+    pub fn release(&self) {
         self.simulator.clear_faults();
     }
 
     /// Does what only a superuser can, past the triggers: changes history.
-    pub(crate) async fn tamper(&self, statement: &str) {
+    pub async fn tamper(&self, statement: &str) {
         let mut connection = self.pool.acquire().await.unwrap();
         let set_role = "SET session_replication_role = replica";
         sqlx::query(set_role).execute(&mut *connection).await.unwrap();
@@ -196,10 +202,8 @@ impl Stack {
     }
 
     /// The latest checkpoint of a ledger, when it covers so many entries.
-    pub(crate) async fn checkpoint(&self, account: &str, size: u64) -> GetCheckpointResponse {
-        let mut client = AuditServiceClient::connect(format!("http://{}", self.address))
-            .await
-            .unwrap();
+    pub async fn checkpoint(&self, account: &str, size: u64) -> GetCheckpointResponse {
+        let mut client = self.audit().await;
         let request = GetCheckpointRequest {
             account_id: account.into(),
             tree_size: 0,
@@ -223,8 +227,37 @@ impl Stack {
             .expect("a checkpoint is signed in time")
     }
 
+    pub async fn audit(&self) -> Audit {
+        audit_at(self.address).await
+    }
+
+    /// Grants to so many recipients, with distinct names from `first` on: two entries each.
+    pub async fn grant_many(&self, first: usize, count: usize) {
+        let mut client = self.client().await;
+        for number in first..first + count {
+            client
+                .grant_share_permission(as_tester(nth_grant(number)))
+                .await
+                .unwrap();
+        }
+    }
+
+    /// The latest checkpoint, when it covers so many entries.
+    pub async fn checkpoint_of(&self, account: &str, size: u64) -> Checkpoint {
+        self.checkpoint(account, size).await.checkpoint.unwrap()
+    }
+
+    /// The lines of a ledger, byte for byte.
+    pub async fn lines(&self, account: &str) -> Vec<String> {
+        sqlx::query_scalar("SELECT entry FROM audit_entry WHERE account_id = $1 ORDER BY log_index")
+            .bind(account)
+            .fetch_all(&self.pool)
+            .await
+            .unwrap()
+    }
+
     /// The one change that there is.
-    pub(crate) async fn only_change(&self) -> Uuid {
+    pub async fn only_change(&self) -> Uuid {
         sqlx::query_scalar("SELECT change_id FROM change")
             .fetch_one(&self.pool)
             .await
@@ -232,7 +265,7 @@ impl Stack {
     }
 
     /// How many calls of an operation have reached the simulator.
-    pub(crate) fn calls_of(&self, operation: &str) -> usize {
+    pub fn calls_of(&self, operation: &str) -> usize {
         self.simulator
             .calls()
             .iter()
@@ -241,7 +274,7 @@ impl Stack {
     }
 
     /// The ledger of an account, as its canonical lines.
-    pub(crate) async fn ledger(&self, account: &str) -> Vec<serde_json::Value> {
+    pub async fn ledger(&self, account: &str) -> Vec<serde_json::Value> {
         let lines: Vec<String> =
             sqlx::query_scalar("SELECT entry FROM audit_entry WHERE account_id = $1 ORDER BY log_index")
                 .bind(account)
@@ -252,7 +285,7 @@ impl Stack {
     }
 
     /// The kinds of the entries of an account's ledger.
-    pub(crate) async fn kinds(&self, account: &str) -> Vec<String> {
+    pub async fn kinds(&self, account: &str) -> Vec<String> {
         self.ledger(account)
             .await
             .iter()
@@ -261,7 +294,7 @@ impl Stack {
     }
 
     /// Waits until a change has ended.
-    pub(crate) async fn ended(&self, change_id: &str) -> sharewarden::proto::v1::Change {
+    pub async fn ended(&self, change_id: &str) -> sharewarden::proto::v1::Change {
         let mut client = self.client().await;
         let request = GetChangeRequest {
             account_id: ACCOUNT.into(),
@@ -288,7 +321,7 @@ impl Stack {
     }
 
     /// Waits until so many calls of an operation have reached the simulator.
-    pub(crate) async fn wait_for_calls(&self, operation: &str, count: usize) {
+    pub async fn wait_for_calls(&self, operation: &str, count: usize) {
         let reached = self
             .simulator
             .wait_for_calls(|calls| calls.iter().filter(|call| call.operation == operation).count() >= count);
@@ -299,7 +332,7 @@ impl Stack {
 }
 
 /// Waits until a query counts so many.
-pub(crate) async fn until(pool: &PgPool, query: &'static str, count: i64) {
+pub async fn until(pool: &PgPool, query: &'static str, count: i64) {
     let reached = async {
         while sqlx::query_scalar::<_, i64>(query).fetch_one(pool).await.unwrap() != count {
             tokio::time::sleep(Duration::from_millis(5)).await;
@@ -309,17 +342,17 @@ pub(crate) async fn until(pool: &PgPool, query: &'static str, count: i64) {
 }
 
 /// A simulator of the sample accounts.
-pub(crate) async fn simulator() -> Simulator {
+pub async fn simulator() -> Simulator {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     Simulator::start(listener, sample()).await.unwrap()
 }
 
 /// The configuration of a test: short waits, and what is asked for on top.
-pub(crate) fn config(database: &str, simulator: &str, more: &str) -> Config {
+pub fn config(database: &str, simulator: &str, more: &str) -> Config {
     Config::from_toml(&config_text(database, simulator, more)).unwrap()
 }
 
-pub(crate) fn config_text(database: &str, simulator: &str, more: &str) -> String {
+pub fn config_text(database: &str, simulator: &str, more: &str) -> String {
     let defaults = [
         ("server.listen", "\"127.0.0.1:0\""),
         ("server.max_wait", "\"50s\""),
@@ -366,7 +399,7 @@ role_arn = \"arn:aws:iam::{OTHER_ACCOUNT}:role/sharewarden\"
     )
 }
 
-pub(crate) fn credentials() -> BaseCredentials {
+pub fn credentials() -> BaseCredentials {
     BaseCredentials::Fixed {
         access_key_id: "AKIA111122223333".into(),
         secret_access_key: "any".to_owned().into(),
@@ -374,7 +407,7 @@ pub(crate) fn credentials() -> BaseCredentials {
 }
 
 /// A request that says who asks.
-pub(crate) fn as_tester<T>(message: T) -> Request<T> {
+pub fn as_tester<T>(message: T) -> Request<T> {
     let mut request = Request::new(message);
     request
         .metadata_mut()
@@ -383,7 +416,7 @@ pub(crate) fn as_tester<T>(message: T) -> Request<T> {
 }
 
 /// A grant to the usual recipient.
-pub(crate) fn grant() -> GrantSharePermissionRequest {
+pub fn grant() -> GrantSharePermissionRequest {
     GrantSharePermissionRequest {
         account_id: ACCOUNT.into(),
         region: REGION.into(),
@@ -394,8 +427,15 @@ pub(crate) fn grant() -> GrantSharePermissionRequest {
     }
 }
 
+/// A grant to a recipient of its own for each number.
+pub fn nth_grant(number: usize) -> GrantSharePermissionRequest {
+    let mut request = grant();
+    request.shared_account_id = format!("5{number:011}");
+    request
+}
+
 /// The revoke of [`grant`].
-pub(crate) fn revoke() -> RevokeSharePermissionRequest {
+pub fn revoke() -> RevokeSharePermissionRequest {
     RevokeSharePermissionRequest {
         account_id: ACCOUNT.into(),
         region: REGION.into(),
@@ -407,7 +447,7 @@ pub(crate) fn revoke() -> RevokeSharePermissionRequest {
 }
 
 /// Grants in the background.
-pub(crate) fn spawn_grant(
+pub fn spawn_grant(
     mut client: Client,
     request: GrantSharePermissionRequest,
 ) -> JoinHandle<Result<GrantSharePermissionResponse, Status>> {
@@ -415,7 +455,7 @@ pub(crate) fn spawn_grant(
 }
 
 /// The reason of an error, and a value of its metadata.
-pub(crate) fn reason(status: &Status) -> String {
+pub fn reason(status: &Status) -> String {
     status
         .get_details_error_info()
         .unwrap_or_else(|| panic!("no ErrorInfo: {status:?}"))
@@ -423,7 +463,7 @@ pub(crate) fn reason(status: &Status) -> String {
 }
 
 /// A value in the metadata of an error.
-pub(crate) fn detail(status: &Status, key: &str) -> String {
+pub fn detail(status: &Status, key: &str) -> String {
     let info = status
         .get_details_error_info()
         .unwrap_or_else(|| panic!("no ErrorInfo: {status:?}"));

@@ -21,7 +21,7 @@ use tonic::transport::{Channel, Endpoint};
 
 /// What to run.
 #[derive(Clone, Debug)]
-pub(crate) enum Program {
+pub enum Program {
     /// `sharewarden serve`, from here.
     Serve(PathBuf),
     /// The running program itself, as `replica CONFIG SECONDS`, with a clock that is wrong by so much.
@@ -33,7 +33,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A place for a process, which has one most of the time.
 #[derive(Debug)]
-pub(crate) struct Replica {
+pub struct Replica {
     program: Program,
     config: PathBuf,
     log: PathBuf,
@@ -47,7 +47,7 @@ pub(crate) struct Replica {
 
 impl Replica {
     /// A place without a process. `folder` gets its configuration and its log.
-    pub(crate) fn new(program: Program, folder: &Path, number: usize, config: &str) -> Self {
+    pub fn new(program: Program, folder: &Path, number: usize, config: &str) -> Self {
         let file = folder.join(format!("replica-{number}.toml"));
         std::fs::write(&file, config).unwrap();
         Self {
@@ -62,17 +62,17 @@ impl Replica {
     }
 
     /// Where to reach it, as it changes.
-    pub(crate) fn channel(&self) -> watch::Receiver<Option<Channel>> {
+    pub fn channel(&self) -> watch::Receiver<Option<Channel>> {
         self.channel.subscribe()
     }
 
     /// How often its processes have panicked.
-    pub(crate) fn panics(&self) -> Arc<AtomicU64> {
+    pub fn panics(&self) -> Arc<AtomicU64> {
         Arc::clone(&self.panics)
     }
 
     /// Starts a process and waits until it serves. False if it ended before: it found no database, say.
-    pub(crate) async fn start(&mut self, off_by: i32) -> bool {
+    pub async fn start(&mut self, off_by: i32) -> bool {
         let mut child = self.command(off_by).spawn().unwrap();
         let lifeline = child.stdin.take();
         let lines = BufReader::new(child.stderr.take().unwrap());
@@ -88,7 +88,7 @@ impl Replica {
     }
 
     /// SIGKILL.
-    pub(crate) async fn kill(&mut self) {
+    pub async fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {
             child.kill().await.unwrap();
             self.channel.send_replace(None);
@@ -96,7 +96,7 @@ impl Replica {
     }
 
     /// SIGTERM, and how it ended; none if it had to be killed.
-    pub(crate) async fn terminate(&mut self) -> Option<ExitStatus> {
+    pub async fn terminate(&mut self) -> Option<ExitStatus> {
         let mut child = self.child.take()?;
         let pid = Pid::from_raw(child.id()?.cast_signed())?;
         kill_process(pid, Signal::TERM).unwrap();

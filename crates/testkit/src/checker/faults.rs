@@ -13,10 +13,10 @@ const READ: &str = "DescribeWorkspaceImagePermissions";
 const ASSUME: &str = "AssumeRole";
 
 /// The faults in force, by number, with their names.
-pub(crate) type Names = BTreeMap<u64, String>;
+pub type Names = BTreeMap<u64, String>;
 
 /// Puts all of them in force.
-pub(crate) fn inject(simulator: &Simulator, seed: u64) -> Names {
+pub fn inject(simulator: &Simulator, seed: u64) -> Names {
     let mut names = Names::new();
     for (at, (operation, name, share, effect)) in list().into_iter().enumerate() {
         let fault = Fault::new(effect)
@@ -29,7 +29,7 @@ pub(crate) fn inject(simulator: &Simulator, seed: u64) -> Names {
 }
 
 /// How many calls met which fault.
-pub(crate) fn counted(calls: &[Call], names: &Names) -> BTreeMap<String, u64> {
+pub fn counted(calls: &[Call], names: &Names) -> BTreeMap<String, u64> {
     let mut counted = BTreeMap::new();
     for name in calls.iter().filter_map(|call| names.get(&call.fault?)) {
         *counted.entry(name.clone()).or_default() += 1;

@@ -16,7 +16,7 @@ use uuid::Uuid;
 use crate::stack::*;
 
 /// A grant to a recipient of its own.
-pub(crate) fn key(account: &str, image: &str, recipient: u64) -> PermissionKey {
+pub fn key(account: &str, image: &str, recipient: u64) -> PermissionKey {
     PermissionKey {
         account: account.parse().unwrap(),
         region: REGION.parse().unwrap(),
@@ -27,7 +27,7 @@ pub(crate) fn key(account: &str, image: &str, recipient: u64) -> PermissionKey {
 
 impl Stack {
     /// Accepts grants, in this order, under leases that are over at once.
-    pub(crate) async fn leave_pending(&self, keys: impl IntoIterator<Item = PermissionKey>) {
+    pub async fn leave_pending(&self, keys: impl IntoIterator<Item = PermissionKey>) {
         let settings = DatabaseSettings {
             url: self.database.url().into(),
             max_connections: 4,
@@ -58,7 +58,7 @@ impl Stack {
     }
 
     /// Waits until so many changes have ended so.
-    pub(crate) async fn until_ended(&self, state: &str, count: i64) {
+    pub async fn until_ended(&self, state: &str, count: i64) {
         let reached = async {
             while self.changes(state).await < count {
                 tokio::time::sleep(Duration::from_millis(20)).await;
@@ -69,7 +69,7 @@ impl Stack {
         tokio::time::timeout(patience, reached).await.expect("they end in time");
     }
 
-    pub(crate) async fn changes(&self, state: &str) -> i64 {
+    pub async fn changes(&self, state: &str) -> i64 {
         sqlx::query_scalar("SELECT count(*) FROM change WHERE state = $1")
             .bind(state)
             .fetch_one(&self.pool)

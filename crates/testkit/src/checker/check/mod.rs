@@ -16,16 +16,16 @@ mod tests;
 mod world;
 
 use super::history::History;
-pub(crate) use calls::UPDATE;
+pub use calls::UPDATE;
 use changes::Changes;
 
 /// A promise that was not kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Violation {
+pub struct Violation {
     /// The promise's number: P1 to P8, or P0 for what must hold of any server.
-    pub(crate) promise: &'static str,
+    pub promise: &'static str,
     /// What is wrong, with the numbers of the entries and calls.
-    pub(crate) what: String,
+    pub what: String,
 }
 
 impl std::fmt::Display for Violation {
@@ -35,7 +35,7 @@ impl std::fmt::Display for Violation {
 }
 
 /// Everything that is wrong with a history.
-pub(crate) fn check(history: &History) -> Vec<Violation> {
+pub fn check(history: &History) -> Vec<Violation> {
     let changes = Changes::of(history);
     let mut found = Found::default();
     for complaint in &history.complaints {

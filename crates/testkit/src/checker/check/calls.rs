@@ -19,7 +19,7 @@ use super::super::history::*;
 use super::{Changes, Found};
 
 /// The one mutating operation.
-pub(crate) const UPDATE: &str = "UpdateWorkspaceImagePermission";
+pub const UPDATE: &str = "UpdateWorkspaceImagePermission";
 
 /// The simulator sees a call later than the caller who began it, by what the machine needs to run both.
 const SEEN_LATE: Duration = Duration::milliseconds(150);

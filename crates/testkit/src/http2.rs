@@ -8,27 +8,27 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Version};
 use tokio::{net::TcpStream, task::JoinHandle};
 
 /// However busy the machine is, an answer is there by then.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+pub const PATIENCE: Duration = Duration::from_secs(30);
 /// A stream is read for so long.
 const LISTEN: Duration = Duration::from_millis(150);
 
 /// A call as it goes over the wire.
 #[derive(Debug, Clone)]
-pub(crate) struct Call {
-    pub(crate) method: Method,
-    pub(crate) path: String,
-    pub(crate) headers: Vec<(HeaderName, HeaderValue)>,
+pub struct Call {
+    pub method: Method,
+    pub path: String,
+    pub headers: Vec<(HeaderName, HeaderValue)>,
     /// The frames of the body.
-    pub(crate) body: Vec<Bytes>,
+    pub body: Vec<Bytes>,
     /// False: the request never ends.
-    pub(crate) ends: bool,
+    pub ends: bool,
     /// The answer may be a stream without an end.
-    pub(crate) is_streamed: bool,
+    pub is_streamed: bool,
 }
 
 /// What came back.
 #[derive(Debug)]
-pub(crate) enum Answer {
+pub enum Answer {
     /// An answer, or the beginning of a long one.
     Given(Given),
     /// The stream, or the connection, was ended with an error of HTTP/2.
@@ -39,29 +39,29 @@ pub(crate) enum Answer {
 
 /// An answer.
 #[derive(Debug, Default)]
-pub(crate) struct Given {
-    pub(crate) http: u16,
-    pub(crate) headers: HeaderMap,
-    pub(crate) body: Vec<u8>,
-    pub(crate) trailers: HeaderMap,
+pub struct Given {
+    pub http: u16,
+    pub headers: HeaderMap,
+    pub body: Vec<u8>,
+    pub trailers: HeaderMap,
     /// False: there would have been more.
-    pub(crate) is_whole: bool,
+    pub is_whole: bool,
 }
 
 impl Given {
     /// A header or a trailer.
-    pub(crate) fn value(&self, name: &str) -> Option<&HeaderValue> {
+    pub fn value(&self, name: &str) -> Option<&HeaderValue> {
         self.trailers.get(name).or_else(|| self.headers.get(name))
     }
 
     /// The status of gRPC.
-    pub(crate) fn code(&self) -> Option<i32> {
+    pub fn code(&self) -> Option<i32> {
         self.value("grpc-status")?.to_str().ok()?.parse().ok()
     }
 }
 
 /// A connection.
-pub(crate) struct Connection {
+pub struct Connection {
     send: SendRequest<Bytes>,
     driver: JoinHandle<()>,
 }
@@ -73,7 +73,7 @@ impl Drop for Connection {
 }
 
 impl Connection {
-    pub(crate) async fn open(address: SocketAddr) -> Self {
+    pub async fn open(address: SocketAddr) -> Self {
         let stream = TcpStream::connect(address).await.unwrap();
         stream.set_nodelay(true).unwrap();
         let (send, connection) = h2::client::handshake(stream).await.unwrap();
@@ -85,7 +85,7 @@ impl Connection {
     }
 
     /// Makes a call.
-    pub(crate) async fn call(&self, call: &Call) -> Answer {
+    pub async fn call(&self, call: &Call) -> Answer {
         match tokio::time::timeout(PATIENCE, self.exchange(call)).await {
             Ok(Ok(given)) => Answer::Given(given),
             Ok(Err(error)) => Answer::Refused(error.to_string()),

@@ -20,7 +20,7 @@ use super::{
 };
 
 /// The notes of checkpoints, by account.
-pub(crate) type Kept = BTreeMap<String, Vec<String>>;
+pub type Kept = BTreeMap<String, Vec<String>>;
 
 /// So many checkpoints of each account are kept, spread over the trial.
 const KEPT: usize = 32;
@@ -29,7 +29,7 @@ const KEPT: usize = 32;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Keeps checkpoints while there is trouble, as an auditor does who trusts nobody.
-pub(crate) async fn keep_checkpoints(channels: Channels, stop: CancellationToken) -> Kept {
+pub async fn keep_checkpoints(channels: Channels, stop: CancellationToken) -> Kept {
     let mut kept = Kept::new();
     for at in 0.. {
         if stop.is_cancelled() {
@@ -74,7 +74,7 @@ async fn checkpoint(channel: Channel, account: &str) -> Result<(String, u64), St
 }
 
 /// Exports and verifies an account's ledger, once a checkpoint covers so many entries.
-pub(crate) async fn ledger(channel: Channel, account: &str, size: u64, kept: &Kept) -> Ledger {
+pub async fn ledger(channel: Channel, account: &str, size: u64, kept: &Kept) -> Ledger {
     let covered = async {
         loop {
             match checkpoint(channel.clone(), account).await {

@@ -3,16 +3,15 @@
 //!
 //! To read it: `trial` is one run from start to end. `world` says what there is; `clients` grant and revoke; `replica` is a
 //! server process; `trouble` cuts, kills and injects faults; `collect` asks for what is left at the end: a [`history`]. What
-//! the promises mean for a history is in `check`, which knows nothing of all the others. The program around
-//! has `tests/support/proxy.rs` as `proxy`.
+//! the promises mean for a history is in `check`, which knows nothing of all the others.
 
-pub(crate) mod check;
-pub(crate) mod clients;
-pub(crate) mod collect;
-pub(crate) mod faults;
-pub(crate) mod history;
-pub(crate) mod replica;
-pub(crate) mod report;
-pub(crate) mod trial;
-pub(crate) mod trouble;
-pub(crate) mod world;
+pub mod check;
+pub mod clients;
+pub mod collect;
+pub mod faults;
+pub mod history;
+pub mod replica;
+pub mod report;
+pub mod trial;
+pub mod trouble;
+pub mod world;

@@ -13,29 +13,29 @@ use tempfile::TempDir;
 use time::OffsetDateTime;
 use tonic::transport::{Certificate, ClientTlsConfig, Identity};
 
-pub(crate) fn now() -> OffsetDateTime {
+pub fn now() -> OffsetDateTime {
     Clock::system().now().to_offset_date_time()
 }
 
 /// Signs certificates.
-pub(crate) struct Authority {
+pub struct Authority {
     issuer: Issuer<'static, KeyPair>,
-    pub(crate) pem: String,
+    pub pem: String,
 }
 
 /// A certificate and its key, as PEM.
 #[derive(Clone)]
-pub(crate) struct Pair {
-    pub(crate) certificate: String,
-    pub(crate) key: String,
+pub struct Pair {
+    pub certificate: String,
+    pub key: String,
 }
 
 /// What a certificate is to say.
-pub(crate) struct Leaf {
-    pub(crate) subject: &'static str,
-    pub(crate) names: Vec<SanType>,
-    pub(crate) from: OffsetDateTime,
-    pub(crate) until: OffsetDateTime,
+pub struct Leaf {
+    pub subject: &'static str,
+    pub names: Vec<SanType>,
+    pub from: OffsetDateTime,
+    pub until: OffsetDateTime,
 }
 
 impl Default for Leaf {
@@ -49,16 +49,16 @@ impl Default for Leaf {
     }
 }
 
-pub(crate) fn uri(text: &str) -> SanType {
+pub fn uri(text: &str) -> SanType {
     SanType::URI(Ia5String::try_from(text).unwrap())
 }
 
-pub(crate) fn host(text: &str) -> SanType {
+pub fn host(text: &str) -> SanType {
     SanType::DnsName(Ia5String::try_from(text).unwrap())
 }
 
 impl Authority {
-    pub(crate) fn new(name: &str) -> Self {
+    pub fn new(name: &str) -> Self {
         let mut params = CertificateParams::default();
         params.distinguished_name = DistinguishedName::new();
         params.distinguished_name.push(DnType::CommonName, name);
@@ -88,16 +88,16 @@ impl Authority {
         }
     }
 
-    pub(crate) fn client(&self, leaf: Leaf) -> Pair {
+    pub fn client(&self, leaf: Leaf) -> Pair {
         self.sign(leaf, ExtendedKeyUsagePurpose::ClientAuth)
     }
 
     /// For this machine.
-    pub(crate) fn server(&self) -> Pair {
+    pub fn server(&self) -> Pair {
         self.server_until(Leaf::default().until)
     }
 
-    pub(crate) fn server_until(&self, until: OffsetDateTime) -> Pair {
+    pub fn server_until(&self, until: OffsetDateTime) -> Pair {
         let leaf = Leaf {
             names: vec![host("localhost"), SanType::IpAddress([127, 0, 0, 1].into())],
             until,
@@ -107,7 +107,7 @@ impl Authority {
     }
 
     /// How a client speaks TLS that trusts this authority, and shows a certificate, if one is given.
-    pub(crate) fn trusted(&self, client: Option<&Pair>) -> ClientTlsConfig {
+    pub fn trusted(&self, client: Option<&Pair>) -> ClientTlsConfig {
         let tls = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(&self.pem));
         match client {
             Some(Pair { certificate, key }) => tls.identity(Identity::from_pem(certificate, key)),
@@ -117,41 +117,42 @@ impl Authority {
 }
 
 /// The files of a server.
-pub(crate) struct Files(TempDir);
+pub struct Files(TempDir);
 
 impl Files {
-    pub(crate) fn new() -> Self {
+    #[expect(clippy::new_without_default, reason = "it makes a folder")]
+    pub fn new() -> Self {
         Self(TempDir::new().unwrap())
     }
 
-    pub(crate) fn path(&self, name: &str) -> PathBuf {
+    pub fn path(&self, name: &str) -> PathBuf {
         self.0.path().join(name)
     }
 
-    pub(crate) fn write(&self, name: &str, text: &str) -> PathBuf {
+    pub fn write(&self, name: &str, text: &str) -> PathBuf {
         std::fs::write(self.path(name), text).unwrap();
         self.path(name)
     }
 
-    pub(crate) fn write_pair(&self, pair: &Pair) {
+    pub fn write_pair(&self, pair: &Pair) {
         self.write("certificate.pem", &pair.certificate);
         self.write("key.pem", &pair.key);
     }
 }
 
-pub(crate) const ISSUER: &str = "https://login.example.com";
-pub(crate) const AUDIENCE: &str = "sharewarden";
+pub const ISSUER: &str = "https://login.example.com";
+pub const AUDIENCE: &str = "sharewarden";
 
 /// A key that an issuer signs tokens with.
-pub(crate) struct TokenKey {
-    pub(crate) kid: String,
-    pub(crate) pair: KeyPair,
+pub struct TokenKey {
+    pub kid: String,
+    pub pair: KeyPair,
     algorithm: Algorithm,
 }
 
 impl TokenKey {
     /// ECDSA with P-256.
-    pub(crate) fn es256(kid: &str) -> Self {
+    pub fn es256(kid: &str) -> Self {
         Self {
             kid: kid.into(),
             pair: KeyPair::generate().unwrap(),
@@ -159,7 +160,7 @@ impl TokenKey {
         }
     }
 
-    pub(crate) fn ed25519(kid: &str) -> Self {
+    pub fn ed25519(kid: &str) -> Self {
         Self {
             kid: kid.into(),
             pair: KeyPair::generate_for(&rcgen::PKCS_ED25519).unwrap(),
@@ -168,7 +169,7 @@ impl TokenKey {
     }
 
     /// As the issuer lists it.
-    pub(crate) fn jwk(&self) -> Value {
+    pub fn jwk(&self) -> Value {
         let public = self.pair.public_key_raw();
         match self.algorithm {
             Algorithm::EdDSA => json!({"kty": "OKP", "crv": "Ed25519", "x": encoded(public), "kid": self.kid}),
@@ -179,12 +180,12 @@ impl TokenKey {
         }
     }
 
-    pub(crate) fn sign(&self, claims: &Value) -> String {
+    pub fn sign(&self, claims: &Value) -> String {
         self.sign_as(&self.kid, claims)
     }
 
     /// Under the name of another key, perhaps.
-    pub(crate) fn sign_as(&self, kid: &str, claims: &Value) -> String {
+    pub fn sign_as(&self, kid: &str, claims: &Value) -> String {
         let mut header = Header::new(self.algorithm);
         header.kid = Some(kid.into());
         let pem = self.pair.serialize_pem();
@@ -197,13 +198,13 @@ impl TokenKey {
 }
 
 /// The keys, as a JWK Set.
-pub(crate) fn jwks(keys: &[&TokenKey]) -> String {
+pub fn jwks(keys: &[&TokenKey]) -> String {
     let keys: Vec<_> = keys.iter().map(|key| key.jwk()).collect();
     json!({ "keys": keys }).to_string()
 }
 
 /// Good claims, but for these; what is null is left out.
-pub(crate) fn claims(others: Value) -> Value {
+pub fn claims(others: Value) -> Value {
     let mut claims = json!({
         "iss": ISSUER,
         "aud": AUDIENCE,
@@ -221,7 +222,7 @@ pub(crate) fn claims(others: Value) -> Value {
     claims
 }
 
-pub(crate) fn encoded(bytes: &[u8]) -> String {
+pub fn encoded(bytes: &[u8]) -> String {
     use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
     URL_SAFE_NO_PAD.encode(bytes)
 }

@@ -9,45 +9,45 @@ use time::OffsetDateTime;
 
 /// Everything that the checker may know.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct History {
+pub struct History {
     /// All calls that AWS saw.
-    pub(crate) calls: Vec<Call>,
+    pub calls: Vec<Call>,
     /// What AWS shares at the end.
-    pub(crate) shared: BTreeSet<Permission>,
+    pub shared: BTreeSet<Permission>,
     /// The ledgers, as exported at the end.
-    pub(crate) ledgers: Vec<Ledger>,
+    pub ledgers: Vec<Ledger>,
     /// What grants and revokes were answered.
-    pub(crate) answers: Vec<Answer>,
+    pub answers: Vec<Answer>,
     /// What GetChange told.
-    pub(crate) readings: Vec<Reading>,
+    pub readings: Vec<Reading>,
     /// How long a replica waits for one call to AWS.
-    pub(crate) attempt_timeout: time::Duration,
+    pub attempt_timeout: time::Duration,
     /// No answer takes longer, whatever is away.
-    pub(crate) longest_answer: time::Duration,
+    pub longest_answer: time::Duration,
     /// What went wrong that needs no checker: a replica that panicked, or a change that never ended.
-    pub(crate) complaints: Vec<String>,
+    pub complaints: Vec<String>,
 }
 
 /// One (account, Region, image, shared account).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct Permission {
-    pub(crate) account: String,
-    pub(crate) region: String,
-    pub(crate) image: String,
-    pub(crate) shared_account: String,
+pub struct Permission {
+    pub account: String,
+    pub region: String,
+    pub image: String,
+    pub shared_account: String,
 }
 
 /// Grant or revoke.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
-pub(crate) enum Action {
+pub enum Action {
     Grant,
     Revoke,
 }
 
 /// What an entry says happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-pub(crate) enum Stage {
+pub enum Stage {
     #[serde(rename = "change.requested")]
     Requested,
     #[serde(rename = "change.denied")]
@@ -62,31 +62,31 @@ pub(crate) enum Stage {
 
 /// A ledger as an auditor has it.
 #[derive(Clone, Debug)]
-pub(crate) struct Ledger {
-    pub(crate) account: String,
-    pub(crate) entries: Vec<Entry>,
+pub struct Ledger {
+    pub account: String,
+    pub entries: Vec<Entry>,
     /// What the verifier found wrong with it, under its own checkpoint and under each that was kept during the trial.
-    pub(crate) wrong: Vec<String>,
+    pub wrong: Vec<String>,
 }
 
 /// One line of a ledger: what the checker needs of it.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(from = "Line")]
-pub(crate) struct Entry {
-    pub(crate) account_id: String,
-    pub(crate) log_index: u64,
-    pub(crate) recorded_at: OffsetDateTime,
-    pub(crate) stage: Stage,
-    pub(crate) action: Action,
-    pub(crate) change_id: Option<String>,
-    pub(crate) request_id: String,
-    pub(crate) reason: String,
-    pub(crate) region: String,
-    pub(crate) image_id: String,
-    pub(crate) shared_account_id: String,
-    pub(crate) generation: Option<u64>,
-    pub(crate) attempts: Vec<Attempt>,
-    pub(crate) error_reason: Option<String>,
+pub struct Entry {
+    pub account_id: String,
+    pub log_index: u64,
+    pub recorded_at: OffsetDateTime,
+    pub stage: Stage,
+    pub action: Action,
+    pub change_id: Option<String>,
+    pub request_id: String,
+    pub reason: String,
+    pub region: String,
+    pub image_id: String,
+    pub shared_account_id: String,
+    pub generation: Option<u64>,
+    pub attempts: Vec<Attempt>,
+    pub error_reason: Option<String>,
 }
 
 /// The line as it stands in the ledger.
@@ -139,33 +139,33 @@ impl From<Line> for Entry {
 
 /// A call to AWS, as a ledger remembers it.
 #[derive(Clone, Debug, Deserialize)]
-pub(crate) struct Attempt {
-    pub(crate) operation: String,
-    pub(crate) classification: String,
+pub struct Attempt {
+    pub operation: String,
+    pub classification: String,
 }
 
 /// What a caller asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Request {
-    pub(crate) request_id: String,
-    pub(crate) permission: Permission,
-    pub(crate) action: Action,
-    pub(crate) reason: String,
+pub struct Request {
+    pub request_id: String,
+    pub permission: Permission,
+    pub action: Action,
+    pub reason: String,
 }
 
 /// What a caller was told.
 #[derive(Clone, Debug)]
-pub(crate) struct Answer {
-    pub(crate) request: Request,
-    pub(crate) replica: usize,
-    pub(crate) asked_at: OffsetDateTime,
-    pub(crate) answered_at: OffsetDateTime,
-    pub(crate) told: Told,
+pub struct Answer {
+    pub request: Request,
+    pub replica: usize,
+    pub asked_at: OffsetDateTime,
+    pub answered_at: OffsetDateTime,
+    pub told: Told,
 }
 
 /// The answer itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Told {
+pub enum Told {
     Ok {
         change_id: String,
     },
@@ -184,30 +184,30 @@ pub(crate) enum Told {
 
 /// What GetChange told about a change.
 #[derive(Clone, Debug)]
-pub(crate) struct Reading {
-    pub(crate) account: String,
-    pub(crate) change_id: String,
-    pub(crate) asked_at: OffsetDateTime,
-    pub(crate) read_at: OffsetDateTime,
+pub struct Reading {
+    pub account: String,
+    pub change_id: String,
+    pub asked_at: OffsetDateTime,
+    pub read_at: OffsetDateTime,
     /// PENDING, SUCCEEDED, FAILED or SUPERSEDED.
-    pub(crate) state: String,
+    pub state: String,
 }
 
 impl Action {
     /// What `AllowCopyImage` is for it.
-    pub(crate) fn allows(self) -> bool {
+    pub fn allows(self) -> bool {
         self == Self::Grant
     }
 }
 
 impl Stage {
     /// Does it end a change?
-    pub(crate) fn is_terminal(self) -> bool {
+    pub fn is_terminal(self) -> bool {
         matches!(self, Self::Succeeded | Self::Failed | Self::Superseded)
     }
 
     /// The state of a change that it stands for.
-    pub(crate) fn name(self) -> &'static str {
+    pub fn name(self) -> &'static str {
         match self {
             Self::Requested => "REQUESTED",
             Self::Denied => "DENIED",
@@ -220,7 +220,7 @@ impl Stage {
 
 impl Entry {
     /// The permission that it is about.
-    pub(crate) fn permission(&self) -> Permission {
+    pub fn permission(&self) -> Permission {
         Permission {
             account: self.account_id.clone(),
             region: self.region.clone(),
@@ -231,7 +231,7 @@ impl Entry {
 }
 
 /// The permission that a call to AWS is about, if it names one.
-pub(crate) fn permission_of(call: &Call) -> Option<Permission> {
+pub fn permission_of(call: &Call) -> Option<Permission> {
     Some(Permission {
         account: call.account.clone()?,
         region: call.region.clone()?,

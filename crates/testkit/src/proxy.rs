@@ -31,7 +31,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// What happens to all connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Rule {
+pub enum Rule {
     /// Everything passes.
     Pass,
     /// New connections are reset; those that there are go on.
@@ -44,7 +44,7 @@ pub(crate) enum Rule {
 
 /// What happens to one COMMIT, or to the commit of one statement with several parts that writes, outside of a transaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Fate {
+pub enum Fate {
     /// The connection is cut, and Postgres never hears of the COMMIT.
     CutBefore,
     /// Postgres commits, and the connection is cut before the client hears of it.
@@ -55,26 +55,26 @@ pub(crate) enum Fate {
 
 /// What has happened so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Counts {
+pub struct Counts {
     /// Connections that were taken.
-    pub(crate) connections: u64,
+    pub connections: u64,
     /// Connections that were refused.
-    pub(crate) refused: u64,
+    pub refused: u64,
     /// Connections ended by [`Proxy::cut`].
-    pub(crate) cut: u64,
+    pub cut: u64,
     /// COMMITs that clients sent.
-    pub(crate) commits: u64,
+    pub commits: u64,
     /// COMMITs that met [`Fate::CutBefore`].
-    pub(crate) cut_before: u64,
+    pub cut_before: u64,
     /// COMMITs that met [`Fate::CutAfter`].
-    pub(crate) cut_after: u64,
+    pub cut_after: u64,
     /// COMMITs that met [`Fate::Late`].
-    pub(crate) late: u64,
+    pub late: u64,
 }
 
 /// A running proxy. Dropped, it ends with all its connections.
 #[derive(Debug)]
-pub(crate) struct Proxy {
+pub struct Proxy {
     shared: Arc<Shared>,
     address: SocketAddr,
     stop: CancellationToken,
@@ -82,13 +82,13 @@ pub(crate) struct Proxy {
 
 impl Proxy {
     /// Starts a proxy in front of the server that this `postgres://` URL names (TCP, or a socket by `?host=/folder`).
-    pub(crate) async fn start(upstream: &str) -> Self {
+    pub async fn start(upstream: &str) -> Self {
         Self::start_for(Upstream::of(upstream), true).await
     }
 
     /// Starts a proxy in front of anything else that speaks over TCP. COMMITs have no meaning for it; what is under way passes,
     /// whatever the rule.
-    pub(crate) async fn start_plain(upstream: SocketAddr) -> Self {
+    pub async fn start_plain(upstream: SocketAddr) -> Self {
         Self::start_for(Upstream::Tcp(upstream.ip().to_string(), upstream.port()), false).await
     }
 
@@ -109,12 +109,12 @@ impl Proxy {
     }
 
     /// Where it listens.
-    pub(crate) fn address(&self) -> SocketAddr {
+    pub fn address(&self) -> SocketAddr {
         self.address
     }
 
     /// The same database URL, but through this proxy.
-    pub(crate) fn url(&self, database_url: &str) -> String {
+    pub fn url(&self, database_url: &str) -> String {
         let (scheme, rest) = database_url.split_once("://").unwrap();
         let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
         let (authority, database) = rest.split_once('/').unwrap_or((rest, ""));
@@ -128,33 +128,33 @@ impl Proxy {
     }
 
     /// Puts a rule in place of the one before.
-    pub(crate) fn set(&self, rule: Rule) {
+    pub fn set(&self, rule: Rule) {
         self.shared.rule.send_replace(rule);
     }
 
     /// Cuts all connections (RST to the client); new ones are taken as the rule says.
-    pub(crate) fn cut(&self) {
+    pub fn cut(&self) {
         let next = self.stop.child_token();
         std::mem::replace(&mut *lock(&self.shared.cut), next).cancel();
     }
 
     /// The next so many COMMITs, of whatever connection, meet this fate. Fates queue up.
-    pub(crate) fn next_commits(&self, fate: Fate, times: usize) {
+    pub fn next_commits(&self, fate: Fate, times: usize) {
         lock(&self.shared.fates).extend(std::iter::repeat_n(fate, times));
     }
 
     /// The fates that no COMMIT has met yet are withdrawn.
-    pub(crate) fn forget_fates(&self) {
+    pub fn forget_fates(&self) {
         lock(&self.shared.fates).clear();
     }
 
     /// New connections lead to another server: a failover. [`cut`](Self::cut) ends those to the old one.
-    pub(crate) fn retarget(&self, upstream: &str) {
+    pub fn retarget(&self, upstream: &str) {
         *lock(&self.shared.upstream) = Upstream::of(upstream);
     }
 
     /// What has happened so far.
-    pub(crate) fn counts(&self) -> Counts {
+    pub fn counts(&self) -> Counts {
         let counted = &self.shared.counted;
         Counts {
             connections: counted.connections.load(Relaxed),

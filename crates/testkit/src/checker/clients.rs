@@ -24,25 +24,25 @@ use uuid::Uuid;
 use super::history::{Action, Answer, Permission, Reading, Request, Told};
 
 /// Where replicas are reached, as it changes.
-pub(crate) type Channels = Vec<watch::Receiver<Option<Channel>>>;
+pub type Channels = Vec<watch::Receiver<Option<Channel>>>;
 
 /// What all clients write down.
 #[derive(Debug, Default)]
-pub(crate) struct Notebook {
-    pub(crate) answers: Mutex<Vec<Answer>>,
-    pub(crate) readings: Mutex<Vec<Reading>>,
+pub struct Notebook {
+    pub answers: Mutex<Vec<Answer>>,
+    pub readings: Mutex<Vec<Reading>>,
 }
 
 /// One caller.
-pub(crate) struct Client {
-    pub(crate) dice: Rng,
-    pub(crate) channels: Channels,
-    pub(crate) permissions: Vec<Permission>,
-    pub(crate) notebook: Arc<Notebook>,
+pub struct Client {
+    pub dice: Rng,
+    pub channels: Channels,
+    pub permissions: Vec<Permission>,
+    pub notebook: Arc<Notebook>,
     /// What it has asked for: the latest, to be asked for again.
-    pub(crate) asked: Vec<Request>,
+    pub asked: Vec<Request>,
     /// Changes that it has heard of, by account.
-    pub(crate) heard: Vec<(String, String)>,
+    pub heard: Vec<(String, String)>,
 }
 
 /// A client remembers so much.
@@ -53,7 +53,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 impl Client {
     /// Asks for one thing after the other, until told to stop.
-    pub(crate) async fn run(mut self, stop: CancellationToken) -> Self {
+    pub async fn run(mut self, stop: CancellationToken) -> Self {
         while !stop.is_cancelled() {
             match self.dice.u32(..100) {
                 0..65 => {
@@ -79,7 +79,7 @@ impl Client {
     }
 
     /// Asks again for what was asked before, with patience: what was accepted is answered as it was.
-    pub(crate) async fn ask_again(mut self) {
+    pub async fn ask_again(mut self) {
         for request in self.asked.clone() {
             let replica = self.dice.usize(..self.channels.len());
             self.ask(request, replica, PATIENCE).await;
@@ -214,12 +214,12 @@ impl Client {
     }
 }
 
-pub(crate) fn now() -> OffsetDateTime {
+pub fn now() -> OffsetDateTime {
     Clock::system().now().to_offset_date_time()
 }
 
 /// A message that says who asks, and how long they wait.
-pub(crate) fn with_deadline<T>(message: T, deadline: Duration) -> tonic::Request<T> {
+pub fn with_deadline<T>(message: T, deadline: Duration) -> tonic::Request<T> {
     let mut request = tonic::Request::new(message);
     let principal = "trial@example.com".parse().unwrap();
     request.metadata_mut().insert("x-sharewarden-principal", principal);

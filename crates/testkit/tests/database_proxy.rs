@@ -1,16 +1,14 @@
-//! Promises of the proxy that other tests make trouble with (`support::proxy`).
+//! Promises of the proxy that other tests make trouble with (`sharewarden_testkit::proxy`).
 
 #![allow(clippy::unwrap_used, reason = "tests fail so")]
 
-mod support;
-
 use std::time::Duration;
 
-use sqlx::{Connection, PgConnection, Row};
-use support::{
+use sharewarden_testkit::{
     postgres::{TestDatabase, database},
     proxy::{Fate, Proxy, Rule},
 };
+use sqlx::{Connection, PgConnection, Row};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},

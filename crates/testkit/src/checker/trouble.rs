@@ -16,14 +16,14 @@ use super::replica::Replica;
 
 /// How often what happened.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Tally(Arc<Mutex<BTreeMap<String, u64>>>);
+pub struct Tally(Arc<Mutex<BTreeMap<String, u64>>>);
 
 impl Tally {
-    pub(crate) fn count(&self, what: &str) {
+    pub fn count(&self, what: &str) {
         *self.0.lock().unwrap().entry(what.to_owned()).or_default() += 1;
     }
 
-    pub(crate) fn all(&self) -> BTreeMap<String, u64> {
+    pub fn all(&self) -> BTreeMap<String, u64> {
         self.0.lock().unwrap().clone()
     }
 }
@@ -32,7 +32,7 @@ impl Tally {
 const OFF_BY: i32 = 30;
 
 /// Ends a replica again and again and starts it anew, until told to stop; then leaves it running. `all` ends it with the others.
-pub(crate) async fn kill_and_restart(
+pub async fn kill_and_restart(
     mut replica: Replica,
     mut dice: Rng,
     mut all: watch::Receiver<u64>,
@@ -69,7 +69,7 @@ async fn end(replica: &mut Replica, dice: &mut Rng, together: bool, kills: &Tall
 }
 
 /// Starts a replica, however often it takes: while Postgres cannot be reached, a server gives up.
-pub(crate) async fn start(replica: &mut Replica, dice: &mut Rng, kills: &Tally) {
+pub async fn start(replica: &mut Replica, dice: &mut Rng, kills: &Tally) {
     while !replica.start(dice.i32(-OFF_BY..=OFF_BY)).await {
         kills.count("(starts that failed)");
         tokio::time::sleep(Duration::from_millis(100)).await;
@@ -77,7 +77,7 @@ pub(crate) async fn start(replica: &mut Replica, dice: &mut Rng, kills: &Tally) 
 }
 
 /// From time to time, all replicas die at once.
-pub(crate) async fn kill_all(all: watch::Sender<u64>, mut dice: Rng, stop: CancellationToken) {
+pub async fn kill_all(all: watch::Sender<u64>, mut dice: Rng, stop: CancellationToken) {
     loop {
         let quiet = Duration::from_millis(dice.u64(10_000..40_000));
         tokio::select! {
@@ -88,7 +88,7 @@ pub(crate) async fn kill_all(all: watch::Sender<u64>, mut dice: Rng, stop: Cance
 }
 
 /// Makes trouble on the way to Postgres, until told to stop; then everything passes.
-pub(crate) async fn cut(proxies: Arc<Vec<Proxy>>, mut dice: Rng, cuts: Tally, stop: CancellationToken) {
+pub async fn cut(proxies: Arc<Vec<Proxy>>, mut dice: Rng, cuts: Tally, stop: CancellationToken) {
     while !stop.is_cancelled() {
         let all = dice.u32(..8) == 0;
         let one = dice.usize(..proxies.len());
@@ -114,7 +114,7 @@ pub(crate) async fn cut(proxies: Arc<Vec<Proxy>>, mut dice: Rng, cuts: Tally, st
 }
 
 /// From time to time, AWS refuses new connections.
-pub(crate) async fn refuse(aws: Arc<Proxy>, mut dice: Rng, stop: CancellationToken) {
+pub async fn refuse(aws: Arc<Proxy>, mut dice: Rng, stop: CancellationToken) {
     let wait = async |dice: &mut Rng, most| {
         tokio::select! {
             () = tokio::time::sleep(Duration::from_millis(dice.u64(100..most))) => {}

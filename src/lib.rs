@@ -13,7 +13,6 @@ pub mod domain;
 pub mod forwarder;
 pub mod grpc;
 pub mod identity;
-pub mod ledger;
 pub mod permissions;
 pub mod policy;
 pub mod probe;
@@ -22,3 +21,6 @@ pub mod server;
 pub mod store;
 pub mod telemetry;
 pub mod workspaces;
+
+/// The ledger is a package of its own, `crates/ledger`, so that an auditor can depend on it alone.
+pub use sharewarden_ledger as ledger;

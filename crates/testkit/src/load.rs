@@ -8,10 +8,10 @@ use std::{borrow::Cow, collections::BTreeMap, sync::Arc, time::Instant};
 use sharewarden::{
     domain::{
         AccountId, Action, Attempt, Body, Cause, ChangeBody, ChangeId, Classification, Columns, Entry, Failure,
-        FailureReason, Intent, Kind, Operation, PermissionKey, RequestId, ShareEffect, Timestamp,
+        FailureReason, Intent, Kind, Operation, PermissionKey, RequestId, ShareEffect, Timestamp, entry::encode,
     },
     ledger::{
-        self, Frontier, Hash,
+        Frontier, Hash,
         merkle::leaf_hash,
         tile::{TileId, WIDTH, completed, tile_root},
     },
@@ -290,7 +290,7 @@ impl History {
             recorded_at: self.time,
             body,
         };
-        let text = ledger::encode(&entry, env!("CARGO_PKG_VERSION")).unwrap();
+        let text = encode(&entry, env!("CARGO_PKG_VERSION")).unwrap();
         let hash = leaf_hash(text.as_bytes());
         row(rows, &entry, &text, &hash);
         ledger.last_recorded_at = Some(self.time);

@@ -14,7 +14,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde::{Deserialize, Serialize};
 
 use super::{merkle::Hash, tile::WIDTH};
-use crate::domain::AccountId;
+use crate::AccountId;
 
 /// The name of the format, with its version.
 pub const FORMAT: &str = "sharewarden.export.v1";

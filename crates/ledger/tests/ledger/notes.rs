@@ -2,7 +2,7 @@
 
 use ed25519_dalek::Signer;
 use secrecy::ExposeSecret;
-use sharewarden::ledger::{
+use sharewarden_ledger::{
     Checkpoint, Note, SigningKey, VerifierKey,
     checkpoint::{CheckpointError, open},
     key::{KeyError, SignatureType},

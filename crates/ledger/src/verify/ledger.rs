@@ -6,14 +6,12 @@ use super::{
     wrong::{EntryFault, LedgerFault, Wrong},
 };
 use crate::{
-    domain::AccountId,
-    ledger::{
-        check::verify_consistency,
-        checkpoint::{SignedCheckpoint, open},
-        export::Header,
-        key::VerifierKey,
-        merkle::{Frontier, Hash, leaf_hash},
-    },
+    AccountId,
+    check::verify_consistency,
+    checkpoint::{SignedCheckpoint, open},
+    export::Header,
+    key::VerifierKey,
+    merkle::{Frontier, Hash, leaf_hash},
 };
 
 /// Verifies the entries of one ledger.

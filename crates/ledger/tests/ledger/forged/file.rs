@@ -2,14 +2,11 @@
 
 use std::sync::LazyLock;
 
-use sharewarden::{
-    domain::AccountId,
-    ledger::{
-        Hash, Note,
-        checkpoint::{Checkpoint, origin},
-        export::{LeafHashes, hashes_are_due},
-        merkle::leaf_hash,
-    },
+use sharewarden_ledger::{
+    AccountId, Hash, Note,
+    checkpoint::{Checkpoint, origin},
+    export::{LeafHashes, hashes_are_due},
+    merkle::leaf_hash,
 };
 
 use crate::world::{Ledger, account, frontier, key, line, name};

@@ -1,7 +1,7 @@
 //! Reads what matters in the text of an entry, and checks that the text is canonical. Nothing is kept: an export may have millions.
 
 use super::canonical::{NotCanonical, read_object};
-use crate::domain::KindName;
+use crate::KindName;
 
 /// What an entry's text says of its place.
 pub(super) struct Place<'a> {

@@ -1,4 +1,4 @@
-//! The ledger room against the definitions: proofs, notes, exports, and every way to tamper with them.
+//! The ledger against the definitions: proofs, notes, exports, and every way to tamper with them.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests fail so")]
 

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::{domain::AccountId, ledger::checkpoint::CheckpointError};
+use crate::{AccountId, checkpoint::CheckpointError};
 
 /// What is wrong, and where.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -64,7 +64,7 @@ pub fn completed(old_size: u64, new_size: u64) -> Vec<TileId> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ledger::{Frontier, merkle::leaf_hash};
+    use crate::{Frontier, merkle::leaf_hash};
 
     fn tile(level: u8, index: u64) -> TileId {
         TileId { level, index }

@@ -1,7 +1,7 @@
 //! An export that is as it should be is verified, whole or in part, also against an older checkpoint.
 
 use proptest::prelude::*;
-use sharewarden::ledger::{
+use sharewarden_ledger::{
     export::Header,
     verify::{LedgerVerifier, Progress, Verified, Verifier, Wrong},
 };

@@ -1,20 +1,16 @@
 //! Ledgers to export, and the tiles of trees.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
-use sharewarden::{
-    domain::{
-        AccountId, Action, Body, Cause, ChangeBody, ChangeId, Entry, Intent, PermissionKey, RequestId, Timestamp,
-    },
-    ledger::{
-        Checkpoint, Frontier, Hash, KeyName, SigningKey, TileId, Tiles, VerifierKey, checkpoint, encode,
-        export::{Header, Writer},
-        merkle::leaf_hash,
-        proof,
-        tile::{WIDTH, tile_root},
-    },
+use serde_json::json;
+use sharewarden_ledger::{
+    AccountId, Checkpoint, Envelope, Frontier, Hash, KeyName, SigningKey, TileId, Tiles, Timestamp, VerifierKey,
+    checkpoint,
+    export::{Header, Writer},
+    merkle::leaf_hash,
+    proof,
+    tile::{WIDTH, tile_root},
 };
-use uuid::Uuid;
 
 /// The key that signs the tests' checkpoints.
 pub(crate) fn key() -> SigningKey {
@@ -113,33 +109,27 @@ impl Ledger {
 
 /// The text of an entry.
 pub(crate) fn line(account: AccountId, index: u64, reason: &str) -> String {
-    let entry = Entry {
+    let id = format!("00000000-0000-0000-0000-{index:012x}");
+    let body = json!({
+        "action": "GRANT",
+        "cause": "CALLER",
+        "change_id": id,
+        "generation": 1,
+        "image_id": "wsi-123456789",
+        "principal": "tester",
+        "reason": reason,
+        "region": "eu-central-1",
+        "request_id": id,
+        "shared_account_id": "210987654321",
+    });
+    let envelope = Envelope {
         account,
+        body,
+        kind: "change.requested",
         log_index: index,
         recorded_at: Timestamp::parse("2026-11-22T00:00:00Z").unwrap() + Duration::from_secs(index),
-        body: Body::ChangeRequested(ChangeBody {
-            intent: Arc::new(Intent {
-                change_id: ChangeId(Uuid::from_u128(index.into())),
-                request_id: RequestId(Uuid::from_u128(index.into())),
-                key: PermissionKey {
-                    account,
-                    region: "eu-central-1".parse().unwrap(),
-                    image: "wsi-123456789".parse().unwrap(),
-                    shared_account: "210987654321".parse().unwrap(),
-                },
-                action: Action::Grant,
-                cause: Cause::Caller,
-                principal: "tester".parse().unwrap(),
-                reason: reason.parse().unwrap(),
-                ticket: None,
-                trace_id: None,
-            }),
-            generation: Some(1),
-            previous: None,
-            attempts: Vec::new(),
-            failure: None,
-            denied_by: None,
-        }),
+        schema: 1,
+        server_version: "0.1.0".into(),
     };
-    encode(&entry, "0.1.0").unwrap()
+    envelope.encode().unwrap()
 }

@@ -15,7 +15,7 @@ mod order;
 
 use std::sync::LazyLock;
 
-use sharewarden::ledger::verify::Verified;
+use sharewarden_ledger::verify::Verified;
 
 use self::file::{File, GOOD, signed_note};
 use crate::{

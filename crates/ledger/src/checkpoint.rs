@@ -11,7 +11,7 @@ use super::{
     merkle::Hash,
     note::{Note, NoteError},
 };
-use crate::domain::AccountId;
+use crate::AccountId;
 
 /// A ledger had so many entries, and this root.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,6 +1,6 @@
 //! Whatever is tampered with, it is found, and named by account and index.
 
-use sharewarden::ledger::verify::{EntryFault, LedgerFault, Verified, Wrong};
+use sharewarden_ledger::verify::{EntryFault, LedgerFault, Verified, Wrong};
 
 use crate::{
     verifying::verify,

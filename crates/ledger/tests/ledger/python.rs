@@ -4,7 +4,7 @@ use std::{fs::File, io::Write, process::Command};
 
 use crate::world::{Ledger, account, frontier, line};
 
-const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/verify_export.py");
+const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/verify_export.py");
 
 /// What the script says about an export: its answer, or its complaint.
 pub(crate) fn run(export: impl AsRef<[u8]>, arguments: &[&str]) -> Result<String, String> {

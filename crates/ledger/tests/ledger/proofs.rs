@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use proptest::prelude::*;
 use sha2::{Digest, Sha256};
-use sharewarden::ledger::{
+use sharewarden_ledger::{
     Frontier, Hash, TileId, Tiles,
     check::{verify_consistency, verify_inclusion},
     merkle::{empty_root, leaf_hash},

@@ -1,10 +1,10 @@
 //! What reads untrusted input never panics, whatever it reads: keys, notes, checkpoints, exports, proofs, lines.
 
 use proptest::{collection::vec, prelude::*, sample::select};
-use sharewarden::ledger::{
-    Checkpoint, Frontier, Hash, Note, SigningKey, VerifierKey,
+use sharewarden_ledger::{
+    Checkpoint, Envelope, Frontier, Hash, Note, SigningKey, VerifierKey,
     check::{verify_consistency, verify_inclusion},
-    checkpoint, decode,
+    checkpoint,
     export::{Header, LeafHashes},
     verify::{LedgerVerifier, Verifier},
 };
@@ -102,7 +102,7 @@ fn read(bytes: &[u8]) {
         .parse::<VerifierKey>()
         .map(|key| key.to_string().parse::<VerifierKey>().unwrap());
     let _ = SigningKey::from_pem(name(), &text);
-    let _ = decode(&text);
+    let _ = Envelope::decode(&text);
     let _ = text.parse::<Checkpoint>();
     let _ = checkpoint::open(&text, &keys(), account());
     if let Ok(note) = text.parse::<Note>() {

@@ -1,12 +1,6 @@
 //! Old months go into files, and what they held can still be proven, asked for and gone on from.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::print_stderr,
-    clippy::disallowed_methods,
-    reason = "tests fail so"
-)]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests fail so")]
 
 mod after;
 mod deletion;

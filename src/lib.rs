@@ -8,17 +8,19 @@ pub mod changes;
 pub mod cli;
 pub mod clock;
 pub mod config;
+#[cfg(feature = "dev")]
 pub mod dev;
 pub mod domain;
 pub mod edge;
 pub mod forwarder;
 pub mod grpc;
-pub mod ledger;
 pub mod policy;
 pub mod probe;
 pub mod proto;
 pub mod server;
-pub mod simulator;
 pub mod store;
 pub mod telemetry;
 pub mod workspaces;
+
+/// The ledger is a package of its own, `crates/ledger`, so that an auditor can depend on it alone.
+pub use sharewarden_ledger as ledger;

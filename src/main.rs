@@ -6,25 +6,23 @@
 
 use std::{
     io::{self, IsTerminal},
-    net::SocketAddr,
     path::PathBuf,
     process::ExitCode,
 };
 
 use clap::{CommandFactory, Parser, Subcommand};
+#[cfg(feature = "dev")]
+use sharewarden::dev::{self, DevCommand};
 use sharewarden::{
     archive,
     cli::{self, AuditCommand, ClientCommand, ClientOptions, KeyCommand},
     clock::Clock,
     config::Config,
-    dev,
     server::{self, Server},
-    simulator::{self, Simulator},
     store::archive::Detached,
     telemetry::Metrics,
     workspaces::BaseCredentials,
 };
-use tokio::net::TcpListener;
 
 /// Many small texts are made and dropped on several threads at once, which glibc's allocator is slow at.
 #[global_allocator]
@@ -44,10 +42,9 @@ struct Arguments {
 enum Command {
     /// Run the service against a real Postgres and real AWS.
     Serve(ConfigOptions),
-    /// Run everything on this machine, with nothing prepared: a private Postgres, a simulator of AWS, and the service.
-    Dev(DevOptions),
-    /// Run the simulator of the WorkSpaces image API (and of STS) alone.
-    Simulate(SimulateOptions),
+    #[cfg(feature = "dev")]
+    #[command(flatten)]
+    Dev(DevCommand),
     /// Bring the database's schema up to this version.
     Migrate(ConfigOptions),
     /// Look at the configuration.
@@ -115,38 +112,6 @@ struct ConfigOptions {
     set: Vec<String>,
 }
 
-#[derive(Debug, clap::Args)]
-struct DevOptions {
-    /// Keep data in this folder. Default: ~/.local/share/sharewarden-dev; for root: /var/lib/sharewarden-dev.
-    #[arg(long, value_name = "FOLDER", conflicts_with = "ephemeral")]
-    data_dir: Option<PathBuf>,
-    /// Keep nothing.
-    #[arg(long)]
-    ephemeral: bool,
-    /// Where the service listens; port 0 takes any.
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:7443")]
-    listen: SocketAddr,
-    /// Where the simulator listens; port 0 takes any.
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:7480")]
-    simulator_listen: SocketAddr,
-    /// What to log, as tracing directives.
-    #[arg(long, value_name = "DIRECTIVES", default_value = "warn,sharewarden::forwarder=info")]
-    log: String,
-}
-
-#[derive(Debug, clap::Args)]
-struct SimulateOptions {
-    /// Where to listen; port 0 takes any.
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:7480")]
-    listen: SocketAddr,
-    /// Accounts, images and behaviour, a JSON file. Default: a sample.
-    #[arg(long, value_name = "FILE")]
-    settings: Option<PathBuf>,
-    /// Keep accounts and images in this file over a restart.
-    #[arg(long, value_name = "FILE")]
-    state: Option<PathBuf>,
-}
-
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
@@ -159,8 +124,8 @@ fn main() -> ExitCode {
 async fn run(Arguments { client, command }: Arguments) -> ExitCode {
     let result = match command {
         Command::Serve(options) => serve(options).await,
-        Command::Dev(options) => run_dev(options).await,
-        Command::Simulate(options) => simulate(options).await,
+        #[cfg(feature = "dev")]
+        Command::Dev(command) => develop(command).await,
         Command::Migrate(options) => migrate(options).await,
         Command::Config(ConfigCommand::Check(options)) => check(options),
         Command::Completions { shell } => {
@@ -252,30 +217,10 @@ async fn serve_until(shutdown: impl Future<Output = ()>, config: &Config, metric
     Ok(())
 }
 
-async fn run_dev(options: DevOptions) -> Result<(), Failed> {
-    let options = dev::Options {
-        data_dir: options.data_dir,
-        ephemeral: options.ephemeral,
-        listen: options.listen,
-        simulator_listen: options.simulator_listen,
-        log_filter: options.log,
-    };
-    dev::run(options, &mut io::stdout(), server::shutdown_signal()?).await?;
-    Ok(())
-}
-
-async fn simulate(options: SimulateOptions) -> Result<(), Failed> {
+#[cfg(feature = "dev")]
+async fn develop(command: DevCommand) -> Result<(), Failed> {
     let shutdown = server::shutdown_signal()?;
-    let mut settings = match options.settings {
-        Some(file) => simulator::Settings::read(&file)?,
-        None => simulator::sample(),
-    };
-    settings.state_file = options.state.or(settings.state_file);
-    let listener = TcpListener::bind(options.listen).await?;
-    let simulator = Simulator::start(listener, settings).await?;
-    eprintln!("simulating Amazon WorkSpaces and STS on {}", simulator.url());
-    shutdown.await;
-    simulator.shutdown().await;
+    dev::execute(command, &mut io::stdout(), &mut io::stderr(), shutdown).await?;
     Ok(())
 }
 

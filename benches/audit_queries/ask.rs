@@ -6,6 +6,7 @@ use std::{
 };
 
 use sharewarden::proto::v1::{self, AuditEntryFilter, ListAuditEntriesRequest};
+use sharewarden_testkit::load;
 use sqlx::{
     AssertSqlSafe, Row,
     postgres::{PgArguments, PgRow},
@@ -14,7 +15,6 @@ use time::{Date, OffsetDateTime, UtcOffset};
 use uuid::Uuid;
 
 use crate::{
-    load,
     measure::{Latencies, Table},
     stack::{Stack, as_bench},
 };

@@ -9,9 +9,9 @@ use sharewarden::{
     ledger::{Hash, export::Header, verify::LedgerVerifier},
     proto::v1::{self, export_audit_entries_response::Part},
 };
+use sharewarden_testkit::load;
 
 use crate::{
-    load,
     measure::Latencies,
     stack::{EMPTY_ACCOUNT, Stack, as_bench},
 };

@@ -20,7 +20,6 @@
 
 mod ask;
 mod ledgers;
-mod load;
 mod measure;
 mod stack;
 

@@ -14,13 +14,12 @@ use sharewarden::{
     server::{self, Server},
     workspaces::BaseCredentials,
 };
+use sharewarden_testkit::load;
 use sqlx::{PgPool, postgres::PgPoolOptions};
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, transport::Channel};
 use tonic_health::pb::health_client::HealthClient;
-
-use crate::load;
 
 /// An account without history; nobody may be shared with, so that every grant is one DENIED entry.
 pub(crate) const EMPTY_ACCOUNT: &str = "999900000000";

@@ -1,5 +1,5 @@
 //! The model checker for as long as one likes: every kind of trouble for several replicas at once, and then the question
-//! whether the promises P1 to P8 were kept. The checker itself is in `tests/chaos/checker`.
+//! whether the promises P1 to P8 were kept. The checker itself is in `crates/testkit/src/checker`.
 //!
 //! `cargo run --release --example chaos -- --minutes 10 [--seed N] [--replicas 3] [--clients 8] [--keep FOLDER]`
 //!
@@ -14,26 +14,20 @@
     clippy::print_stderr,
     reason = "it may fail by panic, and it prints"
 )]
-#![allow(dead_code, reason = "the checker is shared with a test")]
-
-#[path = "../../tests/chaos/checker/mod.rs"]
-mod checker;
-#[path = "../../tests/support/proxy.rs"]
-mod proxy;
 
 use std::{io::Read, path::PathBuf, process::ExitCode, time::Duration};
 
-use checker::{
-    replica::Program,
-    trial::{self, Plan},
-    world,
-};
 use sharewarden::{
     clock::Clock,
     config::Config,
     dev::postgres::{Cluster, DATABASE, Settings},
     server::{self, Server},
     store::{Database, DatabaseSettings},
+};
+use sharewarden_testkit::checker::{
+    replica::Program,
+    trial::{self, Plan},
+    world,
 };
 
 /// What can be said after `--`.

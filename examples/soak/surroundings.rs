@@ -6,8 +6,8 @@ use sharewarden::{
     config::Config,
     dev::postgres::{Cluster, DATABASE, Settings},
     server,
-    simulator::{self, Effect, Fault, Moment, Simulator},
 };
+use sharewarden_simulator::{self as simulator, Effect, Fault, Moment, Simulator};
 use sqlx::{PgPool, postgres::PgPoolOptions};
 use tokio::net::TcpListener;
 

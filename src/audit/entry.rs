@@ -1,8 +1,11 @@
 //! Entries as they were recorded. A row of the store becomes one only if it is what its hash says.
 
 use crate::{
-    domain::{AccountId, Timestamp},
-    ledger::{self, Hash, Recorded, merkle::leaf_hash},
+    domain::{
+        AccountId, Timestamp,
+        entry::{Recorded, decode},
+    },
+    ledger::{Hash, merkle::leaf_hash},
     store::audit::{EntryPosition, StoredEntry},
 };
 
@@ -32,7 +35,7 @@ impl AuditEntry {
         if leaf_hash(stored.text.as_bytes()) != stored.leaf_hash {
             return Err(tampered);
         }
-        let Ok(recorded) = ledger::decode(&stored.text) else {
+        let Ok(recorded) = decode(&stored.text) else {
             return Err(tampered);
         };
         let entry = &recorded.entry;

@@ -6,8 +6,8 @@
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    domain::AccountId,
-    ledger::{self, Hash, merkle::leaf_hash},
+    domain::{AccountId, entry::decode},
+    ledger::{Hash, merkle::leaf_hash},
     store::{Database, audit::StoredEntry},
 };
 
@@ -136,5 +136,5 @@ impl Export {
 /// True when the line is what was recorded, and the columns beside it, which questions are answered by, say something else.
 fn contradicts_itself(stored: &StoredEntry) -> bool {
     leaf_hash(stored.text.as_bytes()) == stored.leaf_hash
-        && ledger::decode(&stored.text).is_ok_and(|recorded| recorded.entry.columns() != stored.columns)
+        && decode(&stored.text).is_ok_and(|recorded| recorded.entry.columns() != stored.columns)
 }

@@ -1,11 +1,14 @@
 //! `sharewarden dev`: everything on one machine, with nothing prepared.
 //!
 //! A private [`postgres`], the simulator and the server in one process tree, on loopback. They keep their data in one
-//! folder, and end together.
+//! folder, and end together. `simulate` runs the simulator alone.
+//!
+//! The feature `dev` of the package. It is on by default; the image is built without it.
 
 mod key;
 pub mod postgres;
 mod screen;
+mod simulate;
 
 use std::{
     io,
@@ -14,36 +17,52 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use clap::Subcommand;
 use tokio::net::TcpListener;
 
 use crate::{
     clock::Clock,
     config::{Config, ConfigError},
     server::{self, Server},
-    simulator::{self, Simulator},
     telemetry::{self, Telemetry},
     workspaces::BaseCredentials,
 };
+use sharewarden_simulator::{self as simulator, Simulator};
 
 use secrecy::{ExposeSecret, SecretString};
 
 pub use key::KeyFileError;
 use postgres::Cluster;
 use screen::Screen;
+pub use simulate::SimulateOptions;
 
-/// How to run.
-#[derive(Debug, Clone)]
+/// The commands of this module.
+#[derive(Debug, Subcommand)]
+pub enum DevCommand {
+    /// Run everything on this machine, with nothing prepared: a private Postgres, a simulator of AWS, and the service.
+    Dev(Options),
+    /// Run the simulator of the WorkSpaces image API (and of STS) alone.
+    Simulate(SimulateOptions),
+}
+
+/// How to run everything.
+#[derive(Debug, clap::Args)]
 pub struct Options {
-    /// The folder that keeps the data. None: [`default_folder`].
-    pub data_dir: Option<PathBuf>,
-    /// Keep nothing: use a temporary folder, and remove it at the end.
-    pub ephemeral: bool,
+    /// Keep data in this folder. Default: ~/.local/share/sharewarden-dev; for root: /var/lib/sharewarden-dev.
+    #[arg(long, value_name = "FOLDER", conflicts_with = "ephemeral")]
+    data_dir: Option<PathBuf>,
+    /// Keep nothing.
+    #[arg(long)]
+    ephemeral: bool,
     /// Where the service listens; port 0 takes any.
-    pub listen: SocketAddr,
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:7443")]
+    listen: SocketAddr,
     /// Where the simulator listens; port 0 takes any.
-    pub simulator_listen: SocketAddr,
-    /// What to log, as `tracing` filter directives.
-    pub log_filter: String,
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:7480")]
+    simulator_listen: SocketAddr,
+    /// What to log, as tracing directives.
+    #[arg(long, value_name = "DIRECTIVES", default_value = "warn,sharewarden::forwarder=info")]
+    log: String,
 }
 
 /// Why `dev` did not start, or ended. Each says what to do about it.
@@ -101,11 +120,24 @@ pub enum DevError {
     Screen(io::Error),
 }
 
-/// Runs everything until `shutdown`, and says on `out` what runs where and what to type next.
+/// Runs a command until `shutdown`. `out` gets what a person reads, `notes` what goes to standard error.
 ///
 /// # Errors
 /// [`DevError`].
-pub async fn run(
+pub async fn execute(
+    command: DevCommand,
+    out: &mut (dyn io::Write + Send),
+    notes: &mut (dyn io::Write + Send),
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), DevError> {
+    match command {
+        DevCommand::Dev(options) => run(options, out, shutdown).await,
+        DevCommand::Simulate(options) => simulate::run(options, notes, shutdown).await,
+    }
+}
+
+/// Runs everything until `shutdown`, and says on `out` what runs where and what to type next.
+async fn run(
     options: Options,
     out: &mut (dyn io::Write + Send),
     shutdown: impl Future<Output = ()>,
@@ -297,6 +329,6 @@ fn config(options: &Options, cluster: &Cluster, simulator: &Simulator, key: &Sec
         key = key.expose_secret(),
     );
     let mut config = Config::from_toml(&text)?;
-    config.log.filter.clone_from(&options.log_filter);
+    config.log.filter.clone_from(&options.log);
     Ok(config)
 }

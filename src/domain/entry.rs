@@ -2,11 +2,13 @@
 //!
 //! Its top members are the same for every entry and never change. What happened is in the body. [`kinds`] is the table of
 //! all kinds of entries, each with the type of its body. [`change`] is the body of the `change.*` kinds. [`unknown`] is the
-//! body of an entry that a newer build recorded. [`columns`] are the values of a body that entries are filtered by.
+//! body of an entry that a newer build recorded. [`columns`] are the values of a body that entries are filtered by. [`text`] is
+//! the entry as it is hashed and stored.
 
 pub mod change;
 pub mod columns;
 pub mod kinds;
+pub mod text;
 pub mod unknown;
 
 use super::{AccountId, Timestamp};
@@ -14,6 +16,7 @@ use super::{AccountId, Timestamp};
 pub use change::ChangeBody;
 pub use columns::Columns;
 pub use kinds::{Body, Kind, OcsfStatus, ShareEffect};
+pub use text::{Recorded, decode, encode};
 pub use unknown::UnknownBody;
 
 /// One line of an account's ledger.

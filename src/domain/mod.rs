@@ -12,17 +12,14 @@ pub mod image;
 pub mod pattern;
 pub mod permission;
 pub mod request;
-pub mod timestamp;
 pub mod transition;
 pub mod upstream;
 
+pub use crate::ledger::{AccountId, Invalid, KindName, Timestamp};
 pub use change::{Action, Cause, Change, ChangeState, Failure, FailureReason, Intent};
 pub use entry::{Body, ChangeBody, Columns, Entry, Kind, OcsfStatus, ShareEffect, UnknownBody};
-pub use id::{
-    AccountId, ChangeId, ImageId, Invalid, KindName, Principal, Reason, Region, ReplicaId, RequestId, Ticket, TraceId,
-};
+pub use id::{ChangeId, ImageId, Principal, Reason, Region, ReplicaId, RequestId, Ticket, TraceId};
 pub use pattern::PrincipalPattern;
 pub use permission::{Access, Landing, Lease, Permission, PermissionKey, PermissionState};
 pub use request::{Request, RequestContent};
-pub use timestamp::Timestamp;
 pub use upstream::{Attempt, Classification, Fault, FaultKind, Operation, Reply};

@@ -12,9 +12,10 @@ use sqlx::{Connection, PgConnection};
 use crate::{
     domain::{
         AccountId, Action, Body, Kind, PermissionKey, ReplicaId,
+        entry::encode,
         transition::{Account, Answer, Command, Context, Snapshot, Work},
     },
-    ledger::{self, merkle::leaf_hash},
+    ledger::merkle::leaf_hash,
 };
 
 use super::{
@@ -197,7 +198,7 @@ fn lay_out<'a>(
             .expect("the heads of all accounts of the batch were loaded");
         let from = head.frontier.size();
         for entry in &effects.entries {
-            let text = ledger::encode(entry, rules.server_version)?;
+            let text = encode(entry, rules.server_version)?;
             let leaf_hash = leaf_hash(text.as_bytes());
             head.frontier.append(leaf_hash);
             head.last_recorded_at = entry.recorded_at;

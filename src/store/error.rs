@@ -35,7 +35,7 @@ pub enum StoreError {
     Panic,
     /// An entry cannot be written as text.
     #[error(transparent)]
-    Encode(#[from] crate::ledger::encoding::EncodeError),
+    Encode(#[from] crate::ledger::envelope::EncodeError),
 }
 
 /// What is at fault when Postgres refuses or does not answer.

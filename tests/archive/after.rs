@@ -7,11 +7,9 @@ use sharewarden::{
     ledger::{Hash, check::verify_inclusion},
     proto::v1::{self, export_audit_entries_response::Part},
 };
+use sharewarden_testkit::stack::{ACCOUNT, Stack, as_tester, detail, grant, reason};
 
-use crate::{
-    history::{archive, audit, key, months_ago, options, service, sizes, verify},
-    stack::{ACCOUNT, Stack, as_tester, detail, grant, reason},
-};
+use crate::history::{archive, audit, key, months_ago, options, service, sizes, verify};
 
 #[tokio::test]
 async fn archived_months_are_files_that_verify_and_lead_on_to_what_is_left() {

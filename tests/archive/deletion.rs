@@ -13,12 +13,10 @@ use sharewarden::{
     },
     store::archive::Detached,
 };
+use sharewarden_testkit::stack::{ACCOUNT, IMAGE, RECIPIENT, REGION, Stack, as_tester, grant, reason};
 use tonic::Status;
 
-use crate::{
-    history::{archive, audit, months_ago, options, service, sizes},
-    stack::{ACCOUNT, IMAGE, RECIPIENT, REGION, Stack, as_tester, grant, reason},
-};
+use crate::history::{archive, audit, months_ago, options, service, sizes};
 
 const PERSON: &str = "Erika-Mustermann";
 

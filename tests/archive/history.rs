@@ -11,12 +11,11 @@ use sharewarden::{
     server,
     store::archive::Detached,
 };
-use tonic::transport::Channel;
-
-use crate::{
+use sharewarden_testkit::{
     load,
     stack::{Stack, config},
 };
+use tonic::transport::Channel;
 
 /// Enough for full tiles in the longest ledger, and for ledgers of a few entries.
 const ENTRIES: u64 = 8000;

@@ -1,11 +1,9 @@
 //! What is not archived, and that nothing is half done then.
 
 use sharewarden::{archive, server::ServerError};
+use sharewarden_testkit::stack::{ACCOUNT, Stack};
 
-use crate::{
-    history::{archive, months_ago, options, service},
-    stack::{ACCOUNT, Stack},
-};
+use crate::history::{archive, months_ago, options, service};
 
 async fn partitions(stack: &Stack) -> i64 {
     sqlx::query_scalar("SELECT count(*) FROM pg_inherits WHERE inhparent = 'audit_entry'::regclass")

@@ -9,6 +9,3 @@ mod plans;
 mod shares;
 mod store;
 mod summaries;
-
-#[path = "../support/mod.rs"]
-mod support;

@@ -6,12 +6,10 @@ use sharewarden::{
     clock::Clock,
     store::{Database, DatabaseSettings},
 };
+use sharewarden_testkit::postgres::{TestDatabase, database};
 use sqlx::{AssertSqlSafe, PgPool, Postgres, QueryBuilder};
 
-use crate::{
-    model::Row,
-    support::postgres::{TestDatabase, database},
-};
+use crate::model::Row;
 
 pub(crate) struct Store {
     pub(crate) database: Database,

@@ -3,9 +3,10 @@
 use sharewarden::proto::v1::{
     AuditEntryFilter, GetAuditEntryRequest, ListAuditEntriesRequest, ListPermissionHistoryRequest,
 };
+use sharewarden_testkit::stack::*;
 use tonic::Code;
 
-use crate::{auditor::*, stack::*};
+use crate::auditor::*;
 
 /// Archives the entries with these indexes.
 async fn archive(stack: &Stack, indexes: std::ops::Range<u64>) {

@@ -5,10 +5,9 @@ use sharewarden::proto::v1::{
     ListAuditEntriesResponse, RevokeSharePermissionRequest, audit_entry::Body,
     audit_service_client::AuditServiceClient,
 };
+use sharewarden_testkit::stack::*;
 use tonic::{Code, Request, Status, transport::Channel};
 use tonic_types::StatusExt;
-
-use crate::stack::*;
 
 pub(crate) type Auditor = AuditServiceClient<Channel>;
 

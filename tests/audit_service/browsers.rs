@@ -2,12 +2,11 @@
 
 use prost::Message;
 use sharewarden::proto::v1::{ListAuditEntriesRequest, ListAuditEntriesResponse};
+use sharewarden_testkit::stack::*;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
 };
-
-use crate::stack::*;
 
 const ORIGIN: &str = "https://audit.example.com";
 

@@ -4,9 +4,10 @@ use sharewarden::proto::v1::{
     AuditEntryFilter, GetAuditEntryRequest, GetSharePermissionsAtRequest, ListAuditEntriesRequest,
     ListPermissionHistoryRequest, SummarizeAuditEntriesRequest,
 };
+use sharewarden_testkit::stack::*;
 use tonic::Code;
 
-use crate::{auditor::*, stack::*};
+use crate::auditor::*;
 
 #[tokio::test]
 async fn every_field_that_breaks_its_rule_is_named() {

@@ -7,9 +7,10 @@ use sharewarden::domain::Kind;
 use sharewarden::proto::v1::{
     Action, AuditEntry, AuditEntryFilter, AuditEntryOrder, Cause, GetAuditEntryRequest, ListAuditEntriesRequest,
 };
+use sharewarden_testkit::stack::*;
 use tonic::Code;
 
-use crate::{auditor::*, stack::*};
+use crate::auditor::*;
 
 /// A filter, and what it is to let through.
 type Case = (&'static str, AuditEntryFilter, Box<dyn Fn(&AuditEntry) -> bool>);

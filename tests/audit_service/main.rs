@@ -2,12 +2,6 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests fail so")]
 
-#[allow(dead_code, reason = "the service's own tests use the rest")]
-#[path = "../service/stack.rs"]
-mod stack;
-#[path = "../support/mod.rs"]
-mod support;
-
 mod archive;
 mod auditor;
 mod browsers;

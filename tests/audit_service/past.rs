@@ -5,8 +5,9 @@ use std::time::Duration;
 use sharewarden::proto::v1::{
     AuditEntryOrder, GetSharePermissionsAtRequest, ListPermissionHistoryRequest, PastSharePermission,
 };
+use sharewarden_testkit::stack::*;
 
-use crate::{auditor::*, stack::*};
+use crate::auditor::*;
 
 type Time = pbjson_types::Timestamp;
 

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use sharewarden::proto::v1::{
     AuditEntry, SummarizeAuditEntriesRequest, SummaryDimension, SummaryInterval, SummaryRanking,
 };
+use sharewarden_testkit::stack::*;
 
-use crate::{auditor::*, stack::*};
+use crate::auditor::*;
 
 const HOUR: i64 = 3600;
 const DAY: i64 = 24 * HOUR;

@@ -3,9 +3,10 @@
 use sharewarden::proto::v1::{
     AuditEntryFilter, GetAuditEntryRequest, ListAuditEntriesRequest, ListPermissionHistoryRequest,
 };
+use sharewarden_testkit::stack::*;
 use tonic::{Code, Status};
 
-use crate::{auditor::*, stack::*};
+use crate::auditor::*;
 
 fn assert_tampered(status: &Status, log_index: u64) {
     assert_eq!(

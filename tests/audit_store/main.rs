@@ -2,12 +2,6 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests fail so")]
 
-#[path = "../service/stack.rs"]
-#[allow(dead_code, reason = "the service's tests use the rest")]
-mod stack;
-#[path = "../support/mod.rs"]
-mod support;
-
 mod append_only;
 mod checkpoints;
 mod ledgers;

@@ -7,12 +7,12 @@ use sharewarden::{
     domain::Timestamp,
     store::partitions::{self, Ensured, MONTHS_AHEAD},
 };
+use sharewarden_testkit::stack::PATIENCE;
 use sqlx::{Postgres, pool::PoolConnection};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     append_only::{entry_at, partitions},
-    stack::PATIENCE,
     store::*,
 };
 

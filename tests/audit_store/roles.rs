@@ -3,13 +3,13 @@
 //! Roles belong to the cluster, which all tests of this process share: each login has a name of its own, and goes with its test.
 
 use sharewarden::{clock::Clock, store::Privileges};
+use sharewarden_testkit::stack::*;
 use sqlx::{Connection, PgConnection, PgPool};
 use uuid::Uuid;
 
 use crate::{
     append_only::{entry_at, partitions},
     naive::assert_summaries_are_exact,
-    stack::*,
     store::{Store, connect, wait_until},
 };
 

@@ -10,14 +10,13 @@ use sharewarden::{
     },
     store::{CommitError, Committer, Database, DatabaseSettings, Hints, Leased, committer::CommitterSettings},
 };
+use sharewarden_testkit::{
+    postgres::{TestDatabase, database},
+    stack::PATIENCE,
+};
 use sqlx::PgPool;
 use tokio::sync::mpsc;
 use uuid::Uuid;
-
-use crate::{
-    stack::PATIENCE,
-    support::postgres::{TestDatabase, database},
-};
 
 /// A store under test, and the work that its commits gave.
 pub(crate) struct Store {

@@ -9,12 +9,13 @@ use sharewarden::{
         Access, Action, Failure, FailureReason, PermissionKey, Timestamp,
         transition::{Command, Outcome},
     },
-    simulator::{Effect, Fault, Moment},
     store::summaries,
 };
+use sharewarden_simulator::{Effect, Fault, Moment};
+use sharewarden_testkit::stack::*;
 use tokio_util::sync::CancellationToken;
 
-use crate::{naive::assert_summaries_are_exact, stack::*, store::*};
+use crate::{naive::assert_summaries_are_exact, store::*};
 
 #[tokio::test]
 async fn summaries_equal_a_recount_after_random_batches_of_several_accounts() {

@@ -2,10 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use sharewarden::simulator::{Effect, Fault};
+use sharewarden_simulator::{Effect, Fault};
+use sharewarden_testkit::stack::*;
 use sqlx::{PgPool, Row};
-
-use crate::stack::*;
 
 const DOCUMENT: &str = include_str!("../../docs/sql-views.md");
 

@@ -7,22 +7,14 @@ use sharewarden::{
     proto::v1::{
         AuditEntry, Checkpoint, ExportAuditEntriesRequest, ExportHeader, GetCheckpointRequest,
         GrantSharePermissionRequest, WatchAuditEntriesRequest, WatchAuditEntriesResponse, WatchPosition,
-        audit_service_client::AuditServiceClient, export_audit_entries_response::Part,
-        watch_audit_entries_request::Start, watch_audit_entries_response::Event,
+        export_audit_entries_response::Part, watch_audit_entries_request::Start, watch_audit_entries_response::Event,
     },
 };
-use tonic::{Status, Streaming, transport::Channel};
-
-use crate::stack::*;
-
-pub(crate) type Audit = AuditServiceClient<Channel>;
+use sharewarden_testkit::stack::*;
+use tonic::{Status, Streaming};
 
 /// The positions of ledgers.
 pub(crate) type Positions = BTreeMap<String, u64>;
-
-pub(crate) async fn audit_at(address: std::net::SocketAddr) -> Audit {
-    Audit::connect(format!("http://{address}")).await.unwrap()
-}
 
 pub(crate) async fn within<T>(what: &str, work: impl Future<Output = T>) -> T {
     tokio::time::timeout(PATIENCE, work)
@@ -30,48 +22,11 @@ pub(crate) async fn within<T>(what: &str, work: impl Future<Output = T>) -> T {
         .unwrap_or_else(|_| panic!("{what} in time"))
 }
 
-impl Stack {
-    pub(crate) async fn audit(&self) -> Audit {
-        audit_at(self.address).await
-    }
-
-    /// Grants to so many recipients, with distinct names from `first` on: two entries each.
-    pub(crate) async fn grant_many(&self, first: usize, count: usize) {
-        let mut client = self.client().await;
-        for number in first..first + count {
-            client
-                .grant_share_permission(as_tester(nth_grant(number)))
-                .await
-                .unwrap();
-        }
-    }
-
-    /// The latest checkpoint, when it covers so many entries.
-    pub(crate) async fn checkpoint_of(&self, account: &str, size: u64) -> Checkpoint {
-        self.checkpoint(account, size).await.checkpoint.unwrap()
-    }
-
-    /// The lines of a ledger, byte for byte.
-    pub(crate) async fn lines(&self, account: &str) -> Vec<String> {
-        sqlx::query_scalar("SELECT entry FROM audit_entry WHERE account_id = $1 ORDER BY log_index")
-            .bind(account)
-            .fetch_all(&self.pool)
-            .await
-            .unwrap()
-    }
-}
-
 pub(crate) fn latest(account: &str) -> GetCheckpointRequest {
     GetCheckpointRequest {
         account_id: account.into(),
         tree_size: 0,
     }
-}
-
-pub(crate) fn nth_grant(number: usize) -> GrantSharePermissionRequest {
-    let mut request = grant();
-    request.shared_account_id = format!("5{number:011}");
-    request
 }
 
 /// A refusal of the other account: one entry.

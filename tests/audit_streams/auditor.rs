@@ -4,9 +4,10 @@
 use std::process::Output;
 
 use sharewarden::ledger::{Frontier, merkle::leaf_hash};
+use sharewarden_testkit::stack::*;
 use tokio::process::Command;
 
-use crate::{audit::*, stack::*};
+use crate::audit::*;
 
 /// Six entries: three grants, each asked for and done.
 const ENTRIES: u64 = 6;

@@ -6,9 +6,10 @@ use sharewarden::{
     ledger::{Note, SigningKey, VerifierKey},
     proto::v1::AddCheckpointSignaturesRequest,
 };
+use sharewarden_testkit::stack::*;
 use tonic::Code;
 
-use crate::{audit::*, stack::*};
+use crate::audit::*;
 
 #[tokio::test]
 async fn a_ledger_that_grew_gets_a_checkpoint_that_its_key_signed() {

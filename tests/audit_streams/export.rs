@@ -9,9 +9,10 @@ use sharewarden::{
     },
     proto::v1::ExportAuditEntriesRequest,
 };
+use sharewarden_testkit::stack::*;
 use tonic::Code;
 
-use crate::{audit::*, stack::*};
+use crate::audit::*;
 
 fn whole() -> ExportAuditEntriesRequest {
     ExportAuditEntriesRequest {

@@ -2,12 +2,6 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests fail so")]
 
-#[path = "../service/stack.rs"]
-#[allow(dead_code, reason = "other tests use the rest of it")]
-mod stack;
-#[path = "../support/mod.rs"]
-mod support;
-
 mod audit;
 mod auditor;
 mod checkpoints;

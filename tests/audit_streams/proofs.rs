@@ -6,10 +6,9 @@ use sharewarden::{
     ledger::{Frontier, Hash, check, merkle::leaf_hash},
     proto::v1::{GetConsistencyProofRequest, GetInclusionProofRequest},
 };
+use sharewarden_testkit::stack::*;
 use tonic::Code;
 use tonic_types::StatusExt;
-
-use crate::stack::*;
 
 fn hash(bytes: &[u8]) -> Hash {
     bytes.try_into().unwrap()

@@ -3,10 +3,11 @@
 use sharewarden::proto::v1::{
     ExportAuditEntriesRequest, GetAuditEntryRequest, GetInclusionProofRequest, watch_audit_entries_request::Start,
 };
+use sharewarden_testkit::{log::Log, stack::*};
 use tonic::{Code, Status};
 use tracing::level_filters::LevelFilter;
 
-use crate::{audit::*, stack::*, support::log::Log};
+use crate::audit::*;
 
 fn assert_tampered(status: &Status, log_index: &str) {
     assert_eq!(

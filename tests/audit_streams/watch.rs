@@ -10,10 +10,11 @@ use sharewarden::{
         watch_audit_entries_response::Event,
     },
 };
+use sharewarden_testkit::stack::*;
 use tonic::{Code, transport::Endpoint};
 use tonic_types::StatusExt;
 
-use crate::{audit::*, stack::*};
+use crate::audit::*;
 
 fn now() -> WatchAuditEntriesRequest {
     WatchAuditEntriesRequest::default()

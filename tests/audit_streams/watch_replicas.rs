@@ -1,9 +1,10 @@
 //! Following ledgers across disconnects, restarts and replicas.
 
 use sharewarden::{clock::Clock, proto::v1::watch_audit_entries_request::Start};
+use sharewarden_testkit::stack::*;
 use tokio::task::JoinHandle;
 
-use crate::{audit::*, stack::*};
+use crate::audit::*;
 
 /// Grants in the background, through a server that stays.
 fn spawn_grants(mut client: Client, first: usize, count: usize) -> JoinHandle<()> {

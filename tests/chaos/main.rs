@@ -7,19 +7,15 @@
     clippy::print_stdout,
     reason = "tests fail so, and say with which seed"
 )]
-#![allow(dead_code, reason = "the example uses the rest")]
-
-mod checker;
-#[path = "../support/mod.rs"]
-mod support;
 
 use std::time::Duration;
 
-use support::{postgres, proxy};
-
-use checker::{
-    replica::Program,
-    trial::{self, Plan},
+use sharewarden_testkit::{
+    checker::{
+        replica::Program,
+        trial::{self, Plan},
+    },
+    postgres,
 };
 
 async fn no_violation(seed: u64) {

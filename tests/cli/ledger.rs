@@ -5,10 +5,11 @@ use std::sync::Arc;
 use serde_json::Value;
 use sharewarden::domain::{
     AccountId, Action, Body, Cause, ChangeBody, ChangeId, Entry, Intent, PermissionKey, RequestId, Timestamp,
+    entry::encode,
 };
 use sharewarden::ledger::export::{Header, Writer};
 use sharewarden::ledger::merkle::leaf_hash;
-use sharewarden::ledger::{Checkpoint, Frontier, Hash, SigningKey, TileId, Tiles, encode, proof};
+use sharewarden::ledger::{Checkpoint, Frontier, Hash, SigningKey, TileId, Tiles, proof};
 use sharewarden::proto::v1::export_audit_entries_response::Part;
 use sharewarden::proto::v1::*;
 use uuid::Uuid;

@@ -4,15 +4,17 @@ use std::{net::SocketAddr, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderValue, Method};
+use sharewarden_testkit::{
+    http2::{Answer, Call, Connection},
+    postgres::database,
+    stack::{config_text, simulator},
+};
 
 use crate::{
     chance::{Chance, bytes, one_of},
-    client::{Answer, Call, Connection},
     process::Process,
     raw::*,
     rpcs::{QUICK, address, assert_serves},
-    stack::{config_text, simulator},
-    support::postgres::database,
 };
 
 const PATH: &str = "/sharewarden.v1.SharePermissionService/GetChange";

@@ -8,14 +8,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "tests fail so")]
 
-#[path = "../service/stack.rs"]
-#[allow(dead_code, reason = "other tests use the rest of it")]
-mod stack;
-#[path = "../support/mod.rs"]
-mod support;
-
 mod chance;
-mod client;
 mod frames;
 mod messages;
 mod mutate;

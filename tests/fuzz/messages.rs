@@ -6,11 +6,9 @@ use std::collections::HashMap;
 use prost_reflect::{
     DescriptorPool, DynamicMessage, FieldDescriptor, Kind, MessageDescriptor, MethodDescriptor, Value,
 };
+use sharewarden_testkit::stack::{ACCOUNT, IMAGE, OTHER_ACCOUNT, OTHER_RECIPIENT, PENDING_IMAGE, RECIPIENT, REGION};
 
-use crate::{
-    chance::{bytes, one_of, percent},
-    stack::{ACCOUNT, IMAGE, OTHER_ACCOUNT, OTHER_RECIPIENT, PENDING_IMAGE, RECIPIENT, REGION},
-};
+use crate::chance::{bytes, one_of, percent};
 
 /// Fields in fields in fields end here.
 const DEEPEST: usize = 4;

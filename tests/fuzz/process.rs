@@ -7,13 +7,12 @@ use std::{
 };
 
 use rustix::process::{Pid, Signal, kill_process};
+use sharewarden_testkit::stack::PATIENCE;
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
     process::{Child, Command},
     sync::watch,
 };
-
-use crate::stack::PATIENCE;
 
 /// A process of the program.
 pub(crate) struct Process {
@@ -35,7 +34,7 @@ impl Process {
 
     /// Starts `sharewarden simulate` with the sample and these settings on top: members of a JSON object.
     pub(crate) fn simulate(more: &str) -> Self {
-        let mut settings = serde_json::to_value(sharewarden::simulator::sample()).unwrap();
+        let mut settings = serde_json::to_value(sharewarden_simulator::sample()).unwrap();
         let more: serde_json::Map<_, _> = serde_json::from_str(more).unwrap();
         settings.as_object_mut().unwrap().extend(more);
         let mut file = tempfile::NamedTempFile::new().unwrap();

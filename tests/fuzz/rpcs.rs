@@ -10,17 +10,19 @@ use sharewarden::{
     grpc::PRINCIPAL,
     proto::v1::{GrantSharePermissionRequest, change},
 };
+use sharewarden_testkit::{
+    http2::{Call, Connection as Wire, PATIENCE},
+    postgres::database,
+    stack::{Client, as_tester, config_text, grant, simulator},
+};
 use sqlx::{Connection, PgConnection};
 use tonic::Code;
 
 use crate::{
     chance::{Chance, bytes, one_of, percent},
-    client::{Call, Connection as Wire, PATIENCE},
     messages::{Writer, methods, path},
     mutate::{spoiled, varint},
     process::Process,
-    stack::{Client, as_tester, config_text, grant, simulator},
-    support::postgres::database,
     verdict::{Made, Sent, judge, message},
 };
 

@@ -2,6 +2,7 @@
 
 use std::{net::SocketAddr, time::Duration};
 
+use sharewarden_testkit::stack::{ACCOUNT, IMAGE, RECIPIENT, REGION};
 use tokio::task::JoinSet;
 
 use crate::{
@@ -10,7 +11,6 @@ use crate::{
     mutate::spoiled,
     process::Process,
     raw::Raw,
-    stack::{ACCOUNT, IMAGE, RECIPIENT, REGION},
 };
 
 const CASES: u64 = 3000;

@@ -4,8 +4,7 @@ use std::collections::HashMap;
 
 use prost_reflect::{DynamicMessage, MethodDescriptor};
 use serde_json::Value;
-
-use crate::client::{Answer, Call, Given};
+use sharewarden_testkit::http2::{Answer, Call, Given};
 
 const UNKNOWN: i32 = 2;
 const INVALID_ARGUMENT: i32 = 3;

@@ -9,11 +9,7 @@
 
 mod around;
 mod calls;
-#[path = "../fuzz/client.rs"]
-#[allow(dead_code, reason = "another test uses the rest of it")]
-mod client;
 mod cors;
-mod credentials;
 mod limits;
 mod protocol;
 mod roles;

@@ -2,11 +2,9 @@
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, header::CONTENT_TYPE};
+use sharewarden_testkit::http2::{Answer, Call, Connection, Given};
 
-use super::{
-    client::{Answer, Call, Connection, Given},
-    server::Server,
-};
+use super::server::Server;
 
 /// A call that would be answered, if it were one.
 fn call(method: Method, content_type: Option<&'static str>) -> Call {

@@ -8,6 +8,7 @@ use sharewarden::{
     grpc::{Authenticator, PRINCIPAL, ServerSettings},
     proto::v1::{share_permission_service_client::SharePermissionServiceClient, *},
 };
+use sharewarden_testkit::credentials::{Authority, Files, Leaf, Pair, host, now, uri};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -19,10 +20,7 @@ use tonic::{
     transport::{Channel, ClientTlsConfig},
 };
 
-use super::{
-    credentials::{Authority, Files, Leaf, Pair, host, now, uri},
-    server::{Guard, Server},
-};
+use super::server::{Guard, Server};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 const ID: &str = "spiffe://example.org/ns/build/sa/pipeline";

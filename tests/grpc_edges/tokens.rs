@@ -15,6 +15,9 @@ use sharewarden::{
     grpc::{Authenticator, PRINCIPAL, ServerSettings},
     proto::v1::{share_permission_service_client::SharePermissionServiceClient, *},
 };
+use sharewarden_testkit::credentials::{
+    AUDIENCE, Authority, Files, ISSUER, Leaf, TokenKey, claims, encoded, jwks, now, uri,
+};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpListener,
@@ -22,10 +25,7 @@ use tokio::{
 };
 use tonic::{Code, Request, Status, transport::Channel};
 
-use super::{
-    credentials::{AUDIENCE, Authority, Files, ISSUER, Leaf, TokenKey, claims, encoded, jwks, now, uri},
-    server::{Guard, Server},
-};
+use super::server::{Guard, Server};
 
 /// What believes the tokens of an issuer.
 async fn tokens(source: KeySource, retry: Duration) -> Tokens {
@@ -400,7 +400,7 @@ async fn a_certificate_and_a_token_must_name_the_same_principal() {
         ..Guard::default()
     };
     let server = Server::start_guarded(ServerSettings::default(), guard).await;
-    let connect = async |client: Option<&super::credentials::Pair>| {
+    let connect = async |client: Option<&sharewarden_testkit::credentials::Pair>| {
         let endpoint = Channel::from_shared(format!("https://localhost:{}", server.address.port())).unwrap();
         endpoint
             .tls_config(authority.trusted(client))

@@ -80,7 +80,12 @@ for url in (settings["aws"]["endpoint_url"], settings["aws"]["sts_endpoint_url"]
     host = urllib.parse.urlsplit(url)
     check(services[host.hostname]["command"][-1] == f"0.0.0.0:{host.port}", f"the simulator does not listen at {url}")
 
-# The image.
+# The image. It is built without the simulator, except for the service that is the simulator.
+check(re.search(r"cargo build .*--no-default-features --features \"\$\{FEATURES\}\"", dockerfile), "Dockerfile: the default features are built in")
+check(re.search(r"^ARG FEATURES=$", dockerfile, re.MULTILINE), "Dockerfile: features are built in by default")
+for name, service in services.items():
+    features = service.get("build", {}).get("args", {}).get("FEATURES", "")
+    check(features == ("dev" if name == "simulator" else ""), f"{name}: its image has the features {features!r}")
 check(re.search(r"^USER 65532:65532$", dockerfile, re.MULTILINE), "Dockerfile: the user must be a number that is not root")
 check("distroless" in dockerfile.split("FROM ")[-1], "Dockerfile: the last stage must have no shell")
 check(re.search(r"^HEALTHCHECK", dockerfile, re.MULTILINE), "Dockerfile: there is no health check")

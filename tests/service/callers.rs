@@ -3,13 +3,12 @@
 use std::time::Duration;
 
 use sharewarden::{grpc::CHANGE_ID, proto::v1::change};
+use sharewarden_testkit::stack::*;
 use sqlx::{Connection, PgConnection};
 use tonic::{Code, Status};
 use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 use tonic_types::StatusExt;
 use uuid::Uuid;
-
-use crate::stack::*;
 
 /// A deadline that is long enough to get a change accepted, and that passes while the change is held.
 const HURRY: Duration = Duration::from_secs(2);

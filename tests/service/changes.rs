@@ -2,15 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use sharewarden::{
-    proto::v1::{Change, ChangeOrder, GetChangeRequest, ListChangesRequest, change},
-    simulator::{Effect, Moment},
-};
+use sharewarden::proto::v1::{Change, ChangeOrder, GetChangeRequest, ListChangesRequest, change};
+use sharewarden_simulator::{Effect, Moment};
+use sharewarden_testkit::stack::*;
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 use uuid::Uuid;
-
-use crate::stack::*;
 
 /// Puts changes into the store as they would have come to be: of `accounts`, all in the same instants, two at a time.
 async fn changes_in_store(stack: &Stack, accounts: &[&str], count: i32, state: &str) {

@@ -3,8 +3,9 @@
 use std::{collections::BTreeMap, fs};
 
 use sharewarden::proto::v1::GrantSharePermissionRequest;
+use sharewarden_testkit::{postgres::database, stack::*};
 
-use crate::{processes::Served, stack::*, support::postgres::database};
+use crate::processes::Served;
 
 const CALLERS: usize = 10_000;
 const CONNECTIONS: usize = 20;

@@ -10,18 +10,17 @@ use sharewarden::{
     proto::v1::{GrantSharePermissionResponse, change},
     store::{Database, DatabaseSettings},
 };
+use sharewarden_testkit::{
+    pending::key,
+    proxy::{Fate, Proxy, Rule},
+    stack::*,
+};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use time::OffsetDateTime;
 use tokio::task::JoinHandle;
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 use uuid::Uuid;
-
-use crate::{
-    pending::key,
-    stack::*,
-    support::proxy::{Fate, Proxy, Rule},
-};
 
 const IMPATIENT: &str = "database.acquire_timeout = \"500ms\"
 database.statement_timeout = \"3s\"

@@ -6,17 +6,14 @@ use rustix::process::Signal;
 use sharewarden::{
     clock::Clock,
     proto::v1::{GrantSharePermissionRequest, change},
-    simulator::{Effect, Fault, Moment, Simulator},
 };
+use sharewarden_simulator::{Effect, Fault, Moment, Simulator};
+use sharewarden_testkit::{postgres::database, stack::*};
 use sqlx::PgPool;
 use tonic::Code;
 use tonic_types::StatusExt;
 
-use crate::{
-    processes::{Served, line_with, signal},
-    stack::*,
-    support::postgres::database,
-};
+use crate::processes::{Served, line_with, signal};
 
 /// Whatever is finished long before this was not recovered from a lost lease, nor by looking.
 const LONG: Duration = Duration::from_secs(120);

@@ -1,13 +1,10 @@
 //! What goes wrong at AWS, and what must hold all the same.
 
-use sharewarden::{
-    proto::v1::{Access, attempt::Classification, change},
-    simulator::{Behind, Effect, Moment},
-};
+use sharewarden::proto::v1::{Access, attempt::Classification, change};
+use sharewarden_simulator::{Behind, Effect, Moment};
+use sharewarden_testkit::stack::*;
 use tonic::Code;
 use tonic_types::StatusExt;
-
-use crate::stack::*;
 
 #[tokio::test]
 async fn a_change_whose_answer_was_lost_is_read_back_and_succeeds() {

@@ -3,14 +3,10 @@
 
 use std::time::Duration;
 
-use sharewarden::{
-    clock::Clock,
-    proto::v1::GrantSharePermissionRequest,
-    simulator::{Call, Effect, Fault, Moment},
-};
+use sharewarden::{clock::Clock, proto::v1::GrantSharePermissionRequest};
+use sharewarden_simulator::{Call, Effect, Fault, Moment};
+use sharewarden_testkit::{pending::key, stack::*};
 use tonic::Code;
-
-use crate::{pending::key, stack::*};
 
 const OTHER_IMAGE: &str = "wsi-devtool01";
 const IMAGE_OF_THE_OTHER: &str = "wsi-finance01";

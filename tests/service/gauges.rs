@@ -5,16 +5,11 @@ use opentelemetry_sdk::metrics::{
     InMemoryMetricExporter, PeriodicReader, SdkMeterProvider,
     data::{AggregatedMetrics, MetricData},
 };
-use sharewarden::{
-    clock::Clock,
-    server::Server,
-    simulator::{Effect, Fault, Moment},
-    telemetry::Metrics,
-};
+use sharewarden::{clock::Clock, server::Server, telemetry::Metrics};
+use sharewarden_simulator::{Effect, Fault, Moment};
+use sharewarden_testkit::{postgres::database, stack::*};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
-
-use crate::{stack::*, support::postgres::database};
 
 struct Measured {
     provider: SdkMeterProvider,

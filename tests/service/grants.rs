@@ -1,11 +1,10 @@
 //! Grants and revokes that go well, and those that are refused at the door.
 
 use sharewarden::proto::v1::{Access, Action, SharePermission, attempt::Classification, change, share_permission};
+use sharewarden_testkit::stack::*;
 use tonic::Code;
 use tonic_types::StatusExt;
 use uuid::Uuid;
-
-use crate::stack::*;
 
 #[tokio::test]
 async fn a_grant_is_on_record_before_and_after_aws_and_a_revoke_undoes_it() {
@@ -342,7 +341,7 @@ async fn pending(client: &mut Client) -> SharePermission {
 #[tokio::test]
 async fn the_attempts_of_a_change_are_told() {
     let stack = Stack::start().await;
-    let throttle = sharewarden::simulator::Effect::Throttle {
+    let throttle = sharewarden_simulator::Effect::Throttle {
         http_status: 400,
         retry_after_seconds: None,
     };

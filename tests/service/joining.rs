@@ -4,7 +4,7 @@ use sharewarden::proto::v1::{GrantSharePermissionRequest, GrantSharePermissionRe
 use tonic::{Code, Request, Status};
 use uuid::Uuid;
 
-use crate::stack::{
+use sharewarden_testkit::stack::{
     ACCOUNT, OTHER_RECIPIENT, RECIPIENT, Stack, UPDATE, as_tester, grant, late, reason, revoke, spawn_grant, until,
 };
 

@@ -1,11 +1,8 @@
 //! Calls that AWS carries out after we have given them up.
 
-use sharewarden::{
-    proto::v1::change,
-    simulator::{Effect, Moment},
-};
-
-use crate::stack::*;
+use sharewarden::proto::v1::change;
+use sharewarden_simulator::{Effect, Moment};
+use sharewarden_testkit::stack::*;
 
 const IMPATIENT: &str = "forwarder.attempt_timeout = \"300ms\"\nforwarder.landing_window = \"3s\"\n";
 
@@ -87,7 +84,7 @@ async fn a_revoke_refused_by_aws_and_out_of_time_says_what_aws_said() {
     };
     stack.fault(UPDATE, 1, denied);
     // The first look misses the share, so that there is a second one.
-    let behind = sharewarden::simulator::Behind::Changes(1);
+    let behind = sharewarden_simulator::Behind::Changes(1);
     stack.fault(DESCRIBE, 1, Effect::StaleRead { behind });
     let refused = client.revoke_share_permission(as_tester(revoke())).await.unwrap_err();
     assert_eq!(reason(&refused), "UPSTREAM_ACCESS_DENIED");

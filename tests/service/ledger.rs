@@ -1,9 +1,8 @@
 //! The ledger, as Postgres holds it: gapless, hashed, append-only.
 
 use sharewarden::ledger::{Frontier, merkle::leaf_hash};
+use sharewarden_testkit::stack::*;
 use sqlx::Row;
-
-use crate::stack::*;
 
 #[tokio::test]
 async fn the_root_covers_every_entry_and_the_index_has_no_gap() {
@@ -177,7 +176,7 @@ async fn rows_that_cannot_be_are_refused_by_the_schema() {
             (Some(code), Some(table)),
             "{statement}: {error}"
         );
-        let definition = stack.definition(error.constraint().unwrap()).await;
+        let definition = definition(&stack, error.constraint().unwrap()).await;
         assert!(definition.contains(rule), "{statement}: {definition}");
     }
     stack.end().await;
@@ -259,18 +258,16 @@ async fn the_schema_takes_what_the_patterns_of_names_take_and_nothing_else() {
     stack.end().await;
 }
 
-impl Stack {
-    /// What a constraint or a unique index says.
-    async fn definition(&self, name: &str) -> String {
-        sqlx::query_scalar(
-            "SELECT coalesce((SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conname = $1),
-                 (SELECT pg_get_indexdef(oid) FROM pg_class WHERE relname = $1))",
-        )
-        .bind(name)
-        .fetch_one(&self.pool)
-        .await
-        .unwrap()
-    }
+/// What a constraint or a unique index says.
+async fn definition(stack: &Stack, name: &str) -> String {
+    sqlx::query_scalar(
+        "SELECT coalesce((SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conname = $1),
+             (SELECT pg_get_indexdef(oid) FROM pg_class WHERE relname = $1))",
+    )
+    .bind(name)
+    .fetch_one(&stack.pool)
+    .await
+    .unwrap()
 }
 
 const CHECK: &str = "23514";

@@ -2,14 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests fail so")]
 
-#[path = "../support/mod.rs"]
-mod support;
-
 mod callers;
 mod changes;
-#[path = "../grpc_edges/credentials.rs"]
-#[allow(dead_code, reason = "another test uses the rest of it")]
-mod credentials;
 mod crowd;
 mod database_trouble;
 mod ending;
@@ -21,7 +15,6 @@ mod joining;
 mod landing;
 mod ledger;
 mod outage;
-mod pending;
 mod policy;
 mod processes;
 mod reads;
@@ -29,7 +22,5 @@ mod replays;
 mod replicas;
 mod roles;
 mod secrets;
-#[allow(dead_code, reason = "other tests use the rest of it")]
-mod stack;
 mod throughput;
 mod waking;

@@ -6,18 +6,15 @@ use sharewarden::{
     clock::Clock,
     proto::v1::{GetChangeRequest, change},
 };
+use sharewarden_testkit::{
+    log::Log,
+    postgres::{TestDatabase, database},
+    stack::*,
+};
 use tonic::Code;
 use tonic_types::StatusExt;
 use tracing::level_filters::LevelFilter;
 use uuid::Uuid;
-
-use crate::{
-    stack::*,
-    support::{
-        log::Log,
-        postgres::{TestDatabase, database},
-    },
-};
 
 #[tokio::test]
 async fn without_postgres_nothing_reaches_aws_and_service_resumes_by_itself() {

@@ -3,7 +3,7 @@
 use sharewarden::policy::PolicySet;
 use tonic::Code;
 
-use crate::stack::{
+use sharewarden_testkit::stack::{
     ACCOUNT, RECIPIENT, Stack, UPDATE, as_tester, detail, grant, late, reason, revoke, spawn_grant, until,
 };
 

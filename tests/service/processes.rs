@@ -10,17 +10,16 @@ use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 use sharewarden::{
     clock::Clock,
     proto::v1::{change, share_permission_service_client::SharePermissionServiceClient},
-    simulator::{Effect, Fault, Moment},
     store::{Database, DatabaseSettings},
 };
+use sharewarden_simulator::{Effect, Fault, Moment};
+use sharewarden_testkit::{postgres::database, stack::*};
 use sqlx::{Connection, PgConnection};
 use tempfile::TempDir;
 use tokio::{
     io::{AsyncBufReadExt, AsyncRead, BufReader, Lines},
     process::{Child, Command},
 };
-
-use crate::{stack::*, support::postgres::database};
 
 pub(crate) fn program() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_sharewarden"));

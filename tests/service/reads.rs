@@ -2,19 +2,16 @@
 
 use std::collections::BTreeSet;
 
-use sharewarden::{
-    proto::v1::{
-        GetChangeRequest, GetSharePermissionRequest, ImageOwnership, ListImagesRequest, ListSharePermissionsRequest,
-        share_permission,
-    },
-    simulator::{Effect, Image},
+use sharewarden::proto::v1::{
+    GetChangeRequest, GetSharePermissionRequest, ImageOwnership, ListImagesRequest, ListSharePermissionsRequest,
+    share_permission,
 };
+use sharewarden_simulator::{Effect, Image};
+use sharewarden_testkit::stack::*;
 use tonic::Code;
 use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient};
 use tonic_types::StatusExt;
 use uuid::Uuid;
-
-use crate::stack::*;
 
 #[tokio::test]
 async fn what_was_never_changed_is_not_found() {

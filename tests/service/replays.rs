@@ -3,9 +3,8 @@
 use std::collections::HashMap;
 
 use sharewarden::{clock::Clock, config::Config, proto::v1::GrantSharePermissionRequest};
+use sharewarden_testkit::stack::*;
 use uuid::Uuid;
-
-use crate::stack::*;
 
 fn named() -> GrantSharePermissionRequest {
     GrantSharePermissionRequest {

@@ -2,15 +2,12 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use sharewarden::{
-    proto::v1::{GrantSharePermissionRequest, RevokeSharePermissionRequest},
-    simulator::{Call, Effect, Fault, Moment},
-};
+use sharewarden::proto::v1::{GrantSharePermissionRequest, RevokeSharePermissionRequest};
+use sharewarden_simulator::{Call, Effect, Fault, Moment};
+use sharewarden_testkit::stack::*;
 use sqlx::{Connection, PgConnection};
 use tonic::Status;
 use uuid::Uuid;
-
-use crate::stack::*;
 
 #[tokio::test]
 async fn what_another_replica_finishes_is_heard_of_here() {
@@ -45,7 +42,7 @@ async fn retry_after_is_heeded_by_all_of_them() {
     stack.fault(UPDATE, 1, throttle);
     let mut client = stack.client().await;
     client.grant_share_permission(as_tester(grant())).await.unwrap();
-    let calls = stack.updates();
+    let calls = updates(&stack);
     assert_eq!(calls.len(), 2);
     let waited = calls[1].started_at - calls[0].ended_at.unwrap();
     assert!(waited >= Duration::from_secs(2), "{waited}");
@@ -126,15 +123,15 @@ async fn replicas_change_one_permission_at_a_time_and_end_where_the_ledger_says(
     for client in clients {
         client.await.unwrap();
     }
-    stack.nothing_pending().await;
+    nothing_pending(&stack).await;
     second.stop().await;
 
-    let calls = stack.updates();
+    let calls = updates(&stack);
     assert!(calls.iter().all(|call| call.client_left.is_none()), "nobody gave up");
     assert_no_overlap(&calls);
-    stack.assert_changes_acted_once(&calls).await;
-    stack.assert_every_change_ended_once().await;
-    stack.assert_aws_holds_what_succeeded_last().await;
+    assert_changes_acted_once(&stack, &calls).await;
+    assert_every_change_ended_once(&stack).await;
+    assert_aws_holds_what_succeeded_last(&stack).await;
     stack.end().await;
 }
 
@@ -234,80 +231,78 @@ fn assert_no_overlap(calls: &[Call]) {
     }
 }
 
-impl Stack {
-    fn updates(&self) -> Vec<Call> {
-        let mut calls = self.simulator.calls();
-        calls.retain(|call| call.operation == UPDATE);
-        calls
-    }
+fn updates(stack: &Stack) -> Vec<Call> {
+    let mut calls = stack.simulator.calls();
+    calls.retain(|call| call.operation == UPDATE);
+    calls
+}
 
-    async fn nothing_pending(&self) {
-        let quiet = async {
-            while self.count("SELECT count(*) FROM change WHERE state = 'PENDING'").await > 0 {
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
-        };
-        tokio::time::timeout(PATIENCE, quiet).await.expect("every change ends");
-    }
-
-    async fn count(&self, query: &'static str) -> i64 {
-        sqlx::query_scalar(query).fetch_one(&self.pool).await.unwrap()
-    }
-
-    /// Every call to AWS is on record with one change, and no change was accepted by AWS twice.
-    async fn assert_changes_acted_once(&self, calls: &[Call]) {
-        let requests = self.count("SELECT count(*) FROM request").await;
-        assert_eq!(requests, (CLIENTS * REQUESTS) as i64);
-        let joined = "SELECT count(*) FROM audit_entry WHERE kind = 'change.joined'";
-        let changes = self.count("SELECT count(*) FROM change").await;
-        assert_eq!(changes + self.count(joined).await, requests);
-        let recorded: Vec<(Uuid, String, Option<String>)> = sqlx::query_as(
-            "SELECT change_id, attempt->>'classification', attempt->>'aws_request_id'
-             FROM change, jsonb_array_elements(attempts) AS attempt
-             WHERE attempt->>'operation' = 'UpdateWorkspaceImagePermission'",
-        )
-        .fetch_all(&self.pool)
-        .await
-        .unwrap();
-        assert_eq!(recorded.len(), calls.len(), "every call is on record once");
-        let mut accepted = BTreeMap::new();
-        for (change, classification, aws_request_id) in recorded {
-            if classification == "ACCEPTED" {
-                let earlier = accepted.insert(change, aws_request_id);
-                assert_eq!(earlier, None, "AWS accepted {change} twice");
-            }
+async fn nothing_pending(stack: &Stack) {
+    let quiet = async {
+        while count(stack, "SELECT count(*) FROM change WHERE state = 'PENDING'").await > 0 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        for call in calls.iter().filter(|call| call.http_status == Some(200)) {
-            let recorded = accepted.values().filter(|id| id.as_ref() == Some(&call.request_id));
-            assert_eq!(recorded.count(), 1, "{call:?}");
+    };
+    tokio::time::timeout(PATIENCE, quiet).await.expect("every change ends");
+}
+
+async fn count(stack: &Stack, query: &'static str) -> i64 {
+    sqlx::query_scalar(query).fetch_one(&stack.pool).await.unwrap()
+}
+
+/// Every call to AWS is on record with one change, and no change was accepted by AWS twice.
+async fn assert_changes_acted_once(stack: &Stack, calls: &[Call]) {
+    let requests = count(stack, "SELECT count(*) FROM request").await;
+    assert_eq!(requests, (CLIENTS * REQUESTS) as i64);
+    let joined = "SELECT count(*) FROM audit_entry WHERE kind = 'change.joined'";
+    let changes = count(stack, "SELECT count(*) FROM change").await;
+    assert_eq!(changes + count(stack, joined).await, requests);
+    let recorded: Vec<(Uuid, String, Option<String>)> = sqlx::query_as(
+        "SELECT change_id, attempt->>'classification', attempt->>'aws_request_id'
+         FROM change, jsonb_array_elements(attempts) AS attempt
+         WHERE attempt->>'operation' = 'UpdateWorkspaceImagePermission'",
+    )
+    .fetch_all(&stack.pool)
+    .await
+    .unwrap();
+    assert_eq!(recorded.len(), calls.len(), "every call is on record once");
+    let mut accepted = BTreeMap::new();
+    for (change, classification, aws_request_id) in recorded {
+        if classification == "ACCEPTED" {
+            let earlier = accepted.insert(change, aws_request_id);
+            assert_eq!(earlier, None, "AWS accepted {change} twice");
         }
     }
-
-    async fn assert_every_change_ended_once(&self) {
-        let entries: Vec<(Uuid, i64, i64)> = sqlx::query_as(
-            "SELECT change_id, count(*) FILTER (WHERE kind = 'change.requested'),
-                 count(*) FILTER (WHERE kind IN ('change.succeeded', 'change.failed', 'change.superseded'))
-             FROM change LEFT JOIN audit_entry USING (account_id, change_id) GROUP BY change_id",
-        )
-        .fetch_all(&self.pool)
-        .await
-        .unwrap();
-        assert_eq!(entries.len() as i64, self.count("SELECT count(*) FROM change").await);
-        for (change, requested, ended) in entries {
-            assert_eq!((requested, ended), (1, 1), "{change}");
-        }
+    for call in calls.iter().filter(|call| call.http_status == Some(200)) {
+        let recorded = accepted.values().filter(|id| id.as_ref() == Some(&call.request_id));
+        assert_eq!(recorded.count(), 1, "{call:?}");
     }
+}
 
-    async fn assert_aws_holds_what_succeeded_last(&self) {
-        let last: Vec<(String, String)> = sqlx::query_as(
-            "SELECT DISTINCT ON (shared_account_id) shared_account_id, action FROM change
-             WHERE state = 'SUCCEEDED' ORDER BY shared_account_id, generation DESC",
-        )
-        .fetch_all(&self.pool)
-        .await
-        .unwrap();
-        let granted = last.into_iter().filter(|(_, action)| action == "GRANT");
-        let granted: Vec<_> = granted.map(|(account, _)| account).collect();
-        assert_eq!(self.shared_with(), granted);
+async fn assert_every_change_ended_once(stack: &Stack) {
+    let entries: Vec<(Uuid, i64, i64)> = sqlx::query_as(
+        "SELECT change_id, count(*) FILTER (WHERE kind = 'change.requested'),
+             count(*) FILTER (WHERE kind IN ('change.succeeded', 'change.failed', 'change.superseded'))
+         FROM change LEFT JOIN audit_entry USING (account_id, change_id) GROUP BY change_id",
+    )
+    .fetch_all(&stack.pool)
+    .await
+    .unwrap();
+    assert_eq!(entries.len() as i64, count(stack, "SELECT count(*) FROM change").await);
+    for (change, requested, ended) in entries {
+        assert_eq!((requested, ended), (1, 1), "{change}");
     }
+}
+
+async fn assert_aws_holds_what_succeeded_last(stack: &Stack) {
+    let last: Vec<(String, String)> = sqlx::query_as(
+        "SELECT DISTINCT ON (shared_account_id) shared_account_id, action FROM change
+         WHERE state = 'SUCCEEDED' ORDER BY shared_account_id, generation DESC",
+    )
+    .fetch_all(&stack.pool)
+    .await
+    .unwrap();
+    let granted = last.into_iter().filter(|(_, action)| action == "GRANT");
+    let granted: Vec<_> = granted.map(|(account, _)| account).collect();
+    assert_eq!(stack.shared_with(), granted);
 }

@@ -5,12 +5,11 @@ use sharewarden::proto::v1::{
     GetChangeRequest, ListSharePermissionsRequest, WatchAuditEntriesRequest, audit_service_client::AuditServiceClient,
     share_permission_service_client::SharePermissionServiceClient,
 };
-use tonic::{Code, Request};
-
-use crate::{
+use sharewarden_testkit::{
     credentials::{AUDIENCE, Files, ISSUER, TokenKey, claims, jwks, now},
     stack::*,
 };
+use tonic::{Code, Request};
 
 fn as_one<T>(name: &str, message: T) -> Request<T> {
     let mut request = Request::new(message);

@@ -3,17 +3,17 @@
 
 use serde_json::json;
 use sharewarden::proto::v1::{ListImagesRequest, share_permission_service_client::SharePermissionServiceClient};
+use sharewarden_testkit::{
+    credentials::{AUDIENCE, Authority, Files, ISSUER, Leaf, TokenKey, claims, jwks, now, uri},
+    postgres::database,
+    stack::*,
+};
 use tonic::{
     Request, Status,
     transport::{Certificate, Channel, ClientTlsConfig, Identity},
 };
 
-use crate::{
-    credentials::{AUDIENCE, Authority, Files, ISSUER, Leaf, TokenKey, claims, jwks, now, uri},
-    processes::{Served, output, program},
-    stack::*,
-    support::postgres::database,
-};
+use crate::processes::{Served, output, program};
 
 const PASSWORD: &str = "hunter2-of-the-database";
 const EXTERNAL_ID: &str = "hunter2-of-the-role";

@@ -1,6 +1,6 @@
 //! Group commit: neighbours share a transaction, and what is in it does not grow with the account.
 
-use crate::stack::*;
+use sharewarden_testkit::stack::*;
 
 /// One account with many changes among many with one each: then the account looks like a key.
 const ONE_LARGE_ACCOUNT: &str =
@@ -51,16 +51,14 @@ async fn concurrent_grants_on_one_account_share_their_commits() {
         call.await.unwrap().unwrap();
     }
     // Each grant is two commands: 128 transactions without group commit, and a handful with it.
-    let commits = stack.commits().await;
+    let commits = commits(&stack).await;
     assert!(commits <= 32, "{commits} transactions");
     assert_eq!(stack.ledger(ACCOUNT).await.len(), 128);
     stack.end().await;
 }
 
-impl Stack {
-    /// The transactions that wrote the ledger: rows of one transaction have the same `xmin`.
-    async fn commits(&self) -> i64 {
-        let count = "SELECT count(DISTINCT xmin::text) FROM audit_entry";
-        sqlx::query_scalar(count).fetch_one(&self.pool).await.unwrap()
-    }
+/// The transactions that wrote the ledger: rows of one transaction have the same `xmin`.
+async fn commits(stack: &Stack) -> i64 {
+    let count = "SELECT count(DISTINCT xmin::text) FROM audit_entry";
+    sqlx::query_scalar(count).fetch_one(&stack.pool).await.unwrap()
 }

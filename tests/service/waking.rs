@@ -9,12 +9,11 @@ use sharewarden::{
     domain::{AccountId, ChangeId, ChangeState, Timestamp},
     store::{Database, DatabaseSettings, Hints, Outcomes, outcomes::Waiter},
 };
+use sharewarden_testkit::stack::*;
 use sqlx::{Connection, PgConnection};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
-
-use crate::stack::*;
 
 /// As the server's interval, but for the waiting.
 const OFTEN: Duration = Duration::from_millis(100);
@@ -26,7 +25,7 @@ async fn a_hint_alone_wakes_who_waits() {
     // Time stands still for the waiters: they never look by themselves.
     let clock = Clock::manual(Timestamp::parse("2026-11-22T00:00:00Z").unwrap());
     let elsewhere = Elsewhere::start(&stack, clock).await;
-    stack.listeners(2).await;
+    listeners(&stack, 2).await;
     let call = spawn_grant(stack.client().await, grant());
     stack.wait_for_calls(UPDATE, 1).await;
     let mut waiter = elsewhere.wait_for(stack.only_change().await);
@@ -45,7 +44,7 @@ async fn looking_finds_what_no_hint_tells_of() {
     let (stack, change) = left_pending(stack).await;
     let elsewhere = Elsewhere::start(&stack, Clock::system()).await;
     let mut waiter = elsewhere.wait_for(change);
-    stack.listeners(1).await;
+    listeners(&stack, 1).await;
     end_quietly(&stack).await;
     let ended = tokio::time::timeout(PATIENCE, waiter.ended()).await.expect("the look");
     assert_eq!(ended.change.id(), ChangeId(change));
@@ -59,7 +58,7 @@ async fn hints_of_other_changes_do_not_put_off_the_look() {
     let (stack, change) = left_pending(stack).await;
     let elsewhere = Elsewhere::start(&stack, Clock::system()).await;
     let mut waiter = elsewhere.wait_for(change);
-    stack.listeners(1).await;
+    listeners(&stack, 1).await;
     let mut busy = PgConnection::connect(stack.database.url()).await.unwrap();
     let mut hints = pin!(async {
         loop {
@@ -129,26 +128,24 @@ impl Elsewhere {
     }
 }
 
-impl Stack {
-    /// Waits until so many connections listen for hints.
-    async fn listeners(&self, count: i64) {
-        let listening = async {
-            loop {
-                let listeners: i64 = sqlx::query_scalar(
-                    "SELECT count(*) FROM pg_stat_activity
-                     WHERE datname = current_database() AND state = 'idle' AND query ILIKE 'LISTEN%'",
-                )
-                .fetch_one(&self.pool)
-                .await
-                .unwrap();
-                if listeners >= count {
-                    return;
-                }
-                tokio::time::sleep(Duration::from_millis(10)).await;
+/// Waits until so many connections listen for hints.
+async fn listeners(stack: &Stack, count: i64) {
+    let listening = async {
+        loop {
+            let listeners: i64 = sqlx::query_scalar(
+                "SELECT count(*) FROM pg_stat_activity
+                 WHERE datname = current_database() AND state = 'idle' AND query ILIKE 'LISTEN%'",
+            )
+            .fetch_one(&stack.pool)
+            .await
+            .unwrap();
+            if listeners >= count {
+                return;
             }
-        };
-        tokio::time::timeout(PATIENCE, listening).await.expect("they listen");
-    }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, listening).await.expect("they listen");
 }
 
 /// A change that is accepted, and that no server works on any more.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use sharewarden_testkit::{postgres::database, stack::*};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -10,8 +11,6 @@ use tokio::{
 use crate::{
     http::{ask, get, read},
     program::Served,
-    stack::*,
-    support::postgres::database,
 };
 
 #[tokio::test]

@@ -2,13 +2,10 @@
 
 use std::{process::Output, time::Duration};
 
+use sharewarden_testkit::{postgres::database, stack::*};
 use sqlx::{Connection, PgConnection};
 
-use crate::{
-    program::{Served, program},
-    stack::*,
-    support::postgres::database,
-};
+use crate::program::{Served, program};
 
 async fn health(server: &str, arguments: &[&str]) -> Output {
     let mut command = program();

@@ -2,12 +2,11 @@
 
 use std::net::SocketAddr;
 
+use sharewarden_testkit::stack::PATIENCE;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
 };
-
-use crate::stack::PATIENCE;
 
 /// An answer.
 #[derive(Debug)]

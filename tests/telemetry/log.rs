@@ -1,8 +1,9 @@
 //! The log never makes the service wait, and loses nothing when the process ends in order.
 
 use rustix::process::Signal;
+use sharewarden_testkit::{postgres::database, stack::*};
 
-use crate::{metrics::Scraped, program::Served, stack::*, support::postgres::database};
+use crate::{metrics::Scraped, program::Served};
 
 #[tokio::test]
 async fn a_reader_of_the_log_that_is_stuck_does_not_stop_the_service() {
@@ -91,12 +92,12 @@ async fn nothing_that_was_logged_is_lost_at_an_orderly_end() {
 #[tokio::test]
 async fn the_last_words_of_a_process_that_ends_at_once_are_written() {
     let (database, simulator) = tokio::join!(database(), simulator());
-    let hang = sharewarden::simulator::Effect::Hang {
-        moment: sharewarden::simulator::Moment::BeforeApplying,
+    let hang = sharewarden_simulator::Effect::Hang {
+        moment: sharewarden_simulator::Moment::BeforeApplying,
         at_most_milliseconds: 60_000,
     };
     simulator
-        .inject(sharewarden::simulator::Fault::new(hang).operation(UPDATE).calls(1))
+        .inject(sharewarden_simulator::Fault::new(hang).operation(UPDATE).calls(1))
         .unwrap();
     let more = "log.filter = \"info\"\n";
     let mut served = Served::start(&config_text(database.url(), &simulator.url(), more)).await;

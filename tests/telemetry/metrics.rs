@@ -1,10 +1,9 @@
 //! What is measured, as Prometheus and a collector see it.
 
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
-use sharewarden::{
-    proto::v1::{WatchAuditEntriesRequest, audit_service_client::AuditServiceClient},
-    simulator::{Effect, Fault},
-};
+use sharewarden::proto::v1::{WatchAuditEntriesRequest, audit_service_client::AuditServiceClient};
+use sharewarden_simulator::{Effect, Fault};
+use sharewarden_testkit::{postgres::database, stack::*};
 use std::collections::BTreeMap;
 use tokio::net::TcpStream;
 
@@ -12,8 +11,6 @@ use crate::{
     collector::{Collector, attribute},
     http::get,
     program::Served,
-    stack::*,
-    support::postgres::database,
 };
 
 const ADMIN: &str = "log.filter = \"info\"\nadmin.listen = \"127.0.0.1:0\"\n";

@@ -7,12 +7,11 @@ use std::{
 };
 
 use rustix::process::{Pid, Signal, kill_process};
+use sharewarden_testkit::stack::{Client, PATIENCE};
 use tokio::{
     io::{AsyncBufReadExt, BufReader, Lines},
     process::{Child, ChildStderr, Command},
 };
-
-use crate::stack::{Client, PATIENCE};
 
 /// `sharewarden`, without what the environment of the test says to it.
 pub(crate) fn program() -> Command {

@@ -2,20 +2,16 @@
 
 use std::time::Duration;
 
+use sharewarden_testkit::{
+    postgres::database,
+    proxy::{Proxy, Rule},
+    stack::*,
+};
 use sqlx::{Connection, PgConnection};
 use tonic::transport::Channel;
 use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient};
 
-use crate::{
-    http::get,
-    metrics::Scraped,
-    program::Served,
-    stack::*,
-    support::{
-        postgres::database,
-        proxy::{Proxy, Rule},
-    },
-};
+use crate::{http::get, metrics::Scraped, program::Served};
 
 const QUICK: &str = "log.filter = \"info\"\nadmin.listen = \"127.0.0.1:0\"\ndatabase.acquire_timeout = \"500ms\"\n";
 

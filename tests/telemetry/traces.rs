@@ -2,17 +2,17 @@
 //! tried again, and when another process ends it.
 
 use opentelemetry_proto::tonic::trace::v1::{Span, span::SpanKind, status::StatusCode};
-use sharewarden::{
-    proto::v1::GrantSharePermissionRequest,
-    simulator::{Effect, Fault, Moment, Simulator},
+use sharewarden::proto::v1::GrantSharePermissionRequest;
+use sharewarden_simulator::{Effect, Fault, Moment, Simulator};
+use sharewarden_testkit::{
+    postgres::{TestDatabase, database},
+    stack::*,
 };
 use tonic::Request;
 
 use crate::{
     collector::{Collector, attribute, hex},
     program::Served,
-    stack::*,
-    support::postgres::{TestDatabase, database},
 };
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";

@@ -5,9 +5,6 @@
 mod answers;
 mod credentials;
 mod environment;
-#[path = "../support/log.rs"]
-#[allow(dead_code, reason = "other tests use the rest of it")]
-mod log;
 mod network;
 mod pages;
 mod secrets;

@@ -5,14 +5,13 @@ use sharewarden::{
     telemetry,
     workspaces::{LOG_DIRECTIVES, Settings, WorkSpaces},
 };
+use sharewarden_testkit::log::Log;
 use tracing::level_filters::LevelFilter;
 
 use crate::{
     ACCOUNT,
     credentials::{assumed, sts_error, with_role},
-    fault, key,
-    log::Log,
-    settings,
+    fault, key, settings,
     upstream::{Play, Upstream, answer, error},
 };
 

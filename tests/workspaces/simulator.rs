@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use sharewarden::{
     domain::{Access, Classification, FailureReason, FaultKind, PermissionKey, image::Ownership},
-    simulator::{Effect, Fault, Image, Moment, Simulator, sample},
     workspaces::{AccountSettings, BaseCredentials, Settings, WorkSpaces},
 };
+use sharewarden_simulator::{Effect, Fault, Image, Moment, Simulator, sample};
 use tokio::net::TcpListener;
 
 use crate::{ACCOUNT, REGION, account, account_settings, assert_fault, key, region, settings};

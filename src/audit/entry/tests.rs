@@ -5,6 +5,7 @@ use uuid::Uuid;
 use super::*;
 use crate::domain::{
     Action, Body, Cause, ChangeBody, ChangeId, Columns, Entry, Intent, PermissionKey, RequestId, Timestamp,
+    entry::encode,
 };
 
 /// The entry of account 000011112222 with this index.
@@ -39,7 +40,7 @@ pub(in crate::audit) fn stored(log_index: u64) -> StoredEntry<'static> {
         recorded_at,
         body,
     }));
-    let text = ledger::encode(entry, "0.1.0").unwrap();
+    let text = encode(entry, "0.1.0").unwrap();
     StoredEntry {
         account: entry.account,
         log_index,

@@ -8,7 +8,8 @@ use crate::cli::table;
 use crate::cli::text::{lines, one_line};
 use crate::cli::words::{access, action, cause, moment, second};
 use crate::domain::Kind;
-use crate::ledger::{decode, merkle::hex};
+use crate::domain::entry::decode;
+use crate::ledger::merkle::hex;
 use crate::proto::v1::audit_entry::Body;
 use crate::proto::v1::{AuditEntry, ChangeBody};
 

@@ -3,12 +3,9 @@ use std::{sync::Arc, time::Duration};
 use uuid::Uuid;
 
 use super::*;
-use crate::{
-    domain::{
-        Access, Action, Attempt, Body, Cause, ChangeId, Classification, Entry, Failure, FailureReason, Intent,
-        Operation, PermissionKey, RequestId, Timestamp,
-    },
-    ledger::Recorded,
+use crate::domain::{
+    Access, Action, Attempt, Body, Cause, ChangeId, Classification, Entry, Failure, FailureReason, Intent, Operation,
+    PermissionKey, RequestId, Timestamp, entry::Recorded,
 };
 
 fn time(text: &str) -> Timestamp {

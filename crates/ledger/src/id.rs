@@ -1,0 +1,164 @@
+//! Whose ledger, and what kind of entry: texts that were parsed once, and are known to follow their rule.
+
+use std::{fmt, str::FromStr, sync::Arc};
+
+/// A text that breaks its rule. Says the rule and the shape of the text, never the text itself.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("must be {rule}; got {shape}")]
+pub struct Invalid {
+    rule: &'static str,
+    shape: String,
+}
+
+impl Invalid {
+    /// Says that `text` breaks `rule`, which continues the words "must be".
+    pub fn new(rule: &'static str, text: &str) -> Self {
+        Self {
+            rule,
+            shape: shape(text),
+        }
+    }
+}
+
+/// Describes a text without repeating it: its length, and the kinds of characters in it.
+fn shape(text: &str) -> String {
+    type Kind = (&'static str, fn(char) -> bool);
+    const KINDS: [Kind; 7] = [
+        ("digits", |c| c.is_ascii_digit()),
+        ("lower-case letters", |c| c.is_ascii_lowercase()),
+        ("upper-case letters", |c| c.is_ascii_uppercase()),
+        ("spaces", |c| c.is_whitespace() && !c.is_control()),
+        ("punctuation", |c| c.is_ascii_punctuation()),
+        ("control characters", char::is_control),
+        ("characters outside ASCII", |c| {
+            !c.is_ascii() && !c.is_whitespace() && !c.is_control()
+        }),
+    ];
+    let length = text.chars().count();
+    let kinds: Vec<_> = KINDS
+        .iter()
+        .filter(|(_, is)| text.chars().any(is))
+        .map(|(name, _)| *name)
+        .collect();
+    match length {
+        0 => "nothing".into(),
+        1 => format!("1 character ({})", kinds.join(", ")),
+        _ => format!("{length} characters ({})", kinds.join(", ")),
+    }
+}
+
+/// A twelve-digit AWS account. A text, not a number: leading zeros count. Pattern `^[0-9]{12}$`
+/// (`AwsAccount` in the WorkSpaces API model).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct AccountId([u8; 12]);
+
+impl AccountId {
+    const RULE: &'static str = "an AWS account: twelve digits (^[0-9]{12}$)";
+
+    /// The twelve digits.
+    pub fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.0).expect("parsing admits ASCII digits only")
+    }
+}
+
+impl FromStr for AccountId {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        match <[u8; 12]>::try_from(text.as_bytes()) {
+            Ok(digits) if digits.iter().all(u8::is_ascii_digit) => Ok(Self(digits)),
+            _ => Err(Invalid::new(Self::RULE, text)),
+        }
+    }
+}
+
+impl fmt::Display for AccountId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl fmt::Debug for AccountId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// The name of a kind of entry, such as `change.requested`. It may be one that this build does not know.
+/// Pattern `^[a-z][a-z_]*(\.[a-z][a-z_]*)+$`, at most 64 characters.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct KindName(Arc<str>);
+
+impl KindName {
+    const RULE: &'static str = "the kind of an entry: words of lower-case letters and underscores with dots between them (^[a-z][a-z_]*(\\.[a-z][a-z_]*)+$), at most 64 characters";
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// True if a text follows the rule.
+    pub fn is_valid(text: &str) -> bool {
+        let is_word = |word: &str| {
+            word.starts_with(|c: char| c.is_ascii_lowercase())
+                && word.bytes().all(|b| b == b'_' || b.is_ascii_lowercase())
+        };
+        text.len() <= 64 && text.contains('.') && text.split('.').all(is_word)
+    }
+}
+
+impl FromStr for KindName {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        match Self::is_valid(text) {
+            true => Ok(Self(text.into())),
+            false => Err(Invalid::new(Self::RULE, text)),
+        }
+    }
+}
+
+impl fmt::Display for KindName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for KindName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", &*self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn accounts_keep_their_leading_zeros() {
+        assert_eq!("000011112222".parse::<AccountId>().unwrap().as_str(), "000011112222");
+    }
+
+    #[test]
+    fn an_account_is_twelve_digits_and_nothing_else() {
+        for wrong in [
+            "",
+            "12345678901",
+            "1234567890123",
+            "12345678901a",
+            "１２３４５６７８９０１２",
+            " 12345678901",
+        ] {
+            assert!(wrong.parse::<AccountId>().is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn an_invalid_text_is_described_and_not_repeated() {
+        let error = "4O-secret".parse::<AccountId>().unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "must be an AWS account: twelve digits (^[0-9]{12}$); got 9 characters (digits, lower-case letters, upper-case letters, punctuation)"
+        );
+    }
+}

@@ -1,0 +1,129 @@
+//! The verifier in docs/ finds what this program's finds, with nothing but Python's standard library.
+
+use std::{fs::File, io::Write, process::Command};
+
+use crate::world::{Ledger, account, frontier, line};
+
+const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/verify_export.py");
+
+/// What the script says about an export: its answer, or its complaint.
+pub(crate) fn run(export: impl AsRef<[u8]>, arguments: &[&str]) -> Result<String, String> {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(export.as_ref()).unwrap();
+    let output = Command::new("python3")
+        .arg(SCRIPT)
+        .arg(file.path())
+        .args(arguments)
+        .output()
+        .unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    match output.status.code() {
+        Some(0) => Ok(text(output.stdout)),
+        Some(1) => Err(text(output.stderr)),
+        other => panic!("{other:?}: {}", text(output.stderr)),
+    }
+}
+
+/// Runs the script for each command line that it reads, as one process: to start Python takes longer than to verify a file.
+const MANY: &str = r#"
+import contextlib, io, json, runpy, sys, traceback
+for line in sys.stdin:
+    sys.argv, out, wrong = json.loads(line), io.StringIO(), None
+    try:
+        with contextlib.redirect_stdout(out):
+            runpy.run_path(sys.argv[0], run_name="__main__")
+    except SystemExit as end:
+        wrong = str(end.code)
+    except BaseException:
+        wrong = traceback.format_exc()
+    print(json.dumps({"Ok": out.getvalue()} if wrong is None else {"Err": wrong}))
+"#;
+
+/// What the script says about each export, like [`run`]; each has the arguments that come with it.
+pub(crate) fn run_many<'a>(exports: impl Iterator<Item = (&'a [u8], &'a [String])>) -> Vec<Result<String, String>> {
+    let folder = tempfile::tempdir().unwrap();
+    let mut commands = String::new();
+    for (number, (export, arguments)) in exports.enumerate() {
+        let path = folder.path().join(number.to_string());
+        std::fs::write(&path, export).unwrap();
+        let command = [&[SCRIPT.to_owned(), path.to_str().unwrap().to_owned()], arguments].concat();
+        commands += &format!("{}\n", serde_json::to_string(&command).unwrap());
+    }
+    let stdin = folder.path().join("commands");
+    std::fs::write(&stdin, commands).unwrap();
+    let output = Command::new("python3")
+        .args(["-c", MANY])
+        .stdin(File::open(stdin).unwrap())
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let answers = String::from_utf8(output.stdout).unwrap();
+    answers
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
+}
+
+pub(crate) fn root(ledger: &Ledger) -> String {
+    let root = frontier(&ledger.hashes).root();
+    root.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[test]
+fn the_script_is_short() {
+    assert!(std::fs::read_to_string(SCRIPT).unwrap().lines().count() <= 70);
+}
+
+#[test]
+fn a_good_export_is_ok_whole_or_from_the_middle() {
+    let ledger = Ledger::of(600);
+    let ok = |entries: &str| Ok(format!("OK entries {entries} of 600, root {}\n", root(&ledger)));
+    assert_eq!(run(ledger.export_all(), &[]), ok("0 to 599"));
+    assert_eq!(run(ledger.export_all(), &[&root(&ledger)]), ok("0 to 599"));
+    assert_eq!(run(ledger.export(&ledger.header(299, 600, 600)), &[]), ok("299 to 599"));
+    assert_eq!(
+        run(ledger.export(&ledger.header(299, 512, 600)), &[&root(&ledger)]),
+        ok("299 to 511")
+    );
+    let wrong_root = run(ledger.export_all(), &[&root(&Ledger::of(599))]).unwrap_err();
+    assert!(wrong_root.contains("not the one you trust"), "{wrong_root}");
+}
+
+#[test]
+fn every_part_of_a_small_ledger_is_ok() {
+    let ranges = (1..=9).flat_map(|size| (1..=size).flat_map(move |end| (0..end).map(move |start| (start, end, size))));
+    let ranges: Vec<_> = ranges.collect();
+    let ledger = Ledger::of(9);
+    let export = |(start, end, size): &(usize, usize, usize)| ledger.export(&ledger.header(*start, *end, *size));
+    let exports: Vec<_> = ranges.iter().map(export).collect();
+    let answers = run_many(exports.iter().map(|export| (export.as_bytes(), &[][..])));
+    for ((start, end, size), answer) in ranges.into_iter().zip(answers) {
+        let root = root(&Ledger::of_lines(ledger.lines[..size].to_vec()));
+        let ok = format!("OK entries {start} to {} of {size}, root {root}\n", end - 1);
+        assert_eq!(answer, Ok(ok));
+    }
+}
+
+#[test]
+fn a_tampered_export_is_refused_with_the_index() {
+    let good = Ledger::of(600);
+    let header = good.header(0, 600, 600);
+    let says = |ledger: &Ledger, expected: &str| {
+        let error = run(ledger.export(&header), &[]).unwrap_err();
+        assert!(error.starts_with(&format!("account 000011112222{expected}")), "{error}");
+    };
+    let mut changed = good.clone();
+    changed.lines[300] = line(account(), 300, "another reason");
+    says(&changed, ", entry 300: its text does not match its recorded hash");
+    says(&Ledger::of_lines(changed.lines), ": the root is not the checkpoint's");
+    let mut swapped = good.clone();
+    swapped.lines.swap(100, 200);
+    says(&swapped, ", entry 100: another entry is in its place");
+    let mut foreign = good.clone();
+    foreign.lines[7] = line("999999999999".parse().unwrap(), 7, "a reason");
+    says(&foreign, ", entry 7: another entry is in its place");
+    let export = good.export_all();
+    let cut: Vec<_> = export.split_inclusive('\n').take(401).collect();
+    let error = run(cut.concat(), &[]).unwrap_err();
+    assert!(error.contains("entry 399: it is missing"), "{error}");
+}

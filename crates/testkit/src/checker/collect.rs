@@ -1,0 +1,157 @@
+//! What is left at the end of a trial, asked for as an auditor would ask.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use sharewarden::{
+    domain::AccountId,
+    ledger::{Hash, export::Header, key::VerifierKey, verify::LedgerVerifier},
+    proto::v1::{
+        ExportAuditEntriesRequest, ExportHeader, GetCheckpointRequest, audit_service_client::AuditServiceClient,
+        export_audit_entries_response::Part,
+    },
+};
+use tokio_util::sync::CancellationToken;
+use tonic::{Status, transport::Channel};
+
+use super::{
+    clients::{Channels, with_deadline},
+    history::Ledger,
+    world::{ACCOUNTS, signing_key},
+};
+
+/// The notes of checkpoints, by account.
+pub type Kept = BTreeMap<String, Vec<String>>;
+
+/// So many checkpoints of each account are kept, spread over the trial.
+const KEPT: usize = 32;
+
+/// An export of a whole ledger takes less.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Keeps checkpoints while there is trouble, as an auditor does who trusts nobody.
+pub async fn keep_checkpoints(channels: Channels, stop: CancellationToken) -> Kept {
+    let mut kept = Kept::new();
+    for at in 0.. {
+        if stop.is_cancelled() {
+            break;
+        }
+        for account in ACCOUNTS {
+            let channel = channels[at % channels.len()].borrow().clone();
+            if let Some(channel) = channel
+                && let Ok((note, _)) = checkpoint(channel, account).await
+            {
+                let notes = kept.entry(account.into()).or_default();
+                if notes.last() != Some(&note) {
+                    notes.push(note);
+                }
+                if notes.len() > KEPT {
+                    let mut index = 0;
+                    notes.retain(|_| {
+                        index += 1;
+                        index % 2 == 1
+                    });
+                }
+            }
+        }
+        tokio::select! {
+            () = tokio::time::sleep(Duration::from_millis(700)) => {}
+            () = stop.cancelled() => {}
+        }
+    }
+    kept
+}
+
+/// The latest checkpoint of an account, and its size.
+async fn checkpoint(channel: Channel, account: &str) -> Result<(String, u64), Status> {
+    let request = GetCheckpointRequest {
+        account_id: account.into(),
+        tree_size: 0,
+    };
+    let request = with_deadline(request, Duration::from_secs(2));
+    let answer = AuditServiceClient::new(channel).get_checkpoint(request).await?;
+    let checkpoint = answer.into_inner().checkpoint.unwrap();
+    Ok((checkpoint.note, checkpoint.tree_size))
+}
+
+/// Exports and verifies an account's ledger, once a checkpoint covers so many entries.
+pub async fn ledger(channel: Channel, account: &str, size: u64, kept: &Kept) -> Ledger {
+    let covered = async {
+        loop {
+            match checkpoint(channel.clone(), account).await {
+                Ok((_, covered)) if covered >= size => return,
+                _ => tokio::time::sleep(Duration::from_millis(100)).await,
+            }
+        }
+    };
+    let mut wrong = Vec::new();
+    if tokio::time::timeout(PATIENCE, covered).await.is_err() {
+        wrong.push(format!("no checkpoint covers its {size} entries"));
+    }
+    let (header, lines) = export(channel, account).await.unwrap();
+    let keys = [signing_key().verifier_key()];
+    let kept = kept.get(account).into_iter().flatten().map(|note| Some(note.as_str()));
+    for older in std::iter::once(None).chain(kept) {
+        if let Err(fault) = verify(&header, &lines, &keys, older) {
+            wrong.push(format!("{fault} (older checkpoint: {older:?})"));
+        }
+    }
+    Ledger {
+        account: account.into(),
+        entries: lines
+            .iter()
+            .map(|(line, _)| serde_json::from_str(line).unwrap())
+            .collect(),
+        wrong,
+    }
+}
+
+fn verify(header: &Header, lines: &[(String, Hash)], keys: &[VerifierKey], older: Option<&str>) -> Result<(), String> {
+    let text = |wrong: sharewarden::ledger::verify::Wrong| wrong.to_string();
+    let mut verifier = LedgerVerifier::new(header, keys, older).map_err(text)?;
+    for (line, hash) in lines {
+        verifier.entry(line.as_bytes(), hash).map_err(text)?;
+    }
+    let verified = verifier.finish().map_err(text)?;
+    match verified.older.is_none_or(|older| older.is_prefix) {
+        true => Ok(()),
+        false => Err("the older checkpoint is not of a prefix".into()),
+    }
+}
+
+async fn export(channel: Channel, account: &str) -> Result<(Header, Vec<(String, Hash)>), Status> {
+    let request = ExportAuditEntriesRequest {
+        account_id: account.into(),
+        ..Default::default()
+    };
+    let mut client = AuditServiceClient::new(channel);
+    let mut stream = client
+        .export_audit_entries(with_deadline(request, PATIENCE))
+        .await?
+        .into_inner();
+    let mut header = None;
+    let mut lines = Vec::new();
+    while let Some(message) = stream.message().await? {
+        match message.part {
+            Some(Part::Header(first)) => header = Some(read_header(account, &first)),
+            Some(Part::Lines(more)) => {
+                let hashes: &[Hash] = more.leaf_hashes.as_chunks().0;
+                lines.extend(more.lines.into_iter().zip(hashes.iter().copied()));
+            }
+            None => {}
+        }
+    }
+    Ok((header.expect("an export begins with its header"), lines))
+}
+
+fn read_header(account: &str, header: &ExportHeader) -> Header {
+    let account: AccountId = account.parse().unwrap();
+    let hashes = |bytes: &[Vec<u8>]| bytes.iter().map(|hash| hash.as_slice().try_into().unwrap()).collect();
+    Header {
+        account,
+        start_index: header.start_index,
+        end_index: header.end_index,
+        checkpoint: header.checkpoint.as_ref().unwrap().note.clone(),
+        left_hashes: hashes(&header.left_hashes),
+        consistency_proof: hashes(&header.consistency_proof),
+    }
+}

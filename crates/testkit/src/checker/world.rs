@@ -1,0 +1,127 @@
+//! What there is in a trial: accounts, images and recipients, few enough that clients collide, and the configuration of a
+//! replica, with times so short that everything that waits is seen in seconds.
+
+use std::time::Duration;
+
+use sharewarden::{ledger::key::SigningKey, workspaces::BaseCredentials};
+use sharewarden_simulator::{Settings, sample};
+
+use super::history::Permission;
+
+/// Two owners of images.
+pub const ACCOUNTS: [&str; 2] = ["111122223333", "444455556666"];
+
+/// How long a replica waits for one call to AWS.
+pub const ATTEMPT_TIMEOUT: Duration = Duration::from_millis(700);
+
+/// `server.max_wait`, and what a busy machine adds.
+pub const LONGEST_ANSWER: Duration = Duration::from_secs(10 + 5);
+
+/// A call that was given up lands at most so late.
+pub const LANDING_WINDOW: Duration = Duration::from_secs(2);
+
+/// A read of AWS is at most so far behind; less than the least delay after which a replica believes a read.
+pub const STALE_FOR: Duration = Duration::from_millis(20);
+
+const REGION: &str = "eu-central-1";
+const IMAGES: [(&str, &str); 3] = [
+    (ACCOUNTS[0], "wsi-basewin11"),
+    (ACCOUNTS[0], "wsi-devtool01"),
+    (ACCOUNTS[1], "wsi-finance01"),
+];
+const RECIPIENTS: [&str; 2] = ["000011112222", "210987654321"];
+
+/// To this one the second account may not share.
+const DENIED: (&str, &str) = (ACCOUNTS[1], RECIPIENTS[0]);
+
+/// A signing key that nothing but tests uses.
+const CHECKPOINT_KEY: &str = "
+-----BEGIN PRIVATE KEY-----
+MC4CAQAwBQYDK2VwBCIEIIeh4qG0eSyZysGiQjRRrVo2MCvlxyj6P1BZHd376qNY
+-----END PRIVATE KEY-----
+";
+
+/// Everything that clients may name. One of them the policy refuses to grant.
+pub fn permissions() -> Vec<Permission> {
+    let of_image = |(account, image): (&str, &str)| {
+        RECIPIENTS.map(|recipient| Permission {
+            account: account.into(),
+            region: REGION.into(),
+            image: image.into(),
+            shared_account: recipient.into(),
+        })
+    };
+    IMAGES.into_iter().flat_map(of_image).collect()
+}
+
+/// The simulator's world, with a call log that forgets nothing.
+pub fn settings() -> Settings {
+    Settings {
+        call_log_limit: 50_000_000,
+        ..sample()
+    }
+}
+
+/// The key that signs the checkpoints.
+pub fn signing_key() -> SigningKey {
+    SigningKey::from_pem("sharewarden.test".parse().unwrap(), CHECKPOINT_KEY).unwrap()
+}
+
+/// What replicas show AWS.
+pub fn credentials() -> BaseCredentials {
+    BaseCredentials::Fixed {
+        access_key_id: "AKIA111122223333".into(),
+        secret_access_key: "any".to_owned().into(),
+    }
+}
+
+/// The configuration of a replica.
+pub fn config(database: &str, simulator: &str) -> String {
+    let (timeout, window) = (ATTEMPT_TIMEOUT.as_millis(), LANDING_WINDOW.as_millis());
+    let (first, second, allowed) = (ACCOUNTS[0], ACCOUNTS[1], RECIPIENTS[1]);
+    assert_eq!(DENIED.0, second);
+    format!(
+        r#"
+server.listen = "127.0.0.1:0"
+server.max_wait = "10s"
+server.shutdown_grace = "3s"
+auth.modes = ["trusted-header"]
+roles = [{{ principal = "*", roles = ["viewer", "operator", "auditor"] }}]
+database.url = "{database}"
+database.max_connections = 10
+database.acquire_timeout = "700ms"
+database.statement_timeout = "1500ms"
+committer.commit_timeout = "2s"
+forwarder.attempt_timeout = "{timeout}ms"
+forwarder.read_timeout = "{timeout}ms"
+forwarder.lease_margin = "200ms"
+forwarder.lease = "1800ms"
+forwarder.backoff_base = "50ms"
+forwarder.least_calls_per_second = 500
+forwarder.circuit_cool_down = "20ms"
+forwarder.circuit_cool_down_cap = "200ms"
+forwarder.backoff_cap = "400ms"
+forwarder.landing_window = "{window}ms"
+forwarder.give_up_after = "6s"
+forwarder.recover_every = "150ms"
+log.filter = "info"
+checkpoint.name = "sharewarden.test"
+checkpoint.every = "1s"
+checkpoint.key = """{CHECKPOINT_KEY}"""
+aws.endpoint_url = "{simulator}"
+aws.sts_endpoint_url = "{simulator}"
+
+[[accounts]]
+id = "{first}"
+regions = ["{REGION}"]
+share_with = "anyone"
+role_arn = "arn:aws:iam::{first}:role/sharewarden"
+
+[[accounts]]
+id = "{second}"
+regions = ["{REGION}"]
+share_with = ["{allowed}"]
+role_arn = "arn:aws:iam::{second}:role/sharewarden"
+"#
+    )
+}

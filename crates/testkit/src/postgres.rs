@@ -1,0 +1,182 @@
+//! A fresh, migrated database for each test, on one private cluster for the whole test process.
+//!
+//! One thread owns the cluster and the only connection that makes and drops databases: a test's runtime ends with the
+//! test, and would take a shared connection with it. The cluster starts with the first test that asks, and ends with
+//! the process: in an exit handler, because libtest leaves by `exit`. A test process that is killed takes its server
+//! along, and the next one removes the folder it left.
+
+use std::fs::File;
+use std::path::Path;
+use std::sync::Mutex;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use sharewarden::clock::Clock;
+use sharewarden::dev::postgres::{Cluster, Settings};
+use sharewarden::store::{Database, DatabaseSettings};
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
+use tokio::sync::{mpsc, oneshot};
+
+const TEMPLATE: &str = "template_of_tests";
+const FOLDER_PREFIX: &str = "sharewarden-test-";
+
+/// Makes the template what every test wants to find: an empty database with the current schema.
+async fn prepare_template(url: &str) {
+    let patience = Duration::from_secs(30);
+    let settings = DatabaseSettings {
+        url: url.into(),
+        max_connections: 1,
+        acquire_timeout: patience,
+        statement_timeout: patience,
+    };
+    let database = Database::new(&settings, &Clock::system()).unwrap();
+    database.migrate().await.unwrap();
+    database.close().await; // a database with connections cannot be copied
+}
+
+/// A database of one test, dropped with it.
+#[derive(Debug)]
+pub struct TestDatabase {
+    name: String,
+    url: String,
+    jobs: mpsc::UnboundedSender<Job>,
+}
+
+/// A fresh database with the current schema, and nothing in it.
+pub async fn database() -> TestDatabase {
+    let jobs = jobs();
+    let (reply, made) = oneshot::channel();
+    let asked = jobs.send(Job::Create(reply));
+    let (name, url) = match asked {
+        Ok(()) => made.await.expect("the shared cluster failed: its own panic says why"),
+        Err(_) => panic!("the shared cluster failed: its own panic says why"),
+    };
+    TestDatabase { name, url, jobs }
+}
+
+impl TestDatabase {
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+}
+
+impl Drop for TestDatabase {
+    fn drop(&mut self) {
+        // If the cluster is gone, so is the database.
+        let _ = self.jobs.send(Job::Drop(std::mem::take(&mut self.name)));
+    }
+}
+
+enum Job {
+    /// Answered with the database's name and URL.
+    Create(oneshot::Sender<(String, String)>),
+    Drop(String),
+    Stop,
+}
+
+struct Shared {
+    jobs: mpsc::UnboundedSender<Job>,
+    thread: JoinHandle<()>,
+}
+
+static SHARED: Mutex<Option<Shared>> = Mutex::new(None);
+
+/// Starts the shared cluster, if this is the first call.
+fn jobs() -> mpsc::UnboundedSender<Job> {
+    let mut shared = SHARED.lock().unwrap();
+    shared.get_or_insert_with(start).jobs.clone()
+}
+
+fn start() -> Shared {
+    stop_at_exit();
+    remove_folders_of_the_killed();
+    let (jobs, queue) = mpsc::unbounded_channel();
+    let thread = std::thread::Builder::new()
+        .name("shared-postgres".to_owned())
+        .spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .unwrap();
+            runtime.block_on(serve(queue));
+        });
+    Shared {
+        jobs,
+        thread: thread.unwrap(),
+    }
+}
+
+async fn serve(mut queue: mpsc::UnboundedReceiver<Job>) {
+    let prefix = format!("{FOLDER_PREFIX}{}-", std::process::id());
+    let folder = tempfile::Builder::new().prefix(&prefix).tempdir().unwrap();
+    let cluster = Cluster::start(Settings::new(folder.path()).without_fsync())
+        .await
+        .unwrap();
+    let mut admin = PgConnection::connect(&cluster.url("postgres")).await.unwrap();
+    execute(&mut admin, format!("CREATE DATABASE {TEMPLATE}")).await;
+    prepare_template(&cluster.url(TEMPLATE)).await;
+
+    let mut made = 0;
+    while let Some(job) = queue.recv().await {
+        match job {
+            Job::Create(reply) => {
+                made += 1;
+                let name = format!("test_{made}");
+                execute(&mut admin, format!("CREATE DATABASE {name} TEMPLATE {TEMPLATE}")).await;
+                let url = cluster.url(&name);
+                // The test may have been given up meanwhile; the cluster's end takes its database along.
+                let _ = reply.send((name, url));
+            }
+            Job::Drop(name) => execute(&mut admin, format!("DROP DATABASE {name} WITH (FORCE)")).await,
+            Job::Stop => break,
+        }
+    }
+    admin.close().await.unwrap();
+    cluster.stop();
+    folder.close().unwrap();
+}
+
+async fn execute(admin: &mut PgConnection, sql: String) {
+    sqlx::raw_sql(AssertSqlSafe(sql)).execute(admin).await.unwrap();
+}
+
+#[expect(
+    unsafe_code,
+    reason = "libtest leaves by exit(), which drops no static: only the C library can call us then"
+)]
+fn stop_at_exit() {
+    extern "C" fn stop() {
+        let shared = SHARED.lock().ok().and_then(|mut shared| shared.take());
+        if let Some(Shared { jobs, thread }) = shared {
+            // An error means that the thread has panicked, and that what it owned is dropped already.
+            let _ = jobs.send(Job::Stop);
+            let _ = thread.join();
+        }
+    }
+    // SAFETY: `stop` takes nothing and unwinds nowhere; it is registered once, before the cluster exists.
+    assert_eq!(unsafe { libc::atexit(stop) }, 0, "no room for an exit handler");
+}
+
+/// A test process that was killed (Ctrl-C does it) could not remove its folder.
+fn remove_folders_of_the_killed() {
+    for entry in std::fs::read_dir(std::env::temp_dir()).unwrap().flatten() {
+        let name = entry.file_name();
+        let owner = name
+            .to_str()
+            .and_then(|name| name.strip_prefix(FOLDER_PREFIX)?.split('-').next()?.parse().ok());
+        if owner.is_some_and(has_ended) && is_unlocked(&entry.path()) {
+            // It may be another user's: then it is theirs to remove.
+            let _ = std::fs::remove_dir_all(entry.path());
+        }
+    }
+}
+
+fn has_ended(pid: i32) -> bool {
+    let pid = rustix::process::Pid::from_raw(pid);
+    pid.is_some_and(|pid| rustix::process::test_kill_process(pid) == Err(rustix::io::Errno::SRCH))
+}
+
+/// In another container, a process may be alive and still have no number here; its lock holds here too.
+fn is_unlocked(folder: &Path) -> bool {
+    File::open(folder.join("lock")).is_ok_and(|lock| lock.try_lock().is_ok())
+}

@@ -1,0 +1,486 @@
+//! A whole service for one test: its own database, its own simulator, its own server.
+
+use std::{net::SocketAddr, time::Duration};
+
+use sharewarden::{
+    clock::Clock,
+    config::Config,
+    policy::Policy,
+    proto::v1::{
+        Checkpoint, GetChangeRequest, GetCheckpointRequest, GetCheckpointResponse, GrantSharePermissionRequest,
+        GrantSharePermissionResponse, RevokeSharePermissionRequest, audit_service_client::AuditServiceClient, change,
+        share_permission_service_client::SharePermissionServiceClient,
+    },
+    server::Server,
+    workspaces::BaseCredentials,
+};
+use sharewarden_simulator::{Effect, Fault, Moment, Simulator, sample};
+use sqlx::{AssertSqlSafe, PgPool};
+use tokio::{net::TcpListener, task::JoinHandle};
+use tokio_util::sync::CancellationToken;
+use tonic::{Code, Request, Status, transport::Channel};
+use tonic_types::StatusExt;
+use uuid::Uuid;
+
+use crate::postgres::{TestDatabase, database};
+
+pub const ACCOUNT: &str = "111122223333";
+pub const OTHER_ACCOUNT: &str = "444455556666";
+pub const REGION: &str = "eu-central-1";
+pub const IMAGE: &str = "wsi-basewin11";
+pub const PENDING_IMAGE: &str = "wsi-pending01";
+pub const RECIPIENT: &str = "000011112222";
+pub const OTHER_RECIPIENT: &str = "210987654321";
+pub const UPDATE: &str = "UpdateWorkspaceImagePermission";
+pub const DESCRIBE: &str = "DescribeWorkspaceImagePermissions";
+
+/// A signing key that nothing but tests uses.
+pub const CHECKPOINT_KEY: &str = "\"\"\"
+-----BEGIN PRIVATE KEY-----
+MC4CAQAwBQYDK2VwBCIEIIeh4qG0eSyZysGiQjRRrVo2MCvlxyj6P1BZHd376qNY
+-----END PRIVATE KEY-----
+\"\"\"";
+
+/// Nothing that is waited for takes so long.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+pub type Client = SharePermissionServiceClient<Channel>;
+
+pub type Audit = AuditServiceClient<Channel>;
+
+pub async fn audit_at(address: std::net::SocketAddr) -> Audit {
+    Audit::connect(format!("http://{address}")).await.unwrap()
+}
+
+/// An answer of AWS that comes so much later, as does the effect of the call.
+pub fn late(milliseconds: u64) -> Effect {
+    let moment = Moment::BeforeApplying;
+    Effect::Latency { milliseconds, moment }
+}
+
+/// A running service and what it runs on.
+pub struct Stack {
+    pub simulator: Simulator,
+    pub pool: PgPool,
+    pub address: SocketAddr,
+    pub database: TestDatabase,
+    server: Option<Running>,
+}
+
+/// A server under way.
+pub struct Running {
+    pub address: SocketAddr,
+    pub policy: Policy,
+    stop: CancellationToken,
+    task: JoinHandle<()>,
+}
+
+impl Running {
+    /// Starts a server and waits until it answers.
+    pub async fn start(config: &Config, clock: Clock) -> Self {
+        let listener = TcpListener::bind(config.server.listen).await.unwrap();
+        let server = Server::build(config, credentials(), clock, listener).await.unwrap();
+        let (address, policy) = (server.address(), server.policy());
+        let stop = CancellationToken::new();
+        let stopped = stop.clone().cancelled_owned();
+        let task = tokio::spawn(async move { server.run(stopped).await.unwrap() });
+        Self {
+            address,
+            policy,
+            stop,
+            task,
+        }
+    }
+
+    /// A client on a connection of its own.
+    pub async fn client(&self) -> Client {
+        Client::connect(format!("http://{}", self.address)).await.unwrap()
+    }
+
+    /// Stops the server, and fails unless it stops well.
+    pub async fn stop(self) {
+        self.stop.cancel();
+        tokio::time::timeout(PATIENCE, self.task)
+            .await
+            .expect("the server stops in time")
+            .unwrap();
+    }
+}
+
+impl Stack {
+    /// A service that tries again quickly.
+    pub async fn start() -> Self {
+        Self::start_with("").await
+    }
+
+    /// A service with more configuration: lines of TOML, with the full name of each key.
+    pub async fn start_with(more: &str) -> Self {
+        Self::start_on(more, Clock::system()).await
+    }
+
+    /// A service on this clock.
+    pub async fn start_on(more: &str, clock: Clock) -> Self {
+        let (database, simulator) = tokio::join!(database(), simulator());
+        let pool = PgPool::connect(database.url()).await.unwrap();
+        let mut stack = Self {
+            simulator,
+            pool,
+            address: SocketAddr::from(([127, 0, 0, 1], 0)),
+            database,
+            server: None,
+        };
+        stack.start_server(more, clock).await;
+        stack
+    }
+
+    /// Starts a server, in place of the one before.
+    pub async fn start_server(&mut self, more: &str, clock: Clock) {
+        let server = Running::start(&self.config(more), clock).await;
+        self.address = server.address;
+        self.server = Some(server);
+    }
+
+    /// Starts one more server on the same database and the same simulator: a replica.
+    pub async fn second_server(&self, more: &str) -> Running {
+        Running::start(&self.config(more), Clock::system()).await
+    }
+
+    fn config(&self, more: &str) -> Config {
+        config(self.database.url(), &self.simulator.url(), more)
+    }
+
+    /// The policy of the server.
+    pub fn policy(&self) -> &Policy {
+        &self.server.as_ref().unwrap().policy
+    }
+
+    /// A client on a connection of its own.
+    pub async fn client(&self) -> Client {
+        Client::connect(format!("http://{}", self.address)).await.unwrap()
+    }
+
+    /// Stops the server, and fails unless it stops well.
+    pub async fn stop_server(&mut self) {
+        if let Some(server) = self.server.take() {
+            server.stop().await;
+        }
+    }
+
+    /// Stops everything, and fails if something is left over.
+    pub async fn end(mut self) {
+        self.stop_server().await;
+        self.pool.close().await;
+        self.simulator.shutdown().await;
+    }
+
+    /// The accounts that the simulator really shares the image with.
+    pub fn shared_with(&self) -> Vec<String> {
+        self.simulator
+            .shared_accounts(ACCOUNT, REGION, IMAGE)
+            .into_iter()
+            .collect()
+    }
+
+    /// Puts a fault in force for the next calls of an operation.
+    pub fn fault(&self, operation: &str, calls: u64, effect: Effect) {
+        self.simulator
+            .inject(Fault::new(effect).operation(operation).calls(calls))
+            .unwrap();
+    }
+
+    /// Keeps every change pending, on command: AWS throttles all updates until [`release`](Self::release).
+    pub fn hold(&self) {
+        let throttle = Effect::Throttle {
+            http_status: 400,
+            retry_after_seconds: None,
+        };
+        self.fault(UPDATE, u64::MAX, throttle);
+    }
+
+    /// Ends all faults.
+    pub fn release(&self) {
+        self.simulator.clear_faults();
+    }
+
+    /// Does what only a superuser can, past the triggers: changes history.
+    pub async fn tamper(&self, statement: &str) {
+        let mut connection = self.pool.acquire().await.unwrap();
+        let set_role = "SET session_replication_role = replica";
+        sqlx::query(set_role).execute(&mut *connection).await.unwrap();
+        let done = sqlx::query(AssertSqlSafe(statement)).execute(&mut *connection).await;
+        assert!(done.unwrap().rows_affected() > 0, "{statement}");
+        let reset_role = "RESET session_replication_role";
+        sqlx::query(reset_role).execute(&mut *connection).await.unwrap();
+    }
+
+    /// The latest checkpoint of a ledger, when it covers so many entries.
+    pub async fn checkpoint(&self, account: &str, size: u64) -> GetCheckpointResponse {
+        let mut client = self.audit().await;
+        let request = GetCheckpointRequest {
+            account_id: account.into(),
+            tree_size: 0,
+        };
+        let covered = async {
+            loop {
+                match client.get_checkpoint(as_tester(request.clone())).await {
+                    Ok(answer) => {
+                        let answer = answer.into_inner();
+                        if answer.checkpoint.as_ref().unwrap().tree_size >= size {
+                            return answer;
+                        }
+                    }
+                    Err(status) => assert_eq!(status.code(), Code::FailedPrecondition, "{status:?}"),
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, covered)
+            .await
+            .expect("a checkpoint is signed in time")
+    }
+
+    pub async fn audit(&self) -> Audit {
+        audit_at(self.address).await
+    }
+
+    /// Grants to so many recipients, with distinct names from `first` on: two entries each.
+    pub async fn grant_many(&self, first: usize, count: usize) {
+        let mut client = self.client().await;
+        for number in first..first + count {
+            client
+                .grant_share_permission(as_tester(nth_grant(number)))
+                .await
+                .unwrap();
+        }
+    }
+
+    /// The latest checkpoint, when it covers so many entries.
+    pub async fn checkpoint_of(&self, account: &str, size: u64) -> Checkpoint {
+        self.checkpoint(account, size).await.checkpoint.unwrap()
+    }
+
+    /// The lines of a ledger, byte for byte.
+    pub async fn lines(&self, account: &str) -> Vec<String> {
+        sqlx::query_scalar("SELECT entry FROM audit_entry WHERE account_id = $1 ORDER BY log_index")
+            .bind(account)
+            .fetch_all(&self.pool)
+            .await
+            .unwrap()
+    }
+
+    /// The one change that there is.
+    pub async fn only_change(&self) -> Uuid {
+        sqlx::query_scalar("SELECT change_id FROM change")
+            .fetch_one(&self.pool)
+            .await
+            .unwrap()
+    }
+
+    /// How many calls of an operation have reached the simulator.
+    pub fn calls_of(&self, operation: &str) -> usize {
+        self.simulator
+            .calls()
+            .iter()
+            .filter(|call| call.operation == operation)
+            .count()
+    }
+
+    /// The ledger of an account, as its canonical lines.
+    pub async fn ledger(&self, account: &str) -> Vec<serde_json::Value> {
+        let lines: Vec<String> =
+            sqlx::query_scalar("SELECT entry FROM audit_entry WHERE account_id = $1 ORDER BY log_index")
+                .bind(account)
+                .fetch_all(&self.pool)
+                .await
+                .unwrap();
+        lines.iter().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    /// The kinds of the entries of an account's ledger.
+    pub async fn kinds(&self, account: &str) -> Vec<String> {
+        self.ledger(account)
+            .await
+            .iter()
+            .map(|entry| entry["kind"].as_str().unwrap().to_owned())
+            .collect()
+    }
+
+    /// Waits until a change has ended.
+    pub async fn ended(&self, change_id: &str) -> sharewarden::proto::v1::Change {
+        let mut client = self.client().await;
+        let request = GetChangeRequest {
+            account_id: ACCOUNT.into(),
+            change_id: change_id.into(),
+        };
+        let end = async {
+            loop {
+                let change = client
+                    .get_change(as_tester(request.clone()))
+                    .await
+                    .unwrap()
+                    .into_inner()
+                    .change
+                    .unwrap();
+                if change.state() != change::State::Pending {
+                    return change;
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, end)
+            .await
+            .expect("the change ends in time")
+    }
+
+    /// Waits until so many calls of an operation have reached the simulator.
+    pub async fn wait_for_calls(&self, operation: &str, count: usize) {
+        let reached = self
+            .simulator
+            .wait_for_calls(|calls| calls.iter().filter(|call| call.operation == operation).count() >= count);
+        tokio::time::timeout(PATIENCE, reached)
+            .await
+            .expect("the calls are made in time");
+    }
+}
+
+/// Waits until a query counts so many.
+pub async fn until(pool: &PgPool, query: &'static str, count: i64) {
+    let reached = async {
+        while sqlx::query_scalar::<_, i64>(query).fetch_one(pool).await.unwrap() != count {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, reached).await.expect(query);
+}
+
+/// A simulator of the sample accounts.
+pub async fn simulator() -> Simulator {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    Simulator::start(listener, sample()).await.unwrap()
+}
+
+/// The configuration of a test: short waits, and what is asked for on top.
+pub fn config(database: &str, simulator: &str, more: &str) -> Config {
+    Config::from_toml(&config_text(database, simulator, more)).unwrap()
+}
+
+pub fn config_text(database: &str, simulator: &str, more: &str) -> String {
+    let defaults = [
+        ("server.listen", "\"127.0.0.1:0\""),
+        ("server.max_wait", "\"50s\""),
+        ("auth.modes", "[\"trusted-header\"]"),
+        (
+            "roles",
+            "[{ principal = \"*\", roles = [\"viewer\", \"operator\", \"auditor\"] }]",
+        ),
+        ("forwarder.backoff_base", "\"5ms\""),
+        ("forwarder.backoff_cap", "\"50ms\""),
+        ("forwarder.recover_every", "\"100ms\""),
+        ("forwarder.least_calls_per_second", "500"),
+        ("forwarder.circuit_cool_down", "\"20ms\""),
+        ("forwarder.circuit_cool_down_cap", "\"200ms\""),
+        ("forwarder.landing_window", "\"300ms\""),
+        ("log.filter", "\"warn\""),
+        ("checkpoint.name", "\"sharewarden.test\""),
+        ("checkpoint.every", "\"1s\""),
+        ("checkpoint.key", CHECKPOINT_KEY),
+    ];
+    let defaults: String = defaults
+        .iter()
+        .filter(|(key, _)| !more.contains(&format!("{key} =")))
+        .map(|(key, value)| format!("{key} = {value}\n"))
+        .collect();
+    format!(
+        "{defaults}{more}
+database.url = \"{database}\"
+aws.endpoint_url = \"{simulator}\"
+aws.sts_endpoint_url = \"{simulator}\"
+
+[[accounts]]
+id = \"{ACCOUNT}\"
+regions = [\"{REGION}\", \"us-east-1\"]
+share_with = \"anyone\"
+role_arn = \"arn:aws:iam::{ACCOUNT}:role/sharewarden\"
+
+[[accounts]]
+id = \"{OTHER_ACCOUNT}\"
+regions = [\"{REGION}\"]
+share_with = [\"{OTHER_RECIPIENT}\"]
+role_arn = \"arn:aws:iam::{OTHER_ACCOUNT}:role/sharewarden\"
+"
+    )
+}
+
+pub fn credentials() -> BaseCredentials {
+    BaseCredentials::Fixed {
+        access_key_id: "AKIA111122223333".into(),
+        secret_access_key: "any".to_owned().into(),
+    }
+}
+
+/// A request that says who asks.
+pub fn as_tester<T>(message: T) -> Request<T> {
+    let mut request = Request::new(message);
+    request
+        .metadata_mut()
+        .insert("x-sharewarden-principal", "tester@example.com".parse().unwrap());
+    request
+}
+
+/// A grant to the usual recipient.
+pub fn grant() -> GrantSharePermissionRequest {
+    GrantSharePermissionRequest {
+        account_id: ACCOUNT.into(),
+        region: REGION.into(),
+        image_id: IMAGE.into(),
+        shared_account_id: RECIPIENT.into(),
+        reason: "a test".into(),
+        ..Default::default()
+    }
+}
+
+/// A grant to a recipient of its own for each number.
+pub fn nth_grant(number: usize) -> GrantSharePermissionRequest {
+    let mut request = grant();
+    request.shared_account_id = format!("5{number:011}");
+    request
+}
+
+/// The revoke of [`grant`].
+pub fn revoke() -> RevokeSharePermissionRequest {
+    RevokeSharePermissionRequest {
+        account_id: ACCOUNT.into(),
+        region: REGION.into(),
+        image_id: IMAGE.into(),
+        shared_account_id: RECIPIENT.into(),
+        reason: "a test".into(),
+        ..Default::default()
+    }
+}
+
+/// Grants in the background.
+pub fn spawn_grant(
+    mut client: Client,
+    request: GrantSharePermissionRequest,
+) -> JoinHandle<Result<GrantSharePermissionResponse, Status>> {
+    tokio::spawn(async move { Ok(client.grant_share_permission(as_tester(request)).await?.into_inner()) })
+}
+
+/// The reason of an error, and a value of its metadata.
+pub fn reason(status: &Status) -> String {
+    status
+        .get_details_error_info()
+        .unwrap_or_else(|| panic!("no ErrorInfo: {status:?}"))
+        .reason
+}
+
+/// A value in the metadata of an error.
+pub fn detail(status: &Status, key: &str) -> String {
+    let info = status
+        .get_details_error_info()
+        .unwrap_or_else(|| panic!("no ErrorInfo: {status:?}"));
+    info.metadata
+        .get(key)
+        .unwrap_or_else(|| panic!("no {key} in {info:?}"))
+        .clone()
+}

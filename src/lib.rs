@@ -21,4 +21,5 @@ pub mod server;
 pub mod simulator;
 pub mod store;
 pub mod telemetry;
+pub mod worker;
 pub mod workspaces;

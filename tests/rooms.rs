@@ -17,12 +17,16 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("clock", &["domain"]),
     ("config", &["domain"]),
     ("policy", &["domain"]),
-    ("identity", &["domain", "clock"]),
+    ("worker", &["domain", "clock", "telemetry"]),
+    ("identity", &["domain", "clock", "worker"]),
     ("workspaces", &["domain", "telemetry"]),
     ("telemetry", &["config", "domain"]),
-    ("probe", &["store", "clock", "telemetry"]),
-    ("store", &["domain", "ledger", "clock", "telemetry"]),
-    ("forwarder", &["domain", "store", "workspaces", "clock", "telemetry"]),
+    ("probe", &["store", "clock", "telemetry", "worker"]),
+    ("store", &["domain", "ledger", "clock", "telemetry", "worker"]),
+    (
+        "forwarder",
+        &["domain", "store", "workspaces", "clock", "telemetry", "worker"],
+    ),
     (
         "permissions",
         &[
@@ -35,7 +39,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "telemetry",
         ],
     ),
-    ("audit", &["domain", "ledger", "store", "clock", "telemetry"]),
+    ("audit", &["domain", "ledger", "store", "clock", "telemetry", "worker"]),
     (
         "grpc",
         &[
@@ -71,6 +75,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "probe",
             "store",
             "telemetry",
+            "worker",
             "workspaces",
         ],
     ),

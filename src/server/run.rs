@@ -18,7 +18,8 @@ use crate::{
     clock::{Clock, Elapsed},
     grpc::{self, AuditApi, Health, Services, ShareService},
     probe::{Admin, Readiness, WatchSettings},
-    store::{partitions, summaries},
+    store::{partitions::Partitions, summaries::Counting},
+    worker::Supervisor,
 };
 
 use super::{Server, ServerError, pending::PendingWatch, server_settings};
@@ -129,23 +130,28 @@ impl Server {
     fn watchers(&self, end: &CancellationToken) -> JoinSet<()> {
         let (database, clock) = (&self.database, &self.clock);
         let mut watchers = JoinSet::new();
-        let outcomes = self.hints.outcomes.clone();
-        watchers.spawn(outcomes.watch(database.clone(), clock.clone(), POLL_OUTCOMES_EVERY, end.clone()));
         watchers.spawn(self.hints.clone().listen(database.clone(), clock.clone(), end.clone()));
         watchers.spawn(self.hints.clone().tell(database.clone(), end.clone()));
-        watchers.spawn(partitions::keep(database.clone(), clock.clone(), end.clone()));
-        watchers.spawn(summaries::keep(database.clone(), clock.clone(), end.clone()));
-        let (tail, growth) = (self.audit.tail.clone(), self.hints.growth.clone());
-        watchers.spawn(tail.run(database.clone(), growth, clock.clone(), end.clone()));
-        let pending = PendingWatch {
+        let supervisor = Supervisor::new(clock, self.metrics.instruments(), end);
+        let outcomes = self.hints.outcomes.watch(database.clone(), POLL_OUTCOMES_EVERY);
+        watchers.spawn(supervisor.run(outcomes));
+        watchers.spawn(supervisor.run(Partitions {
             database: database.clone(),
-            clock: clock.clone(),
+        }));
+        watchers.spawn(supervisor.run(Counting::new(database.clone(), clock.clone())));
+        let follower = self
+            .audit
+            .tail
+            .follower(database.clone(), &self.hints.growth, clock.clone());
+        watchers.spawn(supervisor.run(follower));
+        watchers.spawn(supervisor.run(PendingWatch {
+            database: database.clone(),
             instruments: self.metrics.instruments().clone(),
             warn_after: self.config.log.warn_of_pending_after,
-        };
-        watchers.spawn(pending.run(end.clone()));
-        self.access.watch(&self.config, &mut watchers, end);
-        watchers.spawn(Signer::new(self.audit.clone(), self.config.checkpoint.every).run(end.clone()));
+            overdue: false,
+        }));
+        watchers.spawn(supervisor.run(Signer::new(self.audit.clone(), self.config.checkpoint.every)));
+        self.access.watch(&self.config, &supervisor, &mut watchers);
         watchers
     }
 }

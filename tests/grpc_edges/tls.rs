@@ -5,8 +5,10 @@ use std::{net::SocketAddr, time::Duration};
 use sharewarden::{
     clock::Clock,
     grpc::{Authenticator, PRINCIPAL, ServerSettings},
-    identity::{ClientCertificates, ServerTls, TlsSettings},
+    identity::{CertificateReload, ClientCertificates, ServerTls, TlsSettings},
     proto::v1::{share_permission_service_client::SharePermissionServiceClient, *},
+    telemetry::Instruments,
+    worker::Supervisor,
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -49,7 +51,11 @@ impl Secured {
             .await
             .unwrap();
         let stop = CancellationToken::new();
-        let reloading = tokio::spawn(tls.clone().watch(Duration::from_millis(20), stop.clone()));
+        let supervisor = Supervisor::new(&Clock::system(), &Instruments::default(), &stop);
+        let reloading = tokio::spawn(supervisor.run(CertificateReload {
+            tls: tls.clone(),
+            every: Duration::from_millis(20),
+        }));
         let guard = Guard {
             authenticator: Authenticator {
                 certificates: true,

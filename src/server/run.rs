@@ -18,7 +18,7 @@ use crate::{
     clock::{Clock, Elapsed},
     grpc::{self, AuditApi, Health, Services, ShareService},
     probe::{Admin, Readiness, WatchSettings},
-    store::{partitions::Partitions, summaries::Counting},
+    store::{OneAcrossReplicas, partitions::Partitions, summaries::Counting},
     worker::Supervisor,
 };
 
@@ -138,7 +138,9 @@ impl Server {
         watchers.spawn(supervisor.run(Partitions {
             database: database.clone(),
         }));
-        watchers.spawn(supervisor.run(Counting::new(database.clone(), clock.clone())));
+        let counting = Counting::new(database.clone(), clock.clone());
+        let counting = OneAcrossReplicas::new(counting, database.clone(), clock.clone(), self.replica);
+        watchers.spawn(supervisor.run(counting));
         let follower = self
             .audit
             .tail
@@ -199,5 +201,33 @@ impl Stopping {
             .get()
             .map_or(Duration::ZERO, |began| self.clock.elapsed().since(*began));
         self.grace.saturating_sub(used).max(LEAST_TIME_TO_END)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_task_that_panics_or_ends_by_itself_ends_the_server_and_one_that_was_told_to_end_does_not() {
+        async fn panics() {
+            panic!("as the test wants it");
+        }
+        let told = CancellationToken::new();
+        let mut tasks = JoinSet::new();
+        tasks.spawn(panics());
+        ended_too_soon(&mut tasks, &told).await;
+        tasks.spawn(async {});
+        ended_too_soon(&mut tasks, &told).await;
+        told.cancel();
+        tasks.spawn(panics());
+        ended_too_soon(&mut tasks, &told).await;
+        let ended = tasks.spawn(async {});
+        while !ended.is_finished() {
+            tokio::task::yield_now().await;
+        }
+        assert!(ended_too_soon(&mut tasks, &told).now_or_never().is_none());
     }
 }

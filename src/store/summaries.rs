@@ -78,9 +78,12 @@ pub async fn catch_up(database: &Database) -> Result<(), StoreError> {
         let added = database
             .within("summaries", database.patience(), async |connection| {
                 let mut transaction = begin(connection).await?;
-                sqlx::query!("SELECT pg_advisory_xact_lock('audit_summary_progress'::regclass::oid::bigint)")
-                    .execute(&mut *transaction)
-                    .await?;
+                sqlx::query!(
+                    "SELECT worker FROM worker_lease WHERE worker = $1 FOR UPDATE",
+                    Counting::NAME
+                )
+                .fetch_one(&mut *transaction)
+                .await?;
                 add_under_lock(transaction, AT_ONCE_IN_HASTE).await
             })
             .await?;
@@ -98,12 +101,11 @@ pub async fn add(database: &Database, most: u32) -> Result<Option<u32>, StoreErr
     database
         .within("summaries", database.patience(), async |connection| {
             let mut transaction = begin(connection).await?;
-            let is_ours = sqlx::query_scalar!(
-                r#"SELECT pg_try_advisory_xact_lock('audit_summary_progress'::regclass::oid::bigint) AS "is_ours!""#
-            )
-            .fetch_one(&mut *transaction)
-            .await?;
-            if is_ours {
+            let lock = sqlx::query!(
+                "SELECT worker FROM worker_lease WHERE worker = $1 FOR UPDATE SKIP LOCKED",
+                Counting::NAME
+            );
+            if lock.fetch_optional(&mut *transaction).await?.is_some() {
                 return add_under_lock(transaction, most).await.map(Some);
             }
             transaction.rollback().await?;
@@ -120,7 +122,8 @@ async fn begin(connection: &mut PgConnection) -> Result<Transaction<'_, Postgres
     Ok(connection.begin().await?)
 }
 
-/// One replica at a time: the statement sees what the one before it has added, as the lock goes after the commit.
+/// Under the lock of the worker's row, which guards the counts with or without a lease: the statement sees what the one before it has
+/// added, as the lock goes after the commit.
 async fn add_under_lock(mut transaction: Transaction<'_, Postgres>, most: u32) -> Result<u32, StoreError> {
     let added = sqlx::query_scalar!(
         r#"WITH behind AS (

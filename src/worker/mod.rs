@@ -17,10 +17,10 @@ use crate::{
     telemetry::{Instruments, Rounds},
 };
 
-/// The longest time from a failed round to the next.
+/// The longest time from a failed round to the next round.
 const RETRY_AFTER: Duration = Duration::from_mins(1);
 
-/// The part of an interval that jitter may take away, so that replicas that started together drift apart.
+/// Jitter shortens an interval by up to this part of it, so that replicas that started together drift apart.
 const JITTER: f64 = 0.1;
 
 /// Periodic work.
@@ -28,7 +28,7 @@ pub trait Worker: Send {
     /// Its name in metrics and in the log.
     const NAME: &'static str;
 
-    /// What the log says when a round fails: a sentence without its full stop.
+    /// What the log says when a round fails: a clause.
     const FAILURE: &'static str;
 
     /// True when the first round begins at once, and not after an interval.
@@ -40,10 +40,10 @@ pub trait Worker: Send {
     /// The longest time from the end of one round to the begin of the next.
     fn every(&self) -> Duration;
 
-    /// Does one round. When the service stops, the future is dropped at whatever it waits for.
+    /// Runs one round. The future may be dropped at any await: the service stops.
     fn round(&mut self, cause: Cause) -> impl Future<Output = Result<Next, Self::Error>> + Send;
 
-    /// Completes when a round is due before the interval is over. Loses no signal when it is dropped and called again.
+    /// Completes when a signal asks for a round before the interval is over. Cancel safe: a dropped call loses no signal.
     fn woken(&mut self) -> impl Future<Output = ()> + Send {
         std::future::pending()
     }

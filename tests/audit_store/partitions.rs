@@ -224,7 +224,7 @@ impl Store {
     }
 
     /// A connection with a transaction under way.
-    async fn transaction(&self) -> PoolConnection<Postgres> {
+    pub(crate) async fn transaction(&self) -> PoolConnection<Postgres> {
         let mut connection = self.pool.acquire().await.unwrap();
         sqlx::query("BEGIN").execute(&mut *connection).await.unwrap();
         connection

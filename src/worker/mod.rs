@@ -1,8 +1,9 @@
 //! The one loop for everything that is done periodically.
 //!
 //! A [`Worker`] is one round of some work. A [`Supervisor`] runs the rounds one after the other: the next one begins when the
-//! interval is over, or sooner when a signal wakes the worker. A failed round is counted, logged once, and tried again. A panic is
-//! not caught: it ends the task, and the owner of the task ends the process (`server/run.rs`).
+//! interval is over, or sooner when a signal wakes the worker. A signal does not put the interval off. A failed round is counted,
+//! logged once, and tried again. A panic is not caught: it ends the task, and the owner of the task ends the process
+//! (`server/run.rs`).
 
 use std::{
     error::Error,
@@ -61,7 +62,7 @@ pub enum Cause {
 /// When the next round begins, at the latest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Next {
-    /// When the interval is over. A round that a signal began does not begin the interval anew.
+    /// When the interval is over.
     Interval,
     /// After this time: there is more to do.
     After(Duration),
@@ -117,18 +118,22 @@ impl<W: Worker> Supervised<W> {
         } else {
             jittered(self.every)
         };
-        // Kept when a signal begins a round: signals, however many, do not put the interval off.
+        let mut due_at = clock.elapsed().plus(first);
         let mut due = pin!(clock.sleep(first));
         while let Some(cause) = stop.run_until_cancelled(self.cause(due.as_mut())).await {
-            let Some(wait) = stop.run_until_cancelled(self.round(cause)).await else {
+            let Some(next) = stop.run_until_cancelled(self.round(cause)).await else {
                 return;
             };
-            let wait = match wait {
+            let wait = match next {
                 Next::After(wait) => wait,
-                Next::Interval if cause == Cause::Interval => jittered(self.every),
-                Next::Interval => continue,
+                Next::Interval => jittered(self.every),
             };
-            due.set(clock.sleep(wait));
+            let at = clock.elapsed().plus(wait);
+            // Signals, however many, do not put the interval off.
+            if cause == Cause::Interval || at < due_at {
+                due_at = at;
+                due.set(clock.sleep(wait));
+            }
         }
     }
 

@@ -160,6 +160,24 @@ async fn a_failed_round_is_tried_again_after_the_interval_and_after_a_minute_at_
 }
 
 #[tokio::test]
+async fn a_failed_round_of_a_signal_is_tried_again_after_a_minute_at_most() {
+    let (supervisor, clock, _stop) = supervisor();
+    let tried = Tried {
+        every: Duration::from_hours(24),
+        ..Tried::quick()
+    };
+    let mut running = pin!(supervisor.run(tried.clone()));
+    goes_on(running.as_mut()).await;
+    tried.answers(None);
+    tried.signal.notify_one();
+    goes_on(running.as_mut()).await;
+    assert_eq!(tried.begun(), [Cause::Interval, Cause::Signal]);
+    clock.advance(Duration::from_mins(1));
+    goes_on(running.as_mut()).await;
+    assert_eq!(tried.begun(), [Cause::Interval]);
+}
+
+#[tokio::test]
 async fn a_round_that_has_more_to_do_is_followed_sooner() {
     let (supervisor, clock, _stop) = supervisor();
     let tried = Tried::quick();

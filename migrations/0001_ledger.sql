@@ -1,6 +1,6 @@
 -- An account's ledger and the head of it. The key of every table starts with the account, so that all of them can be
--- distributed by it, but for `audit_ranking_total`; nothing refers across accounts. A CHECK of a pattern looks for a length and for
--- a character that must not be there: matching the whole pattern takes Postgres three to twelve times as long.
+-- distributed by it, but for `audit_ranking_total` and `worker_lease`; nothing refers across accounts. A CHECK of a pattern looks
+-- for a length and for a character that must not be there: matching the whole pattern takes Postgres three to twelve times as long.
 
 CREATE TABLE ledger (
     account_id text COLLATE "C" PRIMARY KEY CHECK (length(account_id) = 12 AND account_id !~ '[^0-9]'),

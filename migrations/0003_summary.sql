@@ -72,6 +72,18 @@ CREATE TABLE audit_summary_progress (
 ) WITH (fillfactor = 70);
 COMMENT ON TABLE audit_summary_progress IS 'How many entries of each ledger are in the rollups and the rankings; no later entry was recorded before recorded_at.';
 
+-- Which replica runs a worker that one replica at a time runs. A new worker of that kind adds its row.
+CREATE TABLE worker_lease (
+    worker text COLLATE "C" PRIMARY KEY,
+    owner uuid,
+    epoch bigint NOT NULL DEFAULT 0 CHECK (epoch >= 0),
+    expires_at timestamptz NOT NULL DEFAULT '-infinity'
+) WITH (fillfactor = 70);
+COMMENT ON TABLE worker_lease IS 'Workers that run on one replica at a time, and the replica that runs them until expires_at.';
+COMMENT ON COLUMN worker_lease.epoch IS 'Counts how often another replica took the lease.';
+-- Its lock also guards the counts: who adds entries holds it until the commit, with or without the lease.
+INSERT INTO worker_lease (worker) VALUES ('counting');
+
 CREATE VIEW audit_entry_uncounted AS
     SELECT account_id, entry.*
     FROM ledger LEFT JOIN audit_summary_progress AS progress USING (account_id) CROSS JOIN LATERAL (

@@ -20,6 +20,7 @@ pub mod proto;
 pub mod server;
 pub mod store;
 pub mod telemetry;
+pub mod worker;
 pub mod workspaces;
 
 /// The ledger is a package of its own, `crates/ledger`, so that an auditor can depend on it alone.

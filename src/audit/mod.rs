@@ -33,7 +33,7 @@ pub use shares::SharePage;
 pub use signer::Signer;
 pub use stretch::Stretch;
 pub use summary::{MOST_COUNTS, Summary, SummaryQuery};
-pub use tail::Tail;
+pub use tail::{Follower, Tail};
 pub use watch::{Watch, WatchEvent, WatchFrom};
 
 /// The use cases, and what they need.

@@ -6,8 +6,6 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use tokio_util::sync::CancellationToken;
-
 use crate::{
     domain::AccountId,
     ledger::{Checkpoint, Hash, merkle::hex},
@@ -15,6 +13,7 @@ use crate::{
         audit,
         checkpoints::{self, Grown, StoredCheckpoint},
     },
+    worker::{Cause, Next, Worker},
 };
 
 use super::{Audit, AuditEntry, Error, stretch};
@@ -57,32 +56,17 @@ enum Examined {
     Overtaken,
 }
 
-impl Signer {
-    /// A worker that looks for ledgers that grew every so often.
-    pub fn new(audit: Audit, every: Duration) -> Self {
-        Self {
-            audit,
-            every,
-            seen: HashMap::new(),
-            refused: HashMap::new(),
-        }
+impl Worker for Signer {
+    const NAME: &'static str = "signing";
+    const FAILURE: &'static str = "cannot sign checkpoints";
+    const AT_ONCE: bool = false;
+    type Error = Error;
+
+    fn every(&self) -> Duration {
+        self.every
     }
 
-    /// Signs until cancelled.
-    pub async fn run(mut self, stop: CancellationToken) {
-        let clock = self.audit.clock.clone();
-        while stop.run_until_cancelled(clock.sleep(self.every)).await.is_some() {
-            match stop.run_until_cancelled(self.round()).await {
-                None => return,
-                Some(Ok(())) => {}
-                Some(Err(error)) => {
-                    tracing::warn!(error = &error as &dyn std::error::Error, "cannot sign checkpoints");
-                }
-            }
-        }
-    }
-
-    async fn round(&mut self) -> Result<(), Error> {
+    async fn round(&mut self, _: Cause) -> Result<Next, Error> {
         let grown = checkpoints::grown(&self.audit.database, AT_ONCE).await?;
         let mut grown = grown.into_iter().peekable();
         while grown.peek().is_some() {
@@ -93,7 +77,19 @@ impl Signer {
                 self.audit.clock.sleep(took).await;
             }
         }
-        Ok(())
+        Ok(Next::Interval)
+    }
+}
+
+impl Signer {
+    /// A worker that looks for ledgers that grew every so often.
+    pub fn new(audit: Audit, every: Duration) -> Self {
+        Self {
+            audit,
+            every,
+            seen: HashMap::new(),
+            refused: HashMap::new(),
+        }
     }
 
     async fn sign_all(&mut self, grown: impl Iterator<Item = Grown>) -> Result<(), Error> {

@@ -1,4 +1,4 @@
-//! The end of the ledgers, as it grows: one task reads what is new once, for all who watch.
+//! The end of the ledgers, as it grows: one worker reads what is new once, for all who watch.
 //!
 //! It learns that ledgers grew from this process's committer, from the hints of other replicas, and, behind both, by asking
 //! for the sizes every second, which is the truth. Each new stretch is read from the table once, in order, and put into a
@@ -8,7 +8,6 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use tokio::sync::{Notify, Semaphore, broadcast, watch};
-use tokio_util::sync::CancellationToken;
 
 use crate::{
     clock::{Clock, Elapsed},
@@ -18,6 +17,7 @@ use crate::{
         growth::{Growing, Sizes},
     },
     telemetry::Instruments,
+    worker::{Cause, Next, Worker},
 };
 
 use super::{
@@ -109,57 +109,66 @@ impl Tail {
         Turns(self.readers.clone())
     }
 
-    /// Follows the ledgers while somebody listens, until cancelled.
-    pub async fn run(self, database: Database, growth: Growth, clock: Clock, stop: CancellationToken) {
-        let mut growing = growth.follow();
-        while stop.run_until_cancelled(self.wanted.notified()).await.is_some() {
-            let follower = Follower {
-                tail: &self,
-                database: &database,
-                clock: &clock,
-                published: None,
-            };
-            if stop.run_until_cancelled(follower.run(&mut growing)).await.is_none() {
-                return;
-            }
+    /// The worker that follows the ledgers while somebody listens.
+    pub fn follower(&self, database: Database, growth: &Growth, clock: Clock) -> Follower {
+        Follower {
+            tail: self.clone(),
+            database,
+            clock,
+            growing: growth.follow(),
+            grown: Sizes::new(),
+            published: None,
         }
     }
 }
 
-struct Follower<'a> {
-    tail: &'a Tail,
-    database: &'a Database,
-    clock: &'a Clock,
-    /// The next index of each ledger; nothing, until the sizes are known.
+/// Reads what is new, and tells it.
+#[derive(Debug)]
+pub struct Follower {
+    tail: Tail,
+    database: Database,
+    clock: Clock,
+    growing: Growing,
+    /// What was heard to have grown since the last round.
+    grown: Sizes,
+    /// The next index of each ledger; nothing, until the sizes are known, and while nobody listens.
     published: Option<Sizes>,
 }
 
-impl Follower<'_> {
-    /// Follows until nobody listens any more.
-    async fn run(mut self, growing: &mut Growing) {
-        let mut poll = Box::pin(self.clock.sleep(Duration::ZERO));
-        while self.tail.ring.receiver_count() > 0 {
-            let told = tokio::select! {
-                grown = growing.next() => self.publish_all(&grown).await,
-                () = &mut poll => {
-                    // Kept over the turns of the loop: hints, however many, do not put the poll off.
-                    poll = Box::pin(self.clock.sleep(POLL_EVERY));
-                    self.poll().await
-                }
-            };
-            if let Err(error) = told {
-                tracing::warn!(
-                    error = &error as &dyn std::error::Error,
-                    "cannot read what the ledgers grew by"
-                );
-            }
-        }
+impl Worker for Follower {
+    const NAME: &'static str = "tail";
+    const FAILURE: &'static str = "cannot read what the ledgers grew by";
+    type Error = Error;
+
+    fn every(&self) -> Duration {
+        POLL_EVERY
     }
 
+    async fn round(&mut self, cause: Cause) -> Result<Next, Error> {
+        let grown = std::mem::take(&mut self.grown);
+        if self.tail.ring.receiver_count() == 0 {
+            self.published = None;
+        } else if cause == Cause::Signal && self.published.is_some() {
+            self.publish_all(&grown).await?;
+        } else {
+            self.poll().await?;
+        }
+        Ok(Next::Interval)
+    }
+
+    async fn woken(&mut self) {
+        tokio::select! {
+            () = self.tail.wanted.notified() => {}
+            grown = self.growing.next() => self.grown = grown,
+        }
+    }
+}
+
+impl Follower {
     /// Asks for the sizes, tells what is new, and confirms that everything was told.
     async fn poll(&mut self) -> Result<(), Error> {
         let begun = self.clock.elapsed();
-        let sizes = stretch::sizes(self.database, &[]).await?;
+        let sizes = stretch::sizes(&self.database, &[]).await?;
         match &self.published {
             None => {
                 self.published = Some(sizes.clone());
@@ -208,7 +217,7 @@ impl Follower<'_> {
             return Ok(());
         };
         while next < size {
-            match stretch::page(self.database, account, next, size).await {
+            match stretch::page(&self.database, account, next, size).await {
                 Ok(stretches) => {
                     for stretch in stretches {
                         next += stretch.len() as u64;
@@ -216,7 +225,7 @@ impl Follower<'_> {
                     }
                 }
                 Err(Error::Tampered { log_index, .. } | Error::EntryArchived { log_index, .. }) => {
-                    let sizes = stretch::sizes(self.database, &[account]).await?;
+                    let sizes = stretch::sizes(&self.database, &[account]).await?;
                     let size = sizes.get(&account).copied().unwrap_or_default();
                     // Whoever may connect to the database may send hints. One of more than there is says nothing.
                     if size <= log_index {
@@ -236,7 +245,7 @@ impl Follower<'_> {
     }
 
     fn tell(&self, news: News) {
-        // Nobody may be listening any more; the loop finds out.
+        // Nobody may be listening any more; the next round finds out.
         let _ = self.tail.ring.send(news);
     }
 }

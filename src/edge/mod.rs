@@ -23,8 +23,8 @@ pub(crate) mod trace_context;
 pub(crate) use authentication::only_header;
 pub use authentication::{Authenticator, PRINCIPAL};
 pub use identity::{
-    ClientCertificates, Distrust, Identity, KeySettings, KeySource, Keys, KeysProblem, ServerTls, TlsProblem,
-    TlsSettings, TlsStream, TokenSettings, Tokens,
+    CertificateReload, ClientCertificates, Distrust, Identity, KeySettings, KeySource, Keys, KeysProblem, ServerTls,
+    TlsProblem, TlsSettings, TlsStream, TokenSettings, Tokens,
 };
 pub use refused::CountRefused;
 pub(crate) use refused::RefusedCallers;

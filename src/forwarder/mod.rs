@@ -14,7 +14,7 @@ mod spot;
 mod step;
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -28,10 +28,12 @@ use crate::{
     policy::Policy,
     store::{Committer, Database, Leased, Released},
     telemetry::{Forwarding, Instruments},
+    worker::Supervisor,
     workspaces::WorkSpaces,
 };
 
 use queue::Waiting;
+use recovery::Recovery;
 use spot::Spot;
 
 pub use circuit::CircuitSettings;
@@ -145,7 +147,12 @@ impl Forwarder {
     /// sooner ends what is left.
     pub async fn run(self, mut work: mpsc::UnboundedReceiver<Leased>) {
         let _end = self.0.end.clone().drop_guard();
-        tokio::join!(self.receive(&mut work), self.recover());
+        let supervisor = Supervisor::new(&self.0.clock, &self.0.instruments, &self.0.stop);
+        let recovery = Recovery {
+            forwarder: self.clone(),
+            unserved: HashSet::new(),
+        };
+        tokio::join!(self.receive(&mut work), supervisor.run(recovery));
         for spot in self.spots().values() {
             for leased in spot.place().empty() {
                 self.spawn_give_back(leased);

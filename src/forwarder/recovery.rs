@@ -16,40 +16,52 @@ use tokio::task::JoinSet;
 use tracing::Instrument;
 
 use crate::{
-    domain::{PermissionKey, transition::Command},
+    domain::{AccountId, PermissionKey, Region, transition::Command},
     store::{StoreError, due},
+    worker::{Cause, Next, Worker},
 };
 
 use super::{Forwarder, place::Room, spot::Spot};
 
-impl Forwarder {
-    /// Looks where there is work that nobody holds, until stopped.
-    pub(super) async fn recover(&self) {
-        let mut unserved = HashSet::new();
-        while !self.0.stop.is_cancelled() {
-            match due::places(&self.0.database).await {
-                Ok(places) => {
-                    for (account, region) in places {
-                        if self.0.workspaces.serves(account, &region) {
-                            self.spot(account, &region).look();
-                        } else if unserved.insert((account, region.clone())) {
-                            tracing::warn!(
-                                account_id = %account, %region,
-                                "changes are due that this replica cannot work on: the account or the Region is not configured"
-                            );
-                        }
-                    }
-                }
-                Err(error) => cannot_look(&error),
-            }
-            tokio::select! {
-                () = self.0.stop.cancelled() => return,
-                () = self.0.clock.sleep(self.0.settings.recover_every) => {}
-                () = self.0.released.heard() => {}
-            }
-        }
+const CANNOT_LOOK: &str = "cannot look for work that nobody holds";
+
+/// The worker that looks where there is work that nobody holds.
+pub(super) struct Recovery {
+    pub(super) forwarder: Forwarder,
+    /// What was warned of.
+    pub(super) unserved: HashSet<(AccountId, Region)>,
+}
+
+impl Worker for Recovery {
+    const NAME: &'static str = "recovery";
+    const FAILURE: &'static str = CANNOT_LOOK;
+    type Error = StoreError;
+
+    fn every(&self) -> Duration {
+        self.forwarder.0.settings.recover_every
     }
 
+    async fn round(&mut self, _: Cause) -> Result<Next, StoreError> {
+        let inner = &self.forwarder.0;
+        for (account, region) in due::places(&inner.database).await? {
+            if inner.workspaces.serves(account, &region) {
+                self.forwarder.spot(account, &region).look();
+            } else if self.unserved.insert((account, region.clone())) {
+                tracing::warn!(
+                    account_id = %account, %region,
+                    "changes are due that this replica cannot work on: the account or the Region is not configured"
+                );
+            }
+        }
+        Ok(Next::Interval)
+    }
+
+    async fn woken(&mut self) {
+        self.forwarder.0.released.heard().await;
+    }
+}
+
+impl Forwarder {
     /// Claims for one account in one Region, until stopped.
     pub(super) async fn look_after(self, spot: Arc<Spot>) {
         loop {
@@ -88,7 +100,7 @@ impl Forwarder {
                 self.claim(spot, keys).await;
             }
             Err(error) => {
-                cannot_look(&error);
+                tracing::warn!(error = &error as &dyn Error, "{CANNOT_LOOK}");
                 self.until_moved(spot, Some(self.0.settings.recover_every)).await;
                 spot.place().look();
             }
@@ -142,8 +154,4 @@ impl Forwarder {
         };
         claims.instrument(span).await;
     }
-}
-
-fn cannot_look(error: &StoreError) {
-    tracing::warn!(error = error as &dyn Error, "cannot look for work that nobody holds");
 }

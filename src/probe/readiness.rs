@@ -1,6 +1,6 @@
 //! Whether the service takes calls, and why not.
 
-use std::{error::Error as StdError, sync::Arc, time::Duration};
+use std::{convert::Infallible, error::Error as StdError, sync::Arc, time::Duration};
 
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -9,6 +9,7 @@ use crate::{
     clock::Clock,
     store::{Database, StoreError},
     telemetry::Instruments,
+    worker::{Cause, Next, Supervisor, Worker},
 };
 
 /// Where the service stands.
@@ -93,13 +94,13 @@ impl Readiness {
 
     /// Asks the store again and again. When `stop` is cancelled, the service is stopping, for good.
     pub async fn watch(self, database: Database, clock: Clock, settings: WatchSettings, stop: CancellationToken) {
-        while let Some(result) = stop.run_until_cancelled(check(&database, settings.check_timeout)).await {
-            self.tell(result);
-            let pause = clock.sleep(settings.check_every);
-            if stop.run_until_cancelled(pause).await.is_none() {
-                break;
-            }
-        }
+        let supervisor = Supervisor::new(&clock, &self.instruments, &stop);
+        let check = StoreCheck {
+            readiness: self.clone(),
+            database,
+            settings,
+        };
+        supervisor.run(check).await;
         self.set(State::Stopping);
     }
 
@@ -130,9 +131,26 @@ impl Readiness {
     }
 }
 
-async fn check(database: &Database, timeout: Duration) -> Result<(), StoreError> {
-    match tokio::time::timeout(timeout, database.check()).await {
-        Ok(result) => result,
-        Err(_) => Err(StoreError::Timeout(timeout)),
+/// The worker that asks the store. A round that finds it away has done its work, too.
+struct StoreCheck {
+    readiness: Readiness,
+    database: Database,
+    settings: WatchSettings,
+}
+
+impl Worker for StoreCheck {
+    const NAME: &'static str = "readiness";
+    const FAILURE: &'static str = "cannot tell whether the audit store answers";
+    type Error = Infallible;
+
+    fn every(&self) -> Duration {
+        self.settings.check_every
+    }
+
+    async fn round(&mut self, _: Cause) -> Result<Next, Infallible> {
+        let timeout = self.settings.check_timeout;
+        let result = tokio::time::timeout(timeout, self.database.check()).await;
+        self.readiness.tell(result.unwrap_or(Err(StoreError::Timeout(timeout))));
+        Ok(Next::Interval)
     }
 }

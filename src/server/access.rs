@@ -3,19 +3,19 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use tokio::task::JoinSet;
-use tokio_util::sync::CancellationToken;
 
 use crate::{
     clock::Clock,
     config::{AuthMode, ClientAuth, Config, JwtConfig, RoleConfig, RoleName, ShareWithConfig, TlsConfig},
     edge::{
-        Authenticator, ClientCertificates, KeySettings, KeySource, Keys, KeysProblem, ServerTls, TlsProblem,
-        TlsSettings, TokenSettings, Tokens,
+        Authenticator, CertificateReload, ClientCertificates, KeySettings, KeySource, Keys, KeysProblem, ServerTls,
+        TlsProblem, TlsSettings, TokenSettings, Tokens,
     },
     policy::{
         PolicySet, ShareWith,
         roles::{Binding, Role},
     },
+    worker::Supervisor,
 };
 
 /// What lets callers in.
@@ -64,13 +64,14 @@ impl Access {
         })
     }
 
-    /// What follows changes of the files and of the issuer's keys, until `end`.
-    pub(super) fn watch(&self, config: &Config, tasks: &mut JoinSet<()>, end: &CancellationToken) {
+    /// Runs what follows changes of the files and of the issuer's keys.
+    pub(super) fn watch(&self, config: &Config, supervisor: &Supervisor, tasks: &mut JoinSet<()>) {
         if let (Some(tls), Some(settings)) = (&self.tls, &config.server.tls) {
-            tasks.spawn(tls.clone().watch(settings.reload_every, end.clone()));
+            let (tls, every) = (tls.clone(), settings.reload_every);
+            tasks.spawn(supervisor.run(CertificateReload { tls, every }));
         }
         if let Some(keys) = &self.keys {
-            tasks.spawn(keys.clone().watch(end.clone()));
+            tasks.spawn(supervisor.run(keys.clone()));
         }
     }
 }

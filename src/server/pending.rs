@@ -1,69 +1,52 @@
 //! Looks at what is under way and at what is not signed for, for the gauges and for whoever reads the log.
 
-use std::{error::Error, time::Duration};
-
-use tokio_util::sync::CancellationToken;
+use std::time::Duration;
 
 use crate::{
-    clock::Clock,
-    store::{self, Database},
+    store::{self, Database, StoreError},
     telemetry::{Instruments, PendingChanges},
+    worker::{Cause, Next, Worker},
 };
 
 /// How often to look.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 
-/// Looks again and again, until stopped.
+/// The worker that looks.
 pub(super) struct PendingWatch {
     pub(super) database: Database,
-    pub(super) clock: Clock,
     pub(super) instruments: Instruments,
     /// A change that is pending for longer is worth a warning.
     pub(super) warn_after: Duration,
+    /// It was warned of one.
+    pub(super) overdue: bool,
+}
+
+impl Worker for PendingWatch {
+    const NAME: &'static str = "pending";
+    const FAILURE: &'static str = "cannot look at what is pending and what is not signed for";
+    type Error = StoreError;
+
+    fn every(&self) -> Duration {
+        LOOK_EVERY
+    }
+
+    async fn round(&mut self, _: Cause) -> Result<Next, StoreError> {
+        let pending = store::pending::pending(&self.database).await;
+        let pending = pending.map(|pending| PendingChanges {
+            pending: pending.changes,
+            in_doubt: pending.in_doubt,
+            oldest_age: pending.oldest_age,
+        });
+        self.instruments.set_pending(pending.as_ref().ok().copied());
+        let unsigned_for = store::checkpoints::unsigned_for(&self.database).await;
+        self.instruments.set_unsigned_for(unsigned_for.as_ref().ok().copied());
+        self.overdue = self.tell(pending?, self.overdue);
+        unsigned_for?;
+        Ok(Next::Interval)
+    }
 }
 
 impl PendingWatch {
-    pub(super) async fn run(self, stop: CancellationToken) {
-        let mut overdue = false;
-        while let Some(changes) = stop.run_until_cancelled(self.look()).await {
-            self.instruments.set_pending(changes);
-            let Some(unsigned_for) = stop.run_until_cancelled(self.unsigned_for()).await else {
-                return;
-            };
-            self.instruments.set_unsigned_for(unsigned_for);
-            if let Some(changes) = changes {
-                overdue = self.tell(changes, overdue);
-            }
-            if stop.run_until_cancelled(self.clock.sleep(LOOK_EVERY)).await.is_none() {
-                return;
-            }
-        }
-    }
-
-    async fn look(&self) -> Option<PendingChanges> {
-        match store::pending::pending(&self.database).await {
-            Ok(pending) => Some(PendingChanges {
-                pending: pending.changes,
-                in_doubt: pending.in_doubt,
-                oldest_age: pending.oldest_age,
-            }),
-            Err(error) => {
-                tracing::debug!(error = &error as &dyn Error, "cannot look at what is pending");
-                None
-            }
-        }
-    }
-
-    async fn unsigned_for(&self) -> Option<Duration> {
-        match store::checkpoints::unsigned_for(&self.database).await {
-            Ok(age) => Some(age),
-            Err(error) => {
-                tracing::debug!(error = &error as &dyn Error, "cannot look at what is not signed for");
-                None
-            }
-        }
-    }
-
     /// Warns once when the oldest change has waited for too long, and tells when none does any more.
     fn tell(&self, changes: PendingChanges, was_overdue: bool) -> bool {
         let PendingChanges {

@@ -18,7 +18,8 @@ use crate::{
     clock::{Clock, Elapsed},
     grpc::{self, AuditApi, Health, Services, ShareService},
     probe::{Admin, Readiness, WatchSettings},
-    store::{partitions, summaries},
+    store::{OneAcrossReplicas, partitions::Partitions, summaries::Counting},
+    worker::Supervisor,
 };
 
 use super::{Server, ServerError, pending::PendingWatch, server_settings};
@@ -129,23 +130,30 @@ impl Server {
     fn watchers(&self, end: &CancellationToken) -> JoinSet<()> {
         let (database, clock) = (&self.database, &self.clock);
         let mut watchers = JoinSet::new();
-        let outcomes = self.hints.outcomes.clone();
-        watchers.spawn(outcomes.watch(database.clone(), clock.clone(), POLL_OUTCOMES_EVERY, end.clone()));
         watchers.spawn(self.hints.clone().listen(database.clone(), clock.clone(), end.clone()));
         watchers.spawn(self.hints.clone().tell(database.clone(), end.clone()));
-        watchers.spawn(partitions::keep(database.clone(), clock.clone(), end.clone()));
-        watchers.spawn(summaries::keep(database.clone(), clock.clone(), end.clone()));
-        let (tail, growth) = (self.audit.tail.clone(), self.hints.growth.clone());
-        watchers.spawn(tail.run(database.clone(), growth, clock.clone(), end.clone()));
-        let pending = PendingWatch {
+        let supervisor = Supervisor::new(clock, self.metrics.instruments(), end);
+        let outcomes = self.hints.outcomes.watch(database.clone(), POLL_OUTCOMES_EVERY);
+        watchers.spawn(supervisor.run(outcomes));
+        watchers.spawn(supervisor.run(Partitions {
             database: database.clone(),
-            clock: clock.clone(),
+        }));
+        let counting = Counting::new(database.clone(), clock.clone());
+        let counting = OneAcrossReplicas::new(counting, database.clone(), clock.clone(), self.replica);
+        watchers.spawn(supervisor.run(counting));
+        let follower = self
+            .audit
+            .tail
+            .follower(database.clone(), &self.hints.growth, clock.clone());
+        watchers.spawn(supervisor.run(follower));
+        watchers.spawn(supervisor.run(PendingWatch {
+            database: database.clone(),
             instruments: self.metrics.instruments().clone(),
             warn_after: self.config.log.warn_of_pending_after,
-        };
-        watchers.spawn(pending.run(end.clone()));
-        self.access.watch(&self.config, &mut watchers, end);
-        watchers.spawn(Signer::new(self.audit.clone(), self.config.checkpoint.every).run(end.clone()));
+            overdue: false,
+        }));
+        watchers.spawn(supervisor.run(Signer::new(self.audit.clone(), self.config.checkpoint.every)));
+        self.access.watch(&self.config, &supervisor, &mut watchers);
         watchers
     }
 }
@@ -193,5 +201,33 @@ impl Stopping {
             .get()
             .map_or(Duration::ZERO, |began| self.clock.elapsed().since(*began));
         self.grace.saturating_sub(used).max(LEAST_TIME_TO_END)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_task_that_panics_or_ends_by_itself_ends_the_server_and_one_that_was_told_to_end_does_not() {
+        async fn panics() {
+            panic!("as the test wants it");
+        }
+        let told = CancellationToken::new();
+        let mut tasks = JoinSet::new();
+        tasks.spawn(panics());
+        ended_too_soon(&mut tasks, &told).await;
+        tasks.spawn(async {});
+        ended_too_soon(&mut tasks, &told).await;
+        told.cancel();
+        tasks.spawn(panics());
+        ended_too_soon(&mut tasks, &told).await;
+        let ended = tasks.spawn(async {});
+        while !ended.is_finished() {
+            tokio::task::yield_now().await;
+        }
+        assert!(ended_too_soon(&mut tasks, &told).now_or_never().is_none());
     }
 }

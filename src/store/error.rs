@@ -33,6 +33,9 @@ pub enum StoreError {
     /// Our own code has panicked; the panic hook has said more.
     #[error("the batch panicked")]
     Panic,
+    /// A round of a worker takes longer than its lease.
+    #[error("the lease of the worker is about to end")]
+    LeaseEnds,
     /// An entry cannot be written as text.
     #[error(transparent)]
     Encode(#[from] crate::ledger::envelope::EncodeError),
@@ -73,7 +76,7 @@ impl StoreError {
         match self {
             Self::Postgres { fault, .. } => *fault == Fault::Server,
             Self::Timeout(_) => true,
-            Self::Schema(_) | Self::Corrupt { .. } | Self::Panic | Self::Encode(_) => false,
+            Self::Schema(_) | Self::Corrupt { .. } | Self::Panic | Self::LeaseEnds | Self::Encode(_) => false,
         }
     }
 }

@@ -5,7 +5,8 @@
 //! history, [`changes`] and [`pending`] those of operators, [`due`] finds work that nobody holds, and [`outcomes`] wakes those who
 //! wait for a change to end. [`growth`] tells those who follow ledgers that these have grown, [`released`] those who forward that
 //! work was given back; [`hints`] carries all this between replicas. [`tiles`] and [`checkpoints`] are what proofs are made of, [`partitions`]
-//! makes room for the history, [`summaries`] keeps the counts, [`archive`] takes months out of it. [`rows`] maps the domain to
+//! makes room for the history, [`summaries`] keeps the counts, [`archive`] takes months out of it. [`worker_lease`] has one replica at a
+//! time run a worker. [`rows`] maps the domain to
 //! tables and back; [`load`] reads what a batch has to know, [`save`] writes what it changed.
 
 pub mod archive;
@@ -33,6 +34,7 @@ mod schema;
 pub mod summaries;
 pub mod tiles;
 mod trust;
+mod worker_lease;
 
 pub use committer::{CommitError, Committer, Leased};
 pub use database::{Database, DatabaseSettings, Privileges};
@@ -41,6 +43,7 @@ pub use growth::Growth;
 pub use hints::Hints;
 pub use outcomes::Outcomes;
 pub use released::Released;
+pub use worker_lease::OneAcrossReplicas;
 
 /// What must not be logged of the driver: its pool writes the texts of the driver's errors, which can hold values of rows
 /// and parts of URLs.

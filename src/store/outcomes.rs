@@ -1,7 +1,7 @@
 //! Waking those who wait for a change to end.
 //!
 //! A change that ends in this process wakes its waiters at once. One that ends on another replica is heard of by a hint
-//! (see [`super::hints`]), and found by polling where that is lost: the row is the truth. One task polls for all waiters.
+//! (see [`super::hints`]), and found by polling where that is lost: the row is the truth. One worker polls for all waiters.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -10,11 +10,10 @@ use std::{
 };
 
 use tokio::sync::watch;
-use tokio_util::sync::CancellationToken;
 
 use crate::{
-    clock::Clock,
     domain::{AccountId, ChangeId, transition::Snapshot},
+    worker::{Cause, Next, Worker},
 };
 
 use super::{Database, StoreError, reads};
@@ -69,30 +68,13 @@ impl Outcomes {
         }
     }
 
-    /// Looks after changes that end on other replicas, until cancelled.
-    pub async fn watch(self, database: Database, clock: Clock, poll_every: Duration, stop: CancellationToken) {
-        let mut hearing = self.hearing.subscribe();
-        // Kept over the turns of the loop: hints, however many, do not put the poll off.
-        let mut poll = Box::pin(clock.sleep(poll_every));
-        loop {
-            let due = tokio::select! {
-                () = stop.cancelled() => return,
-                () = &mut poll => {
-                    poll = Box::pin(clock.sleep(poll_every));
-                    self.waited_for(|_| true)
-                }
-                // The sender lives as long as `self`.
-                _ = hearing.changed() => {
-                    let heard = std::mem::take(&mut *lock(&self.heard));
-                    self.waited_for(|id| heard.contains(&id))
-                }
-            };
-            if let Err(error) = self.look(&database, due).await {
-                tracing::warn!(
-                    error = &error as &dyn std::error::Error,
-                    "cannot look for changes that have ended"
-                );
-            }
+    /// The worker that looks for changes that end on other replicas.
+    pub fn watch(&self, database: Database, every: Duration) -> OutcomeWatch {
+        OutcomeWatch {
+            outcomes: self.clone(),
+            database,
+            every,
+            hearing: self.hearing.subscribe(),
         }
     }
 
@@ -118,22 +100,47 @@ impl Outcomes {
         ids.iter().map(ChangeId::to_string).collect()
     }
 
-    async fn look(&self, database: &Database, due: Vec<(AccountId, ChangeId)>) -> Result<(), StoreError> {
-        if !due.is_empty() {
-            reads::ended(database, &due)
-                .await?
-                .into_iter()
-                .for_each(|snapshot| self.wake(snapshot));
-        }
-        Ok(())
-    }
-
     fn waited_for(&self, is_due: impl Fn(ChangeId) -> bool) -> Vec<(AccountId, ChangeId)> {
         let waiters = lock(&self.waiters);
         let open = waiters
             .iter()
             .filter(|(id, (_, sender))| is_due(**id) && sender.borrow().is_none());
         open.map(|(id, (account, _))| (*account, *id)).collect()
+    }
+}
+
+/// Looks for changes that end on other replicas: for those of a hint, and now and then for all.
+#[derive(Debug)]
+pub struct OutcomeWatch {
+    outcomes: Outcomes,
+    database: Database,
+    every: Duration,
+    hearing: watch::Receiver<()>,
+}
+
+impl Worker for OutcomeWatch {
+    const NAME: &'static str = "outcomes";
+    const FAILURE: &'static str = "cannot look for changes that have ended";
+    type Error = StoreError;
+
+    fn every(&self) -> Duration {
+        self.every
+    }
+
+    async fn round(&mut self, cause: Cause) -> Result<Next, StoreError> {
+        let heard = std::mem::take(&mut *lock(&self.outcomes.heard));
+        let is_due = |id| cause == Cause::Interval || heard.contains(&id);
+        let due = self.outcomes.waited_for(is_due);
+        if !due.is_empty() {
+            let ended = reads::ended(&self.database, &due).await?;
+            ended.into_iter().for_each(|snapshot| self.outcomes.wake(snapshot));
+        }
+        Ok(Next::Interval)
+    }
+
+    async fn woken(&mut self) {
+        // The sender lives as long as `self`.
+        let _ = self.hearing.changed().await;
     }
 }
 

@@ -4,9 +4,8 @@
 use std::time::Duration;
 
 use time::OffsetDateTime;
-use tokio_util::sync::CancellationToken;
 
-use crate::clock::Clock;
+use crate::worker::{Cause, Next, Worker};
 
 use super::{Database, StoreError};
 
@@ -14,7 +13,6 @@ use super::{Database, StoreError};
 pub const MONTHS_AHEAD: u16 = 3;
 
 const LOOK_EVERY: Duration = Duration::from_hours(24);
-const TRY_AGAIN_AFTER: Duration = Duration::from_mins(1);
 
 /// What was done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,29 +59,30 @@ async fn oldest_stray(database: &Database) -> Result<Option<OffsetDateTime>, Sto
     database.run(async |connection| query.fetch_one(connection).await).await
 }
 
-/// Sees to it that there are partitions, now and daily, until cancelled.
-pub async fn keep(database: Database, clock: Clock, stop: CancellationToken) {
-    loop {
-        let wait = match ensure(&database, MONTHS_AHEAD).await {
-            Ok(Ensured { made, leftover }) => {
-                if made > 0 {
-                    tracing::info!(made, "made partitions of the history");
-                }
-                if leftover {
-                    tracing::warn!("audit_entry_default has entries that belong to no month that can be made");
-                }
-                LOOK_EVERY
-            }
-            Err(error) => {
-                tracing::warn!(
-                    error = &error as &dyn std::error::Error,
-                    "cannot make partitions of the history; trying again in a minute"
-                );
-                TRY_AGAIN_AFTER
-            }
-        };
-        if stop.run_until_cancelled(clock.sleep(wait)).await.is_none() {
-            return;
+/// The worker that makes partitions.
+#[derive(Debug)]
+pub struct Partitions {
+    /// Where they are made.
+    pub database: Database,
+}
+
+impl Worker for Partitions {
+    const NAME: &'static str = "partitions";
+    const FAILURE: &'static str = "cannot make partitions of the history";
+    type Error = StoreError;
+
+    fn every(&self) -> Duration {
+        LOOK_EVERY
+    }
+
+    async fn round(&mut self, _: Cause) -> Result<Next, StoreError> {
+        let Ensured { made, leftover } = ensure(&self.database, MONTHS_AHEAD).await?;
+        if made > 0 {
+            tracing::info!(made, "made partitions of the history");
         }
+        if leftover {
+            tracing::warn!("audit_entry_default has entries that belong to no month that can be made");
+        }
+        Ok(Next::Interval)
     }
 }

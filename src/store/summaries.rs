@@ -10,9 +10,11 @@
 use std::time::Duration;
 
 use sqlx::{Connection, PgConnection, Postgres, Transaction};
-use tokio_util::sync::CancellationToken;
 
-use crate::clock::Clock;
+use crate::{
+    clock::Clock,
+    worker::{Cause, Next, Worker},
+};
 
 use super::{Database, StoreError};
 
@@ -25,29 +27,45 @@ const AT_ONCE: u32 = 2000;
 /// And so many where the counts are waited for.
 const AT_ONCE_IN_HASTE: u32 = 20_000;
 
-/// Adds what is not in yet, every few seconds, until cancelled. While there is more, it rests twice as long as each commit took: the
-/// counts come later then, and grants do not. After a failure it tries half as much, for the time of a statement may have been up.
-pub async fn keep(database: Database, clock: Clock, stop: CancellationToken) {
-    let (mut wait, mut most) = (ADD_EVERY, AT_ONCE);
-    while stop.run_until_cancelled(clock.sleep(wait)).await.is_some() {
-        let begun = clock.elapsed();
-        match stop.run_until_cancelled(add(&database, most)).await {
-            None => return,
-            Some(Ok(added)) => {
-                let is_all = added.is_none_or(|added| added < most);
-                wait = if is_all {
-                    ADD_EVERY
-                } else {
-                    2 * clock.elapsed().since(begun)
-                };
-                most = most.saturating_mul(2).min(AT_ONCE);
-            }
-            Some(Err(error)) => {
-                tracing::warn!(error = &error as &dyn std::error::Error, "cannot count entries");
-                wait = ADD_EVERY;
-                most = (most / 2).max(1);
-            }
-        }
+/// The worker that adds what is not in yet. While there is more, it rests twice as long as each commit took: the counts come later
+/// then, and grants do not. After a failure it adds half as many entries, since the statement may have run out of time.
+#[derive(Debug)]
+pub struct Counting {
+    database: Database,
+    clock: Clock,
+    most: u32,
+}
+
+impl Counting {
+    /// A worker that counts in this database.
+    pub fn new(database: Database, clock: Clock) -> Self {
+        let most = AT_ONCE;
+        Self { database, clock, most }
+    }
+}
+
+impl Worker for Counting {
+    const NAME: &'static str = "counting";
+    const FAILURE: &'static str = "cannot count entries";
+    const AT_ONCE: bool = false;
+    type Error = StoreError;
+
+    fn every(&self) -> Duration {
+        ADD_EVERY
+    }
+
+    async fn round(&mut self, _: Cause) -> Result<Next, StoreError> {
+        let (begun, most) = (self.clock.elapsed(), self.most);
+        let added = add(&self.database, most).await;
+        self.most = match added {
+            Ok(_) => most.saturating_mul(2).min(AT_ONCE),
+            Err(_) => (most / 2).max(1),
+        };
+        let is_all = added?.is_none_or(|added| added < most);
+        Ok(match is_all {
+            true => Next::Interval,
+            false => Next::After(2 * self.clock.elapsed().since(begun)),
+        })
     }
 }
 
@@ -60,9 +78,12 @@ pub async fn catch_up(database: &Database) -> Result<(), StoreError> {
         let added = database
             .within("summaries", database.patience(), async |connection| {
                 let mut transaction = begin(connection).await?;
-                sqlx::query!("SELECT pg_advisory_xact_lock('audit_summary_progress'::regclass::oid::bigint)")
-                    .execute(&mut *transaction)
-                    .await?;
+                sqlx::query!(
+                    "SELECT worker FROM worker_lease WHERE worker = $1 FOR UPDATE",
+                    Counting::NAME
+                )
+                .fetch_one(&mut *transaction)
+                .await?;
                 add_under_lock(transaction, AT_ONCE_IN_HASTE).await
             })
             .await?;
@@ -80,12 +101,11 @@ pub async fn add(database: &Database, most: u32) -> Result<Option<u32>, StoreErr
     database
         .within("summaries", database.patience(), async |connection| {
             let mut transaction = begin(connection).await?;
-            let is_ours = sqlx::query_scalar!(
-                r#"SELECT pg_try_advisory_xact_lock('audit_summary_progress'::regclass::oid::bigint) AS "is_ours!""#
-            )
-            .fetch_one(&mut *transaction)
-            .await?;
-            if is_ours {
+            let lock = sqlx::query!(
+                "SELECT worker FROM worker_lease WHERE worker = $1 FOR UPDATE SKIP LOCKED",
+                Counting::NAME
+            );
+            if lock.fetch_optional(&mut *transaction).await?.is_some() {
                 return add_under_lock(transaction, most).await.map(Some);
             }
             transaction.rollback().await?;
@@ -102,7 +122,8 @@ async fn begin(connection: &mut PgConnection) -> Result<Transaction<'_, Postgres
     Ok(connection.begin().await?)
 }
 
-/// One replica at a time: the statement sees what the one before it has added, as the lock goes after the commit.
+/// Under the lock of the worker's row, which guards the counts with or without a lease: the statement sees what the one before it has
+/// added, as the lock goes after the commit.
 async fn add_under_lock(mut transaction: Transaction<'_, Postgres>, most: u32) -> Result<u32, StoreError> {
     let added = sqlx::query_scalar!(
         r#"WITH behind AS (

@@ -15,7 +15,7 @@ use opentelemetry::{
 
 use crate::domain::{Action, ChangeState, Classification, Operation};
 
-use super::gauges;
+use super::{gauges, workers::Workers};
 
 /// The name that all instruments are under.
 pub(super) const SCOPE: &str = "sharewarden";
@@ -24,6 +24,12 @@ pub(super) const SCOPE: &str = "sharewarden";
 const SECONDS: [f64; 17] = [
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 3600.0,
 ];
+
+/// A histogram of durations.
+pub(super) fn seconds(meter: &Meter, name: &'static str, description: &'static str) -> Histogram<f64> {
+    let histogram = meter.f64_histogram(name).with_unit("s").with_description(description);
+    histogram.with_boundaries(SECONDS.to_vec()).build()
+}
 
 /// Of commands in a batch.
 const COMMANDS: [f64; 13] = [
@@ -60,6 +66,7 @@ pub struct Instruments(pub(super) Arc<Inner>);
 pub(super) struct Inner {
     pub(super) meter: Meter,
     pub(super) looked_at: gauges::LookedAt,
+    pub(super) workers: Workers,
     calls: Histogram<f64>,
     auth_refused: Counter<u64>,
     statements: Histogram<f64>,
@@ -85,10 +92,7 @@ impl Default for Instruments {
 impl Instruments {
     /// Makes the instruments of a meter. Once for each meter: what is looked at would be reported twice.
     pub fn new(meter: &Meter) -> Self {
-        let seconds = |name, description| {
-            let histogram = meter.f64_histogram(name).with_unit("s").with_description(description);
-            histogram.with_boundaries(SECONDS.to_vec()).build()
-        };
+        let seconds = |name, description| seconds(meter, name, description);
         let counter = |name, unit, description| {
             let counter = meter.u64_counter(name).with_unit(unit);
             counter.with_description(description).build()
@@ -97,6 +101,7 @@ impl Instruments {
         let instruments = Self(Arc::new(Inner {
             meter: meter.clone(),
             looked_at: gauges::LookedAt::new(meter),
+            workers: Workers::new(meter),
             calls: seconds(
                 "rpc.server.call.duration",
                 "How long calls took, until their answer was sent or their stream ended.",

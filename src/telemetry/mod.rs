@@ -14,6 +14,7 @@ mod metrics;
 mod process;
 pub mod trace;
 mod traces;
+mod workers;
 mod writer;
 
 use std::time::Duration;
@@ -27,6 +28,7 @@ pub use gauges::{Forwarding, Pool};
 pub use instruments::{Attempted, Instruments, Meter, PendingChanges};
 pub use log::filter;
 pub use metrics::Metrics;
+pub use workers::Rounds;
 pub use writer::flush as flush_log;
 
 /// So long the end of a process waits for a collector to take what is left, and as long for whoever reads the log.

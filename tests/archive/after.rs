@@ -179,7 +179,7 @@ async fn rankings_count_what_was_archived() {
         client.grant_share_permission(as_tester(request)).await.unwrap();
     }
     // As if the worker had not come by for a year.
-    let forgotten = "SELECT pg_advisory_xact_lock('audit_summary_progress'::regclass::oid::bigint);
+    let forgotten = "SELECT FROM worker_lease WHERE worker = 'counting' FOR UPDATE;
         TRUNCATE audit_rollup, audit_ranking, audit_ranking_total, audit_summary_progress";
     sqlx::raw_sql(forgotten).execute(&stack.pool).await.unwrap();
     let before = ranking(&stack).await;

@@ -12,3 +12,4 @@ mod roles_sql;
 mod store;
 mod summaries;
 mod views;
+mod workers;

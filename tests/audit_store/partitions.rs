@@ -5,7 +5,9 @@ use std::time::Duration;
 use sharewarden::{
     clock::Clock,
     domain::Timestamp,
-    store::partitions::{self, Ensured, MONTHS_AHEAD},
+    store::partitions::{self, Ensured, MONTHS_AHEAD, Partitions},
+    telemetry::Instruments,
+    worker::Supervisor,
 };
 use sharewarden_testkit::stack::PATIENCE;
 use sqlx::{Postgres, pool::PoolConnection};
@@ -160,7 +162,9 @@ async fn the_worker_looks_at_once_again_in_a_minute_after_a_failure_and_then_dai
     let (begun, stop) = (clock.elapsed(), CancellationToken::new());
     store.execute(&entry_at("2024-01-15 00:00+00")).await;
     store.execute(FAILING).await;
-    let worker = tokio::spawn(partitions::keep(store.database.clone(), clock.clone(), stop.clone()));
+    let database = store.database.clone();
+    let supervisor = Supervisor::new(&clock, &Instruments::default(), &stop);
+    let worker = tokio::spawn(supervisor.run(Partitions { database }));
     wait_until(&store.pool, "(SELECT is_called FROM tried)").await;
     store.execute(MENDED).await;
     let january = "to_regclass('audit_entry_2024_01') IS NOT NULL";
@@ -220,7 +224,7 @@ impl Store {
     }
 
     /// A connection with a transaction under way.
-    async fn transaction(&self) -> PoolConnection<Postgres> {
+    pub(crate) async fn transaction(&self) -> PoolConnection<Postgres> {
         let mut connection = self.pool.acquire().await.unwrap();
         sqlx::query("BEGIN").execute(&mut *connection).await.unwrap();
         connection

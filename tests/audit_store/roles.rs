@@ -146,6 +146,8 @@ async fn a_writer_cannot_rewrite_the_history_nor_what_guards_it() {
         "DELETE FROM change",
         "DELETE FROM share_interval",
         "DELETE FROM audit_rollup",
+        "INSERT INTO worker_lease (worker) VALUES ('another')",
+        "DELETE FROM worker_lease",
         "INSERT INTO audit_archive DEFAULT VALUES",
         "DELETE FROM _sqlx_migrations",
     ] {

@@ -9,7 +9,9 @@ use sharewarden::{
         Access, Action, Failure, FailureReason, PermissionKey, Timestamp,
         transition::{Command, Outcome},
     },
-    store::summaries,
+    store::summaries::{self, Counting},
+    telemetry::Instruments,
+    worker::Supervisor,
 };
 use sharewarden_simulator::{Effect, Fault, Moment};
 use sharewarden_testkit::stack::*;
@@ -80,7 +82,9 @@ async fn the_worker_adds_all_and_halves_what_is_too_much_at_once() {
     store.execute(ONLY_A_THOUSAND).await;
     let clock = Clock::manual(Timestamp::parse("2026-11-22T00:00:00Z").unwrap());
     let stop = CancellationToken::new();
-    let worker = tokio::spawn(summaries::keep(store.database.clone(), clock.clone(), stop.clone()));
+    let supervisor = Supervisor::new(&clock, &Instruments::default(), &stop);
+    let counting = Counting::new(store.database.clone(), clock.clone());
+    let worker = tokio::spawn(supervisor.run(counting));
     tokio::select! {
         () = turn(&clock, Duration::from_secs(1)) => {}
         () = wait_until(&store.pool, "EXISTS (SELECT FROM audit_summary_progress WHERE size = 2500)") => {}

@@ -4,9 +4,11 @@ use std::{net::SocketAddr, time::Duration};
 
 use sharewarden::{
     clock::Clock,
-    edge::{ClientCertificates, ServerTls, TlsSettings},
+    edge::{CertificateReload, ClientCertificates, ServerTls, TlsSettings},
     grpc::{Authenticator, PRINCIPAL, ServerSettings},
     proto::v1::{share_permission_service_client::SharePermissionServiceClient, *},
+    telemetry::Instruments,
+    worker::Supervisor,
 };
 use sharewarden_testkit::credentials::{Authority, Files, Leaf, Pair, host, now, uri};
 use tokio::{
@@ -47,7 +49,11 @@ impl Secured {
             .await
             .unwrap();
         let stop = CancellationToken::new();
-        let reloading = tokio::spawn(tls.clone().watch(Duration::from_millis(20), stop.clone()));
+        let supervisor = Supervisor::new(&Clock::system(), &Instruments::default(), &stop);
+        let reloading = tokio::spawn(supervisor.run(CertificateReload {
+            tls: tls.clone(),
+            every: Duration::from_millis(20),
+        }));
         let guard = Guard {
             authenticator: Authenticator {
                 certificates: true,

@@ -248,7 +248,7 @@ async fn an_account_whose_first_commit_was_lost_by_a_failover_is_served() {
     let mut client = stack.client().await;
     client.grant_share_permission(as_tester(grant())).await.unwrap();
     let lost = "SET session_replication_role = replica;
-         SELECT pg_advisory_xact_lock('audit_summary_progress'::regclass::oid::bigint);
+         SELECT FROM worker_lease WHERE worker = 'counting' FOR UPDATE;
          TRUNCATE audit_entry, audit_rollup, audit_ranking, audit_ranking_total, audit_summary_progress, share_interval,
              share_permission, request, change, ledger";
     let mut postgres = PgConnection::connect(stack.database.url()).await.unwrap();

@@ -8,6 +8,8 @@ use sharewarden::{
     clock::Clock,
     domain::{AccountId, ChangeId, ChangeState, Timestamp},
     store::{Database, DatabaseSettings, Hints, Outcomes, outcomes::Waiter},
+    telemetry::Instruments,
+    worker::Supervisor,
 };
 use sharewarden_testkit::stack::*;
 use sqlx::{Connection, PgConnection};
@@ -104,8 +106,9 @@ impl Elsewhere {
             CancellationToken::new(),
         );
         let outcomes = hints.outcomes.clone();
-        let listening = tokio::spawn(hints.listen(database.clone(), clock.clone(), stop.clone()));
-        let watching = tokio::spawn(outcomes.clone().watch(database.clone(), clock, OFTEN, stop.clone()));
+        let supervisor = Supervisor::new(&clock, &Instruments::default(), &stop);
+        let listening = tokio::spawn(hints.listen(database.clone(), clock, stop.clone()));
+        let watching = tokio::spawn(supervisor.run(outcomes.watch(database.clone(), OFTEN)));
         Self {
             outcomes,
             database,

@@ -4,6 +4,7 @@ use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use sharewarden::proto::v1::{WatchAuditEntriesRequest, audit_service_client::AuditServiceClient};
 use sharewarden_simulator::{Effect, Fault};
 use sharewarden_testkit::{postgres::database, stack::*};
+use sqlx::{Connection, PgConnection};
 use std::collections::BTreeMap;
 use tokio::net::TcpStream;
 
@@ -14,6 +15,20 @@ use crate::{
 };
 
 const ADMIN: &str = "log.filter = \"info\"\nadmin.listen = \"127.0.0.1:0\"\n";
+
+const LAST_SUCCESS: &str = "sharewarden_worker_last_success_timestamp_seconds";
+
+/// The workers of a service without TLS and tokens.
+const WORKERS: [&str; 8] = [
+    "counting",
+    "outcomes",
+    "partitions",
+    "pending",
+    "readiness",
+    "recovery",
+    "signing",
+    "tail",
+];
 
 /// Names, with the values of each.
 pub(crate) struct Scraped(pub(crate) String);
@@ -111,6 +126,10 @@ async fn prometheus_finds_everything_that_there_is_to_know() {
         ("sharewarden_watch_watchers", "gauge"),
         ("sharewarden_checkpoint_age_seconds", "gauge"),
         ("sharewarden_audit_entries_total", "counter"),
+        ("sharewarden_worker_last_success_timestamp_seconds", "gauge"),
+        ("sharewarden_worker_interval_seconds", "gauge"),
+        ("sharewarden_worker_failures_total", "counter"),
+        ("sharewarden_worker_duration_seconds", "histogram"),
         ("sharewarden_ready", "gauge"),
         ("sharewarden_build_info", "gauge"),
         ("sharewarden_log_dropped_lines_total", "counter"),
@@ -145,6 +164,14 @@ async fn prometheus_finds_everything_that_there_is_to_know() {
     assert_eq!(value("sharewarden_audit_entries_total", &denied), Some(1.0));
     let succeeded = [("kind", "change.succeeded"), ("action", "REVOKE")];
     assert_eq!(value("sharewarden_audit_entries_total", &succeeded), Some(1.0));
+    for worker in WORKERS {
+        let worker = [("worker", worker)];
+        assert_eq!(value("sharewarden_worker_failures_total", &worker), Some(0.0));
+        let start = value("process_start_time_seconds", &[]);
+        assert!(value(LAST_SUCCESS, &worker) > start, "{worker:?} of:\n{}", scraped.0);
+    }
+    let daily = [("worker", "partitions")];
+    assert_eq!(value("sharewarden_worker_interval_seconds", &daily), Some(86400.0));
     let version = [("version", env!("CARGO_PKG_VERSION"))];
     assert_eq!(value("sharewarden_build_info", &version), Some(1.0));
     assert!(value("process_resident_memory_bytes", &[]) > Some(1e6));
@@ -155,6 +182,34 @@ async fn prometheus_finds_everything_that_there_is_to_know() {
         assert!(!scraped.0.contains(id), "{id} is no label:\n{}", scraped.0);
     }
     served.stop().await;
+    simulator.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_worker_that_fails_is_counted_and_logged_once_and_tries_again() {
+    let (database, simulator) = tokio::join!(database(), simulator());
+    let served = Served::start(&config_text(database.url(), &simulator.url(), ADMIN)).await;
+    let mut owner = PgConnection::connect(database.url()).await.unwrap();
+    let signing = [("worker", "signing")];
+    let rename = "ALTER TABLE ledger_checkpoint RENAME TO gone";
+    sqlx::query(rename).execute(&mut owner).await.unwrap();
+    let failures = "sharewarden_worker_failures_total";
+    reach(&served, failures, &signing, |failures| failures >= 2.0).await;
+    let before = Scraped::of(&served).await.value(LAST_SUCCESS, &signing).unwrap();
+    let rename = "ALTER TABLE gone RENAME TO ledger_checkpoint";
+    sqlx::query(rename).execute(&mut owner).await.unwrap();
+    reach(&served, LAST_SUCCESS, &signing, |success| success > before).await;
+    owner.close().await.unwrap();
+    let log = served.stop().await;
+    let said = log.iter().filter(|line| line["worker"] == "signing");
+    let said: Vec<_> = said.map(|line| line["message"].as_str().unwrap()).collect();
+    assert_eq!(
+        said,
+        [
+            "cannot sign checkpoints; the worker tries again",
+            "the worker succeeds again"
+        ]
+    );
     simulator.shutdown().await;
 }
 

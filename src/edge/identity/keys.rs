@@ -19,9 +19,11 @@ use jsonwebtoken::{
 use serde::Deserialize;
 use serde_json::Value;
 use tokio::sync::Mutex;
-use tokio_util::sync::CancellationToken;
 
-use crate::clock::{Clock, Elapsed};
+use crate::{
+    clock::{Clock, Elapsed},
+    worker::{Cause, Next, Worker},
+};
 
 use super::{Distrust, fetch};
 
@@ -123,17 +125,6 @@ impl Keys {
         }
     }
 
-    /// Fetches the keys every so often, until `end`.
-    pub async fn watch(self, end: CancellationToken) {
-        let Inner { settings, clock, .. } = &*self.0;
-        while end.run_until_cancelled(clock.sleep(settings.refresh)).await.is_some() {
-            let mut tried = self.0.tried.lock().await;
-            if let Err(problem) = self.fetch(&mut tried).await {
-                failed(&problem);
-            }
-        }
-    }
-
     /// The key with this id for this algorithm.
     pub(super) async fn find(&self, kid: &str, algorithm: Algorithm) -> Result<DecodingKey, Distrust> {
         let kept = self.kept();
@@ -191,12 +182,27 @@ impl Keys {
     }
 }
 
+/// Fetches the keys every so often.
+impl Worker for Keys {
+    const NAME: &'static str = "keys";
+    const FAILURE: &'static str =
+        "the keys that tokens are verified with cannot be fetched (auth.jwt.jwks): the old ones stay";
+    const AT_ONCE: bool = false;
+    type Error = KeysProblem;
+
+    fn every(&self) -> Duration {
+        self.0.settings.refresh
+    }
+
+    async fn round(&mut self, _: Cause) -> Result<Next, KeysProblem> {
+        let mut tried = self.0.tried.lock().await;
+        self.fetch(&mut tried).await?;
+        Ok(Next::Interval)
+    }
+}
+
 fn failed(problem: &KeysProblem) {
-    let error = problem as &dyn StdError;
-    tracing::error!(
-        error,
-        "the keys that tokens are verified with cannot be fetched (auth.jwt.jwks): the old ones stay"
-    );
+    tracing::error!(error = problem as &dyn StdError, "{}", Keys::FAILURE);
 }
 
 /// A JWK Set, as far as it can be used.

@@ -1,17 +1,19 @@
 //! Who somebody is: what certificates and tokens say, once they were checked. Knows nothing of gRPC, nor of what anybody may do.
 //!
-//! [`tls`] makes TLS of connections, with files that are read again when they change; [`certificate`] reads the name in a client's
+//! [`tls`] makes TLS of connections, with files that [`reload`] reads again; [`certificate`] reads the name in a client's
 //! certificate. [`token`] checks bearer tokens against the issuer's [`keys`], which [`fetch`] gets from a file or a URL.
 
 mod certificate;
 mod fetch;
 mod keys;
+mod reload;
 mod tls;
 mod token;
 
 use crate::domain::{Principal, Timestamp};
 
 pub use keys::{KeySettings, KeySource, Keys, KeysProblem};
+pub use reload::CertificateReload;
 pub use tls::{ClientCertificates, ServerTls, TlsProblem, TlsSettings, TlsStream};
 pub use token::{TokenSettings, Tokens};
 

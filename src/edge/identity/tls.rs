@@ -17,7 +17,6 @@ use rustls::{
 use sha2::{Digest, Sha256};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
-use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 
@@ -100,8 +99,8 @@ pub struct ServerTls {
 
 #[derive(Debug)]
 struct Current {
-    /// Of the files' contents, good or bad.
-    seen: [u8; 32],
+    /// Of the contents of the files.
+    digest: [u8; 32],
     config: Arc<ServerConfig>,
 }
 
@@ -114,7 +113,7 @@ impl ServerTls {
         let files = Files::read(&settings).await?;
         let config = files.config(&settings, &clock)?;
         let current = Current {
-            seen: files.digest(),
+            digest: files.digest(),
             config: Arc::new(config),
         };
         Ok(Self {
@@ -124,41 +123,16 @@ impl ServerTls {
         })
     }
 
-    /// Reads the files every so often, until `end`.
-    pub async fn watch(self, every: Duration, end: CancellationToken) {
-        while end.run_until_cancelled(self.clock.sleep(every)).await.is_some() {
-            self.look_again().await;
+    /// Reads the files again, and takes over new contents if they are good.
+    pub(super) async fn reload(&self) -> Result<(), TlsProblem> {
+        let files = Files::read(&self.settings).await?;
+        let digest = files.digest();
+        if self.current.read().unwrap_or_else(PoisonError::into_inner).digest != digest {
+            let config = Arc::new(files.config(&self.settings, &self.clock)?);
+            *self.current.write().unwrap_or_else(PoisonError::into_inner) = Current { digest, config };
+            tracing::info!("the certificates of server.tls have changed: new connections get the new ones");
         }
-    }
-
-    /// Takes over new contents, if they are good. What is bad is told once, not each time it is seen.
-    async fn look_again(&self) {
-        let files = match Files::read(&self.settings).await {
-            Ok(files) => files,
-            Err(problem) => {
-                if self.note([0; 32]) {
-                    refused(&problem);
-                }
-                return;
-            }
-        };
-        if !self.note(files.digest()) {
-            return;
-        }
-        match files.config(&self.settings, &self.clock) {
-            Ok(config) => {
-                let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
-                current.config = Arc::new(config);
-                tracing::info!("the certificates of server.tls have changed: new connections get the new ones");
-            }
-            Err(problem) => refused(&problem),
-        }
-    }
-
-    /// Remembers what was seen; false if it was seen the last time, too.
-    fn note(&self, digest: [u8; 32]) -> bool {
-        let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
-        std::mem::replace(&mut current.seen, digest) != digest
+        Ok(())
     }
 
     /// Greets who connects.
@@ -184,13 +158,6 @@ impl ServerTls {
         let leaf = session.peer_certificates()?.first()?;
         Some(certificate::identity(leaf))
     }
-}
-
-fn refused(problem: &TlsProblem) {
-    tracing::error!(
-        error = problem as &dyn StdError,
-        "the new files of server.tls cannot be used: the old certificates stay in force"
-    );
 }
 
 fn distrust(error: &rustls::Error) -> Distrust {

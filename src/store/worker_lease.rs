@@ -1,0 +1,94 @@
+//! Workers that run on one replica at a time: the one that holds the lease in the worker's row of `worker_lease`.
+//!
+//! The lease saves work and guards nothing: what a round writes must be right when two replicas run it (see [`super::summaries`]).
+//! The lease is on the database's clock; the replica counts it from before the statement that took it. A round is dropped when the
+//! lease has only as much time left as a statement may take, so that no statement of the round is under way when the lease ends.
+
+use std::time::Duration;
+
+use crate::{
+    clock::Clock,
+    domain::ReplicaId,
+    worker::{Cause, Next, Worker},
+};
+
+use super::{Database, StoreError};
+
+/// A worker that runs on one replica at a time. It needs a row in `worker_lease`, with its name.
+#[derive(Debug)]
+pub struct OneAcrossReplicas<W> {
+    worker: W,
+    database: Database,
+    clock: Clock,
+    owner: ReplicaId,
+    /// The epoch of the lease that this replica took last.
+    epoch: Option<i64>,
+}
+
+impl<W: Worker<Error = StoreError>> OneAcrossReplicas<W> {
+    /// The worker as `owner` runs it.
+    pub fn new(worker: W, database: Database, clock: Clock, owner: ReplicaId) -> Self {
+        Self {
+            worker,
+            database,
+            clock,
+            owner,
+            epoch: None,
+        }
+    }
+
+    /// Takes the lease, or renews it. False while another replica holds it, and while a transaction locks the row.
+    async fn take(&mut self, lease: Duration) -> Result<bool, StoreError> {
+        let query = sqlx::query_scalar!(
+            "UPDATE worker_lease SET owner = $2, epoch = epoch + (owner IS DISTINCT FROM $2)::integer,
+                 expires_at = statement_timestamp() + make_interval(secs => $3)
+             WHERE worker = (
+                 SELECT worker FROM worker_lease
+                 WHERE worker = $1 AND (owner = $2 OR expires_at <= statement_timestamp()) FOR UPDATE SKIP LOCKED)
+             RETURNING epoch",
+            W::NAME,
+            self.owner.0,
+            lease.as_secs_f64(),
+        );
+        let epoch = self
+            .database
+            .run(async |connection| query.fetch_optional(connection).await)
+            .await?;
+        if epoch.is_some() && self.epoch != epoch {
+            tracing::info!(worker = W::NAME, epoch, "this replica took the lease of the worker");
+            self.epoch = epoch;
+        }
+        Ok(epoch.is_some())
+    }
+}
+
+impl<W: Worker<Error = StoreError>> Worker for OneAcrossReplicas<W> {
+    const NAME: &'static str = W::NAME;
+    const FAILURE: &'static str = W::FAILURE;
+    const AT_ONCE: bool = W::AT_ONCE;
+    type Error = StoreError;
+
+    fn every(&self) -> Duration {
+        self.worker.every()
+    }
+
+    async fn round(&mut self, cause: Cause) -> Result<Next, StoreError> {
+        // The lease outlasts the interval: a replica that is well keeps it.
+        let statement = self.database.patience();
+        let lease = self.every() + 3 * statement;
+        let since = self.clock.elapsed();
+        if !self.take(lease).await? {
+            return Ok(Next::Interval);
+        }
+        let took = self.clock.elapsed().since(since);
+        tokio::select! {
+            biased;
+            () = self.clock.sleep((lease - statement).saturating_sub(took)) => Err(StoreError::LeaseEnds),
+            done = self.worker.round(cause) => done,
+        }
+    }
+
+    async fn woken(&mut self) {
+        self.worker.woken().await;
+    }
+}

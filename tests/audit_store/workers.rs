@@ -1,0 +1,202 @@
+//! Workers that run on one replica at a time: their leases.
+
+use std::{
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
+
+use futures_util::FutureExt;
+use sharewarden::{
+    clock::Clock,
+    domain::{ReplicaId, Timestamp},
+    store::{OneAcrossReplicas, StoreError, summaries::Counting},
+    telemetry::Instruments,
+    worker::{Cause, Next, Supervisor, Worker},
+};
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use sharewarden_testkit::stack::*;
+
+use crate::{naive::assert_summaries_are_exact, store::*};
+
+const EVERY: Duration = Duration::from_secs(5);
+
+/// A worker that counts its rounds, and may be held in one.
+#[derive(Clone, Default)]
+struct Tried {
+    begun: Arc<AtomicU32>,
+    hold: Option<Arc<Notify>>,
+}
+
+impl Worker for Tried {
+    /// Its row is there.
+    const NAME: &'static str = Counting::NAME;
+    const FAILURE: &'static str = "the test lets it fail";
+    type Error = StoreError;
+
+    fn every(&self) -> Duration {
+        EVERY
+    }
+
+    async fn round(&mut self, _: Cause) -> Result<Next, StoreError> {
+        self.begun.fetch_add(1, Ordering::Relaxed);
+        if let Some(hold) = &self.hold {
+            hold.notified().await;
+        }
+        Ok(Next::Interval)
+    }
+}
+
+/// A worker as one replica runs it, on a clock.
+struct Replica {
+    tried: Tried,
+    worker: OneAcrossReplicas<Tried>,
+}
+
+impl Replica {
+    fn of(store: &Store, clock: &Clock, tried: Tried) -> Self {
+        let owner = ReplicaId(Uuid::new_v4());
+        let worker = OneAcrossReplicas::new(tried.clone(), store.database.clone(), clock.clone(), owner);
+        Self { tried, worker }
+    }
+
+    /// Begins a round, and tells how many rounds this replica has run.
+    async fn round(&mut self) -> u32 {
+        assert_eq!(self.worker.round(Cause::Interval).await.unwrap(), Next::Interval);
+        self.tried.begun.load(Ordering::Relaxed)
+    }
+}
+
+/// The lease as it is: how often it changed hands, and whether its time is over.
+async fn lease(store: &Store) -> (i64, bool) {
+    sqlx::query_as("SELECT epoch, expires_at <= now() FROM worker_lease WHERE worker = 'counting'")
+        .fetch_one(&store.pool)
+        .await
+        .unwrap()
+}
+
+const ENDS: &str = "UPDATE worker_lease SET expires_at = now() - interval '1 ms'";
+
+#[tokio::test]
+async fn two_replicas_run_one_round() {
+    let store = Store::open().await;
+    let clock = Clock::system();
+    let mut one = Replica::of(&store, &clock, Tried::default());
+    let mut other = Replica::of(&store, &clock, Tried::default());
+    for round in 1..4 {
+        let (by_one, by_other) = tokio::join!(one.round(), other.round());
+        assert_eq!(by_one + by_other, round);
+        assert!(by_one == 0 || by_other == 0, "the lease stays where it is");
+    }
+    assert_eq!(lease(&store).await, (1, false));
+    store.close().await;
+}
+
+#[tokio::test]
+async fn a_lease_that_ran_out_is_taken_over() {
+    let store = Store::open().await;
+    let clock = Clock::system();
+    let mut one = Replica::of(&store, &clock, Tried::default());
+    let mut other = Replica::of(&store, &clock, Tried::default());
+    assert_eq!((one.round().await, other.round().await), (1, 0));
+    store.execute(ENDS).await;
+    assert_eq!((other.round().await, one.round().await), (1, 1));
+    assert_eq!(lease(&store).await, (2, false));
+    // Its holder renews it, if no other replica has taken it.
+    store.execute(ENDS).await;
+    assert_eq!((other.round().await, one.round().await), (2, 1));
+    assert_eq!(lease(&store).await, (2, false));
+    store.close().await;
+}
+
+#[tokio::test]
+async fn a_round_is_dropped_before_its_lease_ends() {
+    let store = Store::open().await;
+    let clock = Clock::manual(Timestamp::parse("2026-11-22T00:00:00Z").unwrap());
+    let hold = Some(Arc::default());
+    let mut replica = Replica::of(
+        &store,
+        &clock,
+        Tried {
+            hold,
+            ..Tried::default()
+        },
+    );
+    let begun = replica.tried.begun.clone();
+    let mut round = pin!(replica.worker.round(Cause::Interval));
+    let began = async {
+        while begun.load(Ordering::Relaxed) == 0 {
+            assert!(round.as_mut().now_or_never().is_none());
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, began).await.expect("it begins");
+    // What is left of the lease is the time of one statement.
+    let dropped_after = EVERY + 2 * (PATIENCE + Duration::from_secs(1));
+    clock.advance(dropped_after - Duration::from_millis(1));
+    assert!(round.as_mut().now_or_never().is_none());
+    clock.advance(Duration::from_millis(1));
+    let dropped = round.as_mut().now_or_never().expect("it is dropped");
+    assert!(matches!(dropped, Err(StoreError::LeaseEnds)), "{dropped:?}");
+    let lasts: f64 = sqlx::query_scalar("SELECT extract(epoch FROM expires_at - now())::float8 FROM worker_lease")
+        .fetch_one(&store.pool)
+        .await
+        .unwrap();
+    assert!(lasts > dropped_after.as_secs_f64(), "{lasts}");
+    store.close().await;
+}
+
+#[tokio::test]
+async fn no_replica_takes_a_lease_while_a_transaction_of_its_holder_is_open() {
+    let store = Store::open().await;
+    let mut replica = Replica::of(&store, &Clock::system(), Tried::default());
+    let mut holder = store.transaction().await;
+    sqlx::query("SELECT FROM worker_lease FOR UPDATE")
+        .execute(&mut *holder)
+        .await
+        .unwrap();
+    assert!(lease(&store).await.1, "it ran out");
+    assert_eq!(replica.round().await, 0);
+    sqlx::query("ROLLBACK").execute(&mut *holder).await.unwrap();
+    drop(holder);
+    assert_eq!(replica.round().await, 1);
+    store.close().await;
+}
+
+#[tokio::test]
+async fn replicas_that_count_together_count_each_entry_once() {
+    let store = Store::open().await;
+    let (clock, stop) = (Clock::system(), CancellationToken::new());
+    let replicas = [connect(store.test.url()), connect(store.test.url())];
+    let workers: Vec<_> = replicas
+        .iter()
+        .map(|replica| {
+            let counting = Counting::new(replica.clone(), clock.clone());
+            let owner = ReplicaId(Uuid::new_v4());
+            let worker = OneAcrossReplicas::new(counting, replica.clone(), clock.clone(), owner);
+            tokio::spawn(Supervisor::new(&clock, &Instruments::default(), &stop).run(worker))
+        })
+        .collect();
+    store.refuse(ACCOUNT, 2500).await;
+    wait_until(
+        &store.pool,
+        "EXISTS (SELECT FROM audit_summary_progress WHERE size = 2500)",
+    )
+    .await;
+    stop.cancel();
+    for worker in workers {
+        worker.await.unwrap();
+    }
+    assert_eq!(lease(&store).await, (1, false));
+    assert_summaries_are_exact(&store.pool, &store.database).await;
+    for replica in replicas {
+        replica.close().await;
+    }
+    store.close().await;
+}

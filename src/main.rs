@@ -18,6 +18,7 @@ use sharewarden::{
     cli::{self, AuditCommand, ClientCommand, ClientOptions, KeyCommand},
     clock::Clock,
     config::Config,
+    domain::with_causes,
     server::{self, Server},
     store::archive::Detached,
     telemetry::Metrics,
@@ -145,18 +146,8 @@ async fn run(Arguments { client, command }: Arguments) -> ExitCode {
 type Failed = Box<dyn std::error::Error>;
 
 /// Says what went wrong and why, on one line where that is possible.
-fn failed(error: &dyn std::error::Error) -> ExitCode {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if !text.contains(&cause_text) {
-            text.push_str(": ");
-            text.push_str(&cause_text);
-        }
-        source = cause.source();
-    }
-    eprintln!("error: {text}");
+fn failed(error: &(dyn std::error::Error + 'static)) -> ExitCode {
+    eprintln!("error: {}", with_causes(error));
     ExitCode::FAILURE
 }
 

@@ -94,6 +94,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "server",
             "clock",
             "config",
+            "domain",
             "ledger",
             "store",
             "telemetry",

@@ -12,6 +12,7 @@ use super::failure::{Exit, Failure};
 use super::fault::Fault;
 use super::options::ClientOptions;
 use super::text::one_line;
+use crate::domain::causes;
 use crate::proto::v1::audit_service_client::AuditServiceClient;
 use crate::proto::v1::share_permission_service_client::SharePermissionServiceClient;
 
@@ -177,10 +178,7 @@ async fn connect(options: &ClientOptions, tls: Option<ClientTlsConfig>) -> Resul
 }
 
 fn unreachable(options: &ClientOptions, error: &(dyn Error + 'static)) -> Failure {
-    let mut cause = error;
-    while let Some(source) = cause.source() {
-        cause = source;
-    }
+    let cause = causes(error).last().unwrap_or(error);
     let what = format!(
         "cannot connect to {}: {}",
         options.server(),

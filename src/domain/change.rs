@@ -187,7 +187,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::domain::{Classification, Operation, RequestId};
+    use crate::domain::{Classification, Operation, RequestId, example};
 
     #[test]
     fn of_many_attempts_the_first_and_the_latest_are_kept() {
@@ -202,12 +202,8 @@ mod tests {
                     image: "wsi-123456789".parse().unwrap(),
                     shared_account: "210987654321".parse().unwrap(),
                 },
-                action: Action::Grant,
-                cause: Cause::Caller,
                 principal: "tester".parse().unwrap(),
-                reason: "a test".parse().unwrap(),
-                ticket: None,
-                trace_id: None,
+                ..example::intent()
             }),
             generation: 1,
             previous: None,

@@ -4,9 +4,12 @@
 //! remembered), [`upstream`] (what AWS can say), [`transition`] (what every command does to an account) and [`convergence`]
 //! (what to do next about a change, given what AWS said).
 
+pub mod causes;
 pub mod change;
 pub mod convergence;
 pub mod entry;
+#[cfg(any(test, feature = "dev"))]
+pub mod example;
 pub mod id;
 pub mod image;
 pub mod pattern;
@@ -16,6 +19,7 @@ pub mod transition;
 pub mod upstream;
 
 pub use crate::ledger::{AccountId, Invalid, KindName, Timestamp};
+pub use causes::{causes, with_causes};
 pub use change::{Action, Cause, Change, ChangeState, Failure, FailureReason, Intent};
 pub use entry::{Body, ChangeBody, Columns, Entry, Kind, OcsfStatus, ShareEffect, UnknownBody};
 pub use id::{ChangeId, ImageId, Principal, Reason, Region, ReplicaId, RequestId, Ticket, TraceId};

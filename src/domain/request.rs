@@ -90,24 +90,12 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::domain::{Action, Cause, PermissionKey};
+    use crate::domain::{Action, example};
 
     fn intent() -> Intent {
         Intent {
-            change_id: ChangeId(Uuid::from_u128(1)),
-            request_id: RequestId(Uuid::from_u128(2)),
-            key: PermissionKey {
-                account: "000011112222".parse().unwrap(),
-                region: "eu-central-1".parse().unwrap(),
-                image: "wsi-123456789".parse().unwrap(),
-                shared_account: "210987654321".parse().unwrap(),
-            },
-            action: Action::Grant,
-            cause: Cause::Caller,
-            principal: "build".parse().unwrap(),
             reason: "a reason".parse().unwrap(),
-            ticket: None,
-            trace_id: None,
+            ..example::intent()
         }
     }
 

@@ -23,6 +23,8 @@ use tracing_subscriber::{
     registry::LookupSpan,
 };
 
+use crate::domain::with_causes;
+
 /// Writes lines, each in one piece.
 pub(super) struct Json<W>(pub(super) W);
 
@@ -187,17 +189,7 @@ impl Visit for Fields<'_> {
 
     /// With what caused it.
     fn record_error(&mut self, field: &Field, value: &(dyn Error + 'static)) {
-        let mut text = value.to_string();
-        let mut source = value.source();
-        while let Some(cause) = source {
-            let cause_text = cause.to_string();
-            if !text.contains(&cause_text) {
-                text.push_str(": ");
-                text.push_str(&cause_text);
-            }
-            source = cause.source();
-        }
-        self.0.put(field.name(), text);
+        self.0.put(field.name(), with_causes(value));
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {

@@ -1,6 +1,8 @@
 //! Texts from outside, made fit to be kept, answered and logged.
 
-use std::{error::Error, io, iter};
+use std::error::Error;
+
+use crate::domain::causes;
 
 /// The longest code or request id kept.
 const CODE: usize = 128;
@@ -57,14 +59,6 @@ pub(super) fn chain(error: &(dyn Error + 'static)) -> String {
         }
     }
     texts.join(": ").chars().take(CHAIN).collect()
-}
-
-/// An error and its causes. An `io::Error` gives its payload, which its `source` skips.
-pub(super) fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
-    iter::successors(Some(error), |&error| match error.downcast_ref::<io::Error>() {
-        Some(io) => io.get_ref().map(|inner| inner as &(dyn Error + 'static)),
-        None => error.source(),
-    })
 }
 
 /// The first error of a type in the chain.

@@ -4,7 +4,7 @@ use std::process::Command;
 
 use sharewarden::{
     archive::Options,
-    domain::{Action, Cause, ChangeId, Intent, PermissionKey, RequestContent, RequestId},
+    domain::{ChangeId, Intent, PermissionKey, RequestContent, RequestId, example},
     grpc::PRINCIPAL,
     ledger::{Hash, check::verify_consistency},
     proto::v1::{
@@ -70,12 +70,10 @@ async fn change_of(stack: &Stack, month: &str) -> String {
             image: IMAGE.parse().unwrap(),
             shared_account: RECIPIENT.parse().unwrap(),
         },
-        action: Action::Grant,
-        cause: Cause::Caller,
         principal: PERSON.parse().unwrap(),
         reason: "her illness".parse().unwrap(),
         ticket: Some("PERSON-7".parse().unwrap()),
-        trace_id: None,
+        ..example::intent()
     });
     let sql = format!(
         "WITH made AS (

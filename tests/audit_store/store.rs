@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use sharewarden::{
     clock::Clock,
     domain::{
-        Action, Cause, ChangeId, Intent, PermissionKey, ReplicaId, RequestId,
+        Action, ChangeId, Intent, PermissionKey, ReplicaId, RequestId, example,
         transition::{Answer, Command, Outcome, Settlement, Work},
     },
     store::{CommitError, Committer, Database, DatabaseSettings, Hints, Leased, committer::CommitterSettings},
@@ -154,11 +154,8 @@ pub(crate) fn intent(key: PermissionKey, action: Action, principal: &str) -> Arc
         request_id: RequestId(Uuid::new_v4()),
         key,
         action,
-        cause: Cause::Caller,
         principal: principal.parse().unwrap(),
-        reason: "a test".parse().unwrap(),
-        ticket: None,
-        trace_id: None,
+        ..example::intent()
     })
 }
 

@@ -4,8 +4,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 use sharewarden::domain::{
-    AccountId, Action, Body, Cause, ChangeBody, ChangeId, Entry, Intent, PermissionKey, RequestId, Timestamp,
-    entry::encode,
+    AccountId, Body, ChangeBody, ChangeId, Entry, Intent, PermissionKey, RequestId, Timestamp, entry::encode, example,
 };
 use sharewarden::ledger::export::{Header, Writer};
 use sharewarden::ledger::merkle::leaf_hash;
@@ -260,12 +259,9 @@ fn line(account: AccountId, index: u64, reason: &str) -> String {
                     image: "wsi-0123456789".parse().unwrap(),
                     shared_account: "999999999999".parse().unwrap(),
                 },
-                action: Action::Grant,
-                cause: Cause::Caller,
                 principal: "alice".parse().unwrap(),
                 reason: reason.parse().unwrap(),
-                ticket: None,
-                trace_id: None,
+                ..example::intent()
             }),
             generation: Some(index + 1),
             previous: None,

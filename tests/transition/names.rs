@@ -3,15 +3,15 @@
 use std::sync::{Arc, LazyLock};
 
 use sharewarden::domain::{
-    AccountId, Action, Cause, ChangeId, Failure, FailureReason, Intent, PermissionKey, Principal, Reason, ReplicaId,
-    RequestId, Timestamp,
+    AccountId, Action, ChangeId, Failure, FailureReason, Intent, PermissionKey, Principal, ReplicaId, RequestId,
+    Timestamp, example,
 };
 use uuid::Uuid;
 
 static KEYS: LazyLock<[PermissionKey; 4]> = LazyLock::new(|| [1, 2, 3, 4].map(made_key));
 static PRINCIPALS: LazyLock<[Principal; 2]> =
     LazyLock::new(|| ["ann", "bob"].map(|name| name.parse().expect("it follows its rule")));
-static REASON: LazyLock<Reason> = LazyLock::new(|| "a test".parse().expect("it follows its rule"));
+static EXAMPLE: LazyLock<Intent> = LazyLock::new(example::intent);
 static START: LazyLock<Timestamp> = LazyLock::new(|| Timestamp::parse("2026-11-22T00:00:00Z").expect("it is RFC 3339"));
 
 fn made_key(number: u64) -> PermissionKey {
@@ -50,11 +50,8 @@ pub(crate) fn intent(id: u64, request: u64, key: PermissionKey, action: Action, 
         request_id: RequestId(Uuid::from_u64_pair(2, request)),
         key,
         action,
-        cause: Cause::Caller,
         principal: PRINCIPALS[who as usize].clone(),
-        reason: REASON.clone(),
-        ticket: None,
-        trace_id: None,
+        ..EXAMPLE.clone()
     })
 }
 

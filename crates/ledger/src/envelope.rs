@@ -84,7 +84,7 @@ impl<'a> Envelope<'a, OpaqueBody<'a>> {
     pub fn decode(text: &'a str) -> Result<Self, DecodeError> {
         let line: Read<'a> = serde_json::from_str(text)?;
         let refused = DecodeError::Member;
-        if line.kind.parse::<KindName>().is_err() {
+        if !KindName::is_valid(line.kind) {
             return Err(refused("kind"));
         }
         if line.schema == 0 {

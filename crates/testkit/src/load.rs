@@ -3,12 +3,17 @@
 //! Entries are made by the domain's types, encoded and hashed by `ledger`, and copied in; rollups, rankings and intervals
 //! are then counted from them in SQL. Indexes are dropped for a large load and built at the end, each as it was.
 
-use std::{borrow::Cow, collections::BTreeMap, sync::Arc, time::Instant};
+use std::{
+    borrow::Cow,
+    collections::BTreeMap,
+    sync::{Arc, LazyLock},
+    time::Instant,
+};
 
 use sharewarden::{
     domain::{
-        AccountId, Action, Attempt, Body, Cause, ChangeBody, ChangeId, Classification, Columns, Entry, Failure,
-        FailureReason, Intent, Kind, Operation, PermissionKey, RequestId, ShareEffect, Timestamp, entry::encode,
+        AccountId, Action, Attempt, Body, ChangeBody, ChangeId, Classification, Columns, Entry, Failure, FailureReason,
+        Intent, Kind, Operation, PermissionKey, RequestId, ShareEffect, Timestamp, entry::encode, example,
     },
     ledger::{
         Frontier, Hash,
@@ -18,6 +23,9 @@ use sharewarden::{
 };
 use sqlx::{AssertSqlSafe, PgConnection, PgPool, postgres::PgPoolCopyExt};
 use uuid::Uuid;
+
+/// What all intents have in common.
+static EXAMPLE: LazyLock<Intent> = LazyLock::new(example::intent);
 
 const ACCOUNTS: u64 = 100;
 const COPY_AT_ONCE: usize = 1 << 20;
@@ -239,13 +247,12 @@ impl History {
             } else {
                 Action::Grant
             },
-            cause: Cause::Caller,
             principal: format!("pipeline-{principal}@example.com").parse().unwrap(),
             reason: reason.parse().unwrap(),
             ticket: number
                 .is_multiple_of(2)
                 .then(|| format!("CHG-{number}").parse().unwrap()),
-            trace_id: None,
+            ..EXAMPLE.clone()
         }
     }
 

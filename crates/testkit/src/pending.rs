@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use sharewarden::{
     clock::Clock,
     domain::{
-        Action, Cause, ChangeId, Intent, PermissionKey, ReplicaId, RequestId,
+        ChangeId, Intent, PermissionKey, ReplicaId, RequestId, example,
         transition::{Answer, Command},
     },
     store::{Committer, Database, DatabaseSettings, Hints, committer::CommitterSettings},
@@ -84,11 +84,7 @@ fn intent(key: PermissionKey) -> Intent {
         change_id: ChangeId(id),
         request_id: RequestId(id),
         key,
-        action: Action::Grant,
-        cause: Cause::Caller,
         principal: "tester".parse().unwrap(),
-        reason: "a test".parse().unwrap(),
-        ticket: None,
-        trace_id: None,
+        ..example::intent()
     }
 }

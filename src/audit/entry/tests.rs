@@ -1,33 +1,13 @@
 use std::sync::Arc;
 
-use uuid::Uuid;
-
 use super::*;
-use crate::domain::{
-    Action, Body, Cause, ChangeBody, ChangeId, Columns, Entry, Intent, PermissionKey, RequestId, Timestamp,
-    entry::encode,
-};
+use crate::domain::{Body, ChangeBody, Columns, Entry, Timestamp, entry::encode, example};
 
 /// The entry of account 000011112222 with this index.
 pub(in crate::audit) fn stored(log_index: u64) -> StoredEntry<'static> {
     let recorded_at = Timestamp::parse("2026-11-22T07:05:00.5Z").unwrap();
     let body = Body::ChangeRequested(ChangeBody {
-        intent: Arc::new(Intent {
-            change_id: ChangeId(Uuid::from_u128(1)),
-            request_id: RequestId(Uuid::from_u128(2)),
-            key: PermissionKey {
-                account: "000011112222".parse().unwrap(),
-                region: "eu-central-1".parse().unwrap(),
-                image: "wsi-123456789".parse().unwrap(),
-                shared_account: "210987654321".parse().unwrap(),
-            },
-            action: Action::Grant,
-            cause: Cause::Caller,
-            principal: "build".parse().unwrap(),
-            reason: "a test".parse().unwrap(),
-            ticket: None,
-            trace_id: None,
-        }),
+        intent: Arc::new(example::intent()),
         generation: Some(1),
         previous: None,
         attempts: vec![],

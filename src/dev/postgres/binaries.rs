@@ -6,6 +6,7 @@ use std::process::Command;
 
 use super::Error;
 use super::user::User;
+use crate::domain::with_causes;
 
 /// Where distributions put the binaries of each version: a folder, the start of the names in it, and the rest of the
 /// path. Debian and Ubuntu, Red Hat, Homebrew on Apple silicon and on Intel.
@@ -106,7 +107,8 @@ fn major_version_in(text: &str) -> Option<u32> {
 
 /// A machine without Postgres gets one from the archives of `postgresql_embedded`, once.
 fn download(user: &User, folder: Option<&Path>) -> Result<Binaries, Error> {
-    let failed = |error: &dyn std::error::Error| Error::NoBinaries(with_causes(error));
+    // The library's own texts say little more than "failed".
+    let failed = |error: &(dyn std::error::Error + 'static)| Error::NoBinaries(with_causes(error));
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -127,12 +129,6 @@ fn download(user: &User, folder: Option<&Path>) -> Result<Binaries, Error> {
     let bin = postgres.settings().binary_dir();
     Binaries::in_folder(&bin)
         .ok_or_else(|| Error::NoBinaries(format!("what it fetched to {} does not run here", bin.display())))
-}
-
-/// The library's own texts say little more than "failed".
-fn with_causes(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 /// The library's default settings make two temporary folders and keep them.

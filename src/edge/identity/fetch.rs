@@ -5,6 +5,7 @@ use std::{error::Error as StdError, path::Path, time::Duration};
 use reqwest::{Certificate, Client, Response, redirect::Policy};
 
 use super::{KeySource, KeysProblem};
+use crate::domain::causes;
 
 /// Callers wait for it.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -62,10 +63,6 @@ async fn get(client: &Client, url: &str) -> Result<Vec<u8>, reqwest::Error> {
 }
 
 /// The innermost cause: the ones around it repeat the URL.
-fn root_cause(error: &dyn StdError) -> String {
-    let mut cause = error;
-    while let Some(source) = cause.source() {
-        cause = source;
-    }
-    cause.to_string()
+fn root_cause(error: &(dyn StdError + 'static)) -> String {
+    causes(error).last().unwrap_or(error).to_string()
 }

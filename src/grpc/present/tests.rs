@@ -1,8 +1,8 @@
 use std::sync::Arc;
 
 use crate::domain::{
-    Action, Attempt, Cause, Change, ChangeId, Failure, FailureReason, Intent, Operation, Permission, PermissionKey,
-    RequestId,
+    Action, Attempt, Change, ChangeId, Failure, FailureReason, Intent, Operation, Permission, PermissionKey, RequestId,
+    example,
 };
 
 use super::*;
@@ -28,11 +28,9 @@ fn a_change(state: ChangeState, failure: Option<Failure>) -> Change {
             request_id: RequestId(id.0),
             key: key(),
             action: Action::Revoke,
-            cause: Cause::Caller,
             principal: "tester".parse().unwrap(),
-            reason: "a test".parse().unwrap(),
             ticket: Some("T-1".parse().unwrap()),
-            trace_id: None,
+            ..example::intent()
         }),
         generation: 3,
         previous: Some(Access::Shared),

@@ -2,7 +2,7 @@ use std::{sync::Arc, time::Duration};
 
 use tonic_types::StatusExt;
 
-use crate::domain::{Action, Cause, ChangeId, ChangeState, Failure, Intent, PermissionKey, RequestId, Timestamp};
+use crate::domain::{ChangeId, ChangeState, Failure, Intent, PermissionKey, RequestId, Timestamp, example};
 
 use super::{super::refusal, *};
 
@@ -30,12 +30,8 @@ fn change(state: ChangeState, failure: Option<FailureReason>) -> Box<Change> {
             change_id: change_id(),
             request_id: request_id(),
             key: key(),
-            action: Action::Grant,
-            cause: Cause::Caller,
             principal: "tester".parse().unwrap(),
-            reason: "a test".parse().unwrap(),
-            ticket: None,
-            trace_id: None,
+            ..example::intent()
         }),
         generation: 1,
         previous: None,

@@ -1,7 +1,5 @@
 use std::{sync::Arc, time::Duration};
 
-use uuid::Uuid;
-
 use super::*;
 use crate::domain::*;
 
@@ -9,20 +7,8 @@ use crate::domain::*;
 fn an_entry_is_written_with_sorted_members_and_nothing_that_does_not_apply() {
     let body = ChangeBody {
         intent: Arc::new(Intent {
-            change_id: ChangeId(Uuid::from_u128(1)),
-            request_id: RequestId(Uuid::from_u128(2)),
-            key: PermissionKey {
-                account: "000011112222".parse().unwrap(),
-                region: "eu-central-1".parse().unwrap(),
-                image: "wsi-123456789".parse().unwrap(),
-                shared_account: "210987654321".parse().unwrap(),
-            },
-            action: Action::Grant,
-            cause: Cause::Caller,
-            principal: "build".parse().unwrap(),
             reason: "say \"é\"\n".parse().unwrap(),
-            ticket: None,
-            trace_id: None,
+            ..example::intent()
         }),
         generation: Some(3),
         previous: Some(Access::NotShared),

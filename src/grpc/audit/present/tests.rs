@@ -1,11 +1,9 @@
 use std::{sync::Arc, time::Duration};
 
-use uuid::Uuid;
-
 use super::*;
 use crate::domain::{
-    Access, Action, Attempt, Body, Cause, ChangeId, Classification, Entry, Failure, FailureReason, Intent, Operation,
-    PermissionKey, RequestId, Timestamp, entry::Recorded,
+    Access, Attempt, Body, Classification, Entry, Failure, FailureReason, Intent, Operation, PermissionKey, Timestamp,
+    entry::Recorded, example,
 };
 
 fn time(text: &str) -> Timestamp {
@@ -24,15 +22,9 @@ fn key() -> PermissionKey {
 fn a_failure() -> ChangeBody {
     ChangeBody {
         intent: Arc::new(Intent {
-            change_id: ChangeId(Uuid::from_u128(1)),
-            request_id: RequestId(Uuid::from_u128(2)),
             key: key(),
-            action: Action::Grant,
-            cause: Cause::Caller,
-            principal: "build".parse().unwrap(),
-            reason: "a test".parse().unwrap(),
             ticket: Some("T-1".parse().unwrap()),
-            trace_id: None,
+            ..example::intent()
         }),
         generation: Some(3),
         previous: Some(Access::NotShared),

@@ -1,0 +1,27 @@
+//! An example of an intent, for tests, the test kit and benchmarks. They name the fields that matter to them and take the others from
+//! here, so that a field which is added to [`Intent`] needs an example value in one place.
+
+use uuid::Uuid;
+
+use super::{Action, Cause, ChangeId, Intent, PermissionKey, RequestId};
+
+/// A grant that a caller asks for.
+pub fn intent() -> Intent {
+    let valid = "an example follows its rule";
+    Intent {
+        change_id: ChangeId(Uuid::from_u128(1)),
+        request_id: RequestId(Uuid::from_u128(2)),
+        key: PermissionKey {
+            account: "000011112222".parse().expect(valid),
+            region: "eu-central-1".parse().expect(valid),
+            image: "wsi-123456789".parse().expect(valid),
+            shared_account: "210987654321".parse().expect(valid),
+        },
+        action: Action::Grant,
+        cause: Cause::Caller,
+        principal: "build".parse().expect(valid),
+        reason: "a test".parse().expect(valid),
+        ticket: None,
+        trace_id: None,
+    }
+}

@@ -7,6 +7,22 @@ use crate::{
     store::{CommitError, StoreError},
 };
 
+/// A change that did not succeed, as the answer to a request.
+#[derive(Debug)]
+pub struct Ended {
+    /// The change.
+    pub change: Change,
+    /// The request that is answered.
+    pub request_id: RequestId,
+}
+
+impl Ended {
+    /// True when another request had opened the change, and this one joined it.
+    pub fn is_joined(&self) -> bool {
+        self.change.intent.request_id != self.request_id
+    }
+}
+
 /// Why a use case did not do what was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -54,11 +70,11 @@ pub enum Error {
         store_is_away: bool,
     },
     /// The change has failed.
-    #[error("change {} has failed", .0.id())]
-    Failed(Box<Change>),
+    #[error("change {} has failed", .0.change.id())]
+    Failed(Box<Ended>),
     /// A newer change took its place.
-    #[error("change {} was overtaken by a newer one", .0.id())]
-    Superseded(Box<Change>),
+    #[error("change {} was overtaken by a newer one", .0.change.id())]
+    Superseded(Box<Ended>),
     /// AWS did not answer a question.
     #[error("AWS did not answer")]
     Upstream(Fault),

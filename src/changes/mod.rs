@@ -16,7 +16,7 @@ use crate::{
     workspaces::WorkSpaces,
 };
 
-pub use error::Error;
+pub use error::{Ended, Error};
 pub use read::{ChangePage, PermissionPage};
 pub use submit::{Changed, Receipt, Submission};
 

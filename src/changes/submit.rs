@@ -12,7 +12,7 @@ use crate::{
     store::{CommitError, outcomes::Waiter, reads},
 };
 
-use super::{Changes, Error};
+use super::{Changes, Ended, Error};
 
 /// A change that somebody wants.
 #[derive(Debug, Clone)]
@@ -77,15 +77,16 @@ impl Receipt {
                 Err(_) => self.snapshot,
             }
         };
+        let request_id = self.request_id;
         match change.state {
             ChangeState::Succeeded => Ok(Changed {
-                joined: change.intent.request_id != self.request_id,
+                joined: change.intent.request_id != request_id,
                 permission,
                 change,
                 replayed: self.replayed,
             }),
-            ChangeState::Failed => Err(Error::Failed(Box::new(change))),
-            ChangeState::Superseded => Err(Error::Superseded(Box::new(change))),
+            ChangeState::Failed => Err(Error::Failed(Box::new(Ended { change, request_id }))),
+            ChangeState::Superseded => Err(Error::Superseded(Box::new(Ended { change, request_id }))),
             ChangeState::Pending => Err(Error::Pending(Box::new(change))),
         }
     }

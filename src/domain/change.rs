@@ -98,7 +98,7 @@ pub struct Failure {
     pub reason: FailureReason,
     /// AWS's error code, where there is one.
     pub code: Option<String>,
-    /// AWS's error message, where there is one.
+    /// AWS's error message, or the words of the policy, where there is one.
     pub message: Option<String>,
 }
 

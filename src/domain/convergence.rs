@@ -50,6 +50,8 @@ pub struct Circumstances<'a> {
     pub landing_for: Option<Duration>,
     /// What AWS was seen to hold under this lease. See [`seen`].
     pub seen: Option<Access>,
+    /// AWS was called for the change, now or earlier, whatever it answered.
+    pub called: bool,
     /// Why the policy in force refuses the call, if it does.
     pub denial: Option<&'a str>,
 }
@@ -130,14 +132,7 @@ pub fn begin(in_doubt: bool, last_word: Failure) -> Next {
 /// made earlier may have had an effect.
 pub fn permitted(next: Next, now: Circumstances<'_>) -> Next {
     match (next, now.denial) {
-        (Next::Call, Some(words)) => {
-            let denied = Failure {
-                reason: FailureReason::PolicyDenied,
-                code: None,
-                message: Some(words.to_owned()),
-            };
-            once_known(fail(denied, None), now)
-        }
+        (Next::Call, Some(words)) => once_known(fail(denied(words), None), now),
         (next, _) => next,
     }
 }
@@ -189,6 +184,10 @@ pub fn after_call(result: &Result<(), Fault>, now: Circumstances<'_>) -> Next {
 pub fn after_read_back(doubt: Doubt, result: &Result<Access, Fault>, now: Circumstances<'_>) -> Next {
     let wanted = Access::from(now.action);
     let next = match (result, doubt) {
+        // What AWS holds is an older change's doing: this one was never called, and will not be.
+        (Ok(access), Doubt::Earlier(_)) if now.denial.is_some() && !now.called => {
+            fail(denied(now.denial.unwrap_or_default()), Some(*access))
+        }
         (Ok(access), Doubt::Landing | Doubt::RefusedRevoke(_)) if *access == wanted && !now.first => look_again(None),
         (Ok(access), _) if *access == wanted => Next::Succeed,
         (Ok(access), Doubt::RefusedRevoke(failure)) => fail(failure, Some(*access)),
@@ -258,6 +257,14 @@ fn retry(retry_after: Option<Duration>) -> Next {
 
 fn fail(failure: Failure, observed: Option<Access>) -> Next {
     Next::Fail { failure, observed }
+}
+
+fn denied(words: &str) -> Failure {
+    Failure {
+        reason: FailureReason::PolicyDenied,
+        code: None,
+        message: Some(words.to_owned()),
+    }
 }
 
 fn failure(reason: FailureReason, fault: &Fault) -> Failure {

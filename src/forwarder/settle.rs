@@ -46,7 +46,8 @@ impl Forwarder {
                 // Not shortened by the wait: since when it is reckoned is from before the commit that told of it.
                 landing_for: work.landing_for,
                 seen: None,
-                // No call is made.
+                // No call is made, and nothing is read.
+                called: false,
                 denial: None,
             };
             let outcome = forwarder.turned_away(work.in_doubt, age, now, why);

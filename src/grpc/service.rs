@@ -184,7 +184,8 @@ fn note_key(key: &PermissionKey) {
 fn change_id(result: &Result<Changed, Error>) -> Option<ChangeId> {
     match result {
         Ok(changed) => Some(changed.change.id()),
-        Err(Error::Failed(change) | Error::Superseded(change) | Error::Pending(change)) => Some(change.id()),
+        Err(Error::Failed(ended) | Error::Superseded(ended)) => Some(ended.change.id()),
+        Err(Error::Pending(change)) => Some(change.id()),
         Err(_) => None,
     }
 }

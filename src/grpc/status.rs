@@ -9,7 +9,7 @@ use tonic::{Code, Status};
 use tonic_types::FieldViolation;
 
 use crate::{
-    changes::Error,
+    changes::{Ended, Error},
     domain::{Change, FailureReason, Fault, FaultKind, Intent},
     edge::{admission::NotAdmitted, quota::Exhausted},
     proto::v1::ErrorReason,
@@ -76,10 +76,10 @@ fn refusal(error: Error) -> Refusal {
         .with("account_id", account)
         .with("change_id", change_id),
         Error::Pending(change) => pending(&change),
-        Error::Failed(change) => failed(&change),
-        Error::Superseded(change) => of_change(
+        Error::Failed(ended) => failed(&ended),
+        Error::Superseded(ended) => of_change(
             ErrorReason::ChangeSuperseded,
-            &change,
+            &ended,
             "a newer change of the same permission took its place; read the permission before deciding again",
         ),
         Error::Upstream(fault) => upstream(&fault),
@@ -171,29 +171,35 @@ fn advice(failure: FailureReason) -> &'static str {
     }
 }
 
-fn failed(change: &Change) -> Refusal {
-    match &change.failure {
-        Some(failure) => {
-            let rule = failure
-                .message
-                .as_deref()
-                .filter(|_| failure.reason == FailureReason::PolicyDenied);
-            of_change(reason(failure.reason), change, advice(failure.reason))
-                .with_known("aws_error_code", failure.code.as_deref())
-                .with_known("rule", rule)
+fn failed(ended: &Ended) -> Refusal {
+    // The schema has no failed change without a failure.
+    let Some(failure) = &ended.change.failure else {
+        return of_change(ErrorReason::Internal, ended, "why was not recorded; report it");
+    };
+    let is_denied = failure.reason == FailureReason::PolicyDenied;
+    let why = match is_denied && ended.is_joined() {
+        true => {
+            "the policy refuses it to whoever opened it; ask again with a new request id, and it is decided for you"
         }
-        // The schema has no failed change without a failure.
-        None => of_change(ErrorReason::Internal, change, "why was not recorded; report it"),
-    }
+        false => advice(failure.reason),
+    };
+    of_change(reason(failure.reason), ended, why)
+        .with_known("aws_error_code", failure.code.as_deref())
+        .with_known("rule", failure.message.as_deref().filter(|_| is_denied))
 }
 
-fn of_change(reason: ErrorReason, change: &Change, why: &str) -> Refusal {
+fn of_change(reason: ErrorReason, ended: &Ended, why: &str) -> Refusal {
+    let change = &ended.change;
     let end = present::change_state_word(change.state);
-    Refusal::new(reason, format!("Change {} {end}: {why}.", change.id()))
+    let joined = match ended.is_joined() {
+        true => ", which this request had joined,",
+        false => "",
+    };
+    Refusal::new(reason, format!("Change {}{joined} {end}: {why}.", change.id()))
         .with_key(&change.intent.key)
         .with("action", change.intent.action.as_str())
         .with("change_id", change.id())
-        .with("request_id", change.intent.request_id)
+        .with("request_id", ended.request_id)
         .with_known("aws_request_id", change.aws_request_id())
         .not_to_be_repeated()
 }

@@ -63,15 +63,24 @@ fn it_waits_also_when_the_lost_grant_was_seen_in_effect_or_done_once_more() {
 }
 
 #[test]
-fn a_request_for_the_same_joins_the_change_whose_call_was_lost() {
+fn a_change_for_the_same_does_not_wait_and_does_not_join_one_in_doubt() {
     let mut account = after_a_lost_grant(LATER);
-    let answer = account.apply(open(3), &at(2));
+    account.apply(open(3), &at(2));
+    let [work] = &account.effects().work[..] else {
+        panic!("it is called at once")
+    };
+    assert_eq!(work.change.id(), change(3));
+    assert_eq!(
+        work.landing_for,
+        Some(Duration::from_secs(6)),
+        "it must not fail before"
+    );
+    // This one is being worked on, and so the next request joins it.
+    let answer = account.apply(open(5), &at(2));
     assert!(
-        matches!(&answer, Answer::Joined(snapshot) if snapshot.change.id() == change(1)),
+        matches!(&answer, Answer::Joined(snapshot) if snapshot.change.id() == change(3)),
         "{answer:?}"
     );
-    assert_eq!(account.change(change(3)), None);
-    assert!(account.effects().work.is_empty(), "it is tried again when it is due");
 }
 
 #[test]

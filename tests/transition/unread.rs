@@ -69,8 +69,6 @@ fn a_change_for_the_same_is_not_failed_unread_after_one_whose_call_was_lost() {
     let mut account = new_account();
     account.apply(open(1), &at(0));
     loses_its_call(&mut account, 1, 1);
-    // The revoke waits until the grant can land no more, and is overtaken without a call.
-    account.apply(open(2), &at(2));
     account.apply(open(3), &at(20));
     fails_only_when_it_was_read_back(&mut account, 3, 20);
 }

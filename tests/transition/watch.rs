@@ -47,6 +47,12 @@ impl<'a> Watch<'a> {
             .as_ref()
             .and_then(|permission| permission.next.or(permission.current));
         let newest = newest.and_then(|id| account.change(id)).cloned();
+        // One in doubt that nobody works on is not joined.
+        let is_stuck = before.as_ref().is_some_and(|permission| {
+            let now = context.now.max(account.last_recorded_at());
+            permission.in_doubt && permission.lease.is_none_or(|lease| lease.expires_at <= now)
+        });
+        let newest = newest.filter(|_| !is_stuck);
         let entries = account.effects().entries.len();
         let answer = account.apply(command.clone(), context);
         let silent = account.effects().entries.len() == entries && permission(account) == before;
@@ -68,7 +74,7 @@ impl<'a> Watch<'a> {
         answer
     }
 
-    /// `newest` is the newest change of the permission, if it is under way.
+    /// `newest` is the newest change of the permission, if it is under way and can be joined.
     fn check_open(
         &mut self,
         intent: &Arc<Intent>,

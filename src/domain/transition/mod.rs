@@ -4,7 +4,8 @@
 //! The store loads an [`Account`] as far as a batch of commands concerns it, applies the commands one after the other, and
 //! saves what has changed in one transaction. Every rule about generations, leases and endings is here, and nowhere else.
 //!
-//! A request for what the newest change of its permission does already, while that is under way, joins this change and ends with it.
+//! A request for what the newest change of its permission does already, while that is under way, joins this change and ends with it;
+//! but for a change in doubt that nobody works on, which gives way.
 //!
 //! A lease is held while a call to AWS may be in flight, and only then. So a newer change takes over at once from one that
 //! merely waits for its next attempt, and waits behind one that is being called. A call whose end nobody saw may land for a
@@ -103,6 +104,11 @@ impl Account {
         self.id
     }
 
+    /// When its last entry was recorded.
+    pub fn last_recorded_at(&self) -> Timestamp {
+        self.last_recorded_at
+    }
+
     /// What the commands so far did.
     pub fn effects(&self) -> &Effects {
         &self.effects
@@ -163,7 +169,7 @@ impl Account {
         if let Some(earlier) = self.requests.get(&intent.request_id) {
             return self.replay(&earlier.clone(), &intent, context);
         }
-        if let Some(under_way) = self.under_way(&intent) {
+        if let Some(under_way) = self.under_way(&intent, context) {
             return self.join(under_way, &intent, context);
         }
         let (id, key) = (intent.change_id, intent.key.clone());
@@ -208,12 +214,14 @@ impl Account {
             .expect("the change was put in above")
     }
 
-    /// The newest change of the permission, if it is under way and does what `intent` asks for.
-    fn under_way(&self, intent: &Intent) -> Option<ChangeId> {
+    /// The newest change of the permission, if it is under way and does what `intent` asks for. Not one in doubt that nobody works on:
+    /// it waits until AWS was read back, perhaps for long, and a newer change is called at once.
+    fn under_way(&self, intent: &Intent, context: &Context) -> Option<ChangeId> {
         let permission = self.permissions.get(&intent.key)?;
         let newest = permission.next.or(permission.current)?;
         let change = self.changes.get(&newest)?;
-        (change.intent.action == intent.action).then_some(newest)
+        let is_stuck = permission.in_doubt && !is_leased(permission, context);
+        (change.intent.action == intent.action && !is_stuck).then_some(newest)
     }
 
     /// Lets a request join a change. Nothing else changes: the work goes on as it would have.

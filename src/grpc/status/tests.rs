@@ -55,12 +55,17 @@ fn fault(kind: FaultKind) -> Error {
     })
 }
 
+fn ended(change: Change) -> Box<Ended> {
+    let request_id = change.intent.request_id;
+    Box::new(Ended { change, request_id })
+}
+
 fn failed(reason: FailureReason) -> Error {
     let mut change = change(ChangeState::Failed, Some(reason));
     if let (FailureReason::PolicyDenied, Some(failure)) = (reason, &mut change.failure) {
         failure.message = Some("not on the list".into());
     }
-    Error::Failed(change)
+    Error::Failed(ended(*change))
 }
 
 /// The error, the code, the reason, and the seconds of its RetryInfo.
@@ -157,13 +162,13 @@ fn rows() -> Vec<Row> {
         ),
         (pending, Code::DeadlineExceeded, "CHANGE_PENDING", None),
         (
-            Error::Superseded(change(ChangeState::Superseded, None)),
+            Error::Superseded(ended(*change(ChangeState::Superseded, None))),
             Code::Aborted,
             "CHANGE_SUPERSEDED",
             None,
         ),
         (
-            Error::Failed(change(ChangeState::Failed, None)),
+            Error::Failed(ended(*change(ChangeState::Failed, None))),
             Code::Internal,
             "INTERNAL",
             None,
@@ -252,6 +257,23 @@ fn messages_are_sentences_that_repeat_neither_drivers_nor_aws() {
 }
 
 #[test]
+fn who_joined_a_change_is_told_of_their_own_request() {
+    for reason in [FailureReason::PolicyDenied, FailureReason::ImageNotFound] {
+        let Error::Failed(mut ended) = failed(reason) else {
+            panic!()
+        };
+        ended.request_id = RequestId(uuid::Uuid::from_u128(7));
+        let status = of(Error::Failed(ended));
+        let details = status.get_error_details();
+        let metadata = &details.error_info().unwrap().metadata;
+        assert_eq!(metadata["request_id"], "00000000-0000-0000-0000-000000000007");
+        assert!(status.message().contains("had joined"), "{status:?}");
+        let asks_again = status.message().contains("ask again with a new request id");
+        assert_eq!(asks_again, reason == FailureReason::PolicyDenied, "{status:?}");
+    }
+}
+
+#[test]
 fn every_failure_is_a_reason_of_the_api_under_the_same_name() {
     for &failure in FailureReason::ALL {
         assert_eq!(refusal::name(reason(failure)), failure.as_str());
@@ -332,11 +354,11 @@ fn only_what_may_succeed_without_acting_twice_is_to_be_repeated() {
         "the message has no id: again it would be another request"
     );
 
-    let ended = of(Error::Failed(change(
-        ChangeState::Failed,
-        Some(FailureReason::UpstreamThrottled),
-    )));
-    assert_eq!(pushback(&ended), Some(-1), "what has ended has ended");
+    assert_eq!(
+        pushback(&of(failed(FailureReason::UpstreamThrottled))),
+        Some(-1),
+        "what has ended has ended"
+    );
     assert!(pushback(&store_unavailable().into_status()).unwrap() >= 1000);
     assert_eq!(pushback(&of(Error::Pending(change(ChangeState::Pending, None)))), None);
 }

@@ -50,8 +50,6 @@ pub struct Circumstances<'a> {
     pub landing_for: Option<Duration>,
     /// What AWS was seen to hold under this lease. See [`seen`].
     pub seen: Option<Access>,
-    /// AWS was called for the change, now or earlier, whatever it answered.
-    pub called: bool,
     /// Why the policy in force refuses the call, if it does.
     pub denial: Option<&'a str>,
 }
@@ -184,16 +182,16 @@ pub fn after_call(result: &Result<(), Fault>, now: Circumstances<'_>) -> Next {
 pub fn after_read_back(doubt: Doubt, result: &Result<Access, Fault>, now: Circumstances<'_>) -> Next {
     let wanted = Access::from(now.action);
     let next = match (result, doubt) {
-        // What AWS holds is an older change's doing: this one was never called, and will not be.
-        (Ok(access), Doubt::Earlier(_)) if now.denial.is_some() && !now.called => {
-            fail(denied(now.denial.unwrap_or_default()), Some(*access))
-        }
         (Ok(access), Doubt::Landing | Doubt::RefusedRevoke(_)) if *access == wanted && !now.first => look_again(None),
         (Ok(access), _) if *access == wanted => Next::Succeed,
         (Ok(access), Doubt::RefusedRevoke(failure)) => fail(failure, Some(*access)),
         (Ok(_), Doubt::Landing) => look_again(None),
-        (Ok(access), Doubt::Earlier(failure)) if now.spent => fail(failure, Some(*access)),
-        (Ok(_), Doubt::Earlier(_)) => Next::Call,
+        (Ok(access), Doubt::Earlier(failure)) => match now.denial {
+            // A share that is there is on record above, whatever the policy says by now. One that is not there is not made.
+            Some(words) => fail(denied(words), Some(*access)),
+            None if now.spent => fail(failure, Some(*access)),
+            None => Next::Call,
+        },
         (Err(fault), Doubt::Landing) => look_again(retry_after(fault)),
         // An image that is gone is shared with nobody: what was to be revoked is. Of one that was never heard of before, it is
         // rather the name that is wrong.

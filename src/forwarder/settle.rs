@@ -47,7 +47,6 @@ impl Forwarder {
                 landing_for: work.landing_for,
                 seen: None,
                 // No call is made, and nothing is read.
-                called: false,
                 denial: None,
             };
             let outcome = forwarder.turned_away(work.in_doubt, age, now, why);

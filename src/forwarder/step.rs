@@ -70,7 +70,6 @@ impl Forwarder {
                     .landing_for
                     .map(|left| left.saturating_sub(elapsed.since(received))),
                 seen,
-                called: work.change.attempts.iter().chain(&attempts).any(is_call),
                 denial: denial.as_deref(),
             };
             next = convergence::permitted(next, now);
@@ -225,11 +224,6 @@ impl Forwarder {
 }
 
 /// What to do first about a change.
-/// True for a call that changes something.
-fn is_call(attempt: &Attempt) -> bool {
-    attempt.operation == Operation::UpdateWorkspaceImagePermission
-}
-
 fn begin(work: &Work) -> Next {
     let last_word = convergence::last_word(&work.change.attempts, workspaces::reason_of);
     convergence::begin(work.in_doubt, last_word)

@@ -49,7 +49,6 @@ impl Held {
             spent,
             landing_for: self.work.landing_for.map(|left| left.saturating_sub(past)),
             seen: self.seen,
-            called: self.work.change.attempts.iter().chain(&self.attempts).any(is_call),
             denial: None,
         }
     }
@@ -245,10 +244,6 @@ impl World {
         let held = &self.replicas[at].held;
         (!held.is_empty()).then(|| dice.pick(held.len()))
     }
-}
-
-fn is_call(attempt: &Attempt) -> bool {
-    attempt.operation == Operation::UpdateWorkspaceImagePermission
 }
 
 fn fault(kind: FaultKind) -> Fault {

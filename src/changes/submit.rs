@@ -19,7 +19,7 @@ use super::{Changes, Ended, Error};
 pub struct Submission {
     /// Why it is wanted.
     pub cause: Cause,
-    /// Who wants it, as authenticated.
+    /// The principal that wants it, as authenticated.
     pub actor: Principal,
     /// Grant or revoke.
     pub action: Action,
@@ -59,11 +59,6 @@ pub struct Changed {
 }
 
 impl Receipt {
-    /// The id of the change.
-    pub fn change_id(&self) -> ChangeId {
-        self.snapshot.change.id()
-    }
-
     /// Waits for the end of the change, at most for `timeout`. Dropping the future takes nothing back.
     ///
     /// # Errors
@@ -213,7 +208,10 @@ impl Changes {
     fn command(&self, intent: &Arc<Intent>) -> Result<Command, Error> {
         self.check_configured(intent.key.account, &intent.key.region)?;
         match self.policy.decide(Question::of(intent)) {
-            Verdict::Deny { words, .. } => Ok(Command::Deny(intent.clone(), words)),
+            Verdict::Deny { policies, words } => {
+                tracing::debug!(?policies, "the policy refuses the change");
+                Ok(Command::Deny(intent.clone(), words))
+            }
             Verdict::Allow { .. } if self.forwarder.has_room(&intent.key) => Ok(Command::Open(intent.clone())),
             Verdict::Allow { .. } => Err(CommitError::Overloaded.into()),
         }

@@ -1,5 +1,5 @@
-//! Admission, before anything of a message is read: who calls, do they have quota left, and may they do this at all? What depends
-//! on the message is asked again when it was read.
+//! Admission, before anything of a message is read: it finds the principal, takes a slot of its quota, and asks the policy whether the
+//! principal may do this anywhere. What depends on the message is checked after the message was read.
 
 use std::{
     pin::Pin,

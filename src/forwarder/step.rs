@@ -61,7 +61,10 @@ impl Forwarder {
             let (key, action) = (&work.change.intent.key, work.change.intent.action);
             let elapsed = self.0.clock.elapsed();
             let age = work.age + elapsed.since(since);
-            let denial = self.denial(&work.change.intent);
+            let denial = match next {
+                Next::Call | Next::ReadBack(_) => self.denial(&work.change.intent),
+                Next::Succeed | Next::Fail { .. } | Next::Retry { .. } => None,
+            };
             let now = Circumstances {
                 action,
                 first: work.change.generation == 1,
@@ -147,7 +150,10 @@ impl Forwarder {
         }
         match self.0.policy.decide(Question::of(intent)) {
             Verdict::Allow { .. } => None,
-            Verdict::Deny { words, .. } => Some(words),
+            Verdict::Deny { policies, words } => {
+                tracing::info!(?policies, "the policy in force refuses to call AWS");
+                Some(words)
+            }
         }
     }
 

@@ -68,7 +68,7 @@ const UNKNOWN_OF_OURS: Rpc = Rpc {
     ..UNKNOWN
 };
 
-/// Any other name. It is not told in metrics: who calls does not make labels.
+/// Any other name. Metrics do not repeat it: a caller cannot make labels.
 const UNKNOWN: Rpc = Rpc {
     name: "_OTHER",
     operation: None,

@@ -31,7 +31,7 @@ pub enum ShareWith {
 /// May this change be made?
 #[derive(Debug, Clone, Copy)]
 pub struct Question<'a> {
-    /// Who asks for it.
+    /// The principal that asks for it.
     pub principal: &'a Principal,
     /// Grant or revoke.
     pub action: Action,
@@ -51,7 +51,7 @@ impl<'a> Question<'a> {
 }
 
 /// The id of a policy: `roles`, or `accounts.share_with`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct PolicyId(&'static str);
 
 impl PolicyId {
@@ -59,7 +59,7 @@ impl PolicyId {
     const SHARE_WITH: Self = Self("accounts.share_with");
 }
 
-impl fmt::Display for PolicyId {
+impl fmt::Debug for PolicyId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.0)
     }

@@ -38,22 +38,28 @@ impl<W: Worker<Error = StoreError>> OneAcrossReplicas<W> {
     }
 
     /// Takes the lease, or renews it. False while another replica holds it, and while a transaction locks the row.
+    /// A row that is missing is an error: no replica would ever run the worker, and nothing would tell.
     async fn take(&mut self, lease: Duration) -> Result<bool, StoreError> {
-        let query = sqlx::query_scalar!(
-            "UPDATE worker_lease SET owner = $2, epoch = epoch + (owner IS DISTINCT FROM $2)::integer,
+        let query = sqlx::query!(
+            r#"WITH taken AS (UPDATE worker_lease SET owner = $2, epoch = epoch + (owner IS DISTINCT FROM $2)::integer,
                  expires_at = statement_timestamp() + make_interval(secs => $3)
              WHERE worker = (
                  SELECT worker FROM worker_lease
                  WHERE worker = $1 AND (owner = $2 OR expires_at <= statement_timestamp()) FOR UPDATE SKIP LOCKED)
-             RETURNING epoch",
+             RETURNING epoch)
+             SELECT (SELECT epoch FROM taken) AS epoch, EXISTS (SELECT FROM worker_lease WHERE worker = $1) AS "exists!""#,
             W::NAME,
             self.owner.0,
             lease.as_secs_f64(),
         );
-        let epoch = self
+        let found = self
             .database
-            .run(async |connection| query.fetch_optional(connection).await)
+            .run(async |connection| query.fetch_one(connection).await)
             .await?;
+        if !found.exists {
+            return Err(StoreError::corrupt("worker_lease", "there is no row for the worker"));
+        }
+        let epoch = found.epoch;
         if epoch.is_some() && self.epoch != epoch {
             tracing::info!(worker = W::NAME, epoch, "this replica took the lease of the worker");
             self.epoch = epoch;

@@ -170,6 +170,16 @@ async fn no_replica_takes_a_lease_while_a_transaction_of_its_holder_is_open() {
 }
 
 #[tokio::test]
+async fn a_round_without_a_row_for_its_lease_fails() {
+    let store = Store::open().await;
+    let mut replica = Replica::of(&store, &Clock::system(), Tried::default());
+    store.execute("DELETE FROM worker_lease").await;
+    let failed = replica.worker.round(Cause::Interval).await.unwrap_err();
+    assert!(matches!(failed, StoreError::Corrupt { .. }), "{failed:?}");
+    store.close().await;
+}
+
+#[tokio::test]
 async fn replicas_that_count_together_count_each_entry_once() {
     let store = Store::open().await;
     let (clock, stop) = (Clock::system(), CancellationToken::new());

@@ -131,7 +131,7 @@ impl Elsewhere {
     }
 }
 
-/// Waits until so many connections listen for hints.
+/// Waits until `count` connections listen for hints.
 async fn listeners(stack: &Stack, count: i64) {
     let listening = async {
         loop {

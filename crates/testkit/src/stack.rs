@@ -213,7 +213,7 @@ impl Stack {
         sqlx::query(reset_role).execute(&mut *connection).await.unwrap();
     }
 
-    /// The latest checkpoint of a ledger, when it covers so many entries.
+    /// Waits until the latest checkpoint of a ledger covers `size` entries, and returns it with its answer.
     pub async fn checkpoint(&self, account: &str, size: u64) -> GetCheckpointResponse {
         let mut client = self.audit().await;
         let request = GetCheckpointRequest {
@@ -243,7 +243,7 @@ impl Stack {
         audit_at(self.address).await
     }
 
-    /// Grants to so many recipients, with distinct names from `first` on: two entries each.
+    /// Grants to `count` recipients with distinct names, numbered from `first`: two entries each.
     pub async fn grant_many(&self, first: usize, count: usize) {
         let mut client = self.client().await;
         for number in first..first + count {
@@ -254,7 +254,7 @@ impl Stack {
         }
     }
 
-    /// The latest checkpoint, when it covers so many entries.
+    /// The checkpoint of [`checkpoint`](Self::checkpoint) alone.
     pub async fn checkpoint_of(&self, account: &str, size: u64) -> Checkpoint {
         self.checkpoint(account, size).await.checkpoint.unwrap()
     }

@@ -85,13 +85,14 @@ async fn the_gauges_tell_what_is_pending_what_is_in_doubt_and_how_old_it_is() {
     measured.reach(0.0, 0.0).await;
     assert_eq!(measured.value("sharewarden.changes.pending.oldest_age"), Some(0.0));
 
-    // The first is throttled and waits. Of the second, the answer is lost, and so is every read of what it did.
+    // The first is throttled, every time: jitter may end its wait early. Of the second, the answer is lost, and so is every read
+    // of what it did.
     let throttle = Effect::Throttle {
         http_status: 400,
         retry_after_seconds: None,
     };
     simulator
-        .inject(Fault::new(throttle).operation(UPDATE).calls(1))
+        .inject(Fault::new(throttle).operation(UPDATE).shared_account(RECIPIENT))
         .unwrap();
     let first = spawn_grant(client.clone(), grant());
     measured.reach(1.0, 0.0).await;

@@ -2,7 +2,7 @@
 //!
 //! An account always belongs to the same lane, so a lane's commands for it are in order. A lane never waits when it is
 //! idle: it takes what is there. One commit, and one flush to disk, serves the whole batch; a command that is refused
-//! (a re-used request id, say) is answered from the transition, without failing its neighbours.
+//! (a reused request id, say) is answered from the transition, without failing its neighbours.
 //!
 //! The lanes have a thread, and connections, of their own. Everybody waits for them: among the tasks of a busy runtime each round
 //! trip to Postgres would first wait for its turn.

@@ -154,7 +154,7 @@ impl World {
         self.ids
     }
 
-    /// Few request ids at a time, mostly with the same content each: replays, races and re-use.
+    /// Few request ids at a time, mostly with the same content each: replays, races and reuse.
     fn intent(&mut self, dice: &mut Dice) -> Arc<Intent> {
         let request = self.steps / 8 + dice.roll(4);
         let content = if dice.roll(4) == 0 { dice.roll(64) } else { request * 7 };

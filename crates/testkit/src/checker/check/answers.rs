@@ -167,7 +167,7 @@ fn was_reused(answer: &Answer, id: &str, changes: &Changes<'_>, found: &mut Foun
     {
         found.add(
             "P5",
-            format!("{:?} was refused as a re-use, and is none", answer.request),
+            format!("{:?} was refused as a reuse, and is none", answer.request),
         );
     }
 }

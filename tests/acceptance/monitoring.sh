@@ -24,8 +24,8 @@ stop prometheus TERM
 python3 "$here/dashboard_sql.py" 111122223333 444455556666 >"$work/dashboards.sql" || die "the SQL of the dashboards"
 psql "$(as_role sharewarden_dashboard acceptance_compose)" --no-psqlrc -qAt -v ON_ERROR_STOP=1 -f "$work/dashboards.sql" \
   >"$work/dashboards.out" 2>"$work/dashboards.err" || die "what the audit dashboard asks, as sharewarden_dashboard"
-for wanted in 'took effect, by day' 'What did not, by day' 'Who asked' 'What did not work' 'Latest entries'; do
+for wanted in 'took effect, by day' 'did not take effect, by day' 'Requests by principal' 'Denied and failed changes' 'Latest entries'; do
   grep -A 1 -F "$wanted" "$work/dashboards.out" | tail -n 1 | grep -qv '^#' || die "the panel \"$wanted\" shows nothing"
 done
-! grep -A 1 -F 'What did not work' "$work/dashboards.out" | tail -n 1 | grep -q '|$' || die "the panel \"What did not work\" does not say why"
+! grep -A 1 -F 'Denied and failed changes' "$work/dashboards.out" | tail -n 1 | grep -q '|$' || die "the panel \"Denied and failed changes\" has no reasons"
 ok "the audit dashboard's $(grep -c '^# ' "$work/dashboards.out") questions are answered to sharewarden_dashboard"

@@ -1,6 +1,5 @@
 #!/bin/sh
-# Run once by the image of Postgres, when it has made its cluster: the database and its roles. What is given on the command line goes on
-# to psql.
+# Creates the database and its roles. The Postgres image runs it once, after it has created its cluster. Arguments are passed to psql.
 set -eu
 exec psql --no-psqlrc --quiet --username "${POSTGRES_USER:-postgres}" --dbname postgres \
   -v owner_password="$OWNER_PASSWORD" -v writer_password="$WRITER_PASSWORD" -v reader_password="$READER_PASSWORD" \

@@ -15,7 +15,7 @@ LEAF_HASHES = rf'{{"leaf_hashes":"((?:[A-Za-z0-9+/]{{4}})*(?:[A-Za-z0-9+/]{{2}}[
 decode = json.JSONDecoder(parse_int=lambda text: int(text) if len(text) < 18 and abs(int(text)) < 2**53 else text, parse_float=str, parse_constant=str).decode
 encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode
 
-def is_within_limits(value, depth=64):  # at most 64 objects and arrays within each other; names are ASCII without escapes
+def is_within_limits(value, depth=64):  # objects and arrays are nested at most 64 deep; names are ASCII without escapes
     names = value if isinstance(value, dict) else ()
     inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else None
     return inner is None or depth > 0 and all(re.fullmatch(r'[ !#-\[\]-\x7f]*', name) for name in names) and all(
@@ -52,7 +52,7 @@ for index in range(start, end):
     need([entry[1], entry[2]] == [account, str(index)], "another entry is in its place", place)
     need(before[3] <= entry[3], "it says that it was recorded before the entry in front of it", place)
     leaves.append(hashlib.sha256(b"\0" + line[:-1].encode()).digest())
-    if (index + 1) % 256 == 0 or index + 1 == end:  # A line of recorded hashes is due. It tells which entry is wrong.
+    if (index + 1) % 256 == 0 or index + 1 == end:  # A line of recorded hashes is due. It shows which entry is wrong.
         recent = leaves[-(index % 256) - 1:]
         hashes = need(re.fullmatch(LEAF_HASHES, file.readline()), "the line of recorded hashes that should follow it is missing", place)
         stored = base64.b64decode(hashes[1])

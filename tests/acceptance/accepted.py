@@ -1,4 +1,4 @@
-"""Checks the answer to a grant or a revoke, in proto3 JSON on standard input, whoever printed it.
+"""Checks the answer to a grant or a revoke, in proto3 JSON on standard input.
 
 Usage: accepted.py <recipient> <SHARED or NOT_SHARED>
 

@@ -1,5 +1,5 @@
-# A grant and a revoke with moto for AWS: a stand-in that others have written. Sourced by run, when `dev` serves: its
-# Postgres is used, with a database of its own.
+# A grant and a revoke with moto, an AWS stand-in by other authors. Sourced by run while `dev` serves. It uses the Postgres of `dev`,
+# with a separate database.
 # shellcheck shell=bash disable=SC2154
 
 recipient=210987654321
@@ -8,9 +8,9 @@ export AWS_ACCESS_KEY_ID=any AWS_SECRET_ACCESS_KEY=any
 start moto moto_server -H 127.0.0.1 -p 0
 wait_for moto 'Running on http://'
 moto=$(grep -hoE 'http://127.0.0.1:[0-9]+' "$work/moto.out" "$work/moto.err" | head -n 1)
-image=$(python3 "$here/moto_image.py" "$moto" eu-central-1) || die "moto does not make an image"
+image=$(python3 "$here/moto_image.py" "$moto" eu-central-1) || die "moto did not create an image"
 
-openssl genpkey -algorithm ed25519 -out "$work/moto-key.pem" 2>/dev/null || die "openssl makes no key"
+openssl genpkey -algorithm ed25519 -out "$work/moto-key.pem" 2>/dev/null || die "openssl failed to make a key"
 
 cat >"$work/moto.toml" <<TOML
 server.listen = "127.0.0.1:0"
@@ -28,20 +28,20 @@ regions = ["eu-central-1"]
 share_with = "anyone"
 TOML
 
-"$program" migrate --config "$work/moto.toml" 2>"$work/migrate.err" || die "sharewarden migrate"
+"$program" migrate --config "$work/moto.toml" 2>"$work/migrate.err" || die "sharewarden migrate failed"
 start serve "$program" serve --config "$work/moto.toml"
 wait_for serve '"serving"'
 server_at_moto=http://$(sed -n 's/.*"serving".*"address":"\([^"]*\)".*/\1/p' "$work/serve.err")
 
 shared_with() { python3 "$here/shared_with.py" "$moto" any "$image" "$@"; }
 
-sharewarden grant "$server_at_moto" "$image" "$recipient" >"$work/answer" || die "sharewarden grant, with moto"
-python3 "$here/accepted.py" "$recipient" SHARED <"$work/answer" >/dev/null || die "an answer, with moto"
-shared_with "$recipient" || die "moto holds no share after the grant"
-sharewarden revoke "$server_at_moto" "$image" "$recipient" >"$work/answer" || die "sharewarden revoke, with moto"
-python3 "$here/accepted.py" "$recipient" NOT_SHARED <"$work/answer" >/dev/null || die "an answer, with moto"
-shared_with || die "moto holds a share after the revoke"
-ok "a grant and a revoke with moto for AWS"
+sharewarden grant "$server_at_moto" "$image" "$recipient" >"$work/answer" || die "sharewarden grant with moto failed"
+python3 "$here/accepted.py" "$recipient" SHARED <"$work/answer" >/dev/null || die "wrong answer with moto"
+shared_with "$recipient" || die "moto has no share after the grant"
+sharewarden revoke "$server_at_moto" "$image" "$recipient" >"$work/answer" || die "sharewarden revoke with moto failed"
+python3 "$here/accepted.py" "$recipient" NOT_SHARED <"$work/answer" >/dev/null || die "wrong answer with moto"
+shared_with || die "moto still has the share after the revoke"
+ok "a grant and a revoke with moto as AWS"
 
 stop serve INT
 ok "serve stops at SIGINT"

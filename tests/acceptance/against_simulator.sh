@@ -1,50 +1,50 @@
-# Three clients grant, AWS's SDK and psql look, one client revokes. Sourced by run, when `dev` serves.
+# Three clients grant, AWS's SDK and psql check the results, and one client revokes. Sourced by run while `dev` serves.
 # shellcheck shell=bash disable=SC2154
 
 image=111122223333/eu-central-1/wsi-basewin11
 by_reflection=210987654321 by_cli=777788889999 by_buf=000011112222
 
-# accepted RECIPIENT STATE: reads an answer, and remembers its change for the comparison with the ledger.
-accepted() { python3 "$here/accepted.py" "$@" >>"$work/changes" || die "an answer"; }
+# accepted RECIPIENT STATE: checks an answer, and stores its change for the comparison with the ledger.
+accepted() { python3 "$here/accepted.py" "$@" >>"$work/changes" || die "wrong answer"; }
 
 shared_with() { python3 "$here/shared_with.py" "$simulator" AKIA111122223333 "$image" "$@"; }
 
 python3 "$here/grant_by_reflection.py" "$server" "$image" "$by_reflection" >"$work/answer" ||
-  die "a Python client that knows the service by reflection only"
+  die "the Python client that uses only reflection failed"
 accepted "$by_reflection" SHARED <"$work/answer"
-ok "a grant by a Python client that knows the service by reflection only"
+ok "a grant by a Python client that uses only reflection"
 
-sharewarden grant "$server" "$image" "$by_cli" >"$work/answer" || die "sharewarden grant"
+sharewarden grant "$server" "$image" "$by_cli" >"$work/answer" || die "sharewarden grant failed"
 accepted "$by_cli" SHARED <"$work/answer"
 ok "a grant by sharewarden's own client"
 
 buf curl --protocol grpc --http2-prior-knowledge --reflect --timeout 30s -H 'x-sharewarden-principal: acceptance' \
   -d '{"accountId": "111122223333", "region": "eu-central-1", "imageId": "wsi-basewin11",
        "sharedAccountId": "'"$by_buf"'", "reason": "acceptance test"}' \
-  "$server/sharewarden.v1.SharePermissionService/GrantSharePermission" >"$work/answer" || die "buf curl"
+  "$server/sharewarden.v1.SharePermissionService/GrantSharePermission" >"$work/answer" || die "buf curl failed"
 accepted "$by_buf" SHARED <"$work/answer"
 ok "a grant by buf curl"
 
-shared_with "$by_reflection" "$by_cli" "$by_buf" || die "the simulator does not hold the three shares"
+shared_with "$by_reflection" "$by_cli" "$by_buf" || die "the simulator does not have the three shares"
 ok "boto3 sees the three shares"
 
 for recipient in "$by_reflection" "$by_cli" "$by_buf"; do
-  sharewarden revoke "$server" "$image" "$recipient" >"$work/answer" || die "sharewarden revoke --with $recipient"
+  sharewarden revoke "$server" "$image" "$recipient" >"$work/answer" || die "sharewarden revoke --with $recipient failed"
   accepted "$recipient" NOT_SHARED <"$work/answer"
 done
-shared_with || die "the simulator holds shares after the revokes"
-ok "boto3 sees none after the revokes"
+shared_with || die "the simulator has shares after the revokes"
+ok "boto3 sees no share after the revokes"
 
-# A change is two lines: asked for, and done, with the id that AWS gave its call.
+# A change has two entries: requested, and succeeded with the request id of its call to AWS.
 while read -r action recipient change aws_request_id; do
   printf '%s|change.requested|%s|%s|\n' "$action" "$recipient" "$change"
   printf '%s|change.succeeded|%s|%s|%s\n' "$action" "$recipient" "$change" "$aws_request_id"
 done <"$work/changes" >"$work/expected"
 psql "$database" --no-psqlrc -qAt -v ON_ERROR_STOP=1 >"$work/found" -c "
-  SELECT action, kind, shared_account_id, change_id, aws_request_id FROM audit_entry ORDER BY log_index" || die "psql"
-[ "$(wc -l <"$work/found")" = 12 ] || die "six changes are not twelve entries in the ledger: $(cat "$work/found")"
-diff "$work/expected" "$work/found" || die "what psql finds (>) is not what the clients were told (<)"
+  SELECT action, kind, shared_account_id, change_id, aws_request_id FROM audit_entry ORDER BY log_index" || die "psql failed"
+[ "$(wc -l <"$work/found")" = 12 ] || die "six changes do not have twelve entries in the ledger: $(cat "$work/found")"
+diff "$work/expected" "$work/found" || die "the entries in psql (>) differ from the answers to the clients (<)"
 ok "psql finds each change as change.requested, then as change.succeeded with its AWS request id, in order"
 
-python3 "$here/simulator_boto3.py" "$simulator" >"$work/simulator.out" || die "boto3 against the simulator"
-ok "the simulator is as AWS to boto3 ($(wc -l <"$work/simulator.out") checks)"
+python3 "$here/simulator_boto3.py" "$simulator" >"$work/simulator.out" || die "boto3 with the simulator failed"
+ok "the simulator behaves like AWS for boto3 ($(wc -l <"$work/simulator.out") checks)"

@@ -1,4 +1,4 @@
-"""Prints what a container of docker/compose.yaml would run: assignments for `env`, then the arguments of the program, each ended
+"""Prints the command of a container of docker/compose.yaml: assignments for `env`, then the arguments of the program, each ended
 by a zero byte.
 
 Usage: compose_command.py <service> [<what to replace> <with what>]...

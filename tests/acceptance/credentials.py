@@ -1,4 +1,4 @@
-"""Makes authorities, certificates, an issuer's keys and tokens: good ones, and one for each way to be bad.
+"""Makes authorities, certificates, an issuer's keys and tokens: valid ones, and one for each kind of invalid credential.
 
 Usage: credentials.py <folder>
 

@@ -1,4 +1,4 @@
-"""Prints what the dashboards ask Postgres, as a script for psql: with what Grafana fills in, and the place of each above it.
+"""Prints the SQL of the dashboards as a script for psql: with Grafana's variables filled in, and the panel's name above each.
 
 Usage: dashboard_sql.py <account>...
 """
@@ -18,6 +18,6 @@ for place, statement in names.statements():
     statement = statement.replace("$__timeFrom()", f"({START})::text").replace("$__timeTo()", f"({END})::text")
     statement = statement.replace("${account:sqlstring}", ACCOUNTS)
     if "$" in statement:
-        sys.exit(f"FAILED: {place}: Grafana would fill in more than is known here: {statement}")
+        sys.exit(f"FAILED: {place}: unknown Grafana variable: {statement}")
     print(f"\\echo '# {place}'")
     print(f"{statement};")

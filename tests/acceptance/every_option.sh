@@ -1,4 +1,4 @@
-# `serve` with docs/sharewarden.full.toml: every option is set, and only places are other ones here. Sourced by run, after compose.sh.
+# `serve` with docs/sharewarden.full.toml, which sets every option. Only paths and addresses differ. Sourced by run, after compose.sh.
 # shellcheck shell=bash disable=SC2154
 
 full=$work/full
@@ -9,10 +9,10 @@ certificate() {
   openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj "/CN=$1" -addext "subjectAltName=$2" \
     -keyout "$full/$1.key" -out "$full/$1.csr" 2>/dev/null &&
     openssl x509 -req -in "$full/$1.csr" -CA "$full/ca.crt" -CAkey "$full/ca.key" -days 1 -copy_extensions copy -out "$full/$1.crt" 2>/dev/null ||
-    die "openssl makes no certificate for $1"
+    die "openssl failed to make a certificate for $1"
 }
 openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj '/CN=authority' -days 1 -keyout "$full/ca.key" \
-  -out "$full/ca.crt" 2>/dev/null || die "openssl makes no authority"
+  -out "$full/ca.crt" 2>/dev/null || die "openssl failed to make an authority"
 certificate tls 'DNS:localhost,IP:127.0.0.1'
 certificate build 'URI:spiffe://example.com/ns/build/sa/share'
 
@@ -28,22 +28,22 @@ sed -e "s#^url = .*#url = \"${url//&/\\&}\"#; s#/etc/sharewarden/tls\.#$full/tls
 AWS_ACCESS_KEY_ID=AKIA444455556666 AWS_SECRET_ACCESS_KEY=any start every-option "$program" serve --config "$full/sharewarden.toml"
 wait_for every-option '"serving"'
 secured=$(sed -n 's/.*"serving".*"address":"\([^"]*\)".*/\1/p' "$work/every-option.err")
-ok "serve takes a configuration with every option set"
+ok "serve accepts a configuration with every option set"
 
 by_certificate() {
   SHAREWARDEN_TLS_CA=$full/ca.crt SHAREWARDEN_TLS_CERTIFICATE=$full/build.crt SHAREWARDEN_TLS_KEY=$full/build.key \
     PYTHONPATH=$work/stubs PYTHONDONTWRITEBYTECODE=1 "$@"
 }
-by_certificate python3 docs/clients/python/share.py "$secured" "$image" 000011112222 'a new account' >"$work/answer" || die "share.py, by certificate"
-by_certificate "$client" "https://$secured" "$image" 210987654321 'a new account' >>"$work/answer" || die "examples/client, by certificate"
-[ "$(grep -c ' STATE_SUCCEEDED spiffe://example.com/ns/build/sa/share$' "$work/answer")" = 2 ] || die "the clients say $(cat "$work/answer")"
+by_certificate python3 docs/clients/python/share.py "$secured" "$image" 000011112222 'a new account' >"$work/answer" || die "share.py with a certificate failed"
+by_certificate "$client" "https://$secured" "$image" 210987654321 'a new account' >>"$work/answer" || die "examples/client with a certificate failed"
+[ "$(grep -c ' STATE_SUCCEEDED spiffe://example.com/ns/build/sa/share$' "$work/answer")" = 2 ] || die "wrong answers from the clients: $(cat "$work/answer")"
 refused=$(SHAREWARDEN_TLS_CA=$full/ca.crt SHAREWARDEN_TOKEN_FILE=$full/token PYTHONPATH=$work/stubs PYTHONDONTWRITEBYTECODE=1 \
-  python3 docs/clients/python/share.py "$secured" "$image" 000011112222 'a new account' 2>&1) && die "an auditor grants"
-[[ $refused == POLICY_DENIED:* ]] || die "an auditor who grants is told: $refused"
+  python3 docs/clients/python/share.py "$secured" "$image" 000011112222 'a new account' 2>&1) && die "an auditor could grant"
+[[ $refused == POLICY_DENIED:* ]] || die "wrong answer to an auditor that grants: $refused"
 "$program" --server "https://$secured" --tls-ca "$full/ca.crt" --token-file "$full/token" audit list --account 111122223333 >"$work/answer" ||
-  die "sharewarden audit list, with a token"
-grep -q 'spiffe://example.com/ns/build/sa/share' "$work/answer" || die "the ledger does not name the caller: $(cat "$work/answer")"
-ok "clients are known there by a certificate and by a token, and the ledger names them"
+  die "sharewarden audit list with a token failed"
+grep -q 'spiffe://example.com/ns/build/sa/share' "$work/answer" || die "the ledger does not have the caller: $(cat "$work/answer")"
+ok "clients authenticate with a certificate and with a token, and the ledger has their names"
 
 stop every-option TERM
 kill "${pids[issuer]}" && wait "${pids[issuer]}" 2>/dev/null || true

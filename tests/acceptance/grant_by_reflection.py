@@ -1,4 +1,4 @@
-"""Grants with a client that was not generated from the protos: what it knows of the service, it asks the service.
+"""Grants with a client without generated code: it gets the API from the service's reflection.
 
 Usage: grant_by_reflection.py <server URL> <account/region/image> <recipient>
 

@@ -1,4 +1,4 @@
-# What the acceptance scripts share: programs in the background, waits for conditions, and what is said about them.
+# Shared by the acceptance scripts: background programs, waits for conditions, and messages.
 # `work` is the folder of this run: a program NAME writes to NAME.out and NAME.err there.
 # shellcheck shell=bash
 
@@ -6,7 +6,7 @@ declare -A pids=()
 
 ok() { echo "ok: $*"; }
 
-# Says why, with what the programs said last.
+# Ends the run with a reason, and the last output of the programs.
 die() {
   echo "FAILED: $*" >&2
   local log
@@ -16,7 +16,7 @@ die() {
   exit 1
 }
 
-# Nothing of this machine's: no AWS account, no settings of the client, no proxy before loopback.
+# Ignore settings of this machine: AWS accounts, client settings, proxies.
 own_environment() {
   local name
   for name in $(compgen -e | grep -E '^(AWS_|SHAREWARDEN_|PG)' || true); do
@@ -27,7 +27,7 @@ own_environment() {
   export no_proxy=127.0.0.1,localhost NO_PROXY=127.0.0.1,localhost
 }
 
-# start NAME COMMAND...: in the background.
+# start NAME COMMAND...: runs a command in the background.
 start() {
   local name=$1
   shift
@@ -36,17 +36,17 @@ start() {
   pids[$name]=$!
 }
 
-# wait_for NAME TEXT: until the program has said it, for at most a minute (a busy machine is slow).
+# wait_for NAME TEXT: waits until the program has printed the text, for at most a minute (a busy machine is slow).
 wait_for() {
   local deadline=$((SECONDS + 60))
   until grep -qF "$2" "$work/$1.out" "$work/$1.err"; do
-    kill -0 "${pids[$1]}" 2>/dev/null || die "$1 ended before it said \"$2\""
-    [ "$SECONDS" -lt "$deadline" ] || die "$1 has not said \"$2\" within a minute"
+    kill -0 "${pids[$1]}" 2>/dev/null || die "$1 ended before it printed \"$2\""
+    [ "$SECONDS" -lt "$deadline" ] || die "$1 did not print \"$2\" within a minute"
     sleep 0.05
   done
 }
 
-# ended NAME: waits until it is gone, for at most half a minute.
+# ended NAME: waits until the program has ended, for at most half a minute.
 ended() {
   local deadline=$((SECONDS + 30))
   while kill -0 "${pids[$1]}" 2>/dev/null; do
@@ -55,17 +55,17 @@ ended() {
   done
 }
 
-# stop NAME SIGNAL: it must end by itself, and well.
+# stop NAME SIGNAL: the program must end after the signal, with exit status 0.
 stop() {
   local status=0
   kill -s "$2" "${pids[$1]}" 2>/dev/null || die "$1 ended too early"
   ended "$1" || die "$1 still runs half a minute after SIG$2"
   wait "${pids[$1]}" || status=$?
   unset "pids[$1]"
-  [ "$status" = 0 ] || die "$1 ends with $status at SIG$2"
+  [ "$status" = 0 ] || die "$1 ended with exit status $status at SIG$2"
 }
 
-# Whatever still runs, because something failed.
+# Ends the programs that still run after a failure.
 end_all() {
   local name
   for name in "${!pids[@]}"; do
@@ -75,7 +75,7 @@ end_all() {
   done
 }
 
-# sharewarden VERB SERVER IMAGE RECIPIENT [OPTION...]: a grant or a revoke by the program's own client, as JSON.
+# sharewarden VERB SERVER IMAGE RECIPIENT [OPTION...]: grants or revokes with the program's own client, and prints JSON.
 # IMAGE is account/region/image.
 sharewarden() {
   local verb=$1 url=$2 recipient=$4 account region image

@@ -1,4 +1,4 @@
-"""Makes an image in a running moto_server, with all that AWS asks for first, and prints it as account/region/image.
+"""Makes an image in a running moto_server, with its prerequisites, and prints it as account/region/image.
 
 Usage: moto_image.py <endpoint URL> <region>
 """
@@ -32,7 +32,7 @@ made = workspaces.create_workspaces(
     Workspaces=[{"DirectoryId": directory, "UserName": "someone", "BundleId": "wsb-0123456789"}]
 )
 if made["FailedRequests"]:
-    sys.exit(f"FAILED: moto makes no WorkSpace: {made['FailedRequests']}")
+    sys.exit(f"FAILED: moto created no WorkSpace: {made['FailedRequests']}")
 workspace = made["PendingRequests"][0]["WorkspaceId"]
 image = workspaces.create_workspace_image(Name="acceptance", Description="acceptance test", WorkspaceId=workspace)
 print(image["OwnerAccountId"], region, image["ImageId"], sep="/")

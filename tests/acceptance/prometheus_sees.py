@@ -1,4 +1,4 @@
-"""Asks a running Prometheus whether it sees the service, has the alerts, and can answer every dashboard.
+"""Checks that a running Prometheus scrapes the service, has the alerts, and answers the queries of every dashboard.
 
 Usage: prometheus_sees.py <Prometheus URL>
 
@@ -52,17 +52,17 @@ wanted = sorted(alert["alert"] for alert in names.alerts())
 wait_for("it has evaluated the alerts", lambda: all(rule["lastEvaluation"] > "0001-01-02" for rule in rules()))
 found = {rule["name"]: rule for rule in rules()}
 if sorted(found) != wanted:
-    sys.exit(f"FAILED: Prometheus has the alerts {sorted(found)}, and not {wanted}")
+    sys.exit(f"FAILED: Prometheus has the alerts {sorted(found)}, expected {wanted}")
 wrong = [name for name, rule in found.items() if rule["health"] != "ok" or rule["state"] == "firing"]
 if wrong:
-    sys.exit(f"FAILED: of a service that is well, these alerts fire or cannot be evaluated: {wrong}")
+    sys.exit(f"FAILED: for a healthy service, these alerts fire or cannot be evaluated: {wrong}")
 
 # A rate needs two scrapes.
 wait_for("it has scraped more than once", lambda: query('count_over_time(up{job="sharewarden"}[1m]) > 2'))
 asked = [(place, filled(expression)) for place, expression in names.expressions() if place not in found]
 empty = {place: expression for place, expression in asked if not query(expression)}
-# Nothing is the right answer only where nothing has happened that could be counted.
+# An empty result is correct only if no event was counted yet.
 wrong = [place for place, expression in empty.items() if all(query(metric) for metric in names.metrics_in(expression))]
 if wrong:
-    sys.exit(f"FAILED: there are the metrics, and nothing is shown by: {wrong}")
-print(f"ok: it answers the {len(asked)} questions of the dashboards; nothing has happened yet for: {', '.join(empty) or 'none'}")
+    sys.exit(f"FAILED: the metrics exist, but these queries have no result: {wrong}")
+print(f"ok: it answers the {len(asked)} queries of the dashboards; no events yet for: {', '.join(empty) or 'none'}")

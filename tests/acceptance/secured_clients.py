@@ -1,8 +1,8 @@
-"""Clients with certificates and with tokens grant, and every credential that is not good is refused.
+"""Clients with certificates and with tokens grant, and every invalid credential is refused.
 
 Usage: secured_clients.py <port> <folder of credentials.py> <account/region/image> <recipient> <recipient>
 
-Prints what was granted by whom: PRINCIPAL CHANGE, a line each.
+Prints one line for each grant: PRINCIPAL CHANGE.
 """
 
 import pathlib
@@ -32,7 +32,7 @@ class Secured:
     def grant(self, recipient, certificate=None, token=None, metadata=()):
         account, region, image = self.image.split("/")
         with self.channel(certificate) as channel:
-            # What may be called is asked without a credential, if the connection comes to be at all.
+            # Reflection needs no credential, if the connection can be made at all.
             client = Client(channel, [*self.metadata(token), *metadata])
             return client.call(
                 "GrantSharePermission",

@@ -1,4 +1,4 @@
-"""Checks with boto3 whom an image is shared with.
+"""Checks the recipients of an image with boto3.
 
 Usage: shared_with.py <endpoint URL> <access key> <account/region/image> [recipient...]
 """

@@ -1,4 +1,4 @@
-"""Checks that each alert can be acted upon, and is tried.
+"""Checks that each alert has instructions and a test.
 
 Each has a severity, a summary, and a section in docs/runbook.md that its runbook_url leads to; each section is one of an alert;
 each is fired and kept silent in alerts.test.yml.
@@ -24,16 +24,16 @@ for name, alert in alerts.items():
     if alert["labels"]["severity"] not in ("critical", "warning"):
         problems.append(f"{name}: severity must be critical or warning")
     if not notes.get("summary"):
-        problems.append(f"{name}: there is no summary")
+        problems.append(f"{name}: no summary")
     if notes.get("runbook_url") != f"docs/runbook.md#{name.lower()}":
         problems.append(f"{name}: runbook_url must be docs/runbook.md#{name.lower()}")
     text = sections.get(name)
     if text is None:
-        problems.append(f"{name}: docs/runbook.md has no section of it")
+        problems.append(f"{name}: docs/runbook.md has no section for it")
         continue
     problems += [f"{name}: its section has no **{part}**" for part in PARTS if f"**{part}.**" not in text]
     if f"*{alert['labels']['severity']}*" not in text:
-        problems.append(f"{name}: its section does not say that it is {alert['labels']['severity']}")
+        problems.append(f"{name}: its section has another severity than {alert['labels']['severity']}")
 
 problems += [
     f"docs/runbook.md: there is no alert {title}" for title in sections if title.startswith("Sharewarden") and title not in alerts

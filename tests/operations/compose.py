@@ -1,4 +1,4 @@
-"""Checks docker/compose.yaml as far as that goes without Docker: what it names is there, and its parts agree.
+"""Checks docker/compose.yaml without Docker: the files exist, and the parts match.
 
 tests/acceptance/compose.sh runs what the containers would run.
 """
@@ -45,7 +45,7 @@ for name, service in services.items():
     if name != "postgres":  # its image begins as root, to own its volume
         check(service.get("read_only") and service.get("cap_drop") == ["ALL"], f"{name}: it is not confined")
 
-# What connects to Postgres uses the passwords that the roles are made with.
+# The services connect to Postgres with the passwords of the roles.
 passwords = {
     f"sharewarden_{login}": services["postgres"]["environment"][variable]
     for login, variable in {"owner": "OWNER_PASSWORD", "server": "WRITER_PASSWORD", "dashboard": "READER_PASSWORD"}.items()
@@ -61,7 +61,7 @@ check(
 roles = (FOLDER / "postgres-roles.sh").read_text()
 check(set(re.findall(r"\$(\w+_PASSWORD)", roles)) <= set(services["postgres"]["environment"]), "postgres-roles.sh: a password is missing")
 
-# Who looks at whom.
+# The addresses of the monitoring.
 admin = settings.get("admin", {}).get("listen", "")
 (job,) = yaml.safe_load((FOLDER / "prometheus/prometheus.yml").read_text())["scrape_configs"]
 for target in job["static_configs"][0]["targets"]:

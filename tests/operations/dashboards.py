@@ -1,4 +1,4 @@
-"""Checks the dashboards as far as that goes without Grafana, and writes what they ask.
+"""Checks the dashboards without Grafana, and writes their queries.
 
 Usage: dashboards.py [--rules FILE]
 
@@ -11,7 +11,7 @@ import sys
 
 import names
 
-# What Grafana fills in.
+# Variables that Grafana fills in.
 INTERVAL = {"$__rate_interval": "1m", "$__interval": "1m"}
 
 
@@ -28,7 +28,7 @@ def problems_of(name, dashboard, sources):
     panels = list(names.panels(dashboard))
     ids = [panel["id"] for panel in panels]
     if len(ids) != len(set(ids)):
-        yield f"{name}: two panels have one id"
+        yield f"{name}: two panels have the same id"
     variables = {variable["name"] for variable in dashboard["templating"]["list"]}
     for at, panel in enumerate(panels):
         title, place = panel["title"], panel["gridPos"]
@@ -36,28 +36,28 @@ def problems_of(name, dashboard, sources):
             yield f"{name}: {title} is wider than the page"
         for other in panels[:at]:
             if overlap(place, other["gridPos"]):
-                yield f"{name}: {title} lies over {other['title']}"
+                yield f"{name}: {title} overlaps {other['title']}"
         if panel["type"] == "row":
             continue
         if not panel.get("targets"):
-            yield f"{name}: {title} asks nothing"
+            yield f"{name}: {title} has no query"
         for target in panel["targets"]:
             source = target["datasource"]
             if sources.get(source["uid"]) != source["type"]:
-                yield f"{name}: {title} asks {source}, which datasources.yaml does not have"
+                yield f"{name}: {title} uses the data source {source}, which datasources.yaml does not have"
             text = target.get("expr") or target.get("rawSql")
             unknown = set(re.findall(r"\$\{?(\w+)", text)) - variables - {"__rate_interval", "__timeFilter", "__timeFrom", "__timeTo"}
             if unknown:
-                yield f"{name}: {title} uses {unknown}, which nothing sets"
+                yield f"{name}: {title} uses the undefined variable {unknown}"
 
 
-# The members of the text of an entry (crates/ledger/src/envelope.rs). What is about a change is in its `body`.
+# The members of the text of an entry (crates/ledger/src/envelope.rs). The fields of a change are in `body`.
 MEMBERS = {"account_id", "body", "kind", "log_index", "recorded_at", "schema", "server_version"}
 KINDS = set(re.findall(r'name: "([a-z_.]+)"', (names.ROOT / "src/domain/entry/kinds.rs").read_text()))
 
 
 def problems_of_kinds():
-    """Whether what is read from the text of an entry is there, and whether there are the kinds that are asked for."""
+    """Checks the members that are read from the text of an entry, and the kinds in conditions."""
     asked = []
     for place, statement in names.statements():
         for member in re.findall(r"::jsonb\s*->>?\s*'(\w+)'", statement):
@@ -68,9 +68,9 @@ def problems_of_kinds():
     for place, expression in names.expressions():
         for values in re.findall(r'\bkind=~?"([^"]*)"', expression):
             asked += [(place, kind) for kind in values.split("|")]
-    yield from (f"{place}: there is no kind {kind} of entries" for place, kind in asked if kind not in KINDS)
+    yield from (f"{place}: unknown kind {kind}" for place, kind in asked if kind not in KINDS)
     if len(KINDS) < 5 or len(asked) < 5:
-        yield f"dashboards.py finds only {len(KINDS)} kinds of entries, and only {len(asked)} that are asked for"
+        yield f"dashboards.py found too few: {len(KINDS)} kinds, {len(asked)} of them in queries"
 
 
 def filled(expression, job="sharewarden", instance=".*"):
@@ -90,7 +90,7 @@ def main():
     problems += problems_of_kinds()
     uids = [dashboard["uid"] for dashboard in dashboards.values()]
     if len(uids) != len(set(uids)):
-        problems.append("two dashboards have one uid")
+        problems.append("two dashboards have the same uid")
     if "--rules" in sys.argv:
         asked = [expression for place, expression in names.expressions() if not place.startswith("Sharewarden")]
         rules = [{"record": f"panel:{n}", "expr": filled(expression)} for n, expression in enumerate(asked)]

@@ -1,4 +1,4 @@
-"""Checks the policies in deploy/iam: they allow what the code calls, and nothing else."""
+"""Checks that the policies in deploy/iam allow exactly the calls in the code."""
 
 import json
 import re
@@ -32,17 +32,17 @@ def camel_case(method):
     return "".join(word.capitalize() for word in method.split("_"))
 
 
-# An operation of the SDK is a method of a client that is sent.
+# Finds the SDK operations: methods of a client, followed by send.
 called = set()
 for path in (names.ROOT / "src/workspaces").rglob("*.rs"):
     text = path.read_text()
     called |= {camel_case(method) for method in re.findall(r"\.(\w+_workspace_image\w*)\(\)", text)}
 known = set(Session().get_service_model("workspaces").operation_names)
 if not called <= known:
-    problems.append(f"AWS does not know {called - known}")
+    problems.append(f"AWS has no operation {called - known}")
 wanted = sorted(f"workspaces:{operation}" for operation in called)
 if actions("account-role.policy") != wanted:
-    problems.append(f"account-role.policy allows {actions('account-role.policy')}, and the code calls {wanted}")
+    problems.append(f"account-role.policy allows {actions('account-role.policy')}, but the code calls {wanted}")
 
 for name, action in {
     "service-role.policy": "sts:AssumeRole",
@@ -53,11 +53,11 @@ for name, action in {
     if actions(name) != [action]:
         problems.append(f"{name} must be about {action} only")
 
-# What the example of the configuration assumes is what the service's role may assume.
+# The service's role may assume exactly the roles in the example configuration.
 accounts = tomllib.loads(SETTINGS.read_text())["accounts"]
 roles = sorted(account["role_arn"] for account in accounts)
 if sorted(listed(statements("service-role.policy")[0]["Resource"])) != roles:
-    problems.append(f"service-role.policy names other roles than the example of the configuration: {roles}")
+    problems.append(f"service-role.policy has other roles than the example configuration: {roles}")
 for statement in statements("account-role.policy"):
     for resource in listed(statement["Resource"]):
         if resource == "*" and "aws:RequestedRegion" in json.dumps(statement.get("Condition", {})):

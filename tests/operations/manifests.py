@@ -1,6 +1,6 @@
-"""Checks the Kubernetes manifests: by Kubernetes' own schemas, and by what they must say together.
+"""Checks the Kubernetes manifests against Kubernetes' schemas, and that they match each other.
 
-Where `kustomize` or `kubectl` is installed, what they make of the examples is checked too.
+If `kustomize` or `kubectl` is installed, its output for the examples is checked too.
 """
 
 import pathlib
@@ -12,7 +12,7 @@ import names
 import yaml
 
 FOLDER = names.ROOT / "deploy/kubernetes"
-# The oldest that it is written for (preStop.sleep), and the latest that the checker knows.
+# The oldest supported version (preStop.sleep), and the latest one that the checker supports.
 VERSIONS = ["1.30.0", kubernetes_validate.latest_version()]
 PROBES = {"startupProbe": "liveness", "livenessProbe": "liveness", "readinessProbe": "readiness"}
 SHUTDOWN_GRACE = 20  # server.shutdown_grace, by default
@@ -47,7 +47,7 @@ def check_container(container, pod, place):
 
 
 def check_together(documents, place):
-    """Selectors find the pods, probes ask ports that are there, the end has time."""
+    """Checks selectors, the ports of probes, and the time for termination."""
     kinds = {document["kind"]: document for document in documents}
     workload = kinds.get("Deployment") or kinds["Job"]
     template = workload["spec"]["template"]
@@ -65,7 +65,7 @@ def check_together(documents, place):
         for probe, service in PROBES.items():
             asked = container[probe]["grpc"]
             if asked["port"] not in ports or asked["service"] != service:
-                problems.append(f"{place}: {probe} asks {asked}")
+                problems.append(f"{place}: {probe} has the wrong target {asked}")
         pre_stop = container["lifecycle"]["preStop"]["sleep"]["seconds"]
         if pod["terminationGracePeriodSeconds"] <= pre_stop + SHUTDOWN_GRACE:
             problems.append(f"{place}: terminationGracePeriodSeconds is too short")
@@ -73,7 +73,7 @@ def check_together(documents, place):
             problems.append(f"{place}: the pods have another service account")
     for kind, selector in selectors.items():
         if not selector.items() <= labels.items():
-            problems.append(f"{place}: {kind} selects {selector}, and the pods are {labels}")
+            problems.append(f"{place}: {kind} selects {selector}, but the pods have {labels}")
 
 
 def check_kustomization(file):
@@ -109,7 +109,7 @@ def main():
         check_together(documents, f"deploy/kubernetes/{part}")
         whole = rendered(FOLDER / "example" / part)
         if whole is None:
-            print(f"example/{part} is not rendered: neither kustomize nor kubectl is there")
+            print(f"example/{part} is not rendered: neither kustomize nor kubectl is installed")
             continue
         for document in whole:
             validate(document, f"example/{part}: {document['kind']}")

@@ -21,7 +21,7 @@ for place, expression in names.expressions():
         labels = set(re.findall(r"(\w+)\s*(?:=~|!~|!=|=)", matchers)) - {"job", "instance", "le"}
         unknown = labels - metrics.get(metric, metrics.get(names.family(metric), ("", set())))[1]
         if unknown:
-            problems.append(f"{place}: docs/metrics.md gives {metric} no label {', '.join(sorted(unknown))}")
+            problems.append(f"{place}: docs/metrics.md lists for {metric} no label {', '.join(sorted(unknown))}")
 
 if len(sys.argv) > 1:
     with open(sys.argv[1], encoding="utf-8") as file:
@@ -41,7 +41,7 @@ if len(sys.argv) > 1:
                 problems.append(f"the service does not expose {name}")
             continue
         if exposed.get(name) != kind:
-            problems.append(f"{name} is a {exposed.get(name)}, and docs/metrics.md says {kind}")
+            problems.append(f"{name} is a {exposed.get(name)}, but docs/metrics.md says {kind}")
         extra = {label for label in labels[name] - wanted if not label.startswith("otel_scope_")}
         if extra:
             problems.append(f"{name} has the labels {', '.join(sorted(extra))}, which docs/metrics.md does not list")

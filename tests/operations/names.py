@@ -1,4 +1,4 @@
-"""What the checks share: the metrics and statements that dashboards and alerts use, and those that docs/metrics.md lists."""
+"""Shared by the checks: the metrics and statements of dashboards and alerts, and the metrics in docs/metrics.md."""
 
 import json
 import pathlib
@@ -12,12 +12,12 @@ GRAFANA = ROOT / "docker/grafana"
 ALERTS = ROOT / "docker/prometheus/alerts.yml"
 DOCUMENT = ROOT / "docs/metrics.md"
 
-# What may stand where a metric may, and is none.
+# PromQL keywords, which are not metrics.
 WORDS = set("by without on ignoring group_left group_right offset bool and or unless inf nan".split())
 
 
 def fail(problems):
-    """Ends the check, with a line for each problem."""
+    """Prints one line for each problem, and ends the check."""
     for problem in problems:
         print(f"FAILED: {problem}", file=sys.stderr)
     sys.exit(1 if problems else 0)
@@ -29,7 +29,7 @@ def dashboards():
 
 
 def panels(dashboard):
-    """The panels of a dashboard, those in folded rows too."""
+    """The panels of a dashboard, including those in collapsed rows."""
     for panel in dashboard["panels"]:
         yield panel
         yield from panel.get("panels", [])
@@ -41,7 +41,7 @@ def alerts():
 
 
 def expressions():
-    """What Prometheus is asked: pairs of a place and an expression."""
+    """The PromQL expressions: pairs of a place and an expression."""
     for name, dashboard in dashboards().items():
         for panel in panels(dashboard):
             for target in panel.get("targets", []):
@@ -56,7 +56,7 @@ def expressions():
 
 
 def statements():
-    """What Postgres is asked: pairs of a place and a statement."""
+    """The SQL statements: pairs of a place and a statement."""
     for name, dashboard in dashboards().items():
         for panel in panels(dashboard):
             for target in panel.get("targets", []):
@@ -82,7 +82,7 @@ def family(metric):
 
 
 def documented():
-    """The metrics of docs/metrics.md: their type, their labels, and whether they are there from the start."""
+    """The metrics of docs/metrics.md: their type, their labels, and whether they exist from the start."""
     metrics = {}
     for line in DOCUMENT.read_text().splitlines():
         cells = [cell.strip() for cell in line.split("|")]

@@ -1,10 +1,10 @@
-// Shares an image, and is sure of it: a client with grpc-go.
+// Shares an image, and waits until the result is known: a client with grpc-go.
 //
 // Usage: share <host:port> <account/region/image> <recipient> <reason>
 //
-// Who calls, by the environment: SHAREWARDEN_TLS_CA (a PEM file: use TLS and trust this authority), SHAREWARDEN_TLS_CERTIFICATE and
-// SHAREWARDEN_TLS_KEY (PEM files: show this certificate), SHAREWARDEN_TOKEN_FILE (send the bearer token in this file),
-// SHAREWARDEN_PRINCIPAL (say who calls, to a service on this machine that trusts it).
+// Credentials come from the environment. SHAREWARDEN_TLS_CA: a PEM file; use TLS and trust this authority.
+// SHAREWARDEN_TLS_CERTIFICATE and SHAREWARDEN_TLS_KEY: PEM files of the client certificate. SHAREWARDEN_TOKEN_FILE: a file with
+// the bearer token. SHAREWARDEN_PRINCIPAL: a name for a service on this machine that accepts trusted headers.
 package main
 
 import (
@@ -30,7 +30,7 @@ import (
 )
 
 const (
-	patience = 30 * time.Second // for one call; the change goes on without us
+	patience = 30 * time.Second // the deadline of one call; an accepted change continues after it
 	tries    = 5
 )
 
@@ -64,7 +64,7 @@ func run(arguments []string) error {
 		ImageId:         image[2],
 		SharedAccountId: arguments[2],
 		Reason:          arguments[3],
-		// The same for all tries: the request acts once, however often it is sent.
+		// The same id for all tries: the request acts once, no matter how often it is sent.
 		RequestId: uuid.NewString(),
 	})
 	if err != nil {
@@ -75,7 +75,7 @@ func run(arguments []string) error {
 	return nil
 }
 
-// transport is how the service is reached, and which certificate is shown to it.
+// transport returns the transport security, with the client certificate if there is one.
 func transport() (credentials.TransportCredentials, error) {
 	authority := os.Getenv("SHAREWARDEN_TLS_CA")
 	if authority == "" {
@@ -99,7 +99,7 @@ func transport() (credentials.TransportCredentials, error) {
 	return credentials.NewTLS(config), nil
 }
 
-// whoCalls adds what a call says of its caller.
+// whoCalls adds the token or the principal to a call.
 func whoCalls(ctx context.Context) (context.Context, error) {
 	if file := os.Getenv("SHAREWARDEN_TOKEN_FILE"); file != "" {
 		token, err := os.ReadFile(file)
@@ -114,7 +114,7 @@ func whoCalls(ctx context.Context) (context.Context, error) {
 	return ctx, nil
 }
 
-// grant sends a request until its answer is known.
+// grant repeats a request until its result is known.
 func grant(client pb.SharePermissionServiceClient, request *pb.GrantSharePermissionRequest) (*pb.GrantSharePermissionResponse, error) {
 	for tried := 1; ; tried++ {
 		var trailer metadata.MD
@@ -136,7 +136,7 @@ func grant(client pb.SharePermissionServiceClient, request *pb.GrantSharePermiss
 	}
 }
 
-// toWait is the time until the same request may be sent again, and whether that is of use.
+// toWait returns the time until the same request may be sent again, and whether a retry is useful.
 func toWait(err error, trailer metadata.MD, tried int) (time.Duration, bool) {
 	if pushback := trailer.Get("grpc-retry-pushback-ms"); len(pushback) == 1 {
 		milliseconds, err := strconv.Atoi(pushback[0])
@@ -144,7 +144,7 @@ func toWait(err error, trailer metadata.MD, tried int) (time.Duration, bool) {
 	}
 	switch status.Code(err) {
 	case codes.DeadlineExceeded:
-		return 0, true // it was accepted, or nobody knows: the same request asks which
+		return 0, true // accepted or unconfirmed: the same request finds out
 	case codes.Unavailable:
 		return 200 * time.Millisecond << tried, true
 	default:
@@ -152,7 +152,7 @@ func toWait(err error, trailer metadata.MD, tried int) (time.Duration, bool) {
 	}
 }
 
-// reasonOf is the service's own word for what is wrong; the code where it did not get to say one.
+// reasonOf returns the reason from the service, or the status code if there is none.
 func reasonOf(err error) string {
 	for _, detail := range status.Convert(err).Details() {
 		if info, ok := detail.(*errdetails.ErrorInfo); ok {

@@ -1,10 +1,10 @@
-"""Shares an image, and is sure of it: a client with grpcio.
+"""Shares an image, and waits until the result is known: a client with grpcio.
 
 Usage: share.py <host:port> <account/region/image> <recipient> <reason>
 
-Who calls, by the environment: SHAREWARDEN_TLS_CA (a PEM file: use TLS and trust this authority), SHAREWARDEN_TLS_CERTIFICATE and
-SHAREWARDEN_TLS_KEY (PEM files: show this certificate), SHAREWARDEN_TOKEN_FILE (send the bearer token in this file),
-SHAREWARDEN_PRINCIPAL (say who calls, to a service on this machine that trusts it).
+Credentials come from the environment. SHAREWARDEN_TLS_CA: a PEM file; use TLS and trust this authority.
+SHAREWARDEN_TLS_CERTIFICATE and SHAREWARDEN_TLS_KEY: PEM files of the client certificate. SHAREWARDEN_TOKEN_FILE: a file with
+the bearer token. SHAREWARDEN_PRINCIPAL: a name for a service on this machine that accepts trusted headers.
 """
 
 import os
@@ -18,7 +18,7 @@ from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 from sharewarden.v1 import share_permission_pb2, share_permission_service_pb2, share_permission_service_pb2_grpc
 
-PATIENCE_SECONDS = 30  # for one call; the change goes on without us
+PATIENCE_SECONDS = 30  # the deadline of one call; an accepted change continues after it
 TRIES = 5
 
 
@@ -31,7 +31,7 @@ def main():
         image_id=image_id,
         shared_account_id=recipient,
         reason=reason,
-        # The same for all tries: the request acts once, however often it is sent.
+        # The same id for all tries: the request acts once, no matter how often it is sent.
         request_id=str(uuid.uuid4()),
     )
     with connect(server) as channel:
@@ -64,7 +64,7 @@ def who_calls():
 
 
 def send(call, request):
-    """Sends a request until its answer is known."""
+    """Repeats a request until its result is known."""
     for tried in range(1, TRIES + 1):
         try:
             return call(request, timeout=PATIENCE_SECONDS, metadata=who_calls())
@@ -76,20 +76,20 @@ def send(call, request):
 
 
 def seconds_to_wait(error, tried):
-    """Until the same request may be sent again; None if that is of no use."""
+    """Seconds until the same request may be sent again. None: a retry is useless."""
     metadata = dict(error.trailing_metadata() or ())
     if "grpc-retry-pushback-ms" in metadata:
         milliseconds = int(metadata["grpc-retry-pushback-ms"])
         return milliseconds / 1000 if milliseconds >= 0 else None
     if error.code() == grpc.StatusCode.DEADLINE_EXCEEDED:
-        return 0  # it was accepted, or nobody knows: the same request asks which
+        return 0  # accepted or unconfirmed: the same request finds out
     if error.code() == grpc.StatusCode.UNAVAILABLE:
         return 0.2 * 2**tried
     return None
 
 
 def reason_of(error):
-    """The service's own word for what is wrong; the code where it did not get to say one."""
+    """The reason from the service, or the status code if there is none."""
     status = rpc_status.from_call(error)
     info = error_details_pb2.ErrorInfo()
     for detail in status.details if status else []:

@@ -125,6 +125,18 @@ pub struct ListArgs {
     /// Only images that this AWS account owns: 12 digits
     #[arg(long, value_name = "ACCOUNT_ID")]
     pub(super) account: Option<String>,
+    #[command(flatten)]
+    pub(super) shares: ShareFilterArgs,
+    /// Only permissions that stand so
+    #[arg(long, value_enum)]
+    pub(super) state: Option<StateFilter>,
+    #[command(flatten)]
+    pub(super) pages: PageArgs,
+}
+
+/// Filters of what is shared with whom: of `list`, `changes` and `audit at`.
+#[derive(Debug, Clone, Args)]
+pub struct ShareFilterArgs {
     /// Only images in this AWS Region, such as eu-central-1
     #[arg(long, value_name = "REGION")]
     pub(super) region: Option<String>,
@@ -134,11 +146,6 @@ pub struct ListArgs {
     /// Only this recipient: an AWS account, 12 digits
     #[arg(long, value_name = "ACCOUNT_ID", aliases = ["from", "shared-account"])]
     pub(super) with: Option<String>,
-    /// Only permissions that stand so
-    #[arg(long, value_enum)]
-    pub(super) state: Option<StateFilter>,
-    #[command(flatten)]
-    pub(super) pages: PageArgs,
 }
 
 /// Where a permission stands, as a filter of `list`.

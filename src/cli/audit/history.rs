@@ -30,7 +30,7 @@ pub(super) async fn history(
     console: &mut Console<'_>,
 ) -> Result<(), Stop> {
     let name = args.permission;
-    let request = ListPermissionHistoryRequest {
+    let mut request = ListPermissionHistoryRequest {
         account_id: name.account,
         region: name.region,
         image_id: name.image,
@@ -38,16 +38,12 @@ pub(super) async fn history(
         order: order(args.oldest_first),
         ..ListPermissionHistoryRequest::default()
     };
-    pages::follow(&args.pages, options.output, console, async |place| {
-        let request = ListPermissionHistoryRequest {
-            page_size: place.page_size,
-            page_token: place.page_token,
-            ..request.clone()
-        };
+    pages::follow(&args.pages, options.output, console, async |page_size, page_token| {
+        (request.page_size, request.page_token) = (page_size, page_token);
         let answer = connection
             .call(
                 connection.deadline(),
-                request,
+                request.clone(),
                 async |mut client: AuditClient, request| client.list_permission_history(request).await,
             )
             .await?;

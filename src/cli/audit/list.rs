@@ -28,21 +28,17 @@ pub(super) async fn list(
     args: &AuditListArgs,
     console: &mut Console<'_>,
 ) -> Result<(), Stop> {
-    let request = ListAuditEntriesRequest {
+    let mut request = ListAuditEntriesRequest {
         filter: Some(args.filter.to_filter()),
         order: order(args.oldest_first),
         ..ListAuditEntriesRequest::default()
     };
-    pages::follow(&args.pages, options.output, console, async |place| {
-        let request = ListAuditEntriesRequest {
-            page_size: place.page_size,
-            page_token: place.page_token,
-            ..request.clone()
-        };
+    pages::follow(&args.pages, options.output, console, async |page_size, page_token| {
+        (request.page_size, request.page_token) = (page_size, page_token);
         let answer = connection
             .call(
                 connection.deadline(),
-                request,
+                request.clone(),
                 async |mut client: AuditClient, request| client.list_audit_entries(request).await,
             )
             .await?;

@@ -5,7 +5,7 @@ use crate::{
     store::audit::{self, Archived, Column, Condition, EntryFilter, EntryPosition, Found, Order, StoredEntry},
 };
 
-use super::{Audit, AuditEntry, Error};
+use super::{Audit, AuditEntry, Error, stretch};
 
 /// At most so many archived parts are told of.
 const MOST_ARCHIVED: u32 = 1000;
@@ -81,8 +81,7 @@ impl Audit {
         if let Some(stored) = audit::entry(&self.database, account, log_index).await? {
             return AuditEntry::check(stored);
         }
-        let sizes = audit::sizes(&self.database, &[account]).await?;
-        let tree_size = sizes.first().map_or(0, |(_, size)| *size);
+        let tree_size = self.tree_size(account).await?;
         if log_index >= tree_size {
             return Err(Error::EntryNotFound {
                 account,
@@ -95,17 +94,13 @@ impl Audit {
 
     /// Why there is no entry where one must be. It may be there by now: it was recorded after it was looked for.
     async fn missing(&self, account: AccountId, log_index: u64) -> Result<AuditEntry, Error> {
-        if let Some(archived) = audit::archived_at(&self.database, account, log_index).await? {
-            return Err(Error::EntryArchived {
-                account,
-                log_index,
-                location: archived.location,
-                sha256: archived.sha256,
-            });
+        let why = stretch::missing(&self.database, account, log_index).await?;
+        if matches!(why, Error::EntryArchived { .. }) {
+            return Err(why);
         }
         match audit::entry(&self.database, account, log_index).await? {
             Some(stored) => AuditEntry::check(stored),
-            None => Err(Error::Tampered { account, log_index }),
+            None => Err(why),
         }
     }
 

@@ -1,14 +1,10 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::domain::example;
 
 fn key() -> PermissionKey {
-    PermissionKey {
-        account: "000011112222".parse().unwrap(),
-        region: "eu-central-1".parse().unwrap(),
-        image: "wsi-123456789".parse().unwrap(),
-        shared_account: "210987654321".parse().unwrap(),
-    }
+    example::intent().key
 }
 
 fn filter() -> PermissionFilter {

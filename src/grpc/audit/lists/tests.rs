@@ -2,7 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::{
-    domain::{Action, Cause, ChangeId, RequestId},
+    domain::{Action, Cause, ChangeId, RequestId, example},
     grpc::page_token::{open, seal},
 };
 
@@ -22,12 +22,7 @@ fn position() -> NextPage {
 }
 
 fn key() -> PermissionKey {
-    PermissionKey {
-        account: "000011112222".parse().unwrap(),
-        region: "eu-central-1".parse().unwrap(),
-        image: "wsi-123456789".parse().unwrap(),
-        shared_account: "210987654321".parse().unwrap(),
-    }
+    example::intent().key
 }
 
 fn entries(filter: EntryFilter) -> Entries {

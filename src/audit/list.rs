@@ -54,15 +54,19 @@ impl Audit {
         let check = |stored: StoredEntry<'_>| Shown::of(stored, is_asked_for, &mut show);
         let found = audit::entries(&self.database, filter, order, after, size.saturating_add(1), now, check).await?;
         let nothing_archived = found.nothing_archived;
-        let mut page = page(found, size)?;
+        let (entries, next_page) = page(found, size)?;
         // Nothing but their place decides which entries are on it: every entry of a ledger between two that match does so too.
         if filter.text.is_none() && conditions.iter().all(|condition| condition.column == Column::Account) {
-            self.look_for_gaps(&page.entries).await?;
+            self.look_for_gaps(&entries).await?;
         }
-        if !nothing_archived {
-            page.archived = self.archived(filter, next).await?;
-        }
-        Ok(page.unwrapped())
+        Ok(EntryPage {
+            entries: entries.into_iter().map(|entry| entry.shown).collect(),
+            next: next_page,
+            archived: match nothing_archived {
+                true => Vec::new(),
+                false => self.archived(filter, next).await?,
+            },
+        })
     }
 
     /// What is in files, or was put there since the page before. Asked for after the entries: what is archived meanwhile is then on
@@ -146,18 +150,8 @@ impl<T> Shown<T> {
     }
 }
 
-impl<T> EntryPage<Shown<T>> {
-    fn unwrapped(self) -> EntryPage<T> {
-        EntryPage {
-            entries: self.entries.into_iter().map(|entry| entry.shown).collect(),
-            next: self.next,
-            archived: self.archived,
-        }
-    }
-}
-
 /// The first `size` entries. One that is not what it should be is told of on the page that it would be on.
-fn page<T>(found: Found<Result<Shown<T>, Error>>, size: u32) -> Result<EntryPage<Shown<T>>, Error> {
+fn page<T>(found: Found<Result<Shown<T>, Error>>, size: u32) -> Result<(Vec<Shown<T>>, Option<NextPage>), Error> {
     let mut entries = found.entries;
     let fitting = how_many_fit(&entries).min(size as usize);
     let more = entries.len() > fitting;
@@ -165,11 +159,7 @@ fn page<T>(found: Found<Result<Shown<T>, Error>>, size: u32) -> Result<EntryPage
     let entries: Vec<_> = entries.into_iter().collect::<Result<_, _>>()?;
     let last = entries.last().filter(|_| more).map(|last| last.position);
     let next = last.zip(found.read_at);
-    Ok(EntryPage {
-        entries,
-        next: next.map(|(after, read_at)| NextPage { after, read_at }),
-        archived: Vec::new(),
-    })
+    Ok((entries, next.map(|(after, read_at)| NextPage { after, read_at })))
 }
 
 /// At least one, so that there is always a next page.

@@ -26,7 +26,7 @@ pub enum ClientCommand {
     Revoke(GrantRevokeArgs),
     /// Show one permission: may this account copy this image?
     #[command(after_long_help = with_example("sharewarden get --account 111122223333 --region eu-central-1 --image wsi-basewin11 --with 000011112222"))]
-    Get(GetArgs),
+    Get(PermissionName),
     /// List permissions, by account, Region, image and recipient
     #[command(after_long_help = with_example("sharewarden list --account 111122223333 --state shared -o csv"))]
     List(ListArgs),
@@ -112,13 +112,6 @@ pub struct GrantRevokeArgs {
     pub(super) validate_only: bool,
 }
 
-/// Arguments of `get`.
-#[derive(Debug, Clone, Args)]
-pub struct GetArgs {
-    #[command(flatten)]
-    pub(super) permission: PermissionName,
-}
-
 /// Arguments of `list`.
 #[derive(Debug, Clone, Args)]
 pub struct ListArgs {
@@ -148,28 +141,18 @@ pub struct ShareFilterArgs {
     pub(super) with: Option<String>,
 }
 
-/// Where a permission stands, as a filter of `list`.
+/// Where a permission stands, as a filter of `list`: the API's number of each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[repr(i32)]
 pub enum StateFilter {
     /// AWS accepted a grant
-    Shared,
+    Shared = State::Shared as i32,
     /// AWS accepted a revoke, or reported the image as not shared
-    NotShared,
+    NotShared = State::NotShared as i32,
     /// A change is under way
-    Pending,
+    Pending = State::Pending as i32,
     /// Every change so far has failed
-    Unknown,
-}
-
-impl From<StateFilter> for State {
-    fn from(filter: StateFilter) -> Self {
-        match filter {
-            StateFilter::Shared => Self::Shared,
-            StateFilter::NotShared => Self::NotShared,
-            StateFilter::Pending => Self::Pending,
-            StateFilter::Unknown => Self::Unknown,
-        }
-    }
+    Unknown = State::Unknown as i32,
 }
 
 /// Arguments of `change`.

@@ -49,28 +49,18 @@ pub struct ChangesArgs {
     pages: PageArgs,
 }
 
-/// Where a change stands, as a filter.
+/// Where a change stands, as a filter: the API's number of each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[repr(i32)]
 pub enum ChangeStateFilter {
     /// Accepted, not ended
-    Pending,
+    Pending = State::Pending as i32,
     /// In effect at AWS
-    Succeeded,
+    Succeeded = State::Succeeded as i32,
     /// Known not to be in effect
-    Failed,
+    Failed = State::Failed as i32,
     /// A newer change took its place
-    Superseded,
-}
-
-impl From<ChangeStateFilter> for State {
-    fn from(filter: ChangeStateFilter) -> Self {
-        match filter {
-            ChangeStateFilter::Pending => Self::Pending,
-            ChangeStateFilter::Succeeded => Self::Succeeded,
-            ChangeStateFilter::Failed => Self::Failed,
-            ChangeStateFilter::Superseded => Self::Superseded,
-        }
-    }
+    Superseded = State::Superseded as i32,
 }
 
 pub(super) async fn changes(
@@ -95,7 +85,7 @@ pub(super) async fn changes(
 }
 
 fn first_page(args: &ChangesArgs) -> ListChangesRequest {
-    let states = args.state.iter().map(|&state| State::from(state));
+    let states = args.state.iter().map(|state| *state as i32);
     let order = if args.oldest_first {
         ChangeOrder::OldestFirst
     } else {
@@ -103,10 +93,7 @@ fn first_page(args: &ChangesArgs) -> ListChangesRequest {
     };
     ListChangesRequest {
         account_ids: args.account.clone(),
-        states: states
-            .chain(args.pending.then_some(State::Pending))
-            .map(i32::from)
-            .collect(),
+        states: states.chain(args.pending.then_some(State::Pending as i32)).collect(),
         in_doubt: args.in_doubt,
         // The same moment for all pages.
         created_before: args.older_than.map(|span| timestamp(Moment::Back(span).resolve(now()))),

@@ -11,7 +11,6 @@ use super::render::permission_state;
 use super::table::Cells;
 use super::text::one_line;
 use super::words::{access, moment, second};
-use crate::proto::v1::share_permission::State;
 use crate::proto::v1::{ListSharePermissionsRequest, SharePermission};
 
 pub(super) async fn list(
@@ -42,7 +41,7 @@ fn first_page(args: &ListArgs) -> ListSharePermissionsRequest {
         region: args.shares.region.clone().unwrap_or_default(),
         image_id: args.shares.image.clone().unwrap_or_default(),
         shared_account_id: args.shares.with.clone().unwrap_or_default(),
-        state: args.state.map_or(State::Unspecified, State::from).into(),
+        state: args.state.map(|state| state as i32).unwrap_or_default(),
         ..ListSharePermissionsRequest::default()
     }
 }

@@ -96,9 +96,8 @@ pub(super) fn error(reason: i32, code: &str, message: &str) -> String {
     if reason == ErrorReason::Unspecified as i32 {
         return String::new();
     }
-    let reason_name = ErrorReason::try_from(reason).map(|reason| reason.as_str_name());
     let parts = [
-        name(reason_name, "ERROR_REASON_", reason),
+        name(reason, "ERROR_REASON_", ErrorReason::as_str_name),
         one_line(code),
         one_line(message),
     ];
@@ -118,12 +117,14 @@ pub(super) fn attempts(attempts: &[Attempt], width: Option<u16>) -> String {
 }
 
 fn attempt(attempt: &Attempt) -> Cells {
-    let result = Classification::try_from(attempt.classification).map(|result| result.as_str_name());
     vec![
         ("CALL TO AWS", one_line(&attempt.operation)),
         ("STARTED", moment(attempt.start_time.as_ref())),
         ("TOOK", attempt.duration.as_ref().map_or_else(String::new, took)),
-        ("RESULT", name(result, "CLASSIFICATION_", attempt.classification)),
+        (
+            "RESULT",
+            name(attempt.classification, "CLASSIFICATION_", Classification::as_str_name),
+        ),
         ("AWS REQUEST ID", one_line(&attempt.aws_request_id)),
         ("ERROR CODE", one_line(&attempt.error_code)),
     ]
@@ -157,13 +158,9 @@ fn image(image: &Image) -> Cells {
 }
 
 pub(super) fn permission_state(value: i32) -> String {
-    name(State::try_from(value).map(|state| state.as_str_name()), "STATE_", value)
+    name(value, "STATE_", State::as_str_name)
 }
 
 pub(super) fn change_state(value: i32) -> String {
-    name(
-        change::State::try_from(value).map(|state| state.as_str_name()),
-        "STATE_",
-        value,
-    )
+    name(value, "STATE_", change::State::as_str_name)
 }

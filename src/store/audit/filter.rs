@@ -61,13 +61,13 @@ impl EntryFilter {
             Condition::new(Column::Account, &self.accounts),
             Condition::new(Column::Region, &self.regions),
             Condition::new(Column::Image, &self.image),
-            Condition::new(Column::SharedAccount, &self.shared_account),
+            Condition::new(Column::SharedAccount, self.shared_account),
             Condition::new(Column::Principal, &self.principals),
             Condition::new(Column::Action, self.actions.iter().map(|action| action.as_str())),
             Condition::new(Column::Kind, &self.kinds),
             Condition::new(Column::Cause, self.causes.iter().map(|cause| cause.as_str())),
-            Condition::new(Column::Change, &self.change),
-            Condition::new(Column::Request, &self.request),
+            Condition::new(Column::Change, self.change),
+            Condition::new(Column::Request, self.request),
             Condition::new(Column::AwsRequest, &self.aws_request),
         ];
         conditions.retain(|condition| !condition.values.is_empty());

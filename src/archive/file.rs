@@ -75,15 +75,7 @@ async fn export(
         end: Some(stretch.end_index),
         tree_size: None,
     };
-    let (header, mut pages) = audit.export(range).await.map_err(of_audit)?;
-    let header = Header {
-        account: stretch.account,
-        start_index: header.start,
-        end_index: header.end,
-        checkpoint: header.checkpoint.stored.note,
-        left_hashes: header.left_hashes,
-        consistency_proof: header.consistency,
-    };
+    let (_, header, mut pages) = audit.export(range).await.map_err(of_audit)?;
     let unwritable = |error: export::LineError| failed(io::Error::other(error));
     write_note(folder, &header)?;
     let mut text = String::new();

@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     domain::{AccountId, entry::decode},
-    ledger::{Hash, merkle::leaf_hash},
+    ledger::{export::Header, merkle::leaf_hash},
     store::{Database, audit::StoredEntry},
 };
 
@@ -26,21 +26,6 @@ pub struct ExportRange {
     pub tree_size: Option<u64>,
 }
 
-/// What an export holds, and what it takes to verify it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ExportHeader {
-    /// The checkpoint that covers the entries.
-    pub checkpoint: KeptCheckpoint,
-    /// The first entry.
-    pub start: u64,
-    /// One past the last entry.
-    pub end: u64,
-    /// The right edge of the tree of `start` entries.
-    pub left_hashes: Vec<Hash>,
-    /// From the tree of `end` entries to the checkpoint's.
-    pub consistency: Vec<Hash>,
-}
-
 /// The entries of an export, page by page.
 #[derive(Debug)]
 pub struct Export {
@@ -53,11 +38,11 @@ pub struct Export {
 }
 
 impl Audit {
-    /// Begins an export.
+    /// Begins an export: tells the checkpoint that covers it, and what it takes to verify it.
     ///
     /// # Errors
     /// When there is no such checkpoint, it does not cover the range, or the tree does not lead to it.
-    pub async fn export(&self, range: ExportRange) -> Result<(ExportHeader, Export), Error> {
+    pub async fn export(&self, range: ExportRange) -> Result<(KeptCheckpoint, Header, Export), Error> {
         let account = range.account;
         let checkpoint = self.checkpoint(account, range.tree_size).await?;
         let size = checkpoint.signed.size;
@@ -70,12 +55,13 @@ impl Audit {
             let log_index = self.first_unproven(account, size).await?;
             return Err(Error::Tampered { account, log_index });
         }
-        let header = ExportHeader {
-            checkpoint,
-            start,
-            end,
+        let header = Header {
+            account,
+            start_index: start,
+            end_index: end,
+            checkpoint: checkpoint.stored.note.clone(),
             left_hashes: tree.frontier(start).await?.hashes().to_vec(),
-            consistency: proof.hashes,
+            consistency_proof: proof.hashes,
         };
         let export = Export {
             database: self.database.clone(),
@@ -85,7 +71,7 @@ impl Audit {
             next: start,
             end,
         };
-        Ok((header, export))
+        Ok((checkpoint, header, export))
     }
 
     async fn check_covered(&self, account: AccountId, needed: u64, size: u64) -> Result<(), Error> {

@@ -1,11 +1,11 @@
 //! Entries: pages of them, and single ones.
 
 use crate::{
-    domain::{AccountId, Entry, ImageId, PermissionKey, Timestamp},
-    store::audit::{self, Archived, EntryFilter, EntryPosition, Found, Order, StoredEntry},
+    domain::{AccountId, Entry, Timestamp},
+    store::audit::{self, Archived, Column, Condition, EntryFilter, EntryPosition, Found, Order, StoredEntry},
 };
 
-use super::{Audit, AuditEntry, Error};
+use super::{Audit, AuditEntry, Error, stretch};
 
 /// At most so many archived parts are told of.
 const MOST_ARCHIVED: u32 = 1000;
@@ -49,60 +49,32 @@ impl Audit {
         mut show: impl FnMut(AuditEntry) -> T + Send,
     ) -> Result<EntryPage<T>, Error> {
         let (now, after) = (self.clock.now(), next.map(|next| &next.after));
-        let check = |stored: StoredEntry<'_>| Shown::of(stored, |entry| bears_out(filter, entry), &mut show);
+        let conditions = filter.conditions();
+        let is_asked_for = |entry: &Entry| bears_out(filter, &conditions, entry);
+        let check = |stored: StoredEntry<'_>| Shown::of(stored, is_asked_for, &mut show);
         let found = audit::entries(&self.database, filter, order, after, size.saturating_add(1), now, check).await?;
         let nothing_archived = found.nothing_archived;
-        let mut page = page(found, size)?;
-        if shows_every_entry(filter) {
-            self.look_for_gaps(&page.entries).await?;
+        let (entries, next_page) = page(found, size)?;
+        // Nothing but their place decides which entries are on it: every entry of a ledger between two that match does so too.
+        if filter.text.is_none() && conditions.iter().all(|condition| condition.column == Column::Account) {
+            self.look_for_gaps(&entries).await?;
         }
-        if !nothing_archived {
-            let EntryFilter { accounts, from, to, .. } = filter;
-            page.archived = self.archived(accounts, (*from, *to), next).await?;
-        }
-        Ok(page.unwrapped())
-    }
-
-    /// Lists `size` entries about one permission, in the same way.
-    ///
-    /// # Errors
-    /// [`Error::Tampered`], or the store's.
-    pub async fn history<T: Send>(
-        &self,
-        key: &PermissionKey,
-        order: Order,
-        next: Option<&NextPage>,
-        size: u32,
-        mut show: impl FnMut(AuditEntry) -> T + Send,
-    ) -> Result<EntryPage<T>, Error> {
-        let found = audit::history(
-            &self.database,
-            key,
-            order,
-            next.map(|next| &next.after),
-            size.saturating_add(1),
-            self.clock.now(),
-            |stored| Shown::of(stored, |entry| is_about(key, entry), &mut show),
-        )
-        .await?;
-        let nothing_archived = found.nothing_archived;
-        let mut page = page(found, size)?;
-        if !nothing_archived {
-            page.archived = self.archived(&[key.account], (None, None), next).await?;
-        }
-        Ok(page.unwrapped())
+        Ok(EntryPage {
+            entries: entries.into_iter().map(|entry| entry.shown).collect(),
+            next: next_page,
+            archived: match nothing_archived {
+                true => Vec::new(),
+                false => self.archived(filter, next).await?,
+            },
+        })
     }
 
     /// What is in files, or was put there since the page before. Asked for after the entries: what is archived meanwhile is then on
     /// the page, or told of, or both.
-    async fn archived(
-        &self,
-        accounts: &[AccountId],
-        (from, to): (Option<Timestamp>, Option<Timestamp>),
-        next: Option<&NextPage>,
-    ) -> Result<Vec<Archived>, Error> {
+    async fn archived(&self, filter: &EntryFilter, next: Option<&NextPage>) -> Result<Vec<Archived>, Error> {
+        let EntryFilter { accounts, from, to, .. } = filter;
         let since = next.map(|next| next.read_at);
-        Ok(audit::archived(&self.database, accounts, from, to, since, MOST_ARCHIVED).await?)
+        Ok(audit::archived(&self.database, accounts, *from, *to, since, MOST_ARCHIVED).await?)
     }
 
     /// Reads one entry.
@@ -113,8 +85,7 @@ impl Audit {
         if let Some(stored) = audit::entry(&self.database, account, log_index).await? {
             return AuditEntry::check(stored);
         }
-        let sizes = audit::sizes(&self.database, &[account]).await?;
-        let tree_size = sizes.first().map_or(0, |(_, size)| *size);
+        let tree_size = self.tree_size(account).await?;
         if log_index >= tree_size {
             return Err(Error::EntryNotFound {
                 account,
@@ -127,17 +98,13 @@ impl Audit {
 
     /// Why there is no entry where one must be. It may be there by now: it was recorded after it was looked for.
     async fn missing(&self, account: AccountId, log_index: u64) -> Result<AuditEntry, Error> {
-        if let Some(archived) = audit::archived_at(&self.database, account, log_index).await? {
-            return Err(Error::EntryArchived {
-                account,
-                log_index,
-                location: archived.location,
-                sha256: archived.sha256,
-            });
+        let why = stretch::missing(&self.database, account, log_index).await?;
+        if matches!(why, Error::EntryArchived { .. }) {
+            return Err(why);
         }
         match audit::entry(&self.database, account, log_index).await? {
             Some(stored) => AuditEntry::check(stored),
-            None => Err(Error::Tampered { account, log_index }),
+            None => Err(why),
         }
     }
 
@@ -183,18 +150,8 @@ impl<T> Shown<T> {
     }
 }
 
-impl<T> EntryPage<Shown<T>> {
-    fn unwrapped(self) -> EntryPage<T> {
-        EntryPage {
-            entries: self.entries.into_iter().map(|entry| entry.shown).collect(),
-            next: self.next,
-            archived: self.archived,
-        }
-    }
-}
-
 /// The first `size` entries. One that is not what it should be is told of on the page that it would be on.
-fn page<T>(found: Found<Result<Shown<T>, Error>>, size: u32) -> Result<EntryPage<Shown<T>>, Error> {
+fn page<T>(found: Found<Result<Shown<T>, Error>>, size: u32) -> Result<(Vec<Shown<T>>, Option<NextPage>), Error> {
     let mut entries = found.entries;
     let fitting = how_many_fit(&entries).min(size as usize);
     let more = entries.len() > fitting;
@@ -202,11 +159,7 @@ fn page<T>(found: Found<Result<Shown<T>, Error>>, size: u32) -> Result<EntryPage
     let entries: Vec<_> = entries.into_iter().collect::<Result<_, _>>()?;
     let last = entries.last().filter(|_| more).map(|last| last.position);
     let next = last.zip(found.read_at);
-    Ok(EntryPage {
-        entries,
-        next: next.map(|(after, read_at)| NextPage { after, read_at }),
-        archived: Vec::new(),
-    })
+    Ok((entries, next.map(|(after, read_at)| NextPage { after, read_at })))
 }
 
 /// At least one, so that there is always a next page.
@@ -221,72 +174,11 @@ fn how_many_fit<T>(entries: &[Result<Shown<T>, Error>]) -> usize {
 
 /// True when the text of an entry matches the filter. The words of the reason are left to Postgres, which has its own idea of
 /// the cases of letters.
-fn bears_out(filter: &EntryFilter, entry: &Entry) -> bool {
-    let EntryFilter {
-        accounts,
-        regions,
-        image,
-        shared_account,
-        principals,
-        actions,
-        kinds,
-        causes,
-        change,
-        request,
-        aws_request,
-        from,
-        to,
-        text: _,
-    } = filter;
+fn bears_out(filter: &EntryFilter, conditions: &[Condition], entry: &Entry) -> bool {
     let columns = entry.columns();
-    any(accounts, |account| *account == entry.account)
-        && any(regions, |region| columns.region.as_deref() == Some(region.as_str()))
-        && is(image.as_ref().map(ImageId::as_str), columns.image_id.as_deref())
-        && is(
-            shared_account.as_ref().map(AccountId::as_str),
-            columns.shared_account_id.as_deref(),
-        )
-        && any(principals, |principal| {
-            columns.principal.as_deref() == Some(principal.as_str())
-        })
-        && any(actions, |action| columns.action.as_deref() == Some(action.as_str()))
-        && any(kinds, |kind| columns.kind == kind.as_str())
-        && any(causes, |cause| columns.cause.as_deref() == Some(cause.as_str()))
-        && is(change.map(|id| id.0), columns.change_id)
-        && is(request.map(|id| id.0), columns.request_id)
-        && is(aws_request.as_deref(), columns.aws_request_id.as_deref())
-        && from.is_none_or(|from| entry.recorded_at >= from)
-        && to.is_none_or(|to| entry.recorded_at < to)
-}
-
-/// True when an entry is about a permission.
-fn is_about(key: &PermissionKey, entry: &Entry) -> bool {
-    let columns = entry.columns();
-    entry.account == key.account
-        && columns.region.as_deref() == Some(key.region.as_str())
-        && columns.image_id.as_deref() == Some(key.image.as_str())
-        && columns.shared_account_id.as_deref() == Some(key.shared_account.as_str())
-}
-
-/// An empty list matches everything.
-fn any<T>(wanted: &[T], is_it: impl FnMut(&T) -> bool) -> bool {
-    wanted.is_empty() || wanted.iter().any(is_it)
-}
-
-/// Absent matches everything.
-fn is<T: PartialEq>(wanted: Option<T>, value: Option<T>) -> bool {
-    wanted.is_none() || wanted == value
-}
-
-/// True when every entry of a ledger between two that match does so too.
-fn shows_every_entry(filter: &EntryFilter) -> bool {
-    let by_place = EntryFilter {
-        accounts: filter.accounts.clone(),
-        from: filter.from,
-        to: filter.to,
-        ..EntryFilter::default()
-    };
-    *filter == by_place
+    conditions.iter().all(|condition| condition.is_met_by(entry, &columns))
+        && filter.from.is_none_or(|from| entry.recorded_at >= from)
+        && filter.to.is_none_or(|to| entry.recorded_at < to)
 }
 
 /// The first index that is missing between two entries of a ledger, for every place where one is.

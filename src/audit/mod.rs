@@ -25,7 +25,7 @@ use crate::{clock::Clock, store::Database};
 
 pub use entry::AuditEntry;
 pub use error::Error;
-pub use export::{Export, ExportHeader, ExportRange};
+pub use export::{Export, ExportRange};
 pub use keys::CheckpointKeys;
 pub use list::{EntryPage, NextPage};
 pub use proofs::{ConsistencyProof, InclusionProof, KeptCheckpoint};

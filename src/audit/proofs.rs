@@ -81,17 +81,9 @@ impl Audit {
     /// When the entry is not there, or no checkpoint covers it yet; or when the tree is not what it was.
     pub async fn inclusion(&self, account: AccountId, index: u64, size: Option<u64>) -> Result<InclusionProof, Error> {
         let tree_size = self.size_asked(account, size, index + 1).await?;
-        let tree = self.tree(account, tree_size);
-        let proof = tree.inclusion(index).await?;
-        let checkpoint = self.agreed(account, tree_size, proof.root).await?;
-        Ok(InclusionProof {
-            log_index: index,
-            tree_size,
-            leaf_hash: proof.leaf_hash,
-            hashes: proof.hashes,
-            root: proof.root,
-            checkpoint,
-        })
+        let mut proof = self.tree(account, tree_size).inclusion(index).await?;
+        proof.checkpoint = self.agreed(account, tree_size, proof.root).await?;
+        Ok(proof)
     }
 
     /// Proves that the tree of a size begins with the tree of `first` entries.
@@ -108,13 +100,7 @@ impl Audit {
         let proof = self.tree(account, second_size).consistency(first).await?;
         self.agreed(account, first, proof.first_root).await?;
         self.agreed(account, second_size, proof.second_root).await?;
-        Ok(ConsistencyProof {
-            first_size: first,
-            second_size,
-            hashes: proof.hashes,
-            first_root: proof.first_root,
-            second_root: proof.second_root,
-        })
+        Ok(proof)
     }
 
     /// Keeps the signatures of configured witnesses under a checkpoint.

@@ -84,7 +84,7 @@ pub(super) async fn page(database: &Database, account: AccountId, start: u64, en
 }
 
 /// Why an entry is not in the table: it was archived, or it is gone.
-async fn missing(database: &Database, account: AccountId, log_index: u64) -> Result<Error, Error> {
+pub(super) async fn missing(database: &Database, account: AccountId, log_index: u64) -> Result<Error, Error> {
     Ok(match audit::archived_at(database, account, log_index).await? {
         Some(archived) => Error::EntryArchived {
             account,

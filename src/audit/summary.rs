@@ -1,9 +1,6 @@
 //! Counts and rankings.
 
-use crate::{
-    domain::{AccountId, Action, KindName, Region, Timestamp},
-    store::audit::{self, Count, CountQuery, Dimension, Interval, Ranking},
-};
+use crate::store::audit::{self, Count, CountQuery, Ranking};
 
 use super::{Audit, Error};
 
@@ -11,25 +8,11 @@ use super::{Audit, Error};
 /// take by default.
 pub const MOST_COUNTS: u32 = 50_000;
 
-/// What to count and to rank. Empty lists of values match everything.
+/// What to count and to rank.
 #[derive(Debug, PartialEq, Eq)]
 pub struct SummaryQuery {
-    /// From this full hour on; with rankings, from this midnight (UTC) on.
-    pub from: Timestamp,
-    /// Before this one.
-    pub to: Timestamp,
-    /// The buckets of the counts.
-    pub interval: Interval,
-    /// What counts are told apart by.
-    pub group_by: Vec<Dimension>,
-    /// Entries of these ledgers.
-    pub accounts: Vec<AccountId>,
-    /// Entries about images in these Regions. Not with rankings.
-    pub regions: Vec<Region>,
-    /// These actions. Not with rankings.
-    pub actions: Vec<Action>,
-    /// These kinds. Not with rankings.
-    pub kinds: Vec<KindName>,
+    /// What to count. With rankings, from one midnight (UTC) to another, and with no values but accounts.
+    pub counts: CountQuery,
     /// What to rank.
     pub rankings: Vec<Ranking>,
     /// How many places each ranking has at most.
@@ -51,33 +34,20 @@ impl Audit {
     /// # Errors
     /// [`Error::TooManyCounts`], or the store's.
     pub async fn summarize(&self, query: SummaryQuery) -> Result<Summary, Error> {
-        let mut rankings = Vec::with_capacity(query.rankings.len());
-        for &ranking in &query.rankings {
-            let ranks = audit::ranking(
-                &self.database,
-                ranking,
-                query.from,
-                query.to,
-                &query.accounts,
-                query.top,
-            );
-            rankings.push((ranking, ranks.await?));
+        let SummaryQuery { counts, rankings, top } = query;
+        let CountQuery { from, to, accounts, .. } = &counts;
+        let mut ranked = Vec::with_capacity(rankings.len());
+        for ranking in rankings {
+            let ranks = audit::ranking(&self.database, ranking, *from, *to, accounts, top).await?;
+            ranked.push((ranking, ranks));
         }
-        let counts = CountQuery {
-            from: query.from,
-            to: query.to,
-            interval: query.interval,
-            group_by: query.group_by,
-            accounts: query.accounts,
-            regions: query.regions,
-            actions: query.actions,
-            kinds: query.kinds,
-            limit: MOST_COUNTS + 1,
-        };
-        let counts = audit::counts(&self.database, &counts).await?;
+        let counts = audit::counts(&self.database, &counts, MOST_COUNTS + 1).await?;
         if counts.len() > MOST_COUNTS as usize {
             return Err(Error::TooManyCounts);
         }
-        Ok(Summary { counts, rankings })
+        Ok(Summary {
+            counts,
+            rankings: ranked,
+        })
     }
 }

@@ -12,7 +12,7 @@ use crate::{
     store::{Database, StoreError, audit, tiles},
 };
 
-use super::Error;
+use super::{ConsistencyProof, Error, InclusionProof};
 
 /// The ledger of an account at one size of it.
 #[derive(Debug, Clone, Copy)]
@@ -20,22 +20,6 @@ pub(super) struct Tree<'a> {
     pub(super) database: &'a Database,
     pub(super) account: AccountId,
     pub(super) size: u64,
-}
-
-/// That an entry is in a tree.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Inclusion {
-    pub(super) leaf_hash: Hash,
-    pub(super) hashes: Vec<Hash>,
-    pub(super) root: Hash,
-}
-
-/// That a tree only grew.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Consistency {
-    pub(super) hashes: Vec<Hash>,
-    pub(super) first_root: Hash,
-    pub(super) second_root: Hash,
 }
 
 impl Tree<'_> {
@@ -51,7 +35,7 @@ impl Tree<'_> {
     }
 
     /// Proves that the entry is in the tree; what the tiles say is verified before it is told.
-    pub(super) async fn inclusion(self, index: u64) -> Result<Inclusion, Error> {
+    pub(super) async fn inclusion(self, index: u64) -> Result<InclusionProof, Error> {
         let place = TileId {
             level: 0,
             index: index / WIDTH as u64,
@@ -71,15 +55,18 @@ impl Tree<'_> {
         if !check::verify_inclusion(&leaf_hash, index, self.size, &hashes, &root) {
             return Err(self.tampered(index));
         }
-        Ok(Inclusion {
+        Ok(InclusionProof {
+            log_index: index,
+            tree_size: self.size,
             leaf_hash,
             hashes,
             root,
+            checkpoint: None,
         })
     }
 
     /// Proves that the tree of `first` entries is the beginning of this one; what the tiles say is verified before it is told.
-    pub(super) async fn consistency(self, first: u64) -> Result<Consistency, Error> {
+    pub(super) async fn consistency(self, first: u64) -> Result<ConsistencyProof, Error> {
         let needed = [
             proof::consistency_tiles(first, self.size),
             proof::frontier_tiles(self.size),
@@ -92,7 +79,9 @@ impl Tree<'_> {
         if !check::verify_consistency(first, self.size, &first_root, &second_root, &hashes) {
             return Err(self.tampered(first));
         }
-        Ok(Consistency {
+        Ok(ConsistencyProof {
+            first_size: first,
+            second_size: self.size,
             hashes,
             first_root,
             second_root,

@@ -26,7 +26,7 @@ pub enum ClientCommand {
     Revoke(GrantRevokeArgs),
     /// Show one permission: may this account copy this image?
     #[command(after_long_help = with_example("sharewarden get --account 111122223333 --region eu-central-1 --image wsi-basewin11 --with 000011112222"))]
-    Get(GetArgs),
+    Get(PermissionName),
     /// List permissions, by account, Region, image and recipient
     #[command(after_long_help = with_example("sharewarden list --account 111122223333 --state shared -o csv"))]
     List(ListArgs),
@@ -112,19 +112,24 @@ pub struct GrantRevokeArgs {
     pub(super) validate_only: bool,
 }
 
-/// Arguments of `get`.
-#[derive(Debug, Clone, Args)]
-pub struct GetArgs {
-    #[command(flatten)]
-    pub(super) permission: PermissionName,
-}
-
 /// Arguments of `list`.
 #[derive(Debug, Clone, Args)]
 pub struct ListArgs {
     /// Only images that this AWS account owns: 12 digits
     #[arg(long, value_name = "ACCOUNT_ID")]
     pub(super) account: Option<String>,
+    #[command(flatten)]
+    pub(super) shares: ShareFilterArgs,
+    /// Only permissions that stand so
+    #[arg(long, value_enum)]
+    pub(super) state: Option<StateFilter>,
+    #[command(flatten)]
+    pub(super) pages: PageArgs,
+}
+
+/// Filters of what is shared with whom: of `list`, `changes` and `audit at`.
+#[derive(Debug, Clone, Args)]
+pub struct ShareFilterArgs {
     /// Only images in this AWS Region, such as eu-central-1
     #[arg(long, value_name = "REGION")]
     pub(super) region: Option<String>,
@@ -134,35 +139,20 @@ pub struct ListArgs {
     /// Only this recipient: an AWS account, 12 digits
     #[arg(long, value_name = "ACCOUNT_ID", aliases = ["from", "shared-account"])]
     pub(super) with: Option<String>,
-    /// Only permissions that stand so
-    #[arg(long, value_enum)]
-    pub(super) state: Option<StateFilter>,
-    #[command(flatten)]
-    pub(super) pages: PageArgs,
 }
 
-/// Where a permission stands, as a filter of `list`.
+/// Where a permission stands, as a filter of `list`: the API's number of each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[repr(i32)]
 pub enum StateFilter {
     /// AWS accepted a grant
-    Shared,
+    Shared = State::Shared as i32,
     /// AWS accepted a revoke, or reported the image as not shared
-    NotShared,
+    NotShared = State::NotShared as i32,
     /// A change is under way
-    Pending,
+    Pending = State::Pending as i32,
     /// Every change so far has failed
-    Unknown,
-}
-
-impl From<StateFilter> for State {
-    fn from(filter: StateFilter) -> Self {
-        match filter {
-            StateFilter::Shared => Self::Shared,
-            StateFilter::NotShared => Self::NotShared,
-            StateFilter::Pending => Self::Pending,
-            StateFilter::Unknown => Self::Unknown,
-        }
-    }
+    Unknown = State::Unknown as i32,
 }
 
 /// Arguments of `change`.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
+use super::args::ShareFilterArgs;
 use super::audit::moment::{Moment, now, timestamp};
 use super::connection::{Client, Connection};
 use super::console::Console;
@@ -12,6 +13,7 @@ use super::options::ClientOptions;
 use super::pages::{self, Page, PageArgs};
 use super::printer::Listed;
 use super::render::{change_state, error, standing};
+use super::table::Cells;
 use super::text::one_line;
 use super::words::{action, moment, second};
 use crate::proto::v1::change::State;
@@ -35,15 +37,8 @@ pub struct ChangesArgs {
     /// Only images that these AWS accounts own: 12 digits. May be given more than once
     #[arg(long, value_name = "ACCOUNT_ID")]
     account: Vec<String>,
-    /// Only images in this AWS Region, such as eu-central-1
-    #[arg(long, value_name = "REGION")]
-    region: Option<String>,
-    /// Only this image: wsi- and 9 to 63 lower-case letters and digits
-    #[arg(long, value_name = "IMAGE_ID")]
-    image: Option<String>,
-    /// Only this recipient: an AWS account, 12 digits
-    #[arg(long, value_name = "ACCOUNT_ID", aliases = ["from", "shared-account"])]
-    with: Option<String>,
+    #[command(flatten)]
+    shares: ShareFilterArgs,
     /// Only what this one asked for, as authenticated (--principal says who asks now)
     #[arg(long, value_name = "PRINCIPAL")]
     asked_by: Option<String>,
@@ -54,28 +49,18 @@ pub struct ChangesArgs {
     pages: PageArgs,
 }
 
-/// Where a change stands, as a filter.
+/// Where a change stands, as a filter: the API's number of each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[repr(i32)]
 pub enum ChangeStateFilter {
     /// Accepted, not ended
-    Pending,
+    Pending = State::Pending as i32,
     /// In effect at AWS
-    Succeeded,
+    Succeeded = State::Succeeded as i32,
     /// Known not to be in effect
-    Failed,
+    Failed = State::Failed as i32,
     /// A newer change took its place
-    Superseded,
-}
-
-impl From<ChangeStateFilter> for State {
-    fn from(filter: ChangeStateFilter) -> Self {
-        match filter {
-            ChangeStateFilter::Pending => Self::Pending,
-            ChangeStateFilter::Succeeded => Self::Succeeded,
-            ChangeStateFilter::Failed => Self::Failed,
-            ChangeStateFilter::Superseded => Self::Superseded,
-        }
-    }
+    Superseded = State::Superseded as i32,
 }
 
 pub(super) async fn changes(
@@ -84,29 +69,23 @@ pub(super) async fn changes(
     args: ChangesArgs,
     console: &mut Console<'_>,
 ) -> Result<(), Stop> {
-    let request = first_page(&args);
-    pages::follow(&args.pages, options.output, console, async |place| {
-        let request = ListChangesRequest {
-            page_size: place.page_size,
-            page_token: place.page_token,
-            ..request.clone()
-        };
+    let mut request = first_page(&args);
+    pages::follow(&args.pages, options.output, console, async |page_size, page_token| {
+        (request.page_size, request.page_token) = (page_size, page_token);
         let answer = connection
-            .call(connection.deadline(), request, async |mut client: Client, request| {
-                client.list_changes(request).await
-            })
+            .call(
+                connection.deadline(),
+                request.clone(),
+                async |mut client: Client, request| client.list_changes(request).await,
+            )
             .await?;
-        Ok(Page {
-            things: answer.changes,
-            next_page_token: answer.next_page_token,
-            archived: Vec::new(),
-        })
+        Ok(Page::of(answer.changes, answer.next_page_token))
     })
     .await
 }
 
 fn first_page(args: &ChangesArgs) -> ListChangesRequest {
-    let states = args.state.iter().map(|&state| State::from(state));
+    let states = args.state.iter().map(|state| *state as i32);
     let order = if args.oldest_first {
         ChangeOrder::OldestFirst
     } else {
@@ -114,16 +93,13 @@ fn first_page(args: &ChangesArgs) -> ListChangesRequest {
     };
     ListChangesRequest {
         account_ids: args.account.clone(),
-        states: states
-            .chain(args.pending.then_some(State::Pending))
-            .map(i32::from)
-            .collect(),
+        states: states.chain(args.pending.then_some(State::Pending as i32)).collect(),
         in_doubt: args.in_doubt,
         // The same moment for all pages.
         created_before: args.older_than.map(|span| timestamp(Moment::Back(span).resolve(now()))),
-        region: args.region.clone().unwrap_or_default(),
-        image_id: args.image.clone().unwrap_or_default(),
-        shared_account_id: args.with.clone().unwrap_or_default(),
+        region: args.shares.region.clone().unwrap_or_default(),
+        image_id: args.shares.image.clone().unwrap_or_default(),
+        shared_account_id: args.shares.with.clone().unwrap_or_default(),
         principal: args.asked_by.clone().unwrap_or_default(),
         order: order.into(),
         ..ListChangesRequest::default()
@@ -132,82 +108,61 @@ fn first_page(args: &ChangesArgs) -> ListChangesRequest {
 
 impl Listed for Change {
     const NAME: &'static str = "changes";
-    const HEAD: &'static [&'static str] = &[
-        "CHANGE",
-        "ACCOUNT",
-        "REGION",
-        "IMAGE",
-        "RECIPIENT",
-        "ACTION",
-        "STATE",
-        "CREATED",
-        "CALLS",
-        "NOW",
-    ];
-    const COLUMNS: &'static [&'static str] = &[
-        "change_id",
-        "account_id",
-        "region",
-        "image_id",
-        "shared_account_id",
-        "action",
-        "state",
-        "principal",
-        "reason",
-        "ticket",
-        "create_time",
-        "end_time",
-        "attempts",
-        "error",
-        "in_doubt",
-        "replica_id",
-        "lease_expire_time",
-        "next_attempt_time",
-        "behind_change_id",
-    ];
 
-    fn row(&self) -> Vec<String> {
+    fn row(&self) -> Cells {
         let now = match &self.progress {
             Some(progress) => standing(progress),
             None => error(self.error_reason, &self.error_code, ""),
         };
         vec![
-            one_line(&self.change_id),
-            one_line(&self.account_id),
-            one_line(&self.region),
-            one_line(&self.image_id),
-            one_line(&self.shared_account_id),
-            action(self.action),
-            change_state(self.state),
-            second(self.create_time.as_ref()),
-            self.attempts.len().to_string(),
-            now,
+            ("CHANGE", one_line(&self.change_id)),
+            ("ACCOUNT", one_line(&self.account_id)),
+            ("REGION", one_line(&self.region)),
+            ("IMAGE", one_line(&self.image_id)),
+            ("RECIPIENT", one_line(&self.shared_account_id)),
+            ("ACTION", action(self.action)),
+            ("STATE", change_state(self.state)),
+            ("CREATED", second(self.create_time.as_ref())),
+            ("CALLS", self.attempts.len().to_string()),
+            ("NOW", now),
         ]
     }
 
-    fn record(&self) -> Result<Vec<String>, Failure> {
+    fn record(&self) -> Result<Cells, Failure> {
         let progress = self.progress.as_ref();
         let text = |text: Option<&String>| text.cloned().unwrap_or_default();
         Ok(vec![
-            self.change_id.clone(),
-            self.account_id.clone(),
-            self.region.clone(),
-            self.image_id.clone(),
-            self.shared_account_id.clone(),
-            action(self.action),
-            change_state(self.state),
-            self.principal.clone(),
-            self.reason.clone(),
-            self.ticket.clone(),
-            moment(self.create_time.as_ref()),
-            moment(self.end_time.as_ref()),
-            self.attempts.len().to_string(),
-            error(self.error_reason, &self.error_code, &self.error_message),
-            progress.map_or_else(String::new, |progress| progress.in_doubt.to_string()),
-            text(progress.map(|progress| &progress.replica_id)),
-            moment(progress.and_then(|progress| progress.lease_expire_time.as_ref())),
-            moment(progress.and_then(|progress| progress.next_attempt_time.as_ref())),
-            text(progress.map(|progress| &progress.behind_change_id)),
+            ("change_id", self.change_id.clone()),
+            ("account_id", self.account_id.clone()),
+            ("region", self.region.clone()),
+            ("image_id", self.image_id.clone()),
+            ("shared_account_id", self.shared_account_id.clone()),
+            ("action", action(self.action)),
+            ("state", change_state(self.state)),
+            ("principal", self.principal.clone()),
+            ("reason", self.reason.clone()),
+            ("ticket", self.ticket.clone()),
+            ("create_time", moment(self.create_time.as_ref())),
+            ("end_time", moment(self.end_time.as_ref())),
+            ("attempts", self.attempts.len().to_string()),
+            ("error", error(self.error_reason, &self.error_code, &self.error_message)),
+            (
+                "in_doubt",
+                progress.map_or_else(String::new, |progress| progress.in_doubt.to_string()),
+            ),
+            ("replica_id", text(progress.map(|progress| &progress.replica_id))),
+            (
+                "lease_expire_time",
+                moment(progress.and_then(|progress| progress.lease_expire_time.as_ref())),
+            ),
+            (
+                "next_attempt_time",
+                moment(progress.and_then(|progress| progress.next_attempt_time.as_ref())),
+            ),
+            (
+                "behind_change_id",
+                text(progress.map(|progress| &progress.behind_change_id)),
+            ),
         ])
     }
 }

@@ -39,7 +39,7 @@ use connection::Connection;
 use failure::Stop;
 
 pub use args::{
-    ChangeArgs, ClientCommand, GetArgs, GrantRevokeArgs, ImagesArgs, ListArgs, PermissionName, StateFilter,
+    ChangeArgs, ClientCommand, GrantRevokeArgs, ImagesArgs, ListArgs, PermissionName, ShareFilterArgs, StateFilter,
 };
 pub use audit::{AuditCommand, KeyCommand, key};
 pub use changes::{ChangeStateFilter, ChangesArgs};

@@ -23,12 +23,6 @@ pub struct PageArgs {
     limit: Option<u64>,
 }
 
-/// Which page to ask for.
-pub(super) struct Place {
-    pub(super) page_size: i32,
-    pub(super) page_token: String,
-}
-
 /// A page as it came.
 pub(super) struct Page<T> {
     pub(super) things: Vec<T>,
@@ -37,12 +31,23 @@ pub(super) struct Page<T> {
     pub(super) archived: Vec<ArchivedRange>,
 }
 
-/// Asks for page after page, and prints each.
+impl<T> Page<T> {
+    /// Of a list that no file has a part of.
+    pub(super) fn of(things: Vec<T>, next_page_token: String) -> Self {
+        Self {
+            things,
+            next_page_token,
+            archived: Vec::new(),
+        }
+    }
+}
+
+/// Asks for page after page, by its size and its token, and prints each.
 pub(super) async fn follow<T: Listed>(
     args: &PageArgs,
     output: Output,
     console: &mut Console<'_>,
-    mut ask: impl AsyncFnMut(Place) -> Result<Page<T>, Fault>,
+    mut ask: impl AsyncFnMut(i32, String) -> Result<Page<T>, Fault>,
 ) -> Result<(), Stop> {
     let limit = args.limit.unwrap_or(u64::MAX);
     let mut printer = Printer::of_list(output);
@@ -52,7 +57,7 @@ pub(super) async fn follow<T: Listed>(
         let wanted = limit - printer.printed();
         let page_size = i32::try_from(wanted).unwrap_or(args.page_size).min(args.page_size);
         let first = page_token.is_empty();
-        let mut page = ask(Place { page_size, page_token }).await?;
+        let mut page = ask(page_size, page_token).await?;
         if first {
             printer.begin(console)?;
         }

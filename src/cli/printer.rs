@@ -8,22 +8,23 @@ use serde_json::Value;
 use super::console::{Console, unprintable};
 use super::failure::{Failure, Stop};
 use super::options::Output;
-use super::table::Pieces;
-use super::{json, spreadsheet};
+use super::table::{Cells, Pieces};
+use super::{json, spreadsheet, table};
 
 /// What can be listed.
-pub(super) trait Listed: Serialize {
+pub(super) trait Listed: Serialize + Default {
     /// What they are called, also as the member of the JSON document.
     const NAME: &'static str;
-    /// The head of the table.
-    const HEAD: &'static [&'static str];
-    /// The head of the CSV.
-    const COLUMNS: &'static [&'static str];
 
     /// Its row in the table.
-    fn row(&self) -> Vec<String>;
+    fn row(&self) -> Cells;
     /// Its line in the CSV.
-    fn record(&self) -> Result<Vec<String>, Failure>;
+    fn record(&self) -> Result<Cells, Failure>;
+
+    /// One without content: its record names the columns of the CSV.
+    fn blank() -> Self {
+        Self::default()
+    }
 }
 
 /// Prints things as they come.
@@ -46,7 +47,7 @@ impl<T: Listed> Printer<T> {
     /// For a list that has an end.
     pub(super) fn of_list(output: Output) -> Self {
         let form = match output {
-            Output::Table => Form::Table(Pieces::new(T::HEAD)),
+            Output::Table => Form::Table(Pieces::default()),
             Output::Json => Form::Document,
             Output::Csv => Form::Csv,
         };
@@ -78,7 +79,7 @@ impl<T: Listed> Printer<T> {
     pub(super) fn begin(&mut self, console: &mut Console<'_>) -> Result<(), Stop> {
         match self.form {
             Form::Document => console.print(format_args!("{{\n  \"{}\": [", T::NAME)),
-            Form::Csv => console.print(spreadsheet::line(T::COLUMNS)?),
+            Form::Csv => console.print(spreadsheet::line(table::head(&T::blank().record()?))?),
             Form::Table(_) | Form::Lines => Ok(()),
         }
     }
@@ -95,7 +96,7 @@ impl<T: Listed> Printer<T> {
             }
             Form::Csv => {
                 for thing in things {
-                    console.print(spreadsheet::line(thing.record()?)?)?;
+                    console.print(spreadsheet::line(table::values(thing.record()?))?)?;
                 }
             }
         }

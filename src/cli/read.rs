@@ -1,6 +1,6 @@
 //! The commands that read one answer: `get`, `change` and `images`.
 
-use super::args::{ChangeArgs, GetArgs, ImagesArgs};
+use super::args::{ChangeArgs, ImagesArgs, PermissionName};
 use super::connection::{Client, Connection};
 use super::console::Console;
 use super::failure::Stop;
@@ -13,14 +13,14 @@ use crate::proto::v1::{
 pub(super) async fn get(
     options: &ClientOptions,
     connection: &Connection,
-    args: GetArgs,
+    name: PermissionName,
     console: &mut Console<'_>,
 ) -> Result<(), Stop> {
     let request = GetSharePermissionRequest {
-        account_id: args.permission.account,
-        region: args.permission.region,
-        image_id: args.permission.image,
-        shared_account_id: args.permission.with,
+        account_id: name.account,
+        region: name.region,
+        image_id: name.image,
+        shared_account_id: name.with,
     };
     let answer = connection
         .call(connection.deadline(), request, async |mut client: Client, request| {

@@ -1,6 +1,6 @@
 //! The API's messages as tables.
 
-use super::table;
+use super::table::{self, Cells};
 use super::text::{lines, one_line};
 use super::words::{access, action, cause, moment, name, second, took};
 use crate::proto::v1::attempt::Classification;
@@ -44,7 +44,7 @@ pub(super) fn changed(permission: Option<&SharePermission>, change: &Change, wid
     text
 }
 
-fn change_rows(change: &Change) -> Vec<(&'static str, String)> {
+fn change_rows(change: &Change) -> Cells {
     vec![
         ("Change", one_line(&change.change_id)),
         ("State", change_state(change.state)),
@@ -96,9 +96,8 @@ pub(super) fn error(reason: i32, code: &str, message: &str) -> String {
     if reason == ErrorReason::Unspecified as i32 {
         return String::new();
     }
-    let reason_name = ErrorReason::try_from(reason).map(|reason| reason.as_str_name());
     let parts = [
-        name(reason_name, "ERROR_REASON_", reason),
+        name(reason, "ERROR_REASON_", ErrorReason::as_str_name),
         one_line(code),
         one_line(message),
     ];
@@ -114,49 +113,29 @@ pub(super) fn attempts(attempts: &[Attempt], width: Option<u16>) -> String {
     if attempts.is_empty() {
         return String::new();
     }
-    let head = [
-        "CALL TO AWS",
-        "STARTED",
-        "TOOK",
-        "RESULT",
-        "AWS REQUEST ID",
-        "ERROR CODE",
-    ];
-    let rows = attempts.iter().map(attempt).collect();
-    format!("\n{}", table::rows(&head, rows, width))
+    format!("\n{}", table::list(attempts.iter().map(attempt).collect(), width))
 }
 
-fn attempt(attempt: &Attempt) -> Vec<String> {
-    let result = Classification::try_from(attempt.classification).map(|result| result.as_str_name());
+fn attempt(attempt: &Attempt) -> Cells {
     vec![
-        one_line(&attempt.operation),
-        moment(attempt.start_time.as_ref()),
-        attempt.duration.as_ref().map_or_else(String::new, took),
-        name(result, "CLASSIFICATION_", attempt.classification),
-        one_line(&attempt.aws_request_id),
-        one_line(&attempt.error_code),
+        ("CALL TO AWS", one_line(&attempt.operation)),
+        ("STARTED", moment(attempt.start_time.as_ref())),
+        ("TOOK", attempt.duration.as_ref().map_or_else(String::new, took)),
+        (
+            "RESULT",
+            name(attempt.classification, "CLASSIFICATION_", Classification::as_str_name),
+        ),
+        ("AWS REQUEST ID", one_line(&attempt.aws_request_id)),
+        ("ERROR CODE", one_line(&attempt.error_code)),
     ]
 }
 
 /// The table of `images`.
 pub(super) fn images(images: &[Image], width: Option<u16>) -> String {
-    if images.is_empty() {
-        return String::new();
-    }
-    let head = [
-        "IMAGE",
-        "NAME",
-        "STATE",
-        "SYSTEM",
-        "TENANCY",
-        "OWNER",
-        "CREATED",
-        "DESCRIPTION",
-    ];
-    table::rows(&head, images.iter().map(image).collect(), width)
+    table::list(images.iter().map(image).collect(), width)
 }
 
-fn image(image: &Image) -> Vec<String> {
+fn image(image: &Image) -> Cells {
     let mut description = vec![one_line(&image.description)];
     if !image.error_code.is_empty() || !image.error_message.is_empty() {
         description.push(format!(
@@ -167,25 +146,21 @@ fn image(image: &Image) -> Vec<String> {
     }
     description.retain(|line| !line.is_empty());
     vec![
-        one_line(&image.image_id),
-        one_line(&image.name),
-        one_line(&image.state),
-        one_line(&image.operating_system),
-        one_line(&image.required_tenancy),
-        one_line(&image.owner_account_id),
-        second(image.create_time.as_ref()),
-        description.join("\n"),
+        ("IMAGE", one_line(&image.image_id)),
+        ("NAME", one_line(&image.name)),
+        ("STATE", one_line(&image.state)),
+        ("SYSTEM", one_line(&image.operating_system)),
+        ("TENANCY", one_line(&image.required_tenancy)),
+        ("OWNER", one_line(&image.owner_account_id)),
+        ("CREATED", second(image.create_time.as_ref())),
+        ("DESCRIPTION", description.join("\n")),
     ]
 }
 
 pub(super) fn permission_state(value: i32) -> String {
-    name(State::try_from(value).map(|state| state.as_str_name()), "STATE_", value)
+    name(value, "STATE_", State::as_str_name)
 }
 
 pub(super) fn change_state(value: i32) -> String {
-    name(
-        change::State::try_from(value).map(|state| state.as_str_name()),
-        "STATE_",
-        value,
-    )
+    name(value, "STATE_", change::State::as_str_name)
 }

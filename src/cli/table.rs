@@ -5,8 +5,21 @@ use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, Table, Wi
 /// Between columns.
 const GAP: u16 = 2;
 
+/// The cells of one row, each under the name of its column.
+pub(super) type Cells = Vec<(&'static str, String)>;
+
+/// The names of the columns.
+pub(super) fn head(cells: &Cells) -> Vec<&'static str> {
+    cells.iter().map(|(name, _)| *name).collect()
+}
+
+/// The cells without their names.
+pub(super) fn values(cells: Cells) -> Vec<String> {
+    cells.into_iter().map(|(_, value)| value).collect()
+}
+
 /// Names and values of one object, one line each; values that are empty are left out. Values wrap to `width`.
-pub(super) fn pairs(rows: Vec<(&'static str, String)>, width: Option<u16>) -> String {
+pub(super) fn pairs(rows: Cells, width: Option<u16>) -> String {
     let mut table = plain(width);
     for (name, value) in rows.into_iter().filter(|(_, value)| !value.is_empty()) {
         table.add_row([name.to_owned(), value]);
@@ -15,7 +28,15 @@ pub(super) fn pairs(rows: Vec<(&'static str, String)>, width: Option<u16>) -> St
     finished(&table)
 }
 
-/// Many objects, one row each under a head. Only the last column wraps: ids stay in one piece, to be copied.
+/// Many objects, one row each under a head; nothing for none.
+pub(super) fn list(list: Vec<Cells>, width: Option<u16>) -> String {
+    let Some(first) = list.first() else {
+        return String::new();
+    };
+    rows(&head(first), list.into_iter().map(values).collect(), width)
+}
+
+/// Rows under a head. Only the last column wraps: ids stay in one piece, to be copied.
 pub(super) fn rows(head: &[&str], rows: Vec<Vec<String>>, width: Option<u16>) -> String {
     let mut table = plain(width);
     table.set_header(head);
@@ -37,29 +58,24 @@ pub(super) fn width<'a>(head: &'a [String], rows: impl Iterator<Item = &'a Vec<S
 }
 
 /// A table that is printed in pieces, with one head and columns that do not jump.
+#[derive(Default)]
 pub(super) struct Pieces {
-    head: Option<&'static [&'static str]>,
+    /// None before the first piece that has rows.
     widths: Vec<u16>,
 }
 
 impl Pieces {
-    pub(super) fn new(head: &'static [&'static str]) -> Self {
-        Self {
-            head: Some(head),
-            widths: vec![0; head.len()],
-        }
-    }
-
     /// The next piece. The head comes with the first piece that has rows.
-    pub(super) fn piece(&mut self, rows: Vec<Vec<String>>) -> String {
-        if rows.is_empty() {
+    pub(super) fn piece(&mut self, rows: Vec<Cells>) -> String {
+        let Some(first) = rows.first() else {
             return String::new();
-        }
+        };
         let mut table = plain(None);
-        if let Some(head) = self.head.take() {
-            table.set_header(head);
+        if self.widths.is_empty() {
+            self.widths = vec![0; first.len()];
+            table.set_header(head(first));
         }
-        table.add_rows(rows);
+        table.add_rows(rows.into_iter().map(values));
         shape(&mut table);
         self.keep_widths(&mut table);
         finished(&table)

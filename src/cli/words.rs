@@ -11,26 +11,23 @@ pub(super) fn access(value: i32) -> String {
     if value == Access::Unspecified as i32 {
         return "not known".to_owned();
     }
-    name(
-        Access::try_from(value).map(|access| access.as_str_name()),
-        "ACCESS_",
-        value,
-    )
+    name(value, "ACCESS_", Access::as_str_name)
 }
 
 pub(super) fn action(value: i32) -> String {
-    let known = Action::try_from(value).map(|action| action.as_str_name());
-    name(known, "ACTION_", value)
+    name(value, "ACTION_", Action::as_str_name)
 }
 
 pub(super) fn cause(value: i32) -> String {
-    let known = Cause::try_from(value).map(|cause| cause.as_str_name());
-    name(known, "CAUSE_", value)
+    name(value, "CAUSE_", Cause::as_str_name)
 }
 
 /// The name of an enum's value without its prefix; a newer service's value, which has no name here, as its number.
-pub(super) fn name<E>(name: Result<&'static str, E>, prefix: &str, value: i32) -> String {
-    name.map_or_else(|_| value.to_string(), |name| name.trim_start_matches(prefix).to_owned())
+pub(super) fn name<E: TryFrom<i32>>(value: i32, prefix: &str, name: fn(&E) -> &'static str) -> String {
+    match E::try_from(value) {
+        Ok(known) => name(&known).trim_start_matches(prefix).to_owned(),
+        Err(_) => value.to_string(),
+    }
 }
 
 /// A moment in RFC 3339, UTC.

@@ -42,9 +42,6 @@ pub struct Settings {
     pub data_dir: PathBuf,
     /// False switches fsync off, for tests: commits survive the death of any process, but not a power cut.
     pub durable: bool,
-    /// Where binaries are kept that had to be fetched, because the machine has none. None: a folder under the home
-    /// of the user, or under `/var/cache` for root.
-    pub download_dir: Option<PathBuf>,
 }
 
 impl Settings {
@@ -54,7 +51,6 @@ impl Settings {
         Self {
             data_dir: data_dir.into(),
             durable: true,
-            download_dir: None,
         }
     }
 
@@ -177,7 +173,7 @@ fn keep(
 fn start(settings: &Settings, stop: &mpsc::Receiver<()>) -> Result<(Folder, Server), Error> {
     let user = User::for_server()?;
     let folder = Folder::open(&settings.data_dir, &user)?;
-    let binaries = Binaries::find(folder.major_version()?, &user, settings.download_dir.as_deref())?;
+    let binaries = Binaries::find(folder.major_version()?, &user)?;
     folder.init(&binaries, &user)?;
     let server = Server::start(&folder, &binaries, &user, settings.durable, stop)?;
     Ok((folder, server))

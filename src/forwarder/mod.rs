@@ -94,22 +94,14 @@ struct Inner {
 impl Forwarder {
     /// A forwarder that stops taking up work when `stop` is cancelled.
     pub fn new(dependencies: Dependencies, settings: ForwarderSettings, stop: CancellationToken) -> Self {
-        let Dependencies {
-            database,
-            committer,
-            workspaces,
-            policy,
-            clock,
-            released,
-        } = dependencies;
         let inner = Arc::new(Inner {
-            instruments: database.instruments().clone(),
-            database,
-            committer,
-            workspaces,
-            policy,
-            clock,
-            released,
+            instruments: dependencies.database.instruments().clone(),
+            database: dependencies.database,
+            committer: dependencies.committer,
+            workspaces: dependencies.workspaces,
+            policy: dependencies.policy,
+            clock: dependencies.clock,
+            released: dependencies.released,
             settings,
             spots: Mutex::default(),
             stop,

@@ -115,22 +115,10 @@ impl Fields {
             self.violate(field, format!("must be at most {most} values; got {}", texts.len()));
             return Vec::new();
         }
-        let (mut values, mut wrong) = (BTreeSet::new(), 0);
-        for (index, text) in texts.iter().enumerate() {
-            match text.parse::<T>() {
-                Ok(value) => {
-                    values.insert(value);
-                }
-                Err(invalid) => {
-                    wrong += 1;
-                    if wrong <= MOST_TOLD {
-                        self.violate(&format!("{field}[{index}]"), invalid.to_string());
-                    }
-                }
-            }
-        }
-        self.untold(field, wrong);
-        values.into_iter().collect()
+        let values = self.each(field, texts, |text| {
+            text.parse().map_err(|wrong: Invalid| wrong.to_string())
+        });
+        BTreeSet::from_iter(values).into_iter().collect()
     }
 
     /// Values of an enum. `read` knows the numbers; `name` is the enum.
@@ -141,33 +129,35 @@ impl Fields {
         numbers: &[i32],
         read: impl Fn(i32) -> Option<T>,
     ) -> Vec<T> {
+        self.each(field, numbers, |number| {
+            read(*number).ok_or_else(|| no_choice(name, *number))
+        })
+    }
+
+    /// Reads each of several values, or the rule that it breaks.
+    fn each<I, T>(&mut self, field: &str, items: &[I], read: impl Fn(&I) -> Result<T, String>) -> Vec<T> {
         let (mut values, mut wrong) = (Vec::new(), 0);
-        for (index, &number) in numbers.iter().enumerate() {
-            match read(number) {
-                Some(value) => values.push(value),
-                None => {
+        for (index, item) in items.iter().enumerate() {
+            match read(item) {
+                Ok(value) => values.push(value),
+                Err(rule) => {
                     wrong += 1;
                     if wrong <= MOST_TOLD {
-                        self.not_a_choice(&format!("{field}[{index}]"), name, number);
+                        self.violate(&format!("{field}[{index}]"), rule);
                     }
                 }
             }
         }
-        self.untold(field, wrong);
-        values
-    }
-
-    fn untold(&mut self, field: &str, wrong: usize) {
         if wrong > MOST_TOLD {
             let more = wrong - MOST_TOLD;
             self.violate(field, format!("has {more} more values that break the rule"));
         }
+        values
     }
 
     /// A number that is no value of the enum `name` that the field takes.
     pub(super) fn not_a_choice(&mut self, field: &str, name: &str, number: i32) {
-        let what = if number == 0 { "a set value" } else { "a value" };
-        self.violate(field, format!("must be {what} of {name}; got {number}"));
+        self.violate(field, no_choice(name, number));
     }
 
     pub(super) fn key(
@@ -208,4 +198,9 @@ impl Fields {
             }
         }
     }
+}
+
+fn no_choice(name: &str, number: i32) -> String {
+    let what = if number == 0 { "a set value" } else { "a value" };
+    format!("must be {what} of {name}; got {number}")
 }

@@ -26,16 +26,19 @@ pub(super) trait List {
     /// Tells its tokens from those of other lists.
     const METHOD: &'static str;
     /// Names a place in its order.
-    type Position;
+    type Position: Position;
 
     /// Tells everything that must be the same for every page.
     fn bind(&self, filters: &mut Filters);
+}
 
-    /// Writes a position.
-    fn write(position: &Self::Position) -> String;
+/// A place in the order of a list, as a text.
+pub(super) trait Position: Sized {
+    /// Writes it.
+    fn write(&self) -> String;
 
     /// Reads [`write`](Self::write). The text may be anything: a digest is no secret.
-    fn read(text: &str) -> Option<Self::Position>;
+    fn read(text: &str) -> Option<Self>;
 }
 
 /// The filters of a list, one after the other. Every part goes in after its length, so that no two lists read the same.
@@ -62,7 +65,7 @@ impl Filters {
 /// The token for the page after `last`.
 pub(super) fn seal<L: List>(list: &L, last: &L::Position) -> String {
     let mut token = vec![VERSION];
-    token.extend(L::write(last).as_bytes());
+    token.extend(last.write().as_bytes());
     token.extend(digest(list, &token));
     BASE64_URL_SAFE_NO_PAD.encode(token)
 }
@@ -78,7 +81,7 @@ pub(super) fn open<L: List>(list: &L, token: &str) -> Option<L::Position> {
     if version != VERSION {
         return None;
     }
-    L::read(std::str::from_utf8(position).ok()?)
+    L::Position::read(std::str::from_utf8(position).ok()?)
 }
 
 fn digest<L: List>(list: &L, content: &[u8]) -> [u8; DIGEST_LENGTH] {
@@ -109,14 +112,6 @@ impl List for PermissionFilter {
         filters.one(image.as_ref().map(ImageId::as_str));
         filters.one(shared_account.as_ref().map(AccountId::as_str));
         filters.one(state.map(PermissionState::as_str));
-    }
-
-    fn write(position: &PermissionKey) -> String {
-        write_key(position)
-    }
-
-    fn read(text: &str) -> Option<PermissionKey> {
-        read_key(text)
     }
 }
 
@@ -153,15 +148,17 @@ impl List for Changes {
         filters.one(shared_account.as_ref().map(AccountId::as_str));
         filters.one(principal.as_ref().map(Principal::as_str));
     }
+}
 
-    fn write(position: &ChangePosition) -> String {
-        format!("{}/{}/{}", position.account, position.change, position.created_at)
+impl Position for ChangePosition {
+    fn write(&self) -> String {
+        format!("{}/{}/{}", self.account, self.change, self.created_at)
     }
 
-    fn read(text: &str) -> Option<ChangePosition> {
+    fn read(text: &str) -> Option<Self> {
         let (account, text) = text.split_once('/')?;
         let (change, created_at) = text.split_once('/')?;
-        Some(ChangePosition {
+        Some(Self {
             created_at: Timestamp::parse(created_at)?,
             account: account.parse().ok()?,
             change: change.parse().ok()?,
@@ -177,23 +174,23 @@ pub(super) fn order_name(order: Order) -> &'static str {
     }
 }
 
-/// A permission as a position.
-pub(super) fn write_key(key: &PermissionKey) -> String {
-    // An image id has no slash, so the Region is what comes after it.
-    format!("{}{}{}/{}", key.account, key.shared_account, key.image, key.region)
-}
+impl Position for PermissionKey {
+    fn write(&self) -> String {
+        // An image id has no slash, so the Region is what comes after it.
+        format!("{}{}{}/{}", self.account, self.shared_account, self.image, self.region)
+    }
 
-/// Reads [`write_key`].
-pub(super) fn read_key(text: &str) -> Option<PermissionKey> {
-    let (account, text) = text.split_at_checked(ACCOUNT_LENGTH)?;
-    let (shared_account, text) = text.split_at_checked(ACCOUNT_LENGTH)?;
-    let (image, region) = text.split_once('/')?;
-    Some(PermissionKey {
-        account: account.parse().ok()?,
-        region: region.parse().ok()?,
-        image: image.parse().ok()?,
-        shared_account: shared_account.parse().ok()?,
-    })
+    fn read(text: &str) -> Option<Self> {
+        let (account, text) = text.split_at_checked(ACCOUNT_LENGTH)?;
+        let (shared_account, text) = text.split_at_checked(ACCOUNT_LENGTH)?;
+        let (image, region) = text.split_once('/')?;
+        Some(Self {
+            account: account.parse().ok()?,
+            region: region.parse().ok()?,
+            image: image.parse().ok()?,
+            shared_account: shared_account.parse().ok()?,
+        })
+    }
 }
 
 #[cfg(test)]

@@ -30,31 +30,21 @@ pub(super) fn granted(changed: Changed) -> v1::GrantSharePermissionResponse {
     }
 }
 
-pub(super) fn grant_validated(standing: Option<domain::Permission>) -> v1::GrantSharePermissionResponse {
+/// The answer to a grant that was only checked.
+pub(super) fn validated(standing: Option<&domain::Permission>) -> v1::GrantSharePermissionResponse {
     v1::GrantSharePermissionResponse {
-        permission: standing.as_ref().map(permission),
-        change: None,
-        replayed: false,
-        joined: false,
+        permission: standing.map(permission),
+        ..Default::default()
     }
 }
 
-pub(super) fn revoked(changed: Changed) -> v1::RevokeSharePermissionResponse {
+/// The answer to a revoke says what that of a grant says, and a warning.
+pub(super) fn revoked(answer: v1::GrantSharePermissionResponse) -> v1::RevokeSharePermissionResponse {
     v1::RevokeSharePermissionResponse {
-        permission: Some(permission(&changed.permission)),
-        change: Some(change(&changed.change)),
-        replayed: changed.replayed,
-        joined: changed.joined,
-        warning: COPIES_STAY.into(),
-    }
-}
-
-pub(super) fn revoke_validated(standing: Option<domain::Permission>) -> v1::RevokeSharePermissionResponse {
-    v1::RevokeSharePermissionResponse {
-        permission: standing.as_ref().map(permission),
-        change: None,
-        replayed: false,
-        joined: false,
+        permission: answer.permission,
+        change: answer.change,
+        replayed: answer.replayed,
+        joined: answer.joined,
         warning: COPIES_STAY.into(),
     }
 }

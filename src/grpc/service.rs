@@ -7,7 +7,7 @@ use tracing::Span;
 
 use crate::{
     changes::{Changed, Changes, Error, Submission},
-    domain::{Action, Cause, ChangeId, Permission, PermissionKey},
+    domain::{Action, Cause, ChangeId, PermissionKey},
     proto::v1::{self, share_permission_service_server::SharePermissionService},
 };
 
@@ -37,7 +37,12 @@ impl ShareService {
     }
 
     /// Grants or revokes, or only checks whether that would be accepted.
-    async fn change(&self, action: Action, caller: Caller, asked: ChangeAsked) -> Result<Outcome, Status> {
+    async fn change(
+        &self,
+        action: Action,
+        caller: Caller,
+        asked: ChangeAsked,
+    ) -> Result<v1::GrantSharePermissionResponse, Status> {
         note_key(&asked.key);
         let submission = Submission {
             cause: Cause::Caller,
@@ -52,15 +57,14 @@ impl ShareService {
         if asked.validate_only {
             // On the heap, as what is rare: the future of every call would be as large.
             let standing = Box::pin(self.changes.validate(submission));
-            return within(caller.patience, standing, status::store_unavailable)
-                .await
-                .map(Outcome::Validated);
+            let standing = within(caller.patience, standing, status::store_unavailable).await?;
+            return Ok(present::validated(standing.as_ref()));
         }
         let result = self.submit_and_wait(submission, caller.patience).await;
         if let Some(change_id) = change_id(&result) {
             Span::current().record("change_id", tracing::field::display(change_id));
         }
-        result.map(Outcome::Changed).map_err(status::of)
+        result.map(present::granted).map_err(status::of)
     }
 
     async fn submit_and_wait(&self, submission: Submission, patience: Duration) -> Result<Changed, Error> {
@@ -73,12 +77,6 @@ impl ShareService {
     }
 }
 
-/// What came of a grant or a revoke.
-enum Outcome {
-    Changed(Changed),
-    Validated(Option<Permission>),
-}
-
 #[tonic::async_trait]
 impl SharePermissionService for ShareService {
     async fn grant_share_permission(
@@ -87,10 +85,7 @@ impl SharePermissionService for ShareService {
     ) -> Result<Response<v1::GrantSharePermissionResponse>, Status> {
         let caller = self.caller(&request)?;
         let asked = parse::grant(request.get_ref())?;
-        Ok(Response::new(match self.change(Action::Grant, caller, asked).await? {
-            Outcome::Changed(changed) => present::granted(changed),
-            Outcome::Validated(standing) => present::grant_validated(standing),
-        }))
+        Ok(Response::new(self.change(Action::Grant, caller, asked).await?))
     }
 
     async fn revoke_share_permission(
@@ -99,12 +94,8 @@ impl SharePermissionService for ShareService {
     ) -> Result<Response<v1::RevokeSharePermissionResponse>, Status> {
         let caller = self.caller(&request)?;
         let asked = parse::revoke(request.into_inner())?;
-        Ok(Response::new(
-            match self.change(Action::Revoke, caller, asked).await? {
-                Outcome::Changed(changed) => present::revoked(changed),
-                Outcome::Validated(standing) => present::revoke_validated(standing),
-            },
-        ))
+        let answer = self.change(Action::Revoke, caller, asked).await?;
+        Ok(Response::new(present::revoked(answer)))
     }
 
     async fn get_share_permission(

@@ -13,22 +13,22 @@ struct Seen {
 }
 
 pub(super) fn look(meter: &Meter) {
+    let gauge = |name, unit, description, part: fn(Seen) -> Option<u64>| {
+        super::gauges::count(meter, name, unit, description, move || see().and_then(part));
+    };
     gauge(
-        meter,
         "process.resident_memory",
         "By",
         "Memory of this process that is in use.",
         |seen| Some(seen.resident_bytes),
     );
     gauge(
-        meter,
         "process.open_fds",
         "{fd}",
         "Open file descriptors of this process.",
         |seen| Some(seen.open_fds),
     );
     gauge(
-        meter,
         "process.max_fds",
         "{fd}",
         "So many file descriptors this process may open.",
@@ -54,16 +54,6 @@ pub(super) fn look(meter: &Meter) {
             }
         })
         .build();
-}
-
-fn gauge(
-    meter: &Meter,
-    name: &'static str,
-    unit: &'static str,
-    description: &'static str,
-    part: fn(Seen) -> Option<u64>,
-) {
-    super::gauges::count(meter, name, unit, description, move || see().and_then(part));
 }
 
 #[cfg(target_os = "linux")]

@@ -2,7 +2,7 @@
 
 use fastrand::Rng;
 use sharewarden::clock::Clock;
-use sharewarden::store::audit::{EntryFilter, EntryPosition, Order, StoredEntry, entries, entry, history, range};
+use sharewarden::store::audit::{EntryFilter, EntryPosition, Order, StoredEntry, entries, entry, range};
 
 use crate::{
     model::{self, Row, matches, some_order, sorted},
@@ -236,26 +236,7 @@ async fn a_permissions_history_is_its_entries_and_no_others() {
     for key in keys {
         let order = some_order(&mut random);
         let expected = sorted(rows.iter().filter(|row| row.key().as_ref() == Some(&key)), order);
-        let mut found: Vec<StoredEntry<'static>> = Vec::new();
-        loop {
-            let after = found.last().map(StoredEntry::position);
-            let page = history(
-                &store.database,
-                &key,
-                order,
-                after.as_ref(),
-                2,
-                Clock::system().now(),
-                |entry| entry.into_owned(),
-            )
-            .await
-            .unwrap()
-            .entries;
-            if page.is_empty() {
-                break;
-            }
-            found.extend(page);
-        }
+        let found = all_pages(&store, &EntryFilter::about(&key), order, 2).await;
         assert_eq!(found, expected);
     }
 }

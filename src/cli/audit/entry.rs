@@ -1,10 +1,10 @@
 //! An entry as a row, as a line of CSV and as a table of its own.
 
-use super::line::{COLUMNS, Line};
+use super::line::Line;
 use crate::cli::failure::Failure;
 use crate::cli::printer::Listed;
 use crate::cli::render;
-use crate::cli::table;
+use crate::cli::table::{self, Cells};
 use crate::cli::text::{lines, one_line};
 use crate::cli::words::{access, action, cause, moment, second};
 use crate::domain::Kind;
@@ -15,39 +15,33 @@ use crate::proto::v1::{AuditEntry, ChangeBody};
 
 impl Listed for AuditEntry {
     const NAME: &'static str = "entries";
-    const HEAD: &'static [&'static str] = &[
-        "ACCOUNT",
-        "INDEX",
-        "RECORDED",
-        "KIND",
-        "ACTION",
-        "REGION",
-        "IMAGE",
-        "RECIPIENT",
-        "PRINCIPAL",
-        "REASON",
-    ];
-    const COLUMNS: &'static [&'static str] = COLUMNS;
 
-    fn row(&self) -> Vec<String> {
+    fn row(&self) -> Cells {
         // From the text, which has these members whether or not this program knows the kind.
         let body = Line::parse(&self.canonical).unwrap_or_default().body;
         vec![
-            one_line(&self.account_id),
-            self.log_index.to_string(),
-            second(self.record_time.as_ref()),
-            kind(self),
-            one_line(&body.action),
-            one_line(&body.region),
-            one_line(&body.image_id),
-            one_line(&body.shared_account_id),
-            one_line(&body.principal),
-            one_line(&body.reason),
+            ("ACCOUNT", one_line(&self.account_id)),
+            ("INDEX", self.log_index.to_string()),
+            ("RECORDED", second(self.record_time.as_ref())),
+            ("KIND", kind(self)),
+            ("ACTION", one_line(&body.action)),
+            ("REGION", one_line(&body.region)),
+            ("IMAGE", one_line(&body.image_id)),
+            ("RECIPIENT", one_line(&body.shared_account_id)),
+            ("PRINCIPAL", one_line(&body.principal)),
+            ("REASON", one_line(&body.reason)),
         ]
     }
 
-    fn record(&self) -> Result<Vec<String>, Failure> {
+    fn record(&self) -> Result<Cells, Failure> {
         Ok(Line::parse(&self.canonical)?.record(&self.leaf_hash))
+    }
+
+    fn blank() -> Self {
+        Self {
+            canonical: "{}".to_owned(),
+            ..Self::default()
+        }
     }
 }
 
@@ -102,7 +96,7 @@ fn meaning(entry: &AuditEntry) -> &'static str {
     }
 }
 
-fn change_rows(change: &ChangeBody) -> Vec<(&'static str, String)> {
+fn change_rows(change: &ChangeBody) -> Cells {
     let mut rows = vec![
         ("Action", action(change.action)),
         ("Region", one_line(&change.region)),

@@ -26,76 +26,53 @@ pub(super) fn first_wrong(entry: &AuditEntry, line: &Line) -> Option<&'static st
 }
 
 fn first_wrong_of_change(change: &ChangeBody, body: &Members) -> Option<&'static str> {
+    let action = is_named(change.action, "ACTION", Action::from_str_name, Some(&body.action));
+    let cause = is_named(change.cause, "CAUSE", Cause::from_str_name, Some(&body.cause));
+    let previous = is_named(change.previous, "ACCESS", Access::from_str_name, body.previous.as_ref());
+    let reason = is_named(
+        change.error_reason,
+        "ERROR_REASON",
+        ErrorReason::from_str_name,
+        body.error_reason.as_ref(),
+    );
     let fields = [
-        ("action", is_named(change.action, action, &body.action)),
-        ("cause", is_named(change.cause, cause, &body.cause)),
-        ("change_id", is_text(&change.change_id, body.change_id.as_deref())),
+        ("action", action),
+        ("cause", cause),
+        ("change_id", is_text(&change.change_id, &body.change_id)),
         ("request_id", change.request_id == body.request_id),
         ("principal", change.principal == body.principal),
         ("reason", change.reason == body.reason),
-        ("ticket", is_text(&change.ticket, body.ticket.as_deref())),
+        ("ticket", is_text(&change.ticket, &body.ticket)),
         ("region", change.region == body.region),
         ("image_id", change.image_id == body.image_id),
         ("shared_account_id", change.shared_account_id == body.shared_account_id),
         ("generation", change.generation == body.generation.unwrap_or_default()),
-        (
-            "previous",
-            is_named(change.previous, access, body.previous.as_deref().unwrap_or(NONE)),
-        ),
+        ("previous", previous),
         ("attempts", are_attempts(&change.attempts, &body.attempts)),
-        (
-            "aws_request_id",
-            is_text(&change.aws_request_id, body.aws_request_id.as_deref()),
-        ),
-        (
-            "error_reason",
-            is_named(
-                change.error_reason,
-                reason,
-                body.error_reason.as_deref().unwrap_or(NONE),
-            ),
-        ),
-        ("error_code", is_text(&change.error_code, body.error_code.as_deref())),
-        (
-            "error_message",
-            is_text(&change.error_message, body.error_message.as_deref()),
-        ),
-        ("denied_by", is_text(&change.denied_by, body.denied_by.as_deref())),
-        ("trace_id", is_text(&change.trace_id, body.trace_id.as_deref())),
+        ("aws_request_id", is_text(&change.aws_request_id, &body.aws_request_id)),
+        ("error_reason", reason),
+        ("error_code", is_text(&change.error_code, &body.error_code)),
+        ("error_message", is_text(&change.error_message, &body.error_message)),
+        ("denied_by", is_text(&change.denied_by, &body.denied_by)),
+        ("trace_id", is_text(&change.trace_id, &body.trace_id)),
     ];
     fields.into_iter().find(|(_, holds)| !holds).map(|(name, _)| name)
 }
 
-/// What the text leaves out is unspecified as a message has it.
-const NONE: &str = "UNSPECIFIED";
-
-fn action(name: &str) -> Option<Action> {
-    Action::from_str_name(&format!("ACTION_{name}"))
+/// What the text leaves out is unspecified as a message has it. A newer service's name has a number that this client does not know
+/// either: then that number is shown, and not another name.
+fn is_named<E: TryFrom<i32> + Into<i32>>(
+    number: i32,
+    prefix: &str,
+    named: fn(&str) -> Option<E>,
+    name: Option<&String>,
+) -> bool {
+    let name = name.map_or("UNSPECIFIED", String::as_str);
+    named(&format!("{prefix}_{name}")).map_or_else(|| E::try_from(number).is_err(), |named| named.into() == number)
 }
 
-fn cause(name: &str) -> Option<Cause> {
-    Cause::from_str_name(&format!("CAUSE_{name}"))
-}
-
-fn access(name: &str) -> Option<Access> {
-    Access::from_str_name(&format!("ACCESS_{name}"))
-}
-
-fn reason(name: &str) -> Option<ErrorReason> {
-    ErrorReason::from_str_name(&format!("ERROR_REASON_{name}"))
-}
-
-fn classification(name: &str) -> Option<Classification> {
-    Classification::from_str_name(&format!("CLASSIFICATION_{name}"))
-}
-
-/// A newer service's name has a number that this client does not know either: then that number is shown, and not another name.
-fn is_named<E: TryFrom<i32> + Into<i32>>(number: i32, named: fn(&str) -> Option<E>, name: &str) -> bool {
-    named(name).map_or_else(|| E::try_from(number).is_err(), |named| named.into() == number)
-}
-
-fn is_text(text: &str, said: Option<&str>) -> bool {
-    text == said.unwrap_or_default()
+fn is_text(text: &str, said: &Option<String>) -> bool {
+    text == said.as_deref().unwrap_or_default()
 }
 
 fn is_time(time: Option<&pbjson_types::Timestamp>, said: &str) -> bool {
@@ -113,10 +90,16 @@ fn are_attempts(attempts: &[Attempt], lines: &[AttemptLine]) -> bool {
 
 fn is_attempt(attempt: &Attempt, line: &AttemptLine) -> bool {
     let duration = std::time::Duration::from_micros(line.duration_us).into();
+    let classified = Classification::from_str_name;
     attempt.operation == line.operation
         && is_time(attempt.start_time.as_ref(), &line.started_at)
         && attempt.duration.as_ref() == Some(&duration)
-        && is_named(attempt.classification, classification, &line.classification)
-        && is_text(&attempt.aws_request_id, line.aws_request_id.as_deref())
-        && is_text(&attempt.error_code, line.error_code.as_deref())
+        && is_named(
+            attempt.classification,
+            "CLASSIFICATION",
+            classified,
+            Some(&line.classification),
+        )
+        && is_text(&attempt.aws_request_id, &line.aws_request_id)
+        && is_text(&attempt.error_code, &line.error_code)
 }

@@ -64,9 +64,9 @@ impl FilterArgs {
             image_id: text(&self.image),
             shared_account_id: text(&self.with),
             principals: self.asked_by.clone(),
-            actions: self.action.iter().map(|action| action.value()).collect(),
+            actions: self.action.iter().map(|action| *action as i32).collect(),
             kinds: self.kind.clone(),
-            causes: self.cause.iter().map(|cause| cause.value()).collect(),
+            causes: self.cause.iter().map(|cause| *cause as i32).collect(),
             change_id: text(&self.change),
             request_id: text(&self.request),
             aws_request_id: text(&self.aws_request),
@@ -77,37 +77,20 @@ impl FilterArgs {
     }
 }
 
-/// What a change does, as a filter.
+/// What a change does, as a filter: the API's number of each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[repr(i32)]
 pub enum ActionFilter {
     /// Let the shared account copy the image
-    Grant,
+    Grant = Action::Grant as i32,
     /// Stop letting it
-    Revoke,
+    Revoke = Action::Revoke as i32,
 }
 
-impl ActionFilter {
-    pub(super) fn value(self) -> i32 {
-        match self {
-            Self::Grant => Action::Grant,
-            Self::Revoke => Action::Revoke,
-        }
-        .into()
-    }
-}
-
-/// Why a change came to be, as a filter.
+/// Why a change came to be, as a filter: the API's number of each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[repr(i32)]
 pub enum CauseFilter {
     /// A caller asked for it
-    Caller,
-}
-
-impl CauseFilter {
-    fn value(self) -> i32 {
-        match self {
-            Self::Caller => Cause::Caller,
-        }
-        .into()
-    }
+    Caller = Cause::Caller as i32,
 }

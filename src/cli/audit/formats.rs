@@ -1,9 +1,9 @@
 //! The formats of an export.
 
-use super::line::{COLUMNS, Line};
+use super::line::Line;
 use super::{cloudevents, ocsf};
 use crate::cli::failure::{Exit, Failure};
-use crate::cli::spreadsheet;
+use crate::cli::{spreadsheet, table};
 use crate::ledger::Hash;
 use crate::ledger::checkpoint::Checkpoint;
 use crate::ledger::export::{Header, LineError, Writer};
@@ -27,7 +27,7 @@ impl Encoder {
         Ok(match format {
             ExportFormat::Jsonl => Self::Jsonl(Writer::begin(header, out).map_err(unwritten)?),
             ExportFormat::Csv => {
-                out.push_str(&spreadsheet::line(COLUMNS)?);
+                out.push_str(&spreadsheet::line(table::head(&Line::default().record(&[])))?);
                 Self::Csv
             }
             ExportFormat::Ocsf => Self::Ocsf(origin(header)),
@@ -39,7 +39,7 @@ impl Encoder {
     pub(super) fn entry(&mut self, canonical: &str, hash: &Hash, out: &mut String) -> Result<(), Failure> {
         match self {
             Self::Jsonl(writer) => writer.entry(canonical, hash, out).map_err(unwritten)?,
-            Self::Csv => out.push_str(&spreadsheet::line(Line::parse(canonical)?.record(hash))?),
+            Self::Csv => out.push_str(&spreadsheet::line(table::values(Line::parse(canonical)?.record(hash)))?),
             Self::Ocsf(origin) => {
                 out.push_str(&ocsf::event(origin, &Line::parse(canonical)?, canonical, hash));
                 out.push('\n');

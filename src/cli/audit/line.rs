@@ -5,6 +5,7 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use crate::cli::failure::{Exit, Failure};
+use crate::cli::table::Cells;
 use crate::domain::Kind;
 use crate::ledger::merkle::hex;
 
@@ -72,36 +73,6 @@ pub(super) struct AttemptLine {
     pub(super) error_code: Option<String>,
 }
 
-/// The columns of an entry in CSV, of lists and of exports.
-pub(super) const COLUMNS: &[&str] = &[
-    "account_id",
-    "log_index",
-    "recorded_at",
-    "kind",
-    "schema",
-    "action",
-    "cause",
-    "region",
-    "image_id",
-    "shared_account_id",
-    "principal",
-    "reason",
-    "ticket",
-    "change_id",
-    "request_id",
-    "generation",
-    "previous",
-    "attempts",
-    "aws_request_id",
-    "error_reason",
-    "error_code",
-    "error_message",
-    "denied_by",
-    "trace_id",
-    "server_version",
-    "leaf_hash",
-];
-
 impl Line {
     pub(super) fn parse(canonical: &str) -> Result<Self, Failure> {
         let envelope: Envelope<'_> = serde_json::from_str(canonical).map_err(|error| {
@@ -124,36 +95,39 @@ impl Line {
         Kind::parse(&self.kind).filter(|kind| u64::from(kind.schema()) == self.schema)
     }
 
-    /// Its line in CSV: see [`COLUMNS`].
-    pub(super) fn record(self, leaf_hash: &[u8]) -> Vec<String> {
+    /// Its line in CSV, of lists and of exports.
+    pub(super) fn record(self, leaf_hash: &[u8]) -> Cells {
         let body = self.body;
         vec![
-            self.account_id,
-            self.log_index.to_string(),
-            self.recorded_at,
-            self.kind,
-            self.schema.to_string(),
-            body.action,
-            body.cause,
-            body.region,
-            body.image_id,
-            body.shared_account_id,
-            body.principal,
-            body.reason,
-            body.ticket.unwrap_or_default(),
-            body.change_id.unwrap_or_default(),
-            body.request_id,
-            body.generation.map_or_else(String::new, |number| number.to_string()),
-            body.previous.unwrap_or_default(),
-            body.attempts.len().to_string(),
-            body.aws_request_id.unwrap_or_default(),
-            body.error_reason.unwrap_or_default(),
-            body.error_code.unwrap_or_default(),
-            body.error_message.unwrap_or_default(),
-            body.denied_by.unwrap_or_default(),
-            body.trace_id.unwrap_or_default(),
-            self.server_version,
-            hex(leaf_hash),
+            ("account_id", self.account_id),
+            ("log_index", self.log_index.to_string()),
+            ("recorded_at", self.recorded_at),
+            ("kind", self.kind),
+            ("schema", self.schema.to_string()),
+            ("action", body.action),
+            ("cause", body.cause),
+            ("region", body.region),
+            ("image_id", body.image_id),
+            ("shared_account_id", body.shared_account_id),
+            ("principal", body.principal),
+            ("reason", body.reason),
+            ("ticket", body.ticket.unwrap_or_default()),
+            ("change_id", body.change_id.unwrap_or_default()),
+            ("request_id", body.request_id),
+            (
+                "generation",
+                body.generation.map_or_else(String::new, |number| number.to_string()),
+            ),
+            ("previous", body.previous.unwrap_or_default()),
+            ("attempts", body.attempts.len().to_string()),
+            ("aws_request_id", body.aws_request_id.unwrap_or_default()),
+            ("error_reason", body.error_reason.unwrap_or_default()),
+            ("error_code", body.error_code.unwrap_or_default()),
+            ("error_message", body.error_message.unwrap_or_default()),
+            ("denied_by", body.denied_by.unwrap_or_default()),
+            ("trace_id", body.trace_id.unwrap_or_default()),
+            ("server_version", self.server_version),
+            ("leaf_hash", hex(leaf_hash)),
         ]
     }
 }
@@ -162,33 +136,12 @@ impl Members {
     /// A member that has another JSON type in the body of a newer kind is left out.
     fn read(body: &str) -> Self {
         serde_json::from_str(body).unwrap_or_else(|_| {
-            let members: Map<String, Value> = serde_json::from_str(body).unwrap_or_default();
-            let text = |name: &str| members.get(name).and_then(Value::as_str).map(str::to_owned);
-            let required = |name: &str| text(name).unwrap_or_default();
-            Self {
-                action: required("action"),
-                cause: required("cause"),
-                change_id: text("change_id"),
-                request_id: required("request_id"),
-                principal: required("principal"),
-                reason: required("reason"),
-                ticket: text("ticket"),
-                region: required("region"),
-                image_id: required("image_id"),
-                shared_account_id: required("shared_account_id"),
-                generation: members.get("generation").and_then(Value::as_u64),
-                previous: text("previous"),
-                attempts: members
-                    .get("attempts")
-                    .and_then(|attempts| serde_json::from_value(attempts.clone()).ok())
-                    .unwrap_or_default(),
-                aws_request_id: text("aws_request_id"),
-                error_reason: text("error_reason"),
-                error_code: text("error_code"),
-                error_message: text("error_message"),
-                denied_by: text("denied_by"),
-                trace_id: text("trace_id"),
-            }
+            let mut members: Map<String, Value> = serde_json::from_str(body).unwrap_or_default();
+            members.retain(|name, value| {
+                let alone = Map::from_iter([(name.clone(), value.clone())]);
+                Self::deserialize(Value::Object(alone)).is_ok()
+            });
+            Self::deserialize(Value::Object(members)).unwrap_or_default()
         })
     }
 }

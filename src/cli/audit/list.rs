@@ -1,14 +1,15 @@
-//! `audit list`: entries by any combination of filters.
+//! `audit list` and `audit history`: entries by any combination of filters, and those about one permission.
 
 use clap::Args;
 
 use super::filter::FilterArgs;
+use crate::cli::args::PermissionName;
 use crate::cli::connection::{AuditClient, Connection};
 use crate::cli::console::Console;
 use crate::cli::failure::Stop;
 use crate::cli::options::ClientOptions;
 use crate::cli::pages::{self, Page, PageArgs};
-use crate::proto::v1::{AuditEntryOrder, ListAuditEntriesRequest};
+use crate::proto::v1::{AuditEntryOrder, ListAuditEntriesRequest, ListPermissionHistoryRequest};
 
 /// Arguments of `audit list`.
 #[derive(Debug, Clone, Args)]
@@ -22,27 +23,35 @@ pub struct AuditListArgs {
     filter: FilterArgs,
 }
 
+/// Arguments of `audit history`.
+#[derive(Debug, Clone, Args)]
+pub struct HistoryArgs {
+    #[command(flatten)]
+    permission: PermissionName,
+    /// The earliest entry first
+    #[arg(long)]
+    oldest_first: bool,
+    #[command(flatten)]
+    pages: PageArgs,
+}
+
 pub(super) async fn list(
     options: &ClientOptions,
     connection: &Connection,
     args: &AuditListArgs,
     console: &mut Console<'_>,
 ) -> Result<(), Stop> {
-    let request = ListAuditEntriesRequest {
+    let mut request = ListAuditEntriesRequest {
         filter: Some(args.filter.to_filter()),
         order: order(args.oldest_first),
         ..ListAuditEntriesRequest::default()
     };
-    pages::follow(&args.pages, options.output, console, async |place| {
-        let request = ListAuditEntriesRequest {
-            page_size: place.page_size,
-            page_token: place.page_token,
-            ..request.clone()
-        };
+    pages::follow(&args.pages, options.output, console, async |page_size, page_token| {
+        (request.page_size, request.page_token) = (page_size, page_token);
         let answer = connection
             .call(
                 connection.deadline(),
-                request,
+                request.clone(),
                 async |mut client: AuditClient, request| client.list_audit_entries(request).await,
             )
             .await?;
@@ -55,7 +64,40 @@ pub(super) async fn list(
     .await
 }
 
-pub(super) fn order(oldest_first: bool) -> i32 {
+pub(super) async fn history(
+    options: &ClientOptions,
+    connection: &Connection,
+    args: HistoryArgs,
+    console: &mut Console<'_>,
+) -> Result<(), Stop> {
+    let name = args.permission;
+    let mut request = ListPermissionHistoryRequest {
+        account_id: name.account,
+        region: name.region,
+        image_id: name.image,
+        shared_account_id: name.with,
+        order: order(args.oldest_first),
+        ..ListPermissionHistoryRequest::default()
+    };
+    pages::follow(&args.pages, options.output, console, async |page_size, page_token| {
+        (request.page_size, request.page_token) = (page_size, page_token);
+        let answer = connection
+            .call(
+                connection.deadline(),
+                request.clone(),
+                async |mut client: AuditClient, request| client.list_permission_history(request).await,
+            )
+            .await?;
+        Ok(Page {
+            things: answer.entries,
+            next_page_token: answer.next_page_token,
+            archived: answer.archived,
+        })
+    })
+    .await
+}
+
+fn order(oldest_first: bool) -> i32 {
     if oldest_first {
         AuditEntryOrder::OldestFirst
     } else {

@@ -12,7 +12,6 @@ mod export;
 mod fields;
 mod filter;
 mod formats;
-mod history;
 mod key;
 mod ledgers;
 mod line;
@@ -43,9 +42,8 @@ use super::options::ClientOptions;
 pub use checkpoint::{CheckpointArgs, CheckpointCommand};
 pub use export::{ExportArgs, ExportFormat};
 pub use filter::{ActionFilter, CauseFilter, FilterArgs};
-pub use history::HistoryArgs;
 pub use key::{KeyCommand, key};
-pub use list::AuditListArgs;
+pub use list::{AuditListArgs, HistoryArgs};
 pub use moment::Moment;
 pub use past::AtArgs;
 pub use show::ShowArgs;
@@ -125,7 +123,7 @@ pub(super) async fn run(
     match command {
         AuditCommand::List(args) => list::list(options, connection, &args, console).await,
         AuditCommand::Show(args) => show::show(options, connection, args, console).await,
-        AuditCommand::History(args) => history::history(options, connection, args, console).await,
+        AuditCommand::History(args) => list::history(options, connection, args, console).await,
         AuditCommand::At(args) => past::at(options, connection, args, console).await,
         AuditCommand::Watch(args) => watch::watch(options, connection, args, console).await,
         AuditCommand::Summary(args) => summary::summary(options, connection, &args, console).await,

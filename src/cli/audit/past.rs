@@ -3,12 +3,14 @@
 use clap::Args;
 
 use super::moment::{Moment, now, timestamp};
+use crate::cli::args::ShareFilterArgs;
 use crate::cli::connection::{AuditClient, Connection};
 use crate::cli::console::Console;
 use crate::cli::failure::{Failure, Stop};
 use crate::cli::options::ClientOptions;
 use crate::cli::pages::{self, Page, PageArgs};
 use crate::cli::printer::Listed;
+use crate::cli::table::Cells;
 use crate::cli::text::one_line;
 use crate::cli::words::{moment, second};
 use crate::proto::v1::{GetSharePermissionsAtRequest, PastSharePermission};
@@ -22,15 +24,8 @@ pub struct AtArgs {
     /// Only images that this AWS account owned: 12 digits
     #[arg(long, value_name = "ACCOUNT_ID")]
     account: Option<String>,
-    /// Only images in this AWS Region
-    #[arg(long, value_name = "REGION")]
-    region: Option<String>,
-    /// Only this image
-    #[arg(long, value_name = "IMAGE_ID")]
-    image: Option<String>,
-    /// Only sharing with this AWS account
-    #[arg(long, value_name = "ACCOUNT_ID", aliases = ["from", "shared-account"])]
-    with: Option<String>,
+    #[command(flatten)]
+    shares: ShareFilterArgs,
     #[command(flatten)]
     pages: PageArgs,
 }
@@ -42,82 +37,54 @@ pub(super) async fn at(
     console: &mut Console<'_>,
 ) -> Result<(), Stop> {
     // The same moment for all pages.
-    let request = GetSharePermissionsAtRequest {
+    let mut request = GetSharePermissionsAtRequest {
         time: Some(timestamp(args.time.resolve(now()))),
         account_id: args.account.unwrap_or_default(),
-        region: args.region.unwrap_or_default(),
-        image_id: args.image.unwrap_or_default(),
-        shared_account_id: args.with.unwrap_or_default(),
+        region: args.shares.region.unwrap_or_default(),
+        image_id: args.shares.image.unwrap_or_default(),
+        shared_account_id: args.shares.with.unwrap_or_default(),
         ..GetSharePermissionsAtRequest::default()
     };
-    pages::follow(&args.pages, options.output, console, async |place| {
-        let request = GetSharePermissionsAtRequest {
-            page_size: place.page_size,
-            page_token: place.page_token,
-            ..request.clone()
-        };
+    pages::follow(&args.pages, options.output, console, async |page_size, page_token| {
+        (request.page_size, request.page_token) = (page_size, page_token);
         let answer = connection
             .call(
                 connection.deadline(),
-                request,
+                request.clone(),
                 async |mut client: AuditClient, request| client.get_share_permissions_at(request).await,
             )
             .await?;
-        Ok(Page {
-            things: answer.permissions,
-            next_page_token: answer.next_page_token,
-            archived: Vec::new(),
-        })
+        Ok(Page::of(answer.permissions, answer.next_page_token))
     })
     .await
 }
 
 impl Listed for PastSharePermission {
     const NAME: &'static str = "permissions";
-    const HEAD: &'static [&'static str] = &[
-        "ACCOUNT",
-        "REGION",
-        "IMAGE",
-        "RECIPIENT",
-        "FROM",
-        "FROM ENTRY",
-        "UNTIL",
-        "UNTIL ENTRY",
-    ];
-    const COLUMNS: &'static [&'static str] = &[
-        "account_id",
-        "region",
-        "image_id",
-        "shared_account_id",
-        "start_time",
-        "start_index",
-        "end_time",
-        "end_index",
-    ];
 
-    fn row(&self) -> Vec<String> {
+    fn row(&self) -> Cells {
         vec![
-            one_line(&self.account_id),
-            one_line(&self.region),
-            one_line(&self.image_id),
-            one_line(&self.shared_account_id),
-            second(self.start_time.as_ref()),
-            self.start_index.to_string(),
-            second(self.end_time.as_ref()),
-            number(self.end_index),
+            ("ACCOUNT", one_line(&self.account_id)),
+            ("REGION", one_line(&self.region)),
+            ("IMAGE", one_line(&self.image_id)),
+            ("RECIPIENT", one_line(&self.shared_account_id)),
+            ("FROM", second(self.start_time.as_ref())),
+            ("FROM ENTRY", self.start_index.to_string()),
+            ("UNTIL", second(self.end_time.as_ref())),
+            ("UNTIL ENTRY", number(self.end_index)),
         ]
     }
 
-    fn record(&self) -> Result<Vec<String>, Failure> {
+    fn record(&self) -> Result<Cells, Failure> {
         Ok(vec![
-            self.account_id.clone(),
-            self.region.clone(),
-            self.image_id.clone(),
-            self.shared_account_id.clone(),
-            moment(self.start_time.as_ref()),
-            self.start_index.to_string(),
-            moment(self.end_time.as_ref()),
-            number(self.end_index),
+            ("account_id", self.account_id.clone()),
+            ("region", self.region.clone()),
+            ("image_id", self.image_id.clone()),
+            ("shared_account_id", self.shared_account_id.clone()),
+            ("start_time", moment(self.start_time.as_ref())),
+            ("start_index", self.start_index.to_string()),
+            ("end_time", moment(self.end_time.as_ref())),
+            ("end_index", number(self.end_index)),
         ])
     }
 }

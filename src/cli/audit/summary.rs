@@ -47,75 +47,44 @@ pub struct SummaryArgs {
     top_n: i32,
 }
 
-/// The size of a bucket.
+/// The size of a bucket: the API's number of each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[repr(i32)]
 pub enum Interval {
     /// An hour
-    Hour,
+    Hour = SummaryInterval::Hour as i32,
     /// A day
-    Day,
+    Day = SummaryInterval::Day as i32,
     /// A week, from Monday
-    Week,
+    Week = SummaryInterval::Week as i32,
     /// A month
-    Month,
+    Month = SummaryInterval::Month as i32,
 }
 
-impl Interval {
-    fn value(self) -> SummaryInterval {
-        match self {
-            Self::Hour => SummaryInterval::Hour,
-            Self::Day => SummaryInterval::Day,
-            Self::Week => SummaryInterval::Week,
-            Self::Month => SummaryInterval::Month,
-        }
-    }
-}
-
-/// What counts are told apart by.
+/// What counts are told apart by: the API's number of each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[repr(i32)]
 pub enum Dimension {
     /// The account whose ledger it is
-    Account,
+    Account = SummaryDimension::Account as i32,
     /// The AWS Region of the image
-    Region,
+    Region = SummaryDimension::Region as i32,
     /// The action
-    Action,
+    Action = SummaryDimension::Action as i32,
     /// The kind of the entry
-    Kind,
+    Kind = SummaryDimension::Kind as i32,
 }
 
-impl Dimension {
-    fn value(self) -> i32 {
-        match self {
-            Self::Account => SummaryDimension::Account,
-            Self::Region => SummaryDimension::Region,
-            Self::Action => SummaryDimension::Action,
-            Self::Kind => SummaryDimension::Kind,
-        }
-        .into()
-    }
-}
-
-/// What is ranked.
+/// What is ranked: the API's number of each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[repr(i32)]
 pub enum Ranking {
     /// Who asked
-    Principal,
+    Principal = SummaryRanking::Principal as i32,
     /// Which image was asked about
-    Image,
+    Image = SummaryRanking::Image as i32,
     /// Whom it was to be shared with
-    SharedAccount,
-}
-
-impl Ranking {
-    fn value(self) -> i32 {
-        match self {
-            Self::Principal => SummaryRanking::Principal,
-            Self::Image => SummaryRanking::Image,
-            Self::SharedAccount => SummaryRanking::SharedAccount,
-        }
-        .into()
-    }
+    SharedAccount = SummaryRanking::SharedAccount as i32,
 }
 
 pub(super) async fn summary(
@@ -157,13 +126,13 @@ fn request(args: &SummaryArgs, now: OffsetDateTime) -> SummarizeAuditEntriesRequ
     SummarizeAuditEntriesRequest {
         start_time: Some(timestamp(floor(start, days))),
         end_time: Some(timestamp(ceiling(end, days))),
-        interval: args.by.map_or(SummaryInterval::Unspecified, Interval::value).into(),
-        group_by: args.group_by.iter().map(|dimension| dimension.value()).collect(),
+        interval: args.by.map(|by| by as i32).unwrap_or_default(),
+        group_by: args.group_by.iter().map(|dimension| *dimension as i32).collect(),
         account_ids: args.account.clone(),
         regions: args.region.clone(),
-        actions: args.action.iter().map(|action| action.value()).collect(),
+        actions: args.action.iter().map(|action| *action as i32).collect(),
         kinds: args.kind.clone(),
-        rankings: args.top.iter().map(|ranking| ranking.value()).collect(),
+        rankings: args.top.iter().map(|ranking| *ranking as i32).collect(),
         top: if args.top.is_empty() { 0 } else { args.top_n },
     }
 }

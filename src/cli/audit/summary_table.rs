@@ -138,8 +138,7 @@ fn with_bars(mut head: Vec<String>, rows: Vec<(Vec<String>, u64)>, console: &Con
 }
 
 fn ranking(ranked: &SummaryRanked) -> String {
-    let known = SummaryRanking::try_from(ranked.ranking).map(|ranking| ranking.as_str_name());
-    name(known, "SUMMARY_RANKING_", ranked.ranking)
+    name(ranked.ranking, "SUMMARY_RANKING_", SummaryRanking::as_str_name)
         .to_lowercase()
         .replace('_', " ")
 }

@@ -27,10 +27,10 @@ pub(super) struct Binaries {
 
 impl Binaries {
     /// For the cluster that is there, if there is one, or for a new one.
-    pub(super) fn find(cluster: Option<(&Path, u32)>, user: &User, download_dir: Option<&Path>) -> Result<Self, Error> {
+    pub(super) fn find(cluster: Option<(&Path, u32)>, user: &User) -> Result<Self, Error> {
         let mut found = installed();
         if found.is_empty() {
-            found.push(download(user, download_dir)?);
+            found.push(download(user)?);
         }
         let majors: Vec<String> = found.iter().map(|binaries| binaries.major.to_string()).collect();
         let fits = |binaries: &Self| cluster.is_none_or(|(_, major)| binaries.major == major);
@@ -105,8 +105,9 @@ fn major_version_in(text: &str) -> Option<u32> {
     version[..digits].parse().ok()
 }
 
-/// A machine without Postgres gets one from the archives of `postgresql_embedded`, once.
-fn download(user: &User, folder: Option<&Path>) -> Result<Binaries, Error> {
+/// A machine without Postgres gets one from the archives of `postgresql_embedded`, once: into a folder under the home of the user,
+/// or under `/var/cache` for root.
+fn download(user: &User) -> Result<Binaries, Error> {
     // The library's own texts say little more than "failed".
     let failed = |error: &(dyn std::error::Error + 'static)| Error::NoBinaries(with_causes(error));
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -119,10 +120,9 @@ fn download(user: &User, folder: Option<&Path>) -> Result<Binaries, Error> {
     fs::write(pretended.path().join("postgresql.conf"), "").map_err(|e| failed(&e))?;
     let mut settings = settings_without_leftovers();
     settings.data_dir = pretended.path().to_owned();
-    match (folder, user) {
-        (Some(folder), _) => settings.installation_dir = folder.to_owned(),
-        (None, User::Other { .. }) => settings.installation_dir = PathBuf::from("/var/cache/sharewarden/postgresql"),
-        (None, User::Ourselves) => {}
+    match user {
+        User::Other { .. } => settings.installation_dir = PathBuf::from("/var/cache/sharewarden/postgresql"),
+        User::Ourselves => {}
     }
     let mut postgres = postgresql_embedded::PostgreSQL::new(settings);
     runtime.block_on(postgres.setup()).map_err(|e| failed(&e))?;

@@ -2,9 +2,9 @@
 
 use crate::{
     audit::NextPage,
-    domain::{AccountId, Action, Cause, ImageId, KindName, PermissionKey, Principal, Region, Timestamp},
-    grpc::page_token::{Filters, List, order_name, read_key, write_key},
-    store::audit::{EntryFilter, EntryPosition, Order, ShareFilter},
+    domain::{AccountId, ImageId, PermissionKey, Region, Timestamp},
+    grpc::page_token::{Filters, List, Position, order_name},
+    store::audit::{Condition, EntryFilter, EntryPosition, Order, ShareFilter},
 };
 
 /// Of what `ListAuditEntries` lists.
@@ -34,45 +34,15 @@ impl List for Entries {
 
     fn bind(&self, filters: &mut Filters) {
         let Self { filter, order } = self;
-        let EntryFilter {
-            accounts,
-            regions,
-            image,
-            shared_account,
-            principals,
-            actions,
-            kinds,
-            causes,
-            change,
-            request,
-            aws_request,
-            from,
-            to,
-            text,
-        } = filter;
+        let EntryFilter { from, to, text, .. } = filter;
         filters.one(Some(order_name(*order)));
-        filters.several(accounts.iter().map(AccountId::as_str));
-        filters.several(regions.iter().map(Region::as_str));
-        filters.one(image.as_ref().map(ImageId::as_str));
-        filters.one(shared_account.as_ref().map(AccountId::as_str));
-        filters.several(principals.iter().map(Principal::as_str));
-        filters.several(actions.iter().copied().map(Action::as_str));
-        filters.several(kinds.iter().map(KindName::as_str));
-        filters.several(causes.iter().copied().map(Cause::as_str));
-        filters.one(change.map(|id| id.to_string()).as_deref());
-        filters.one(request.map(|id| id.to_string()).as_deref());
-        filters.one(aws_request.as_deref());
         filters.one(from.map(|time| time.to_string()).as_deref());
         filters.one(to.map(|time| time.to_string()).as_deref());
         filters.one(text.as_deref());
-    }
-
-    fn write(position: &NextPage) -> String {
-        write_next(position)
-    }
-
-    fn read(text: &str) -> Option<NextPage> {
-        read_next(text)
+        for Condition { column, values } in filter.conditions() {
+            filters.one(Some(column.name()));
+            filters.several(values.iter().map(String::as_str));
+        }
     }
 }
 
@@ -83,15 +53,7 @@ impl List for History {
     fn bind(&self, filters: &mut Filters) {
         let Self { key, order } = self;
         filters.one(Some(order_name(*order)));
-        filters.one(Some(&write_key(key)));
-    }
-
-    fn write(position: &NextPage) -> String {
-        write_next(position)
-    }
-
-    fn read(text: &str) -> Option<NextPage> {
-        read_next(text)
+        filters.one(Some(&key.write()));
     }
 }
 
@@ -113,39 +75,31 @@ impl List for SharesAt {
         filters.one(image.as_ref().map(ImageId::as_str));
         filters.one(shared_account.as_ref().map(AccountId::as_str));
     }
-
-    fn write(position: &PermissionKey) -> String {
-        write_key(position)
-    }
-
-    fn read(text: &str) -> Option<PermissionKey> {
-        read_key(text)
-    }
 }
 
-/// The next page of entries as a position.
-fn write_next(next: &NextPage) -> String {
-    let EntryPosition {
-        recorded_at,
-        account,
-        log_index,
-    } = next.after;
-    format!("{account}/{log_index}/{recorded_at}/{}", next.read_at)
-}
+impl Position for NextPage {
+    fn write(&self) -> String {
+        let EntryPosition {
+            recorded_at,
+            account,
+            log_index,
+        } = self.after;
+        format!("{account}/{log_index}/{recorded_at}/{}", self.read_at)
+    }
 
-/// Reads [`write_next`].
-fn read_next(text: &str) -> Option<NextPage> {
-    let (account, text) = text.split_once('/')?;
-    let (log_index, text) = text.split_once('/')?;
-    let (recorded_at, read_at) = text.split_once('/')?;
-    let after = EntryPosition {
-        recorded_at: Timestamp::parse(recorded_at)?,
-        account: account.parse().ok()?,
-        // What the store can hold; a token may be forged.
-        log_index: log_index.parse().ok().filter(|index| i64::try_from(*index).is_ok())?,
-    };
-    let read_at = Timestamp::parse(read_at)?;
-    Some(NextPage { after, read_at })
+    fn read(text: &str) -> Option<Self> {
+        let (account, text) = text.split_once('/')?;
+        let (log_index, text) = text.split_once('/')?;
+        let (recorded_at, read_at) = text.split_once('/')?;
+        let after = EntryPosition {
+            recorded_at: Timestamp::parse(recorded_at)?,
+            account: account.parse().ok()?,
+            // What the store can hold; a token may be forged.
+            log_index: log_index.parse().ok().filter(|index| i64::try_from(*index).is_ok())?,
+        };
+        let read_at = Timestamp::parse(read_at)?;
+        Some(Self { after, read_at })
+    }
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ use crate::{
         status,
     },
     proto::v1::{self, audit_service_server::AuditService},
+    store::audit::EntryFilter,
 };
 
 use super::{parse, present, proofs, stream};
@@ -74,9 +75,10 @@ impl AuditService for AuditApi {
         let caller = self.caller(&request)?;
         let (list, page) = parse::history(request.get_ref())?;
         note(list.key.account);
+        let filter = EntryFilter::about(&list.key);
         let found = self
             .audit
-            .history(&list.key, list.order, page.after.as_ref(), page.size, present::entry);
+            .entries(&filter, list.order, page.after.as_ref(), page.size, present::entry);
         let found = answered(&caller, found).await?;
         Ok(Response::new(present::history(&list, found)))
     }

@@ -8,7 +8,7 @@ use tokio_stream::{Stream, StreamExt};
 use tonic::{Request, Response, Status};
 
 use crate::{
-    audit::{Export, ExportHeader, ExportRange, Watch, WatchEvent, WatchFrom},
+    audit::{Export, ExportRange, KeptCheckpoint, Watch, WatchEvent, WatchFrom},
     clock::Clock,
     domain::{AccountId, Timestamp},
     grpc::{
@@ -18,6 +18,7 @@ use crate::{
         refusal::Refusal,
         status,
     },
+    ledger::export::Header,
     proto::v1::{
         self, export_audit_entries_response::Part, watch_audit_entries_request::Start,
         watch_audit_entries_response::Event,
@@ -147,9 +148,9 @@ pub(super) async fn export(
 ) -> Result<Response<Exporting>, Status> {
     let Caller { patience, until, .. } = api.caller(&request)?;
     let range = parse_export(request.get_ref())?;
-    let (header, export) = within(patience, api.audit.export(range), status::store_unavailable).await?;
+    let (checkpoint, header, export) = within(patience, api.audit.export(range), status::store_unavailable).await?;
     let header = v1::ExportAuditEntriesResponse {
-        part: Some(Part::Header(present_header(&header))),
+        part: Some(Part::Header(present_header(&checkpoint, &header))),
     };
     let begun = (export, VecDeque::from([header]));
     let parts = stream::try_unfold(begun, async |(mut export, mut ready): (Export, VecDeque<_>)| {
@@ -189,13 +190,13 @@ fn parse_export(request: &v1::ExportAuditEntriesRequest) -> Result<ExportRange, 
     })
 }
 
-fn present_header(header: &ExportHeader) -> v1::ExportHeader {
+fn present_header(checkpoint: &KeptCheckpoint, header: &Header) -> v1::ExportHeader {
     v1::ExportHeader {
-        checkpoint: Some(present_checkpoint(&header.checkpoint)),
-        start_index: header.start,
-        end_index: header.end,
+        checkpoint: Some(present_checkpoint(checkpoint)),
+        start_index: header.start_index,
+        end_index: header.end_index,
         left_hashes: present_hashes(&header.left_hashes),
-        consistency_proof: present_hashes(&header.consistency),
+        consistency_proof: present_hashes(&header.consistency_proof),
     }
 }
 

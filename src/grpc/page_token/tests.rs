@@ -1,14 +1,10 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::domain::example;
 
 fn key() -> PermissionKey {
-    PermissionKey {
-        account: "000011112222".parse().unwrap(),
-        region: "eu-central-1".parse().unwrap(),
-        image: "wsi-123456789".parse().unwrap(),
-        shared_account: "210987654321".parse().unwrap(),
-    }
+    example::intent().key
 }
 
 fn filter() -> PermissionFilter {
@@ -48,41 +44,21 @@ fn every_altered_bit_is_refused() {
 #[test]
 fn a_token_for_other_filters_is_refused() {
     let token = seal(&filter(), &key());
+    let with = |set: &dyn Fn(&mut PermissionFilter)| {
+        let mut filter = filter();
+        set(&mut filter);
+        filter
+    };
     let others = [
         PermissionFilter::default(),
-        PermissionFilter {
-            account: None,
-            ..filter()
-        },
-        PermissionFilter {
-            account: None,
-            shared_account: filter().account,
-            ..filter()
-        },
-        PermissionFilter {
-            account: Some("999999999999".parse().unwrap()),
-            ..filter()
-        },
-        PermissionFilter {
-            region: Some(key().region),
-            ..filter()
-        },
-        PermissionFilter {
-            image: Some(key().image),
-            ..filter()
-        },
-        PermissionFilter {
-            shared_account: Some(key().shared_account),
-            ..filter()
-        },
-        PermissionFilter {
-            state: None,
-            ..filter()
-        },
-        PermissionFilter {
-            state: Some(PermissionState::NotShared),
-            ..filter()
-        },
+        with(&|filter| filter.account = None),
+        with(&|filter| filter.shared_account = filter.account.take()),
+        with(&|filter| filter.account = Some(key().shared_account)),
+        with(&|filter| filter.region = Some(key().region)),
+        with(&|filter| filter.image = Some(key().image)),
+        with(&|filter| filter.shared_account = Some(key().shared_account)),
+        with(&|filter| filter.state = None),
+        with(&|filter| filter.state = Some(PermissionState::NotShared)),
     ];
     for other in others {
         assert_eq!(open(&other, &token), None, "{other:?}");

@@ -12,12 +12,7 @@ fn time(text: &str) -> Timestamp {
 }
 
 fn key() -> PermissionKey {
-    PermissionKey {
-        account: "000011112222".parse().unwrap(),
-        region: "eu-central-1".parse().unwrap(),
-        image: "wsi-123456789".parse().unwrap(),
-        shared_account: "210987654321".parse().unwrap(),
-    }
+    example::intent().key
 }
 
 fn a_change(state: ChangeState, failure: Option<Failure>) -> Change {
@@ -26,7 +21,6 @@ fn a_change(state: ChangeState, failure: Option<Failure>) -> Change {
         intent: Arc::new(Intent {
             change_id: id,
             request_id: RequestId(id.0),
-            key: key(),
             action: Action::Revoke,
             principal: "tester".parse().unwrap(),
             ticket: Some("T-1".parse().unwrap()),
@@ -106,6 +100,6 @@ fn a_revoke_says_that_copies_stay() {
         replayed: true,
         joined: false,
     };
-    let answer = revoked(changed);
+    let answer = revoked(granted(changed));
     assert!(answer.replayed && answer.warning.contains("Copies that it has already made stay"));
 }

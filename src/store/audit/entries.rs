@@ -98,14 +98,16 @@ pub async fn entries<T: Send>(
     now: Timestamp,
     mut make: impl FnMut(StoredEntry<'_>) -> T + Send,
 ) -> Result<Found<T>, StoreError> {
+    let conditions = &filter.conditions();
     let page = Page {
         filter,
+        conditions,
         order,
         after,
         now,
     };
     let read = async |connection: &mut PgConnection| walk::read(connection, &page, limit, &mut make).await;
-    let walked = database.run_planned(driver::planning(filter), read).await?;
+    let walked = database.run_planned(driver::planning(filter, conditions), read).await?;
     Ok(Found {
         entries: walked.entries.into_iter().collect::<Result<_, _>>()?,
         nothing_archived: walked.nothing_archived,

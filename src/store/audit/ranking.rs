@@ -11,7 +11,10 @@ use crate::{
     },
 };
 
-use super::cover::{self, Tiles};
+use super::{
+    cover::{self, Tiles},
+    statement::push_any,
+};
 
 /// What is ranked by the number of requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,7 +78,7 @@ fn push_tiles(sql: &mut QueryBuilder<Postgres>, ranking: Ranking, tiles: &Tiles,
     sql.push("' AND ranking = '").push(ranking.as_str());
     sql.push("' AND start_time >= ").push_bind(tiles.from);
     sql.push(" AND start_time < ").push_bind(tiles.to);
-    push_accounts(sql, accounts);
+    push_any(sql, "account_id", accounts.to_vec());
 }
 
 /// The entries that are not in the rankings yet.
@@ -88,15 +91,7 @@ fn push_rest(sql: &mut QueryBuilder<Postgres>, ranking: Ranking, tiles: &[Tiles]
         sql.push(" AND recorded_at >= ").push_bind(first.from);
         sql.push(" AND recorded_at < ").push_bind(last.to);
     }
-    push_accounts(sql, accounts);
-}
-
-fn push_accounts(sql: &mut QueryBuilder<Postgres>, accounts: &[String]) {
-    if !accounts.is_empty() {
-        sql.push(" AND account_id = ANY(")
-            .push_bind(accounts.to_vec())
-            .push(")");
-    }
+    push_any(sql, "account_id", accounts.to_vec());
 }
 
 impl Ranking {

@@ -6,8 +6,8 @@
 use sqlx::{Postgres, QueryBuilder};
 
 use super::{
-    EntryFilter, EntryPosition, Order,
-    driver::{Column, Driver, has_indexed_text},
+    Column, Condition, EntryFilter, EntryPosition, Order,
+    driver::{Driver, has_indexed_text},
     entries::selected,
     windows::{Span, month_after, month_of},
 };
@@ -17,6 +17,8 @@ use crate::{domain::Timestamp, store::rows::bigint};
 #[derive(Debug)]
 pub(super) struct Page<'a> {
     pub(super) filter: &'a EntryFilter,
+    /// Those of the filter.
+    pub(super) conditions: &'a [Condition],
     pub(super) order: Order,
     pub(super) after: Option<&'a EntryPosition>,
     pub(super) now: Timestamp,
@@ -26,7 +28,7 @@ impl Page<'_> {
     /// The statement that reads at most `limit` entries of the page from a span of time.
     pub(super) fn statement(&self, driver: &Driver, span: Span, limit: u32) -> QueryBuilder<Postgres> {
         let mut sql = self.select();
-        if let Driver::Each(column, values) = driver {
+        if let Driver::Each(Condition { column, values }) = driver {
             sql.push("unnest(")
                 .push_bind(values.clone())
                 .push("::text[]) AS each (value) ");
@@ -86,10 +88,15 @@ impl Page<'_> {
     }
 
     fn push_filter(&self, sql: &mut QueryBuilder<Postgres>, driver: &Driver) {
-        push_columns(sql, self.filter, driver);
-        push_names(sql, self.filter);
+        for condition in self.conditions {
+            // What is looked up value by value needs no list, except for kinds: the list tells Postgres which partial index has them.
+            let is_listed =
+                condition.column == Column::Kind || !matches!(driver, Driver::Each(each) if each == condition);
+            if is_listed {
+                push_condition(sql, condition);
+            }
+        }
         push_texts(sql, self.filter);
-        push_ids(sql, self.filter);
     }
 
     fn push_span(&self, sql: &mut QueryBuilder<Postgres>, span: Span) {
@@ -101,53 +108,33 @@ impl Page<'_> {
     }
 }
 
-/// Lists of values, except for those that are looked up one after the other.
-fn push_columns(sql: &mut QueryBuilder<Postgres>, filter: &EntryFilter, driver: &Driver) {
-    for column in [Column::Account, Column::Region, Column::Principal] {
-        if matches!(driver, Driver::Each(each, _) if *each == column) {
-            continue;
+fn push_condition(sql: &mut QueryBuilder<Postgres>, Condition { column, values }: &Condition) {
+    sql.push(" AND ").push(column.name());
+    let of_type = match column {
+        Column::Action | Column::Kind | Column::Cause => {
+            sql.push(format_args!(" IN ('{}')", values.join("', '")));
+            return;
         }
-        let mut values = column.values(filter);
-        match values.len() {
-            0 => {}
-            1 => {
-                sql.push(" AND ")
-                    .push(column.name())
-                    .push(" = ")
-                    .push_bind(values.pop());
-            }
-            _ => {
-                sql.push(" AND ")
-                    .push(column.name())
-                    .push(" = ANY(")
-                    .push_bind(values)
-                    .push(")");
-            }
-        }
-    }
+        Column::Change | Column::Request => "uuid",
+        _ => "text",
+    };
+    match &values[..] {
+        [value] => sql.push(" = ").push_bind(value.clone()).push("::").push(of_type),
+        values => sql
+            .push(" = ANY(")
+            .push_bind(values.to_vec())
+            .push("::")
+            .push(of_type)
+            .push("[])"),
+    };
 }
 
-/// Names of ours.
-fn push_names(sql: &mut QueryBuilder<Postgres>, filter: &EntryFilter) {
-    let kinds = Column::Kind.values(filter);
-    push_any_of(sql, "kind", kinds.iter().map(String::as_str).collect());
-    push_any_of(
-        sql,
-        "action",
-        filter.actions.iter().map(|action| action.as_str()).collect(),
-    );
-    push_any_of(sql, "cause", filter.causes.iter().map(|cause| cause.as_str()).collect());
-}
-
-fn push_any_of(sql: &mut QueryBuilder<Postgres>, column: &str, names: Vec<&str>) {
-    match &names[..] {
-        [] => {}
-        [name] => {
-            sql.push(format_args!(" AND {column} = '{name}'"));
-        }
-        names => {
-            sql.push(format_args!(" AND {column} IN ('{}')", names.join("', '")));
-        }
+/// Narrows it down to the values that a column may have; none are all.
+pub(super) fn push_any(sql: &mut QueryBuilder<Postgres>, column: &str, values: Vec<String>) {
+    if !values.is_empty() {
+        sql.push(format_args!(" AND {column} = ANY("))
+            .push_bind(values)
+            .push(")");
     }
 }
 
@@ -172,24 +159,6 @@ fn contains(text: &str) -> String {
     }
     pattern.push('%');
     pattern
-}
-
-fn push_ids(sql: &mut QueryBuilder<Postgres>, filter: &EntryFilter) {
-    if let Some(image) = &filter.image {
-        sql.push(" AND image_id = ").push_bind(image.to_string());
-    }
-    if let Some(account) = &filter.shared_account {
-        sql.push(" AND shared_account_id = ").push_bind(account.to_string());
-    }
-    if let Some(change) = &filter.change {
-        sql.push(" AND change_id = ").push_bind(change.0);
-    }
-    if let Some(request) = &filter.request {
-        sql.push(" AND request_id = ").push_bind(request.0);
-    }
-    if let Some(id) = &filter.aws_request {
-        sql.push(" AND aws_request_id = ").push_bind(id.clone());
-    }
 }
 
 /// The edge of a month stands in the statement: Postgres then plans for that month's partition alone. What a caller asked for

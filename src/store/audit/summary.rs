@@ -12,7 +12,10 @@ use crate::{
     },
 };
 
-use super::cover::{self, Tiles};
+use super::{
+    cover::{self, Tiles},
+    statement::push_any,
+};
 
 /// A bucket of time, in UTC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,8 +64,6 @@ pub struct CountQuery {
     pub actions: Vec<Action>,
     /// These kinds.
     pub kinds: Vec<KindName>,
-    /// At most so many counts.
-    pub limit: u32,
 }
 
 /// A count. Each dimension of `group_by` is set, unless the entries have no value for it.
@@ -82,16 +83,16 @@ pub struct Count {
     pub count: u64,
 }
 
-/// Counts entries. In the order of time, then of account, Region, action and kind, as far as these are told apart.
+/// Counts entries: at most `limit` counts. In the order of time, then of account, Region, action and kind, as far as these are told apart.
 ///
 /// # Errors
 /// When Postgres does not answer.
-pub async fn counts(database: &Database, query: &CountQuery) -> Result<Vec<Count>, StoreError> {
+pub async fn counts(database: &Database, query: &CountQuery, limit: u32) -> Result<Vec<Count>, StoreError> {
     let tiles = cover::cover(query.from, query.to, query.interval.largest_bucket());
     if tiles.is_empty() {
         return Ok(Vec::new());
     }
-    let mut sql = statement(query, &tiles);
+    let mut sql = statement(query, &tiles, limit);
     let query = sql.build_query_as::<Row>().persistent(false);
     let rows = database
         .run_planned(Planning::ByValues, async |connection| query.fetch_all(connection).await)
@@ -99,7 +100,7 @@ pub async fn counts(database: &Database, query: &CountQuery) -> Result<Vec<Count
     rows.into_iter().map(read).collect()
 }
 
-fn statement(query: &CountQuery, tiles: &[Tiles]) -> QueryBuilder<Postgres> {
+fn statement(query: &CountQuery, tiles: &[Tiles], limit: u32) -> QueryBuilder<Postgres> {
     let mut sql = QueryBuilder::new("SELECT ");
     match query.interval.unit() {
         None => sql.push_bind(query.from.to_offset_date_time()).push("::timestamptz"),
@@ -125,7 +126,7 @@ fn statement(query: &CountQuery, tiles: &[Tiles]) -> QueryBuilder<Postgres> {
     }
     push_rest(&mut sql, query);
     sql.push(") AS added GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 2, 3, 4, 5 LIMIT ")
-        .push(query.limit);
+        .push(limit);
     sql
 }
 
@@ -174,13 +175,7 @@ fn push_lists(sql: &mut QueryBuilder<Postgres>, query: &CountQuery) {
         ("kind", query.kinds.iter().map(ToString::to_string).collect()),
     ];
     for (column, values) in lists {
-        if !values.is_empty() {
-            sql.push(" AND ")
-                .push(column)
-                .push(" = ANY(")
-                .push_bind(values)
-                .push(")");
-        }
+        push_any(sql, column, values);
     }
 }
 

@@ -59,7 +59,7 @@ async fn walk_near<T: Send>(
 
 /// Where a text is looked for first, before it is asked where the history begins and ends: in the month where the page begins.
 fn near(page: &Page<'_>) -> Option<Span> {
-    if Driver::of(page.filter) != Driver::Text {
+    if Driver::of(page.filter, page.conditions) != Driver::Text {
         return None;
     }
     let EntryFilter { from, to, .. } = *page.filter;
@@ -84,7 +84,7 @@ pub(super) async fn read<T: Send>(
         return Ok(found);
     }
     let mut walked = Walked::nothing();
-    let driver = Driver::of(page.filter);
+    let driver = Driver::of(page.filter, page.conditions);
     let spans = spans(connection, page, &driver).await?;
     if let (Driver::Text, Some(first)) = (&driver, spans.first()) {
         let was_walked = |near: Span| near.far_edge(page.order) == first.far_edge(page.order);

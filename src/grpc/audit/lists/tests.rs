@@ -2,7 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::{
-    domain::{ChangeId, RequestId},
+    domain::{Action, Cause, ChangeId, RequestId, example},
     grpc::page_token::{open, seal},
 };
 
@@ -22,12 +22,7 @@ fn position() -> NextPage {
 }
 
 fn key() -> PermissionKey {
-    PermissionKey {
-        account: "000011112222".parse().unwrap(),
-        region: "eu-central-1".parse().unwrap(),
-        image: "wsi-123456789".parse().unwrap(),
-        shared_account: "210987654321".parse().unwrap(),
-    }
+    example::intent().key
 }
 
 fn entries(filter: EntryFilter) -> Entries {
@@ -39,71 +34,30 @@ fn entries(filter: EntryFilter) -> Entries {
 
 #[test]
 fn a_token_is_bound_to_every_filter_of_entries_and_to_the_order() {
-    let none = EntryFilter::default;
+    let with = |set: &dyn Fn(&mut EntryFilter)| {
+        let mut filter = EntryFilter::default();
+        set(&mut filter);
+        filter
+    };
     let (account, region) = (key().account, key().region);
     let (id, time) = (uuid::Uuid::from_u128(1), time());
     let filters = [
-        none(),
-        EntryFilter {
-            accounts: vec![account],
-            ..none()
-        },
-        EntryFilter {
-            accounts: vec![account, key().shared_account],
-            ..none()
-        },
-        EntryFilter {
-            regions: vec![region],
-            ..none()
-        },
-        EntryFilter {
-            image: Some(key().image),
-            ..none()
-        },
-        EntryFilter {
-            shared_account: Some(account),
-            ..none()
-        },
-        EntryFilter {
-            principals: vec!["GRANT".parse().unwrap()],
-            ..none()
-        },
-        EntryFilter {
-            actions: vec![Action::Grant],
-            ..none()
-        },
-        EntryFilter {
-            kinds: vec!["change.denied".parse().unwrap()],
-            ..none()
-        },
-        EntryFilter {
-            causes: vec![Cause::Caller],
-            ..none()
-        },
-        EntryFilter {
-            change: Some(ChangeId(id)),
-            ..none()
-        },
-        EntryFilter {
-            request: Some(RequestId(id)),
-            ..none()
-        },
-        EntryFilter {
-            aws_request: Some(id.to_string()),
-            ..none()
-        },
-        EntryFilter {
-            from: Some(time),
-            ..none()
-        },
-        EntryFilter {
-            to: Some(time),
-            ..none()
-        },
-        EntryFilter {
-            text: Some(time.to_string()),
-            ..none()
-        },
+        EntryFilter::default(),
+        with(&|filter| filter.accounts = vec![account]),
+        with(&|filter| filter.accounts = vec![account, key().shared_account]),
+        with(&|filter| filter.regions = vec![region.clone()]),
+        with(&|filter| filter.image = Some(key().image)),
+        with(&|filter| filter.shared_account = Some(account)),
+        with(&|filter| filter.principals = vec!["GRANT".parse().unwrap()]),
+        with(&|filter| filter.actions = vec![Action::Grant]),
+        with(&|filter| filter.kinds = vec!["change.denied".parse().unwrap()]),
+        with(&|filter| filter.causes = vec![Cause::Caller]),
+        with(&|filter| filter.change = Some(ChangeId(id))),
+        with(&|filter| filter.request = Some(RequestId(id))),
+        with(&|filter| filter.aws_request = Some(id.to_string())),
+        with(&|filter| filter.from = Some(time)),
+        with(&|filter| filter.to = Some(time)),
+        with(&|filter| filter.text = Some(time.to_string())),
     ];
     for (at, filter) in filters.iter().enumerate() {
         let token = seal(&entries(filter.clone()), &position());
@@ -143,25 +97,17 @@ fn a_token_of_one_list_is_no_token_of_another() {
 
 #[test]
 fn a_token_of_past_shares_is_bound_to_the_moment_and_the_filters() {
-    let none = ShareFilter::default;
+    let with = |set: &dyn Fn(&mut ShareFilter)| {
+        let mut filter = ShareFilter::default();
+        set(&mut filter);
+        filter
+    };
     let filters = [
-        none(),
-        ShareFilter {
-            account: Some(key().account),
-            ..none()
-        },
-        ShareFilter {
-            region: Some(key().region),
-            ..none()
-        },
-        ShareFilter {
-            image: Some(key().image),
-            ..none()
-        },
-        ShareFilter {
-            shared_account: Some(key().account),
-            ..none()
-        },
+        ShareFilter::default(),
+        with(&|filter| filter.account = Some(key().account)),
+        with(&|filter| filter.region = Some(key().region)),
+        with(&|filter| filter.image = Some(key().image)),
+        with(&|filter| filter.shared_account = Some(key().account)),
     ];
     let at = |time: &str, filter: &ShareFilter| SharesAt {
         time: Timestamp::parse(time).unwrap(),
@@ -181,9 +127,12 @@ fn a_token_of_past_shares_is_bound_to_the_moment_and_the_filters() {
 fn a_forged_token_past_the_end_of_time_is_refused() {
     let (time, past) = ("2026-11-22T07:05:00Z", "9999-12-31T23:59:59-23:59");
     for (recorded_at, read_at) in [(time, past), (past, time)] {
-        assert_eq!(read_next(&format!("000011112222/41/{recorded_at}/{read_at}")), None);
+        assert_eq!(
+            NextPage::read(&format!("000011112222/41/{recorded_at}/{read_at}")),
+            None
+        );
     }
-    assert!(read_next(&format!("000011112222/41/{time}/{time}")).is_some());
+    assert!(NextPage::read(&format!("000011112222/41/{time}/{time}")).is_some());
 }
 
 proptest! {
@@ -191,9 +140,9 @@ proptest! {
     fn any_text_is_read_as_a_position_that_the_store_can_hold_or_not_at_all(
         text in "([0-9]{12})?/?[0-9]{0,25}(/([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]{0,20}(Z|[-+][0-9]{2}:[0-9]{2}))?){0,2}",
     ) {
-        if let Some(position) = read_next(&text) {
+        if let Some(position) = NextPage::read(&text) {
             prop_assert!(i64::try_from(position.after.log_index).is_ok());
-            prop_assert_eq!(read_next(&write_next(&position)), Some(position));
+            prop_assert_eq!(NextPage::read(&position.write()), Some(position));
         }
     }
 }

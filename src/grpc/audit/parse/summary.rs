@@ -8,7 +8,7 @@ use crate::{
     domain::Timestamp,
     grpc::fields::Fields,
     proto::v1,
-    store::audit::{Dimension, Interval, Ranking},
+    store::audit::{CountQuery, Dimension, Interval, Ranking},
 };
 
 use super::MOST_VALUES;
@@ -40,7 +40,7 @@ pub(in crate::grpc::audit) fn summary(request: &v1::SummarizeAuditEntriesRequest
     let rankings = fields.rankings(&request.rankings);
     let top = fields.top(request.top);
     fields.finish(|| {
-        Some(SummaryQuery {
+        let counts = CountQuery {
             from: Timestamp::new(from?),
             to: Timestamp::new(to?),
             interval,
@@ -49,9 +49,8 @@ pub(in crate::grpc::audit) fn summary(request: &v1::SummarizeAuditEntriesRequest
             regions,
             actions,
             kinds,
-            rankings,
-            top,
-        })
+        };
+        Some(SummaryQuery { counts, rankings, top })
     })
 }
 

@@ -2,7 +2,7 @@ use tonic::Code;
 use tonic_types::StatusExt;
 
 use super::*;
-use crate::domain::KindName;
+use crate::domain::{KindName, example};
 use crate::store::audit::EntryPosition;
 
 type Time = pbjson_types::Timestamp;
@@ -161,12 +161,7 @@ fn a_moment_may_be_now_and_not_later() {
 
 #[test]
 fn a_page_token_goes_on_where_the_page_before_ended() {
-    let key = PermissionKey {
-        account: "000011112222".parse().unwrap(),
-        region: "eu-central-1".parse().unwrap(),
-        image: "wsi-123456789".parse().unwrap(),
-        shared_account: "210987654321".parse().unwrap(),
-    };
+    let key = example::intent().key;
     let mut request = v1::ListPermissionHistoryRequest {
         account_id: key.account.to_string(),
         region: key.region.to_string(),
@@ -213,41 +208,24 @@ fn a_summary_counts_full_hours_and_ranks_full_days() {
         ..day()
     };
     summary(&hour).unwrap();
-    assert_eq!(
-        refused(v1::SummarizeAuditEntriesRequest {
-            rankings: vec![1],
-            ..hour
-        }),
-        ["end_time"]
-    );
-    assert_eq!(
-        refused(v1::SummarizeAuditEntriesRequest {
-            start_time: at(1, 0),
+    let ranked = v1::SummarizeAuditEntriesRequest {
+        rankings: vec![1],
+        ..hour
+    };
+    assert_eq!(refused(ranked), ["end_time"]);
+    for (start, end, field) in [
+        (at(1, 0), at(24 * 3600, 0), "start_time"),
+        (at(0, 1), at(24 * 3600, 0), "start_time"),
+        (at(0, 0), at(0, 0), "end_time"),
+        (at(0, 0), at(-3600, 0), "end_time"),
+    ] {
+        let request = v1::SummarizeAuditEntriesRequest {
+            start_time: start,
+            end_time: end,
             ..day()
-        }),
-        ["start_time"]
-    );
-    assert_eq!(
-        refused(v1::SummarizeAuditEntriesRequest {
-            start_time: at(0, 1),
-            ..day()
-        }),
-        ["start_time"]
-    );
-    assert_eq!(
-        refused(v1::SummarizeAuditEntriesRequest {
-            end_time: at(0, 0),
-            ..day()
-        }),
-        ["end_time"]
-    );
-    assert_eq!(
-        refused(v1::SummarizeAuditEntriesRequest {
-            end_time: at(-3600, 0),
-            ..day()
-        }),
-        ["end_time"]
-    );
+        };
+        assert_eq!(refused(request), [field]);
+    }
 }
 
 #[test]

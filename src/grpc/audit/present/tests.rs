@@ -11,18 +11,12 @@ fn time(text: &str) -> Timestamp {
 }
 
 fn key() -> PermissionKey {
-    PermissionKey {
-        account: "000011112222".parse().unwrap(),
-        region: "eu-central-1".parse().unwrap(),
-        image: "wsi-123456789".parse().unwrap(),
-        shared_account: "210987654321".parse().unwrap(),
-    }
+    example::intent().key
 }
 
 fn a_failure() -> ChangeBody {
     ChangeBody {
         intent: Arc::new(Intent {
-            key: key(),
             ticket: Some("T-1".parse().unwrap()),
             ..example::intent()
         }),

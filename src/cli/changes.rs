@@ -8,6 +8,7 @@ use super::audit::moment::{Moment, now, timestamp};
 use super::connection::{Client, Connection};
 use super::console::Console;
 use super::failure::{Failure, Stop};
+use super::justification::{self, Justified};
 use super::options::ClientOptions;
 use super::pages::{self, Page, PageArgs};
 use super::printer::Listed;
@@ -144,26 +145,29 @@ impl Listed for Change {
         "CALLS",
         "NOW",
     ];
-    const COLUMNS: &'static [&'static str] = &[
-        "change_id",
-        "account_id",
-        "region",
-        "image_id",
-        "shared_account_id",
-        "action",
-        "state",
-        "principal",
-        "reason",
-        "ticket",
-        "create_time",
-        "end_time",
-        "attempts",
-        "error",
-        "in_doubt",
-        "replica_id",
-        "lease_expire_time",
-        "next_attempt_time",
-        "behind_change_id",
+    const COLUMNS: &'static [&'static [&'static str]] = &[
+        &[
+            "change_id",
+            "account_id",
+            "region",
+            "image_id",
+            "shared_account_id",
+            "action",
+            "state",
+            "principal",
+        ],
+        justification::NAMES,
+        &[
+            "create_time",
+            "end_time",
+            "attempts",
+            "error",
+            "in_doubt",
+            "replica_id",
+            "lease_expire_time",
+            "next_attempt_time",
+            "behind_change_id",
+        ],
     ];
 
     fn row(&self) -> Vec<String> {
@@ -188,7 +192,7 @@ impl Listed for Change {
     fn record(&self) -> Result<Vec<String>, Failure> {
         let progress = self.progress.as_ref();
         let text = |text: Option<&String>| text.cloned().unwrap_or_default();
-        Ok(vec![
+        let mut record = vec![
             self.change_id.clone(),
             self.account_id.clone(),
             self.region.clone(),
@@ -197,8 +201,9 @@ impl Listed for Change {
             action(self.action),
             change_state(self.state),
             self.principal.clone(),
-            self.reason.clone(),
-            self.ticket.clone(),
+        ];
+        record.extend(self.texts().map(str::to_owned));
+        record.extend([
             moment(self.create_time.as_ref()),
             moment(self.end_time.as_ref()),
             self.attempts.len().to_string(),
@@ -208,6 +213,7 @@ impl Listed for Change {
             moment(progress.and_then(|progress| progress.lease_expire_time.as_ref())),
             moment(progress.and_then(|progress| progress.next_attempt_time.as_ref())),
             text(progress.map(|progress| &progress.behind_change_id)),
-        ])
+        ]);
+        Ok(record)
     }
 }

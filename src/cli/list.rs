@@ -63,7 +63,7 @@ impl Listed for SharePermission {
         "UPDATED",
         "PENDING CHANGE",
     ];
-    const COLUMNS: &'static [&'static str] = &[
+    const COLUMNS: &'static [&'static [&'static str]] = &[&[
         "account_id",
         "region",
         "image_id",
@@ -75,7 +75,7 @@ impl Listed for SharePermission {
         "pending_change_id",
         "create_time",
         "update_time",
-    ];
+    ]];
 
     fn row(&self) -> Vec<String> {
         vec![

@@ -17,8 +17,8 @@ pub(super) trait Listed: Serialize {
     const NAME: &'static str;
     /// The head of the table.
     const HEAD: &'static [&'static str];
-    /// The head of the CSV.
-    const COLUMNS: &'static [&'static str];
+    /// The head of the CSV, in parts.
+    const COLUMNS: &'static [&'static [&'static str]];
 
     /// Its row in the table.
     fn row(&self) -> Vec<String>;
@@ -78,7 +78,7 @@ impl<T: Listed> Printer<T> {
     pub(super) fn begin(&mut self, console: &mut Console<'_>) -> Result<(), Stop> {
         match self.form {
             Form::Document => console.print(format_args!("{{\n  \"{}\": [", T::NAME)),
-            Form::Csv => console.print(spreadsheet::line(T::COLUMNS)?),
+            Form::Csv => console.print(spreadsheet::line(T::COLUMNS.concat())?),
             Form::Table(_) | Form::Lines => Ok(()),
         }
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Access, Attempt, ChangeId, PermissionKey, Principal, Reason, RequestId, Ticket, Timestamp, TraceId};
+use super::{Access, Attempt, ChangeId, Justification, PermissionKey, Principal, RequestId, Timestamp, TraceId};
 
 /// Gives an enum its names: `as_str` for the ledger and the store, `parse` back.
 macro_rules! names {
@@ -117,10 +117,8 @@ pub struct Intent {
     pub cause: Cause,
     /// Who asks.
     pub principal: Principal,
-    /// Why they ask.
-    pub reason: Reason,
-    /// Under which ticket.
-    pub ticket: Option<Ticket>,
+    /// What they say about it.
+    pub justification: Justification,
     /// The trace of the caller.
     pub trace_id: Option<TraceId>,
 }

@@ -45,8 +45,7 @@ impl ShareService {
             action,
             key: asked.key,
             request_id: asked.request_id,
-            reason: asked.reason,
-            ticket: asked.ticket,
+            justification: asked.justification,
             trace_id: caller.trace_id,
         };
         if asked.validate_only {
@@ -98,7 +97,7 @@ impl SharePermissionService for ShareService {
         request: Request<v1::RevokeSharePermissionRequest>,
     ) -> Result<Response<v1::RevokeSharePermissionResponse>, Status> {
         let caller = self.caller(&request)?;
-        let asked = parse::revoke(request.into_inner())?;
+        let asked = parse::revoke(request.get_ref())?;
         Ok(Response::new(
             match self.change(Action::Revoke, caller, asked).await? {
                 Outcome::Changed(changed) => present::revoked(changed),

@@ -61,7 +61,7 @@ async fn found(stack: &Stack, text: &str) -> Vec<(String, i64)> {
 async fn change_of(stack: &Stack, month: &str) -> String {
     let request = uuid::Uuid::new_v4().to_string();
     let at = format!("{month}-15T12:00:00Z");
-    let content = RequestContent::of(&Intent {
+    let mut intent = Intent {
         change_id: ChangeId(uuid::Uuid::nil()),
         request_id: RequestId(uuid::Uuid::nil()),
         key: PermissionKey {
@@ -71,10 +71,11 @@ async fn change_of(stack: &Stack, month: &str) -> String {
             shared_account: RECIPIENT.parse().unwrap(),
         },
         principal: PERSON.parse().unwrap(),
-        reason: "her illness".parse().unwrap(),
-        ticket: Some("PERSON-7".parse().unwrap()),
         ..example::intent()
-    });
+    };
+    intent.justification.reason = "her illness".parse().unwrap();
+    intent.justification.ticket = Some("PERSON-7".parse().unwrap());
+    let content = RequestContent::of(&intent);
     let sql = format!(
         "WITH made AS (
              INSERT INTO change (account_id, change_id, request_id, region, image_id, shared_account_id, action, cause, principal,

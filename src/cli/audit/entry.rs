@@ -2,10 +2,11 @@
 
 use super::line::{COLUMNS, Line};
 use crate::cli::failure::Failure;
+use crate::cli::justification;
 use crate::cli::printer::Listed;
 use crate::cli::render;
 use crate::cli::table;
-use crate::cli::text::{lines, one_line};
+use crate::cli::text::one_line;
 use crate::cli::words::{access, action, cause, moment, second};
 use crate::domain::Kind;
 use crate::domain::entry::decode;
@@ -27,7 +28,7 @@ impl Listed for AuditEntry {
         "PRINCIPAL",
         "REASON",
     ];
-    const COLUMNS: &'static [&'static str] = COLUMNS;
+    const COLUMNS: &'static [&'static [&'static str]] = COLUMNS;
 
     fn row(&self) -> Vec<String> {
         // From the text, which has these members whether or not this program knows the kind.
@@ -37,12 +38,12 @@ impl Listed for AuditEntry {
             self.log_index.to_string(),
             second(self.record_time.as_ref()),
             kind(self),
-            one_line(&body.action),
-            one_line(&body.region),
-            one_line(&body.image_id),
-            one_line(&body.shared_account_id),
-            one_line(&body.principal),
-            one_line(&body.reason),
+            one_line(body.text("action")),
+            one_line(body.text("region")),
+            one_line(body.text("image_id")),
+            one_line(body.text("shared_account_id")),
+            one_line(body.text("principal")),
+            one_line(body.text("reason")),
         ]
     }
 
@@ -109,12 +110,13 @@ fn change_rows(change: &ChangeBody) -> Vec<(&'static str, String)> {
         ("Image", one_line(&change.image_id)),
         ("Recipient", one_line(&change.shared_account_id)),
         ("Principal", one_line(&change.principal)),
-        ("Reason", lines(&change.reason)),
-        ("Ticket", one_line(&change.ticket)),
+    ];
+    rows.extend(justification::rows(change));
+    rows.extend([
         ("Cause", cause(change.cause)),
         ("Change", one_line(&change.change_id)),
         ("Request id", one_line(&change.request_id)),
-    ];
+    ]);
     if change.generation > 0 {
         rows.push(("Generation", change.generation.to_string()));
         rows.push(("Previous", access(change.previous)));

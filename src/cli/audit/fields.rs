@@ -2,6 +2,7 @@
 
 use super::line::{AttemptLine, Line, Members};
 use super::moment::timestamp;
+use crate::cli::justification::{self, Justified};
 use crate::domain::Timestamp;
 use crate::proto::v1::attempt::Classification;
 use crate::proto::v1::audit_entry::Body;
@@ -27,43 +28,41 @@ pub(super) fn first_wrong(entry: &AuditEntry, line: &Line) -> Option<&'static st
 
 fn first_wrong_of_change(change: &ChangeBody, body: &Members) -> Option<&'static str> {
     let fields = [
-        ("action", is_named(change.action, action, &body.action)),
-        ("cause", is_named(change.cause, cause, &body.cause)),
-        ("change_id", is_text(&change.change_id, body.change_id.as_deref())),
-        ("request_id", change.request_id == body.request_id),
-        ("principal", change.principal == body.principal),
-        ("reason", change.reason == body.reason),
-        ("ticket", is_text(&change.ticket, body.ticket.as_deref())),
-        ("region", change.region == body.region),
-        ("image_id", change.image_id == body.image_id),
-        ("shared_account_id", change.shared_account_id == body.shared_account_id),
-        ("generation", change.generation == body.generation.unwrap_or_default()),
+        ("action", is_named(change.action, action, body.text("action"))),
+        ("cause", is_named(change.cause, cause, body.text("cause"))),
+        ("change_id", change.change_id == body.text("change_id")),
+        ("request_id", change.request_id == body.text("request_id")),
+        ("principal", change.principal == body.text("principal")),
+        ("region", change.region == body.text("region")),
+        ("image_id", change.image_id == body.text("image_id")),
+        (
+            "shared_account_id",
+            change.shared_account_id == body.text("shared_account_id"),
+        ),
+        ("generation", change.generation == body.generation().unwrap_or_default()),
         (
             "previous",
-            is_named(change.previous, access, body.previous.as_deref().unwrap_or(NONE)),
+            is_named(change.previous, access, body.optional("previous").unwrap_or(NONE)),
         ),
-        ("attempts", are_attempts(&change.attempts, &body.attempts)),
-        (
-            "aws_request_id",
-            is_text(&change.aws_request_id, body.aws_request_id.as_deref()),
-        ),
+        ("attempts", are_attempts(&change.attempts, &body.attempts())),
+        ("aws_request_id", change.aws_request_id == body.text("aws_request_id")),
         (
             "error_reason",
             is_named(
                 change.error_reason,
                 reason,
-                body.error_reason.as_deref().unwrap_or(NONE),
+                body.optional("error_reason").unwrap_or(NONE),
             ),
         ),
-        ("error_code", is_text(&change.error_code, body.error_code.as_deref())),
-        (
-            "error_message",
-            is_text(&change.error_message, body.error_message.as_deref()),
-        ),
-        ("denied_by", is_text(&change.denied_by, body.denied_by.as_deref())),
-        ("trace_id", is_text(&change.trace_id, body.trace_id.as_deref())),
+        ("error_code", change.error_code == body.text("error_code")),
+        ("error_message", change.error_message == body.text("error_message")),
+        ("denied_by", change.denied_by == body.text("denied_by")),
+        ("trace_id", change.trace_id == body.text("trace_id")),
     ];
-    fields.into_iter().find(|(_, holds)| !holds).map(|(name, _)| name)
+    let texts = justification::NAMES.iter().copied().zip(change.texts());
+    let texts = texts.map(|(name, text)| (name, text == body.text(name)));
+    let wrong = fields.into_iter().chain(texts).find(|(_, holds)| !holds);
+    wrong.map(|(name, _)| name)
 }
 
 /// What the text leaves out is unspecified as a message has it.

@@ -27,7 +27,7 @@ impl Encoder {
         Ok(match format {
             ExportFormat::Jsonl => Self::Jsonl(Writer::begin(header, out).map_err(unwritten)?),
             ExportFormat::Csv => {
-                out.push_str(&spreadsheet::line(COLUMNS)?);
+                out.push_str(&spreadsheet::line(COLUMNS.concat())?);
                 Self::Csv
             }
             ExportFormat::Ocsf => Self::Ocsf(origin(header)),

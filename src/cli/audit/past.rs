@@ -84,7 +84,7 @@ impl Listed for PastSharePermission {
         "UNTIL",
         "UNTIL ENTRY",
     ];
-    const COLUMNS: &'static [&'static str] = &[
+    const COLUMNS: &'static [&'static [&'static str]] = &[&[
         "account_id",
         "region",
         "image_id",
@@ -93,7 +93,7 @@ impl Listed for PastSharePermission {
         "start_index",
         "end_time",
         "end_index",
-    ];
+    ]];
 
     fn row(&self) -> Vec<String> {
         vec![

@@ -20,12 +20,13 @@ fn key() -> PermissionKey {
 }
 
 fn a_failure() -> ChangeBody {
+    let mut intent = Intent {
+        key: key(),
+        ..example::intent()
+    };
+    intent.justification.ticket = Some("T-1".parse().unwrap());
     ChangeBody {
-        intent: Arc::new(Intent {
-            key: key(),
-            ticket: Some("T-1".parse().unwrap()),
-            ..example::intent()
-        }),
+        intent: Arc::new(intent),
         generation: Some(3),
         previous: Some(Access::NotShared),
         attempts: vec![Attempt {

@@ -8,7 +8,7 @@ use super::audit::moment::{Moment, now, timestamp};
 use super::connection::{Client, Connection};
 use super::console::Console;
 use super::failure::{Failure, Stop};
-use super::justification::{self, Justified};
+use super::justification;
 use super::options::ClientOptions;
 use super::pages::{self, Page, PageArgs};
 use super::printer::Listed;
@@ -202,7 +202,7 @@ impl Listed for Change {
             change_state(self.state),
             self.principal.clone(),
         ];
-        record.extend(self.texts().map(str::to_owned));
+        record.extend(justification::texts(self).map(|(_, text)| text.to_owned()));
         record.extend([
             moment(self.create_time.as_ref()),
             moment(self.end_time.as_ref()),

@@ -63,6 +63,11 @@ texts! {
     ticket "--ticket" "Ticket",
 }
 
+/// The texts of a message with their names.
+pub(super) fn texts(justified: &impl Justified) -> impl Iterator<Item = (&'static str, &str)> {
+    NAMES.iter().copied().zip(justified.texts())
+}
+
 /// The option that fills a field of a request.
 pub(super) fn option_of(field: &str) -> Option<&'static str> {
     let at = NAMES.iter().position(|&name| name == field)?;

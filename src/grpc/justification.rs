@@ -2,26 +2,17 @@
 
 use crate::{domain::Justification, proto::v1};
 
-use super::{fields::Fields, present::text};
+use super::present::text;
 
-/// A request for a change.
-pub(super) trait Justified {
-    /// Reads the justification. A field that breaks its rule is added to `fields`.
-    fn justification(&self, fields: &mut Fields) -> Option<Justification>;
+/// Reads the justification of a request of any type. A field that breaks its rule is added to `$fields`.
+macro_rules! read {
+    ($fields:ident, $request:ident) => {{
+        let reason = $fields.required("reason", &$request.reason);
+        let ticket = $fields.optional("ticket", &$request.ticket);
+        reason.map(|reason| $crate::domain::Justification { reason, ticket })
+    }};
 }
-
-macro_rules! requests {
-    ($($request:ident),+) => {$(
-        impl Justified for v1::$request {
-            fn justification(&self, fields: &mut Fields) -> Option<Justification> {
-                let reason = fields.required("reason", &self.reason);
-                let ticket = fields.optional("ticket", &self.ticket);
-                Some(Justification { reason: reason?, ticket })
-            }
-        }
-    )+};
-}
-requests!(GrantSharePermissionRequest, RevokeSharePermissionRequest);
+pub(super) use read;
 
 macro_rules! answers {
     ($($message:ident),+) => {$(

@@ -17,7 +17,7 @@ use crate::{
 
 use super::{
     fields::{Fields, Page},
-    justification::Justified,
+    justification,
     page_token::Changes,
 };
 
@@ -51,7 +51,7 @@ macro_rules! change_asked {
             &request.shared_account_id,
         );
         let request_id = fields.optional("request_id", &request.request_id);
-        let justification = request.justification(&mut fields);
+        let justification = justification::read!(fields, request);
         fields.finish(|| {
             Some(ChangeAsked {
                 key: key?,

@@ -33,9 +33,7 @@ pub(super) fn granted(changed: Changed) -> v1::GrantSharePermissionResponse {
 pub(super) fn grant_validated(standing: Option<domain::Permission>) -> v1::GrantSharePermissionResponse {
     v1::GrantSharePermissionResponse {
         permission: standing.as_ref().map(permission),
-        change: None,
-        replayed: false,
-        joined: false,
+        ..Default::default()
     }
 }
 
@@ -52,10 +50,8 @@ pub(super) fn revoked(changed: Changed) -> v1::RevokeSharePermissionResponse {
 pub(super) fn revoke_validated(standing: Option<domain::Permission>) -> v1::RevokeSharePermissionResponse {
     v1::RevokeSharePermissionResponse {
         permission: standing.as_ref().map(permission),
-        change: None,
-        replayed: false,
-        joined: false,
         warning: COPIES_STAY.into(),
+        ..Default::default()
     }
 }
 

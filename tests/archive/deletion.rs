@@ -4,7 +4,7 @@ use std::process::Command;
 
 use sharewarden::{
     archive::Options,
-    domain::{ChangeId, Intent, PermissionKey, RequestContent, RequestId, example},
+    domain::{Intent, PermissionKey, RequestContent, example},
     grpc::PRINCIPAL,
     ledger::{Hash, check::verify_consistency},
     proto::v1::{
@@ -62,8 +62,6 @@ async fn change_of(stack: &Stack, month: &str) -> String {
     let request = uuid::Uuid::new_v4().to_string();
     let at = format!("{month}-15T12:00:00Z");
     let mut intent = Intent {
-        change_id: ChangeId(uuid::Uuid::nil()),
-        request_id: RequestId(uuid::Uuid::nil()),
         key: PermissionKey {
             account: ACCOUNT.parse().unwrap(),
             region: REGION.parse().unwrap(),

@@ -2,7 +2,7 @@
 
 use super::line::{AttemptLine, Line, Members};
 use super::moment::timestamp;
-use crate::cli::justification::{self, Justified};
+use crate::cli::justification;
 use crate::domain::Timestamp;
 use crate::proto::v1::attempt::Classification;
 use crate::proto::v1::audit_entry::Body;
@@ -30,22 +30,12 @@ fn first_wrong_of_change(change: &ChangeBody, body: &Members) -> Option<&'static
     let fields = [
         ("action", is_named(change.action, action, body.text("action"))),
         ("cause", is_named(change.cause, cause, body.text("cause"))),
-        ("change_id", change.change_id == body.text("change_id")),
-        ("request_id", change.request_id == body.text("request_id")),
-        ("principal", change.principal == body.text("principal")),
-        ("region", change.region == body.text("region")),
-        ("image_id", change.image_id == body.text("image_id")),
-        (
-            "shared_account_id",
-            change.shared_account_id == body.text("shared_account_id"),
-        ),
         ("generation", change.generation == body.generation().unwrap_or_default()),
         (
             "previous",
             is_named(change.previous, access, body.optional("previous").unwrap_or(NONE)),
         ),
         ("attempts", are_attempts(&change.attempts, &body.attempts())),
-        ("aws_request_id", change.aws_request_id == body.text("aws_request_id")),
         (
             "error_reason",
             is_named(
@@ -54,12 +44,21 @@ fn first_wrong_of_change(change: &ChangeBody, body: &Members) -> Option<&'static
                 body.optional("error_reason").unwrap_or(NONE),
             ),
         ),
-        ("error_code", change.error_code == body.text("error_code")),
-        ("error_message", change.error_message == body.text("error_message")),
-        ("denied_by", change.denied_by == body.text("denied_by")),
-        ("trace_id", change.trace_id == body.text("trace_id")),
     ];
-    let texts = justification::NAMES.iter().copied().zip(change.texts());
+    let texts = [
+        ("change_id", &*change.change_id),
+        ("request_id", &*change.request_id),
+        ("principal", &*change.principal),
+        ("region", &*change.region),
+        ("image_id", &*change.image_id),
+        ("shared_account_id", &*change.shared_account_id),
+        ("aws_request_id", &*change.aws_request_id),
+        ("error_code", &*change.error_code),
+        ("error_message", &*change.error_message),
+        ("denied_by", &*change.denied_by),
+        ("trace_id", &*change.trace_id),
+    ];
+    let texts = texts.into_iter().chain(justification::texts(change));
     let texts = texts.map(|(name, text)| (name, text == body.text(name)));
     let wrong = fields.into_iter().chain(texts).find(|(_, holds)| !holds);
     wrong.map(|(name, _)| name)

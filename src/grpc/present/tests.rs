@@ -12,12 +12,7 @@ fn time(text: &str) -> Timestamp {
 }
 
 fn key() -> PermissionKey {
-    PermissionKey {
-        account: "000011112222".parse().unwrap(),
-        region: "eu-central-1".parse().unwrap(),
-        image: "wsi-123456789".parse().unwrap(),
-        shared_account: "210987654321".parse().unwrap(),
-    }
+    example::intent().key
 }
 
 fn a_change(state: ChangeState, failure: Option<Failure>) -> Change {
@@ -25,7 +20,6 @@ fn a_change(state: ChangeState, failure: Option<Failure>) -> Change {
     let mut intent = Intent {
         change_id: id,
         request_id: RequestId(id.0),
-        key: key(),
         action: Action::Revoke,
         principal: "tester".parse().unwrap(),
         ..example::intent()

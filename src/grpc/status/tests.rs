@@ -7,12 +7,7 @@ use crate::domain::{ChangeId, ChangeState, Failure, Intent, PermissionKey, Reque
 use super::{super::refusal, *};
 
 fn key() -> PermissionKey {
-    PermissionKey {
-        account: "000011112222".parse().unwrap(),
-        region: "eu-central-1".parse().unwrap(),
-        image: "wsi-123456789".parse().unwrap(),
-        shared_account: "210987654321".parse().unwrap(),
-    }
+    example::intent().key
 }
 
 fn change_id() -> ChangeId {
@@ -29,8 +24,6 @@ fn change(state: ChangeState, failure: Option<FailureReason>) -> Box<Change> {
         intent: Arc::new(Intent {
             change_id: change_id(),
             request_id: request_id(),
-            key: key(),
-            principal: "tester".parse().unwrap(),
             ..example::intent()
         }),
         generation: 1,

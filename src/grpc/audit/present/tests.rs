@@ -2,7 +2,7 @@ use std::{sync::Arc, time::Duration};
 
 use super::*;
 use crate::domain::{
-    Access, Attempt, Body, Classification, Entry, Failure, FailureReason, Intent, Operation, PermissionKey, Timestamp,
+    Access, Attempt, Body, Classification, Entry, Failure, FailureReason, Operation, PermissionKey, Timestamp,
     entry::Recorded, example,
 };
 
@@ -11,19 +11,11 @@ fn time(text: &str) -> Timestamp {
 }
 
 fn key() -> PermissionKey {
-    PermissionKey {
-        account: "000011112222".parse().unwrap(),
-        region: "eu-central-1".parse().unwrap(),
-        image: "wsi-123456789".parse().unwrap(),
-        shared_account: "210987654321".parse().unwrap(),
-    }
+    example::intent().key
 }
 
 fn a_failure() -> ChangeBody {
-    let mut intent = Intent {
-        key: key(),
-        ..example::intent()
-    };
+    let mut intent = example::intent();
     intent.justification.ticket = Some("T-1".parse().unwrap());
     ChangeBody {
         intent: Arc::new(intent),

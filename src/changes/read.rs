@@ -129,7 +129,8 @@ fn fitting(changes: &[ChangeStatus]) -> usize {
         let message = failure
             .and_then(|failure| failure.message.as_ref())
             .map_or(0, String::len);
-        text += CHANGE_SIZE + intent.reason.as_str().len() + message + ATTEMPT_SIZE * change.attempts.len();
+        let said: usize = intent.justification.texts().map(|(_, text)| text.len()).sum();
+        text += CHANGE_SIZE + said + message + ATTEMPT_SIZE * change.attempts.len();
         text <= MOST_TEXT
     };
     changes.iter().take_while(fits).count().max(1)

@@ -4,8 +4,8 @@ use std::{sync::Arc, time::Duration};
 
 use crate::{
     domain::{
-        Action, Cause, Change, ChangeId, ChangeState, Intent, Permission, PermissionKey, Principal, Reason, RequestId,
-        Ticket, TraceId,
+        Action, Cause, Change, ChangeId, ChangeState, Intent, Justification, Permission, PermissionKey, Principal,
+        RequestId, TraceId,
         transition::{Answer, Command, Snapshot},
     },
     policy::{Question, Verdict},
@@ -27,10 +27,8 @@ pub struct Submission {
     pub key: PermissionKey,
     /// The idempotency key, if there is one.
     pub request_id: Option<RequestId>,
-    /// The reason that the actor gives.
-    pub reason: Reason,
-    /// Under which ticket.
-    pub ticket: Option<Ticket>,
+    /// What the actor says about it.
+    pub justification: Justification,
     /// The trace of the call.
     pub trace_id: Option<TraceId>,
 }
@@ -129,8 +127,7 @@ impl Changes {
             action: submission.action,
             cause: submission.cause,
             principal: submission.actor,
-            reason: submission.reason,
-            ticket: submission.ticket,
+            justification: submission.justification,
             trace_id: submission.trace_id,
         }
     }

@@ -6,6 +6,7 @@ use super::audit::{AuditCommand, CheckpointArgs};
 use super::changes::ChangesArgs;
 use super::failure::{EXIT_CODES, Exit, Failure};
 use super::health::HealthArgs;
+use super::justification::JustificationArgs;
 use super::pages::PageArgs;
 use crate::proto::v1::share_permission::State;
 
@@ -98,12 +99,8 @@ pub struct PermissionName {
 pub struct GrantRevokeArgs {
     #[command(flatten)]
     pub(super) permission: PermissionName,
-    /// Why, for the audit history: 1 to 1024 characters. It is kept until its month is deleted; write no personal data, no secret
-    #[arg(long, value_name = "TEXT")]
-    pub(super) reason: String,
-    /// A ticket, for the audit history: at most 128 characters
-    #[arg(long, value_name = "TEXT")]
-    pub(super) ticket: Option<String>,
+    #[command(flatten)]
+    pub(super) justification: JustificationArgs,
     /// Names this request, so that repeating it never acts twice [default: a new random UUID]
     #[arg(long, value_name = "UUID")]
     pub(super) request_id: Option<String>,

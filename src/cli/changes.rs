@@ -9,6 +9,7 @@ use super::audit::moment::{Moment, now, timestamp};
 use super::connection::{Client, Connection};
 use super::console::Console;
 use super::failure::{Failure, Stop};
+use super::justification;
 use super::options::ClientOptions;
 use super::pages::{self, Page, PageArgs};
 use super::printer::Listed;
@@ -131,7 +132,7 @@ impl Listed for Change {
     fn record(&self) -> Result<Cells, Failure> {
         let progress = self.progress.as_ref();
         let text = |text: Option<&String>| text.cloned().unwrap_or_default();
-        Ok(vec![
+        let mut record = vec![
             ("change_id", self.change_id.clone()),
             ("account_id", self.account_id.clone()),
             ("region", self.region.clone()),
@@ -140,8 +141,9 @@ impl Listed for Change {
             ("action", action(self.action)),
             ("state", change_state(self.state)),
             ("principal", self.principal.clone()),
-            ("reason", self.reason.clone()),
-            ("ticket", self.ticket.clone()),
+        ];
+        record.extend(justification::texts(self).map(|(name, text)| (name, text.to_owned())));
+        record.extend([
             ("create_time", moment(self.create_time.as_ref())),
             ("end_time", moment(self.end_time.as_ref())),
             ("attempts", self.attempts.len().to_string()),
@@ -163,6 +165,7 @@ impl Listed for Change {
                 "behind_change_id",
                 text(progress.map(|progress| &progress.behind_change_id)),
             ),
-        ])
+        ]);
+        Ok(record)
     }
 }

@@ -14,16 +14,14 @@ pub(super) fn follow(options: &ClientOptions, account: &str, change_id: &str) ->
 
 /// The same grant or revoke again, under the same request id.
 pub(super) fn replay(verb: &str, options: &ClientOptions, args: &GrantRevokeArgs, request_id: &str) -> String {
-    let line = CommandLine::new(verb, options)
+    let mut line = CommandLine::new(verb, options)
         .option("--account", &args.permission.account)
         .option("--region", &args.permission.region)
         .option("--image", &args.permission.image)
-        .option("--with", &args.permission.with)
-        .option("--reason", &args.reason);
-    let line = match &args.ticket {
-        Some(ticket) => line.option("--ticket", ticket),
-        None => line,
-    };
+        .option("--with", &args.permission.with);
+    for (option, text) in args.justification.given() {
+        line = line.option(option, text);
+    }
     line.option("--request-id", request_id).text
 }
 

@@ -4,6 +4,7 @@ use std::{fmt, io};
 
 use super::advice;
 use super::fault::Fault;
+use super::justification;
 use super::text::one_line;
 
 /// The table of exit codes, for `--help`.
@@ -139,8 +140,6 @@ fn option_of(field: &str) -> Option<&'static str> {
         "image_id" => "--image",
         "shared_account_id" => "--with",
         "request_id" => "--request-id",
-        "reason" => "--reason",
-        "ticket" => "--ticket",
         "state" | "states" => "--state",
         "principal" => "--asked-by",
         "created_before" => "--older-than",
@@ -169,7 +168,7 @@ fn option_of(field: &str) -> Option<&'static str> {
         "rankings" => "--top",
         "top" => "--top-n",
         "note" => "FILE",
-        _ => return None,
+        field => return justification::option_of(field),
     })
 }
 

@@ -31,9 +31,8 @@ pub(super) async fn grant(
         image_id: name.image,
         shared_account_id: name.with,
         request_id: request_id.clone(),
-        reason: args.reason.clone(),
-        ticket: args.ticket.clone().unwrap_or_default(),
         validate_only: args.validate_only,
+        ..(&args.justification).into()
     };
     let answer = connection
         .call(connection.deadline(), request, async |mut client: Client, request| {
@@ -63,9 +62,8 @@ pub(super) async fn revoke(
         image_id: name.image,
         shared_account_id: name.with,
         request_id: request_id.clone(),
-        reason: args.reason.clone(),
-        ticket: args.ticket.clone().unwrap_or_default(),
         validate_only: args.validate_only,
+        ..(&args.justification).into()
     };
     let answer = connection
         .call(connection.deadline(), request, async |mut client: Client, request| {

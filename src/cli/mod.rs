@@ -22,6 +22,7 @@ mod fault;
 mod grant_revoke;
 mod health;
 mod json;
+mod justification;
 mod list;
 mod options;
 mod pages;

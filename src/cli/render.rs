@@ -1,7 +1,8 @@
 //! The API's messages as tables.
 
+use super::justification;
 use super::table::{self, Cells};
-use super::text::{lines, one_line};
+use super::text::one_line;
 use super::words::{access, action, cause, moment, name, second, took};
 use crate::proto::v1::attempt::Classification;
 use crate::proto::v1::share_permission::State;
@@ -45,7 +46,7 @@ pub(super) fn changed(permission: Option<&SharePermission>, change: &Change, wid
 }
 
 fn change_rows(change: &Change) -> Cells {
-    vec![
+    let mut rows = vec![
         ("Change", one_line(&change.change_id)),
         ("State", change_state(change.state)),
         ("Action", action(change.action)),
@@ -54,8 +55,9 @@ fn change_rows(change: &Change) -> Cells {
         ("Image", one_line(&change.image_id)),
         ("Recipient", one_line(&change.shared_account_id)),
         ("Principal", one_line(&change.principal)),
-        ("Reason", lines(&change.reason)),
-        ("Ticket", one_line(&change.ticket)),
+    ];
+    rows.extend(justification::rows(change));
+    rows.extend([
         ("Cause", cause(change.cause)),
         ("Request id", one_line(&change.request_id)),
         ("Generation", change.generation.to_string()),
@@ -69,7 +71,8 @@ fn change_rows(change: &Change) -> Cells {
         ("Created", moment(change.create_time.as_ref())),
         ("Ended", moment(change.end_time.as_ref())),
         ("Now", change.progress.as_ref().map_or_else(String::new, standing)),
-    ]
+    ]);
+    rows
 }
 
 /// How the work on a pending change stands: whether it is in doubt, who works on it and when it is tried again.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Access, Attempt, ChangeId, PermissionKey, Principal, Reason, RequestId, Ticket, Timestamp, TraceId};
+use super::{Access, Attempt, ChangeId, Justification, PermissionKey, Principal, RequestId, Timestamp, TraceId};
 
 /// Gives an enum its names: `as_str` for the ledger and the store, `parse` back.
 macro_rules! names {
@@ -117,10 +117,8 @@ pub struct Intent {
     pub cause: Cause,
     /// Who asks.
     pub principal: Principal,
-    /// Why they ask.
-    pub reason: Reason,
-    /// Under which ticket.
-    pub ticket: Option<Ticket>,
+    /// What they say about it.
+    pub justification: Justification,
     /// The trace of the caller.
     pub trace_id: Option<TraceId>,
 }
@@ -184,27 +182,14 @@ impl Change {
 mod tests {
     use std::time::Duration;
 
-    use uuid::Uuid;
-
     use super::*;
-    use crate::domain::{Classification, Operation, RequestId, example};
+    use crate::domain::{Classification, Operation, example};
 
     #[test]
     fn of_many_attempts_the_first_and_the_latest_are_kept() {
         let now = Timestamp::parse("2026-11-22T00:00:00Z").unwrap();
         let mut change = Change {
-            intent: Arc::new(Intent {
-                change_id: ChangeId(Uuid::nil()),
-                request_id: RequestId(Uuid::nil()),
-                key: PermissionKey {
-                    account: "111122223333".parse().unwrap(),
-                    region: "eu-central-1".parse().unwrap(),
-                    image: "wsi-123456789".parse().unwrap(),
-                    shared_account: "210987654321".parse().unwrap(),
-                },
-                principal: "tester".parse().unwrap(),
-                ..example::intent()
-            }),
+            intent: Arc::new(example::intent()),
             generation: 1,
             previous: None,
             state: ChangeState::Pending,

@@ -3,7 +3,7 @@
 
 use uuid::Uuid;
 
-use super::{Action, Cause, ChangeId, Intent, PermissionKey, RequestId};
+use super::{Action, Cause, ChangeId, Intent, Justification, PermissionKey, RequestId};
 
 /// A grant that a caller asks for.
 pub fn intent() -> Intent {
@@ -20,8 +20,7 @@ pub fn intent() -> Intent {
         action: Action::Grant,
         cause: Cause::Caller,
         principal: "build".parse().expect(valid),
-        reason: "a test".parse().expect(valid),
-        ticket: None,
+        justification: Justification::example(),
         trace_id: None,
     }
 }

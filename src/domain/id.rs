@@ -1,6 +1,6 @@
 //! Names and short texts, parsed once at the edge. A value of one of these types is known to follow its rule.
 
-use std::{fmt, str::FromStr, sync::Arc};
+use std::{fmt, str::FromStr};
 
 use uuid::Uuid;
 
@@ -11,7 +11,7 @@ macro_rules! text {
     ($(#[$doc:meta])* $name:ident, $rule:literal, $holds:expr) => {
         $(#[$doc])*
         #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub struct $name(Arc<str>);
+        pub struct $name(std::sync::Arc<str>);
 
         impl $name {
             /// The text.
@@ -20,7 +20,7 @@ macro_rules! text {
             }
         }
 
-        impl FromStr for $name {
+        impl std::str::FromStr for $name {
             type Err = Invalid;
 
             fn from_str(text: &str) -> Result<Self, Invalid> {
@@ -29,19 +29,20 @@ macro_rules! text {
             }
         }
 
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 f.write_str(&self.0)
             }
         }
 
-        impl fmt::Debug for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        impl std::fmt::Debug for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 write!(f, "{:?}", &*self.0)
             }
         }
     };
 }
+pub(super) use text;
 
 fn is_lower_alphanumeric(byte: u8) -> bool {
     byte.is_ascii_digit() || byte.is_ascii_lowercase()
@@ -100,22 +101,6 @@ text!(
     Principal,
     "a principal: 1 to 256 visible ASCII characters without spaces",
     |text| (1..=256).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic())
-);
-
-text!(
-    /// Why a change is asked for. 1 to 1024 characters, not blank, no control characters but line feed and tab.
-    Reason,
-    "a reason: 1 to 1024 characters, not blank, no control characters but line feed and tab",
-    |text| (1..=1024).contains(&text.chars().count())
-        && !text.trim().is_empty()
-        && !text.chars().any(|c| c.is_control() && c != '\n' && c != '\t')
-);
-
-text!(
-    /// The ticket that a change belongs to. 1 to 128 characters, no control characters.
-    Ticket,
-    "a ticket: at most 128 characters, no control characters",
-    |text| (1..=128).contains(&text.chars().count()) && !text.chars().any(char::is_control)
 );
 
 text!(
@@ -192,15 +177,6 @@ mod tests {
         }
         assert!("wsi-123456789".parse::<ImageId>().is_ok());
         assert!("eu-central-1".parse::<Region>().is_ok());
-    }
-
-    #[test]
-    fn reasons_count_characters_and_refuse_blanks_and_control_characters() {
-        assert!("é".repeat(1024).parse::<Reason>().is_ok());
-        assert!("two\nlines\tand a tab".parse::<Reason>().is_ok());
-        for wrong in ["", " \n\t ", "nul\0", "escape\u{1b}[0m", &"é".repeat(1025)] {
-            assert!(wrong.parse::<Reason>().is_err(), "{wrong:?}");
-        }
     }
 
     #[test]

@@ -1,8 +1,7 @@
 //! A request: what a caller asked for under a request id. It is what a replay is recognised by.
 
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
 
-use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use super::{ChangeId, Intent, Principal, RequestId};
@@ -50,19 +49,18 @@ impl Request {
 pub struct RequestContent(pub [u8; 32]);
 
 impl RequestContent {
-    /// The hash of the JSON text of what `intent` asks for. A member that is added later must be left out where it does not
-    /// apply, so that the hashes of older requests stay right.
+    /// The hash of what `intent` asks for, as a JSON object with sorted names. A text that is absent has no member, so that a text
+    /// which is added later leaves the hashes of older requests as they are.
     pub fn of(intent: &Intent) -> Self {
-        let text = serde_json::to_vec(&Asked {
-            action: intent.action.as_str(),
-            cause: intent.cause.as_str(),
-            image_id: intent.key.image.as_str(),
-            reason: intent.reason.as_str(),
-            region: intent.key.region.as_str(),
-            shared_account_id: intent.key.shared_account.as_str(),
-            ticket: intent.ticket.as_ref().map(|ticket| ticket.as_str()),
-        })
-        .expect("texts can be written as JSON");
+        let mut members = BTreeMap::from([
+            ("action", intent.action.as_str()),
+            ("cause", intent.cause.as_str()),
+            ("image_id", intent.key.image.as_str()),
+            ("region", intent.key.region.as_str()),
+            ("shared_account_id", intent.key.shared_account.as_str()),
+        ]);
+        members.extend(intent.justification.texts());
+        let text = serde_json::to_vec(&members).expect("texts can be written as JSON");
         Self(Sha256::digest(text).into())
     }
 }
@@ -73,18 +71,6 @@ impl fmt::Debug for RequestContent {
     }
 }
 
-#[derive(Serialize)]
-struct Asked<'a> {
-    action: &'a str,
-    cause: &'a str,
-    image_id: &'a str,
-    reason: &'a str,
-    region: &'a str,
-    shared_account_id: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    ticket: Option<&'a str>,
-}
-
 #[cfg(test)]
 mod tests {
     use uuid::Uuid;
@@ -93,10 +79,9 @@ mod tests {
     use crate::domain::{Action, example};
 
     fn intent() -> Intent {
-        Intent {
-            reason: "a reason".parse().unwrap(),
-            ..example::intent()
-        }
+        let mut intent = example::intent();
+        intent.justification.reason = "a reason".parse().unwrap();
+        intent
     }
 
     #[test]
@@ -117,8 +102,8 @@ mod tests {
             changed(|it| it.key.image = "wsi-987654321".parse().unwrap()),
             changed(|it| it.key.shared_account = "000000000001".parse().unwrap()),
             changed(|it| it.principal = "other".parse().unwrap()),
-            changed(|it| it.reason = "another reason".parse().unwrap()),
-            changed(|it| it.ticket = Some("T-1".parse().unwrap())),
+            changed(|it| it.justification.reason = "another reason".parse().unwrap()),
+            changed(|it| it.justification.ticket = Some("T-1".parse().unwrap())),
         ] {
             assert!(!first.is_repeated_by(&other), "{other:?}");
         }
@@ -126,9 +111,15 @@ mod tests {
 
     #[test]
     fn the_hash_of_a_content_lasts_for_ever() {
+        let mut intent = intent();
         assert_eq!(
-            format!("{:?}", RequestContent::of(&intent())),
+            format!("{:?}", RequestContent::of(&intent)),
             "9215b44d423eb06ec7e300ec10e08ebfb2b739389cb77aa7c8e4b0178c18ec83"
+        );
+        intent.justification.ticket = Some("T-1".parse().unwrap());
+        assert_eq!(
+            format!("{:?}", RequestContent::of(&intent)),
+            "202518597e4e3e9cf7e6a36cac7730e93592c6c6fb79136719438e85b9698cb4"
         );
     }
 }

@@ -19,6 +19,7 @@ mod cors;
 mod deadline;
 mod fields;
 mod health;
+mod justification;
 mod page_token;
 mod parse;
 mod present;

@@ -4,7 +4,7 @@ use tonic::Status;
 
 use crate::{
     domain::{
-        AccountId, ChangeId, ChangeState, PermissionKey, PermissionState, Reason, Region, RequestId, Ticket,
+        AccountId, ChangeId, ChangeState, Justification, PermissionKey, PermissionState, Region, RequestId,
         image::Ownership,
     },
     proto::v1::{self, change, share_permission::State},
@@ -17,6 +17,7 @@ use crate::{
 
 use super::{
     fields::{Fields, Page},
+    justification,
     page_token::Changes,
 };
 
@@ -28,8 +29,7 @@ const MOST_VALUES: usize = 100;
 pub(super) struct ChangeAsked {
     pub(super) key: PermissionKey,
     pub(super) request_id: Option<RequestId>,
-    pub(super) reason: Reason,
-    pub(super) ticket: Option<Ticket>,
+    pub(super) justification: Justification,
     pub(super) validate_only: bool,
 }
 
@@ -40,41 +40,35 @@ pub(super) struct ListAsked {
     pub(super) page: Page<PermissionKey>,
 }
 
-pub(super) fn grant(request: &v1::GrantSharePermissionRequest) -> Result<ChangeAsked, Status> {
-    let mut fields = Fields::default();
-    let key = fields.key(
-        &request.account_id,
-        &request.region,
-        &request.image_id,
-        &request.shared_account_id,
-    );
-    let request_id = fields.optional("request_id", &request.request_id);
-    let reason = fields.required("reason", &request.reason);
-    let ticket = fields.optional("ticket", &request.ticket);
-    let validate_only = request.validate_only;
-    fields.finish(|| {
-        Some(ChangeAsked {
-            key: key?,
-            request_id,
-            reason: reason?,
-            ticket,
-            validate_only,
+/// Reads a grant or a revoke, which have the same fields.
+macro_rules! change_asked {
+    ($request:expr) => {{
+        let (request, mut fields) = ($request, Fields::default());
+        let key = fields.key(
+            &request.account_id,
+            &request.region,
+            &request.image_id,
+            &request.shared_account_id,
+        );
+        let request_id = fields.optional("request_id", &request.request_id);
+        let justification = justification::read!(fields, request);
+        fields.finish(|| {
+            Some(ChangeAsked {
+                key: key?,
+                request_id,
+                justification: justification?,
+                validate_only: request.validate_only,
+            })
         })
-    })
+    }};
 }
 
-pub(super) fn revoke(request: v1::RevokeSharePermissionRequest) -> Result<ChangeAsked, Status> {
-    // The two have the same fields.
-    grant(&v1::GrantSharePermissionRequest {
-        account_id: request.account_id,
-        region: request.region,
-        image_id: request.image_id,
-        shared_account_id: request.shared_account_id,
-        request_id: request.request_id,
-        reason: request.reason,
-        ticket: request.ticket,
-        validate_only: request.validate_only,
-    })
+pub(super) fn grant(request: &v1::GrantSharePermissionRequest) -> Result<ChangeAsked, Status> {
+    change_asked!(request)
+}
+
+pub(super) fn revoke(request: &v1::RevokeSharePermissionRequest) -> Result<ChangeAsked, Status> {
+    change_asked!(request)
 }
 
 pub(super) fn get(request: &v1::GetSharePermissionRequest) -> Result<PermissionKey, Status> {

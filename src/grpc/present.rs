@@ -46,6 +46,7 @@ pub(super) fn revoked(answer: v1::GrantSharePermissionResponse) -> v1::RevokeSha
         replayed: answer.replayed,
         joined: answer.joined,
         warning: COPIES_STAY.into(),
+        ..Default::default()
     }
 }
 
@@ -92,8 +93,6 @@ pub(super) fn change(change: &domain::Change) -> v1::Change {
         action: action(intent.action).into(),
         cause: cause(intent.cause).into(),
         principal: intent.principal.to_string(),
-        reason: intent.reason.to_string(),
-        ticket: text(intent.ticket.as_ref()),
         generation: change.generation,
         previous: access(change.previous).into(),
         state: change_state(change.state).into(),
@@ -105,7 +104,7 @@ pub(super) fn change(change: &domain::Change) -> v1::Change {
         trace_id: text(intent.trace_id.as_ref()),
         create_time: Some(timestamp(change.created_at)),
         end_time: change.ended_at.map(timestamp),
-        progress: None,
+        ..v1::Change::from(&intent.justification)
     }
 }
 

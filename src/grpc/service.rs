@@ -50,8 +50,7 @@ impl ShareService {
             action,
             key: asked.key,
             request_id: asked.request_id,
-            reason: asked.reason,
-            ticket: asked.ticket,
+            justification: asked.justification,
             trace_id: caller.trace_id,
         };
         if asked.validate_only {
@@ -93,7 +92,7 @@ impl SharePermissionService for ShareService {
         request: Request<v1::RevokeSharePermissionRequest>,
     ) -> Result<Response<v1::RevokeSharePermissionResponse>, Status> {
         let caller = self.caller(&request)?;
-        let asked = parse::revoke(request.into_inner())?;
+        let asked = parse::revoke(request.get_ref())?;
         let answer = self.change(Action::Revoke, caller, asked).await?;
         Ok(Response::new(present::revoked(answer)))
     }

@@ -4,7 +4,7 @@ use std::process::Command;
 
 use sharewarden::{
     archive::Options,
-    domain::{ChangeId, Intent, PermissionKey, RequestContent, RequestId, example},
+    domain::{Intent, PermissionKey, RequestContent, example},
     grpc::PRINCIPAL,
     ledger::{Hash, check::verify_consistency},
     proto::v1::{
@@ -61,9 +61,7 @@ async fn found(stack: &Stack, text: &str) -> Vec<(String, i64)> {
 async fn change_of(stack: &Stack, month: &str) -> String {
     let request = uuid::Uuid::new_v4().to_string();
     let at = format!("{month}-15T12:00:00Z");
-    let content = RequestContent::of(&Intent {
-        change_id: ChangeId(uuid::Uuid::nil()),
-        request_id: RequestId(uuid::Uuid::nil()),
+    let mut intent = Intent {
         key: PermissionKey {
             account: ACCOUNT.parse().unwrap(),
             region: REGION.parse().unwrap(),
@@ -71,10 +69,11 @@ async fn change_of(stack: &Stack, month: &str) -> String {
             shared_account: RECIPIENT.parse().unwrap(),
         },
         principal: PERSON.parse().unwrap(),
-        reason: "her illness".parse().unwrap(),
-        ticket: Some("PERSON-7".parse().unwrap()),
         ..example::intent()
-    });
+    };
+    intent.justification.reason = "her illness".parse().unwrap();
+    intent.justification.ticket = Some("PERSON-7".parse().unwrap());
+    let content = RequestContent::of(&intent);
     let sql = format!(
         "WITH made AS (
              INSERT INTO change (account_id, change_id, request_id, region, image_id, shared_account_id, action, cause, principal,

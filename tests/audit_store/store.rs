@@ -142,9 +142,8 @@ fn connect_on(url: &str, clock: &Clock) -> Database {
 pub(crate) fn key(account: &str, shared_account: &str) -> PermissionKey {
     PermissionKey {
         account: account.parse().unwrap(),
-        region: "eu-central-1".parse().unwrap(),
-        image: "wsi-123456789".parse().unwrap(),
         shared_account: shared_account.parse().unwrap(),
+        ..example::intent().key
     }
 }
 

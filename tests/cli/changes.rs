@@ -7,7 +7,7 @@ use sharewarden::clock::Clock;
 use sharewarden::proto::v1::*;
 
 use crate::answers::change;
-use crate::harness::{parse, run};
+use crate::harness::{parse, records, run};
 use crate::service::{Answer, Asked, Service};
 
 const REPLICA: &str = "01987654-0000-7000-8000-00000000000a";
@@ -144,17 +144,13 @@ async fn json_is_one_document_and_csv_one_line_for_each() {
     assert_eq!(json["changes"][1]["state"], "STATE_FAILED");
 
     let csv = run(&service, "changes -o csv").await.ok().out;
-    let mut reader = csv::Reader::from_reader(csv.as_bytes());
-    let columns = reader.headers().unwrap().clone();
-    let rows: Vec<_> = reader.records().map(Result::unwrap).collect();
-    let value =
-        |row: usize, column: &str| rows[row][columns.iter().position(|name| name == column).unwrap()].to_owned();
-    assert_eq!(value(0, "in_doubt"), "true");
-    assert_eq!(value(0, "replica_id"), REPLICA);
-    assert_eq!(value(0, "lease_expire_time"), "2026-01-02T03:04:35Z");
-    assert_eq!(value(1, "in_doubt"), "");
+    let records = records(&csv);
+    assert_eq!(records[0]["in_doubt"], "true");
+    assert_eq!(records[0]["replica_id"], REPLICA);
+    assert_eq!(records[0]["lease_expire_time"], "2026-01-02T03:04:35Z");
+    assert_eq!(records[1].get("in_doubt"), None);
     assert_eq!(
-        value(1, "error"),
+        records[1]["error"],
         "IMAGE_NOT_FOUND: ResourceNotFoundException: no such image"
     );
 }

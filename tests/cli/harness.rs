@@ -1,6 +1,9 @@
 //! Runs a command line as the binary would, with its outputs caught.
 
+use std::collections::BTreeMap;
+
 use clap::{Parser, Subcommand};
+use serde_json::Value;
 use sharewarden::cli::{self, AuditCommand, ClientCommand, ClientOptions, Console, Failure};
 
 use crate::service::Service;
@@ -106,6 +109,17 @@ pub(crate) async fn run_words(server: &str, words: &[&str]) -> Ran {
 
 pub(crate) async fn run_at(server: &str, line: &str) -> Ran {
     run_parsed(parse(server, line)).await
+}
+
+/// The records of a CSV, each as an object of its values that are not empty.
+pub(crate) fn records(csv: &str) -> Vec<Value> {
+    let mut reader = csv::Reader::from_reader(csv.as_bytes());
+    let records = reader
+        .deserialize()
+        .map(|record: Result<BTreeMap<String, String>, _>| record.unwrap());
+    records
+        .map(|record| record.into_iter().filter(|(_, value)| !value.is_empty()).collect())
+        .collect()
 }
 
 pub(crate) async fn run(service: &Service, line: &str) -> Ran {

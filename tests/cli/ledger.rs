@@ -245,24 +245,25 @@ pub(crate) fn change_of(entry: &mut AuditEntry) -> &mut sharewarden::proto::v1::
 }
 
 fn line(account: AccountId, index: u64, reason: &str) -> String {
+    let mut intent = Intent {
+        change_id: ChangeId(Uuid::from_u128(u128::from(index) + 1)),
+        request_id: RequestId(Uuid::from_u128(u128::from(index) + 1)),
+        key: PermissionKey {
+            account,
+            region: "eu-central-1".parse().unwrap(),
+            image: "wsi-0123456789".parse().unwrap(),
+            shared_account: "999999999999".parse().unwrap(),
+        },
+        principal: "alice".parse().unwrap(),
+        ..example::intent()
+    };
+    intent.justification.reason = reason.parse().unwrap();
     let entry = Entry {
         account,
         log_index: index,
         recorded_at: Timestamp::parse(&format!("2026-01-02T03:04:{:02}.250000Z", 5 + index % 50)).unwrap(),
         body: Body::ChangeRequested(ChangeBody {
-            intent: Arc::new(Intent {
-                change_id: ChangeId(Uuid::from_u128(u128::from(index) + 1)),
-                request_id: RequestId(Uuid::from_u128(u128::from(index) + 1)),
-                key: PermissionKey {
-                    account,
-                    region: "eu-central-1".parse().unwrap(),
-                    image: "wsi-0123456789".parse().unwrap(),
-                    shared_account: "999999999999".parse().unwrap(),
-                },
-                principal: "alice".parse().unwrap(),
-                reason: reason.parse().unwrap(),
-                ..example::intent()
-            }),
+            intent: Arc::new(intent),
             generation: Some(index + 1),
             previous: None,
             attempts: Vec::new(),

@@ -16,15 +16,13 @@ static START: LazyLock<Timestamp> = LazyLock::new(|| Timestamp::parse("2026-11-2
 
 fn made_key(number: u64) -> PermissionKey {
     PermissionKey {
-        account: account(),
-        region: "eu-central-1".parse().expect("it follows its rule"),
-        image: "wsi-123456789".parse().expect("it follows its rule"),
         shared_account: format!("{number:012}").parse().expect("it follows its rule"),
+        ..EXAMPLE.key.clone()
     }
 }
 
 pub(crate) fn account() -> AccountId {
-    "000011112222".parse().expect("it follows its rule")
+    EXAMPLE.key.account
 }
 
 /// One of four permissions; histories open changes of the first three only.

@@ -146,6 +146,5 @@ fn asks_for_the_same(earlier: &Intent, intent: &Intent) -> bool {
         && earlier.action == intent.action
         && earlier.cause == intent.cause
         && earlier.principal == intent.principal
-        && earlier.reason == intent.reason
-        && earlier.ticket == intent.ticket
+        && earlier.justification == intent.justification
 }

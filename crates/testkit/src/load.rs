@@ -231,7 +231,7 @@ impl History {
             _ => format!("requested by the owner in OPS-{number}"),
         };
         let id = Uuid::from_u128(self.random.u128(..));
-        Intent {
+        let mut intent = Intent {
             change_id: ChangeId(id),
             request_id: RequestId(id),
             key: PermissionKey {
@@ -248,12 +248,13 @@ impl History {
                 Action::Grant
             },
             principal: format!("pipeline-{principal}@example.com").parse().unwrap(),
-            reason: reason.parse().unwrap(),
-            ticket: number
-                .is_multiple_of(2)
-                .then(|| format!("CHG-{number}").parse().unwrap()),
             ..EXAMPLE.clone()
+        };
+        intent.justification.reason = reason.parse().unwrap();
+        if number.is_multiple_of(2) {
+            intent.justification.ticket = Some(format!("CHG-{number}").parse().unwrap());
         }
+        intent
     }
 
     fn add(&mut self, rows: &mut String, intent: &Arc<Intent>, kind: Kind) {

@@ -22,14 +22,11 @@ pub(super) fn event(origin: &str, line: &Line, canonical: &str) -> String {
 
 /// The share that the entry is about; the account, for an entry that is about no share.
 fn subject(line: &Line) -> String {
-    let body = &line.body;
-    if [&body.region, &body.image_id, &body.shared_account_id]
-        .iter()
-        .any(|part| part.is_empty())
-    {
+    let share = ["region", "image_id", "shared_account_id"].map(|name| line.body.text(name));
+    if share.iter().any(|part| part.is_empty()) {
         return line.account_id.clone();
     }
-    format!("{}/{}/{}", body.region, body.image_id, body.shared_account_id)
+    share.join("/")
 }
 
 /// The origin of the ledger as a URI reference (RFC 3986): a network path, for an origin is a URL without its scheme.

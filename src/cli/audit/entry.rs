@@ -2,10 +2,11 @@
 
 use super::line::Line;
 use crate::cli::failure::Failure;
+use crate::cli::justification;
 use crate::cli::printer::Listed;
 use crate::cli::render;
 use crate::cli::table::{self, Cells};
-use crate::cli::text::{lines, one_line};
+use crate::cli::text::one_line;
 use crate::cli::words::{access, action, cause, moment, second};
 use crate::domain::Kind;
 use crate::domain::entry::decode;
@@ -24,12 +25,12 @@ impl Listed for AuditEntry {
             ("INDEX", self.log_index.to_string()),
             ("RECORDED", second(self.record_time.as_ref())),
             ("KIND", kind(self)),
-            ("ACTION", one_line(&body.action)),
-            ("REGION", one_line(&body.region)),
-            ("IMAGE", one_line(&body.image_id)),
-            ("RECIPIENT", one_line(&body.shared_account_id)),
-            ("PRINCIPAL", one_line(&body.principal)),
-            ("REASON", one_line(&body.reason)),
+            ("ACTION", one_line(body.text("action"))),
+            ("REGION", one_line(body.text("region"))),
+            ("IMAGE", one_line(body.text("image_id"))),
+            ("RECIPIENT", one_line(body.text("shared_account_id"))),
+            ("PRINCIPAL", one_line(body.text("principal"))),
+            ("REASON", one_line(body.text("reason"))),
         ]
     }
 
@@ -103,12 +104,13 @@ fn change_rows(change: &ChangeBody) -> Cells {
         ("Image", one_line(&change.image_id)),
         ("Recipient", one_line(&change.shared_account_id)),
         ("Principal", one_line(&change.principal)),
-        ("Reason", lines(&change.reason)),
-        ("Ticket", one_line(&change.ticket)),
+    ];
+    rows.extend(justification::rows(change));
+    rows.extend([
         ("Cause", cause(change.cause)),
         ("Change", one_line(&change.change_id)),
         ("Request id", one_line(&change.request_id)),
-    ];
+    ]);
     if change.generation > 0 {
         rows.push(("Generation", change.generation.to_string()));
         rows.push(("Previous", access(change.previous)));

@@ -2,6 +2,7 @@
 
 use super::line::{AttemptLine, Line, Members};
 use super::moment::timestamp;
+use crate::cli::justification;
 use crate::domain::Timestamp;
 use crate::proto::v1::attempt::Classification;
 use crate::proto::v1::audit_entry::Body;
@@ -26,37 +27,45 @@ pub(super) fn first_wrong(entry: &AuditEntry, line: &Line) -> Option<&'static st
 }
 
 fn first_wrong_of_change(change: &ChangeBody, body: &Members) -> Option<&'static str> {
-    let action = is_named(change.action, "ACTION", Action::from_str_name, Some(&body.action));
-    let cause = is_named(change.cause, "CAUSE", Cause::from_str_name, Some(&body.cause));
-    let previous = is_named(change.previous, "ACCESS", Access::from_str_name, body.previous.as_ref());
+    let action = is_named(change.action, "ACTION", Action::from_str_name, body.optional("action"));
+    let cause = is_named(change.cause, "CAUSE", Cause::from_str_name, body.optional("cause"));
+    let previous = is_named(
+        change.previous,
+        "ACCESS",
+        Access::from_str_name,
+        body.optional("previous"),
+    );
     let reason = is_named(
         change.error_reason,
         "ERROR_REASON",
         ErrorReason::from_str_name,
-        body.error_reason.as_ref(),
+        body.optional("error_reason"),
     );
     let fields = [
         ("action", action),
         ("cause", cause),
-        ("change_id", is_text(&change.change_id, &body.change_id)),
-        ("request_id", change.request_id == body.request_id),
-        ("principal", change.principal == body.principal),
-        ("reason", change.reason == body.reason),
-        ("ticket", is_text(&change.ticket, &body.ticket)),
-        ("region", change.region == body.region),
-        ("image_id", change.image_id == body.image_id),
-        ("shared_account_id", change.shared_account_id == body.shared_account_id),
-        ("generation", change.generation == body.generation.unwrap_or_default()),
+        ("generation", change.generation == body.generation().unwrap_or_default()),
         ("previous", previous),
-        ("attempts", are_attempts(&change.attempts, &body.attempts)),
-        ("aws_request_id", is_text(&change.aws_request_id, &body.aws_request_id)),
+        ("attempts", are_attempts(&change.attempts, &body.attempts())),
         ("error_reason", reason),
-        ("error_code", is_text(&change.error_code, &body.error_code)),
-        ("error_message", is_text(&change.error_message, &body.error_message)),
-        ("denied_by", is_text(&change.denied_by, &body.denied_by)),
-        ("trace_id", is_text(&change.trace_id, &body.trace_id)),
     ];
-    fields.into_iter().find(|(_, holds)| !holds).map(|(name, _)| name)
+    let texts = [
+        ("change_id", &*change.change_id),
+        ("request_id", &*change.request_id),
+        ("principal", &*change.principal),
+        ("region", &*change.region),
+        ("image_id", &*change.image_id),
+        ("shared_account_id", &*change.shared_account_id),
+        ("aws_request_id", &*change.aws_request_id),
+        ("error_code", &*change.error_code),
+        ("error_message", &*change.error_message),
+        ("denied_by", &*change.denied_by),
+        ("trace_id", &*change.trace_id),
+    ];
+    let texts = texts.into_iter().chain(justification::texts(change));
+    let texts = texts.map(|(name, text)| (name, text == body.text(name)));
+    let wrong = fields.into_iter().chain(texts).find(|(_, holds)| !holds);
+    wrong.map(|(name, _)| name)
 }
 
 /// What the text leaves out is unspecified as a message has it. A newer service's name has a number that this client does not know
@@ -65,9 +74,9 @@ fn is_named<E: TryFrom<i32> + Into<i32>>(
     number: i32,
     prefix: &str,
     named: fn(&str) -> Option<E>,
-    name: Option<&String>,
+    name: Option<&str>,
 ) -> bool {
-    let name = name.map_or("UNSPECIFIED", String::as_str);
+    let name = name.unwrap_or("UNSPECIFIED");
     named(&format!("{prefix}_{name}")).map_or_else(|| E::try_from(number).is_err(), |named| named.into() == number)
 }
 

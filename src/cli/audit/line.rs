@@ -1,16 +1,17 @@
 //! Reads the canonical text of an entry. What a newer service adds is passed over.
 
 use serde::Deserialize;
-use serde_json::value::RawValue;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use crate::cli::failure::{Exit, Failure};
+use crate::cli::justification;
 use crate::cli::table::Cells;
 use crate::domain::Kind;
 use crate::ledger::merkle::hex;
 
 /// The members of the text.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
 pub(super) struct Line {
     pub(super) account_id: String,
     pub(super) log_index: u64,
@@ -18,48 +19,12 @@ pub(super) struct Line {
     pub(super) kind: String,
     pub(super) schema: u64,
     pub(super) server_version: String,
-    /// The members of the body that this program has a name for.
     pub(super) body: Members,
 }
 
-/// The members of the text, with the body as it stands there.
+/// The members of a body. A body of a kind that this program does not know may have some of those that it knows.
 #[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Envelope<'a> {
-    account_id: String,
-    #[serde(borrow)]
-    body: Option<&'a RawValue>,
-    kind: String,
-    log_index: u64,
-    recorded_at: String,
-    schema: u64,
-    server_version: String,
-}
-
-/// Members of bodies. Those of `change.*` kinds; a body of another kind may have some of them.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-pub(super) struct Members {
-    pub(super) action: String,
-    pub(super) cause: String,
-    pub(super) change_id: Option<String>,
-    pub(super) request_id: String,
-    pub(super) principal: String,
-    pub(super) reason: String,
-    pub(super) ticket: Option<String>,
-    pub(super) region: String,
-    pub(super) image_id: String,
-    pub(super) shared_account_id: String,
-    pub(super) generation: Option<u64>,
-    pub(super) previous: Option<String>,
-    pub(super) attempts: Vec<AttemptLine>,
-    pub(super) aws_request_id: Option<String>,
-    pub(super) error_reason: Option<String>,
-    pub(super) error_code: Option<String>,
-    pub(super) error_message: Option<String>,
-    pub(super) denied_by: Option<String>,
-    pub(super) trace_id: Option<String>,
-}
+pub(super) struct Members(Value);
 
 /// A call to AWS.
 #[derive(Debug, Default, Deserialize)]
@@ -73,20 +38,44 @@ pub(super) struct AttemptLine {
     pub(super) error_code: Option<String>,
 }
 
+/// The columns of an entry in CSV, of lists and of exports. Those that are not named in [`Line::column`] are texts of the body.
+const COLUMNS: &[&[&str]] = &[
+    &[
+        "account_id",
+        "log_index",
+        "recorded_at",
+        "kind",
+        "schema",
+        "action",
+        "cause",
+        "region",
+        "image_id",
+        "shared_account_id",
+        "principal",
+    ],
+    justification::NAMES,
+    &[
+        "change_id",
+        "request_id",
+        "generation",
+        "previous",
+        "attempts",
+        "aws_request_id",
+        "error_reason",
+        "error_code",
+        "error_message",
+        "denied_by",
+        "trace_id",
+        "server_version",
+        "leaf_hash",
+    ],
+];
+
 impl Line {
     pub(super) fn parse(canonical: &str) -> Result<Self, Failure> {
-        let envelope: Envelope<'_> = serde_json::from_str(canonical).map_err(|error| {
+        serde_json::from_str(canonical).map_err(|error| {
             let what = format!("the canonical text of an entry cannot be read: {error}");
             Failure::new(Exit::General, what, "use a client as new as the service")
-        })?;
-        Ok(Self {
-            account_id: envelope.account_id,
-            log_index: envelope.log_index,
-            recorded_at: envelope.recorded_at,
-            kind: envelope.kind,
-            schema: envelope.schema,
-            server_version: envelope.server_version,
-            body: envelope.body.map(|body| Members::read(body.get())).unwrap_or_default(),
         })
     }
 
@@ -95,53 +84,49 @@ impl Line {
         Kind::parse(&self.kind).filter(|kind| u64::from(kind.schema()) == self.schema)
     }
 
-    /// Its line in CSV, of lists and of exports.
-    pub(super) fn record(self, leaf_hash: &[u8]) -> Cells {
-        let body = self.body;
-        vec![
-            ("account_id", self.account_id),
-            ("log_index", self.log_index.to_string()),
-            ("recorded_at", self.recorded_at),
-            ("kind", self.kind),
-            ("schema", self.schema.to_string()),
-            ("action", body.action),
-            ("cause", body.cause),
-            ("region", body.region),
-            ("image_id", body.image_id),
-            ("shared_account_id", body.shared_account_id),
-            ("principal", body.principal),
-            ("reason", body.reason),
-            ("ticket", body.ticket.unwrap_or_default()),
-            ("change_id", body.change_id.unwrap_or_default()),
-            ("request_id", body.request_id),
-            (
-                "generation",
-                body.generation.map_or_else(String::new, |number| number.to_string()),
-            ),
-            ("previous", body.previous.unwrap_or_default()),
-            ("attempts", body.attempts.len().to_string()),
-            ("aws_request_id", body.aws_request_id.unwrap_or_default()),
-            ("error_reason", body.error_reason.unwrap_or_default()),
-            ("error_code", body.error_code.unwrap_or_default()),
-            ("error_message", body.error_message.unwrap_or_default()),
-            ("denied_by", body.denied_by.unwrap_or_default()),
-            ("trace_id", body.trace_id.unwrap_or_default()),
-            ("server_version", self.server_version),
-            ("leaf_hash", hex(leaf_hash)),
-        ]
+    /// Its line in CSV: see [`COLUMNS`].
+    pub(super) fn record(&self, leaf_hash: &[u8]) -> Cells {
+        let columns = COLUMNS.iter().copied().flatten();
+        columns.map(|name| (*name, self.column(name, leaf_hash))).collect()
+    }
+
+    fn column(&self, name: &str, leaf_hash: &[u8]) -> String {
+        match name {
+            "account_id" => self.account_id.clone(),
+            "log_index" => self.log_index.to_string(),
+            "recorded_at" => self.recorded_at.clone(),
+            "kind" => self.kind.clone(),
+            "schema" => self.schema.to_string(),
+            "generation" => self
+                .body
+                .generation()
+                .map_or_else(String::new, |number| number.to_string()),
+            "attempts" => self.body.attempts().len().to_string(),
+            "server_version" => self.server_version.clone(),
+            "leaf_hash" => hex(leaf_hash),
+            name => self.body.text(name).to_owned(),
+        }
     }
 }
 
 impl Members {
-    /// A member that has another JSON type in the body of a newer kind is left out.
-    fn read(body: &str) -> Self {
-        serde_json::from_str(body).unwrap_or_else(|_| {
-            let mut members: Map<String, Value> = serde_json::from_str(body).unwrap_or_default();
-            members.retain(|name, value| {
-                let alone = Map::from_iter([(name.clone(), value.clone())]);
-                Self::deserialize(Value::Object(alone)).is_ok()
-            });
-            Self::deserialize(Value::Object(members)).unwrap_or_default()
-        })
+    /// A text; empty if the member is absent or has another JSON type.
+    pub(super) fn text(&self, name: &str) -> &str {
+        self.optional(name).unwrap_or_default()
+    }
+
+    /// A text that may be absent.
+    pub(super) fn optional(&self, name: &str) -> Option<&str> {
+        self.0.get(name)?.as_str()
+    }
+
+    pub(super) fn generation(&self) -> Option<u64> {
+        self.0.get("generation")?.as_u64()
+    }
+
+    pub(super) fn attempts(&self) -> Vec<AttemptLine> {
+        let attempts = self.0.get("attempts");
+        let attempts = attempts.and_then(|attempts| Vec::deserialize(attempts).ok());
+        attempts.unwrap_or_default()
     }
 }

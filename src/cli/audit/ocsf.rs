@@ -9,6 +9,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::line::{Line, Members};
+use crate::cli::justification;
 use crate::domain::{Kind, OcsfStatus};
 use crate::ledger::Hash;
 use crate::ledger::merkle::hex;
@@ -67,20 +68,20 @@ fn api_activity(origin: &str, line: &Line, kind: Kind, hash: &Hash) -> String {
         "severity": "Informational",
         "status_id": status,
         "status": status_name,
-        "message": body.reason,
+        "message": body.text("reason"),
         "metadata": metadata(line),
-        "actor": { "user": { "name": body.principal } },
+        "actor": { "user": { "name": body.text("principal") } },
         "api": api(line, operation),
         "cloud": {
             "provider": "AWS",
-            "region": body.region,
+            "region": body.text("region"),
             "account": { "uid": line.account_id, "type": "AWS Account", "type_id": AWS_ACCOUNT },
         },
-        "src_endpoint": { "name": body.principal },
+        "src_endpoint": { "name": body.text("principal") },
         "resources": [
-            { "uid": body.image_id, "type": "AWS::WorkSpaces::Image", "region": body.region,
+            { "uid": body.text("image_id"), "type": "AWS::WorkSpaces::Image", "region": body.text("region"),
               "owner": { "account": { "uid": line.account_id } } },
-            { "uid": body.shared_account_id, "type": "AWS::Account" },
+            { "uid": body.text("shared_account_id"), "type": "AWS::Account" },
         ],
         "unmapped": unmapped(origin, line, hash),
     });
@@ -91,7 +92,7 @@ fn api_activity(origin: &str, line: &Line, kind: Kind, hash: &Hash) -> String {
 }
 
 fn activity(line: &Line) -> (u32, &'static str, &'static str) {
-    match line.body.action.as_str() {
+    match line.body.text("action") {
         "GRANT" => (1, "Create", "GrantSharePermission"),
         "REVOKE" => (4, "Delete", "RevokeSharePermission"),
         _ => (99, "Other", "Unknown"),
@@ -106,9 +107,9 @@ fn status(kind: Kind) -> (u32, &'static str) {
     }
 }
 
-fn detail(line: &Line) -> Option<String> {
-    let denied = || line.body.denied_by.as_ref().map(|_| "POLICY_DENIED".to_owned());
-    line.body.error_reason.clone().or_else(denied)
+fn detail(line: &Line) -> Option<&str> {
+    let denied = || line.body.optional("denied_by").map(|_| "POLICY_DENIED");
+    line.body.optional("error_reason").or_else(denied)
 }
 
 fn metadata(line: &Line) -> Value {
@@ -122,8 +123,8 @@ fn metadata(line: &Line) -> Value {
         "sequence": line.log_index,
         "log_name": format!("ledger of {}", line.account_id),
     });
-    if let Some(change_id) = &line.body.change_id {
-        metadata["correlation_uid"] = change_id.as_str().into();
+    if let Some(change_id) = line.body.optional("change_id") {
+        metadata["correlation_uid"] = change_id.into();
     }
     metadata
 }
@@ -133,37 +134,40 @@ fn api(line: &Line, operation: &str) -> Value {
         "operation": operation,
         "version": "v1",
         "service": { "name": "sharewarden.v1.SharePermissionService" },
-        "request": { "uid": line.body.request_id },
+        "request": { "uid": line.body.text("request_id") },
     });
-    if let Some(reason) = &line.body.error_reason {
+    if let Some(reason) = line.body.optional("error_reason") {
         api["response"] = response(&line.body, reason);
     }
     api
 }
 
 fn response(body: &Members, reason: &str) -> Value {
-    let mut response = json!({ "error": body.error_code.as_deref().unwrap_or(reason) });
-    if let Some(message) = &body.error_message {
-        response["error_message"] = message.as_str().into();
+    let mut response = json!({ "error": body.optional("error_code").unwrap_or(reason) });
+    if let Some(message) = body.optional("error_message") {
+        response["error_message"] = message.into();
     }
     response
 }
 
 fn unmapped(origin: &str, line: &Line, hash: &Hash) -> Value {
     let body = &line.body;
+    let text = |name| body.optional(name).map(Value::from);
     let members = [
         ("origin", Some(Value::from(origin))),
         ("leaf_hash", Some(hex(hash).into())),
-        ("cause", Some(body.cause.as_str().into())),
-        ("ticket", body.ticket.as_deref().map(Value::from)),
-        ("generation", body.generation.map(Value::from)),
-        ("previous", body.previous.as_deref().map(Value::from)),
-        ("attempts", Some(body.attempts.len().into())),
-        ("aws_request_id", body.aws_request_id.as_deref().map(Value::from)),
-        ("denied_by", body.denied_by.as_deref().map(Value::from)),
-        ("trace_id", body.trace_id.as_deref().map(Value::from)),
+        ("cause", Some(body.text("cause").into())),
+        ("generation", body.generation().map(Value::from)),
+        ("previous", text("previous")),
+        ("attempts", Some(body.attempts().len().into())),
+        ("aws_request_id", text("aws_request_id")),
+        ("denied_by", text("denied_by")),
+        ("trace_id", text("trace_id")),
     ];
-    let members = members.into_iter();
+    // The reason is the message of the event.
+    let texts = justification::NAMES.iter().filter(|name| **name != "reason");
+    let texts = texts.map(|&name| (name, text(name)));
+    let members = members.into_iter().chain(texts);
     members
         .filter_map(|(name, value)| Some((name.to_owned(), value?)))
         .collect()

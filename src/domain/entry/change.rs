@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::Columns;
 use crate::domain::{
     Access, AccountId, Action, Attempt, Cause, Change, ChangeId, Classification, Failure, FailureReason, Intent,
-    Operation, PermissionKey, Timestamp,
+    Justification, Operation, PermissionKey, Timestamp,
 };
 
 /// A change, a request that joined one, or a refused request for one, as it stood when the entry was recorded.
@@ -72,14 +72,14 @@ impl ChangeBody {
     }
 
     pub(super) fn fill<'a>(&'a self, columns: &mut Columns<'a>) {
-        let (intent, key) = (&*self.intent, &self.intent.key);
+        let (intent, key, justification) = (&*self.intent, &self.intent.key, &self.intent.justification);
         columns.action = Some(intent.action.as_str().into());
         columns.cause = Some(intent.cause.as_str().into());
         columns.change_id = self.change_id().map(|id| id.0);
         columns.request_id = Some(intent.request_id.0);
         columns.principal = Some(intent.principal.as_str().into());
-        columns.reason = Some(intent.reason.as_str().into());
-        columns.ticket = intent.ticket.as_ref().map(|ticket| ticket.as_str().into());
+        columns.reason = Some(justification.reason.as_str().into());
+        columns.ticket = justification.ticket.as_ref().map(|ticket| ticket.as_str().into());
         columns.region = Some(key.region.as_str().into());
         columns.image_id = Some(key.image.as_str().into());
         columns.shared_account_id = Some(key.shared_account.as_str().into());
@@ -171,6 +171,7 @@ struct AttemptJson<'a> {
 impl<'a> Json<'a> {
     fn of(body: &'a ChangeBody) -> Self {
         let (intent, failure) = (&*body.intent, body.failure.as_ref());
+        let Justification { reason, ticket } = &intent.justification;
         Self {
             action: intent.action.as_str().into(),
             attempts: body.attempts.iter().map(AttemptJson::of).collect(),
@@ -185,11 +186,11 @@ impl<'a> Json<'a> {
             image_id: intent.key.image.as_str().into(),
             previous: body.previous.map(|access| access.as_str().into()),
             principal: intent.principal.as_str().into(),
-            reason: intent.reason.as_str().into(),
+            reason: reason.as_str().into(),
             region: intent.key.region.as_str().into(),
             request_id: intent.request_id.to_string().into(),
             shared_account_id: intent.key.shared_account.as_str().into(),
-            ticket: intent.ticket.as_ref().map(|ticket| ticket.as_str().into()),
+            ticket: ticket.as_ref().map(|ticket| ticket.as_str().into()),
             trace_id: intent.trace_id.as_ref().map(|id| id.as_str().into()),
         }
     }
@@ -219,8 +220,10 @@ impl<'a> Json<'a> {
                 action: Action::parse(&self.action.0)?,
                 cause: Cause::parse(&self.cause.0)?,
                 principal: self.principal.parse()?,
-                reason: self.reason.parse()?,
-                ticket: optional(self.ticket, |text| text.parse())?,
+                justification: Justification {
+                    reason: self.reason.parse()?,
+                    ticket: optional(self.ticket, |text| text.parse())?,
+                },
                 trace_id: optional(self.trace_id, |text| text.parse())?,
             }),
         };

@@ -2,7 +2,7 @@
 
 use crate::{
     audit::{AuditEntry, EntryPage, SharePage, Summary},
-    domain::{Action, Body, ChangeBody, Ticket},
+    domain::{Action, Body, ChangeBody},
     grpc::{
         page_token,
         present::{access, action, attempt, cause, text, timestamp},
@@ -86,8 +86,6 @@ fn change(body: &ChangeBody) -> v1::ChangeBody {
         change_id: text(body.change_id()),
         request_id: intent.request_id.to_string(),
         principal: intent.principal.as_str().into(),
-        reason: intent.reason.as_str().into(),
-        ticket: intent.ticket.as_ref().map_or("", Ticket::as_str).into(),
         region: intent.key.region.as_str().into(),
         image_id: intent.key.image.as_str().into(),
         shared_account_id: intent.key.shared_account.as_str().into(),
@@ -102,6 +100,7 @@ fn change(body: &ChangeBody) -> v1::ChangeBody {
         error_message: text(failure.and_then(|failure| failure.message.as_ref())),
         denied_by: text(body.denied_by.as_ref()),
         trace_id: text(intent.trace_id.as_ref()),
+        ..v1::ChangeBody::from(&intent.justification)
     }
 }
 

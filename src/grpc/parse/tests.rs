@@ -10,10 +10,8 @@ fn request() -> v1::GrantSharePermissionRequest {
         region: "eu-central-1".into(),
         image_id: "wsi-123456789".into(),
         shared_account_id: "210987654321".into(),
-        request_id: String::new(),
         reason: "onboarding".into(),
-        ticket: String::new(),
-        validate_only: false,
+        ..Default::default()
     }
 }
 
@@ -40,8 +38,8 @@ fn a_valid_grant_is_read_and_empty_options_are_absent() {
         asked.key.to_string(),
         "000011112222/eu-central-1/wsi-123456789/210987654321"
     );
-    assert_eq!((asked.request_id, asked.ticket), (None, None));
-    assert_eq!(asked.reason.as_str(), "onboarding");
+    assert_eq!((asked.request_id, asked.justification.ticket), (None, None));
+    assert_eq!(asked.justification.reason.as_str(), "onboarding");
 }
 
 #[test]
@@ -64,7 +62,7 @@ fn every_field_that_breaks_its_rule_is_told_at_once_and_none_is_repeated() {
         request_id: "hunter2".into(),
         reason: " ".into(),
         ticket: "hunter2\0".into(),
-        validate_only: true,
+        ..Default::default()
     };
     let status = grant(&wrong).unwrap_err();
     assert_eq!(
@@ -95,9 +93,9 @@ fn every_field_that_breaks_its_rule_is_told_at_once_and_none_is_repeated() {
         request_id: wrong.request_id,
         reason: wrong.reason,
         ticket: wrong.ticket,
-        validate_only: wrong.validate_only,
+        ..Default::default()
     };
-    assert_eq!(violations(&revoke(revoked).unwrap_err()), violations(&status));
+    assert_eq!(violations(&revoke(&revoked).unwrap_err()), violations(&status));
 }
 
 #[test]

@@ -17,15 +17,16 @@ fn key() -> PermissionKey {
 
 fn a_change(state: ChangeState, failure: Option<Failure>) -> Change {
     let id: ChangeId = "0192f0c1-7e6b-7a4e-8f00-000000000001".parse().unwrap();
+    let mut intent = Intent {
+        change_id: id,
+        request_id: RequestId(id.0),
+        action: Action::Revoke,
+        principal: "tester".parse().unwrap(),
+        ..example::intent()
+    };
+    intent.justification.ticket = Some("T-1".parse().unwrap());
     Change {
-        intent: Arc::new(Intent {
-            change_id: id,
-            request_id: RequestId(id.0),
-            action: Action::Revoke,
-            principal: "tester".parse().unwrap(),
-            ticket: Some("T-1".parse().unwrap()),
-            ..example::intent()
-        }),
+        intent: Arc::new(intent),
         generation: 3,
         previous: Some(Access::Shared),
         state,

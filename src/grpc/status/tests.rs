@@ -24,7 +24,6 @@ fn change(state: ChangeState, failure: Option<FailureReason>) -> Box<Change> {
         intent: Arc::new(Intent {
             change_id: change_id(),
             request_id: request_id(),
-            principal: "tester".parse().unwrap(),
             ..example::intent()
         }),
         generation: 1,

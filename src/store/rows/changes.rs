@@ -6,8 +6,8 @@ use sqlx::types::Json;
 
 use crate::{
     domain::{
-        Access, Action, Cause, Change, ChangeId, ChangeState, Failure, FailureReason, Intent, PermissionKey, RequestId,
-        Timestamp,
+        Access, Action, Cause, Change, ChangeId, ChangeState, Failure, FailureReason, Intent, Justification,
+        PermissionKey, RequestId, Timestamp,
     },
     store::StoreError,
 };
@@ -33,8 +33,8 @@ super::table::table! {
     action: Text = change.intent.action.as_str(),
     cause: Text = change.intent.cause.as_str(),
     principal: Text = change.intent.principal.as_str(),
-    reason: Text = change.intent.reason.as_str(),
-    ticket: Option<Text> = change.intent.ticket.as_ref().map(|ticket| ticket.as_str()),
+    reason: Text = change.intent.justification.reason.as_str(),
+    ticket: Option<Text> = change.intent.justification.ticket.as_ref().map(|ticket| ticket.as_str()),
     trace_id: Option<Text> = change.intent.trace_id.as_ref().map(|id| id.as_str()),
     generation: Bigint = bigint(change.generation),
     previous: Option<Text> = change.previous.map(Access::as_str),
@@ -71,8 +71,10 @@ impl TryFrom<ChangeRow> for Change {
             action: named(TABLE, Action::parse, &row.action)?,
             cause: named(TABLE, Cause::parse, &row.cause)?,
             principal: parse(TABLE, &row.principal)?,
-            reason: parse(TABLE, &row.reason)?,
-            ticket: row.ticket.map(|ticket| parse(TABLE, &ticket)).transpose()?,
+            justification: Justification {
+                reason: parse(TABLE, &row.reason)?,
+                ticket: row.ticket.map(|ticket| parse(TABLE, &ticket)).transpose()?,
+            },
             trace_id: row.trace_id.map(|id| parse(TABLE, &id)).transpose()?,
         };
         Ok(Change {

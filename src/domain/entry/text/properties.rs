@@ -32,8 +32,7 @@ fn intent() -> impl Strategy<Value = Intent> {
         (select(Action::ALL), select(Cause::ALL)),
         (
             parsed("[!-~]{1,40}"),
-            parsed("(\\PC|[\n\t\"\\\\]){1,60}"),
-            option::of(parsed("\\PC{1,30}")),
+            justification::tests::any(),
             option::of(parsed("[0-9a-f]{32}")),
         ),
     )
@@ -50,9 +49,8 @@ fn intent() -> impl Strategy<Value = Intent> {
                 action,
                 cause,
                 principal: texts.0,
-                reason: texts.1,
-                ticket: texts.2,
-                trace_id: texts.3,
+                justification: texts.1,
+                trace_id: texts.2,
             },
         )
 }

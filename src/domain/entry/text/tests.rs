@@ -5,11 +5,10 @@ use crate::domain::*;
 
 #[test]
 fn an_entry_is_written_with_sorted_members_and_nothing_that_does_not_apply() {
+    let mut intent = example::intent();
+    intent.justification.reason = "say \"é\"\n".parse().unwrap();
     let body = ChangeBody {
-        intent: Arc::new(Intent {
-            reason: "say \"é\"\n".parse().unwrap(),
-            ..example::intent()
-        }),
+        intent: Arc::new(intent),
         generation: Some(3),
         previous: Some(Access::NotShared),
         attempts: vec![Attempt {

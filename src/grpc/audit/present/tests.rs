@@ -2,7 +2,7 @@ use std::{sync::Arc, time::Duration};
 
 use super::*;
 use crate::domain::{
-    Access, Attempt, Body, Classification, Entry, Failure, FailureReason, Intent, Operation, PermissionKey, Timestamp,
+    Access, Attempt, Body, Classification, Entry, Failure, FailureReason, Operation, PermissionKey, Timestamp,
     entry::Recorded, example,
 };
 
@@ -15,11 +15,10 @@ fn key() -> PermissionKey {
 }
 
 fn a_failure() -> ChangeBody {
+    let mut intent = example::intent();
+    intent.justification.ticket = Some("T-1".parse().unwrap());
     ChangeBody {
-        intent: Arc::new(Intent {
-            ticket: Some("T-1".parse().unwrap()),
-            ..example::intent()
-        }),
+        intent: Arc::new(intent),
         generation: Some(3),
         previous: Some(Access::NotShared),
         attempts: vec![Attempt {

@@ -1,0 +1,80 @@
+//! The justification of a change: given by options, shown in tables, compared with the canonical text and exported.
+
+use clap::Args;
+
+use super::text::lines;
+use crate::proto::v1::{Change, ChangeBody, GrantSharePermissionRequest, RevokeSharePermissionRequest};
+
+/// The options of `grant` and `revoke` that justify the change.
+#[derive(Debug, Clone, Args)]
+pub struct JustificationArgs {
+    /// Why, for the audit history: 1 to 1024 characters. It is kept until its month is deleted; write no personal data, no secret
+    #[arg(long, value_name = "TEXT", required = true)]
+    reason: Option<String>,
+    /// A ticket, for the audit history: at most 128 characters
+    #[arg(long, value_name = "TEXT")]
+    ticket: Option<String>,
+}
+
+/// A message that has the texts of a justification.
+pub(super) trait Justified {
+    /// The texts, in the order of [`NAMES`].
+    fn texts(&self) -> [&str; NAMES.len()];
+}
+
+macro_rules! texts {
+    ($($name:ident $option:literal $label:literal,)+) => {
+        /// The names of the texts in the API, in the ledger and in CSV.
+        pub(super) const NAMES: &[&str] = &[$(stringify!($name)),+];
+        const OPTIONS: &[&str] = &[$($option),+];
+        const LABELS: &[&str] = &[$($label),+];
+
+        impl JustificationArgs {
+            /// The options that were given, with their texts.
+            pub(super) fn given(&self) -> impl Iterator<Item = (&'static str, &str)> {
+                let texts = [$(self.$name.as_deref()),+];
+                OPTIONS.iter().zip(texts).filter_map(|(option, text)| Some((*option, text?)))
+            }
+        }
+
+        texts!(@request GrantSharePermissionRequest: $($name)+);
+        texts!(@request RevokeSharePermissionRequest: $($name)+);
+        texts!(@answer Change: $($name)+);
+        texts!(@answer ChangeBody: $($name)+);
+    };
+    (@request $request:ident: $($name:ident)+) => {
+        /// The fields that justify the change; the others are empty.
+        impl From<&JustificationArgs> for $request {
+            fn from(args: &JustificationArgs) -> Self {
+                Self { $($name: args.$name.clone().unwrap_or_default(),)+ ..Self::default() }
+            }
+        }
+    };
+    (@answer $message:ident: $($name:ident)+) => {
+        impl Justified for $message {
+            fn texts(&self) -> [&str; NAMES.len()] {
+                [$(&self.$name),+]
+            }
+        }
+    };
+}
+texts! {
+    reason "--reason" "Reason",
+    ticket "--ticket" "Ticket",
+}
+
+/// The texts of a message with their names.
+pub(super) fn texts(justified: &impl Justified) -> impl Iterator<Item = (&'static str, &str)> {
+    NAMES.iter().copied().zip(justified.texts())
+}
+
+/// The option that fills a field of a request.
+pub(super) fn option_of(field: &str) -> Option<&'static str> {
+    let at = NAMES.iter().position(|&name| name == field)?;
+    Some(OPTIONS[at])
+}
+
+/// The rows of a table.
+pub(super) fn rows(justified: &impl Justified) -> impl Iterator<Item = (&'static str, String)> {
+    LABELS.iter().copied().zip(justified.texts().map(lines))
+}

@@ -10,7 +10,7 @@ use crate::domain::causes;
 
 pub(super) use crate::client::{Audit as AuditClient, Client as Connection, Shares as Client};
 
-/// A person waits: after so many tries they are told.
+/// Maximum tries of a call. A person waits for its answer.
 const TRIES: u32 = 3;
 
 /// Connects, and says who asks: as told, or as the OS calls the user.

@@ -30,7 +30,7 @@ pub enum Outcome<A> {
 impl Client {
     /// Grants, under the request's id or a new one, and does not return before the outcome is known or the time-out has passed.
     pub async fn grant(&self, mut request: GrantSharePermissionRequest) -> Outcome<GrantSharePermissionResponse> {
-        let id = name(&mut request.request_id);
+        let id = ensure_id(&mut request.request_id);
         self.change(id, request, async |mut stub: Shares, request| {
             stub.grant_share_permission(request).await
         })
@@ -39,7 +39,7 @@ impl Client {
 
     /// The same for a revoke.
     pub async fn revoke(&self, mut request: RevokeSharePermissionRequest) -> Outcome<RevokeSharePermissionResponse> {
-        let id = name(&mut request.request_id);
+        let id = ensure_id(&mut request.request_id);
         self.change(id, request, async |mut stub: Shares, request| {
             stub.revoke_share_permission(request).await
         })
@@ -87,7 +87,7 @@ impl Client {
 }
 
 /// A request always has an id, so that repeating it is safe.
-fn name(request_id: &mut String) -> String {
+fn ensure_id(request_id: &mut String) -> String {
     if request_id.is_empty() {
         *request_id = Uuid::new_v4().to_string();
     }
@@ -111,7 +111,7 @@ impl Meaning {
     fn of(error: &Error) -> Self {
         match (&error.reason, error.code) {
             (Some(Reason::Known(reason)), _) => Self::of_reason(*reason, error),
-            // A reason of a newer service, or no word of the service at all: only what surely turned the try away leaves no doubt.
+            // A newer service, a proxy or the transport: only these codes say that the try did nothing.
             (
                 Some(Reason::Unknown(_)) | None,
                 Code::InvalidArgument
@@ -142,7 +142,7 @@ impl Meaning {
             | R::UpstreamThrottled
             | R::UpstreamUnavailable
             | R::ChangeSuperseded => Self::Ended,
-            // Of a change that was accepted, or of a denial that is on record. A role that is missing refuses the try alone.
+            // The change was accepted, or the denial is on record. A missing role refuses only this try.
             R::PolicyDenied if error.change_id.is_some() || error.metadata.contains_key("log_index") => Self::Ended,
             R::ChangePending
             | R::ChangeUnconfirmed

@@ -181,7 +181,7 @@ async fn connect(options: &Options, tls: Option<ClientTlsConfig>) -> Result<Chan
     }
 }
 
-/// How long to wait after so many tries: 100 to 200 ms after the first, twice that after each further one, 6.4 s at most.
+/// The pause after the try with this number: 100 to 200 ms after the first, twice that after each further one, 6.4 s at most.
 pub fn backoff(tries: u32) -> Duration {
     let most = Duration::from_millis(200) * 2_u32.pow(tries.saturating_sub(1).min(5));
     most.mul_f64(0.5 + 0.5 * fastrand::f64())

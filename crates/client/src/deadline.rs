@@ -12,7 +12,7 @@ const LEAST: Duration = Duration::from_millis(50);
 pub struct Deadline(Instant);
 
 impl Deadline {
-    /// So long from now.
+    /// The end of a time-out that begins now.
     pub fn after(timeout: Duration) -> Self {
         Self(now() + timeout)
     }
@@ -21,7 +21,7 @@ impl Deadline {
         self.0
     }
 
-    /// How long it is until then.
+    /// The time that is left.
     pub fn remaining(self) -> Duration {
         self.0.saturating_duration_since(now())
     }

@@ -1,4 +1,4 @@
-//! A client of sharewarden that is sure of what became of what it asked for.
+//! A client of sharewarden: the generated types, and calls whose outcome is known.
 //!
 //! [`Client::grant`] and [`Client::revoke`] give the request one id, send it again under that id after any doubt, wait for a change that
 //! is still under way, and return one [`Outcome`]. [`Client::call`] makes any other call. An [`Error`] has the reason and the metadata that

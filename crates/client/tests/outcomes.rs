@@ -5,9 +5,11 @@
 use std::time::Duration;
 
 use sharewarden_client::proto::v1::{ErrorReason, GetChangeRequest, GrantSharePermissionResponse, change};
-use sharewarden_client::{Client, Options, Outcome, Reason};
+use sharewarden_client::{Client, Error, Options, Outcome, Reason};
 use sharewarden_testkit::proxy::{Counts, Proxy, Rule};
 use sharewarden_testkit::stack::{ACCOUNT, PATIENCE, Stack, UPDATE, grant, late};
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt};
 use uuid::Uuid;
 
 async fn client(address: std::net::SocketAddr, timeout: Duration) -> Client {
@@ -134,4 +136,22 @@ async fn a_refusal_is_told_with_its_reason_and_the_fields() {
     assert_eq!(error.violations[0].field, "image_id");
     assert_eq!(error.request_id, Some(request.request_id));
     stack.end().await;
+}
+
+#[test]
+fn a_reason_that_this_build_does_not_know_is_told_by_its_name() {
+    let told = |reason: &str, domain: &str| {
+        let details = ErrorDetails::with_error_info(reason, domain, [("change_id".to_owned(), "id".to_owned())]);
+        let status = Status::with_error_details(Code::FailedPrecondition, "It is full moon.", details);
+        Error::from(&status)
+    };
+    let newer = told("FULL_MOON", "sharewarden.v1");
+    assert_eq!(newer.reason, Some(Reason::Unknown("FULL_MOON".into())));
+    assert_eq!(
+        (newer.to_string().as_str(), newer.change_id.as_deref()),
+        ("It is full moon (FULL_MOON)", Some("id"))
+    );
+    let other = told("IMAGE_NOT_FOUND", "example.com");
+    assert_eq!(other.reason, None);
+    assert_eq!(other.to_string(), "It is full moon (FailedPrecondition)");
 }

@@ -37,7 +37,7 @@ async fn main() -> Result<(), Failed> {
     };
     let change = match client.grant(request).await {
         Outcome::Succeeded(answer) => answer.change.unwrap_or_default(),
-        Outcome::Failed(error) => return Err(error.into()),
+        Outcome::Failed(error) => return Err(error.to_string().into()),
         Outcome::Unresolved { request_id, error } => {
             return Err(format!("not known yet, ask again with request id {request_id}: {error}").into());
         }

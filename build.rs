@@ -1,5 +1,5 @@
-//! Generates the gRPC code from `proto/`, with a compiler that is a crate: no system protoc is needed. And tells the program which
-//! rustc made it, for the metric that says which build runs.
+//! Generates the gRPC servers from `proto/`, for the messages of `sharewarden-client`. And tells the program which rustc made it, for the
+//! metric that says which build runs.
 use std::{error::Error, fs, path::PathBuf};
 
 #[expect(
@@ -19,16 +19,14 @@ fn main() -> Result<(), Box<dyn Error>> {
     compiler.include_imports(true).include_source_info(true);
     compiler.open_file("sharewarden/v1/share_permission_service.proto")?;
     compiler.open_file("sharewarden/v1/audit_service.proto")?;
-    let encoded = compiler.encode_file_descriptor_set();
-    fs::write(out.join("sharewarden.v1.descriptors"), &encoded)?;
-
+    fs::write(
+        out.join("sharewarden.v1.descriptors"),
+        compiler.encode_file_descriptor_set(),
+    )?;
     tonic_prost_build::configure()
-        .compile_well_known_types(true)
-        .extern_path(".google.protobuf", "::pbjson_types")
+        .build_client(false)
+        .extern_path(".sharewarden.v1", "::sharewarden_client::proto::v1")
         .compile_fds(compiler.file_descriptor_set())?;
-    pbjson_build::Builder::new()
-        .register_descriptors(&encoded)?
-        .build(&[".sharewarden.v1"])?;
     Ok(())
 }
 

@@ -23,5 +23,7 @@ pub mod telemetry;
 pub mod worker;
 pub mod workspaces;
 
+/// What calls the service is a package of its own, `crates/client`; `cli` stands on it, as other programs do.
+pub use sharewarden_client as client;
 /// The ledger is a package of its own, `crates/ledger`, so that an auditor can depend on it alone.
 pub use sharewarden_ledger as ledger;

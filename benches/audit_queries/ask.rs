@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use sharewarden::proto::v1::{self, AuditEntryFilter, ListAuditEntriesRequest};
+use sharewarden_client::proto::v1::{self, AuditEntryFilter, ListAuditEntriesRequest};
 use sharewarden_testkit::load;
 use sqlx::{
     AssertSqlSafe, Row,

@@ -5,10 +5,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use sharewarden::{
-    ledger::{Hash, export::Header, verify::LedgerVerifier},
-    proto::v1::{self, export_audit_entries_response::Part},
-};
+use sharewarden::ledger::{Hash, export::Header, verify::LedgerVerifier};
+use sharewarden_client::proto::v1::{self, export_audit_entries_response::Part};
 use sharewarden_testkit::load;
 
 use crate::{

@@ -8,12 +8,10 @@ use sharewarden::{
     config::Config,
     dev::postgres::{Cluster, DATABASE, Settings},
     ledger::key::SigningKey,
-    proto::v1::{
-        audit_service_client::AuditServiceClient, share_permission_service_client::SharePermissionServiceClient,
-    },
     server::{self, Server},
     workspaces::BaseCredentials,
 };
+use sharewarden_client::{Audit, Options, Shares, Stub, reach};
 use sharewarden_testkit::load;
 use sqlx::{PgPool, postgres::PgPoolOptions};
 use tokio::{net::TcpListener, task::JoinHandle};
@@ -88,28 +86,27 @@ impl Stack {
         stack
     }
 
-    pub(crate) async fn audit(&self) -> AuditServiceClient<Channel> {
-        let client = AuditServiceClient::connect(format!("http://{}", self.address))
-            .await
-            .unwrap();
-        client.max_decoding_message_size(64 << 20)
+    async fn channel(&self) -> Channel {
+        let server = format!("http://{}", self.address).parse().unwrap();
+        reach(&Options::new(server)).await.unwrap()
+    }
+
+    pub(crate) async fn audit(&self) -> Audit {
+        Audit::on(self.channel().await)
     }
 
     pub(crate) async fn health(&self) -> HealthClient<Channel> {
-        let endpoint = Channel::from_shared(format!("http://{}", self.address)).unwrap();
-        HealthClient::new(endpoint.connect().await.unwrap())
+        HealthClient::new(self.channel().await)
     }
 
-    pub(crate) async fn shares(&self) -> SharePermissionServiceClient<Channel> {
-        SharePermissionServiceClient::connect(format!("http://{}", self.address))
-            .await
-            .unwrap()
+    pub(crate) async fn shares(&self) -> Shares {
+        Shares::on(self.channel().await)
     }
 
     /// The signer covers the loaded ledgers soon after the start.
     async fn wait_for_checkpoint(&self) {
         let mut client = self.audit().await;
-        let request = sharewarden::proto::v1::GetCheckpointRequest {
+        let request = sharewarden_client::proto::v1::GetCheckpointRequest {
             account_id: load::account(0).to_string(),
             tree_size: 0,
         };

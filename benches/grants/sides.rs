@@ -9,10 +9,10 @@ use std::{
 };
 
 use aws_sdk_workspaces::config::{BehaviorVersion, Credentials, Region};
-use sharewarden::proto::v1::{
+use sharewarden_client::proto::v1::{
     GrantSharePermissionRequest, ListSharePermissionsRequest, RevokeSharePermissionRequest,
-    share_permission_service_client::SharePermissionServiceClient,
 };
+use sharewarden_client::{Shares, Stub};
 use tonic::{
     Code, Request,
     transport::{Channel, Endpoint},
@@ -120,8 +120,8 @@ impl Grants {
         }
     }
 
-    fn client(&self, number: u64) -> SharePermissionServiceClient<Channel> {
-        SharePermissionServiceClient::new(self.channels[number as usize % CONNECTIONS].clone())
+    fn client(&self, number: u64) -> Shares {
+        Shares::on(self.channels[number as usize % CONNECTIONS].clone())
     }
 
     async fn grant(&self, number: u64) {

@@ -11,15 +11,11 @@ use std::{
     time::Duration,
 };
 
-use sharewarden::{
-    clock::Clock,
-    proto::v1::{
-        audit_service_client::AuditServiceClient, share_permission_service_client::SharePermissionServiceClient,
-    },
-};
+use sharewarden::clock::Clock;
+use sharewarden_client::{Audit, Options, Shares, Stub};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use tonic::{Code, Request, Response, Status, transport::Channel};
+use tonic::{Code, Request, Response, Status};
 
 /// A caller makes so many calls on a connection at most.
 const CALLS_A_CONNECTION: u32 = 200;
@@ -132,18 +128,18 @@ struct Caller {
 
 /// The clients of one connection.
 struct Clients {
-    shares: SharePermissionServiceClient<Channel>,
-    audit: AuditServiceClient<Channel>,
+    shares: Shares,
+    audit: Audit,
 }
 
 impl Caller {
     /// A connection of its own, and how many calls to make on it.
     async fn connect(&mut self) -> (Clients, u32) {
-        let endpoint = Channel::from_shared(format!("http://{}", self.address)).unwrap();
-        let channel = endpoint.connect().await.unwrap();
+        let server = format!("http://{}", self.address).parse().unwrap();
+        let channel = sharewarden_client::reach(&Options::new(server)).await.unwrap();
         let clients = Clients {
-            shares: SharePermissionServiceClient::new(channel.clone()),
-            audit: AuditServiceClient::new(channel),
+            shares: Shares::on(channel.clone()),
+            audit: Audit::on(channel),
         };
         (clients, self.rng.u32(1..CALLS_A_CONNECTION))
     }

@@ -3,7 +3,7 @@
 use tonic::Code;
 
 use super::failure::Exit;
-use super::fault::Fault;
+use crate::client::Error;
 use crate::proto::v1::ErrorReason;
 
 /// What to do about an error.
@@ -28,9 +28,9 @@ pub(super) enum Next {
 const SAY_WHO: &str =
     "say who asks, as the service wants it: with --tls-certificate and --tls-key, --token-file, or --principal";
 
-/// What to do about `fault`.
-pub(super) fn of(fault: &Fault) -> Advice {
-    fault.reason.map_or_else(|| of_code(fault.code), of_reason)
+/// What to do about `error`.
+pub(super) fn of(error: &Error) -> Advice {
+    error.known().map_or_else(|| of_code(error.code), of_reason)
 }
 
 /// No catch-all here: a new reason must not compile before it has its advice.

@@ -3,9 +3,9 @@
 use std::{fmt, io};
 
 use super::advice;
-use super::fault::Fault;
 use super::justification;
 use super::text::one_line;
+use crate::client::Error;
 
 /// The table of exit codes, for `--help`.
 pub const EXIT_CODES: &str = "\
@@ -85,17 +85,17 @@ impl Failure {
     }
 }
 
-impl From<&Fault> for Failure {
-    fn from(fault: &Fault) -> Self {
-        let advice = advice::of(fault);
-        let text = match fault.retry_delay {
+impl From<&Error> for Failure {
+    fn from(error: &Error) -> Self {
+        let advice = advice::of(error);
+        let text = match error.retry_delay {
             Some(delay) => format!("{} (wait at least {})", advice.text, humantime::format_duration(delay)),
             None => advice.text.to_owned(),
         };
-        let violations = fault.violations.iter();
+        let violations = error.violations.iter();
         Self {
-            violations: violations.map(|(field, text)| violation(field, text)).collect(),
-            ..Self::new(advice.exit, what(fault), text)
+            violations: violations.map(|v| violation(&v.field, &v.description)).collect(),
+            ..Self::new(advice.exit, error.to_string(), text)
         }
     }
 }
@@ -108,20 +108,6 @@ impl fmt::Display for Failure {
 }
 
 impl std::error::Error for Failure {}
-
-fn what(fault: &Fault) -> String {
-    let message = match fault.message.trim_end_matches('.') {
-        "" => fault.code.description(),
-        message => message,
-    };
-    match fault.reason {
-        Some(reason) => format!(
-            "{message} ({})",
-            reason.as_str_name().trim_start_matches("ERROR_REASON_")
-        ),
-        None => format!("{message} ({:?})", fault.code),
-    }
-}
 
 fn violation(field: &str, description: &str) -> String {
     let description = one_line(description);
@@ -186,9 +172,9 @@ impl From<Failure> for Stop {
     }
 }
 
-impl From<Fault> for Stop {
-    fn from(fault: Fault) -> Self {
-        Self::Failed(Failure::from(&fault))
+impl From<Error> for Stop {
+    fn from(error: Error) -> Self {
+        Self::Failed(Failure::from(&error))
     }
 }
 

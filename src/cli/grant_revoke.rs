@@ -1,15 +1,13 @@
 //! `grant` and `revoke`: one change, that can be repeated safely and followed if it takes long.
 
-use uuid::Uuid;
-
 use super::advice::{self, Next};
 use super::args::GrantRevokeArgs;
-use super::connection::{Client, Connection};
+use super::connection::Connection;
 use super::console::Console;
 use super::failure::{Failure, Stop};
-use super::fault::Fault;
 use super::options::{ClientOptions, Output};
 use super::{command_line, render};
+use crate::client::{Error, Outcome};
 use crate::proto::v1::{Change, GrantSharePermissionRequest, RevokeSharePermissionRequest, SharePermission};
 
 const REPLAYED: &str = "note: this request id was answered before; nothing was done again";
@@ -23,23 +21,17 @@ pub(super) async fn grant(
     args: GrantRevokeArgs,
     console: &mut Console<'_>,
 ) -> Result<(), Stop> {
-    let request_id = request_id(&args);
     let name = args.permission.clone();
     let request = GrantSharePermissionRequest {
         account_id: name.account,
         region: name.region,
         image_id: name.image,
         shared_account_id: name.with,
-        request_id: request_id.clone(),
+        request_id: args.request_id.clone().unwrap_or_default(),
         validate_only: args.validate_only,
         ..(&args.justification).into()
     };
-    let answer = connection
-        .call(connection.deadline(), request, async |mut client: Client, request| {
-            client.grant_share_permission(request).await
-        })
-        .await
-        .map_err(|fault| explain(&fault, "grant", options, &args, &request_id))?;
+    let answer = known(connection.grant(request).await, "grant", options, &args)?;
     if options.output == Output::Json {
         return console.print_json(&answer);
     }
@@ -54,23 +46,17 @@ pub(super) async fn revoke(
     args: GrantRevokeArgs,
     console: &mut Console<'_>,
 ) -> Result<(), Stop> {
-    let request_id = request_id(&args);
     let name = args.permission.clone();
     let request = RevokeSharePermissionRequest {
         account_id: name.account,
         region: name.region,
         image_id: name.image,
         shared_account_id: name.with,
-        request_id: request_id.clone(),
+        request_id: args.request_id.clone().unwrap_or_default(),
         validate_only: args.validate_only,
         ..(&args.justification).into()
     };
-    let answer = connection
-        .call(connection.deadline(), request, async |mut client: Client, request| {
-            client.revoke_share_permission(request).await
-        })
-        .await
-        .map_err(|fault| explain(&fault, "revoke", options, &args, &request_id))?;
+    let answer = known(connection.revoke(request).await, "revoke", options, &args)?;
     if options.output == Output::Json {
         return console.print_json(&answer);
     }
@@ -80,12 +66,6 @@ pub(super) async fn revoke(
         console.note(format_args!("warning: {}", super::text::one_line(&answer.warning)));
     }
     Ok(())
-}
-
-/// A request always has an id, so that repeating it is safe: for this client, and for the person who reads its error.
-fn request_id(args: &GrantRevokeArgs) -> String {
-    let given = args.request_id.clone();
-    given.unwrap_or_else(|| Uuid::new_v4().to_string())
 }
 
 fn print(console: &mut Console<'_>, permission: Option<&SharePermission>, change: Option<&Change>) -> Result<(), Stop> {
@@ -108,9 +88,28 @@ fn notes(console: &mut Console<'_>, args: &GrantRevokeArgs, replayed: bool, join
     }
 }
 
-fn explain(fault: &Fault, verb: &str, options: &ClientOptions, args: &GrantRevokeArgs, request_id: &str) -> Failure {
-    let failure = Failure::from(fault);
-    match (advice::of(fault).next, &fault.change_id) {
+/// The answer, or what is known without one and how to go on.
+fn known<A>(outcome: Outcome<A>, verb: &str, options: &ClientOptions, args: &GrantRevokeArgs) -> Result<A, Failure> {
+    let (error, next) = match outcome {
+        Outcome::Succeeded(answer) => return Ok(answer),
+        Outcome::Failed(error) => {
+            let next = advice::of(&error).next;
+            (error, next)
+        }
+        Outcome::Unresolved { error, .. } => {
+            let next = match advice::of(&error).next {
+                Next::Follow => Next::Follow,
+                Next::Replay | Next::Nothing => Next::Replay,
+            };
+            (error, next)
+        }
+    };
+    Err(explain(&error, next, verb, options, args))
+}
+
+fn explain(error: &Error, next: Next, verb: &str, options: &ClientOptions, args: &GrantRevokeArgs) -> Failure {
+    let failure = Failure::from(error);
+    match (next, &error.change_id) {
         (Next::Nothing, _) => failure,
         (Next::Follow, Some(change_id)) => {
             let command = command_line::follow(options, &args.permission.account, change_id);
@@ -118,6 +117,7 @@ fn explain(fault: &Fault, verb: &str, options: &ClientOptions, args: &GrantRevok
         }
         (Next::Follow | Next::Replay, _) if args.validate_only => failure,
         (Next::Follow | Next::Replay, _) => {
+            let request_id = error.request_id.as_deref().unwrap_or_default();
             let command = command_line::replay(verb, options, args, request_id);
             failure.then("repeating it is safe with the same request id", &command)
         }

@@ -11,11 +11,10 @@ use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus,
 use super::{
     connection,
     console::Console,
-    deadline::Deadline,
     failure::{Exit, Failure, Stop},
-    fault::Fault,
     options::{ClientOptions, Output},
 };
+use crate::client::{Deadline, Error};
 
 /// Arguments of `health`.
 #[derive(Debug, Clone, Args)]
@@ -90,6 +89,6 @@ fn not_told(options: &ClientOptions, service: &str, status: &Status) -> Stop {
             let what = format!("{} did not answer within the time-out", options.server());
             Failure::new(Exit::TryLater, what, "it may be overloaded, or stopped").into()
         }
-        _ => Stop::from(Fault::from(status)),
+        _ => Stop::from(Error::from(status)),
     }
 }

@@ -1,10 +1,10 @@
 //! The client commands of `sharewarden`: grant, revoke, get, list, change, changes, images, audit, checkpoint and health. They speak only gRPC,
 //! and verify what they are told with `ledger`.
 //!
-//! Read `options` and `args` for what can be typed, `connection` for how a call is made and repeated (`credentials` goes with it), then one command
-//! (`grant_revoke` is the richest). What is printed is made in `console`, `table`, `render`
-//! and `words`; lists are followed in `pages` and printed in `printer`. An error goes from
-//! status to `fault` (what the status says), `advice` (what to do about it) and `failure` (one line and an exit code).
+//! Read `options` and `args` for what can be typed, then one command (`grant_revoke` is the richest). The package `sharewarden-client` makes the
+//! calls, over what `connection` opens. What is printed is made in `console`, `table`, `render`
+//! and `words`; lists are followed in `pages` and printed in `printer`. An error of a call
+//! goes to `advice` (what to do about it) and `failure` (one line and an exit code).
 //! `audit` has the commands of the audit history.
 
 mod advice;
@@ -15,10 +15,7 @@ mod command_line;
 mod completions;
 mod connection;
 mod console;
-mod credentials;
-mod deadline;
 mod failure;
-mod fault;
 mod grant_revoke;
 mod health;
 mod json;
@@ -36,7 +33,6 @@ mod wait;
 mod words;
 
 use args::refuse_csv;
-use connection::Connection;
 use failure::Stop;
 
 pub use args::{
@@ -76,7 +72,7 @@ async fn perform(options: &ClientOptions, command: ClientCommand, console: &mut 
 }
 
 async fn ask(options: &ClientOptions, command: ClientCommand, console: &mut Console<'_>) -> Result<(), Stop> {
-    let connection = Connection::open(options).await?;
+    let connection = connection::open(options).await?;
     match command {
         ClientCommand::Grant(args) => grant_revoke::grant(options, &connection, args, console).await,
         ClientCommand::Revoke(args) => grant_revoke::revoke(options, &connection, args, console).await,

@@ -4,12 +4,12 @@ use clap::Args;
 
 use super::console::{Console, unprintable};
 use super::failure::Stop;
-use super::fault::Fault;
 use super::json;
 use super::options::Output;
 use super::printer::{Listed, Printer};
 use super::text::one_line;
 use super::words::second;
+use crate::client::Error;
 use crate::proto::v1::ArchivedRange;
 
 /// How much of a list is wanted.
@@ -47,7 +47,7 @@ pub(super) async fn follow<T: Listed>(
     args: &PageArgs,
     output: Output,
     console: &mut Console<'_>,
-    mut ask: impl AsyncFnMut(i32, String) -> Result<Page<T>, Fault>,
+    mut ask: impl AsyncFnMut(i32, String) -> Result<Page<T>, Error>,
 ) -> Result<(), Stop> {
     let limit = args.limit.unwrap_or(u64::MAX);
     let mut printer = Printer::of_list(output);

@@ -44,9 +44,9 @@ pub(super) async fn change(
         change_id: args.change_id,
     };
     if args.wait {
-        let (answer, verdict) = wait::until_ended(options, connection, request).await?;
+        let answer = connection.follow(request.clone()).await?;
         print_change(options, &answer, console)?;
-        return Ok(verdict?);
+        return Ok(wait::verdict(options, &request, &answer.change.unwrap_or_default())?);
     }
     let answer = get_change(connection, request).await?;
     print_change(options, &answer, console)

@@ -7,10 +7,10 @@ use sharewarden::{
     clock::Clock,
     config::Config,
     ledger::{SigningKey, VerifierKey, verify::Verified, verify::Verifier},
-    proto::v1::audit_service_client::AuditServiceClient,
     server,
     store::archive::Detached,
 };
+use sharewarden_client::proto::v1::audit_service_client::AuditServiceClient;
 use sharewarden_testkit::{
     load,
     stack::{Stack, config},

@@ -1,6 +1,6 @@
 //! Who asks about the history, and those who make some.
 
-use sharewarden::proto::v1::{
+use sharewarden_client::proto::v1::{
     AuditEntry, AuditEntryFilter, ChangeBody, GrantSharePermissionRequest, ListAuditEntriesRequest,
     ListAuditEntriesResponse, RevokeSharePermissionRequest, audit_entry::Body,
     audit_service_client::AuditServiceClient,

@@ -147,6 +147,38 @@ async fn repeating_stops_after_three_tries_and_for_a_wait_past_the_timeout() {
 }
 
 #[tokio::test]
+async fn a_busy_service_is_asked_again_when_it_says_after_how_long() {
+    let mut details = info(ErrorReason::Overloaded, &[]);
+    details.set_retry_info(Some(Duration::from_millis(1)));
+    let busy = Status::with_error_details(Code::ResourceExhausted, "busy", details);
+    let service = Service::answering([Answer::Refuse(busy), Answer::Grant(granted())]).await;
+    run(&service, &format!("grant {WHICH} --reason x")).await.ok();
+    let asked = service.asked();
+    assert_eq!((asked.len(), &asked[0]), (2, &asked[1]));
+}
+
+#[tokio::test]
+async fn a_replay_that_is_turned_away_does_not_say_what_became_of_the_first_try() {
+    let expired = || {
+        Answer::Refuse(error(
+            Code::Unauthenticated,
+            ErrorReason::Unauthenticated,
+            "no token",
+            &[],
+        ))
+    };
+    let line = format!("grant {WHICH} --reason x --request-id my-id");
+    let service = Service::answering([Answer::Refuse(Status::unknown("reset")), expired()]).await;
+    let (exit, text) = run(&service, &line).await.failure();
+    assert_eq!((exit, service.asked().len()), (4, 2));
+    assert!(text.ends_with("--request-id my-id"), "{text}");
+
+    let service = Service::answering([expired()]).await;
+    let (_, text) = run(&service, &line).await.failure();
+    assert!(!text.contains("my-id"), "nothing was accepted: {text}");
+}
+
+#[tokio::test]
 async fn what_the_service_has_retried_itself_is_not_asked_again() {
     for (code, reason) in [
         (Code::Unavailable, ErrorReason::UpstreamUnavailable),

@@ -4,11 +4,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::join_all;
-use sharewarden::{
-    grpc::ServerSettings,
-    proto::v1::{
-        audit_service_client::AuditServiceClient, share_permission_service_client::SharePermissionServiceClient, *,
-    },
+use sharewarden::grpc::ServerSettings;
+use sharewarden_client::proto::v1::{
+    audit_service_client::AuditServiceClient, share_permission_service_client::SharePermissionServiceClient, *,
 };
 use tokio::task::JoinHandle;
 use tonic::{Code, Request, Status, body::Body, codegen::http::uri::PathAndQuery, transport::Channel};

@@ -5,8 +5,8 @@ use std::num::NonZeroU32;
 use sharewarden::{
     grpc::{PRINCIPAL, ServerSettings},
     policy::roles::Role,
-    proto::v1::{audit_service_client::AuditServiceClient, *},
 };
+use sharewarden_client::proto::v1::{audit_service_client::AuditServiceClient, *};
 use tonic::{Code, Request, Status};
 use tonic_types::StatusExt;
 

@@ -6,10 +6,10 @@ use sharewarden::{
     clock::Clock,
     edge::{CertificateReload, ClientCertificates, ServerTls, TlsSettings},
     grpc::{Authenticator, PRINCIPAL, ServerSettings},
-    proto::v1::{share_permission_service_client::SharePermissionServiceClient, *},
     telemetry::Instruments,
     worker::Supervisor,
 };
+use sharewarden_client::proto::v1::{share_permission_service_client::SharePermissionServiceClient, *};
 use sharewarden_testkit::credentials::{Authority, Files, Leaf, Pair, host, now, uri};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},

@@ -13,8 +13,8 @@ use sharewarden::{
     clock::Clock,
     edge::{ClientCertificates, KeySettings, KeySource, Keys, ServerTls, TlsSettings, TokenSettings, Tokens},
     grpc::{Authenticator, PRINCIPAL, ServerSettings},
-    proto::v1::{share_permission_service_client::SharePermissionServiceClient, *},
 };
+use sharewarden_client::proto::v1::{share_permission_service_client::SharePermissionServiceClient, *};
 use sharewarden_testkit::credentials::{
     AUDIENCE, Authority, Files, ISSUER, Leaf, TokenKey, claims, encoded, jwks, now, uri,
 };

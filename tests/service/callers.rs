@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use sharewarden::{grpc::CHANGE_ID, proto::v1::change};
+use sharewarden::grpc::CHANGE_ID;
+use sharewarden_client::proto::v1::change;
 use sharewarden_testkit::stack::*;
 use sqlx::{Connection, PgConnection};
 use tonic::{Code, Status};

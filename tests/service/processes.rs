@@ -9,9 +9,9 @@ use std::{
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 use sharewarden::{
     clock::Clock,
-    proto::v1::{change, share_permission_service_client::SharePermissionServiceClient},
     store::{Database, DatabaseSettings},
 };
+use sharewarden_client::proto::v1::{change, share_permission_service_client::SharePermissionServiceClient};
 use sharewarden_simulator::{Effect, Fault, Moment};
 use sharewarden_testkit::{postgres::database, stack::*};
 use sqlx::{Connection, PgConnection};

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use sharewarden::proto::v1::{
+use sharewarden_client::proto::v1::{
     GetChangeRequest, GetSharePermissionRequest, ImageOwnership, ListImagesRequest, ListSharePermissionsRequest,
     share_permission,
 };

@@ -1,7 +1,7 @@
 //! Who may do what, end to end: what is refused is on record, and nobody reads longer than their token says.
 
 use serde_json::json;
-use sharewarden::proto::v1::{
+use sharewarden_client::proto::v1::{
     GetChangeRequest, ListSharePermissionsRequest, WatchAuditEntriesRequest, audit_service_client::AuditServiceClient,
     share_permission_service_client::SharePermissionServiceClient,
 };

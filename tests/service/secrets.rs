@@ -2,7 +2,7 @@
 //! log that says all there is to say.
 
 use serde_json::json;
-use sharewarden::proto::v1::{ListImagesRequest, share_permission_service_client::SharePermissionServiceClient};
+use sharewarden_client::proto::v1::{ListImagesRequest, share_permission_service_client::SharePermissionServiceClient};
 use sharewarden_testkit::{
     credentials::{AUDIENCE, Authority, Files, ISSUER, Leaf, TokenKey, claims, jwks, now, uri},
     postgres::database,

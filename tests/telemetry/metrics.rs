@@ -1,7 +1,7 @@
 //! What is measured, as Prometheus and a collector see it.
 
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
-use sharewarden::proto::v1::{WatchAuditEntriesRequest, audit_service_client::AuditServiceClient};
+use sharewarden_client::proto::v1::{WatchAuditEntriesRequest, audit_service_client::AuditServiceClient};
 use sharewarden_simulator::{Effect, Fault};
 use sharewarden_testkit::{postgres::database, stack::*};
 use sqlx::{Connection, PgConnection};

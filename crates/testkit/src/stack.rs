@@ -2,23 +2,17 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use sharewarden::{
-    clock::Clock,
-    config::Config,
-    policy::Policy,
-    proto::v1::{
-        Checkpoint, GetChangeRequest, GetCheckpointRequest, GetCheckpointResponse, GrantSharePermissionRequest,
-        GrantSharePermissionResponse, RevokeSharePermissionRequest, audit_service_client::AuditServiceClient, change,
-        share_permission_service_client::SharePermissionServiceClient,
-    },
-    server::Server,
-    workspaces::BaseCredentials,
+use sharewarden::{clock::Clock, config::Config, policy::Policy, server::Server, workspaces::BaseCredentials};
+use sharewarden_client::proto::v1::{
+    Checkpoint, GetChangeRequest, GetCheckpointRequest, GetCheckpointResponse, GrantSharePermissionRequest,
+    GrantSharePermissionResponse, RevokeSharePermissionRequest, change,
 };
+pub use sharewarden_client::{Audit, Shares as Client};
 use sharewarden_simulator::{Effect, Fault, Moment, Simulator, sample};
 use sqlx::{AssertSqlSafe, PgPool};
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
-use tonic::{Code, Request, Status, transport::Channel};
+use tonic::{Code, Request, Status};
 use tonic_types::StatusExt;
 use uuid::Uuid;
 
@@ -43,10 +37,6 @@ MC4CAQAwBQYDK2VwBCIEIIeh4qG0eSyZysGiQjRRrVo2MCvlxyj6P1BZHd376qNY
 
 /// Nothing that is waited for takes so long.
 pub const PATIENCE: Duration = Duration::from_secs(60);
-
-pub type Client = SharePermissionServiceClient<Channel>;
-
-pub type Audit = AuditServiceClient<Channel>;
 
 pub async fn audit_at(address: std::net::SocketAddr) -> Audit {
     Audit::connect(format!("http://{address}")).await.unwrap()
@@ -306,7 +296,7 @@ impl Stack {
     }
 
     /// Waits until a change has ended.
-    pub async fn ended(&self, change_id: &str) -> sharewarden::proto::v1::Change {
+    pub async fn ended(&self, change_id: &str) -> sharewarden_client::proto::v1::Change {
         let mut client = self.client().await;
         let request = GetChangeRequest {
             account_id: ACCOUNT.into(),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sharewarden::proto::v1::{
+use sharewarden_client::proto::v1::{
     AuditEntryFilter, ExportAuditEntriesRequest, GetCheckpointRequest, GetConsistencyProofRequest,
     GetInclusionProofRequest, GetSharePermissionsAtRequest, ListAuditEntriesRequest, ListPermissionHistoryRequest,
     SummarizeAuditEntriesRequest, SummaryInterval, WatchAuditEntriesRequest,

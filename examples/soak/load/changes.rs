@@ -1,6 +1,6 @@
 //! Grants, revokes, replays, what is denied, and who reads permissions and changes.
 
-use sharewarden::proto::v1::{
+use sharewarden_client::proto::v1::{
     GetChangeRequest, GetSharePermissionRequest, GrantSharePermissionRequest, ListImagesRequest,
     ListSharePermissionsRequest, RevokeSharePermissionRequest,
 };

@@ -6,7 +6,7 @@ use super::proof::hashes;
 use super::show::wrong_answer;
 use crate::cli::connection::{AuditClient, Connection};
 use crate::cli::failure::Stop;
-use crate::cli::fault::Fault;
+use crate::client::Error;
 use crate::ledger::Hash;
 use crate::ledger::export::Header;
 use crate::proto::v1::export_audit_entries_response::Part;
@@ -26,21 +26,21 @@ pub(super) struct Ledger<'a> {
 /// Why a ledger does not stream in.
 pub(super) enum NotOpened {
     /// The service says why.
-    Refused(Fault),
+    Refused(Error),
     /// What it sent breaks the contract.
     Broken(Stop),
 }
 
-impl From<Fault> for NotOpened {
-    fn from(fault: Fault) -> Self {
-        Self::Refused(fault)
+impl From<Error> for NotOpened {
+    fn from(error: Error) -> Self {
+        Self::Refused(error)
     }
 }
 
 impl From<NotOpened> for Stop {
     fn from(not_opened: NotOpened) -> Self {
         match not_opened {
-            NotOpened::Refused(fault) => fault.into(),
+            NotOpened::Refused(error) => error.into(),
             NotOpened::Broken(stop) => stop,
         }
     }

@@ -10,8 +10,8 @@ use super::verify::{self, VerifyArgs, failure};
 use crate::cli::connection::Connection;
 use crate::cli::console::Console;
 use crate::cli::failure::{Exit, Failure, Stop};
-use crate::cli::fault::Fault;
 use crate::cli::options::ClientOptions;
+use crate::client::Error;
 use crate::domain::AccountId;
 use crate::ledger::checkpoint;
 use crate::ledger::verify::{LedgerFault, LedgerVerifier, Wrong};
@@ -74,7 +74,7 @@ async fn ledger(
     };
     let mut ledger = match Ledger::open(connection, request).await {
         Ok(ledger) => ledger,
-        Err(NotOpened::Refused(fault)) => return Err(refused(args, account_id, fault)),
+        Err(NotOpened::Refused(error)) => return Err(refused(args, account_id, error)),
         Err(broken) => return Err(broken.into()),
     };
     let header = ledger.header().clone();
@@ -100,12 +100,12 @@ async fn ledger(
 }
 
 /// A ledger of which a checkpoint was kept must be there.
-fn refused(args: &VerifyArgs, account_id: &str, fault: Fault) -> Stop {
-    if fault.reason != Some(ErrorReason::CheckpointNotFound) {
-        return fault.into();
+fn refused(args: &VerifyArgs, account_id: &str, error: Error) -> Stop {
+    if error.known() != Some(ErrorReason::CheckpointNotFound) {
+        return error.into();
     }
     match gone(args, account_id) {
-        Ok(None) => fault.into(),
+        Ok(None) => error.into(),
         Ok(Some(failure)) | Err(failure) => failure.into(),
     }
 }

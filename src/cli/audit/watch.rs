@@ -7,12 +7,12 @@ use clap::Args;
 use tonic::{Code, Status, Streaming};
 
 use super::watch_state::WatchState;
-use crate::cli::connection::{AuditClient, Connection, backoff};
+use crate::cli::connection::{AuditClient, Connection};
 use crate::cli::console::Console;
 use crate::cli::failure::{Exit, Failure, Stop};
-use crate::cli::fault::Fault;
 use crate::cli::options::ClientOptions;
 use crate::cli::printer::Printer;
+use crate::client::{Error, backoff};
 use crate::proto::v1::watch_audit_entries_request::Start;
 use crate::proto::v1::watch_audit_entries_response::Event;
 use crate::proto::v1::{AuditEntry, WatchAuditEntriesResponse};
@@ -114,7 +114,7 @@ enum End {
     /// As many entries were printed as were wanted.
     Enough,
     /// It broke, or the service closed it.
-    Lost(Option<Fault>),
+    Lost(Option<Error>),
 }
 
 impl Watching<'_> {
@@ -122,16 +122,16 @@ impl Watching<'_> {
         loop {
             let end = match self.open().await {
                 Ok(mut stream) => self.follow(&mut stream, console).await?,
-                Err(fault) => End::Lost(Some(fault)),
+                Err(error) => End::Lost(Some(error)),
             };
             match end {
                 End::Enough => return Ok(()),
-                End::Lost(fault) => self.pause(fault, console).await?,
+                End::Lost(error) => self.pause(error, console).await?,
             }
         }
     }
 
-    async fn open(&self) -> Result<Streaming<WatchAuditEntriesResponse>, Fault> {
+    async fn open(&self) -> Result<Streaming<WatchAuditEntriesResponse>, Error> {
         self.connection
             .stream(self.state.request(), async |mut client: AuditClient, request| {
                 client.watch_audit_entries(request).await
@@ -148,8 +148,8 @@ impl Watching<'_> {
             let message = match tokio::time::timeout(self.silence, stream.message()).await {
                 Ok(Ok(Some(message))) => message,
                 Ok(Ok(None)) => return Ok(End::Lost(None)),
-                Ok(Err(status)) => return Ok(End::Lost(Some(Fault::from(&status)))),
-                Err(_) => return Ok(End::Lost(Some(Fault::from(&silent(self.silence))))),
+                Ok(Err(status)) => return Ok(End::Lost(Some(Error::from(&status)))),
+                Err(_) => return Ok(End::Lost(Some(Error::from(&silent(self.silence))))),
             };
             match message.event {
                 // To begin is not to go on: who ends each watch that begins is left alone for longer and longer.
@@ -174,18 +174,18 @@ impl Watching<'_> {
         self.printer.page(&fresh, console)
     }
 
-    /// Waits before the next try; a fault that will stay is the end.
-    async fn pause(&mut self, fault: Option<Fault>, console: &mut Console<'_>) -> Result<(), Stop> {
+    /// Waits before the next try; an error that will stay is the end.
+    async fn pause(&mut self, error: Option<Error>, console: &mut Console<'_>) -> Result<(), Stop> {
         self.failures += 1;
         let mut pause = backoff(self.failures).min(LONGEST_PAUSE);
         let tries_are_over = !self.state.has_begun() && self.failures >= FIRST_TRIES;
-        if let Some(fault) = fault {
-            if tries_are_over || stays(fault.code) {
-                return Err(fault.into());
+        if let Some(error) = error {
+            if tries_are_over || stays(error.code) {
+                return Err(error.into());
             }
-            pause = pause.max(fault.retry_delay.unwrap_or_default());
+            pause = pause.max(error.retry_delay.unwrap_or_default());
             if self.failures == 1 {
-                let failure = Failure::from(&fault);
+                let failure = Failure::from(&error);
                 console.note(format_args!("note: disconnected, and trying again: {}", failure.what()));
             }
         } else if tries_are_over {

@@ -7,12 +7,10 @@ use std::{
 };
 
 use fastrand::Rng;
-use sharewarden::{
-    clock::Clock,
-    proto::v1::{
-        GetChangeRequest, GrantSharePermissionRequest, RevokeSharePermissionRequest,
-        share_permission_service_client::SharePermissionServiceClient,
-    },
+use sharewarden::clock::Clock;
+use sharewarden_client::proto::v1::{
+    GetChangeRequest, GrantSharePermissionRequest, RevokeSharePermissionRequest,
+    share_permission_service_client::SharePermissionServiceClient,
 };
 use time::OffsetDateTime;
 use tokio::sync::watch;

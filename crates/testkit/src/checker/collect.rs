@@ -5,10 +5,10 @@ use std::{collections::BTreeMap, time::Duration};
 use sharewarden::{
     domain::AccountId,
     ledger::{Hash, export::Header, key::VerifierKey, verify::LedgerVerifier},
-    proto::v1::{
-        ExportAuditEntriesRequest, ExportHeader, GetCheckpointRequest, audit_service_client::AuditServiceClient,
-        export_audit_entries_response::Part,
-    },
+};
+use sharewarden_client::proto::v1::{
+    ExportAuditEntriesRequest, ExportHeader, GetCheckpointRequest, audit_service_client::AuditServiceClient,
+    export_audit_entries_response::Part,
 };
 use tokio_util::sync::CancellationToken;
 use tonic::{Status, transport::Channel};

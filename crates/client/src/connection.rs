@@ -1,0 +1,188 @@
+//! Calls to the service: who asks and until when goes with each of them, and what is safe to repeat is repeated.
+
+use std::error::Error as StdError;
+use std::time::Duration;
+
+use tonic::transport::{Channel, ClientTlsConfig, Endpoint};
+use tonic::{Code, Request, Response, Status, Streaming};
+
+use crate::credentials::{self, Credentials};
+use crate::deadline::Deadline;
+use crate::error::Error;
+use crate::options::{ConnectError, Options};
+use crate::proto::v1::audit_service_client::AuditServiceClient;
+use crate::proto::v1::share_permission_service_client::SharePermissionServiceClient;
+
+/// The stub of the service that changes permissions.
+pub type Shares = SharePermissionServiceClient<Channel>;
+/// The stub of the service that knows the history.
+pub type Audit = AuditServiceClient<Channel>;
+
+/// A generated client.
+pub trait Stub {
+    /// The stub on this channel.
+    fn on(channel: Channel) -> Self;
+}
+
+impl Stub for Shares {
+    fn on(channel: Channel) -> Self {
+        Self::new(channel)
+    }
+}
+
+impl Stub for Audit {
+    fn on(channel: Channel) -> Self {
+        Self::new(channel).max_decoding_message_size(LARGEST_ANSWER)
+    }
+}
+
+/// Well above what the service sends: pages end at 1.5 MiB of text, about 3 MiB of message, and 50,000 counts take no more.
+const LARGEST_ANSWER: usize = 16 * 1024 * 1024;
+/// Streams can be silent for long: a peer that does not answer a ping is gone.
+const PING_EVERY: Duration = Duration::from_secs(15);
+const PING_ANSWER: Duration = Duration::from_secs(15);
+
+const LONGEST_CONNECT: Duration = Duration::from_secs(10);
+
+/// A connection to the service, which is made again when it breaks. Clones share it.
+#[derive(Debug, Clone)]
+pub struct Client {
+    channel: Channel,
+    credentials: Credentials,
+    timeout: Duration,
+    pub(crate) tries: u32,
+}
+
+impl Client {
+    /// Connects to the service.
+    pub async fn connect(options: &Options) -> Result<Self, ConnectError> {
+        let credentials = Credentials::read(options)?;
+        let channel = reach(options).await?;
+        Ok(Self {
+            channel,
+            credentials,
+            timeout: options.timeout,
+            tries: options.tries,
+        })
+    }
+
+    /// When a call that begins now is to be done.
+    pub fn deadline(&self) -> Deadline {
+        Deadline::after(self.timeout)
+    }
+
+    /// Calls `rpc`, and again while the service is unavailable. For grants and revokes, see [`grant`](Self::grant).
+    pub async fn call<C, Q, A, F>(&self, deadline: Deadline, request: Q, rpc: F) -> Result<A, Error>
+    where
+        C: Stub,
+        Q: Clone,
+        F: AsyncFn(C, Request<Q>) -> Result<Response<A>, Status>,
+    {
+        let mut tries = 1;
+        loop {
+            let error = match self.call_once(deadline, request.clone(), &rpc).await {
+                Ok(answer) => return Ok(answer),
+                Err(error) => error,
+            };
+            let pause = backoff(tries).max(error.retry_delay.unwrap_or_default());
+            if tries == self.tries || !error.may_repeat() || pause >= deadline.remaining() {
+                return Err(error);
+            }
+            tokio::time::sleep(pause).await;
+            tries += 1;
+        }
+    }
+
+    pub(crate) async fn call_once<C, Q, A, F>(&self, deadline: Deadline, message: Q, rpc: &F) -> Result<A, Error>
+    where
+        C: Stub,
+        F: AsyncFn(C, Request<Q>) -> Result<Response<A>, Status>,
+    {
+        let mut request = self.request(message);
+        request.set_timeout(deadline.remaining());
+        let call = rpc(C::on(self.channel.clone()), request);
+        match tokio::time::timeout_at(deadline.instant(), call).await {
+            Ok(Ok(answer)) => Ok(answer.into_inner()),
+            // tonic answers CANCELLED when a deadline passes, on either side; nobody here cancels anything.
+            Ok(Err(status)) if status.code() == Code::Cancelled && deadline.is_here() => Err(self.too_late()),
+            Ok(Err(status)) => Err(Error::from(&status)),
+            Err(_) => Err(self.too_late()),
+        }
+    }
+
+    /// Begins a stream, which may last: the time-out is for its beginning, and [`next`](Self::next) has its own.
+    pub async fn stream<C, Q, A, F>(&self, message: Q, rpc: F) -> Result<Streaming<A>, Error>
+    where
+        C: Stub,
+        F: AsyncFn(C, Request<Q>) -> Result<Response<Streaming<A>>, Status>,
+    {
+        let call = rpc(C::on(self.channel.clone()), self.request(message));
+        match tokio::time::timeout(self.timeout, call).await {
+            Ok(Ok(response)) => Ok(response.into_inner()),
+            Ok(Err(status)) => Err(Error::from(&status)),
+            Err(_) => Err(self.too_late()),
+        }
+    }
+
+    /// The next message of a stream that is not to pause for longer than the time-out.
+    pub async fn next<A>(&self, stream: &mut Streaming<A>) -> Result<Option<A>, Error> {
+        match tokio::time::timeout(self.timeout, stream.message()).await {
+            Ok(message) => message.map_err(|status| Error::from(&status)),
+            Err(_) => Err(self.too_late()),
+        }
+    }
+
+    fn request<Q>(&self, message: Q) -> Request<Q> {
+        let mut request = Request::new(message);
+        self.credentials.add_to(request.metadata_mut());
+        request
+    }
+
+    fn too_late(&self) -> Error {
+        let timeout = humantime::format_duration(self.timeout);
+        Error::from(&Status::deadline_exceeded(format!("no answer came within {timeout}")))
+    }
+}
+
+/// Connects, and says nothing of who asks but what the connection itself says.
+pub async fn reach(options: &Options) -> Result<Channel, ConnectError> {
+    let tls = credentials::tls(options)?;
+    connect(options, tls).await.map_err(|source| ConnectError::Unreachable {
+        server: options.server.clone(),
+        source,
+    })
+}
+
+async fn connect(options: &Options, tls: Option<ClientTlsConfig>) -> Result<Channel, Box<dyn StdError + Send + Sync>> {
+    let endpoint = Endpoint::from(options.server.clone())
+        .user_agent(options.user_agent.as_str())?
+        .connect_timeout(options.timeout.min(LONGEST_CONNECT))
+        .http2_keep_alive_interval(PING_EVERY)
+        .keep_alive_timeout(PING_ANSWER);
+    let endpoint = match tls {
+        Some(tls) => endpoint.tls_config(tls)?,
+        None => endpoint,
+    };
+    let deadline = Deadline::after(options.timeout);
+    let mut tries = 1;
+    loop {
+        let attempt = tokio::time::timeout_at(deadline.instant(), endpoint.connect()).await;
+        let error: Box<dyn StdError + Send + Sync> = match attempt {
+            Ok(Ok(channel)) => return Ok(channel),
+            Ok(Err(error)) => error.into(),
+            Err(late) => late.into(),
+        };
+        let pause = backoff(tries);
+        if tries == options.tries || pause >= deadline.remaining() {
+            return Err(error);
+        }
+        tokio::time::sleep(pause).await;
+        tries += 1;
+    }
+}
+
+/// The pause after the try with this number: 100 to 200 ms after the first, twice that after each further one, 6.4 s at most.
+pub fn backoff(tries: u32) -> Duration {
+    let most = Duration::from_millis(200) * 2_u32.pow(tries.saturating_sub(1).min(5));
+    most.mul_f64(0.5 + 0.5 * fastrand::f64())
+}

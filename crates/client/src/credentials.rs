@@ -1,0 +1,106 @@
+//! What shows the service who asks: a name, a certificate, a token. The last two are in files.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use tonic::metadata::{AsciiMetadataValue, MetadataMap};
+use tonic::transport::{Certificate, ClientTlsConfig, Identity};
+
+use crate::options::{ConnectError, Options};
+
+const PRINCIPAL: &str = "x-sharewarden-principal";
+const AUTHORIZATION: &str = "authorization";
+
+/// What goes with every call.
+#[derive(Debug, Clone)]
+pub(crate) struct Credentials {
+    principal: Option<AsciiMetadataValue>,
+    token: Option<Token>,
+}
+
+/// A token, and where newer ones will be.
+#[derive(Debug, Clone)]
+struct Token {
+    file: PathBuf,
+    first: AsciiMetadataValue,
+}
+
+impl Credentials {
+    pub(crate) fn read(options: &Options) -> Result<Self, ConnectError> {
+        let token = match &options.token_file {
+            None => None,
+            Some(_) if !options.is_private() => return Err(ConnectError::TokenWithoutTls),
+            Some(file) => Some(Token {
+                file: file.clone(),
+                first: token(file)?,
+            }),
+        };
+        let principal = options.principal.clone();
+        Ok(Self { principal, token })
+    }
+
+    /// Adds them to the metadata of a call.
+    pub(crate) fn add_to(&self, metadata: &mut MetadataMap) {
+        if let Some(principal) = &self.principal {
+            metadata.insert(PRINCIPAL, principal.clone());
+        }
+        if let Some(Token { file, first }) = &self.token {
+            // Tokens do not live long: while a command runs, somebody may have put a newer one there.
+            let token = token(file).unwrap_or_else(|_| first.clone());
+            metadata.insert(AUTHORIZATION, token);
+        }
+    }
+}
+
+fn token(file: &Path) -> Result<AsciiMetadataValue, ConnectError> {
+    let text = fs::read_to_string(file).map_err(|error| unusable("token_file", file, &error.to_string()))?;
+    let value = AsciiMetadataValue::try_from(format!("Bearer {}", text.trim()));
+    let mut value = value.map_err(|_| unusable("token_file", file, "it holds no token"))?;
+    // So that nothing which logs headers logs it.
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+/// How TLS is spoken with the service; none where it is not.
+pub(crate) fn tls(options: &Options) -> Result<Option<ClientTlsConfig>, ConnectError> {
+    let Options {
+        tls_ca,
+        tls_certificate,
+        tls_key,
+        ..
+    } = options;
+    if !options.is_tls() {
+        let unused = tls_ca.is_some() || tls_certificate.is_some() || tls_key.is_some();
+        return if unused {
+            Err(ConnectError::TlsNotAskedFor)
+        } else {
+            Ok(None)
+        };
+    }
+    let mut tls = ClientTlsConfig::new();
+    tls = match tls_ca {
+        Some(file) => tls.ca_certificate(Certificate::from_pem(pem("tls_ca", file)?)),
+        None => tls.with_native_roots(),
+    };
+    match (tls_certificate, tls_key) {
+        (Some(certificate), Some(key)) => {
+            let (certificate, key) = (pem("tls_certificate", certificate)?, pem("tls_key", key)?);
+            tls = tls.identity(Identity::from_pem(certificate, key));
+        }
+        (None, None) => {}
+        _ => return Err(ConnectError::HalfIdentity),
+    }
+    Ok(Some(tls))
+}
+
+fn pem(option: &'static str, file: &Path) -> Result<Vec<u8>, ConnectError> {
+    fs::read(file).map_err(|error| unusable(option, file, &error.to_string()))
+}
+
+fn unusable(option: &'static str, file: &Path, why: &str) -> ConnectError {
+    ConnectError::File {
+        option,
+        file: file.to_owned(),
+        why: why.to_owned(),
+    }
+}

@@ -1,0 +1,157 @@
+//! What the client promises of a grant: one request id, one effect, one truthful answer, whatever happens on the way.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests fail so")]
+
+use std::time::Duration;
+
+use sharewarden_client::proto::v1::{ErrorReason, GetChangeRequest, GrantSharePermissionResponse, change};
+use sharewarden_client::{Client, Error, Options, Outcome, Reason};
+use sharewarden_testkit::proxy::{Counts, Proxy, Rule};
+use sharewarden_testkit::stack::{ACCOUNT, PATIENCE, Stack, UPDATE, grant, late};
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt};
+use uuid::Uuid;
+
+async fn client(address: std::net::SocketAddr, timeout: Duration) -> Client {
+    let options = Options {
+        principal: Some("tester@example.com".parse().unwrap()),
+        timeout,
+        ..Options::new(format!("http://{address}").parse().unwrap())
+    };
+    Client::connect(&options).await.unwrap()
+}
+
+async fn until(proxy: &Proxy, reached: impl Fn(Counts) -> bool) {
+    let reached = async {
+        while !reached(proxy.counts()) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, reached).await.unwrap();
+}
+
+/// The answer, and that the ledger has one request and the simulator one call.
+async fn succeeded_once(stack: &Stack, outcome: Outcome<GrantSharePermissionResponse>) -> GrantSharePermissionResponse {
+    let Outcome::Succeeded(answer) = outcome else {
+        panic!("{outcome:?}");
+    };
+    assert_eq!(answer.change.as_ref().unwrap().state(), change::State::Succeeded);
+    assert_eq!(stack.calls_of(UPDATE), 1);
+    let kinds = stack.kinds(ACCOUNT).await;
+    assert_eq!(
+        kinds.iter().filter(|kind| *kind == "change.requested").count(),
+        1,
+        "{kinds:?}"
+    );
+    assert_eq!(
+        kinds.iter().filter(|kind| *kind == "change.succeeded").count(),
+        1,
+        "{kinds:?}"
+    );
+    answer
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_was_cut_off_before_it_was_read_is_sent_again() {
+    let stack = Stack::start().await;
+    let proxy = Proxy::start_plain(stack.address).await;
+    let client = client(proxy.address(), PATIENCE).await;
+    proxy.set(Rule::BlackHole);
+    proxy.cut();
+    until(&proxy, |counts| counts.cut == 1).await;
+    let granting = tokio::spawn(async move { client.grant(grant()).await });
+    // The request goes into a connection that nobody reads.
+    until(&proxy, |counts| counts.connections == 2).await;
+    assert!(stack.ledger(ACCOUNT).await.is_empty());
+    proxy.cut();
+    proxy.set(Rule::Pass);
+    let answer = succeeded_once(&stack, granting.await.unwrap()).await;
+    assert!(!answer.replayed, "nobody had read it before");
+    stack.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_was_cut_off_is_asked_for_under_the_same_request_id() {
+    let stack = Stack::start().await;
+    let proxy = Proxy::start_plain(stack.address).await;
+    let client = client(proxy.address(), PATIENCE).await;
+    stack.fault(UPDATE, 1, late(500));
+    let granting = tokio::spawn(async move { client.grant(grant()).await });
+    stack.wait_for_calls(UPDATE, 1).await;
+    proxy.cut();
+    let answer = succeeded_once(&stack, granting.await.unwrap()).await;
+    assert!(answer.replayed, "the first try was accepted");
+    stack.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pending_change_is_followed_to_its_end() {
+    let stack = Stack::start_with("server.max_wait = \"200ms\"\n").await;
+    let client = client(stack.address, PATIENCE).await;
+    stack.fault(UPDATE, 1, late(1_000));
+    let answer = succeeded_once(&stack, client.grant(grant()).await).await;
+    assert!(answer.replayed, "the first answer was CHANGE_PENDING");
+    stack.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_known_in_time_can_be_asked_for_later() {
+    let stack = Stack::start().await;
+    let hasty = client(stack.address, Duration::from_millis(800)).await;
+    stack.hold();
+    let outcome = hasty.grant(grant()).await;
+    let Outcome::Unresolved { request_id, error } = outcome else {
+        panic!("{outcome:?}");
+    };
+    assert_eq!(error.reason, Some(Reason::Known(ErrorReason::ChangePending)), "{error}");
+    let request = GetChangeRequest {
+        account_id: ACCOUNT.into(),
+        change_id: error.change_id.unwrap(),
+    };
+    let seen = hasty.follow(request).await.unwrap();
+    assert_eq!(seen.change.unwrap().state(), change::State::Pending);
+    stack.release();
+    let mut again = grant();
+    again.request_id = request_id;
+    let outcome = client(stack.address, PATIENCE).await.grant(again).await;
+    let Outcome::Succeeded(answer) = outcome else {
+        panic!("{outcome:?}");
+    };
+    assert!(answer.replayed);
+    stack.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refusal_is_told_with_its_reason_and_the_fields() {
+    let stack = Stack::start().await;
+    let client = client(stack.address, PATIENCE).await;
+    let mut request = grant();
+    request.image_id = "no image".into();
+    request.request_id = Uuid::from_u128(7).to_string();
+    let outcome = client.grant(request.clone()).await;
+    let Outcome::Failed(error) = outcome else {
+        panic!("{outcome:?}");
+    };
+    assert_eq!(error.known(), Some(ErrorReason::InvalidFields), "{error}");
+    assert_eq!(error.violations[0].field, "image_id");
+    assert_eq!(error.request_id, Some(request.request_id));
+    stack.end().await;
+}
+
+#[test]
+fn a_reason_that_this_build_does_not_know_is_told_by_its_name() {
+    let told = |reason: &str, domain: &str| {
+        let details = ErrorDetails::with_error_info(reason, domain, [("change_id".to_owned(), "id".to_owned())]);
+        let status = Status::with_error_details(Code::FailedPrecondition, "It is full moon.", details);
+        Error::from(&status)
+    };
+    let newer = told("FULL_MOON", "sharewarden.v1");
+    assert_eq!(newer.reason, Some(Reason::Unknown("FULL_MOON".into())));
+    assert_eq!(
+        (newer.to_string().as_str(), newer.change_id.as_deref()),
+        ("It is full moon (FULL_MOON)", Some("id"))
+    );
+    let other = told("IMAGE_NOT_FOUND", "example.com");
+    assert_eq!(other.reason, None);
+    assert_eq!(other.to_string(), "It is full moon (FailedPrecondition)");
+}

@@ -16,10 +16,10 @@ use aws_types::{
 use secrecy::ExposeSecret;
 
 use super::{
-    AccountSettings, Settings,
+    Settings,
     owner::{Owner, Owners, Role},
 };
-use crate::domain::Region;
+use crate::{config::AccountConfig, domain::Region};
 
 /// Said to STS; CloudTrail shows it in the name of the assumed role.
 const SESSION_NAME: &str = "sharewarden";
@@ -41,7 +41,7 @@ impl<'a> Clients<'a> {
     pub(super) fn new(base: SdkConfig, settings: &'a Settings) -> Self {
         let places = settings.accounts.len() + 1;
         let cache = IdentityCache::lazy()
-            .load_timeout(settings.attempt_timeout)
+            .load_timeout(settings.forwarder.attempt_timeout)
             .max_partitions(places.max(LEAST_PLACES));
         Self {
             base,
@@ -54,7 +54,7 @@ impl<'a> Clients<'a> {
     }
 
     /// Whose calls those for an account are: its role's, or else those of the base credentials, if there are any.
-    pub(super) fn owner(&mut self, account: &'a AccountSettings, region: &'a Region) -> Option<Owner> {
+    pub(super) fn owner(&mut self, account: &'a AccountConfig, region: &'a Region) -> Option<Owner> {
         match &account.role_arn {
             Some(role_arn) => Some(Owner::new(self.role(role_arn, account, region))),
             None => self.base.credentials_provider().map(Owner::new),
@@ -62,11 +62,11 @@ impl<'a> Clients<'a> {
     }
 
     /// A client of WorkSpaces.
-    pub(super) fn workspaces(&mut self, account: &'a AccountSettings, region: &'a Region) -> Client {
+    pub(super) fn workspaces(&mut self, account: &'a AccountConfig, region: &'a Region) -> Client {
         let url = account
             .endpoint_url
             .as_deref()
-            .or(self.settings.endpoint_url.as_deref());
+            .or(self.settings.aws.endpoint_url.as_deref());
         let (base, cache) = (&self.base, &self.cache);
         let client = self.workspaces.entry((region, url)).or_insert_with(|| {
             let mut config = Builder::from(base).region(aws_region(region));
@@ -95,7 +95,7 @@ impl<'a> Clients<'a> {
     }
 
     /// Assumes a role with the base credentials.
-    fn role(&mut self, arn: &str, account: &AccountSettings, region: &'a Region) -> SharedCredentialsProvider {
+    fn role(&mut self, arn: &str, account: &AccountConfig, region: &'a Region) -> SharedCredentialsProvider {
         let (base, cache, settings) = (&self.base, &self.cache, self.settings);
         let client = self.roles.entry(region).or_insert_with(|| {
             let config = aws_sdk_sts::config::Builder::from(&sts(base, settings)).region(aws_region(region));
@@ -113,7 +113,7 @@ impl<'a> Clients<'a> {
 
 /// The same for STS, which has an endpoint of its own. Without the origin, `AWS_ENDPOINT_URL` would win over it.
 fn sts(config: &SdkConfig, settings: &Settings) -> SdkConfig {
-    let Some(url) = &settings.sts_endpoint_url else {
+    let Some(url) = &settings.aws.sts_endpoint_url else {
         return config.clone();
     };
     let mut builder = config.to_builder().endpoint_url(url);

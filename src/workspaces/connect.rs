@@ -52,7 +52,7 @@ impl WorkSpaces {
         for account in &settings.accounts {
             let region = account.regions.first().ok_or(ConnectError::NoRegion(account.id))?;
             let owner = clients.owner(account, region);
-            if settings.verify_identity {
+            if settings.aws.verify_identity {
                 identities.push(Identity {
                     expected: account.id,
                     owner: owner.clone(),
@@ -69,7 +69,7 @@ impl WorkSpaces {
         Ok(Self {
             callers: callers.into(),
             listings: Listings::default(),
-            read_timeout: settings.read_timeout,
+            read_timeout: settings.forwarder.read_timeout,
             readings: Readings::default(),
         })
     }
@@ -77,8 +77,8 @@ impl WorkSpaces {
 
 fn check(settings: &Settings) -> Result<(), ConnectError> {
     let endpoints = [
-        ("endpoint_url", &settings.endpoint_url),
-        ("sts_endpoint_url", &settings.sts_endpoint_url),
+        ("endpoint_url", &settings.aws.endpoint_url),
+        ("sts_endpoint_url", &settings.aws.sts_endpoint_url),
     ];
     for (name, url) in endpoints {
         check_endpoint(url, || name.to_owned())?;
@@ -132,10 +132,11 @@ async fn base(settings: &Settings, http_client: SharedHttpClient) -> SdkConfig {
 }
 
 fn timeouts(settings: &Settings) -> TimeoutConfig {
+    let attempt_timeout = settings.forwarder.attempt_timeout;
     TimeoutConfig::builder()
-        .connect_timeout(settings.connect_timeout)
-        .read_timeout(settings.attempt_timeout)
-        .operation_attempt_timeout(settings.attempt_timeout)
-        .operation_timeout(settings.attempt_timeout)
+        .connect_timeout(settings.connect_timeout())
+        .read_timeout(attempt_timeout)
+        .operation_attempt_timeout(attempt_timeout)
+        .operation_timeout(attempt_timeout)
         .build()
 }

@@ -39,7 +39,7 @@ use readings::Readings;
 
 pub use connect::ConnectError;
 pub use identity::{IdentityProblem, IdentityProblemKind};
-pub use settings::{AccountSettings, BaseCredentials, Settings};
+pub use settings::{BaseCredentials, Settings};
 
 /// What telemetry adds to its filter, so that no level that an operator may choose lets the SDK log secrets: it traces signed
 /// requests and whole answers, and warns of STS's refusals in full (this room logs them too, with care).

@@ -17,6 +17,8 @@ use secrecy::ExposeSecret;
 
 use super::{
     Settings,
+    call::AccountClient,
+    identity::Identity,
     owner::{Owner, Owners, Role},
 };
 use crate::{config::AccountConfig, domain::Region};
@@ -37,6 +39,13 @@ pub(super) struct Clients<'a> {
     identities: HashMap<&'a Region, aws_sdk_sts::Client>,
 }
 
+/// What an account is called with.
+pub(super) struct OfAccount {
+    pub(super) per_region: HashMap<Region, AccountClient>,
+    /// Asks whose credentials they are, if the settings want that.
+    pub(super) identity: Option<Identity>,
+}
+
 impl<'a> Clients<'a> {
     pub(super) fn new(base: SdkConfig, settings: &'a Settings) -> Self {
         let places = settings.accounts.len() + 1;
@@ -53,8 +62,28 @@ impl<'a> Clients<'a> {
         }
     }
 
+    /// All clients of an account. None: it has no Regions.
+    pub(super) fn of_account(&mut self, account: &'a AccountConfig) -> Option<OfAccount> {
+        let region = account.regions.first()?;
+        let owner = self.owner(account, region);
+        let identity = self.settings.aws.verify_identity.then(|| Identity {
+            expected: account.id,
+            owner: owner.clone(),
+            client: self.identities(region),
+        });
+        let per_region = account.regions.iter().map(|region| {
+            let client = self.workspaces(account, region);
+            let client = AccountClient::new(account.id, region.clone(), client, owner.clone());
+            (region.clone(), client)
+        });
+        Some(OfAccount {
+            per_region: per_region.collect(),
+            identity,
+        })
+    }
+
     /// Whose calls those for an account are: its role's, or else those of the base credentials, if there are any.
-    pub(super) fn owner(&mut self, account: &'a AccountConfig, region: &'a Region) -> Option<Owner> {
+    fn owner(&mut self, account: &'a AccountConfig, region: &'a Region) -> Option<Owner> {
         match &account.role_arn {
             Some(role_arn) => Some(Owner::new(self.role(role_arn, account, region))),
             None => self.base.credentials_provider().map(Owner::new),
@@ -62,7 +91,7 @@ impl<'a> Clients<'a> {
     }
 
     /// A client of WorkSpaces.
-    pub(super) fn workspaces(&mut self, account: &'a AccountConfig, region: &'a Region) -> Client {
+    fn workspaces(&mut self, account: &'a AccountConfig, region: &'a Region) -> Client {
         let url = account
             .endpoint_url
             .as_deref()
@@ -80,7 +109,7 @@ impl<'a> Clients<'a> {
 
     /// A client of STS that asks whose credentials an account has. Unlike everything else, this is tried again by the SDK: nobody
     /// above does it, and a start should outlast a hiccup.
-    pub(super) fn identities(&mut self, region: &'a Region) -> aws_sdk_sts::Client {
+    fn identities(&mut self, region: &'a Region) -> aws_sdk_sts::Client {
         let (base, cache, settings) = (&self.base, &self.cache, self.settings);
         let client = self.identities.entry(region).or_insert_with(|| {
             let timeouts = base.timeout_config().map(TimeoutConfig::to_builder).unwrap_or_default();

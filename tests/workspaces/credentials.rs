@@ -176,6 +176,41 @@ async fn moving_workspaces_does_not_move_sts_and_an_account_can_be_moved_alone()
 }
 
 #[tokio::test]
+async fn calls_for_many_accounts_at_once_are_each_signed_with_the_credentials_of_their_account() {
+    const IDS: [&str; 3] = [ACCOUNT, OTHER, "999988887777"];
+    let sts = Upstream::start(|request| {
+        let of = |id: &&&str| request.body.contains(&format!("iam%3A%3A{id}%3Arole"));
+        assumed(IDS.iter().find(of).expect("a role of theirs"))
+    })
+    .await;
+    let upstream = Upstream::start(|_| accepted()).await;
+    let mut settings = settings(&sts.url);
+    settings.accounts = IDS.map(with_role).into();
+    settings.aws.endpoint_url = Some(upstream.url.clone());
+    let workspaces = WorkSpaces::connect(&settings).await.unwrap();
+    let grants = (0..60).map(|number| {
+        let mut key = key();
+        key.account = account(IDS[number % IDS.len()]);
+        key.image = format!("wsi-{}", key.account).parse().unwrap();
+        let workspaces = &workspaces;
+        async move { workspaces.update_image_permission(&key, Access::Shared).await.result }
+    });
+    let results = futures_util::future::join_all(grants).await;
+    assert!(results.iter().all(Result::is_ok), "{results:?}");
+    let seen = upstream.seen();
+    assert_eq!(seen.len(), 60);
+    for request in seen {
+        let image = request.json()["ImageId"].as_str().unwrap().to_owned();
+        let (_, id) = image.split_once('-').unwrap();
+        let signed_by = request.header("authorization");
+        assert!(
+            signed_by.contains(&format!("Credential=ASIA{id}/")),
+            "{image}: {signed_by}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn credentials_of_the_right_accounts_are_verified() {
     let sts = Upstream::start(|request| match is(request, "AssumeRole") {
         true => assumed(OTHER),

@@ -7,7 +7,7 @@ mod pending;
 mod run;
 mod signals;
 
-use std::{io, net::SocketAddr, num::NonZeroU32, time::Duration};
+use std::{io, net::SocketAddr};
 
 use tokio::{net::TcpListener, sync::mpsc};
 use tokio_util::sync::CancellationToken;
@@ -17,15 +17,11 @@ use crate::{
     audit::{Audit, Tail},
     changes::Changes,
     clock::Clock,
-    config::{AccountConfig, Config, ServerConfig},
-    domain::{ReplicaId, convergence::RetryPolicy},
-    forwarder::{self, CircuitSettings, Forwarder, ForwarderSettings, PaceSettings, PlaceSettings},
-    grpc::ServerSettings,
+    config::Config,
+    domain::ReplicaId,
+    forwarder::{self, Forwarder},
     policy::Policy,
-    store::{
-        self, Committer, Database, DatabaseSettings, Hints, Leased, Privileges, StoreError,
-        committer::CommitterSettings,
-    },
+    store::{self, Committer, Database, Hints, Leased, Privileges, StoreError},
     telemetry::{self, Metrics, Telemetry, TelemetryError},
     workspaces::{self, BaseCredentials, ConnectError, WorkSpaces},
 };
@@ -36,9 +32,6 @@ pub use access::AccessProblem;
 pub use keys::KeyProblem;
 pub use owner::{archive, migrate};
 pub use signals::shutdown_signal;
-
-/// So long after its handler should have answered, a call is answered without it.
-const TIME_TO_ANSWER: Duration = Duration::from_secs(5);
 
 /// Why the server did not start, or ended.
 #[derive(Debug, thiserror::Error)]
@@ -165,17 +158,25 @@ impl Server {
         let keys = keys::read(&config.checkpoint)?;
         let access = Access::new(config, &clock).await?;
         let instruments = metrics.instruments();
-        let database = Database::new(&shared_settings(config), &clock)?.measured_by(instruments);
+        let database =
+            Database::new(&config.database.for_shared_pool(&config.committer), &clock)?.measured_by(instruments);
         database.check().await?;
         warn_of_unknown_regions(config);
-        let workspaces = WorkSpaces::connect(&workspaces_settings(config, credentials)).await?;
+        let workspaces = WorkSpaces::connect(&workspaces::Settings {
+            accounts: config.accounts.clone(),
+            aws: config.aws.clone(),
+            forwarder: config.forwarder,
+            credentials,
+        })
+        .await?;
 
         let (stop, hints) = (CancellationToken::new(), Hints::default());
         let (work_sender, work) = mpsc::unbounded_channel();
         let replica = ReplicaId(clock.uuid());
         let committer = Committer::start(
             &database,
-            &committer_settings(config),
+            config.committer,
+            &config.forwarder,
             replica,
             &clock,
             &hints,
@@ -191,7 +192,7 @@ impl Server {
             clock: clock.clone(),
             released: hints.released.clone(),
         };
-        let forwarder = Forwarder::new(dependencies, forwarder_settings(config), stop.clone());
+        let forwarder = Forwarder::new(dependencies, config.forwarder, stop.clone());
         tracing::info!(%replica, accounts = config.accounts.len(), "connected to Postgres and AWS");
         let changes = Changes {
             database: database.clone(),
@@ -263,114 +264,5 @@ fn warn_of_unknown_regions(config: &Config) {
         {
             tracing::warn!(account_id = %account.id, %region, "WorkSpaces was not in this Region when this version was made");
         }
-    }
-}
-
-fn server_settings(server: &ServerConfig) -> ServerSettings {
-    ServerSettings {
-        max_connections: server.max_connections,
-        max_concurrent_streams: server.max_calls_per_connection,
-        max_calls: server.max_calls,
-        max_open_streams: server.max_open_streams,
-        max_calls_per_principal: server.max_calls_per_principal,
-        // A rule sees to it that it is not 0.
-        calls_per_second_per_principal: NonZeroU32::new(server.calls_per_second_per_principal)
-            .unwrap_or(NonZeroU32::MIN),
-        max_message_bytes: server.max_message_size,
-        max_header_bytes: server.max_header_size,
-        greeting_timeout: server.handshake_timeout,
-        keepalive_interval: server.keepalive_interval,
-        keepalive_timeout: server.keepalive_timeout,
-        longest_call: server.max_wait + TIME_TO_ANSWER,
-        drain_timeout: server.shutdown_grace,
-        allowed_origins: server.allowed_origins.clone(),
-        ..ServerSettings::default()
-    }
-}
-
-fn database_settings(config: &Config) -> DatabaseSettings {
-    let database = &config.database;
-    DatabaseSettings {
-        url: database.url.clone(),
-        max_connections: database.max_connections,
-        acquire_timeout: database.acquire_timeout,
-        statement_timeout: database.statement_timeout,
-    }
-}
-
-/// The lanes have connections of their own; a rule sees to it that some are left.
-fn shared_settings(config: &Config) -> DatabaseSettings {
-    let lanes = u32::try_from(config.committer.lanes).unwrap_or(u32::MAX);
-    DatabaseSettings {
-        max_connections: config.database.max_connections.saturating_sub(lanes).max(1),
-        ..database_settings(config)
-    }
-}
-
-fn committer_settings(config: &Config) -> CommitterSettings {
-    let committer = &config.committer;
-    CommitterSettings {
-        lanes: committer.lanes,
-        queue: committer.queue,
-        max_batch: committer.max_batch,
-        single_account_batches: committer.single_account_batches,
-        lease_for: config.forwarder.lease,
-        landing_window: config.forwarder.landing_window,
-        commit_timeout: committer.commit_timeout,
-    }
-}
-
-fn forwarder_settings(config: &Config) -> ForwarderSettings {
-    let forwarder = &config.forwarder;
-    let lease_reserve = forwarder.attempt_timeout + forwarder.lease_margin;
-    ForwarderSettings {
-        retry: RetryPolicy {
-            base: forwarder.backoff_base,
-            cap: forwarder.backoff_cap,
-            give_up_after: forwarder.give_up_after,
-        },
-        lease_reserve,
-        read_reserve: forwarder.read_timeout,
-        place: PlaceSettings {
-            pace: PaceSettings {
-                most: forwarder.calls_per_second.into(),
-                least: forwarder.least_calls_per_second.into(),
-                burst: forwarder.burst.into(),
-            },
-            circuit: CircuitSettings {
-                failures: forwarder.circuit_failures,
-                cool_down: forwarder.circuit_cool_down,
-                cool_down_cap: forwarder.circuit_cool_down_cap,
-            },
-            max_in_flight: forwarder.max_in_flight,
-            max_backlog: forwarder.max_backlog,
-            // What is claimed is begun before half of its time is over.
-            claim_ahead: forwarder.lease.saturating_sub(lease_reserve) / 2,
-        },
-        recover_every: forwarder.recover_every,
-    }
-}
-
-fn workspaces_settings(config: &Config, credentials: BaseCredentials) -> workspaces::Settings {
-    let attempt_timeout = config.forwarder.attempt_timeout;
-    workspaces::Settings {
-        accounts: config.accounts.iter().map(account_settings).collect(),
-        endpoint_url: config.aws.endpoint_url.clone(),
-        sts_endpoint_url: config.aws.sts_endpoint_url.clone(),
-        credentials,
-        verify_identity: config.aws.verify_identity,
-        connect_timeout: attempt_timeout / 3,
-        attempt_timeout,
-        read_timeout: config.forwarder.read_timeout,
-    }
-}
-
-fn account_settings(account: &AccountConfig) -> workspaces::AccountSettings {
-    workspaces::AccountSettings {
-        id: account.id,
-        regions: account.regions.clone(),
-        role_arn: account.role_arn.clone(),
-        external_id: account.external_id.clone(),
-        endpoint_url: account.endpoint_url.clone(),
     }
 }

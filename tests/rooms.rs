@@ -19,16 +19,17 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("ledger", &[]),
     ("clock", &["domain"]),
     ("config", &["domain"]),
-    ("policy", &["domain"]),
+    ("policy", &["config", "domain"]),
     ("worker", &["domain", "clock", "telemetry"]),
-    ("edge", &["clock", "domain", "policy", "telemetry", "worker"]),
-    ("workspaces", &["domain", "telemetry"]),
+    ("edge", &["clock", "config", "domain", "policy", "telemetry", "worker"]),
+    ("workspaces", &["config", "domain", "telemetry"]),
     ("telemetry", &["config", "domain"]),
     ("probe", &["clock", "edge", "store", "telemetry", "worker"]),
-    ("store", &["domain", "ledger", "clock", "telemetry", "worker"]),
+    ("store", &["config", "domain", "ledger", "clock", "telemetry", "worker"]),
     (
         "forwarder",
         &[
+            "config",
             "domain",
             "policy",
             "store",
@@ -54,6 +55,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     (
         "grpc",
         &[
+            "config",
             "changes",
             "audit",
             "store",

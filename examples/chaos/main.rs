@@ -19,10 +19,10 @@ use std::{io::Read, path::PathBuf, process::ExitCode, time::Duration};
 
 use sharewarden::{
     clock::Clock,
-    config::Config,
+    config::{Config, DatabaseConfig},
     dev::postgres::{Cluster, DATABASE, Settings},
     server::{self, Server},
-    store::{Database, DatabaseSettings},
+    store::Database,
 };
 use sharewarden_testkit::checker::{
     replica::Program,
@@ -112,7 +112,7 @@ async fn run(options: &Options) -> ExitCode {
 
 async fn migrate(url: &str) {
     let patience = Duration::from_secs(30);
-    let settings = DatabaseSettings {
+    let settings = DatabaseConfig {
         url: url.into(),
         max_connections: 1,
         acquire_timeout: patience,

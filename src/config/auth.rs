@@ -62,7 +62,7 @@ pub struct JwtConfig {
     /// Default 10s.
     #[serde(default = "JwtConfig::jwks_retry", with = "parse::duration")]
     pub jwks_retry: Duration,
-    /// When the keys could not be fetched for so long, no token is taken any more. At least `jwks_refresh`. Default 1day.
+    /// When the keys could not be fetched for this time, tokens are refused. At least `jwks_refresh`. Default 1day.
     #[serde(default = "JwtConfig::jwks_max_age", with = "parse::duration")]
     pub jwks_max_age: Duration,
     /// The claim that names the principal, a text. Default `sub`.
@@ -74,6 +74,11 @@ pub struct JwtConfig {
 }
 
 impl JwtConfig {
+    /// Whether `jwks` is a URL; else it is a file.
+    pub fn jwks_is_url(&self) -> bool {
+        self.jwks.contains("://")
+    }
+
     fn jwks_refresh() -> Duration {
         Duration::from_secs(5 * 60)
     }
@@ -101,20 +106,19 @@ impl JwtConfig {
 pub struct RoleConfig {
     /// Whom: a principal, or a pattern with `*` for any characters, slashes included. 1 to 256 visible ASCII characters. Example:
     /// `spiffe://example.com/ns/build/*`.
-    #[serde(with = "parse::text")]
     pub principal: PrincipalPattern,
     /// Which: `viewer` reads, `operator` grants and revokes, `auditor` reads, exports and asks for proofs. At least one.
-    pub roles: BTreeSet<RoleName>,
-    /// In which accounts, each one of `accounts`. Default: in all of them. Who has a role in some accounts only must name
-    /// accounts where they list.
-    #[serde(default, with = "parse::optional_texts", skip_serializing_if = "Option::is_none")]
-    pub accounts: Option<Vec<AccountId>>,
+    pub roles: BTreeSet<Role>,
+    /// In which accounts, each one of `accounts`. Default: in all of them. A principal that has a role in some accounts only must
+    /// name accounts in requests that list.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accounts: Option<BTreeSet<AccountId>>,
 }
 
 /// What somebody may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum RoleName {
+pub enum Role {
     /// Reads permissions, changes, images and the history.
     Viewer,
     /// Grants and revokes. Reads nothing.

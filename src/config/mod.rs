@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::{AccountId, Region};
 
-pub use auth::{AuthConfig, AuthMode, JwtConfig, RoleConfig, RoleName};
+pub use auth::{AuthConfig, AuthMode, JwtConfig, Role, RoleConfig};
 pub use checkpoint::CheckpointConfig;
 pub use error::ConfigError;
 pub use rules::Problem;
@@ -79,25 +79,24 @@ pub struct ServerConfig {
     /// back to other replicas. Default 20s.
     #[serde(with = "parse::duration")]
     pub shutdown_grace: Duration,
-    /// At most so many connections at once; more are closed. Default 1024.
+    /// Maximum connections; further ones are closed at once. Default 1024.
     pub max_connections: usize,
-    /// At most so many calls at once on one connection: what HTTP/2 calls concurrent streams. Clients keep more to themselves.
-    /// Default 1000.
+    /// Maximum concurrent calls on one connection (HTTP/2's concurrent streams); the client does not send more. Default 1000.
     pub max_calls_per_connection: u32,
-    /// At most so many calls at once; more are refused as OVERLOADED, at once. Default 4096.
+    /// Maximum concurrent calls; further ones are refused as OVERLOADED, at once. Default 4096.
     pub max_calls: usize,
-    /// At most so many watches and exports at once; more are refused as OVERLOADED. Default 1024.
+    /// Maximum concurrent watches and exports; further ones are refused as OVERLOADED. Default 1024.
     pub max_open_streams: usize,
-    /// At most so many calls and open streams of one principal at once; more are refused as OVERLOADED. 1..1000000. Default 2048.
+    /// Maximum concurrent calls and open streams of one principal; further ones are refused as OVERLOADED. 1..1000000. Default 2048.
     pub max_calls_per_principal: usize,
-    /// At most so many calls a second of one principal; as many may come at once after a rest. More are refused as OVERLOADED,
-    /// with the time to wait. 1..1000000. Default 5000.
+    /// Maximum calls a second of one principal, and as many in a burst after a rest. Further ones are refused as OVERLOADED, with
+    /// the time to wait. 1..1000000. Default 5000.
     pub calls_per_second_per_principal: u32,
-    /// No message that comes in is larger, in bytes, nor is it after decompression. 1024..4194304. Default 65536.
+    /// Maximum size of a request message in bytes, also after decompression. 1024..4194304. Default 65536.
     pub max_message_size: usize,
-    /// The metadata of a call is not larger, in bytes, as HTTP/2 counts it. 4096..1048576. Default 16384.
+    /// Maximum size of the metadata of a call in bytes, as HTTP/2 counts it. 4096..1048576. Default 16384.
     pub max_header_size: u32,
-    /// Who connects has so long for the TLS handshake and HTTP/2's greeting together. 100ms..1m. Default 10s.
+    /// The client must complete the TLS handshake and send the HTTP/2 preface within this time. 100ms..1m. Default 10s.
     #[serde(with = "parse::duration")]
     pub handshake_timeout: Duration,
     /// How often to ask whether a client is still there. 1s..1h. Default 1m.
@@ -106,7 +105,7 @@ pub struct ServerConfig {
     /// How long a client may take to say so; then its connection is closed. 1s..1h. Default 20s.
     #[serde(with = "parse::duration")]
     pub keepalive_timeout: Duration,
-    /// From which web pages browsers may call, by gRPC-Web: their origins, such as `https://audit.example.com`. Default none.
+    /// The web pages from which browsers may call, by gRPC-Web: their origins, such as `https://audit.example.com`. Default none.
     pub allowed_origins: Vec<String>,
     /// TLS. Without it the service listens on loopback addresses only.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -143,13 +142,13 @@ pub struct DatabaseConfig {
     /// A `postgres://` URL. Secret.
     #[serde(serialize_with = "parse::hidden")]
     pub url: SecretString,
-    /// At most so many connections. Default 16.
+    /// Maximum connections, those of the committer's lanes included. Default 16.
     #[serde(default = "DatabaseConfig::max_connections")]
     pub max_connections: u32,
-    /// Wait at most so long for a connection. Default 2s.
+    /// How long to wait for a connection. Default 2s.
     #[serde(default = "DatabaseConfig::acquire_timeout", with = "parse::duration")]
     pub acquire_timeout: Duration,
-    /// A statement takes at most so long. Default 5s.
+    /// How long a statement may take; half of it may be spent waiting for locks. Default 5s.
     #[serde(default = "DatabaseConfig::statement_timeout", with = "parse::duration")]
     pub statement_timeout: Duration,
 }
@@ -169,18 +168,18 @@ impl DatabaseConfig {
 }
 
 /// How commands are committed.
-#[derive(Debug, Clone, Deserialize, Serialize)]
+#[derive(Debug, Clone, Copy, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct CommitterConfig {
-    /// So many lanes, each with a connection of its own. Default 1.
+    /// Number of lanes, each with a connection of its own. Default 1.
     pub lanes: usize,
-    /// So many commands may wait in a lane; more are refused as OVERLOADED. Default 4096.
+    /// Maximum queued commands per lane; further ones are refused as OVERLOADED. Default 4096.
     pub queue: usize,
-    /// At most so many commands in a transaction. Default 256.
+    /// Maximum commands in a transaction. Default 256.
     pub max_batch: usize,
     /// Keep every transaction to a single account: for a Postgres that is distributed by account. Default false.
     pub single_account_batches: bool,
-    /// A batch is given up after so long. Default 10s.
+    /// How long a batch is tried before it is given up. Default 10s.
     #[serde(with = "parse::duration")]
     pub commit_timeout: Duration,
 }
@@ -198,24 +197,24 @@ impl Default for CommitterConfig {
 }
 
 /// How changes are forwarded to AWS.
-#[derive(Debug, Clone, Deserialize, Serialize)]
+#[derive(Debug, Clone, Copy, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ForwarderConfig {
-    /// A call to AWS is given up after so long. Default 10s.
+    /// How long one call to AWS may take, from getting credentials to the end of the answer. Default 10s.
     #[serde(with = "parse::duration")]
     pub attempt_timeout: Duration,
-    /// Reading AWS back is given up after so long, over all pages (25 accounts each). Default 15s.
+    /// How long reading AWS back may take, over all pages (25 accounts each), each of which is a call. Default 15s.
     #[serde(with = "parse::duration")]
     pub read_timeout: Duration,
-    /// How long a replica may work on a permission before another may take over. At least both time-outs and the margin.
+    /// How long a replica may work on a permission before another may take over. At least both timeouts and the margin.
     /// Default 30s.
     #[serde(with = "parse::duration")]
     pub lease: Duration,
-    /// No call is begun unless it ends so long before its lease. Default 2s.
+    /// A call is begun only if `attempt_timeout` and this are left of the lease. Default 2s.
     #[serde(with = "parse::duration")]
     pub lease_margin: Duration,
-    /// How long after it was given up here a call without an answer may still take effect at AWS. So long, no call is made
-    /// that asks for the opposite, and none is recorded as failed. Default 30s.
+    /// How long after it was given up here a call without an answer may still take effect at AWS. During this time no call is
+    /// made that asks for the opposite, and none is recorded as failed. Default 30s.
     #[serde(with = "parse::duration")]
     pub landing_window: Duration,
     /// How long after its acceptance a change is tried again. Default 10m.
@@ -227,19 +226,19 @@ pub struct ForwarderConfig {
     /// The upper bound of every delay between attempts. Default 20s.
     #[serde(with = "parse::duration")]
     pub backoff_cap: Duration,
-    /// At most so many changes of one account and Region are worked on at once. 1..10000. Default 256.
+    /// Maximum changes of one account and Region that are worked on concurrently. 1..10000. Default 256.
     pub max_in_flight: usize,
-    /// With so many changes of one account and Region worked on, or waiting for their turn or their next attempt, new ones are
+    /// Maximum changes of one account and Region that are worked on, or wait for their turn or their next attempt. Further ones are
     /// refused as OVERLOADED. 1..10000000. Default 20000.
     pub max_backlog: usize,
-    /// At most so many calls a second to one account and Region, read-backs included. AWS documents no limit, so that calls begin at
-    /// this pace, and throttling slows them by itself. 1..1000000. Default 10000.
+    /// Maximum calls a second to one account and Region, read-backs included. AWS documents no limit, so calls begin at this
+    /// pace, and throttling slows them. 1..1000000. Default 10000.
     pub calls_per_second: u32,
-    /// However much AWS throttles, so many calls a second are made. 1..`calls_per_second`. Default 1.
+    /// Calls a second to one account and Region that are made however much AWS throttles. 1..`calls_per_second`. Default 1.
     pub least_calls_per_second: u32,
-    /// So many calls may be made at once after a rest, while AWS does not throttle. 1..1000000. Default 1000.
+    /// Maximum calls that begin at once after a rest, while AWS does not throttle. 1..1000000. Default 1000.
     pub burst: u32,
-    /// After so many calls in a row that AWS did not answer, an account and Region is left alone for a cool-down. Then one
+    /// After this number of calls in a row without an answer, an account and Region is not called for a cool-down. Then one
     /// change tries. 1..1000000. Default 10.
     pub circuit_failures: u32,
     /// The first cool-down; it doubles while AWS does not answer. 1ms or more. Default 1s.
@@ -248,7 +247,7 @@ pub struct ForwarderConfig {
     /// The longest cool-down. At least the first. Default 30s.
     #[serde(with = "parse::duration")]
     pub circuit_cool_down_cap: Duration,
-    /// How often to look for changes that nobody works on. Default 2s.
+    /// How often to look for changes that no replica works on. Default 2s.
     #[serde(with = "parse::duration")]
     pub recover_every: Duration,
 }
@@ -281,7 +280,7 @@ impl Default for ForwarderConfig {
 #[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct AwsConfig {
-    /// Where WorkSpaces is, for a simulator. Default: AWS's own endpoints.
+    /// Where WorkSpaces is, for a simulator; it does not move STS. Default: AWS's own endpoints.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub endpoint_url: Option<String>,
     /// Where STS is, for a simulator. Default: AWS's own endpoints.
@@ -339,18 +338,16 @@ pub enum LogFormat {
 #[serde(deny_unknown_fields)]
 pub struct AccountConfig {
     /// Twelve digits, as a text: leading zeros count.
-    #[serde(with = "parse::text")]
     pub id: AccountId,
-    /// The Regions to serve. At least one.
-    #[serde(with = "parse::texts")]
+    /// The Regions to serve. At least one; STS is asked in the first.
     pub regions: Vec<Region>,
     /// Whom images may be shared with: `"anyone"`, or a list of accounts.
     #[serde(with = "parse::share_with")]
-    pub share_with: ShareWithConfig,
+    pub share_with: ShareWith,
     /// The role to assume for this account. Default: use the service's own credentials.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub role_arn: Option<String>,
-    /// The external id that the role asks for. Secret.
+    /// What the role's trust policy asks for as `sts:ExternalId`. Secret.
     #[serde(
         default,
         serialize_with = "parse::hidden_option",
@@ -364,7 +361,7 @@ pub struct AccountConfig {
 
 /// Whom an account's images may be shared with.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ShareWithConfig {
+pub enum ShareWith {
     /// Any account.
     Anyone,
     /// These accounts only.

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use secrecy::SecretString;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 
+use crate::domain::{PrincipalPattern, Region};
+
 const HIDDEN: &str = "[hidden]";
 
 /// A secret, as `config check` shows it.
@@ -71,80 +73,29 @@ pub(super) mod duration {
     }
 }
 
-/// A text that the domain parses.
-pub(super) mod text {
-    use std::{fmt::Display, str::FromStr};
+/// Types of the domain, written as texts.
+macro_rules! texts {
+    ($($name:ident),*) => {$(
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
+            }
+        }
 
-    use super::{Deserialize, Deserializer, Error, Serializer};
-
-    pub(in crate::config) fn deserialize<'de, D, T>(deserializer: D) -> Result<T, D::Error>
-    where
-        D: Deserializer<'de>,
-        T: FromStr<Err: Display>,
-    {
-        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
-    }
-
-    pub(in crate::config) fn serialize<S: Serializer, T: Display>(value: &T, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(value)
-    }
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
+    )*};
 }
 
-/// Texts that the domain parses.
-pub(super) mod texts {
-    use std::{fmt::Display, str::FromStr};
-
-    use super::{Deserialize, Deserializer, Error, Serializer};
-
-    pub(in crate::config) fn deserialize<'de, D, T>(deserializer: D) -> Result<Vec<T>, D::Error>
-    where
-        D: Deserializer<'de>,
-        T: FromStr<Err: Display>,
-    {
-        let texts = Vec::<String>::deserialize(deserializer)?;
-        texts
-            .iter()
-            .map(|text| text.parse().map_err(D::Error::custom))
-            .collect()
-    }
-
-    pub(in crate::config) fn serialize<S: Serializer, T: Display>(
-        values: &[T],
-        serializer: S,
-    ) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(values.iter().map(T::to_string))
-    }
-}
-
-/// Texts that the domain parses, and that may be absent.
-pub(super) mod optional_texts {
-    use std::{fmt::Display, str::FromStr};
-
-    use super::{Deserializer, Serialize, Serializer, texts};
-
-    pub(in crate::config) fn deserialize<'de, D, T>(deserializer: D) -> Result<Option<Vec<T>>, D::Error>
-    where
-        D: Deserializer<'de>,
-        T: FromStr<Err: Display>,
-    {
-        texts::deserialize(deserializer).map(Some)
-    }
-
-    pub(in crate::config) fn serialize<S: Serializer, T: Display>(
-        values: &Option<Vec<T>>,
-        serializer: S,
-    ) -> Result<S::Ok, S::Error> {
-        let texts = values
-            .as_ref()
-            .map(|values| values.iter().map(T::to_string).collect::<Vec<_>>());
-        texts.serialize(serializer)
-    }
-}
+texts!(PrincipalPattern, Region);
 
 /// `"anyone"`, or a list of accounts.
 pub(super) mod share_with {
     use super::{
-        super::{AccountId, BTreeSet, ShareWithConfig},
+        super::{AccountId, BTreeSet, ShareWith},
         Deserialize, Deserializer, Error, Serializer,
     };
 
@@ -155,27 +106,25 @@ pub(super) mod share_with {
         Accounts(Vec<String>),
     }
 
-    pub(in crate::config) fn deserialize<'de, D: Deserializer<'de>>(
-        deserializer: D,
-    ) -> Result<ShareWithConfig, D::Error> {
+    pub(in crate::config) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ShareWith, D::Error> {
         let wrong = || D::Error::custom("must be \"anyone\" or a list of accounts (texts of twelve digits)");
         match Written::deserialize(deserializer).map_err(|_| wrong())? {
-            Written::Word(word) if word == "anyone" => Ok(ShareWithConfig::Anyone),
+            Written::Word(word) if word == "anyone" => Ok(ShareWith::Anyone),
             Written::Word(_) => Err(wrong()),
             Written::Accounts(accounts) => {
                 let accounts: Result<BTreeSet<AccountId>, _> = accounts.iter().map(|account| account.parse()).collect();
-                Ok(ShareWithConfig::Only(accounts.map_err(D::Error::custom)?))
+                Ok(ShareWith::Only(accounts.map_err(D::Error::custom)?))
             }
         }
     }
 
     pub(in crate::config) fn serialize<S: Serializer>(
-        share_with: &ShareWithConfig,
+        share_with: &ShareWith,
         serializer: S,
     ) -> Result<S::Ok, S::Error> {
         match share_with {
-            ShareWithConfig::Anyone => serializer.serialize_str("anyone"),
-            ShareWithConfig::Only(accounts) => serializer.collect_seq(accounts.iter().map(AccountId::to_string)),
+            ShareWith::Anyone => serializer.serialize_str("anyone"),
+            ShareWith::Only(accounts) => serializer.collect_seq(accounts),
         }
     }
 }

@@ -22,9 +22,6 @@ pub(crate) mod trace_context;
 
 pub(crate) use authentication::only_header;
 pub use authentication::{Authenticator, PRINCIPAL};
-pub use identity::{
-    CertificateReload, ClientCertificates, Distrust, Identity, KeySettings, KeySource, Keys, KeysProblem, ServerTls,
-    TlsProblem, TlsSettings, TlsStream, TokenSettings, Tokens,
-};
+pub use identity::{Distrust, Identity, Keys, KeysProblem, ServerTls, TlsProblem, TlsStream, Tokens};
 pub use refused::CountRefused;
 pub(crate) use refused::RefusedCallers;

@@ -53,7 +53,9 @@ pub(crate) struct Exhausted {
 }
 
 impl Quotas {
-    pub(crate) fn new(most_calls: usize, calls_per_second: NonZeroU32, clock: &Clock) -> Self {
+    pub(crate) fn new(most_calls: usize, calls_per_second: u32, clock: &Clock) -> Self {
+        // A rule of the configuration forbids 0.
+        let calls_per_second = NonZeroU32::new(calls_per_second).unwrap_or(NonZeroU32::MIN);
         let since = Since(clock.clone(), clock.elapsed());
         Self(Arc::new(Inner {
             most_calls,
@@ -139,7 +141,7 @@ mod tests {
 
     fn quotas(most_calls: usize, rate: u32) -> (Quotas, Clock) {
         let clock = Clock::manual(Timestamp::parse("2026-11-22T00:00:00Z").unwrap());
-        (Quotas::new(most_calls, NonZeroU32::new(rate).unwrap(), &clock), clock)
+        (Quotas::new(most_calls, rate, &clock), clock)
     }
 
     fn principal(name: &str) -> Principal {

@@ -6,18 +6,7 @@
 
 use std::time::Duration;
 
-use crate::clock::Elapsed;
-
-/// When a circuit opens, and for how long.
-#[derive(Debug, Clone, Copy)]
-pub struct CircuitSettings {
-    /// After so many calls in a row without an answer. 1 or more.
-    pub failures: u32,
-    /// The first cool-down.
-    pub cool_down: Duration,
-    /// The longest.
-    pub cool_down_cap: Duration,
-}
+use crate::{clock::Elapsed, config::ForwarderConfig};
 
 /// What may be done now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,7 +22,7 @@ pub(super) enum Allowed {
 /// The circuit.
 #[derive(Debug)]
 pub(super) struct Circuit {
-    settings: CircuitSettings,
+    settings: ForwarderConfig,
     state: State,
 }
 
@@ -45,7 +34,7 @@ enum State {
 }
 
 impl Circuit {
-    pub(super) fn new(settings: CircuitSettings) -> Self {
+    pub(super) fn new(settings: ForwarderConfig) -> Self {
         let state = State::Closed { failures: 0 };
         Self { settings, state }
     }
@@ -97,17 +86,12 @@ impl Circuit {
 
     /// AWS did not answer a call, of the probe or of another change. Tells the cool-down if this opened the circuit.
     pub(super) fn unanswered(&mut self, is_probe: bool, now: Elapsed) -> Option<Duration> {
-        let CircuitSettings {
-            failures: most,
-            cool_down: first,
-            cool_down_cap: longest,
-        } = self.settings;
         let cool_down = match &mut self.state {
             State::Closed { failures } => {
                 *failures += 1;
-                (*failures >= most).then_some(first)
+                (*failures >= self.settings.circuit_failures).then_some(self.settings.circuit_cool_down)
             }
-            State::Probing { cool_down } if is_probe => Some((*cool_down * 2).min(longest)),
+            State::Probing { cool_down } if is_probe => Some((*cool_down * 2).min(self.settings.circuit_cool_down_cap)),
             // Begun before the circuit opened: nothing new.
             State::Probing { .. } | State::Open { .. } => None,
         }?;
@@ -132,10 +116,11 @@ mod tests {
     }
 
     fn circuit() -> Circuit {
-        Circuit::new(CircuitSettings {
-            failures: 3,
-            cool_down: Duration::from_secs(4),
-            cool_down_cap: Duration::from_secs(10),
+        Circuit::new(ForwarderConfig {
+            circuit_failures: 3,
+            circuit_cool_down: Duration::from_secs(4),
+            circuit_cool_down_cap: Duration::from_secs(10),
+            ..ForwarderConfig::default()
         })
     }
 

@@ -24,6 +24,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     clock::Clock,
+    config::ForwarderConfig,
     domain::{AccountId, PermissionKey, Region, convergence::RetryPolicy},
     policy::Policy,
     store::{Committer, Database, Leased, Released},
@@ -36,23 +37,24 @@ use queue::Waiting;
 use recovery::Recovery;
 use spot::Spot;
 
-pub use circuit::CircuitSettings;
-pub use pace::PaceSettings;
-pub use place::PlaceSettings;
+impl ForwarderConfig {
+    /// No call is begun with less than this left of its lease.
+    fn lease_reserve(&self) -> Duration {
+        self.attempt_timeout + self.lease_margin
+    }
 
-/// How changes are forwarded.
-#[derive(Debug, Clone)]
-pub struct ForwarderSettings {
-    /// When to try again, and until when.
-    pub retry: RetryPolicy,
-    /// No call is begun with less than this left of the lease: the time-out of an attempt, and a margin.
-    pub lease_reserve: Duration,
-    /// After a call AWS is not read back with less than this left of the lease: how long that may take.
-    pub read_reserve: Duration,
-    /// How each account is called in each Region.
-    pub place: PlaceSettings,
-    /// How often to look for work that nobody holds.
-    pub recover_every: Duration,
+    /// No more is claimed than can be begun in this time: before half of what a lease has for calls is over.
+    fn claim_ahead(&self) -> Duration {
+        self.lease.saturating_sub(self.lease_reserve()) / 2
+    }
+
+    fn retry(&self) -> RetryPolicy {
+        RetryPolicy {
+            base: self.backoff_base,
+            cap: self.backoff_cap,
+            give_up_after: self.give_up_after,
+        }
+    }
 }
 
 /// What the forwarder works with.
@@ -83,7 +85,7 @@ struct Inner {
     clock: Clock,
     released: Released,
     instruments: Instruments,
-    settings: ForwarderSettings,
+    settings: ForwarderConfig,
     spots: Mutex<HashMap<(AccountId, Region), Arc<Spot>>>,
     stop: CancellationToken,
     /// Nobody waits for what is left any more.
@@ -93,7 +95,7 @@ struct Inner {
 
 impl Forwarder {
     /// A forwarder that stops taking up work when `stop` is cancelled.
-    pub fn new(dependencies: Dependencies, settings: ForwarderSettings, stop: CancellationToken) -> Self {
+    pub fn new(dependencies: Dependencies, settings: ForwarderConfig, stop: CancellationToken) -> Self {
         let inner = Arc::new(Inner {
             instruments: dependencies.database.instruments().clone(),
             database: dependencies.database,
@@ -170,7 +172,7 @@ impl Forwarder {
         while let Some(Some(leased)) = self.0.stop.run_until_cancelled(work.recv()).await {
             let key = &leased.work.change.intent.key;
             let (spot, image) = (self.spot(key.account, &key.region), key.image.clone());
-            let for_calls = leased.work.lease_for.saturating_sub(self.0.settings.lease_reserve);
+            let for_calls = leased.work.lease_for.saturating_sub(self.0.settings.lease_reserve());
             let begin_by = leased.since.plus(for_calls);
             let waiting = Waiting {
                 begin_by,
@@ -192,7 +194,7 @@ impl Forwarder {
         if let Some(spot) = spots.get(&key) {
             return spot.clone();
         }
-        let spot = Spot::new(key.clone(), self.0.settings.place, self.0.clock.elapsed());
+        let spot = Spot::new(key.clone(), self.0.settings, self.0.clock.elapsed());
         spots.insert(key, spot.clone());
         self.0.tasks.spawn(self.clone().serve(spot.clone()));
         self.0.tasks.spawn(self.clone().look_after(spot.clone()));

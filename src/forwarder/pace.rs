@@ -9,26 +9,19 @@
 
 use std::time::Duration;
 
-use crate::clock::Elapsed;
+use crate::{clock::Elapsed, config::ForwarderConfig};
 
 /// From half of the limit back to it, and from there on each doubling.
 const RECOVERY: Duration = Duration::from_secs(10);
 
-/// How fast.
-#[derive(Debug, Clone, Copy)]
-pub struct PaceSettings {
-    /// Never more than so many calls a second.
-    pub most: f64,
-    /// Never less than so many, however much is throttled.
-    pub least: f64,
-    /// So many calls may begin at once after a rest.
-    pub burst: f64,
-}
-
 /// The bucket.
 #[derive(Debug)]
 pub(super) struct Pace {
-    settings: PaceSettings,
+    /// Calls a second: never more, and never less however much is throttled.
+    most: f64,
+    least: f64,
+    /// Maximum calls that begin at once after a rest.
+    burst: f64,
     /// Calls a second.
     rate: f64,
     /// Where AWS throttled last; nothing, at full speed.
@@ -44,13 +37,16 @@ pub(super) struct Pace {
 }
 
 impl Pace {
-    pub(super) fn new(settings: PaceSettings, now: Elapsed) -> Self {
+    pub(super) fn new(settings: &ForwarderConfig, now: Elapsed) -> Self {
+        let (most, burst) = (settings.calls_per_second.into(), settings.burst.into());
         Self {
-            settings,
-            rate: settings.most,
+            most,
+            least: settings.least_calls_per_second.into(),
+            burst,
+            rate: most,
             limit: None,
             slowed_at: None,
-            tokens: settings.burst,
+            tokens: burst,
             recent: 0.0,
             at: now,
         }
@@ -92,10 +88,10 @@ impl Pace {
         if self.slowed_at.is_some_and(|slowed_at| begun < slowed_at) {
             return false;
         }
-        let limit = self.rate.min(self.recent).max(self.settings.least);
+        let limit = self.rate.min(self.recent).max(self.least);
         let before = self.rate;
         self.limit = Some(limit);
-        self.rate = (limit / 2.0).max(self.settings.least);
+        self.rate = (limit / 2.0).max(self.least);
         self.tokens = self.tokens.min(0.0);
         self.slowed_at = Some(now);
         self.rate < before
@@ -113,8 +109,8 @@ impl Pace {
     /// While AWS throttles, a rest is good for no more than a second's calls.
     fn capacity(&self) -> f64 {
         match self.limit {
-            None => self.settings.burst,
-            Some(_) => self.settings.burst.min(self.rate.max(1.0)),
+            None => self.burst,
+            Some(_) => self.burst.min(self.rate.max(1.0)),
         }
     }
 
@@ -124,8 +120,8 @@ impl Pace {
         let below = ((limit - self.rate) / step).clamp(0.0, passed);
         let doublings = ((passed - below) / RECOVERY.as_secs_f64()).min(64.0);
         self.rate = (self.rate + below * step) * doublings.exp2();
-        if self.rate >= self.settings.most {
-            (self.rate, self.limit) = (self.settings.most, None);
+        if self.rate >= self.most {
+            (self.rate, self.limit) = (self.most, None);
         }
     }
 }
@@ -135,11 +131,14 @@ mod tests {
     use super::*;
     use crate::{clock::Clock, domain::Timestamp};
 
-    const SETTINGS: PaceSettings = PaceSettings {
-        most: 1000.0,
-        least: 1.0,
-        burst: 100.0,
-    };
+    fn pace() -> Pace {
+        let settings = ForwarderConfig {
+            calls_per_second: 1000,
+            burst: 100,
+            ..ForwarderConfig::default()
+        };
+        Pace::new(&settings, start())
+    }
 
     fn start() -> Elapsed {
         Clock::manual(Timestamp::parse("2026-11-22T00:00:00Z").unwrap()).elapsed()
@@ -171,7 +170,7 @@ mod tests {
 
     #[test]
     fn a_burst_begins_at_once_and_the_rest_at_the_rate() {
-        let mut pace = Pace::new(SETTINGS, start());
+        let mut pace = pace();
         for _ in 0..100 {
             assert_eq!(pace.wait(start()), Duration::ZERO);
             pace.spend(start());
@@ -184,7 +183,7 @@ mod tests {
 
     #[test]
     fn throttling_halves_what_was_called_and_old_throttling_is_not_heard_twice() {
-        let mut pace = Pace::new(SETTINGS, start());
+        let mut pace = pace();
         (0..80).for_each(|_| pace.spend(start()));
         let later = start().plus(seconds(0.001));
         assert!(pace.throttled(start(), later));
@@ -200,7 +199,7 @@ mod tests {
 
     #[test]
     fn it_grows_by_equal_steps_to_where_it_was_throttled_and_faster_beyond() {
-        let mut pace = Pace::new(SETTINGS, start());
+        let mut pace = pace();
         (0..80).for_each(|_| pace.spend(start()));
         pace.throttled(start(), start());
         let mut rate = |at: f64| {
@@ -215,7 +214,7 @@ mod tests {
 
     #[test]
     fn it_finds_the_limit_of_an_upstream_and_stays_near_it() {
-        let mut pace = Pace::new(SETTINGS, start());
+        let mut pace = pace();
         let end = start().plus(seconds(20.0));
         against(&mut pace, start(), end, 20.0);
         let (answered, throttled) = against(&mut pace, end, end.plus(seconds(100.0)), 20.0);
@@ -225,7 +224,7 @@ mod tests {
 
     #[test]
     fn it_is_as_fast_as_before_when_the_limit_is_gone() {
-        let mut pace = Pace::new(SETTINGS, start());
+        let mut pace = pace();
         let end = start().plus(seconds(30.0));
         against(&mut pace, start(), end, 5.0);
         assert!(pace.rate() < 20.0, "{}", pace.rate());
@@ -235,7 +234,7 @@ mod tests {
 
     #[test]
     fn a_read_is_paid_for_by_its_pages_and_one_that_others_made_costs_nothing() {
-        let mut pace = Pace::new(SETTINGS, start());
+        let mut pace = pace();
         (0..100).for_each(|_| pace.spend(start()));
         pace.came_to(1, 0);
         assert_eq!(pace.wait(start()), Duration::ZERO);
@@ -245,7 +244,7 @@ mod tests {
 
     #[test]
     fn what_could_not_wait_is_paid_back() {
-        let mut pace = Pace::new(SETTINGS, start());
+        let mut pace = pace();
         (0..150).for_each(|_| pace.spend(start()));
         assert!(pace.wait(start()) > seconds(0.05));
     }

@@ -15,29 +15,15 @@ use std::{
 
 use crate::{
     clock::Elapsed,
+    config::ForwarderConfig,
     domain::{Classification, ImageId},
 };
 
 use super::{
-    circuit::{Allowed, Circuit, CircuitSettings},
-    pace::{Pace, PaceSettings},
+    circuit::{Allowed, Circuit},
+    pace::Pace,
     queue::{FairQueue, Waiting},
 };
-
-/// How one account in one Region is called.
-#[derive(Debug, Clone, Copy)]
-pub struct PlaceSettings {
-    /// How fast.
-    pub pace: PaceSettings,
-    /// Whether at all.
-    pub circuit: CircuitSettings,
-    /// At most so many changes are worked on at once.
-    pub max_in_flight: usize,
-    /// With so many changes worked on, waiting for their turn or for their next attempt, new ones are refused.
-    pub max_backlog: usize,
-    /// No more is claimed than can be begun in so long.
-    pub claim_ahead: Duration,
-}
 
 /// What is turned away does not come back sooner.
 const LEAST_DELAY: Duration = Duration::from_millis(100);
@@ -87,7 +73,7 @@ pub(super) enum Room {
 
 #[derive(Debug)]
 pub(super) struct Place<T> {
-    settings: PlaceSettings,
+    settings: ForwarderConfig,
     pace: Pace,
     circuit: Circuit,
     queue: FairQueue<T>,
@@ -104,11 +90,11 @@ pub(super) struct Place<T> {
 }
 
 impl<T> Place<T> {
-    pub(super) fn new(settings: PlaceSettings, now: Elapsed) -> Self {
+    pub(super) fn new(settings: ForwarderConfig, now: Elapsed) -> Self {
         Self {
             settings,
-            pace: Pace::new(settings.pace, now),
-            circuit: Circuit::new(settings.circuit),
+            pace: Pace::new(&settings, now),
+            circuit: Circuit::new(settings),
             queue: FairQueue::default(),
             sharers: VecDeque::new(),
             in_flight: 0,
@@ -208,7 +194,7 @@ impl<T> Place<T> {
     /// Turned away for so long as the turns before take; but the pace may be another soon, so it is looked again before long.
     fn too_slow(&self, turns_take: Duration) -> TurnedAway {
         TurnedAway {
-            delay: turns_take.min(self.settings.claim_ahead).max(LEAST_DELAY),
+            delay: turns_take.min(self.settings.claim_ahead()).max(LEAST_DELAY),
             is_dead: false,
         }
     }
@@ -312,7 +298,7 @@ impl<T> Place<T> {
 
     /// How much of it may be claimed now. Some: then the look is begun.
     pub(super) fn room(&mut self, now: Elapsed) -> Room {
-        let ahead = self.pace.rate() * self.settings.claim_ahead.as_secs_f64();
+        let ahead = self.pace.rate() * self.settings.claim_ahead().as_secs_f64();
         let most = (ahead as usize).clamp(1, 2 * self.settings.max_in_flight.max(1));
         let free = most.saturating_sub(self.queue.len());
         let room = match self.circuit.allowed(now) {

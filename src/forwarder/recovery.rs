@@ -84,7 +84,7 @@ impl Forwarder {
         let due = match room {
             Room::For(limit) => self.due(spot, limit).await,
             Room::ForSpent(limit) => {
-                let give_up_after = self.0.settings.retry.give_up_after;
+                let give_up_after = self.0.settings.give_up_after;
                 due::spent(&self.0.database, spot.account, &spot.region, give_up_after, limit).await
             }
             Room::None => return self.until_moved(spot, until_due).await,

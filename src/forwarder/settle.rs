@@ -42,7 +42,7 @@ impl Forwarder {
             let now = Circumstances {
                 action: work.change.intent.action,
                 first: work.change.generation == 1,
-                spent: age >= forwarder.0.settings.retry.give_up_after,
+                spent: age >= forwarder.0.settings.give_up_after,
                 // Not shortened by the wait: since when it is reckoned is from before the commit that told of it.
                 landing_for: work.landing_for,
                 seen: None,
@@ -62,7 +62,7 @@ impl Forwarder {
         now: Circumstances<'_>,
         why: TurnedAway,
     ) -> Outcome {
-        let retry = &self.0.settings.retry;
+        let retry = self.0.settings.retry();
         let left = retry.give_up_after.saturating_sub(age);
         let now = Circumstances {
             spent: now.spent && why.is_dead,

@@ -6,13 +6,14 @@ use tokio::sync::Notify;
 
 use crate::{
     clock::{Clock, Elapsed},
+    config::ForwarderConfig,
     domain::{AccountId, Classification, Region},
     store::Leased,
 };
 
 use super::{
     Forwarder,
-    place::{Next, Place, PlaceSettings, Turn, TurnedAway},
+    place::{Next, Place, Turn, TurnedAway},
 };
 
 /// One account in one Region.
@@ -27,7 +28,7 @@ pub(super) struct Spot {
 }
 
 impl Spot {
-    pub(super) fn new((account, region): (AccountId, Region), settings: PlaceSettings, now: Elapsed) -> Arc<Self> {
+    pub(super) fn new((account, region): (AccountId, Region), settings: ForwarderConfig, now: Elapsed) -> Arc<Self> {
         Arc::new(Self {
             account,
             region,

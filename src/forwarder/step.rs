@@ -68,7 +68,7 @@ impl Forwarder {
             let now = Circumstances {
                 action,
                 first: work.change.generation == 1,
-                spent: age >= self.0.settings.retry.give_up_after,
+                spent: age >= self.0.settings.give_up_after,
                 landing_for: work
                     .landing_for
                     .map(|left| left.saturating_sub(elapsed.since(received))),
@@ -126,7 +126,7 @@ impl Forwarder {
                 }
                 Next::Retry { retry_after, in_doubt } => {
                     let made = work.change.attempts.len() + attempts.len();
-                    let (retry, jitter) = (&self.0.settings.retry, fastrand::f64());
+                    let (retry, jitter) = (self.0.settings.retry(), fastrand::f64());
                     let delay = if in_doubt {
                         retry.delay_in_doubt(made, retry_after, jitter)
                     } else {
@@ -159,12 +159,12 @@ impl Forwarder {
 
     /// True when a call that is begun now ends before the lease does.
     fn has_time(&self, work: &Work, since: Elapsed) -> bool {
-        self.0.clock.elapsed().plus(self.0.settings.lease_reserve) < since.plus(work.lease_for)
+        self.0.clock.elapsed().plus(self.0.settings.lease_reserve()) < since.plus(work.lease_for)
     }
 
     /// True when a read that is begun now ends before the lease does.
     fn has_time_to_read(&self, work: &Work, since: Elapsed) -> bool {
-        self.0.clock.elapsed().plus(self.0.settings.read_reserve) <= since.plus(work.lease_for)
+        self.0.clock.elapsed().plus(self.0.settings.read_timeout) <= since.plus(work.lease_for)
     }
 
     /// Lengthens the lease. What was called so far is on record with it.

@@ -33,6 +33,6 @@ mod status;
 pub use crate::edge::{Authenticator, PRINCIPAL};
 pub use audit::AuditApi;
 pub use health::{Health, LIVENESS, READINESS};
-pub use server::{ServerSettings, Services, serve};
+pub use server::{Services, serve};
 pub use service::ShareService;
 pub use status::CHANGE_ID;

@@ -1,6 +1,6 @@
 //! The server: which services answer, behind which layers.
 
-use std::{any::Any, future::Future, num::NonZeroU32, time::Duration};
+use std::{any::Any, future::Future, time::Duration};
 
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -12,6 +12,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::{
     clock::Clock,
+    config::ServerConfig,
     edge::{
         Authenticator, CountRefused, RefusedCallers, ServerTls,
         admission::{Admission, Guarded, Rules},
@@ -47,76 +48,20 @@ const TIME_TO_SEND: Duration = Duration::from_millis(500);
 /// How long a browser's connection may rest between two calls.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How the server talks to its clients.
-#[derive(Debug, Clone)]
-pub struct ServerSettings {
-    /// Maximum size of a request message, also after decompression.
-    pub max_message_bytes: usize,
-    /// Maximum size of the metadata of a call.
-    pub max_header_bytes: u32,
-    /// Maximum connections; further ones are closed at once.
-    pub max_connections: usize,
-    /// Maximum concurrent calls on one connection; the client does not send more.
-    pub max_concurrent_streams: u32,
-    /// Maximum concurrent calls; further ones are refused at once.
-    pub max_calls: usize,
-    /// Maximum concurrent watches and exports; further ones are refused at once.
-    pub max_open_streams: usize,
-    /// Maximum concurrent calls and open streams of one principal; further ones are refused at once.
-    pub max_calls_per_principal: usize,
-    /// Maximum calls a second of one principal, and as many in a burst after a rest.
-    pub calls_per_second_per_principal: NonZeroU32,
-    /// A call is answered after this time at the latest, whatever its deadline.
-    pub longest_call: Duration,
-    /// The client must complete the TLS handshake and send the HTTP/2 preface within this time.
-    pub greeting_timeout: Duration,
-    /// How often to ask whether the client is still there.
-    pub keepalive_interval: Duration,
-    /// How long it may take to say so.
-    pub keepalive_timeout: Duration,
-    /// How long calls may take to end, once the server shuts down.
-    pub drain_timeout: Duration,
-    /// How long streams may take to end then.
-    pub stream_drain_timeout: Duration,
-    /// The web pages from which browsers may call: their origins.
-    pub allowed_origins: Vec<String>,
-}
+/// How long streams may take to end once the server shuts down.
+const STREAM_DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
 
-impl Default for ServerSettings {
-    fn default() -> Self {
-        Self {
-            max_message_bytes: 64 * 1024,
-            max_header_bytes: 16 * 1024,
-            max_connections: 1024,
-            max_concurrent_streams: 1000,
-            max_calls: 4096,
-            max_open_streams: 1024,
-            max_calls_per_principal: 2048,
-            calls_per_second_per_principal: NonZeroU32::new(5000).expect("it is not zero"),
-            longest_call: Duration::from_secs(35),
-            greeting_timeout: Duration::from_secs(10),
-            keepalive_interval: Duration::from_secs(60),
-            keepalive_timeout: Duration::from_secs(20),
-            drain_timeout: Duration::from_secs(30),
-            stream_drain_timeout: Duration::from_secs(2),
-            allowed_origins: Vec::new(),
-        }
-    }
-}
-
-impl ServerSettings {
-    fn listener(&self) -> ListenerSettings {
-        ListenerSettings {
-            max_connections: self.max_connections,
-            handshake_timeout: self.greeting_timeout,
-            head_timeout: HEAD_TIMEOUT,
-            max_head_bytes: self.max_header_bytes,
-            max_concurrent_streams: self.max_concurrent_streams,
-            keepalive_interval: self.keepalive_interval,
-            keepalive_timeout: self.keepalive_timeout,
-            // A watch may last for days.
-            max_age: None,
-        }
+fn listener(settings: &ServerConfig) -> ListenerSettings {
+    ListenerSettings {
+        max_connections: settings.max_connections,
+        handshake_timeout: settings.handshake_timeout,
+        head_timeout: HEAD_TIMEOUT,
+        max_head_bytes: settings.max_header_size,
+        max_concurrent_streams: settings.max_calls_per_connection,
+        keepalive_interval: settings.keepalive_interval,
+        keepalive_timeout: settings.keepalive_timeout,
+        // A watch may last for days.
+        max_age: None,
     }
 }
 
@@ -141,7 +86,9 @@ pub struct Services<S = ShareService> {
     /// Measures calls.
     pub instruments: Instruments,
     /// How to talk to clients.
-    pub settings: ServerSettings,
+    pub settings: ServerConfig,
+    /// A call is answered after this time at the latest, whatever its deadline.
+    pub longest_call: Duration,
 }
 
 /// Serves on `socket` until `shutdown` is over; then ends when the calls under way have, or when the time for that is up.
@@ -157,7 +104,7 @@ pub async fn serve<S: SharePermissionService>(
     let refused = RefusedCallers::new(services.count_refused.clone(), clock.clone());
     let listener = Listener {
         socket,
-        settings: settings.listener(),
+        settings: listener(&settings),
         tls: services.tls.clone().map(|server| Tls {
             server,
             refused: refused.clone(),
@@ -172,7 +119,7 @@ pub async fn serve<S: SharePermissionService>(
         clock: clock.clone(),
         under_way: under_way.clone(),
         limits: Limits::new(settings.max_calls, settings.max_open_streams),
-        longest: settings.longest_call,
+        longest: services.longest_call,
     };
     // From the outside in: browsers are told what they may do, gRPC-Web is made gRPC, then the call is observed and watched, and
     // a panic is an answer like any other.
@@ -196,14 +143,12 @@ pub async fn serve<S: SharePermissionService>(
 }
 
 /// Ends when no connection is waited for any more, though some are open.
-async fn drained(draining: &CancellationToken, under_way: &UnderWay, clock: &Clock, settings: &ServerSettings) {
+async fn drained(draining: &CancellationToken, under_way: &UnderWay, clock: &Clock, settings: &ServerConfig) {
     draining.cancelled().await;
-    let overdue = clock.sleep(settings.drain_timeout);
+    let overdue = clock.sleep(settings.shutdown_grace);
     // Streams end by themselves; one whose reader takes nothing cannot be told so, and is not waited for.
     let only_streams_are_left = async {
-        clock
-            .sleep(settings.stream_drain_timeout.min(settings.drain_timeout))
-            .await;
+        clock.sleep(STREAM_DRAIN_TIMEOUT.min(settings.shutdown_grace)).await;
         under_way.none().await;
         // An answer that was made is on its way yet.
         clock.sleep(TIME_TO_SEND).await;
@@ -238,10 +183,10 @@ fn routes<S: SharePermissionService>(services: Services<S>, refused: RefusedCall
         answer: status::not_admitted,
     });
     let share_permissions = SharePermissionServiceServer::new(services.share_permissions)
-        .max_decoding_message_size(settings.max_message_bytes)
+        .max_decoding_message_size(settings.max_message_size)
         .accept_compressed(CompressionEncoding::Gzip);
     let audit = AuditServiceServer::new(services.audit)
-        .max_decoding_message_size(settings.max_message_bytes)
+        .max_decoding_message_size(settings.max_message_size)
         .accept_compressed(CompressionEncoding::Gzip);
     Routes::new(admission.before(share_permissions))
         .add_service(admission.before(audit))

@@ -10,23 +10,17 @@
 pub mod roles;
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     fmt,
     sync::{Arc, PoisonError, RwLock},
 };
 
-use crate::domain::{AccountId, Action, Intent, PermissionKey, Principal};
+use crate::{
+    config::{RoleConfig, ShareWith},
+    domain::{AccountId, Action, Intent, PermissionKey, Principal},
+};
 
-use roles::{Binding, Operation, Scope};
-
-/// Whom an account's images may be shared with.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ShareWith {
-    /// Any account.
-    Anyone,
-    /// These accounts only.
-    Only(BTreeSet<AccountId>),
-}
+use roles::{Operation, Scope};
 
 /// May this change be made?
 #[derive(Debug, Clone, Copy)]
@@ -86,14 +80,14 @@ pub enum Verdict {
 #[derive(Debug, Clone, Default)]
 pub struct PolicySet {
     accounts: BTreeMap<AccountId, ShareWith>,
-    roles: Vec<Binding>,
+    roles: Vec<RoleConfig>,
 }
 
 impl PolicySet {
     /// A set of what each account allows and who has which roles.
     pub fn new(
         accounts: impl IntoIterator<Item = (AccountId, ShareWith)>,
-        roles: impl IntoIterator<Item = Binding>,
+        roles: impl IntoIterator<Item = RoleConfig>,
     ) -> Self {
         Self {
             accounts: accounts.into_iter().collect(),
@@ -173,6 +167,8 @@ impl Policy {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::{roles::Role, *};
 
     const ACCOUNT: &str = "111122223333";
@@ -186,8 +182,8 @@ mod tests {
         }
     }
 
-    fn binding(principal: &str, role: Role, accounts: Option<&str>) -> Binding {
-        Binding {
+    fn binding(principal: &str, role: Role, accounts: Option<&str>) -> RoleConfig {
+        RoleConfig {
             principal: principal.parse().unwrap(),
             roles: BTreeSet::from([role]),
             accounts: accounts.map(|account| BTreeSet::from([account.parse().unwrap()])),
@@ -206,7 +202,7 @@ mod tests {
         matches!(decide(set, principal, action, shared), Verdict::Allow { .. })
     }
 
-    fn set(roles: impl IntoIterator<Item = Binding>) -> PolicySet {
+    fn set(roles: impl IntoIterator<Item = RoleConfig>) -> PolicySet {
         let listed = ShareWith::Only(BTreeSet::from(["210987654321".parse().unwrap()]));
         PolicySet::new([(ACCOUNT.parse().unwrap(), listed)], roles)
     }

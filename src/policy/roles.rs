@@ -2,7 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use crate::domain::{AccountId, Action, Principal, PrincipalPattern};
+use crate::{
+    config::RoleConfig,
+    domain::{AccountId, Action, Principal},
+};
+
+pub use crate::config::Role;
 
 /// What somebody wants to do. Every RPC is one of these; the table is `grpc/rpcs.rs`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,17 +22,6 @@ pub enum Operation {
     Export,
     /// Fetch checkpoints and proofs, and add signatures of witnesses.
     Prove,
-}
-
-/// What somebody may do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Role {
-    /// Reads.
-    Viewer,
-    /// Grants and revokes. Reads nothing: whoever is to follow changes is a viewer too.
-    Operator,
-    /// Reads, exports and proves.
-    Auditor,
 }
 
 impl Role {
@@ -108,17 +102,6 @@ impl From<Action> for Operation {
     }
 }
 
-/// Gives roles to principals.
-#[derive(Debug, Clone)]
-pub struct Binding {
-    /// Whom.
-    pub principal: PrincipalPattern,
-    /// Which.
-    pub roles: BTreeSet<Role>,
-    /// In which accounts; none: in all, those included that are configured later.
-    pub accounts: Option<BTreeSet<AccountId>>,
-}
-
 /// In which accounts something is allowed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Scope {
@@ -144,7 +127,7 @@ impl Scope {
 }
 
 /// What all bindings together allow: roles add up.
-pub(super) fn scope(bindings: &[Binding], principal: &Principal, operation: Operation) -> Scope {
+pub(super) fn scope(bindings: &[RoleConfig], principal: &Principal, operation: Operation) -> Scope {
     let mut accounts = BTreeSet::new();
     let allowing = bindings.iter().filter(|binding| {
         binding.roles.iter().any(|role| role.allows(operation)) && binding.principal.matches(principal)
@@ -176,7 +159,7 @@ mod tests {
     #[test]
     fn bindings_add_up_and_without_one_nothing_is_allowed() {
         let (one, other): (AccountId, AccountId) = ("111122223333".parse().unwrap(), "444455556666".parse().unwrap());
-        let binding = |principal: &str, role, accounts: Option<AccountId>| Binding {
+        let binding = |principal: &str, role, accounts: Option<AccountId>| RoleConfig {
             principal: principal.parse().unwrap(),
             roles: BTreeSet::from([role]),
             accounts: accounts.map(|account| BTreeSet::from([account])),

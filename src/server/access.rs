@@ -1,20 +1,12 @@
 //! Who reaches the service and who they are, as the configuration has it.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use tokio::task::JoinSet;
 
 use crate::{
     clock::Clock,
-    config::{AuthMode, ClientAuth, Config, JwtConfig, RoleConfig, RoleName, ShareWithConfig, TlsConfig},
-    edge::{
-        Authenticator, CertificateReload, ClientCertificates, KeySettings, KeySource, Keys, KeysProblem, ServerTls,
-        TlsProblem, TlsSettings, TokenSettings, Tokens,
-    },
-    policy::{
-        PolicySet, ShareWith,
-        roles::{Binding, Role},
-    },
+    config::{AuthMode, Config},
+    edge::{Authenticator, Keys, KeysProblem, ServerTls, TlsProblem, Tokens},
+    policy::PolicySet,
     worker::Supervisor,
 };
 
@@ -41,13 +33,13 @@ impl Access {
     /// Reads the certificates and the keys for the first time.
     pub(super) async fn new(config: &Config, clock: &Clock) -> Result<Self, AccessProblem> {
         let tls = match &config.server.tls {
-            Some(tls) => Some(ServerTls::load(tls_settings(tls), clock.clone()).await?),
+            Some(tls) => Some(ServerTls::load(tls.clone(), clock.clone()).await?),
             None => None,
         };
         let (tokens, keys) = match &config.auth.jwt {
             Some(jwt) => {
-                let keys = Keys::start(key_settings(jwt), clock.clone()).await?;
-                let tokens = Tokens::new(token_settings(jwt), keys.clone(), clock.clone());
+                let keys = Keys::start(jwt.clone(), clock.clone()).await?;
+                let tokens = Tokens::new(jwt.clone(), keys.clone(), clock.clone());
                 (Some(tokens), Some(keys))
             }
             None => (None, None),
@@ -65,10 +57,9 @@ impl Access {
     }
 
     /// Runs what follows changes of the files and of the issuer's keys.
-    pub(super) fn watch(&self, config: &Config, supervisor: &Supervisor, tasks: &mut JoinSet<()>) {
-        if let (Some(tls), Some(settings)) = (&self.tls, &config.server.tls) {
-            let (tls, every) = (tls.clone(), settings.reload_every);
-            tasks.spawn(supervisor.run(CertificateReload { tls, every }));
+    pub(super) fn watch(&self, supervisor: &Supervisor, tasks: &mut JoinSet<()>) {
+        if let Some(tls) = &self.tls {
+            tasks.spawn(supervisor.run(tls.clone()));
         }
         if let Some(keys) = &self.keys {
             tasks.spawn(supervisor.run(keys.clone()));
@@ -76,70 +67,11 @@ impl Access {
     }
 }
 
-fn tls_settings(tls: &TlsConfig) -> TlsSettings {
-    TlsSettings {
-        certificate: tls.certificate.clone(),
-        key: tls.key.clone(),
-        client_ca: tls.client_ca.clone(),
-        client_certificates: match tls.client_auth {
-            ClientAuth::None => ClientCertificates::None,
-            ClientAuth::Optional => ClientCertificates::Optional,
-            ClientAuth::Required => ClientCertificates::Required,
-        },
-    }
-}
-
-fn key_settings(jwt: &JwtConfig) -> KeySettings {
-    let source = if jwt.jwks.contains("://") {
-        KeySource::Url {
-            url: jwt.jwks.clone(),
-            ca: jwt.jwks_ca.clone(),
-        }
-    } else {
-        KeySource::File(jwt.jwks.clone().into())
-    };
-    KeySettings {
-        source,
-        refresh: jwt.jwks_refresh,
-        retry: jwt.jwks_retry,
-        max_age: jwt.jwks_max_age,
-    }
-}
-
-fn token_settings(jwt: &JwtConfig) -> TokenSettings {
-    TokenSettings {
-        issuer: jwt.issuer.clone(),
-        audience: jwt.audience.clone(),
-        principal_claim: jwt.principal_claim.clone(),
-        leeway: jwt.leeway,
-    }
-}
-
 /// What the configuration allows.
 pub(super) fn policy_set(config: &Config) -> PolicySet {
-    let accounts: BTreeMap<_, _> = config
-        .accounts
-        .iter()
-        .map(|account| match &account.share_with {
-            ShareWithConfig::Anyone => (account.id, ShareWith::Anyone),
-            ShareWithConfig::Only(accounts) => (account.id, ShareWith::Only(accounts.clone())),
-        })
-        .collect();
-    PolicySet::new(accounts, config.roles.iter().map(binding))
-}
-
-fn binding(config: &RoleConfig) -> Binding {
-    let role = |name: &RoleName| match name {
-        RoleName::Viewer => Role::Viewer,
-        RoleName::Operator => Role::Operator,
-        RoleName::Auditor => Role::Auditor,
-    };
-    Binding {
-        principal: config.principal.clone(),
-        roles: config.roles.iter().map(role).collect(),
-        accounts: config
-            .accounts
-            .as_ref()
-            .map(|accounts| accounts.iter().copied().collect::<BTreeSet<_>>()),
-    }
+    let accounts = config.accounts.iter();
+    PolicySet::new(
+        accounts.map(|account| (account.id, account.share_with.clone())),
+        config.roles.iter().cloned(),
+    )
 }

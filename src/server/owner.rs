@@ -8,11 +8,11 @@ use crate::{
     archive as months,
     audit::{Audit, Tail},
     clock::Clock,
-    config::Config,
-    store::{Database, DatabaseSettings, StoreError},
+    config::{Config, DatabaseConfig},
+    store::{Database, StoreError},
 };
 
-use super::{ServerError, database_settings, keys};
+use super::{ServerError, keys};
 
 /// How long a statement may take: to change a table or to count a month takes as long as it takes. Half of it may be spent
 /// waiting for locks.
@@ -55,9 +55,9 @@ pub async fn archive(
 }
 
 fn connect(config: &Config) -> Result<Database, StoreError> {
-    let settings = DatabaseSettings {
+    let settings = DatabaseConfig {
         statement_timeout: STATEMENT_TIMEOUT,
-        ..database_settings(config)
+        ..config.database.clone()
     };
     Database::new(&settings, &Clock::system())
 }

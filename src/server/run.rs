@@ -22,7 +22,10 @@ use crate::{
     worker::Supervisor,
 };
 
-use super::{Server, ServerError, pending::PendingWatch, server_settings};
+use super::{Server, ServerError, pending::PendingWatch};
+
+/// How long after its handler should have answered a call is answered without it.
+const TIME_TO_ANSWER: Duration = Duration::from_secs(5);
 
 /// How often waiters look for changes that ended on other replicas, behind the hints.
 const POLL_OUTCOMES_EVERY: Duration = Duration::from_secs(1);
@@ -80,7 +83,8 @@ impl Server {
             health,
             clock: clock.clone(),
             instruments,
-            settings: server_settings(&self.config.server),
+            longest_call: self.config.server.max_wait + TIME_TO_ANSWER,
+            settings: self.config.server,
         };
         let stopping = Stopping::new(clock.clone(), grace);
         let shutdown = async {
@@ -153,7 +157,7 @@ impl Server {
             overdue: false,
         }));
         watchers.spawn(supervisor.run(Signer::new(self.audit.clone(), self.config.checkpoint.every)));
-        self.access.watch(&self.config, &supervisor, &mut watchers);
+        self.access.watch(&supervisor, &mut watchers);
         watchers
     }
 }

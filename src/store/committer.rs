@@ -12,7 +12,6 @@ use std::{
     io,
     sync::Arc,
     thread,
-    time::Duration,
 };
 
 use tokio::{
@@ -24,6 +23,7 @@ use tracing::Span;
 
 use crate::{
     clock::{Clock, Elapsed},
+    config::{CommitterConfig, ForwarderConfig},
     domain::{
         AccountId, Intent, ReplicaId,
         transition::{Answer, Command, Work},
@@ -32,25 +32,6 @@ use crate::{
 };
 
 use super::{Database, Hints, batch::Rules, lane::Lane};
-
-/// How commands are committed.
-#[derive(Debug, Clone)]
-pub struct CommitterSettings {
-    /// So many lanes, each with a connection of its own. 1 or more.
-    pub lanes: usize,
-    /// So many commands may wait in a lane.
-    pub queue: usize,
-    /// At most so many commands in a transaction.
-    pub max_batch: usize,
-    /// Keep every transaction to a single account, as a Postgres that is distributed by account likes it.
-    pub single_account_batches: bool,
-    /// How long a lease lasts.
-    pub lease_for: Duration,
-    /// How long after its end here a call whose end nobody saw may still take effect at AWS.
-    pub landing_window: Duration,
-    /// A batch is given up after so long.
-    pub commit_timeout: Duration,
-}
 
 /// A command was not committed, as far as is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -129,7 +110,8 @@ impl Committer {
     /// When there can be no thread.
     pub fn start(
         database: &Database,
-        settings: &CommitterSettings,
+        settings: CommitterConfig,
+        forwarder: &ForwarderConfig,
         replica: ReplicaId,
         clock: &Clock,
         hints: &Hints,
@@ -149,11 +131,11 @@ impl Committer {
                 database: database.clone(),
                 rules: Rules {
                     replica,
-                    lease_for: settings.lease_for,
-                    landing_window: settings.landing_window,
+                    lease_for: forwarder.lease,
+                    landing_window: forwarder.landing_window,
                     server_version: env!("CARGO_PKG_VERSION"),
                 },
-                settings: settings.clone(),
+                settings,
                 clock: clock.clone(),
                 hints: hints.clone(),
                 work: work.clone(),

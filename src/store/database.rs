@@ -15,6 +15,7 @@ use sqlx::{
 
 use crate::{
     clock::Clock,
+    config::{CommitterConfig, DatabaseConfig},
     telemetry::{Instruments, Pool},
 };
 
@@ -25,17 +26,15 @@ use super::{
     trust::Trust,
 };
 
-/// How to reach Postgres.
-#[derive(Debug, Clone)]
-pub struct DatabaseSettings {
-    /// A `postgres://` URL. Secret: it may hold a password.
-    pub url: SecretString,
-    /// At most so many connections.
-    pub max_connections: u32,
-    /// Wait at most so long for a connection.
-    pub acquire_timeout: Duration,
-    /// A statement takes at most so long; half of it may be spent waiting for locks.
-    pub statement_timeout: Duration,
+impl DatabaseConfig {
+    /// What the lanes of the committer, which have connections of their own, leave to everybody else.
+    pub fn for_shared_pool(&self, committer: &CommitterConfig) -> Self {
+        let lanes = u32::try_from(committer.lanes).unwrap_or(u32::MAX);
+        Self {
+            max_connections: self.max_connections.saturating_sub(lanes).max(1),
+            ..self.clone()
+        }
+    }
 }
 
 /// What a role could do to the history that a server should not be able to.
@@ -66,7 +65,7 @@ impl Database {
     ///
     /// # Errors
     /// When the URL cannot be read.
-    pub fn new(settings: &DatabaseSettings, clock: &Clock) -> Result<Self, StoreError> {
+    pub fn new(settings: &DatabaseConfig, clock: &Clock) -> Result<Self, StoreError> {
         let statement_timeout = settings.statement_timeout.as_millis().to_string();
         let lock_timeout = (settings.statement_timeout / 2).as_millis().to_string();
         let options = PgConnectOptions::from_str(settings.url.expose_secret())?

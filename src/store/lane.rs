@@ -10,6 +10,7 @@ use tracing::{Instrument, Span};
 
 use crate::{
     clock::{Clock, Elapsed},
+    config::CommitterConfig,
     domain::transition::{Answer, Command, Snapshot},
     telemetry::trace::{Origin, Origins},
 };
@@ -17,7 +18,7 @@ use crate::{
 use super::{
     CommitError, Database, Hints, Leased, StoreError,
     batch::{self, Committed, Given, Rules, Way},
-    committer::{CommitterSettings, Ending, Waiting},
+    committer::{Ending, Waiting},
 };
 
 /// So long batches wait for their turn after somebody else was faster: or where that happens again and again, all is done twice.
@@ -27,7 +28,7 @@ const IN_TURN_FOR: Duration = Duration::from_secs(1);
 pub(super) struct Lane {
     pub(super) database: Database,
     pub(super) rules: Rules,
-    pub(super) settings: CommitterSettings,
+    pub(super) settings: CommitterConfig,
     pub(super) clock: Clock,
     pub(super) hints: Hints,
     pub(super) work: mpsc::UnboundedSender<Leased>,

@@ -37,7 +37,7 @@ mod trust;
 mod worker_lease;
 
 pub use committer::{CommitError, Committer, Leased};
-pub use database::{Database, DatabaseSettings, Privileges};
+pub use database::{Database, Privileges};
 pub use error::StoreError;
 pub use growth::Growth;
 pub use hints::Hints;

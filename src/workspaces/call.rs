@@ -1,8 +1,9 @@
-//! What surrounds every call: its span, its classification, its line in the log.
+//! The client of an account, and what surrounds every call: its span, its classification, its line in the log.
 
 use std::{future::Future, time::Duration};
 
 use aws_sdk_workspaces::{
+    Client,
     error::{ProvideErrorMetadata, SdkError},
     operation::RequestId,
 };
@@ -17,13 +18,13 @@ use super::{
     witness::Witness,
 };
 use crate::{
-    domain::{Classification, Fault, FaultKind, Reply},
+    domain::{AccountId, Classification, Fault, FaultKind, Region, Reply},
     telemetry::trace::Origin,
 };
 
 /// The span of a call, named and filled as OpenTelemetry's conventions for the AWS SDK have it.
 macro_rules! span {
-    ($operation:literal, $account:expr, $region:expr) => {
+    ($operation:literal, $client:expr) => {
         tracing::info_span!(
             concat!("WorkSpaces.", $operation),
             otel.kind = "client",
@@ -31,8 +32,8 @@ macro_rules! span {
             rpc.system = "aws-api",
             rpc.service = "WorkSpaces",
             rpc.method = $operation,
-            cloud.account.id = %$account,
-            cloud.region = %$region,
+            cloud.account.id = %$client.account(),
+            cloud.region = %$client.region(),
             aws.request_id = tracing::field::Empty,
             error.type = tracing::field::Empty,
             sharewarden.classification = tracing::field::Empty,
@@ -41,30 +42,60 @@ macro_rules! span {
 }
 pub(super) use span;
 
-/// Makes one call for an owner: `send` sends it, with a witness of ours among its interceptors.
-pub(super) async fn call<O, E, F>(span: Span, owner: &Option<Owner>, send: impl FnOnce(Witness) -> F) -> Reply<O>
-where
-    O: RequestId,
-    E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
-    F: Future<Output = Result<O, SdkError<E, HttpResponse>>>,
-{
-    let witness = Witness::of_a_call(owner.clone(), Origin::of(&span).traceparent());
-    // The SDK's future is large: here it is moved no more.
-    let sent = Box::pin(send(witness.clone()));
-    async move {
-        let result = sent.await;
-        let aws_request_id = result.request_id().map(text::code);
-        let result = match result {
-            Ok(_) if !witness.readable() => Err(unreadable()),
-            Ok(output) => Ok(output),
-            Err(error) => Err(fault(&error, &witness)),
-        };
-        let reply = Reply { aws_request_id, result };
-        record(&reply);
-        reply
+/// Calls WorkSpaces for one account in one Region. The SDK's client inside speaks for all accounts of an endpoint, and leaves this
+/// type only together with the witness of a call, which holds the credentials of this account. Cheap to clone.
+#[derive(Clone)]
+pub(super) struct AccountClient {
+    account: AccountId,
+    region: Region,
+    client: Client,
+    owner: Option<Owner>,
+}
+
+impl AccountClient {
+    pub(super) fn new(account: AccountId, region: Region, client: Client, owner: Option<Owner>) -> Self {
+        Self {
+            account,
+            region,
+            client,
+            owner,
+        }
     }
-    .instrument(span)
-    .await
+
+    pub(super) fn account(&self) -> AccountId {
+        self.account
+    }
+
+    pub(super) fn region(&self) -> &Region {
+        &self.region
+    }
+
+    /// Makes one call: `send` sends it with the witness among its interceptors. Without the witness it has no credentials, and
+    /// is not sent.
+    pub(super) async fn call<O, E, F>(&self, span: Span, send: impl FnOnce(&Client, Witness) -> F) -> Reply<O>
+    where
+        O: RequestId,
+        E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+        F: Future<Output = Result<O, SdkError<E, HttpResponse>>>,
+    {
+        let witness = Witness::of_a_call(self.owner.clone(), Origin::of(&span).traceparent());
+        // The SDK's future is large: here it is moved no more.
+        let sent = Box::pin(send(&self.client, witness.clone()));
+        async move {
+            let result = sent.await;
+            let aws_request_id = result.request_id().map(text::code);
+            let result = match result {
+                Ok(_) if !witness.readable() => Err(unreadable()),
+                Ok(output) => Ok(output),
+                Err(error) => Err(fault(&error, &witness)),
+            };
+            let reply = Reply { aws_request_id, result };
+            record(&reply);
+            reply
+        }
+        .instrument(span)
+        .await
+    }
 }
 
 /// An answer that is no answer to the call. It may come from something in between.
@@ -111,5 +142,46 @@ fn record<T>(reply: &Reply<T>) {
         let code = reply.result.as_ref().err().and_then(|fault| fault.code.as_deref());
         span.record("error.type", code.unwrap_or("unknown"));
         span.record("otel.status_code", "ERROR");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{io::ErrorKind, net::TcpListener};
+
+    use super::super::{BaseCredentials, Settings, WorkSpaces};
+    use super::*;
+    use crate::config::{AccountConfig, AwsConfig, ForwarderConfig, ShareWith};
+
+    #[tokio::test]
+    async fn a_call_without_its_witness_has_no_credentials_and_is_not_sent() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let (account, region) = ("111122223333".parse().unwrap(), "eu-central-1".parse().unwrap());
+        let settings = Settings {
+            accounts: vec![AccountConfig {
+                id: account,
+                regions: vec![Region::clone(&region)],
+                share_with: ShareWith::Anyone,
+                role_arn: None,
+                external_id: None,
+                endpoint_url: Some(format!("http://{}", listener.local_addr().unwrap())),
+            }],
+            aws: AwsConfig {
+                verify_identity: false,
+                ..AwsConfig::default()
+            },
+            forwarder: ForwarderConfig::default(),
+            credentials: BaseCredentials::Fixed {
+                access_key_id: "AKIAEXAMPLE".into(),
+                secret_access_key: "secret".to_owned().into(),
+            },
+        };
+        let workspaces = WorkSpaces::connect(&settings).await.unwrap();
+        let client = workspaces.client(account, &region).unwrap();
+        let reply = client.call(Span::none(), |client, _| client.describe_workspace_images().send());
+        assert_eq!(reply.await.result.unwrap_err().kind, FaultKind::NotSent);
+        let connected = listener.accept().map_err(|error| error.kind());
+        assert_eq!(connected.unwrap_err(), ErrorKind::WouldBlock, "nobody connected");
     }
 }

@@ -16,10 +16,12 @@ use aws_types::{
 use secrecy::ExposeSecret;
 
 use super::{
-    AccountSettings, Settings,
+    Settings,
+    call::AccountClient,
+    identity::Identity,
     owner::{Owner, Owners, Role},
 };
-use crate::domain::Region;
+use crate::{config::AccountConfig, domain::Region};
 
 /// Said to STS; CloudTrail shows it in the name of the assumed role.
 const SESSION_NAME: &str = "sharewarden";
@@ -37,11 +39,18 @@ pub(super) struct Clients<'a> {
     identities: HashMap<&'a Region, aws_sdk_sts::Client>,
 }
 
+/// What an account is called with.
+pub(super) struct OfAccount {
+    pub(super) per_region: HashMap<Region, AccountClient>,
+    /// Asks whose credentials they are, if the settings want that.
+    pub(super) identity: Option<Identity>,
+}
+
 impl<'a> Clients<'a> {
     pub(super) fn new(base: SdkConfig, settings: &'a Settings) -> Self {
         let places = settings.accounts.len() + 1;
         let cache = IdentityCache::lazy()
-            .load_timeout(settings.attempt_timeout)
+            .load_timeout(settings.forwarder.attempt_timeout)
             .max_partitions(places.max(LEAST_PLACES));
         Self {
             base,
@@ -53,8 +62,28 @@ impl<'a> Clients<'a> {
         }
     }
 
+    /// All clients of an account. None: it has no Regions.
+    pub(super) fn of_account(&mut self, account: &'a AccountConfig) -> Option<OfAccount> {
+        let region = account.regions.first()?;
+        let owner = self.owner(account, region);
+        let identity = self.settings.aws.verify_identity.then(|| Identity {
+            expected: account.id,
+            owner: owner.clone(),
+            client: self.identities(region),
+        });
+        let per_region = account.regions.iter().map(|region| {
+            let client = self.workspaces(account, region);
+            let client = AccountClient::new(account.id, region.clone(), client, owner.clone());
+            (region.clone(), client)
+        });
+        Some(OfAccount {
+            per_region: per_region.collect(),
+            identity,
+        })
+    }
+
     /// Whose calls those for an account are: its role's, or else those of the base credentials, if there are any.
-    pub(super) fn owner(&mut self, account: &'a AccountSettings, region: &'a Region) -> Option<Owner> {
+    fn owner(&mut self, account: &'a AccountConfig, region: &'a Region) -> Option<Owner> {
         match &account.role_arn {
             Some(role_arn) => Some(Owner::new(self.role(role_arn, account, region))),
             None => self.base.credentials_provider().map(Owner::new),
@@ -62,11 +91,11 @@ impl<'a> Clients<'a> {
     }
 
     /// A client of WorkSpaces.
-    pub(super) fn workspaces(&mut self, account: &'a AccountSettings, region: &'a Region) -> Client {
+    fn workspaces(&mut self, account: &'a AccountConfig, region: &'a Region) -> Client {
         let url = account
             .endpoint_url
             .as_deref()
-            .or(self.settings.endpoint_url.as_deref());
+            .or(self.settings.aws.endpoint_url.as_deref());
         let (base, cache) = (&self.base, &self.cache);
         let client = self.workspaces.entry((region, url)).or_insert_with(|| {
             let mut config = Builder::from(base).region(aws_region(region));
@@ -80,7 +109,7 @@ impl<'a> Clients<'a> {
 
     /// A client of STS that asks whose credentials an account has. Unlike everything else, this is tried again by the SDK: nobody
     /// above does it, and a start should outlast a hiccup.
-    pub(super) fn identities(&mut self, region: &'a Region) -> aws_sdk_sts::Client {
+    fn identities(&mut self, region: &'a Region) -> aws_sdk_sts::Client {
         let (base, cache, settings) = (&self.base, &self.cache, self.settings);
         let client = self.identities.entry(region).or_insert_with(|| {
             let timeouts = base.timeout_config().map(TimeoutConfig::to_builder).unwrap_or_default();
@@ -95,7 +124,7 @@ impl<'a> Clients<'a> {
     }
 
     /// Assumes a role with the base credentials.
-    fn role(&mut self, arn: &str, account: &AccountSettings, region: &'a Region) -> SharedCredentialsProvider {
+    fn role(&mut self, arn: &str, account: &AccountConfig, region: &'a Region) -> SharedCredentialsProvider {
         let (base, cache, settings) = (&self.base, &self.cache, self.settings);
         let client = self.roles.entry(region).or_insert_with(|| {
             let config = aws_sdk_sts::config::Builder::from(&sts(base, settings)).region(aws_region(region));
@@ -113,7 +142,7 @@ impl<'a> Clients<'a> {
 
 /// The same for STS, which has an endpoint of its own. Without the origin, `AWS_ENDPOINT_URL` would win over it.
 fn sts(config: &SdkConfig, settings: &Settings) -> SdkConfig {
-    let Some(url) = &settings.sts_endpoint_url else {
+    let Some(url) = &settings.aws.sts_endpoint_url else {
         return config.clone();
     };
     let mut builder = config.to_builder().endpoint_url(url);

@@ -12,10 +12,9 @@ use aws_types::{
 use secrecy::ExposeSecret;
 
 use super::{
-    BaseCredentials, Caller, IdentityProblem, Settings, WorkSpaces,
+    BaseCredentials, IdentityProblem, Settings, WorkSpaces,
     clients::{Clients, aws_region},
-    http,
-    identity::{self, Identity},
+    http, identity,
     listings::Listings,
     readings::Readings,
 };
@@ -48,28 +47,17 @@ impl WorkSpaces {
     pub async fn connect(settings: &Settings) -> Result<Self, ConnectError> {
         check(settings)?;
         let mut clients = Clients::new(base(settings, http::client(settings)).await, settings);
-        let (mut callers, mut identities) = (HashMap::new(), Vec::new());
+        let (mut per_account, mut identities) = (HashMap::new(), Vec::new());
         for account in &settings.accounts {
-            let region = account.regions.first().ok_or(ConnectError::NoRegion(account.id))?;
-            let owner = clients.owner(account, region);
-            if settings.verify_identity {
-                identities.push(Identity {
-                    expected: account.id,
-                    owner: owner.clone(),
-                    client: clients.identities(region),
-                });
-            }
-            let per_region = account.regions.iter().map(|region| {
-                let (client, owner) = (clients.workspaces(account, region), owner.clone());
-                (region.clone(), Caller { client, owner })
-            });
-            callers.insert(account.id, per_region.collect());
+            let of_account = clients.of_account(account).ok_or(ConnectError::NoRegion(account.id))?;
+            per_account.insert(account.id, of_account.per_region);
+            identities.extend(of_account.identity);
         }
         identity::verify(identities).await.map_err(ConnectError::Identity)?;
         Ok(Self {
-            callers: callers.into(),
+            clients: per_account.into(),
             listings: Listings::default(),
-            read_timeout: settings.read_timeout,
+            read_timeout: settings.forwarder.read_timeout,
             readings: Readings::default(),
         })
     }
@@ -77,8 +65,8 @@ impl WorkSpaces {
 
 fn check(settings: &Settings) -> Result<(), ConnectError> {
     let endpoints = [
-        ("endpoint_url", &settings.endpoint_url),
-        ("sts_endpoint_url", &settings.sts_endpoint_url),
+        ("endpoint_url", &settings.aws.endpoint_url),
+        ("sts_endpoint_url", &settings.aws.sts_endpoint_url),
     ];
     for (name, url) in endpoints {
         check_endpoint(url, || name.to_owned())?;
@@ -132,10 +120,11 @@ async fn base(settings: &Settings, http_client: SharedHttpClient) -> SdkConfig {
 }
 
 fn timeouts(settings: &Settings) -> TimeoutConfig {
+    let attempt_timeout = settings.forwarder.attempt_timeout;
     TimeoutConfig::builder()
-        .connect_timeout(settings.connect_timeout)
-        .read_timeout(settings.attempt_timeout)
-        .operation_attempt_timeout(settings.attempt_timeout)
-        .operation_timeout(settings.attempt_timeout)
+        .connect_timeout(settings.connect_timeout())
+        .read_timeout(attempt_timeout)
+        .operation_attempt_timeout(attempt_timeout)
+        .operation_timeout(attempt_timeout)
         .build()
 }

@@ -24,8 +24,8 @@ pub(super) fn client(settings: &Settings) -> SharedHttpClient {
         BaseCredentials::Fixed { .. } => ProxyConfig::disabled(),
     };
     let timeouts = HttpConnectorSettings::builder()
-        .connect_timeout(settings.connect_timeout)
-        .read_timeout(settings.attempt_timeout)
+        .connect_timeout(settings.connect_timeout())
+        .read_timeout(settings.forwarder.attempt_timeout)
         .build();
     let connector = Connector::builder()
         .tls_provider(Provider::Rustls(CryptoMode::AwsLc))

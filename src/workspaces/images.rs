@@ -8,8 +8,8 @@ use aws_smithy_types::DateTime;
 use time::OffsetDateTime;
 
 use super::{
-    Caller, WorkSpaces,
-    call::{call, span, within},
+    WorkSpaces,
+    call::{AccountClient, span, within},
     not_configured,
     pages::{PAGE_SIZE, Pages},
 };
@@ -22,23 +22,23 @@ impl WorkSpaces {
     /// Lists images, over all pages of DescribeWorkspaceImages, in the order of AWS. Those who list the images of one account
     /// in one Region take turns. Bounded by the read timeout, the wait included. The request id is that of the last page read.
     pub async fn list_images(&self, account: AccountId, region: &Region, ownership: Ownership) -> Reply<Vec<Image>> {
-        let Some(caller) = self.caller(account, region) else {
+        let Some(client) = self.client(account, region) else {
             return not_configured();
         };
         let in_turn = async {
             let _turn = self.listings.turn(account, region).await;
-            list_images(caller, account, region, ownership).await
+            list_images(client, ownership).await
         };
         within(self.read_timeout, in_turn).await
     }
 }
 
-async fn list_images(caller: &Caller, account: AccountId, region: &Region, ownership: Ownership) -> Reply<Vec<Image>> {
+async fn list_images(client: &AccountClient, ownership: Ownership) -> Reply<Vec<Image>> {
     let mut pages = Pages::default();
     let mut images = Vec::new();
     let mut token = None;
     loop {
-        let Reply { aws_request_id, result } = list_page(caller, account, region, ownership, token.take()).await;
+        let Reply { aws_request_id, result } = list_page(client, ownership, token.take()).await;
         let next = result.and_then(|page| {
             let next = pages.next(page.next_token());
             images.extend(page.images.unwrap_or_default().into_iter().map(image));
@@ -57,26 +57,23 @@ async fn list_images(caller: &Caller, account: AccountId, region: &Region, owner
 }
 
 async fn list_page(
-    caller: &Caller,
-    account: AccountId,
-    region: &Region,
+    client: &AccountClient,
     ownership: Ownership,
     token: Option<String>,
 ) -> Reply<DescribeWorkspaceImagesOutput> {
-    let request = caller
-        .client
-        .describe_workspace_images()
-        .image_type(match ownership {
-            Ownership::Owned => ImageType::Owned,
-            Ownership::Shared => ImageType::Shared,
-        })
-        .max_results(PAGE_SIZE)
-        .set_next_token(token);
-    let span = span!("DescribeWorkspaceImages", account, region);
-    call(span, &caller.owner, |witness| {
+    let span = span!("DescribeWorkspaceImages", client);
+    let page = client.call(span, |client, witness| {
+        let request = client
+            .describe_workspace_images()
+            .image_type(match ownership {
+                Ownership::Owned => ImageType::Owned,
+                Ownership::Shared => ImageType::Shared,
+            })
+            .max_results(PAGE_SIZE)
+            .set_next_token(token);
         request.customize().interceptor(witness).send()
-    })
-    .await
+    });
+    page.await
 }
 
 fn image(image: WorkspaceImage) -> Image {

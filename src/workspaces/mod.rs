@@ -2,8 +2,8 @@
 //! [`domain`](crate::domain): every call ends in a [`Reply`], whose fault says whether the call can have had an effect.
 //!
 //! Read in this order: `settings` (what to connect to), `connect` (a client for each account and Region, and whose credentials its
-//! calls are signed with: `clients`, `owner`), `permissions` and `images` (the calls), `readings` (reading together), `listings` (listing in turn), `call` (what surrounds each of them), `classify`
-//! and `codes` (what an answer means).
+//! calls are signed with: `clients`, `owner`), `call` (that client, and what surrounds each of its calls), `permissions` and `images`
+//! (the calls), `readings` (reading together), `listings` (listing in turn), `classify` and `codes` (what an answer means).
 //!
 //! Three rules hold throughout:
 //! - Nothing here tries again: the forwarder owns retries, and the SDK's are switched off.
@@ -29,17 +29,15 @@ mod witness;
 
 use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
 
-use aws_sdk_workspaces::Client;
-
 use crate::domain::{AccountId, FailureReason, Fault, FaultKind, Region, Reply};
 
+use call::AccountClient;
 use listings::Listings;
-use owner::Owner;
 use readings::Readings;
 
 pub use connect::ConnectError;
 pub use identity::{IdentityProblem, IdentityProblemKind};
-pub use settings::{AccountSettings, BaseCredentials, Settings};
+pub use settings::{BaseCredentials, Settings};
 
 /// What telemetry adds to its filter, so that no level that an operator may choose lets the SDK log secrets: it traces signed
 /// requests and whole answers, and warns of STS's refusals in full (this room logs them too, with care).
@@ -48,17 +46,10 @@ pub const LOG_DIRECTIVES: [&str; 2] = ["aws_config::sts=off", "aws_smithy_runtim
 /// A client of WorkSpaces for every configured account and Region. Clones share everything, their connections too.
 #[derive(Clone)]
 pub struct WorkSpaces {
-    callers: Arc<HashMap<AccountId, HashMap<Region, Caller>>>,
+    clients: Arc<HashMap<AccountId, HashMap<Region, AccountClient>>>,
     listings: Listings,
     read_timeout: Duration,
     readings: Readings,
-}
-
-/// What calls are made with for an account in a Region. Cheap to clone.
-#[derive(Clone)]
-struct Caller {
-    client: Client,
-    owner: Option<Owner>,
 }
 
 /// What a refusal with this error code means, as far as it is known.
@@ -72,18 +63,18 @@ pub fn reason_of(code: Option<&str>) -> FailureReason {
 impl WorkSpaces {
     /// True when the account and the Region are configured.
     pub fn serves(&self, account: AccountId, region: &Region) -> bool {
-        self.caller(account, region).is_some()
+        self.client(account, region).is_some()
     }
 
-    fn caller(&self, account: AccountId, region: &Region) -> Option<&Caller> {
-        self.callers.get(&account)?.get(region)
+    fn client(&self, account: AccountId, region: &Region) -> Option<&AccountClient> {
+        self.clients.get(&account)?.get(region)
     }
 }
 
 /// The SDK's clients debug-print all that they are made of, the external id of a role among it.
 impl fmt::Debug for WorkSpaces {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let regions = self.callers.iter().map(|(account, callers)| (account, callers.keys()));
+        let regions = self.clients.iter().map(|(account, clients)| (account, clients.keys()));
         f.debug_map()
             .entries(regions.map(|(account, regions)| (account, regions.collect::<Vec<_>>())))
             .finish()

@@ -5,31 +5,30 @@ use std::collections::BTreeSet;
 use aws_sdk_workspaces::operation::describe_workspace_image_permissions::DescribeWorkspaceImagePermissionsOutput;
 
 use super::{
-    Caller, WorkSpaces,
-    call::{call, span, timed_out, unreadable},
+    WorkSpaces,
+    call::{AccountClient, span, timed_out, unreadable},
     not_configured,
     pages::{PAGE_SIZE, Pages},
     readings::Found,
 };
-use crate::domain::{Access, AccountId, PermissionKey, Reply};
+use crate::domain::{Access, AccountId, ImageId, PermissionKey, Reply};
 
 impl WorkSpaces {
     /// Calls UpdateWorkspaceImagePermission, once.
     pub async fn update_image_permission(&self, key: &PermissionKey, access: Access) -> Reply<()> {
-        let Some(caller) = self.caller(key.account, &key.region) else {
+        let Some(client) = self.client(key.account, &key.region) else {
             return not_configured();
         };
-        let span = span!("UpdateWorkspaceImagePermission", key.account, key.region);
-        let request = caller
-            .client
-            .update_workspace_image_permission()
-            .image_id(key.image.as_str())
-            .allow_copy_image(access == Access::Shared)
-            .shared_account_id(key.shared_account.as_str());
-        let reply = call(span, &caller.owner, |witness| {
+        let span = span!("UpdateWorkspaceImagePermission", client);
+        let reply = client.call(span, |client, witness| {
+            let request = client
+                .update_workspace_image_permission()
+                .image_id(key.image.as_str())
+                .allow_copy_image(access == Access::Shared)
+                .shared_account_id(key.shared_account.as_str());
             request.customize().interceptor(witness).send()
-        })
-        .await;
+        });
+        let reply = reply.await;
         Reply {
             aws_request_id: reply.aws_request_id,
             result: reply.result.map(|_| ()),
@@ -40,27 +39,25 @@ impl WorkSpaces {
     /// number of calls that it took. Those who ask about one image at the same time read it together; one of them is told the
     /// calls. Bounded by the read timeout. The request id is that of the last page read.
     pub async fn read_access(&self, key: &PermissionKey) -> (Reply<Access>, u32) {
-        let Some(caller) = self.caller(key.account, &key.region).cloned() else {
+        let Some(client) = self.client(key.account, &key.region).cloned() else {
             return (not_configured(), 0);
         };
-        let read = {
-            let key = key.clone();
-            move |accounts| read_all(caller, key, accounts)
-        };
+        let image = key.image.clone();
+        let read = move |accounts| read_all(client, image, accounts);
         let asked = tokio::time::timeout(self.read_timeout, self.readings.ask(key, read));
         asked.await.unwrap_or_else(|_| (timed_out(), 1))
     }
 }
 
-/// Reads pages until all of the accounts are found, or the end. The key names the image.
-async fn read_all(caller: Caller, key: PermissionKey, mut accounts: BTreeSet<AccountId>) -> Found {
+/// Reads pages until all of the accounts are found, or the end.
+async fn read_all(client: AccountClient, image: ImageId, mut accounts: BTreeSet<AccountId>) -> Found {
     let (mut pages, mut token, mut shared) = (Pages::default(), None, BTreeSet::new());
     let mut calls = 0;
     loop {
         calls += 1;
-        let Reply { aws_request_id, result } = read_page(&caller, &key, token.take()).await;
+        let Reply { aws_request_id, result } = read_page(&client, &image, token.take()).await;
         let page = result.and_then(|page| {
-            if answers(&page, &key) {
+            if answers(&page, &image) {
                 Ok(page)
             } else {
                 Err(unreadable())
@@ -92,28 +89,27 @@ async fn read_all(caller: Caller, key: PermissionKey, mut accounts: BTreeSet<Acc
 }
 
 async fn read_page(
-    caller: &Caller,
-    key: &PermissionKey,
+    client: &AccountClient,
+    image: &ImageId,
     token: Option<String>,
 ) -> Reply<DescribeWorkspaceImagePermissionsOutput> {
-    let request = caller
-        .client
-        .describe_workspace_image_permissions()
-        .image_id(key.image.as_str())
-        .max_results(PAGE_SIZE)
-        .set_next_token(token);
-    let span = span!("DescribeWorkspaceImagePermissions", key.account, key.region);
-    call(span, &caller.owner, |witness| {
+    let span = span!("DescribeWorkspaceImagePermissions", client);
+    let page = client.call(span, |client, witness| {
+        let request = client
+            .describe_workspace_image_permissions()
+            .image_id(image.as_str())
+            .max_results(PAGE_SIZE)
+            .set_next_token(token);
         request.customize().interceptor(witness).send()
-    })
-    .await
+    });
+    page.await
 }
 
 /// True when the page is about the image. "Not shared" is a verdict that can fail a change, so it is not read out of a body
 /// that says nothing, such as `{}`: either the image or a list of permissions must be there.
-fn answers(page: &DescribeWorkspaceImagePermissionsOutput, key: &PermissionKey) -> bool {
+fn answers(page: &DescribeWorkspaceImagePermissionsOutput, image: &ImageId) -> bool {
     match page.image_id() {
-        Some(image) => image == key.image.as_str(),
+        Some(named) => named == image.as_str(),
         None => page.image_permissions.is_some(),
     }
 }

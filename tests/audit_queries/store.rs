@@ -2,10 +2,7 @@
 
 use std::time::Duration;
 
-use sharewarden::{
-    clock::Clock,
-    store::{Database, DatabaseSettings},
-};
+use sharewarden::{clock::Clock, config::DatabaseConfig, store::Database};
 use sharewarden_testkit::postgres::{TestDatabase, database};
 use sqlx::{AssertSqlSafe, PgPool, Postgres, QueryBuilder};
 
@@ -91,7 +88,7 @@ impl Store {
 
 fn connect(test: &TestDatabase, max_connections: u32) -> Database {
     let patience = Duration::from_secs(120);
-    let settings = DatabaseSettings {
+    let settings = DatabaseConfig {
         url: test.url().into(),
         max_connections,
         acquire_timeout: patience,

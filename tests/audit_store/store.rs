@@ -4,11 +4,12 @@ use std::{sync::Arc, time::Duration};
 
 use sharewarden::{
     clock::Clock,
+    config::{CommitterConfig, DatabaseConfig, ForwarderConfig},
     domain::{
         Action, ChangeId, Intent, PermissionKey, ReplicaId, RequestId, example,
         transition::{Answer, Command, Outcome, Settlement, Work},
     },
-    store::{CommitError, Committer, Database, DatabaseSettings, Hints, Leased, committer::CommitterSettings},
+    store::{CommitError, Committer, Database, Hints, Leased},
 };
 use sharewarden_testkit::{
     postgres::{TestDatabase, database},
@@ -36,19 +37,20 @@ impl Store {
         let test = database().await;
         let store = connect_on(test.url(), &clock);
         let pool = PgPool::connect(test.url()).await.unwrap();
-        let settings = CommitterSettings {
-            lanes: 1,
-            queue: 4096,
+        let settings = CommitterConfig {
             max_batch: 4096,
-            single_account_batches: false,
-            lease_for: Duration::from_secs(600),
-            landing_window: Duration::from_secs(30),
             commit_timeout: PATIENCE,
+            ..CommitterConfig::default()
+        };
+        let forwarder = ForwarderConfig {
+            lease: Duration::from_secs(600),
+            ..ForwarderConfig::default()
         };
         let (sender, work) = mpsc::unbounded_channel();
         let committer = Committer::start(
             &store,
-            &settings,
+            settings,
+            &forwarder,
             ReplicaId(Uuid::new_v4()),
             &clock,
             &Hints::default(),
@@ -130,7 +132,7 @@ pub(crate) fn connect(url: &str) -> Database {
 }
 
 fn connect_on(url: &str, clock: &Clock) -> Database {
-    let settings = DatabaseSettings {
+    let settings = DatabaseConfig {
         url: url.to_owned().into(),
         max_connections: 4,
         acquire_timeout: PATIENCE,

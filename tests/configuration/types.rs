@@ -22,7 +22,7 @@ const WRITTEN: &[(&str, &str)] = &[
     ("AccountId", "text"),
     ("Region", "text"),
     ("PrincipalPattern", "text"),
-    ("ShareWithConfig", "`\"anyone\"` or list of texts"),
+    ("ShareWith", "`\"anyone\"` or list of texts"),
 ];
 
 /// A section of the file, such as `[server]` or `[[accounts]]`.

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use sharewarden::{
     clock::Clock,
+    config::DatabaseConfig,
     grpc::{LIVENESS, READINESS},
     probe::{Readiness, WatchSettings},
-    store::{Database, DatabaseSettings},
+    store::Database,
     telemetry::Instruments,
 };
 use tokio::net::TcpListener;
@@ -36,7 +37,7 @@ async fn a_server_whose_store_was_not_seen_to_answer_lives_but_is_not_serving() 
     let server = Server::start().await;
     // Takes connections and says nothing.
     let mute = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let settings = DatabaseSettings {
+    let settings = DatabaseConfig {
         url: format!("postgres://nobody@{}/none?sslmode=disable", mute.local_addr().unwrap()).into(),
         max_connections: 1,
         acquire_timeout: Duration::from_secs(3600),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sharewarden::{grpc::ServerSettings, proto::v1::*};
+use sharewarden::{config::ServerConfig, proto::v1::*};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -78,8 +78,8 @@ async fn who_does_not_say_who_they_are_is_refused_before_anything_is_read() {
 
 #[tokio::test]
 async fn a_message_that_cannot_be_read_is_the_callers_fault() {
-    let server = Server::start_with(ServerSettings {
-        max_message_bytes: 1000,
+    let server = Server::start_with(ServerConfig {
+        max_message_size: 1000,
         ..Default::default()
     })
     .await;
@@ -151,8 +151,8 @@ pub(crate) async fn over_http_1(server: &Server, request: &str) -> String {
 #[tokio::test]
 async fn calls_that_do_not_end_keep_the_server_for_the_time_to_drain_only() {
     let drain_timeout = Duration::from_millis(10);
-    let server = Server::start_with(ServerSettings {
-        drain_timeout,
+    let server = Server::start_with(ServerConfig {
+        shutdown_grace: drain_timeout,
         ..Default::default()
     })
     .await;

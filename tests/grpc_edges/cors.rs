@@ -1,6 +1,6 @@
 //! What browsers are told of the web pages from which they may call.
 
-use sharewarden::grpc::ServerSettings;
+use sharewarden::config::ServerConfig;
 
 use super::{calls::over_http_1, server::Server};
 
@@ -9,7 +9,7 @@ const PATH: &str = "/sharewarden.v1.AuditService/ListAuditEntries";
 
 async fn server(origins: &[&str]) -> Server {
     let allowed_origins = origins.iter().map(|origin| (*origin).to_owned()).collect();
-    Server::start_with(ServerSettings {
+    Server::start_with(ServerConfig {
         allowed_origins,
         ..Default::default()
     })

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::join_all;
-use sharewarden::grpc::ServerSettings;
+use sharewarden::config::ServerConfig;
 use sharewarden_client::proto::v1::{
     audit_service_client::AuditServiceClient, share_permission_service_client::SharePermissionServiceClient, *,
 };
@@ -14,7 +14,7 @@ use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 use tonic_prost::ProstCodec;
 use tonic_types::StatusExt;
 
-use super::server::{Server, from_tester};
+use super::server::{Guard, Server, from_tester};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -32,9 +32,9 @@ async fn endless(server: &Server) -> JoinHandle<Result<tonic::Response<GetChange
 
 #[tokio::test]
 async fn calls_beyond_the_bound_are_refused_at_once_and_health_answers_all_the_same() {
-    let server = Server::start_with(ServerSettings {
+    let server = Server::start_with(ServerConfig {
         max_calls: 2,
-        ..ServerSettings::default()
+        ..ServerConfig::default()
     })
     .await;
     let under_way = [endless(&server).await, endless(&server).await];
@@ -65,10 +65,10 @@ async fn calls_beyond_the_bound_are_refused_at_once_and_health_answers_all_the_s
 
 #[tokio::test]
 async fn streams_have_a_bound_of_their_own() {
-    let server = Server::start_with(ServerSettings {
+    let server = Server::start_with(ServerConfig {
         max_calls: 1,
         max_open_streams: 0,
-        ..ServerSettings::default()
+        ..ServerConfig::default()
     })
     .await;
     let mut audit = AuditServiceClient::new(server.channel().await);
@@ -88,9 +88,9 @@ async fn streams_have_a_bound_of_their_own() {
 
 #[tokio::test]
 async fn connections_beyond_the_bound_are_closed() {
-    let server = Server::start_with(ServerSettings {
+    let server = Server::start_with(ServerConfig {
         max_connections: 2,
-        ..ServerSettings::default()
+        ..ServerConfig::default()
     })
     .await;
     let mut clients = [server.client().await, server.client().await];
@@ -167,12 +167,15 @@ fn http_body(
 
 #[tokio::test]
 async fn a_call_whose_message_never_comes_is_answered_and_gives_its_place_back() {
-    let server = Server::start_with(ServerSettings {
+    let settings = ServerConfig {
         max_calls: 1,
+        ..ServerConfig::default()
+    };
+    let guard = Guard {
         longest_call: Duration::from_millis(300),
-        ..ServerSettings::default()
-    })
-    .await;
+        ..Guard::default()
+    };
+    let server = Server::start_guarded(settings, guard).await;
     for timeout in [None, Some("1H")] {
         let answer = headers_only(&server, timeout).await;
         let status = Status::from_header_map(answer.headers()).unwrap();

@@ -1,11 +1,6 @@
 //! Who may do what, before anything of the message is read; and how much one of them may do.
 
-use std::num::NonZeroU32;
-
-use sharewarden::{
-    grpc::{PRINCIPAL, ServerSettings},
-    policy::roles::Role,
-};
+use sharewarden::{config::ServerConfig, grpc::PRINCIPAL, policy::roles::Role};
 use sharewarden_client::proto::v1::{audit_service_client::AuditServiceClient, *};
 use tonic::{Code, Request, Status};
 use tonic_types::StatusExt;
@@ -30,7 +25,7 @@ async fn nothing_is_allowed_without_a_role_and_each_role_allows_its_own() {
         binding("auditor", &[Role::Auditor]),
     ];
     let server = Server::start_guarded(
-        ServerSettings::default(),
+        ServerConfig::default(),
         Guard {
             roles,
             ..Guard::default()
@@ -86,7 +81,7 @@ async fn who_has_a_role_in_some_accounts_must_ask_about_these() {
         roles: vec![scoped],
         ..Guard::default()
     };
-    let server = Server::start_guarded(ServerSettings::default(), guard).await;
+    let server = Server::start_guarded(ServerConfig::default(), guard).await;
     let mut audit = AuditServiceClient::new(server.channel().await);
     let denied = (Code::PermissionDenied, "POLICY_DENIED".to_owned());
     for account in ["", "444455556666", "1111"] {
@@ -121,9 +116,9 @@ async fn who_has_a_role_in_some_accounts_must_ask_about_these() {
 
 #[tokio::test]
 async fn a_principal_that_calls_too_often_is_told_when_to_come_back_and_others_are_not_held_up() {
-    let server = Server::start_with(ServerSettings {
-        calls_per_second_per_principal: NonZeroU32::new(2).unwrap(),
-        ..ServerSettings::default()
+    let server = Server::start_with(ServerConfig {
+        calls_per_second_per_principal: 2,
+        ..ServerConfig::default()
     })
     .await;
     let mut client = server.client().await;
@@ -152,9 +147,9 @@ async fn a_principal_that_calls_too_often_is_told_when_to_come_back_and_others_a
 
 #[tokio::test]
 async fn one_principal_does_not_take_all_places() {
-    let server = Server::start_with(ServerSettings {
+    let server = Server::start_with(ServerConfig {
         max_calls_per_principal: 1,
-        ..ServerSettings::default()
+        ..ServerConfig::default()
     })
     .await;
     let mut client = server.client().await;
@@ -176,9 +171,9 @@ async fn one_principal_does_not_take_all_places() {
 
 #[tokio::test]
 async fn metadata_that_is_too_large_is_refused_and_the_connection_goes_on() {
-    let server = Server::start_with(ServerSettings {
-        max_header_bytes: 4096,
-        ..ServerSettings::default()
+    let server = Server::start_with(ServerConfig {
+        max_header_size: 4096,
+        ..ServerConfig::default()
     })
     .await;
     let mut client = server.client().await;

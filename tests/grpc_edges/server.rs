@@ -10,19 +10,17 @@ use std::{
 use sharewarden::{
     audit::{Audit, CheckpointKeys, Tail},
     clock::Clock,
+    config::{DatabaseConfig, RoleConfig, ServerConfig},
     domain::Principal,
     edge::ServerTls,
-    grpc::{AuditApi, Authenticator, Health, PRINCIPAL, ServerSettings, Services, serve},
+    grpc::{AuditApi, Authenticator, Health, PRINCIPAL, Services, serve},
     ledger::SigningKey,
-    policy::{
-        Policy, PolicySet,
-        roles::{Binding, Role},
-    },
+    policy::{Policy, PolicySet, roles::Role},
     proto::v1::{
         share_permission_service_client::SharePermissionServiceClient,
         share_permission_service_server::SharePermissionService, *,
     },
-    store::{Database, DatabaseSettings},
+    store::Database,
     telemetry::Instruments,
 };
 use tokio::{
@@ -46,14 +44,14 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) async fn start() -> Self {
-        Self::start_with(ServerSettings::default()).await
+        Self::start_with(ServerConfig::default()).await
     }
 
-    pub(crate) async fn start_with(settings: ServerSettings) -> Self {
+    pub(crate) async fn start_with(settings: ServerConfig) -> Self {
         Self::start_guarded(settings, Guard::default()).await
     }
 
-    pub(crate) async fn start_guarded(settings: ServerSettings, guard: Guard) -> Self {
+    pub(crate) async fn start_guarded(settings: ServerConfig, guard: Guard) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let health = Health::new().await;
@@ -73,6 +71,7 @@ impl Server {
             clock: Clock::system(),
             instruments: Instruments::default(),
             settings,
+            longest_call: guard.longest_call,
         };
         let (stop, stopped) = oneshot::channel();
         let serving = tokio::spawn(serve(listener, services, async {
@@ -126,8 +125,9 @@ impl Server {
 /// Who is let in, and what they may do.
 pub(crate) struct Guard {
     pub(crate) authenticator: Authenticator,
-    pub(crate) roles: Vec<Binding>,
+    pub(crate) roles: Vec<RoleConfig>,
     pub(crate) tls: Option<ServerTls>,
+    pub(crate) longest_call: Duration,
 }
 
 /// Whoever says who they are may do everything.
@@ -142,12 +142,13 @@ impl Default for Guard {
             },
             roles: vec![binding("*", Role::ALL)],
             tls: None,
+            longest_call: Duration::from_secs(35),
         }
     }
 }
 
-pub(crate) fn binding(principal: &str, roles: &[Role]) -> Binding {
-    Binding {
+pub(crate) fn binding(principal: &str, roles: &[Role]) -> RoleConfig {
+    RoleConfig {
         principal: principal.parse().unwrap(),
         roles: roles.iter().copied().collect::<BTreeSet<_>>(),
         accounts: None,
@@ -163,7 +164,7 @@ pub(crate) fn from_tester<T>(message: T) -> Request<T> {
 
 /// Audit on a store that nobody is behind.
 fn storeless_audit() -> Audit {
-    let settings = DatabaseSettings {
+    let settings = DatabaseConfig {
         url: "postgres://nobody@127.0.0.1:1/none".to_owned().into(),
         max_connections: 1,
         acquire_timeout: Duration::from_secs(1),

@@ -4,8 +4,9 @@ use std::{net::SocketAddr, time::Duration};
 
 use sharewarden::{
     clock::Clock,
-    edge::{CertificateReload, ClientCertificates, ServerTls, TlsSettings},
-    grpc::{Authenticator, PRINCIPAL, ServerSettings},
+    config::{ClientAuth, ServerConfig, TlsConfig},
+    edge::ServerTls,
+    grpc::{Authenticator, PRINCIPAL},
     telemetry::Instruments,
     worker::Supervisor,
 };
@@ -37,23 +38,20 @@ struct Secured {
 }
 
 impl Secured {
-    async fn start(client_certificates: ClientCertificates) -> Self {
-        Self::start_with(client_certificates, ServerSettings::default()).await
+    async fn start(client_auth: ClientAuth) -> Self {
+        Self::start_with(client_auth, ServerConfig::default()).await
     }
 
-    async fn start_with(client_certificates: ClientCertificates, settings: ServerSettings) -> Self {
+    async fn start_with(client_auth: ClientAuth, settings: ServerConfig) -> Self {
         let (files, authority) = (Files::new(), Authority::new("one"));
         files.write_pair(&authority.server());
         files.write("client-ca.pem", &authority.pem);
-        let tls = ServerTls::load(tls_settings(&files, client_certificates), Clock::system())
+        let tls = ServerTls::load(tls_settings(&files, client_auth), Clock::system())
             .await
             .unwrap();
         let stop = CancellationToken::new();
         let supervisor = Supervisor::new(&Clock::system(), &Instruments::default(), &stop);
-        let reloading = tokio::spawn(supervisor.run(CertificateReload {
-            tls: tls.clone(),
-            every: Duration::from_millis(20),
-        }));
+        let reloading = tokio::spawn(supervisor.run(tls.clone()));
         let guard = Guard {
             authenticator: Authenticator {
                 certificates: true,
@@ -90,12 +88,13 @@ impl Secured {
     }
 }
 
-fn tls_settings(files: &Files, client_certificates: ClientCertificates) -> TlsSettings {
-    TlsSettings {
+fn tls_settings(files: &Files, client_auth: ClientAuth) -> TlsConfig {
+    TlsConfig {
         certificate: files.path("certificate.pem"),
         key: files.path("key.pem"),
         client_ca: Some(files.path("client-ca.pem")),
-        client_certificates,
+        client_auth,
+        reload_every: Duration::from_millis(20),
     }
 }
 
@@ -121,7 +120,7 @@ async fn known(channel: Channel, name: Option<&str>) -> Result<String, Status> {
 
 #[tokio::test]
 async fn a_client_is_who_its_certificate_says() {
-    let secured = Secured::start(ClientCertificates::Required).await;
+    let secured = Secured::start(ClientAuth::Required).await;
     for (subject, names, expected) in [
         ("build", vec![host("build.example.com"), uri(ID)], ID),
         ("build", vec![host("build.example.com")], "build.example.com"),
@@ -140,7 +139,7 @@ async fn a_client_is_who_its_certificate_says() {
 
 #[tokio::test]
 async fn a_certificate_that_is_not_good_makes_no_connection() {
-    let secured = Secured::start(ClientCertificates::Required).await;
+    let secured = Secured::start(ClientAuth::Required).await;
     let named = || Leaf {
         names: vec![uri(ID)],
         ..Leaf::default()
@@ -175,7 +174,7 @@ async fn a_certificate_that_is_not_good_makes_no_connection() {
 
 #[tokio::test]
 async fn a_certificate_that_names_nobody_is_a_stranger_and_is_not_told_why() {
-    let secured = Secured::start(ClientCertificates::Optional).await;
+    let secured = Secured::start(ClientAuth::Optional).await;
     let nameless = secured.authority.client(Leaf::default());
     let ambiguous = secured.authority.client(Leaf {
         names: vec![uri(ID), uri("spiffe://example.org/another")],
@@ -198,7 +197,7 @@ async fn a_certificate_that_names_nobody_is_a_stranger_and_is_not_told_why() {
 
 #[tokio::test]
 async fn a_name_that_contradicts_the_certificate_is_refused() {
-    let secured = Secured::start(ClientCertificates::Optional).await;
+    let secured = Secured::start(ClientAuth::Optional).await;
     let client = secured.authority.client(Leaf {
         names: vec![uri(ID)],
         ..Leaf::default()
@@ -215,7 +214,7 @@ async fn a_name_that_contradicts_the_certificate_is_refused() {
 
 #[tokio::test]
 async fn a_connection_outlives_its_certificate_and_its_calls_do_not() {
-    let secured = Secured::start(ClientCertificates::Required).await;
+    let secured = Secured::start(ClientAuth::Required).await;
     let client = secured.authority.client(Leaf {
         names: vec![uri(ID)],
         until: now() + Duration::from_secs(2),
@@ -240,7 +239,7 @@ async fn a_connection_outlives_its_certificate_and_its_calls_do_not() {
 
 #[tokio::test]
 async fn new_certificates_are_taken_over_and_bad_ones_are_not() {
-    let secured = Secured::start(ClientCertificates::Optional).await;
+    let secured = Secured::start(ClientAuth::Optional).await;
     let old = secured.connect(secured.authority.trusted(None)).await.unwrap();
     let next = Authority::new("two");
 
@@ -315,7 +314,7 @@ async fn new_certificates_are_taken_over_and_bad_ones_are_not() {
 async fn files_that_cannot_be_used_are_told_of_at_the_start() {
     let (files, authority) = (Files::new(), Authority::new("one"));
     let load = async || {
-        let loaded = ServerTls::load(tls_settings(&files, ClientCertificates::Required), Clock::system()).await;
+        let loaded = ServerTls::load(tls_settings(&files, ClientAuth::Required), Clock::system()).await;
         loaded.map(drop).unwrap_err().to_string()
     };
     assert!(load().await.contains("server.tls.certificate"));
@@ -332,12 +331,12 @@ async fn files_that_cannot_be_used_are_told_of_at_the_start() {
 
 #[tokio::test]
 async fn a_handshake_that_never_ends_gives_its_place_back_and_holds_up_nobody() {
-    let settings = ServerSettings {
+    let settings = ServerConfig {
         max_connections: 2,
-        greeting_timeout: Duration::from_millis(300),
-        ..ServerSettings::default()
+        handshake_timeout: Duration::from_millis(300),
+        ..ServerConfig::default()
     };
-    let secured = Secured::start_with(ClientCertificates::Optional, settings).await;
+    let secured = Secured::start_with(ClientAuth::Optional, settings).await;
     let address = secured.server.address;
     let mut silent = TcpStream::connect(address).await.unwrap();
     // Meanwhile the other place is there for others.
@@ -363,7 +362,7 @@ async fn a_handshake_that_never_ends_gives_its_place_back_and_holds_up_nobody() 
 
 #[tokio::test]
 async fn who_speaks_without_tls_is_not_answered_in_the_clear() {
-    let secured = Secured::start(ClientCertificates::Optional).await;
+    let secured = Secured::start(ClientAuth::Optional).await;
     let mut plain = TcpStream::connect(secured.server.address).await.unwrap();
     plain
         .write_all(b"POST /sharewarden.v1.SharePermissionService/ListImages HTTP/1.1\r\nhost: localhost\r\n\r\n")

@@ -1,6 +1,7 @@
 //! Callers with bearer tokens.
 
 use std::{
+    path::PathBuf,
     sync::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
@@ -11,8 +12,9 @@ use std::{
 use serde_json::{Value, json};
 use sharewarden::{
     clock::Clock,
-    edge::{ClientCertificates, KeySettings, KeySource, Keys, ServerTls, TlsSettings, TokenSettings, Tokens},
-    grpc::{Authenticator, PRINCIPAL, ServerSettings},
+    config::{ClientAuth, JwtConfig, ServerConfig, TlsConfig},
+    edge::{Keys, ServerTls, Tokens},
+    grpc::{Authenticator, PRINCIPAL},
 };
 use sharewarden_client::proto::v1::{share_permission_service_client::SharePermissionServiceClient, *};
 use sharewarden_testkit::credentials::{
@@ -28,21 +30,24 @@ use tonic::{Code, Request, Status, transport::Channel};
 use super::server::{Guard, Server};
 
 /// What believes the tokens of an issuer.
-async fn tokens(source: KeySource, retry: Duration) -> Tokens {
-    let keys = KeySettings {
-        source,
-        refresh: Duration::from_secs(3600),
-        retry,
-        max_age: Duration::from_secs(3600),
-    };
-    let keys = Keys::start(keys, Clock::system()).await.unwrap();
-    let settings = TokenSettings {
+async fn tokens(jwks: &str, jwks_ca: Option<PathBuf>, jwks_retry: Duration) -> Tokens {
+    let settings = JwtConfig {
         issuer: ISSUER.into(),
         audience: AUDIENCE.into(),
+        jwks: jwks.into(),
+        jwks_ca,
+        jwks_refresh: Duration::from_secs(3600),
+        jwks_retry,
+        jwks_max_age: Duration::from_secs(3600),
         principal_claim: "sub".into(),
         leeway: Duration::from_secs(30),
     };
+    let keys = Keys::start(settings.clone(), Clock::system()).await.unwrap();
     Tokens::new(settings, keys, Clock::system())
+}
+
+async fn tokens_of_a_file(file: PathBuf) -> Tokens {
+    tokens(file.to_str().unwrap(), None, Duration::from_secs(3600)).await
 }
 
 fn by_tokens(tokens: Tokens) -> Guard {
@@ -61,9 +66,9 @@ fn by_tokens(tokens: Tokens) -> Guard {
 async fn server(keys: &[&TokenKey]) -> (Server, Files) {
     let files = Files::new();
     let file = files.write("jwks.json", &jwks(keys));
-    let tokens = tokens(KeySource::File(file), Duration::from_secs(3600)).await;
+    let tokens = tokens_of_a_file(file).await;
     (
-        Server::start_guarded(ServerSettings::default(), by_tokens(tokens)).await,
+        Server::start_guarded(ServerConfig::default(), by_tokens(tokens)).await,
         files,
     )
 }
@@ -217,8 +222,8 @@ async fn rsa_signatures_verify_too_and_their_public_key_is_no_secret_of_an_hmac(
     jwk.common.key_algorithm = None;
     let files = Files::new();
     let file = files.write("jwks.json", &json!({ "keys": [jwk] }).to_string());
-    let tokens = tokens(KeySource::File(file), Duration::from_secs(3600)).await;
-    let server = Server::start_guarded(ServerSettings::default(), by_tokens(tokens)).await;
+    let tokens = tokens_of_a_file(file).await;
+    let server = Server::start_guarded(ServerConfig::default(), by_tokens(tokens)).await;
     let channel = server.channel().await;
     let signed = |algorithm, key: &jsonwebtoken::EncodingKey| {
         let mut header = jsonwebtoken::Header::new(algorithm);
@@ -253,11 +258,12 @@ impl Issuer {
         let (authority, files) = (Authority::new("issuer"), Files::new());
         files.write_pair(&authority.server());
         files.write("ca.pem", &authority.pem);
-        let settings = TlsSettings {
+        let settings = TlsConfig {
             certificate: files.path("certificate.pem"),
             key: files.path("key.pem"),
             client_ca: None,
-            client_certificates: ClientCertificates::None,
+            client_auth: ClientAuth::None,
+            reload_every: Duration::from_secs(10),
         };
         let tls = ServerTls::load(settings, Clock::system()).await.unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -274,11 +280,9 @@ impl Issuer {
         }
     }
 
-    fn source(&self) -> KeySource {
-        KeySource::Url {
-            url: self.url.clone(),
-            ca: Some(self.files.path("ca.pem")),
-        }
+    /// What believes its tokens.
+    async fn tokens(&self, retry: Duration) -> Tokens {
+        tokens(&self.url, Some(self.files.path("ca.pem")), retry).await
     }
 
     fn asked(&self) -> usize {
@@ -316,8 +320,8 @@ async fn keys_that_the_issuer_rotates_are_fetched_and_unknown_ones_do_not_have_i
     let (one, two) = (TokenKey::es256("one"), TokenKey::es256("two"));
     let issuer = Issuer::listing(&[&one]).await;
     let retry = Duration::from_secs(1);
-    let guard = by_tokens(tokens(issuer.source(), retry).await);
-    let server = Server::start_guarded(ServerSettings::default(), guard).await;
+    let guard = by_tokens(issuer.tokens(retry).await);
+    let server = Server::start_guarded(ServerConfig::default(), guard).await;
     let channel = server.channel().await;
     assert_eq!(
         known(&channel, &one.sign(&claims(json!({})))).await.unwrap(),
@@ -361,12 +365,8 @@ async fn keys_are_not_taken_from_a_server_that_is_not_the_issuers() {
     let issuer = Issuer::listing(&[&key]).await;
     let other = Files::new();
     let ca = other.write("ca.pem", &Authority::new("another").pem);
-    let source = KeySource::Url {
-        url: issuer.url.clone(),
-        ca: Some(ca),
-    };
-    let guard = by_tokens(tokens(source, Duration::from_millis(100)).await);
-    let server = Server::start_guarded(ServerSettings::default(), guard).await;
+    let guard = by_tokens(tokens(&issuer.url, Some(ca), Duration::from_millis(100)).await);
+    let server = Server::start_guarded(ServerConfig::default(), guard).await;
     let channel = server.channel().await;
     let status = known(&channel, &key.sign(&claims(json!({})))).await.unwrap_err();
     assert_eq!(status.code(), Code::Unauthenticated);
@@ -382,24 +382,25 @@ async fn a_certificate_and_a_token_must_name_the_same_principal() {
     const ID: &str = "spiffe://example.org/build";
     let (key, authority, files) = (TokenKey::es256("one"), Authority::new("one"), Files::new());
     files.write_pair(&authority.server());
-    let settings = TlsSettings {
+    let settings = TlsConfig {
         certificate: files.path("certificate.pem"),
         key: files.path("key.pem"),
         client_ca: Some(files.write("client-ca.pem", &authority.pem)),
-        client_certificates: ClientCertificates::Optional,
+        client_auth: ClientAuth::Optional,
+        reload_every: Duration::from_secs(10),
     };
     let file = files.write("jwks.json", &jwks(&[&key]));
     let guard = Guard {
         authenticator: Authenticator {
             certificates: true,
-            tokens: Some(tokens(KeySource::File(file), Duration::from_secs(3600)).await),
+            tokens: Some(tokens_of_a_file(file).await),
             trusted_header: false,
             clock: Clock::system(),
         },
         tls: Some(ServerTls::load(settings, Clock::system()).await.unwrap()),
         ..Guard::default()
     };
-    let server = Server::start_guarded(ServerSettings::default(), guard).await;
+    let server = Server::start_guarded(ServerConfig::default(), guard).await;
     let connect = async |client: Option<&sharewarden_testkit::credentials::Pair>| {
         let endpoint = Channel::from_shared(format!("https://localhost:{}", server.address.port())).unwrap();
         endpoint

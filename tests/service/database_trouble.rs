@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use sharewarden::{
     clock::Clock,
+    config::DatabaseConfig,
     dev::postgres::{Cluster, Settings},
     proto::v1::{GrantSharePermissionResponse, change},
-    store::{Database, DatabaseSettings},
+    store::Database,
 };
 use sharewarden_testkit::{
     pending::key,
@@ -606,7 +607,7 @@ fn database_name(url: &str) -> &str {
 /// A database with the current schema.
 async fn prepare(url: &str) {
     Database::create_if_missing(&url.into()).await.unwrap();
-    let settings = DatabaseSettings {
+    let settings = DatabaseConfig {
         url: url.into(),
         max_connections: 1,
         acquire_timeout: PATIENCE,

@@ -7,10 +7,7 @@ use std::{
 };
 
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
-use sharewarden::{
-    clock::Clock,
-    store::{Database, DatabaseSettings},
-};
+use sharewarden::{clock::Clock, config::DatabaseConfig, store::Database};
 use sharewarden_client::proto::v1::{change, share_permission_service_client::SharePermissionServiceClient};
 use sharewarden_simulator::{Effect, Fault, Moment};
 use sharewarden_testkit::{postgres::database, stack::*};
@@ -283,7 +280,7 @@ async fn serve_refuses_a_schema_that_it_does_not_know() {
     let migrated = run("migrate").await;
     assert!(migrated.status.success(), "{}", stderr(&migrated));
     assert!(run("migrate").await.status.success(), "twice is as good as once");
-    let settings = DatabaseSettings {
+    let settings = DatabaseConfig {
         url: fresh.url().to_owned().into(),
         max_connections: 1,
         acquire_timeout: PATIENCE,

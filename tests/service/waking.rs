@@ -6,8 +6,9 @@ use std::{pin::pin, time::Duration};
 
 use sharewarden::{
     clock::Clock,
+    config::DatabaseConfig,
     domain::{AccountId, ChangeId, ChangeState, Timestamp},
-    store::{Database, DatabaseSettings, Hints, Outcomes, outcomes::Waiter},
+    store::{Database, Hints, Outcomes, outcomes::Waiter},
     telemetry::Instruments,
     worker::Supervisor,
 };
@@ -94,7 +95,7 @@ struct Elsewhere {
 
 impl Elsewhere {
     async fn start(stack: &Stack, clock: Clock) -> Self {
-        let settings = DatabaseSettings {
+        let settings = DatabaseConfig {
             url: stack.database.url().into(),
             max_connections: 4,
             acquire_timeout: PATIENCE,

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 use sharewarden::{
+    config::AccountConfig,
     domain::{Access, FailureReason, FaultKind},
-    workspaces::{AccountSettings, ConnectError, IdentityProblemKind, Settings, WorkSpaces},
+    workspaces::{ConnectError, IdentityProblemKind, WorkSpaces},
 };
 
 use crate::{
@@ -52,8 +53,8 @@ pub(crate) fn is(request: &Seen, action: &str) -> bool {
     request.body.contains(&format!("Action={action}&"))
 }
 
-pub(crate) fn with_role(id: &str) -> AccountSettings {
-    AccountSettings {
+pub(crate) fn with_role(id: &str) -> AccountConfig {
+    AccountConfig {
         role_arn: Some(format!("arn:aws:iam::{id}:role/images")),
         external_id: Some(SecretString::from("the-external-id")),
         ..account_settings(id)
@@ -64,12 +65,10 @@ pub(crate) fn with_role(id: &str) -> AccountSettings {
 async fn without_role(play: impl Fn() -> Play + Send + Sync + 'static) -> sharewarden::domain::Reply<()> {
     let sts = Upstream::start(move |_| play()).await;
     let upstream = Upstream::start(|_| accepted()).await;
-    let settings = Settings {
-        accounts: vec![with_role(ACCOUNT)],
-        endpoint_url: Some(upstream.url.clone()),
-        attempt_timeout: Duration::from_secs(2),
-        ..settings(&sts.url)
-    };
+    let mut settings = settings(&sts.url);
+    settings.accounts = vec![with_role(ACCOUNT)];
+    settings.aws.endpoint_url = Some(upstream.url.clone());
+    settings.forwarder.attempt_timeout = Duration::from_secs(2);
     let workspaces = WorkSpaces::connect(&settings).await.unwrap();
     let reply = workspaces.update_image_permission(&key(), Access::Shared).await;
     assert_eq!(upstream.seen().len(), 0);
@@ -83,11 +82,9 @@ async fn an_account_with_a_role_is_called_with_the_role_and_the_role_is_assumed_
     let upstream = Upstream::start(|_| accepted()).await;
     let mut account = with_role(ACCOUNT);
     account.regions.push(region("us-east-1"));
-    let settings = Settings {
-        accounts: vec![account],
-        endpoint_url: Some(upstream.url.clone()),
-        ..settings(&sts.url)
-    };
+    let mut settings = settings(&sts.url);
+    settings.accounts = vec![account];
+    settings.aws.endpoint_url = Some(upstream.url.clone());
     let workspaces = WorkSpaces::connect(&settings).await.unwrap();
     for name in [REGION, "us-east-1", REGION] {
         let mut key = key();
@@ -148,15 +145,13 @@ async fn moving_workspaces_does_not_move_sts_and_an_account_can_be_moved_alone()
     let everyone = Upstream::start(|_| accepted()).await;
     let alone = Upstream::start(|_| accepted()).await;
     let sts = Upstream::start(|_| assumed(OTHER)).await;
-    let moved = AccountSettings {
+    let moved = AccountConfig {
         endpoint_url: Some(alone.url.clone()),
         ..with_role(OTHER)
     };
-    let settings = Settings {
-        accounts: vec![account_settings(ACCOUNT), moved],
-        endpoint_url: Some(everyone.url.clone()),
-        ..settings(&sts.url)
-    };
+    let mut settings = settings(&sts.url);
+    settings.accounts = vec![account_settings(ACCOUNT), moved];
+    settings.aws.endpoint_url = Some(everyone.url.clone());
     let workspaces = WorkSpaces::connect(&settings).await.unwrap();
     for id in [ACCOUNT, OTHER] {
         let mut key = key();
@@ -181,6 +176,41 @@ async fn moving_workspaces_does_not_move_sts_and_an_account_can_be_moved_alone()
 }
 
 #[tokio::test]
+async fn calls_for_many_accounts_at_once_are_each_signed_with_the_credentials_of_their_account() {
+    const IDS: [&str; 3] = [ACCOUNT, OTHER, "999988887777"];
+    let sts = Upstream::start(|request| {
+        let of = |id: &&&str| request.body.contains(&format!("iam%3A%3A{id}%3Arole"));
+        assumed(IDS.iter().find(of).expect("a role of theirs"))
+    })
+    .await;
+    let upstream = Upstream::start(|_| accepted()).await;
+    let mut settings = settings(&sts.url);
+    settings.accounts = IDS.map(with_role).into();
+    settings.aws.endpoint_url = Some(upstream.url.clone());
+    let workspaces = WorkSpaces::connect(&settings).await.unwrap();
+    let grants = (0..60).map(|number| {
+        let mut key = key();
+        key.account = account(IDS[number % IDS.len()]);
+        key.image = format!("wsi-{}", key.account).parse().unwrap();
+        let workspaces = &workspaces;
+        async move { workspaces.update_image_permission(&key, Access::Shared).await.result }
+    });
+    let results = futures_util::future::join_all(grants).await;
+    assert!(results.iter().all(Result::is_ok), "{results:?}");
+    let seen = upstream.seen();
+    assert_eq!(seen.len(), 60);
+    for request in seen {
+        let image = request.json()["ImageId"].as_str().unwrap().to_owned();
+        let (_, id) = image.split_once('-').unwrap();
+        let signed_by = request.header("authorization");
+        assert!(
+            signed_by.contains(&format!("Credential=ASIA{id}/")),
+            "{image}: {signed_by}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn credentials_of_the_right_accounts_are_verified() {
     let sts = Upstream::start(|request| match is(request, "AssumeRole") {
         true => assumed(OTHER),
@@ -188,11 +218,9 @@ async fn credentials_of_the_right_accounts_are_verified() {
         false => identity(ACCOUNT),
     })
     .await;
-    let settings = Settings {
-        accounts: vec![account_settings(ACCOUNT), with_role(OTHER)],
-        verify_identity: true,
-        ..settings(&sts.url)
-    };
+    let mut settings = settings(&sts.url);
+    settings.accounts = vec![account_settings(ACCOUNT), with_role(OTHER)];
+    settings.aws.verify_identity = true;
     let workspaces = WorkSpaces::connect(&settings).await.unwrap();
     assert!(workspaces.serves(account(OTHER), &region(REGION)));
     assert_eq!(sts.seen().len(), 3);
@@ -201,11 +229,9 @@ async fn credentials_of_the_right_accounts_are_verified() {
 #[tokio::test]
 async fn credentials_of_another_account_stop_the_start_and_every_wrong_account_is_named() {
     let sts = Upstream::start(|_| identity("999988887777")).await;
-    let settings = Settings {
-        accounts: [OTHER, "999988887777", ACCOUNT].map(account_settings).into(),
-        verify_identity: true,
-        ..settings(&sts.url)
-    };
+    let mut settings = settings(&sts.url);
+    settings.accounts = [OTHER, "999988887777", ACCOUNT].map(account_settings).into();
+    settings.aws.verify_identity = true;
     let error = WorkSpaces::connect(&settings).await.unwrap_err();
     assert_eq!(
         error.to_string(),
@@ -217,10 +243,8 @@ async fn credentials_of_another_account_stop_the_start_and_every_wrong_account_i
 #[tokio::test]
 async fn credentials_that_cannot_be_verified_stop_the_start_with_the_words_of_sts() {
     let sts = Upstream::start(|_| sts_error(403, "InvalidClientTokenId", "The security token is invalid")).await;
-    let settings = Settings {
-        verify_identity: true,
-        ..settings(&sts.url)
-    };
+    let mut settings = settings(&sts.url);
+    settings.aws.verify_identity = true;
     let error = WorkSpaces::connect(&settings).await.unwrap_err();
     assert_eq!(
         error.to_string(),
@@ -242,10 +266,8 @@ async fn a_start_outlasts_a_hiccup_of_sts() {
         },
     )
     .await;
-    let settings = Settings {
-        verify_identity: true,
-        ..settings(&sts.url)
-    };
+    let mut settings = settings(&sts.url);
+    settings.aws.verify_identity = true;
     assert!(WorkSpaces::connect(&settings).await.is_ok());
 }
 

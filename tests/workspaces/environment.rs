@@ -4,7 +4,7 @@ use std::process::Stdio;
 
 use sharewarden::{
     domain::{Access, FaultKind},
-    workspaces::{BaseCredentials, Settings, WorkSpaces},
+    workspaces::{BaseCredentials, WorkSpaces},
 };
 use tokio::process::Command;
 
@@ -29,12 +29,10 @@ async fn helper_that_grants_with_the_environment() {
         reason = "the one way to hand a value to this process of libtest's"
     )]
     let Ok(url) = std::env::var(URL) else { return };
-    let settings = Settings {
-        accounts: vec![with_role(ACCOUNT)],
-        credentials: BaseCredentials::Environment,
-        verify_identity: url != ELSEWHERE,
-        ..settings(&url)
-    };
+    let mut settings = settings(&url);
+    settings.accounts = vec![with_role(ACCOUNT)];
+    settings.credentials = BaseCredentials::Environment;
+    settings.aws.verify_identity = url != ELSEWHERE;
     let workspaces = WorkSpaces::connect(&settings).await.unwrap();
     let reply = workspaces.update_image_permission(&key(), Access::Shared).await;
     match reply.result {

@@ -15,8 +15,9 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 use sharewarden::{
+    config::{AccountConfig, AwsConfig, ForwarderConfig, ShareWith},
     domain::{AccountId, Fault, FaultKind, PermissionKey, Region, Reply},
-    workspaces::{AccountSettings, BaseCredentials, Settings, WorkSpaces},
+    workspaces::{BaseCredentials, Settings, WorkSpaces},
 };
 
 const ACCOUNT: &str = "111122223333";
@@ -39,10 +40,11 @@ fn key() -> PermissionKey {
     }
 }
 
-fn account_settings(id: &str) -> AccountSettings {
-    AccountSettings {
+fn account_settings(id: &str) -> AccountConfig {
+    AccountConfig {
         id: account(id),
         regions: vec![region(REGION)],
+        share_with: ShareWith::Anyone,
         role_arn: None,
         external_id: None,
         endpoint_url: None,
@@ -53,16 +55,20 @@ fn account_settings(id: &str) -> AccountSettings {
 fn settings(url: &str) -> Settings {
     Settings {
         accounts: vec![account_settings(ACCOUNT)],
-        endpoint_url: Some(url.to_owned()),
-        sts_endpoint_url: Some(url.to_owned()),
+        aws: AwsConfig {
+            endpoint_url: Some(url.to_owned()),
+            sts_endpoint_url: Some(url.to_owned()),
+            verify_identity: false,
+        },
+        forwarder: ForwarderConfig {
+            attempt_timeout: Duration::from_secs(20),
+            read_timeout: Duration::from_secs(30),
+            ..ForwarderConfig::default()
+        },
         credentials: BaseCredentials::Fixed {
             access_key_id: "AKIAEXAMPLE".into(),
             secret_access_key: SecretString::from("base-secret"),
         },
-        verify_identity: false,
-        connect_timeout: Duration::from_secs(5),
-        attempt_timeout: Duration::from_secs(20),
-        read_timeout: Duration::from_secs(30),
     }
 }
 

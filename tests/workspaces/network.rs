@@ -54,7 +54,7 @@ async fn a_failed_tls_handshake_is_not_sent() {
 async fn a_tls_handshake_that_hangs_is_not_sent_after_the_connect_timeout() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let mut settings = settings(&format!("https://{}", listener.local_addr().unwrap()));
-    settings.connect_timeout = SOON;
+    settings.forwarder.attempt_timeout = SOON * 3;
     assert_fault(grant(&settings).await, FaultKind::NotSent, "ConnectTimeout");
 }
 
@@ -94,7 +94,7 @@ async fn no_answer_within_the_attempt_timeout_is_unknown() {
     for script in scripts {
         let upstream = Upstream::start(move |_| script()).await;
         let mut settings = settings(&upstream.url);
-        settings.attempt_timeout = SOON;
+        settings.forwarder.attempt_timeout = SOON * 3;
         assert_fault(grant(&settings).await, FaultKind::Unknown, "Timeout");
         assert_eq!(upstream.seen().len(), 1);
     }

@@ -146,7 +146,7 @@ async fn a_server_with_endless_pages_is_not_followed() {
 async fn a_read_is_bounded_over_all_of_its_pages() {
     let upstream = Upstream::start(|_| Play::Hang).await;
     let mut settings = settings(&upstream.url);
-    settings.read_timeout = Duration::from_millis(200);
+    settings.forwarder.read_timeout = Duration::from_millis(200);
     let workspaces = WorkSpaces::connect(&settings).await.unwrap();
     assert_fault(workspaces.read_access(&key()).await.0, FaultKind::Unknown, "Timeout");
 }
@@ -208,7 +208,7 @@ async fn images_are_listed_over_all_pages() {
 async fn a_crowd_that_lists_images_takes_turns_with_aws() {
     let upstream = Upstream::start(|_| Play::Hang).await;
     let mut settings = settings(&upstream.url);
-    settings.read_timeout = Duration::from_millis(500);
+    settings.forwarder.read_timeout = Duration::from_millis(500);
     let workspaces = WorkSpaces::connect(&settings).await.unwrap();
     let (account, region) = (account(ACCOUNT), region(REGION));
     let lists = (0..50).map(|_| workspaces.list_images(account, &region, Ownership::Owned));

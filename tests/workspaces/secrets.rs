@@ -3,7 +3,7 @@
 use sharewarden::{
     domain::Access,
     telemetry,
-    workspaces::{LOG_DIRECTIVES, Settings, WorkSpaces},
+    workspaces::{LOG_DIRECTIVES, WorkSpaces},
 };
 use sharewarden_testkit::log::Log;
 use tracing::level_filters::LevelFilter;
@@ -26,11 +26,9 @@ async fn grant(
     let log = Log::of_this_thread(telemetry::filter(ALL_THERE_IS, &LOG_DIRECTIVES).unwrap());
     let sts = Upstream::start(move |_| sts()).await;
     let upstream = Upstream::start(move |_| workspaces()).await;
-    let settings = Settings {
-        accounts: vec![with_role(ACCOUNT)],
-        endpoint_url: Some(upstream.url.clone()),
-        ..settings(&sts.url)
-    };
+    let mut settings = settings(&sts.url);
+    settings.accounts = vec![with_role(ACCOUNT)];
+    settings.aws.endpoint_url = Some(upstream.url.clone());
     let workspaces = WorkSpaces::connect(&settings).await.unwrap();
     let fault = fault(workspaces.update_image_permission(&key(), Access::Shared).await);
     format!("{fault:?}\n{settings:?}\n{workspaces:?}\n{}", log.text())

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use sharewarden::{
+    config::AccountConfig,
     domain::{Access, Classification, FailureReason, FaultKind, PermissionKey, image::Ownership},
-    workspaces::{AccountSettings, BaseCredentials, Settings, WorkSpaces},
+    workspaces::{BaseCredentials, Settings, WorkSpaces},
 };
 use sharewarden_simulator::{Effect, Fault, Image, Moment, Simulator, sample};
 use tokio::net::TcpListener;
@@ -21,19 +22,18 @@ async fn simulator() -> Simulator {
 /// The sample's owners: the first with its own key, the second through a role.
 fn owners(simulator: &Simulator) -> Settings {
     let second = "444455556666";
-    let role = AccountSettings {
+    let role = AccountConfig {
         role_arn: Some(format!("arn:aws:iam::{second}:role/images")),
         ..account_settings(second)
     };
-    Settings {
-        accounts: vec![account_settings(ACCOUNT), role],
-        credentials: BaseCredentials::Fixed {
-            access_key_id: format!("AKIA{ACCOUNT}"),
-            secret_access_key: "any".to_owned().into(),
-        },
-        verify_identity: true,
-        ..settings(&simulator.url())
-    }
+    let mut settings = settings(&simulator.url());
+    settings.accounts = vec![account_settings(ACCOUNT), role];
+    settings.credentials = BaseCredentials::Fixed {
+        access_key_id: format!("AKIA{ACCOUNT}"),
+        secret_access_key: "any".to_owned().into(),
+    };
+    settings.aws.verify_identity = true;
+    settings
 }
 
 async fn connect(simulator: &Simulator) -> WorkSpaces {
@@ -170,7 +170,7 @@ async fn what_a_fault_says_of_the_effect_is_true() {
         let simulator = simulator().await;
         let mut settings = owners(&simulator);
         if matches!(effect, Effect::Hang { .. }) {
-            settings.attempt_timeout = Duration::from_millis(500);
+            settings.forwarder.attempt_timeout = Duration::from_secs(1);
         }
         let workspaces = WorkSpaces::connect(&settings).await.unwrap();
         simulator

@@ -4,11 +4,12 @@ use std::{sync::Arc, time::Duration};
 
 use sharewarden::{
     clock::Clock,
+    config::{CommitterConfig, DatabaseConfig, ForwarderConfig},
     domain::{
         ChangeId, Intent, PermissionKey, ReplicaId, RequestId, example,
         transition::{Answer, Command},
     },
-    store::{Committer, Database, DatabaseSettings, Hints, committer::CommitterSettings},
+    store::{Committer, Database, Hints},
 };
 use tokio::sync::mpsc;
 use uuid::Uuid;
@@ -28,25 +29,36 @@ pub fn key(account: &str, image: &str, recipient: u64) -> PermissionKey {
 impl Stack {
     /// Accepts grants, in this order, under leases that are over at once.
     pub async fn leave_pending(&self, keys: impl IntoIterator<Item = PermissionKey>) {
-        let settings = DatabaseSettings {
+        let settings = DatabaseConfig {
             url: self.database.url().into(),
             max_connections: 4,
             acquire_timeout: PATIENCE,
             statement_timeout: PATIENCE,
         };
         let database = Database::new(&settings, &Clock::system()).unwrap();
-        let settings = CommitterSettings {
-            lanes: 1,
+        let settings = CommitterConfig {
             queue: 100_000,
             max_batch: 1024,
-            single_account_batches: false,
-            lease_for: Duration::from_micros(1),
             commit_timeout: PATIENCE,
+            ..CommitterConfig::default()
+        };
+        let forwarder = ForwarderConfig {
+            lease: Duration::from_micros(1),
             landing_window: Duration::ZERO,
+            ..ForwarderConfig::default()
         };
         let (sender, _work) = mpsc::unbounded_channel();
         let (replica, hints) = (ReplicaId(Uuid::new_v4()), Hints::default());
-        let committer = Committer::start(&database, &settings, replica, &Clock::system(), &hints, &sender).unwrap();
+        let committer = Committer::start(
+            &database,
+            settings,
+            &forwarder,
+            replica,
+            &Clock::system(),
+            &hints,
+            &sender,
+        )
+        .unwrap();
         let opened = keys
             .into_iter()
             .map(|key| committer.commit(Command::Open(Arc::new(intent(key)))));

@@ -12,8 +12,9 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use sharewarden::clock::Clock;
+use sharewarden::config::DatabaseConfig;
 use sharewarden::dev::postgres::{Cluster, Settings};
-use sharewarden::store::{Database, DatabaseSettings};
+use sharewarden::store::Database;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use tokio::sync::{mpsc, oneshot};
 
@@ -23,7 +24,7 @@ const FOLDER_PREFIX: &str = "sharewarden-test-";
 /// Makes the template what every test wants to find: an empty database with the current schema.
 async fn prepare_template(url: &str) {
     let patience = Duration::from_secs(30);
-    let settings = DatabaseSettings {
+    let settings = DatabaseConfig {
         url: url.into(),
         max_connections: 1,
         acquire_timeout: patience,

@@ -81,7 +81,7 @@ fn tokens(config: &Config, check: &mut impl FnMut(bool, &str, String)) {
     ] {
         check(!text.trim().is_empty(), key, "must not be empty".into());
     }
-    let is_url = jwt.jwks.contains("://");
+    let is_url = jwt.jwks_is_url();
     let is_https = jwt.jwks.parse::<http::Uri>().is_ok_and(|uri| {
         uri.scheme_str() == Some("https")
             && uri

@@ -4,8 +4,8 @@ use std::{error::Error as StdError, path::Path, time::Duration};
 
 use reqwest::{Certificate, Client, Response, redirect::Policy};
 
-use super::{KeySource, KeysProblem};
-use crate::domain::causes;
+use super::KeysProblem;
+use crate::{config::JwtConfig, domain::causes};
 
 /// Callers wait for it.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -13,16 +13,14 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 /// A set of keys is a few kilobytes.
 const MOST_BYTES: usize = 1024 * 1024;
 
-pub(super) async fn text(source: &KeySource) -> Result<Vec<u8>, KeysProblem> {
-    match source {
-        KeySource::File(file) => read(file).await,
-        KeySource::Url { url, ca } => {
-            let client = client(ca.as_deref()).await?;
-            get(&client, url)
-                .await
-                .map_err(|error| KeysProblem::Fetch(root_cause(&error)))
-        }
+pub(super) async fn text(settings: &JwtConfig) -> Result<Vec<u8>, KeysProblem> {
+    if !settings.jwks_is_url() {
+        return read(settings.jwks.as_ref()).await;
     }
+    let client = client(settings.jwks_ca.as_deref()).await?;
+    get(&client, &settings.jwks)
+        .await
+        .map_err(|error| KeysProblem::Fetch(root_cause(&error)))
 }
 
 async fn read(file: &Path) -> Result<Vec<u8>, KeysProblem> {

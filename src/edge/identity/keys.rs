@@ -22,6 +22,7 @@ use tokio::sync::Mutex;
 
 use crate::{
     clock::{Clock, Elapsed},
+    config::JwtConfig,
     worker::{Cause, Next, Worker},
 };
 
@@ -29,33 +30,6 @@ use super::{Distrust, fetch};
 
 /// No issuer has more.
 const MOST_KEYS: usize = 256;
-
-/// Where the keys are.
-#[derive(Debug, Clone)]
-pub enum KeySource {
-    /// In a file.
-    File(PathBuf),
-    /// Behind an https URL.
-    Url {
-        /// The URL.
-        url: String,
-        /// The authorities of its server, a PEM file. None: the system's.
-        ca: Option<PathBuf>,
-    },
-}
-
-/// How often to fetch keys.
-#[derive(Debug, Clone)]
-pub struct KeySettings {
-    /// Where they are.
-    pub source: KeySource,
-    /// In any case after so long.
-    pub refresh: Duration,
-    /// For an unknown key, so long after the last time at the soonest.
-    pub retry: Duration,
-    /// Keys that could not be fetched for so long are not trusted any more.
-    pub max_age: Duration,
-}
 
 /// Keys cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -85,7 +59,7 @@ pub struct Keys(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    settings: KeySettings,
+    settings: JwtConfig,
     clock: Clock,
     kept: RwLock<Option<Arc<Kept>>>,
     /// When keys were fetched last, or in vain. Locked by who fetches: others wait for what comes of it.
@@ -103,8 +77,8 @@ impl Keys {
     ///
     /// # Errors
     /// When the file cannot be used.
-    pub async fn start(settings: KeySettings, clock: Clock) -> Result<Self, KeysProblem> {
-        let is_file = matches!(settings.source, KeySource::File(_));
+    pub async fn start(settings: JwtConfig, clock: Clock) -> Result<Self, KeysProblem> {
+        let is_file = !settings.jwks_is_url();
         let keys = Self(Arc::new(Inner {
             settings,
             clock,
@@ -142,7 +116,7 @@ impl Keys {
             settings, clock, kept, ..
         } = &*self.0;
         let kept = kept.read().unwrap_or_else(PoisonError::into_inner).clone();
-        kept.filter(|kept| clock.elapsed().since(kept.fetched) <= settings.max_age)
+        kept.filter(|kept| clock.elapsed().since(kept.fetched) <= settings.jwks_max_age)
     }
 
     /// Fetches, unless somebody else has since `seen` was, or tried to a short while ago.
@@ -153,7 +127,7 @@ impl Keys {
             return;
         }
         let now = self.0.clock.elapsed();
-        if tried.is_some_and(|tried| now.since(tried) < self.0.settings.retry) {
+        if tried.is_some_and(|tried| now.since(tried) < self.0.settings.jwks_retry) {
             return;
         }
         if let Err(problem) = self.fetch(&mut tried).await {
@@ -166,7 +140,7 @@ impl Keys {
             settings, clock, kept, ..
         } = &*self.0;
         *tried = Some(clock.elapsed());
-        let text = fetch::text(&settings.source).await?;
+        let text = fetch::text(settings).await?;
         let keys = KeySet::parse(&text)?;
         let fresh = Kept {
             keys,
@@ -191,7 +165,7 @@ impl Worker for Keys {
     type Error = KeysProblem;
 
     fn every(&self) -> Duration {
-        self.0.settings.refresh
+        self.0.settings.jwks_refresh
     }
 
     async fn round(&mut self, _: Cause) -> Result<Next, KeysProblem> {

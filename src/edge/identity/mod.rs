@@ -12,10 +12,9 @@ mod token;
 
 use crate::domain::{Principal, Timestamp};
 
-pub use keys::{KeySettings, KeySource, Keys, KeysProblem};
-pub use reload::CertificateReload;
-pub use tls::{ClientCertificates, ServerTls, TlsProblem, TlsSettings, TlsStream};
-pub use token::{TokenSettings, Tokens};
+pub use keys::{Keys, KeysProblem};
+pub use tls::{ServerTls, TlsProblem, TlsStream};
+pub use token::Tokens;
 
 /// Who it is, and how long that is known.
 #[derive(Debug, Clone, PartialEq, Eq)]

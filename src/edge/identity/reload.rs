@@ -6,27 +6,18 @@ use crate::worker::{Cause, Next, Worker};
 
 use super::{ServerTls, TlsProblem};
 
-/// Reads the files again.
-#[derive(Debug)]
-pub struct CertificateReload {
-    /// What takes over new contents.
-    pub tls: ServerTls,
-    /// How often to read them.
-    pub every: Duration,
-}
-
-impl Worker for CertificateReload {
+impl Worker for ServerTls {
     const NAME: &'static str = "certificates";
     const FAILURE: &'static str = "the new files of server.tls cannot be used: the old certificates stay in force";
     const AT_ONCE: bool = false;
     type Error = TlsProblem;
 
     fn every(&self) -> Duration {
-        self.every
+        self.settings.reload_every
     }
 
     async fn round(&mut self, _: Cause) -> Result<Next, TlsProblem> {
-        self.tls.reload().await?;
+        self.reload_files().await?;
         Ok(Next::Interval)
     }
 }

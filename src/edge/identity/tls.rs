@@ -18,7 +18,10 @@ use sha2::{Digest, Sha256};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 
-use crate::clock::Clock;
+use crate::{
+    clock::Clock,
+    config::{ClientAuth, TlsConfig},
+};
 
 use super::{Distrust, Identity, certificate, certificate::Validity};
 
@@ -30,30 +33,6 @@ const PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
 
 /// The warning of a server's certificate that is about to expire.
 const SOON: Duration = Duration::from_secs(7 * 24 * 60 * 60);
-
-/// Whether clients show certificates.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ClientCertificates {
-    /// They are not asked to.
-    None,
-    /// They may.
-    Optional,
-    /// They must.
-    Required,
-}
-
-/// Where certificates are.
-#[derive(Debug, Clone)]
-pub struct TlsSettings {
-    /// The server's certificate chain, a PEM file.
-    pub certificate: PathBuf,
-    /// Its key, a PEM file.
-    pub key: PathBuf,
-    /// The authorities of clients, a PEM file.
-    pub client_ca: Option<PathBuf>,
-    /// Whether clients show certificates.
-    pub client_certificates: ClientCertificates,
-}
 
 /// Certificates cannot be used. Says which file, and never what it holds.
 #[derive(Debug, thiserror::Error)]
@@ -92,7 +71,7 @@ pub enum TlsProblem {
 /// Makes TLS of connections. Cheap to clone; clones are the same.
 #[derive(Debug, Clone)]
 pub struct ServerTls {
-    settings: Arc<TlsSettings>,
+    pub(super) settings: Arc<TlsConfig>,
     clock: Clock,
     current: Arc<RwLock<Current>>,
 }
@@ -109,7 +88,7 @@ impl ServerTls {
     ///
     /// # Errors
     /// [`TlsProblem`].
-    pub async fn load(settings: TlsSettings, clock: Clock) -> Result<Self, TlsProblem> {
+    pub async fn load(settings: TlsConfig, clock: Clock) -> Result<Self, TlsProblem> {
         let files = Files::read(&settings).await?;
         let config = files.config(&settings, &clock)?;
         let current = Current {
@@ -124,7 +103,7 @@ impl ServerTls {
     }
 
     /// Reads the files again, and takes over new contents if they are good.
-    pub(super) async fn reload(&self) -> Result<(), TlsProblem> {
+    pub(super) async fn reload_files(&self) -> Result<(), TlsProblem> {
         let files = Files::read(&self.settings).await?;
         let digest = files.digest();
         if self.current.read().unwrap_or_else(PoisonError::into_inner).digest != digest {
@@ -135,7 +114,7 @@ impl ServerTls {
         Ok(())
     }
 
-    /// Greets who connects.
+    /// Makes the TLS handshake.
     ///
     /// # Errors
     /// Why there is no connection.
@@ -183,7 +162,7 @@ struct Files {
 }
 
 impl Files {
-    async fn read(settings: &TlsSettings) -> Result<Self, TlsProblem> {
+    async fn read(settings: &TlsConfig) -> Result<Self, TlsProblem> {
         Ok(Self {
             certificate: read("server.tls.certificate", &settings.certificate).await?,
             key: read("server.tls.key", &settings.key).await?,
@@ -204,7 +183,7 @@ impl Files {
         hash.finalize().into()
     }
 
-    fn config(&self, settings: &TlsSettings, clock: &Clock) -> Result<ServerConfig, TlsProblem> {
+    fn config(&self, settings: &TlsConfig, clock: &Clock) -> Result<ServerConfig, TlsProblem> {
         let chain = certificates(&self.certificate, "server.tls.certificate", &settings.certificate)?;
         let key = PrivateKeyDer::from_pem_slice(&self.key).map_err(|_| TlsProblem::Empty {
             key: "server.tls.key",
@@ -231,7 +210,7 @@ impl Files {
     /// Who looks at clients' certificates; none if they are not asked for any.
     fn verifier(
         &self,
-        settings: &TlsSettings,
+        settings: &TlsConfig,
         provider: Arc<rustls::crypto::CryptoProvider>,
     ) -> Result<Option<Arc<dyn ClientCertVerifier>>, TlsProblem> {
         let (Some(pem), Some(file)) = (&self.client_ca, &settings.client_ca) else {
@@ -244,10 +223,10 @@ impl Files {
                 .map_err(|error| TlsProblem::Authorities(error.into()))?;
         }
         let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
-        let verifier = match settings.client_certificates {
-            ClientCertificates::None => return Ok(None),
-            ClientCertificates::Optional => verifier.allow_unauthenticated(),
-            ClientCertificates::Required => verifier,
+        let verifier = match settings.client_auth {
+            ClientAuth::None => return Ok(None),
+            ClientAuth::Optional => verifier.allow_unauthenticated(),
+            ClientAuth::Required => verifier,
         };
         let verifier = verifier
             .build()

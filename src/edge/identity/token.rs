@@ -6,33 +6,19 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use jsonwebtoken::{Algorithm, Validation, errors::ErrorKind};
 use serde::Deserialize;
 use serde_json::{Map, Value};
-use std::time::Duration;
 use time::OffsetDateTime;
 
-use crate::{clock::Clock, domain::Timestamp};
+use crate::{clock::Clock, config::JwtConfig, domain::Timestamp};
 
 use super::{Distrust, Identity, Keys};
 
 /// A header has no need to be longer, and a token that is has no need to be looked at.
 const LONGEST_HEADER: usize = 4096;
 
-/// Which tokens are taken.
-#[derive(Debug, Clone)]
-pub struct TokenSettings {
-    /// The claim `iss`, letter by letter.
-    pub issuer: String,
-    /// What `aud` is, or has among others.
-    pub audience: String,
-    /// The claim that names the principal.
-    pub principal_claim: String,
-    /// How far the issuer's clock may be off.
-    pub leeway: Duration,
-}
-
 /// Checks tokens. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Tokens {
-    settings: std::sync::Arc<TokenSettings>,
+    settings: std::sync::Arc<JwtConfig>,
     keys: Keys,
     clock: Clock,
 }
@@ -47,7 +33,7 @@ struct Header {
 
 impl Tokens {
     /// Takes tokens that these keys verify.
-    pub fn new(settings: TokenSettings, keys: Keys, clock: Clock) -> Self {
+    pub fn new(settings: JwtConfig, keys: Keys, clock: Clock) -> Self {
         Self {
             settings: settings.into(),
             keys,
@@ -112,7 +98,7 @@ fn algorithm(name: &str) -> Result<Algorithm, Distrust> {
 }
 
 /// Whom the claims of a token name whose signature was verified.
-fn claimed(settings: &TokenSettings, claims: &Map<String, Value>, now: Timestamp) -> Result<Identity, Distrust> {
+fn claimed(settings: &JwtConfig, claims: &Map<String, Value>, now: Timestamp) -> Result<Identity, Distrust> {
     if claims.get("iss").and_then(Value::as_str) != Some(&settings.issuer) {
         return Err(Distrust::TokenIssuer);
     }

@@ -1,21 +1,16 @@
 use super::*;
 use crate::{clock::Clock, domain::Timestamp};
 
-const SETTINGS: PlaceSettings = PlaceSettings {
-    pace: PaceSettings {
-        most: 1000.0,
-        least: 1.0,
-        burst: 1000.0,
-    },
-    circuit: CircuitSettings {
-        failures: 3,
-        cool_down: Duration::from_secs(4),
-        cool_down_cap: Duration::from_secs(30),
-    },
-    max_in_flight: 2,
-    max_backlog: 10,
-    claim_ahead: Duration::from_secs(9),
-};
+fn settings() -> ForwarderConfig {
+    ForwarderConfig {
+        calls_per_second: 1000,
+        circuit_failures: 3,
+        circuit_cool_down: Duration::from_secs(4),
+        max_in_flight: 2,
+        max_backlog: 10,
+        ..ForwarderConfig::default()
+    }
+}
 
 const TURN: Turn = Turn {
     is_probe: false,
@@ -34,7 +29,7 @@ fn image(name: &str) -> ImageId {
 }
 
 fn place() -> Place<u32> {
-    Place::new(SETTINGS, at(0.0))
+    Place::new(settings(), at(0.0))
 }
 
 fn put(place: &mut Place<u32>, now: f64, name: &str, item: u32) -> Option<(u32, TurnedAway)> {
@@ -113,7 +108,7 @@ fn a_slow_place_turns_away_at_once_what_comes_too_late_but_another_image_has_its
     let (_, away) = put(&mut place, 0.01, "a", 100).expect("turned away");
     assert_eq!(
         (away.delay, away.is_dead),
-        (SETTINGS.claim_ahead, false),
+        (settings().claim_ahead(), false),
         "the pace may be another before its turn would come"
     );
     assert_eq!(
@@ -174,9 +169,9 @@ fn no_more_is_claimed_than_can_be_begun_soon() {
     assert_eq!(place.room(at(0.0)), Room::None);
     assert_eq!(place.is_to_look(at(0.0)), Ok(()), "later");
     let mut crawling = Place::<u32>::new(
-        PlaceSettings {
+        ForwarderConfig {
             max_in_flight: 100,
-            ..SETTINGS
+            ..settings()
         },
         at(0.0),
     );

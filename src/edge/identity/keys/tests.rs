@@ -64,18 +64,18 @@ struct Issuer {
     keys: Keys,
 }
 
+fn settings(jwks: &str) -> JwtConfig {
+    let settings = json!({"issuer": "any", "audience": "any", "jwks": jwks, "jwks_max_age": "1h"});
+    serde_json::from_value(settings).unwrap()
+}
+
 impl Issuer {
     async fn with(keys: &[Value]) -> Self {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), set(keys)).unwrap();
         let clock = Clock::manual(Timestamp::parse("2026-11-22T00:00:00Z").unwrap());
-        let settings = KeySettings {
-            source: KeySource::File(file.path().to_owned()),
-            refresh: Duration::from_secs(300),
-            retry: Duration::from_secs(10),
-            max_age: Duration::from_secs(3600),
-        };
-        let keys = Keys::start(settings, clock.clone()).await.unwrap();
+        let keys = Keys::start(settings(file.path().to_str().unwrap()), clock.clone());
+        let keys = keys.await.unwrap();
         Self { file, clock, keys }
     }
 
@@ -126,22 +126,12 @@ async fn keys_that_cannot_be_fetched_stay_until_they_are_too_old() {
 #[tokio::test]
 async fn a_file_without_keys_is_told_of_at_the_start_and_a_url_is_asked_again() {
     let clock = Clock::system();
-    let settings = |source| KeySettings {
-        source,
-        refresh: Duration::from_secs(300),
-        retry: Duration::from_secs(10),
-        max_age: Duration::from_secs(3600),
-    };
-    let file = KeySource::File("/no/such/file".into());
     assert!(matches!(
-        Keys::start(settings(file), clock.clone()).await,
+        Keys::start(settings("/no/such/file"), clock.clone()).await,
         Err(KeysProblem::Unreadable { .. })
     ));
-    let url = KeySource::Url {
-        url: "https://127.0.0.1:1/jwks.json".into(),
-        ca: None,
-    };
-    let keys = Keys::start(settings(url), clock).await.unwrap();
+    let keys = Keys::start(settings("https://127.0.0.1:1/jwks.json"), clock);
+    let keys = keys.await.unwrap();
     assert_eq!(
         keys.find("any", Algorithm::EdDSA).await.err(),
         Some(Distrust::TokenKeysUnavailable)

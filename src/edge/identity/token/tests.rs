@@ -6,13 +6,9 @@ use super::*;
 
 const NOW: i64 = 1_795_000_000;
 
-fn settings() -> TokenSettings {
-    TokenSettings {
-        issuer: "https://login.example.com".into(),
-        audience: "sharewarden".into(),
-        principal_claim: "sub".into(),
-        leeway: Duration::from_secs(30),
-    }
+fn settings() -> JwtConfig {
+    let settings = json!({"issuer": "https://login.example.com", "audience": "sharewarden", "jwks": "any"});
+    serde_json::from_value(settings).unwrap()
 }
 
 /// Good claims, but for these.

@@ -22,10 +22,7 @@ use crate::{
     forwarder::{self, CircuitSettings, Forwarder, ForwarderSettings, PaceSettings, PlaceSettings},
     grpc::ServerSettings,
     policy::Policy,
-    store::{
-        self, Committer, Database, DatabaseSettings, Hints, Leased, Privileges, StoreError,
-        committer::CommitterSettings,
-    },
+    store::{self, Committer, CommitterSettings, Database, DatabaseSettings, Hints, Leased, Privileges, StoreError},
     telemetry::{self, Metrics, Telemetry, TelemetryError},
     workspaces::{self, BaseCredentials, ConnectError, WorkSpaces},
 };

@@ -5,9 +5,8 @@ use std::{ops::Deref, sync::Arc};
 use crate::{
     domain::AccountId,
     store::{
-        Database,
+        Database, Sizes,
         audit::{self, StoredEntry},
-        growth::Sizes,
     },
 };
 

@@ -12,10 +12,7 @@ use tokio::sync::{Notify, Semaphore, broadcast, watch};
 use crate::{
     clock::{Clock, Elapsed},
     domain::AccountId,
-    store::{
-        Database, Growth,
-        growth::{Growing, Sizes},
-    },
+    store::{Database, Growing, Growth, Sizes},
     telemetry::Instruments,
     worker::{Cause, Next, Worker},
 };

@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     clock::{Clock, Elapsed},
     domain::{AccountId, Timestamp},
-    store::{Database, growth::Sizes},
+    store::{Database, Sizes},
 };
 
 use super::{

@@ -9,7 +9,7 @@ use crate::{
         transition::{Answer, Command, Snapshot},
     },
     policy::{Question, Verdict},
-    store::{CommitError, outcomes::Waiter, reads},
+    store::{CommitError, Waiter, reads},
 };
 
 use super::{Changes, Ended, Error};

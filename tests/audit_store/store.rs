@@ -8,7 +8,7 @@ use sharewarden::{
         Action, ChangeId, Intent, PermissionKey, ReplicaId, RequestId, example,
         transition::{Answer, Command, Outcome, Settlement, Work},
     },
-    store::{CommitError, Committer, Database, DatabaseSettings, Hints, Leased, committer::CommitterSettings},
+    store::{CommitError, Committer, CommitterSettings, Database, DatabaseSettings, Hints, Leased},
 };
 use sharewarden_testkit::{
     postgres::{TestDatabase, database},

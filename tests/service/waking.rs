@@ -7,7 +7,7 @@ use std::{pin::pin, time::Duration};
 use sharewarden::{
     clock::Clock,
     domain::{AccountId, ChangeId, ChangeState, Timestamp},
-    store::{Database, DatabaseSettings, Hints, Outcomes, outcomes::Waiter},
+    store::{Database, DatabaseSettings, Hints, Outcomes, Waiter},
     telemetry::Instruments,
     worker::Supervisor,
 };

@@ -8,7 +8,7 @@ use sharewarden::{
         ChangeId, Intent, PermissionKey, ReplicaId, RequestId, example,
         transition::{Answer, Command},
     },
-    store::{Committer, Database, DatabaseSettings, Hints, committer::CommitterSettings},
+    store::{Committer, CommitterSettings, Database, DatabaseSettings, Hints},
 };
 use tokio::sync::mpsc;
 use uuid::Uuid;

@@ -22,7 +22,7 @@ use crate::{
         self, export_audit_entries_response::Part, watch_audit_entries_request::Start,
         watch_audit_entries_response::Event,
     },
-    store::{audit::StoredEntry, growth::Sizes},
+    store::{Sizes, audit::StoredEntry},
 };
 
 use super::{

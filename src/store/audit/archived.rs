@@ -6,7 +6,8 @@ use crate::{
     domain::{AccountId, Timestamp},
     ledger::Hash,
     store::{
-        Database, StoreError,
+        connection::Database,
+        error::StoreError,
         rows::{bigint, count, parse},
     },
 };

@@ -2,7 +2,7 @@
 
 use crate::{
     domain::{Action, Kind, KindName},
-    store::at_hand::Planning,
+    store::connection::Planning,
 };
 
 use super::EntryFilter;

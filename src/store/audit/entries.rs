@@ -8,21 +8,13 @@ use crate::{
     domain::{AccountId, Columns, Timestamp},
     ledger::Hash,
     store::{
-        Database, StoreError,
+        connection::Database,
+        error::StoreError,
         rows::{bigint, count, parse},
     },
 };
 
-use super::{EntryFilter, columns, driver, statement::Page, walk};
-
-/// In which order entries are listed: by time, then by account and index.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Order {
-    /// The latest first.
-    NewestFirst,
-    /// The earliest first.
-    OldestFirst,
-}
+use super::{EntryFilter, Order, columns, driver, statement::Page, walk};
 
 /// The place of an entry in the order: a page goes on after it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

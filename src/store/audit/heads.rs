@@ -3,7 +3,8 @@
 use crate::{
     domain::AccountId,
     store::{
-        Database, StoreError,
+        connection::Database,
+        error::StoreError,
         rows::{count, parse},
     },
 };

@@ -2,7 +2,7 @@
 
 use crate::{
     domain::{PermissionKey, Timestamp},
-    store::{Database, StoreError},
+    store::{connection::Database, error::StoreError},
 };
 
 use super::{EntryFilter, EntryPosition, Found, Order, StoredEntry, entries};

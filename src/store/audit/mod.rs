@@ -19,9 +19,10 @@ mod summary;
 mod walk;
 mod windows;
 
+pub use crate::store::rows::Order;
 pub use archived::{Archived, archived, archived_at};
 pub use at::{Share, ShareFilter, shares_at};
-pub use entries::{EntryPosition, Found, Order, StoredEntry, entries, entry, range};
+pub use entries::{EntryPosition, Found, StoredEntry, entries, entry, range};
 pub use filter::EntryFilter;
 pub use heads::sizes;
 pub use history::history;

@@ -5,8 +5,8 @@ use sqlx::{Postgres, QueryBuilder};
 use crate::{
     domain::{AccountId, Timestamp},
     store::{
-        Database, StoreError,
-        at_hand::Planning,
+        connection::{Database, Planning},
+        error::StoreError,
         rows::{buckets::Bucket, count},
     },
 };

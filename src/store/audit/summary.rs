@@ -6,8 +6,8 @@ use time::OffsetDateTime;
 use crate::{
     domain::{AccountId, Action, KindName, Region, Timestamp},
     store::{
-        Database, StoreError,
-        at_hand::Planning,
+        connection::{Database, Planning},
+        error::StoreError,
         rows::{buckets::Bucket, count, parse},
     },
 };

@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures_util::TryStreamExt;
 use sqlx::{PgConnection, Postgres, QueryBuilder, Row as _};
 
-use crate::{domain::Timestamp, store::StoreError};
+use crate::{domain::Timestamp, store::error::StoreError};
 
 use super::{
     EntryFilter, Order, StoredEntry,

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     domain::{Attempt, Classification, Operation, Timestamp},
-    store::StoreError,
+    store::error::StoreError,
 };
 
 use super::named;

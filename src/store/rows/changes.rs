@@ -9,7 +9,7 @@ use crate::{
         Access, Action, Cause, Change, ChangeId, ChangeState, Failure, FailureReason, Intent, PermissionKey, RequestId,
         Timestamp,
     },
-    store::StoreError,
+    store::error::StoreError,
 };
 
 use super::{

@@ -5,7 +5,7 @@ use sqlx::PgConnection;
 use crate::{
     domain::{AccountId, Timestamp},
     ledger::Frontier,
-    store::StoreError,
+    store::error::StoreError,
 };
 
 use super::{

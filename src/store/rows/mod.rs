@@ -12,9 +12,16 @@ pub(super) mod tiles;
 
 use std::str::FromStr;
 
-use crate::domain::Invalid;
+use crate::{domain::Invalid, store::error::StoreError};
 
-use super::StoreError;
+/// In which order entries and changes are listed: by time, then by account, then by index or change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    /// The latest first.
+    NewestFirst,
+    /// The earliest first.
+    OldestFirst,
+}
 
 /// Reads a text that a CHECK of the schema vouches for.
 pub(super) fn parse<T: FromStr<Err = Invalid>>(table: &'static str, text: &str) -> Result<T, StoreError> {

@@ -2,7 +2,7 @@
 
 use crate::{
     domain::{Access, ChangeId, Landing, Lease, Permission, PermissionKey, ReplicaId, Timestamp},
-    store::StoreError,
+    store::error::StoreError,
 };
 
 use super::{

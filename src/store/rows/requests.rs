@@ -2,7 +2,7 @@
 
 use crate::{
     domain::{AccountId, ChangeId, Request, RequestContent, RequestId},
-    store::StoreError,
+    store::error::StoreError,
 };
 
 use super::{

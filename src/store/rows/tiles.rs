@@ -13,7 +13,7 @@ use crate::{
         Hash,
         tile::{TileId, WIDTH, completed, tile_root},
     },
-    store::StoreError,
+    store::error::StoreError,
 };
 
 use super::{bigint, entries::Line, parse};

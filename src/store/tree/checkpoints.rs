@@ -9,11 +9,11 @@ use time::OffsetDateTime;
 use crate::{
     domain::{AccountId, Timestamp},
     ledger::Hash,
-};
-
-use super::{
-    Database, StoreError,
-    rows::{bigint, count, parse},
+    store::{
+        connection::Database,
+        error::StoreError,
+        rows::{bigint, count, parse},
+    },
 };
 
 const TABLE: &str = "ledger_checkpoint";

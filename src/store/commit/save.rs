@@ -12,8 +12,8 @@ use std::{collections::HashSet, sync::LazyLock};
 
 use sqlx::{Connection, PgConnection, Row};
 
-use super::{
-    StoreError,
+use crate::store::{
+    error::StoreError,
     rows::{
         changes::Changes,
         entries::{Line, Lines},

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Database, StoreError, rows::count};
+use crate::store::{connection::Database, error::StoreError, rows::count};
 
 /// What is under way, by the database's clock.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -4,7 +4,7 @@
 //! They are not kept in the commit that adds the entries: each would be updated by every commit of an account, which makes grants
 //! slower, and ever slower while some transaction keeps Postgres from tidying; and what is counted over all accounts would be one row
 //! that all commits wait for. A worker adds the entries a little later, in the order of each ledger, and notes how far it came; who
-//! asks (see [`super::audit::counts`] and [`super::audit::ranking`]) adds the rest (`audit_entry_uncounted`), in the same snapshot. So
+//! asks (see [`crate::store::audit::counts`] and [`crate::store::audit::ranking`]) adds the rest (`audit_entry_uncounted`), in the same snapshot. So
 //! the answer is exact at any time.
 
 use std::time::Duration;
@@ -13,10 +13,9 @@ use sqlx::{Connection, PgConnection, Postgres, Transaction};
 
 use crate::{
     clock::Clock,
+    store::{connection::Database, error::StoreError},
     worker::{Cause, Next, Worker},
 };
-
-use super::{Database, StoreError};
 
 /// How long entries are counted by those who ask before the worker looks for them.
 const ADD_EVERY: Duration = Duration::from_secs(5);

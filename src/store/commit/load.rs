@@ -10,19 +10,20 @@ use std::{
 
 use sqlx::{PgConnection, Row};
 
-use crate::domain::{
-    AccountId, Change, Permission, Request, Timestamp,
-    transition::{Account, Command},
-};
-
-use super::{
-    StoreError,
-    rows::{
-        changes::ChangeRow,
-        heads::{self, Head, HeadRow},
-        permissions::PermissionRow,
-        requests::RequestRow,
-        table::ReadRow,
+use crate::{
+    domain::{
+        AccountId, Change, Permission, Request, Timestamp,
+        transition::{Account, Command},
+    },
+    store::{
+        error::StoreError,
+        rows::{
+            changes::ChangeRow,
+            heads::{self, Head, HeadRow},
+            permissions::PermissionRow,
+            requests::RequestRow,
+            table::ReadRow,
+        },
     },
 };
 

@@ -9,10 +9,9 @@ use std::time::Duration;
 use crate::{
     clock::Clock,
     domain::ReplicaId,
+    store::{connection::Database, error::StoreError},
     worker::{Cause, Next, Worker},
 };
-
-use super::{Database, StoreError};
 
 /// A worker that runs on one replica at a time. It needs a row in `worker_lease`, with its name.
 #[derive(Debug)]

@@ -1,16 +1,21 @@
 //! Reading permissions and changes.
 
+pub mod changes;
+pub mod due;
+pub mod pending;
+
 use std::sync::LazyLock;
 
-use crate::domain::{
-    AccountId, Change, ChangeId, ImageId, Permission, PermissionKey, PermissionState, Region, Request, RequestId,
-    transition::Snapshot,
-};
-
-use super::{
-    Database, StoreError,
-    at_hand::Planning,
-    rows::{changes::ChangeRow, permissions::PermissionRow, requests::RequestRow, table::select},
+use crate::{
+    domain::{
+        AccountId, Change, ChangeId, ImageId, Permission, PermissionKey, PermissionState, Region, Request, RequestId,
+        transition::Snapshot,
+    },
+    store::{
+        connection::{Database, Planning},
+        error::StoreError,
+        rows::{changes::ChangeRow, permissions::PermissionRow, requests::RequestRow, table::select},
+    },
 };
 
 /// Which permissions to list. What is absent matches everything.

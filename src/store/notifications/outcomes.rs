@@ -1,7 +1,7 @@
 //! Waking those who wait for a change to end.
 //!
 //! A change that ends in this process wakes its waiters at once. One that ends on another replica is heard of by a hint
-//! (see [`super::hints`]), and found by polling where that is lost: the row is the truth. One worker polls for all waiters.
+//! (see [`super::Hints`]), and found by polling where that is lost: the row is the truth. One worker polls for all waiters.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -13,10 +13,9 @@ use tokio::sync::watch;
 
 use crate::{
     domain::{AccountId, ChangeId, transition::Snapshot},
+    store::{connection::Database, error::StoreError, reads},
     worker::{Cause, Next, Worker},
 };
-
-use super::{Database, StoreError, reads};
 
 /// The channel on which replicas hint that changes have ended.
 pub(super) const CHANNEL: &str = "sharewarden_change_ended";
@@ -56,7 +55,7 @@ impl Outcomes {
     }
 
     /// Tells everybody that a change has ended: its waiters here, and others by a hint.
-    pub(super) fn end(&self, snapshot: Snapshot) {
+    pub(in crate::store) fn end(&self, snapshot: Snapshot) {
         lock(&self.untold).push(snapshot.change.id());
         self.ended.send_replace(());
         self.wake(snapshot);

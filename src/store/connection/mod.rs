@@ -1,5 +1,9 @@
 //! The pool, and the doors to it.
 
+mod cache;
+mod health;
+mod schema;
+
 use std::{
     str::FromStr,
     sync::{Arc, Mutex, PoisonError},
@@ -15,15 +19,14 @@ use sqlx::{
 
 use crate::{
     clock::Clock,
+    store::error::StoreError,
     telemetry::{Instruments, Pool},
 };
 
-use super::{
-    StoreError,
-    at_hand::{AtHand, Held, Planning},
-    schema,
-    trust::Trust,
-};
+use cache::{AtHand, Held};
+use health::Trust;
+
+pub(in crate::store) use cache::Planning;
 
 /// How to reach Postgres.
 #[derive(Debug, Clone)]
@@ -171,7 +174,8 @@ impl Database {
     /// # Errors
     /// When it does not, or is not.
     pub async fn check(&self) -> Result<(), StoreError> {
-        schema::check(self).await
+        let (applied, read_only) = self.run(async |connection| schema::state(connection).await).await?;
+        schema::check(applied, read_only)
     }
 
     /// Listens for notifications on channels, on a connection that it takes out of the pool.

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use time::OffsetDateTime;
 
-use crate::worker::{Cause, Next, Worker};
-
-use super::{Database, StoreError};
+use crate::{
+    store::{connection::Database, error::StoreError},
+    worker::{Cause, Next, Worker},
+};
 
 /// So many months are made ahead of the current one: time enough to notice that none are made.
 pub const MONTHS_AHEAD: u16 = 3;

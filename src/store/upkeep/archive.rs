@@ -4,14 +4,17 @@
 
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
-use crate::domain::{AccountId, Timestamp};
-
-use super::{
-    Database, StoreError,
-    audit::Archived,
-    rows::{bigint, count, parse},
-    summaries,
+use crate::{
+    domain::{AccountId, Timestamp},
+    store::{
+        audit::Archived,
+        connection::Database,
+        error::StoreError,
+        rows::{bigint, count, expect_rows, parse},
+    },
 };
+
+use super::summaries;
 
 /// The partition of `audit_entry` that holds a month.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -143,7 +146,7 @@ async fn run(
         .fetch_one(&mut *transaction)
         .await?;
     let archived: u64 = files.iter().map(|file| file.end_index - file.start_index).sum();
-    super::rows::expect_rows(
+    expect_rows(
         "audit_entry",
         count("audit_entry", held)?,
         usize::try_from(archived).unwrap_or(usize::MAX),
@@ -240,5 +243,5 @@ async fn note(connection: &mut PgConnection, files: &[Archived]) -> Result<(), S
     )
     .execute(connection)
     .await?;
-    super::rows::expect_rows("audit_archive", noted.rows_affected(), files.len())
+    expect_rows("audit_archive", noted.rows_affected(), files.len())
 }

@@ -9,13 +9,13 @@ use sqlx::{Postgres, QueryBuilder};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use crate::domain::{AccountId, Change, ChangeId, ChangeState, ImageId, Principal, Region, ReplicaId, Timestamp};
-
-use super::{
-    Database, StoreError,
-    at_hand::Planning,
-    audit::Order,
-    rows::{changes::ChangeRow, table::ReadRow},
+use crate::{
+    domain::{AccountId, Change, ChangeId, ChangeState, ImageId, Principal, Region, ReplicaId, Timestamp},
+    store::{
+        connection::{Database, Planning},
+        error::StoreError,
+        rows::{Order, changes::ChangeRow, table::ReadRow},
+    },
 };
 
 /// Which changes to list. What is absent or empty matches everything; all fields must match.

@@ -18,7 +18,7 @@ use sqlx::{PgPool, Postgres, pool::PoolConnection};
 
 use crate::clock::{Clock, Elapsed};
 
-use super::trust::{TRUSTED_FOR, Trust};
+use super::health::{TRUSTED_FOR, Trust};
 
 /// So long a connection is kept from its pool, which looks after its age.
 const KEPT_FOR: Duration = Duration::from_secs(60);

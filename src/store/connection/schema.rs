@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 
 use sqlx::{PgConnection, PgPool, migrate::Migrator};
 
-use super::{Database, StoreError, error::Fault};
+use crate::store::error::{Fault, StoreError};
+
+/// The version of a migration, its checksum, and whether it succeeded.
+type Applied = (i64, Vec<u8>, bool);
 
 static MIGRATOR: Migrator = sqlx::migrate!();
 
@@ -12,8 +15,7 @@ pub(super) async fn migrate(pool: &PgPool) -> Result<(), StoreError> {
     Ok(MIGRATOR.run(pool).await?)
 }
 
-pub(super) async fn check(database: &Database) -> Result<(), StoreError> {
-    let (applied, read_only) = database.run(async |connection| state(connection).await).await?;
+pub(super) fn check(applied: Vec<Applied>, read_only: bool) -> Result<(), StoreError> {
     if read_only {
         return Err(StoreError::Postgres {
             what: "it takes no writes".into(),
@@ -50,7 +52,7 @@ pub(super) async fn check(database: &Database) -> Result<(), StoreError> {
 }
 
 /// The migrations that the database has (none, if nobody has migrated it), and whether it is a standby or set to read only.
-async fn state(connection: &mut PgConnection) -> Result<(Vec<(i64, Vec<u8>, bool)>, bool), sqlx::Error> {
+pub(super) async fn state(connection: &mut PgConnection) -> Result<(Vec<Applied>, bool), sqlx::Error> {
     let state = "SELECT to_regclass('_sqlx_migrations') IS NOT NULL, current_setting('transaction_read_only')::boolean";
     let (migrated, read_only) = sqlx::query_as::<_, (bool, bool)>(state)
         .fetch_one(&mut *connection)

@@ -7,13 +7,22 @@
 //! Hints are sent after a commit and not in it: Postgres lets one transaction with a notification commit at a time, in the
 //! whole database. So they are gathered, at most every [`PAUSE`].
 
+mod ledger_growth;
+mod outcomes;
+mod released_work;
+
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::clock::Clock;
+use crate::{
+    clock::Clock,
+    store::{connection::Database, error::StoreError},
+};
 
-use super::{Database, Growth, Outcomes, Released, StoreError, growth, outcomes, released};
+pub use ledger_growth::{Growing, Growth, Sizes};
+pub use outcomes::{Outcomes, Waiter};
+pub use released_work::Released;
 
 /// Between two rounds of hints: what comes up meanwhile is told in the next.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -57,14 +66,14 @@ impl Hints {
     }
 
     async fn hear_all(&self, database: &Database) -> Result<(), StoreError> {
-        let channels = [outcomes::CHANNEL, growth::CHANNEL, released::CHANNEL];
+        let channels = [outcomes::CHANNEL, ledger_growth::CHANNEL, released_work::CHANNEL];
         let mut listener = database.listen(&channels).await?;
         while let Some(hint) = listener.try_recv().await? {
             let items = hint.payload().split(',');
             match hint.channel() {
                 outcomes::CHANNEL => self.outcomes.hear(items),
-                growth::CHANNEL => self.growth.hear(items),
-                released::CHANNEL => self.released.hear(),
+                ledger_growth::CHANNEL => self.growth.hear(items),
+                released_work::CHANNEL => self.released.hear(),
                 _ => {}
             }
         }
@@ -93,8 +102,8 @@ impl Hints {
         let (mut channels, mut payloads) = (Vec::new(), Vec::new());
         for (channel, items) in [
             (outcomes::CHANNEL, self.outcomes.to_tell()),
-            (growth::CHANNEL, self.growth.to_tell()),
-            (released::CHANNEL, self.released.to_tell()),
+            (ledger_growth::CHANNEL, self.growth.to_tell()),
+            (released_work::CHANNEL, self.released.to_tell()),
         ] {
             for items in items.chunks(ITEMS_PER_NOTIFICATION) {
                 channels.push(channel.to_owned());

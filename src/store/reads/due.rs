@@ -4,9 +4,10 @@
 
 use std::time::Duration;
 
-use crate::domain::{AccountId, ImageId, PermissionKey, Region};
-
-use super::{Database, StoreError, rows};
+use crate::{
+    domain::{AccountId, ImageId, PermissionKey, Region},
+    store::{connection::Database, error::StoreError, rows},
+};
 
 const TABLE: &str = "share_permission";
 

@@ -13,11 +13,11 @@ use crate::{
         Hash,
         tile::{TileId, Tiles, WIDTH},
     },
-};
-
-use super::{
-    Database, StoreError,
-    rows::{bigint, count, tiles::hashes},
+    store::{
+        connection::Database,
+        error::StoreError,
+        rows::{bigint, count, tiles::hashes},
+    },
 };
 
 const TABLE: &str = "ledger_tile";

@@ -4,24 +4,99 @@ use std::{collections::BTreeMap, panic::AssertUnwindSafe, time::Duration};
 
 use futures_util::FutureExt;
 use sqlx::PgConnection;
-use tokio::sync::mpsc;
-use tokio_util::task::task_tracker::TaskTrackerToken;
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::{sync::CancellationToken, task::task_tracker::TaskTrackerToken};
 use tracing::{Instrument, Span};
 
 use crate::{
     clock::{Clock, Elapsed},
-    domain::transition::{Answer, Command, Snapshot},
+    domain::transition::{Answer, Command, Snapshot, Work},
+    store::{connection::Database, error::StoreError, notifications::Hints},
     telemetry::trace::{Origin, Origins},
 };
 
-use super::{
-    CommitError, Database, Hints, Leased, StoreError,
-    batch::{self, Committed, Given, Rules, Way},
-    committer::{CommitterSettings, Ending, Waiting},
-};
+use super::batch::{self, Committed, Given, Rules, Way};
 
 /// So long batches wait for their turn after somebody else was faster: or where that happens again and again, all is done twice.
 const IN_TURN_FOR: Duration = Duration::from_secs(1);
+
+/// How commands are committed.
+#[derive(Debug, Clone)]
+pub struct CommitterSettings {
+    /// So many lanes, each with a connection of its own. 1 or more.
+    pub lanes: usize,
+    /// So many commands may wait in a lane.
+    pub queue: usize,
+    /// At most so many commands in a transaction.
+    pub max_batch: usize,
+    /// Keep every transaction to a single account, as a Postgres that is distributed by account likes it.
+    pub single_account_batches: bool,
+    /// How long a lease lasts.
+    pub lease_for: Duration,
+    /// How long after its end here a call whose end nobody saw may still take effect at AWS.
+    pub landing_window: Duration,
+    /// A batch is given up after so long.
+    pub commit_timeout: Duration,
+}
+
+/// A command was not committed, as far as is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum CommitError {
+    /// The lane is full. Nothing happened.
+    #[error("too many commands are waiting")]
+    Overloaded,
+    /// Postgres did not confirm the commit in time. It may have happened: the same command again finds out.
+    #[error("the audit store does not answer")]
+    Unavailable,
+    /// The store cannot take the command, now or later: a fault of ours. The log says more. Nothing happened.
+    #[error("the audit store cannot take this")]
+    Rejected,
+    /// The server ends, and takes up nothing new. Nothing happened.
+    #[error("the server stops")]
+    Stopping,
+}
+
+/// Work, and until when its lease lasts on this replica's clock. Reckoned from before the transaction that gave it, so
+/// that it never lasts longer here than in the database.
+#[derive(Debug)]
+pub struct Leased {
+    /// The work.
+    pub work: Work,
+    /// When the lease was given, or before.
+    pub since: Elapsed,
+}
+
+/// How far the end is.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Ending {
+    /// Callers are refused.
+    pub(super) refuse: CancellationToken,
+    /// Nothing is taken up; what was, is settled.
+    pub(super) leave: CancellationToken,
+    /// Nothing is taken.
+    pub(super) close: CancellationToken,
+}
+
+/// The answer to a command, and from before when it is.
+pub(super) type Answered = Result<(Answer, Elapsed), CommitError>;
+
+/// A command, and who waits for its answer.
+#[derive(Debug)]
+pub(super) struct Waiting {
+    pub(super) command: Command,
+    pub(super) answer: oneshot::Sender<Answered>,
+    /// The span of who waits.
+    pub(super) span: Span,
+}
+
+impl Waiting {
+    pub(super) fn new(command: Command) -> (Self, oneshot::Receiver<Answered>) {
+        let (answer, receiver) = oneshot::channel();
+        let span = Span::current();
+        let waiting = Self { command, answer, span };
+        (waiting, receiver)
+    }
+}
 
 /// What a lane needs.
 pub(super) struct Lane {

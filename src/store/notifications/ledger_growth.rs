@@ -1,7 +1,7 @@
 //! Telling that ledgers grew. A hint to whoever follows them: what a ledger holds is in the table.
 //!
 //! The committer tells [`Growth`] right after a commit, without waiting for anyone. Who follows ledgers in this process is
-//! woken at once; other replicas by a hint (see [`super::hints`]).
+//! woken at once; other replicas by a hint (see [`super::Hints`]).
 
 use std::{
     collections::BTreeMap,
@@ -43,7 +43,7 @@ pub struct Growing {
 
 impl Growth {
     /// Ledgers grew, in a commit that is done.
-    pub(super) fn tell(&self, sizes: &[(AccountId, u64)]) {
+    pub(in crate::store) fn tell(&self, sizes: &[(AccountId, u64)]) {
         if !sizes.is_empty() {
             note(&self.shared.untold, sizes);
             self.shared.told.send_replace(());

@@ -16,12 +16,14 @@ use crate::{
         transition::{Account, Answer, Command, Context, Snapshot, Work},
     },
     ledger::merkle::leaf_hash,
+    store::{
+        error::StoreError,
+        rows::{entries::Line, heads, heads::Head, tiles::Growth},
+    },
 };
 
 use super::{
-    StoreError,
     load::{Loaded, load},
-    rows::{entries::Line, heads, heads::Head, tiles::Growth},
     save::{self, Changed, Saved},
 };
 

@@ -22,7 +22,9 @@ use crate::{
     forwarder::{self, CircuitSettings, Forwarder, ForwarderSettings, PaceSettings, PlaceSettings},
     grpc::ServerSettings,
     policy::Policy,
-    store::{self, Committer, CommitterSettings, Database, DatabaseSettings, Hints, Leased, Privileges, StoreError},
+    store::{
+        self, Committer, CommitterSettings, Database, DatabaseSettings, Leased, Notifications, Privileges, StoreError,
+    },
     telemetry::{self, Metrics, Telemetry, TelemetryError},
     workspaces::{self, BaseCredentials, ConnectError, WorkSpaces},
 };
@@ -111,7 +113,7 @@ pub struct Server {
     changes: Changes,
     audit: Audit,
     replica: ReplicaId,
-    hints: Hints,
+    notifications: Notifications,
     work: mpsc::UnboundedReceiver<Leased>,
     metrics: Metrics,
     access: Access,
@@ -167,7 +169,7 @@ impl Server {
         warn_of_unknown_regions(config);
         let workspaces = WorkSpaces::connect(&workspaces_settings(config, credentials)).await?;
 
-        let (stop, hints) = (CancellationToken::new(), Hints::default());
+        let (stop, notifications) = (CancellationToken::new(), Notifications::default());
         let (work_sender, work) = mpsc::unbounded_channel();
         let replica = ReplicaId(clock.uuid());
         let committer = Committer::start(
@@ -175,7 +177,7 @@ impl Server {
             &committer_settings(config),
             replica,
             &clock,
-            &hints,
+            &notifications,
             &work_sender,
         )
         .map_err(ServerError::Thread)?;
@@ -186,14 +188,14 @@ impl Server {
             workspaces: workspaces.clone(),
             policy: policy.clone(),
             clock: clock.clone(),
-            released: hints.released.clone(),
+            released_work: notifications.released_work.clone(),
         };
         let forwarder = Forwarder::new(dependencies, forwarder_settings(config), stop.clone());
         tracing::info!(%replica, accounts = config.accounts.len(), "connected to Postgres and AWS");
         let changes = Changes {
             database: database.clone(),
             committer,
-            outcomes: hints.outcomes.clone(),
+            outcomes: notifications.outcomes.clone(),
             forwarder,
             workspaces,
             policy,
@@ -216,7 +218,7 @@ impl Server {
             changes,
             audit,
             replica,
-            hints,
+            notifications,
             work,
             metrics: metrics.clone(),
             access,

@@ -5,7 +5,7 @@ use std::{ops::Deref, sync::Arc};
 use crate::{
     domain::AccountId,
     store::{
-        Database, Sizes,
+        Database, LedgerSizes,
         audit::{self, StoredEntry},
     },
 };
@@ -43,7 +43,7 @@ impl Stretch {
 }
 
 /// How long the ledgers are: all of them, if none is named.
-pub(super) async fn sizes(database: &Database, accounts: &[AccountId]) -> Result<Sizes, Error> {
+pub(super) async fn sizes(database: &Database, accounts: &[AccountId]) -> Result<LedgerSizes, Error> {
     Ok(audit::sizes(database, accounts).await?.into_iter().collect())
 }
 

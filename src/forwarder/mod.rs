@@ -26,7 +26,7 @@ use crate::{
     clock::Clock,
     domain::{AccountId, PermissionKey, Region, convergence::RetryPolicy},
     policy::Policy,
-    store::{Committer, Database, Leased, Released},
+    store::{Committer, Database, Leased, ReleasedWork},
     telemetry::{Forwarding, Instruments},
     worker::Supervisor,
     workspaces::WorkSpaces,
@@ -68,7 +68,7 @@ pub struct Dependencies {
     /// The clock.
     pub clock: Clock,
     /// Tells other replicas of work that was given back.
-    pub released: Released,
+    pub released_work: ReleasedWork,
 }
 
 /// The forwarder. Cheap to clone; clones are the same forwarder.
@@ -81,7 +81,7 @@ struct Inner {
     workspaces: WorkSpaces,
     policy: Policy,
     clock: Clock,
-    released: Released,
+    released_work: ReleasedWork,
     instruments: Instruments,
     settings: ForwarderSettings,
     spots: Mutex<HashMap<(AccountId, Region), Arc<Spot>>>,
@@ -100,7 +100,7 @@ impl Forwarder {
             workspaces,
             policy,
             clock,
-            released,
+            released_work,
         } = dependencies;
         let inner = Arc::new(Inner {
             instruments: database.instruments().clone(),
@@ -109,7 +109,7 @@ impl Forwarder {
             workspaces,
             policy,
             clock,
-            released,
+            released_work,
             settings,
             spots: Mutex::default(),
             stop,
@@ -158,7 +158,7 @@ impl Forwarder {
                 self.spawn_give_back(leased);
             }
         }
-        self.0.committer.leave().await;
+        self.0.committer.stop_claiming().await;
         self.0.tasks.close();
         loop {
             tokio::select! {

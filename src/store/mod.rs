@@ -25,7 +25,9 @@ mod upkeep;
 pub use commit::{CommitError, Committer, CommitterSettings, Leased};
 pub use connection::{Database, DatabaseSettings, Privileges};
 pub use error::StoreError;
-pub use notifications::{Growing, Growth, Hints, Outcomes, Released, Sizes, Waiter};
+pub use notifications::{
+    LedgerGrowth, LedgerGrowthReceiver, LedgerSizes, Notifications, OutcomeWaiter, Outcomes, ReleasedWork,
+};
 pub use reads::{changes, due, pending};
 pub use tree::{checkpoints, tiles};
 pub use upkeep::{OneAcrossReplicas, archive, partitions, summaries};

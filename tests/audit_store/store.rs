@@ -8,7 +8,7 @@ use sharewarden::{
         Action, ChangeId, Intent, PermissionKey, ReplicaId, RequestId, example,
         transition::{Answer, Command, Outcome, Settlement, Work},
     },
-    store::{CommitError, Committer, CommitterSettings, Database, DatabaseSettings, Hints, Leased},
+    store::{CommitError, Committer, CommitterSettings, Database, DatabaseSettings, Leased, Notifications},
 };
 use sharewarden_testkit::{
     postgres::{TestDatabase, database},
@@ -51,7 +51,7 @@ impl Store {
             &settings,
             ReplicaId(Uuid::new_v4()),
             &clock,
-            &Hints::default(),
+            &Notifications::default(),
             &sender,
         )
         .unwrap();

@@ -7,7 +7,7 @@ use std::{pin::pin, time::Duration};
 use sharewarden::{
     clock::Clock,
     domain::{AccountId, ChangeId, ChangeState, Timestamp},
-    store::{Database, DatabaseSettings, Hints, Outcomes, Waiter},
+    store::{Database, DatabaseSettings, Notifications, OutcomeWaiter, Outcomes},
     telemetry::Instruments,
     worker::Supervisor,
 };
@@ -100,14 +100,14 @@ impl Elsewhere {
             acquire_timeout: PATIENCE,
             statement_timeout: PATIENCE,
         };
-        let (database, hints, stop) = (
+        let (database, notifications, stop) = (
             Database::new(&settings, &Clock::system()).unwrap(),
-            Hints::default(),
+            Notifications::default(),
             CancellationToken::new(),
         );
-        let outcomes = hints.outcomes.clone();
+        let outcomes = notifications.outcomes.clone();
         let supervisor = Supervisor::new(&clock, &Instruments::default(), &stop);
-        let listening = tokio::spawn(hints.listen(database.clone(), clock, stop.clone()));
+        let listening = tokio::spawn(notifications.listen(database.clone(), clock, stop.clone()));
         let watching = tokio::spawn(supervisor.run(outcomes.watch(database.clone(), OFTEN)));
         Self {
             outcomes,
@@ -118,7 +118,7 @@ impl Elsewhere {
         }
     }
 
-    fn wait_for(&self, change: Uuid) -> Waiter {
+    fn wait_for(&self, change: Uuid) -> OutcomeWaiter {
         let account: AccountId = ACCOUNT.parse().unwrap();
         self.outcomes.wait_for(account, ChangeId(change))
     }

@@ -8,7 +8,7 @@ use sharewarden::{
         ChangeId, Intent, PermissionKey, ReplicaId, RequestId, example,
         transition::{Answer, Command},
     },
-    store::{Committer, CommitterSettings, Database, DatabaseSettings, Hints},
+    store::{Committer, CommitterSettings, Database, DatabaseSettings, Notifications},
 };
 use tokio::sync::mpsc;
 use uuid::Uuid;
@@ -45,8 +45,9 @@ impl Stack {
             landing_window: Duration::ZERO,
         };
         let (sender, _work) = mpsc::unbounded_channel();
-        let (replica, hints) = (ReplicaId(Uuid::new_v4()), Hints::default());
-        let committer = Committer::start(&database, &settings, replica, &Clock::system(), &hints, &sender).unwrap();
+        let (replica, notifications) = (ReplicaId(Uuid::new_v4()), Notifications::default());
+        let committer =
+            Committer::start(&database, &settings, replica, &Clock::system(), &notifications, &sender).unwrap();
         let opened = keys
             .into_iter()
             .map(|key| committer.commit(Command::Open(Arc::new(intent(key)))));

@@ -1,4 +1,4 @@
-//! Which entries.
+//! The filter of entries.
 
 use crate::domain::{AccountId, Action, Cause, ChangeId, ImageId, KindName, Principal, Region, RequestId, Timestamp};
 

@@ -7,7 +7,7 @@ use crate::{
 
 use super::{EntryFilter, EntryPosition, Found, Order, StoredEntry, entries};
 
-/// Reads at most `limit` entries about a permission, those after `after` only, as [`entries`](super::entries()) does.
+/// Reads at most `limit` entries about a permission after `after`, as [`entries`](super::entries()) does.
 ///
 /// # Errors
 /// When Postgres does not answer.

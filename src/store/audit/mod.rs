@@ -1,8 +1,8 @@
-//! The questions about the history. They only read.
+//! Queries on the history.
 //!
-//! Read in this order: [`mod@filter`] (which entries), [`mod@entries`] (a page of them), [`mod@history`] (those of one permission),
-//! [`mod@at`] (what was shared at a moment), [`mod@summary`] (counts), [`mod@ranking`] (who asked most, and about what),
-//! [`mod@archived`] (what is in files), [`heads`] (how long the ledgers are).
+//! Read in this order: [`mod@filter`] (which entries), [`mod@entries`] (pages of entries), [`mod@history`] (entries of one permission),
+//! [`mod@at`] (shares at a point in time), [`mod@summary`] (counts), [`mod@ranking`] (top principals, images and accounts),
+//! [`mod@archived`] (archive files), [`heads`] (sizes of the ledgers).
 
 mod archived;
 mod at;

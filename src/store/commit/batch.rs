@@ -1,9 +1,9 @@
-//! One batch of commands: load what they concern, apply them, save.
+//! One batch of commands: load what they touch, apply them, save.
 //!
-//! Mostly nobody else writes to these accounts, and then this is two statements, one that reads and one that writes, which locks
-//! the heads and does nothing when one of them has moved on. Where that happens, the batch is run again in a transaction that locks
-//! the heads before it reads. So is a batch that has nothing to write: only who commits a lock knows that the server takes writes, and
-//! that what was read is as durable as what is written.
+//! With optimistic locking a batch is two statements. One reads; one writes, locks the heads, and writes nothing if a head
+//! has changed since the read. After such a conflict the batch runs again with pessimistic locking, in a transaction that locks the heads
+//! before it reads. A batch with nothing to write also runs this way: the commit of a lock proves that the server is writable, and that
+//! what was read is durable.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -18,7 +18,11 @@ use crate::{
     ledger::merkle::leaf_hash,
     store::{
         error::StoreError,
-        rows::{entries::Line, heads, heads::Head, tiles::Growth},
+        rows::{
+            entries::EncodedEntry,
+            heads::{self, Head},
+            tiles::Appended,
+        },
     },
 };
 
@@ -27,24 +31,24 @@ use super::{
     save::{self, Changed, Saved},
 };
 
-/// What a batch brought about, if it was saved and is committed.
+/// The result of a batch, valid once it is committed.
 pub(super) struct Committed {
-    /// One for each command, in their order.
+    /// One answer per command, in the order of the commands.
     pub(super) answers: Vec<Answer>,
-    /// What there is to do now.
+    /// New work.
     pub(super) work: Vec<Work>,
     /// Changes that ended.
     pub(super) ended: Vec<Snapshot>,
-    /// Ledgers that grew, and how many entries they have now.
+    /// Ledgers that grew, and their new sizes.
     pub(super) grown: Vec<(AccountId, u64)>,
-    /// What the new entries say, and how many say so.
+    /// Counts of the new entries.
     pub(super) recorded: Recorded,
 }
 
-/// How many entries say what: the name of their kind, and the action where they are about one.
+/// Counts of entries by the name of their kind and by their action, if any.
 type Recorded = HashMap<(&'static str, Option<Action>), u64>;
 
-/// Who commits, and how.
+/// What the transition needs to know of this replica.
 #[derive(Debug, Clone)]
 pub(super) struct Rules {
     pub(super) replica: ReplicaId,
@@ -53,20 +57,20 @@ pub(super) struct Rules {
     pub(super) server_version: &'static str,
 }
 
-/// The leases that a batch gave, by their permissions and epochs, if its commit happened.
-pub(super) type Given = Vec<(PermissionKey, u64)>;
+/// The leases that the tries of a batch granted, by permission and epoch. They exist if a commit happened.
+pub(super) type GrantedLeases = Vec<(PermissionKey, u64)>;
 
-/// Whether a batch waits for its turn.
+/// When a batch locks the heads of its accounts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Way {
-    /// It decides without a lock.
-    AtOnce,
-    /// It locks the heads first.
-    InTurn,
+pub(super) enum Locking {
+    /// When it saves.
+    Optimistic,
+    /// Before it reads.
+    Pessimistic,
 }
 
-/// Runs a batch. `given` remembers what earlier tries of the same batch gave, in case their commits happened. None when somebody
-/// else was faster, and nothing is saved.
+/// Runs a batch. `granted` holds the leases that earlier tries of the same batch granted, in case they were committed. None after a
+/// conflict: nothing is saved.
 #[expect(
     clippy::disallowed_methods,
     reason = "the transaction of a batch; `Database::within` bounds it"
@@ -74,14 +78,14 @@ pub(super) enum Way {
 pub(super) async fn run(
     connection: &mut PgConnection,
     rules: &Rules,
-    way: Way,
+    locking: Locking,
     commands: &[Command],
-    given: &mut Given,
+    granted: &mut GrantedLeases,
 ) -> Result<Option<Committed>, StoreError> {
-    if way == Way::AtOnce {
-        match decide_and_save(connection, rules, commands, given).await? {
+    if locking == Locking::Optimistic {
+        match decide_and_save(connection, rules, commands, granted).await? {
             (Saved::All, committed) => return Ok(Some(committed)),
-            (Saved::Overtaken, _) => return Ok(None),
+            (Saved::Conflict, _) => return Ok(None),
             (Saved::Nothing, _) => {}
         }
     }
@@ -89,14 +93,14 @@ pub(super) async fn run(
     let names: Vec<_> = accounts.iter().map(AccountId::as_str).collect();
     let mut transaction = connection.begin().await?;
     if heads::lock(&mut transaction, &names).await? < names.len() as u64 {
-        // Made outside of it, or the order of the locks would not be that of the accounts.
+        // Inserted outside the transaction, to keep the order of the locks: by account.
         transaction.rollback().await?;
         heads::ensure(connection, &names).await?;
         transaction = connection.begin().await?;
         heads::lock(&mut transaction, &names).await?;
     }
-    let (saved, committed) = decide_and_save(&mut transaction, rules, commands, given).await?;
-    if saved == Saved::Overtaken {
+    let (saved, committed) = decide_and_save(&mut transaction, rules, commands, granted).await?;
+    if saved == Saved::Conflict {
         transaction.rollback().await?;
         return Ok(None);
     }
@@ -108,7 +112,7 @@ async fn decide_and_save(
     connection: &mut PgConnection,
     rules: &Rules,
     commands: &[Command],
-    given: &mut Given,
+    granted: &mut GrantedLeases,
 ) -> Result<(Saved, Committed), StoreError> {
     let Loaded {
         mut accounts,
@@ -130,24 +134,24 @@ async fn decide_and_save(
             account.apply(command.clone(), &context)
         })
         .collect();
-    for (key, epoch) in given.iter() {
+    for (key, epoch) in granted.iter() {
         if let Some(account) = accounts.get_mut(&key.account) {
             account.hand_out_again(key, *epoch, &context);
         }
     }
     let work = accounts.values().flat_map(|account| &account.effects().work);
-    given.extend(work.map(|work| (work.change.intent.key.clone(), work.epoch)));
+    granted.extend(work.map(|work| (work.change.intent.key.clone(), work.epoch)));
 
     let Decided {
         changed,
         ended,
         recorded,
-    } = lay_out(&accounts, heads, rules)?;
+    } = collect_changes(&accounts, heads, rules)?;
     let saved = save::save(connection, &changed).await?;
     let grown = changed
-        .growths
+        .appended
         .iter()
-        .map(|growth| (growth.account, growth.to))
+        .map(|appended| (appended.account, appended.to))
         .collect();
     let work = accounts.values_mut().flat_map(Account::take_work).collect();
     let committed = Committed {
@@ -160,14 +164,14 @@ async fn decide_and_save(
     Ok((saved, committed))
 }
 
-/// What is to be saved, and told when it is.
+/// What to save, and what to signal after the commit.
 struct Decided<'a> {
     changed: Changed<'a>,
     ended: Vec<Snapshot>,
     recorded: Recorded,
 }
 
-fn lay_out<'a>(
+fn collect_changes<'a>(
     accounts: &'a BTreeMap<AccountId, Account>,
     mut heads: BTreeMap<AccountId, Head>,
     rules: &Rules,
@@ -205,16 +209,16 @@ fn lay_out<'a>(
             head.frontier.append(leaf_hash);
             head.last_recorded_at = entry.recorded_at;
             *recorded.entry(label(&entry.body)).or_default() += 1;
-            changed.lines.push(Line {
+            changed.entries.push(EncodedEntry {
                 entry,
-                repeated: entry.columns(),
+                columns: entry.columns(),
                 text,
                 leaf_hash,
             });
         }
         let to = head.frontier.size();
         if to > from {
-            changed.growths.push(Growth { account: *id, from, to });
+            changed.appended.push(Appended { account: *id, from, to });
         }
         changed.heads.push(head);
     }
@@ -225,7 +229,7 @@ fn lay_out<'a>(
     })
 }
 
-/// What a new entry is counted as.
+/// The labels of an entry in the metrics.
 fn label(body: &Body) -> (&'static str, Option<Action>) {
     let kind = body.kind().map_or("unknown", Kind::name);
     (kind, body.change().map(|change| change.intent.action))

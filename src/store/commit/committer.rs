@@ -1,11 +1,11 @@
-//! Group commit: commands wait in lanes, and each lane commits what waits in one transaction after the other.
+//! Group commit: commands queue in lanes, and each lane commits its queue batch by batch.
 //!
-//! An account always belongs to the same lane, so a lane's commands for it are in order. A lane never waits when it is
-//! idle: it takes what is there. One commit, and one flush to disk, serves the whole batch; a command that is refused
-//! (a re-used request id, say) is answered from the transition, without failing its neighbours.
+//! An account always has the same lane, so the commands of an account stay in order. An idle lane starts at once with what is
+//! queued. One commit and one flush to disk serve the whole batch. A refused command (a reused request id, for example) gets its
+//! answer from the transition and does not fail the others.
 //!
-//! The lanes have a thread, and connections, of their own. Everybody waits for them: among the tasks of a busy runtime each round
-//! trip to Postgres would first wait for its turn.
+//! The lanes have a thread and connections of their own. On the busy shared runtime, each round trip to Postgres would wait for
+//! other tasks.
 
 use std::{
     hash::{DefaultHasher, Hash, Hasher},
@@ -26,46 +26,46 @@ use crate::{
         AccountId, Intent, ReplicaId,
         transition::{Answer, Command},
     },
-    store::{connection::Database, notifications::Hints},
+    store::{connection::Database, notifications::Notifications},
     telemetry::trace::{Origin, Origins},
 };
 
 use super::{
     batch::Rules,
-    lane::{Answered, CommitError, CommitterSettings, Ending, Lane, Leased, Waiting},
+    lane::{Answered, CommitError, CommitterSettings, Lane, Leased, QueuedCommand, Shutdown},
 };
 
-/// The only writer.
+/// Commits commands. The only writer of changes.
 #[derive(Debug, Clone)]
 pub struct Committer {
-    lanes: Arc<[mpsc::Sender<Waiting>]>,
+    lanes: Arc<[mpsc::Sender<QueuedCommand>]>,
     tasks: TaskTracker,
-    /// The lanes that may still take up work.
-    staying: TaskTracker,
-    ending: Ending,
+    /// The lanes that may still claim work.
+    claiming: TaskTracker,
+    shutdown: Shutdown,
     origins: Origins,
 }
 
 impl Committer {
-    /// Starts the lanes, on a thread of their own. Work is sent to `work`.
+    /// Starts the lanes on a thread of their own. They send new work to `work`.
     ///
     /// # Errors
-    /// When there can be no thread.
+    /// When the thread cannot be started.
     pub fn start(
         database: &Database,
         settings: &CommitterSettings,
         replica: ReplicaId,
         clock: &Clock,
-        hints: &Hints,
+        notifications: &Notifications,
         work: &mpsc::UnboundedSender<Leased>,
     ) -> io::Result<Self> {
-        let (tasks, staying, ending) = (TaskTracker::new(), TaskTracker::new(), Ending::default());
+        let (tasks, claiming, shutdown) = (TaskTracker::new(), TaskTracker::new(), Shutdown::default());
         let origins = Origins::default();
         let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
         let count = settings.lanes.max(1);
         let database = {
             let _guard = runtime.enter();
-            database.apart(u32::try_from(count).unwrap_or(u32::MAX))
+            database.dedicated(u32::try_from(count).unwrap_or(u32::MAX))
         };
         let lanes = (0..count).map(|_| {
             let (sender, receiver) = mpsc::channel(settings.queue.max(1));
@@ -79,27 +79,27 @@ impl Committer {
                 },
                 settings: settings.clone(),
                 clock: clock.clone(),
-                hints: hints.clone(),
+                notifications: notifications.clone(),
                 work: work.clone(),
-                overtaken: None,
-                ending: ending.clone(),
+                conflict_at: None,
+                shutdown: shutdown.clone(),
                 origins: origins.clone(),
-                stays: Some(staying.token()),
+                claims: Some(claiming.token()),
             };
             tasks.spawn_on(lane.run(receiver), runtime.handle());
             sender
         });
-        let lanes: Arc<[mpsc::Sender<Waiting>]> = lanes.collect();
+        let lanes: Arc<[mpsc::Sender<QueuedCommand>]> = lanes.collect();
         let queues: Vec<_> = lanes.iter().map(mpsc::Sender::downgrade).collect();
         database.instruments().look_at_queue(move || {
             let lanes = queues.iter().filter_map(mpsc::WeakSender::upgrade);
             Some(lanes.map(|lane| lane.max_capacity() - lane.capacity()).sum::<usize>() as u64)
         });
         tasks.close();
-        staying.close();
+        claiming.close();
         let ended = tasks.clone();
         thread::Builder::new().name("committer".into()).spawn(move || {
-            // The last connections end where they were driven.
+            // The runtime that drives the connections also closes them.
             runtime.block_on(async move {
                 ended.wait().await;
                 database.close().await;
@@ -108,18 +108,18 @@ impl Committer {
         Ok(Self {
             lanes,
             tasks,
-            staying,
-            ending,
+            claiming,
+            shutdown,
             origins,
         })
     }
 
-    /// Commits a caller's command, or refuses at once when its lane is full or the server ends.
+    /// Commits a caller's command. Refuses at once when the queue of its lane is full, or when the server stops.
     ///
     /// # Errors
-    /// [`CommitError`]. Dropping the future does not take the command back.
+    /// [`CommitError`]. Dropping the future does not cancel the command.
     pub async fn commit(&self, command: Command) -> Result<Answer, CommitError> {
-        if self.ending.refuse.is_cancelled() {
+        if self.shutdown.refuse_callers.is_cancelled() {
             return Err(CommitError::Stopping);
         }
         let lane = self.lane(command.account());
@@ -127,54 +127,54 @@ impl Committer {
             Command::Open(intent) => Some(intent.change_id),
             _ => None,
         };
-        let (waiting, receiver) = Waiting::new(command);
+        let (queued, receiver) = QueuedCommand::new(command);
         if let Some(change) = opened {
-            // Before the forwarder may ask for it.
-            self.origins.remember(change, &waiting.span);
+            // The forwarder may ask for it as soon as the command is queued.
+            self.origins.remember(change, &queued.span);
         }
-        lane.try_send(waiting).map_err(|error| match error {
+        lane.try_send(queued).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => CommitError::Overloaded,
             mpsc::error::TrySendError::Closed(_) => CommitError::Unavailable,
         })?;
         Ok(receive(receiver).await?.0)
     }
 
-    /// Where a change comes from, in traces: the call that opened it here, or else its own trace.
+    /// The origin of a change in traces: the span of the call that opened it here, or else the trace id of the change.
     pub fn origin_of(&self, intent: &Intent) -> Origin {
         self.origins.of(intent.change_id, intent.trace_id.as_ref())
     }
 
-    /// Commits a command that must not be lost to a full lane, and tells from before when its answer is.
+    /// Commits a command; waits while the queue of its lane is full. Returns the answer, and a time taken before its transaction began.
     ///
     /// # Errors
-    /// [`CommitError`], but for [`CommitError::Overloaded`].
-    pub async fn commit_patiently(&self, command: Command) -> Result<(Answer, Elapsed), CommitError> {
+    /// [`CommitError`], except [`CommitError::Overloaded`].
+    pub async fn commit_with_backpressure(&self, command: Command) -> Result<(Answer, Elapsed), CommitError> {
         let lane = self.lane(command.account());
-        let (waiting, receiver) = Waiting::new(command);
-        lane.send(waiting).await.map_err(|_| CommitError::Unavailable)?;
+        let (queued, receiver) = QueuedCommand::new(command);
+        lane.send(queued).await.map_err(|_| CommitError::Unavailable)?;
         receive(receiver).await
     }
 
-    /// From now on callers are refused. What was accepted goes on.
+    /// Refuses callers from now on. Accepted work goes on.
     pub fn refuse_callers(&self) {
-        self.ending.refuse.cancel();
+        self.shutdown.refuse_callers.cancel();
     }
 
-    /// Takes up nothing more. When this returns, no lease is taken any more but for a change that waited behind one that is
-    /// settled; what was handed out is in the channel.
-    pub async fn leave(&self) {
-        self.ending.refuse.cancel();
-        self.ending.leave.cancel();
-        self.staying.wait().await;
+    /// Stops claiming work. When this returns, all work that was claimed is in the channel. Only a settlement can still take a lease:
+    /// for the change that waited behind the settled one.
+    pub async fn stop_claiming(&self) {
+        self.shutdown.refuse_callers.cancel();
+        self.shutdown.stop_claiming.cancel();
+        self.claiming.wait().await;
     }
 
-    /// Commits what waits, takes nothing more, and waits for the end of the lanes.
+    /// Commits what is queued, accepts nothing more, and waits until the lanes have ended.
     pub async fn close(&self) {
-        self.ending.close.cancel();
+        self.shutdown.close.cancel();
         self.tasks.wait().await;
     }
 
-    fn lane(&self, account: AccountId) -> &mpsc::Sender<Waiting> {
+    fn lane(&self, account: AccountId) -> &mpsc::Sender<QueuedCommand> {
         let mut hasher = DefaultHasher::new();
         account.hash(&mut hasher);
         let lanes = self.lanes.len() as u64;

@@ -1,4 +1,4 @@
-//! A lane: it commits what waits, batch by batch, tells those who wait, and hands out the work that came of it.
+//! A lane: it commits its queue batch by batch, answers the callers, and hands out the new work.
 
 use std::{collections::BTreeMap, panic::AssertUnwindSafe, time::Duration};
 
@@ -11,136 +11,137 @@ use tracing::{Instrument, Span};
 use crate::{
     clock::{Clock, Elapsed},
     domain::transition::{Answer, Command, Snapshot, Work},
-    store::{connection::Database, error::StoreError, notifications::Hints},
+    store::{connection::Database, error::StoreError, notifications::Notifications},
     telemetry::trace::{Origin, Origins},
 };
 
-use super::batch::{self, Committed, Given, Rules, Way};
+use super::batch::{self, Committed, GrantedLeases, Locking, Rules};
 
-/// So long batches wait for their turn after somebody else was faster: or where that happens again and again, all is done twice.
-const IN_TURN_FOR: Duration = Duration::from_secs(1);
+/// How long a lane locks pessimistically after a conflict. Under repeated conflicts, optimistic batches would all run twice.
+const PESSIMISTIC_FOR: Duration = Duration::from_secs(1);
 
-/// How commands are committed.
+/// Settings of the committer.
 #[derive(Debug, Clone)]
 pub struct CommitterSettings {
-    /// So many lanes, each with a connection of its own. 1 or more.
+    /// Number of lanes, each with a connection of its own. 1 or more.
     pub lanes: usize,
-    /// So many commands may wait in a lane.
+    /// Maximum queued commands per lane. Beyond it callers get [`CommitError::Overloaded`].
     pub queue: usize,
-    /// At most so many commands in a transaction.
+    /// Maximum commands per transaction.
     pub max_batch: usize,
-    /// Keep every transaction to a single account, as a Postgres that is distributed by account likes it.
+    /// Each transaction writes to one account only. For a Postgres that is distributed by account.
     pub single_account_batches: bool,
-    /// How long a lease lasts.
+    /// The duration of a lease.
     pub lease_for: Duration,
-    /// How long after its end here a call whose end nobody saw may still take effect at AWS.
+    /// How long an unresolved call may still take effect at AWS after it ended here.
     pub landing_window: Duration,
-    /// A batch is given up after so long.
+    /// The time limit of a batch, retries included.
     pub commit_timeout: Duration,
 }
 
-/// A command was not committed, as far as is known.
+/// Why a command has no answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum CommitError {
-    /// The lane is full. Nothing happened.
-    #[error("too many commands are waiting")]
+    /// The queue of the lane is full. Nothing happened.
+    #[error("too many commands are queued")]
     Overloaded,
-    /// Postgres did not confirm the commit in time. It may have happened: the same command again finds out.
+    /// Postgres did not confirm the commit in time. It may have happened: the same command again tells.
     #[error("the audit store does not answer")]
     Unavailable,
-    /// The store cannot take the command, now or later: a fault of ours. The log says more. Nothing happened.
-    #[error("the audit store cannot take this")]
+    /// The command cannot be committed, now or later: a defect of ours, which the log explains. Nothing happened.
+    #[error("the audit store cannot commit this command")]
     Rejected,
-    /// The server ends, and takes up nothing new. Nothing happened.
-    #[error("the server stops")]
+    /// The server stops and accepts nothing new. Nothing happened.
+    #[error("the server is stopping")]
     Stopping,
 }
 
-/// Work, and until when its lease lasts on this replica's clock. Reckoned from before the transaction that gave it, so
-/// that it never lasts longer here than in the database.
+/// Work, and the start of its lease on this replica's clock. The start is a time before the transaction, so the lease never ends
+/// later here than in the database.
 #[derive(Debug)]
 pub struct Leased {
     /// The work.
     pub work: Work,
-    /// When the lease was given, or before.
+    /// A time before the lease was granted.
     pub since: Elapsed,
 }
 
-/// How far the end is.
+/// The stages of the shutdown.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Ending {
+pub(super) struct Shutdown {
     /// Callers are refused.
-    pub(super) refuse: CancellationToken,
-    /// Nothing is taken up; what was, is settled.
-    pub(super) leave: CancellationToken,
-    /// Nothing is taken.
+    pub(super) refuse_callers: CancellationToken,
+    /// Nothing is claimed. Claimed work is settled.
+    pub(super) stop_claiming: CancellationToken,
+    /// No command is accepted.
     pub(super) close: CancellationToken,
 }
 
-/// The answer to a command, and from before when it is.
+/// The answer to a command, and a time taken before its transaction began.
 pub(super) type Answered = Result<(Answer, Elapsed), CommitError>;
 
-/// A command, and who waits for its answer.
+/// A command in the queue of a lane.
 #[derive(Debug)]
-pub(super) struct Waiting {
+pub(super) struct QueuedCommand {
     pub(super) command: Command,
     pub(super) answer: oneshot::Sender<Answered>,
-    /// The span of who waits.
+    /// The span of the caller.
     pub(super) span: Span,
 }
 
-impl Waiting {
+impl QueuedCommand {
     pub(super) fn new(command: Command) -> (Self, oneshot::Receiver<Answered>) {
         let (answer, receiver) = oneshot::channel();
         let span = Span::current();
-        let waiting = Self { command, answer, span };
-        (waiting, receiver)
+        (Self { command, answer, span }, receiver)
     }
 }
 
-/// What a lane needs.
+/// The state of a lane.
 pub(super) struct Lane {
     pub(super) database: Database,
     pub(super) rules: Rules,
     pub(super) settings: CommitterSettings,
     pub(super) clock: Clock,
-    pub(super) hints: Hints,
+    pub(super) notifications: Notifications,
     pub(super) work: mpsc::UnboundedSender<Leased>,
-    /// When somebody else was faster.
-    pub(super) overtaken: Option<Elapsed>,
-    pub(super) ending: Ending,
+    /// When a batch last conflicted with another writer.
+    pub(super) conflict_at: Option<Elapsed>,
+    pub(super) shutdown: Shutdown,
     pub(super) origins: Origins,
-    /// Dropped when the lane takes up nothing more.
-    pub(super) stays: Option<TaskTrackerToken>,
+    /// Dropped when the lane stops claiming.
+    pub(super) claims: Option<TaskTrackerToken>,
 }
 
 impl Lane {
-    /// Until it is closed and nothing waits any more.
-    pub(super) async fn run(mut self, mut waiting: mpsc::Receiver<Waiting>) {
+    /// Runs until the lane is closed and its queue is empty.
+    pub(super) async fn run(mut self, mut queue: mpsc::Receiver<QueuedCommand>) {
         let mut batch = Vec::new();
         let most = self.settings.max_batch.max(1);
-        let Ending { leave, close, .. } = self.ending.clone();
+        let Shutdown {
+            stop_claiming, close, ..
+        } = self.shutdown.clone();
         loop {
             let taken = tokio::select! {
-                taken = waiting.recv_many(&mut batch, most) => taken,
-                () = leave.cancelled(), if self.stays.is_some() => { self.stays = None; continue }
-                // What waits is still committed; nothing more is taken.
-                () = close.cancelled(), if !waiting.is_closed() => { waiting.close(); continue }
+                taken = queue.recv_many(&mut batch, most) => taken,
+                () = stop_claiming.cancelled(), if self.claims.is_some() => { self.claims = None; continue }
+                // The queue is still committed; nothing more is accepted.
+                () = close.cancelled(), if !queue.is_closed() => { queue.close(); continue }
             };
             if taken == 0 {
                 return;
             }
-            if self.stays.is_none() {
-                batch = refuse_to_take_up(batch);
+            if self.claims.is_none() {
+                batch = refuse_claims(batch);
                 if batch.is_empty() {
                     continue;
                 }
             }
             for batch in self.divide(std::mem::take(&mut batch)) {
                 if self.commit(batch).await.is_err_and(|error| error.is_transient()) {
-                    // Postgres is away: who waits behind this batch need not wait for a time-out of their own. Those of a
-                    // divided batch that are not answered here are told so when they are dropped.
-                    while let Ok(Waiting { answer, .. }) = waiting.try_recv() {
+                    // Postgres is unavailable: the callers behind this batch need not wait for a timeout of their own. The rest of
+                    // a divided batch gets the same answer when its senders are dropped.
+                    while let Ok(QueuedCommand { answer, .. }) = queue.try_recv() {
                         let _ = answer.send(Err(CommitError::Unavailable));
                     }
                     break;
@@ -149,24 +150,24 @@ impl Lane {
         }
     }
 
-    fn divide(&self, batch: Vec<Waiting>) -> Vec<Vec<Waiting>> {
+    fn divide(&self, batch: Vec<QueuedCommand>) -> Vec<Vec<QueuedCommand>> {
         if !self.settings.single_account_batches {
             return vec![batch];
         }
         let mut accounts: BTreeMap<_, Vec<_>> = BTreeMap::new();
-        for waiting in batch {
-            accounts.entry(waiting.command.account()).or_default().push(waiting);
+        for queued in batch {
+            accounts.entry(queued.command.account()).or_default().push(queued);
         }
         accounts.into_values().collect()
     }
 
-    /// Commits a batch and answers those who wait. What fails for a reason of its own is tried command by command, so that
-    /// one of them does not fail its neighbours.
-    async fn commit(&mut self, batch: Vec<Waiting>) -> Result<(), StoreError> {
+    /// Commits a batch and answers the callers. If a batch cannot be committed, each command is tried alone, so that one faulty
+    /// command does not fail the others.
+    async fn commit(&mut self, batch: Vec<QueuedCommand>) -> Result<(), StoreError> {
         let span = batch_span(&batch);
         let (commands, callers): (Vec<_>, Vec<_>) = batch
             .into_iter()
-            .map(|waiting| (waiting.command, (waiting.answer, waiting.span)))
+            .map(|queued| (queued.command, (queued.answer, queued.span)))
             .unzip();
         match self.commit_and_act(&commands, span).await {
             Ok((answers, since)) => {
@@ -178,11 +179,11 @@ impl Lane {
             Err(error) if commands.len() > 1 && !error.is_transient() => {
                 tracing::error!(
                     error = &error as &dyn std::error::Error,
-                    "a batch is divided to find what is wrong with it"
+                    "a batch failed; each of its commands is tried alone"
                 );
                 for (command, (answer, span)) in commands.into_iter().zip(callers) {
-                    let alone = Box::pin(self.commit(vec![Waiting { command, answer, span }])).await;
-                    // A failure of its own is answered and logged there; when Postgres is away, the rest need not try.
+                    let alone = Box::pin(self.commit(vec![QueuedCommand { command, answer, span }])).await;
+                    // Its own failure is answered and logged there. When Postgres is unavailable, the rest need not try.
                     if let Err(error) = alone
                         && error.is_transient()
                     {
@@ -196,7 +197,7 @@ impl Lane {
                 tracing::error!(
                     error = &error as &dyn std::error::Error,
                     commands,
-                    "a batch was not committed"
+                    "a batch was not committed; its callers get an error"
                 );
                 let answer = if error.is_transient() {
                     CommitError::Unavailable
@@ -211,8 +212,7 @@ impl Lane {
         }
     }
 
-    /// Commits commands, hands out the work that came of them, and wakes those who wait for changes that ended.
-    /// The span ends with the commit, before anybody acts on it.
+    /// Commits commands, hands out the new work, and wakes the waiters of the changes that ended. The span covers the commit only.
     async fn commit_and_act(&mut self, commands: &[Command], span: Span) -> Result<(Vec<Answer>, Elapsed), StoreError> {
         let since = self.clock.elapsed();
         let Committed {
@@ -234,45 +234,55 @@ impl Lane {
             self.origins.forget(change.id());
         }
         for work in work {
-            // Nobody receives when the time for the end was up: the lease runs out, and recovery takes the work up.
+            // Without a receiver (the grace period is over) the lease expires, and recovery claims the work.
             let _ = self.work.send(Leased { work, since });
         }
-        ended.into_iter().for_each(|snapshot| self.hints.outcomes.end(snapshot));
-        self.hints.growth.tell(&grown);
+        ended
+            .into_iter()
+            .for_each(|snapshot| self.notifications.outcomes.end(snapshot));
+        self.notifications.ledger_growth.notify(&grown);
         Ok((answers, since))
     }
 
-    /// Runs the batch; in its turn, when somebody else writes to the same accounts. Again when something passing was in the way: until the
-    /// time is up when it was another transaction, and a few times when Postgres is away, so that callers hear of it soon. Running it twice does no harm, even when the first
-    /// commit happened and only its answer was lost: a change is recognised by its request id, work by its lease, and what was
-    /// claimed by the leases that an earlier try would have given. (A refusal has none of these: then it is on record twice, which
-    /// is the truth of an answer that was lost.)
+    /// Runs the batch, with pessimistic locking while other replicas write to the same accounts. Retries conflicts until the time
+    /// limit, and an unavailable Postgres a few times only, so that callers learn of it soon.
+    ///
+    /// A second run does no harm, even if the first one was committed and only its answer was lost: a change is recognized by its
+    /// request id, work by its lease, and a claim by the leases that earlier tries granted. A denial has none of these, so it can be on
+    /// record twice.
     async fn try_commit(&mut self, commands: &[Command]) -> Result<Committed, StoreError> {
         const TRIES: u32 = 4;
         let begun = self.clock.elapsed();
-        let (mut tried, mut given) = (0, Vec::new());
+        let (mut tried, mut granted) = (0, Vec::new());
         loop {
             let left = self
                 .settings
                 .commit_timeout
                 .saturating_sub(self.clock.elapsed().since(begun));
-            let is_late = |overtaken| self.clock.elapsed().since(overtaken) >= IN_TURN_FOR;
-            // What an earlier try may have committed is looked for behind it, and not beside it.
-            let way = match tried == 0 && self.overtaken.is_none_or(is_late) {
-                true => Way::AtOnce,
-                false => Way::InTurn,
+            let is_over = |conflict_at| self.clock.elapsed().since(conflict_at) >= PESSIMISTIC_FOR;
+            // A retry waits for the lock, and so reads what the earlier try may have committed.
+            let locking = match tried == 0 && self.conflict_at.is_none_or(is_over) {
+                true => Locking::Optimistic,
+                false => Locking::Pessimistic,
             };
-            match self.run_batch(way, commands, &mut given, left).await {
+            match self.run_batch(locking, commands, &mut granted, left).await {
                 Ok(Some(committed)) => return Ok(committed),
                 Ok(None) => {
-                    tracing::debug!(commands = commands.len(), ?way, "another commit was faster");
+                    tracing::debug!(
+                        commands = commands.len(),
+                        ?locking,
+                        "a batch conflicted with another commit"
+                    );
                     self.database.instruments().overtaken();
-                    self.overtaken = Some(self.clock.elapsed());
+                    self.conflict_at = Some(self.clock.elapsed());
                 }
                 Err(error)
                     if error.is_transient() && (error.is_contention() || tried + 1 < TRIES) && !left.is_zero() =>
                 {
-                    tracing::warn!(error = &error as &dyn std::error::Error, "a batch is run again");
+                    tracing::warn!(
+                        error = &error as &dyn std::error::Error,
+                        "a batch failed; it is retried"
+                    );
                     let bound = Duration::from_millis(20 << tried.min(5));
                     tokio::time::sleep(bound.mul_f64(fastrand::f64())).await;
                     tried += 1;
@@ -282,26 +292,25 @@ impl Lane {
         }
     }
 
-    /// Runs the batch once. A panic, which would be a fault of ours, costs the batch and not the lane.
+    /// Runs the batch once. A panic fails the batch and not the lane.
     async fn run_batch(
         &self,
-        way: Way,
+        locking: Locking,
         commands: &[Command],
-        given: &mut Given,
-        patience: Duration,
+        granted: &mut GrantedLeases,
+        timeout: Duration,
     ) -> Result<Option<Committed>, StoreError> {
         let run = async |connection: &mut PgConnection| {
-            let run = AssertUnwindSafe(batch::run(connection, &self.rules, way, commands, given));
+            let run = AssertUnwindSafe(batch::run(connection, &self.rules, locking, commands, granted));
             run.catch_unwind().await.unwrap_or(Err(StoreError::Panic))
         };
-        self.database.within("commit", patience, run).await
+        self.database.within("commit", timeout, run).await
     }
 }
 
-/// The span of a batch, and links between it and those whose commands it commits: it is part of no one's trace. None, unless one
-/// of these is sent to a collector.
-fn batch_span(batch: &[Waiting]) -> Span {
-    let origins: Vec<_> = batch.iter().map(|waiting| Origin::of(&waiting.span)).collect();
+/// The span of a batch: a root, linked both ways with the spans of its callers. None unless one of these is sampled.
+fn batch_span(batch: &[QueuedCommand]) -> Span {
+    let origins: Vec<_> = batch.iter().map(|queued| Origin::of(&queued.span)).collect();
     if !origins.iter().any(Origin::is_sampled) {
         return Span::none();
     }
@@ -310,16 +319,16 @@ fn batch_span(batch: &[Waiting]) -> Span {
         origin.link(&span);
     }
     let here = Origin::of(&span);
-    for waiting in batch {
-        here.link(&waiting.span);
+    for queued in batch {
+        here.link(&queued.span);
     }
     span
 }
 
-/// Answers what would take work up, and keeps what brings it to an end.
-fn refuse_to_take_up(batch: Vec<Waiting>) -> Vec<Waiting> {
-    let (ends, begins): (Vec<_>, Vec<_>) = batch.into_iter().partition(|waiting| !waiting.command.begins_work());
-    for Waiting { answer, .. } in begins {
+/// Refuses commands that would claim work, and keeps those that settle it.
+fn refuse_claims(batch: Vec<QueuedCommand>) -> Vec<QueuedCommand> {
+    let (ends, begins): (Vec<_>, Vec<_>) = batch.into_iter().partition(|queued| !queued.command.begins_work());
+    for QueuedCommand { answer, .. } in begins {
         let _ = answer.send(Err(CommitError::Stopping));
     }
     ends

@@ -1,7 +1,7 @@
-//! Everything that a batch has to know, read in one statement.
+//! Reads everything that a batch needs, in one statement.
 //!
-//! One statement sees one moment: the heads, the permissions and the changes belong together, whether or not the heads are
-//! locked. So a batch may decide first, and lock only when it saves; see [`super::save`].
+//! One statement has one snapshot: the heads, the permissions and the changes are consistent, also without a lock. So a batch can
+//! decide first, and lock when it saves; see [`super::save`].
 
 use std::{
     collections::{BTreeMap, HashSet},
@@ -27,15 +27,15 @@ use crate::{
     },
 };
 
-/// The accounts of a batch, as far as its commands concern them.
+/// The accounts of a batch, with what its commands touch.
 pub(super) struct Loaded {
     pub(super) accounts: BTreeMap<AccountId, Account>,
     pub(super) heads: BTreeMap<AccountId, Head>,
-    /// When this was read, on the database's clock: after everything that is in it was committed.
+    /// The time of the read on the database's clock. Everything read was committed before it.
     pub(super) now: Timestamp,
 }
 
-/// What was found for the commands.
+/// The rows that were found.
 #[derive(Default)]
 struct Found {
     heads: Vec<Head>,
@@ -45,8 +45,7 @@ struct Found {
     now: Option<Timestamp>,
 }
 
-/// Reads it. Makes the ledgers that are missing: an account may be new, and a primary that took over may not have what the one
-/// before it had committed.
+/// Loads the accounts. Inserts missing ledgers: an account may be new, and after a failover the new primary may lack commits.
 pub(super) async fn load(connection: &mut PgConnection, commands: &[Command]) -> Result<Loaded, StoreError> {
     let accounts: HashSet<_> = commands.iter().map(Command::account).collect();
     let mut found = read(connection, commands).await?;
@@ -55,7 +54,7 @@ pub(super) async fn load(connection: &mut PgConnection, commands: &[Command]) ->
         found = read(connection, commands).await?;
     }
     let now = found.now.filter(|_| found.heads.len() == accounts.len());
-    let now = now.ok_or_else(|| StoreError::corrupt("ledger", "a head is gone"))?;
+    let now = now.ok_or_else(|| StoreError::corrupt("ledger", "a head is missing"))?;
     let accounts = found.heads.iter().map(|head| {
         let id = head.account;
         let permissions = found.permissions.remove(&id).unwrap_or_default();
@@ -72,8 +71,8 @@ pub(super) async fn load(connection: &mut PgConnection, commands: &[Command]) ->
     })
 }
 
-/// For each command a row for each change that belongs to what it touches: the one that answers its request, and those that its
-/// permission works on; or one row without a change. The head is in the rows of the first command of its account.
+/// The answer has one row per command and change: the change of its request, and the current and next change of its permission;
+/// without any of these, one row without a change. The head is in the rows of the first command of its account.
 async fn read(connection: &mut PgConnection, commands: &[Command]) -> Result<Found, StoreError> {
     let (mut accounts, mut requests, mut are_first) = (Vec::new(), Vec::new(), Vec::new());
     let (mut regions, mut images, mut shared) = (Vec::new(), Vec::new(), Vec::new());
@@ -97,10 +96,10 @@ async fn read(connection: &mut PgConnection, commands: &[Command]) -> Result<Fou
     for row in &rows {
         let number: i64 = row.try_get(0)?;
         let place = usize::try_from(number - 1).ok().filter(|place| *place < ids.len());
-        let place = place.ok_or_else(|| StoreError::corrupt("ledger", "an answer to no command"))?;
+        let place = place.ok_or_else(|| StoreError::corrupt("ledger", "a row for no command"))?;
         let account = ids[place];
         found.now = found.now.max(Some(Timestamp::new(row.try_get(1)?)));
-        // What is the same in all rows of a command is read from one of them.
+        // All rows of a command repeat these columns.
         if !std::mem::replace(&mut are_seen[place], true) {
             if let Some(head) = HeadRow::read_joined(row, HEAD)? {
                 found.heads.push(head.try_into()?);
@@ -121,7 +120,7 @@ async fn read(connection: &mut PgConnection, commands: &[Command]) -> Result<Fou
     Ok(found)
 }
 
-/// Where the columns of each table begin in a row of the answer.
+/// The index of the first column of each table.
 const HEAD: usize = 2;
 const PERMISSION: usize = HEAD + HeadRow::COLUMNS.0.len();
 const REQUEST: usize = PERMISSION + PermissionRow::COLUMNS.0.len();

@@ -1,12 +1,12 @@
-//! Everything that a batch changes, saved in one statement.
+//! Saves everything that a batch changed, in one statement.
 //!
-//! A statement costs Postgres, and the way there, some hundred microseconds before its first row, and a batch would need nine of
-//! them. So there is one, with a part for each table. All parts see the database as it was before the statement, so no two of
-//! them may write the same row; see [`shares_end_once`].
+//! A statement costs some hundred microseconds in Postgres and on the network before its first row, and a batch would need nine. So
+//! it is one statement with a CTE per table. All CTEs see the snapshot before the statement, so no two of them may write
+//! the same row; see [`shares_end_once`].
 //!
-//! What was decided holds only as long as nobody else has changed anything of the accounts, and each such change raises the version of
-//! the account's head. So the first thing that the statement does is to lock the heads; if one of them is not as it was read, no
-//! part writes anything. If they are, and a row is not, the statement fails as a whole: it may be all of the transaction.
+//! The decisions hold only if no other writer changed the accounts. Each write raises the version of the account's head. So the
+//! statement first locks the heads, and writes nothing if a version has changed. If the versions match but a row does not, the
+//! statement fails as a whole.
 
 use std::{collections::HashSet, sync::LazyLock};
 
@@ -16,44 +16,44 @@ use crate::store::{
     error::StoreError,
     rows::{
         changes::Changes,
-        entries::{Line, Lines},
+        entries::{EncodedEntries, EncodedEntry},
         heads::{self, Head, Heads},
         permissions::Permissions,
         requests::Requests,
-        tiles::{self, Growth},
+        tiles::{self, Appended},
     },
 };
 
 /// What a batch changed.
 #[derive(Default)]
 pub(super) struct Changed<'a> {
-    /// Changes that are new.
+    /// New changes.
     pub(super) opened: Changes<'a>,
-    /// Changes that were there before and have come further. None of them may have ended before.
+    /// Existing changes that were updated. None of them had ended before.
     pub(super) updated: Changes<'a>,
-    /// Requests that are new.
+    /// New requests.
     pub(super) requests: Requests<'a>,
-    /// Permissions that are new.
+    /// New permissions.
     pub(super) new_permissions: Permissions<'a>,
-    /// Permissions that were there before.
+    /// Existing permissions that were updated.
     pub(super) kept_permissions: Permissions<'a>,
-    /// New lines; those of an account are in their order.
-    pub(super) lines: Vec<Line<'a>>,
-    /// The heads of all accounts that changed, as they are after the lines.
+    /// New entries. Those of one account are in the order of their indexes.
+    pub(super) entries: Vec<EncodedEntry<'a>>,
+    /// The heads of all changed accounts, after the new entries.
     pub(super) heads: Vec<Head>,
-    /// From where to where the ledgers grew.
-    pub(super) growths: Vec<Growth>,
+    /// The index ranges of the new entries.
+    pub(super) appended: Vec<Appended>,
 }
 
-/// What became of it.
+/// The result of saving.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Saved {
-    /// All of it is saved.
+    /// Everything is saved.
     All,
     /// There was nothing to save.
     Nothing,
-    /// A head is not as it was read, and nothing is saved.
-    Overtaken,
+    /// A head has changed since it was read. Nothing is saved.
+    Conflict,
 }
 
 impl Changed<'_> {
@@ -62,8 +62,7 @@ impl Changed<'_> {
     }
 }
 
-/// Saves all of it; or nothing, if a head is not as it was read. One statement, mostly: when a tile is full, there are a few more, in a
-/// transaction.
+/// Saves everything, or nothing after a conflict. Usually one statement. When a tile becomes full, a transaction of several.
 #[expect(
     clippy::disallowed_methods,
     reason = "within the transaction of a batch, or for it; `Database::within` bounds it"
@@ -72,51 +71,51 @@ pub(super) async fn save(connection: &mut PgConnection, changed: &Changed<'_>) -
     if changed.is_nothing() {
         return Ok(Saved::Nothing);
     }
-    shares_end_once(&changed.lines)?;
-    if !changed.growths.iter().any(Growth::fills_a_tile) {
+    shares_end_once(&changed.entries)?;
+    if !changed.appended.iter().any(Appended::fills_a_tile) {
         return write(connection, changed).await;
     }
     let mut transaction = connection.begin().await?;
     if !heads::hold(&mut transaction, &changed.heads).await? {
         transaction.rollback().await?;
-        return Ok(Saved::Overtaken);
+        return Ok(Saved::Conflict);
     }
-    // Before the lines: the tiles take from the table what was there before.
-    tiles::extend(&mut transaction, &changed.growths, &changed.lines).await?;
+    // Before the entries are inserted: the tiles read the older hashes from the table.
+    tiles::extend(&mut transaction, &changed.appended, &changed.entries).await?;
     let saved = write(&mut transaction, changed).await?;
     match saved {
-        Saved::Overtaken => transaction.rollback().await?,
+        Saved::Conflict => transaction.rollback().await?,
         Saved::All | Saved::Nothing => transaction.commit().await?,
     }
     Ok(saved)
 }
 
 async fn write(connection: &mut PgConnection, changed: &Changed<'_>) -> Result<Saved, StoreError> {
-    let (mut heads, mut lines) = (Heads::default(), Lines::default());
+    let (mut heads, mut entries) = (Heads::default(), EncodedEntries::default());
     changed.heads.iter().for_each(|head| heads.push(head));
-    changed.lines.iter().for_each(|line| lines.push(line));
-    // In the order in which the statement counts them.
+    changed.entries.iter().for_each(|entry| entries.push(entry));
+    // In the order of the parameters in the statement.
     let mut query = sqlx::query(STATEMENT.as_str());
     query = heads.bind(query);
-    query = lines.bind(query);
+    query = entries.bind(query);
     query = changed.opened.bind(query);
     query = changed.requests.bind(query);
     query = changed.updated.bind_moving(query);
     query = changed.new_permissions.bind(query);
     query = changed.kept_permissions.bind_moving(query);
     let is_saved: bool = query.fetch_one(connection).await?.try_get(0)?;
-    Ok(if is_saved { Saved::All } else { Saved::Overtaken })
+    Ok(if is_saved { Saved::All } else { Saved::Conflict })
 }
 
-/// True when all heads are as they were read, and false when one is not.
+/// Returns false when a head has changed since it was read.
 static STATEMENT: LazyLock<String> = LazyLock::new(statement);
 
-/// A change that is under way is told by `ended_at` and not by its state: Postgres would take the index of all pending ones for the way
-/// to it.
+/// The condition on a pending change is `ended_at IS NULL` and not its state: with the state, Postgres would choose the index of all
+/// pending changes.
 fn statement() -> String {
     let parameters = &mut 0;
     let head = Heads::COLUMNS.unnest("head", parameters);
-    let line = Lines::COLUMNS.unnest("line", parameters);
+    let line = EncodedEntries::COLUMNS.unnest("line", parameters);
     let opened = Changes::COLUMNS.unnest("opened", parameters);
     let requests = Requests::COLUMNS.unnest("request", parameters);
     let updated_accounts = *parameters + 1;
@@ -124,7 +123,7 @@ fn statement() -> String {
     let new_permissions = Permissions::COLUMNS.unnest("permission", parameters);
     let kept_accounts = *parameters + 1;
     let kept_permissions = Permissions::COLUMNS.unnest_moving("new", parameters);
-    let (lines, changes, permissions) = (Lines::COLUMNS, Changes::COLUMNS, Permissions::COLUMNS);
+    let (lines, changes, permissions) = (EncodedEntries::COLUMNS, Changes::COLUMNS, Permissions::COLUMNS);
     format!(
         r#"WITH head AS MATERIALIZED (
              SELECT * FROM {head}
@@ -186,16 +185,18 @@ fn statement() -> String {
     )
 }
 
-/// No share begins or ends twice in a batch: the next call for a permission is only made under a lease that this batch's commit
-/// gives. Were it otherwise, the interval that one line opens could not be closed by the other.
-fn shares_end_once(lines: &[Line<'_>]) -> Result<(), StoreError> {
+/// No share begins or ends twice in a batch: the next call for a permission needs a lease that this batch's commit grants. The
+/// statement relies on it: one CTE cannot close the interval that another one opens.
+fn shares_end_once(entries: &[EncodedEntry<'_>]) -> Result<(), StoreError> {
     let mut seen = HashSet::new();
-    let changes = lines.iter().filter(|line| line.entry.body.share_effect().is_some());
-    let mut keys = changes.filter_map(|line| Some(&line.entry.body.change()?.intent.key));
+    let changes = entries
+        .iter()
+        .filter(|encoded| encoded.entry.body.share_effect().is_some());
+    let mut keys = changes.filter_map(|encoded| Some(&encoded.entry.body.change()?.intent.key));
     match keys.find(|key| !seen.insert(*key)) {
         Some(_) => Err(StoreError::corrupt(
             "share_interval",
-            "two changes of one share ended in a batch",
+            "a share began or ended twice in one batch",
         )),
         None => Ok(()),
     }

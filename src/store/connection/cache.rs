@@ -1,14 +1,14 @@
-//! Connections that were used a moment ago, for who comes next.
+//! A LIFO cache of warm connections in front of the driver's pool.
 //!
-//! The pool asks each connection that comes back whether it is there, and hands them out by turns: a round trip more for each
-//! statement, and none of many backends is ever warm. So a connection stays here first, and who needs one takes that which was used
-//! last. It goes back to the pool when it has rested, when somebody waits there, from time to time, and while connections are in
-//! doubt: the pool asks those.
+//! The pool pings each connection that is returned to it, and hands connections out in turn. That is one more round trip for each
+//! statement, and no backend stays warm. So a used connection stays in the cache first, and the next caller gets the connection
+//! that was used last. A connection returns to the pool after [`FRESH_FOR`] without use, after [`CACHED_FOR`] in any case, when a
+//! caller waits for the pool, and while connections are suspect: the pool checks it then.
 
 use std::{
     mem,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
@@ -16,200 +16,210 @@ use std::{
 
 use sqlx::{PgPool, Postgres, pool::PoolConnection};
 
-use crate::clock::{Clock, Elapsed};
+use crate::{
+    clock::{Clock, Elapsed},
+    telemetry::Pool,
+};
 
-use super::health::{TRUSTED_FOR, Trust};
+use super::health::{ConnectionHealth, FRESH_FOR};
 
-/// So long a connection is kept from its pool, which looks after its age.
-const KEPT_FOR: Duration = Duration::from_secs(60);
+/// The longest time from when a connection leaves the pool until it returns. The pool limits the age of connections.
+const CACHED_FOR: Duration = Duration::from_secs(60);
 
-/// A connection out of the pool.
+/// A connection of the pool.
 #[derive(Debug)]
-pub(super) struct Held {
+pub(super) struct PooledConnection {
     pub(super) connection: PoolConnection<Postgres>,
-    /// How Postgres plans on it. As the pool has it, when it is new.
-    pub(super) planning: Planning,
-    since: Elapsed,
+    mode: PlanCacheMode,
+    acquired_at: Elapsed,
 }
 
-/// For which values Postgres plans a statement.
+/// The `plan_cache_mode` of a connection.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(in crate::store) enum Planning {
-    /// One plan for all, made once.
+pub(in crate::store) enum PlanCacheMode {
+    /// `force_generic_plan`: one plan for all values. Connections start with it.
     #[default]
-    Once,
-    /// For those given, as long as it finds that better.
-    ByValues,
-    /// For those given, each time.
-    EachTime,
+    ForceGeneric,
+    /// `auto`: Postgres plans for the given values while it estimates that to be cheaper.
+    Auto,
+    /// `force_custom_plan`: Postgres plans for the given values each time.
+    ForceCustom,
 }
 
-impl Planning {
+impl PlanCacheMode {
     fn statement(self) -> &'static str {
         match self {
-            Self::Once => "RESET plan_cache_mode",
-            Self::ByValues => "SET plan_cache_mode = auto",
-            Self::EachTime => "SET plan_cache_mode = force_custom_plan",
+            Self::ForceGeneric => "RESET plan_cache_mode",
+            Self::Auto => "SET plan_cache_mode = auto",
+            Self::ForceCustom => "SET plan_cache_mode = force_custom_plan",
         }
     }
 }
 
-impl Held {
-    /// Has Postgres plan like this from now on. Nothing is asked when it does so already.
-    pub(super) async fn plan(&mut self, planning: Planning) -> Result<(), sqlx::Error> {
-        if self.planning != planning {
-            sqlx::raw_sql(planning.statement())
-                .execute(&mut *self.connection)
-                .await?;
-            self.planning = planning;
+impl PooledConnection {
+    /// Sets the mode. No round trip if the connection has it already.
+    pub(super) async fn set_mode(&mut self, mode: PlanCacheMode) -> Result<(), sqlx::Error> {
+        if self.mode != mode {
+            sqlx::raw_sql(mode.statement()).execute(&mut *self.connection).await?;
+            self.mode = mode;
         }
         Ok(())
     }
 }
 
-/// The connections of a pool that are kept from it. Cheap to clone; clones are one.
+/// A pool and its cache. Clones share both.
 #[derive(Debug, Clone)]
-pub(super) struct AtHand {
-    pool: PgPool,
-    trust: Trust,
-    clock: Clock,
-    /// Giving back takes at most so long.
-    patience: Duration,
+pub(super) struct ConnectionCache {
+    pub(super) pool: PgPool,
+    pub(super) health: ConnectionHealth,
+    pub(super) clock: Clock,
+    /// The longest time that a statement may take, the network included.
+    pub(super) timeout: Duration,
     state: Arc<Mutex<State>>,
-    /// So many wait for the pool.
+    /// How many callers wait for the pool.
     waiting: Arc<AtomicUsize>,
 }
 
 #[derive(Debug, Default)]
 struct State {
-    /// Which were used when; the last one last.
-    held: Vec<(Held, Elapsed)>,
-    /// Somebody sees to it that what rests goes back.
-    watched: bool,
+    /// Idle connections and when each was used last, in that order.
+    idle: Vec<(PooledConnection, Elapsed)>,
+    /// A task is running that returns connections to the pool.
+    is_swept: bool,
 }
 
-impl AtHand {
-    pub(super) fn new(pool: PgPool, trust: Trust, clock: Clock, patience: Duration) -> Self {
+impl ConnectionCache {
+    pub(super) fn new(pool: PgPool, health: ConnectionHealth, clock: Clock, timeout: Duration) -> Self {
         Self {
             pool,
-            trust,
+            health,
             clock,
-            patience,
+            timeout,
             state: Arc::default(),
             waiting: Arc::default(),
         }
     }
 
-    /// How many there are.
-    pub(super) fn count(&self) -> usize {
-        self.lock().held.len()
+    /// How the pool is used. A cached connection is idle.
+    pub(super) fn usage(&self) -> Pool {
+        let all = u64::from(self.pool.size());
+        let idle = (self.pool.num_idle() + self.lock().idle.len()) as u64;
+        Pool {
+            idle,
+            used: all.saturating_sub(idle),
+            most: self.pool.options().get_max_connections().into(),
+        }
     }
 
-    /// The one that was used last, best for such plans, or one of the pool's.
-    pub(super) async fn acquire(&self, planning: Planning) -> Result<Held, sqlx::Error> {
-        if self.trust.is_shaken() {
+    /// The connection that was used last, preferably one that has this mode; or one of the pool.
+    pub(super) async fn acquire(&self, mode: PlanCacheMode) -> Result<PooledConnection, sqlx::Error> {
+        if self.health.is_suspect() {
             self.clear();
         }
-        if let Some(held) = self.take(planning) {
-            return Ok(held);
+        if let Some(connection) = self.take(mode) {
+            return Ok(connection);
         }
-        let _waits = Waits::new(&self.waiting);
-        // One may have been put here before it was seen that this waits.
-        if let Some(held) = self.take(planning) {
-            return Ok(held);
+        let _waiting = Waiting::new(&self.waiting);
+        // A connection may have been cached before the count said that this caller waits.
+        if let Some(connection) = self.take(mode) {
+            return Ok(connection);
         }
-        let connection = self.pool.acquire().await?;
-        let since = self.clock.elapsed();
-        Ok(Held {
-            connection,
-            planning: Planning::default(),
-            since,
+        Ok(PooledConnection {
+            connection: self.pool.acquire().await?,
+            mode: PlanCacheMode::default(),
+            acquired_at: self.clock.elapsed(),
         })
     }
 
-    /// Keeps one that was just used; gives back those that are for the pool.
-    pub(super) fn keep(&self, held: Held) {
+    /// Caches a connection that was just used, or returns it to the pool.
+    pub(super) fn put(&self, connection: PooledConnection) {
         let now = self.clock.elapsed();
-        if self.pool.is_closed() || self.trust.is_shaken() || now.since(held.since) >= KEPT_FOR {
-            return self.give_back(held);
+        if self.pool.is_closed() || self.health.is_suspect() || now.since(connection.acquired_at) >= CACHED_FOR {
+            return self.return_to_pool(connection);
         }
         let mut state = self.lock();
-        state.held.push((held, now));
+        state.idle.push((connection, now));
         if self.waiting.load(Ordering::SeqCst) > 0 {
-            let Some((held, _)) = state.held.pop() else { return };
+            let Some((connection, _)) = state.idle.pop() else {
+                return;
+            };
             drop(state);
-            return self.give_back(held);
+            return self.return_to_pool(connection);
         }
-        if !mem::replace(&mut state.watched, true) {
-            tokio::spawn(self.clone().watch());
+        if !mem::replace(&mut state.is_swept, true) {
+            tokio::spawn(self.clone().sweep());
         }
     }
 
-    /// Gives all back.
+    /// Returns all cached connections to the pool.
     pub(super) fn clear(&self) {
-        let held = mem::take(&mut self.lock().held);
-        held.into_iter().for_each(|(held, _)| self.give_back(held));
+        let idle = mem::take(&mut self.lock().idle);
+        idle.into_iter()
+            .for_each(|(connection, _)| self.return_to_pool(connection));
     }
 
-    fn take(&self, planning: Planning) -> Option<Held> {
+    fn take(&self, mode: PlanCacheMode) -> Option<PooledConnection> {
         let now = self.clock.elapsed();
         let mut state = self.lock();
-        let is_warm = |used: Elapsed| now.since(used) <= TRUSTED_FOR;
-        let fits = |(held, used): &(Held, Elapsed)| held.planning == planning && is_warm(*used);
-        let place = state.held.iter().rposition(fits).or_else(|| {
-            let last = state.held.len().checked_sub(1)?;
-            is_warm(state.held[last].1).then_some(last)
-        })?;
-        Some(state.held.remove(place).0)
+        let is_fresh = |(_, used): &(_, Elapsed)| now.since(*used) <= FRESH_FOR;
+        let fits = |idle: &(PooledConnection, Elapsed)| idle.0.mode == mode && is_fresh(idle);
+        let index = state
+            .idle
+            .iter()
+            .rposition(fits)
+            .or_else(|| state.idle.iter().rposition(is_fresh))?;
+        Some(state.idle.remove(index).0)
     }
 
-    /// Until there is none.
-    async fn watch(self) {
+    /// Returns connections that were not used for [`FRESH_FOR`], until none is cached.
+    async fn sweep(self) {
         loop {
-            self.clock.sleep(TRUSTED_FOR).await;
+            self.clock.sleep(FRESH_FOR).await;
             let now = self.clock.elapsed();
             let mut state = self.lock();
-            let rested = state.held.partition_point(|(_, used)| now.since(*used) >= TRUSTED_FOR);
-            let rested: Vec<_> = state.held.drain(..rested).collect();
-            state.watched = !state.held.is_empty();
-            let go_on = state.watched;
+            let count = state.idle.partition_point(|(_, used)| now.since(*used) >= FRESH_FOR);
+            let unused: Vec<_> = state.idle.drain(..count).collect();
+            state.is_swept = !state.idle.is_empty();
+            let goes_on = state.is_swept;
             drop(state);
-            rested.into_iter().for_each(|(held, _)| self.give_back(held));
-            if !go_on {
+            unused
+                .into_iter()
+                .for_each(|(connection, _)| self.return_to_pool(connection));
+            if !goes_on {
                 return;
             }
         }
     }
 
-    /// Back to the pool, as it came. The pool asks the connection once more; if that takes too long, its place is free again.
-    pub(super) fn give_back(&self, mut held: Held) {
-        let patience = self.patience;
+    /// Returns a connection to the pool in its first mode. The pool pings it; after the timeout it is closed.
+    pub(super) fn return_to_pool(&self, mut connection: PooledConnection) {
+        let timeout = self.timeout;
         tokio::spawn(async move {
-            match tokio::time::timeout(patience, held.plan(Planning::default())).await {
+            match tokio::time::timeout(timeout, connection.set_mode(PlanCacheMode::default())).await {
                 Ok(Ok(())) => {
-                    let _ = tokio::time::timeout(patience, held.connection.return_to_pool()).await;
+                    let _ = tokio::time::timeout(timeout, connection.connection.return_to_pool()).await;
                 }
-                _ => held.connection.close_on_drop(),
+                _ => connection.connection.close_on_drop(),
             }
         });
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Counts who waits while it does.
-struct Waits<'a>(&'a AtomicUsize);
+/// Counts a waiting caller until it is dropped.
+struct Waiting<'a>(&'a AtomicUsize);
 
-impl<'a> Waits<'a> {
-    fn new(waiting: &'a AtomicUsize) -> Self {
-        waiting.fetch_add(1, Ordering::SeqCst);
-        Self(waiting)
+impl<'a> Waiting<'a> {
+    fn new(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::SeqCst);
+        Self(count)
     }
 }
 
-impl Drop for Waits<'_> {
+impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::SeqCst);
     }

@@ -1,8 +1,8 @@
-//! Which connections of the pool are believed to be good.
+//! Which connections of the pool are checked before they are used.
 //!
-//! A connection that was used a moment ago need not be asked whether it is still there: that would be a round trip for each
-//! statement. One that has rested is asked. And when one connection was found broken, or leads to a server that takes no
-//! writes any more, so may all that are as old: a Postgres that was replaced leaves a pool full of them. They are asked too.
+//! A check is a round trip. A connection that was just used needs none. After one connection broke, or turned out to be
+//! read-only, all connections of the same age or older are suspect: a failover leaves a pool full of connections to the old
+//! primary. Suspect connections are checked each time.
 
 use std::{
     io,
@@ -14,63 +14,64 @@ use sqlx::{Executor, PgConnection, Row, pool::PoolConnectionMetadata};
 
 use crate::clock::{Clock, Elapsed};
 
-/// So long a connection that answered is taken to be there.
-pub(super) const TRUSTED_FOR: Duration = Duration::from_millis(500);
+/// How long a connection needs no check after it was used.
+pub(super) const FRESH_FOR: Duration = Duration::from_millis(500);
 
-/// So long after trouble older connections are asked each time. By then each has rested, or was asked.
-const SHAKEN_FOR: Duration = Duration::from_secs(30);
+/// How long older connections are suspect after a failure. By then each of them was idle long enough to be checked anyway, or was
+/// checked.
+const SUSPECT_FOR: Duration = Duration::from_secs(30);
 
-/// A connection that does not answer in this time is dropped, and another one made in the time that is left.
-const ANSWER_WITHIN: Duration = Duration::from_secs(1);
+/// The time limit of a check. It leaves time to open another connection.
+const CHECK_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// When trouble was met last. Cheap to clone; clones are one.
+/// When a connection failed last. Clones share it.
 #[derive(Debug, Clone)]
-pub(super) struct Trust {
+pub(super) struct ConnectionHealth {
     clock: Clock,
-    shaken: Arc<Mutex<Option<Elapsed>>>,
+    failed_at: Arc<Mutex<Option<Elapsed>>>,
 }
 
-impl Trust {
+impl ConnectionHealth {
     pub(super) fn new(clock: Clock) -> Self {
         Self {
             clock,
-            shaken: Arc::default(),
+            failed_at: Arc::default(),
         }
     }
 
-    /// A connection was found to be no good.
-    pub(super) fn shake(&self) {
-        *self.shaken.lock().unwrap_or_else(PoisonError::into_inner) = Some(self.clock.elapsed());
+    /// Notes that a connection failed.
+    pub(super) fn report_failure(&self) {
+        *self.failed_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(self.clock.elapsed());
     }
 
-    /// Whether a connection of the pool may be used. It is asked if need be.
-    pub(super) async fn is_good(
+    /// Tells whether a connection of the pool may be used. Checks it when it was idle or is suspect.
+    pub(super) async fn is_usable(
         &self,
         connection: &mut PgConnection,
         last: PoolConnectionMetadata,
     ) -> Result<bool, sqlx::Error> {
-        if last.idle_for <= TRUSTED_FOR && !self.is_older_than_trouble(last.age) {
+        if last.idle_for <= FRESH_FOR && !self.is_older_than_failure(last.age) {
             return Ok(true);
         }
-        let asked = tokio::time::timeout(ANSWER_WITHIN, takes_writes(connection)).await;
-        // An error has the connection dropped without a farewell, which could take its time.
-        asked.unwrap_or_else(|_| Err(sqlx::Error::Io(io::ErrorKind::TimedOut.into())))
+        let check = tokio::time::timeout(CHECK_TIMEOUT, is_writable(connection)).await;
+        // After an error the pool closes the connection at once; a clean close could take long.
+        check.unwrap_or_else(|_| Err(sqlx::Error::Io(io::ErrorKind::TimedOut.into())))
     }
 
-    /// True when trouble was met so shortly ago that connections are asked each time.
-    pub(super) fn is_shaken(&self) -> bool {
-        self.is_older_than_trouble(Duration::MAX)
+    /// True while the last failure is recent enough to make old connections suspect.
+    pub(super) fn is_suspect(&self) -> bool {
+        self.is_older_than_failure(Duration::MAX)
     }
 
-    fn is_older_than_trouble(&self, age: Duration) -> bool {
-        let shaken = *self.shaken.lock().unwrap_or_else(PoisonError::into_inner);
-        let since = shaken.map(|at| self.clock.elapsed().since(at));
-        since.is_some_and(|since| since < SHAKEN_FOR && age > since)
+    fn is_older_than_failure(&self, age: Duration) -> bool {
+        let failed_at = *self.failed_at.lock().unwrap_or_else(PoisonError::into_inner);
+        let since = failed_at.map(|at| self.clock.elapsed().since(at));
+        since.is_some_and(|since| since < SUSPECT_FOR && age > since)
     }
 }
 
-/// One round trip, as the simplest question is.
-async fn takes_writes(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
+/// One round trip, like a ping.
+async fn is_writable(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
     let row = connection.fetch_one("SHOW transaction_read_only").await?;
     Ok(row.try_get::<String, _>(0)? == "off")
 }

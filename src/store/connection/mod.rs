@@ -1,4 +1,7 @@
-//! The pool, and the doors to it.
+//! The way to Postgres: [`Database`] runs statements on connections of a pool, with a time limit and measured.
+//!
+//! [`cache`] is the connection cache in front of the driver's pool, [`health`] decides which connections are checked, [`schema`]
+//! applies and compares the migrations.
 
 mod cache;
 mod health;
@@ -12,7 +15,7 @@ use std::{
 
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::{
-    ConnectOptions, PgConnection, PgPool, Postgres,
+    ConnectOptions, PgConnection, Postgres,
     migrate::MigrateDatabase,
     postgres::{PgConnectOptions, PgListener, PgPoolOptions},
 };
@@ -23,52 +26,47 @@ use crate::{
     telemetry::{Instruments, Pool},
 };
 
-use cache::{AtHand, Held};
-use health::Trust;
+use cache::{ConnectionCache, PooledConnection};
+use health::ConnectionHealth;
 
-pub(in crate::store) use cache::Planning;
+pub(in crate::store) use cache::PlanCacheMode;
 
-/// How to reach Postgres.
+/// Connection settings of Postgres.
 #[derive(Debug, Clone)]
 pub struct DatabaseSettings {
     /// A `postgres://` URL. Secret: it may hold a password.
     pub url: SecretString,
-    /// At most so many connections.
+    /// Maximum number of connections.
     pub max_connections: u32,
-    /// Wait at most so long for a connection.
+    /// The longest wait for a connection.
     pub acquire_timeout: Duration,
-    /// A statement takes at most so long; half of it may be spent waiting for locks.
+    /// Postgres's `statement_timeout`. Its `lock_timeout` is half of it.
     pub statement_timeout: Duration,
 }
 
-/// What a role could do to the history that a server should not be able to.
+/// Rights of a role that let it rewrite the history. A server should have none of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Privileges {
-    /// It may do everything in the cluster.
+    /// The role is a superuser of the cluster.
     pub superuser: bool,
-    /// It owns the history, or may act as who does: a superuser may.
+    /// The role owns `audit_entry`, or is a member of the role that does. A superuser counts as a member.
     pub owner: bool,
 }
 
-/// A pool of connections. Cheap to clone.
+/// A pool of connections with its cache. Clones share both.
 #[derive(Debug, Clone)]
 pub struct Database {
-    pool: PgPool,
-    at_hand: AtHand,
-    /// This pool, and those apart from it: for who measures them.
-    pools: Arc<Mutex<Vec<(PgPool, AtHand)>>>,
-    trust: Trust,
-    /// How long a statement may take, the way there and back included.
-    patience: Duration,
-    clock: Clock,
+    cache: ConnectionCache,
+    /// The caches of this pool and of the dedicated ones, for the metrics.
+    caches: Arc<Mutex<Vec<ConnectionCache>>>,
     instruments: Instruments,
 }
 
 impl Database {
-    /// Makes a pool; connects when first used. The clock tells how long ago connections were in trouble.
+    /// Builds a pool. It connects when it is first used.
     ///
     /// # Errors
-    /// When the URL cannot be read.
+    /// When the URL is invalid.
     pub fn new(settings: &DatabaseSettings, clock: &Clock) -> Result<Self, StoreError> {
         let statement_timeout = settings.statement_timeout.as_millis().to_string();
         let lock_timeout = (settings.statement_timeout / 2).as_millis().to_string();
@@ -79,72 +77,65 @@ impl Database {
                 ("lock_timeout", lock_timeout.as_str()),
                 ("idle_in_transaction_session_timeout", statement_timeout.as_str()),
                 ("timezone", "UTC"),
-                // Statements find rows by their keys, and each has one good plan. Left to itself, Postgres finds the plan for
-                // given values a little cheaper, and makes it anew each time: that takes longer than the statement.
+                // Statements find rows by key, and each has one good plan. In mode `auto` Postgres estimates a plan for the given
+                // values to be slightly cheaper and plans each time, which takes longer than the statement.
                 ("plan_cache_mode", "force_generic_plan"),
-                // What would be compiled takes less time than the compiler.
+                // Compiling takes longer than the statements.
                 ("jit", "off"),
             ])
             .log_statements(tracing::log::LevelFilter::Trace)
             .log_slow_statements(tracing::log::LevelFilter::Warn, Duration::from_secs(1));
-        let trust = Trust::new(clock.clone());
-        let asked = trust.clone();
+        let health = ConnectionHealth::new(clock.clone());
+        let checked = health.clone();
         let pool = PgPoolOptions::new()
             .max_connections(settings.max_connections)
             .acquire_timeout(settings.acquire_timeout)
             .test_before_acquire(false)
             .before_acquire(move |connection, last| {
-                let trust = asked.clone();
-                Box::pin(async move { trust.is_good(connection, last).await })
+                let health = checked.clone();
+                Box::pin(async move { health.is_usable(connection, last).await })
             })
             .connect_lazy_with(options);
-        let patience = settings.statement_timeout + Duration::from_secs(1);
-        let at_hand = AtHand::new(pool.clone(), trust.clone(), clock.clone(), patience);
+        let timeout = settings.statement_timeout + Duration::from_secs(1);
+        let cache = ConnectionCache::new(pool, health, clock.clone(), timeout);
         Ok(Self {
-            pools: Arc::new(Mutex::new(vec![(pool.clone(), at_hand.clone())])),
-            pool,
-            at_hand,
-            trust,
-            patience,
-            clock: clock.clone(),
+            caches: Arc::new(Mutex::new(vec![cache.clone()])),
+            cache,
             instruments: Instruments::default(),
         })
     }
 
-    /// The same database through so many connections more, for who shares none with others. They are made at once, and driven by
-    /// the runtime that this is called on.
-    pub(super) fn apart(&self, connections: u32) -> Self {
-        let options = (*self.pool.connect_options()).clone();
-        let of_pool = self.pool.options().clone().min_connections(connections);
-        let pool = of_pool.max_connections(connections).connect_lazy_with(options);
-        let at_hand = AtHand::new(pool.clone(), self.trust.clone(), self.clock.clone(), self.patience);
-        let mut pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
-        pools.push((pool.clone(), at_hand.clone()));
-        Self {
-            pool,
-            at_hand,
-            ..self.clone()
-        }
+    /// The same database through `connections` connections of its own. They are opened at once, and driven by the runtime of the
+    /// caller.
+    pub(super) fn dedicated(&self, connections: u32) -> Self {
+        let shared = &self.cache;
+        let options = shared.pool.options().clone().min_connections(connections);
+        let pool = options
+            .max_connections(connections)
+            .connect_lazy_with((*shared.pool.connect_options()).clone());
+        let cache = ConnectionCache::new(pool, shared.health.clone(), shared.clock.clone(), shared.timeout);
+        let mut caches = self.caches.lock().unwrap_or_else(PoisonError::into_inner);
+        caches.push(cache.clone());
+        Self { cache, ..self.clone() }
     }
 
-    /// Is measured from now on: its connections, what is done on them, and what is built on it.
+    /// Measures the connections and the statements from now on.
     pub fn measured_by(mut self, instruments: &Instruments) -> Self {
         self.instruments = instruments.clone();
-        let pools = self.pools.clone();
+        let caches = self.caches.clone();
         instruments.look_at_pool(move || {
-            let pools = pools.lock().unwrap_or_else(PoisonError::into_inner);
-            let open = pools.iter().filter(|(pool, _)| !pool.is_closed());
-            open.map(|(pool, at_hand)| use_of(pool, at_hand))
-                .reduce(|all, pool| Pool {
-                    idle: all.idle + pool.idle,
-                    used: all.used + pool.used,
-                    most: all.most + pool.most,
-                })
+            let caches = caches.lock().unwrap_or_else(PoisonError::into_inner);
+            let open = caches.iter().filter(|cache| !cache.pool.is_closed());
+            open.map(ConnectionCache::usage).reduce(|all, pool| Pool {
+                idle: all.idle + pool.idle,
+                used: all.used + pool.used,
+                most: all.most + pool.most,
+            })
         });
         self
     }
 
-    /// What measures it, for what is built on it.
+    /// The instruments that measure this database, for the rooms that use it.
     pub fn instruments(&self) -> &Instruments {
         &self.instruments
     }
@@ -161,39 +152,39 @@ impl Database {
         Ok(())
     }
 
-    /// Brings the schema up to this version.
+    /// Applies the migrations that are missing.
     ///
     /// # Errors
-    /// When Postgres does not answer, or holds migrations that this version does not know.
+    /// When Postgres does not answer, or has migrations that this version does not know.
     pub async fn migrate(&self) -> Result<(), StoreError> {
-        schema::migrate(&self.pool).await
+        schema::migrate(&self.cache.pool).await
     }
 
-    /// Makes sure that Postgres answers and that its schema is the one that this version works with.
+    /// Checks that Postgres answers, takes writes, and has the schema of this version.
     ///
     /// # Errors
-    /// When it does not, or is not.
+    /// When one of these is not so.
     pub async fn check(&self) -> Result<(), StoreError> {
         let (applied, read_only) = self.run(async |connection| schema::state(connection).await).await?;
         schema::check(applied, read_only)
     }
 
-    /// Listens for notifications on channels, on a connection that it takes out of the pool.
+    /// Listens for notifications on a connection of the pool.
     pub(super) async fn listen(&self, channels: &[&str]) -> Result<PgListener, StoreError> {
         let listening = async {
-            let mut listener = PgListener::connect_with(&self.pool).await?;
-            // Who listens is to know that hints were lost.
+            let mut listener = PgListener::connect_with(&self.cache.pool).await?;
+            // The listener must learn that notifications were lost.
             listener.eager_reconnect(false);
             listener.listen_all(channels.iter().copied()).await?;
             Ok(listener)
         };
-        // A listener that is dropped half-way closes its connection.
-        tokio::time::timeout(self.patience, listening)
+        // A listener that is dropped closes its connection.
+        tokio::time::timeout(self.timeout(), listening)
             .await
-            .unwrap_or(Err(StoreError::Timeout(self.patience)))
+            .unwrap_or(Err(StoreError::Timeout(self.timeout())))
     }
 
-    /// Tells what the role that this connects as could do to the history.
+    /// The rights of the role that this database connects as.
     ///
     /// # Errors
     /// When Postgres does not answer, or has no schema.
@@ -204,135 +195,128 @@ impl Database {
                        AS "owner!"
                FROM pg_roles WHERE rolname = current_user"#
         );
-        let row = self.run(async |connection| query.fetch_one(connection).await).await?;
+        let row = self.run(async |conn| query.fetch_one(conn).await).await?;
         Ok(Privileges {
             superuser: row.superuser,
             owner: row.owner,
         })
     }
 
-    /// How long a statement may take, the way there and back included.
-    pub(super) fn patience(&self) -> Duration {
-        self.patience
+    /// The longest time that a statement may take, the network included.
+    pub(super) fn timeout(&self) -> Duration {
+        self.cache.timeout
     }
 
-    /// Runs a statement, within the time that statements have.
+    /// Runs statements within the timeout.
     pub(super) async fn run<T>(
         &self,
-        statement: impl AsyncFnOnce(&mut PgConnection) -> Result<T, sqlx::Error>,
+        statements: impl AsyncFnOnce(&mut PgConnection) -> Result<T, sqlx::Error>,
     ) -> Result<T, StoreError> {
-        self.run_planned(Planning::Once, statement).await
+        self.run_planned(PlanCacheMode::ForceGeneric, statements).await
     }
 
-    /// Runs statements that no one plan may be good for.
+    /// Runs statements within the timeout, in a `plan_cache_mode`.
     pub(super) async fn run_planned<T>(
         &self,
-        planning: Planning,
+        mode: PlanCacheMode,
         statements: impl AsyncFnOnce(&mut PgConnection) -> Result<T, sqlx::Error>,
     ) -> Result<T, StoreError> {
         let work = async |connection: &mut PgConnection| Ok(statements(connection).await?);
-        self.planned("statement", self.patience, planning, work).await
+        self.planned("statement", self.timeout(), mode, work).await
     }
 
-    /// Does something on a connection, for at most so long, the wait for the connection included. A connection whose work
-    /// did not come to its end, or found Postgres unfit, is closed: neither a peer that vanished without a word nor a server
-    /// that takes no writes any more may keep a place in the pool. It is measured under the name of the operation.
+    /// Runs `work` on a connection. The timeout includes the wait for the connection. A connection is closed when the work on it
+    /// was dropped half-way, or found the server unfit, so that a dead peer or a read-only server keeps no place in the pool.
+    /// The metrics use the name of the operation.
     pub(super) async fn within<T>(
         &self,
         operation: &'static str,
-        patience: Duration,
+        timeout: Duration,
         work: impl AsyncFnOnce(&mut PgConnection) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        self.planned(operation, patience, Planning::Once, work).await
+        self.planned(operation, timeout, PlanCacheMode::ForceGeneric, work)
+            .await
     }
 
     async fn planned<T>(
         &self,
         operation: &'static str,
-        patience: Duration,
-        planning: Planning,
+        timeout: Duration,
+        mode: PlanCacheMode,
         work: impl AsyncFnOnce(&mut PgConnection) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        let begun = self.clock.elapsed();
+        let begun = self.cache.clock.elapsed();
         let working = async {
-            let mut used = Used {
-                held: Some(self.at_hand.acquire(planning).await?),
-                end: End::Broken,
-                at_hand: &self.at_hand,
+            let mut guard = ConnectionGuard {
+                connection: Some(self.cache.acquire(mode).await?),
+                then: Then::Close,
+                cache: &self.cache,
             };
-            let held = used.held();
-            let result = match held.plan(planning).await {
-                Ok(()) => work(&mut held.connection).await,
+            let connection = guard.connection();
+            let result = match connection.set_mode(mode).await {
+                Ok(()) => work(&mut connection.connection).await,
                 Err(error) => Err(error.into()),
             };
-            used.end = match &result {
-                Ok(_) => End::Well,
-                Err(error) if error.is_away() => End::Broken,
-                Err(_) => End::Failed,
+            guard.then = match &result {
+                Ok(_) => Then::Cache,
+                Err(error) if error.is_unavailable() => Then::Close,
+                Err(_) => Then::Return,
             };
             result
         };
-        let result = tokio::time::timeout(patience, working)
+        let result = tokio::time::timeout(timeout, working)
             .await
-            .unwrap_or(Err(StoreError::Timeout(patience)));
-        let took = self.clock.elapsed().since(begun);
+            .unwrap_or(Err(StoreError::Timeout(timeout)));
+        let took = self.cache.clock.elapsed().since(begun);
         self.instruments.used_postgres(operation, result.is_err(), took);
-        // Not in `Used`: a caller who goes away casts no doubt on Postgres.
-        if result.as_ref().is_err_and(StoreError::is_away) {
-            self.trust.shake();
+        // Not in the guard: a caller who goes away says nothing about Postgres.
+        if result.as_ref().is_err_and(StoreError::is_unavailable) {
+            self.cache.health.report_failure();
         }
         result
     }
 
-    /// Closes the connections; those that do not end in a moment are left to the end of the process.
+    /// Closes the connections. Those that do not close within the timeout end with the process.
     pub async fn close(&self) {
-        let closed = self.pool.close();
-        self.at_hand.clear();
-        let _ = tokio::time::timeout(self.patience, closed).await;
+        let closed = self.cache.pool.close();
+        self.cache.clear();
+        let _ = tokio::time::timeout(self.timeout(), closed).await;
     }
 }
 
-/// How a pool is used.
-fn use_of(pool: &PgPool, at_hand: &AtHand) -> Pool {
-    let (all, idle) = (u64::from(pool.size()), (pool.num_idle() + at_hand.count()) as u64);
-    Pool {
-        idle,
-        used: all.saturating_sub(idle),
-        most: pool.options().get_max_connections().into(),
+/// Holds a connection while it is used, and decides where it goes when the work ends or is dropped.
+struct ConnectionGuard<'a> {
+    /// Present until the drop.
+    connection: Option<PooledConnection>,
+    then: Then,
+    cache: &'a ConnectionCache,
+}
+
+/// Where a connection goes after its use.
+enum Then {
+    /// To the cache: the work succeeded.
+    Cache,
+    /// To the pool: a statement was refused. The pool rolls an open transaction back at once.
+    Return,
+    /// It is closed: the work was dropped half-way, or the server is unfit.
+    Close,
+}
+
+impl ConnectionGuard<'_> {
+    fn connection(&mut self) -> &mut PooledConnection {
+        self.connection.as_mut().expect("it is present until the drop")
     }
 }
 
-/// A connection that goes on to others only when it is fit for more.
-struct Used<'a> {
-    /// There until this is dropped.
-    held: Option<Held>,
-    end: End,
-    at_hand: &'a AtHand,
-}
-
-/// How it ended with a connection.
-enum End {
-    /// All was done.
-    Well,
-    /// A statement was refused. A transaction may still have to be rolled back, which the pool sees to at once.
-    Failed,
-    /// It was dropped half-way, or Postgres is not fit.
-    Broken,
-}
-
-impl Used<'_> {
-    fn held(&mut self) -> &mut Held {
-        self.held.as_mut().expect("it is there until this is dropped")
-    }
-}
-
-impl Drop for Used<'_> {
+impl Drop for ConnectionGuard<'_> {
     fn drop(&mut self) {
-        let Some(mut held) = self.held.take() else { return };
-        match self.end {
-            End::Well => self.at_hand.keep(held),
-            End::Failed => self.at_hand.give_back(held),
-            End::Broken => held.connection.close_on_drop(),
+        let Some(mut connection) = self.connection.take() else {
+            return;
+        };
+        match self.then {
+            Then::Cache => self.cache.put(connection),
+            Then::Return => self.cache.return_to_pool(connection),
+            Then::Close => connection.connection.close_on_drop(),
         }
     }
 }

@@ -1,10 +1,10 @@
-//! The migrations, and whether the database has just these.
+//! Applies the migrations, and checks that the database has exactly these.
 
 use std::collections::BTreeMap;
 
 use sqlx::{PgConnection, PgPool, migrate::Migrator};
 
-use crate::store::error::{Fault, StoreError};
+use crate::store::error::{PostgresFault, StoreError};
 
 /// The version of a migration, its checksum, and whether it succeeded.
 type Applied = (i64, Vec<u8>, bool);
@@ -18,8 +18,8 @@ pub(super) async fn migrate(pool: &PgPool) -> Result<(), StoreError> {
 pub(super) fn check(applied: Vec<Applied>, read_only: bool) -> Result<(), StoreError> {
     if read_only {
         return Err(StoreError::Postgres {
-            what: "it takes no writes".into(),
-            fault: Fault::Server,
+            what: "the server is read-only".into(),
+            fault: PostgresFault::Server,
         });
     }
     let mut applied: BTreeMap<_, _> = applied
@@ -36,7 +36,7 @@ pub(super) fn check(applied: Vec<Applied>, read_only: bool) -> Result<(), StoreE
             }
             Some((checksum, success)) if !success || checksum != *migration.checksum => {
                 return Err(StoreError::Schema(format!(
-                    "migration {} of the database is not the one that this version knows",
+                    "migration {} of the database differs from the one of this version",
                     migration.version
                 )));
             }
@@ -51,7 +51,7 @@ pub(super) fn check(applied: Vec<Applied>, read_only: bool) -> Result<(), StoreE
     }
 }
 
-/// The migrations that the database has (none, if nobody has migrated it), and whether it is a standby or set to read only.
+/// The migrations of the database (none before the first `migrate`), and whether the server is read-only.
 pub(super) async fn state(connection: &mut PgConnection) -> Result<(Vec<Applied>, bool), sqlx::Error> {
     let state = "SELECT to_regclass('_sqlx_migrations') IS NOT NULL, current_setting('transaction_read_only')::boolean";
     let (migrated, read_only) = sqlx::query_as::<_, (bool, bool)>(state)

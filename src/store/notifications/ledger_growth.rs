@@ -1,7 +1,7 @@
-//! Telling that ledgers grew. A hint to whoever follows them: what a ledger holds is in the table.
+//! Signals that ledgers grew. The signal is a hint: the rows say what a ledger holds.
 //!
-//! The committer tells [`Growth`] right after a commit, without waiting for anyone. Who follows ledgers in this process is
-//! woken at once; other replicas by a hint (see [`super::Hints`]).
+//! The committer notifies right after a commit and waits for nobody. The follower in this process wakes at once; other replicas
+//! get a notification (see [`super::Notifications`]).
 
 use std::{
     collections::BTreeMap,
@@ -12,84 +12,84 @@ use tokio::sync::watch;
 
 use crate::domain::AccountId;
 
-/// The channel on which replicas hint that ledgers grew.
+/// The channel of these notifications.
 pub(super) const CHANNEL: &str = "sharewarden_ledger_grown";
 
-/// Ledgers, and how many entries they have at least.
-pub type Sizes = BTreeMap<AccountId, u64>;
+/// Ledgers and their sizes: each has at least this number of entries.
+pub type LedgerSizes = BTreeMap<AccountId, u64>;
 
-/// Who tells that ledgers grew. Cheap to clone; clones are one.
+/// The sender of these signals. Clones share all state.
 #[derive(Debug, Clone, Default)]
-pub struct Growth {
+pub struct LedgerGrowth {
     shared: Arc<Shared>,
 }
 
 #[derive(Debug, Default)]
 struct Shared {
-    /// What was committed here, and was not followed yet.
-    unfollowed: Mutex<Sizes>,
-    /// What was committed here, and was not told others yet.
-    untold: Mutex<Sizes>,
-    told: watch::Sender<()>,
+    /// What the follower in this process has not taken yet.
+    unseen: Mutex<LedgerSizes>,
+    /// What was not sent to other replicas yet.
+    unsent: Mutex<LedgerSizes>,
+    unsent_changed: watch::Sender<()>,
     grown: watch::Sender<()>,
 }
 
-/// Hears of it when ledgers grow in this process.
+/// Receives these signals in this process.
 #[derive(Debug)]
-pub struct Growing {
+pub struct LedgerGrowthReceiver {
     shared: Arc<Shared>,
     grown: watch::Receiver<()>,
 }
 
-impl Growth {
-    /// Ledgers grew, in a commit that is done.
-    pub(in crate::store) fn tell(&self, sizes: &[(AccountId, u64)]) {
+impl LedgerGrowth {
+    /// Signals that ledgers grew. Call it after the commit.
+    pub(in crate::store) fn notify(&self, sizes: &[(AccountId, u64)]) {
         if !sizes.is_empty() {
-            note(&self.shared.untold, sizes);
-            self.shared.told.send_replace(());
-            self.note(sizes);
+            merge(&self.shared.unsent, sizes);
+            self.shared.unsent_changed.send_replace(());
+            self.wake(sizes);
         }
     }
 
-    fn note(&self, sizes: &[(AccountId, u64)]) {
-        note(&self.shared.unfollowed, sizes);
+    fn wake(&self, sizes: &[(AccountId, u64)]) {
+        merge(&self.shared.unseen, sizes);
         self.shared.grown.send_replace(());
     }
 
-    /// What cannot be read is no hint.
-    pub(super) fn hear<'a>(&self, items: impl Iterator<Item = &'a str>) {
+    /// Takes the items of a notification. Ignores what it cannot parse.
+    pub(super) fn receive<'a>(&self, items: impl Iterator<Item = &'a str>) {
         let sizes: Vec<_> = items.filter_map(parse).collect();
-        self.note(&sizes);
+        self.wake(&sizes);
     }
 
-    pub(super) fn told(&self) -> watch::Receiver<()> {
-        self.shared.told.subscribe()
+    pub(super) fn unsent(&self) -> watch::Receiver<()> {
+        self.shared.unsent_changed.subscribe()
     }
 
-    pub(super) fn to_tell(&self) -> Vec<String> {
-        let sizes = std::mem::take(&mut *lock(&self.shared.untold));
+    pub(super) fn take_unsent(&self) -> Vec<String> {
+        let sizes = std::mem::take(&mut *lock(&self.shared.unsent));
         sizes
             .iter()
             .map(|(account, size)| format!("{account}:{size}"))
             .collect()
     }
 
-    /// Begins to hear of it. There is one who follows in a process.
-    pub fn follow(&self) -> Growing {
-        Growing {
+    /// Subscribes to the signals. A process has one subscriber.
+    pub fn subscribe(&self) -> LedgerGrowthReceiver {
+        LedgerGrowthReceiver {
             shared: self.shared.clone(),
             grown: self.shared.grown.subscribe(),
         }
     }
 }
 
-impl Growing {
-    /// Waits until ledgers have grown that were not asked for yet, and names them.
-    pub async fn next(&mut self) -> Sizes {
+impl LedgerGrowthReceiver {
+    /// Waits until ledgers grew since the last call, and returns their sizes.
+    pub async fn next(&mut self) -> LedgerSizes {
         loop {
             // The sender lives as long as `self`.
             let _ = self.grown.changed().await;
-            let sizes = std::mem::take(&mut *lock(&self.shared.unfollowed));
+            let sizes = std::mem::take(&mut *lock(&self.shared.unseen));
             if !sizes.is_empty() {
                 return sizes;
             }
@@ -102,16 +102,17 @@ fn parse(item: &str) -> Option<(AccountId, u64)> {
     Some((account.parse().ok()?, size.parse().ok()?))
 }
 
-fn note(known: &Mutex<Sizes>, sizes: &[(AccountId, u64)]) {
-    let mut known = lock(known);
+/// Keeps the larger size of each ledger.
+fn merge(into: &Mutex<LedgerSizes>, sizes: &[(AccountId, u64)]) {
+    let mut into = lock(into);
     for (account, size) in sizes {
-        let known = known.entry(*account).or_default();
-        *known = (*size).max(*known);
+        let largest = into.entry(*account).or_default();
+        *largest = (*size).max(*largest);
     }
 }
 
-fn lock(sizes: &Mutex<Sizes>) -> MutexGuard<'_, Sizes> {
-    // A map of sizes is whole between any two statements that hold the lock.
+fn lock(sizes: &Mutex<LedgerSizes>) -> MutexGuard<'_, LedgerSizes> {
+    // Each statement under the lock leaves the map consistent, so a panic of another holder does no harm.
     sizes.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -120,23 +121,23 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn the_largest_size_that_was_told_is_heard_of_once() {
-        let growth = Growth::default();
-        let mut growing = growth.follow();
+    async fn the_largest_size_is_received_once() {
+        let growth = LedgerGrowth::default();
+        let mut receiver = growth.subscribe();
         let account: AccountId = "000011112222".parse().unwrap();
-        growth.tell(&[(account, 7)]);
-        growth.tell(&[(account, 5)]);
-        assert_eq!(growing.next().await, Sizes::from([(account, 7)]));
-        growth.tell(&[(account, 8)]);
-        assert_eq!(growing.next().await, Sizes::from([(account, 8)]));
+        growth.notify(&[(account, 7)]);
+        growth.notify(&[(account, 5)]);
+        assert_eq!(receiver.next().await, LedgerSizes::from([(account, 7)]));
+        growth.notify(&[(account, 8)]);
+        assert_eq!(receiver.next().await, LedgerSizes::from([(account, 8)]));
     }
 
     #[tokio::test]
-    async fn a_hint_is_read_as_far_as_it_can_be() {
-        let growth = Growth::default();
-        let mut growing = growth.follow();
-        growth.hear("000011112222:7,,x:1,111122223333:-1,444".split(','));
+    async fn items_that_cannot_be_parsed_are_ignored() {
+        let growth = LedgerGrowth::default();
+        let mut receiver = growth.subscribe();
+        growth.receive("000011112222:7,,x:1,111122223333:-1,444".split(','));
         let account: AccountId = "000011112222".parse().unwrap();
-        assert_eq!(growing.next().await, Sizes::from([(account, 7)]));
+        assert_eq!(receiver.next().await, LedgerSizes::from([(account, 7)]));
     }
 }

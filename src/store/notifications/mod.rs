@@ -1,11 +1,10 @@
-//! Hints between replicas: notifications of Postgres, all on one connection. A hint that is lost costs a moment and nothing
-//! else, since whoever hears them looks by themselves from time to time: what is true is in the rows.
+//! Signals within this process and between replicas: a change ended ([`Outcomes`]), ledgers grew ([`LedgerGrowth`]), work was
+//! released ([`ReleasedWork`]). Between replicas they are notifications of Postgres, all on one connection.
 //!
-//! Three rooms have something to tell: [`Outcomes`] (changes that ended), [`Growth`] (ledgers that grew) and [`Released`] (work
-//! that was given back). Each keeps what is to be told, and takes in what is heard; here is the way between them.
+//! A lost notification costs time and nothing else: each receiver also polls, and the rows are the truth.
 //!
-//! Hints are sent after a commit and not in it: Postgres lets one transaction with a notification commit at a time, in the
-//! whole database. So they are gathered, at most every [`PAUSE`].
+//! Notifications are sent after the commit and not in it, because Postgres serializes the commits of transactions that notify.
+//! They are collected and sent at most once every [`SEND_INTERVAL`].
 
 mod ledger_growth;
 mod outcomes;
@@ -20,44 +19,44 @@ use crate::{
     store::{connection::Database, error::StoreError},
 };
 
-pub use ledger_growth::{Growing, Growth, Sizes};
-pub use outcomes::{Outcomes, Waiter};
-pub use released_work::Released;
+pub use ledger_growth::{LedgerGrowth, LedgerGrowthReceiver, LedgerSizes};
+pub use outcomes::{OutcomeWaiter, Outcomes};
+pub use released_work::ReleasedWork;
 
-/// Between two rounds of hints: what comes up meanwhile is told in the next.
-const PAUSE: Duration = Duration::from_millis(20);
+/// The shortest time between two rounds of sending.
+const SEND_INTERVAL: Duration = Duration::from_millis(20);
 
-/// A connection for listening that is lost is made again after so long.
-const LISTEN_AGAIN_AFTER: Duration = Duration::from_secs(1);
+/// The delay before a lost listening connection is opened again.
+const RECONNECT_DELAY: Duration = Duration::from_secs(1);
 
-/// A connection for listening is made anew after so long: of one that leads nowhere, silence is all that is heard.
-const LISTEN_FOR: Duration = Duration::from_secs(60);
+/// The maximum age of the listening connection. On a connection to a dead peer nothing arrives, and no error either.
+const MAX_CONNECTION_AGE: Duration = Duration::from_secs(60);
 
-/// Postgres sends at most 7999 bytes with a notification. No item is longer than an id of 36 bytes.
+/// Postgres limits a payload to 7,999 bytes. An item has at most the 36 bytes of an id.
 const ITEMS_PER_NOTIFICATION: usize = 200;
 
-/// Who tells and hears hints. Cheap to clone; clones are one.
+/// Sends and receives notifications. Clones share all state.
 #[derive(Debug, Clone, Default)]
-pub struct Hints {
+pub struct Notifications {
     /// Changes that ended.
     pub outcomes: Outcomes,
     /// Ledgers that grew.
-    pub growth: Growth,
-    /// Work that was given back.
-    pub released: Released,
+    pub ledger_growth: LedgerGrowth,
+    /// Work that a stopping replica released.
+    pub released_work: ReleasedWork,
 }
 
-impl Hints {
-    /// Hears what other replicas tell, on a connection of its own, until cancelled.
+impl Notifications {
+    /// Receives notifications of other replicas on a connection of its own, until cancelled.
     pub async fn listen(self, database: Database, clock: Clock, stop: CancellationToken) {
         let listening = async {
             loop {
                 tokio::select! {
-                    _lost = self.hear_all(&database) => {
-                        tracing::debug!("not listening");
-                        clock.sleep(LISTEN_AGAIN_AFTER).await;
+                    _lost = self.receive_all(&database) => {
+                        tracing::debug!("the connection that listens for notifications is lost; it is opened again");
+                        clock.sleep(RECONNECT_DELAY).await;
                     }
-                    () = clock.sleep(LISTEN_FOR) => {}
+                    () = clock.sleep(MAX_CONNECTION_AGE) => {}
                 }
             }
         };
@@ -65,45 +64,45 @@ impl Hints {
         let _: Option<()> = stop.run_until_cancelled(listening).await;
     }
 
-    async fn hear_all(&self, database: &Database) -> Result<(), StoreError> {
+    async fn receive_all(&self, database: &Database) -> Result<(), StoreError> {
         let channels = [outcomes::CHANNEL, ledger_growth::CHANNEL, released_work::CHANNEL];
         let mut listener = database.listen(&channels).await?;
-        while let Some(hint) = listener.try_recv().await? {
-            let items = hint.payload().split(',');
-            match hint.channel() {
-                outcomes::CHANNEL => self.outcomes.hear(items),
-                ledger_growth::CHANNEL => self.growth.hear(items),
-                released_work::CHANNEL => self.released.hear(),
+        while let Some(notification) = listener.try_recv().await? {
+            let items = notification.payload().split(',');
+            match notification.channel() {
+                outcomes::CHANNEL => self.outcomes.receive(items),
+                ledger_growth::CHANNEL => self.ledger_growth.receive(items),
+                released_work::CHANNEL => self.released_work.receive(),
                 _ => {}
             }
         }
         Ok(())
     }
 
-    /// Tells other replicas, until cancelled; then once more, what is left to tell.
-    pub async fn tell(self, database: Database, stop: CancellationToken) {
-        let (mut ended, mut grown) = (self.outcomes.told(), self.growth.told());
-        let mut released = self.released.told();
+    /// Sends notifications to other replicas until cancelled, and then what is left.
+    pub async fn send(self, database: Database, stop: CancellationToken) {
+        let (mut outcomes, mut growth) = (self.outcomes.unsent(), self.ledger_growth.unsent());
+        let mut released = self.released_work.unsent();
         loop {
-            // The senders live as long as `self`: there is always one to wait for.
+            // The senders live as long as `self`, so these never fail.
             tokio::select! {
                 () = stop.cancelled() => break,
-                _ = ended.changed() => {}
-                _ = grown.changed() => {}
+                _ = outcomes.changed() => {}
+                _ = growth.changed() => {}
                 _ = released.changed() => {}
             }
-            self.tell_all(&database).await;
-            let _: Option<()> = stop.run_until_cancelled(tokio::time::sleep(PAUSE)).await;
+            self.send_all(&database).await;
+            let _: Option<()> = stop.run_until_cancelled(tokio::time::sleep(SEND_INTERVAL)).await;
         }
-        self.tell_all(&database).await;
+        self.send_all(&database).await;
     }
 
-    async fn tell_all(&self, database: &Database) {
+    async fn send_all(&self, database: &Database) {
         let (mut channels, mut payloads) = (Vec::new(), Vec::new());
         for (channel, items) in [
-            (outcomes::CHANNEL, self.outcomes.to_tell()),
-            (ledger_growth::CHANNEL, self.growth.to_tell()),
-            (released_work::CHANNEL, self.released.to_tell()),
+            (outcomes::CHANNEL, self.outcomes.take_unsent()),
+            (ledger_growth::CHANNEL, self.ledger_growth.take_unsent()),
+            (released_work::CHANNEL, self.released_work.take_unsent()),
         ] {
             for items in items.chunks(ITEMS_PER_NOTIFICATION) {
                 channels.push(channel.to_owned());
@@ -118,13 +117,10 @@ impl Hints {
             &channels,
             &payloads,
         );
-        if let Err(error) = database
-            .run(async |connection| notify.fetch_one(connection).await)
-            .await
-        {
+        if let Err(error) = database.run(async |conn| notify.fetch_one(conn).await).await {
             tracing::debug!(
                 error = &error as &dyn std::error::Error,
-                "hints are lost; others find out by looking"
+                "notifications are lost; other replicas find the changes by polling"
             );
         }
     }

@@ -1,7 +1,7 @@
-//! Waking those who wait for a change to end.
+//! Wakes callers that wait for a change to end.
 //!
-//! A change that ends in this process wakes its waiters at once. One that ends on another replica is heard of by a hint
-//! (see [`super::Hints`]), and found by polling where that is lost: the row is the truth. One worker polls for all waiters.
+//! A change that ends in this process wakes its waiters at once. For a change that ends on another replica a notification arrives
+//! (see [`super::Notifications`]). If it is lost, polling finds the change. One worker polls for all waiters.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -17,47 +17,47 @@ use crate::{
     worker::{Cause, Next, Worker},
 };
 
-/// The channel on which replicas hint that changes have ended.
+/// The channel of these notifications.
 pub(super) const CHANNEL: &str = "sharewarden_change_ended";
 
 type Waiters = HashMap<ChangeId, (AccountId, watch::Sender<Option<Arc<Snapshot>>>)>;
 
-/// Who waits for which change. Cheap to clone.
+/// The waiters of this process, by change. Clones share all state.
 #[derive(Debug, Clone, Default)]
 pub struct Outcomes {
     waiters: Arc<Mutex<Waiters>>,
-    /// Changes that ended here, and were not hinted of yet.
-    untold: Arc<Mutex<Vec<ChangeId>>>,
-    ended: Arc<watch::Sender<()>>,
-    /// Changes that ended elsewhere, and were not looked at yet. Only those that are waited for here.
-    heard: Arc<Mutex<HashSet<ChangeId>>>,
-    hearing: Arc<watch::Sender<()>>,
+    /// Changes that ended here and were not sent to other replicas yet.
+    unsent: Arc<Mutex<Vec<ChangeId>>>,
+    unsent_changed: Arc<watch::Sender<()>>,
+    /// Changes that ended on other replicas, have a waiter here, and were not read yet.
+    received: Arc<Mutex<HashSet<ChangeId>>>,
+    received_changed: Arc<watch::Sender<()>>,
 }
 
 /// Waits for one change to end.
 #[derive(Debug)]
-pub struct Waiter {
+pub struct OutcomeWaiter {
     outcomes: Outcomes,
     id: ChangeId,
     receiver: Option<watch::Receiver<Option<Arc<Snapshot>>>>,
 }
 
 impl Outcomes {
-    /// Begins to wait for a change. To miss nothing, begin before the change is opened.
-    pub fn wait_for(&self, account: AccountId, id: ChangeId) -> Waiter {
+    /// Registers a waiter for a change. Register it before the change is opened, or its end can be missed.
+    pub fn wait_for(&self, account: AccountId, id: ChangeId) -> OutcomeWaiter {
         let mut waiters = lock(&self.waiters);
         let (_, sender) = waiters.entry(id).or_insert_with(|| (account, watch::Sender::new(None)));
-        Waiter {
+        OutcomeWaiter {
             outcomes: self.clone(),
             id,
             receiver: Some(sender.subscribe()),
         }
     }
 
-    /// Tells everybody that a change has ended: its waiters here, and others by a hint.
+    /// Signals that a change ended: to its waiters here, and to other replicas. Call it after the commit.
     pub(in crate::store) fn end(&self, snapshot: Snapshot) {
-        lock(&self.untold).push(snapshot.change.id());
-        self.ended.send_replace(());
+        lock(&self.unsent).push(snapshot.change.id());
+        self.unsent_changed.send_replace(());
         self.wake(snapshot);
     }
 
@@ -67,35 +67,35 @@ impl Outcomes {
         }
     }
 
-    /// The worker that looks for changes that end on other replicas.
+    /// The worker that reads changes that ended on other replicas.
     pub fn watch(&self, database: Database, every: Duration) -> OutcomeWatch {
         OutcomeWatch {
             outcomes: self.clone(),
             database,
             every,
-            hearing: self.hearing.subscribe(),
+            received: self.received_changed.subscribe(),
         }
     }
 
-    /// What cannot be read is no hint.
-    pub(super) fn hear<'a>(&self, items: impl Iterator<Item = &'a str>) {
-        let heard: Vec<ChangeId> = {
+    /// Takes the items of a notification. Ignores what it cannot parse.
+    pub(super) fn receive<'a>(&self, items: impl Iterator<Item = &'a str>) {
+        let ended: Vec<ChangeId> = {
             let waiters = lock(&self.waiters);
             let ids = items.filter_map(|id| id.parse().ok());
             ids.filter(|id| waiters.contains_key(id)).collect()
         };
-        if !heard.is_empty() {
-            lock(&self.heard).extend(heard);
-            self.hearing.send_replace(());
+        if !ended.is_empty() {
+            lock(&self.received).extend(ended);
+            self.received_changed.send_replace(());
         }
     }
 
-    pub(super) fn told(&self) -> watch::Receiver<()> {
-        self.ended.subscribe()
+    pub(super) fn unsent(&self) -> watch::Receiver<()> {
+        self.unsent_changed.subscribe()
     }
 
-    pub(super) fn to_tell(&self) -> Vec<String> {
-        let ids = std::mem::take(&mut *lock(&self.untold));
+    pub(super) fn take_unsent(&self) -> Vec<String> {
+        let ids = std::mem::take(&mut *lock(&self.unsent));
         ids.iter().map(ChangeId::to_string).collect()
     }
 
@@ -108,18 +108,18 @@ impl Outcomes {
     }
 }
 
-/// Looks for changes that end on other replicas: for those of a hint, and now and then for all.
+/// Reads changes that ended on other replicas: after a notification those it names, after an interval all that have a waiter.
 #[derive(Debug)]
 pub struct OutcomeWatch {
     outcomes: Outcomes,
     database: Database,
     every: Duration,
-    hearing: watch::Receiver<()>,
+    received: watch::Receiver<()>,
 }
 
 impl Worker for OutcomeWatch {
     const NAME: &'static str = "outcomes";
-    const FAILURE: &'static str = "cannot look for changes that have ended";
+    const FAILURE: &'static str = "cannot read the changes that ended on other replicas";
     type Error = StoreError;
 
     fn every(&self) -> Duration {
@@ -127,8 +127,8 @@ impl Worker for OutcomeWatch {
     }
 
     async fn round(&mut self, cause: Cause) -> Result<Next, StoreError> {
-        let heard = std::mem::take(&mut *lock(&self.outcomes.heard));
-        let is_due = |id| cause == Cause::Interval || heard.contains(&id);
+        let received = std::mem::take(&mut *lock(&self.outcomes.received));
+        let is_due = |id| cause == Cause::Interval || received.contains(&id);
         let due = self.outcomes.waited_for(is_due);
         if !due.is_empty() {
             let ended = reads::ended(&self.database, &due).await?;
@@ -139,17 +139,17 @@ impl Worker for OutcomeWatch {
 
     async fn woken(&mut self) {
         // The sender lives as long as `self`.
-        let _ = self.hearing.changed().await;
+        let _ = self.received.changed().await;
     }
 }
 
 fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
-    // What is shared here is whole between any two statements that hold its lock.
+    // Each statement under the lock leaves the value consistent, so a panic of another holder does no harm.
     shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl Waiter {
-    /// Waits until the change has ended.
+impl OutcomeWaiter {
+    /// Waits until the change has ended, and returns it.
     pub async fn ended(&mut self) -> Arc<Snapshot> {
         if let Some(receiver) = &mut self.receiver
             && let Ok(ended) = receiver.wait_for(Option::is_some).await
@@ -162,7 +162,7 @@ impl Waiter {
     }
 }
 
-impl Drop for Waiter {
+impl Drop for OutcomeWaiter {
     fn drop(&mut self) {
         self.receiver = None;
         let mut waiters = lock(&self.outcomes.waiters);

@@ -1,4 +1,4 @@
-//! Telling that work was given back, by a replica that ends: others look for it at once, and not when they next would.
+//! Signals that a stopping replica released work. Others then look for due work at once, and not at their next interval.
 
 use std::sync::{
     Arc,
@@ -7,45 +7,45 @@ use std::sync::{
 
 use tokio::sync::{Notify, watch};
 
-/// The channel of these hints.
+/// The channel of these notifications.
 pub(super) const CHANNEL: &str = "sharewarden_work_released";
 
-/// Who tells that work was given back. Cheap to clone; clones are one.
+/// Sends and receives these signals. Clones share all state.
 #[derive(Debug, Clone, Default)]
-pub struct Released(Arc<Shared>);
+pub struct ReleasedWork(Arc<Shared>);
 
 #[derive(Debug, Default)]
 struct Shared {
-    /// Work was given back here, and others were not told yet.
-    untold: AtomicBool,
-    told: watch::Sender<()>,
-    heard: Notify,
+    /// Work was released here, and other replicas were not notified yet.
+    is_unsent: AtomicBool,
+    unsent_changed: watch::Sender<()>,
+    received: Notify,
 }
 
-impl Released {
-    /// Work was given back, in a commit that is done.
-    pub fn tell(&self) {
-        self.0.untold.store(true, Ordering::Relaxed);
-        self.0.told.send_replace(());
+impl ReleasedWork {
+    /// Signals that this replica released work. Call it after the commit.
+    pub fn notify(&self) {
+        self.0.is_unsent.store(true, Ordering::Relaxed);
+        self.0.unsent_changed.send_replace(());
     }
 
-    /// Waits until work was given back on another replica. One task may wait.
-    pub async fn heard(&self) {
-        self.0.heard.notified().await;
+    /// Waits until another replica released work. One task may wait.
+    pub async fn notified(&self) {
+        self.0.received.notified().await;
     }
 
-    pub(super) fn told(&self) -> watch::Receiver<()> {
-        self.0.told.subscribe()
+    pub(super) fn unsent(&self) -> watch::Receiver<()> {
+        self.0.unsent_changed.subscribe()
     }
 
-    /// One hint says it all: where there is work is in the rows.
-    pub(super) fn to_tell(&self) -> Vec<String> {
-        let untold = self.0.untold.swap(false, Ordering::Relaxed);
-        untold.then(String::new).into_iter().collect()
+    /// One empty item is enough: the rows say where the work is.
+    pub(super) fn take_unsent(&self) -> Vec<String> {
+        let is_unsent = self.0.is_unsent.swap(false, Ordering::Relaxed);
+        is_unsent.then(String::new).into_iter().collect()
     }
 
-    pub(super) fn hear(&self) {
-        self.0.heard.notify_one();
+    pub(super) fn receive(&self) {
+        self.0.received.notify_one();
     }
 }
 
@@ -56,15 +56,15 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn what_was_heard_before_anyone_waited_is_heard_and_nothing_twice() {
-        let released = Released::default();
-        released.hear();
-        released.hear();
-        released.heard().await;
-        assert!(released.heard().now_or_never().is_none(), "it was heard");
-        released.tell();
-        released.tell();
-        assert_eq!(released.to_tell(), [""], "one hint says it all");
-        assert!(released.to_tell().is_empty(), "it is told once");
+    async fn a_signal_before_the_wait_counts_and_repeated_signals_are_one() {
+        let released = ReleasedWork::default();
+        released.receive();
+        released.receive();
+        released.notified().await;
+        assert!(released.notified().now_or_never().is_none(), "two signals are one");
+        released.notify();
+        released.notify();
+        assert_eq!(released.take_unsent(), [""], "two signals are one item");
+        assert!(released.take_unsent().is_empty(), "an item is sent once");
     }
 }

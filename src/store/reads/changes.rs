@@ -1,7 +1,7 @@
-//! Changes as operators ask for them: with how the work on them stands, in pages, by the time of their acceptance.
+//! Lists of changes for operators, with the progress of pending changes.
 //!
-//! What is pending is read off a partial index. All else is read off each account's changes by time, a page of each at most:
-//! the order is that of (time of acceptance, account, change), which never changes, so pages go on where the last one ended.
+//! Pending changes come from a partial index. All others come from each account's index by time, at most a page of each account. The
+//! order is (time of acceptance, account, change id). It never changes, so it serves as the cursor of the pages.
 
 use std::sync::LazyLock;
 
@@ -12,22 +12,22 @@ use uuid::Uuid;
 use crate::{
     domain::{AccountId, Change, ChangeId, ChangeState, ImageId, Principal, Region, ReplicaId, Timestamp},
     store::{
-        connection::{Database, Planning},
+        connection::{Database, PlanCacheMode},
         error::StoreError,
         rows::{Order, changes::ChangeRow, table::ReadRow},
     },
 };
 
-/// Which changes to list. What is absent or empty matches everything; all fields must match.
+/// Which changes to list. An absent or empty field matches everything. All fields must match.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ChangeFilter {
     /// Only images of these accounts.
     pub accounts: Vec<AccountId>,
     /// Only these states.
     pub states: Vec<ChangeState>,
-    /// Only those that are pending and in doubt.
+    /// Only changes that are pending and in doubt.
     pub in_doubt: bool,
-    /// Only those accepted before this time.
+    /// Only changes accepted before this time.
     pub created_before: Option<Timestamp>,
     /// Only this Region.
     pub region: Option<Region>,
@@ -35,23 +35,23 @@ pub struct ChangeFilter {
     pub image: Option<ImageId>,
     /// Only sharing with this account.
     pub shared_account: Option<AccountId>,
-    /// Only those that this one asked for.
+    /// Only changes that this principal requested.
     pub principal: Option<Principal>,
 }
 
-/// The place of a change in the order: a page goes on after it.
+/// The position of a change in the order. A page starts after it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ChangePosition {
     /// When it was accepted.
     pub created_at: Timestamp,
-    /// Whose image it is about.
+    /// The owner of the image.
     pub account: AccountId,
     /// Its id.
     pub change: ChangeId,
 }
 
 impl ChangePosition {
-    /// The place of a change.
+    /// The position of a change.
     pub fn of(change: &Change) -> Self {
         Self {
             created_at: change.created_at,
@@ -61,27 +61,27 @@ impl ChangePosition {
     }
 }
 
-/// A change, and how the work on it stands.
+/// A change, and the progress of the work on it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ChangeStatus {
     /// The change.
     pub change: Change,
-    /// How the work stands, while it is pending.
+    /// Present while the change is pending.
     pub progress: Option<Progress>,
 }
 
-/// How the work on a pending change stands, on the database's clock.
+/// The progress of the work on a pending change, by the database's clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Progress {
     /// A call may have had an effect that was not read back yet.
     pub in_doubt: bool,
-    /// Who works on it, and until when they may.
+    /// The replica that works on it, and the end of its lease.
     pub lease: Option<(ReplicaId, Timestamp)>,
-    /// When it is due for its next attempt, if nobody works on it.
+    /// The time of the next attempt, if no replica works on it.
     pub next_attempt_at: Option<Timestamp>,
-    /// Since when it stands so.
+    /// The last update of the permission.
     pub updated_at: Timestamp,
-    /// The change that must end before this one begins.
+    /// The change that must end before this one starts.
     pub behind: Option<ChangeId>,
 }
 
@@ -93,7 +93,7 @@ static SELECT: LazyLock<String> = LazyLock::new(|| {
     )
 });
 
-/// The permission of each change that is pending.
+/// Joins the permission of each pending change.
 const WITH_PERMISSION: &str = " AS c LEFT JOIN share_permission AS p ON c.state = 'PENDING' AND p.account_id = c.account_id \
      AND p.region = c.region AND p.image_id = c.image_id AND p.shared_account_id = c.shared_account_id";
 
@@ -112,7 +112,7 @@ pub async fn change(database: &Database, account: AccountId, id: ChangeId) -> Re
     row.map(ChangeStatus::try_from).transpose()
 }
 
-/// Reads at most `limit` changes that match, those after `after` only.
+/// Reads at most `limit` changes that match the filter, after `after`.
 ///
 /// # Errors
 /// When Postgres does not answer.
@@ -130,9 +130,9 @@ pub async fn changes(
         limit,
     };
     let mut sql = page.statement();
-    // Which index is best depends on what the filter names, and on how rare it is.
+    // The best index depends on the values of the filter.
     let rows: Vec<Row> = database
-        .run_planned(Planning::ByValues, async |connection| {
+        .run_planned(PlanCacheMode::Auto, async |connection| {
             sql.build_query_as().fetch_all(connection).await
         })
         .await?;
@@ -186,7 +186,7 @@ impl Page<'_> {
         }
     }
 
-    /// Everything but the accounts and the states; then the order, and how many.
+    /// All conditions except the accounts and the states; then the order and the limit.
     fn push_conditions(&self, sql: &mut QueryBuilder<Postgres>) {
         let filter = self.filter;
         let texts = [
@@ -219,7 +219,7 @@ impl Page<'_> {
     fn push_after(&self, sql: &mut QueryBuilder<Postgres>) {
         let Some(after) = self.after else { return };
         let time = after.created_at.to_offset_date_time();
-        // The time by itself once more: that is where an index by account and time begins.
+        // The time is also compared alone, because the index by account and time can use only that.
         let (bound, row) = match self.order {
             Order::NewestFirst => (" AND c.created_at <= ", "<"),
             Order::OldestFirst => (" AND c.created_at >= ", ">"),

@@ -1,6 +1,6 @@
-//! Finding work that nobody holds: its lease ran out, or its next attempt is due. First where there is some, then what it is,
-//! account by account, so that one with much of it keeps no other waiting. Whoever wants a change claims it through the
-//! committer, which decides between those who find the same.
+//! Finds due work: permissions whose lease has expired, or whose next attempt is due. First the accounts and Regions with due work, then the
+//! work of each, so that an account with much work does not delay the others. The forwarder claims the work through the committer,
+//! which decides if several replicas find the same.
 
 use std::time::Duration;
 
@@ -11,60 +11,56 @@ use crate::{
 
 const TABLE: &str = "share_permission";
 
-/// The accounts, and their Regions, that have work that is due. Each is looked up by itself: what is read is bounded by their
-/// number and not by the amount of work.
+/// The accounts and Regions that have due work. Each takes one index lookup, so the cost depends on their number and not on the
+/// amount of work.
 ///
 /// # Errors
 /// When Postgres does not answer.
-pub async fn places(database: &Database) -> Result<Vec<(AccountId, Region)>, StoreError> {
+pub async fn endpoints(database: &Database) -> Result<Vec<(AccountId, Region)>, StoreError> {
     let accounts = sqlx::query_scalar!(
         "SELECT account_id FROM ledger AS l WHERE EXISTS (
              SELECT FROM share_permission AS p
              WHERE p.account_id = l.account_id AND p.current_change_id IS NOT NULL
                  AND coalesce(p.lease_expires_at, p.next_attempt_at) <= statement_timestamp())",
     );
-    let accounts = database
-        .run(async |connection| accounts.fetch_all(connection).await)
-        .await?;
-    let mut places = Vec::new();
+    let mut endpoints = Vec::new();
+    let accounts = database.run(async |conn| accounts.fetch_all(conn).await).await?;
     for account in accounts {
         for region in regions(database, &account).await? {
-            places.push((rows::parse(TABLE, &account)?, rows::parse(TABLE, &region)?));
+            endpoints.push((rows::parse(TABLE, &account)?, rows::parse(TABLE, &region)?));
         }
     }
-    Ok(places)
+    Ok(endpoints)
 }
 
-/// The Regions in which an account has changes that are not over.
+/// The Regions in which an account has pending changes.
 async fn regions(database: &Database, account: &str) -> Result<Vec<String>, StoreError> {
     let regions = sqlx::query_scalar!(
-        r#"WITH RECURSIVE place AS (
+        r#"WITH RECURSIVE found AS (
              (SELECT region FROM share_permission WHERE account_id = $1 AND current_change_id IS NOT NULL
               ORDER BY region LIMIT 1)
              UNION ALL
              SELECT (SELECT p.region FROM share_permission AS p
-                     WHERE p.account_id = $1 AND p.current_change_id IS NOT NULL AND p.region > place.region
+                     WHERE p.account_id = $1 AND p.current_change_id IS NOT NULL AND p.region > found.region
                      ORDER BY p.region LIMIT 1)
-             FROM place WHERE place.region IS NOT NULL)
-         SELECT region AS "region!" FROM place WHERE region IS NOT NULL"#,
+             FROM found WHERE found.region IS NOT NULL)
+         SELECT region AS "region!" FROM found WHERE region IS NOT NULL"#,
         account,
     );
-    database
-        .run(async |connection| regions.fetch_all(connection).await)
-        .await
+    database.run(async |conn| regions.fetch_all(conn).await).await
 }
 
-/// Work that is due.
+/// Due work.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Due {
-    /// Which permission.
+    /// The permission.
     pub key: PermissionKey,
-    /// It is in doubt, or its holder was lost: it begins with reading AWS back.
+    /// The work starts with a read of AWS: the permission is in doubt, or its lease has expired.
     pub reads: bool,
 }
 
-/// Tells of at most `limit` permissions of an account and Region whose work is due, fairly between its images: of each the
-/// longest due first.
+/// Finds at most `limit` permissions of an account and Region with due work. Alternates between the images, the longest due of each
+/// first.
 ///
 /// # Errors
 /// When Postgres does not answer.
@@ -95,18 +91,18 @@ pub async fn due(database: &Database, account: AccountId, region: &Region, limit
         i64::from(limit),
     );
     let rows = database
-        .run(async |connection| query.fetch_all(connection).await)
-        .await?;
-    let rows = rows.iter().map(|row| {
-        let key = key(account, region, &row.image_id, &row.shared_account_id)?;
-        let reads = row.reads;
-        Ok(Due { key, reads })
-    });
+        .run(async |conn| query.fetch_all(conn).await)
+        .await?
+        .into_iter()
+        .map(|row| {
+            let key = key(account, region, &row.image_id, &row.shared_account_id)?;
+            let reads = row.reads;
+            Ok(Due { key, reads })
+        });
     rows.collect()
 }
 
-/// Names permissions of these images, at most `limit` of each, whose work is due and begins with reading AWS back: the longest
-/// due first.
+/// Finds permissions of these images, at most `limit` of each, with due work that starts with a read of AWS. The longest due first.
 ///
 /// # Errors
 /// When Postgres does not answer.
@@ -132,20 +128,19 @@ pub async fn due_to_read(
         i64::from(limit),
     );
     let rows = database
-        .run(async |connection| query.fetch_all(connection).await)
-        .await?;
-    let keys = rows
-        .iter()
-        .map(|row| key(account, region, &row.image_id, &row.shared_account_id));
-    keys.collect()
+        .run(async |conn| query.fetch_all(conn).await)
+        .await?
+        .into_iter();
+    rows.map(|row| key(account, region, &row.image_id, &row.shared_account_id))
+        .collect()
 }
 
-/// Names at most `limit` permissions of an account and Region whose work is due, that are not in doubt, and whose change was
-/// accepted so long ago that it is not to be tried again.
+/// Finds at most `limit` permissions of an account and Region with due work, not in doubt, whose change was accepted more than
+/// `give_up_after` ago.
 ///
 /// # Errors
 /// When Postgres does not answer.
-pub async fn spent(
+pub async fn expired(
     database: &Database,
     account: AccountId,
     region: &Region,
@@ -165,12 +160,11 @@ pub async fn spent(
         i64::from(limit),
     );
     let rows = database
-        .run(async |connection| query.fetch_all(connection).await)
-        .await?;
-    let keys = rows
-        .iter()
-        .map(|row| key(account, region, &row.image_id, &row.shared_account_id));
-    keys.collect()
+        .run(async |conn| query.fetch_all(conn).await)
+        .await?
+        .into_iter();
+    rows.map(|row| key(account, region, &row.image_id, &row.shared_account_id))
+        .collect()
 }
 
 fn key(account: AccountId, region: &Region, image: &str, shared_account: &str) -> Result<PermissionKey, StoreError> {

@@ -1,4 +1,4 @@
-//! Reading permissions and changes.
+//! Queries on permissions, requests and changes. [`changes`] has the lists for operators, [`due`] the work to claim, [`pending`] the gauges.
 
 pub mod changes;
 pub mod due;
@@ -6,19 +6,25 @@ pub mod pending;
 
 use std::sync::LazyLock;
 
+use sqlx::{
+    FromRow, Postgres,
+    postgres::{PgArguments, PgRow},
+    query::QueryAs,
+};
+
 use crate::{
     domain::{
         AccountId, Change, ChangeId, ImageId, Permission, PermissionKey, PermissionState, Region, Request, RequestId,
         transition::Snapshot,
     },
     store::{
-        connection::{Database, Planning},
+        connection::{Database, PlanCacheMode},
         error::StoreError,
         rows::{changes::ChangeRow, permissions::PermissionRow, requests::RequestRow, table::select},
     },
 };
 
-/// Which permissions to list. What is absent matches everything.
+/// Which permissions to list. An absent field matches everything.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PermissionFilter {
     /// Only images of this account.
@@ -31,6 +37,19 @@ pub struct PermissionFilter {
     pub shared_account: Option<AccountId>,
     /// Only this state.
     pub state: Option<PermissionState>,
+}
+
+/// Runs a statement and converts its row, if there is one.
+async fn read_one<R, T>(
+    database: &Database,
+    query: QueryAs<'_, Postgres, R, PgArguments>,
+) -> Result<Option<T>, StoreError>
+where
+    R: for<'r> FromRow<'r, PgRow> + Send + Unpin,
+    T: TryFrom<R, Error = StoreError>,
+{
+    let row = database.run(async |conn| query.fetch_optional(conn).await).await?;
+    row.map(T::try_from).transpose()
 }
 
 /// Reads one permission.
@@ -48,13 +67,10 @@ pub async fn permission(database: &Database, key: &PermissionKey) -> Result<Opti
         .bind(key.region.as_str())
         .bind(key.image.as_str())
         .bind(key.shared_account.as_str());
-    let row: Option<PermissionRow> = database
-        .run(async |connection| query.fetch_optional(connection).await)
-        .await?;
-    row.map(Permission::try_from).transpose()
+    read_one::<PermissionRow, _>(database, query).await
 }
 
-/// Reads at most `limit` permissions in the order of their names, those after `after` only.
+/// Reads at most `limit` permissions after `after`, ordered by their keys.
 ///
 /// # Errors
 /// When Postgres does not answer.
@@ -87,7 +103,9 @@ pub async fn permissions(
         .bind(after.map_or("", |key| key.shared_account.as_str()))
         .bind(i64::from(limit));
     let rows: Vec<PermissionRow> = database
-        .run_planned(Planning::ByValues, async |connection| query.fetch_all(connection).await)
+        .run_planned(PlanCacheMode::Auto, async |connection| {
+            query.fetch_all(connection).await
+        })
         .await?;
     rows.into_iter().map(Permission::try_from).collect()
 }
@@ -100,13 +118,10 @@ pub async fn change(database: &Database, account: AccountId, id: ChangeId) -> Re
     static STATEMENT: LazyLock<String> =
         LazyLock::new(|| select::<ChangeRow>("change WHERE account_id = $1 AND change_id = $2"));
     let query = sqlx::query_as(STATEMENT.as_str()).bind(account.as_str()).bind(id.0);
-    let row: Option<ChangeRow> = database
-        .run(async |connection| query.fetch_optional(connection).await)
-        .await?;
-    row.map(Change::try_from).transpose()
+    read_one::<ChangeRow, _>(database, query).await
 }
 
-/// Reads the request that was accepted under an id, and the change that answers it, with its permission.
+/// Reads an accepted request, the change that answers it, and the permission.
 ///
 /// # Errors
 /// When Postgres does not answer.
@@ -120,10 +135,7 @@ pub async fn requested(
     let query = sqlx::query_as(STATEMENT.as_str())
         .bind(account.as_str())
         .bind(request_id.0);
-    let row: Option<RequestRow> = database
-        .run(async |connection| query.fetch_optional(connection).await)
-        .await?;
-    let Some(request) = row.map(Request::try_from).transpose()? else {
+    let Some(request) = read_one::<RequestRow, Request>(database, query).await? else {
         return Ok(None);
     };
     let Some(change) = change(database, account, request.change_id).await? else {
@@ -133,7 +145,7 @@ pub async fn requested(
     Ok(permission.map(|permission| (request, Snapshot { change, permission })))
 }
 
-/// Reads those of the changes that have ended, with their permissions.
+/// Reads the changes that have ended, with their permissions.
 ///
 /// # Errors
 /// When Postgres does not answer.
@@ -151,7 +163,7 @@ pub async fn ended(database: &Database, changes: &[(AccountId, ChangeId)]) -> Re
     Ok(snapshots)
 }
 
-/// Those of the changes that have ended: of many that are waited for, few.
+/// The ids of the changes that have ended. Usually few of many.
 async fn only_ended(
     database: &Database,
     changes: &[(AccountId, ChangeId)],
@@ -163,14 +175,12 @@ async fn only_ended(
            WHERE EXISTS (
                SELECT FROM change
                WHERE change.account_id = k.account_id AND change.change_id = k.change_id AND ended_at IS NOT NULL
-               OFFSET 0 -- one look by the primary key for each: never a scan of the table
+               OFFSET 0 -- forces a lookup by primary key for each, and never a scan
            )"#,
         &accounts,
         &ids,
     );
-    let ended = database
-        .run(async |connection| query.fetch_all(connection).await)
-        .await?;
+    let ended = database.run(async |conn| query.fetch_all(conn).await).await?;
     Ok(changes
         .iter()
         .filter(|(_, id)| ended.contains(&id.0))

@@ -1,21 +1,21 @@
-//! How much is under way, and since when.
+//! The number and the age of pending changes.
 
 use std::time::Duration;
 
 use crate::store::{connection::Database, error::StoreError, rows::count};
 
-/// What is under way, by the database's clock.
+/// Pending changes, by the database's clock.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Pending {
-    /// Changes that have not ended.
+    /// Number of pending changes.
     pub changes: u64,
-    /// Those of which a call may have had an effect that was not read back yet.
+    /// Number of them in doubt: a call may have had an effect that was not read back yet.
     pub in_doubt: u64,
-    /// For how long the oldest has waited; zero without any.
+    /// Age of the oldest; zero if there is none.
     pub oldest_age: Duration,
 }
 
-/// Looks at what is under way. Two partial indexes answer it.
+/// Counts pending changes. Two partial indexes answer it.
 ///
 /// # Errors
 /// When Postgres does not answer.
@@ -25,9 +25,7 @@ pub async fn pending(database: &Database) -> Result<Pending, StoreError> {
                coalesce(extract(epoch FROM statement_timestamp() - min(created_at)), 0)::float8 AS "oldest_age!"
            FROM change WHERE state = 'PENDING'"#
     );
-    let row = database
-        .run(async |connection| query.fetch_one(connection).await)
-        .await?;
+    let row = database.run(async |conn| query.fetch_one(conn).await).await?;
     Ok(Pending {
         changes: count("change", row.changes)?,
         in_doubt: count("share_permission", row.in_doubt)?,

@@ -1,4 +1,4 @@
-//! Attempts, as the JSON of `change.attempts`.
+//! The JSON of `change.attempts`.
 
 use std::{borrow::Cow, time::Duration};
 

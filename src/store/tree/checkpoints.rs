@@ -1,8 +1,6 @@
-//! Signed checkpoints of the ledgers: kept, found, and given the signatures of witnesses.
+//! Signed checkpoints of the ledgers: stores them, finds them, and adds signatures of witnesses.
 
-use std::time::Duration;
-
-use std::collections::HashSet;
+use std::{collections::HashSet, time::Duration};
 
 use time::OffsetDateTime;
 
@@ -18,14 +16,14 @@ use crate::{
 
 const TABLE: &str = "ledger_checkpoint";
 
-/// A checkpoint that is kept.
+/// A stored checkpoint.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredCheckpoint {
-    /// Whose ledger it is about.
+    /// The account of the ledger.
     pub account: AccountId,
-    /// How many entries it covers.
+    /// The size of the tree: the number of entries.
     pub size: u64,
-    /// The root over them.
+    /// The root hash of the tree.
     pub root: Hash,
     /// The signed note.
     pub note: String,
@@ -33,21 +31,22 @@ pub struct StoredCheckpoint {
     pub signed_at: Timestamp,
 }
 
-/// A ledger that has grown since its last checkpoint; or has shrunk or has another root, which it never should.
+/// A ledger that has grown since its last checkpoint. Also one that has shrunk or has another root, which never happens without
+/// tampering.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Grown {
-    /// Whose ledger it is.
+    /// The account of the ledger.
     pub account: AccountId,
-    /// Its size.
+    /// Its number of entries.
     pub size: u64,
-    /// Its root.
+    /// Its root hash.
     pub root: Hash,
     /// Its latest checkpoint.
     pub signed: Option<StoredCheckpoint>,
 }
 
-/// Keeps checkpoints in one commit, but for those of a size that there is one of: the first one stays. Tells whose were kept; an
-/// account has one of them at most.
+/// Stores checkpoints in one commit, at most one per account. A checkpoint that already exists for an account and size stays. Returns
+/// the accounts whose checkpoints were stored.
 ///
 /// # Errors
 /// When Postgres does not answer or refuses.
@@ -68,9 +67,7 @@ pub async fn save(database: &Database, checkpoints: &[StoredCheckpoint]) -> Resu
         &notes,
         &times,
     );
-    let kept = database
-        .run(async |connection| query.fetch_all(connection).await)
-        .await?;
+    let kept = database.run(async |conn| query.fetch_all(conn).await).await?;
     kept.iter().map(|account| parse(TABLE, account)).collect()
 }
 
@@ -79,19 +76,10 @@ pub async fn save(database: &Database, checkpoints: &[StoredCheckpoint]) -> Resu
 /// # Errors
 /// When Postgres does not answer.
 pub async fn latest(database: &Database, account: AccountId) -> Result<Option<StoredCheckpoint>, StoreError> {
-    let query = sqlx::query_as!(
-        Row,
-        "SELECT account_id, size, root, note, signed_at FROM ledger_checkpoint
-         WHERE account_id = $1 ORDER BY size DESC LIMIT 1",
-        account.as_str(),
-    );
-    let row = database
-        .run(async |connection| query.fetch_optional(connection).await)
-        .await?;
-    row.map(StoredCheckpoint::try_from).transpose()
+    before(database, account, u64::MAX).await
 }
 
-/// The checkpoint of a ledger when it had this size.
+/// The checkpoint of a ledger at this size.
 ///
 /// # Errors
 /// When Postgres does not answer.
@@ -106,13 +94,11 @@ pub async fn of_size(
         account.as_str(),
         bigint(size),
     );
-    let row = database
-        .run(async |connection| query.fetch_optional(connection).await)
-        .await?;
+    let row = database.run(async |conn| query.fetch_optional(conn).await).await?;
     row.map(StoredCheckpoint::try_from).transpose()
 }
 
-/// The latest checkpoint of a ledger from when it was smaller than this.
+/// The latest checkpoint of a ledger below this size.
 ///
 /// # Errors
 /// When Postgres does not answer.
@@ -128,14 +114,11 @@ pub async fn before(
         account.as_str(),
         bigint(size),
     );
-    let row = database
-        .run(async |connection| query.fetch_optional(connection).await)
-        .await?;
+    let row = database.run(async |conn| query.fetch_optional(conn).await).await?;
     row.map(StoredCheckpoint::try_from).transpose()
 }
 
-/// At most `limit` of the ledgers that are not as their last checkpoint has them: they have grown, or somebody has changed them.
-/// One walk over the heads, and one look into the checkpoints' key for each.
+/// At most `limit` ledgers that differ from their last checkpoint. One scan of the heads, with one lookup by key for each.
 ///
 /// # Errors
 /// When Postgres does not answer.
@@ -152,9 +135,7 @@ pub async fn grown(database: &Database, limit: u32) -> Result<Vec<Grown>, StoreE
            ORDER BY ledger.last_recorded_at LIMIT $1"#,
         i64::from(limit),
     );
-    let rows = database
-        .run(async |connection| query.fetch_all(connection).await)
-        .await?;
+    let rows = database.run(async |conn| query.fetch_all(conn).await).await?;
     rows.into_iter()
         .map(|row| {
             let account = parse("ledger", &row.account_id)?;
@@ -178,8 +159,8 @@ pub async fn grown(database: &Database, limit: u32) -> Result<Vec<Grown>, StoreE
         .collect()
 }
 
-/// For how long the oldest growth of any ledger was not signed for, by the database's clock; zero when all of it is. One walk over the
-/// heads, with a look into two keys for each that has grown.
+/// The age of the oldest entry that no checkpoint covers, by the database's clock; zero if there is none. One scan of the heads, with
+/// two lookups by key for each ledger that has grown.
 ///
 /// # Errors
 /// When Postgres does not answer.
@@ -198,14 +179,12 @@ pub async fn unsigned_for(database: &Database) -> Result<Duration, StoreError> {
            ) first ON true
            WHERE ledger.size > coalesce(signed.size, 0)"#
     );
-    let row = database
-        .run(async |connection| query.fetch_one(connection).await)
-        .await?;
+    let row = database.run(async |conn| query.fetch_one(conn).await).await?;
     Ok(Duration::try_from_secs_f64(row.age).unwrap_or_default())
 }
 
-/// Puts a note with more signatures in the place of `old`. False when it was not done: the note there is not `old` (any more), or
-/// `new` is not `old` with more lines.
+/// Replaces the note `old` by `new`, which has more signatures. False if the stored note is not `old`, or `new` is not `old` with more
+/// lines.
 ///
 /// # Errors
 /// When Postgres does not answer.
@@ -216,7 +195,7 @@ pub async fn countersign(
     old: &str,
     new: &str,
 ) -> Result<bool, StoreError> {
-    // A note ends with its signatures: whatever is added to it leaves the text, and the signatures there are, as they were.
+    // A note ends with its signatures, so an appended line changes neither the text nor the other signatures.
     if !old.ends_with('\n') || !new.starts_with(old) {
         return Ok(false);
     }
@@ -227,7 +206,7 @@ pub async fn countersign(
         old,
         new,
     );
-    let updated = database.run(async |connection| query.execute(connection).await).await?;
+    let updated = database.run(async |conn| query.execute(conn).await).await?;
     Ok(updated.rows_affected() == 1)
 }
 
@@ -256,5 +235,5 @@ impl TryFrom<Row> for StoredCheckpoint {
 fn hash(bytes: &[u8]) -> Result<Hash, StoreError> {
     bytes
         .try_into()
-        .map_err(|_| StoreError::corrupt(TABLE, "a hash of another length"))
+        .map_err(|_| StoreError::corrupt(TABLE, "a hash is not 32 bytes long"))
 }

@@ -1,7 +1,7 @@
-//! Reading hash tiles: what proofs are made of.
+//! Reads hash tiles, from which proofs are built.
 //!
-//! A full tile is a row. What is at the right edge of the tree is in no row yet: the hashes of the newest entries are in the
-//! history, and those of a higher level are the roots of the tiles below. Three short queries at most, whatever the size.
+//! A full tile is a row. A partial tile at the right edge of the tree has no row: on level 0 its hashes are those of the newest entries,
+//! above it the roots of the tiles below. At most three short queries, at any size.
 
 use std::ops::Range;
 
@@ -22,7 +22,7 @@ use crate::{
 
 const TABLE: &str = "ledger_tile";
 
-/// Reads tiles of an account's tree, as they are when the tree has `size` leaves; those that it does not have then are left out.
+/// Reads tiles of an account's tree of `size` leaves. Omits tiles that this tree does not have.
 ///
 /// # Errors
 /// When Postgres does not answer, or hashes are missing: the ledger is shorter than `size`, or history was removed.
@@ -32,7 +32,7 @@ pub async fn load(database: &Database, account: AccountId, ids: &[TileId], size:
     ids.dedup();
     let mut tiles = read_all(database, account, &ids, size).await?;
     if !short(&ids, size, &tiles).is_empty() {
-        // Between two of the queries the entries may have been archived, and their hashes have gone into a tile.
+        // Between two queries the entries may have been archived, and their hashes moved into a tile.
         tiles = read_all(database, account, &ids, size).await?;
     }
     match short(&ids, size, &tiles).first() {
@@ -44,54 +44,49 @@ pub async fn load(database: &Database, account: AccountId, ids: &[TileId], size:
     }
 }
 
-/// What is there of the tiles, without what was added after the tree had this size.
+/// Reads the stored part of the tiles, without hashes that were added after the tree had this size.
 async fn read_all(database: &Database, account: AccountId, ids: &[TileId], size: u64) -> Result<Tiles, StoreError> {
-    let read = database.run(async |connection| read(connection, account, ids, size).await);
-    let mut tiles = read.await??;
+    let read = database.within("statement", database.timeout(), async |connection| {
+        read(connection, account, ids, size).await
+    });
+    let mut tiles = read.await?;
     for (id, tile) in &mut tiles {
         tile.truncate(id.width(size));
     }
     Ok(tiles)
 }
 
-/// A tile and what is in it, or that its row makes no sense.
-type Read<T> = Result<Result<T, StoreError>, sqlx::Error>;
-
-async fn read(connection: &mut PgConnection, account: AccountId, ids: &[TileId], size: u64) -> Read<Tiles> {
+async fn read(
+    connection: &mut PgConnection,
+    account: AccountId,
+    ids: &[TileId],
+    size: u64,
+) -> Result<Tiles, StoreError> {
     if ids.is_empty() {
-        return Ok(Ok(Tiles::new()));
+        return Ok(Tiles::new());
     }
-    let mut tiles = match stored(connection, account, ids).await? {
-        Ok(tiles) => tiles,
-        failed => return Ok(failed),
-    };
+    let mut tiles = stored(connection, account, ids).await?;
     let (leaves, nodes): (Vec<_>, Vec<_>) = short(ids, size, &tiles).into_iter().partition(|id| id.level == 0);
     for id in leaves {
         let tile = tiles.entry(id).or_default();
         let start = id.index * WIDTH as u64;
         let rest = start + tile.len() as u64..start + id.width(size) as u64;
-        match hashes(leaf_hashes(connection, account, rest).await?) {
-            Ok(rest) => tile.extend(rest),
-            Err(failed) => return Ok(Err(failed)),
-        }
+        tile.extend(hashes(leaf_hashes(connection, account, rest).await?)?);
     }
     if !nodes.is_empty() {
-        match roots(connection, account, &nodes).await? {
-            Ok(roots) => tiles.extend(roots),
-            failed => return Ok(failed),
-        }
+        tiles.extend(roots(connection, account, &nodes).await?);
     }
-    Ok(Ok(tiles))
+    Ok(tiles)
 }
 
-/// Those that have fewer hashes yet than they have in a tree of this size: at most one in each level.
+/// The tiles that have fewer hashes than in a tree of this size: at most one per level.
 fn short(ids: &[TileId], size: u64, tiles: &Tiles) -> Vec<TileId> {
     let is_short = |id: &TileId| tiles.get(id).map_or(0, Vec::len) < id.width(size);
     ids.iter().copied().filter(is_short).collect()
 }
 
-/// The tiles that are rows.
-async fn stored(connection: &mut PgConnection, account: AccountId, ids: &[TileId]) -> Read<Tiles> {
+/// The tiles that have rows.
+async fn stored(connection: &mut PgConnection, account: AccountId, ids: &[TileId]) -> Result<Tiles, StoreError> {
     let (levels, indexes) = columns(ids);
     let rows = sqlx::query!(
         r#"SELECT wanted.level AS "level!", wanted.tile_index AS "tile_index!", tile.hashes AS "hashes!"
@@ -99,7 +94,7 @@ async fn stored(connection: &mut PgConnection, account: AccountId, ids: &[TileId
            CROSS JOIN LATERAL (
                SELECT hashes FROM ledger_tile
                WHERE account_id = $1 AND ledger_tile.level = wanted.level AND ledger_tile.tile_index = wanted.tile_index
-               OFFSET 0 -- one look by the primary key for each: never a walk over all tiles
+               OFFSET 0 -- forces a lookup by primary key for each, and never a scan
            ) AS tile"#,
         account.as_str(),
         &levels,
@@ -107,13 +102,12 @@ async fn stored(connection: &mut PgConnection, account: AccountId, ids: &[TileId
     )
     .fetch_all(connection)
     .await?;
-    Ok(rows
-        .into_iter()
+    rows.into_iter()
         .map(|row| tile(row.level, row.tile_index, row.hashes))
-        .collect())
+        .collect()
 }
 
-/// The hashes of entries that are in no full tile.
+/// The leaf hashes of entries that are in no full tile.
 async fn leaf_hashes(
     connection: &mut PgConnection,
     account: AccountId,
@@ -130,8 +124,8 @@ async fn leaf_hashes(
     .await
 }
 
-/// Tiles above the leaves that are not full: the roots of the full tiles below each.
-async fn roots(connection: &mut PgConnection, account: AccountId, ids: &[TileId]) -> Read<Tiles> {
+/// Partial tiles above level 0: the roots of the full tiles below each.
+async fn roots(connection: &mut PgConnection, account: AccountId, ids: &[TileId]) -> Result<Tiles, StoreError> {
     let (levels, indexes) = columns(ids);
     let rows = sqlx::query!(
         r#"SELECT wanted.level AS "level!", wanted.tile_index AS "tile_index!", below.hashes AS "hashes!"
@@ -148,10 +142,9 @@ async fn roots(connection: &mut PgConnection, account: AccountId, ids: &[TileId]
     )
     .fetch_all(connection)
     .await?;
-    Ok(rows
-        .into_iter()
+    rows.into_iter()
         .map(|row| tile(row.level, row.tile_index, row.hashes))
-        .collect())
+        .collect()
 }
 
 fn columns(ids: &[TileId]) -> (Vec<i16>, Vec<i64>) {
@@ -160,7 +153,7 @@ fn columns(ids: &[TileId]) -> (Vec<i16>, Vec<i64>) {
 
 fn tile(level: i16, index: i64, bytes: Vec<u8>) -> Result<(TileId, Vec<Hash>), StoreError> {
     let id = TileId {
-        level: u8::try_from(level).map_err(|_| StoreError::corrupt(TABLE, "a level that cannot be"))?,
+        level: u8::try_from(level).map_err(|_| StoreError::corrupt(TABLE, "an invalid level"))?,
         index: count(TABLE, index)?,
     };
     Ok((id, hashes(bytes)?))

@@ -1,6 +1,6 @@
-//! Taking a month out of the history: what it holds, and the one transaction that detaches it.
+//! Archives a month: reads what its partition holds, and detaches the partition in one transaction.
 //!
-//! Needs the rights of the owner. The entries go; the tree's hashes, the counts and the intervals stay.
+//! Needs the rights of the owner. The entries leave the table; the hashes of the tree, the counts and the intervals stay.
 
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
@@ -20,39 +20,39 @@ use super::summaries;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MonthPartition {
     name: String,
-    /// When the month begins, UTC.
+    /// The start of the month, UTC.
     pub start: Timestamp,
-    /// When the next one does.
+    /// The start of the next month, UTC.
     pub end: Timestamp,
 }
 
-/// An account's entries of a month.
+/// The entries of an account in a month.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stretch {
-    /// Whose ledger.
+    /// The account of the ledger.
     pub account: AccountId,
     /// The first entry.
     pub start_index: u64,
     /// One past the last entry.
     pub end_index: u64,
-    /// So many entries are there: all between the two, if nothing is missing.
+    /// Number of entries. Equal to the length of the range if none is missing.
     pub entries: u64,
-    /// When the first was recorded.
+    /// The time of the first entry.
     pub start_time: Timestamp,
-    /// When the last was recorded.
+    /// The time of the last entry.
     pub end_time: Timestamp,
 }
 
-/// What becomes of a partition that is archived.
+/// What happens to the archived partition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Detached {
-    /// It stays as a table of its own, under its name.
+    /// It stays as a table of the same name.
     Kept,
     /// It is dropped.
     Dropped,
 }
 
-/// The partitions of months that end at this time or before, the oldest first.
+/// The partitions of months that end at or before this time, the oldest first.
 ///
 /// # Errors
 /// When Postgres does not answer.
@@ -69,9 +69,7 @@ pub async fn months_before(database: &Database, before: Timestamp) -> Result<Vec
            ORDER BY month_start"#,
         before.to_offset_date_time(),
     );
-    let rows = database
-        .run(async |connection| query.fetch_all(connection).await)
-        .await?;
+    let rows = database.run(async |conn| query.fetch_all(conn).await).await?;
     let months = rows.into_iter().map(|row| MonthPartition {
         name: row.name,
         start: Timestamp::new(row.start),
@@ -80,7 +78,7 @@ pub async fn months_before(database: &Database, before: Timestamp) -> Result<Vec
     Ok(months.collect())
 }
 
-/// What a month holds, account by account.
+/// The entries of a month, by account.
 ///
 /// # Errors
 /// When Postgres does not answer.
@@ -92,9 +90,7 @@ pub async fn stretches(database: &Database, month: &MonthPartition) -> Result<Ve
         month.start.to_offset_date_time(),
         month.end.to_offset_date_time(),
     );
-    let rows = database
-        .run(async |connection| query.fetch_all(connection).await)
-        .await?;
+    let rows = database.run(async |conn| query.fetch_all(conn).await).await?;
     rows.into_iter()
         .map(|row| {
             Ok(Stretch {
@@ -109,11 +105,11 @@ pub async fn stretches(database: &Database, month: &MonthPartition) -> Result<Ve
         .collect()
 }
 
-/// Counts what is not counted yet; then notes where the entries of a month went, keeps the hashes that no full tile holds, and
-/// detaches the month: all of it or nothing.
+/// Counts all uncounted entries. Then, in one transaction, stores the hashes that no full tile holds, detaches the month, and records
+/// where its entries went.
 ///
 /// # Errors
-/// When Postgres does not answer or refuses, or the month holds other entries than `files` do.
+/// When Postgres does not answer or refuses, or the month and `files` have different entries.
 pub async fn detach(
     database: &Database,
     month: &MonthPartition,
@@ -122,7 +118,7 @@ pub async fn detach(
 ) -> Result<(), StoreError> {
     summaries::catch_up(database).await?;
     database
-        .within("archive", database.patience(), async |connection| {
+        .within("archive", database.timeout(), async |connection| {
             run(connection, month, files, then).await
         })
         .await
@@ -140,7 +136,7 @@ async fn run(
 ) -> Result<(), StoreError> {
     let mut transaction = connection.begin().await?;
     let table = &month.name;
-    // Nobody adds to a month that is over; if somebody does, they wait here, and are then counted.
+    // No writer should add to a past month. If one does, it waits for this lock, or is counted.
     execute(&mut transaction, format!("LOCK TABLE {table} IN SHARE MODE")).await?;
     let held: i64 = sqlx::query_scalar(AssertSqlSafe(format!("SELECT count(*) FROM {table}")))
         .fetch_one(&mut *transaction)
@@ -153,32 +149,38 @@ async fn run(
     )?;
     expect_counted(&mut transaction, files).await?;
     keep_hashes(&mut transaction, files).await?;
-    // Whoever commits waits behind this lock: better to try again than to keep them behind somebody's long query.
+    // Commits queue behind this lock. If a long query holds it, fail and let the operator retry.
     execute(&mut transaction, "SET LOCAL lock_timeout = '2s'".into()).await?;
     execute(
         &mut transaction,
         format!("ALTER TABLE audit_entry DETACH PARTITION {table}"),
     )
     .await?;
-    // After it: nobody reads entries from now on until this is committed. So a page that was read before the time that is noted had
-    // them, and a page that is read later finds the note.
-    note(&mut transaction, files).await?;
+    // After the detach, no query can read the entries until the commit. So a page read before `archived_at` had the entries, and a page
+    // read later finds the archive record.
+    record(&mut transaction, files).await?;
     if then == Detached::Dropped {
         execute(&mut transaction, format!("DROP TABLE {table}")).await?;
     }
     Ok(transaction.commit().await?)
 }
 
-/// The name of a partition is of our own making: letters, digits and underscores.
+/// `sql` has no input but names of partitions: letters, digits and underscores.
 async fn execute(connection: &mut PgConnection, sql: String) -> Result<(), StoreError> {
     sqlx::raw_sql(AssertSqlSafe(sql)).execute(connection).await?;
     Ok(())
 }
 
-/// Makes sure that nobody has to read these entries for a count any more.
+fn accounts_and_ends(files: &[Archived]) -> (Vec<String>, Vec<i64>) {
+    let pairs = files
+        .iter()
+        .map(|file| (file.account.to_string(), bigint(file.end_index)));
+    pairs.unzip()
+}
+
+/// Checks that these entries are counted.
 async fn expect_counted(connection: &mut PgConnection, files: &[Archived]) -> Result<(), StoreError> {
-    let accounts: Vec<_> = files.iter().map(|file| file.account.to_string()).collect();
-    let ends: Vec<_> = files.iter().map(|file| bigint(file.end_index)).collect();
+    let (accounts, ends) = accounts_and_ends(files);
     let ranked = sqlx::query_scalar!(
         r#"SELECT count(*) AS "ranked!" FROM unnest($1::text[], $2::bigint[]) AS file (account_id, end_index)
            JOIN audit_summary_progress AS progress ON progress.account_id = file.account_id AND progress.size >= file.end_index"#,
@@ -196,10 +198,9 @@ async fn expect_counted(connection: &mut PgConnection, files: &[Archived]) -> Re
     ))
 }
 
-/// The entries at the edge of a tree are in no full tile: their hashes are kept in one that is not full.
+/// Entries at the right edge of a tree are in no full tile. Stores their hashes in a partial tile.
 async fn keep_hashes(connection: &mut PgConnection, files: &[Archived]) -> Result<(), StoreError> {
-    let accounts: Vec<_> = files.iter().map(|file| file.account.to_string()).collect();
-    let ends: Vec<_> = files.iter().map(|file| bigint(file.end_index)).collect();
+    let (accounts, ends) = accounts_and_ends(files);
     sqlx::query!(
         "INSERT INTO ledger_tile (account_id, level, tile_index, hashes, root)
          SELECT file.account_id, 0, ledger.size / 256,
@@ -221,15 +222,14 @@ async fn keep_hashes(connection: &mut PgConnection, files: &[Archived]) -> Resul
     Ok(())
 }
 
-async fn note(connection: &mut PgConnection, files: &[Archived]) -> Result<(), StoreError> {
-    let accounts: Vec<_> = files.iter().map(|file| file.account.to_string()).collect();
+async fn record(connection: &mut PgConnection, files: &[Archived]) -> Result<(), StoreError> {
+    let (accounts, ends) = accounts_and_ends(files);
     let starts: Vec<_> = files.iter().map(|file| bigint(file.start_index)).collect();
-    let ends: Vec<_> = files.iter().map(|file| bigint(file.end_index)).collect();
     let start_times: Vec<_> = files.iter().map(|file| file.start_time.to_offset_date_time()).collect();
     let end_times: Vec<_> = files.iter().map(|file| file.end_time.to_offset_date_time()).collect();
     let locations: Vec<_> = files.iter().map(|file| file.location.clone()).collect();
     let digests: Vec<_> = files.iter().map(|file| file.sha256.to_vec()).collect();
-    let noted = sqlx::query!(
+    let recorded = sqlx::query!(
         "INSERT INTO audit_archive (account_id, start_index, end_index, start_time, end_time, location, sha256, archived_at)
          SELECT *, clock_timestamp() FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::timestamptz[], $5::timestamptz[],
              $6::text[], $7::bytea[])",
@@ -243,5 +243,5 @@ async fn note(connection: &mut PgConnection, files: &[Archived]) -> Result<(), S
     )
     .execute(connection)
     .await?;
-    expect_rows("audit_archive", noted.rows_affected(), files.len())
+    expect_rows("audit_archive", recorded.rows_affected(), files.len())
 }

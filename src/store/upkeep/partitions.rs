@@ -1,5 +1,5 @@
-//! The history's partitions: one a month, made ahead. An entry that finds none goes to the default partition, and is moved when
-//! its partition is made.
+//! The partitions of `audit_entry`: one per month, created ahead. An entry without one goes to the default partition, and moves when its
+//! month's partition is created.
 
 use std::time::Duration;
 
@@ -10,28 +10,27 @@ use crate::{
     worker::{Cause, Next, Worker},
 };
 
-/// So many months are made ahead of the current one: time enough to notice that none are made.
+/// How many months ahead partitions are created. It leaves time to notice a failure.
 pub const MONTHS_AHEAD: u16 = 3;
 
 const LOOK_EVERY: Duration = Duration::from_hours(24);
 
-/// What was done.
+/// The result of [`ensure`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ensured {
-    /// So many partitions were made.
+    /// Number of partitions created.
     pub made: u32,
-    /// Entries are left in the default partition.
+    /// The default partition still has entries.
     pub leftover: bool,
 }
 
-/// Makes the partitions that are missing: of this month and of so many after it, and of those that have entries in the default
-/// partition.
+/// Creates missing partitions: of this month, of `months_ahead` more, and of the months that have entries in the default partition.
 ///
 /// # Errors
-/// When Postgres does not answer or refuses, or somebody reads the history for so long that it cannot wait.
+/// When Postgres does not answer or refuses, or a long query on the history blocks it.
 pub async fn ensure(database: &Database, months_ahead: u16) -> Result<Ensured, StoreError> {
     let now = sqlx::query_scalar!(r#"SELECT now() AS "now!""#);
-    let now = database.run(async |connection| now.fetch_one(connection).await).await?;
+    let now = database.run(async |conn| now.fetch_one(conn).await).await?;
     let mut made = create(database, now, months_ahead.saturating_add(1)).await?;
     while let Some(stray) = oldest_stray(database).await? {
         match create(database, stray, 1).await? {
@@ -48,28 +47,26 @@ async fn create(database: &Database, since: OffsetDateTime, months: u16) -> Resu
         since,
         i32::from(months)
     );
-    let made = database
-        .run(async |connection| query.fetch_one(connection).await)
-        .await?;
+    let made = database.run(async |conn| query.fetch_one(conn).await).await?;
     Ok(made.unsigned_abs())
 }
 
-/// When the first of those entries was recorded that are in no month's partition.
+/// The time of the oldest entry in the default partition.
 async fn oldest_stray(database: &Database) -> Result<Option<OffsetDateTime>, StoreError> {
     let query = sqlx::query_scalar!("SELECT min(recorded_at) FROM audit_entry_default");
-    database.run(async |connection| query.fetch_one(connection).await).await
+    database.run(async |conn| query.fetch_one(conn).await).await
 }
 
-/// The worker that makes partitions.
+/// The worker that creates partitions.
 #[derive(Debug)]
 pub struct Partitions {
-    /// Where they are made.
+    /// The database.
     pub database: Database,
 }
 
 impl Worker for Partitions {
     const NAME: &'static str = "partitions";
-    const FAILURE: &'static str = "cannot make partitions of the history";
+    const FAILURE: &'static str = "cannot create partitions of the history";
     type Error = StoreError;
 
     fn every(&self) -> Duration {
@@ -79,10 +76,12 @@ impl Worker for Partitions {
     async fn round(&mut self, _: Cause) -> Result<Next, StoreError> {
         let Ensured { made, leftover } = ensure(&self.database, MONTHS_AHEAD).await?;
         if made > 0 {
-            tracing::info!(made, "made partitions of the history");
+            tracing::info!(made, "created partitions of the history");
         }
         if leftover {
-            tracing::warn!("audit_entry_default has entries that belong to no month that can be made");
+            tracing::warn!(
+                "audit_entry_default has entries whose month has a table already; look at their recorded_at"
+            );
         }
         Ok(Next::Interval)
     }

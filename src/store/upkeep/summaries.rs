@@ -1,11 +1,11 @@
-//! The counts of entries: how many there are of each kind, by hour, day and month (the rollups), and how often each principal asked,
-//! and each image and shared account was asked about, in a ledger and in all of them (the rankings).
+//! Counts entries. Rollups: the number of entries of each kind, by hour, day and month. Rankings: the number of requests by principal,
+//! image and shared account, per ledger and over all ledgers.
 //!
-//! They are not kept in the commit that adds the entries: each would be updated by every commit of an account, which makes grants
-//! slower, and ever slower while some transaction keeps Postgres from tidying; and what is counted over all accounts would be one row
-//! that all commits wait for. A worker adds the entries a little later, in the order of each ledger, and notes how far it came; who
-//! asks (see [`crate::store::audit::counts`] and [`crate::store::audit::ranking`]) adds the rest (`audit_entry_uncounted`), in the same snapshot. So
-//! the answer is exact at any time.
+//! The commit that adds entries does not count them. Every commit of an account would update the same rows, which slows grants down,
+//! and more so while a long transaction blocks vacuum. Totals over all accounts would be one row that every commit locks. So a
+//! worker counts the entries a little later, in the order of each ledger, and stores its progress. Queries
+//! ([`crate::store::audit::counts`], [`crate::store::audit::ranking`]) add the rest (`audit_entry_uncounted`) in the same snapshot, so they
+//! are exact at any time.
 
 use std::time::Duration;
 
@@ -17,17 +17,17 @@ use crate::{
     worker::{Cause, Next, Worker},
 };
 
-/// How long entries are counted by those who ask before the worker looks for them.
+/// The interval of the worker.
 const ADD_EVERY: Duration = Duration::from_secs(5);
 
-/// At most so many entries are added in a commit, where grants are to be fast beside it.
-const AT_ONCE: u32 = 2000;
+/// Maximum entries per commit, small enough not to slow grants down.
+const MAX_ENTRIES: u32 = 2000;
 
-/// And so many where the counts are waited for.
-const AT_ONCE_IN_HASTE: u32 = 20_000;
+/// Maximum entries per commit when a command waits for the counts.
+const MAX_CATCH_UP: u32 = 20_000;
 
-/// The worker that adds what is not in yet. While there is more, it rests twice as long as each commit took: the counts come later
-/// then, and grants do not. After a failure it adds half as many entries, since the statement may have run out of time.
+/// The worker that counts new entries. While there are more, it pauses twice as long as each commit took, to leave Postgres to grants.
+/// After a failure it halves the batch, since the statement may have timed out.
 #[derive(Debug)]
 pub struct Counting {
     database: Database,
@@ -36,9 +36,9 @@ pub struct Counting {
 }
 
 impl Counting {
-    /// A worker that counts in this database.
+    /// The worker for this database.
     pub fn new(database: Database, clock: Clock) -> Self {
-        let most = AT_ONCE;
+        let most = MAX_ENTRIES;
         Self { database, clock, most }
     }
 }
@@ -57,7 +57,7 @@ impl Worker for Counting {
         let (begun, most) = (self.clock.elapsed(), self.most);
         let added = add(&self.database, most).await;
         self.most = match added {
-            Ok(_) => most.saturating_mul(2).min(AT_ONCE),
+            Ok(_) => most.saturating_mul(2).min(MAX_ENTRIES),
             Err(_) => (most / 2).max(1),
         };
         let is_all = added?.is_none_or(|added| added < most);
@@ -68,14 +68,14 @@ impl Worker for Counting {
     }
 }
 
-/// Adds all that is not in yet.
+/// Counts all entries that are not counted yet.
 ///
 /// # Errors
 /// When Postgres does not answer or refuses.
 pub async fn catch_up(database: &Database) -> Result<(), StoreError> {
     loop {
         let added = database
-            .within("summaries", database.patience(), async |connection| {
+            .within("summaries", database.timeout(), async |connection| {
                 let mut transaction = begin(connection).await?;
                 sqlx::query!(
                     "SELECT worker FROM worker_lease WHERE worker = $1 FOR UPDATE",
@@ -83,22 +83,22 @@ pub async fn catch_up(database: &Database) -> Result<(), StoreError> {
                 )
                 .fetch_one(&mut *transaction)
                 .await?;
-                add_under_lock(transaction, AT_ONCE_IN_HASTE).await
+                add_under_lock(transaction, MAX_CATCH_UP).await
             })
             .await?;
-        if added < AT_ONCE_IN_HASTE {
+        if added < MAX_CATCH_UP {
             return Ok(());
         }
     }
 }
 
-/// Adds at most so many entries, and tells how many it added. None if somebody else is at it.
+/// Counts at most `most` entries, and returns how many. None while another replica counts.
 ///
 /// # Errors
 /// When Postgres does not answer or refuses.
 pub async fn add(database: &Database, most: u32) -> Result<Option<u32>, StoreError> {
     database
-        .within("summaries", database.patience(), async |connection| {
+        .within("summaries", database.timeout(), async |connection| {
             let mut transaction = begin(connection).await?;
             let lock = sqlx::query!(
                 "SELECT worker FROM worker_lease WHERE worker = $1 FOR UPDATE SKIP LOCKED",
@@ -115,14 +115,14 @@ pub async fn add(database: &Database, most: u32) -> Result<Option<u32>, StoreErr
 
 #[expect(
     clippy::disallowed_methods,
-    reason = "adding what was already added would count it twice; `Database::within` bounds the transaction"
+    reason = "the lock must hold until the commit, or entries could count twice; `Database::within` bounds the transaction"
 )]
 async fn begin(connection: &mut PgConnection) -> Result<Transaction<'_, Postgres>, StoreError> {
     Ok(connection.begin().await?)
 }
 
-/// Under the lock of the worker's row, which guards the counts with or without a lease: the statement sees what the one before it has
-/// added, as the lock goes after the commit.
+/// The caller holds the lock of the worker's row, with or without the lease. The lock is released after the commit, so this statement
+/// sees what the one before it counted.
 async fn add_under_lock(mut transaction: Transaction<'_, Postgres>, most: u32) -> Result<u32, StoreError> {
     let added = sqlx::query_scalar!(
         r#"WITH behind AS (
@@ -130,7 +130,7 @@ async fn add_under_lock(mut transaction: Transaction<'_, Postgres>, most: u32) -
                  ledger.size - coalesce(progress.size, 0) AS entries,
                  (sum(ledger.size - coalesce(progress.size, 0)) OVER (
                      ORDER BY coalesce(progress.recorded_at, '-infinity'), account_id ROWS UNBOUNDED PRECEDING
-                 ))::bigint AS entries_so_far -- those first that have waited longest
+                 ))::bigint AS entries_so_far -- the longest waiting first
              FROM ledger LEFT JOIN audit_summary_progress AS progress USING (account_id)
              WHERE ledger.size > coalesce(progress.size, 0)
          ), due AS MATERIALIZED (
@@ -142,7 +142,7 @@ async fn add_under_lock(mut transaction: Transaction<'_, Postgres>, most: u32) -
                      shared_account_id
                  FROM audit_entry WHERE account_id = due.account_id AND recorded_at >= due.recorded_at
                      AND log_index >= due.size AND log_index < due.size + due.entries
-                 OFFSET 0 -- or else Postgres may join with all of the history
+                 OFFSET 0 -- keeps Postgres from joining with the whole history
              ) AS entry
          ), hour AS MATERIALIZED (
              SELECT account_id, date_trunc('hour', recorded_at, 'UTC') AS start_time, region, action, kind, count(*) AS count

@@ -1,8 +1,8 @@
-//! Workers that run on one replica at a time: the one that holds the lease in the worker's row of `worker_lease`.
+//! Workers that run on one replica at a time: on the replica that holds the lease in the worker's row of `worker_lease`.
 //!
-//! The lease saves work and guards nothing: what a round writes must be right when two replicas run it (see [`super::summaries`]).
-//! The lease is on the database's clock; the replica counts it from before the statement that took it. A round is dropped when the
-//! lease has only as much time left as a statement may take, so that no statement of the round is under way when the lease ends.
+//! The lease only saves work. It is no lock: a round must be correct when two replicas run it (see [`super::summaries`]).
+//! The lease is on the database's clock. The replica counts it from a time before the statement that took it. A round is dropped one
+//! statement timeout before the lease ends, so that none of its statements outlives the lease.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::{
     worker::{Cause, Next, Worker},
 };
 
-/// A worker that runs on one replica at a time. It needs a row in `worker_lease`, with its name.
+/// A worker that runs on one replica at a time. It needs a row in `worker_lease` with its name.
 #[derive(Debug)]
 pub struct OneAcrossReplicas<W> {
     worker: W,
@@ -25,7 +25,7 @@ pub struct OneAcrossReplicas<W> {
 }
 
 impl<W: Worker<Error = StoreError>> OneAcrossReplicas<W> {
-    /// The worker as `owner` runs it.
+    /// The worker on the replica `owner`.
     pub fn new(worker: W, database: Database, clock: Clock, owner: ReplicaId) -> Self {
         Self {
             worker,
@@ -36,8 +36,8 @@ impl<W: Worker<Error = StoreError>> OneAcrossReplicas<W> {
         }
     }
 
-    /// Takes the lease, or renews it. False while another replica holds it, and while a transaction locks the row.
-    /// A row that is missing is an error: no replica would ever run the worker, and nothing would tell.
+    /// Takes or renews the lease. False while another replica holds it, or while a transaction locks the row.
+    /// A missing row is an error: otherwise no replica would run the worker, and nobody would notice.
     async fn take(&mut self, lease: Duration) -> Result<bool, StoreError> {
         let query = sqlx::query!(
             r#"WITH taken AS (UPDATE worker_lease SET owner = $2, epoch = epoch + (owner IS DISTINCT FROM $2)::integer,
@@ -51,12 +51,9 @@ impl<W: Worker<Error = StoreError>> OneAcrossReplicas<W> {
             self.owner.0,
             lease.as_secs_f64(),
         );
-        let found = self
-            .database
-            .run(async |connection| query.fetch_one(connection).await)
-            .await?;
+        let found = self.database.run(async |conn| query.fetch_one(conn).await).await?;
         if !found.exists {
-            return Err(StoreError::corrupt("worker_lease", "there is no row for the worker"));
+            return Err(StoreError::corrupt("worker_lease", "the row of the worker is missing"));
         }
         let epoch = found.epoch;
         if epoch.is_some() && self.epoch != epoch {
@@ -78,8 +75,8 @@ impl<W: Worker<Error = StoreError>> Worker for OneAcrossReplicas<W> {
     }
 
     async fn round(&mut self, cause: Cause) -> Result<Next, StoreError> {
-        // The lease outlasts the interval: a replica that is well keeps it.
-        let statement = self.database.patience();
+        // The lease is longer than the interval, so a healthy replica keeps it.
+        let statement = self.database.timeout();
         let lease = self.every() + 3 * statement;
         let since = self.clock.elapsed();
         if !self.take(lease).await? {

@@ -1,6 +1,6 @@
--- An account's ledger and the head of it. The key of every table starts with the account, so that all of them can be
--- distributed by it, but for `audit_ranking_total` and `worker_lease`; nothing refers across accounts. A CHECK of a pattern looks
--- for a length and for a character that must not be there: matching the whole pattern takes Postgres three to twelve times as long.
+-- The ledgers and their heads. Every primary key starts with the account, so the tables can be distributed by account, except
+-- `audit_ranking_total` and `worker_lease`. No foreign key crosses accounts. A CHECK on a pattern tests the length and the absence of other
+-- characters: to match the whole pattern takes Postgres three to twelve times as long.
 
 CREATE TABLE ledger (
     account_id text COLLATE "C" PRIMARY KEY CHECK (length(account_id) = 12 AND account_id !~ '[^0-9]'),
@@ -10,13 +10,13 @@ CREATE TABLE ledger (
     last_recorded_at timestamptz NOT NULL,
     version bigint NOT NULL DEFAULT 0 CHECK (version >= 0)
 );
-COMMENT ON TABLE ledger IS 'The head of each account''s ledger. Its lock and its version order everything that happens to the account.';
-COMMENT ON COLUMN ledger.version IS 'Counts the commits that changed anything of the account, also those without an entry.';
+COMMENT ON TABLE ledger IS 'The head of each account''s ledger. Its lock and its version serialize all writes to the account.';
+COMMENT ON COLUMN ledger.version IS 'The number of commits that changed anything of the account, also those without an entry.';
 COMMENT ON COLUMN ledger.frontier IS 'The roots of the perfect subtrees of the Merkle tree (RFC 6962), the largest first.';
 COMMENT ON COLUMN ledger.root IS 'The Merkle tree hash (RFC 6962) of the account''s entries.';
 
--- The entries, by month of their recording. A kind that a newer build adds needs no migration. What is unique is so within a
--- partition (see `finish_audit_partition`): across months it follows from the head's lock and from the change's state, and the tree tells if it does not.
+-- The entries, partitioned by the month of `recorded_at`. A new kind needs no migration. Uniqueness is enforced within a partition (see
+-- `finish_audit_partition`). Across months the head's lock and the change's state ensure it, and the tree reveals a violation.
 CREATE TABLE audit_entry (
     account_id text COLLATE "C" NOT NULL CHECK (length(account_id) = 12 AND account_id !~ '[^0-9]'),
     log_index bigint NOT NULL CHECK (log_index >= 0),
@@ -49,16 +49,16 @@ CREATE TABLE audit_entry (
 ) PARTITION BY RANGE (recorded_at);
 COMMENT ON TABLE audit_entry IS 'The entries of the ledgers: append-only, partitioned by month (UTC).';
 COMMENT ON COLUMN audit_entry.entry IS 'The canonical text (RFC 8785) that is hashed.';
-COMMENT ON COLUMN audit_entry.kind IS 'What the entry records. The build that reads it may not know it.';
-COMMENT ON COLUMN audit_entry.action IS 'From here to error_reason: the body''s member of that name, or NULL where the body has none.';
+COMMENT ON COLUMN audit_entry.kind IS 'What the entry records. An older build may not know it.';
+COMMENT ON COLUMN audit_entry.action IS 'From here to error_reason: the member of the body with the same name, or NULL if the body has none.';
 COMMENT ON COLUMN audit_entry.aws_request_id IS 'The AWS request id of the last call made for the change.';
-COMMENT ON COLUMN audit_entry.is_ranked IS 'The entry counts as a request in rankings. Set by the build that wrote it, for builds that do not know the kind.';
-COMMENT ON COLUMN audit_entry.share_effect IS 'Whether the entry begins or ends the share that it is about. Set by the build that wrote it.';
-COMMENT ON COLUMN audit_entry.once IS 'What may be recorded only once a month: of a change, or, where the entry has none, of the account.';
+COMMENT ON COLUMN audit_entry.is_ranked IS 'The entry counts as a request in rankings. Set by the writer, for builds that do not know the kind.';
+COMMENT ON COLUMN audit_entry.share_effect IS 'Whether the entry begins or ends the share that it is about. Set by the writer.';
+COMMENT ON COLUMN audit_entry.once IS 'A value that is unique per month: for the change, or for the account if the entry has no change.';
 
--- Every order ends with (recorded_at, account_id, log_index): a page is read off an index, the latest month first.
--- Only a query that says `log_index >= 0`, which is always true, is offered the time alone. Postgres would walk it too often:
--- a value that is frequent in a month need not be so at the end of it where the page is.
+-- Every index ends with (recorded_at, account_id, log_index), the order of pages. The latest month is read first.
+-- The index by time alone needs the condition `log_index >= 0`, which is always true. Without it Postgres would choose this index too often:
+-- a value can be frequent in a month but rare at the end where the page starts.
 CREATE INDEX audit_entry_time ON audit_entry (recorded_at, account_id, log_index) WHERE log_index >= 0;
 CREATE INDEX audit_entry_account ON audit_entry (account_id, recorded_at, log_index);
 CREATE INDEX audit_entry_region ON audit_entry (region, recorded_at, account_id, log_index);
@@ -67,7 +67,7 @@ CREATE INDEX audit_entry_shared_account ON audit_entry (shared_account_id, recor
 CREATE INDEX audit_entry_principal ON audit_entry (principal, recorded_at, account_id, log_index);
 CREATE INDEX audit_entry_request ON audit_entry (request_id) WHERE request_id IS NOT NULL;
 CREATE INDEX audit_entry_aws_request ON audit_entry (aws_request_id) WHERE aws_request_id IS NOT NULL;
--- The kinds that are rare, those of the future among them. The two frequent kinds are found soon in the order of time.
+-- The rare kinds, future ones included. An entry of the two frequent kinds is found soon in the order of time.
 CREATE INDEX audit_entry_unusual ON audit_entry (kind, recorded_at, account_id, log_index)
     WHERE kind NOT IN ('change.requested', 'change.succeeded');
 CREATE INDEX audit_entry_revoke ON audit_entry (recorded_at, account_id, log_index) WHERE action = 'REVOKE';
@@ -80,7 +80,7 @@ BEGIN
 END
 $$;
 
--- Partitions get it too. A statement that matches no row is refused as well where it names the table itself.
+-- Partitions inherit it. The statement trigger also refuses a statement that matches no row.
 CREATE TRIGGER audit_entry_is_append_only
     BEFORE UPDATE OR DELETE ON audit_entry
     FOR EACH ROW EXECUTE FUNCTION refuse_rewriting_history();
@@ -88,11 +88,11 @@ CREATE TRIGGER audit_entry_is_not_truncated
     BEFORE UPDATE OR DELETE OR TRUNCATE ON audit_entry
     FOR EACH STATEMENT EXECUTE FUNCTION refuse_rewriting_history();
 
--- Gives a partition what it does not get from its parent.
+-- Creates what a partition does not inherit.
 CREATE FUNCTION finish_audit_partition(partition regclass) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
     EXECUTE format('CREATE UNIQUE INDEX ON %s (account_id, log_index)', partition);
-    -- A change is requested once, and ends once. Entries are found by their change here, also those without `once`.
+    -- A change is requested once, and ends once. This index also finds all entries of a change.
     EXECUTE format('CREATE UNIQUE INDEX ON %s (change_id, once, account_id) WHERE change_id IS NOT NULL', partition);
     EXECUTE format('CREATE UNIQUE INDEX ON %s (account_id, once) WHERE change_id IS NULL AND once IS NOT NULL', partition);
     EXECUTE format('CREATE TRIGGER audit_entry_is_not_truncated BEFORE UPDATE OR DELETE OR TRUNCATE ON %s
@@ -100,13 +100,13 @@ BEGIN
 END
 $$;
 
--- Takes what no other partition takes, so that an entry is never refused for the lack of one.
+-- The default partition: an entry is never refused because its month has no partition.
 CREATE TABLE audit_entry_default PARTITION OF audit_entry DEFAULT;
 SELECT finish_audit_partition('audit_entry_default');
 
--- Makes the partitions of so many months from that of `since` on, and tells how many it made. The server's role may call it; it
--- does its work with the rights of the owner. It needs the default partition for itself for a moment; it does not wait long for
--- it, since readers of the history wait behind it.
+-- Creates the missing partitions of `months` months from the month of `since` on. Returns how many. The server's role may call it; it runs
+-- with the rights of the owner. It locks the default partition for a moment. The lock timeout is short, because readers of the
+-- history queue behind it.
 CREATE FUNCTION create_audit_partitions(since timestamptz, months integer) RETURNS integer
 LANGUAGE plpgsql SECURITY DEFINER SET lock_timeout = '2s' AS $$
 DECLARE
@@ -117,7 +117,7 @@ DECLARE
     partition text;
     made integer := 0;
 BEGIN
-    -- A slip of the caller must not fill the catalogue. This bounds one call, and not how often it is called for which months.
+    -- Limits the number of tables that one call creates. It does not limit the number of calls.
     IF months NOT BETWEEN 0 AND 36 THEN
         RAISE EXCEPTION 'months must be from 0 to 36, not %', months USING ERRCODE = 'invalid_parameter_value';
     END IF;
@@ -126,9 +126,9 @@ BEGIN
         range_start := month AT TIME ZONE 'UTC';
         range_end := (month + interval '1 month') AT TIME ZONE 'UTC';
         partition := format('audit_entry_%s', to_char(month, 'YYYY_MM'));
-        -- An archived month keeps its name: entries are not recorded in the past.
+        -- An archived month may still be a table of this name.
         CONTINUE WHEN to_regclass(format('%I.%I', current_schema(), partition)) IS NOT NULL;
-        -- One at a time; those who insert are not kept waiting.
+        -- One caller at a time. Inserts do not wait for this lock.
         LOCK TABLE audit_entry IN SHARE UPDATE EXCLUSIVE MODE;
         CONTINUE WHEN to_regclass(format('%I.%I', current_schema(), partition)) IS NOT NULL;
         EXECUTE format('CREATE TABLE %I (LIKE audit_entry INCLUDING ALL)', partition);
@@ -148,7 +148,7 @@ BEGIN
     RETURN made;
 END
 $$;
--- What the owner's rights are used on is found by these names; temporary tables, which anybody may make, come last.
+-- A SECURITY DEFINER function needs a fixed search path. Temporary tables, which any role may create, come last.
 DO $$
 BEGIN
     EXECUTE format('ALTER FUNCTION create_audit_partitions SET search_path = %I, pg_temp', current_schema());
@@ -156,8 +156,8 @@ END
 $$;
 SELECT create_audit_partitions(now(), 4);
 
--- The tree's hashes: C2SP tlog-tiles, height 8. A tile is written when it is full; the entries that are in no full tile have their
--- hashes in `audit_entry`, or, if they are archived, in a tile that is not full.
+-- The hashes of the trees: C2SP tlog-tiles, height 8. A tile is written when it is full. The hashes of entries in no full tile are in
+-- `audit_entry`, or in a partial tile if the entries are archived.
 CREATE TABLE ledger_tile (
     account_id text COLLATE "C" NOT NULL CHECK (length(account_id) = 12 AND account_id !~ '[^0-9]'),
     level smallint NOT NULL CHECK (level BETWEEN 0 AND 7),
@@ -167,7 +167,7 @@ CREATE TABLE ledger_tile (
     PRIMARY KEY (account_id, level, tile_index),
     CHECK ((octet_length(hashes) = 8192) = (root IS NOT NULL))
 );
-ALTER TABLE ledger_tile ALTER COLUMN hashes SET STORAGE EXTERNAL; -- hashes cannot be compressed
+ALTER TABLE ledger_tile ALTER COLUMN hashes SET STORAGE EXTERNAL; -- hashes do not compress
 COMMENT ON TABLE ledger_tile IS 'Hash tiles of the ledgers'' trees (C2SP tlog-tiles, height 8).';
 COMMENT ON COLUMN ledger_tile.root IS 'The root of a full tile: its hash in the level above.';
 

@@ -1,4 +1,4 @@
--- Changes, and the permissions that they are about.
+-- Changes, requests and permissions.
 
 CREATE TABLE change (
     account_id text COLLATE "C" NOT NULL CHECK (length(account_id) = 12 AND account_id !~ '[^0-9]'),
@@ -29,16 +29,16 @@ CREATE TABLE change (
     CHECK ((state = 'FAILED') = (failure_reason IS NOT NULL)),
     CHECK (failure_reason IS NOT NULL OR (failure_code IS NULL AND failure_message IS NULL))
 );
--- Where most accounts have few changes, Postgres takes the account for a key, and reads all changes of a large account to find one.
--- This setting prevents that: the account alone never finds a row.
+-- If most accounts have few changes, Postgres treats account_id as selective, and reads all changes of a large account to find one.
+-- This setting tells the planner that account_id alone is not selective.
 ALTER TABLE change ALTER account_id SET (n_distinct = 10);
--- What is under way, by its age: for operators, and for the gauges.
+-- Pending changes by age: for operators and for the gauges.
 CREATE INDEX change_pending ON change (created_at, account_id, change_id) WHERE state = 'PENDING';
--- The changes of an account by time, whatever became of them.
+-- The changes of an account by time, in any state.
 CREATE INDEX change_time ON change (account_id, created_at, change_id);
 
--- Every request that was accepted, by its idempotency key, and the change that answers it. A replay is recognised by this table,
--- also when several requests are answered by one change.
+-- Accepted requests by idempotency key, with the change that answers each. A replay is recognized by this table, also when one change
+-- answers several requests.
 CREATE TABLE request (
     account_id text COLLATE "C" NOT NULL,
     request_id uuid NOT NULL,
@@ -48,11 +48,11 @@ CREATE TABLE request (
     PRIMARY KEY (account_id, request_id)
 );
 ALTER TABLE request ALTER account_id SET (n_distinct = 10); -- as in change
-COMMENT ON TABLE request IS 'Accepted requests: a request id acts once, and a replay gets the change that answered it first.';
-COMMENT ON COLUMN request.content IS 'The SHA-256 of what was asked. A replay must ask for the same.';
+COMMENT ON TABLE request IS 'Accepted requests. A request id acts once; a replay gets the change that answered the first request.';
+COMMENT ON COLUMN request.content IS 'The SHA-256 of the content of the request. A replay must have the same.';
 
-COMMENT ON TABLE change IS 'Accepted grants and revokes. PENDING, then exactly one of the other states.';
-COMMENT ON COLUMN change.request_id IS 'The caller''s idempotency key; the change id where the caller gave none.';
+COMMENT ON TABLE change IS 'Accepted grants and revokes. PENDING, then exactly one final state.';
+COMMENT ON COLUMN change.request_id IS 'The caller''s idempotency key; the change id if the caller gave none.';
 
 CREATE TABLE share_permission (
     account_id text COLLATE "C" NOT NULL CHECK (length(account_id) = 12 AND account_id !~ '[^0-9]'),
@@ -84,34 +84,34 @@ CREATE TABLE share_permission (
     CHECK (next_change_id <> current_change_id),
     CHECK (current_change_id IS NULL OR desired IS NOT NULL),
     CHECK ((lease_owner IS NULL) = (lease_expires_at IS NULL)),
-    -- Work is under a lease or waits for its time; what rests has neither.
+    -- Pending work has either a lease or a time of the next attempt. Without a current change there is neither.
     CHECK ((current_change_id IS NULL) = (lease_expires_at IS NULL AND next_attempt_at IS NULL)),
     CHECK (lease_expires_at IS NULL OR next_attempt_at IS NULL),
     CHECK (current_change_id IS NOT NULL OR NOT in_doubt),
     CHECK ((landing IS NULL) = (landing_until IS NULL)),
-    -- Only behind a lease may a newer change wait.
+    -- A newer change waits only while a lease is held.
     CHECK (next_change_id IS NULL OR lease_owner IS NOT NULL)
 );
-COMMENT ON TABLE share_permission IS 'What is asked for, and what AWS was last known to hold, for each share. The work item: there is no queue beside it.';
-COMMENT ON COLUMN share_permission.lease_epoch IS 'Counts the leases: a holder whose epoch is over cannot settle.';
-COMMENT ON COLUMN share_permission.in_doubt IS 'A call for the current change may have had an effect that was not read back yet: its next attempt begins with that.';
-COMMENT ON COLUMN share_permission.landing IS 'What the newest call whose end nobody saw asked for; it may take effect until landing_until. Kept until AWS was read back after that, or took another call.';
+COMMENT ON TABLE share_permission IS 'The desired state and the last known state at AWS of each share. This row is also the work item: there is no other queue.';
+COMMENT ON COLUMN share_permission.lease_epoch IS 'The number of leases granted, a fencing token: a holder with an older epoch cannot settle.';
+COMMENT ON COLUMN share_permission.in_doubt IS 'A call for the current change may have had an effect that was not read back yet. The next attempt starts with the read.';
+COMMENT ON COLUMN share_permission.landing IS 'The access that the newest unresolved call asked for. The call may take effect until landing_until. Kept until AWS was read after that time, or took another call.';
 
--- Ends the statement that saves a batch when it met fewer rows than were read for it, though no head has moved on: somebody
--- has changed rows by hand.
+-- Fails the statement that saves a batch if it updated fewer rows than were read although no head has changed. Then rows were changed by
+-- hand.
 CREATE FUNCTION refuse_half_a_batch() RETURNS boolean LANGUAGE plpgsql AS $$
 BEGIN
-    RAISE EXCEPTION 'a row of the batch is not as it was read' USING ERRCODE = 'integrity_constraint_violation';
+    RAISE EXCEPTION 'a row of the batch has changed since it was read, but its ledger head has not' USING ERRCODE = 'integrity_constraint_violation';
 END
 $$;
 
--- What recovery looks for, account by account and image by image: work whose lease ran out, or whose next attempt is due.
+-- Due work for recovery, by account and image: the lease has expired, or the next attempt is due.
 CREATE INDEX share_permission_due ON share_permission
     (account_id, region, image_id, (coalesce(lease_expires_at, next_attempt_at)))
     WHERE current_change_id IS NOT NULL;
 
--- Everything that an account was given: the question of auditors, across owners.
+-- All shares with an account, across owners. For auditors.
 CREATE INDEX share_permission_recipient ON share_permission (shared_account_id, account_id, region, image_id);
 
--- What may have had an effect that was not read back yet. Mostly empty.
+-- Permissions in doubt. Usually empty.
 CREATE INDEX share_permission_in_doubt ON share_permission (account_id, current_change_id) WHERE in_doubt;

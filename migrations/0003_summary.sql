@@ -1,8 +1,8 @@
--- What is kept up to date in the commit that adds entries (the intervals), or soon after it (the counts), so that questions need not
--- read them all. All of it is derived from entries, whose values were checked; Postgres reads a CHECK anew for each statement, and
--- for each partition.
+-- Tables derived from the entries, so that queries need not read the whole history. The intervals are written in the commit that adds
+-- the entries, the counts soon after it. Most columns have no CHECK: the values come from checked entries, and Postgres would prepare each
+-- CHECK again per statement and partition.
 
--- When which share was in effect, from the change.succeeded entry of a grant to that of a revoke.
+-- The time spans in which a share was in effect, from the change.succeeded entry of the grant to that of the revoke.
 CREATE TABLE share_interval (
     account_id text COLLATE "C" NOT NULL,
     region text COLLATE "C" NOT NULL,
@@ -21,8 +21,8 @@ CREATE UNIQUE INDEX share_interval_open ON share_interval (account_id, region, i
 CREATE INDEX share_interval_recipient ON share_interval (shared_account_id, account_id, region, image_id, start_index);
 CREATE INDEX share_interval_image ON share_interval (image_id, account_id, region, shared_account_id, start_index);
 
--- How many entries there are, by hour, day and month (UTC). A worker adds the entries some seconds after their commit; a question
--- adds those that are not in yet (`audit_entry_uncounted`). An empty Region or action stands for an entry without one.
+-- The number of entries by hour, day and month (UTC). A worker counts entries some seconds after their commit. Queries add the entries that
+-- are not counted yet (`audit_entry_uncounted`). An empty Region or action means an entry without one.
 CREATE TABLE audit_rollup (
     account_id text COLLATE "C" NOT NULL,
     bucket text COLLATE "C" NOT NULL,
@@ -33,15 +33,15 @@ CREATE TABLE audit_rollup (
     count bigint NOT NULL,
     PRIMARY KEY (account_id, bucket, start_time, region, action, kind)
 ) PARTITION BY LIST (bucket);
-COMMENT ON TABLE audit_rollup IS 'Counts of audit entries by kind, as far as audit_summary_progress tells.';
+COMMENT ON TABLE audit_rollup IS 'Counts of audit entries by kind, up to audit_summary_progress.';
 CREATE TABLE audit_rollup_hour PARTITION OF audit_rollup FOR VALUES IN ('HOUR') WITH (fillfactor = 70);
 CREATE TABLE audit_rollup_day PARTITION OF audit_rollup FOR VALUES IN ('DAY') WITH (fillfactor = 70);
 CREATE TABLE audit_rollup_month PARTITION OF audit_rollup FOR VALUES IN ('MONTH') WITH (fillfactor = 70);
--- The counts are in no index, so that counting is an update in place.
+-- No index has the count, so that an update is a heap-only tuple (HOT) update.
 CREATE INDEX audit_rollup_time ON audit_rollup (start_time);
 
--- How often something was asked (entries with is_ranked), by day and month (UTC): in each ledger, and in all of them. They are
--- added together with those of the rollups.
+-- The number of requests (entries with is_ranked) by day and month (UTC), per ledger and over all ledgers. Written together with the
+-- rollups.
 CREATE TABLE audit_ranking (
     account_id text COLLATE "C" NOT NULL,
     bucket text COLLATE "C" NOT NULL,
@@ -51,7 +51,7 @@ CREATE TABLE audit_ranking (
     count bigint NOT NULL,
     PRIMARY KEY (account_id, bucket, ranking, start_time, value)
 ) PARTITION BY LIST (bucket);
-COMMENT ON TABLE audit_ranking IS 'Counts of requests by who asked and what was asked about, as far as audit_summary_progress tells.';
+COMMENT ON TABLE audit_ranking IS 'Counts of requests by principal, image and shared account, up to audit_summary_progress.';
 CREATE TABLE audit_ranking_day PARTITION OF audit_ranking FOR VALUES IN ('DAY') WITH (fillfactor = 70);
 CREATE TABLE audit_ranking_month PARTITION OF audit_ranking FOR VALUES IN ('MONTH') WITH (fillfactor = 70);
 
@@ -63,7 +63,7 @@ CREATE TABLE audit_ranking_total (
     count bigint NOT NULL,
     PRIMARY KEY (bucket, ranking, start_time, value)
 ) WITH (fillfactor = 70);
-COMMENT ON TABLE audit_ranking_total IS 'The counts of audit_ranking, added up over all accounts.';
+COMMENT ON TABLE audit_ranking_total IS 'The counts of audit_ranking, summed over all accounts.';
 
 CREATE TABLE audit_summary_progress (
     account_id text COLLATE "C" PRIMARY KEY,
@@ -72,7 +72,7 @@ CREATE TABLE audit_summary_progress (
 ) WITH (fillfactor = 70);
 COMMENT ON TABLE audit_summary_progress IS 'How many entries of each ledger are in the rollups and the rankings; no later entry was recorded before recorded_at.';
 
--- Which replica runs a worker that one replica at a time runs. A new worker of that kind adds its row.
+-- The leases of workers that run on one replica at a time. A migration inserts the row of a new worker.
 CREATE TABLE worker_lease (
     worker text COLLATE "C" PRIMARY KEY,
     owner uuid,
@@ -80,8 +80,8 @@ CREATE TABLE worker_lease (
     expires_at timestamptz NOT NULL DEFAULT '-infinity'
 ) WITH (fillfactor = 70);
 COMMENT ON TABLE worker_lease IS 'Workers that run on one replica at a time, and the replica that runs them until expires_at.';
-COMMENT ON COLUMN worker_lease.epoch IS 'Counts how often another replica took the lease.';
--- Its lock also guards the counts: who adds entries holds it until the commit, with or without the lease.
+COMMENT ON COLUMN worker_lease.epoch IS 'The number of times that another replica took the lease.';
+-- The lock of this row also guards the counts. A writer of counts holds it until its commit, with or without the lease.
 INSERT INTO worker_lease (worker) VALUES ('counting');
 
 CREATE VIEW audit_entry_uncounted AS
@@ -92,7 +92,7 @@ CREATE VIEW audit_entry_uncounted AS
         FROM audit_entry
         WHERE audit_entry.account_id = ledger.account_id AND log_index >= coalesce(progress.size, 0)
             AND recorded_at >= coalesce(progress.recorded_at, '-infinity')
-        OFFSET 0 -- or else Postgres may join with all of the history
+        OFFSET 0 -- keeps Postgres from joining with the whole history
     ) AS entry
     WHERE ledger.size > coalesce(progress.size, 0);
 COMMENT ON VIEW audit_entry_uncounted IS 'The entries that are in no rollup and no ranking yet: those of the last seconds.';

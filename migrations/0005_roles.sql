@@ -1,5 +1,5 @@
--- Who may do what: the owner (who runs the migrations) may do everything; sharewarden_writer is what the server runs as;
--- sharewarden_reader is what dashboards run as. Both are groups: grant them to the roles that log in.
+-- Roles and their rights. The owner runs the migrations and may do everything. sharewarden_writer is for the server, and
+-- sharewarden_reader for dashboards. Both are group roles: grant them to the roles that log in.
 
 DO $$
 DECLARE
@@ -10,14 +10,14 @@ BEGIN
         BEGIN
             EXECUTE format('CREATE ROLE %I NOLOGIN', role);
         EXCEPTION
-            -- Another database of this cluster was migrated at the same moment.
+            -- Another database of this cluster is migrated at the same time.
             WHEN duplicate_object OR unique_violation THEN NULL;
             WHEN insufficient_privilege THEN
-                RAISE EXCEPTION 'the role % is missing, and % may not make it: run CREATE ROLE % NOLOGIN as a superuser, then migrate again',
+                RAISE EXCEPTION 'the role % is missing, and % may not create it: run CREATE ROLE % NOLOGIN as a superuser, then migrate again',
                     role, current_user, role USING ERRCODE = 'insufficient_privilege';
         END;
     END LOOP;
-    -- What the server compares its own migrations with.
+    -- The server compares its own migrations with this table.
     IF to_regclass('_sqlx_migrations') IS NOT NULL THEN
         GRANT SELECT ON _sqlx_migrations TO sharewarden_writer;
     END IF;

@@ -21,7 +21,7 @@ use crate::{
     domain::ReplicaId,
     forwarder::{self, Forwarder},
     policy::Policy,
-    store::{self, Committer, Database, Hints, Leased, Privileges, StoreError},
+    store::{self, Committer, Database, Leased, Notifications, Privileges, StoreError},
     telemetry::{self, Metrics, Telemetry, TelemetryError},
     workspaces::{self, BaseCredentials, ConnectError, WorkSpaces},
 };
@@ -107,7 +107,7 @@ pub struct Server {
     changes: Changes,
     audit: Audit,
     replica: ReplicaId,
-    hints: Hints,
+    notifications: Notifications,
     work: mpsc::UnboundedReceiver<Leased>,
     metrics: Metrics,
     access: Access,
@@ -170,7 +170,7 @@ impl Server {
         })
         .await?;
 
-        let (stop, hints) = (CancellationToken::new(), Hints::default());
+        let (stop, notifications) = (CancellationToken::new(), Notifications::default());
         let (work_sender, work) = mpsc::unbounded_channel();
         let replica = ReplicaId(clock.uuid());
         let committer = Committer::start(
@@ -179,7 +179,7 @@ impl Server {
             &config.forwarder,
             replica,
             &clock,
-            &hints,
+            &notifications,
             &work_sender,
         )
         .map_err(ServerError::Thread)?;
@@ -190,14 +190,14 @@ impl Server {
             workspaces: workspaces.clone(),
             policy: policy.clone(),
             clock: clock.clone(),
-            released: hints.released.clone(),
+            released_work: notifications.released_work.clone(),
         };
         let forwarder = Forwarder::new(dependencies, config.forwarder, stop.clone());
         tracing::info!(%replica, accounts = config.accounts.len(), "connected to Postgres and AWS");
         let changes = Changes {
             database: database.clone(),
             committer,
-            outcomes: hints.outcomes.clone(),
+            outcomes: notifications.outcomes.clone(),
             forwarder,
             workspaces,
             policy,
@@ -220,7 +220,7 @@ impl Server {
             changes,
             audit,
             replica,
-            hints,
+            notifications,
             work,
             metrics: metrics.clone(),
             access,

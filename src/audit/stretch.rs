@@ -5,9 +5,8 @@ use std::{ops::Deref, sync::Arc};
 use crate::{
     domain::AccountId,
     store::{
-        Database,
+        Database, LedgerSizes,
         audit::{self, StoredEntry},
-        growth::Sizes,
     },
 };
 
@@ -44,7 +43,7 @@ impl Stretch {
 }
 
 /// How long the ledgers are: all of them, if none is named.
-pub(super) async fn sizes(database: &Database, accounts: &[AccountId]) -> Result<Sizes, Error> {
+pub(super) async fn sizes(database: &Database, accounts: &[AccountId]) -> Result<LedgerSizes, Error> {
     Ok(audit::sizes(database, accounts).await?.into_iter().collect())
 }
 

@@ -12,10 +12,7 @@ use tokio::sync::{Notify, Semaphore, broadcast, watch};
 use crate::{
     clock::{Clock, Elapsed},
     domain::AccountId,
-    store::{
-        Database, Growth,
-        growth::{Growing, Sizes},
-    },
+    store::{Database, LedgerGrowth, LedgerGrowthReceiver, LedgerSizes},
     telemetry::Instruments,
     worker::{Cause, Next, Worker},
 };
@@ -39,7 +36,7 @@ const POLL_EVERY: Duration = Duration::from_secs(1);
 #[derive(Debug, Clone)]
 pub(super) enum News {
     /// The ledgers have these sizes; what is added from here on is told.
-    Sizes(Arc<Sizes>),
+    LedgerSizes(Arc<LedgerSizes>),
     /// The next entries of one ledger. At least one.
     Entries(Stretch),
     /// An entry is not what was recorded, or it is gone.
@@ -110,13 +107,13 @@ impl Tail {
     }
 
     /// The worker that follows the ledgers while somebody listens.
-    pub fn follower(&self, database: Database, growth: &Growth, clock: Clock) -> Follower {
+    pub fn follower(&self, database: Database, growth: &LedgerGrowth, clock: Clock) -> Follower {
         Follower {
             tail: self.clone(),
             database,
             clock,
-            growing: growth.follow(),
-            grown: Sizes::new(),
+            growing: growth.subscribe(),
+            grown: LedgerSizes::new(),
             published: None,
         }
     }
@@ -128,11 +125,11 @@ pub struct Follower {
     tail: Tail,
     database: Database,
     clock: Clock,
-    growing: Growing,
+    growing: LedgerGrowthReceiver,
     /// What was heard to have grown since the last round.
-    grown: Sizes,
+    grown: LedgerSizes,
     /// The next index of each ledger; nothing, until the sizes are known, and while nobody listens.
-    published: Option<Sizes>,
+    published: Option<LedgerSizes>,
 }
 
 impl Worker for Follower {
@@ -172,7 +169,7 @@ impl Follower {
         match &self.published {
             None => {
                 self.published = Some(sizes.clone());
-                self.tell(News::Sizes(Arc::new(sizes)));
+                self.tell(News::LedgerSizes(Arc::new(sizes)));
             }
             Some(_) => {
                 self.tell_of_shrunk(&sizes);
@@ -184,7 +181,7 @@ impl Follower {
     }
 
     /// A ledger never shrinks: then what was told is gone.
-    fn tell_of_shrunk(&mut self, sizes: &Sizes) {
+    fn tell_of_shrunk(&mut self, sizes: &LedgerSizes) {
         let Some(published) = &mut self.published else { return };
         let mut shrunk = BTreeMap::new();
         for (account, next) in published {
@@ -199,7 +196,7 @@ impl Follower {
         }
     }
 
-    async fn publish_all(&mut self, sizes: &Sizes) -> Result<(), Error> {
+    async fn publish_all(&mut self, sizes: &LedgerSizes) -> Result<(), Error> {
         for (account, size) in sizes {
             self.publish(*account, *size).await?;
         }

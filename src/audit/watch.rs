@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     clock::{Clock, Elapsed},
     domain::{AccountId, Timestamp},
-    store::{Database, growth::Sizes},
+    store::{Database, LedgerSizes},
 };
 
 use super::{
@@ -37,7 +37,7 @@ pub struct WatchFrom {
     /// These ledgers only; all, also those that are yet to come, if empty.
     pub accounts: BTreeSet<AccountId>,
     /// The first entry to send, ledger by ledger.
-    pub positions: Sizes,
+    pub positions: LedgerSizes,
     /// In the others begin with the first entry, and not with what is added from now on.
     pub from_beginning: bool,
 }
@@ -46,7 +46,7 @@ pub struct WatchFrom {
 #[derive(Debug)]
 pub enum WatchEvent {
     /// Where the watch begins in every ledger that is there.
-    Started(Sizes),
+    Started(LedgerSizes),
     /// The next entries of one ledger. At least one.
     Entries(Stretch),
     /// Everything that was on record by this time was sent.
@@ -62,7 +62,7 @@ pub struct Watch {
     accounts: BTreeSet<AccountId>,
     listener: Listener,
     /// The next index of each ledger; 0 where none is kept.
-    next: Sizes,
+    next: LedgerSizes,
     /// Ledgers that the table is to be read of, and up to where.
     behind: VecDeque<(AccountId, u64)>,
     /// What was read and not sent yet.
@@ -106,7 +106,7 @@ impl Audit {
 }
 
 /// The next index of every ledger that is there.
-fn begin(from: &WatchFrom, sizes: &Sizes) -> Result<Sizes, Error> {
+fn begin(from: &WatchFrom, sizes: &LedgerSizes) -> Result<LedgerSizes, Error> {
     for (account, position) in &from.positions {
         let tree_size = sizes.get(account).copied().unwrap_or_default();
         if *position > tree_size {
@@ -209,7 +209,7 @@ impl Watch {
 
     fn hear(&mut self, news: News) -> Result<(), Error> {
         match news {
-            News::Sizes(sizes) => self.catch_up(&sizes),
+            News::LedgerSizes(sizes) => self.catch_up(&sizes),
             News::Tampered(account, log_index) if self.follows(account) => {
                 return Err(Error::Tampered { account, log_index });
             }
@@ -242,7 +242,7 @@ impl Watch {
         Ok(())
     }
 
-    fn catch_up(&mut self, sizes: &Sizes) {
+    fn catch_up(&mut self, sizes: &LedgerSizes) {
         for (account, size) in sizes {
             if self.follows(*account) && self.next_of(*account) < *size {
                 self.behind.push_back((*account, *size));

@@ -9,7 +9,7 @@ use crate::{
         transition::{Answer, Command, Snapshot},
     },
     policy::{Question, Verdict},
-    store::{CommitError, outcomes::Waiter, reads},
+    store::{CommitError, OutcomeWaiter, reads},
 };
 
 use super::{Changes, Ended, Error};
@@ -37,7 +37,7 @@ pub struct Submission {
 #[derive(Debug)]
 pub struct Receipt {
     snapshot: Snapshot,
-    waiter: Waiter,
+    waiter: OutcomeWaiter,
     /// The id of the request, which may have joined a change of another request.
     request_id: RequestId,
     replayed: bool,

@@ -27,7 +27,7 @@ use crate::{
     config::ForwarderConfig,
     domain::{AccountId, PermissionKey, Region, convergence::RetryPolicy},
     policy::Policy,
-    store::{Committer, Database, Leased, Released},
+    store::{Committer, Database, Leased, ReleasedWork},
     telemetry::{Forwarding, Instruments},
     worker::Supervisor,
     workspaces::WorkSpaces,
@@ -70,7 +70,7 @@ pub struct Dependencies {
     /// The clock.
     pub clock: Clock,
     /// Tells other replicas of work that was given back.
-    pub released: Released,
+    pub released_work: ReleasedWork,
 }
 
 /// The forwarder. Cheap to clone; clones are the same forwarder.
@@ -83,7 +83,7 @@ struct Inner {
     workspaces: WorkSpaces,
     policy: Policy,
     clock: Clock,
-    released: Released,
+    released_work: ReleasedWork,
     instruments: Instruments,
     settings: ForwarderConfig,
     spots: Mutex<HashMap<(AccountId, Region), Arc<Spot>>>,
@@ -103,7 +103,7 @@ impl Forwarder {
             workspaces: dependencies.workspaces,
             policy: dependencies.policy,
             clock: dependencies.clock,
-            released: dependencies.released,
+            released_work: dependencies.released_work,
             settings,
             spots: Mutex::default(),
             stop,
@@ -152,7 +152,7 @@ impl Forwarder {
                 self.spawn_give_back(leased);
             }
         }
-        self.0.committer.leave().await;
+        self.0.committer.stop_claiming().await;
         self.0.tasks.close();
         loop {
             tokio::select! {

@@ -43,7 +43,7 @@ impl Worker for Recovery {
 
     async fn round(&mut self, _: Cause) -> Result<Next, StoreError> {
         let inner = &self.forwarder.0;
-        for (account, region) in due::places(&inner.database).await? {
+        for (account, region) in due::endpoints(&inner.database).await? {
             if inner.workspaces.serves(account, &region) {
                 self.forwarder.spot(account, &region).look();
             } else if self.unserved.insert((account, region.clone())) {
@@ -57,7 +57,7 @@ impl Worker for Recovery {
     }
 
     async fn woken(&mut self) {
-        self.forwarder.0.released.heard().await;
+        self.forwarder.0.released_work.notified().await;
     }
 }
 
@@ -85,7 +85,7 @@ impl Forwarder {
             Room::For(limit) => self.due(spot, limit).await,
             Room::ForSpent(limit) => {
                 let give_up_after = self.0.settings.give_up_after;
-                due::spent(&self.0.database, spot.account, &spot.region, give_up_after, limit).await
+                due::expired(&self.0.database, spot.account, &spot.region, give_up_after, limit).await
             }
             Room::None => return self.until_moved(spot, until_due).await,
         };
@@ -145,7 +145,7 @@ impl Forwarder {
             let mut claims = JoinSet::new();
             for key in keys {
                 let committer = self.0.committer.clone();
-                let claim = async move { committer.commit_patiently(Command::Claim(key)).await.err() };
+                let claim = async move { committer.commit_with_backpressure(Command::Claim(key)).await.err() };
                 claims.spawn(claim.in_current_span());
             }
             if let Some(error) = claims.join_all().await.into_iter().flatten().next() {

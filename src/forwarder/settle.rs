@@ -27,7 +27,7 @@ impl Forwarder {
                 observed: None,
             };
             if forwarder.settle(leased.work, Vec::new(), due_now).await {
-                forwarder.0.released.tell();
+                forwarder.0.released_work.notify();
             }
         });
     }
@@ -118,7 +118,7 @@ impl Forwarder {
         let mut wait = Duration::from_millis(50);
         loop {
             let command = Command::Settle(settlement.clone());
-            match self.0.committer.commit_patiently(command).await {
+            match self.0.committer.commit_with_backpressure(command).await {
                 Ok((Answer::Settled, _)) => return true,
                 Ok(_) => {
                     self.0.instruments.lease_lost();

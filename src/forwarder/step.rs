@@ -174,7 +174,7 @@ impl Forwarder {
             epoch: work.epoch,
             attempts,
         };
-        match self.0.committer.commit_patiently(command).await {
+        match self.0.committer.commit_with_backpressure(command).await {
             Ok((Answer::Renewed(work), since)) => Some((*work, since)),
             Ok((Answer::GaveWay, _)) => {
                 tracing::info!("a newer change has taken over; it waits until nothing can land before it");

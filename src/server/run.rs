@@ -134,10 +134,14 @@ impl Server {
     fn watchers(&self, end: &CancellationToken) -> JoinSet<()> {
         let (database, clock) = (&self.database, &self.clock);
         let mut watchers = JoinSet::new();
-        watchers.spawn(self.hints.clone().listen(database.clone(), clock.clone(), end.clone()));
-        watchers.spawn(self.hints.clone().tell(database.clone(), end.clone()));
+        watchers.spawn(
+            self.notifications
+                .clone()
+                .listen(database.clone(), clock.clone(), end.clone()),
+        );
+        watchers.spawn(self.notifications.clone().send(database.clone(), end.clone()));
         let supervisor = Supervisor::new(clock, self.metrics.instruments(), end);
-        let outcomes = self.hints.outcomes.watch(database.clone(), POLL_OUTCOMES_EVERY);
+        let outcomes = self.notifications.outcomes.watch(database.clone(), POLL_OUTCOMES_EVERY);
         watchers.spawn(supervisor.run(outcomes));
         watchers.spawn(supervisor.run(Partitions {
             database: database.clone(),
@@ -148,7 +152,7 @@ impl Server {
         let follower = self
             .audit
             .tail
-            .follower(database.clone(), &self.hints.growth, clock.clone());
+            .follower(database.clone(), &self.notifications.ledger_growth, clock.clone());
         watchers.spawn(supervisor.run(follower));
         watchers.spawn(supervisor.run(PendingWatch {
             database: database.clone(),

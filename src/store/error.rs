@@ -1,59 +1,59 @@
-//! What can go wrong with the store. The driver's own texts stay inside: they can hold values of rows, names of users and
-//! parts of URLs. What leaves is the kind of the fault and its SQLSTATE.
+//! The errors of the store. They carry the SQLSTATE and never the driver's text, which can hold values of rows, names of users and
+//! parts of URLs.
 
 use std::time::Duration;
 
 use sqlx::migrate::MigrateError;
 
-/// The store did not do what was asked.
+/// Why the store failed.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// Postgres did not answer, or not as it should.
+    /// Postgres refused a statement, or the connection failed.
     #[error("postgres: {what}")]
     Postgres {
         /// What went wrong, without the driver's text.
         what: String,
-        /// What is at fault.
-        fault: Fault,
+        /// Which side is at fault.
+        fault: PostgresFault,
     },
-    /// Postgres did not answer in time.
+    /// Postgres did not answer within this time.
     #[error("postgres did not answer within {0:?}")]
     Timeout(Duration),
-    /// The schema is not the one that this version works with.
+    /// The schema of the database is not the one of this version.
     #[error("{0}")]
     Schema(String),
-    /// A row cannot be read as what it should be.
+    /// A row is not as the schema and the code promise.
     #[error("table {table}: {problem}")]
     Corrupt {
-        /// Where.
+        /// The table.
         table: &'static str,
         /// What is wrong.
         problem: String,
     },
-    /// Our own code has panicked; the panic hook has said more.
-    #[error("the batch panicked")]
+    /// Our own code panicked. The panic hook logged why.
+    #[error("the code that ran the batch panicked")]
     Panic,
-    /// A round of a worker takes longer than its lease.
-    #[error("the lease of the worker is about to end")]
+    /// A round of a worker took longer than its lease allows, and was stopped.
+    #[error("the round was stopped: the lease of the worker is about to expire")]
     LeaseEnds,
-    /// An entry cannot be written as text.
+    /// An entry has no canonical text.
     #[error(transparent)]
     Encode(#[from] crate::ledger::envelope::EncodeError),
 }
 
-/// What is at fault when Postgres refuses or does not answer.
+/// Which side is at fault when Postgres refuses or does not answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fault {
-    /// Our statement, or a row: the same again fails again.
+pub enum PostgresFault {
+    /// Our statement or our data: a retry fails again.
     Statement,
-    /// Another transaction, which was in the way. The connection is fine.
+    /// A conflict with another transaction. The connection is fine.
     Contention,
-    /// The server, or the way to it: it is away, full, ending, or takes no writes.
+    /// The server or the network: unreachable, out of resources, shutting down, or read-only.
     Server,
 }
 
 impl StoreError {
-    /// A row of `table` that should not be there.
+    /// The error for a row of `table`.
     pub(super) fn corrupt(table: &'static str, problem: impl std::fmt::Display) -> Self {
         Self::Corrupt {
             table,
@@ -61,20 +61,20 @@ impl StoreError {
         }
     }
 
-    /// True when trying the same again may help: Postgres is away, or something was in the way.
+    /// True when a retry may help.
     pub fn is_transient(&self) -> bool {
-        self.is_away() || self.is_contention()
+        self.is_unavailable() || self.is_contention()
     }
 
-    /// True when another transaction was in the way.
+    /// True for a conflict with another transaction.
     pub fn is_contention(&self) -> bool {
-        matches!(self, Self::Postgres { fault, .. } if *fault == Fault::Contention)
+        matches!(self, Self::Postgres { fault, .. } if *fault == PostgresFault::Contention)
     }
 
-    /// True when the server is at fault, or the way to it: other connections may be no better.
-    pub fn is_away(&self) -> bool {
+    /// True when the server or the network is at fault: other connections may be no better.
+    pub fn is_unavailable(&self) -> bool {
         match self {
-            Self::Postgres { fault, .. } => *fault == Fault::Server,
+            Self::Postgres { fault, .. } => *fault == PostgresFault::Server,
             Self::Timeout(_) => true,
             Self::Schema(_) | Self::Corrupt { .. } | Self::Panic | Self::LeaseEnds | Self::Encode(_) => false,
         }
@@ -92,29 +92,37 @@ impl From<sqlx::Error> for StoreError {
                     .unwrap_or_default();
                 (format!("SQLSTATE {code}{constraint}"), fault_of(&code))
             }
-            sqlx::Error::Io(error) => (format!("the connection failed: {}", error.kind()), Fault::Server),
-            sqlx::Error::Tls(_) => ("TLS failed".into(), Fault::Server),
-            sqlx::Error::PoolTimedOut => ("no connection was to be had in time".into(), Fault::Server),
-            sqlx::Error::PoolClosed => ("the connections are closed".into(), Fault::Server),
-            sqlx::Error::Configuration(_) => ("the URL cannot be used".into(), Fault::Statement),
-            sqlx::Error::ColumnDecode { index, .. } => (format!("column {index} cannot be read"), Fault::Statement),
-            sqlx::Error::Decode(_) | sqlx::Error::Encode(_) | sqlx::Error::RowNotFound => {
-                ("a value cannot be read or written".into(), Fault::Statement)
+            sqlx::Error::Io(error) => (
+                format!("the connection failed: {}", error.kind()),
+                PostgresFault::Server,
+            ),
+            sqlx::Error::Tls(_) => ("TLS failed".into(), PostgresFault::Server),
+            sqlx::Error::PoolTimedOut => (
+                "timed out waiting for a pooled connection".into(),
+                PostgresFault::Server,
+            ),
+            sqlx::Error::PoolClosed => ("the pool is closed".into(), PostgresFault::Server),
+            sqlx::Error::Configuration(_) => ("the URL is invalid".into(), PostgresFault::Statement),
+            sqlx::Error::ColumnDecode { index, .. } => {
+                (format!("column {index} cannot be decoded"), PostgresFault::Statement)
             }
-            _ => ("the conversation broke".into(), Fault::Server),
+            sqlx::Error::Decode(_) | sqlx::Error::Encode(_) | sqlx::Error::RowNotFound => {
+                ("a value cannot be decoded or encoded".into(), PostgresFault::Statement)
+            }
+            _ => ("protocol error".into(), PostgresFault::Server),
         };
         Self::Postgres { what, fault }
     }
 }
 
-/// Our own statements can be at fault for what is unsupported (0A), for data (22), constraints (23), syntax and names (42).
-/// Rollbacks on behalf of others (40), locks (55) and statements that took too long (57014) come of what others do. All else is
-/// the server's state: connections, resources, privileges, shutdown, a primary that turned read-only.
-fn fault_of(code: &str) -> Fault {
+/// Our statement: unsupported feature (0A), data (22), constraint (23), syntax or name (42). A conflict: serialization failure or
+/// deadlock (40), lock not available (55), statement timeout (57014). All else is the server's state: connections, resources,
+/// privileges, shutdown, a primary that became read-only.
+fn fault_of(code: &str) -> PostgresFault {
     match code {
-        _ if ["0A", "22", "23", "42"].iter().any(|class| code.starts_with(class)) => Fault::Statement,
-        _ if ["40", "55"].iter().any(|class| code.starts_with(class)) || code == "57014" => Fault::Contention,
-        _ => Fault::Server,
+        _ if ["0A", "22", "23", "42"].iter().any(|class| code.starts_with(class)) => PostgresFault::Statement,
+        _ if ["40", "55"].iter().any(|class| code.starts_with(class)) || code == "57014" => PostgresFault::Contention,
+        _ => PostgresFault::Server,
     }
 }
 
@@ -124,13 +132,15 @@ impl From<MigrateError> for StoreError {
             MigrateError::Execute(error) => error.into(),
             MigrateError::ExecuteMigration(error, version) => {
                 let refused = error.as_database_error().and_then(|error| error.code());
-                let advice = match refused.as_deref() {
-                    Some("42501") => "; the role of database.url lacks a right: docs/roles.sql makes one that has it",
+                let hint = match refused.as_deref() {
+                    Some("42501") => {
+                        "; the role in database.url lacks a privilege: docs/roles.sql creates a role that has it"
+                    }
                     _ => "",
                 };
-                Self::Schema(format!("migration {version} failed: {}{advice}", Self::from(error)))
+                Self::Schema(format!("migration {version} failed: {}{hint}", Self::from(error)))
             }
-            // These speak of versions and checksums only.
+            // These texts contain versions and checksums only.
             error => Self::Schema(error.to_string()),
         }
     }

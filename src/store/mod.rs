@@ -1,50 +1,36 @@
 //! Postgres: the only room that knows SQL.
 //!
-//! [`Database`] is the pool and the one door for transactions; [`trust`] says which of its connections are asked first. The [`committer`] is the only writer: it runs batches of
-//! commands, each in one transaction, through the domain's transition. [`reads`] answer questions, [`audit`] those about the
-//! history, [`changes`] and [`pending`] those of operators, [`due`] finds work that nobody holds, and [`outcomes`] wakes those who
-//! wait for a change to end. [`growth`] tells those who follow ledgers that these have grown, [`released`] those who forward that
-//! work was given back; [`hints`] carries all this between replicas. [`tiles`] and [`checkpoints`] are what proofs are made of, [`partitions`]
-//! makes room for the history, [`summaries`] keeps the counts, [`archive`] takes months out of it. [`worker_lease`] has one replica at a
-//! time run a worker. [`rows`] maps the domain to
-//! tables and back; [`load`] reads what a batch has to know, [`save`] writes what it changed.
+//! The rooms inside, from the bottom up; `tests/rooms.rs` holds the direction:
+//!
+//! - [`error`]: what can go wrong, without the driver's texts.
+//! - [`connection`]: the pool, its connection cache, and the schema check. [`Database`] is the one way to a connection.
+//! - [`rows`]: the columns of the tables, and the conversion of rows to the domain's types and back.
+//! - [`reads`]: queries on permissions and changes: single ones, lists, pending and due work.
+//! - [`tree`]: the tiles and the checkpoints that proofs are built from.
+//! - [`audit`]: queries on the history.
+//! - [`notifications`]: signals within this process and between replicas (`LISTEN`/`NOTIFY`).
+//! - [`commit`]: the committer, the only writer of changes. It runs batches of commands through the domain's transition.
+//! - [`upkeep`]: partitions, counts, the archive, and workers that run on one replica at a time.
 
-pub mod archive;
-mod at_hand;
 pub mod audit;
-mod batch;
-pub mod changes;
-pub mod checkpoints;
-pub mod committer;
-mod database;
-pub mod due;
+mod commit;
+mod connection;
 mod error;
-pub mod growth;
-pub mod hints;
-mod lane;
-mod load;
-pub mod outcomes;
-pub mod partitions;
-pub mod pending;
+mod notifications;
 pub mod reads;
-pub mod released;
 mod rows;
-mod save;
-mod schema;
-pub mod summaries;
-pub mod tiles;
-mod trust;
-mod worker_lease;
+mod tree;
+mod upkeep;
 
-pub use committer::{CommitError, Committer, Leased};
-pub use database::{Database, Privileges};
+pub use commit::{CommitError, Committer, Leased};
+pub use connection::{Database, Privileges};
 pub use error::StoreError;
-pub use growth::Growth;
-pub use hints::Hints;
-pub use outcomes::Outcomes;
-pub use released::Released;
-pub use worker_lease::OneAcrossReplicas;
+pub use notifications::{
+    LedgerGrowth, LedgerGrowthReceiver, LedgerSizes, Notifications, OutcomeWaiter, Outcomes, ReleasedWork,
+};
+pub use reads::{changes, due, pending};
+pub use tree::{checkpoints, tiles};
+pub use upkeep::{OneAcrossReplicas, archive, partitions, summaries};
 
-/// What must not be logged of the driver: its pool writes the texts of the driver's errors, which can hold values of rows
-/// and parts of URLs.
+/// Log targets that stay off. The driver's pool logs the texts of its errors, which can hold values of rows and parts of URLs.
 pub const LOG_DIRECTIVES: [&str; 1] = ["sqlx_core::pool=off"];

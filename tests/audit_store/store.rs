@@ -9,7 +9,7 @@ use sharewarden::{
         Action, ChangeId, Intent, PermissionKey, ReplicaId, RequestId, example,
         transition::{Answer, Command, Outcome, Settlement, Work},
     },
-    store::{CommitError, Committer, Database, Hints, Leased},
+    store::{CommitError, Committer, Database, Leased, Notifications},
 };
 use sharewarden_testkit::{
     postgres::{TestDatabase, database},
@@ -53,7 +53,7 @@ impl Store {
             &forwarder,
             ReplicaId(Uuid::new_v4()),
             &clock,
-            &Hints::default(),
+            &Notifications::default(),
             &sender,
         )
         .unwrap();

@@ -8,7 +8,7 @@ use sharewarden::{
     clock::Clock,
     config::DatabaseConfig,
     domain::{AccountId, ChangeId, ChangeState, Timestamp},
-    store::{Database, Hints, Outcomes, outcomes::Waiter},
+    store::{Database, Notifications, OutcomeWaiter, Outcomes},
     telemetry::Instruments,
     worker::Supervisor,
 };
@@ -101,14 +101,14 @@ impl Elsewhere {
             acquire_timeout: PATIENCE,
             statement_timeout: PATIENCE,
         };
-        let (database, hints, stop) = (
+        let (database, notifications, stop) = (
             Database::new(&settings, &Clock::system()).unwrap(),
-            Hints::default(),
+            Notifications::default(),
             CancellationToken::new(),
         );
-        let outcomes = hints.outcomes.clone();
+        let outcomes = notifications.outcomes.clone();
         let supervisor = Supervisor::new(&clock, &Instruments::default(), &stop);
-        let listening = tokio::spawn(hints.listen(database.clone(), clock, stop.clone()));
+        let listening = tokio::spawn(notifications.listen(database.clone(), clock, stop.clone()));
         let watching = tokio::spawn(supervisor.run(outcomes.watch(database.clone(), OFTEN)));
         Self {
             outcomes,
@@ -119,7 +119,7 @@ impl Elsewhere {
         }
     }
 
-    fn wait_for(&self, change: Uuid) -> Waiter {
+    fn wait_for(&self, change: Uuid) -> OutcomeWaiter {
         let account: AccountId = ACCOUNT.parse().unwrap();
         self.outcomes.wait_for(account, ChangeId(change))
     }

@@ -9,7 +9,7 @@ use sharewarden::{
         ChangeId, Intent, PermissionKey, ReplicaId, RequestId, example,
         transition::{Answer, Command},
     },
-    store::{Committer, Database, Hints},
+    store::{Committer, Database, Notifications},
 };
 use tokio::sync::mpsc;
 use uuid::Uuid;
@@ -48,14 +48,14 @@ impl Stack {
             ..ForwarderConfig::default()
         };
         let (sender, _work) = mpsc::unbounded_channel();
-        let (replica, hints) = (ReplicaId(Uuid::new_v4()), Hints::default());
+        let (replica, notifications) = (ReplicaId(Uuid::new_v4()), Notifications::default());
         let committer = Committer::start(
             &database,
             settings,
             &forwarder,
             replica,
             &Clock::system(),
-            &hints,
+            &notifications,
             &sender,
         )
         .unwrap();

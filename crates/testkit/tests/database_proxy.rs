@@ -138,7 +138,10 @@ async fn a_transaction_of_sqlx_is_cut_at_its_commit() {
     let (database, proxy) = proxied().await;
     let mut connection = connect(&proxy.url(database.url())).await;
     proxy.next_commits(Fate::CutAfter, 1);
-    #[expect(clippy::disallowed_methods, reason = "the very call that `store::batch` makes")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the very call that `store::commit::batch` makes"
+    )]
     let mut transaction = connection.begin().await.unwrap();
     sqlx::query("INSERT INTO note VALUES ('written')")
         .execute(&mut *transaction)

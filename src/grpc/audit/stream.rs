@@ -23,7 +23,7 @@ use crate::{
         self, export_audit_entries_response::Part, watch_audit_entries_request::Start,
         watch_audit_entries_response::Event,
     },
-    store::{audit::StoredEntry, growth::Sizes},
+    store::{LedgerSizes, audit::StoredEntry},
 };
 
 use super::{
@@ -86,7 +86,7 @@ fn parse_watch(request: &v1::WatchAuditEntriesRequest) -> Result<WatchFrom, Stat
     let accounts: Vec<AccountId> = fields.several("account_ids", &request.account_ids, MOST_ACCOUNTS);
     let mut from = WatchFrom {
         accounts: accounts.into_iter().collect(),
-        positions: Sizes::new(),
+        positions: LedgerSizes::new(),
         from_beginning: false,
     };
     for (index, position) in request.positions.iter().enumerate() {

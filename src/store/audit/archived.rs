@@ -1,4 +1,4 @@
-//! Which history is in files.
+//! The archive files.
 
 use time::OffsetDateTime;
 
@@ -6,32 +6,33 @@ use crate::{
     domain::{AccountId, Timestamp},
     ledger::Hash,
     store::{
-        Database, StoreError,
+        connection::Database,
+        error::StoreError,
         rows::{bigint, count, parse},
     },
 };
 
-/// A part of a ledger that was archived.
+/// An archived part of a ledger.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Archived {
-    /// Whose ledger it is.
+    /// The account of the ledger.
     pub account: AccountId,
     /// The first archived entry.
     pub start_index: u64,
     /// One past the last archived entry.
     pub end_index: u64,
-    /// When the first was recorded.
+    /// The time of the first entry.
     pub start_time: Timestamp,
-    /// When the last was recorded.
+    /// The time of the last entry.
     pub end_time: Timestamp,
-    /// The file, as it was named when it was written.
+    /// The location of the file when it was written.
     pub location: String,
     /// The SHA-256 of the file.
     pub sha256: Hash,
 }
 
-/// Reads which history of `accounts` (empty: all) from `from` to before `to` was archived at `since` (none: ever) or later: at most
-/// `limit` parts, the latest first.
+/// Reads at most `limit` archived parts of `accounts` (empty: all) with entries from `from` to before `to`, archived at `since` or later.
+/// The latest first.
 ///
 /// # Errors
 /// When Postgres does not answer.
@@ -57,13 +58,11 @@ pub async fn archived(
         since.map(Timestamp::to_offset_date_time),
         i64::from(limit),
     );
-    let rows = database
-        .run(async |connection| query.fetch_all(connection).await)
-        .await?;
+    let rows = database.run(async |conn| query.fetch_all(conn).await).await?;
     rows.into_iter().map(Archived::try_from).collect()
 }
 
-/// Reads the archived part that an entry is in.
+/// Reads the archived part that has this entry.
 ///
 /// # Errors
 /// When Postgres does not answer.
@@ -79,9 +78,7 @@ pub async fn archived_at(
         account.as_str(),
         bigint(log_index),
     );
-    let row = database
-        .run(async |connection| query.fetch_optional(connection).await)
-        .await?;
+    let row = database.run(async |conn| query.fetch_optional(conn).await).await?;
     let archived = row.map(Archived::try_from).transpose()?;
     Ok(archived.filter(|archived| log_index < archived.end_index))
 }
@@ -111,7 +108,7 @@ impl TryFrom<Row> for Archived {
             sha256: row
                 .sha256
                 .try_into()
-                .map_err(|_| StoreError::corrupt(TABLE, "a SHA-256 that has not 32 bytes"))?,
+                .map_err(|_| StoreError::corrupt(TABLE, "sha256 is not 32 bytes long"))?,
         })
     }
 }

@@ -1,4 +1,4 @@
-//! What was shared at a moment.
+//! The shares that were in effect at a point in time.
 
 use sqlx::{Postgres, QueryBuilder};
 use time::OffsetDateTime;
@@ -6,13 +6,13 @@ use time::OffsetDateTime;
 use crate::{
     domain::{AccountId, ImageId, PermissionKey, Region, Timestamp},
     store::{
-        Database, StoreError,
-        at_hand::Planning,
+        connection::{Database, PlanCacheMode},
+        error::StoreError,
         rows::{count, parse},
     },
 };
 
-/// Which shares. What is absent matches everything.
+/// Which shares. An absent field matches everything.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ShareFilter {
     /// Only images of this account.
@@ -28,17 +28,17 @@ pub struct ShareFilter {
 /// A share that was in effect.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Share {
-    /// Of what, and with whom.
+    /// The image and the account that it was shared with.
     pub key: PermissionKey,
     /// When the `change.succeeded` entry of the grant was recorded.
     pub start_time: Timestamp,
     /// The index of that entry.
     pub start_index: u64,
-    /// When the `change.succeeded` entry of the revoke was recorded, and its index. Absent while the share goes on.
+    /// When the `change.succeeded` entry of the revoke was recorded, and its index. Absent while the share is in effect.
     pub end: Option<(Timestamp, u64)>,
 }
 
-/// Reads at most `limit` shares that were in effect at `time`, in the order of their names, those after `after` only.
+/// Reads at most `limit` shares after `after` that were in effect at `time`, ordered by their keys.
 ///
 /// # Errors
 /// When Postgres does not answer.
@@ -52,7 +52,9 @@ pub async fn shares_at(
     let mut sql = statement(time, filter, after, limit);
     let query = sql.build_query_as::<Row>().persistent(false);
     let rows = database
-        .run_planned(Planning::ByValues, async |connection| query.fetch_all(connection).await)
+        .run_planned(PlanCacheMode::Auto, async |connection| {
+            query.fetch_all(connection).await
+        })
         .await?;
     rows.into_iter().map(share).collect()
 }

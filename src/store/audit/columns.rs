@@ -6,12 +6,11 @@ use sqlx::{Row, postgres::PgRow};
 
 use crate::domain::Columns;
 
-/// How they are selected, in the order of [`read`].
+/// The selected columns, in the order of [`read`].
 pub(super) const NAMES: &str = "kind, action, cause, change_id, request_id, principal, reason, ticket, region, image_id, \
     shared_account_id, generation, aws_request_id, error_reason";
 
-/// Reads them out of a row, the first of them at index `first`: by index, without a copy, and without a check of their SQL types,
-/// since a page has thousands of values.
+/// Reads the columns of a row that start at index `first`. By index, without copies and type checks: a page has thousands of values.
 pub(super) fn read(row: &PgRow, first: usize) -> Result<Columns<'_>, sqlx::Error> {
     let text = |at: usize| {
         let text: Option<&str> = row.try_get_unchecked(first + at)?;

@@ -1,4 +1,4 @@
-//! A span of time as the fewest rollups that cover it: hours at its edges, then days, and months in the middle.
+//! Covers a time span with the fewest rollups: hours at its edges, then days, and months in the middle.
 
 use time::{Duration, OffsetDateTime};
 
@@ -12,13 +12,13 @@ fn smaller(bucket: Bucket) -> Option<Bucket> {
     }
 }
 
-/// When the first bucket begins that begins at `time` or later.
+/// The start of the first bucket at or after `time`.
 fn next_start(bucket: Bucket, time: OffsetDateTime) -> Option<OffsetDateTime> {
     let start = bucket.start(Timestamp::new(time));
     if start == time {
         return Some(time);
     }
-    // 31 days after the first of a month is the next month, whichever it is.
+    // 31 days after the first of a month is always in the next month.
     let within_next = start.checked_add(match bucket {
         Bucket::Hour => Duration::HOUR,
         Bucket::Day => Duration::DAY,
@@ -27,45 +27,45 @@ fn next_start(bucket: Bucket, time: OffsetDateTime) -> Option<OffsetDateTime> {
     Some(bucket.start(Timestamp::new(within_next)))
 }
 
-/// Rollups of one size, from a time on and before another.
+/// Rollups of one bucket size, from `from` to before `to`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Tiles {
+pub(super) struct Rollups {
     pub(super) bucket: Bucket,
     pub(super) from: OffsetDateTime,
     pub(super) to: OffsetDateTime,
 }
 
-/// Covers the time from `from` to before `to` with rollups that are no larger than `largest`.
-pub(super) fn cover(from: Timestamp, to: Timestamp, largest: Bucket) -> Vec<Tiles> {
-    let mut tiles = Vec::new();
+/// Covers the time from `from` to before `to` with rollups of at most the size `largest`.
+pub(super) fn cover(from: Timestamp, to: Timestamp, largest: Bucket) -> Vec<Rollups> {
+    let mut rollups = Vec::new();
     push(
-        &mut tiles,
+        &mut rollups,
         from.to_offset_date_time(),
         to.to_offset_date_time(),
         largest,
     );
-    tiles
+    rollups
 }
 
-fn push(tiles: &mut Vec<Tiles>, from: OffsetDateTime, to: OffsetDateTime, bucket: Bucket) {
+fn push(rollups: &mut Vec<Rollups>, from: OffsetDateTime, to: OffsetDateTime, bucket: Bucket) {
     if from >= to {
         return;
     }
     let Some(smaller) = smaller(bucket) else {
-        return tiles.push(Tiles { bucket, from, to });
+        return rollups.push(Rollups { bucket, from, to });
     };
     let (start, end) = (next_start(bucket, from), bucket.start(Timestamp::new(to)));
     match start {
         Some(start) if start < end => {
-            push(tiles, from, start, smaller);
-            tiles.push(Tiles {
+            push(rollups, from, start, smaller);
+            rollups.push(Rollups {
                 bucket,
                 from: start,
                 to: end,
             });
-            push(tiles, end, to, smaller);
+            push(rollups, end, to, smaller);
         }
-        _ => push(tiles, from, to, smaller),
+        _ => push(rollups, from, to, smaller),
     }
 }
 
@@ -77,9 +77,14 @@ mod tests {
         let at = |text: &str| Timestamp::parse(&format!("{text}:00:00Z")).unwrap();
         cover(at(from), at(to), largest)
             .iter()
-            .map(|tiles| {
+            .map(|rollups| {
                 let time = |time| Timestamp::new(time).to_string()[..13].to_owned();
-                format!("{} {} {}", tiles.bucket.as_str(), time(tiles.from), time(tiles.to))
+                format!(
+                    "{} {} {}",
+                    rollups.bucket.as_str(),
+                    time(rollups.from),
+                    time(rollups.to)
+                )
             })
             .collect()
     }

@@ -1,28 +1,28 @@
-//! What a page of entries is looked up by. The other conditions are checked on what is found so.
+//! Chooses the condition that a page of entries is looked up by. The other conditions filter what it finds.
 
 use crate::{
     domain::{Action, Kind},
-    store::at_hand::Planning,
+    store::connection::PlanCacheMode,
 };
 
 use super::{Column, Condition, EntryFilter};
 
-/// What a page is looked up by.
+/// The condition that a page is looked up by.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Driver {
-    /// A condition that few entries meet, whenever they were recorded.
+    /// A condition that few entries meet in the whole history.
     Few,
-    /// A condition that has an index in the order of time, or the text among others.
+    /// A condition with an index in the order of time, or the text together with other conditions.
     Condition,
-    /// The text: frequent, then a short walk finds it; or rare, then its index does, in no order.
+    /// The text alone. A short walk finds a frequent text. The index, which has no order, finds a rare one.
     Text,
-    /// Each value of a column, one after the other: no index holds the entries of several values in the order of time.
+    /// Each value of a column in turn: no index has the entries of several values in the order of time.
     Each(Condition),
-    /// The time: there is nothing else, or nothing that is not soon found by walking.
+    /// The time: there is no other condition, or only conditions that a walk meets soon.
     Time,
 }
 
-/// The kinds that have no index. All others, which are rare, have one.
+/// The kinds without an index. All other kinds are rare and have one.
 const FREQUENT: [Kind; 2] = [Kind::ChangeRequested, Kind::ChangeSucceeded];
 
 fn is_rare(kind: &str) -> bool {
@@ -30,7 +30,7 @@ fn is_rare(kind: &str) -> bool {
 }
 
 impl Driver {
-    /// Chooses what to look a page up by: what is met by the fewest entries, as far as the kind of a condition tells.
+    /// Chooses the condition that should match the fewest entries.
     pub(super) fn of(filter: &EntryFilter, conditions: &[Condition]) -> Self {
         let on = |column| conditions.iter().find(|condition| condition.column == column);
         let few = [Column::Change, Column::Request, Column::AwsRequest, Column::Image];
@@ -53,18 +53,18 @@ impl Driver {
     }
 }
 
-/// For which values a page is planned. One plan is good for all of them where the driver's index finds the page; where conditions
-/// meet, how many entries meet both is in their values. A text that is alone is walked to or looked for in its index, each by a
-/// statement for that; with others, it is rare where another is frequent.
-pub(super) fn planning(filter: &EntryFilter, conditions: &[Condition]) -> Planning {
+/// The `plan_cache_mode` of a page. With one condition, the driver's index finds the page and one plan is good for all values. With
+/// several, the best plan depends on the values. A text alone has a statement for the walk and one for its index; a text with other
+/// conditions can be rare where they are frequent.
+pub(super) fn plan_cache_mode(filter: &EntryFilter, conditions: &[Condition]) -> PlanCacheMode {
     match (&filter.text, conditions.len()) {
-        (_, 0) | (None, 1) => Planning::Once,
-        (None, _) => Planning::ByValues,
-        (Some(_), _) => Planning::EachTime,
+        (_, 0) | (None, 1) => PlanCacheMode::ForceGeneric,
+        (None, _) => PlanCacheMode::Auto,
+        (Some(_), _) => PlanCacheMode::ForceCustom,
     }
 }
 
-/// True when the index of the texts can find the filter's: only three letters or digits in a row are sure to be in it.
+/// True when the trigram index can find the text: it has three letters or digits in a row.
 pub(super) fn has_indexed_text(filter: &EntryFilter) -> bool {
     filter.text.as_deref().is_some_and(|text| {
         text.split(|letter: char| !letter.is_ascii_alphanumeric())

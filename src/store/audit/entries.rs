@@ -8,52 +8,44 @@ use crate::{
     domain::{AccountId, Columns, Timestamp},
     ledger::Hash,
     store::{
-        Database, StoreError,
+        connection::Database,
+        error::StoreError,
         rows::{bigint, count, parse},
     },
 };
 
-use super::{EntryFilter, columns, driver, statement::Page, walk};
+use super::{EntryFilter, Order, columns, driver, statement::Page, walk};
 
-/// In which order entries are listed: by time, then by account and index.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Order {
-    /// The latest first.
-    NewestFirst,
-    /// The earliest first.
-    OldestFirst,
-}
-
-/// The place of an entry in the order: a page goes on after it.
+/// The position of an entry in the order. A page starts after it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct EntryPosition {
     /// When it was recorded.
     pub recorded_at: Timestamp,
-    /// Whose ledger it is in.
+    /// The account of the ledger.
     pub account: AccountId,
-    /// Its place in that ledger.
+    /// Its index in that ledger.
     pub log_index: u64,
 }
 
 /// An entry as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredEntry<'a> {
-    /// Whose ledger it is in.
+    /// The account of the ledger.
     pub account: AccountId,
-    /// Its place in that ledger.
+    /// Its index in that ledger.
     pub log_index: u64,
     /// When it was recorded.
     pub recorded_at: Timestamp,
     /// The canonical text.
     pub text: Cow<'a, str>,
-    /// What the tree says that the text hashes to. Not compared with the text here.
+    /// The leaf hash in the tree. Not compared with the text here.
     pub leaf_hash: Hash,
-    /// What the row repeats of the text. Not compared with it here.
+    /// The columns that repeat members of the text. Not compared with the text here.
     pub columns: Columns<'a>,
 }
 
 impl StoredEntry<'_> {
-    /// Its place in the order.
+    /// Its position in the order.
     pub fn position(&self) -> EntryPosition {
         EntryPosition {
             recorded_at: self.recorded_at,
@@ -62,7 +54,7 @@ impl StoredEntry<'_> {
         }
     }
 
-    /// A copy that outlives the row that it was read from.
+    /// A copy that owns its texts.
     pub fn into_owned(self) -> StoredEntry<'static> {
         StoredEntry {
             text: Cow::Owned(self.text.into_owned()),
@@ -72,20 +64,20 @@ impl StoredEntry<'_> {
     }
 }
 
-/// Entries that were found, as what was made of them.
+/// A page, with each entry mapped by the caller.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Found<T> {
-    /// The entries, in the order that was asked for.
+    /// The mapped entries, in the requested order.
     pub entries: Vec<T>,
-    /// True when it was seen, while the last of them was read, that nothing was archived. False when it is not known.
+    /// True when the statement that read the last of them saw that nothing was archived. False when it is not known.
     pub nothing_archived: bool,
-    /// When the last of them were read, on the clock that [`archived`](super::archived()) goes by. What was
-    /// archived before it, was so when they were read. None if none were found.
+    /// When the last of them were read, on the clock of [`archived`](super::archived()): what was archived before this time was archived
+    /// at the read. None if the page is empty.
     pub read_at: Option<Timestamp>,
 }
 
-/// Reads at most `limit` entries that match, those after `after` only. `now` is where the latest are looked for first. What is
-/// wanted of an entry is made of its row as soon as it is here, while Postgres is at the next ones: nothing is copied in between.
+/// Reads at most `limit` entries that match the filter, after `after`. The search for the latest starts at `now`. `make` maps each row
+/// as it arrives, while Postgres sends the next ones, without a copy in between.
 ///
 /// # Errors
 /// When Postgres does not answer.
@@ -107,7 +99,9 @@ pub async fn entries<T: Send>(
         now,
     };
     let read = async |connection: &mut PgConnection| walk::read(connection, &page, limit, &mut make).await;
-    let walked = database.run_planned(driver::planning(filter, conditions), read).await?;
+    let walked = database
+        .run_planned(driver::plan_cache_mode(filter, conditions), read)
+        .await?;
     Ok(Found {
         entries: walked.entries.into_iter().collect::<Result<_, _>>()?,
         nothing_archived: walked.nothing_archived,
@@ -129,8 +123,7 @@ pub async fn entry(
         .pop())
 }
 
-/// Reads at most `limit` entries of a ledger, from index `start` to before index `end`, in their order. Archived entries are
-/// left out.
+/// Reads at most `limit` entries of a ledger, from index `start` to before index `end`, in order. Omits archived entries.
 ///
 /// # Errors
 /// When Postgres does not answer.
@@ -151,13 +144,11 @@ pub async fn range(
         .bind(bigint(start))
         .bind(bigint(end))
         .bind(i64::from(limit));
-    let rows = database
-        .run(async |connection| query.fetch_all(connection).await)
-        .await?;
+    let rows = database.run(async |conn| query.fetch_all(conn).await).await?;
     rows.iter().map(|row| Ok(stored(row)?.into_owned())).collect()
 }
 
-/// The columns of an entry that are read, in the order of [`stored`].
+/// The selected columns of an entry, in the order of [`stored`].
 pub(super) fn selected() -> String {
     format!(
         "account_id, log_index, recorded_at, entry, leaf_hash, {}",
@@ -165,10 +156,10 @@ pub(super) fn selected() -> String {
     )
 }
 
-/// How many of [`selected`] there are.
+/// The number of columns in [`selected`].
 pub(super) const COLUMNS: usize = 19;
 
-/// Reads [`selected`], without a look at their types: a page has thousands of values.
+/// Reads the columns of [`selected`] without type checks: a page has thousands of values.
 pub(super) fn stored(row: &PgRow) -> Result<StoredEntry<'_>, StoreError> {
     const TABLE: &str = "audit_entry";
     let leaf_hash: &[u8] = row.try_get_unchecked(4)?;
@@ -179,7 +170,7 @@ pub(super) fn stored(row: &PgRow) -> Result<StoredEntry<'_>, StoreError> {
         text: Cow::Borrowed(row.try_get_unchecked(3)?),
         leaf_hash: leaf_hash
             .try_into()
-            .map_err(|_| StoreError::corrupt(TABLE, "a leaf hash that has not 32 bytes"))?,
+            .map_err(|_| StoreError::corrupt(TABLE, "leaf_hash is not 32 bytes long"))?,
         columns: columns::read(row, 5)?,
     })
 }

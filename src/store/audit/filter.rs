@@ -1,4 +1,4 @@
-//! Which entries.
+//! The filter of entries.
 
 use std::borrow::Cow;
 

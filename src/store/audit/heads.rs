@@ -1,15 +1,16 @@
-//! How long the ledgers are.
+//! Sizes of the ledgers.
 
 use crate::{
     domain::AccountId,
     store::{
-        Database, StoreError,
+        connection::Database,
+        error::StoreError,
         rows::{count, parse},
     },
 };
 
-/// Reads how many entries the ledgers of `accounts` (empty: all) have, archived ones included, in the order of the accounts.
-/// An account without a ledger is left out.
+/// Reads the number of entries in the ledgers of `accounts` (empty: all), archived ones included, in the order of the accounts.
+/// Omits accounts without a ledger.
 ///
 /// # Errors
 /// When Postgres does not answer.
@@ -20,9 +21,7 @@ pub async fn sizes(database: &Database, accounts: &[AccountId]) -> Result<Vec<(A
          WHERE cardinality($1::text[]) = 0 OR account_id = ANY($1) ORDER BY account_id",
         &accounts,
     );
-    let rows = database
-        .run(async |connection| query.fetch_all(connection).await)
-        .await?;
+    let rows = database.run(async |conn| query.fetch_all(conn).await).await?;
     rows.into_iter()
         .map(|row| Ok((parse("ledger", &row.account_id)?, count("ledger", row.size)?)))
         .collect()

@@ -1,8 +1,8 @@
-//! The questions about the history. They only read.
+//! Queries on the history.
 //!
-//! Read in this order: [`mod@filter`] (which entries), [`mod@entries`] (a page of them), [`mod@at`] (what was shared at a
-//! moment), [`mod@summary`] (counts), [`mod@ranking`] (who asked most, and about what),
-//! [`mod@archived`] (what is in files), [`heads`] (how long the ledgers are).
+//! Read in this order: [`mod@filter`] (which entries), [`mod@entries`] (pages of entries), [`mod@at`] (shares at a point in time),
+//! [`mod@summary`] (counts), [`mod@ranking`] (top principals, images and accounts), [`mod@archived`] (archive files), [`heads`]
+//! (sizes of the ledgers).
 
 mod archived;
 mod at;
@@ -18,9 +18,10 @@ mod summary;
 mod walk;
 mod windows;
 
+pub use crate::store::rows::Order;
 pub use archived::{Archived, archived, archived_at};
 pub use at::{Share, ShareFilter, shares_at};
-pub use entries::{EntryPosition, Found, Order, StoredEntry, entries, entry, range};
+pub use entries::{EntryPosition, Found, StoredEntry, entries, entry, range};
 pub use filter::{Column, Condition, EntryFilter};
 pub use heads::sizes;
 pub use ranking::{Ranking, ranking};

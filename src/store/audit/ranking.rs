@@ -1,34 +1,34 @@
-//! Who asked most, and what was asked about most: from the rankings, and from the entries that are not in these yet.
+//! The principals, images and accounts with the most requests: from the rankings, plus the entries that are not counted there yet.
 
 use sqlx::{Postgres, QueryBuilder};
 
 use crate::{
     domain::{AccountId, Timestamp},
     store::{
-        Database, StoreError,
-        at_hand::Planning,
+        connection::{Database, PlanCacheMode},
+        error::StoreError,
         rows::{buckets::Bucket, count},
     },
 };
 
 use super::{
-    cover::{self, Tiles},
+    cover::{self, Rollups},
     statement::push_any,
 };
 
-/// What is ranked by the number of requests.
+/// What to rank by the number of requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ranking {
-    /// Who asked.
+    /// The principal of the request.
     Principal,
-    /// Which image was asked about.
+    /// The image.
     Image,
-    /// Whom it was to be shared with.
+    /// The account that the image is shared with.
     SharedAccount,
 }
 
-/// Ranks by the number of requests (entries that are ranked) from midnight `from` to before midnight `to` (UTC), in the
-/// ledgers of `accounts` (empty: all). At most `top`, the most first; of equals the smaller value first.
+/// Ranks by the number of requests (entries with `is_ranked`) from midnight `from` to before midnight `to` (UTC), in the ledgers of
+/// `accounts` (empty: all). At most `top` values, the most frequent first; equal counts by value.
 ///
 /// # Errors
 /// When Postgres does not answer.
@@ -40,54 +40,56 @@ pub async fn ranking(
     accounts: &[AccountId],
     top: u32,
 ) -> Result<Vec<(String, u64)>, StoreError> {
-    let tiles = cover::cover(from, to, Bucket::Month);
-    if tiles.is_empty() {
+    let rollups = cover::cover(from, to, Bucket::Month);
+    if rollups.is_empty() {
         return Ok(Vec::new());
     }
-    let mut sql = statement(ranking, &tiles, accounts, top);
+    let mut sql = statement(ranking, &rollups, accounts, top);
     let query = sql.build_query_as::<(String, i64)>().persistent(false);
     let rows = database
-        .run_planned(Planning::ByValues, async |connection| query.fetch_all(connection).await)
+        .run_planned(PlanCacheMode::Auto, async |connection| {
+            query.fetch_all(connection).await
+        })
         .await?;
     rows.into_iter()
         .map(|(value, sum)| Ok((value, count("audit_ranking", sum)?)))
         .collect()
 }
 
-fn statement(ranking: Ranking, tiles: &[Tiles], accounts: &[AccountId], top: u32) -> QueryBuilder<Postgres> {
+fn statement(ranking: Ranking, rollups: &[Rollups], accounts: &[AccountId], top: u32) -> QueryBuilder<Postgres> {
     let accounts: Vec<_> = accounts.iter().map(AccountId::to_string).collect();
     let mut sql = QueryBuilder::new("SELECT value, sum(count)::bigint FROM (");
-    for tiles in tiles {
-        push_tiles(&mut sql, ranking, tiles, &accounts);
+    for rollups in rollups {
+        push_rollups(&mut sql, ranking, rollups, &accounts);
         sql.push(" UNION ALL ");
     }
-    push_rest(&mut sql, ranking, tiles, &accounts);
+    push_rest(&mut sql, ranking, rollups, &accounts);
     sql.push(") AS counted GROUP BY value ORDER BY sum(count) DESC, value LIMIT ")
         .push(top);
     sql
 }
 
-fn push_tiles(sql: &mut QueryBuilder<Postgres>, ranking: Ranking, tiles: &Tiles, accounts: &[String]) {
+fn push_rollups(sql: &mut QueryBuilder<Postgres>, ranking: Ranking, rollups: &Rollups, accounts: &[String]) {
     let table = if accounts.is_empty() {
         "audit_ranking_total"
     } else {
         "audit_ranking"
     };
     sql.push("SELECT value, count FROM ").push(table);
-    sql.push(" WHERE bucket = '").push(tiles.bucket.as_str());
+    sql.push(" WHERE bucket = '").push(rollups.bucket.as_str());
     sql.push("' AND ranking = '").push(ranking.as_str());
-    sql.push("' AND start_time >= ").push_bind(tiles.from);
-    sql.push(" AND start_time < ").push_bind(tiles.to);
+    sql.push("' AND start_time >= ").push_bind(rollups.from);
+    sql.push(" AND start_time < ").push_bind(rollups.to);
     push_any(sql, "account_id", accounts.to_vec());
 }
 
 /// The entries that are not in the rankings yet.
-fn push_rest(sql: &mut QueryBuilder<Postgres>, ranking: Ranking, tiles: &[Tiles], accounts: &[String]) {
+fn push_rest(sql: &mut QueryBuilder<Postgres>, ranking: Ranking, rollups: &[Rollups], accounts: &[String]) {
     sql.push("SELECT ").push(ranking.column());
     sql.push(", 1 FROM audit_entry_uncounted WHERE is_ranked AND ")
         .push(ranking.column())
         .push(" IS NOT NULL");
-    if let (Some(first), Some(last)) = (tiles.first(), tiles.last()) {
+    if let (Some(first), Some(last)) = (rollups.first(), rollups.last()) {
         sql.push(" AND recorded_at >= ").push_bind(first.from);
         sql.push(" AND recorded_at < ").push_bind(last.to);
     }
@@ -95,7 +97,7 @@ fn push_rest(sql: &mut QueryBuilder<Postgres>, ranking: Ranking, tiles: &[Tiles]
 }
 
 impl Ranking {
-    /// The name in the store.
+    /// The name in the tables.
     fn as_str(self) -> &'static str {
         match self {
             Self::Principal => "PRINCIPAL",
@@ -104,7 +106,7 @@ impl Ranking {
         }
     }
 
-    /// What an entry says of it.
+    /// The column of an entry.
     fn column(self) -> &'static str {
         match self {
             Self::Principal => "principal",

@@ -1,7 +1,7 @@
-//! The SQL of a page of entries, with the conditions that there are and no others.
+//! The SQL of a page of entries, with only the conditions of its filter.
 //!
-//! Kinds, actions, causes and the edges of months stand in it as literals, so that Postgres sees which partial indexes and which
-//! partitions hold them. All else is bound. The types of these values admit no quotation mark.
+//! Kinds, actions, causes and the edges of months are literals, so that Postgres can choose partial indexes and partitions. All other
+//! values are bound. The types of the literals cannot contain a quotation mark.
 
 use sqlx::{Postgres, QueryBuilder};
 
@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{domain::Timestamp, store::rows::bigint};
 
-/// A page of entries to look for.
+/// A page of entries to read.
 #[derive(Debug)]
 pub(super) struct Page<'a> {
     pub(super) filter: &'a EntryFilter,
@@ -25,7 +25,7 @@ pub(super) struct Page<'a> {
 }
 
 impl Page<'_> {
-    /// The statement that reads at most `limit` entries of the page from a span of time.
+    /// The statement that reads at most `limit` entries of the page from a time span.
     pub(super) fn statement(&self, driver: &Driver, span: Span, limit: u32) -> QueryBuilder<Postgres> {
         let mut sql = self.select();
         if let Driver::Each(Condition { column, values }) = driver {
@@ -47,8 +47,7 @@ impl Page<'_> {
         sql
     }
 
-    /// The statement that reads at most `limit` entries of the page from the next `most` entries in a span of time, whatever
-    /// these are.
+    /// The statement that reads at most `limit` entries of the page from the next `most` entries of any content in a time span.
     pub(super) fn walk(&self, span: Span, most: u32, limit: u32) -> QueryBuilder<Postgres> {
         let mut sql = self.select();
         sql.push("(SELECT * FROM audit_entry WHERE log_index >= 0");
@@ -60,7 +59,7 @@ impl Page<'_> {
         sql
     }
 
-    /// Each row tells, too, whether anything was archived when it was read, which mostly saves the question, and when that was.
+    /// Each row also has the time of the read, and whether anything was archived then. This usually saves a query.
     fn select(&self) -> QueryBuilder<Postgres> {
         let mut sql = QueryBuilder::new("SELECT ");
         sql.push(selected())
@@ -77,8 +76,8 @@ impl Page<'_> {
     }
 
     fn push_conditions(&self, sql: &mut QueryBuilder<Postgres>, driver: &Driver, span: Span) {
-        // Only who says this is offered the index of the time alone. Postgres would walk it too often: a value that is frequent
-        // in a month need not be so at the end where the page is looked for.
+        // `log_index >= 0` enables the index by time alone. Postgres would choose that index too often: a value can be frequent in a
+        // month but rare at the end where the page starts.
         sql.push(match driver {
             Driver::Time => " WHERE log_index >= 0",
             _ => " WHERE true",
@@ -129,7 +128,7 @@ fn push_condition(sql: &mut QueryBuilder<Postgres>, Condition { column, values }
     };
 }
 
-/// Narrows it down to the values that a column may have; none are all.
+/// Appends a condition that limits a column to values. An empty list means all values.
 pub(super) fn push_any(sql: &mut QueryBuilder<Postgres>, column: &str, values: Vec<String>) {
     if !values.is_empty() {
         sql.push(format_args!(" AND {column} = ANY("))
@@ -144,11 +143,11 @@ fn push_texts(sql: &mut QueryBuilder<Postgres>, filter: &EntryFilter) {
     sql.push(" AND (reason ILIKE ").push_bind(pattern.clone());
     sql.push(" OR ticket ILIKE ").push_bind(pattern).push(")");
     if !has_indexed_text(filter) {
-        sql.push(" IS TRUE"); // or else Postgres may read all of the index, which holds nothing for it
+        sql.push(" IS TRUE"); // keeps Postgres from reading the whole trigram index, which cannot find this text
     }
 }
 
-/// The pattern of what contains a text.
+/// The LIKE pattern for texts that contain `text`.
 fn contains(text: &str) -> String {
     let mut pattern = String::from("%");
     for letter in text.chars() {
@@ -161,8 +160,8 @@ fn contains(text: &str) -> String {
     pattern
 }
 
-/// The edge of a month stands in the statement: Postgres then plans for that month's partition alone. What a caller asked for
-/// is bound, like all their values, and the edge of its month stands beside it.
+/// The edge of a month is a literal, so that Postgres plans for that month's partition alone. A bound from the caller is bound, like all
+/// values of callers, with the edge of its month as a literal beside it.
 fn push_bound(
     sql: &mut QueryBuilder<Postgres>,
     condition: &str,
@@ -181,7 +180,7 @@ fn push_bound(
     }
 }
 
-/// The time is compared once more by itself: that chooses the partitions.
+/// The time is also compared alone, which selects the partitions.
 fn push_after(sql: &mut QueryBuilder<Postgres>, order: Order, after: &EntryPosition) {
     let time = after.recorded_at.to_offset_date_time();
     let (bound, row) = match order {

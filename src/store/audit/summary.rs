@@ -1,4 +1,4 @@
-//! Counts of entries in buckets of time: from the rollups, and from the entries that are not in these yet.
+//! Counts of entries by time bucket: from the rollups, plus the entries that are not counted there yet.
 
 use sqlx::{Postgres, QueryBuilder};
 use time::OffsetDateTime;
@@ -6,21 +6,21 @@ use time::OffsetDateTime;
 use crate::{
     domain::{AccountId, Action, KindName, Region, Timestamp},
     store::{
-        Database, StoreError,
-        at_hand::Planning,
+        connection::{Database, PlanCacheMode},
+        error::StoreError,
         rows::{buckets::Bucket, count, parse},
     },
 };
 
 use super::{
-    cover::{self, Tiles},
+    cover::{self, Rollups},
     statement::push_any,
 };
 
-/// A bucket of time, in UTC.
+/// The length of a time bucket, in UTC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Interval {
-    /// All of the time asked about.
+    /// The whole time span of the query.
     Whole,
     /// An hour.
     Hour,
@@ -32,10 +32,10 @@ pub enum Interval {
     Month,
 }
 
-/// What counts are told apart by.
+/// A dimension to group by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Dimension {
-    /// Whose ledger it is.
+    /// The account of the ledger.
     Account,
     /// The Region of the image.
     Region,
@@ -45,16 +45,16 @@ pub enum Dimension {
     Kind,
 }
 
-/// What to count. Empty lists match everything.
+/// What to count. An empty list matches everything.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CountQuery {
-    /// From this full hour on.
+    /// The start, a full hour.
     pub from: Timestamp,
-    /// Before this full hour.
+    /// The end (exclusive), a full hour.
     pub to: Timestamp,
-    /// The buckets.
+    /// The length of the buckets.
     pub interval: Interval,
-    /// What counts are told apart by.
+    /// A dimension to group by.
     pub group_by: Vec<Dimension>,
     /// Entries of these ledgers.
     pub accounts: Vec<AccountId>,
@@ -66,12 +66,12 @@ pub struct CountQuery {
     pub kinds: Vec<KindName>,
 }
 
-/// A count. Each dimension of `group_by` is set, unless the entries have no value for it.
+/// A count. Each dimension of `group_by` is set, unless its entries have no value for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Count {
-    /// When the bucket begins, or the time asked about, whichever is later.
+    /// The start of the bucket, or of the query if that is later.
     pub start_time: Timestamp,
-    /// Whose ledger it is.
+    /// The account of the ledger.
     pub account: Option<AccountId>,
     /// The Region of the image.
     pub region: Option<Region>,
@@ -79,28 +79,30 @@ pub struct Count {
     pub action: Option<String>,
     /// The name of the kind.
     pub kind: Option<String>,
-    /// So many entries: never none.
+    /// Number of entries, never zero.
     pub count: u64,
 }
 
-/// Counts entries: at most `limit` counts. In the order of time, then of account, Region, action and kind, as far as these are told apart.
+/// Counts entries, at most `limit` counts. Ordered by time, then by the dimensions.
 ///
 /// # Errors
 /// When Postgres does not answer.
 pub async fn counts(database: &Database, query: &CountQuery, limit: u32) -> Result<Vec<Count>, StoreError> {
-    let tiles = cover::cover(query.from, query.to, query.interval.largest_bucket());
-    if tiles.is_empty() {
+    let rollups = cover::cover(query.from, query.to, query.interval.largest_bucket());
+    if rollups.is_empty() {
         return Ok(Vec::new());
     }
-    let mut sql = statement(query, &tiles, limit);
+    let mut sql = statement(query, &rollups, limit);
     let query = sql.build_query_as::<Row>().persistent(false);
     let rows = database
-        .run_planned(Planning::ByValues, async |connection| query.fetch_all(connection).await)
+        .run_planned(PlanCacheMode::Auto, async |connection| {
+            query.fetch_all(connection).await
+        })
         .await?;
     rows.into_iter().map(read).collect()
 }
 
-fn statement(query: &CountQuery, tiles: &[Tiles], limit: u32) -> QueryBuilder<Postgres> {
+fn statement(query: &CountQuery, rollups: &[Rollups], limit: u32) -> QueryBuilder<Postgres> {
     let mut sql = QueryBuilder::new("SELECT ");
     match query.interval.unit() {
         None => sql.push_bind(query.from.to_offset_date_time()).push("::timestamptz"),
@@ -120,8 +122,8 @@ fn statement(query: &CountQuery, tiles: &[Tiles], limit: u32) -> QueryBuilder<Po
         .push(column);
     }
     sql.push(", sum(count)::bigint FROM (");
-    for tiles in tiles {
-        push_tiles(&mut sql, query, tiles);
+    for rollups in rollups {
+        push_rollups(&mut sql, query, rollups);
         sql.push(" UNION ALL ");
     }
     push_rest(&mut sql, query);
@@ -130,14 +132,14 @@ fn statement(query: &CountQuery, tiles: &[Tiles], limit: u32) -> QueryBuilder<Po
     sql
 }
 
-/// The rollups of one size, added up by the columns as they are: to find the interval of each row would take longer.
-fn push_tiles(sql: &mut QueryBuilder<Postgres>, query: &CountQuery, tiles: &Tiles) {
+/// The rollups of one size, summed before their interval is computed: computing it for each row is slower.
+fn push_rollups(sql: &mut QueryBuilder<Postgres>, query: &CountQuery, rollups: &Rollups) {
     sql.push("SELECT start_time");
     push_columns(sql, query);
     sql.push(", sum(count)::bigint AS count FROM audit_rollup WHERE bucket = '")
-        .push(tiles.bucket.as_str());
-    sql.push("' AND start_time >= ").push_bind(tiles.from);
-    sql.push(" AND start_time < ").push_bind(tiles.to);
+        .push(rollups.bucket.as_str());
+    sql.push("' AND start_time >= ").push_bind(rollups.from);
+    sql.push(" AND start_time < ").push_bind(rollups.to);
     push_lists(sql, query);
     sql.push(" GROUP BY start_time");
     push_columns(sql, query);
@@ -154,7 +156,7 @@ fn push_rest(sql: &mut QueryBuilder<Postgres>, query: &CountQuery) {
     push_lists(sql, query);
 }
 
-/// The columns that counts are told apart by.
+/// The columns to group by.
 fn push_columns(sql: &mut QueryBuilder<Postgres>, query: &CountQuery) {
     for (dimension, column) in Dimension::COLUMNS {
         if query.group_by.contains(&dimension) {
@@ -163,7 +165,7 @@ fn push_columns(sql: &mut QueryBuilder<Postgres>, query: &CountQuery) {
     }
 }
 
-/// Narrows it down to the accounts, Regions, actions and kinds asked for.
+/// The conditions on accounts, Regions, actions and kinds.
 fn push_lists(sql: &mut QueryBuilder<Postgres>, query: &CountQuery) {
     let lists: [(_, Vec<String>); 4] = [
         ("account_id", query.accounts.iter().map(ToString::to_string).collect()),
@@ -190,7 +192,7 @@ impl Interval {
         }
     }
 
-    /// No rollup may reach over the edge of an interval.
+    /// A rollup must not cross the edge of an interval.
     fn largest_bucket(self) -> Bucket {
         match self {
             Self::Hour => Bucket::Hour,
@@ -218,7 +220,7 @@ type Row = (
     i64,
 );
 
-/// An empty text stands for entries without a Region or an action.
+/// An empty text means entries without a Region or an action.
 fn read((start_time, account, region, action, kind, sum): Row) -> Result<Count, StoreError> {
     const TABLE: &str = "audit_rollup";
     let region = region.filter(|region| !region.is_empty());

@@ -1,11 +1,11 @@
-//! Looking for a page of entries in one span of time after the other, until it is full.
+//! Searches time span after time span for the entries of a page, until the page is full.
 
 use std::time::Duration;
 
 use futures_util::TryStreamExt;
 use sqlx::{PgConnection, Postgres, QueryBuilder, Row as _};
 
-use crate::{domain::Timestamp, store::StoreError};
+use crate::{domain::Timestamp, store::error::StoreError};
 
 use super::{
     EntryFilter, Order, StoredEntry,
@@ -15,16 +15,18 @@ use super::{
     windows::{self, Span},
 };
 
-/// A text that is in fewer than one of so many entries is looked for in its index.
+/// A walk reads at most this number of entries for each entry of the page. A rarer text is searched in its index.
 const WALKED_FOR_EACH: u32 = 20;
+
+/// The maximum number of entries that a walk reads.
 const MOST_WALKED: u32 = 5000;
 
-/// What was found, as what was made of it.
+/// The mapped entries that were found.
 pub(super) struct Walked<T> {
     pub(super) entries: Vec<Result<T, StoreError>>,
-    /// True when the last look, if it found anything, saw that nothing was archived.
+    /// True when the last statement that found entries saw that nothing was archived.
     pub(super) nothing_archived: bool,
-    /// When the last look that found anything began.
+    /// When the last statement that found entries began.
     pub(super) read_at: Option<Timestamp>,
 }
 
@@ -44,8 +46,8 @@ impl<T> Walked<T> {
     }
 }
 
-/// Looks for a page of a frequent text where that page begins, in one statement. Nothing if the page is of something else, or was
-/// not found so.
+/// Searches for a frequent text in the month where the page starts, with one statement. None if the page has other conditions, or is
+/// not full.
 async fn walk_near<T: Send>(
     connection: &mut PgConnection,
     page: &Page<'_>,
@@ -57,7 +59,7 @@ async fn walk_near<T: Send>(
     Ok((found.entries.len() == limit as usize).then_some(found))
 }
 
-/// Where a text is looked for first, before it is asked where the history begins and ends: in the month where the page begins.
+/// The month where the page starts. A text is searched there first, before the start and the end of the history are read.
 fn near(page: &Page<'_>) -> Option<Span> {
     if Driver::of(page.filter, page.conditions) != Driver::Text {
         return None;
@@ -73,7 +75,7 @@ fn near(page: &Page<'_>) -> Option<Span> {
         .copied()
 }
 
-/// Reads a page, and makes of each entry what is wanted of it.
+/// Reads a page, and maps each entry.
 pub(super) async fn read<T: Send>(
     connection: &mut PgConnection,
     page: &Page<'_>,
@@ -113,7 +115,7 @@ pub(super) async fn read<T: Send>(
     Ok(walked)
 }
 
-/// Looks for a text in the next entries, whatever these are.
+/// Searches for a text in the next entries of any content.
 async fn walk<T: Send>(
     connection: &mut PgConnection,
     page: &Page<'_>,
@@ -125,13 +127,12 @@ async fn walk<T: Send>(
     look(connection, page.walk(span, most, limit), make).await
 }
 
-/// How many entries to look for where so many are missing: a statement is kept for each month and each such number, which are
-/// therefore few.
+/// Rounds the number of missing entries up. Each limit and month has its own prepared statement, so there are few limits.
 fn at_least(missing: u32, limit: u32) -> u32 {
     missing.next_multiple_of(limit.div_ceil(4).max(1)).min(limit)
 }
 
-/// What one statement finds.
+/// Runs one statement.
 async fn look<T: Send>(
     connection: &mut PgConnection,
     mut statement: QueryBuilder<Postgres>,
@@ -149,14 +150,14 @@ async fn look<T: Send>(
     Ok(found)
 }
 
-/// The spans of time to look in, one after the other.
+/// The time spans to search, in order.
 async fn spans(connection: &mut PgConnection, page: &Page<'_>, driver: &Driver) -> Result<Vec<Span>, sqlx::Error> {
     let EntryFilter { from, to, .. } = *page.filter;
     let mut span = Span { from, to };
     if *driver == Driver::Few {
         return Ok(vec![span]);
     }
-    // How often a text is met in a month says nothing about other months; so there is a statement for each.
+    // The frequency of a text differs between months, so each month has its own statement.
     let monthly = page.filter.text.is_some();
     let after = page.after.map(|after| after.recorded_at);
     if monthly {
@@ -186,7 +187,7 @@ async fn spans(connection: &mut PgConnection, page: &Page<'_>, driver: &Driver) 
     })
 }
 
-/// When the latest entry was recorded.
+/// The time of the latest entry.
 async fn newest(connection: &mut PgConnection) -> Result<Option<Timestamp>, sqlx::Error> {
     let newest = sqlx::query_scalar!("SELECT max(last_recorded_at) FROM ledger")
         .fetch_one(connection)
@@ -194,7 +195,7 @@ async fn newest(connection: &mut PgConnection) -> Result<Option<Timestamp>, sqlx
     Ok(newest.map(Timestamp::new))
 }
 
-/// When the earliest entry was recorded that is not archived.
+/// The time of the earliest entry that is not archived.
 async fn oldest(connection: &mut PgConnection) -> Result<Option<Timestamp>, sqlx::Error> {
     let oldest = sqlx::query_scalar!("SELECT min(recorded_at) FROM audit_entry WHERE log_index >= 0")
         .fetch_one(connection)

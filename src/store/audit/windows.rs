@@ -1,6 +1,5 @@
-//! Spans of time, in the order in which a page is looked for in them: a month first, wider ones after it. What is looked for is
-//! often found in the first; and what Postgres expects of a whole history, of which not every month is like the others, does
-//! not make it read all of it.
+//! The time spans that are searched for a page, in order: a month first, then wider ones. The first span often fills the page. And
+//! Postgres does not read the whole history because its statistics misjudge one month.
 
 use time::{Date, Month, OffsetDateTime};
 
@@ -8,24 +7,24 @@ use crate::domain::Timestamp;
 
 use super::Order;
 
-/// How many months each span has. After them comes one without an end.
+/// The months of each span. The last span has no end.
 pub(super) const WIDER_AND_WIDER: &[i32] = &[1, 12];
 
-/// For what is met now and then, and found by an index of its own: a year.
+/// For rare values with an index of their own: a year.
 pub(super) const WIDE: &[i32] = &[12];
 
-/// Month by month, for three years: for what Postgres guesses badly.
+/// Month by month for three years, for conditions that Postgres estimates badly.
 pub(super) const MONTHLY: &[i32] = &[1; 36];
 
-/// From a time on, and before a time, where there is one.
+/// From `from` to before `to`. An absent edge is open.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Span {
     pub(super) from: Option<Timestamp>,
     pub(super) to: Option<Timestamp>,
 }
 
-/// Divides a span into parts of so many `months`, beginning with the month that `start` is in and going on in the order. What
-/// lies on the other side of that month belongs to the first part.
+/// Divides a span into parts with the given numbers of `months`, in the order, from the month of `start` on. Time on the other side of that
+/// month belongs to the first part.
 pub(super) fn divide(span: Span, start: Timestamp, order: Order, months: &[i32]) -> Vec<Span> {
     let Some(mut edge) = months_from(start, i32::from(order == Order::NewestFirst)) else {
         return vec![span];
@@ -46,7 +45,7 @@ pub(super) fn divide(span: Span, start: Timestamp, order: Order, months: &[i32])
 }
 
 impl Span {
-    /// The part of it between two edges.
+    /// Its part between two edges.
     fn within(self, order: Order, near: Option<Timestamp>, far: Option<Timestamp>) -> Self {
         let (from, to) = match order {
             Order::NewestFirst => (far, near),
@@ -58,7 +57,7 @@ impl Span {
         }
     }
 
-    /// Where it ends, in the order.
+    /// Its last edge in the order.
     pub(super) fn far_edge(self, order: Order) -> Option<Timestamp> {
         match order {
             Order::NewestFirst => self.from,
@@ -66,23 +65,23 @@ impl Span {
         }
     }
 
-    /// True when no time can be in it.
+    /// True when it contains no time.
     pub(super) fn is_empty(self) -> bool {
         self.from.zip(self.to).is_some_and(|(from, to)| from >= to)
     }
 }
 
-/// When the month (UTC) of a time began.
+/// The start of the month (UTC) of a time.
 pub(super) fn month_of(time: Timestamp) -> Option<Timestamp> {
     months_from(time, 0)
 }
 
-/// When the month (UTC) of a time ends.
+/// The end of the month (UTC) of a time.
 pub(super) fn month_after(time: Timestamp) -> Option<Timestamp> {
     months_from(time, 1)
 }
 
-/// The beginning of the month (UTC) that is so many months after that of `time`.
+/// The start of the month (UTC) that is `months` after the month of `time`.
 fn months_from(time: Timestamp, months: i32) -> Option<Timestamp> {
     let date = time.to_offset_date_time().date();
     let month = date.year() * 12 + i32::from(u8::from(date.month())) - 1 + months;

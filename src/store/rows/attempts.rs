@@ -1,4 +1,4 @@
-//! Attempts, as the JSON of `change.attempts`.
+//! The JSON of `change.attempts`.
 
 use std::{borrow::Cow, time::Duration};
 
@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     domain::{Attempt, Classification, Operation, Timestamp},
-    store::StoreError,
+    store::error::StoreError,
 };
 
 use super::named;

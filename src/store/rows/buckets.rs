@@ -1,10 +1,10 @@
-//! The spans of time that entries are counted by, in UTC.
+//! The time buckets of the rollups, in UTC.
 
 use time::OffsetDateTime;
 
 use crate::domain::Timestamp;
 
-/// A span of time that counts are kept for.
+/// The length of a bucket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(in crate::store) enum Bucket {
     Hour,
@@ -13,7 +13,7 @@ pub(in crate::store) enum Bucket {
 }
 
 impl Bucket {
-    /// What the span is called in the tables.
+    /// The name of the bucket in the tables.
     pub(in crate::store) fn as_str(self) -> &'static str {
         match self {
             Self::Hour => "HOUR",
@@ -22,7 +22,7 @@ impl Bucket {
         }
     }
 
-    /// When the span began that a time is in.
+    /// The start of the bucket that contains a time.
     pub(in crate::store) fn start(self, time: Timestamp) -> OffsetDateTime {
         let time = time.to_offset_date_time();
         match self {
@@ -43,7 +43,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_span_starts_in_utc() {
+    fn a_bucket_starts_in_utc() {
         let time = Timestamp::new(datetime!(2026-03-31 23:59:59.999999 -02:30));
         assert_eq!(Bucket::Hour.start(time), datetime!(2026-04-01 02:00 UTC));
         assert_eq!(Bucket::Day.start(time), datetime!(2026-04-01 00:00 UTC));

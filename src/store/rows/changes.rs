@@ -9,7 +9,7 @@ use crate::{
         Access, Action, Cause, Change, ChangeId, ChangeState, Failure, FailureReason, Intent, Justification,
         PermissionKey, RequestId, Timestamp,
     },
-    store::StoreError,
+    store::error::StoreError,
 };
 
 use super::{
@@ -20,9 +20,9 @@ use super::{
 const TABLE: &str = "change";
 
 super::table::table! {
-    /// A change as it is read.
+    /// A change to read.
     row ChangeRow;
-    /// Changes to be saved.
+    /// Changes to save.
     rows Changes of change: &'a Change;
     #[key] account_id: Text = change.intent.key.account.as_str(),
     #[key] change_id: Uuid = change.id().0,

@@ -1,11 +1,11 @@
-//! `ledger`: the heads.
+//! `ledger`: the heads of the ledgers.
 
 use sqlx::PgConnection;
 
 use crate::{
     domain::{AccountId, Timestamp},
     ledger::Frontier,
-    store::StoreError,
+    store::error::StoreError,
 };
 
 use super::{
@@ -21,12 +21,12 @@ pub(in crate::store) struct Head {
     pub(in crate::store) account: AccountId,
     pub(in crate::store) frontier: Frontier,
     pub(in crate::store) last_recorded_at: Timestamp,
-    /// The one that was read.
+    /// The version that was read.
     pub(in crate::store) version: u64,
 }
 
 super::table::row! {
-    /// A head as it is read.
+    /// A head to read.
     HeadRow;
     account_id: Text,
     version: Bigint,
@@ -49,7 +49,7 @@ impl TryFrom<HeadRow> for Head {
     }
 }
 
-/// Makes an empty ledger for each account that has none.
+/// Inserts an empty ledger for each account that has none.
 pub(in crate::store) async fn ensure(connection: &mut PgConnection, accounts: &[&str]) -> Result<(), StoreError> {
     let empty_root = Frontier::default().root();
     sqlx::query!(
@@ -64,7 +64,7 @@ pub(in crate::store) async fn ensure(connection: &mut PgConnection, accounts: &[
     Ok(())
 }
 
-/// Locks the heads of these accounts, in the order of the accounts, and tells how many there are.
+/// Locks the heads of these accounts in the order of the accounts. Returns how many exist.
 pub(in crate::store) async fn lock(connection: &mut PgConnection, accounts: &[&str]) -> Result<u64, StoreError> {
     let locked = sqlx::query!(
         "SELECT FROM ledger WHERE account_id = ANY($1) ORDER BY account_id FOR UPDATE",
@@ -75,7 +75,7 @@ pub(in crate::store) async fn lock(connection: &mut PgConnection, accounts: &[&s
     Ok(locked.rows_affected())
 }
 
-/// Locks heads, in the order of their accounts, and tells whether all of them are still as they were read.
+/// Locks heads in the order of their accounts. Returns whether all have the version that was read.
 pub(in crate::store) async fn hold(connection: &mut PgConnection, heads: &[Head]) -> Result<bool, StoreError> {
     let accounts: Vec<_> = heads.iter().map(|head| head.account.as_str()).collect();
     let versions: Vec<_> = heads.iter().map(|head| bigint(head.version)).collect();
@@ -92,7 +92,7 @@ pub(in crate::store) async fn hold(connection: &mut PgConnection, heads: &[Head]
 }
 
 super::table::rows! {
-    /// Heads as they are to be, and the versions that were read.
+    /// Heads to save, with the versions that were read.
     rows Heads of head: &'a Head;
     #[key] account_id: Text = head.account.as_str(),
     version: Bigint = bigint(head.version),

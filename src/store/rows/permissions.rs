@@ -2,7 +2,7 @@
 
 use crate::{
     domain::{Access, ChangeId, Landing, Lease, Permission, PermissionKey, ReplicaId, Timestamp},
-    store::StoreError,
+    store::error::StoreError,
 };
 
 use super::{
@@ -13,9 +13,9 @@ use super::{
 const TABLE: &str = "share_permission";
 
 super::table::table! {
-    /// A permission as it is read.
+    /// A permission to read.
     row PermissionRow;
-    /// Permissions to be saved.
+    /// Permissions to save.
     rows Permissions of permission: &'a Permission;
     #[key] account_id: Text = permission.key.account.as_str(),
     #[key] region: Text = permission.key.region.as_str(),

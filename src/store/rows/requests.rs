@@ -2,7 +2,7 @@
 
 use crate::{
     domain::{AccountId, ChangeId, Request, RequestContent, RequestId},
-    store::StoreError,
+    store::error::StoreError,
 };
 
 use super::{
@@ -13,9 +13,9 @@ use super::{
 const TABLE: &str = "request";
 
 super::table::table! {
-    /// A request as it is read.
+    /// A request to read.
     row RequestRow;
-    /// Requests to be saved, each with its account.
+    /// Requests to save, each with its account.
     rows Requests of request: (&'a AccountId, &'a Request);
     account_id: Text = request.0.as_str(),
     request_id: Uuid = request.1.id.0,
@@ -33,9 +33,7 @@ impl TryFrom<RequestRow> for Request {
             id: RequestId(row.request_id),
             change_id: ChangeId(row.change_id),
             principal: parse(TABLE, &row.principal)?,
-            content: RequestContent(
-                content.map_err(|_| StoreError::corrupt(TABLE, "a content that has not 32 bytes"))?,
-            ),
+            content: RequestContent(content.map_err(|_| StoreError::corrupt(TABLE, "content is not 32 bytes long"))?),
         })
     }
 }

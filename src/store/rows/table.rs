@@ -1,9 +1,8 @@
-//! The columns of a table, listed once: how each is read, and how it is written.
+//! The column list of a table, written once for reading and writing.
 //!
-//! [`table!`] makes two types of such a list. The *row* is one row as it is read. The *rows* are rows to be saved, column by column: each
-//! column is one array parameter, and `unnest` makes rows of the arrays again. So a batch of any size is saved with one statement,
-//! whose text is always the same. Postgres composite types would need one parameter for each table, but an older build that writes
-//! them breaks when a column is added.
+//! [`table!`] generates two types from the list. The *row* is one row to read. The *rows* are rows to save, as one array parameter per
+//! column; `unnest` turns the arrays into rows. So one statement with a constant text saves a batch of any size. A composite type
+//! would need one parameter per table, but an older build that writes it breaks when a column is added.
 
 use sqlx::{
     Postgres, Row as _,
@@ -13,7 +12,7 @@ use sqlx::{
 };
 use time::OffsetDateTime;
 
-/// A type of Postgres, and the Rust types that its values are read into and written from.
+/// A Postgres type, with the Rust types that its values are read into and written from.
 pub(in crate::store) trait SqlType {
     /// The type of an array of such values.
     const ARRAY: &'static str;
@@ -21,7 +20,7 @@ pub(in crate::store) trait SqlType {
     type Write<'a>;
 }
 
-/// Makes the SQL types.
+/// Generates the SQL types.
 macro_rules! sql_types {
     ($($name:ident = $array:literal, $read:ty, $write:ty;)+) => {$(
         #[doc = $array]
@@ -59,21 +58,21 @@ pub(in crate::store) struct Column {
     pub(in crate::store) role: Role,
 }
 
-/// What an update does with a column.
+/// The role of a column in an update.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(in crate::store) enum Role {
-    /// It finds the row by it.
+    /// Identifies the row.
     Key,
-    /// It may change it.
+    /// May change.
     Moves,
-    /// It leaves it as it is.
+    /// Never changes.
     Fixed,
 }
 
-/// A query whose parameters are being bound.
+/// A query while its parameters are bound.
 pub(in crate::store) type Binding<'q> = Query<'q, Postgres, PgArguments>;
 
-/// The columns of a table. Every part of a statement that names them is made from the list.
+/// The columns of a table. Every part of a statement that names columns is generated from it.
 #[derive(Clone, Copy)]
 pub(in crate::store) struct ColumnList(pub(in crate::store) &'static [Column]);
 
@@ -88,24 +87,24 @@ impl ColumnList {
         self.joined(|_| true, ", ", |column| format!("{alias}.{}", column.name))
     }
 
-    /// `a = alias.a, b = alias.b`, of the columns that move.
+    /// `a = alias.a, b = alias.b`, for the columns that may change.
     pub(in crate::store) fn set(self, alias: &str) -> String {
         let assign = |column: &Column| format!("{0} = {alias}.{0}", column.name);
         self.joined(|column| column.role == Role::Moves, ", ", assign)
     }
 
-    /// `table.a = alias.a AND table.b = alias.b`, of the columns that are the key.
+    /// `table.a = alias.a AND table.b = alias.b`, for the key columns.
     pub(in crate::store) fn found_in(self, table: &str, alias: &str) -> String {
         let equal = |column: &Column| format!("{table}.{0} = {alias}.{0}", column.name);
         self.joined(|column| column.role == Role::Key, " AND ", equal)
     }
 
-    /// `unnest($1::text[], $2::uuid[]) AS alias (a, b)`, of all columns. `parameters` counts the parameters of the statement.
+    /// `unnest($1::text[], $2::uuid[]) AS alias (a, b)`, for all columns. `parameters` is the number of the last parameter so far.
     pub(in crate::store) fn unnest(self, alias: &str, parameters: &mut usize) -> String {
         self.unnest_some(|_| true, alias, parameters)
     }
 
-    /// The same, of those columns that an update needs.
+    /// The same, for the columns that an update needs.
     pub(in crate::store) fn unnest_moving(self, alias: &str, parameters: &mut usize) -> String {
         self.unnest_some(|column| column.role != Role::Fixed, alias, parameters)
     }
@@ -131,15 +130,15 @@ impl ColumnList {
     }
 }
 
-/// A row that stands in some columns of an answer.
+/// A row in some columns of a query's answer.
 pub(in crate::store) trait ReadRow: Sized {
-    /// Its columns, in the order in which they are read. The first one is never NULL.
+    /// Its columns, in the order of reading. The first one is never NULL.
     const COLUMNS: ColumnList;
 
-    /// Reads it from the columns of `row` from `first` on.
+    /// Reads it from the columns of `row` that start at index `first`.
     fn read(row: &PgRow, first: usize) -> Result<Self, sqlx::Error>;
 
-    /// The same, of a row that an outer join may have left out.
+    /// The same, for a row of an outer join. None if it is missing.
     fn read_joined(row: &PgRow, first: usize) -> Result<Option<Self>, sqlx::Error> {
         use sqlx::ValueRef as _;
         match row.try_get_raw(first)?.is_null() {
@@ -149,12 +148,12 @@ pub(in crate::store) trait ReadRow: Sized {
     }
 }
 
-/// `SELECT` of all columns of a row. `rest` begins with the table.
+/// `SELECT` all columns of a row. `rest` starts with the table.
 pub(in crate::store) fn select<R: ReadRow>(rest: &str) -> String {
     format!("SELECT {} FROM {rest}", R::COLUMNS.names())
 }
 
-/// Makes the row and the rows of a table. An update finds its row by the columns marked `#[key]` and may change those marked `#[moves]`.
+/// Generates the row and the rows of a table. An update finds its row by the columns marked `#[key]` and may change those marked `#[moves]`.
 macro_rules! table {
     (
         $(#[$row_doc:meta])* row $row:ident;
@@ -171,7 +170,7 @@ macro_rules! table {
     };
 }
 
-/// Makes a row.
+/// Generates a row.
 macro_rules! row {
     ($(#[$doc:meta])* $row:ident; $($(#[$role:ident])? $column:ident: $sql:ty,)+) => {
         $(#[$doc])*
@@ -186,8 +185,8 @@ macro_rules! row {
                 $crate::store::rows::table::columns!($($(#[$role])? $column: $sql,)+);
 
             fn read(row: &sqlx::postgres::PgRow, first: usize) -> Result<Self, sqlx::Error> {
-                let mut places = first..;
-                let mut next = || places.next().unwrap_or_default();
+                let mut indexes = first..;
+                let mut next = || indexes.next().unwrap_or_default();
                 Ok(Self {
                     $($column: sqlx::Row::try_get(row, next())?,)+
                 })
@@ -202,7 +201,7 @@ macro_rules! row {
     };
 }
 
-/// Makes rows.
+/// Generates rows.
 macro_rules! rows {
     (
         $(#[$doc:meta])* rows $rows:ident of $value:ident: $type:ty;
@@ -246,7 +245,7 @@ macro_rules! rows {
     };
 }
 
-/// Makes the list of columns.
+/// Generates the list of columns.
 macro_rules! columns {
     ($($(#[$role:ident])? $column:ident: $sql:ty,)+) => {
         $crate::store::rows::table::ColumnList(&[$(

@@ -1,7 +1,7 @@
-//! `ledger_tile`: the tiles that become full, written in the commit that fills them.
+//! `ledger_tile`: writes the tiles that become full, in the commit that fills them.
 //!
-//! A tile of leaf hashes is made of the new lines and of the at most 255 lines before them; a tile of a higher level of the
-//! roots of the 256 tiles below it. So what it costs does not grow with the history.
+//! A tile of level 0 has the leaf hashes of the new entries and of at most 255 entries before them. A tile of a higher level has the
+//! roots of the 256 tiles below it. So the cost does not grow with the history.
 
 use std::collections::BTreeMap;
 
@@ -13,23 +13,23 @@ use crate::{
         Hash,
         tile::{TileId, WIDTH, completed, tile_root},
     },
-    store::StoreError,
+    store::error::StoreError,
 };
 
-use super::{bigint, entries::Line, parse};
+use super::{bigint, entries::EncodedEntry, parse};
 
 const TABLE: &str = "ledger_tile";
 
-/// A ledger that grows.
+/// The index range of the entries that a commit appends to a ledger.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::store) struct Growth {
+pub(in crate::store) struct Appended {
     pub(in crate::store) account: AccountId,
     pub(in crate::store) from: u64,
     pub(in crate::store) to: u64,
 }
 
-impl Growth {
-    /// True when a tile becomes full.
+impl Appended {
+    /// True when the entries fill a tile.
     pub(in crate::store) fn fills_a_tile(&self) -> bool {
         !completed(self.from, self.to).is_empty()
     }
@@ -42,35 +42,41 @@ struct Tile {
     root: Hash,
 }
 
-/// Writes the tiles that these lines fill. The heads are locked.
+/// Writes the tiles that these entries fill. The caller has locked the heads.
 pub(in crate::store) async fn extend(
     connection: &mut PgConnection,
-    growths: &[Growth],
-    lines: &[Line<'_>],
+    appended: &[Appended],
+    entries: &[EncodedEntry<'_>],
 ) -> Result<(), StoreError> {
-    let growths: Vec<_> = growths.iter().filter(|growth| growth.fills_a_tile()).copied().collect();
-    if growths.is_empty() {
+    let appended: Vec<_> = appended
+        .iter()
+        .filter(|appended| appended.fills_a_tile())
+        .copied()
+        .collect();
+    if appended.is_empty() {
         return Ok(());
     }
-    let mut begun = begun(connection, &growths).await?;
+    let mut partial = partial_tiles(connection, &appended).await?;
     let mut tiles = Vec::new();
-    for growth in growths {
-        let mut leaves = begun.remove(&growth.account).unwrap_or_default();
-        let new = lines.iter().filter(|line| line.entry.account == growth.account);
-        leaves.extend(new.map(|line| line.leaf_hash));
-        tiles.extend(fill(connection, growth, &leaves).await?);
+    for appended in appended {
+        let mut leaves = partial.remove(&appended.account).unwrap_or_default();
+        let new = entries
+            .iter()
+            .filter(|encoded| encoded.entry.account == appended.account);
+        leaves.extend(new.map(|encoded| encoded.leaf_hash));
+        tiles.extend(fill(connection, appended, &leaves).await?);
     }
     insert(connection, &tiles).await
 }
 
-/// The tiles of a ledger that become full. `leaves` are those from the beginning of the tile that it grows in.
-async fn fill(connection: &mut PgConnection, growth: Growth, leaves: &[Hash]) -> Result<Vec<Tile>, StoreError> {
-    let Growth { account, from, to } = growth;
+/// The tiles of a ledger that become full. `leaves` starts at the first leaf of the tile that was partial.
+async fn fill(connection: &mut PgConnection, appended: Appended, leaves: &[Hash]) -> Result<Vec<Tile>, StoreError> {
+    let Appended { account, from, to } = appended;
     let mut tiles: Vec<Tile> = Vec::new();
     for id in completed(from, to) {
         let hashes = if id.level == 0 {
-            let place = (id.index - from / WIDTH as u64) as usize;
-            leaves.chunks(WIDTH).nth(place).unwrap_or_default().to_vec()
+            let offset = (id.index - from / WIDTH as u64) as usize;
+            leaves.chunks(WIDTH).nth(offset).unwrap_or_default().to_vec()
         } else {
             let mut roots = full_roots(connection, account, id).await?;
             let new = tiles
@@ -94,17 +100,17 @@ async fn fill(connection: &mut PgConnection, growth: Growth, leaves: &[Hash]) ->
     Ok(tiles)
 }
 
-/// The hashes of the leaves that are in no full tile yet, by account: first those that were archived, then those that were not.
-async fn begun(
+/// The leaf hashes that are in no full tile yet, by account: archived entries from the partial tile, the others from `audit_entry`.
+async fn partial_tiles(
     connection: &mut PgConnection,
-    growths: &[Growth],
+    appended: &[Appended],
 ) -> Result<BTreeMap<AccountId, Vec<Hash>>, StoreError> {
-    let accounts: Vec<_> = growths.iter().map(|growth| growth.account.to_string()).collect();
-    let tiles: Vec<_> = growths
+    let accounts: Vec<_> = appended.iter().map(|appended| appended.account.to_string()).collect();
+    let tiles: Vec<_> = appended
         .iter()
-        .map(|growth| bigint(growth.from / WIDTH as u64))
+        .map(|appended| bigint(appended.from / WIDTH as u64))
         .collect();
-    let sizes: Vec<_> = growths.iter().map(|growth| bigint(growth.from)).collect();
+    let sizes: Vec<_> = appended.iter().map(|appended| bigint(appended.from)).collect();
     let rows = sqlx::query!(
         r#"SELECT ledger.account_id AS "account_id!", coalesce(tile.hashes, '') || coalesce(entries.hashes, '') AS "hashes!"
            FROM unnest($1::text[], $2::bigint[], $3::bigint[]) AS ledger (account_id, tile_index, size)
@@ -126,7 +132,7 @@ async fn begun(
         .collect()
 }
 
-/// The roots of those tiles below a tile that were full before.
+/// The roots of the tiles below `above` that were full before this commit.
 async fn full_roots(connection: &mut PgConnection, account: AccountId, above: TileId) -> Result<Vec<Hash>, StoreError> {
     let roots = sqlx::query_scalar!(
         r#"SELECT coalesce(string_agg(root, '' ORDER BY tile_index), '') AS "roots!" FROM ledger_tile
@@ -140,7 +146,7 @@ async fn full_roots(connection: &mut PgConnection, account: AccountId, above: Ti
     hashes(roots)
 }
 
-/// Writes full tiles. A tile that is full already is never written again.
+/// Writes full tiles. A full tile is never overwritten.
 async fn insert(connection: &mut PgConnection, tiles: &[Tile]) -> Result<(), StoreError> {
     let accounts: Vec<_> = tiles.iter().map(|tile| tile.account.to_string()).collect();
     let levels: Vec<_> = tiles.iter().map(|tile| i16::from(tile.id.level)).collect();
@@ -163,10 +169,10 @@ async fn insert(connection: &mut PgConnection, tiles: &[Tile]) -> Result<(), Sto
     super::expect_rows(TABLE, saved.rows_affected(), tiles.len())
 }
 
-/// Hashes that are kept one after the other.
+/// Splits concatenated hashes.
 pub(in crate::store) fn hashes(bytes: Vec<u8>) -> Result<Vec<Hash>, StoreError> {
     match bytes.as_chunks() {
         (hashes, []) => Ok(hashes.to_vec()),
-        _ => Err(StoreError::corrupt(TABLE, "a hash is cut")),
+        _ => Err(StoreError::corrupt(TABLE, "a hash is truncated")),
     }
 }

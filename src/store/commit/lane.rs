@@ -1,0 +1,317 @@
+//! A lane: it commits its queue batch by batch, answers the callers, and hands out the new work.
+
+use std::{collections::BTreeMap, panic::AssertUnwindSafe, time::Duration};
+
+use futures_util::FutureExt;
+use sqlx::PgConnection;
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::{sync::CancellationToken, task::task_tracker::TaskTrackerToken};
+use tracing::{Instrument, Span};
+
+use crate::{
+    clock::{Clock, Elapsed},
+    config::CommitterConfig,
+    domain::transition::{Answer, Command, Snapshot, Work},
+    store::{connection::Database, error::StoreError, notifications::Notifications},
+    telemetry::trace::{Origin, Origins},
+};
+
+use super::batch::{self, Committed, GrantedLeases, Locking, Rules};
+
+/// How long a lane locks pessimistically after a conflict. Under repeated conflicts, optimistic batches would all run twice.
+const PESSIMISTIC_FOR: Duration = Duration::from_secs(1);
+
+/// Why a command has no answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum CommitError {
+    /// The queue of the lane is full. Nothing happened.
+    #[error("too many commands are queued")]
+    Overloaded,
+    /// Postgres did not confirm the commit in time. It may have happened: the same command again tells.
+    #[error("the audit store does not answer")]
+    Unavailable,
+    /// The command cannot be committed, now or later: a defect of ours, which the log explains. Nothing happened.
+    #[error("the audit store cannot commit this command")]
+    Rejected,
+    /// The server stops and accepts nothing new. Nothing happened.
+    #[error("the server is stopping")]
+    Stopping,
+}
+
+/// Work, and the start of its lease on this replica's clock. The start is a time before the transaction, so the lease never ends
+/// later here than in the database.
+#[derive(Debug)]
+pub struct Leased {
+    /// The work.
+    pub work: Work,
+    /// A time before the lease was granted.
+    pub since: Elapsed,
+}
+
+/// The stages of the shutdown.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Shutdown {
+    /// Callers are refused.
+    pub(super) refuse_callers: CancellationToken,
+    /// Nothing is claimed. Claimed work is settled.
+    pub(super) stop_claiming: CancellationToken,
+    /// No command is accepted.
+    pub(super) close: CancellationToken,
+}
+
+/// The answer to a command, and a time taken before its transaction began.
+pub(super) type Answered = Result<(Answer, Elapsed), CommitError>;
+
+/// A command in the queue of a lane.
+#[derive(Debug)]
+pub(super) struct QueuedCommand {
+    pub(super) command: Command,
+    pub(super) answer: oneshot::Sender<Answered>,
+    /// The span of the caller.
+    pub(super) span: Span,
+}
+
+impl QueuedCommand {
+    pub(super) fn new(command: Command) -> (Self, oneshot::Receiver<Answered>) {
+        let (answer, receiver) = oneshot::channel();
+        let span = Span::current();
+        (Self { command, answer, span }, receiver)
+    }
+}
+
+/// The state of a lane.
+pub(super) struct Lane {
+    pub(super) database: Database,
+    pub(super) rules: Rules,
+    pub(super) settings: CommitterConfig,
+    pub(super) clock: Clock,
+    pub(super) notifications: Notifications,
+    pub(super) work: mpsc::UnboundedSender<Leased>,
+    /// When a batch last conflicted with another writer.
+    pub(super) conflict_at: Option<Elapsed>,
+    pub(super) shutdown: Shutdown,
+    pub(super) origins: Origins,
+    /// Dropped when the lane stops claiming.
+    pub(super) claims: Option<TaskTrackerToken>,
+}
+
+impl Lane {
+    /// Runs until the lane is closed and its queue is empty.
+    pub(super) async fn run(mut self, mut queue: mpsc::Receiver<QueuedCommand>) {
+        let mut batch = Vec::new();
+        let most = self.settings.max_batch.max(1);
+        let Shutdown {
+            stop_claiming, close, ..
+        } = self.shutdown.clone();
+        loop {
+            let taken = tokio::select! {
+                taken = queue.recv_many(&mut batch, most) => taken,
+                () = stop_claiming.cancelled(), if self.claims.is_some() => { self.claims = None; continue }
+                // The queue is still committed; nothing more is accepted.
+                () = close.cancelled(), if !queue.is_closed() => { queue.close(); continue }
+            };
+            if taken == 0 {
+                return;
+            }
+            if self.claims.is_none() {
+                batch = refuse_claims(batch);
+                if batch.is_empty() {
+                    continue;
+                }
+            }
+            for batch in self.divide(std::mem::take(&mut batch)) {
+                if self.commit(batch).await.is_err_and(|error| error.is_transient()) {
+                    // Postgres is unavailable: the callers behind this batch need not wait for a timeout of their own. The rest of
+                    // a divided batch gets the same answer when its senders are dropped.
+                    while let Ok(QueuedCommand { answer, .. }) = queue.try_recv() {
+                        let _ = answer.send(Err(CommitError::Unavailable));
+                    }
+                    break;
+                }
+            }
+        }
+    }
+
+    fn divide(&self, batch: Vec<QueuedCommand>) -> Vec<Vec<QueuedCommand>> {
+        if !self.settings.single_account_batches {
+            return vec![batch];
+        }
+        let mut accounts: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        for queued in batch {
+            accounts.entry(queued.command.account()).or_default().push(queued);
+        }
+        accounts.into_values().collect()
+    }
+
+    /// Commits a batch and answers the callers. If a batch cannot be committed, each command is tried alone, so that one faulty
+    /// command does not fail the others.
+    async fn commit(&mut self, batch: Vec<QueuedCommand>) -> Result<(), StoreError> {
+        let span = batch_span(&batch);
+        let (commands, callers): (Vec<_>, Vec<_>) = batch
+            .into_iter()
+            .map(|queued| (queued.command, (queued.answer, queued.span)))
+            .unzip();
+        match self.commit_and_act(&commands, span).await {
+            Ok((answers, since)) => {
+                for ((caller, _), answer) in callers.into_iter().zip(answers) {
+                    let _ = caller.send(Ok((answer, since)));
+                }
+                Ok(())
+            }
+            Err(error) if commands.len() > 1 && !error.is_transient() => {
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    "a batch failed; each of its commands is tried alone"
+                );
+                for (command, (answer, span)) in commands.into_iter().zip(callers) {
+                    let alone = Box::pin(self.commit(vec![QueuedCommand { command, answer, span }])).await;
+                    // Its own failure is answered and logged there. When Postgres is unavailable, the rest need not try.
+                    if let Err(error) = alone
+                        && error.is_transient()
+                    {
+                        return Err(error);
+                    }
+                }
+                Ok(())
+            }
+            Err(error) => {
+                let commands = commands.len();
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    commands,
+                    "a batch was not committed; its callers get an error"
+                );
+                let answer = if error.is_transient() {
+                    CommitError::Unavailable
+                } else {
+                    CommitError::Rejected
+                };
+                for (caller, _) in callers {
+                    let _ = caller.send(Err(answer));
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Commits commands, hands out the new work, and wakes the waiters of the changes that ended. The span covers the commit only.
+    async fn commit_and_act(&mut self, commands: &[Command], span: Span) -> Result<(Vec<Answer>, Elapsed), StoreError> {
+        let since = self.clock.elapsed();
+        let Committed {
+            answers,
+            work,
+            ended,
+            grown,
+            recorded,
+        } = self.try_commit(commands).instrument(span).await?;
+        let took = self.clock.elapsed().since(since);
+        tracing::debug!(commands = commands.len(), ?took, "committed a batch");
+        let instruments = self.database.instruments();
+        instruments.committed(commands.len(), took);
+        for ((kind, action), entries) in recorded {
+            instruments.recorded(kind, action, entries);
+        }
+        for Snapshot { change, .. } in &ended {
+            instruments.change_ended(change.state, change.intent.action);
+            self.origins.forget(change.id());
+        }
+        for work in work {
+            // Without a receiver (the grace period is over) the lease expires, and recovery claims the work.
+            let _ = self.work.send(Leased { work, since });
+        }
+        ended
+            .into_iter()
+            .for_each(|snapshot| self.notifications.outcomes.end(snapshot));
+        self.notifications.ledger_growth.notify(&grown);
+        Ok((answers, since))
+    }
+
+    /// Runs the batch, with pessimistic locking while other replicas write to the same accounts. Retries conflicts until the time
+    /// limit, and an unavailable Postgres a few times only, so that callers learn of it soon.
+    ///
+    /// A second run does no harm, even if the first one was committed and only its answer was lost: a change is recognized by its
+    /// request id, work by its lease, and a claim by the leases that earlier tries granted. A denial has none of these, so it can be on
+    /// record twice.
+    async fn try_commit(&mut self, commands: &[Command]) -> Result<Committed, StoreError> {
+        const TRIES: u32 = 4;
+        let begun = self.clock.elapsed();
+        let (mut tried, mut granted) = (0, Vec::new());
+        loop {
+            let left = self
+                .settings
+                .commit_timeout
+                .saturating_sub(self.clock.elapsed().since(begun));
+            let is_over = |conflict_at| self.clock.elapsed().since(conflict_at) >= PESSIMISTIC_FOR;
+            // A retry waits for the lock, and so reads what the earlier try may have committed.
+            let locking = match tried == 0 && self.conflict_at.is_none_or(is_over) {
+                true => Locking::Optimistic,
+                false => Locking::Pessimistic,
+            };
+            match self.run_batch(locking, commands, &mut granted, left).await {
+                Ok(Some(committed)) => return Ok(committed),
+                Ok(None) => {
+                    tracing::debug!(
+                        commands = commands.len(),
+                        ?locking,
+                        "a batch conflicted with another commit"
+                    );
+                    self.database.instruments().overtaken();
+                    self.conflict_at = Some(self.clock.elapsed());
+                }
+                Err(error)
+                    if error.is_transient() && (error.is_contention() || tried + 1 < TRIES) && !left.is_zero() =>
+                {
+                    tracing::warn!(
+                        error = &error as &dyn std::error::Error,
+                        "a batch failed; it is retried"
+                    );
+                    let bound = Duration::from_millis(20 << tried.min(5));
+                    tokio::time::sleep(bound.mul_f64(fastrand::f64())).await;
+                    tried += 1;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Runs the batch once. A panic fails the batch and not the lane.
+    async fn run_batch(
+        &self,
+        locking: Locking,
+        commands: &[Command],
+        granted: &mut GrantedLeases,
+        timeout: Duration,
+    ) -> Result<Option<Committed>, StoreError> {
+        let run = async |connection: &mut PgConnection| {
+            let run = AssertUnwindSafe(batch::run(connection, &self.rules, locking, commands, granted));
+            run.catch_unwind().await.unwrap_or(Err(StoreError::Panic))
+        };
+        self.database.within("commit", timeout, run).await
+    }
+}
+
+/// The span of a batch: a root, linked both ways with the spans of its callers. None unless one of these is sampled.
+fn batch_span(batch: &[QueuedCommand]) -> Span {
+    let origins: Vec<_> = batch.iter().map(|queued| Origin::of(&queued.span)).collect();
+    if !origins.iter().any(Origin::is_sampled) {
+        return Span::none();
+    }
+    let span = tracing::info_span!(parent: None, "commit", commands = batch.len());
+    for origin in &origins {
+        origin.link(&span);
+    }
+    let here = Origin::of(&span);
+    for queued in batch {
+        here.link(&queued.span);
+    }
+    span
+}
+
+/// Refuses commands that would claim work, and keeps those that settle it.
+fn refuse_claims(batch: Vec<QueuedCommand>) -> Vec<QueuedCommand> {
+    let (ends, begins): (Vec<_>, Vec<_>) = batch.into_iter().partition(|queued| !queued.command.begins_work());
+    for QueuedCommand { answer, .. } in begins {
+        let _ = answer.send(Err(CommitError::Stopping));
+    }
+    ends
+}

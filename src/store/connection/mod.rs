@@ -1,0 +1,321 @@
+//! The way to Postgres: [`Database`] runs statements on connections of a pool, with a time limit and measured.
+//!
+//! [`cache`] is the connection cache in front of the driver's pool, [`health`] decides which connections are checked, [`schema`]
+//! applies and compares the migrations.
+
+mod cache;
+mod health;
+mod schema;
+
+use std::{
+    str::FromStr,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use secrecy::{ExposeSecret, SecretString};
+use sqlx::{
+    ConnectOptions, PgConnection, Postgres,
+    migrate::MigrateDatabase,
+    postgres::{PgConnectOptions, PgListener, PgPoolOptions},
+};
+
+use crate::{
+    clock::Clock,
+    config::{CommitterConfig, DatabaseConfig},
+    store::error::StoreError,
+    telemetry::{Instruments, Pool},
+};
+
+use cache::{ConnectionCache, PooledConnection};
+use health::ConnectionHealth;
+
+pub(in crate::store) use cache::PlanCacheMode;
+
+impl DatabaseConfig {
+    /// The settings of the shared pool: the lanes of the committer have connections of their own.
+    pub fn for_shared_pool(&self, committer: &CommitterConfig) -> Self {
+        let lanes = u32::try_from(committer.lanes).unwrap_or(u32::MAX);
+        Self {
+            max_connections: self.max_connections.saturating_sub(lanes).max(1),
+            ..self.clone()
+        }
+    }
+}
+
+/// Rights of a role that let it rewrite the history. A server should have none of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Privileges {
+    /// The role is a superuser of the cluster.
+    pub superuser: bool,
+    /// The role owns `audit_entry`, or is a member of the role that does. A superuser counts as a member.
+    pub owner: bool,
+}
+
+/// A pool of connections with its cache. Clones share both.
+#[derive(Debug, Clone)]
+pub struct Database {
+    cache: ConnectionCache,
+    /// The caches of this pool and of the dedicated ones, for the metrics.
+    caches: Arc<Mutex<Vec<ConnectionCache>>>,
+    instruments: Instruments,
+}
+
+impl Database {
+    /// Builds a pool. It connects when it is first used.
+    ///
+    /// # Errors
+    /// When the URL is invalid.
+    pub fn new(settings: &DatabaseConfig, clock: &Clock) -> Result<Self, StoreError> {
+        let statement_timeout = settings.statement_timeout.as_millis().to_string();
+        let lock_timeout = (settings.statement_timeout / 2).as_millis().to_string();
+        let options = PgConnectOptions::from_str(settings.url.expose_secret())?
+            .application_name("sharewarden")
+            .options([
+                ("statement_timeout", statement_timeout.as_str()),
+                ("lock_timeout", lock_timeout.as_str()),
+                ("idle_in_transaction_session_timeout", statement_timeout.as_str()),
+                ("timezone", "UTC"),
+                // Statements find rows by key, and each has one good plan. In mode `auto` Postgres estimates a plan for the given
+                // values to be slightly cheaper and plans each time, which takes longer than the statement.
+                ("plan_cache_mode", "force_generic_plan"),
+                // Compiling takes longer than the statements.
+                ("jit", "off"),
+            ])
+            .log_statements(tracing::log::LevelFilter::Trace)
+            .log_slow_statements(tracing::log::LevelFilter::Warn, Duration::from_secs(1));
+        let health = ConnectionHealth::new(clock.clone());
+        let checked = health.clone();
+        let pool = PgPoolOptions::new()
+            .max_connections(settings.max_connections)
+            .acquire_timeout(settings.acquire_timeout)
+            .test_before_acquire(false)
+            .before_acquire(move |connection, last| {
+                let health = checked.clone();
+                Box::pin(async move { health.is_usable(connection, last).await })
+            })
+            .connect_lazy_with(options);
+        let timeout = settings.statement_timeout + Duration::from_secs(1);
+        let cache = ConnectionCache::new(pool, health, clock.clone(), timeout);
+        Ok(Self {
+            caches: Arc::new(Mutex::new(vec![cache.clone()])),
+            cache,
+            instruments: Instruments::default(),
+        })
+    }
+
+    /// The same database through `connections` connections of its own. They are opened at once, and driven by the runtime of the
+    /// caller.
+    pub(super) fn dedicated(&self, connections: u32) -> Self {
+        let shared = &self.cache;
+        let options = shared.pool.options().clone().min_connections(connections);
+        let pool = options
+            .max_connections(connections)
+            .connect_lazy_with((*shared.pool.connect_options()).clone());
+        let cache = ConnectionCache::new(pool, shared.health.clone(), shared.clock.clone(), shared.timeout);
+        let mut caches = self.caches.lock().unwrap_or_else(PoisonError::into_inner);
+        caches.push(cache.clone());
+        Self { cache, ..self.clone() }
+    }
+
+    /// Measures the connections and the statements from now on.
+    pub fn measured_by(mut self, instruments: &Instruments) -> Self {
+        self.instruments = instruments.clone();
+        let caches = self.caches.clone();
+        instruments.look_at_pool(move || {
+            let caches = caches.lock().unwrap_or_else(PoisonError::into_inner);
+            let open = caches.iter().filter(|cache| !cache.pool.is_closed());
+            open.map(ConnectionCache::usage).reduce(|all, pool| Pool {
+                idle: all.idle + pool.idle,
+                used: all.used + pool.used,
+                most: all.most + pool.most,
+            })
+        });
+        self
+    }
+
+    /// The instruments that measure this database, for the rooms that use it.
+    pub fn instruments(&self) -> &Instruments {
+        &self.instruments
+    }
+
+    /// Creates the database that the URL names, if it does not exist.
+    ///
+    /// # Errors
+    /// When Postgres does not answer or refuses.
+    pub async fn create_if_missing(url: &SecretString) -> Result<(), StoreError> {
+        let url = url.expose_secret();
+        if !Postgres::database_exists(url).await? {
+            Postgres::create_database(url).await?;
+        }
+        Ok(())
+    }
+
+    /// Applies the migrations that are missing.
+    ///
+    /// # Errors
+    /// When Postgres does not answer, or has migrations that this version does not know.
+    pub async fn migrate(&self) -> Result<(), StoreError> {
+        schema::migrate(&self.cache.pool).await
+    }
+
+    /// Checks that Postgres answers, takes writes, and has the schema of this version.
+    ///
+    /// # Errors
+    /// When one of these is not so.
+    pub async fn check(&self) -> Result<(), StoreError> {
+        let (applied, read_only) = self.run(async |connection| schema::state(connection).await).await?;
+        schema::check(applied, read_only)
+    }
+
+    /// Listens for notifications on a connection of the pool.
+    pub(super) async fn listen(&self, channels: &[&str]) -> Result<PgListener, StoreError> {
+        let listening = async {
+            let mut listener = PgListener::connect_with(&self.cache.pool).await?;
+            // The listener must learn that notifications were lost.
+            listener.eager_reconnect(false);
+            listener.listen_all(channels.iter().copied()).await?;
+            Ok(listener)
+        };
+        // A listener that is dropped closes its connection.
+        tokio::time::timeout(self.timeout(), listening)
+            .await
+            .unwrap_or(Err(StoreError::Timeout(self.timeout())))
+    }
+
+    /// The rights of the role that this database connects as.
+    ///
+    /// # Errors
+    /// When Postgres does not answer, or has no schema.
+    pub async fn privileges(&self) -> Result<Privileges, StoreError> {
+        let query = sqlx::query!(
+            r#"SELECT rolsuper AS "superuser!",
+                   pg_has_role(current_user, (SELECT relowner FROM pg_class WHERE oid = 'audit_entry'::regclass), 'MEMBER')
+                       AS "owner!"
+               FROM pg_roles WHERE rolname = current_user"#
+        );
+        let row = self.run(async |conn| query.fetch_one(conn).await).await?;
+        Ok(Privileges {
+            superuser: row.superuser,
+            owner: row.owner,
+        })
+    }
+
+    /// The longest time that a statement may take, the network included.
+    pub(super) fn timeout(&self) -> Duration {
+        self.cache.timeout
+    }
+
+    /// Runs statements within the timeout.
+    pub(super) async fn run<T>(
+        &self,
+        statements: impl AsyncFnOnce(&mut PgConnection) -> Result<T, sqlx::Error>,
+    ) -> Result<T, StoreError> {
+        self.run_planned(PlanCacheMode::ForceGeneric, statements).await
+    }
+
+    /// Runs statements within the timeout, in a `plan_cache_mode`.
+    pub(super) async fn run_planned<T>(
+        &self,
+        mode: PlanCacheMode,
+        statements: impl AsyncFnOnce(&mut PgConnection) -> Result<T, sqlx::Error>,
+    ) -> Result<T, StoreError> {
+        let work = async |connection: &mut PgConnection| Ok(statements(connection).await?);
+        self.planned("statement", self.timeout(), mode, work).await
+    }
+
+    /// Runs `work` on a connection. The timeout includes the wait for the connection. A connection is closed when the work on it
+    /// was dropped half-way, or found the server unfit, so that a dead peer or a read-only server keeps no place in the pool.
+    /// The metrics use the name of the operation.
+    pub(super) async fn within<T>(
+        &self,
+        operation: &'static str,
+        timeout: Duration,
+        work: impl AsyncFnOnce(&mut PgConnection) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        self.planned(operation, timeout, PlanCacheMode::ForceGeneric, work)
+            .await
+    }
+
+    async fn planned<T>(
+        &self,
+        operation: &'static str,
+        timeout: Duration,
+        mode: PlanCacheMode,
+        work: impl AsyncFnOnce(&mut PgConnection) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let begun = self.cache.clock.elapsed();
+        let working = async {
+            let mut guard = ConnectionGuard {
+                connection: Some(self.cache.acquire(mode).await?),
+                then: Then::Close,
+                cache: &self.cache,
+            };
+            let connection = guard.connection();
+            let result = match connection.set_mode(mode).await {
+                Ok(()) => work(&mut connection.connection).await,
+                Err(error) => Err(error.into()),
+            };
+            guard.then = match &result {
+                Ok(_) => Then::Cache,
+                Err(error) if error.is_unavailable() => Then::Close,
+                Err(_) => Then::Return,
+            };
+            result
+        };
+        let result = tokio::time::timeout(timeout, working)
+            .await
+            .unwrap_or(Err(StoreError::Timeout(timeout)));
+        let took = self.cache.clock.elapsed().since(begun);
+        self.instruments.used_postgres(operation, result.is_err(), took);
+        // Not in the guard: a caller who goes away says nothing about Postgres.
+        if result.as_ref().is_err_and(StoreError::is_unavailable) {
+            self.cache.health.report_failure();
+        }
+        result
+    }
+
+    /// Closes the connections. Those that do not close within the timeout end with the process.
+    pub async fn close(&self) {
+        let closed = self.cache.pool.close();
+        self.cache.clear();
+        let _ = tokio::time::timeout(self.timeout(), closed).await;
+    }
+}
+
+/// Holds a connection while it is used, and decides where it goes when the work ends or is dropped.
+struct ConnectionGuard<'a> {
+    /// Present until the drop.
+    connection: Option<PooledConnection>,
+    then: Then,
+    cache: &'a ConnectionCache,
+}
+
+/// Where a connection goes after its use.
+enum Then {
+    /// To the cache: the work succeeded.
+    Cache,
+    /// To the pool: a statement was refused. The pool rolls an open transaction back at once.
+    Return,
+    /// It is closed: the work was dropped half-way, or the server is unfit.
+    Close,
+}
+
+impl ConnectionGuard<'_> {
+    fn connection(&mut self) -> &mut PooledConnection {
+        self.connection.as_mut().expect("it is present until the drop")
+    }
+}
+
+impl Drop for ConnectionGuard<'_> {
+    fn drop(&mut self) {
+        let Some(mut connection) = self.connection.take() else {
+            return;
+        };
+        match self.then {
+            Then::Cache => self.cache.put(connection),
+            Then::Return => self.cache.return_to_pool(connection),
+            Then::Close => connection.connection.close_on_drop(),
+        }
+    }
+}

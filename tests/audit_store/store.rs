@@ -12,7 +12,7 @@ use sharewarden::{
 };
 use sharewarden_testkit::{
     postgres::{TestDatabase, database},
-    stack::PATIENCE,
+    stack::TIMEOUT,
 };
 use sqlx::PgPool;
 use tokio::sync::mpsc;
@@ -43,7 +43,7 @@ impl Store {
             single_account_batches: false,
             lease_for: Duration::from_secs(600),
             landing_window: Duration::from_secs(30),
-            commit_timeout: PATIENCE,
+            commit_timeout: TIMEOUT,
         };
         let (sender, work) = mpsc::unbounded_channel();
         let committer = Committer::start(
@@ -111,7 +111,7 @@ pub(crate) async fn wait_until(pool: &PgPool, condition: &str) {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    tokio::time::timeout(PATIENCE, holds)
+    tokio::time::timeout(TIMEOUT, holds)
         .await
         .unwrap_or_else(|_| panic!("{condition}"));
 }
@@ -133,8 +133,8 @@ fn connect_on(url: &str, clock: &Clock) -> Database {
     let settings = DatabaseSettings {
         url: url.to_owned().into(),
         max_connections: 4,
-        acquire_timeout: PATIENCE,
-        statement_timeout: PATIENCE,
+        acquire_timeout: TIMEOUT,
+        statement_timeout: TIMEOUT,
     };
     Database::new(&settings, clock).unwrap()
 }

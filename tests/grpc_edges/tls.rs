@@ -10,7 +10,9 @@ use sharewarden::{
     telemetry::Instruments,
     worker::Supervisor,
 };
-use sharewarden_testkit::credentials::{Authority, Files, Leaf, Pair, host, now, uri};
+use sharewarden_testkit::credentials::{
+    CertificateAuthority, CertifiedKey, LeafCertificate, ServerFiles, host, now, uri,
+};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -30,8 +32,8 @@ const ID: &str = "spiffe://example.org/ns/build/sa/pipeline";
 /// A server with TLS, and what it believes.
 struct Secured {
     server: Server,
-    files: Files,
-    authority: Authority,
+    files: ServerFiles,
+    authority: CertificateAuthority,
     stop: CancellationToken,
     reloading: JoinHandle<()>,
 }
@@ -42,8 +44,8 @@ impl Secured {
     }
 
     async fn start_with(client_certificates: ClientCertificates, settings: ServerSettings) -> Self {
-        let (files, authority) = (Files::new(), Authority::new("one"));
-        files.write_pair(&authority.server());
+        let (files, authority) = (ServerFiles::new(), CertificateAuthority::new("one"));
+        files.write_certified_key(&authority.server());
         files.write("client-ca.pem", &authority.pem);
         let tls = ServerTls::load(tls_settings(&files, client_certificates), Clock::system())
             .await
@@ -78,7 +80,7 @@ impl Secured {
     }
 
     /// Who the server takes the owner of this certificate for.
-    async fn known(&self, client: Option<&Pair>) -> Result<String, Status> {
+    async fn known(&self, client: Option<&CertifiedKey>) -> Result<String, Status> {
         let channel = self.connect(self.authority.trusted(client)).await;
         known(channel.map_err(|error| Status::unavailable(error.to_string()))?, None).await
     }
@@ -90,7 +92,7 @@ impl Secured {
     }
 }
 
-fn tls_settings(files: &Files, client_certificates: ClientCertificates) -> TlsSettings {
+fn tls_settings(files: &ServerFiles, client_certificates: ClientCertificates) -> TlsSettings {
     TlsSettings {
         certificate: files.path("certificate.pem"),
         key: files.path("key.pem"),
@@ -127,10 +129,10 @@ async fn a_client_is_who_its_certificate_says() {
         ("build", vec![host("build.example.com")], "build.example.com"),
         ("build pipeline", vec![], "CN=build\\20pipeline"),
     ] {
-        let client = secured.authority.client(Leaf {
+        let client = secured.authority.client(LeafCertificate {
             subject,
             names,
-            ..Leaf::default()
+            ..LeafCertificate::default()
         });
         assert_eq!(secured.known(Some(&client)).await.unwrap(), expected);
     }
@@ -141,22 +143,22 @@ async fn a_client_is_who_its_certificate_says() {
 #[tokio::test]
 async fn a_certificate_that_is_not_good_makes_no_connection() {
     let secured = Secured::start(ClientCertificates::Required).await;
-    let named = || Leaf {
+    let named = || LeafCertificate {
         names: vec![uri(ID)],
-        ..Leaf::default()
+        ..LeafCertificate::default()
     };
     let second = Duration::from_secs(1);
-    let expired = secured.authority.client(Leaf {
+    let expired = secured.authority.client(LeafCertificate {
         until: now() - second,
         ..named()
     });
-    let not_yet = secured.authority.client(Leaf {
+    let not_yet = secured.authority.client(LeafCertificate {
         from: now() + 60 * second,
         ..named()
     });
-    let stranger = Authority::new("another").client(named());
+    let stranger = CertificateAuthority::new("another").client(named());
     // The same name as the authority's, another key.
-    let forged = Authority::new("one").client(named());
+    let forged = CertificateAuthority::new("one").client(named());
     for (client, why) in [
         (Some(&expired), "certificate_expired"),
         (Some(&not_yet), "certificate_not_yet_valid"),
@@ -176,10 +178,10 @@ async fn a_certificate_that_is_not_good_makes_no_connection() {
 #[tokio::test]
 async fn a_certificate_that_names_nobody_is_a_stranger_and_is_not_told_why() {
     let secured = Secured::start(ClientCertificates::Optional).await;
-    let nameless = secured.authority.client(Leaf::default());
-    let ambiguous = secured.authority.client(Leaf {
+    let nameless = secured.authority.client(LeafCertificate::default());
+    let ambiguous = secured.authority.client(LeafCertificate {
         names: vec![uri(ID), uri("spiffe://example.org/another")],
-        ..Leaf::default()
+        ..LeafCertificate::default()
     });
     let mut told = Vec::new();
     for (client, why) in [
@@ -199,9 +201,9 @@ async fn a_certificate_that_names_nobody_is_a_stranger_and_is_not_told_why() {
 #[tokio::test]
 async fn a_name_that_contradicts_the_certificate_is_refused() {
     let secured = Secured::start(ClientCertificates::Optional).await;
-    let client = secured.authority.client(Leaf {
+    let client = secured.authority.client(LeafCertificate {
         names: vec![uri(ID)],
-        ..Leaf::default()
+        ..LeafCertificate::default()
     });
     let channel = secured.connect(secured.authority.trusted(Some(&client))).await.unwrap();
     assert_eq!(known(channel.clone(), Some(ID)).await.unwrap(), ID);
@@ -216,10 +218,10 @@ async fn a_name_that_contradicts_the_certificate_is_refused() {
 #[tokio::test]
 async fn a_connection_outlives_its_certificate_and_its_calls_do_not() {
     let secured = Secured::start(ClientCertificates::Required).await;
-    let client = secured.authority.client(Leaf {
+    let client = secured.authority.client(LeafCertificate {
         names: vec![uri(ID)],
         until: now() + Duration::from_secs(2),
-        ..Leaf::default()
+        ..LeafCertificate::default()
     });
     let channel = secured.connect(secured.authority.trusted(Some(&client))).await.unwrap();
     assert_eq!(known(channel.clone(), None).await.unwrap(), ID);
@@ -242,34 +244,34 @@ async fn a_connection_outlives_its_certificate_and_its_calls_do_not() {
 async fn new_certificates_are_taken_over_and_bad_ones_are_not() {
     let secured = Secured::start(ClientCertificates::Optional).await;
     let old = secured.connect(secured.authority.trusted(None)).await.unwrap();
-    let next = Authority::new("two");
+    let next = CertificateAuthority::new("two");
 
     // A key that is not the certificate's, half a file, an expired certificate, none at all: the old one stays.
     let (one, other) = (next.server(), next.server());
     let expired = next.server_until(now() - Duration::from_secs(60));
     for bad in [
-        Pair {
+        CertifiedKey {
             key: other.key.clone(),
             ..one.clone()
         },
-        Pair {
+        CertifiedKey {
             certificate: one.certificate[..100].to_owned(),
             ..one.clone()
         },
-        Pair {
+        CertifiedKey {
             certificate: String::new(),
             key: String::new(),
         },
         expired,
     ] {
-        secured.files.write_pair(&bad);
+        secured.files.write_certified_key(&bad);
         for _ in 0..5 {
             tokio::time::sleep(Duration::from_millis(20)).await;
             secured.connect(secured.authority.trusted(None)).await.unwrap();
         }
     }
 
-    secured.files.write_pair(&one);
+    secured.files.write_certified_key(&one);
     let taken_over = async {
         while secured.connect(next.trusted(None)).await.is_err() {
             tokio::time::sleep(Duration::from_millis(20)).await;
@@ -289,9 +291,9 @@ async fn new_certificates_are_taken_over_and_bad_ones_are_not() {
     );
 
     // The authority of clients, too.
-    let client = next.client(Leaf {
+    let client = next.client(LeafCertificate {
         names: vec![uri(ID)],
-        ..Leaf::default()
+        ..LeafCertificate::default()
     });
     secured.files.write("client-ca.pem", &next.pem);
     let believed = async {
@@ -313,20 +315,20 @@ async fn new_certificates_are_taken_over_and_bad_ones_are_not() {
 
 #[tokio::test]
 async fn files_that_cannot_be_used_are_told_of_at_the_start() {
-    let (files, authority) = (Files::new(), Authority::new("one"));
+    let (files, authority) = (ServerFiles::new(), CertificateAuthority::new("one"));
     let load = async || {
         let loaded = ServerTls::load(tls_settings(&files, ClientCertificates::Required), Clock::system()).await;
         loaded.map(drop).unwrap_err().to_string()
     };
     assert!(load().await.contains("server.tls.certificate"));
-    files.write_pair(&authority.server());
+    files.write_certified_key(&authority.server());
     assert!(load().await.contains("server.tls.client_ca"));
     files.write("client-ca.pem", "no certificate");
     assert!(load().await.contains("server.tls.client_ca"));
     files.write("client-ca.pem", &authority.pem);
     files.write("key.pem", &authority.server().key);
     assert!(load().await.contains("server.tls.key"));
-    files.write_pair(&authority.server_until(now() - Duration::from_secs(60)));
+    files.write_certified_key(&authority.server_until(now() - Duration::from_secs(60)));
     assert!(load().await.contains("not valid now"));
 }
 

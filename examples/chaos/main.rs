@@ -24,10 +24,12 @@ use sharewarden::{
     server::{self, Server},
     store::{Database, DatabaseSettings},
 };
-use sharewarden_testkit::checker::{
-    replica::Program,
-    setup,
-    trial::{self, TrialOptions},
+use sharewarden_testkit::{
+    checker::{
+        replica::Program,
+        trial::{self, TrialOptions},
+    },
+    stack::credentials,
 };
 
 /// What can be said after `--`.
@@ -135,7 +137,7 @@ async fn replica(config: &str, off_by: i32) {
     let telemetry = server::init_telemetry(&config).unwrap();
     let listener = server::listen(config.server.listen).await.unwrap();
     let clock = Clock::system_off_by(off_by);
-    match Server::build(&config, setup::credentials(), clock, listener).await {
+    match Server::build(&config, credentials(), clock, listener).await {
         Ok(server) => {
             tracing::info!(address = %server.address(), off_by, "serving");
             server.run(shutdown).await.unwrap();

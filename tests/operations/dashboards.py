@@ -51,7 +51,7 @@ def problems_of(name, dashboard, sources):
                 yield f"{name}: {title} uses {unknown}, which nothing sets"
 
 
-# The members of the text of an entry (crates/ledger/src/envelope.rs). What is about a change is in its `body`.
+# The members of the text of an entry (crates/ledger/src/envelope/mod.rs). What is about a change is in its `body`.
 MEMBERS = {"account_id", "body", "kind", "log_index", "recorded_at", "schema", "server_version"}
 KINDS = set(re.findall(r'name: "([a-z_.]+)"', (names.ROOT / "src/domain/entry/kinds.rs").read_text()))
 

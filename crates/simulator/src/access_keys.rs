@@ -14,7 +14,6 @@ use time::OffsetDateTime;
 
 use crate::{inventory::Inventory, text_rule};
 
-/// The owner of a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct KeyOwner {
     pub(super) account: String,
@@ -22,14 +21,12 @@ pub(super) struct KeyOwner {
     pub(super) role: Option<(String, String)>,
 }
 
-/// Why a key does not work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum AccessKeyError {
     Unknown,
     Expired,
 }
 
-/// The contents of a session token.
 #[derive(Debug, Serialize, Deserialize)]
 struct RoleSession {
     access_key: String,
@@ -40,7 +37,6 @@ struct RoleSession {
     expires: i64,
 }
 
-/// The credentials in the response of AssumeRole.
 pub(super) struct SessionCredentials {
     pub(super) access_key: String,
     pub(super) secret_key: String,

@@ -122,16 +122,12 @@ async fn remove_fault(State(engine): SharedEngine, Path(id): Path<u64>) -> Resul
 }
 
 async fn put_account(State(engine): SharedEngine, account: JsonBody<Account>) -> Result<StatusCode, AdminError> {
-    engine
-        .put_account(account?.0)
-        .map_err(|error| AdminError::bad(error.to_string()))?;
+    engine.put_account(account?.0).map_err(AdminError::bad)?;
     saved(&engine).await
 }
 
 async fn put_image(State(engine): SharedEngine, image: JsonBody<Image>) -> Result<StatusCode, AdminError> {
-    engine
-        .put_image(image?.0)
-        .map_err(|error| AdminError::bad(error.to_string()))?;
+    engine.put_image(image?.0).map_err(AdminError::bad)?;
     saved(&engine).await
 }
 
@@ -158,47 +154,32 @@ async fn saved(engine: &Engine) -> Result<StatusCode, AdminError> {
 }
 
 /// An error response of the admin API, in plain text.
-struct AdminError {
-    status: StatusCode,
-    message: String,
-}
+struct AdminError(StatusCode, String);
 
 impl AdminError {
-    fn bad(message: String) -> Self {
-        Self {
-            status: StatusCode::BAD_REQUEST,
-            message,
-        }
+    fn bad(message: impl ToString) -> Self {
+        Self(StatusCode::BAD_REQUEST, message.to_string())
     }
 
     fn missing(message: &str) -> Self {
-        Self {
-            status: StatusCode::NOT_FOUND,
-            message: message.to_owned(),
-        }
+        Self(StatusCode::NOT_FOUND, message.to_owned())
     }
 }
 
 impl From<JsonRejection> for AdminError {
     fn from(rejection: JsonRejection) -> Self {
-        Self {
-            status: rejection.status(),
-            message: rejection.body_text(),
-        }
+        Self(rejection.status(), rejection.body_text())
     }
 }
 
 impl From<ApiError> for AdminError {
     fn from(error: ApiError) -> Self {
-        Self {
-            status: error.status,
-            message: error.message,
-        }
+        Self(error.status, error.message)
     }
 }
 
 impl IntoResponse for AdminError {
     fn into_response(self) -> Response {
-        (self.status, self.message + "\n").into_response()
+        (self.0, self.1 + "\n").into_response()
     }
 }

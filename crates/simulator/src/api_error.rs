@@ -4,7 +4,6 @@ use std::borrow::Cow;
 
 use http::StatusCode;
 
-/// An error of the API.
 #[derive(Clone, Debug)]
 pub(super) struct ApiError {
     pub(super) status: StatusCode,

@@ -8,12 +8,12 @@ use crate::{
     account::Partition,
     api_error::ApiError,
     inventory::Inventory,
+    request::header,
     text_rule,
 };
 
 const ALGORITHM: &str = "AWS4-HMAC-SHA256 ";
 
-/// The caller of an operation.
 #[derive(Clone, Debug)]
 pub(super) struct CallerIdentity {
     pub(super) account: String,
@@ -44,7 +44,7 @@ pub(super) fn authenticate(
             "Credential should be scoped to correct service: '{service}'."
         )));
     }
-    let token = text(headers, "x-amz-security-token");
+    let token = header(headers, "x-amz-security-token");
     let KeyOwner { account, role } =
         access_keys::key_owner(inventory, credential.access_key, token, now).map_err(AuthError::Key)?;
     let partition = inventory
@@ -75,13 +75,14 @@ impl<'a> Credential<'a> {
         if !headers.contains_key("authorization") {
             return Err(AuthError::Missing);
         }
-        let header = text(headers, "authorization").ok_or_else(|| incomplete("Authorization is not plain text."))?;
-        let parts = header
+        let authorization =
+            header(headers, "authorization").ok_or_else(|| incomplete("Authorization is not plain text."))?;
+        let parts = authorization
             .strip_prefix(ALGORITHM)
             .ok_or_else(|| incomplete("Authorization header requires the algorithm AWS4-HMAC-SHA256."))?;
         check_signature(part(parts, "Signature")?)?;
         check_signed_headers(part(parts, "SignedHeaders")?)?;
-        let date = text(headers, "x-amz-date")
+        let date = header(headers, "x-amz-date")
             .filter(|date| is_amz_date(date))
             .ok_or_else(|| incomplete("Authorization header requires existence of a 'X-Amz-Date' header."))?;
         Self::split(part(parts, "Credential")?, date)
@@ -111,10 +112,6 @@ impl<'a> Credential<'a> {
             service,
         })
     }
-}
-
-fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
-    headers.get(name).and_then(|value| value.to_str().ok())
 }
 
 fn part<'a>(parts: &'a str, name: &str) -> Result<&'a str, AuthError> {

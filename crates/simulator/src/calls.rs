@@ -77,7 +77,6 @@ pub enum CallEnding {
     Reset,
 }
 
-/// What is known of a call on arrival.
 #[derive(Clone, Debug, Default)]
 pub(super) struct CallSummary {
     pub(super) operation: String,

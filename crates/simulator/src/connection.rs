@@ -52,9 +52,9 @@ async fn serve(stream: TcpStream, router: Router, stop: CancellationToken) {
     }
 }
 
-type Answering = Pin<Box<dyn Future<Output = Result<Response, ResetConnection>> + Send>>;
+type ResponseFuture = Pin<Box<dyn Future<Output = Result<Response, ResetConnection>> + Send>>;
 
-fn answer(router: Router, request: hyper::Request<Incoming>) -> Answering {
+fn answer(router: Router, request: hyper::Request<Incoming>) -> ResponseFuture {
     Box::pin(async move {
         let Ok(response) = router.oneshot(request.map(Body::new)).await;
         match response.extensions().get::<ResetConnection>() {

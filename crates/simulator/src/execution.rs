@@ -17,7 +17,6 @@ use crate::{
     response::{ApiResponse, AwsProtocol, Delivery},
 };
 
-/// A call in progress.
 pub(super) struct CallExecution {
     pub(super) engine: Arc<Engine>,
     pub(super) parsed: ParsedRequest,

@@ -211,7 +211,6 @@ impl Fault {
         self
     }
 
-    /// Checks that the values are valid.
     pub(super) fn check(&self) -> Result<(), String> {
         if self.share.is_some_and(|share| !(0.0..=1.0).contains(&share)) {
             return Err("share must be a number from 0 to 1".to_owned());

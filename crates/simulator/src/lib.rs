@@ -8,8 +8,8 @@
 //! in [`Account::access_keys`]. AssumeRole returns `ASIA…` keys of the role's account. A signature must be present
 //! and well-formed, but is not verified.
 //!
-//! One simulator has several accounts and Regions. Faults are injected with [`Simulator::inject`] or over HTTP: `GET
-//! /_simulator` documents that. The call log has every call, so that a test can tell what AWS really did.
+//! One simulator has several accounts and Regions. Faults are injected with [`Simulator::inject`] or over HTTP; see
+//! `GET /_simulator`. The call log has every call, so that a test can tell what AWS really did.
 //!
 //! Read in this order: `settings`, `account`, `image` and `inventory` say what exists. A call passes through
 //! `connection`, `service`, `request` (with `caller`, `access_keys`), `execution` (with `fault`, `active_faults`),
@@ -45,15 +45,17 @@ mod text_rule;
 
 use std::{collections::BTreeSet, io, net::SocketAddr, sync::Arc};
 
+use tokio::net::TcpListener;
+
+use engine::Engine;
+
 pub use account::{Account, Partition};
 pub use active_faults::ActiveFault;
 pub use calls::{ApiCall, CallEnding};
-use engine::Engine;
 pub use fault::{Effect, Fault, FaultTiming, Filter, Staleness};
 pub use image::{Image, ImageState};
 pub use inventory::InventorySnapshot;
 pub use settings::{SimulatorSettings, sample};
-use tokio::net::TcpListener;
 
 /// A running simulator. It stops when dropped; [`Simulator::shutdown`] also waits until it has stopped.
 pub struct Simulator {
@@ -72,9 +74,7 @@ impl Simulator {
         let router = admin::router().fallback(service::serve).with_state(Arc::clone(&engine));
         let (tasks, stop) = (engine.tasks.clone(), engine.stop.clone());
         engine.tasks.spawn(connection::accept(listener, router, tasks, stop));
-        if engine.state_file.is_some() {
-            engine.tasks.spawn(keep_state(Arc::clone(&engine)));
-        }
+        engine.tasks.spawn(state_file::keep(Arc::clone(&engine)));
         Ok(Self { engine, address })
     }
 
@@ -93,9 +93,7 @@ impl Simulator {
     /// # Errors
     /// If the fault is invalid, such as a share of 2.
     pub fn inject(&self, fault: Fault) -> io::Result<u64> {
-        fault
-            .check()
-            .map_err(|message| io::Error::new(io::ErrorKind::InvalidInput, message))?;
+        fault.check().map_err(settings::invalid)?;
         Ok(self.engine.faults().add(fault))
     }
 
@@ -122,11 +120,6 @@ impl Simulator {
     /// The calls with a higher number.
     pub fn calls_after(&self, number: u64) -> Vec<ApiCall> {
         self.engine.log.after(number)
-    }
-
-    /// Empties the call log. Numbers and ticks continue.
-    pub fn clear_calls(&self) {
-        self.engine.log.clear();
     }
 
     /// Waits until the call log satisfies the condition, and returns it as it was at that moment. Has no timeout. The
@@ -196,11 +189,5 @@ impl std::fmt::Debug for Simulator {
             .debug_struct("Simulator")
             .field("address", &self.address)
             .finish_non_exhaustive()
-    }
-}
-
-async fn keep_state(engine: Arc<Engine>) {
-    if let Some(file) = &engine.state_file {
-        file.keep(&engine).await;
     }
 }

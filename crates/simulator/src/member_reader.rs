@@ -10,7 +10,6 @@ use serde_json::{Map, Value};
 
 use crate::{api_error::ApiError, text_rule::TextRule};
 
-/// The members of a request.
 pub(super) struct MemberReader<'a> {
     object: &'a Map<String, Value>,
     violations: Vec<String>,
@@ -50,14 +49,9 @@ impl<'a> MemberReader<'a> {
     }
 
     pub(super) fn text(&mut self, name: &str, rule: &TextRule) -> Result<Option<String>, ApiError> {
-        match self.get(name) {
-            None => Ok(None),
-            Some(Value::String(text)) => {
-                self.check_text(name, text, rule);
-                Ok(Some(text.clone()))
-            }
-            Some(other) => Err(wrong_type(name, "a string", other)),
-        }
+        let text = self.string(name)?;
+        text.iter().for_each(|text| self.check_text(name, text, rule));
+        Ok(text.map(str::to_owned))
     }
 
     pub(super) fn required_text(&mut self, name: &str, rule: &TextRule) -> Result<String, ApiError> {
@@ -89,14 +83,9 @@ impl<'a> MemberReader<'a> {
     }
 
     pub(super) fn choice(&mut self, name: &str, choices: &[&str]) -> Result<Option<String>, ApiError> {
-        match self.get(name) {
-            None => Ok(None),
-            Some(Value::String(text)) => {
-                self.check_choice(name, text, choices);
-                Ok(Some(text.clone()))
-            }
-            Some(other) => Err(wrong_type(name, "a string", other)),
-        }
+        let text = self.string(name)?;
+        text.iter().for_each(|text| self.check_choice(name, text, choices));
+        Ok(text.map(str::to_owned))
     }
 
     pub(super) fn required_choice(&mut self, name: &str, choices: &[&str]) -> Result<String, ApiError> {
@@ -167,6 +156,14 @@ impl<'a> MemberReader<'a> {
         texts
             .map(Some)
             .ok_or_else(|| ApiError::serialization(format!("{name} must be a list of strings.")))
+    }
+
+    fn string(&self, name: &str) -> Result<Option<&'a str>, ApiError> {
+        match self.get(name) {
+            None => Ok(None),
+            Some(Value::String(text)) => Ok(Some(text)),
+            Some(other) => Err(wrong_type(name, "a string", other)),
+        }
     }
 
     fn list(&self, name: &str) -> Result<Option<&'a Vec<Value>>, ApiError> {

@@ -7,7 +7,6 @@ use time::OffsetDateTime;
     clippy::disallowed_methods,
     reason = "the simulator stands for AWS: it must not share the service's clock"
 )]
-/// The current time in UTC.
 pub(super) fn now() -> OffsetDateTime {
     OffsetDateTime::now_utc()
 }

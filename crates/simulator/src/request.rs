@@ -19,7 +19,6 @@ use crate::{
     sts::QueryForm,
 };
 
-/// A parsed HTTP request.
 #[derive(Debug)]
 pub(super) struct ParsedRequest {
     pub(super) protocol: AwsProtocol,
@@ -35,7 +34,6 @@ pub(super) struct AuthenticatedRequest {
     pub(super) input: OperationInput,
 }
 
-/// The input of an operation.
 #[derive(Debug)]
 pub(super) enum OperationInput {
     WorkSpaces(OperationFn, Map<String, Value>),
@@ -43,7 +41,6 @@ pub(super) enum OperationInput {
 }
 
 impl ParsedRequest {
-    /// Parses a request.
     pub(super) fn read(head: &Parts, body: &Bytes, inventory: &Inventory) -> Self {
         let mut summary = CallSummary {
             request_id: Uuid::new_v4().to_string(),
@@ -117,11 +114,11 @@ fn authenticate(
 
 fn check_address(head: &Parts) -> Result<(), ApiError> {
     if head.uri.path().starts_with("/service/") {
-        return Err(unknown("Only AWS JSON 1.1 is spoken here, not smithy-rpc-v2-cbor."));
+        return Err(unknown("Only AWS JSON 1.1 is supported, not smithy-rpc-v2-cbor."));
     }
     match head.method == Method::POST && head.uri.path() == "/" {
         true => Ok(()),
-        false => Err(unknown("Operations are POST / and nothing else.")),
+        false => Err(unknown("An operation must be POST /.")),
     }
 }
 
@@ -131,7 +128,7 @@ fn find_operation(head: &Parts, target: &str) -> Result<OperationFn, ApiError> {
     }
     let name = target.strip_prefix("WorkspacesService.");
     let name = name.ok_or_else(|| unknown("X-Amz-Target must be WorkspacesService.<operation>."))?;
-    operations::find(name).ok_or_else(|| unknown(&format!("There is no operation {:?} here.", short(name))))
+    operations::find(name).ok_or_else(|| unknown(&format!("The simulator has no operation {:?}.", short(name))))
 }
 
 fn unknown(message: &str) -> ApiError {
@@ -153,7 +150,7 @@ fn is_type(headers: &HeaderMap, wanted: &str) -> bool {
         .is_some_and(|found| found.trim().eq_ignore_ascii_case(wanted))
 }
 
-fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+pub(super) fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name).and_then(|value| value.to_str().ok())
 }
 

@@ -10,7 +10,7 @@ use axum::{body::Body, response::Response};
 use bytes::Bytes;
 use http::{
     HeaderMap, StatusCode,
-    header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER},
+    header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, RETRY_AFTER},
 };
 use hyper::body::Frame;
 use serde_json::json;
@@ -26,7 +26,6 @@ pub(super) enum AwsProtocol {
     Query,
 }
 
-/// An HTTP response.
 #[derive(Debug)]
 pub(super) struct ApiResponse {
     pub(super) status: StatusCode,
@@ -57,11 +56,10 @@ impl AwsProtocol {
 }
 
 impl ApiResponse {
-    /// A 200 response.
     pub(super) fn ok(protocol: AwsProtocol, request_id: &str, body: impl Into<Bytes>) -> Self {
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, protocol.content_type());
-        put(&mut headers, HeaderName::from_static("x-amzn-requestid"), request_id);
+        put(&mut headers, "x-amzn-requestid", request_id);
         Self {
             status: StatusCode::OK,
             error_code: None,
@@ -70,13 +68,11 @@ impl ApiResponse {
         }
     }
 
-    /// Replaces the body.
     pub(super) fn with_body(mut self, body: &'static [u8]) -> Self {
         self.body = Bytes::from_static(body);
         self
     }
 
-    /// An error response.
     pub(super) fn refused(protocol: AwsProtocol, request_id: &str, error: &ApiError) -> Self {
         let mut answer = Self::ok(protocol, request_id, Bytes::new());
         answer.status = error.status;
@@ -87,11 +83,7 @@ impl ApiResponse {
         answer.body = match protocol {
             AwsProtocol::Query => sts::error_xml(error, request_id).into(),
             AwsProtocol::Json => {
-                put(
-                    &mut answer.headers,
-                    HeaderName::from_static("x-amzn-errortype"),
-                    &error.code,
-                );
+                put(&mut answer.headers, "x-amzn-errortype", &error.code);
                 json_body(error).into()
             }
         };
@@ -123,7 +115,7 @@ fn json_body(error: &ApiError) -> String {
     body.to_string()
 }
 
-fn put(headers: &mut HeaderMap, name: HeaderName, value: &str) {
+fn put(headers: &mut HeaderMap, name: &'static str, value: &str) {
     if let Ok(value) = HeaderValue::from_str(value) {
         headers.insert(name, value);
     }

@@ -80,7 +80,6 @@ impl SimulatorSettings {
     }
 }
 
-/// Checks that the id has twelve digits.
 pub(super) fn check_account(account: &Account) -> io::Result<()> {
     match text_rule::ACCOUNT.accepts(&account.id) {
         true => Ok(()),
@@ -90,38 +89,25 @@ pub(super) fn check_account(account: &Account) -> io::Result<()> {
 
 /// Checks ids, Region, recipients and owner.
 pub(super) fn check_image<'a>(image: &Image, accounts: impl IntoIterator<Item = &'a Account>) -> io::Result<()> {
-    if !text_rule::IMAGE_ID.accepts(&image.image_id) {
-        return Err(invalid(format!(
-            "image id {:?} is not wsi- and 9 to 63 characters of 0-9a-z",
-            image.image_id
-        )));
-    }
-    if !text_rule::REGION.accepts(&image.region) {
-        return Err(invalid(format!(
-            "image {}: {:?} is not a Region",
-            image.image_id, image.region
-        )));
-    }
-    if let Some(odd) = image
+    let odd_recipient = image
         .shared_with
         .iter()
-        .find(|account| !text_rule::ACCOUNT.accepts(account))
-    {
-        return Err(invalid(format!(
-            "image {}: shared account {odd:?} is not twelve digits",
-            image.image_id
-        )));
-    }
-    match accounts.into_iter().any(|account| account.id == image.owner) {
-        true => Ok(()),
-        false => Err(invalid(format!(
-            "image {}: its owner {:?} is not a listed account",
-            image.image_id, image.owner
-        ))),
-    }
+        .find(|account| !text_rule::ACCOUNT.accepts(account));
+    let problem = if !text_rule::IMAGE_ID.accepts(&image.image_id) {
+        "the image id is not wsi- and 9 to 63 characters of 0-9a-z".to_owned()
+    } else if !text_rule::REGION.accepts(&image.region) {
+        format!("{:?} is not a Region", image.region)
+    } else if let Some(account) = odd_recipient {
+        format!("the shared account {account:?} is not twelve digits")
+    } else if !accounts.into_iter().any(|account| account.id == image.owner) {
+        format!("the owner {:?} is not a listed account", image.owner)
+    } else {
+        return Ok(());
+    };
+    Err(invalid(format!("image {:?}: {problem}", image.image_id)))
 }
 
-fn invalid(message: String) -> io::Error {
+pub(super) fn invalid(message: String) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, message)
 }
 

@@ -6,6 +6,7 @@
 use std::{
     fs, io,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use tokio::sync::{Notify, watch};
@@ -63,17 +64,6 @@ impl StateFile {
         }
     }
 
-    /// Writes the inventory on request until the simulator stops, and then a last time.
-    pub(super) async fn keep(&self, engine: &Engine) {
-        loop {
-            tokio::select! {
-                () = self.wanted.notified() => self.write(engine).await,
-                () = engine.stop.cancelled() => break,
-            }
-        }
-        self.write(engine).await;
-    }
-
     /// Writes the inventory, unless the file is up to date.
     pub(super) async fn write(&self, engine: &Engine) {
         let (version, state) = {
@@ -92,6 +82,18 @@ impl StateFile {
         }
         self.written.send_replace(WrittenVersion { version, failed });
     }
+}
+
+/// Writes the inventory on request until the simulator stops, and then a last time.
+pub(super) async fn keep(engine: Arc<Engine>) {
+    let Some(file) = &engine.state_file else { return };
+    loop {
+        tokio::select! {
+            () = file.wanted.notified() => file.write(&engine).await,
+            () = engine.stop.cancelled() => break,
+        }
+    }
+    file.write(&engine).await;
 }
 
 fn replace(path: &Path, state: &InventorySnapshot) -> io::Result<()> {

@@ -24,12 +24,10 @@ const NAMESPACE: &str = "https://sts.amazonaws.com/doc/2011-06-15/";
 pub(super) struct QueryForm(HashMap<String, String>);
 
 impl QueryForm {
-    /// Parses a form. Every body is a valid form.
     pub(super) fn read(body: &[u8]) -> Self {
         Self(form_urlencoded::parse(body).into_owned().collect())
     }
 
-    /// The operation.
     pub(super) fn action(&self) -> &str {
         self.get("Action").unwrap_or_default()
     }
@@ -174,7 +172,6 @@ fn unknown_action(form: &QueryForm) -> ApiError {
     )
 }
 
-/// The XML document of a response.
 pub(super) fn answer_xml(action: &str, inner: &str, request_id: &str) -> String {
     format!(
         "<{action}Response xmlns=\"{NAMESPACE}\"><{action}Result>{inner}</{action}Result>\
@@ -182,7 +179,6 @@ pub(super) fn answer_xml(action: &str, inner: &str, request_id: &str) -> String 
     )
 }
 
-/// The XML document of an error.
 pub(super) fn error_xml(error: &ApiError, request_id: &str) -> String {
     let side = if error.status.is_server_error() {
         "Receiver"

@@ -6,7 +6,6 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
-/// The rule for a string.
 pub(super) struct TextRule {
     /// The pattern for messages. Empty: any string matches.
     pub(super) shown: &'static str,

@@ -17,7 +17,6 @@ pub fn now() -> OffsetDateTime {
     Clock::system().now().to_offset_date_time()
 }
 
-/// A certificate authority.
 pub struct CertificateAuthority {
     issuer: Issuer<'static, KeyPair>,
     pub pem: String,
@@ -30,7 +29,6 @@ pub struct CertifiedKey {
     pub key: String,
 }
 
-/// The contents of a certificate.
 pub struct LeafCertificate {
     pub subject: &'static str,
     pub names: Vec<SanType>,

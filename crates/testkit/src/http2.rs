@@ -12,7 +12,6 @@ pub const TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a stream is read.
 const LISTEN: Duration = Duration::from_millis(150);
 
-/// A call on the wire.
 #[derive(Debug, Clone)]
 pub struct Http2Call {
     pub method: Method,
@@ -26,7 +25,6 @@ pub struct Http2Call {
     pub is_streamed: bool,
 }
 
-/// The outcome of a call.
 #[derive(Debug)]
 pub enum Http2Outcome {
     /// A response, or the beginning of a long one.

@@ -17,7 +17,7 @@ use sharewarden::{
     },
     ledger::{
         Frontier, Hash,
-        merkle::leaf_hash,
+        merkle::{hex, leaf_hash},
         tile::{TileId, WIDTH, completed, tile_root},
     },
 };
@@ -145,7 +145,6 @@ async fn drop_indexes(connection: &mut PgConnection) -> Vec<String> {
     made
 }
 
-/// Which kinds of entries are generated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kinds {
     /// Only changes.
@@ -154,7 +153,6 @@ pub enum Kinds {
     AndUnknown,
 }
 
-/// The state of the generator.
 struct HistoryGenerator {
     kinds: Kinds,
     time: Timestamp,
@@ -339,7 +337,7 @@ fn row(rows: &mut String, entry: &Entry, text: &str, leaf_hash: &Hash) {
     use std::fmt::Write;
     let escaped = |text: &str| text.replace('\\', "\\\\").replace('\n', "\\n").replace('\t', "\\t");
     let or_null = |value: Option<String>| value.unwrap_or_else(|| "\\N".into());
-    let hash: String = leaf_hash.iter().map(|byte| format!("{byte:02x}")).collect();
+    let hash = hex(leaf_hash);
     let Columns {
         kind,
         action,

@@ -54,12 +54,9 @@ pub enum CommitFault {
     Delayed(Duration),
 }
 
-/// Counters.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ProxyCounts {
-    /// Accepted connections.
     pub connections: u64,
-    /// Refused connections.
     pub refused: u64,
     /// Connections reset by [`Proxy::cut`].
     pub cut: u64,
@@ -127,7 +124,6 @@ impl Proxy {
         format!("{scheme}://{user}@{}/{database}?{}", self.address, query.join("&"))
     }
 
-    /// Sets the rule.
     pub fn set(&self, rule: Rule) {
         self.shared.rule.send_replace(rule);
     }
@@ -153,7 +149,6 @@ impl Proxy {
         *lock(&self.shared.upstream) = ProxyTarget::of(upstream);
     }
 
-    /// The counters.
     pub fn counts(&self) -> ProxyCounts {
         let counted = &self.shared.counted;
         ProxyCounts {

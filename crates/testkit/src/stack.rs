@@ -67,7 +67,6 @@ pub struct Stack {
     server: Option<RunningServer>,
 }
 
-/// A running server.
 pub struct RunningServer {
     pub address: SocketAddr,
     pub policy: Policy,
@@ -92,7 +91,6 @@ impl RunningServer {
         }
     }
 
-    /// A client on a new connection.
     pub async fn client(&self) -> Client {
         Client::connect(format!("http://{}", self.address)).await.unwrap()
     }
@@ -149,12 +147,10 @@ impl Stack {
         config(self.database.url(), &self.simulator.url(), more)
     }
 
-    /// The policy of the server.
     pub fn policy(&self) -> &Policy {
         &self.server.as_ref().unwrap().policy
     }
 
-    /// A client on a new connection.
     pub async fn client(&self) -> Client {
         Client::connect(format!("http://{}", self.address)).await.unwrap()
     }
@@ -197,7 +193,6 @@ impl Stack {
         self.fault(UPDATE, u64::MAX, throttle);
     }
 
-    /// Removes all faults.
     pub fn release(&self) {
         self.simulator.clear_faults();
     }
@@ -276,7 +271,6 @@ impl Stack {
             .unwrap()
     }
 
-    /// The number of calls of an operation.
     pub fn calls_of(&self, operation: &str) -> usize {
         self.simulator
             .calls()

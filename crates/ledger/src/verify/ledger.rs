@@ -2,7 +2,7 @@
 
 use super::{
     error::{EntryError, LedgerError, VerifyError},
-    line::{EntryPosition, RecordedAt},
+    line::{LinePosition, RecordedAt},
     printable,
 };
 use crate::{
@@ -167,7 +167,7 @@ impl LedgerVerifier {
     }
 
     fn check_position(&mut self, index: u64, line: &[u8]) -> Result<(), EntryError> {
-        let position = EntryPosition::read(line).map_err(|error| EntryError::Unreadable(printable(&error)))?;
+        let position = LinePosition::read(line).map_err(|error| EntryError::Unreadable(printable(&error)))?;
         if position.account_id != self.account.as_str().as_bytes() {
             let account = String::from_utf8_lossy(position.account_id);
             return Err(EntryError::OfAccount(account.into_owned()));

@@ -5,7 +5,7 @@ use super::canonical::{NotCanonical, read_object};
 use crate::KindName;
 
 /// The members of an entry that fix its position.
-pub(super) struct EntryPosition<'a> {
+pub(super) struct LinePosition<'a> {
     /// The string without quotes. Not validated.
     pub(super) account_id: &'a [u8],
     pub(super) log_index: u64,
@@ -26,7 +26,7 @@ pub(super) enum EntryParseError {
     Missing(usize),
 }
 
-impl<'a> EntryPosition<'a> {
+impl<'a> LinePosition<'a> {
     /// Parses an entry.
     ///
     /// # Errors

@@ -7,6 +7,7 @@ use sharewarden_ledger::{
     Checkpoint, Note, SigningKey, VerifierKey,
     checkpoint::{CheckpointError, open},
     key::{KeyError, SignatureType},
+    merkle::hex,
     note::{MAX_SIGNATURES, NoteError, Signature},
 };
 
@@ -169,7 +170,7 @@ fn cosignature_key(name: &str, key: &ed25519_dalek::SigningKey) -> VerifierKey {
     use sha2::{Digest, Sha256};
     let public = [&[4], key.verifying_key().as_bytes().as_slice()].concat();
     let id = Sha256::digest([name.as_bytes(), b"\n", &public].concat());
-    let id: String = id[..4].iter().map(|byte| format!("{byte:02x}")).collect();
+    let id = hex(&id[..4]);
     format!("{name}+{id}+{}", STANDARD.encode(public)).parse().unwrap()
 }
 

@@ -2,6 +2,8 @@
 
 use std::{fs::File, io::Write, process::Command};
 
+use sharewarden_ledger::merkle::hex;
+
 use crate::fixtures::{TestLedger, account, frontier, line};
 
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/verify_export.py");
@@ -65,8 +67,7 @@ pub(crate) fn run_many<'a>(exports: impl Iterator<Item = (&'a [u8], &'a [String]
 }
 
 pub(crate) fn root(ledger: &TestLedger) -> String {
-    let root = frontier(&ledger.hashes).root();
-    root.iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(&frontier(&ledger.hashes).root())
 }
 
 #[test]

@@ -8,7 +8,6 @@ use sharewarden_ledger::{
 
 use crate::fixtures::{TestLedger, account, keys};
 
-/// Verifies a file.
 pub(crate) fn verify(export: impl AsRef<[u8]>, older: Option<String>) -> Result<VerifiedRange, VerifyError> {
     let mut verifier = Verifier::new(keys(), older);
     for line in export.as_ref().split_inclusive(|byte| *byte == b'\n') {

@@ -33,7 +33,6 @@ use crate::{
     settings::SimulatorSettings,
 };
 
-/// The context of an operation.
 pub(super) struct OperationContext<'a> {
     pub(super) inventory: &'a mut Inventory,
     pub(super) settings: &'a SimulatorSettings,
@@ -46,7 +45,6 @@ pub(super) struct OperationContext<'a> {
 /// Reads the members, runs the operation, and returns the output.
 pub(super) type OperationFn = fn(&mut OperationContext<'_>, MemberReader<'_>) -> Result<Value, ApiError>;
 
-/// Finds an operation by its name.
 pub(super) fn find(name: &str) -> Option<OperationFn> {
     Some(match name {
         "UpdateWorkspaceImagePermission" => update_image_permission::run,

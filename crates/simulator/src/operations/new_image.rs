@@ -5,7 +5,6 @@ use time::Duration;
 use super::OperationContext;
 use crate::{access_keys::random, api_error::ApiError, image::Image, member_reader::MemberReader, text_rule};
 
-/// The properties of a new image.
 pub(super) struct NewImage {
     pub(super) name: String,
     pub(super) description: String,

@@ -10,7 +10,6 @@ use crate::{api_error::ApiError, member_reader::MemberReader, text_rule};
 /// Maximum and default page size.
 const MOST: i64 = 25;
 
-/// The requested page.
 pub(super) struct PageRequest {
     size: usize,
     token: Option<String>,

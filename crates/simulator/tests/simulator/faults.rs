@@ -17,15 +17,8 @@ async fn under(sim: &Simulator, effect: Effect) -> std::io::Result<RawResponse> 
 }
 
 async fn raw_share(sim: &Simulator) -> std::io::Result<RawResponse> {
-    let header = authorization(&format!("AKIA{OWNER}"), FRANKFURT, "workspaces");
-    let headers = [
-        ("Content-Type", "application/x-amz-json-1.1"),
-        ("X-Amz-Target", "WorkspacesService.UpdateWorkspaceImagePermission"),
-        ("X-Amz-Date", "20260131T000000Z"),
-        ("Authorization", &header),
-    ];
     let body = format!(r#"{{"ImageId":"{IMAGE}","SharedAccountId":"{RECIPIENT}","AllowCopyImage":true}}"#);
-    http(sim, "POST /", &headers, body.as_bytes()).await
+    try_operation(sim, UPDATE, body).await
 }
 
 /// The accounts that the image is really shared with.

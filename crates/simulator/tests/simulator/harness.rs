@@ -126,7 +126,6 @@ pub(crate) fn code<E: ProvideErrorMetadata, R>(error: SdkError<E, R>) -> String 
     error.code().unwrap_or("(no code)").to_owned()
 }
 
-/// A raw HTTP response.
 #[derive(Debug)]
 pub(crate) struct RawResponse {
     pub(crate) status: u16,
@@ -201,6 +200,15 @@ pub(crate) fn authorization(access_key: &str, region: &str, service: &str) -> St
 
 /// Calls an operation as the owner, with a raw body.
 pub(crate) async fn operation(sim: &Simulator, operation: &str, body: impl AsRef<[u8]>) -> RawResponse {
+    try_operation(sim, operation, body).await.expect("a response")
+}
+
+/// Like [`operation`]. Returns the connection's error if there was no response.
+pub(crate) async fn try_operation(
+    sim: &Simulator,
+    operation: &str,
+    body: impl AsRef<[u8]>,
+) -> std::io::Result<RawResponse> {
     let authorization = authorization(&format!("AKIA{OWNER}"), FRANKFURT, "workspaces");
     let target = format!("WorkspacesService.{operation}");
     let headers = [
@@ -209,7 +217,7 @@ pub(crate) async fn operation(sim: &Simulator, operation: &str, body: impl AsRef
         ("X-Amz-Date", "20260131T000000Z"),
         ("Authorization", &authorization),
     ];
-    http(sim, "POST /", &headers, body.as_ref()).await.expect("an answer")
+    http(sim, "POST /", &headers, body.as_ref()).await
 }
 
 /// Calls an operation that must fail. Returns status and code.

@@ -15,7 +15,6 @@ const ASSUME: &str = "AssumeRole";
 /// Names of the active faults by id.
 pub type Names = BTreeMap<u64, String>;
 
-/// Injects all faults.
 pub fn inject(simulator: &Simulator, seed: u64) -> Names {
     let mut names = Names::new();
     for (at, (operation, name, share, effect)) in list().into_iter().enumerate() {
@@ -48,7 +47,7 @@ fn list() -> Vec<(&'static str, &'static str, f64, Effect)> {
         milliseconds: ATTEMPT_TIMEOUT.as_millis() as u64 / 5,
         moment,
     };
-    // What lands after the window is AWS's own gap; a busy machine needs some of it too.
+    // Within the landing window, with a reserve for a busy machine: a later effect is a known gap of AWS.
     let lands_late = Effect::Latency {
         milliseconds: (ATTEMPT_TIMEOUT + LANDING_WINDOW / 2).as_millis() as u64,
         moment: BeforeApplying,

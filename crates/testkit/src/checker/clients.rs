@@ -7,14 +7,10 @@ use std::{
 };
 
 use fastrand::Rng;
-use sharewarden::{
-    clock::Clock,
-    proto::v1::{
-        GetChangeRequest, GrantSharePermissionRequest, RevokeSharePermissionRequest,
-        share_permission_service_client::SharePermissionServiceClient,
-    },
+use sharewarden::proto::v1::{
+    GetChangeRequest, GrantSharePermissionRequest, RevokeSharePermissionRequest,
+    share_permission_service_client::SharePermissionServiceClient,
 };
-use time::OffsetDateTime;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tonic::{Status, transport::Channel};
@@ -22,6 +18,7 @@ use tonic_types::StatusExt;
 use uuid::Uuid;
 
 use super::history::{ChangeRead, ImagePermission, RpcOutcome, RpcRecord, ShareAction, ShareRequest};
+use crate::credentials::now;
 
 /// The current channel of each replica.
 pub type Channels = Vec<watch::Receiver<Option<Channel>>>;
@@ -33,7 +30,6 @@ pub struct Recorder {
     pub readings: Mutex<Vec<ChangeRead>>,
 }
 
-/// One client.
 pub struct RandomClient {
     pub rng: Rng,
     pub channels: Channels,
@@ -212,10 +208,6 @@ impl RandomClient {
             state: state.as_str_name().trim_start_matches("STATE_").to_owned(),
         });
     }
-}
-
-pub fn now() -> OffsetDateTime {
-    Clock::system().now().to_offset_date_time()
 }
 
 /// A request with a principal and a deadline.

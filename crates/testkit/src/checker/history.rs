@@ -7,10 +7,8 @@ use serde::Deserialize;
 use sharewarden_simulator::ApiCall;
 use time::OffsetDateTime;
 
-/// Everything that the checker uses.
 #[derive(Clone, Debug, Default)]
 pub struct History {
-    /// All calls to AWS.
     pub calls: Vec<ApiCall>,
     /// The permissions at AWS at the end.
     pub shared: BTreeSet<ImagePermission>,
@@ -90,7 +88,6 @@ pub struct LedgerEntry {
     pub error_reason: Option<String>,
 }
 
-/// The JSON of an entry.
 #[derive(Deserialize)]
 struct EntryJson {
     account_id: String,
@@ -145,7 +142,6 @@ pub struct RecordedAttempt {
     pub classification: String,
 }
 
-/// A grant or a revoke.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ShareRequest {
     pub request_id: String,
@@ -154,7 +150,6 @@ pub struct ShareRequest {
     pub reason: String,
 }
 
-/// A call of a client.
 #[derive(Clone, Debug)]
 pub struct RpcRecord {
     pub request: ShareRequest,
@@ -164,7 +159,6 @@ pub struct RpcRecord {
     pub told: RpcOutcome,
 }
 
-/// The outcome of a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RpcOutcome {
     Ok {

@@ -1,5 +1,5 @@
-//! The model checker: runs several replicas under injected faults, and then checks the promises P1 to P8. `cargo test
-//! --test chaos` runs it for a few seconds, `cargo run --example chaos` for any time.
+//! The model checker: runs several replicas under injected faults, and then checks the promises P1 to P8.
+//! `cargo test --test chaos` runs it for a few seconds, `cargo run --example chaos` for any time.
 //!
 //! `trial` is one run from start to end. `setup` has accounts, images and configuration. `clients` grant and revoke.
 //! `replica` is a server process. `infrastructure_faults` kills processes and disturbs connections, `aws_faults`

@@ -62,7 +62,6 @@ impl ReplicaProcess {
         }
     }
 
-    /// The current channel.
     pub fn channel(&self) -> watch::Receiver<Option<Channel>> {
         self.channel.subscribe()
     }

@@ -3,10 +3,11 @@
 
 use std::time::Duration;
 
-use sharewarden::{ledger::key::SigningKey, workspaces::BaseCredentials};
+use sharewarden::ledger::key::SigningKey;
 use sharewarden_simulator::{SimulatorSettings, sample};
 
 use super::history::ImagePermission;
+use crate::stack::CHECKPOINT_KEY;
 
 /// Owners of images.
 pub const ACCOUNTS: [&str; 2] = ["111122223333", "444455556666"];
@@ -34,13 +35,6 @@ const RECIPIENTS: [&str; 2] = ["000011112222", "210987654321"];
 /// The policy does not let this account share with this recipient.
 const DENIED: (&str, &str) = (ACCOUNTS[1], RECIPIENTS[0]);
 
-/// A signing key for tests only.
-const CHECKPOINT_KEY: &str = "
------BEGIN PRIVATE KEY-----
-MC4CAQAwBQYDK2VwBCIEIIeh4qG0eSyZysGiQjRRrVo2MCvlxyj6P1BZHd376qNY
------END PRIVATE KEY-----
-";
-
 /// All permissions that clients use. The policy denies to grant one of them.
 pub fn permissions() -> Vec<ImagePermission> {
     let of_image = |(account, image): (&str, &str)| {
@@ -64,15 +58,7 @@ pub fn settings() -> SimulatorSettings {
 
 /// The key that signs the checkpoints.
 pub fn signing_key() -> SigningKey {
-    SigningKey::from_pem("sharewarden.test".parse().unwrap(), CHECKPOINT_KEY).unwrap()
-}
-
-/// The AWS credentials of the replicas.
-pub fn credentials() -> BaseCredentials {
-    BaseCredentials::Fixed {
-        access_key_id: "AKIA111122223333".into(),
-        secret_access_key: "any".to_owned().into(),
-    }
+    SigningKey::from_pem("sharewarden.test".parse().unwrap(), CHECKPOINT_KEY.trim_matches('"')).unwrap()
 }
 
 /// The configuration of a replica.
@@ -107,7 +93,7 @@ forwarder.recover_every = "150ms"
 log.filter = "info"
 checkpoint.name = "sharewarden.test"
 checkpoint.every = "1s"
-checkpoint.key = """{CHECKPOINT_KEY}"""
+checkpoint.key = {CHECKPOINT_KEY}
 aws.endpoint_url = "{simulator}"
 aws.sts_endpoint_url = "{simulator}"
 

@@ -26,7 +26,6 @@ use super::{
 };
 use crate::proxy::{Proxy, ProxyCounts};
 
-/// Options of a trial.
 #[derive(Clone, Debug)]
 pub struct TrialOptions {
     pub seed: u64,
@@ -38,7 +37,6 @@ pub struct TrialOptions {
     pub database: String,
 }
 
-/// The results of a trial.
 #[derive(Debug)]
 pub struct Trial {
     pub history: History,

@@ -14,10 +14,8 @@ use crate::fixtures::{TestLedger, account, frontier, key, line, name};
 /// The number of entries: one full tile and a partial one.
 pub(super) const SIZE: usize = 300;
 
-/// The ledger that is forged.
 pub(super) static GOOD: LazyLock<TestLedger> = LazyLock::new(|| TestLedger::of(SIZE as u64));
 
-/// Its export.
 static GOOD_FILE: LazyLock<File> = LazyLock::new(|| File::part(0, SIZE));
 
 /// The lines of an export of the whole ledger.
@@ -186,7 +184,6 @@ pub(super) fn hashes_line(hashes: &[Hash], end_index: usize) -> Vec<u8> {
     line.to_line().unwrap().into()
 }
 
-/// A JSON string.
 pub(super) fn json(text: &str) -> String {
     serde_json::to_string(text).unwrap()
 }

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::fixtures::key;
 
-/// Its members, each with a comma, as the header of the good export has them.
+/// The members of a valid header, each with a comma.
 const MEMBERS: [&str; 6] = [
     r#""format":"sharewarden.export.v1","#,
     r#""account_id":"000011112222","#,

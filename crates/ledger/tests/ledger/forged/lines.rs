@@ -12,7 +12,7 @@ fn carriage_return(at: usize) -> File {
 }
 
 pub(super) fn cases() -> Vec<ForgedExport> {
-    [ends(), more(), random_input()].into_iter().flatten().collect()
+    [ends(), more(), not_json()].into_iter().flatten().collect()
 }
 
 fn ends() -> Vec<ForgedExport> {
@@ -137,8 +137,8 @@ fn more() -> Vec<ForgedExport> {
     ]
 }
 
-/// What is no JSON, or no object, or more than a reader has room for, in the place of each kind of line.
-fn random_input() -> Vec<ForgedExport> {
+/// Each kind of line replaced by something that is not JSON, not an object, or too large.
+fn not_json() -> Vec<ForgedExport> {
     let deep = "[".repeat(100_000);
     let closed = format!("{deep}{}", "]".repeat(100_000));
     let objects = "{\"a\":".repeat(100_000);

@@ -30,7 +30,7 @@ pub(super) fn check(history: &History, changes: &LedgerChanges<'_>, violations: 
                 message,
                 ..
             } => {
-                told_no_secrets(message, violations);
+                has_no_internal_details(message, violations);
                 match (meaning(reason), change_id) {
                     (Meaning::Ended(stage), Some(id)) => {
                         says(answer, id, Some(stage), changes, violations);
@@ -189,7 +189,7 @@ fn was_denied(request: &ShareRequest, at: OffsetDateTime, history: &History, vio
     }
 }
 
-fn told_no_secrets(message: &str, violations: &mut Violations) {
+fn has_no_internal_details(message: &str, violations: &mut Violations) {
     let words = ["sqlx", "hyper", "os error", "postgres://", "arn:aws", "panicked"];
     if let Some(word) = words.iter().find(|word| message.contains(*word)) {
         violations.add("P9", format!("the error message has {word:?}: {message}"));

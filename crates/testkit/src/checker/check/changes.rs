@@ -22,7 +22,6 @@ impl<'a> LedgerChange<'a> {
     }
 }
 
-/// All changes.
 #[derive(Debug)]
 pub(super) struct LedgerChanges<'a> {
     /// Change ids are unique across accounts.

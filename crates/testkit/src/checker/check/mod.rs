@@ -20,7 +20,6 @@ use changes::LedgerChanges;
 use super::history::History;
 pub use calls::UPDATE;
 
-/// A broken promise.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Violation {
     /// P1 to P9, or P0 for what must hold for any server.
@@ -54,7 +53,6 @@ pub fn check(history: &History) -> Vec<Violation> {
     violations.0
 }
 
-/// The violations that were found so far.
 #[derive(Debug, Default)]
 struct Violations(Vec<Violation>);
 

@@ -157,7 +157,7 @@ impl AuthError {
             Self::Missing => ApiError::new("MissingAuthenticationTokenException", "Missing Authentication Token"),
             Self::Incomplete(message) => ApiError::new("IncompleteSignatureException", message),
             Self::WrongScope(message) => ApiError::new("InvalidSignatureException", message),
-            Self::Key(AccessKeyError::Unknown) => ApiError::new("UnauthenticatedClientException", INVALID_TOKEN),
+            Self::Key(AccessKeyError::Unknown) => ApiError::new("UnrecognizedClientException", INVALID_TOKEN),
             Self::Key(AccessKeyError::Expired) => ApiError::new("ExpiredTokenException", EXPIRED_TOKEN),
         }
     }

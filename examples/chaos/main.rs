@@ -24,10 +24,12 @@ use sharewarden::{
     server::{self, Server},
     store::Database,
 };
-use sharewarden_testkit::checker::{
-    replica::Program,
-    trial::{self, Plan},
-    world,
+use sharewarden_testkit::{
+    checker::{
+        replica::Program,
+        trial::{self, TrialOptions},
+    },
+    stack::credentials,
 };
 
 /// What can be said after `--`.
@@ -89,7 +91,7 @@ async fn run(options: &Options) -> ExitCode {
         .unwrap();
     let url = cluster.url(DATABASE);
     migrate(&url).await;
-    let plan = Plan {
+    let options = TrialOptions {
         seed: options.seed,
         replicas: options.replicas,
         clients: options.clients,
@@ -99,9 +101,9 @@ async fn run(options: &Options) -> ExitCode {
     };
     println!(
         "{} replicas, {} clients, {:?} of trouble, seed {}",
-        plan.replicas, plan.clients, plan.lasts, plan.seed
+        options.replicas, options.clients, options.lasts, options.seed
     );
-    let trial = trial::run(&plan, folder).await;
+    let trial = trial::run(&options, folder).await;
     print!("{trial}");
     cluster.stop();
     match trial.violations.is_empty() {
@@ -135,7 +137,7 @@ async fn replica(config: &str, off_by: i32) {
     let telemetry = server::init_telemetry(&config).unwrap();
     let listener = server::listen(config.server.listen).await.unwrap();
     let clock = Clock::system_off_by(off_by);
-    match Server::build(&config, world::credentials(), clock, listener).await {
+    match Server::build(&config, credentials(), clock, listener).await {
         Ok(server) => {
             tracing::info!(address = %server.address(), off_by, "serving");
             server.run(shutdown).await.unwrap();

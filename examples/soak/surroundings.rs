@@ -7,7 +7,7 @@ use sharewarden::{
     dev::postgres::{Cluster, DATABASE, Settings},
     server,
 };
-use sharewarden_simulator::{self as simulator, Effect, Fault, Moment, Simulator};
+use sharewarden_simulator::{self as simulator, Effect, Fault, FaultTiming, Simulator};
 use sqlx::{PgPool, postgres::PgPoolOptions};
 use tokio::net::TcpListener;
 
@@ -90,7 +90,7 @@ impl Surroundings {
 /// Some calls are throttled, some answers get lost.
 async fn simulator() -> Simulator {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let settings = simulator::Settings {
+    let settings = simulator::SimulatorSettings {
         call_log_limit: 100,
         ..simulator::sample()
     };
@@ -100,7 +100,7 @@ async fn simulator() -> Simulator {
         retry_after_seconds: None,
     };
     let reset = Effect::Reset {
-        moment: Moment::AfterApplying,
+        moment: FaultTiming::AfterApplying,
     };
     for (effect, share) in [(throttle, 0.01), (reset, 0.005)] {
         let fault = Fault {

@@ -2,7 +2,7 @@
 
 use std::{io, path::PathBuf};
 
-use crate::{audit, domain::AccountId, ledger::verify::Wrong, store::StoreError};
+use crate::{audit, domain::AccountId, ledger::verify::VerifyError, store::StoreError};
 
 use super::Month;
 
@@ -64,7 +64,7 @@ pub enum Error {
         /// Which file.
         file: PathBuf,
         /// Why.
-        source: Wrong,
+        source: VerifyError,
     },
     /// The store did not do what was asked.
     #[error("the store did not do it; archiving needs the rights of the owner of audit_entry")]

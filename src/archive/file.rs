@@ -79,7 +79,7 @@ async fn export(
     let unwritable = |error: export::LineError| failed(io::Error::other(error));
     write_note(folder, &header)?;
     let mut text = String::new();
-    let mut writer = export::Writer::begin(&header, &mut text).map_err(unwritable)?;
+    let mut writer = export::ExportWriter::begin(&header, &mut text).map_err(unwritable)?;
     while let Some(entries) = pages.next().await.map_err(of_audit)? {
         for entry in entries {
             writer

@@ -203,7 +203,7 @@ impl Everything {
         let listener = listen(options.listen, "--listen").await?;
         let simulator_listener = listen(options.simulator_listen, "--simulator-listen").await?;
         let cluster = Cluster::start(postgres::Settings::new(folder.join("postgres"))).await?;
-        let settings = simulator::Settings {
+        let settings = simulator::SimulatorSettings {
             state_file: Some(folder.join("simulator.json")),
             ..simulator::sample()
         };

@@ -2,7 +2,7 @@
 
 use std::{io, net::SocketAddr, path::PathBuf};
 
-use sharewarden_simulator::{Settings, Simulator, sample};
+use sharewarden_simulator::{Simulator, SimulatorSettings, sample};
 
 use super::{DevError, listen};
 
@@ -28,7 +28,7 @@ pub(super) async fn run(
 ) -> Result<(), DevError> {
     let settings = options
         .settings
-        .map_or_else(|| Ok(sample()), |file| Settings::read(&file));
+        .map_or_else(|| Ok(sample()), |file| SimulatorSettings::read(&file));
     let mut settings = settings.map_err(DevError::Simulator)?;
     settings.state_file = options.state.or(settings.state_file);
     let listener = listen(options.listen, "--listen").await?;

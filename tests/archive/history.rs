@@ -6,7 +6,7 @@ use sharewarden::{
     archive::{Event, Month, Options},
     clock::Clock,
     config::Config,
-    ledger::{SigningKey, VerifierKey, verify::Verified, verify::Verifier},
+    ledger::{SigningKey, VerifierKey, verify::VerifiedRange, verify::Verifier},
     server,
     store::archive::Detached,
 };
@@ -92,7 +92,7 @@ pub(crate) fn key(stack: &Stack) -> VerifierKey {
 }
 
 /// Reads a file as an auditor does, who has nothing but the key.
-pub(crate) fn verify(file: &Path, key: VerifierKey) -> Verified {
+pub(crate) fn verify(file: &Path, key: VerifierKey) -> VerifiedRange {
     let packed = flate2::read::GzDecoder::new(std::fs::File::open(file).unwrap());
     let text = std::io::read_to_string(packed).unwrap();
     let mut verifier = Verifier::new(vec![key], None);

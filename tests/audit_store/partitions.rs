@@ -9,7 +9,7 @@ use sharewarden::{
     telemetry::Instruments,
     worker::Supervisor,
 };
-use sharewarden_testkit::stack::PATIENCE;
+use sharewarden_testkit::stack::TIMEOUT;
 use sqlx::{Postgres, pool::PoolConnection};
 use tokio_util::sync::CancellationToken;
 
@@ -129,7 +129,7 @@ async fn entries_are_added_while_a_partition_is_made() {
         .execute(&mut *maker)
         .await
         .unwrap();
-    tokio::time::timeout(PATIENCE, store.refuse("111122223333", 10))
+    tokio::time::timeout(TIMEOUT, store.refuse("111122223333", 10))
         .await
         .expect("nobody waits for the maker");
     sqlx::query("COMMIT").execute(&mut *maker).await.unwrap();
@@ -181,7 +181,7 @@ async fn the_worker_looks_at_once_again_in_a_minute_after_a_failure_and_then_dai
         () = wait_until(&store.pool, "to_regclass('audit_entry_2024_02') IS NOT NULL") => {}
     }
     stop.cancel();
-    tokio::time::timeout(PATIENCE, worker).await.unwrap().unwrap();
+    tokio::time::timeout(TIMEOUT, worker).await.unwrap().unwrap();
     store.close().await;
 }
 

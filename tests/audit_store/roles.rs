@@ -61,7 +61,7 @@ async fn a_server_that_runs_as_a_writer_does_all_of_its_work() {
     let login = Login::of("sharewarden_writer", &stack.pool, stack.database.url()).await;
     execute(&stack.pool, &entry_at("2024-05-01 00:00+00")).await;
 
-    let server = Running::start(&config(&login.url, &stack.simulator.url(), ""), Clock::system()).await;
+    let server = RunningServer::start(&config(&login.url, &stack.simulator.url(), ""), Clock::system()).await;
     let mut client = server.client().await;
     client.grant_share_permission(as_tester(grant())).await.unwrap();
     client.revoke_share_permission(as_tester(revoke())).await.unwrap();

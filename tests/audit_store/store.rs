@@ -13,7 +13,7 @@ use sharewarden::{
 };
 use sharewarden_testkit::{
     postgres::{TestDatabase, database},
-    stack::PATIENCE,
+    stack::TIMEOUT,
 };
 use sqlx::PgPool;
 use tokio::sync::mpsc;
@@ -39,7 +39,7 @@ impl Store {
         let pool = PgPool::connect(test.url()).await.unwrap();
         let settings = CommitterConfig {
             max_batch: 4096,
-            commit_timeout: PATIENCE,
+            commit_timeout: TIMEOUT,
             ..CommitterConfig::default()
         };
         let forwarder = ForwarderConfig {
@@ -113,7 +113,7 @@ pub(crate) async fn wait_until(pool: &PgPool, condition: &str) {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    tokio::time::timeout(PATIENCE, holds)
+    tokio::time::timeout(TIMEOUT, holds)
         .await
         .unwrap_or_else(|_| panic!("{condition}"));
 }
@@ -135,8 +135,8 @@ fn connect_on(url: &str, clock: &Clock) -> Database {
     let settings = DatabaseConfig {
         url: url.to_owned().into(),
         max_connections: 4,
-        acquire_timeout: PATIENCE,
-        statement_timeout: PATIENCE,
+        acquire_timeout: TIMEOUT,
+        statement_timeout: TIMEOUT,
     };
     Database::new(&settings, clock).unwrap()
 }

@@ -13,7 +13,7 @@ use sharewarden::{
     telemetry::Instruments,
     worker::Supervisor,
 };
-use sharewarden_simulator::{Effect, Fault, Moment};
+use sharewarden_simulator::{Effect, Fault, FaultTiming};
 use sharewarden_testkit::stack::*;
 use tokio_util::sync::CancellationToken;
 
@@ -90,7 +90,7 @@ async fn the_worker_adds_all_and_halves_what_is_too_much_at_once() {
         () = wait_until(&store.pool, "EXISTS (SELECT FROM audit_summary_progress WHERE size = 2500)") => {}
     }
     stop.cancel();
-    tokio::time::timeout(PATIENCE, worker).await.unwrap().unwrap();
+    tokio::time::timeout(TIMEOUT, worker).await.unwrap().unwrap();
     assert_summaries_are_exact(&store.pool, &store.database).await;
     store.close().await;
 }
@@ -158,8 +158,8 @@ async fn summaries_equal_a_recount_after_calls_that_aws_refuses_loses_and_delays
         http_status: 400,
     };
     for (seed, (effect, share)) in (0..).zip([
-        (reset(Moment::BeforeApplying), 0.1),
-        (reset(Moment::AfterApplying), 0.1),
+        (reset(FaultTiming::BeforeApplying), 0.1),
+        (reset(FaultTiming::AfterApplying), 0.1),
         (refused, 0.1),
     ]) {
         let fault = Fault::new(effect).share(share, seed);

@@ -136,9 +136,9 @@ async fn a_round_is_dropped_before_its_lease_ends() {
             tokio::task::yield_now().await;
         }
     };
-    tokio::time::timeout(PATIENCE, began).await.expect("it begins");
+    tokio::time::timeout(TIMEOUT, began).await.expect("it begins");
     // What is left of the lease is the time of one statement.
-    let dropped_after = EVERY + 2 * (PATIENCE + Duration::from_secs(1));
+    let dropped_after = EVERY + 2 * (TIMEOUT + Duration::from_secs(1));
     clock.advance(dropped_after - Duration::from_millis(1));
     assert!(round.as_mut().now_or_never().is_none());
     clock.advance(Duration::from_millis(1));

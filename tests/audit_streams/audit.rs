@@ -17,7 +17,7 @@ use tonic::{Status, Streaming};
 pub(crate) type Positions = BTreeMap<String, u64>;
 
 pub(crate) async fn within<T>(what: &str, work: impl Future<Output = T>) -> T {
-    tokio::time::timeout(PATIENCE, work)
+    tokio::time::timeout(TIMEOUT, work)
         .await
         .unwrap_or_else(|_| panic!("{what} in time"))
 }
@@ -75,7 +75,7 @@ pub(crate) fn watch_from(positions: &Positions, start: Start) -> WatchAuditEntri
 
 impl Watcher {
     /// Watches; the first message has come.
-    pub(crate) async fn start(mut audit: Audit, request: WatchAuditEntriesRequest) -> Result<Self, Status> {
+    pub(crate) async fn start(mut audit: AuditClient, request: WatchAuditEntriesRequest) -> Result<Self, Status> {
         let mut stream = within("the watch begins", audit.watch_audit_entries(as_tester(request)))
             .await?
             .into_inner();
@@ -133,7 +133,7 @@ pub(crate) struct Exported {
     pub(crate) hashes: Vec<[u8; 32]>,
 }
 
-pub(crate) async fn export(mut audit: Audit, request: ExportAuditEntriesRequest) -> Result<Exported, Status> {
+pub(crate) async fn export(mut audit: AuditClient, request: ExportAuditEntriesRequest) -> Result<Exported, Status> {
     let mut stream = audit.export_audit_entries(as_tester(request)).await?.into_inner();
     let first = stream.message().await?.unwrap();
     let Some(Part::Header(header)) = first.part else {

@@ -4,7 +4,7 @@ use sharewarden::{
     domain::AccountId,
     ledger::{
         Hash,
-        export::{Header, Writer},
+        export::{ExportWriter, Header},
         verify::Verifier,
     },
     proto::v1::ExportAuditEntriesRequest,
@@ -38,7 +38,7 @@ fn file(exported: &Exported) -> String {
         consistency_proof: hashes(&header.consistency_proof),
     };
     let mut text = String::new();
-    let mut writer = Writer::begin(&header, &mut text).unwrap();
+    let mut writer = ExportWriter::begin(&header, &mut text).unwrap();
     for (line, hash) in exported.lines.iter().zip(&exported.hashes) {
         writer.entry(line, hash, &mut text).unwrap();
     }

@@ -40,10 +40,10 @@ async fn grant_at_length(stack: &Stack, count: usize) {
 }
 
 /// A connection of who reads slowly: with the smallest windows that HTTP/2 begins with.
-async fn slow_audit(stack: &Stack) -> Audit {
+async fn slow_audit(stack: &Stack) -> AuditClient {
     let endpoint = Endpoint::from_shared(format!("http://{}", stack.address)).unwrap();
     let endpoint = endpoint.initial_stream_window_size(65_535);
-    Audit::new(endpoint.initial_connection_window_size(65_535).connect().await.unwrap())
+    AuditClient::new(endpoint.initial_connection_window_size(65_535).connect().await.unwrap())
 }
 
 #[tokio::test]

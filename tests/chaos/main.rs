@@ -13,7 +13,7 @@ use std::time::Duration;
 use sharewarden_testkit::{
     checker::{
         replica::Program,
-        trial::{self, Plan},
+        trial::{self, TrialOptions},
     },
     postgres,
 };
@@ -21,7 +21,7 @@ use sharewarden_testkit::{
 async fn no_violation(seed: u64) {
     let database = postgres::database().await;
     let folder = tempfile::tempdir().unwrap();
-    let plan = Plan {
+    let options = TrialOptions {
         seed,
         replicas: 3,
         clients: 6,
@@ -29,7 +29,7 @@ async fn no_violation(seed: u64) {
         program: Program::Serve(env!("CARGO_BIN_EXE_sharewarden").into()),
         database: database.url().to_owned(),
     };
-    let trial = trial::run(&plan, folder.path()).await;
+    let trial = trial::run(&options, folder.path()).await;
     println!("seed {seed}\n{trial}");
     assert!(
         trial.violations.is_empty(),

@@ -6,7 +6,7 @@ use serde_json::Value;
 use sharewarden::domain::{
     AccountId, Body, ChangeBody, ChangeId, Entry, Intent, PermissionKey, RequestId, Timestamp, entry::encode, example,
 };
-use sharewarden::ledger::export::{Header, Writer};
+use sharewarden::ledger::export::{ExportWriter, Header};
 use sharewarden::ledger::merkle::leaf_hash;
 use sharewarden::ledger::{Checkpoint, Frontier, Hash, SigningKey, TileId, Tiles, proof};
 use sharewarden::proto::v1::export_audit_entries_response::Part;
@@ -126,7 +126,7 @@ impl Ledger {
             consistency_proof: Vec::new(),
         };
         let mut text = String::new();
-        let mut writer = Writer::begin(&header, &mut text).unwrap();
+        let mut writer = ExportWriter::begin(&header, &mut text).unwrap();
         for (line, hash) in self.lines.iter().zip(&self.hashes).skip(start) {
             writer.entry(line, hash, &mut text).unwrap();
         }

@@ -5,7 +5,7 @@ use std::{net::SocketAddr, time::Duration};
 use bytes::Bytes;
 use http::{HeaderValue, Method};
 use sharewarden_testkit::{
-    http2::{Answer, Call, Connection},
+    http2::{Http2Call, Http2Connection, Http2Outcome},
     postgres::database,
     stack::{config_text, simulator},
 };
@@ -338,8 +338,8 @@ async fn who_says_nothing_holds_up_nobody_and_is_not_waited_for_without_end() {
     server.assert_flat(before, GROWTH);
 
     // A call whose request does not end is ended all the same, with or without a deadline.
-    let connection = Connection::open(address).await;
-    let endless = |headers: &[(&'static str, &'static str)]| Call {
+    let connection = Http2Connection::open(address).await;
+    let endless = |headers: &[(&'static str, &'static str)]| Http2Call {
         method: Method::POST,
         path: PATH.into(),
         headers: [
@@ -357,7 +357,7 @@ async fn who_says_nothing_holds_up_nobody_and_is_not_waited_for_without_end() {
     let (with, without) = (endless(&[("grpc-timeout", "1S")]), endless(&[]));
     let answers = tokio::join!(connection.call(&with), connection.call(&without));
     for answer in [answers.0, answers.1] {
-        let Answer::Given(given) = answer else {
+        let Http2Outcome::Response(given) = answer else {
             panic!("{answer:?}")
         };
         assert!(matches!(given.code(), Some(1 | 4)), "{given:?}");

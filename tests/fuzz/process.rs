@@ -7,7 +7,7 @@ use std::{
 };
 
 use rustix::process::{Pid, Signal, kill_process};
-use sharewarden_testkit::stack::PATIENCE;
+use sharewarden_testkit::stack::TIMEOUT;
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
     process::{Child, Command},
@@ -86,7 +86,7 @@ impl Process {
                 );
             }
         };
-        tokio::time::timeout(PATIENCE, found)
+        tokio::time::timeout(TIMEOUT, found)
             .await
             .unwrap_or_else(|_| panic!("{text:?} is said in time"))
     }
@@ -127,7 +127,7 @@ impl Process {
     pub(crate) async fn stop(mut self) {
         let pid = Pid::from_raw(self.child.id().unwrap().cast_signed()).unwrap();
         kill_process(pid, Signal::TERM).unwrap();
-        let ended = tokio::time::timeout(PATIENCE, self.child.wait()).await;
+        let ended = tokio::time::timeout(TIMEOUT, self.child.wait()).await;
         let ended = ended.expect("it ends in time").unwrap();
         assert!(ended.success(), "{ended:?}: {:?}", self.said);
         self.assert_calm();

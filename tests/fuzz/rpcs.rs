@@ -11,7 +11,7 @@ use sharewarden::{
     proto::v1::{GrantSharePermissionRequest, change},
 };
 use sharewarden_testkit::{
-    http2::{Call, Connection as Wire, PATIENCE},
+    http2::{Http2Call, Http2Connection, TIMEOUT},
     postgres::database,
     stack::{Client, as_tester, config_text, grant, simulator},
 };
@@ -100,7 +100,7 @@ pub(crate) async fn assert_serves(address: SocketAddr) {
             }
         }
     };
-    let granted = tokio::time::timeout(PATIENCE, serves).await.expect("it serves");
+    let granted = tokio::time::timeout(TIMEOUT, serves).await.expect("it serves");
     assert_eq!(granted.change.unwrap().state(), change::State::Succeeded);
 }
 
@@ -119,7 +119,7 @@ async fn run(chance: Chance, address: SocketAddr, methods: &[MethodDescriptor], 
 
 async fn work(chance: Chance, address: SocketAddr, methods: Vec<MethodDescriptor>, numbers: Vec<u64>) -> Made {
     let (mut writer, mut made) = (Writer::default(), Made::default());
-    let mut connection = Wire::open(address).await;
+    let mut connection = Http2Connection::open(address).await;
     for number in numbers {
         let mut rng = chance.of_case(number);
         // Each method has its turn.
@@ -136,7 +136,7 @@ async fn work(chance: Chance, address: SocketAddr, methods: Vec<MethodDescriptor
         }
         made.note(number, &sent, &answer);
         if sent.may_be_refused || percent(&mut rng, 2) {
-            connection = Wire::open(address).await; // It may be over.
+            connection = Http2Connection::open(address).await; // It may be over.
         }
     }
     made
@@ -147,7 +147,7 @@ fn make(rng: &mut fastrand::Rng, writer: &Writer, method: &MethodDescriptor, num
     let message = writer.message(rng, &method.input()).encode_to_vec();
     let mut sent = Sent {
         method: method.clone(),
-        call: Call {
+        call: Http2Call {
             method: Method::POST,
             path: path(method),
             headers: vec![
@@ -423,7 +423,7 @@ fn oddity(rng: &mut fastrand::Rng, sent: &mut Sent, message: &[u8]) {
 }
 
 /// Whether a call with such a content type may take effect. Of two, the first counts.
-fn is_grpc(call: &Call) -> bool {
+fn is_grpc(call: &Http2Call) -> bool {
     let content_type = call.headers.iter().find(|(name, _)| name.as_str() == "content-type");
     content_type.is_some_and(|(_, value)| {
         let value = value.as_bytes().to_ascii_lowercase();
@@ -431,7 +431,7 @@ fn is_grpc(call: &Call) -> bool {
     })
 }
 
-fn set(call: &mut Call, name: &str, values: &[&[u8]]) {
+fn set(call: &mut Http2Call, name: &str, values: &[&[u8]]) {
     call.headers.retain(|(known, _)| known.as_str() != name);
     call.headers.extend(values.iter().map(|value| header(name, value)));
 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use prost_reflect::{DynamicMessage, MethodDescriptor};
 use serde_json::Value;
-use sharewarden_testkit::http2::{Answer, Call, Given};
+use sharewarden_testkit::http2::{Http2Call, Http2Outcome, Http2Response};
 
 const UNKNOWN: i32 = 2;
 const INVALID_ARGUMENT: i32 = 3;
@@ -14,7 +14,7 @@ const UNAUTHENTICATED: i32 = 16;
 /// A call, and what the test knows of it.
 pub(crate) struct Sent {
     pub(crate) method: MethodDescriptor,
-    pub(crate) call: Call,
+    pub(crate) call: Http2Call,
     /// Who says to make it: nobody else does.
     pub(crate) principal: String,
     /// The message that may take effect. None: nothing of the call may.
@@ -24,12 +24,12 @@ pub(crate) struct Sent {
 }
 
 /// Says what is wrong with an answer.
-pub(crate) fn judge(sent: &Sent, answer: &Answer) -> Result<(), String> {
+pub(crate) fn judge(sent: &Sent, answer: &Http2Outcome) -> Result<(), String> {
     let given = match answer {
-        Answer::None => return Err("it hangs".into()),
-        Answer::Refused(_) if sent.may_be_refused => return Ok(()),
-        Answer::Refused(why) => return Err(format!("refused without an answer: {why}")),
-        Answer::Given(given) => given,
+        Http2Outcome::None => return Err("it hangs".into()),
+        Http2Outcome::Refused(_) if sent.may_be_refused => return Ok(()),
+        Http2Outcome::Refused(why) => return Err(format!("refused without an answer: {why}")),
+        Http2Outcome::Response(given) => given,
     };
     if given.http != 200 {
         let is_allowed = sent.may_be_refused && (400..500).contains(&given.http);
@@ -46,12 +46,12 @@ pub(crate) fn judge(sent: &Sent, answer: &Answer) -> Result<(), String> {
     }
 }
 
-fn is_for_browsers(given: &Given) -> bool {
+fn is_for_browsers(given: &Http2Response) -> bool {
     let content_type = given.headers.get("content-type");
     content_type.is_some_and(|value| value.as_bytes().starts_with(b"application/grpc-web"))
 }
 
-fn code(given: &Given) -> Option<i32> {
+fn code(given: &Http2Response) -> Option<i32> {
     given.code().or_else(|| {
         let body = String::from_utf8_lossy(&given.body);
         let (_, rest) = body.rsplit_once("grpc-status:")?;
@@ -60,8 +60,10 @@ fn code(given: &Given) -> Option<i32> {
 }
 
 /// The message of an answer with OK.
-pub(crate) fn message(sent: &Sent, answer: &Answer) -> Option<DynamicMessage> {
-    let Answer::Given(given) = answer else { return None };
+pub(crate) fn message(sent: &Sent, answer: &Http2Outcome) -> Option<DynamicMessage> {
+    let Http2Outcome::Response(given) = answer else {
+        return None;
+    };
     DynamicMessage::decode(sent.method.output(), given.body.get(5..)?).ok()
 }
 
@@ -81,7 +83,7 @@ struct MadeCall {
 }
 
 impl Made {
-    pub(crate) fn note(&mut self, number: u64, sent: &Sent, answer: &Answer) {
+    pub(crate) fn note(&mut self, number: u64, sent: &Sent, answer: &Http2Outcome) {
         let input = sent.method.input();
         let message = sent.message.as_deref();
         let call = MadeCall {
@@ -89,8 +91,8 @@ impl Made {
             is_change: input.get_field_by_name("validate_only").is_some(),
             message: message.and_then(|message| DynamicMessage::decode(input, message).ok()),
             was_refused: match answer {
-                Answer::Given(given) => is_refusal(given),
-                Answer::Refused(_) | Answer::None => false,
+                Http2Outcome::Response(given) => is_refusal(given),
+                Http2Outcome::Refused(_) | Http2Outcome::None => false,
             },
         };
         self.calls.insert(sent.principal.clone(), call);
@@ -130,12 +132,12 @@ impl Made {
 }
 
 /// Nothing of such a call may be on record.
-fn is_refusal(given: &Given) -> bool {
+fn is_refusal(given: &Http2Response) -> bool {
     given.http != 200 || matches!(code(given), Some(INVALID_ARGUMENT | UNAUTHENTICATED)) && !names_a_change(given)
 }
 
 /// What AWS refuses, and what was asked for before, is INVALID_ARGUMENT too; but then there is a change.
-fn names_a_change(given: &Given) -> bool {
+fn names_a_change(given: &Http2Response) -> bool {
     let details = given.value("grpc-status-details-bin");
     let details = details.and_then(|value| {
         use base64::Engine;

@@ -2,18 +2,18 @@
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, header::CONTENT_TYPE};
-use sharewarden_testkit::http2::{Answer, Call, Connection, Given};
+use sharewarden_testkit::http2::{Http2Call, Http2Connection, Http2Outcome, Http2Response};
 
 use super::server::Server;
 
 /// A call that would be answered, if it were one.
-fn call(method: Method, content_type: Option<&'static str>) -> Call {
+fn call(method: Method, content_type: Option<&'static str>) -> Http2Call {
     let principal = (
         "x-sharewarden-principal".parse().unwrap(),
         HeaderValue::from_static("tester"),
     );
     let content_type = content_type.map(|value| (CONTENT_TYPE, HeaderValue::from_static(value)));
-    Call {
+    Http2Call {
         method,
         path: "/sharewarden.v1.SharePermissionService/RevokeSharePermission".into(),
         headers: content_type.into_iter().chain([principal]).collect(),
@@ -23,9 +23,9 @@ fn call(method: Method, content_type: Option<&'static str>) -> Call {
     }
 }
 
-async fn answer(server: &Server, call: Call) -> Given {
-    match Connection::open(server.address).await.call(&call).await {
-        Answer::Given(given) => given,
+async fn answer(server: &Server, call: Http2Call) -> Http2Response {
+    match Http2Connection::open(server.address).await.call(&call).await {
+        Http2Outcome::Response(given) => given,
         other => panic!("{other:?}"),
     }
 }

@@ -11,7 +11,9 @@ use sharewarden::{
     worker::Supervisor,
 };
 use sharewarden_client::proto::v1::{share_permission_service_client::SharePermissionServiceClient, *};
-use sharewarden_testkit::credentials::{Authority, Files, Leaf, Pair, host, now, uri};
+use sharewarden_testkit::credentials::{
+    CertificateAuthority, CertifiedKey, LeafCertificate, ServerFiles, host, now, uri,
+};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -25,14 +27,14 @@ use tonic::{
 
 use super::server::{Guard, Server};
 
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 const ID: &str = "spiffe://example.org/ns/build/sa/pipeline";
 
 /// A server with TLS, and what it believes.
 struct Secured {
     server: Server,
-    files: Files,
-    authority: Authority,
+    files: ServerFiles,
+    authority: CertificateAuthority,
     stop: CancellationToken,
     reloading: JoinHandle<()>,
 }
@@ -43,8 +45,8 @@ impl Secured {
     }
 
     async fn start_with(client_auth: ClientAuth, settings: ServerConfig) -> Self {
-        let (files, authority) = (Files::new(), Authority::new("one"));
-        files.write_pair(&authority.server());
+        let (files, authority) = (ServerFiles::new(), CertificateAuthority::new("one"));
+        files.write_certified_key(&authority.server());
         files.write("client-ca.pem", &authority.pem);
         let tls = ServerTls::load(tls_settings(&files, client_auth), Clock::system())
             .await
@@ -76,7 +78,7 @@ impl Secured {
     }
 
     /// Who the server takes the owner of this certificate for.
-    async fn known(&self, client: Option<&Pair>) -> Result<String, Status> {
+    async fn known(&self, client: Option<&CertifiedKey>) -> Result<String, Status> {
         let channel = self.connect(self.authority.trusted(client)).await;
         known(channel.map_err(|error| Status::unavailable(error.to_string()))?, None).await
     }
@@ -88,7 +90,7 @@ impl Secured {
     }
 }
 
-fn tls_settings(files: &Files, client_auth: ClientAuth) -> TlsConfig {
+fn tls_settings(files: &ServerFiles, client_auth: ClientAuth) -> TlsConfig {
     TlsConfig {
         certificate: files.path("certificate.pem"),
         key: files.path("key.pem"),
@@ -101,7 +103,7 @@ fn tls_settings(files: &Files, client_auth: ClientAuth) -> TlsConfig {
 async fn connect(address: SocketAddr, tls: ClientTlsConfig) -> Result<Channel, tonic::transport::Error> {
     let endpoint = Channel::from_shared(format!("https://localhost:{}", address.port())).unwrap();
     let endpoint = endpoint.tls_config(tls).unwrap();
-    tokio::time::timeout(PATIENCE, endpoint.connect())
+    tokio::time::timeout(TIMEOUT, endpoint.connect())
         .await
         .expect("it is decided in time")
 }
@@ -126,10 +128,10 @@ async fn a_client_is_who_its_certificate_says() {
         ("build", vec![host("build.example.com")], "build.example.com"),
         ("build pipeline", vec![], "CN=build\\20pipeline"),
     ] {
-        let client = secured.authority.client(Leaf {
+        let client = secured.authority.client(LeafCertificate {
             subject,
             names,
-            ..Leaf::default()
+            ..LeafCertificate::default()
         });
         assert_eq!(secured.known(Some(&client)).await.unwrap(), expected);
     }
@@ -140,22 +142,22 @@ async fn a_client_is_who_its_certificate_says() {
 #[tokio::test]
 async fn a_certificate_that_is_not_good_makes_no_connection() {
     let secured = Secured::start(ClientAuth::Required).await;
-    let named = || Leaf {
+    let named = || LeafCertificate {
         names: vec![uri(ID)],
-        ..Leaf::default()
+        ..LeafCertificate::default()
     };
     let second = Duration::from_secs(1);
-    let expired = secured.authority.client(Leaf {
+    let expired = secured.authority.client(LeafCertificate {
         until: now() - second,
         ..named()
     });
-    let not_yet = secured.authority.client(Leaf {
+    let not_yet = secured.authority.client(LeafCertificate {
         from: now() + 60 * second,
         ..named()
     });
-    let stranger = Authority::new("another").client(named());
+    let stranger = CertificateAuthority::new("another").client(named());
     // The same name as the authority's, another key.
-    let forged = Authority::new("one").client(named());
+    let forged = CertificateAuthority::new("one").client(named());
     for (client, why) in [
         (Some(&expired), "certificate_expired"),
         (Some(&not_yet), "certificate_not_yet_valid"),
@@ -175,10 +177,10 @@ async fn a_certificate_that_is_not_good_makes_no_connection() {
 #[tokio::test]
 async fn a_certificate_that_names_nobody_is_a_stranger_and_is_not_told_why() {
     let secured = Secured::start(ClientAuth::Optional).await;
-    let nameless = secured.authority.client(Leaf::default());
-    let ambiguous = secured.authority.client(Leaf {
+    let nameless = secured.authority.client(LeafCertificate::default());
+    let ambiguous = secured.authority.client(LeafCertificate {
         names: vec![uri(ID), uri("spiffe://example.org/another")],
-        ..Leaf::default()
+        ..LeafCertificate::default()
     });
     let mut told = Vec::new();
     for (client, why) in [
@@ -198,9 +200,9 @@ async fn a_certificate_that_names_nobody_is_a_stranger_and_is_not_told_why() {
 #[tokio::test]
 async fn a_name_that_contradicts_the_certificate_is_refused() {
     let secured = Secured::start(ClientAuth::Optional).await;
-    let client = secured.authority.client(Leaf {
+    let client = secured.authority.client(LeafCertificate {
         names: vec![uri(ID)],
-        ..Leaf::default()
+        ..LeafCertificate::default()
     });
     let channel = secured.connect(secured.authority.trusted(Some(&client))).await.unwrap();
     assert_eq!(known(channel.clone(), Some(ID)).await.unwrap(), ID);
@@ -215,10 +217,10 @@ async fn a_name_that_contradicts_the_certificate_is_refused() {
 #[tokio::test]
 async fn a_connection_outlives_its_certificate_and_its_calls_do_not() {
     let secured = Secured::start(ClientAuth::Required).await;
-    let client = secured.authority.client(Leaf {
+    let client = secured.authority.client(LeafCertificate {
         names: vec![uri(ID)],
         until: now() + Duration::from_secs(2),
-        ..Leaf::default()
+        ..LeafCertificate::default()
     });
     let channel = secured.connect(secured.authority.trusted(Some(&client))).await.unwrap();
     assert_eq!(known(channel.clone(), None).await.unwrap(), ID);
@@ -230,7 +232,7 @@ async fn a_connection_outlives_its_certificate_and_its_calls_do_not() {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    let status = tokio::time::timeout(PATIENCE, expired).await.expect("it expires");
+    let status = tokio::time::timeout(TIMEOUT, expired).await.expect("it expires");
     assert_eq!(status.code(), Code::Unauthenticated);
     assert_eq!(secured.server.refused(), ["certificate_expired"]);
     drop(channel);
@@ -241,40 +243,40 @@ async fn a_connection_outlives_its_certificate_and_its_calls_do_not() {
 async fn new_certificates_are_taken_over_and_bad_ones_are_not() {
     let secured = Secured::start(ClientAuth::Optional).await;
     let old = secured.connect(secured.authority.trusted(None)).await.unwrap();
-    let next = Authority::new("two");
+    let next = CertificateAuthority::new("two");
 
     // A key that is not the certificate's, half a file, an expired certificate, none at all: the old one stays.
     let (one, other) = (next.server(), next.server());
     let expired = next.server_until(now() - Duration::from_secs(60));
     for bad in [
-        Pair {
+        CertifiedKey {
             key: other.key.clone(),
             ..one.clone()
         },
-        Pair {
+        CertifiedKey {
             certificate: one.certificate[..100].to_owned(),
             ..one.clone()
         },
-        Pair {
+        CertifiedKey {
             certificate: String::new(),
             key: String::new(),
         },
         expired,
     ] {
-        secured.files.write_pair(&bad);
+        secured.files.write_certified_key(&bad);
         for _ in 0..5 {
             tokio::time::sleep(Duration::from_millis(20)).await;
             secured.connect(secured.authority.trusted(None)).await.unwrap();
         }
     }
 
-    secured.files.write_pair(&one);
+    secured.files.write_certified_key(&one);
     let taken_over = async {
         while secured.connect(next.trusted(None)).await.is_err() {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    tokio::time::timeout(PATIENCE, taken_over)
+    tokio::time::timeout(TIMEOUT, taken_over)
         .await
         .expect("it is taken over");
     assert!(
@@ -288,9 +290,9 @@ async fn new_certificates_are_taken_over_and_bad_ones_are_not() {
     );
 
     // The authority of clients, too.
-    let client = next.client(Leaf {
+    let client = next.client(LeafCertificate {
         names: vec![uri(ID)],
-        ..Leaf::default()
+        ..LeafCertificate::default()
     });
     secured.files.write("client-ca.pem", &next.pem);
     let believed = async {
@@ -304,7 +306,7 @@ async fn new_certificates_are_taken_over_and_bad_ones_are_not() {
         }
     };
     assert_eq!(
-        tokio::time::timeout(PATIENCE, believed).await.expect("it is believed"),
+        tokio::time::timeout(TIMEOUT, believed).await.expect("it is believed"),
         ID
     );
     secured.end().await;
@@ -312,20 +314,20 @@ async fn new_certificates_are_taken_over_and_bad_ones_are_not() {
 
 #[tokio::test]
 async fn files_that_cannot_be_used_are_told_of_at_the_start() {
-    let (files, authority) = (Files::new(), Authority::new("one"));
+    let (files, authority) = (ServerFiles::new(), CertificateAuthority::new("one"));
     let load = async || {
         let loaded = ServerTls::load(tls_settings(&files, ClientAuth::Required), Clock::system()).await;
         loaded.map(drop).unwrap_err().to_string()
     };
     assert!(load().await.contains("server.tls.certificate"));
-    files.write_pair(&authority.server());
+    files.write_certified_key(&authority.server());
     assert!(load().await.contains("server.tls.client_ca"));
     files.write("client-ca.pem", "no certificate");
     assert!(load().await.contains("server.tls.client_ca"));
     files.write("client-ca.pem", &authority.pem);
     files.write("key.pem", &authority.server().key);
     assert!(load().await.contains("server.tls.key"));
-    files.write_pair(&authority.server_until(now() - Duration::from_secs(60)));
+    files.write_certified_key(&authority.server_until(now() - Duration::from_secs(60)));
     assert!(load().await.contains("not valid now"));
 }
 
@@ -344,7 +346,7 @@ async fn a_handshake_that_never_ends_gives_its_place_back_and_holds_up_nobody() 
     assert_eq!(known(channel.clone(), Some("root")).await.unwrap(), "root");
     // The beginning of a record of TLS, and then nothing.
     silent.write_all(&[0x16, 3, 1, 2]).await.unwrap();
-    let ended = tokio::time::timeout(PATIENCE, silent.read(&mut [0; 16])).await;
+    let ended = tokio::time::timeout(TIMEOUT, silent.read(&mut [0; 16])).await;
     assert!(matches!(ended.expect("it is closed"), Ok(0) | Err(_)));
     secured.server.refused_for("handshake").await;
     // Both places were taken; now one is free again.
@@ -353,7 +355,7 @@ async fn a_handshake_that_never_ends_gives_its_place_back_and_holds_up_nobody() 
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    tokio::time::timeout(PATIENCE, second)
+    tokio::time::timeout(TIMEOUT, second)
         .await
         .expect("there is room again");
     drop(channel);
@@ -369,7 +371,7 @@ async fn who_speaks_without_tls_is_not_answered_in_the_clear() {
         .await
         .unwrap();
     let mut answer = Vec::new();
-    let read = tokio::time::timeout(PATIENCE, plain.read_to_end(&mut answer)).await;
+    let read = tokio::time::timeout(TIMEOUT, plain.read_to_end(&mut answer)).await;
     let _ = read.expect("it is closed");
     assert!(!String::from_utf8_lossy(&answer).contains("HTTP"), "{answer:?}");
     secured.server.refused_for("handshake").await;

@@ -18,7 +18,7 @@ use sharewarden::{
 };
 use sharewarden_client::proto::v1::{share_permission_service_client::SharePermissionServiceClient, *};
 use sharewarden_testkit::credentials::{
-    AUDIENCE, Authority, Files, ISSUER, Leaf, TokenKey, claims, encoded, jwks, now, uri,
+    AUDIENCE, CertificateAuthority, ISSUER, LeafCertificate, ServerFiles, TokenKey, claims, encoded, jwks, now, uri,
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -63,8 +63,8 @@ fn by_tokens(tokens: Tokens) -> Guard {
 }
 
 /// A server that believes the keys in a file.
-async fn server(keys: &[&TokenKey]) -> (Server, Files) {
-    let files = Files::new();
+async fn server(keys: &[&TokenKey]) -> (Server, ServerFiles) {
+    let files = ServerFiles::new();
     let file = files.write("jwks.json", &jwks(keys));
     let tokens = tokens_of_a_file(file).await;
     (
@@ -220,7 +220,7 @@ async fn rsa_signatures_verify_too_and_their_public_key_is_no_secret_of_an_hmac(
     jwk.common.key_id = Some("rsa".into());
     // Whichever of the family the issuer takes.
     jwk.common.key_algorithm = None;
-    let files = Files::new();
+    let files = ServerFiles::new();
     let file = files.write("jwks.json", &json!({ "keys": [jwk] }).to_string());
     let tokens = tokens_of_a_file(file).await;
     let server = Server::start_guarded(ServerConfig::default(), by_tokens(tokens)).await;
@@ -246,8 +246,8 @@ async fn rsa_signatures_verify_too_and_their_public_key_is_no_secret_of_an_hmac(
 /// An issuer that lists its keys over https.
 struct Issuer {
     url: String,
-    authority: Authority,
-    files: Files,
+    authority: CertificateAuthority,
+    files: ServerFiles,
     listed: Arc<Mutex<String>>,
     asked: Arc<AtomicUsize>,
     serving: JoinHandle<()>,
@@ -255,8 +255,8 @@ struct Issuer {
 
 impl Issuer {
     async fn listing(keys: &[&TokenKey]) -> Self {
-        let (authority, files) = (Authority::new("issuer"), Files::new());
-        files.write_pair(&authority.server());
+        let (authority, files) = (CertificateAuthority::new("issuer"), ServerFiles::new());
+        files.write_certified_key(&authority.server());
         files.write("ca.pem", &authority.pem);
         let settings = TlsConfig {
             certificate: files.path("certificate.pem"),
@@ -363,8 +363,8 @@ async fn keys_that_the_issuer_rotates_are_fetched_and_unknown_ones_do_not_have_i
 async fn keys_are_not_taken_from_a_server_that_is_not_the_issuers() {
     let key = TokenKey::es256("one");
     let issuer = Issuer::listing(&[&key]).await;
-    let other = Files::new();
-    let ca = other.write("ca.pem", &Authority::new("another").pem);
+    let other = ServerFiles::new();
+    let ca = other.write("ca.pem", &CertificateAuthority::new("another").pem);
     let guard = by_tokens(tokens(&issuer.url, Some(ca), Duration::from_millis(100)).await);
     let server = Server::start_guarded(ServerConfig::default(), guard).await;
     let channel = server.channel().await;
@@ -380,8 +380,12 @@ async fn keys_are_not_taken_from_a_server_that_is_not_the_issuers() {
 #[tokio::test]
 async fn a_certificate_and_a_token_must_name_the_same_principal() {
     const ID: &str = "spiffe://example.org/build";
-    let (key, authority, files) = (TokenKey::es256("one"), Authority::new("one"), Files::new());
-    files.write_pair(&authority.server());
+    let (key, authority, files) = (
+        TokenKey::es256("one"),
+        CertificateAuthority::new("one"),
+        ServerFiles::new(),
+    );
+    files.write_certified_key(&authority.server());
     let settings = TlsConfig {
         certificate: files.path("certificate.pem"),
         key: files.path("key.pem"),
@@ -401,7 +405,7 @@ async fn a_certificate_and_a_token_must_name_the_same_principal() {
         ..Guard::default()
     };
     let server = Server::start_guarded(ServerConfig::default(), guard).await;
-    let connect = async |client: Option<&sharewarden_testkit::credentials::Pair>| {
+    let connect = async |client: Option<&sharewarden_testkit::credentials::CertifiedKey>| {
         let endpoint = Channel::from_shared(format!("https://localhost:{}", server.address.port())).unwrap();
         endpoint
             .tls_config(authority.trusted(client))
@@ -410,9 +414,9 @@ async fn a_certificate_and_a_token_must_name_the_same_principal() {
             .await
             .unwrap()
     };
-    let client = authority.client(Leaf {
+    let client = authority.client(LeafCertificate {
         names: vec![uri(ID)],
-        ..Leaf::default()
+        ..LeafCertificate::default()
     });
     let (with, without) = (connect(Some(&client)).await, connect(None).await);
     let same = key.sign(&claims(json!({"sub": ID})));

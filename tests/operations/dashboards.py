@@ -51,7 +51,7 @@ def problems_of(name, dashboard, sources):
                 yield f"{name}: {title} uses the undefined variable {unknown}"
 
 
-# The members of the text of an entry (crates/ledger/src/envelope.rs). The fields of a change are in `body`.
+# The members of the text of an entry (crates/ledger/src/envelope/mod.rs). The fields of a change are in `body`.
 MEMBERS = {"account_id", "body", "kind", "log_index", "recorded_at", "schema", "server_version"}
 KINDS = set(re.findall(r'name: "([a-z_.]+)"', (names.ROOT / "src/domain/entry/kinds.rs").read_text()))
 

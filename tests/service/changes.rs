@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use sharewarden::proto::v1::{Change, ChangeOrder, GetChangeRequest, ListChangesRequest, change};
-use sharewarden_simulator::{Effect, Moment};
+use sharewarden_simulator::{Effect, FaultTiming};
 use sharewarden_testkit::stack::*;
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
@@ -181,7 +181,7 @@ async fn filters_select() {
 async fn a_change_says_who_works_on_it_what_waits_behind_it_and_when_it_is_tried_again() {
     let stack = Stack::start_with("forwarder.attempt_timeout = \"5s\"\n").await;
     let hang = Effect::Hang {
-        moment: Moment::BeforeApplying,
+        moment: FaultTiming::BeforeApplying,
         at_most_milliseconds: 60_000,
     };
     stack.fault(UPDATE, 1, hang);
@@ -197,7 +197,7 @@ async fn a_change_says_who_works_on_it_what_waits_behind_it_and_when_it_is_tried
         order: ChangeOrder::OldestFirst.into(),
         ..Default::default()
     };
-    let found = tokio::time::timeout(PATIENCE, async {
+    let found = tokio::time::timeout(TIMEOUT, async {
         loop {
             let (changes, _) = list(&mut client, pending.clone()).await.unwrap();
             if changes.len() == 2 {
@@ -234,7 +234,7 @@ async fn what_is_in_doubt_is_found_and_waits_for_its_next_attempt() {
             operation,
             u64::MAX,
             Effect::Reset {
-                moment: Moment::AfterApplying,
+                moment: FaultTiming::AfterApplying,
             },
         );
     }
@@ -244,7 +244,7 @@ async fn what_is_in_doubt_is_found_and_waits_for_its_next_attempt() {
         in_doubt: true,
         ..Default::default()
     };
-    let found = tokio::time::timeout(PATIENCE, async {
+    let found = tokio::time::timeout(TIMEOUT, async {
         loop {
             let (changes, _) = list(&mut client, in_doubt.clone()).await.unwrap();
             if let Some(change) = changes.first()

@@ -13,7 +13,7 @@ use sharewarden::{
 };
 use sharewarden_testkit::{
     pending::key,
-    proxy::{Fate, Proxy, Rule},
+    proxy::{CommitFault, Proxy, Rule},
     stack::*,
 };
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
@@ -41,7 +41,7 @@ committer.commit_timeout = \"60s\"
 struct Trouble {
     stack: Stack,
     proxy: Proxy,
-    server: Running,
+    server: RunningServer,
 }
 
 impl Trouble {
@@ -54,7 +54,7 @@ impl Trouble {
         stack.stop_server().await;
         let proxy = Proxy::start(stack.database.url()).await;
         let config = config(&proxy.url(stack.database.url()), &stack.simulator.url(), settings);
-        let server = Running::start(&config, Clock::system()).await;
+        let server = RunningServer::start(&config, Clock::system()).await;
         Self { stack, proxy, server }
     }
 
@@ -75,7 +75,7 @@ impl Trouble {
                 }
             }
         };
-        tokio::time::timeout(PATIENCE, asking).await.expect("service resumes")
+        tokio::time::timeout(TIMEOUT, asking).await.expect("service resumes")
     }
 
     /// One change, one call, one end.
@@ -176,7 +176,11 @@ async fn a_statement_that_is_cut_off_in_the_middle_is_run_again() {
 /// Whether it happened is found out by looking, for the commit that accepts (the first) and the one that settles (the second).
 #[tokio::test]
 async fn a_commit_whose_answer_was_lost_is_resolved_by_looking() {
-    for fate in [Fate::CutBefore, Fate::CutAfter, Fate::Late(Duration::from_millis(300))] {
+    for fate in [
+        CommitFault::CutBefore,
+        CommitFault::CutAfter,
+        CommitFault::Delayed(Duration::from_millis(300)),
+    ] {
         let trouble = Trouble::start().await;
         trouble.proxy.next_commits(fate, 2);
         let granted = trouble.grant_at_last(Uuid::new_v4()).await;
@@ -196,7 +200,7 @@ async fn a_commit_whose_answer_was_lost_is_resolved_by_looking() {
 async fn a_claim_whose_commit_lost_its_answer_is_worked_on() {
     // Nothing else commits.
     let trouble = Trouble::start_with(&format!("{IMPATIENT}checkpoint.every = \"60s\"\n")).await;
-    trouble.proxy.next_commits(Fate::CutAfter, 1);
+    trouble.proxy.next_commits(CommitFault::CutAfter, 1);
     trouble.stack.leave_pending([key(ACCOUNT, IMAGE, 1)]).await;
     trouble.stack.until_ended("SUCCEEDED", 1).await;
     assert_eq!(trouble.proxy.counts().cut_after, 1, "it was met");
@@ -225,14 +229,14 @@ async fn an_outcome_that_postgres_does_not_take_at_once_is_recorded_before_the_s
             .iter()
             .any(|call| call.operation == UPDATE && call.ended.is_some())
     });
-    tokio::time::timeout(PATIENCE, answered).await.unwrap();
+    tokio::time::timeout(TIMEOUT, answered).await.unwrap();
     let before = proxy.counts().refused;
     let refused = async {
         while !stopping.is_finished() && proxy.counts().refused < before + 10 {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    tokio::time::timeout(PATIENCE, refused)
+    tokio::time::timeout(TIMEOUT, refused)
         .await
         .expect("Postgres is asked again");
     proxy.set(Rule::Pass);
@@ -264,12 +268,12 @@ async fn an_account_whose_first_commit_was_lost_by_a_failover_is_served() {
 #[tokio::test]
 async fn a_grant_that_is_not_on_record_is_not_done() {
     let trouble = Trouble::start().await;
-    trouble.proxy.next_commits(Fate::CutBefore, 6);
+    trouble.proxy.next_commits(CommitFault::CutBefore, 6);
     let id = Uuid::new_v4();
     let unconfirmed = trouble.grant(id).await.unwrap_err();
     assert_eq!(reason(&unconfirmed), "AUDIT_STORE_UNAVAILABLE");
     assert_eq!(trouble.stack.calls_of(UPDATE), 0, "it is not on record");
-    trouble.proxy.forget_fates();
+    trouble.proxy.clear_commit_faults();
     let granted = trouble.grant_at_last(id).await;
     trouble.assert_granted_once(granted).await;
     trouble.end().await;
@@ -284,7 +288,7 @@ async fn a_grant_that_nobody_can_confirm_is_not_done_twice() {
     other.shared_account_id = OTHER_RECIPIENT.into();
     let mut client = trouble.server.client().await;
     client.grant_share_permission(as_tester(other)).await.unwrap();
-    trouble.proxy.next_commits(Fate::CutAfter, 1);
+    trouble.proxy.next_commits(CommitFault::CutAfter, 1);
     trouble.proxy.set(Rule::Refuse);
     let id = Uuid::new_v4();
     let unconfirmed = trouble.grant(id).await.unwrap_err();
@@ -309,7 +313,7 @@ async fn a_grant_that_nobody_can_confirm_is_not_done_twice() {
 /// The outcome is kept by the process until it is durable, however many commits that takes.
 #[tokio::test]
 async fn an_outcome_is_offered_until_its_commit_is_confirmed() {
-    for fate in [Fate::CutBefore, Fate::CutAfter] {
+    for fate in [CommitFault::CutBefore, CommitFault::CutAfter] {
         let trouble = Trouble::start().await;
         trouble.stack.fault(UPDATE, 1, late(600));
         let granting = spawn_grant(trouble.server.client().await, grant());
@@ -317,7 +321,7 @@ async fn an_outcome_is_offered_until_its_commit_is_confirmed() {
         trouble.proxy.next_commits(fate, 10);
         let granted = granting.await.unwrap().unwrap();
         trouble.assert_granted_once(granted).await;
-        trouble.proxy.forget_fates();
+        trouble.proxy.clear_commit_faults();
         trouble.end().await;
     }
 }
@@ -344,7 +348,7 @@ async fn locks_that_others_hold_too_long_are_waited_for_again() {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    tokio::time::timeout(PATIENCE, again).await.expect("it is run again");
+    tokio::time::timeout(TIMEOUT, again).await.expect("it is run again");
     lock.run("COMMIT").await;
     revoking.await.unwrap().unwrap();
     trouble.end().await;
@@ -466,7 +470,7 @@ async fn connections_to_a_primary_that_was_replaced_are_left() {
     prepare(&url).await;
     let proxy = Proxy::start(&url).await;
     let config = config(&proxy.url(&url), &stack.simulator.url(), IMPATIENT);
-    let server = Running::start(&config, Clock::system()).await;
+    let server = RunningServer::start(&config, Clock::system()).await;
     let trouble = Trouble { stack, proxy, server };
     trouble.grant(Uuid::new_v4()).await.unwrap();
 
@@ -489,7 +493,7 @@ async fn connections_to_a_primary_that_was_replaced_are_left() {
             }
         }
     };
-    let refused = tokio::time::timeout(PATIENCE, refused).await.unwrap();
+    let refused = tokio::time::timeout(TIMEOUT, refused).await.unwrap();
     assert_eq!(reason(&refused), "AUDIT_STORE_UNAVAILABLE", "it only reads");
     let calls = trouble.stack.calls_of(UPDATE);
     trouble.proxy.retarget(trouble.stack.database.url());
@@ -610,8 +614,8 @@ async fn prepare(url: &str) {
     let settings = DatabaseConfig {
         url: url.into(),
         max_connections: 1,
-        acquire_timeout: PATIENCE,
-        statement_timeout: PATIENCE,
+        acquire_timeout: TIMEOUT,
+        statement_timeout: TIMEOUT,
     };
     let database = Database::new(&settings, &Clock::system()).unwrap();
     database.migrate().await.unwrap();

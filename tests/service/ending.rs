@@ -7,7 +7,7 @@ use sharewarden::{
     clock::Clock,
     proto::v1::{GrantSharePermissionRequest, change},
 };
-use sharewarden_simulator::{Effect, Fault, Moment, Simulator};
+use sharewarden_simulator::{Effect, Fault, FaultTiming, Simulator};
 use sharewarden_testkit::{postgres::database, stack::*};
 use sqlx::PgPool;
 use tonic::Code;
@@ -34,7 +34,7 @@ fn to(number: usize) -> GrantSharePermissionRequest {
 
 async fn reached(simulator: &Simulator) {
     let reached = simulator.wait_for_calls(|calls| calls.iter().any(|call| call.operation == UPDATE));
-    tokio::time::timeout(PATIENCE, reached).await.unwrap();
+    tokio::time::timeout(TIMEOUT, reached).await.unwrap();
 }
 
 async fn accepted(pool: &PgPool, count: i64) {
@@ -66,7 +66,7 @@ async fn what_a_server_gives_back_when_it_ends_is_finished_by_another_at_once() 
 
     let succeeded = "SELECT count(*) FROM change WHERE state = 'SUCCEEDED' AND jsonb_array_length(attempts) = 1";
     until(&pool, succeeded, 4).await;
-    let ended = tokio::time::timeout(PATIENCE, first.child.wait()).await.unwrap();
+    let ended = tokio::time::timeout(TIMEOUT, first.child.wait()).await.unwrap();
     assert_eq!(ended.unwrap().code(), Some(0));
     let took = Clock::system().elapsed().since(begun);
     assert!(took < LONG / 2, "{took:?}");
@@ -106,7 +106,7 @@ async fn callers_of_a_server_that_ends_are_told_what_another_made_of_their_chang
             }
         }
     };
-    let refused = tokio::time::timeout(PATIENCE, refused).await.expect("a refusal");
+    let refused = tokio::time::timeout(TIMEOUT, refused).await.expect("a refusal");
     match refused.get_details_error_info() {
         Some(info) => assert_eq!(
             (info.reason.as_str(), refused.code()),
@@ -122,7 +122,7 @@ async fn callers_of_a_server_that_ends_are_told_what_another_made_of_their_chang
         let change = call.await.unwrap().unwrap().change.unwrap();
         assert_eq!(change.state(), change::State::Succeeded);
     }
-    let ended = tokio::time::timeout(PATIENCE, first.child.wait()).await.unwrap();
+    let ended = tokio::time::timeout(TIMEOUT, first.child.wait()).await.unwrap();
     assert_eq!(ended.unwrap().code(), Some(0));
     signal(&second.child, Signal::TERM);
     assert!(second.child.wait().await.unwrap().success());
@@ -139,7 +139,7 @@ async fn a_second_signal_ends_the_process_at_once() {
         );
         let mut served = Served::start(&config_text(database.url(), &simulator.url(), &more)).await;
         let hang = Effect::Hang {
-            moment: Moment::BeforeApplying,
+            moment: FaultTiming::BeforeApplying,
             at_most_milliseconds: 60_000,
         };
         simulator.inject(Fault::new(hang).operation(UPDATE)).unwrap();
@@ -149,7 +149,7 @@ async fn a_second_signal_ends_the_process_at_once() {
         line_with(&mut served.log, "\"stopping\"").await;
         let begun = Clock::system().elapsed();
         signal(&served.child, second);
-        let ended = tokio::time::timeout(PATIENCE, served.child.wait()).await.unwrap();
+        let ended = tokio::time::timeout(TIMEOUT, served.child.wait()).await.unwrap();
         assert_eq!(ended.unwrap().code(), Some(code));
         let took = Clock::system().elapsed().since(begun);
         assert!(took < Duration::from_secs(20), "{took:?}");

@@ -1,7 +1,7 @@
 //! What goes wrong at AWS, and what must hold all the same.
 
 use sharewarden::proto::v1::{Access, attempt::Classification, change};
-use sharewarden_simulator::{Behind, Effect, Moment};
+use sharewarden_simulator::{Effect, FaultTiming, Staleness};
 use sharewarden_testkit::stack::*;
 use tonic::Code;
 use tonic_types::StatusExt;
@@ -10,13 +10,13 @@ use tonic_types::StatusExt;
 async fn a_change_whose_answer_was_lost_is_read_back_and_succeeds() {
     for effect in [
         Effect::Reset {
-            moment: Moment::AfterApplying,
+            moment: FaultTiming::AfterApplying,
         },
         Effect::CutShort,
         Effect::Garbage,
         Effect::ServerError {
             http_status: 502,
-            moment: Moment::AfterApplying,
+            moment: FaultTiming::AfterApplying,
             retry_after_seconds: None,
         },
     ] {
@@ -49,11 +49,11 @@ async fn a_change_whose_answer_was_lost_is_read_back_and_succeeds() {
 async fn a_change_that_was_lost_on_its_way_is_sent_again() {
     for effect in [
         Effect::Reset {
-            moment: Moment::BeforeApplying,
+            moment: FaultTiming::BeforeApplying,
         },
         Effect::ServerError {
             http_status: 503,
-            moment: Moment::BeforeApplying,
+            moment: FaultTiming::BeforeApplying,
             retry_after_seconds: None,
         },
     ] {
@@ -79,7 +79,7 @@ async fn a_call_that_hangs_is_given_up_and_read_back() {
         UPDATE,
         1,
         Effect::Hang {
-            moment: Moment::AfterApplying,
+            moment: FaultTiming::AfterApplying,
             at_most_milliseconds: 60_000,
         },
     );
@@ -103,14 +103,14 @@ async fn a_stale_read_back_does_not_fail_a_change_that_took_effect() {
         UPDATE,
         1,
         Effect::Reset {
-            moment: Moment::AfterApplying,
+            moment: FaultTiming::AfterApplying,
         },
     );
     stack.fault(
         DESCRIBE,
         1,
         Effect::StaleRead {
-            behind: Behind::Changes(1),
+            behind: Staleness::Changes(1),
         },
     );
     let granted = stack
@@ -132,7 +132,7 @@ async fn a_change_in_doubt_stays_pending_past_its_budget_until_aws_can_be_read()
         UPDATE,
         1,
         Effect::Reset {
-            moment: Moment::AfterApplying,
+            moment: FaultTiming::AfterApplying,
         },
     );
     stack.fault(
@@ -248,7 +248,7 @@ async fn budgets_end_in_the_reason_of_what_spent_them() {
 
     let down = Effect::ServerError {
         http_status: 500,
-        moment: Moment::BeforeApplying,
+        moment: FaultTiming::BeforeApplying,
         retry_after_seconds: None,
     };
     stack.fault(UPDATE, 1_000_000, down);
@@ -306,7 +306,7 @@ async fn a_stale_read_does_not_make_a_revoke_look_done() {
         http_status: 400,
     };
     let lost = Effect::Reset {
-        moment: Moment::BeforeApplying,
+        moment: FaultTiming::BeforeApplying,
     };
     for (effect, calls) in [(lost, 1), (denied.clone(), 1), (denied, u64::MAX)] {
         let stack = Stack::start().await;
@@ -314,7 +314,7 @@ async fn a_stale_read_does_not_make_a_revoke_look_done() {
         client.grant_share_permission(as_tester(grant())).await.unwrap();
         stack.fault(UPDATE, calls, effect.clone());
         // It misses the grant: not shared, it says.
-        let behind = Behind::Changes(1);
+        let behind = Staleness::Changes(1);
         stack.fault(DESCRIBE, 1, Effect::StaleRead { behind });
         let revoked = client.revoke_share_permission(as_tester(revoke())).await;
         match revoked {

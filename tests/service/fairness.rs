@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use sharewarden::{clock::Clock, proto::v1::GrantSharePermissionRequest};
-use sharewarden_simulator::{Call, Effect, Fault, Moment};
+use sharewarden_simulator::{ApiCall, Effect, Fault, FaultTiming};
 use sharewarden_testkit::{pending::key, stack::*};
 use tonic::Code;
 
@@ -108,7 +108,7 @@ async fn ten_thousand_changes_are_recovered_as_fast_as_the_limit_allows() {
 async fn an_account_whose_endpoint_hangs_keeps_no_other_account_waiting() {
     let mut stack = without_server().await;
     let hang = Effect::Hang {
-        moment: Moment::BeforeApplying,
+        moment: FaultTiming::BeforeApplying,
         at_most_milliseconds: 60_000,
     };
     hit(&stack, hang);
@@ -143,9 +143,9 @@ async fn one_image_with_thousands_of_recipients_keeps_no_other_image_waiting() {
     stack.leave_pending([key(ACCOUNT, OTHER_IMAGE, 1)]).await;
     let slow = "forwarder.calls_per_second = 100\nforwarder.burst = 1\nforwarder.least_calls_per_second = 1\n";
     stack.start_server(slow, Clock::system()).await;
-    let other = |call: &Call| call.operation == UPDATE && call.image.as_deref() == Some(OTHER_IMAGE);
+    let other = |call: &ApiCall| call.operation == UPDATE && call.image.as_deref() == Some(OTHER_IMAGE);
     let reached = stack.simulator.wait_for_calls(|calls| calls.iter().any(other));
-    let calls = tokio::time::timeout(PATIENCE, reached).await.unwrap();
+    let calls = tokio::time::timeout(TIMEOUT, reached).await.unwrap();
     let before = calls.iter().take_while(|call| !other(call));
     let before = before.filter(|call| call.operation == UPDATE).count();
     assert!(before <= 20, "{before} changes of the first image came before");
@@ -197,7 +197,7 @@ fn hit(stack: &Stack, effect: Effect) {
 fn dead(stack: &Stack) {
     let dead = Effect::ServerError {
         http_status: 503,
-        moment: Moment::BeforeApplying,
+        moment: FaultTiming::BeforeApplying,
         retry_after_seconds: None,
     };
     hit(stack, dead);
@@ -215,7 +215,7 @@ async fn a_dead_endpoint_is_probed_and_not_hammered_and_everything_is_done_when_
     let client = stack.client().await;
     let grants: Vec<_> = (0..40).map(|number| spawn_grant(client.clone(), to(number))).collect();
     let reached = stack.simulator.wait_for_calls(|calls| calls.len() >= before + 12);
-    let made = tokio::time::timeout(PATIENCE, reached).await.unwrap();
+    let made = tokio::time::timeout(TIMEOUT, reached).await.unwrap();
     // Those that opened the circuit, and those in flight then; from there on one at a time.
     let probes = &made[before + 6..before + 12];
     for pair in probes.windows(2) {

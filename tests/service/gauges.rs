@@ -6,7 +6,7 @@ use opentelemetry_sdk::metrics::{
     data::{AggregatedMetrics, MetricData},
 };
 use sharewarden::{clock::Clock, server::Server, telemetry::Metrics};
-use sharewarden_simulator::{Effect, Fault, Moment};
+use sharewarden_simulator::{Effect, Fault, FaultTiming};
 use sharewarden_testkit::{postgres::database, stack::*};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -57,7 +57,7 @@ impl Measured {
                 tokio::time::sleep(std::time::Duration::from_millis(50)).await;
             }
         };
-        let reached = tokio::time::timeout(PATIENCE, reached).await;
+        let reached = tokio::time::timeout(TIMEOUT, reached).await;
         reached.unwrap_or_else(|_| panic!("{pending} pending, {in_doubt} in doubt in time"));
     }
 }
@@ -98,7 +98,7 @@ async fn the_gauges_tell_what_is_pending_what_is_in_doubt_and_how_old_it_is() {
     measured.reach(1.0, 0.0).await;
     let reset = || {
         Fault::new(Effect::Reset {
-            moment: Moment::AfterApplying,
+            moment: FaultTiming::AfterApplying,
         })
     };
     simulator.inject(reset().operation(UPDATE)).unwrap();
@@ -112,6 +112,6 @@ async fn the_gauges_tell_what_is_pending_what_is_in_doubt_and_how_old_it_is() {
     first.abort();
     second.abort();
     stop.cancel();
-    tokio::time::timeout(PATIENCE, serving).await.unwrap().unwrap().unwrap();
+    tokio::time::timeout(TIMEOUT, serving).await.unwrap().unwrap().unwrap();
     simulator.shutdown().await;
 }

@@ -1,7 +1,7 @@
 //! Calls that AWS carries out after we have given them up.
 
 use sharewarden::proto::v1::change;
-use sharewarden_simulator::{Effect, Moment};
+use sharewarden_simulator::{Effect, FaultTiming};
 use sharewarden_testkit::stack::*;
 
 const IMPATIENT: &str = "forwarder.attempt_timeout = \"300ms\"\nforwarder.landing_window = \"3s\"\n";
@@ -63,7 +63,7 @@ async fn nobody_waits_where_nothing_may_land() {
     stack.fault(UPDATE, 1, throttle);
     client.grant_share_permission(as_tester(grant())).await.unwrap();
     // A lost call for the same value is no reason to wait either.
-    let moment = Moment::BeforeApplying;
+    let moment = FaultTiming::BeforeApplying;
     stack.fault(UPDATE, 1, Effect::Reset { moment });
     let mut other = grant();
     other.shared_account_id = OTHER_RECIPIENT.into();
@@ -84,7 +84,7 @@ async fn a_revoke_refused_by_aws_and_out_of_time_says_what_aws_said() {
     };
     stack.fault(UPDATE, 1, denied);
     // The first look misses the share, so that there is a second one.
-    let behind = sharewarden_simulator::Behind::Changes(1);
+    let behind = sharewarden_simulator::Staleness::Changes(1);
     stack.fault(DESCRIBE, 1, Effect::StaleRead { behind });
     let refused = client.revoke_share_permission(as_tester(revoke())).await.unwrap_err();
     assert_eq!(reason(&refused), "UPSTREAM_ACCESS_DENIED");

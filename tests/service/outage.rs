@@ -65,7 +65,7 @@ async fn without_postgres_nothing_reaches_aws_and_service_resumes_by_itself() {
             }
         }
     };
-    tokio::time::timeout(PATIENCE, resumed).await.expect("service resumes");
+    tokio::time::timeout(TIMEOUT, resumed).await.expect("service resumes");
     assert!(stack.shared_with().is_empty());
     stack.end().await;
 }

@@ -9,7 +9,7 @@ use std::{
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 use sharewarden::{clock::Clock, config::DatabaseConfig, store::Database};
 use sharewarden_client::proto::v1::{change, share_permission_service_client::SharePermissionServiceClient};
-use sharewarden_simulator::{Effect, Fault, Moment};
+use sharewarden_simulator::{Effect, Fault, FaultTiming};
 use sharewarden_testkit::{postgres::database, stack::*};
 use sqlx::{Connection, PgConnection};
 use tempfile::TempDir;
@@ -40,7 +40,7 @@ pub(crate) fn program() -> Command {
 }
 
 pub(crate) async fn output(command: &mut Command) -> Output {
-    tokio::time::timeout(PATIENCE, command.output())
+    tokio::time::timeout(TIMEOUT, command.output())
         .await
         .expect("the program ends in time")
         .unwrap()
@@ -64,7 +64,7 @@ pub(crate) async fn line_with<R: AsyncRead + Unpin>(lines: &mut Lines<BufReader<
             }
         }
     };
-    tokio::time::timeout(PATIENCE, found)
+    tokio::time::timeout(TIMEOUT, found)
         .await
         .unwrap_or_else(|_| panic!("{text:?} is said in time"))
 }
@@ -119,7 +119,7 @@ impl Served {
     /// Stops it as an operator would.
     pub(crate) async fn stop(&mut self) {
         self.ask_to_stop();
-        let ended = tokio::time::timeout(PATIENCE, self.child.wait()).await;
+        let ended = tokio::time::timeout(TIMEOUT, self.child.wait()).await;
         assert!(ended.expect("it stops in time").unwrap().success());
     }
 
@@ -144,7 +144,7 @@ forwarder.lease = \"1100ms\"
 
 #[tokio::test]
 async fn a_server_killed_while_aws_was_answering_leaves_a_change_that_the_next_one_ends() {
-    for (moment, shared_before_restart) in [(Moment::AfterApplying, true), (Moment::BeforeApplying, false)] {
+    for (moment, shared_before_restart) in [(FaultTiming::AfterApplying, true), (FaultTiming::BeforeApplying, false)] {
         let (database, simulator) = tokio::join!(database(), simulator());
         let config = config_text(database.url(), &simulator.url(), QUICK);
         let mut first = Served::start(&config).await;
@@ -155,7 +155,7 @@ async fn a_server_killed_while_aws_was_answering_leaves_a_change_that_the_next_o
         simulator.inject(hang.operation(UPDATE).calls(1)).unwrap();
         let call = spawn_grant(first.client().await, grant());
         let reached = simulator.wait_for_calls(|calls| calls.iter().any(|call| call.operation == UPDATE));
-        tokio::time::timeout(PATIENCE, reached).await.unwrap();
+        tokio::time::timeout(TIMEOUT, reached).await.unwrap();
         first.child.kill().await.unwrap();
         assert!(call.await.unwrap().is_err());
         let shared = !simulator.shared_accounts(ACCOUNT, REGION, IMAGE).is_empty();
@@ -176,7 +176,7 @@ async fn a_server_killed_while_aws_was_answering_leaves_a_change_that_the_next_o
             }
         };
         assert_eq!(
-            tokio::time::timeout(PATIENCE, ended).await.expect("it ends"),
+            tokio::time::timeout(TIMEOUT, ended).await.expect("it ends"),
             "SUCCEEDED"
         );
         let attempts: serde_json::Value = sqlx::query_scalar("SELECT attempts FROM change")
@@ -205,12 +205,12 @@ async fn sigterm_lets_what_is_under_way_finish_and_exits_with_success() {
         .unwrap();
     let call = spawn_grant(served.client().await, grant());
     let reached = simulator.wait_for_calls(|calls| calls.iter().any(|call| call.operation == UPDATE));
-    tokio::time::timeout(PATIENCE, reached).await.unwrap();
+    tokio::time::timeout(TIMEOUT, reached).await.unwrap();
     signal(&served.child, Signal::TERM);
     let granted = call.await.unwrap().unwrap();
     assert_eq!(granted.change.unwrap().state(), change::State::Succeeded);
     assert!(
-        tokio::time::timeout(PATIENCE, served.child.wait())
+        tokio::time::timeout(TIMEOUT, served.child.wait())
             .await
             .unwrap()
             .unwrap()
@@ -283,8 +283,8 @@ async fn serve_refuses_a_schema_that_it_does_not_know() {
     let settings = DatabaseConfig {
         url: fresh.url().to_owned().into(),
         max_connections: 1,
-        acquire_timeout: PATIENCE,
-        statement_timeout: PATIENCE,
+        acquire_timeout: TIMEOUT,
+        statement_timeout: TIMEOUT,
     };
     let checked = Database::new(&settings, &Clock::system()).unwrap();
     checked.check().await.unwrap();
@@ -386,7 +386,7 @@ impl Dev {
             let _ = tokio::io::AsyncReadExt::read_to_string(&mut stderr, &mut said).await;
             panic!("dev ended before its screen was whole: {said}");
         };
-        tokio::time::timeout(PATIENCE, read).await.expect("dev starts in time");
+        tokio::time::timeout(TIMEOUT, read).await.expect("dev starts in time");
         Self {
             child,
             commands,
@@ -414,7 +414,7 @@ async fn until_gone(process: Pid) {
             tokio::time::sleep(std::time::Duration::from_millis(10)).await;
         }
     };
-    tokio::time::timeout(PATIENCE, gone).await.expect("the process ends");
+    tokio::time::timeout(TIMEOUT, gone).await.expect("the process ends");
 }
 
 #[tokio::test]
@@ -431,7 +431,7 @@ async fn dev_runs_what_its_screen_says_and_leaves_nothing_behind() {
     let (postgres, folder) = (dev.postgres(), dev.folder.clone());
     signal(&dev.child, Signal::INT);
     assert!(
-        tokio::time::timeout(PATIENCE, dev.child.wait())
+        tokio::time::timeout(TIMEOUT, dev.child.wait())
             .await
             .unwrap()
             .unwrap()
@@ -465,7 +465,7 @@ async fn dev_keeps_its_data_refuses_a_second_one_and_takes_postgres_along_even_w
     assert!(again.types(" get ").await.contains("SHARED"));
     signal(&again.child, Signal::TERM);
     assert!(
-        tokio::time::timeout(PATIENCE, again.child.wait())
+        tokio::time::timeout(TIMEOUT, again.child.wait())
             .await
             .unwrap()
             .unwrap()

@@ -249,14 +249,14 @@ async fn health_says_serving_when_postgres_answers_and_the_schema_is_current() {
     let mut health = HealthClient::new(endpoint.connect().await.unwrap());
     for service in ["", "sharewarden.v1.SharePermissionService"] {
         let serving = wait_for_health(&mut health, service, ServingStatus::Serving);
-        tokio::time::timeout(PATIENCE, serving).await.expect("it serves");
+        tokio::time::timeout(TIMEOUT, serving).await.expect("it serves");
     }
     sqlx::query("UPDATE _sqlx_migrations SET checksum = '\\x00' WHERE version = 1")
         .execute(&stack.pool)
         .await
         .unwrap();
     let not_serving = wait_for_health(&mut health, "", ServingStatus::NotServing);
-    tokio::time::timeout(PATIENCE, not_serving)
+    tokio::time::timeout(TIMEOUT, not_serving)
         .await
         .expect("it stops to serve");
     stack.end().await;

@@ -54,7 +54,7 @@ async fn a_replay_is_answered_when_its_region_is_not_configured_any_more() {
 
     let config = config_text(stack.database.url(), &stack.simulator.url(), "");
     let config = config.replace(&format!("[\"{REGION}\", \"us-east-1\"]"), "[\"us-east-1\"]");
-    let server = Running::start(&Config::from_toml(&config).unwrap(), Clock::system()).await;
+    let server = RunningServer::start(&Config::from_toml(&config).unwrap(), Clock::system()).await;
     let mut client = server.client().await;
     let replayed = client
         .grant_share_permission(as_tester(request))

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use sharewarden::proto::v1::{GrantSharePermissionRequest, RevokeSharePermissionRequest};
-use sharewarden_simulator::{Call, Effect, Fault, Moment};
+use sharewarden_simulator::{ApiCall, Effect, Fault, FaultTiming};
 use sharewarden_testkit::stack::*;
 use sqlx::{Connection, PgConnection};
 use tonic::Status;
@@ -141,17 +141,17 @@ fn trouble() -> [(Effect, f64); 4] {
         moment,
     };
     [
-        (latency(Moment::BeforeApplying), 0.2),
-        (latency(Moment::AfterApplying), 0.2),
+        (latency(FaultTiming::BeforeApplying), 0.2),
+        (latency(FaultTiming::AfterApplying), 0.2),
         (
             Effect::Reset {
-                moment: Moment::AfterApplying,
+                moment: FaultTiming::AfterApplying,
             },
             0.1,
         ),
         (
             Effect::Reset {
-                moment: Moment::BeforeApplying,
+                moment: FaultTiming::BeforeApplying,
             },
             0.1,
         ),
@@ -210,7 +210,7 @@ fn revoke_of(request: GrantSharePermissionRequest) -> RevokeSharePermissionReque
     }
 }
 
-fn assert_no_overlap(calls: &[Call]) {
+fn assert_no_overlap(calls: &[ApiCall]) {
     let mut permissions: BTreeMap<_, Vec<_>> = BTreeMap::new();
     for call in calls {
         let permission = (call.image.as_ref().unwrap(), call.shared_account.as_ref().unwrap());
@@ -231,7 +231,7 @@ fn assert_no_overlap(calls: &[Call]) {
     }
 }
 
-fn updates(stack: &Stack) -> Vec<Call> {
+fn updates(stack: &Stack) -> Vec<ApiCall> {
     let mut calls = stack.simulator.calls();
     calls.retain(|call| call.operation == UPDATE);
     calls
@@ -243,7 +243,7 @@ async fn nothing_pending(stack: &Stack) {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    tokio::time::timeout(PATIENCE, quiet).await.expect("every change ends");
+    tokio::time::timeout(TIMEOUT, quiet).await.expect("every change ends");
 }
 
 async fn count(stack: &Stack, query: &'static str) -> i64 {
@@ -251,7 +251,7 @@ async fn count(stack: &Stack, query: &'static str) -> i64 {
 }
 
 /// Every call to AWS is on record with one change, and no change was accepted by AWS twice.
-async fn assert_changes_acted_once(stack: &Stack, calls: &[Call]) {
+async fn assert_changes_acted_once(stack: &Stack, calls: &[ApiCall]) {
     let requests = count(stack, "SELECT count(*) FROM request").await;
     assert_eq!(requests, (CLIENTS * REQUESTS) as i64);
     let joined = "SELECT count(*) FROM audit_entry WHERE kind = 'change.joined'";

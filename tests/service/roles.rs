@@ -6,7 +6,7 @@ use sharewarden_client::proto::v1::{
     share_permission_service_client::SharePermissionServiceClient,
 };
 use sharewarden_testkit::{
-    credentials::{AUDIENCE, Files, ISSUER, TokenKey, claims, jwks, now},
+    credentials::{AUDIENCE, ISSUER, ServerFiles, TokenKey, claims, jwks, now},
     stack::*,
 };
 use tonic::{Code, Request};
@@ -116,7 +116,7 @@ async fn a_check_alone_of_what_no_role_allows_is_refused_and_not_recorded() {
 }
 
 /// Tokens of an issuer whose keys are in a file.
-fn by_tokens(files: &Files, key: &TokenKey) -> String {
+fn by_tokens(files: &ServerFiles, key: &TokenKey) -> String {
     let file = files.write("jwks.json", &jwks(&[key]));
     format!(
         "auth.modes = [\"jwt\"]
@@ -138,7 +138,7 @@ fn with_token<T>(token: &str, message: T) -> Request<T> {
 
 #[tokio::test]
 async fn a_token_grants_and_its_name_is_in_the_ledger() {
-    let (files, key) = (Files::new(), TokenKey::es256("one"));
+    let (files, key) = (ServerFiles::new(), TokenKey::es256("one"));
     let stack = Stack::start_with(&by_tokens(&files, &key)).await;
     let mut client: Client = SharePermissionServiceClient::connect(format!("http://{}", stack.address))
         .await
@@ -169,7 +169,7 @@ async fn a_token_grants_and_its_name_is_in_the_ledger() {
 
 #[tokio::test]
 async fn who_watches_is_shown_nothing_more_when_their_token_has_expired() {
-    let (files, key) = (Files::new(), TokenKey::es256("one"));
+    let (files, key) = (ServerFiles::new(), TokenKey::es256("one"));
     let stack = Stack::start_with(&by_tokens(&files, &key)).await;
     let channel = tonic::transport::Channel::from_shared(format!("http://{}", stack.address)).unwrap();
     let mut audit = AuditServiceClient::new(channel.connect().await.unwrap());
@@ -186,7 +186,7 @@ async fn who_watches_is_shown_nothing_more_when_their_token_has_expired() {
             }
         }
     };
-    let status = tokio::time::timeout(PATIENCE, ended).await.expect("it ends");
+    let status = tokio::time::timeout(TIMEOUT, ended).await.expect("it ends");
     assert_eq!(status.code(), Code::Unauthenticated);
     let again = audit
         .watch_audit_entries(with_token(&token, WatchAuditEntriesRequest::default()))

@@ -4,7 +4,9 @@
 use serde_json::json;
 use sharewarden_client::proto::v1::{ListImagesRequest, share_permission_service_client::SharePermissionServiceClient};
 use sharewarden_testkit::{
-    credentials::{AUDIENCE, Authority, Files, ISSUER, Leaf, TokenKey, claims, jwks, now, uri},
+    credentials::{
+        AUDIENCE, CertificateAuthority, ISSUER, LeafCertificate, ServerFiles, TokenKey, claims, jwks, now, uri,
+    },
     postgres::database,
     stack::*,
 };
@@ -53,15 +55,19 @@ async fn ask(address: &str, tls: ClientTlsConfig, token: &str) -> Result<(), Sta
 #[tokio::test(flavor = "multi_thread")]
 async fn no_secret_is_in_what_is_printed_logged_or_answered() {
     let (database, simulator) = tokio::join!(database(), simulator());
-    let (files, authority, key) = (Files::new(), Authority::new("one"), TokenKey::es256("one"));
+    let (files, authority, key) = (
+        ServerFiles::new(),
+        CertificateAuthority::new("one"),
+        TokenKey::es256("one"),
+    );
     let (server, client) = (
         authority.server(),
-        authority.client(Leaf {
+        authority.client(LeafCertificate {
             names: vec![uri("spiffe://a/b")],
-            ..Leaf::default()
+            ..LeafCertificate::default()
         }),
     );
-    files.write_pair(&server);
+    files.write_certified_key(&server);
     files.write("client-ca.pem", &authority.pem);
     files.write("jwks.json", &jwks(&[&key]));
     let path = |name: &str| files.path(name).display().to_string();

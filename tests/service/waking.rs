@@ -34,7 +34,7 @@ async fn a_hint_alone_wakes_who_waits() {
     let mut waiter = elsewhere.wait_for(stack.only_change().await);
 
     stack.release();
-    let ended = tokio::time::timeout(PATIENCE, waiter.ended()).await.expect("the hint");
+    let ended = tokio::time::timeout(TIMEOUT, waiter.ended()).await.expect("the hint");
     assert_eq!(ended.change.state, ChangeState::Succeeded);
     call.await.unwrap().unwrap();
     elsewhere.stop().await;
@@ -49,7 +49,7 @@ async fn looking_finds_what_no_hint_tells_of() {
     let mut waiter = elsewhere.wait_for(change);
     listeners(&stack, 1).await;
     end_quietly(&stack).await;
-    let ended = tokio::time::timeout(PATIENCE, waiter.ended()).await.expect("the look");
+    let ended = tokio::time::timeout(TIMEOUT, waiter.ended()).await.expect("the look");
     assert_eq!(ended.change.id(), ChangeId(change));
     elsewhere.stop().await;
     stack.end().await;
@@ -78,7 +78,7 @@ async fn hints_of_other_changes_do_not_put_off_the_look() {
             () = &mut hints => unreachable!("they never end"),
         }
     };
-    let ended = tokio::time::timeout(PATIENCE, ended).await.expect("the look");
+    let ended = tokio::time::timeout(TIMEOUT, ended).await.expect("the look");
     assert_eq!(ended.change.id(), ChangeId(change));
     elsewhere.stop().await;
     stack.end().await;
@@ -98,8 +98,8 @@ impl Elsewhere {
         let settings = DatabaseConfig {
             url: stack.database.url().into(),
             max_connections: 4,
-            acquire_timeout: PATIENCE,
-            statement_timeout: PATIENCE,
+            acquire_timeout: TIMEOUT,
+            statement_timeout: TIMEOUT,
         };
         let (database, notifications, stop) = (
             Database::new(&settings, &Clock::system()).unwrap(),
@@ -149,7 +149,7 @@ async fn listeners(stack: &Stack, count: i64) {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
-    tokio::time::timeout(PATIENCE, listening).await.expect("they listen");
+    tokio::time::timeout(TIMEOUT, listening).await.expect("they listen");
 }
 
 /// A change that is accepted, and that no server works on any more.

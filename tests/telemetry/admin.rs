@@ -25,7 +25,7 @@ async fn it_answers_probes_and_takes_no_orders() {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    tokio::time::timeout(PATIENCE, ready).await.expect("it gets ready");
+    tokio::time::timeout(TIMEOUT, ready).await.expect("it gets ready");
     let told: serde_json::Value = serde_json::from_str(&get(admin, "/readyz").await.body).unwrap();
     assert_eq!((&told["ready"], &told["reason"]), (&true.into(), &"READY".into()));
     let head = ask(admin, "HEAD", "/metrics").await;
@@ -54,7 +54,7 @@ async fn large_heads_too_many_connections_and_silent_ones_are_ended() {
     // It may be told off before it has said all of it.
     let _ = large.write_all(head.as_bytes()).await;
     let mut told = Vec::new();
-    let _ = tokio::time::timeout(PATIENCE, large.read_to_end(&mut told))
+    let _ = tokio::time::timeout(TIMEOUT, large.read_to_end(&mut told))
         .await
         .unwrap();
     let told = String::from_utf8_lossy(&told);
@@ -84,7 +84,7 @@ async fn large_heads_too_many_connections_and_silent_ones_are_ended() {
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     };
-    tokio::time::timeout(PATIENCE, served_again)
+    tokio::time::timeout(TIMEOUT, served_again)
         .await
         .expect("the silent ones make room");
     // The calls were not disturbed.

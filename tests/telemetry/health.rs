@@ -12,7 +12,7 @@ async fn health(server: &str, arguments: &[&str]) -> Output {
     command
         .args(["health", "--server", server, "--timeout", "5s"])
         .args(arguments);
-    tokio::time::timeout(PATIENCE, command.output()).await.unwrap().unwrap()
+    tokio::time::timeout(TIMEOUT, command.output()).await.unwrap().unwrap()
 }
 
 fn said(output: &Output) -> (Option<i32>, String) {
@@ -36,7 +36,7 @@ async fn its_exit_code_tells_whether_calls_are_taken() {
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
         };
-        tokio::time::timeout(PATIENCE, reached)
+        tokio::time::timeout(TIMEOUT, reached)
             .await
             .unwrap_or_else(|_| panic!("it becomes {code}"));
     };
@@ -84,7 +84,7 @@ async fn a_server_that_says_nothing_is_not_waited_for() {
     let server = format!("http://{}", mute.local_addr().unwrap());
     let mut command = program();
     command.args(["health", "--liveness", "--server", &server, "--timeout", "300ms"]);
-    let output = tokio::time::timeout(PATIENCE, command.output()).await.unwrap().unwrap();
+    let output = tokio::time::timeout(TIMEOUT, command.output()).await.unwrap().unwrap();
     assert_eq!(
         output.status.code(),
         Some(6),

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use sharewarden_testkit::stack::PATIENCE;
+use sharewarden_testkit::stack::TIMEOUT;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -31,7 +31,7 @@ pub(crate) async fn ask(address: SocketAddr, method: &str, path: &str) -> Answer
 pub(crate) async fn read(stream: &mut TcpStream) -> Answer {
     let mut text = String::new();
     let read = stream.read_to_string(&mut text);
-    tokio::time::timeout(PATIENCE, read).await.unwrap().unwrap();
+    tokio::time::timeout(TIMEOUT, read).await.unwrap().unwrap();
     let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
     let status = head.split(' ').nth(1).map_or(0, |status| status.parse().unwrap());
     Answer {

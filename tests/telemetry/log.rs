@@ -26,7 +26,7 @@ async fn a_reader_of_the_log_that_is_stuck_does_not_stop_the_service() {
             }
         }
     };
-    tokio::time::timeout(PATIENCE, flooded)
+    tokio::time::timeout(TIMEOUT, flooded)
         .await
         .expect("calls are answered, and lines are dropped");
     client.grant_share_permission(as_tester(grant())).await.unwrap();
@@ -93,7 +93,7 @@ async fn nothing_that_was_logged_is_lost_at_an_orderly_end() {
 async fn the_last_words_of_a_process_that_ends_at_once_are_written() {
     let (database, simulator) = tokio::join!(database(), simulator());
     let hang = sharewarden_simulator::Effect::Hang {
-        moment: sharewarden_simulator::Moment::BeforeApplying,
+        moment: sharewarden_simulator::FaultTiming::BeforeApplying,
         at_most_milliseconds: 60_000,
     };
     simulator
@@ -103,7 +103,7 @@ async fn the_last_words_of_a_process_that_ends_at_once_are_written() {
     let mut served = Served::start(&config_text(database.url(), &simulator.url(), more)).await;
     let call = spawn_grant(served.client().await, grant());
     let reached = simulator.wait_for_calls(|calls| calls.iter().any(|call| call.operation == UPDATE));
-    tokio::time::timeout(PATIENCE, reached).await.unwrap();
+    tokio::time::timeout(TIMEOUT, reached).await.unwrap();
     // The first is known to have been seen before the second is sent.
     served.signal(Signal::TERM);
     served.line("stopping").await;

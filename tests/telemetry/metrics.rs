@@ -75,7 +75,7 @@ async fn reach(served: &Served, name: &str, labels: &[(&str, &str)], is_right: i
             tokio::time::sleep(std::time::Duration::from_millis(50)).await;
         }
     };
-    let reached = tokio::time::timeout(PATIENCE, reached).await;
+    let reached = tokio::time::timeout(TIMEOUT, reached).await;
     reached.unwrap_or_else(|_| panic!("{name}{labels:?} is reached in time"))
 }
 

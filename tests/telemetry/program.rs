@@ -7,7 +7,7 @@ use std::{
 };
 
 use rustix::process::{Pid, Signal, kill_process};
-use sharewarden_testkit::stack::{Client, PATIENCE};
+use sharewarden_testkit::stack::{Client, TIMEOUT};
 use tokio::{
     io::{AsyncBufReadExt, BufReader, Lines},
     process::{Child, ChildStderr, Command},
@@ -60,9 +60,7 @@ impl Served {
                 }
             }
         };
-        let serving = tokio::time::timeout(PATIENCE, serving)
-            .await
-            .expect("it serves in time");
+        let serving = tokio::time::timeout(TIMEOUT, serving).await.expect("it serves in time");
         Self {
             child,
             address: format!("http://{}", serving["address"].as_str().unwrap()),
@@ -96,7 +94,7 @@ impl Served {
                 }
             }
         };
-        tokio::time::timeout(PATIENCE, said).await.expect("it is said in time");
+        tokio::time::timeout(TIMEOUT, said).await.expect("it is said in time");
     }
 
     /// Reads the log to its end, which is the end of the process.
@@ -108,7 +106,7 @@ impl Served {
             }
             lines
         };
-        tokio::time::timeout(PATIENCE, read).await.expect("it ends in time")
+        tokio::time::timeout(TIMEOUT, read).await.expect("it ends in time")
     }
 
     /// Ends it in order, and tells what it logged.
@@ -120,7 +118,7 @@ impl Served {
     }
 
     pub(crate) async fn ended(&mut self) -> ExitStatus {
-        tokio::time::timeout(PATIENCE, self.child.wait())
+        tokio::time::timeout(TIMEOUT, self.child.wait())
             .await
             .expect("it ends in time")
             .unwrap()

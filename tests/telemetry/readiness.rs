@@ -58,7 +58,7 @@ async fn becomes(served: &Served, reason: &str) {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     };
-    tokio::time::timeout(PATIENCE, reached)
+    tokio::time::timeout(TIMEOUT, reached)
         .await
         .unwrap_or_else(|_| panic!("it becomes {reason}"));
     assert_eq!(get(served.admin(), "/healthz").await.status, 200, "alive all the while");

@@ -3,7 +3,7 @@
 
 use opentelemetry_proto::tonic::trace::v1::{Span, span::SpanKind, status::StatusCode};
 use sharewarden::proto::v1::GrantSharePermissionRequest;
-use sharewarden_simulator::{Effect, Fault, Moment, Simulator};
+use sharewarden_simulator::{Effect, Fault, FaultTiming, Simulator};
 use sharewarden_testkit::{
     postgres::{TestDatabase, database},
     stack::*,
@@ -193,7 +193,7 @@ async fn a_change_that_another_process_ends_stays_in_its_trace() {
                  forwarder.lease_margin = \"100ms\"\nforwarder.lease = \"1100ms\"\n";
     let mut first = around.serve(quick).await;
     let hang = Effect::Hang {
-        moment: Moment::AfterApplying,
+        moment: FaultTiming::AfterApplying,
         at_most_milliseconds: 60_000,
     };
     around
@@ -205,7 +205,7 @@ async fn a_change_that_another_process_ends_stays_in_its_trace() {
     let reached = around
         .simulator
         .wait_for_calls(|calls| calls.iter().any(|call| call.operation == UPDATE));
-    tokio::time::timeout(PATIENCE, reached).await.unwrap();
+    tokio::time::timeout(TIMEOUT, reached).await.unwrap();
     first.child.kill().await.unwrap();
     call.await.unwrap().unwrap_err();
 
@@ -217,7 +217,7 @@ async fn a_change_that_another_process_ends_stays_in_its_trace() {
             tokio::time::sleep(std::time::Duration::from_millis(20)).await;
         }
     };
-    tokio::time::timeout(PATIENCE, ended)
+    tokio::time::timeout(TIMEOUT, ended)
         .await
         .expect("it is recovered in time");
     second.stop().await;

@@ -7,7 +7,7 @@ use sharewarden::{
     domain::{Access, Classification, FailureReason, FaultKind, PermissionKey, image::Ownership},
     workspaces::{BaseCredentials, Settings, WorkSpaces},
 };
-use sharewarden_simulator::{Effect, Fault, Image, Moment, Simulator, sample};
+use sharewarden_simulator::{Effect, Fault, FaultTiming, Image, Simulator, sample};
 use tokio::net::TcpListener;
 
 use crate::{ACCOUNT, REGION, account, account_settings, assert_fault, key, region, settings};
@@ -134,7 +134,7 @@ async fn every_page_of_permissions_and_images_is_read() {
 /// What was said not to have had an effect had none, and what was accepted has it: over every fault that there is.
 #[tokio::test]
 async fn what_a_fault_says_of_the_effect_is_true() {
-    use Moment::{AfterApplying, BeforeApplying};
+    use FaultTiming::{AfterApplying, BeforeApplying};
     let mut effects = vec![
         (Effect::CutShort, Classification::Unknown),
         (Effect::Garbage, Classification::Unknown),

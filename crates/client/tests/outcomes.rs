@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use sharewarden_client::proto::v1::{ErrorReason, GetChangeRequest, GrantSharePermissionResponse, change};
 use sharewarden_client::{Client, Error, Options, Outcome, Reason};
-use sharewarden_testkit::proxy::{Counts, Proxy, Rule};
-use sharewarden_testkit::stack::{ACCOUNT, PATIENCE, Stack, UPDATE, grant, late};
+use sharewarden_testkit::proxy::{Proxy, ProxyCounts, Rule};
+use sharewarden_testkit::stack::{ACCOUNT, Stack, TIMEOUT, UPDATE, grant, late};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 use uuid::Uuid;
@@ -21,13 +21,13 @@ async fn client(address: std::net::SocketAddr, timeout: Duration) -> Client {
     Client::connect(&options).await.unwrap()
 }
 
-async fn until(proxy: &Proxy, reached: impl Fn(Counts) -> bool) {
+async fn until(proxy: &Proxy, reached: impl Fn(ProxyCounts) -> bool) {
     let reached = async {
         while !reached(proxy.counts()) {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    tokio::time::timeout(PATIENCE, reached).await.unwrap();
+    tokio::time::timeout(TIMEOUT, reached).await.unwrap();
 }
 
 /// The answer, and that the ledger has one request and the simulator one call.
@@ -55,7 +55,7 @@ async fn succeeded_once(stack: &Stack, outcome: Outcome<GrantSharePermissionResp
 async fn a_request_that_was_cut_off_before_it_was_read_is_sent_again() {
     let stack = Stack::start().await;
     let proxy = Proxy::start_plain(stack.address).await;
-    let client = client(proxy.address(), PATIENCE).await;
+    let client = client(proxy.address(), TIMEOUT).await;
     proxy.set(Rule::BlackHole);
     proxy.cut();
     until(&proxy, |counts| counts.cut == 1).await;
@@ -74,7 +74,7 @@ async fn a_request_that_was_cut_off_before_it_was_read_is_sent_again() {
 async fn an_answer_that_was_cut_off_is_asked_for_under_the_same_request_id() {
     let stack = Stack::start().await;
     let proxy = Proxy::start_plain(stack.address).await;
-    let client = client(proxy.address(), PATIENCE).await;
+    let client = client(proxy.address(), TIMEOUT).await;
     stack.fault(UPDATE, 1, late(500));
     let granting = tokio::spawn(async move { client.grant(grant()).await });
     stack.wait_for_calls(UPDATE, 1).await;
@@ -87,7 +87,7 @@ async fn an_answer_that_was_cut_off_is_asked_for_under_the_same_request_id() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pending_change_is_followed_to_its_end() {
     let stack = Stack::start_with("server.max_wait = \"200ms\"\n").await;
-    let client = client(stack.address, PATIENCE).await;
+    let client = client(stack.address, TIMEOUT).await;
     stack.fault(UPDATE, 1, late(1_000));
     let answer = succeeded_once(&stack, client.grant(grant()).await).await;
     assert!(answer.replayed, "the first answer was CHANGE_PENDING");
@@ -113,7 +113,7 @@ async fn what_is_not_known_in_time_can_be_asked_for_later() {
     stack.release();
     let mut again = grant();
     again.request_id = request_id;
-    let outcome = client(stack.address, PATIENCE).await.grant(again).await;
+    let outcome = client(stack.address, TIMEOUT).await.grant(again).await;
     let Outcome::Succeeded(answer) = outcome else {
         panic!("{outcome:?}");
     };
@@ -124,7 +124,7 @@ async fn what_is_not_known_in_time_can_be_asked_for_later() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refusal_is_told_with_its_reason_and_the_fields() {
     let stack = Stack::start().await;
-    let client = client(stack.address, PATIENCE).await;
+    let client = client(stack.address, TIMEOUT).await;
     let mut request = grant();
     request.image_id = "no image".into();
     request.request_id = Uuid::from_u128(7).to_string();

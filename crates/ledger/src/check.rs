@@ -1,8 +1,9 @@
-//! Verifies proofs as RFC 9162 does (sections 2.1.3.2 and 2.1.4.2), from what is given and nothing else.
+//! Verifies inclusion and consistency proofs as in RFC 9162, sections 2.1.3.2 and 2.1.4.2.
 
-use super::merkle::{Hash, empty_root, node_hash};
+use crate::merkle::{Hash, empty_root, node_hash};
 
-/// True when the path leads from the hash of the leaf at `index` to the root of the tree of `size` leaves.
+/// True if `path` is an inclusion proof (audit path) of the leaf at `index` in the tree with `size` leaves and this
+/// root.
 #[must_use]
 pub fn verify_inclusion(leaf: &Hash, index: u64, size: u64, path: &[Hash], root: &Hash) -> bool {
     if index >= size {
@@ -25,7 +26,7 @@ pub fn verify_inclusion(leaf: &Hash, index: u64, size: u64, path: &[Hash], root:
     last == 0 && hash == *root
 }
 
-/// True when the proof shows that the tree of `second` leaves begins with the tree of `first` leaves.
+/// True if `proof` shows that the tree of `second` leaves extends the tree of `first` leaves.
 #[must_use]
 pub fn verify_consistency(first: u64, second: u64, first_root: &Hash, second_root: &Hash, proof: &[Hash]) -> bool {
     match first {
@@ -34,7 +35,7 @@ pub fn verify_consistency(first: u64, second: u64, first_root: &Hash, second_roo
         _ if first == second => return proof.is_empty() && first_root == second_root,
         _ => {}
     }
-    // The root of a perfect older tree is the place to start from, and is not repeated in the proof.
+    // If `first` is a power of two, the older root is itself the first hash, and the proof omits it.
     let start = first.is_power_of_two().then_some(first_root);
     let mut hashes = start.into_iter().chain(proof);
     let Some(start) = hashes.next() else {
@@ -63,7 +64,7 @@ pub fn verify_consistency(first: u64, second: u64, first_root: &Hash, second_roo
     last == 0 && older == *first_root && newer == *second_root
 }
 
-/// The last node of a level may have no sibling: it stands for its parent, up to where it is a right child.
+/// Moves up while the node is the last of its level without a sibling: such a node equals its parent.
 fn climb_to_a_right_child(node: &mut u64, last: &mut u64) {
     while *node & 1 == 0 && *node != 0 {
         *node >>= 1;

@@ -1,94 +1,96 @@
-//! A statement of a ledger's size and root: C2SP tlog-checkpoint, a signed note.
+//! A signed statement of a ledger's size and root: C2SP tlog-checkpoint, in a signed note.
 //!
-//! The origin is `<name>/<account>`, the name that of the key: one key signs for all accounts, and is rotated in one place.
+//! The origin is `<key name>/<account>`. One key signs the ledgers of all accounts, so key rotation happens in one
+//! place.
 
 use std::{fmt, str::FromStr};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 
-use super::{
+use crate::{
+    AccountId,
     key::{KeyName, SignatureType, SigningKey, VerifierKey},
     merkle::Hash,
     note::{Note, NoteError},
 };
-use crate::AccountId;
 
-/// A ledger had so many entries, and this root.
+/// The size and the root of a ledger.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Checkpoint {
-    /// Which ledger: [`origin`].
+    /// The ledger: see [`origin`].
     pub origin: String,
     /// The number of entries.
     pub size: u64,
-    /// The root of the tree over them.
+    /// The Merkle tree root over the entries.
     pub root: Hash,
 }
 
-/// The origin of an account's ledger, under a key of this name.
+/// The origin of an account's ledger under a key with this name.
 pub fn origin(name: &KeyName, account: AccountId) -> String {
     format!("{name}/{account}")
 }
 
-/// A checkpoint whose signatures were verified.
+/// A checkpoint with verified signatures.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SignedCheckpoint {
-    /// What was signed.
+    /// The signed content.
     pub checkpoint: Checkpoint,
-    /// The keys of the log that signed it, at least one.
+    /// The log keys that signed it. At least one.
     pub signed_by: Vec<VerifierKey>,
-    /// The witnesses that signed it, of those whose keys were given.
-    pub witnesses: Vec<Witness>,
+    /// The cosignatures of witnesses whose keys were given.
+    pub witnesses: Vec<WitnessCosignature>,
 }
 
-/// A witness's signature.
+/// A verified cosignature of a witness (C2SP tlog-cosignature).
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Witness {
-    /// The name of its key.
+pub struct WitnessCosignature {
+    /// The name of the witness's key.
     pub name: KeyName,
-    /// When it saw the checkpoint, in seconds since 1970.
+    /// When the witness saw the checkpoint, in Unix seconds.
     pub time: u64,
 }
 
-/// A checkpoint that cannot be read, or not be trusted.
+/// A checkpoint that is malformed or not trusted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CheckpointError {
-    /// The note is wrong.
+    /// The note is malformed or has a wrong signature.
     #[error(transparent)]
     Note(#[from] NoteError),
-    /// The note is not a checkpoint.
+    /// The note's text is not a checkpoint.
     #[error("not a checkpoint: {0}")]
     Malformed(&'static str),
-    /// Only witnesses signed it, or a key of another log.
-    #[error("it is of {origin:?}, and no key of {account}'s ledger signed it")]
+    /// No log key of this account's ledger signed it. The signers are witnesses, or keys of other logs.
+    #[error("its origin is {origin:?}; no key of the ledger of account {account} signed it")]
     NotOfAccount {
-        /// What it is of.
+        /// The origin in the note.
         origin: String,
-        /// Whose ledger was expected.
+        /// The account whose ledger was expected.
         account: AccountId,
     },
 }
 
 impl Checkpoint {
-    /// Makes the note of it, signed with the log's key.
+    /// Makes a note of this checkpoint, signed with the log's key.
     ///
     /// # Errors
-    /// When the origin cannot be in a note; one that [`origin`] made can.
+    /// If the origin is not allowed in a note. An origin from [`origin`] is always allowed.
     pub fn sign(&self, key: &SigningKey) -> Result<Note, NoteError> {
         let mut note = Note::new(self.to_string())?;
         note.sign(key);
         Ok(note)
     }
 
-    /// The account whose ledger it is of, where the origin ends with one.
+    /// The account at the end of the origin, if there is one.
     pub fn account(&self) -> Option<AccountId> {
         self.origin.rsplit_once('/')?.1.parse().ok()
     }
 }
 
-/// Reads the note of a checkpoint of this account's ledger, which one of the keys must have signed.
+/// Parses and verifies a checkpoint of this account's ledger.
 ///
 /// # Errors
-/// When it cannot be read, was not signed by the log, is of another ledger, or a known key's signature is wrong.
+/// If the note is malformed, no given log key signed it, it is of another ledger, or the signature of a given key is
+/// wrong.
 pub fn open(note: &str, keys: &[VerifierKey], account: AccountId) -> Result<SignedCheckpoint, CheckpointError> {
     let note: Note = note.parse()?;
     let verified = note.verify(keys)?;
@@ -104,7 +106,7 @@ pub fn open(note: &str, keys: &[VerifierKey], account: AccountId) -> Result<Sign
         let origin = checkpoint.origin;
         return Err(CheckpointError::NotOfAccount { origin, account });
     }
-    let witness = |time, key: &VerifierKey| Witness {
+    let witness = |time, key: &VerifierKey| WitnessCosignature {
         name: key.name().clone(),
         time,
     };
@@ -124,13 +126,15 @@ impl fmt::Display for Checkpoint {
     }
 }
 
-/// Reads the text that is signed. Lines of extensions are passed over.
+/// Parses the text that is signed. Extension lines are ignored.
 impl FromStr for Checkpoint {
     type Err = CheckpointError;
 
     fn from_str(text: &str) -> Result<Self, CheckpointError> {
         let malformed = CheckpointError::Malformed;
-        let text = text.strip_suffix('\n').ok_or(malformed("no line feed at its end"))?;
+        let text = text
+            .strip_suffix('\n')
+            .ok_or(malformed("it does not end with a line feed"))?;
         let mut lines = text.split('\n');
         if lines.clone().any(str::is_empty) {
             return Err(malformed("it has an empty line"));
@@ -139,8 +143,8 @@ impl FromStr for Checkpoint {
         let (origin, size, root) = (next()?, next()?, next()?);
         Ok(Self {
             origin: origin.to_owned(),
-            size: parse_size(size).ok_or(malformed("its second line is not a size"))?,
-            root: parse_root(root).ok_or(malformed("its third line is not a root"))?,
+            size: parse_size(size).ok_or(malformed("its second line is not a number of entries"))?,
+            root: parse_root(root).ok_or(malformed("its third line is not a base64 SHA-256 hash"))?,
         })
     }
 }

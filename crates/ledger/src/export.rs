@@ -1,55 +1,56 @@
-//! The file of an export: JSON Lines, one ledger, a range without gaps.
+//! The export file: JSON Lines with a range of one ledger, without gaps.
 //!
-//! 1. The header: which ledger and range, the checkpoint, and the hashes that join the range to it.
-//! 2. The entries, byte for byte as they are hashed, in the order of their indexes. Only these lines begin with
+//! 1. The header: the ledger, the range, the checkpoint, and the hashes that connect the range to the checkpoint.
+//! 2. The entries in the order of their indexes, byte for byte as they were hashed. Only these lines begin with
 //!    `{"account_id"`.
-//! 3. After each entry whose index is the last of a tile, and after the last one: the hashes of the entries since the line
-//!    like it before, as the store had them. Nothing is proven by them; they are what a wrong entry is found by.
+//! 3. After the last entry of each tile and after the last entry of the export: a line with the stored leaf hashes of
+//!    the entries since the previous such line. These hashes prove nothing. They tell a verifier which entry is
+//!    wrong.
 //!
-//! There is one file for an export. Each line ends with one line feed. The header and the lines of hashes are written as
-//! `to_line` writes them, with these members in this order and nothing else, and the text of an entry is canonical. A reader
-//! refuses every other text, so that two readers cannot find two meanings in it.
+//! An export is one file. Each line ends with one line feed. The header and the hash lines are exactly what `to_line`
+//! writes, and an entry is canonical. A reader refuses any other text, so that two readers cannot read one file
+//! differently.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde::{Deserialize, Serialize};
 
-use super::{merkle::Hash, tile::WIDTH};
-use crate::AccountId;
+use crate::{AccountId, merkle::Hash, tile::WIDTH};
 
 /// The name of the format, with its version.
 pub const FORMAT: &str = "sharewarden.export.v1";
 
-/// So begins the line of an entry, and no other.
+/// The first bytes of an entry's line. No other line begins with them.
 pub const ENTRY_PREFIX: &str = r#"{"account_id""#;
 
-/// What an export holds, and what it takes to verify it.
+/// The range, and what is needed to verify it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Header {
-    /// Whose ledger it is.
+    /// The account that owns the ledger.
     pub account: AccountId,
     /// The index of the first entry.
     pub start_index: u64,
     /// One past the index of the last entry.
     pub end_index: u64,
-    /// The signed note of the checkpoint that covers the entries.
+    /// The signed note of a checkpoint with at least `end_index` entries.
     pub checkpoint: String,
-    /// The right edge of the tree of `start_index` entries, the largest subtree first.
+    /// The roots of the perfect subtrees of the tree of `start_index` entries, the largest first.
     pub left_hashes: Vec<Hash>,
-    /// From the tree of `end_index` entries to the checkpoint's; empty if these are the same, or if `end_index` is 0.
+    /// The proof from the tree of `end_index` entries to the tree of the checkpoint. Empty if both are the same tree,
+    /// or if `end_index` is 0.
     pub consistency_proof: Vec<Hash>,
 }
 
-/// A line that is not what it should be.
+/// A line that breaks the format.
 #[derive(Debug, thiserror::Error)]
 pub enum LineError {
-    /// It cannot be read, or written, as JSON with the members it should have.
+    /// The line is not JSON, or does not have exactly the expected members.
     #[error(transparent)]
     Json(#[from] serde_json::Error),
-    /// A member has a value that it cannot have.
-    #[error("{0} cannot have this value")]
+    /// The named member has an invalid value.
+    #[error("{0} has an invalid value")]
     Member(&'static str),
-    /// Its members stand in another order, or are written otherwise than an export writes them.
-    #[error("it is not written as an export writes it")]
+    /// The line differs from the one text that `to_line` writes: order of members, white space or escapes.
+    #[error("the JSON is valid but differs from the one text that the format allows")]
     Spelling,
 }
 
@@ -66,10 +67,10 @@ struct HeaderLine {
 }
 
 impl Header {
-    /// Its line, without a line feed.
+    /// The line, without a line feed.
     ///
     /// # Errors
-    /// Never: texts and numbers can be written as JSON.
+    /// Never: strings and integers can always be written as JSON.
     pub fn to_line(&self) -> Result<String, LineError> {
         let encode = |hashes: &[Hash]| hashes.iter().map(|hash| STANDARD.encode(hash)).collect();
         Ok(serde_json::to_string(&HeaderLine {
@@ -83,10 +84,10 @@ impl Header {
         })?)
     }
 
-    /// Reads [`to_line`](Self::to_line).
+    /// Parses [`to_line`](Self::to_line).
     ///
     /// # Errors
-    /// When it is not the header of an export in this format.
+    /// If the line is not a header in this format.
     pub fn parse(line: &[u8]) -> Result<Self, LineError> {
         let header = Self::of_line(serde_json::from_slice(line)?)?;
         match header.to_line()?.as_bytes() == line {
@@ -114,12 +115,12 @@ impl Header {
     }
 }
 
-/// The line of hashes.
+/// A line of leaf hashes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LeafHashes {
-    /// The hashes of the entries since the line like it before.
+    /// The leaf hashes of the entries since the previous such line.
     pub hashes: Vec<Hash>,
-    /// One past the index of the last of them.
+    /// One past the index of the last of these entries.
     pub end_index: u64,
 }
 
@@ -130,10 +131,10 @@ struct LeafHashesLine {
 }
 
 impl LeafHashes {
-    /// Its line, without a line feed.
+    /// The line, without a line feed.
     ///
     /// # Errors
-    /// Never: texts and numbers can be written as JSON.
+    /// Never: strings and integers can always be written as JSON.
     pub fn to_line(&self) -> Result<String, LineError> {
         Ok(serde_json::to_string(&LeafHashesLine {
             leaf_hashes: STANDARD.encode(self.hashes.as_flattened()),
@@ -141,10 +142,10 @@ impl LeafHashes {
         })?)
     }
 
-    /// Reads [`to_line`](Self::to_line). It does so without a reader of JSON: the line has one text, and is long.
+    /// Parses [`to_line`](Self::to_line). Without a JSON parser, since the line is long and has only one valid text.
     ///
     /// # Errors
-    /// When it is not such a line.
+    /// If the line is not such a line.
     pub fn parse(line: &[u8]) -> Result<Self, LineError> {
         let (base64, end_index) = leaf_hashes_members(line).ok_or(LineError::Spelling)?;
         let wrong = || LineError::Member("leaf_hashes");
@@ -159,7 +160,7 @@ impl LeafHashes {
     }
 }
 
-/// The hashes, in base64 if they are right, and the end index.
+/// The base64 text of the hashes, not yet decoded, and the end index.
 fn leaf_hashes_members(line: &[u8]) -> Option<(&[u8], u64)> {
     let members = line.strip_prefix(br#"{"leaf_hashes":""#)?.strip_suffix(b"}")?;
     let digits = members.iter().rev().take_while(|byte| byte.is_ascii_digit()).count();
@@ -169,20 +170,20 @@ fn leaf_hashes_members(line: &[u8]) -> Option<(&[u8], u64)> {
     (end_index.to_string().as_bytes() == digits).then_some((base64, end_index))
 }
 
-/// True when a line of hashes follows the entry in front of `next_index`.
+/// True if a hash line follows the entry at `next_index - 1`.
 pub fn hashes_are_due(next_index: u64, end_index: u64) -> bool {
     next_index.is_multiple_of(WIDTH as u64) || next_index == end_index
 }
 
-/// Writes an export, line by line, to the end of a text that the caller passes on and clears.
+/// Writes an export line by line. Appends to a buffer that the caller sends on and clears.
 #[derive(Debug)]
-pub struct Writer {
+pub struct ExportWriter {
     pending: LeafHashes,
     end_index: u64,
 }
 
-impl Writer {
-    /// Begins an export: writes the header.
+impl ExportWriter {
+    /// Writes the header.
     ///
     /// # Errors
     /// Never: see [`Header::to_line`].
@@ -197,7 +198,7 @@ impl Writer {
         })
     }
 
-    /// Writes the next entry, and the hashes where they are due.
+    /// Writes the next entry, and the hash line if one is due.
     ///
     /// # Errors
     /// Never: see [`LeafHashes::to_line`].
@@ -212,7 +213,7 @@ impl Writer {
         Ok(())
     }
 
-    /// The index of the entry that it waits for.
+    /// The index of the next entry to write.
     pub fn next_index(&self) -> u64 {
         self.pending.end_index
     }

@@ -1,10 +1,10 @@
-//! Whose ledger, and what kind of entry: texts that were parsed once, and are known to follow their rule.
+//! Account ids and kinds of entries: strings that were validated when they were parsed.
 
 use std::{fmt, str::FromStr, sync::Arc};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 
-/// A text that breaks its rule. Says the rule and the shape of the text, never the text itself.
+/// A string that breaks a rule. The message names the rule and describes the string, and never repeats the string.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("must be {rule}; got {shape}")]
 pub struct Invalid {
@@ -13,7 +13,7 @@ pub struct Invalid {
 }
 
 impl Invalid {
-    /// Says that `text` breaks `rule`, which continues the words "must be".
+    /// States that `text` breaks `rule`. The rule continues the words "must be".
     pub fn new(rule: &'static str, text: &str) -> Self {
         Self {
             rule,
@@ -22,10 +22,10 @@ impl Invalid {
     }
 }
 
-/// Describes a text without repeating it: its length, and the kinds of characters in it.
+/// Describes a string without repeating it: its length and the classes of its characters.
 fn shape(text: &str) -> String {
-    type Kind = (&'static str, fn(char) -> bool);
-    const KINDS: [Kind; 7] = [
+    type CharacterClass = (&'static str, fn(char) -> bool);
+    const KINDS: [CharacterClass; 7] = [
         ("digits", |c| c.is_ascii_digit()),
         ("lower-case letters", |c| c.is_ascii_lowercase()),
         ("upper-case letters", |c| c.is_ascii_uppercase()),
@@ -49,8 +49,8 @@ fn shape(text: &str) -> String {
     }
 }
 
-/// A twelve-digit AWS account. A text, not a number: leading zeros count. Pattern `^[0-9]{12}$`
-/// (`AwsAccount` in the WorkSpaces API model).
+/// An AWS account id: twelve digits, as a string, since leading zeros count. Pattern `^[0-9]{12}$` (`AwsAccount` in
+/// the WorkSpaces API model).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AccountId([u8; 12]);
 
@@ -98,20 +98,20 @@ impl fmt::Debug for AccountId {
     }
 }
 
-/// The name of a kind of entry, such as `change.requested`. It may be one that this build does not know.
-/// Pattern `^[a-z][a-z_]*(\.[a-z][a-z_]*)+$`, at most 64 characters.
+/// The name of a kind of entry, such as `change.requested`. This build may not know the kind. Pattern
+/// `^[a-z][a-z_]*(\.[a-z][a-z_]*)+$`, at most 64 characters.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct KindName(Arc<str>);
 
 impl KindName {
     const RULE: &'static str = "the kind of an entry: words of lower-case letters and underscores with dots between them (^[a-z][a-z_]*(\\.[a-z][a-z_]*)+$), at most 64 characters";
 
-    /// The text.
+    /// The name.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// True if a text follows the rule.
+    /// True if the string matches the pattern and the maximum length.
     pub fn is_valid(text: &str) -> bool {
         let is_word = |word: &str| {
             word.starts_with(|c: char| c.is_ascii_lowercase())
@@ -149,12 +149,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn accounts_keep_their_leading_zeros() {
+    fn account_ids_keep_leading_zeros() {
         assert_eq!("000011112222".parse::<AccountId>().unwrap().as_str(), "000011112222");
     }
 
     #[test]
-    fn an_account_is_twelve_digits_and_nothing_else() {
+    fn an_account_id_has_exactly_twelve_ascii_digits() {
         for wrong in [
             "",
             "12345678901",
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn an_invalid_text_is_described_and_not_repeated() {
+    fn an_error_describes_the_invalid_text_without_repeating_it() {
         let error = "4O-secret".parse::<AccountId>().unwrap_err().to_string();
         assert_eq!(
             error,

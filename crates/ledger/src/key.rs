@@ -1,4 +1,4 @@
-//! The keys that checkpoints are signed and verified with: Ed25519, named as C2SP signed-note does.
+//! Ed25519 keys that sign and verify checkpoints, named as in C2SP signed-note.
 
 use std::{fmt, str::FromStr};
 
@@ -10,35 +10,35 @@ use ed25519_dalek::{
 use secrecy::SecretString;
 use sha2::{Digest as _, Sha256};
 
-/// A key that cannot be used. Never says what the text was.
+/// A key that cannot be used. The messages never repeat the input.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum KeyError {
-    /// The text is not a private key.
+    /// The input is not a private key in PKCS#8 PEM.
     #[error("not an Ed25519 private key in PKCS#8 PEM (as `openssl genpkey -algorithm ed25519` writes it)")]
     NotPem,
-    /// The key could not be written.
+    /// The key cannot be encoded.
     #[error("the key cannot be written as PKCS#8 PEM")]
     NotWritten,
-    /// A name breaks the rule.
-    #[error("the name of a key must have 1 to 255 characters and neither spaces, control characters nor a plus sign")]
+    /// The name of the key breaks its rule.
+    #[error("a key name must have 1 to 255 characters, without spaces, control characters or plus signs")]
     Name,
-    /// The text is not a verifier key.
+    /// The input is not a verifier key.
     #[error("not a verifier key: must be <name>+<8 hex digits>+<base64>, as `sharewarden key show` writes it")]
     NotVerifierKey,
-    /// The hex digits are not the id of the name and the key beside them.
-    #[error("the id in the verifier key does not belong to its name and key: a part of it was changed")]
+    /// The key id does not match the name and the public key.
+    #[error("the id in the verifier key does not match its name and key; copy the whole verifier key again")]
     WrongId,
-    /// The kind of key is not one that can be verified with.
-    #[error("the verifier key has the signature type {0:#04x}; 0x01 (Ed25519) and 0x04 (cosignature/v1) are known")]
+    /// The signature type is not supported.
+    #[error("the verifier key has signature type {0:#04x}; supported are 0x01 (Ed25519) and 0x04 (cosignature/v1)")]
     UnknownType(u8),
 }
 
-/// The name of a key, usually a URL without its scheme.
+/// The name of a key: 1 to 255 characters. Usually a URL without its scheme.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct KeyName(String);
 
 impl KeyName {
-    /// The text.
+    /// The name.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -63,12 +63,12 @@ impl fmt::Display for KeyName {
     }
 }
 
-/// What a key's signatures say.
+/// What a signature of a key states.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum SignatureType {
-    /// This is the text: the log's own signature (0x01).
+    /// 0x01: the log's own signature over the text.
     Ed25519,
-    /// I saw this text at that time, and the log only grew: a witness's (0x04, cosignature/v1).
+    /// 0x04, cosignature/v1: a witness saw the text at a given time, and the log only grew.
     Cosignature,
 }
 
@@ -89,7 +89,7 @@ impl SignatureType {
     }
 }
 
-/// A key to sign with. Wiped from memory when dropped; `Debug` hides it.
+/// A private key. Memory is wiped on drop. `Debug` shows only the public key.
 #[derive(Clone)]
 pub struct SigningKey {
     name: KeyName,
@@ -97,16 +97,16 @@ pub struct SigningKey {
 }
 
 impl SigningKey {
-    /// Reads a private key in PKCS#8 PEM.
+    /// Parses a private key in PKCS#8 PEM.
     ///
     /// # Errors
-    /// When it is not one.
+    /// If the input is not one.
     pub fn from_pem(name: KeyName, pem: &str) -> Result<Self, KeyError> {
         let key = ed25519_dalek::SigningKey::from_pkcs8_pem(pem.trim()).map_err(|_| KeyError::NotPem)?;
         Ok(Self { name, key })
     }
 
-    /// Makes a key of 32 random bytes.
+    /// Derives the key from a seed of 32 random bytes.
     pub fn from_seed(name: KeyName, seed: &[u8; 32]) -> Self {
         Self {
             name,
@@ -114,10 +114,10 @@ impl SigningKey {
         }
     }
 
-    /// Writes the private key as PKCS#8 PEM, without the public key, as OpenSSL does.
+    /// Encodes the private key as PKCS#8 PEM, without the public key, as OpenSSL does.
     ///
     /// # Errors
-    /// Never, as far as is known.
+    /// Never in practice.
     pub fn to_pem(&self) -> Result<SecretString, KeyError> {
         let bytes = KeypairBytes {
             secret_key: self.key.to_bytes(),
@@ -132,12 +132,11 @@ impl SigningKey {
         &self.name
     }
 
-    /// The key that its signatures are verified with.
+    /// The public key that verifies its signatures.
     pub fn verifier_key(&self) -> VerifierKey {
         VerifierKey::new(self.name.clone(), SignatureType::Ed25519, self.key.verifying_key())
     }
 
-    /// Signs a text.
     pub(super) fn sign(&self, text: &str) -> [u8; 64] {
         self.key.sign(text.as_bytes()).to_bytes()
     }
@@ -149,7 +148,7 @@ impl fmt::Debug for SigningKey {
     }
 }
 
-/// A key to verify with. Its text is a C2SP verifier key: `<name>+<id>+<base64 of type and key>`.
+/// A public key. Its text is a C2SP verifier key: `<name>+<id>+<base64 of type and key>`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VerifierKey {
     name: KeyName,
@@ -179,12 +178,12 @@ impl VerifierKey {
         &self.name
     }
 
-    /// The beginning of a hash over the name, the type and the key.
+    /// The key id: the first four bytes of a hash over name, type and key.
     pub fn id(&self) -> u32 {
         self.id
     }
 
-    /// What its signatures say.
+    /// What its signatures state.
     pub fn signature_type(&self) -> SignatureType {
         self.signature_type
     }

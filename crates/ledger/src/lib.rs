@@ -1,12 +1,17 @@
-//! The ledger of an account: its entries as canonical text, under one Merkle tree, and what proves it. No I/O, no async, no clock.
+//! The ledger of one account: entries as canonical JSON under one Merkle tree, with proofs and signed checkpoints. No
+//! I/O, no async, no clock.
 //!
-//! An auditor can depend on it without the service. Whoever holds the lines can recompute the root, in any language, without this
-//! program. Read in this order:
+//! An auditor can depend on this package alone. Anyone who has the entries can recompute the root, in any language,
+//! without this program. Read in this order:
 //!
-//! 1. [`envelope`] says what an entry looks like, byte for byte; [`merkle`] hashes the lines as RFC 6962 does.
-//! 2. [`tile`] cuts the tree into what is stored of it; [`proof`] makes proofs from these tiles; [`check`] verifies them.
+//! 1. [`envelope`] defines an entry byte for byte. [`merkle`] hashes entries as RFC 6962 does.
+//! 2. [`tile`] defines what is stored of the tree. [`proof`] makes proofs from tiles. [`check`] verifies proofs.
 //! 3. [`key`], [`note`] and [`checkpoint`]: the signed statement of a ledger's size and root.
-//! 4. [`export`] is the file that an auditor takes home; [`verify`] reads it, trusts nothing in it, and names what is wrong.
+//! 4. [`export`] is the file that an auditor keeps. [`verify`] verifies it without trusting it, and names what is
+//!    wrong.
+//!
+//! [`Hash`], [`tile::Tiles`] and [`export::Header`] share their names with types of other packages. They keep the
+//! terms of the RFC and of the format, and are used with their module's name.
 
 pub mod check;
 pub mod checkpoint;

@@ -1,5 +1,5 @@
-//! The Merkle tree hash of RFC 6962, section 2.1, kept as the right edge of the tree: enough to add a leaf and to tell the
-//! root, at a cost that grows with the logarithm of the size.
+//! The Merkle tree hash of RFC 6962, section 2.1. Only the right edge of the tree is kept: it suffices to append a
+//! leaf and to compute the root in O(log n).
 
 use sha2::{Digest, Sha256};
 
@@ -11,7 +11,7 @@ pub fn leaf_hash(leaf: &[u8]) -> Hash {
     Sha256::new().chain_update([0]).chain_update(leaf).finalize().into()
 }
 
-/// Bytes as lower-case hex digits, two for each.
+/// Lower-case hexadecimal.
 pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
@@ -26,36 +26,36 @@ pub(super) fn node_hash(left: &Hash, right: &Hash) -> Hash {
         .into()
 }
 
-/// The root of a tree without leaves: the hash of nothing.
+/// The root of a tree without leaves: SHA-256 of the empty string.
 pub fn empty_root() -> Hash {
     Sha256::digest([]).into()
 }
 
-/// The right edge of a tree: the roots of the perfect subtrees that it is made of, the largest first.
+/// The right edge of a tree: the roots of its perfect subtrees, the largest first.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Frontier {
     size: u64,
     subtrees: Vec<Hash>,
 }
 
-/// Stored bytes that are not the frontier of a tree of the stored size.
+/// The bytes are not the frontier of a tree of this size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the right edge of a tree of {size} leaves cannot have {bytes} bytes")]
-pub struct WrongFrontier {
+#[error("the frontier of a tree of {size} leaves cannot have {bytes} bytes")]
+pub struct InvalidFrontier {
     size: u64,
     bytes: usize,
 }
 
 impl Frontier {
-    /// Reads [`to_bytes`](Self::to_bytes).
+    /// Parses [`to_bytes`](Self::to_bytes).
     ///
     /// # Errors
-    /// When there is not one hash for each bit that is set in `size`.
-    pub fn from_bytes(size: u64, bytes: &[u8]) -> Result<Self, WrongFrontier> {
+    /// If the number of hashes differs from the number of bits set in `size`.
+    pub fn from_bytes(size: u64, bytes: &[u8]) -> Result<Self, InvalidFrontier> {
         let (subtrees, rest) = bytes.as_chunks::<32>();
         match rest {
             [] => Self::from_hashes(size, subtrees.to_vec()),
-            _ => Err(WrongFrontier {
+            _ => Err(InvalidFrontier {
                 size,
                 bytes: bytes.len(),
             }),
@@ -65,10 +65,10 @@ impl Frontier {
     /// The tree of `size` leaves with these perfect subtrees, the largest first.
     ///
     /// # Errors
-    /// When there is not one hash for each bit that is set in `size`.
-    pub fn from_hashes(size: u64, subtrees: Vec<Hash>) -> Result<Self, WrongFrontier> {
+    /// If the number of hashes differs from the number of bits set in `size`.
+    pub fn from_hashes(size: u64, subtrees: Vec<Hash>) -> Result<Self, InvalidFrontier> {
         if subtrees.len() != size.count_ones() as usize {
-            return Err(WrongFrontier {
+            return Err(InvalidFrontier {
                 size,
                 bytes: 32 * subtrees.len(),
             });
@@ -81,7 +81,7 @@ impl Frontier {
         &self.subtrees
     }
 
-    /// The hashes, one after the other.
+    /// The hashes, concatenated.
     pub fn to_bytes(&self) -> Vec<u8> {
         self.subtrees.concat()
     }
@@ -91,7 +91,7 @@ impl Frontier {
         self.size
     }
 
-    /// Adds a leaf by its hash.
+    /// Appends a leaf, given by its hash.
     pub fn append(&mut self, leaf: Hash) {
         let mut hash = leaf;
         for _ in 0..self.size.trailing_ones() {
@@ -105,7 +105,7 @@ impl Frontier {
         self.size += 1;
     }
 
-    /// The root; for an empty tree the hash of nothing.
+    /// The root. For an empty tree [`empty_root`].
     pub fn root(&self) -> Hash {
         let mut subtrees = self.subtrees.iter().rev();
         match subtrees.next() {
@@ -121,7 +121,7 @@ mod tests {
 
     use super::*;
 
-    /// The definition, word for word: MTH of RFC 6962, section 2.1.
+    /// The definition of MTH in RFC 6962, section 2.1.
     fn defined_root(leaves: &[Vec<u8>]) -> Hash {
         match leaves {
             [] => Sha256::digest([]).into(),
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn roots_are_those_of_the_certificate_transparency_test_vectors() {
+    fn roots_match_the_certificate_transparency_test_vectors() {
         let leaves: [&[u8]; 8] = [
             &[],
             &[0x00],
@@ -166,7 +166,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_frontier_gives_the_root_that_the_rfc_defines(leaves in proptest::collection::vec(any::<Vec<u8>>(), 0..130)) {
+        fn the_frontier_root_matches_the_rfc_definition(leaves in proptest::collection::vec(any::<Vec<u8>>(), 0..130)) {
             let mut frontier = Frontier::default();
             for leaf in &leaves {
                 frontier.append(leaf_hash(leaf));
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_of_another_size_are_refused() {
+    fn a_frontier_with_the_wrong_number_of_bytes_is_refused() {
         assert!(Frontier::from_bytes(3, &[0; 32]).is_err());
         assert!(Frontier::from_bytes(1, &[0; 31]).is_err());
     }

@@ -1,17 +1,17 @@
-//! A text with signatures under it: C2SP signed-note.
+//! A text with signatures below it: C2SP signed-note.
 
 use std::{fmt, str::FromStr};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 
-use super::key::{KeyName, SignatureType, SigningKey, VerifierKey};
+use crate::key::{KeyName, SignatureType, SigningKey, VerifierKey};
 
-/// A note is at most so long. The specification wants room for 16 signatures, of which some kinds have 5 kB.
+/// Maximum size of a note, in bytes. C2SP requires room for 16 signatures, and some types have 5 kB each.
 pub const MAX_BYTES: usize = 128 * 1024;
-/// A note has at most so many signatures.
+/// Maximum number of signatures in a note.
 pub const MAX_SIGNATURES: usize = 100;
 
-/// A text with signatures, verified or not.
+/// A text with signatures, which may not be verified.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Note {
     text: String,
@@ -25,40 +25,40 @@ pub struct Signature {
     pub name: KeyName,
     /// The id of the key.
     pub key_id: u32,
-    /// What the key made.
+    /// The signature, without the key id.
     pub bytes: Vec<u8>,
 }
 
 /// A signature that was verified.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Verified<'a> {
-    /// The key.
+pub struct VerifiedSignature<'a> {
+    /// The key that verified it.
     pub key: &'a VerifierKey,
-    /// The line in the note.
+    /// The signature line in the note.
     pub signature: &'a Signature,
-    /// When a witness saw the text, in seconds since 1970.
+    /// When the witness saw the text, in Unix seconds. None for a log's signature.
     pub time: Option<u64>,
 }
 
-/// A note that cannot be read, or not be trusted.
+/// A note that is malformed or not trusted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NoteError {
-    /// It breaks the format.
+    /// The note breaks the format.
     #[error("not a signed note: {0}")]
     Malformed(&'static str),
-    /// A key that is known did not make the signature under its name.
-    #[error("the signature of {0} is wrong: the text or the signature was changed")]
+    /// The signature of a given key does not verify.
+    #[error("the signature of {0} does not verify: the text or the signature was changed")]
     WrongSignature(KeyName),
-    /// Nobody who is known signed it.
+    /// None of the given keys signed the note.
     #[error("not signed by a known key; signed by {0}")]
     UnknownKeys(String),
 }
 
 impl Note {
-    /// A text that nobody has signed yet.
+    /// A note without signatures.
     ///
     /// # Errors
-    /// When the text does not end with a line feed, has other control characters or is too long.
+    /// If the text does not end with a line feed, has other control characters, or is longer than [`MAX_BYTES`].
     pub fn new(text: String) -> Result<Self, NoteError> {
         if !text.ends_with('\n') {
             return Err(NoteError::Malformed("the text does not end with a line feed"));
@@ -70,17 +70,17 @@ impl Note {
         })
     }
 
-    /// What is signed, with the line feed at its end.
+    /// The signed text, including its last line feed.
     pub fn text(&self) -> &str {
         &self.text
     }
 
-    /// The signatures, in the order of their lines.
+    /// The signatures in the order of their lines.
     pub fn signatures(&self) -> &[Signature] {
         &self.signatures
     }
 
-    /// Adds the signature of a key.
+    /// Signs with a key.
     pub fn sign(&mut self, key: &SigningKey) {
         self.signatures.push(Signature {
             name: key.name().clone(),
@@ -89,10 +89,11 @@ impl Note {
         });
     }
 
-    /// Adds a signature that somebody else made, unless it is there. The one to verify it is [`verify`](Self::verify).
+    /// Adds a signature made elsewhere, unless the note has it. It is not verified here: see
+    /// [`verify`](Self::verify).
     ///
     /// # Errors
-    /// When there are too many.
+    /// If the note has [`MAX_SIGNATURES`] already.
     pub fn add(&mut self, signature: Signature) -> Result<(), NoteError> {
         if self.signatures.contains(&signature) {
             return Ok(());
@@ -104,11 +105,11 @@ impl Note {
         Ok(())
     }
 
-    /// The signatures of these keys. Those of others are passed over.
+    /// Verifies the signatures of these keys. Signatures of other keys are ignored.
     ///
     /// # Errors
-    /// When none of them signed it, or one of them is said to have and did not.
-    pub fn verify<'a>(&'a self, keys: &'a [VerifierKey]) -> Result<Vec<Verified<'a>>, NoteError> {
+    /// If none of the keys signed the note, or a signature under the name of one does not verify.
+    pub fn verify<'a>(&'a self, keys: &'a [VerifierKey]) -> Result<Vec<VerifiedSignature<'a>>, NoteError> {
         let mut verified = Vec::new();
         for signature in &self.signatures {
             let is_its_key = |key: &&VerifierKey| *key.name() == signature.name && key.id() == signature.key_id;
@@ -133,8 +134,7 @@ impl Note {
 }
 
 impl Signature {
-    /// Verifies it by its key.
-    fn verify<'a>(&'a self, text: &str, key: &'a VerifierKey) -> Result<Verified<'a>, NoteError> {
+    fn verify<'a>(&'a self, text: &str, key: &'a VerifierKey) -> Result<VerifiedSignature<'a>, NoteError> {
         let wrong = || NoteError::WrongSignature(self.name.clone());
         let (time, message) = match key.signature_type() {
             SignatureType::Ed25519 => (None, text.to_owned()),
@@ -148,7 +148,7 @@ impl Signature {
         let signature = <&[u8; 64]>::try_from(signature).map_err(|_| wrong())?;
         let in_range = time.is_none_or(|time| i64::try_from(time).is_ok());
         if in_range && key.verifies(message.as_bytes(), signature) {
-            Ok(Verified {
+            Ok(VerifiedSignature {
                 key,
                 signature: self,
                 time,

@@ -1,25 +1,25 @@
-//! Proofs from tiles: that an entry is in a tree, and that a tree only grew (RFC 6962, sections 2.1.1 and 2.1.2).
+//! Inclusion and consistency proofs, made from tiles (RFC 6962, sections 2.1.1 and 2.1.2).
 //!
-//! Each question is asked twice: first which tiles the answer needs (so many as the logarithm of the size, at most), then
-//! with these tiles at hand. [`check`](super::check) verifies the answers, and knows nothing of tiles.
+//! Each proof takes two calls. The first names the tiles that are needed: O(log n) tiles. The second makes the proof
+//! from them. [`check`](super::check) verifies proofs without tiles.
 
 use std::ops::Range;
 
-use super::{
+use crate::{
     merkle::{Frontier, Hash, empty_root, node_hash},
     tile::{HEIGHT, TileId, Tiles, WIDTH, tile_root},
 };
 
-/// There is no such proof.
+/// The proof cannot be made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ProofError {
-    /// A hash of this tile was needed and was not there.
-    #[error("a hash of tile {} of level {} is missing", .0.index, .0.level)]
+    /// This tile is missing or too short.
+    #[error("tile {} of level {} is missing or incomplete", .0.index, .0.level)]
     Missing(TileId),
-    /// What was asked about is not in the tree.
+    /// The index or the first size is not in the tree.
     #[error("{inner} is not in a tree of {size}")]
     Outside {
-        /// The index or the size that was asked about.
+        /// The index, or the smaller size.
         inner: u64,
         /// The size of the tree.
         size: u64,
@@ -31,10 +31,10 @@ pub fn inclusion_tiles(index: u64, size: u64) -> Vec<TileId> {
     inclusion_ranges(index, size).map_or_else(|_| Vec::new(), tiles_of)
 }
 
-/// The audit path of a leaf in the tree of `size` leaves, the lowest sibling first.
+/// The inclusion proof (audit path) of a leaf in the tree of `size` leaves, the lowest sibling first.
 ///
 /// # Errors
-/// When a tile is missing, or `index` is not less than `size`.
+/// If a tile is missing, or `index >= size`.
 pub fn inclusion(index: u64, size: u64, tiles: &Tiles) -> Result<Vec<Hash>, ProofError> {
     hashes_of(inclusion_ranges(index, size)?, tiles)
 }
@@ -44,11 +44,11 @@ pub fn consistency_tiles(first: u64, second: u64) -> Vec<TileId> {
     consistency_ranges(first, second).map_or_else(|_| Vec::new(), tiles_of)
 }
 
-/// The proof that the tree of `first` leaves is the beginning of the tree of `second` leaves. Empty where there is nothing to
-/// prove: when `first` is 0, or the sizes are equal.
+/// The proof that the tree of `second` leaves extends the tree of `first` leaves. Empty if `first` is 0 or the sizes
+/// are equal.
 ///
 /// # Errors
-/// When a tile is missing, or `first` is more than `second`.
+/// If a tile is missing, or `first > second`.
 pub fn consistency(first: u64, second: u64, tiles: &Tiles) -> Result<Vec<Hash>, ProofError> {
     hashes_of(consistency_ranges(first, second)?, tiles)
 }
@@ -58,10 +58,10 @@ pub fn frontier_tiles(size: u64) -> Vec<TileId> {
     tiles_of(std::iter::once(0..size))
 }
 
-/// The right edge of the tree of `size` leaves.
+/// The frontier of the tree of `size` leaves.
 ///
 /// # Errors
-/// When a tile is missing.
+/// If a tile is missing.
 pub fn frontier(size: u64, tiles: &Tiles) -> Result<Frontier, ProofError> {
     let hashes: Vec<Hash> = subtrees(0..size)
         .map(|subtree| subtree.root(tiles))
@@ -72,17 +72,17 @@ pub fn frontier(size: u64, tiles: &Tiles) -> Result<Frontier, ProofError> {
 /// The root of the tree of `size` leaves.
 ///
 /// # Errors
-/// When a tile is missing.
+/// If a tile is missing.
 pub fn root(size: u64, tiles: &Tiles) -> Result<Hash, ProofError> {
     range_hash(0..size, tiles)
 }
 
-/// Where a tree of `size` leaves, two or more, is cut: the largest power of two that is less.
+/// The split point of RFC 6962: the largest power of two below `size`, which is at least 2.
 fn split(size: u64) -> u64 {
     1 << (size - 1).ilog2()
 }
 
-/// PATH of RFC 6962: whose hashes lead from the leaf to the root, the lowest first.
+/// PATH of RFC 6962, as ranges of leaves. Their hashes lead from the leaf to the root, the lowest first.
 fn inclusion_ranges(index: u64, size: u64) -> Result<Vec<Range<u64>>, ProofError> {
     if index >= size {
         return Err(ProofError::Outside { inner: index, size });
@@ -102,7 +102,7 @@ fn inclusion_ranges(index: u64, size: u64) -> Result<Vec<Range<u64>>, ProofError
     Ok(siblings)
 }
 
-/// PROOF of RFC 6962: whose hashes lead from the older root to both roots.
+/// PROOF of RFC 6962, as ranges of leaves. Their hashes lead from the older root to both roots.
 fn consistency_ranges(first: u64, second: u64) -> Result<Vec<Range<u64>>, ProofError> {
     if first > second {
         return Err(ProofError::Outside {
@@ -121,7 +121,7 @@ fn consistency_ranges(first: u64, second: u64) -> Result<Vec<Range<u64>>, ProofE
             start = middle;
         }
     }
-    // With nothing cut off on the left, what is left over is the older tree: its root is known.
+    // If nothing was cut off on the left, the rest is the older tree itself, and the verifier has its root.
     if start > 0 {
         siblings.push(start..end);
     }
@@ -129,14 +129,14 @@ fn consistency_ranges(first: u64, second: u64) -> Result<Vec<Range<u64>>, ProofE
     Ok(siblings)
 }
 
-/// A perfect subtree: the `index`-th of its height.
+/// A perfect subtree: number `index` among those of its height.
 #[derive(Clone, Copy)]
 struct Subtree {
     height: u32,
     index: u64,
 }
 
-/// The perfect subtrees that a range is made of, the largest first. Only for ranges that RFC 6962 cuts a tree into.
+/// The perfect subtrees of a range, the largest first. Only for ranges that RFC 6962 produces.
 fn subtrees(range: Range<u64>) -> impl Iterator<Item = Subtree> {
     let mut start = range.start;
     std::iter::from_fn(move || {
@@ -151,7 +151,7 @@ fn subtrees(range: Range<u64>) -> impl Iterator<Item = Subtree> {
 }
 
 impl Subtree {
-    /// Its leftmost hash in the level of tiles just below it, or in which it is itself.
+    /// The index of its leftmost hash in the level of tiles that holds it.
     fn first_hash(self) -> u64 {
         self.index << (self.height % HEIGHT)
     }

@@ -1,33 +1,33 @@
-//! The tree cut into tiles, as C2SP tlog-tiles lays them out, height 8: what is stored of the tree so that a proof is made
-//! of a few of them, and no entry is hashed again.
+//! The tree in tiles of height 8, as in C2SP tlog-tiles. Tiles are stored, so that a proof reads a few of them and
+//! hashes no entry again.
 //!
-//! A tile of level 0 has the hashes of 256 leaves; one of level L the roots of 256 tiles of level L-1. Only the last tile of
-//! a level can have fewer.
+//! A tile of level 0 has the hashes of 256 leaves. A tile of level L has the roots of 256 tiles of level L-1. Only
+//! the last tile of a level may have fewer hashes.
 
 use std::collections::BTreeMap;
 
-use super::merkle::{Hash, node_hash};
+use crate::merkle::{Hash, node_hash};
 
-/// A tile is a perfect tree of this height.
+/// The height of a tile's perfect tree.
 pub const HEIGHT: u32 = 8;
 
-/// A full tile has so many hashes.
+/// The number of hashes in a full tile.
 pub const WIDTH: usize = 1 << HEIGHT;
 
-/// Names a tile of a tree.
+/// The coordinates of a tile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TileId {
-    /// 0 for the hashes of leaves, up to 7.
+    /// 0 for hashes of leaves. At most 7.
     pub level: u8,
-    /// Its place in the level, from 0.
+    /// The index in the level, from 0.
     pub index: u64,
 }
 
-/// Tiles at hand. One may have fewer hashes than it will, or than it has in the tree that is asked about.
+/// Loaded tiles. A tile may have fewer hashes than the tree that is asked about.
 pub type Tiles = BTreeMap<TileId, Vec<Hash>>;
 
 impl TileId {
-    /// How many hashes it has in a tree of `size` leaves.
+    /// The number of hashes that this tile has in a tree of `size` leaves.
     pub fn width(self, size: u64) -> usize {
         let before = self.index.saturating_mul(WIDTH as u64);
         let here = hashes_in_level(self.level, size).saturating_sub(before);
@@ -35,12 +35,12 @@ impl TileId {
     }
 }
 
-/// How many hashes a level has in a tree of `size` leaves.
+/// The number of hashes that a level has in a tree of `size` leaves.
 fn hashes_in_level(level: u8, size: u64) -> u64 {
     size.checked_shr(HEIGHT * u32::from(level)).unwrap_or(0)
 }
 
-/// The root over the hashes of a full tile; in general over any hashes whose number is a power of two.
+/// The root over the hashes. Their number must be a power of two.
 pub fn tile_root(hashes: &[Hash]) -> Hash {
     match hashes {
         [hash] => *hash,
@@ -52,7 +52,7 @@ pub fn tile_root(hashes: &[Hash]) -> Hash {
     }
 }
 
-/// The tiles that become full when a tree grows, the lower levels first: what a tile needs is in those before it.
+/// The tiles that become full when the tree grows, lower levels first: a tile depends only on earlier ones.
 pub fn completed(old_size: u64, new_size: u64) -> Vec<TileId> {
     let full = |level, size| hashes_in_level(level, size) / WIDTH as u64;
     (0..u8::MAX)
@@ -71,7 +71,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tile_is_complete_when_its_last_hash_is_there() {
+    fn a_tile_is_completed_by_its_last_hash() {
         assert_eq!(completed(0, 255), []);
         assert_eq!(completed(255, 256), [tile(0, 0)]);
         assert_eq!(completed(256, 511), []);
@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn the_widths_of_tiles_are_those_of_the_tree() {
+    fn the_width_of_a_tile_depends_on_the_tree_size() {
         assert_eq!(tile(0, 0).width(70_000), 256);
         assert_eq!(tile(0, 273).width(70_000), 112);
         assert_eq!(tile(0, 274).width(70_000), 0);
@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn the_root_of_a_tile_is_the_root_of_its_leaves() {
+    fn a_tile_root_equals_the_root_over_its_leaves() {
         let hashes: Vec<_> = (0..=u8::MAX).map(|byte| leaf_hash(&[byte])).collect();
         let mut frontier = Frontier::default();
         hashes.iter().for_each(|hash| frontier.append(*hash));

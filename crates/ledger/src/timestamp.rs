@@ -1,37 +1,37 @@
-//! Points in time.
+//! UTC timestamps.
 
 use std::{fmt, ops::Range, time::Duration};
 
 use time::{Date, Month, OffsetDateTime, Time, format_description::well_known::Rfc3339, macros::format_description};
 
-/// A point in time, UTC, in whole microseconds: what Postgres keeps.
+/// A UTC timestamp with microsecond precision, as in Postgres.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(OffsetDateTime);
 
 impl Timestamp {
-    /// Cuts a time down to whole microseconds.
+    /// Truncates to microseconds and converts to UTC.
     pub fn new(time: OffsetDateTime) -> Self {
         let time = time.to_offset(time::UtcOffset::UTC);
         Self(time.replace_microsecond(time.microsecond()).unwrap_or(time))
     }
 
-    /// The time as the `time` crate has it.
+    /// The same time as the `time` crate's type.
     pub fn to_offset_date_time(self) -> OffsetDateTime {
         self.0
     }
 
-    /// How long after `earlier` this is; zero if it is not after it.
+    /// The duration since `earlier`. Zero if this is not later.
     pub fn since(self, earlier: Timestamp) -> Duration {
         (self.0 - earlier.0).try_into().unwrap_or_default()
     }
 
-    /// Reads RFC 3339. With another offset than that of UTC it can be past the last time that there is.
+    /// Parses RFC 3339 with any offset. None if the time in UTC is out of range.
     pub fn parse(text: &str) -> Option<Self> {
         let time = OffsetDateTime::parse(text, &Rfc3339).ok()?;
         time.checked_to_offset(time::UtcOffset::UTC).map(Self::new)
     }
 
-    /// Reads the one text that a time is displayed as, and no other: by its digits, since a page of the history has hundreds.
+    /// Parses exactly the format of `Display`. By hand, for speed: a page of the history has hundreds of times.
     pub fn parse_displayed(text: &str) -> Option<Self> {
         const MARKS: [(usize, u8); 7] = [
             (4, b'-'),
@@ -63,14 +63,14 @@ impl Timestamp {
 impl std::ops::Add<Duration> for Timestamp {
     type Output = Timestamp;
 
-    /// The last representable instant, where the sum is past it.
+    /// Saturates at the last representable time.
     fn add(self, duration: Duration) -> Timestamp {
         let duration = time::Duration::try_from(duration).unwrap_or(time::Duration::MAX);
         Self::new(self.0.saturating_add(duration))
     }
 }
 
-/// RFC 3339 with exactly six digits of fraction and `Z`, so that equal times are equal texts.
+/// RFC 3339 with six fraction digits and `Z`, so that equal times are equal texts.
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let format = format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:6]Z");
@@ -89,22 +89,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_text_that_is_past_the_end_of_time_in_utc_is_no_time() {
+    fn a_time_that_is_out_of_range_in_utc_is_refused() {
         assert_eq!(Timestamp::parse("9999-12-31T23:59:59-00:01"), None);
         assert!(Timestamp::parse("9999-12-31T23:59:59Z").is_some());
-        // Before its beginning there is room.
+        // Negative years are in range.
         assert!(Timestamp::parse("0000-01-01T00:00:00+23:59").is_some());
     }
 
     #[test]
-    fn a_timestamp_prints_six_digits_of_fraction_and_reads_back() {
+    fn a_timestamp_has_six_fraction_digits_and_parses_back() {
         let time = Timestamp::new(time::macros::datetime!(2026-11-22 08:05:00.1234567 +01:00));
         assert_eq!(time.to_string(), "2026-11-22T07:05:00.123456Z");
         assert_eq!(Timestamp::parse(&time.to_string()), Some(time));
     }
 
     #[test]
-    fn only_the_displayed_text_of_a_time_is_read_as_displayed() {
+    fn parse_displayed_accepts_only_the_display_format() {
         for text in [
             "0000-01-01T00:00:00.000000Z",
             "2024-02-29T23:59:59.999999Z",

@@ -1,4 +1,4 @@
-//! AWS accounts as the simulator knows them, and the partitions they live in.
+//! AWS accounts and partitions.
 
 use std::collections::BTreeSet;
 
@@ -8,27 +8,27 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Account {
-    /// Twelve digits; leading zeros count.
+    /// Twelve digits. Leading zeros count.
     pub id: String,
-    /// Where the account lives: its access keys are unknown everywhere else.
+    /// The partition of the account. Its access keys are unknown in other partitions.
     #[serde(default)]
     pub partition: Partition,
-    /// May this account own and receive images with a licence of its own (bring your own licence)?
+    /// True if the account may own and receive images with its own licence (bring your own licence).
     #[serde(default)]
     pub byol_enabled: bool,
-    /// The organization (payer) it belongs to. Two accounts without one are strangers.
+    /// The organization. Accounts without one have none in common.
     #[serde(default)]
     pub organization: Option<String>,
-    /// When set, AssumeRole into this account must name exactly this external id.
+    /// If set, AssumeRole into this account requires exactly this external id.
     #[serde(default)]
     pub external_id: Option<String>,
-    /// Access keys of the account, besides the made-up `AKIA<twelve digits>` that always works.
+    /// Access keys besides `AKIA<account id>`, which always works.
     #[serde(default)]
     pub access_keys: BTreeSet<String>,
 }
 
 impl Account {
-    /// A plain account: commercial partition, no organization, not BYOL-enabled.
+    /// A commercial account without an organization, not BYOL-enabled.
     pub fn new(id: impl Into<String>) -> Self {
         Self {
             id: id.into(),
@@ -36,7 +36,7 @@ impl Account {
         }
     }
 
-    /// The same account as a BYOL-enabled member of an organization.
+    /// Makes it BYOL-enabled and a member of an organization.
     #[must_use]
     pub fn byol(mut self, organization: impl Into<String>) -> Self {
         self.byol_enabled = true;
@@ -44,14 +44,14 @@ impl Account {
         self
     }
 
-    /// The same account in another partition.
+    /// Sets the partition.
     #[must_use]
     pub fn in_partition(mut self, partition: Partition) -> Self {
         self.partition = partition;
         self
     }
 
-    /// The same account, which asks for an external id when a role of it is assumed.
+    /// Requires an external id in AssumeRole.
     #[must_use]
     pub fn asking_external_id(mut self, external_id: impl Into<String>) -> Self {
         self.external_id = Some(external_id.into());
@@ -59,14 +59,14 @@ impl Account {
     }
 }
 
-/// A closed world of AWS: accounts, keys and images never cross from one to another.
+/// An AWS partition: accounts, keys and images never cross its border.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Partition {
-    /// The commercial Regions.
+    /// Commercial Regions.
     #[default]
     #[serde(rename = "aws")]
     Commercial,
-    /// The Regions in China.
+    /// Regions in China.
     #[serde(rename = "aws-cn")]
     China,
     /// AWS GovCloud (US).
@@ -75,7 +75,7 @@ pub enum Partition {
 }
 
 impl Partition {
-    /// The partition that a Region belongs to.
+    /// The partition of a Region.
     pub fn of_region(region: &str) -> Self {
         if region.starts_with("cn-") {
             Self::China
@@ -86,7 +86,7 @@ impl Partition {
         }
     }
 
-    /// The partition's name, as ARNs have it.
+    /// The name in ARNs.
     pub fn name(self) -> &'static str {
         match self {
             Self::Commercial => "aws",

@@ -1,40 +1,44 @@
-//! The simulator's own endpoint, under `/_simulator`: script faults, read the call log, look at and change the state.
+//! The simulator's own API under `/_simulator`: inject faults, read the call log, read and change the state.
 
 use std::sync::Arc;
 
-use axum::extract::rejection::JsonRejection;
-use axum::extract::{Path, Query, State};
-use axum::response::{IntoResponse, Response};
-use axum::routing::{delete, get, put};
-use axum::{Json, Router};
+use axum::{
+    Json, Router,
+    extract::{Path, Query, State, rejection::JsonRejection},
+    response::{IntoResponse, Response},
+    routing::{delete, get, put},
+};
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 
-use super::account::Account;
-use super::calls::Call;
-use super::engine::Engine;
-use super::fault::Fault;
-use super::faults::Scripted;
-use super::image::{Image, ImageState};
-use super::refusal::Refusal;
-use super::world;
+use crate::{
+    account::Account,
+    active_faults::ActiveFault,
+    api_error::ApiError,
+    calls::ApiCall,
+    engine::Engine,
+    fault::Fault,
+    image::{Image, ImageState},
+    inventory::InventorySnapshot,
+};
 
 const HELP: &str = "\
-The simulator's own endpoint. Bodies are JSON.
+The simulator's own API. Bodies are JSON.
 
-GET    /_simulator/state                            accounts and images, with whom they are shared
-GET    /_simulator/calls?after=<number>             the call log (of what came after a call)
-DELETE /_simulator/calls                            forget it
-GET    /_simulator/faults                           the faults in force
-POST   /_simulator/faults                           add one; answers {\"id\": ...}
-DELETE /_simulator/faults                           remove all
-DELETE /_simulator/faults/<id>                      remove one
+GET    /_simulator/state                            accounts and images, with the accounts they are shared with
+GET    /_simulator/calls?after=<number>             the call log, from the call after <number>
+DELETE /_simulator/calls                            empty the call log
+GET    /_simulator/faults                           the active faults
+POST   /_simulator/faults                           inject a fault; the response is {\"id\": ...}
+DELETE /_simulator/faults                           remove all faults
+DELETE /_simulator/faults/<id>                      remove one fault
 POST   /_simulator/accounts                         add or replace an account
 POST   /_simulator/images                           add or replace an image
 PUT    /_simulator/images/<region>/<id>/state       \"AVAILABLE\", \"PENDING\" or \"ERROR\"
-POST   /_simulator/reset                            back to the start: state, faults, call log
+POST   /_simulator/reset                            restore the initial state, and remove all faults and calls
 
-A fault, for example (only \"effect\" must be there; \"calls\" hits, then it is over; \"share\" is a probability):
+Example of a fault. Only \"effect\" is required. \"skip\": calls that match and pass first. \"calls\": maximum number of hits.
+\"share\": probability of a hit, 0 to 1, with random numbers from \"seed\":
   {\"when\": {\"operation\": \"UpdateWorkspaceImagePermission\", \"account\": \"111122223333\", \"region\": \"eu-central-1\",
             \"image\": \"wsi-basewin11\", \"shared_account\": \"210987654321\"},
    \"skip\": 0, \"calls\": 1, \"share\": 0.5, \"seed\": 7, \"effect\": {\"kind\": \"reset\", \"moment\": \"after_applying\"}}
@@ -49,8 +53,8 @@ Effects:
   {\"kind\": \"refuse\", \"code\": \"ResourceUnavailableException\", \"message\": \"...\", \"http_status\": 400}
 ";
 
-type Shared = State<Arc<Engine>>;
-type Body<T> = Result<Json<T>, JsonRejection>;
+type SharedEngine = State<Arc<Engine>>;
+type JsonBody<T> = Result<Json<T>, JsonRejection>;
 
 pub(super) fn router() -> Router<Arc<Engine>> {
     Router::new()
@@ -66,12 +70,12 @@ pub(super) fn router() -> Router<Arc<Engine>> {
         .route("/_simulator/reset", axum::routing::post(reset))
         .route(
             "/_simulator/{*rest}",
-            axum::routing::any(async || Problem::missing("there is no such path; see GET /_simulator")),
+            axum::routing::any(async || AdminError::missing("no such path; see GET /_simulator")),
         )
 }
 
-async fn state(State(engine): Shared) -> Json<world::State> {
-    Json(engine.world().state())
+async fn state(State(engine): SharedEngine) -> Json<InventorySnapshot> {
+    Json(engine.inventory().state())
 }
 
 #[derive(Deserialize)]
@@ -80,16 +84,16 @@ struct After {
     after: u64,
 }
 
-async fn calls(State(engine): Shared, Query(After { after }): Query<After>) -> Json<Vec<Call>> {
+async fn calls(State(engine): SharedEngine, Query(After { after }): Query<After>) -> Json<Vec<ApiCall>> {
     Json(engine.log.after(after))
 }
 
-async fn forget_calls(State(engine): Shared) -> StatusCode {
+async fn forget_calls(State(engine): SharedEngine) -> StatusCode {
     engine.log.clear();
     StatusCode::NO_CONTENT
 }
 
-async fn faults(State(engine): Shared) -> Json<Vec<Scripted>> {
+async fn faults(State(engine): SharedEngine) -> Json<Vec<ActiveFault>> {
     Json(engine.faults().list())
 }
 
@@ -98,103 +102,84 @@ struct Added {
     id: u64,
 }
 
-async fn add_fault(State(engine): Shared, fault: Body<Fault>) -> Result<Json<Added>, Problem> {
+async fn add_fault(State(engine): SharedEngine, fault: JsonBody<Fault>) -> Result<Json<Added>, AdminError> {
     let Json(fault) = fault?;
-    fault.check().map_err(Problem::bad)?;
+    fault.check().map_err(AdminError::bad)?;
     let id = engine.faults().add(fault);
     Ok(Json(Added { id }))
 }
 
-async fn clear_faults(State(engine): Shared) -> StatusCode {
+async fn clear_faults(State(engine): SharedEngine) -> StatusCode {
     engine.faults().clear();
     StatusCode::NO_CONTENT
 }
 
-async fn remove_fault(State(engine): Shared, Path(id): Path<u64>) -> Result<StatusCode, Problem> {
+async fn remove_fault(State(engine): SharedEngine, Path(id): Path<u64>) -> Result<StatusCode, AdminError> {
     match engine.faults().remove(id) {
         true => Ok(StatusCode::NO_CONTENT),
-        false => Err(Problem::missing("there is no such fault (it may be over)")),
+        false => Err(AdminError::missing("no such fault; it may have had all its hits")),
     }
 }
 
-async fn put_account(State(engine): Shared, account: Body<Account>) -> Result<StatusCode, Problem> {
-    engine
-        .put_account(account?.0)
-        .map_err(|error| Problem::bad(error.to_string()))?;
+async fn put_account(State(engine): SharedEngine, account: JsonBody<Account>) -> Result<StatusCode, AdminError> {
+    engine.put_account(account?.0).map_err(AdminError::bad)?;
     saved(&engine).await
 }
 
-async fn put_image(State(engine): Shared, image: Body<Image>) -> Result<StatusCode, Problem> {
-    engine
-        .put_image(image?.0)
-        .map_err(|error| Problem::bad(error.to_string()))?;
+async fn put_image(State(engine): SharedEngine, image: JsonBody<Image>) -> Result<StatusCode, AdminError> {
+    engine.put_image(image?.0).map_err(AdminError::bad)?;
     saved(&engine).await
 }
 
 async fn set_image_state(
-    State(engine): Shared,
+    State(engine): SharedEngine,
     Path((region, image_id)): Path<(String, String)>,
-    state: Body<ImageState>,
-) -> Result<StatusCode, Problem> {
+    state: JsonBody<ImageState>,
+) -> Result<StatusCode, AdminError> {
     match engine.set_image_state(&region, &image_id, state?.0) {
         true => saved(&engine).await,
-        false => Err(Problem::missing("there is no such image")),
+        false => Err(AdminError::missing("no such image")),
     }
 }
 
-async fn reset(State(engine): Shared) -> Result<StatusCode, Problem> {
+async fn reset(State(engine): SharedEngine) -> Result<StatusCode, AdminError> {
     engine.reset();
     saved(&engine).await
 }
 
-async fn saved(engine: &Engine) -> Result<StatusCode, Problem> {
-    let version = engine.world().version;
+async fn saved(engine: &Engine) -> Result<StatusCode, AdminError> {
+    let version = engine.inventory().version;
     engine.save(version).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// What is wrong with an admin's request, in plain text.
-struct Problem {
-    status: StatusCode,
-    message: String,
-}
+/// An error response of the admin API, in plain text.
+struct AdminError(StatusCode, String);
 
-impl Problem {
-    fn bad(message: String) -> Self {
-        Self {
-            status: StatusCode::BAD_REQUEST,
-            message,
-        }
+impl AdminError {
+    fn bad(message: impl ToString) -> Self {
+        Self(StatusCode::BAD_REQUEST, message.to_string())
     }
 
     fn missing(message: &str) -> Self {
-        Self {
-            status: StatusCode::NOT_FOUND,
-            message: message.to_owned(),
-        }
+        Self(StatusCode::NOT_FOUND, message.to_owned())
     }
 }
 
-impl From<JsonRejection> for Problem {
+impl From<JsonRejection> for AdminError {
     fn from(rejection: JsonRejection) -> Self {
-        Self {
-            status: rejection.status(),
-            message: rejection.body_text(),
-        }
+        Self(rejection.status(), rejection.body_text())
     }
 }
 
-impl From<Refusal> for Problem {
-    fn from(refusal: Refusal) -> Self {
-        Self {
-            status: refusal.status,
-            message: refusal.message,
-        }
+impl From<ApiError> for AdminError {
+    fn from(error: ApiError) -> Self {
+        Self(error.status, error.message)
     }
 }
 
-impl IntoResponse for Problem {
+impl IntoResponse for AdminError {
     fn into_response(self) -> Response {
-        (self.status, self.message + "\n").into_response()
+        (self.0, self.1 + "\n").into_response()
     }
 }

@@ -1,58 +1,61 @@
-//! Reads the SigV4 `Authorization` header: who calls, and in which Region. The signature's shape is checked, its value is not.
+//! Authentication by the SigV4 `Authorization` header: account and Region. A signature is checked for its format, not its value.
 
 use http::{HeaderMap, StatusCode};
 use time::OffsetDateTime;
 
-use super::account::Partition;
-use super::keys::{self, KeyHolder, KeyProblem};
-use super::pattern;
-use super::refusal::Refusal;
-use super::world::World;
+use crate::{
+    access_keys::{self, AccessKeyError, KeyOwner},
+    account::Partition,
+    api_error::ApiError,
+    inventory::Inventory,
+    request::header,
+    text_rule,
+};
 
 const ALGORITHM: &str = "AWS4-HMAC-SHA256 ";
 
-/// Whoever makes a call.
 #[derive(Clone, Debug)]
-pub(super) struct Caller {
+pub(super) struct CallerIdentity {
     pub(super) account: String,
     pub(super) role: Option<(String, String)>,
     pub(super) partition: Partition,
     pub(super) region: String,
 }
 
-/// Why nobody could be recognized. The two services say it with different codes.
+/// Why authentication failed. The two services use different codes for it.
 #[derive(Debug)]
-pub(super) enum Stranger {
+pub(super) enum AuthError {
     Missing,
     Incomplete(String),
     WrongScope(String),
-    Key(KeyProblem),
+    Key(AccessKeyError),
 }
 
-/// Recognizes the caller of a service, `workspaces` or `sts`.
-pub(super) fn recognize(
+/// Authenticates a call to a service, `workspaces` or `sts`.
+pub(super) fn authenticate(
     headers: &HeaderMap,
     service: &str,
-    world: &World,
+    inventory: &Inventory,
     now: OffsetDateTime,
-) -> Result<Caller, Stranger> {
+) -> Result<CallerIdentity, AuthError> {
     let credential = Credential::read(headers)?;
     if credential.service != service {
-        return Err(Stranger::WrongScope(format!(
+        return Err(AuthError::WrongScope(format!(
             "Credential should be scoped to correct service: '{service}'."
         )));
     }
-    let token = text(headers, "x-amz-security-token");
-    let KeyHolder { account, role } = keys::holder(world, credential.access_key, token, now).map_err(Stranger::Key)?;
-    let partition = world
+    let token = header(headers, "x-amz-security-token");
+    let KeyOwner { account, role } =
+        access_keys::key_owner(inventory, credential.access_key, token, now).map_err(AuthError::Key)?;
+    let partition = inventory
         .accounts
         .get(&account)
         .map(|account| account.partition)
         .unwrap_or_default();
     if partition != Partition::of_region(credential.region) {
-        return Err(Stranger::Key(KeyProblem::Unknown));
+        return Err(AuthError::Key(AccessKeyError::Unknown));
     }
-    Ok(Caller {
+    Ok(CallerIdentity {
         account,
         role,
         partition,
@@ -60,7 +63,7 @@ pub(super) fn recognize(
     })
 }
 
-/// The `Credential=` of an Authorization header, taken apart.
+/// The parsed Authorization header.
 struct Credential<'a> {
     access_key: &'a str,
     region: &'a str,
@@ -68,23 +71,24 @@ struct Credential<'a> {
 }
 
 impl<'a> Credential<'a> {
-    fn read(headers: &'a HeaderMap) -> Result<Self, Stranger> {
+    fn read(headers: &'a HeaderMap) -> Result<Self, AuthError> {
         if !headers.contains_key("authorization") {
-            return Err(Stranger::Missing);
+            return Err(AuthError::Missing);
         }
-        let header = text(headers, "authorization").ok_or_else(|| incomplete("Authorization is not plain text."))?;
-        let parts = header
+        let authorization =
+            header(headers, "authorization").ok_or_else(|| incomplete("Authorization is not plain text."))?;
+        let parts = authorization
             .strip_prefix(ALGORITHM)
             .ok_or_else(|| incomplete("Authorization header requires the algorithm AWS4-HMAC-SHA256."))?;
         check_signature(part(parts, "Signature")?)?;
         check_signed_headers(part(parts, "SignedHeaders")?)?;
-        let date = text(headers, "x-amz-date")
+        let date = header(headers, "x-amz-date")
             .filter(|date| is_amz_date(date))
             .ok_or_else(|| incomplete("Authorization header requires existence of a 'X-Amz-Date' header."))?;
         Self::split(part(parts, "Credential")?, date)
     }
 
-    fn split(credential: &'a str, amz_date: &str) -> Result<Self, Stranger> {
+    fn split(credential: &'a str, amz_date: &str) -> Result<Self, AuthError> {
         let parts: Vec<_> = credential.split('/').collect();
         let [access_key, date, region, service, "aws4_request"] = parts[..] else {
             return Err(incomplete(
@@ -92,15 +96,15 @@ impl<'a> Credential<'a> {
             ));
         };
         if !amz_date.starts_with(date) || date.len() != 8 {
-            return Err(Stranger::WrongScope(
+            return Err(AuthError::WrongScope(
                 "Date in Credential scope does not match X-Amz-Date.".to_owned(),
             ));
         }
-        if !pattern::REGION.accepts(region) {
+        if !text_rule::REGION.accepts(region) {
             return Err(incomplete("Credential does not name a Region."));
         }
-        if !pattern::ACCESS_KEY.accepts(access_key) {
-            return Err(Stranger::Key(KeyProblem::Unknown));
+        if !text_rule::ACCESS_KEY.accepts(access_key) {
+            return Err(AuthError::Key(AccessKeyError::Unknown));
         }
         Ok(Self {
             access_key,
@@ -110,11 +114,7 @@ impl<'a> Credential<'a> {
     }
 }
 
-fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
-    headers.get(name).and_then(|value| value.to_str().ok())
-}
-
-fn part<'a>(parts: &'a str, name: &str) -> Result<&'a str, Stranger> {
+fn part<'a>(parts: &'a str, name: &str) -> Result<&'a str, AuthError> {
     parts
         .split(',')
         .filter_map(|part| part.trim().split_once('='))
@@ -122,21 +122,21 @@ fn part<'a>(parts: &'a str, name: &str) -> Result<&'a str, Stranger> {
         .ok_or_else(|| incomplete(format!("Authorization header requires '{name}' parameter.")))
 }
 
-fn check_signature(signature: &str) -> Result<(), Stranger> {
+fn check_signature(signature: &str) -> Result<(), AuthError> {
     match signature.len() == 64 && signature.bytes().all(|byte| byte.is_ascii_hexdigit()) {
         true => Ok(()),
         false => Err(incomplete("Signature must be 64 hexadecimal digits.")),
     }
 }
 
-fn check_signed_headers(names: &str) -> Result<(), Stranger> {
+fn check_signed_headers(names: &str) -> Result<(), AuthError> {
     match names.split(';').any(|name| name == "host") {
         true => Ok(()),
         false => Err(incomplete("'Host' must be a 'SignedHeader' in the AWS Authorization.")),
     }
 }
 
-/// `20260131T235959Z`
+/// True for `20260131T235959Z` and the like.
 fn is_amz_date(date: &str) -> bool {
     let shape = date.bytes().enumerate().all(|(index, byte)| match index {
         8 => byte == b'T',
@@ -146,32 +146,32 @@ fn is_amz_date(date: &str) -> bool {
     shape && date.len() == 16
 }
 
-fn incomplete(message: impl Into<String>) -> Stranger {
-    Stranger::Incomplete(message.into())
+fn incomplete(message: impl Into<String>) -> AuthError {
+    AuthError::Incomplete(message.into())
 }
 
-impl Stranger {
-    /// As the JSON services say it.
-    pub(super) fn in_json(self) -> Refusal {
+impl AuthError {
+    /// The error of AWS JSON 1.1 services.
+    pub(super) fn in_json(self) -> ApiError {
         match self {
-            Self::Missing => Refusal::new("MissingAuthenticationTokenException", "Missing Authentication Token"),
-            Self::Incomplete(message) => Refusal::new("IncompleteSignatureException", message),
-            Self::WrongScope(message) => Refusal::new("InvalidSignatureException", message),
-            Self::Key(KeyProblem::Unknown) => Refusal::new("UnrecognizedClientException", INVALID_TOKEN),
-            Self::Key(KeyProblem::Expired) => Refusal::new("ExpiredTokenException", EXPIRED_TOKEN),
+            Self::Missing => ApiError::new("MissingAuthenticationTokenException", "Missing Authentication Token"),
+            Self::Incomplete(message) => ApiError::new("IncompleteSignatureException", message),
+            Self::WrongScope(message) => ApiError::new("InvalidSignatureException", message),
+            Self::Key(AccessKeyError::Unknown) => ApiError::new("UnrecognizedClientException", INVALID_TOKEN),
+            Self::Key(AccessKeyError::Expired) => ApiError::new("ExpiredTokenException", EXPIRED_TOKEN),
         }
     }
 
-    /// As STS says it.
-    pub(super) fn in_query(self) -> Refusal {
-        let refusal = match self {
-            Self::Missing => Refusal::new("MissingAuthenticationToken", "Request is missing Authentication Token"),
-            Self::Incomplete(message) => Refusal::new("IncompleteSignature", message),
-            Self::WrongScope(message) => Refusal::new("SignatureDoesNotMatch", message),
-            Self::Key(KeyProblem::Unknown) => Refusal::new("InvalidClientTokenId", INVALID_TOKEN),
-            Self::Key(KeyProblem::Expired) => Refusal::new("ExpiredToken", EXPIRED_TOKEN),
+    /// The error of STS.
+    pub(super) fn in_query(self) -> ApiError {
+        let error = match self {
+            Self::Missing => ApiError::new("MissingAuthenticationToken", "Request is missing Authentication Token"),
+            Self::Incomplete(message) => ApiError::new("IncompleteSignature", message),
+            Self::WrongScope(message) => ApiError::new("SignatureDoesNotMatch", message),
+            Self::Key(AccessKeyError::Unknown) => ApiError::new("InvalidClientTokenId", INVALID_TOKEN),
+            Self::Key(AccessKeyError::Expired) => ApiError::new("ExpiredToken", EXPIRED_TOKEN),
         };
-        refusal.status(StatusCode::FORBIDDEN)
+        error.status(StatusCode::FORBIDDEN)
     }
 }
 

@@ -1,80 +1,84 @@
 //! The call log: every call that reached the simulator, in the order of arrival.
 //!
-//! Times are *ticks* of one counter that all events share, so that "before", "after" and "overlapping" are exact. Ticks of
-//! `applied` are given while the state is locked: their order is the order in which changes took effect.
+//! Times are ticks of one counter that all events share, so that "before", "after" and "overlapping" are exact. The
+//! tick of `applied` is taken while the inventory is locked: these ticks are in the order in which changes took
+//! effect.
 
-use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::{
+    collections::VecDeque,
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use tokio::sync::watch;
 
-use super::now::now;
+use crate::now::now;
 
-/// One call.
+/// A call.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Call {
-    /// Counts from 1.
+pub struct ApiCall {
+    /// From 1.
     pub number: u64,
-    /// AWS's name of the operation; as the caller wrote it if there is no such operation.
+    /// The operation. For an unknown operation, the name that the caller gave.
     pub operation: String,
-    /// The account that calls, if its key was recognized.
+    /// The caller's account, if authentication succeeded.
     pub account: Option<String>,
-    /// The Region it calls.
+    /// The Region of the call.
     pub region: Option<String>,
-    /// The image it names (for a copy: the source).
+    /// The image in the request. For a copy, the source.
     pub image: Option<String>,
-    /// The account to share with.
+    /// `SharedAccountId`.
     pub shared_account: Option<String>,
     /// `AllowCopyImage`.
     pub allow: Option<bool>,
-    /// The SDK's `amz-sdk-invocation-id`: the same for all attempts of one call.
+    /// The SDK's `amz-sdk-invocation-id`: equal for all attempts of one SDK call.
     pub invocation_id: Option<String>,
-    /// `traceparent` (W3C Trace Context), if the caller gave one.
+    /// The `traceparent` header (W3C Trace Context).
     pub traceparent: Option<String>,
-    /// What `x-amzn-RequestId` says in the answer, if there is one.
+    /// The `x-amzn-RequestId` of the response.
     pub request_id: String,
-    /// The tick at which the whole request had been read.
+    /// Tick after the whole request was read.
     pub started: u64,
-    /// The tick at which it took effect (for a read: at which it read). None: refused, or never carried out.
+    /// Tick when it took effect. For a read, tick of the read. None if it was refused or not carried out.
     pub applied: Option<u64>,
-    /// The tick just before the answer was given away (or the connection broken). None: still going on.
+    /// Tick before the response was handed over or the connection was reset. None while in progress.
     pub ended: Option<u64>,
-    /// The tick at which the caller was seen to have left, if that was before `ended`.
+    /// Tick when the caller disconnected, if before `ended`.
     pub client_left: Option<u64>,
-    /// When it started, by the clock.
+    /// Wall clock time of `started`.
     #[serde(with = "time::serde::rfc3339")]
     pub started_at: OffsetDateTime,
-    /// When it ended, by the clock.
+    /// Wall clock time of `ended`.
     #[serde(with = "time::serde::rfc3339::option")]
     pub ended_at: Option<OffsetDateTime>,
-    /// The number of the fault it met.
+    /// The id of the fault that hit it.
     pub fault: Option<u64>,
     /// How it ended.
-    pub ending: Option<Ending>,
-    /// The status of the answer, if any.
+    pub ending: Option<CallEnding>,
+    /// The HTTP status of the response.
     pub http_status: Option<u16>,
-    /// The error code in the answer, if any.
+    /// The error code in the response.
     pub error_code: Option<String>,
 }
 
-/// How a call ended, on our side.
+/// How a call ended on the simulator's side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Ending {
-    /// With a whole answer.
+pub enum CallEnding {
+    /// With a complete response.
     Answered,
-    /// With an answer that breaks off.
+    /// With a truncated response.
     CutShort,
-    /// With the connection reset.
+    /// With a connection reset.
     Reset,
 }
 
-/// What is known of a call when it arrives.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Facts {
+pub(super) struct CallSummary {
     pub(super) operation: String,
     pub(super) account: Option<String>,
     pub(super) region: Option<String>,
@@ -86,19 +90,19 @@ pub(super) struct Facts {
     pub(super) request_id: String,
 }
 
-/// The log. Bounded: the oldest calls go first.
+/// The log. Bounded: the oldest calls are dropped first.
 #[derive(Debug)]
 pub(super) struct CallLog {
-    inner: Mutex<Inner>,
+    inner: Mutex<LogState>,
     ticks: AtomicU64,
-    /// Says that something changed, to whoever waits for calls.
+    /// Notifies waiters of any change.
     changed: watch::Sender<()>,
     limit: usize,
 }
 
 #[derive(Debug, Default)]
-struct Inner {
-    calls: VecDeque<Call>,
+struct LogState {
+    calls: VecDeque<ApiCall>,
     numbered: u64,
 }
 
@@ -112,11 +116,11 @@ impl CallLog {
         }
     }
 
-    /// Writes down that a call has arrived.
-    pub(super) fn start(&self, facts: Facts) -> Call {
+    /// Records the arrival of a call.
+    pub(super) fn start(&self, summary: CallSummary) -> ApiCall {
         let mut inner = self.lock();
         inner.numbered += 1;
-        let call = facts.into_call(inner.numbered, self.tick());
+        let call = summary.into_call(inner.numbered, self.tick());
         if inner.calls.len() >= self.limit {
             inner.calls.pop_front();
         }
@@ -128,18 +132,18 @@ impl CallLog {
         call
     }
 
-    /// The next tick. It takes no lock, so that it can be had while the state is locked.
+    /// The next tick. Takes no lock, so that it can be called while the inventory is locked.
     pub(super) fn tick(&self) -> u64 {
         self.ticks.fetch_add(1, Ordering::SeqCst) + 1
     }
 
-    /// Writes something down about a call, if it is still in the log.
-    pub(super) fn note(&self, number: u64, note: impl FnOnce(&mut Call)) {
+    /// Updates a call, if it is still in the log.
+    pub(super) fn note(&self, number: u64, note: impl FnOnce(&mut ApiCall)) {
         self.lock().find(number).map(note);
         self.changed.send_replace(());
     }
 
-    pub(super) fn after(&self, number: u64) -> Vec<Call> {
+    pub(super) fn after(&self, number: u64) -> Vec<ApiCall> {
         self.lock()
             .calls
             .iter()
@@ -153,42 +157,42 @@ impl CallLog {
         self.changed.send_replace(());
     }
 
-    /// Waits until the log satisfies a condition, and returns it as it was then.
-    pub(super) async fn wait(&self, mut condition: impl FnMut(&[Call]) -> bool) -> Vec<Call> {
+    /// Waits until the log satisfies the condition, and returns it as it was at that moment.
+    pub(super) async fn wait(&self, mut condition: impl FnMut(&[ApiCall]) -> bool) -> Vec<ApiCall> {
         let mut changed = self.changed.subscribe();
         loop {
             changed.mark_unchanged();
             if let Some(calls) = self.satisfying(&mut condition) {
                 return calls;
             }
-            // The sender lives in `self`: it cannot be gone.
+            // The sender is in `self`, so this cannot fail.
             let _ = changed.changed().await;
         }
     }
 
-    fn satisfying(&self, condition: &mut impl FnMut(&[Call]) -> bool) -> Option<Vec<Call>> {
+    fn satisfying(&self, condition: &mut impl FnMut(&[ApiCall]) -> bool) -> Option<Vec<ApiCall>> {
         let mut inner = self.lock();
         let calls = inner.calls.make_contiguous();
         condition(calls).then(|| calls.to_vec())
     }
 
-    fn lock(&self) -> MutexGuard<'_, Inner> {
+    fn lock(&self) -> MutexGuard<'_, LogState> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Inner {
-    /// Numbers follow each other without a gap, so the place of a call is known.
-    fn find(&mut self, number: u64) -> Option<&mut Call> {
+impl LogState {
+    /// Numbers have no gaps, so the number gives the index.
+    fn find(&mut self, number: u64) -> Option<&mut ApiCall> {
         let first = self.calls.front()?.number;
         let index = usize::try_from(number.checked_sub(first)?).ok()?;
         self.calls.get_mut(index)
     }
 }
 
-impl Facts {
-    fn into_call(self, number: u64, tick: u64) -> Call {
-        Call {
+impl CallSummary {
+    fn into_call(self, number: u64, tick: u64) -> ApiCall {
+        ApiCall {
             number,
             operation: self.operation,
             account: self.account,

@@ -1,26 +1,20 @@
-//! Connections. hyper is served by hand because a fault may end a connection with a TCP RST and no byte of an answer.
+//! Connections. They are served with hyper directly because a fault may reset a connection (TCP RST) without a response.
 
-use std::pin::Pin;
-use std::time::Duration;
+use std::{pin::Pin, time::Duration};
 
-use axum::Router;
-use axum::body::Body;
-use axum::response::Response;
-use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
+use axum::{Router, body::Body, response::Response};
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::ServiceExt;
 
-use super::reply::ResetWanted;
+use crate::response::ResetConnection;
 
-/// How long a connection may take to end once the simulator does.
+/// Maximum time for a connection to end at shutdown.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// Takes connections until the simulator ends.
+/// Accepts connections until the simulator stops.
 pub(super) async fn accept(listener: TcpListener, router: Router, tasks: TaskTracker, stop: CancellationToken) {
     loop {
         let accepted = tokio::select! {
@@ -29,17 +23,17 @@ pub(super) async fn accept(listener: TcpListener, router: Router, tasks: TaskTra
         };
         match accepted {
             Ok((stream, _)) => drop(tasks.spawn(serve(stream, router.clone(), stop.clone()))),
-            // Out of file descriptors, most likely: some must be given back before it makes sense to go on.
+            // Most likely out of file descriptors: wait until some are closed.
             Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
         }
     }
 }
 
 async fn serve(stream: TcpStream, router: Router, stop: CancellationToken) {
-    // Small answers must not wait for more to send; without this it is only slower.
+    // Send small responses at once. A failure costs only time.
     let _ = stream.set_nodelay(true);
     let service = service_fn(move |request| answer(router.clone(), request));
-    // No time limit on reading a request's head: it would also close idle connections under a client's pool.
+    // No timeout for request headers: it would also close idle pooled connections.
     let mut connection = http1::Builder::new()
         .header_read_timeout(None)
         .serve_connection(TokioIo::new(stream), service);
@@ -53,17 +47,17 @@ async fn serve(stream: TcpStream, router: Router, stop: CancellationToken) {
     if let Some(Err(error)) = ended
         && is_reset(&error)
     {
-        // Closing with unsent or unread data resets by itself; this makes it certain.
+        // A close with unread data sends RST by itself; without such data this is needed.
         let _ = connection.into_parts().io.into_inner().set_zero_linger();
     }
 }
 
-type Answering = Pin<Box<dyn Future<Output = Result<Response, ResetWanted>> + Send>>;
+type ResponseFuture = Pin<Box<dyn Future<Output = Result<Response, ResetConnection>> + Send>>;
 
-fn answer(router: Router, request: hyper::Request<Incoming>) -> Answering {
+fn answer(router: Router, request: hyper::Request<Incoming>) -> ResponseFuture {
     Box::pin(async move {
         let Ok(response) = router.oneshot(request.map(Body::new)).await;
-        match response.extensions().get::<ResetWanted>() {
+        match response.extensions().get::<ResetConnection>() {
             Some(wanted) => Err(*wanted),
             None => Ok(response),
         }
@@ -71,13 +65,13 @@ fn answer(router: Router, request: hyper::Request<Incoming>) -> Answering {
 }
 
 fn is_reset(error: &hyper::Error) -> bool {
-    std::error::Error::source(error).is_some_and(|source| source.is::<ResetWanted>())
+    std::error::Error::source(error).is_some_and(|source| source.is::<ResetConnection>())
 }
 
-impl std::error::Error for ResetWanted {}
+impl std::error::Error for ResetConnection {}
 
-impl std::fmt::Display for ResetWanted {
+impl std::fmt::Display for ResetConnection {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.write_str("a fault wants the connection reset")
+        formatter.write_str("a fault resets the connection")
     }
 }

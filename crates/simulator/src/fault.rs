@@ -1,58 +1,58 @@
 //! Faults: what goes wrong, for which calls, and how often.
 //!
-//! A fault is tried on every call that its filter lets through. `skip` passes the first of them by, `calls` ends it after so
-//! many hits, and `share` lets the dice decide each time. The first fault in the list that says yes is the only one a call
-//! meets; one that says no leaves the call to the next.
+//! A fault considers each call that matches its filter. The first `skip` of them pass. After `calls` hits the fault
+//! is removed. With a `share`, a random number decides each time. A call is hit by the first active fault that
+//! decides to hit it, and by no other.
 
 use serde::{Deserialize, Serialize};
 use time::Duration;
 
-/// A scripted fault. Everything but the effect may be left out: then every call meets it, until it is removed.
+/// An injected fault. Only the effect is required. By default every call is hit until the fault is removed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Fault {
     /// Which calls it may hit.
     #[serde(default, rename = "when")]
     pub filter: Filter,
-    /// How many matching calls go by unharmed first.
+    /// The number of matching calls that pass first.
     #[serde(default)]
     pub skip: u64,
-    /// After how many hits it is over; none: never.
+    /// The maximum number of hits. None: no maximum.
     #[serde(default)]
     pub calls: Option<u64>,
-    /// The probability of a hit, 0 to 1; none: always.
+    /// The probability of a hit, 0 to 1. None: 1.
     #[serde(default)]
     pub share: Option<f64>,
-    /// Where the dice start, so that a run can be repeated.
+    /// The seed of the random numbers, for reproducible runs.
     #[serde(default)]
     pub seed: u64,
     /// What happens.
     pub effect: Effect,
 }
 
-/// Which calls a fault is for: all that is named must be the same. Names are AWS's own.
+/// Which calls a fault may hit. Every member that is set must be equal. Names and values are AWS's.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Filter {
     /// The operation, such as `UpdateWorkspaceImagePermission` or `AssumeRole`.
     pub operation: Option<String>,
-    /// The account that calls.
+    /// The caller's account.
     pub account: Option<String>,
-    /// The Region that is called.
+    /// The Region of the call.
     pub region: Option<String>,
-    /// The image that the call names (for a copy: the source).
+    /// The image in the request. For a copy, the source.
     pub image: Option<String>,
-    /// The account to share with.
+    /// `SharedAccountId`.
     pub shared_account: Option<String>,
 }
 
-/// Before or after the operation has been carried out. A caller who sees only the fault cannot know which.
+/// Whether the fault happens before or after the operation takes effect. The caller cannot tell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Moment {
-    /// Nothing has changed yet.
+pub enum FaultTiming {
+    /// Before the change.
     BeforeApplying,
-    /// The change is made; only its answer is at stake.
+    /// After the change. Only its response is affected.
     AfterApplying,
 }
 
@@ -60,59 +60,59 @@ pub enum Moment {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Effect {
-    /// It takes this much longer. A caller who leaves meanwhile does not stop it: the change still lands, late.
+    /// Adds latency. The change takes effect even if the caller disconnects meanwhile.
     Latency {
-        /// How long.
+        /// The added latency.
         milliseconds: u64,
-        /// Is the change late, or only its answer?
-        moment: Moment,
+        /// Delays the change and its response, or only the response.
+        moment: FaultTiming,
     },
-    /// ThrottlingException; nothing is changed.
+    /// ThrottlingException. Nothing is changed.
     Throttle {
         /// 400 as AWS JSON services do, or 429.
         #[serde(default = "bad_request")]
         http_status: u16,
-        /// Sent as `retry-after`.
+        /// The `retry-after` header.
         #[serde(default)]
         retry_after_seconds: Option<u64>,
     },
-    /// 500, 502 or 503.
+    /// A 5xx response.
     ServerError {
         /// The HTTP status.
         http_status: u16,
         /// Before or after the change.
-        moment: Moment,
-        /// Sent as `retry-after`.
+        moment: FaultTiming,
+        /// The `retry-after` header.
         #[serde(default)]
         retry_after_seconds: Option<u64>,
     },
-    /// The connection is reset (TCP RST) without a byte of an answer.
+    /// Resets the connection (TCP RST) without a response.
     Reset {
         /// Before or after the change.
-        moment: Moment,
+        moment: FaultTiming,
     },
-    /// The change is made, and its 200 breaks off before its body is complete.
+    /// The change takes effect, and the body of its 200 response is truncated.
     CutShort,
-    /// The change is made, and its 200 has a body that cannot be read.
+    /// The change takes effect, and the body of its 200 response is malformed.
     Garbage,
-    /// No answer until the caller leaves or this time is over; then the connection is reset.
+    /// No response until the caller disconnects or the time is over. Then the connection is reset.
     Hang {
-        /// Before or after the change. Before: it is never made.
-        moment: Moment,
-        /// The longest it may take.
+        /// Before or after the change. If before, the change never takes effect.
+        moment: FaultTiming,
+        /// Maximum duration.
         #[serde(default = "a_minute")]
         at_most_milliseconds: u64,
     },
-    /// Describe operations do not see the latest shares. Other operations do not meet this fault.
+    /// Describe operations miss the latest changes of permissions. Does not hit other operations.
     StaleRead {
-        /// How far behind they are.
-        behind: Behind,
+        /// How stale the read is.
+        behind: Staleness,
     },
-    /// A refusal with any code; nothing is changed.
+    /// An error with any code. Nothing is changed.
     Refuse {
         /// Such as `ResourceUnavailableException`.
         code: String,
-        /// The text that goes with it.
+        /// The error message.
         #[serde(default)]
         message: String,
         /// The HTTP status.
@@ -121,18 +121,18 @@ pub enum Effect {
     },
 }
 
-/// How old a stale read is.
+/// How stale a read is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Behind {
+pub enum Staleness {
     /// It misses this many of the image's latest changes.
     Changes(u64),
-    /// It misses what changed in this time.
+    /// It misses the changes of this many milliseconds.
     Milliseconds(u64),
 }
 
-impl Behind {
-    /// Is a change missed that has so many newer ones and such an age?
+impl Staleness {
+    /// True if the read misses a change that is this old and has this many newer changes.
     pub(super) fn misses(self, newer: u64, age: Duration) -> bool {
         match self {
             Self::Changes(changes) => newer < changes,
@@ -142,7 +142,7 @@ impl Behind {
 }
 
 impl Fault {
-    /// A fault that every call meets, until it is removed.
+    /// A fault that hits every call until it is removed.
     pub fn new(effect: Effect) -> Self {
         Self {
             filter: Filter::default(),
@@ -154,56 +154,56 @@ impl Fault {
         }
     }
 
-    /// Only for one operation.
+    /// Only this operation.
     #[must_use]
     pub fn operation(mut self, operation: impl Into<String>) -> Self {
         self.filter.operation = Some(operation.into());
         self
     }
 
-    /// Only for one caller's account.
+    /// Only calls by this account.
     #[must_use]
     pub fn account(mut self, account: impl Into<String>) -> Self {
         self.filter.account = Some(account.into());
         self
     }
 
-    /// Only in one Region.
+    /// Only calls in this Region.
     #[must_use]
     pub fn region(mut self, region: impl Into<String>) -> Self {
         self.filter.region = Some(region.into());
         self
     }
 
-    /// Only for one image.
+    /// Only calls about this image.
     #[must_use]
     pub fn image(mut self, image: impl Into<String>) -> Self {
         self.filter.image = Some(image.into());
         self
     }
 
-    /// Only for sharing with one account.
+    /// Only calls about this recipient.
     #[must_use]
     pub fn shared_account(mut self, shared_account: impl Into<String>) -> Self {
         self.filter.shared_account = Some(shared_account.into());
         self
     }
 
-    /// Lets so many matching calls go by first.
+    /// Lets this many matching calls pass first.
     #[must_use]
     pub fn skip(mut self, skip: u64) -> Self {
         self.skip = skip;
         self
     }
 
-    /// Is over after so many hits.
+    /// Removes the fault after this many hits.
     #[must_use]
     pub fn calls(mut self, calls: u64) -> Self {
         self.calls = Some(calls);
         self
     }
 
-    /// Hits a share (0 to 1) of the calls, by dice that start at `seed`.
+    /// Hits this share of the calls (0 to 1), with random numbers from `seed`.
     #[must_use]
     pub fn share(mut self, share: f64, seed: u64) -> Self {
         self.share = Some(share);
@@ -211,10 +211,9 @@ impl Fault {
         self
     }
 
-    /// Says what is wrong with a fault that could never be meant.
     pub(super) fn check(&self) -> Result<(), String> {
         if self.share.is_some_and(|share| !(0.0..=1.0).contains(&share)) {
-            return Err("share must be from 0 to 1".to_owned());
+            return Err("share must be a number from 0 to 1".to_owned());
         }
         let (status, good) = match &self.effect {
             Effect::Throttle { http_status, .. } => (*http_status, [400, 429].contains(http_status)),
@@ -224,7 +223,7 @@ impl Fault {
         };
         match good {
             true => Ok(()),
-            false => Err(format!("http_status {status} does not go with this kind of fault")),
+            false => Err(format!("http_status {status} is not valid for this kind of fault")),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! WorkSpaces images as the simulator keeps them.
+//! WorkSpaces images.
 
 use std::collections::BTreeSet;
 
@@ -6,55 +6,55 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 
-use super::now::now;
+use crate::now::now;
 
 /// A WorkSpaces image in one Region.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Image {
-    /// The Region it is in.
+    /// The Region.
     pub region: String,
     /// `wsi-` and 9 to 63 lower-case letters or digits.
     pub image_id: String,
-    /// The account that owns it.
+    /// The owner's account id.
     pub owner: String,
-    /// Unique among the owner's images of the Region.
+    /// Unique among the owner's images in the Region.
     pub name: String,
     /// Free text.
     #[serde(default)]
     pub description: String,
-    /// Where it is in its life (but see `available_at`).
+    /// The stored state. See [`Image::state_at`].
     #[serde(default)]
     pub state: ImageState,
-    /// Does it carry the customer's own Windows licence?
+    /// True for an image with the customer's own Windows licence.
     #[serde(default)]
     pub byol: bool,
-    /// When it was made.
+    /// Creation time.
     #[serde(default = "now", with = "time::serde::rfc3339")]
     pub created: OffsetDateTime,
-    /// When a PENDING image becomes AVAILABLE by itself; without it, it stays PENDING.
+    /// When a PENDING image becomes AVAILABLE. None: never by itself.
     #[serde(default, with = "time::serde::rfc3339::option")]
     pub available_at: Option<OffsetDateTime>,
-    /// The accounts that may copy it.
+    /// The accounts with copy permission.
     #[serde(default)]
     pub shared_with: BTreeSet<String>,
 }
 
-/// Where an image is in its life.
+/// The state of an image.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum ImageState {
-    /// Ready: may be shared, copied, deleted.
+    /// Can be shared, copied and deleted.
     #[default]
     Available,
     /// Being built.
     Pending,
-    /// Its building failed.
+    /// The build failed.
     Error,
 }
 
 impl ImageState {
-    /// The word AWS uses.
+    /// AWS's name of the state.
     pub fn name(self) -> &'static str {
         match self {
             Self::Available => "AVAILABLE",
@@ -65,7 +65,7 @@ impl ImageState {
 }
 
 impl Image {
-    /// An AVAILABLE image, shared with nobody, named after its id.
+    /// An AVAILABLE image that is not shared. Its name is its id.
     pub fn new(region: impl Into<String>, image_id: impl Into<String>, owner: impl Into<String>) -> Self {
         let image_id = image_id.into();
         Self {
@@ -82,7 +82,7 @@ impl Image {
         }
     }
 
-    /// The same image under another name and description.
+    /// Sets name and description.
     #[must_use]
     pub fn named(mut self, name: impl Into<String>, description: impl Into<String>) -> Self {
         self.name = name.into();
@@ -90,21 +90,21 @@ impl Image {
         self
     }
 
-    /// The same image in another state.
+    /// Sets the state.
     #[must_use]
     pub fn in_state(mut self, state: ImageState) -> Self {
         self.state = state;
         self
     }
 
-    /// The same image with the customer's own licence in it.
+    /// Makes it a BYOL image.
     #[must_use]
     pub fn with_own_licence(mut self) -> Self {
         self.byol = true;
         self
     }
 
-    /// The same image, PENDING until `available_at` if that is still to come.
+    /// Makes it PENDING until this time.
     #[must_use]
     pub(super) fn building_until(mut self, available_at: OffsetDateTime) -> Self {
         self.state = ImageState::Pending;
@@ -112,7 +112,7 @@ impl Image {
         self
     }
 
-    /// The state at a moment: building ends without anyone doing anything.
+    /// The state at this time: a PENDING image becomes AVAILABLE at `available_at`.
     pub fn state_at(&self, moment: OffsetDateTime) -> ImageState {
         match (self.state, self.available_at) {
             (ImageState::Pending, Some(available_at)) if available_at <= moment => ImageState::Available,
@@ -120,7 +120,7 @@ impl Image {
         }
     }
 
-    /// AWS's own structure `WorkspaceImage`.
+    /// AWS's structure `WorkspaceImage`.
     pub(super) fn describe(&self, moment: OffsetDateTime) -> Value {
         let state = self.state_at(moment);
         let mut answer = json!({
@@ -141,7 +141,7 @@ impl Image {
     }
 }
 
-/// How AWS JSON 1.1 writes a timestamp: seconds since 1970, with a fraction of milliseconds.
+/// A timestamp in AWS JSON 1.1: Unix seconds with milliseconds as the fraction.
 fn epoch_seconds(moment: OffsetDateTime) -> f64 {
     let milliseconds = moment.unix_timestamp() * 1000 + i64::from(moment.millisecond());
     milliseconds as f64 / 1000.0

@@ -1,108 +1,108 @@
-//! A strict stand-in for the image operations of Amazon WorkSpaces, and the two of STS that go with them, over real HTTP.
+//! A strict simulator of the WorkSpaces image operations and of two STS operations, over real HTTP.
 //!
-//! It knows nothing of sharewarden, and does not use AWS's crates: it is an independent oracle. Any AWS SDK or
-//! the AWS CLI can call it; set the endpoint URL.
+//! It knows nothing of sharewarden and does not use AWS's crates: it is an independent oracle. Any AWS SDK or the AWS
+//! CLI can call it: set the endpoint URL.
 //!
-//! Who calls follows from the access key id, the Region from the signature's scope. A key can be made up: `AKIA` and the
-//! twelve digits of an account that exists here (`AKIA111122223333`), with any secret. Keys can also be listed in
-//! [`Account::access_keys`], and AssumeRole hands out `ASIA…` keys that act for the account of the role. Signatures must be
-//! there and well-formed, but are not verified.
+//! The access key id decides the caller's account, and the signature's scope decides the Region. `AKIA` and the
+//! twelve digits of an existing account (`AKIA111122223333`) is a valid key with any secret. More keys can be listed
+//! in [`Account::access_keys`]. AssumeRole returns `ASIA…` keys of the role's account. A signature must be present
+//! and well-formed, but is not verified.
 //!
-//! Several accounts and Regions live in one simulator. Faults are scripted with [`Simulator::inject`] or over HTTP, where
-//! `GET /_simulator` explains itself. Every call is in the call log, from which a test can tell what really happened.
+//! One simulator has several accounts and Regions. Faults are injected with [`Simulator::inject`] or over HTTP; see
+//! `GET /_simulator`. The call log has every call, so that a test can tell what AWS really did.
 //!
-//! To read it: `settings`, `account`, `image` say what exists; `connection` → `service` → `incoming` (with `caller`, `keys`)
-//! → `perform` (with `fault`, `faults`) → `engine` → `operations` or `sts` → `reply` is the way of a call; `calls` is the log;
-//! `admin` and `state_file` stand beside.
+//! Read in this order: `settings`, `account`, `image` and `inventory` say what exists. A call passes through
+//! `connection`, `service`, `request` (with `caller`, `access_keys`), `execution` (with `fault`, `active_faults`),
+//! `engine`, `operations` or `sts`, and `response`. `calls` is the call log. `admin` is the simulator's own API, and
+//! `state_file` persists the inventory.
+//!
+//! [`Account`], [`Image`], [`Fault`] and [`Effect`] share their names with types of other packages: they are the
+//! terms of AWS and of fault injection.
 
+mod access_keys;
 mod account;
+mod active_faults;
 mod admin;
+mod api_error;
 mod caller;
 mod calls;
 mod connection;
 mod engine;
+mod execution;
 mod fault;
-mod faults;
 mod image;
-mod incoming;
-mod keys;
-mod members;
+mod inventory;
+mod member_reader;
 mod now;
 mod operations;
-mod pattern;
-mod perform;
-mod refusal;
-mod reply;
+mod request;
+mod response;
 mod service;
 mod settings;
 mod state_file;
 mod sts;
-mod world;
+mod text_rule;
 
-use std::collections::BTreeSet;
-use std::io;
-use std::net::SocketAddr;
-use std::sync::Arc;
+use std::{collections::BTreeSet, io, net::SocketAddr, sync::Arc};
 
 use tokio::net::TcpListener;
 
-pub use account::{Account, Partition};
-pub use calls::{Call, Ending};
-pub use fault::{Behind, Effect, Fault, Filter, Moment};
-pub use faults::Scripted;
-pub use image::{Image, ImageState};
-pub use settings::{Settings, sample};
-pub use world::State;
-
 use engine::Engine;
 
-/// A running simulator. Dropping it ends it; [`Simulator::shutdown`] also waits for the end.
+pub use account::{Account, Partition};
+pub use active_faults::ActiveFault;
+pub use calls::{ApiCall, CallEnding};
+pub use fault::{Effect, Fault, FaultTiming, Filter, Staleness};
+pub use image::{Image, ImageState};
+pub use inventory::InventorySnapshot;
+pub use settings::{SimulatorSettings, sample};
+
+/// A running simulator. It stops when dropped; [`Simulator::shutdown`] also waits until it has stopped.
 pub struct Simulator {
     engine: Arc<Engine>,
     address: SocketAddr,
 }
 
 impl Simulator {
-    /// Starts a simulator in the background. Fails on settings that AWS could not be in, or an unreadable state file.
-    pub async fn start(listener: TcpListener, settings: Settings) -> io::Result<Self> {
+    /// Starts a simulator in the background.
+    ///
+    /// # Errors
+    /// If the settings are invalid or the state file cannot be read.
+    pub async fn start(listener: TcpListener, settings: SimulatorSettings) -> io::Result<Self> {
         let address = listener.local_addr()?;
         let engine = Arc::new(Engine::new(settings)?);
         let router = admin::router().fallback(service::serve).with_state(Arc::clone(&engine));
         let (tasks, stop) = (engine.tasks.clone(), engine.stop.clone());
         engine.tasks.spawn(connection::accept(listener, router, tasks, stop));
-        if engine.state_file.is_some() {
-            engine.tasks.spawn(keep_state(Arc::clone(&engine)));
-        }
+        engine.tasks.spawn(state_file::keep(Arc::clone(&engine)));
         Ok(Self { engine, address })
     }
 
-    /// The address it listens on.
+    /// The address that it listens on.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// The endpoint URL to give to an SDK.
+    /// The endpoint URL for an SDK.
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// Puts a fault in force, behind those that are there. Returns its number.
+    /// Injects a fault, after the active ones, and returns its id.
     ///
     /// # Errors
-    /// If the fault could never be meant, such as a share of 2.
+    /// If the fault is invalid, such as a share of 2.
     pub fn inject(&self, fault: Fault) -> io::Result<u64> {
-        fault
-            .check()
-            .map_err(|message| io::Error::new(io::ErrorKind::InvalidInput, message))?;
+        fault.check().map_err(settings::invalid)?;
         Ok(self.engine.faults().add(fault))
     }
 
-    /// The faults in force. One that is over is no longer among them.
-    pub fn faults(&self) -> Vec<Scripted> {
+    /// The active faults. A fault that has had all its hits is not active.
+    pub fn faults(&self) -> Vec<ActiveFault> {
         self.engine.faults().list()
     }
 
-    /// Removes one fault; false if it is not there.
+    /// Removes a fault. False if there is no such fault.
     pub fn remove_fault(&self, id: u64) -> bool {
         self.engine.faults().remove(id)
     }
@@ -113,36 +113,31 @@ impl Simulator {
     }
 
     /// The call log.
-    pub fn calls(&self) -> Vec<Call> {
+    pub fn calls(&self) -> Vec<ApiCall> {
         self.engine.log.after(0)
     }
 
-    /// The calls after the one with this number.
-    pub fn calls_after(&self, number: u64) -> Vec<Call> {
+    /// The calls with a higher number.
+    pub fn calls_after(&self, number: u64) -> Vec<ApiCall> {
         self.engine.log.after(number)
     }
 
-    /// Forgets the call log; numbers and ticks go on.
-    pub fn clear_calls(&self) {
-        self.engine.log.clear();
-    }
-
-    /// Waits until the call log satisfies a condition, and returns it as it was then. There is no time limit: set one around
-    /// it. The condition must not call the simulator.
-    pub async fn wait_for_calls(&self, condition: impl FnMut(&[Call]) -> bool) -> Vec<Call> {
+    /// Waits until the call log satisfies the condition, and returns it as it was at that moment. Has no timeout. The
+    /// condition must not call the simulator.
+    pub async fn wait_for_calls(&self, condition: impl FnMut(&[ApiCall]) -> bool) -> Vec<ApiCall> {
         self.engine.log.wait(condition).await
     }
 
-    /// The accounts an image is really shared with; empty if the owner has no such image.
+    /// The accounts that the image is shared with. Empty if the owner has no such image.
     pub fn shared_accounts(&self, owner: &str, region: &str, image_id: &str) -> BTreeSet<String> {
-        let world = self.engine.world();
-        let image = world.image(region, image_id).filter(|image| image.owner == owner);
+        let inventory = self.engine.inventory();
+        let image = inventory.image(region, image_id).filter(|image| image.owner == owner);
         image.map(|image| image.shared_with.clone()).unwrap_or_default()
     }
 
     /// All accounts and images.
-    pub fn state(&self) -> State {
-        self.engine.world().state()
+    pub fn state(&self) -> InventorySnapshot {
+        self.engine.inventory().state()
     }
 
     /// Adds or replaces an account.
@@ -156,22 +151,22 @@ impl Simulator {
     /// Adds or replaces an image.
     ///
     /// # Errors
-    /// If an id of it is malformed, or its owner is not an account here.
+    /// If one of its ids is malformed, or its owner does not exist.
     pub fn add_image(&self, image: Image) -> io::Result<()> {
         self.engine.put_image(image)
     }
 
-    /// Sets the state of an image; false if there is no such image.
+    /// Sets the state of an image. False if there is no such image.
     pub fn set_image_state(&self, region: &str, image_id: &str, state: ImageState) -> bool {
         self.engine.set_image_state(region, image_id, state)
     }
 
-    /// Goes back to the start: state, faults, call log.
+    /// Restores the initial inventory, and removes all faults and calls.
     pub fn reset(&self) {
         self.engine.reset();
     }
 
-    /// Ends the simulator and waits until all of it has ended. Calls in progress have their connections reset.
+    /// Stops the simulator and waits until it has stopped. Connections with calls in progress are reset.
     pub async fn shutdown(self) {
         self.engine.stop.cancel();
         self.engine.tasks.close();
@@ -194,11 +189,5 @@ impl std::fmt::Debug for Simulator {
             .debug_struct("Simulator")
             .field("address", &self.address)
             .finish_non_exhaustive()
-    }
-}
-
-async fn keep_state(engine: Arc<Engine>) {
-    if let Some(file) = &engine.state_file {
-        file.keep(&engine).await;
     }
 }

@@ -1,67 +1,70 @@
-//! The HTTP side: every path that is not the admin's leads here.
+//! The HTTP handler of AWS calls: every path except `/_simulator`.
 
 use std::sync::Arc;
 
-use axum::body::Body;
-use axum::extract::{Request, State};
-use axum::response::Response;
+use axum::{
+    body::Body,
+    extract::{Request, State},
+    response::Response,
+};
 use http::StatusCode;
 use tokio_util::sync::CancellationToken;
 
-use super::engine::Engine;
-use super::incoming::Incoming;
-use super::perform::Performance;
-use super::refusal::Refusal;
-use super::reply::{Answer, Protocol, Reply};
+use crate::{
+    api_error::ApiError,
+    engine::Engine,
+    execution::CallExecution,
+    request::ParsedRequest,
+    response::{ApiResponse, AwsProtocol, Delivery},
+};
 
-/// The longest body that is read; AWS's longest request is far below it.
+/// Maximum request body, in bytes. AWS's largest request is far smaller.
 const BODY_LIMIT: usize = 256 * 1024;
 
-/// Serves one call.
 pub(super) async fn serve(State(engine): State<Arc<Engine>>, request: Request) -> Response {
     let (head, body) = request.into_parts();
     let Ok(body) = axum::body::to_bytes(body, BODY_LIMIT).await else {
         return too_large();
     };
-    let incoming = Incoming::read(&head, &body, &engine.world());
-    let call = engine.log.start(incoming.facts.clone());
-    let presence = Presence {
+    let parsed = ParsedRequest::read(&head, &body, &engine.inventory());
+    let call = engine.log.start(parsed.summary.clone());
+    let presence = DisconnectGuard {
         engine: Arc::clone(&engine),
         number: call.number,
         gone: CancellationToken::new(),
     };
-    let performance = Performance {
+    let performance = CallExecution {
         engine: Arc::clone(&engine),
-        incoming,
+        parsed,
         call,
         gone: presence.gone.clone(),
     };
     let reply = engine.tasks.spawn(performance.run()).await;
-    reply.unwrap_or(Reply::Reset).into_response()
+    reply.unwrap_or(Delivery::Reset).into_response()
 }
 
 fn too_large() -> Response<Body> {
-    let refusal = Refusal::new(
+    let error = ApiError::new(
         "RequestEntityTooLargeException",
-        format!("A request may have {BODY_LIMIT} bytes."),
+        format!("The request body is larger than {BODY_LIMIT} bytes."),
     );
-    let refusal = refusal.status(StatusCode::PAYLOAD_TOO_LARGE);
-    Reply::Whole(Answer::refused(
-        Protocol::Json,
+    let error = error.status(StatusCode::PAYLOAD_TOO_LARGE);
+    Delivery::Whole(ApiResponse::refused(
+        AwsProtocol::Json,
         "00000000-0000-0000-0000-000000000000",
-        &refusal,
+        &error,
     ))
     .into_response()
 }
 
-/// Lives as long as the caller waits. Dropped while the call goes on, it says that the caller has left.
-struct Presence {
+/// Lives while the caller waits. If it is dropped before the call has ended, the caller has disconnected.
+struct DisconnectGuard {
     engine: Arc<Engine>,
     number: u64,
     gone: CancellationToken,
 }
 
-impl Drop for Presence {
+impl Drop for DisconnectGuard {
     fn drop(&mut self) {
         self.gone.cancel();
         let tick = self.engine.log.tick();

@@ -1,35 +1,40 @@
-//! What a simulator starts with, and the sample that `dev` uses.
+//! Settings of a simulator, and the sample inventory of `dev` and tests.
 
-use std::path::{Path, PathBuf};
-use std::{fs, io};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
 
 use serde::{Deserialize, Serialize};
 
-use super::account::Account;
-use super::image::{Image, ImageState};
-use super::pattern;
+use crate::{
+    account::Account,
+    image::{Image, ImageState},
+    text_rule,
+};
 
-/// How a simulator behaves, and the accounts and images it starts with. Every member may be left out of a file.
+/// The behaviour and the initial inventory of a simulator. In a settings file every member is optional.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Settings {
-    /// The accounts at the start.
+pub struct SimulatorSettings {
+    /// The initial accounts.
     pub accounts: Vec<Account>,
-    /// The images at the start.
+    /// The initial images.
     pub images: Vec<Image>,
-    /// Where accounts and images are kept over a restart. A file that is there wins over `accounts` and `images`.
+    /// The file that persists accounts and images. If it exists, it replaces `accounts` and `images`.
     pub state_file: Option<PathBuf>,
-    /// How many calls the call log keeps; the oldest go first.
+    /// Maximum number of calls in the call log. The oldest are dropped first.
     pub call_log_limit: usize,
-    /// The error code for revoking what is not shared (AWS does not document it); none: such a revoke succeeds.
+    /// The error code for revoking a permission that does not exist, since AWS does not document it. None: the revoke
+    /// succeeds.
     pub revoke_unshared_code: Option<String>,
-    /// How long an image made through the API stays PENDING.
+    /// How long a new image is PENDING, in milliseconds.
     pub image_build_milliseconds: u64,
-    /// How many images an account may make in a Region through the API.
+    /// Maximum number of images of an account in a Region that API calls may create.
     pub image_limit: usize,
 }
 
-impl Default for Settings {
+impl Default for SimulatorSettings {
     fn default() -> Self {
         Self {
             accounts: Vec::new(),
@@ -43,14 +48,17 @@ impl Default for Settings {
     }
 }
 
-impl Settings {
-    /// Reads a JSON file. Unknown members are errors.
+impl SimulatorSettings {
+    /// Reads a JSON file.
+    ///
+    /// # Errors
+    /// If the file cannot be read, or has unknown members or invalid values.
     pub fn read(path: &Path) -> io::Result<Self> {
         let text = fs::read(path)?;
         serde_json::from_slice(&text).map_err(|error| invalid(format!("{}: {error}", path.display())))
     }
 
-    /// Refuses settings that AWS could never be in: odd ids, images of nobody, two images with one id.
+    /// Checks for malformed ids, images without an owner and duplicate images.
     pub(super) fn check(&self) -> io::Result<()> {
         self.accounts.iter().try_for_each(check_account)?;
         self.images
@@ -63,65 +71,55 @@ impl Settings {
             .collect();
         keys.sort();
         match keys.windows(2).find(|pair| pair[0] == pair[1]) {
-            Some(pair) => Err(invalid(format!("image {} is listed twice in {}", pair[0].1, pair[0].0))),
+            Some(pair) => Err(invalid(format!(
+                "image {} is listed twice in Region {}",
+                pair[0].1, pair[0].0
+            ))),
             None => Ok(()),
         }
     }
 }
 
-/// Refuses an account whose id is not twelve digits.
 pub(super) fn check_account(account: &Account) -> io::Result<()> {
-    match pattern::ACCOUNT.accepts(&account.id) {
+    match text_rule::ACCOUNT.accepts(&account.id) {
         true => Ok(()),
         false => Err(invalid(format!("account id {:?} is not twelve digits", account.id))),
     }
 }
 
-/// Refuses an image with a malformed id, Region or recipient, or one whose owner is not among the accounts.
+/// Checks ids, Region, recipients and owner.
 pub(super) fn check_image<'a>(image: &Image, accounts: impl IntoIterator<Item = &'a Account>) -> io::Result<()> {
-    if !pattern::IMAGE_ID.accepts(&image.image_id) {
-        return Err(invalid(format!(
-            "image id {:?} must be wsi- and 9 to 63 of 0-9a-z",
-            image.image_id
-        )));
-    }
-    if !pattern::REGION.accepts(&image.region) {
-        return Err(invalid(format!(
-            "image {}: {:?} is not a Region",
-            image.image_id, image.region
-        )));
-    }
-    if let Some(odd) = image
+    let odd_recipient = image
         .shared_with
         .iter()
-        .find(|account| !pattern::ACCOUNT.accepts(account))
-    {
-        return Err(invalid(format!(
-            "image {}: shared account {odd:?} is not twelve digits",
-            image.image_id
-        )));
-    }
-    match accounts.into_iter().any(|account| account.id == image.owner) {
-        true => Ok(()),
-        false => Err(invalid(format!(
-            "image {}: its owner {:?} is not an account here",
-            image.image_id, image.owner
-        ))),
-    }
+        .find(|account| !text_rule::ACCOUNT.accepts(account));
+    let problem = if !text_rule::IMAGE_ID.accepts(&image.image_id) {
+        "the image id is not wsi- and 9 to 63 characters of 0-9a-z".to_owned()
+    } else if !text_rule::REGION.accepts(&image.region) {
+        format!("{:?} is not a Region", image.region)
+    } else if let Some(account) = odd_recipient {
+        format!("the shared account {account:?} is not twelve digits")
+    } else if !accounts.into_iter().any(|account| account.id == image.owner) {
+        format!("the owner {:?} is not a listed account", image.owner)
+    } else {
+        return Ok(());
+    };
+    Err(invalid(format!("image {:?}: {problem}", image.image_id)))
 }
 
-fn invalid(message: String) -> io::Error {
+pub(super) fn invalid(message: String) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, message)
 }
 
-/// A small world with fixed ids, for `dev` and for examples.
+/// A small inventory with fixed ids, for `dev`, tests and examples.
 ///
 /// Owners: 111122223333 and 444455556666. Recipients: 210987654321, 000011112222 (leading zeros) and 777788889999,
-/// which is BYOL-enabled in the same organization as 444455556666. Images in eu-central-1 and us-east-1; one of them is PENDING for ever.
-pub fn sample() -> Settings {
+/// which is BYOL-enabled in the same organization as 444455556666. Images are in eu-central-1 and us-east-1. One of
+/// them stays PENDING.
+pub fn sample() -> SimulatorSettings {
     let (frankfurt, virginia) = ("eu-central-1", "us-east-1");
     let (first, second) = ("111122223333", "444455556666");
-    Settings {
+    SimulatorSettings {
         accounts: vec![
             Account::new(first),
             Account::new(second).byol("o-example"),
@@ -141,6 +139,6 @@ pub fn sample() -> Settings {
                 .named("byol-windows-11", "Windows 11 with our own licence")
                 .with_own_licence(),
         ],
-        ..Settings::default()
+        ..SimulatorSettings::default()
     }
 }

@@ -1,28 +1,29 @@
-//! Keeps accounts and images in a JSON file, so that a restart finds them again.
+//! Persists accounts and images in a JSON file.
 //!
-//! A change is answered only when the file has it; changes that come while the file is being written share the next
-//! writing. The file is replaced by renaming, so it is whole at every moment (it is not synced: a power cut may lose it).
+//! The response to a change is sent after the file has it. Changes that arrive during a write share the next write.
+//! The file is replaced by a rename, so it is always complete. It is not synced: a power failure may lose it.
 
-use std::path::{Path, PathBuf};
-use std::{fs, io};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::engine::Engine;
-use super::refusal::Refusal;
-use super::world::State;
+use crate::{api_error::ApiError, engine::Engine, inventory::InventorySnapshot};
 
-/// The file, and how far it has come.
+/// The file, and the version that it has.
 pub(super) struct StateFile {
     path: PathBuf,
     wanted: Notify,
-    written: watch::Sender<Written>,
+    written: watch::Sender<WrittenVersion>,
 }
 
-/// The version that was written last, or failed to be.
+/// The last version that was written, or that could not be written.
 #[derive(Clone, Copy, Debug, Default)]
-struct Written {
+struct WrittenVersion {
     version: u64,
     failed: bool,
 }
@@ -36,8 +37,8 @@ impl StateFile {
         }
     }
 
-    /// What the file holds, if there is one.
-    pub(super) fn load(&self) -> io::Result<Option<State>> {
+    /// Reads the file, if it exists.
+    pub(super) fn load(&self) -> io::Result<Option<InventorySnapshot>> {
         let text = match fs::read(&self.path) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -49,7 +50,7 @@ impl StateFile {
     }
 
     /// Waits until a version has been written.
-    pub(super) async fn has(&self, version: u64, stop: &CancellationToken) -> Result<(), Refusal> {
+    pub(super) async fn has(&self, version: u64, stop: &CancellationToken) -> Result<(), ApiError> {
         let mut written = self.written.subscribe();
         self.wanted.notify_one();
         let outcome = tokio::select! {
@@ -58,31 +59,20 @@ impl StateFile {
         };
         match outcome {
             Some(false) => Ok(()),
-            Some(true) => Err(Refusal::internal("The simulator cannot write its state file.")),
-            None => Err(Refusal::internal("The simulator is stopping.")),
+            Some(true) => Err(ApiError::internal("The simulator cannot write its state file.")),
+            None => Err(ApiError::internal("The simulator is stopping.")),
         }
     }
 
-    /// Writes the world whenever someone waits for it, until the simulator ends; then a last time.
-    pub(super) async fn keep(&self, engine: &Engine) {
-        loop {
-            tokio::select! {
-                () = self.wanted.notified() => self.write(engine).await,
-                () = engine.stop.cancelled() => break,
-            }
-        }
-        self.write(engine).await;
-    }
-
-    /// Writes the world, unless the file has it already.
+    /// Writes the inventory, unless the file is up to date.
     pub(super) async fn write(&self, engine: &Engine) {
         let (version, state) = {
-            let world = engine.world();
+            let inventory = engine.inventory();
             let written = *self.written.borrow();
-            if written.version == world.version && !written.failed {
+            if written.version == inventory.version && !written.failed {
                 return;
             }
-            (world.version, world.state())
+            (inventory.version, inventory.state())
         };
         let path = self.path.clone();
         let result = tokio::task::spawn_blocking(move || replace(&path, &state)).await;
@@ -90,11 +80,23 @@ impl StateFile {
         if failed {
             tracing::warn!(path = %self.path.display(), ?result, "the simulator cannot write its state file");
         }
-        self.written.send_replace(Written { version, failed });
+        self.written.send_replace(WrittenVersion { version, failed });
     }
 }
 
-fn replace(path: &Path, state: &State) -> io::Result<()> {
+/// Writes the inventory on request until the simulator stops, and then a last time.
+pub(super) async fn keep(engine: Arc<Engine>) {
+    let Some(file) = &engine.state_file else { return };
+    loop {
+        tokio::select! {
+            () = file.wanted.notified() => file.write(&engine).await,
+            () = engine.stop.cancelled() => break,
+        }
+    }
+    file.write(&engine).await;
+}
+
+fn replace(path: &Path, state: &InventorySnapshot) -> io::Result<()> {
     let mut beside = path.as_os_str().to_owned();
     beside.push(".tmp");
     fs::write(&beside, serde_json::to_vec_pretty(state)?)?;

@@ -1,34 +1,33 @@
-//! The two operations of AWS STS that a caller of WorkSpaces needs: GetCallerIdentity and AssumeRole.
+//! The two STS operations that a caller of WorkSpaces needs: GetCallerIdentity and AssumeRole.
 //!
-//! STS speaks the query protocol: a form comes in, XML goes out. Every account trusts every other one; an account with an
-//! `external_id` asks for it.
+//! STS uses the AWS Query protocol: a form as the request, XML as the response. Every account trusts every other
+//! account. An account with an `external_id` requires it.
 
 use std::collections::HashMap;
 
 use http::StatusCode;
-use time::format_description::well_known::Rfc3339;
-use time::{Duration, OffsetDateTime};
+use time::{Duration, OffsetDateTime, format_description::well_known::Rfc3339};
 
-use super::caller::Caller;
-use super::keys;
-use super::pattern::{self, Text};
-use super::refusal::Refusal;
-use super::world::World;
+use crate::{
+    access_keys,
+    api_error::ApiError,
+    caller::CallerIdentity,
+    inventory::Inventory,
+    text_rule::{self, TextRule},
+};
 
 const VERSION: &str = "2011-06-15";
 const NAMESPACE: &str = "https://sts.amazonaws.com/doc/2011-06-15/";
 
-/// The members of a form, and what they are called by.
+/// The members of a form by name.
 #[derive(Debug)]
-pub(super) struct Form(HashMap<String, String>);
+pub(super) struct QueryForm(HashMap<String, String>);
 
-impl Form {
-    /// Reads a form. There is no body that is not one.
+impl QueryForm {
     pub(super) fn read(body: &[u8]) -> Self {
         Self(form_urlencoded::parse(body).into_owned().collect())
     }
 
-    /// The operation that is asked for.
     pub(super) fn action(&self) -> &str {
         self.get("Action").unwrap_or_default()
     }
@@ -37,32 +36,37 @@ impl Form {
         self.0.get(name).map(String::as_str)
     }
 
-    fn text(&self, name: &str, rule: &Text) -> Result<Option<&str>, Refusal> {
+    fn text(&self, name: &str, rule: &TextRule) -> Result<Option<&str>, ApiError> {
         match self.get(name) {
             Some(text) if !rule.accepts(text) => Err(invalid(format!("The value at '{name}' is malformed."))),
             text => Ok(text),
         }
     }
 
-    fn required(&self, name: &str, rule: &Text) -> Result<&str, Refusal> {
+    fn required(&self, name: &str, rule: &TextRule) -> Result<&str, ApiError> {
         self.text(name, rule)?
             .ok_or_else(|| invalid(format!("Value null at '{name}': Member must not be null")))
     }
 }
 
-/// Carries out an operation; the answer is the inner part of the XML.
-pub(super) fn run(form: &Form, caller: &Caller, world: &World, now: OffsetDateTime) -> Result<String, Refusal> {
+/// Runs an operation. Returns the inner part of the XML.
+pub(super) fn run(
+    form: &QueryForm,
+    caller: &CallerIdentity,
+    inventory: &Inventory,
+    now: OffsetDateTime,
+) -> Result<String, ApiError> {
     if form.get("Version") != Some(VERSION) {
         return Err(unknown_action(form));
     }
     match form.action() {
         "GetCallerIdentity" => Ok(get_caller_identity(caller)),
-        "AssumeRole" => assume_role(form, caller, world, now),
+        "AssumeRole" => assume_role(form, caller, inventory, now),
         _ => Err(unknown_action(form)),
     }
 }
 
-fn get_caller_identity(caller: &Caller) -> String {
+fn get_caller_identity(caller: &CallerIdentity) -> String {
     let (arn, user_id) = (arn(caller), user_id(caller));
     format!(
         "<Arn>{}</Arn><UserId>{}</UserId><Account>{}</Account>",
@@ -72,13 +76,18 @@ fn get_caller_identity(caller: &Caller) -> String {
     )
 }
 
-fn assume_role(form: &Form, caller: &Caller, world: &World, now: OffsetDateTime) -> Result<String, Refusal> {
-    let role_arn = form.required("RoleArn", &pattern::ROLE_ARN)?;
-    let session = form.required("RoleSessionName", &pattern::SESSION_NAME)?;
-    let external_id = form.text("ExternalId", &pattern::EXTERNAL_ID)?;
+fn assume_role(
+    form: &QueryForm,
+    caller: &CallerIdentity,
+    inventory: &Inventory,
+    now: OffsetDateTime,
+) -> Result<String, ApiError> {
+    let role_arn = form.required("RoleArn", &text_rule::ROLE_ARN)?;
+    let session = form.required("RoleSessionName", &text_rule::SESSION_NAME)?;
+    let external_id = form.text("ExternalId", &text_rule::EXTERNAL_ID)?;
     let expires = now + Duration::seconds(duration(form)?);
     let (account, role) = split_role(role_arn).ok_or_else(|| invalid("RoleArn is malformed."))?;
-    let trusted = world
+    let trusted = inventory
         .accounts
         .get(account)
         .filter(|account| account.partition == caller.partition);
@@ -93,14 +102,14 @@ fn assume_role(form: &Form, caller: &Caller, world: &World, now: OffsetDateTime)
             "User: {} is not authorized to perform: sts:AssumeRole on resource: {role_arn}",
             arn(caller)
         );
-        return Err(Refusal::new("AccessDenied", message).status(StatusCode::FORBIDDEN));
+        return Err(ApiError::new("AccessDenied", message).status(StatusCode::FORBIDDEN));
     }
     Ok(session_xml(caller, account, role, session, expires))
 }
 
-fn session_xml(caller: &Caller, account: &str, role: &str, session: &str, expires: OffsetDateTime) -> String {
-    let keys = keys::session_keys(account, role, session, expires);
-    let assumed = Caller {
+fn session_xml(caller: &CallerIdentity, account: &str, role: &str, session: &str, expires: OffsetDateTime) -> String {
+    let keys = access_keys::session_keys(account, role, session, expires);
+    let assumed = CallerIdentity {
         account: account.to_owned(),
         role: Some((role.to_owned(), session.to_owned())),
         partition: caller.partition,
@@ -120,15 +129,15 @@ fn session_xml(caller: &Caller, account: &str, role: &str, session: &str, expire
     )
 }
 
-/// How long a session lasts: 15 minutes to 12 hours, an hour if not said.
-fn duration(form: &Form) -> Result<i64, Refusal> {
+/// The duration of a session in seconds: 900 to 43200, by default 3600.
+fn duration(form: &QueryForm) -> Result<i64, ApiError> {
     let seconds = form.get("DurationSeconds").unwrap_or("3600").parse().ok();
     seconds
         .filter(|seconds| (900..=43_200).contains(seconds))
         .ok_or_else(|| invalid("DurationSeconds must be from 900 to 43200."))
 }
 
-/// The account and the name of a role; a path before the name is dropped, as STS does.
+/// The account and the role name of an ARN. As in STS, the path before the name is dropped.
 fn split_role(arn: &str) -> Option<(&str, &str)> {
     let mut parts = arn.splitn(6, ':').skip(4);
     let account = parts.next()?;
@@ -136,7 +145,7 @@ fn split_role(arn: &str) -> Option<(&str, &str)> {
     Some((account, role.rsplit('/').next().unwrap_or(role)))
 }
 
-fn arn(caller: &Caller) -> String {
+fn arn(caller: &CallerIdentity) -> String {
     let (partition, account) = (caller.partition.name(), &caller.account);
     match &caller.role {
         Some((role, session)) => format!("arn:{partition}:sts::{account}:assumed-role/{role}/{session}"),
@@ -144,26 +153,25 @@ fn arn(caller: &Caller) -> String {
     }
 }
 
-fn user_id(caller: &Caller) -> String {
+fn user_id(caller: &CallerIdentity) -> String {
     match &caller.role {
         Some((_, session)) => format!("AROA{}:{session}", caller.account),
         None => format!("AIDA{}", caller.account),
     }
 }
 
-fn invalid(message: impl Into<String>) -> Refusal {
-    Refusal::new("ValidationError", message)
+fn invalid(message: impl Into<String>) -> ApiError {
+    ApiError::new("ValidationError", message)
 }
 
-fn unknown_action(form: &Form) -> Refusal {
+fn unknown_action(form: &QueryForm) -> ApiError {
     let version = form.get("Version").unwrap_or_default();
-    Refusal::new(
+    ApiError::new(
         "InvalidAction",
         format!("Could not find operation {} for version {version}", form.action()),
     )
 }
 
-/// The whole document around an answer.
 pub(super) fn answer_xml(action: &str, inner: &str, request_id: &str) -> String {
     format!(
         "<{action}Response xmlns=\"{NAMESPACE}\"><{action}Result>{inner}</{action}Result>\
@@ -171,9 +179,8 @@ pub(super) fn answer_xml(action: &str, inner: &str, request_id: &str) -> String 
     )
 }
 
-/// The whole document around a refusal.
-pub(super) fn refusal_xml(refusal: &Refusal, request_id: &str) -> String {
-    let side = if refusal.status.is_server_error() {
+pub(super) fn error_xml(error: &ApiError, request_id: &str) -> String {
+    let side = if error.status.is_server_error() {
         "Receiver"
     } else {
         "Sender"
@@ -181,12 +188,12 @@ pub(super) fn refusal_xml(refusal: &Refusal, request_id: &str) -> String {
     format!(
         "<ErrorResponse xmlns=\"{NAMESPACE}\"><Error><Type>{side}</Type><Code>{}</Code><Message>{}</Message></Error>\
          <RequestId>{request_id}</RequestId></ErrorResponse>",
-        escape(&refusal.code),
-        escape(&refusal.message)
+        escape(&error.code),
+        escape(&error.message)
     )
 }
 
-/// Text for XML. What XML cannot hold at all becomes a replacement character.
+/// Escapes XML. Characters that XML does not allow become U+FFFD.
 fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for letter in text.chars() {

@@ -1,4 +1,4 @@
-//! Authorities, certificates, issuers and tokens, made for one test.
+//! Certificate authorities, certificates, token issuers and tokens for a test.
 
 use std::{path::PathBuf, time::Duration};
 
@@ -17,28 +17,26 @@ pub fn now() -> OffsetDateTime {
     Clock::system().now().to_offset_date_time()
 }
 
-/// Signs certificates.
-pub struct Authority {
+pub struct CertificateAuthority {
     issuer: Issuer<'static, KeyPair>,
     pub pem: String,
 }
 
-/// A certificate and its key, as PEM.
+/// A certificate and its private key, as PEM.
 #[derive(Clone)]
-pub struct Pair {
+pub struct CertifiedKey {
     pub certificate: String,
     pub key: String,
 }
 
-/// What a certificate is to say.
-pub struct Leaf {
+pub struct LeafCertificate {
     pub subject: &'static str,
     pub names: Vec<SanType>,
     pub from: OffsetDateTime,
     pub until: OffsetDateTime,
 }
 
-impl Default for Leaf {
+impl Default for LeafCertificate {
     fn default() -> Self {
         Self {
             subject: "",
@@ -57,7 +55,7 @@ pub fn host(text: &str) -> SanType {
     SanType::DnsName(Ia5String::try_from(text).unwrap())
 }
 
-impl Authority {
+impl CertificateAuthority {
     pub fn new(name: &str) -> Self {
         let mut params = CertificateParams::default();
         params.distinguished_name = DistinguishedName::new();
@@ -72,7 +70,7 @@ impl Authority {
         }
     }
 
-    fn sign(&self, leaf: Leaf, usage: ExtendedKeyUsagePurpose) -> Pair {
+    fn sign(&self, leaf: LeafCertificate, usage: ExtendedKeyUsagePurpose) -> CertifiedKey {
         let mut params = CertificateParams::default();
         params.distinguished_name = DistinguishedName::new();
         if !leaf.subject.is_empty() {
@@ -82,44 +80,44 @@ impl Authority {
         (params.not_before, params.not_after) = (leaf.from, leaf.until);
         params.extended_key_usages = vec![usage];
         let key = KeyPair::generate().unwrap();
-        Pair {
+        CertifiedKey {
             certificate: params.signed_by(&key, &self.issuer).unwrap().pem(),
             key: key.serialize_pem(),
         }
     }
 
-    pub fn client(&self, leaf: Leaf) -> Pair {
+    pub fn client(&self, leaf: LeafCertificate) -> CertifiedKey {
         self.sign(leaf, ExtendedKeyUsagePurpose::ClientAuth)
     }
 
-    /// For this machine.
-    pub fn server(&self) -> Pair {
-        self.server_until(Leaf::default().until)
+    /// For localhost.
+    pub fn server(&self) -> CertifiedKey {
+        self.server_until(LeafCertificate::default().until)
     }
 
-    pub fn server_until(&self, until: OffsetDateTime) -> Pair {
-        let leaf = Leaf {
+    pub fn server_until(&self, until: OffsetDateTime) -> CertifiedKey {
+        let leaf = LeafCertificate {
             names: vec![host("localhost"), SanType::IpAddress([127, 0, 0, 1].into())],
             until,
-            ..Leaf::default()
+            ..LeafCertificate::default()
         };
         self.sign(leaf, ExtendedKeyUsagePurpose::ServerAuth)
     }
 
-    /// How a client speaks TLS that trusts this authority, and shows a certificate, if one is given.
-    pub fn trusted(&self, client: Option<&Pair>) -> ClientTlsConfig {
+    /// A client configuration that trusts this authority, with a client certificate if one is given.
+    pub fn trusted(&self, client: Option<&CertifiedKey>) -> ClientTlsConfig {
         let tls = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(&self.pem));
         match client {
-            Some(Pair { certificate, key }) => tls.identity(Identity::from_pem(certificate, key)),
+            Some(CertifiedKey { certificate, key }) => tls.identity(Identity::from_pem(certificate, key)),
             None => tls,
         }
     }
 }
 
-/// The files of a server.
-pub struct Files(TempDir);
+/// A temporary folder for the files of a server.
+pub struct ServerFiles(TempDir);
 
-impl Files {
+impl ServerFiles {
     #[expect(clippy::new_without_default, reason = "it makes a folder")]
     pub fn new() -> Self {
         Self(TempDir::new().unwrap())
@@ -134,7 +132,7 @@ impl Files {
         self.path(name)
     }
 
-    pub fn write_pair(&self, pair: &Pair) {
+    pub fn write_certified_key(&self, pair: &CertifiedKey) {
         self.write("certificate.pem", &pair.certificate);
         self.write("key.pem", &pair.key);
     }
@@ -143,7 +141,7 @@ impl Files {
 pub const ISSUER: &str = "https://login.example.com";
 pub const AUDIENCE: &str = "sharewarden";
 
-/// A key that an issuer signs tokens with.
+/// A key of a token issuer.
 pub struct TokenKey {
     pub kid: String,
     pub pair: KeyPair,
@@ -168,7 +166,7 @@ impl TokenKey {
         }
     }
 
-    /// As the issuer lists it.
+    /// The public key as a JWK.
     pub fn jwk(&self) -> Value {
         let public = self.pair.public_key_raw();
         match self.algorithm {
@@ -184,7 +182,7 @@ impl TokenKey {
         self.sign_as(&self.kid, claims)
     }
 
-    /// Under the name of another key, perhaps.
+    /// Signs with another key id in the header.
     pub fn sign_as(&self, kid: &str, claims: &Value) -> String {
         let mut header = Header::new(self.algorithm);
         header.kid = Some(kid.into());
@@ -203,7 +201,7 @@ pub fn jwks(keys: &[&TokenKey]) -> String {
     json!({ "keys": keys }).to_string()
 }
 
-/// Good claims, but for these; what is null is left out.
+/// Valid claims with these replaced. A null value removes a claim.
 pub fn claims(others: Value) -> Value {
     let mut claims = json!({
         "iss": ISSUER,

@@ -1,4 +1,4 @@
-//! Calls, frame by frame: an HTTP/2 client that sends whatever it is told.
+//! An HTTP/2 client that sends any frames, also invalid ones.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -7,93 +7,88 @@ use h2::{RecvStream, client::SendRequest};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Version};
 use tokio::{net::TcpStream, task::JoinHandle};
 
-/// However busy the machine is, an answer is there by then.
-pub const PATIENCE: Duration = Duration::from_secs(30);
-/// A stream is read for so long.
+/// Maximum time for a response, also on a busy machine.
+pub const TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a stream is read.
 const LISTEN: Duration = Duration::from_millis(150);
 
-/// A call as it goes over the wire.
 #[derive(Debug, Clone)]
-pub struct Call {
+pub struct Http2Call {
     pub method: Method,
     pub path: String,
     pub headers: Vec<(HeaderName, HeaderValue)>,
-    /// The frames of the body.
+    /// The data frames.
     pub body: Vec<Bytes>,
-    /// False: the request never ends.
+    /// False: the request is never ended.
     pub ends: bool,
-    /// The answer may be a stream without an end.
+    /// True if the response may be an endless stream.
     pub is_streamed: bool,
 }
 
-/// What came back.
 #[derive(Debug)]
-pub enum Answer {
-    /// An answer, or the beginning of a long one.
-    Given(Given),
-    /// The stream, or the connection, was ended with an error of HTTP/2.
+pub enum Http2Outcome {
+    /// A response, or the beginning of a long one.
+    Response(Http2Response),
+    /// An HTTP/2 error on the stream or the connection.
     Refused(String),
-    /// Nothing in time.
+    /// No response within the timeout.
     None,
 }
 
-/// An answer.
 #[derive(Debug, Default)]
-pub struct Given {
+pub struct Http2Response {
     pub http: u16,
     pub headers: HeaderMap,
     pub body: Vec<u8>,
     pub trailers: HeaderMap,
-    /// False: there would have been more.
+    /// False if the response was not read to its end.
     pub is_whole: bool,
 }
 
-impl Given {
-    /// A header or a trailer.
+impl Http2Response {
+    /// A trailer, or else a header.
     pub fn value(&self, name: &str) -> Option<&HeaderValue> {
         self.trailers.get(name).or_else(|| self.headers.get(name))
     }
 
-    /// The status of gRPC.
+    /// The gRPC status code.
     pub fn code(&self) -> Option<i32> {
         self.value("grpc-status")?.to_str().ok()?.parse().ok()
     }
 }
 
-/// A connection.
-pub struct Connection {
+pub struct Http2Connection {
     send: SendRequest<Bytes>,
     driver: JoinHandle<()>,
 }
 
-impl Drop for Connection {
+impl Drop for Http2Connection {
     fn drop(&mut self) {
         self.driver.abort();
     }
 }
 
-impl Connection {
+impl Http2Connection {
     pub async fn open(address: SocketAddr) -> Self {
         let stream = TcpStream::connect(address).await.unwrap();
         stream.set_nodelay(true).unwrap();
         let (send, connection) = h2::client::handshake(stream).await.unwrap();
         let driver = tokio::spawn(async move {
-            // How it ended is told to those who use it.
+            // Each call reports the error.
             let _ = connection.await;
         });
         Self { send, driver }
     }
 
-    /// Makes a call.
-    pub async fn call(&self, call: &Call) -> Answer {
-        match tokio::time::timeout(PATIENCE, self.exchange(call)).await {
-            Ok(Ok(given)) => Answer::Given(given),
-            Ok(Err(error)) => Answer::Refused(error.to_string()),
-            Err(_) => Answer::None,
+    pub async fn call(&self, call: &Http2Call) -> Http2Outcome {
+        match tokio::time::timeout(TIMEOUT, self.exchange(call)).await {
+            Ok(Ok(given)) => Http2Outcome::Response(given),
+            Ok(Err(error)) => Http2Outcome::Refused(error.to_string()),
+            Err(_) => Http2Outcome::None,
         }
     }
 
-    async fn exchange(&self, call: &Call) -> Result<Given, h2::Error> {
+    async fn exchange(&self, call: &Http2Call) -> Result<Http2Response, h2::Error> {
         let mut request = Request::new(());
         *request.method_mut() = call.method.clone();
         *request.version_mut() = Version::HTTP_2;
@@ -106,14 +101,14 @@ impl Connection {
         for (index, part) in call.body.iter().enumerate() {
             let is_last = index + 1 == call.body.len();
             if stream.send_data(part.clone(), is_last && call.ends).is_err() {
-                break; // It was refused before all was sent.
+                break; // The server answered before everything was sent.
             }
         }
         let (head, body) = answer.await?.into_parts();
-        let given = Given {
+        let given = Http2Response {
             http: head.status.as_u16(),
             headers: head.headers,
-            ..Given::default()
+            ..Http2Response::default()
         };
         if call.is_streamed {
             return Ok(listen(given, body).await);
@@ -122,7 +117,7 @@ impl Connection {
     }
 }
 
-async fn read(mut given: Given, mut body: RecvStream) -> Result<Given, h2::Error> {
+async fn read(mut given: Http2Response, mut body: RecvStream) -> Result<Http2Response, h2::Error> {
     while let Some(data) = body.data().await {
         let data = data?;
         body.flow_control().release_capacity(data.len())?;
@@ -133,12 +128,12 @@ async fn read(mut given: Given, mut body: RecvStream) -> Result<Given, h2::Error
     Ok(given)
 }
 
-/// Reads a stream for a moment, and leaves.
-async fn listen(given: Given, body: RecvStream) -> Given {
-    let begun = Given {
+/// Reads a stream for [`LISTEN`], and leaves.
+async fn listen(given: Http2Response, body: RecvStream) -> Http2Response {
+    let begun = Http2Response {
         http: given.http,
         headers: given.headers.clone(),
-        ..Given::default()
+        ..Http2Response::default()
     };
     match tokio::time::timeout(LISTEN, read(given, body)).await {
         Ok(Ok(given)) => given,

@@ -1,9 +1,13 @@
-//! What the tests, the benchmarks and the examples share: fresh databases ([`postgres`]), a proxy that makes trouble ([`proxy`]),
-//! a whole service with its simulator ([`stack`]), changes that nobody works on ([`pending`]), what is logged ([`log`]), certificates and tokens ([`credentials`]), an HTTP/2
-//! client that sends whatever it is told ([`http2`]), a history of a year ([`load`]) and the model checker ([`checker`]).
+//! Shared code of tests, benchmarks and examples: databases ([`postgres`]), a fault-injecting proxy ([`proxy`]), a
+//! whole service with its simulator ([`stack`]), pending changes without a worker ([`pending`]), captured logs
+//! ([`log`]), certificates and tokens ([`credentials`]), a raw HTTP/2 client ([`http2`]), a generated history of one
+//! year ([`load`]) and the model checker ([`checker`]).
 //!
-//! It depends on the library `sharewarden`, and the tests of that library depend on it. Unit tests inside the library cannot use
-//! it: they are compiled with a second copy of the library's types.
+//! It depends on the library `sharewarden`, and the integration tests of that library depend on it. Unit tests inside
+//! the library cannot use it: they would get a second copy of the library's types.
+//!
+//! [`stack::Stack`] and [`stack::Client`] are the defaults of the tests. Benchmarks and other programs have types of
+//! the same names for stacks and clients of their own.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a helper of a test may fail the test")]
 #![allow(missing_docs, reason = "where a name says it all")]

@@ -1,7 +1,7 @@
-//! Makes a history of a year in bulk: the same rows and the same trees as the committer makes, without its commits.
+//! Generates a history of one year in bulk: the same rows and trees as the committer makes, without its commits.
 //!
-//! Entries are made by the domain's types, encoded and hashed by `ledger`, and copied in; rollups, rankings and intervals
-//! are then counted from them in SQL. Indexes are dropped for a large load and built at the end, each as it was.
+//! Entries are made with the types of `domain`, encoded and hashed by `ledger`, and copied in. SQL then computes
+//! rollups, rankings and intervals from them. For a large load, indexes are dropped and rebuilt at the end.
 
 use std::{
     borrow::Cow,
@@ -17,27 +17,27 @@ use sharewarden::{
     },
     ledger::{
         Frontier, Hash,
-        merkle::leaf_hash,
+        merkle::{hex, leaf_hash},
         tile::{TileId, WIDTH, completed, tile_root},
     },
 };
 use sqlx::{AssertSqlSafe, PgConnection, PgPool, postgres::PgPoolCopyExt};
 use uuid::Uuid;
 
-/// What all intents have in common.
+/// The template of all intents.
 static EXAMPLE: LazyLock<Intent> = LazyLock::new(example::intent);
 
 const ACCOUNTS: u64 = 100;
 const COPY_AT_ONCE: usize = 1 << 20;
-/// Fewer than so many are sooner added to the indexes than the indexes are made again.
+/// For fewer entries, the indexes are kept: inserting into them is faster than rebuilding them.
 const FEW: u64 = 50_000;
 
-/// The account with the longest ledger.
+/// The account with this rank by ledger size. 0 has the longest ledger.
 pub fn account(rank: u64) -> AccountId {
     format!("{:012}", 111_122_223_333 + rank).parse().unwrap()
 }
 
-/// Loads about `entries` entries, the last of them recorded just now.
+/// Loads about `entries` entries. The last one was recorded at `now`.
 pub async fn load(pool: &PgPool, entries: u64, now: Timestamp, kinds: Kinds) {
     let year = std::time::Duration::from_secs(365 * 86_400);
     let start = Timestamp::new(now.to_offset_date_time() - year);
@@ -53,7 +53,7 @@ pub async fn load(pool: &PgPool, entries: u64, now: Timestamp, kinds: Kinds) {
     };
 
     let begun = Instant::now();
-    let mut history = History::new(start, year / u32::try_from(entries.max(1)).unwrap(), kinds);
+    let mut history = HistoryGenerator::new(start, year / u32::try_from(entries.max(1)).unwrap(), kinds);
     let mut copy = pool.copy_in_raw(COPY).await.unwrap();
     let mut rows = String::with_capacity(2 * COPY_AT_ONCE);
     while history.made < entries {
@@ -127,9 +127,9 @@ async fn execute(connection: &mut PgConnection, sql: &str) {
         .unwrap();
 }
 
-/// Drops the indexes of the entries, and tells how to make them again.
+/// Drops the indexes of the entries, and returns the statements that rebuild them.
 async fn drop_indexes(connection: &mut PgConnection) -> Vec<String> {
-    // Those of the parent take their children along; the rest are the partitions' own.
+    // Dropping an index of the parent drops those of the partitions. The rest belong to single partitions.
     let of_parent = "SELECT indexrelid::regclass::text, replace(pg_get_indexdef(indexrelid), ' ON ONLY ', ' ON ')
         FROM pg_index WHERE indrelid = 'audit_entry'::regclass";
     let of_partitions = "SELECT indexrelid::regclass::text, pg_get_indexdef(indexrelid) FROM pg_index
@@ -145,37 +145,35 @@ async fn drop_indexes(connection: &mut PgConnection) -> Vec<String> {
     made
 }
 
-/// What a history is made of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kinds {
-    /// Changes only.
+    /// Only changes.
     Known,
-    /// Changes, and after each a kind that this build does not know.
+    /// Changes, each followed by an entry of a kind that this build does not know.
     AndUnknown,
 }
 
-/// What was made so far.
-struct History {
+struct HistoryGenerator {
     kinds: Kinds,
     time: Timestamp,
     step: std::time::Duration,
     made: u64,
     random: fastrand::Rng,
-    ledgers: BTreeMap<AccountId, Ledger>,
-    /// Full tiles that are not saved yet: hashes and root.
+    ledgers: BTreeMap<AccountId, GeneratedLedger>,
+    /// Full tiles that are not saved yet, with their hashes and root.
     tiles: Vec<(AccountId, TileId, Vec<Hash>, Hash)>,
 }
 
-/// An account's ledger, as far as it is needed to go on.
+/// The state of one account's ledger.
 #[derive(Default)]
-struct Ledger {
+struct GeneratedLedger {
     frontier: Frontier,
     last_recorded_at: Option<Timestamp>,
-    /// The hashes of the tile that is being filled, level by level.
+    /// The hashes of the incomplete tile of each level.
     edge: Vec<Vec<Hash>>,
 }
 
-impl History {
+impl HistoryGenerator {
     fn new(start: Timestamp, step: std::time::Duration, kinds: Kinds) -> Self {
         Self {
             kinds,
@@ -188,7 +186,7 @@ impl History {
         }
     }
 
-    /// One change: asked for, now and then joined, and ended; or denied.
+    /// One change: requested, sometimes joined, and ended; or denied.
     fn next_change(&mut self, rows: &mut String) {
         let intent = Arc::new(self.intent());
         let number = self.random.u32(0..1000);
@@ -211,7 +209,7 @@ impl History {
     }
 
     fn intent(&mut self) -> Intent {
-        // Few accounts, principals and images make most of a history.
+        // A few accounts, principals and images make up most of a history.
         let mut skewed = |count: u64| {
             let at = self.random.f64();
             (at * at * at * count as f64) as u64
@@ -316,7 +314,7 @@ impl History {
     }
 }
 
-impl Ledger {
+impl GeneratedLedger {
     fn append(&mut self, account: AccountId, leaf: Hash, tiles: &mut Vec<(AccountId, TileId, Vec<Hash>, Hash)>) {
         let size = self.frontier.size();
         self.frontier.append(leaf);
@@ -335,12 +333,12 @@ impl Ledger {
     }
 }
 
-/// One line in COPY's text format.
+/// One line in the text format of COPY.
 fn row(rows: &mut String, entry: &Entry, text: &str, leaf_hash: &Hash) {
     use std::fmt::Write;
     let escaped = |text: &str| text.replace('\\', "\\\\").replace('\n', "\\n").replace('\t', "\\t");
     let or_null = |value: Option<String>| value.unwrap_or_else(|| "\\N".into());
-    let hash: String = leaf_hash.iter().map(|byte| format!("{byte:02x}")).collect();
+    let hash = hex(leaf_hash);
     let Columns {
         kind,
         action,
@@ -414,7 +412,7 @@ async fn insert_tiles(connection: &mut PgConnection, tiles: &mut Vec<(AccountId,
     tiles.clear();
 }
 
-async fn insert_heads(connection: &mut PgConnection, history: &History) {
+async fn insert_heads(connection: &mut PgConnection, history: &HistoryGenerator) {
     for (account, ledger) in &history.ledgers {
         sqlx::query(
             "INSERT INTO ledger (account_id, size, frontier, root, last_recorded_at) VALUES ($1, $2, $3, $4, $5)",

@@ -1,4 +1,4 @@
-//! Changes that were accepted by a replica that died before it called AWS: work that nobody holds.
+//! Pending changes whose replica died before it called AWS: nobody holds their lease.
 
 use std::{sync::Arc, time::Duration};
 
@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 use crate::stack::*;
 
-/// A grant to a recipient of its own.
+/// The permission for recipient number `recipient`.
 pub fn key(account: &str, image: &str, recipient: u64) -> PermissionKey {
     PermissionKey {
         account: account.parse().unwrap(),
@@ -27,19 +27,19 @@ pub fn key(account: &str, image: &str, recipient: u64) -> PermissionKey {
 }
 
 impl Stack {
-    /// Accepts grants, in this order, under leases that are over at once.
+    /// Accepts grants in this order. Their leases expire at once.
     pub async fn leave_pending(&self, keys: impl IntoIterator<Item = PermissionKey>) {
         let settings = DatabaseConfig {
             url: self.database.url().into(),
             max_connections: 4,
-            acquire_timeout: PATIENCE,
-            statement_timeout: PATIENCE,
+            acquire_timeout: TIMEOUT,
+            statement_timeout: TIMEOUT,
         };
         let database = Database::new(&settings, &Clock::system()).unwrap();
         let settings = CommitterConfig {
             queue: 100_000,
             max_batch: 1024,
-            commit_timeout: PATIENCE,
+            commit_timeout: TIMEOUT,
             ..CommitterConfig::default()
         };
         let forwarder = ForwarderConfig {
@@ -69,16 +69,18 @@ impl Stack {
         database.close().await;
     }
 
-    /// Waits until so many changes have ended so.
+    /// Waits until `count` changes have this state.
     pub async fn until_ended(&self, state: &str, count: i64) {
         let reached = async {
             while self.changes(state).await < count {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         };
-        // Thousands of them take longer than one.
-        let patience = PATIENCE + Duration::from_millis(50) * u32::try_from(count).unwrap();
-        tokio::time::timeout(patience, reached).await.expect("they end in time");
+        // Thousands of changes take longer than one.
+        let timeout = TIMEOUT + Duration::from_millis(50) * u32::try_from(count).unwrap();
+        tokio::time::timeout(timeout, reached)
+            .await
+            .expect("the changes end in time");
     }
 
     pub async fn changes(&self, state: &str) -> i64 {

@@ -1,41 +1,39 @@
-//! A fresh, migrated database for each test, on one private cluster for the whole test process.
+//! A fresh, migrated database for each test, in one private cluster for the test process.
 //!
-//! One thread owns the cluster and the only connection that makes and drops databases: a test's runtime ends with the
-//! test, and would take a shared connection with it. The cluster starts with the first test that asks, and ends with
-//! the process: in an exit handler, because libtest leaves by `exit`. A test process that is killed takes its server
-//! along, and the next one removes the folder it left.
+//! One thread owns the cluster and the only admin connection: the runtime of a test ends with the test and would
+//! close a shared connection. The cluster starts with the first test that needs it, and is stopped by an exit
+//! handler, because libtest ends with `exit`. If a test process is killed, its server stops with it, and the next
+//! test process removes the folder.
 
-use std::fs::File;
-use std::path::Path;
-use std::sync::Mutex;
-use std::thread::JoinHandle;
-use std::time::Duration;
+use std::{fs::File, path::Path, sync::Mutex, thread::JoinHandle, time::Duration};
 
-use sharewarden::clock::Clock;
-use sharewarden::config::DatabaseConfig;
-use sharewarden::dev::postgres::{Cluster, Settings};
-use sharewarden::store::Database;
+use sharewarden::{
+    clock::Clock,
+    config::DatabaseConfig,
+    dev::postgres::{Cluster, Settings},
+    store::Database,
+};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use tokio::sync::{mpsc, oneshot};
 
 const TEMPLATE: &str = "template_of_tests";
 const FOLDER_PREFIX: &str = "sharewarden-test-";
 
-/// Makes the template what every test wants to find: an empty database with the current schema.
+/// Makes the template database: empty, with the current schema.
 async fn prepare_template(url: &str) {
-    let patience = Duration::from_secs(30);
+    let timeout = Duration::from_secs(30);
     let settings = DatabaseConfig {
         url: url.into(),
         max_connections: 1,
-        acquire_timeout: patience,
-        statement_timeout: patience,
+        acquire_timeout: timeout,
+        statement_timeout: timeout,
     };
     let database = Database::new(&settings, &Clock::system()).unwrap();
     database.migrate().await.unwrap();
-    database.close().await; // a database with connections cannot be copied
+    database.close().await; // A database with connections cannot be a template.
 }
 
-/// A database of one test, dropped with it.
+/// A database for one test. It is dropped with this value.
 #[derive(Debug)]
 pub struct TestDatabase {
     name: String,
@@ -43,14 +41,14 @@ pub struct TestDatabase {
     jobs: mpsc::UnboundedSender<Job>,
 }
 
-/// A fresh database with the current schema, and nothing in it.
+/// A fresh, empty database with the current schema.
 pub async fn database() -> TestDatabase {
     let jobs = jobs();
     let (reply, made) = oneshot::channel();
     let asked = jobs.send(Job::Create(reply));
     let (name, url) = match asked {
-        Ok(()) => made.await.expect("the shared cluster failed: its own panic says why"),
-        Err(_) => panic!("the shared cluster failed: its own panic says why"),
+        Ok(()) => made.await.expect("the shared cluster failed: see its panic message"),
+        Err(_) => panic!("the shared cluster failed: see its panic message"),
     };
     TestDatabase { name, url, jobs }
 }
@@ -63,32 +61,32 @@ impl TestDatabase {
 
 impl Drop for TestDatabase {
     fn drop(&mut self) {
-        // If the cluster is gone, so is the database.
+        // If the cluster has stopped, the database is gone too.
         let _ = self.jobs.send(Job::Drop(std::mem::take(&mut self.name)));
     }
 }
 
 enum Job {
-    /// Answered with the database's name and URL.
+    /// Replies with the database's name and URL.
     Create(oneshot::Sender<(String, String)>),
     Drop(String),
     Stop,
 }
 
-struct Shared {
+struct SharedCluster {
     jobs: mpsc::UnboundedSender<Job>,
     thread: JoinHandle<()>,
 }
 
-static SHARED: Mutex<Option<Shared>> = Mutex::new(None);
+static SHARED: Mutex<Option<SharedCluster>> = Mutex::new(None);
 
-/// Starts the shared cluster, if this is the first call.
+/// Starts the cluster on the first call.
 fn jobs() -> mpsc::UnboundedSender<Job> {
     let mut shared = SHARED.lock().unwrap();
     shared.get_or_insert_with(start).jobs.clone()
 }
 
-fn start() -> Shared {
+fn start() -> SharedCluster {
     stop_at_exit();
     remove_folders_of_the_killed();
     let (jobs, queue) = mpsc::unbounded_channel();
@@ -101,7 +99,7 @@ fn start() -> Shared {
                 .unwrap();
             runtime.block_on(serve(queue));
         });
-    Shared {
+    SharedCluster {
         jobs,
         thread: thread.unwrap(),
     }
@@ -125,7 +123,7 @@ async fn serve(mut queue: mpsc::UnboundedReceiver<Job>) {
                 let name = format!("test_{made}");
                 execute(&mut admin, format!("CREATE DATABASE {name} TEMPLATE {TEMPLATE}")).await;
                 let url = cluster.url(&name);
-                // The test may have been given up meanwhile; the cluster's end takes its database along.
+                // The test may have ended meanwhile. Its database is removed with the cluster.
                 let _ = reply.send((name, url));
             }
             Job::Drop(name) => execute(&mut admin, format!("DROP DATABASE {name} WITH (FORCE)")).await,
@@ -148,8 +146,8 @@ async fn execute(admin: &mut PgConnection, sql: String) {
 fn stop_at_exit() {
     extern "C" fn stop() {
         let shared = SHARED.lock().ok().and_then(|mut shared| shared.take());
-        if let Some(Shared { jobs, thread }) = shared {
-            // An error means that the thread has panicked, and that what it owned is dropped already.
+        if let Some(SharedCluster { jobs, thread }) = shared {
+            // An error means that the thread has panicked and dropped the cluster already.
             let _ = jobs.send(Job::Stop);
             let _ = thread.join();
         }
@@ -158,7 +156,7 @@ fn stop_at_exit() {
     assert_eq!(unsafe { libc::atexit(stop) }, 0, "no room for an exit handler");
 }
 
-/// A test process that was killed (Ctrl-C does it) could not remove its folder.
+/// Removes the folders of test processes that were killed.
 fn remove_folders_of_the_killed() {
     for entry in std::fs::read_dir(std::env::temp_dir()).unwrap().flatten() {
         let name = entry.file_name();
@@ -166,7 +164,7 @@ fn remove_folders_of_the_killed() {
             .to_str()
             .and_then(|name| name.strip_prefix(FOLDER_PREFIX)?.split('-').next()?.parse().ok());
         if owner.is_some_and(has_ended) && is_unlocked(&entry.path()) {
-            // It may be another user's: then it is theirs to remove.
+            // It may belong to another user.
             let _ = std::fs::remove_dir_all(entry.path());
         }
     }
@@ -177,7 +175,7 @@ fn has_ended(pid: i32) -> bool {
     pid.is_some_and(|pid| rustix::process::test_kill_process(pid) == Err(rustix::io::Errno::SRCH))
 }
 
-/// In another container, a process may be alive and still have no number here; its lock holds here too.
+/// A process in another container may be alive without a pid here. Its file lock is visible here too.
 fn is_unlocked(folder: &Path) -> bool {
     File::open(folder.join("lock")).is_ok_and(|lock| lock.try_lock().is_ok())
 }

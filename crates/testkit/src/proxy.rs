@@ -1,8 +1,9 @@
-//! A TCP proxy in front of Postgres that makes trouble on command, also exactly around COMMIT.
+//! A TCP proxy in front of Postgres that injects faults on demand, also exactly around COMMIT.
 //!
-//! It knows enough of Postgres' protocol (version 3, no TLS) to see where messages begin: a `COMMIT` sent as a simple
-//! query, or the `Sync` behind a statement that commits by itself, and Postgres' answer to it. Rules can be changed while it runs. To read it: [`Proxy`] is what
-//! tests use; `serve` is a connection; `to_postgres` and `to_caller` are its two ways.
+//! It parses Postgres' protocol (version 3, without TLS) far enough to find message boundaries, a `COMMIT` that is
+//! sent as a simple query, the `Sync` after a statement that commits by itself, and the response to either. Rules can
+//! be changed at any time. [`Proxy`] is the interface. `serve` handles a connection, and `to_postgres` and
+//! `to_caller` its two directions.
 
 use std::{
     collections::{HashSet, VecDeque},
@@ -34,69 +35,65 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 pub enum Rule {
     /// Everything passes.
     Pass,
-    /// New connections are reset; those that there are go on.
+    /// New connections are reset. Existing ones continue.
     Refuse,
-    /// Connections are taken and nothing passes, either way. When the rule changes, what was held back goes on.
+    /// Connections are accepted, but nothing passes. When the rule changes, the delayed bytes pass.
     BlackHole,
-    /// What is said, either way, is this late.
+    /// Bytes are delayed in both directions.
     Delay(Duration),
 }
 
-/// What happens to one COMMIT, or to the commit of one statement with several parts that writes, outside of a transaction.
+/// What happens to one COMMIT, or to the Sync that commits a writing statement outside of a transaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fate {
-    /// The connection is cut, and Postgres never hears of the COMMIT.
+pub enum CommitFault {
+    /// The connection is reset before Postgres receives the COMMIT.
     CutBefore,
-    /// Postgres commits, and the connection is cut before the client hears of it.
+    /// Postgres commits, and the connection is reset before the client receives the response.
     CutAfter,
-    /// The client is cut at once, and the COMMIT still reaches Postgres so much later.
-    Late(Duration),
+    /// The client's connection is reset at once, and Postgres receives the COMMIT after this time.
+    Delayed(Duration),
 }
 
-/// What has happened so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
-    /// Connections that were taken.
+pub struct ProxyCounts {
     pub connections: u64,
-    /// Connections that were refused.
     pub refused: u64,
-    /// Connections ended by [`Proxy::cut`].
+    /// Connections reset by [`Proxy::cut`].
     pub cut: u64,
     /// COMMITs that clients sent.
     pub commits: u64,
-    /// COMMITs that met [`Fate::CutBefore`].
+    /// COMMITs that met [`CommitFault::CutBefore`].
     pub cut_before: u64,
-    /// COMMITs that met [`Fate::CutAfter`].
+    /// COMMITs that met [`CommitFault::CutAfter`].
     pub cut_after: u64,
-    /// COMMITs that met [`Fate::Late`].
+    /// COMMITs that met [`CommitFault::Delayed`].
     pub late: u64,
 }
 
-/// A running proxy. Dropped, it ends with all its connections.
+/// A running proxy. It stops with all its connections when dropped.
 #[derive(Debug)]
 pub struct Proxy {
-    shared: Arc<Shared>,
+    shared: Arc<ProxyState>,
     address: SocketAddr,
     stop: CancellationToken,
 }
 
 impl Proxy {
-    /// Starts a proxy in front of the server that this `postgres://` URL names (TCP, or a socket by `?host=/folder`).
+    /// Starts a proxy for the server in this `postgres://` URL (TCP, or a socket with `?host=/folder`).
     pub async fn start(upstream: &str) -> Self {
-        Self::start_for(Upstream::of(upstream), true).await
+        Self::start_for(ProxyTarget::of(upstream), true).await
     }
 
-    /// Starts a proxy in front of anything else that speaks over TCP. COMMITs have no meaning for it; what is under way passes,
-    /// whatever the rule.
+    /// Starts a proxy for any other TCP server. It ignores COMMITs, and rules apply only to new connections.
     pub async fn start_plain(upstream: SocketAddr) -> Self {
-        Self::start_for(Upstream::Tcp(upstream.ip().to_string(), upstream.port()), false).await
+        Self::start_for(ProxyTarget::Tcp(upstream.ip().to_string(), upstream.port()), false).await
     }
 
-    async fn start_for(upstream: Upstream, speaks_postgres: bool) -> Self {
+    async fn start_for(upstream: ProxyTarget, speaks_postgres: bool) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(ProxyState {
             rule: watch::Sender::new(Rule::Pass),
             upstream: Mutex::new(upstream),
             speaks_postgres,
@@ -108,12 +105,12 @@ impl Proxy {
         Self { shared, address, stop }
     }
 
-    /// Where it listens.
+    /// The address that it listens on.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// The same database URL, but through this proxy.
+    /// The database URL through this proxy.
     pub fn url(&self, database_url: &str) -> String {
         let (scheme, rest) = database_url.split_once("://").unwrap();
         let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
@@ -127,36 +124,34 @@ impl Proxy {
         format!("{scheme}://{user}@{}/{database}?{}", self.address, query.join("&"))
     }
 
-    /// Puts a rule in place of the one before.
     pub fn set(&self, rule: Rule) {
         self.shared.rule.send_replace(rule);
     }
 
-    /// Cuts all connections (RST to the client); new ones are taken as the rule says.
+    /// Resets all connections.
     pub fn cut(&self) {
         let next = self.stop.child_token();
         std::mem::replace(&mut *lock(&self.shared.cut), next).cancel();
     }
 
-    /// The next so many COMMITs, of whatever connection, meet this fate. Fates queue up.
-    pub fn next_commits(&self, fate: Fate, times: usize) {
+    /// Injects this fault into the next `times` COMMITs of any connection. Faults queue up.
+    pub fn next_commits(&self, fate: CommitFault, times: usize) {
         lock(&self.shared.fates).extend(std::iter::repeat_n(fate, times));
     }
 
-    /// The fates that no COMMIT has met yet are withdrawn.
-    pub fn forget_fates(&self) {
+    /// Removes the queued faults.
+    pub fn clear_commit_faults(&self) {
         lock(&self.shared.fates).clear();
     }
 
-    /// New connections lead to another server: a failover. [`cut`](Self::cut) ends those to the old one.
+    /// Sends new connections to another server: a failover. Existing ones stay: see [`cut`](Self::cut).
     pub fn retarget(&self, upstream: &str) {
-        *lock(&self.shared.upstream) = Upstream::of(upstream);
+        *lock(&self.shared.upstream) = ProxyTarget::of(upstream);
     }
 
-    /// What has happened so far.
-    pub fn counts(&self) -> Counts {
+    pub fn counts(&self) -> ProxyCounts {
         let counted = &self.shared.counted;
-        Counts {
+        ProxyCounts {
             connections: counted.connections.load(Relaxed),
             refused: counted.refused.load(Relaxed),
             cut: counted.cut.load(Relaxed),
@@ -175,12 +170,12 @@ impl Drop for Proxy {
 }
 
 #[derive(Debug)]
-struct Shared {
+struct ProxyState {
     rule: watch::Sender<Rule>,
-    upstream: Mutex<Upstream>,
+    upstream: Mutex<ProxyTarget>,
     speaks_postgres: bool,
-    fates: Mutex<VecDeque<Fate>>,
-    /// Cancelled to cut the connections of now.
+    fates: Mutex<VecDeque<CommitFault>>,
+    /// Cancelled to reset the current connections.
     cut: Mutex<CancellationToken>,
     counted: Counted,
 }
@@ -196,11 +191,11 @@ struct Counted {
     late: AtomicU64,
 }
 
-impl Shared {
-    /// Waits until something may pass.
+impl ProxyState {
+    /// Waits until the rule lets bytes pass.
     async fn may_pass(&self) {
         let mut rule = self.rule.subscribe();
-        // The sender is in `self`: waiting cannot fail.
+        // The sender is in `self`, so this cannot fail.
         let _ = rule.wait_for(|rule| *rule != Rule::BlackHole).await;
         let now = *rule.borrow();
         if let Rule::Delay(time) = now {
@@ -208,13 +203,13 @@ impl Shared {
         }
     }
 
-    /// The fate of a COMMIT that was just sent.
-    fn fate(&self) -> Option<Fate> {
+    /// The fault for a COMMIT that was just sent.
+    fn fate(&self) -> Option<CommitFault> {
         let fate = lock(&self.fates).pop_front();
         let counter = match fate {
-            Some(Fate::CutBefore) => Some(&self.counted.cut_before),
-            Some(Fate::CutAfter) => Some(&self.counted.cut_after),
-            Some(Fate::Late(_)) => Some(&self.counted.late),
+            Some(CommitFault::CutBefore) => Some(&self.counted.cut_before),
+            Some(CommitFault::CutAfter) => Some(&self.counted.cut_after),
+            Some(CommitFault::Delayed(_)) => Some(&self.counted.late),
             None => None,
         };
         for counter in counter.into_iter().chain([&self.counted.commits]) {
@@ -229,15 +224,15 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 #[derive(Clone, Debug)]
-enum Upstream {
+enum ProxyTarget {
     Tcp(String, u16),
     Unix(PathBuf),
 }
 
-trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
-impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
+trait ByteStream: AsyncRead + AsyncWrite + Unpin + Send {}
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> ByteStream for T {}
 
-impl Upstream {
+impl ProxyTarget {
     fn of(url: &str) -> Self {
         let options = PgConnectOptions::from_str(url).unwrap();
         let port = options.get_port();
@@ -247,7 +242,7 @@ impl Upstream {
         }
     }
 
-    async fn connect(&self) -> io::Result<Box<dyn Stream>> {
+    async fn connect(&self) -> io::Result<Box<dyn ByteStream>> {
         Ok(match self {
             Self::Unix(path) => Box::new(UnixStream::connect(path).await?),
             Self::Tcp(host, port) => {
@@ -259,7 +254,7 @@ impl Upstream {
     }
 }
 
-async fn accept(listener: TcpListener, shared: Arc<Shared>, tasks: TaskTracker, stop: CancellationToken) {
+async fn accept(listener: TcpListener, shared: Arc<ProxyState>, tasks: TaskTracker, stop: CancellationToken) {
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -281,34 +276,34 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>, tasks: TaskTracker, 
                     None
                 }
             };
-            // Whatever the reason, the client sees a connection that broke: also when it is the one who left.
+            // The client always sees a reset.
             let _ = client.set_zero_linger();
             drop(client);
             if let Some(late) = late {
-                // Postgres may be gone meanwhile: then the COMMIT is.
+                // If Postgres has stopped meanwhile, the COMMIT is lost.
                 let _ = late.deliver().await;
             }
         });
     }
 }
 
-/// A COMMIT on its way to Postgres, whose client is gone.
-struct Late {
-    server: Box<dyn Stream>,
+/// A COMMIT for Postgres whose client is gone.
+struct DelayedCommit {
+    server: Box<dyn ByteStream>,
     commit: Bytes,
     after: Duration,
 }
 
-impl Late {
+impl DelayedCommit {
     async fn deliver(mut self) -> io::Result<()> {
         tokio::time::sleep(self.after).await;
         self.server.write_all(&self.commit).await?;
-        // Whatever it says: then it has read the COMMIT.
+        // Any response shows that Postgres has read the COMMIT.
         self.server.read_u8().await.map(drop)
     }
 }
 
-async fn serve(client: &mut TcpStream, shared: &Shared) -> io::Result<Option<Late>> {
+async fn serve(client: &mut TcpStream, shared: &ProxyState) -> io::Result<Option<DelayedCommit>> {
     client.set_nodelay(true)?;
     shared.may_pass().await;
     let upstream = lock(&shared.upstream).clone();
@@ -321,7 +316,7 @@ async fn serve(client: &mut TcpStream, shared: &Shared) -> io::Result<Option<Lat
     server.write_all(&startup).await?;
     let (mut from_client, mut to_client) = client.split();
     let (mut from_server, mut to_server) = tokio::io::split(server);
-    // The answer to the COMMIT that was sent is not to arrive.
+    // True if the next response must not arrive.
     let doomed = AtomicBool::new(false);
     let late = tokio::select! {
         late = to_postgres(&mut from_client, &mut to_server, shared, &doomed) => late?,
@@ -330,14 +325,14 @@ async fn serve(client: &mut TcpStream, shared: &Shared) -> io::Result<Option<Lat
             None
         }
     };
-    Ok(late.map(|(commit, after)| Late {
+    Ok(late.map(|(commit, after)| DelayedCommit {
         server: from_server.unsplit(to_server),
         commit,
         after,
     }))
 }
 
-/// The first packet, which has a length and no type. Encryption is declined.
+/// Reads the first packet, which has a length and no type. Declines encryption.
 async fn startup(client: &mut TcpStream) -> io::Result<BytesMut> {
     const SSL_REQUEST: u32 = 80_877_103;
     const GSS_REQUEST: u32 = 80_877_104;
@@ -353,23 +348,23 @@ async fn startup(client: &mut TcpStream) -> io::Result<BytesMut> {
     }
 }
 
-/// What the client says. Ends with a COMMIT that is to come late, or when the connection is at its end.
+/// Forwards the client's bytes. Returns a COMMIT that must be delayed.
 async fn to_postgres(
     client: &mut ReadHalf<'_>,
     server: &mut (impl AsyncWrite + Unpin),
-    shared: &Shared,
+    shared: &ProxyState,
     doomed: &AtomicBool,
 ) -> io::Result<Option<(Bytes, Duration)>> {
-    let (mut read, mut session) = (BytesMut::new(), Session::default());
+    let (mut read, mut session) = (BytesMut::new(), ClientSession::default());
     loop {
         some(client.read_buf(&mut read).await?)?;
         shared.may_pass().await;
         while let Some(message) = next_message(&mut read) {
             if session.commits_with(&message) {
                 match shared.fate() {
-                    Some(Fate::CutBefore) => return Ok(None),
-                    Some(Fate::Late(after)) => return Ok(Some((message, after))),
-                    Some(Fate::CutAfter) => doomed.store(true, Relaxed),
+                    Some(CommitFault::CutBefore) => return Ok(None),
+                    Some(CommitFault::Delayed(after)) => return Ok(Some((message, after))),
+                    Some(CommitFault::CutAfter) => doomed.store(true, Relaxed),
                     None => {}
                 }
             }
@@ -378,18 +373,18 @@ async fn to_postgres(
     }
 }
 
-/// What Postgres says, up to the answer that is not to arrive.
+/// Forwards the server's bytes, up to the response that must not arrive.
 async fn to_caller(
     server: &mut (impl AsyncRead + Unpin),
     client: &mut WriteHalf<'_>,
-    shared: &Shared,
+    shared: &ProxyState,
     doomed: &AtomicBool,
 ) -> io::Result<()> {
     let mut read = BytesMut::new();
     loop {
         some(server.read_buf(&mut read).await?)?;
         if doomed.load(Relaxed) {
-            // Whatever the answer is: it was a COMMIT, and Postgres has seen it.
+            // Any response shows that Postgres has processed the COMMIT.
             return Ok(());
         }
         shared.may_pass().await;
@@ -398,17 +393,17 @@ async fn to_caller(
     }
 }
 
-/// What a client has said, as far as it tells what commits.
+/// The state of a client's session that decides what commits.
 #[derive(Debug, Default)]
-struct Session {
+struct ClientSession {
     in_transaction: bool,
-    /// Prepared statements with several parts, of which one writes.
+    /// Names of prepared writing statements that have several parts.
     writing: HashSet<Vec<u8>>,
-    /// One of them was bound outside of a transaction: the next Sync commits it.
+    /// True if one of them was bound outside of a transaction: the next Sync commits it.
     bound: bool,
 }
 
-impl Session {
+impl ClientSession {
     fn commits_with(&mut self, message: &[u8]) -> bool {
         let mut texts = message[5..].split(|byte| *byte == 0);
         let mut text = || texts.next().unwrap_or_default();
@@ -440,13 +435,13 @@ impl Session {
     }
 }
 
-/// Takes one whole message: a type, a length that counts itself, and so much.
+/// Takes one complete message: type, length (which includes itself), contents.
 fn next_message(read: &mut BytesMut) -> Option<Bytes> {
     let whole = 1 + length(read.get(1..)?);
     (read.len() >= 5 && read.len() >= whole).then(|| read.split_to(whole).freeze())
 }
 
-/// The length that these bytes begin with, or more than there can be while it is not there.
+/// The length at the beginning, or a length that is never reached if it is incomplete.
 fn length(bytes: &[u8]) -> usize {
     match bytes.first_chunk() {
         Some(length) => u32::from_be_bytes(*length) as usize,
@@ -454,7 +449,7 @@ fn length(bytes: &[u8]) -> usize {
     }
 }
 
-/// No bytes is the end of a connection.
+/// Zero bytes mean the end of the connection.
 fn some(read: usize) -> io::Result<()> {
     match read {
         0 => Err(io::ErrorKind::UnexpectedEof.into()),

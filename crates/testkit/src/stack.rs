@@ -1,4 +1,4 @@
-//! A whole service for one test: its own database, its own simulator, its own server.
+//! A whole service for one test: its own database, simulator and server.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -7,8 +7,8 @@ use sharewarden_client::proto::v1::{
     Checkpoint, GetChangeRequest, GetCheckpointRequest, GetCheckpointResponse, GrantSharePermissionRequest,
     GrantSharePermissionResponse, RevokeSharePermissionRequest, change,
 };
-pub use sharewarden_client::{Audit, Shares as Client};
-use sharewarden_simulator::{Effect, Fault, Moment, Simulator, sample};
+pub use sharewarden_client::{Audit as AuditClient, Shares as Client};
+use sharewarden_simulator::{Effect, Fault, FaultTiming, Simulator, sample};
 use sqlx::{AssertSqlSafe, PgPool};
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
@@ -28,45 +28,44 @@ pub const OTHER_RECIPIENT: &str = "210987654321";
 pub const UPDATE: &str = "UpdateWorkspaceImagePermission";
 pub const DESCRIBE: &str = "DescribeWorkspaceImagePermissions";
 
-/// A signing key that nothing but tests uses.
+/// A signing key for tests only.
 pub const CHECKPOINT_KEY: &str = "\"\"\"
 -----BEGIN PRIVATE KEY-----
 MC4CAQAwBQYDK2VwBCIEIIeh4qG0eSyZysGiQjRRrVo2MCvlxyj6P1BZHd376qNY
 -----END PRIVATE KEY-----
 \"\"\"";
 
-/// Nothing that is waited for takes so long.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+/// Maximum time to wait for any condition of a test.
+pub const TIMEOUT: Duration = Duration::from_secs(60);
 
-pub async fn audit_at(address: std::net::SocketAddr) -> Audit {
-    Audit::connect(format!("http://{address}")).await.unwrap()
+pub async fn audit_at(address: std::net::SocketAddr) -> AuditClient {
+    AuditClient::connect(format!("http://{address}")).await.unwrap()
 }
 
-/// An answer of AWS that comes so much later, as does the effect of the call.
+/// Adds latency to a call and to its effect.
 pub fn late(milliseconds: u64) -> Effect {
-    let moment = Moment::BeforeApplying;
+    let moment = FaultTiming::BeforeApplying;
     Effect::Latency { milliseconds, moment }
 }
 
-/// A running service and what it runs on.
+/// A running service with its database and simulator.
 pub struct Stack {
     pub simulator: Simulator,
     pub pool: PgPool,
     pub address: SocketAddr,
     pub database: TestDatabase,
-    server: Option<Running>,
+    server: Option<RunningServer>,
 }
 
-/// A server under way.
-pub struct Running {
+pub struct RunningServer {
     pub address: SocketAddr,
     pub policy: Policy,
     stop: CancellationToken,
     task: JoinHandle<()>,
 }
 
-impl Running {
-    /// Starts a server and waits until it answers.
+impl RunningServer {
+    /// Starts a server and waits until it serves.
     pub async fn start(config: &Config, clock: Clock) -> Self {
         let listener = TcpListener::bind(config.server.listen).await.unwrap();
         let server = Server::build(config, credentials(), clock, listener).await.unwrap();
@@ -82,15 +81,14 @@ impl Running {
         }
     }
 
-    /// A client on a connection of its own.
     pub async fn client(&self) -> Client {
         Client::connect(format!("http://{}", self.address)).await.unwrap()
     }
 
-    /// Stops the server, and fails unless it stops well.
+    /// Stops the server. Panics if that fails.
     pub async fn stop(self) {
         self.stop.cancel();
-        tokio::time::timeout(PATIENCE, self.task)
+        tokio::time::timeout(TIMEOUT, self.task)
             .await
             .expect("the server stops in time")
             .unwrap();
@@ -98,17 +96,17 @@ impl Running {
 }
 
 impl Stack {
-    /// A service that tries again quickly.
+    /// A service with short retry intervals.
     pub async fn start() -> Self {
         Self::start_with("").await
     }
 
-    /// A service with more configuration: lines of TOML, with the full name of each key.
+    /// A service with more configuration: TOML lines with full key names.
     pub async fn start_with(more: &str) -> Self {
         Self::start_on(more, Clock::system()).await
     }
 
-    /// A service on this clock.
+    /// A service with this clock.
     pub async fn start_on(more: &str, clock: Clock) -> Self {
         let (database, simulator) = tokio::join!(database(), simulator());
         let pool = PgPool::connect(database.url()).await.unwrap();
@@ -123,47 +121,45 @@ impl Stack {
         stack
     }
 
-    /// Starts a server, in place of the one before.
+    /// Starts a server that replaces the previous one.
     pub async fn start_server(&mut self, more: &str, clock: Clock) {
-        let server = Running::start(&self.config(more), clock).await;
+        let server = RunningServer::start(&self.config(more), clock).await;
         self.address = server.address;
         self.server = Some(server);
     }
 
-    /// Starts one more server on the same database and the same simulator: a replica.
-    pub async fn second_server(&self, more: &str) -> Running {
-        Running::start(&self.config(more), Clock::system()).await
+    /// Starts another replica with the same database and simulator.
+    pub async fn second_server(&self, more: &str) -> RunningServer {
+        RunningServer::start(&self.config(more), Clock::system()).await
     }
 
     fn config(&self, more: &str) -> Config {
         config(self.database.url(), &self.simulator.url(), more)
     }
 
-    /// The policy of the server.
     pub fn policy(&self) -> &Policy {
         &self.server.as_ref().unwrap().policy
     }
 
-    /// A client on a connection of its own.
     pub async fn client(&self) -> Client {
         Client::connect(format!("http://{}", self.address)).await.unwrap()
     }
 
-    /// Stops the server, and fails unless it stops well.
+    /// Stops the server. Panics if that fails.
     pub async fn stop_server(&mut self) {
         if let Some(server) = self.server.take() {
             server.stop().await;
         }
     }
 
-    /// Stops everything, and fails if something is left over.
+    /// Stops everything. Panics if that fails.
     pub async fn end(mut self) {
         self.stop_server().await;
         self.pool.close().await;
         self.simulator.shutdown().await;
     }
 
-    /// The accounts that the simulator really shares the image with.
+    /// The accounts that the simulator shares the image with.
     pub fn shared_with(&self) -> Vec<String> {
         self.simulator
             .shared_accounts(ACCOUNT, REGION, IMAGE)
@@ -171,14 +167,14 @@ impl Stack {
             .collect()
     }
 
-    /// Puts a fault in force for the next calls of an operation.
+    /// Injects a fault into the next `calls` calls of an operation.
     pub fn fault(&self, operation: &str, calls: u64, effect: Effect) {
         self.simulator
             .inject(Fault::new(effect).operation(operation).calls(calls))
             .unwrap();
     }
 
-    /// Keeps every change pending, on command: AWS throttles all updates until [`release`](Self::release).
+    /// Keeps every change pending: AWS throttles all updates until [`release`](Self::release).
     pub fn hold(&self) {
         let throttle = Effect::Throttle {
             http_status: 400,
@@ -187,12 +183,11 @@ impl Stack {
         self.fault(UPDATE, u64::MAX, throttle);
     }
 
-    /// Ends all faults.
     pub fn release(&self) {
         self.simulator.clear_faults();
     }
 
-    /// Does what only a superuser can, past the triggers: changes history.
+    /// Changes history as a superuser, bypassing the triggers.
     pub async fn tamper(&self, statement: &str) {
         let mut connection = self.pool.acquire().await.unwrap();
         let set_role = "SET session_replication_role = replica";
@@ -203,7 +198,7 @@ impl Stack {
         sqlx::query(reset_role).execute(&mut *connection).await.unwrap();
     }
 
-    /// Waits until the latest checkpoint of a ledger covers `size` entries, and returns it with its answer.
+    /// Waits until the latest checkpoint covers `size` entries, and returns the response.
     pub async fn checkpoint(&self, account: &str, size: u64) -> GetCheckpointResponse {
         let mut client = self.audit().await;
         let request = GetCheckpointRequest {
@@ -224,16 +219,16 @@ impl Stack {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         };
-        tokio::time::timeout(PATIENCE, covered)
+        tokio::time::timeout(TIMEOUT, covered)
             .await
             .expect("a checkpoint is signed in time")
     }
 
-    pub async fn audit(&self) -> Audit {
+    pub async fn audit(&self) -> AuditClient {
         audit_at(self.address).await
     }
 
-    /// Grants to `count` recipients with distinct names, numbered from `first`: two entries each.
+    /// Grants to `count` recipients, numbered from `first`. Each grant makes two entries.
     pub async fn grant_many(&self, first: usize, count: usize) {
         let mut client = self.client().await;
         for number in first..first + count {
@@ -244,12 +239,12 @@ impl Stack {
         }
     }
 
-    /// The checkpoint of [`checkpoint`](Self::checkpoint) alone.
+    /// The checkpoint of [`checkpoint`](Self::checkpoint).
     pub async fn checkpoint_of(&self, account: &str, size: u64) -> Checkpoint {
         self.checkpoint(account, size).await.checkpoint.unwrap()
     }
 
-    /// The lines of a ledger, byte for byte.
+    /// The entries of a ledger, byte for byte.
     pub async fn lines(&self, account: &str) -> Vec<String> {
         sqlx::query_scalar("SELECT entry FROM audit_entry WHERE account_id = $1 ORDER BY log_index")
             .bind(account)
@@ -258,7 +253,7 @@ impl Stack {
             .unwrap()
     }
 
-    /// The one change that there is.
+    /// The id of the only change.
     pub async fn only_change(&self) -> Uuid {
         sqlx::query_scalar("SELECT change_id FROM change")
             .fetch_one(&self.pool)
@@ -266,7 +261,6 @@ impl Stack {
             .unwrap()
     }
 
-    /// How many calls of an operation have reached the simulator.
     pub fn calls_of(&self, operation: &str) -> usize {
         self.simulator
             .calls()
@@ -275,14 +269,9 @@ impl Stack {
             .count()
     }
 
-    /// The ledger of an account, as its canonical lines.
+    /// The entries of a ledger as JSON values.
     pub async fn ledger(&self, account: &str) -> Vec<serde_json::Value> {
-        let lines: Vec<String> =
-            sqlx::query_scalar("SELECT entry FROM audit_entry WHERE account_id = $1 ORDER BY log_index")
-                .bind(account)
-                .fetch_all(&self.pool)
-                .await
-                .unwrap();
+        let lines = self.lines(account).await;
         lines.iter().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
@@ -317,39 +306,39 @@ impl Stack {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         };
-        tokio::time::timeout(PATIENCE, end)
+        tokio::time::timeout(TIMEOUT, end)
             .await
             .expect("the change ends in time")
     }
 
-    /// Waits until so many calls of an operation have reached the simulator.
+    /// Waits until the simulator has received `count` calls of an operation.
     pub async fn wait_for_calls(&self, operation: &str, count: usize) {
         let reached = self
             .simulator
             .wait_for_calls(|calls| calls.iter().filter(|call| call.operation == operation).count() >= count);
-        tokio::time::timeout(PATIENCE, reached)
+        tokio::time::timeout(TIMEOUT, reached)
             .await
             .expect("the calls are made in time");
     }
 }
 
-/// Waits until a query counts so many.
+/// Waits until a counting query returns `count`.
 pub async fn until(pool: &PgPool, query: &'static str, count: i64) {
     let reached = async {
         while sqlx::query_scalar::<_, i64>(query).fetch_one(pool).await.unwrap() != count {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    tokio::time::timeout(PATIENCE, reached).await.expect(query);
+    tokio::time::timeout(TIMEOUT, reached).await.expect(query);
 }
 
-/// A simulator of the sample accounts.
+/// A simulator with the sample inventory.
 pub async fn simulator() -> Simulator {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     Simulator::start(listener, sample()).await.unwrap()
 }
 
-/// The configuration of a test: short waits, and what is asked for on top.
+/// A configuration for tests: short intervals, and `more` on top.
 pub fn config(database: &str, simulator: &str, more: &str) -> Config {
     Config::from_toml(&config_text(database, simulator, more)).unwrap()
 }
@@ -408,7 +397,7 @@ pub fn credentials() -> BaseCredentials {
     }
 }
 
-/// A request that says who asks.
+/// A request of the principal tester@example.com.
 pub fn as_tester<T>(message: T) -> Request<T> {
     let mut request = Request::new(message);
     request
@@ -417,7 +406,7 @@ pub fn as_tester<T>(message: T) -> Request<T> {
     request
 }
 
-/// A grant to the usual recipient.
+/// A grant to the default recipient.
 pub fn grant() -> GrantSharePermissionRequest {
     GrantSharePermissionRequest {
         account_id: ACCOUNT.into(),
@@ -429,7 +418,7 @@ pub fn grant() -> GrantSharePermissionRequest {
     }
 }
 
-/// A grant to a recipient of its own for each number.
+/// A grant to recipient number `number`.
 pub fn nth_grant(number: usize) -> GrantSharePermissionRequest {
     let mut request = grant();
     request.shared_account_id = format!("5{number:011}");
@@ -448,7 +437,7 @@ pub fn revoke() -> RevokeSharePermissionRequest {
     }
 }
 
-/// Grants in the background.
+/// Grants in a background task.
 pub fn spawn_grant(
     mut client: Client,
     request: GrantSharePermissionRequest,
@@ -456,7 +445,7 @@ pub fn spawn_grant(
     tokio::spawn(async move { Ok(client.grant_share_permission(as_tester(request)).await?.into_inner()) })
 }
 
-/// The reason of an error, and a value of its metadata.
+/// The reason of an error.
 pub fn reason(status: &Status) -> String {
     status
         .get_details_error_info()

@@ -1,12 +1,12 @@
-//! Promises of the proxy that other tests make trouble with (`sharewarden_testkit::proxy`).
+//! Tests of the fault-injecting proxy (`sharewarden_testkit::proxy`).
 
-#![allow(clippy::unwrap_used, reason = "tests fail so")]
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::time::Duration;
 
 use sharewarden_testkit::{
     postgres::{TestDatabase, database},
-    proxy::{Fate, Proxy, Rule},
+    proxy::{CommitFault, Proxy, Rule},
 };
 use sqlx::{Connection, PgConnection, Row};
 use tokio::{
@@ -14,10 +14,10 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 
-/// Nothing that is waited for takes so long.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// Maximum time to wait for a condition.
+const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Long enough for what happens at once to have happened.
+/// Long enough for immediate effects.
 const MOMENT: Duration = Duration::from_millis(300);
 
 async fn proxied() -> (TestDatabase, Proxy) {
@@ -37,14 +37,14 @@ async fn execute(connection: &mut PgConnection, sql: &'static str) -> sqlx::Resu
     sqlx::raw_sql(sql).execute(connection).await.map(drop)
 }
 
-/// Begins and writes, and does not commit.
+/// Begins a transaction and writes, without COMMIT.
 async fn write(connection: &mut PgConnection) {
     execute(connection, "BEGIN; INSERT INTO note VALUES ('written')")
         .await
         .unwrap();
 }
 
-/// How many notes there are, asked past the proxy.
+/// The number of notes, read without the proxy.
 async fn notes(database: &TestDatabase) -> i64 {
     let mut connection = connect(database.url()).await;
     let row = sqlx::query("SELECT count(*) FROM note").fetch_one(&mut connection);
@@ -52,7 +52,7 @@ async fn notes(database: &TestDatabase) -> i64 {
 }
 
 #[tokio::test]
-async fn what_passes_is_what_was_said() {
+async fn bytes_pass_unchanged() {
     let (database, proxy) = proxied().await;
     let mut connection = connect(&proxy.url(database.url())).await;
     let long = "x".repeat(1_000_000);
@@ -69,7 +69,7 @@ async fn what_passes_is_what_was_said() {
 }
 
 #[tokio::test]
-async fn refusing_ends_new_connections_and_leaves_the_old() {
+async fn refuse_resets_new_connections_and_keeps_existing_ones() {
     let (database, proxy) = proxied().await;
     let mut old = connect(&proxy.url(database.url())).await;
     proxy.set(Rule::Refuse);
@@ -94,7 +94,7 @@ async fn a_cut_ends_all_connections_and_new_ones_pass() {
 }
 
 #[tokio::test]
-async fn a_black_hole_takes_connections_and_answers_when_it_is_over() {
+async fn a_black_hole_delays_everything_until_the_rule_changes() {
     let (database, proxy) = proxied().await;
     let mut old = connect(&proxy.url(database.url())).await;
     proxy.set(Rule::BlackHole);
@@ -103,11 +103,11 @@ async fn a_black_hole_takes_connections_and_answers_when_it_is_over() {
     assert!(tokio::time::timeout(MOMENT, old.ping()).await.is_err());
     assert!(!new.is_finished());
     proxy.set(Rule::Pass);
-    tokio::time::timeout(PATIENCE, new).await.unwrap().unwrap().unwrap();
+    tokio::time::timeout(TIMEOUT, new).await.unwrap().unwrap().unwrap();
 }
 
 #[tokio::test]
-async fn a_delay_is_taken_each_way() {
+async fn a_delay_applies_to_both_directions() {
     let (database, proxy) = proxied().await;
     let mut connection = connect(&proxy.url(database.url())).await;
     proxy.set(Rule::Delay(MOMENT));
@@ -117,14 +117,14 @@ async fn a_delay_is_taken_each_way() {
 
 #[tokio::test]
 async fn cut_before_commit_leaves_nothing_and_cut_after_commit_leaves_it_all() {
-    for (fate, left) in [(Fate::CutBefore, 0), (Fate::CutAfter, 1)] {
+    for (fate, left) in [(CommitFault::CutBefore, 0), (CommitFault::CutAfter, 1)] {
         let (database, proxy) = proxied().await;
         let mut connection = connect(&proxy.url(database.url())).await;
         write(&mut connection).await;
         proxy.next_commits(fate, 1);
         assert!(execute(&mut connection, "COMMIT").await.is_err(), "{fate:?}");
         assert_eq!(notes(&database).await, left, "{fate:?}");
-        // Only one COMMIT was to meet it.
+        // Only one COMMIT was hit.
         let mut connection = connect(&proxy.url(database.url())).await;
         write(&mut connection).await;
         execute(&mut connection, "COMMIT").await.unwrap();
@@ -137,7 +137,7 @@ async fn cut_before_commit_leaves_nothing_and_cut_after_commit_leaves_it_all() {
 async fn a_transaction_of_sqlx_is_cut_at_its_commit() {
     let (database, proxy) = proxied().await;
     let mut connection = connect(&proxy.url(database.url())).await;
-    proxy.next_commits(Fate::CutAfter, 1);
+    proxy.next_commits(CommitFault::CutAfter, 1);
     #[expect(
         clippy::disallowed_methods,
         reason = "the very call that `store::commit::batch` makes"
@@ -151,11 +151,11 @@ async fn a_transaction_of_sqlx_is_cut_at_its_commit() {
     assert_eq!(notes(&database).await, 1);
 }
 
-/// As `store::save` does it.
+/// `store::save` writes in this way.
 #[tokio::test]
 async fn a_statement_that_commits_by_itself_is_cut_before_and_after_its_commit() {
     const WRITE: &str = "WITH written AS (INSERT INTO note VALUES ($1)) SELECT 1";
-    for (fate, left) in [(Fate::CutBefore, 0), (Fate::CutAfter, 1)] {
+    for (fate, left) in [(CommitFault::CutBefore, 0), (CommitFault::CutAfter, 1)] {
         let (database, proxy) = proxied().await;
         let mut connection = connect(&proxy.url(database.url())).await;
         proxy.next_commits(fate, 1);
@@ -180,11 +180,11 @@ async fn a_statement_that_commits_by_itself_is_cut_before_and_after_its_commit()
 }
 
 #[tokio::test]
-async fn a_late_commit_lands_after_its_client_has_gone() {
+async fn a_delayed_commit_takes_effect_after_its_client_is_gone() {
     let (database, proxy) = proxied().await;
     let mut connection = connect(&proxy.url(database.url())).await;
     write(&mut connection).await;
-    proxy.next_commits(Fate::Late(MOMENT), 1);
+    proxy.next_commits(CommitFault::Delayed(MOMENT), 1);
     assert!(execute(&mut connection, "COMMIT").await.is_err());
     assert_eq!(notes(&database).await, 0, "not yet");
     let landed = async {
@@ -192,12 +192,12 @@ async fn a_late_commit_lands_after_its_client_has_gone() {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
-    tokio::time::timeout(PATIENCE, landed).await.unwrap();
+    tokio::time::timeout(TIMEOUT, landed).await.unwrap();
     assert_eq!(proxy.counts().late, 1);
 }
 
 #[tokio::test]
-async fn new_connections_lead_where_it_points_now() {
+async fn new_connections_go_to_the_new_target() {
     let (database, proxy) = proxied().await;
     let aside = Proxy::start(database.url()).await;
     proxy.retarget(&aside.url(database.url()));
@@ -209,7 +209,7 @@ async fn new_connections_lead_where_it_points_now() {
 }
 
 #[tokio::test]
-async fn a_plain_proxy_passes_and_refuses_what_it_does_not_understand() {
+async fn a_plain_proxy_passes_and_refuses_any_protocol() {
     let echo = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let proxy = Proxy::start_plain(echo.local_addr().unwrap()).await;
     let mut caller = TcpStream::connect(proxy.address()).await.unwrap();

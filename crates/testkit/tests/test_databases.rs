@@ -1,8 +1,10 @@
-//! Promises of the databases that the other tests get (`sharewarden_testkit::postgres`).
+//! Tests of the test databases (`sharewarden_testkit::postgres`).
 
-use std::io::{BufRead, BufReader, Read};
-use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, Command, Stdio};
+use std::{
+    io::{BufRead, BufReader, Read},
+    path::{Path, PathBuf},
+    process::{Child, ChildStdin, Command, Stdio},
+};
 
 use sharewarden_testkit::postgres::{TestDatabase, database};
 use sqlx::{Connection, PgConnection};
@@ -24,7 +26,7 @@ async fn a_database_has_the_schema_and_no_rows() {
 }
 
 #[tokio::test]
-async fn two_tests_do_not_see_each_other() {
+async fn the_databases_of_two_tests_are_isolated() {
     let (one, other) = tokio::join!(database(), database());
     sqlx::raw_sql("CREATE TABLE mine (id int)")
         .execute(&mut connect(&one).await)
@@ -38,7 +40,7 @@ async fn two_tests_do_not_see_each_other() {
 }
 
 #[tokio::test]
-async fn a_database_goes_with_its_test_even_while_connected() {
+async fn a_database_is_dropped_with_its_test_even_while_connected() {
     let gone = database().await;
     let mut connection = connect(&gone).await;
     let name: String = sqlx::query_scalar("SELECT current_database()")
@@ -46,7 +48,7 @@ async fn a_database_goes_with_its_test_even_while_connected() {
         .await
         .unwrap();
     drop(gone);
-    // Databases are made and dropped one after the other, so the drop comes before this.
+    // Databases are created and dropped in order, so the drop is done before this.
     let next = database().await;
     let left: i64 = sqlx::query_scalar("SELECT count(*) FROM pg_database WHERE datname = $1")
         .bind(name)
@@ -57,7 +59,7 @@ async fn a_database_goes_with_its_test_even_while_connected() {
 }
 
 #[test]
-fn a_database_can_be_had_after_the_first_tests_runtime_has_ended() {
+fn databases_work_after_the_runtime_of_the_first_test_has_ended() {
     for _ in 0..2 {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -71,17 +73,17 @@ fn a_database_can_be_had_after_the_first_tests_runtime_has_ended() {
 fn a_test_process_leaves_no_server_and_no_folder() {
     let (mut process, input, folder) = start_helper();
     assert!(folder.exists());
-    drop(input); // the helper ends, as any test process does
+    drop(input); // The helper exits like any test process.
     assert!(process.wait().unwrap().success());
     assert!(!folder.exists(), "{} is left", folder.display());
 }
 
 #[test]
-fn a_killed_test_process_is_cleaned_up_after_by_the_next() {
+fn the_next_test_process_cleans_up_after_a_killed_one() {
     let (mut killed, _input, left) = start_helper();
     killed.kill().unwrap();
     killed.wait().unwrap();
-    // Its server is still on its way out, and would write into a folder that is being removed.
+    // Its server is still stopping, and would write into a folder that is being removed.
     while left.join("cluster/postmaster.pid").exists() {
         std::thread::yield_now();
     }
@@ -92,7 +94,7 @@ fn a_killed_test_process_is_cleaned_up_after_by_the_next() {
     next.wait().unwrap();
 }
 
-/// Not a test: what `start_helper` runs. It uses a database until its input ends.
+/// Not a test: `start_helper` runs it. It uses a database until its stdin is closed.
 #[tokio::test]
 #[ignore = "run by other tests"]
 async fn helper_that_uses_a_database() {
@@ -106,7 +108,7 @@ async fn helper_that_uses_a_database() {
     std::io::stdin().read_to_end(&mut rest).unwrap();
 }
 
-/// This very binary, as a process of its own with a cluster of its own; and that cluster's folder.
+/// Runs this test binary as a process with its own cluster. Returns the cluster's folder.
 fn start_helper() -> (Child, ChildStdin, PathBuf) {
     let mut process = Command::new(std::env::current_exe().expect("a test knows its own binary"))
         .args(["--exact", "helper_that_uses_a_database", "--ignored", "--nocapture"])

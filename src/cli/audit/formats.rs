@@ -6,14 +6,14 @@ use crate::cli::failure::{Exit, Failure};
 use crate::cli::{spreadsheet, table};
 use crate::ledger::Hash;
 use crate::ledger::checkpoint::Checkpoint;
-use crate::ledger::export::{Header, LineError, Writer};
+use crate::ledger::export::{ExportWriter, Header, LineError};
 
 use super::export::ExportFormat;
 
 /// Writes entries in a format.
 pub(super) enum Encoder {
     /// The verifiable file.
-    Jsonl(Writer),
+    Jsonl(ExportWriter),
     Csv,
     /// With the origin of the ledger.
     Ocsf(String),
@@ -25,7 +25,7 @@ impl Encoder {
     /// Writes what comes before the entries to the end of `out`.
     pub(super) fn begin(format: ExportFormat, header: &Header, out: &mut String) -> Result<Self, Failure> {
         Ok(match format {
-            ExportFormat::Jsonl => Self::Jsonl(Writer::begin(header, out).map_err(unwritten)?),
+            ExportFormat::Jsonl => Self::Jsonl(ExportWriter::begin(header, out).map_err(unwritten)?),
             ExportFormat::Csv => {
                 out.push_str(&spreadsheet::line(table::head(&Line::default().record(&[])))?);
                 Self::Csv

@@ -16,7 +16,7 @@ use crate::cli::table;
 use crate::cli::text::one_line;
 use crate::domain::AccountId;
 use crate::ledger::VerifierKey;
-use crate::ledger::verify::{LedgerFault, Verified, Wrong};
+use crate::ledger::verify::{LedgerError, VerifiedRange, VerifyError};
 
 /// What the name of a checkpoint in a folder ends with, after the account.
 const EXTENSION: &str = ".checkpoint";
@@ -120,10 +120,10 @@ fn in_folder(folder: &Path, account: AccountId) -> PathBuf {
 }
 
 /// What is wrong, as the failure of the command.
-pub(super) fn failure(wrong: &Wrong) -> Failure {
+pub(super) fn failure(wrong: &VerifyError) -> Failure {
     match wrong {
-        Wrong::Ledger {
-            fault: LedgerFault::Older(_),
+        VerifyError::Ledger {
+            error: LedgerError::Older(_),
             ..
         } => Failure::new(
             Exit::Invalid,
@@ -139,7 +139,7 @@ pub(super) fn failure(wrong: &Wrong) -> Failure {
 pub(super) fn conclude(
     output: Output,
     args: &VerifyArgs,
-    verified: &Verified,
+    verified: &VerifiedRange,
     checkpoint: &str,
     console: &mut Console<'_>,
 ) -> Result<(), Stop> {
@@ -163,7 +163,7 @@ pub(super) fn conclude(
 }
 
 /// Says what was verified, and what could not be told.
-fn print(output: Output, verified: &Verified, console: &mut Console<'_>) -> Result<(), Stop> {
+fn print(output: Output, verified: &VerifiedRange, console: &mut Console<'_>) -> Result<(), Stop> {
     let unknown = unknown(verified);
     if output == Output::Json {
         return console.print_line(json_of(verified, &unknown));
@@ -191,20 +191,20 @@ fn print(output: Output, verified: &Verified, console: &mut Console<'_>) -> Resu
     console.print(table::pairs(rows, console.width()))
 }
 
-fn entries(verified: &Verified) -> String {
+fn entries(verified: &VerifiedRange) -> String {
     match verified.end_index - verified.start_index {
         0 => "0".to_owned(),
         count => format!("{count}: {} to {}", verified.start_index, verified.end_index - 1),
     }
 }
 
-fn root(verified: &Verified) -> String {
+fn root(verified: &VerifiedRange) -> String {
     crate::ledger::merkle::hex(&verified.checkpoint.checkpoint.root)
 }
 
-fn witnesses(verified: &Verified) -> Vec<String> {
+fn witnesses(verified: &VerifiedRange) -> Vec<String> {
     let witnesses = verified.checkpoint.witnesses.iter();
-    let witness = |witness: &crate::ledger::checkpoint::Witness| {
+    let witness = |witness: &crate::ledger::checkpoint::WitnessCosignature| {
         let time = pbjson_types::Timestamp {
             seconds: i64::try_from(witness.time).unwrap_or(i64::MAX),
             nanos: 0,
@@ -215,7 +215,7 @@ fn witnesses(verified: &Verified) -> Vec<String> {
 }
 
 /// What a reader might think was verified, and was not.
-fn unknown(verified: &Verified) -> Vec<String> {
+fn unknown(verified: &VerifiedRange) -> Vec<String> {
     let size = verified.checkpoint.checkpoint.size;
     let mut unknown = Vec::new();
     if verified.start_index > 0 {
@@ -245,7 +245,7 @@ fn unknown(verified: &Verified) -> Vec<String> {
     unknown
 }
 
-fn json_of(verified: &Verified, unknown: &[String]) -> Value {
+fn json_of(verified: &VerifiedRange, unknown: &[String]) -> Value {
     let checkpoint = &verified.checkpoint;
     json!({
         "accountId": verified.account.to_string(),

@@ -14,7 +14,7 @@ use crate::cli::options::ClientOptions;
 use crate::client::Error;
 use crate::domain::AccountId;
 use crate::ledger::checkpoint;
-use crate::ledger::verify::{LedgerFault, LedgerVerifier, Wrong};
+use crate::ledger::verify::{LedgerError, LedgerVerifier, VerifyError};
 use crate::proto::v1::{ErrorReason, ExportAuditEntriesRequest};
 
 pub(super) async fn verify(
@@ -120,11 +120,11 @@ fn gone(args: &VerifyArgs, account_id: &str) -> Result<Option<Failure>, Failure>
     };
     let fault = match checkpoint::open(&kept, &args.keys(), account) {
         Ok(kept) if kept.checkpoint.size == 0 => return Ok(None),
-        Ok(kept) => LedgerFault::Truncated {
+        Ok(kept) => LedgerError::Truncated {
             older: kept.checkpoint.size,
             size: 0,
         },
-        Err(error) => LedgerFault::Older(error),
+        Err(error) => LedgerError::Older(error),
     };
-    Ok(Some(failure(&Wrong::Ledger { account, fault })))
+    Ok(Some(failure(&VerifyError::Ledger { account, error: fault })))
 }

@@ -28,7 +28,7 @@ fn time() -> impl Strategy<Value = Timestamp> {
 
 proptest! {
     #[test]
-    fn any_body_is_written_as_a_canonicalizer_writes_it_and_read_back_as_it_was(
+    fn any_body_is_encoded_canonically_and_decoded_unchanged(
         account in "[0-9]{12}", body in body(), kind in "[a-z]{1,9}\\.[a-z_]{0,9}x", log_index in 0..1_u64 << 53,
         recorded_at in time(), schema in 1..1_000_000_000_u32, version in "\\PC{1,20}",
     ) {
@@ -58,7 +58,7 @@ const GOOD: &str = concat!(
 );
 
 #[test]
-fn the_seven_members_are_written_in_the_order_of_their_names() {
+fn the_seven_members_are_in_the_order_of_their_names() {
     let envelope = Envelope {
         account: "000011112222".parse().unwrap(),
         body: json!({"action": "GRANT"}),
@@ -72,7 +72,7 @@ fn the_seven_members_are_written_in_the_order_of_their_names() {
 }
 
 #[test]
-fn a_member_with_a_value_that_it_cannot_have_is_refused() {
+fn a_member_with_an_invalid_value_is_refused() {
     assert!(Envelope::decode(GOOD).is_ok());
     for (old, new) in [
         (".500000Z", ".5Z"),

@@ -1,16 +1,16 @@
-//! Reads canonical JSON (RFC 8785) and refuses every other text, without building a value.
+//! Parses canonical JSON (RFC 8785) and refuses any other text, without building a value.
 //!
-//! A value has one canonical text: no white space, members in the order of their names and each once, one way to write each
-//! character and each number. Two limits are the ledger's own: numbers are whole and below 2^53, and names
-//! are ASCII without escapes.
+//! A value has exactly one canonical text: no white space, unique members in the order of their names, one spelling
+//! for each character and number. The ledger adds two limits: numbers are integers below 2^53, and names are ASCII
+//! without escapes.
 
-/// The deepest nesting that is read. An entry has much less; hostile input must not use up the stack.
+/// Maximum nesting. Entries are far below it. It protects the stack from hostile input.
 const MAX_DEPTH: usize = 64;
 
-/// 2^53.
+/// 2^53, the first integer that is too large.
 const NUMBERS_END: &[u8] = b"9007199254740992";
 
-/// Why a text is refused, and at which byte.
+/// Why a text is refused, with the byte offset.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not canonical JSON (RFC 8785): {what} at byte {at}")]
 pub(super) struct NotCanonical {
@@ -18,21 +18,21 @@ pub(super) struct NotCanonical {
     at: usize,
 }
 
-type Read<T> = Result<T, NotCanonical>;
+type Parsed<T> = Result<T, NotCanonical>;
 
-/// Reads an object, and passes on each of its members: the name, and the text of the value.
+/// Parses an object, and calls `member` with the name and the JSON text of each member.
 ///
 /// # Errors
-/// When it is not the canonical text of an object.
-pub(super) fn read_object<'a>(text: &'a [u8], member: impl FnMut(&'a [u8], &'a [u8])) -> Read<()> {
-    let mut reader = Reader {
+/// If the text is not a canonical object.
+pub(super) fn read_object<'a>(text: &'a [u8], member: impl FnMut(&'a [u8], &'a [u8])) -> Parsed<()> {
+    let mut reader = CanonicalReader {
         text,
         at: 0,
         is_ascii: true,
     };
     reader.object(MAX_DEPTH, member)?;
     if reader.at < text.len() {
-        return Err(reader.refuse("more text"));
+        return Err(reader.refuse("text after the object"));
     }
     match reader.is_ascii || str::from_utf8(text).is_ok() {
         true => Ok(()),
@@ -40,13 +40,13 @@ pub(super) fn read_object<'a>(text: &'a [u8], member: impl FnMut(&'a [u8], &'a [
     }
 }
 
-struct Reader<'a> {
+struct CanonicalReader<'a> {
     text: &'a [u8],
     at: usize,
     is_ascii: bool,
 }
 
-impl<'a> Reader<'a> {
+impl<'a> CanonicalReader<'a> {
     fn refuse(&self, what: &'static str) -> NotCanonical {
         NotCanonical { what, at: self.at }
     }
@@ -55,22 +55,22 @@ impl<'a> Reader<'a> {
         self.text.get(self.at).copied()
     }
 
-    /// Takes the next byte if it is this one.
+    /// Consumes the next byte if it is `byte`.
     fn take(&mut self, byte: u8) -> bool {
         let is_next = self.peek() == Some(byte);
         self.at += usize::from(is_next);
         is_next
     }
 
-    fn expect(&mut self, byte: u8, what: &'static str) -> Read<()> {
+    fn expect(&mut self, byte: u8, what: &'static str) -> Parsed<()> {
         match self.take(byte) {
             true => Ok(()),
             false => Err(self.refuse(what)),
         }
     }
 
-    /// Reads a value and returns its text. `depth` is how many more levels may be nested in it.
-    fn value(&mut self, depth: usize) -> Read<&'a [u8]> {
+    /// Parses a value and returns its text. `depth` is the number of levels that may still be nested.
+    fn value(&mut self, depth: usize) -> Parsed<&'a [u8]> {
         let start = self.at;
         match self.peek() {
             Some(b'"') => drop(self.string()?),
@@ -82,43 +82,40 @@ impl<'a> Reader<'a> {
         Ok(&self.text[start..self.at])
     }
 
-    fn object(&mut self, depth: usize, mut member: impl FnMut(&'a [u8], &'a [u8])) -> Read<()> {
+    fn object(&mut self, depth: usize, mut member: impl FnMut(&'a [u8], &'a [u8])) -> Parsed<()> {
         let depth = depth.checked_sub(1).ok_or_else(|| self.refuse("too deeply nested"))?;
-        self.expect(b'{', "no object")?;
+        self.expect(b'{', "expected an object")?;
         if self.take(b'}') {
             return Ok(());
         }
         let mut last = None;
         loop {
             let name = self.name(last)?;
-            self.expect(b':', "no colon after a name")?;
+            self.expect(b':', "expected a colon")?;
             member(name, self.value(depth)?);
             last = Some(name);
             if self.take(b'}') {
                 return Ok(());
             }
-            self.expect(b',', "no comma or brace after a member")?;
+            self.expect(b',', "expected a comma or a brace")?;
         }
     }
 
-    fn name(&mut self, last: Option<&[u8]>) -> Read<&'a [u8]> {
-        self.expect(b'"', "no name")?;
+    fn name(&mut self, last: Option<&[u8]>) -> Parsed<&'a [u8]> {
+        self.expect(b'"', "expected a name")?;
         let start = self.at;
         self.at += plain_bytes(&self.text[start..]);
         let name = &self.text[start..self.at];
-        self.expect(
-            b'"',
-            "a name that does not end, or is not of ASCII characters without escapes",
-        )?;
+        self.expect(b'"', "a name that does not end, is not ASCII, or has an escape")?;
         match last.is_none_or(|last| last < name) {
             true => Ok(name),
             false => Err(self.refuse("a name that is repeated or out of order")),
         }
     }
 
-    fn array(&mut self, depth: usize) -> Read<()> {
+    fn array(&mut self, depth: usize) -> Parsed<()> {
         let depth = depth.checked_sub(1).ok_or_else(|| self.refuse("too deeply nested"))?;
-        self.expect(b'[', "no array")?;
+        self.expect(b'[', "expected an array")?;
         if self.take(b']') {
             return Ok(());
         }
@@ -127,13 +124,13 @@ impl<'a> Reader<'a> {
             if self.take(b']') {
                 return Ok(());
             }
-            self.expect(b',', "no comma or bracket after a value")?;
+            self.expect(b',', "expected a comma or a bracket")?;
         }
     }
 
-    /// Reads a string, and gives what stands between the quotation marks.
-    fn string(&mut self) -> Read<&'a [u8]> {
-        self.expect(b'"', "no string")?;
+    /// Parses a string and returns the text between its quotes.
+    fn string(&mut self) -> Parsed<&'a [u8]> {
+        self.expect(b'"', "expected a string")?;
         let start = self.at;
         loop {
             self.at += plain_bytes(&self.text[self.at..]);
@@ -151,19 +148,19 @@ impl<'a> Reader<'a> {
         Ok(&self.text[start..self.at - 1])
     }
 
-    /// Reads an escape: the short one where there is one, else the one with two lower-case hex digits.
-    fn escape(&mut self) -> Read<()> {
+    /// Parses an escape: the short form if there is one, else `\u00` with two lower-case hex digits.
+    fn escape(&mut self) -> Parsed<()> {
         let length = match &self.text[self.at + 1..] {
             [b'"' | b'\\' | b'b' | b'f' | b'n' | b'r' | b't', ..] => 2,
             [b'u', b'0', b'0', b'0', b'0'..=b'7' | b'b' | b'e' | b'f', ..] => 6,
             [b'u', b'0', b'0', b'1', b'0'..=b'9' | b'a'..=b'f', ..] => 6,
-            _ => return Err(self.refuse("another escape than the canonical one")),
+            _ => return Err(self.refuse("an escape that is not canonical")),
         };
         self.at += length;
         Ok(())
     }
 
-    fn number(&mut self) -> Read<()> {
+    fn number(&mut self) -> Parsed<()> {
         let is_negative = self.take(b'-');
         let digits = self.text[self.at..].iter().take_while(|byte| byte.is_ascii_digit());
         let start = self.at;
@@ -175,21 +172,21 @@ impl<'a> Reader<'a> {
         };
         match is_canonical {
             true => Ok(()),
-            false => Err(self.refuse("a number with zeros in front, or not below 2^53")),
+            false => Err(self.refuse("a number with leading zeros, or not below 2^53")),
         }
     }
 
-    fn literal(&mut self) -> Read<()> {
+    fn literal(&mut self) -> Parsed<()> {
         let rest = &self.text[self.at..];
         let literals: [&[u8]; 3] = [b"true", b"false", b"null"];
         let literal = literals.iter().find(|literal| rest.starts_with(literal));
-        self.at += literal.ok_or_else(|| self.refuse("no value"))?.len();
+        self.at += literal.ok_or_else(|| self.refuse("expected a value"))?.len();
         Ok(())
     }
 }
 
-/// The number of bytes in front that stand for themselves in a string. It looks at eight at a time: most of an entry is
-/// strings.
+/// The number of leading bytes that stand for themselves in a string. Looks at eight at a time, since most of an
+/// entry is strings.
 fn plain_bytes(text: &[u8]) -> usize {
     let (words, rest) = text.as_chunks::<8>();
     for (word, at) in words.iter().zip((0..).step_by(8)) {
@@ -202,8 +199,8 @@ fn plain_bytes(text: &[u8]) -> usize {
     8 * words.len() + rest.iter().take_while(is_plain).count()
 }
 
-/// Sets the highest bit of the first byte that is a control character, a quotation mark, a backslash or not ASCII. What it sets
-/// in the bytes after it has no meaning: a subtraction may have borrowed from them.
+/// Sets the highest bit of the first byte that is a control character, a quote, a backslash or not ASCII. Higher
+/// bytes of the result are undefined, because the subtraction may borrow.
 fn special_bytes(word: u64) -> u64 {
     const EACH: u64 = u64::MAX / 0xff;
     let less_than = |word: u64, byte: u8| word.wrapping_sub(EACH * u64::from(byte)) & !word;
@@ -222,7 +219,7 @@ mod tests {
         read_object(text, |_, _| {}).is_ok()
     }
 
-    /// The same by two libraries: one parses the text, the other writes the canonical text of what was parsed.
+    /// The expected result, by two other libraries: a parser and a canonicalizer.
     fn is_canonical(text: &[u8]) -> bool {
         let value: Result<Value, _> = serde_json::from_slice(text);
         value.is_ok_and(|value| {
@@ -263,7 +260,7 @@ mod tests {
         })
     }
 
-    /// Texts that are nearly right.
+    /// Texts with one or two edits.
     fn spoiled() -> impl Strategy<Value = Vec<u8>> {
         let pieces: Vec<&[u8]> = vec![
             b"",
@@ -322,7 +319,7 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(2000))]
 
         #[test]
-        fn the_canonical_text_of_any_value_is_read(value in value()) {
+        fn any_canonical_text_is_accepted(value in value()) {
             let text = canonical(&value);
             prop_assert!(holds(&text), "{}", String::from_utf8_lossy(&text));
             let mut members = Vec::new();
@@ -331,13 +328,13 @@ mod tests {
         }
 
         #[test]
-        fn any_other_text_is_refused(text in spoiled()) {
+        fn the_parser_agrees_with_two_libraries(text in spoiled()) {
             prop_assert_eq!(holds(&text), is_canonical(&text), "{}", String::from_utf8_lossy(&text));
         }
     }
 
     #[test]
-    fn other_texts_of_a_value_are_refused() {
+    fn texts_that_are_not_canonical_are_refused() {
         for text in [
             " {}",
             "{} ",
@@ -383,7 +380,7 @@ mod tests {
     }
 
     #[test]
-    fn nesting_is_limited() {
+    fn nesting_has_a_limit() {
         let nested = |depth: usize| format!("{{\"a\":{}{}}}", "[".repeat(depth), "]".repeat(depth));
         assert!(holds(nested(MAX_DEPTH - 1).as_bytes()));
         for depth in [MAX_DEPTH, 1_000_000] {

@@ -1,9 +1,9 @@
-//! Verifies the entries of one ledger, one after the other, however they come.
+//! Verifies the entries of one ledger in order, from any source.
 
 use super::{
-    line::{Place, RecordedAt},
+    error::{EntryError, LedgerError, VerifyError},
+    line::{LinePosition, RecordedAt},
     printable,
-    wrong::{EntryFault, LedgerFault, Wrong},
 };
 use crate::{
     AccountId,
@@ -23,69 +23,69 @@ pub struct LedgerVerifier {
     checkpoint: SignedCheckpoint,
     consistency_proof: Vec<Hash>,
     older: Option<OlderCheckpoint>,
-    /// The tree so far: its size is the index of the next entry.
+    /// The tree so far. Its size is the index of the next entry.
     tree: Frontier,
     last_recorded_at: Option<RecordedAt>,
 }
 
-/// What was verified.
+/// A range of entries that was verified.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Verified {
+pub struct VerifiedRange {
     /// Whose ledger.
     pub account: AccountId,
     /// The index of the first entry.
     pub start_index: u64,
     /// One past the index of the last entry.
     pub end_index: u64,
-    /// The checkpoint that the entries lead to, and who signed it.
+    /// The checkpoint that the entries lead to, with its signers.
     pub checkpoint: SignedCheckpoint,
     /// The older checkpoint, if one was given.
     pub older: Option<OlderCheckpoint>,
 }
 
-/// A checkpoint that the auditor kept.
+/// The older checkpoint that the auditor kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OlderCheckpoint {
-    /// What it says, and who signed it.
+    /// The checkpoint, with its signers.
     pub signed: SignedCheckpoint,
-    /// True when the ledger of today was seen to begin with that of then. False when this part of it cannot tell.
+    /// True if the ledger was verified to extend this checkpoint. False if the range does not reach it.
     pub is_prefix: bool,
 }
 
-/// How far it is.
+/// Verified and expected entries.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Progress {
-    /// So many entries were verified.
+pub struct VerifyProgress {
+    /// The number of verified entries.
     pub done: u64,
-    /// Of so many; 0 while that is not known.
+    /// The number of entries in the range. 0 before the header was read.
     pub total: u64,
 }
 
 impl LedgerVerifier {
-    /// Begins with what comes before the entries. `older` is the note of a checkpoint that the auditor kept.
+    /// Verifies the header. `older` is the note of an older checkpoint that the auditor kept.
     ///
     /// # Errors
-    /// When a checkpoint cannot be trusted, or what it says, the range and the older checkpoint cannot go together.
-    pub fn new(header: &Header, keys: &[VerifierKey], older: Option<&str>) -> Result<Self, Wrong> {
+    /// If a checkpoint is not trusted, or the checkpoint, the range and the older checkpoint contradict each other.
+    pub fn new(header: &Header, keys: &[VerifierKey], older: Option<&str>) -> Result<Self, VerifyError> {
         let account = header.account;
-        let wrong = |fault| Wrong::Ledger { account, fault };
+        let wrong = |error| VerifyError::Ledger { account, error };
         let checkpoint =
-            open(&header.checkpoint, keys, account).map_err(|error| wrong(LedgerFault::Checkpoint(error)))?;
+            open(&header.checkpoint, keys, account).map_err(|error| wrong(LedgerError::Checkpoint(error)))?;
         let older = older.map(|note| open(note, keys, account)).transpose();
-        let older = older.map_err(|error| wrong(LedgerFault::Older(error)))?;
+        let older = older.map_err(|error| wrong(LedgerError::Older(error)))?;
         let (start_index, end_index, size) = (header.start_index, header.end_index, checkpoint.checkpoint.size);
         if start_index > end_index || end_index > size {
-            return Err(wrong(LedgerFault::Range {
+            return Err(wrong(LedgerError::Range {
                 start_index,
                 end_index,
                 size,
             }));
         }
         if (end_index == size || end_index == 0) && !header.consistency_proof.is_empty() {
-            return Err(wrong(LedgerFault::NeedlessProof { end_index, size }));
+            return Err(wrong(LedgerError::NeedlessProof { end_index, size }));
         }
         let tree = Frontier::from_hashes(start_index, header.left_hashes.clone())
-            .map_err(|_| wrong(LedgerFault::LeftHashes { start_index }))?;
+            .map_err(|_| wrong(LedgerError::LeftHashes { start_index }))?;
         let mut verifier = Self {
             account,
             start_index,
@@ -104,20 +104,20 @@ impl LedgerVerifier {
         Ok(verifier)
     }
 
-    /// Takes the next entry: its text, and the hash that the store has for it.
+    /// Verifies the next entry: its text and its recorded hash.
     ///
     /// # Errors
-    /// What is wrong with it.
-    pub fn entry(&mut self, line: &[u8], recorded: &Hash) -> Result<(), Wrong> {
+    /// What is wrong with the entry.
+    pub fn entry(&mut self, line: &[u8], recorded: &Hash) -> Result<(), VerifyError> {
         let computed = self.check_line(self.next_index(), line)?;
         self.append(&computed, recorded)
     }
 
-    /// What was verified, once all entries were given.
+    /// The verified range, after the last entry.
     ///
     /// # Errors
-    /// When entries are missing at the end, or all of them together do not lead to the checkpoint.
-    pub fn finish(self) -> Result<Verified, Wrong> {
+    /// If entries are missing at the end, or the entries do not lead to the checkpoint.
+    pub fn finish(self) -> Result<VerifiedRange, VerifyError> {
         if self.next_index() < self.end_index {
             return Err(self.missing(self.next_index()));
         }
@@ -129,7 +129,7 @@ impl LedgerVerifier {
         if !leads_to_it {
             return Err(self.rewritten(size, false));
         }
-        Ok(Verified {
+        Ok(VerifiedRange {
             account: self.account,
             start_index: self.start_index,
             end_index: self.end_index,
@@ -138,15 +138,15 @@ impl LedgerVerifier {
         })
     }
 
-    /// How far it is.
-    pub fn progress(&self) -> Progress {
-        Progress {
+    /// Verified and expected entries.
+    pub fn progress(&self) -> VerifyProgress {
+        VerifyProgress {
             done: self.next_index() - self.start_index,
             total: self.end_index - self.start_index,
         }
     }
 
-    /// The index of the entry that it waits for.
+    /// The index of the next entry.
     pub fn next_index(&self) -> u64 {
         self.tree.size()
     }
@@ -156,82 +156,82 @@ impl LedgerVerifier {
         self.end_index
     }
 
-    /// Checks that a line is the text of the entry at `index`, and tells its hash.
-    pub(super) fn check_line(&mut self, index: u64, line: &[u8]) -> Result<Hash, Wrong> {
+    /// Checks that a line is the entry at `index`, and computes its hash.
+    pub(super) fn check_line(&mut self, index: u64, line: &[u8]) -> Result<Hash, VerifyError> {
         if index >= self.end_index {
-            return Err(self.entry_fault(index, EntryFault::PastTheEnd));
+            return Err(self.entry_error(index, EntryError::PastTheEnd));
         }
-        self.check_place(index, line)
-            .map_err(|fault| self.entry_fault(index, fault))?;
+        self.check_position(index, line)
+            .map_err(|error| self.entry_error(index, error))?;
         Ok(leaf_hash(line))
     }
 
-    fn check_place(&mut self, index: u64, line: &[u8]) -> Result<(), EntryFault> {
-        let place = Place::read(line).map_err(|error| EntryFault::Unreadable(printable(&error)))?;
-        if place.account_id != self.account.as_str().as_bytes() {
-            let account = String::from_utf8_lossy(place.account_id);
-            return Err(EntryFault::OfAccount(account.into_owned()));
+    fn check_position(&mut self, index: u64, line: &[u8]) -> Result<(), EntryError> {
+        let position = LinePosition::read(line).map_err(|error| EntryError::Unreadable(printable(&error)))?;
+        if position.account_id != self.account.as_str().as_bytes() {
+            let account = String::from_utf8_lossy(position.account_id);
+            return Err(EntryError::OfAccount(account.into_owned()));
         }
-        if place.log_index != index {
-            return Err(EntryFault::OfIndex(place.log_index));
+        if position.log_index != index {
+            return Err(EntryError::OfIndex(position.log_index));
         }
-        match self.last_recorded_at.replace(place.recorded_at) {
-            Some(before) if before > place.recorded_at => Err(EntryFault::BackInTime {
-                recorded_at: place.recorded_at.to_string(),
+        match self.last_recorded_at.replace(position.recorded_at) {
+            Some(before) if before > position.recorded_at => Err(EntryError::BackInTime {
+                recorded_at: position.recorded_at.to_string(),
                 before: before.to_string(),
             }),
             _ => Ok(()),
         }
     }
 
-    /// Adds the next entry by its hash.
-    pub(super) fn append(&mut self, computed: &Hash, recorded: &Hash) -> Result<(), Wrong> {
+    /// Adds the next entry to the tree, by its hash.
+    pub(super) fn append(&mut self, computed: &Hash, recorded: &Hash) -> Result<(), VerifyError> {
         if computed != recorded {
-            return Err(self.entry_fault(self.next_index(), EntryFault::Changed));
+            return Err(self.entry_error(self.next_index(), EntryError::Changed));
         }
         self.tree.append(*computed);
         self.compare_with_older()
     }
 
-    pub(super) fn entry_fault(&self, index: u64, fault: EntryFault) -> Wrong {
-        Wrong::Entry {
+    pub(super) fn entry_error(&self, index: u64, error: EntryError) -> VerifyError {
+        VerifyError::Entry {
             account: self.account,
             index,
-            fault,
+            error,
         }
     }
 
-    pub(super) fn missing(&self, index: u64) -> Wrong {
+    pub(super) fn missing(&self, index: u64) -> VerifyError {
         let end_index = self.end_index;
-        self.entry_fault(index, EntryFault::Missing { end_index })
+        self.entry_error(index, EntryError::Missing { end_index })
     }
 
-    /// Compares what needs no entry: a ledger never shrinks, and has one root for each size.
-    fn compare_checkpoints(&mut self) -> Result<(), Wrong> {
+    /// Compares both checkpoints without entries: a ledger never shrinks, and has one root for each size.
+    fn compare_checkpoints(&mut self) -> Result<(), VerifyError> {
         let today = &self.checkpoint.checkpoint;
         let Some(older) = &mut self.older else {
             return Ok(());
         };
         let then = &older.signed.checkpoint;
-        let fault = if then.size > today.size {
-            LedgerFault::Truncated {
+        let error = if then.size > today.size {
+            LedgerError::Truncated {
                 older: then.size,
                 size: today.size,
             }
         } else if then.size == today.size && then.root != today.root {
-            LedgerFault::Forked { size: then.size }
+            LedgerError::Forked { size: then.size }
         } else {
             older.is_prefix = then.size == today.size || then.size == 0;
             return Ok(());
         };
-        Err(Wrong::Ledger {
+        Err(VerifyError::Ledger {
             account: self.account,
-            fault,
+            error,
         })
     }
 
-    /// Compares the tree with that of the older checkpoint, where it has come to its size.
-    fn compare_with_older(&mut self) -> Result<(), Wrong> {
+    /// Compares the tree with the older checkpoint once it has the same size.
+    fn compare_with_older(&mut self) -> Result<(), VerifyError> {
         let size = self.tree.size();
         match &mut self.older {
             Some(older) if older.signed.checkpoint.size == size && !older.is_prefix => {
@@ -245,12 +245,12 @@ impl LedgerVerifier {
         }
     }
 
-    /// Says which entries were rewritten, as exactly as can be known: those that an older checkpoint vouches for were not.
-    fn rewritten(&self, size: u64, is_older: bool) -> Wrong {
+    /// The error for a wrong root. Entries that the older checkpoint covers are excluded.
+    fn rewritten(&self, size: u64, is_older: bool) -> VerifyError {
         let vouched_for = self.vouched_for();
-        Wrong::Ledger {
+        VerifyError::Ledger {
             account: self.account,
-            fault: LedgerFault::Rewritten {
+            error: LedgerError::Rewritten {
                 start_index: vouched_for.unwrap_or(0).max(self.start_index),
                 end_index: self.next_index(),
                 size,
@@ -261,7 +261,7 @@ impl LedgerVerifier {
         }
     }
 
-    /// The size of the older checkpoint, if the tree had its root when it had its size.
+    /// The size of the older checkpoint, if the tree was verified against it.
     fn vouched_for(&self) -> Option<u64> {
         let older = self.older.as_ref().filter(|older| older.is_prefix)?;
         let size = older.signed.checkpoint.size;

@@ -1,36 +1,37 @@
-//! Reads what matters in the text of an entry, and checks that the text is canonical. Nothing is kept: an export may have millions.
+//! Parses the members of an entry that the verifier needs, and checks that the text is canonical. Allocates nothing, since an
+//! export may have millions of entries.
 
 use super::canonical::{NotCanonical, read_object};
 use crate::KindName;
 
-/// What an entry's text says of its place.
-pub(super) struct Place<'a> {
-    /// Between quotation marks, and not yet known to be an account.
+/// The members of an entry that fix its position.
+pub(super) struct LinePosition<'a> {
+    /// The string without quotes. Not validated.
     pub(super) account_id: &'a [u8],
     pub(super) log_index: u64,
     pub(super) recorded_at: RecordedAt,
 }
 
-/// A schema is a small number: it has at most nine digits.
+/// One more than the largest schema number.
 const MAX_SCHEMA: u64 = 1_000_000_000;
 
-/// Why a text is not that of an entry.
+/// Why a text is not an entry.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Unreadable {
+pub(super) enum EntryParseError {
     #[error(transparent)]
     Text(#[from] NotCanonical),
-    #[error("an entry has no member {0:?} with this value")]
+    #[error("the member {0:?} is unknown or has an invalid value")]
     Member(String),
-    #[error("an entry has seven members, and this text has {0}")]
+    #[error("an entry has seven members; this text has {0}")]
     Missing(usize),
 }
 
-impl<'a> Place<'a> {
-    /// Reads the text of an entry.
+impl<'a> LinePosition<'a> {
+    /// Parses an entry.
     ///
     /// # Errors
-    /// When it is not a canonical object with just the seven members of an entry.
-    pub(super) fn read(line: &'a [u8]) -> Result<Self, Unreadable> {
+    /// If the text is not canonical, or does not have exactly the seven members.
+    pub(super) fn read(line: &'a [u8]) -> Result<Self, EntryParseError> {
         let (mut account_id, mut log_index, mut recorded_at) = (None, None, None);
         let (mut members, mut wrong) = (0, None);
         read_object(line, |name, value| {
@@ -50,32 +51,32 @@ impl<'a> Place<'a> {
             }
         })?;
         if let Some(name) = wrong {
-            return Err(Unreadable::Member(String::from_utf8_lossy(name).into_owned()));
+            return Err(EntryParseError::Member(String::from_utf8_lossy(name).into_owned()));
         }
-        // Names are not repeated, so all seven are there.
+        // Canonical names are unique, so seven valid members are all seven.
         match (members, account_id, log_index, recorded_at) {
             (7, Some(account_id), Some(log_index), Some(recorded_at)) => Ok(Self {
                 account_id,
                 log_index,
                 recorded_at,
             }),
-            _ => Err(Unreadable::Missing(members)),
+            _ => Err(EntryParseError::Missing(members)),
         }
     }
 }
 
-/// Keeps a value, and tells whether there is one.
-fn set<T>(place: &mut Option<T>, value: Option<T>) -> bool {
-    *place = value;
-    place.is_some()
+/// Stores the value, and returns whether there is one.
+fn set<T>(position: &mut Option<T>, value: Option<T>) -> bool {
+    *position = value;
+    position.is_some()
 }
 
-/// Any kind, also one that this build does not know.
+/// True for a valid name of a kind, known to this build or not.
 fn is_kind(text: &[u8]) -> bool {
     str::from_utf8(text).is_ok_and(KindName::is_valid)
 }
 
-/// What stands between the quotation marks of a string.
+/// The contents of a JSON string without escapes processed.
 fn text(value: &[u8]) -> Option<&[u8]> {
     value.strip_prefix(b"\"")?.strip_suffix(b"\"")
 }
@@ -84,7 +85,7 @@ fn number(value: &[u8]) -> Option<u64> {
     str::from_utf8(value).ok()?.parse().ok()
 }
 
-/// A time as an entry has it. All have the same shape, so that their order is that of their bytes.
+/// The time of an entry. All times have the same format, so that they sort as bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct RecordedAt([u8; SHAPE.len()]);
 

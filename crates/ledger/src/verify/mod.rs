@@ -1,37 +1,38 @@
-//! Verifies an export, line by line, in as much memory as one tile takes. Nothing in it is trusted; what is, are the keys that
-//! the auditor brings and, where there is one, the older checkpoint that they kept.
+//! Verifies an export line by line, with the memory of one tile. Nothing in the file is trusted. Trusted are the keys
+//! that the auditor gives, and the older checkpoint that the auditor kept.
 //!
-//! [`ledger`] does the work, entry by entry, however the entries come; [`Verifier`] here feeds it from a file, in which the place of
-//! a line decides what it must be; [`mod@line`] reads what matters in the text of an entry, and [`canonical`] checks that this is
-//! the only text for it; [`wrong`] is everything that can be found, and where.
+//! [`ledger`] verifies entries from any source. [`Verifier`] feeds it from a file, and knows which kind of line must
+//! come next. [`mod@line`] parses the members that matter. [`canonical`] checks that the text is canonical. [`error`]
+//! lists what can be wrong.
 
 mod canonical;
+mod error;
 mod ledger;
 mod line;
-mod wrong;
 
-pub use ledger::{LedgerVerifier, OlderCheckpoint, Progress, Verified};
-pub use wrong::{EntryFault, LedgerFault, Wrong};
+pub use error::{EntryError, LedgerError, VerifyError};
+pub use ledger::{LedgerVerifier, OlderCheckpoint, VerifiedRange, VerifyProgress};
 
-use super::{
+use crate::{
     export::{ENTRY_PREFIX, Header, LeafHashes, LineError, hashes_are_due},
     key::VerifierKey,
     merkle::Hash,
     tile::WIDTH,
 };
 
-/// Verifies the file of an export.
+/// Verifies an export file.
 #[derive(Debug)]
 pub struct Verifier {
     keys: Vec<VerifierKey>,
     older: Option<String>,
     begun: Option<LedgerVerifier>,
-    /// The hashes of the entries since the last line of hashes.
+    /// The computed leaf hashes since the last hash line.
     computed: Vec<Hash>,
 }
 
 impl Verifier {
-    /// A verifier that trusts these keys, and `older`, the note of a checkpoint of the same ledger that one of them signed.
+    /// A verifier that trusts these keys. `older` is the note of an older checkpoint of the same ledger, which one of
+    /// the keys signed.
     pub fn new(keys: Vec<VerifierKey>, older: Option<String>) -> Self {
         Self {
             keys,
@@ -41,15 +42,15 @@ impl Verifier {
         }
     }
 
-    /// Takes the next line as the file has it, with the line feed that ends it.
+    /// Verifies the next line, including its line feed.
     ///
     /// # Errors
-    /// What is wrong. The rest of the file tells nothing more.
-    pub fn line(&mut self, line: &[u8]) -> Result<(), Wrong> {
+    /// The first error. Later lines cannot be verified after it.
+    pub fn line(&mut self, line: &[u8]) -> Result<(), VerifyError> {
         let line = line.strip_suffix(b"\n").ok_or("it does not end with a line feed");
         let Some(ledger) = &mut self.begun else {
             let header = line.map_err(str::to_owned).and_then(readable(Header::parse));
-            let header = header.map_err(Wrong::Header)?;
+            let header = header.map_err(VerifyError::Header)?;
             self.begun = Some(LedgerVerifier::new(&header, &self.keys, self.older.as_deref())?);
             return Ok(());
         };
@@ -58,9 +59,9 @@ impl Verifier {
             return hashes(ledger, &mut self.computed, line);
         }
         if index == ledger.end_index() {
-            return Err(ledger.entry_fault(index, EntryFault::PastTheEnd));
+            return Err(ledger.entry_error(index, EntryError::PastTheEnd));
         }
-        let unreadable = |error: &str| ledger.entry_fault(index, EntryFault::Unreadable(error.to_owned()));
+        let unreadable = |error: &str| ledger.entry_error(index, EntryError::Unreadable(error.to_owned()));
         let line = line.map_err(unreadable)?;
         if !is_entry(line) {
             return Err(no_entry(ledger, index, line));
@@ -69,24 +70,24 @@ impl Verifier {
         Ok(())
     }
 
-    /// What was verified, once all lines were given.
+    /// The verified range, after the last line.
     ///
     /// # Errors
-    /// When entries are missing at the end, or all of them together do not lead to the checkpoint.
-    pub fn finish(self) -> Result<Verified, Wrong> {
+    /// If entries are missing at the end, or the entries do not lead to the checkpoint.
+    pub fn finish(self) -> Result<VerifiedRange, VerifyError> {
         let Some(ledger) = self.begun else {
-            return Err(Wrong::Header("it is empty".into()));
+            return Err(VerifyError::Header("it is empty".into()));
         };
         let next = ledger.next_index() + self.computed.len() as u64;
         match next < ledger.end_index() {
             true => Err(ledger.missing(next)),
-            false if !self.computed.is_empty() => Err(ledger.entry_fault(next - 1, EntryFault::NoHashes)),
+            false if !self.computed.is_empty() => Err(ledger.entry_error(next - 1, EntryError::NoHashes)),
             false => ledger.finish(),
         }
     }
 
-    /// How far it is.
-    pub fn progress(&self) -> Progress {
+    /// Verified and expected entries.
+    pub fn progress(&self) -> VerifyProgress {
         self.begun.as_ref().map(LedgerVerifier::progress).unwrap_or_default()
     }
 }
@@ -95,29 +96,29 @@ fn is_entry(line: &[u8]) -> bool {
     line.starts_with(ENTRY_PREFIX.as_bytes())
 }
 
-/// Says what is wrong with a line that is not an entry and is where `index` should be.
-fn no_entry(ledger: &LedgerVerifier, index: u64, line: &[u8]) -> Wrong {
+/// The error for a line that should be entry `index` and is not an entry.
+fn no_entry(ledger: &LedgerVerifier, index: u64, line: &[u8]) -> VerifyError {
     match LeafHashes::parse(line) {
         Ok(hashes) if hashes.end_index > index => ledger.missing(index),
-        Ok(_) => ledger.entry_fault(index, EntryFault::HashesInItsPlace),
-        Err(_) => ledger.entry_fault(
+        Ok(_) => ledger.entry_error(index, EntryError::HashesInItsPlace),
+        Err(_) => ledger.entry_error(
             index,
-            EntryFault::Unreadable("it does not begin as an entry does".into()),
+            EntryError::Unreadable("it does not begin with {\"account_id\"".into()),
         ),
     }
 }
 
-/// Takes the line of hashes that is due: compares the entries since the one before with the hashes that the store had.
-fn hashes(ledger: &mut LedgerVerifier, computed: &mut Vec<Hash>, line: Result<&[u8], &str>) -> Result<(), Wrong> {
+/// Verifies a hash line that is due, against the entries since the previous hash line.
+fn hashes(ledger: &mut LedgerVerifier, computed: &mut Vec<Hash>, line: Result<&[u8], &str>) -> Result<(), VerifyError> {
     let next = ledger.next_index() + computed.len() as u64;
-    let fault = |fault| ledger.entry_fault(next - 1, fault);
+    let failed = |error| ledger.entry_error(next - 1, error);
     if line.is_ok_and(is_entry) {
-        return Err(fault(EntryFault::NoHashes));
+        return Err(failed(EntryError::NoHashes));
     }
     let recorded = line.map_err(str::to_owned).and_then(readable(LeafHashes::parse));
-    let recorded = recorded.map_err(|error| fault(EntryFault::UnreadableHashes(error)))?;
+    let recorded = recorded.map_err(|error| failed(EntryError::UnreadableHashes(error)))?;
     if recorded.end_index != next || recorded.hashes.len() != computed.len() {
-        return Err(fault(EntryFault::NoHashes));
+        return Err(failed(EntryError::NoHashes));
     }
     for (computed, recorded) in computed.iter().zip(&recorded.hashes) {
         ledger.append(computed, recorded)?;
@@ -126,12 +127,12 @@ fn hashes(ledger: &mut LedgerVerifier, computed: &mut Vec<Hash>, line: Result<&[
     Ok(())
 }
 
-/// A reader of lines, with an error that can be shown.
+/// Wraps a parser so that its error is safe to print.
 fn readable<T>(parse: impl Fn(&[u8]) -> Result<T, LineError>) -> impl Fn(&[u8]) -> Result<T, String> {
     move |line| parse(line).map_err(|error| printable(&error))
 }
 
-/// The words of an error that may repeat a part of the file: without what would steer a terminal.
+/// An error's text, which may quote the file, with control characters escaped: they could steer a terminal.
 fn printable(error: &impl std::fmt::Display) -> String {
     let text = error.to_string();
     let escape = |c: char| {

@@ -1,12 +1,12 @@
-//! The ledger against the definitions: proofs, notes, exports, and every way to tamper with them.
+//! Tests of the ledger against the specifications: proofs, notes, exports, and every kind of tampering.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "tests fail so")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
+mod fixtures;
 mod forged;
-mod nonsense;
 mod notes;
 mod proofs;
 mod python;
+mod random_input;
 mod tampering;
 mod verifying;
-mod world;

@@ -1,4 +1,5 @@
-//! Keys, notes and checkpoints are C2SP's: other implementations' are read, and what is not theirs is refused.
+//! Keys, notes and checkpoints follow C2SP: those of other implementations are accepted, and anything else is
+//! refused.
 
 use ed25519_dalek::Signer;
 use secrecy::ExposeSecret;
@@ -6,10 +7,11 @@ use sharewarden_ledger::{
     Checkpoint, Note, SigningKey, VerifierKey,
     checkpoint::{CheckpointError, open},
     key::{KeyError, SignatureType},
+    merkle::hex,
     note::{MAX_SIGNATURES, NoteError, Signature},
 };
 
-use crate::world::{Ledger, account, key, keys, name};
+use crate::fixtures::{TestLedger, account, key, keys, name};
 
 /// The example in the documentation of golang.org/x/mod/sumdb/note.
 const GO_KEY: &str = "PeterNeumann+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW";
@@ -17,7 +19,7 @@ const GO_NOTE: &str = "If you think cryptography is the answer to your problem,\
     — PeterNeumann x08go/ZJkuBS9UG/SffcvIAQxVBtiFupLLr8pAcElZInNIuGUgYN1FFYC2pZSNXgKvqfqdngotpRZb6KE6RyyBwJnAM=\n";
 
 #[test]
-fn a_note_that_go_signed_is_verified() {
+fn a_note_signed_by_go_is_verified() {
     let keys = [GO_KEY.parse().unwrap()];
     let note: Note = GO_NOTE.parse().unwrap();
     assert_eq!(note.verify(&keys).unwrap().len(), 1);
@@ -28,7 +30,7 @@ fn a_note_that_go_signed_is_verified() {
 }
 
 #[test]
-fn a_private_key_is_read_back_from_its_pem_and_not_shown() {
+fn a_private_key_survives_a_pem_round_trip_and_debug_hides_it() {
     let pem = key().to_pem().unwrap();
     let read = SigningKey::from_pem(name(), pem.expose_secret()).unwrap();
     assert_eq!(read.verifier_key(), key().verifier_key());
@@ -40,7 +42,7 @@ fn a_private_key_is_read_back_from_its_pem_and_not_shown() {
 }
 
 #[test]
-fn the_private_key_of_rfc_8410_is_read() {
+fn the_private_key_of_rfc_8410_is_parsed() {
     // Section 10.3, and the public key of section 10.1 that belongs to it.
     let pem = "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEINTuctv5E1hK1bbY8fdp+K06/nwoy/HU++CXqI9EdVhC\n-----END PRIVATE KEY-----\n";
     let key = SigningKey::from_pem(name(), pem).unwrap().verifier_key().to_string();
@@ -72,7 +74,7 @@ fn a_verifier_key_that_was_changed_is_refused() {
 
 #[test]
 fn a_note_that_breaks_the_format_is_refused() {
-    let good = Ledger::of(1).checkpoint(1);
+    let good = TestLedger::of(1).checkpoint(1);
     assert_eq!(good.parse::<Note>().unwrap().to_string(), good);
     let wrong = [
         "".to_owned(),
@@ -98,8 +100,8 @@ fn a_note_that_breaks_the_format_is_refused() {
 }
 
 #[test]
-fn a_note_is_trusted_by_a_known_key_and_by_nothing_else() {
-    let note = Ledger::of(3).checkpoint(3);
+fn a_note_is_trusted_only_with_the_signature_of_a_known_key_of_its_ledger() {
+    let note = TestLedger::of(3).checkpoint(3);
     let other = SigningKey::from_seed(name(), &[8; 32]).verifier_key();
     assert!(open(&note, &keys(), account()).is_ok());
     assert!(open(&note, &[other.clone(), key().verifier_key()], account()).is_ok());
@@ -117,9 +119,9 @@ fn a_note_is_trusted_by_a_known_key_and_by_nothing_else() {
 }
 
 #[test]
-fn signatures_of_keys_that_were_rotated_out_stay_good() {
+fn signatures_of_rotated_keys_stay_valid() {
     let new = SigningKey::from_seed(name(), &[9; 32]);
-    let mut note: Note = Ledger::of(3).checkpoint(3).parse().unwrap();
+    let mut note: Note = TestLedger::of(3).checkpoint(3).parse().unwrap();
     note.sign(&new);
     let both = [key().verifier_key(), new.verifier_key()];
     assert_eq!(open(&note.to_string(), &both, account()).unwrap().signed_by, both);
@@ -130,12 +132,12 @@ fn signatures_of_keys_that_were_rotated_out_stay_good() {
 }
 
 #[test]
-fn a_witness_says_when_and_is_no_substitute_for_the_log() {
+fn a_cosignature_has_a_time_and_does_not_replace_the_signature_of_the_log() {
     let witness = ed25519_dalek::SigningKey::from_bytes(&[1; 32]);
     let witness_key = cosignature_key("witness.example/w1", &witness);
     assert_eq!(witness_key.signature_type(), SignatureType::Cosignature);
     assert_eq!(witness_key.to_string().parse(), Ok(witness_key.clone()));
-    let mut note: Note = Ledger::of(3).checkpoint(3).parse().unwrap();
+    let mut note: Note = TestLedger::of(3).checkpoint(3).parse().unwrap();
     let time = 1_679_315_147_u64;
     let message = format!("cosignature/v1\ntime {time}\n{}", note.text());
     let signed = witness.sign(message.as_bytes()).to_bytes();
@@ -168,12 +170,12 @@ fn cosignature_key(name: &str, key: &ed25519_dalek::SigningKey) -> VerifierKey {
     use sha2::{Digest, Sha256};
     let public = [&[4], key.verifying_key().as_bytes().as_slice()].concat();
     let id = Sha256::digest([name.as_bytes(), b"\n", &public].concat());
-    let id: String = id[..4].iter().map(|byte| format!("{byte:02x}")).collect();
+    let id = hex(&id[..4]);
     format!("{name}+{id}+{}", STANDARD.encode(public)).parse().unwrap()
 }
 
 #[test]
-fn a_checkpoint_is_three_lines_and_perhaps_extensions() {
+fn a_checkpoint_has_three_lines_and_optional_extension_lines() {
     let text = "sharewarden.example/000011112222\n20852163\nCsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jxq2I=\n";
     let checkpoint: Checkpoint = text.parse().unwrap();
     assert_eq!((checkpoint.size, checkpoint.account()), (20_852_163, Some(account())));

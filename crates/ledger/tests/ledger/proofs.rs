@@ -1,4 +1,4 @@
-//! Proofs from tiles are those of RFC 6962's definitions, word for word, and prove nothing else.
+//! Proofs from tiles equal those of the definitions in RFC 6962, and prove nothing else.
 
 use std::sync::LazyLock;
 
@@ -12,11 +12,11 @@ use sharewarden_ledger::{
     tile::{WIDTH, tile_root},
 };
 
-use crate::world;
+use crate::fixtures;
 
 static LEAVES: LazyLock<Vec<Hash>> =
     LazyLock::new(|| (0..66_000_u32).map(|index| leaf_hash(&index.to_be_bytes())).collect());
-static TILES: LazyLock<Tiles> = LazyLock::new(|| world::tiles(&LEAVES));
+static TILES: LazyLock<Tiles> = LazyLock::new(|| fixtures::tiles(&LEAVES));
 
 fn node(left: Hash, right: Hash) -> Hash {
     Sha256::digest([&[1], left.as_slice(), &right].concat()).into()
@@ -67,7 +67,7 @@ fn defined_subproof(first: usize, leaves: &[Hash], whole: bool) -> Vec<Hash> {
     proof
 }
 
-/// The tiles that were asked for, as wide as they are in a tree of `size`, and no others.
+/// The named tiles, with their width in a tree of `size`, and no others.
 fn only(ids: &[TileId], size: u64) -> Tiles {
     ids.iter()
         .map(|id| (*id, TILES[id][..id.width(size)].to_vec()))
@@ -78,7 +78,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(40))]
 
     #[test]
-    fn inclusion_proofs_are_those_that_the_rfc_defines((size, index) in (1_u64..3000).prop_flat_map(|size| (Just(size), 0..size))) {
+    fn inclusion_proofs_match_the_rfc_definition((size, index) in (1_u64..3000).prop_flat_map(|size| (Just(size), 0..size))) {
         let leaves = &LEAVES[..size as usize];
         let tiles = only(&inclusion_tiles(index, size), size);
         let path = inclusion(index, size, &tiles).unwrap();
@@ -87,7 +87,7 @@ proptest! {
     }
 
     #[test]
-    fn consistency_proofs_are_those_that_the_rfc_defines((second, first) in (1_u64..3000).prop_flat_map(|size| (Just(size), 1..=size))) {
+    fn consistency_proofs_match_the_rfc_definition((second, first) in (1_u64..3000).prop_flat_map(|size| (Just(size), 1..=size))) {
         let leaves = &LEAVES[..second as usize];
         let tiles = only(&consistency_tiles(first, second), second);
         let proof = consistency(first, second, &tiles).unwrap();
@@ -97,14 +97,14 @@ proptest! {
     }
 
     #[test]
-    fn the_root_and_the_right_edge_come_from_a_few_tiles(size in 0_u64..3000) {
+    fn root_and_frontier_are_computed_from_the_named_tiles(size in 0_u64..3000) {
         let tiles = only(&frontier_tiles(size), size);
         prop_assert_eq!(root(size, &tiles).unwrap(), defined_root(&LEAVES[..size as usize]));
-        prop_assert_eq!(frontier(size, &tiles).unwrap(), world::frontier(&LEAVES[..size as usize]));
+        prop_assert_eq!(frontier(size, &tiles).unwrap(), fixtures::frontier(&LEAVES[..size as usize]));
     }
 
     #[test]
-    fn a_proof_of_something_else_is_refused(
+    fn a_changed_proof_is_refused(
         (second, first) in (2_u64..600).prop_flat_map(|size| (Just(size), 1..size)),
         (change, bit) in (any::<prop::sample::Index>(), 0_usize..256),
     ) {
@@ -137,7 +137,7 @@ proptest! {
 }
 
 #[test]
-fn proofs_hold_where_the_tree_grows_a_level_of_tiles() {
+fn proofs_verify_around_a_new_level_of_tiles() {
     let mut tree = Frontier::default();
     let roots: Vec<_> = LEAVES
         .iter()
@@ -164,7 +164,7 @@ fn proofs_hold_where_the_tree_grows_a_level_of_tiles() {
 }
 
 #[test]
-fn at_ten_million_entries_a_proof_needs_few_tiles() {
+fn a_proof_over_ten_million_entries_needs_at_most_eight_tiles() {
     for (index, size) in [(0, 10_000_000), (9_999_999, 10_000_000), (4_999_999, 9_876_543)] {
         assert!(inclusion_tiles(index, size).len() <= 8);
         assert!(consistency_tiles(index + 1, size).len() <= 8);
@@ -174,7 +174,7 @@ fn at_ten_million_entries_a_proof_needs_few_tiles() {
 }
 
 #[test]
-fn what_is_not_in_the_tree_has_no_proof() {
+fn an_index_or_a_size_outside_of_the_tree_has_no_proof() {
     assert_eq!(inclusion(5, 5, &TILES), Err(ProofError::Outside { inner: 5, size: 5 }));
     assert_eq!(
         consistency(6, 5, &TILES),
@@ -193,7 +193,7 @@ fn what_is_not_in_the_tree_has_no_proof() {
 }
 
 #[test]
-fn nothing_is_to_be_proven_of_an_empty_or_an_equal_tree() {
+fn the_proof_for_an_empty_or_equal_tree_is_empty() {
     assert_eq!(consistency(0, 9, &Tiles::new()), Ok(vec![]));
     assert_eq!(consistency(9, 9, &Tiles::new()), Ok(vec![]));
     assert!(verify_consistency(0, 9, &empty_root(), &LEAVES[0], &[]));

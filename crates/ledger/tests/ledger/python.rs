@@ -1,12 +1,14 @@
-//! The verifier in docs/ finds what this program's finds, with nothing but Python's standard library.
+//! The verifier script in docs/ agrees with this package, and needs only the standard library of Python.
 
 use std::{fs::File, io::Write, process::Command};
 
-use crate::world::{Ledger, account, frontier, line};
+use sharewarden_ledger::merkle::hex;
+
+use crate::fixtures::{TestLedger, account, frontier, line};
 
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/verify_export.py");
 
-/// What the script says about an export: its answer, or its complaint.
+/// Runs the script on an export. Returns its output, or its error.
 pub(crate) fn run(export: impl AsRef<[u8]>, arguments: &[&str]) -> Result<String, String> {
     let mut file = tempfile::NamedTempFile::new().unwrap();
     file.write_all(export.as_ref()).unwrap();
@@ -24,7 +26,7 @@ pub(crate) fn run(export: impl AsRef<[u8]>, arguments: &[&str]) -> Result<String
     }
 }
 
-/// Runs the script for each command line that it reads, as one process: to start Python takes longer than to verify a file.
+/// Runs the script for many command lines in one process: starting Python takes longer than verifying a file.
 const MANY: &str = r#"
 import contextlib, io, json, runpy, sys, traceback
 for line in sys.stdin:
@@ -39,7 +41,7 @@ for line in sys.stdin:
     print(json.dumps({"Ok": out.getvalue()} if wrong is None else {"Err": wrong}))
 "#;
 
-/// What the script says about each export, like [`run`]; each has the arguments that come with it.
+/// Runs the script on many exports, each with its arguments.
 pub(crate) fn run_many<'a>(exports: impl Iterator<Item = (&'a [u8], &'a [String])>) -> Vec<Result<String, String>> {
     let folder = tempfile::tempdir().unwrap();
     let mut commands = String::new();
@@ -64,19 +66,18 @@ pub(crate) fn run_many<'a>(exports: impl Iterator<Item = (&'a [u8], &'a [String]
         .collect()
 }
 
-pub(crate) fn root(ledger: &Ledger) -> String {
-    let root = frontier(&ledger.hashes).root();
-    root.iter().map(|byte| format!("{byte:02x}")).collect()
+pub(crate) fn root(ledger: &TestLedger) -> String {
+    hex(&frontier(&ledger.hashes).root())
 }
 
 #[test]
-fn the_script_is_short() {
+fn the_script_has_at_most_70_lines() {
     assert!(std::fs::read_to_string(SCRIPT).unwrap().lines().count() <= 70);
 }
 
 #[test]
-fn a_good_export_is_ok_whole_or_from_the_middle() {
-    let ledger = Ledger::of(600);
+fn the_script_verifies_a_whole_and_a_partial_export() {
+    let ledger = TestLedger::of(600);
     let ok = |entries: &str| Ok(format!("OK entries {entries} of 600, root {}\n", root(&ledger)));
     assert_eq!(run(ledger.export_all(), &[]), ok("0 to 599"));
     assert_eq!(run(ledger.export_all(), &[&root(&ledger)]), ok("0 to 599"));
@@ -85,37 +86,40 @@ fn a_good_export_is_ok_whole_or_from_the_middle() {
         run(ledger.export(&ledger.header(299, 512, 600)), &[&root(&ledger)]),
         ok("299 to 511")
     );
-    let wrong_root = run(ledger.export_all(), &[&root(&Ledger::of(599))]).unwrap_err();
+    let wrong_root = run(ledger.export_all(), &[&root(&TestLedger::of(599))]).unwrap_err();
     assert!(wrong_root.contains("not the one you trust"), "{wrong_root}");
 }
 
 #[test]
-fn every_part_of_a_small_ledger_is_ok() {
+fn the_script_verifies_every_range_of_a_small_ledger() {
     let ranges = (1..=9).flat_map(|size| (1..=size).flat_map(move |end| (0..end).map(move |start| (start, end, size))));
     let ranges: Vec<_> = ranges.collect();
-    let ledger = Ledger::of(9);
+    let ledger = TestLedger::of(9);
     let export = |(start, end, size): &(usize, usize, usize)| ledger.export(&ledger.header(*start, *end, *size));
     let exports: Vec<_> = ranges.iter().map(export).collect();
     let answers = run_many(exports.iter().map(|export| (export.as_bytes(), &[][..])));
     for ((start, end, size), answer) in ranges.into_iter().zip(answers) {
-        let root = root(&Ledger::of_lines(ledger.lines[..size].to_vec()));
+        let root = root(&TestLedger::of_lines(ledger.lines[..size].to_vec()));
         let ok = format!("OK entries {start} to {} of {size}, root {root}\n", end - 1);
         assert_eq!(answer, Ok(ok));
     }
 }
 
 #[test]
-fn a_tampered_export_is_refused_with_the_index() {
-    let good = Ledger::of(600);
+fn the_script_names_the_index_of_a_tampered_entry() {
+    let good = TestLedger::of(600);
     let header = good.header(0, 600, 600);
-    let says = |ledger: &Ledger, expected: &str| {
+    let says = |ledger: &TestLedger, expected: &str| {
         let error = run(ledger.export(&header), &[]).unwrap_err();
         assert!(error.starts_with(&format!("account 000011112222{expected}")), "{error}");
     };
     let mut changed = good.clone();
     changed.lines[300] = line(account(), 300, "another reason");
     says(&changed, ", entry 300: its text does not match its recorded hash");
-    says(&Ledger::of_lines(changed.lines), ": the root is not the checkpoint's");
+    says(
+        &TestLedger::of_lines(changed.lines),
+        ": the root is not the checkpoint's",
+    );
     let mut swapped = good.clone();
     swapped.lines.swap(100, 200);
     says(&swapped, ", entry 100: another entry is in its place");

@@ -1,15 +1,14 @@
-//! An export that is as it should be is verified, whole or in part, also against an older checkpoint.
+//! A valid export is verified, whole or in part, also against an older checkpoint.
 
 use proptest::prelude::*;
 use sharewarden_ledger::{
     export::Header,
-    verify::{LedgerVerifier, Progress, Verified, Verifier, Wrong},
+    verify::{LedgerVerifier, VerifiedRange, Verifier, VerifyError, VerifyProgress},
 };
 
-use crate::world::{Ledger, account, keys};
+use crate::fixtures::{TestLedger, account, keys};
 
-/// Verifies a file.
-pub(crate) fn verify(export: impl AsRef<[u8]>, older: Option<String>) -> Result<Verified, Wrong> {
+pub(crate) fn verify(export: impl AsRef<[u8]>, older: Option<String>) -> Result<VerifiedRange, VerifyError> {
     let mut verifier = Verifier::new(keys(), older);
     for line in export.as_ref().split_inclusive(|byte| *byte == b'\n') {
         verifier.line(line)?;
@@ -21,13 +20,13 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
     #[test]
-    fn every_part_of_a_ledger_is_verified(
+    fn every_range_of_a_ledger_is_verified(
         (size, end, start) in (0_usize..700)
             .prop_flat_map(|size| (Just(size), 0..=size))
             .prop_flat_map(|(size, end)| (Just(size), Just(end), 0..=end)),
         older in any::<prop::sample::Index>(),
     ) {
-        let ledger = Ledger::of(size as u64);
+        let ledger = TestLedger::of(size as u64);
         let export = ledger.export(&ledger.header(start, end, size));
         let older = older.index(size + 1);
         let verified = verify(&export, Some(ledger.checkpoint(older))).unwrap();
@@ -40,8 +39,8 @@ proptest! {
 }
 
 #[test]
-fn entries_are_verified_without_a_file_too() {
-    let ledger = Ledger::of(300);
+fn entries_are_verified_without_a_file() {
+    let ledger = TestLedger::of(300);
     let header = ledger.header(10, 290, 300);
     let mut verifier = LedgerVerifier::new(&header, &keys(), None).unwrap();
     for index in 10..290 {
@@ -49,24 +48,24 @@ fn entries_are_verified_without_a_file_too() {
             .entry(ledger.lines[index].as_bytes(), &ledger.hashes[index])
             .unwrap();
     }
-    assert_eq!(verifier.progress(), Progress { done: 280, total: 280 });
+    assert_eq!(verifier.progress(), VerifyProgress { done: 280, total: 280 });
     assert_eq!(verifier.finish().unwrap().account, account());
 }
 
 #[test]
-fn progress_is_told_tile_by_tile() {
-    let export = Ledger::of(300).export_all();
+fn progress_is_reported_for_each_tile() {
+    let export = TestLedger::of(300).export_all();
     let mut verifier = Verifier::new(keys(), None);
-    assert_eq!(verifier.progress(), Progress::default());
+    assert_eq!(verifier.progress(), VerifyProgress::default());
     for line in export.split_inclusive('\n').take(280) {
         verifier.line(line.as_bytes()).unwrap();
     }
-    assert_eq!(verifier.progress(), Progress { done: 256, total: 300 });
+    assert_eq!(verifier.progress(), VerifyProgress { done: 256, total: 300 });
 }
 
 #[test]
-fn a_header_is_read_back_and_entries_are_the_lines_that_begin_with_their_account() {
-    let ledger = Ledger::of(600);
+fn a_header_is_parsed_back_and_only_entries_begin_with_account_id() {
+    let ledger = TestLedger::of(600);
     let header = ledger.header(3, 590, 600);
     assert_eq!(Header::parse(header.to_line().unwrap().as_bytes()).unwrap(), header);
     let export = ledger.export(&header);

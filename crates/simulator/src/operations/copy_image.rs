@@ -1,61 +1,60 @@
-//! CopyWorkspaceImage: called in the Region that the copy is to be in, by the owner or by someone the image is shared with.
-//! China and GovCloud do not copy across Regions.
+//! CopyWorkspaceImage: called in the destination Region, by the owner or by an account that the image is shared with.
+//! In China and GovCloud, images cannot be copied across Regions.
 
 use serde_json::{Value, json};
 
-use super::Scene;
-use super::new_image::{NewImage, check_tags};
-use crate::account::Partition;
-use crate::members::Members;
-use crate::pattern;
-use crate::refusal::Refusal;
+use super::{
+    OperationContext,
+    new_image::{NewImage, check_tags},
+};
+use crate::{account::Partition, api_error::ApiError, member_reader::MemberReader, text_rule};
 
-struct Input {
+struct CopyInput {
     name: String,
     description: Option<String>,
     source_image_id: String,
     source_region: String,
 }
 
-pub(super) fn run(scene: &mut Scene<'_>, members: Members<'_>) -> Result<Value, Refusal> {
+pub(super) fn run(context: &mut OperationContext<'_>, members: MemberReader<'_>) -> Result<Value, ApiError> {
     let input = read(members)?;
-    check_regions(scene, &input.source_region)?;
-    let source = scene.visible_image(&input.source_region, &input.source_image_id)?;
-    scene.require_available(source)?;
+    check_regions(context, &input.source_region)?;
+    let source = context.visible_image(&input.source_region, &input.source_image_id)?;
+    context.require_available(source)?;
     let description = input.description.unwrap_or_else(|| source.description.clone());
     let new = NewImage {
         name: input.name,
         description,
         byol: source.byol,
     };
-    let image = scene.make_image(new)?;
+    let image = context.make_image(new)?;
     Ok(json!({"ImageId": image.image_id}))
 }
 
-fn read(mut members: Members<'_>) -> Result<Input, Refusal> {
-    let input = Input {
-        name: members.required_text("Name", &pattern::IMAGE_NAME)?,
-        description: members.text("Description", &pattern::IMAGE_DESCRIPTION)?,
-        source_image_id: members.required_text("SourceImageId", &pattern::IMAGE_ID)?,
-        source_region: members.required_text("SourceRegion", &pattern::REGION)?,
+fn read(mut members: MemberReader<'_>) -> Result<CopyInput, ApiError> {
+    let input = CopyInput {
+        name: members.required_text("Name", &text_rule::IMAGE_NAME)?,
+        description: members.text("Description", &text_rule::IMAGE_DESCRIPTION)?,
+        source_image_id: members.required_text("SourceImageId", &text_rule::IMAGE_ID)?,
+        source_region: members.required_text("SourceRegion", &text_rule::REGION)?,
     };
     check_tags(&mut members)?;
     members.finish()?;
     Ok(input)
 }
 
-fn check_regions(scene: &Scene<'_>, source_region: &str) -> Result<(), Refusal> {
-    if scene.caller.region == source_region {
+fn check_regions(context: &OperationContext<'_>, source_region: &str) -> Result<(), ApiError> {
+    if context.caller.region == source_region {
         return Ok(());
     }
-    let partition = scene.caller.partition;
+    let partition = context.caller.partition;
     match partition == Partition::of_region(source_region) && partition == Partition::Commercial {
         true => Ok(()),
-        false => Err(Refusal::not_supported(
+        false => Err(ApiError::not_supported(
             "CROSS_REGION_COPY",
             format!(
                 "Images cannot be copied from {source_region} to {}.",
-                scene.caller.region
+                context.caller.region
             ),
         )),
     }

@@ -1,23 +1,24 @@
-//! CreateWorkspaceImage: makes an image of a WorkSpace. There are no WorkSpaces here: every well-formed id is one.
+//! CreateWorkspaceImage: creates an image from a WorkSpace. WorkSpaces are not simulated: every well-formed id
+//! exists.
 
 use serde_json::Value;
 
-use super::Scene;
-use super::new_image::{NewImage, check_tags};
-use crate::members::Members;
-use crate::pattern;
-use crate::refusal::Refusal;
+use super::{
+    OperationContext,
+    new_image::{NewImage, check_tags},
+};
+use crate::{api_error::ApiError, member_reader::MemberReader, text_rule};
 
-pub(super) fn run(scene: &mut Scene<'_>, mut members: Members<'_>) -> Result<Value, Refusal> {
-    let name = members.required_text("Name", &pattern::IMAGE_NAME)?;
-    let description = members.required_text("Description", &pattern::IMAGE_DESCRIPTION)?;
-    members.required_text("WorkspaceId", &pattern::WORKSPACE_ID)?;
+pub(super) fn run(context: &mut OperationContext<'_>, mut members: MemberReader<'_>) -> Result<Value, ApiError> {
+    let name = members.required_text("Name", &text_rule::IMAGE_NAME)?;
+    let description = members.required_text("Description", &text_rule::IMAGE_DESCRIPTION)?;
+    members.required_text("WorkspaceId", &text_rule::WORKSPACE_ID)?;
     check_tags(&mut members)?;
     members.finish()?;
-    let image = scene.make_image(NewImage {
+    let image = context.make_image(NewImage {
         name,
         description,
         byol: false,
     })?;
-    Ok(image.describe(scene.now))
+    Ok(image.describe(context.now))
 }

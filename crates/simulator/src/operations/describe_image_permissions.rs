@@ -1,20 +1,25 @@
-//! DescribeWorkspaceImagePermissions: whom the caller's image is shared with. Only its owner may ask.
+//! DescribeWorkspaceImagePermissions: the accounts that an image is shared with. Only for its owner.
 
 use serde_json::{Value, json};
 
-use super::Scene;
-use super::page::{Page, with_next_token};
-use crate::members::Members;
-use crate::pattern;
-use crate::refusal::Refusal;
+use super::{
+    OperationContext,
+    page::{PageRequest, with_next_token},
+};
+use crate::{api_error::ApiError, member_reader::MemberReader, text_rule};
 
-pub(super) fn run(scene: &mut Scene<'_>, mut members: Members<'_>) -> Result<Value, Refusal> {
-    let image_id = members.required_text("ImageId", &pattern::IMAGE_ID)?;
-    let page = Page::read(&mut members)?;
+pub(super) fn run(context: &mut OperationContext<'_>, mut members: MemberReader<'_>) -> Result<Value, ApiError> {
+    let image_id = members.required_text("ImageId", &text_rule::IMAGE_ID)?;
+    let page = PageRequest::read(&mut members)?;
     members.finish()?;
-    let image = scene.owned_image(&image_id)?;
-    let shared_with = scene.world.shared_with(image, scene.behind, scene.now);
-    let list = ("permissions", &scene.caller.account, &scene.caller.region, &image_id);
+    let image = context.owned_image(&image_id)?;
+    let shared_with = context.inventory.shared_with(image, context.behind, context.now);
+    let list = (
+        "permissions",
+        &context.caller.account,
+        &context.caller.region,
+        &image_id,
+    );
     let (accounts, next) = page.cut(&list, shared_with.into_iter())?;
     let permissions: Vec<_> = accounts
         .into_iter()

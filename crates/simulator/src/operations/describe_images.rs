@@ -1,62 +1,68 @@
-//! DescribeWorkspaceImages: the images that the caller owns, or those shared with the caller, in one Region.
+//! DescribeWorkspaceImages: images in one Region that the caller owns, or that are shared with the caller.
 //!
-//! Without ImageType: OWNED. Ids that the caller cannot see are left out: the model has no "not found" here.
+//! The default ImageType is OWNED. Ids of images that the caller cannot see are ignored: the API model has no "not
+//! found" for this operation.
 
 use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use super::Scene;
-use super::page::{Page, with_next_token};
-use crate::image::Image;
-use crate::members::Members;
-use crate::pattern;
-use crate::refusal::Refusal;
+use super::{
+    OperationContext,
+    page::{PageRequest, with_next_token},
+};
+use crate::{api_error::ApiError, image::Image, member_reader::MemberReader, text_rule};
 
-struct Input {
+struct DescribeInput {
     image_ids: Option<BTreeSet<String>>,
     shared: bool,
-    page: Page,
+    page: PageRequest,
 }
 
-pub(super) fn run(scene: &mut Scene<'_>, members: Members<'_>) -> Result<Value, Refusal> {
+pub(super) fn run(context: &mut OperationContext<'_>, members: MemberReader<'_>) -> Result<Value, ApiError> {
     let input = read(members)?;
-    let region = &scene.caller.region;
-    let ids = scene
-        .world
+    let region = &context.caller.region;
+    let ids = context
+        .inventory
         .images_in(region)
         .filter(|image| input.image_ids.as_ref().is_none_or(|ids| ids.contains(&image.image_id)))
-        .filter(|image| is_listed(scene, image, input.shared))
+        .filter(|image| is_listed(context, image, input.shared))
         .map(|image| image.image_id.as_str());
-    let list = ("images", &scene.caller.account, region, input.shared, &input.image_ids);
+    let list = (
+        "images",
+        &context.caller.account,
+        region,
+        input.shared,
+        &input.image_ids,
+    );
     let (ids, next) = input.page.cut(&list, ids)?;
     let images = ids
         .iter()
-        .filter_map(|id| scene.world.image(region, id))
-        .map(|image| image.describe(scene.now));
+        .filter_map(|id| context.inventory.image(region, id))
+        .map(|image| image.describe(context.now));
     Ok(with_next_token(json!({"Images": images.collect::<Vec<_>>()}), next))
 }
 
-fn read(mut members: Members<'_>) -> Result<Input, Refusal> {
-    let image_ids = members.texts("ImageIds", 1..=25, &pattern::IMAGE_ID)?;
+fn read(mut members: MemberReader<'_>) -> Result<DescribeInput, ApiError> {
+    let image_ids = members.texts("ImageIds", 1..=25, &text_rule::IMAGE_ID)?;
     let image_type = members.choice("ImageType", &["OWNED", "SHARED"])?;
-    let page = Page::read(&mut members)?;
+    let page = PageRequest::read(&mut members)?;
     members.finish()?;
     let image_ids = image_ids.map(|ids| ids.into_iter().collect());
-    Ok(Input {
+    Ok(DescribeInput {
         image_ids,
         shared: image_type.as_deref() == Some("SHARED"),
         page,
     })
 }
 
-fn is_listed(scene: &Scene<'_>, image: &Image, shared: bool) -> bool {
-    let account = &scene.caller.account;
+fn is_listed(context: &OperationContext<'_>, image: &Image, shared: bool) -> bool {
+    let account = &context.caller.account;
     match shared {
         false => image.owner == *account,
-        true => scene
-            .world
-            .shared_with(image, scene.behind, scene.now)
+        true => context
+            .inventory
+            .shared_with(image, context.behind, context.now)
             .contains(account),
     }
 }

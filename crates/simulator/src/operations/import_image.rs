@@ -1,12 +1,13 @@
-//! ImportWorkspaceImage: makes a BYOL image of an EC2 image. Only for BYOL-enabled accounts; every well-formed EC2 id is there.
+//! ImportWorkspaceImage: creates a BYOL image from an EC2 image, for BYOL-enabled accounts. Every well-formed EC2
+//! image id exists.
 
 use serde_json::{Value, json};
 
-use super::Scene;
-use super::new_image::{NewImage, check_tags};
-use crate::members::Members;
-use crate::pattern;
-use crate::refusal::Refusal;
+use super::{
+    OperationContext,
+    new_image::{NewImage, check_tags},
+};
+use crate::{api_error::ApiError, member_reader::MemberReader, text_rule};
 
 const INGESTION_PROCESSES: &[&str] = &[
     "BYOL_REGULAR",
@@ -20,24 +21,24 @@ const INGESTION_PROCESSES: &[&str] = &[
 ];
 const APPLICATIONS: &[&str] = &["Microsoft_Office_2016", "Microsoft_Office_2019"];
 
-pub(super) fn run(scene: &mut Scene<'_>, members: Members<'_>) -> Result<Value, Refusal> {
+pub(super) fn run(context: &mut OperationContext<'_>, members: MemberReader<'_>) -> Result<Value, ApiError> {
     let new = read(members)?;
-    let account = scene.world.accounts.get(&scene.caller.account);
+    let account = context.inventory.accounts.get(&context.caller.account);
     if !account.is_some_and(|account| account.byol_enabled) {
-        return Err(Refusal::not_supported(
+        return Err(ApiError::not_supported(
             "BYOL_DISABLED",
             "The account is not enabled to bring its own licences.",
         ));
     }
-    let image = scene.make_image(new)?;
+    let image = context.make_image(new)?;
     Ok(json!({"ImageId": image.image_id}))
 }
 
-fn read(mut members: Members<'_>) -> Result<NewImage, Refusal> {
-    members.required_text("Ec2ImageId", &pattern::EC2_IMAGE_ID)?;
+fn read(mut members: MemberReader<'_>) -> Result<NewImage, ApiError> {
+    members.required_text("Ec2ImageId", &text_rule::EC2_IMAGE_ID)?;
     members.required_choice("IngestionProcess", INGESTION_PROCESSES)?;
-    let name = members.required_text("ImageName", &pattern::IMAGE_NAME)?;
-    let description = members.required_text("ImageDescription", &pattern::IMAGE_DESCRIPTION)?;
+    let name = members.required_text("ImageName", &text_rule::IMAGE_NAME)?;
+    let description = members.required_text("ImageDescription", &text_rule::IMAGE_DESCRIPTION)?;
     members.choices("Applications", 1..=5, APPLICATIONS)?;
     check_tags(&mut members)?;
     members.finish()?;

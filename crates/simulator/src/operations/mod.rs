@@ -1,12 +1,14 @@
 //! The operations of the WorkSpaces image API, one file each.
 //!
-//! Each reads its members strictly, then applies AWS's rules to the world and answers with JSON. They are synchronous and
-//! run while the world is locked, so each is atomic.
+//! Each operation reads its members strictly, applies AWS's rules to the inventory and returns JSON. It runs while
+//! the inventory is locked, so it is atomic.
 //!
-//! Where AWS's documents are silent, the choice here is:
-//! - an image that the caller cannot see is not found; one that is shared with the caller but not owned is access denied;
-//! - malformed members are ValidationException (as AWS's JSON services answer), wrong values InvalidParameterValuesException;
-//! - DeleteWorkspaceImage has no "not found" in its model: what the caller does not own is access denied.
+//! Choices where AWS's documentation is silent:
+//! - An image that the caller cannot see is "not found". An image that is shared with the caller but not owned is
+//!   "access denied".
+//! - Malformed members are ValidationException, as in AWS's other JSON services. Invalid values are
+//!   InvalidParameterValuesException.
+//! - DeleteWorkspaceImage has no "not found" in its model: an image that the caller does not own is "access denied".
 
 mod copy_image;
 mod create_image;
@@ -21,29 +23,29 @@ mod update_image_permission;
 use serde_json::Value;
 use time::OffsetDateTime;
 
-use super::caller::Caller;
-use super::fault::Behind;
-use super::image::{Image, ImageState};
-use super::members::Members;
-use super::refusal::Refusal;
-use super::settings::Settings;
-use super::world::World;
+use crate::{
+    api_error::ApiError,
+    caller::CallerIdentity,
+    fault::Staleness,
+    image::{Image, ImageState},
+    inventory::Inventory,
+    member_reader::MemberReader,
+    settings::SimulatorSettings,
+};
 
-/// All that an operation has to do with, besides its input.
-pub(super) struct Scene<'a> {
-    pub(super) world: &'a mut World,
-    pub(super) settings: &'a Settings,
-    pub(super) caller: &'a Caller,
+pub(super) struct OperationContext<'a> {
+    pub(super) inventory: &'a mut Inventory,
+    pub(super) settings: &'a SimulatorSettings,
+    pub(super) caller: &'a CallerIdentity,
     pub(super) now: OffsetDateTime,
-    /// How far behind a read is, by a fault.
-    pub(super) behind: Option<Behind>,
+    /// The staleness of reads, from a fault.
+    pub(super) behind: Option<Staleness>,
 }
 
-/// An operation: reads its members, does its work, answers.
-pub(super) type Operation = fn(&mut Scene<'_>, Members<'_>) -> Result<Value, Refusal>;
+/// Reads the members, runs the operation, and returns the output.
+pub(super) type OperationFn = fn(&mut OperationContext<'_>, MemberReader<'_>) -> Result<Value, ApiError>;
 
-/// Finds an operation by AWS's name for it.
-pub(super) fn find(name: &str) -> Option<Operation> {
+pub(super) fn find(name: &str) -> Option<OperationFn> {
     Some(match name {
         "UpdateWorkspaceImagePermission" => update_image_permission::run,
         "DescribeWorkspaceImagePermissions" => describe_image_permissions::run,
@@ -56,31 +58,31 @@ pub(super) fn find(name: &str) -> Option<Operation> {
     })
 }
 
-impl Scene<'_> {
-    /// An image of the caller's, in the caller's Region.
-    fn owned_image(&self, image_id: &str) -> Result<&Image, Refusal> {
+impl OperationContext<'_> {
+    /// The caller's image in the Region of the call.
+    fn owned_image(&self, image_id: &str) -> Result<&Image, ApiError> {
         let image = self.visible_image(&self.caller.region, image_id)?;
         match image.owner == self.caller.account {
             true => Ok(image),
-            false => Err(Refusal::access_denied(format!(
+            false => Err(ApiError::access_denied(format!(
                 "The image {image_id} belongs to another account."
             ))),
         }
     }
 
-    /// An image that the caller owns, or that is shared with the caller.
-    fn visible_image(&self, region: &str, image_id: &str) -> Result<&Image, Refusal> {
+    /// An image that the caller owns or that is shared with the caller.
+    fn visible_image(&self, region: &str, image_id: &str) -> Result<&Image, ApiError> {
         let caller = &self.caller.account;
-        self.world
+        self.inventory
             .image(region, image_id)
             .filter(|image| image.owner == *caller || image.shared_with.contains(caller))
-            .ok_or_else(|| Refusal::not_found(image_id))
+            .ok_or_else(|| ApiError::not_found(image_id))
     }
 
-    fn require_available(&self, image: &Image) -> Result<(), Refusal> {
+    fn require_available(&self, image: &Image) -> Result<(), ApiError> {
         match image.state_at(self.now) {
             ImageState::Available => Ok(()),
-            ImageState::Pending | ImageState::Error => Err(Refusal::unavailable(&image.image_id)),
+            ImageState::Pending | ImageState::Error => Err(ApiError::unavailable(&image.image_id)),
         }
     }
 }

@@ -1,24 +1,19 @@
-//! What CreateWorkspaceImage, ImportWorkspaceImage and CopyWorkspaceImage have in common: a new image comes to be.
+//! Creation of an image, for CreateWorkspaceImage, ImportWorkspaceImage and CopyWorkspaceImage.
 
 use time::Duration;
 
-use super::Scene;
-use crate::image::Image;
-use crate::keys::random;
-use crate::members::Members;
-use crate::pattern;
-use crate::refusal::Refusal;
+use super::OperationContext;
+use crate::{access_keys::random, api_error::ApiError, image::Image, member_reader::MemberReader, text_rule};
 
-/// What a new image is to be.
 pub(super) struct NewImage {
     pub(super) name: String,
     pub(super) description: String,
     pub(super) byol: bool,
 }
 
-impl Scene<'_> {
-    /// Makes an image of the caller's, in the caller's Region. It is PENDING for a while.
-    pub(super) fn make_image(&mut self, new: NewImage) -> Result<Image, Refusal> {
+impl OperationContext<'_> {
+    /// Creates a PENDING image of the caller in the Region of the call.
+    pub(super) fn make_image(&mut self, new: NewImage) -> Result<Image, ApiError> {
         self.check_name_and_limit(&new.name)?;
         let building = i64::try_from(self.settings.image_build_milliseconds).unwrap_or(i64::MAX);
         let ready = self
@@ -29,24 +24,24 @@ impl Scene<'_> {
             .named(new.name, new.description)
             .building_until(ready);
         image.byol = new.byol;
-        self.world.put_image(image.clone());
+        self.inventory.put_image(image.clone());
         Ok(image)
     }
 
-    fn check_name_and_limit(&self, name: &str) -> Result<(), Refusal> {
+    fn check_name_and_limit(&self, name: &str) -> Result<(), ApiError> {
         let owned = || {
-            self.world
+            self.inventory
                 .images_in(&self.caller.region)
                 .filter(|image| image.owner == self.caller.account)
         };
         if owned().any(|image| image.name == name) {
-            return Err(Refusal::new(
+            return Err(ApiError::new(
                 "ResourceAlreadyExistsException",
                 format!("There is an image named {name} already."),
             ));
         }
         if owned().count() >= self.settings.image_limit {
-            return Err(Refusal::new(
+            return Err(ApiError::new(
                 "ResourceLimitExceededException",
                 "The limit of images has been reached.",
             ));
@@ -57,18 +52,18 @@ impl Scene<'_> {
     fn unused_id(&self) -> String {
         loop {
             let image_id = format!("wsi-{}", random(9, b"0123456789abcdefghijklmnopqrstuvwxyz"));
-            if self.world.image(&self.caller.region, &image_id).is_none() {
+            if self.inventory.image(&self.caller.region, &image_id).is_none() {
                 return image_id;
             }
         }
     }
 }
 
-/// Checks Tags, which are not kept.
-pub(super) fn check_tags(members: &mut Members<'_>) -> Result<(), Refusal> {
+/// Validates Tags. They are not stored.
+pub(super) fn check_tags(members: &mut MemberReader<'_>) -> Result<(), ApiError> {
     members.structures("Tags", |tag| {
-        tag.required_text("Key", &pattern::TAG_KEY)?;
-        tag.required_text("Value", &pattern::TAG_VALUE)?;
+        tag.required_text("Key", &text_rule::TAG_KEY)?;
+        tag.required_text("Value", &text_rule::TAG_VALUE)?;
         Ok(())
     })
 }

@@ -1,41 +1,37 @@
-//! Pages of a list: at most 25 items, and an opaque token that is good only for the list it came from.
+//! Pagination: at most 25 items a page, and an opaque token that is valid only for the list that it came from.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use base64::Engine;
-use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use serde_json::Value;
 
-use crate::members::Members;
-use crate::pattern;
-use crate::refusal::Refusal;
+use crate::{api_error::ApiError, member_reader::MemberReader, text_rule};
 
-/// The most that AWS gives on a page, and what it gives when not asked for less.
+/// Maximum and default page size.
 const MOST: i64 = 25;
 
-/// Which page is asked for.
-pub(super) struct Page {
+pub(super) struct PageRequest {
     size: usize,
     token: Option<String>,
 }
 
-impl Page {
+impl PageRequest {
     /// Reads MaxResults and NextToken.
-    pub(super) fn read(members: &mut Members<'_>) -> Result<Self, Refusal> {
+    pub(super) fn read(members: &mut MemberReader<'_>) -> Result<Self, ApiError> {
         let size = members.number("MaxResults", 1..=MOST)?.unwrap_or(MOST);
-        let token = members.text("NextToken", &pattern::NEXT_TOKEN)?;
+        let token = members.text("NextToken", &text_rule::NEXT_TOKEN)?;
         Ok(Self {
             size: usize::try_from(size).unwrap_or_default(),
             token,
         })
     }
 
-    /// Cuts the page out of the sorted keys of `list`, which is named by everything that was asked for.
+    /// Cuts the page out of the sorted keys. `list` is everything that identifies the list.
     pub(super) fn cut<K: Into<String>>(
         &self,
         list: &impl Hash,
         keys: impl Iterator<Item = K>,
-    ) -> Result<(Vec<String>, Option<String>), Refusal> {
+    ) -> Result<(Vec<String>, Option<String>), ApiError> {
         let list = fingerprint(list);
         let start = self.token.as_deref().map(|token| open(&list, token)).transpose()?;
         let mut keys: Vec<String> = keys
@@ -50,7 +46,7 @@ impl Page {
     }
 }
 
-/// Adds NextToken to an answer, if there is more.
+/// Adds NextToken to the output if there are more items.
 pub(super) fn with_next_token(mut answer: Value, next: Option<String>) -> Value {
     if let Some(next) = next {
         answer["NextToken"] = Value::String(next);
@@ -68,11 +64,11 @@ fn seal(list: &str, last: &str) -> String {
     BASE64_URL_SAFE_NO_PAD.encode(format!("{list}{last}"))
 }
 
-fn open(list: &str, token: &str) -> Result<String, Refusal> {
+fn open(list: &str, token: &str) -> Result<String, ApiError> {
     BASE64_URL_SAFE_NO_PAD
         .decode(token)
         .ok()
         .and_then(|bytes| String::from_utf8(bytes).ok())
         .and_then(|text| text.strip_prefix(list).map(str::to_owned))
-        .ok_or_else(|| Refusal::invalid_parameter("NextToken does not belong to this list."))
+        .ok_or_else(|| ApiError::invalid_parameter("NextToken does not belong to this list."))
 }

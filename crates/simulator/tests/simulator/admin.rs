@@ -1,9 +1,9 @@
-//! The admin endpoint under `/_simulator`.
+//! The admin API under `/_simulator`.
 
 use crate::harness::*;
 
 #[tokio::test]
-async fn the_admin_endpoint_explains_itself() {
+async fn the_admin_api_has_a_help_page() {
     let sim = start().await;
     let help = admin(&sim, "GET /_simulator", "").await;
     assert_eq!(help.status, 200);
@@ -65,7 +65,7 @@ async fn faults_are_added_listed_and_removed() {
 }
 
 #[tokio::test]
-async fn an_odd_fault_is_refused_with_a_reason() {
+async fn an_invalid_fault_is_refused_with_a_reason() {
     let sim = start().await;
     for (body, reason) in [
         ("{", "EOF"),
@@ -83,7 +83,7 @@ async fn an_odd_fault_is_refused_with_a_reason() {
 }
 
 #[tokio::test]
-async fn the_call_log_is_read_and_forgotten_over_http() {
+async fn the_call_log_is_read_and_cleared_over_http() {
     let sim = start().await;
     let owner = client(&sim, OWNER, FRANKFURT);
     share(&owner, IMAGE, RECIPIENT, true).await.unwrap();
@@ -98,7 +98,7 @@ async fn the_call_log_is_read_and_forgotten_over_http() {
 }
 
 #[tokio::test]
-async fn accounts_and_images_are_added_and_their_state_set() {
+async fn accounts_and_images_are_added_and_image_states_set() {
     let sim = start().await;
     let account = r#"{"id":"242424242424"}"#;
     let image = r#"{"region":"eu-west-1","image_id":"wsi-admin0001","owner":"242424242424","name":"made"}"#;
@@ -127,7 +127,7 @@ async fn accounts_and_images_are_added_and_their_state_set() {
 }
 
 #[tokio::test]
-async fn the_state_is_shown_with_its_shares_and_reset() {
+async fn the_state_has_permissions_and_can_be_reset() {
     let sim = start().await;
     share(&client(&sim, OWNER, FRANKFURT), IMAGE, RECIPIENT, true)
         .await

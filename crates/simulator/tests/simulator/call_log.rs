@@ -1,11 +1,11 @@
-//! The call log tells what really happened.
+//! The call log.
 
-use sharewarden_simulator::{Effect, Ending, Fault, Moment, Settings};
+use sharewarden_simulator::{CallEnding, Effect, Fault, FaultTiming, SimulatorSettings};
 
 use crate::harness::*;
 
 #[tokio::test]
-async fn a_call_is_written_down_with_all_that_matters() {
+async fn the_call_log_has_all_details_of_a_call() {
     let sim = start().await;
     let owner = client(&sim, OWNER, FRANKFURT);
     share(&owner, IMAGE, RECIPIENT, true).await.unwrap();
@@ -25,7 +25,7 @@ async fn a_call_is_written_down_with_all_that_matters() {
     assert_eq!((call.allow, call.http_status), (Some(true), Some(200)));
     assert_eq!(
         (call.ending, call.error_code.as_deref(), call.fault),
-        (Some(Ending::Answered), None, None)
+        (Some(CallEnding::Answered), None, None)
     );
     assert!(call.started < call.applied.unwrap() && call.applied < call.ended);
     assert!(call.client_left.is_none() && call.invocation_id.is_some());
@@ -43,23 +43,23 @@ async fn a_refused_call_was_not_applied() {
 }
 
 #[tokio::test]
-async fn a_reset_call_tells_whether_it_was_applied() {
+async fn the_log_says_whether_a_reset_call_took_effect() {
     let sim = start().await;
     let owner = client(&sim, OWNER, FRANKFURT);
-    for moment in [Moment::BeforeApplying, Moment::AfterApplying] {
+    for moment in [FaultTiming::BeforeApplying, FaultTiming::AfterApplying] {
         let fault = sim.inject(Fault::new(Effect::Reset { moment }).calls(1)).unwrap();
         share(&owner, IMAGE, RECIPIENT, true).await.unwrap_err();
         let call = sim.calls().pop().unwrap();
-        assert_eq!(call.applied.is_some(), moment == Moment::AfterApplying);
+        assert_eq!(call.applied.is_some(), moment == FaultTiming::AfterApplying);
         assert_eq!(
             (call.ending, call.http_status, call.fault),
-            (Some(Ending::Reset), None, Some(fault))
+            (Some(CallEnding::Reset), None, Some(fault))
         );
     }
 }
 
 #[tokio::test]
-async fn overlapping_calls_can_be_told_from_calls_in_a_row() {
+async fn ticks_distinguish_overlapping_from_sequential_calls() {
     let sim = start().await;
     let owner = client(&sim, OWNER, FRANKFURT);
     share(&owner, IMAGE, RECIPIENT, true).await.unwrap();
@@ -69,7 +69,7 @@ async fn overlapping_calls_can_be_told_from_calls_in_a_row() {
 
     let slow = Effect::Latency {
         milliseconds: 100,
-        moment: Moment::AfterApplying,
+        moment: FaultTiming::AfterApplying,
     };
     sim.inject(Fault::new(slow).calls(1)).unwrap();
     let second = async {
@@ -83,7 +83,7 @@ async fn overlapping_calls_can_be_told_from_calls_in_a_row() {
 }
 
 #[tokio::test]
-async fn applied_ticks_are_the_order_of_changes() {
+async fn applied_ticks_are_in_the_order_of_changes() {
     let sim = start().await;
     let owner = client(&sim, OWNER, FRANKFURT);
     share(&owner, IMAGE, RECIPIENT, true).await.unwrap();
@@ -104,7 +104,7 @@ async fn applied_ticks_are_the_order_of_changes() {
 
 #[tokio::test]
 async fn the_log_is_bounded_and_drops_the_oldest() {
-    let sim = start_with(Settings {
+    let sim = start_with(SimulatorSettings {
         call_log_limit: 3,
         ..quick()
     })
@@ -119,7 +119,7 @@ async fn the_log_is_bounded_and_drops_the_oldest() {
 }
 
 #[tokio::test]
-async fn waiting_ends_when_the_condition_holds() {
+async fn wait_for_calls_returns_when_the_condition_holds() {
     let sim = start().await;
     let owner = client(&sim, OWNER, FRANKFURT);
     let (calls, shared) = tokio::join!(

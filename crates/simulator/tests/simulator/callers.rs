@@ -1,4 +1,4 @@
-//! Who calls follows from the Authorization header.
+//! Authentication by the Authorization header.
 
 use aws_credential_types::Credentials;
 use sharewarden_simulator::{Account, Partition, Simulator};
@@ -7,7 +7,7 @@ use crate::harness::*;
 
 const DATE: &str = "20260131T000000Z";
 
-/// Lists images with some headers for authentication; status and code.
+/// Lists images with these authentication headers. Returns status and code.
 async fn list(sim: &Simulator, headers: &[(&str, &str)]) -> (u16, String) {
     let plain = [
         ("Content-Type", "application/x-amz-json-1.1"),
@@ -23,7 +23,7 @@ async fn list(sim: &Simulator, headers: &[(&str, &str)]) -> (u16, String) {
 }
 
 #[tokio::test]
-async fn a_made_up_key_says_its_account() {
+async fn a_made_up_key_belongs_to_the_account_in_it() {
     let sim = start().await;
     for key in ["AKIA111122223333", "AKIA111122223333XYZ7"] {
         let header = authorization(key, FRANKFURT, "workspaces");
@@ -37,7 +37,7 @@ async fn a_made_up_key_says_its_account() {
 }
 
 #[tokio::test]
-async fn a_registered_key_belongs_to_its_account_as_long_as_it_lists_it() {
+async fn a_listed_key_belongs_to_its_account_until_it_is_removed() {
     let sim = start().await;
     let keys = ["AKIAIOSFODNN7EXAMPLE".to_owned()].into();
     sim.add_account(Account {
@@ -60,7 +60,7 @@ async fn a_registered_key_belongs_to_its_account_as_long_as_it_lists_it() {
 }
 
 #[tokio::test]
-async fn unknown_keys_are_not_recognized() {
+async fn unknown_keys_are_refused() {
     let sim = start().await;
     for key in [
         "AKIA999988887777",
@@ -91,7 +91,7 @@ async fn keys_do_not_work_in_another_partition() {
 }
 
 #[tokio::test]
-async fn a_call_without_authorization_is_missing_its_token() {
+async fn a_call_without_authorization_is_refused() {
     let sim = start().await;
     assert_eq!(
         list(&sim, &[]).await,
@@ -101,7 +101,7 @@ async fn a_call_without_authorization_is_missing_its_token() {
 }
 
 #[tokio::test]
-async fn a_garbled_authorization_is_an_incomplete_signature() {
+async fn a_malformed_authorization_is_an_incomplete_signature() {
     let sim = start().await;
     let good = authorization("AKIA111122223333", FRANKFURT, "workspaces");
     for bad in [

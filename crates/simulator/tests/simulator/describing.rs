@@ -53,7 +53,7 @@ async fn a_last_page_that_is_full_has_no_next_token() {
 }
 
 #[tokio::test]
-async fn page_sizes_from_1_to_25_are_kept_and_others_refused() {
+async fn page_sizes_are_from_1_to_25() {
     let sim = start().await;
     let owner = share_with_many(&sim, 3).await;
     let sized = |size| {
@@ -75,7 +75,7 @@ async fn page_sizes_from_1_to_25_are_kept_and_others_refused() {
 }
 
 #[tokio::test]
-async fn a_token_is_good_only_for_the_list_it_came_from() {
+async fn a_token_is_valid_only_for_its_list() {
     let sim = start().await;
     let owner = share_with_many(&sim, 3).await;
     let page = owner
@@ -122,7 +122,7 @@ async fn only_the_owner_reads_the_permissions_of_an_image() {
 }
 
 #[tokio::test]
-async fn an_owner_sees_the_images_of_one_region_with_all_that_aws_says_of_them() {
+async fn an_owner_sees_all_details_of_the_images_in_one_region() {
     let sim = start().await;
     let answer = client(&sim, OWNER, FRANKFURT)
         .describe_workspace_images()
@@ -184,7 +184,7 @@ async fn a_recipient_sees_a_shared_image_until_it_is_revoked() {
 }
 
 #[tokio::test]
-async fn images_can_be_asked_for_by_id_and_unknown_ones_are_left_out() {
+async fn images_are_listed_by_id_and_unknown_ids_are_ignored() {
     let sim = start().await;
     let owner = client(&sim, OWNER, FRANKFURT);
     let call = owner
@@ -220,7 +220,7 @@ async fn images_come_in_pages() {
 }
 
 #[tokio::test]
-async fn describing_images_refuses_odd_types_and_id_lists() {
+async fn describing_images_refuses_invalid_types_and_id_lists() {
     let sim = start().await;
     let many = serde_json::json!({"ImageIds": vec![IMAGE; 26]}).to_string();
     for (body, code) in [

@@ -1,8 +1,8 @@
-//! Every fault does what it says, to the calls it is for.
+//! Each kind of fault, and which calls it hits.
 
 use std::time::Duration;
 
-use sharewarden_simulator::{Behind, Call, Effect, Fault, Moment, Simulator};
+use sharewarden_simulator::{ApiCall, Effect, Fault, FaultTiming, Simulator, Staleness};
 use tokio::time::timeout;
 
 use crate::harness::*;
@@ -10,31 +10,24 @@ use crate::harness::*;
 const UPDATE: &str = "UpdateWorkspaceImagePermission";
 const NOTHING: [&str; 0] = [];
 
-/// Shares IMAGE with RECIPIENT under a fault; the raw answer, or the connection's error.
-async fn under(sim: &Simulator, effect: Effect) -> std::io::Result<Raw> {
+/// Shares IMAGE with RECIPIENT under a fault. Returns the raw response or the connection's error.
+async fn under(sim: &Simulator, effect: Effect) -> std::io::Result<RawResponse> {
     sim.inject(Fault::new(effect).operation(UPDATE).calls(1)).unwrap();
     raw_share(sim).await
 }
 
-async fn raw_share(sim: &Simulator) -> std::io::Result<Raw> {
-    let header = authorization(&format!("AKIA{OWNER}"), FRANKFURT, "workspaces");
-    let headers = [
-        ("Content-Type", "application/x-amz-json-1.1"),
-        ("X-Amz-Target", "WorkspacesService.UpdateWorkspaceImagePermission"),
-        ("X-Amz-Date", "20260131T000000Z"),
-        ("Authorization", &header),
-    ];
+async fn raw_share(sim: &Simulator) -> std::io::Result<RawResponse> {
     let body = format!(r#"{{"ImageId":"{IMAGE}","SharedAccountId":"{RECIPIENT}","AllowCopyImage":true}}"#);
-    http(sim, "POST /", &headers, body.as_bytes()).await
+    try_operation(sim, UPDATE, body).await
 }
 
-/// Whom the image is shared with, in truth.
+/// The accounts that the image is really shared with.
 fn truth(sim: &Simulator) -> Vec<String> {
     sim.shared_accounts(OWNER, FRANKFURT, IMAGE).into_iter().collect()
 }
 
 #[tokio::test]
-async fn throttling_changes_nothing_and_may_say_when_to_come_back() {
+async fn throttling_changes_nothing_and_may_have_retry_after() {
     let sim = start().await;
     for (http_status, retry_after_seconds) in [(400, None), (429, None), (429, Some(7)), (400, Some(1))] {
         let answer = under(
@@ -60,10 +53,10 @@ async fn throttling_changes_nothing_and_may_say_when_to_come_back() {
 async fn a_server_error_comes_before_or_after_the_change() {
     let sim = start().await;
     for (http_status, moment) in [
-        (500, Moment::BeforeApplying),
-        (502, Moment::BeforeApplying),
-        (503, Moment::BeforeApplying),
-        (500, Moment::AfterApplying),
+        (500, FaultTiming::BeforeApplying),
+        (502, FaultTiming::BeforeApplying),
+        (503, FaultTiming::BeforeApplying),
+        (500, FaultTiming::AfterApplying),
     ] {
         assert_eq!(truth(&sim), NOTHING);
         let effect = Effect::ServerError {
@@ -78,11 +71,11 @@ async fn a_server_error_comes_before_or_after_the_change() {
 }
 
 #[tokio::test]
-async fn a_bad_gateway_is_no_answer_of_aws() {
+async fn a_502_response_is_not_in_the_protocol_of_aws() {
     let sim = start().await;
     let effect = Effect::ServerError {
         http_status: 502,
-        moment: Moment::BeforeApplying,
+        moment: FaultTiming::BeforeApplying,
         retry_after_seconds: None,
     };
     let answer = under(&sim, effect).await.unwrap();
@@ -93,11 +86,11 @@ async fn a_bad_gateway_is_no_answer_of_aws() {
 }
 
 #[tokio::test]
-async fn a_reset_sends_rst_and_no_byte_before_or_after_the_change() {
+async fn a_reset_sends_rst_without_a_response_before_or_after_the_change() {
     let sim = start().await;
     for (moment, expected) in [
-        (Moment::BeforeApplying, vec![]),
-        (Moment::AfterApplying, vec![RECIPIENT]),
+        (FaultTiming::BeforeApplying, vec![]),
+        (FaultTiming::AfterApplying, vec![RECIPIENT]),
     ] {
         let error = under(&sim, Effect::Reset { moment }).await.unwrap_err();
         assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
@@ -110,7 +103,7 @@ async fn the_sdk_sees_a_reset_as_an_error_without_a_code() {
     let sim = start().await;
     sim.inject(
         Fault::new(Effect::Reset {
-            moment: Moment::AfterApplying,
+            moment: FaultTiming::AfterApplying,
         })
         .calls(1),
     )
@@ -121,7 +114,7 @@ async fn the_sdk_sees_a_reset_as_an_error_without_a_code() {
 }
 
 #[tokio::test]
-async fn a_cut_short_200_has_fewer_bytes_than_it_promised_after_the_change() {
+async fn a_truncated_200_has_fewer_bytes_than_announced() {
     let sim = start().await;
     let answer = under(&sim, Effect::CutShort).await.unwrap();
     let promised: usize = answer.header("content-length").unwrap().parse().unwrap();
@@ -134,7 +127,7 @@ async fn a_cut_short_200_has_fewer_bytes_than_it_promised_after_the_change() {
 }
 
 #[tokio::test]
-async fn a_garbage_200_cannot_be_read_after_the_change() {
+async fn a_garbage_200_cannot_be_parsed() {
     let sim = start().await;
     let answer = under(&sim, Effect::Garbage).await.unwrap();
     assert_eq!(answer.status, 200);
@@ -143,7 +136,7 @@ async fn a_garbage_200_cannot_be_read_after_the_change() {
 }
 
 #[tokio::test]
-async fn a_refusal_can_have_any_code() {
+async fn a_refuse_fault_can_have_any_code() {
     let sim = start().await;
     let (code, message) = ("ResourceUnavailableException".to_owned(), "not now".to_owned());
     let answer = under(
@@ -165,11 +158,11 @@ async fn a_refusal_can_have_any_code() {
 }
 
 #[tokio::test]
-async fn latency_delays_the_change_or_only_its_answer() {
+async fn latency_delays_the_change_or_only_its_response() {
     let sim = start().await;
     for (moment, expected) in [
-        (Moment::AfterApplying, vec![RECIPIENT]),
-        (Moment::BeforeApplying, vec![]),
+        (FaultTiming::AfterApplying, vec![RECIPIENT]),
+        (FaultTiming::BeforeApplying, vec![]),
     ] {
         sim.reset();
         sim.inject(
@@ -198,14 +191,14 @@ async fn latency_delays_the_change_or_only_its_answer() {
     }
 }
 
-fn applied_as(call: &Call, moment: Moment) -> bool {
-    call.applied.is_some() == (moment == Moment::AfterApplying)
+fn applied_as(call: &ApiCall, moment: FaultTiming) -> bool {
+    call.applied.is_some() == (moment == FaultTiming::AfterApplying)
 }
 
-/// Shares as ever, and leaves as soon as the call shows in the log like this.
-async fn share_and_leave(sim: &Simulator, seen: impl Fn(&Call) -> bool) {
+/// Shares, and disconnects when the call looks like this in the log.
+async fn share_and_leave(sim: &Simulator, seen: impl Fn(&ApiCall) -> bool) {
     tokio::select! {
-        answer = raw_share(sim) => panic!("it was to be slow, but {answer:?}"),
+        answer = raw_share(sim) => panic!("the response came before the caller left: {answer:?}"),
         _ = until(sim, |calls| calls.last().is_some_and(|call| call.ended.is_none() && seen(call))) => {}
     }
 }
@@ -216,7 +209,7 @@ async fn a_caller_who_leaves_does_not_stop_a_late_change() {
     sim.inject(
         Fault::new(Effect::Latency {
             milliseconds: 400,
-            moment: Moment::BeforeApplying,
+            moment: FaultTiming::BeforeApplying,
         })
         .calls(1),
     )
@@ -231,8 +224,8 @@ async fn a_caller_who_leaves_does_not_stop_a_late_change() {
 async fn a_hang_lasts_until_the_caller_leaves() {
     let sim = start().await;
     for (moment, expected) in [
-        (Moment::BeforeApplying, vec![]),
-        (Moment::AfterApplying, vec![RECIPIENT]),
+        (FaultTiming::BeforeApplying, vec![]),
+        (FaultTiming::AfterApplying, vec![RECIPIENT]),
     ] {
         sim.inject(
             Fault::new(Effect::Hang {
@@ -255,7 +248,7 @@ async fn a_hang_ends_by_itself_with_a_reset() {
     let error = under(
         &sim,
         Effect::Hang {
-            moment: Moment::AfterApplying,
+            moment: FaultTiming::AfterApplying,
             at_most_milliseconds: 30,
         },
     )
@@ -265,10 +258,10 @@ async fn a_hang_ends_by_itself_with_a_reset() {
 }
 
 #[tokio::test]
-async fn a_hang_does_not_hold_up_the_end_of_the_simulator() {
+async fn a_hang_does_not_delay_shutdown() {
     let sim = start().await;
     sim.inject(Fault::new(Effect::Hang {
-        moment: Moment::BeforeApplying,
+        moment: FaultTiming::BeforeApplying,
         at_most_milliseconds: 600_000,
     }))
     .unwrap();
@@ -288,12 +281,12 @@ async fn a_stale_read_misses_the_latest_changes() {
     }
     share(&owner, IMAGE, RECIPIENT, false).await.unwrap();
     for (behind, expected) in [
-        (Behind::Changes(0), vec![ZEROS]),
-        (Behind::Changes(1), vec![ZEROS, RECIPIENT]),
-        (Behind::Changes(2), vec![RECIPIENT]),
-        (Behind::Changes(9), vec![]),
-        (Behind::Milliseconds(60_000), vec![]),
-        (Behind::Milliseconds(0), vec![ZEROS]),
+        (Staleness::Changes(0), vec![ZEROS]),
+        (Staleness::Changes(1), vec![ZEROS, RECIPIENT]),
+        (Staleness::Changes(2), vec![RECIPIENT]),
+        (Staleness::Changes(9), vec![]),
+        (Staleness::Milliseconds(60_000), vec![]),
+        (Staleness::Milliseconds(0), vec![ZEROS]),
     ] {
         sim.inject(Fault::new(Effect::StaleRead { behind }).calls(1)).unwrap();
         assert_eq!(shared_with(&owner, IMAGE).await.unwrap(), expected, "{behind:?}");
@@ -302,12 +295,12 @@ async fn a_stale_read_misses_the_latest_changes() {
 }
 
 #[tokio::test]
-async fn a_stale_read_is_met_by_describe_operations_only() {
+async fn a_stale_read_fault_hits_only_describe_operations() {
     let sim = start().await;
     let owner = client(&sim, OWNER, FRANKFURT);
     sim.inject(
         Fault::new(Effect::StaleRead {
-            behind: Behind::Changes(1),
+            behind: Staleness::Changes(1),
         })
         .calls(1),
     )
@@ -324,7 +317,7 @@ fn throttle() -> Fault {
 }
 
 #[tokio::test]
-async fn a_fault_hits_the_next_so_many_calls_after_those_it_skips() {
+async fn a_fault_skips_calls_and_then_hits_a_limited_number() {
     let sim = start().await;
     sim.inject(throttle().skip(1).calls(2)).unwrap();
     let owner = client(&sim, OWNER, FRANKFURT);
@@ -421,7 +414,7 @@ async fn faults_reach_sts_in_its_own_protocol() {
 }
 
 #[tokio::test]
-async fn a_fault_that_makes_no_sense_is_refused() {
+async fn a_fault_with_invalid_values_is_refused() {
     let sim = start().await;
     assert!(sim.inject(throttle().share(1.5, 0)).is_err());
     assert!(sim.inject(throttle().share(f64::NAN, 0)).is_err());

@@ -1,13 +1,17 @@
-//! What the tests have in common: a simulator on a port of its own, SDK clients, and raw HTTP.
+//! Shared helpers: a simulator, SDK clients and raw HTTP.
 
 use std::time::Duration;
 
 use aws_credential_types::Credentials;
-use aws_sdk_workspaces::error::{ProvideErrorMetadata, SdkError};
-use aws_sdk_workspaces::types::ImagePermission;
-use sharewarden_simulator::{Account, Call, Image, Settings, Simulator, sample};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use aws_sdk_workspaces::{
+    error::{ProvideErrorMetadata, SdkError},
+    types::ImagePermission,
+};
+use sharewarden_simulator::{Account, ApiCall, Image, Simulator, SimulatorSettings, sample};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+};
 
 pub(crate) const OWNER: &str = "111122223333";
 pub(crate) const RECIPIENT: &str = "210987654321";
@@ -20,26 +24,26 @@ pub(crate) const IMAGE: &str = "wsi-basewin11";
 pub(crate) const PENDING_IMAGE: &str = "wsi-pending01";
 pub(crate) const BYOL_IMAGE: &str = "wsi-byolwin11";
 
-pub(crate) type Client = aws_sdk_workspaces::Client;
+pub(crate) use aws_sdk_workspaces::Client;
 
-/// The sample world; new images are ready at once.
+/// A simulator with the sample inventory. New images are AVAILABLE at once.
 pub(crate) async fn start() -> Simulator {
     start_with(quick()).await
 }
 
-pub(crate) fn quick() -> Settings {
-    Settings {
+pub(crate) fn quick() -> SimulatorSettings {
+    SimulatorSettings {
         image_build_milliseconds: 0,
         ..sample()
     }
 }
 
-pub(crate) async fn start_with(settings: Settings) -> Simulator {
+pub(crate) async fn start_with(settings: SimulatorSettings) -> Simulator {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     Simulator::start(listener, settings).await.expect("good settings")
 }
 
-/// The sample world and one more image with its owner.
+/// The sample inventory with one more account and image.
 pub(crate) async fn start_with_image(owner: Account, image: Image) -> Simulator {
     let sim = start().await;
     sim.add_account(owner).expect("a good account");
@@ -47,13 +51,13 @@ pub(crate) async fn start_with_image(owner: Account, image: Image) -> Simulator 
     sim
 }
 
-/// Waits until the call log satisfies a condition; fails if it does not soon.
-pub(crate) async fn until(sim: &Simulator, condition: impl FnMut(&[Call]) -> bool) -> Vec<Call> {
+/// Waits until the call log satisfies the condition. Panics after 20 s.
+pub(crate) async fn until(sim: &Simulator, condition: impl FnMut(&[ApiCall]) -> bool) -> Vec<ApiCall> {
     let calls = tokio::time::timeout(Duration::from_secs(20), sim.wait_for_calls(condition)).await;
     calls.unwrap_or_else(|_| panic!("the condition does not hold for {:?}", sim.calls()))
 }
 
-/// A client of an account by a made-up key; no retries, so that one call is one call.
+/// A client with a made-up key of the account. Retries are disabled, so that one call is one request.
 pub(crate) fn client(sim: &Simulator, account: &str, region: &str) -> Client {
     let keys = Credentials::new(format!("AKIA{account}"), "any secret", None, None, "test");
     client_with(sim, keys, region)
@@ -91,14 +95,14 @@ pub(crate) fn sts_client(sim: &Simulator, account: &str, region: &str) -> aws_sd
     aws_sdk_sts::Client::from_conf(config)
 }
 
-/// Shares an image (or ends that); the error's code if it is refused.
+/// Grants (`allow`) or revokes. Returns the error code.
 pub(crate) async fn share(client: &Client, image: &str, account: &str, allow: bool) -> Result<(), String> {
     let call = client.update_workspace_image_permission();
     let call = call.image_id(image).shared_account_id(account).allow_copy_image(allow);
     call.send().await.map(drop).map_err(code)
 }
 
-/// Whom an image is shared with, as its owner sees it (one page).
+/// The accounts that the image is shared with, as its owner sees it. One page.
 pub(crate) async fn shared_with(client: &Client, image: &str) -> Result<Vec<String>, String> {
     let answer = client
         .describe_workspace_image_permissions()
@@ -117,20 +121,19 @@ pub(crate) fn accounts(permissions: &[ImagePermission]) -> Vec<String> {
         .collect()
 }
 
-/// The error code of the service's answer; `(no code)` if there was no such answer.
+/// The error code of a response. `(no code)` if there was no response.
 pub(crate) fn code<E: ProvideErrorMetadata, R>(error: SdkError<E, R>) -> String {
     error.code().unwrap_or("(no code)").to_owned()
 }
 
-/// An answer, taken apart no further than necessary.
 #[derive(Debug)]
-pub(crate) struct Raw {
+pub(crate) struct RawResponse {
     pub(crate) status: u16,
     head: String,
     pub(crate) body: Vec<u8>,
 }
 
-impl Raw {
+impl RawResponse {
     fn parse(bytes: &[u8]) -> Option<Self> {
         let end = bytes.windows(4).position(|window| window == b"\r\n\r\n")?;
         let head = String::from_utf8(bytes[..end].to_vec()).ok()?;
@@ -155,24 +158,29 @@ impl Raw {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
-    /// `__type` of an error.
+    /// The `__type` of an error.
     pub(crate) fn code(&self) -> String {
         self.json()["__type"].as_str().unwrap_or_default().to_owned()
     }
 }
 
-/// Sends a request on a connection of its own and reads until the other side closes.
-pub(crate) async fn http(sim: &Simulator, line: &str, headers: &[(&str, &str)], body: &[u8]) -> std::io::Result<Raw> {
+/// Sends a request on a new connection and reads until it closes.
+pub(crate) async fn http(
+    sim: &Simulator,
+    line: &str,
+    headers: &[(&str, &str)],
+    body: &[u8],
+) -> std::io::Result<RawResponse> {
     let mut request = format!("{line} HTTP/1.1\r\nHost: simulator\r\nConnection: close\r\n");
     headers
         .iter()
         .for_each(|(name, value)| request.push_str(&format!("{name}: {value}\r\n")));
     request.push_str(&format!("Content-Length: {}\r\n\r\n", body.len()));
     let answer = send(sim, &[request.as_bytes(), body].concat()).await?;
-    Raw::parse(&answer).ok_or_else(|| std::io::Error::other(format!("no answer, but {} bytes", answer.len())))
+    RawResponse::parse(&answer).ok_or_else(|| std::io::Error::other(format!("no answer, but {} bytes", answer.len())))
 }
 
-/// Sends bytes and reads all that comes back.
+/// Sends bytes and reads until the connection closes.
 pub(crate) async fn send(sim: &Simulator, bytes: &[u8]) -> std::io::Result<Vec<u8>> {
     let mut stream = TcpStream::connect(sim.address()).await?;
     stream.write_all(bytes).await?;
@@ -181,7 +189,7 @@ pub(crate) async fn send(sim: &Simulator, bytes: &[u8]) -> std::io::Result<Vec<u
     Ok(answer)
 }
 
-/// An Authorization header that is well-formed and says who calls.
+/// A well-formed Authorization header.
 pub(crate) fn authorization(access_key: &str, region: &str, service: &str) -> String {
     let signature = "0".repeat(64);
     format!(
@@ -190,8 +198,17 @@ pub(crate) fn authorization(access_key: &str, region: &str, service: &str) -> St
     )
 }
 
-/// Calls an operation as the owner, with a body as it is.
-pub(crate) async fn operation(sim: &Simulator, operation: &str, body: impl AsRef<[u8]>) -> Raw {
+/// Calls an operation as the owner, with a raw body.
+pub(crate) async fn operation(sim: &Simulator, operation: &str, body: impl AsRef<[u8]>) -> RawResponse {
+    try_operation(sim, operation, body).await.expect("a response")
+}
+
+/// Like [`operation`]. Returns the connection's error if there was no response.
+pub(crate) async fn try_operation(
+    sim: &Simulator,
+    operation: &str,
+    body: impl AsRef<[u8]>,
+) -> std::io::Result<RawResponse> {
     let authorization = authorization(&format!("AKIA{OWNER}"), FRANKFURT, "workspaces");
     let target = format!("WorkspacesService.{operation}");
     let headers = [
@@ -200,17 +217,17 @@ pub(crate) async fn operation(sim: &Simulator, operation: &str, body: impl AsRef
         ("X-Amz-Date", "20260131T000000Z"),
         ("Authorization", &authorization),
     ];
-    http(sim, "POST /", &headers, body.as_ref()).await.expect("an answer")
+    http(sim, "POST /", &headers, body.as_ref()).await
 }
 
-/// The same, for what must be refused: status and code.
+/// Calls an operation that must fail. Returns status and code.
 pub(crate) async fn refusal(sim: &Simulator, name: &str, body: &str) -> (u16, String) {
     let answer = operation(sim, name, body).await;
     (answer.status, answer.code())
 }
 
-/// A request to the admin endpoint.
-pub(crate) async fn admin(sim: &Simulator, line: &str, body: &str) -> Raw {
+/// Calls the admin API.
+pub(crate) async fn admin(sim: &Simulator, line: &str, body: &str) -> RawResponse {
     let headers = [("Content-Type", "application/json")];
     http(sim, line, &headers, body.as_bytes()).await.expect("an answer")
 }

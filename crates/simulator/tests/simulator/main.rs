@@ -1,10 +1,6 @@
-//! The simulator keeps its promises: driven with AWS's own SDK, and with raw HTTP where an SDK would not do it wrong.
+//! Tests of the simulator with AWS's SDK, and with raw HTTP for requests that an SDK would not send.
 
-#![allow(
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "the helpers of a test may panic as its test functions may"
-)]
+#![allow(clippy::panic, clippy::unwrap_used, reason = "helpers may panic like test functions")]
 
 mod admin;
 mod call_log;

@@ -3,7 +3,7 @@
 use aws_sdk_workspaces::types::{
     Tag, WorkspaceImageIngestionProcess, WorkspaceImageRequiredTenancy, WorkspaceImageState,
 };
-use sharewarden_simulator::{Account, Image, ImageState, Partition, Settings};
+use sharewarden_simulator::{Account, Image, ImageState, Partition, SimulatorSettings};
 
 use crate::harness::*;
 
@@ -55,7 +55,7 @@ async fn a_created_image_can_be_shared() {
 
 #[tokio::test]
 async fn a_created_image_is_pending_until_it_is_built() {
-    let sim = start_with(Settings {
+    let sim = start_with(SimulatorSettings {
         image_build_milliseconds: u64::MAX,
         ..quick()
     })
@@ -82,7 +82,7 @@ async fn a_created_image_is_pending_until_it_is_built() {
 }
 
 #[tokio::test]
-async fn names_of_images_are_taken_once_per_account_and_region() {
+async fn image_names_are_unique_per_account_and_region() {
     let sim = start().await;
     let owner = client(&sim, OWNER, FRANKFURT);
     create(&owner, "taken").await.unwrap();
@@ -95,8 +95,8 @@ async fn names_of_images_are_taken_once_per_account_and_region() {
 }
 
 #[tokio::test]
-async fn an_account_makes_no_more_images_than_its_limit() {
-    let sim = start_with(Settings {
+async fn the_image_limit_of_an_account_is_enforced() {
+    let sim = start_with(SimulatorSettings {
         image_limit: 4,
         ..quick()
     })
@@ -168,7 +168,7 @@ async fn only_byol_accounts_import_and_what_they_import_is_byol() {
 }
 
 #[tokio::test]
-async fn only_those_who_may_copy_can_copy() {
+async fn only_accounts_with_permission_can_copy() {
     let sim = start().await;
     let recipient = client(&sim, RECIPIENT, FRANKFURT);
     assert_eq!(
@@ -246,7 +246,7 @@ async fn a_shared_image_is_not_deleted_until_it_is_unshared() {
 }
 
 #[tokio::test]
-async fn nobody_deletes_what_is_not_theirs() {
+async fn only_the_owner_can_delete_an_image() {
     let sim = start().await;
     let stranger = client(&sim, RECIPIENT, FRANKFURT);
     assert_eq!(delete(&stranger, IMAGE).await.unwrap_err(), "AccessDeniedException");

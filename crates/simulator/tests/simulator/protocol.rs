@@ -1,9 +1,11 @@
-//! Bodies, headers and refusals on the wire, and bytes that nobody should send.
+//! Bodies, headers and errors on the wire, and random bytes.
 
-use proptest::collection::vec;
-use proptest::prelude::{Strategy, any};
-use proptest::strategy::ValueTree;
-use proptest::test_runner::TestRunner;
+use proptest::{
+    collection::vec,
+    prelude::{Strategy, any},
+    strategy::ValueTree,
+    test_runner::TestRunner,
+};
 
 use crate::harness::*;
 
@@ -27,7 +29,7 @@ async fn an_error_has_its_type_in_body_and_header_and_a_request_id() {
 }
 
 #[tokio::test]
-async fn a_success_has_a_request_id_and_a_right_date() {
+async fn a_success_has_a_request_id_and_the_current_date() {
     let sim = start().await;
     let answer = operation(&sim, "DescribeWorkspaceImages", "{}").await;
     assert_eq!(answer.status, 200);
@@ -95,7 +97,7 @@ async fn an_unknown_operation_is_refused() {
 }
 
 #[tokio::test]
-async fn cbor_is_refused_clearly() {
+async fn cbor_is_refused_with_a_clear_message() {
     let sim = start().await;
     let path = "POST /service/WorkspacesService/operation/DescribeWorkspaceImages";
     let headers = [("Content-Type", "application/cbor"), ("smithy-protocol", "rpc-v2-cbor")];
@@ -108,7 +110,7 @@ async fn cbor_is_refused_clearly() {
 }
 
 #[tokio::test]
-async fn a_body_beyond_all_measure_is_refused() {
+async fn a_body_above_the_limit_is_refused() {
     let sim = start().await;
     let answer = operation(&sim, "DescribeWorkspaceImages", vec![b' '; 300 * 1024]).await;
     assert_eq!(
@@ -118,10 +120,10 @@ async fn a_body_beyond_all_measure_is_refused() {
     assert!(answer.header("x-amzn-requestid").is_some());
 }
 
-/// Random bytes as connections, bodies, forms, targets and authorizations: never a broken connection without an answer
-/// where HTTP itself was right, and never a panic (which would be a reset).
+/// Random bytes as connections, bodies, forms, targets and authorizations. Valid HTTP always gets a response, and
+/// nothing panics.
 #[tokio::test]
-async fn no_bytes_upset_the_simulator() {
+async fn random_bytes_never_break_the_simulator() {
     let sim = start().await;
     let mut runner = TestRunner::deterministic();
     let text = "[ -~]{0,60}";

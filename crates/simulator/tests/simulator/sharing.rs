@@ -1,11 +1,11 @@
-//! UpdateWorkspaceImagePermission: what may be shared with whom.
+//! UpdateWorkspaceImagePermission: what can be shared with which account.
 
-use sharewarden_simulator::{Account, Image, ImageState, Partition, Settings};
+use sharewarden_simulator::{Account, Image, ImageState, Partition, SimulatorSettings};
 
 use crate::harness::*;
 
 #[tokio::test]
-async fn sharing_and_revoking_are_seen_by_the_owner() {
+async fn the_owner_sees_shared_and_revoked_permissions() {
     let sim = start().await;
     let owner = client(&sim, OWNER, FRANKFURT);
     share(&owner, IMAGE, RECIPIENT, true).await.unwrap();
@@ -18,7 +18,7 @@ async fn sharing_and_revoking_are_seen_by_the_owner() {
 }
 
 #[tokio::test]
-async fn sharing_what_is_shared_already_succeeds() {
+async fn sharing_twice_succeeds() {
     let sim = start().await;
     let owner = client(&sim, OWNER, FRANKFURT);
     share(&owner, IMAGE, RECIPIENT, true).await.unwrap();
@@ -27,7 +27,7 @@ async fn sharing_what_is_shared_already_succeeds() {
 }
 
 #[tokio::test]
-async fn an_account_nobody_has_registered_can_be_shared_with() {
+async fn an_unknown_account_can_be_a_recipient() {
     let sim = start().await;
     share(&client(&sim, OWNER, FRANKFURT), IMAGE, "999988887777", true)
         .await
@@ -35,7 +35,7 @@ async fn an_account_nobody_has_registered_can_be_shared_with() {
 }
 
 #[tokio::test]
-async fn revoking_what_is_not_shared_has_the_configured_answer() {
+async fn revoking_a_missing_permission_has_the_configured_result() {
     let sim = start().await;
     let owner = client(&sim, OWNER, FRANKFURT);
     assert_eq!(
@@ -44,7 +44,7 @@ async fn revoking_what_is_not_shared_has_the_configured_answer() {
     );
 
     let code = Some("ResourceNotFoundException".to_owned());
-    let sim = start_with(Settings {
+    let sim = start_with(SimulatorSettings {
         revoke_unshared_code: code,
         ..quick()
     })
@@ -55,7 +55,7 @@ async fn revoking_what_is_not_shared_has_the_configured_answer() {
         "ResourceNotFoundException"
     );
 
-    let sim = start_with(Settings {
+    let sim = start_with(SimulatorSettings {
         revoke_unshared_code: None,
         ..quick()
     })
@@ -175,7 +175,7 @@ async fn images_are_not_shared_into_another_partition() {
 }
 
 #[tokio::test]
-async fn missing_members_are_refused_and_told_together() {
+async fn missing_members_are_reported_together() {
     let sim = start().await;
     let answer = operation(&sim, "UpdateWorkspaceImagePermission", "{}").await;
     assert_eq!((answer.status, answer.code().as_str()), (400, "ValidationException"));
@@ -192,7 +192,7 @@ async fn missing_members_are_refused_and_told_together() {
 }
 
 #[tokio::test]
-async fn a_missing_allow_copy_image_is_not_taken_for_a_revoke() {
+async fn a_missing_allow_copy_image_is_not_a_revoke() {
     let sim = start().await;
     let owner = client(&sim, OWNER, FRANKFURT);
     share(&owner, IMAGE, RECIPIENT, true).await.unwrap();

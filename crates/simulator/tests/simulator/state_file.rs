@@ -1,20 +1,20 @@
-//! Settings, and the file that keeps accounts and images over a restart.
+//! Settings, and the state file.
 
 use std::path::Path;
 
-use sharewarden_simulator::{Account, Image, Settings, Simulator, sample};
+use sharewarden_simulator::{Account, Image, Simulator, SimulatorSettings, sample};
 use tokio::net::TcpListener;
 
 use crate::harness::*;
 
-fn kept_in(folder: &Path) -> Settings {
-    Settings {
+fn kept_in(folder: &Path) -> SimulatorSettings {
+    SimulatorSettings {
         state_file: Some(folder.join("state.json")),
         ..quick()
     }
 }
 
-async fn refused(settings: Settings) -> String {
+async fn refused(settings: SimulatorSettings) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     Simulator::start(listener, settings).await.unwrap_err().to_string()
 }
@@ -40,7 +40,7 @@ async fn shares_survive_a_restart() {
     );
 }
 
-/// As after a SIGKILL: whatever was answered is in the file.
+/// Also after a SIGKILL, the file has every change that was confirmed.
 #[tokio::test]
 async fn a_change_is_in_the_file_before_it_is_answered() {
     let folder = tempfile::tempdir().unwrap();
@@ -63,7 +63,7 @@ async fn a_change_is_in_the_file_before_it_is_answered() {
 }
 
 #[tokio::test]
-async fn what_was_added_in_process_is_kept_by_a_shutdown() {
+async fn accounts_added_in_process_are_saved_at_shutdown() {
     let folder = tempfile::tempdir().unwrap();
     let sim = start_with(kept_in(folder.path())).await;
     sim.add_account(Account::new("252525252525")).unwrap();
@@ -85,15 +85,15 @@ async fn a_file_that_cannot_be_written_is_an_internal_error() {
 }
 
 #[tokio::test]
-async fn a_spoilt_file_is_not_started_from() {
+async fn a_malformed_state_file_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("state.json"), "{\"accounts\": [").unwrap();
     assert!(refused(kept_in(folder.path())).await.contains("state.json"));
 }
 
 #[tokio::test]
-async fn settings_that_aws_could_not_be_in_are_refused() {
-    let account = Settings {
+async fn invalid_settings_are_refused() {
+    let account = SimulatorSettings {
         accounts: vec![Account::new("12")],
         ..quick()
     };
@@ -126,19 +126,24 @@ async fn settings_that_aws_could_not_be_in_are_refused() {
 }
 
 #[tokio::test]
-async fn settings_are_read_from_a_json_file_and_typing_errors_found() {
+async fn settings_are_read_from_a_json_file_and_unknown_members_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("settings.json");
     std::fs::write(&path, serde_json::to_string(&sample()).unwrap()).unwrap();
-    assert_eq!(Settings::read(&path).unwrap().images, sample_images(&path));
+    assert_eq!(SimulatorSettings::read(&path).unwrap().images, sample_images(&path));
     let few = r#"{"accounts":[{"id":"000011112222"}],"images":[]}"#;
     std::fs::write(&path, few).unwrap();
-    assert_eq!(Settings::read(&path).unwrap().accounts, [Account::new(ZEROS)]);
+    assert_eq!(SimulatorSettings::read(&path).unwrap().accounts, [Account::new(ZEROS)]);
     std::fs::write(&path, r#"{"acounts":[]}"#).unwrap();
-    assert!(Settings::read(&path).unwrap_err().to_string().contains("acounts"));
+    assert!(
+        SimulatorSettings::read(&path)
+            .unwrap_err()
+            .to_string()
+            .contains("acounts")
+    );
 }
 
-/// The images as the file has them: their creation times are of when the sample was made.
+/// The images in the file. Their creation time is the time of the sample.
 fn sample_images(path: &Path) -> Vec<Image> {
     let value: serde_json::Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
     serde_json::from_value(value["images"].clone()).unwrap()

@@ -2,8 +2,7 @@
 
 use aws_credential_types::Credentials;
 use aws_sdk_sts::types::Credentials as SessionCredentials;
-use base64::Engine;
-use base64::prelude::BASE64_STANDARD;
+use base64::{Engine, prelude::BASE64_STANDARD};
 use sharewarden_simulator::{Account, Simulator};
 
 use crate::harness::*;
@@ -52,7 +51,7 @@ async fn an_assumed_role_acts_for_the_account_of_the_role() {
 }
 
 #[tokio::test]
-async fn the_answer_to_assume_role_names_the_session() {
+async fn assume_role_returns_the_session_name_and_duration() {
     let sim = start().await;
     let call = sts_client(&sim, OWNER, FRANKFURT)
         .assume_role()
@@ -85,7 +84,7 @@ async fn a_session_works_only_with_its_own_token() {
 }
 
 #[tokio::test]
-async fn an_expired_session_is_told_so() {
+async fn an_expired_session_has_its_own_error_code() {
     let sim = start().await;
     let session = assume(&sim, ROLE).await.unwrap();
     let token = BASE64_STANDARD.decode(session.session_token()).unwrap();
@@ -111,7 +110,7 @@ async fn sessions_outlive_a_restart() {
 }
 
 #[tokio::test]
-async fn an_account_may_ask_for_an_external_id() {
+async fn an_account_can_require_an_external_id() {
     let sim = start().await;
     sim.add_account(Account::new("232323232323").asking_external_id("letmein"))
         .unwrap();
@@ -129,7 +128,7 @@ async fn an_account_may_ask_for_an_external_id() {
 }
 
 #[tokio::test]
-async fn a_role_of_an_unknown_account_is_not_assumed() {
+async fn a_role_of_an_unknown_account_cannot_be_assumed() {
     let sim = start().await;
     let refused = assume(&sim, "arn:aws:iam::999988887777:role/ImageSharing").await;
     assert_eq!(refused.unwrap_err(), "AccessDenied");
@@ -140,7 +139,7 @@ async fn a_role_of_an_unknown_account_is_not_assumed() {
 }
 
 #[tokio::test]
-async fn sts_says_what_is_wrong_in_xml() {
+async fn sts_errors_are_xml() {
     let sim = start().await;
     let sts = authorization("AKIA111122223333", FRANKFURT, "sts");
     let unknown = authorization("AKIA999988887777", FRANKFURT, "sts");

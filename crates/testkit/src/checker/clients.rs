@@ -1,5 +1,5 @@
-//! Callers who grant and revoke at random, through any replica: with short deadlines, leaving early, asking again under the
-//! same request id, and using one for something else.
+//! Clients that grant and revoke at random through any replica: with short deadlines, cancelled calls, repeated
+//! request ids, and request ids reused for other content.
 
 use std::{
     sync::{Arc, Mutex},
@@ -7,92 +7,90 @@ use std::{
 };
 
 use fastrand::Rng;
-use sharewarden::clock::Clock;
 use sharewarden_client::proto::v1::{
     GetChangeRequest, GrantSharePermissionRequest, RevokeSharePermissionRequest,
     share_permission_service_client::SharePermissionServiceClient,
 };
-use time::OffsetDateTime;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tonic::{Status, transport::Channel};
 use tonic_types::StatusExt;
 use uuid::Uuid;
 
-use super::history::{Action, Answer, Permission, Reading, Request, Told};
+use super::history::{ChangeRead, ImagePermission, RpcOutcome, RpcRecord, ShareAction, ShareRequest};
+use crate::credentials::now;
 
-/// Where replicas are reached, as it changes.
+/// The current channel of each replica.
 pub type Channels = Vec<watch::Receiver<Option<Channel>>>;
 
-/// What all clients write down.
+/// What all clients observed.
 #[derive(Debug, Default)]
-pub struct Notebook {
-    pub answers: Mutex<Vec<Answer>>,
-    pub readings: Mutex<Vec<Reading>>,
+pub struct Recorder {
+    pub answers: Mutex<Vec<RpcRecord>>,
+    pub readings: Mutex<Vec<ChangeRead>>,
 }
 
-/// One caller.
-pub struct Client {
-    pub dice: Rng,
+pub struct RandomClient {
+    pub rng: Rng,
     pub channels: Channels,
-    pub permissions: Vec<Permission>,
-    pub notebook: Arc<Notebook>,
-    /// What it has asked for: the latest, to be asked for again.
-    pub asked: Vec<Request>,
-    /// Changes that it has heard of, by account.
+    pub permissions: Vec<ImagePermission>,
+    pub recorder: Arc<Recorder>,
+    /// The latest requests, to be repeated.
+    pub asked: Vec<ShareRequest>,
+    /// Account and id of changes in responses.
     pub heard: Vec<(String, String)>,
 }
 
-/// A client remembers so much.
+/// Maximum number of requests, and of changes, that a client remembers.
 const MEMORY: usize = 200;
 
-/// Longer than any server makes anyone wait.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// Longer than any server delays a response.
+const TIMEOUT: Duration = Duration::from_secs(20);
 
-impl Client {
-    /// Asks for one thing after the other, until told to stop.
+impl RandomClient {
+    /// Sends requests until `stop`.
     pub async fn run(mut self, stop: CancellationToken) -> Self {
         while !stop.is_cancelled() {
-            match self.dice.u32(..100) {
+            match self.rng.u32(..100) {
                 0..65 => {
-                    let request = self.anything();
+                    let request = self.random_request();
                     self.ask_somehow(request).await;
                 }
                 65..82 => {
-                    if let Some(request) = self.dice.choice(&self.asked).cloned() {
+                    if let Some(request) = self.rng.choice(&self.asked).cloned() {
                         self.ask_somehow(request).await;
                     }
                 }
                 82..88 => {
-                    if let Some(request) = self.dice.choice(&self.asked).cloned() {
-                        let request = self.something_else(request);
+                    if let Some(request) = self.rng.choice(&self.asked).cloned() {
+                        let request = self.with_other_content(request);
                         self.ask_somehow(request).await;
                     }
                 }
                 _ => self.read().await,
             }
-            tokio::time::sleep(Duration::from_millis(self.dice.u64(..40))).await;
+            tokio::time::sleep(Duration::from_millis(self.rng.u64(..40))).await;
         }
         self
     }
 
-    /// Asks again for what was asked before, with patience: what was accepted is answered as it was.
+    /// Repeats all requests with a long timeout. An accepted request gets the recorded result.
     pub async fn ask_again(mut self) {
         for request in self.asked.clone() {
-            let replica = self.dice.usize(..self.channels.len());
-            self.ask(request, replica, PATIENCE).await;
+            let replica = self.rng.usize(..self.channels.len());
+            self.ask(request, replica, TIMEOUT).await;
         }
     }
 
-    fn anything(&mut self) -> Request {
-        let permission = self.dice.choice(&self.permissions).unwrap().clone();
-        let request = Request {
-            request_id: Uuid::from_u128(self.dice.u128(..)).to_string(),
+    fn random_request(&mut self) -> ShareRequest {
+        let permission = self.rng.choice(&self.permissions).unwrap().clone();
+        let request = ShareRequest {
+            request_id: Uuid::from_u128(self.rng.u128(..)).to_string(),
             permission,
-            action: if self.dice.bool() {
-                Action::Grant
+            action: if self.rng.bool() {
+                ShareAction::Grant
             } else {
-                Action::Revoke
+                ShareAction::Revoke
             },
             reason: "a trial".into(),
         };
@@ -104,62 +102,62 @@ impl Client {
     }
 
     /// Other content under the same request id.
-    fn something_else(&mut self, mut request: Request) -> Request {
-        match self.dice.bool() {
+    fn with_other_content(&mut self, mut request: ShareRequest) -> ShareRequest {
+        match self.rng.bool() {
             true => request.reason = "another reason".into(),
             false => {
                 request.action = if request.action.allows() {
-                    Action::Revoke
+                    ShareAction::Revoke
                 } else {
-                    Action::Grant
+                    ShareAction::Grant
                 }
             }
         }
         request
     }
 
-    async fn ask_somehow(&mut self, request: Request) {
-        let replica = self.dice.usize(..self.channels.len());
-        let deadline = match self.dice.u32(..10) {
-            0..3 => self.dice.u64(20..300),
-            3..5 => self.dice.u64(300..2_000),
+    async fn ask_somehow(&mut self, request: ShareRequest) {
+        let replica = self.rng.usize(..self.channels.len());
+        let deadline = match self.rng.u32(..10) {
+            0..3 => self.rng.u64(20..300),
+            3..5 => self.rng.u64(300..2_000),
             _ => 5_000,
         };
-        match self.dice.u32(..10) {
+        match self.rng.u32(..10) {
             0 => {
-                let leaves = Duration::from_millis(self.dice.u64(1..500));
-                // The connection goes on: only this call is given up.
-                let _ = tokio::time::timeout(leaves, self.ask(request, replica, PATIENCE)).await;
+                let leaves = Duration::from_millis(self.rng.u64(1..500));
+                // Cancels only this call. The connection stays open.
+                let _ = tokio::time::timeout(leaves, self.ask(request, replica, TIMEOUT)).await;
             }
             _ => self.ask(request, replica, Duration::from_millis(deadline)).await,
         }
     }
 
-    async fn ask(&mut self, request: Request, replica: usize, deadline: Duration) {
+    async fn ask(&mut self, request: ShareRequest, replica: usize, deadline: Duration) {
         let Some(channel) = self.channels[replica].borrow().clone() else {
             return;
         };
         let mut client = SharePermissionServiceClient::new(channel);
         let asked_at = now();
         let told = match request.action {
-            Action::Grant => {
+            ShareAction::Grant => {
                 let message = with_deadline(grant(&request), deadline);
                 let answer = client.grant_share_permission(message).await;
                 answer.map(|answer| answer.into_inner().change)
             }
-            Action::Revoke => {
+            ShareAction::Revoke => {
                 let message = with_deadline(revoke(&request), deadline);
                 let answer = client.revoke_share_permission(message).await;
                 answer.map(|answer| answer.into_inner().change)
             }
         };
         let told = match told {
-            Ok(change) => Told::Ok {
+            Ok(change) => RpcOutcome::Ok {
                 change_id: change.unwrap().change_id,
             },
             Err(status) => refused(&status),
         };
-        let answer = Answer {
+        let answer = RpcRecord {
             request,
             replica,
             asked_at,
@@ -167,13 +165,13 @@ impl Client {
             told,
         };
         self.remember(&answer);
-        self.notebook.answers.lock().unwrap().push(answer);
+        self.recorder.answers.lock().unwrap().push(answer);
     }
 
-    fn remember(&mut self, answer: &Answer) {
+    fn remember(&mut self, answer: &RpcRecord) {
         let known = match &answer.told {
-            Told::Ok { change_id } => Some(change_id),
-            Told::Refused { change_id, reason, .. } if reason == "CHANGE_PENDING" => change_id.as_ref(),
+            RpcOutcome::Ok { change_id } => Some(change_id),
+            RpcOutcome::Refused { change_id, reason, .. } if reason == "CHANGE_PENDING" => change_id.as_ref(),
             _ => None,
         };
         if let Some(id) = known {
@@ -185,10 +183,10 @@ impl Client {
     }
 
     async fn read(&mut self) {
-        let Some((account, change_id)) = self.dice.choice(&self.heard).cloned() else {
+        let Some((account, change_id)) = self.rng.choice(&self.heard).cloned() else {
             return;
         };
-        let replica = self.dice.usize(..self.channels.len());
+        let replica = self.rng.usize(..self.channels.len());
         let Some(channel) = self.channels[replica].borrow().clone() else {
             return;
         };
@@ -202,7 +200,7 @@ impl Client {
             return;
         };
         let state = answer.into_inner().change.unwrap().state();
-        self.notebook.readings.lock().unwrap().push(Reading {
+        self.recorder.readings.lock().unwrap().push(ChangeRead {
             account,
             change_id,
             asked_at,
@@ -212,11 +210,7 @@ impl Client {
     }
 }
 
-pub fn now() -> OffsetDateTime {
-    Clock::system().now().to_offset_date_time()
-}
-
-/// A message that says who asks, and how long they wait.
+/// A request with a principal and a deadline.
 pub fn with_deadline<T>(message: T, deadline: Duration) -> tonic::Request<T> {
     let mut request = tonic::Request::new(message);
     let principal = "trial@example.com".parse().unwrap();
@@ -225,7 +219,7 @@ pub fn with_deadline<T>(message: T, deadline: Duration) -> tonic::Request<T> {
     request
 }
 
-fn grant(request: &Request) -> GrantSharePermissionRequest {
+fn grant(request: &ShareRequest) -> GrantSharePermissionRequest {
     GrantSharePermissionRequest {
         account_id: request.permission.account.clone(),
         region: request.permission.region.clone(),
@@ -237,7 +231,7 @@ fn grant(request: &Request) -> GrantSharePermissionRequest {
     }
 }
 
-fn revoke(request: &Request) -> RevokeSharePermissionRequest {
+fn revoke(request: &ShareRequest) -> RevokeSharePermissionRequest {
     RevokeSharePermissionRequest {
         account_id: request.permission.account.clone(),
         region: request.permission.region.clone(),
@@ -249,15 +243,15 @@ fn revoke(request: &Request) -> RevokeSharePermissionRequest {
     }
 }
 
-fn refused(status: &Status) -> Told {
+fn refused(status: &Status) -> RpcOutcome {
     let code = format!("{:?}", status.code());
     match status.get_details_error_info() {
-        Some(info) => Told::Refused {
+        Some(info) => RpcOutcome::Refused {
             code,
             reason: info.reason,
             change_id: info.metadata.get("change_id").cloned(),
             message: status.message().to_owned(),
         },
-        None => Told::Nothing { code },
+        None => RpcOutcome::Nothing { code },
     }
 }

@@ -1,4 +1,4 @@
-//! What is left at the end of a trial, asked for as an auditor would ask.
+//! Collects ledgers and checkpoints, as an auditor would.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -15,22 +15,22 @@ use tonic::{Status, transport::Channel};
 
 use super::{
     clients::{Channels, with_deadline},
-    history::Ledger,
-    world::{ACCOUNTS, signing_key},
+    history::ExportedLedger,
+    setup::{ACCOUNTS, signing_key},
 };
 
-/// The notes of checkpoints, by account.
-pub type Kept = BTreeMap<String, Vec<String>>;
+/// Notes of checkpoints by account.
+pub type KeptCheckpoints = BTreeMap<String, Vec<String>>;
 
-/// So many checkpoints of each account are kept, spread over the trial.
+/// Maximum number of kept checkpoints for each account, spread over the trial.
 const KEPT: usize = 32;
 
-/// An export of a whole ledger takes less.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// Maximum time for an export, and for a checkpoint.
+const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Keeps checkpoints while there is trouble, as an auditor does who trusts nobody.
-pub async fn keep_checkpoints(channels: Channels, stop: CancellationToken) -> Kept {
-    let mut kept = Kept::new();
+/// Keeps checkpoints during the trial.
+pub async fn keep_checkpoints(channels: Channels, stop: CancellationToken) -> KeptCheckpoints {
+    let mut kept = KeptCheckpoints::new();
     for at in 0.. {
         if stop.is_cancelled() {
             break;
@@ -61,7 +61,7 @@ pub async fn keep_checkpoints(channels: Channels, stop: CancellationToken) -> Ke
     kept
 }
 
-/// The latest checkpoint of an account, and its size.
+/// The latest checkpoint of an account and its size.
 async fn checkpoint(channel: Channel, account: &str) -> Result<(String, u64), Status> {
     let request = GetCheckpointRequest {
         account_id: account.into(),
@@ -73,8 +73,8 @@ async fn checkpoint(channel: Channel, account: &str) -> Result<(String, u64), St
     Ok((checkpoint.note, checkpoint.tree_size))
 }
 
-/// Exports and verifies an account's ledger, once a checkpoint covers so many entries.
-pub async fn ledger(channel: Channel, account: &str, size: u64, kept: &Kept) -> Ledger {
+/// Exports and verifies an account's ledger, once a checkpoint covers `size` entries.
+pub async fn ledger(channel: Channel, account: &str, size: u64, kept: &KeptCheckpoints) -> ExportedLedger {
     let covered = async {
         loop {
             match checkpoint(channel.clone(), account).await {
@@ -84,7 +84,7 @@ pub async fn ledger(channel: Channel, account: &str, size: u64, kept: &Kept) -> 
         }
     };
     let mut wrong = Vec::new();
-    if tokio::time::timeout(PATIENCE, covered).await.is_err() {
+    if tokio::time::timeout(TIMEOUT, covered).await.is_err() {
         wrong.push(format!("no checkpoint covers its {size} entries"));
     }
     let (header, lines) = export(channel, account).await.unwrap();
@@ -95,7 +95,7 @@ pub async fn ledger(channel: Channel, account: &str, size: u64, kept: &Kept) -> 
             wrong.push(format!("{fault} (older checkpoint: {older:?})"));
         }
     }
-    Ledger {
+    ExportedLedger {
         account: account.into(),
         entries: lines
             .iter()
@@ -106,7 +106,7 @@ pub async fn ledger(channel: Channel, account: &str, size: u64, kept: &Kept) -> 
 }
 
 fn verify(header: &Header, lines: &[(String, Hash)], keys: &[VerifierKey], older: Option<&str>) -> Result<(), String> {
-    let text = |wrong: sharewarden::ledger::verify::Wrong| wrong.to_string();
+    let text = |wrong: sharewarden::ledger::verify::VerifyError| wrong.to_string();
     let mut verifier = LedgerVerifier::new(header, keys, older).map_err(text)?;
     for (line, hash) in lines {
         verifier.entry(line.as_bytes(), hash).map_err(text)?;
@@ -114,7 +114,7 @@ fn verify(header: &Header, lines: &[(String, Hash)], keys: &[VerifierKey], older
     let verified = verifier.finish().map_err(text)?;
     match verified.older.is_none_or(|older| older.is_prefix) {
         true => Ok(()),
-        false => Err("the older checkpoint is not of a prefix".into()),
+        false => Err("the ledger does not extend the older checkpoint".into()),
     }
 }
 
@@ -125,7 +125,7 @@ async fn export(channel: Channel, account: &str) -> Result<(Header, Vec<(String,
     };
     let mut client = AuditServiceClient::new(channel);
     let mut stream = client
-        .export_audit_entries(with_deadline(request, PATIENCE))
+        .export_audit_entries(with_deadline(request, TIMEOUT))
         .await?
         .into_inner();
     let mut header = None;

@@ -1,51 +1,48 @@
-//! What a trial leaves behind: the simulator's call log, the exported ledgers, and what callers were told. The checker reads
-//! this and nothing else.
+//! The results of a trial: the simulator's call log, the exported ledgers, and the responses to clients. The checker
+//! uses nothing else.
 
 use std::collections::BTreeSet;
 
 use serde::Deserialize;
-use sharewarden_simulator::Call;
+use sharewarden_simulator::ApiCall;
 use time::OffsetDateTime;
 
-/// Everything that the checker may know.
 #[derive(Clone, Debug, Default)]
 pub struct History {
-    /// All calls that AWS saw.
-    pub calls: Vec<Call>,
-    /// What AWS shares at the end.
-    pub shared: BTreeSet<Permission>,
-    /// The ledgers, as exported at the end.
-    pub ledgers: Vec<Ledger>,
-    /// What grants and revokes were answered.
-    pub answers: Vec<Answer>,
-    /// What GetChange told.
-    pub readings: Vec<Reading>,
+    pub calls: Vec<ApiCall>,
+    /// The permissions at AWS at the end.
+    pub shared: BTreeSet<ImagePermission>,
+    /// The ledgers, exported at the end.
+    pub ledgers: Vec<ExportedLedger>,
+    /// The calls of grants and revokes.
+    pub answers: Vec<RpcRecord>,
+    /// The calls of GetChange.
+    pub readings: Vec<ChangeRead>,
     /// How long a replica waits for one call to AWS.
     pub attempt_timeout: time::Duration,
-    /// No answer takes longer, whatever is away.
+    /// Maximum duration of a call of a client.
     pub longest_answer: time::Duration,
-    /// What went wrong that needs no checker: a replica that panicked, or a change that never ended.
+    /// Failures that need no checker, such as a panic or a change that never ended.
     pub complaints: Vec<String>,
 }
 
-/// One (account, Region, image, shared account).
+/// The key of a permission.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Permission {
+pub struct ImagePermission {
     pub account: String,
     pub region: String,
     pub image: String,
     pub shared_account: String,
 }
 
-/// Grant or revoke.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
-pub enum Action {
+pub enum ShareAction {
     Grant,
     Revoke,
 }
 
-/// What an entry says happened.
+/// The kind of an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 pub enum Stage {
     #[serde(rename = "change.requested")]
@@ -62,24 +59,24 @@ pub enum Stage {
     Superseded,
 }
 
-/// A ledger as an auditor has it.
+/// An exported ledger.
 #[derive(Clone, Debug)]
-pub struct Ledger {
+pub struct ExportedLedger {
     pub account: String,
-    pub entries: Vec<Entry>,
-    /// What the verifier found wrong with it, under its own checkpoint and under each that was kept during the trial.
+    pub entries: Vec<LedgerEntry>,
+    /// Errors of the verifier, with each checkpoint that was kept.
     pub wrong: Vec<String>,
 }
 
-/// One line of a ledger: what the checker needs of it.
+/// An entry, with the members that the checker uses.
 #[derive(Clone, Debug, Deserialize)]
-#[serde(from = "Line")]
-pub struct Entry {
+#[serde(from = "EntryJson")]
+pub struct LedgerEntry {
     pub account_id: String,
     pub log_index: u64,
     pub recorded_at: OffsetDateTime,
     pub stage: Stage,
-    pub action: Action,
+    pub action: ShareAction,
     pub change_id: Option<String>,
     pub request_id: String,
     pub reason: String,
@@ -87,15 +84,14 @@ pub struct Entry {
     pub image_id: String,
     pub shared_account_id: String,
     pub generation: Option<u64>,
-    pub attempts: Vec<Attempt>,
+    pub attempts: Vec<RecordedAttempt>,
     pub error_reason: Option<String>,
 }
 
-/// The line as it stands in the ledger.
 #[derive(Deserialize)]
-struct Line {
+struct EntryJson {
     account_id: String,
-    body: Body,
+    body: EntryBodyJson,
     kind: Stage,
     log_index: u64,
     #[serde(with = "time::serde::rfc3339")]
@@ -103,8 +99,8 @@ struct Line {
 }
 
 #[derive(Deserialize)]
-struct Body {
-    action: Action,
+struct EntryBodyJson {
+    action: ShareAction,
     change_id: Option<String>,
     request_id: String,
     reason: String,
@@ -113,12 +109,12 @@ struct Body {
     shared_account_id: String,
     generation: Option<u64>,
     #[serde(default)]
-    attempts: Vec<Attempt>,
+    attempts: Vec<RecordedAttempt>,
     error_reason: Option<String>,
 }
 
-impl From<Line> for Entry {
-    fn from(line: Line) -> Self {
+impl From<EntryJson> for LedgerEntry {
+    fn from(line: EntryJson) -> Self {
         let body = line.body;
         Self {
             account_id: line.account_id,
@@ -139,54 +135,51 @@ impl From<Line> for Entry {
     }
 }
 
-/// A call to AWS, as a ledger remembers it.
+/// An attempt to call AWS, as recorded in an entry.
 #[derive(Clone, Debug, Deserialize)]
-pub struct Attempt {
+pub struct RecordedAttempt {
     pub operation: String,
     pub classification: String,
 }
 
-/// What a caller asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Request {
+pub struct ShareRequest {
     pub request_id: String,
-    pub permission: Permission,
-    pub action: Action,
+    pub permission: ImagePermission,
+    pub action: ShareAction,
     pub reason: String,
 }
 
-/// What a caller was told.
 #[derive(Clone, Debug)]
-pub struct Answer {
-    pub request: Request,
+pub struct RpcRecord {
+    pub request: ShareRequest,
     pub replica: usize,
     pub asked_at: OffsetDateTime,
     pub answered_at: OffsetDateTime,
-    pub told: Told,
+    pub told: RpcOutcome,
 }
 
-/// The answer itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Told {
+pub enum RpcOutcome {
     Ok {
         change_id: String,
     },
-    /// An error of the service's own.
+    /// An error of the service.
     Refused {
         code: String,
         reason: String,
         change_id: Option<String>,
         message: String,
     },
-    /// No answer: the connection broke, the deadline passed on the way, or the caller left.
+    /// No response: the connection broke, the deadline passed, or the client cancelled.
     Nothing {
         code: String,
     },
 }
 
-/// What GetChange told about a change.
+/// A call of GetChange.
 #[derive(Clone, Debug)]
-pub struct Reading {
+pub struct ChangeRead {
     pub account: String,
     pub change_id: String,
     pub asked_at: OffsetDateTime,
@@ -195,20 +188,20 @@ pub struct Reading {
     pub state: String,
 }
 
-impl Action {
-    /// What `AllowCopyImage` is for it.
+impl ShareAction {
+    /// The value of `AllowCopyImage`.
     pub fn allows(self) -> bool {
         self == Self::Grant
     }
 }
 
 impl Stage {
-    /// Does it end a change?
+    /// True if it ends a change.
     pub fn is_terminal(self) -> bool {
         matches!(self, Self::Succeeded | Self::Failed | Self::Superseded)
     }
 
-    /// The state of a change that it stands for.
+    /// The corresponding state of a change.
     pub fn name(self) -> &'static str {
         match self {
             Self::Requested => "REQUESTED",
@@ -221,10 +214,10 @@ impl Stage {
     }
 }
 
-impl Entry {
+impl LedgerEntry {
     /// The permission that it is about.
-    pub fn permission(&self) -> Permission {
-        Permission {
+    pub fn permission(&self) -> ImagePermission {
+        ImagePermission {
             account: self.account_id.clone(),
             region: self.region.clone(),
             image: self.image_id.clone(),
@@ -233,9 +226,9 @@ impl Entry {
     }
 }
 
-/// The permission that a call to AWS is about, if it names one.
-pub fn permission_of(call: &Call) -> Option<Permission> {
-    Some(Permission {
+/// The permission in a call to AWS, if the call names one.
+pub fn permission_of(call: &ApiCall) -> Option<ImagePermission> {
+    Some(ImagePermission {
         account: call.account.clone()?,
         region: call.region.clone()?,
         image: call.image.clone()?,
@@ -243,7 +236,7 @@ pub fn permission_of(call: &Call) -> Option<Permission> {
     })
 }
 
-impl std::fmt::Display for Permission {
+impl std::fmt::Display for ImagePermission {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(
             f,

@@ -1,17 +1,18 @@
-//! The model checker: it makes every kind of trouble for several replicas at once, and then asks whether the promises P1 to
-//! P8 were kept. `cargo test --test chaos` runs it for a few seconds, `cargo run --example chaos` for as long as one likes.
+//! The model checker: runs several replicas under injected faults, and then checks the promises P1 to P8.
+//! `cargo test --test chaos` runs it for a few seconds, `cargo run --example chaos` for any time.
 //!
-//! To read it: `trial` is one run from start to end. `world` says what there is; `clients` grant and revoke; `replica` is a
-//! server process; `trouble` cuts, kills and injects faults; `collect` asks for what is left at the end: a [`history`]. What
-//! the promises mean for a history is in `check`, which knows nothing of all the others.
+//! `trial` is one run from start to end. `setup` has accounts, images and configuration. `clients` grant and revoke.
+//! `replica` is a server process. `infrastructure_faults` kills processes and disturbs connections, `aws_faults`
+//! injects faults at AWS. `collect` gathers the results into a [`history`]. `check` verifies the promises on a
+//! history, and knows nothing of the other modules.
 
+pub mod aws_faults;
 pub mod check;
 pub mod clients;
 pub mod collect;
-pub mod faults;
 pub mod history;
+pub mod infrastructure_faults;
 pub mod replica;
 pub mod report;
+pub mod setup;
 pub mod trial;
-pub mod trouble;
-pub mod world;

@@ -1,4 +1,4 @@
-//! A server process that is started, killed and started again.
+//! A server process that is started and killed repeatedly.
 
 use std::{
     path::{Path, PathBuf},
@@ -19,34 +19,35 @@ use tokio::{
 };
 use tonic::transport::{Channel, Endpoint};
 
-/// What to run.
+/// The program of a replica.
 #[derive(Clone, Debug)]
 pub enum Program {
-    /// `sharewarden serve`, from here.
+    /// `sharewarden serve` at this path.
     Serve(PathBuf),
-    /// The running program itself, as `replica CONFIG SECONDS`, with a clock that is wrong by so much.
+    /// The current program as `replica CONFIG SECONDS`: a server whose clock is off by SECONDS.
     Itself,
 }
 
-/// A start takes less than this, also on a busy machine, and an orderly end.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// Maximum time to start, and to stop on SIGTERM.
+const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// A place for a process, which has one most of the time.
+/// A replica. It usually has a running process.
 #[derive(Debug)]
-pub struct Replica {
+pub struct ReplicaProcess {
     program: Program,
     config: PathBuf,
     log: PathBuf,
     child: Option<Child>,
-    /// The program itself ends when this pipe does. Not left in `child`, which closes it when it is waited for.
+    /// The stdin of the process, which ends with it. Kept out of `child`, because waiting for the child closes its
+    /// stdin.
     lifeline: Option<ChildStdin>,
-    /// Where to reach it, while there is a process.
+    /// The channel to the process, if it runs.
     channel: watch::Sender<Option<Channel>>,
     panics: Arc<AtomicU64>,
 }
 
-impl Replica {
-    /// A place without a process. `folder` gets its configuration and its log.
+impl ReplicaProcess {
+    /// A replica without a process. Its configuration and log are in `folder`.
     pub fn new(program: Program, folder: &Path, number: usize, config: &str) -> Self {
         let file = folder.join(format!("replica-{number}.toml"));
         std::fs::write(&file, config).unwrap();
@@ -61,22 +62,21 @@ impl Replica {
         }
     }
 
-    /// Where to reach it, as it changes.
     pub fn channel(&self) -> watch::Receiver<Option<Channel>> {
         self.channel.subscribe()
     }
 
-    /// How often its processes have panicked.
+    /// The number of panics in its processes.
     pub fn panics(&self) -> Arc<AtomicU64> {
         Arc::clone(&self.panics)
     }
 
-    /// Starts a process and waits until it serves. False if it ended before: it found no database, say.
+    /// Starts a process and waits until it serves. False if it exited first, for example without a database.
     pub async fn start(&mut self, off_by: i32) -> bool {
         let mut child = self.command(off_by).spawn().unwrap();
         let lifeline = child.stdin.take();
         let lines = BufReader::new(child.stderr.take().unwrap());
-        let serving = tokio::time::timeout(PATIENCE, self.read_until_serving(lines)).await;
+        let serving = tokio::time::timeout(TIMEOUT, self.read_until_serving(lines)).await;
         let Ok(Some(channel)) = serving else {
             let _ = child.kill().await;
             return false;
@@ -87,7 +87,7 @@ impl Replica {
         true
     }
 
-    /// SIGKILL.
+    /// Sends SIGKILL.
     pub async fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {
             child.kill().await.unwrap();
@@ -95,12 +95,12 @@ impl Replica {
         }
     }
 
-    /// SIGTERM, and how it ended; none if it had to be killed.
+    /// Sends SIGTERM and returns the exit status. None if it had to be killed.
     pub async fn terminate(&mut self) -> Option<ExitStatus> {
         let mut child = self.child.take()?;
         let pid = Pid::from_raw(child.id()?.cast_signed())?;
         kill_process(pid, Signal::TERM).unwrap();
-        let ended = tokio::time::timeout(PATIENCE, child.wait()).await;
+        let ended = tokio::time::timeout(TIMEOUT, child.wait()).await;
         self.channel.send_replace(None);
         match ended {
             Ok(status) => status.ok(),
@@ -140,7 +140,7 @@ impl Replica {
         let log = File::options().create(true).append(true).open(&self.log).await.unwrap();
         let (address, mut serving) = watch::channel(None);
         tokio::spawn(keep_log(lines, log, address, Arc::clone(&self.panics)));
-        // An error says that the process has ended.
+        // An error means that the process has exited.
         let address = serving.wait_for(Option::is_some).await.ok()?.clone()?;
         let endpoint = Endpoint::from_shared(format!("http://{address}")).unwrap();
         Some(endpoint.connect_timeout(Duration::from_secs(2)).connect_lazy())
@@ -163,7 +163,7 @@ async fn keep_log(
         {
             address.send_replace(said["address"].as_str().map(str::to_owned));
         }
-        // A log that cannot be kept is missed when it is wanted, and not before.
+        // A failed write must not fail the trial.
         let _ = log.write_all(format!("{line}\n").as_bytes()).await;
     }
 }

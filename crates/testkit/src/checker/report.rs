@@ -1,13 +1,13 @@
-//! What a trial is said to have been.
+//! The printed report of a trial.
 
 use std::{
     collections::BTreeMap,
     fmt::{self, Display, Write},
 };
 
-use super::{history::Told, trial::Trial};
+use super::{history::RpcOutcome, trial::Trial};
 
-/// Violations are shown up to so many; one fault often has hundreds of consequences.
+/// Maximum number of violations in the report. One defect often causes hundreds.
 const SHOWN: usize = 20;
 
 impl Display for Trial {
@@ -20,7 +20,7 @@ impl Display for Trial {
             .filter(|call| call.operation == super::check::UPDATE);
         writeln!(
             f,
-            "operations: {} grants and revokes asked for, {} changes read; {entries} ledger entries; {} calls to AWS, {} of \
+            "operations: {} grants and revokes requested, {} changes read; {entries} ledger entries; {} calls to AWS, {} of \
              them mutating",
             history.answers.len(),
             history.readings.len(),
@@ -30,9 +30,9 @@ impl Display for Trial {
         table(f, "answers", &self.answers())?;
         table(f, "entries", &self.entries())?;
         table(f, "process kills", &self.kills)?;
-        table(f, "faults of AWS met by calls", &self.faults)?;
-        table(f, "trouble on the way to Postgres", &self.cuts)?;
-        table(f, "as the proxies saw it", &self.proxied())?;
+        table(f, "calls hit by AWS faults", &self.aws_faults)?;
+        table(f, "faults between replicas and Postgres", &self.cuts)?;
+        table(f, "observed by the proxies", &self.proxied())?;
         writeln!(f, "violations: {}", self.violations.len())?;
         for violation in self.violations.iter().take(SHOWN) {
             writeln!(f, "  {violation}")?;
@@ -43,10 +43,10 @@ impl Display for Trial {
 
 impl Trial {
     fn answers(&self) -> BTreeMap<String, u64> {
-        let name = |told: &Told| match told {
-            Told::Ok { .. } => "OK".to_owned(),
-            Told::Refused { code, reason, .. } => format!("{code} {reason}"),
-            Told::Nothing { code } => format!("{code} (no answer of the service)"),
+        let name = |told: &RpcOutcome| match told {
+            RpcOutcome::Ok { .. } => "OK".to_owned(),
+            RpcOutcome::Refused { code, reason, .. } => format!("{code} {reason}"),
+            RpcOutcome::Nothing { code } => format!("{code} (no response of the service)"),
         };
         counted(self.history.answers.iter().map(|answer| name(&answer.told)))
     }
@@ -63,7 +63,7 @@ impl Trial {
                 ("COMMITs", counts.commits),
                 ("COMMITs cut before", counts.cut_before),
                 ("COMMITs cut after", counts.cut_after),
-                ("COMMITs that came late", counts.late),
+                ("COMMITs delayed", counts.late),
                 ("connections", counts.connections),
                 ("connections cut", counts.cut),
                 ("connections refused", counts.refused),
@@ -83,7 +83,7 @@ fn counted(names: impl Iterator<Item = String>) -> BTreeMap<String, u64> {
     counted
 }
 
-/// What is in brackets is told and not added up.
+/// Prints counts and their sum. Names in brackets are not in the sum.
 fn table(f: &mut fmt::Formatter<'_>, title: &str, counts: &BTreeMap<String, u64>) -> fmt::Result {
     let total: u64 = counts
         .iter()

@@ -1,4 +1,4 @@
-//! One trial: start, make trouble, heal, wait until nothing is pending, ask again for what was asked, collect, check.
+//! One trial: start, inject faults, heal, wait until no change is pending, repeat all requests, collect, check.
 
 use std::{
     collections::BTreeMap,
@@ -14,77 +14,79 @@ use tokio::{net::TcpListener, sync::watch, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Channel;
 
-use crate::proxy::{Counts, Proxy};
-
 use super::{
+    aws_faults,
     check::{Violation, check},
-    clients::{Channels, Client, Notebook},
-    collect, faults,
+    clients::{Channels, RandomClient, Recorder},
+    collect,
     history::History,
-    replica::{Program, Replica},
-    trouble::{self, Tally},
-    world,
+    infrastructure_faults::{self, EventCounts},
+    replica::{Program, ReplicaProcess},
+    setup,
 };
+use crate::proxy::{Proxy, ProxyCounts};
 
-/// What to do.
 #[derive(Clone, Debug)]
-pub struct Plan {
+pub struct TrialOptions {
     pub seed: u64,
     pub replicas: usize,
     pub clients: usize,
     pub lasts: Duration,
     pub program: Program,
-    /// A migrated, empty database.
+    /// The URL of a migrated, empty database.
     pub database: String,
 }
 
-/// What came of it.
 #[derive(Debug)]
 pub struct Trial {
     pub history: History,
     pub violations: Vec<Violation>,
     pub kills: BTreeMap<String, u64>,
     pub cuts: BTreeMap<String, u64>,
-    pub faults: BTreeMap<String, u64>,
-    pub proxies: Vec<Counts>,
+    pub aws_faults: BTreeMap<String, u64>,
+    pub proxies: Vec<ProxyCounts>,
 }
 
-/// After healing, everything ends within this time.
-const PATIENCE: Duration = Duration::from_secs(120);
+/// Maximum time from healing until no change is pending.
+const TIMEOUT: Duration = Duration::from_secs(120);
 
-/// Runs a trial. Configurations and logs of the replicas go to `folder`.
-pub async fn run(plan: &Plan, folder: &Path) -> Trial {
-    let mut dice = Rng::with_seed(plan.seed);
+/// Runs a trial. Configurations and logs of the replicas are written to `folder`.
+pub async fn run(options: &TrialOptions, folder: &Path) -> Trial {
+    let mut rng = Rng::with_seed(options.seed);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let simulator = Simulator::start(listener, world::settings()).await.unwrap();
+    let simulator = Simulator::start(listener, setup::settings()).await.unwrap();
     let aws = Arc::new(Proxy::start_plain(simulator.address()).await);
     let mut proxies = Vec::new();
-    for _ in 0..plan.replicas {
-        proxies.push(Proxy::start(&plan.database).await);
+    for _ in 0..options.replicas {
+        proxies.push(Proxy::start(&options.database).await);
     }
     let proxies = Arc::new(proxies);
-    let (kills, cuts) = (Tally::default(), Tally::default());
-    let replicas = start_replicas(plan, folder, &proxies, &aws, &mut dice, &kills).await;
-    let channels: Channels = replicas.iter().map(Replica::channel).collect();
-    let panics: Vec<_> = replicas.iter().map(Replica::panics).collect();
+    let (kills, cuts) = (EventCounts::default(), EventCounts::default());
+    let replicas = start_replicas(options, folder, &proxies, &aws, &mut rng, &kills).await;
+    let channels: Channels = replicas.iter().map(ReplicaProcess::channel).collect();
+    let panics: Vec<_> = replicas.iter().map(ReplicaProcess::panics).collect();
 
-    let names = faults::inject(&simulator, dice.u64(..));
+    let names = aws_faults::inject(&simulator, rng.u64(..));
     let stop = CancellationToken::new();
-    let notebook = Arc::<Notebook>::default();
-    let clients = start_clients(plan, &channels, &notebook, &mut dice, &stop);
+    let recorder = Arc::<Recorder>::default();
+    let clients = start_clients(options, &channels, &recorder, &mut rng, &stop);
     let kept = tokio::spawn(collect::keep_checkpoints(channels.clone(), stop.clone()));
-    let cutting = tokio::spawn(trouble::cut(
+    let cutting = tokio::spawn(infrastructure_faults::cut(
         Arc::clone(&proxies),
-        dice.fork(),
+        rng.fork(),
         cuts.clone(),
         stop.clone(),
     ));
-    let refusing = tokio::spawn(trouble::refuse(Arc::clone(&aws), dice.fork(), stop.clone()));
-    let killing = start_killing(replicas, &mut dice, &kills, &stop);
+    let refusing = tokio::spawn(infrastructure_faults::refuse(
+        Arc::clone(&aws),
+        rng.fork(),
+        stop.clone(),
+    ));
+    let killing = start_killing(replicas, &mut rng, &kills, &stop);
 
-    tokio::time::sleep(plan.lasts).await;
+    tokio::time::sleep(options.lasts).await;
     stop.cancel();
-    // Healing: first Postgres, so that replicas can start; then AWS.
+    // Heal Postgres first, so that replicas can start. Then AWS.
     cutting.await.unwrap();
     refusing.await.unwrap();
     let mut replicas = killing.join_all().await;
@@ -92,32 +94,32 @@ pub async fn run(plan: &Plan, folder: &Path) -> Trial {
     let kept = kept.await.unwrap();
     simulator.clear_faults();
     let mut complaints = Vec::new();
-    let mut database = PgConnection::connect(&plan.database).await.unwrap();
+    let mut database = PgConnection::connect(&options.database).await.unwrap();
     nothing_pending(&mut database, &mut complaints).await;
-    let asking: JoinSet<()> = clients.into_iter().map(Client::ask_again).collect();
+    let asking: JoinSet<()> = clients.into_iter().map(RandomClient::ask_again).collect();
     asking.join_all().await;
-    // What was never accepted in the trouble was accepted now.
+    // Requests that had failed during the faults were accepted now.
     nothing_pending(&mut database, &mut complaints).await;
     let quiet = simulator.wait_for_calls(|calls| calls.iter().all(|call| call.ended.is_some()));
-    if tokio::time::timeout(PATIENCE, quiet).await.is_err() {
-        complaints.push("calls to AWS go on for ever".into());
+    if tokio::time::timeout(TIMEOUT, quiet).await.is_err() {
+        complaints.push("calls to AWS do not end".into());
     }
 
     let mut history = History {
         calls: simulator.calls(),
-        attempt_timeout: world::ATTEMPT_TIMEOUT.try_into().unwrap(),
-        longest_answer: world::LONGEST_ANSWER.try_into().unwrap(),
-        answers: std::mem::take(&mut notebook.answers.lock().unwrap()),
-        readings: std::mem::take(&mut notebook.readings.lock().unwrap()),
+        attempt_timeout: setup::ATTEMPT_TIMEOUT.try_into().unwrap(),
+        longest_answer: setup::LONGEST_ANSWER.try_into().unwrap(),
+        answers: std::mem::take(&mut recorder.answers.lock().unwrap()),
+        readings: std::mem::take(&mut recorder.readings.lock().unwrap()),
         ..History::default()
     };
     let channel = any(&channels);
-    for account in world::ACCOUNTS {
+    for account in setup::ACCOUNTS {
         let size = size_of(&mut database, account).await;
         let ledger = collect::ledger(channel.clone(), account, size, &kept).await;
         history.ledgers.push(ledger);
     }
-    for permission in world::permissions() {
+    for permission in setup::permissions() {
         let shared = simulator.shared_accounts(&permission.account, &permission.region, &permission.image);
         if shared.contains(&permission.shared_account) {
             history.shared.insert(permission);
@@ -135,51 +137,51 @@ pub async fn run(plan: &Plan, folder: &Path) -> Trial {
     complaints.extend(badly_ended.map(|(what, times)| format!("{times} times {what}")));
     history.complaints = complaints;
     database.close().await.unwrap();
-    let mut faults = faults::counted(&history.calls, &names);
-    faults.insert("connection refused".into(), aws.counts().refused);
+    let mut aws_faults = aws_faults::counted(&history.calls, &names);
+    aws_faults.insert("connection refused".into(), aws.counts().refused);
     simulator.shutdown().await;
     Trial {
         violations: check(&history),
         history,
         kills,
         cuts: cuts.all(),
-        faults,
+        aws_faults,
         proxies: proxies.iter().map(Proxy::counts).collect(),
     }
 }
 
 async fn start_replicas(
-    plan: &Plan,
+    options: &TrialOptions,
     folder: &Path,
     proxies: &[Proxy],
     aws: &Proxy,
-    dice: &mut Rng,
-    kills: &Tally,
-) -> Vec<Replica> {
+    rng: &mut Rng,
+    kills: &EventCounts,
+) -> Vec<ReplicaProcess> {
     let mut replicas = Vec::new();
     for (number, proxy) in proxies.iter().enumerate() {
-        let config = world::config(&proxy.url(&plan.database), &format!("http://{}", aws.address()));
-        let mut replica = Replica::new(plan.program.clone(), folder, number, &config);
-        trouble::start(&mut replica, dice, kills).await;
+        let config = setup::config(&proxy.url(&options.database), &format!("http://{}", aws.address()));
+        let mut replica = ReplicaProcess::new(options.program.clone(), folder, number, &config);
+        infrastructure_faults::start(&mut replica, rng, kills).await;
         replicas.push(replica);
     }
     replicas
 }
 
 fn start_clients(
-    plan: &Plan,
+    options: &TrialOptions,
     channels: &Channels,
-    notebook: &Arc<Notebook>,
-    dice: &mut Rng,
+    recorder: &Arc<Recorder>,
+    rng: &mut Rng,
     stop: &CancellationToken,
-) -> JoinSet<Client> {
-    (0..plan.clients)
+) -> JoinSet<RandomClient> {
+    (0..options.clients)
         .map(|_| {
-            let client = Client {
-                dice: dice.fork(),
+            let client = RandomClient {
+                rng: rng.fork(),
                 channels: channels.clone(),
-                permissions: world::permissions(),
-                notebook: Arc::clone(notebook),
+                permissions: setup::permissions(),
+                recorder: Arc::clone(recorder),
                 asked: Vec::new(),
                 heard: Vec::new(),
             };
@@ -188,19 +190,24 @@ fn start_clients(
         .collect()
 }
 
-fn start_killing(replicas: Vec<Replica>, dice: &mut Rng, kills: &Tally, stop: &CancellationToken) -> JoinSet<Replica> {
+fn start_killing(
+    replicas: Vec<ReplicaProcess>,
+    rng: &mut Rng,
+    kills: &EventCounts,
+    stop: &CancellationToken,
+) -> JoinSet<ReplicaProcess> {
     let (all, dies) = watch::channel(0);
     let mut killing = JoinSet::new();
     for replica in replicas {
-        killing.spawn(trouble::kill_and_restart(
+        killing.spawn(infrastructure_faults::kill_and_restart(
             replica,
-            dice.fork(),
+            rng.fork(),
             dies.clone(),
             kills.clone(),
             stop.clone(),
         ));
     }
-    tokio::spawn(trouble::kill_all(all, dice.fork(), stop.clone()));
+    tokio::spawn(infrastructure_faults::kill_all(all, rng.fork(), stop.clone()));
     killing
 }
 
@@ -217,8 +224,8 @@ async fn nothing_pending(database: &mut PgConnection, complaints: &mut Vec<Strin
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     };
-    if tokio::time::timeout(PATIENCE, quiet).await.is_err() {
-        complaints.push(format!("after healing, changes are still pending after {PATIENCE:?}"));
+    if tokio::time::timeout(TIMEOUT, quiet).await.is_err() {
+        complaints.push(format!("after healing, changes are still pending after {TIMEOUT:?}"));
     }
 }
 

@@ -1,12 +1,12 @@
-//! Hashes in base64: those on the left, those of the proof, and their number.
+//! Hashes in the header: their base64 and their number.
 
 use super::{
-    Case, NOT_AN_EXPORT, case,
+    ForgedExport, NOT_AN_EXPORT, case,
     file::{File, GOOD, HEADER, SIZE},
     ledger,
 };
 
-/// The same bytes by a text that no encoder writes: the last letter has a bit that does not count.
+/// Another base64 text of the same bytes: the last letter has one of its unused bits set.
 pub(super) fn with_a_bit_more(hash: &str) -> String {
     const LETTERS: &str = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let (start, last) = hash.strip_suffix('=').unwrap().split_at(hash.len() - 2);
@@ -14,7 +14,7 @@ pub(super) fn with_a_bit_more(hash: &str) -> String {
     format!("{start}{}=", &LETTERS[at..=at])
 }
 
-/// An export from the middle to a place before the checkpoint, with its hashes changed.
+/// A partial export that ends before its checkpoint, with changed hashes.
 fn part(member: &str, change: impl FnOnce(&mut Vec<String>)) -> File {
     let header = GOOD.header(11, 290, SIZE).to_line().unwrap();
     let mut header: serde_json::Value = serde_json::from_str(&header).unwrap();
@@ -26,7 +26,7 @@ fn part(member: &str, change: impl FnOnce(&mut Vec<String>)) -> File {
     File::part(11, 290).put(HEADER, format!("{header}\n"))
 }
 
-pub(super) fn cases() -> Vec<Case> {
+pub(super) fn cases() -> Vec<ForgedExport> {
     const ZERO: &str = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
     let mut cases = Vec::new();
     for member in ["left_hashes", "consistency_proof"] {

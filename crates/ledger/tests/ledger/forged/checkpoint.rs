@@ -1,17 +1,18 @@
-//! The note of the checkpoint in the header. The Python verifier does not verify signatures; it reads the note as strictly.
+//! The checkpoint's note in the header. The Python script does not verify signatures, but parses the note as
+//! strictly.
 
 use super::{
-    Case, NOT_AN_EXPORT, REFUSED, case,
-    file::{File, GOOD, HEADER, History, SIZE, checkpoint_lines, checkpoint_of, signed_note},
+    ForgedExport, NOT_AN_EXPORT, REFUSED, case,
+    file::{EntryLines, File, GOOD, HEADER, SIZE, checkpoint_lines, checkpoint_of, signed_note},
     ledger,
 };
-use crate::world::{account, line};
+use crate::fixtures::{account, line};
 
 fn with(note: &str) -> File {
     File::good().note(note)
 }
 
-pub(super) fn cases() -> Vec<Case> {
+pub(super) fn cases() -> Vec<ForgedExport> {
     let [origin, size, root] = checkpoint_lines();
     let good = GOOD.checkpoint(SIZE);
     let (text, signatures) = good.split_once("\n\n").unwrap();
@@ -94,7 +95,7 @@ pub(super) fn cases() -> Vec<Case> {
         cases.push(case(format!("checkpoint with the size {name}"), file, ledger()));
     }
     let hex = crate::python::root(&GOOD);
-    let other_root = checkpoint_of(account(), &History::good().hashes()[..299])
+    let other_root = checkpoint_of(account(), &EntryLines::good().hashes()[..299])
         .to_string()
         .lines()
         .nth(2)
@@ -114,11 +115,11 @@ pub(super) fn cases() -> Vec<Case> {
         let file = signed(format!("{origin}\n{size}\n{root}\n"));
         cases.push(case(format!("checkpoint with {name}"), file, ledger()));
     }
-    let mut rewritten = History::good();
+    let mut rewritten = EntryLines::good();
     rewritten.0[7] = line(account(), 7, "another reason").into();
     let forged = checkpoint_of(account(), &rewritten.hashes()).to_string();
     let with_old_signature = rewritten.recomputed().note(&format!("{forged}\n{signatures}"));
-    cases.push(Case {
+    cases.push(ForgedExport {
         root: vec![hex],
         ..case(
             "checkpoint of a rewritten history with the old signature",

@@ -1,28 +1,28 @@
-//! What stands in an entry. Some forgers change a line only, some recompute its hash, and some have the key of the log: what
-//! is wrong with the text itself is found even then.
+//! The text of an entry. Some forgers change a line only, some also recompute its hash, and some have the log's key.
+//! A text that breaks the format is detected in every case.
 
 use super::{
-    Case, at, case,
-    file::{History, entry, replace},
+    ForgedExport, at, case,
+    file::{EntryLines, entry, replace},
     ledger,
 };
 use crate::{
+    fixtures::{account, line},
     python,
     verifying::verify,
-    world::{account, line},
 };
 
-/// The entry that is forged.
+/// The index of the forged entry.
 const FORGED: usize = 7;
 
-/// The history with entry 7 changed.
-fn with(old: &str, new: impl AsRef<[u8]>) -> History {
-    let mut history = History::good();
+/// The ledger with entry 7 changed.
+fn with(old: &str, new: impl AsRef<[u8]>) -> EntryLines {
+    let mut history = EntryLines::good();
     replace(&mut history.0[FORGED], old.as_bytes(), new.as_ref());
     history
 }
 
-/// A member of the entry with the comma after it. No entry has it as the last one.
+/// A member of the entry with the comma after it.
 fn member(name: &str) -> String {
     let text = line(account(), FORGED as u64, "a reason");
     let start = text.find(&format!("\"{name}\":")).unwrap();
@@ -30,15 +30,15 @@ fn member(name: &str) -> String {
     text[start..=start + length].to_owned()
 }
 
-pub(super) fn cases() -> Vec<Case> {
+pub(super) fn cases() -> Vec<ForgedExport> {
     [contents(), texts(), members(), indexes(), times()]
         .into_iter()
         .flatten()
         .collect()
 }
 
-/// Entries that could be right: their hash, or the root, says that they are not.
-fn contents() -> Vec<Case> {
+/// Valid entries whose hash, or the root, does not match.
+fn contents() -> Vec<ForgedExport> {
     let mut cases = Vec::new();
     for (name, history) in [
         ("one byte changed", with("a reason", "a season")),
@@ -73,22 +73,22 @@ fn contents() -> Vec<Case> {
     cases
 }
 
-/// The history with one more member at the end of the body of entry 7.
-fn body_end(member: &str) -> History {
+/// Adds a member at the end of the body of entry 7.
+fn body_end(member: &str) -> EntryLines {
     with("\"210987654321\"}", format!("\"210987654321\",{member}}}"))
 }
 
-/// The history with another end of entry 7.
-fn line_end(end: &str) -> History {
-    let mut history = History::good();
+/// Replaces the end of entry 7.
+fn line_end(end: &str) -> EntryLines {
+    let mut history = EntryLines::good();
     let line = &mut history.0[FORGED];
     assert_eq!(line.pop(), Some(b'}'));
     line.extend([b",", end.as_bytes()].concat());
     history
 }
 
-/// Texts that are JSON of the same value, or nearly JSON, but not canonical; and it is signed.
-fn texts() -> Vec<Case> {
+/// Signed entries that are not canonical JSON.
+fn texts() -> Vec<ForgedExport> {
     let changes: [(&str, &str, &[u8]); 22] = [
         ("a space after the brace", "{\"account_id\"", b"{ \"account_id\""),
         ("a space in front", "{\"account_id\"", b" {\"account_id\""),
@@ -144,7 +144,7 @@ fn texts() -> Vec<Case> {
             at(FORGED),
         ));
     }
-    let mut history = History::good();
+    let mut history = EntryLines::good();
     history.0[FORGED].push(b' ');
     cases.push(case(
         "signed entry with a space at the end",
@@ -173,8 +173,8 @@ fn nested(depth: usize) -> String {
     format!("{}{}", "[".repeat(depth), "]".repeat(depth))
 }
 
-/// Members that are missing, there twice, or in another order; and it is signed.
-fn members() -> Vec<Case> {
+/// Signed entries with missing, duplicate or reordered members.
+fn members() -> Vec<ForgedExport> {
     let mut cases = Vec::new();
     for name in ["account_id", "kind", "log_index", "recorded_at", "schema"] {
         let member = member(name);
@@ -241,7 +241,7 @@ fn members() -> Vec<Case> {
     cases
 }
 
-fn indexes() -> Vec<Case> {
+fn indexes() -> Vec<ForgedExport> {
     let huge = "9".repeat(5000);
     let values = [
         "\"7\"",
@@ -281,7 +281,7 @@ fn indexes() -> Vec<Case> {
     cases
 }
 
-fn times() -> Vec<Case> {
+fn times() -> Vec<ForgedExport> {
     let times = [
         "\"2025-11-22T00:00:07.000000Z\"",
         "\"2026-11-22T00:00:05.999999Z\"",
@@ -303,9 +303,9 @@ fn times() -> Vec<Case> {
         .collect()
 }
 
-/// A history in which a newer build recorded entry 7.
-fn of_a_newer_build() -> History {
-    // At the limits of what a body may have: the largest numbers, and the deepest nesting.
+/// A ledger in which a newer build recorded entry 7.
+fn of_a_newer_build() -> EntryLines {
+    // The limits of a body: the largest numbers and the deepest nesting.
     let members = format!(
         "\"zzz\":{{\"deep\":{},\"kind\":\"change.denied\",\"limits\":[-9007199254740991,9007199254740991],\"numbers\":[1,2],\"text\":\"é\"}}",
         nested(61)
@@ -318,7 +318,7 @@ fn of_a_newer_build() -> History {
 }
 
 #[test]
-fn an_entry_of_an_unknown_kind_is_verified_and_a_changed_byte_in_it_is_found() {
+fn an_entry_of_an_unknown_kind_is_verified_and_a_change_in_it_is_detected() {
     let good = of_a_newer_build().signed();
     let mut changed = of_a_newer_build();
     replace(&mut changed.0[FORGED], b"[1,2]", b"[1,3]");

@@ -1,4 +1,4 @@
-//! Takes an export apart, changes it, and puts it together again.
+//! Edits an export.
 
 use std::sync::LazyLock;
 
@@ -9,15 +9,13 @@ use sharewarden_ledger::{
     merkle::leaf_hash,
 };
 
-use crate::world::{Ledger, account, frontier, key, line, name};
+use crate::fixtures::{TestLedger, account, frontier, key, line, name};
 
-/// The number of entries of the ledger: a tile and a part of the next one.
+/// The number of entries: one full tile and a partial one.
 pub(super) const SIZE: usize = 300;
 
-/// The ledger that is forged.
-pub(super) static GOOD: LazyLock<Ledger> = LazyLock::new(|| Ledger::of(SIZE as u64));
+pub(super) static GOOD: LazyLock<TestLedger> = LazyLock::new(|| TestLedger::of(SIZE as u64));
 
-/// Its export.
 static GOOD_FILE: LazyLock<File> = LazyLock::new(|| File::part(0, SIZE));
 
 /// The lines of an export of the whole ledger.
@@ -27,12 +25,12 @@ pub(super) const FIRST_HASHES: usize = 257;
 /// The hashes of the entries 256 to 299.
 pub(super) const LAST_HASHES: usize = 302;
 
-/// The line of an entry.
+/// The line number of an entry.
 pub(super) fn entry(index: usize) -> usize {
     1 + index + usize::from(index >= 256)
 }
 
-/// The account that the forgers take lines and checkpoints from.
+/// Another account, with entries and checkpoints of its own.
 pub(super) fn other_account() -> AccountId {
     "999999999999".parse().unwrap()
 }
@@ -47,7 +45,7 @@ impl File {
         GOOD_FILE.clone()
     }
 
-    /// An export of some of its entries, under the checkpoint of all.
+    /// An export of a range under the checkpoint of the whole ledger.
     pub(super) fn part(start: usize, end: usize) -> Self {
         Self::parse(&GOOD.export(&GOOD.header(start, end, SIZE)))
     }
@@ -60,13 +58,13 @@ impl File {
         self.0.concat()
     }
 
-    /// Replaces what stands in the line exactly once.
+    /// Replaces a text that occurs exactly once in the line.
     pub(super) fn replace(mut self, at: usize, old: impl AsRef<[u8]>, new: impl AsRef<[u8]>) -> Self {
         replace(&mut self.0[at], old.as_ref(), new.as_ref());
         self
     }
 
-    /// Replaces the line; without a line feed, unless it is given.
+    /// Replaces a line. `line` must have its line feed.
     pub(super) fn put(mut self, at: usize, line: impl Into<Vec<u8>>) -> Self {
         self.0[at] = line.into();
         self
@@ -97,14 +95,14 @@ impl File {
         self
     }
 
-    /// The note in the header becomes another.
+    /// Replaces the note in the header.
     pub(super) fn note(self, note: &str) -> Self {
         let old = json(&GOOD.checkpoint(SIZE));
         self.replace(HEADER, old, json(note))
     }
 }
 
-/// Replaces what stands there exactly once: a case that changes nothing would prove nothing.
+/// Replaces a text that must occur exactly once: a case that changes nothing would prove nothing.
 pub(super) fn replace(line: &mut Vec<u8>, old: &[u8], new: &[u8]) {
     let found: Vec<_> = line
         .windows(old.len())
@@ -117,11 +115,11 @@ pub(super) fn replace(line: &mut Vec<u8>, old: &[u8], new: &[u8]) {
     line.splice(at..at + old.len(), new.iter().copied());
 }
 
-/// The entries, as bytes that can be spoiled, without line feeds.
+/// The entries as bytes, without line feeds.
 #[derive(Clone)]
-pub(super) struct History(pub(super) Vec<Vec<u8>>);
+pub(super) struct EntryLines(pub(super) Vec<Vec<u8>>);
 
-impl History {
+impl EntryLines {
     pub(super) fn good() -> Self {
         Self(GOOD.lines.iter().map(|line| line.clone().into()).collect())
     }
@@ -146,16 +144,16 @@ impl History {
             .collect()
     }
 
-    /// The export of a service that signed these entries: nothing is wrong but what is in them.
+    /// An export whose checkpoint was signed over these entries.
     pub(super) fn signed(&self) -> File {
-        let ledger = Ledger {
+        let ledger = TestLedger {
             lines: Vec::new(),
             hashes: self.hashes(),
         };
         self.under(ledger.header(0, SIZE, SIZE).to_line().unwrap().into())
     }
 
-    /// The export of a store that recomputed the hashes, but has no key: the checkpoint is that of the good ledger.
+    /// An export with recomputed hashes and the checkpoint of the original ledger.
     pub(super) fn recomputed(&self) -> File {
         let header = File::good().0.swap_remove(HEADER);
         self.under(header.strip_suffix(b"\n").unwrap().into())
@@ -177,7 +175,7 @@ impl History {
     }
 }
 
-/// A line of hashes, without a line feed.
+/// A hash line without a line feed.
 pub(super) fn hashes_line(hashes: &[Hash], end_index: usize) -> Vec<u8> {
     let line = LeafHashes {
         hashes: hashes.to_vec(),
@@ -186,21 +184,20 @@ pub(super) fn hashes_line(hashes: &[Hash], end_index: usize) -> Vec<u8> {
     line.to_line().unwrap().into()
 }
 
-/// A text as JSON.
 pub(super) fn json(text: &str) -> String {
     serde_json::to_string(text).unwrap()
 }
 
-/// A note with any text, signed with the key of the log.
+/// A note with any text, signed with the log's key.
 pub(super) fn signed_note(text: &str) -> String {
     let mut note = Note::new(text.to_owned()).unwrap();
     note.sign(&key());
     note.to_string()
 }
 
-/// The text of the checkpoint of the good ledger, with its three lines.
+/// The three lines of the checkpoint of the original ledger.
 pub(super) fn checkpoint_lines() -> [String; 3] {
-    let checkpoint = checkpoint_of(account(), &History::good().hashes()).to_string();
+    let checkpoint = checkpoint_of(account(), &EntryLines::good().hashes()).to_string();
     let lines: Vec<_> = checkpoint.lines().map(str::to_owned).collect();
     lines.try_into().unwrap()
 }

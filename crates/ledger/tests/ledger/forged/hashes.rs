@@ -1,10 +1,10 @@
-//! The lines of hashes: their members and values, and that they are where they are due and nowhere else.
+//! Hash lines: their members, their values and their positions.
 
 use super::{
-    Case, at,
+    ForgedExport, at,
     base64::with_a_bit_more,
     case,
-    file::{FIRST_HASHES, File, History, LAST_HASHES, SIZE, entry, hashes_line},
+    file::{EntryLines, FIRST_HASHES, File, LAST_HASHES, SIZE, entry, hashes_line},
 };
 
 fn first(old: &str, new: &str) -> File {
@@ -16,11 +16,11 @@ fn with_line_feed(mut line: Vec<u8>) -> Vec<u8> {
     line
 }
 
-pub(super) fn cases() -> Vec<Case> {
+pub(super) fn cases() -> Vec<ForgedExport> {
     [members(), hashes(), places()].into_iter().flatten().collect()
 }
 
-fn members() -> Vec<Case> {
+fn members() -> Vec<ForgedExport> {
     let huge = format!("\"end_index\":{}", "9".repeat(5000));
     let changes = [
         ("a member more", "}\n", ",\"more\":1}\n"),
@@ -83,7 +83,7 @@ fn members() -> Vec<Case> {
 
 /// The line after entry 255 with the base64 of its hashes changed.
 fn changed(change: impl FnOnce(&mut String)) -> File {
-    let line = String::from_utf8(hashes_line(&History::good().hashes()[..256], 256)).unwrap();
+    let line = String::from_utf8(hashes_line(&EntryLines::good().hashes()[..256], 256)).unwrap();
     let mut text = line.split('"').nth(3).unwrap().to_owned();
     change(&mut text);
     File::good().put(
@@ -92,8 +92,8 @@ fn changed(change: impl FnOnce(&mut String)) -> File {
     )
 }
 
-fn hashes() -> Vec<Case> {
-    let hashes = History::good().hashes();
+fn hashes() -> Vec<ForgedExport> {
+    let hashes = EntryLines::good().hashes();
     let line = |hashes: &[[u8; 32]]| File::good().put(FIRST_HASHES, with_line_feed(hashes_line(hashes, 256)));
     let mut other = hashes.clone();
     other[17][31] ^= 1;
@@ -158,8 +158,8 @@ fn hashes() -> Vec<Case> {
     ]
 }
 
-fn places() -> Vec<Case> {
-    let hashes = History::good().hashes();
+fn places() -> Vec<ForgedExport> {
+    let hashes = EntryLines::good().hashes();
     let good = File::good;
     let again = |at: usize| good().0.swap_remove(at);
     let empty = |index: usize| format!("{{\"leaf_hashes\":\"\",\"end_index\":{index}}}\n");

@@ -1,13 +1,13 @@
-//! The header: its members, their values, and what they say of the range.
+//! The header: its members, their values and the range.
 
 use super::{
-    Case, NOT_AN_EXPORT, at, case,
-    file::{File, GOOD, HEADER, History, SIZE, checkpoint_lines, checkpoint_of, json, other_account, signed_note},
+    ForgedExport, NOT_AN_EXPORT, at, case,
+    file::{EntryLines, File, GOOD, HEADER, SIZE, checkpoint_lines, checkpoint_of, json, other_account, signed_note},
     ledger,
 };
-use crate::world::key;
+use crate::fixtures::key;
 
-/// Its members, each with a comma, as the header of the good export has them.
+/// The members of a valid header, each with a comma.
 const MEMBERS: [&str; 6] = [
     r#""format":"sharewarden.export.v1","#,
     r#""account_id":"000011112222","#,
@@ -21,11 +21,11 @@ fn header(old: &str, new: &str) -> File {
     File::good().replace(HEADER, old, new)
 }
 
-pub(super) fn cases() -> Vec<Case> {
+pub(super) fn cases() -> Vec<ForgedExport> {
     [members(), values(), ranges()].into_iter().flatten().collect()
 }
 
-fn members() -> Vec<Case> {
+fn members() -> Vec<ForgedExport> {
     let mut cases = Vec::new();
     for member in MEMBERS {
         cases.push(case(
@@ -88,7 +88,7 @@ fn members() -> Vec<Case> {
     cases
 }
 
-fn values() -> Vec<Case> {
+fn values() -> Vec<ForgedExport> {
     let mut cases = Vec::new();
     let huge = "9".repeat(5000);
     for number in [
@@ -181,9 +181,9 @@ fn values() -> Vec<Case> {
     cases
 }
 
-fn ranges() -> Vec<Case> {
+fn ranges() -> Vec<ForgedExport> {
     let other = other_account();
-    let foreign = History::of_other_account();
+    let foreign = EntryLines::of_other_account();
     let foreign_note = checkpoint_of(other, &foreign.hashes())
         .sign(&key())
         .unwrap()

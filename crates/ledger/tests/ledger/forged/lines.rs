@@ -1,7 +1,7 @@
-//! The lines as such: where they end, what stands before, between and after them, and JSON that is none.
+//! Lines: their ends, bytes between them, and malformed JSON.
 
 use super::{
-    Case, NOT_AN_EXPORT, at, case,
+    ForgedExport, NOT_AN_EXPORT, at, case,
     file::{FIRST_HASHES, File, HEADER, LAST_HASHES, SIZE, entry},
 };
 
@@ -11,11 +11,11 @@ fn carriage_return(at: usize) -> File {
     File::good().replace(at, "}\n", "}\r\n")
 }
 
-pub(super) fn cases() -> Vec<Case> {
-    [ends(), more(), nonsense()].into_iter().flatten().collect()
+pub(super) fn cases() -> Vec<ForgedExport> {
+    [ends(), more(), not_json()].into_iter().flatten().collect()
 }
 
-fn ends() -> Vec<Case> {
+fn ends() -> Vec<ForgedExport> {
     let good = File::good();
     let text = String::from_utf8(good.bytes()).unwrap();
     let utf_16: Vec<u8> = text.encode_utf16().flat_map(u16::to_le_bytes).collect();
@@ -83,7 +83,7 @@ fn ends() -> Vec<Case> {
     ]
 }
 
-fn more() -> Vec<Case> {
+fn more() -> Vec<ForgedExport> {
     let good = File::good;
     vec![
         case("a blank line in front", good().insert(HEADER, "\n"), NOT_AN_EXPORT),
@@ -137,8 +137,8 @@ fn more() -> Vec<Case> {
     ]
 }
 
-/// What is no JSON, or no object, or more than a reader has room for, in the place of each kind of line.
-fn nonsense() -> Vec<Case> {
+/// Each kind of line replaced by something that is not JSON, not an object, or too large.
+fn not_json() -> Vec<ForgedExport> {
     let deep = "[".repeat(100_000);
     let closed = format!("{deep}{}", "]".repeat(100_000));
     let objects = "{\"a\":".repeat(100_000);

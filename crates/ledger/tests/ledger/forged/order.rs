@@ -1,12 +1,13 @@
-//! Entries in the wrong place: removed, repeated, swapped, of another account, or disguised as another kind of line.
+//! Entries in the wrong position: removed, repeated, swapped, of another account, or disguised as another kind of
+//! line.
 
 use super::{
-    Case, at, case,
-    file::{FIRST_HASHES, File, History, SIZE, entry, other_account},
+    ForgedExport, at, case,
+    file::{EntryLines, FIRST_HASHES, File, SIZE, entry, other_account},
 };
-use crate::world::{account, line};
+use crate::fixtures::{account, line};
 
-/// A line with a line feed that looks like a line of hashes and like an entry.
+/// Lines that look like a hash line and like an entry.
 fn disguises(index: usize) -> Vec<(&'static str, String)> {
     let real = line(account(), index as u64, "a reason");
     let inner = &real[1..real.len() - 1];
@@ -38,7 +39,7 @@ fn disguises(index: usize) -> Vec<(&'static str, String)> {
     ]
 }
 
-pub(super) fn cases() -> Vec<Case> {
+pub(super) fn cases() -> Vec<ForgedExport> {
     let mut cases = moved();
     for index in [7, 256, SIZE] {
         for (name, line) in disguises(index) {
@@ -68,12 +69,12 @@ pub(super) fn cases() -> Vec<Case> {
     cases
 }
 
-fn moved() -> Vec<Case> {
+fn moved() -> Vec<ForgedExport> {
     let good = File::good;
     let foreign = line(other_account(), 7, "a reason");
     let again = |index: usize| good().0.swap_remove(entry(index));
     let changed = |change: &dyn Fn(&mut Vec<Vec<u8>>)| {
-        let mut history = History::good();
+        let mut history = EntryLines::good();
         change(&mut history.0);
         history
     };

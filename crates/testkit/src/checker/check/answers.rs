@@ -1,83 +1,84 @@
-//! What callers were told, compared with what the ledgers say. P3: an answer names an end that was durable by then. P5: one
-//! request id has one change; other content under it is refused. P7: nobody waits without bound. P8: an end that was told
-//! stays, on every replica.
+//! Checks the responses to clients against the ledgers.
+//!
+//! P3: a change has ended on record before a response says so. P5: a request id belongs to one change, and reuse for
+//! other content is refused. P7: no call takes longer than its maximum. P8: a reported end never changes, on any
+//! replica.
 
 use std::collections::HashMap;
 
 use time::OffsetDateTime;
 
-use super::super::history::*;
-use super::{Changes, Found, changes::Change};
+use super::{super::history::*, LedgerChanges, Violations, changes::LedgerChange};
 
-pub(super) fn check(history: &History, changes: &Changes<'_>, found: &mut Found) {
+pub(super) fn check(history: &History, changes: &LedgerChanges<'_>, violations: &mut Violations) {
     let mut of_request: HashMap<(&str, &str), &str> = HashMap::new();
     for answer in &history.answers {
         let (request, at) = (&answer.request, answer.answered_at);
         let account = request.permission.account.as_str();
         let took = at - answer.asked_at;
         if took > history.longest_answer {
-            found.add("P7", format!("an answer took {took}: {answer:?}"));
+            violations.add("P7", format!("the call took {took}: {answer:?}"));
         }
         let named = match &answer.told {
-            Told::Ok { change_id } => {
-                says(answer, change_id, Some(Stage::Succeeded), changes, found);
+            RpcOutcome::Ok { change_id } => {
+                says(answer, change_id, Some(Stage::Succeeded), changes, violations);
                 change_id
             }
-            Told::Refused {
+            RpcOutcome::Refused {
                 reason,
                 change_id,
                 message,
                 ..
             } => {
-                told_no_secrets(message, found);
+                has_no_internal_details(message, violations);
                 match (meaning(reason), change_id) {
                     (Meaning::Ended(stage), Some(id)) => {
-                        says(answer, id, Some(stage), changes, found);
-                        same_failure(answer, reason, id, stage, changes, found);
+                        says(answer, id, Some(stage), changes, violations);
+                        same_failure(answer, reason, id, stage, changes, violations);
                         id
                     }
                     (Meaning::Accepted, Some(id)) => {
-                        says(answer, id, None, changes, found);
+                        says(answer, id, None, changes, violations);
                         id
                     }
                     (Meaning::Reused, Some(id)) => {
-                        was_reused(answer, id, changes, found);
+                        was_reused(answer, id, changes, violations);
                         continue;
                     }
                     (Meaning::Denied, _) => {
-                        was_denied(request, at, history, found);
+                        was_denied(request, at, history, violations);
                         continue;
                     }
                     (Meaning::Open, _) => continue,
                     (Meaning::Never, _) => {
-                        found.add("P0", format!("an answer that nobody should get: {answer:?}"));
+                        violations.add("P0", format!("unexpected error: {answer:?}"));
                         continue;
                     }
                     (_, None) => {
-                        found.add("P8", format!("an answer without a change id: {answer:?}"));
+                        violations.add("P8", format!("error without a change id: {answer:?}"));
                         continue;
                     }
                 }
             }
-            Told::Nothing { .. } => continue,
+            RpcOutcome::Nothing { .. } => continue,
         };
         let before = of_request.insert((account, &request.request_id), named);
         if before.is_some_and(|before| before != named) {
             let (id, before) = (&request.request_id, before.unwrap_or_default());
-            found.add("P5", format!("request id {id} was answered as {before} and as {named}"));
+            violations.add("P5", format!("request id {id} was answered as {before} and as {named}"));
         }
     }
-    stays(history, changes, found);
+    stays(history, changes, violations);
 }
 
 /// What an error says about the change.
 enum Meaning {
     Ended(Stage),
-    /// It is on record.
+    /// The change is on record.
     Accepted,
     Reused,
     Denied,
-    /// It may be on record or not.
+    /// The change may be on record.
     Open,
     Never,
 }
@@ -104,25 +105,25 @@ fn meaning(reason: &str) -> Meaning {
     }
 }
 
-/// The answer names a change that this very request opened or joined, and an end of it that was recorded before.
-fn says(answer: &Answer, id: &str, end: Option<Stage>, changes: &Changes<'_>, found: &mut Found) {
+/// The named change was opened or joined by this request, and its end, if named, was on record before the response.
+fn says(answer: &RpcRecord, id: &str, end: Option<Stage>, changes: &LedgerChanges<'_>, violations: &mut Violations) {
     let request = &answer.request;
     let Some(change) = changes.get(&request.permission.account, id) else {
-        return found.add(
+        return violations.add(
             "P3",
             format!("answered {:?}, and change {id} is in no ledger", answer.told),
         );
     };
     if !is_of(change, request) {
         let on_record = change.requested;
-        found.add(
+        violations.add(
             "P5",
             format!("{request:?} was answered with change {id}: {on_record:?}"),
         );
     }
     let on_record = change.request(&request.request_id).unwrap_or(change.requested);
     if on_record.recorded_at > answer.answered_at {
-        found.add(
+        violations.add(
             "P3",
             format!("answered {:?} before REQUESTED or JOINED was on record", answer.told),
         );
@@ -132,7 +133,7 @@ fn says(answer: &Answer, id: &str, end: Option<Stage>, changes: &Changes<'_>, fo
         Some(terminal) if terminal.stage == stage && terminal.recorded_at <= answer.answered_at => {}
         other => {
             let other = other.map(|entry| (entry.stage, entry.log_index, entry.recorded_at));
-            found.add(
+            violations.add(
                 "P3",
                 format!(
                     "answered {:?} at {}; the ledger has {other:?}",
@@ -143,56 +144,63 @@ fn says(answer: &Answer, id: &str, end: Option<Stage>, changes: &Changes<'_>, fo
     }
 }
 
-fn is_of(change: &Change<'_>, request: &Request) -> bool {
+fn is_of(change: &LedgerChange<'_>, request: &ShareRequest) -> bool {
     change.request(&request.request_id).is_some_and(|entry| {
         entry.permission() == request.permission && entry.action == request.action && entry.reason == request.reason
     })
 }
 
-fn same_failure(answer: &Answer, reason: &str, id: &str, stage: Stage, changes: &Changes<'_>, found: &mut Found) {
+fn same_failure(
+    answer: &RpcRecord,
+    reason: &str,
+    id: &str,
+    stage: Stage,
+    changes: &LedgerChanges<'_>,
+    violations: &mut Violations,
+) {
     let change = changes.get(&answer.request.permission.account, id);
     let recorded = change.and_then(|change| change.terminal?.error_reason.as_deref());
     if stage == Stage::Failed && recorded.is_some_and(|recorded| recorded != reason) {
-        found.add(
+        violations.add(
             "P3",
             format!("change {id} was answered as {reason}; the ledger has {recorded:?}"),
         );
     }
 }
 
-fn was_reused(answer: &Answer, id: &str, changes: &Changes<'_>, found: &mut Found) {
+fn was_reused(answer: &RpcRecord, id: &str, changes: &LedgerChanges<'_>, violations: &mut Violations) {
     let change = changes.get(&answer.request.permission.account, id);
     if change
         .is_none_or(|change| change.request(&answer.request.request_id).is_none() || is_of(change, &answer.request))
     {
-        found.add(
+        violations.add(
             "P5",
-            format!("{:?} was refused as a reuse, and is none", answer.request),
+            format!("{:?} was refused as a reused request id, but is not", answer.request),
         );
     }
 }
 
-fn was_denied(request: &Request, at: OffsetDateTime, history: &History, found: &mut Found) {
+fn was_denied(request: &ShareRequest, at: OffsetDateTime, history: &History, violations: &mut Violations) {
     let mut entries = history.ledgers.iter().flat_map(|ledger| &ledger.entries);
     let is_on_record = entries
         .any(|entry| entry.stage == Stage::Denied && entry.request_id == request.request_id && entry.recorded_at <= at);
     if !is_on_record {
-        found.add("P3", format!("{request:?} was denied, and that is not on record"));
+        violations.add("P3", format!("{request:?} was denied without a record"));
     }
 }
 
-fn told_no_secrets(message: &str, found: &mut Found) {
+fn has_no_internal_details(message: &str, violations: &mut Violations) {
     let words = ["sqlx", "hyper", "os error", "postgres://", "arn:aws", "panicked"];
     if let Some(word) = words.iter().find(|word| message.contains(*word)) {
-        found.add("P9", format!("an answer says {word:?}: {message}"));
+        violations.add("P9", format!("the error message has {word:?}: {message}"));
     }
 }
 
-/// What GetChange tells is what the ledger says, and never goes back behind what was told before.
-fn stays(history: &History, changes: &Changes<'_>, found: &mut Found) {
+/// GetChange agrees with the ledger, and never returns to an earlier state.
+fn stays(history: &History, changes: &LedgerChanges<'_>, violations: &mut Violations) {
     let mut told_at: HashMap<(&str, &str), OffsetDateTime> = HashMap::new();
     for answer in &history.answers {
-        if let Told::Ok { change_id } = &answer.told {
+        if let RpcOutcome::Ok { change_id } = &answer.told {
             let at = told_at
                 .entry((&answer.request.permission.account, change_id))
                 .or_insert(answer.answered_at);
@@ -201,20 +209,20 @@ fn stays(history: &History, changes: &Changes<'_>, found: &mut Found) {
     }
     for reading in &history.readings {
         let Some(change) = changes.get(&reading.account, &reading.change_id) else {
-            found.add("P8", format!("{reading:?} is of a change in no ledger"));
+            violations.add("P8", format!("{reading:?} is of a change in no ledger"));
             continue;
         };
         if reading.state == "PENDING" {
             let told = told_at.get(&(reading.account.as_str(), reading.change_id.as_str()));
             if told.is_some_and(|told| *told < reading.asked_at) {
-                found.add("P3", format!("{reading:?}, after OK was answered at {told:?}"));
+                violations.add("P3", format!("{reading:?}, after OK was answered at {told:?}"));
             }
             continue;
         }
         let recorded = change.terminal;
         if recorded.is_none_or(|end| end.stage.name() != reading.state || end.recorded_at > reading.read_at) {
             let recorded = recorded.map(|end| (end.stage, end.recorded_at));
-            found.add("P8", format!("{reading:?}; the ledger has {recorded:?}"));
+            violations.add("P8", format!("{reading:?}; the ledger has {recorded:?}"));
         }
     }
 }

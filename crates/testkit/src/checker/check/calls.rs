@@ -1,57 +1,55 @@
-//! What the call log must show.
+//! Checks the call log.
 //!
-//! P1: a mutating call belongs to a change whose REQUESTED was recorded before it, and that had not ended. (A call that was
-//! abandoned by its caller may be seen by AWS after that; it must still have been announced.)
+//! P1: a mutating call belongs to a change that is on record as requested before the call and has not ended. An
+//! abandoned call may reach AWS after the end of its change, but not before its request was recorded.
 //!
-//! P6: of two mutating calls for one permission, the first has ended before the second begins. A call that was abandoned –
-//! its replica was killed, or timed out – has no end that anyone could wait for. For such a call P6 means: nobody waits for
-//! it any more, and the next call begins no sooner than its time-out, which is what the lease (time-out and margin, and
-//! more) guarantees to a replica that takes over. It may take effect later than that, but not after a newer call for the
-//! opposite: nothing is called against what may still land. (What lands later than the landing window is AWS's own gap; the
-//! trials have no such calls.)
+//! P6: mutating calls for one permission do not overlap. An abandoned call (its replica was killed, or timed out) has
+//! no end that anyone could wait for. The next call must not begin before the timeout of the abandoned one: the
+//! lease, which is longer than this timeout, guarantees that. The abandoned call may take effect later, but not after
+//! a newer call for the opposite. (A call that takes effect after the landing window is a known gap of AWS. Trials
+//! have no such calls.)
 
 use std::collections::BTreeMap;
 
-use sharewarden_simulator::Call;
+use sharewarden_simulator::ApiCall;
 use time::Duration;
 
-use super::super::history::*;
-use super::{Changes, Found};
+use super::{super::history::*, LedgerChanges, Violations};
 
-/// The one mutating operation.
+/// The only mutating operation.
 pub const UPDATE: &str = "UpdateWorkspaceImagePermission";
 
-/// The simulator sees a call later than the caller who began it, by what the machine needs to run both.
+/// Maximum delay between the start of a call in the replica and in the simulator.
 const SEEN_LATE: Duration = Duration::milliseconds(150);
 
-pub(super) fn check(history: &History, changes: &Changes<'_>, found: &mut Found) {
-    let mut by_permission: BTreeMap<Permission, Vec<&Call>> = BTreeMap::new();
+pub(super) fn check(history: &History, changes: &LedgerChanges<'_>, violations: &mut Violations) {
+    let mut by_permission: BTreeMap<ImagePermission, Vec<&ApiCall>> = BTreeMap::new();
     for call in history.calls.iter().filter(|call| call.operation == UPDATE) {
         let Some(permission) = permission_of(call) else {
-            found.add("P1", format!("call {} names no permission: {call:?}", call.number));
+            violations.add("P1", format!("call {} names no permission: {call:?}", call.number));
             continue;
         };
-        announced(call, &permission, changes, found);
+        announced(call, &permission, changes, violations);
         by_permission.entry(permission).or_default().push(call);
     }
     for (permission, mut calls) in by_permission {
         calls.sort_by_key(|call| call.started);
         for pair in calls.windows(2) {
-            apart(pair[0], pair[1], &permission, history.attempt_timeout, found);
+            apart(pair[0], pair[1], &permission, history.attempt_timeout, violations);
         }
         for (index, call) in calls.iter().enumerate() {
-            overtakes(call, &calls[index + 1..], &permission, found);
+            overtakes(call, &calls[index + 1..], &permission, violations);
         }
     }
 }
 
-/// A call that takes effect after a newer one for the opposite undoes it.
-fn overtakes(call: &Call, newer: &[&Call], permission: &Permission, found: &mut Found) {
+/// A call that takes effect after a newer call for the opposite undoes it.
+fn overtakes(call: &ApiCall, newer: &[&ApiCall], permission: &ImagePermission, violations: &mut Violations) {
     let Some(applied) = call.applied else { return };
     let meanwhile = newer.iter().take_while(|newer| newer.started < applied);
-    let undone = |newer: &&&Call| newer.allow != call.allow && newer.applied.is_some_and(|at| at < applied);
+    let undone = |newer: &&&ApiCall| newer.allow != call.allow && newer.applied.is_some_and(|at| at < applied);
     if let Some(undone) = meanwhile.filter(undone).last() {
-        found.add(
+        violations.add(
             "P6",
             format!(
                 "{permission}: call {} took effect after call {}, which is newer",
@@ -61,7 +59,7 @@ fn overtakes(call: &Call, newer: &[&Call], permission: &Permission, found: &mut 
     }
 }
 
-fn announced(call: &Call, permission: &Permission, changes: &Changes<'_>, found: &mut Found) {
+fn announced(call: &ApiCall, permission: &ImagePermission, changes: &LedgerChanges<'_>, violations: &mut Violations) {
     let abandoned = call.client_left.is_some();
     let is_announced = changes.of_permission(permission).any(|change| {
         Some(change.requested.action.allows()) == call.allow
@@ -69,24 +67,24 @@ fn announced(call: &Call, permission: &Permission, changes: &Changes<'_>, found:
             && (abandoned || change.terminal.is_none_or(|end| end.recorded_at >= call.started_at))
     });
     if !is_announced {
-        found.add(
+        violations.add(
             "P1",
             format!(
-                "call {} (allow {:?}, {permission}, at {}, applied {:?}) belongs to no change that was on record and under way",
+                "call {} (allow {:?}, {permission}, at {}, applied {:?}) belongs to no pending change on record",
                 call.number, call.allow, call.started_at, call.applied
             ),
         );
     }
 }
 
-fn apart(one: &Call, next: &Call, permission: &Permission, timeout: Duration, found: &mut Found) {
+fn apart(one: &ApiCall, next: &ApiCall, permission: &ImagePermission, timeout: Duration, violations: &mut Violations) {
     if one.ended.is_some_and(|ended| ended < next.started) && one.client_left.is_none() {
         return;
     }
     let left = one.client_left.is_some_and(|left| left < next.started);
     let waited = next.started_at - one.started_at;
     if !left {
-        found.add(
+        violations.add(
             "P6",
             format!(
                 "{permission}: call {} began while call {} was under way",
@@ -94,10 +92,10 @@ fn apart(one: &Call, next: &Call, permission: &Permission, timeout: Duration, fo
             ),
         );
     } else if waited + SEEN_LATE < timeout {
-        found.add(
+        violations.add(
             "P6",
             format!(
-                "{permission}: call {} began {waited} after call {}, which was abandoned, and not after its time-out",
+                "{permission}: call {} began {waited} after call {}, which was abandoned, before its timeout",
                 next.number, one.number
             ),
         );

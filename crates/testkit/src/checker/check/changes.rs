@@ -1,37 +1,36 @@
-//! The ledgers' entries, joined to changes.
+//! Groups the entries of the ledgers by change.
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::super::history::{Entry, History, Permission, Stage};
+use super::super::history::{History, ImagePermission, LedgerEntry, Stage};
 
-/// One change: its entries, in the order of the ledger.
+/// A change and its entries, in the order of the ledger.
 #[derive(Debug)]
-pub(super) struct Change<'a> {
+pub(super) struct LedgerChange<'a> {
     pub(super) id: &'a str,
-    pub(super) requested: &'a Entry,
-    /// The requests that joined it.
-    pub(super) joined: Vec<&'a Entry>,
-    pub(super) terminal: Option<&'a Entry>,
+    pub(super) requested: &'a LedgerEntry,
+    /// Requests that joined it.
+    pub(super) joined: Vec<&'a LedgerEntry>,
+    pub(super) terminal: Option<&'a LedgerEntry>,
 }
 
-impl<'a> Change<'a> {
-    /// The request with this id, of those that it answers.
-    pub(super) fn request(&self, id: &str) -> Option<&'a Entry> {
+impl<'a> LedgerChange<'a> {
+    /// The entry of the request with this id.
+    pub(super) fn request(&self, id: &str) -> Option<&'a LedgerEntry> {
         let mut asked = std::iter::once(self.requested).chain(self.joined.iter().copied());
         asked.find(|entry| entry.request_id == id)
     }
 }
 
-/// All changes.
 #[derive(Debug)]
-pub(super) struct Changes<'a> {
-    /// Change ids are unique over all accounts.
-    by_id: HashMap<&'a str, Change<'a>>,
-    /// In the order of the ledger, which is that of acceptance.
-    by_permission: BTreeMap<Permission, Vec<&'a str>>,
+pub(super) struct LedgerChanges<'a> {
+    /// Change ids are unique across accounts.
+    by_id: HashMap<&'a str, LedgerChange<'a>>,
+    /// In the order of the ledger, which is the order of acceptance.
+    by_permission: BTreeMap<ImagePermission, Vec<&'a str>>,
 }
 
-impl<'a> Changes<'a> {
+impl<'a> LedgerChanges<'a> {
     pub(super) fn of(history: &'a History) -> Self {
         let mut changes = Self {
             by_id: HashMap::new(),
@@ -43,7 +42,7 @@ impl<'a> Changes<'a> {
         changes
     }
 
-    fn add(&mut self, entry: &'a Entry) {
+    fn add(&mut self, entry: &'a LedgerEntry) {
         let Some(id) = entry.change_id.as_deref() else { return };
         if entry.stage.is_terminal() {
             if let Some(change) = self.by_id.get_mut(id) {
@@ -59,7 +58,7 @@ impl<'a> Changes<'a> {
         }
         self.by_id.entry(id).or_insert_with(|| {
             self.by_permission.entry(entry.permission()).or_default().push(id);
-            Change {
+            LedgerChange {
                 id,
                 requested: entry,
                 joined: Vec::new(),
@@ -68,14 +67,17 @@ impl<'a> Changes<'a> {
         });
     }
 
-    /// The change with this id.
-    pub(super) fn get(&self, account: &str, id: &str) -> Option<&Change<'a>> {
+    /// The change with this id, if it is of this account.
+    pub(super) fn get(&self, account: &str, id: &str) -> Option<&LedgerChange<'a>> {
         let change = self.by_id.get(id);
         change.filter(|change| change.requested.account_id == account)
     }
 
-    /// The changes of one permission, in the order of the ledger.
-    pub(super) fn of_permission(&self, permission: &Permission) -> impl DoubleEndedIterator<Item = &Change<'a>> {
+    /// The changes of a permission in the order of the ledger.
+    pub(super) fn of_permission(
+        &self,
+        permission: &ImagePermission,
+    ) -> impl DoubleEndedIterator<Item = &LedgerChange<'a>> {
         let keys = self
             .by_permission
             .get(permission)
@@ -84,12 +86,12 @@ impl<'a> Changes<'a> {
         keys.iter().filter_map(|id| self.by_id.get(id))
     }
 
-    /// All permissions that were ever to change.
-    pub(super) fn permissions(&self) -> impl Iterator<Item = &Permission> {
+    /// All permissions with changes.
+    pub(super) fn permissions(&self) -> impl Iterator<Item = &ImagePermission> {
         self.by_permission.keys()
     }
 
-    pub(super) fn all(&self) -> impl Iterator<Item = &Change<'a>> {
+    pub(super) fn all(&self) -> impl Iterator<Item = &LedgerChange<'a>> {
         self.by_permission
             .values()
             .flatten()

@@ -1,30 +1,30 @@
-//! The independent checker: are the promises P1 to P8 kept in a history? Pure, and written without a look at how the service
-//! keeps them.
+//! The independent checker: does a history keep the promises P1 to P8? It has no I/O, and was written without using
+//! the service's own logic.
 //!
-//! Wall clocks are compared only among the simulator, Postgres and the callers, which are on one machine. What the call log
-//! orders by its ticks is compared by ticks. Where an instant is known only as lying between two others, the checker gives
-//! the benefit of the doubt, so that a violation is one.
+//! Wall clocks are compared only among the simulator, Postgres and the clients, which run on one machine. Events of
+//! the call log are compared by their ticks. If only a range is known for an instant, the checker assumes the
+//! favourable one, so that each reported violation is real.
 //!
-//! [`Changes`] joins the ledgers' entries to changes; `calls`, `endings`, `answers` and `world` hold the rules.
+//! [`LedgerChanges`] groups entries by change. `calls`, `ledgers`, `answers` and `aws_state` have the rules.
 
 mod answers;
+mod aws_state;
 mod calls;
 mod changes;
-mod endings;
+mod ledgers;
 #[cfg(test)]
 mod tests;
-mod world;
+
+use changes::LedgerChanges;
 
 use super::history::History;
 pub use calls::UPDATE;
-use changes::Changes;
 
-/// A promise that was not kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Violation {
-    /// The promise's number: P1 to P8, or P0 for what must hold of any server.
+    /// P1 to P9, or P0 for what must hold for any server.
     pub promise: &'static str,
-    /// What is wrong, with the numbers of the entries and calls.
+    /// What is wrong, with the numbers of entries and calls.
     pub what: String,
 }
 
@@ -34,30 +34,29 @@ impl std::fmt::Display for Violation {
     }
 }
 
-/// Everything that is wrong with a history.
+/// All violations in a history.
 pub fn check(history: &History) -> Vec<Violation> {
-    let changes = Changes::of(history);
-    let mut found = Found::default();
+    let changes = LedgerChanges::of(history);
+    let mut violations = Violations::default();
     for complaint in &history.complaints {
-        found.add("P0", complaint.clone());
+        violations.add("P0", complaint.clone());
     }
     for ledger in &history.ledgers {
         for wrong in &ledger.wrong {
-            found.add("P4", format!("ledger {}: {wrong}", ledger.account));
+            violations.add("P4", format!("ledger {}: {wrong}", ledger.account));
         }
     }
-    endings::check(history, &changes, &mut found);
-    calls::check(history, &changes, &mut found);
-    world::check(history, &changes, &mut found);
-    answers::check(history, &changes, &mut found);
-    found.0
+    ledgers::check(history, &changes, &mut violations);
+    calls::check(history, &changes, &mut violations);
+    aws_state::check(history, &changes, &mut violations);
+    answers::check(history, &changes, &mut violations);
+    violations.0
 }
 
-/// Where the rules put what they find.
 #[derive(Debug, Default)]
-struct Found(Vec<Violation>);
+struct Violations(Vec<Violation>);
 
-impl Found {
+impl Violations {
     fn add(&mut self, promise: &'static str, what: String) {
         self.0.push(Violation { promise, what });
     }

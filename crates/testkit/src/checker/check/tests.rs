@@ -1,9 +1,9 @@
-//! Made-up histories, each with one thing wrong: the checker finds it.
+//! Histories with one defect each: the checker finds it.
 
 use std::collections::BTreeSet;
 
 use serde_json::json;
-use sharewarden_simulator::{Call, Ending};
+use sharewarden_simulator::{ApiCall, CallEnding};
 use time::{Duration, OffsetDateTime, format_description::well_known::Rfc3339};
 
 use super::{super::history::*, UPDATE, check};
@@ -14,8 +14,8 @@ fn at(second: i64) -> OffsetDateTime {
     OffsetDateTime::UNIX_EPOCH + Duration::seconds(second)
 }
 
-fn permission() -> Permission {
-    Permission {
+fn permission() -> ImagePermission {
+    ImagePermission {
         account: ACCOUNT.into(),
         region: "eu-central-1".into(),
         image: "wsi-basewin11".into(),
@@ -23,7 +23,7 @@ fn permission() -> Permission {
     }
 }
 
-fn entry(log_index: u64, second: i64, stage: &str, action: &str, change: &str) -> Entry {
+fn entry(log_index: u64, second: i64, stage: &str, action: &str, change: &str) -> LedgerEntry {
     let generation = u64::from(change.as_bytes()[1] - b'0');
     serde_json::from_value(json!({
         "account_id": ACCOUNT, "kind": format!("change.{}", stage.to_lowercase()), "log_index": log_index,
@@ -37,10 +37,10 @@ fn entry(log_index: u64, second: i64, stage: &str, action: &str, change: &str) -
     .unwrap()
 }
 
-/// A call between two seconds, which are its ticks too.
-fn call(number: u64, from: i64, to: i64, allow: bool) -> Call {
+/// A call between two seconds. Its ticks are ten times the seconds.
+fn call(number: u64, from: i64, to: i64, allow: bool) -> ApiCall {
     let permission = permission();
-    Call {
+    ApiCall {
         number,
         operation: UPDATE.into(),
         account: Some(permission.account),
@@ -58,14 +58,14 @@ fn call(number: u64, from: i64, to: i64, allow: bool) -> Call {
         started_at: at(from),
         ended_at: Some(at(to)),
         fault: None,
-        ending: Some(Ending::Answered),
+        ending: Some(CallEnding::Answered),
         http_status: Some(200),
         error_code: None,
     }
 }
 
-fn request(change: &str, action: Action) -> Request {
-    Request {
+fn request(change: &str, action: ShareAction) -> ShareRequest {
+    ShareRequest {
         request_id: format!("request of {change}"),
         permission: permission(),
         action,
@@ -73,21 +73,21 @@ fn request(change: &str, action: Action) -> Request {
     }
 }
 
-fn answer(change: &str, action: Action, second: i64) -> Answer {
-    Answer {
+fn answer(change: &str, action: ShareAction, second: i64) -> RpcRecord {
+    RpcRecord {
         request: request(change, action),
         replica: 0,
         asked_at: at(second - 1),
         answered_at: at(second),
-        told: Told::Ok {
+        told: RpcOutcome::Ok {
             change_id: change.into(),
         },
     }
 }
 
-fn refused(change: &str, action: Action, second: i64, reason: &str) -> Answer {
-    Answer {
-        told: Told::Refused {
+fn refused(change: &str, action: ShareAction, second: i64, reason: &str) -> RpcRecord {
+    RpcRecord {
+        told: RpcOutcome::Refused {
             code: "Aborted".into(),
             reason: reason.into(),
             change_id: Some(change.into()),
@@ -97,8 +97,8 @@ fn refused(change: &str, action: Action, second: i64, reason: &str) -> Answer {
     }
 }
 
-fn reading(second: i64, state: &str) -> Reading {
-    Reading {
+fn reading(second: i64, state: &str) -> ChangeRead {
+    ChangeRead {
         account: ACCOUNT.into(),
         change_id: "c1".into(),
         asked_at: at(second),
@@ -112,7 +112,7 @@ fn good() -> History {
     History {
         calls: vec![call(1, 12, 13, true), call(2, 22, 23, false)],
         shared: BTreeSet::new(),
-        ledgers: vec![Ledger {
+        ledgers: vec![ExportedLedger {
             account: ACCOUNT.into(),
             entries: vec![
                 entry(0, 11, "REQUESTED", "GRANT", "c1"),
@@ -122,7 +122,10 @@ fn good() -> History {
             ],
             wrong: Vec::new(),
         }],
-        answers: vec![answer("c1", Action::Grant, 15), answer("c2", Action::Revoke, 25)],
+        answers: vec![
+            answer("c1", ShareAction::Grant, 15),
+            answer("c2", ShareAction::Revoke, 25),
+        ],
         readings: vec![reading(13, "PENDING"), reading(16, "SUCCEEDED")],
         attempt_timeout: Duration::seconds(5),
         longest_answer: Duration::seconds(10),
@@ -130,16 +133,19 @@ fn good() -> History {
     }
 }
 
-/// The promises that are broken once this was done to a good history.
+/// The broken promises after a change to a good history.
 #[track_caller]
 fn broken_by(spoil: impl FnOnce(&mut History)) -> BTreeSet<&'static str> {
     let mut history = good();
     spoil(&mut history);
-    let promises: BTreeSet<_> = check(&history).into_iter().map(|found| found.promise).collect();
+    let promises: BTreeSet<_> = check(&history)
+        .into_iter()
+        .map(|violations| violations.promise)
+        .collect();
     promises
 }
 
-fn entries(history: &mut History) -> &mut Vec<Entry> {
+fn entries(history: &mut History) -> &mut Vec<LedgerEntry> {
     &mut history.ledgers[0].entries
 }
 
@@ -149,7 +155,7 @@ fn a_good_history_keeps_every_promise() {
 }
 
 #[test]
-fn p1_a_call_that_nobody_announced() {
+fn p1_a_call_without_a_requested_change() {
     let broken = broken_by(|history| history.calls.insert(0, call(9, 5, 6, false)));
     assert_eq!(broken, ["P1"].into());
     let broken = broken_by(|history| history.calls[0].started_at = at(10));
@@ -157,7 +163,7 @@ fn p1_a_call_that_nobody_announced() {
     let broken = broken_by(|history| history.calls.push(call(9, 30, 31, false)));
     assert_eq!(broken, ["P1"].into(), "after its end");
     let broken = broken_by(|history| {
-        let elsewhere = Permission {
+        let elsewhere = ImagePermission {
             image: "wsi-devtool01".into(),
             ..permission()
         };
@@ -183,7 +189,7 @@ fn p2_a_change_without_one_end() {
 }
 
 #[test]
-fn p3_success_that_aws_never_saw() {
+fn p3_a_success_that_was_never_in_effect() {
     let broken = broken_by(|history| history.calls[0].applied = None);
     assert_eq!(broken, ["P3"].into());
     let broken = broken_by(|history| {
@@ -194,23 +200,27 @@ fn p3_success_that_aws_never_saw() {
 }
 
 #[test]
-fn p3_an_answer_before_its_end_was_durable() {
+fn p3_an_answer_before_the_end_of_the_change_was_recorded() {
     let too_early = broken_by(|history| history.answers[0].answered_at = at(13));
     assert_eq!(too_early, ["P3"].into());
     let of_nothing = broken_by(|history| {
-        let told = Told::Ok { change_id: "c9".into() };
+        let told = RpcOutcome::Ok { change_id: "c9".into() };
         history.answers[0].told = told;
     });
     assert_eq!(of_nothing, ["P3"].into());
     let other_end = broken_by(|history| {
-        history.answers[0] = refused("c1", Action::Grant, 15, "CHANGE_SUPERSEDED");
+        history.answers[0] = refused("c1", ShareAction::Grant, 15, "CHANGE_SUPERSEDED");
     });
     assert_eq!(other_end, ["P3"].into());
     let pending_again = broken_by(|history| history.readings.push(reading(17, "PENDING")));
     assert_eq!(pending_again, ["P3"].into());
     let not_on_record = broken_by(|history| {
-        history.answers.push(refused("c5", Action::Grant, 15, "CHANGE_PENDING"));
-        history.answers.push(refused("c6", Action::Grant, 15, "POLICY_DENIED"));
+        history
+            .answers
+            .push(refused("c5", ShareAction::Grant, 15, "CHANGE_PENDING"));
+        history
+            .answers
+            .push(refused("c6", ShareAction::Grant, 15, "POLICY_DENIED"));
     });
     assert_eq!(not_on_record, ["P3"].into());
 }
@@ -225,7 +235,7 @@ fn p3_a_failure_that_took_effect() {
 }
 
 #[test]
-fn p4_what_the_verifier_says_and_generations_out_of_order() {
+fn p4_verifier_errors_and_generations_out_of_order() {
     let broken = broken_by(|history| history.ledgers[0].wrong.push("rewritten".into()));
     assert_eq!(broken, ["P4"].into());
     let broken = broken_by(|history| entries(history)[2].generation = Some(1));
@@ -233,7 +243,7 @@ fn p4_what_the_verifier_says_and_generations_out_of_order() {
 }
 
 #[test]
-fn p5_a_request_id_that_acts_twice() {
+fn p5_a_request_id_of_two_changes() {
     let broken = broken_by(|history| {
         for entry in &mut entries(history)[2..] {
             entry.request_id = "request of c1".into();
@@ -242,32 +252,32 @@ fn p5_a_request_id_that_acts_twice() {
     });
     assert_eq!(broken, ["P5"].into());
     let two_answers = broken_by(|history| {
-        history.answers.push(Answer {
-            request: request("c1", Action::Grant),
-            ..answer("c2", Action::Revoke, 25)
+        history.answers.push(RpcRecord {
+            request: request("c1", ShareAction::Grant),
+            ..answer("c2", ShareAction::Revoke, 25)
         });
     });
     assert_eq!(two_answers, ["P5"].into());
     let accepted_twice = broken_by(|history| {
-        let accepted = || Attempt {
+        let accepted = || RecordedAttempt {
             operation: UPDATE.into(),
             classification: "ACCEPTED".into(),
         };
         entries(history)[1].attempts = vec![accepted(), accepted()];
     });
     assert_eq!(accepted_twice, ["P5"].into());
-    let other_content = broken_by(|history| history.answers[0].request.action = Action::Revoke);
+    let other_content = broken_by(|history| history.answers[0].request.action = ShareAction::Revoke);
     assert_eq!(other_content, ["P5"].into());
     let no_reuse = broken_by(|history| {
         history
             .answers
-            .push(refused("c1", Action::Grant, 26, "REQUEST_ID_REUSED"));
+            .push(refused("c1", ShareAction::Grant, 26, "REQUEST_ID_REUSED"));
     });
     assert_eq!(no_reuse, ["P5"].into());
 }
 
 #[test]
-fn p6_two_calls_at_once() {
+fn p6_overlapping_calls() {
     let broken = broken_by(|history| history.calls.insert(1, call(9, 12, 13, true)));
     assert_eq!(broken, ["P6"].into());
 }
@@ -296,7 +306,7 @@ fn p6_a_call_that_does_not_wait_for_one_that_was_abandoned() {
 }
 
 #[test]
-fn p6_a_call_that_lands_after_a_newer_one() {
+fn p6_a_call_that_takes_effect_after_a_newer_one() {
     let broken = broken_by(|history| {
         history.calls[0].client_left = Some(125);
         history.calls[0].applied = Some(222);
@@ -307,7 +317,7 @@ fn p6_a_call_that_lands_after_a_newer_one() {
 }
 
 #[test]
-fn p6_aws_that_does_not_end_as_asked() {
+fn p6_a_final_state_that_differs_from_the_newest_change() {
     let broken = broken_by(|history| history.shared.extend([permission()]));
     assert_eq!(broken, ["P6"].into());
     let newest_superseded = broken_by(|history| {
@@ -324,7 +334,7 @@ fn p7_an_answer_that_took_too_long() {
 }
 
 #[test]
-fn p8_a_reading_that_is_not_what_is_on_record() {
+fn p8_a_read_that_differs_from_the_ledger() {
     let broken = broken_by(|history| history.readings.push(reading(16, "FAILED")));
     assert_eq!(broken, ["P8"].into());
     let too_early = broken_by(|history| history.readings.push(reading(13, "SUCCEEDED")));
@@ -332,10 +342,10 @@ fn p8_a_reading_that_is_not_what_is_on_record() {
 }
 
 #[test]
-fn p9_an_answer_with_a_drivers_words() {
+fn p9_an_answer_with_internal_details() {
     let broken = broken_by(|history| {
-        let mut answer = refused("c9", Action::Grant, 15, "AUDIT_STORE_UNAVAILABLE");
-        if let Told::Refused { message, .. } = &mut answer.told {
+        let mut answer = refused("c9", ShareAction::Grant, 15, "AUDIT_STORE_UNAVAILABLE");
+        if let RpcOutcome::Refused { message, .. } = &mut answer.told {
             *message = "sqlx: connection refused".into();
         }
         history.answers.push(answer);
@@ -344,9 +354,9 @@ fn p9_an_answer_with_a_drivers_words() {
 }
 
 #[test]
-fn p0_complaints_and_answers_that_nobody_should_get() {
+fn p0_harness_failures_and_unexpected_errors() {
     let broken = broken_by(|history| history.complaints.push("a replica panicked".into()));
     assert_eq!(broken, ["P0"].into());
-    let broken = broken_by(|history| history.answers.push(refused("c1", Action::Grant, 15, "INTERNAL")));
+    let broken = broken_by(|history| history.answers.push(refused("c1", ShareAction::Grant, 15, "INTERNAL")));
     assert_eq!(broken, ["P0"].into());
 }

@@ -1,22 +1,21 @@
-//! An error as the API gives it: status, code, message. How it is written down depends on the protocol (see `reply`).
+//! An error of the API: status, code and message. [`response`](super::response) encodes it for each protocol.
 
 use std::borrow::Cow;
 
 use http::StatusCode;
 
-/// Why a call was refused.
 #[derive(Clone, Debug)]
-pub(super) struct Refusal {
+pub(super) struct ApiError {
     pub(super) status: StatusCode,
     pub(super) code: Cow<'static, str>,
     pub(super) message: String,
-    /// A further member of the error's structure, such as ResourceId.
+    /// One more member of the error's structure, such as ResourceId.
     pub(super) detail: Option<(&'static str, String)>,
     pub(super) retry_after_seconds: Option<u64>,
 }
 
-impl Refusal {
-    /// A refusal with HTTP 400, which is what AWS JSON 1.1 uses for everything that is the caller's fault.
+impl ApiError {
+    /// An error with HTTP 400, which AWS JSON 1.1 uses for all client errors.
     pub(super) fn new(code: impl Into<Cow<'static, str>>, message: impl Into<String>) -> Self {
         Self {
             status: StatusCode::BAD_REQUEST,
@@ -74,7 +73,7 @@ impl Refusal {
         Self::new("SerializationException", message)
     }
 
-    /// A failure of the simulator itself: the caller cannot know whether its call took effect.
+    /// A failure of the simulator itself. The caller cannot know whether the call took effect.
     pub(super) fn internal(message: impl Into<String>) -> Self {
         Self::new("InternalServerException", message).status(StatusCode::INTERNAL_SERVER_ERROR)
     }

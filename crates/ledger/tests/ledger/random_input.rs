@@ -1,4 +1,4 @@
-//! What reads untrusted input never panics, whatever it reads: keys, notes, checkpoints, exports, proofs, lines.
+//! Parsers of untrusted input never panic: keys, notes, checkpoints, exports, proofs, entries.
 
 use proptest::{collection::vec, prelude::*, sample::select};
 use sharewarden_ledger::{
@@ -9,9 +9,9 @@ use sharewarden_ledger::{
     verify::{LedgerVerifier, Verifier},
 };
 
-use crate::world::{Ledger, account, key, keys, line, name};
+use crate::fixtures::{TestLedger, account, key, keys, line, name};
 
-/// Numbers where something wraps, and any.
+/// Numbers at limits, and random ones.
 fn number() -> impl Strategy<Value = u64> {
     let edges = vec![
         0,
@@ -34,15 +34,15 @@ fn hashes() -> impl Strategy<Value = Vec<Hash>> {
     vec(any::<Hash>(), 0..70)
 }
 
-/// A fault in a text: at a place, so many bytes become others.
+/// An edit of a text: at an index, `length` bytes are replaced.
 #[derive(Debug, Clone)]
-struct Fault {
+struct Corruption {
     at: prop::sample::Index,
     length: usize,
     instead: Vec<u8>,
 }
 
-fn faults() -> impl Strategy<Value = Vec<Fault>> {
+fn corruptions() -> impl Strategy<Value = Vec<Corruption>> {
     let words: &[&[u8]] = &[
         b"",
         b"\n",
@@ -67,16 +67,16 @@ fn faults() -> impl Strategy<Value = Vec<Fault>> {
         b"{\"account_id\"",
     ];
     let instead = prop_oneof![select(words).prop_map(<[u8]>::to_vec), vec(any::<u8>(), 0..20)];
-    let fault = (any::<prop::sample::Index>(), 0..40_usize, instead);
+    let corruption = (any::<prop::sample::Index>(), 0..40_usize, instead);
     vec(
-        fault.prop_map(|(at, length, instead)| Fault { at, length, instead }),
+        corruption.prop_map(|(at, length, instead)| Corruption { at, length, instead }),
         1..4,
     )
 }
 
-fn spoiled(text: &str, faults: &[Fault]) -> Vec<u8> {
+fn corrupted(text: &str, corruptions: &[Corruption]) -> Vec<u8> {
     let mut bytes = text.as_bytes().to_vec();
-    for Fault { at, length, instead } in faults {
+    for Corruption { at, length, instead } in corruptions {
         let start = at.index(bytes.len() + 1);
         let end = bytes.len().min(start + length);
         bytes.splice(start..end, instead.iter().copied());
@@ -84,7 +84,7 @@ fn spoiled(text: &str, faults: &[Fault]) -> Vec<u8> {
     bytes
 }
 
-/// Everything that reads a text on its own. What is read is shown and read again.
+/// Runs every parser. A parsed value is encoded and parsed again.
 fn read(bytes: &[u8]) {
     let _ = Header::parse(bytes).map(|header| header.to_line().map(|line| Header::parse(line.as_bytes())));
     let _ = LeafHashes::parse(bytes).map(|hashes| hashes.to_line());
@@ -115,14 +115,14 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(128))]
 
     #[test]
-    fn any_bytes_are_read_or_refused(bytes in vec(any::<u8>(), 0..300), text in "\\PC{0,100}") {
+    fn random_bytes_never_panic(bytes in vec(any::<u8>(), 0..300), text in "\\PC{0,100}") {
         read(&bytes);
         read(text.as_bytes());
     }
 
     #[test]
-    fn what_was_right_before_is_read_or_refused(faults in faults()) {
-        let ledger = Ledger::of(3);
+    fn corrupted_valid_input_never_panics(corruptions in corruptions()) {
+        let ledger = TestLedger::of(3);
         let pem = key().to_pem().unwrap();
         for text in [
             ledger.checkpoint(3),
@@ -131,12 +131,12 @@ proptest! {
             line(account(), 7, "a reason"),
             ledger.export_all(),
         ] {
-            read(&spoiled(&text, &faults));
+            read(&corrupted(&text, &corruptions));
         }
     }
 
     #[test]
-    fn proofs_and_edges_of_any_size_are_checked_or_refused(
+    fn random_proofs_and_frontiers_never_panic(
         (first, second) in (number(), number()),
         path in hashes(),
         bytes in vec(any::<u8>(), 0..2100),
@@ -157,13 +157,13 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
     #[test]
-    fn a_header_may_say_anything_under_a_right_checkpoint(
+    fn a_random_header_with_a_valid_checkpoint_never_panics(
         (start, end, size) in (number(), number(), number()),
         (left_hashes, consistency_proof) in (hashes(), hashes()),
         older in number(),
         ends in vec((any::<Hash>(), number()), 0..3),
     ) {
-        let ledger = Ledger::of(3);
+        let ledger = TestLedger::of(3);
         let signed = |size| {
             let checkpoint = Checkpoint { origin: checkpoint::origin(&name(), account()), size, root: [7; 32] };
             checkpoint.sign(&key()).unwrap().to_string()

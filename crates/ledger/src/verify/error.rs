@@ -1,4 +1,4 @@
-//! What can be wrong with an export or with the ledger behind it, and where.
+//! What can be wrong with an export or its ledger, and where.
 
 use std::ops::Range;
 
@@ -6,84 +6,84 @@ use crate::{AccountId, checkpoint::CheckpointError};
 
 /// What is wrong, and where.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Wrong {
-    /// The first line cannot be read: nothing is known.
+pub enum VerifyError {
+    /// The first line is not a header, so the account is unknown.
     #[error("not an export of a ledger: {0}")]
     Header(String),
-    /// Something about the whole ledger.
-    #[error("account {account}: {fault}")]
+    /// The ledger as a whole.
+    #[error("account {account}: {error}")]
     Ledger {
-        /// Whose ledger.
+        /// The account that owns the ledger.
         account: AccountId,
-        /// What.
-        fault: LedgerFault,
+        /// What is wrong with the ledger.
+        error: LedgerError,
     },
-    /// Something about one entry.
-    #[error("account {account}, entry {index}: {fault}")]
+    /// One entry.
+    #[error("account {account}, entry {index}: {error}")]
     Entry {
-        /// Whose ledger.
+        /// The account that owns the ledger.
         account: AccountId,
-        /// Which entry, by its place.
+        /// The index of the entry.
         index: u64,
-        /// What.
-        fault: EntryFault,
+        /// What is wrong with the entry.
+        error: EntryError,
     },
 }
 
 /// What is wrong with one entry.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum EntryFault {
-    /// Its line is not the text of an entry.
-    #[error("its line cannot be read: {0}")]
+pub enum EntryError {
+    /// The line is not an entry.
+    #[error("its line is not a valid entry: {0}")]
     Unreadable(String),
-    /// Its line is another account's.
+    /// The line is an entry of another account.
     #[error("an entry of account {0:?} is in its place")]
     OfAccount(String),
-    /// Its line is another entry's.
-    #[error("it was removed or moved: entry {0} is in its place")]
+    /// The line is another entry of this ledger.
+    #[error("entry {0} is in its place: this entry was removed or moved")]
     OfIndex(u64),
-    /// It says that it was recorded before the entry in front of it.
-    #[error("it says that it was recorded at {recorded_at}, before the entry in front of it ({before})")]
+    /// Its time is before that of the previous entry.
+    #[error("it was recorded at {recorded_at}, which is before the previous entry ({before})")]
     BackInTime {
-        /// What it says.
+        /// Its time.
         recorded_at: String,
-        /// What the entry in front of it says.
+        /// The time of the previous entry.
         before: String,
     },
-    /// Its text does not have the hash that was recorded for it.
+    /// Its text does not match its recorded hash.
     #[error("its text does not match its recorded hash: one of them was changed")]
     Changed,
-    /// It is not there.
-    #[error("it is missing; entries up to {} were promised", .end_index.saturating_sub(1))]
+    /// The entry is missing.
+    #[error("it is missing; the export should have entries up to {}", .end_index.saturating_sub(1))]
     Missing {
         /// One past the last entry that should be there.
         end_index: u64,
     },
-    /// It, or any other line, is past the end that was promised.
-    #[error("there should be no such entry and no line in its place: the export ends in front of it")]
+    /// There is a line after the last line of the export.
+    #[error("the export has more lines than its header says: it should end before this entry")]
     PastTheEnd,
-    /// A line of hashes is where it should be.
+    /// A hash line is where the entry should be.
     #[error("a line of recorded hashes is in its place")]
     HashesInItsPlace,
-    /// The hashes that should follow it do not.
-    #[error("the line of recorded hashes that should follow it is missing or does not fit")]
+    /// The hash line that should follow the entry is missing, or is of other entries.
+    #[error("the line of recorded hashes that should follow it is missing, or is of other entries")]
     NoHashes,
-    /// The line that follows it is not a line of hashes.
+    /// The hash line that should follow the entry is malformed.
     #[error("the line of recorded hashes that should follow it cannot be read: {0}")]
     UnreadableHashes(String),
 }
 
 /// What is wrong with a ledger as a whole.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum LedgerFault {
-    /// The checkpoint of the export.
+pub enum LedgerError {
+    /// The checkpoint of the export is malformed or not trusted.
     #[error("the checkpoint cannot be trusted: {0}")]
     Checkpoint(CheckpointError),
-    /// The checkpoint that the auditor kept.
-    #[error("the older checkpoint cannot be used: {0}")]
+    /// The older checkpoint is malformed or not trusted.
+    #[error("the older checkpoint cannot be trusted: {0}")]
     Older(CheckpointError),
-    /// The range is not one of the checkpoint's tree.
-    #[error("entries {start_index} to {end_index} cannot be under a checkpoint of {size} entries")]
+    /// The range exceeds the checkpoint's tree.
+    #[error("the range {start_index}..{end_index} is not within the {size} entries of the checkpoint")]
     Range {
         /// The first entry.
         start_index: u64,
@@ -94,26 +94,28 @@ pub enum LedgerFault {
     },
     /// There is a consistency proof where nothing is to be proven.
     #[error(
-        "there must be no consistency proof: the export ends in front of entry {end_index}, and the checkpoint has {size} entries"
+        "there is a needless consistency proof: the export ends before entry {end_index}, and the checkpoint has {size} entries"
     )]
+    /// There is a consistency proof although the range ends at the checkpoint's size, or at 0.
     NeedlessProof {
         /// One past the last entry.
         end_index: u64,
         /// The checkpoint's size.
         size: u64,
     },
-    /// The hashes left of the range are too few or too many.
-    #[error("the hashes left of entry {start_index} are not those of a tree of {start_index} entries")]
+    /// The number of left hashes does not fit `start_index`.
+    #[error("the header has the wrong number of left hashes for a start index of {start_index}")]
     LeftHashes {
         /// The first entry.
         start_index: u64,
     },
     /// Each entry has its recorded hash, and all of them do not have the root that was signed.
     #[error(
-        "every entry matches its recorded hash, but together they do not lead to the {} of {size} entries. Rewritten was {}",
+        "every entry matches its recorded hash, but together they do not lead to the {} of {size} entries; rewritten: {}",
         if *.older { "older checkpoint" } else { "checkpoint" },
         suspects(*.start_index..*.end_index, *.left, *.right)
     )]
+    /// Each entry matches its recorded hash, but the root is not the signed one.
     Rewritten {
         /// The first of the entries that may be it.
         start_index: u64,
@@ -121,17 +123,18 @@ pub enum LedgerFault {
         end_index: u64,
         /// The size of the checkpoint that they do not lead to.
         size: u64,
-        /// It is the older checkpoint.
+        /// True if the older checkpoint is the one that does not match.
         older: bool,
-        /// Hashes of entries on the left, which are not in the export, may be it too.
+        /// True if the left hashes, which stand for entries before the export, may be wrong.
         left: bool,
-        /// So may the proof that leads from the last entry to the checkpoint.
+        /// True if the consistency proof may be wrong.
         right: bool,
     },
     /// The ledger was longer once.
     #[error(
-        "truncated: the older checkpoint has {older} entries, this ledger has {size}; entry {size} and those after it are gone"
+        "truncated: the older checkpoint has {older} entries, this ledger has {size}; entries from {size} on are gone"
     )]
+    /// The ledger is shorter than the older checkpoint.
     Truncated {
         /// The older checkpoint's size.
         older: u64,
@@ -143,14 +146,15 @@ pub enum LedgerFault {
         "rewritten: the older checkpoint has the same {size} entries and another root: at least one of the entries 0 to {} differs",
         size.saturating_sub(1)
     )]
+    /// Two different roots were signed for one size.
     Forked {
         /// The size.
         size: u64,
     },
 }
 
-impl Wrong {
-    /// Whose ledger, as far as that is known.
+impl VerifyError {
+    /// The account, unless the header was malformed.
     pub fn account(&self) -> Option<AccountId> {
         match self {
             Self::Header(_) => None,
@@ -158,17 +162,17 @@ impl Wrong {
         }
     }
 
-    /// The entry, or the first of those of which one or more are wrong.
+    /// The index of the wrong entry, or of the first one that may be wrong.
     pub fn index(&self) -> Option<u64> {
         match self {
             Self::Header(_) => None,
             Self::Entry { index, .. } => Some(*index),
-            Self::Ledger { fault, .. } => fault.index(),
+            Self::Ledger { error, .. } => error.index(),
         }
     }
 }
 
-impl LedgerFault {
+impl LedgerError {
     fn index(&self) -> Option<u64> {
         match self {
             Self::Checkpoint(_) | Self::Older(_) | Self::Range { .. } | Self::NeedlessProof { .. } => None,
@@ -179,19 +183,19 @@ impl LedgerFault {
     }
 }
 
-/// What may be it, where it cannot be told which.
+/// Names everything that may be wrong, if one culprit cannot be told.
 fn suspects(entries: Range<u64>, left: bool, right: bool) -> String {
     let first = entries.start;
     let entries = match entries.end.saturating_sub(first) {
         0 => None,
-        1 => Some(format!("entry {first}, together with its hash")),
+        1 => Some(format!("entry {first} and its hash")),
         _ => Some(format!(
-            "at least one of the entries {first} to {}, together with its hash",
+            "at least one of the entries {first} to {}, and its hash",
             entries.end - 1
         )),
     };
-    let left = left.then(|| "something left of these entries".to_owned());
-    let right = right.then(|| "the proof that joins them to it".to_owned());
+    let left = left.then(|| "entries before the export, or their left hashes".to_owned());
+    let right = right.then(|| "the consistency proof".to_owned());
     [entries, left, right]
         .into_iter()
         .flatten()

@@ -1,14 +1,16 @@
-//! The canonical text of an entry: JSON by the rules of RFC 8785 (JCS), so that equal entries are equal bytes.
+//! The canonical text of an entry: JSON as in RFC 8785 (JCS), so that equal entries have equal bytes.
 //!
-//! It is an object with seven members, for ever, in this order: `account_id`, `body`, `kind`, `log_index`, `recorded_at`,
-//! `schema`, `server_version`. The body is an object, whose members depend on the kind. Nothing here looks into it.
+//! An entry is an object with exactly seven members, in this order: `account_id`, `body`, `kind`, `log_index`,
+//! `recorded_at`, `schema`, `server_version`. This set never changes. The members of the body depend on the kind, and
+//! this module does not interpret them.
 //!
-//! What does not apply is left out. Numbers are whole, above -2^53 and below 2^53; accounts are texts; times are RFC 3339, UTC, with six
-//! digits of fraction. Names of members are ASCII without escapes. At most 64 objects and arrays are within each other. A schema has at
-//! most nine digits. The verifiers refuse an entry that breaks one of these rules. The text is what is hashed, stored and exported.
+//! Rules: absent values are omitted. Numbers are integers above -2^53 and below 2^53. Account ids are strings. Times
+//! are RFC 3339, UTC, with six fraction digits. Member names are ASCII without escapes. Nesting is at most 64 levels.
+//! A schema number has at most nine digits. A verifier refuses an entry that breaks a rule. The text is hashed,
+//! stored and exported as it is.
 //!
-//! Of such values `serde_json` writes the text that RFC 8785 asks for, if the members come in the order of their names. A test
-//! compares the text of any entry with that of a canonicalizer.
+//! For such values `serde_json` writes RFC 8785 if the members are in the order of their names. A test compares
+//! random entries with a canonicalizer.
 
 #[cfg(test)]
 mod tests;
@@ -20,51 +22,51 @@ use serde_json::value::RawValue;
 
 use crate::{AccountId, KindName, Timestamp};
 
-/// An entry cannot be written as JSON.
+/// The entry cannot be written as JSON.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot encode an entry")]
 pub struct EncodeError(#[from] serde_json::Error);
 
-/// A text that is not the text of an entry, of any kind.
+/// The text is not an entry.
 #[derive(Debug, thiserror::Error)]
 pub enum DecodeError {
-    /// It is not JSON, or has not just the seven members.
-    #[error("the text is not that of an entry")]
+    /// The text is not JSON, or does not have exactly the seven members.
+    #[error("the text is not an entry: an entry is JSON with seven members")]
     Json(#[from] serde_json::Error),
-    /// A member has a value that it cannot have.
-    #[error("{0} cannot have this value in the text of an entry")]
+    /// The named member has an invalid value.
+    #[error("the entry has an invalid {0}")]
     Member(&'static str),
 }
 
-/// The seven members of an entry.
+/// An entry: its seven members.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Envelope<'a, B> {
-    /// The account whose ledger it is in.
+    /// The account that owns the ledger.
     pub account: AccountId,
-    /// What happened: a JSON object whose members come in the order of their names.
+    /// What happened: a JSON object with its members in the order of their names.
     pub body: B,
-    /// The name of its kind: a [`KindName`].
+    /// The name of the kind, a [`KindName`].
     pub kind: &'a str,
-    /// Its place in the ledger, from 0, without gaps.
+    /// The index in the ledger. From 0, without gaps.
     pub log_index: u64,
     /// When it was recorded.
     pub recorded_at: Timestamp,
-    /// The schema of the body. From 1.
+    /// The version of the body's schema. From 1.
     pub schema: u32,
     /// The version of the server that recorded it.
     pub server_version: Cow<'a, str>,
 }
 
-/// The JSON text of a body, as it is.
+/// The JSON text of a body, not parsed.
 pub type OpaqueBody<'a> = &'a RawValue;
 
 impl<B: Serialize> Envelope<'_, B> {
-    /// The canonical text, if that of the body is.
+    /// The canonical text, provided that the body is canonical.
     ///
     /// # Errors
-    /// When the body cannot be written as JSON.
+    /// If the body cannot be written as JSON.
     pub fn encode(&self) -> Result<String, EncodeError> {
-        Ok(serde_json::to_string(&Written {
+        Ok(serde_json::to_string(&EncodedEntry {
             account_id: self.account.as_str(),
             body: &self.body,
             kind: self.kind,
@@ -77,12 +79,12 @@ impl<B: Serialize> Envelope<'_, B> {
 }
 
 impl<'a> Envelope<'a, OpaqueBody<'a>> {
-    /// Reads the canonical text of an entry of any kind.
+    /// Parses an entry of any kind.
     ///
     /// # Errors
-    /// When one of the seven members is missing or has a value that it cannot have, or there are others.
+    /// If a member is missing, unknown or has an invalid value.
     pub fn decode(text: &'a str) -> Result<Self, DecodeError> {
-        let line: Read<'a> = serde_json::from_str(text)?;
+        let line: DecodedEntry<'a> = serde_json::from_str(text)?;
         let refused = DecodeError::Member;
         if !KindName::is_valid(line.kind) {
             return Err(refused("kind"));
@@ -106,7 +108,7 @@ impl<'a> Envelope<'a, OpaqueBody<'a>> {
 }
 
 #[derive(Serialize)]
-struct Written<'a, B> {
+struct EncodedEntry<'a, B> {
     account_id: &'a str,
     body: &'a B,
     kind: &'a str,
@@ -118,7 +120,7 @@ struct Written<'a, B> {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Read<'a> {
+struct DecodedEntry<'a> {
     account_id: &'a str,
     #[serde(borrow)]
     body: &'a RawValue,

@@ -1,32 +1,31 @@
-//! The texts of the WorkSpaces API model: a pattern and a range of lengths for each.
+//! The string rules of the WorkSpaces API model: a pattern and a range of lengths.
 //!
-//! The patterns are the model's own, anchored at both ends (the model's image id is not).
+//! The patterns are the model's, anchored at both ends. (The model does not anchor the image id.)
 
 use std::sync::LazyLock;
 
 use regex::Regex;
 
-/// What a text member must look like.
-pub(super) struct Text {
-    /// The pattern as messages show it; empty if any text will do.
+pub(super) struct TextRule {
+    /// The pattern for messages. Empty: any string matches.
     pub(super) shown: &'static str,
     regex: LazyLock<Regex>,
     pub(super) shortest: usize,
     pub(super) longest: usize,
 }
 
-impl Text {
-    /// Does the text keep to the pattern and the lengths?
+impl TextRule {
+    /// True if pattern and length match.
     pub(super) fn accepts(&self, text: &str) -> bool {
         self.fits(text) && self.matches(text)
     }
 
-    /// Is its length (in characters) in range?
+    /// True if the length in characters is in range.
     pub(super) fn fits(&self, text: &str) -> bool {
         (self.shortest..=self.longest).contains(&text.chars().count())
     }
 
-    /// Does it match the pattern?
+    /// True if the pattern matches.
     pub(super) fn matches(&self, text: &str) -> bool {
         self.regex.is_match(text)
     }
@@ -34,14 +33,14 @@ impl Text {
 
 macro_rules! texts {
     ($($(#[$doc:meta])* $name:ident = $pattern:literal, $shortest:literal ..= $longest:expr;)*) => {
-        $($(#[$doc])* pub(super) static $name: Text = Text {
+        $($(#[$doc])* pub(super) static $name: TextRule = TextRule {
             shown: $pattern,
             regex: LazyLock::new(|| Regex::new($pattern).expect("a constant; a test compiles every one of them")),
             shortest: $shortest,
             longest: $longest,
         };)*
         #[cfg(test)]
-        static ALL: &[&Text] = &[$(&$name),*];
+        static ALL: &[&TextRule] = &[$(&$name),*];
     };
 }
 
@@ -60,7 +59,7 @@ texts! {
     IMAGE_NAME = r"^[a-zA-Z0-9_./()\\-]+$", 1..=64;
     /// The description of an image.
     IMAGE_DESCRIPTION = r"^[a-zA-Z0-9_./() -]+$", 1..=256;
-    /// Where a list goes on.
+    /// A pagination token.
     NEXT_TOKEN = r"", 1..=2048;
     /// The key of a tag.
     TAG_KEY = r"", 1..=127;

@@ -1,52 +1,52 @@
-//! Answers on their way out: written down in the caller's protocol, whole or spoilt by a fault.
+//! Responses, encoded in the caller's protocol, complete or damaged by a fault.
 
-use std::convert::Infallible;
-use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::{
+    convert::Infallible,
+    pin::Pin,
+    task::{Context, Poll},
+};
 
-use axum::body::Body;
-use axum::response::Response;
+use axum::{body::Body, response::Response};
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
-use http::{HeaderMap, StatusCode};
+use http::{
+    HeaderMap, StatusCode,
+    header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, RETRY_AFTER},
+};
 use hyper::body::Frame;
 use serde_json::json;
 
-use super::calls::Ending;
-use super::refusal::Refusal;
-use super::sts;
+use crate::{api_error::ApiError, calls::CallEnding, sts};
 
-/// How a caller talks to us, and so how it is answered.
+/// The protocol of a call and of its response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Protocol {
-    /// AWS JSON 1.1: WorkSpaces.
+pub(super) enum AwsProtocol {
+    /// AWS JSON 1.1, for WorkSpaces.
     Json,
-    /// The AWS query protocol: STS.
+    /// AWS Query, for STS.
     Query,
 }
 
-/// An answer of HTTP.
 #[derive(Debug)]
-pub(super) struct Answer {
+pub(super) struct ApiResponse {
     pub(super) status: StatusCode,
     pub(super) error_code: Option<String>,
     headers: HeaderMap,
     body: Bytes,
 }
 
-/// What the caller is to see.
+/// What is sent to the caller.
 #[derive(Debug)]
-pub(super) enum Reply {
-    Whole(Answer),
-    CutShort(Answer),
+pub(super) enum Delivery {
+    Whole(ApiResponse),
+    CutShort(ApiResponse),
     Reset,
 }
 
-/// Put into a response's extensions, it makes the connection end without a byte of an answer.
+/// As an extension of a response: resets the connection instead of sending it.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct ResetWanted;
+pub(super) struct ResetConnection;
 
-impl Protocol {
+impl AwsProtocol {
     fn content_type(self) -> HeaderValue {
         HeaderValue::from_static(match self {
             Self::Json => "application/x-amz-json-1.1",
@@ -55,12 +55,11 @@ impl Protocol {
     }
 }
 
-impl Answer {
-    /// A 200 with a body.
-    pub(super) fn ok(protocol: Protocol, request_id: &str, body: impl Into<Bytes>) -> Self {
+impl ApiResponse {
+    pub(super) fn ok(protocol: AwsProtocol, request_id: &str, body: impl Into<Bytes>) -> Self {
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, protocol.content_type());
-        put(&mut headers, HeaderName::from_static("x-amzn-requestid"), request_id);
+        put(&mut headers, "x-amzn-requestid", request_id);
         Self {
             status: StatusCode::OK,
             error_code: None,
@@ -69,35 +68,29 @@ impl Answer {
         }
     }
 
-    /// The same answer with another body.
     pub(super) fn with_body(mut self, body: &'static [u8]) -> Self {
         self.body = Bytes::from_static(body);
         self
     }
 
-    /// A refusal, in the body as well as in the headers.
-    pub(super) fn refused(protocol: Protocol, request_id: &str, refusal: &Refusal) -> Self {
+    pub(super) fn refused(protocol: AwsProtocol, request_id: &str, error: &ApiError) -> Self {
         let mut answer = Self::ok(protocol, request_id, Bytes::new());
-        answer.status = refusal.status;
-        answer.error_code = Some(refusal.code.clone().into_owned());
-        if let Some(seconds) = refusal.retry_after_seconds {
+        answer.status = error.status;
+        answer.error_code = Some(error.code.clone().into_owned());
+        if let Some(seconds) = error.retry_after_seconds {
             answer.headers.insert(RETRY_AFTER, seconds.into());
         }
         answer.body = match protocol {
-            Protocol::Query => sts::refusal_xml(refusal, request_id).into(),
-            Protocol::Json => {
-                put(
-                    &mut answer.headers,
-                    HeaderName::from_static("x-amzn-errortype"),
-                    &refusal.code,
-                );
-                json_body(refusal).into()
+            AwsProtocol::Query => sts::error_xml(error, request_id).into(),
+            AwsProtocol::Json => {
+                put(&mut answer.headers, "x-amzn-errortype", &error.code);
+                json_body(error).into()
             }
         };
         answer
     }
 
-    /// What a proxy in front of AWS says: nothing that belongs to AWS's protocols, not even a request id.
+    /// An error response of a proxy in front of AWS: without AWS's protocol or request id.
     pub(super) fn from_proxy(status: StatusCode, retry_after_seconds: Option<u64>) -> Self {
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/html"));
@@ -114,32 +107,32 @@ impl Answer {
     }
 }
 
-fn json_body(refusal: &Refusal) -> String {
-    let mut body = json!({"__type": refusal.code, "message": refusal.message});
-    if let Some((member, value)) = &refusal.detail {
+fn json_body(error: &ApiError) -> String {
+    let mut body = json!({"__type": error.code, "message": error.message});
+    if let Some((member, value)) = &error.detail {
         body[*member] = json!(value);
     }
     body.to_string()
 }
 
-fn put(headers: &mut HeaderMap, name: HeaderName, value: &str) {
+fn put(headers: &mut HeaderMap, name: &'static str, value: &str) {
     if let Ok(value) = HeaderValue::from_str(value) {
         headers.insert(name, value);
     }
 }
 
-impl Reply {
-    /// How the call log names it.
-    pub(super) fn ending(&self) -> Ending {
+impl Delivery {
+    /// The ending for the call log.
+    pub(super) fn ending(&self) -> CallEnding {
         match self {
-            Self::Whole(_) => Ending::Answered,
-            Self::CutShort(_) => Ending::CutShort,
-            Self::Reset => Ending::Reset,
+            Self::Whole(_) => CallEnding::Answered,
+            Self::CutShort(_) => CallEnding::CutShort,
+            Self::Reset => CallEnding::Reset,
         }
     }
 
-    /// The answer that the caller gets to see, if any.
-    pub(super) fn answer(&self) -> Option<&Answer> {
+    /// The response that is sent, if any.
+    pub(super) fn answer(&self) -> Option<&ApiResponse> {
         match self {
             Self::Whole(answer) | Self::CutShort(answer) => Some(answer),
             Self::Reset => None,
@@ -152,23 +145,23 @@ impl Reply {
             Self::CutShort(answer) => cut_short(answer),
             Self::Reset => {
                 let mut response = Response::new(Body::empty());
-                response.extensions_mut().insert(ResetWanted);
+                response.extensions_mut().insert(ResetConnection);
                 response
             }
         }
     }
 }
 
-/// Promises more bytes than will come.
-fn cut_short(answer: Answer) -> Response {
+/// Announces more bytes than it sends.
+fn cut_short(answer: ApiResponse) -> Response {
     let mut headers = answer.headers;
     headers.insert(CONTENT_LENGTH, (answer.body.len() + 64).into());
-    // Half of a body is sent, so that not even a short one is complete.
+    // Send half, so that even a short body is incomplete.
     let half = answer.body.slice(..answer.body.len() / 2);
     respond(
         answer.status,
         headers,
-        Body::new(Broken {
+        Body::new(TruncatedBody {
             sent: Some(half),
             flushed: false,
         }),
@@ -182,13 +175,13 @@ fn respond(status: StatusCode, headers: HeaderMap, body: Body) -> Response {
     response
 }
 
-/// A body that ends before its time. In between it waits for a turn, so that what was sent is flushed.
-struct Broken {
+/// A body that ends early. It yields once in between, so that its bytes are flushed.
+struct TruncatedBody {
     sent: Option<Bytes>,
     flushed: bool,
 }
 
-impl hyper::body::Body for Broken {
+impl hyper::body::Body for TruncatedBody {
     type Data = Bytes;
     type Error = Infallible;
 

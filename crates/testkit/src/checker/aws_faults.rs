@@ -1,21 +1,20 @@
-//! What goes wrong at AWS: faults that are in force all through the trouble, each for its share of the calls.
+//! Faults at AWS. All are active during the whole trial, each with its probability.
 
 use std::collections::BTreeMap;
 
-use sharewarden_simulator::{Behind, Call, Effect, Fault, Moment, Simulator};
+use sharewarden_simulator::{ApiCall, Effect, Fault, FaultTiming, Simulator, Staleness};
 
 use super::{
     check::UPDATE,
-    world::{ATTEMPT_TIMEOUT, LANDING_WINDOW, STALE_FOR},
+    setup::{ATTEMPT_TIMEOUT, LANDING_WINDOW, STALE_FOR},
 };
 
 const READ: &str = "DescribeWorkspaceImagePermissions";
 const ASSUME: &str = "AssumeRole";
 
-/// The faults in force, by number, with their names.
+/// Names of the active faults by id.
 pub type Names = BTreeMap<u64, String>;
 
-/// Puts all of them in force.
 pub fn inject(simulator: &Simulator, seed: u64) -> Names {
     let mut names = Names::new();
     for (at, (operation, name, share, effect)) in list().into_iter().enumerate() {
@@ -28,8 +27,8 @@ pub fn inject(simulator: &Simulator, seed: u64) -> Names {
     names
 }
 
-/// How many calls met which fault.
-pub fn counted(calls: &[Call], names: &Names) -> BTreeMap<String, u64> {
+/// The number of calls that each fault hit.
+pub fn counted(calls: &[ApiCall], names: &Names) -> BTreeMap<String, u64> {
     let mut counted = BTreeMap::new();
     for name in calls.iter().filter_map(|call| names.get(&call.fault?)) {
         *counted.entry(name.clone()).or_default() += 1;
@@ -38,7 +37,7 @@ pub fn counted(calls: &[Call], names: &Names) -> BTreeMap<String, u64> {
 }
 
 fn list() -> Vec<(&'static str, &'static str, f64, Effect)> {
-    use Moment::{AfterApplying, BeforeApplying};
+    use FaultTiming::{AfterApplying, BeforeApplying};
     let reset = |moment| Effect::Reset { moment };
     let hang = |moment| Effect::Hang {
         moment,
@@ -48,7 +47,7 @@ fn list() -> Vec<(&'static str, &'static str, f64, Effect)> {
         milliseconds: ATTEMPT_TIMEOUT.as_millis() as u64 / 5,
         moment,
     };
-    // What lands after the window is AWS's own gap; a busy machine needs some of it too.
+    // Within the landing window, with a reserve for a busy machine: a later effect is a known gap of AWS.
     let lands_late = Effect::Latency {
         milliseconds: (ATTEMPT_TIMEOUT + LANDING_WINDOW / 2).as_millis() as u64,
         moment: BeforeApplying,
@@ -68,7 +67,7 @@ fn list() -> Vec<(&'static str, &'static str, f64, Effect)> {
         http_status: 400,
     };
     let stale = Effect::StaleRead {
-        behind: Behind::Milliseconds(STALE_FOR.as_millis() as u64),
+        behind: Staleness::Milliseconds(STALE_FOR.as_millis() as u64),
     };
     vec![
         (UPDATE, "reset before applying", 0.05, reset(BeforeApplying)),
@@ -84,7 +83,7 @@ fn list() -> Vec<(&'static str, &'static str, f64, Effect)> {
         (UPDATE, "200 with garbage", 0.03, Effect::Garbage),
         (UPDATE, "late before applying", 0.08, late(BeforeApplying)),
         (UPDATE, "late after applying", 0.08, late(AfterApplying)),
-        (UPDATE, "lands after its time-out", 0.05, lands_late),
+        (UPDATE, "takes effect after its timeout", 0.05, lands_late),
         (UPDATE, "access denied", 0.01, refuse("AccessDeniedException")),
         (UPDATE, "unavailable", 0.02, refuse("ResourceUnavailableException")),
         (READ, "stale", 0.25, stale),

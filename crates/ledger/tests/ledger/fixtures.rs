@@ -1,4 +1,4 @@
-//! Ledgers to export, and the tiles of trees.
+//! Test ledgers and their tiles.
 
 use std::time::Duration;
 
@@ -6,13 +6,13 @@ use serde_json::json;
 use sharewarden_ledger::{
     AccountId, Checkpoint, Envelope, Frontier, Hash, KeyName, SigningKey, TileId, Tiles, Timestamp, VerifierKey,
     checkpoint,
-    export::{Header, Writer},
+    export::{ExportWriter, Header},
     merkle::leaf_hash,
     proof,
     tile::{WIDTH, tile_root},
 };
 
-/// The key that signs the tests' checkpoints.
+/// The key that signs the test checkpoints.
 pub(crate) fn key() -> SigningKey {
     SigningKey::from_seed(name(), &[7; 32])
 }
@@ -29,7 +29,7 @@ pub(crate) fn account() -> AccountId {
     "000011112222".parse().unwrap()
 }
 
-/// The tiles of the tree over these leaves, the last of each level as wide as it is.
+/// The tiles of the tree over these leaves. The last tile of each level may be partial.
 pub(crate) fn tiles(leaves: &[Hash]) -> Tiles {
     let mut tiles = Tiles::new();
     let mut hashes = leaves.to_vec();
@@ -50,14 +50,14 @@ pub(crate) fn frontier(leaves: &[Hash]) -> Frontier {
     frontier
 }
 
-/// What a store holds of a ledger: lines, their hashes, and checkpoints.
+/// The stored entries of a ledger with their hashes.
 #[derive(Clone)]
-pub(crate) struct Ledger {
+pub(crate) struct TestLedger {
     pub(crate) lines: Vec<String>,
     pub(crate) hashes: Vec<Hash>,
 }
 
-impl Ledger {
+impl TestLedger {
     pub(crate) fn of(size: u64) -> Self {
         Self::of_lines((0..size).map(|index| line(account(), index, "a reason")).collect())
     }
@@ -67,7 +67,7 @@ impl Ledger {
         Self { lines, hashes }
     }
 
-    /// The note of the checkpoint over the first `size` entries.
+    /// The signed checkpoint over the first `size` entries.
     pub(crate) fn checkpoint(&self, size: usize) -> String {
         let checkpoint = Checkpoint {
             origin: checkpoint::origin(&name(), account()),
@@ -90,17 +90,17 @@ impl Ledger {
         }
     }
 
-    /// An export of what is stored, under that header.
+    /// An export of the stored entries with this header.
     pub(crate) fn export(&self, header: &Header) -> String {
         let mut out = String::new();
-        let mut writer = Writer::begin(header, &mut out).unwrap();
+        let mut writer = ExportWriter::begin(header, &mut out).unwrap();
         for index in header.start_index as usize..header.end_index as usize {
             writer.entry(&self.lines[index], &self.hashes[index], &mut out).unwrap();
         }
         out
     }
 
-    /// An export of all of it.
+    /// An export of the whole ledger.
     pub(crate) fn export_all(&self) -> String {
         let size = self.lines.len();
         self.export(&self.header(0, size, size))

@@ -1,23 +1,23 @@
-//! What AWS held, told from the calls that took effect, and compared with what the ledgers say. P3: what is recorded as
-//! SUCCEEDED was in effect at a time between its two entries; what is recorded as FAILED was not left in effect by its own
-//! call. P6: at the end AWS holds what the newest accepted intent says.
+//! Derives the state of AWS from the calls that took effect, and checks the ledgers against it.
+//!
+//! P3: a change that SUCCEEDED was in effect at some time between its two entries. A change that FAILED was not left
+//! in effect by its own call. P6: at the end AWS has the state of the newest accepted change.
 
 use std::collections::{BTreeMap, HashMap};
 
-use sharewarden_simulator::Call;
+use sharewarden_simulator::ApiCall;
 use time::OffsetDateTime;
 
-use super::super::history::*;
-use super::{Changes, Found, changes::Change, endings::place};
+use super::{super::history::*, LedgerChanges, Violations, changes::LedgerChange, ledgers::place};
 
 /// The calls that took effect on a permission, in that order.
 #[derive(Debug, Default)]
-struct Timeline<'a>(Vec<&'a Call>);
+struct Timeline<'a>(Vec<&'a ApiCall>);
 
 impl<'a> Timeline<'a> {
-    fn all(calls: &'a [Call]) -> BTreeMap<Permission, Self> {
-        let mut timelines: BTreeMap<Permission, Self> = BTreeMap::new();
-        let took_effect = |call: &&Call| call.operation == super::calls::UPDATE && call.applied.is_some();
+    fn all(calls: &'a [ApiCall]) -> BTreeMap<ImagePermission, Self> {
+        let mut timelines: BTreeMap<ImagePermission, Self> = BTreeMap::new();
+        let took_effect = |call: &&ApiCall| call.operation == super::calls::UPDATE && call.applied.is_some();
         for call in calls.iter().filter(took_effect) {
             if let Some(permission) = permission_of(call) {
                 timelines.entry(permission).or_default().0.push(call);
@@ -29,7 +29,7 @@ impl<'a> Timeline<'a> {
         timelines
     }
 
-    /// Could it have been so at some time between these two? At first, nothing is shared.
+    /// True if this may have been the state at some time in the interval. Initially nothing is shared.
     fn may_have_been(&self, shared: bool, from: OffsetDateTime, to: OffsetDateTime) -> bool {
         let ends = |index: usize| match self.0.get(index) {
             Some(call) => call.ended_at,
@@ -48,7 +48,7 @@ impl<'a> Timeline<'a> {
     }
 }
 
-pub(super) fn check(history: &History, changes: &Changes<'_>, found: &mut Found) {
+pub(super) fn check(history: &History, changes: &LedgerChanges<'_>, violations: &mut Violations) {
     let timelines = Timeline::all(&history.calls);
     let nothing = Timeline::default();
     for permission in changes.permissions() {
@@ -57,27 +57,27 @@ pub(super) fn check(history: &History, changes: &Changes<'_>, found: &mut Found)
         for change in &all {
             let Some(end) = change.terminal else { continue };
             match end.stage {
-                Stage::Succeeded => was_in_effect(change, end, timeline, found),
-                Stage::Failed => was_not_left_in_effect(change, end, &all, timeline, found),
+                Stage::Succeeded => was_in_effect(change, end, timeline, violations),
+                Stage::Failed => was_not_left_in_effect(change, end, &all, timeline, violations),
                 _ => {}
             }
         }
-        ends_as_asked(permission, &all, history, found);
+        ends_as_asked(permission, &all, history, violations);
     }
     for permission in &history.shared {
         if changes.of_permission(permission).next().is_none() {
-            found.add("P1", format!("{permission} is shared, and nobody asked for it"));
+            violations.add("P1", format!("{permission} is shared without any request"));
         }
     }
 }
 
-fn was_in_effect(change: &Change<'_>, end: &Entry, timeline: &Timeline<'_>, found: &mut Found) {
+fn was_in_effect(change: &LedgerChange<'_>, end: &LedgerEntry, timeline: &Timeline<'_>, violations: &mut Violations) {
     let (wanted, from) = (end.action.allows(), change.requested.recorded_at);
     if !timeline.may_have_been(wanted, from, end.recorded_at) {
-        found.add(
+        violations.add(
             "P3",
             format!(
-                "{}: change {} is recorded as SUCCEEDED and was never in effect between {from} and {}",
+                "{}: change {} is recorded as SUCCEEDED but was never in effect between {from} and {}",
                 place(end),
                 change.id,
                 end.recorded_at
@@ -86,15 +86,15 @@ fn was_in_effect(change: &Change<'_>, end: &Entry, timeline: &Timeline<'_>, foun
     }
 }
 
-/// Only calls that can be nobody else's, that ended in time, and that nothing undid, are held against a failure.
+/// Counts a call against a failure only if it can belong to no other change, ended in time, and was not undone.
 fn was_not_left_in_effect(
-    change: &Change<'_>,
-    end: &Entry,
-    all: &[&Change<'_>],
+    change: &LedgerChange<'_>,
+    end: &LedgerEntry,
+    all: &[&LedgerChange<'_>],
     timeline: &Timeline<'_>,
-    found: &mut Found,
+    violations: &mut Violations,
 ) {
-    let covers = |other: &Change<'_>, at: OffsetDateTime| {
+    let covers = |other: &LedgerChange<'_>, at: OffsetDateTime| {
         other.requested.action == end.action
             && other.requested.recorded_at <= at
             && other.terminal.is_none_or(|end| end.recorded_at >= at)
@@ -108,7 +108,7 @@ fn was_not_left_in_effect(
         && all.iter().filter(|other| covers(other, call.started_at)).count() == 1;
     let in_time = call.ended_at.is_some_and(|ended| ended <= end.recorded_at) && call.client_left.is_none();
     if is_ours && in_time {
-        found.add(
+        violations.add(
             "P3",
             format!(
                 "{}: change {} is recorded as FAILED, and its call {} took effect",
@@ -120,31 +120,36 @@ fn was_not_left_in_effect(
     }
 }
 
-fn ends_as_asked(permission: &Permission, all: &[&Change<'_>], history: &History, found: &mut Found) {
+fn ends_as_asked(
+    permission: &ImagePermission,
+    all: &[&LedgerChange<'_>],
+    history: &History,
+    violations: &mut Violations,
+) {
     let shared = history.shared.contains(permission);
     let outcomes: HashMap<_, _> = all
         .iter()
         .filter_map(|change| Some((change.id, change.terminal?.stage)))
         .collect();
     let mut newest_first = all.iter().rev();
-    // A change that failed had no effect; before it, the next older decides.
+    // A failed change had no effect: the change before it decides.
     let deciding = newest_first.find(|change| outcomes.get(change.id) != Some(&Stage::Failed));
     let wanted = match deciding {
         None => false,
         Some(change) => match outcomes.get(change.id) {
             Some(Stage::Succeeded) => change.requested.action.allows(),
-            // It may or may not have been called before a newer one took its place, which then failed.
+            // It was superseded by a change that failed. It is unknown whether it had taken effect.
             Some(Stage::Superseded) if all.last().is_some_and(|last| last.id != change.id) => return,
             other => {
                 let id = change.id;
-                return found.add("P6", format!("{permission}: the newest change {id} ended as {other:?}"));
+                return violations.add("P6", format!("{permission}: the newest change {id} ended as {other:?}"));
             }
         },
     };
     if shared != wanted {
-        found.add(
+        violations.add(
             "P6",
-            format!("{permission}: at the end shared is {shared}, and the newest accepted intent says {wanted}"),
+            format!("{permission}: at the end shared is {shared}; the newest accepted change requires {wanted}"),
         );
     }
 }

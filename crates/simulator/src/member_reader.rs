@@ -1,34 +1,32 @@
-//! Reads the members of a JSON 1.1 request as strictly as AWS does.
+//! Reads the members of an AWS JSON 1.1 request as strictly as AWS.
 //!
-//! A member of the wrong JSON type ends the reading at once (SerializationException). Everything else that is wrong is
-//! collected and told together by [`Members::finish`] (ValidationException). Until `finish` has said yes, what the readers
-//! returned is a placeholder wherever a violation was noted. `null` means absent; unknown members are ignored, as AWS does.
+//! A member of the wrong JSON type fails at once (SerializationException). All other violations are collected and
+//! reported together by [`MemberReader::finish`] (ValidationException). Until `finish` succeeds, a value with a
+//! violation is a placeholder. `null` means absent. Unknown members are ignored, as by AWS.
 
 use std::ops::RangeInclusive;
 
 use serde_json::{Map, Value};
 
-use super::pattern::Text;
-use super::refusal::Refusal;
+use crate::{api_error::ApiError, text_rule::TextRule};
 
-/// The members of one request.
-pub(super) struct Members<'a> {
+pub(super) struct MemberReader<'a> {
     object: &'a Map<String, Value>,
     violations: Vec<String>,
 }
 
-/// Parses a request's body, which must be a JSON object.
-pub(super) fn parse(body: &[u8]) -> Result<Map<String, Value>, Refusal> {
+/// Parses a body, which must be a JSON object.
+pub(super) fn parse(body: &[u8]) -> Result<Map<String, Value>, ApiError> {
     match serde_json::from_slice(body) {
         Ok(Value::Object(object)) => Ok(object),
-        Ok(_) => Err(Refusal::serialization(
+        Ok(_) => Err(ApiError::serialization(
             "Start of structure or map found where not expected.",
         )),
-        Err(error) => Err(Refusal::serialization(format!("The request is not JSON: {error}"))),
+        Err(error) => Err(ApiError::serialization(format!("The request is not JSON: {error}"))),
     }
 }
 
-impl<'a> Members<'a> {
+impl<'a> MemberReader<'a> {
     pub(super) fn new(object: &'a Map<String, Value>) -> Self {
         Self {
             object,
@@ -36,8 +34,8 @@ impl<'a> Members<'a> {
         }
     }
 
-    /// Says whether everything read so far may be used.
-    pub(super) fn finish(self) -> Result<(), Refusal> {
+    /// Succeeds if there were no violations.
+    pub(super) fn finish(self) -> Result<(), ApiError> {
         let count = self.violations.len();
         if count == 0 {
             return Ok(());
@@ -47,26 +45,21 @@ impl<'a> Members<'a> {
             "{count} validation error{plural} detected: {}",
             self.violations.join("; ")
         );
-        Err(Refusal::new("ValidationException", message))
+        Err(ApiError::new("ValidationException", message))
     }
 
-    pub(super) fn text(&mut self, name: &str, rule: &Text) -> Result<Option<String>, Refusal> {
-        match self.get(name) {
-            None => Ok(None),
-            Some(Value::String(text)) => {
-                self.check_text(name, text, rule);
-                Ok(Some(text.clone()))
-            }
-            Some(other) => Err(wrong_type(name, "a string", other)),
-        }
+    pub(super) fn text(&mut self, name: &str, rule: &TextRule) -> Result<Option<String>, ApiError> {
+        let text = self.string(name)?;
+        text.iter().for_each(|text| self.check_text(name, text, rule));
+        Ok(text.map(str::to_owned))
     }
 
-    pub(super) fn required_text(&mut self, name: &str, rule: &Text) -> Result<String, Refusal> {
+    pub(super) fn required_text(&mut self, name: &str, rule: &TextRule) -> Result<String, ApiError> {
         let text = self.text(name, rule)?;
         Ok(self.required(name, text))
     }
 
-    pub(super) fn required_flag(&mut self, name: &str) -> Result<bool, Refusal> {
+    pub(super) fn required_flag(&mut self, name: &str) -> Result<bool, ApiError> {
         let flag = match self.get(name) {
             None => None,
             Some(Value::Bool(flag)) => Some(*flag),
@@ -75,7 +68,7 @@ impl<'a> Members<'a> {
         Ok(self.required(name, flag))
     }
 
-    pub(super) fn number(&mut self, name: &str, range: RangeInclusive<i64>) -> Result<Option<i64>, Refusal> {
+    pub(super) fn number(&mut self, name: &str, range: RangeInclusive<i64>) -> Result<Option<i64>, ApiError> {
         let number = match self.get(name) {
             None => return Ok(None),
             Some(value) => value.as_i64().ok_or_else(|| wrong_type(name, "an integer", value))?,
@@ -89,29 +82,24 @@ impl<'a> Members<'a> {
         Ok(Some(number))
     }
 
-    pub(super) fn choice(&mut self, name: &str, choices: &[&str]) -> Result<Option<String>, Refusal> {
-        match self.get(name) {
-            None => Ok(None),
-            Some(Value::String(text)) => {
-                self.check_choice(name, text, choices);
-                Ok(Some(text.clone()))
-            }
-            Some(other) => Err(wrong_type(name, "a string", other)),
-        }
+    pub(super) fn choice(&mut self, name: &str, choices: &[&str]) -> Result<Option<String>, ApiError> {
+        let text = self.string(name)?;
+        text.iter().for_each(|text| self.check_choice(name, text, choices));
+        Ok(text.map(str::to_owned))
     }
 
-    pub(super) fn required_choice(&mut self, name: &str, choices: &[&str]) -> Result<String, Refusal> {
+    pub(super) fn required_choice(&mut self, name: &str, choices: &[&str]) -> Result<String, ApiError> {
         let choice = self.choice(name, choices)?;
         Ok(self.required(name, choice))
     }
 
-    /// A list of texts with a pattern.
+    /// A list of strings that match a rule.
     pub(super) fn texts(
         &mut self,
         name: &str,
         lengths: RangeInclusive<usize>,
-        rule: &Text,
-    ) -> Result<Option<Vec<String>>, Refusal> {
+        rule: &TextRule,
+    ) -> Result<Option<Vec<String>>, ApiError> {
         let texts = self.strings(name, lengths)?;
         for text in texts.iter().flatten() {
             self.check_text(name, text, rule);
@@ -119,13 +107,13 @@ impl<'a> Members<'a> {
         Ok(texts)
     }
 
-    /// A list of words out of a set.
+    /// A list of enum values.
     pub(super) fn choices(
         &mut self,
         name: &str,
         lengths: RangeInclusive<usize>,
         choices: &[&str],
-    ) -> Result<Option<Vec<String>>, Refusal> {
+    ) -> Result<Option<Vec<String>>, ApiError> {
         let texts = self.strings(name, lengths)?;
         for text in texts.iter().flatten() {
             self.check_choice(name, text, choices);
@@ -137,13 +125,13 @@ impl<'a> Members<'a> {
     pub(super) fn structures(
         &mut self,
         name: &str,
-        mut read: impl FnMut(&mut Members<'a>) -> Result<(), Refusal>,
-    ) -> Result<(), Refusal> {
+        mut read: impl FnMut(&mut MemberReader<'a>) -> Result<(), ApiError>,
+    ) -> Result<(), ApiError> {
         for (index, item) in self.list(name)?.into_iter().flatten().enumerate() {
             let Value::Object(object) = item else {
                 return Err(wrong_type(name, "a list of structures", item));
             };
-            let mut inner = Members::new(object);
+            let mut inner = MemberReader::new(object);
             read(&mut inner)?;
             let place = format!("at '{}.{}.member.", lower_first(name), index + 1);
             self.violations.extend(
@@ -156,7 +144,7 @@ impl<'a> Members<'a> {
         Ok(())
     }
 
-    fn strings(&mut self, name: &str, lengths: RangeInclusive<usize>) -> Result<Option<Vec<String>>, Refusal> {
+    fn strings(&mut self, name: &str, lengths: RangeInclusive<usize>) -> Result<Option<Vec<String>>, ApiError> {
         let Some(list) = self.list(name)? else { return Ok(None) };
         if list.len() < *lengths.start() {
             self.violation(name, "[]", &bound("length greater", lengths.start()));
@@ -167,10 +155,18 @@ impl<'a> Members<'a> {
         let texts: Option<Vec<_>> = list.iter().map(|item| item.as_str().map(str::to_owned)).collect();
         texts
             .map(Some)
-            .ok_or_else(|| Refusal::serialization(format!("{name} must be a list of strings.")))
+            .ok_or_else(|| ApiError::serialization(format!("{name} must be a list of strings.")))
     }
 
-    fn list(&self, name: &str) -> Result<Option<&'a Vec<Value>>, Refusal> {
+    fn string(&self, name: &str) -> Result<Option<&'a str>, ApiError> {
+        match self.get(name) {
+            None => Ok(None),
+            Some(Value::String(text)) => Ok(Some(text)),
+            Some(other) => Err(wrong_type(name, "a string", other)),
+        }
+    }
+
+    fn list(&self, name: &str) -> Result<Option<&'a Vec<Value>>, ApiError> {
         match self.get(name) {
             None => Ok(None),
             Some(Value::Array(items)) => Ok(Some(items)),
@@ -192,7 +188,7 @@ impl<'a> Members<'a> {
         value.unwrap_or_default()
     }
 
-    fn check_text(&mut self, name: &str, text: &str, rule: &Text) {
+    fn check_text(&mut self, name: &str, text: &str, rule: &TextRule) {
         let length = text.chars().count();
         if length < rule.shortest {
             self.violation(name, text, &bound("length greater", &rule.shortest));
@@ -232,7 +228,7 @@ fn bound(what: &str, limit: &impl ToString) -> String {
     format!("Member must have {what} than or equal to {}", limit.to_string())
 }
 
-fn wrong_type(name: &str, expected: &str, found: &Value) -> Refusal {
+fn wrong_type(name: &str, expected: &str, found: &Value) -> ApiError {
     let found = match found {
         Value::Null => "null",
         Value::Bool(_) => "a boolean",
@@ -241,10 +237,10 @@ fn wrong_type(name: &str, expected: &str, found: &Value) -> Refusal {
         Value::Array(_) => "a list",
         Value::Object(_) => "a structure",
     };
-    Refusal::serialization(format!("{name} must be {expected}, but is {found}."))
+    ApiError::serialization(format!("{name} must be {expected}, but is {found}."))
 }
 
-/// AWS names members in its messages with a small first letter.
+/// AWS's messages spell member names with a small first letter.
 fn lower_first(name: &str) -> String {
     let mut letters = name.chars();
     letters

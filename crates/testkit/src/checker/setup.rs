@@ -1,26 +1,27 @@
-//! What there is in a trial: accounts, images and recipients, few enough that clients collide, and the configuration of a
-//! replica, with times so short that everything that waits is seen in seconds.
+//! Accounts, images and recipients of a trial, few enough that clients collide, and the configuration of a replica,
+//! with times short enough that every wait ends within seconds.
 
 use std::time::Duration;
 
-use sharewarden::{ledger::key::SigningKey, workspaces::BaseCredentials};
-use sharewarden_simulator::{Settings, sample};
+use sharewarden::ledger::key::SigningKey;
+use sharewarden_simulator::{SimulatorSettings, sample};
 
-use super::history::Permission;
+use super::history::ImagePermission;
+use crate::stack::CHECKPOINT_KEY;
 
-/// Two owners of images.
+/// Owners of images.
 pub const ACCOUNTS: [&str; 2] = ["111122223333", "444455556666"];
 
 /// How long a replica waits for one call to AWS.
 pub const ATTEMPT_TIMEOUT: Duration = Duration::from_millis(700);
 
-/// `server.max_wait`, and what a busy machine adds.
+/// `server.max_wait`, and 5 s for a busy machine.
 pub const LONGEST_ANSWER: Duration = Duration::from_secs(10 + 5);
 
-/// A call that was given up lands at most so late.
+/// Maximum time until a call takes effect after the replica gave it up.
 pub const LANDING_WINDOW: Duration = Duration::from_secs(2);
 
-/// A read of AWS is at most so far behind; less than the least delay after which a replica believes a read.
+/// Maximum staleness of a read. Below the minimum delay after which a replica trusts a read.
 pub const STALE_FOR: Duration = Duration::from_millis(20);
 
 const REGION: &str = "eu-central-1";
@@ -31,20 +32,13 @@ const IMAGES: [(&str, &str); 3] = [
 ];
 const RECIPIENTS: [&str; 2] = ["000011112222", "210987654321"];
 
-/// To this one the second account may not share.
+/// The policy does not let this account share with this recipient.
 const DENIED: (&str, &str) = (ACCOUNTS[1], RECIPIENTS[0]);
 
-/// A signing key that nothing but tests uses.
-const CHECKPOINT_KEY: &str = "
------BEGIN PRIVATE KEY-----
-MC4CAQAwBQYDK2VwBCIEIIeh4qG0eSyZysGiQjRRrVo2MCvlxyj6P1BZHd376qNY
------END PRIVATE KEY-----
-";
-
-/// Everything that clients may name. One of them the policy refuses to grant.
-pub fn permissions() -> Vec<Permission> {
+/// All permissions that clients use. The policy denies to grant one of them.
+pub fn permissions() -> Vec<ImagePermission> {
     let of_image = |(account, image): (&str, &str)| {
-        RECIPIENTS.map(|recipient| Permission {
+        RECIPIENTS.map(|recipient| ImagePermission {
             account: account.into(),
             region: REGION.into(),
             image: image.into(),
@@ -54,9 +48,9 @@ pub fn permissions() -> Vec<Permission> {
     IMAGES.into_iter().flat_map(of_image).collect()
 }
 
-/// The simulator's world, with a call log that forgets nothing.
-pub fn settings() -> Settings {
-    Settings {
+/// The simulator's settings, with an unlimited call log.
+pub fn settings() -> SimulatorSettings {
+    SimulatorSettings {
         call_log_limit: 50_000_000,
         ..sample()
     }
@@ -64,15 +58,7 @@ pub fn settings() -> Settings {
 
 /// The key that signs the checkpoints.
 pub fn signing_key() -> SigningKey {
-    SigningKey::from_pem("sharewarden.test".parse().unwrap(), CHECKPOINT_KEY).unwrap()
-}
-
-/// What replicas show AWS.
-pub fn credentials() -> BaseCredentials {
-    BaseCredentials::Fixed {
-        access_key_id: "AKIA111122223333".into(),
-        secret_access_key: "any".to_owned().into(),
-    }
+    SigningKey::from_pem("sharewarden.test".parse().unwrap(), CHECKPOINT_KEY.trim_matches('"')).unwrap()
 }
 
 /// The configuration of a replica.
@@ -107,7 +93,7 @@ forwarder.recover_every = "150ms"
 log.filter = "info"
 checkpoint.name = "sharewarden.test"
 checkpoint.every = "1s"
-checkpoint.key = """{CHECKPOINT_KEY}"""
+checkpoint.key = {CHECKPOINT_KEY}
 aws.endpoint_url = "{simulator}"
 aws.sts_endpoint_url = "{simulator}"
 

@@ -1,8 +1,8 @@
-//! Forged and damaged exports. Neither verifier says OK to one; both say what is wrong in one sentence, and name the
-//! account and the entry.
+//! Forged and damaged exports. Both verifiers refuse each of them with one sentence that names the account and the
+//! entry.
 //!
-//! [`file`] takes an export apart and puts it together again. The other modules are the table of cases: a name, how the
-//! file is made, and how the answer of both verifiers begins.
+//! [`file`] edits an export. The other modules are tables of cases: a name, the file, and how the error of both
+//! verifiers must begin.
 
 mod base64;
 mod checkpoint;
@@ -15,26 +15,26 @@ mod order;
 
 use std::sync::LazyLock;
 
-use sharewarden_ledger::verify::Verified;
+use sharewarden_ledger::verify::VerifiedRange;
 
 use self::file::{File, GOOD, signed_note};
 use crate::{
+    fixtures::{TestLedger, account},
     python,
     verifying::verify,
-    world::{Ledger, account},
 };
 
-/// A file, and what is to be said of it.
-struct Case {
+/// A forged file and the expected error.
+struct ForgedExport {
     name: String,
     export: Vec<u8>,
     answer: String,
-    /// The root that the Python verifier is told to trust, as it does not verify signatures.
+    /// The trusted root for the Python script, which does not verify signatures.
     root: Vec<String>,
 }
 
-fn case(name: impl Into<String>, file: impl Into<Vec<u8>>, answer: impl Into<String>) -> Case {
-    Case {
+fn case(name: impl Into<String>, file: impl Into<Vec<u8>>, answer: impl Into<String>) -> ForgedExport {
+    ForgedExport {
         name: name.into(),
         export: file.into(),
         answer: answer.into(),
@@ -48,23 +48,23 @@ impl From<File> for Vec<u8> {
     }
 }
 
-/// The file is not known to be an export of any ledger.
+/// The error if the header is malformed.
 const NOT_AN_EXPORT: &str = "not an export of a ledger: ";
 
-/// It is refused, by each verifier with words of its own.
+/// Any error.
 const REFUSED: &str = "";
 
-/// The ledger as a whole is at fault.
+/// The prefix of an error about the ledger.
 fn ledger() -> String {
     format!("account {}: ", account())
 }
 
-/// This entry is at fault.
+/// The prefix of an error about an entry.
 fn at(index: usize) -> String {
     format!("account {}, entry {index}: ", account())
 }
 
-static CASES: LazyLock<Vec<Case>> = LazyLock::new(|| {
+static CASES: LazyLock<Vec<ForgedExport>> = LazyLock::new(|| {
     let groups = [
         header::cases(),
         checkpoint::cases(),
@@ -77,8 +77,8 @@ static CASES: LazyLock<Vec<Case>> = LazyLock::new(|| {
     groups.into_iter().flatten().collect()
 });
 
-/// What a verifier should have said of a case, if it said something else.
-fn complaint(case: &Case, said: Result<String, String>) -> Option<String> {
+/// What is wrong with a verifier's result.
+fn complaint(case: &ForgedExport, said: Result<String, String>) -> Option<String> {
     match said {
         Ok(ok) => Some(format!("{}: OK: {ok}", case.name)),
         Err(answer) if !answer.starts_with(&case.answer) || answer.trim_end().contains('\n') => {
@@ -103,14 +103,14 @@ fn check(answers: impl Iterator<Item = Result<String, String>>) {
 }
 
 #[test]
-fn no_forged_export_is_verified() {
-    let range = |verified: Verified| format!("{} to {}", verified.start_index, verified.end_index);
-    let verify = |case: &Case| verify(&case.export, None).map_err(|wrong| wrong.to_string());
+fn no_forged_export_is_accepted() {
+    let range = |verified: VerifiedRange| format!("{} to {}", verified.start_index, verified.end_index);
+    let verify = |case: &ForgedExport| verify(&case.export, None).map_err(|wrong| wrong.to_string());
     check(CASES.iter().map(|case| verify(case).map(range)));
 }
 
 #[test]
-fn no_forged_export_is_verified_by_python() {
+fn no_forged_export_is_accepted_by_the_python_script() {
     let exports = CASES.iter().map(|case| (&case.export[..], &case.root[..]));
     let answers = python::run_many(exports);
     assert_eq!(answers.len(), CASES.len());
@@ -118,7 +118,7 @@ fn no_forged_export_is_verified_by_python() {
 }
 
 #[test]
-fn a_good_export_is_verified_by_both_and_both_tell_its_range() {
+fn both_verifiers_accept_a_valid_export_and_report_its_range() {
     let root = python::root(&GOOD);
     for (start, end) in [
         (0, 300),
@@ -142,7 +142,7 @@ fn a_good_export_is_verified_by_both_and_both_tell_its_range() {
 }
 
 #[test]
-fn a_checkpoint_may_have_lines_of_extensions_and_signatures_of_others() {
+fn extension_lines_and_unknown_signatures_are_accepted() {
     let text = file::checkpoint_lines().join("\n") + "\nan extension\n";
     let note = signed_note(&text) + "— a.witness.example AAAAAAAA\n";
     let good = File::good().note(&note).bytes();
@@ -154,11 +154,11 @@ fn a_checkpoint_may_have_lines_of_extensions_and_signatures_of_others() {
     );
 }
 
-/// The service may sign that a ledger has no entries, and a part of a ledger may be empty. Whoever runs the script for
-/// the history of an account must not take that for one.
+/// The service may sign that a ledger has no entries, and a range may be empty. The script refuses such an export, so
+/// that nobody takes it for the history of an account.
 #[test]
-fn an_export_without_entries_is_verified_as_one_and_is_no_history() {
-    let empty = Ledger::of(0).export_all().into_bytes();
+fn an_export_without_entries_is_verified_but_the_script_refuses_it() {
+    let empty = TestLedger::of(0).export_all().into_bytes();
     for (export, place) in [
         (File::part(0, 0).bytes(), 0),
         (File::part(100, 100).bytes(), 100),

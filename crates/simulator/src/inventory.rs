@@ -1,33 +1,31 @@
-//! The accounts and images, and the recent changes to who an image is shared with (for stale reads).
+//! Accounts and images, and the recent changes of permissions, for stale reads.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
-use super::account::Account;
-use super::fault::Behind;
-use super::image::Image;
+use crate::{account::Account, fault::Staleness, image::Image};
 
-/// How many changes of shares are remembered for stale reads.
+/// Maximum number of changes that are kept for stale reads.
 const JOURNAL_LIMIT: usize = 10_000;
 
-/// What exists. `images` is keyed by Region and image id.
+/// All accounts and images. The key of an image is its Region and id.
 #[derive(Debug, Default)]
-pub(super) struct World {
+pub(super) struct Inventory {
     pub(super) accounts: BTreeMap<String, Account>,
     pub(super) images: BTreeMap<(String, String), Image>,
-    /// The access keys that accounts list, with the account.
+    /// Pairs of access key and account id.
     access_keys: BTreeSet<(String, String)>,
     journal: VecDeque<ShareChange>,
-    /// Counts what changed, so that a state file is written when, and only when, something did.
+    /// Incremented by each change, so that the state file is written only when needed.
     pub(super) version: u64,
 }
 
-/// Accounts and images as they are written down.
+/// Accounts and images, as in the state file.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct State {
+pub struct InventorySnapshot {
     /// All accounts, by id.
     pub accounts: Vec<Account>,
     /// All images, by Region and id.
@@ -42,26 +40,26 @@ struct ShareChange {
     was_shared: bool,
 }
 
-impl World {
-    pub(super) fn new(state: State) -> Self {
-        let mut world = Self::default();
+impl Inventory {
+    pub(super) fn new(state: InventorySnapshot) -> Self {
+        let mut inventory = Self::default();
         state
             .accounts
             .into_iter()
-            .for_each(|account| world.put_account(account));
-        state.images.into_iter().for_each(|image| world.put_image(image));
-        world
+            .for_each(|account| inventory.put_account(account));
+        state.images.into_iter().for_each(|image| inventory.put_image(image));
+        inventory
     }
 
-    /// Goes back to a state. The version goes on, so that the change is noticed.
-    pub(super) fn reset(&mut self, state: State) {
+    /// Restores a snapshot. The version increases, so that the state file is written.
+    pub(super) fn reset(&mut self, state: InventorySnapshot) {
         let version = self.version;
         *self = Self::new(state);
         self.version += version + 1;
     }
 
-    pub(super) fn state(&self) -> State {
-        State {
+    pub(super) fn state(&self) -> InventorySnapshot {
+        InventorySnapshot {
             accounts: self.accounts.values().cloned().collect(),
             images: self.images.values().cloned().collect(),
         }
@@ -108,7 +106,7 @@ impl World {
             .take_while(move |image| image.region == region)
     }
 
-    /// Changes an image, if it is there.
+    /// Changes an image. False if it does not exist.
     pub(super) fn change_image(&mut self, region: &str, image_id: &str, change: impl FnOnce(&mut Image)) -> bool {
         let Some(image) = self.images.get_mut(&(region.to_owned(), image_id.to_owned())) else {
             return false;
@@ -123,7 +121,7 @@ impl World {
         self.images.remove(&(region.to_owned(), image_id.to_owned()));
     }
 
-    /// Shares an image with an account, or ends that; remembers it for stale reads.
+    /// Shares an image with an account or ends that, and records the change for stale reads.
     pub(super) fn set_shared(&mut self, key: (&str, &str), shared_account: &str, shared: bool, at: OffsetDateTime) {
         let mut changed = false;
         self.change_image(key.0, key.1, |image| {
@@ -147,8 +145,13 @@ impl World {
         });
     }
 
-    /// Who an image is shared with, as a reader sees it who is so far behind.
-    pub(super) fn shared_with(&self, image: &Image, behind: Option<Behind>, now: OffsetDateTime) -> BTreeSet<String> {
+    /// The accounts that an image is shared with, as a read of this staleness sees it.
+    pub(super) fn shared_with(
+        &self,
+        image: &Image,
+        behind: Option<Staleness>,
+        now: OffsetDateTime,
+    ) -> BTreeSet<String> {
         let mut shared_with = image.shared_with.clone();
         let Some(behind) = behind else { return shared_with };
         let of_image = |change: &&ShareChange| change.image.0 == image.region && change.image.1 == image.image_id;

@@ -1,0 +1,187 @@
+//! Faults of processes and of connections to Postgres and AWS.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use fastrand::Rng;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::replica::ReplicaProcess;
+use crate::proxy::{CommitFault, Proxy, Rule};
+
+/// The number of events by name.
+#[derive(Clone, Debug, Default)]
+pub struct EventCounts(Arc<Mutex<BTreeMap<String, u64>>>);
+
+impl EventCounts {
+    pub fn count(&self, what: &str) {
+        *self.0.lock().unwrap().entry(what.to_owned()).or_default() += 1;
+    }
+
+    pub fn all(&self) -> BTreeMap<String, u64> {
+        self.0.lock().unwrap().clone()
+    }
+}
+
+/// Maximum error of a replica's clock, in seconds.
+const OFF_BY: i32 = 30;
+
+/// Kills and restarts a replica until `stop`, and leaves it running. A change of `all` kills it together with the
+/// others.
+pub async fn kill_and_restart(
+    mut replica: ReplicaProcess,
+    mut rng: Rng,
+    mut all: watch::Receiver<u64>,
+    kills: EventCounts,
+    stop: CancellationToken,
+) -> ReplicaProcess {
+    loop {
+        let lives = Duration::from_millis(rng.u64(800..7_000));
+        let together = tokio::select! {
+            () = tokio::time::sleep(lives) => false,
+            _ = all.changed() => true,
+            () = stop.cancelled() => break,
+        };
+        end(&mut replica, &mut rng, together, &kills).await;
+        if rng.u32(..4) == 0 {
+            tokio::time::sleep(Duration::from_millis(rng.u64(..2_000))).await;
+        }
+        start(&mut replica, &mut rng, &kills).await;
+    }
+    replica
+}
+
+async fn end(replica: &mut ReplicaProcess, rng: &mut Rng, together: bool, kills: &EventCounts) {
+    if together || rng.u32(..10) < 7 {
+        replica.kill().await;
+        return kills.count(if together { "SIGKILL of all at once" } else { "SIGKILL" });
+    }
+    kills.count("SIGTERM");
+    match replica.terminate().await {
+        Some(status) if status.success() => {}
+        Some(status) => kills.count(&format!("(SIGTERM that ended with {status})")),
+        None => kills.count("(SIGTERM that did not end it)"),
+    }
+}
+
+/// Starts a replica, with retries: a server exits if it cannot reach Postgres.
+pub async fn start(replica: &mut ReplicaProcess, rng: &mut Rng, kills: &EventCounts) {
+    while !replica.start(rng.i32(-OFF_BY..=OFF_BY)).await {
+        kills.count("(failed starts)");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+/// Kills all replicas at once, every 10 to 40 s.
+pub async fn kill_all(all: watch::Sender<u64>, mut rng: Rng, stop: CancellationToken) {
+    loop {
+        let quiet = Duration::from_millis(rng.u64(10_000..40_000));
+        tokio::select! {
+            () = tokio::time::sleep(quiet) => all.send_modify(|times| *times += 1),
+            () = stop.cancelled() => return,
+        }
+    }
+}
+
+/// Disturbs connections to Postgres until `stop`. After that everything passes.
+pub async fn cut(proxies: Arc<Vec<Proxy>>, mut rng: Rng, cuts: EventCounts, stop: CancellationToken) {
+    while !stop.is_cancelled() {
+        let all = rng.u32(..8) == 0;
+        let one = rng.usize(..proxies.len());
+        let hit: Vec<&Proxy> = match all {
+            true => proxies.iter().collect(),
+            false => vec![&proxies[one]],
+        };
+        let fault = random_fault(&mut rng);
+        cuts.count(fault.name());
+        for proxy in &hit {
+            fault.begin(proxy);
+        }
+        tokio::time::sleep(fault.lasts()).await;
+        for proxy in &hit {
+            proxy.set(Rule::Pass);
+        }
+        tokio::time::sleep(Duration::from_millis(rng.u64(50..700))).await;
+    }
+    for proxy in proxies.iter() {
+        proxy.clear_commit_faults();
+        proxy.set(Rule::Pass);
+    }
+}
+
+/// Refuses new connections to AWS from time to time.
+pub async fn refuse(aws: Arc<Proxy>, mut rng: Rng, stop: CancellationToken) {
+    let wait = async |rng: &mut Rng, most| {
+        tokio::select! {
+            () = tokio::time::sleep(Duration::from_millis(rng.u64(100..most))) => {}
+            () = stop.cancelled() => {}
+        }
+    };
+    while !stop.is_cancelled() {
+        wait(&mut rng, 6_000).await;
+        aws.set(Rule::Refuse);
+        wait(&mut rng, 2_000).await;
+        aws.set(Rule::Pass);
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+enum NetworkFault {
+    Cut,
+    Commits(CommitFault, usize),
+    Refused(Duration),
+    BlackHole(Duration),
+    Slow(Duration),
+}
+
+fn random_fault(rng: &mut Rng) -> NetworkFault {
+    let lasts = Duration::from_millis(rng.u64(100..2_500));
+    let times = rng.usize(1..4);
+    match rng.u32(..100) {
+        0..15 => NetworkFault::Cut,
+        15..40 => NetworkFault::Commits(CommitFault::CutBefore, times),
+        40..65 => NetworkFault::Commits(CommitFault::CutAfter, times),
+        65..80 => NetworkFault::Commits(CommitFault::Delayed(Duration::from_millis(rng.u64(1..1_000))), times),
+        80..88 => NetworkFault::Refused(lasts),
+        88..94 => NetworkFault::BlackHole(lasts),
+        _ => NetworkFault::Slow(lasts),
+    }
+}
+
+impl NetworkFault {
+    fn begin(self, proxy: &Proxy) {
+        match self {
+            Self::Cut => proxy.cut(),
+            Self::Commits(fate, times) => proxy.next_commits(fate, times),
+            Self::Refused(_) => {
+                proxy.set(Rule::Refuse);
+                proxy.cut();
+            }
+            Self::BlackHole(_) => proxy.set(Rule::BlackHole),
+            Self::Slow(_) => proxy.set(Rule::Delay(Duration::from_millis(15))),
+        }
+    }
+
+    fn lasts(self) -> Duration {
+        match self {
+            Self::Cut | Self::Commits(..) => Duration::ZERO,
+            Self::Refused(lasts) | Self::BlackHole(lasts) | Self::Slow(lasts) => lasts,
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Cut => "all connections of a replica cut",
+            Self::Commits(CommitFault::CutBefore, _) => "cuts before COMMIT ordered",
+            Self::Commits(CommitFault::CutAfter, _) => "cuts after COMMIT ordered",
+            Self::Commits(CommitFault::Delayed(_), _) => "late COMMITs ordered",
+            Self::Refused(_) => "away: connections refused",
+            Self::BlackHole(_) => "away: black hole",
+            Self::Slow(_) => "slow",
+        }
+    }
+}

@@ -14,10 +14,10 @@ use crate::domain::Timestamp;
 
 /// The clock. Cheap to clone; clones agree.
 #[derive(Debug, Clone)]
-pub struct Clock(Kind);
+pub struct Clock(ClockSource);
 
 #[derive(Debug, Clone)]
-enum Kind {
+enum ClockSource {
     System {
         start: Instant,
         ahead: time::Duration,
@@ -30,16 +30,16 @@ enum Kind {
 
 /// A point on a clock that never jumps: the time since the clock was made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Elapsed(Duration);
+pub struct MonotonicInstant(Duration);
 
-impl Elapsed {
+impl MonotonicInstant {
     /// This point, later by `duration`.
     pub fn plus(self, duration: Duration) -> Self {
         Self(self.0.saturating_add(duration))
     }
 
     /// How long after `earlier` this is; zero if it is not after it.
-    pub fn since(self, earlier: Elapsed) -> Duration {
+    pub fn since(self, earlier: MonotonicInstant) -> Duration {
         self.0.saturating_sub(earlier.0)
     }
 }
@@ -53,7 +53,7 @@ impl Clock {
     /// A clock that runs as the machine's does and shows so many seconds more, or less: a replica whose time is wrong.
     #[expect(clippy::disallowed_methods, reason = "this is the one clock")]
     pub fn system_off_by(seconds: i32) -> Self {
-        Self(Kind::System {
+        Self(ClockSource::System {
             start: Instant::now(),
             ahead: time::Duration::seconds(seconds.into()),
         })
@@ -61,7 +61,7 @@ impl Clock {
 
     /// A clock that stands still at `start` until it is [advanced](Self::advance).
     pub fn manual(start: Timestamp) -> Self {
-        Self(Kind::Manual {
+        Self(ClockSource::Manual {
             start,
             elapsed: Arc::new(watch::Sender::new(Duration::ZERO)),
         })
@@ -69,7 +69,7 @@ impl Clock {
 
     /// Turns a manual clock; waiters whose time has come go on. Has no effect on the machine's clock.
     pub fn advance(&self, duration: Duration) {
-        if let Kind::Manual { elapsed, .. } = &self.0 {
+        if let ClockSource::Manual { elapsed, .. } = &self.0 {
             elapsed.send_modify(|elapsed| *elapsed += duration);
         }
     }
@@ -78,25 +78,25 @@ impl Clock {
     #[expect(clippy::disallowed_methods, reason = "this is the one clock")]
     pub fn now(&self) -> Timestamp {
         match &self.0 {
-            Kind::System { ahead, .. } => Timestamp::new(time::OffsetDateTime::from(SystemTime::now()) + *ahead),
-            Kind::Manual { start, elapsed } => *start + *elapsed.borrow(),
+            ClockSource::System { ahead, .. } => Timestamp::new(time::OffsetDateTime::from(SystemTime::now()) + *ahead),
+            ClockSource::Manual { start, elapsed } => *start + *elapsed.borrow(),
         }
     }
 
     /// How much time has passed.
     #[expect(clippy::disallowed_methods, reason = "this is the one clock")]
-    pub fn elapsed(&self) -> Elapsed {
+    pub fn monotonic_now(&self) -> MonotonicInstant {
         match &self.0 {
-            Kind::System { start, .. } => Elapsed(Instant::now() - *start),
-            Kind::Manual { elapsed, .. } => Elapsed(*elapsed.borrow()),
+            ClockSource::System { start, .. } => MonotonicInstant(Instant::now() - *start),
+            ClockSource::Manual { elapsed, .. } => MonotonicInstant(*elapsed.borrow()),
         }
     }
 
     /// Waits.
     pub async fn sleep(&self, duration: Duration) {
         match &self.0 {
-            Kind::System { .. } => tokio::time::sleep(duration).await,
-            Kind::Manual { elapsed, .. } => {
+            ClockSource::System { .. } => tokio::time::sleep(duration).await,
+            ClockSource::Manual { elapsed, .. } => {
                 let due = elapsed.borrow().saturating_add(duration);
                 // The sender lives as long as `self`: waiting cannot fail.
                 let _ = elapsed.subscribe().wait_for(|elapsed| *elapsed >= due).await;
@@ -122,9 +122,9 @@ mod tests {
         let sleeper = tokio::spawn({
             let clock = clock.clone();
             async move {
-                let asleep = clock.elapsed();
+                let asleep = clock.monotonic_now();
                 clock.sleep(Duration::from_secs(30)).await;
-                clock.elapsed().since(asleep)
+                clock.monotonic_now().since(asleep)
             }
         });
         while clock_waiters(&clock) == 0 {
@@ -139,8 +139,8 @@ mod tests {
 
     fn clock_waiters(clock: &Clock) -> usize {
         match &clock.0 {
-            Kind::Manual { elapsed, .. } => elapsed.receiver_count(),
-            Kind::System { .. } => 0,
+            ClockSource::Manual { elapsed, .. } => elapsed.receiver_count(),
+            ClockSource::System { .. } => 0,
         }
     }
 }

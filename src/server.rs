@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     archive as months,
     audit::{Audit, Tail},
-    changes::Changes,
+    changes::ChangeService,
     clock::Clock,
     config::{AccountConfig, Config, ServerConfig},
     domain::{ReplicaId, convergence::RetryPolicy},
@@ -111,7 +111,7 @@ pub struct Server {
     listener: TcpListener,
     address: SocketAddr,
     database: Database,
-    changes: Changes,
+    changes: ChangeService,
     audit: Audit,
     replica: ReplicaId,
     hints: Hints,
@@ -193,7 +193,7 @@ impl Server {
         };
         let forwarder = Forwarder::new(dependencies, forwarder_settings(config), stop.clone());
         tracing::info!(%replica, accounts = config.accounts.len(), "connected to Postgres and AWS");
-        let changes = Changes {
+        let changes = ChangeService {
             database: database.clone(),
             committer,
             outcomes: hints.outcomes.clone(),

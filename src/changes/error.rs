@@ -3,20 +3,20 @@
 use std::sync::Arc;
 
 use crate::{
-    domain::{AccountId, Change, ChangeId, Fault, Intent, PermissionKey, Region, RequestId},
+    domain::{AccountId, AwsError, Change, ChangeId, Intent, PermissionKey, Region, RequestId},
     store::{CommitError, StoreError},
 };
 
 /// A change that did not succeed, as the answer to a request.
 #[derive(Debug)]
-pub struct Ended {
+pub struct UnsuccessfulChange {
     /// The change.
     pub change: Change,
     /// The request that is answered.
     pub request_id: RequestId,
 }
 
-impl Ended {
+impl UnsuccessfulChange {
     /// True when another request had opened the change, and this one joined it.
     pub fn is_joined(&self) -> bool {
         self.change.intent.request_id != self.request_id
@@ -67,17 +67,17 @@ pub enum Error {
         /// What was asked for.
         intent: Arc<Intent>,
         /// What kept the answer: the store, or else the deadline.
-        store_is_away: bool,
+        store_unavailable: bool,
     },
     /// The change has failed.
     #[error("change {} has failed", .0.change.id())]
-    Failed(Box<Ended>),
+    Failed(Box<UnsuccessfulChange>),
     /// A newer change took its place.
     #[error("change {} was overtaken by a newer one", .0.change.id())]
-    Superseded(Box<Ended>),
+    Superseded(Box<UnsuccessfulChange>),
     /// AWS did not answer a question.
     #[error("AWS did not answer")]
-    Upstream(Fault),
+    Upstream(AwsError),
     /// The store did not answer a question.
     #[error(transparent)]
     Store(#[from] StoreError),

@@ -1,6 +1,6 @@
 //! The use cases: grant, revoke, get, list. What the API means, apart from gRPC.
 //!
-//! Each asks the configuration and the policy first, then the store. [`Changes::submit`] decides: the change is opened by the committer
+//! Each asks the configuration and the policy first, then the store. [`ChangeService::submit`] decides: the change is opened by the committer
 //! and worked on by the forwarder. [`Receipt::wait`] waits for its end, so that a caller who goes away takes nothing with it.
 
 mod error;
@@ -16,13 +16,13 @@ use crate::{
     workspaces::WorkSpaces,
 };
 
-pub use error::{Ended, Error};
+pub use error::{Error, UnsuccessfulChange};
 pub use read::{ChangePage, PermissionPage};
-pub use submit::{Changed, Receipt, Submission};
+pub use submit::{CompletedChange, Receipt, Submission};
 
 /// The use cases, and what they need.
 #[derive(Clone)]
-pub struct Changes {
+pub struct ChangeService {
     /// Where permissions and changes are read.
     pub database: Database,
     /// Through which changes are opened.
@@ -39,7 +39,7 @@ pub struct Changes {
     pub clock: Clock,
 }
 
-impl Changes {
+impl ChangeService {
     fn check_configured(&self, account: AccountId, region: &Region) -> Result<(), Error> {
         if self.workspaces.serves(account, region) {
             Ok(())

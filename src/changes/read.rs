@@ -12,7 +12,7 @@ use crate::{
     },
 };
 
-use super::{Changes, Error};
+use super::{ChangeService, Error};
 
 /// A page of permissions.
 #[derive(Debug)]
@@ -40,7 +40,7 @@ const MOST_TEXT: usize = 2 * 1024 * 1024;
 const CHANGE_SIZE: usize = 1024;
 const ATTEMPT_SIZE: usize = 256;
 
-impl Changes {
+impl ChangeService {
     /// Reads one permission.
     ///
     /// # Errors

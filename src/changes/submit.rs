@@ -6,13 +6,13 @@ use crate::{
     domain::{
         Action, Cause, Change, ChangeId, ChangeState, Intent, Permission, PermissionKey, Principal, Reason, RequestId,
         Ticket, TraceId,
-        transition::{Answer, Command, Snapshot},
+        transition::{Command, CommandReply, Snapshot},
     },
-    policy::{Question, Verdict},
+    policy::{Decision, PolicyQuery},
     store::{CommitError, outcomes::Waiter, reads},
 };
 
-use super::{Changes, Ended, Error};
+use super::{ChangeService, Error, UnsuccessfulChange};
 
 /// A change that somebody wants.
 #[derive(Debug, Clone)]
@@ -47,7 +47,7 @@ pub struct Receipt {
 
 /// A change that succeeded.
 #[derive(Debug, Clone)]
-pub struct Changed {
+pub struct CompletedChange {
     /// The permission after it.
     pub permission: Permission,
     /// The change.
@@ -63,7 +63,7 @@ impl Receipt {
     ///
     /// # Errors
     /// [`Error::Failed`], [`Error::Superseded`], or [`Error::Pending`] when the change goes on.
-    pub async fn wait(mut self, timeout: Duration) -> Result<Changed, Error> {
+    pub async fn wait(mut self, timeout: Duration) -> Result<CompletedChange, Error> {
         let Snapshot { change, permission } = if self.snapshot.change.has_ended() {
             self.snapshot
         } else {
@@ -74,20 +74,20 @@ impl Receipt {
         };
         let request_id = self.request_id;
         match change.state {
-            ChangeState::Succeeded => Ok(Changed {
+            ChangeState::Succeeded => Ok(CompletedChange {
                 joined: change.intent.request_id != request_id,
                 permission,
                 change,
                 replayed: self.replayed,
             }),
-            ChangeState::Failed => Err(Error::Failed(Box::new(Ended { change, request_id }))),
-            ChangeState::Superseded => Err(Error::Superseded(Box::new(Ended { change, request_id }))),
+            ChangeState::Failed => Err(Error::Failed(Box::new(UnsuccessfulChange { change, request_id }))),
+            ChangeState::Superseded => Err(Error::Superseded(Box::new(UnsuccessfulChange { change, request_id }))),
             ChangeState::Pending => Err(Error::Pending(Box::new(change))),
         }
     }
 }
 
-impl Changes {
+impl ChangeService {
     /// Gets a change accepted within `timeout`, if the policy allows it. Dropping the future takes nothing back.
     ///
     /// # Errors
@@ -95,12 +95,15 @@ impl Changes {
     pub async fn submit(&self, submission: Submission, timeout: Duration) -> Result<Receipt, Error> {
         let intent = Arc::new(self.intent(submission));
         let accepted = tokio::time::timeout(timeout, self.accept(&intent)).await;
-        let store_is_away = match accepted {
+        let store_unavailable = match accepted {
             Ok(Err(Error::Commit(CommitError::Unavailable))) => true,
             Ok(accepted) => return accepted,
             Err(_) => false,
         };
-        Err(Error::Unconfirmed { intent, store_is_away })
+        Err(Error::Unconfirmed {
+            intent,
+            store_unavailable,
+        })
     }
 
     /// Checks what [`submit`](Self::submit) checks, and tells where the permission stands. Writes nothing.
@@ -110,13 +113,13 @@ impl Changes {
     pub async fn validate(&self, submission: Submission) -> Result<Option<Permission>, Error> {
         let intent = self.intent(submission);
         self.check_configured(intent.key.account, &intent.key.region)?;
-        match self.policy.decide(Question::of(&intent)) {
-            Verdict::Deny { words, .. } => Err(Error::Denied {
+        match self.policy.decide(PolicyQuery::of(&intent)) {
+            Decision::Deny { words, .. } => Err(Error::Denied {
                 key: intent.key,
                 rule: words,
                 log_index: None,
             }),
-            Verdict::Allow { .. } => Ok(reads::permission(&self.database, &intent.key).await?),
+            Decision::Allow { .. } => Ok(reads::permission(&self.database, &intent.key).await?),
         }
     }
 
@@ -146,19 +149,19 @@ impl Changes {
         // Waited for from before it is opened, so that its end is not missed.
         let waiter = self.outcomes.wait_for(account, intent.change_id);
         match self.committer.commit(command).await? {
-            Answer::Opened(snapshot) => Ok(Receipt {
+            CommandReply::Opened(snapshot) => Ok(Receipt {
                 snapshot,
                 waiter,
                 request_id: intent.request_id,
                 replayed: false,
             }),
-            Answer::Joined(snapshot) => Ok(Box::pin(self.follow(snapshot, intent.request_id, false)).await),
-            Answer::Replayed(snapshot) => Ok(Box::pin(self.follow(snapshot, intent.request_id, true)).await),
-            Answer::RequestIdReused(change_id) => Err(Error::RequestIdReused {
+            CommandReply::Joined(snapshot) => Ok(Box::pin(self.follow(snapshot, intent.request_id, false)).await),
+            CommandReply::Replayed(snapshot) => Ok(Box::pin(self.follow(snapshot, intent.request_id, true)).await),
+            CommandReply::RequestIdReused(change_id) => Err(Error::RequestIdReused {
                 request_id: intent.request_id,
                 change_id,
             }),
-            Answer::Denied(log_index, rule) => Err(Error::Denied {
+            CommandReply::Denied(log_index, rule) => Err(Error::Denied {
                 key: intent.key.clone(),
                 rule,
                 log_index: Some(log_index),
@@ -207,13 +210,13 @@ impl Changes {
     /// replay of what was accepted before gets its first answer, whatever the policy says today.
     fn command(&self, intent: &Arc<Intent>) -> Result<Command, Error> {
         self.check_configured(intent.key.account, &intent.key.region)?;
-        match self.policy.decide(Question::of(intent)) {
-            Verdict::Deny { policies, words } => {
+        match self.policy.decide(PolicyQuery::of(intent)) {
+            Decision::Deny { policies, words } => {
                 tracing::debug!(?policies, "the policy refuses the change");
                 Ok(Command::Deny(intent.clone(), words))
             }
-            Verdict::Allow { .. } if self.forwarder.has_room(&intent.key) => Ok(Command::Open(intent.clone())),
-            Verdict::Allow { .. } => Err(CommitError::Overloaded.into()),
+            Decision::Allow { .. } if self.forwarder.accepts_changes(&intent.key) => Ok(Command::Open(intent.clone())),
+            Decision::Allow { .. } => Err(CommitError::Overloaded.into()),
         }
     }
 }

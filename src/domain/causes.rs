@@ -31,18 +31,18 @@ mod tests {
 
     #[derive(Debug, thiserror::Error)]
     #[error("{text}")]
-    struct Told {
+    struct LayeredError {
         text: &'static str,
         source: Option<io::Error>,
     }
 
     #[test]
     fn a_cause_is_told_once_also_from_inside_of_an_io_error() {
-        let innermost = Told {
+        let innermost = LayeredError {
             text: "the key is encrypted",
             source: None,
         };
-        let error = Told {
+        let error = LayeredError {
             text: "cannot read the key",
             source: Some(io::Error::other(innermost)),
         };

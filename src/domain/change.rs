@@ -93,7 +93,7 @@ names!(FailureReason {
 
 /// Why and how a change failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Failure {
+pub struct ChangeFailure {
     /// Why, in our words.
     pub reason: FailureReason,
     /// AWS's error code, where there is one.
@@ -143,7 +143,7 @@ pub struct Change {
     /// `LeaseExpired`.
     pub attempts: Vec<Attempt>,
     /// Why it failed.
-    pub failure: Option<Failure>,
+    pub failure: Option<ChangeFailure>,
     /// When it became durable, on the database's clock.
     pub created_at: Timestamp,
     /// When it ended, on the database's clock.
@@ -187,7 +187,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::domain::{Classification, Operation, RequestId, example};
+    use crate::domain::{AwsOperation, Classification, RequestId, example};
 
     #[test]
     fn of_many_attempts_the_first_and_the_latest_are_kept() {
@@ -215,7 +215,7 @@ mod tests {
         };
         for second in 0..250 {
             change.remember([Attempt {
-                operation: Operation::DescribeWorkspaceImagePermissions,
+                operation: AwsOperation::DescribeWorkspaceImagePermissions,
                 started_at: now + Duration::from_secs(second),
                 duration: Duration::ZERO,
                 classification: Classification::Unknown,

@@ -20,10 +20,10 @@ pub mod upstream;
 
 pub use crate::ledger::{AccountId, Invalid, KindName, Timestamp};
 pub use causes::{causes, with_causes};
-pub use change::{Action, Cause, Change, ChangeState, Failure, FailureReason, Intent};
-pub use entry::{Body, ChangeBody, Columns, Entry, Kind, OcsfStatus, ShareEffect, UnknownBody};
+pub use change::{Action, Cause, Change, ChangeFailure, ChangeState, FailureReason, Intent};
+pub use entry::{ChangeBody, Entry, EntryBody, EntryColumns, EntryKind, OcsfStatus, ShareEffect, UnknownBody};
 pub use id::{ChangeId, ImageId, Principal, Reason, Region, ReplicaId, RequestId, Ticket, TraceId};
 pub use pattern::PrincipalPattern;
-pub use permission::{Access, Landing, Lease, Permission, PermissionKey, PermissionState};
+pub use permission::{Access, Lease, Permission, PermissionKey, PermissionState, UnresolvedCall};
 pub use request::{Request, RequestContent};
-pub use upstream::{Attempt, Classification, Fault, FaultKind, Operation, Reply};
+pub use upstream::{Attempt, AwsError, AwsErrorKind, AwsOperation, AwsResponse, Classification};

@@ -75,7 +75,7 @@ pub struct Lease {
 
 /// A call whose end nobody saw may still take effect at AWS, which has no token to fence it off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Landing {
+pub struct UnresolvedCall {
     /// What it asked for. There is never more than one value on its way: see [`transition`](super::transition).
     pub access: Access,
     /// Until when it may, on the database's clock.
@@ -105,7 +105,7 @@ pub struct Permission {
     pub in_doubt: bool,
     /// The newest lost call, of `current` or of a change before it, until AWS was read back when it could take effect no more,
     /// or took another call.
-    pub landing: Option<Landing>,
+    pub unresolved_call: Option<UnresolvedCall>,
     /// When `current` is due for its next attempt, if no lease is held.
     pub next_attempt_at: Option<Timestamp>,
     /// When the first change was accepted.
@@ -152,7 +152,7 @@ impl Permission {
             lease: None,
             lease_epoch: 0,
             in_doubt: false,
-            landing: None,
+            unresolved_call: None,
             next_attempt_at: None,
             created_at: now,
             updated_at: now,
@@ -170,8 +170,8 @@ impl Permission {
     }
 
     /// It is known what AWS holds: a lost call that can take effect no more is of no interest.
-    pub(in crate::domain) fn forget_landed(&mut self, now: Timestamp) {
-        self.landing = self.landing.filter(|landing| landing.until > now);
+    pub(in crate::domain) fn drop_resolved_call(&mut self, now: Timestamp) {
+        self.unresolved_call = self.unresolved_call.filter(|landing| landing.until > now);
     }
 
     /// The newest change that has not ended.

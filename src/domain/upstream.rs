@@ -28,20 +28,20 @@ names!(Classification {
 
 /// The AWS operations that a change can take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Operation {
+pub enum AwsOperation {
     /// The change itself.
     UpdateWorkspaceImagePermission,
     /// Reading back what AWS holds.
     DescribeWorkspaceImagePermissions,
 }
-names!(Operation {
+names!(AwsOperation {
     UpdateWorkspaceImagePermission = "UpdateWorkspaceImagePermission",
     DescribeWorkspaceImagePermissions = "DescribeWorkspaceImagePermissions",
 });
 
 /// How a call was not accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum FaultKind {
+pub enum AwsErrorKind {
     /// Refused; no effect.
     Refused(FailureReason),
     /// Throttled; no effect. AWS may say how long to wait.
@@ -55,7 +55,7 @@ pub enum FaultKind {
     Unknown,
 }
 
-impl FaultKind {
+impl AwsErrorKind {
     /// The classification of a call that ended so.
     pub fn classification(self) -> Classification {
         match self {
@@ -69,9 +69,9 @@ impl FaultKind {
 
 /// A call that was not accepted.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Fault {
+pub struct AwsError {
     /// How.
-    pub kind: FaultKind,
+    pub kind: AwsErrorKind,
     /// AWS's error code, or one of our own (`Timeout`, `NotSent`, ...) where AWS gave none.
     pub code: Option<String>,
     /// AWS's own message, cut to 1024 characters. Never the text of a driver.
@@ -80,14 +80,14 @@ pub struct Fault {
 
 /// What came back from a call.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Reply<T> {
+pub struct AwsResponse<T> {
     /// The AWS request id, where AWS gave one.
     pub aws_request_id: Option<String>,
     /// What AWS said.
-    pub result: Result<T, Fault>,
+    pub result: Result<T, AwsError>,
 }
 
-impl<T> Reply<T> {
+impl<T> AwsResponse<T> {
     /// The classification of the call.
     pub fn classification(&self) -> Classification {
         self.result
@@ -100,7 +100,7 @@ impl<T> Reply<T> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Attempt {
     /// Which operation.
-    pub operation: Operation,
+    pub operation: AwsOperation,
     /// When it began.
     pub started_at: Timestamp,
     /// How long it took.

@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use crate::clock::Elapsed;
+use crate::clock::MonotonicInstant;
 
 /// When a circuit opens, and for how long.
 #[derive(Debug, Clone, Copy)]
@@ -34,85 +34,92 @@ pub(super) enum Allowed {
 #[derive(Debug)]
 pub(super) struct Circuit {
     settings: CircuitSettings,
-    state: State,
+    state: CircuitState,
 }
 
 #[derive(Debug, Clone, Copy)]
-enum State {
-    Closed { failures: u32 },
-    Open { until: Elapsed, cool_down: Duration },
-    Probing { cool_down: Duration },
+enum CircuitState {
+    Closed {
+        failures: u32,
+    },
+    Open {
+        until: MonotonicInstant,
+        cool_down: Duration,
+    },
+    Probing {
+        cool_down: Duration,
+    },
 }
 
 impl Circuit {
     pub(super) fn new(settings: CircuitSettings) -> Self {
-        let state = State::Closed { failures: 0 };
+        let state = CircuitState::Closed { failures: 0 };
         Self { settings, state }
     }
 
-    pub(super) fn allowed(&self, now: Elapsed) -> Allowed {
+    pub(super) fn allowed(&self, now: MonotonicInstant) -> Allowed {
         match self.state {
-            State::Closed { .. } => Allowed::All,
-            State::Open { until, .. } if until <= now => Allowed::Probe,
-            State::Open { until, .. } => Allowed::Nothing(until.since(now)),
+            CircuitState::Closed { .. } => Allowed::All,
+            CircuitState::Open { until, .. } if until <= now => Allowed::Probe,
+            CircuitState::Open { until, .. } => Allowed::Nothing(until.since(now)),
             // Nobody knows when the probe ends; should it fail, the next is not before this.
-            State::Probing { cool_down } => Allowed::Nothing(cool_down),
+            CircuitState::Probing { cool_down } => Allowed::Nothing(cool_down),
         }
     }
 
     /// May a change that was begun make one more call?
     pub(super) fn lets_go_on(&self, is_probe: bool) -> bool {
         match self.state {
-            State::Closed { .. } => true,
-            State::Probing { .. } => is_probe,
-            State::Open { .. } => false,
+            CircuitState::Closed { .. } => true,
+            CircuitState::Probing { .. } => is_probe,
+            CircuitState::Open { .. } => false,
         }
     }
 
     /// True while it is not known whether AWS answers.
     pub(super) fn is_open(&self) -> bool {
-        !matches!(self.state, State::Closed { .. })
+        !matches!(self.state, CircuitState::Closed { .. })
     }
 
     /// The one change begins.
     pub(super) fn probe(&mut self) {
-        if let State::Open { cool_down, .. } = self.state {
-            self.state = State::Probing { cool_down };
+        if let CircuitState::Open { cool_down, .. } = self.state {
+            self.state = CircuitState::Probing { cool_down };
         }
     }
 
     /// The one change is over. If AWS was not called, the next may try.
-    pub(super) fn probed(&mut self, now: Elapsed) {
-        if let State::Probing { cool_down } = self.state {
-            self.state = State::Open { until: now, cool_down };
+    pub(super) fn probed(&mut self, now: MonotonicInstant) {
+        if let CircuitState::Probing { cool_down } = self.state {
+            self.state = CircuitState::Open { until: now, cool_down };
         }
     }
 
     /// AWS answered. True when this closed the circuit.
     pub(super) fn answered(&mut self) -> bool {
         let was_open = self.is_open();
-        self.state = State::Closed { failures: 0 };
+        self.state = CircuitState::Closed { failures: 0 };
         was_open
     }
 
     /// AWS did not answer a call, of the probe or of another change. Tells the cool-down if this opened the circuit.
-    pub(super) fn unanswered(&mut self, is_probe: bool, now: Elapsed) -> Option<Duration> {
+    pub(super) fn unanswered(&mut self, is_probe: bool, now: MonotonicInstant) -> Option<Duration> {
         let CircuitSettings {
             failures: most,
             cool_down: first,
             cool_down_cap: longest,
         } = self.settings;
         let cool_down = match &mut self.state {
-            State::Closed { failures } => {
+            CircuitState::Closed { failures } => {
                 *failures += 1;
                 (*failures >= most).then_some(first)
             }
-            State::Probing { cool_down } if is_probe => Some((*cool_down * 2).min(longest)),
+            CircuitState::Probing { cool_down } if is_probe => Some((*cool_down * 2).min(longest)),
             // Begun before the circuit opened: nothing new.
-            State::Probing { .. } | State::Open { .. } => None,
+            CircuitState::Probing { .. } | CircuitState::Open { .. } => None,
         }?;
         let until = now.plus(cool_down);
-        self.state = State::Open { until, cool_down };
+        self.state = CircuitState::Open { until, cool_down };
         Some(cool_down)
     }
 }
@@ -122,8 +129,8 @@ mod tests {
     use super::*;
     use crate::{clock::Clock, domain::Timestamp};
 
-    fn at(seconds: u64) -> Elapsed {
-        let start = Clock::manual(Timestamp::parse("2026-11-22T00:00:00Z").unwrap()).elapsed();
+    fn at(seconds: u64) -> MonotonicInstant {
+        let start = Clock::manual(Timestamp::parse("2026-11-22T00:00:00Z").unwrap()).monotonic_now();
         start.plus(Duration::from_secs(seconds))
     }
 

@@ -1,16 +1,16 @@
 //! The only caller of mutating AWS operations: it makes AWS hold what is desired, one permission at a time.
 //!
 //! Read in this order: this file (work that commits hand out finds its place), `place` with `queue`, `pace` and `circuit` (pure:
-//! who may call AWS next in one account and Region), `spot` (what moves a place), `step` (what is done under one lease: the same
+//! who may call AWS next in one account and Region), `endpoint` (what moves a place), `step` (what is done under one lease: the same
 //! for a first attempt, a retry and a recovery), `settle` (how it is recorded), `recovery` (claiming work that nobody holds).
 
 mod circuit;
-mod pace;
-mod place;
+mod dispatcher;
+mod endpoint;
 mod queue;
+mod rate_limiter;
 mod recovery;
 mod settle;
-mod spot;
 mod step;
 
 use std::{
@@ -32,13 +32,13 @@ use crate::{
     workspaces::WorkSpaces,
 };
 
-use queue::Waiting;
+use endpoint::Endpoint;
+use queue::QueuedItem;
 use recovery::Recovery;
-use spot::Spot;
 
 pub use circuit::CircuitSettings;
-pub use pace::PaceSettings;
-pub use place::PlaceSettings;
+pub use dispatcher::PlaceSettings;
+pub use rate_limiter::PaceSettings;
 
 /// How changes are forwarded.
 #[derive(Debug, Clone)]
@@ -73,9 +73,9 @@ pub struct Dependencies {
 
 /// The forwarder. Cheap to clone; clones are the same forwarder.
 #[derive(Clone)]
-pub struct Forwarder(Arc<Inner>);
+pub struct Forwarder(Arc<ForwarderState>);
 
-struct Inner {
+struct ForwarderState {
     database: Database,
     committer: Committer,
     workspaces: WorkSpaces,
@@ -84,7 +84,7 @@ struct Inner {
     released: Released,
     instruments: Instruments,
     settings: ForwarderSettings,
-    spots: Mutex<HashMap<(AccountId, Region), Arc<Spot>>>,
+    endpoints: Mutex<HashMap<(AccountId, Region), Arc<Endpoint>>>,
     stop: CancellationToken,
     /// Nobody waits for what is left any more.
     end: CancellationToken,
@@ -102,7 +102,7 @@ impl Forwarder {
             clock,
             released,
         } = dependencies;
-        let inner = Arc::new(Inner {
+        let inner = Arc::new(ForwarderState {
             instruments: database.instruments().clone(),
             database,
             committer,
@@ -111,7 +111,7 @@ impl Forwarder {
             clock,
             released,
             settings,
-            spots: Mutex::default(),
+            endpoints: Mutex::default(),
             stop,
             end: CancellationToken::new(),
             tasks: TaskTracker::new(),
@@ -125,9 +125,9 @@ impl Forwarder {
 
     /// What there is to do, in all places.
     fn seen(&self) -> Forwarding {
-        let spots: Vec<_> = self.spots().values().cloned().collect();
-        spots.iter().fold(Forwarding::default(), |seen, spot| {
-            let place = spot.place();
+        let endpoints: Vec<_> = self.endpoints().values().cloned().collect();
+        endpoints.iter().fold(Forwarding::default(), |seen, endpoint| {
+            let place = endpoint.place();
             Forwarding {
                 backlog: seen.backlog + place.backlog() as u64,
                 circuits_open: seen.circuits_open + u64::from(place.is_left_alone()),
@@ -136,10 +136,10 @@ impl Forwarder {
     }
 
     /// True while a new change of this permission may be accepted.
-    pub fn has_room(&self, key: &PermissionKey) -> bool {
-        let spots = self.spots();
-        let spot = spots.get(&(key.account, key.region.clone()));
-        spot.is_none_or(|spot| spot.place().accepts())
+    pub fn accepts_changes(&self, key: &PermissionKey) -> bool {
+        let endpoints = self.endpoints();
+        let endpoint = endpoints.get(&(key.account, key.region.clone()));
+        endpoint.is_none_or(|endpoint| endpoint.place().accepts())
     }
 
     /// Receives work and does it, and recovers work that nobody holds, until stopped. Then what is under way is finished, and
@@ -153,12 +153,12 @@ impl Forwarder {
             unserved: HashSet::new(),
         };
         tokio::join!(self.receive(&mut work), supervisor.run(recovery));
-        for spot in self.spots().values() {
-            for leased in spot.place().empty() {
+        for endpoint in self.endpoints().values() {
+            for leased in endpoint.place().empty() {
                 self.spawn_give_back(leased);
             }
         }
-        self.0.committer.leave().await;
+        self.0.committer.stop_claiming().await;
         self.0.tasks.close();
         loop {
             tokio::select! {
@@ -177,38 +177,38 @@ impl Forwarder {
     async fn receive(&self, work: &mut mpsc::UnboundedReceiver<Leased>) {
         while let Some(Some(leased)) = self.0.stop.run_until_cancelled(work.recv()).await {
             let key = &leased.work.change.intent.key;
-            let (spot, image) = (self.spot(key.account, &key.region), key.image.clone());
+            let (endpoint, image) = (self.endpoint(key.account, &key.region), key.image.clone());
             let for_calls = leased.work.lease_for.saturating_sub(self.0.settings.lease_reserve);
             let begin_by = leased.since.plus(for_calls);
-            let waiting = Waiting {
+            let waiting = QueuedItem {
                 begin_by,
                 reads: leased.work.in_doubt,
                 item: leased,
             };
-            let turned_away = spot.place().put(self.0.clock.elapsed(), image, waiting);
+            let turned_away = endpoint.place().put(self.0.clock.monotonic_now(), image, waiting);
             match turned_away {
-                Some((leased, why)) => self.spawn_put_off(spot, leased, why),
-                None => spot.moved(),
+                Some((leased, why)) => self.spawn_put_off(endpoint, leased, why),
+                None => endpoint.moved(),
             }
         }
     }
 
     /// Where an account is called in a Region. From its first change on, tasks move it.
-    fn spot(&self, account: AccountId, region: &Region) -> Arc<Spot> {
-        let mut spots = self.spots();
+    fn endpoint(&self, account: AccountId, region: &Region) -> Arc<Endpoint> {
+        let mut endpoints = self.endpoints();
         let key = (account, region.clone());
-        if let Some(spot) = spots.get(&key) {
-            return spot.clone();
+        if let Some(endpoint) = endpoints.get(&key) {
+            return endpoint.clone();
         }
-        let spot = Spot::new(key.clone(), self.0.settings.place, self.0.clock.elapsed());
-        spots.insert(key, spot.clone());
-        self.0.tasks.spawn(self.clone().serve(spot.clone()));
-        self.0.tasks.spawn(self.clone().look_after(spot.clone()));
-        spot
+        let endpoint = Endpoint::new(key.clone(), self.0.settings.place, self.0.clock.monotonic_now());
+        endpoints.insert(key, endpoint.clone());
+        self.0.tasks.spawn(self.clone().serve(endpoint.clone()));
+        self.0.tasks.spawn(self.clone().look_after(endpoint.clone()));
+        endpoint
     }
 
-    fn spots(&self) -> MutexGuard<'_, HashMap<(AccountId, Region), Arc<Spot>>> {
-        // A map of spots is whole between any two statements that hold the lock.
-        self.0.spots.lock().unwrap_or_else(PoisonError::into_inner)
+    fn endpoints(&self) -> MutexGuard<'_, HashMap<(AccountId, Region), Arc<Endpoint>>> {
+        // A map of endpoints is whole between any two statements that hold the lock.
+        self.0.endpoints.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -3,13 +3,13 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use crate::{clock::Elapsed, domain::ImageId};
+use crate::{clock::MonotonicInstant, domain::ImageId};
 
 /// What waits for its turn.
 #[derive(Debug)]
-pub(super) struct Waiting<T> {
+pub(super) struct QueuedItem<T> {
     /// It is too late to begin after this.
-    pub(super) begin_by: Elapsed,
+    pub(super) begin_by: MonotonicInstant,
     /// It begins with a read of the image. One turn, and one read, is enough for all of an image that do.
     pub(super) reads: bool,
     pub(super) item: T,
@@ -17,19 +17,19 @@ pub(super) struct Waiting<T> {
 
 /// What waits of one image.
 #[derive(Debug)]
-struct Line<T> {
-    waiting: VecDeque<Waiting<T>>,
+struct ImageQueue<T> {
+    waiting: VecDeque<QueuedItem<T>>,
     /// So many of them begin with a read.
     reads: usize,
 }
 
-impl<T> Line<T> {
+impl<T> ImageQueue<T> {
     /// So many turns this takes.
     fn turns(&self) -> usize {
         self.waiting.len() - self.reads + self.reads.min(1)
     }
 
-    fn take_first(&mut self) -> Option<Waiting<T>> {
+    fn take_first(&mut self) -> Option<QueuedItem<T>> {
         let first = self.waiting.pop_front()?;
         self.reads -= usize::from(first.reads);
         Some(first)
@@ -56,7 +56,7 @@ impl<T> Line<T> {
 /// The queue.
 #[derive(Debug)]
 pub(super) struct FairQueue<T> {
-    images: HashMap<ImageId, Line<T>>,
+    images: HashMap<ImageId, ImageQueue<T>>,
     /// The images that have something waiting, each once.
     turns: VecDeque<ImageId>,
     len: usize,
@@ -73,8 +73,8 @@ impl<T> Default for FairQueue<T> {
 }
 
 impl<T> FairQueue<T> {
-    pub(super) fn push(&mut self, image: ImageId, waiting: Waiting<T>) {
-        let line = self.images.entry(image.clone()).or_insert_with(|| Line {
+    pub(super) fn push(&mut self, image: ImageId, waiting: QueuedItem<T>) {
+        let line = self.images.entry(image.clone()).or_insert_with(|| ImageQueue {
             waiting: VecDeque::new(),
             reads: 0,
         });
@@ -93,7 +93,7 @@ impl<T> FairQueue<T> {
     }
 
     /// Takes something that it is too late to begin. What came first to an image is the first to be late.
-    pub(super) fn pop_late(&mut self, now: Elapsed) -> Option<T> {
+    pub(super) fn pop_late(&mut self, now: MonotonicInstant) -> Option<T> {
         let is_late = |image: &ImageId| {
             let first = self.images.get(image).and_then(|line| line.waiting.front());
             first.is_some_and(|waiting| waiting.begin_by <= now)
@@ -104,7 +104,7 @@ impl<T> FairQueue<T> {
     }
 
     /// When something will be late first.
-    pub(super) fn late_at(&self) -> Option<Elapsed> {
+    pub(super) fn late_at(&self) -> Option<MonotonicInstant> {
         let firsts = self.images.values().filter_map(|line| line.waiting.front());
         firsts.map(|waiting| waiting.begin_by).min()
     }
@@ -127,7 +127,7 @@ impl<T> FairQueue<T> {
     }
 
     /// The image gives what is taken, and has its next turn after the others.
-    fn take_from<R>(&mut self, image: ImageId, take: impl FnOnce(&mut Line<T>) -> Option<R>) -> Option<R> {
+    fn take_from<R>(&mut self, image: ImageId, take: impl FnOnce(&mut ImageQueue<T>) -> Option<R>) -> Option<R> {
         let line = self.images.get_mut(&image)?;
         let before = line.waiting.len();
         let taken = take(line);
@@ -148,8 +148,8 @@ mod tests {
     use super::*;
     use crate::{clock::Clock, domain::Timestamp};
 
-    fn start() -> Elapsed {
-        Clock::manual(Timestamp::parse("2026-11-22T00:00:00Z").unwrap()).elapsed()
+    fn start() -> MonotonicInstant {
+        Clock::manual(Timestamp::parse("2026-11-22T00:00:00Z").unwrap()).monotonic_now()
     }
 
     fn image(name: &str) -> ImageId {
@@ -160,11 +160,11 @@ mod tests {
         let begin_by = start().plus(Duration::from_secs(number));
         let item = (name, number);
         let reads = false;
-        queue.push(image(&name.to_string()), Waiting { begin_by, reads, item });
+        queue.push(image(&name.to_string()), QueuedItem { begin_by, reads, item });
     }
 
     fn put_reader(queue: &mut FairQueue<(char, u64)>, name: char, number: u64) {
-        let waiting = Waiting {
+        let waiting = QueuedItem {
             begin_by: start().plus(Duration::from_secs(number)),
             reads: true,
             item: (name, number),

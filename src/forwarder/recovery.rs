@@ -18,10 +18,10 @@ use tracing::Instrument;
 use crate::{
     domain::{AccountId, PermissionKey, Region, transition::Command},
     store::{StoreError, due},
-    worker::{Cause, Next, Worker},
+    worker::{NextRound, Trigger, Worker},
 };
 
-use super::{Forwarder, place::Room, spot::Spot};
+use super::{Forwarder, dispatcher::ClaimLimit, endpoint::Endpoint};
 
 const CANNOT_LOOK: &str = "cannot look for work that nobody holds";
 
@@ -41,11 +41,11 @@ impl Worker for Recovery {
         self.forwarder.0.settings.recover_every
     }
 
-    async fn round(&mut self, _: Cause) -> Result<Next, StoreError> {
+    async fn round(&mut self, _: Trigger) -> Result<NextRound, StoreError> {
         let inner = &self.forwarder.0;
         for (account, region) in due::places(&inner.database).await? {
             if inner.workspaces.serves(account, &region) {
-                self.forwarder.spot(account, &region).look();
+                self.forwarder.endpoint(account, &region).look();
             } else if self.unserved.insert((account, region.clone())) {
                 tracing::warn!(
                     account_id = %account, %region,
@@ -53,7 +53,7 @@ impl Worker for Recovery {
                 );
             }
         }
-        Ok(Next::Interval)
+        Ok(NextRound::Interval)
     }
 
     async fn woken(&mut self) {
@@ -63,82 +63,89 @@ impl Worker for Recovery {
 
 impl Forwarder {
     /// Claims for one account in one Region, until stopped.
-    pub(super) async fn look_after(self, spot: Arc<Spot>) {
+    pub(super) async fn look_after(self, endpoint: Arc<Endpoint>) {
         loop {
-            let rest = self.look_again(&spot);
+            let rest = self.look_again(&endpoint);
             if self.0.stop.run_until_cancelled(rest).await.is_none() {
                 return;
             }
         }
     }
 
-    async fn look_again(&self, spot: &Spot) {
-        let now = self.0.clock.elapsed();
+    async fn look_again(&self, endpoint: &Endpoint) {
+        let now = self.0.clock.monotonic_now();
         let (room, until_due) = {
-            let mut place = spot.place();
+            let mut place = endpoint.place();
             match place.is_to_look(now) {
                 Ok(()) => (place.room(now), None),
-                Err(until_due) => (Room::None, until_due),
+                Err(until_due) => (ClaimLimit::None, until_due),
             }
         };
         let due = match room {
-            Room::For(limit) => self.due(spot, limit).await,
-            Room::ForSpent(limit) => {
+            ClaimLimit::Due(limit) => self.due(endpoint, limit).await,
+            ClaimLimit::BudgetSpent(limit) => {
                 let give_up_after = self.0.settings.retry.give_up_after;
-                due::spent(&self.0.database, spot.account, &spot.region, give_up_after, limit).await
+                due::spent(
+                    &self.0.database,
+                    endpoint.account,
+                    &endpoint.region,
+                    give_up_after,
+                    limit,
+                )
+                .await
             }
-            Room::None => return self.until_moved(spot, until_due).await,
+            ClaimLimit::None => return self.until_moved(endpoint, until_due).await,
         };
         match due {
             Ok(keys) => {
-                let (Room::For(limit) | Room::ForSpent(limit)) = room else {
+                let (ClaimLimit::Due(limit) | ClaimLimit::BudgetSpent(limit)) = room else {
                     return;
                 };
                 if keys.len() >= limit as usize {
-                    spot.place().look();
+                    endpoint.place().look();
                 }
-                self.claim(spot, keys).await;
+                self.claim(endpoint, keys).await;
             }
             Err(error) => {
                 tracing::warn!(error = &error as &dyn Error, "{CANNOT_LOOK}");
-                self.until_moved(spot, Some(self.0.settings.recover_every)).await;
-                spot.place().look();
+                self.until_moved(endpoint, Some(self.0.settings.recover_every)).await;
+                endpoint.place().look();
             }
         }
     }
 
     /// What is due, fairly between images; and of images that are read for it, what else that read will tell of.
-    async fn due(&self, spot: &Spot, limit: u32) -> Result<Vec<PermissionKey>, StoreError> {
+    async fn due(&self, endpoint: &Endpoint, limit: u32) -> Result<Vec<PermissionKey>, StoreError> {
         let database = &self.0.database;
-        let due = due::due(database, spot.account, &spot.region, limit).await?;
+        let due = due::due(database, endpoint.account, &endpoint.region, limit).await?;
         let to_read: BTreeSet<_> = due.iter().filter(|due| due.reads).map(|due| &due.key.image).collect();
         let images: Vec<_> = to_read.into_iter().cloned().collect();
         let mut keys: Vec<_> = due.into_iter().map(|due| due.key).collect();
-        let room = spot.place().room_to_share() / u32::try_from(images.len().max(1)).unwrap_or(u32::MAX);
+        let room = endpoint.place().room_to_share() / u32::try_from(images.len().max(1)).unwrap_or(u32::MAX);
         if room > 0 && !images.is_empty() {
             let named: HashSet<_> = keys.iter().cloned().collect();
-            let more = due::due_to_read(database, spot.account, &spot.region, &images, room).await?;
+            let more = due::due_to_read(database, endpoint.account, &endpoint.region, &images, room).await?;
             keys.extend(more.into_iter().filter(|key| !named.contains(key)));
         }
         Ok(keys)
     }
 
-    async fn until_moved(&self, spot: &Spot, at_most: Option<Duration>) {
+    async fn until_moved(&self, endpoint: &Endpoint, at_most: Option<Duration>) {
         let Some(at_most) = at_most else {
-            return spot.looking.notified().await;
+            return endpoint.looking.notified().await;
         };
         tokio::select! {
-            () = spot.looking.notified() => {}
+            () = endpoint.looking.notified() => {}
             () = self.0.clock.sleep(at_most) => {}
         }
     }
 
     /// Claims work. The committer decides between those who find the same.
-    async fn claim(&self, spot: &Spot, keys: Vec<PermissionKey>) {
+    async fn claim(&self, endpoint: &Endpoint, keys: Vec<PermissionKey>) {
         if keys.is_empty() {
             return;
         }
-        let (account, region, found) = (&spot.account, &spot.region, keys.len());
+        let (account, region, found) = (&endpoint.account, &endpoint.region, keys.len());
         let span = tracing::info_span!("recover", account_id = %account, cloud.region = %region, found);
         let claims = async {
             tracing::debug!("taking up changes that nobody works on");

@@ -5,13 +5,13 @@ use std::{sync::Arc, time::Duration};
 use crate::{
     domain::{
         Attempt,
-        convergence::{self, Circumstances, Next},
-        transition::{Answer, Command, Outcome, Settlement, Work},
+        convergence::{self, DecisionContext, NextStep},
+        transition::{Command, CommandReply, Settlement, Work, WorkOutcome},
     },
     store::{CommitError, Leased},
 };
 
-use super::{Forwarder, place::TurnedAway, spot::Spot};
+use super::{Forwarder, dispatcher::Rejection, endpoint::Endpoint};
 
 /// The longest wait between two tries to record an outcome.
 const SETTLE_RETRY_CAP: Duration = Duration::from_secs(2);
@@ -21,7 +21,7 @@ impl Forwarder {
     pub(super) fn spawn_give_back(&self, leased: Leased) {
         let forwarder = self.clone();
         self.0.tasks.spawn(async move {
-            let due_now = Outcome::Retry {
+            let due_now = WorkOutcome::Retry {
                 delay: Duration::ZERO,
                 in_doubt: leased.work.in_doubt,
                 observed: None,
@@ -34,23 +34,23 @@ impl Forwarder {
 
     /// Gives back work that cannot be begun in time, to be taken up later; or ends it, if its time is up and AWS does not
     /// answer.
-    pub(super) fn spawn_put_off(&self, spot: Arc<Spot>, leased: Leased, why: TurnedAway) {
+    pub(super) fn spawn_put_off(&self, endpoint: Arc<Endpoint>, leased: Leased, why: Rejection) {
         let forwarder = self.clone();
         self.0.tasks.spawn(async move {
             let Leased { work, since } = leased;
-            let age = work.age + forwarder.0.clock.elapsed().since(since);
-            let now = Circumstances {
+            let age = work.age + forwarder.0.clock.monotonic_now().since(since);
+            let now = DecisionContext {
                 action: work.change.intent.action,
                 first: work.change.generation == 1,
                 spent: age >= forwarder.0.settings.retry.give_up_after,
                 // Not shortened by the wait: since when it is reckoned is from before the commit that told of it.
-                landing_for: work.landing_for,
+                unresolved_for: work.unresolved_for,
                 seen: None,
                 // No call is made, and nothing is read.
                 denial: None,
             };
             let outcome = forwarder.turned_away(work.in_doubt, age, now, why);
-            forwarder.record(&spot, work, Vec::new(), outcome).await;
+            forwarder.record(&endpoint, work, Vec::new(), outcome).await;
         });
     }
 
@@ -59,18 +59,18 @@ impl Forwarder {
         &self,
         in_doubt: bool,
         age: Duration,
-        now: Circumstances<'_>,
-        why: TurnedAway,
-    ) -> Outcome {
+        now: DecisionContext<'_>,
+        why: Rejection,
+    ) -> WorkOutcome {
         let retry = &self.0.settings.retry;
         let left = retry.give_up_after.saturating_sub(age);
-        let now = Circumstances {
+        let now = DecisionContext {
             spent: now.spent && why.is_dead,
             ..now
         };
-        match convergence::unreachable(in_doubt, now) {
-            Next::Fail { failure, observed } => Outcome::Failed { failure, observed },
-            Next::Retry { retry_after, in_doubt } => Outcome::Retry {
+        match convergence::when_unreachable(in_doubt, now) {
+            NextStep::Fail { failure, observed } => WorkOutcome::Failed { failure, observed },
+            NextStep::Retry { retry_after, in_doubt } => WorkOutcome::Retry {
                 delay: match in_doubt {
                     false if why.is_dead => why.delay.min(left),
                     false => why.delay,
@@ -80,7 +80,7 @@ impl Forwarder {
                 in_doubt,
                 observed: now.seen,
             },
-            Next::Call | Next::ReadBack(_) | Next::Succeed => Outcome::Retry {
+            NextStep::Call | NextStep::ReadBack(_) | NextStep::Succeed => WorkOutcome::Retry {
                 delay: why.delay,
                 in_doubt,
                 observed: now.seen,
@@ -89,25 +89,25 @@ impl Forwarder {
     }
 
     /// Records the outcome, and sees to it that a change that is not over is taken up again.
-    pub(super) async fn record(&self, spot: &Spot, work: Work, attempts: Vec<Attempt>, outcome: Outcome) {
+    pub(super) async fn record(&self, endpoint: &Endpoint, work: Work, attempts: Vec<Attempt>, outcome: WorkOutcome) {
         let was_called = !attempts.is_empty();
         let delay = match &outcome {
-            Outcome::Retry { delay, .. } => Some(*delay),
-            Outcome::Succeeded | Outcome::Failed { .. } => None,
+            WorkOutcome::Retry { delay, .. } => Some(*delay),
+            WorkOutcome::Succeeded | WorkOutcome::Failed { .. } => None,
         };
         let settled = self.settle(work, attempts, outcome).await;
         if delay.is_some() && was_called {
             self.0.instruments.put_off();
         }
         if settled && let Some(delay) = delay {
-            spot.place().defer(self.0.clock.elapsed(), delay);
-            spot.looking.notify_one();
+            endpoint.place().defer(self.0.clock.monotonic_now(), delay);
+            endpoint.looking.notify_one();
         }
     }
 
     /// Records the outcome. AWS has answered, so this does not give up while the forwarder runs, which is to the end of the grace:
     /// until the outcome is durable, or the lease is somebody else's, who then reads AWS back. True when it is durable.
-    async fn settle(&self, work: Work, attempts: Vec<Attempt>, outcome: Outcome) -> bool {
+    async fn settle(&self, work: Work, attempts: Vec<Attempt>, outcome: WorkOutcome) -> bool {
         let settlement = Settlement {
             key: work.change.intent.key.clone(),
             epoch: work.epoch,
@@ -119,7 +119,7 @@ impl Forwarder {
         loop {
             let command = Command::Settle(settlement.clone());
             match self.0.committer.commit_patiently(command).await {
-                Ok((Answer::Settled, _)) => return true,
+                Ok((CommandReply::Settled, _)) => return true,
                 Ok(_) => {
                     self.0.instruments.lease_lost();
                     tracing::warn!("the lease is over: the outcome is on record already, or AWS is read back");

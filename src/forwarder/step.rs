@@ -5,23 +5,23 @@ use std::{future::Future, time::Duration};
 use tracing::Instrument;
 
 use crate::{
-    clock::Elapsed,
+    clock::MonotonicInstant,
     domain::{
-        Action, Attempt, Intent, Operation, Reply,
-        convergence::{self, Circumstances, Next},
-        transition::{Answer, Command, Outcome, Work},
+        Action, Attempt, AwsOperation, AwsResponse, Intent,
+        convergence::{self, DecisionContext, NextStep},
+        transition::{Command, CommandReply, Work, WorkOutcome},
     },
-    policy::{Question, Verdict},
+    policy::{Decision, PolicyQuery},
     store::Leased,
     telemetry::Attempted,
     workspaces,
 };
 
-use super::{Forwarder, spot::TurnTaken};
+use super::{Forwarder, endpoint::SlotGuard};
 
 impl Forwarder {
     /// Works under a lease until the outcome is recorded, or the lease is lost to somebody else.
-    pub(super) async fn converge(&self, leased: Leased, turn: TurnTaken) {
+    pub(super) async fn converge(&self, leased: Leased, turn: SlotGuard) {
         let intent = &leased.work.change.intent;
         let span = tracing::info_span!(
             "forward",
@@ -35,11 +35,11 @@ impl Forwarder {
         self.0.committer.origin_of(intent).adopt(&span);
         async {
             let worked = self.work(leased, &turn).await;
-            let spot = turn.spot().clone();
+            let endpoint = turn.endpoint().clone();
             // AWS is free for others while this is recorded.
             drop(turn);
             if let Some((work, attempts, outcome)) = worked {
-                self.record(&spot, work, attempts, outcome).await;
+                self.record(&endpoint, work, attempts, outcome).await;
             }
         }
         .instrument(span)
@@ -50,81 +50,86 @@ impl Forwarder {
     async fn work(
         &self,
         Leased { mut work, mut since }: Leased,
-        turn: &TurnTaken,
-    ) -> Option<(Work, Vec<Attempt>, Outcome)> {
+        turn: &SlotGuard,
+    ) -> Option<(Work, Vec<Attempt>, WorkOutcome)> {
         let mut attempts = Vec::new();
         let mut seen = None;
         let mut next = begin(&work);
         // Reckoned from after the commit that said for how long, so that it is never over too early.
-        let mut received = self.0.clock.elapsed();
+        let mut received = self.0.clock.monotonic_now();
         loop {
             let (key, action) = (&work.change.intent.key, work.change.intent.action);
-            let elapsed = self.0.clock.elapsed();
+            let elapsed = self.0.clock.monotonic_now();
             let age = work.age + elapsed.since(since);
             let denial = match next {
-                Next::Call | Next::ReadBack(_) => self.denial(&work.change.intent),
-                Next::Succeed | Next::Fail { .. } | Next::Retry { .. } => None,
+                NextStep::Call | NextStep::ReadBack(_) => self.denial(&work.change.intent),
+                NextStep::Succeed | NextStep::Fail { .. } | NextStep::Retry { .. } => None,
             };
-            let now = Circumstances {
+            let now = DecisionContext {
                 action,
                 first: work.change.generation == 1,
                 spent: age >= self.0.settings.retry.give_up_after,
-                landing_for: work
-                    .landing_for
+                unresolved_for: work
+                    .unresolved_for
                     .map(|left| left.saturating_sub(elapsed.since(received))),
                 seen,
                 denial: denial.as_deref(),
             };
-            next = convergence::permitted(next, now);
+            next = convergence::apply_policy(next, now);
             // The first call is what the turn is for.
-            if let Some(in_doubt) = next.in_doubt_if_not_called()
+            if let Some(in_doubt) = next.in_doubt_if_skipped()
                 && !attempts.is_empty()
                 && let Err(why) = turn.go_on()
             {
                 let outcome = self.turned_away(in_doubt, age, now, why);
                 return Some((work, attempts, outcome));
             }
-            if let (Next::ReadBack(_), Some(in_doubt)) = (&next, next.in_doubt_if_not_called())
+            if let (NextStep::ReadBack(_), Some(in_doubt)) = (&next, next.in_doubt_if_skipped())
                 && !attempts.is_empty()
                 && !self.has_time_to_read(&work, since)
             {
                 // Whoever has the next lease reads it back.
-                next = Next::Retry {
+                next = NextStep::Retry {
                     retry_after: None,
                     in_doubt,
                 };
             }
             next = match next {
-                Next::Call if !self.has_time(&work, since) => {
+                NextStep::Call if !self.has_time(&work, since) => {
                     let (renewed, renewed_since) = self.renew(&work, std::mem::take(&mut attempts)).await?;
-                    (work, since, received) = (renewed, renewed_since, self.0.clock.elapsed());
+                    (work, since, received) = (renewed, renewed_since, self.0.clock.monotonic_now());
                     seen = None;
                     begin(&work)
                 }
-                Next::Call => {
+                NextStep::Call => {
                     let call = self.0.workspaces.update_image_permission(key, action.into());
                     let reply = self
-                        .attempt(turn, &mut attempts, Operation::UpdateWorkspaceImagePermission, call)
+                        .attempt(turn, &mut attempts, AwsOperation::UpdateWorkspaceImagePermission, call)
                         .await;
                     convergence::after_call(&reply.result, now)
                 }
-                Next::ReadBack(doubt) => {
+                NextStep::ReadBack(doubt) => {
                     let call = async {
                         let (reply, calls) = self.0.workspaces.read_access(key).await;
                         turn.came_to(calls);
                         reply
                     };
                     let reply = self
-                        .attempt(turn, &mut attempts, Operation::DescribeWorkspaceImagePermissions, call)
+                        .attempt(
+                            turn,
+                            &mut attempts,
+                            AwsOperation::DescribeWorkspaceImagePermissions,
+                            call,
+                        )
                         .await;
-                    seen = convergence::seen(&doubt, &reply.result, now);
+                    seen = convergence::observed_access(&doubt, &reply.result, now);
                     convergence::after_read_back(doubt, &reply.result, now)
                 }
-                Next::Succeed => return Some((work, attempts, Outcome::Succeeded)),
-                Next::Fail { failure, observed } => {
-                    return Some((work, attempts, Outcome::Failed { failure, observed }));
+                NextStep::Succeed => return Some((work, attempts, WorkOutcome::Succeeded)),
+                NextStep::Fail { failure, observed } => {
+                    return Some((work, attempts, WorkOutcome::Failed { failure, observed }));
                 }
-                Next::Retry { retry_after, in_doubt } => {
+                NextStep::Retry { retry_after, in_doubt } => {
                     let made = work.change.attempts.len() + attempts.len();
                     let (retry, jitter) = (&self.0.settings.retry, fastrand::f64());
                     let delay = if in_doubt {
@@ -132,7 +137,7 @@ impl Forwarder {
                     } else {
                         retry.delay(made, retry_after, jitter)
                     };
-                    let outcome = Outcome::Retry {
+                    let outcome = WorkOutcome::Retry {
                         delay,
                         in_doubt,
                         observed: seen,
@@ -148,9 +153,9 @@ impl Forwarder {
         if intent.action == Action::Revoke {
             return None;
         }
-        match self.0.policy.decide(Question::of(intent)) {
-            Verdict::Allow { .. } => None,
-            Verdict::Deny { policies, words } => {
+        match self.0.policy.decide(PolicyQuery::of(intent)) {
+            Decision::Allow { .. } => None,
+            Decision::Deny { policies, words } => {
                 tracing::info!(?policies, "the policy in force refuses to call AWS");
                 Some(words)
             }
@@ -158,25 +163,25 @@ impl Forwarder {
     }
 
     /// True when a call that is begun now ends before the lease does.
-    fn has_time(&self, work: &Work, since: Elapsed) -> bool {
-        self.0.clock.elapsed().plus(self.0.settings.lease_reserve) < since.plus(work.lease_for)
+    fn has_time(&self, work: &Work, since: MonotonicInstant) -> bool {
+        self.0.clock.monotonic_now().plus(self.0.settings.lease_reserve) < since.plus(work.lease_for)
     }
 
     /// True when a read that is begun now ends before the lease does.
-    fn has_time_to_read(&self, work: &Work, since: Elapsed) -> bool {
-        self.0.clock.elapsed().plus(self.0.settings.read_reserve) <= since.plus(work.lease_for)
+    fn has_time_to_read(&self, work: &Work, since: MonotonicInstant) -> bool {
+        self.0.clock.monotonic_now().plus(self.0.settings.read_reserve) <= since.plus(work.lease_for)
     }
 
     /// Lengthens the lease. What was called so far is on record with it.
-    async fn renew(&self, work: &Work, attempts: Vec<Attempt>) -> Option<(Work, Elapsed)> {
+    async fn renew(&self, work: &Work, attempts: Vec<Attempt>) -> Option<(Work, MonotonicInstant)> {
         let command = Command::Renew {
             key: work.change.intent.key.clone(),
             epoch: work.epoch,
             attempts,
         };
         match self.0.committer.commit_patiently(command).await {
-            Ok((Answer::Renewed(work), since)) => Some((*work, since)),
-            Ok((Answer::GaveWay, _)) => {
+            Ok((CommandReply::Renewed(work), since)) => Some((*work, since)),
+            Ok((CommandReply::GaveWay, _)) => {
                 tracing::info!("a newer change has taken over; it waits until nothing can land before it");
                 None
             }
@@ -195,18 +200,18 @@ impl Forwarder {
     /// Makes a call and remembers it.
     async fn attempt<T>(
         &self,
-        turn: &TurnTaken,
+        turn: &SlotGuard,
         attempts: &mut Vec<Attempt>,
-        operation: Operation,
-        call: impl Future<Output = Reply<T>>,
-    ) -> Reply<T> {
-        let (started_at, started) = (self.0.clock.now(), self.0.clock.elapsed());
+        operation: AwsOperation,
+        call: impl Future<Output = AwsResponse<T>>,
+    ) -> AwsResponse<T> {
+        let (started_at, started) = (self.0.clock.now(), self.0.clock.monotonic_now());
         let reply = call.await;
         turn.called(started, reply.classification());
         let attempt = Attempt {
             operation,
             started_at,
-            duration: whole_microseconds(self.0.clock.elapsed().since(started)),
+            duration: whole_microseconds(self.0.clock.monotonic_now().since(started)),
             classification: reply.classification(),
             aws_request_id: reply.aws_request_id.clone(),
             error_code: reply.result.as_ref().err().and_then(|fault| fault.code.clone()),
@@ -230,9 +235,9 @@ impl Forwarder {
 }
 
 /// What to do first about a change.
-fn begin(work: &Work) -> Next {
-    let last_word = convergence::last_word(&work.change.attempts, workspaces::reason_of);
-    convergence::begin(work.in_doubt, last_word)
+fn begin(work: &Work) -> NextStep {
+    let last_call_failure = convergence::last_call_failure(&work.change.attempts, workspaces::reason_of);
+    convergence::first_step(work.in_doubt, last_call_failure)
 }
 
 /// What the store keeps, so that an answer from memory is the answer from the store.

@@ -17,7 +17,7 @@ use std::{
 
 use crate::domain::{AccountId, Action, Intent, PermissionKey, Principal};
 
-use roles::{Binding, Operation, Scope};
+use roles::{Binding, Privilege, Scope};
 
 /// Whom an account's images may be shared with.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,7 +30,7 @@ pub enum ShareWith {
 
 /// May this change be made?
 #[derive(Debug, Clone, Copy)]
-pub struct Question<'a> {
+pub struct PolicyQuery<'a> {
     /// The principal that asks for it.
     pub principal: &'a Principal,
     /// Grant or revoke.
@@ -39,7 +39,7 @@ pub struct Question<'a> {
     pub key: &'a PermissionKey,
 }
 
-impl<'a> Question<'a> {
+impl<'a> PolicyQuery<'a> {
     /// Whether what `intent` asks for may be done.
     pub fn of(intent: &'a Intent) -> Self {
         Self {
@@ -65,9 +65,9 @@ impl fmt::Debug for PolicyId {
     }
 }
 
-/// The answer to a [`Question`], with the policies that decided.
+/// The answer to a [`PolicyQuery`], with the policies that decided.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Verdict {
+pub enum Decision {
     /// It may be made.
     Allow {
         /// The policies that allow it.
@@ -102,23 +102,23 @@ impl PolicySet {
     }
 
     /// In which accounts a principal may do this.
-    pub fn scope(&self, principal: &Principal, operation: Operation) -> Scope {
+    pub fn scope(&self, principal: &Principal, operation: Privilege) -> Scope {
         roles::scope(&self.roles, principal, operation)
     }
 
     /// May this change be made?
-    pub fn decide(&self, question: Question<'_>) -> Verdict {
-        let Question { principal, action, key } = question;
-        let operation = Operation::from(action);
+    pub fn decide(&self, question: PolicyQuery<'_>) -> Decision {
+        let PolicyQuery { principal, action, key } = question;
+        let operation = Privilege::from(action);
         if !self.scope(principal, operation).covers(key.account) {
-            return Verdict::Deny {
+            return Decision::Deny {
                 policies: vec![PolicyId::ROLES],
                 words: operation.refusal(principal, Some(key.account)),
             };
         }
         let is_allowed = match (action, self.accounts.get(&key.account)) {
             (Action::Revoke, Some(_)) => {
-                return Verdict::Allow {
+                return Decision::Allow {
                     policies: vec![PolicyId::ROLES],
                 };
             }
@@ -127,10 +127,10 @@ impl PolicySet {
             (_, None) => false,
         };
         match is_allowed {
-            true => Verdict::Allow {
+            true => Decision::Allow {
                 policies: vec![PolicyId::ROLES, PolicyId::SHARE_WITH],
             },
-            false => Verdict::Deny {
+            false => Decision::Deny {
                 policies: vec![PolicyId::SHARE_WITH],
                 words: format!(
                     "images of account {} may not be shared with account {}",
@@ -157,12 +157,12 @@ impl Policy {
     }
 
     /// In which accounts a principal may do this.
-    pub fn scope(&self, principal: &Principal, operation: Operation) -> Scope {
+    pub fn scope(&self, principal: &Principal, operation: Privilege) -> Scope {
         self.in_force().scope(principal, operation)
     }
 
     /// May this change be made?
-    pub fn decide(&self, question: Question<'_>) -> Verdict {
+    pub fn decide(&self, question: PolicyQuery<'_>) -> Decision {
         self.in_force().decide(question)
     }
 
@@ -194,8 +194,8 @@ mod tests {
         }
     }
 
-    fn decide(set: &PolicySet, principal: &str, action: Action, shared: &str) -> Verdict {
-        set.decide(Question {
+    fn decide(set: &PolicySet, principal: &str, action: Action, shared: &str) -> Decision {
+        set.decide(PolicyQuery {
             principal: &principal.parse().unwrap(),
             action,
             key: &key(shared),
@@ -203,7 +203,7 @@ mod tests {
     }
 
     fn is_allowed(set: &PolicySet, principal: &str, action: Action, shared: &str) -> bool {
-        matches!(decide(set, principal, action, shared), Verdict::Allow { .. })
+        matches!(decide(set, principal, action, shared), Decision::Allow { .. })
     }
 
     fn set(roles: impl IntoIterator<Item = Binding>) -> PolicySet {
@@ -217,9 +217,9 @@ mod tests {
         let both = vec![PolicyId::ROLES, PolicyId::SHARE_WITH];
         assert_eq!(
             decide(&set, "tester", Action::Grant, "210987654321"),
-            Verdict::Allow { policies: both }
+            Decision::Allow { policies: both }
         );
-        let Verdict::Deny { policies, words } = decide(&set, "tester", Action::Grant, "999999999999") else {
+        let Decision::Deny { policies, words } = decide(&set, "tester", Action::Grant, "999999999999") else {
             panic!("an account that is not listed");
         };
         assert_eq!(policies, [PolicyId::SHARE_WITH]);
@@ -237,7 +237,7 @@ mod tests {
         ]);
         for principal in ["reader", "elsewhere", "nobody"] {
             for action in [Action::Grant, Action::Revoke] {
-                let Verdict::Deny { policies, words } = decide(&set, principal, action, "210987654321") else {
+                let Decision::Deny { policies, words } = decide(&set, principal, action, "210987654321") else {
                     panic!("{principal} may {action:?}");
                 };
                 assert_eq!(policies, [PolicyId::ROLES]);
@@ -259,14 +259,14 @@ mod tests {
     fn a_set_that_is_replaced_decides_no_more() {
         let policy = Policy::new(set([binding("*", Role::Operator, None)]));
         let (other, tester, key) = (policy.clone(), "tester".parse().unwrap(), key("210987654321"));
-        let question = Question {
+        let question = PolicyQuery {
             principal: &tester,
             action: Action::Grant,
             key: &key,
         };
-        assert!(matches!(policy.decide(question), Verdict::Allow { .. }));
+        assert!(matches!(policy.decide(question), Decision::Allow { .. }));
         other.replace(PolicySet::default());
-        assert!(matches!(policy.decide(question), Verdict::Deny { .. }));
-        assert!(policy.scope(&tester, Operation::Grant).is_empty());
+        assert!(matches!(policy.decide(question), Decision::Deny { .. }));
+        assert!(policy.scope(&tester, Privilege::Grant).is_empty());
     }
 }

@@ -6,7 +6,7 @@ use crate::domain::{AccountId, Action, Principal, PrincipalPattern};
 
 /// What somebody wants to do. Every RPC is one of these; the table is `grpc/rpcs.rs`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Operation {
+pub enum Privilege {
     /// Let an account copy an image.
     Grant,
     /// Stop letting an account copy an image.
@@ -44,19 +44,19 @@ impl Role {
     }
 
     /// Does the role allow this? The one place that says so.
-    fn allows(self, operation: Operation) -> bool {
+    fn allows(self, operation: Privilege) -> bool {
         match (self, operation) {
-            (Self::Viewer | Self::Auditor, Operation::Read)
-            | (Self::Operator, Operation::Grant | Operation::Revoke)
-            | (Self::Auditor, Operation::Export | Operation::Prove) => true,
-            (Self::Viewer | Self::Auditor, Operation::Grant | Operation::Revoke)
-            | (Self::Viewer, Operation::Export | Operation::Prove)
-            | (Self::Operator, Operation::Read | Operation::Export | Operation::Prove) => false,
+            (Self::Viewer | Self::Auditor, Privilege::Read)
+            | (Self::Operator, Privilege::Grant | Privilege::Revoke)
+            | (Self::Auditor, Privilege::Export | Privilege::Prove) => true,
+            (Self::Viewer | Self::Auditor, Privilege::Grant | Privilege::Revoke)
+            | (Self::Viewer, Privilege::Export | Privilege::Prove)
+            | (Self::Operator, Privilege::Read | Privilege::Export | Privilege::Prove) => false,
         }
     }
 }
 
-impl Operation {
+impl Privilege {
     /// Why a principal may not do this in an account, or anywhere: for the principal and for the ledger.
     pub fn refusal(self, principal: &Principal, account: Option<AccountId>) -> String {
         let roles: Vec<_> = Role::ALL
@@ -99,7 +99,7 @@ impl Operation {
     }
 }
 
-impl From<Action> for Operation {
+impl From<Action> for Privilege {
     fn from(action: Action) -> Self {
         match action {
             Action::Grant => Self::Grant,
@@ -144,7 +144,7 @@ impl Scope {
 }
 
 /// What all bindings together allow: roles add up.
-pub(super) fn scope(bindings: &[Binding], principal: &Principal, operation: Operation) -> Scope {
+pub(super) fn scope(bindings: &[Binding], principal: &Principal, operation: Privilege) -> Scope {
     let mut accounts = BTreeSet::new();
     let allowing = bindings.iter().filter(|binding| {
         binding.roles.iter().any(|role| role.allows(operation)) && binding.principal.matches(principal)
@@ -165,7 +165,7 @@ mod tests {
     #[test]
     fn roles_allow_what_they_are_named_for_and_no_more() {
         let allowed = |role: Role| {
-            use Operation as O;
+            use Privilege as O;
             [O::Grant, O::Revoke, O::Read, O::Export, O::Prove].map(|operation| role.allows(operation))
         };
         assert_eq!(allowed(Role::Viewer), [false, false, true, false, false]);
@@ -189,13 +189,13 @@ mod tests {
         ];
         let scope = |principal: &str, operation| scope(&bindings, &principal.parse().unwrap(), operation);
         assert_eq!(
-            scope("alice", Operation::Read),
+            scope("alice", Privilege::Read),
             Scope::Only(BTreeSet::from([one, other]))
         );
-        assert_eq!(scope("alice", Operation::Export), Scope::Only(BTreeSet::from([other])));
-        assert_eq!(scope("anna", Operation::Read), Scope::Only(BTreeSet::from([one])));
-        assert_eq!(scope("root", Operation::Read), Scope::Everywhere);
-        assert!(scope("root", Operation::Grant).is_empty());
-        assert!(scope("bob", Operation::Read).is_empty());
+        assert_eq!(scope("alice", Privilege::Export), Scope::Only(BTreeSet::from([other])));
+        assert_eq!(scope("anna", Privilege::Read), Scope::Only(BTreeSet::from([one])));
+        assert_eq!(scope("root", Privilege::Read), Scope::Everywhere);
+        assert!(scope("root", Privilege::Grant).is_empty());
+        assert!(scope("bob", Privilege::Read).is_empty());
     }
 }

@@ -16,7 +16,7 @@ use std::{
 
 use sqlx::{PgPool, Postgres, pool::PoolConnection};
 
-use crate::clock::{Clock, Elapsed};
+use crate::clock::{Clock, MonotonicInstant};
 
 use super::trust::{TRUSTED_FOR, Trust};
 
@@ -29,7 +29,7 @@ pub(super) struct Held {
     pub(super) connection: PoolConnection<Postgres>,
     /// How Postgres plans on it. As the pool has it, when it is new.
     pub(super) planning: Planning,
-    since: Elapsed,
+    since: MonotonicInstant,
 }
 
 /// For which values Postgres plans a statement.
@@ -83,7 +83,7 @@ pub(super) struct AtHand {
 #[derive(Debug, Default)]
 struct State {
     /// Which were used when; the last one last.
-    held: Vec<(Held, Elapsed)>,
+    held: Vec<(Held, MonotonicInstant)>,
     /// Somebody sees to it that what rests goes back.
     watched: bool,
 }
@@ -119,7 +119,7 @@ impl AtHand {
             return Ok(held);
         }
         let connection = self.pool.acquire().await?;
-        let since = self.clock.elapsed();
+        let since = self.clock.monotonic_now();
         Ok(Held {
             connection,
             planning: Planning::default(),
@@ -129,7 +129,7 @@ impl AtHand {
 
     /// Keeps one that was just used; gives back those that are for the pool.
     pub(super) fn keep(&self, held: Held) {
-        let now = self.clock.elapsed();
+        let now = self.clock.monotonic_now();
         if self.pool.is_closed() || self.trust.is_shaken() || now.since(held.since) >= KEPT_FOR {
             return self.give_back(held);
         }
@@ -152,10 +152,10 @@ impl AtHand {
     }
 
     fn take(&self, planning: Planning) -> Option<Held> {
-        let now = self.clock.elapsed();
+        let now = self.clock.monotonic_now();
         let mut state = self.lock();
-        let is_warm = |used: Elapsed| now.since(used) <= TRUSTED_FOR;
-        let fits = |(held, used): &(Held, Elapsed)| held.planning == planning && is_warm(*used);
+        let is_warm = |used: MonotonicInstant| now.since(used) <= TRUSTED_FOR;
+        let fits = |(held, used): &(Held, MonotonicInstant)| held.planning == planning && is_warm(*used);
         let place = state.held.iter().rposition(fits).or_else(|| {
             let last = state.held.len().checked_sub(1)?;
             is_warm(state.held[last].1).then_some(last)
@@ -167,7 +167,7 @@ impl AtHand {
     async fn watch(self) {
         loop {
             self.clock.sleep(TRUSTED_FOR).await;
-            let now = self.clock.elapsed();
+            let now = self.clock.monotonic_now();
             let mut state = self.lock();
             let rested = state.held.partition_point(|(_, used)| now.since(*used) >= TRUSTED_FOR);
             let rested: Vec<_> = state.held.drain(..rested).collect();

@@ -11,9 +11,9 @@ use sqlx::{Connection, PgConnection};
 
 use crate::{
     domain::{
-        AccountId, Action, Body, Kind, PermissionKey, ReplicaId,
+        AccountId, Action, EntryBody, EntryKind, PermissionKey, ReplicaId,
         entry::encode,
-        transition::{Account, Answer, Command, Context, Snapshot, Work},
+        transition::{AccountState, Command, CommandReply, Snapshot, TransitionContext, Work},
     },
     ledger::merkle::leaf_hash,
 };
@@ -28,7 +28,7 @@ use super::{
 /// What a batch brought about, if it was saved and is committed.
 pub(super) struct Committed {
     /// One for each command, in their order.
-    pub(super) answers: Vec<Answer>,
+    pub(super) answers: Vec<CommandReply>,
     /// What there is to do now.
     pub(super) work: Vec<Work>,
     /// Changes that ended.
@@ -113,7 +113,7 @@ async fn decide_and_save(
         heads,
         now,
     } = load(connection, commands).await?;
-    let context = Context {
+    let context = TransitionContext {
         now,
         replica: rules.replica,
         lease_for: rules.lease_for,
@@ -147,7 +147,7 @@ async fn decide_and_save(
         .iter()
         .map(|growth| (growth.account, growth.to))
         .collect();
-    let work = accounts.values_mut().flat_map(Account::take_work).collect();
+    let work = accounts.values_mut().flat_map(AccountState::take_work).collect();
     let committed = Committed {
         answers,
         work,
@@ -166,7 +166,7 @@ struct Decided<'a> {
 }
 
 fn lay_out<'a>(
-    accounts: &'a BTreeMap<AccountId, Account>,
+    accounts: &'a BTreeMap<AccountId, AccountState>,
     mut heads: BTreeMap<AccountId, Head>,
     rules: &Rules,
 ) -> Result<Decided<'a>, StoreError> {
@@ -224,7 +224,7 @@ fn lay_out<'a>(
 }
 
 /// What a new entry is counted as.
-fn label(body: &Body) -> (&'static str, Option<Action>) {
-    let kind = body.kind().map_or("unknown", Kind::name);
+fn label(body: &EntryBody) -> (&'static str, Option<Action>) {
+    let kind = body.kind().map_or("unknown", EntryKind::name);
     (kind, body.change().map(|change| change.intent.action))
 }

@@ -23,10 +23,10 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::Span;
 
 use crate::{
-    clock::{Clock, Elapsed},
+    clock::{Clock, MonotonicInstant},
     domain::{
         AccountId, Intent, ReplicaId,
-        transition::{Answer, Command, Work},
+        transition::{Command, CommandReply, Work},
     },
     telemetry::trace::{Origin, Origins},
 };
@@ -76,7 +76,7 @@ pub struct Leased {
     /// The work.
     pub work: Work,
     /// When the lease was given, or before.
-    pub since: Elapsed,
+    pub since: MonotonicInstant,
 }
 
 /// The only writer.
@@ -102,7 +102,7 @@ pub(super) struct Ending {
 }
 
 /// The answer to a command, and from before when it is.
-pub(super) type Answered = Result<(Answer, Elapsed), CommitError>;
+pub(super) type Answered = Result<(CommandReply, MonotonicInstant), CommitError>;
 
 /// A command, and who waits for its answer.
 #[derive(Debug)]
@@ -194,7 +194,7 @@ impl Committer {
     ///
     /// # Errors
     /// [`CommitError`]. Dropping the future does not take the command back.
-    pub async fn commit(&self, command: Command) -> Result<Answer, CommitError> {
+    pub async fn commit(&self, command: Command) -> Result<CommandReply, CommitError> {
         if self.ending.refuse.is_cancelled() {
             return Err(CommitError::Stopping);
         }
@@ -224,7 +224,7 @@ impl Committer {
     ///
     /// # Errors
     /// [`CommitError`], but for [`CommitError::Overloaded`].
-    pub async fn commit_patiently(&self, command: Command) -> Result<(Answer, Elapsed), CommitError> {
+    pub async fn commit_patiently(&self, command: Command) -> Result<(CommandReply, MonotonicInstant), CommitError> {
         let lane = self.lane(command.account());
         let (waiting, receiver) = Waiting::new(command);
         lane.send(waiting).await.map_err(|_| CommitError::Unavailable)?;
@@ -238,7 +238,7 @@ impl Committer {
 
     /// Takes up nothing more. When this returns, no lease is taken any more but for a change that waited behind one that is
     /// settled; what was handed out is in the channel.
-    pub async fn leave(&self) {
+    pub async fn stop_claiming(&self) {
         self.ending.refuse.cancel();
         self.ending.leave.cancel();
         self.staying.wait().await;

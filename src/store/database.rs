@@ -249,7 +249,7 @@ impl Database {
         planning: Planning,
         work: impl AsyncFnOnce(&mut PgConnection) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        let begun = self.clock.elapsed();
+        let begun = self.clock.monotonic_now();
         let working = async {
             let mut used = Used {
                 held: Some(self.at_hand.acquire(planning).await?),
@@ -271,7 +271,7 @@ impl Database {
         let result = tokio::time::timeout(patience, working)
             .await
             .unwrap_or(Err(StoreError::Timeout(patience)));
-        let took = self.clock.elapsed().since(begun);
+        let took = self.clock.monotonic_now().since(begun);
         self.instruments.used_postgres(operation, result.is_err(), took);
         // Not in `Used`: a caller who goes away casts no doubt on Postgres.
         if result.as_ref().is_err_and(StoreError::is_away) {

@@ -9,8 +9,8 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 use tracing::{Instrument, Span};
 
 use crate::{
-    clock::{Clock, Elapsed},
-    domain::transition::{Answer, Command, Snapshot},
+    clock::{Clock, MonotonicInstant},
+    domain::transition::{Command, CommandReply, Snapshot},
     telemetry::trace::{Origin, Origins},
 };
 
@@ -32,7 +32,7 @@ pub(super) struct Lane {
     pub(super) hints: Hints,
     pub(super) work: mpsc::UnboundedSender<Leased>,
     /// When somebody else was faster.
-    pub(super) overtaken: Option<Elapsed>,
+    pub(super) overtaken: Option<MonotonicInstant>,
     pub(super) ending: Ending,
     pub(super) origins: Origins,
     /// Dropped when the lane takes up nothing more.
@@ -138,8 +138,12 @@ impl Lane {
 
     /// Commits commands, hands out the work that came of them, and wakes those who wait for changes that ended.
     /// The span ends with the commit, before anybody acts on it.
-    async fn commit_and_act(&mut self, commands: &[Command], span: Span) -> Result<(Vec<Answer>, Elapsed), StoreError> {
-        let since = self.clock.elapsed();
+    async fn commit_and_act(
+        &mut self,
+        commands: &[Command],
+        span: Span,
+    ) -> Result<(Vec<CommandReply>, MonotonicInstant), StoreError> {
+        let since = self.clock.monotonic_now();
         let Committed {
             answers,
             work,
@@ -147,7 +151,7 @@ impl Lane {
             grown,
             recorded,
         } = self.try_commit(commands).instrument(span).await?;
-        let took = self.clock.elapsed().since(since);
+        let took = self.clock.monotonic_now().since(since);
         tracing::debug!(commands = commands.len(), ?took, "committed a batch");
         let instruments = self.database.instruments();
         instruments.committed(commands.len(), took);
@@ -174,14 +178,14 @@ impl Lane {
     /// is the truth of an answer that was lost.)
     async fn try_commit(&mut self, commands: &[Command]) -> Result<Committed, StoreError> {
         const TRIES: u32 = 4;
-        let begun = self.clock.elapsed();
+        let begun = self.clock.monotonic_now();
         let (mut tried, mut given) = (0, Vec::new());
         loop {
             let left = self
                 .settings
                 .commit_timeout
-                .saturating_sub(self.clock.elapsed().since(begun));
-            let is_late = |overtaken| self.clock.elapsed().since(overtaken) >= IN_TURN_FOR;
+                .saturating_sub(self.clock.monotonic_now().since(begun));
+            let is_late = |overtaken| self.clock.monotonic_now().since(overtaken) >= IN_TURN_FOR;
             // What an earlier try may have committed is looked for behind it, and not beside it.
             let way = match tried == 0 && self.overtaken.is_none_or(is_late) {
                 true => Way::AtOnce,
@@ -192,7 +196,7 @@ impl Lane {
                 Ok(None) => {
                     tracing::debug!(commands = commands.len(), ?way, "another commit was faster");
                     self.database.instruments().overtaken();
-                    self.overtaken = Some(self.clock.elapsed());
+                    self.overtaken = Some(self.clock.monotonic_now());
                 }
                 Err(error)
                     if error.is_transient() && (error.is_contention() || tried + 1 < TRIES) && !left.is_zero() =>

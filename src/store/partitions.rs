@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use time::OffsetDateTime;
 
-use crate::worker::{Cause, Next, Worker};
+use crate::worker::{NextRound, Trigger, Worker};
 
 use super::{Database, StoreError};
 
@@ -75,7 +75,7 @@ impl Worker for Partitions {
         LOOK_EVERY
     }
 
-    async fn round(&mut self, _: Cause) -> Result<Next, StoreError> {
+    async fn round(&mut self, _: Trigger) -> Result<NextRound, StoreError> {
         let Ensured { made, leftover } = ensure(&self.database, MONTHS_AHEAD).await?;
         if made > 0 {
             tracing::info!(made, "made partitions of the history");
@@ -83,6 +83,6 @@ impl Worker for Partitions {
         if leftover {
             tracing::warn!("audit_entry_default has entries that belong to no month that can be made");
         }
-        Ok(Next::Interval)
+        Ok(NextRound::Interval)
     }
 }

@@ -12,7 +12,7 @@ use std::{
 
 use sqlx::{Executor, PgConnection, Row, pool::PoolConnectionMetadata};
 
-use crate::clock::{Clock, Elapsed};
+use crate::clock::{Clock, MonotonicInstant};
 
 /// So long a connection that answered is taken to be there.
 pub(super) const TRUSTED_FOR: Duration = Duration::from_millis(500);
@@ -27,7 +27,7 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(1);
 #[derive(Debug, Clone)]
 pub(super) struct Trust {
     clock: Clock,
-    shaken: Arc<Mutex<Option<Elapsed>>>,
+    shaken: Arc<Mutex<Option<MonotonicInstant>>>,
 }
 
 impl Trust {
@@ -40,7 +40,7 @@ impl Trust {
 
     /// A connection was found to be no good.
     pub(super) fn shake(&self) {
-        *self.shaken.lock().unwrap_or_else(PoisonError::into_inner) = Some(self.clock.elapsed());
+        *self.shaken.lock().unwrap_or_else(PoisonError::into_inner) = Some(self.clock.monotonic_now());
     }
 
     /// Whether a connection of the pool may be used. It is asked if need be.
@@ -64,7 +64,7 @@ impl Trust {
 
     fn is_older_than_trouble(&self, age: Duration) -> bool {
         let shaken = *self.shaken.lock().unwrap_or_else(PoisonError::into_inner);
-        let since = shaken.map(|at| self.clock.elapsed().since(at));
+        let since = shaken.map(|at| self.clock.monotonic_now().since(at));
         since.is_some_and(|since| since < SHAKEN_FOR && age > since)
     }
 }

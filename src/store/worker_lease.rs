@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::{
     clock::Clock,
     domain::ReplicaId,
-    worker::{Cause, Next, Worker},
+    worker::{NextRound, Trigger, Worker},
 };
 
 use super::{Database, StoreError};
@@ -78,15 +78,15 @@ impl<W: Worker<Error = StoreError>> Worker for OneAcrossReplicas<W> {
         self.worker.every()
     }
 
-    async fn round(&mut self, cause: Cause) -> Result<Next, StoreError> {
+    async fn round(&mut self, cause: Trigger) -> Result<NextRound, StoreError> {
         // The lease outlasts the interval: a replica that is well keeps it.
         let statement = self.database.patience();
         let lease = self.every() + 3 * statement;
-        let since = self.clock.elapsed();
+        let since = self.clock.monotonic_now();
         if !self.take(lease).await? {
-            return Ok(Next::Interval);
+            return Ok(NextRound::Interval);
         }
-        let took = self.clock.elapsed().since(since);
+        let took = self.clock.monotonic_now().since(since);
         tokio::select! {
             biased;
             () = self.clock.sleep((lease - statement).saturating_sub(took)) => Err(StoreError::LeaseEnds),

@@ -42,7 +42,7 @@ pub trait Worker: Send {
     fn every(&self) -> Duration;
 
     /// Runs one round. The future may be dropped at any await: the service stops.
-    fn round(&mut self, cause: Cause) -> impl Future<Output = Result<Next, Self::Error>> + Send;
+    fn round(&mut self, cause: Trigger) -> impl Future<Output = Result<NextRound, Self::Error>> + Send;
 
     /// Completes when a signal asks for a round before the interval is over. Cancel safe: a dropped call loses no signal.
     fn woken(&mut self) -> impl Future<Output = ()> + Send {
@@ -52,7 +52,7 @@ pub trait Worker: Send {
 
 /// Why a round begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Cause {
+pub enum Trigger {
     /// The interval is over.
     Interval,
     /// A signal came.
@@ -61,7 +61,7 @@ pub enum Cause {
 
 /// When the next round begins, at the latest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Next {
+pub enum NextRound {
     /// When the interval is over.
     Interval,
     /// After this time: there is more to do.
@@ -118,38 +118,38 @@ impl<W: Worker> Supervised<W> {
         } else {
             jittered(self.every)
         };
-        let mut due_at = clock.elapsed().plus(first);
+        let mut due_at = clock.monotonic_now().plus(first);
         let mut due = pin!(clock.sleep(first));
         while let Some(cause) = stop.run_until_cancelled(self.cause(due.as_mut())).await {
             let Some(next) = stop.run_until_cancelled(self.round(cause)).await else {
                 return;
             };
             let wait = match next {
-                Next::After(wait) => wait,
-                Next::Interval => jittered(self.every),
+                NextRound::After(wait) => wait,
+                NextRound::Interval => jittered(self.every),
             };
-            let at = clock.elapsed().plus(wait);
+            let at = clock.monotonic_now().plus(wait);
             // Signals, however many, do not put the interval off.
-            if cause == Cause::Interval || at < due_at {
+            if cause == Trigger::Interval || at < due_at {
                 due_at = at;
                 due.set(clock.sleep(wait));
             }
         }
     }
 
-    async fn cause(&mut self, due: Pin<&mut (impl Future<Output = ()> + Send)>) -> Cause {
+    async fn cause(&mut self, due: Pin<&mut (impl Future<Output = ()> + Send)>) -> Trigger {
         tokio::select! {
             biased;
-            () = due => Cause::Interval,
-            () = self.worker.woken() => Cause::Signal,
+            () = due => Trigger::Interval,
+            () = self.worker.woken() => Trigger::Signal,
         }
     }
 
-    async fn round(&mut self, cause: Cause) -> Next {
+    async fn round(&mut self, cause: Trigger) -> NextRound {
         let clock = &self.supervisor.clock;
-        let begun = clock.elapsed();
+        let begun = clock.monotonic_now();
         let result = self.worker.round(cause).await;
-        let took = clock.elapsed().since(begun);
+        let took = clock.monotonic_now().since(begun);
         match result {
             Ok(next) => {
                 self.rounds.succeeded(clock.now(), took);
@@ -161,7 +161,7 @@ impl<W: Worker> Supervised<W> {
             Err(error) => {
                 self.rounds.failed(took);
                 self.tell(&error);
-                Next::After(jittered(self.every.min(RETRY_AFTER)))
+                NextRound::After(jittered(self.every.min(RETRY_AFTER)))
             }
         }
     }

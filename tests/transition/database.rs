@@ -1,6 +1,6 @@
 //! What the store does, in memory: loads an account as far as a batch concerns it, and saves the effects.
 //!
-//! It loads no more than the contract of [`Account::new`] says, so that a transition that leans on more is found out.
+//! It loads no more than the contract of [`AccountState::new`] says, so that a transition that leans on more is found out.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
@@ -8,9 +8,9 @@ use std::{
 };
 
 use sharewarden::domain::{
-    AccountId, Change, ChangeId, ChangeState, Entry, Intent, Kind, Permission, PermissionKey, Request, RequestId,
+    AccountId, Change, ChangeId, ChangeState, Entry, EntryKind, Intent, Permission, PermissionKey, Request, RequestId,
     Timestamp,
-    transition::{Account, Command},
+    transition::{AccountState, Command},
 };
 
 use crate::promises::{
@@ -29,7 +29,7 @@ pub(crate) struct Database {
     /// What was asked for under each request id, with the change that answers it, as the entries tell.
     asked: HashMap<RequestId, Arc<Intent>>,
     /// The kind of the last entry of each change.
-    kinds: HashMap<ChangeId, Kind>,
+    kinds: HashMap<ChangeId, EntryKind>,
     /// The changes of each permission that have not ended.
     pending: BTreeMap<PermissionKey, BTreeSet<ChangeId>>,
     /// The newest change of each permission, and how many there are.
@@ -62,12 +62,12 @@ impl Database {
     }
 
     /// What the store loads for a batch, and nothing else.
-    pub(crate) fn load(&self, batch: &[Command]) -> Account {
+    pub(crate) fn load(&self, batch: &[Command]) -> AccountState {
         let mut permissions = HashSet::new();
         let mut requests = Vec::new();
         let mut changes = HashSet::new();
         for command in batch {
-            let touched = command.touches();
+            let touched = command.required_rows();
             if let Some(permission) = touched.permission.and_then(|key| self.permissions.get(key)) {
                 permissions.insert(&permission.key);
                 changes.extend(permission.current.into_iter().chain(permission.next));
@@ -77,7 +77,7 @@ impl Database {
                 changes.insert(request.change_id);
             }
         }
-        Account::new(
+        AccountState::new(
             self.account,
             self.size,
             self.last_recorded_at,
@@ -88,7 +88,7 @@ impl Database {
     }
 
     /// Saves what a batch did.
-    pub(crate) fn save(&mut self, account: &Account, breaches: &mut Breaches) {
+    pub(crate) fn save(&mut self, account: &AccountState, breaches: &mut Breaches) {
         let effects = account.effects();
         self.check_effects(account, breaches);
         for request in &effects.requests {
@@ -162,19 +162,19 @@ impl Database {
             return;
         };
         let Some(id) = change.change_id() else { return };
-        if matches!(kind, Kind::ChangeRequested | Kind::ChangeJoined) {
+        if matches!(kind, EntryKind::ChangeRequested | EntryKind::ChangeJoined) {
             self.asked.insert(change.intent.request_id, change.intent.clone());
         }
-        if kind == Kind::ChangeJoined {
+        if kind == EntryKind::ChangeJoined {
             let joined = self.kinds.get(&id);
-            return breaches.check(SameWishJoins, joined == Some(&Kind::ChangeRequested), || {
+            return breaches.check(SameWishJoins, joined == Some(&EntryKind::ChangeRequested), || {
                 format!("{id} was joined after {joined:?}")
             });
         }
         let before = self.kinds.insert(id, kind);
         let in_order = match kind {
-            Kind::ChangeRequested => before.is_none(),
-            _ => before == Some(Kind::ChangeRequested),
+            EntryKind::ChangeRequested => before.is_none(),
+            _ => before == Some(EntryKind::ChangeRequested),
         };
         breaches.check(OneRequestOneEnd, in_order, || {
             format!("{id}: {kind:?} after {before:?}")
@@ -184,10 +184,10 @@ impl Database {
     fn check_last_entry(&self, id: ChangeId, breaches: &mut Breaches) {
         let state = self.changes[&id].state;
         let expected = match state {
-            ChangeState::Pending => Kind::ChangeRequested,
-            ChangeState::Succeeded => Kind::ChangeSucceeded,
-            ChangeState::Failed => Kind::ChangeFailed,
-            ChangeState::Superseded => Kind::ChangeSuperseded,
+            ChangeState::Pending => EntryKind::ChangeRequested,
+            ChangeState::Succeeded => EntryKind::ChangeSucceeded,
+            ChangeState::Failed => EntryKind::ChangeFailed,
+            ChangeState::Superseded => EntryKind::ChangeSuperseded,
         };
         let kind = self.kinds.get(&id);
         breaches.check(OneRequestOneEnd, kind == Some(&expected), || {
@@ -227,7 +227,7 @@ impl Database {
     }
 
     /// Effects name everything that differs from what is stored, under the right heading.
-    fn check_effects(&self, account: &Account, breaches: &mut Breaches) {
+    fn check_effects(&self, account: &AccountState, breaches: &mut Breaches) {
         let effects = account.effects();
         let unnamed = self.permissions.iter().find(|(key, stored)| {
             !effects.permissions.contains(key) && account.permission(key).is_some_and(|now| now != *stored)

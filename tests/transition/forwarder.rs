@@ -4,15 +4,15 @@
 use std::time::Duration;
 
 use sharewarden::domain::{
-    Access, Action, Attempt, ChangeState, Classification, FailureReason, Fault, FaultKind, Operation, PermissionKey,
-    Timestamp,
-    convergence::{self, Circumstances, Doubt, Next},
-    transition::{Account, Command, Outcome, Settlement, Work},
+    Access, Action, Attempt, AwsError, AwsErrorKind, AwsOperation, ChangeState, Classification, FailureReason,
+    PermissionKey, Timestamp,
+    convergence::{self, DecisionContext, NextStep, ReadBackReason},
+    transition::{AccountState, Command, Settlement, Work, WorkOutcome},
 };
 
 use crate::{
     aws::WINDOW,
-    names::refused,
+    fixtures::refused,
     promises::Promise::{FailedIsKnown, NothingLandsLast},
     world::{Dice, World},
 };
@@ -22,14 +22,14 @@ pub(crate) struct Held {
     pub(crate) work: Work,
     pub(crate) expires_at: Timestamp,
     received: Timestamp,
-    next: Next,
+    next: NextStep,
     seen: Option<Access>,
     attempts: Vec<Attempt>,
 }
 
 impl Held {
     pub(crate) fn new(work: Work, now: Timestamp, expires_at: Timestamp) -> Self {
-        let next = convergence::begin(work.in_doubt, refused());
+        let next = convergence::first_step(work.in_doubt, refused());
         Self {
             work,
             expires_at,
@@ -41,13 +41,13 @@ impl Held {
     }
 
     /// What bears on the next decision.
-    fn circumstances(&self, now: Timestamp, spent: bool) -> Circumstances<'static> {
+    fn circumstances(&self, now: Timestamp, spent: bool) -> DecisionContext<'static> {
         let past = now.since(self.received);
-        Circumstances {
+        DecisionContext {
             action: self.work.change.intent.action,
             first: self.work.change.generation == 1,
             spent,
-            landing_for: self.work.landing_for.map(|left| left.saturating_sub(past)),
+            unresolved_for: self.work.unresolved_for.map(|left| left.saturating_sub(past)),
             seen: self.seen,
             denial: None,
         }
@@ -55,7 +55,11 @@ impl Held {
 
     /// Nothing was called yet, so the lease can be lengthened or given back.
     fn is_fresh(&self) -> bool {
-        self.attempts.is_empty() && matches!(self.next, Next::Call | Next::ReadBack(Doubt::Earlier(_)))
+        self.attempts.is_empty()
+            && matches!(
+                self.next,
+                NextStep::Call | NextStep::ReadBack(ReadBackReason::EarlierCall(_))
+            )
     }
 }
 
@@ -86,9 +90,9 @@ impl World {
         let mut held = self.replicas[at].held.swap_remove(index);
         // AWS does not answer, and the change is turned away without a call, once in a while.
         let is_turned_away = dice.roll(8) == 0;
-        if is_turned_away && let Some(in_doubt) = held.next.in_doubt_if_not_called() {
+        if is_turned_away && let Some(in_doubt) = held.next.in_doubt_if_skipped() {
             let now = held.circumstances(self.now(), dice.coin());
-            held.next = convergence::unreachable(in_doubt, now);
+            held.next = convergence::when_unreachable(in_doubt, now);
         }
         while self.proceed(&mut held, dice) {}
         self.give_back_held(at, held, dice);
@@ -96,15 +100,15 @@ impl World {
 
     pub(crate) fn give_back_held(&mut self, at: usize, held: Held, dice: &mut Dice) {
         let outcome = match held.next {
-            Next::Succeed => Outcome::Succeeded,
-            Next::Fail { failure, observed } => Outcome::Failed { failure, observed },
-            Next::Retry { in_doubt, .. } => Outcome::Retry {
+            NextStep::Succeed => WorkOutcome::Succeeded,
+            NextStep::Fail { failure, observed } => WorkOutcome::Failed { failure, observed },
+            NextStep::Retry { in_doubt, .. } => WorkOutcome::Retry {
                 delay: Duration::from_millis(dice.roll(3_000)),
                 in_doubt,
                 observed: held.seen,
             },
             // Too late to call: what was found out so far is that nothing is known.
-            Next::Call | Next::ReadBack(_) => Outcome::Retry {
+            NextStep::Call | NextStep::ReadBack(_) => WorkOutcome::Retry {
                 delay: Duration::ZERO,
                 in_doubt: held.work.in_doubt,
                 observed: None,
@@ -115,7 +119,7 @@ impl World {
 
     /// P3: what is recorded as failed is not in effect by a call of its own, nor by one that nothing on record accounts for; and it
     /// takes no effect afterwards.
-    pub(crate) fn check_failures(&mut self, account: &Account) {
+    pub(crate) fn check_failures(&mut self, account: &AccountState) {
         for id in &account.effects().ended {
             let change = &self.database.changes[id];
             if change.state != ChangeState::Failed {
@@ -145,19 +149,19 @@ impl World {
         if circumstances.action == Action::Grant && dice.roll(8) == 0 {
             circumstances.denial = Some("not any more");
         }
-        held.next = match convergence::permitted(held.next.clone(), circumstances) {
-            Next::Call if held.expires_at > now => {
+        held.next = match convergence::apply_policy(held.next.clone(), circumstances) {
+            NextStep::Call if held.expires_at > now => {
                 let result = self.update(held, dice);
                 held.attempts.push(attempt(&result, now));
                 convergence::after_call(&result, circumstances)
             }
-            Next::ReadBack(doubt) => {
+            NextStep::ReadBack(doubt) => {
                 let result = match dice.roll(5) {
-                    0 => Err(fault(FaultKind::Unknown)),
-                    1 => Err(fault(FaultKind::Refused(FailureReason::UpstreamAccessDenied))),
+                    0 => Err(fault(AwsErrorKind::Unknown)),
+                    1 => Err(fault(AwsErrorKind::Refused(FailureReason::UpstreamAccessDenied))),
                     _ => Ok(self.aws.holds(&key)),
                 };
-                held.seen = convergence::seen(&doubt, &result, circumstances);
+                held.seen = convergence::observed_access(&doubt, &result, circumstances);
                 convergence::after_read_back(doubt, &result, circumstances)
             }
             next => {
@@ -174,15 +178,15 @@ impl World {
         loop {
             let now = held.circumstances(self.now(), false);
             held.next = match held.next.clone() {
-                Next::Call => {
+                NextStep::Call => {
                     calls += 1;
-                    let result = Err(fault(FaultKind::Refused(FailureReason::UpstreamAccessDenied)));
+                    let result = Err(fault(AwsErrorKind::Refused(FailureReason::UpstreamAccessDenied)));
                     held.attempts.push(attempt(&result, self.now()));
                     convergence::after_call(&result, now)
                 }
-                Next::ReadBack(doubt) => {
+                NextStep::ReadBack(doubt) => {
                     let result = Ok(self.aws.holds(&held.work.change.intent.key));
-                    held.seen = convergence::seen(&doubt, &result, now);
+                    held.seen = convergence::observed_access(&doubt, &result, now);
                     convergence::after_read_back(doubt, &result, now)
                 }
                 _ => return calls,
@@ -190,7 +194,7 @@ impl World {
         }
     }
 
-    fn update(&mut self, held: &Held, dice: &mut Dice) -> Result<(), Fault> {
+    fn update(&mut self, held: &Held, dice: &mut Dice) -> Result<(), AwsError> {
         let key = &held.work.change.intent.key;
         let access: Access = held.work.change.intent.action.into();
         let by = held.work.change.id();
@@ -200,18 +204,18 @@ impl World {
                 format!("{access:?} is called while {against:?} is on its way")
             });
         let kind = match dice.roll(8) {
-            0 => FaultKind::Refused(FailureReason::UpstreamAccessDenied),
-            1 => FaultKind::Throttled { retry_after: None },
-            2 => FaultKind::Unknown,
+            0 => AwsErrorKind::Refused(FailureReason::UpstreamAccessDenied),
+            1 => AwsErrorKind::Throttled { retry_after: None },
+            2 => AwsErrorKind::Unknown,
             3 => {
                 self.aws.set(key, access, by);
-                FaultKind::Unknown
+                AwsErrorKind::Unknown
             }
             4 | 5 => {
                 let after = Duration::from_millis(dice.roll(WINDOW.as_millis() as u64 + 1));
                 self.aws
                     .set_later(key, access, by, held.work.epoch, held.expires_at, after);
-                FaultKind::Unknown
+                AwsErrorKind::Unknown
             }
             _ => {
                 self.aws.set(key, access, by);
@@ -221,7 +225,7 @@ impl World {
         Err(fault(kind))
     }
 
-    pub(crate) fn give_back(&mut self, at: usize, work: Work, attempts: Vec<Attempt>, outcome: Outcome) {
+    pub(crate) fn give_back(&mut self, at: usize, work: Work, attempts: Vec<Attempt>, outcome: WorkOutcome) {
         let key = work.change.intent.key.clone();
         self.let_go(&key, work.epoch);
         self.replicas[at].queue.push(Command::Settle(Settlement {
@@ -246,21 +250,21 @@ impl World {
     }
 }
 
-fn fault(kind: FaultKind) -> Fault {
-    Fault {
+fn fault(kind: AwsErrorKind) -> AwsError {
+    AwsError {
         kind,
         code: None,
         message: None,
     }
 }
 
-fn attempt(result: &Result<(), Fault>, now: Timestamp) -> Attempt {
+fn attempt(result: &Result<(), AwsError>, now: Timestamp) -> Attempt {
     let classification = match result {
         Ok(()) => Classification::Accepted,
         Err(fault) => fault.kind.classification(),
     };
     Attempt {
-        operation: Operation::UpdateWorkspaceImagePermission,
+        operation: AwsOperation::UpdateWorkspaceImagePermission,
         started_at: now,
         duration: Duration::ZERO,
         classification,

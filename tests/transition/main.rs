@@ -9,15 +9,15 @@
 
 mod aws;
 mod database;
+mod end_state;
+mod fixtures;
 mod forwarder;
-mod found;
-mod landing;
-mod names;
-mod nonsense;
+mod invalid_commands;
+mod late_calls;
 mod promises;
-mod rest;
-mod unread;
-mod watch;
+mod regressions;
+mod reply_checks;
+mod unseen_effects;
 mod world;
 
 use promises::Promise;

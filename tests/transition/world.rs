@@ -7,19 +7,19 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use sharewarden::domain::{
     Action, Intent, PermissionKey, Timestamp,
-    transition::{Answer, Command, Context, Work},
+    transition::{Command, CommandReply, TransitionContext, Work},
 };
 
 use crate::{
     aws::{Aws, WINDOW},
     database::Database,
+    fixtures::{self, account, intent, key, start},
     forwarder::Held,
-    names::{self, account, intent, key, start},
     promises::{
         Breaches,
         Promise::{NewestWins, OneLeaseAtATime},
     },
-    watch::Watch,
+    reply_checks::Watch,
 };
 
 pub(crate) const LEASE: Duration = Duration::from_secs(10);
@@ -194,9 +194,9 @@ impl World {
             (std::mem::take(&mut replica.queue), Vec::new())
         });
         let back = Duration::from_secs(if self.unsteady { dice.roll(20) } else { 0 });
-        let context = Context {
+        let context = TransitionContext {
             now: start() + self.clock.saturating_sub(back),
-            replica: names::replica(replica.number),
+            replica: fixtures::replica(replica.number),
             lease_for: LEASE,
             landing_window: WINDOW,
         };
@@ -204,7 +204,7 @@ impl World {
         let mut watch = Watch::new(&self.database, &self.calls);
         let mut renewed = Vec::new();
         for command in &batch {
-            if let Answer::Renewed(work) = watch.apply(&mut account, command, &context, &mut self.breaches) {
+            if let CommandReply::Renewed(work) = watch.apply(&mut account, command, &context, &mut self.breaches) {
                 renewed.push(*work);
             }
         }
@@ -248,7 +248,7 @@ impl World {
         if !self.unsteady {
             let stored = &self.database.permissions[&key];
             let right = stored.lease.is_some_and(|lease| {
-                lease.owner == names::replica(number)
+                lease.owner == fixtures::replica(number)
                     && lease.epoch == work.epoch
                     && lease.expires_at > now
                     && expires_at <= lease.expires_at

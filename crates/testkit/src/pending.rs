@@ -6,7 +6,7 @@ use sharewarden::{
     clock::Clock,
     domain::{
         ChangeId, Intent, PermissionKey, ReplicaId, RequestId, example,
-        transition::{Answer, Command},
+        transition::{Command, CommandReply},
     },
     store::{Committer, Database, DatabaseSettings, Hints, committer::CommitterSettings},
 };
@@ -51,7 +51,7 @@ impl Stack {
             .into_iter()
             .map(|key| committer.commit(Command::Open(Arc::new(intent(key)))));
         for answer in futures_util::future::join_all(opened).await {
-            assert!(matches!(answer.unwrap(), Answer::Opened(_)));
+            assert!(matches!(answer.unwrap(), CommandReply::Opened(_)));
         }
         committer.close().await;
         database.close().await;

@@ -7,7 +7,7 @@ use crate::cli::render;
 use crate::cli::table;
 use crate::cli::text::{lines, one_line};
 use crate::cli::words::{access, action, cause, moment, second};
-use crate::domain::Kind;
+use crate::domain::EntryKind;
 use crate::domain::entry::decode;
 use crate::ledger::merkle::hex;
 use crate::proto::v1::audit_entry::Body;
@@ -54,7 +54,7 @@ impl Listed for AuditEntry {
 /// The kind, labelled where this program does not know it.
 fn kind(entry: &AuditEntry) -> String {
     let name = one_line(&entry.kind);
-    match Kind::parse(&entry.kind) {
+    match EntryKind::parse(&entry.kind) {
         Some(_) if known(entry).is_some() => name,
         Some(kind) if kind.schema() == entry.schema => format!("{name} (unknown value)"),
         Some(_) => format!("{name} (unknown schema {})", entry.schema),
@@ -87,8 +87,8 @@ pub(super) fn entry(entry: &AuditEntry, width: Option<u16>) -> String {
 
 /// Its kind, if this program knows it with this schema and all values of the body. The text decides, since the service may be
 /// older than this program.
-fn known(entry: &AuditEntry) -> Option<Kind> {
-    let kind = Kind::parse(&entry.kind).filter(|kind| kind.schema() == entry.schema)?;
+fn known(entry: &AuditEntry) -> Option<EntryKind> {
+    let kind = EntryKind::parse(&entry.kind).filter(|kind| kind.schema() == entry.schema)?;
     match decode(&entry.canonical) {
         Ok(recorded) => recorded.entry.body.kind(),
         Err(_) => Some(kind),

@@ -9,7 +9,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::line::{Line, Members};
-use crate::domain::{Kind, OcsfStatus};
+use crate::domain::{EntryKind, OcsfStatus};
 use crate::ledger::Hash;
 use crate::ledger::merkle::hex;
 
@@ -49,7 +49,7 @@ fn base_event(origin: &str, line: &Line, canonical: &str, hash: &Hash) -> String
     .to_string()
 }
 
-fn api_activity(origin: &str, line: &Line, kind: Kind, hash: &Hash) -> String {
+fn api_activity(origin: &str, line: &Line, kind: EntryKind, hash: &Hash) -> String {
     let body = &line.body;
     let (activity, activity_name, operation) = activity(line);
     let (status, status_name) = status(kind);
@@ -98,7 +98,7 @@ fn activity(line: &Line) -> (u32, &'static str, &'static str) {
     }
 }
 
-fn status(kind: Kind) -> (u32, &'static str) {
+fn status(kind: EntryKind) -> (u32, &'static str) {
     match kind.ocsf_status() {
         OcsfStatus::Success => (1, "Success"),
         OcsfStatus::Failure => (2, "Failure"),

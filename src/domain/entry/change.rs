@@ -5,10 +5,10 @@ use std::{borrow::Cow, str::FromStr, sync::Arc, time::Duration};
 use serde::{Deserialize, Serialize, Serializer};
 use uuid::Uuid;
 
-use super::Columns;
+use super::EntryColumns;
 use crate::domain::{
-    Access, AccountId, Action, Attempt, Cause, Change, ChangeId, Classification, Failure, FailureReason, Intent,
-    Operation, PermissionKey, Timestamp,
+    Access, AccountId, Action, Attempt, AwsOperation, Cause, Change, ChangeFailure, ChangeId, Classification,
+    FailureReason, Intent, PermissionKey, Timestamp,
 };
 
 /// A change, a request that joined one, or a refused request for one, as it stood when the entry was recorded.
@@ -24,7 +24,7 @@ pub struct ChangeBody {
     /// The calls to AWS so far.
     pub attempts: Vec<Attempt>,
     /// Why the change failed.
-    pub failure: Option<Failure>,
+    pub failure: Option<ChangeFailure>,
     /// The rule of the policy that refused.
     pub denied_by: Option<String>,
 }
@@ -71,7 +71,7 @@ impl ChangeBody {
         serde_json::from_str::<Json<'_>>(json).ok()?.into_body(account)
     }
 
-    pub(super) fn fill<'a>(&'a self, columns: &mut Columns<'a>) {
+    pub(super) fn fill<'a>(&'a self, columns: &mut EntryColumns<'a>) {
         let (intent, key) = (&*self.intent, &self.intent.key);
         columns.action = Some(intent.action.as_str().into());
         columns.cause = Some(intent.cause.as_str().into());
@@ -243,7 +243,7 @@ impl<'a> AttemptJson<'a> {
 
     fn into_attempt(self) -> Option<Attempt> {
         Some(Attempt {
-            operation: Operation::parse(&self.operation.0)?,
+            operation: AwsOperation::parse(&self.operation.0)?,
             started_at: Timestamp::parse_displayed(&self.started_at.0)?,
             duration: Duration::from_micros(self.duration_us),
             classification: Classification::parse(&self.classification.0)?,
@@ -254,11 +254,15 @@ impl<'a> AttemptJson<'a> {
 }
 
 /// A failure has a reason; it may have the code and the message of AWS.
-fn failure(reason: Option<Text<'_>>, code: Option<Text<'_>>, message: Option<Text<'_>>) -> Option<Option<Failure>> {
+fn failure(
+    reason: Option<Text<'_>>,
+    code: Option<Text<'_>>,
+    message: Option<Text<'_>>,
+) -> Option<Option<ChangeFailure>> {
     let Some(reason) = reason else {
         return (code.is_none() && message.is_none()).then_some(None);
     };
-    Some(Some(Failure {
+    Some(Some(ChangeFailure {
         reason: FailureReason::parse(&reason.0)?,
         code: code.map(Text::into_string),
         message: message.map(Text::into_string),

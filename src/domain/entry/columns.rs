@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use uuid::Uuid;
 
-use super::Body;
+use super::EntryBody;
 
 /// What the store keeps of an entry beside its text, so that it can be found. Each repeats the member of its name in the body,
 /// or is absent where the body has none. So a reader can compare them with the text of any entry, also of a kind that it does not
@@ -14,7 +14,7 @@ use super::Body;
     missing_docs,
     reason = "`ChangeBody` documents the members; `kind` is the top member"
 )]
-pub struct Columns<'a> {
+pub struct EntryColumns<'a> {
     pub kind: Cow<'a, str>,
     pub action: Option<Cow<'a, str>>,
     pub cause: Option<Cow<'a, str>>,
@@ -31,9 +31,9 @@ pub struct Columns<'a> {
     pub error_reason: Option<Cow<'a, str>>,
 }
 
-impl<'a> Columns<'a> {
+impl<'a> EntryColumns<'a> {
     /// Those of an entry with this body.
-    pub fn of(body: &'a Body) -> Self {
+    pub fn of(body: &'a EntryBody) -> Self {
         let mut columns = Self {
             kind: body.kind_name().into(),
             ..Self::default()
@@ -43,9 +43,9 @@ impl<'a> Columns<'a> {
     }
 
     /// A copy that outlives the body.
-    pub fn into_owned(self) -> Columns<'static> {
+    pub fn into_owned(self) -> EntryColumns<'static> {
         let owned = |text: Option<Cow<'_, str>>| text.map(|text| Cow::Owned(text.into_owned()));
-        Columns {
+        EntryColumns {
             kind: Cow::Owned(self.kind.into_owned()),
             action: owned(self.action),
             cause: owned(self.cause),

@@ -1,4 +1,4 @@
-//! The table of kinds. To add a kind, add a row and, if no body fits, a type for its body. [`Body::change`] says whether it is about a
+//! The table of kinds. To add a kind, add a row and, if no body fits, a type for its body. [`EntryBody::change`] says whether it is about a
 //! change: what is recorded once, and what begins or ends a share, follows from that.
 //!
 //! A name and a schema number last for ever, because the lines that carry them do. `schema` rises when the meaning of a member
@@ -10,7 +10,7 @@ use super::{ChangeBody, UnknownBody};
 use crate::domain::{AccountId, Action, Change, ChangeState, change::names};
 
 /// What is the same for all entries of a kind.
-struct Row {
+struct KindSpec {
     name: &'static str,
     schema: u32,
     words: &'static str,
@@ -25,42 +25,42 @@ macro_rules! kinds {
     ($($(#[$doc:meta])* $kind:ident($body:ident) = $row:expr;)+) => {
         /// A kind of entry that this build knows.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub enum Kind {
+        pub enum EntryKind {
             $($(#[$doc])* $kind,)+
         }
 
         /// What an entry says happened.
         #[derive(Debug, Clone, PartialEq, Eq)]
-        pub enum Body {
+        pub enum EntryBody {
             $($(#[$doc])* $kind($body),)+
-            /// Recorded by a newer build: a kind, a schema or a value that this build does not know.
+            /// RecordedEntry by a newer build: a kind, a schema or a value that this build does not know.
             Unknown(UnknownBody),
         }
 
-        impl Kind {
+        impl EntryKind {
             /// Every kind, in the order of the table.
             pub const ALL: &'static [Self] = &[$(Self::$kind),+];
 
-            fn row(self) -> Row {
+            fn spec(self) -> KindSpec {
                 match self { $(Self::$kind => $row),+ }
             }
         }
 
-        impl Body {
+        impl EntryBody {
             /// Its kind; none if this build does not know it.
-            pub fn kind(&self) -> Option<Kind> {
+            pub fn kind(&self) -> Option<EntryKind> {
                 match self {
-                    $(Self::$kind(_) => Some(Kind::$kind),)+
+                    $(Self::$kind(_) => Some(EntryKind::$kind),)+
                     Self::Unknown(_) => None,
                 }
             }
 
             /// Reads the JSON text of a body of `kind`. None if it has a value that this build does not know.
-            fn read_known(kind: Kind, account: AccountId, json: &str) -> Option<Self> {
-                match kind { $(Kind::$kind => $body::read(account, json).map(Self::$kind)),+ }
+            fn read_known(kind: EntryKind, account: AccountId, json: &str) -> Option<Self> {
+                match kind { $(EntryKind::$kind => $body::read(account, json).map(Self::$kind)),+ }
             }
 
-            pub(super) fn fill<'a>(&'a self, columns: &mut super::Columns<'a>) {
+            pub(super) fn fill<'a>(&'a self, columns: &mut super::EntryColumns<'a>) {
                 match self {
                     $(Self::$kind(body) => body.fill(columns),)+
                     Self::Unknown(body) => body.fill(columns),
@@ -69,7 +69,7 @@ macro_rules! kinds {
         }
 
         /// The text of its JSON follows RFC 8785: members in the order of their names, and nothing that does not apply.
-        impl Serialize for Body {
+        impl Serialize for EntryBody {
             fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
                 match self {
                     $(Self::$kind(body) => body.serialize(serializer),)+
@@ -82,37 +82,37 @@ macro_rules! kinds {
 
 kinds! {
     /// A change was accepted. AWS has not been called yet.
-    ChangeRequested(ChangeBody) = Row {
+    ChangeRequested(ChangeBody) = KindSpec {
         name: "change.requested", schema: 1,
         words: "A change was accepted. AWS had not been called yet.",
         ocsf: OcsfStatus::Other, is_ranked: true, share_effect: none, once: Some("requested"),
     };
     /// The policy refused a change. Nothing was accepted.
-    ChangeDenied(ChangeBody) = Row {
+    ChangeDenied(ChangeBody) = KindSpec {
         name: "change.denied", schema: 1,
         words: "The policy refused a change. Nothing was accepted.",
         ocsf: OcsfStatus::Failure, is_ranked: true, share_effect: none, once: None,
     };
     /// A request joined a change that is under way and does the same. It ends with that change.
-    ChangeJoined(ChangeBody) = Row {
+    ChangeJoined(ChangeBody) = KindSpec {
         name: "change.joined", schema: 1,
         words: "A request joined a change that was under way and did the same. It ended with that change.",
         ocsf: OcsfStatus::Other, is_ranked: true, share_effect: none, once: None,
     };
     /// A change is in effect at AWS.
-    ChangeSucceeded(ChangeBody) = Row {
+    ChangeSucceeded(ChangeBody) = KindSpec {
         name: "change.succeeded", schema: 1,
         words: "The change is in effect at AWS.",
         ocsf: OcsfStatus::Success, is_ranked: false, share_effect: of_action, once: Some("ended"),
     };
     /// A change is known not to be in effect.
-    ChangeFailed(ChangeBody) = Row {
+    ChangeFailed(ChangeBody) = KindSpec {
         name: "change.failed", schema: 1,
         words: "The change is known not to be in effect.",
         ocsf: OcsfStatus::Failure, is_ranked: false, share_effect: none, once: Some("ended"),
     };
     /// A newer change took the place of this one.
-    ChangeSuperseded(ChangeBody) = Row {
+    ChangeSuperseded(ChangeBody) = KindSpec {
         name: "change.superseded", schema: 1,
         words: "A newer change took the place of this one.",
         ocsf: OcsfStatus::Other, is_ranked: false, share_effect: none, once: Some("ended"),
@@ -155,10 +155,10 @@ pub enum OcsfStatus {
     Other,
 }
 
-impl Kind {
+impl EntryKind {
     /// Its name in the ledger. Pattern `^[a-z][a-z_]*(\.[a-z][a-z_]*)+$`.
     pub fn name(self) -> &'static str {
-        self.row().name
+        self.spec().name
     }
 
     /// The kind with this name.
@@ -168,25 +168,25 @@ impl Kind {
 
     /// The newest schema of its body. From 1.
     pub fn schema(self) -> u32 {
-        self.row().schema
+        self.spec().schema
     }
 
     /// What it means, as a sentence.
     pub fn words(self) -> &'static str {
-        self.row().words
+        self.spec().words
     }
 
     /// The status of its OCSF event.
     pub fn ocsf_status(self) -> OcsfStatus {
-        self.row().ocsf
+        self.spec().ocsf
     }
 }
 
-impl Body {
-    /// Reads the JSON text of a body. A kind, a schema or a value that this build does not know gives [`Body::Unknown`].
+impl EntryBody {
+    /// Reads the JSON text of a body. A kind, a schema or a value that this build does not know gives [`EntryBody::Unknown`].
     /// None if the text is not a JSON object.
     pub fn read(kind: &str, schema: u32, account: AccountId, json: &str) -> Option<Self> {
-        Kind::parse(kind)
+        EntryKind::parse(kind)
             .filter(|known| known.schema() == schema)
             .and_then(|known| Self::read_known(known, account, json))
             .or_else(|| UnknownBody::read(kind, schema, json).map(Self::Unknown))
@@ -207,7 +207,7 @@ impl Body {
     pub fn kind_name(&self) -> &str {
         match self {
             Self::Unknown(body) => &body.kind,
-            known => known.kind().map_or("", Kind::name),
+            known => known.kind().map_or("", EntryKind::name),
         }
     }
 
@@ -215,7 +215,7 @@ impl Body {
     pub fn schema(&self) -> u32 {
         match self {
             Self::Unknown(body) => body.schema,
-            known => known.kind().map_or(0, Kind::schema),
+            known => known.kind().map_or(0, EntryKind::schema),
         }
     }
 
@@ -235,19 +235,19 @@ impl Body {
     /// True if the entry counts as a request in rankings. Only the build that records an entry knows this; it is kept in a
     /// column for the others.
     pub fn is_ranked(&self) -> bool {
-        self.kind().is_some_and(|kind| kind.row().is_ranked)
+        self.kind().is_some_and(|kind| kind.spec().is_ranked)
     }
 
     /// What the entry does to its share. Kept in a column, like [`is_ranked`](Self::is_ranked).
     pub fn share_effect(&self) -> Option<ShareEffect> {
         let action = self.change()?.intent.action;
-        (self.kind()?.row().share_effect)(action)
+        (self.kind()?.spec().share_effect)(action)
     }
 
     /// A text that no other entry of the same change has in the same month: a change is requested once, and ends once. For an
     /// entry without a change: no other such entry of the account.
     pub fn once(&self) -> Option<&'static str> {
-        self.kind()?.row().once
+        self.kind()?.spec().once
     }
 }
 
@@ -258,10 +258,10 @@ mod tests {
 
     #[test]
     fn names_are_unique_follow_the_pattern_and_find_their_kind() {
-        for kind in Kind::ALL {
-            assert_eq!(Kind::parse(kind.name()), Some(*kind));
+        for kind in EntryKind::ALL {
+            assert_eq!(EntryKind::parse(kind.name()), Some(*kind));
             assert!(kind.name().parse::<KindName>().is_ok() && kind.schema() > 0);
         }
-        assert_eq!(Kind::parse("change.invented"), None);
+        assert_eq!(EntryKind::parse("change.invented"), None);
     }
 }

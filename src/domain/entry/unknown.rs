@@ -4,7 +4,7 @@ use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use super::Columns;
+use super::EntryColumns;
 
 /// A body of a kind, or with a schema or a value, that this build does not know. It is passed on as it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,7 +27,7 @@ impl UnknownBody {
     }
 
     /// A filter column repeats the member of its name, whatever the kind. A member of another JSON type has no column.
-    pub(super) fn fill<'a>(&'a self, columns: &mut Columns<'a>) {
+    pub(super) fn fill<'a>(&'a self, columns: &mut EntryColumns<'a>) {
         let text = |name: &str| Some(self.members.get(name)?.as_str()?.into());
         let uuid = |name: &str| Uuid::parse_str(self.members.get(name)?.as_str()?).ok();
         columns.action = text("action");

@@ -3,8 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use crate::domain::{
-    Access, AccountId, Attempt, Change, ChangeId, Failure, Intent, Permission, PermissionKey, ReplicaId, RequestId,
-    Timestamp,
+    Access, AccountId, Attempt, Change, ChangeFailure, ChangeId, Intent, Permission, PermissionKey, ReplicaId,
+    RequestId, Timestamp,
 };
 
 /// What can be asked of an account.
@@ -40,14 +40,14 @@ impl Command {
     }
 
     /// The rows that must be loaded before it is applied.
-    pub fn touches(&self) -> Touched<'_> {
+    pub fn required_rows(&self) -> RequiredRows<'_> {
         match self {
-            Self::Open(intent) | Self::Deny(intent, _) => Touched {
+            Self::Open(intent) | Self::Deny(intent, _) => RequiredRows {
                 permission: Some(&intent.key),
                 request: Some(intent.request_id),
             },
-            Self::Claim(key) | Self::Renew { key, .. } => Touched::permission(key),
-            Self::Settle(settlement) => Touched::permission(&settlement.key),
+            Self::Claim(key) | Self::Renew { key, .. } => RequiredRows::permission(key),
+            Self::Settle(settlement) => RequiredRows::permission(&settlement.key),
         }
     }
 
@@ -63,14 +63,14 @@ impl Command {
 /// What a command touches, beside the head of its account's ledger. The changes that a permission works on, and the change that
 /// answers a request, belong to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Touched<'a> {
+pub struct RequiredRows<'a> {
     /// This permission.
     pub permission: Option<&'a PermissionKey>,
     /// The request with this id.
     pub request: Option<RequestId>,
 }
 
-impl<'a> Touched<'a> {
+impl<'a> RequiredRows<'a> {
     fn permission(key: &'a PermissionKey) -> Self {
         Self {
             permission: Some(key),
@@ -91,18 +91,18 @@ pub struct Settlement {
     /// The calls made under the lease, oldest first.
     pub attempts: Vec<Attempt>,
     /// How it ended.
-    pub outcome: Outcome,
+    pub outcome: WorkOutcome,
 }
 
 /// How the work under a lease ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Outcome {
+pub enum WorkOutcome {
     /// The change is in effect.
     Succeeded,
     /// The change is known not to be in effect.
     Failed {
         /// Why.
-        failure: Failure,
+        failure: ChangeFailure,
         /// What AWS holds, where it was read back.
         observed: Option<Access>,
     },
@@ -132,12 +132,12 @@ pub struct Work {
     pub in_doubt: bool,
     /// An earlier call was lost, and AWS was not read back since it can take effect no more: from the commit that gave the
     /// lease it can for so long yet.
-    pub landing_for: Option<Duration>,
+    pub unresolved_for: Option<Duration>,
 }
 
 /// The answer to a command.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Answer {
+pub enum CommandReply {
     /// The change was accepted.
     Opened(Snapshot),
     /// A change that does the same is under way, and the request has joined it: it has the same end.
@@ -173,7 +173,7 @@ pub struct Snapshot {
 
 /// What a transition needs to know beside the state.
 #[derive(Debug, Clone, Copy)]
-pub struct Context {
+pub struct TransitionContext {
     /// The database's clock, read together with the ledger's head.
     pub now: Timestamp,
     /// Who takes the leases.

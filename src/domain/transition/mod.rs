@@ -1,7 +1,7 @@
 //! What every command does to an account: a function from (state, command) to (state, entries, work, answer). The words for
 //! these are in `command`; leases, and what a lost holder leaves behind, are in `lease`; what lost calls leave open is in `known`.
 //!
-//! The store loads an [`Account`] as far as a batch of commands concerns it, applies the commands one after the other, and
+//! The store loads an [`AccountState`] as far as a batch of commands concerns it, applies the commands one after the other, and
 //! saves what has changed in one transaction. Every rule about generations, leases and endings is here, and nowhere else.
 //!
 //! A request for what the newest change of its permission does already, while that is under way, joins this change and ends with it;
@@ -12,7 +12,7 @@
 //! while yet: so long, no call is made that asks for the other value.
 
 mod command;
-mod known;
+mod confirmed;
 mod lease;
 
 use std::{
@@ -21,12 +21,12 @@ use std::{
 };
 
 use crate::domain::{
-    AccountId, Body, Change, ChangeBody, ChangeId, ChangeState, Entry, Failure, Intent, Permission, PermissionKey,
-    Request, RequestId, Timestamp,
+    AccountId, Change, ChangeBody, ChangeFailure, ChangeId, ChangeState, Entry, EntryBody, Intent, Permission,
+    PermissionKey, Request, RequestId, Timestamp,
 };
 
-pub use command::{Answer, Command, Context, Outcome, Settlement, Snapshot, Touched, Work};
-use known::as_far_as_known;
+pub use command::{Command, CommandReply, RequiredRows, Settlement, Snapshot, TransitionContext, Work, WorkOutcome};
+use confirmed::confirmed_outcome;
 use lease::{is_leased, is_lost};
 
 /// What a batch of commands did to an account, to be saved and acted on.
@@ -63,7 +63,7 @@ impl Effects {
 
 /// An account, as far as a batch of commands concerns it.
 #[derive(Debug)]
-pub struct Account {
+pub struct AccountState {
     id: AccountId,
     size: u64,
     last_recorded_at: Timestamp,
@@ -73,9 +73,9 @@ pub struct Account {
     effects: Effects,
 }
 
-impl Account {
+impl AccountState {
     /// An account whose ledger has `size` entries, the last recorded at `last_recorded_at`. `permissions` and `requests` are
-    /// those that the commands touch ([`Command::touches`]); `changes` are those that these permissions work on, and those that
+    /// those that the commands touch ([`Command::required_rows`]); `changes` are those that these permissions work on, and those that
     /// answer these requests.
     pub fn new(
         id: AccountId,
@@ -139,8 +139,8 @@ impl Account {
     }
 
     /// Applies one command.
-    pub fn apply(&mut self, command: Command, context: &Context) -> Answer {
-        let context = &Context {
+    pub fn apply(&mut self, command: Command, context: &TransitionContext) -> CommandReply {
+        let context = &TransitionContext {
             now: context.now.max(self.last_recorded_at),
             ..*context
         };
@@ -155,8 +155,8 @@ impl Account {
 
     /// Hands out the work of a lease that an earlier try of this batch gave, if its commit happened after all. Nobody else can
     /// have begun it: who has a lease learns of it from the answer to that commit.
-    pub fn hand_out_again(&mut self, key: &PermissionKey, epoch: u64, context: &Context) {
-        let context = &Context {
+    pub fn hand_out_again(&mut self, key: &PermissionKey, epoch: u64, context: &TransitionContext) {
+        let context = &TransitionContext {
             now: context.now.max(self.last_recorded_at),
             ..*context
         };
@@ -165,7 +165,7 @@ impl Account {
         }
     }
 
-    fn open(&mut self, intent: Arc<Intent>, context: &Context) -> Answer {
+    fn open(&mut self, intent: Arc<Intent>, context: &TransitionContext) -> CommandReply {
         if let Some(earlier) = self.requests.get(&intent.request_id) {
             return self.replay(&earlier.clone(), &intent, context);
         }
@@ -180,7 +180,7 @@ impl Account {
             .unwrap_or_else(|| Permission::new(key.clone(), context.now));
         if permission.current.is_none() {
             // At rest it is known what AWS holds.
-            permission.forget_landed(context.now);
+            permission.drop_resolved_call(context.now);
         }
         permission.generation += 1;
         permission.desired = Some(intent.action.into());
@@ -198,7 +198,7 @@ impl Account {
         self.effects.requests.push(request.clone());
         self.requests.insert(request.id, request);
         self.effects.opened.insert(id);
-        self.record(Body::of_change(&change), context);
+        self.record(EntryBody::of_change(&change), context);
         self.changes.insert(id, change);
 
         let waiting = permission.next.replace(id);
@@ -210,13 +210,13 @@ impl Account {
         }
         self.put(permission, context);
         self.snapshot(id)
-            .map(Answer::Opened)
+            .map(CommandReply::Opened)
             .expect("the change was put in above")
     }
 
     /// The newest change of the permission, if it is under way and does what `intent` asks for. Not one in doubt that nobody works on:
     /// it waits until AWS was read back, perhaps for long, and a newer change is called at once.
-    fn under_way(&self, intent: &Intent, context: &Context) -> Option<ChangeId> {
+    fn under_way(&self, intent: &Intent, context: &TransitionContext) -> Option<ChangeId> {
         let permission = self.permissions.get(&intent.key)?;
         let newest = permission.next.or(permission.current)?;
         let change = self.changes.get(&newest)?;
@@ -225,37 +225,37 @@ impl Account {
     }
 
     /// Lets a request join a change. Nothing else changes: the work goes on as it would have.
-    fn join(&mut self, id: ChangeId, intent: &Intent, context: &Context) -> Answer {
+    fn join(&mut self, id: ChangeId, intent: &Intent, context: &TransitionContext) -> CommandReply {
         let request = Request::joining(id, intent);
         self.effects.requests.push(request.clone());
         self.requests.insert(request.id, request);
         let body = ChangeBody::joining(&self.changes[&id], intent);
-        self.record(Body::ChangeJoined(body), context);
+        self.record(EntryBody::ChangeJoined(body), context);
         self.snapshot(id)
-            .map(Answer::Joined)
+            .map(CommandReply::Joined)
             .expect("a change that a permission names is loaded with it")
     }
 
     /// The answer to a request id that was seen before.
-    fn replay(&mut self, request: &Request, intent: &Intent, context: &Context) -> Answer {
+    fn replay(&mut self, request: &Request, intent: &Intent, context: &TransitionContext) -> CommandReply {
         let earlier = request.change_id;
         // With the same content it is about the same permission, which was loaded for the command.
         let snapshot = self.snapshot(earlier).filter(|_| request.is_repeated_by(intent));
         let Some(snapshot) = snapshot else {
-            return Answer::RequestIdReused(earlier);
+            return CommandReply::RequestIdReused(earlier);
         };
         if earlier != intent.change_id {
-            return Answer::Replayed(snapshot);
+            return CommandReply::Replayed(snapshot);
         }
         // Our own commit, whose answer was lost: nobody works under the lease that it took, if it took one. While
         // another change is current it took none, and the holder is at work.
         if snapshot.permission.current == Some(earlier) {
             self.resume(&snapshot.permission, snapshot.permission.lease_epoch, context);
         }
-        Answer::Opened(snapshot)
+        CommandReply::Opened(snapshot)
     }
 
-    fn deny(&mut self, intent: Arc<Intent>, rule: String, context: &Context) -> Answer {
+    fn deny(&mut self, intent: Arc<Intent>, rule: String, context: &TransitionContext) -> CommandReply {
         // What was accepted stays accepted: a replay gets the first answer, whatever the policy says today.
         if let Some(earlier) = self.requests.get(&intent.request_id) {
             return self.replay(&earlier.clone(), &intent, context);
@@ -272,11 +272,11 @@ impl Account {
             failure: None,
             denied_by: Some(rule.clone()),
         };
-        let index = self.record(Body::ChangeDenied(refusal), context);
-        Answer::Denied(index, rule)
+        let index = self.record(EntryBody::ChangeDenied(refusal), context);
+        CommandReply::Denied(index, rule)
     }
 
-    fn settle(&mut self, settlement: Settlement, context: &Context) -> Answer {
+    fn settle(&mut self, settlement: Settlement, context: &TransitionContext) -> CommandReply {
         let Settlement {
             key,
             epoch,
@@ -294,19 +294,19 @@ impl Account {
         let lost = attempts.iter().any(is_lost);
         if lost {
             // Counted from now, and not from the call's end, which only the replica's clock knows.
-            self.may_land(&mut permission, context.now + context.landing_window);
+            self.note_unresolved_call(&mut permission, context.now + context.landing_window);
         }
-        let outcome = as_far_as_known(outcome, &mut permission, lost, context);
+        let outcome = confirmed_outcome(outcome, &mut permission, lost, context);
         self.current(&permission).remember(attempts);
         self.touch(change_id);
         match outcome {
-            Outcome::Succeeded => {
+            WorkOutcome::Succeeded => {
                 permission.applied = Some(self.current(&permission).intent.action.into());
-                permission.forget_landed(context.now);
+                permission.drop_resolved_call(context.now);
                 self.end(change_id, ChangeState::Succeeded, None, context);
                 self.advance(&mut permission, context);
             }
-            Outcome::Failed { failure, observed } => {
+            WorkOutcome::Failed { failure, observed } => {
                 permission.applied = observed.or(permission.applied);
                 if permission.next.is_none() {
                     permission.desired = permission.applied;
@@ -314,7 +314,7 @@ impl Account {
                 self.end(change_id, ChangeState::Failed, Some(failure), context);
                 self.advance(&mut permission, context);
             }
-            Outcome::Retry {
+            WorkOutcome::Retry {
                 delay,
                 in_doubt,
                 observed,
@@ -330,7 +330,7 @@ impl Account {
             }
         }
         self.put(permission, context);
-        Answer::Settled
+        CommandReply::Settled
     }
 
     fn current(&mut self, permission: &Permission) -> &mut Change {
@@ -341,7 +341,7 @@ impl Account {
     }
 
     /// Gives a change its one terminal entry.
-    fn end(&mut self, id: ChangeId, state: ChangeState, failure: Option<Failure>, context: &Context) {
+    fn end(&mut self, id: ChangeId, state: ChangeState, failure: Option<ChangeFailure>, context: &TransitionContext) {
         let change = self
             .changes
             .get_mut(&id)
@@ -350,7 +350,7 @@ impl Account {
         change.state = state;
         change.failure = failure;
         change.ended_at = Some(context.now);
-        let body = Body::of_change(change);
+        let body = EntryBody::of_change(change);
         self.touch(id);
         self.effects.ended.push(id);
         self.record(body, context);
@@ -363,7 +363,7 @@ impl Account {
         }
     }
 
-    fn record(&mut self, body: Body, context: &Context) -> u64 {
+    fn record(&mut self, body: EntryBody, context: &TransitionContext) -> u64 {
         let log_index = self.size;
         self.effects.entries.push(Entry {
             account: self.id,
@@ -376,7 +376,7 @@ impl Account {
         log_index
     }
 
-    fn put(&mut self, mut permission: Permission, context: &Context) {
+    fn put(&mut self, mut permission: Permission, context: &TransitionContext) {
         permission.updated_at = context.now;
         let key = permission.key.clone();
         if self.permissions.insert(key.clone(), permission).is_none() {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::worker::{Cause, Next, Worker};
+use crate::worker::{NextRound, Trigger, Worker};
 
 use super::{ServerTls, TlsProblem};
 
@@ -25,8 +25,8 @@ impl Worker for CertificateReload {
         self.every
     }
 
-    async fn round(&mut self, _: Cause) -> Result<Next, TlsProblem> {
+    async fn round(&mut self, _: Trigger) -> Result<NextRound, TlsProblem> {
         self.tls.reload().await?;
-        Ok(Next::Interval)
+        Ok(NextRound::Interval)
     }
 }

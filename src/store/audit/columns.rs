@@ -1,10 +1,10 @@
-//! The columns of an entry's row that repeat its text ([`Columns`]).
+//! The columns of an entry's row that repeat its text ([`EntryColumns`]).
 
 use std::borrow::Cow;
 
 use sqlx::{Row, postgres::PgRow};
 
-use crate::domain::Columns;
+use crate::domain::EntryColumns;
 
 /// How they are selected, in the order of [`read`].
 pub(super) const NAMES: &str = "kind, action, cause, change_id, request_id, principal, reason, ticket, region, image_id, \
@@ -12,13 +12,13 @@ pub(super) const NAMES: &str = "kind, action, cause, change_id, request_id, prin
 
 /// Reads them out of a row, the first of them at index `first`: by index, without a copy, and without a check of their SQL types,
 /// since a page has thousands of values.
-pub(super) fn read(row: &PgRow, first: usize) -> Result<Columns<'_>, sqlx::Error> {
+pub(super) fn read(row: &PgRow, first: usize) -> Result<EntryColumns<'_>, sqlx::Error> {
     let text = |at: usize| {
         let text: Option<&str> = row.try_get_unchecked(first + at)?;
         Ok::<_, sqlx::Error>(text.map(Cow::from))
     };
     let generation: Option<i64> = row.try_get_unchecked(first + 11)?;
-    Ok(Columns {
+    Ok(EntryColumns {
         kind: row.try_get_unchecked::<&str, _>(first)?.into(),
         action: text(1)?,
         cause: text(2)?,

@@ -1,7 +1,7 @@
 //! What a page of entries is looked up by. The other conditions are checked on what is found so.
 
 use crate::{
-    domain::{Action, Kind, KindName},
+    domain::{Action, EntryKind, KindName},
     store::at_hand::Planning,
 };
 
@@ -56,7 +56,7 @@ impl Column {
 }
 
 /// The kinds that have no index. All others, which are rare, have one.
-const FREQUENT: [Kind; 2] = [Kind::ChangeRequested, Kind::ChangeSucceeded];
+const FREQUENT: [EntryKind; 2] = [EntryKind::ChangeRequested, EntryKind::ChangeSucceeded];
 
 fn is_rare(kind: &KindName) -> bool {
     FREQUENT.iter().all(|frequent| frequent.name() != kind.as_str())

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use sqlx::{AssertSqlSafe, PgConnection, Row as _, postgres::PgRow};
 
 use crate::{
-    domain::{AccountId, Columns, Timestamp},
+    domain::{AccountId, EntryColumns, Timestamp},
     ledger::Hash,
     store::{
         Database, StoreError,
@@ -49,7 +49,7 @@ pub struct StoredEntry<'a> {
     /// What the tree says that the text hashes to. Not compared with the text here.
     pub leaf_hash: Hash,
     /// What the row repeats of the text. Not compared with it here.
-    pub columns: Columns<'a>,
+    pub columns: EntryColumns<'a>,
 }
 
 impl StoredEntry<'_> {

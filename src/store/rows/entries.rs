@@ -1,7 +1,7 @@
 //! `audit_entry`: lines are only ever added.
 
 use crate::{
-    domain::{Columns, Entry, ShareEffect},
+    domain::{Entry, EntryColumns, ShareEffect},
     ledger::Hash,
 };
 
@@ -14,7 +14,7 @@ use super::{
 pub(in crate::store) struct Line<'a> {
     pub(in crate::store) entry: &'a Entry,
     /// The members of the body that columns repeat.
-    pub(in crate::store) repeated: Columns<'a>,
+    pub(in crate::store) repeated: EntryColumns<'a>,
     pub(in crate::store) text: String,
     pub(in crate::store) leaf_hash: Hash,
 }

@@ -59,7 +59,7 @@ fn intent() -> impl Strategy<Value = Intent> {
 
 fn attempt() -> impl Strategy<Value = Attempt> {
     (
-        select(Operation::ALL),
+        select(AwsOperation::ALL),
         time(),
         0..=MAX,
         select(Classification::ALL),
@@ -78,22 +78,22 @@ fn attempt() -> impl Strategy<Value = Attempt> {
         )
 }
 
-fn failure() -> impl Strategy<Value = Failure> {
+fn failure() -> impl Strategy<Value = ChangeFailure> {
     let texts = (option::of(".{0,20}"), option::of(".{0,20}"));
-    (select(FailureReason::ALL), texts).prop_map(|(reason, (code, message))| Failure { reason, code, message })
+    (select(FailureReason::ALL), texts).prop_map(|(reason, (code, message))| ChangeFailure { reason, code, message })
 }
 
-type Make = fn(ChangeBody) -> Body;
+type Make = fn(ChangeBody) -> EntryBody;
 
 /// Any entry of a kind that this build knows.
 fn entry() -> impl Strategy<Value = Entry> {
     let kinds: &[Make] = &[
-        Body::ChangeRequested,
-        Body::ChangeDenied,
-        Body::ChangeSucceeded,
-        Body::ChangeFailed,
-        Body::ChangeSuperseded,
-        Body::ChangeJoined,
+        EntryBody::ChangeRequested,
+        EntryBody::ChangeDenied,
+        EntryBody::ChangeSucceeded,
+        EntryBody::ChangeFailed,
+        EntryBody::ChangeSuperseded,
+        EntryBody::ChangeJoined,
     ];
     (
         (0..=MAX, time(), select(kinds)),
@@ -144,7 +144,7 @@ proptest! {
         let text = encode(&entry, &version).unwrap();
         let recorded = decode(&text).unwrap();
         prop_assert_eq!(encode(&recorded.entry, &recorded.server_version).unwrap(), text);
-        prop_assert_eq!(recorded, Recorded { entry, server_version: version });
+        prop_assert_eq!(recorded, RecordedEntry { entry, server_version: version });
     }
 
     #[test]
@@ -153,9 +153,9 @@ proptest! {
         let newer = text.replacen("\"schema\":1,", "\"schema\":2,", 1);
         for text in [of_an_unknown_kind(&text, entry.body.kind_name()), newer] {
             let read = decode(&text).unwrap();
-            prop_assert!(matches!(read.entry.body, Body::Unknown(_)));
+            prop_assert!(matches!(read.entry.body, EntryBody::Unknown(_)));
             prop_assert_eq!(encode(&read.entry, &version).unwrap(), text);
-            let columns = Columns { kind: entry.body.kind_name().into(), ..read.entry.columns() };
+            let columns = EntryColumns { kind: entry.body.kind_name().into(), ..read.entry.columns() };
             prop_assert_eq!(columns, entry.columns());
         }
     }
@@ -225,7 +225,7 @@ fn a_body_with_a_value_that_this_build_never_writes_is_one_that_it_does_not_know
         ("\"generation\"", "\"error_code\":\"Code\",\"generation\""),
     ] {
         let read = decode(&GOOD.replace(old, new)).unwrap();
-        assert!(matches!(read.entry.body, Body::Unknown(_)), "{new}");
+        assert!(matches!(read.entry.body, EntryBody::Unknown(_)), "{new}");
         assert_eq!(read.entry.columns().region.as_deref(), Some("eu-central-1"));
     }
 }

@@ -5,12 +5,12 @@ mod properties;
 #[cfg(test)]
 mod tests;
 
-use super::{Body, Entry};
+use super::{Entry, EntryBody};
 use crate::ledger::envelope::{DecodeError, EncodeError, Envelope};
 
 /// An entry as it was recorded.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Recorded {
+pub struct RecordedEntry {
     /// The entry. A refusal has no change: its change id is nil.
     pub entry: Entry,
     /// The version of the server that recorded it.
@@ -38,16 +38,17 @@ pub fn encode(entry: &Entry, server_version: &str) -> Result<String, EncodeError
 ///
 /// # Errors
 /// When one of the seven members is missing or has a value that it cannot have, or there are others.
-pub fn decode(text: &str) -> Result<Recorded, DecodeError> {
+pub fn decode(text: &str) -> Result<RecordedEntry, DecodeError> {
     let line = Envelope::decode(text)?;
-    let body = Body::read(line.kind, line.schema, line.account, line.body.get()).ok_or(DecodeError::Member("body"))?;
+    let body =
+        EntryBody::read(line.kind, line.schema, line.account, line.body.get()).ok_or(DecodeError::Member("body"))?;
     let entry = Entry {
         account: line.account,
         log_index: line.log_index,
         recorded_at: line.recorded_at,
         body,
     };
-    Ok(Recorded {
+    Ok(RecordedEntry {
         entry,
         server_version: line.server_version.into_owned(),
     })

@@ -2,20 +2,20 @@
 
 use sharewarden::domain::{
     ChangeState, PermissionKey,
-    transition::{Account, Command, Outcome},
+    transition::{AccountState, Command, WorkOutcome},
 };
 
 use crate::{
     aws::WINDOW,
+    fixtures::key,
     forwarder::Held,
-    names::key,
     promises::Promise::{AllEnds, NewestWins, NothingLandsLast, OneRequestOneEnd, RestIsTrue},
     world::{Commit, Dice, LEASE, World},
 };
 
 impl World {
     /// Where nothing is under way, what is said to be applied is what AWS holds, and what was asked for last.
-    pub(crate) fn check_rest(&mut self, account: &Account) {
+    pub(crate) fn check_rest(&mut self, account: &AccountState) {
         for key in &account.effects().permissions {
             let permission = &self.database.permissions[key];
             if permission.current.is_some() {
@@ -54,7 +54,7 @@ impl World {
             for Held { work, .. } in std::mem::take(&mut self.replicas[0].held) {
                 let intent = &work.change.intent;
                 self.aws.set(&intent.key, intent.action.into(), intent.change_id);
-                self.give_back(0, work, Vec::new(), Outcome::Succeeded);
+                self.give_back(0, work, Vec::new(), WorkOutcome::Succeeded);
             }
             self.commit(0, Commit::Answered, &mut Dice(0));
         }

@@ -4,12 +4,12 @@ use std::{collections::HashMap, sync::Arc};
 
 use sharewarden::domain::{
     Change, Intent, PermissionKey, RequestId,
-    transition::{Account, Answer, Command, Context, Settlement, Work},
+    transition::{AccountState, Command, CommandReply, Settlement, TransitionContext, Work},
 };
 
 use crate::{
     database::Database,
-    names,
+    fixtures,
     promises::{
         Breaches,
         Promise::{LostLeaseIsSilent, OneChangePerRequestId, ReuseIsRefused, SameWishJoins},
@@ -35,13 +35,13 @@ impl<'a> Watch<'a> {
 
     pub(crate) fn apply(
         &mut self,
-        account: &mut Account,
+        account: &mut AccountState,
         command: &Command,
-        context: &Context,
+        context: &TransitionContext,
         breaches: &mut Breaches,
-    ) -> Answer {
-        let touched = command.touches().permission;
-        let permission = |account: &Account| touched.and_then(|key| account.permission(key)).cloned();
+    ) -> CommandReply {
+        let touched = command.required_rows().permission;
+        let permission = |account: &AccountState| touched.and_then(|key| account.permission(key)).cloned();
         let before = permission(account);
         let newest = before
             .as_ref()
@@ -63,8 +63,8 @@ impl<'a> Watch<'a> {
                 // A renewal that was committed before gets its answer once more.
                 let again = |work: &Work| work.epoch == epoch + 1 && silent;
                 let right = match &answer {
-                    Answer::LeaseLost => silent,
-                    Answer::Renewed(work) => !silent || again(work),
+                    CommandReply::LeaseLost => silent,
+                    CommandReply::Renewed(work) => !silent || again(work),
                     _ => !silent,
                 };
                 breaches.check(LostLeaseIsSilent, right, || format!("{command:?}: {answer:?}"));
@@ -79,7 +79,7 @@ impl<'a> Watch<'a> {
         &mut self,
         intent: &Arc<Intent>,
         newest: Option<&Change>,
-        answer: &Answer,
+        answer: &CommandReply,
         silent: bool,
         breaches: &mut Breaches,
     ) {
@@ -94,8 +94,8 @@ impl<'a> Watch<'a> {
             };
             self.opened.insert(intent.request_id, Arc::new(asked));
             let right = match answer {
-                Answer::Opened(s) => joined.is_none() && s.change.id() == intent.change_id,
-                Answer::Joined(s) => joined.is_some() && s.change.id() == change_id && !s.change.has_ended(),
+                CommandReply::Opened(s) => joined.is_none() && s.change.id() == intent.change_id,
+                CommandReply::Joined(s) => joined.is_some() && s.change.id() == change_id && !s.change.has_ended(),
                 _ => false,
             };
             breaches.check(SameWishJoins, right, || format!("{newest:?}, {intent:?}: {answer:?}"));
@@ -104,17 +104,19 @@ impl<'a> Watch<'a> {
         let id = earlier.change_id;
         if id == intent.change_id || asks_for_the_same(&earlier, intent) {
             let named = match answer {
-                Answer::Opened(s) => id == intent.change_id && s.change.id() == id,
-                Answer::Replayed(s) => id != intent.change_id && s.change.id() == id,
+                CommandReply::Opened(s) => id == intent.change_id && s.change.id() == id,
+                CommandReply::Replayed(s) => id != intent.change_id && s.change.id() == id,
                 _ => false,
             };
             breaches.check(OneChangePerRequestId, named && silent, || {
                 format!("replayed {intent:?}: {answer:?}")
             });
         } else {
-            breaches.check(ReuseIsRefused, *answer == Answer::RequestIdReused(id) && silent, || {
-                format!("reused {intent:?}: {answer:?}")
-            });
+            breaches.check(
+                ReuseIsRefused,
+                *answer == CommandReply::RequestIdReused(id) && silent,
+                || format!("reused {intent:?}: {answer:?}"),
+            );
         }
     }
 
@@ -122,18 +124,18 @@ impl<'a> Watch<'a> {
     fn check_settle(
         &self,
         settlement: &Settlement,
-        answer: &Answer,
+        answer: &CommandReply,
         silent: bool,
-        context: &Context,
+        context: &TransitionContext,
         breaches: &mut Breaches,
     ) {
         let newest = self
             .calls
             .get(&settlement.key)
-            .is_some_and(|call| call.epoch == settlement.epoch && names::replica(call.replica) == context.replica);
+            .is_some_and(|call| call.epoch == settlement.epoch && fixtures::replica(call.replica) == context.replica);
         let right = match answer {
-            Answer::Settled => newest && !silent,
-            Answer::LeaseLost => silent,
+            CommandReply::Settled => newest && !silent,
+            CommandReply::LeaseLost => silent,
             _ => false,
         };
         breaches.check(LostLeaseIsSilent, right, || format!("{settlement:?}: {answer:?}"));

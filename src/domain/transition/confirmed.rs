@@ -4,31 +4,39 @@
 
 use crate::domain::Permission;
 
-use super::{Context, Outcome};
+use super::{TransitionContext, WorkOutcome};
 
 /// The outcome of the work under a lease, as far as it is known. `lost` says that a call was lost under the lease.
 ///
 /// A lost call is open until AWS was read back when it could take effect no more. Until then a change did not fail: it is put off,
 /// and begins with reading back.
-pub(super) fn as_far_as_known(outcome: Outcome, permission: &mut Permission, lost: bool, context: &Context) -> Outcome {
-    let landed = !lost && permission.landing.is_none_or(|landing| landing.until <= context.now);
+pub(super) fn confirmed_outcome(
+    outcome: WorkOutcome,
+    permission: &mut Permission,
+    lost: bool,
+    context: &TransitionContext,
+) -> WorkOutcome {
+    let landed = !lost
+        && permission
+            .unresolved_call
+            .is_none_or(|landing| landing.until <= context.now);
     match outcome {
-        Outcome::Succeeded => Outcome::Succeeded,
-        Outcome::Failed { failure, observed } => {
+        WorkOutcome::Succeeded => WorkOutcome::Succeeded,
+        WorkOutcome::Failed { failure, observed } => {
             let observed = observed.filter(|_| landed);
-            match permission.landing {
-                Some(landing) if observed.is_none() => Outcome::Retry {
+            match permission.unresolved_call {
+                Some(landing) if observed.is_none() => WorkOutcome::Retry {
                     delay: landing.until.since(context.now),
                     in_doubt: true,
                     observed: None,
                 },
                 _ => {
-                    permission.landing = None;
-                    Outcome::Failed { failure, observed }
+                    permission.unresolved_call = None;
+                    WorkOutcome::Failed { failure, observed }
                 }
             }
         }
-        Outcome::Retry {
+        WorkOutcome::Retry {
             delay,
             in_doubt,
             observed,
@@ -36,9 +44,9 @@ pub(super) fn as_far_as_known(outcome: Outcome, permission: &mut Permission, los
             let in_doubt = in_doubt || lost;
             let observed = observed.filter(|_| landed && !in_doubt);
             if observed.is_some() {
-                permission.landing = None;
+                permission.unresolved_call = None;
             }
-            Outcome::Retry {
+            WorkOutcome::Retry {
                 delay,
                 in_doubt,
                 observed,

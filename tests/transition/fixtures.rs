@@ -3,7 +3,7 @@
 use std::sync::{Arc, LazyLock};
 
 use sharewarden::domain::{
-    AccountId, Action, ChangeId, Failure, FailureReason, Intent, PermissionKey, Principal, ReplicaId, RequestId,
+    AccountId, Action, ChangeFailure, ChangeId, FailureReason, Intent, PermissionKey, Principal, ReplicaId, RequestId,
     Timestamp, example,
 };
 use uuid::Uuid;
@@ -55,8 +55,8 @@ pub(crate) fn intent(id: u64, request: u64, key: PermissionKey, action: Action, 
     })
 }
 
-pub(crate) fn refused() -> Failure {
-    Failure {
+pub(crate) fn refused() -> ChangeFailure {
+    ChangeFailure {
         reason: FailureReason::UpstreamRefused,
         code: None,
         message: None,

@@ -9,7 +9,7 @@
 
 use std::time::Duration;
 
-use crate::clock::Elapsed;
+use crate::clock::MonotonicInstant;
 
 /// From half of the limit back to it, and from there on each doubling.
 const RECOVERY: Duration = Duration::from_secs(10);
@@ -27,24 +27,24 @@ pub struct PaceSettings {
 
 /// The bucket.
 #[derive(Debug)]
-pub(super) struct Pace {
+pub(super) struct RateLimiter {
     settings: PaceSettings,
     /// Calls a second.
     rate: f64,
     /// Where AWS throttled last; nothing, at full speed.
     limit: Option<f64>,
     /// The throttling of a call that was begun before this is old news.
-    slowed_at: Option<Elapsed>,
+    slowed_at: Option<MonotonicInstant>,
     /// Calls that may begin now. Negative after calls that could not wait.
     tokens: f64,
     /// The calls of the last second, about.
     recent: f64,
     /// When the two above were reckoned.
-    at: Elapsed,
+    at: MonotonicInstant,
 }
 
-impl Pace {
-    pub(super) fn new(settings: PaceSettings, now: Elapsed) -> Self {
+impl RateLimiter {
+    pub(super) fn new(settings: PaceSettings, now: MonotonicInstant) -> Self {
         Self {
             settings,
             rate: settings.most,
@@ -62,7 +62,7 @@ impl Pace {
     }
 
     /// How long until a call may begin; zero: now.
-    pub(super) fn wait(&mut self, now: Elapsed) -> Duration {
+    pub(super) fn wait(&mut self, now: MonotonicInstant) -> Duration {
         self.reckon(now);
         let missing = 1.0 - self.tokens;
         if missing <= 0.0 {
@@ -73,7 +73,7 @@ impl Pace {
     }
 
     /// A call begins: one that may, or one that cannot wait.
-    pub(super) fn spend(&mut self, now: Elapsed) {
+    pub(super) fn spend(&mut self, now: MonotonicInstant) {
         self.reckon(now);
         self.tokens -= 1.0;
         self.recent += 1.0;
@@ -87,7 +87,7 @@ impl Pace {
     }
 
     /// AWS throttled a call that was begun at this time. True when that slowed us down.
-    pub(super) fn throttled(&mut self, begun: Elapsed, now: Elapsed) -> bool {
+    pub(super) fn throttled(&mut self, begun: MonotonicInstant, now: MonotonicInstant) -> bool {
         self.reckon(now);
         if self.slowed_at.is_some_and(|slowed_at| begun < slowed_at) {
             return false;
@@ -101,7 +101,7 @@ impl Pace {
         self.rate < before
     }
 
-    fn reckon(&mut self, now: Elapsed) {
+    fn reckon(&mut self, now: MonotonicInstant) {
         let passed = now.since(self.at).as_secs_f64();
         self.at = self.at.max(now);
         // What was begun a second ago weighs a third (1/e), two seconds ago a seventh.
@@ -141,8 +141,8 @@ mod tests {
         burst: 100.0,
     };
 
-    fn start() -> Elapsed {
-        Clock::manual(Timestamp::parse("2026-11-22T00:00:00Z").unwrap()).elapsed()
+    fn start() -> MonotonicInstant {
+        Clock::manual(Timestamp::parse("2026-11-22T00:00:00Z").unwrap()).monotonic_now()
     }
 
     fn seconds(seconds: f64) -> Duration {
@@ -151,7 +151,7 @@ mod tests {
 
     /// Calls as fast as may be until `end`, against an AWS that lets `limit` a second through; tells how many it let through and
     /// how many not.
-    fn against(pace: &mut Pace, mut now: Elapsed, end: Elapsed, limit: f64) -> (u32, u32) {
+    fn against(pace: &mut RateLimiter, mut now: MonotonicInstant, end: MonotonicInstant, limit: f64) -> (u32, u32) {
         let (mut answered, mut throttled, mut theirs) = (0, 0, limit);
         while now < end {
             let wait = pace.wait(now);
@@ -171,7 +171,7 @@ mod tests {
 
     #[test]
     fn a_burst_begins_at_once_and_the_rest_at_the_rate() {
-        let mut pace = Pace::new(SETTINGS, start());
+        let mut pace = RateLimiter::new(SETTINGS, start());
         for _ in 0..100 {
             assert_eq!(pace.wait(start()), Duration::ZERO);
             pace.spend(start());
@@ -184,7 +184,7 @@ mod tests {
 
     #[test]
     fn throttling_halves_what_was_called_and_old_throttling_is_not_heard_twice() {
-        let mut pace = Pace::new(SETTINGS, start());
+        let mut pace = RateLimiter::new(SETTINGS, start());
         (0..80).for_each(|_| pace.spend(start()));
         let later = start().plus(seconds(0.001));
         assert!(pace.throttled(start(), later));
@@ -200,7 +200,7 @@ mod tests {
 
     #[test]
     fn it_grows_by_equal_steps_to_where_it_was_throttled_and_faster_beyond() {
-        let mut pace = Pace::new(SETTINGS, start());
+        let mut pace = RateLimiter::new(SETTINGS, start());
         (0..80).for_each(|_| pace.spend(start()));
         pace.throttled(start(), start());
         let mut rate = |at: f64| {
@@ -215,7 +215,7 @@ mod tests {
 
     #[test]
     fn it_finds_the_limit_of_an_upstream_and_stays_near_it() {
-        let mut pace = Pace::new(SETTINGS, start());
+        let mut pace = RateLimiter::new(SETTINGS, start());
         let end = start().plus(seconds(20.0));
         against(&mut pace, start(), end, 20.0);
         let (answered, throttled) = against(&mut pace, end, end.plus(seconds(100.0)), 20.0);
@@ -225,7 +225,7 @@ mod tests {
 
     #[test]
     fn it_is_as_fast_as_before_when_the_limit_is_gone() {
-        let mut pace = Pace::new(SETTINGS, start());
+        let mut pace = RateLimiter::new(SETTINGS, start());
         let end = start().plus(seconds(30.0));
         against(&mut pace, start(), end, 5.0);
         assert!(pace.rate() < 20.0, "{}", pace.rate());
@@ -235,7 +235,7 @@ mod tests {
 
     #[test]
     fn a_read_is_paid_for_by_its_pages_and_one_that_others_made_costs_nothing() {
-        let mut pace = Pace::new(SETTINGS, start());
+        let mut pace = RateLimiter::new(SETTINGS, start());
         (0..100).for_each(|_| pace.spend(start()));
         pace.came_to(1, 0);
         assert_eq!(pace.wait(start()), Duration::ZERO);
@@ -245,7 +245,7 @@ mod tests {
 
     #[test]
     fn what_could_not_wait_is_paid_back() {
-        let mut pace = Pace::new(SETTINGS, start());
+        let mut pace = RateLimiter::new(SETTINGS, start());
         (0..150).for_each(|_| pace.spend(start()));
         assert!(pace.wait(start()) > seconds(0.05));
     }

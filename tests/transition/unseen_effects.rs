@@ -4,19 +4,19 @@
 use std::time::Duration;
 
 use sharewarden::domain::{
-    Access, ChangeState, Failure,
-    transition::{Account, Answer, Command, Outcome},
+    Access, ChangeFailure, ChangeState,
+    transition::{AccountState, Command, CommandReply, WorkOutcome},
 };
 
 use crate::{
-    found::{THROTTLED, at, lost_call, new_account, open, settle, settle_after},
-    names::{change, key, refused},
+    fixtures::{change, key, refused},
+    regressions::{THROTTLED, at, lost_call, new_account, open, settle, settle_after},
 };
 
 /// A change was called and the call was lost at this second; it is told to begin with reading back.
-fn loses_its_call(account: &mut Account, number: u64, second: u64) {
+fn loses_its_call(account: &mut AccountState, number: u64, second: u64) {
     let epoch = newest_epoch(account);
-    let later = Outcome::Retry {
+    let later = WorkOutcome::Retry {
         delay: Duration::ZERO,
         in_doubt: true,
         observed: None,
@@ -24,17 +24,17 @@ fn loses_its_call(account: &mut Account, number: u64, second: u64) {
     account.apply(settle_after(epoch, number, lost_call(), later), &at(second));
 }
 
-fn newest_epoch(account: &Account) -> u64 {
+fn newest_epoch(account: &AccountState) -> u64 {
     account.permission(&key(0)).expect("it was opened").lease_epoch
 }
 
-fn failed(observed: Option<Access>) -> Outcome {
-    let failure: Failure = refused();
-    Outcome::Failed { failure, observed }
+fn failed(observed: Option<Access>) -> WorkOutcome {
+    let failure: ChangeFailure = refused();
+    WorkOutcome::Failed { failure, observed }
 }
 
 /// A refusal of a call that was made again says nothing of the one before it: that is read back, and then the change may fail.
-fn fails_only_when_it_was_read_back(account: &mut Account, number: u64, second: u64) {
+fn fails_only_when_it_was_read_back(account: &mut AccountState, number: u64, second: u64) {
     let epoch = newest_epoch(account);
     account.apply(settle(epoch, number, failed(None)), &at(second));
     let permission = account.permission(&key(0)).expect("it was opened");
@@ -44,7 +44,10 @@ fn fails_only_when_it_was_read_back(account: &mut Account, number: u64, second: 
         Some(at(second).now),
         "nothing is waited for"
     );
-    assert_eq!(account.apply(Command::Claim(key(0)), &at(second)), Answer::Claimed);
+    assert_eq!(
+        account.apply(Command::Claim(key(0)), &at(second)),
+        CommandReply::Claimed
+    );
     let epoch = newest_epoch(account);
     account.apply(settle(epoch, number, failed(Some(Access::NotShared))), &at(second));
     let state = account.change(change(number)).expect("it was opened").state;
@@ -116,7 +119,7 @@ fn a_change_that_was_read_back_and_throttled_fails_without_another_look() {
     account.apply(open(1), &at(0));
     loses_its_call(&mut account, 1, 1);
     account.apply(Command::Claim(key(0)), &at(9));
-    let throttled = Outcome::Retry {
+    let throttled = WorkOutcome::Retry {
         delay: Duration::ZERO,
         in_doubt: false,
         observed: Some(Access::NotShared),

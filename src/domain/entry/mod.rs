@@ -14,9 +14,9 @@ pub mod unknown;
 use super::{AccountId, Timestamp};
 
 pub use change::ChangeBody;
-pub use columns::Columns;
-pub use kinds::{Body, Kind, OcsfStatus, ShareEffect};
-pub use text::{Recorded, decode, encode};
+pub use columns::EntryColumns;
+pub use kinds::{EntryBody, EntryKind, OcsfStatus, ShareEffect};
+pub use text::{RecordedEntry, decode, encode};
 pub use unknown::UnknownBody;
 
 /// One line of an account's ledger.
@@ -29,12 +29,12 @@ pub struct Entry {
     /// When it was recorded, on the database's clock; never before the entry in front of it.
     pub recorded_at: Timestamp,
     /// What happened.
-    pub body: Body,
+    pub body: EntryBody,
 }
 
 impl Entry {
     /// The values that it is filtered by.
-    pub fn columns(&self) -> Columns<'_> {
-        Columns::of(&self.body)
+    pub fn columns(&self) -> EntryColumns<'_> {
+        EntryColumns::of(&self.body)
     }
 }

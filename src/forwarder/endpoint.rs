@@ -1,43 +1,47 @@
-//! What moves a [`Place`]: a task that begins what may begin, woken by new work, by work that ends, and by time.
+//! What moves a [`EndpointDispatcher`]: a task that begins what may begin, woken by new work, by work that ends, and by time.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
 use crate::{
-    clock::{Clock, Elapsed},
+    clock::{Clock, MonotonicInstant},
     domain::{AccountId, Classification, Region},
     store::Leased,
 };
 
 use super::{
     Forwarder,
-    place::{Next, Place, PlaceSettings, Turn, TurnedAway},
+    dispatcher::{CallSlot, Dispatch, EndpointDispatcher, PlaceSettings, Rejection},
 };
 
 /// One account in one Region.
-pub(super) struct Spot {
+pub(super) struct Endpoint {
     pub(super) account: AccountId,
     pub(super) region: Region,
-    place: Mutex<Place<Leased>>,
+    place: Mutex<EndpointDispatcher<Leased>>,
     /// Something may begin.
     moved: Notify,
     /// There may be room for more, or more to look for.
     pub(super) looking: Notify,
 }
 
-impl Spot {
-    pub(super) fn new((account, region): (AccountId, Region), settings: PlaceSettings, now: Elapsed) -> Arc<Self> {
+impl Endpoint {
+    pub(super) fn new(
+        (account, region): (AccountId, Region),
+        settings: PlaceSettings,
+        now: MonotonicInstant,
+    ) -> Arc<Self> {
         Arc::new(Self {
             account,
             region,
-            place: Mutex::new(Place::new(settings, now)),
+            place: Mutex::new(EndpointDispatcher::new(settings, now)),
             moved: Notify::new(),
             looking: Notify::new(),
         })
     }
 
-    pub(super) fn place(&self) -> MutexGuard<'_, Place<Leased>> {
+    pub(super) fn place(&self) -> MutexGuard<'_, EndpointDispatcher<Leased>> {
         // Every method of a place leaves it whole.
         self.place.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -63,29 +67,29 @@ impl Spot {
 
 impl Forwarder {
     /// Begins what may begin, until stopped. What waits then is left.
-    pub(super) async fn serve(self, spot: Arc<Spot>) {
+    pub(super) async fn serve(self, endpoint: Arc<Endpoint>) {
         while !self.0.stop.is_cancelled() {
-            let next = spot.place().next(self.0.clock.elapsed());
+            let next = endpoint.place().next(self.0.clock.monotonic_now());
             let delay = match next {
-                Next::Begin(leased, turn) => {
-                    let (forwarder, turn) = (self.clone(), TurnTaken::new(&spot, turn, &self.0.clock));
+                Dispatch::Begin(leased, turn) => {
+                    let (forwarder, turn) = (self.clone(), SlotGuard::new(&endpoint, turn, &self.0.clock));
                     self.0
                         .tasks
                         .spawn(async move { forwarder.converge(leased, turn).await });
                     continue;
                 }
-                Next::TurnAway(leased, why) => {
-                    self.spawn_put_off(spot.clone(), leased, why);
-                    spot.look_if_wanted();
+                Dispatch::Reject(leased, why) => {
+                    self.spawn_put_off(endpoint.clone(), leased, why);
+                    endpoint.look_if_wanted();
                     continue;
                 }
-                Next::Wait(delay) => Some(delay),
-                Next::Nothing => None,
+                Dispatch::Wait(delay) => Some(delay),
+                Dispatch::Nothing => None,
             };
-            spot.look_if_wanted();
+            endpoint.look_if_wanted();
             tokio::select! {
                 () = self.0.stop.cancelled() => return,
-                () = spot.moved.notified() => {}
+                () = endpoint.moved.notified() => {}
                 () = self.0.clock.sleep(delay.unwrap_or_default()), if delay.is_some() => {}
             }
         }
@@ -93,50 +97,53 @@ impl Forwarder {
 }
 
 /// A turn, until it is dropped.
-pub(super) struct TurnTaken {
-    spot: Arc<Spot>,
-    turn: Turn,
+pub(super) struct SlotGuard {
+    endpoint: Arc<Endpoint>,
+    turn: CallSlot,
     clock: Clock,
 }
 
-impl TurnTaken {
-    fn new(spot: &Arc<Spot>, turn: Turn, clock: &Clock) -> Self {
+impl SlotGuard {
+    fn new(endpoint: &Arc<Endpoint>, turn: CallSlot, clock: &Clock) -> Self {
         Self {
-            spot: spot.clone(),
+            endpoint: endpoint.clone(),
             turn,
             clock: clock.clone(),
         }
     }
 
-    pub(super) fn spot(&self) -> &Arc<Spot> {
-        &self.spot
+    pub(super) fn endpoint(&self) -> &Arc<Endpoint> {
+        &self.endpoint
     }
 
     /// May one more call be made?
-    pub(super) fn go_on(&self) -> Result<(), TurnedAway> {
-        self.spot.place().go_on(self.turn, self.clock.elapsed())
+    pub(super) fn go_on(&self) -> Result<(), Rejection> {
+        self.endpoint.place().go_on(self.turn, self.clock.monotonic_now())
     }
 
     /// What was begun as one call has come to so many.
     pub(super) fn came_to(&self, calls: u32) {
-        self.spot.place().came_to(self.turn, calls);
-        self.spot.moved();
+        self.endpoint.place().came_to(self.turn, calls);
+        self.endpoint.moved();
     }
 
     /// A call that was begun at this time has ended so.
-    pub(super) fn called(&self, begun: Elapsed, how: Classification) {
-        let said = self.spot.place().called(self.turn, begun, self.clock.elapsed(), how);
+    pub(super) fn called(&self, begun: MonotonicInstant, how: Classification) {
+        let said = self
+            .endpoint
+            .place()
+            .called(self.turn, begun, self.clock.monotonic_now(), how);
         if let Some(said) = said {
-            let (account, region) = (&self.spot.account, &self.spot.region);
+            let (account, region) = (&self.endpoint.account, &self.endpoint.region);
             tracing::warn!(account_id = %account, %region, "{said}");
-            self.spot.moved();
+            self.endpoint.moved();
         }
     }
 }
 
-impl Drop for TurnTaken {
+impl Drop for SlotGuard {
     fn drop(&mut self) {
-        self.spot.place().ended(self.turn, self.clock.elapsed());
-        self.spot.moved();
+        self.endpoint.place().ended(self.turn, self.clock.monotonic_now());
+        self.endpoint.moved();
     }
 }

@@ -3,16 +3,16 @@
 use std::time::Duration;
 
 use sharewarden::domain::{
-    Access, ChangeState, Operation, Timestamp,
-    transition::{Account, Answer, Command, Outcome},
+    Access, AwsOperation, ChangeState, Timestamp,
+    transition::{AccountState, Command, CommandReply, WorkOutcome},
 };
 
 use crate::{
-    found::{FIRST, WINDOW, at, epochs, lost_call, new_account, open, reloaded, renew, settle, settle_after},
-    names::{change, key, start},
+    fixtures::{change, key, start},
+    regressions::{FIRST, WINDOW, at, epochs, lost_call, new_account, open, reloaded, renew, settle, settle_after},
 };
 
-const LATER: Outcome = Outcome::Retry {
+const LATER: WorkOutcome = WorkOutcome::Retry {
     delay: Duration::ZERO,
     in_doubt: true,
     observed: None,
@@ -23,14 +23,14 @@ fn second(seconds: u64) -> Timestamp {
 }
 
 /// A grant whose call was lost in second 1, and is looked at again later.
-fn after_a_lost_grant(outcome: Outcome) -> Account {
+fn after_a_lost_grant(outcome: WorkOutcome) -> AccountState {
     let mut account = new_account();
     account.apply(open(1), &at(0));
     account.apply(settle_after(FIRST, 1, lost_call(), outcome), &at(1));
     reloaded(&account, &[1])
 }
 
-fn waits_until(account: &Account, seconds: u64) {
+fn waits_until(account: &AccountState, seconds: u64) {
     let permission = account.permission(&key(0)).expect("it was opened");
     assert!(account.effects().work.is_empty(), "nobody calls");
     assert_eq!((permission.lease, permission.next), (None, None));
@@ -46,18 +46,21 @@ fn a_revoke_waits_until_the_lost_grant_before_it_can_land_no_more() {
         ChangeState::Superseded
     );
     waits_until(&account, 1 + WINDOW.as_secs());
-    assert_eq!(account.apply(Command::Claim(key(0)), &at(7)), Answer::NotClaimed);
-    assert_eq!(account.apply(Command::Claim(key(0)), &at(8)), Answer::Claimed);
+    assert_eq!(account.apply(Command::Claim(key(0)), &at(7)), CommandReply::NotClaimed);
+    assert_eq!(account.apply(Command::Claim(key(0)), &at(8)), CommandReply::Claimed);
     let [work] = &account.effects().work[..] else {
         panic!("it is its turn")
     };
-    assert_eq!((work.change.id(), work.landing_for), (change(2), Some(Duration::ZERO)));
+    assert_eq!(
+        (work.change.id(), work.unresolved_for),
+        (change(2), Some(Duration::ZERO))
+    );
 }
 
 #[test]
 fn it_waits_also_when_the_lost_grant_was_seen_in_effect_or_done_once_more() {
     // What showed may be the second call's doing, and the first one's is to come.
-    let mut account = after_a_lost_grant(Outcome::Succeeded);
+    let mut account = after_a_lost_grant(WorkOutcome::Succeeded);
     account.apply(open(2), &at(2));
     waits_until(&account, 8);
 }
@@ -71,14 +74,14 @@ fn a_change_for_the_same_does_not_wait_and_does_not_join_one_in_doubt() {
     };
     assert_eq!(work.change.id(), change(3));
     assert_eq!(
-        work.landing_for,
+        work.unresolved_for,
         Some(Duration::from_secs(6)),
         "it must not fail before"
     );
     // This one is being worked on, and so the next request joins it.
     let answer = account.apply(open(5), &at(2));
     assert!(
-        matches!(&answer, Answer::Joined(snapshot) if snapshot.change.id() == change(3)),
+        matches!(&answer, CommandReply::Joined(snapshot) if snapshot.change.id() == change(3)),
         "{answer:?}"
     );
 }
@@ -95,7 +98,7 @@ fn who_waits_is_overtaken_by_a_change_for_what_may_land() {
     let work = &account.effects().work[0];
     assert_eq!(work.change.id(), change(3));
     assert_eq!(
-        work.landing_for,
+        work.unresolved_for,
         Some(Duration::from_secs(5)),
         "it must not fail before"
     );
@@ -103,7 +106,7 @@ fn who_waits_is_overtaken_by_a_change_for_what_may_land() {
 
 #[test]
 fn a_revoke_behind_the_call_that_is_lost_waits_when_that_is_told() {
-    for outcome in [LATER, Outcome::Succeeded] {
+    for outcome in [LATER, WorkOutcome::Succeeded] {
         let mut account = new_account();
         account.apply(open(1), &at(0));
         let mut account = reloaded(&account, &[1]);
@@ -135,7 +138,7 @@ fn a_holder_that_renews_gives_way_to_a_change_that_has_to_wait() {
     let epoch = account.effects().work[0].epoch;
     let mut account = reloaded(&account, &[1]);
     account.apply(open(2), &at(3));
-    assert_eq!(account.apply(renew(epoch), &at(4)), Answer::GaveWay);
+    assert_eq!(account.apply(renew(epoch), &at(4)), CommandReply::GaveWay);
     waits_until(&account, 8);
 }
 
@@ -143,7 +146,7 @@ fn a_holder_that_renews_gives_way_to_a_change_that_has_to_wait() {
 #[test]
 fn only_a_lost_call_that_changes_something_makes_others_wait() {
     let mut read = lost_call();
-    read[0].operation = Operation::DescribeWorkspaceImagePermissions;
+    read[0].operation = AwsOperation::DescribeWorkspaceImagePermissions;
     let mut account = after_a_lost_grant(LATER);
     account.apply(Command::Claim(key(0)), &at(2));
     let epoch = account.effects().work[0].epoch;
@@ -151,7 +154,7 @@ fn only_a_lost_call_that_changes_something_makes_others_wait() {
     let landing = account
         .permission(&key(0))
         .expect("it was opened")
-        .landing
+        .unresolved_call
         .expect("a call was lost");
     assert_eq!((landing.access, landing.until), (Access::Shared, second(8)));
 }
@@ -160,7 +163,7 @@ fn only_a_lost_call_that_changes_something_makes_others_wait() {
 fn nobody_knows_what_aws_holds_while_a_call_may_land() {
     let mut account = new_account();
     account.apply(open(1), &at(0));
-    account.apply(settle(FIRST, 1, Outcome::Succeeded), &at(1));
+    account.apply(settle(FIRST, 1, WorkOutcome::Succeeded), &at(1));
     account.apply(open(2), &at(2));
     let epoch = account.permission(&key(0)).expect("it was opened").lease_epoch;
     account.apply(settle_after(epoch, 2, lost_call(), LATER), &at(3));
@@ -174,13 +177,13 @@ fn an_outcome_that_is_offered_again_does_not_hand_out_the_work_of_a_change_opene
     account.apply(open(1), &at(0));
     let mut account = reloaded(&account, &[1]);
     // Committed; but the answer is lost, and the next tries fail.
-    account.apply(settle(FIRST, 1, Outcome::Succeeded), &at(1));
+    account.apply(settle(FIRST, 1, WorkOutcome::Succeeded), &at(1));
     let mut account = reloaded(&account, &[1]);
     account.apply(open(2), &at(2));
     assert_eq!(account.effects().work.len(), 1, "change 2 is being called");
 
     let mut again = reloaded(&account, &[2]);
-    let answer = again.apply(settle(FIRST, 1, Outcome::Succeeded), &at(3));
-    assert_eq!(answer, Answer::LeaseLost);
+    let answer = again.apply(settle(FIRST, 1, WorkOutcome::Succeeded), &at(3));
+    assert_eq!(answer, CommandReply::LeaseLost);
     assert_eq!(epochs(&again.effects().work), Vec::<u64>::new());
 }

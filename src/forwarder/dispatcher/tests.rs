@@ -17,15 +17,15 @@ const SETTINGS: PlaceSettings = PlaceSettings {
     claim_ahead: Duration::from_secs(9),
 };
 
-const TURN: Turn = Turn {
+const TURN: CallSlot = CallSlot {
     is_probe: false,
     shares: false,
 };
 
 const LEASE: Duration = Duration::from_secs(18);
 
-fn at(seconds: f64) -> Elapsed {
-    let start = Clock::manual(Timestamp::parse("2026-11-22T00:00:00Z").unwrap()).elapsed();
+fn at(seconds: f64) -> MonotonicInstant {
+    let start = Clock::manual(Timestamp::parse("2026-11-22T00:00:00Z").unwrap()).monotonic_now();
     start.plus(Duration::from_secs_f64(seconds))
 }
 
@@ -33,32 +33,38 @@ fn image(name: &str) -> ImageId {
     format!("wsi-{name}00000000").parse().unwrap()
 }
 
-fn place() -> Place<u32> {
-    Place::new(SETTINGS, at(0.0))
+fn place() -> EndpointDispatcher<u32> {
+    EndpointDispatcher::new(SETTINGS, at(0.0))
 }
 
-fn put(place: &mut Place<u32>, now: f64, name: &str, item: u32) -> Option<(u32, TurnedAway)> {
+fn put(place: &mut EndpointDispatcher<u32>, now: f64, name: &str, item: u32) -> Option<(u32, Rejection)> {
     put_waiting(place, now, name, item, false)
 }
 
-fn put_reader(place: &mut Place<u32>, now: f64, name: &str, item: u32) -> Option<(u32, TurnedAway)> {
+fn put_reader(place: &mut EndpointDispatcher<u32>, now: f64, name: &str, item: u32) -> Option<(u32, Rejection)> {
     put_waiting(place, now, name, item, true)
 }
 
-fn put_waiting(place: &mut Place<u32>, now: f64, name: &str, item: u32, reads: bool) -> Option<(u32, TurnedAway)> {
+fn put_waiting(
+    place: &mut EndpointDispatcher<u32>,
+    now: f64,
+    name: &str,
+    item: u32,
+    reads: bool,
+) -> Option<(u32, Rejection)> {
     let begin_by = at(now).plus(LEASE);
-    place.put(at(now), image(name), Waiting { begin_by, reads, item })
+    place.put(at(now), image(name), QueuedItem { begin_by, reads, item })
 }
 
-fn begin(place: &mut Place<u32>, now: f64) -> (u32, Turn) {
+fn begin(place: &mut EndpointDispatcher<u32>, now: f64) -> (u32, CallSlot) {
     match place.next(at(now)) {
-        Next::Begin(item, turn) => (item, turn),
+        Dispatch::Begin(item, turn) => (item, turn),
         other => panic!("{other:?}"),
     }
 }
 
 /// A place where AWS has not answered.
-fn dead(place: &mut Place<u32>) {
+fn dead(place: &mut EndpointDispatcher<u32>) {
     let turn = TURN;
     (0..3).for_each(|_| {
         place.called(turn, at(0.0), at(0.0), Classification::Unknown);
@@ -66,7 +72,7 @@ fn dead(place: &mut Place<u32>) {
 }
 
 /// A place that AWS throttled to the least.
-fn slow(place: &mut Place<u32>) {
+fn slow(place: &mut EndpointDispatcher<u32>) {
     let turn = TURN;
     for round in 0..12 {
         let now = at(f64::from(round) * 0.0001);
@@ -82,10 +88,10 @@ fn so_many_are_worked_on_at_once_and_who_ends_makes_room() {
     }
     let (_, turn) = begin(&mut place, 0.0);
     begin(&mut place, 0.0);
-    assert_eq!(place.next(at(0.0)), Next::Wait(LEASE), "until it is too late");
+    assert_eq!(place.next(at(0.0)), Dispatch::Wait(LEASE), "until it is too late");
     place.ended(turn, at(1.0));
     assert_eq!(begin(&mut place, 1.0).0, 2);
-    assert_eq!(place.next(at(1.0)), Next::Nothing);
+    assert_eq!(place.next(at(1.0)), Dispatch::Nothing);
 }
 
 #[test]
@@ -96,7 +102,7 @@ fn what_cannot_be_begun_within_its_lease_is_turned_away() {
     }
     begin(&mut place, 0.0);
     begin(&mut place, 0.0);
-    let Next::TurnAway(2, away) = place.next(at(18.0)) else {
+    let Dispatch::Reject(2, away) = place.next(at(18.0)) else {
         panic!("it is too late")
     };
     assert_eq!((away.delay, away.is_dead), (LEAST_DELAY, false));
@@ -130,24 +136,24 @@ fn nothing_waits_under_a_lease_while_aws_does_not_answer_and_one_change_tries() 
     put(&mut place, 0.0, "b", 2);
     dead(&mut place);
     for _ in 0..2 {
-        let Next::TurnAway(_, away) = place.next(at(1.0)) else {
+        let Dispatch::Reject(_, away) = place.next(at(1.0)) else {
             panic!("nothing is begun")
         };
         assert_eq!((away.delay, away.is_dead), (Duration::from_secs(3), true));
     }
-    assert_eq!(place.room(at(1.0)), Room::ForSpent(4));
-    assert_eq!(place.room(at(4.0)), Room::For(1));
+    assert_eq!(place.room(at(1.0)), ClaimLimit::BudgetSpent(4));
+    assert_eq!(place.room(at(4.0)), ClaimLimit::Due(1));
     put(&mut place, 4.0, "a", 1);
     put(&mut place, 4.0, "a", 2);
     let (item, probe) = begin(&mut place, 4.0);
     assert_eq!((item, probe.is_probe), (1, true));
-    assert!(matches!(place.next(at(4.0)), Next::TurnAway(2, _)), "one only");
+    assert!(matches!(place.next(at(4.0)), Dispatch::Reject(2, _)), "one only");
 
     let said = place.called(probe, at(4.0), at(5.0), Classification::Refused);
     assert_eq!(said, Some("AWS answers again"));
     place.ended(probe, at(5.0));
     assert_eq!(place.is_to_look(at(5.0)), Ok(()), "for what was put off");
-    assert_eq!(place.room(at(5.0)), Room::For(4));
+    assert_eq!(place.room(at(5.0)), ClaimLimit::Due(4));
 }
 
 #[test]
@@ -164,16 +170,20 @@ fn a_read_back_obeys_the_circuit_too() {
 #[test]
 fn no_more_is_claimed_than_can_be_begun_soon() {
     let mut place = place();
-    assert_eq!(place.room(at(0.0)), Room::For(4), "twice what is worked on at once");
+    assert_eq!(
+        place.room(at(0.0)),
+        ClaimLimit::Due(4),
+        "twice what is worked on at once"
+    );
     for item in 0..3 {
         put(&mut place, 0.0, "a", item);
     }
-    assert_eq!(place.room(at(0.0)), Room::For(1));
+    assert_eq!(place.room(at(0.0)), ClaimLimit::Due(1));
     put(&mut place, 0.0, "a", 3);
     place.look();
-    assert_eq!(place.room(at(0.0)), Room::None);
+    assert_eq!(place.room(at(0.0)), ClaimLimit::None);
     assert_eq!(place.is_to_look(at(0.0)), Ok(()), "later");
-    let mut crawling = Place::<u32>::new(
+    let mut crawling = EndpointDispatcher::<u32>::new(
         PlaceSettings {
             max_in_flight: 100,
             ..SETTINGS
@@ -181,7 +191,7 @@ fn no_more_is_claimed_than_can_be_begun_soon() {
         at(0.0),
     );
     slow(&mut crawling);
-    let Room::For(room) = crawling.room(at(0.0)) else {
+    let ClaimLimit::Due(room) = crawling.room(at(0.0)) else {
         panic!()
     };
     assert!((9..=12).contains(&room), "{room} in 9 s at about one a second");
@@ -240,7 +250,7 @@ fn changes_in_doubt_of_one_image_share_a_turn_and_their_calls_wait_for_their_own
     );
     let sharers: Vec<_> = (2..=100).map(|_| begin(&mut place, 0.0)).collect();
     assert!(sharers.iter().all(|(_, turn)| turn.shares), "{sharers:?}");
-    assert_eq!(place.next(at(0.0)), Next::Nothing);
+    assert_eq!(place.next(at(0.0)), Dispatch::Nothing);
 
     // Whoever was told of the calls pays for them, and nobody for what was read by another.
     place.came_to(leads, 0);
@@ -254,7 +264,10 @@ fn changes_in_doubt_of_one_image_share_a_turn_and_their_calls_wait_for_their_own
         place.called(*turn, at(0.0), at(1.0), Classification::Unknown);
         place.ended(*turn, at(1.0));
     }
-    assert!(matches!(place.room(at(1.0)), Room::For(_)), "the circuit is closed");
+    assert!(
+        matches!(place.room(at(1.0)), ClaimLimit::Due(_)),
+        "the circuit is closed"
+    );
     assert_eq!(place.room_to_share(), 4096);
 }
 
@@ -270,5 +283,5 @@ fn no_more_share_a_turn_than_there_is_room_for_and_a_probe_shares_with_nobody() 
     dead(&mut place);
     (0..3).for_each(|item| assert_eq!(put_reader(&mut place, 4.0, "a", item), None));
     assert!(begin(&mut place, 4.0).1.is_probe);
-    assert!(matches!(place.next(at(4.0)), Next::TurnAway(1, _)));
+    assert!(matches!(place.next(at(4.0)), Dispatch::Reject(1, _)));
 }

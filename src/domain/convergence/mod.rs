@@ -6,7 +6,9 @@
 
 use std::time::Duration;
 
-use super::{Access, Action, Attempt, Classification, Failure, FailureReason, Fault, FaultKind, Operation};
+use super::{
+    Access, Action, Attempt, AwsError, AwsErrorKind, AwsOperation, ChangeFailure, Classification, FailureReason,
+};
 
 /// When to try again, and until when.
 #[derive(Debug, Clone, Copy)]
@@ -38,7 +40,7 @@ impl RetryPolicy {
 
 /// What else bears on a decision.
 #[derive(Debug, Clone, Copy)]
-pub struct Circumstances<'a> {
+pub struct DecisionContext<'a> {
     /// Grant or revoke.
     pub action: Action,
     /// No change of the permission came before this one.
@@ -47,7 +49,7 @@ pub struct Circumstances<'a> {
     pub spent: bool,
     /// An earlier call was lost, and AWS was not read back since it can take effect no more: from the begin of the call on
     /// it can for so long yet.
-    pub landing_for: Option<Duration>,
+    pub unresolved_for: Option<Duration>,
     /// What AWS was seen to hold under this lease. See [`seen`].
     pub seen: Option<Access>,
     /// Why the policy in force refuses the call, if it does.
@@ -56,28 +58,28 @@ pub struct Circumstances<'a> {
 
 /// Why AWS is read back.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Doubt {
+pub enum ReadBackReason {
     /// The call just made may have had an effect, or may have one yet.
-    Landing,
+    CallUnresolved,
     /// A call of some time ago may have had an effect. If it had none, and there is no time for another, this is why.
-    Earlier(Failure),
+    EarlierCall(ChangeFailure),
     /// AWS refused a revoke, for this: perhaps because there is nothing to revoke.
-    RefusedRevoke(Failure),
+    RefusedRevoke(ChangeFailure),
 }
 
 /// What to do next.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Next {
+pub enum NextStep {
     /// Call AWS.
     Call,
     /// Read AWS back.
-    ReadBack(Doubt),
+    ReadBack(ReadBackReason),
     /// Record that the change is in effect.
     Succeed,
     /// Record that the change is known not to be in effect.
     Fail {
         /// Why.
-        failure: Failure,
+        failure: ChangeFailure,
         /// What AWS holds, where it was read back.
         observed: Option<Access>,
     },
@@ -90,56 +92,56 @@ pub enum Next {
     },
 }
 
-impl Next {
+impl NextStep {
     /// Whether the change is in doubt if AWS is not called now; nothing, where it would not be called anyway.
-    pub fn in_doubt_if_not_called(&self) -> Option<bool> {
+    pub fn in_doubt_if_skipped(&self) -> Option<bool> {
         match self {
             Self::Call => Some(false),
-            Self::ReadBack(Doubt::Landing | Doubt::Earlier(_)) => Some(true),
+            Self::ReadBack(ReadBackReason::CallUnresolved | ReadBackReason::EarlierCall(_)) => Some(true),
             // The refusal stands: the next attempt is refused too, and asks again.
-            Self::ReadBack(Doubt::RefusedRevoke(_)) => Some(false),
+            Self::ReadBack(ReadBackReason::RefusedRevoke(_)) => Some(false),
             Self::Succeed | Self::Fail { .. } | Self::Retry { .. } => None,
         }
     }
 }
 
 /// What to do about a change that is not called, since AWS does not answer.
-pub fn unreachable(in_doubt: bool, now: Circumstances<'_>) -> Next {
-    let unreachable = Failure {
+pub fn when_unreachable(in_doubt: bool, now: DecisionContext<'_>) -> NextStep {
+    let unreachable = ChangeFailure {
         reason: FailureReason::UpstreamUnavailable,
         code: None,
         message: None,
     };
     match (now.spent, in_doubt) {
-        (true, false) => once_known(fail(unreachable, None), now),
-        (_, true) => look_again(None),
+        (true, false) => unless_unresolved(fail(unreachable, None), now),
+        (_, true) => read_back_later(None),
         (false, false) => retry(None),
     }
 }
 
-/// What to do first. `last_word` is what AWS said last.
-pub fn begin(in_doubt: bool, last_word: Failure) -> Next {
+/// What to do first. `last_call_failure` is what AWS said last.
+pub fn first_step(in_doubt: bool, last_call_failure: ChangeFailure) -> NextStep {
     if in_doubt {
-        Next::ReadBack(Doubt::Earlier(last_word))
+        NextStep::ReadBack(ReadBackReason::EarlierCall(last_call_failure))
     } else {
-        Next::Call
+        NextStep::Call
     }
 }
 
 /// The same, but for a call that the policy refuses. Ask directly before each call. Reading back is never refused: a call that was
 /// made earlier may have had an effect.
-pub fn permitted(next: Next, now: Circumstances<'_>) -> Next {
+pub fn apply_policy(next: NextStep, now: DecisionContext<'_>) -> NextStep {
     match (next, now.denial) {
-        (Next::Call, Some(words)) => once_known(fail(denied(words), None), now),
+        (NextStep::Call, Some(words)) => unless_unresolved(fail(denied(words), None), now),
         (next, _) => next,
     }
 }
 
 /// What AWS said last of a change, as the reason of its failure. `reason_of` knows AWS's error codes.
-pub fn last_word(attempts: &[Attempt], reason_of: impl FnOnce(Option<&str>) -> FailureReason) -> Failure {
+pub fn last_call_failure(attempts: &[Attempt], reason_of: impl FnOnce(Option<&str>) -> FailureReason) -> ChangeFailure {
     let calls = attempts.iter().rev();
     let last = calls
-        .filter(|attempt| attempt.operation == Operation::UpdateWorkspaceImagePermission)
+        .filter(|attempt| attempt.operation == AwsOperation::UpdateWorkspaceImagePermission)
         .map(|attempt| (attempt.classification, attempt.error_code.clone()))
         .next();
     let (reason, code) = match last {
@@ -147,7 +149,7 @@ pub fn last_word(attempts: &[Attempt], reason_of: impl FnOnce(Option<&str>) -> F
         Some((Classification::Throttled, code)) => (FailureReason::UpstreamThrottled, code),
         _ => (FailureReason::UpstreamUnavailable, None),
     };
-    Failure {
+    ChangeFailure {
         reason,
         code,
         message: None,
@@ -155,127 +157,135 @@ pub fn last_word(attempts: &[Attempt], reason_of: impl FnOnce(Option<&str>) -> F
 }
 
 /// What to do after a call.
-pub fn after_call(result: &Result<(), Fault>, now: Circumstances<'_>) -> Next {
-    let Err(fault) = result else { return Next::Succeed };
+pub fn after_call(result: &Result<(), AwsError>, now: DecisionContext<'_>) -> NextStep {
+    let Err(fault) = result else { return NextStep::Succeed };
     let spent = now.spent;
     let next = match fault.kind {
-        FaultKind::Unknown => Next::ReadBack(Doubt::Landing),
-        FaultKind::Refused(FailureReason::ImageUnavailable) if !spent => retry(None),
-        FaultKind::Refused(reason) => match now.action {
+        AwsErrorKind::Unknown => NextStep::ReadBack(ReadBackReason::CallUnresolved),
+        AwsErrorKind::Refused(FailureReason::ImageUnavailable) if !spent => retry(None),
+        AwsErrorKind::Refused(reason) => match now.action {
             Action::Revoke if reason != FailureReason::ImageUnavailable => {
-                Next::ReadBack(Doubt::RefusedRevoke(failure(reason, fault)))
+                NextStep::ReadBack(ReadBackReason::RefusedRevoke(failure(reason, fault)))
             }
             _ => fail(failure(reason, fault), None),
         },
-        FaultKind::Throttled { .. } if spent => fail(failure(FailureReason::UpstreamThrottled, fault), None),
-        FaultKind::Throttled { retry_after } => retry(retry_after),
-        FaultKind::NotSent if spent => fail(failure(FailureReason::UpstreamUnavailable, fault), None),
-        FaultKind::NotSent => retry(None),
+        AwsErrorKind::Throttled { .. } if spent => fail(failure(FailureReason::UpstreamThrottled, fault), None),
+        AwsErrorKind::Throttled { retry_after } => retry(retry_after),
+        AwsErrorKind::NotSent if spent => fail(failure(FailureReason::UpstreamUnavailable, fault), None),
+        AwsErrorKind::NotSent => retry(None),
     };
-    once_known(next, now)
+    unless_unresolved(next, now)
 }
 
 /// What to do after AWS was read back, for this doubt.
 ///
 /// A read may be behind. What it shows is believed at once only where it cannot be an older change's doing; otherwise a
 /// second read, a delay later, decides.
-pub fn after_read_back(doubt: Doubt, result: &Result<Access, Fault>, now: Circumstances<'_>) -> Next {
+pub fn after_read_back(doubt: ReadBackReason, result: &Result<Access, AwsError>, now: DecisionContext<'_>) -> NextStep {
     let wanted = Access::from(now.action);
     let next = match (result, doubt) {
-        (Ok(access), Doubt::Landing | Doubt::RefusedRevoke(_)) if *access == wanted && !now.first => look_again(None),
-        (Ok(access), _) if *access == wanted => Next::Succeed,
-        (Ok(access), Doubt::RefusedRevoke(failure)) => fail(failure, Some(*access)),
-        (Ok(_), Doubt::Landing) => look_again(None),
-        (Ok(access), Doubt::Earlier(failure)) => match now.denial {
+        (Ok(access), ReadBackReason::CallUnresolved | ReadBackReason::RefusedRevoke(_))
+            if *access == wanted && !now.first =>
+        {
+            read_back_later(None)
+        }
+        (Ok(access), _) if *access == wanted => NextStep::Succeed,
+        (Ok(access), ReadBackReason::RefusedRevoke(failure)) => fail(failure, Some(*access)),
+        (Ok(_), ReadBackReason::CallUnresolved) => read_back_later(None),
+        (Ok(access), ReadBackReason::EarlierCall(failure)) => match now.denial {
             // A share that is there is on record above, whatever the policy says by now. One that is not there is not made.
             Some(words) => fail(denied(words), Some(*access)),
             None if now.spent => fail(failure, Some(*access)),
-            None => Next::Call,
+            None => NextStep::Call,
         },
-        (Err(fault), Doubt::Landing) => look_again(retry_after(fault)),
+        (Err(fault), ReadBackReason::CallUnresolved) => read_back_later(retry_after(fault)),
         // An image that is gone is shared with nobody: what was to be revoked is. Of one that was never heard of before, it is
         // rather the name that is wrong.
-        (Err(fault), _) if fault.kind == FaultKind::Refused(FailureReason::ImageNotFound) && is_revoked(now) => {
-            Next::Succeed
+        (Err(fault), _) if fault.kind == AwsErrorKind::Refused(FailureReason::ImageNotFound) && is_revoked(now) => {
+            NextStep::Succeed
         }
-        (Err(fault), _) if fault.kind == FaultKind::Refused(FailureReason::ImageNotFound) => {
+        (Err(fault), _) if fault.kind == AwsErrorKind::Refused(FailureReason::ImageNotFound) => {
             fail(failure(FailureReason::ImageNotFound, fault), Some(Access::NotShared))
         }
         // The refusal of the revoke stands by itself: it had no effect.
         (
-            Err(Fault {
-                kind: FaultKind::Refused(_),
+            Err(AwsError {
+                kind: AwsErrorKind::Refused(_),
                 ..
             }),
-            Doubt::RefusedRevoke(failure),
+            ReadBackReason::RefusedRevoke(failure),
         ) => fail(failure, None),
-        (Err(_), Doubt::RefusedRevoke(failure)) if now.spent => fail(failure, None),
-        (Err(fault), Doubt::RefusedRevoke(_)) => retry(retry_after(fault)),
-        (Err(fault), Doubt::Earlier(_)) => look_again(retry_after(fault)),
+        (Err(_), ReadBackReason::RefusedRevoke(failure)) if now.spent => fail(failure, None),
+        (Err(fault), ReadBackReason::RefusedRevoke(_)) => retry(retry_after(fault)),
+        (Err(fault), ReadBackReason::EarlierCall(_)) => read_back_later(retry_after(fault)),
     };
-    once_known(next, now)
+    unless_unresolved(next, now)
 }
 
 /// What a read has shown that was begun when no lost call could take effect any more. It holds until a call is accepted or
 /// lost.
-pub fn seen(doubt: &Doubt, result: &Result<Access, Fault>, now: Circumstances<'_>) -> Option<Access> {
-    let has_landed = now.landing_for.is_none_or(|left| left.is_zero()) && *doubt != Doubt::Landing;
+pub fn observed_access(
+    doubt: &ReadBackReason,
+    result: &Result<Access, AwsError>,
+    now: DecisionContext<'_>,
+) -> Option<Access> {
+    let has_landed = now.unresolved_for.is_none_or(|left| left.is_zero()) && *doubt != ReadBackReason::CallUnresolved;
     result.as_ref().ok().copied().filter(|_| has_landed)
 }
 
 /// No change is failed while an earlier call may take effect, or may have: AWS is read back when that is over.
-fn once_known(next: Next, now: Circumstances<'_>) -> Next {
-    let Next::Fail { failure, observed } = next else {
+fn unless_unresolved(next: NextStep, now: DecisionContext<'_>) -> NextStep {
+    let NextStep::Fail { failure, observed } = next else {
         return next;
     };
     let observed = observed.or(now.seen);
-    match now.landing_for {
-        Some(left) if !left.is_zero() || observed.is_none() => look_again(Some(left)),
+    match now.unresolved_for {
+        Some(left) if !left.is_zero() || observed.is_none() => read_back_later(Some(left)),
         _ => fail(failure, observed),
     }
 }
 
-fn is_revoked(now: Circumstances<'_>) -> bool {
+fn is_revoked(now: DecisionContext<'_>) -> bool {
     now.action == Action::Revoke && !now.first
 }
 
-fn look_again(retry_after: Option<Duration>) -> Next {
-    Next::Retry {
+fn read_back_later(retry_after: Option<Duration>) -> NextStep {
+    NextStep::Retry {
         retry_after,
         in_doubt: true,
     }
 }
 
-fn retry(retry_after: Option<Duration>) -> Next {
-    Next::Retry {
+fn retry(retry_after: Option<Duration>) -> NextStep {
+    NextStep::Retry {
         retry_after,
         in_doubt: false,
     }
 }
 
-fn fail(failure: Failure, observed: Option<Access>) -> Next {
-    Next::Fail { failure, observed }
+fn fail(failure: ChangeFailure, observed: Option<Access>) -> NextStep {
+    NextStep::Fail { failure, observed }
 }
 
-fn denied(words: &str) -> Failure {
-    Failure {
+fn denied(words: &str) -> ChangeFailure {
+    ChangeFailure {
         reason: FailureReason::PolicyDenied,
         code: None,
         message: Some(words.to_owned()),
     }
 }
 
-fn failure(reason: FailureReason, fault: &Fault) -> Failure {
-    Failure {
+fn failure(reason: FailureReason, fault: &AwsError) -> ChangeFailure {
+    ChangeFailure {
         reason,
         code: fault.code.clone(),
         message: fault.message.clone(),
     }
 }
 
-fn retry_after(fault: &Fault) -> Option<Duration> {
+fn retry_after(fault: &AwsError) -> Option<Duration> {
     match fault.kind {
-        FaultKind::Throttled { retry_after } => retry_after,
+        AwsErrorKind::Throttled { retry_after } => retry_after,
         _ => None,
     }
 }

@@ -5,28 +5,28 @@ use std::time::Duration;
 use proptest::prelude::*;
 use sharewarden::domain::{
     Access, Action,
-    transition::{Command, Context, Outcome, Settlement},
+    transition::{Command, Settlement, TransitionContext, WorkOutcome},
 };
 
 use crate::{
     aws::WINDOW,
     config,
     database::Database,
-    names::{account, change, intent, key, refused, replica, start},
+    fixtures::{account, change, intent, key, refused, replica, start},
     promises::{Breaches, Promise},
     world::LEASE,
 };
 
-fn outcome() -> impl Strategy<Value = Outcome> {
+fn outcome() -> impl Strategy<Value = WorkOutcome> {
     let observed = || prop_oneof![Just(None), Just(Some(Access::Shared)), Just(Some(Access::NotShared))];
     prop_oneof![
-        Just(Outcome::Succeeded),
-        observed().prop_map(|observed| Outcome::Failed {
+        Just(WorkOutcome::Succeeded),
+        observed().prop_map(|observed| WorkOutcome::Failed {
             failure: refused(),
             observed
         }),
         (prop_oneof![Just(0), Just(3), Just(u64::MAX)], any::<bool>(), observed()).prop_map(
-            |(delay, in_doubt, observed)| Outcome::Retry {
+            |(delay, in_doubt, observed)| WorkOutcome::Retry {
                 delay: Duration::from_secs(delay),
                 in_doubt,
                 observed
@@ -79,7 +79,7 @@ proptest! {
                     opened += 1;
                 }
             }
-            let context = Context { now: clock, replica: replica(owner), lease_for: LEASE, landing_window: WINDOW };
+            let context = TransitionContext { now: clock, replica: replica(owner), lease_for: LEASE, landing_window: WINDOW };
             let mut account = database.load(&batch);
             for command in batch {
                 account.apply(command, &context);

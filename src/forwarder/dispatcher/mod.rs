@@ -1,12 +1,12 @@
 //! One account in one Region: who may call AWS there, and when. Pure; time comes in.
 //!
-//! Its [`Pace`] says how fast, its [`Circuit`] whether at all, its queue who is next. Work that waits here holds a lease, so
+//! Its [`RateLimiter`] says how fast, its [`Circuit`] whether at all, its queue who is next. Work that waits here holds a lease, so
 //! what cannot be begun well within its lease is turned away, and comes back later: it is not counted as lost, and no leases
-//! are lengthened for nothing. For the same reason no more is claimed than can be begun soon ([`Place::room`]).
+//! are lengthened for nothing. For the same reason no more is claimed than can be begun soon ([`EndpointDispatcher::room`]).
 //!
 //! Changes in doubt begin with reading AWS back, and one read tells of all changes of an image. So all that wait take one
 //! turn, and the read is all they pay for: a call that it shows to be needed waits for a turn of its own. There is room for
-//! more of them too ([`Place::room_to_share`]), or each of few would cost a read of an image that is shared with thousands.
+//! more of them too ([`EndpointDispatcher::room_to_share`]), or each of few would cost a read of an image that is shared with thousands.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -14,14 +14,14 @@ use std::{
 };
 
 use crate::{
-    clock::Elapsed,
+    clock::MonotonicInstant,
     domain::{Classification, ImageId},
 };
 
 use super::{
     circuit::{Allowed, Circuit, CircuitSettings},
-    pace::{Pace, PaceSettings},
-    queue::{FairQueue, Waiting},
+    queue::{FairQueue, QueuedItem},
+    rate_limiter::{PaceSettings, RateLimiter},
 };
 
 /// How one account in one Region is called.
@@ -47,11 +47,11 @@ const MOST_SHARING: usize = 4096;
 
 /// Whose turn it is.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Next<T> {
+pub(super) enum Dispatch<T> {
     /// Begin this.
-    Begin(T, Turn),
+    Begin(T, CallSlot),
     /// This cannot be begun in time.
-    TurnAway(T, TurnedAway),
+    Reject(T, Rejection),
     /// Nothing before so long, or before something has changed.
     Wait(Duration),
     /// Nothing waits.
@@ -60,7 +60,7 @@ pub(super) enum Next<T> {
 
 /// The right to work on one change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Turn {
+pub(super) struct CallSlot {
     pub(super) is_probe: bool,
     /// Another change of the image has the turn: what both read is paid for there.
     pub(super) shares: bool,
@@ -68,7 +68,7 @@ pub(super) struct Turn {
 
 /// Why, and until when about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct TurnedAway {
+pub(super) struct Rejection {
     pub(super) delay: Duration,
     /// AWS does not answer; else it is only slow.
     pub(super) is_dead: bool,
@@ -76,19 +76,19 @@ pub(super) struct TurnedAway {
 
 /// How much more may be claimed.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Room {
+pub(super) enum ClaimLimit {
     /// So many changes.
-    For(u32),
+    Due(u32),
     /// So many changes that would not be called any more: they can be ended without AWS.
-    ForSpent(u32),
+    BudgetSpent(u32),
     /// None, until something has changed.
     None,
 }
 
 #[derive(Debug)]
-pub(super) struct Place<T> {
+pub(super) struct EndpointDispatcher<T> {
     settings: PlaceSettings,
-    pace: Pace,
+    pace: RateLimiter,
     circuit: Circuit,
     queue: FairQueue<T>,
     /// What shares the turn that was given last, and is begun next.
@@ -97,17 +97,17 @@ pub(super) struct Place<T> {
     in_flight: usize,
     sharing: usize,
     /// When changes are due for their next attempt, and how many.
-    deferred: BTreeMap<Elapsed, usize>,
+    deferred: BTreeMap<MonotonicInstant, usize>,
     deferred_in_all: usize,
     /// There may be work that nobody holds.
     look: bool,
 }
 
-impl<T> Place<T> {
-    pub(super) fn new(settings: PlaceSettings, now: Elapsed) -> Self {
+impl<T> EndpointDispatcher<T> {
+    pub(super) fn new(settings: PlaceSettings, now: MonotonicInstant) -> Self {
         Self {
             settings,
-            pace: Pace::new(settings.pace, now),
+            pace: RateLimiter::new(settings.pace, now),
             circuit: Circuit::new(settings.circuit),
             queue: FairQueue::default(),
             sharers: VecDeque::new(),
@@ -136,7 +136,12 @@ impl<T> Place<T> {
     }
 
     /// Takes work in, or turns it away at once: when its image's turn will come too late.
-    pub(super) fn put(&mut self, now: Elapsed, image: ImageId, waiting: Waiting<T>) -> Option<(T, TurnedAway)> {
+    pub(super) fn put(
+        &mut self,
+        now: MonotonicInstant,
+        image: ImageId,
+        waiting: QueuedItem<T>,
+    ) -> Option<(T, Rejection)> {
         let waits = self.turns_take(self.queue.turns_ahead(&image, waiting.reads));
         if now.plus(waits) > waiting.begin_by {
             return Some((waiting.item, self.too_slow(waits)));
@@ -146,14 +151,14 @@ impl<T> Place<T> {
     }
 
     /// Whose turn it is now. Ask until nothing can be done.
-    pub(super) fn next(&mut self, now: Elapsed) -> Next<T> {
+    pub(super) fn next(&mut self, now: MonotonicInstant) -> Dispatch<T> {
         if let Some(item) = self.sharers.pop_front() {
             self.sharing += 1;
             let (is_probe, shares) = (false, true);
-            return Next::Begin(item, Turn { is_probe, shares });
+            return Dispatch::Begin(item, CallSlot { is_probe, shares });
         }
         let Some(late_at) = self.queue.late_at() else {
-            return Next::Nothing;
+            return Dispatch::Nothing;
         };
         let is_probe = match self.circuit.allowed(now) {
             Allowed::All => false,
@@ -165,11 +170,11 @@ impl<T> Place<T> {
         }
         let until_late = late_at.since(now);
         if self.in_flight >= self.settings.max_in_flight {
-            return Next::Wait(until_late);
+            return Dispatch::Wait(until_late);
         }
         let wait = self.pace.wait(now);
         if !wait.is_zero() {
-            return Next::Wait(wait.min(until_late));
+            return Dispatch::Wait(wait.min(until_late));
         }
         let most = if is_probe {
             0
@@ -177,7 +182,7 @@ impl<T> Place<T> {
             MOST_SHARING.saturating_sub(self.sharing)
         };
         let Some((item, sharers)) = self.queue.pop(most) else {
-            return Next::Nothing;
+            return Dispatch::Nothing;
         };
         self.sharers = sharers;
         self.pace.spend(now);
@@ -186,28 +191,28 @@ impl<T> Place<T> {
             self.circuit.probe();
         }
         let shares = false;
-        Next::Begin(item, Turn { is_probe, shares })
+        Dispatch::Begin(item, CallSlot { is_probe, shares })
     }
 
-    fn turn_away(&mut self, delay: Duration, is_dead: bool) -> Next<T> {
+    fn turn_away(&mut self, delay: Duration, is_dead: bool) -> Dispatch<T> {
         let delay = delay.max(LEAST_DELAY);
         match self.queue.pop(0) {
-            Some((item, _)) => Next::TurnAway(item, TurnedAway { delay, is_dead }),
-            None => Next::Nothing,
+            Some((item, _)) => Dispatch::Reject(item, Rejection { delay, is_dead }),
+            None => Dispatch::Nothing,
         }
     }
 
-    fn turn_away_late(&mut self, now: Elapsed) -> Next<T> {
+    fn turn_away_late(&mut self, now: MonotonicInstant) -> Dispatch<T> {
         let away = self.too_slow(self.turns_take(self.queue.len()));
         match self.queue.pop_late(now) {
-            Some(item) => Next::TurnAway(item, away),
-            None => Next::Nothing,
+            Some(item) => Dispatch::Reject(item, away),
+            None => Dispatch::Nothing,
         }
     }
 
     /// Turned away for so long as the turns before take; but the pace may be another soon, so it is looked again before long.
-    fn too_slow(&self, turns_take: Duration) -> TurnedAway {
-        TurnedAway {
+    fn too_slow(&self, turns_take: Duration) -> Rejection {
+        Rejection {
             delay: turns_take.min(self.settings.claim_ahead).max(LEAST_DELAY),
             is_dead: false,
         }
@@ -220,7 +225,7 @@ impl<T> Place<T> {
 
     /// May a change that was begun make one more call? If so, it is made: it cannot wait, and is paid for later. Of those who
     /// shared a turn there may be too many for that.
-    pub(super) fn go_on(&mut self, turn: Turn, now: Elapsed) -> Result<(), TurnedAway> {
+    pub(super) fn go_on(&mut self, turn: CallSlot, now: MonotonicInstant) -> Result<(), Rejection> {
         if turn.shares {
             return Err(self.too_slow(Duration::ZERO));
         }
@@ -232,16 +237,16 @@ impl<T> Place<T> {
             Allowed::Nothing(delay) => delay.max(LEAST_DELAY),
             Allowed::All | Allowed::Probe => LEAST_DELAY,
         };
-        Err(TurnedAway { delay, is_dead: true })
+        Err(Rejection { delay, is_dead: true })
     }
 
     /// A call that was begun at this time has ended so. Tells what is worth a line in the log. What several read together is
     /// told by the one whose turn it is.
     pub(super) fn called(
         &mut self,
-        turn: Turn,
-        begun: Elapsed,
-        now: Elapsed,
+        turn: CallSlot,
+        begun: MonotonicInstant,
+        now: MonotonicInstant,
         how: Classification,
     ) -> Option<&'static str> {
         if turn.shares {
@@ -263,12 +268,12 @@ impl<T> Place<T> {
     }
 
     /// What was begun as one call has come to so many; none, where another made them.
-    pub(super) fn came_to(&mut self, turn: Turn, calls: u32) {
+    pub(super) fn came_to(&mut self, turn: CallSlot, calls: u32) {
         self.pace.came_to(u32::from(!turn.shares), calls);
     }
 
     /// The work on a change is over.
-    pub(super) fn ended(&mut self, turn: Turn, now: Elapsed) {
+    pub(super) fn ended(&mut self, turn: CallSlot, now: MonotonicInstant) {
         if turn.shares {
             self.sharing -= 1;
         } else {
@@ -280,7 +285,7 @@ impl<T> Place<T> {
     }
 
     /// A change is due for its next attempt after a delay. Not all of many are remembered: who looks finds them too.
-    pub(super) fn defer(&mut self, now: Elapsed, delay: Duration) {
+    pub(super) fn defer(&mut self, now: MonotonicInstant, delay: Duration) {
         if self.deferred_in_all < self.settings.max_backlog {
             // The database's clock may be a little slower than ours: who looks too early finds nothing.
             let delay = delay + delay / 500 + Duration::from_millis(1);
@@ -299,7 +304,7 @@ impl<T> Place<T> {
     }
 
     /// Ok when it is to be looked for work now; else, when the next of it is due.
-    pub(super) fn is_to_look(&mut self, now: Elapsed) -> Result<(), Option<Duration>> {
+    pub(super) fn is_to_look(&mut self, now: MonotonicInstant) -> Result<(), Option<Duration>> {
         while let Some(due) = self.deferred.first_entry().filter(|due| *due.key() <= now) {
             self.deferred_in_all -= due.remove();
             self.look = true;
@@ -311,16 +316,16 @@ impl<T> Place<T> {
     }
 
     /// How much of it may be claimed now. Some: then the look is begun.
-    pub(super) fn room(&mut self, now: Elapsed) -> Room {
+    pub(super) fn room(&mut self, now: MonotonicInstant) -> ClaimLimit {
         let ahead = self.pace.rate() * self.settings.claim_ahead.as_secs_f64();
         let most = (ahead as usize).clamp(1, 2 * self.settings.max_in_flight.max(1));
         let free = most.saturating_sub(self.queue.len());
         let room = match self.circuit.allowed(now) {
-            Allowed::All if 4 * free >= most => Room::For(count(free)),
-            Allowed::Probe if self.queue.len() == 0 => Room::For(1),
-            Allowed::All | Allowed::Probe => return Room::None,
-            Allowed::Nothing(_) if free > 0 => Room::ForSpent(count(free)),
-            Allowed::Nothing(_) => return Room::None,
+            Allowed::All if 4 * free >= most => ClaimLimit::Due(count(free)),
+            Allowed::Probe if self.queue.len() == 0 => ClaimLimit::Due(1),
+            Allowed::All | Allowed::Probe => return ClaimLimit::None,
+            Allowed::Nothing(_) if free > 0 => ClaimLimit::BudgetSpent(count(free)),
+            Allowed::Nothing(_) => return ClaimLimit::None,
         };
         self.look = false;
         room

@@ -1,4 +1,4 @@
-//! Granting and revoking: a change is submitted, and its end is waited for.
+//! Grant and revoke: submits a change, and waits for its end.
 
 use std::{sync::Arc, time::Duration};
 
@@ -14,33 +14,33 @@ use crate::{
 
 use super::{ChangeService, Error, UnsuccessfulChange};
 
-/// A change that somebody wants.
+/// A change to submit.
 #[derive(Debug, Clone)]
 pub struct Submission {
-    /// Why it is wanted.
+    /// Why the change exists.
     pub cause: Cause,
-    /// The principal that wants it, as authenticated.
+    /// The authenticated principal.
     pub actor: Principal,
     /// Grant or revoke.
     pub action: Action,
     /// Which permission.
     pub key: PermissionKey,
-    /// The idempotency key, if there is one.
+    /// The idempotency key. Without one, the change id takes its place.
     pub request_id: Option<RequestId>,
-    /// The reason that the actor gives.
+    /// The reason that the principal gives.
     pub reason: Reason,
-    /// Under which ticket.
+    /// The ticket that the change belongs to.
     pub ticket: Option<Ticket>,
-    /// The trace of the call.
+    /// The trace of the caller.
     pub trace_id: Option<TraceId>,
 }
 
-/// A change that was accepted, now or before.
+/// A change that was accepted by this request or an earlier one.
 #[derive(Debug)]
 pub struct Receipt {
     snapshot: Snapshot,
     waiter: Waiter,
-    /// The id of the request, which may have joined a change of another request.
+    /// The id of this request. It may have joined a change of another request.
     request_id: RequestId,
     replayed: bool,
 }
@@ -52,17 +52,17 @@ pub struct CompletedChange {
     pub permission: Permission,
     /// The change.
     pub change: Change,
-    /// True when this answers a replay.
+    /// True if the request is a replay.
     pub replayed: bool,
-    /// True when another request had asked for the change, and this one joined it.
+    /// True if another request opened the change, and this one joined it.
     pub joined: bool,
 }
 
 impl Receipt {
-    /// Waits for the end of the change, at most for `timeout`. Dropping the future takes nothing back.
+    /// Waits at most `timeout` for the end of the change. Dropping the future does not cancel the change.
     ///
     /// # Errors
-    /// [`Error::Failed`], [`Error::Superseded`], or [`Error::Pending`] when the change goes on.
+    /// [`Error::Failed`], [`Error::Superseded`], or [`Error::Pending`] if the change has not ended in time.
     pub async fn wait(mut self, timeout: Duration) -> Result<CompletedChange, Error> {
         let Snapshot { change, permission } = if self.snapshot.change.has_ended() {
             self.snapshot
@@ -88,10 +88,10 @@ impl Receipt {
 }
 
 impl ChangeService {
-    /// Gets a change accepted within `timeout`, if the policy allows it. Dropping the future takes nothing back.
+    /// Gets a change accepted within `timeout`, if the policy allows it. Dropping the future does not cancel the change.
     ///
     /// # Errors
-    /// [`Error`]; [`Error::Unconfirmed`] when it is not known whether the change was accepted.
+    /// [`Error::Unconfirmed`] if it is unknown whether the change was accepted; otherwise any other [`Error`] of a submission.
     pub async fn submit(&self, submission: Submission, timeout: Duration) -> Result<Receipt, Error> {
         let intent = Arc::new(self.intent(submission));
         let accepted = tokio::time::timeout(timeout, self.accept(&intent)).await;
@@ -106,7 +106,7 @@ impl ChangeService {
         })
     }
 
-    /// Checks what [`submit`](Self::submit) checks, and tells where the permission stands. Writes nothing.
+    /// Makes the checks of [`submit`](Self::submit) and returns the permission as it is now. Writes nothing.
     ///
     /// # Errors
     /// [`Error`].
@@ -114,9 +114,9 @@ impl ChangeService {
         let intent = self.intent(submission);
         self.check_configured(intent.key.account, &intent.key.region)?;
         match self.policy.decide(PolicyQuery::of(&intent)) {
-            Decision::Deny { words, .. } => Err(Error::Denied {
+            Decision::Deny { message, .. } => Err(Error::Denied {
                 key: intent.key,
-                rule: words,
+                rule: message,
                 log_index: None,
             }),
             Decision::Allow { .. } => Ok(reads::permission(&self.database, &intent.key).await?),
@@ -138,15 +138,15 @@ impl ChangeService {
         }
     }
 
-    /// Gets a change accepted, or finds the one that was accepted under the same request id.
+    /// Gets a change accepted, or finds the change that was accepted under the same request id.
     async fn accept(&self, intent: &Arc<Intent>) -> Result<Receipt, Error> {
         let account = intent.key.account;
         let command = match self.command(intent) {
             Ok(command) => command,
-            // On the heap, as what is rare: the future of every change would be as large.
+            // Boxed because it is rare: otherwise it enlarges the future of every change.
             Err(refusal) => return Box::pin(self.accepted_before(intent)).await?.ok_or(refusal),
         };
-        // Waited for from before it is opened, so that its end is not missed.
+        // Registered before the change is opened, so that its end is not missed.
         let waiter = self.outcomes.wait_for(account, intent.change_id);
         match self.committer.commit(command).await? {
             CommandReply::Opened(snapshot) => Ok(Receipt {
@@ -170,8 +170,8 @@ impl ChangeService {
         }
     }
 
-    /// The change that was accepted under the same request id, if there is one. What is not taken up today was perhaps accepted
-    /// before, and is answered as it was. Who gave no request id has none to look for.
+    /// The change that was accepted under the same request id, if there is one. A request that would be refused now may have been
+    /// accepted before, and then gets its first answer. Without a request id of the caller there is nothing to find.
     async fn accepted_before(&self, intent: &Intent) -> Result<Option<Receipt>, Error> {
         if intent.request_id.0 == intent.change_id.0 {
             return Ok(None);
@@ -188,14 +188,14 @@ impl ChangeService {
         }
     }
 
-    /// A receipt for a change that another request has opened, or the same one before.
+    /// A receipt for a change that another request opened, or the first sending of this one.
     async fn follow(&self, mut snapshot: Snapshot, request_id: RequestId, replayed: bool) -> Receipt {
         let change = (snapshot.change.intent.key.account, snapshot.change.id());
         let waiter = self.outcomes.wait_for(change.0, change.1);
-        // It may have ended between the commit and the line above.
+        // The change may have ended between the commit and the registration above.
         if !snapshot.change.has_ended() {
             let ended = reads::ended(&self.database, &[change]).await;
-            // Without an answer there is still the waiting.
+            // If this read fails, the receipt still waits for the signal.
             snapshot = ended.unwrap_or_default().into_iter().next().unwrap_or(snapshot);
         }
         Receipt {
@@ -206,14 +206,14 @@ impl ChangeService {
         }
     }
 
-    /// What the committer is asked for, if it is taken up at all. A refusal by the policy is a command too: it is recorded; and a
-    /// replay of what was accepted before gets its first answer, whatever the policy says today.
+    /// The command for the committer, or a refusal without one. A refusal by the policy is a command too, because it is recorded
+    /// and because a replay of an accepted request gets its first answer, whatever the policy says now.
     fn command(&self, intent: &Arc<Intent>) -> Result<Command, Error> {
         self.check_configured(intent.key.account, &intent.key.region)?;
         match self.policy.decide(PolicyQuery::of(intent)) {
-            Decision::Deny { policies, words } => {
+            Decision::Deny { policies, message } => {
                 tracing::debug!(?policies, "the policy refuses the change");
-                Ok(Command::Deny(intent.clone(), words))
+                Ok(Command::Deny(intent.clone(), message))
             }
             Decision::Allow { .. } if self.forwarder.accepts_changes(&intent.key) => Ok(Command::Open(intent.clone())),
             Decision::Allow { .. } => Err(CommitError::Overloaded.into()),

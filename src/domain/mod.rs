@@ -1,8 +1,11 @@
-//! The words of the service as types that cannot be wrong, and its decisions as pure functions. No I/O, no async, no clock.
+//! The domain: validated types, and decisions as pure functions. No I/O, no async, no clock.
 //!
-//! Read in this order: [`id`] (what things are called), [`permission`] and [`change`] (what is stored), [`entry`] (what is
-//! remembered), [`upstream`] (what AWS can say), [`transition`] (what every command does to an account) and [`convergence`]
-//! (what to do next about a change, given what AWS said).
+//! Read in this order: [`id`] (identifiers), [`permission`] and [`change`] (the stored state), [`entry`] (the ledger),
+//! [`upstream`] (answers of AWS), [`transition`] (the effect of every command on an account) and [`convergence`] (the next step
+//! of a change).
+//!
+//! The test kit's model checker has its own `Action`, `Attempt`, `Change`, `Entry`, `Permission` and `Request`, because it must
+//! not share code with the service that it checks.
 
 pub mod causes;
 pub mod change;

@@ -1,4 +1,4 @@
-//! A request: what a caller asked for under a request id. It is what a replay is recognised by.
+//! A request: the content that a caller sent under a request id. A replay is recognised by it.
 
 use std::fmt;
 
@@ -7,21 +7,21 @@ use sha2::{Digest, Sha256};
 
 use super::{ChangeId, Intent, Principal, RequestId};
 
-/// A request that was accepted, and the change that answers it.
+/// An accepted request, and the change that answers it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Request {
     /// The idempotency key, unique in the account.
     pub id: RequestId,
     /// The change that answers it.
     pub change_id: ChangeId,
-    /// Who asked, as authenticated.
+    /// The authenticated principal.
     pub principal: Principal,
-    /// What was asked.
+    /// The hash of the request's content.
     pub content: RequestContent,
 }
 
 impl Request {
-    /// The request that `intent` is, answered by its own change.
+    /// The request of `intent`, answered by its own change.
     pub fn of(intent: &Intent) -> Self {
         Self {
             id: intent.request_id,
@@ -31,7 +31,7 @@ impl Request {
         }
     }
 
-    /// The request that `intent` is, answered by a change that is under way and does the same.
+    /// The request of `intent`, answered by the change in progress that it joins.
     pub fn joining(change_id: ChangeId, intent: &Intent) -> Self {
         Self {
             change_id,
@@ -39,21 +39,21 @@ impl Request {
         }
     }
 
-    /// True if `intent` asks for the same and is the same principal's: a replay. The trace may differ.
+    /// True if `intent` is a replay: the same content by the same principal. The trace id may differ.
     pub fn is_repeated_by(&self, intent: &Intent) -> bool {
         self.principal == intent.principal && self.content == RequestContent::of(intent)
     }
 }
 
-/// The SHA-256 of what a request asks for. Requests are compared by it.
+/// The SHA-256 of a request's content. Requests are compared by it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct RequestContent(pub [u8; 32]);
 
 impl RequestContent {
-    /// The hash of the JSON text of what `intent` asks for. A member that is added later must be left out where it does not
-    /// apply, so that the hashes of older requests stay right.
+    /// The hash of the content of `intent` as JSON text. A member added later must be left out where it does not apply, so that
+    /// the hashes of older requests stay valid.
     pub fn of(intent: &Intent) -> Self {
-        let text = serde_json::to_vec(&Asked {
+        let text = serde_json::to_vec(&ContentJson {
             action: intent.action.as_str(),
             cause: intent.cause.as_str(),
             image_id: intent.key.image.as_str(),
@@ -74,7 +74,7 @@ impl fmt::Debug for RequestContent {
 }
 
 #[derive(Serialize)]
-struct Asked<'a> {
+struct ContentJson<'a> {
     action: &'a str,
     cause: &'a str,
     image_id: &'a str,
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn the_hash_of_a_content_lasts_for_ever() {
+    fn the_hash_of_a_content_never_changes() {
         assert_eq!(
             format!("{:?}", RequestContent::of(&intent())),
             "9215b44d423eb06ec7e300ec10e08ebfb2b739389cb77aa7c8e4b0178c18ec83"

@@ -1,4 +1,7 @@
-//! What moves a [`EndpointDispatcher`]: a task that begins what may begin, woken by new work, by work that ends, and by time.
+//! One endpoint as the forwarder's tasks share it: an account in a Region, its dispatcher, and the signals that wake its tasks.
+//!
+//! The dispatch task starts queued work. It wakes for new work, for work that ends, and when the rate limiter allows the next
+//! call.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -15,15 +18,14 @@ use super::{
     dispatcher::{CallSlot, Dispatch, EndpointDispatcher, PlaceSettings, Rejection},
 };
 
-/// One account in one Region.
 pub(super) struct Endpoint {
     pub(super) account: AccountId,
     pub(super) region: Region,
-    place: Mutex<EndpointDispatcher<Leased>>,
-    /// Something may begin.
-    moved: Notify,
-    /// There may be room for more, or more to look for.
-    pub(super) looking: Notify,
+    dispatcher: Mutex<EndpointDispatcher<Leased>>,
+    /// Wakes the dispatch task: an item may be ready to start.
+    dispatch: Notify,
+    /// Wakes the claim task: more may be claimed, or a scan was requested.
+    pub(super) scan: Notify,
 }
 
 impl Endpoint {
@@ -35,79 +37,76 @@ impl Endpoint {
         Arc::new(Self {
             account,
             region,
-            place: Mutex::new(EndpointDispatcher::new(settings, now)),
-            moved: Notify::new(),
-            looking: Notify::new(),
+            dispatcher: Mutex::new(EndpointDispatcher::new(settings, now)),
+            dispatch: Notify::new(),
+            scan: Notify::new(),
         })
     }
 
-    pub(super) fn place(&self) -> MutexGuard<'_, EndpointDispatcher<Leased>> {
-        // Every method of a place leaves it whole.
-        self.place.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn dispatcher(&self) -> MutexGuard<'_, EndpointDispatcher<Leased>> {
+        // A poisoned lock is safe to use: no method of the dispatcher leaves it half changed.
+        self.dispatcher.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Something may begin.
-    pub(super) fn moved(&self) {
-        self.moved.notify_one();
+    pub(super) fn wake_dispatch(&self) {
+        self.dispatch.notify_one();
     }
 
-    /// There may be room to look for what there may be.
-    fn look_if_wanted(&self) {
-        if self.place().wants_look() {
-            self.looking.notify_one();
+    fn wake_requested_scan(&self) {
+        if self.dispatcher().is_scan_requested() {
+            self.scan.notify_one();
         }
     }
 
-    /// There may be work that nobody holds.
-    pub(super) fn look(&self) {
-        self.place().look();
-        self.looking.notify_one();
+    pub(super) fn request_scan(&self) {
+        self.dispatcher().request_scan();
+        self.scan.notify_one();
     }
 }
 
 impl Forwarder {
-    /// Begins what may begin, until stopped. What waits then is left.
-    pub(super) async fn serve(self, endpoint: Arc<Endpoint>) {
+    /// Starts queued work until the forwarder stops. Work that is still queued then stays in the queue.
+    pub(super) async fn run_dispatch(self, endpoint: Arc<Endpoint>) {
         while !self.0.stop.is_cancelled() {
-            let next = endpoint.place().next(self.0.clock.monotonic_now());
+            let next = endpoint.dispatcher().next(self.0.clock.monotonic_now());
             let delay = match next {
-                Dispatch::Begin(leased, turn) => {
-                    let (forwarder, turn) = (self.clone(), SlotGuard::new(&endpoint, turn, &self.0.clock));
+                Dispatch::Begin(leased, slot) => {
+                    let (forwarder, slot) = (self.clone(), SlotGuard::new(&endpoint, slot, &self.0.clock));
                     self.0
                         .tasks
-                        .spawn(async move { forwarder.converge(leased, turn).await });
+                        .spawn(async move { forwarder.converge(leased, slot).await });
                     continue;
                 }
-                Dispatch::Reject(leased, why) => {
-                    self.spawn_put_off(endpoint.clone(), leased, why);
-                    endpoint.look_if_wanted();
+                Dispatch::Reject(leased, rejection) => {
+                    self.spawn_defer(endpoint.clone(), leased, rejection);
+                    endpoint.wake_requested_scan();
                     continue;
                 }
                 Dispatch::Wait(delay) => Some(delay),
                 Dispatch::Nothing => None,
             };
-            endpoint.look_if_wanted();
+            endpoint.wake_requested_scan();
             tokio::select! {
                 () = self.0.stop.cancelled() => return,
-                () = endpoint.moved.notified() => {}
+                () = endpoint.dispatch.notified() => {}
                 () = self.0.clock.sleep(delay.unwrap_or_default()), if delay.is_some() => {}
             }
         }
     }
 }
 
-/// A turn, until it is dropped.
+/// Holds a slot of an endpoint, and releases it when dropped.
 pub(super) struct SlotGuard {
     endpoint: Arc<Endpoint>,
-    turn: CallSlot,
+    slot: CallSlot,
     clock: Clock,
 }
 
 impl SlotGuard {
-    fn new(endpoint: &Arc<Endpoint>, turn: CallSlot, clock: &Clock) -> Self {
+    fn new(endpoint: &Arc<Endpoint>, slot: CallSlot, clock: &Clock) -> Self {
         Self {
             endpoint: endpoint.clone(),
-            turn,
+            slot,
             clock: clock.clone(),
         }
     }
@@ -116,34 +115,38 @@ impl SlotGuard {
         &self.endpoint
     }
 
-    /// May one more call be made?
-    pub(super) fn go_on(&self) -> Result<(), Rejection> {
-        self.endpoint.place().go_on(self.turn, self.clock.monotonic_now())
+    /// See [`EndpointDispatcher::permit_call`].
+    pub(super) fn permit_call(&self) -> Result<(), Rejection> {
+        let now = self.clock.monotonic_now();
+        self.endpoint.dispatcher().permit_call(self.slot, now)
     }
 
-    /// What was begun as one call has come to so many.
-    pub(super) fn came_to(&self, calls: u32) {
-        self.endpoint.place().came_to(self.turn, calls);
-        self.endpoint.moved();
+    /// See [`EndpointDispatcher::correct_charge`].
+    pub(super) fn correct_charge(&self, calls: u32) {
+        self.endpoint.dispatcher().correct_charge(self.slot, calls);
+        self.endpoint.wake_dispatch();
     }
 
-    /// A call that was begun at this time has ended so.
-    pub(super) fn called(&self, begun: MonotonicInstant, how: Classification) {
-        let said = self
+    /// See [`EndpointDispatcher::record_call`].
+    pub(super) fn record_call(&self, begun: MonotonicInstant, classification: Classification) {
+        let now = self.clock.monotonic_now();
+        let message = self
             .endpoint
-            .place()
-            .called(self.turn, begun, self.clock.monotonic_now(), how);
-        if let Some(said) = said {
+            .dispatcher()
+            .record_call(self.slot, begun, now, classification);
+        if let Some(message) = message {
             let (account, region) = (&self.endpoint.account, &self.endpoint.region);
-            tracing::warn!(account_id = %account, %region, "{said}");
-            self.endpoint.moved();
+            tracing::warn!(account_id = %account, %region, "{message}");
+            self.endpoint.wake_dispatch();
         }
     }
 }
 
 impl Drop for SlotGuard {
     fn drop(&mut self) {
-        self.endpoint.place().ended(self.turn, self.clock.monotonic_now());
-        self.endpoint.moved();
+        self.endpoint
+            .dispatcher()
+            .release(self.slot, self.clock.monotonic_now());
+        self.endpoint.wake_dispatch();
     }
 }

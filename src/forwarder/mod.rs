@@ -1,8 +1,9 @@
-//! The only caller of mutating AWS operations: it makes AWS hold what is desired, one permission at a time.
+//! The only caller of mutating AWS operations. It applies changes at AWS, one permission at a time.
 //!
-//! Read in this order: this file (work that commits hand out finds its place), `place` with `queue`, `pace` and `circuit` (pure:
-//! who may call AWS next in one account and Region), `endpoint` (what moves a place), `step` (what is done under one lease: the same
-//! for a first attempt, a retry and a recovery), `settle` (how it is recorded), `recovery` (claiming work that nobody holds).
+//! Read in this order. This file sends leased work to its endpoint. `dispatcher`, with `queue`, `rate_limiter` and `circuit`,
+//! decides which change may call AWS next in one account and Region; it is pure. `endpoint` starts the work that the dispatcher
+//! chooses. `step` works on one change under one lease: first attempts, retries and recoveries take the same path. `settle`
+//! records the outcome. `recovery` claims due changes that have no lease.
 
 mod circuit;
 mod dispatcher;
@@ -40,34 +41,34 @@ pub use circuit::CircuitSettings;
 pub use dispatcher::PlaceSettings;
 pub use rate_limiter::PaceSettings;
 
-/// How changes are forwarded.
+/// How the forwarder calls AWS.
 #[derive(Debug, Clone)]
 pub struct ForwarderSettings {
-    /// When to try again, and until when.
+    /// The delays between attempts, and when to give up.
     pub retry: RetryPolicy,
-    /// No call is begun with less than this left of the lease: the time-out of an attempt, and a margin.
+    /// No call starts with less than this left of the lease: the timeout of an attempt, plus a margin.
     pub lease_reserve: Duration,
-    /// After a call AWS is not read back with less than this left of the lease: how long that may take.
+    /// No read back starts after a call with less than this left of the lease: the timeout of a read.
     pub read_reserve: Duration,
-    /// How each account is called in each Region.
+    /// Limits for each account in each Region.
     pub place: PlaceSettings,
-    /// How often to look for work that nobody holds.
+    /// The interval between two searches for due changes without a lease.
     pub recover_every: Duration,
 }
 
-/// What the forwarder works with.
+/// The parts of the server that the forwarder uses.
 pub struct Dependencies {
-    /// Where due work is found.
+    /// Finds due changes.
     pub database: Database,
-    /// Through which leases are taken and outcomes recorded.
+    /// Takes leases and records outcomes.
     pub committer: Committer,
-    /// What calls AWS.
+    /// Calls AWS.
     pub workspaces: WorkSpaces,
-    /// Asked directly before a call that grants.
+    /// Decides again directly before each call that grants.
     pub policy: Policy,
-    /// The clock.
+    /// Stamps attempts, and measures leases and delays.
     pub clock: Clock,
-    /// Tells other replicas of work that was given back.
+    /// Tells other replicas that work was given back.
     pub released: Released,
 }
 
@@ -86,7 +87,7 @@ struct ForwarderState {
     settings: ForwarderSettings,
     endpoints: Mutex<HashMap<(AccountId, Region), Arc<Endpoint>>>,
     stop: CancellationToken,
-    /// Nobody waits for what is left any more.
+    /// Cancelled when the caller no longer waits for the rest of the work.
     end: CancellationToken,
     tasks: TaskTracker,
 }
@@ -116,21 +117,21 @@ impl Forwarder {
             end: CancellationToken::new(),
             tasks: TaskTracker::new(),
         });
-        let looked_at = Arc::downgrade(&inner);
+        let observed = Arc::downgrade(&inner);
         inner
             .instruments
-            .look_at_forwarder(move || Some(Self(looked_at.upgrade()?).seen()));
+            .look_at_forwarder(move || Some(Self(observed.upgrade()?).totals()));
         Self(inner)
     }
 
-    /// What there is to do, in all places.
-    fn seen(&self) -> Forwarding {
+    /// Totals over all endpoints, for the gauges.
+    fn totals(&self) -> Forwarding {
         let endpoints: Vec<_> = self.endpoints().values().cloned().collect();
-        endpoints.iter().fold(Forwarding::default(), |seen, endpoint| {
-            let place = endpoint.place();
+        endpoints.iter().fold(Forwarding::default(), |totals, endpoint| {
+            let dispatcher = endpoint.dispatcher();
             Forwarding {
-                backlog: seen.backlog + place.backlog() as u64,
-                circuits_open: seen.circuits_open + u64::from(place.is_left_alone()),
+                backlog: totals.backlog + dispatcher.backlog() as u64,
+                circuits_open: totals.circuits_open + u64::from(dispatcher.is_circuit_open()),
             }
         })
     }
@@ -139,12 +140,12 @@ impl Forwarder {
     pub fn accepts_changes(&self, key: &PermissionKey) -> bool {
         let endpoints = self.endpoints();
         let endpoint = endpoints.get(&(key.account, key.region.clone()));
-        endpoint.is_none_or(|endpoint| endpoint.place().accepts())
+        endpoint.is_none_or(|endpoint| endpoint.dispatcher().accepts_changes())
     }
 
-    /// Receives work and does it, and recovers work that nobody holds, until stopped. Then what is under way is finished, and
-    /// the rest is given back, so that another replica takes it up at once. Returns when nothing is left. Whoever drops it
-    /// sooner ends what is left.
+    /// Works on received changes, and claims due changes without a lease, until the forwarder is stopped. Then it finishes the
+    /// calls in progress, and gives back the rest so that another replica claims it at once. Returns when no work is left.
+    /// Dropping the future ends the work that is left.
     pub async fn run(self, mut work: mpsc::UnboundedReceiver<Leased>) {
         let _end = self.0.end.clone().drop_guard();
         let supervisor = Supervisor::new(&self.0.clock, &self.0.instruments, &self.0.stop);
@@ -154,7 +155,7 @@ impl Forwarder {
         };
         tokio::join!(self.receive(&mut work), supervisor.run(recovery));
         for endpoint in self.endpoints().values() {
-            for leased in endpoint.place().empty() {
+            for leased in endpoint.dispatcher().drain() {
                 self.spawn_give_back(leased);
             }
         }
@@ -163,7 +164,7 @@ impl Forwarder {
         loop {
             tokio::select! {
                 biased;
-                // A change that waited behind one that is settled now.
+                // A change that waited behind one that has just been settled.
                 Some(leased) = work.recv() => self.spawn_give_back(leased),
                 () = self.0.tasks.wait() => {
                     if work.is_empty() {
@@ -180,20 +181,21 @@ impl Forwarder {
             let (endpoint, image) = (self.endpoint(key.account, &key.region), key.image.clone());
             let for_calls = leased.work.lease_for.saturating_sub(self.0.settings.lease_reserve);
             let begin_by = leased.since.plus(for_calls);
-            let waiting = QueuedItem {
+            let item = QueuedItem {
                 begin_by,
                 reads: leased.work.in_doubt,
                 item: leased,
             };
-            let turned_away = endpoint.place().put(self.0.clock.monotonic_now(), image, waiting);
-            match turned_away {
-                Some((leased, why)) => self.spawn_put_off(endpoint, leased, why),
-                None => endpoint.moved(),
+            let now = self.0.clock.monotonic_now();
+            let rejected = endpoint.dispatcher().enqueue(now, image, item);
+            match rejected {
+                Some((leased, rejection)) => self.spawn_defer(endpoint, leased, rejection),
+                None => endpoint.wake_dispatch(),
             }
         }
     }
 
-    /// Where an account is called in a Region. From its first change on, tasks move it.
+    /// The endpoint of an account in a Region. Its tasks start with its first change.
     fn endpoint(&self, account: AccountId, region: &Region) -> Arc<Endpoint> {
         let mut endpoints = self.endpoints();
         let key = (account, region.clone());
@@ -202,13 +204,13 @@ impl Forwarder {
         }
         let endpoint = Endpoint::new(key.clone(), self.0.settings.place, self.0.clock.monotonic_now());
         endpoints.insert(key, endpoint.clone());
-        self.0.tasks.spawn(self.clone().serve(endpoint.clone()));
-        self.0.tasks.spawn(self.clone().look_after(endpoint.clone()));
+        self.0.tasks.spawn(self.clone().run_dispatch(endpoint.clone()));
+        self.0.tasks.spawn(self.clone().run_claims(endpoint.clone()));
         endpoint
     }
 
     fn endpoints(&self) -> MutexGuard<'_, HashMap<(AccountId, Region), Arc<Endpoint>>> {
-        // A map of endpoints is whole between any two statements that hold the lock.
+        // A poisoned lock is safe to use: each holder changes the map in one statement.
         self.0.endpoints.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

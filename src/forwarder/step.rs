@@ -1,4 +1,4 @@
-//! One step: what is done under one lease, when it is its turn.
+//! The work on one change under one lease, once the dispatcher has granted a slot.
 
 use std::{future::Future, time::Duration};
 
@@ -20,8 +20,8 @@ use crate::{
 use super::{Forwarder, endpoint::SlotGuard};
 
 impl Forwarder {
-    /// Works under a lease until the outcome is recorded, or the lease is lost to somebody else.
-    pub(super) async fn converge(&self, leased: Leased, turn: SlotGuard) {
+    /// Works on a change until its outcome is recorded, or the lease is lost.
+    pub(super) async fn converge(&self, leased: Leased, slot: SlotGuard) {
         let intent = &leased.work.change.intent;
         let span = tracing::info_span!(
             "forward",
@@ -34,10 +34,10 @@ impl Forwarder {
         );
         self.0.committer.origin_of(intent).adopt(&span);
         async {
-            let worked = self.work(leased, &turn).await;
-            let endpoint = turn.endpoint().clone();
-            // AWS is free for others while this is recorded.
-            drop(turn);
+            let worked = self.work(leased, &slot).await;
+            let endpoint = slot.endpoint().clone();
+            // The slot is free for another change while the outcome is recorded.
+            drop(slot);
             if let Some((work, attempts, outcome)) = worked {
                 self.record(&endpoint, work, attempts, outcome).await;
             }
@@ -46,16 +46,16 @@ impl Forwarder {
         .await;
     }
 
-    /// Calls AWS and reads it back until there is an outcome. None when the lease is lost.
+    /// Calls AWS and reads it back until there is an outcome. None if the lease is lost.
     async fn work(
         &self,
         Leased { mut work, mut since }: Leased,
-        turn: &SlotGuard,
+        slot: &SlotGuard,
     ) -> Option<(Work, Vec<Attempt>, WorkOutcome)> {
         let mut attempts = Vec::new();
-        let mut seen = None;
-        let mut next = begin(&work);
-        // Reckoned from after the commit that said for how long, so that it is never over too early.
+        let mut observed = None;
+        let mut next = first_step(&work);
+        // The period of the unresolved call counts from after its commit, so that it never ends too early.
         let mut received = self.0.clock.monotonic_now();
         loop {
             let (key, action) = (&work.change.intent.key, work.change.intent.action);
@@ -67,28 +67,28 @@ impl Forwarder {
             };
             let now = DecisionContext {
                 action,
-                first: work.change.generation == 1,
-                spent: age >= self.0.settings.retry.give_up_after,
+                is_first: work.change.generation == 1,
+                is_budget_spent: age >= self.0.settings.retry.give_up_after,
                 unresolved_for: work
                     .unresolved_for
                     .map(|left| left.saturating_sub(elapsed.since(received))),
-                seen,
+                observed,
                 denial: denial.as_deref(),
             };
             next = convergence::apply_policy(next, now);
-            // The first call is what the turn is for.
+            // The slot covers the first call.
             if let Some(in_doubt) = next.in_doubt_if_skipped()
                 && !attempts.is_empty()
-                && let Err(why) = turn.go_on()
+                && let Err(rejection) = slot.permit_call()
             {
-                let outcome = self.turned_away(in_doubt, age, now, why);
+                let outcome = self.rejected_outcome(in_doubt, age, now, rejection);
                 return Some((work, attempts, outcome));
             }
             if let (NextStep::ReadBack(_), Some(in_doubt)) = (&next, next.in_doubt_if_skipped())
                 && !attempts.is_empty()
                 && !self.has_time_to_read(&work, since)
             {
-                // Whoever has the next lease reads it back.
+                // The holder of the next lease reads AWS back.
                 next = NextStep::Retry {
                     retry_after: None,
                     in_doubt,
@@ -98,49 +98,49 @@ impl Forwarder {
                 NextStep::Call if !self.has_time(&work, since) => {
                     let (renewed, renewed_since) = self.renew(&work, std::mem::take(&mut attempts)).await?;
                     (work, since, received) = (renewed, renewed_since, self.0.clock.monotonic_now());
-                    seen = None;
-                    begin(&work)
+                    observed = None;
+                    first_step(&work)
                 }
                 NextStep::Call => {
                     let call = self.0.workspaces.update_image_permission(key, action.into());
-                    let reply = self
-                        .attempt(turn, &mut attempts, AwsOperation::UpdateWorkspaceImagePermission, call)
+                    let response = self
+                        .attempt(slot, &mut attempts, AwsOperation::UpdateWorkspaceImagePermission, call)
                         .await;
-                    convergence::after_call(&reply.result, now)
+                    convergence::after_call(&response.result, now)
                 }
-                NextStep::ReadBack(doubt) => {
+                NextStep::ReadBack(reason) => {
                     let call = async {
-                        let (reply, calls) = self.0.workspaces.read_access(key).await;
-                        turn.came_to(calls);
-                        reply
+                        let (response, calls) = self.0.workspaces.read_access(key).await;
+                        slot.correct_charge(calls);
+                        response
                     };
-                    let reply = self
+                    let response = self
                         .attempt(
-                            turn,
+                            slot,
                             &mut attempts,
                             AwsOperation::DescribeWorkspaceImagePermissions,
                             call,
                         )
                         .await;
-                    seen = convergence::observed_access(&doubt, &reply.result, now);
-                    convergence::after_read_back(doubt, &reply.result, now)
+                    observed = convergence::observed_access(&reason, &response.result, now);
+                    convergence::after_read_back(reason, &response.result, now)
                 }
                 NextStep::Succeed => return Some((work, attempts, WorkOutcome::Succeeded)),
                 NextStep::Fail { failure, observed } => {
                     return Some((work, attempts, WorkOutcome::Failed { failure, observed }));
                 }
                 NextStep::Retry { retry_after, in_doubt } => {
-                    let made = work.change.attempts.len() + attempts.len();
+                    let attempts_made = work.change.attempts.len() + attempts.len();
                     let (retry, jitter) = (&self.0.settings.retry, fastrand::f64());
                     let delay = if in_doubt {
-                        retry.delay_in_doubt(made, retry_after, jitter)
+                        retry.delay_in_doubt(attempts_made, retry_after, jitter)
                     } else {
-                        retry.delay(made, retry_after, jitter)
+                        retry.delay(attempts_made, retry_after, jitter)
                     };
                     let outcome = WorkOutcome::Retry {
                         delay,
                         in_doubt,
-                        observed: seen,
+                        observed,
                     };
                     return Some((work, attempts, outcome));
                 }
@@ -148,31 +148,31 @@ impl Forwarder {
         }
     }
 
-    /// Why the policy in force refuses a call, if it does. Access may always be taken away.
+    /// Why the policy in force refuses the call, if it does. A revoke is always permitted.
     fn denial(&self, intent: &Intent) -> Option<String> {
         if intent.action == Action::Revoke {
             return None;
         }
         match self.0.policy.decide(PolicyQuery::of(intent)) {
             Decision::Allow { .. } => None,
-            Decision::Deny { policies, words } => {
+            Decision::Deny { policies, message } => {
                 tracing::info!(?policies, "the policy in force refuses to call AWS");
-                Some(words)
+                Some(message)
             }
         }
     }
 
-    /// True when a call that is begun now ends before the lease does.
+    /// True if a call that starts now ends before the lease.
     fn has_time(&self, work: &Work, since: MonotonicInstant) -> bool {
         self.0.clock.monotonic_now().plus(self.0.settings.lease_reserve) < since.plus(work.lease_for)
     }
 
-    /// True when a read that is begun now ends before the lease does.
+    /// True if a read that starts now ends before the lease.
     fn has_time_to_read(&self, work: &Work, since: MonotonicInstant) -> bool {
         self.0.clock.monotonic_now().plus(self.0.settings.read_reserve) <= since.plus(work.lease_for)
     }
 
-    /// Lengthens the lease. What was called so far is on record with it.
+    /// Renews the lease, and records the attempts made so far.
     async fn renew(&self, work: &Work, attempts: Vec<Attempt>) -> Option<(Work, MonotonicInstant)> {
         let command = Command::Renew {
             key: work.change.intent.key.clone(),
@@ -182,7 +182,7 @@ impl Forwarder {
         match self.0.committer.commit_patiently(command).await {
             Ok((CommandReply::Renewed(work), since)) => Some((*work, since)),
             Ok((CommandReply::GaveWay, _)) => {
-                tracing::info!("a newer change has taken over; it waits until nothing can land before it");
+                tracing::info!("a newer change has taken over; it waits until no earlier call can take effect");
                 None
             }
             Ok(_) => {
@@ -191,30 +191,30 @@ impl Forwarder {
                 None
             }
             Err(error) => {
-                tracing::warn!(%error, "the lease could not be renewed; recovery goes on with the change");
+                tracing::warn!(%error, "cannot renew the lease; recovery will continue the change");
                 None
             }
         }
     }
 
-    /// Makes a call and remembers it.
+    /// Makes a call, measures it, and adds it to `attempts`.
     async fn attempt<T>(
         &self,
-        turn: &SlotGuard,
+        slot: &SlotGuard,
         attempts: &mut Vec<Attempt>,
         operation: AwsOperation,
         call: impl Future<Output = AwsResponse<T>>,
     ) -> AwsResponse<T> {
         let (started_at, started) = (self.0.clock.now(), self.0.clock.monotonic_now());
-        let reply = call.await;
-        turn.called(started, reply.classification());
+        let response = call.await;
+        slot.record_call(started, response.classification());
         let attempt = Attempt {
             operation,
             started_at,
             duration: whole_microseconds(self.0.clock.monotonic_now().since(started)),
-            classification: reply.classification(),
-            aws_request_id: reply.aws_request_id.clone(),
-            error_code: reply.result.as_ref().err().and_then(|fault| fault.code.clone()),
+            classification: response.classification(),
+            aws_request_id: response.aws_request_id.clone(),
+            error_code: response.result.as_ref().err().and_then(|error| error.code.clone()),
         };
         self.0.instruments.attempted(Attempted {
             operation,
@@ -230,17 +230,17 @@ impl Forwarder {
             "called AWS"
         );
         attempts.push(attempt);
-        reply
+        response
     }
 }
 
-/// What to do first about a change.
-fn begin(work: &Work) -> NextStep {
+/// The first step of a change.
+fn first_step(work: &Work) -> NextStep {
     let last_call_failure = convergence::last_call_failure(&work.change.attempts, workspaces::reason_of);
     convergence::first_step(work.in_doubt, last_call_failure)
 }
 
-/// What the store keeps, so that an answer from memory is the answer from the store.
+/// Rounds down to what the store keeps, so that an answer from memory equals an answer from the store.
 fn whole_microseconds(duration: Duration) -> Duration {
     Duration::from_micros(u64::try_from(duration.as_micros()).unwrap_or(u64::MAX))
 }

@@ -1,37 +1,37 @@
-//! Who may do what, and in which accounts. Nothing is allowed that no role allows.
+//! Role-based access control: bindings give roles to principals, and roles hold privileges. Without a role, nothing is allowed.
 
 use std::collections::BTreeSet;
 
 use crate::domain::{AccountId, Action, Principal, PrincipalPattern};
 
-/// What somebody wants to do. Every RPC is one of these; the table is `grpc/rpcs.rs`.
+/// What a role can permit. Every RPC needs one privilege; the table is in `grpc/rpcs.rs`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Privilege {
     /// Let an account copy an image.
     Grant,
     /// Stop letting an account copy an image.
     Revoke,
-    /// Look at permissions, changes, images and the history.
+    /// Read permissions, changes, images and the history.
     Read,
-    /// Copy whole ledgers.
+    /// Export whole ledgers.
     Export,
-    /// Fetch checkpoints and proofs, and add signatures of witnesses.
+    /// Read checkpoints and proofs, and add signatures of witnesses.
     Prove,
 }
 
-/// What somebody may do.
+/// A named set of privileges.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Role {
     /// Reads.
     Viewer,
-    /// Grants and revokes. Reads nothing: whoever is to follow changes is a viewer too.
+    /// Grants and revokes. It does not include reading: a principal that follows its changes needs `Viewer` too.
     Operator,
     /// Reads, exports and proves.
     Auditor,
 }
 
 impl Role {
-    /// All of them.
+    /// Every role.
     pub const ALL: &[Role] = &[Self::Viewer, Self::Operator, Self::Auditor];
 
     /// The name in the configuration.
@@ -43,9 +43,9 @@ impl Role {
         }
     }
 
-    /// Does the role allow this? The one place that says so.
-    fn allows(self, operation: Privilege) -> bool {
-        match (self, operation) {
+    /// True if the role holds the privilege. No other function decides this.
+    fn allows(self, privilege: Privilege) -> bool {
+        match (self, privilege) {
             (Self::Viewer | Self::Auditor, Privilege::Read)
             | (Self::Operator, Privilege::Grant | Privilege::Revoke)
             | (Self::Auditor, Privilege::Export | Privilege::Prove) => true,
@@ -57,32 +57,33 @@ impl Role {
 }
 
 impl Privilege {
-    /// Why a principal may not do this in an account, or anywhere: for the principal and for the ledger.
+    /// The refusal message, for the caller and the ledger. Without an account, the principal lacks the privilege in every
+    /// account.
     pub fn refusal(self, principal: &Principal, account: Option<AccountId>) -> String {
         let roles: Vec<_> = Role::ALL
             .iter()
             .filter(|role| role.allows(self))
             .map(|role| role.as_str())
             .collect();
-        let place = match account {
+        let location = match account {
             Some(account) => format!(" in account {account}"),
             None => String::new(),
         };
         format!(
-            "{principal} may not {}{place}: that takes the role {}",
+            "{principal} may not {}{location}: this needs the role {}",
             self.verb(),
             roles.join(" or ")
         )
     }
 
-    /// Why a principal may not do this in the accounts that a message is about.
+    /// The refusal message for a request that concerns accounts outside the principal's scope.
     pub fn refusal_of_scope(self, principal: &Principal, scope: &Scope) -> String {
         let accounts: Vec<_> = match scope {
             Scope::Everywhere => Vec::new(),
             Scope::Only(accounts) => accounts.iter().map(AccountId::as_str).collect(),
         };
         format!(
-            "{principal} may {} in some accounts only, and must name one or more of these: {}",
+            "{principal} may {} in some accounts only: name one or more of these in the request: {}",
             self.verb(),
             accounts.join(", ")
         )
@@ -108,28 +109,28 @@ impl From<Action> for Privilege {
     }
 }
 
-/// Gives roles to principals.
+/// Gives roles to the principals that match a pattern.
 #[derive(Debug, Clone)]
 pub struct Binding {
-    /// Whom.
+    /// The pattern of the principals.
     pub principal: PrincipalPattern,
-    /// Which.
+    /// The roles.
     pub roles: BTreeSet<Role>,
-    /// In which accounts; none: in all, those included that are configured later.
+    /// The accounts in which the roles apply. None means all, including accounts that are configured later.
     pub accounts: Option<BTreeSet<AccountId>>,
 }
 
-/// In which accounts something is allowed.
+/// The accounts in which a principal has a privilege.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Scope {
-    /// In all of them.
+    /// Every account.
     Everywhere,
-    /// In these only. Empty: nowhere.
+    /// These accounts. May be empty.
     Only(BTreeSet<AccountId>),
 }
 
 impl Scope {
-    /// Is it allowed in this account?
+    /// True if the scope includes the account.
     pub fn covers(&self, account: AccountId) -> bool {
         match self {
             Self::Everywhere => true,
@@ -137,17 +138,17 @@ impl Scope {
         }
     }
 
-    /// Is it allowed nowhere at all?
+    /// True if the scope includes no account.
     pub fn is_empty(&self) -> bool {
         matches!(self, Self::Only(accounts) if accounts.is_empty())
     }
 }
 
-/// What all bindings together allow: roles add up.
-pub(super) fn scope(bindings: &[Binding], principal: &Principal, operation: Privilege) -> Scope {
+/// The union of the scopes that the bindings give.
+pub(super) fn scope(bindings: &[Binding], principal: &Principal, privilege: Privilege) -> Scope {
     let mut accounts = BTreeSet::new();
     let allowing = bindings.iter().filter(|binding| {
-        binding.roles.iter().any(|role| role.allows(operation)) && binding.principal.matches(principal)
+        binding.roles.iter().any(|role| role.allows(privilege)) && binding.principal.matches(principal)
     });
     for binding in allowing {
         match &binding.accounts {
@@ -163,10 +164,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn roles_allow_what_they_are_named_for_and_no_more() {
+    fn roles_hold_exactly_their_privileges() {
         let allowed = |role: Role| {
             use Privilege as O;
-            [O::Grant, O::Revoke, O::Read, O::Export, O::Prove].map(|operation| role.allows(operation))
+            [O::Grant, O::Revoke, O::Read, O::Export, O::Prove].map(|privilege| role.allows(privilege))
         };
         assert_eq!(allowed(Role::Viewer), [false, false, true, false, false]);
         assert_eq!(allowed(Role::Operator), [true, true, false, false, false]);
@@ -174,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn bindings_add_up_and_without_one_nothing_is_allowed() {
+    fn bindings_add_up_and_without_a_binding_nothing_is_allowed() {
         let (one, other): (AccountId, AccountId) = ("111122223333".parse().unwrap(), "444455556666".parse().unwrap());
         let binding = |principal: &str, role, accounts: Option<AccountId>| Binding {
             principal: principal.parse().unwrap(),
@@ -187,7 +188,7 @@ mod tests {
             binding("root", Role::Viewer, None),
             binding("root", Role::Viewer, Some(one)),
         ];
-        let scope = |principal: &str, operation| scope(&bindings, &principal.parse().unwrap(), operation);
+        let scope = |principal: &str, privilege| scope(&bindings, &principal.parse().unwrap(), privilege);
         assert_eq!(
             scope("alice", Privilege::Read),
             Scope::Only(BTreeSet::from([one, other]))

@@ -87,7 +87,8 @@ async fn an_outcome_that_postgres_could_not_take_is_recorded_when_it_is_back() {
     assert!(under_way, "the outage began while AWS was at work");
 
     // AWS has answered, and nobody can write it down.
-    log.wait_for("the outcome is not on record yet").await;
+    log.wait_for("cannot record the outcome yet; the forwarder will retry")
+        .await;
     assert_eq!(stack.shared_with(), [RECIPIENT], "it is in effect");
     assert!(!call.is_finished(), "P3: not OK before it is durable");
     outage.end().await;

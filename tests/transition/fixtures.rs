@@ -1,4 +1,4 @@
-//! The names that the histories use, made once.
+//! Values that the histories share.
 
 use std::sync::{Arc, LazyLock};
 
@@ -8,26 +8,27 @@ use sharewarden::domain::{
 };
 use uuid::Uuid;
 
-static KEYS: LazyLock<[PermissionKey; 4]> = LazyLock::new(|| [1, 2, 3, 4].map(made_key));
+static KEYS: LazyLock<[PermissionKey; 4]> = LazyLock::new(|| [1, 2, 3, 4].map(build_key));
 static PRINCIPALS: LazyLock<[Principal; 2]> =
-    LazyLock::new(|| ["ann", "bob"].map(|name| name.parse().expect("it follows its rule")));
+    LazyLock::new(|| ["ann", "bob"].map(|name| name.parse().expect("a fixture is valid")));
 static EXAMPLE: LazyLock<Intent> = LazyLock::new(example::intent);
-static START: LazyLock<Timestamp> = LazyLock::new(|| Timestamp::parse("2026-11-22T00:00:00Z").expect("it is RFC 3339"));
+static START: LazyLock<Timestamp> =
+    LazyLock::new(|| Timestamp::parse("2026-11-22T00:00:00Z").expect("a fixture is valid"));
 
-fn made_key(number: u64) -> PermissionKey {
+fn build_key(number: u64) -> PermissionKey {
     PermissionKey {
         account: account(),
-        region: "eu-central-1".parse().expect("it follows its rule"),
-        image: "wsi-123456789".parse().expect("it follows its rule"),
-        shared_account: format!("{number:012}").parse().expect("it follows its rule"),
+        region: "eu-central-1".parse().expect("a fixture is valid"),
+        image: "wsi-123456789".parse().expect("a fixture is valid"),
+        shared_account: format!("{number:012}").parse().expect("a fixture is valid"),
     }
 }
 
 pub(crate) fn account() -> AccountId {
-    "000011112222".parse().expect("it follows its rule")
+    "000011112222".parse().expect("a fixture is valid")
 }
 
-/// One of four permissions; histories open changes of the first three only.
+/// One of four permissions. Histories open changes for the first three only.
 pub(crate) fn key(number: u64) -> PermissionKey {
     KEYS[number as usize].clone()
 }
@@ -44,13 +45,13 @@ pub(crate) fn start() -> Timestamp {
     *START
 }
 
-pub(crate) fn intent(id: u64, request: u64, key: PermissionKey, action: Action, who: u64) -> Arc<Intent> {
+pub(crate) fn intent(id: u64, request: u64, key: PermissionKey, action: Action, principal: u64) -> Arc<Intent> {
     Arc::new(Intent {
         change_id: change(id),
         request_id: RequestId(Uuid::from_u64_pair(2, request)),
         key,
         action,
-        principal: PRINCIPALS[who as usize].clone(),
+        principal: PRINCIPALS[principal as usize].clone(),
         ..EXAMPLE.clone()
     })
 }

@@ -1,4 +1,4 @@
-//! Calls that land late, each as the shortest story. Odd changes grant, even ones revoke.
+//! Calls that take effect late, each as a short sequence of commands. Odd changes grant, even changes revoke.
 
 use std::time::Duration;
 
@@ -9,7 +9,9 @@ use sharewarden::domain::{
 
 use crate::{
     fixtures::{change, key, start},
-    regressions::{FIRST, WINDOW, at, epochs, lost_call, new_account, open, reloaded, renew, settle, settle_after},
+    regressions::{
+        FIRST, WINDOW, at, epochs, new_account, open, reloaded, renew, settle, settle_after, unanswered_call,
+    },
 };
 
 const LATER: WorkOutcome = WorkOutcome::Retry {
@@ -22,24 +24,24 @@ fn second(seconds: u64) -> Timestamp {
     start() + Duration::from_secs(seconds)
 }
 
-/// A grant whose call was lost in second 1, and is looked at again later.
-fn after_a_lost_grant(outcome: WorkOutcome) -> AccountState {
+/// An account whose grant was called without an answer in second 1.
+fn after_an_unanswered_grant(outcome: WorkOutcome) -> AccountState {
     let mut account = new_account();
     account.apply(open(1), &at(0));
-    account.apply(settle_after(FIRST, 1, lost_call(), outcome), &at(1));
+    account.apply(settle_after(FIRST, 1, unanswered_call(), outcome), &at(1));
     reloaded(&account, &[1])
 }
 
 fn waits_until(account: &AccountState, seconds: u64) {
     let permission = account.permission(&key(0)).expect("it was opened");
-    assert!(account.effects().work.is_empty(), "nobody calls");
+    assert!(account.effects().work.is_empty(), "no work is handed out");
     assert_eq!((permission.lease, permission.next), (None, None));
     assert_eq!(permission.next_attempt_at, Some(second(seconds)));
 }
 
 #[test]
-fn a_revoke_waits_until_the_lost_grant_before_it_can_land_no_more() {
-    let mut account = after_a_lost_grant(LATER);
+fn a_revoke_waits_until_the_unanswered_grant_before_it_can_take_effect_no_more() {
+    let mut account = after_an_unanswered_grant(LATER);
     account.apply(open(2), &at(2));
     assert_eq!(
         account.change(change(1)).expect("it was opened").state,
@@ -49,7 +51,7 @@ fn a_revoke_waits_until_the_lost_grant_before_it_can_land_no_more() {
     assert_eq!(account.apply(Command::Claim(key(0)), &at(7)), CommandReply::NotClaimed);
     assert_eq!(account.apply(Command::Claim(key(0)), &at(8)), CommandReply::Claimed);
     let [work] = &account.effects().work[..] else {
-        panic!("it is its turn")
+        panic!("one change has a lease")
     };
     assert_eq!(
         (work.change.id(), work.unresolved_for),
@@ -58,27 +60,27 @@ fn a_revoke_waits_until_the_lost_grant_before_it_can_land_no_more() {
 }
 
 #[test]
-fn it_waits_also_when_the_lost_grant_was_seen_in_effect_or_done_once_more() {
-    // What showed may be the second call's doing, and the first one's is to come.
-    let mut account = after_a_lost_grant(WorkOutcome::Succeeded);
+fn it_also_waits_if_the_unanswered_grant_was_read_in_effect_or_called_again() {
+    // The second call may have caused what was read, and the first may still take effect.
+    let mut account = after_an_unanswered_grant(WorkOutcome::Succeeded);
     account.apply(open(2), &at(2));
     waits_until(&account, 8);
 }
 
 #[test]
-fn a_change_for_the_same_does_not_wait_and_does_not_join_one_in_doubt() {
-    let mut account = after_a_lost_grant(LATER);
+fn a_change_for_the_same_access_does_not_wait_and_does_not_join_a_change_in_doubt() {
+    let mut account = after_an_unanswered_grant(LATER);
     account.apply(open(3), &at(2));
     let [work] = &account.effects().work[..] else {
-        panic!("it is called at once")
+        panic!("it has a lease at once")
     };
     assert_eq!(work.change.id(), change(3));
     assert_eq!(
         work.unresolved_for,
         Some(Duration::from_secs(6)),
-        "it must not fail before"
+        "it must not fail earlier"
     );
-    // This one is being worked on, and so the next request joins it.
+    // Change 3 has a lease, so the next request joins it.
     let answer = account.apply(open(5), &at(2));
     assert!(
         matches!(&answer, CommandReply::Joined(snapshot) if snapshot.change.id() == change(3)),
@@ -87,8 +89,8 @@ fn a_change_for_the_same_does_not_wait_and_does_not_join_one_in_doubt() {
 }
 
 #[test]
-fn who_waits_is_overtaken_by_a_change_for_what_may_land() {
-    let mut account = after_a_lost_grant(LATER);
+fn a_waiting_change_is_superseded_by_a_change_for_the_access_of_the_unanswered_call() {
+    let mut account = after_an_unanswered_grant(LATER);
     account.apply(open(2), &at(2));
     account.apply(open(3), &at(3));
     assert_eq!(
@@ -100,24 +102,24 @@ fn who_waits_is_overtaken_by_a_change_for_what_may_land() {
     assert_eq!(
         work.unresolved_for,
         Some(Duration::from_secs(5)),
-        "it must not fail before"
+        "it must not fail earlier"
     );
 }
 
 #[test]
-fn a_revoke_behind_the_call_that_is_lost_waits_when_that_is_told() {
+fn a_revoke_behind_a_call_waits_when_the_call_is_settled_as_unanswered() {
     for outcome in [LATER, WorkOutcome::Succeeded] {
         let mut account = new_account();
         account.apply(open(1), &at(0));
         let mut account = reloaded(&account, &[1]);
         account.apply(open(2), &at(1));
-        account.apply(settle_after(FIRST, 1, lost_call(), outcome), &at(2));
+        account.apply(settle_after(FIRST, 1, unanswered_call(), outcome), &at(2));
         waits_until(&account, 9);
     }
 }
 
 #[test]
-fn what_a_lost_holder_may_have_sent_is_waited_for_from_the_end_of_its_lease() {
+fn after_a_holder_disappeared_the_window_counts_from_the_end_of_its_lease() {
     let mut account = new_account();
     account.apply(open(1), &at(0));
     let mut account = reloaded(&account, &[1]);
@@ -128,12 +130,12 @@ fn what_a_lost_holder_may_have_sent_is_waited_for_from_the_end_of_its_lease() {
     account.apply(open(1), &at(0));
     let mut account = reloaded(&account, &[1]);
     account.apply(open(2), &at(17));
-    assert_eq!(account.effects().work.len(), 1, "too late to land");
+    assert_eq!(account.effects().work.len(), 1, "the window has passed");
 }
 
 #[test]
-fn a_holder_that_renews_gives_way_to_a_change_that_has_to_wait() {
-    let mut account = after_a_lost_grant(LATER);
+fn a_renewal_ends_the_lease_for_a_newer_change_that_has_to_wait() {
+    let mut account = after_an_unanswered_grant(LATER);
     account.apply(Command::Claim(key(0)), &at(2));
     let epoch = account.effects().work[0].epoch;
     let mut account = reloaded(&account, &[1]);
@@ -142,45 +144,45 @@ fn a_holder_that_renews_gives_way_to_a_change_that_has_to_wait() {
     waits_until(&account, 8);
 }
 
-/// A newer change waits for the window once, however often AWS is looked at in vain.
+/// A newer change waits for one window only, however often AWS is read without success.
 #[test]
-fn only_a_lost_call_that_changes_something_makes_others_wait() {
-    let mut read = lost_call();
+fn only_an_unanswered_mutating_call_makes_others_wait() {
+    let mut read = unanswered_call();
     read[0].operation = AwsOperation::DescribeWorkspaceImagePermissions;
-    let mut account = after_a_lost_grant(LATER);
+    let mut account = after_an_unanswered_grant(LATER);
     account.apply(Command::Claim(key(0)), &at(2));
     let epoch = account.effects().work[0].epoch;
     account.apply(settle_after(epoch, 1, read, LATER), &at(3));
-    let landing = account
+    let call = account
         .permission(&key(0))
         .expect("it was opened")
         .unresolved_call
-        .expect("a call was lost");
-    assert_eq!((landing.access, landing.until), (Access::Shared, second(8)));
+        .expect("a call is unresolved");
+    assert_eq!((call.access, call.until), (Access::Shared, second(8)));
 }
 
 #[test]
-fn nobody_knows_what_aws_holds_while_a_call_may_land() {
+fn it_is_unknown_what_aws_holds_while_a_call_may_take_effect() {
     let mut account = new_account();
     account.apply(open(1), &at(0));
     account.apply(settle(FIRST, 1, WorkOutcome::Succeeded), &at(1));
     account.apply(open(2), &at(2));
     let epoch = account.permission(&key(0)).expect("it was opened").lease_epoch;
-    account.apply(settle_after(epoch, 2, lost_call(), LATER), &at(3));
+    account.apply(settle_after(epoch, 2, unanswered_call(), LATER), &at(3));
     assert_eq!(account.permission(&key(0)).expect("it was opened").applied, None);
 }
 
-/// Found by thinking of a database that is away for longer than a batch is tried for.
+/// The database was unavailable for longer than a batch is retried.
 #[test]
-fn an_outcome_that_is_offered_again_does_not_hand_out_the_work_of_a_change_opened_meanwhile() {
+fn an_outcome_that_is_offered_again_hands_out_no_work_of_a_change_opened_meanwhile() {
     let mut account = new_account();
     account.apply(open(1), &at(0));
     let mut account = reloaded(&account, &[1]);
-    // Committed; but the answer is lost, and the next tries fail.
+    // The commit succeeds, its reply is lost, and the next tries fail.
     account.apply(settle(FIRST, 1, WorkOutcome::Succeeded), &at(1));
     let mut account = reloaded(&account, &[1]);
     account.apply(open(2), &at(2));
-    assert_eq!(account.effects().work.len(), 1, "change 2 is being called");
+    assert_eq!(account.effects().work.len(), 1, "change 2 has a lease");
 
     let mut again = reloaded(&account, &[2]);
     let answer = again.apply(settle(FIRST, 1, WorkOutcome::Succeeded), &at(3));

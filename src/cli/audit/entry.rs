@@ -97,7 +97,7 @@ fn known(entry: &AuditEntry) -> Option<EntryKind> {
 
 fn meaning(entry: &AuditEntry) -> &'static str {
     match known(entry) {
-        Some(kind) => kind.words(),
+        Some(kind) => kind.description(),
         None => "This version does not know it. Its text is below; a newer version shows what it means.",
     }
 }

@@ -1,8 +1,8 @@
-//! What to do next about a change, given what AWS said. Pure; the forwarder does it.
+//! Decides the next step of a change from the answers of AWS. Pure; the forwarder carries the step out.
 //!
-//! Only three answers settle a change: AWS accepted it, AWS refused it, or reading AWS back showed what AWS holds. After an
-//! answer that leaves it open whether the call had an effect, nothing is done before AWS was read back, and the verdict
-//! "not in effect" is given only when no call can be landing any more, and AWS was read back since, if one was lost.
+//! A change ends only after one of three answers. AWS accepted the call, AWS refused it, or a read of AWS showed what it holds.
+//! After a call whose effect is unknown, AWS is read back before anything else. A change is recorded as failed only when no
+//! earlier call can take effect any more. If a call is unresolved, AWS must also have been read back after that time.
 
 use std::time::Duration;
 
@@ -10,25 +10,26 @@ use super::{
     Access, Action, Attempt, AwsError, AwsErrorKind, AwsOperation, ChangeFailure, Classification, FailureReason,
 };
 
-/// When to try again, and until when.
+/// The delays between attempts, and when to give up.
 #[derive(Debug, Clone, Copy)]
 pub struct RetryPolicy {
     /// The upper bound of the first delay.
     pub base: Duration,
     /// The upper bound of every delay.
     pub cap: Duration,
-    /// How long after its acceptance a change may be tried again. A change in doubt is read back past it, until AWS answers.
+    /// How long after its acceptance a change is retried: the retry budget. A change in doubt is read back beyond it, until AWS
+    /// answers.
     pub give_up_after: Duration,
 }
 
 impl RetryPolicy {
-    /// The delay before AWS is looked at again after a call that may still be landing: never at once.
+    /// The delay before a read back, at least `base`: an earlier call may still take effect.
     pub fn delay_in_doubt(&self, attempts: usize, retry_after: Option<Duration>, jitter: f64) -> Duration {
         self.base + self.delay(attempts, retry_after, jitter)
     }
 
-    /// The delay before the next attempt, after `attempts` of them: exponential with full jitter (`jitter` is uniform in
-    /// `[0, 1)`), and not before AWS's `retry_after`, which is heeded up to the cap.
+    /// The delay before the next attempt after `attempts` attempts: exponential backoff with full jitter. `jitter` is uniform in
+    /// `[0, 1)`. AWS's `retry_after` is the minimum, itself limited to the larger of `cap` and `give_up_after`.
     pub fn delay(&self, attempts: usize, retry_after: Option<Duration>, jitter: f64) -> Duration {
         let doublings = u32::try_from(attempts.saturating_sub(1)).unwrap_or(u32::MAX).min(20);
         let bound = self.base.saturating_mul(1 << doublings).min(self.cap);
@@ -38,36 +39,36 @@ impl RetryPolicy {
     }
 }
 
-/// What else bears on a decision.
+/// The facts that a decision depends on, beside the answer of AWS.
 #[derive(Debug, Clone, Copy)]
 pub struct DecisionContext<'a> {
     /// Grant or revoke.
     pub action: Action,
-    /// No change of the permission came before this one.
-    pub first: bool,
-    /// The change's budget was spent when the call began.
-    pub spent: bool,
-    /// An earlier call was lost, and AWS was not read back since it can take effect no more: from the begin of the call on
-    /// it can for so long yet.
+    /// True if this is the first change of its permission.
+    pub is_first: bool,
+    /// True if the retry budget was spent when the call began.
+    pub is_budget_spent: bool,
+    /// How long an unresolved call may still take effect, counted from the begin of this call. Zero if it cannot any more, but
+    /// AWS was not read back since. None if there is no unresolved call.
     pub unresolved_for: Option<Duration>,
-    /// What AWS was seen to hold under this lease. See [`seen`].
-    pub seen: Option<Access>,
-    /// Why the policy in force refuses the call, if it does.
+    /// What AWS was read to hold under this lease. See [`observed_access`].
+    pub observed: Option<Access>,
+    /// Why the policy in force refuses a call, if it does.
     pub denial: Option<&'a str>,
 }
 
 /// Why AWS is read back.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ReadBackReason {
-    /// The call just made may have had an effect, or may have one yet.
+    /// The call just made may have taken effect, or may still do so.
     CallUnresolved,
-    /// A call of some time ago may have had an effect. If it had none, and there is no time for another, this is why.
+    /// An earlier call may have taken effect. If it did not and the retry budget is spent, the change fails with this.
     EarlierCall(ChangeFailure),
-    /// AWS refused a revoke, for this: perhaps because there is nothing to revoke.
+    /// AWS refused a revoke with this failure. There may be nothing to revoke.
     RefusedRevoke(ChangeFailure),
 }
 
-/// What to do next.
+/// The next step of a change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NextStep {
     /// Call AWS.
@@ -78,48 +79,48 @@ pub enum NextStep {
     Succeed,
     /// Record that the change is known not to be in effect.
     Fail {
-        /// Why.
+        /// Why it failed.
         failure: ChangeFailure,
-        /// What AWS holds, where it was read back.
+        /// What AWS holds, if it was read back.
         observed: Option<Access>,
     },
     /// Try again later.
     Retry {
-        /// Not before so long.
+        /// The minimum delay that AWS asked for.
         retry_after: Option<Duration>,
-        /// Begin with reading back.
+        /// True if the next attempt must start with a read back.
         in_doubt: bool,
     },
 }
 
 impl NextStep {
-    /// Whether the change is in doubt if AWS is not called now; nothing, where it would not be called anyway.
+    /// Whether the change is in doubt if this step is skipped. None for a step that makes no call.
     pub fn in_doubt_if_skipped(&self) -> Option<bool> {
         match self {
             Self::Call => Some(false),
             Self::ReadBack(ReadBackReason::CallUnresolved | ReadBackReason::EarlierCall(_)) => Some(true),
-            // The refusal stands: the next attempt is refused too, and asks again.
+            // AWS refuses the next attempt too, and that leads to the same read.
             Self::ReadBack(ReadBackReason::RefusedRevoke(_)) => Some(false),
             Self::Succeed | Self::Fail { .. } | Self::Retry { .. } => None,
         }
     }
 }
 
-/// What to do about a change that is not called, since AWS does not answer.
+/// The next step of a change that is not called because AWS does not answer.
 pub fn when_unreachable(in_doubt: bool, now: DecisionContext<'_>) -> NextStep {
-    let unreachable = ChangeFailure {
+    let failure = ChangeFailure {
         reason: FailureReason::UpstreamUnavailable,
         code: None,
         message: None,
     };
-    match (now.spent, in_doubt) {
-        (true, false) => unless_unresolved(fail(unreachable, None), now),
+    match (now.is_budget_spent, in_doubt) {
+        (true, false) => fail_when_resolved(fail(failure, None), now),
         (_, true) => read_back_later(None),
         (false, false) => retry(None),
     }
 }
 
-/// What to do first. `last_call_failure` is what AWS said last.
+/// The first step under a lease. `last_call_failure` is the failure of the newest call.
 pub fn first_step(in_doubt: bool, last_call_failure: ChangeFailure) -> NextStep {
     if in_doubt {
         NextStep::ReadBack(ReadBackReason::EarlierCall(last_call_failure))
@@ -128,16 +129,16 @@ pub fn first_step(in_doubt: bool, last_call_failure: ChangeFailure) -> NextStep 
     }
 }
 
-/// The same, but for a call that the policy refuses. Ask directly before each call. Reading back is never refused: a call that was
-/// made earlier may have had an effect.
+/// Replaces a call that the policy refuses; other steps stay as they are. Apply it directly before each call. A read back is
+/// never refused, because an earlier call may have taken effect.
 pub fn apply_policy(next: NextStep, now: DecisionContext<'_>) -> NextStep {
     match (next, now.denial) {
-        (NextStep::Call, Some(words)) => unless_unresolved(fail(denied(words), None), now),
+        (NextStep::Call, Some(message)) => fail_when_resolved(fail(denied(message), None), now),
         (next, _) => next,
     }
 }
 
-/// What AWS said last of a change, as the reason of its failure. `reason_of` knows AWS's error codes.
+/// The failure of the newest call of a change. `reason_of` maps AWS's error codes to reasons.
 pub fn last_call_failure(attempts: &[Attempt], reason_of: impl FnOnce(Option<&str>) -> FailureReason) -> ChangeFailure {
     let calls = attempts.iter().rev();
     let last = calls
@@ -156,36 +157,40 @@ pub fn last_call_failure(attempts: &[Attempt], reason_of: impl FnOnce(Option<&st
     }
 }
 
-/// What to do after a call.
+/// The next step after a call.
 pub fn after_call(result: &Result<(), AwsError>, now: DecisionContext<'_>) -> NextStep {
-    let Err(fault) = result else { return NextStep::Succeed };
-    let spent = now.spent;
-    let next = match fault.kind {
+    let Err(error) = result else { return NextStep::Succeed };
+    let is_spent = now.is_budget_spent;
+    let next = match error.kind {
         AwsErrorKind::Unknown => NextStep::ReadBack(ReadBackReason::CallUnresolved),
-        AwsErrorKind::Refused(FailureReason::ImageUnavailable) if !spent => retry(None),
+        AwsErrorKind::Refused(FailureReason::ImageUnavailable) if !is_spent => retry(None),
         AwsErrorKind::Refused(reason) => match now.action {
             Action::Revoke if reason != FailureReason::ImageUnavailable => {
-                NextStep::ReadBack(ReadBackReason::RefusedRevoke(failure(reason, fault)))
+                NextStep::ReadBack(ReadBackReason::RefusedRevoke(failure(reason, error)))
             }
-            _ => fail(failure(reason, fault), None),
+            _ => fail(failure(reason, error), None),
         },
-        AwsErrorKind::Throttled { .. } if spent => fail(failure(FailureReason::UpstreamThrottled, fault), None),
+        AwsErrorKind::Throttled { .. } if is_spent => fail(failure(FailureReason::UpstreamThrottled, error), None),
         AwsErrorKind::Throttled { retry_after } => retry(retry_after),
-        AwsErrorKind::NotSent if spent => fail(failure(FailureReason::UpstreamUnavailable, fault), None),
+        AwsErrorKind::NotSent if is_spent => fail(failure(FailureReason::UpstreamUnavailable, error), None),
         AwsErrorKind::NotSent => retry(None),
     };
-    unless_unresolved(next, now)
+    fail_when_resolved(next, now)
 }
 
-/// What to do after AWS was read back, for this doubt.
+/// The next step after AWS was read back for this reason.
 ///
-/// A read may be behind. What it shows is believed at once only where it cannot be an older change's doing; otherwise a
-/// second read, a delay later, decides.
-pub fn after_read_back(doubt: ReadBackReason, result: &Result<Access, AwsError>, now: DecisionContext<'_>) -> NextStep {
+/// A read may be stale. Its result is believed at once only if no older change can have caused it. Otherwise a second read after
+/// a delay decides.
+pub fn after_read_back(
+    read_back_reason: ReadBackReason,
+    result: &Result<Access, AwsError>,
+    now: DecisionContext<'_>,
+) -> NextStep {
     let wanted = Access::from(now.action);
-    let next = match (result, doubt) {
+    let next = match (result, read_back_reason) {
         (Ok(access), ReadBackReason::CallUnresolved | ReadBackReason::RefusedRevoke(_))
-            if *access == wanted && !now.first =>
+            if *access == wanted && !now.is_first =>
         {
             read_back_later(None)
         }
@@ -193,21 +198,21 @@ pub fn after_read_back(doubt: ReadBackReason, result: &Result<Access, AwsError>,
         (Ok(access), ReadBackReason::RefusedRevoke(failure)) => fail(failure, Some(*access)),
         (Ok(_), ReadBackReason::CallUnresolved) => read_back_later(None),
         (Ok(access), ReadBackReason::EarlierCall(failure)) => match now.denial {
-            // A share that is there is on record above, whatever the policy says by now. One that is not there is not made.
-            Some(words) => fail(denied(words), Some(*access)),
-            None if now.spent => fail(failure, Some(*access)),
+            // A share that exists was recorded by an arm above, whatever the policy says now. A missing share is not made.
+            Some(message) => fail(denied(message), Some(*access)),
+            None if now.is_budget_spent => fail(failure, Some(*access)),
             None => NextStep::Call,
         },
-        (Err(fault), ReadBackReason::CallUnresolved) => read_back_later(retry_after(fault)),
-        // An image that is gone is shared with nobody: what was to be revoked is. Of one that was never heard of before, it is
-        // rather the name that is wrong.
-        (Err(fault), _) if fault.kind == AwsErrorKind::Refused(FailureReason::ImageNotFound) && is_revoked(now) => {
+        (Err(error), ReadBackReason::CallUnresolved) => read_back_later(retry_after(error)),
+        // A deleted image is shared with no account, so a revoke has succeeded. If the permission never had a change before, the
+        // image id is more likely wrong.
+        (Err(error), _) if error.kind == AwsErrorKind::Refused(FailureReason::ImageNotFound) && is_revoked(now) => {
             NextStep::Succeed
         }
-        (Err(fault), _) if fault.kind == AwsErrorKind::Refused(FailureReason::ImageNotFound) => {
-            fail(failure(FailureReason::ImageNotFound, fault), Some(Access::NotShared))
+        (Err(error), _) if error.kind == AwsErrorKind::Refused(FailureReason::ImageNotFound) => {
+            fail(failure(FailureReason::ImageNotFound, error), Some(Access::NotShared))
         }
-        // The refusal of the revoke stands by itself: it had no effect.
+        // AWS refused the revoke and refuses the read: the revoke had no effect.
         (
             Err(AwsError {
                 kind: AwsErrorKind::Refused(_),
@@ -215,30 +220,31 @@ pub fn after_read_back(doubt: ReadBackReason, result: &Result<Access, AwsError>,
             }),
             ReadBackReason::RefusedRevoke(failure),
         ) => fail(failure, None),
-        (Err(_), ReadBackReason::RefusedRevoke(failure)) if now.spent => fail(failure, None),
-        (Err(fault), ReadBackReason::RefusedRevoke(_)) => retry(retry_after(fault)),
-        (Err(fault), ReadBackReason::EarlierCall(_)) => read_back_later(retry_after(fault)),
+        (Err(_), ReadBackReason::RefusedRevoke(failure)) if now.is_budget_spent => fail(failure, None),
+        (Err(error), ReadBackReason::RefusedRevoke(_)) => retry(retry_after(error)),
+        (Err(error), ReadBackReason::EarlierCall(_)) => read_back_later(retry_after(error)),
     };
-    unless_unresolved(next, now)
+    fail_when_resolved(next, now)
 }
 
-/// What a read has shown that was begun when no lost call could take effect any more. It holds until a call is accepted or
-/// lost.
+/// What AWS was read to hold, if no unresolved call could take effect when the read began. The value is valid until a call is
+/// accepted or becomes unresolved.
 pub fn observed_access(
-    doubt: &ReadBackReason,
+    read_back_reason: &ReadBackReason,
     result: &Result<Access, AwsError>,
     now: DecisionContext<'_>,
 ) -> Option<Access> {
-    let has_landed = now.unresolved_for.is_none_or(|left| left.is_zero()) && *doubt != ReadBackReason::CallUnresolved;
-    result.as_ref().ok().copied().filter(|_| has_landed)
+    let is_final =
+        now.unresolved_for.is_none_or(|left| left.is_zero()) && *read_back_reason != ReadBackReason::CallUnresolved;
+    result.as_ref().ok().copied().filter(|_| is_final)
 }
 
-/// No change is failed while an earlier call may take effect, or may have: AWS is read back when that is over.
-fn unless_unresolved(next: NextStep, now: DecisionContext<'_>) -> NextStep {
+/// Replaces a failure while an earlier call is unresolved: AWS is read back when that call can take effect no more.
+fn fail_when_resolved(next: NextStep, now: DecisionContext<'_>) -> NextStep {
     let NextStep::Fail { failure, observed } = next else {
         return next;
     };
-    let observed = observed.or(now.seen);
+    let observed = observed.or(now.observed);
     match now.unresolved_for {
         Some(left) if !left.is_zero() || observed.is_none() => read_back_later(Some(left)),
         _ => fail(failure, observed),
@@ -246,7 +252,7 @@ fn unless_unresolved(next: NextStep, now: DecisionContext<'_>) -> NextStep {
 }
 
 fn is_revoked(now: DecisionContext<'_>) -> bool {
-    now.action == Action::Revoke && !now.first
+    now.action == Action::Revoke && !now.is_first
 }
 
 fn read_back_later(retry_after: Option<Duration>) -> NextStep {
@@ -267,24 +273,24 @@ fn fail(failure: ChangeFailure, observed: Option<Access>) -> NextStep {
     NextStep::Fail { failure, observed }
 }
 
-fn denied(words: &str) -> ChangeFailure {
+fn denied(message: &str) -> ChangeFailure {
     ChangeFailure {
         reason: FailureReason::PolicyDenied,
         code: None,
-        message: Some(words.to_owned()),
+        message: Some(message.to_owned()),
     }
 }
 
-fn failure(reason: FailureReason, fault: &AwsError) -> ChangeFailure {
+fn failure(reason: FailureReason, error: &AwsError) -> ChangeFailure {
     ChangeFailure {
         reason,
-        code: fault.code.clone(),
-        message: fault.message.clone(),
+        code: error.code.clone(),
+        message: error.message.clone(),
     }
 }
 
-fn retry_after(fault: &AwsError) -> Option<Duration> {
-    match fault.kind {
+fn retry_after(error: &AwsError) -> Option<Duration> {
+    match error.kind {
         AwsErrorKind::Throttled { retry_after } => retry_after,
         _ => None,
     }

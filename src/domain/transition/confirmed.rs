@@ -1,32 +1,29 @@
-//! What may be recorded of a change while a call was lost: nothing that AWS could prove wrong.
+//! Limits the outcome that may be recorded while a call is unresolved, so that AWS cannot contradict the record later.
 //!
-//! The forwarder decides by the same rule (`convergence`); here it is kept, whatever a replica says.
+//! The forwarder decides by the same rule (`convergence`). This module enforces it for outcomes of every replica.
 
 use crate::domain::Permission;
 
 use super::{TransitionContext, WorkOutcome};
 
-/// The outcome of the work under a lease, as far as it is known. `lost` says that a call was lost under the lease.
+/// The part of an outcome that is confirmed. `is_call_lost` is true if a call under this lease has an unknown end.
 ///
-/// A lost call is open until AWS was read back when it could take effect no more. Until then a change did not fail: it is put off,
-/// and begins with reading back.
+/// A call stays unresolved until AWS is read back at a time when the call can take effect no more. Until then a failure becomes a
+/// retry that starts with a read back.
 pub(super) fn confirmed_outcome(
     outcome: WorkOutcome,
     permission: &mut Permission,
-    lost: bool,
+    is_call_lost: bool,
     context: &TransitionContext,
 ) -> WorkOutcome {
-    let landed = !lost
-        && permission
-            .unresolved_call
-            .is_none_or(|landing| landing.until <= context.now);
+    let is_resolved = !is_call_lost && permission.unresolved_call.is_none_or(|call| call.until <= context.now);
     match outcome {
         WorkOutcome::Succeeded => WorkOutcome::Succeeded,
         WorkOutcome::Failed { failure, observed } => {
-            let observed = observed.filter(|_| landed);
+            let observed = observed.filter(|_| is_resolved);
             match permission.unresolved_call {
-                Some(landing) if observed.is_none() => WorkOutcome::Retry {
-                    delay: landing.until.since(context.now),
+                Some(call) if observed.is_none() => WorkOutcome::Retry {
+                    delay: call.until.since(context.now),
                     in_doubt: true,
                     observed: None,
                 },
@@ -41,8 +38,8 @@ pub(super) fn confirmed_outcome(
             in_doubt,
             observed,
         } => {
-            let in_doubt = in_doubt || lost;
-            let observed = observed.filter(|_| landed && !in_doubt);
+            let in_doubt = in_doubt || is_call_lost;
+            let observed = observed.filter(|_| is_resolved && !in_doubt);
             if observed.is_some() {
                 permission.unresolved_call = None;
             }

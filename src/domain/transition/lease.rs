@@ -1,9 +1,9 @@
-//! Leases: who may call AWS for a permission, from when on, and what is left behind by a holder who is lost.
+//! Leases: which replica may call AWS for a permission, and what happens when a holder disappears.
 //!
-//! Two things keep a permission's calls apart. A lease says that a call may be under way *here*; it ends when the outcome is
-//! told, or when it runs out. A [`UnresolvedCall`] says that a call whose end nobody saw may still take effect *at AWS*: until that
-//! time is over, no call is made that asks for the other value, since the older one could land last. And until AWS was read back
-//! after that time, or took another call, nobody knows whether it did: so long, no change is recorded as failed.
+//! Two records keep the calls of a permission in order. A lease says that a replica may be calling AWS. It ends when the outcome
+//! is recorded, or when it expires. An [`UnresolvedCall`] says that a call with an unknown end may still take effect at AWS.
+//! Until its time has passed, no call asks for the opposite access, because the older call could take effect last. Then AWS must
+//! be read back, or accept another call, before a change may be recorded as failed.
 
 use std::time::Duration;
 
@@ -42,9 +42,9 @@ impl AccountState {
             let current = self.current(&permission);
             current.remember(attempts);
             let id = current.id();
-            self.touch(id);
+            self.mark_updated(id);
         }
-        // No call was made under this lease yet: a newer change need not wait for it.
+        // No mutating call was made under this lease, so a newer change takes over at once.
         if permission.next.is_some() {
             self.give_way(&mut permission, context);
         }
@@ -53,16 +53,16 @@ impl AccountState {
         work.map_or(CommandReply::GaveWay, |work| CommandReply::Renewed(Box::new(work)))
     }
 
-    /// The answer to a renewal of a lease that is over: given already, if an earlier commit's answer was lost. The lease that follows
-    /// without a gap is one that the holder's own next command gave, and that was this one.
+    /// The reply to a renewal of a lease that has ended. If an earlier commit made this renewal and its reply was lost, the
+    /// present lease has the next epoch without a gap. Only the holder's own next command gives such a lease.
     fn renewed_before(&mut self, key: &PermissionKey, epoch: u64, context: &TransitionContext) -> CommandReply {
         let following = epoch.saturating_add(1);
         let lease = self.held(key, following, context).and_then(|held| held.lease);
-        // One that ran out may be taken at any moment: too late to begin.
+        // An expired lease may be claimed at any moment, so it is too late to start.
         let Some(lease) = lease.filter(|lease| lease.expires_at > context.now) else {
             return CommandReply::LeaseLost;
         };
-        // The change that took over in the lost batch may have led to this lease too: its work is for who renews.
+        // In the lost batch the lease may have come from a change that took over. Its work goes to the holder that renews.
         let is_renewed = |work: &Work| work.epoch == following && work.change.intent.key == *key;
         let work = match self.effects.work.iter().position(is_renewed) {
             Some(index) => self.effects.work.remove(index),
@@ -71,7 +71,7 @@ impl AccountState {
         CommandReply::Renewed(Box::new(work))
     }
 
-    /// The answer to a settlement under a lease that is over: recorded already, if an earlier commit's answer was lost.
+    /// The reply to a settlement of a lease that has ended. An earlier commit may have recorded it, and its reply was lost.
     pub(super) fn settled_before(
         &mut self,
         key: &PermissionKey,
@@ -82,7 +82,7 @@ impl AccountState {
         let Some(permission) = self.permissions.get(key).cloned() else {
             return CommandReply::LeaseLost;
         };
-        // The lease that follows without a gap is the one that the settlement gave: nobody works under it.
+        // The lease with the next epoch came from this settlement, and no task works under it.
         let following = epoch.saturating_add(1);
         if permission.current != Some(change_id) {
             self.resume(&permission, following, context);
@@ -90,35 +90,35 @@ impl AccountState {
         CommandReply::LeaseLost
     }
 
-    /// Hands out the work of a lease of ours once more, if it lasts still.
+    /// Hands out the work of a lease of this replica again, if the lease has not expired.
     pub(super) fn resume(&mut self, permission: &Permission, epoch: u64, context: &TransitionContext) {
-        // Several commands of a lost batch can lead to one lease.
+        // Several commands of a lost batch can refer to the same lease.
         let is_out = |work: &Work| work.epoch == epoch && work.change.intent.key == permission.key;
         if self.effects.work.iter().any(is_out) {
             return;
         }
         let held = self.held(&permission.key, epoch, context).and_then(|held| held.lease);
-        // One that ran out may be taken at any moment: too late to begin.
+        // An expired lease may be claimed at any moment, so it is too late to start.
         if let Some(lease) = held.filter(|lease| lease.expires_at > context.now) {
             let work = self.work(permission, lease, context);
             self.effects.work.push(work);
         }
     }
 
-    /// Makes the newest change the current one, ends the one before it, and goes on with it.
+    /// Makes the newest change the current one, supersedes the older one, and starts work on it.
     pub(super) fn take_up(&mut self, permission: &mut Permission, context: &TransitionContext) {
-        if let (Some(lost), Some(current)) = (permission.lease.take(), permission.current) {
-            // The holder is gone, and with it what AWS answered.
+        if let (Some(expired), Some(current)) = (permission.lease.take(), permission.current) {
+            // The holder disappeared, and AWS's answer with it.
             permission.in_doubt = true;
-            self.note_unresolved_call(permission, lost.expires_at + context.landing_window);
+            self.note_unresolved_call(permission, expired.expires_at + context.landing_window);
             let change = self
                 .changes
                 .get_mut(&current)
                 .expect("the current change of a permission is loaded with it");
-            change.remember([lost_attempt(lost, context)]);
-            self.touch(current);
+            change.remember([lost_attempt(expired, context)]);
+            self.mark_updated(current);
         }
-        // An epoch is left out, so that a settlement that comes late, or once more, is not taken for one that gave this lease.
+        // One epoch is skipped, so that a late or repeated settlement does not look like the one that gave this lease.
         permission.lease_epoch += 1;
         if permission.next.is_some() {
             self.give_way(permission, context);
@@ -126,12 +126,12 @@ impl AccountState {
         self.go_on(permission, context);
     }
 
-    /// Ends the current change in favour of the next one.
+    /// Supersedes the current change by the next one.
     pub(super) fn give_way(&mut self, permission: &mut Permission, context: &TransitionContext) {
-        let overtaken = permission.current.take();
+        let superseded = permission.current.take();
         permission.current = permission.next.take();
-        if let Some(overtaken) = overtaken {
-            self.end(overtaken, ChangeState::Superseded, None, context);
+        if let Some(superseded) = superseded {
+            self.end(superseded, ChangeState::Superseded, None, context);
         }
         if permission.in_doubt {
             permission.applied = None;
@@ -139,7 +139,7 @@ impl AccountState {
         permission.in_doubt = false;
     }
 
-    /// Goes on with the next change, or rests.
+    /// Starts work on the next change, if there is one.
     pub(super) fn advance(&mut self, permission: &mut Permission, context: &TransitionContext) {
         permission.lease = None;
         permission.in_doubt = false;
@@ -150,31 +150,32 @@ impl AccountState {
         }
     }
 
-    /// Hands out the work on the current change, or puts it off.
+    /// Hands out the work on the current change, or schedules it for later.
     pub(super) fn go_on(&mut self, permission: &mut Permission, context: &TransitionContext) {
         let work = self.lease_or_wait(permission, context);
         self.effects.work.extend(work);
     }
 
-    /// Notes that a call for the current change may take effect until this time.
+    /// Records that a call for the current change may take effect until this time.
     pub(super) fn note_unresolved_call(&mut self, permission: &mut Permission, until: Timestamp) {
         let access = self.wanted(permission);
-        let landing = permission
+        let call = permission
             .unresolved_call
             .get_or_insert(UnresolvedCall { access, until });
-        landing.access = access;
-        landing.until = landing.until.max(until);
-        // Until it is read back, or another call is accepted, nobody knows.
+        call.access = access;
+        call.until = call.until.max(until);
+        // What AWS holds stays unknown until it is read back or accepts another call.
         permission.applied = permission.applied.filter(|applied| *applied == access);
     }
 
-    /// Takes a lease for the current change; or puts it off while an older call for the other value may land.
+    /// Takes a lease for the current change. While an older call for the opposite access may take effect, schedules the change
+    /// instead.
     fn lease_or_wait(&mut self, permission: &mut Permission, context: &TransitionContext) -> Option<Work> {
         let wanted = self.wanted(permission);
-        let against = permission.unresolved_call.filter(|landing| landing.access != wanted);
-        if let Some(landing) = against.filter(|landing| landing.until > context.now) {
+        let opposite = permission.unresolved_call.filter(|call| call.access != wanted);
+        if let Some(call) = opposite.filter(|call| call.until > context.now) {
             permission.lease = None;
-            permission.next_attempt_at = Some(landing.until);
+            permission.next_attempt_at = Some(call.until);
             return None;
         }
         Some(self.lease(permission, context))
@@ -194,20 +195,18 @@ impl AccountState {
 
     fn work(&mut self, permission: &Permission, lease: Lease, context: &TransitionContext) -> Work {
         let change = self.current(permission).clone();
-        let landing = permission
-            .unresolved_call
-            .map(|landing| landing.until.since(context.now));
+        let unresolved_for = permission.unresolved_call.map(|call| call.until.since(context.now));
         Work {
             epoch: lease.epoch,
             lease_for: lease.expires_at.since(context.now),
             age: context.now.since(change.created_at),
             in_doubt: permission.in_doubt,
-            unresolved_for: landing,
+            unresolved_for,
             change,
         }
     }
 
-    /// The permission, if this replica holds its lease under this epoch. One that ran out but was not taken is still held.
+    /// The permission, if this replica holds its lease with this epoch. An expired lease is held until it is claimed.
     pub(super) fn held(&self, key: &PermissionKey, epoch: u64, context: &TransitionContext) -> Option<&Permission> {
         let permission = self.permissions.get(key)?;
         let lease = permission.lease?;
@@ -219,18 +218,18 @@ impl AccountState {
     }
 }
 
-/// True while somebody may be calling AWS for the permission.
+/// True while a replica may be calling AWS for the permission.
 pub(super) fn is_leased(permission: &Permission, context: &TransitionContext) -> bool {
     permission.lease.is_some_and(|lease| lease.expires_at > context.now)
 }
 
-/// True for a call that changes something and whose end nobody saw.
+/// True for a mutating call with an unknown end.
 pub(super) fn is_lost(attempt: &Attempt) -> bool {
     attempt.operation == AwsOperation::UpdateWorkspaceImagePermission
         && attempt.classification == Classification::Unknown
 }
 
-/// Stands for the call of a holder that never told what came of it.
+/// The attempt that represents the calls of a holder that disappeared.
 fn lost_attempt(lease: Lease, context: &TransitionContext) -> Attempt {
     Attempt {
         operation: AwsOperation::UpdateWorkspaceImagePermission,

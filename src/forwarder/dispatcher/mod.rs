@@ -1,12 +1,16 @@
-//! One account in one Region: who may call AWS there, and when. Pure; time comes in.
+//! Decides which change may call AWS next for one endpoint: one account in one Region. Pure: the caller passes the time in.
 //!
-//! Its [`RateLimiter`] says how fast, its [`Circuit`] whether at all, its queue who is next. Work that waits here holds a lease, so
-//! what cannot be begun well within its lease is turned away, and comes back later: it is not counted as lost, and no leases
-//! are lengthened for nothing. For the same reason no more is claimed than can be begun soon ([`EndpointDispatcher::room`]).
+//! The [`RateLimiter`] sets how fast calls start, the [`Circuit`] whether any may start, and the queue which change is next.
 //!
-//! Changes in doubt begin with reading AWS back, and one read tells of all changes of an image. So all that wait take one
-//! turn, and the read is all they pay for: a call that it shows to be needed waits for a turn of its own. There is room for
-//! more of them too ([`EndpointDispatcher::room_to_share`]), or each of few would cost a read of an image that is shared with thousands.
+//! Queued work holds a lease. Work that cannot start well before its lease ends is rejected, given back, and claimed again later.
+//! So a wait is not counted as a lost attempt, and no lease is renewed only to wait. For the same reason recovery claims no more
+//! than can start soon ([`EndpointDispatcher::claim_limit`]).
+//!
+//! A change in doubt starts with a read of AWS, and one read answers for all changes of an image. All queued changes in doubt of
+//! an image therefore share one slot, and pay the rate limiter for the read only. If the read shows that a change must be called,
+//! the change goes back to the queue for a slot of its own. Recovery may claim more of them
+//! ([`EndpointDispatcher::shared_claim_limit`]). Otherwise an image with thousands of recipients would be read once per few
+//! changes.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -24,37 +28,37 @@ use super::{
     rate_limiter::{PaceSettings, RateLimiter},
 };
 
-/// How one account in one Region is called.
+/// Limits for one account in one Region.
 #[derive(Debug, Clone, Copy)]
 pub struct PlaceSettings {
-    /// How fast.
+    /// The rate limit.
     pub pace: PaceSettings,
-    /// Whether at all.
+    /// The circuit breaker.
     pub circuit: CircuitSettings,
-    /// At most so many changes are worked on at once.
+    /// Maximum changes in progress at once.
     pub max_in_flight: usize,
-    /// With so many changes worked on, waiting for their turn or for their next attempt, new ones are refused.
+    /// Maximum changes in progress, queued, or waiting for a retry. Beyond it new changes are refused.
     pub max_backlog: usize,
-    /// No more is claimed than can be begun in so long.
+    /// Recovery claims at most the changes that can start within this time.
     pub claim_ahead: Duration,
 }
 
-/// What is turned away does not come back sooner.
-const LEAST_DELAY: Duration = Duration::from_millis(100);
+/// The shortest delay before rejected work is claimed again.
+const MIN_DELAY: Duration = Duration::from_millis(100);
 
-/// At most so many changes at once share the turns of others.
-const MOST_SHARING: usize = 4096;
+/// Maximum changes that use a shared slot at once.
+const MAX_SHARING: usize = 4096;
 
-/// Whose turn it is.
+/// What the caller must do next.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Dispatch<T> {
-    /// Begin this.
+    /// Start this item.
     Begin(T, CallSlot),
-    /// This cannot be begun in time.
+    /// Give this item back: it cannot start in time.
     Reject(T, Rejection),
-    /// Nothing before so long, or before something has changed.
+    /// Ask again after this time, or when something has changed.
     Wait(Duration),
-    /// Nothing waits.
+    /// The queue is empty.
     Nothing,
 }
 
@@ -62,100 +66,100 @@ pub(super) enum Dispatch<T> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct CallSlot {
     pub(super) is_probe: bool,
-    /// Another change of the image has the turn: what both read is paid for there.
-    pub(super) shares: bool,
+    /// The change shares the slot of another change of its image. The other one pays for the read.
+    pub(super) is_shared: bool,
 }
 
-/// Why, and until when about.
+/// Why work is given back, and for about how long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Rejection {
     pub(super) delay: Duration,
-    /// AWS does not answer; else it is only slow.
-    pub(super) is_dead: bool,
+    /// True if AWS does not answer; false if the endpoint is only slow.
+    pub(super) is_unreachable: bool,
 }
 
-/// How much more may be claimed.
+/// How many changes recovery may claim now.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum ClaimLimit {
-    /// So many changes.
+    /// This many changes that are due.
     Due(u32),
-    /// So many changes that would not be called any more: they can be ended without AWS.
+    /// This many changes whose retry budget is spent. They can end without a call to AWS.
     BudgetSpent(u32),
-    /// None, until something has changed.
+    /// None until something changes.
     None,
 }
 
 #[derive(Debug)]
 pub(super) struct EndpointDispatcher<T> {
     settings: PlaceSettings,
-    pace: RateLimiter,
+    rate_limiter: RateLimiter,
     circuit: Circuit,
     queue: FairQueue<T>,
-    /// What shares the turn that was given last, and is begun next.
+    /// Items that share the slot granted last. They start next.
     sharers: VecDeque<T>,
-    /// So many changes are worked on under a turn of their own, and under one of another.
+    /// Changes in progress with a slot of their own.
     in_flight: usize,
+    /// Changes in progress with a shared slot.
     sharing: usize,
-    /// When changes are due for their next attempt, and how many.
-    deferred: BTreeMap<MonotonicInstant, usize>,
-    deferred_in_all: usize,
-    /// There may be work that nobody holds.
-    look: bool,
+    /// Scheduled retries: how many are due at each time.
+    retries: BTreeMap<MonotonicInstant, usize>,
+    retries_total: usize,
+    /// The database may hold work without a lease.
+    scan_requested: bool,
 }
 
 impl<T> EndpointDispatcher<T> {
     pub(super) fn new(settings: PlaceSettings, now: MonotonicInstant) -> Self {
         Self {
             settings,
-            pace: RateLimiter::new(settings.pace, now),
+            rate_limiter: RateLimiter::new(settings.pace, now),
             circuit: Circuit::new(settings.circuit),
             queue: FairQueue::default(),
             sharers: VecDeque::new(),
             in_flight: 0,
             sharing: 0,
-            deferred: BTreeMap::new(),
-            deferred_in_all: 0,
-            look: false,
+            retries: BTreeMap::new(),
+            retries_total: 0,
+            scan_requested: false,
         }
     }
 
     /// True while new changes may be accepted.
-    pub(super) fn accepts(&self) -> bool {
+    pub(super) fn accepts_changes(&self) -> bool {
         self.backlog() < self.settings.max_backlog
     }
 
-    /// Changes that are worked on, or wait here for their turn or their next attempt.
+    /// Changes in progress, queued, or waiting for a retry.
     pub(super) fn backlog(&self) -> usize {
         let begun = self.in_flight + self.sharing + self.sharers.len();
-        self.queue.len() + begun + self.deferred_in_all
+        self.queue.len() + begun + self.retries_total
     }
 
-    /// True while the endpoint is not known to answer.
-    pub(super) fn is_left_alone(&self) -> bool {
+    pub(super) fn is_circuit_open(&self) -> bool {
         self.circuit.is_open()
     }
 
-    /// Takes work in, or turns it away at once: when its image's turn will come too late.
-    pub(super) fn put(
+    /// Queues an item, or rejects it if its turn would come after its `begin_by`.
+    pub(super) fn enqueue(
         &mut self,
         now: MonotonicInstant,
         image: ImageId,
-        waiting: QueuedItem<T>,
+        item: QueuedItem<T>,
     ) -> Option<(T, Rejection)> {
-        let waits = self.turns_take(self.queue.turns_ahead(&image, waiting.reads));
-        if now.plus(waits) > waiting.begin_by {
-            return Some((waiting.item, self.too_slow(waits)));
+        let wait = self.time_for(self.queue.turns_ahead(&image, item.reads));
+        if now.plus(wait) > item.begin_by {
+            return Some((item.item, self.too_slow(wait)));
         }
-        self.queue.push(image, waiting);
+        self.queue.push(image, item);
         None
     }
 
-    /// Whose turn it is now. Ask until nothing can be done.
+    /// The next thing to do. Call it again until it returns [`Dispatch::Wait`] or [`Dispatch::Nothing`].
     pub(super) fn next(&mut self, now: MonotonicInstant) -> Dispatch<T> {
         if let Some(item) = self.sharers.pop_front() {
             self.sharing += 1;
-            let (is_probe, shares) = (false, true);
-            return Dispatch::Begin(item, CallSlot { is_probe, shares });
+            let (is_probe, is_shared) = (false, true);
+            return Dispatch::Begin(item, CallSlot { is_probe, is_shared });
         }
         let Some(late_at) = self.queue.late_at() else {
             return Dispatch::Nothing;
@@ -163,181 +167,190 @@ impl<T> EndpointDispatcher<T> {
         let is_probe = match self.circuit.allowed(now) {
             Allowed::All => false,
             Allowed::Probe => true,
-            Allowed::Nothing(delay) => return self.turn_away(delay, true),
+            Allowed::Nothing(delay) => return self.reject_unreachable(delay),
         };
         if late_at <= now {
-            return self.turn_away_late(now);
+            return self.reject_late(now);
         }
         let until_late = late_at.since(now);
         if self.in_flight >= self.settings.max_in_flight {
             return Dispatch::Wait(until_late);
         }
-        let wait = self.pace.wait(now);
+        let wait = self.rate_limiter.wait(now);
         if !wait.is_zero() {
             return Dispatch::Wait(wait.min(until_late));
         }
-        let most = if is_probe {
+        let max_sharers = if is_probe {
             0
         } else {
-            MOST_SHARING.saturating_sub(self.sharing)
+            MAX_SHARING.saturating_sub(self.sharing)
         };
-        let Some((item, sharers)) = self.queue.pop(most) else {
+        let Some((item, sharers)) = self.queue.pop(max_sharers) else {
             return Dispatch::Nothing;
         };
         self.sharers = sharers;
-        self.pace.spend(now);
+        self.rate_limiter.spend(now);
         self.in_flight += 1;
         if is_probe {
-            self.circuit.probe();
+            self.circuit.begin_probe();
         }
-        let shares = false;
-        Dispatch::Begin(item, CallSlot { is_probe, shares })
+        let is_shared = false;
+        Dispatch::Begin(item, CallSlot { is_probe, is_shared })
     }
 
-    fn turn_away(&mut self, delay: Duration, is_dead: bool) -> Dispatch<T> {
-        let delay = delay.max(LEAST_DELAY);
+    fn reject_unreachable(&mut self, delay: Duration) -> Dispatch<T> {
+        let rejection = Rejection {
+            delay: delay.max(MIN_DELAY),
+            is_unreachable: true,
+        };
         match self.queue.pop(0) {
-            Some((item, _)) => Dispatch::Reject(item, Rejection { delay, is_dead }),
+            Some((item, _)) => Dispatch::Reject(item, rejection),
             None => Dispatch::Nothing,
         }
     }
 
-    fn turn_away_late(&mut self, now: MonotonicInstant) -> Dispatch<T> {
-        let away = self.too_slow(self.turns_take(self.queue.len()));
+    fn reject_late(&mut self, now: MonotonicInstant) -> Dispatch<T> {
+        let rejection = self.too_slow(self.time_for(self.queue.len()));
         match self.queue.pop_late(now) {
-            Some(item) => Dispatch::Reject(item, away),
+            Some(item) => Dispatch::Reject(item, rejection),
             None => Dispatch::Nothing,
         }
     }
 
-    /// Turned away for so long as the turns before take; but the pace may be another soon, so it is looked again before long.
-    fn too_slow(&self, turns_take: Duration) -> Rejection {
+    /// A rejection for the time that the turns ahead take. At most `claim_ahead`, because the rate may rise before then.
+    fn too_slow(&self, wait: Duration) -> Rejection {
         Rejection {
-            delay: turns_take.min(self.settings.claim_ahead).max(LEAST_DELAY),
-            is_dead: false,
+            delay: wait.min(self.settings.claim_ahead).max(MIN_DELAY),
+            is_unreachable: false,
         }
     }
 
-    fn turns_take(&self, turns: usize) -> Duration {
-        let seconds = turns as f64 / self.pace.rate();
+    fn time_for(&self, turns: usize) -> Duration {
+        let seconds = turns as f64 / self.rate_limiter.rate();
         Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX)
     }
 
-    /// May a change that was begun make one more call? If so, it is made: it cannot wait, and is paid for later. Of those who
-    /// shared a turn there may be too many for that.
-    pub(super) fn go_on(&mut self, turn: CallSlot, now: MonotonicInstant) -> Result<(), Rejection> {
-        if turn.shares {
+    /// Permits one more call for a change in progress, and charges the rate limiter. The call does not wait: its lease is
+    /// running.
+    ///
+    /// # Errors
+    /// A [`Rejection`] if the circuit is open, or if the slot is shared: too many changes may share it.
+    pub(super) fn permit_call(&mut self, slot: CallSlot, now: MonotonicInstant) -> Result<(), Rejection> {
+        if slot.is_shared {
             return Err(self.too_slow(Duration::ZERO));
         }
-        if self.circuit.lets_go_on(turn.is_probe) {
-            self.pace.spend(now);
+        if self.circuit.allows_call(slot.is_probe) {
+            self.rate_limiter.spend(now);
             return Ok(());
         }
         let delay = match self.circuit.allowed(now) {
-            Allowed::Nothing(delay) => delay.max(LEAST_DELAY),
-            Allowed::All | Allowed::Probe => LEAST_DELAY,
+            Allowed::Nothing(delay) => delay.max(MIN_DELAY),
+            Allowed::All | Allowed::Probe => MIN_DELAY,
         };
-        Err(Rejection { delay, is_dead: true })
+        Err(Rejection {
+            delay,
+            is_unreachable: true,
+        })
     }
 
-    /// A call that was begun at this time has ended so. Tells what is worth a line in the log. What several read together is
-    /// told by the one whose turn it is.
-    pub(super) fn called(
+    /// Records the end of a call that began at `begun`. Returns a message for the log if the endpoint's state changed. A shared
+    /// slot records nothing: the change that owns the slot records the read.
+    pub(super) fn record_call(
         &mut self,
-        turn: CallSlot,
+        slot: CallSlot,
         begun: MonotonicInstant,
         now: MonotonicInstant,
-        how: Classification,
+        classification: Classification,
     ) -> Option<&'static str> {
-        if turn.shares {
+        if slot.is_shared {
             return None;
         }
-        match how {
+        match classification {
             Classification::NotSent | Classification::Unknown => {
-                let opened = self.circuit.unanswered(turn.is_probe, now);
-                return opened.map(|_| "AWS does not answer; it is left alone for a while");
+                let opened = self.circuit.record_no_answer(slot.is_probe, now);
+                return opened.map(|_| "AWS does not answer; the circuit is open, and calls pause for a cool-down");
             }
             Classification::Accepted | Classification::Refused | Classification::Throttled => {}
         }
-        let slowed = how == Classification::Throttled && self.pace.throttled(begun, now);
-        if self.circuit.answered() {
-            self.look = true;
-            return Some("AWS answers again");
+        let slowed = classification == Classification::Throttled && self.rate_limiter.record_throttling(begun, now);
+        if self.circuit.record_answer() {
+            self.scan_requested = true;
+            return Some("AWS answers again; the circuit is closed");
         }
-        slowed.then_some("AWS throttles; it is called less often")
+        slowed.then_some("AWS throttles calls; the call rate was reduced")
     }
 
-    /// What was begun as one call has come to so many; none, where another made them.
-    pub(super) fn came_to(&mut self, turn: CallSlot, calls: u32) {
-        self.pace.came_to(u32::from(!turn.shares), calls);
+    /// Corrects the charge for a read to the number of calls it made: one per page, or 0 if another change made them.
+    pub(super) fn correct_charge(&mut self, slot: CallSlot, calls: u32) {
+        self.rate_limiter.correct_charge(u32::from(!slot.is_shared), calls);
     }
 
-    /// The work on a change is over.
-    pub(super) fn ended(&mut self, turn: CallSlot, now: MonotonicInstant) {
-        if turn.shares {
+    /// Ends the work on a change.
+    pub(super) fn release(&mut self, slot: CallSlot, now: MonotonicInstant) {
+        if slot.is_shared {
             self.sharing -= 1;
         } else {
             self.in_flight -= 1;
         }
-        if turn.is_probe {
-            self.circuit.probed(now);
+        if slot.is_probe {
+            self.circuit.end_probe(now);
         }
     }
 
-    /// A change is due for its next attempt after a delay. Not all of many are remembered: who looks finds them too.
-    pub(super) fn defer(&mut self, now: MonotonicInstant, delay: Duration) {
-        if self.deferred_in_all < self.settings.max_backlog {
-            // The database's clock may be a little slower than ours: who looks too early finds nothing.
+    /// Remembers that a change is due for a retry after `delay`. At most `max_backlog` are remembered: a scan finds the others.
+    pub(super) fn schedule_retry(&mut self, now: MonotonicInstant, delay: Duration) {
+        if self.retries_total < self.settings.max_backlog {
+            // The database's clock may run slower than ours, and a scan that is too early finds nothing.
             let delay = delay + delay / 500 + Duration::from_millis(1);
-            *self.deferred.entry(now.plus(delay)).or_default() += 1;
-            self.deferred_in_all += 1;
+            *self.retries.entry(now.plus(delay)).or_default() += 1;
+            self.retries_total += 1;
         }
     }
 
-    /// There may be work that nobody holds.
-    pub(super) fn look(&mut self) {
-        self.look = true;
+    /// Notes that the database may hold work without a lease.
+    pub(super) fn request_scan(&mut self) {
+        self.scan_requested = true;
     }
 
-    pub(super) fn wants_look(&self) -> bool {
-        self.look
+    pub(super) fn is_scan_requested(&self) -> bool {
+        self.scan_requested
     }
 
-    /// Ok when it is to be looked for work now; else, when the next of it is due.
-    pub(super) fn is_to_look(&mut self, now: MonotonicInstant) -> Result<(), Option<Duration>> {
-        while let Some(due) = self.deferred.first_entry().filter(|due| *due.key() <= now) {
-            self.deferred_in_all -= due.remove();
-            self.look = true;
+    /// Ok if a scan is due now. Otherwise the time to the next scheduled retry, if there is one.
+    pub(super) fn check_scan_due(&mut self, now: MonotonicInstant) -> Result<(), Option<Duration>> {
+        while let Some(due) = self.retries.first_entry().filter(|due| *due.key() <= now) {
+            self.retries_total -= due.remove();
+            self.scan_requested = true;
         }
-        if self.look {
+        if self.scan_requested {
             return Ok(());
         }
-        Err(self.deferred.first_key_value().map(|(due, _)| due.since(now)))
+        Err(self.retries.first_key_value().map(|(due, _)| due.since(now)))
     }
 
-    /// How much of it may be claimed now. Some: then the look is begun.
-    pub(super) fn room(&mut self, now: MonotonicInstant) -> ClaimLimit {
-        let ahead = self.pace.rate() * self.settings.claim_ahead.as_secs_f64();
+    /// How many changes may be claimed now. Unless it is [`ClaimLimit::None`], the request for a scan counts as served.
+    pub(super) fn claim_limit(&mut self, now: MonotonicInstant) -> ClaimLimit {
+        let ahead = self.rate_limiter.rate() * self.settings.claim_ahead.as_secs_f64();
         let most = (ahead as usize).clamp(1, 2 * self.settings.max_in_flight.max(1));
         let free = most.saturating_sub(self.queue.len());
-        let room = match self.circuit.allowed(now) {
+        let limit = match self.circuit.allowed(now) {
             Allowed::All if 4 * free >= most => ClaimLimit::Due(count(free)),
             Allowed::Probe if self.queue.len() == 0 => ClaimLimit::Due(1),
             Allowed::All | Allowed::Probe => return ClaimLimit::None,
             Allowed::Nothing(_) if free > 0 => ClaimLimit::BudgetSpent(count(free)),
             Allowed::Nothing(_) => return ClaimLimit::None,
         };
-        self.look = false;
-        room
+        self.scan_requested = false;
+        limit
     }
 
-    /// So many more may be claimed that begin with a read which others make anyway.
-    pub(super) fn room_to_share(&self) -> u32 {
-        count(MOST_SHARING.saturating_sub(self.sharing + self.sharers.len() + self.queue.len()))
+    /// How many more changes may be claimed that start with a read which other changes make anyway.
+    pub(super) fn shared_claim_limit(&self) -> u32 {
+        count(MAX_SHARING.saturating_sub(self.sharing + self.sharers.len() + self.queue.len()))
     }
 
-    /// Takes all that waits.
-    pub(super) fn empty(&mut self) -> Vec<T> {
+    /// Removes and returns everything that has not started.
+    pub(super) fn drain(&mut self) -> Vec<T> {
         let mut all = Vec::from(std::mem::take(&mut self.sharers));
         all.extend(std::iter::from_fn(|| Some(self.queue.pop(0)?.0)));
         all

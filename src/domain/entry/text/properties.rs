@@ -1,4 +1,4 @@
-//! Any entry is written as RFC 8785 asks for and read back as it was written, and any text as it was read.
+//! Property tests: every entry is written as RFC 8785 requires, and a text that is read and written again is unchanged.
 
 use std::{sync::Arc, time::Duration};
 
@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::*;
 use crate::domain::*;
 
-/// Whole numbers that JSON has everywhere.
+/// The largest integer that every JSON reader represents exactly.
 const MAX: u64 = (1 << 53) - 1;
 
 fn time() -> impl Strategy<Value = Timestamp> {
@@ -17,7 +17,7 @@ fn time() -> impl Strategy<Value = Timestamp> {
 }
 
 fn parsed<T: std::str::FromStr<Err = Invalid> + std::fmt::Debug>(pattern: &'static str) -> impl Strategy<Value = T> {
-    pattern.prop_filter_map("breaks its rule", |text| text.parse().ok())
+    pattern.prop_filter_map("does not follow its rule", |text| text.parse().ok())
 }
 
 fn intent() -> impl Strategy<Value = Intent> {
@@ -83,11 +83,11 @@ fn failure() -> impl Strategy<Value = ChangeFailure> {
     (select(FailureReason::ALL), texts).prop_map(|(reason, (code, message))| ChangeFailure { reason, code, message })
 }
 
-type Make = fn(ChangeBody) -> EntryBody;
+type MakeBody = fn(ChangeBody) -> EntryBody;
 
-/// Any entry of a kind that this build knows.
+/// An entry of a known kind.
 fn entry() -> impl Strategy<Value = Entry> {
-    let kinds: &[Make] = &[
+    let kinds: &[MakeBody] = &[
         EntryBody::ChangeRequested,
         EntryBody::ChangeDenied,
         EntryBody::ChangeSucceeded,
@@ -107,7 +107,7 @@ fn entry() -> impl Strategy<Value = Entry> {
         .prop_map(
             |((log_index, recorded_at, make), mut intent, (generation, previous), (attempts, failure, denied_by))| {
                 if generation.is_none() {
-                    intent.change_id = ChangeId(Uuid::nil()); // is not written
+                    intent.change_id = ChangeId(Uuid::nil()); // not written for a refusal
                 }
                 Entry {
                     account: intent.key.account,
@@ -126,21 +126,21 @@ fn entry() -> impl Strategy<Value = Entry> {
         )
 }
 
-/// The same text with another kind, so that no body type fits it.
+/// The same text with an unknown kind.
 fn of_an_unknown_kind(text: &str, kind: &str) -> String {
     text.replacen(&format!("\"kind\":\"{kind}\""), "\"kind\":\"test.invented\"", 1)
 }
 
 proptest! {
     #[test]
-    fn an_entry_is_written_as_a_canonicalizer_writes_it(entry in entry(), version in "[0-9a-z.+-]{1,20}") {
+    fn an_entry_is_written_in_canonical_form(entry in entry(), version in "[0-9a-z.+-]{1,20}") {
         let text = encode(&entry, &version).unwrap();
         let value: serde_json::Value = serde_json::from_str(&text).unwrap();
         prop_assert_eq!(serde_json_canonicalizer::to_string(&value).unwrap(), text);
     }
 
     #[test]
-    fn an_entry_is_read_back_as_it_was_written(entry in entry(), version in "[0-9a-z.+-]{1,20}") {
+    fn an_entry_is_read_back_unchanged(entry in entry(), version in "[0-9a-z.+-]{1,20}") {
         let text = encode(&entry, &version).unwrap();
         let recorded = decode(&text).unwrap();
         prop_assert_eq!(encode(&recorded.entry, &recorded.server_version).unwrap(), text);
@@ -168,7 +168,7 @@ proptest! {
     }
 
     #[test]
-    fn a_text_with_a_top_member_too_many_or_too_few_is_refused(entry in entry(), at in any::<prop::sample::Index>()) {
+    fn a_text_with_an_extra_a_missing_or_a_repeated_top_member_is_refused(entry in entry(), at in any::<prop::sample::Index>()) {
         let text = encode(&entry, "0.1.0").unwrap();
         let more = text.replacen('{', r#"{"a":1,"#, 1);
         prop_assert!(decode(&more).is_err());
@@ -188,7 +188,7 @@ const GOOD: &str = concat!(
 );
 
 #[test]
-fn a_top_member_with_a_value_that_it_cannot_have_is_refused() {
+fn an_invalid_value_of_a_top_member_is_refused() {
     assert!(decode(GOOD).is_ok());
     for (old, new) in [
         (".500000Z", ".5Z"),
@@ -211,7 +211,7 @@ fn a_top_member_with_a_value_that_it_cannot_have_is_refused() {
 }
 
 #[test]
-fn a_body_with_a_value_that_this_build_never_writes_is_one_that_it_does_not_know() {
+fn a_body_with_a_value_that_this_build_never_writes_is_an_unknown_body() {
     assert!(decode(GOOD).unwrap().entry.body.change().is_some());
     for (old, new) in [
         ("00000000000a", "00000000000A"),

@@ -4,7 +4,7 @@ use super::*;
 use crate::domain::*;
 
 #[test]
-fn an_entry_is_written_with_sorted_members_and_nothing_that_does_not_apply() {
+fn an_entry_is_written_with_sorted_members_and_without_members_that_do_not_apply() {
     let body = ChangeBody {
         intent: Arc::new(Intent {
             reason: "say \"é\"\n".parse().unwrap(),

@@ -10,9 +10,9 @@ use crate::{
 /// A change that failed or was superseded, with the request that it answers.
 #[derive(Debug)]
 pub struct UnsuccessfulChange {
-    /// The change.
+    /// The change, which has ended.
     pub change: Change,
-    /// The id of the request.
+    /// The request that gets this error.
     pub request_id: RequestId,
 }
 

@@ -50,7 +50,7 @@ pub struct Receipt {
 pub struct CompletedChange {
     /// The permission after it.
     pub permission: Permission,
-    /// The change.
+    /// The change, which has succeeded.
     pub change: Change,
     /// True if the request is a replay.
     pub replayed: bool,

@@ -137,7 +137,7 @@ pub struct Change {
     pub generation: u64,
     /// What AWS was known to hold when the change was accepted.
     pub previous: Option<Access>,
-    /// Its state.
+    /// `Pending` until the change ends.
     pub state: ChangeState,
     /// The recorded calls to AWS, oldest first. A lease that expired without an outcome counts as one call with the error code
     /// `LeaseExpired`.

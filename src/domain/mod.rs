@@ -3,9 +3,6 @@
 //! Read in this order: [`id`] (identifiers), [`permission`] and [`change`] (the stored state), [`entry`] (the ledger),
 //! [`upstream`] (answers of AWS), [`transition`] (the effect of every command on an account) and [`convergence`] (the next step
 //! of a change).
-//!
-//! The test kit's model checker has its own `Action`, `Attempt`, `Change`, `Entry`, `Permission` and `Request`, because it must
-//! not share code with the service that it checks.
 
 pub mod causes;
 pub mod change;

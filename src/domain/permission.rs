@@ -114,7 +114,7 @@ pub struct Permission {
     pub updated_at: Timestamp,
 }
 
-/// The state of a permission.
+/// What callers see of a permission: a change in progress, or the last known access.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum PermissionState {
     /// A change is in progress.

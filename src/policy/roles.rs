@@ -114,7 +114,7 @@ impl From<Action> for Privilege {
 pub struct Binding {
     /// The pattern of the principals.
     pub principal: PrincipalPattern,
-    /// The roles.
+    /// The roles that matching principals get.
     pub roles: BTreeSet<Role>,
     /// The accounts in which the roles apply. None means all, including accounts that are configured later.
     pub accounts: Option<BTreeSet<AccountId>>,

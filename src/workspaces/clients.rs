@@ -17,7 +17,7 @@ use secrecy::ExposeSecret;
 
 use super::{
     AccountSettings, Settings,
-    owner::{Owner, Owners, Role},
+    owner::{AssumedRole, Owner, Owners},
 };
 use crate::domain::Region;
 
@@ -107,7 +107,7 @@ impl<'a> Clients<'a> {
             .role_arn(arn)
             .role_session_name(SESSION_NAME)
             .set_external_id(external_id.map(|id| id.expose_secret().to_owned()));
-        SharedCredentialsProvider::new(Role(call))
+        SharedCredentialsProvider::new(AssumedRole(call))
     }
 }
 

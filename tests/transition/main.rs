@@ -1,10 +1,10 @@
 //! Model tests of the transition. Replicas that crash, race and lose replies run random histories of an account, and the tests
 //! check the promises of the transition.
 //!
-//! Read in this order: this file (the promises as tests), [`promises`] (how a breach is recorded), [`world`], [`forwarder`] and
-//! [`aws`] (the model), [`end_state`] (the state after a history), [`database`] (the stored state and its constraints) and
-//! [`reply_checks`] (the expected reply to every command). [`invalid_commands`] tests commands that no forwarder sends.
-//! [`regressions`], [`late_calls`] and [`unseen_effects`] keep the bugs that the histories found.
+//! Read this file first: it has the promises as tests. Then read [`promises`] (how a breach is recorded), [`world`],
+//! [`forwarder`] and [`aws`] (the model), [`end_state`] (the state after a history), [`database`] (the stored state and its
+//! constraints) and [`reply_checks`] (the expected reply to every command). [`invalid_commands`] tests commands that no forwarder
+//! sends. [`regressions`], [`late_calls`] and [`unseen_effects`] keep the bugs that the histories found.
 //!
 //! `PROPTEST_CASES` is the number of histories per test.
 

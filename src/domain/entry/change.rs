@@ -68,7 +68,9 @@ impl ChangeBody {
     }
 
     pub(super) fn read(account: AccountId, json: &str) -> Option<Self> {
-        serde_json::from_str::<Json<'_>>(json).ok()?.into_body(account)
+        serde_json::from_str::<ChangeBodyJson<'_>>(json)
+            .ok()?
+            .into_body(account)
     }
 
     pub(super) fn fill<'a>(&'a self, columns: &mut EntryColumns<'a>) {
@@ -91,7 +93,7 @@ impl ChangeBody {
 
 impl Serialize for ChangeBody {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        Json::of(self).serialize(serializer)
+        ChangeBodyJson::of(self).serialize(serializer)
     }
 }
 
@@ -122,7 +124,7 @@ impl Text<'_> {
 /// The members in the order of their names (RFC 8785). A member that does not apply is left out. Unknown members of a newer build
 /// are ignored.
 #[derive(Serialize, Deserialize)]
-struct Json<'a> {
+struct ChangeBodyJson<'a> {
     #[serde(borrow)]
     action: Text<'a>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -168,7 +170,7 @@ struct AttemptJson<'a> {
     started_at: Text<'a>,
 }
 
-impl<'a> Json<'a> {
+impl<'a> ChangeBodyJson<'a> {
     fn of(body: &'a ChangeBody) -> Self {
         let (intent, failure) = (&*body.intent, body.failure.as_ref());
         Self {

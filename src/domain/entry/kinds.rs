@@ -204,7 +204,7 @@ impl EntryBody {
         }
     }
 
-    /// The name of its kind.
+    /// The kind's name in the ledger. Also known for a kind of a newer build.
     pub fn kind_name(&self) -> &str {
         match self {
             Self::Unknown(body) => &body.kind,

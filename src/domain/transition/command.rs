@@ -92,7 +92,7 @@ pub struct Settlement {
     pub change_id: ChangeId,
     /// The calls made under the lease, oldest first.
     pub attempts: Vec<Attempt>,
-    /// The outcome.
+    /// Success, failure, or a retry.
     pub outcome: WorkOutcome,
 }
 
@@ -122,7 +122,7 @@ pub enum WorkOutcome {
 /// A change to work on under a lease that was just taken.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Work {
-    /// The change.
+    /// The change to apply, with its earlier attempts.
     pub change: Change,
     /// The epoch of the lease.
     pub epoch: u64,
@@ -167,7 +167,7 @@ pub enum CommandReply {
 /// A change and its permission at the same moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Snapshot {
-    /// The change.
+    /// The requested or settled change.
     pub change: Change,
     /// The permission of the change.
     pub permission: Permission,

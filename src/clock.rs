@@ -1,7 +1,7 @@
-//! The one clock: what time it is here, how much of it has passed, and waiting. Tests turn one by hand.
+//! The only clock of the process: wall time, monotonic time, and sleep. Tests use one that they advance by hand.
 //!
-//! Leases and ledger times are on the *database's* clock, read in the transaction that needs them; this clock stamps calls
-//! to AWS, makes ids, and waits.
+//! Leases and ledger times use the *database's* clock, which is read in the transaction that needs it. This clock stamps calls to
+//! AWS, makes ids, and sleeps.
 
 use std::{
     sync::Arc,
@@ -12,12 +12,12 @@ use tokio::sync::watch;
 
 use crate::domain::Timestamp;
 
-/// The clock. Cheap to clone; clones agree.
+/// A clock. Cheap to clone; clones show the same time.
 #[derive(Debug, Clone)]
-pub struct Clock(Kind);
+pub struct Clock(ClockSource);
 
 #[derive(Debug, Clone)]
-enum Kind {
+enum ClockSource {
     System {
         start: Instant,
         ahead: time::Duration,
@@ -28,83 +28,83 @@ enum Kind {
     },
 }
 
-/// A point on a clock that never jumps: the time since the clock was made.
+/// A point in monotonic time, which never jumps: the time since the clock was made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Elapsed(Duration);
+pub struct MonotonicInstant(Duration);
 
-impl Elapsed {
-    /// This point, later by `duration`.
+impl MonotonicInstant {
+    /// The point `duration` later.
     pub fn plus(self, duration: Duration) -> Self {
         Self(self.0.saturating_add(duration))
     }
 
-    /// How long after `earlier` this is; zero if it is not after it.
-    pub fn since(self, earlier: Elapsed) -> Duration {
+    /// The time since `earlier`. Zero if `earlier` is later.
+    pub fn since(self, earlier: MonotonicInstant) -> Duration {
         self.0.saturating_sub(earlier.0)
     }
 }
 
 impl Clock {
-    /// The machine's clock.
+    /// The clock of the machine.
     pub fn system() -> Self {
         Self::system_off_by(0)
     }
 
-    /// A clock that runs as the machine's does and shows so many seconds more, or less: a replica whose time is wrong.
-    #[expect(clippy::disallowed_methods, reason = "this is the one clock")]
+    /// The clock of the machine, `seconds` fast (or slow, if negative). It simulates a replica with a wrong clock.
+    #[expect(clippy::disallowed_methods, reason = "this is the only clock")]
     pub fn system_off_by(seconds: i32) -> Self {
-        Self(Kind::System {
+        Self(ClockSource::System {
             start: Instant::now(),
             ahead: time::Duration::seconds(seconds.into()),
         })
     }
 
-    /// A clock that stands still at `start` until it is [advanced](Self::advance).
+    /// A clock that stays at `start` until it is [advanced](Self::advance).
     pub fn manual(start: Timestamp) -> Self {
-        Self(Kind::Manual {
+        Self(ClockSource::Manual {
             start,
             elapsed: Arc::new(watch::Sender::new(Duration::ZERO)),
         })
     }
 
-    /// Turns a manual clock; waiters whose time has come go on. Has no effect on the machine's clock.
+    /// Advances a manual clock, and wakes sleepers whose time has come. No effect on a system clock.
     pub fn advance(&self, duration: Duration) {
-        if let Kind::Manual { elapsed, .. } = &self.0 {
+        if let ClockSource::Manual { elapsed, .. } = &self.0 {
             elapsed.send_modify(|elapsed| *elapsed += duration);
         }
     }
 
-    /// What time it is.
-    #[expect(clippy::disallowed_methods, reason = "this is the one clock")]
+    /// The wall time.
+    #[expect(clippy::disallowed_methods, reason = "this is the only clock")]
     pub fn now(&self) -> Timestamp {
         match &self.0 {
-            Kind::System { ahead, .. } => Timestamp::new(time::OffsetDateTime::from(SystemTime::now()) + *ahead),
-            Kind::Manual { start, elapsed } => *start + *elapsed.borrow(),
+            ClockSource::System { ahead, .. } => Timestamp::new(time::OffsetDateTime::from(SystemTime::now()) + *ahead),
+            ClockSource::Manual { start, elapsed } => *start + *elapsed.borrow(),
         }
     }
 
-    /// How much time has passed.
-    #[expect(clippy::disallowed_methods, reason = "this is the one clock")]
-    pub fn elapsed(&self) -> Elapsed {
+    /// The monotonic time.
+    #[expect(clippy::disallowed_methods, reason = "this is the only clock")]
+    pub fn monotonic_now(&self) -> MonotonicInstant {
         match &self.0 {
-            Kind::System { start, .. } => Elapsed(Instant::now() - *start),
-            Kind::Manual { elapsed, .. } => Elapsed(*elapsed.borrow()),
+            ClockSource::System { start, .. } => MonotonicInstant(Instant::now() - *start),
+            ClockSource::Manual { elapsed, .. } => MonotonicInstant(*elapsed.borrow()),
         }
     }
 
-    /// Waits.
+    /// Sleeps for `duration`.
     pub async fn sleep(&self, duration: Duration) {
         match &self.0 {
-            Kind::System { .. } => tokio::time::sleep(duration).await,
-            Kind::Manual { elapsed, .. } => {
+            ClockSource::System { .. } => tokio::time::sleep(duration).await,
+            ClockSource::Manual { elapsed, .. } => {
                 let due = elapsed.borrow().saturating_add(duration);
-                // The sender lives as long as `self`: waiting cannot fail.
+                // `self` keeps the sender alive, so waiting cannot fail.
                 let _ = elapsed.subscribe().wait_for(|elapsed| *elapsed >= due).await;
             }
         }
     }
 
-    /// A new id of version 7, which sorts by the time of its making (RFC 9562, section 5.7).
+    /// A new UUID of version 7. Its order is the order of creation (RFC 9562, section 5.7).
     pub fn uuid(&self) -> uuid::Uuid {
         let now = self.now().to_offset_date_time();
         let seconds = u64::try_from(now.unix_timestamp()).unwrap_or_default();
@@ -117,14 +117,14 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_manual_clock_wakes_a_sleeper_when_its_time_has_come_and_not_before() {
+    async fn a_manual_clock_wakes_a_sleeper_at_its_time_and_not_earlier() {
         let clock = Clock::manual(Timestamp::parse("2026-11-22T00:00:00Z").unwrap());
         let sleeper = tokio::spawn({
             let clock = clock.clone();
             async move {
-                let asleep = clock.elapsed();
+                let asleep = clock.monotonic_now();
                 clock.sleep(Duration::from_secs(30)).await;
-                clock.elapsed().since(asleep)
+                clock.monotonic_now().since(asleep)
             }
         });
         while clock_waiters(&clock) == 0 {
@@ -139,8 +139,8 @@ mod tests {
 
     fn clock_waiters(clock: &Clock) -> usize {
         match &clock.0 {
-            Kind::Manual { elapsed, .. } => elapsed.receiver_count(),
-            Kind::System { .. } => 0,
+            ClockSource::Manual { elapsed, .. } => elapsed.receiver_count(),
+            ClockSource::System { .. } => 0,
         }
     }
 }

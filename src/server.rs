@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     archive as months,
     audit::{Audit, Tail},
-    changes::Changes,
+    changes::ChangeService,
     clock::Clock,
     config::Config,
     domain::ReplicaId,
@@ -104,7 +104,7 @@ pub struct Server {
     listener: TcpListener,
     address: SocketAddr,
     database: Database,
-    changes: Changes,
+    changes: ChangeService,
     audit: Audit,
     replica: ReplicaId,
     notifications: Notifications,
@@ -194,7 +194,7 @@ impl Server {
         };
         let forwarder = Forwarder::new(dependencies, config.forwarder, stop.clone());
         tracing::info!(%replica, accounts = config.accounts.len(), "connected to Postgres and AWS");
-        let changes = Changes {
+        let changes = ChangeService {
             database: database.clone(),
             committer,
             outcomes: notifications.outcomes.clone(),

@@ -3,7 +3,7 @@
 use crate::{
     domain::{
         AccountId, Timestamp,
-        entry::{Recorded, decode},
+        entry::{RecordedEntry, decode},
     },
     ledger::{Hash, merkle::leaf_hash},
     store::audit::{EntryPosition, StoredEntry},
@@ -15,7 +15,7 @@ use super::Error;
 #[derive(Debug, Clone)]
 pub struct AuditEntry {
     /// What it says.
-    pub recorded: Recorded,
+    pub recorded: RecordedEntry,
     /// The canonical text, which is hashed.
     pub text: String,
     /// Its hash.

@@ -13,7 +13,7 @@ use crate::{
         audit,
         checkpoints::{self, Grown, StoredCheckpoint},
     },
-    worker::{Cause, Next, Worker},
+    worker::{NextRound, Trigger, Worker},
 };
 
 use super::{Audit, AuditEntry, Error, stretch};
@@ -66,18 +66,18 @@ impl Worker for Signer {
         self.every
     }
 
-    async fn round(&mut self, _: Cause) -> Result<Next, Error> {
+    async fn round(&mut self, _: Trigger) -> Result<NextRound, Error> {
         let grown = checkpoints::grown(&self.audit.database, AT_ONCE).await?;
         let mut grown = grown.into_iter().peekable();
         while grown.peek().is_some() {
-            let begun = self.audit.clock.elapsed();
+            let begun = self.audit.clock.monotonic_now();
             self.sign_all(grown.by_ref().take(KEPT_AT_ONCE)).await?;
             if grown.peek().is_some() {
-                let took = self.audit.clock.elapsed().since(begun);
+                let took = self.audit.clock.monotonic_now().since(begun);
                 self.audit.clock.sleep(took).await;
             }
         }
-        Ok(Next::Interval)
+        Ok(NextRound::Interval)
     }
 }
 

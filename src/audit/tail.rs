@@ -10,11 +10,11 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio::sync::{Notify, Semaphore, broadcast, watch};
 
 use crate::{
-    clock::{Clock, Elapsed},
+    clock::{Clock, MonotonicInstant},
     domain::AccountId,
     store::{Database, LedgerGrowth, LedgerGrowthReceiver, LedgerSizes},
     telemetry::Instruments,
-    worker::{Cause, Next, Worker},
+    worker::{NextRound, Trigger, Worker},
 };
 
 use super::{
@@ -48,7 +48,7 @@ pub(super) enum News {
 pub struct Tail {
     ring: broadcast::Sender<News>,
     wanted: Arc<Notify>,
-    confirmed: Arc<watch::Sender<Option<Elapsed>>>,
+    confirmed: Arc<watch::Sender<Option<MonotonicInstant>>>,
     readers: Arc<Semaphore>,
 }
 
@@ -57,7 +57,7 @@ pub struct Tail {
 pub(super) struct Listener {
     pub(super) news: broadcast::Receiver<News>,
     /// Everything that was committed before this moment is in the news.
-    pub(super) confirmed: watch::Receiver<Option<Elapsed>>,
+    pub(super) confirmed: watch::Receiver<Option<MonotonicInstant>>,
 }
 
 /// Whose turn it is to read the table.
@@ -141,16 +141,16 @@ impl Worker for Follower {
         POLL_EVERY
     }
 
-    async fn round(&mut self, cause: Cause) -> Result<Next, Error> {
+    async fn round(&mut self, cause: Trigger) -> Result<NextRound, Error> {
         let grown = std::mem::take(&mut self.grown);
         if self.tail.ring.receiver_count() == 0 {
             self.published = None;
-        } else if cause == Cause::Signal && self.published.is_some() {
+        } else if cause == Trigger::Signal && self.published.is_some() {
             self.publish_all(&grown).await?;
         } else {
             self.poll().await?;
         }
-        Ok(Next::Interval)
+        Ok(NextRound::Interval)
     }
 
     async fn woken(&mut self) {
@@ -164,7 +164,7 @@ impl Worker for Follower {
 impl Follower {
     /// Asks for the sizes, tells what is new, and confirms that everything was told.
     async fn poll(&mut self) -> Result<(), Error> {
-        let begun = self.clock.elapsed();
+        let begun = self.clock.monotonic_now();
         let sizes = stretch::sizes(&self.database, &[]).await?;
         match &self.published {
             None => {

@@ -17,7 +17,7 @@ use tokio::sync::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    clock::{Clock, Elapsed},
+    clock::{Clock, MonotonicInstant},
     domain::{AccountId, Timestamp},
     store::{Database, LedgerSizes},
 };
@@ -69,7 +69,7 @@ pub struct Watch {
     ready: VecDeque<WatchEvent>,
     quiet: Pin<Box<dyn Future<Output = ()> + Send>>,
     /// A sign of life is due, since then: it is sent when all that is older was.
-    due: Option<(Elapsed, Timestamp)>,
+    due: Option<(MonotonicInstant, Timestamp)>,
     /// When the watch began: what is older was not waited for.
     began: Timestamp,
 }
@@ -187,7 +187,7 @@ impl Watch {
                 Err(RecvError::Closed) => Err(Error::Stopping),
             },
             () = &mut self.quiet, if since.is_none() => {
-                self.due = Some((self.clock.elapsed(), self.clock.now()));
+                self.due = Some((self.clock.monotonic_now(), self.clock.now()));
                 Ok(())
             }
             Some(time) = told_since(confirmed, since), if since.is_some() => self.beat(time).await,
@@ -266,11 +266,11 @@ impl Watch {
 
 /// Waits until everything is in the news that is older than what is due. Nothing, if that will not be.
 async fn told_since(
-    confirmed: &mut watch::Receiver<Option<Elapsed>>,
-    due: Option<(Elapsed, Timestamp)>,
+    confirmed: &mut watch::Receiver<Option<MonotonicInstant>>,
+    due: Option<(MonotonicInstant, Timestamp)>,
 ) -> Option<Timestamp> {
     let (since, time) = due?;
-    let told = |at: &Option<Elapsed>| at.is_some_and(|at| at >= since);
+    let told = |at: &Option<MonotonicInstant>| at.is_some_and(|at| at >= since);
     confirmed.wait_for(told).await.ok()?;
     Some(time)
 }

@@ -1,29 +1,29 @@
-//! Why a use case did not do what was asked. Knows nothing of gRPC.
+//! Errors of the use cases. They do not depend on gRPC.
 
 use std::sync::Arc;
 
 use crate::{
-    domain::{AccountId, Change, ChangeId, Fault, Intent, PermissionKey, Region, RequestId},
+    domain::{AccountId, AwsError, Change, ChangeId, Intent, PermissionKey, Region, RequestId},
     store::{CommitError, StoreError},
 };
 
-/// A change that did not succeed, as the answer to a request.
+/// A change that failed or was superseded, with the request that it answers.
 #[derive(Debug)]
-pub struct Ended {
-    /// The change.
+pub struct UnsuccessfulChange {
+    /// The change, which has ended.
     pub change: Change,
-    /// The request that is answered.
+    /// The request that gets this error.
     pub request_id: RequestId,
 }
 
-impl Ended {
-    /// True when another request had opened the change, and this one joined it.
+impl UnsuccessfulChange {
+    /// True if another request opened the change, and this one joined it.
     pub fn is_joined(&self) -> bool {
         self.change.intent.request_id != self.request_id
     }
 }
 
-/// Why a use case did not do what was asked.
+/// Why a use case failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The service is not configured for this account or Region.
@@ -34,22 +34,22 @@ pub enum Error {
         /// The Region.
         region: Region,
     },
-    /// The policy refuses.
+    /// The policy refuses the change.
     #[error("{rule}")]
     Denied {
         /// Which permission.
         key: PermissionKey,
         /// The rule that refuses.
         rule: String,
-        /// Where the ledger says so; nowhere, if nothing was to be done anyway.
+        /// The index of the ledger entry. None if the refusal was not recorded, as in a validation.
         log_index: Option<u64>,
     },
     /// The request id was used for other content.
-    #[error("request id {request_id} was used for another request: change {change_id}")]
+    #[error("request id {request_id} was already used for another request: change {change_id}")]
     RequestIdReused {
         /// The request id.
         request_id: RequestId,
-        /// What it was used for.
+        /// The change that it was used for.
         change_id: ChangeId,
     },
     /// No change was ever accepted for this permission.
@@ -58,33 +58,33 @@ pub enum Error {
     /// The account has no such change.
     #[error("account {0} has no change {1}")]
     ChangeNotFound(AccountId, ChangeId),
-    /// The change goes on after the caller's deadline.
-    #[error("change {} was accepted and goes on", .0.id())]
+    /// The change has not ended before the caller's deadline. It continues.
+    #[error("change {} was accepted and is still in progress", .0.id())]
     Pending(Box<Change>),
-    /// The deadline passed, or the store went away, before it was known whether the change was accepted.
+    /// The deadline passed or the store became unavailable before the commit was confirmed. The change may have been accepted.
     #[error("it is not known whether change {} was accepted", .intent.change_id)]
     Unconfirmed {
-        /// What was asked for.
+        /// The requested change.
         intent: Arc<Intent>,
-        /// What kept the answer: the store, or else the deadline.
-        store_is_away: bool,
+        /// True if the store became unavailable; false if the deadline passed.
+        store_unavailable: bool,
     },
     /// The change has failed.
     #[error("change {} has failed", .0.change.id())]
-    Failed(Box<Ended>),
-    /// A newer change took its place.
-    #[error("change {} was overtaken by a newer one", .0.change.id())]
-    Superseded(Box<Ended>),
-    /// AWS did not answer a question.
-    #[error("AWS did not answer")]
-    Upstream(Fault),
-    /// The store did not answer a question.
+    Failed(Box<UnsuccessfulChange>),
+    /// A newer change superseded it.
+    #[error("change {} was superseded by a newer change", .0.change.id())]
+    Superseded(Box<UnsuccessfulChange>),
+    /// A read of AWS failed.
+    #[error("the read of AWS failed")]
+    Upstream(AwsError),
+    /// A read of the store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The store did not commit.
+    /// The store did not commit the change.
     #[error(transparent)]
     Commit(#[from] CommitError),
-    /// The transition gave an answer to another question.
-    #[error("an answer that does not fit its command")]
+    /// The transition returned a reply that does not fit the command. A bug.
+    #[error("internal error: the reply does not fit the command")]
     UnexpectedAnswer,
 }

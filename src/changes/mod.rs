@@ -1,7 +1,8 @@
-//! The use cases: grant, revoke, get, list. What the API means, apart from gRPC.
+//! The use cases of the API without gRPC: grant, revoke, get, list.
 //!
-//! Each asks the configuration and the policy first, then the store. [`Changes::submit`] decides: the change is opened by the committer
-//! and worked on by the forwarder. [`Receipt::wait`] waits for its end, so that a caller who goes away takes nothing with it.
+//! Each checks the configuration and the policy first, then uses the store. [`ChangeService::submit`] gets a change accepted: the
+//! committer opens it, and the forwarder works on it. [`Receipt::wait`] waits for its end. A caller that disconnects cancels
+//! nothing.
 
 mod error;
 mod read;
@@ -16,30 +17,30 @@ use crate::{
     workspaces::WorkSpaces,
 };
 
-pub use error::{Ended, Error};
+pub use error::{Error, UnsuccessfulChange};
 pub use read::{ChangePage, PermissionPage};
-pub use submit::{Changed, Receipt, Submission};
+pub use submit::{CompletedChange, Receipt, Submission};
 
-/// The use cases, and what they need.
+/// The use cases, with the parts of the server that they use.
 #[derive(Clone)]
-pub struct Changes {
-    /// Where permissions and changes are read.
+pub struct ChangeService {
+    /// Reads permissions and changes.
     pub database: Database,
-    /// Through which changes are opened.
+    /// Opens changes.
     pub committer: Committer,
-    /// Who tells that a change has ended.
+    /// Signals the end of a change.
     pub outcomes: Outcomes,
-    /// Who works on changes.
+    /// Works on changes. It refuses new ones when its backlog is full.
     pub forwarder: Forwarder,
-    /// Where images are read, and which accounts are configured.
+    /// Reads images, and knows which accounts are configured.
     pub workspaces: WorkSpaces,
-    /// What may be done.
+    /// Decides whether a change may be made.
     pub policy: Policy,
     /// Makes ids.
     pub clock: Clock,
 }
 
-impl Changes {
+impl ChangeService {
     fn check_configured(&self, account: AccountId, region: &Region) -> Result<(), Error> {
         if self.workspaces.serves(account, region) {
             Ok(())

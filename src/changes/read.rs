@@ -1,4 +1,4 @@
-//! Getting and listing.
+//! Reads: one permission or change, and lists of permissions, changes and images.
 
 use crate::{
     domain::{
@@ -12,49 +12,48 @@ use crate::{
     },
 };
 
-use super::{Changes, Error};
+use super::{ChangeService, Error};
 
 /// A page of permissions.
 #[derive(Debug)]
 pub struct PermissionPage {
-    /// The permissions, in the order of their names.
+    /// The permissions, in the order of their keys.
     pub permissions: Vec<Permission>,
-    /// Where the next page begins: after this one. None on the last page.
+    /// The next page starts after this one. None on the last page.
     pub next: Option<PermissionKey>,
 }
 
 /// A page of changes.
 #[derive(Debug)]
 pub struct ChangePage {
-    /// The changes, in the order that was asked for.
+    /// The changes, in the requested order.
     pub changes: Vec<ChangeStatus>,
-    /// Where the next page begins: after this one. None on the last page.
+    /// The next page starts after this one. None on the last page.
     pub next: Option<ChangePosition>,
 }
 
-/// A page ends early where its changes have more text than this: its message has to stay under the 4 MiB that gRPC clients
-/// take by default.
-const MOST_TEXT: usize = 2 * 1024 * 1024;
+/// Maximum bytes of text on a page of changes; a page ends early beyond it. gRPC clients accept messages of 4 MiB by default.
+const MAX_TEXT: usize = 2 * 1024 * 1024;
 
-/// About so large are the ids and times of a change, and an attempt.
+/// Estimated bytes of the ids and times of a change, and of an attempt.
 const CHANGE_SIZE: usize = 1024;
 const ATTEMPT_SIZE: usize = 256;
 
-impl Changes {
+impl ChangeService {
     /// Reads one permission.
     ///
     /// # Errors
-    /// [`Error::PermissionNotFound`], or the store's.
+    /// [`Error::PermissionNotFound`], or an error of the store.
     pub async fn get(&self, key: PermissionKey) -> Result<Permission, Error> {
         reads::permission(&self.database, &key)
             .await?
             .ok_or(Error::PermissionNotFound(key))
     }
 
-    /// Lists `size` permissions after `after`.
+    /// Lists at most `size` permissions that follow `after`.
     ///
     /// # Errors
-    /// The store's.
+    /// An error of the store.
     pub async fn list(
         &self,
         filter: &PermissionFilter,
@@ -74,17 +73,17 @@ impl Changes {
     /// Reads one change.
     ///
     /// # Errors
-    /// [`Error::ChangeNotFound`], or the store's.
+    /// [`Error::ChangeNotFound`], or an error of the store.
     pub async fn get_change(&self, account: AccountId, id: ChangeId) -> Result<ChangeStatus, Error> {
         changes::change(&self.database, account, id)
             .await?
             .ok_or(Error::ChangeNotFound(account, id))
     }
 
-    /// Lists at most `size` changes after `after`.
+    /// Lists at most `size` changes that follow `after`.
     ///
     /// # Errors
-    /// The store's.
+    /// An error of the store.
     pub async fn list_changes(
         &self,
         filter: &ChangeFilter,
@@ -102,7 +101,7 @@ impl Changes {
         })
     }
 
-    /// Lists the images of an account in a Region, read through from AWS.
+    /// Lists the images of an account in a Region. The list is read from AWS, not from the store.
     ///
     /// # Errors
     /// [`Error::NotConfigured`] or [`Error::Upstream`].
@@ -121,7 +120,7 @@ impl Changes {
     }
 }
 
-/// How many of the changes fit into a message: one at least.
+/// How many of the changes fit into one message. At least 1, so that every page makes progress.
 fn fitting(changes: &[ChangeStatus]) -> usize {
     let mut text = 0;
     let fits = |ChangeStatus { change, .. }: &&ChangeStatus| {
@@ -129,9 +128,9 @@ fn fitting(changes: &[ChangeStatus]) -> usize {
         let message = failure
             .and_then(|failure| failure.message.as_ref())
             .map_or(0, String::len);
-        let said: usize = intent.justification.texts().map(|(_, text)| text.len()).sum();
-        text += CHANGE_SIZE + said + message + ATTEMPT_SIZE * change.attempts.len();
-        text <= MOST_TEXT
+        let justification: usize = intent.justification.texts().map(|(_, text)| text.len()).sum();
+        text += CHANGE_SIZE + justification + message + ATTEMPT_SIZE * change.attempts.len();
+        text <= MAX_TEXT
     };
     changes.iter().take_while(fits).count().max(1)
 }

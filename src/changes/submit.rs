@@ -1,4 +1,4 @@
-//! Granting and revoking: a change is submitted, and its end is waited for.
+//! Grant and revoke: submits a change, and waits for its end.
 
 use std::{sync::Arc, time::Duration};
 
@@ -6,62 +6,62 @@ use crate::{
     domain::{
         Action, Cause, Change, ChangeId, ChangeState, Intent, Justification, Permission, PermissionKey, Principal,
         RequestId, TraceId,
-        transition::{Answer, Command, Snapshot},
+        transition::{Command, CommandReply, Snapshot},
     },
-    policy::{Question, Verdict},
+    policy::{Decision, PolicyQuery},
     store::{CommitError, OutcomeWaiter, reads},
 };
 
-use super::{Changes, Ended, Error};
+use super::{ChangeService, Error, UnsuccessfulChange};
 
-/// A change that somebody wants.
+/// A change to submit.
 #[derive(Debug, Clone)]
 pub struct Submission {
-    /// Why it is wanted.
+    /// Why the change exists.
     pub cause: Cause,
-    /// The principal that wants it, as authenticated.
+    /// The authenticated principal.
     pub actor: Principal,
     /// Grant or revoke.
     pub action: Action,
     /// Which permission.
     pub key: PermissionKey,
-    /// The idempotency key, if there is one.
+    /// The idempotency key. Without one, the change id takes its place.
     pub request_id: Option<RequestId>,
-    /// What the actor says about it.
+    /// The justification that the actor gives.
     pub justification: Justification,
-    /// The trace of the call.
+    /// The trace of the caller.
     pub trace_id: Option<TraceId>,
 }
 
-/// A change that was accepted, now or before.
+/// A change that was accepted by this request or an earlier one.
 #[derive(Debug)]
 pub struct Receipt {
     snapshot: Snapshot,
     waiter: OutcomeWaiter,
-    /// The id of the request, which may have joined a change of another request.
+    /// The id of this request. It may have joined a change of another request.
     request_id: RequestId,
     replayed: bool,
 }
 
 /// A change that succeeded.
 #[derive(Debug, Clone)]
-pub struct Changed {
+pub struct CompletedChange {
     /// The permission after it.
     pub permission: Permission,
-    /// The change.
+    /// The change, which has succeeded.
     pub change: Change,
-    /// True when this answers a replay.
+    /// True if the request is a replay.
     pub replayed: bool,
-    /// True when another request had asked for the change, and this one joined it.
+    /// True if another request opened the change, and this one joined it.
     pub joined: bool,
 }
 
 impl Receipt {
-    /// Waits for the end of the change, at most for `timeout`. Dropping the future takes nothing back.
+    /// Waits at most `timeout` for the end of the change. Dropping the future does not cancel the change.
     ///
     /// # Errors
-    /// [`Error::Failed`], [`Error::Superseded`], or [`Error::Pending`] when the change goes on.
-    pub async fn wait(mut self, timeout: Duration) -> Result<Changed, Error> {
+    /// [`Error::Failed`], [`Error::Superseded`], or [`Error::Pending`] if the change has not ended in time.
+    pub async fn wait(mut self, timeout: Duration) -> Result<CompletedChange, Error> {
         let Snapshot { change, permission } = if self.snapshot.change.has_ended() {
             self.snapshot
         } else {
@@ -72,49 +72,52 @@ impl Receipt {
         };
         let request_id = self.request_id;
         match change.state {
-            ChangeState::Succeeded => Ok(Changed {
+            ChangeState::Succeeded => Ok(CompletedChange {
                 joined: change.intent.request_id != request_id,
                 permission,
                 change,
                 replayed: self.replayed,
             }),
-            ChangeState::Failed => Err(Error::Failed(Box::new(Ended { change, request_id }))),
-            ChangeState::Superseded => Err(Error::Superseded(Box::new(Ended { change, request_id }))),
+            ChangeState::Failed => Err(Error::Failed(Box::new(UnsuccessfulChange { change, request_id }))),
+            ChangeState::Superseded => Err(Error::Superseded(Box::new(UnsuccessfulChange { change, request_id }))),
             ChangeState::Pending => Err(Error::Pending(Box::new(change))),
         }
     }
 }
 
-impl Changes {
-    /// Gets a change accepted within `timeout`, if the policy allows it. Dropping the future takes nothing back.
+impl ChangeService {
+    /// Gets a change accepted within `timeout`, if the policy allows it. Dropping the future does not cancel the change.
     ///
     /// # Errors
-    /// [`Error`]; [`Error::Unconfirmed`] when it is not known whether the change was accepted.
+    /// [`Error::Unconfirmed`] if it is unknown whether the change was accepted; otherwise any other [`Error`] of a submission.
     pub async fn submit(&self, submission: Submission, timeout: Duration) -> Result<Receipt, Error> {
         let intent = Arc::new(self.intent(submission));
         let accepted = tokio::time::timeout(timeout, self.accept(&intent)).await;
-        let store_is_away = match accepted {
+        let store_unavailable = match accepted {
             Ok(Err(Error::Commit(CommitError::Unavailable))) => true,
             Ok(accepted) => return accepted,
             Err(_) => false,
         };
-        Err(Error::Unconfirmed { intent, store_is_away })
+        Err(Error::Unconfirmed {
+            intent,
+            store_unavailable,
+        })
     }
 
-    /// Checks what [`submit`](Self::submit) checks, and tells where the permission stands. Writes nothing.
+    /// Makes the checks of [`submit`](Self::submit) and returns the permission as it is now. Writes nothing.
     ///
     /// # Errors
     /// [`Error`].
     pub async fn validate(&self, submission: Submission) -> Result<Option<Permission>, Error> {
         let intent = self.intent(submission);
         self.check_configured(intent.key.account, &intent.key.region)?;
-        match self.policy.decide(Question::of(&intent)) {
-            Verdict::Deny { words, .. } => Err(Error::Denied {
+        match self.policy.decide(PolicyQuery::of(&intent)) {
+            Decision::Deny { message, .. } => Err(Error::Denied {
                 key: intent.key,
-                rule: words,
+                rule: message,
                 log_index: None,
             }),
-            Verdict::Allow { .. } => Ok(reads::permission(&self.database, &intent.key).await?),
+            Decision::Allow { .. } => Ok(reads::permission(&self.database, &intent.key).await?),
         }
     }
 
@@ -132,30 +135,30 @@ impl Changes {
         }
     }
 
-    /// Gets a change accepted, or finds the one that was accepted under the same request id.
+    /// Gets a change accepted, or finds the change that was accepted under the same request id.
     async fn accept(&self, intent: &Arc<Intent>) -> Result<Receipt, Error> {
         let account = intent.key.account;
         let command = match self.command(intent) {
             Ok(command) => command,
-            // On the heap, as what is rare: the future of every change would be as large.
+            // Boxed because it is rare: otherwise it enlarges the future of every change.
             Err(refusal) => return Box::pin(self.accepted_before(intent)).await?.ok_or(refusal),
         };
-        // Waited for from before it is opened, so that its end is not missed.
+        // Registered before the change is opened, so that its end is not missed.
         let waiter = self.outcomes.wait_for(account, intent.change_id);
         match self.committer.commit(command).await? {
-            Answer::Opened(snapshot) => Ok(Receipt {
+            CommandReply::Opened(snapshot) => Ok(Receipt {
                 snapshot,
                 waiter,
                 request_id: intent.request_id,
                 replayed: false,
             }),
-            Answer::Joined(snapshot) => Ok(Box::pin(self.follow(snapshot, intent.request_id, false)).await),
-            Answer::Replayed(snapshot) => Ok(Box::pin(self.follow(snapshot, intent.request_id, true)).await),
-            Answer::RequestIdReused(change_id) => Err(Error::RequestIdReused {
+            CommandReply::Joined(snapshot) => Ok(Box::pin(self.follow(snapshot, intent.request_id, false)).await),
+            CommandReply::Replayed(snapshot) => Ok(Box::pin(self.follow(snapshot, intent.request_id, true)).await),
+            CommandReply::RequestIdReused(change_id) => Err(Error::RequestIdReused {
                 request_id: intent.request_id,
                 change_id,
             }),
-            Answer::Denied(log_index, rule) => Err(Error::Denied {
+            CommandReply::Denied(log_index, rule) => Err(Error::Denied {
                 key: intent.key.clone(),
                 rule,
                 log_index: Some(log_index),
@@ -164,8 +167,8 @@ impl Changes {
         }
     }
 
-    /// The change that was accepted under the same request id, if there is one. What is not taken up today was perhaps accepted
-    /// before, and is answered as it was. Who gave no request id has none to look for.
+    /// The change that was accepted under the same request id, if there is one. A request that would be refused now may have been
+    /// accepted before, and then gets its first answer. Without a request id of the caller there is nothing to find.
     async fn accepted_before(&self, intent: &Intent) -> Result<Option<Receipt>, Error> {
         if intent.request_id.0 == intent.change_id.0 {
             return Ok(None);
@@ -182,14 +185,14 @@ impl Changes {
         }
     }
 
-    /// A receipt for a change that another request has opened, or the same one before.
+    /// A receipt for a change that another request opened, or the first sending of this one.
     async fn follow(&self, mut snapshot: Snapshot, request_id: RequestId, replayed: bool) -> Receipt {
         let change = (snapshot.change.intent.key.account, snapshot.change.id());
         let waiter = self.outcomes.wait_for(change.0, change.1);
-        // It may have ended between the commit and the line above.
+        // The change may have ended between the commit and the registration above.
         if !snapshot.change.has_ended() {
             let ended = reads::ended(&self.database, &[change]).await;
-            // Without an answer there is still the waiting.
+            // If this read fails, the receipt still waits for the signal.
             snapshot = ended.unwrap_or_default().into_iter().next().unwrap_or(snapshot);
         }
         Receipt {
@@ -200,17 +203,17 @@ impl Changes {
         }
     }
 
-    /// What the committer is asked for, if it is taken up at all. A refusal by the policy is a command too: it is recorded; and a
-    /// replay of what was accepted before gets its first answer, whatever the policy says today.
+    /// The command for the committer, or a refusal without one. A refusal by the policy is a command too, because it is recorded
+    /// and because a replay of an accepted request gets its first answer, whatever the policy says now.
     fn command(&self, intent: &Arc<Intent>) -> Result<Command, Error> {
         self.check_configured(intent.key.account, &intent.key.region)?;
-        match self.policy.decide(Question::of(intent)) {
-            Verdict::Deny { policies, words } => {
+        match self.policy.decide(PolicyQuery::of(intent)) {
+            Decision::Deny { policies, message } => {
                 tracing::debug!(?policies, "the policy refuses the change");
-                Ok(Command::Deny(intent.clone(), words))
+                Ok(Command::Deny(intent.clone(), message))
             }
-            Verdict::Allow { .. } if self.forwarder.has_room(&intent.key) => Ok(Command::Open(intent.clone())),
-            Verdict::Allow { .. } => Err(CommitError::Overloaded.into()),
+            Decision::Allow { .. } if self.forwarder.accepts_changes(&intent.key) => Ok(Command::Open(intent.clone())),
+            Decision::Allow { .. } => Err(CommitError::Overloaded.into()),
         }
     }
 }

@@ -1,8 +1,8 @@
-//! An error and what caused it.
+//! The cause chain of an error.
 
 use std::{error::Error, io, iter};
 
-/// An error and its causes, the outermost first. An `io::Error` gives its payload, which its `source` skips.
+/// An error and its causes, outermost first. For an `io::Error` the next cause is its payload, which `source` skips.
 pub fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
     iter::successors(Some(error), |&error| match error.downcast_ref::<io::Error>() {
         Some(io) => io.get_ref().map(|inner| inner as &(dyn Error + 'static)),
@@ -10,7 +10,7 @@ pub fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a 
     })
 }
 
-/// The texts of an error and its causes: `a: b: c`. A text that those before it contain is left out.
+/// The messages of an error and its causes, joined as `a: b: c`. A message that the text already contains is left out.
 pub fn with_causes(error: &(dyn Error + 'static)) -> String {
     let mut text = String::new();
     for cause in causes(error) {
@@ -31,18 +31,18 @@ mod tests {
 
     #[derive(Debug, thiserror::Error)]
     #[error("{text}")]
-    struct Told {
+    struct LayeredError {
         text: &'static str,
         source: Option<io::Error>,
     }
 
     #[test]
-    fn a_cause_is_told_once_also_from_inside_of_an_io_error() {
-        let innermost = Told {
+    fn each_message_appears_once_also_from_the_payload_of_an_io_error() {
+        let innermost = LayeredError {
             text: "the key is encrypted",
             source: None,
         };
-        let error = Told {
+        let error = LayeredError {
             text: "cannot read the key",
             source: Some(io::Error::other(innermost)),
         };

@@ -4,19 +4,19 @@ use std::sync::Arc;
 
 use super::{Access, Attempt, ChangeId, Justification, PermissionKey, Principal, RequestId, Timestamp, TraceId};
 
-/// Gives an enum its names: `as_str` for the ledger and the store, `parse` back.
+/// Gives an enum its names in the ledger and the store: `as_str` writes a name, `parse` reads it.
 macro_rules! names {
     ($type:ident { $($variant:ident = $name:literal),+ $(,)? }) => {
         impl $type {
             /// Every value.
             pub const ALL: &'static [Self] = &[$(Self::$variant),+];
 
-            /// The name in the ledger, in the store and, with its prefix, in the API.
+            /// The name in the ledger and the store. The API adds a prefix.
             pub fn as_str(self) -> &'static str {
                 match self { $(Self::$variant => $name),+ }
             }
 
-            /// Reads [`as_str`](Self::as_str).
+            /// The inverse of [`as_str`](Self::as_str). None for any other text.
             pub fn parse(text: &str) -> Option<Self> {
                 match text { $($name => Some(Self::$variant),)+ _ => None }
             }
@@ -30,12 +30,12 @@ pub(crate) use names;
 pub enum Action {
     /// Let the shared account copy the image.
     Grant,
-    /// Stop letting it. Copies that were made stay.
+    /// Stop the sharing. Existing copies stay.
     Revoke,
 }
 names!(Action { Grant = "GRANT", Revoke = "REVOKE" });
 
-/// Why a change came to be.
+/// Why a change exists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Cause {
     /// A caller asked for it.
@@ -43,16 +43,16 @@ pub enum Cause {
 }
 names!(Cause { Caller = "CALLER" });
 
-/// Where a change stands: `Pending`, then exactly one of the others.
+/// The state of a change: `Pending`, then exactly one of the others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ChangeState {
-    /// Accepted and durable, not ended.
+    /// Accepted and durable, but not ended.
     Pending,
     /// In effect at AWS.
     Succeeded,
     /// Known not to be in effect.
     Failed,
-    /// A newer change took its place.
+    /// Superseded by a newer change.
     Superseded,
 }
 names!(ChangeState { Pending = "PENDING", Succeeded = "SUCCEEDED", Failed = "FAILED", Superseded = "SUPERSEDED" });
@@ -62,21 +62,21 @@ names!(ChangeState { Pending = "PENDING", Succeeded = "SUCCEEDED", Failed = "FAI
 pub enum FailureReason {
     /// ResourceNotFoundException.
     ImageNotFound,
-    /// ResourceUnavailableException, until the budget was spent.
+    /// ResourceUnavailableException until the retry budget was spent.
     ImageUnavailable,
     /// OperationNotSupportedException.
     OperationNotSupported,
-    /// AccessDeniedException or a refusal of our credentials.
+    /// AccessDeniedException, or AWS refused our credentials.
     UpstreamAccessDenied,
-    /// InvalidParameterValuesException and its unmodelled kin.
+    /// InvalidParameterValuesException and similar codes that the API model does not list.
     UpstreamInvalidParameter,
-    /// A refusal that the API model does not list.
+    /// Another refusal that the API model does not list.
     UpstreamRefused,
-    /// Throttled until the budget was spent.
+    /// AWS throttled until the retry budget was spent.
     UpstreamThrottled,
-    /// Not reachable until the budget was spent, and known not to be in effect.
+    /// AWS was unreachable until the retry budget was spent. The change is known not to be in effect.
     UpstreamUnavailable,
-    /// The policy in force when AWS was to be called refuses it; the change was accepted under another one.
+    /// The policy in force directly before the call refuses the change. It was accepted under another policy.
     PolicyDenied,
 }
 names!(FailureReason {
@@ -93,55 +93,55 @@ names!(FailureReason {
 
 /// Why and how a change failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Failure {
-    /// Why, in our words.
+pub struct ChangeFailure {
+    /// The reason, mapped from AWS's error code.
     pub reason: FailureReason,
-    /// AWS's error code, where there is one.
+    /// AWS's error code, if it gave one.
     pub code: Option<String>,
-    /// AWS's error message, or the words of the policy, where there is one.
+    /// AWS's error message, or the message of the policy, if there is one.
     pub message: Option<String>,
 }
 
-/// Who wants what, and why: what a caller asks for, before anyone has accepted it.
+/// A requested change with its principal and reason, before it is accepted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Intent {
-    /// The change that this becomes, if it is accepted.
+    /// The id of the change, if it is accepted.
     pub change_id: ChangeId,
-    /// The idempotency key; made from the change id where the caller gave none.
+    /// The idempotency key. The change id, if the caller gave none.
     pub request_id: RequestId,
     /// Which permission.
     pub key: PermissionKey,
     /// Grant or revoke.
     pub action: Action,
-    /// Why it came to be.
+    /// Why the change exists.
     pub cause: Cause,
-    /// Who asks.
+    /// The authenticated principal.
     pub principal: Principal,
-    /// What they say about it.
+    /// The justification that the principal gives.
     pub justification: Justification,
     /// The trace of the caller.
     pub trace_id: Option<TraceId>,
 }
 
-/// So many attempts of a change are kept: a change in doubt may be read back for days.
+/// Maximum attempts kept per change. A change in doubt may be read back for days.
 pub const MAX_ATTEMPTS: usize = 100;
 
 /// One accepted grant or revoke.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Change {
-    /// Who wanted what, and why.
+    /// The request.
     pub intent: Arc<Intent>,
     /// The generation of the permission that it set.
     pub generation: u64,
-    /// What AWS was known to hold when it was accepted.
+    /// What AWS was known to hold when the change was accepted.
     pub previous: Option<Access>,
-    /// Where it stands.
+    /// `Pending` until the change ends.
     pub state: ChangeState,
-    /// The calls to AWS made for it whose end was seen, oldest first; a lease whose holder was lost stands as one call
+    /// The recorded calls to AWS, oldest first. A lease that expired without an outcome counts as one call with the error code
     /// `LeaseExpired`.
     pub attempts: Vec<Attempt>,
-    /// Why it failed.
-    pub failure: Option<Failure>,
+    /// Why it failed, if it did.
+    pub failure: Option<ChangeFailure>,
     /// When it became durable, on the database's clock.
     pub created_at: Timestamp,
     /// When it ended, on the database's clock.
@@ -149,12 +149,12 @@ pub struct Change {
 }
 
 impl Change {
-    /// Its id.
+    /// The id of the change.
     pub fn id(&self) -> ChangeId {
         self.intent.change_id
     }
 
-    /// Adds attempts. At most [`MAX_ATTEMPTS`] are kept: the first half of them as they were, and the latest.
+    /// Adds attempts. Keeps at most [`MAX_ATTEMPTS`]: the first half unchanged, and the newest.
     pub fn remember(&mut self, attempts: impl IntoIterator<Item = Attempt>) {
         self.attempts.extend(attempts);
         let surplus = self.attempts.len().saturating_sub(MAX_ATTEMPTS);
@@ -163,12 +163,12 @@ impl Change {
         }
     }
 
-    /// True once it has its one terminal entry.
+    /// True once its terminal entry is recorded.
     pub fn has_ended(&self) -> bool {
         self.state != ChangeState::Pending
     }
 
-    /// The AWS request id of the call that settled it, where AWS gave one.
+    /// The AWS request id of the last call of an ended change, if AWS gave one.
     pub fn aws_request_id(&self) -> Option<&str> {
         self.attempts
             .last()
@@ -183,10 +183,10 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::domain::{Classification, Operation, example};
+    use crate::domain::{AwsOperation, Classification, example};
 
     #[test]
-    fn of_many_attempts_the_first_and_the_latest_are_kept() {
+    fn of_many_attempts_the_first_and_the_newest_are_kept() {
         let now = Timestamp::parse("2026-11-22T00:00:00Z").unwrap();
         let mut change = Change {
             intent: Arc::new(example::intent()),
@@ -200,7 +200,7 @@ mod tests {
         };
         for second in 0..250 {
             change.remember([Attempt {
-                operation: Operation::DescribeWorkspaceImagePermissions,
+                operation: AwsOperation::DescribeWorkspaceImagePermissions,
                 started_at: now + Duration::from_secs(second),
                 duration: Duration::ZERO,
                 classification: Classification::Unknown,

@@ -1,11 +1,11 @@
-//! An example of an intent, for tests, the test kit and benchmarks. They name the fields that matter to them and take the others from
-//! here, so that a field which is added to [`Intent`] needs an example value in one place.
+//! An example intent for tests, the test kit and benchmarks. They set the fields that matter to them, and take the others from
+//! here. So a new field of [`Intent`] needs an example value in one place only.
 
 use uuid::Uuid;
 
 use super::{Action, Cause, ChangeId, Intent, Justification, PermissionKey, RequestId};
 
-/// A grant that a caller asks for.
+/// A grant, requested by a caller.
 pub fn intent() -> Intent {
     let valid = "an example follows its rule";
     Intent {

@@ -1,4 +1,4 @@
-//! Names and short texts, parsed once at the edge. A value of one of these types is known to follow its rule.
+//! Identifiers and short texts, parsed once at the edge. Every value of these types follows the rule of its type.
 
 use std::{fmt, str::FromStr};
 
@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use crate::ledger::Invalid;
 
-/// Makes a type of a text that follows a rule.
+/// Defines a type for texts that follow a rule.
 macro_rules! text {
     ($(#[$doc:meta])* $name:ident, $rule:literal, $holds:expr) => {
         $(#[$doc])*
@@ -14,7 +14,7 @@ macro_rules! text {
         pub struct $name(std::sync::Arc<str>);
 
         impl $name {
-            /// The text.
+            /// The text as it was parsed.
             pub fn as_str(&self) -> &str {
                 &self.0
             }
@@ -55,7 +55,7 @@ text!(
     |text| (1..=31).contains(&text.len()) && text.bytes().all(|b| b == b'-' || is_lower_alphanumeric(b))
 );
 
-/// The Regions that had WorkSpaces when this version was made (AWS General Reference, Amazon WorkSpaces endpoints).
+/// The Regions with WorkSpaces at the time of this release (AWS General Reference, Amazon WorkSpaces endpoints).
 const WORKSPACES_REGIONS: [&str; 20] = [
     "af-south-1",
     "ap-northeast-1",
@@ -80,8 +80,8 @@ const WORKSPACES_REGIONS: [&str; 20] = [
 ];
 
 impl Region {
-    /// False for a Region that had no WorkSpaces when this version was made: worth a warning, since a name may be mistyped,
-    /// and no more, since AWS adds Regions.
+    /// True if the Region had WorkSpaces at the time of this release. False deserves a warning, because the name may be mistyped.
+    /// It is not an error, because AWS adds Regions.
     pub fn is_known_to_have_workspaces(&self) -> bool {
         WORKSPACES_REGIONS.contains(&self.as_str())
     }
@@ -97,7 +97,7 @@ text!(
 );
 
 text!(
-    /// Who calls, as authenticated. 1 to 256 visible ASCII characters.
+    /// An authenticated caller. 1 to 256 visible ASCII characters.
     Principal,
     "a principal: 1 to 256 visible ASCII characters without spaces",
     |text| (1..=256).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic())
@@ -112,7 +112,7 @@ text!(
         && text.bytes().any(|b| b != b'0')
 );
 
-/// Makes a type of a UUID.
+/// Defines a type for UUIDs in the hyphenated form.
 macro_rules! uuid {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
@@ -145,7 +145,7 @@ macro_rules! uuid {
 }
 
 uuid!(
-    /// A change. Version 7, so that ids sort by the time of their making.
+    /// A change. UUID version 7, so that ids sort by creation time.
     ChangeId
 );
 uuid!(
@@ -153,7 +153,7 @@ uuid!(
     RequestId
 );
 uuid!(
-    /// One running server. New at each start.
+    /// One run of a server. New at each start.
     ReplicaId
 );
 
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn uuids_are_taken_in_the_hyphenated_form_only() {
+    fn uuids_are_accepted_in_the_hyphenated_form_only() {
         assert!("0192f0c1-7e6b-7a4e-8f00-000000000001".parse::<RequestId>().is_ok());
         assert!("0192f0c17e6b7a4e8f00000000000001".parse::<RequestId>().is_err());
         assert!("{0192f0c1-7e6b-7a4e-8f00-000000000001}".parse::<RequestId>().is_err());

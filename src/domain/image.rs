@@ -1,24 +1,26 @@
-//! An image as AWS describes it. Read through, never stored.
+//! An image as AWS describes it. It is read on request and never stored.
+//!
+//! The simulator has an `Image` of its own, because it does not depend on this package.
 
 use super::Timestamp;
 
-/// Whose images are meant.
+/// Which images of an account to list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ownership {
-    /// Those that the account owns.
+    /// Images that the account owns.
     Owned,
-    /// Those that others share with the account.
+    /// Images that other accounts share with the account.
     Shared,
 }
 
-/// An image as AWS describes it. The texts are AWS's own; absent ones are empty.
+/// An image as AWS describes it. A text that AWS leaves out is empty.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Image {
-    /// `wsi-...`.
+    /// The image id, `wsi-...`.
     pub id: String,
-    /// Its name.
+    /// The name that its owner gave.
     pub name: String,
-    /// Its description.
+    /// The description that its owner gave.
     pub description: String,
     /// `AVAILABLE`, `PENDING` or `ERROR`.
     pub state: String,
@@ -28,10 +30,10 @@ pub struct Image {
     pub required_tenancy: String,
     /// The account that owns it.
     pub owner_account: String,
-    /// When it was made.
+    /// The creation time.
     pub created_at: Option<Timestamp>,
-    /// AWS's code, for state `ERROR`.
+    /// AWS's error code, in state `ERROR`.
     pub error_code: String,
-    /// AWS's message, for state `ERROR`.
+    /// AWS's error message, in state `ERROR`.
     pub error_message: String,
 }

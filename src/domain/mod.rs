@@ -1,8 +1,8 @@
-//! The words of the service as types that cannot be wrong, and its decisions as pure functions. No I/O, no async, no clock.
+//! The domain: validated types, and decisions as pure functions. No I/O, no async, no clock.
 //!
-//! Read in this order: [`id`] (what things are called), [`permission`] and [`change`] (what is stored), [`entry`] (what is
-//! remembered), [`upstream`] (what AWS can say), [`transition`] (what every command does to an account) and [`convergence`]
-//! (what to do next about a change, given what AWS said).
+//! Read in this order: [`id`] (identifiers), [`permission`] and [`change`] (the stored state), [`entry`] (the ledger),
+//! [`upstream`] (answers of AWS), [`transition`] (the effect of every command on an account) and [`convergence`] (the next step
+//! of a change).
 
 pub mod causes;
 pub mod change;
@@ -21,11 +21,11 @@ pub mod upstream;
 
 pub use crate::ledger::{AccountId, Invalid, KindName, Timestamp};
 pub use causes::{causes, with_causes};
-pub use change::{Action, Cause, Change, ChangeState, Failure, FailureReason, Intent};
-pub use entry::{Body, ChangeBody, Columns, Entry, Kind, OcsfStatus, ShareEffect, UnknownBody};
+pub use change::{Action, Cause, Change, ChangeFailure, ChangeState, FailureReason, Intent};
+pub use entry::{ChangeBody, Entry, EntryBody, EntryColumns, EntryKind, OcsfStatus, ShareEffect, UnknownBody};
 pub use id::{ChangeId, ImageId, Principal, Region, ReplicaId, RequestId, TraceId};
 pub use justification::Justification;
 pub use pattern::PrincipalPattern;
-pub use permission::{Access, Landing, Lease, Permission, PermissionKey, PermissionState};
+pub use permission::{Access, Lease, Permission, PermissionKey, PermissionState, UnresolvedCall};
 pub use request::{Request, RequestContent};
-pub use upstream::{Attempt, Classification, Fault, FaultKind, Operation, Reply};
+pub use upstream::{Attempt, AwsError, AwsErrorKind, AwsOperation, AwsResponse, Classification};

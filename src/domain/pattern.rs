@@ -1,20 +1,20 @@
-//! Patterns of principals.
+//! Wildcard patterns for principals.
 
 use std::{fmt, str::FromStr};
 
 use super::{Invalid, Principal};
 
-/// Principals: one, or all that begin, end or go on as the text around each `*` does.
+/// A principal, or a pattern for principals in which `*` stands for any number of characters, also none.
 #[derive(Clone, PartialEq, Eq)]
 pub struct PrincipalPattern(String);
 
 impl PrincipalPattern {
-    /// The pattern as it is written.
+    /// The pattern as it was parsed.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// Is the principal one of them? `*` stands for any characters, also for none; everything else for itself.
+    /// True if the whole principal matches the pattern. Comparison is case-sensitive.
     pub fn matches(&self, principal: &Principal) -> bool {
         let mut parts = self.0.split('*');
         let (first, text) = (parts.next().unwrap_or_default(), principal.as_str());
@@ -25,7 +25,7 @@ impl PrincipalPattern {
         let Some(last) = parts.pop() else {
             return rest.is_empty();
         };
-        // The earliest place of each part leaves the most room for those after it.
+        // The earliest match of each part leaves the most text for the parts after it.
         for part in parts {
             match rest.find(part) {
                 Some(at) => rest = &rest[at + part.len()..],
@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pattern_is_the_whole_name_and_a_star_is_any_part_of_it() {
+    fn a_pattern_matches_the_whole_name_and_a_star_matches_any_text() {
         for (pattern, principal) in [
             ("build", "build"),
             ("*", "build"),

@@ -1,19 +1,19 @@
-//! The share permission: the work item of the service. There is no queue of commands beside it.
+//! The share permission. It is the unit of work of the service: due work is found in permissions, not in a separate queue.
 
 use std::fmt;
 
 use super::{AccountId, Action, ChangeId, ImageId, Region, ReplicaId, Timestamp};
 
-/// Names one permission: may `shared_account` copy `image`, which `account` owns in `region`?
+/// Identifies one permission: whether `shared_account` may copy `image`, which `account` owns in `region`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PermissionKey {
-    /// Owns the image. The unit of scale: everything that is stored is keyed by it first.
+    /// The owner of the image. The first part of every stored key, and so the unit of scaling.
     pub account: AccountId,
-    /// Where the image is.
+    /// The Region of the image.
     pub region: Region,
-    /// The image.
+    /// The image id.
     pub image: ImageId,
-    /// May, or may not, copy the image. Never the owner.
+    /// The account that may copy the image or not. Never the owner.
     pub shared_account: AccountId,
 }
 
@@ -30,14 +30,14 @@ impl fmt::Display for PermissionKey {
 /// Whether an account may copy an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Access {
-    /// It may.
+    /// The account may copy the image.
     Shared,
-    /// It may not.
+    /// The account may not copy the image.
     NotShared,
 }
 
 impl Access {
-    /// The name in the ledger and in the store.
+    /// The name in the ledger and the store.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Shared => "SHARED",
@@ -45,7 +45,7 @@ impl Access {
         }
     }
 
-    /// Reads [`as_str`](Self::as_str).
+    /// The inverse of [`as_str`](Self::as_str). None for any other text.
     pub fn parse(text: &str) -> Option<Self> {
         [Self::Shared, Self::NotShared]
             .into_iter()
@@ -62,68 +62,68 @@ impl From<Action> for Access {
     }
 }
 
-/// The right of one replica to call AWS for one permission, until it runs out.
+/// The right of one replica to call AWS for one permission until the lease expires.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Lease {
-    /// Who holds it.
+    /// The replica that holds it.
     pub owner: ReplicaId,
-    /// Counts the leases of a permission: a holder whose epoch is over cannot settle (a fencing token, for the store).
+    /// Counts the leases of a permission. It is the fencing token: the store refuses the outcome of an older epoch.
     pub epoch: u64,
-    /// When it runs out, on the database's clock.
+    /// The expiry, on the database's clock.
     pub expires_at: Timestamp,
 }
 
-/// A call whose end nobody saw may still take effect at AWS, which has no token to fence it off.
+/// A call with an unknown end, which may still take effect. AWS has no fencing token that could prevent it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Landing {
-    /// What it asked for. There is never more than one value on its way: see [`transition`](super::transition).
+pub struct UnresolvedCall {
+    /// The requested access. All unresolved calls of a permission ask for the same: see [`transition`](super::transition).
     pub access: Access,
-    /// Until when it may, on the database's clock.
+    /// The latest time at which it may take effect, on the database's clock.
     pub until: Timestamp,
 }
 
-/// What is known of one permission.
+/// The stored state of one permission.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Permission {
-    /// Its name.
+    /// Which permission.
     pub key: PermissionKey,
-    /// What the newest accepted change asks for. After a failure: what is known to be applied.
+    /// What the newest accepted change asks for. After a failure, the value of `applied`.
     pub desired: Option<Access>,
-    /// What AWS was last known to hold; nothing, where that is not known, or not known any more.
+    /// What AWS was last known to hold. None if that is unknown.
     pub applied: Option<Access>,
-    /// Counts the changes accepted.
+    /// The number of accepted changes.
     pub generation: u64,
-    /// The change being applied: the one the lease is for, or that waits for its next attempt.
+    /// The change being applied: it has the lease, or waits for its next attempt.
     pub current: Option<ChangeId>,
-    /// A newer change, accepted while a call for `current` may be in flight.
+    /// A newer change, which waits because a call for `current` may be in flight.
     pub next: Option<ChangeId>,
-    /// Held while a call to AWS may be in flight, and only then.
+    /// The lease. It is held only while a call to AWS may be in flight.
     pub lease: Option<Lease>,
-    /// The epoch of the newest lease, held or over. A lease that is taken from a lost holder leaves one out.
+    /// The epoch of the newest lease, held or ended. A claim or an open skips one epoch before its lease.
     pub lease_epoch: u64,
-    /// True when a call for `current` may have had an effect that was not read back yet: its next attempt begins with that.
+    /// True if a call for `current` may have taken effect and was not read back. The next attempt then starts with a read back.
     pub in_doubt: bool,
-    /// The newest lost call, of `current` or of a change before it, until AWS was read back when it could take effect no more,
-    /// or took another call.
-    pub landing: Option<Landing>,
-    /// When `current` is due for its next attempt, if no lease is held.
+    /// The newest unresolved call, of `current` or of an earlier change. It stays until AWS accepts another call, or until AWS is
+    /// read after the call can take effect no more.
+    pub unresolved_call: Option<UnresolvedCall>,
+    /// The time of the next attempt for `current`, if no lease is held.
     pub next_attempt_at: Option<Timestamp>,
-    /// When the first change was accepted.
+    /// The time of the first accepted change.
     pub created_at: Timestamp,
-    /// When anything here last changed.
+    /// The time of the last update.
     pub updated_at: Timestamp,
 }
 
-/// Where a permission stands.
+/// What callers see of a permission: a change in progress, or the last known access.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum PermissionState {
-    /// A change is under way.
+    /// A change is in progress.
     Pending,
-    /// Nothing is under way, and AWS was last known to share.
+    /// No change is in progress, and AWS was last known to share the image.
     Shared,
-    /// Nothing is under way, and AWS was last known not to share.
+    /// No change is in progress, and AWS was last known not to share the image.
     NotShared,
-    /// Nothing is under way, and what AWS holds is not known, or not known any more.
+    /// No change is in progress, and it is unknown what AWS holds.
     Unknown,
 }
 
@@ -140,7 +140,7 @@ impl PermissionState {
 }
 
 impl Permission {
-    /// A permission that no change was ever accepted for.
+    /// A permission without any accepted change.
     pub fn new(key: PermissionKey, now: Timestamp) -> Self {
         Self {
             key,
@@ -152,14 +152,14 @@ impl Permission {
             lease: None,
             lease_epoch: 0,
             in_doubt: false,
-            landing: None,
+            unresolved_call: None,
             next_attempt_at: None,
             created_at: now,
             updated_at: now,
         }
     }
 
-    /// Where it stands.
+    /// The state, derived from `current` and `applied`.
     pub fn state(&self) -> PermissionState {
         match (self.current, self.applied) {
             (Some(_), _) => PermissionState::Pending,
@@ -169,9 +169,9 @@ impl Permission {
         }
     }
 
-    /// It is known what AWS holds: a lost call that can take effect no more is of no interest.
-    pub(in crate::domain) fn forget_landed(&mut self, now: Timestamp) {
-        self.landing = self.landing.filter(|landing| landing.until > now);
+    /// Drops the unresolved call if it can take effect no more. Call it only where it is known what AWS holds.
+    pub(in crate::domain) fn drop_resolved_call(&mut self, now: Timestamp) {
+        self.unresolved_call = self.unresolved_call.filter(|call| call.until > now);
     }
 
     /// The newest change that has not ended.

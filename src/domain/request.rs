@@ -1,4 +1,4 @@
-//! A request: what a caller asked for under a request id. It is what a replay is recognised by.
+//! A request: the content that a caller sent under a request id. A replay is recognised by it.
 
 use std::{collections::BTreeMap, fmt};
 
@@ -6,21 +6,21 @@ use sha2::{Digest, Sha256};
 
 use super::{ChangeId, Intent, Principal, RequestId};
 
-/// A request that was accepted, and the change that answers it.
+/// An accepted request, and the change that answers it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Request {
     /// The idempotency key, unique in the account.
     pub id: RequestId,
     /// The change that answers it.
     pub change_id: ChangeId,
-    /// Who asked, as authenticated.
+    /// The authenticated principal.
     pub principal: Principal,
-    /// What was asked.
+    /// The hash of the request's content.
     pub content: RequestContent,
 }
 
 impl Request {
-    /// The request that `intent` is, answered by its own change.
+    /// The request of `intent`, answered by its own change.
     pub fn of(intent: &Intent) -> Self {
         Self {
             id: intent.request_id,
@@ -30,7 +30,7 @@ impl Request {
         }
     }
 
-    /// The request that `intent` is, answered by a change that is under way and does the same.
+    /// The request of `intent`, answered by the change in progress that it joins.
     pub fn joining(change_id: ChangeId, intent: &Intent) -> Self {
         Self {
             change_id,
@@ -38,19 +38,19 @@ impl Request {
         }
     }
 
-    /// True if `intent` asks for the same and is the same principal's: a replay. The trace may differ.
+    /// True if `intent` is a replay: the same content by the same principal. The trace id may differ.
     pub fn is_repeated_by(&self, intent: &Intent) -> bool {
         self.principal == intent.principal && self.content == RequestContent::of(intent)
     }
 }
 
-/// The SHA-256 of what a request asks for. Requests are compared by it.
+/// The SHA-256 of a request's content. Requests are compared by it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct RequestContent(pub [u8; 32]);
 
 impl RequestContent {
-    /// The hash of what `intent` asks for, as a JSON object with sorted names. A text that is absent has no member, so that a text
-    /// which is added later leaves the hashes of older requests as they are.
+    /// The hash of the content of `intent`, as a JSON object with sorted names. An absent text has no member, so that a text that is
+    /// added later leaves the hashes of older requests valid.
     pub fn of(intent: &Intent) -> Self {
         let mut members = BTreeMap::from([
             ("action", intent.action.as_str()),
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn the_hash_of_a_content_lasts_for_ever() {
+    fn the_hash_of_a_content_never_changes() {
         let mut intent = intent();
         assert_eq!(
             format!("{:?}", RequestContent::of(&intent)),

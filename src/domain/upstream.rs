@@ -1,13 +1,13 @@
-//! What AWS can say, and what it means for us.
+//! The possible answers of AWS, classified by their effect.
 
 use std::time::Duration;
 
 use super::{FailureReason, Timestamp, change::names};
 
-/// What came back from a call, as far as it bears on what AWS holds now.
+/// The answer to a call, classified by its effect on what AWS holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Classification {
-    /// AWS answered 200, whole and readable.
+    /// AWS answered 200 with a complete and readable body.
     Accepted,
     /// AWS refused: no effect.
     Refused,
@@ -15,7 +15,7 @@ pub enum Classification {
     Throttled,
     /// The call never reached AWS.
     NotSent,
-    /// It may or may not have had an effect.
+    /// It is unknown whether the call had an effect.
     Unknown,
 }
 names!(Classification {
@@ -26,37 +26,37 @@ names!(Classification {
     Unknown = "UNKNOWN",
 });
 
-/// The AWS operations that a change can take.
+/// The AWS operations that are called for a change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Operation {
-    /// The change itself.
+pub enum AwsOperation {
+    /// Grants or revokes.
     UpdateWorkspaceImagePermission,
-    /// Reading back what AWS holds.
+    /// Reads what AWS holds.
     DescribeWorkspaceImagePermissions,
 }
-names!(Operation {
+names!(AwsOperation {
     UpdateWorkspaceImagePermission = "UpdateWorkspaceImagePermission",
     DescribeWorkspaceImagePermissions = "DescribeWorkspaceImagePermissions",
 });
 
-/// How a call was not accepted.
+/// The kinds of call errors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum FaultKind {
+pub enum AwsErrorKind {
     /// Refused; no effect.
     Refused(FailureReason),
-    /// Throttled; no effect. AWS may say how long to wait.
+    /// Throttled; no effect.
     Throttled {
-        /// The `retry-after` of the answer.
+        /// The `retry-after` of the answer, if AWS gave one.
         retry_after: Option<Duration>,
     },
-    /// Never reached AWS.
+    /// The call never reached AWS.
     NotSent,
-    /// It may or may not have had an effect.
+    /// It is unknown whether the call had an effect.
     Unknown,
 }
 
-impl FaultKind {
-    /// The classification of a call that ended so.
+impl AwsErrorKind {
+    /// The classification of a call with this error.
     pub fn classification(self) -> Classification {
         match self {
             Self::Refused(_) => Classification::Refused,
@@ -67,48 +67,48 @@ impl FaultKind {
     }
 }
 
-/// A call that was not accepted.
+/// The error of a call that AWS did not accept.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Fault {
-    /// How.
-    pub kind: FaultKind,
-    /// AWS's error code, or one of our own (`Timeout`, `NotSent`, ...) where AWS gave none.
+pub struct AwsError {
+    /// The kind of error.
+    pub kind: AwsErrorKind,
+    /// AWS's error code. If AWS gave none, one of ours, such as `Timeout` or `NotSent`.
     pub code: Option<String>,
-    /// AWS's own message, cut to 1024 characters. Never the text of a driver.
+    /// AWS's message, at most 1024 characters. Never the text of a driver.
     pub message: Option<String>,
 }
 
-/// What came back from a call.
+/// The answer to a call, with its AWS request id.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Reply<T> {
-    /// The AWS request id, where AWS gave one.
+pub struct AwsResponse<T> {
+    /// The AWS request id, if AWS gave one.
     pub aws_request_id: Option<String>,
-    /// What AWS said.
-    pub result: Result<T, Fault>,
+    /// The result of the call.
+    pub result: Result<T, AwsError>,
 }
 
-impl<T> Reply<T> {
+impl<T> AwsResponse<T> {
     /// The classification of the call.
     pub fn classification(&self) -> Classification {
         self.result
             .as_ref()
-            .map_or_else(|fault| fault.kind.classification(), |_| Classification::Accepted)
+            .map_or_else(|error| error.kind.classification(), |_| Classification::Accepted)
     }
 }
 
-/// One call to AWS, as it is remembered.
+/// One recorded call to AWS.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Attempt {
-    /// Which operation.
-    pub operation: Operation,
-    /// When it began.
+    /// The operation called.
+    pub operation: AwsOperation,
+    /// The time of its begin.
     pub started_at: Timestamp,
-    /// How long it took.
+    /// Its duration, in whole microseconds in the store.
     pub duration: Duration,
-    /// What came back.
+    /// The classified answer.
     pub classification: Classification,
-    /// The AWS request id, where AWS gave one.
+    /// The AWS request id, if AWS gave one.
     pub aws_request_id: Option<String>,
-    /// AWS's error code, or one of our own where AWS gave none.
+    /// AWS's error code. If AWS gave none, one of ours.
     pub error_code: Option<String>,
 }

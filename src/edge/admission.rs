@@ -14,7 +14,7 @@ use crate::{
     domain::{Principal, Timestamp},
     policy::{
         Policy,
-        roles::{Operation, Scope},
+        roles::{Privilege, Scope},
     },
 };
 
@@ -29,7 +29,7 @@ use super::{
 #[derive(Debug, Clone)]
 pub(crate) struct Admitted {
     pub(crate) principal: Principal,
-    pub(crate) operation: Operation,
+    pub(crate) operation: Privilege,
     /// In which accounts they may do it.
     pub(crate) scope: Scope,
     /// How long it is known who they are.
@@ -60,7 +60,7 @@ pub(crate) struct Rules {
     /// The web pages from which browsers may call.
     pub(crate) allowed_origins: Vec<String>,
     /// What the call at a path is to the policy. None: there is no such method, whatever the service behind says.
-    pub(crate) operation: fn(path: &str) -> Option<Operation>,
+    pub(crate) operation: fn(path: &str) -> Option<Privilege>,
     /// The answer to a call that is not admitted, as the protocol has it.
     pub(crate) answer: fn(NotAdmitted) -> Response<()>,
 }
@@ -88,7 +88,7 @@ impl Rules {
         let slot = self.quotas.take(&principal).map_err(NotAdmitted::OverQuota)?;
         let operation = (self.operation)(request.uri().path()).ok_or(NotAdmitted::NoSuchMethod)?;
         let scope = self.policy.scope(&principal, operation);
-        let is_recorded = matches!(operation, Operation::Grant | Operation::Revoke);
+        let is_recorded = matches!(operation, Privilege::Grant | Privilege::Revoke);
         // A change that no role allows is refused where this is recorded.
         if scope.is_empty() && !is_recorded {
             let rule = operation.refusal(&principal, None);

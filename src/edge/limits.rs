@@ -10,7 +10,7 @@ use std::{
 use hyper::body::{Body, Frame, SizeHint};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::clock::{Clock, Elapsed};
+use crate::clock::{Clock, MonotonicInstant};
 
 /// Maximum concurrent streams of tools and platforms.
 const MAX_AUXILIARY: usize = 256;
@@ -45,7 +45,7 @@ pub(crate) struct LimitReached;
 #[derive(Debug, Default)]
 struct Refusals {
     unlogged: u64,
-    logged_at: Option<Elapsed>,
+    logged_at: Option<MonotonicInstant>,
 }
 
 impl Limits {
@@ -69,12 +69,12 @@ impl Limits {
         };
         let permit = semaphore.clone().try_acquire_owned();
         permit.map(Permit).map_err(|_| {
-            self.note_refusal(clock.elapsed());
+            self.note_refusal(clock.monotonic_now());
             LimitReached
         })
     }
 
-    fn note_refusal(&self, now: Elapsed) {
+    fn note_refusal(&self, now: MonotonicInstant) {
         let mut refusals = self.refusals.lock().unwrap_or_else(PoisonError::into_inner);
         refusals.unlogged += 1;
         if refusals.logged_at.is_none_or(|logged| now.since(logged) >= LOG_EVERY) {

@@ -14,7 +14,7 @@ use tower::{Layer, Service};
 use tracing::Span;
 
 use crate::{
-    clock::{Clock, Elapsed},
+    clock::{Clock, MonotonicInstant},
     telemetry::Instruments,
 };
 
@@ -89,7 +89,7 @@ where
         let observation = self.observation.clone();
         let mut call = Call {
             method: (observation.protocol.method)(request.uri().path()),
-            begun: observation.clock.elapsed(),
+            begun: observation.clock.monotonic_now(),
             ending: observation.protocol.abandoned,
             span: None,
             observation,
@@ -152,7 +152,7 @@ impl<A: Body + Unpin> Body for ObservedBody<A> {
 #[derive(Debug)]
 struct Call {
     method: &'static str,
-    begun: Elapsed,
+    begun: MonotonicInstant,
     ending: Ending,
     span: Option<CallSpan>,
     observation: ObservationLayer,
@@ -177,7 +177,7 @@ impl Drop for Call {
             status,
             is_server_error,
         } = self.ending;
-        let took = clock.elapsed().since(self.begun);
+        let took = clock.monotonic_now().since(self.begun);
         instruments.call_ended(self.method, status, is_server_error, took);
         if let Some(CallSpan(span)) = &self.span {
             span.record("rpc.response.status_code", status);

@@ -13,7 +13,7 @@ use std::{
 use governor::{Quota, RateLimiter, clock::Clock as Time, middleware::NoOpMiddleware, state::keyed::HashMapStateStore};
 
 use crate::{
-    clock::{Clock, Elapsed},
+    clock::{Clock, MonotonicInstant},
     domain::Principal,
 };
 
@@ -35,7 +35,7 @@ struct Inner {
     calls: Mutex<HashMap<Principal, usize>>,
     rates: Rates,
     /// When full buckets were forgotten last.
-    cleaned: Mutex<Elapsed>,
+    cleaned: Mutex<MonotonicInstant>,
     clock: Clock,
 }
 
@@ -56,12 +56,12 @@ impl Quotas {
     pub(crate) fn new(most_calls: usize, calls_per_second: u32, clock: &Clock) -> Self {
         // A rule of the configuration forbids 0.
         let calls_per_second = NonZeroU32::new(calls_per_second).unwrap_or(NonZeroU32::MIN);
-        let since = Since(clock.clone(), clock.elapsed());
+        let since = Since(clock.clone(), clock.monotonic_now());
         Self(Arc::new(Inner {
             most_calls,
             calls: Mutex::default(),
             rates: RateLimiter::hashmap_with_clock(Quota::per_second(calls_per_second), since),
-            cleaned: Mutex::new(clock.elapsed()),
+            cleaned: Mutex::new(clock.monotonic_now()),
             clock: clock.clone(),
         }))
     }
@@ -98,7 +98,7 @@ impl Quotas {
         if rates.len() < MOST_PRINCIPALS {
             return true;
         }
-        let now = self.0.clock.elapsed();
+        let now = self.0.clock.monotonic_now();
         let mut cleaned = self.0.cleaned.lock().unwrap_or_else(PoisonError::into_inner);
         if now.since(*cleaned) >= Duration::from_secs(1) {
             *cleaned = now;
@@ -123,13 +123,13 @@ impl Drop for Slot {
 
 /// The one clock, as the limiter wants it.
 #[derive(Debug, Clone)]
-struct Since(Clock, Elapsed);
+struct Since(Clock, MonotonicInstant);
 
 impl Time for Since {
     type Instant = Duration;
 
     fn now(&self) -> Duration {
-        self.0.elapsed().since(self.1)
+        self.0.monotonic_now().since(self.1)
     }
 }
 

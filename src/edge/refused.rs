@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use crate::clock::{Clock, Elapsed};
+use crate::clock::{Clock, MonotonicInstant};
 
 use super::Distrust;
 
@@ -35,7 +35,7 @@ impl fmt::Debug for RefusedCallers {
 #[derive(Default)]
 struct Lines {
     unlogged: u64,
-    logged_at: Option<Elapsed>,
+    logged_at: Option<MonotonicInstant>,
 }
 
 impl RefusedCallers {
@@ -75,7 +75,7 @@ impl RefusedCallers {
     /// Counts, and logs with how many there were since the last line.
     fn refused(&self, reason: &'static str, log: &dyn Fn(u64)) {
         (self.count)(reason);
-        let now = self.clock.elapsed();
+        let now = self.clock.monotonic_now();
         let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
         let line = lines.entry(reason).or_default();
         line.unlogged += 1;

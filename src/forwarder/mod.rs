@@ -1,16 +1,17 @@
-//! The only caller of mutating AWS operations: it makes AWS hold what is desired, one permission at a time.
+//! The only caller of mutating AWS operations. It applies changes at AWS, one permission at a time.
 //!
-//! Read in this order: this file (work that commits hand out finds its place), `place` with `queue`, `pace` and `circuit` (pure:
-//! who may call AWS next in one account and Region), `spot` (what moves a place), `step` (what is done under one lease: the same
-//! for a first attempt, a retry and a recovery), `settle` (how it is recorded), `recovery` (claiming work that nobody holds).
+//! Read in this order. This file sends leased work to its endpoint. `dispatcher`, with `queue`, `rate_limiter` and `circuit`,
+//! decides which change may call AWS next in one account and Region; it is pure. `endpoint` starts the work that the dispatcher
+//! chooses. `step` works on one change under one lease: first attempts, retries and recoveries take the same path. `settle`
+//! records the outcome. `recovery` claims due changes that have no lease.
 
 mod circuit;
-mod pace;
-mod place;
+mod dispatcher;
+mod endpoint;
 mod queue;
+mod rate_limiter;
 mod recovery;
 mod settle;
-mod spot;
 mod step;
 
 use std::{
@@ -33,17 +34,17 @@ use crate::{
     workspaces::WorkSpaces,
 };
 
-use queue::Waiting;
+use endpoint::Endpoint;
+use queue::QueuedItem;
 use recovery::Recovery;
-use spot::Spot;
 
 impl ForwarderConfig {
-    /// No call is begun with less than this left of its lease.
+    /// No call starts with less than this left of the lease: the timeout of an attempt, plus a margin.
     fn lease_reserve(&self) -> Duration {
         self.attempt_timeout + self.lease_margin
     }
 
-    /// No more is claimed than can be begun in this time: before half of what a lease has for calls is over.
+    /// Recovery claims at most the changes that can start within this time: half of the lease time that is left for calls.
     fn claim_ahead(&self) -> Duration {
         self.lease.saturating_sub(self.lease_reserve()) / 2
     }
@@ -57,27 +58,27 @@ impl ForwarderConfig {
     }
 }
 
-/// What the forwarder works with.
+/// The parts of the server that the forwarder uses.
 pub struct Dependencies {
-    /// Where due work is found.
+    /// Finds due changes.
     pub database: Database,
-    /// Through which leases are taken and outcomes recorded.
+    /// Takes leases and records outcomes.
     pub committer: Committer,
-    /// What calls AWS.
+    /// Calls AWS.
     pub workspaces: WorkSpaces,
-    /// Asked directly before a call that grants.
+    /// Decides again directly before each call that grants.
     pub policy: Policy,
-    /// The clock.
+    /// Stamps attempts, and measures leases and delays.
     pub clock: Clock,
-    /// Tells other replicas of work that was given back.
+    /// Tells other replicas that work was given back.
     pub released_work: ReleasedWork,
 }
 
 /// The forwarder. Cheap to clone; clones are the same forwarder.
 #[derive(Clone)]
-pub struct Forwarder(Arc<Inner>);
+pub struct Forwarder(Arc<ForwarderState>);
 
-struct Inner {
+struct ForwarderState {
     database: Database,
     committer: Committer,
     workspaces: WorkSpaces,
@@ -86,9 +87,9 @@ struct Inner {
     released_work: ReleasedWork,
     instruments: Instruments,
     settings: ForwarderConfig,
-    spots: Mutex<HashMap<(AccountId, Region), Arc<Spot>>>,
+    endpoints: Mutex<HashMap<(AccountId, Region), Arc<Endpoint>>>,
     stop: CancellationToken,
-    /// Nobody waits for what is left any more.
+    /// Cancelled when the caller no longer waits for the rest of the work.
     end: CancellationToken,
     tasks: TaskTracker,
 }
@@ -96,7 +97,7 @@ struct Inner {
 impl Forwarder {
     /// A forwarder that stops taking up work when `stop` is cancelled.
     pub fn new(dependencies: Dependencies, settings: ForwarderConfig, stop: CancellationToken) -> Self {
-        let inner = Arc::new(Inner {
+        let inner = Arc::new(ForwarderState {
             instruments: dependencies.database.instruments().clone(),
             database: dependencies.database,
             committer: dependencies.committer,
@@ -105,40 +106,40 @@ impl Forwarder {
             clock: dependencies.clock,
             released_work: dependencies.released_work,
             settings,
-            spots: Mutex::default(),
+            endpoints: Mutex::default(),
             stop,
             end: CancellationToken::new(),
             tasks: TaskTracker::new(),
         });
-        let looked_at = Arc::downgrade(&inner);
+        let observed = Arc::downgrade(&inner);
         inner
             .instruments
-            .look_at_forwarder(move || Some(Self(looked_at.upgrade()?).seen()));
+            .look_at_forwarder(move || Some(Self(observed.upgrade()?).totals()));
         Self(inner)
     }
 
-    /// What there is to do, in all places.
-    fn seen(&self) -> Forwarding {
-        let spots: Vec<_> = self.spots().values().cloned().collect();
-        spots.iter().fold(Forwarding::default(), |seen, spot| {
-            let place = spot.place();
+    /// Totals over all endpoints, for the gauges.
+    fn totals(&self) -> Forwarding {
+        let endpoints: Vec<_> = self.endpoints().values().cloned().collect();
+        endpoints.iter().fold(Forwarding::default(), |totals, endpoint| {
+            let dispatcher = endpoint.dispatcher();
             Forwarding {
-                backlog: seen.backlog + place.backlog() as u64,
-                circuits_open: seen.circuits_open + u64::from(place.is_left_alone()),
+                backlog: totals.backlog + dispatcher.backlog() as u64,
+                circuits_open: totals.circuits_open + u64::from(dispatcher.is_circuit_open()),
             }
         })
     }
 
     /// True while a new change of this permission may be accepted.
-    pub fn has_room(&self, key: &PermissionKey) -> bool {
-        let spots = self.spots();
-        let spot = spots.get(&(key.account, key.region.clone()));
-        spot.is_none_or(|spot| spot.place().accepts())
+    pub fn accepts_changes(&self, key: &PermissionKey) -> bool {
+        let endpoints = self.endpoints();
+        let endpoint = endpoints.get(&(key.account, key.region.clone()));
+        endpoint.is_none_or(|endpoint| endpoint.dispatcher().accepts_changes())
     }
 
-    /// Receives work and does it, and recovers work that nobody holds, until stopped. Then what is under way is finished, and
-    /// the rest is given back, so that another replica takes it up at once. Returns when nothing is left. Whoever drops it
-    /// sooner ends what is left.
+    /// Works on received changes, and claims due changes without a lease, until the forwarder is stopped. Then it finishes the
+    /// calls in progress, and gives back the rest so that another replica claims it at once. Returns when no work is left.
+    /// Dropping the future ends the work that is left.
     pub async fn run(self, mut work: mpsc::UnboundedReceiver<Leased>) {
         let _end = self.0.end.clone().drop_guard();
         let supervisor = Supervisor::new(&self.0.clock, &self.0.instruments, &self.0.stop);
@@ -147,8 +148,8 @@ impl Forwarder {
             unserved: HashSet::new(),
         };
         tokio::join!(self.receive(&mut work), supervisor.run(recovery));
-        for spot in self.spots().values() {
-            for leased in spot.place().empty() {
+        for endpoint in self.endpoints().values() {
+            for leased in endpoint.dispatcher().drain() {
                 self.spawn_give_back(leased);
             }
         }
@@ -157,7 +158,7 @@ impl Forwarder {
         loop {
             tokio::select! {
                 biased;
-                // A change that waited behind one that is settled now.
+                // A change that waited behind one that has just been settled.
                 Some(leased) = work.recv() => self.spawn_give_back(leased),
                 () = self.0.tasks.wait() => {
                     if work.is_empty() {
@@ -171,38 +172,39 @@ impl Forwarder {
     async fn receive(&self, work: &mut mpsc::UnboundedReceiver<Leased>) {
         while let Some(Some(leased)) = self.0.stop.run_until_cancelled(work.recv()).await {
             let key = &leased.work.change.intent.key;
-            let (spot, image) = (self.spot(key.account, &key.region), key.image.clone());
+            let (endpoint, image) = (self.endpoint(key.account, &key.region), key.image.clone());
             let for_calls = leased.work.lease_for.saturating_sub(self.0.settings.lease_reserve());
             let begin_by = leased.since.plus(for_calls);
-            let waiting = Waiting {
+            let item = QueuedItem {
                 begin_by,
                 reads: leased.work.in_doubt,
                 item: leased,
             };
-            let turned_away = spot.place().put(self.0.clock.elapsed(), image, waiting);
-            match turned_away {
-                Some((leased, why)) => self.spawn_put_off(spot, leased, why),
-                None => spot.moved(),
+            let now = self.0.clock.monotonic_now();
+            let rejected = endpoint.dispatcher().enqueue(now, image, item);
+            match rejected {
+                Some((leased, rejection)) => self.spawn_defer(endpoint, leased, rejection),
+                None => endpoint.wake_dispatch(),
             }
         }
     }
 
-    /// Where an account is called in a Region. From its first change on, tasks move it.
-    fn spot(&self, account: AccountId, region: &Region) -> Arc<Spot> {
-        let mut spots = self.spots();
+    /// The endpoint of an account in a Region. Its tasks start with its first change.
+    fn endpoint(&self, account: AccountId, region: &Region) -> Arc<Endpoint> {
+        let mut endpoints = self.endpoints();
         let key = (account, region.clone());
-        if let Some(spot) = spots.get(&key) {
-            return spot.clone();
+        if let Some(endpoint) = endpoints.get(&key) {
+            return endpoint.clone();
         }
-        let spot = Spot::new(key.clone(), self.0.settings, self.0.clock.elapsed());
-        spots.insert(key, spot.clone());
-        self.0.tasks.spawn(self.clone().serve(spot.clone()));
-        self.0.tasks.spawn(self.clone().look_after(spot.clone()));
-        spot
+        let endpoint = Endpoint::new(key.clone(), self.0.settings, self.0.clock.monotonic_now());
+        endpoints.insert(key, endpoint.clone());
+        self.0.tasks.spawn(self.clone().run_dispatch(endpoint.clone()));
+        self.0.tasks.spawn(self.clone().run_claims(endpoint.clone()));
+        endpoint
     }
 
-    fn spots(&self) -> MutexGuard<'_, HashMap<(AccountId, Region), Arc<Spot>>> {
-        // A map of spots is whole between any two statements that hold the lock.
-        self.0.spots.lock().unwrap_or_else(PoisonError::into_inner)
+    fn endpoints(&self) -> MutexGuard<'_, HashMap<(AccountId, Region), Arc<Endpoint>>> {
+        // A poisoned lock is safe to use: each holder changes the map in one statement.
+        self.0.endpoints.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,50 +1,50 @@
-//! A queue that is fair between images: each in turn gives its oldest, so that one image with thousands of recipients does not
-//! keep another image's change waiting. Pure.
+//! A fair queue: round robin between images, first in first out within an image. Pure.
+//!
+//! An image with thousands of recipients therefore does not delay the change of another image.
 
 use std::collections::{HashMap, VecDeque};
 
-use crate::{clock::Elapsed, domain::ImageId};
+use crate::{clock::MonotonicInstant, domain::ImageId};
 
-/// What waits for its turn.
 #[derive(Debug)]
-pub(super) struct Waiting<T> {
-    /// It is too late to begin after this.
-    pub(super) begin_by: Elapsed,
-    /// It begins with a read of the image. One turn, and one read, is enough for all of an image that do.
+pub(super) struct QueuedItem<T> {
+    /// The latest time at which the item may start.
+    pub(super) begin_by: MonotonicInstant,
+    /// True if it starts with a read of the image. All such items of an image share one turn and one read.
     pub(super) reads: bool,
     pub(super) item: T,
 }
 
-/// What waits of one image.
+/// The queued items of one image, oldest first.
 #[derive(Debug)]
-struct Line<T> {
-    waiting: VecDeque<Waiting<T>>,
-    /// So many of them begin with a read.
+struct ImageQueue<T> {
+    items: VecDeque<QueuedItem<T>>,
+    /// How many of them start with a read.
     reads: usize,
 }
 
-impl<T> Line<T> {
-    /// So many turns this takes.
+impl<T> ImageQueue<T> {
+    /// The turns until all of them have started.
     fn turns(&self) -> usize {
-        self.waiting.len() - self.reads + self.reads.min(1)
+        self.items.len() - self.reads + self.reads.min(1)
     }
 
-    fn take_first(&mut self) -> Option<Waiting<T>> {
-        let first = self.waiting.pop_front()?;
+    fn take_first(&mut self) -> Option<QueuedItem<T>> {
+        let first = self.items.pop_front()?;
         self.reads -= usize::from(first.reads);
         Some(first)
     }
 
-    /// Takes the first, and others that can share its read, at most so many of these.
-    fn take_turn(&mut self, most_others: usize) -> Option<(T, VecDeque<T>)> {
+    /// Removes the first item and, if it starts with a read, at most `max_others` items that share the read.
+    fn take_turn(&mut self, max_others: usize) -> Option<(T, VecDeque<T>)> {
         let first = self.take_first()?;
         let mut others = VecDeque::new();
-        if first.reads && self.reads > 0 && most_others > 0 {
-            for waiting in std::mem::take(&mut self.waiting) {
-                if waiting.reads && others.len() < most_others {
-                    others.push_back(waiting.item);
+        if first.reads && self.reads > 0 && max_others > 0 {
+            for item in std::mem::take(&mut self.items) {
+                if item.reads && others.len() < max_others {
+                    others.push_back(item.item);
                 } else {
-                    self.waiting.push_back(waiting);
+                    self.items.push_back(item);
                 }
             }
             self.reads -= others.len();
@@ -53,11 +53,10 @@ impl<T> Line<T> {
     }
 }
 
-/// The queue.
 #[derive(Debug)]
 pub(super) struct FairQueue<T> {
-    images: HashMap<ImageId, Line<T>>,
-    /// The images that have something waiting, each once.
+    images: HashMap<ImageId, ImageQueue<T>>,
+    /// The images with queued items, each once, in the order of their turns.
     turns: VecDeque<ImageId>,
     len: usize,
 }
@@ -73,66 +72,65 @@ impl<T> Default for FairQueue<T> {
 }
 
 impl<T> FairQueue<T> {
-    pub(super) fn push(&mut self, image: ImageId, waiting: Waiting<T>) {
-        let line = self.images.entry(image.clone()).or_insert_with(|| Line {
-            waiting: VecDeque::new(),
+    pub(super) fn push(&mut self, image: ImageId, item: QueuedItem<T>) {
+        let queue = self.images.entry(image.clone()).or_insert_with(|| ImageQueue {
+            items: VecDeque::new(),
             reads: 0,
         });
-        if line.waiting.is_empty() {
+        if queue.items.is_empty() {
             self.turns.push_back(image);
         }
-        line.reads += usize::from(waiting.reads);
-        line.waiting.push_back(waiting);
+        queue.reads += usize::from(item.reads);
+        queue.items.push_back(item);
         self.len += 1;
     }
 
-    /// Takes the oldest of the image whose turn it is; and if it begins with a read, at most so many others that share it.
-    pub(super) fn pop(&mut self, most_others: usize) -> Option<(T, VecDeque<T>)> {
+    /// Removes the oldest item of the next image and, if it starts with a read, at most `max_others` items that share the read.
+    pub(super) fn pop(&mut self, max_others: usize) -> Option<(T, VecDeque<T>)> {
         let image = self.turns.pop_front()?;
-        self.take_from(image, |line| line.take_turn(most_others))
+        self.take_from(image, |queue| queue.take_turn(max_others))
     }
 
-    /// Takes something that it is too late to begin. What came first to an image is the first to be late.
-    pub(super) fn pop_late(&mut self, now: Elapsed) -> Option<T> {
+    /// Removes an item that is too late to start. The oldest item of an image is the first to be late.
+    pub(super) fn pop_late(&mut self, now: MonotonicInstant) -> Option<T> {
         let is_late = |image: &ImageId| {
-            let first = self.images.get(image).and_then(|line| line.waiting.front());
-            first.is_some_and(|waiting| waiting.begin_by <= now)
+            let first = self.images.get(image).and_then(|queue| queue.items.front());
+            first.is_some_and(|item| item.begin_by <= now)
         };
         let at = self.turns.iter().position(is_late)?;
         let image = self.turns.remove(at)?;
-        self.take_from(image, |line| line.take_first().map(|first| first.item))
+        self.take_from(image, |queue| queue.take_first().map(|first| first.item))
     }
 
-    /// When something will be late first.
-    pub(super) fn late_at(&self) -> Option<Elapsed> {
-        let firsts = self.images.values().filter_map(|line| line.waiting.front());
-        firsts.map(|waiting| waiting.begin_by).min()
+    /// When the first item will be too late to start.
+    pub(super) fn late_at(&self) -> Option<MonotonicInstant> {
+        let firsts = self.images.values().filter_map(|queue| queue.items.front());
+        firsts.map(|item| item.begin_by).min()
     }
 
-    /// So many wait.
     pub(super) fn len(&self) -> usize {
         self.len
     }
 
-    /// So many turns are taken before what is added to this image now has its own.
+    /// The turns that pass before an item that is added to `image` now has its turn.
     pub(super) fn turns_ahead(&self, image: &ImageId, reads: bool) -> usize {
         let own = match self.images.get(image) {
             None => 0,
-            // At the latest it goes with the last of those that wait to read.
-            Some(line) if reads && line.reads > 0 => line.turns() - 1,
-            Some(line) => line.turns(),
+            // It shares the turn of the last item that starts with a read, at the latest.
+            Some(queue) if reads && queue.reads > 0 => queue.turns() - 1,
+            Some(queue) => queue.turns(),
         };
         let others = self.images.iter().filter(|(other, _)| *other != image);
-        own + others.map(|(_, line)| line.turns().min(own + 1)).sum::<usize>()
+        own + others.map(|(_, queue)| queue.turns().min(own + 1)).sum::<usize>()
     }
 
-    /// The image gives what is taken, and has its next turn after the others.
-    fn take_from<R>(&mut self, image: ImageId, take: impl FnOnce(&mut Line<T>) -> Option<R>) -> Option<R> {
-        let line = self.images.get_mut(&image)?;
-        let before = line.waiting.len();
-        let taken = take(line);
-        self.len -= before - line.waiting.len();
-        if line.waiting.is_empty() {
+    /// Removes items of an image, and puts the image behind the others.
+    fn take_from<R>(&mut self, image: ImageId, take: impl FnOnce(&mut ImageQueue<T>) -> Option<R>) -> Option<R> {
+        let queue = self.images.get_mut(&image)?;
+        let before = queue.items.len();
+        let taken = take(queue);
+        self.len -= before - queue.items.len();
+        if queue.items.is_empty() {
             self.images.remove(&image);
         } else {
             self.turns.push_back(image);
@@ -148,8 +146,8 @@ mod tests {
     use super::*;
     use crate::{clock::Clock, domain::Timestamp};
 
-    fn start() -> Elapsed {
-        Clock::manual(Timestamp::parse("2026-11-22T00:00:00Z").unwrap()).elapsed()
+    fn start() -> MonotonicInstant {
+        Clock::manual(Timestamp::parse("2026-11-22T00:00:00Z").unwrap()).monotonic_now()
     }
 
     fn image(name: &str) -> ImageId {
@@ -160,16 +158,16 @@ mod tests {
         let begin_by = start().plus(Duration::from_secs(number));
         let item = (name, number);
         let reads = false;
-        queue.push(image(&name.to_string()), Waiting { begin_by, reads, item });
+        queue.push(image(&name.to_string()), QueuedItem { begin_by, reads, item });
     }
 
     fn put_reader(queue: &mut FairQueue<(char, u64)>, name: char, number: u64) {
-        let waiting = Waiting {
+        let item = QueuedItem {
             begin_by: start().plus(Duration::from_secs(number)),
             reads: true,
             item: (name, number),
         };
-        queue.push(image(&name.to_string()), waiting);
+        queue.push(image(&name.to_string()), item);
     }
 
     fn pop_one(queue: &mut FairQueue<(char, u64)>) -> Option<(char, u64)> {
@@ -179,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn images_take_turns_and_each_gives_its_oldest_first() {
+    fn images_take_turns_and_the_oldest_item_of_each_comes_first() {
         let mut queue = FairQueue::default();
         for number in 0..1000 {
             put(&mut queue, 'a', number);
@@ -188,7 +186,7 @@ mod tests {
         put(&mut queue, 'c', 0);
         put(&mut queue, 'b', 1);
         assert_eq!(queue.turns_ahead(&image("b"), false), 2 + 3 + 1);
-        assert_eq!(queue.turns_ahead(&image("d"), false), 3, "one of each of the others");
+        assert_eq!(queue.turns_ahead(&image("d"), false), 3, "one turn of each other image");
         let first: Vec<_> = std::iter::from_fn(|| pop_one(&mut queue)).take(7).collect();
         assert_eq!(
             first,
@@ -198,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn those_of_an_image_that_begin_with_a_read_share_one_turn() {
+    fn items_of_an_image_that_start_with_a_read_share_one_turn() {
         let mut queue = FairQueue::default();
         put(&mut queue, 'a', 0);
         (1..=5).for_each(|number| put_reader(&mut queue, 'a', number));
@@ -211,7 +209,7 @@ mod tests {
         assert_eq!(
             queue.pop(3),
             Some((('a', 1), VecDeque::from([('a', 2), ('a', 3), ('a', 4)]))),
-            "at most so many"
+            "the first item and at most 3 others"
         );
         assert_eq!(queue.len(), 2);
         assert_eq!(pop_one(&mut queue), Some(('a', 5)));
@@ -219,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_late_is_found_behind_others() {
+    fn an_item_that_is_too_late_is_found_behind_others() {
         let mut queue = FairQueue::default();
         put(&mut queue, 'a', 9);
         put(&mut queue, 'b', 5);

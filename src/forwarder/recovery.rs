@@ -1,9 +1,9 @@
-//! Recovery: takes up work that nobody holds: at the start, when a change is due for its next attempt, when another replica
-//! gives work back, and from time to time.
+//! Recovery: claims due changes that have no lease. It runs at the start, when a retry is due, when another replica gives work
+//! back, and at an interval.
 //!
-//! First the accounts are found that have such work; then each is claimed for by itself, no more than can be begun there soon,
-//! so that no account waits behind another's. Where there is more, it is looked again as soon as there is room. What this replica is
-//! not configured for is left to those that are.
+//! A worker finds the endpoints that have such changes. A task per endpoint then claims no more changes than can start there
+//! soon, so that no account waits behind another. Where more are due, it claims them as soon as its dispatcher has room. An
+//! endpoint that this replica is not configured for is left to other replicas.
 
 use std::{
     collections::{BTreeSet, HashSet},
@@ -18,42 +18,42 @@ use tracing::Instrument;
 use crate::{
     domain::{AccountId, PermissionKey, Region, transition::Command},
     store::{StoreError, due},
-    worker::{Cause, Next, Worker},
+    worker::{NextRound, Trigger, Worker},
 };
 
-use super::{Forwarder, place::Room, spot::Spot};
+use super::{Forwarder, dispatcher::ClaimLimit, endpoint::Endpoint};
 
-const CANNOT_LOOK: &str = "cannot look for work that nobody holds";
+const CANNOT_FIND_DUE: &str = "cannot read due changes from the database";
 
-/// The worker that looks where there is work that nobody holds.
+/// The worker that finds the endpoints with due changes.
 pub(super) struct Recovery {
     pub(super) forwarder: Forwarder,
-    /// What was warned of.
+    /// Endpoints that are not configured here and were logged.
     pub(super) unserved: HashSet<(AccountId, Region)>,
 }
 
 impl Worker for Recovery {
     const NAME: &'static str = "recovery";
-    const FAILURE: &'static str = CANNOT_LOOK;
+    const FAILURE: &'static str = CANNOT_FIND_DUE;
     type Error = StoreError;
 
     fn every(&self) -> Duration {
         self.forwarder.0.settings.recover_every
     }
 
-    async fn round(&mut self, _: Cause) -> Result<Next, StoreError> {
+    async fn round(&mut self, _: Trigger) -> Result<NextRound, StoreError> {
         let inner = &self.forwarder.0;
         for (account, region) in due::endpoints(&inner.database).await? {
             if inner.workspaces.serves(account, &region) {
-                self.forwarder.spot(account, &region).look();
+                self.forwarder.endpoint(account, &region).request_scan();
             } else if self.unserved.insert((account, region.clone())) {
                 tracing::warn!(
                     account_id = %account, %region,
-                    "changes are due that this replica cannot work on: the account or the Region is not configured"
+                    "changes are due for an account or a Region that is not configured on this replica"
                 );
             }
         }
-        Ok(Next::Interval)
+        Ok(NextRound::Interval)
     }
 
     async fn woken(&mut self) {
@@ -62,86 +62,95 @@ impl Worker for Recovery {
 }
 
 impl Forwarder {
-    /// Claims for one account in one Region, until stopped.
-    pub(super) async fn look_after(self, spot: Arc<Spot>) {
+    /// Claims due changes of one endpoint until the forwarder stops.
+    pub(super) async fn run_claims(self, endpoint: Arc<Endpoint>) {
         loop {
-            let rest = self.look_again(&spot);
-            if self.0.stop.run_until_cancelled(rest).await.is_none() {
+            let claimed = self.claim_or_wait(&endpoint);
+            if self.0.stop.run_until_cancelled(claimed).await.is_none() {
                 return;
             }
         }
     }
 
-    async fn look_again(&self, spot: &Spot) {
-        let now = self.0.clock.elapsed();
-        let (room, until_due) = {
-            let mut place = spot.place();
-            match place.is_to_look(now) {
-                Ok(()) => (place.room(now), None),
-                Err(until_due) => (Room::None, until_due),
+    async fn claim_or_wait(&self, endpoint: &Endpoint) {
+        let now = self.0.clock.monotonic_now();
+        let (claim_limit, until_retry) = {
+            let mut dispatcher = endpoint.dispatcher();
+            match dispatcher.check_scan_due(now) {
+                Ok(()) => (dispatcher.claim_limit(now), None),
+                Err(until_retry) => (ClaimLimit::None, until_retry),
             }
         };
-        let due = match room {
-            Room::For(limit) => self.due(spot, limit).await,
-            Room::ForSpent(limit) => {
+        let due = match claim_limit {
+            ClaimLimit::Due(limit) => self.due(endpoint, limit).await,
+            ClaimLimit::BudgetSpent(limit) => {
                 let give_up_after = self.0.settings.give_up_after;
-                due::expired(&self.0.database, spot.account, &spot.region, give_up_after, limit).await
+                due::expired(
+                    &self.0.database,
+                    endpoint.account,
+                    &endpoint.region,
+                    give_up_after,
+                    limit,
+                )
+                .await
             }
-            Room::None => return self.until_moved(spot, until_due).await,
+            ClaimLimit::None => return self.wait_for_scan(endpoint, until_retry).await,
         };
         match due {
             Ok(keys) => {
-                let (Room::For(limit) | Room::ForSpent(limit)) = room else {
+                let (ClaimLimit::Due(limit) | ClaimLimit::BudgetSpent(limit)) = claim_limit else {
                     return;
                 };
                 if keys.len() >= limit as usize {
-                    spot.place().look();
+                    endpoint.dispatcher().request_scan();
                 }
-                self.claim(spot, keys).await;
+                self.claim(endpoint, keys).await;
             }
             Err(error) => {
-                tracing::warn!(error = &error as &dyn Error, "{CANNOT_LOOK}");
-                self.until_moved(spot, Some(self.0.settings.recover_every)).await;
-                spot.place().look();
+                tracing::warn!(error = &error as &dyn Error, "{CANNOT_FIND_DUE}");
+                self.wait_for_scan(endpoint, Some(self.0.settings.recover_every)).await;
+                endpoint.dispatcher().request_scan();
             }
         }
     }
 
-    /// What is due, fairly between images; and of images that are read for it, what else that read will tell of.
-    async fn due(&self, spot: &Spot, limit: u32) -> Result<Vec<PermissionKey>, StoreError> {
+    /// Due changes, shared fairly between images. For each image that will be read anyway, it adds other due changes that the
+    /// read answers.
+    async fn due(&self, endpoint: &Endpoint, limit: u32) -> Result<Vec<PermissionKey>, StoreError> {
         let database = &self.0.database;
-        let due = due::due(database, spot.account, &spot.region, limit).await?;
+        let due = due::due(database, endpoint.account, &endpoint.region, limit).await?;
         let to_read: BTreeSet<_> = due.iter().filter(|due| due.reads).map(|due| &due.key.image).collect();
         let images: Vec<_> = to_read.into_iter().cloned().collect();
         let mut keys: Vec<_> = due.into_iter().map(|due| due.key).collect();
-        let room = spot.place().room_to_share() / u32::try_from(images.len().max(1)).unwrap_or(u32::MAX);
-        if room > 0 && !images.is_empty() {
+        let per_image = u32::try_from(images.len().max(1)).unwrap_or(u32::MAX);
+        let shared_limit = endpoint.dispatcher().shared_claim_limit() / per_image;
+        if shared_limit > 0 && !images.is_empty() {
             let named: HashSet<_> = keys.iter().cloned().collect();
-            let more = due::due_to_read(database, spot.account, &spot.region, &images, room).await?;
+            let more = due::due_to_read(database, endpoint.account, &endpoint.region, &images, shared_limit).await?;
             keys.extend(more.into_iter().filter(|key| !named.contains(key)));
         }
         Ok(keys)
     }
 
-    async fn until_moved(&self, spot: &Spot, at_most: Option<Duration>) {
+    async fn wait_for_scan(&self, endpoint: &Endpoint, at_most: Option<Duration>) {
         let Some(at_most) = at_most else {
-            return spot.looking.notified().await;
+            return endpoint.scan.notified().await;
         };
         tokio::select! {
-            () = spot.looking.notified() => {}
+            () = endpoint.scan.notified() => {}
             () = self.0.clock.sleep(at_most) => {}
         }
     }
 
-    /// Claims work. The committer decides between those who find the same.
-    async fn claim(&self, spot: &Spot, keys: Vec<PermissionKey>) {
+    /// Claims changes. Two replicas may find the same change; the committer gives its lease to one of them.
+    async fn claim(&self, endpoint: &Endpoint, keys: Vec<PermissionKey>) {
         if keys.is_empty() {
             return;
         }
-        let (account, region, found) = (&spot.account, &spot.region, keys.len());
+        let (account, region, found) = (&endpoint.account, &endpoint.region, keys.len());
         let span = tracing::info_span!("recover", account_id = %account, cloud.region = %region, found);
         let claims = async {
-            tracing::debug!("taking up changes that nobody works on");
+            tracing::debug!("claiming due changes that have no lease");
             let mut claims = JoinSet::new();
             for key in keys {
                 let committer = self.0.committer.clone();
@@ -149,7 +158,7 @@ impl Forwarder {
                 claims.spawn(claim.in_current_span());
             }
             if let Some(error) = claims.join_all().await.into_iter().flatten().next() {
-                tracing::warn!(%error, "changes could not be taken up; it is looked for them again");
+                tracing::warn!(%error, "some claims failed; recovery will retry");
             }
         };
         claims.instrument(span).await;

@@ -1,27 +1,27 @@
-//! Recording what came of the work under a lease, and giving back work that was not begun.
+//! Records the outcome of the work under a lease, and gives back work that did not start.
 
 use std::{sync::Arc, time::Duration};
 
 use crate::{
     domain::{
         Attempt,
-        convergence::{self, Circumstances, Next},
-        transition::{Answer, Command, Outcome, Settlement, Work},
+        convergence::{self, DecisionContext, NextStep},
+        transition::{Command, CommandReply, Settlement, Work, WorkOutcome},
     },
     store::{CommitError, Leased},
 };
 
-use super::{Forwarder, place::TurnedAway, spot::Spot};
+use super::{Forwarder, dispatcher::Rejection, endpoint::Endpoint};
 
-/// The longest wait between two tries to record an outcome.
+/// The longest delay between two tries to record an outcome.
 const SETTLE_RETRY_CAP: Duration = Duration::from_secs(2);
 
 impl Forwarder {
-    /// Gives back work that was not begun, and tells other replicas.
+    /// Gives back work that did not start, and tells other replicas.
     pub(super) fn spawn_give_back(&self, leased: Leased) {
         let forwarder = self.clone();
         self.0.tasks.spawn(async move {
-            let due_now = Outcome::Retry {
+            let due_now = WorkOutcome::Retry {
                 delay: Duration::ZERO,
                 in_doubt: leased.work.in_doubt,
                 observed: None,
@@ -32,82 +32,84 @@ impl Forwarder {
         });
     }
 
-    /// Gives back work that cannot be begun in time, to be taken up later; or ends it, if its time is up and AWS does not
-    /// answer.
-    pub(super) fn spawn_put_off(&self, spot: Arc<Spot>, leased: Leased, why: TurnedAway) {
+    /// Gives back work that cannot start in time, for a retry later. If its retry budget is spent and AWS does not answer, the
+    /// change ends instead.
+    pub(super) fn spawn_defer(&self, endpoint: Arc<Endpoint>, leased: Leased, rejection: Rejection) {
         let forwarder = self.clone();
         self.0.tasks.spawn(async move {
             let Leased { work, since } = leased;
-            let age = work.age + forwarder.0.clock.elapsed().since(since);
-            let now = Circumstances {
+            let age = work.age + forwarder.0.clock.monotonic_now().since(since);
+            let now = DecisionContext {
                 action: work.change.intent.action,
-                first: work.change.generation == 1,
-                spent: age >= forwarder.0.settings.give_up_after,
-                // Not shortened by the wait: since when it is reckoned is from before the commit that told of it.
-                landing_for: work.landing_for,
-                seen: None,
-                // No call is made, and nothing is read.
+                is_first: work.change.generation == 1,
+                is_budget_spent: age >= forwarder.0.settings.give_up_after,
+                // The wait in the queue is not subtracted: `since` is a time before the commit that started the period.
+                unresolved_for: work.unresolved_for,
+                observed: None,
+                // The policy is not asked, because no call is made.
                 denial: None,
             };
-            let outcome = forwarder.turned_away(work.in_doubt, age, now, why);
-            forwarder.record(&spot, work, Vec::new(), outcome).await;
+            let outcome = forwarder.rejected_outcome(work.in_doubt, age, now, rejection);
+            forwarder.record(&endpoint, work, Vec::new(), outcome).await;
         });
     }
 
-    /// What becomes of a change of this age that is not called now.
-    pub(super) fn turned_away(
+    /// The outcome of work that the dispatcher rejected. `age` is the time since the change was accepted.
+    pub(super) fn rejected_outcome(
         &self,
         in_doubt: bool,
         age: Duration,
-        now: Circumstances<'_>,
-        why: TurnedAway,
-    ) -> Outcome {
+        now: DecisionContext<'_>,
+        rejection: Rejection,
+    ) -> WorkOutcome {
         let retry = self.0.settings.retry();
         let left = retry.give_up_after.saturating_sub(age);
-        let now = Circumstances {
-            spent: now.spent && why.is_dead,
+        let now = DecisionContext {
+            is_budget_spent: now.is_budget_spent && rejection.is_unreachable,
             ..now
         };
-        match convergence::unreachable(in_doubt, now) {
-            Next::Fail { failure, observed } => Outcome::Failed { failure, observed },
-            Next::Retry { retry_after, in_doubt } => Outcome::Retry {
+        match convergence::when_unreachable(in_doubt, now) {
+            NextStep::Fail { failure, observed } => WorkOutcome::Failed { failure, observed },
+            NextStep::Retry { retry_after, in_doubt } => WorkOutcome::Retry {
                 delay: match in_doubt {
-                    false if why.is_dead => why.delay.min(left),
-                    false => why.delay,
-                    // A call may still be landing: it is not read back at once.
-                    true => why.delay.max(retry.base).max(retry_after.unwrap_or_default()),
+                    false if rejection.is_unreachable => rejection.delay.min(left),
+                    false => rejection.delay,
+                    // An earlier call may still take effect, so AWS is not read back at once.
+                    true => rejection.delay.max(retry.base).max(retry_after.unwrap_or_default()),
                 },
                 in_doubt,
-                observed: now.seen,
+                observed: now.observed,
             },
-            Next::Call | Next::ReadBack(_) | Next::Succeed => Outcome::Retry {
-                delay: why.delay,
+            NextStep::Call | NextStep::ReadBack(_) | NextStep::Succeed => WorkOutcome::Retry {
+                delay: rejection.delay,
                 in_doubt,
-                observed: now.seen,
+                observed: now.observed,
             },
         }
     }
 
-    /// Records the outcome, and sees to it that a change that is not over is taken up again.
-    pub(super) async fn record(&self, spot: &Spot, work: Work, attempts: Vec<Attempt>, outcome: Outcome) {
+    /// Records the outcome, and schedules the retry of a change that has not ended.
+    pub(super) async fn record(&self, endpoint: &Endpoint, work: Work, attempts: Vec<Attempt>, outcome: WorkOutcome) {
         let was_called = !attempts.is_empty();
         let delay = match &outcome {
-            Outcome::Retry { delay, .. } => Some(*delay),
-            Outcome::Succeeded | Outcome::Failed { .. } => None,
+            WorkOutcome::Retry { delay, .. } => Some(*delay),
+            WorkOutcome::Succeeded | WorkOutcome::Failed { .. } => None,
         };
         let settled = self.settle(work, attempts, outcome).await;
         if delay.is_some() && was_called {
             self.0.instruments.put_off();
         }
         if settled && let Some(delay) = delay {
-            spot.place().defer(self.0.clock.elapsed(), delay);
-            spot.looking.notify_one();
+            endpoint
+                .dispatcher()
+                .schedule_retry(self.0.clock.monotonic_now(), delay);
+            endpoint.scan.notify_one();
         }
     }
 
-    /// Records the outcome. AWS has answered, so this does not give up while the forwarder runs, which is to the end of the grace:
-    /// until the outcome is durable, or the lease is somebody else's, who then reads AWS back. True when it is durable.
-    async fn settle(&self, work: Work, attempts: Vec<Attempt>, outcome: Outcome) -> bool {
+    /// Records the outcome. AWS has answered, so it retries until the outcome is durable, another replica has the lease, or the
+    /// server's grace period ends. In the last two cases AWS is read back later. Returns true if the outcome is durable.
+    async fn settle(&self, work: Work, attempts: Vec<Attempt>, outcome: WorkOutcome) -> bool {
         let settlement = Settlement {
             key: work.change.intent.key.clone(),
             epoch: work.epoch,
@@ -119,21 +121,21 @@ impl Forwarder {
         loop {
             let command = Command::Settle(settlement.clone());
             match self.0.committer.commit_with_backpressure(command).await {
-                Ok((Answer::Settled, _)) => return true,
+                Ok((CommandReply::Settled, _)) => return true,
                 Ok(_) => {
                     self.0.instruments.lease_lost();
-                    tracing::warn!("the lease is over: the outcome is on record already, or AWS is read back");
+                    tracing::warn!("the lease has ended: the outcome was recorded before, or AWS will be read back");
                     return false;
                 }
                 Err(CommitError::Rejected) => {
-                    tracing::error!("the store cannot take the outcome; AWS is read back");
+                    tracing::error!("the store rejects the outcome; AWS will be read back");
                     return false;
                 }
-                Err(error) => tracing::warn!(%error, "the outcome is not on record yet"),
+                Err(error) => tracing::warn!(%error, "cannot record the outcome yet; the forwarder will retry"),
             }
             let waited = self.0.end.run_until_cancelled(self.0.clock.sleep(wait)).await;
             if waited.is_none() {
-                tracing::warn!("stopped without the outcome on record; recovery reads AWS back");
+                tracing::warn!("stopped before the outcome was recorded; recovery will read AWS back");
                 return false;
             }
             wait = (wait * 2).min(SETTLE_RETRY_CAP);

@@ -1,27 +1,27 @@
-//! One step: what is done under one lease, when it is its turn.
+//! The work on one change under one lease, once the dispatcher has granted a slot.
 
 use std::{future::Future, time::Duration};
 
 use tracing::Instrument;
 
 use crate::{
-    clock::Elapsed,
+    clock::MonotonicInstant,
     domain::{
-        Action, Attempt, Intent, Operation, Reply,
-        convergence::{self, Circumstances, Next},
-        transition::{Answer, Command, Outcome, Work},
+        Action, Attempt, AwsOperation, AwsResponse, Intent,
+        convergence::{self, DecisionContext, NextStep},
+        transition::{Command, CommandReply, Work, WorkOutcome},
     },
-    policy::{Question, Verdict},
+    policy::{Decision, PolicyQuery},
     store::Leased,
     telemetry::Attempted,
     workspaces,
 };
 
-use super::{Forwarder, spot::TurnTaken};
+use super::{Forwarder, endpoint::SlotGuard};
 
 impl Forwarder {
-    /// Works under a lease until the outcome is recorded, or the lease is lost to somebody else.
-    pub(super) async fn converge(&self, leased: Leased, turn: TurnTaken) {
+    /// Works on a change until its outcome is recorded, or the lease is lost.
+    pub(super) async fn converge(&self, leased: Leased, slot: SlotGuard) {
         let intent = &leased.work.change.intent;
         let span = tracing::info_span!(
             "forward",
@@ -34,108 +34,113 @@ impl Forwarder {
         );
         self.0.committer.origin_of(intent).adopt(&span);
         async {
-            let worked = self.work(leased, &turn).await;
-            let spot = turn.spot().clone();
-            // AWS is free for others while this is recorded.
-            drop(turn);
+            let worked = self.work(leased, &slot).await;
+            let endpoint = slot.endpoint().clone();
+            // The slot is free for another change while the outcome is recorded.
+            drop(slot);
             if let Some((work, attempts, outcome)) = worked {
-                self.record(&spot, work, attempts, outcome).await;
+                self.record(&endpoint, work, attempts, outcome).await;
             }
         }
         .instrument(span)
         .await;
     }
 
-    /// Calls AWS and reads it back until there is an outcome. None when the lease is lost.
+    /// Calls AWS and reads it back until there is an outcome. None if the lease is lost.
     async fn work(
         &self,
         Leased { mut work, mut since }: Leased,
-        turn: &TurnTaken,
-    ) -> Option<(Work, Vec<Attempt>, Outcome)> {
+        slot: &SlotGuard,
+    ) -> Option<(Work, Vec<Attempt>, WorkOutcome)> {
         let mut attempts = Vec::new();
-        let mut seen = None;
-        let mut next = begin(&work);
-        // Reckoned from after the commit that said for how long, so that it is never over too early.
-        let mut received = self.0.clock.elapsed();
+        let mut observed = None;
+        let mut next = first_step(&work);
+        // The period of the unresolved call counts from after its commit, so that it never ends too early.
+        let mut received = self.0.clock.monotonic_now();
         loop {
             let (key, action) = (&work.change.intent.key, work.change.intent.action);
-            let elapsed = self.0.clock.elapsed();
+            let elapsed = self.0.clock.monotonic_now();
             let age = work.age + elapsed.since(since);
             let denial = match next {
-                Next::Call | Next::ReadBack(_) => self.denial(&work.change.intent),
-                Next::Succeed | Next::Fail { .. } | Next::Retry { .. } => None,
+                NextStep::Call | NextStep::ReadBack(_) => self.denial(&work.change.intent),
+                NextStep::Succeed | NextStep::Fail { .. } | NextStep::Retry { .. } => None,
             };
-            let now = Circumstances {
+            let now = DecisionContext {
                 action,
-                first: work.change.generation == 1,
-                spent: age >= self.0.settings.give_up_after,
-                landing_for: work
-                    .landing_for
+                is_first: work.change.generation == 1,
+                is_budget_spent: age >= self.0.settings.give_up_after,
+                unresolved_for: work
+                    .unresolved_for
                     .map(|left| left.saturating_sub(elapsed.since(received))),
-                seen,
+                observed,
                 denial: denial.as_deref(),
             };
-            next = convergence::permitted(next, now);
-            // The first call is what the turn is for.
-            if let Some(in_doubt) = next.in_doubt_if_not_called()
+            next = convergence::apply_policy(next, now);
+            // The slot covers the first call.
+            if let Some(in_doubt) = next.in_doubt_if_skipped()
                 && !attempts.is_empty()
-                && let Err(why) = turn.go_on()
+                && let Err(rejection) = slot.permit_call()
             {
-                let outcome = self.turned_away(in_doubt, age, now, why);
+                let outcome = self.rejected_outcome(in_doubt, age, now, rejection);
                 return Some((work, attempts, outcome));
             }
-            if let (Next::ReadBack(_), Some(in_doubt)) = (&next, next.in_doubt_if_not_called())
+            if let (NextStep::ReadBack(_), Some(in_doubt)) = (&next, next.in_doubt_if_skipped())
                 && !attempts.is_empty()
                 && !self.has_time_to_read(&work, since)
             {
-                // Whoever has the next lease reads it back.
-                next = Next::Retry {
+                // The holder of the next lease reads AWS back.
+                next = NextStep::Retry {
                     retry_after: None,
                     in_doubt,
                 };
             }
             next = match next {
-                Next::Call if !self.has_time(&work, since) => {
+                NextStep::Call if !self.has_time(&work, since) => {
                     let (renewed, renewed_since) = self.renew(&work, std::mem::take(&mut attempts)).await?;
-                    (work, since, received) = (renewed, renewed_since, self.0.clock.elapsed());
-                    seen = None;
-                    begin(&work)
+                    (work, since, received) = (renewed, renewed_since, self.0.clock.monotonic_now());
+                    observed = None;
+                    first_step(&work)
                 }
-                Next::Call => {
+                NextStep::Call => {
                     let call = self.0.workspaces.update_image_permission(key, action.into());
-                    let reply = self
-                        .attempt(turn, &mut attempts, Operation::UpdateWorkspaceImagePermission, call)
+                    let response = self
+                        .attempt(slot, &mut attempts, AwsOperation::UpdateWorkspaceImagePermission, call)
                         .await;
-                    convergence::after_call(&reply.result, now)
+                    convergence::after_call(&response.result, now)
                 }
-                Next::ReadBack(doubt) => {
+                NextStep::ReadBack(reason) => {
                     let call = async {
-                        let (reply, calls) = self.0.workspaces.read_access(key).await;
-                        turn.came_to(calls);
-                        reply
+                        let (response, calls) = self.0.workspaces.read_access(key).await;
+                        slot.correct_charge(calls);
+                        response
                     };
-                    let reply = self
-                        .attempt(turn, &mut attempts, Operation::DescribeWorkspaceImagePermissions, call)
+                    let response = self
+                        .attempt(
+                            slot,
+                            &mut attempts,
+                            AwsOperation::DescribeWorkspaceImagePermissions,
+                            call,
+                        )
                         .await;
-                    seen = convergence::seen(&doubt, &reply.result, now);
-                    convergence::after_read_back(doubt, &reply.result, now)
+                    observed = convergence::observed_access(&reason, &response.result, now);
+                    convergence::after_read_back(reason, &response.result, now)
                 }
-                Next::Succeed => return Some((work, attempts, Outcome::Succeeded)),
-                Next::Fail { failure, observed } => {
-                    return Some((work, attempts, Outcome::Failed { failure, observed }));
+                NextStep::Succeed => return Some((work, attempts, WorkOutcome::Succeeded)),
+                NextStep::Fail { failure, observed } => {
+                    return Some((work, attempts, WorkOutcome::Failed { failure, observed }));
                 }
-                Next::Retry { retry_after, in_doubt } => {
-                    let made = work.change.attempts.len() + attempts.len();
+                NextStep::Retry { retry_after, in_doubt } => {
+                    let attempts_made = work.change.attempts.len() + attempts.len();
                     let (retry, jitter) = (self.0.settings.retry(), fastrand::f64());
                     let delay = if in_doubt {
-                        retry.delay_in_doubt(made, retry_after, jitter)
+                        retry.delay_in_doubt(attempts_made, retry_after, jitter)
                     } else {
-                        retry.delay(made, retry_after, jitter)
+                        retry.delay(attempts_made, retry_after, jitter)
                     };
-                    let outcome = Outcome::Retry {
+                    let outcome = WorkOutcome::Retry {
                         delay,
                         in_doubt,
-                        observed: seen,
+                        observed,
                     };
                     return Some((work, attempts, outcome));
                 }
@@ -143,41 +148,41 @@ impl Forwarder {
         }
     }
 
-    /// Why the policy in force refuses a call, if it does. Access may always be taken away.
+    /// Why the policy in force refuses the call, if it does. A revoke is always permitted.
     fn denial(&self, intent: &Intent) -> Option<String> {
         if intent.action == Action::Revoke {
             return None;
         }
-        match self.0.policy.decide(Question::of(intent)) {
-            Verdict::Allow { .. } => None,
-            Verdict::Deny { policies, words } => {
+        match self.0.policy.decide(PolicyQuery::of(intent)) {
+            Decision::Allow { .. } => None,
+            Decision::Deny { policies, message } => {
                 tracing::info!(?policies, "the policy in force refuses to call AWS");
-                Some(words)
+                Some(message)
             }
         }
     }
 
-    /// True when a call that is begun now ends before the lease does.
-    fn has_time(&self, work: &Work, since: Elapsed) -> bool {
-        self.0.clock.elapsed().plus(self.0.settings.lease_reserve()) < since.plus(work.lease_for)
+    /// True if a call that starts now ends before the lease.
+    fn has_time(&self, work: &Work, since: MonotonicInstant) -> bool {
+        self.0.clock.monotonic_now().plus(self.0.settings.lease_reserve()) < since.plus(work.lease_for)
     }
 
-    /// True when a read that is begun now ends before the lease does.
-    fn has_time_to_read(&self, work: &Work, since: Elapsed) -> bool {
-        self.0.clock.elapsed().plus(self.0.settings.read_timeout) <= since.plus(work.lease_for)
+    /// True if a read that starts now ends before the lease.
+    fn has_time_to_read(&self, work: &Work, since: MonotonicInstant) -> bool {
+        self.0.clock.monotonic_now().plus(self.0.settings.read_timeout) <= since.plus(work.lease_for)
     }
 
-    /// Lengthens the lease. What was called so far is on record with it.
-    async fn renew(&self, work: &Work, attempts: Vec<Attempt>) -> Option<(Work, Elapsed)> {
+    /// Renews the lease, and records the attempts made so far.
+    async fn renew(&self, work: &Work, attempts: Vec<Attempt>) -> Option<(Work, MonotonicInstant)> {
         let command = Command::Renew {
             key: work.change.intent.key.clone(),
             epoch: work.epoch,
             attempts,
         };
         match self.0.committer.commit_with_backpressure(command).await {
-            Ok((Answer::Renewed(work), since)) => Some((*work, since)),
-            Ok((Answer::GaveWay, _)) => {
-                tracing::info!("a newer change has taken over; it waits until nothing can land before it");
+            Ok((CommandReply::Renewed(work), since)) => Some((*work, since)),
+            Ok((CommandReply::GaveWay, _)) => {
+                tracing::info!("a newer change has taken over; it waits until no earlier call can take effect");
                 None
             }
             Ok(_) => {
@@ -186,30 +191,30 @@ impl Forwarder {
                 None
             }
             Err(error) => {
-                tracing::warn!(%error, "the lease could not be renewed; recovery goes on with the change");
+                tracing::warn!(%error, "cannot renew the lease; recovery will continue the change");
                 None
             }
         }
     }
 
-    /// Makes a call and remembers it.
+    /// Makes a call, measures it, and adds it to `attempts`.
     async fn attempt<T>(
         &self,
-        turn: &TurnTaken,
+        slot: &SlotGuard,
         attempts: &mut Vec<Attempt>,
-        operation: Operation,
-        call: impl Future<Output = Reply<T>>,
-    ) -> Reply<T> {
-        let (started_at, started) = (self.0.clock.now(), self.0.clock.elapsed());
-        let reply = call.await;
-        turn.called(started, reply.classification());
+        operation: AwsOperation,
+        call: impl Future<Output = AwsResponse<T>>,
+    ) -> AwsResponse<T> {
+        let (started_at, started) = (self.0.clock.now(), self.0.clock.monotonic_now());
+        let response = call.await;
+        slot.record_call(started, response.classification());
         let attempt = Attempt {
             operation,
             started_at,
-            duration: whole_microseconds(self.0.clock.elapsed().since(started)),
-            classification: reply.classification(),
-            aws_request_id: reply.aws_request_id.clone(),
-            error_code: reply.result.as_ref().err().and_then(|fault| fault.code.clone()),
+            duration: whole_microseconds(self.0.clock.monotonic_now().since(started)),
+            classification: response.classification(),
+            aws_request_id: response.aws_request_id.clone(),
+            error_code: response.result.as_ref().err().and_then(|error| error.code.clone()),
         };
         self.0.instruments.attempted(Attempted {
             operation,
@@ -225,17 +230,17 @@ impl Forwarder {
             "called AWS"
         );
         attempts.push(attempt);
-        reply
+        response
     }
 }
 
-/// What to do first about a change.
-fn begin(work: &Work) -> Next {
-    let last_word = convergence::last_word(&work.change.attempts, workspaces::reason_of);
-    convergence::begin(work.in_doubt, last_word)
+/// The first step of a change.
+fn first_step(work: &Work) -> NextStep {
+    let last_call_failure = convergence::last_call_failure(&work.change.attempts, workspaces::reason_of);
+    convergence::first_step(work.in_doubt, last_call_failure)
 }
 
-/// What the store keeps, so that an answer from memory is the answer from the store.
+/// Rounds down to what the store keeps, so that an answer from memory equals an answer from the store.
 fn whole_microseconds(duration: Duration) -> Duration {
     Duration::from_micros(u64::try_from(duration.as_micros()).unwrap_or(u64::MAX))
 }

@@ -17,7 +17,7 @@ use tower::{Layer, Service};
 use tracing::{Instrument, Span};
 
 use crate::{
-    clock::{Clock, Elapsed},
+    clock::{Clock, MonotonicInstant},
     edge::{
         limits::{Holding, Limits},
         observation::CallSpan,
@@ -29,7 +29,7 @@ use super::{code, deadline, protocol, rpcs::Rpc, status};
 
 /// When a call came in.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Arrival(pub(super) Elapsed);
+pub(super) struct Arrival(pub(super) MonotonicInstant);
 
 /// How many calls were not answered yet. A stream counts until it begins. Cheap to clone; clones count the same.
 #[derive(Debug, Clone, Default)]
@@ -188,13 +188,13 @@ fn completed<A>(mut response: Response<A>) -> Response<A> {
 struct End {
     clock: Clock,
     under_way: UnderWay,
-    arrival: Elapsed,
+    arrival: MonotonicInstant,
     code: Code,
 }
 
 impl End {
     fn of_a_call(clock: Clock, under_way: UnderWay) -> Self {
-        let arrival = clock.elapsed();
+        let arrival = clock.monotonic_now();
         under_way.0.send_modify(|calls| *calls += 1);
         Self {
             clock,
@@ -207,7 +207,7 @@ impl End {
 
 impl Drop for End {
     fn drop(&mut self) {
-        let seconds = self.clock.elapsed().since(self.arrival).as_secs_f64();
+        let seconds = self.clock.monotonic_now().since(self.arrival).as_secs_f64();
         tracing::info!(code = code::name(self.code), seconds, "the call ended");
         self.under_way.0.send_modify(|calls| *calls -= 1);
     }

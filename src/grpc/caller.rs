@@ -40,7 +40,7 @@ impl Caller {
             return Err(status::not_allowed(rule).into_status());
         }
         let arrival = request.extensions().get::<Arrival>();
-        let spent = arrival.map_or(Duration::ZERO, |arrival| clock.elapsed().since(arrival.0));
+        let spent = arrival.map_or(Duration::ZERO, |arrival| clock.monotonic_now().since(arrival.0));
         Ok(Self {
             principal: principal.clone(),
             trace_id: request.extensions().get().cloned(),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::{
-    changes::{ChangePage, Changed, PermissionPage},
+    changes::{ChangePage, CompletedChange, PermissionPage},
     domain::{self, Access, ChangeState, Classification, PermissionState, Timestamp},
     proto::v1::{self, ErrorReason, attempt, change, share_permission},
     store::{
@@ -21,7 +21,7 @@ use super::{
 const COPIES_STAY: &str = "The account can no longer copy the image. Copies that it has already made stay with it: AWS \
                            cannot recall them. Ask the account's owner to delete them where that matters.";
 
-pub(super) fn granted(changed: Changed) -> v1::GrantSharePermissionResponse {
+pub(super) fn granted(changed: CompletedChange) -> v1::GrantSharePermissionResponse {
     v1::GrantSharePermissionResponse {
         permission: Some(permission(&changed.permission)),
         change: Some(change(&changed.change)),

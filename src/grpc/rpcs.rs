@@ -3,7 +3,7 @@
 
 use crate::{
     edge::limits::Limit::{self, Auxiliary, Calls, Streams},
-    policy::roles::Operation::{self, Export, Grant, Prove, Read, Revoke},
+    policy::roles::Privilege::{self, Export, Grant, Prove, Read, Revoke},
 };
 
 /// What is known of an RPC.
@@ -12,7 +12,7 @@ pub(super) struct Rpc {
     /// Its name as OpenTelemetry writes it (`rpc.method`).
     pub(super) name: &'static str,
     /// What a caller must be allowed to do. None for the RPCs that are open to everyone, and for unknown ones.
-    pub(super) operation: Option<Operation>,
+    pub(super) operation: Option<Privilege>,
     /// Which limit it counts against. None: it is answered whatever else is under way.
     pub(super) limit: Option<Limit>,
 }

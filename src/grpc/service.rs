@@ -6,7 +6,7 @@ use tonic::{Request, Response, Status};
 use tracing::Span;
 
 use crate::{
-    changes::{Changed, Changes, Error, Submission},
+    changes::{ChangeService, CompletedChange, Error, Submission},
     domain::{Action, Cause, ChangeId, PermissionKey},
     proto::v1::{self, share_permission_service_server::SharePermissionService},
 };
@@ -22,13 +22,13 @@ use super::{
 /// `SharePermissionService`.
 #[derive(Clone)]
 pub struct ShareService {
-    changes: Changes,
+    changes: ChangeService,
     max_patience: Duration,
 }
 
 impl ShareService {
     /// A service that works on no call longer than `max_patience`, whatever deadline the caller gives, or does not give.
-    pub fn new(changes: Changes, max_patience: Duration) -> Self {
+    pub fn new(changes: ChangeService, max_patience: Duration) -> Self {
         Self { changes, max_patience }
     }
 
@@ -66,12 +66,12 @@ impl ShareService {
         result.map(present::granted).map_err(status::of)
     }
 
-    async fn submit_and_wait(&self, submission: Submission, patience: Duration) -> Result<Changed, Error> {
+    async fn submit_and_wait(&self, submission: Submission, patience: Duration) -> Result<CompletedChange, Error> {
         let clock = &self.changes.clock;
-        let begun = clock.elapsed();
+        let begun = clock.monotonic_now();
         let receipt = self.changes.submit(submission, patience).await?;
         receipt
-            .wait(patience.saturating_sub(clock.elapsed().since(begun)))
+            .wait(patience.saturating_sub(clock.monotonic_now().since(begun)))
             .await
     }
 }
@@ -171,7 +171,7 @@ fn note_key(key: &PermissionKey) {
 }
 
 /// The change that came of a call, as far as one is known.
-fn change_id(result: &Result<Changed, Error>) -> Option<ChangeId> {
+fn change_id(result: &Result<CompletedChange, Error>) -> Option<ChangeId> {
     match result {
         Ok(changed) => Some(changed.change.id()),
         Err(Error::Failed(ended) | Error::Superseded(ended)) => Some(ended.change.id()),

@@ -9,8 +9,8 @@ use tonic::{Code, Status};
 use tonic_types::FieldViolation;
 
 use crate::{
-    changes::{Ended, Error},
-    domain::{Change, FailureReason, Fault, FaultKind, Intent},
+    changes::{Error, UnsuccessfulChange},
+    domain::{AwsError, AwsErrorKind, Change, FailureReason, Intent},
     edge::{admission::NotAdmitted, quota::Exhausted},
     proto::v1::ErrorReason,
     store::{CommitError, StoreError},
@@ -92,7 +92,10 @@ fn refusal(error: Error) -> Refusal {
         )
         .with_pushback(),
         error @ Error::Commit(CommitError::Rejected) => internal(&error),
-        Error::Unconfirmed { intent, store_is_away } => unconfirmed(&intent, store_is_away),
+        Error::Unconfirmed {
+            intent,
+            store_unavailable,
+        } => unconfirmed(&intent, store_unavailable),
         error @ Error::UnexpectedAnswer => internal(&error),
     }
 }
@@ -114,9 +117,9 @@ pub(super) fn reason(failure: FailureReason) -> ErrorReason {
 
 /// The caller has to find out, by replaying the request id. There is no change id to tell: that of this try comes to nothing
 /// if it was a replay.
-fn unconfirmed(intent: &Intent, store_is_away: bool) -> Refusal {
+fn unconfirmed(intent: &Intent, store_unavailable: bool) -> Refusal {
     let (account, request) = (intent.key.account, intent.request_id);
-    let (reason, why) = if store_is_away {
+    let (reason, why) = if store_unavailable {
         (ErrorReason::AuditStoreUnavailable, "The audit store does not answer")
     } else {
         (ErrorReason::ChangeUnconfirmed, "The deadline passed")
@@ -171,7 +174,7 @@ fn advice(failure: FailureReason) -> &'static str {
     }
 }
 
-fn failed(ended: &Ended) -> Refusal {
+fn failed(ended: &UnsuccessfulChange) -> Refusal {
     // The schema has no failed change without a failure.
     let Some(failure) = &ended.change.failure else {
         return of_change(ErrorReason::Internal, ended, "why was not recorded; report it");
@@ -188,7 +191,7 @@ fn failed(ended: &Ended) -> Refusal {
         .with_known("rule", failure.message.as_deref().filter(|_| is_denied))
 }
 
-fn of_change(reason: ErrorReason, ended: &Ended, why: &str) -> Refusal {
+fn of_change(reason: ErrorReason, ended: &UnsuccessfulChange, why: &str) -> Refusal {
     let change = &ended.change;
     let end = present::change_state_word(change.state);
     let joined = match ended.is_joined() {
@@ -204,11 +207,11 @@ fn of_change(reason: ErrorReason, ended: &Ended, why: &str) -> Refusal {
         .not_to_be_repeated()
 }
 
-fn upstream(fault: &Fault) -> Refusal {
+fn upstream(fault: &AwsError) -> Refusal {
     let (failure, retry_after) = match fault.kind {
-        FaultKind::Refused(failure) => (failure, None),
-        FaultKind::Throttled { retry_after } => (FailureReason::UpstreamThrottled, retry_after),
-        FaultKind::NotSent | FaultKind::Unknown => (FailureReason::UpstreamUnavailable, None),
+        AwsErrorKind::Refused(failure) => (failure, None),
+        AwsErrorKind::Throttled { retry_after } => (FailureReason::UpstreamThrottled, retry_after),
+        AwsErrorKind::NotSent | AwsErrorKind::Unknown => (FailureReason::UpstreamUnavailable, None),
     };
     Refusal::new(reason(failure), format!("{}.", advice(failure)))
         .with_known("aws_error_code", fault.code.as_deref())

@@ -1,11 +1,11 @@
-//! May this be done? One room answers, for changes and for everything else.
+//! Authorization: decides whether a principal may make a change or use another part of the API.
 //!
-//! A [`PolicySet`] is what the configuration says: [`roles`] say who may do what in which accounts, and each account says with whom
-//! its images may be shared. A grant needs both. A revoke needs its role only: taking access away is never the mistake that the list
-//! of recipients guards against, and an account that was struck off the list must still be revocable.
+//! A [`PolicySet`] holds the rules of the configuration. [`roles`] give principals privileges in accounts. Each account lists the
+//! accounts that its images may be shared with. A grant needs both. A revoke needs only the role: the list guards against sharing
+//! with the wrong account, and a share with an account that was removed from the list must still be revocable.
 //!
-//! [`Policy`] is a handle to the set in force, which can be replaced while the server runs. Whoever decides twice about one change,
-//! when it is accepted and before AWS is called, may therefore be told different things.
+//! [`Policy`] is a handle to the set in force, which can be replaced while the server runs. A change is decided twice, when it is
+//! accepted and before AWS is called, and the two decisions can differ.
 
 pub mod roles;
 
@@ -20,11 +20,11 @@ use crate::{
     domain::{AccountId, Action, Intent, PermissionKey, Principal},
 };
 
-use roles::{Operation, Scope};
+use roles::{Privilege, Scope};
 
-/// May this change be made?
+/// A change to decide on.
 #[derive(Debug, Clone, Copy)]
-pub struct Question<'a> {
+pub struct PolicyQuery<'a> {
     /// The principal that asks for it.
     pub principal: &'a Principal,
     /// Grant or revoke.
@@ -33,8 +33,8 @@ pub struct Question<'a> {
     pub key: &'a PermissionKey,
 }
 
-impl<'a> Question<'a> {
-    /// Whether what `intent` asks for may be done.
+impl<'a> PolicyQuery<'a> {
+    /// The change that `intent` asks for.
     pub fn of(intent: &'a Intent) -> Self {
         Self {
             principal: &intent.principal,
@@ -59,24 +59,24 @@ impl fmt::Debug for PolicyId {
     }
 }
 
-/// The answer to a [`Question`], with the policies that decided.
+/// The decision on a [`PolicyQuery`].
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Verdict {
-    /// It may be made.
+pub enum Decision {
+    /// The change may be made.
     Allow {
         /// The policies that allow it.
         policies: Vec<PolicyId>,
     },
-    /// It may not.
+    /// The change is refused.
     Deny {
         /// The policies that refuse it.
         policies: Vec<PolicyId>,
-        /// Why, for the caller and the ledger.
-        words: String,
+        /// The reason, for the caller and the ledger.
+        message: String,
     },
 }
 
-/// What the configuration allows. Without any rule nothing is allowed.
+/// The rules of the configuration. Without a rule, nothing is allowed.
 #[derive(Debug, Clone, Default)]
 pub struct PolicySet {
     accounts: BTreeMap<AccountId, ShareWith>,
@@ -84,7 +84,7 @@ pub struct PolicySet {
 }
 
 impl PolicySet {
-    /// A set of what each account allows and who has which roles.
+    /// A set from the recipients that each account allows, and the role bindings.
     pub fn new(
         accounts: impl IntoIterator<Item = (AccountId, ShareWith)>,
         roles: impl IntoIterator<Item = RoleConfig>,
@@ -95,24 +95,24 @@ impl PolicySet {
         }
     }
 
-    /// In which accounts a principal may do this.
-    pub fn scope(&self, principal: &Principal, operation: Operation) -> Scope {
-        roles::scope(&self.roles, principal, operation)
+    /// The accounts in which the principal has this privilege.
+    pub fn scope(&self, principal: &Principal, privilege: Privilege) -> Scope {
+        roles::scope(&self.roles, principal, privilege)
     }
 
-    /// May this change be made?
-    pub fn decide(&self, question: Question<'_>) -> Verdict {
-        let Question { principal, action, key } = question;
-        let operation = Operation::from(action);
-        if !self.scope(principal, operation).covers(key.account) {
-            return Verdict::Deny {
+    /// Decides whether the change may be made.
+    pub fn decide(&self, query: PolicyQuery<'_>) -> Decision {
+        let PolicyQuery { principal, action, key } = query;
+        let privilege = Privilege::from(action);
+        if !self.scope(principal, privilege).covers(key.account) {
+            return Decision::Deny {
                 policies: vec![PolicyId::ROLES],
-                words: operation.refusal(principal, Some(key.account)),
+                message: privilege.refusal(principal, Some(key.account)),
             };
         }
         let is_allowed = match (action, self.accounts.get(&key.account)) {
             (Action::Revoke, Some(_)) => {
-                return Verdict::Allow {
+                return Decision::Allow {
                     policies: vec![PolicyId::ROLES],
                 };
             }
@@ -121,12 +121,12 @@ impl PolicySet {
             (_, None) => false,
         };
         match is_allowed {
-            true => Verdict::Allow {
+            true => Decision::Allow {
                 policies: vec![PolicyId::ROLES, PolicyId::SHARE_WITH],
             },
-            false => Verdict::Deny {
+            false => Decision::Deny {
                 policies: vec![PolicyId::SHARE_WITH],
-                words: format!(
+                message: format!(
                     "images of account {} may not be shared with account {}",
                     key.account, key.shared_account
                 ),
@@ -140,24 +140,24 @@ impl PolicySet {
 pub struct Policy(Arc<RwLock<Arc<PolicySet>>>);
 
 impl Policy {
-    /// A policy that begins with this set.
+    /// A policy with this set in force.
     pub fn new(set: PolicySet) -> Self {
         Self(Arc::new(RwLock::new(Arc::new(set))))
     }
 
-    /// Puts another set in force. What is being decided is still decided by the old one.
+    /// Puts another set in force. A decision in progress still uses the old set.
     pub fn replace(&self, set: PolicySet) {
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(set);
     }
 
-    /// In which accounts a principal may do this.
-    pub fn scope(&self, principal: &Principal, operation: Operation) -> Scope {
-        self.in_force().scope(principal, operation)
+    /// The accounts in which the principal has this privilege.
+    pub fn scope(&self, principal: &Principal, privilege: Privilege) -> Scope {
+        self.in_force().scope(principal, privilege)
     }
 
-    /// May this change be made?
-    pub fn decide(&self, question: Question<'_>) -> Verdict {
-        self.in_force().decide(question)
+    /// Decides whether the change may be made.
+    pub fn decide(&self, query: PolicyQuery<'_>) -> Decision {
+        self.in_force().decide(query)
     }
 
     fn in_force(&self) -> Arc<PolicySet> {
@@ -190,8 +190,8 @@ mod tests {
         }
     }
 
-    fn decide(set: &PolicySet, principal: &str, action: Action, shared: &str) -> Verdict {
-        set.decide(Question {
+    fn decide(set: &PolicySet, principal: &str, action: Action, shared: &str) -> Decision {
+        set.decide(PolicyQuery {
             principal: &principal.parse().unwrap(),
             action,
             key: &key(shared),
@@ -199,7 +199,7 @@ mod tests {
     }
 
     fn is_allowed(set: &PolicySet, principal: &str, action: Action, shared: &str) -> bool {
-        matches!(decide(set, principal, action, shared), Verdict::Allow { .. })
+        matches!(decide(set, principal, action, shared), Decision::Allow { .. })
     }
 
     fn set(roles: impl IntoIterator<Item = RoleConfig>) -> PolicySet {
@@ -208,23 +208,23 @@ mod tests {
     }
 
     #[test]
-    fn grants_are_allowed_to_listed_accounts_only_and_revokes_always() {
+    fn grants_are_allowed_to_listed_accounts_only_and_revokes_to_any() {
         let set = set([binding("*", Role::Operator, None)]);
         let both = vec![PolicyId::ROLES, PolicyId::SHARE_WITH];
         assert_eq!(
             decide(&set, "tester", Action::Grant, "210987654321"),
-            Verdict::Allow { policies: both }
+            Decision::Allow { policies: both }
         );
-        let Verdict::Deny { policies, words } = decide(&set, "tester", Action::Grant, "999999999999") else {
+        let Decision::Deny { policies, message } = decide(&set, "tester", Action::Grant, "999999999999") else {
             panic!("an account that is not listed");
         };
         assert_eq!(policies, [PolicyId::SHARE_WITH]);
-        assert!(words.contains("999999999999"), "{words}");
+        assert!(message.contains("999999999999"), "{message}");
         assert!(is_allowed(&set, "tester", Action::Revoke, "999999999999"));
     }
 
     #[test]
-    fn who_is_no_operator_of_the_account_changes_nothing_and_is_told_why() {
+    fn a_principal_without_the_operator_role_in_the_account_is_refused_with_the_reason() {
         let set = set([
             binding("reader", Role::Viewer, None),
             binding("reader", Role::Auditor, None),
@@ -233,11 +233,11 @@ mod tests {
         ]);
         for principal in ["reader", "elsewhere", "nobody"] {
             for action in [Action::Grant, Action::Revoke] {
-                let Verdict::Deny { policies, words } = decide(&set, principal, action, "210987654321") else {
+                let Decision::Deny { policies, message } = decide(&set, principal, action, "210987654321") else {
                     panic!("{principal} may {action:?}");
                 };
                 assert_eq!(policies, [PolicyId::ROLES]);
-                assert!(words.contains(principal) && words.contains(ACCOUNT), "{words}");
+                assert!(message.contains(principal) && message.contains(ACCOUNT), "{message}");
             }
         }
         assert!(is_allowed(&set, "here", Action::Grant, "210987654321"));
@@ -252,17 +252,17 @@ mod tests {
     }
 
     #[test]
-    fn a_set_that_is_replaced_decides_no_more() {
+    fn a_replaced_set_no_longer_decides() {
         let policy = Policy::new(set([binding("*", Role::Operator, None)]));
         let (other, tester, key) = (policy.clone(), "tester".parse().unwrap(), key("210987654321"));
-        let question = Question {
+        let query = PolicyQuery {
             principal: &tester,
             action: Action::Grant,
             key: &key,
         };
-        assert!(matches!(policy.decide(question), Verdict::Allow { .. }));
+        assert!(matches!(policy.decide(query), Decision::Allow { .. }));
         other.replace(PolicySet::default());
-        assert!(matches!(policy.decide(question), Verdict::Deny { .. }));
-        assert!(policy.scope(&tester, Operation::Grant).is_empty());
+        assert!(matches!(policy.decide(query), Decision::Deny { .. }));
+        assert!(policy.scope(&tester, Privilege::Grant).is_empty());
     }
 }

@@ -1,4 +1,4 @@
-//! Who may do what, and in which accounts. Nothing is allowed that no role allows.
+//! Role-based access control: bindings give roles to principals, and roles hold privileges. Without a role, nothing is allowed.
 
 use std::collections::BTreeSet;
 
@@ -9,23 +9,23 @@ use crate::{
 
 pub use crate::config::Role;
 
-/// What somebody wants to do. Every RPC is one of these; the table is `grpc/rpcs.rs`.
+/// What a role can permit. Every RPC needs one privilege; the table is in `grpc/rpcs.rs`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Operation {
+pub enum Privilege {
     /// Let an account copy an image.
     Grant,
     /// Stop letting an account copy an image.
     Revoke,
-    /// Look at permissions, changes, images and the history.
+    /// Read permissions, changes, images and the history.
     Read,
-    /// Copy whole ledgers.
+    /// Export whole ledgers.
     Export,
-    /// Fetch checkpoints and proofs, and add signatures of witnesses.
+    /// Read checkpoints and proofs, and add signatures of witnesses.
     Prove,
 }
 
 impl Role {
-    /// All of them.
+    /// Every role.
     pub const ALL: &[Role] = &[Self::Viewer, Self::Operator, Self::Auditor];
 
     /// The name in the configuration.
@@ -37,46 +37,47 @@ impl Role {
         }
     }
 
-    /// Does the role allow this? The one place that says so.
-    fn allows(self, operation: Operation) -> bool {
-        match (self, operation) {
-            (Self::Viewer | Self::Auditor, Operation::Read)
-            | (Self::Operator, Operation::Grant | Operation::Revoke)
-            | (Self::Auditor, Operation::Export | Operation::Prove) => true,
-            (Self::Viewer | Self::Auditor, Operation::Grant | Operation::Revoke)
-            | (Self::Viewer, Operation::Export | Operation::Prove)
-            | (Self::Operator, Operation::Read | Operation::Export | Operation::Prove) => false,
+    /// True if the role holds the privilege. No other function decides this.
+    fn allows(self, privilege: Privilege) -> bool {
+        match (self, privilege) {
+            (Self::Viewer | Self::Auditor, Privilege::Read)
+            | (Self::Operator, Privilege::Grant | Privilege::Revoke)
+            | (Self::Auditor, Privilege::Export | Privilege::Prove) => true,
+            (Self::Viewer | Self::Auditor, Privilege::Grant | Privilege::Revoke)
+            | (Self::Viewer, Privilege::Export | Privilege::Prove)
+            | (Self::Operator, Privilege::Read | Privilege::Export | Privilege::Prove) => false,
         }
     }
 }
 
-impl Operation {
-    /// Why a principal may not do this in an account, or anywhere: for the principal and for the ledger.
+impl Privilege {
+    /// The refusal message, for the caller and the ledger. Without an account, the principal lacks the privilege in every
+    /// account.
     pub fn refusal(self, principal: &Principal, account: Option<AccountId>) -> String {
         let roles: Vec<_> = Role::ALL
             .iter()
             .filter(|role| role.allows(self))
             .map(|role| role.as_str())
             .collect();
-        let place = match account {
+        let location = match account {
             Some(account) => format!(" in account {account}"),
             None => String::new(),
         };
         format!(
-            "{principal} may not {}{place}: that takes the role {}",
+            "{principal} may not {}{location}: this needs the role {}",
             self.verb(),
             roles.join(" or ")
         )
     }
 
-    /// Why a principal may not do this in the accounts that a message is about.
+    /// The refusal message for a request that concerns accounts outside the principal's scope.
     pub fn refusal_of_scope(self, principal: &Principal, scope: &Scope) -> String {
         let accounts: Vec<_> = match scope {
             Scope::Everywhere => Vec::new(),
             Scope::Only(accounts) => accounts.iter().map(AccountId::as_str).collect(),
         };
         format!(
-            "{principal} may {} in some accounts only, and must name one or more of these: {}",
+            "{principal} may {} in some accounts only: name one or more of these in the request: {}",
             self.verb(),
             accounts.join(", ")
         )
@@ -93,7 +94,7 @@ impl Operation {
     }
 }
 
-impl From<Action> for Operation {
+impl From<Action> for Privilege {
     fn from(action: Action) -> Self {
         match action {
             Action::Grant => Self::Grant,
@@ -102,17 +103,17 @@ impl From<Action> for Operation {
     }
 }
 
-/// In which accounts something is allowed.
+/// The accounts in which a principal has a privilege.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Scope {
-    /// In all of them.
+    /// Every account.
     Everywhere,
-    /// In these only. Empty: nowhere.
+    /// These accounts. May be empty.
     Only(BTreeSet<AccountId>),
 }
 
 impl Scope {
-    /// Is it allowed in this account?
+    /// True if the scope includes the account.
     pub fn covers(&self, account: AccountId) -> bool {
         match self {
             Self::Everywhere => true,
@@ -120,17 +121,17 @@ impl Scope {
         }
     }
 
-    /// Is it allowed nowhere at all?
+    /// True if the scope includes no account.
     pub fn is_empty(&self) -> bool {
         matches!(self, Self::Only(accounts) if accounts.is_empty())
     }
 }
 
-/// What all bindings together allow: roles add up.
-pub(super) fn scope(bindings: &[RoleConfig], principal: &Principal, operation: Operation) -> Scope {
+/// The union of the scopes that the bindings give.
+pub(super) fn scope(bindings: &[RoleConfig], principal: &Principal, privilege: Privilege) -> Scope {
     let mut accounts = BTreeSet::new();
     let allowing = bindings.iter().filter(|binding| {
-        binding.roles.iter().any(|role| role.allows(operation)) && binding.principal.matches(principal)
+        binding.roles.iter().any(|role| role.allows(privilege)) && binding.principal.matches(principal)
     });
     for binding in allowing {
         match &binding.accounts {
@@ -146,10 +147,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn roles_allow_what_they_are_named_for_and_no_more() {
+    fn roles_hold_exactly_their_privileges() {
         let allowed = |role: Role| {
-            use Operation as O;
-            [O::Grant, O::Revoke, O::Read, O::Export, O::Prove].map(|operation| role.allows(operation))
+            use Privilege as O;
+            [O::Grant, O::Revoke, O::Read, O::Export, O::Prove].map(|privilege| role.allows(privilege))
         };
         assert_eq!(allowed(Role::Viewer), [false, false, true, false, false]);
         assert_eq!(allowed(Role::Operator), [true, true, false, false, false]);
@@ -157,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn bindings_add_up_and_without_one_nothing_is_allowed() {
+    fn bindings_add_up_and_without_a_binding_nothing_is_allowed() {
         let (one, other): (AccountId, AccountId) = ("111122223333".parse().unwrap(), "444455556666".parse().unwrap());
         let binding = |principal: &str, role, accounts: Option<AccountId>| RoleConfig {
             principal: principal.parse().unwrap(),
@@ -170,15 +171,15 @@ mod tests {
             binding("root", Role::Viewer, None),
             binding("root", Role::Viewer, Some(one)),
         ];
-        let scope = |principal: &str, operation| scope(&bindings, &principal.parse().unwrap(), operation);
+        let scope = |principal: &str, privilege| scope(&bindings, &principal.parse().unwrap(), privilege);
         assert_eq!(
-            scope("alice", Operation::Read),
+            scope("alice", Privilege::Read),
             Scope::Only(BTreeSet::from([one, other]))
         );
-        assert_eq!(scope("alice", Operation::Export), Scope::Only(BTreeSet::from([other])));
-        assert_eq!(scope("anna", Operation::Read), Scope::Only(BTreeSet::from([one])));
-        assert_eq!(scope("root", Operation::Read), Scope::Everywhere);
-        assert!(scope("root", Operation::Grant).is_empty());
-        assert!(scope("bob", Operation::Read).is_empty());
+        assert_eq!(scope("alice", Privilege::Export), Scope::Only(BTreeSet::from([other])));
+        assert_eq!(scope("anna", Privilege::Read), Scope::Only(BTreeSet::from([one])));
+        assert_eq!(scope("root", Privilege::Read), Scope::Everywhere);
+        assert!(scope("root", Privilege::Grant).is_empty());
+        assert!(scope("bob", Privilege::Read).is_empty());
     }
 }

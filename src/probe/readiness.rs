@@ -9,7 +9,7 @@ use crate::{
     clock::Clock,
     store::{Database, StoreError},
     telemetry::Instruments,
-    worker::{Cause, Next, Supervisor, Worker},
+    worker::{NextRound, Supervisor, Trigger, Worker},
 };
 
 /// Where the service stands.
@@ -147,10 +147,10 @@ impl Worker for StoreCheck {
         self.settings.check_every
     }
 
-    async fn round(&mut self, _: Cause) -> Result<Next, Infallible> {
+    async fn round(&mut self, _: Trigger) -> Result<NextRound, Infallible> {
         let timeout = self.settings.check_timeout;
         let result = tokio::time::timeout(timeout, self.database.check()).await;
         self.readiness.tell(result.unwrap_or(Err(StoreError::Timeout(timeout))));
-        Ok(Next::Interval)
+        Ok(NextRound::Interval)
     }
 }

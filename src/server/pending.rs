@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::{
     store::{self, Database, StoreError},
     telemetry::{Instruments, PendingChanges},
-    worker::{Cause, Next, Worker},
+    worker::{NextRound, Trigger, Worker},
 };
 
 /// How often to look.
@@ -30,7 +30,7 @@ impl Worker for PendingWatch {
         LOOK_EVERY
     }
 
-    async fn round(&mut self, _: Cause) -> Result<Next, StoreError> {
+    async fn round(&mut self, _: Trigger) -> Result<NextRound, StoreError> {
         let pending = store::pending::pending(&self.database).await;
         let pending = pending.map(|pending| PendingChanges {
             pending: pending.changes,
@@ -42,7 +42,7 @@ impl Worker for PendingWatch {
         self.instruments.set_unsigned_for(unsigned_for.as_ref().ok().copied());
         self.overdue = self.tell(pending?, self.overdue);
         unsigned_for?;
-        Ok(Next::Interval)
+        Ok(NextRound::Interval)
     }
 }
 

@@ -15,7 +15,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     audit::Signer,
-    clock::{Clock, Elapsed},
+    clock::{Clock, MonotonicInstant},
     grpc::{self, AuditApi, Health, Services, ShareService},
     probe::{Admin, Readiness, WatchSettings},
     store::{OneAcrossReplicas, partitions::Partitions, summaries::Counting},
@@ -178,7 +178,7 @@ async fn ended_too_soon(tasks: &mut JoinSet<()>, told: &CancellationToken) {
 struct Stopping {
     clock: Clock,
     grace: Duration,
-    began: OnceLock<Elapsed>,
+    began: OnceLock<MonotonicInstant>,
     begun: CancellationToken,
 }
 
@@ -193,7 +193,7 @@ impl Stopping {
     }
 
     fn begin(&self) {
-        self.began.get_or_init(|| self.clock.elapsed());
+        self.began.get_or_init(|| self.clock.monotonic_now());
         self.begun.cancel();
     }
 
@@ -207,7 +207,7 @@ impl Stopping {
         let used = self
             .began
             .get()
-            .map_or(Duration::ZERO, |began| self.clock.elapsed().since(*began));
+            .map_or(Duration::ZERO, |began| self.clock.monotonic_now().since(*began));
         self.grace.saturating_sub(used).max(LEAST_TIME_TO_END)
     }
 }

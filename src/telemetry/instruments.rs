@@ -13,7 +13,7 @@ use opentelemetry::{
     metrics::{Counter, Histogram, MeterProvider, NoopMeterProvider},
 };
 
-use crate::domain::{Action, ChangeState, Classification, Operation};
+use crate::domain::{Action, AwsOperation, ChangeState, Classification};
 
 use super::{gauges, workers::Workers};
 
@@ -51,7 +51,7 @@ pub struct PendingChanges {
 #[derive(Debug, Clone, Copy)]
 pub struct Attempted {
     /// Which.
-    pub operation: Operation,
+    pub operation: AwsOperation,
     /// How.
     pub classification: Classification,
     /// How long it took.
@@ -247,7 +247,7 @@ impl Instruments {
         self.0
             .attempt_durations
             .record(attempt.duration.as_secs_f64(), &attributes);
-        if attempt.operation == Operation::DescribeWorkspaceImagePermissions {
+        if attempt.operation == AwsOperation::DescribeWorkspaceImagePermissions {
             self.0.read_backs.add(1, &[]);
         }
     }

@@ -1,8 +1,8 @@
-//! The one loop for everything that is done periodically.
+//! Runs all periodic work in one kind of loop.
 //!
-//! A [`Worker`] is one round of some work. A [`Supervisor`] runs the rounds one after the other: the next one begins when the
-//! interval is over, or sooner when a signal wakes the worker. A signal does not put the interval off. A failed round is counted,
-//! logged once, and tried again. A panic is not caught: it ends the task, and the owner of the task ends the process
+//! A [`Worker`] defines one round of work. A [`Supervisor`] runs the rounds one after the other. The next round starts when the
+//! interval ends, or earlier when a signal wakes the worker. A signal does not delay the round of the interval. A failed round is
+//! counted, logged once, and retried. A panic is not caught. It ends the task, and the owner of the task ends the process
 //! (`server/run.rs`).
 
 use std::{
@@ -21,54 +21,54 @@ use crate::{
 /// The longest time from a failed round to the next round.
 const RETRY_AFTER: Duration = Duration::from_mins(1);
 
-/// Jitter shortens an interval by up to this part of it, so that replicas that started together drift apart.
+/// Jitter shortens an interval by at most this fraction, so that replicas that started together drift apart.
 const JITTER: f64 = 0.1;
 
 /// Periodic work.
 pub trait Worker: Send {
-    /// Its name in metrics and in the log.
+    /// The name in metrics and log lines.
     const NAME: &'static str;
 
-    /// What the log says when a round fails: a clause.
+    /// The log message of a failed round, without the final words "; the worker tries again".
     const FAILURE: &'static str;
 
-    /// True when the first round begins at once, and not after an interval.
+    /// True if the first round starts at once; false if it starts after one interval.
     const AT_ONCE: bool = true;
 
     /// Why a round fails.
     type Error: Error + 'static;
 
-    /// The longest time from the end of one round to the begin of the next.
+    /// The longest time from the end of a round to the start of the next.
     fn every(&self) -> Duration;
 
-    /// Runs one round. The future may be dropped at any await: the service stops.
-    fn round(&mut self, cause: Cause) -> impl Future<Output = Result<Next, Self::Error>> + Send;
+    /// Runs one round. The future may be dropped at any await point when the server stops.
+    fn round(&mut self, trigger: Trigger) -> impl Future<Output = Result<NextRound, Self::Error>> + Send;
 
-    /// Completes when a signal asks for a round before the interval is over. Cancel safe: a dropped call loses no signal.
+    /// Completes when a signal asks for a round before the interval ends. Cancel safe: dropping the future loses no signal.
     fn woken(&mut self) -> impl Future<Output = ()> + Send {
         std::future::pending()
     }
 }
 
-/// Why a round begins.
+/// Why a round starts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Cause {
-    /// The interval is over.
+pub enum Trigger {
+    /// The interval ended.
     Interval,
-    /// A signal came.
+    /// A signal woke the worker.
     Signal,
 }
 
-/// When the next round begins, at the latest.
+/// The latest start of the next round.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Next {
-    /// When the interval is over.
+pub enum NextRound {
+    /// At the end of the interval.
     Interval,
-    /// After this time: there is more to do.
+    /// After this time, because there is more work.
     After(Duration),
 }
 
-/// Runs workers until it is told to stop. Cheap to clone.
+/// Runs workers until its stop token is cancelled. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Supervisor {
     clock: Clock,
@@ -86,7 +86,7 @@ impl Supervisor {
         }
     }
 
-    /// Runs the rounds of a worker. Give the future to a task whose end is noticed.
+    /// Runs the rounds of a worker. Spawn the future in a task that an owner awaits: the end of the task is a failure.
     pub fn run<W: Worker>(&self, worker: W) -> impl Future<Output = ()> + Send + use<W> {
         let every = worker.every();
         let supervised = Supervised {
@@ -94,20 +94,19 @@ impl Supervisor {
             supervisor: self.clone(),
             worker,
             every,
-            told: None,
+            logged_failure: None,
         };
         supervised.run()
     }
 }
 
-/// A worker that is run.
 struct Supervised<W> {
     supervisor: Supervisor,
     worker: W,
     every: Duration,
     rounds: Rounds,
-    /// The failure that was logged last, until a round succeeds.
-    told: Option<String>,
+    /// The failure that was logged last. None after a successful round.
+    logged_failure: Option<String>,
 }
 
 impl<W: Worker> Supervised<W> {
@@ -118,66 +117,66 @@ impl<W: Worker> Supervised<W> {
         } else {
             jittered(self.every)
         };
-        let mut due_at = clock.elapsed().plus(first);
+        let mut due_at = clock.monotonic_now().plus(first);
         let mut due = pin!(clock.sleep(first));
-        while let Some(cause) = stop.run_until_cancelled(self.cause(due.as_mut())).await {
-            let Some(next) = stop.run_until_cancelled(self.round(cause)).await else {
+        while let Some(trigger) = stop.run_until_cancelled(self.wait_for_trigger(due.as_mut())).await {
+            let Some(next) = stop.run_until_cancelled(self.round(trigger)).await else {
                 return;
             };
             let wait = match next {
-                Next::After(wait) => wait,
-                Next::Interval => jittered(self.every),
+                NextRound::After(wait) => wait,
+                NextRound::Interval => jittered(self.every),
             };
-            let at = clock.elapsed().plus(wait);
-            // Signals, however many, do not put the interval off.
-            if cause == Cause::Interval || at < due_at {
+            let at = clock.monotonic_now().plus(wait);
+            // A round that a signal started must not delay the round of the interval.
+            if trigger == Trigger::Interval || at < due_at {
                 due_at = at;
                 due.set(clock.sleep(wait));
             }
         }
     }
 
-    async fn cause(&mut self, due: Pin<&mut (impl Future<Output = ()> + Send)>) -> Cause {
+    async fn wait_for_trigger(&mut self, due: Pin<&mut (impl Future<Output = ()> + Send)>) -> Trigger {
         tokio::select! {
             biased;
-            () = due => Cause::Interval,
-            () = self.worker.woken() => Cause::Signal,
+            () = due => Trigger::Interval,
+            () = self.worker.woken() => Trigger::Signal,
         }
     }
 
-    async fn round(&mut self, cause: Cause) -> Next {
+    async fn round(&mut self, trigger: Trigger) -> NextRound {
         let clock = &self.supervisor.clock;
-        let begun = clock.elapsed();
-        let result = self.worker.round(cause).await;
-        let took = clock.elapsed().since(begun);
+        let begun = clock.monotonic_now();
+        let result = self.worker.round(trigger).await;
+        let took = clock.monotonic_now().since(begun);
         match result {
             Ok(next) => {
                 self.rounds.succeeded(clock.now(), took);
-                if self.told.take().is_some() {
+                if self.logged_failure.take().is_some() {
                     tracing::info!(worker = W::NAME, "the worker succeeds again");
                 }
                 next
             }
             Err(error) => {
                 self.rounds.failed(took);
-                self.tell(&error);
-                Next::After(jittered(self.every.min(RETRY_AFTER)))
+                self.log_failure(&error);
+                NextRound::After(jittered(self.every.min(RETRY_AFTER)))
             }
         }
     }
 
-    /// Logs a failure, unless the round before failed the same way.
-    fn tell(&mut self, error: &(dyn Error + 'static)) {
+    /// Logs a failure, unless the previous round failed with the same text.
+    fn log_failure(&mut self, error: &(dyn Error + 'static)) {
         let chain = std::iter::successors(Some(error), |error| (*error).source());
         let text = chain.map(ToString::to_string).collect::<Vec<_>>().join(": ");
-        if self.told.as_ref() != Some(&text) {
+        if self.logged_failure.as_ref() != Some(&text) {
             tracing::warn!(worker = W::NAME, error, "{}; the worker tries again", W::FAILURE);
-            self.told = Some(text);
+            self.logged_failure = Some(text);
         }
     }
 }
 
-/// The interval, or a little less.
+/// The interval minus a random part of at most [`JITTER`].
 fn jittered(every: Duration) -> Duration {
     every.mul_f64(1.0 - JITTER * fastrand::f64())
 }

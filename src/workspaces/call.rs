@@ -18,7 +18,7 @@ use super::{
     witness::Witness,
 };
 use crate::{
-    domain::{AccountId, Classification, Fault, FaultKind, Region, Reply},
+    domain::{AccountId, AwsError, AwsErrorKind, AwsResponse, Classification, Region},
     telemetry::trace::Origin,
 };
 
@@ -72,7 +72,7 @@ impl AccountClient {
 
     /// Makes one call: `send` sends it with the witness among its interceptors. Without the witness it has no credentials, and
     /// is not sent.
-    pub(super) async fn call<O, E, F>(&self, span: Span, send: impl FnOnce(&Client, Witness) -> F) -> Reply<O>
+    pub(super) async fn call<O, E, F>(&self, span: Span, send: impl FnOnce(&Client, Witness) -> F) -> AwsResponse<O>
     where
         O: RequestId,
         E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
@@ -89,7 +89,7 @@ impl AccountClient {
                 Ok(output) => Ok(output),
                 Err(error) => Err(fault(&error, &witness)),
             };
-            let reply = Reply { aws_request_id, result };
+            let reply = AwsResponse { aws_request_id, result };
             record(&reply);
             reply
         }
@@ -99,39 +99,39 @@ impl AccountClient {
 }
 
 /// An answer that is no answer to the call. It may come from something in between.
-pub(super) fn unreadable() -> Fault {
-    own_fault(FaultKind::Unknown, "UnreadableAnswer")
+pub(super) fn unreadable() -> AwsError {
+    own_fault(AwsErrorKind::Unknown, "UnreadableAnswer")
 }
 
 /// Bounds a read over all of its pages. Reading has no effect; the outcome is just not known.
-pub(super) async fn within<T>(limit: Duration, read: impl Future<Output = Reply<T>>) -> Reply<T> {
+pub(super) async fn within<T>(limit: Duration, read: impl Future<Output = AwsResponse<T>>) -> AwsResponse<T> {
     tokio::time::timeout(limit, read).await.unwrap_or_else(|_| timed_out())
 }
 
 /// Stands for an answer that took too long.
-pub(super) fn timed_out<T>() -> Reply<T> {
-    Reply {
+pub(super) fn timed_out<T>() -> AwsResponse<T> {
+    AwsResponse {
         aws_request_id: None,
-        result: Err(own_fault(FaultKind::Unknown, "Timeout")),
+        result: Err(own_fault(AwsErrorKind::Unknown, "Timeout")),
     }
 }
 
-fn fault<E>(error: &SdkError<E, HttpResponse>, witness: &Witness) -> Fault
+fn fault<E>(error: &SdkError<E, HttpResponse>, witness: &Witness) -> AwsError
 where
     E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
 {
     let fault = classify::fault(Failed::new(error), witness.sent());
     let (code, error) = (fault.code.as_deref(), text::chain(error));
     match fault.kind {
-        FaultKind::Refused(_) => tracing::debug!(code, error, "AWS refused"),
-        FaultKind::Throttled { retry_after } => tracing::debug!(code, ?retry_after, error, "AWS throttled"),
-        FaultKind::NotSent => tracing::warn!(code, error, "the call never reached AWS"),
-        FaultKind::Unknown => tracing::warn!(code, error, "the outcome of the call is unknown"),
+        AwsErrorKind::Refused(_) => tracing::debug!(code, error, "AWS refused"),
+        AwsErrorKind::Throttled { retry_after } => tracing::debug!(code, ?retry_after, error, "AWS throttled"),
+        AwsErrorKind::NotSent => tracing::warn!(code, error, "the call never reached AWS"),
+        AwsErrorKind::Unknown => tracing::warn!(code, error, "the outcome of the call is unknown"),
     }
     fault
 }
 
-fn record<T>(reply: &Reply<T>) {
+fn record<T>(reply: &AwsResponse<T>) {
     let span = Span::current();
     let classification = reply.classification();
     span.record("sharewarden.classification", classification.as_str());
@@ -180,7 +180,7 @@ mod tests {
         let workspaces = WorkSpaces::connect(&settings).await.unwrap();
         let client = workspaces.client(account, &region).unwrap();
         let reply = client.call(Span::none(), |client, _| client.describe_workspace_images().send());
-        assert_eq!(reply.await.result.unwrap_err().kind, FaultKind::NotSent);
+        assert_eq!(reply.await.result.unwrap_err().kind, AwsErrorKind::NotSent);
         let connected = listener.accept().map_err(|error| error.kind());
         assert_eq!(connected.unwrap_err(), ErrorKind::WouldBlock, "nobody connected");
     }

@@ -32,7 +32,7 @@ use super::{
     codes::{self, Verdict},
     own_fault, text,
 };
-use crate::domain::{FailureReason, Fault, FaultKind};
+use crate::domain::{AwsError, AwsErrorKind, FailureReason};
 
 /// A failed call, stripped of the type of its operation.
 pub(super) struct Failed<'a> {
@@ -85,29 +85,29 @@ impl<'a> Answer<'a> {
 }
 
 /// What a failed call means. `sent` says that its request was handed to a connection.
-pub(super) fn fault(failed: Failed<'_>, sent: bool) -> Fault {
+pub(super) fn fault(failed: Failed<'_>, sent: bool) -> AwsError {
     if !sent {
         return without_sending(&failed);
     }
     match failed.how {
-        How::NotBuilt => own_fault(FaultKind::NotSent, "RequestNotBuilt"),
-        How::TimedOut => own_fault(FaultKind::Unknown, "Timeout"),
+        How::NotBuilt => own_fault(AwsErrorKind::NotSent, "RequestNotBuilt"),
+        How::TimedOut => own_fault(AwsErrorKind::Unknown, "Timeout"),
         How::NoAnswer(failure) => no_answer(failed.error, failure),
         How::Answer(answer) => of_answer(&answer),
-        How::Other => own_fault(FaultKind::Unknown, "Other"),
+        How::Other => own_fault(AwsErrorKind::Unknown, "Other"),
     }
 }
 
-fn without_sending(failed: &Failed<'_>) -> Fault {
+fn without_sending(failed: &Failed<'_>) -> AwsError {
     let refusal = sts_answer(failed.error).map(|answer| of_answer(&answer));
     match (refusal, &failed.how) {
-        (Some(fault), _) if matches!(fault.kind, FaultKind::Refused(_)) => Fault {
-            kind: FaultKind::Refused(FailureReason::UpstreamAccessDenied),
+        (Some(fault), _) if matches!(fault.kind, AwsErrorKind::Refused(_)) => AwsError {
+            kind: AwsErrorKind::Refused(FailureReason::UpstreamAccessDenied),
             ..fault
         },
-        (_, How::NotBuilt) => own_fault(FaultKind::NotSent, "RequestNotBuilt"),
+        (_, How::NotBuilt) => own_fault(AwsErrorKind::NotSent, "RequestNotBuilt"),
         // Credentials are the one thing that is waited for before a call is sent.
-        _ => own_fault(FaultKind::NotSent, "CredentialsUnavailable"),
+        _ => own_fault(AwsErrorKind::NotSent, "CredentialsUnavailable"),
     }
 }
 
@@ -127,26 +127,26 @@ where
 }
 
 /// Not sent only where the HTTP client says that it was still connecting. Everything else may have arrived.
-fn no_answer(error: &(dyn Error + 'static), failure: &DispatchFailure) -> Fault {
+fn no_answer(error: &(dyn Error + 'static), failure: &DispatchFailure) -> AwsError {
     let connecting = text::cause::<HttpClientError>(error).is_some_and(HttpClientError::is_connect);
     let io = text::cause::<io::Error>(error).map(io::Error::kind);
     let (kind, code) = match (connecting, io) {
-        (true, _) if failure.is_timeout() => (FaultKind::NotSent, "ConnectTimeout"),
-        (true, Some(io::ErrorKind::ConnectionRefused)) => (FaultKind::NotSent, "ConnectionRefused"),
-        (true, _) => (FaultKind::NotSent, "ConnectionFailed"),
-        (false, _) if failure.is_timeout() => (FaultKind::Unknown, "Timeout"),
-        (false, Some(io::ErrorKind::ConnectionReset)) => (FaultKind::Unknown, "ConnectionReset"),
-        (false, _) => (FaultKind::Unknown, "ConnectionLost"),
+        (true, _) if failure.is_timeout() => (AwsErrorKind::NotSent, "ConnectTimeout"),
+        (true, Some(io::ErrorKind::ConnectionRefused)) => (AwsErrorKind::NotSent, "ConnectionRefused"),
+        (true, _) => (AwsErrorKind::NotSent, "ConnectionFailed"),
+        (false, _) if failure.is_timeout() => (AwsErrorKind::Unknown, "Timeout"),
+        (false, Some(io::ErrorKind::ConnectionReset)) => (AwsErrorKind::Unknown, "ConnectionReset"),
+        (false, _) => (AwsErrorKind::Unknown, "ConnectionLost"),
     };
     own_fault(kind, code)
 }
 
-fn of_answer(answer: &Answer<'_>) -> Fault {
+fn of_answer(answer: &Answer<'_>) -> AwsError {
     if !answer.whole {
-        return own_fault(FaultKind::Unknown, "TruncatedAnswer");
+        return own_fault(AwsErrorKind::Unknown, "TruncatedAnswer");
     }
     if answer.status < 300 {
-        return own_fault(FaultKind::Unknown, "UnreadableAnswer");
+        return own_fault(AwsErrorKind::Unknown, "UnreadableAnswer");
     }
     let code = answer
         .error
@@ -155,14 +155,14 @@ fn of_answer(answer: &Answer<'_>) -> Fault {
         .filter(|code| !code.is_empty());
     let message = answer.error.and_then(|error| error.message()).and_then(text::message);
     let kind = match verdict(answer.status, code.as_deref()) {
-        Verdict::Refused(reason) => FaultKind::Refused(reason),
-        Verdict::Unknown => FaultKind::Unknown,
-        Verdict::Throttled => FaultKind::Throttled {
+        Verdict::Refused(reason) => AwsErrorKind::Refused(reason),
+        Verdict::Unknown => AwsErrorKind::Unknown,
+        Verdict::Throttled => AwsErrorKind::Throttled {
             retry_after: retry_after(answer.headers),
         },
     };
     let code = code.or_else(|| Some(format!("Http{}", answer.status)));
-    Fault { kind, code, message }
+    AwsError { kind, code, message }
 }
 
 fn verdict(status: u16, code: Option<&str>) -> Verdict {

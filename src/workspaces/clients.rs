@@ -19,7 +19,7 @@ use super::{
     Settings,
     call::AccountClient,
     identity::Identity,
-    owner::{Owner, Owners, Role},
+    owner::{AssumedRole, Owner, Owners},
 };
 use crate::{config::AccountConfig, domain::Region};
 
@@ -136,7 +136,7 @@ impl<'a> Clients<'a> {
             .role_arn(arn)
             .role_session_name(SESSION_NAME)
             .set_external_id(external_id.map(|id| id.expose_secret().to_owned()));
-        SharedCredentialsProvider::new(Role(call))
+        SharedCredentialsProvider::new(AssumedRole(call))
     }
 }
 

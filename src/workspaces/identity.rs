@@ -10,7 +10,7 @@ use super::{
     text,
     witness::Witness,
 };
-use crate::domain::{AccountId, Fault};
+use crate::domain::{AccountId, AwsError};
 
 /// How many accounts are asked about at a time: STS throttles.
 const AT_A_TIME: usize = 16;
@@ -30,7 +30,7 @@ pub enum IdentityProblemKind {
     /// They are those of this account.
     OtherAccount(String),
     /// STS could not be asked, or did not say.
-    Unverified(Fault),
+    Unverified(AwsError),
 }
 
 impl fmt::Display for IdentityProblem {

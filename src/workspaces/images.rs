@@ -14,14 +14,19 @@ use super::{
     pages::{PAGE_SIZE, Pages},
 };
 use crate::domain::{
-    AccountId, Region, Reply, Timestamp,
+    AccountId, AwsResponse, Region, Timestamp,
     image::{Image, Ownership},
 };
 
 impl WorkSpaces {
     /// Lists images, over all pages of DescribeWorkspaceImages, in the order of AWS. Those who list the images of one account
     /// in one Region take turns. Bounded by the read timeout, the wait included. The request id is that of the last page read.
-    pub async fn list_images(&self, account: AccountId, region: &Region, ownership: Ownership) -> Reply<Vec<Image>> {
+    pub async fn list_images(
+        &self,
+        account: AccountId,
+        region: &Region,
+        ownership: Ownership,
+    ) -> AwsResponse<Vec<Image>> {
         let Some(client) = self.client(account, region) else {
             return not_configured();
         };
@@ -33,12 +38,12 @@ impl WorkSpaces {
     }
 }
 
-async fn list_images(client: &AccountClient, ownership: Ownership) -> Reply<Vec<Image>> {
+async fn list_images(client: &AccountClient, ownership: Ownership) -> AwsResponse<Vec<Image>> {
     let mut pages = Pages::default();
     let mut images = Vec::new();
     let mut token = None;
     loop {
-        let Reply { aws_request_id, result } = list_page(client, ownership, token.take()).await;
+        let AwsResponse { aws_request_id, result } = list_page(client, ownership, token.take()).await;
         let next = result.and_then(|page| {
             let next = pages.next(page.next_token());
             images.extend(page.images.unwrap_or_default().into_iter().map(image));
@@ -52,7 +57,7 @@ async fn list_images(client: &AccountClient, ownership: Ownership) -> Reply<Vec<
             Ok(None) => Ok(images),
             Err(fault) => Err(fault),
         };
-        return Reply { aws_request_id, result };
+        return AwsResponse { aws_request_id, result };
     }
 }
 
@@ -60,7 +65,7 @@ async fn list_page(
     client: &AccountClient,
     ownership: Ownership,
     token: Option<String>,
-) -> Reply<DescribeWorkspaceImagesOutput> {
+) -> AwsResponse<DescribeWorkspaceImagesOutput> {
     let span = span!("DescribeWorkspaceImages", client);
     let page = client.call(span, |client, witness| {
         let request = client

@@ -1,5 +1,5 @@
 //! Amazon WorkSpaces: the one room that speaks to AWS, and the only one that knows its SDK. What leaves it is in the words of
-//! [`domain`](crate::domain): every call ends in a [`Reply`], whose fault says whether the call can have had an effect.
+//! [`domain`](crate::domain): every call ends in an [`AwsResponse`], whose fault says whether the call can have had an effect.
 //!
 //! Read in this order: `settings` (what to connect to), `connect` (a client for each account and Region, and whose credentials its
 //! calls are signed with: `clients`, `owner`), `call` (that client, and what surrounds each of its calls), `permissions` and `images`
@@ -29,7 +29,7 @@ mod witness;
 
 use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
 
-use crate::domain::{AccountId, FailureReason, Fault, FaultKind, Region, Reply};
+use crate::domain::{AccountId, AwsError, AwsErrorKind, AwsResponse, FailureReason, Region};
 
 use call::AccountClient;
 use listings::Listings;
@@ -82,16 +82,16 @@ impl fmt::Debug for WorkSpaces {
 }
 
 /// Answers a call for an account or a Region that is not configured. Callers ask [`WorkSpaces::serves`] first.
-fn not_configured<T>() -> Reply<T> {
-    Reply {
+fn not_configured<T>() -> AwsResponse<T> {
+    AwsResponse {
         aws_request_id: None,
-        result: Err(own_fault(FaultKind::NotSent, "NotConfigured")),
+        result: Err(own_fault(AwsErrorKind::NotSent, "NotConfigured")),
     }
 }
 
 /// A fault that AWS has no code for.
-fn own_fault(kind: FaultKind, code: &str) -> Fault {
-    Fault {
+fn own_fault(kind: AwsErrorKind, code: &str) -> AwsError {
+    AwsError {
         kind,
         code: Some(code.to_owned()),
         message: None,

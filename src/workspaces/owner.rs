@@ -66,16 +66,16 @@ impl ResolveCachedIdentity for Owners {
 
 /// The credentials of a role. Assuming it is not tried again here either: the call that needs the credentials is not sent without
 /// them, and the forwarder tries it again.
-pub(super) struct Role(pub(super) AssumeRoleFluentBuilder);
+pub(super) struct AssumedRole(pub(super) AssumeRoleFluentBuilder);
 
 /// The call holds the external id.
-impl fmt::Debug for Role {
+impl fmt::Debug for AssumedRole {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Role").finish_non_exhaustive()
+        f.debug_struct("AssumedRole").finish_non_exhaustive()
     }
 }
 
-impl Role {
+impl AssumedRole {
     async fn assume(&self) -> provider::Result {
         let assumed = self.0.clone().send().await;
         let assumed = assumed.map_err(CredentialsError::provider_error)?;
@@ -91,7 +91,7 @@ impl Role {
     }
 }
 
-impl ProvideCredentials for Role {
+impl ProvideCredentials for AssumedRole {
     fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
     where
         Self: 'a,

@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 
 use super::own_fault;
-use crate::domain::{Fault, FaultKind};
+use crate::domain::{AwsError, AwsErrorKind};
 
 /// The largest page that the API model allows.
 pub(super) const PAGE_SIZE: i32 = 25;
@@ -18,15 +18,15 @@ pub(super) struct Pages(HashSet<String>);
 
 impl Pages {
     /// The token to go on with; none at the end.
-    pub(super) fn next(&mut self, token: Option<&str>) -> Result<Option<String>, Fault> {
+    pub(super) fn next(&mut self, token: Option<&str>) -> Result<Option<String>, AwsError> {
         let Some(token) = token.filter(|token| !token.is_empty()) else {
             return Ok(None);
         };
         if self.0.len() + 1 >= MAX_PAGES {
-            return Err(own_fault(FaultKind::Unknown, "TooManyPages"));
+            return Err(own_fault(AwsErrorKind::Unknown, "TooManyPages"));
         }
         if !self.0.insert(token.to_owned()) {
-            return Err(own_fault(FaultKind::Unknown, "RepeatedToken"));
+            return Err(own_fault(AwsErrorKind::Unknown, "RepeatedToken"));
         }
         Ok(Some(token.to_owned()))
     }

@@ -11,11 +11,11 @@ use super::{
     pages::{PAGE_SIZE, Pages},
     readings::Found,
 };
-use crate::domain::{Access, AccountId, ImageId, PermissionKey, Reply};
+use crate::domain::{Access, AccountId, AwsResponse, ImageId, PermissionKey};
 
 impl WorkSpaces {
     /// Calls UpdateWorkspaceImagePermission, once.
-    pub async fn update_image_permission(&self, key: &PermissionKey, access: Access) -> Reply<()> {
+    pub async fn update_image_permission(&self, key: &PermissionKey, access: Access) -> AwsResponse<()> {
         let Some(client) = self.client(key.account, &key.region) else {
             return not_configured();
         };
@@ -29,7 +29,7 @@ impl WorkSpaces {
             request.customize().interceptor(witness).send()
         });
         let reply = reply.await;
-        Reply {
+        AwsResponse {
             aws_request_id: reply.aws_request_id,
             result: reply.result.map(|_| ()),
         }
@@ -38,7 +38,7 @@ impl WorkSpaces {
     /// Reads back what AWS holds, page by page with DescribeWorkspaceImagePermissions, until the account is found, and tells the
     /// number of calls that it took. Those who ask about one image at the same time read it together; one of them is told the
     /// calls. Bounded by the read timeout. The request id is that of the last page read.
-    pub async fn read_access(&self, key: &PermissionKey) -> (Reply<Access>, u32) {
+    pub async fn read_access(&self, key: &PermissionKey) -> (AwsResponse<Access>, u32) {
         let Some(client) = self.client(key.account, &key.region).cloned() else {
             return (not_configured(), 0);
         };
@@ -55,7 +55,7 @@ async fn read_all(client: AccountClient, image: ImageId, mut accounts: BTreeSet<
     let mut calls = 0;
     loop {
         calls += 1;
-        let Reply { aws_request_id, result } = read_page(&client, &image, token.take()).await;
+        let AwsResponse { aws_request_id, result } = read_page(&client, &image, token.take()).await;
         let page = result.and_then(|page| {
             if answers(&page, &image) {
                 Ok(page)
@@ -83,7 +83,7 @@ async fn read_all(client: AccountClient, image: ImageId, mut accounts: BTreeSet<
             Ok(None) => Ok(()),
             Err(fault) => Err(fault),
         };
-        let end = Reply { aws_request_id, result };
+        let end = AwsResponse { aws_request_id, result };
         return Found { shared, end, calls };
     }
 }
@@ -92,7 +92,7 @@ async fn read_page(
     client: &AccountClient,
     image: &ImageId,
     token: Option<String>,
-) -> Reply<DescribeWorkspaceImagePermissionsOutput> {
+) -> AwsResponse<DescribeWorkspaceImagePermissionsOutput> {
     let span = span!("DescribeWorkspaceImagePermissions", client);
     let page = client.call(span, |client, witness| {
         let request = client

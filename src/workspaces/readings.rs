@@ -15,7 +15,7 @@ use futures_util::{
     future::{BoxFuture, Shared},
 };
 
-use crate::domain::{Access, AccountId, Fault, ImageId, PermissionKey, Region, Reply};
+use crate::domain::{Access, AccountId, AwsError, AwsResponse, ImageId, PermissionKey, Region};
 
 /// So long a read waits for others to ask. Nobody is in a hurry to read: a call that may be landing is given longer than this.
 const GATHER_FOR: Duration = Duration::from_millis(10);
@@ -29,7 +29,7 @@ pub(super) struct Found {
     /// Those of the accounts asked about that the image is shared with.
     pub(super) shared: BTreeSet<AccountId>,
     /// The end of the read, and the request id of its last page. Who was found before a fault was found.
-    pub(super) end: Reply<()>,
+    pub(super) end: AwsResponse<()>,
     /// So many calls it took.
     pub(super) calls: u32,
 }
@@ -56,7 +56,7 @@ impl Readings {
         &self,
         key: &PermissionKey,
         read: impl FnOnce(BTreeSet<AccountId>) -> F + Send + 'static,
-    ) -> (Reply<Access>, u32)
+    ) -> (AwsResponse<Access>, u32)
     where
         F: Future<Output = Found> + Send + 'static,
     {
@@ -66,9 +66,9 @@ impl Readings {
         let result = match &found.end.result {
             _ if found.shared.contains(&key.shared_account) => Ok(Access::Shared),
             Ok(()) => Ok(Access::NotShared),
-            Err(fault) => Err(Fault::clone(fault)),
+            Err(fault) => Err(AwsError::clone(fault)),
         };
-        let reply = Reply {
+        let reply = AwsResponse {
             aws_request_id: found.end.aws_request_id.clone(),
             result,
         };
@@ -145,14 +145,14 @@ mod tests {
         readings: &Readings,
         account: u64,
         begun: &mpsc::UnboundedSender<(BTreeSet<AccountId>, Answer)>,
-    ) -> tokio::task::JoinHandle<(Reply<Access>, u32)> {
+    ) -> tokio::task::JoinHandle<(AwsResponse<Access>, u32)> {
         let (readings, begun) = (readings.clone(), begun.clone());
         let read = move |accounts: BTreeSet<AccountId>| async move {
             let (answer, answered) = oneshot::channel();
             begun.send((accounts, answer)).unwrap();
             Found {
                 shared: answered.await.unwrap().into_iter().collect(),
-                end: Reply {
+                end: AwsResponse {
                     aws_request_id: None,
                     result: Ok(()),
                 },

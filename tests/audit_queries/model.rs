@@ -3,8 +3,8 @@
 use fastrand::Rng;
 use sharewarden::{
     domain::{
-        AccountId, Action, Cause, ChangeId, Columns, ImageId, Kind, KindName, PermissionKey, Principal, Region,
-        RequestId, Timestamp,
+        AccountId, Action, Cause, ChangeId, EntryColumns, EntryKind, ImageId, KindName, PermissionKey, Principal,
+        Region, RequestId, Timestamp,
     },
     ledger::{Hash, merkle::leaf_hash},
     store::audit::{EntryFilter, EntryPosition, Order, StoredEntry},
@@ -55,9 +55,9 @@ impl Row {
         }
     }
 
-    pub(crate) fn columns(&self) -> Columns<'static> {
+    pub(crate) fn columns(&self) -> EntryColumns<'static> {
         let text = |text: Option<String>| text.map(Into::into);
-        Columns {
+        EntryColumns {
             kind: self.kind.into(),
             action: self.action.map(|action| action.as_str().into()),
             cause: self.cause.map(|cause| cause.as_str().into()),
@@ -81,7 +81,7 @@ impl Row {
 
     /// True if this build does not know its kind.
     pub(crate) fn is_unknown(&self) -> bool {
-        Kind::parse(self.kind).is_none()
+        EntryKind::parse(self.kind).is_none()
     }
 
     /// The permission that it is about, if it is about one.
@@ -100,7 +100,7 @@ const UNKNOWN: [&str; 2] = ["test.invented", "test.other"];
 
 /// All kinds that the histories have, and one that they do not have.
 fn kind(number: usize) -> KindName {
-    let names: Vec<_> = Kind::ALL.iter().map(|kind| kind.name()).collect();
+    let names: Vec<_> = EntryKind::ALL.iter().map(|kind| kind.name()).collect();
     let more = [UNKNOWN[0], UNKNOWN[1], "test.nowhere"];
     names.into_iter().chain(more).nth(number).unwrap().parse().unwrap()
 }
@@ -180,7 +180,7 @@ pub(crate) fn history(random: &mut Rng, entries: usize) -> Vec<Row> {
 }
 
 pub(crate) fn row(random: &mut Rng, number: usize, log_index: u64, recorded_at: Timestamp) -> Row {
-    let known = random.choice(Kind::ALL).copied().unwrap();
+    let known = random.choice(EntryKind::ALL).copied().unwrap();
     let text = format!(
         "{{\"account\":{number},\"index\":{log_index},\"salt\":{}}}",
         random.u64(..)
@@ -192,7 +192,7 @@ pub(crate) fn row(random: &mut Rng, number: usize, log_index: u64, recorded_at: 
         kind: known.name(),
         action: random.choice(Action::ALL).copied(),
         cause: Some(Cause::Caller),
-        change: (known != Kind::ChangeDenied).then(|| ChangeId(Uuid::from_u128(random.u128(..)))),
+        change: (known != EntryKind::ChangeDenied).then(|| ChangeId(Uuid::from_u128(random.u128(..)))),
         request: Some(RequestId(Uuid::from_u128(random.u128(..)))),
         principal: Some(principal(random.usize(0..4))),
         reason: random.choice(REASONS).map(str::to_owned),
@@ -200,10 +200,10 @@ pub(crate) fn row(random: &mut Rng, number: usize, log_index: u64, recorded_at: 
         region: Some(region(random.usize(0..3))),
         image: Some(image(random.usize(0..6))),
         shared_account: Some(shared(random.usize(0..4))),
-        generation: (known != Kind::ChangeDenied).then_some(1),
+        generation: (known != EntryKind::ChangeDenied).then_some(1),
         aws_request: random.bool().then(|| format!("aws-{}", random.u8(0..30))),
-        error_reason: (known == Kind::ChangeFailed).then_some("IMAGE_NOT_FOUND"),
-        is_ranked: matches!(known, Kind::ChangeRequested | Kind::ChangeDenied),
+        error_reason: (known == EntryKind::ChangeFailed).then_some("IMAGE_NOT_FOUND"),
+        is_ranked: matches!(known, EntryKind::ChangeRequested | EntryKind::ChangeDenied),
         leaf_hash: leaf_hash(text.as_bytes()),
         text,
     };

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use sharewarden::{
     clock::Clock,
-    domain::{AccountId, Action, Cause, Kind, KindName, Timestamp},
+    domain::{AccountId, Action, Cause, EntryKind, KindName, Timestamp},
     store::{
         Database,
         audit::{EntryFilter, Order, entries},
@@ -107,11 +107,18 @@ fn alone() -> Vec<Case> {
         }),
         case("GRANT", 2 * ALONE, |f| f.actions = vec![Action::Grant]),
         case("REVOKE", SPARSE, |f| f.actions = vec![Action::Revoke]),
-        case("REQUESTED", 4 * ALONE, |f| f.kinds = vec![kind(Kind::ChangeRequested)]),
-        case("SUCCEEDED", 4 * ALONE, |f| f.kinds = vec![kind(Kind::ChangeSucceeded)]),
-        case("DENIED", SPARSE, |f| f.kinds = vec![kind(Kind::ChangeDenied)]).by(UNUSUAL),
-        case("FAILED", SPARSE, |f| f.kinds = vec![kind(Kind::ChangeFailed)]).by(UNUSUAL),
-        case("SUPERSEDED", SPARSE, |f| f.kinds = vec![kind(Kind::ChangeSuperseded)]).by(UNUSUAL),
+        case("REQUESTED", 4 * ALONE, |f| {
+            f.kinds = vec![kind(EntryKind::ChangeRequested)]
+        }),
+        case("SUCCEEDED", 4 * ALONE, |f| {
+            f.kinds = vec![kind(EntryKind::ChangeSucceeded)]
+        }),
+        case("DENIED", SPARSE, |f| f.kinds = vec![kind(EntryKind::ChangeDenied)]).by(UNUSUAL),
+        case("FAILED", SPARSE, |f| f.kinds = vec![kind(EntryKind::ChangeFailed)]).by(UNUSUAL),
+        case("SUPERSEDED", SPARSE, |f| {
+            f.kinds = vec![kind(EntryKind::ChangeSuperseded)]
+        })
+        .by(UNUSUAL),
         case("a kind that this build does not know", SPARSE, |f| {
             f.kinds = vec!["test.invented".parse().unwrap()]
         })
@@ -121,11 +128,11 @@ fn alone() -> Vec<Case> {
         })
         .by(UNUSUAL),
         case("FAILED or DENIED", 2 * SPARSE, |f| {
-            f.kinds = vec![kind(Kind::ChangeFailed), kind(Kind::ChangeDenied)]
+            f.kinds = vec![kind(EntryKind::ChangeFailed), kind(EntryKind::ChangeDenied)]
         })
         .by(UNUSUAL),
         case("FAILED or a kind that this build does not know", 2 * SPARSE, |f| {
-            f.kinds = vec![kind(Kind::ChangeFailed), "test.invented".parse().unwrap()]
+            f.kinds = vec![kind(EntryKind::ChangeFailed), "test.invented".parse().unwrap()]
         })
         .by(UNUSUAL),
         case("cause", ALONE, |f| f.causes = vec![Cause::Caller]),
@@ -146,9 +153,9 @@ fn alone() -> Vec<Case> {
 
 fn together() -> Vec<Case> {
     let failed = vec![
-        kind(Kind::ChangeFailed),
-        kind(Kind::ChangeDenied),
-        kind(Kind::ChangeSuperseded),
+        kind(EntryKind::ChangeFailed),
+        kind(EntryKind::ChangeDenied),
+        kind(EntryKind::ChangeSuperseded),
     ];
     let month = (time("2026-03-10T00:00:00Z"), time("2026-03-20T00:00:00Z"));
     vec![
@@ -174,7 +181,7 @@ fn together() -> Vec<Case> {
             f.principals = vec!["pipeline".parse().unwrap()];
             f.regions = vec!["eu-central-1".parse().unwrap()];
             f.actions = vec![Action::Revoke];
-            f.kinds = vec![kind(Kind::ChangeSucceeded)];
+            f.kinds = vec![kind(EntryKind::ChangeSucceeded)];
         }),
         case("account, rare text", 3000, |f| {
             f.accounts = vec![account(42)];
@@ -193,7 +200,7 @@ fn together() -> Vec<Case> {
             f.principals = vec!["retired".parse().unwrap()];
         }),
         case("REQUESTED by somebody", 1000, |f| {
-            f.kinds = vec![kind(Kind::ChangeRequested)];
+            f.kinds = vec![kind(EntryKind::ChangeRequested)];
             f.principals = vec!["user-7".parse().unwrap()];
         }),
         case("20 accounts, 2 Regions, a time", 20_000, |f| {
@@ -284,11 +291,11 @@ async fn duration(store: &Store, filter: &EntryFilter, order: Order) -> Duration
     let clock = Clock::system();
     let mut best = Duration::MAX;
     for _ in 0..5 {
-        let begun = clock.elapsed();
+        let begun = clock.monotonic_now();
         entries(&database, filter, order, None, PAGE, Clock::system().now(), |_| ())
             .await
             .unwrap();
-        best = best.min(clock.elapsed().since(begun));
+        best = best.min(clock.monotonic_now().since(begun));
     }
     close(store, database).await;
     best
@@ -370,6 +377,6 @@ fn entries_between(first: u32, last: u32) -> String {
     )
 }
 
-fn kind(kind: Kind) -> KindName {
+fn kind(kind: EntryKind) -> KindName {
     kind.name().parse().unwrap()
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use sha2::{Digest, Sha256};
-use sharewarden::domain::Kind;
+use sharewarden::domain::EntryKind;
 use sharewarden::proto::v1::{
     Action, AuditEntry, AuditEntryFilter, AuditEntryOrder, Cause, GetAuditEntryRequest, ListAuditEntriesRequest,
 };
@@ -22,7 +22,7 @@ async fn every_filter_lets_through_what_it_says() {
     let mut auditor = auditor(&stack).await;
     let entries = all(&mut auditor, AuditEntryFilter::default()).await;
     let kinds: BTreeSet<_> = entries.iter().map(|entry| entry.kind.as_str()).collect();
-    let every_kind = Kind::ALL.iter().map(|kind| kind.name()).collect();
+    let every_kind = EntryKind::ALL.iter().map(|kind| kind.name()).collect();
     assert_eq!(kinds, every_kind, "{entries:#?}");
     for (name, filter, matches) in cases(&entries) {
         let expected: Vec<_> = entries.iter().filter(|entry| matches(entry)).map(place).collect();

@@ -3,8 +3,8 @@
 use sharewarden::{
     clock::Clock,
     domain::{
-        Action, Failure, FailureReason, Timestamp,
-        transition::{Command, Outcome, Work},
+        Action, ChangeFailure, FailureReason, Timestamp,
+        transition::{Command, Work, WorkOutcome},
     },
     ledger::{
         Frontier, Hash,
@@ -123,8 +123,8 @@ async fn a_change_that_has_ended_never_changes() {
     let work = ended_by_somebody_else(&mut store).await;
     let before: String = store.change().await;
     for outcome in [
-        Outcome::Succeeded,
-        Outcome::Failed {
+        WorkOutcome::Succeeded,
+        WorkOutcome::Failed {
             failure: refused(),
             observed: None,
         },
@@ -143,7 +143,7 @@ async fn a_batch_that_fails_leaves_no_lock_behind() {
     let start = Timestamp::parse("2026-11-25T00:00:00Z").unwrap();
     let mut store = Store::open_on(Clock::manual(start)).await;
     let work = ended_by_somebody_else(&mut store).await;
-    let settled = store.committer.commit(settle(&work, Outcome::Succeeded)).await;
+    let settled = store.committer.commit(settle(&work, WorkOutcome::Succeeded)).await;
     assert_eq!(settled, Err(CommitError::Rejected));
     store
         .execute("BEGIN; SET LOCAL lock_timeout = '10s'; SELECT FROM ledger FOR UPDATE; COMMIT")
@@ -161,8 +161,8 @@ async fn ended_by_somebody_else(store: &mut Store) -> Work {
     store.take_work().remove(0)
 }
 
-fn refused() -> Failure {
-    Failure {
+fn refused() -> ChangeFailure {
+    ChangeFailure {
         reason: FailureReason::UpstreamRefused,
         code: None,
         message: None,

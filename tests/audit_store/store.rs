@@ -7,7 +7,7 @@ use sharewarden::{
     config::{CommitterConfig, DatabaseConfig, ForwarderConfig},
     domain::{
         Action, ChangeId, Intent, PermissionKey, ReplicaId, RequestId, example,
-        transition::{Answer, Command, Outcome, Settlement, Work},
+        transition::{Command, CommandReply, Settlement, Work, WorkOutcome},
     },
     store::{CommitError, Committer, Database, Leased, Notifications},
 };
@@ -67,7 +67,7 @@ impl Store {
     }
 
     /// Commits commands together, as far as one lane does that.
-    pub(crate) async fn commit(&self, commands: Vec<Command>) -> Vec<Result<Answer, CommitError>> {
+    pub(crate) async fn commit(&self, commands: Vec<Command>) -> Vec<Result<CommandReply, CommitError>> {
         futures_util::future::join_all(commands.into_iter().map(|command| self.committer.commit(command))).await
     }
 
@@ -164,7 +164,7 @@ pub(crate) fn deny(intent: Arc<Intent>) -> Command {
     Command::Deny(intent, "a rule".into())
 }
 
-pub(crate) fn settle(work: &Work, outcome: Outcome) -> Command {
+pub(crate) fn settle(work: &Work, outcome: WorkOutcome) -> Command {
     Command::Settle(Settlement {
         key: work.change.intent.key.clone(),
         epoch: work.epoch,

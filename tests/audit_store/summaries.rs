@@ -6,8 +6,8 @@ use fastrand::Rng;
 use sharewarden::{
     clock::Clock,
     domain::{
-        Access, Action, Failure, FailureReason, Kind, PermissionKey, Timestamp,
-        transition::{Command, Outcome},
+        Access, Action, ChangeFailure, EntryKind, FailureReason, PermissionKey, Timestamp,
+        transition::{Command, WorkOutcome},
     },
     store::summaries::{self, Counting},
     telemetry::Instruments,
@@ -45,7 +45,7 @@ async fn summaries_equal_a_recount_after_random_batches_of_several_accounts() {
         .fetch_one(&store.pool)
         .await
         .unwrap();
-    assert_eq!(kinds, 2 * Kind::ALL.len() as i64, "everything has happened");
+    assert_eq!(kinds, 2 * EntryKind::ALL.len() as i64, "everything has happened");
     assert_summaries_are_exact(&store.pool, &store.database).await;
     store.close().await;
 }
@@ -129,22 +129,22 @@ fn any_request(dice: &mut Rng) -> Command {
     }
 }
 
-fn any_outcome(dice: &mut Rng) -> Outcome {
+fn any_outcome(dice: &mut Rng) -> WorkOutcome {
     match dice.u8(..5) {
-        0 => Outcome::Failed {
-            failure: Failure {
+        0 => WorkOutcome::Failed {
+            failure: ChangeFailure {
                 reason: FailureReason::UpstreamRefused,
                 code: None,
                 message: None,
             },
             observed: [None, Some(Access::Shared), Some(Access::NotShared)][dice.usize(..3)],
         },
-        1 => Outcome::Retry {
+        1 => WorkOutcome::Retry {
             delay: Duration::ZERO,
             in_doubt: dice.bool(),
             observed: None,
         },
-        _ => Outcome::Succeeded,
+        _ => WorkOutcome::Succeeded,
     }
 }
 

@@ -15,7 +15,7 @@ use sharewarden::{
     domain::{ReplicaId, Timestamp},
     store::{OneAcrossReplicas, StoreError, summaries::Counting},
     telemetry::Instruments,
-    worker::{Cause, Next, Supervisor, Worker},
+    worker::{NextRound, Supervisor, Trigger, Worker},
 };
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -44,12 +44,12 @@ impl Worker for Tried {
         EVERY
     }
 
-    async fn round(&mut self, _: Cause) -> Result<Next, StoreError> {
+    async fn round(&mut self, _: Trigger) -> Result<NextRound, StoreError> {
         self.begun.fetch_add(1, Ordering::Relaxed);
         if let Some(hold) = &self.hold {
             hold.notified().await;
         }
-        Ok(Next::Interval)
+        Ok(NextRound::Interval)
     }
 }
 
@@ -68,7 +68,7 @@ impl Replica {
 
     /// Begins a round, and tells how many rounds this replica has run.
     async fn round(&mut self) -> u32 {
-        assert_eq!(self.worker.round(Cause::Interval).await.unwrap(), Next::Interval);
+        assert_eq!(self.worker.round(Trigger::Interval).await.unwrap(), NextRound::Interval);
         self.tried.begun.load(Ordering::Relaxed)
     }
 }
@@ -129,7 +129,7 @@ async fn a_round_is_dropped_before_its_lease_ends() {
         },
     );
     let begun = replica.tried.begun.clone();
-    let mut round = pin!(replica.worker.round(Cause::Interval));
+    let mut round = pin!(replica.worker.round(Trigger::Interval));
     let began = async {
         while begun.load(Ordering::Relaxed) == 0 {
             assert!(round.as_mut().now_or_never().is_none());
@@ -174,7 +174,7 @@ async fn a_round_without_a_row_for_its_lease_fails() {
     let store = Store::open().await;
     let mut replica = Replica::of(&store, &Clock::system(), Tried::default());
     store.execute("DELETE FROM worker_lease").await;
-    let failed = replica.worker.round(Cause::Interval).await.unwrap_err();
+    let failed = replica.worker.round(Trigger::Interval).await.unwrap_err();
     assert!(matches!(failed, StoreError::Corrupt { .. }), "{failed:?}");
     store.close().await;
 }

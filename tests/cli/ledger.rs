@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use serde_json::Value;
 use sharewarden::domain::{
-    AccountId, Body, ChangeBody, ChangeId, Entry, Intent, PermissionKey, RequestId, Timestamp, entry::encode, example,
+    AccountId, ChangeBody, ChangeId, Entry, EntryBody, Intent, PermissionKey, RequestId, Timestamp, entry::encode,
+    example,
 };
 use sharewarden::ledger::export::{ExportWriter, Header};
 use sharewarden::ledger::merkle::leaf_hash;
@@ -262,7 +263,7 @@ fn line(account: AccountId, index: u64, reason: &str) -> String {
         account,
         log_index: index,
         recorded_at: Timestamp::parse(&format!("2026-01-02T03:04:{:02}.250000Z", 5 + index % 50)).unwrap(),
-        body: Body::ChangeRequested(ChangeBody {
+        body: EntryBody::ChangeRequested(ChangeBody {
             intent: Arc::new(intent),
             generation: Some(index + 1),
             previous: None,

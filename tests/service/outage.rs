@@ -26,7 +26,7 @@ async fn without_postgres_nothing_reaches_aws_and_service_resumes_by_itself() {
     let outage = Outage::prepare(&stack).await;
     outage.begin().await;
     let clock = Clock::system();
-    let begun = clock.elapsed();
+    let begun = clock.monotonic_now();
     let mut request = revoke();
     request.request_id = Uuid::new_v4().to_string();
     let refused = client
@@ -38,7 +38,7 @@ async fn without_postgres_nothing_reaches_aws_and_service_resumes_by_itself() {
         (Code::Unavailable, "AUDIT_STORE_UNAVAILABLE")
     );
     assert!(refused.get_details_retry_info().is_some());
-    let waited = clock.elapsed().since(begun);
+    let waited = clock.monotonic_now().since(begun);
     assert!(waited < Duration::from_secs(20), "bounded: {waited:?}");
     let unread = client
         .get_change(as_tester(GetChangeRequest {
@@ -87,7 +87,8 @@ async fn an_outcome_that_postgres_could_not_take_is_recorded_when_it_is_back() {
     assert!(under_way, "the outage began while AWS was at work");
 
     // AWS has answered, and nobody can write it down.
-    log.wait_for("the outcome is not on record yet").await;
+    log.wait_for("cannot record the outcome yet; the forwarder will retry")
+        .await;
     assert_eq!(stack.shared_with(), [RECIPIENT], "it is in effect");
     assert!(!call.is_finished(), "P3: not OK before it is durable");
     outage.end().await;

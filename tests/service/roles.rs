@@ -75,7 +75,7 @@ async fn a_change_that_no_role_allows_is_refused_and_recorded_and_does_nothing()
         ledger[0]["body"]["denied_by"]
             .as_str()
             .unwrap()
-            .contains("takes the role operator")
+            .contains("needs the role operator")
     );
     assert_eq!(stack.kinds(OTHER_ACCOUNT).await, ["change.denied"]);
     assert_eq!(stack.calls_of(UPDATE), 0, "nothing reached AWS");

@@ -1,39 +1,39 @@
-//! AWS, as far as the histories need it: what it holds, and calls that nobody saw the end of and that land later, though
-//! not later than the window says.
+//! A model of AWS for the histories: what AWS holds, and late calls. A late call is a call with an unknown end that takes effect
+//! later, but at most [`WINDOW`] after its end.
 
 use std::{collections::HashMap, time::Duration};
 
 use sharewarden::domain::{Access, ChangeId, PermissionKey, Timestamp};
 
-/// A call whose end nobody saw lands so long after its end at the latest.
+/// The longest time after its end in which a late call may take effect.
 pub(crate) const WINDOW: Duration = Duration::from_secs(20);
 
 #[derive(Default)]
 pub(crate) struct Aws {
     holds: HashMap<PermissionKey, Effect>,
-    late: Vec<Late>,
+    late: Vec<LateCall>,
 }
 
-/// What a call brought about.
+/// The effect of a call.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Effect {
     pub(crate) access: Access,
-    /// The change that called last.
+    /// The change of the newest call.
     pub(crate) by: ChangeId,
-    /// It is on record that AWS holds this.
+    /// True if a permission records that AWS holds this.
     pub(crate) recorded: bool,
 }
 
-/// A call on its way.
+/// A late call.
 #[derive(Debug, Clone)]
-pub(crate) struct Late {
+pub(crate) struct LateCall {
     pub(crate) key: PermissionKey,
     pub(crate) access: Access,
     by: ChangeId,
     epoch: u64,
-    /// When it lands, so long after its caller has let go of it.
-    after: Duration,
-    lands_at: Timestamp,
+    /// The delay from the end of the call on the caller's side to its effect.
+    delay: Duration,
+    effective_at: Timestamp,
 }
 
 impl Aws {
@@ -41,12 +41,12 @@ impl Aws {
         self.effect(key).map_or(Access::NotShared, |effect| effect.access)
     }
 
-    /// What the last call brought about, if there was one.
+    /// The effect of the newest call, if there was one.
     pub(crate) fn effect(&self, key: &PermissionKey) -> Option<Effect> {
         self.holds.get(key).copied()
     }
 
-    /// A call for a change takes effect.
+    /// Lets a call of a change take effect.
     pub(crate) fn set(&mut self, key: &PermissionKey, access: Access, by: ChangeId) {
         let before = self.effect(key).filter(|before| before.access == access);
         let effect = Effect {
@@ -57,14 +57,14 @@ impl Aws {
         self.holds.insert(key.clone(), effect);
     }
 
-    /// It is on record now what AWS holds, if it holds this.
-    pub(crate) fn is_on_record(&mut self, key: &PermissionKey, applied: Option<Access>) {
+    /// Notes that a permission records `applied`.
+    pub(crate) fn note_recorded(&mut self, key: &PermissionKey, applied: Option<Access>) {
         if let Some(effect) = self.holds.get_mut(key) {
             effect.recorded |= applied == Some(effect.access);
         }
     }
 
-    /// A call under a lease takes effect later. Until its caller lets go of it, it may hang to the lease's end.
+    /// Adds a late call under a lease. The call may hang until the lease ends, unless its caller gives it up earlier.
     pub(crate) fn set_later(
         &mut self,
         key: &PermissionKey,
@@ -72,47 +72,47 @@ impl Aws {
         by: ChangeId,
         epoch: u64,
         lease_ends: Timestamp,
-        after: Duration,
+        delay: Duration,
     ) {
-        self.late.push(Late {
+        self.late.push(LateCall {
             key: key.clone(),
             access,
             by,
             epoch,
-            after,
-            lands_at: lease_ends + after,
+            delay,
+            effective_at: lease_ends + delay,
         });
     }
 
-    /// The caller has given up the call that was made under this lease, if there was one.
+    /// Ends a late call under this lease on the caller's side.
     pub(crate) fn give_up(&mut self, key: &PermissionKey, epoch: u64, now: Timestamp) {
         let given_up = self
             .late
             .iter_mut()
             .filter(|late| late.key == *key && late.epoch == epoch);
         for late in given_up {
-            late.lands_at = late.lands_at.min(now + late.after);
+            late.effective_at = late.effective_at.min(now + late.delay);
         }
     }
 
-    /// A call for this that will take effect.
-    pub(crate) fn on_its_way(&self, key: &PermissionKey, access: Access) -> Option<&Late> {
+    /// A late call that asks for `access`.
+    pub(crate) fn late_for(&self, key: &PermissionKey, access: Access) -> Option<&LateCall> {
         self.late.iter().find(|late| late.key == *key && late.access == access)
     }
 
-    /// A call against this that will take effect.
-    pub(crate) fn against(&self, key: &PermissionKey, access: Access) -> Option<&Late> {
+    /// A late call that asks for the opposite of `access`.
+    pub(crate) fn late_against(&self, key: &PermissionKey, access: Access) -> Option<&LateCall> {
         self.late.iter().find(|late| late.key == *key && late.access != access)
     }
 
-    /// Lets land what is due, one after the other.
-    pub(crate) fn land(&mut self, now: Timestamp) -> Vec<PermissionKey> {
-        self.late.sort_by_key(|late| late.lands_at);
-        let due = self.late.partition_point(|late| late.lands_at <= now);
-        let landed: Vec<_> = self.late.drain(..due).collect();
-        for late in &landed {
+    /// Lets the due late calls take effect in order, and returns their permissions.
+    pub(crate) fn apply_due(&mut self, now: Timestamp) -> Vec<PermissionKey> {
+        self.late.sort_by_key(|late| late.effective_at);
+        let due = self.late.partition_point(|late| late.effective_at <= now);
+        let applied: Vec<_> = self.late.drain(..due).collect();
+        for late in &applied {
             self.set(&late.key, late.access, late.by);
         }
-        landed.into_iter().map(|late| late.key).collect()
+        applied.into_iter().map(|late| late.key).collect()
     }
 }

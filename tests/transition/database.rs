@@ -1,6 +1,6 @@
-//! What the store does, in memory: loads an account as far as a batch concerns it, and saves the effects.
+//! A model of the store in memory: it loads the part of an account that a batch needs, and saves the effects.
 //!
-//! It loads no more than the contract of [`Account::new`] says, so that a transition that leans on more is found out.
+//! It loads only what the contract of [`AccountState::new`] says, so that a transition that depends on more fails.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
@@ -8,9 +8,9 @@ use std::{
 };
 
 use sharewarden::domain::{
-    AccountId, Change, ChangeId, ChangeState, Entry, Intent, Kind, Permission, PermissionKey, Request, RequestId,
+    AccountId, Change, ChangeId, ChangeState, Entry, EntryKind, Intent, Permission, PermissionKey, Request, RequestId,
     Timestamp,
-    transition::{Account, Command},
+    transition::{AccountState, Command},
 };
 
 use crate::promises::{
@@ -18,7 +18,7 @@ use crate::promises::{
     Promise::{Constraints, EffectsAreExact, GaplessLedger, OneChangePerRequestId, OneRequestOneEnd, SameWishJoins},
 };
 
-/// One account, as it is stored.
+/// One stored account.
 pub(crate) struct Database {
     account: AccountId,
     size: u64,
@@ -26,13 +26,13 @@ pub(crate) struct Database {
     pub(crate) permissions: HashMap<PermissionKey, Permission>,
     pub(crate) changes: HashMap<ChangeId, Change>,
     requests: HashMap<RequestId, Request>,
-    /// What was asked for under each request id, with the change that answers it, as the entries tell.
-    asked: HashMap<RequestId, Arc<Intent>>,
+    /// The intent of each request id according to the ledger, with the id of the change that answers it.
+    intents: HashMap<RequestId, Arc<Intent>>,
     /// The kind of the last entry of each change.
-    kinds: HashMap<ChangeId, Kind>,
+    kinds: HashMap<ChangeId, EntryKind>,
     /// The changes of each permission that have not ended.
     pending: BTreeMap<PermissionKey, BTreeSet<ChangeId>>,
-    /// The newest change of each permission, and how many there are.
+    /// The newest change of each permission, and the number of its changes.
     newest: HashMap<PermissionKey, (ChangeId, u64)>,
 }
 
@@ -45,7 +45,7 @@ impl Database {
             permissions: HashMap::new(),
             changes: HashMap::new(),
             requests: HashMap::new(),
-            asked: HashMap::new(),
+            intents: HashMap::new(),
             kinds: HashMap::new(),
             pending: BTreeMap::new(),
             newest: HashMap::new(),
@@ -56,28 +56,28 @@ impl Database {
         self.newest.get(key).map(|(id, _)| &self.changes[id])
     }
 
-    /// What was asked for under a request id. Its change id is that of the change which answers it.
-    pub(crate) fn asked(&self, id: RequestId) -> Option<&Arc<Intent>> {
-        self.asked.get(&id)
+    /// The intent of a request id. Its change id is that of the change that answers it.
+    pub(crate) fn intent_of(&self, id: RequestId) -> Option<&Arc<Intent>> {
+        self.intents.get(&id)
     }
 
-    /// What the store loads for a batch, and nothing else.
-    pub(crate) fn load(&self, batch: &[Command]) -> Account {
+    /// Loads the rows of a batch, and nothing else.
+    pub(crate) fn load(&self, batch: &[Command]) -> AccountState {
         let mut permissions = HashSet::new();
         let mut requests = Vec::new();
         let mut changes = HashSet::new();
         for command in batch {
-            let touched = command.touches();
-            if let Some(permission) = touched.permission.and_then(|key| self.permissions.get(key)) {
+            let rows = command.required_rows();
+            if let Some(permission) = rows.permission.and_then(|key| self.permissions.get(key)) {
                 permissions.insert(&permission.key);
                 changes.extend(permission.current.into_iter().chain(permission.next));
             }
-            if let Some(request) = touched.request.and_then(|id| self.requests.get(&id)) {
+            if let Some(request) = rows.request.and_then(|id| self.requests.get(&id)) {
                 requests.push(request.clone());
                 changes.insert(request.change_id);
             }
         }
-        Account::new(
+        AccountState::new(
             self.account,
             self.size,
             self.last_recorded_at,
@@ -87,8 +87,8 @@ impl Database {
         )
     }
 
-    /// Saves what a batch did.
-    pub(crate) fn save(&mut self, account: &Account, breaches: &mut Breaches) {
+    /// Saves the effects of a batch.
+    pub(crate) fn save(&mut self, account: &AccountState, breaches: &mut Breaches) {
         let effects = account.effects();
         self.check_effects(account, breaches);
         for request in &effects.requests {
@@ -135,7 +135,7 @@ impl Database {
         }
         if let Some(before) = self.changes.get(&id) {
             let same = before.intent == change.intent && before.generation == change.generation;
-            breaches.check(Constraints, same, || format!("{id} became another change"));
+            breaches.check(Constraints, same, || format!("{id} changed its intent or generation"));
             breaches.check(OneRequestOneEnd, !before.has_ended(), || {
                 format!("{id} changed after it had ended as {:?}", before.state)
             });
@@ -151,10 +151,10 @@ impl Database {
 
     fn append(&mut self, entry: &Entry, breaches: &mut Breaches) {
         breaches.check(GaplessLedger, entry.log_index == self.size, || {
-            format!("entry {} where {} was due", entry.log_index, self.size)
+            format!("entry {} at the position of entry {}", entry.log_index, self.size)
         });
         breaches.check(GaplessLedger, entry.recorded_at >= self.last_recorded_at, || {
-            format!("entry {} is older than the one before it", entry.log_index)
+            format!("entry {} is older than the previous entry", entry.log_index)
         });
         self.size += 1;
         self.last_recorded_at = entry.recorded_at;
@@ -162,19 +162,19 @@ impl Database {
             return;
         };
         let Some(id) = change.change_id() else { return };
-        if matches!(kind, Kind::ChangeRequested | Kind::ChangeJoined) {
-            self.asked.insert(change.intent.request_id, change.intent.clone());
+        if matches!(kind, EntryKind::ChangeRequested | EntryKind::ChangeJoined) {
+            self.intents.insert(change.intent.request_id, change.intent.clone());
         }
-        if kind == Kind::ChangeJoined {
+        if kind == EntryKind::ChangeJoined {
             let joined = self.kinds.get(&id);
-            return breaches.check(SameWishJoins, joined == Some(&Kind::ChangeRequested), || {
+            return breaches.check(SameWishJoins, joined == Some(&EntryKind::ChangeRequested), || {
                 format!("{id} was joined after {joined:?}")
             });
         }
         let before = self.kinds.insert(id, kind);
         let in_order = match kind {
-            Kind::ChangeRequested => before.is_none(),
-            _ => before == Some(Kind::ChangeRequested),
+            EntryKind::ChangeRequested => before.is_none(),
+            _ => before == Some(EntryKind::ChangeRequested),
         };
         breaches.check(OneRequestOneEnd, in_order, || {
             format!("{id}: {kind:?} after {before:?}")
@@ -184,10 +184,10 @@ impl Database {
     fn check_last_entry(&self, id: ChangeId, breaches: &mut Breaches) {
         let state = self.changes[&id].state;
         let expected = match state {
-            ChangeState::Pending => Kind::ChangeRequested,
-            ChangeState::Succeeded => Kind::ChangeSucceeded,
-            ChangeState::Failed => Kind::ChangeFailed,
-            ChangeState::Superseded => Kind::ChangeSuperseded,
+            ChangeState::Pending => EntryKind::ChangeRequested,
+            ChangeState::Succeeded => EntryKind::ChangeSucceeded,
+            ChangeState::Failed => EntryKind::ChangeFailed,
+            ChangeState::Superseded => EntryKind::ChangeSuperseded,
         };
         let kind = self.kinds.get(&id);
         breaches.check(OneRequestOneEnd, kind == Some(&expected), || {
@@ -195,13 +195,13 @@ impl Database {
         });
     }
 
-    /// The constraints that the migrations have, and those across rows that they cannot have.
+    /// Checks the constraints of the migrations, and constraints across rows that SQL cannot express.
     fn check_constraints(&self, permission: &Permission, breaches: &mut Breaches) {
         let p = permission;
         let none = BTreeSet::new();
         let pending = self.pending.get(&p.key).unwrap_or(&none);
         let named: BTreeSet<_> = p.current.into_iter().chain(p.next).collect();
-        let rests = p.lease.is_some() || p.current.is_none();
+        let has_no_retry = p.lease.is_some() || p.current.is_none();
         let rules = [
             ("next without current", p.next.is_none() || p.current.is_some()),
             ("current is next", p.next.is_none() || p.next != p.current),
@@ -211,7 +211,10 @@ impl Database {
                 "lease of another epoch",
                 p.lease.is_none_or(|l| l.epoch == p.lease_epoch),
             ),
-            ("attempt due while leased or idle", rests == p.next_attempt_at.is_none()),
+            (
+                "attempt due while leased or idle",
+                has_no_retry == p.next_attempt_at.is_none(),
+            ),
             ("named changes are the pending ones", named == *pending),
             ("generation counts changes", p.generation == self.newest[&p.key].1),
             ("newest change has the generation", {
@@ -226,14 +229,14 @@ impl Database {
         }
     }
 
-    /// Effects name everything that differs from what is stored, under the right heading.
-    fn check_effects(&self, account: &Account, breaches: &mut Breaches) {
+    /// Checks that the effects name everything that differs from the stored state, in the right list.
+    fn check_effects(&self, account: &AccountState, breaches: &mut Breaches) {
         let effects = account.effects();
         let unnamed = self.permissions.iter().find(|(key, stored)| {
             !effects.permissions.contains(key) && account.permission(key).is_some_and(|now| now != *stored)
         });
         breaches.check(EffectsAreExact, unnamed.is_none(), || {
-            format!("{unnamed:?} changed unnamed")
+            format!("{unnamed:?} changed but is not in the effects")
         });
         for id in &effects.opened {
             breaches.check(EffectsAreExact, !self.changes.contains_key(id), || {
@@ -242,7 +245,7 @@ impl Database {
         }
         for id in &effects.updated {
             breaches.check(EffectsAreExact, self.changes.contains_key(id), || {
-                format!("{id} updated, and not there before")
+                format!("{id} updated, but did not exist before")
             });
         }
         let ended: BTreeSet<_> = effects.ended.iter().collect();
@@ -251,7 +254,7 @@ impl Database {
         });
         let named = |id: &ChangeId| effects.opened.contains(id) || effects.updated.contains(id);
         breaches.check(EffectsAreExact, effects.ended.iter().all(named), || {
-            "a change ended and is not to be saved".into()
+            "a change ended and is not in the effects to save".into()
         });
     }
 }

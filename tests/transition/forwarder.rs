@@ -1,66 +1,70 @@
-//! What a replica's forwarder does with its work: it asks `convergence`, as the real one does, and calls AWS only under a
-//! lease that has not run out. What AWS answers, and whether an answer arrives, is up to the dice.
+//! A model of a replica's forwarder. Like the real one it asks `convergence`, and calls AWS only under a lease that has not
+//! expired. The dice decide what AWS answers, and whether the answer arrives.
 
 use std::time::Duration;
 
 use sharewarden::domain::{
-    Access, Action, Attempt, ChangeState, Classification, FailureReason, Fault, FaultKind, Operation, PermissionKey,
-    Timestamp,
-    convergence::{self, Circumstances, Doubt, Next},
-    transition::{Account, Command, Outcome, Settlement, Work},
+    Access, Action, Attempt, AwsError, AwsErrorKind, AwsOperation, ChangeState, Classification, FailureReason,
+    PermissionKey, Timestamp,
+    convergence::{self, DecisionContext, NextStep, ReadBackReason},
+    transition::{AccountState, Command, Settlement, Work, WorkOutcome},
 };
 
 use crate::{
     aws::WINDOW,
-    names::refused,
+    fixtures::refused,
     promises::Promise::{FailedIsKnown, NothingLandsLast},
     world::{Dice, World},
 };
 
-/// Work that a replica was handed and has not given back.
-pub(crate) struct Held {
+/// Work that a replica holds.
+pub(crate) struct HeldWork {
     pub(crate) work: Work,
     pub(crate) expires_at: Timestamp,
     received: Timestamp,
-    next: Next,
-    seen: Option<Access>,
+    next: NextStep,
+    observed: Option<Access>,
     attempts: Vec<Attempt>,
 }
 
-impl Held {
+impl HeldWork {
     pub(crate) fn new(work: Work, now: Timestamp, expires_at: Timestamp) -> Self {
-        let next = convergence::begin(work.in_doubt, refused());
+        let next = convergence::first_step(work.in_doubt, refused());
         Self {
             work,
             expires_at,
             received: now,
             next,
-            seen: None,
+            observed: None,
             attempts: Vec::new(),
         }
     }
 
-    /// What bears on the next decision.
-    fn circumstances(&self, now: Timestamp, spent: bool) -> Circumstances<'static> {
+    /// The facts for the next decision.
+    fn decision_context(&self, now: Timestamp, spent: bool) -> DecisionContext<'static> {
         let past = now.since(self.received);
-        Circumstances {
+        DecisionContext {
             action: self.work.change.intent.action,
-            first: self.work.change.generation == 1,
-            spent,
-            landing_for: self.work.landing_for.map(|left| left.saturating_sub(past)),
-            seen: self.seen,
+            is_first: self.work.change.generation == 1,
+            is_budget_spent: spent,
+            unresolved_for: self.work.unresolved_for.map(|left| left.saturating_sub(past)),
+            observed: self.observed,
             denial: None,
         }
     }
 
-    /// Nothing was called yet, so the lease can be lengthened or given back.
+    /// True if no call was made yet, so that the lease can be renewed or given back.
     fn is_fresh(&self) -> bool {
-        self.attempts.is_empty() && matches!(self.next, Next::Call | Next::ReadBack(Doubt::Earlier(_)))
+        self.attempts.is_empty()
+            && matches!(
+                self.next,
+                NextStep::Call | NextStep::ReadBack(ReadBackReason::EarlierCall(_))
+            )
     }
 }
 
 impl World {
-    /// One step of one piece of work.
+    /// Makes one step of one held work.
     pub(crate) fn call(&mut self, at: usize, dice: &mut Dice) {
         if let Some(index) = self.any_held(at, dice) {
             let mut held = self.replicas[at].held.swap_remove(index);
@@ -72,39 +76,39 @@ impl World {
     pub(crate) fn renew(&mut self, at: usize, dice: &mut Dice) {
         let Some(index) = self.any_held(at, dice) else { return };
         if self.replicas[at].held[index].is_fresh() {
-            let Held { work, attempts, .. } = self.replicas[at].held.swap_remove(index);
+            let HeldWork { work, attempts, .. } = self.replicas[at].held.swap_remove(index);
             let key = work.change.intent.key.clone();
-            self.let_go(&key, work.epoch);
+            self.end_calls(&key, work.epoch);
             let epoch = work.epoch;
             self.replicas[at].queue.push(Command::Renew { key, epoch, attempts });
         }
     }
 
-    /// Works until there is an outcome, and records it.
+    /// Works until there is an outcome, and submits it.
     pub(crate) fn settle(&mut self, at: usize, dice: &mut Dice) {
         let Some(index) = self.any_held(at, dice) else { return };
         let mut held = self.replicas[at].held.swap_remove(index);
-        // AWS does not answer, and the change is turned away without a call, once in a while.
-        let is_turned_away = dice.roll(8) == 0;
-        if is_turned_away && let Some(in_doubt) = held.next.in_doubt_if_not_called() {
-            let now = held.circumstances(self.now(), dice.coin());
-            held.next = convergence::unreachable(in_doubt, now);
+        // Sometimes AWS does not answer, and the dispatcher rejects the change without a call.
+        let is_rejected = dice.roll(8) == 0;
+        if is_rejected && let Some(in_doubt) = held.next.in_doubt_if_skipped() {
+            let now = held.decision_context(self.now(), dice.coin());
+            held.next = convergence::when_unreachable(in_doubt, now);
         }
         while self.proceed(&mut held, dice) {}
         self.give_back_held(at, held, dice);
     }
 
-    pub(crate) fn give_back_held(&mut self, at: usize, held: Held, dice: &mut Dice) {
+    pub(crate) fn give_back_held(&mut self, at: usize, held: HeldWork, dice: &mut Dice) {
         let outcome = match held.next {
-            Next::Succeed => Outcome::Succeeded,
-            Next::Fail { failure, observed } => Outcome::Failed { failure, observed },
-            Next::Retry { in_doubt, .. } => Outcome::Retry {
+            NextStep::Succeed => WorkOutcome::Succeeded,
+            NextStep::Fail { failure, observed } => WorkOutcome::Failed { failure, observed },
+            NextStep::Retry { in_doubt, .. } => WorkOutcome::Retry {
                 delay: Duration::from_millis(dice.roll(3_000)),
                 in_doubt,
-                observed: held.seen,
+                observed: held.observed,
             },
-            // Too late to call: what was found out so far is that nothing is known.
-            Next::Call | Next::ReadBack(_) => Outcome::Retry {
+            // The lease expired before a call, so nothing is known.
+            NextStep::Call | NextStep::ReadBack(_) => WorkOutcome::Retry {
                 delay: Duration::ZERO,
                 in_doubt: held.work.in_doubt,
                 observed: None,
@@ -113,52 +117,52 @@ impl World {
         self.give_back(at, held.work, held.attempts, outcome);
     }
 
-    /// P3: what is recorded as failed is not in effect by a call of its own, nor by one that nothing on record accounts for; and it
-    /// takes no effect afterwards.
-    pub(crate) fn check_failures(&mut self, account: &Account) {
+    /// P3: a failed change is not in effect through its own call, nor through a call whose effect is not recorded. It takes no
+    /// effect afterwards.
+    pub(crate) fn check_failures(&mut self, account: &AccountState) {
         for id in &account.effects().ended {
             let change = &self.database.changes[id];
             if change.state != ChangeState::Failed {
                 continue;
             }
             let (key, wanted) = (&change.intent.key, Access::from(change.intent.action));
-            let late = self.aws.on_its_way(key, wanted).cloned();
+            let late = self.aws.late_for(key, wanted).cloned();
             self.breaches
-                .check(NothingLandsLast, late.is_none() || self.unsteady, || {
-                    format!("{change:?} is said to have failed, and on its way is {late:?}")
+                .check(NothingLandsLast, late.is_none() || self.clock_may_go_back, || {
+                    format!("{change:?} is recorded as failed, but a late call exists: {late:?}")
                 });
             let effect = self.aws.effect(key).filter(|effect| effect.access == wanted);
             let right = effect.is_none_or(|effect| effect.recorded && effect.by != *id);
-            self.breaches.check(FailedIsKnown, right || self.unsteady, || {
-                format!("{change:?} is said to have failed, and in effect is {effect:?}")
+            self.breaches.check(FailedIsKnown, right || self.clock_may_go_back, || {
+                format!("{change:?} is recorded as failed, but AWS holds {effect:?}")
             });
         }
     }
 
-    /// Makes the next call, if there is one to make and the lease lasts. False when there is none.
-    fn proceed(&mut self, held: &mut Held, dice: &mut Dice) -> bool {
+    /// Makes the next call, if one is needed and the lease has not expired. Returns false if no call was made.
+    fn proceed(&mut self, held: &mut HeldWork, dice: &mut Dice) -> bool {
         let now = self.now();
         let key = held.work.change.intent.key.clone();
         self.aws.give_up(&key, held.work.epoch, now.min(held.expires_at));
-        let mut circumstances = held.circumstances(now, dice.coin());
-        // Now and then the policy has changed since the change was accepted.
-        if circumstances.action == Action::Grant && dice.roll(8) == 0 {
-            circumstances.denial = Some("not any more");
+        let mut decision_context = held.decision_context(now, dice.coin());
+        // Sometimes the policy has changed since the change was accepted.
+        if decision_context.action == Action::Grant && dice.roll(8) == 0 {
+            decision_context.denial = Some("refused by the new policy");
         }
-        held.next = match convergence::permitted(held.next.clone(), circumstances) {
-            Next::Call if held.expires_at > now => {
+        held.next = match convergence::apply_policy(held.next.clone(), decision_context) {
+            NextStep::Call if held.expires_at > now => {
                 let result = self.update(held, dice);
                 held.attempts.push(attempt(&result, now));
-                convergence::after_call(&result, circumstances)
+                convergence::after_call(&result, decision_context)
             }
-            Next::ReadBack(doubt) => {
+            NextStep::ReadBack(reason) => {
                 let result = match dice.roll(5) {
-                    0 => Err(fault(FaultKind::Unknown)),
-                    1 => Err(fault(FaultKind::Refused(FailureReason::UpstreamAccessDenied))),
+                    0 => Err(error(AwsErrorKind::Unknown)),
+                    1 => Err(error(AwsErrorKind::Refused(FailureReason::UpstreamAccessDenied))),
                     _ => Ok(self.aws.holds(&key)),
                 };
-                held.seen = convergence::seen(&doubt, &result, circumstances);
-                convergence::after_read_back(doubt, &result, circumstances)
+                held.observed = convergence::observed_access(&reason, &result, decision_context);
+                convergence::after_read_back(reason, &result, decision_context)
             }
             next => {
                 held.next = next;
@@ -168,62 +172,62 @@ impl World {
         true
     }
 
-    /// Goes on with work to its outcome, with AWS's refusal as the answer to each call. Tells how many there were.
-    pub(crate) fn refuse(&mut self, held: &mut Held) -> usize {
+    /// Works until there is an outcome, while AWS refuses every call. Returns the number of calls.
+    pub(crate) fn work_while_refused(&mut self, held: &mut HeldWork) -> usize {
         let mut calls = 0;
         loop {
-            let now = held.circumstances(self.now(), false);
+            let now = held.decision_context(self.now(), false);
             held.next = match held.next.clone() {
-                Next::Call => {
+                NextStep::Call => {
                     calls += 1;
-                    let result = Err(fault(FaultKind::Refused(FailureReason::UpstreamAccessDenied)));
+                    let result = Err(error(AwsErrorKind::Refused(FailureReason::UpstreamAccessDenied)));
                     held.attempts.push(attempt(&result, self.now()));
                     convergence::after_call(&result, now)
                 }
-                Next::ReadBack(doubt) => {
+                NextStep::ReadBack(reason) => {
                     let result = Ok(self.aws.holds(&held.work.change.intent.key));
-                    held.seen = convergence::seen(&doubt, &result, now);
-                    convergence::after_read_back(doubt, &result, now)
+                    held.observed = convergence::observed_access(&reason, &result, now);
+                    convergence::after_read_back(reason, &result, now)
                 }
                 _ => return calls,
             };
         }
     }
 
-    fn update(&mut self, held: &Held, dice: &mut Dice) -> Result<(), Fault> {
+    fn update(&mut self, held: &HeldWork, dice: &mut Dice) -> Result<(), AwsError> {
         let key = &held.work.change.intent.key;
         let access: Access = held.work.change.intent.action.into();
         let by = held.work.change.id();
-        let against = self.aws.against(key, access).cloned();
+        let opposite = self.aws.late_against(key, access).cloned();
         self.breaches
-            .check(NothingLandsLast, against.is_none() || self.unsteady, || {
-                format!("{access:?} is called while {against:?} is on its way")
+            .check(NothingLandsLast, opposite.is_none() || self.clock_may_go_back, || {
+                format!("{access:?} is called while a late call asks for the opposite: {opposite:?}")
             });
         let kind = match dice.roll(8) {
-            0 => FaultKind::Refused(FailureReason::UpstreamAccessDenied),
-            1 => FaultKind::Throttled { retry_after: None },
-            2 => FaultKind::Unknown,
+            0 => AwsErrorKind::Refused(FailureReason::UpstreamAccessDenied),
+            1 => AwsErrorKind::Throttled { retry_after: None },
+            2 => AwsErrorKind::Unknown,
             3 => {
                 self.aws.set(key, access, by);
-                FaultKind::Unknown
+                AwsErrorKind::Unknown
             }
             4 | 5 => {
-                let after = Duration::from_millis(dice.roll(WINDOW.as_millis() as u64 + 1));
+                let delay = Duration::from_millis(dice.roll(WINDOW.as_millis() as u64 + 1));
                 self.aws
-                    .set_later(key, access, by, held.work.epoch, held.expires_at, after);
-                FaultKind::Unknown
+                    .set_later(key, access, by, held.work.epoch, held.expires_at, delay);
+                AwsErrorKind::Unknown
             }
             _ => {
                 self.aws.set(key, access, by);
                 return Ok(());
             }
         };
-        Err(fault(kind))
+        Err(error(kind))
     }
 
-    pub(crate) fn give_back(&mut self, at: usize, work: Work, attempts: Vec<Attempt>, outcome: Outcome) {
+    pub(crate) fn give_back(&mut self, at: usize, work: Work, attempts: Vec<Attempt>, outcome: WorkOutcome) {
         let key = work.change.intent.key.clone();
-        self.let_go(&key, work.epoch);
+        self.end_calls(&key, work.epoch);
         self.replicas[at].queue.push(Command::Settle(Settlement {
             key,
             epoch: work.epoch,
@@ -233,10 +237,10 @@ impl World {
         }));
     }
 
-    /// The holder makes no more calls under this epoch.
-    fn let_go(&mut self, key: &PermissionKey, epoch: u64) {
+    /// Notes that the holder makes no more calls under this epoch.
+    fn end_calls(&mut self, key: &PermissionKey, epoch: u64) {
         if let Some(call) = self.calls.get_mut(key).filter(|call| call.epoch == epoch) {
-            call.over = true;
+            call.is_over = true;
         }
     }
 
@@ -246,21 +250,21 @@ impl World {
     }
 }
 
-fn fault(kind: FaultKind) -> Fault {
-    Fault {
+fn error(kind: AwsErrorKind) -> AwsError {
+    AwsError {
         kind,
         code: None,
         message: None,
     }
 }
 
-fn attempt(result: &Result<(), Fault>, now: Timestamp) -> Attempt {
+fn attempt(result: &Result<(), AwsError>, now: Timestamp) -> Attempt {
     let classification = match result {
         Ok(()) => Classification::Accepted,
-        Err(fault) => fault.kind.classification(),
+        Err(error) => error.kind.classification(),
     };
     Attempt {
-        operation: Operation::UpdateWorkspaceImagePermission,
+        operation: AwsOperation::UpdateWorkspaceImagePermission,
         started_at: now,
         duration: Duration::ZERO,
         classification,

@@ -1,23 +1,24 @@
-//! Random histories of an account, lived through by replicas that crash, race and lose answers, against the promises that
-//! the transition makes.
+//! Model tests of the transition. Replicas that crash, race and lose replies run random histories of an account, and the tests
+//! check the promises of the transition.
 //!
-//! Read in this order: this file (what is promised), [`world`], [`forwarder`] and [`aws`] (what happens), [`rest`] (how it ends),
-//! [`database`] (what is stored, and must hold there), [`watch`] (what every answer must be), [`nonsense`] (commands that
-//! nobody sends), [`found`], [`landing`] and [`unread`] (bugs that were found so, by name).
+//! Read this file first: it has the promises as tests. Then read [`promises`] (how a breach is recorded), [`world`],
+//! [`forwarder`] and [`aws`] (the model), [`end_state`] (the state after a history), [`database`] (the stored state and its
+//! constraints) and [`reply_checks`] (the expected reply to every command). [`invalid_commands`] tests commands that no forwarder
+//! sends. [`regressions`], [`late_calls`] and [`unseen_effects`] keep the bugs that the histories found.
 //!
-//! `PROPTEST_CASES` says how many histories each test lives through.
+//! `PROPTEST_CASES` is the number of histories per test.
 
 mod aws;
 mod database;
+mod end_state;
+mod fixtures;
 mod forwarder;
-mod found;
-mod landing;
-mod names;
-mod nonsense;
+mod invalid_commands;
+mod late_calls;
 mod promises;
-mod rest;
-mod unread;
-mod watch;
+mod regressions;
+mod reply_checks;
+mod unseen_effects;
 mod world;
 
 use promises::Promise;
@@ -32,14 +33,14 @@ fn config() -> ProptestConfig {
     }
 }
 
-/// One number for each thing that happens.
+/// One random number per step.
 fn history() -> impl Strategy<Value = Vec<u64>> {
     prop::collection::vec(any::<u64>(), 0..LENGTH)
 }
 
 const LENGTH: usize = 350;
 
-/// Tests that look at the same histories, each for one promise.
+/// Defines tests that run the same histories, each for one promise.
 macro_rules! promised {
     ($($(#[$doc:meta])* $name:ident = $promise:ident),+ $(,)?) => {
         proptest! {
@@ -53,7 +54,7 @@ macro_rules! promised {
                 }
             )+
 
-            /// P2, P3: who waits until it is known what came of a lost call does not wait for ever.
+            /// P2, P3: a change that waits for the effect of an unanswered call does not wait for ever.
             #[test]
             fn every_change_ends_also_where_aws_refuses_it(history in history()) {
                 let world = World::refused_after(&history);
@@ -61,7 +62,7 @@ macro_rules! promised {
                 prop_assert_eq!(world.breaches.of(Promise::FailedIsKnown), None);
             }
 
-            /// P4, also where the database's clock goes back.
+            /// P4, also if the database's clock goes back.
             #[test]
             fn the_ledger_is_gapless_and_its_times_never_go_back(history in history()) {
                 let world = World::after(&history, true);
@@ -78,9 +79,9 @@ promised! {
     a_request_id_opens_one_change_and_a_replay_names_it = OneChangePerRequestId,
     /// P5.
     a_request_id_with_other_content_is_refused_and_writes_nothing = ReuseIsRefused,
-    /// A request for what the newest change does already, while that is under way, joins it; no other request does.
-    who_wants_what_is_under_way_joins_it = SameWishJoins,
-    /// P6: no two replicas, and no replica twice, may be calling AWS for a permission.
+    /// A request joins the newest change in progress if it asks for the same access. No other request joins.
+    a_request_for_the_access_of_a_change_in_progress_joins_it = SameWishJoins,
+    /// P6: at most one task of all replicas may be calling AWS for a permission.
     leases_never_overlap_and_work_is_handed_out_once_for_each_epoch = OneLeaseAtATime,
     /// P6.
     the_newest_intent_is_worked_on_last_and_wins = NewestWins,
@@ -88,9 +89,9 @@ promised! {
     a_settlement_under_a_lost_lease_writes_nothing = LostLeaseIsSilent,
     /// P3.
     a_permission_at_rest_says_what_aws_holds = RestIsTrue,
-    /// P6: where calls land late, though not later than the window says.
+    /// P6: also with late calls that take effect within the window.
     no_lost_call_lands_after_a_newer_one = NothingLandsLast,
-    /// P3: by no call of its own, nor by one that nobody knows of.
+    /// P3: neither through its own call, nor through a call whose effect is not recorded.
     a_failed_change_is_not_in_effect = FailedIsKnown,
     every_saved_state_keeps_the_constraints_of_the_schema = Constraints,
     effects_name_exactly_what_is_new_and_what_changed = EffectsAreExact,

@@ -1,8 +1,8 @@
-//! What a history must keep, and the first thing seen that breaks each.
+//! The promises that a history must keep, and the first breach of each.
 
 use std::collections::BTreeMap;
 
-/// One promise; each is looked at by the test that is named after it.
+/// One promise. `main.rs` has a test for each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Promise {
     OneRequestOneEnd,
@@ -26,7 +26,7 @@ pub(crate) enum Promise {
 pub(crate) struct Breaches(BTreeMap<Promise, String>);
 
 impl Breaches {
-    /// Remembers a breach, unless `holds`.
+    /// Records a breach, unless `holds` is true.
     pub(crate) fn check(&mut self, promise: Promise, holds: bool, what: impl FnOnce() -> String) {
         if !holds {
             self.0.entry(promise).or_insert_with(what);

@@ -1,30 +1,30 @@
-//! Replicas that share one account, and a history of what they do, read from random words.
+//! Replicas that share one account, and a history of their steps, decoded from random numbers.
 //!
-//! Forwarders behave. Everything around them may go wrong: commits fail or lose their answer, replicas crash, settlements
-//! come late or twice, and so do calls to AWS.
+//! The forwarders are correct. Everything around them may fail: commits fail or lose their reply, replicas crash, and settlements
+//! and calls to AWS arrive late or twice.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use sharewarden::domain::{
     Action, Intent, PermissionKey, Timestamp,
-    transition::{Answer, Command, Context, Work},
+    transition::{Command, CommandReply, TransitionContext, Work},
 };
 
 use crate::{
     aws::{Aws, WINDOW},
     database::Database,
-    forwarder::Held,
-    names::{self, account, intent, key, start},
+    fixtures::{self, account, intent, key, start},
+    forwarder::HeldWork,
     promises::{
         Breaches,
         Promise::{NewestWins, OneLeaseAtATime},
     },
-    watch::Watch,
+    reply_checks::ReplyChecks,
 };
 
 pub(crate) const LEASE: Duration = Duration::from_secs(10);
 
-/// A random number, read digit by digit.
+/// A random number, used digit by digit.
 pub(crate) struct Dice(pub(crate) u64);
 
 impl Dice {
@@ -43,18 +43,19 @@ impl Dice {
     }
 }
 
-/// Leases that a batch gave, if its commit happened.
+/// The leases that a batch gave, if its commit succeeded.
 type Leases = Vec<(PermissionKey, u64)>;
 
 #[derive(Default)]
 pub(crate) struct Replica {
     pub(crate) number: u64,
     pub(crate) queue: Vec<Command>,
-    /// A batch whose commit never answered, and the leases that it gave if it happened: it is applied again before any other.
+    /// A batch whose commit had no reply, with the leases that it gave if the commit succeeded. It is retried before any other
+    /// batch.
     pub(crate) unanswered: Option<(Vec<Command>, Leases)>,
-    /// Outcomes that are to be offered again, some time.
+    /// Outcomes to submit again later.
     pub(crate) unsettled: Vec<Command>,
-    pub(crate) held: Vec<Held>,
+    pub(crate) held: Vec<HeldWork>,
 }
 
 /// The newest work handed out for a permission.
@@ -64,10 +65,10 @@ pub(crate) struct Call {
     pub(crate) epoch: u64,
     pub(crate) generation: u64,
     pub(crate) expires_at: Timestamp,
-    pub(crate) over: bool,
+    pub(crate) is_over: bool,
 }
 
-/// What becomes of a commit.
+/// The fate of a commit.
 #[derive(Clone, Copy, PartialEq)]
 pub(crate) enum Commit {
     Answered,
@@ -80,8 +81,8 @@ pub(crate) struct World {
     pub(crate) database: Database,
     pub(crate) replicas: Vec<Replica>,
     pub(crate) clock: Duration,
-    /// The database's clock may also go back.
-    pub(crate) unsteady: bool,
+    /// True if the database's clock may go back.
+    pub(crate) clock_may_go_back: bool,
     pub(crate) aws: Aws,
     pub(crate) calls: HashMap<PermissionKey, Call>,
     pub(crate) ids: u64,
@@ -89,21 +90,21 @@ pub(crate) struct World {
 }
 
 impl World {
-    /// Lives through a history and drains what it leaves.
-    pub(crate) fn after(history: &[u64], unsteady: bool) -> Self {
-        let mut world = Self::through(history, unsteady);
+    /// Runs a history, and then finishes all its changes.
+    pub(crate) fn after(history: &[u64], clock_may_go_back: bool) -> Self {
+        let mut world = Self::run(history, clock_may_go_back);
         world.drain();
         world
     }
 
-    /// Lives through a history, after which AWS refuses every call.
+    /// Runs a history, and then finishes its changes while AWS refuses every call.
     pub(crate) fn refused_after(history: &[u64]) -> Self {
-        let mut world = Self::through(history, false);
+        let mut world = Self::run(history, false);
         world.drain_refused();
         world
     }
 
-    fn through(history: &[u64], unsteady: bool) -> Self {
+    fn run(history: &[u64], clock_may_go_back: bool) -> Self {
         let mut world = Self {
             breaches: Breaches::default(),
             database: Database::new(account(), start()),
@@ -114,14 +115,14 @@ impl World {
                 })
                 .collect(),
             clock: Duration::ZERO,
-            unsteady,
+            clock_may_go_back,
             aws: Aws::default(),
             calls: HashMap::new(),
             ids: 3,
             steps: 0,
         };
-        for word in history {
-            world.step(Dice(*word));
+        for number in history {
+            world.step(Dice(*number));
         }
         world
     }
@@ -154,7 +155,7 @@ impl World {
         self.ids
     }
 
-    /// Few request ids at a time, mostly with the same content each: replays, races and reuse.
+    /// An intent with one of a few request ids, mostly with the same content per id. So replays, races and reuse happen often.
     fn intent(&mut self, dice: &mut Dice) -> Arc<Intent> {
         let request = self.steps / 8 + dice.roll(4);
         let content = if dice.roll(4) == 0 { dice.roll(64) } else { request * 7 };
@@ -176,7 +177,7 @@ impl World {
         self.replicas[at].queue.push(Command::Deny(intent, "no".into()));
     }
 
-    /// Everything in memory is gone; what is on its way to AWS is not called back.
+    /// Loses everything in the replica's memory. Its late calls at AWS remain.
     pub(crate) fn crash(&mut self, at: usize) {
         let number = self.fresh();
         self.replicas[at] = Replica {
@@ -193,18 +194,18 @@ impl World {
             }
             (std::mem::take(&mut replica.queue), Vec::new())
         });
-        let back = Duration::from_secs(if self.unsteady { dice.roll(20) } else { 0 });
-        let context = Context {
+        let back = Duration::from_secs(if self.clock_may_go_back { dice.roll(20) } else { 0 });
+        let context = TransitionContext {
             now: start() + self.clock.saturating_sub(back),
-            replica: names::replica(replica.number),
+            replica: fixtures::replica(replica.number),
             lease_for: LEASE,
             landing_window: WINDOW,
         };
         let mut account = self.database.load(&batch);
-        let mut watch = Watch::new(&self.database, &self.calls);
+        let mut checks = ReplyChecks::new(&self.database, &self.calls);
         let mut renewed = Vec::new();
         for command in &batch {
-            if let Answer::Renewed(work) = watch.apply(&mut account, command, &context, &mut self.breaches) {
+            if let CommandReply::Renewed(work) = checks.apply(&mut account, command, &context, &mut self.breaches) {
                 renewed.push(*work);
             }
         }
@@ -218,7 +219,7 @@ impl World {
             self.check_rest(&account);
             self.check_failures(&account);
             for key in &account.effects().permissions {
-                self.aws.is_on_record(key, self.database.permissions[key].applied);
+                self.aws.note_recorded(key, self.database.permissions[key].applied);
             }
         }
         match commit {
@@ -230,7 +231,7 @@ impl World {
             Commit::AnswerLost | Commit::Failed if dice.coin() => {
                 self.replicas[at].unanswered = Some((batch, given));
             }
-            // The callers are told that nobody knows. Outcomes are kept.
+            // The callers learn that the outcome is unknown. Settlements are kept.
             Commit::AnswerLost | Commit::Failed => {
                 let outcomes = batch
                     .into_iter()
@@ -240,15 +241,15 @@ impl World {
         }
     }
 
-    /// A replica starts to work on what the commit gave it.
+    /// Gives a replica the work of a commit.
     fn hand_out(&mut self, at: usize, work: Work) {
         let (number, now) = (self.replicas[at].number, self.now());
         let key = work.change.intent.key.clone();
         let expires_at = now + work.lease_for;
-        if !self.unsteady {
+        if !self.clock_may_go_back {
             let stored = &self.database.permissions[&key];
             let right = stored.lease.is_some_and(|lease| {
-                lease.owner == names::replica(number)
+                lease.owner == fixtures::replica(number)
                     && lease.epoch == work.epoch
                     && lease.expires_at > now
                     && expires_at <= lease.expires_at
@@ -257,14 +258,15 @@ impl World {
                 .check(OneLeaseAtATime, right, || format!("{work:?} under {stored:?} at {now}"));
             self.breaches
                 .check(NewestWins, stored.current == Some(work.change.id()), || {
-                    format!("{work:?} is not what {stored:?} is at")
+                    format!("{work:?} is not for the current change of {stored:?}")
                 });
         }
         if let Some(before) = self.calls.get(&key) {
-            let apart = before.epoch < work.epoch && (before.over || before.expires_at <= now);
-            self.breaches.check(OneLeaseAtATime, apart || self.unsteady, || {
-                format!("at {now} replica {number} got {work:?} beside {before:?}")
-            });
+            let apart = before.epoch < work.epoch && (before.is_over || before.expires_at <= now);
+            self.breaches
+                .check(OneLeaseAtATime, apart || self.clock_may_go_back, || {
+                    format!("at {now} replica {number} got {work:?} beside {before:?}")
+                });
             self.breaches
                 .check(NewestWins, before.generation <= work.change.generation, || {
                     format!("{work:?} after {before:?}")
@@ -275,16 +277,16 @@ impl World {
             epoch: work.epoch,
             generation: work.change.generation,
             expires_at,
-            over: false,
+            is_over: false,
         };
         self.calls.insert(key, call);
-        self.replicas[at].held.push(Held::new(work, now, expires_at));
+        self.replicas[at].held.push(HeldWork::new(work, now, expires_at));
     }
 
-    /// Time passes, and what is on its way to AWS lands.
+    /// Advances the clock, and lets due late calls take effect.
     pub(crate) fn wait(&mut self, duration: Duration) {
         self.clock += duration;
-        for key in self.aws.land(self.now()) {
+        for key in self.aws.apply_due(self.now()) {
             self.check_holds(&key);
         }
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sharewarden::domain::{Access, FailureReason, FailureReason::*, Fault, FaultKind};
+use sharewarden::domain::{Access, AwsError, AwsErrorKind, FailureReason, FailureReason::*};
 
 use crate::{
     assert_fault, connect, fault, key,
@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// What comes of a grant that is answered so. It is sent exactly once, whatever comes of it.
-async fn grant(bytes: String) -> sharewarden::domain::Reply<()> {
+async fn grant(bytes: String) -> sharewarden::domain::AwsResponse<()> {
     let upstream = Upstream::answering(bytes).await;
     let reply = connect(&upstream.url)
         .await
@@ -20,7 +20,7 @@ async fn grant(bytes: String) -> sharewarden::domain::Reply<()> {
     reply
 }
 
-async fn refused(status: u16, code: &str) -> Fault {
+async fn refused(status: u16, code: &str) -> AwsError {
     fault(grant(error(status, code, "the message")).await)
 }
 
@@ -68,7 +68,7 @@ async fn a_200_that_cannot_be_read_is_unknown() {
     for body in ["<html>Please log in</html>", "{\"ImageId\":", "[]", "null", "\0"] {
         assert_fault(
             grant(answer(200, &[], body)).await,
-            FaultKind::Unknown,
+            AwsErrorKind::Unknown,
             "UnreadableAnswer",
         );
     }
@@ -79,7 +79,7 @@ async fn a_success_other_than_200_is_unknown() {
     for status in [202, 204] {
         assert_fault(
             grant(answer(status, &[], "")).await,
-            FaultKind::Unknown,
+            AwsErrorKind::Unknown,
             "UnreadableAnswer",
         );
     }
@@ -88,7 +88,7 @@ async fn a_success_other_than_200_is_unknown() {
 #[tokio::test]
 async fn a_redirect_is_unknown() {
     let bytes = answer(307, &[("Location", "http://127.0.0.1:9/")], "");
-    assert_fault(grant(bytes).await, FaultKind::Unknown, "Http307");
+    assert_fault(grant(bytes).await, AwsErrorKind::Unknown, "Http307");
 }
 
 #[tokio::test]
@@ -100,7 +100,7 @@ async fn an_answer_cut_short_is_unknown_whatever_its_status() {
             .await
             .update_image_permission(&key(), Access::Shared)
             .await;
-        assert_fault(reply, FaultKind::Unknown, "TruncatedAnswer");
+        assert_fault(reply, AwsErrorKind::Unknown, "TruncatedAnswer");
         assert_eq!(upstream.seen().len(), 1);
     }
 }
@@ -146,7 +146,7 @@ async fn refusals_say_why() {
     for (code, reason) in codes {
         for status in [400, 403] {
             let fault = refused(status, code).await;
-            assert_eq!(fault.kind, FaultKind::Refused(*reason), "{status} {code}");
+            assert_eq!(fault.kind, AwsErrorKind::Refused(*reason), "{status} {code}");
             assert_eq!(fault.code.as_deref(), Some(*code));
             assert_eq!(fault.message.as_deref(), Some("the message"));
         }
@@ -157,7 +157,7 @@ async fn refusals_say_why() {
 async fn a_4xx_without_a_code_is_refused_under_its_status() {
     for body in ["", "<html>Forbidden</html>"] {
         let reply = grant(answer(403, &[], body)).await;
-        assert_fault(reply, FaultKind::Refused(UpstreamRefused), "Http403");
+        assert_fault(reply, AwsErrorKind::Refused(UpstreamRefused), "Http403");
     }
 }
 
@@ -166,27 +166,27 @@ async fn failures_of_aws_are_unknown() {
     for status in [500, 502, 503, 504] {
         assert_fault(
             grant(answer(status, &[], "")).await,
-            FaultKind::Unknown,
+            AwsErrorKind::Unknown,
             &format!("Http{status}"),
         );
         assert_eq!(
             refused(status, "ServiceUnavailableException").await.kind,
-            FaultKind::Unknown
+            AwsErrorKind::Unknown
         );
         assert_eq!(
             refused(status, "ResourceNotFoundException").await.kind,
-            FaultKind::Unknown
+            AwsErrorKind::Unknown
         );
     }
     for code in ["InternalFailure", "RequestTimeout", "ServiceUnavailable"] {
-        assert_eq!(refused(400, code).await.kind, FaultKind::Unknown, "{code}");
+        assert_eq!(refused(400, code).await.kind, AwsErrorKind::Unknown, "{code}");
     }
-    assert_fault(grant(answer(408, &[], "")).await, FaultKind::Unknown, "Http408");
+    assert_fault(grant(answer(408, &[], "")).await, AwsErrorKind::Unknown, "Http408");
 }
 
 #[tokio::test]
 async fn throttling_is_known_by_its_codes_and_by_429() {
-    let throttled = FaultKind::Throttled { retry_after: None };
+    let throttled = AwsErrorKind::Throttled { retry_after: None };
     let codes = [
         "ThrottlingException",
         "Throttling",
@@ -234,7 +234,7 @@ async fn throttling_says_how_long_to_wait() {
             other => other.map(Duration::from_millis),
         };
         let reply = grant(answer(429, headers, "")).await;
-        assert_fault(reply, FaultKind::Throttled { retry_after }, "Http429");
+        assert_fault(reply, AwsErrorKind::Throttled { retry_after }, "Http429");
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use secrecy::SecretString;
 use sharewarden::{
     config::AccountConfig,
-    domain::{Access, FailureReason, FaultKind},
+    domain::{Access, AwsErrorKind, FailureReason},
     workspaces::{ConnectError, IdentityProblemKind, WorkSpaces},
 };
 
@@ -62,7 +62,7 @@ pub(crate) fn with_role(id: &str) -> AccountConfig {
 }
 
 /// What comes of a grant when STS answers AssumeRole so. It never gets as far as WorkSpaces.
-async fn without_role(play: impl Fn() -> Play + Send + Sync + 'static) -> sharewarden::domain::Reply<()> {
+async fn without_role(play: impl Fn() -> Play + Send + Sync + 'static) -> sharewarden::domain::AwsResponse<()> {
     let sts = Upstream::start(move |_| play()).await;
     let upstream = Upstream::start(|_| accepted()).await;
     let mut settings = settings(&sts.url);
@@ -117,7 +117,7 @@ async fn an_account_with_a_role_is_called_with_the_role_and_the_role_is_assumed_
 async fn a_role_refused_by_sts_is_refused_in_the_words_of_sts() {
     let reply = without_role(|| sts_error(403, "AccessDenied", "not authorized to perform: sts:AssumeRole")).await;
     let fault = fault(reply);
-    assert_eq!(fault.kind, FaultKind::Refused(FailureReason::UpstreamAccessDenied));
+    assert_eq!(fault.kind, AwsErrorKind::Refused(FailureReason::UpstreamAccessDenied));
     assert_eq!(fault.code.as_deref(), Some("AccessDenied"));
     assert_eq!(
         fault.message.as_deref(),
@@ -136,7 +136,11 @@ async fn without_credentials_a_call_is_not_sent() {
         || Play::Hang,
     ];
     for play in plays {
-        assert_fault(without_role(play).await, FaultKind::NotSent, "CredentialsUnavailable");
+        assert_fault(
+            without_role(play).await,
+            AwsErrorKind::NotSent,
+            "CredentialsUnavailable",
+        );
     }
 }
 
@@ -281,10 +285,10 @@ async fn what_is_not_configured_is_not_served_and_not_sent() {
     let mut key = key();
     key.account = account(OTHER);
     let reply = workspaces.update_image_permission(&key, Access::Shared).await;
-    assert_fault(reply, FaultKind::NotSent, "NotConfigured");
+    assert_fault(reply, AwsErrorKind::NotSent, "NotConfigured");
     assert_fault(
         workspaces.read_access(&key).await.0,
-        FaultKind::NotSent,
+        AwsErrorKind::NotSent,
         "NotConfigured",
     );
     assert_eq!(upstream.seen().len(), 0);

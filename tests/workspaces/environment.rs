@@ -3,7 +3,7 @@
 use std::process::Stdio;
 
 use sharewarden::{
-    domain::{Access, FaultKind},
+    domain::{Access, AwsErrorKind},
     workspaces::{BaseCredentials, WorkSpaces},
 };
 use tokio::process::Command;
@@ -37,7 +37,7 @@ async fn helper_that_grants_with_the_environment() {
     let reply = workspaces.update_image_permission(&key(), Access::Shared).await;
     match reply.result {
         Ok(()) => println!("outcome=accepted"),
-        Err(fault) if fault.kind == FaultKind::NotSent => println!("outcome=not sent, {}", fault.code.unwrap()),
+        Err(fault) if fault.kind == AwsErrorKind::NotSent => println!("outcome=not sent, {}", fault.code.unwrap()),
         Err(fault) => println!("outcome={fault:?}"),
     }
 }

@@ -16,7 +16,7 @@ use std::time::Duration;
 use secrecy::SecretString;
 use sharewarden::{
     config::{AccountConfig, AwsConfig, ForwarderConfig, ShareWith},
-    domain::{AccountId, Fault, FaultKind, PermissionKey, Region, Reply},
+    domain::{AccountId, AwsError, AwsErrorKind, AwsResponse, PermissionKey, Region},
     workspaces::{BaseCredentials, Settings, WorkSpaces},
 };
 
@@ -76,12 +76,12 @@ async fn connect(url: &str) -> WorkSpaces {
     WorkSpaces::connect(&settings(url)).await.unwrap()
 }
 
-fn fault<T: std::fmt::Debug>(reply: Reply<T>) -> Fault {
+fn fault<T: std::fmt::Debug>(reply: AwsResponse<T>) -> AwsError {
     reply.result.unwrap_err()
 }
 
 #[track_caller]
-fn assert_fault<T: std::fmt::Debug>(reply: Reply<T>, kind: FaultKind, code: &str) {
+fn assert_fault<T: std::fmt::Debug>(reply: AwsResponse<T>, kind: AwsErrorKind, code: &str) {
     let fault = fault(reply);
     assert_eq!((fault.kind, fault.code.as_deref()), (kind, Some(code)), "{fault:?}");
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use sharewarden::{
-    domain::{Access, FaultKind},
+    domain::{Access, AwsErrorKind},
     workspaces::{Settings, WorkSpaces},
 };
 use tokio::net::TcpListener;
@@ -15,7 +15,7 @@ use crate::{
 
 const SOON: Duration = Duration::from_millis(200);
 
-async fn grant(settings: &Settings) -> sharewarden::domain::Reply<()> {
+async fn grant(settings: &Settings) -> sharewarden::domain::AwsResponse<()> {
     let workspaces = WorkSpaces::connect(settings).await.unwrap();
     workspaces.update_image_permission(&key(), Access::Shared).await
 }
@@ -25,13 +25,13 @@ async fn a_refused_connection_is_not_sent() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     drop(listener);
-    assert_fault(grant(&settings(&url)).await, FaultKind::NotSent, "ConnectionRefused");
+    assert_fault(grant(&settings(&url)).await, AwsErrorKind::NotSent, "ConnectionRefused");
 }
 
 #[tokio::test]
 async fn an_unknown_host_is_not_sent() {
     let fault = crate::fault(grant(&settings("http://workspaces.invalid")).await);
-    assert_eq!(fault.kind, FaultKind::NotSent, "{fault:?}");
+    assert_eq!(fault.kind, AwsErrorKind::NotSent, "{fault:?}");
 }
 
 #[tokio::test]
@@ -46,7 +46,7 @@ async fn a_failed_tls_handshake_is_not_sent() {
                 .unwrap();
         }
     });
-    assert_fault(grant(&settings(&url)).await, FaultKind::NotSent, "ConnectionFailed");
+    assert_fault(grant(&settings(&url)).await, AwsErrorKind::NotSent, "ConnectionFailed");
     server.abort();
 }
 
@@ -55,7 +55,7 @@ async fn a_tls_handshake_that_hangs_is_not_sent_after_the_connect_timeout() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let mut settings = settings(&format!("https://{}", listener.local_addr().unwrap()));
     settings.forwarder.attempt_timeout = SOON * 3;
-    assert_fault(grant(&settings).await, FaultKind::NotSent, "ConnectTimeout");
+    assert_fault(grant(&settings).await, AwsErrorKind::NotSent, "ConnectTimeout");
 }
 
 #[tokio::test]
@@ -63,7 +63,7 @@ async fn a_connection_reset_after_the_request_is_unknown() {
     let upstream = Upstream::start(|_| Play::Reset).await;
     assert_fault(
         grant(&settings(&upstream.url)).await,
-        FaultKind::Unknown,
+        AwsErrorKind::Unknown,
         "ConnectionReset",
     );
     assert_eq!(upstream.seen().len(), 1);
@@ -74,7 +74,7 @@ async fn a_connection_closed_after_the_request_is_unknown() {
     let upstream = Upstream::start(|_| Play::Close).await;
     assert_fault(
         grant(&settings(&upstream.url)).await,
-        FaultKind::Unknown,
+        AwsErrorKind::Unknown,
         "ConnectionLost",
     );
     assert_eq!(upstream.seen().len(), 1);
@@ -84,7 +84,7 @@ async fn a_connection_closed_after_the_request_is_unknown() {
 async fn an_answer_that_is_not_http_is_unknown() {
     let upstream = Upstream::start(|_| Play::SendAndClose("SSH-2.0-OpenSSH_9.2\r\n".into())).await;
     let fault = crate::fault(grant(&settings(&upstream.url)).await);
-    assert_eq!(fault.kind, FaultKind::Unknown, "{fault:?}");
+    assert_eq!(fault.kind, AwsErrorKind::Unknown, "{fault:?}");
 }
 
 #[tokio::test]
@@ -95,7 +95,7 @@ async fn no_answer_within_the_attempt_timeout_is_unknown() {
         let upstream = Upstream::start(move |_| script()).await;
         let mut settings = settings(&upstream.url);
         settings.forwarder.attempt_timeout = SOON * 3;
-        assert_fault(grant(&settings).await, FaultKind::Unknown, "Timeout");
+        assert_fault(grant(&settings).await, AwsErrorKind::Unknown, "Timeout");
         assert_eq!(upstream.seen().len(), 1);
     }
 }

@@ -8,7 +8,7 @@ use std::{
 use serde_json::{Value, json};
 use sharewarden::{
     domain::{
-        Access, FailureReason, FaultKind, Timestamp,
+        Access, AwsErrorKind, FailureReason, Timestamp,
         image::{Image, Ownership},
     },
     workspaces::WorkSpaces,
@@ -43,7 +43,7 @@ fn page(request: &Seen, pages: &[Vec<&str>]) -> Play {
     json_answer(&body)
 }
 
-async fn read(body: Value) -> sharewarden::domain::Reply<Access> {
+async fn read(body: Value) -> sharewarden::domain::AwsResponse<Access> {
     let upstream = Upstream::start(move |_| json_answer(&body)).await;
     connect(&upstream.url).await.read_access(&key()).await.0
 }
@@ -93,7 +93,7 @@ async fn a_fault_on_a_later_page_is_the_fault_of_the_read() {
     let reply = connect(&upstream.url).await.read_access(&key()).await.0;
     assert_fault(
         reply,
-        FaultKind::Refused(FailureReason::ImageNotFound),
+        AwsErrorKind::Refused(FailureReason::ImageNotFound),
         "ResourceNotFoundException",
     );
 }
@@ -105,11 +105,11 @@ async fn an_answer_that_says_nothing_is_not_read_as_not_shared() {
         json!({ "ImageId": "wsi-another00", "ImagePermissions": [] }),
         json!({ "ImageId": "wsi-basewin11", "ImagePermissions": "none" }),
     ] {
-        assert_fault(read(body).await, FaultKind::Unknown, "UnreadableAnswer");
+        assert_fault(read(body).await, AwsErrorKind::Unknown, "UnreadableAnswer");
     }
     let upstream = Upstream::answering(answer(200, &[], "")).await;
     let reply = connect(&upstream.url).await.read_access(&key()).await.0;
-    assert_fault(reply, FaultKind::Unknown, "UnreadableAnswer");
+    assert_fault(reply, AwsErrorKind::Unknown, "UnreadableAnswer");
 }
 
 #[tokio::test]
@@ -126,7 +126,7 @@ async fn either_the_image_or_the_list_makes_an_answer() {
 #[tokio::test]
 async fn a_server_that_leads_in_circles_is_not_followed() {
     let reply = read(json!({ "ImageId": "wsi-basewin11", "ImagePermissions": [], "NextToken": "again" })).await;
-    assert_fault(reply, FaultKind::Unknown, "RepeatedToken");
+    assert_fault(reply, AwsErrorKind::Unknown, "RepeatedToken");
 }
 
 #[tokio::test]
@@ -138,7 +138,7 @@ async fn a_server_with_endless_pages_is_not_followed() {
     })
     .await;
     let reply = connect(&upstream.url).await.read_access(&key()).await.0;
-    assert_fault(reply, FaultKind::Unknown, "TooManyPages");
+    assert_fault(reply, AwsErrorKind::Unknown, "TooManyPages");
     assert_eq!(upstream.seen().len(), 1000);
 }
 
@@ -148,7 +148,7 @@ async fn a_read_is_bounded_over_all_of_its_pages() {
     let mut settings = settings(&upstream.url);
     settings.forwarder.read_timeout = Duration::from_millis(200);
     let workspaces = WorkSpaces::connect(&settings).await.unwrap();
-    assert_fault(workspaces.read_access(&key()).await.0, FaultKind::Unknown, "Timeout");
+    assert_fault(workspaces.read_access(&key()).await.0, AwsErrorKind::Unknown, "Timeout");
 }
 
 #[tokio::test]
@@ -213,7 +213,7 @@ async fn a_crowd_that_lists_images_takes_turns_with_aws() {
     let (account, region) = (account(ACCOUNT), region(REGION));
     let lists = (0..50).map(|_| workspaces.list_images(account, &region, Ownership::Owned));
     for reply in futures_util::future::join_all(lists).await {
-        assert_eq!(reply.result.unwrap_err().kind, FaultKind::Unknown, "within its time");
+        assert_eq!(reply.result.unwrap_err().kind, AwsErrorKind::Unknown, "within its time");
     }
     // When the first two gave up, the others had no time left.
     assert!(upstream.seen().len() <= 4, "{}", upstream.seen().len());

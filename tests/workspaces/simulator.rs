@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use sharewarden::{
     config::AccountConfig,
-    domain::{Access, Classification, FailureReason, FaultKind, PermissionKey, image::Ownership},
+    domain::{Access, AwsErrorKind, Classification, FailureReason, PermissionKey, image::Ownership},
     workspaces::{BaseCredentials, Settings, WorkSpaces},
 };
 use sharewarden_simulator::{Effect, Fault, FaultTiming, Image, Simulator, sample};
@@ -88,7 +88,7 @@ async fn refusals_of_the_simulator_are_told_apart() {
             ..key()
         };
         let reply = workspaces.update_image_permission(&key, Access::Shared).await;
-        assert_fault(reply, FaultKind::Refused(reason), code);
+        assert_fault(reply, AwsErrorKind::Refused(reason), code);
     }
     let reply = workspaces.update_image_permission(&key(), Access::NotShared).await;
     assert_eq!(

@@ -12,8 +12,9 @@ use std::{
 
 use sharewarden::{
     domain::{
-        AccountId, Action, Attempt, Body, ChangeBody, ChangeId, Classification, Columns, Entry, Failure, FailureReason,
-        Intent, Kind, Operation, PermissionKey, RequestId, ShareEffect, Timestamp, entry::encode, example,
+        AccountId, Action, Attempt, AwsOperation, ChangeBody, ChangeFailure, ChangeId, Classification, Entry,
+        EntryBody, EntryColumns, EntryKind, FailureReason, Intent, PermissionKey, RequestId, ShareEffect, Timestamp,
+        entry::encode, example,
     },
     ledger::{
         Frontier, Hash,
@@ -191,19 +192,19 @@ impl HistoryGenerator {
         let intent = Arc::new(self.intent());
         let number = self.random.u32(0..1000);
         let ending = match number {
-            0..5 => return self.add(rows, &intent, Kind::ChangeDenied),
-            5..25 => Kind::ChangeFailed,
-            25..35 => Kind::ChangeSuperseded,
-            _ => Kind::ChangeSucceeded,
+            0..5 => return self.add(rows, &intent, EntryKind::ChangeDenied),
+            5..25 => EntryKind::ChangeFailed,
+            25..35 => EntryKind::ChangeSuperseded,
+            _ => EntryKind::ChangeSucceeded,
         };
-        self.add(rows, &intent, Kind::ChangeRequested);
+        self.add(rows, &intent, EntryKind::ChangeRequested);
         if number.is_multiple_of(100) {
             let request_id = RequestId(Uuid::from_u128(intent.request_id.0.as_u128() ^ 1));
             let joining = Intent {
                 request_id,
                 ..(*intent).clone()
             };
-            self.add(rows, &Arc::new(joining), Kind::ChangeJoined);
+            self.add(rows, &Arc::new(joining), EntryKind::ChangeJoined);
         }
         self.add(rows, &intent, ending);
     }
@@ -255,9 +256,9 @@ impl HistoryGenerator {
         intent
     }
 
-    fn add(&mut self, rows: &mut String, intent: &Arc<Intent>, kind: Kind) {
+    fn add(&mut self, rows: &mut String, intent: &Arc<Intent>, kind: EntryKind) {
         let attempt = |classification| Attempt {
-            operation: Operation::UpdateWorkspaceImagePermission,
+            operation: AwsOperation::UpdateWorkspaceImagePermission,
             started_at: self.time + self.step,
             duration: std::time::Duration::from_micros(84_000),
             classification,
@@ -266,37 +267,37 @@ impl HistoryGenerator {
         };
         let change = ChangeBody {
             intent: intent.clone(),
-            generation: (kind != Kind::ChangeDenied).then_some(1),
+            generation: (kind != EntryKind::ChangeDenied).then_some(1),
             previous: None,
             attempts: match kind {
-                Kind::ChangeFailed => vec![attempt(Classification::Refused)],
-                Kind::ChangeSucceeded => vec![attempt(Classification::Accepted)],
+                EntryKind::ChangeFailed => vec![attempt(Classification::Refused)],
+                EntryKind::ChangeSucceeded => vec![attempt(Classification::Accepted)],
                 _ => Vec::new(),
             },
-            failure: (kind == Kind::ChangeFailed).then(|| Failure {
+            failure: (kind == EntryKind::ChangeFailed).then(|| ChangeFailure {
                 reason: FailureReason::ImageNotFound,
                 code: Some("ResourceNotFoundException".into()),
                 message: Some("The image does not exist.".into()),
             }),
-            denied_by: (kind == Kind::ChangeDenied).then(|| "accounts.share_with".into()),
+            denied_by: (kind == EntryKind::ChangeDenied).then(|| "accounts.share_with".into()),
         };
         let body = match kind {
-            Kind::ChangeRequested => Body::ChangeRequested(change),
-            Kind::ChangeDenied => Body::ChangeDenied(change),
-            Kind::ChangeJoined => Body::ChangeJoined(change),
-            Kind::ChangeSucceeded => Body::ChangeSucceeded(change),
-            Kind::ChangeFailed => Body::ChangeFailed(change),
-            Kind::ChangeSuperseded => Body::ChangeSuperseded(change),
+            EntryKind::ChangeRequested => EntryBody::ChangeRequested(change),
+            EntryKind::ChangeDenied => EntryBody::ChangeDenied(change),
+            EntryKind::ChangeJoined => EntryBody::ChangeJoined(change),
+            EntryKind::ChangeSucceeded => EntryBody::ChangeSucceeded(change),
+            EntryKind::ChangeFailed => EntryBody::ChangeFailed(change),
+            EntryKind::ChangeSuperseded => EntryBody::ChangeSuperseded(change),
         };
         self.append(rows, intent.key.account, body);
         if self.kinds == Kinds::AndUnknown {
             let text = format!("{{\"change_id\":\"{}\",\"numbers\":[1,2]}}", intent.change_id);
-            let body = Body::read("test.invented", 1, intent.key.account, &text).unwrap();
+            let body = EntryBody::read("test.invented", 1, intent.key.account, &text).unwrap();
             self.append(rows, intent.key.account, body);
         }
     }
 
-    fn append(&mut self, rows: &mut String, account: AccountId, body: Body) {
+    fn append(&mut self, rows: &mut String, account: AccountId, body: EntryBody) {
         self.time = self.time + self.step;
         self.made += 1;
         let ledger = self.ledgers.entry(account).or_default();
@@ -339,7 +340,7 @@ fn row(rows: &mut String, entry: &Entry, text: &str, leaf_hash: &Hash) {
     let escaped = |text: &str| text.replace('\\', "\\\\").replace('\n', "\\n").replace('\t', "\\t");
     let or_null = |value: Option<String>| value.unwrap_or_else(|| "\\N".into());
     let hash = hex(leaf_hash);
-    let Columns {
+    let EntryColumns {
         kind,
         action,
         cause,

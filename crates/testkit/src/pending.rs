@@ -7,7 +7,7 @@ use sharewarden::{
     config::{CommitterConfig, DatabaseConfig, ForwarderConfig},
     domain::{
         ChangeId, Intent, PermissionKey, ReplicaId, RequestId, example,
-        transition::{Answer, Command},
+        transition::{Command, CommandReply},
     },
     store::{Committer, Database, Notifications},
 };
@@ -63,7 +63,7 @@ impl Stack {
             .into_iter()
             .map(|key| committer.commit(Command::Open(Arc::new(intent(key)))));
         for answer in futures_util::future::join_all(opened).await {
-            assert!(matches!(answer.unwrap(), Answer::Opened(_)));
+            assert!(matches!(answer.unwrap(), CommandReply::Opened(_)));
         }
         committer.close().await;
         database.close().await;

@@ -1,12 +1,12 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::domain::{Body, ChangeBody, Columns, Entry, Timestamp, entry::encode, example};
+use crate::domain::{ChangeBody, Entry, EntryBody, EntryColumns, Timestamp, entry::encode, example};
 
 /// The entry of account 000011112222 with this index.
 pub(in crate::audit) fn stored(log_index: u64) -> StoredEntry<'static> {
     let recorded_at = Timestamp::parse("2026-11-22T07:05:00.5Z").unwrap();
-    let body = Body::ChangeRequested(ChangeBody {
+    let body = EntryBody::ChangeRequested(ChangeBody {
         intent: Arc::new(example::intent()),
         generation: Some(1),
         previous: None,
@@ -105,7 +105,7 @@ fn an_entry_of_a_newer_build_is_taken_only_if_its_columns_say_what_its_text_says
     other_cause.columns.cause = Some("EXPIRY".into());
     assert!(AuditEntry::check(other_cause).is_ok());
 
-    let changes: [fn(&mut Columns<'static>); 4] = [
+    let changes: [fn(&mut EntryColumns<'static>); 4] = [
         |columns| columns.kind = "change.requested".into(),
         |columns| columns.principal = None,
         |columns| columns.region = Some("us-east-1".into()),

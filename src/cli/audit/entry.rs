@@ -8,7 +8,7 @@ use crate::cli::render;
 use crate::cli::table::{self, Cells};
 use crate::cli::text::one_line;
 use crate::cli::words::{access, action, cause, moment, second};
-use crate::domain::Kind;
+use crate::domain::EntryKind;
 use crate::domain::entry::decode;
 use crate::ledger::merkle::hex;
 use crate::proto::v1::audit_entry::Body;
@@ -49,7 +49,7 @@ impl Listed for AuditEntry {
 /// The kind, labelled where this program does not know it.
 fn kind(entry: &AuditEntry) -> String {
     let name = one_line(&entry.kind);
-    match Kind::parse(&entry.kind) {
+    match EntryKind::parse(&entry.kind) {
         Some(_) if known(entry).is_some() => name,
         Some(kind) if kind.schema() == entry.schema => format!("{name} (unknown value)"),
         Some(_) => format!("{name} (unknown schema {})", entry.schema),
@@ -82,8 +82,8 @@ pub(super) fn entry(entry: &AuditEntry, width: Option<u16>) -> String {
 
 /// Its kind, if this program knows it with this schema and all values of the body. The text decides, since the service may be
 /// older than this program.
-fn known(entry: &AuditEntry) -> Option<Kind> {
-    let kind = Kind::parse(&entry.kind).filter(|kind| kind.schema() == entry.schema)?;
+fn known(entry: &AuditEntry) -> Option<EntryKind> {
+    let kind = EntryKind::parse(&entry.kind).filter(|kind| kind.schema() == entry.schema)?;
     match decode(&entry.canonical) {
         Ok(recorded) => recorded.entry.body.kind(),
         Err(_) => Some(kind),
@@ -92,7 +92,7 @@ fn known(entry: &AuditEntry) -> Option<Kind> {
 
 fn meaning(entry: &AuditEntry) -> &'static str {
     match known(entry) {
-        Some(kind) => kind.words(),
+        Some(kind) => kind.description(),
         None => "This version does not know it. Its text is below; a newer version shows what it means.",
     }
 }

@@ -6,7 +6,7 @@ use serde_json::Value;
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::justification;
 use crate::cli::table::Cells;
-use crate::domain::Kind;
+use crate::domain::EntryKind;
 use crate::ledger::merkle::hex;
 
 /// The members of the text.
@@ -80,8 +80,8 @@ impl Line {
     }
 
     /// The kind, if this program knows it with this schema.
-    pub(super) fn known(&self) -> Option<Kind> {
-        Kind::parse(&self.kind).filter(|kind| u64::from(kind.schema()) == self.schema)
+    pub(super) fn known(&self) -> Option<EntryKind> {
+        EntryKind::parse(&self.kind).filter(|kind| u64::from(kind.schema()) == self.schema)
     }
 
     /// Its line in CSV: see [`COLUMNS`].

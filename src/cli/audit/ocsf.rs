@@ -10,7 +10,7 @@ use time::format_description::well_known::Rfc3339;
 
 use super::line::{Line, Members};
 use crate::cli::justification;
-use crate::domain::{Kind, OcsfStatus};
+use crate::domain::{EntryKind, OcsfStatus};
 use crate::ledger::Hash;
 use crate::ledger::merkle::hex;
 
@@ -50,7 +50,7 @@ fn base_event(origin: &str, line: &Line, canonical: &str, hash: &Hash) -> String
     .to_string()
 }
 
-fn api_activity(origin: &str, line: &Line, kind: Kind, hash: &Hash) -> String {
+fn api_activity(origin: &str, line: &Line, kind: EntryKind, hash: &Hash) -> String {
     let body = &line.body;
     let (activity, activity_name, operation) = activity(line);
     let (status, status_name) = status(kind);
@@ -99,7 +99,7 @@ fn activity(line: &Line) -> (u32, &'static str, &'static str) {
     }
 }
 
-fn status(kind: Kind) -> (u32, &'static str) {
+fn status(kind: EntryKind) -> (u32, &'static str) {
     match kind.ocsf_status() {
         OcsfStatus::Success => (1, "Success"),
         OcsfStatus::Failure => (2, "Failure"),

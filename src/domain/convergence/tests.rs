@@ -1,149 +1,161 @@
 use super::*;
 use crate::domain::Timestamp;
 
-fn fault(kind: FaultKind) -> Fault {
-    Fault {
+fn error(kind: AwsErrorKind) -> AwsError {
+    AwsError {
         kind,
         code: Some("Code".into()),
         message: None,
     }
 }
 
-fn said(reason: FailureReason) -> Failure {
-    Failure {
+fn failed(reason: FailureReason) -> ChangeFailure {
+    ChangeFailure {
         reason,
         code: None,
         message: None,
     }
 }
 
-fn earlier() -> Doubt {
-    Doubt::Earlier(said(FailureReason::UpstreamUnavailable))
+fn earlier_call() -> ReadBackReason {
+    ReadBackReason::EarlierCall(failed(FailureReason::UpstreamUnavailable))
 }
 
-/// A permission's first change, with time left, and nothing on its way to AWS.
-fn a_first(action: Action) -> Circumstances<'static> {
-    Circumstances {
+/// A permission's first change, with retry budget left and no unresolved call.
+fn a_first(action: Action) -> DecisionContext<'static> {
+    DecisionContext {
         action,
-        first: true,
-        spent: false,
-        landing_for: None,
-        seen: None,
+        is_first: true,
+        is_budget_spent: false,
+        unresolved_for: None,
+        observed: None,
         denial: None,
     }
 }
 
-fn spent(now: Circumstances<'_>) -> Circumstances<'_> {
-    Circumstances { spent: true, ..now }
-}
-
-fn not_first(now: Circumstances<'_>) -> Circumstances<'_> {
-    Circumstances { first: false, ..now }
-}
-
-fn landing(now: Circumstances<'_>) -> Circumstances<'_> {
-    Circumstances {
-        landing_for: Some(Duration::from_secs(7)),
+fn spent(now: DecisionContext<'_>) -> DecisionContext<'_> {
+    DecisionContext {
+        is_budget_spent: true,
         ..now
     }
 }
 
-fn landed(now: Circumstances<'_>) -> Circumstances<'_> {
-    Circumstances {
-        landing_for: Some(Duration::ZERO),
+fn not_first(now: DecisionContext<'_>) -> DecisionContext<'_> {
+    DecisionContext { is_first: false, ..now }
+}
+
+fn unresolved(now: DecisionContext<'_>) -> DecisionContext<'_> {
+    DecisionContext {
+        unresolved_for: Some(Duration::from_secs(7)),
         ..now
     }
 }
 
-const KINDS: [FaultKind; 4] = [
-    FaultKind::Refused(FailureReason::UpstreamAccessDenied),
-    FaultKind::Throttled { retry_after: None },
-    FaultKind::NotSent,
-    FaultKind::Unknown,
+fn resolved_unread(now: DecisionContext<'_>) -> DecisionContext<'_> {
+    DecisionContext {
+        unresolved_for: Some(Duration::ZERO),
+        ..now
+    }
+}
+
+const KINDS: [AwsErrorKind; 4] = [
+    AwsErrorKind::Refused(FailureReason::UpstreamAccessDenied),
+    AwsErrorKind::Throttled { retry_after: None },
+    AwsErrorKind::NotSent,
+    AwsErrorKind::Unknown,
 ];
 
 #[test]
-fn an_unknown_outcome_is_read_back_before_anything_else() {
+fn a_call_with_an_unknown_effect_is_read_back_before_anything_else() {
     for action in [Action::Grant, Action::Revoke] {
-        for now in [a_first(action), spent(a_first(action)), landing(a_first(action))] {
-            let next = after_call(&Err(fault(FaultKind::Unknown)), now);
-            assert_eq!(next, Next::ReadBack(Doubt::Landing));
+        for now in [a_first(action), spent(a_first(action)), unresolved(a_first(action))] {
+            let next = after_call(&Err(error(AwsErrorKind::Unknown)), now);
+            assert_eq!(next, NextStep::ReadBack(ReadBackReason::CallUnresolved));
         }
     }
 }
 
 #[test]
-fn a_change_in_doubt_is_never_failed_while_aws_cannot_be_read() {
+fn a_change_in_doubt_never_fails_while_aws_cannot_be_read() {
     for kind in KINDS {
-        for doubt in [Doubt::Landing, earlier()] {
-            let next = after_read_back(doubt, &Err(fault(kind)), spent(a_first(Action::Grant)));
-            assert!(matches!(next, Next::Retry { in_doubt: true, .. }), "{kind:?}: {next:?}");
+        for reason in [ReadBackReason::CallUnresolved, earlier_call()] {
+            let next = after_read_back(reason, &Err(error(kind)), spent(a_first(Action::Grant)));
+            assert!(
+                matches!(next, NextStep::Retry { in_doubt: true, .. }),
+                "{kind:?}: {next:?}"
+            );
         }
     }
 }
 
 #[test]
-fn a_call_that_may_still_be_landing_is_not_failed_by_the_first_read_back() {
+fn the_first_read_back_does_not_fail_a_change_whose_call_may_still_take_effect() {
     let now = spent(a_first(Action::Grant));
-    let next = after_read_back(Doubt::Landing, &Ok(Access::NotShared), now);
-    assert_eq!(next, look_again(None));
-    let next = after_read_back(earlier(), &Ok(Access::NotShared), now);
+    let next = after_read_back(ReadBackReason::CallUnresolved, &Ok(Access::NotShared), now);
+    assert_eq!(next, read_back_later(None));
+    let next = after_read_back(earlier_call(), &Ok(Access::NotShared), now);
     let observed = Some(Access::NotShared);
-    assert_eq!(next, fail(said(FailureReason::UpstreamUnavailable), observed));
-    let gone = Err(fault(FaultKind::Refused(FailureReason::ImageNotFound)));
-    assert_eq!(after_read_back(Doubt::Landing, &gone, now), look_again(None));
+    assert_eq!(next, fail(failed(FailureReason::UpstreamUnavailable), observed));
+    let gone = Err(error(AwsErrorKind::Refused(FailureReason::ImageNotFound)));
+    assert_eq!(
+        after_read_back(ReadBackReason::CallUnresolved, &gone, now),
+        read_back_later(None)
+    );
 }
 
-/// P3: what is recorded as failed must not take effect afterwards.
+/// P3: a change that is recorded as failed must not take effect afterwards.
 #[test]
-fn nothing_fails_while_an_earlier_call_may_land() {
-    let refused = said(FailureReason::UpstreamAccessDenied);
-    let wait = look_again(Some(Duration::from_secs(7)));
+fn no_change_fails_while_an_earlier_call_may_take_effect() {
+    let refused = failed(FailureReason::UpstreamAccessDenied);
+    let wait = read_back_later(Some(Duration::from_secs(7)));
     for action in [Action::Grant, Action::Revoke] {
-        let now = landing(spent(a_first(action)));
-        for kind in KINDS.into_iter().filter(|kind| *kind != FaultKind::Unknown) {
-            let next = after_call(&Err(fault(kind)), now);
-            let read_first = matches!(next, Next::ReadBack(Doubt::RefusedRevoke(_)));
+        let now = unresolved(spent(a_first(action)));
+        for kind in KINDS.into_iter().filter(|kind| *kind != AwsErrorKind::Unknown) {
+            let next = after_call(&Err(error(kind)), now);
+            let read_first = matches!(next, NextStep::ReadBack(ReadBackReason::RefusedRevoke(_)));
             assert!(next == wait || read_first, "{action:?}, {kind:?}: {next:?}");
         }
         let other = match action {
             Action::Grant => Access::NotShared,
             Action::Revoke => Access::Shared,
         };
-        for doubt in [earlier(), Doubt::RefusedRevoke(refused.clone())] {
-            assert_eq!(after_read_back(doubt, &Ok(other), now), wait);
+        for reason in [earlier_call(), ReadBackReason::RefusedRevoke(refused.clone())] {
+            assert_eq!(after_read_back(reason, &Ok(other), now), wait);
         }
-        let gone = Err(fault(FaultKind::Refused(FailureReason::ImageNotFound)));
-        assert_eq!(after_read_back(earlier(), &gone, now), wait);
+        let gone = Err(error(AwsErrorKind::Refused(FailureReason::ImageNotFound)));
+        assert_eq!(after_read_back(earlier_call(), &gone, now), wait);
     }
 }
 
 #[test]
-fn a_refused_revoke_of_what_is_not_shared_is_done() {
+fn a_refused_revoke_succeeds_if_the_image_is_not_shared() {
     let now = a_first(Action::Revoke);
-    let refused = Err(fault(FaultKind::Refused(FailureReason::UpstreamInvalidParameter)));
-    let Next::ReadBack(doubt) = after_call(&refused, now) else {
+    let refused = Err(error(AwsErrorKind::Refused(FailureReason::UpstreamInvalidParameter)));
+    let NextStep::ReadBack(reason) = after_call(&refused, now) else {
         panic!("reads back")
     };
-    let next = after_read_back(doubt.clone(), &Ok(Access::NotShared), now);
-    assert_eq!(next, Next::Succeed);
-    let next = after_read_back(doubt, &Ok(Access::Shared), now);
+    let next = after_read_back(reason.clone(), &Ok(Access::NotShared), now);
+    assert_eq!(next, NextStep::Succeed);
+    let next = after_read_back(reason, &Ok(Access::Shared), now);
     let observed = Some(Access::Shared);
-    assert!(matches!(next, Next::Fail { observed: o, .. } if o == observed));
+    assert!(matches!(next, NextStep::Fail { observed: o, .. } if o == observed));
 }
 
 #[test]
-fn what_an_older_change_may_have_done_is_believed_only_by_the_second_read() {
+fn a_second_read_decides_where_an_older_change_may_have_caused_the_result() {
     let now = not_first(a_first(Action::Revoke));
-    let refused = said(FailureReason::UpstreamAccessDenied);
-    for doubt in [Doubt::Landing, Doubt::RefusedRevoke(refused)] {
-        let next = after_read_back(doubt.clone(), &Ok(Access::NotShared), spent(now));
-        assert_eq!(next, look_again(None), "{doubt:?}");
+    let refused = failed(FailureReason::UpstreamAccessDenied);
+    for reason in [ReadBackReason::CallUnresolved, ReadBackReason::RefusedRevoke(refused)] {
+        let next = after_read_back(reason.clone(), &Ok(Access::NotShared), spent(now));
+        assert_eq!(next, read_back_later(None), "{reason:?}");
     }
-    assert_eq!(after_read_back(earlier(), &Ok(Access::NotShared), now), Next::Succeed);
+    assert_eq!(
+        after_read_back(earlier_call(), &Ok(Access::NotShared), now),
+        NextStep::Succeed
+    );
 }
 
-fn attempt(operation: Operation, classification: Classification, code: Option<&str>) -> Attempt {
+fn attempt(operation: AwsOperation, classification: Classification, code: Option<&str>) -> Attempt {
     Attempt {
         operation,
         started_at: Timestamp::parse("2026-11-22T00:00:00Z").unwrap(),
@@ -154,71 +166,71 @@ fn attempt(operation: Operation, classification: Classification, code: Option<&s
     }
 }
 
-/// The first read missed the share and the second one sees it; the reason is what AWS said, and not that it was away.
+/// The first read missed the share and the second sees it. The failure keeps AWS's reason, not "unavailable".
 #[test]
-fn a_revoke_that_aws_refused_and_that_ran_out_of_time_fails_with_the_words_of_aws() {
-    use Operation::{DescribeWorkspaceImagePermissions as Read, UpdateWorkspaceImagePermission as Call};
+fn a_refused_revoke_whose_budget_is_spent_fails_with_the_reason_of_aws() {
+    use AwsOperation::{DescribeWorkspaceImagePermissions as Read, UpdateWorkspaceImagePermission as Call};
     let attempts = [
         attempt(Call, Classification::Unknown, Some("Timeout")),
         attempt(Call, Classification::Refused, Some("AccessDeniedException")),
         attempt(Read, Classification::Accepted, None),
     ];
-    let word = last_word(&attempts, |code| {
+    let failure = last_call_failure(&attempts, |code| {
         assert_eq!(code, Some("AccessDeniedException"));
         FailureReason::UpstreamAccessDenied
     });
-    let Next::ReadBack(doubt) = begin(true, word) else {
+    let NextStep::ReadBack(reason) = first_step(true, failure) else {
         panic!("reads back")
     };
     let now = spent(not_first(a_first(Action::Revoke)));
-    let Next::Fail { failure, .. } = after_read_back(doubt, &Ok(Access::Shared), now) else {
-        panic!("there is no time left")
+    let NextStep::Fail { failure, .. } = after_read_back(reason, &Ok(Access::Shared), now) else {
+        panic!("the budget is spent")
     };
     assert_eq!(failure.reason, FailureReason::UpstreamAccessDenied);
     assert_eq!(failure.code.as_deref(), Some("AccessDeniedException"));
 }
 
 #[test]
-fn the_last_word_on_a_lost_call_is_that_aws_was_away() {
-    use Operation::UpdateWorkspaceImagePermission as Call;
+fn a_call_without_an_answer_fails_as_upstream_unavailable() {
+    use AwsOperation::UpdateWorkspaceImagePermission as Call;
     for attempts in [
         vec![],
         vec![attempt(Call, Classification::Unknown, Some("Timeout"))],
         vec![attempt(Call, Classification::NotSent, Some("NotSent"))],
     ] {
-        let word = last_word(&attempts, |_| unreachable!("nothing was refused"));
-        assert_eq!(word, said(FailureReason::UpstreamUnavailable));
+        let failure = last_call_failure(&attempts, |_| unreachable!("nothing was refused"));
+        assert_eq!(failure, failed(FailureReason::UpstreamUnavailable));
     }
     let throttled = [attempt(Call, Classification::Throttled, None)];
-    let word = last_word(&throttled, |_| unreachable!("nothing was refused"));
-    assert_eq!(word.reason, FailureReason::UpstreamThrottled);
+    let failure = last_call_failure(&throttled, |_| unreachable!("nothing was refused"));
+    assert_eq!(failure.reason, FailureReason::UpstreamThrottled);
 }
 
 #[test]
 fn a_refused_grant_fails_at_once() {
-    let refused = Err(fault(FaultKind::Refused(FailureReason::ImageNotFound)));
+    let refused = Err(error(AwsErrorKind::Refused(FailureReason::ImageNotFound)));
     let next = after_call(&refused, a_first(Action::Grant));
-    assert!(matches!(next, Next::Fail { observed: None, .. }));
+    assert!(matches!(next, NextStep::Fail { observed: None, .. }));
 }
 
 #[test]
-fn what_had_no_effect_is_tried_again_until_the_budget_is_spent() {
+fn a_call_without_effect_is_retried_until_the_budget_is_spent() {
     let kinds = [
         (
-            FaultKind::Refused(FailureReason::ImageUnavailable),
+            AwsErrorKind::Refused(FailureReason::ImageUnavailable),
             FailureReason::ImageUnavailable,
         ),
         (
-            FaultKind::Throttled { retry_after: None },
+            AwsErrorKind::Throttled { retry_after: None },
             FailureReason::UpstreamThrottled,
         ),
-        (FaultKind::NotSent, FailureReason::UpstreamUnavailable),
+        (AwsErrorKind::NotSent, FailureReason::UpstreamUnavailable),
     ];
     for (kind, reason) in kinds {
         for now in [a_first(Action::Grant), a_first(Action::Revoke)] {
-            let next = after_call(&Err(fault(kind)), now);
-            assert!(matches!(next, Next::Retry { in_doubt: false, .. }), "{kind:?}");
-            let Next::Fail { failure, .. } = after_call(&Err(fault(kind)), spent(now)) else {
+            let next = after_call(&Err(error(kind)), now);
+            assert!(matches!(next, NextStep::Retry { in_doubt: false, .. }), "{kind:?}");
+            let NextStep::Fail { failure, .. } = after_call(&Err(error(kind)), spent(now)) else {
                 panic!("{kind:?} fails when the budget is spent")
             };
             assert_eq!(failure.reason, reason);
@@ -227,7 +239,7 @@ fn what_had_no_effect_is_tried_again_until_the_budget_is_spent() {
 }
 
 #[test]
-fn delays_grow_to_the_cap_and_heed_retry_after() {
+fn delays_grow_to_the_cap_and_respect_retry_after() {
     let policy = RetryPolicy {
         base: Duration::from_millis(100),
         cap: Duration::from_secs(5),
@@ -237,103 +249,110 @@ fn delays_grow_to_the_cap_and_heed_retry_after() {
     assert_eq!(policy.delay(3, None, 1.0), Duration::from_millis(400));
     assert_eq!(policy.delay(1000, None, 1.0), Duration::from_secs(5));
     assert_eq!(policy.delay(3, None, 0.0), Duration::ZERO);
-    let heeded = policy.delay(1, Some(Duration::from_secs(7)), 0.5);
-    assert_eq!(heeded, Duration::from_secs(7));
-    let heeded = policy.delay(1, Some(Duration::from_secs(100_000)), 0.5);
-    assert_eq!(heeded, Duration::from_secs(600));
+    let delay = policy.delay(1, Some(Duration::from_secs(7)), 0.5);
+    assert_eq!(delay, Duration::from_secs(7));
+    let delay = policy.delay(1, Some(Duration::from_secs(100_000)), 0.5);
+    assert_eq!(delay, Duration::from_secs(600));
 }
 
 #[test]
-fn a_change_that_cannot_be_called_waits_and_fails_only_when_its_budget_is_spent_and_nothing_is_in_doubt() {
+fn a_change_that_cannot_be_called_fails_only_when_its_budget_is_spent_and_it_is_not_in_doubt() {
     let now = a_first(Action::Grant);
-    assert_eq!(unreachable(false, now), retry(None));
-    assert_eq!(unreachable(true, now), look_again(None));
-    assert_eq!(unreachable(true, spent(now)), look_again(None));
-    let wait = look_again(Some(Duration::from_secs(7)));
-    assert_eq!(unreachable(false, landing(spent(now))), wait);
-    let Next::Fail { failure, observed } = unreachable(false, spent(now)) else {
+    assert_eq!(when_unreachable(false, now), retry(None));
+    assert_eq!(when_unreachable(true, now), read_back_later(None));
+    assert_eq!(when_unreachable(true, spent(now)), read_back_later(None));
+    let wait = read_back_later(Some(Duration::from_secs(7)));
+    assert_eq!(when_unreachable(false, unresolved(spent(now))), wait);
+    let NextStep::Fail { failure, observed } = when_unreachable(false, spent(now)) else {
         panic!("it fails")
     };
     assert_eq!((failure.reason, observed), (FailureReason::UpstreamUnavailable, None));
 }
 
-/// P3: a lost call may have taken effect since AWS was read back last.
+/// P3: an unresolved call may have taken effect after the last read.
 #[test]
-fn nothing_fails_that_was_not_read_back_since_a_lost_call_can_land_no_more() {
-    let read_first = look_again(Some(Duration::ZERO));
+fn no_change_fails_before_a_read_that_began_when_no_unresolved_call_could_take_effect() {
+    let read_first = read_back_later(Some(Duration::ZERO));
     for action in [Action::Grant, Action::Revoke] {
-        let now = landed(spent(not_first(a_first(action))));
-        for kind in KINDS.into_iter().filter(|kind| *kind != FaultKind::Unknown) {
-            let next = after_call(&Err(fault(kind)), now);
-            let reads = matches!(next, Next::ReadBack(Doubt::RefusedRevoke(_)));
+        let now = resolved_unread(spent(not_first(a_first(action))));
+        for kind in KINDS.into_iter().filter(|kind| *kind != AwsErrorKind::Unknown) {
+            let next = after_call(&Err(error(kind)), now);
+            let reads = matches!(next, NextStep::ReadBack(ReadBackReason::RefusedRevoke(_)));
             assert!(next == read_first || reads, "{action:?}, {kind:?}: {next:?}");
         }
-        assert_eq!(unreachable(false, now), read_first);
-        let unread = Doubt::RefusedRevoke(said(FailureReason::UpstreamAccessDenied));
-        let denied = Err(fault(FaultKind::Refused(FailureReason::UpstreamAccessDenied)));
+        assert_eq!(when_unreachable(false, now), read_first);
+        let unread = ReadBackReason::RefusedRevoke(failed(FailureReason::UpstreamAccessDenied));
+        let denied = Err(error(AwsErrorKind::Refused(FailureReason::UpstreamAccessDenied)));
         assert_eq!(after_read_back(unread, &denied, now), read_first);
     }
 }
 
 #[test]
-fn what_was_read_after_a_lost_call_could_land_no_more_lets_the_change_fail_at_once() {
-    let now = landed(spent(a_first(Action::Grant)));
+fn after_such_a_read_the_change_may_fail_at_once() {
+    let now = resolved_unread(spent(a_first(Action::Grant)));
     let other = Ok(Access::NotShared);
     assert_eq!(
-        seen(&earlier(), &other, landing(now)),
+        observed_access(&earlier_call(), &other, unresolved(now)),
         None,
-        "it may land after the read"
+        "the call may take effect after the read"
     );
-    assert_eq!(seen(&Doubt::Landing, &other, now), None, "it may land after the read");
-    let now = Circumstances {
-        seen: seen(&earlier(), &other, now),
+    assert_eq!(
+        observed_access(&ReadBackReason::CallUnresolved, &other, now),
+        None,
+        "the call may take effect after the read"
+    );
+    let now = DecisionContext {
+        observed: observed_access(&earlier_call(), &other, now),
         ..now
     };
-    for kind in KINDS.into_iter().filter(|kind| *kind != FaultKind::Unknown) {
-        let next = after_call(&Err(fault(kind)), now);
-        let Next::Fail { observed, .. } = next else {
+    for kind in KINDS.into_iter().filter(|kind| *kind != AwsErrorKind::Unknown) {
+        let next = after_call(&Err(error(kind)), now);
+        let NextStep::Fail { observed, .. } = next else {
             panic!("{kind:?}: {next:?}")
         };
         assert_eq!(observed, Some(Access::NotShared), "{kind:?}");
     }
-    let next = after_read_back(earlier(), &other, landed(spent(a_first(Action::Grant))));
-    assert!(matches!(next, Next::Fail { .. }), "{next:?}");
+    let next = after_read_back(earlier_call(), &other, resolved_unread(spent(a_first(Action::Grant))));
+    assert!(matches!(next, NextStep::Fail { .. }), "{next:?}");
 }
 
-/// P10: nothing is granted that the policy in force does not allow at that moment.
+/// P10: a grant is called only if the policy in force allows it at that moment.
 #[test]
 fn a_call_that_the_policy_refuses_is_not_made() {
-    let denied = Circumstances {
+    let denied = DecisionContext {
         denial: Some("not with this account"),
         ..a_first(Action::Grant)
     };
-    let Next::Fail { failure, observed } = permitted(Next::Call, denied) else {
+    let NextStep::Fail { failure, observed } = apply_policy(NextStep::Call, denied) else {
         panic!("it fails")
     };
     assert_eq!((failure.reason, observed), (FailureReason::PolicyDenied, None));
     assert_eq!(failure.message.as_deref(), Some("not with this account"));
-    assert_eq!(permitted(Next::Call, a_first(Action::Grant)), Next::Call);
-    // What was called before is found out first, and an end is an end.
+    assert_eq!(apply_policy(NextStep::Call, a_first(Action::Grant)), NextStep::Call);
+    // The effect of an earlier call is read first, and an end stays an end.
     for next in [
-        Next::ReadBack(Doubt::Landing),
-        Next::ReadBack(earlier()),
-        Next::Succeed,
-        look_again(None),
+        NextStep::ReadBack(ReadBackReason::CallUnresolved),
+        NextStep::ReadBack(earlier_call()),
+        NextStep::Succeed,
+        read_back_later(None),
     ] {
-        assert_eq!(permitted(next.clone(), denied), next);
+        assert_eq!(apply_policy(next.clone(), denied), next);
     }
 }
 
-/// P3: a share that an older call has made is on record. One that was not made is not made any more.
+/// P3: a share that an older call made is recorded. A missing share is not made any more.
 #[test]
 fn a_change_that_the_policy_refuses_ends_by_what_aws_holds() {
-    let denied = Circumstances {
+    let denied = DecisionContext {
         denial: Some("not with this account"),
-        ..landed(not_first(a_first(Action::Grant)))
+        ..resolved_unread(not_first(a_first(Action::Grant)))
     };
     for now in [denied, spent(denied)] {
-        assert_eq!(after_read_back(earlier(), &Ok(Access::Shared), now), Next::Succeed);
-        let Next::Fail { failure, observed } = after_read_back(earlier(), &Ok(Access::NotShared), now) else {
+        assert_eq!(
+            after_read_back(earlier_call(), &Ok(Access::Shared), now),
+            NextStep::Succeed
+        );
+        let NextStep::Fail { failure, observed } = after_read_back(earlier_call(), &Ok(Access::NotShared), now) else {
             panic!("it fails")
         };
         assert_eq!(
@@ -343,43 +362,50 @@ fn a_change_that_the_policy_refuses_ends_by_what_aws_holds() {
     }
 }
 
-/// P3: a refusal does not hide a call that may take effect.
+/// P3: a refusal by the policy does not hide a call that may take effect.
 #[test]
-fn a_refused_call_does_not_fail_the_change_while_an_earlier_one_may_land() {
-    let denied = |now| Circumstances {
+fn a_refused_call_does_not_fail_the_change_while_an_earlier_call_may_take_effect() {
+    let denied = |now| DecisionContext {
         denial: Some("not with this account"),
         ..now
     };
-    let now = denied(landing(a_first(Action::Grant)));
-    assert_eq!(permitted(Next::Call, now), look_again(Some(Duration::from_secs(7))));
-    let now = denied(landed(a_first(Action::Grant)));
-    assert_eq!(permitted(Next::Call, now), look_again(Some(Duration::ZERO)));
-    let now = Circumstances {
-        seen: Some(Access::NotShared),
+    let now = denied(unresolved(a_first(Action::Grant)));
+    assert_eq!(
+        apply_policy(NextStep::Call, now),
+        read_back_later(Some(Duration::from_secs(7)))
+    );
+    let now = denied(resolved_unread(a_first(Action::Grant)));
+    assert_eq!(apply_policy(NextStep::Call, now), read_back_later(Some(Duration::ZERO)));
+    let now = DecisionContext {
+        observed: Some(Access::NotShared),
         ..now
     };
     let observed = Some(Access::NotShared);
-    assert!(matches!(permitted(Next::Call, now), Next::Fail { observed: o, .. } if o == observed));
+    assert!(matches!(apply_policy(NextStep::Call, now), NextStep::Fail { observed: o, .. } if o == observed));
 }
 
 #[test]
-fn an_image_that_is_gone_is_shared_with_nobody() {
-    let gone = Err(fault(FaultKind::Refused(FailureReason::ImageNotFound)));
-    let refused = Doubt::RefusedRevoke(said(FailureReason::ImageNotFound));
-    for doubt in [refused, earlier()] {
+fn a_deleted_image_is_shared_with_no_account() {
+    let gone = Err(error(AwsErrorKind::Refused(FailureReason::ImageNotFound)));
+    let refused = ReadBackReason::RefusedRevoke(failed(FailureReason::ImageNotFound));
+    for reason in [refused, earlier_call()] {
         let now = not_first(a_first(Action::Revoke));
-        assert_eq!(after_read_back(doubt.clone(), &gone, now), Next::Succeed, "{doubt:?}");
-        // Of one that nothing was ever asked about it is rather the name that is wrong.
+        assert_eq!(
+            after_read_back(reason.clone(), &gone, now),
+            NextStep::Succeed,
+            "{reason:?}"
+        );
+        // If the permission never had a change before, the image id is more likely wrong.
         for now in [
             a_first(Action::Revoke),
             a_first(Action::Grant),
             not_first(a_first(Action::Grant)),
         ] {
-            let Next::Fail { failure, observed } = after_read_back(doubt.clone(), &gone, now) else {
-                panic!("{doubt:?}: {now:?} fails")
+            let NextStep::Fail { failure, observed } = after_read_back(reason.clone(), &gone, now) else {
+                panic!("{reason:?}: {now:?} fails")
             };
-            let told = (failure.reason, observed);
-            assert_eq!(told, (FailureReason::ImageNotFound, Some(Access::NotShared)));
+            let actual = (failure.reason, observed);
+            assert_eq!(actual, (FailureReason::ImageNotFound, Some(Access::NotShared)));
         }
     }
 }

@@ -1,36 +1,36 @@
-//! The body of the `change.*` kinds, and its JSON form.
+//! The body of the `change.*` kinds, and its JSON text.
 
 use std::{borrow::Cow, str::FromStr, sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize, Serializer};
 use uuid::Uuid;
 
-use super::Columns;
+use super::EntryColumns;
 use crate::domain::{
-    Access, AccountId, Action, Attempt, Cause, Change, ChangeId, Classification, Failure, FailureReason, Intent,
-    Justification, Operation, PermissionKey, Timestamp,
+    Access, AccountId, Action, Attempt, AwsOperation, Cause, Change, ChangeFailure, ChangeId, Classification,
+    FailureReason, Intent, Justification, PermissionKey, Timestamp,
 };
 
-/// A change, a request that joined one, or a refused request for one, as it stood when the entry was recorded.
+/// The state at the time of recording: of a change, of a request that joined a change, or of a refused request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ChangeBody {
-    /// Who wanted what, and why. Of a request that joined a change, the change id is that of the change. A refusal has no change; its
-    /// change id is not written.
+    /// The request. If it joined a change, the change id is that of the change. A refusal has no change, and its change id is not
+    /// written.
     pub intent: Arc<Intent>,
-    /// The generation that the change set; none for a refusal.
+    /// The generation that the change set. None for a refusal.
     pub generation: Option<u64>,
     /// What AWS was known to hold when the change was accepted.
     pub previous: Option<Access>,
     /// The calls to AWS so far.
     pub attempts: Vec<Attempt>,
-    /// Why the change failed.
-    pub failure: Option<Failure>,
-    /// The rule of the policy that refused.
+    /// Why the change failed, if it did.
+    pub failure: Option<ChangeFailure>,
+    /// The policy's refusal message, for a refusal.
     pub denied_by: Option<String>,
 }
 
 impl ChangeBody {
-    /// Where `change` stands now.
+    /// The present state of `change`.
     pub fn of(change: &Change) -> Self {
         Self {
             intent: change.intent.clone(),
@@ -57,21 +57,23 @@ impl ChangeBody {
         }
     }
 
-    /// The change; none for a refusal.
+    /// The id of the change. None for a refusal.
     pub fn change_id(&self) -> Option<ChangeId> {
         self.generation.map(|_| self.intent.change_id)
     }
 
-    /// The AWS request id of the last call, where AWS gave one.
+    /// The AWS request id of the last call, if AWS gave one.
     pub fn aws_request_id(&self) -> Option<&str> {
         self.attempts.last()?.aws_request_id.as_deref()
     }
 
     pub(super) fn read(account: AccountId, json: &str) -> Option<Self> {
-        serde_json::from_str::<Json<'_>>(json).ok()?.into_body(account)
+        serde_json::from_str::<ChangeBodyJson<'_>>(json)
+            .ok()?
+            .into_body(account)
     }
 
-    pub(super) fn fill<'a>(&'a self, columns: &mut Columns<'a>) {
+    pub(super) fn fill<'a>(&'a self, columns: &mut EntryColumns<'a>) {
         let (intent, key, justification) = (&*self.intent, &self.intent.key, &self.intent.justification);
         columns.action = Some(intent.action.as_str().into());
         columns.cause = Some(intent.cause.as_str().into());
@@ -91,14 +93,14 @@ impl ChangeBody {
 
 impl Serialize for ChangeBody {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        Json::of(self).serialize(serializer)
+        ChangeBodyJson::of(self).serialize(serializer)
     }
 }
 
-/// The largest number that JSON has everywhere: 2^53 - 1.
+/// The largest integer that every JSON reader represents exactly: 2^53 - 1.
 const MAX_NUMBER: u64 = (1 << 53) - 1;
 
-/// A text that is borrowed from what is read or written, where it has no escapes.
+/// A JSON string. It borrows from the input if it contains no escapes.
 #[derive(Serialize, Deserialize)]
 #[serde(transparent)]
 struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
@@ -119,10 +121,10 @@ impl Text<'_> {
     }
 }
 
-/// The members, in the order of their names (RFC 8785). What does not apply is left out. Members that a newer build added are
-/// ignored when read.
+/// The members in the order of their names (RFC 8785). A member that does not apply is left out. Unknown members of a newer build
+/// are ignored.
 #[derive(Serialize, Deserialize)]
-struct Json<'a> {
+struct ChangeBodyJson<'a> {
     #[serde(borrow)]
     action: Text<'a>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -168,7 +170,7 @@ struct AttemptJson<'a> {
     started_at: Text<'a>,
 }
 
-impl<'a> Json<'a> {
+impl<'a> ChangeBodyJson<'a> {
     fn of(body: &'a ChangeBody) -> Self {
         let (intent, failure) = (&*body.intent, body.failure.as_ref());
         let Justification { reason, ticket } = &intent.justification;
@@ -195,7 +197,7 @@ impl<'a> Json<'a> {
         }
     }
 
-    /// None where a value is not one that this build writes, or one member contradicts another.
+    /// None if this build never writes such a value, or if two members contradict each other.
     fn into_body(self, account: AccountId) -> Option<ChangeBody> {
         let attempts: Vec<_> = self
             .attempts
@@ -246,7 +248,7 @@ impl<'a> AttemptJson<'a> {
 
     fn into_attempt(self) -> Option<Attempt> {
         Some(Attempt {
-            operation: Operation::parse(&self.operation.0)?,
+            operation: AwsOperation::parse(&self.operation.0)?,
             started_at: Timestamp::parse_displayed(&self.started_at.0)?,
             duration: Duration::from_micros(self.duration_us),
             classification: Classification::parse(&self.classification.0)?,
@@ -256,19 +258,23 @@ impl<'a> AttemptJson<'a> {
     }
 }
 
-/// A failure has a reason; it may have the code and the message of AWS.
-fn failure(reason: Option<Text<'_>>, code: Option<Text<'_>>, message: Option<Text<'_>>) -> Option<Option<Failure>> {
+/// A failure always has a reason. Code and message are optional.
+fn failure(
+    reason: Option<Text<'_>>,
+    code: Option<Text<'_>>,
+    message: Option<Text<'_>>,
+) -> Option<Option<ChangeFailure>> {
     let Some(reason) = reason else {
         return (code.is_none() && message.is_none()).then_some(None);
     };
-    Some(Some(Failure {
+    Some(Some(ChangeFailure {
         reason: FailureReason::parse(&reason.0)?,
         code: code.map(Text::into_string),
         message: message.map(Text::into_string),
     }))
 }
 
-/// A change has an id and a generation; a refusal has neither.
+/// A change has an id and a generation. A refusal has neither.
 fn change_id(text: Option<Text<'_>>, generation: Option<u64>) -> Option<ChangeId> {
     match (text, generation) {
         (Some(text), Some(_)) => id(&text),
@@ -277,7 +283,7 @@ fn change_id(text: Option<Text<'_>>, generation: Option<u64>) -> Option<ChangeId
     }
 }
 
-/// Absent stays absent; what is there must be read.
+/// An absent member gives `Some(None)`. A member that cannot be read gives None.
 fn optional<'a, T>(text: Option<Text<'a>>, read: impl FnOnce(Text<'a>) -> Option<T>) -> Option<Option<T>> {
     match text {
         None => Some(None),
@@ -285,7 +291,7 @@ fn optional<'a, T>(text: Option<Text<'a>>, read: impl FnOnce(Text<'a>) -> Option
     }
 }
 
-/// Reads an id. Ids are written in lower case only.
+/// Reads an id. Upper-case letters are refused, because ids are written in lower case.
 fn id<T: FromStr>(text: &Text<'_>) -> Option<T> {
     let is_lower = !text.0.bytes().any(|letter| letter.is_ascii_uppercase());
     text.parse().filter(|_| is_lower)

@@ -1,20 +1,16 @@
-//! The values of an entry that it is filtered, listed and counted by.
+//! The values of an entry by which entries are filtered, listed and counted.
 
 use std::borrow::Cow;
 
 use uuid::Uuid;
 
-use super::Body;
+use super::EntryBody;
 
-/// What the store keeps of an entry beside its text, so that it can be found. Each repeats the member of its name in the body,
-/// or is absent where the body has none. So a reader can compare them with the text of any entry, also of a kind that it does not
-/// know.
+/// The columns that the store keeps beside the text of an entry. Each repeats the body's member of the same name, or is absent.
+/// So a reader can compare them with the text of any entry, also of an unknown kind.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-#[expect(
-    missing_docs,
-    reason = "`ChangeBody` documents the members; `kind` is the top member"
-)]
-pub struct Columns<'a> {
+#[expect(missing_docs, reason = "`ChangeBody` documents the members; `kind` is a top member")]
+pub struct EntryColumns<'a> {
     pub kind: Cow<'a, str>,
     pub action: Option<Cow<'a, str>>,
     pub cause: Option<Cow<'a, str>>,
@@ -31,9 +27,9 @@ pub struct Columns<'a> {
     pub error_reason: Option<Cow<'a, str>>,
 }
 
-impl<'a> Columns<'a> {
-    /// Those of an entry with this body.
-    pub fn of(body: &'a Body) -> Self {
+impl<'a> EntryColumns<'a> {
+    /// The columns of an entry with this body.
+    pub fn of(body: &'a EntryBody) -> Self {
         let mut columns = Self {
             kind: body.kind_name().into(),
             ..Self::default()
@@ -42,10 +38,10 @@ impl<'a> Columns<'a> {
         columns
     }
 
-    /// A copy that outlives the body.
-    pub fn into_owned(self) -> Columns<'static> {
+    /// An owned copy, independent of the body.
+    pub fn into_owned(self) -> EntryColumns<'static> {
         let owned = |text: Option<Cow<'_, str>>| text.map(|text| Cow::Owned(text.into_owned()));
-        Columns {
+        EntryColumns {
             kind: Cow::Owned(self.kind.into_owned()),
             action: owned(self.action),
             cause: owned(self.cause),

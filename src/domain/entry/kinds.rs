@@ -1,66 +1,67 @@
-//! The table of kinds. To add a kind, add a row and, if no body fits, a type for its body. [`Body::change`] says whether it is about a
-//! change: what is recorded once, and what begins or ends a share, follows from that.
+//! The table of entry kinds. To add a kind, add a row and, if no body fits, a type for its body. Then say in
+//! [`EntryBody::change`] whether the kind concerns a change. The columns that make an entry unique and that begin or end a share
+//! depend on it.
 //!
-//! A name and a schema number last for ever, because the lines that carry them do. `schema` rises when the meaning of a member
-//! changes. A new optional member of a body does not raise it.
+//! A name and a schema number never change, because ledger lines contain them. `schema` rises if the meaning of a member changes.
+//! A new optional member does not raise it.
 
 use serde::{Serialize, Serializer};
 
 use super::{ChangeBody, UnknownBody};
 use crate::domain::{AccountId, Action, Change, ChangeState, change::names};
 
-/// What is the same for all entries of a kind.
-struct Row {
+/// The properties of a kind.
+struct KindSpec {
     name: &'static str,
     schema: u32,
-    words: &'static str,
+    description: &'static str,
     ocsf: OcsfStatus,
     is_ranked: bool,
     share_effect: fn(Action) -> Option<ShareEffect>,
     once: Option<&'static str>,
 }
 
-/// Makes the types of the table, so that a kind without a row or without a body does not compile.
+/// Generates the enums from the table. A kind without a row or a body does not compile.
 macro_rules! kinds {
     ($($(#[$doc:meta])* $kind:ident($body:ident) = $row:expr;)+) => {
-        /// A kind of entry that this build knows.
+        /// The kinds of entries that this build knows.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub enum Kind {
+        pub enum EntryKind {
             $($(#[$doc])* $kind,)+
         }
 
-        /// What an entry says happened.
+        /// The body of an entry: what happened.
         #[derive(Debug, Clone, PartialEq, Eq)]
-        pub enum Body {
+        pub enum EntryBody {
             $($(#[$doc])* $kind($body),)+
-            /// Recorded by a newer build: a kind, a schema or a value that this build does not know.
+            /// Recorded by a newer build, with a kind, a schema or a value that this build does not know.
             Unknown(UnknownBody),
         }
 
-        impl Kind {
+        impl EntryKind {
             /// Every kind, in the order of the table.
             pub const ALL: &'static [Self] = &[$(Self::$kind),+];
 
-            fn row(self) -> Row {
+            fn spec(self) -> KindSpec {
                 match self { $(Self::$kind => $row),+ }
             }
         }
 
-        impl Body {
-            /// Its kind; none if this build does not know it.
-            pub fn kind(&self) -> Option<Kind> {
+        impl EntryBody {
+            /// The kind. None if this build does not know it.
+            pub fn kind(&self) -> Option<EntryKind> {
                 match self {
-                    $(Self::$kind(_) => Some(Kind::$kind),)+
+                    $(Self::$kind(_) => Some(EntryKind::$kind),)+
                     Self::Unknown(_) => None,
                 }
             }
 
-            /// Reads the JSON text of a body of `kind`. None if it has a value that this build does not know.
-            fn read_known(kind: Kind, account: AccountId, json: &str) -> Option<Self> {
-                match kind { $(Kind::$kind => $body::read(account, json).map(Self::$kind)),+ }
+            /// Reads the JSON text of a body of `kind`. None if it has an unknown value.
+            fn read_known(kind: EntryKind, account: AccountId, json: &str) -> Option<Self> {
+                match kind { $(EntryKind::$kind => $body::read(account, json).map(Self::$kind)),+ }
             }
 
-            pub(super) fn fill<'a>(&'a self, columns: &mut super::Columns<'a>) {
+            pub(super) fn fill<'a>(&'a self, columns: &mut super::EntryColumns<'a>) {
                 match self {
                     $(Self::$kind(body) => body.fill(columns),)+
                     Self::Unknown(body) => body.fill(columns),
@@ -68,8 +69,8 @@ macro_rules! kinds {
             }
         }
 
-        /// The text of its JSON follows RFC 8785: members in the order of their names, and nothing that does not apply.
-        impl Serialize for Body {
+        /// The JSON text follows RFC 8785: members in the order of their names, without members that do not apply.
+        impl Serialize for EntryBody {
             fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
                 match self {
                     $(Self::$kind(body) => body.serialize(serializer),)+
@@ -82,39 +83,39 @@ macro_rules! kinds {
 
 kinds! {
     /// A change was accepted. AWS has not been called yet.
-    ChangeRequested(ChangeBody) = Row {
+    ChangeRequested(ChangeBody) = KindSpec {
         name: "change.requested", schema: 1,
-        words: "A change was accepted. AWS had not been called yet.",
+        description: "A change was accepted. AWS had not been called yet.",
         ocsf: OcsfStatus::Other, is_ranked: true, share_effect: none, once: Some("requested"),
     };
     /// The policy refused a change. Nothing was accepted.
-    ChangeDenied(ChangeBody) = Row {
+    ChangeDenied(ChangeBody) = KindSpec {
         name: "change.denied", schema: 1,
-        words: "The policy refused a change. Nothing was accepted.",
+        description: "The policy refused a change. Nothing was accepted.",
         ocsf: OcsfStatus::Failure, is_ranked: true, share_effect: none, once: None,
     };
     /// A request joined a change that is under way and does the same. It ends with that change.
-    ChangeJoined(ChangeBody) = Row {
+    ChangeJoined(ChangeBody) = KindSpec {
         name: "change.joined", schema: 1,
-        words: "A request joined a change that was under way and did the same. It ended with that change.",
+        description: "A request joined a change that was under way and did the same. It ended with that change.",
         ocsf: OcsfStatus::Other, is_ranked: true, share_effect: none, once: None,
     };
     /// A change is in effect at AWS.
-    ChangeSucceeded(ChangeBody) = Row {
+    ChangeSucceeded(ChangeBody) = KindSpec {
         name: "change.succeeded", schema: 1,
-        words: "The change is in effect at AWS.",
+        description: "The change is in effect at AWS.",
         ocsf: OcsfStatus::Success, is_ranked: false, share_effect: of_action, once: Some("ended"),
     };
     /// A change is known not to be in effect.
-    ChangeFailed(ChangeBody) = Row {
+    ChangeFailed(ChangeBody) = KindSpec {
         name: "change.failed", schema: 1,
-        words: "The change is known not to be in effect.",
+        description: "The change is known not to be in effect.",
         ocsf: OcsfStatus::Failure, is_ranked: false, share_effect: none, once: Some("ended"),
     };
     /// A newer change took the place of this one.
-    ChangeSuperseded(ChangeBody) = Row {
+    ChangeSuperseded(ChangeBody) = KindSpec {
         name: "change.superseded", schema: 1,
-        words: "A newer change took the place of this one.",
+        description: "A newer change took the place of this one.",
         ocsf: OcsfStatus::Other, is_ranked: false, share_effect: none, once: Some("ended"),
     };
 }
@@ -131,12 +132,12 @@ fn of_action(action: Action) -> Option<ShareEffect> {
     })
 }
 
-/// What an entry does to the share that it is about.
+/// The effect of an entry on the share that it concerns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ShareEffect {
-    /// From this entry on the image is shared with the account.
+    /// The image is shared with the account from this entry on.
     Begins,
-    /// From this entry on it is not.
+    /// The image is not shared with the account from this entry on.
     Ends,
 }
 names!(ShareEffect {
@@ -151,14 +152,14 @@ pub enum OcsfStatus {
     Success,
     /// 2.
     Failure,
-    /// 99. The status is the name of the kind.
+    /// 99. The status text is the name of the kind.
     Other,
 }
 
-impl Kind {
-    /// Its name in the ledger. Pattern `^[a-z][a-z_]*(\.[a-z][a-z_]*)+$`.
+impl EntryKind {
+    /// The name in the ledger. Pattern `^[a-z][a-z_]*(\.[a-z][a-z_]*)+$`.
     pub fn name(self) -> &'static str {
-        self.row().name
+        self.spec().name
     }
 
     /// The kind with this name.
@@ -166,33 +167,33 @@ impl Kind {
         Self::ALL.iter().copied().find(|kind| kind.name() == name)
     }
 
-    /// The newest schema of its body. From 1.
+    /// The newest schema of its body. 1 or more.
     pub fn schema(self) -> u32 {
-        self.row().schema
+        self.spec().schema
     }
 
-    /// What it means, as a sentence.
-    pub fn words(self) -> &'static str {
-        self.row().words
+    /// What the kind means, in one or two sentences for people.
+    pub fn description(self) -> &'static str {
+        self.spec().description
     }
 
     /// The status of its OCSF event.
     pub fn ocsf_status(self) -> OcsfStatus {
-        self.row().ocsf
+        self.spec().ocsf
     }
 }
 
-impl Body {
-    /// Reads the JSON text of a body. A kind, a schema or a value that this build does not know gives [`Body::Unknown`].
+impl EntryBody {
+    /// Reads the JSON text of a body. A kind, a schema or a value that this build does not know gives [`EntryBody::Unknown`].
     /// None if the text is not a JSON object.
     pub fn read(kind: &str, schema: u32, account: AccountId, json: &str) -> Option<Self> {
-        Kind::parse(kind)
+        EntryKind::parse(kind)
             .filter(|known| known.schema() == schema)
             .and_then(|known| Self::read_known(known, account, json))
             .or_else(|| UnknownBody::read(kind, schema, json).map(Self::Unknown))
     }
 
-    /// What the entry that tells where `change` stands says.
+    /// The body of the entry for the present state of `change`.
     pub fn of_change(change: &Change) -> Self {
         let body = ChangeBody::of(change);
         match change.state {
@@ -203,23 +204,23 @@ impl Body {
         }
     }
 
-    /// The name of its kind.
+    /// The kind's name in the ledger. Also known for a kind of a newer build.
     pub fn kind_name(&self) -> &str {
         match self {
             Self::Unknown(body) => &body.kind,
-            known => known.kind().map_or("", Kind::name),
+            known => known.kind().map_or("", EntryKind::name),
         }
     }
 
-    /// The schema of its body. From 1.
+    /// The schema of the body. 1 or more.
     pub fn schema(&self) -> u32 {
         match self {
             Self::Unknown(body) => body.schema,
-            known => known.kind().map_or(0, Kind::schema),
+            known => known.kind().map_or(0, EntryKind::schema),
         }
     }
 
-    /// The body of a `change.*` kind.
+    /// The body, if the kind is `change.*`.
     pub fn change(&self) -> Option<&ChangeBody> {
         match self {
             Self::ChangeRequested(body)
@@ -232,22 +233,22 @@ impl Body {
         }
     }
 
-    /// True if the entry counts as a request in rankings. Only the build that records an entry knows this; it is kept in a
-    /// column for the others.
+    /// True if the entry counts as a request in rankings. Only the build that records the entry can tell, so a column keeps it
+    /// for other builds.
     pub fn is_ranked(&self) -> bool {
-        self.kind().is_some_and(|kind| kind.row().is_ranked)
+        self.kind().is_some_and(|kind| kind.spec().is_ranked)
     }
 
-    /// What the entry does to its share. Kept in a column, like [`is_ranked`](Self::is_ranked).
+    /// The effect on the share. A column keeps it, as with [`is_ranked`](Self::is_ranked).
     pub fn share_effect(&self) -> Option<ShareEffect> {
         let action = self.change()?.intent.action;
-        (self.kind()?.row().share_effect)(action)
+        (self.kind()?.spec().share_effect)(action)
     }
 
-    /// A text that no other entry of the same change has in the same month: a change is requested once, and ends once. For an
-    /// entry without a change: no other such entry of the account.
+    /// A uniqueness key: no other entry of the same change and month has it. A change is requested once and ends once. For an
+    /// entry without a change, the key is unique in the account and month.
     pub fn once(&self) -> Option<&'static str> {
-        self.kind()?.row().once
+        self.kind()?.spec().once
     }
 }
 
@@ -257,11 +258,11 @@ mod tests {
     use crate::domain::KindName;
 
     #[test]
-    fn names_are_unique_follow_the_pattern_and_find_their_kind() {
-        for kind in Kind::ALL {
-            assert_eq!(Kind::parse(kind.name()), Some(*kind));
+    fn each_name_follows_the_pattern_and_parses_to_its_kind() {
+        for kind in EntryKind::ALL {
+            assert_eq!(EntryKind::parse(kind.name()), Some(*kind));
             assert!(kind.name().parse::<KindName>().is_ok() && kind.schema() > 0);
         }
-        assert_eq!(Kind::parse("change.invented"), None);
+        assert_eq!(EntryKind::parse("change.invented"), None);
     }
 }

@@ -4,16 +4,16 @@ use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use super::Columns;
+use super::EntryColumns;
 
-/// A body of a kind, or with a schema or a value, that this build does not know. It is passed on as it is.
+/// A body with a kind, a schema or a value that this build does not know. It is passed on unchanged.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnknownBody {
     /// The name of its kind.
     pub kind: String,
     /// The schema of the body.
     pub schema: u32,
-    /// The members of the body, in their order.
+    /// The members of the body, in their original order.
     pub members: Map<String, Value>,
 }
 
@@ -26,8 +26,8 @@ impl UnknownBody {
         })
     }
 
-    /// A filter column repeats the member of its name, whatever the kind. A member of another JSON type has no column.
-    pub(super) fn fill<'a>(&'a self, columns: &mut Columns<'a>) {
+    /// Each column repeats the member of the same name, for every kind. A member of another JSON type gives no column.
+    pub(super) fn fill<'a>(&'a self, columns: &mut EntryColumns<'a>) {
         let text = |name: &str| Some(self.members.get(name)?.as_str()?.into());
         let uuid = |name: &str| Uuid::parse_str(self.members.get(name)?.as_str()?).ok();
         columns.action = text("action");

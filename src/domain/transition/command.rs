@@ -1,36 +1,38 @@
-//! What can be asked of an account, and what is answered.
+//! The commands of an account, their replies, and what goes with them.
+//!
+//! `main.rs` has a `Command` too: a subcommand of the program. The two never meet.
 
 use std::{sync::Arc, time::Duration};
 
 use crate::domain::{
-    Access, AccountId, Attempt, Change, ChangeId, Failure, Intent, Permission, PermissionKey, ReplicaId, RequestId,
-    Timestamp,
+    Access, AccountId, Attempt, Change, ChangeFailure, ChangeId, Intent, Permission, PermissionKey, ReplicaId,
+    RequestId, Timestamp,
 };
 
-/// What can be asked of an account.
+/// A command to one account.
 #[derive(Debug, Clone)]
 pub enum Command {
     /// Accept a change.
     Open(Arc<Intent>),
-    /// Record that the policy refused, and by which rule. Nothing is accepted; but a replay gets its first answer.
+    /// Record a refusal by the policy, with its message. A replay of an accepted request still gets its first answer.
     Deny(Arc<Intent>, String),
-    /// Take up the permission's change, if it is due and nobody holds a lease on it.
+    /// Take a lease for the permission's change, if the change is due and has no lease.
     Claim(PermissionKey),
-    /// Lengthen a lease before the first call under it that changes something.
+    /// Renew a lease before the first mutating call under it.
     Renew {
-        /// The permission worked on.
+        /// The permission of the lease.
         key: PermissionKey,
         /// The epoch of the lease.
         epoch: u64,
-        /// The calls made under the lease so far, oldest first: AWS was read back.
+        /// The reads made under the lease so far, oldest first.
         attempts: Vec<Attempt>,
     },
-    /// Record what became of the work done under a lease, and give the lease back.
+    /// Record the outcome of the work under a lease, and end the lease.
     Settle(Settlement),
 }
 
 impl Command {
-    /// The account that it is asked of. Everything that it reads or changes belongs to this account.
+    /// The account of the command. Everything that it reads or changes belongs to this account.
     pub fn account(&self) -> AccountId {
         match self {
             Self::Open(intent) | Self::Deny(intent, _) => intent.key.account,
@@ -39,19 +41,19 @@ impl Command {
         }
     }
 
-    /// The rows that must be loaded before it is applied.
-    pub fn touches(&self) -> Touched<'_> {
+    /// The rows to load before the command is applied.
+    pub fn required_rows(&self) -> RequiredRows<'_> {
         match self {
-            Self::Open(intent) | Self::Deny(intent, _) => Touched {
+            Self::Open(intent) | Self::Deny(intent, _) => RequiredRows {
                 permission: Some(&intent.key),
                 request: Some(intent.request_id),
             },
-            Self::Claim(key) | Self::Renew { key, .. } => Touched::permission(key),
-            Self::Settle(settlement) => Touched::permission(&settlement.key),
+            Self::Claim(key) | Self::Renew { key, .. } => RequiredRows::permission(key),
+            Self::Settle(settlement) => RequiredRows::permission(&settlement.key),
         }
     }
 
-    /// True if it may begin work that nobody does yet. A server that ends takes up no such command.
+    /// True if the command may take a lease for new work. A server that shuts down refuses such commands.
     pub fn begins_work(&self) -> bool {
         match self {
             Self::Open(_) | Self::Deny(..) | Self::Claim(_) => true,
@@ -60,17 +62,17 @@ impl Command {
     }
 }
 
-/// What a command touches, beside the head of its account's ledger. The changes that a permission works on, and the change that
-/// answers a request, belong to it.
+/// The rows that a command needs, beside the head of its account's ledger. They include the current and next change of the
+/// permission, and the change that answers the request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Touched<'a> {
-    /// This permission.
+pub struct RequiredRows<'a> {
+    /// The permission, if the command needs one.
     pub permission: Option<&'a PermissionKey>,
-    /// The request with this id.
+    /// The id of the request, if the command needs one.
     pub request: Option<RequestId>,
 }
 
-impl<'a> Touched<'a> {
+impl<'a> RequiredRows<'a> {
     fn permission(key: &'a PermissionKey) -> Self {
         Self {
             permission: Some(key),
@@ -79,107 +81,107 @@ impl<'a> Touched<'a> {
     }
 }
 
-/// What became of the work done under a lease.
+/// The end of the work under a lease.
 #[derive(Debug, Clone)]
 pub struct Settlement {
-    /// The permission worked on.
+    /// The permission of the lease.
     pub key: PermissionKey,
     /// The epoch of the lease.
     pub epoch: u64,
-    /// The change worked on.
+    /// The change of the lease.
     pub change_id: ChangeId,
     /// The calls made under the lease, oldest first.
     pub attempts: Vec<Attempt>,
-    /// How it ended.
-    pub outcome: Outcome,
+    /// Success, failure, or a retry.
+    pub outcome: WorkOutcome,
 }
 
-/// How the work under a lease ended.
+/// The outcome of the work under a lease.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Outcome {
+pub enum WorkOutcome {
     /// The change is in effect.
     Succeeded,
     /// The change is known not to be in effect.
     Failed {
-        /// Why.
-        failure: Failure,
-        /// What AWS holds, where it was read back.
+        /// Why it failed.
+        failure: ChangeFailure,
+        /// What AWS holds, if it was read back.
         observed: Option<Access>,
     },
-    /// Not decided yet.
+    /// The change has not ended: try again later.
     Retry {
-        /// Wait so long.
+        /// The delay before the next attempt.
         delay: Duration,
-        /// Begin with reading back: a call may have had an effect.
+        /// True if the next attempt must start with a read back, because a call may have taken effect.
         in_doubt: bool,
-        /// What AWS holds, where it was read back when no lost call could take effect any more.
+        /// What AWS holds, if it was read back when no unresolved call could take effect.
         observed: Option<Access>,
     },
 }
 
-/// A change to work on, under a lease that was just taken.
+/// A change to work on under a lease that was just taken.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Work {
-    /// The change.
+    /// The change to apply, with its earlier attempts.
     pub change: Change,
     /// The epoch of the lease.
     pub epoch: u64,
-    /// How long the lease lasts, from the commit that gave it.
+    /// The duration of the lease, counted from the commit that gave it.
     pub lease_for: Duration,
-    /// How long ago the change was accepted, at the commit that gave the lease.
+    /// The time since the change was accepted, at the commit that gave the lease.
     pub age: Duration,
-    /// Read back before calling: an earlier call may have had an effect.
+    /// True if AWS must be read back before a call, because an earlier call may have taken effect.
     pub in_doubt: bool,
-    /// An earlier call was lost, and AWS was not read back since it can take effect no more: from the commit that gave the
-    /// lease it can for so long yet.
-    pub landing_for: Option<Duration>,
+    /// How long an unresolved call may still take effect, counted from the commit that gave the lease. Zero if it cannot any
+    /// more, but AWS was not read back since. None if there is no unresolved call.
+    pub unresolved_for: Option<Duration>,
 }
 
-/// The answer to a command.
+/// The reply to a command.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Answer {
+pub enum CommandReply {
     /// The change was accepted.
     Opened(Snapshot),
-    /// A change that does the same is under way, and the request has joined it: it has the same end.
+    /// The request joined a change in progress that does the same. It ends with that change.
     Joined(Snapshot),
-    /// The same request was accepted before; this is where its change stands.
+    /// The same request was accepted before. This is the present state of its change.
     Replayed(Snapshot),
-    /// The request id was used for other content, in this change.
+    /// The request id was used for other content, which this change answers.
     RequestIdReused(ChangeId),
-    /// The refusal was recorded at this index, with this rule.
+    /// The refusal was recorded at this index, with this message.
     Denied(u64, String),
-    /// The permission's change was taken up.
+    /// A lease was taken for the permission's change.
     Claimed,
-    /// There is nothing to take up, it is not due, or somebody holds a lease on it.
+    /// No lease was taken: there is no change, it is not due, or it has a lease.
     NotClaimed,
-    /// The lease was lengthened. The work may be a newer change than before.
+    /// The lease was renewed. The work may be for a newer change than before.
     Renewed(Box<Work>),
-    /// The lease was given back: a newer change has taken over, and it has to wait for what may be landing.
+    /// The lease ended: a newer change took over, and it must wait until an unresolved call can take effect no more.
     GaveWay,
     /// The outcome was recorded.
     Settled,
-    /// The lease of this epoch is over; nothing was recorded.
+    /// The lease of this epoch has ended. Nothing was recorded.
     LeaseLost,
 }
 
-/// A change and its permission, as they stand together.
+/// A change and its permission at the same moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Snapshot {
-    /// The change.
+    /// The requested or settled change.
     pub change: Change,
-    /// Its permission.
+    /// The permission of the change.
     pub permission: Permission,
 }
 
-/// What a transition needs to know beside the state.
+/// The inputs of a transition beside the state.
 #[derive(Debug, Clone, Copy)]
-pub struct Context {
+pub struct TransitionContext {
     /// The database's clock, read together with the ledger's head.
     pub now: Timestamp,
-    /// Who takes the leases.
+    /// The replica that takes the leases.
     pub replica: ReplicaId,
-    /// How long a lease lasts.
+    /// The duration of a lease.
     pub lease_for: Duration,
-    /// How long after its end here a call whose end nobody saw may still take effect at AWS.
+    /// How long a call with an unknown end may still take effect at AWS, counted from its end on this side.
     pub landing_window: Duration,
 }

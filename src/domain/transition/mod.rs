@@ -1,18 +1,18 @@
-//! What every command does to an account: a function from (state, command) to (state, entries, work, answer). The words for
-//! these are in `command`; leases, and what a lost holder leaves behind, are in `lease`; what lost calls leave open is in `known`.
+//! The state machine of an account: a pure function from (state, command) to (state, entries, work, reply). The types are in
+//! `command`, leases are in `lease`, and the rule for unresolved calls is in `confirmed`.
 //!
-//! The store loads an [`Account`] as far as a batch of commands concerns it, applies the commands one after the other, and
-//! saves what has changed in one transaction. Every rule about generations, leases and endings is here, and nowhere else.
+//! The store loads the part of an [`AccountState`] that a batch of commands needs. It applies the commands one after the other,
+//! and saves the effects in one transaction. Every rule about generations, leases and ends is here and nowhere else.
 //!
-//! A request for what the newest change of its permission does already, while that is under way, joins this change and ends with it;
-//! but for a change in doubt that nobody works on, which gives way.
+//! A request for the same access as the newest change in progress joins that change, and ends with it. A change in doubt without
+//! a lease is not joined: the new change supersedes it.
 //!
-//! A lease is held while a call to AWS may be in flight, and only then. So a newer change takes over at once from one that
-//! merely waits for its next attempt, and waits behind one that is being called. A call whose end nobody saw may land for a
-//! while yet: so long, no call is made that asks for the other value.
+//! A lease is held only while a call to AWS may be in flight. So a newer change supersedes at once a change that only waits for
+//! its next attempt, and waits behind a change with a lease. While a call with an unknown end may still take effect, no call asks
+//! for the opposite access.
 
 mod command;
-mod known;
+mod confirmed;
 mod lease;
 
 use std::{
@@ -21,37 +21,37 @@ use std::{
 };
 
 use crate::domain::{
-    AccountId, Body, Change, ChangeBody, ChangeId, ChangeState, Entry, Failure, Intent, Permission, PermissionKey,
-    Request, RequestId, Timestamp,
+    AccountId, Change, ChangeBody, ChangeFailure, ChangeId, ChangeState, Entry, EntryBody, Intent, Permission,
+    PermissionKey, Request, RequestId, Timestamp,
 };
 
-pub use command::{Answer, Command, Context, Outcome, Settlement, Snapshot, Touched, Work};
-use known::as_far_as_known;
+pub use command::{Command, CommandReply, RequiredRows, Settlement, Snapshot, TransitionContext, Work, WorkOutcome};
+use confirmed::confirmed_outcome;
 use lease::{is_leased, is_lost};
 
-/// What a batch of commands did to an account, to be saved and acted on.
+/// The effects of a batch of commands on an account, to be saved and acted on.
 #[derive(Debug, Default)]
 pub struct Effects {
-    /// New lines of the ledger, in order.
+    /// New ledger entries, in order.
     pub entries: Vec<Entry>,
-    /// Permissions that are new or changed.
+    /// New and changed permissions.
     pub permissions: BTreeSet<PermissionKey>,
-    /// Those of them that are new.
+    /// New permissions. Each is also in `permissions`.
     pub new_permissions: BTreeSet<PermissionKey>,
-    /// Requests that were accepted.
+    /// Accepted requests.
     pub requests: Vec<Request>,
-    /// Changes that are new.
+    /// New changes.
     pub opened: BTreeSet<ChangeId>,
-    /// Changes that were there before and changed.
+    /// Changed changes that existed before.
     pub updated: BTreeSet<ChangeId>,
-    /// Changes that ended.
+    /// Ended changes.
     pub ended: Vec<ChangeId>,
-    /// What there is to do now, under the leases just taken.
+    /// The work under the leases just taken.
     pub work: Vec<Work>,
 }
 
 impl Effects {
-    /// True when there is nothing to save.
+    /// True if there is nothing to save.
     pub fn is_nothing(&self) -> bool {
         self.entries.is_empty()
             && self.permissions.is_empty()
@@ -61,9 +61,9 @@ impl Effects {
     }
 }
 
-/// An account, as far as a batch of commands concerns it.
+/// The part of an account's state that a batch of commands needs.
 #[derive(Debug)]
-pub struct Account {
+pub struct AccountState {
     id: AccountId,
     size: u64,
     last_recorded_at: Timestamp,
@@ -73,10 +73,10 @@ pub struct Account {
     effects: Effects,
 }
 
-impl Account {
-    /// An account whose ledger has `size` entries, the last recorded at `last_recorded_at`. `permissions` and `requests` are
-    /// those that the commands touch ([`Command::touches`]); `changes` are those that these permissions work on, and those that
-    /// answer these requests.
+impl AccountState {
+    /// The state of an account whose ledger has `size` entries, the last recorded at `last_recorded_at`. `permissions` and
+    /// `requests` are those of [`Command::required_rows`]. `changes` are the current and next changes of these permissions, and
+    /// the changes that answer these requests.
     pub fn new(
         id: AccountId,
         size: u64,
@@ -99,22 +99,22 @@ impl Account {
         }
     }
 
-    /// Its id.
+    /// The id of the account.
     pub fn id(&self) -> AccountId {
         self.id
     }
 
-    /// When its last entry was recorded.
+    /// The time of the last ledger entry.
     pub fn last_recorded_at(&self) -> Timestamp {
         self.last_recorded_at
     }
 
-    /// What the commands so far did.
+    /// The effects of the commands applied so far.
     pub fn effects(&self) -> &Effects {
         &self.effects
     }
 
-    /// Takes out what there is to do now.
+    /// Removes and returns the work.
     pub fn take_work(&mut self) -> Vec<Work> {
         std::mem::take(&mut self.effects.work)
     }
@@ -129,7 +129,7 @@ impl Account {
         self.changes.get(&id)
     }
 
-    /// A change and its permission.
+    /// A change and its permission, if both were loaded or opened.
     pub fn snapshot(&self, id: ChangeId) -> Option<Snapshot> {
         let change = self.changes.get(&id)?;
         Some(Snapshot {
@@ -139,8 +139,8 @@ impl Account {
     }
 
     /// Applies one command.
-    pub fn apply(&mut self, command: Command, context: &Context) -> Answer {
-        let context = &Context {
+    pub fn apply(&mut self, command: Command, context: &TransitionContext) -> CommandReply {
+        let context = &TransitionContext {
             now: context.now.max(self.last_recorded_at),
             ..*context
         };
@@ -153,10 +153,10 @@ impl Account {
         }
     }
 
-    /// Hands out the work of a lease that an earlier try of this batch gave, if its commit happened after all. Nobody else can
-    /// have begun it: who has a lease learns of it from the answer to that commit.
-    pub fn hand_out_again(&mut self, key: &PermissionKey, epoch: u64, context: &Context) {
-        let context = &Context {
+    /// Hands out again the work of a lease that an earlier try of this batch gave, if its commit succeeded after all. No task has
+    /// started this work, because the reply to that commit was lost.
+    pub fn hand_out_again(&mut self, key: &PermissionKey, epoch: u64, context: &TransitionContext) {
+        let context = &TransitionContext {
             now: context.now.max(self.last_recorded_at),
             ..*context
         };
@@ -165,12 +165,12 @@ impl Account {
         }
     }
 
-    fn open(&mut self, intent: Arc<Intent>, context: &Context) -> Answer {
+    fn open(&mut self, intent: Arc<Intent>, context: &TransitionContext) -> CommandReply {
         if let Some(earlier) = self.requests.get(&intent.request_id) {
             return self.replay(&earlier.clone(), &intent, context);
         }
-        if let Some(under_way) = self.under_way(&intent, context) {
-            return self.join(under_way, &intent, context);
+        if let Some(change_id) = self.joinable(&intent, context) {
+            return self.join(change_id, &intent, context);
         }
         let (id, key) = (intent.change_id, intent.key.clone());
         let mut permission = self
@@ -179,8 +179,8 @@ impl Account {
             .cloned()
             .unwrap_or_else(|| Permission::new(key.clone(), context.now));
         if permission.current.is_none() {
-            // At rest it is known what AWS holds.
-            permission.forget_landed(context.now);
+            // Without a current change it is known what AWS holds.
+            permission.drop_resolved_call(context.now);
         }
         permission.generation += 1;
         permission.desired = Some(intent.action.into());
@@ -198,7 +198,7 @@ impl Account {
         self.effects.requests.push(request.clone());
         self.requests.insert(request.id, request);
         self.effects.opened.insert(id);
-        self.record(Body::of_change(&change), context);
+        self.record(EntryBody::of_change(&change), context);
         self.changes.insert(id, change);
 
         let waiting = permission.next.replace(id);
@@ -210,13 +210,13 @@ impl Account {
         }
         self.put(permission, context);
         self.snapshot(id)
-            .map(Answer::Opened)
-            .expect("the change was put in above")
+            .map(CommandReply::Opened)
+            .expect("the change was inserted above")
     }
 
-    /// The newest change of the permission, if it is under way and does what `intent` asks for. Not one in doubt that nobody works on:
-    /// it waits until AWS was read back, perhaps for long, and a newer change is called at once.
-    fn under_way(&self, intent: &Intent, context: &Context) -> Option<ChangeId> {
+    /// The newest change in progress of the permission, if it asks for the same access as `intent`. A change in doubt without a
+    /// lease is excluded: it waits for a read back, perhaps for a long time, while a newer change is called at once.
+    fn joinable(&self, intent: &Intent, context: &TransitionContext) -> Option<ChangeId> {
         let permission = self.permissions.get(&intent.key)?;
         let newest = permission.next.or(permission.current)?;
         let change = self.changes.get(&newest)?;
@@ -224,39 +224,39 @@ impl Account {
         (change.intent.action == intent.action && !is_stuck).then_some(newest)
     }
 
-    /// Lets a request join a change. Nothing else changes: the work goes on as it would have.
-    fn join(&mut self, id: ChangeId, intent: &Intent, context: &Context) -> Answer {
+    /// Lets a request join a change. The work on the change is not affected.
+    fn join(&mut self, id: ChangeId, intent: &Intent, context: &TransitionContext) -> CommandReply {
         let request = Request::joining(id, intent);
         self.effects.requests.push(request.clone());
         self.requests.insert(request.id, request);
         let body = ChangeBody::joining(&self.changes[&id], intent);
-        self.record(Body::ChangeJoined(body), context);
+        self.record(EntryBody::ChangeJoined(body), context);
         self.snapshot(id)
-            .map(Answer::Joined)
+            .map(CommandReply::Joined)
             .expect("a change that a permission names is loaded with it")
     }
 
-    /// The answer to a request id that was seen before.
-    fn replay(&mut self, request: &Request, intent: &Intent, context: &Context) -> Answer {
+    /// The reply to a request id that was used before.
+    fn replay(&mut self, request: &Request, intent: &Intent, context: &TransitionContext) -> CommandReply {
         let earlier = request.change_id;
-        // With the same content it is about the same permission, which was loaded for the command.
+        // The same content means the same permission, and that was loaded for the command.
         let snapshot = self.snapshot(earlier).filter(|_| request.is_repeated_by(intent));
         let Some(snapshot) = snapshot else {
-            return Answer::RequestIdReused(earlier);
+            return CommandReply::RequestIdReused(earlier);
         };
         if earlier != intent.change_id {
-            return Answer::Replayed(snapshot);
+            return CommandReply::Replayed(snapshot);
         }
-        // Our own commit, whose answer was lost: nobody works under the lease that it took, if it took one. While
-        // another change is current it took none, and the holder is at work.
+        // This is our own commit, whose reply was lost. If the change is current, no task works under the lease that the commit
+        // took. If another change is current, the commit took no lease.
         if snapshot.permission.current == Some(earlier) {
             self.resume(&snapshot.permission, snapshot.permission.lease_epoch, context);
         }
-        Answer::Opened(snapshot)
+        CommandReply::Opened(snapshot)
     }
 
-    fn deny(&mut self, intent: Arc<Intent>, rule: String, context: &Context) -> Answer {
-        // What was accepted stays accepted: a replay gets the first answer, whatever the policy says today.
+    fn deny(&mut self, intent: Arc<Intent>, rule: String, context: &TransitionContext) -> CommandReply {
+        // A replay of an accepted request gets its first answer, whatever the policy says now.
         if let Some(earlier) = self.requests.get(&intent.request_id) {
             return self.replay(&earlier.clone(), &intent, context);
         }
@@ -272,11 +272,11 @@ impl Account {
             failure: None,
             denied_by: Some(rule.clone()),
         };
-        let index = self.record(Body::ChangeDenied(refusal), context);
-        Answer::Denied(index, rule)
+        let index = self.record(EntryBody::ChangeDenied(refusal), context);
+        CommandReply::Denied(index, rule)
     }
 
-    fn settle(&mut self, settlement: Settlement, context: &Context) -> Answer {
+    fn settle(&mut self, settlement: Settlement, context: &TransitionContext) -> CommandReply {
         let Settlement {
             key,
             epoch,
@@ -291,22 +291,22 @@ impl Account {
         else {
             return self.settled_before(&key, epoch, change_id, context);
         };
-        let lost = attempts.iter().any(is_lost);
-        if lost {
-            // Counted from now, and not from the call's end, which only the replica's clock knows.
-            self.may_land(&mut permission, context.now + context.landing_window);
+        let is_call_lost = attempts.iter().any(is_lost);
+        if is_call_lost {
+            // Counted from now, because only the replica's clock knows when the call ended.
+            self.note_unresolved_call(&mut permission, context.now + context.landing_window);
         }
-        let outcome = as_far_as_known(outcome, &mut permission, lost, context);
+        let outcome = confirmed_outcome(outcome, &mut permission, is_call_lost, context);
         self.current(&permission).remember(attempts);
-        self.touch(change_id);
+        self.mark_updated(change_id);
         match outcome {
-            Outcome::Succeeded => {
+            WorkOutcome::Succeeded => {
                 permission.applied = Some(self.current(&permission).intent.action.into());
-                permission.forget_landed(context.now);
+                permission.drop_resolved_call(context.now);
                 self.end(change_id, ChangeState::Succeeded, None, context);
                 self.advance(&mut permission, context);
             }
-            Outcome::Failed { failure, observed } => {
+            WorkOutcome::Failed { failure, observed } => {
                 permission.applied = observed.or(permission.applied);
                 if permission.next.is_none() {
                     permission.desired = permission.applied;
@@ -314,7 +314,7 @@ impl Account {
                 self.end(change_id, ChangeState::Failed, Some(failure), context);
                 self.advance(&mut permission, context);
             }
-            Outcome::Retry {
+            WorkOutcome::Retry {
                 delay,
                 in_doubt,
                 observed,
@@ -330,7 +330,7 @@ impl Account {
             }
         }
         self.put(permission, context);
-        Answer::Settled
+        CommandReply::Settled
     }
 
     fn current(&mut self, permission: &Permission) -> &mut Change {
@@ -340,8 +340,8 @@ impl Account {
             .expect("the current change of a permission is loaded with it")
     }
 
-    /// Gives a change its one terminal entry.
-    fn end(&mut self, id: ChangeId, state: ChangeState, failure: Option<Failure>, context: &Context) {
+    /// Ends a change, and records its terminal entry.
+    fn end(&mut self, id: ChangeId, state: ChangeState, failure: Option<ChangeFailure>, context: &TransitionContext) {
         let change = self
             .changes
             .get_mut(&id)
@@ -350,20 +350,20 @@ impl Account {
         change.state = state;
         change.failure = failure;
         change.ended_at = Some(context.now);
-        let body = Body::of_change(change);
-        self.touch(id);
+        let body = EntryBody::of_change(change);
+        self.mark_updated(id);
         self.effects.ended.push(id);
         self.record(body, context);
     }
 
-    /// Notes that a change is to be saved. One that this batch opened is new as a whole.
-    fn touch(&mut self, id: ChangeId) {
+    /// Marks a change to be saved. A change that this batch opened is saved as new.
+    fn mark_updated(&mut self, id: ChangeId) {
         if !self.effects.opened.contains(&id) {
             self.effects.updated.insert(id);
         }
     }
 
-    fn record(&mut self, body: Body, context: &Context) -> u64 {
+    fn record(&mut self, body: EntryBody, context: &TransitionContext) -> u64 {
         let log_index = self.size;
         self.effects.entries.push(Entry {
             account: self.id,
@@ -376,7 +376,7 @@ impl Account {
         log_index
     }
 
-    fn put(&mut self, mut permission: Permission, context: &Context) {
+    fn put(&mut self, mut permission: Permission, context: &TransitionContext) {
         permission.updated_at = context.now;
         let key = permission.key.clone();
         if self.permissions.insert(key.clone(), permission).is_none() {

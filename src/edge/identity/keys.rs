@@ -21,9 +21,9 @@ use serde_json::Value;
 use tokio::sync::Mutex;
 
 use crate::{
-    clock::{Clock, Elapsed},
+    clock::{Clock, MonotonicInstant},
     config::JwtConfig,
-    worker::{Cause, Next, Worker},
+    worker::{NextRound, Trigger, Worker},
 };
 
 use super::{Distrust, fetch};
@@ -63,13 +63,13 @@ struct Inner {
     clock: Clock,
     kept: RwLock<Option<Arc<Kept>>>,
     /// When keys were fetched last, or in vain. Locked by who fetches: others wait for what comes of it.
-    tried: Mutex<Option<Elapsed>>,
+    tried: Mutex<Option<MonotonicInstant>>,
 }
 
 #[derive(Debug)]
 struct Kept {
     keys: KeySet,
-    fetched: Elapsed,
+    fetched: MonotonicInstant,
 }
 
 impl Keys {
@@ -116,7 +116,7 @@ impl Keys {
             settings, clock, kept, ..
         } = &*self.0;
         let kept = kept.read().unwrap_or_else(PoisonError::into_inner).clone();
-        kept.filter(|kept| clock.elapsed().since(kept.fetched) <= settings.jwks_max_age)
+        kept.filter(|kept| clock.monotonic_now().since(kept.fetched) <= settings.jwks_max_age)
     }
 
     /// Fetches, unless somebody else has since `seen` was, or tried to a short while ago.
@@ -126,7 +126,7 @@ impl Keys {
         if kept.as_ref().map(Arc::as_ptr) != seen.map(Arc::as_ptr) {
             return;
         }
-        let now = self.0.clock.elapsed();
+        let now = self.0.clock.monotonic_now();
         if tried.is_some_and(|tried| now.since(tried) < self.0.settings.jwks_retry) {
             return;
         }
@@ -135,16 +135,16 @@ impl Keys {
         }
     }
 
-    async fn fetch(&self, tried: &mut Option<Elapsed>) -> Result<(), KeysProblem> {
+    async fn fetch(&self, tried: &mut Option<MonotonicInstant>) -> Result<(), KeysProblem> {
         let Inner {
             settings, clock, kept, ..
         } = &*self.0;
-        *tried = Some(clock.elapsed());
+        *tried = Some(clock.monotonic_now());
         let text = fetch::text(settings).await?;
         let keys = KeySet::parse(&text)?;
         let fresh = Kept {
             keys,
-            fetched: clock.elapsed(),
+            fetched: clock.monotonic_now(),
         };
         let mut kept = kept.write().unwrap_or_else(PoisonError::into_inner);
         let changed = kept.as_ref().is_none_or(|kept| kept.keys.ids() != fresh.keys.ids());
@@ -168,10 +168,10 @@ impl Worker for Keys {
         self.0.settings.jwks_refresh
     }
 
-    async fn round(&mut self, _: Cause) -> Result<Next, KeysProblem> {
+    async fn round(&mut self, _: Trigger) -> Result<NextRound, KeysProblem> {
         let mut tried = self.0.tried.lock().await;
         self.fetch(&mut tried).await?;
-        Ok(Next::Interval)
+        Ok(NextRound::Interval)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::worker::{Cause, Next, Worker};
+use crate::worker::{NextRound, Trigger, Worker};
 
 use super::{ServerTls, TlsProblem};
 
@@ -16,8 +16,8 @@ impl Worker for ServerTls {
         self.settings.reload_every
     }
 
-    async fn round(&mut self, _: Cause) -> Result<Next, TlsProblem> {
+    async fn round(&mut self, _: Trigger) -> Result<NextRound, TlsProblem> {
         self.reload_files().await?;
-        Ok(Next::Interval)
+        Ok(NextRound::Interval)
     }
 }

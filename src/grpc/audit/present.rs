@@ -2,7 +2,7 @@
 
 use crate::{
     audit::{AuditEntry, EntryPage, SharePage, Summary},
-    domain::{Action, Body, ChangeBody},
+    domain::{Action, ChangeBody, EntryBody},
     grpc::{
         page_token,
         present::{access, action, attempt, cause, text, timestamp},
@@ -71,9 +71,9 @@ pub(super) fn entry(audited: AuditEntry) -> v1::AuditEntry {
     }
 }
 
-fn body(body: &Body) -> Option<v1::audit_entry::Body> {
+fn body(body: &EntryBody) -> Option<v1::audit_entry::Body> {
     match body {
-        Body::Unknown(_) => None,
+        EntryBody::Unknown(_) => None,
         known => known.change().map(|body| v1::audit_entry::Body::Change(change(body))),
     }
 }

@@ -1,8 +1,8 @@
 use std::sync::Arc;
 
 use crate::domain::{
-    Action, Attempt, Change, ChangeId, Failure, FailureReason, Intent, Operation, Permission, PermissionKey, RequestId,
-    example,
+    Action, Attempt, AwsOperation, Change, ChangeFailure, ChangeId, FailureReason, Intent, Permission, PermissionKey,
+    RequestId, example,
 };
 
 use super::*;
@@ -15,7 +15,7 @@ fn key() -> PermissionKey {
     example::intent().key
 }
 
-fn a_change(state: ChangeState, failure: Option<Failure>) -> Change {
+fn a_change(state: ChangeState, failure: Option<ChangeFailure>) -> Change {
     let id: ChangeId = "0192f0c1-7e6b-7a4e-8f00-000000000001".parse().unwrap();
     let mut intent = Intent {
         change_id: id,
@@ -31,7 +31,7 @@ fn a_change(state: ChangeState, failure: Option<Failure>) -> Change {
         previous: Some(Access::Shared),
         state,
         attempts: vec![Attempt {
-            operation: Operation::UpdateWorkspaceImagePermission,
+            operation: AwsOperation::UpdateWorkspaceImagePermission,
             started_at: time("2026-11-22T00:00:01Z"),
             duration: Duration::from_millis(1250),
             classification: Classification::Refused,
@@ -46,7 +46,7 @@ fn a_change(state: ChangeState, failure: Option<Failure>) -> Change {
 
 #[test]
 fn a_failed_change_is_presented_whole() {
-    let failure = Failure {
+    let failure = ChangeFailure {
         reason: FailureReason::ImageNotFound,
         code: Some("ResourceNotFoundException".into()),
         message: Some("no such image".into()),
@@ -95,7 +95,7 @@ fn a_permission_tells_where_it_stands() {
 
 #[test]
 fn a_revoke_says_that_copies_stay() {
-    let changed = Changed {
+    let changed = CompletedChange {
         permission: Permission::new(key(), time("2026-11-22T00:00:00Z")),
         change: a_change(ChangeState::Succeeded, None),
         replayed: true,

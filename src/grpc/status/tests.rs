@@ -2,7 +2,7 @@ use std::{sync::Arc, time::Duration};
 
 use tonic_types::StatusExt;
 
-use crate::domain::{ChangeId, ChangeState, Failure, Intent, PermissionKey, RequestId, Timestamp, example};
+use crate::domain::{ChangeFailure, ChangeId, ChangeState, Intent, PermissionKey, RequestId, Timestamp, example};
 
 use super::{super::refusal, *};
 
@@ -30,7 +30,7 @@ fn change(state: ChangeState, failure: Option<FailureReason>) -> Box<Change> {
         previous: None,
         state,
         attempts: Vec::new(),
-        failure: failure.map(|reason| Failure {
+        failure: failure.map(|reason| ChangeFailure {
             reason,
             code: Some("SomeException".into()),
             message: Some("secret arn:aws:iam::000011112222:role/sharer".into()),
@@ -40,17 +40,17 @@ fn change(state: ChangeState, failure: Option<FailureReason>) -> Box<Change> {
     })
 }
 
-fn fault(kind: FaultKind) -> Error {
-    Error::Upstream(Fault {
+fn fault(kind: AwsErrorKind) -> Error {
+    Error::Upstream(AwsError {
         kind,
         code: Some("SomeException".into()),
         message: Some("secret".into()),
     })
 }
 
-fn ended(change: Change) -> Box<Ended> {
+fn ended(change: Change) -> Box<UnsuccessfulChange> {
     let request_id = change.intent.request_id;
-    Box::new(Ended { change, request_id })
+    Box::new(UnsuccessfulChange { change, request_id })
 }
 
 fn failed(reason: FailureReason) -> Error {
@@ -120,7 +120,7 @@ fn rows() -> Vec<Row> {
         rule: "not on the list".into(),
         log_index,
     };
-    let throttled = FaultKind::Throttled {
+    let throttled = AwsErrorKind::Throttled {
         retry_after: Some(Duration::from_secs(7)),
     };
     let not_configured = Error::NotConfigured {
@@ -167,13 +167,13 @@ fn rows() -> Vec<Row> {
             None,
         ),
         (
-            fault(FaultKind::NotSent),
+            fault(AwsErrorKind::NotSent),
             Code::Unavailable,
             "UPSTREAM_UNAVAILABLE",
             Some(10),
         ),
         (
-            fault(FaultKind::Unknown),
+            fault(AwsErrorKind::Unknown),
             Code::Unavailable,
             "UPSTREAM_UNAVAILABLE",
             Some(10),
@@ -215,7 +215,7 @@ fn rows() -> Vec<Row> {
     for &reason in FailureReason::ALL {
         let (_, code, name, retry) =
             failure_rows().remove(FailureReason::ALL.iter().position(|r| *r == reason).unwrap());
-        rows.push((fault(FaultKind::Refused(reason)), code, name, retry));
+        rows.push((fault(AwsErrorKind::Refused(reason)), code, name, retry));
     }
     rows.extend(failure_rows());
     rows
@@ -334,7 +334,7 @@ fn only_what_may_succeed_without_acting_twice_is_to_be_repeated() {
     let store = |intent: &Arc<Intent>| {
         of(Error::Unconfirmed {
             intent: intent.clone(),
-            store_is_away: true,
+            store_unavailable: true,
         })
     };
     let mut intent = change(ChangeState::Pending, None).intent;

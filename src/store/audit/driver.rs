@@ -1,7 +1,7 @@
 //! Chooses the condition that a page of entries is looked up by. The other conditions filter what it finds.
 
 use crate::{
-    domain::{Action, Kind},
+    domain::{Action, EntryKind},
     store::connection::PlanCacheMode,
 };
 
@@ -23,7 +23,7 @@ pub(super) enum Driver {
 }
 
 /// The kinds without an index. All other kinds are rare and have one.
-const FREQUENT: [Kind; 2] = [Kind::ChangeRequested, Kind::ChangeSucceeded];
+const FREQUENT: [EntryKind; 2] = [EntryKind::ChangeRequested, EntryKind::ChangeSucceeded];
 
 fn is_rare(kind: &str) -> bool {
     FREQUENT.iter().all(|frequent| frequent.name() != kind)

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use sqlx::{AssertSqlSafe, PgConnection, Row as _, postgres::PgRow};
 
 use crate::{
-    domain::{AccountId, Columns, Timestamp},
+    domain::{AccountId, EntryColumns, Timestamp},
     ledger::Hash,
     store::{
         connection::Database,
@@ -41,7 +41,7 @@ pub struct StoredEntry<'a> {
     /// The leaf hash in the tree. Not compared with the text here.
     pub leaf_hash: Hash,
     /// The columns that repeat members of the text. Not compared with the text here.
-    pub columns: Columns<'a>,
+    pub columns: EntryColumns<'a>,
 }
 
 impl StoredEntry<'_> {

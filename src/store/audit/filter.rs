@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 
 use crate::domain::{
-    AccountId, Action, Cause, ChangeId, Columns, Entry, ImageId, KindName, PermissionKey, Principal, Region, RequestId,
-    Timestamp,
+    AccountId, Action, Cause, ChangeId, Entry, EntryColumns, ImageId, KindName, PermissionKey, Principal, Region,
+    RequestId, Timestamp,
 };
 
 /// Which entries to list. What is absent or empty matches everything; of several values any may match; all fields must.
@@ -111,7 +111,7 @@ impl Column {
     }
 
     /// What an entry has in it.
-    fn of<'a>(self, entry: &'a Entry, columns: &'a Columns<'_>) -> Option<Cow<'a, str>> {
+    fn of<'a>(self, entry: &'a Entry, columns: &'a EntryColumns<'_>) -> Option<Cow<'a, str>> {
         let text = match self {
             Self::Account => Some(entry.account.as_str()),
             Self::Region => columns.region.as_deref(),
@@ -147,7 +147,7 @@ impl Condition {
     }
 
     /// True when an entry, which has these columns, has one of the values.
-    pub fn is_met_by(&self, entry: &Entry, columns: &Columns<'_>) -> bool {
+    pub fn is_met_by(&self, entry: &Entry, columns: &EntryColumns<'_>) -> bool {
         let value = self.column.of(entry, columns);
         value.is_some_and(|value| self.values.iter().any(|wanted| *wanted == value))
     }

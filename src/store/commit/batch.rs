@@ -11,9 +11,9 @@ use sqlx::{Connection, PgConnection};
 
 use crate::{
     domain::{
-        AccountId, Action, Body, Kind, PermissionKey, ReplicaId,
+        AccountId, Action, EntryBody, EntryKind, PermissionKey, ReplicaId,
         entry::encode,
-        transition::{Account, Answer, Command, Context, Snapshot, Work},
+        transition::{AccountState, Command, CommandReply, Snapshot, TransitionContext, Work},
     },
     ledger::merkle::leaf_hash,
     store::{
@@ -34,7 +34,7 @@ use super::{
 /// The result of a batch, valid once it is committed.
 pub(super) struct Committed {
     /// One answer per command, in the order of the commands.
-    pub(super) answers: Vec<Answer>,
+    pub(super) answers: Vec<CommandReply>,
     /// New work.
     pub(super) work: Vec<Work>,
     /// Changes that ended.
@@ -119,7 +119,7 @@ async fn decide_and_save(
         heads,
         now,
     } = load(connection, commands).await?;
-    let context = Context {
+    let context = TransitionContext {
         now,
         replica: rules.replica,
         lease_for: rules.lease_for,
@@ -153,7 +153,7 @@ async fn decide_and_save(
         .iter()
         .map(|appended| (appended.account, appended.to))
         .collect();
-    let work = accounts.values_mut().flat_map(Account::take_work).collect();
+    let work = accounts.values_mut().flat_map(AccountState::take_work).collect();
     let committed = Committed {
         answers,
         work,
@@ -172,7 +172,7 @@ struct Decided<'a> {
 }
 
 fn collect_changes<'a>(
-    accounts: &'a BTreeMap<AccountId, Account>,
+    accounts: &'a BTreeMap<AccountId, AccountState>,
     mut heads: BTreeMap<AccountId, Head>,
     rules: &Rules,
 ) -> Result<Decided<'a>, StoreError> {
@@ -230,7 +230,7 @@ fn collect_changes<'a>(
 }
 
 /// The labels of an entry in the metrics.
-fn label(body: &Body) -> (&'static str, Option<Action>) {
-    let kind = body.kind().map_or("unknown", Kind::name);
+fn label(body: &EntryBody) -> (&'static str, Option<Action>) {
+    let kind = body.kind().map_or("unknown", EntryKind::name);
     (kind, body.change().map(|change| change.intent.action))
 }

@@ -21,11 +21,11 @@ use tokio::{
 use tokio_util::task::TaskTracker;
 
 use crate::{
-    clock::{Clock, Elapsed},
+    clock::{Clock, MonotonicInstant},
     config::{CommitterConfig, ForwarderConfig},
     domain::{
         AccountId, Intent, ReplicaId,
-        transition::{Answer, Command},
+        transition::{Command, CommandReply},
     },
     store::{connection::Database, notifications::Notifications},
     telemetry::trace::{Origin, Origins},
@@ -120,7 +120,7 @@ impl Committer {
     ///
     /// # Errors
     /// [`CommitError`]. Dropping the future does not cancel the command.
-    pub async fn commit(&self, command: Command) -> Result<Answer, CommitError> {
+    pub async fn commit(&self, command: Command) -> Result<CommandReply, CommitError> {
         if self.shutdown.refuse_callers.is_cancelled() {
             return Err(CommitError::Stopping);
         }
@@ -150,7 +150,10 @@ impl Committer {
     ///
     /// # Errors
     /// [`CommitError`], except [`CommitError::Overloaded`].
-    pub async fn commit_with_backpressure(&self, command: Command) -> Result<(Answer, Elapsed), CommitError> {
+    pub async fn commit_with_backpressure(
+        &self,
+        command: Command,
+    ) -> Result<(CommandReply, MonotonicInstant), CommitError> {
         let lane = self.lane(command.account());
         let (queued, receiver) = QueuedCommand::new(command);
         lane.send(queued).await.map_err(|_| CommitError::Unavailable)?;

@@ -9,9 +9,9 @@ use tokio_util::{sync::CancellationToken, task::task_tracker::TaskTrackerToken};
 use tracing::{Instrument, Span};
 
 use crate::{
-    clock::{Clock, Elapsed},
+    clock::{Clock, MonotonicInstant},
     config::CommitterConfig,
-    domain::transition::{Answer, Command, Snapshot, Work},
+    domain::transition::{Command, CommandReply, Snapshot, Work},
     store::{connection::Database, error::StoreError, notifications::Notifications},
     telemetry::trace::{Origin, Origins},
 };
@@ -45,7 +45,7 @@ pub struct Leased {
     /// The work.
     pub work: Work,
     /// A time before the lease was granted.
-    pub since: Elapsed,
+    pub since: MonotonicInstant,
 }
 
 /// The stages of the shutdown.
@@ -60,7 +60,7 @@ pub(super) struct Shutdown {
 }
 
 /// The answer to a command, and a time taken before its transaction began.
-pub(super) type Answered = Result<(Answer, Elapsed), CommitError>;
+pub(super) type Answered = Result<(CommandReply, MonotonicInstant), CommitError>;
 
 /// A command in the queue of a lane.
 #[derive(Debug)]
@@ -88,7 +88,7 @@ pub(super) struct Lane {
     pub(super) notifications: Notifications,
     pub(super) work: mpsc::UnboundedSender<Leased>,
     /// When a batch last conflicted with another writer.
-    pub(super) conflict_at: Option<Elapsed>,
+    pub(super) conflict_at: Option<MonotonicInstant>,
     pub(super) shutdown: Shutdown,
     pub(super) origins: Origins,
     /// Dropped when the lane stops claiming.
@@ -195,8 +195,12 @@ impl Lane {
     }
 
     /// Commits commands, hands out the new work, and wakes the waiters of the changes that ended. The span covers the commit only.
-    async fn commit_and_act(&mut self, commands: &[Command], span: Span) -> Result<(Vec<Answer>, Elapsed), StoreError> {
-        let since = self.clock.elapsed();
+    async fn commit_and_act(
+        &mut self,
+        commands: &[Command],
+        span: Span,
+    ) -> Result<(Vec<CommandReply>, MonotonicInstant), StoreError> {
+        let since = self.clock.monotonic_now();
         let Committed {
             answers,
             work,
@@ -204,7 +208,7 @@ impl Lane {
             grown,
             recorded,
         } = self.try_commit(commands).instrument(span).await?;
-        let took = self.clock.elapsed().since(since);
+        let took = self.clock.monotonic_now().since(since);
         tracing::debug!(commands = commands.len(), ?took, "committed a batch");
         let instruments = self.database.instruments();
         instruments.committed(commands.len(), took);
@@ -234,14 +238,14 @@ impl Lane {
     /// record twice.
     async fn try_commit(&mut self, commands: &[Command]) -> Result<Committed, StoreError> {
         const TRIES: u32 = 4;
-        let begun = self.clock.elapsed();
+        let begun = self.clock.monotonic_now();
         let (mut tried, mut granted) = (0, Vec::new());
         loop {
             let left = self
                 .settings
                 .commit_timeout
-                .saturating_sub(self.clock.elapsed().since(begun));
-            let is_over = |conflict_at| self.clock.elapsed().since(conflict_at) >= PESSIMISTIC_FOR;
+                .saturating_sub(self.clock.monotonic_now().since(begun));
+            let is_over = |conflict_at| self.clock.monotonic_now().since(conflict_at) >= PESSIMISTIC_FOR;
             // A retry waits for the lock, and so reads what the earlier try may have committed.
             let locking = match tried == 0 && self.conflict_at.is_none_or(is_over) {
                 true => Locking::Optimistic,
@@ -256,7 +260,7 @@ impl Lane {
                         "a batch conflicted with another commit"
                     );
                     self.database.instruments().overtaken();
-                    self.conflict_at = Some(self.clock.elapsed());
+                    self.conflict_at = Some(self.clock.monotonic_now());
                 }
                 Err(error)
                     if error.is_transient() && (error.is_contention() || tried + 1 < TRIES) && !left.is_zero() =>

@@ -13,7 +13,7 @@ use sqlx::{PgConnection, Row};
 use crate::{
     domain::{
         AccountId, Change, Permission, Request, Timestamp,
-        transition::{Account, Command},
+        transition::{AccountState, Command},
     },
     store::{
         error::StoreError,
@@ -29,7 +29,7 @@ use crate::{
 
 /// The accounts of a batch, with what its commands touch.
 pub(super) struct Loaded {
-    pub(super) accounts: BTreeMap<AccountId, Account>,
+    pub(super) accounts: BTreeMap<AccountId, AccountState>,
     pub(super) heads: BTreeMap<AccountId, Head>,
     /// The time of the read on the database's clock. Everything read was committed before it.
     pub(super) now: Timestamp,
@@ -61,7 +61,7 @@ pub(super) async fn load(connection: &mut PgConnection, commands: &[Command]) ->
         let requests = found.requests.remove(&id).unwrap_or_default();
         let changes = found.changes.remove(&id).unwrap_or_default();
         let size = head.frontier.size();
-        let account = Account::new(id, size, head.last_recorded_at, permissions, requests, changes);
+        let account = AccountState::new(id, size, head.last_recorded_at, permissions, requests, changes);
         (id, account)
     });
     Ok(Loaded {
@@ -79,7 +79,7 @@ async fn read(connection: &mut PgConnection, commands: &[Command]) -> Result<Fou
     let ids: Vec<_> = commands.iter().map(Command::account).collect();
     let mut seen = HashSet::new();
     for (command, id) in commands.iter().zip(&ids) {
-        let touched = command.touches();
+        let touched = command.required_rows();
         accounts.push(id.as_str());
         are_first.push(seen.insert(id));
         requests.push(touched.request.map(|id| id.0));

@@ -17,7 +17,7 @@ use std::{
 use sqlx::{PgPool, Postgres, pool::PoolConnection};
 
 use crate::{
-    clock::{Clock, Elapsed},
+    clock::{Clock, MonotonicInstant},
     telemetry::Pool,
 };
 
@@ -31,7 +31,7 @@ const CACHED_FOR: Duration = Duration::from_secs(60);
 pub(super) struct PooledConnection {
     pub(super) connection: PoolConnection<Postgres>,
     mode: PlanCacheMode,
-    acquired_at: Elapsed,
+    acquired_at: MonotonicInstant,
 }
 
 /// The `plan_cache_mode` of a connection.
@@ -83,7 +83,7 @@ pub(super) struct ConnectionCache {
 #[derive(Debug, Default)]
 struct State {
     /// Idle connections and when each was used last, in that order.
-    idle: Vec<(PooledConnection, Elapsed)>,
+    idle: Vec<(PooledConnection, MonotonicInstant)>,
     /// A task is running that returns connections to the pool.
     is_swept: bool,
 }
@@ -127,13 +127,13 @@ impl ConnectionCache {
         Ok(PooledConnection {
             connection: self.pool.acquire().await?,
             mode: PlanCacheMode::default(),
-            acquired_at: self.clock.elapsed(),
+            acquired_at: self.clock.monotonic_now(),
         })
     }
 
     /// Caches a connection that was just used, or returns it to the pool.
     pub(super) fn put(&self, connection: PooledConnection) {
-        let now = self.clock.elapsed();
+        let now = self.clock.monotonic_now();
         if self.pool.is_closed() || self.health.is_suspect() || now.since(connection.acquired_at) >= CACHED_FOR {
             return self.return_to_pool(connection);
         }
@@ -159,10 +159,10 @@ impl ConnectionCache {
     }
 
     fn take(&self, mode: PlanCacheMode) -> Option<PooledConnection> {
-        let now = self.clock.elapsed();
+        let now = self.clock.monotonic_now();
         let mut state = self.lock();
-        let is_fresh = |(_, used): &(_, Elapsed)| now.since(*used) <= FRESH_FOR;
-        let fits = |idle: &(PooledConnection, Elapsed)| idle.0.mode == mode && is_fresh(idle);
+        let is_fresh = |(_, used): &(_, MonotonicInstant)| now.since(*used) <= FRESH_FOR;
+        let fits = |idle: &(PooledConnection, MonotonicInstant)| idle.0.mode == mode && is_fresh(idle);
         let index = state
             .idle
             .iter()
@@ -175,7 +175,7 @@ impl ConnectionCache {
     async fn sweep(self) {
         loop {
             self.clock.sleep(FRESH_FOR).await;
-            let now = self.clock.elapsed();
+            let now = self.clock.monotonic_now();
             let mut state = self.lock();
             let count = state.idle.partition_point(|(_, used)| now.since(*used) >= FRESH_FOR);
             let unused: Vec<_> = state.idle.drain(..count).collect();

@@ -12,7 +12,7 @@ use std::{
 
 use sqlx::{Executor, PgConnection, Row, pool::PoolConnectionMetadata};
 
-use crate::clock::{Clock, Elapsed};
+use crate::clock::{Clock, MonotonicInstant};
 
 /// How long a connection needs no check after it was used.
 pub(super) const FRESH_FOR: Duration = Duration::from_millis(500);
@@ -28,7 +28,7 @@ const CHECK_TIMEOUT: Duration = Duration::from_secs(1);
 #[derive(Debug, Clone)]
 pub(super) struct ConnectionHealth {
     clock: Clock,
-    failed_at: Arc<Mutex<Option<Elapsed>>>,
+    failed_at: Arc<Mutex<Option<MonotonicInstant>>>,
 }
 
 impl ConnectionHealth {
@@ -41,7 +41,7 @@ impl ConnectionHealth {
 
     /// Notes that a connection failed.
     pub(super) fn report_failure(&self) {
-        *self.failed_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(self.clock.elapsed());
+        *self.failed_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(self.clock.monotonic_now());
     }
 
     /// Tells whether a connection of the pool may be used. Checks it when it was idle or is suspect.
@@ -65,7 +65,7 @@ impl ConnectionHealth {
 
     fn is_older_than_failure(&self, age: Duration) -> bool {
         let failed_at = *self.failed_at.lock().unwrap_or_else(PoisonError::into_inner);
-        let since = failed_at.map(|at| self.clock.elapsed().since(at));
+        let since = failed_at.map(|at| self.clock.monotonic_now().since(at));
         since.is_some_and(|since| since < SUSPECT_FOR && age > since)
     }
 }

@@ -244,7 +244,7 @@ impl Database {
         mode: PlanCacheMode,
         work: impl AsyncFnOnce(&mut PgConnection) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        let begun = self.cache.clock.elapsed();
+        let begun = self.cache.clock.monotonic_now();
         let working = async {
             let mut guard = ConnectionGuard {
                 connection: Some(self.cache.acquire(mode).await?),
@@ -266,7 +266,7 @@ impl Database {
         let result = tokio::time::timeout(timeout, working)
             .await
             .unwrap_or(Err(StoreError::Timeout(timeout)));
-        let took = self.cache.clock.elapsed().since(begun);
+        let took = self.cache.clock.monotonic_now().since(begun);
         self.instruments.used_postgres(operation, result.is_err(), took);
         // Not in the guard: a caller who goes away says nothing about Postgres.
         if result.as_ref().is_err_and(StoreError::is_unavailable) {

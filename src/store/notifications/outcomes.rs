@@ -14,7 +14,7 @@ use tokio::sync::watch;
 use crate::{
     domain::{AccountId, ChangeId, transition::Snapshot},
     store::{connection::Database, error::StoreError, reads},
-    worker::{Cause, Next, Worker},
+    worker::{NextRound, Trigger, Worker},
 };
 
 /// The channel of these notifications.
@@ -126,15 +126,15 @@ impl Worker for OutcomeWatch {
         self.every
     }
 
-    async fn round(&mut self, cause: Cause) -> Result<Next, StoreError> {
+    async fn round(&mut self, cause: Trigger) -> Result<NextRound, StoreError> {
         let received = std::mem::take(&mut *lock(&self.outcomes.received));
-        let is_due = |id| cause == Cause::Interval || received.contains(&id);
+        let is_due = |id| cause == Trigger::Interval || received.contains(&id);
         let due = self.outcomes.waited_for(is_due);
         if !due.is_empty() {
             let ended = reads::ended(&self.database, &due).await?;
             ended.into_iter().for_each(|snapshot| self.outcomes.wake(snapshot));
         }
-        Ok(Next::Interval)
+        Ok(NextRound::Interval)
     }
 
     async fn woken(&mut self) {

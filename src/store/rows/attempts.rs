@@ -5,7 +5,7 @@ use std::{borrow::Cow, time::Duration};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    domain::{Attempt, Classification, Operation, Timestamp},
+    domain::{Attempt, AwsOperation, Classification, Timestamp},
     store::error::StoreError,
 };
 
@@ -30,7 +30,7 @@ pub(super) fn from_json(json: serde_json::Value) -> Result<Vec<Attempt>, StoreEr
     rows.into_iter()
         .map(|row| {
             Ok(Attempt {
-                operation: named("change", Operation::parse, &row.operation)?,
+                operation: named("change", AwsOperation::parse, &row.operation)?,
                 started_at: Timestamp::parse(&row.started_at)
                     .ok_or_else(|| StoreError::corrupt("change", "a time of an attempt"))?,
                 duration: Duration::from_micros(row.duration_us),

@@ -6,7 +6,7 @@ use sqlx::types::Json;
 
 use crate::{
     domain::{
-        Access, Action, Cause, Change, ChangeId, ChangeState, Failure, FailureReason, Intent, Justification,
+        Access, Action, Cause, Change, ChangeFailure, ChangeId, ChangeState, FailureReason, Intent, Justification,
         PermissionKey, RequestId, Timestamp,
     },
     store::error::StoreError,
@@ -53,7 +53,7 @@ impl TryFrom<ChangeRow> for Change {
     fn try_from(row: ChangeRow) -> Result<Self, StoreError> {
         let failure = match row.failure_reason {
             None => None,
-            Some(reason) => Some(Failure {
+            Some(reason) => Some(ChangeFailure {
                 reason: named(TABLE, FailureReason::parse, &reason)?,
                 code: row.failure_code,
                 message: row.failure_message,

@@ -1,7 +1,7 @@
 //! `audit_entry`: rows are only inserted.
 
 use crate::{
-    domain::{Columns, Entry, ShareEffect},
+    domain::{Entry, EntryColumns, ShareEffect},
     ledger::Hash,
 };
 
@@ -14,7 +14,7 @@ use super::{
 pub(in crate::store) struct EncodedEntry<'a> {
     pub(in crate::store) entry: &'a Entry,
     /// The members of the body that are repeated in columns.
-    pub(in crate::store) columns: Columns<'a>,
+    pub(in crate::store) columns: EntryColumns<'a>,
     pub(in crate::store) text: String,
     pub(in crate::store) leaf_hash: Hash,
 }

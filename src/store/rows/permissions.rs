@@ -1,7 +1,7 @@
 //! `share_permission`.
 
 use crate::{
-    domain::{Access, ChangeId, Landing, Lease, Permission, PermissionKey, ReplicaId, Timestamp},
+    domain::{Access, ChangeId, Lease, Permission, PermissionKey, ReplicaId, Timestamp, UnresolvedCall},
     store::error::StoreError,
 };
 
@@ -30,8 +30,8 @@ super::table::table! {
     #[moves] lease_epoch: Bigint = bigint(permission.lease_epoch),
     #[moves] lease_expires_at: Option<Timestamptz> = time(permission.lease.map(|lease| lease.expires_at)),
     #[moves] in_doubt: Boolean = permission.in_doubt,
-    #[moves] landing: Option<Text> = permission.landing.map(|landing| landing.access.as_str()),
-    #[moves] landing_until: Option<Timestamptz> = time(permission.landing.map(|landing| landing.until)),
+    #[moves] landing: Option<Text> = permission.unresolved_call.map(|landing| landing.access.as_str()),
+    #[moves] landing_until: Option<Timestamptz> = time(permission.unresolved_call.map(|landing| landing.until)),
     #[moves] next_attempt_at: Option<Timestamptz> = time(permission.next_attempt_at),
     created_at: Timestamptz = permission.created_at.to_offset_date_time(),
     #[moves] updated_at: Timestamptz = permission.updated_at.to_offset_date_time(),
@@ -69,9 +69,9 @@ impl TryFrom<PermissionRow> for Permission {
                 }),
             lease_epoch,
             in_doubt: row.in_doubt,
-            landing: access(row.landing)?
+            unresolved_call: access(row.landing)?
                 .zip(row.landing_until.map(Timestamp::new))
-                .map(|(access, until)| Landing { access, until }),
+                .map(|(access, until)| UnresolvedCall { access, until }),
             next_attempt_at: row.next_attempt_at.map(Timestamp::new),
             created_at: Timestamp::new(row.created_at),
             updated_at: Timestamp::new(row.updated_at),

@@ -7,7 +7,7 @@ use time::OffsetDateTime;
 
 use crate::{
     store::{connection::Database, error::StoreError},
-    worker::{Cause, Next, Worker},
+    worker::{NextRound, Trigger, Worker},
 };
 
 /// How many months ahead partitions are created. It leaves time to notice a failure.
@@ -73,7 +73,7 @@ impl Worker for Partitions {
         LOOK_EVERY
     }
 
-    async fn round(&mut self, _: Cause) -> Result<Next, StoreError> {
+    async fn round(&mut self, _: Trigger) -> Result<NextRound, StoreError> {
         let Ensured { made, leftover } = ensure(&self.database, MONTHS_AHEAD).await?;
         if made > 0 {
             tracing::info!(made, "created partitions of the history");
@@ -83,6 +83,6 @@ impl Worker for Partitions {
                 "audit_entry_default has entries whose month has a table already; look at their recorded_at"
             );
         }
-        Ok(Next::Interval)
+        Ok(NextRound::Interval)
     }
 }

@@ -14,7 +14,7 @@ use sqlx::{Connection, PgConnection, Postgres, Transaction};
 use crate::{
     clock::Clock,
     store::{connection::Database, error::StoreError},
-    worker::{Cause, Next, Worker},
+    worker::{NextRound, Trigger, Worker},
 };
 
 /// The interval of the worker.
@@ -53,8 +53,8 @@ impl Worker for Counting {
         ADD_EVERY
     }
 
-    async fn round(&mut self, _: Cause) -> Result<Next, StoreError> {
-        let (begun, most) = (self.clock.elapsed(), self.most);
+    async fn round(&mut self, _: Trigger) -> Result<NextRound, StoreError> {
+        let (begun, most) = (self.clock.monotonic_now(), self.most);
         let added = add(&self.database, most).await;
         self.most = match added {
             Ok(_) => most.saturating_mul(2).min(MAX_ENTRIES),
@@ -62,8 +62,8 @@ impl Worker for Counting {
         };
         let is_all = added?.is_none_or(|added| added < most);
         Ok(match is_all {
-            true => Next::Interval,
-            false => Next::After(2 * self.clock.elapsed().since(begun)),
+            true => NextRound::Interval,
+            false => NextRound::After(2 * self.clock.monotonic_now().since(begun)),
         })
     }
 }

@@ -10,7 +10,7 @@ use crate::{
     clock::Clock,
     domain::ReplicaId,
     store::{connection::Database, error::StoreError},
-    worker::{Cause, Next, Worker},
+    worker::{NextRound, Trigger, Worker},
 };
 
 /// A worker that runs on one replica at a time. It needs a row in `worker_lease` with its name.
@@ -74,15 +74,15 @@ impl<W: Worker<Error = StoreError>> Worker for OneAcrossReplicas<W> {
         self.worker.every()
     }
 
-    async fn round(&mut self, cause: Cause) -> Result<Next, StoreError> {
+    async fn round(&mut self, cause: Trigger) -> Result<NextRound, StoreError> {
         // The lease is longer than the interval, so a healthy replica keeps it.
         let statement = self.database.timeout();
         let lease = self.every() + 3 * statement;
-        let since = self.clock.elapsed();
+        let since = self.clock.monotonic_now();
         if !self.take(lease).await? {
-            return Ok(Next::Interval);
+            return Ok(NextRound::Interval);
         }
-        let took = self.clock.elapsed().since(since);
+        let took = self.clock.monotonic_now().since(since);
         tokio::select! {
             biased;
             () = self.clock.sleep((lease - statement).saturating_sub(took)) => Err(StoreError::LeaseEnds),

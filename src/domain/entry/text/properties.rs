@@ -1,4 +1,4 @@
-//! Any entry is written as RFC 8785 asks for and read back as it was written, and any text as it was read.
+//! Property tests: every entry is written as RFC 8785 requires, and a text that is read and written again is unchanged.
 
 use std::{sync::Arc, time::Duration};
 
@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::*;
 use crate::domain::*;
 
-/// Whole numbers that JSON has everywhere.
+/// The largest integer that every JSON reader represents exactly.
 const MAX: u64 = (1 << 53) - 1;
 
 fn time() -> impl Strategy<Value = Timestamp> {
@@ -17,7 +17,7 @@ fn time() -> impl Strategy<Value = Timestamp> {
 }
 
 fn parsed<T: std::str::FromStr<Err = Invalid> + std::fmt::Debug>(pattern: &'static str) -> impl Strategy<Value = T> {
-    pattern.prop_filter_map("breaks its rule", |text| text.parse().ok())
+    pattern.prop_filter_map("does not follow its rule", |text| text.parse().ok())
 }
 
 fn intent() -> impl Strategy<Value = Intent> {
@@ -57,7 +57,7 @@ fn intent() -> impl Strategy<Value = Intent> {
 
 fn attempt() -> impl Strategy<Value = Attempt> {
     (
-        select(Operation::ALL),
+        select(AwsOperation::ALL),
         time(),
         0..=MAX,
         select(Classification::ALL),
@@ -76,22 +76,22 @@ fn attempt() -> impl Strategy<Value = Attempt> {
         )
 }
 
-fn failure() -> impl Strategy<Value = Failure> {
+fn failure() -> impl Strategy<Value = ChangeFailure> {
     let texts = (option::of(".{0,20}"), option::of(".{0,20}"));
-    (select(FailureReason::ALL), texts).prop_map(|(reason, (code, message))| Failure { reason, code, message })
+    (select(FailureReason::ALL), texts).prop_map(|(reason, (code, message))| ChangeFailure { reason, code, message })
 }
 
-type Make = fn(ChangeBody) -> Body;
+type MakeBody = fn(ChangeBody) -> EntryBody;
 
-/// Any entry of a kind that this build knows.
+/// An entry of a known kind.
 fn entry() -> impl Strategy<Value = Entry> {
-    let kinds: &[Make] = &[
-        Body::ChangeRequested,
-        Body::ChangeDenied,
-        Body::ChangeSucceeded,
-        Body::ChangeFailed,
-        Body::ChangeSuperseded,
-        Body::ChangeJoined,
+    let kinds: &[MakeBody] = &[
+        EntryBody::ChangeRequested,
+        EntryBody::ChangeDenied,
+        EntryBody::ChangeSucceeded,
+        EntryBody::ChangeFailed,
+        EntryBody::ChangeSuperseded,
+        EntryBody::ChangeJoined,
     ];
     (
         (0..=MAX, time(), select(kinds)),
@@ -105,7 +105,7 @@ fn entry() -> impl Strategy<Value = Entry> {
         .prop_map(
             |((log_index, recorded_at, make), mut intent, (generation, previous), (attempts, failure, denied_by))| {
                 if generation.is_none() {
-                    intent.change_id = ChangeId(Uuid::nil()); // is not written
+                    intent.change_id = ChangeId(Uuid::nil()); // not written for a refusal
                 }
                 Entry {
                     account: intent.key.account,
@@ -124,25 +124,25 @@ fn entry() -> impl Strategy<Value = Entry> {
         )
 }
 
-/// The same text with another kind, so that no body type fits it.
+/// The same text with an unknown kind.
 fn of_an_unknown_kind(text: &str, kind: &str) -> String {
     text.replacen(&format!("\"kind\":\"{kind}\""), "\"kind\":\"test.invented\"", 1)
 }
 
 proptest! {
     #[test]
-    fn an_entry_is_written_as_a_canonicalizer_writes_it(entry in entry(), version in "[0-9a-z.+-]{1,20}") {
+    fn an_entry_is_written_in_canonical_form(entry in entry(), version in "[0-9a-z.+-]{1,20}") {
         let text = encode(&entry, &version).unwrap();
         let value: serde_json::Value = serde_json::from_str(&text).unwrap();
         prop_assert_eq!(serde_json_canonicalizer::to_string(&value).unwrap(), text);
     }
 
     #[test]
-    fn an_entry_is_read_back_as_it_was_written(entry in entry(), version in "[0-9a-z.+-]{1,20}") {
+    fn an_entry_is_read_back_unchanged(entry in entry(), version in "[0-9a-z.+-]{1,20}") {
         let text = encode(&entry, &version).unwrap();
         let recorded = decode(&text).unwrap();
         prop_assert_eq!(encode(&recorded.entry, &recorded.server_version).unwrap(), text);
-        prop_assert_eq!(recorded, Recorded { entry, server_version: version });
+        prop_assert_eq!(recorded, RecordedEntry { entry, server_version: version });
     }
 
     #[test]
@@ -151,9 +151,9 @@ proptest! {
         let newer = text.replacen("\"schema\":1,", "\"schema\":2,", 1);
         for text in [of_an_unknown_kind(&text, entry.body.kind_name()), newer] {
             let read = decode(&text).unwrap();
-            prop_assert!(matches!(read.entry.body, Body::Unknown(_)));
+            prop_assert!(matches!(read.entry.body, EntryBody::Unknown(_)));
             prop_assert_eq!(encode(&read.entry, &version).unwrap(), text);
-            let columns = Columns { kind: entry.body.kind_name().into(), ..read.entry.columns() };
+            let columns = EntryColumns { kind: entry.body.kind_name().into(), ..read.entry.columns() };
             prop_assert_eq!(columns, entry.columns());
         }
     }
@@ -166,7 +166,7 @@ proptest! {
     }
 
     #[test]
-    fn a_text_with_a_top_member_too_many_or_too_few_is_refused(entry in entry(), at in any::<prop::sample::Index>()) {
+    fn a_text_with_an_extra_a_missing_or_a_repeated_top_member_is_refused(entry in entry(), at in any::<prop::sample::Index>()) {
         let text = encode(&entry, "0.1.0").unwrap();
         let more = text.replacen('{', r#"{"a":1,"#, 1);
         prop_assert!(decode(&more).is_err());
@@ -186,7 +186,7 @@ const GOOD: &str = concat!(
 );
 
 #[test]
-fn a_top_member_with_a_value_that_it_cannot_have_is_refused() {
+fn an_invalid_value_of_a_top_member_is_refused() {
     assert!(decode(GOOD).is_ok());
     for (old, new) in [
         (".500000Z", ".5Z"),
@@ -209,7 +209,7 @@ fn a_top_member_with_a_value_that_it_cannot_have_is_refused() {
 }
 
 #[test]
-fn a_body_with_a_value_that_this_build_never_writes_is_one_that_it_does_not_know() {
+fn a_body_with_a_value_that_this_build_never_writes_is_an_unknown_body() {
     assert!(decode(GOOD).unwrap().entry.body.change().is_some());
     for (old, new) in [
         ("00000000000a", "00000000000A"),
@@ -223,7 +223,7 @@ fn a_body_with_a_value_that_this_build_never_writes_is_one_that_it_does_not_know
         ("\"generation\"", "\"error_code\":\"Code\",\"generation\""),
     ] {
         let read = decode(&GOOD.replace(old, new)).unwrap();
-        assert!(matches!(read.entry.body, Body::Unknown(_)), "{new}");
+        assert!(matches!(read.entry.body, EntryBody::Unknown(_)), "{new}");
         assert_eq!(read.entry.columns().region.as_deref(), Some("eu-central-1"));
     }
 }

@@ -4,7 +4,7 @@ use super::*;
 use crate::domain::*;
 
 #[test]
-fn an_entry_is_written_with_sorted_members_and_nothing_that_does_not_apply() {
+fn an_entry_is_written_with_sorted_members_and_without_members_that_do_not_apply() {
     let mut intent = example::intent();
     intent.justification.reason = "say \"é\"\n".parse().unwrap();
     let body = ChangeBody {
@@ -12,14 +12,14 @@ fn an_entry_is_written_with_sorted_members_and_nothing_that_does_not_apply() {
         generation: Some(3),
         previous: Some(Access::NotShared),
         attempts: vec![Attempt {
-            operation: Operation::UpdateWorkspaceImagePermission,
+            operation: AwsOperation::UpdateWorkspaceImagePermission,
             started_at: Timestamp::parse("2026-11-22T07:04:59Z").unwrap(),
             duration: Duration::from_millis(12),
             classification: Classification::Refused,
             aws_request_id: Some("id".into()),
             error_code: Some("ResourceNotFoundException".into()),
         }],
-        failure: Some(Failure {
+        failure: Some(ChangeFailure {
             reason: FailureReason::ImageNotFound,
             code: None,
             message: Some("gone".into()),
@@ -30,7 +30,7 @@ fn an_entry_is_written_with_sorted_members_and_nothing_that_does_not_apply() {
         account: "000011112222".parse().unwrap(),
         log_index: 7,
         recorded_at: Timestamp::parse("2026-11-22T07:05:00.5Z").unwrap(),
-        body: Body::ChangeFailed(body),
+        body: EntryBody::ChangeFailed(body),
     };
     assert_eq!(
         encode(&entry, "0.1.0").unwrap(),

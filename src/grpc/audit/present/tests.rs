@@ -2,8 +2,8 @@ use std::{sync::Arc, time::Duration};
 
 use super::*;
 use crate::domain::{
-    Access, Attempt, Body, Classification, Entry, Failure, FailureReason, Operation, PermissionKey, Timestamp,
-    entry::Recorded, example,
+    Access, Attempt, AwsOperation, ChangeFailure, Classification, Entry, EntryBody, FailureReason, PermissionKey,
+    Timestamp, entry::RecordedEntry, example,
 };
 
 fn time(text: &str) -> Timestamp {
@@ -22,14 +22,14 @@ fn a_failure() -> ChangeBody {
         generation: Some(3),
         previous: Some(Access::NotShared),
         attempts: vec![Attempt {
-            operation: Operation::UpdateWorkspaceImagePermission,
+            operation: AwsOperation::UpdateWorkspaceImagePermission,
             started_at: time("2026-11-22T07:04:59Z"),
             duration: Duration::from_millis(12),
             classification: Classification::Refused,
             aws_request_id: Some("aws-1".into()),
             error_code: Some("ResourceNotFoundException".into()),
         }],
-        failure: Some(Failure {
+        failure: Some(ChangeFailure {
             reason: FailureReason::ImageNotFound,
             code: Some("ResourceNotFoundException".into()),
             message: Some("gone".into()),
@@ -38,9 +38,9 @@ fn a_failure() -> ChangeBody {
     }
 }
 
-fn presented(body: Body) -> v1::AuditEntry {
+fn presented(body: EntryBody) -> v1::AuditEntry {
     super::entry(AuditEntry {
-        recorded: Recorded {
+        recorded: RecordedEntry {
             entry: Entry {
                 account: "000011112222".parse().unwrap(),
                 log_index: 7,
@@ -77,14 +77,14 @@ fn an_entry_is_presented_whole() {
         },
     });
     assert_eq!(
-        serde_json::to_value(presented(Body::ChangeFailed(a_failure()))).unwrap(),
+        serde_json::to_value(presented(EntryBody::ChangeFailed(a_failure()))).unwrap(),
         expected
     );
 }
 
 #[test]
 fn a_refusal_is_presented_as_no_change() {
-    let denied = presented(Body::ChangeDenied(ChangeBody {
+    let denied = presented(EntryBody::ChangeDenied(ChangeBody {
         generation: None,
         previous: None,
         attempts: vec![],
@@ -105,7 +105,7 @@ fn a_refusal_is_presented_as_no_change() {
 #[test]
 fn an_entry_of_an_unknown_kind_is_presented_without_a_body() {
     let account = "000011112222".parse().unwrap();
-    let unknown = presented(Body::read("test.invented", 3, account, r#"{"region":"eu-central-1"}"#).unwrap());
+    let unknown = presented(EntryBody::read("test.invented", 3, account, r#"{"region":"eu-central-1"}"#).unwrap());
     assert_eq!((unknown.kind.as_str(), unknown.schema), ("test.invented", 3));
     assert_eq!((unknown.body, unknown.canonical.as_str()), (None, "{}"));
 }

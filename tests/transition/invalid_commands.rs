@@ -1,32 +1,32 @@
-//! Commands that no forwarder sends: made-up epochs, changes of other permissions, permissions that nobody opened.
+//! Commands that no forwarder sends: invalid epochs, changes of other permissions, and permissions without a change.
 
 use std::time::Duration;
 
 use proptest::prelude::*;
 use sharewarden::domain::{
     Access, Action,
-    transition::{Command, Context, Outcome, Settlement},
+    transition::{Command, Settlement, TransitionContext, WorkOutcome},
 };
 
 use crate::{
     aws::WINDOW,
     config,
     database::Database,
-    names::{account, change, intent, key, refused, replica, start},
+    fixtures::{account, change, intent, key, refused, replica, start},
     promises::{Breaches, Promise},
     world::LEASE,
 };
 
-fn outcome() -> impl Strategy<Value = Outcome> {
+fn outcome() -> impl Strategy<Value = WorkOutcome> {
     let observed = || prop_oneof![Just(None), Just(Some(Access::Shared)), Just(Some(Access::NotShared))];
     prop_oneof![
-        Just(Outcome::Succeeded),
-        observed().prop_map(|observed| Outcome::Failed {
+        Just(WorkOutcome::Succeeded),
+        observed().prop_map(|observed| WorkOutcome::Failed {
             failure: refused(),
             observed
         }),
         (prop_oneof![Just(0), Just(3), Just(u64::MAX)], any::<bool>(), observed()).prop_map(
-            |(delay, in_doubt, observed)| Outcome::Retry {
+            |(delay, in_doubt, observed)| WorkOutcome::Retry {
                 delay: Duration::from_secs(delay),
                 in_doubt,
                 observed
@@ -35,10 +35,10 @@ fn outcome() -> impl Strategy<Value = Outcome> {
     ]
 }
 
-/// Change ids of opens are set later, since a server never gives one twice.
+/// The test sets the change ids of opens later, because a server never uses one twice.
 fn command() -> impl Strategy<Value = Command> {
     let epoch = || prop_oneof![8 => 0_u64..12, 1 => Just(u64::MAX)];
-    let named = || {
+    let any_intent = || {
         (0_u64..40, 0_u64..12, 0_u64..3, any::<bool>(), 0_u64..2).prop_map(|(id, request, k, grant, who)| {
             intent(
                 id,
@@ -50,8 +50,8 @@ fn command() -> impl Strategy<Value = Command> {
         })
     };
     prop_oneof![
-        4 => named().prop_map(Command::Open),
-        1 => named().prop_map(|intent| Command::Deny(intent, "no".into())),
+        4 => any_intent().prop_map(Command::Open),
+        1 => any_intent().prop_map(|intent| Command::Deny(intent, "no".into())),
         2 => (0_u64..4).prop_map(|k| Command::Claim(key(k))),
         2 => (0_u64..4, epoch()).prop_map(|(k, epoch)| {
             Command::Renew { key: key(k), epoch, attempts: Vec::new() }
@@ -79,7 +79,7 @@ proptest! {
                     opened += 1;
                 }
             }
-            let context = Context { now: clock, replica: replica(owner), lease_for: LEASE, landing_window: WINDOW };
+            let context = TransitionContext { now: clock, replica: replica(owner), lease_for: LEASE, landing_window: WINDOW };
             let mut account = database.load(&batch);
             for command in batch {
                 account.apply(command, &context);

@@ -1,23 +1,23 @@
-//! Bugs that the histories found, each as the shortest story that shows it.
+//! Bugs that the histories found, each as the shortest sequence of commands that shows it.
 
 use std::time::Duration;
 
 use sharewarden::domain::{
     Action::{Grant, Revoke},
-    Attempt, Classification, Operation, Request,
-    transition::{Account, Answer, Command, Context, Outcome, Settlement, Work},
+    Attempt, AwsOperation, Classification, Request,
+    transition::{AccountState, Command, CommandReply, Settlement, TransitionContext, Work, WorkOutcome},
 };
 
-use crate::names::{account, change, intent, key, replica, start};
+use crate::fixtures::{account, change, intent, key, replica, start};
 
-/// A lost call may land for so long.
+/// How long a call with an unknown end may still take effect.
 pub(crate) const WINDOW: Duration = Duration::from_secs(7);
 
-/// The epoch of a permission's first lease: one is left out before every lease that is not given by a settlement.
+/// The epoch of a permission's first lease: every lease that is not given by a settlement skips one epoch.
 pub(crate) const FIRST: u64 = 2;
 
-pub(crate) fn at(seconds: u64) -> Context {
-    Context {
+pub(crate) fn at(seconds: u64) -> TransitionContext {
+    TransitionContext {
         now: start() + Duration::from_secs(seconds),
         replica: replica(1),
         lease_for: Duration::from_secs(10),
@@ -25,19 +25,19 @@ pub(crate) fn at(seconds: u64) -> Context {
     }
 }
 
-pub(crate) fn new_account() -> Account {
-    Account::new(account(), 0, start(), [], [], [])
+pub(crate) fn new_account() -> AccountState {
+    AccountState::new(account(), 0, start(), [], [], [])
 }
 
-/// The account as it is loaded after a commit, with all that is in it.
-pub(crate) fn reloaded(account: &Account, changes: &[u64]) -> Account {
+/// The account as it is loaded after a commit, with these changes.
+pub(crate) fn reloaded(account: &AccountState, changes: &[u64]) -> AccountState {
     let changes: Vec<_> = changes
         .iter()
         .filter_map(|number| account.change(change(*number)).cloned())
         .collect();
     let requests: Vec<_> = changes.iter().map(|change| Request::of(&change.intent)).collect();
     let permission = account.permission(&key(0)).cloned();
-    Account::new(account.id(), 100, start(), permission, requests, changes)
+    AccountState::new(account.id(), 100, start(), permission, requests, changes)
 }
 
 pub(crate) fn open(number: u64) -> Command {
@@ -45,12 +45,12 @@ pub(crate) fn open(number: u64) -> Command {
     Command::Open(intent(number, number, key(0), action, 0))
 }
 
-pub(crate) fn settle(epoch: u64, number: u64, outcome: Outcome) -> Command {
+pub(crate) fn settle(epoch: u64, number: u64, outcome: WorkOutcome) -> Command {
     settle_after(epoch, number, Vec::new(), outcome)
 }
 
-/// The settlement of a lease under which calls were made.
-pub(crate) fn settle_after(epoch: u64, number: u64, attempts: Vec<Attempt>, outcome: Outcome) -> Command {
+/// A settlement of a lease with attempts.
+pub(crate) fn settle_after(epoch: u64, number: u64, attempts: Vec<Attempt>, outcome: WorkOutcome) -> Command {
     Command::Settle(Settlement {
         key: key(0),
         epoch,
@@ -73,15 +73,15 @@ pub(crate) fn epochs(work: &[Work]) -> Vec<u64> {
 }
 
 #[test]
-fn a_settlement_of_the_last_epoch_there_is_does_not_panic() {
+fn a_settlement_of_the_maximum_epoch_does_not_panic() {
     let mut account = new_account();
     account.apply(open(1), &at(0));
-    let answer = account.apply(settle(u64::MAX, 1, Outcome::Succeeded), &at(1));
-    assert_eq!(answer, Answer::LeaseLost);
+    let answer = account.apply(settle(u64::MAX, 1, WorkOutcome::Succeeded), &at(1));
+    assert_eq!(answer, CommandReply::LeaseLost);
 }
 
 #[test]
-fn a_change_that_is_opened_and_ends_in_one_batch_is_new_and_not_updated() {
+fn a_change_that_opens_and_ends_in_one_batch_is_saved_as_new() {
     let mut account = new_account();
     for number in 1..=3 {
         account.apply(open(number), &at(0));
@@ -92,7 +92,7 @@ fn a_change_that_is_opened_and_ends_in_one_batch_is_new_and_not_updated() {
 }
 
 #[test]
-fn a_lost_answer_to_a_change_that_waits_does_not_hand_out_the_work_before_it_again() {
+fn a_lost_reply_to_a_waiting_change_does_not_hand_out_the_work_of_the_change_before_it() {
     let mut account = new_account();
     account.apply(open(1), &at(0));
     let mut account = reloaded(&account, &[1]);
@@ -102,13 +102,13 @@ fn a_lost_answer_to_a_change_that_waits_does_not_hand_out_the_work_before_it_aga
     again.apply(open(2), &at(2));
     assert!(
         again.effects().work.is_empty(),
-        "change 1 is being called since second 0"
+        "change 1 has been called since second 0"
     );
 }
 
 #[test]
-fn a_lost_batch_hands_out_its_work_once_though_two_commands_lead_to_it() {
-    let retry = Outcome::Retry {
+fn a_lost_batch_hands_out_its_work_once_although_two_commands_refer_to_it() {
+    let retry = WorkOutcome::Retry {
         delay: Duration::ZERO,
         in_doubt: false,
         observed: None,
@@ -129,18 +129,18 @@ fn a_lost_batch_hands_out_its_work_once_though_two_commands_lead_to_it() {
 }
 
 #[test]
-fn a_lost_answer_does_not_hand_out_work_under_a_lease_that_ran_out() {
+fn a_lost_reply_does_not_hand_out_work_under_an_expired_lease() {
     let mut account = new_account();
     account.apply(open(1), &at(0));
 
     let mut again = reloaded(&account, &[1]);
     again.apply(open(1), &at(11));
     assert!(again.effects().work.is_empty(), "another replica may claim it now");
-    assert_eq!(again.apply(Command::Claim(key(0)), &at(11)), Answer::Claimed);
+    assert_eq!(again.apply(Command::Claim(key(0)), &at(11)), CommandReply::Claimed);
 }
 
 #[test]
-fn a_late_settlement_does_not_hand_out_the_work_of_the_lease_that_replaced_it_again() {
+fn a_late_settlement_does_not_hand_out_the_work_of_the_lease_that_replaced_its_own() {
     let mut account = new_account();
     account.apply(open(1), &at(0));
     let mut account = reloaded(&account, &[1]);
@@ -148,45 +148,45 @@ fn a_late_settlement_does_not_hand_out_the_work_of_the_lease_that_replaced_it_ag
     assert_eq!(
         account.effects().work.len(),
         1,
-        "change 2 took over from the lost holder"
+        "change 2 took over from the holder that disappeared"
     );
 
     let mut late = reloaded(&account, &[2]);
     assert_eq!(
-        late.apply(settle(FIRST, 1, Outcome::Succeeded), &at(18)),
-        Answer::LeaseLost
+        late.apply(settle(FIRST, 1, WorkOutcome::Succeeded), &at(18)),
+        CommandReply::LeaseLost
     );
     assert!(
         late.effects().work.is_empty(),
-        "change 2 is being called since second 17"
+        "change 2 has been called since second 17"
     );
 }
 
 #[test]
-fn a_settlement_whose_answer_was_lost_hands_out_the_work_that_it_led_to() {
+fn a_settlement_whose_reply_was_lost_hands_out_the_work_that_it_gave() {
     let mut account = new_account();
     account.apply(open(1), &at(0));
     account.apply(open(2), &at(1));
     let mut account = reloaded(&account, &[1, 2]);
-    account.apply(settle(FIRST, 1, Outcome::Succeeded), &at(2));
+    account.apply(settle(FIRST, 1, WorkOutcome::Succeeded), &at(2));
 
     let mut again = reloaded(&account, &[2]);
     assert_eq!(
-        again.apply(settle(FIRST, 1, Outcome::Succeeded), &at(3)),
-        Answer::LeaseLost
+        again.apply(settle(FIRST, 1, WorkOutcome::Succeeded), &at(3)),
+        CommandReply::LeaseLost
     );
     assert_eq!(epochs(&again.effects().work), [FIRST + 1]);
 }
 
-pub(crate) const THROTTLED: Outcome = Outcome::Retry {
+pub(crate) const THROTTLED: WorkOutcome = WorkOutcome::Retry {
     delay: Duration::ZERO,
     in_doubt: false,
     observed: None,
 };
 
-pub(crate) fn lost_call() -> Vec<Attempt> {
+pub(crate) fn unanswered_call() -> Vec<Attempt> {
     vec![Attempt {
-        operation: Operation::UpdateWorkspaceImagePermission,
+        operation: AwsOperation::UpdateWorkspaceImagePermission,
         started_at: start(),
         duration: Duration::ZERO,
         classification: Classification::Unknown,
@@ -196,7 +196,7 @@ pub(crate) fn lost_call() -> Vec<Attempt> {
 }
 
 #[test]
-fn a_renewal_whose_answer_was_lost_gets_it_once_more() {
+fn a_renewal_whose_answer_was_lost_is_answered_again() {
     let mut account = new_account();
     account.apply(open(1), &at(0));
     let mut account = reloaded(&account, &[1]);
@@ -204,64 +204,68 @@ fn a_renewal_whose_answer_was_lost_gets_it_once_more() {
 
     let mut again = reloaded(&account, &[1]);
     let answer = again.apply(renew(FIRST), &at(9));
-    let (Answer::Renewed(first), Answer::Renewed(second)) = (renewed, answer) else {
-        panic!("the lease is ours")
+    let (CommandReply::Renewed(first), CommandReply::Renewed(second)) = (renewed, answer) else {
+        panic!("this replica holds the lease")
     };
     assert_eq!((first.epoch, second.epoch), (FIRST + 1, FIRST + 1));
     assert_eq!((first.lease_for.as_secs(), second.lease_for.as_secs()), (10, 9));
     let mut late = reloaded(&account, &[1]);
-    assert_eq!(late.apply(renew(FIRST), &at(18)), Answer::LeaseLost, "it ran out");
+    assert_eq!(
+        late.apply(renew(FIRST), &at(18)),
+        CommandReply::LeaseLost,
+        "the lease expired"
+    );
     let mut other = reloaded(&account, &[1]);
-    let elsewhere = Context {
+    let elsewhere = TransitionContext {
         replica: replica(2),
         ..at(9)
     };
-    assert_eq!(other.apply(renew(FIRST), &elsewhere), Answer::LeaseLost);
+    assert_eq!(other.apply(renew(FIRST), &elsewhere), CommandReply::LeaseLost);
 }
 
 #[test]
-fn a_claim_whose_answer_was_lost_hands_out_what_it_took_up_once_more() {
+fn a_claim_whose_reply_was_lost_hands_out_its_work_again() {
     let mut account = new_account();
     account.apply(open(1), &at(0));
     account.apply(settle(FIRST, 1, THROTTLED), &at(1));
     let mut account = reloaded(&account, &[1]);
     account.apply(Command::Claim(key(0)), &at(2));
     let [epoch] = epochs(&account.effects().work)[..] else {
-        panic!("it is taken up")
+        panic!("it was claimed")
     };
 
     let mut again = reloaded(&account, &[1]);
-    assert_eq!(again.apply(Command::Claim(key(0)), &at(3)), Answer::NotClaimed);
+    assert_eq!(again.apply(Command::Claim(key(0)), &at(3)), CommandReply::NotClaimed);
     again.hand_out_again(&key(0), epoch, &at(3));
     again.hand_out_again(&key(0), epoch, &at(3));
     assert_eq!(epochs(&again.effects().work), [epoch]);
     let mut late = reloaded(&account, &[1]);
     late.hand_out_again(&key(0), epoch, &at(12));
-    assert!(late.effects().work.is_empty(), "it ran out");
+    assert!(late.effects().work.is_empty(), "the lease expired");
 }
 
 #[test]
-fn what_was_read_under_a_lease_that_gives_way_is_on_record() {
+fn reads_under_a_lease_that_a_newer_change_takes_over_are_recorded() {
     let mut account = new_account();
     account.apply(open(1), &at(0));
     let mut account = reloaded(&account, &[1]);
     account.apply(open(2), &at(1));
-    let mut read = lost_call();
-    read[0].operation = Operation::DescribeWorkspaceImagePermissions;
+    let mut read = unanswered_call();
+    read[0].operation = AwsOperation::DescribeWorkspaceImagePermissions;
     let attempts = Command::Renew {
         key: key(0),
         epoch: FIRST,
         attempts: read.clone(),
     };
-    let Answer::Renewed(work) = account.apply(attempts, &at(2)) else {
-        panic!("the lease is ours")
+    let CommandReply::Renewed(work) = account.apply(attempts, &at(2)) else {
+        panic!("this replica holds the lease")
     };
     assert_eq!(work.change.id(), change(2));
     assert_eq!(account.change(change(1)).expect("it was opened").attempts, read);
 }
 
 #[test]
-fn a_lost_batch_hands_a_renewed_lease_to_who_renews_it_and_not_to_the_change_that_took_over_too() {
+fn a_lost_batch_hands_the_work_of_a_renewed_lease_to_the_holder_that_renews_and_to_no_other() {
     let mut account = new_account();
     account.apply(open(1), &at(0));
     let mut account = reloaded(&account, &[1]);
@@ -271,9 +275,9 @@ fn a_lost_batch_hands_a_renewed_lease_to_who_renews_it_and_not_to_the_change_tha
     }
 
     let mut again = reloaded(&account, &[1, 2]);
-    let [_, Answer::Renewed(work)] = batch.map(|command| again.apply(command, &at(2))) else {
-        panic!("the lease is ours")
+    let [_, CommandReply::Renewed(work)] = batch.map(|command| again.apply(command, &at(2))) else {
+        panic!("this replica holds the lease")
     };
     assert_eq!((work.epoch, work.change.id()), (FIRST + 1, change(2)));
-    assert!(again.effects().work.is_empty(), "two would work under one lease");
+    assert!(again.effects().work.is_empty(), "two tasks would work under one lease");
 }

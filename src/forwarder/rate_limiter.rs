@@ -1,43 +1,43 @@
-//! How fast we may call one account in one Region: a token bucket whose rate follows what AWS lets through. Pure.
+//! An adaptive rate limiter for one account in one Region: a token bucket whose rate follows what AWS accepts. Pure.
 //!
-//! AWS documents no limit for these operations, and limits differ by account. So nobody guesses: calls begin at full speed, and
-//! only throttling slows them. Then the rate is half of what was really called; it grows back by equal steps up to where AWS
-//! throttled, in [`RECOVERY`], and beyond that it doubles in each such time, since the limit is evidently not there any more.
+//! AWS documents no limit for these operations, and limits differ by account. So calls start at full speed, and only throttling
+//! slows them. Throttling sets the rate to half of the calls really made. The rate then grows back linearly to the rate at which
+//! AWS throttled, within [`RECOVERY`]. Beyond it the rate doubles in each such period, because AWS evidently raised its limit.
 //!
-//! Reads count like changes, page by page: AWS may count them together, and a read that is throttled helps nobody. Those who
-//! read an image at the same time share its pages, and pay for them once.
+//! Reads count like changes, one token per page, because AWS may count both against one limit. Changes that read an image at the
+//! same time share its pages, and pay for them once.
 
 use std::time::Duration;
 
-use crate::{clock::Elapsed, config::ForwarderConfig};
+use crate::{clock::MonotonicInstant, config::ForwarderConfig};
 
-/// From half of the limit back to it, and from there on each doubling.
+/// The time to grow from half of the limit to the limit, and then for each doubling.
 const RECOVERY: Duration = Duration::from_secs(10);
 
-/// The bucket.
 #[derive(Debug)]
-pub(super) struct Pace {
-    /// Calls a second: never more, and never less however much is throttled.
+pub(super) struct RateLimiter {
+    /// Maximum calls per second.
     most: f64,
+    /// Minimum calls per second, even while AWS throttles.
     least: f64,
-    /// Maximum calls that begin at once after a rest.
+    /// Maximum calls that may start at once after an idle time.
     burst: f64,
-    /// Calls a second.
+    /// Calls per second.
     rate: f64,
-    /// Where AWS throttled last; nothing, at full speed.
+    /// The rate at which AWS throttled last, in calls per second. None at full speed.
     limit: Option<f64>,
-    /// The throttling of a call that was begun before this is old news.
-    slowed_at: Option<Elapsed>,
-    /// Calls that may begin now. Negative after calls that could not wait.
+    /// When the rate was reduced last. Throttling of a call that began earlier is ignored.
+    reduced_at: Option<MonotonicInstant>,
+    /// Calls that may start now. Negative after calls that did not wait.
     tokens: f64,
-    /// The calls of the last second, about.
+    /// About the number of calls in the last second.
     recent: f64,
-    /// When the two above were reckoned.
-    at: Elapsed,
+    /// When `tokens` and `recent` were last updated.
+    updated_at: MonotonicInstant,
 }
 
-impl Pace {
-    pub(super) fn new(settings: &ForwarderConfig, now: Elapsed) -> Self {
+impl RateLimiter {
+    pub(super) fn new(settings: &ForwarderConfig, now: MonotonicInstant) -> Self {
         let (most, burst) = (settings.calls_per_second.into(), settings.burst.into());
         Self {
             most,
@@ -45,47 +45,47 @@ impl Pace {
             burst,
             rate: most,
             limit: None,
-            slowed_at: None,
+            reduced_at: None,
             tokens: burst,
             recent: 0.0,
-            at: now,
+            updated_at: now,
         }
     }
 
-    /// Calls a second, at present.
+    /// The present rate, in calls per second.
     pub(super) fn rate(&self) -> f64 {
         self.rate
     }
 
-    /// How long until a call may begin; zero: now.
-    pub(super) fn wait(&mut self, now: Elapsed) -> Duration {
-        self.reckon(now);
+    /// The time until a call may start. Zero if it may start now.
+    pub(super) fn wait(&mut self, now: MonotonicInstant) -> Duration {
+        self.update(now);
         let missing = 1.0 - self.tokens;
         if missing <= 0.0 {
             return Duration::ZERO;
         }
-        // Rounded up, or a sleeper wakes just too early.
+        // Rounded up, so that a sleeper does not wake just too early.
         Duration::from_secs_f64(missing / self.rate) + Duration::from_micros(1)
     }
 
-    /// A call begins: one that may, or one that cannot wait.
-    pub(super) fn spend(&mut self, now: Elapsed) {
-        self.reckon(now);
+    /// Takes a token for a call that starts, even if there is none: such a call could not wait.
+    pub(super) fn spend(&mut self, now: MonotonicInstant) {
+        self.update(now);
         self.tokens -= 1.0;
         self.recent += 1.0;
     }
 
-    /// What was paid for as so many calls has come to so many.
-    pub(super) fn came_to(&mut self, paid: u32, calls: u32) {
+    /// Corrects a charge of `paid` calls to `calls`.
+    pub(super) fn correct_charge(&mut self, paid: u32, calls: u32) {
         let more = f64::from(calls) - f64::from(paid);
         self.tokens = (self.tokens - more).min(self.capacity());
         self.recent = (self.recent + more).max(0.0);
     }
 
-    /// AWS throttled a call that was begun at this time. True when that slowed us down.
-    pub(super) fn throttled(&mut self, begun: Elapsed, now: Elapsed) -> bool {
-        self.reckon(now);
-        if self.slowed_at.is_some_and(|slowed_at| begun < slowed_at) {
+    /// Records that AWS throttled a call that began at `begun`. Returns true if this reduced the rate.
+    pub(super) fn record_throttling(&mut self, begun: MonotonicInstant, now: MonotonicInstant) -> bool {
+        self.update(now);
+        if self.reduced_at.is_some_and(|reduced_at| begun < reduced_at) {
             return false;
         }
         let limit = self.rate.min(self.recent).max(self.least);
@@ -93,20 +93,20 @@ impl Pace {
         self.limit = Some(limit);
         self.rate = (limit / 2.0).max(self.least);
         self.tokens = self.tokens.min(0.0);
-        self.slowed_at = Some(now);
+        self.reduced_at = Some(now);
         self.rate < before
     }
 
-    fn reckon(&mut self, now: Elapsed) {
-        let passed = now.since(self.at).as_secs_f64();
-        self.at = self.at.max(now);
-        // What was begun a second ago weighs a third (1/e), two seconds ago a seventh.
+    fn update(&mut self, now: MonotonicInstant) {
+        let passed = now.since(self.updated_at).as_secs_f64();
+        self.updated_at = self.updated_at.max(now);
+        // An exponential average: a call one second ago weighs 1/e, two seconds ago 1/e².
         self.recent *= (-passed).exp();
         self.tokens = (self.tokens + self.rate * passed).min(self.capacity());
         self.grow(passed);
     }
 
-    /// While AWS throttles, a rest is good for no more than a second's calls.
+    /// While AWS throttles, an idle time saves the calls of at most one second.
     fn capacity(&self) -> f64 {
         match self.limit {
             None => self.burst,
@@ -131,26 +131,26 @@ mod tests {
     use super::*;
     use crate::{clock::Clock, domain::Timestamp};
 
-    fn pace() -> Pace {
+    fn pace() -> RateLimiter {
         let settings = ForwarderConfig {
             calls_per_second: 1000,
             burst: 100,
             ..ForwarderConfig::default()
         };
-        Pace::new(&settings, start())
+        RateLimiter::new(&settings, start())
     }
 
-    fn start() -> Elapsed {
-        Clock::manual(Timestamp::parse("2026-11-22T00:00:00Z").unwrap()).elapsed()
+    fn start() -> MonotonicInstant {
+        Clock::manual(Timestamp::parse("2026-11-22T00:00:00Z").unwrap()).monotonic_now()
     }
 
     fn seconds(seconds: f64) -> Duration {
         Duration::from_secs_f64(seconds)
     }
 
-    /// Calls as fast as may be until `end`, against an AWS that lets `limit` a second through; tells how many it let through and
-    /// how many not.
-    fn against(pace: &mut Pace, mut now: Elapsed, end: Elapsed, limit: f64) -> (u32, u32) {
+    /// Calls as fast as permitted until `end` an upstream that accepts `limit` calls per second. Returns how many calls it
+    /// accepted, and how many it throttled.
+    fn against(pace: &mut RateLimiter, mut now: MonotonicInstant, end: MonotonicInstant, limit: f64) -> (u32, u32) {
         let (mut answered, mut throttled, mut theirs) = (0, 0, limit);
         while now < end {
             let wait = pace.wait(now);
@@ -162,14 +162,14 @@ mod tests {
                 answered += 1;
             } else {
                 throttled += 1;
-                pace.throttled(now, now);
+                pace.record_throttling(now, now);
             }
         }
         (answered, throttled)
     }
 
     #[test]
-    fn a_burst_begins_at_once_and_the_rest_at_the_rate() {
+    fn a_burst_starts_at_once_and_further_calls_at_the_rate() {
         let mut pace = pace();
         for _ in 0..100 {
             assert_eq!(pace.wait(start()), Duration::ZERO);
@@ -182,26 +182,29 @@ mod tests {
     }
 
     #[test]
-    fn throttling_halves_what_was_called_and_old_throttling_is_not_heard_twice() {
+    fn throttling_halves_the_real_call_rate_and_counts_once_for_calls_of_the_same_time() {
         let mut pace = pace();
         (0..80).for_each(|_| pace.spend(start()));
         let later = start().plus(seconds(0.001));
-        assert!(pace.throttled(start(), later));
+        assert!(pace.record_throttling(start(), later));
         assert!((39.0..41.0).contains(&pace.rate()), "{}", pace.rate());
-        assert!(!pace.throttled(start(), later), "begun before");
+        assert!(
+            !pace.record_throttling(start(), later),
+            "the call began before the reduction"
+        );
         assert!(pace.wait(later) > Duration::ZERO, "the bucket is empty");
         for round in 1..20 {
             let now = later.plus(seconds(f64::from(round) * 0.001));
-            pace.throttled(now, now);
+            pace.record_throttling(now, now);
         }
-        assert_eq!(pace.rate(), 1.0, "never less than the least");
+        assert_eq!(pace.rate(), 1.0, "not below the minimum");
     }
 
     #[test]
-    fn it_grows_by_equal_steps_to_where_it_was_throttled_and_faster_beyond() {
+    fn the_rate_grows_linearly_to_the_limit_and_doubles_beyond_it() {
         let mut pace = pace();
         (0..80).for_each(|_| pace.spend(start()));
-        pace.throttled(start(), start());
+        pace.record_throttling(start(), start());
         let mut rate = |at: f64| {
             pace.wait(start().plus(seconds(at)));
             pace.rate().round()
@@ -213,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn it_finds_the_limit_of_an_upstream_and_stays_near_it() {
+    fn the_rate_stays_near_the_limit_of_an_upstream() {
         let mut pace = pace();
         let end = start().plus(seconds(20.0));
         against(&mut pace, start(), end, 20.0);
@@ -223,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_as_fast_as_before_when_the_limit_is_gone() {
+    fn the_rate_returns_to_full_speed_when_the_limit_is_gone() {
         let mut pace = pace();
         let end = start().plus(seconds(30.0));
         against(&mut pace, start(), end, 5.0);
@@ -233,17 +236,17 @@ mod tests {
     }
 
     #[test]
-    fn a_read_is_paid_for_by_its_pages_and_one_that_others_made_costs_nothing() {
+    fn a_read_costs_its_pages_and_a_shared_read_costs_nothing() {
         let mut pace = pace();
         (0..100).for_each(|_| pace.spend(start()));
-        pace.came_to(1, 0);
+        pace.correct_charge(1, 0);
         assert_eq!(pace.wait(start()), Duration::ZERO);
-        pace.came_to(1, 51);
+        pace.correct_charge(1, 51);
         assert!(pace.wait(start()) > seconds(0.049));
     }
 
     #[test]
-    fn what_could_not_wait_is_paid_back() {
+    fn later_calls_wait_for_the_tokens_of_calls_that_did_not_wait() {
         let mut pace = pace();
         (0..150).for_each(|_| pace.spend(start()));
         assert!(pace.wait(start()) > seconds(0.05));

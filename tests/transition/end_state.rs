@@ -1,21 +1,21 @@
-//! Where a history ends, and what must hold of a permission that nobody works on.
+//! The end of a history, and the checks of a permission without a change in progress.
 
 use sharewarden::domain::{
     ChangeState, PermissionKey,
-    transition::{Account, Command, Outcome},
+    transition::{AccountState, Command, WorkOutcome},
 };
 
 use crate::{
     aws::WINDOW,
-    forwarder::Held,
-    names::key,
+    fixtures::key,
+    forwarder::HeldWork,
     promises::Promise::{AllEnds, NewestWins, NothingLandsLast, OneRequestOneEnd, RestIsTrue},
     world::{Commit, Dice, LEASE, World},
 };
 
 impl World {
-    /// Where nothing is under way, what is said to be applied is what AWS holds, and what was asked for last.
-    pub(crate) fn check_rest(&mut self, account: &Account) {
+    /// Checks permissions without a change in progress: `applied` is what AWS holds, and what was asked for last.
+    pub(crate) fn check_rest(&mut self, account: &AccountState) {
         for key in &account.effects().permissions {
             let permission = &self.database.permissions[key];
             if permission.current.is_some() {
@@ -24,23 +24,27 @@ impl World {
             let holds = self.aws.holds(key);
             let right = permission.applied.is_none_or(|applied| applied == holds);
             self.breaches
-                .check(RestIsTrue, right, || format!("{permission:?}, and AWS holds {holds:?}"));
-            let against = permission.applied.and_then(|applied| self.aws.against(key, applied));
+                .check(RestIsTrue, right, || format!("{permission:?}, but AWS holds {holds:?}"));
+            let opposite = permission
+                .applied
+                .and_then(|applied| self.aws.late_against(key, applied));
             self.breaches
-                .check(NothingLandsLast, against.is_none() || self.unsteady, || {
-                    format!("{permission:?}, and on its way is {against:?}")
+                .check(NothingLandsLast, opposite.is_none() || self.clock_may_go_back, || {
+                    format!("{permission:?}, but a late call exists: {opposite:?}")
                 });
             let settled = permission.desired == permission.applied;
             self.breaches.check(RestIsTrue, settled, || {
-                format!("at rest and not settled: {permission:?}")
+                format!("no change in progress, but desired is not applied: {permission:?}")
             });
             let newest = self.database.newest(key).expect("a permission has a change");
             let ended = matches!(newest.state, ChangeState::Succeeded | ChangeState::Failed);
-            self.breaches.check(NewestWins, ended, || format!("{newest:?} at rest"));
+            self.breaches.check(NewestWins, ended, || {
+                format!("{newest:?} is the newest change, but nothing is in progress")
+            });
         }
     }
 
-    /// Everybody dies but one, for whom nothing goes wrong any more.
+    /// Crashes every replica. Then one of them works without any fault.
     pub(crate) fn drain(&mut self) {
         for at in 0..self.replicas.len() {
             self.crash(at);
@@ -51,10 +55,10 @@ impl World {
             let claims = (0..4).map(key).map(Command::Claim);
             self.replicas[0].queue.extend(claims);
             self.commit(0, Commit::Answered, &mut Dice(0));
-            for Held { work, .. } in std::mem::take(&mut self.replicas[0].held) {
+            for HeldWork { work, .. } in std::mem::take(&mut self.replicas[0].held) {
                 let intent = &work.change.intent;
                 self.aws.set(&intent.key, intent.action.into(), intent.change_id);
-                self.give_back(0, work, Vec::new(), Outcome::Succeeded);
+                self.give_back(0, work, Vec::new(), WorkOutcome::Succeeded);
             }
             self.commit(0, Commit::Answered, &mut Dice(0));
         }
@@ -73,8 +77,8 @@ impl World {
         }
     }
 
-    /// Everybody dies but one, whom AWS refuses everything but to read. Every change ends, after one read and one call at most when
-    /// nothing can land any more.
+    /// Crashes every replica. Then one of them works while AWS refuses every call except reads. Once no late call is left, every
+    /// change ends after at most one read and one call.
     pub(crate) fn drain_refused(&mut self) {
         for at in 0..self.replicas.len() {
             self.crash(at);
@@ -87,22 +91,21 @@ impl World {
             self.replicas[0].queue.extend(claims);
             self.commit(0, Commit::Answered, &mut Dice(0));
             for mut held in std::mem::take(&mut self.replicas[0].held) {
-                called += self.refuse(&mut held);
+                called += self.work_while_refused(&mut held);
                 self.give_back_held(0, held, &mut Dice(0));
             }
             self.commit(0, Commit::Answered, &mut Dice(0));
         }
         let pending = self.database.changes.values().find(|change| !change.has_ended());
         self.breaches.check(AllEnds, pending.is_none(), || {
-            format!("does not end though AWS answers: {pending:?}")
+            format!("does not end although AWS answers: {pending:?}")
         });
-        // Each of three permissions has a change and one behind it at most, and a revoke is read back twice.
-        self.breaches.check(AllEnds, called <= 3 * 2 * 2, || {
-            format!("called {called} times in vain")
-        });
+        // Each of three permissions has at most two changes, and a revoke is called at most twice.
+        self.breaches
+            .check(AllEnds, called <= 3 * 2 * 2, || format!("made {called} refused calls"));
     }
 
-    /// What is at rest is what AWS holds, also when a call has landed late.
+    /// Checks that a permission without a change in progress records what AWS holds, also after a late call.
     pub(crate) fn check_holds(&mut self, key: &PermissionKey) {
         let resting = self
             .database
@@ -112,9 +115,9 @@ impl World {
         let (Some(permission), holds) = (resting, self.aws.holds(key)) else {
             return;
         };
-        let right = permission.applied.is_none_or(|applied| applied == holds) || self.unsteady;
+        let right = permission.applied.is_none_or(|applied| applied == holds) || self.clock_may_go_back;
         self.breaches.check(NothingLandsLast, right, || {
-            format!("{permission:?}, and AWS holds {holds:?}")
+            format!("{permission:?}, but AWS holds {holds:?}")
         });
     }
 

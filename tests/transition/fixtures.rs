@@ -1,20 +1,21 @@
-//! The names that the histories use, made once.
+//! Values that the histories share.
 
 use std::sync::{Arc, LazyLock};
 
 use sharewarden::domain::{
-    AccountId, Action, ChangeId, Failure, FailureReason, Intent, PermissionKey, Principal, ReplicaId, RequestId,
+    AccountId, Action, ChangeFailure, ChangeId, FailureReason, Intent, PermissionKey, Principal, ReplicaId, RequestId,
     Timestamp, example,
 };
 use uuid::Uuid;
 
-static KEYS: LazyLock<[PermissionKey; 4]> = LazyLock::new(|| [1, 2, 3, 4].map(made_key));
+static KEYS: LazyLock<[PermissionKey; 4]> = LazyLock::new(|| [1, 2, 3, 4].map(build_key));
 static PRINCIPALS: LazyLock<[Principal; 2]> =
-    LazyLock::new(|| ["ann", "bob"].map(|name| name.parse().expect("it follows its rule")));
+    LazyLock::new(|| ["ann", "bob"].map(|name| name.parse().expect("a fixture is valid")));
 static EXAMPLE: LazyLock<Intent> = LazyLock::new(example::intent);
-static START: LazyLock<Timestamp> = LazyLock::new(|| Timestamp::parse("2026-11-22T00:00:00Z").expect("it is RFC 3339"));
+static START: LazyLock<Timestamp> =
+    LazyLock::new(|| Timestamp::parse("2026-11-22T00:00:00Z").expect("a fixture is valid"));
 
-fn made_key(number: u64) -> PermissionKey {
+fn build_key(number: u64) -> PermissionKey {
     PermissionKey {
         shared_account: format!("{number:012}").parse().expect("it follows its rule"),
         ..EXAMPLE.key.clone()
@@ -25,7 +26,7 @@ pub(crate) fn account() -> AccountId {
     EXAMPLE.key.account
 }
 
-/// One of four permissions; histories open changes of the first three only.
+/// One of four permissions. Histories open changes for the first three only.
 pub(crate) fn key(number: u64) -> PermissionKey {
     KEYS[number as usize].clone()
 }
@@ -42,19 +43,19 @@ pub(crate) fn start() -> Timestamp {
     *START
 }
 
-pub(crate) fn intent(id: u64, request: u64, key: PermissionKey, action: Action, who: u64) -> Arc<Intent> {
+pub(crate) fn intent(id: u64, request: u64, key: PermissionKey, action: Action, principal: u64) -> Arc<Intent> {
     Arc::new(Intent {
         change_id: change(id),
         request_id: RequestId(Uuid::from_u64_pair(2, request)),
         key,
         action,
-        principal: PRINCIPALS[who as usize].clone(),
+        principal: PRINCIPALS[principal as usize].clone(),
         ..EXAMPLE.clone()
     })
 }
 
-pub(crate) fn refused() -> Failure {
-    Failure {
+pub(crate) fn refused() -> ChangeFailure {
+    ChangeFailure {
         reason: FailureReason::UpstreamRefused,
         code: None,
         message: None,

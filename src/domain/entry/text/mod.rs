@@ -1,26 +1,26 @@
-//! An entry as the text that is hashed, stored and exported: a typed body in the [`Envelope`] of the ledger.
+//! The text of an entry, which is hashed, stored and exported: a typed body in the [`Envelope`] of the ledger.
 
 #[cfg(test)]
 mod properties;
 #[cfg(test)]
 mod tests;
 
-use super::{Body, Entry};
+use super::{Entry, EntryBody};
 use crate::ledger::envelope::{DecodeError, EncodeError, Envelope};
 
-/// An entry as it was recorded.
+/// An entry with the version of the server that recorded it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Recorded {
-    /// The entry. A refusal has no change: its change id is nil.
+pub struct RecordedEntry {
+    /// The entry. The change id of a refusal is nil.
     pub entry: Entry,
-    /// The version of the server that recorded it.
+    /// The version of that server.
     pub server_version: String,
 }
 
-/// The canonical text of an entry, made by a server of this version.
+/// The canonical text of an entry recorded by a server of this version.
 ///
 /// # Errors
-/// Never for an entry that the domain can make; the encoder's own error otherwise.
+/// The encoder's error. It cannot happen for an entry that the domain makes.
 pub fn encode(entry: &Entry, server_version: &str) -> Result<String, EncodeError> {
     let envelope = Envelope {
         account: entry.account,
@@ -34,20 +34,21 @@ pub fn encode(entry: &Entry, server_version: &str) -> Result<String, EncodeError
     envelope.encode()
 }
 
-/// Reads the canonical text of an entry, also of a kind that this build does not know.
+/// Reads the canonical text of an entry. An unknown kind is accepted.
 ///
 /// # Errors
-/// When one of the seven members is missing or has a value that it cannot have, or there are others.
-pub fn decode(text: &str) -> Result<Recorded, DecodeError> {
+/// If one of the seven members is missing or invalid, or if there is another member.
+pub fn decode(text: &str) -> Result<RecordedEntry, DecodeError> {
     let line = Envelope::decode(text)?;
-    let body = Body::read(line.kind, line.schema, line.account, line.body.get()).ok_or(DecodeError::Member("body"))?;
+    let body =
+        EntryBody::read(line.kind, line.schema, line.account, line.body.get()).ok_or(DecodeError::Member("body"))?;
     let entry = Entry {
         account: line.account,
         log_index: line.log_index,
         recorded_at: line.recorded_at,
         body,
     };
-    Ok(Recorded {
+    Ok(RecordedEntry {
         entry,
         server_version: line.server_version.into_owned(),
     })

@@ -46,7 +46,6 @@ pub(super) fn revoked(answer: v1::GrantSharePermissionResponse) -> v1::RevokeSha
         replayed: answer.replayed,
         joined: answer.joined,
         warning: COPIES_STAY.into(),
-        ..Default::default()
     }
 }
 

@@ -132,7 +132,7 @@ pub enum LedgerError {
     },
     /// The ledger was longer once.
     #[error(
-        "truncated: the older checkpoint has {older} entries, this ledger has {size}; entries from {size} on are gone"
+        "truncated: the older checkpoint has {older} entries, this ledger has {size}; entry {size} and all later entries are missing"
     )]
     /// The ledger is shorter than the older checkpoint.
     Truncated {

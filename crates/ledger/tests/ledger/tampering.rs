@@ -157,7 +157,7 @@ fn a_truncated_ledger_is_detected_by_an_older_checkpoint() {
     let error = verify(truncated.export_all(), Some(ledger.checkpoint(SIZE))).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "account 000011112222: truncated: the older checkpoint has 600 entries, this ledger has 500; entries from 500 on are gone"
+        "account 000011112222: truncated: the older checkpoint has 600 entries, this ledger has 500; entry 500 and all later entries are missing"
     );
     assert_eq!(error.index(), Some(500));
 }

@@ -1,7 +1,7 @@
 //! A circuit breaker for one account in one Region: it stops calls while AWS does not answer. Pure.
 //!
-//! The circuit opens after [`CircuitSettings::failures`] calls in a row without an answer (not sent, timed out, reset, 5xx).
-//! While it is open no call starts. After a cool-down one change probes the endpoint. Any answer closes the circuit, a refusal
+//! The circuit opens after `forwarder.circuit_failures` calls in a row without an answer (not sent, timed out, reset, 5xx). While
+//! it is open no call starts. After a cool-down one change probes the endpoint. Any answer closes the circuit, a refusal
 //! too. If the probe gets no answer, the next cool-down is twice as long.
 
 use std::time::Duration;

@@ -10,7 +10,7 @@
 //! 4. [`export`] is the file that an auditor keeps. [`verify`] verifies it without trusting it, and names what is
 //!    wrong.
 //!
-//! [`Hash`], [`tile::Tiles`] and [`export::Header`] share their names with types of other packages. They keep the
+//! `Hash`, [`tile::Tiles`] and [`export::Header`] share their names with types of other packages. They keep the
 //! terms of the RFC and of the format, and are used with their module's name.
 
 pub mod check;

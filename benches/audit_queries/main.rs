@@ -1,13 +1,13 @@
 //! How fast the history answers, next to the same SQL run straight on Postgres.
 //!
-//! `cargo bench --bench audit_queries [-- --entries N --rounds N --keep FOLDER --pages NAME --turns FILE]` starts a private Postgres and a server on loopback,
-//! loads N entries (default 1 million) of 100 accounts over a year, and prints p50 and p99 of each query, asked over gRPC and in
-//! SQL, in turns. Then it exports and verifies the longest ledger, and adds entries to a long ledger and to an empty one. What was
-//! loaded into a FOLDER is still there the next time. With a NAME, only those pages are asked for that have it in their names, and
-//! nothing else is measured.
+//! `cargo bench --bench audit_queries [-- --entries N --rounds N --keep FOLDER --pages NAME --turns FILE]` starts a
+//! private Postgres and a server on loopback, loads N entries (default 1 million) of 100 accounts over a year, and
+//! prints p50 and p99 of each query, asked over gRPC and in SQL, in turns. Then it exports and verifies the longest
+//! ledger, and adds entries to a long ledger and to an empty one. What was loaded into a FOLDER is still there the next
+//! time. With a NAME, only those pages are asked for that have it in their names, and nothing else is measured.
 //!
-//! To compare the exports of two builds, run both with one FILE in `--turns`: they lock it in turns, export and verify the longest
-//! ledger each time, and measure nothing else.
+//! To compare the exports of two builds, run both with one FILE in `--turns`: they lock it in turns, export and verify
+//! the longest ledger each time, and measure nothing else.
 
 #![allow(
     clippy::unwrap_used,

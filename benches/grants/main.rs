@@ -1,7 +1,8 @@
 //! How fast shares are granted, next to what one would build without sharewarden, and to what no service can be faster than.
 //!
-//! `cargo bench --bench grants [-- --seconds N --rounds N --quick --cell ACCOUNTSxCALLERS --turns FILE]` starts a private Postgres (fsync on), the simulator and the
-//! service, each as processes of their own, and lets callers at them in a closed loop, in turns within each round:
+//! `cargo bench --bench grants [-- --seconds N --rounds N --quick --cell ACCOUNTSxCALLERS --turns FILE]` starts a
+//! private Postgres (fsync on), the simulator and the service, each as processes of their own, and lets callers at them
+//! in a closed loop, in turns within each round:
 //!
 //! - **grants**: the whole of it, gRPC to ledger to AWS and back;
 //! - **naive**: the same rows for each grant in two transactions of its own, straight with sqlx; no gRPC, no AWS; with a pool of

@@ -136,7 +136,8 @@ impl Stack {
         }
     }
 
-    /// Tells Postgres how large the tables are, as its autovacuum does within a minute: plans made while they were empty walk them.
+    /// Tells Postgres how large the tables are, as its autovacuum does within a minute: plans made while they were
+    /// empty walk them.
     pub(crate) async fn all_is_known_to_the_planner(&self) {
         sqlx::raw_sql("ANALYZE").execute(&self.pool).await.unwrap();
     }

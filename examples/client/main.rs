@@ -3,8 +3,8 @@
 //! `client <URL> <account/region/image> <recipient> <reason>`
 //!
 //! Who calls, by the environment: SHAREWARDEN_TLS_CA (a PEM file: trust this authority; the URL says https),
-//! SHAREWARDEN_TLS_CERTIFICATE and SHAREWARDEN_TLS_KEY (PEM files: show this certificate), SHAREWARDEN_TOKEN_FILE (send the bearer
-//! token in this file), SHAREWARDEN_PRINCIPAL (say who calls, to a service on this machine that trusts it).
+//! SHAREWARDEN_TLS_CERTIFICATE and SHAREWARDEN_TLS_KEY (PEM files: show this certificate), SHAREWARDEN_TOKEN_FILE (send
+//! the bearer token in this file), SHAREWARDEN_PRINCIPAL (say who calls, to a service on this machine that trusts it).
 #![allow(
     clippy::disallowed_methods,
     clippy::print_stdout,

@@ -1,5 +1,5 @@
-//! What the edge of the server does by itself, over real sockets: TLS, tokens, roles, who may call, what cannot be read, panics, gRPC-Web,
-//! health and reflection. Behind it stands a service that knows no store.
+//! What the edge of the server does by itself, over real sockets: TLS, tokens, roles, who may call, what cannot be
+//! read, panics, gRPC-Web, health and reflection. Behind it stands a service that knows no store.
 
 #![allow(
     clippy::unwrap_used,

@@ -1,4 +1,4 @@
-//! What is attacked: a real process of the program, of which the test sees standard error, memory and exit.
+//! The target: a real process of the program. The test sees its standard error, its memory and its exit status.
 
 use std::{
     io::Write,
@@ -32,7 +32,7 @@ impl Process {
         Self::start(command, vec![file])
     }
 
-    /// Starts `sharewarden simulate` with the sample and these settings on top: members of a JSON object.
+    /// Starts `sharewarden simulate` with the sample, overridden by these members of a JSON object.
     pub(crate) fn simulate(more: &str) -> Self {
         let mut settings = serde_json::to_value(sharewarden_simulator::sample()).unwrap();
         let more: serde_json::Map<_, _> = serde_json::from_str(more).unwrap();
@@ -66,7 +66,7 @@ impl Process {
         }
     }
 
-    /// The first line on standard error that holds this text, now or later.
+    /// Waits for the first line on standard error that contains this text.
     pub(crate) async fn line_with(&self, text: &str) -> String {
         let find = || {
             let said = self.said.lock().unwrap();
@@ -81,37 +81,37 @@ impl Process {
                 let ended = more.changed().await.is_err();
                 assert!(
                     !ended || find().is_some(),
-                    "ended before it said {text:?}: {:?}",
+                    "the process ended before it logged {text:?}: {:?}",
                     self.said
                 );
             }
         };
         tokio::time::timeout(TIMEOUT, found)
             .await
-            .unwrap_or_else(|_| panic!("{text:?} is said in time"))
+            .unwrap_or_else(|_| panic!("{text:?} was not logged in time"))
     }
 
-    /// The memory that it has, in KiB; none where the system does not tell.
+    /// Its resident memory, in KiB. None if the operating system has no `/proc`.
     pub(crate) fn memory(&self) -> Option<u64> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()?)).ok()?;
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
         line.trim().strip_suffix(" kB")?.parse().ok()
     }
 
-    /// Fails if it has grown by more than so many MiB.
-    pub(crate) fn assert_flat(&self, before: Option<u64>, at_most: u64) {
+    /// Fails if the memory grew by more than `at_most` MiB.
+    pub(crate) fn assert_memory_growth(&self, before: Option<u64>, at_most: u64) {
         if let (Some(before), Some(after)) = (before, self.memory()) {
             println!("memory: {before} KiB before, {after} KiB after");
             let grown = after.saturating_sub(before) / 1024;
             assert!(
                 grown <= at_most,
-                "grown by {grown} MiB: {before} KiB before, {after} KiB after"
+                "the memory grew by {grown} MiB: {before} KiB before, {after} KiB after"
             );
         }
     }
 
-    /// Fails if it has said that something went wrong which no input may bring about.
-    pub(crate) fn assert_calm(&self) {
+    /// Fails if it logged a panic or an internal error. No input may cause one.
+    pub(crate) fn assert_no_internal_error(&self) {
         let said = self.said.lock().unwrap();
         let is_bad = |line: &&String| {
             let line = line.to_lowercase();
@@ -123,14 +123,14 @@ impl Process {
         assert!(bad.is_empty(), "{bad:#?}");
     }
 
-    /// Ends it by a signal, and fails unless it ends well and soon.
+    /// Sends SIGTERM, and fails unless the process exits with success in time.
     pub(crate) async fn stop(mut self) {
         let pid = Pid::from_raw(self.child.id().unwrap().cast_signed()).unwrap();
         kill_process(pid, Signal::TERM).unwrap();
         let ended = tokio::time::timeout(TIMEOUT, self.child.wait()).await;
         let ended = ended.expect("it ends in time").unwrap();
         assert!(ended.success(), "{ended:?}: {:?}", self.said);
-        self.assert_calm();
+        self.assert_no_internal_error();
     }
 }
 

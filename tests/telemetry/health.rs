@@ -1,4 +1,4 @@
-//! `sharewarden health`, as a container's health check runs it.
+//! `sharewarden health`, as the health check of a container runs it.
 
 use std::{process::Output, time::Duration};
 
@@ -21,7 +21,7 @@ fn said(output: &Output) -> (Option<i32>, String) {
 }
 
 #[tokio::test]
-async fn its_exit_code_tells_whether_calls_are_taken() {
+async fn the_exit_code_of_health_says_whether_the_server_accepts_calls() {
     let (database, simulator) = tokio::join!(database(), simulator());
     let served = Served::start(&config_text(
         database.url(),
@@ -38,7 +38,7 @@ async fn its_exit_code_tells_whether_calls_are_taken() {
         };
         tokio::time::timeout(TIMEOUT, reached)
             .await
-            .unwrap_or_else(|_| panic!("it becomes {code}"));
+            .unwrap_or_else(|_| panic!("the exit code did not become {code} in time"));
     };
     becomes(0).await;
     let serving = (Some(0), "SERVING".to_owned());
@@ -54,7 +54,7 @@ async fn its_exit_code_tells_whether_calls_are_taken() {
         Some(2)
     );
 
-    // A schema of the future: alive, and not ready.
+    // With a newer schema, the server is alive and not ready.
     let mut admin = PgConnection::connect(database.url()).await.unwrap();
     let newer = "INSERT INTO _sqlx_migrations VALUES (9999, 'of the future', now(), true, '\\x00', 0)";
     sqlx::query(newer).execute(&mut admin).await.unwrap();
@@ -79,7 +79,7 @@ async fn its_exit_code_tells_whether_calls_are_taken() {
 }
 
 #[tokio::test]
-async fn a_server_that_says_nothing_is_not_waited_for() {
+async fn health_times_out_when_the_server_does_not_answer() {
     let mute = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let server = format!("http://{}", mute.local_addr().unwrap());
     let mut command = program();

@@ -1,4 +1,4 @@
-//! The program itself, and what it says.
+//! The running program and its log.
 
 use std::{
     io::Write,
@@ -13,7 +13,7 @@ use tokio::{
     process::{Child, ChildStderr, Command},
 };
 
-/// `sharewarden`, without what the environment of the test says to it.
+/// `sharewarden` without the environment variables of the test.
 pub(crate) fn program() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_sharewarden"));
     command
@@ -45,7 +45,7 @@ pub(crate) struct Served {
 }
 
 impl Served {
-    /// Starts it, and waits until it serves. It must log at level `info`.
+    /// Starts the server and waits until it serves. The configuration must log at level `info`.
     pub(crate) async fn start(config: &str) -> Self {
         let mut file = tempfile::NamedTempFile::new().unwrap();
         file.write_all(config.as_bytes()).unwrap();
@@ -83,11 +83,16 @@ impl Served {
         kill_process(pid, signal).unwrap();
     }
 
-    /// Reads the log until it says this.
+    /// Reads the log until a line has this message.
     pub(crate) async fn line(&mut self, message: &str) {
         let said = async {
             loop {
-                let line = self.log.next_line().await.unwrap().expect("it is said before the end");
+                let line = self
+                    .log
+                    .next_line()
+                    .await
+                    .unwrap()
+                    .expect("the message is logged before the end");
                 let line: serde_json::Value = serde_json::from_str(&line).unwrap();
                 if line["message"] == message {
                     return;
@@ -97,7 +102,7 @@ impl Served {
         tokio::time::timeout(TIMEOUT, said).await.expect("it is said in time");
     }
 
-    /// Reads the log to its end, which is the end of the process.
+    /// Reads the log until the process ends.
     pub(crate) async fn rest_of_the_log(&mut self) -> Vec<serde_json::Value> {
         let read = async {
             let mut lines = Vec::new();
@@ -109,7 +114,7 @@ impl Served {
         tokio::time::timeout(TIMEOUT, read).await.expect("it ends in time")
     }
 
-    /// Ends it in order, and tells what it logged.
+    /// Shuts the server down gracefully, and returns the rest of its log.
     pub(crate) async fn stop(mut self) -> Vec<serde_json::Value> {
         self.signal(Signal::TERM);
         let log = self.rest_of_the_log().await;

@@ -1,4 +1,4 @@
-//! Readiness follows the database: gone, back, with a schema that is older or newer.
+//! Readiness follows the database: unreachable, back again, or with an older or newer schema.
 
 use std::time::Duration;
 
@@ -21,13 +21,13 @@ async fn is_serving(client: &mut HealthClient<Channel>, service: &str) -> bool {
     answer.into_inner().status() == ServingStatus::Serving
 }
 
-/// As Kubernetes asks.
+/// The health client of the admin port, as Kubernetes uses it.
 async fn on_admin_port(served: &Served) -> HealthClient<Channel> {
     let endpoint = Channel::from_shared(format!("http://{}", served.admin())).unwrap();
     HealthClient::new(endpoint.connect().await.unwrap())
 }
 
-/// What a service says of itself, everywhere that it says it.
+/// The readiness of a service in all places that report it: reason, health status and gauge.
 async fn said(served: &Served) -> (String, bool, bool) {
     let ready = get(served.admin(), "/readyz").await;
     let told: serde_json::Value = serde_json::from_str(&ready.body).unwrap();
@@ -50,7 +50,7 @@ async fn said(served: &Served) -> (String, bool, bool) {
     (if all { reason } else { "MIXED".into() }, statuses[0], gauge)
 }
 
-/// Waits until it says so everywhere, while it lives on.
+/// Waits until all places report this reason, while the service stays alive.
 async fn becomes(served: &Served, reason: &str) {
     let ready = reason == "READY";
     let reached = async {

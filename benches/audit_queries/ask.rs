@@ -76,10 +76,10 @@ const COLUMNS: &str =
     reason, ticket, region, image_id, shared_account_id, generation, aws_request_id, error_reason";
 
 const WARM_UP: usize = 10;
-/// A slow query is not repeated after this time.
+/// The maximum time to repeat one query.
 const TIME_LIMIT: Duration = Duration::from_secs(20);
 
-/// Reads all values of the row into memory, as a client in SQL would.
+/// A row of the history. Decoding it reads all values, as a client in SQL would.
 #[derive(sqlx::FromRow)]
 #[expect(dead_code, reason = "read, and dropped")]
 struct Line {

@@ -255,21 +255,21 @@ fn program() -> Command {
 struct Process(Child);
 
 impl Process {
-    /// Starts the process, and waits for the line of its log with the text `says`.
-    fn start(command: &mut Command, says: &str) -> (Self, String) {
+    /// Starts the process, and waits for the line of its log that has this text.
+    fn start(command: &mut Command, text: &str) -> (Self, String) {
         let mut child = command.spawn().unwrap();
         let mut log = BufReader::with_capacity(1 << 20, child.stderr.take().unwrap());
-        let mut said = String::new();
+        let mut skipped = String::new();
         let line = loop {
             let mut line = String::new();
             assert!(
                 log.read_line(&mut line).unwrap() > 0,
-                "{said}the process ended before it logged {says}"
+                "{skipped}the process ended before it logged {text}"
             );
-            if line.contains(says) {
+            if line.contains(text) {
                 break line;
             }
-            said += &line;
+            skipped += &line;
         };
         std::thread::spawn(move || drain(log));
         (Self(child), line)

@@ -87,10 +87,10 @@ impl Served {
             .unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let address = lines.next_line().await.unwrap().expect("the server starts");
-        let (told, tasks) = watch::channel(0);
+        let (task_count, tasks) = watch::channel(0);
         tokio::spawn(async move {
             while let Ok(Some(line)) = lines.next_line().await {
-                told.send_replace(line.parse().unwrap());
+                task_count.send_replace(line.parse().unwrap());
             }
         });
         Self {

@@ -114,24 +114,26 @@ fn without_default(key: &Key, default: Option<&str>) -> String {
         return description.clone();
     };
     let is_empty = ["[]", "{}"].contains(&default);
-    let Some((before, said)) = description.rsplit_once("Default") else {
+    let Some((before, stated)) = description.rsplit_once("Default") else {
         assert!(
             is_empty,
             "the doc comment of {name} in src/config must name its default, {default}"
         );
         return description.clone();
     };
-    let said = said.trim_start_matches([':', ' ']);
-    let (said, after) = match said.split_once(". ") {
-        Some((said, after)) => (said, after),
-        None => (said.trim_end_matches('.'), ""),
+    let stated = stated.trim_start_matches([':', ' ']);
+    let (stated, after) = match stated.split_once(". ") {
+        Some((stated, after)) => (stated, after),
+        None => (stated.trim_end_matches('.'), ""),
     };
     let plain = |text: &str| text.replace(['`', '"'], "");
     let duration = |text: &str| humantime::parse_duration(&plain(text)).ok();
-    let is_none = is_empty && said.starts_with("none");
+    let is_none = is_empty && stated.starts_with("none");
     assert!(
-        is_none || plain(said) == plain(default) || duration(said).is_some_and(|said| Some(said) == duration(default)),
-        "the doc comment of {name} in src/config says that its default is {said}, but it is {default}"
+        is_none
+            || plain(stated) == plain(default)
+            || duration(stated).is_some_and(|stated| Some(stated) == duration(default)),
+        "the doc comment of {name} in src/config says that its default is {stated}, but it is {default}"
     );
     format!("{}{after}", before).trim().to_owned()
 }

@@ -17,7 +17,7 @@ use tokio::{
 /// A process of the program.
 pub(crate) struct Process {
     child: Child,
-    said: Arc<Mutex<Vec<String>>>,
+    logged: Arc<Mutex<Vec<String>>>,
     more: watch::Receiver<usize>,
     _files: Vec<tempfile::NamedTempFile>,
 }
@@ -48,10 +48,10 @@ impl Process {
 
     fn start(mut command: Command, files: Vec<tempfile::NamedTempFile>) -> Self {
         let mut child = command.spawn().unwrap();
-        let said = Arc::new(Mutex::new(Vec::new()));
+        let logged = Arc::new(Mutex::new(Vec::new()));
         let (count, more) = watch::channel(0);
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
-        let kept = said.clone();
+        let kept = logged.clone();
         tokio::spawn(async move {
             while let Ok(Some(line)) = lines.next_line().await {
                 kept.lock().unwrap().push(line);
@@ -60,7 +60,7 @@ impl Process {
         });
         Self {
             child,
-            said,
+            logged,
             more,
             _files: files,
         }
@@ -69,8 +69,8 @@ impl Process {
     /// Waits for the first line on standard error that contains this text.
     pub(crate) async fn line_with(&self, text: &str) -> String {
         let find = || {
-            let said = self.said.lock().unwrap();
-            said.iter().find(|line| line.contains(text)).cloned()
+            let logged = self.logged.lock().unwrap();
+            logged.iter().find(|line| line.contains(text)).cloned()
         };
         let mut more = self.more.clone();
         let found = async {
@@ -82,7 +82,7 @@ impl Process {
                 assert!(
                     !ended || find().is_some(),
                     "the process ended before it logged {text:?}: {:?}",
-                    self.said
+                    self.logged
                 );
             }
         };
@@ -112,14 +112,14 @@ impl Process {
 
     /// Fails if it logged a panic or an internal error. No input may cause one.
     pub(crate) fn assert_no_internal_error(&self) {
-        let said = self.said.lock().unwrap();
+        let logged = self.logged.lock().unwrap();
         let is_bad = |line: &&String| {
             let line = line.to_lowercase();
             ["panic", "a fault of the service", "rust_backtrace"]
                 .iter()
                 .any(|word| line.contains(word))
         };
-        let bad: Vec<_> = said.iter().filter(is_bad).collect();
+        let bad: Vec<_> = logged.iter().filter(is_bad).collect();
         assert!(bad.is_empty(), "{bad:#?}");
     }
 
@@ -128,8 +128,8 @@ impl Process {
         let pid = Pid::from_raw(self.child.id().unwrap().cast_signed()).unwrap();
         kill_process(pid, Signal::TERM).unwrap();
         let ended = tokio::time::timeout(TIMEOUT, self.child.wait()).await;
-        let ended = ended.expect("it ends in time").unwrap();
-        assert!(ended.success(), "{ended:?}: {:?}", self.said);
+        let ended = ended.expect("the process ends in time").unwrap();
+        assert!(ended.success(), "{ended:?}: {:?}", self.logged);
         self.assert_no_internal_error();
     }
 }

@@ -101,7 +101,9 @@ pub(crate) async fn assert_serves(address: SocketAddr) {
             }
         }
     };
-    let granted = tokio::time::timeout(TIMEOUT, serves).await.expect("it serves");
+    let granted = tokio::time::timeout(TIMEOUT, serves)
+        .await
+        .expect("the server completes a grant in time");
     assert_eq!(granted.change.unwrap().state(), change::State::Succeeded);
 }
 

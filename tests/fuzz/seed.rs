@@ -1,6 +1,7 @@
 //! The source of all random input. A run has a seed and each case has a number; a failure prints both.
 
-/// Set this to the seed that a failed run printed, to get the same bytes again. Values that the server makes, such as ids, differ.
+/// Set this to the seed that a failed run printed, to send the same bytes again. Values that the server makes, such as ids,
+/// differ.
 const SEED: &str = "SHAREWARDEN_FUZZ_SEED";
 /// Multiplies the number of cases, for a longer run.
 const FACTOR: &str = "SHAREWARDEN_FUZZ_FACTOR";

@@ -94,7 +94,7 @@ const ADMIN: [(&str, &str); 14] = [
     ("PATCH /_simulator/%2e%2e/state", ""),
 ];
 
-/// Faults. Each capital letter is replaced by an extreme value.
+/// Faults. Each `N` and `S` is replaced by an unusual number.
 const EFFECTS: [&str; 9] = [
     r#"{"kind":"latency","milliseconds":N,"moment":"before_applying"}"#,
     r#"{"kind":"throttle","http_status":S,"retry_after_seconds":N}"#,

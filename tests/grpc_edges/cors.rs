@@ -98,8 +98,8 @@ async fn a_page_of_a_forbidden_origin_is_not_authenticated_by_its_principal_head
              content-type: application/grpc-web+proto\r\nx-sharewarden-principal: root\r\ncontent-length: 5\r\n\r\n\0\0\0\0\0"
         );
         let answer = over_http_1(&server, &request).await;
-        let told = ["grpc-status: ", "grpc-status:"].map(|name| answer.contains(&format!("{name}{status}")));
-        assert!(told.contains(&true), "{origin}: {answer}");
+        let found = ["grpc-status: ", "grpc-status:"].map(|name| answer.contains(&format!("{name}{status}")));
+        assert!(found.contains(&true), "{origin}: {answer}");
     }
     assert_eq!(server.refused(), ["foreign_page"; 2]);
     server.stop().await;

@@ -180,7 +180,7 @@ fn storeless_audit() -> Audit {
     }
 }
 
-/// Answers every grant, panics in GetSharePermission, and never answers GetChange.
+/// Answers every call with success, but panics in GetSharePermission and never answers GetChange.
 struct Storeless {
     endless: Arc<Notify>,
 }

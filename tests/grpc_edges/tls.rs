@@ -105,7 +105,7 @@ async fn connect(address: SocketAddr, tls: ClientTlsConfig) -> Result<Channel, t
     let endpoint = endpoint.tls_config(tls).unwrap();
     tokio::time::timeout(TIMEOUT, endpoint.connect())
         .await
-        .expect("it is decided in time")
+        .expect("the handshake ends in time")
 }
 
 /// The principal of a call on this connection, with or without a principal header.
@@ -182,7 +182,7 @@ async fn a_certificate_without_a_principal_is_unauthenticated_without_a_reason()
         names: vec![uri(ID), uri("spiffe://example.org/another")],
         ..LeafCertificate::default()
     });
-    let mut told = Vec::new();
+    let mut errors = Vec::new();
     for (client, why) in [
         (Some(&nameless), "certificate_name"),
         (Some(&ambiguous), "certificate_name"),
@@ -190,10 +190,10 @@ async fn a_certificate_without_a_principal_is_unauthenticated_without_a_reason()
     ] {
         let status = secured.known(client).await.unwrap_err();
         assert_eq!(status.code(), Code::Unauthenticated);
-        told.push((status.message().to_owned(), status.details().to_owned()));
+        errors.push((status.message().to_owned(), status.details().to_owned()));
         assert_eq!(secured.server.refused(), [why]);
     }
-    assert!(told.iter().all(|answer| *answer == told[0]), "{told:?}");
+    assert!(errors.iter().all(|answer| *answer == errors[0]), "{errors:?}");
     secured.end().await;
 }
 
@@ -232,7 +232,9 @@ async fn calls_are_refused_after_the_certificate_of_their_connection_expires() {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    let status = tokio::time::timeout(TIMEOUT, expired).await.expect("it expires");
+    let status = tokio::time::timeout(TIMEOUT, expired)
+        .await
+        .expect("the certificate expires in time");
     assert_eq!(status.code(), Code::Unauthenticated);
     assert_eq!(secured.server.refused(), ["certificate_expired"]);
     drop(channel);
@@ -278,7 +280,7 @@ async fn new_certificates_are_loaded_and_invalid_ones_are_ignored() {
     };
     tokio::time::timeout(TIMEOUT, taken_over)
         .await
-        .expect("it is taken over");
+        .expect("the new certificate is loaded in time");
     assert!(
         secured.connect(secured.authority.trusted(None)).await.is_err(),
         "the old one is gone"
@@ -295,7 +297,7 @@ async fn new_certificates_are_loaded_and_invalid_ones_are_ignored() {
         ..LeafCertificate::default()
     });
     secured.files.write("client-ca.pem", &next.pem);
-    let believed = async {
+    let trusted = async {
         loop {
             if let Ok(channel) = secured.connect(next.trusted(Some(&client))).await
                 && let Ok(name) = known(channel, None).await
@@ -306,7 +308,9 @@ async fn new_certificates_are_loaded_and_invalid_ones_are_ignored() {
         }
     };
     assert_eq!(
-        tokio::time::timeout(TIMEOUT, believed).await.expect("it is believed"),
+        tokio::time::timeout(TIMEOUT, trusted)
+            .await
+            .expect("the new authority is trusted in time"),
         ID
     );
     secured.end().await;
@@ -347,7 +351,10 @@ async fn a_stalled_handshake_frees_its_slot_and_blocks_nobody() {
     // The first bytes of a TLS record, and then nothing.
     silent.write_all(&[0x16, 3, 1, 2]).await.unwrap();
     let ended = tokio::time::timeout(TIMEOUT, silent.read(&mut [0; 16])).await;
-    assert!(matches!(ended.expect("it is closed"), Ok(0) | Err(_)));
+    assert!(matches!(
+        ended.expect("the connection is closed in time"),
+        Ok(0) | Err(_)
+    ));
     secured.server.refused_for("handshake").await;
     // Both slots were taken; now one is free again.
     let second = async {
@@ -357,7 +364,7 @@ async fn a_stalled_handshake_frees_its_slot_and_blocks_nobody() {
     };
     tokio::time::timeout(TIMEOUT, second)
         .await
-        .expect("there is room again");
+        .expect("a slot is free again");
     drop(channel);
     secured.end().await;
 }
@@ -372,7 +379,7 @@ async fn a_plaintext_client_gets_no_plaintext_answer() {
         .unwrap();
     let mut answer = Vec::new();
     let read = tokio::time::timeout(TIMEOUT, plain.read_to_end(&mut answer)).await;
-    let _ = read.expect("it is closed");
+    let _ = read.expect("the connection is closed in time");
     assert!(!String::from_utf8_lossy(&answer).contains("HTTP"), "{answer:?}");
     secured.server.refused_for("handshake").await;
     secured.end().await;

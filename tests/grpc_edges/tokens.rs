@@ -182,12 +182,12 @@ async fn every_invalid_token_gets_the_same_error() {
         ("a.b.c".into(), "token_malformed"),
         (format!("{signed}.{signature}"), "token_malformed"),
     ];
-    let mut told = Vec::new();
+    let mut errors = Vec::new();
     for (token, why) in &refused {
         let status = known(&channel, token).await.unwrap_err();
         assert_eq!(status.code(), Code::Unauthenticated, "{why}: {token}");
         assert_eq!(server.refused(), [*why], "{token}");
-        told.push((status.message().to_owned(), status.details().to_owned()));
+        errors.push((status.message().to_owned(), status.details().to_owned()));
     }
     for (values, why) in [
         (&[][..], "missing"),
@@ -199,9 +199,9 @@ async fn every_invalid_token_gets_the_same_error() {
     ] {
         let status = known_by(channel.clone(), values).await.unwrap_err();
         assert_eq!((status.code(), server.refused()), (Code::Unauthenticated, vec![why]));
-        told.push((status.message().to_owned(), status.details().to_owned()));
+        errors.push((status.message().to_owned(), status.details().to_owned()));
     }
-    assert!(told.iter().all(|answer| *answer == told[0]), "{told:?}");
+    assert!(errors.iter().all(|answer| *answer == errors[0]), "{errors:?}");
     assert_eq!(
         known(&channel, &signed).await.unwrap(),
         "pipeline@example.com",

@@ -28,8 +28,11 @@ async fn the_admin_port_answers_probes_and_rejects_other_requests() {
     tokio::time::timeout(TIMEOUT, ready)
         .await
         .expect("the server becomes ready");
-    let told: serde_json::Value = serde_json::from_str(&get(admin, "/readyz").await.body).unwrap();
-    assert_eq!((&told["ready"], &told["reason"]), (&true.into(), &"READY".into()));
+    let readiness: serde_json::Value = serde_json::from_str(&get(admin, "/readyz").await.body).unwrap();
+    assert_eq!(
+        (&readiness["ready"], &readiness["reason"]),
+        (&true.into(), &"READY".into())
+    );
     let head = ask(admin, "HEAD", "/metrics").await;
     assert_eq!((head.status, head.body.as_str()), (200, ""));
     assert_eq!(ask(admin, "POST", "/metrics").await.status, 405);
@@ -55,12 +58,15 @@ async fn the_admin_port_rejects_large_headers_and_closes_excess_and_silent_conne
     );
     // The server may refuse the request before it is sent completely.
     let _ = large.write_all(head.as_bytes()).await;
-    let mut told = Vec::new();
-    let _ = tokio::time::timeout(TIMEOUT, large.read_to_end(&mut told))
+    let mut received = Vec::new();
+    let _ = tokio::time::timeout(TIMEOUT, large.read_to_end(&mut received))
         .await
         .unwrap();
-    let told = String::from_utf8_lossy(&told);
-    assert!(told.is_empty() || told.starts_with("HTTP/1.1 431"), "{told}");
+    let received = String::from_utf8_lossy(&received);
+    assert!(
+        received.is_empty() || received.starts_with("HTTP/1.1 431"),
+        "{received}"
+    );
 
     let headers: String = (0..100).map(|number| format!("x-{number}: 1\r\n")).collect();
     let mut many = TcpStream::connect(admin).await.unwrap();
@@ -79,8 +85,8 @@ async fn the_admin_port_rejects_large_headers_and_closes_excess_and_silent_conne
             let asked = stream
                 .write_all(b"GET /healthz HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n")
                 .await;
-            let mut told = String::new();
-            if asked.is_ok() && stream.read_to_string(&mut told).await.is_ok() && told.contains("alive") {
+            let mut received = String::new();
+            if asked.is_ok() && stream.read_to_string(&mut received).await.is_ok() && received.contains("alive") {
                 return;
             }
             tokio::time::sleep(Duration::from_millis(100)).await;

@@ -15,7 +15,7 @@ async fn health(server: &str, arguments: &[&str]) -> Output {
     tokio::time::timeout(TIMEOUT, command.output()).await.unwrap().unwrap()
 }
 
-fn said(output: &Output) -> (Option<i32>, String) {
+fn code_and_output(output: &Output) -> (Option<i32>, String) {
     let text = String::from_utf8(output.stdout.clone()).unwrap();
     (output.status.code(), text.trim().to_owned())
 }
@@ -42,12 +42,12 @@ async fn the_exit_code_of_health_says_whether_the_server_accepts_calls() {
     };
     becomes(0).await;
     let serving = (Some(0), "SERVING".to_owned());
-    assert_eq!(said(&health(server, &["--readiness"]).await), serving);
-    assert_eq!(said(&health(server, &["--liveness"]).await), serving);
+    assert_eq!(code_and_output(&health(server, &["--readiness"]).await), serving);
+    assert_eq!(code_and_output(&health(server, &["--liveness"]).await), serving);
     let by_name = ["--service", "sharewarden.v1.AuditService", "-o", "json"];
-    let (code, told) = said(&health(server, &by_name).await);
-    let told: serde_json::Value = serde_json::from_str(&told).unwrap();
-    assert_eq!((code, &told["status"]), (Some(0), &"SERVING".into()));
+    let (code, json) = code_and_output(&health(server, &by_name).await);
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!((code, &json["status"]), (Some(0), &"SERVING".into()));
     assert_eq!(health(server, &["--service", "of.nobody"]).await.status.code(), Some(3));
     assert_eq!(
         health(server, &["--liveness", "--readiness"]).await.status.code(),
@@ -60,10 +60,10 @@ async fn the_exit_code_of_health_says_whether_the_server_accepts_calls() {
     sqlx::query(newer).execute(&mut admin).await.unwrap();
     becomes(6).await;
     assert_eq!(
-        said(&health(server, &["--readiness"]).await),
+        code_and_output(&health(server, &["--readiness"]).await),
         (Some(6), "NOT_SERVING".to_owned())
     );
-    assert_eq!(said(&health(server, &["--liveness"]).await), serving);
+    assert_eq!(code_and_output(&health(server, &["--liveness"]).await), serving);
     sqlx::query("DELETE FROM _sqlx_migrations WHERE version = 9999")
         .execute(&mut admin)
         .await

@@ -34,13 +34,13 @@ async fn a_stuck_log_reader_does_not_block_the_service() {
     served.signal(Signal::TERM);
     let log = served.rest_of_the_log().await;
     assert!(served.ended().await.success());
-    let told = log.iter().find(|line| {
+    let warning = log.iter().find(|line| {
         line["message"]
             .as_str()
             .is_some_and(|message| message.starts_with("lines of the log were dropped"))
     });
     assert!(
-        told.is_some_and(|line| line["lines"].as_u64() > Some(0)),
+        warning.is_some_and(|line| line["lines"].as_u64() > Some(0)),
         "{:?}",
         log.last()
     );

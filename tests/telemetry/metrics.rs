@@ -201,10 +201,10 @@ async fn a_failed_worker_round_is_counted_logged_once_and_retried() {
     reach(&served, LAST_SUCCESS, &signing, |success| success > before).await;
     owner.close().await.unwrap();
     let log = served.stop().await;
-    let said = log.iter().filter(|line| line["worker"] == "signing");
-    let said: Vec<_> = said.map(|line| line["message"].as_str().unwrap()).collect();
+    let messages = log.iter().filter(|line| line["worker"] == "signing");
+    let messages: Vec<_> = messages.map(|line| line["message"].as_str().unwrap()).collect();
     assert_eq!(
-        said,
+        messages,
         [
             "cannot sign checkpoints; the worker tries again",
             "the worker succeeds again"

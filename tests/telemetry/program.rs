@@ -53,14 +53,20 @@ impl Served {
         let mut log = BufReader::new(child.stderr.take().unwrap()).lines();
         let serving = async {
             loop {
-                let line = log.next_line().await.unwrap().expect("it serves before it ends");
+                let line = log
+                    .next_line()
+                    .await
+                    .unwrap()
+                    .expect("the process serves before it ends");
                 let line: serde_json::Value = serde_json::from_str(&line).unwrap();
                 if line["message"] == "serving" {
                     return line;
                 }
             }
         };
-        let serving = tokio::time::timeout(TIMEOUT, serving).await.expect("it serves in time");
+        let serving = tokio::time::timeout(TIMEOUT, serving)
+            .await
+            .expect("the process serves in time");
         Self {
             child,
             address: format!("http://{}", serving["address"].as_str().unwrap()),
@@ -85,7 +91,7 @@ impl Served {
 
     /// Reads the log until a line has this message.
     pub(crate) async fn line(&mut self, message: &str) {
-        let said = async {
+        let found = async {
             loop {
                 let line = self
                     .log
@@ -99,7 +105,9 @@ impl Served {
                 }
             }
         };
-        tokio::time::timeout(TIMEOUT, said).await.expect("it is said in time");
+        tokio::time::timeout(TIMEOUT, found)
+            .await
+            .expect("the message is logged in time");
     }
 
     /// Reads the log until the process ends.
@@ -111,7 +119,9 @@ impl Served {
             }
             lines
         };
-        tokio::time::timeout(TIMEOUT, read).await.expect("it ends in time")
+        tokio::time::timeout(TIMEOUT, read)
+            .await
+            .expect("the process ends in time")
     }
 
     /// Shuts the server down gracefully, and returns the rest of its log.
@@ -125,7 +135,7 @@ impl Served {
     pub(crate) async fn ended(&mut self) -> ExitStatus {
         tokio::time::timeout(TIMEOUT, self.child.wait())
             .await
-            .expect("it ends in time")
+            .expect("the process ends in time")
             .unwrap()
     }
 }

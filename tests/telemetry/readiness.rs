@@ -28,10 +28,10 @@ async fn on_admin_port(served: &Served) -> HealthClient<Channel> {
 }
 
 /// The readiness of a service in all places that report it: reason, health status and gauge.
-async fn said(served: &Served) -> (String, bool, bool) {
+async fn reported(served: &Served) -> (String, bool, bool) {
     let ready = get(served.admin(), "/readyz").await;
-    let told: serde_json::Value = serde_json::from_str(&ready.body).unwrap();
-    assert_eq!(ready.status == 200, told["ready"] == true, "{ready:?}");
+    let json: serde_json::Value = serde_json::from_str(&ready.body).unwrap();
+    assert_eq!(ready.status == 200, json["ready"] == true, "{ready:?}");
     let channel = Channel::from_shared(served.address.clone()).unwrap();
     let mut client = HealthClient::new(channel.connect().await.unwrap());
     let mut statuses = Vec::new();
@@ -46,7 +46,7 @@ async fn said(served: &Served) -> (String, bool, bool) {
     statuses.push(is_serving(&mut on_admin_port(served).await, "readiness").await);
     let all = statuses.iter().all(|serving| *serving == statuses[0]);
     let gauge = Scraped::of(served).await.value("sharewarden_ready", &[]) == Some(1.0);
-    let reason = told["reason"].as_str().unwrap().to_owned();
+    let reason = json["reason"].as_str().unwrap().to_owned();
     (if all { reason } else { "MIXED".into() }, statuses[0], gauge)
 }
 
@@ -54,7 +54,7 @@ async fn said(served: &Served) -> (String, bool, bool) {
 async fn becomes(served: &Served, reason: &str) {
     let ready = reason == "READY";
     let reached = async {
-        while said(served).await != (reason.to_owned(), ready, ready) {
+        while reported(served).await != (reason.to_owned(), ready, ready) {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     };

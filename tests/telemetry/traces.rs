@@ -120,9 +120,9 @@ async fn one_grant_is_one_connected_trace_from_the_caller_to_the_call_to_aws() {
         Some(change.attempts[0].aws_request_id.clone())
     );
     let calls = environment.simulator.calls();
-    let told = calls.iter().find(|call| call.operation == UPDATE).unwrap();
+    let update = calls.iter().find(|call| call.operation == UPDATE).unwrap();
     let traceparent = format!("00-{TRACE}-{}-01", hex(&attempt.span_id));
-    assert_eq!(told.traceparent.as_deref(), Some(traceparent.as_str()));
+    assert_eq!(update.traceparent.as_deref(), Some(traceparent.as_str()));
 
     // A batch is not part of a caller's trace. It and the spans that it committed link to each other.
     let commits = collector.spans_named("commit");
@@ -139,9 +139,9 @@ async fn one_grant_is_one_connected_trace_from_the_caller_to_the_call_to_aws() {
     );
 
     // The log has the same ids.
-    let said = log.iter().find(|line| line["message"] == "called AWS").unwrap();
+    let called = log.iter().find(|line| line["message"] == "called AWS").unwrap();
     assert_eq!(
-        (&said["trace_id"], &said["change_id"]),
+        (&called["trace_id"], &called["change_id"]),
         (&TRACE.into(), &change.change_id.as_str().into())
     );
     let ended = log.iter().find(|line| line["message"] == "the call ended").unwrap();
@@ -284,11 +284,11 @@ async fn a_trace_that_its_caller_did_not_sample_is_not_exported() {
         "{spans:?}"
     );
     let calls = environment.simulator.calls();
-    let told = calls.iter().find(|call| call.operation == UPDATE).unwrap();
-    let told = told.traceparent.as_deref().unwrap();
+    let update = calls.iter().find(|call| call.operation == UPDATE).unwrap();
+    let update = update.traceparent.as_deref().unwrap();
     assert!(
-        told.starts_with(&format!("00-{TRACE}-")) && told.ends_with("-00"),
-        "{told}"
+        update.starts_with(&format!("00-{TRACE}-")) && update.ends_with("-00"),
+        "{update}"
     );
     environment.simulator.shutdown().await;
 }

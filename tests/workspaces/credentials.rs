@@ -186,7 +186,7 @@ async fn calls_for_many_accounts_at_once_are_each_signed_with_the_credentials_of
     const IDS: [&str; 3] = [ACCOUNT, OTHER, "999988887777"];
     let sts = Upstream::start(|request| {
         let of = |id: &&&str| request.body.contains(&format!("iam%3A%3A{id}%3Arole"));
-        assumed(IDS.iter().find(of).expect("a role of theirs"))
+        assumed(IDS.iter().find(of).expect("the role belongs to an account"))
     })
     .await;
     let upstream = Upstream::start(|_| accepted()).await;

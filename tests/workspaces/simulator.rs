@@ -131,7 +131,8 @@ async fn every_page_of_permissions_and_images_is_read() {
     assert_eq!(images.result.unwrap().len(), 64);
 }
 
-/// Over all faults: an accepted call had its effect, and a call that was refused or not sent had none.
+/// Over all faults: an accepted call had its effect, and a throttled call had none. A read-back shows the effect of an
+/// unknown one.
 #[tokio::test]
 async fn an_error_says_truly_whether_the_call_had_an_effect() {
     use FaultTiming::{AfterApplying, BeforeApplying};

@@ -4,13 +4,13 @@
 //! private Postgres (fsync on), the simulator and the service as separate processes. Callers run a closed loop on each
 //! workload, in turns within each round:
 //!
-//! - **grants**: the whole path, from gRPC to the ledger to AWS and back;
+//! - **grants**: the whole path, from gRPC to the ledger to AWS and back.
 //! - **naive**: the same rows in two transactions for each grant, with sqlx, without gRPC and AWS. It uses a pool like that of
 //!   the service, or (*unpooled*) one connection for each caller. It updates the counts in its transactions, where the
-//!   service has a worker that does it seconds later;
-//! - **bare SDK**: the call to the simulator alone, without a record;
-//! - **empty RPC**: a health check of the service;
-//! - **batched rows**: the same rows, 256 grants in a transaction: the limit of this Postgres;
+//!   service has a worker that does it seconds later.
+//! - **bare SDK**: the call to the simulator alone, without a record.
+//! - **empty RPC**: a health check of the service.
+//! - **batched rows**: the same rows, 256 grants in a transaction: the limit of this Postgres.
 //! - **one commit**: one row of the size of an entry.
 //!
 //! To compare two builds, run both with `--cell` and the same FILE in `--turns`. They lock it in turns, for one round of grants

@@ -1,11 +1,11 @@
--- Deletes the remaining texts of a month of history after `sharewarden audit archive`: its reasons, tickets and principals. Run it
--- with psql as the owner, once for each month. A second run changes nothing:
+-- Deletes the remaining texts of a month of history after `sharewarden audit archive`: its reasons, tickets and
+-- principals. Run it with psql as the owner, once for each month. A second run changes nothing:
 --
 --   psql "$OWNER_URL" -v month=2026-01 -f docs/delete_month.sql
 --
--- It drops the month's detached table, if `--drop` did not. It removes the texts from the changes that ended in the month and from
--- their requests, and deletes the month's rankings of principals. Hashes, checkpoints, counts and intervals stay, so every proof
--- still holds. It does not delete archived files.
+-- It drops the month's detached table, if `--drop` did not. It removes the texts from the changes that ended in the
+-- month and from their requests, and deletes the month's rankings of principals. Hashes, checkpoints, counts and
+-- intervals stay, so every proof still holds. It does not delete archived files.
 
 \set ON_ERROR_STOP on
 BEGIN;

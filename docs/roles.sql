@@ -1,5 +1,5 @@
--- Creates the database and its roles, so that the server cannot rewrite the history. Run it with psql, connected to any database as a
--- superuser (or as a role with CREATEROLE and CREATEDB). It can run again, and then sets new passwords:
+-- Creates the database and its roles, so that the server cannot rewrite the history. Run it with psql, connected to any
+-- database as a superuser (or as a role with CREATEROLE and CREATEDB). It can run again, and then sets new passwords:
 --
 --   psql -h HOST -U postgres -v owner_password=... -v writer_password=... -v reader_password=... -f docs/roles.sql postgres
 --
@@ -46,7 +46,8 @@ ALTER ROLE sharewarden_dashboard IN DATABASE :"database" SET default_transaction
 ALTER ROLE sharewarden_dashboard IN DATABASE :"database" SET statement_timeout = '60s';
 ALTER ROLE sharewarden_dashboard IN DATABASE :"database" SET idle_in_transaction_session_timeout = '60s';
 
--- Only the owner may create objects. (PostgreSQL 14 and older allow it to every role by default, but not to the owner of a database.)
+-- Only the owner may create objects. (PostgreSQL 14 and older allow it to every role by default, but not to the owner
+-- of a database.)
 \connect :"database"
 REVOKE CREATE ON SCHEMA public FROM PUBLIC;
 GRANT USAGE, CREATE ON SCHEMA public TO sharewarden_owner;

@@ -1,4 +1,4 @@
-//! The queries, each over gRPC and in the SQL that one would write by hand, in turns.
+//! The queries, each over gRPC and in handwritten SQL, in turns.
 
 use std::{
     collections::HashMap,
@@ -21,7 +21,7 @@ use crate::{
 
 const PAGE: i32 = 100;
 
-/// A call that asks nothing of Postgres, beside a statement that reads nothing: what lies beneath all else.
+/// The base cost: a call without a query, and a statement that reads nothing.
 pub(crate) async fn nothing(stack: &Stack, rounds: usize, table: &mut Table) {
     let mut health = stack.health().await;
     let (mut grpc, mut direct) = (Latencies::default(), Latencies::default());
@@ -59,7 +59,7 @@ pub(crate) async fn pages(stack: &Stack, rounds: usize, wanted: &str, table: &mu
             let page = grpc.measure(client.list_audit_entries(as_bench(request.clone()))).await;
             found = direct.measure(lines(stack, &sql)).await.len();
             assert_eq!(page.unwrap().into_inner().entries.len(), found, "{name}");
-            if round >= 2 * WARM_UP && begun.elapsed() > PATIENCE {
+            if round >= 2 * WARM_UP && begun.elapsed() > TIME_LIMIT {
                 break;
             }
         }
@@ -67,19 +67,19 @@ pub(crate) async fn pages(stack: &Stack, rounds: usize, wanted: &str, table: &mu
     }
 }
 
-/// The index of time is for queries that say so (see the migrations).
+/// The condition of the partial index on time (see the migrations).
 const IN_TIME: &str = "log_index >= 0";
 
-/// What a page reads: the text, its hash, and what the row repeats of them.
+/// The columns of a page: the text, its hash, and the filter columns.
 const COLUMNS: &str =
     "account_id, log_index, recorded_at, entry, leaf_hash, kind, action, cause, change_id, request_id, principal,
     reason, ticket, region, image_id, shared_account_id, generation, aws_request_id, error_reason";
 
 const WARM_UP: usize = 10;
-/// A query that is slow is not asked all the rounds.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// The maximum time to repeat one query.
+const TIME_LIMIT: Duration = Duration::from_secs(20);
 
-/// What whoever asks in SQL has then: the values, in memory.
+/// A row of the history. Decoding it reads all values, as a client in SQL would.
 #[derive(sqlx::FromRow)]
 #[expect(dead_code, reason = "read, and dropped")]
 struct Line {
@@ -118,7 +118,7 @@ async fn rows(stack: &Stack, sql: &str) -> Vec<PgRow> {
         .unwrap()
 }
 
-/// Values that are in the history.
+/// Values that occur in the history.
 struct Known {
     row: HashMap<&'static str, String>,
     middle: OffsetDateTime,
@@ -149,7 +149,7 @@ impl Known {
         }
     }
 
-    /// Name, filter, and the same condition in SQL.
+    /// The name, the filter, and the same condition in SQL.
     fn filters(&self) -> Vec<(&'static str, AuditEntryFilter, String)> {
         let is = |column: &str| format!("{column} = '{}'", self.row[column]);
         let value = |column: &str| self.row[column].clone();
@@ -383,7 +383,7 @@ pub(crate) async fn summaries(stack: &Stack, rounds: usize, table: &mut Table) {
     }
 }
 
-/// Inclusion and consistency in the longest ledger, and who could copy what half a year ago.
+/// Inclusion and consistency proofs in the longest ledger, and the shares of half a year ago.
 pub(crate) async fn proofs(stack: &Stack, rounds: usize, table: &mut Table) {
     let account_id = load::account(0).to_string();
     let mut client = stack.audit().await;

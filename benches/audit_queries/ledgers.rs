@@ -1,4 +1,4 @@
-//! What works on whole ledgers: export, verification, and adding entries.
+//! Export and verification of a whole ledger, and appending entries.
 
 use std::{
     fs::File,
@@ -14,7 +14,7 @@ use crate::{
     stack::{EMPTY_ACCOUNT, Stack, as_bench},
 };
 
-/// Exports the longest ledger, and verifies the export on this thread, read from memory.
+/// Exports the longest ledger into memory, and verifies it on this thread.
 pub(crate) async fn export_and_verify(stack: &Stack) {
     let mut client = stack.audit().await;
     let request = v1::ExportAuditEntriesRequest {
@@ -52,13 +52,13 @@ pub(crate) async fn export_and_verify(stack: &Stack) {
     println!("  (entries of {} bytes on average)", bytes / lines.len());
 }
 
-/// Exports and verifies whenever the file is free.
+/// Exports and verifies each time that it gets the lock on the file.
 pub(crate) async fn take_turns(stack: &Stack, file: &File, rounds: usize) {
     for _ in 0..rounds {
         file.lock().unwrap();
         export_and_verify(stack).await;
         file.unlock().unwrap();
-        // The other process waits for the lock, and gets it now.
+        // The other process waits for the lock and gets it now.
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
 }
@@ -86,7 +86,7 @@ fn report(what: &str, entries: usize, took: Duration) {
     println!("{what}: {entries} entries in {took:.2?}, {rate:.0} entries/s");
 }
 
-/// Adds DENIED entries, one after the other, to the longest ledger and to one without history, in turns: the commit alone.
+/// Appends DENIED entries to the longest ledger and to an empty one, in turns. This measures the commit alone.
 pub(crate) async fn append(stack: &Stack, rounds: usize) {
     let mut client = stack.shares().await;
     let (mut long, mut empty) = (Latencies::default(), Latencies::default());

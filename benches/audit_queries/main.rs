@@ -1,13 +1,13 @@
-//! How fast the history answers, next to the same SQL run straight on Postgres.
+//! Measures queries of the history, next to the same SQL on Postgres directly.
 //!
-//! `cargo bench --bench audit_queries [-- --entries N --rounds N --keep FOLDER --pages NAME --turns FILE]` starts a private Postgres and a server on loopback,
-//! loads N entries (default 1 million) of 100 accounts over a year, and prints p50 and p99 of each query, asked over gRPC and in
-//! SQL, in turns. Then it exports and verifies the longest ledger, and adds entries to a long ledger and to an empty one. What was
-//! loaded into a FOLDER is still there the next time. With a NAME, only those pages are asked for that have it in their names, and
-//! nothing else is measured.
+//! `cargo bench --bench audit_queries [-- --entries N --rounds N --keep FOLDER --pages NAME --turns FILE]` starts a
+//! private Postgres and a server on loopback, loads N entries (default 1 million) of 100 accounts over a year, and
+//! prints p50 and p99 of each query over gRPC and in SQL, in turns. Then it exports and verifies the longest ledger, and
+//! adds entries to a long ledger and to an empty one. `--keep` keeps the loaded database in FOLDER for the next run.
+//! `--pages` measures only the pages that have NAME in their names.
 //!
-//! To compare the exports of two builds, run both with one FILE in `--turns`: they lock it in turns, export and verify the longest
-//! ledger each time, and measure nothing else.
+//! To compare the exports of two builds, run both with the same FILE in `--turns`. They lock it in turns. Each time they
+//! export and verify the longest ledger, and they measure nothing else.
 
 #![allow(
     clippy::unwrap_used,
@@ -28,17 +28,17 @@ use std::{fs::File, path::PathBuf};
 use measure::Table;
 use stack::Stack;
 
-/// The program's.
+/// The allocator of the program.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// What can be said after `--`.
+/// The arguments after `--`.
 struct Options {
     entries: u64,
     rounds: usize,
     keep: Option<PathBuf>,
     pages: Option<String>,
-    /// A ledger is exported while this process has the lock on the file.
+    /// The file to lock during each export.
     turns: Option<File>,
 }
 
@@ -81,7 +81,7 @@ fn options() -> Options {
         match word.as_str() {
             "--entries" => options.entries = number().expect("--entries takes a number"),
             "--rounds" => options.rounds = usize::try_from(number().expect("--rounds takes a number")).unwrap(),
-            // Cargo's own.
+            // Cargo adds this one.
             "--bench" => {}
             other => {
                 panic!("{other}: only --entries N, --rounds N, --keep FOLDER, --pages NAME and --turns FILE are known")

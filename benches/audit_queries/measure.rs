@@ -1,8 +1,8 @@
-//! Latencies, and the table of them.
+//! Latencies, and their table.
 
 use std::time::{Duration, Instant};
 
-/// How long one call takes, so many times.
+/// The latencies of one kind of call.
 #[derive(Default)]
 pub(crate) struct Latencies(Vec<Duration>);
 
@@ -15,7 +15,7 @@ impl Latencies {
         result
     }
 
-    /// The latency that so much of the calls (0..1) stay under.
+    /// The latency at this quantile, between 0 and 1.
     pub(crate) fn quantile(&self, part: f64) -> Duration {
         let mut sorted = self.0.clone();
         sorted.sort_unstable();
@@ -23,7 +23,7 @@ impl Latencies {
     }
 }
 
-/// What was measured.
+/// The results, as a table.
 pub(crate) struct Table(comfy_table::Table);
 
 impl Table {
@@ -34,7 +34,7 @@ impl Table {
         Self(table)
     }
 
-    /// Adds a query; `sql` is the same asked straight.
+    /// Adds the row of a query. `sql` is the same query on Postgres directly.
     pub(crate) fn add(&mut self, name: &str, rows: usize, grpc: &Latencies, sql: Option<&Latencies>) {
         let ms = |latencies: &Latencies, part| format!("{:.2}", latencies.quantile(part).as_secs_f64() * 1000.0);
         let ratio = |sql: &Latencies| grpc.quantile(0.5).as_secs_f64() / sql.quantile(0.5).as_secs_f64();

@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Request, transport::Channel};
 use tonic_health::pb::health_client::HealthClient;
 
-/// An account without history; nobody may be shared with, so that every grant is one DENIED entry.
+/// An account without history. It may share with no account, so every grant is one DENIED entry.
 pub(crate) const EMPTY_ACCOUNT: &str = "999900000000";
 
 pub(crate) struct Stack {
@@ -29,12 +29,12 @@ pub(crate) struct Stack {
     stop: CancellationToken,
     server: JoinHandle<()>,
     cluster: Cluster,
-    /// Where the database is, if it is not to be kept.
+    /// The folder of the database, unless it is kept.
     folder: Option<tempfile::TempDir>,
 }
 
 impl Stack {
-    /// Loads so many entries, or takes those that were loaded into the folder `keep` before.
+    /// Loads `entries` entries, or reuses those that an earlier run loaded into the folder `keep`.
     pub(crate) async fn start(entries: u64, keep: Option<PathBuf>) -> Self {
         let folder = keep.is_none().then(|| {
             use std::os::unix::fs::PermissionsExt;
@@ -50,7 +50,7 @@ impl Stack {
         let key = SigningKey::from_seed("sharewarden.bench".parse().unwrap(), &[7; 32]);
         let config = config(&cluster.url(DATABASE), &key);
         server::migrate(&config).await.unwrap();
-        // As fast as it gets: no question before each query whether the connection is there.
+        // For the lowest latency, the pool does not test the connection before each query.
         let straight = PgPoolOptions::new().test_before_acquire(false);
         let pool = straight.connect(&cluster.url(DATABASE)).await.unwrap();
         let loaded = sqlx::query("SELECT FROM ledger LIMIT 1")
@@ -139,7 +139,7 @@ fn config(database: &str, key: &SigningKey) -> Config {
     Config::from_toml(&text).unwrap()
 }
 
-/// A request that says who asks.
+/// A request with a principal.
 pub(crate) fn as_bench<T>(message: T) -> Request<T> {
     let mut request = Request::new(message);
     let principal = "bench".parse().expect("a word is a metadata value");

@@ -1,4 +1,4 @@
-//! The loop: so many callers, each with one call after the other, for so long.
+//! The closed loop: a number of callers, each with one call at a time, for a given time.
 
 use std::{
     sync::{
@@ -8,29 +8,29 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// What is called.
+/// A workload.
 pub(crate) trait Side: Clone + Send + Sync + 'static {
-    /// One call; numbers are never given twice. Tells how many operations it was.
+    /// Makes one call with a unique number. Returns how many operations it was.
     fn call(&self, number: u64) -> impl Future<Output = u64> + Send;
 }
 
-/// How it is called.
+/// The parameters of a run.
 #[derive(Clone, Copy)]
 pub(crate) struct Run {
     in_flight: usize,
     time: Duration,
-    /// Calls begin at this rate a second, if there is a caller at leisure.
+    /// The maximum number of calls that start in a second.
     rate: Option<f64>,
 }
 
-/// What came of it.
+/// The result of a run.
 pub(crate) struct Measured {
     pub(crate) operations: u64,
     pub(crate) took: Duration,
     pub(crate) latencies: Vec<Duration>,
 }
 
-/// No number is given twice in the life of the bench.
+/// The next number. Numbers are unique within a run of the bench.
 static NEXT: AtomicU64 = AtomicU64::new(0);
 
 impl Run {
@@ -44,7 +44,7 @@ impl Run {
         Self { in_flight, time, rate }
     }
 
-    /// Calls for as long as the run says. A paced call is late from when it was to begin.
+    /// Calls until the time of the run is over. The latency of a paced call starts at its planned time.
     pub(crate) async fn of<S: Side>(self, side: &S) -> Measured {
         let (begun, turns) = (Instant::now(), Arc::new(AtomicU64::new(0)));
         let callers: Vec<_> = (0..self.in_flight)

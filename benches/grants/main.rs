@@ -1,21 +1,22 @@
-//! How fast shares are granted, next to what one would build without sharewarden, and to what no service can be faster than.
+//! Measures grants, next to a design without sharewarden and to lower bounds for any service.
 //!
-//! `cargo bench --bench grants [-- --seconds N --rounds N --quick --cell ACCOUNTSxCALLERS --turns FILE]` starts a private Postgres (fsync on), the simulator and the
-//! service, each as processes of their own, and lets callers at them in a closed loop, in turns within each round:
+//! `cargo bench --bench grants [-- --seconds N --rounds N --quick --cell ACCOUNTSxCALLERS --turns FILE]` starts a
+//! private Postgres (fsync on), the simulator and the service as separate processes. Callers run a closed loop on each
+//! workload, in turns within each round:
 //!
-//! - **grants**: the whole of it, gRPC to ledger to AWS and back;
-//! - **naive**: the same rows for each grant in two transactions of its own, straight with sqlx; no gRPC, no AWS; with a pool of
-//!   connections such as the service has, and (*unpooled*) with a connection for each caller. It counts in the two as well; a
-//!   worker of the service does so some seconds later;
-//! - **bare SDK**: the call to the simulator alone, with no record of it;
-//! - **empty RPC**: a health check of the service;
-//! - **batched rows**: the same rows, 256 grants in a transaction: what this Postgres can take;
-//! - **one commit**: a row of the size of an entry.
+//! - **grants**: the whole path, from gRPC to the ledger to AWS and back.
+//! - **naive**: the same rows in two transactions for each grant, with sqlx, without gRPC and AWS. It uses a pool like that of
+//!   the service, or (*unpooled*) one connection for each caller. It updates the counts in its transactions, where the
+//!   service has a worker that does it seconds later.
+//! - **bare SDK**: the call to the simulator alone, without a record.
+//! - **empty RPC**: a health check of the service.
+//! - **batched rows**: the same rows, 256 grants in a transaction: the limit of this Postgres.
+//! - **one commit**: one row of the size of an entry.
 //!
-//! To compare two builds, run both with `--cell` and one FILE in `--turns`: they lock it in turns, for a round of grants and of
-//! replays each time. The speed of a machine changes more from hour to hour than between builds.
+//! To compare two builds, run both with `--cell` and the same FILE in `--turns`. They lock it in turns, for one round of grants
+//! and replays each time. The speed of a machine changes more from hour to hour than between builds.
 //!
-//! Read `stack` (what runs), `load` (the loop), `sides` (what is compared), `usage` (what it costs), in this order.
+//! Read `stack` (the processes), `load` (the loop), `sides` (the workloads) and `usage` (their cost), in this order.
 
 #![allow(
     clippy::unwrap_used,
@@ -39,19 +40,19 @@ use sides::{Bare, Batched, Commit, Empty, Grants, Kind, Naive, POOL};
 use stack::Stack;
 use table::{Row, Table};
 
-/// The program's.
+/// The allocator of the program.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// What can be said after `--`.
+/// The arguments after `--`.
 struct Options {
     seconds: f64,
     rounds: usize,
-    /// The cells that goals are about, only.
+    /// Only the cells that have targets.
     quick: bool,
-    /// This cell only: so many accounts, so many callers.
+    /// Only this cell: the number of accounts, and of callers.
     cell: Option<(usize, usize)>,
-    /// A round runs while this process has the lock on the file.
+    /// The file to lock during each round.
     turns: Option<File>,
 }
 
@@ -104,7 +105,7 @@ async fn bench(options: &Options) {
         let time = Duration::from_secs_f64(options.seconds);
         let (_, _, held) = stack.measure(Run::new(1024, time), &one).await;
         println!(
-            "with one account and 1,024 in flight it holds {:.0} MB\n",
+            "memory with one account and 1,024 in flight: {:.0} MB\n",
             held as f64 / 1e6
         );
     }
@@ -203,7 +204,7 @@ async fn bench(options: &Options) {
         );
         others.add("batched rows", connections, connections, &row);
     }
-    // How late answers are when there is still room.
+    // The latency below the maximum load.
     let grants = Grants::new(&stack, 100, Kind::Grant).await;
     let most = table.most_per_second(100);
     let mut half = Row::default();
@@ -217,7 +218,7 @@ async fn bench(options: &Options) {
     stack.stop().await;
 }
 
-/// Runs grants and replays whenever the file is free, and prints every round.
+/// Runs grants and replays each time that it gets the lock on the file, and prints every round.
 async fn take_turns(stack: &Stack, file: &File, rounds: usize, accounts: usize, run: Run) {
     let grants = Grants::new(stack, accounts, Kind::Grant).await;
     let replays = Grants::new(stack, accounts, Kind::Replay).await;
@@ -233,7 +234,7 @@ async fn take_turns(stack: &Stack, file: &File, rounds: usize, accounts: usize, 
             println!("{name}: {}", round.in_short());
             row.append(round);
         }
-        // The other process waits for the lock, and gets it now.
+        // The other process waits for the lock and gets it now.
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     for (name, row) in ["grants", "replays"].into_iter().zip(&rows) {

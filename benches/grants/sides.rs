@@ -1,4 +1,4 @@
-//! What is compared.
+//! The workloads that are compared.
 
 use std::{
     sync::{
@@ -32,12 +32,12 @@ pub(crate) use naive::{Batched, CONNECTIONS as POOL, Commit, Naive};
 const REASON: &str = "The base image of the quarter, for the workstations of the claims department";
 const TICKET: &str = "CHG-2026-004711";
 
-/// Somebody to share with, another one for each number.
+/// A recipient, a different one for each number.
 fn recipient(number: u64) -> String {
     format!("2{number:011}")
 }
 
-/// So many connections share the calls: one would be the limit for a thousand in flight.
+/// The number of connections. A single one would limit a thousand calls in flight.
 const CONNECTIONS: usize = 4;
 
 async fn channels(stack: &Stack) -> Arc<[Channel]> {
@@ -57,29 +57,29 @@ fn as_bench<T>(message: T) -> Request<T> {
     request
 }
 
-/// What is asked of the service.
+/// The kind of call to the service.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     Grant,
-    /// Of what was granted by the warm-up, once each.
+    /// Revokes each share that the warm-up granted, once.
     Revoke,
-    /// Of one request, again and again.
+    /// Repeats one request.
     Replay,
     Denied,
     List,
 }
 
-/// Calls of the service.
+/// Calls to the service.
 #[derive(Clone)]
 pub(crate) struct Grants {
     channels: Arc<[Channel]>,
     accounts: usize,
     kind: Kind,
-    /// The first recipient that is not revoked.
+    /// The first recipient whose share is not revoked yet.
     revoked: Arc<AtomicU64>,
 }
 
-/// So many grants are there to be revoked.
+/// The number of shares that the warm-up grants for revokes.
 const TO_REVOKE: u64 = 60_000;
 const FIRST_TO_REVOKE: u64 = 50_000_000_000;
 const REPLAYED: Uuid = Uuid::from_u128(0x0190_0000_0000_7000_8000_0000_0000_0001);
@@ -94,7 +94,7 @@ impl Grants {
         }
     }
 
-    /// What has to be there before: a grant of each account, the shares to revoke, the request to replay.
+    /// Makes what the run needs: a grant in each account, the shares to revoke, and the request to replay.
     pub(crate) async fn warm_up(&self) {
         let (first, count) = match self.kind {
             Kind::Grant => (90_000_000_000, self.accounts as u64),
@@ -148,7 +148,7 @@ impl Grants {
 
     async fn revoke(&self) {
         let number = self.revoked.fetch_add(1, Ordering::Relaxed);
-        assert!(number < FIRST_TO_REVOKE + TO_REVOKE, "there is nothing left to revoke");
+        assert!(number < FIRST_TO_REVOKE + TO_REVOKE, "all prepared shares are revoked");
         let (account_id, image_id) = stack::image(number, self.accounts);
         let request = RevokeSharePermissionRequest {
             account_id,
@@ -204,7 +204,7 @@ impl Side for Grants {
     }
 }
 
-/// The call to AWS alone, as the SDK's own documentation shows it.
+/// The call to AWS alone, as in the SDK's documentation.
 #[derive(Clone)]
 pub(crate) struct Bare(aws_sdk_workspaces::Client);
 
@@ -235,7 +235,7 @@ impl Side for Bare {
     }
 }
 
-/// A health check of the service: hardly more than the way there and back.
+/// A health check of the service: little more than the round trip.
 #[derive(Clone)]
 pub(crate) struct Empty(Arc<[Channel]>);
 

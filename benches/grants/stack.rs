@@ -1,4 +1,4 @@
-//! What runs: a private Postgres, the simulator and the service, each in processes of their own.
+//! The processes of the bench: a private Postgres, the simulator and the service.
 
 use std::{
     fmt::Write,
@@ -23,10 +23,10 @@ use crate::{
     usage::{Processes, Usage, memory},
 };
 
-/// So many accounts own images.
+/// The number of accounts that own images.
 pub(crate) const ACCOUNTS: usize = 10_000;
 pub(crate) const REGION: &str = "eu-central-1";
-/// The first account has so many images, the others one.
+/// The number of images of the first account. Each other account has one.
 const IMAGES_OF_THE_FIRST: usize = 100;
 
 const KEY: &str = "-----BEGIN PRIVATE KEY-----
@@ -34,12 +34,12 @@ MC4CAQAwBQYDK2VwBCIEIIeh4qG0eSyZysGiQjRRrVo2MCvlxyj6P1BZHd376qNY
 -----END PRIVATE KEY-----
 ";
 
-/// The twelve digits of an owner.
+/// The account id of an owner.
 pub(crate) fn account(number: usize) -> String {
     format!("1{number:011}")
 }
 
-/// An image of one of the first `accounts`, another one each time.
+/// An image of one of the first `accounts`, a different one for each number.
 pub(crate) fn image(number: u64, accounts: usize) -> (String, String) {
     let owner = number as usize % accounts;
     let of_owner = if owner == 0 {
@@ -72,7 +72,7 @@ struct Server {
 
 impl Stack {
     pub(crate) async fn start() -> Self {
-        // The private Postgres of root runs as another user, who must get there.
+        // If root runs this, the private Postgres runs as another user, which needs access.
         let folder = tempfile::Builder::new()
             .prefix("sharewarden-bench-")
             .permissions(std::fs::Permissions::from_mode(0o755))
@@ -107,7 +107,7 @@ impl Stack {
         stack
     }
 
-    /// A service for one account that nobody calls: how soon it answers, and what it holds.
+    /// Measures an idle service with one account: the time to its first answer, and its memory.
     pub(crate) async fn print_idle(&mut self) {
         let mut started = Vec::new();
         for _ in 0..5 {
@@ -118,7 +118,7 @@ impl Stack {
         tokio::time::sleep(Duration::from_secs(2)).await;
         let held = memory(self.server().process.id()) as f64 / 1e6;
         println!(
-            "start-up on a current schema: {:.0?} (median of 5); at rest it holds {held:.1} MB\n",
+            "start-up on a current schema: {:.0?} (median of 5); its memory when idle is {held:.1} MB\n",
             started[2]
         );
     }
@@ -127,7 +127,7 @@ impl Stack {
         self.serve(ACCOUNTS);
     }
 
-    /// Waits until every ledger that grew has its checkpoint: signing ten thousand of them is not what a few accounts cost.
+    /// Waits until every ledger that grew has its checkpoint, so that a run does not include the signing for the run before.
     pub(crate) async fn all_is_signed(&self) {
         const UNSIGNED: &str = "SELECT EXISTS (SELECT FROM ledger WHERE size > 0 AND NOT EXISTS (
             SELECT FROM ledger_checkpoint c WHERE c.account_id = ledger.account_id AND c.size = ledger.size))";
@@ -136,7 +136,7 @@ impl Stack {
         }
     }
 
-    /// Tells Postgres how large the tables are, as its autovacuum does within a minute: plans made while they were empty walk them.
+    /// Updates the statistics of Postgres, as autovacuum does within a minute. Plans from empty tables scan them.
     pub(crate) async fn all_is_known_to_the_planner(&self) {
         sqlx::raw_sql("ANALYZE").execute(&self.pool).await.unwrap();
     }
@@ -155,15 +155,15 @@ impl Stack {
     }
 
     fn server(&self) -> &Server {
-        self.server.as_ref().expect("it serves")
+        self.server.as_ref().expect("the service runs")
     }
 
-    /// Where the service answers.
+    /// The address of the service.
     pub(crate) fn address(&self) -> String {
         self.server().address.clone()
     }
 
-    /// Runs, and tells what it took. The memory is that of the service at the end.
+    /// Runs a workload and measures its cost. The memory is that of the service at the end.
     pub(crate) async fn measure<S: Side>(&self, run: Run, side: &S) -> (Measured, Usage, u64) {
         let processes = Processes {
             server: self.server().process.id(),
@@ -221,7 +221,7 @@ checkpoint.key = \"\"\"\n{KEY}\"\"\"
     }
 }
 
-/// An account that shares with nobody.
+/// An account that may share with no account.
 pub(crate) fn denied() -> String {
     "999999999999".into()
 }
@@ -251,25 +251,25 @@ fn program() -> Command {
     command
 }
 
-/// A child, whose log is read and thrown away. It ends with this at the latest.
+/// A child process. Its log is read and discarded. Dropping this kills it.
 struct Process(Child);
 
 impl Process {
-    /// Starts it, and waits for the line of its log that says so.
-    fn start(command: &mut Command, says: &str) -> (Self, String) {
+    /// Starts the process, and waits for the line of its log that has this text.
+    fn start(command: &mut Command, text: &str) -> (Self, String) {
         let mut child = command.spawn().unwrap();
         let mut log = BufReader::with_capacity(1 << 20, child.stderr.take().unwrap());
-        let mut said = String::new();
+        let mut skipped = String::new();
         let line = loop {
             let mut line = String::new();
             assert!(
                 log.read_line(&mut line).unwrap() > 0,
-                "{said}it ended before it said {says}"
+                "{skipped}the process ended before it logged {text}"
             );
-            if line.contains(says) {
+            if line.contains(text) {
                 break line;
             }
-            said += &line;
+            skipped += &line;
         };
         std::thread::spawn(move || drain(log));
         (Self(child), line)

@@ -1,4 +1,4 @@
-//! What was measured, as people read it.
+//! The results as tables.
 
 use std::time::Duration;
 
@@ -34,7 +34,7 @@ impl Row {
         self.memory = self.memory.max(other.memory);
     }
 
-    /// What two builds are compared by.
+    /// The numbers to compare two builds.
     pub(crate) fn in_short(&self) -> String {
         let [per_second, _, p99, _, server, postgres, ..] = self.cells();
         format!("{per_second}/s, p99 {p99} ms, server {server} µs, Postgres {postgres} µs")
@@ -74,10 +74,10 @@ impl Row {
     }
 }
 
-/// Rows, one below the other.
+/// The rows of a table.
 pub(crate) struct Table {
     table: comfy_table::Table,
-    /// Accounts, and grants a second.
+    /// The number of accounts, and the grants a second.
     grants: Vec<(usize, f64)>,
 }
 
@@ -107,7 +107,7 @@ impl Table {
         Self { table, grants }
     }
 
-    /// Adds the sides of a cell that were measured, ours first.
+    /// Adds the workloads of a cell, the service first.
     pub(crate) fn compare<'a>(
         &mut self,
         accounts: usize,
@@ -140,7 +140,7 @@ impl Table {
         self.table.add_row(cells);
     }
 
-    /// The most grants a second that so many accounts came to.
+    /// The highest number of grants a second with this number of accounts.
     pub(crate) fn most_per_second(&self, accounts: usize) -> f64 {
         let rates = self.grants.iter().filter(|(of, _)| *of == accounts);
         rates.map(|(_, rate)| *rate).fold(1.0, f64::max)

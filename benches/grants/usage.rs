@@ -1,4 +1,4 @@
-//! What a run costs: processor time by process, commits, and write-ahead log.
+//! The cost of a run: CPU time by process, commits, and write-ahead log.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ pub(crate) struct Usage {
     pub(crate) wal_bytes: i64,
 }
 
-/// Whose processor time is counted.
+/// The processes whose CPU time is counted.
 #[derive(Clone, Copy)]
 pub(crate) struct Processes {
     pub(crate) server: u32,
@@ -25,7 +25,7 @@ pub(crate) struct Processes {
 
 impl Usage {
     pub(crate) async fn read(processes: Processes, pool: &PgPool) -> Self {
-        // The backends tell of their commits when they are at rest for a moment.
+        // Backends report their commits when they have been idle for a moment.
         tokio::time::sleep(Duration::from_millis(1200)).await;
         let (commits, wal_bytes) = sqlx::query_as(
             "SELECT xact_commit, (pg_current_wal_insert_lsn() - '0/0')::bigint FROM pg_stat_database
@@ -56,7 +56,7 @@ impl Usage {
     }
 }
 
-/// The memory that a process holds, in bytes.
+/// The resident memory of a process, in bytes.
 pub(crate) fn memory(process: u32) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
@@ -68,7 +68,7 @@ fn of_process(process: u32) -> Duration {
     ticks(user + system)
 }
 
-/// Of a process, its children, and those of them that have ended.
+/// The CPU time of a process, its children, and ended children.
 fn of_family(parent: u32) -> Duration {
     let mut sum = times(parent).iter().sum();
     for entry in std::fs::read_dir("/proc").unwrap() {
@@ -83,7 +83,7 @@ fn of_family(parent: u32) -> Duration {
     ticks(sum)
 }
 
-/// In user and system mode; then the same of the children that have ended. In clock ticks.
+/// User and system time, and the same for ended children, in clock ticks.
 fn times(process: u32) -> [u64; 4] {
     let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
     let mut fields = after_name(&stat).skip(11).map(|field| field.parse().unwrap());
@@ -95,7 +95,7 @@ fn after_name(stat: &str) -> impl Iterator<Item = &str> {
     rest.split_whitespace()
 }
 
-/// Linux counts a hundred ticks a second for programs.
+/// Linux reports 100 ticks a second to programs.
 fn ticks(count: u64) -> Duration {
     Duration::from_millis(10 * count)
 }

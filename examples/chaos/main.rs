@@ -1,11 +1,11 @@
-//! The model checker for as long as one likes: every kind of trouble for several replicas at once, and then the question
-//! whether the promises P1 to P8 were kept. The checker itself is in `crates/testkit/src/checker`.
+//! Runs the model checker for a given time: all kinds of faults on several replicas at once, and then a check of the promises
+//! P1 to P8. The checker itself is in `crates/testkit/src/checker`.
 //!
 //! `cargo run --release --example chaos -- --minutes 10 [--seed N] [--replicas 3] [--clients 8] [--keep FOLDER]`
 //!
-//! It needs PostgreSQL's binaries and nothing else; replicas are this program again. A seed gives the same dice: the same
-//! requests, faults, cuts and kills are drawn, but processes and sockets take their own time, so that a run with the same
-//! seed is alike and not the same. It fails with exit status 1 when it found a violation.
+//! It needs only PostgreSQL's binaries; replicas are processes of this program. A seed selects the same requests, faults, cuts
+//! and kills. The timing of processes and sockets differs, so two runs with one seed are similar but not equal. The exit
+//! status is 1 if it found a violation.
 
 #![allow(
     clippy::unwrap_used,
@@ -32,7 +32,7 @@ use sharewarden_testkit::{
     stack::credentials,
 };
 
-/// What can be said after `--`.
+/// The arguments after `--`.
 struct Options {
     lasts: Duration,
     seed: u64,
@@ -100,7 +100,7 @@ async fn run(options: &Options) -> ExitCode {
         database: url,
     };
     println!(
-        "{} replicas, {} clients, {:?} of trouble, seed {}",
+        "{} replicas, {} clients, {:?} of faults, seed {}",
         options.replicas, options.clients, options.lasts, options.seed
     );
     let trial = trial::run(&options, folder).await;
@@ -125,10 +125,10 @@ async fn migrate(url: &str) {
     database.close().await;
 }
 
-/// A server as `sharewarden serve` runs it, but with a clock that is wrong.
+/// A server as `sharewarden serve` runs it, but with a skewed clock.
 async fn replica(config: &str, off_by: i32) {
     std::thread::spawn(|| {
-        // Nobody writes to it: it ends when whoever started this has ended, however that was.
+        // Standard input has no writer. It ends when the parent has ended, however that happened.
         let _ = std::io::stdin().read_to_end(&mut Vec::new());
         std::process::exit(1);
     });
@@ -142,7 +142,7 @@ async fn replica(config: &str, off_by: i32) {
             tracing::info!(address = %server.address(), off_by, "serving");
             server.run(shutdown).await.unwrap();
         }
-        // Postgres is away: whoever started this starts it again.
+        // Postgres is unreachable. The parent starts this process again.
         Err(error) => tracing::error!(%error, "cannot start"),
     }
     telemetry.end().await;

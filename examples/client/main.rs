@@ -1,10 +1,13 @@
-//! Shares an image, and is sure of it: a client with the package `sharewarden-client`.
+//! Shares an image and reports a certain result: a client with the package `sharewarden-client`.
 //!
 //! `client <URL> <account/region/image> <recipient> <reason>`
 //!
-//! Who calls, by the environment: SHAREWARDEN_TLS_CA (a PEM file: trust this authority; the URL says https),
-//! SHAREWARDEN_TLS_CERTIFICATE and SHAREWARDEN_TLS_KEY (PEM files: show this certificate), SHAREWARDEN_TOKEN_FILE (send the bearer
-//! token in this file), SHAREWARDEN_PRINCIPAL (say who calls, to a service on this machine that trusts it).
+//! The environment has the credentials:
+//!
+//! - SHAREWARDEN_TLS_CA: a PEM file with the authority to trust, for an https URL.
+//! - SHAREWARDEN_TLS_CERTIFICATE and SHAREWARDEN_TLS_KEY: PEM files of the client certificate.
+//! - SHAREWARDEN_TOKEN_FILE: a file with the bearer token.
+//! - SHAREWARDEN_PRINCIPAL: the principal, for a service on this machine that trusts this name.
 #![allow(
     clippy::disallowed_methods,
     clippy::print_stdout,
@@ -39,7 +42,9 @@ async fn main() -> Result<(), Failed> {
         Outcome::Succeeded(answer) => answer.change.unwrap_or_default(),
         Outcome::Failed(error) => return Err(error.to_string().into()),
         Outcome::Unresolved { request_id, error } => {
-            return Err(format!("not known yet, ask again with request id {request_id}: {error}").into());
+            return Err(
+                format!("the result is not known yet; repeat the call with request id {request_id}: {error}").into(),
+            );
         }
     };
     println!(

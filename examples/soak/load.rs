@@ -1,4 +1,4 @@
-//! Callers of all kinds, who go on until they are told to stop: they change, replay and are denied, read, page through the
+//! Callers of all kinds, which run until they are stopped. They make changes, replay and are denied, read, page through the
 //! history, follow it for a while, export and prove.
 
 mod audit;
@@ -17,13 +17,13 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tonic::{Code, Request, Response, Status};
 
-/// A caller makes so many calls on a connection at most.
+/// The maximum number of calls on one connection.
 const CALLS_A_CONNECTION: u32 = 200;
 
-/// By operation and number of the code.
+/// The number of answers, by operation and code.
 type Outcomes = BTreeMap<(&'static str, i32), u64>;
 
-/// What the calls came to.
+/// The results of the calls.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Counts(Arc<Mutex<Outcomes>>);
 
@@ -32,12 +32,12 @@ impl Counts {
         *self.0.lock().unwrap().entry((operation, code.into())).or_default() += 1;
     }
 
-    /// How many calls there were.
+    /// The number of calls.
     pub(crate) fn operations(&self) -> u64 {
         self.0.lock().unwrap().values().sum()
     }
 
-    /// How often each came to what.
+    /// The number of calls by operation and result.
     pub(crate) fn outcomes(&self) -> Vec<(String, u64)> {
         let outcomes = self.0.lock().unwrap();
         let named =
@@ -45,7 +45,7 @@ impl Counts {
         outcomes.iter().map(named).collect()
     }
 
-    /// What no caller may be answered here: nothing is asked wrongly, and nothing is away.
+    /// The answers that are wrong here, where all requests are valid and all services run.
     pub(crate) fn wrong(&self) -> Vec<String> {
         let expected = [
             Code::Ok,
@@ -67,7 +67,7 @@ impl Counts {
     }
 }
 
-/// The callers, under way.
+/// The running callers.
 pub(crate) struct Load {
     callers: JoinSet<()>,
     stop: CancellationToken,
@@ -101,12 +101,12 @@ impl Load {
         Self { callers, stop, counts }
     }
 
-    /// What the calls came to so far.
+    /// The results so far.
     pub(crate) fn counts(&self) -> Counts {
         self.counts.clone()
     }
 
-    /// Stops the callers, in the middle of what they do.
+    /// Stops the callers in the middle of their calls.
     pub(crate) async fn stop(self) -> Counts {
         self.stop.cancel();
         self.callers.join_all().await;
@@ -133,7 +133,7 @@ struct Clients {
 }
 
 impl Caller {
-    /// A connection of its own, and how many calls to make on it.
+    /// Opens a new connection, and chooses the number of calls to make on it.
     async fn connect(&mut self) -> (Clients, u32) {
         let server = format!("http://{}", self.address).parse().unwrap();
         let channel = sharewarden_client::reach(&Options::new(server)).await.unwrap();

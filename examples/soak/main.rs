@@ -1,11 +1,11 @@
-//! A long run of mixed load on a real server process, to see that nothing of it grows: memory, descriptors, threads, tasks,
-//! connections of Postgres.
+//! A long run of mixed load on a real server process. It checks that memory, descriptors, threads, tasks and connections to
+//! Postgres do not grow.
 //!
 //! `cargo run --release --example soak -- --minutes 30`
 //!
-//! It starts a private Postgres, a simulator, and itself once more as the server (`server`), lets callers of all kinds at it
-//! (`load`), and prints every minute what the process has (`measure`). It fails if the last minute has more than the first
-//! one after the warm-up, beyond what [`measure::Bounds`] allow, or if an answer was one that no caller may get.
+//! It starts a private Postgres, a simulator, and itself again as the server (`server`). It runs callers of all kinds (`load`),
+//! and prints the resources of the server every minute (`measure`). It fails if they grew beyond [`measure::Bounds`] between
+//! the first minute after the warm-up and the last, or if a caller got an answer that is never right.
 
 #![allow(
     clippy::unwrap_used,
@@ -29,7 +29,7 @@ use load::Load;
 use measure::{Bounds, Means, Sample, Window};
 use surroundings::Surroundings;
 
-/// So long without load, before and after, what is left of it must end.
+/// The time without load, before and after, in which open work must end.
 const REST: Duration = Duration::from_secs(15);
 
 #[derive(Parser)]
@@ -37,13 +37,13 @@ struct Options {
     /// How long the load lasts.
     #[arg(long, default_value_t = 30)]
     minutes: u32,
-    /// How many of these minutes are not compared. Default: a fifth, at least one.
+    /// The first minutes that are not compared. Default: a fifth, at least one.
     #[arg(long)]
     warm_up: Option<u32>,
-    /// Where the dice of the callers start.
+    /// The seed of the callers' random numbers.
     #[arg(long)]
     seed: Option<u64>,
-    /// Be the server of this configuration. Not for people.
+    /// Run as the server with this configuration. For internal use.
     #[arg(long, hide = true)]
     serve: Option<PathBuf>,
 }
@@ -63,9 +63,9 @@ fn main() -> ExitCode {
 async fn soak(options: &Options) -> ExitCode {
     let seed = options.seed.unwrap_or_else(|| fastrand::u64(..));
     let warm_up = options.warm_up.unwrap_or((options.minutes / 5).max(1));
-    println!("{} minutes, of them {warm_up} to warm up; seed {seed}", options.minutes);
+    println!("{} minutes, {warm_up} of them warm-up; seed {seed}", options.minutes);
     if options.minutes <= warm_up + 1 {
-        eprintln!("there would be nothing to compare: at least two minutes must follow the warm-up");
+        eprintln!("nothing to compare: --minutes must leave at least two minutes after the warm-up");
         return ExitCode::FAILURE;
     }
     let clock = Clock::system();

@@ -1,17 +1,17 @@
-//! What a process has, how it is printed, and how much more of it is too much.
+//! The resources of a process, their output, and the limits for their growth.
 
 use crate::load::Counts;
 
-/// What the server has at one moment.
+/// The resources of the server at one moment.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Sample {
-    /// Resident, in KiB.
+    /// Resident memory, in KiB.
     pub(crate) memory: u64,
     pub(crate) threads: u64,
     pub(crate) descriptors: u64,
-    /// Tasks of tokio.
+    /// Alive tasks of tokio.
     pub(crate) tasks: u64,
-    /// Of Postgres.
+    /// Connections to Postgres.
     pub(crate) connections: u64,
 }
 
@@ -69,26 +69,26 @@ impl Means {
     }
 }
 
-/// How much more is too much: so much in itself, and such a share of what was there.
+/// The limits for growth: an absolute amount, and a share of the first value.
 pub(crate) struct Bounds {
     when: &'static str,
     most: [(f64, f64); 5],
 }
 
 impl Bounds {
-    /// From the first minute after the warm-up to the last, under load. Pages of a larger history are a little larger; the
-    /// pool of connections opens up to its limit at some time.
+    /// Under load, from the first minute after the warm-up to the last. Pages of a larger history are a little larger, and
+    /// the connection pool grows to its limit.
     pub(crate) const LOAD: Self = Self {
         when: "under load",
         most: [(24.0, 0.10), (8.0, 0.0), (24.0, 0.05), (4.0, 0.0), (24.0, 0.10)],
     };
-    /// From before the load to after it: what stays are pools of connections, and memory that the allocator keeps.
+    /// From before the load to after it. Connection pools and memory of the allocator stay.
     pub(crate) const REST: Self = Self {
         when: "at rest",
         most: [(160.0, 0.0), (20.0, 0.0), (48.0, 0.0), (8.0, 0.0), (24.0, 0.0)],
     };
 
-    /// What has grown too much.
+    /// The resources that grew beyond the limits.
     pub(crate) fn exceeded(&self, first: &Means, last: &Means) -> Vec<String> {
         let numbers = first.0.iter().zip(&last.0).zip(NAMES.iter().zip(&self.most));
         let too_much = numbers.filter(|((first, last), (_, (most, share)))| *last - *first > most + *first * share);

@@ -1,4 +1,4 @@
-//! The server: a process of its own, so that what it has can be told from what the callers have.
+//! The server, a separate process, so that its memory and descriptors are measured without those of the callers.
 
 use std::{
     io::{self, Read},
@@ -22,11 +22,11 @@ use tokio::{
 
 use crate::{measure::Sample, surroundings::Surroundings};
 
-/// It ends by itself within this.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// The timeout for its shutdown.
+const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Serves until standard input ends, which it also does when the parent is killed. Tells where, and then every second how
-/// many tasks there are.
+/// Serves until standard input ends, also because the parent was killed. Prints its address, and then its number of tasks every
+/// second.
 pub(crate) async fn run(config: &Path) -> ExitCode {
     let config = Config::load(Some(config), &[]).unwrap();
     let telemetry = server::init_telemetry(&config).unwrap();
@@ -75,7 +75,7 @@ pub(crate) struct Served {
 }
 
 impl Served {
-    /// Starts it, and waits until it says where it answers.
+    /// Starts the server, and waits until it prints its address.
     pub(crate) async fn start(config: &Path) -> Self {
         let mut child = Command::new(std::env::current_exe().unwrap())
             .arg("--serve")
@@ -87,10 +87,10 @@ impl Served {
             .unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let address = lines.next_line().await.unwrap().expect("the server starts");
-        let (told, tasks) = watch::channel(0);
+        let (task_count, tasks) = watch::channel(0);
         tokio::spawn(async move {
             while let Ok(Some(line)) = lines.next_line().await {
-                told.send_replace(line.parse().unwrap());
+                task_count.send_replace(line.parse().unwrap());
             }
         });
         Self {
@@ -105,7 +105,7 @@ impl Served {
         self.address
     }
 
-    /// What it has now.
+    /// The current sample of its resources.
     pub(crate) async fn sample(&mut self, surroundings: &Surroundings) -> Sample {
         let process = format!("/proc/{}", self.child.id().expect("the server still runs"));
         let status = std::fs::read_to_string(format!("{process}/status")).unwrap();
@@ -113,7 +113,7 @@ impl Served {
             let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
             line.split_whitespace().next().unwrap().parse::<u64>().unwrap()
         };
-        // Not held while Postgres is asked.
+        // Release the lock before the query.
         let tasks = *self.tasks.borrow();
         Sample {
             memory: number("VmRSS:"),
@@ -124,10 +124,10 @@ impl Served {
         }
     }
 
-    /// Ends it; true if it ended well.
+    /// Stops the server. True if it exits with success in time.
     pub(crate) async fn stop(mut self) -> bool {
         self.stdin.take();
-        let ended = tokio::time::timeout(PATIENCE, self.child.wait()).await;
+        let ended = tokio::time::timeout(TIMEOUT, self.child.wait()).await;
         matches!(ended, Ok(Ok(status)) if status.success())
     }
 }

@@ -1,4 +1,4 @@
-//! What the server stands on: a private Postgres, and a simulator that is not always well.
+//! What the server needs: a private Postgres, and a simulator with faults.
 
 use std::{io::Write, os::unix::fs::PermissionsExt};
 
@@ -14,7 +14,7 @@ use tokio::net::TcpListener;
 use crate::server::Served;
 
 pub(crate) const ACCOUNT: &str = "111122223333";
-/// It shares with one account only.
+/// An account that may share with one account only.
 pub(crate) const STRICT_ACCOUNT: &str = "444455556666";
 pub(crate) const REGION: &str = "eu-central-1";
 pub(crate) const IMAGE: &str = "wsi-basewin11";
@@ -34,7 +34,7 @@ pub(crate) struct Surroundings {
 
 impl Surroundings {
     pub(crate) async fn start() -> Self {
-        // The private Postgres of root runs as another user, who must get there.
+        // If root runs this, the private Postgres runs as another user, which needs access.
         let folder = tempfile::Builder::new()
             .prefix("sharewarden-soak-")
             .permissions(std::fs::Permissions::from_mode(0o755))
@@ -62,14 +62,14 @@ impl Surroundings {
         Served::start(self.config.path()).await
     }
 
-    /// The connections of Postgres, but for our own.
+    /// The number of connections to Postgres, without that of this function.
     pub(crate) async fn connections(&self) -> u64 {
         let count = "SELECT count(*) FROM pg_stat_activity \
                      WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()";
         self.count(count).await
     }
 
-    /// The entries of all ledgers.
+    /// The number of entries in all ledgers.
     pub(crate) async fn entries(&self) -> u64 {
         self.count("SELECT coalesce(sum(size), 0)::bigint FROM ledger").await
     }
@@ -87,7 +87,7 @@ impl Surroundings {
     }
 }
 
-/// Some calls are throttled, some answers get lost.
+/// Injects faults: some calls are throttled, some answers are lost.
 async fn simulator() -> Simulator {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let settings = simulator::SimulatorSettings {

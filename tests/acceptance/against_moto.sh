@@ -1,5 +1,5 @@
-# A grant and a revoke with moto, an AWS stand-in by other authors. Sourced by run while `dev` serves. It uses the Postgres of `dev`,
-# with a separate database.
+# A grant and a revoke with moto, an AWS stand-in by other authors. Sourced by run while `dev` serves. It uses the
+# Postgres of `dev`, with a separate database.
 # shellcheck shell=bash disable=SC2154
 
 recipient=210987654321

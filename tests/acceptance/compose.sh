@@ -1,5 +1,5 @@
-# Runs the commands of docker/compose.yaml on this machine: roles, migration, simulator, service. Sourced by run while `dev` serves. It
-# uses the Postgres of `dev`, with a separate database. The scripts after this one use the service.
+# Runs the commands of docker/compose.yaml on this machine: roles, migration, simulator, service. Sourced by run while
+# `dev` serves. It uses the Postgres of `dev`, with a separate database. The scripts after this one use the service.
 # shellcheck shell=bash disable=SC2154
 
 compose=$work/compose

@@ -1,4 +1,5 @@
-# `serve` with docs/sharewarden.full.toml, which sets every option. Only paths and addresses differ. Sourced by run, after compose.sh.
+# `serve` with docs/sharewarden.full.toml, which sets every option. Only paths and addresses differ. Sourced by run,
+# after compose.sh.
 # shellcheck shell=bash disable=SC2154
 
 full=$work/full

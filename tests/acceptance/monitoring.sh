@@ -1,4 +1,5 @@
-# Monitoring: probes, Prometheus with the repository's settings, and the SQL of the audit dashboard. Sourced by run, after compose.sh.
+# Monitoring: probes, Prometheus with the repository's settings, and the SQL of the audit dashboard. Sourced by run,
+# after compose.sh.
 # shellcheck shell=bash disable=SC2154
 
 for path in healthz readyz; do

@@ -1,5 +1,5 @@
-# Clients with certificates and tokens, over TLS. Sourced by run while `dev` serves. It uses the simulator and the Postgres of `dev`, with
-# a separate database.
+# Clients with certificates and tokens, over TLS. Sourced by run while `dev` serves. It uses the simulator and the
+# Postgres of `dev`, with a separate database.
 # shellcheck shell=bash disable=SC2154
 
 mkdir "$work/secured"

@@ -1,4 +1,4 @@
-//! docs/sharewarden.full.toml sets every key, and can be used.
+//! docs/sharewarden.full.toml sets every key and is valid.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,10 +9,10 @@ use super::{read, types};
 
 const FILE: &str = "docs/sharewarden.full.toml";
 
-/// Keys that exclude another. The file has them in a comment, `# key = …`, below the other.
+/// Keys that exclude another key. The file has them in a comment, `# key = …`, below the other key.
 const ALTERNATIVES: &[(&str, &str)] = &[("checkpoint.key", "checkpoint.key_file")];
 
-/// A TOML text, without the rules.
+/// Parses a TOML text without validation.
 pub(crate) fn parsed(text: &str) -> Value {
     let file = config::File::from_str(text, config::FileFormat::Toml);
     let config = config::Config::builder().add_source(file).build();
@@ -22,8 +22,8 @@ pub(crate) fn parsed(text: &str) -> Value {
     }
 }
 
-/// The values of each key of a file, such as `accounts.id`, which may be there more than once. A table that is a value, and no
-/// section, is one.
+/// The values of each key of a file. A key such as `accounts.id` may have several. A table that is a value, not a section,
+/// counts as one value.
 pub(crate) fn leaves(value: &Value) -> BTreeMap<String, Vec<Value>> {
     let sections: BTreeSet<_> = types::sections().into_iter().map(|section| section.name).collect();
     let mut leaves = BTreeMap::new();
@@ -54,7 +54,7 @@ fn collect(name: &str, value: &Value, sections: &BTreeSet<String>, leaves: &mut 
 }
 
 #[test]
-fn the_full_file_sets_every_key_and_breaks_no_rule() {
+fn the_full_file_sets_every_key_and_is_valid() {
     let text = read(FILE);
     if let Err(error) = Config::from_toml(&text) {
         panic!("{FILE}: {error}");
@@ -75,7 +75,7 @@ fn has_alternative(key: &str, set: &BTreeSet<String>) -> bool {
 }
 
 #[test]
-fn the_alternatives_in_the_full_file_can_be_used_too() {
+fn the_alternatives_in_the_full_file_are_valid_too() {
     for (left_out, instead) in ALTERNATIVES {
         let short = |key: &str| format!("{} = ", key.rsplit('.').next().unwrap_or(key));
         let (comment, line) = (format!("# {}", short(left_out)), short(instead));

@@ -1,6 +1,6 @@
-//! The configurations that people copy can be used: those in `docker/`, in `deploy/` and in the README. And every key is
-//! documented: `types` reads the keys off the types in `src/config`, `reference` makes docs/configuration.md of them, and `full`
-//! compares them with the file that sets every one.
+//! The sample configurations in `docker/`, `deploy/` and the README are valid, and every key is documented. `types` reads the
+//! keys from the types in `src/config`, `reference` writes docs/configuration.md from them, and `full` compares them with the
+//! file that sets every key.
 
 #![allow(clippy::panic, reason = "a test may fail")]
 
@@ -17,7 +17,7 @@ fn read(file: &str) -> String {
     fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// The contents of the fenced blocks of a language.
+/// The contents of the code blocks of a language.
 fn blocks<'a>(markdown: &'a str, language: &str) -> Vec<&'a str> {
     let fences = markdown.split("```").skip(1).step_by(2);
     fences
@@ -28,8 +28,8 @@ fn blocks<'a>(markdown: &'a str, language: &str) -> Vec<&'a str> {
 }
 
 #[test]
-fn the_configuration_of_the_containers_can_be_used() {
-    let config = Config::from_toml(&read("docker/sharewarden.toml")).expect("docker/sharewarden.toml breaks no rule");
+fn the_configuration_of_the_containers_is_valid() {
+    let config = Config::from_toml(&read("docker/sharewarden.toml")).expect("docker/sharewarden.toml is valid");
     let accounts: Vec<_> = config.accounts.iter().map(|account| account.id.to_string()).collect();
     assert_eq!(
         accounts,
@@ -39,7 +39,7 @@ fn the_configuration_of_the_containers_can_be_used() {
 }
 
 #[test]
-fn the_configuration_of_the_example_for_kubernetes_can_be_used() {
+fn the_configuration_of_the_kubernetes_example_is_valid() {
     let file = "deploy/kubernetes/example/settings/sharewarden.toml";
     if let Err(error) = Config::from_toml(&read(file)) {
         panic!("{file}: {error}");
@@ -47,7 +47,7 @@ fn the_configuration_of_the_example_for_kubernetes_can_be_used() {
 }
 
 #[test]
-fn every_configuration_in_the_readme_can_be_used() {
+fn every_configuration_in_the_readme_is_valid() {
     for block in blocks(&read("README.md"), "toml") {
         if let Err(error) = Config::from_toml(block) {
             panic!("{error}\nin this block of README.md:\n{block}");
@@ -56,12 +56,12 @@ fn every_configuration_in_the_readme_can_be_used() {
 }
 
 #[test]
-fn blocks_of_a_language_are_found_among_others() {
+fn code_blocks_are_selected_by_language() {
     let markdown = "text\n```sh\nls\n```\nmore\n```toml\na = 1\n```\n```\nplain\n```\n";
     assert_eq!(blocks(markdown, "toml"), ["a = 1\n"]);
 }
 
-/// The smallest configuration, with these lines about checkpoints.
+/// A minimal configuration with these lines about checkpoints.
 fn with_checkpoint(lines: &str) -> Result<Config, sharewarden::config::ConfigError> {
     Config::from_toml(&format!(
         "{lines}\ndatabase.url = \"postgres://x\"\nauth.modes = [\"trusted-header\"]\n\
@@ -70,7 +70,7 @@ fn with_checkpoint(lines: &str) -> Result<Config, sharewarden::config::ConfigErr
 }
 
 #[test]
-fn a_signing_key_is_needed_once_and_never_shown() {
+fn a_signing_key_is_required_once_and_never_shown() {
     let name = "checkpoint.name = \"sharewarden.example.com\"";
     let key = "checkpoint.key = \"hunter2\"";
     let file = "checkpoint.key_file = \"key.pem\"";
@@ -97,7 +97,7 @@ fn a_signing_key_is_needed_once_and_never_shown() {
     }
 }
 
-/// The smallest configuration, with these lines about who calls.
+/// A minimal configuration with these lines about authentication and roles.
 fn with_access(lines: &str) -> Result<Config, sharewarden::config::ConfigError> {
     let modes = if lines.contains("auth.mode") {
         ""
@@ -116,7 +116,7 @@ const JWT: &str = "auth.jwt.issuer = \"i\"\nauth.jwt.audience = \"a\"\nauth.jwt.
 const ANYWHERE: &str = "server.listen = \"0.0.0.0:7443\"\n";
 
 #[test]
-fn callers_can_be_known_in_every_way_and_in_several() {
+fn callers_can_be_authenticated_in_each_way_and_in_several() {
     for lines in [
         String::new(),
         "auth.modes = [\"trusted-header\"]\n".into(),
@@ -135,7 +135,7 @@ fn callers_can_be_known_in_every_way_and_in_several() {
 }
 
 #[test]
-fn a_configuration_that_lets_in_whom_it_should_not_is_refused_by_the_name_of_its_key() {
+fn an_unsafe_access_configuration_is_refused_and_the_error_names_the_key() {
     for (lines, problem) in [
         ("auth.mode = \"trusted-header\"\n".to_owned(), "modes"),
         ("auth.modes = []\n".into(), "auth.modes"),

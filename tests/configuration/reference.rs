@@ -1,4 +1,4 @@
-//! docs/configuration.md is what the types say. Write it anew with
+//! docs/configuration.md matches the types. Generate it again with
 //! `cargo test --test configuration -- --ignored write_the_reference`.
 
 use std::{collections::BTreeMap, fmt::Write, fs, path::Path};
@@ -34,7 +34,7 @@ paths. **Bold** keys are required, those of a section that may be left out if th
 ";
 
 #[test]
-fn the_reference_is_what_the_types_say() {
+fn the_reference_matches_the_types() {
     assert!(
         read(FILE) == reference(),
         "{FILE} is stale: cargo test --test configuration -- --ignored write_the_reference"
@@ -42,7 +42,7 @@ fn the_reference_is_what_the_types_say() {
 }
 
 #[test]
-#[ignore = "it writes the file; it is no test"]
+#[ignore = "writes the file; it tests nothing"]
 fn write_the_reference() {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(FILE);
     fs::write(&file, reference()).expect("the file can be written");
@@ -61,7 +61,7 @@ fn reference() -> String {
 fn write_section(text: &mut String, section: &Section, defaults: &BTreeMap<String, Vec<Value>>) {
     let (open, close) = if section.repeated { ("[[", "]]") } else { ("[", "]") };
     let name = &section.name;
-    // Writing to a text cannot fail.
+    // Writing to a String cannot fail.
     let _ = write!(text, "\n## `{open}{name}{close}`\n\n{}", section.description);
     let needs_nothing = section.keys.iter().all(|key| !key.required);
     if section.optional && !needs_nothing {
@@ -89,12 +89,12 @@ fn row(section: &str, key: &Key, default: Option<&Value>) -> String {
         description = format!("{description} {}", values.join(" "));
     }
     let default = default.map(|default| format!("`{default}`")).unwrap_or_default();
-    // A bar would end the cell.
+    // A bar would end the cell of the table.
     let cells = [name, key.kind.clone(), default, description].map(|cell| cell.replace('|', "\\|"));
     format!("| {} |", cells.join(" | "))
 }
 
-/// A default as it would be written. Nothing stands for what is not there.
+/// A default as TOML. Empty if there is none.
 fn shown(value: &Value) -> Option<String> {
     match value {
         Value::Null => None,
@@ -107,36 +107,38 @@ fn shown(value: &Value) -> Option<String> {
     }
 }
 
-/// The description without the sentence that names the default, which the table has anyway. What is said must be so.
+/// The description without its sentence about the default, which the table has. Fails if the sentence is wrong.
 fn without_default(key: &Key, default: Option<&str>) -> String {
     let Key { name, description, .. } = key;
     let Some(default) = default else {
         return description.clone();
     };
     let is_empty = ["[]", "{}"].contains(&default);
-    let Some((before, said)) = description.rsplit_once("Default") else {
+    let Some((before, stated)) = description.rsplit_once("Default") else {
         assert!(
             is_empty,
-            "src/config does not say what the default of {name} is, which is {default}"
+            "the doc comment of {name} in src/config must name its default, {default}"
         );
         return description.clone();
     };
-    let said = said.trim_start_matches([':', ' ']);
-    let (said, after) = match said.split_once(". ") {
-        Some((said, after)) => (said, after),
-        None => (said.trim_end_matches('.'), ""),
+    let stated = stated.trim_start_matches([':', ' ']);
+    let (stated, after) = match stated.split_once(". ") {
+        Some((stated, after)) => (stated, after),
+        None => (stated.trim_end_matches('.'), ""),
     };
     let plain = |text: &str| text.replace(['`', '"'], "");
     let duration = |text: &str| humantime::parse_duration(&plain(text)).ok();
-    let is_none = is_empty && said.starts_with("none");
+    let is_none = is_empty && stated.starts_with("none");
     assert!(
-        is_none || plain(said) == plain(default) || duration(said).is_some_and(|said| Some(said) == duration(default)),
-        "src/config says that the default of {name} is {said}, and it is {default}"
+        is_none
+            || plain(stated) == plain(default)
+            || duration(stated).is_some_and(|stated| Some(stated) == duration(default)),
+        "the doc comment of {name} in src/config says that its default is {stated}, but it is {default}"
     );
     format!("{}{after}", before).trim().to_owned()
 }
 
-/// The value of every key that only the required ones were given for.
+/// All values of a configuration that sets only the required keys.
 fn defaults(sections: &[Section]) -> BTreeMap<String, Vec<Value>> {
     let mut text = parsed(&read("docs/sharewarden.full.toml"));
     for section in sections {
@@ -144,10 +146,10 @@ fn defaults(sections: &[Section]) -> BTreeMap<String, Vec<Value>> {
             take_out(&mut text, &key.name);
         }
     }
-    // One of two must be there, which no type says.
+    // One of two keys is required, which the types do not express.
     text["checkpoint"]["key"] = "not a default".into();
     let config = config::Config::try_from(&text).and_then(config::Config::try_deserialize::<Config>);
-    let config = config.unwrap_or_else(|error| panic!("the required keys are enough: {error}"));
+    let config = config.unwrap_or_else(|error| panic!("the required keys are not enough: {error}"));
     let shown = config.to_toml().expect("a configuration can be written");
     let mut defaults = leaves(&parsed(&shown));
     defaults.remove("checkpoint.key");

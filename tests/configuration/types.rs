@@ -1,4 +1,4 @@
-//! The keys of the configuration, read off the types in `src/config`: their names, types and doc comments.
+//! The keys of the configuration, read from the types in `src/config`: their names, types and doc comments.
 
 use std::{collections::BTreeMap, fs, path::Path};
 
@@ -6,7 +6,7 @@ use syn::{
     Attribute, Expr, Field, Fields, GenericArgument, Item, ItemEnum, ItemStruct, Lit, Meta, PathArguments, Type,
 };
 
-/// How values of types that are not ours to look into are written.
+/// How values of types from outside `src/config` are written.
 const WRITTEN: &[(&str, &str)] = &[
     ("bool", "`true` or `false`"),
     ("u16", "number"),
@@ -30,9 +30,9 @@ const WRITTEN: &[(&str, &str)] = &[
 pub(crate) struct Section {
     /// Its name, such as `server.tls`.
     pub(crate) name: String,
-    /// Is it written in double brackets, once for each?
+    /// Whether it is an array of tables, written in double brackets.
     pub(crate) repeated: bool,
-    /// May it be left out?
+    /// Whether it is optional.
     pub(crate) optional: bool,
     pub(crate) description: String,
     pub(crate) keys: Vec<Key>,
@@ -41,13 +41,13 @@ pub(crate) struct Section {
 /// A key of a section.
 #[derive(Debug)]
 pub(crate) struct Key {
-    /// With its section's, such as `server.tls.key`.
+    /// Its full name, such as `server.tls.key`.
     pub(crate) name: String,
     pub(crate) required: bool,
     /// How its values are written.
     pub(crate) kind: String,
     pub(crate) description: String,
-    /// The values it can have, if they are few, and what they mean.
+    /// The values of an enum, and what they mean. Empty for other types.
     pub(crate) values: Vec<(String, String)>,
 }
 
@@ -94,7 +94,7 @@ impl Types {
         }
     }
 
-    /// The section that a field is, and those inside it.
+    /// The section of a field, and the sections inside it.
     fn section(&self, field: &Field, outer: &str, sections: &mut Vec<Section>) {
         let shape = Shape::of(&field.ty);
         let item = &self.structs[shape.name.as_str()];
@@ -125,7 +125,7 @@ impl Types {
         let one = match WRITTEN.iter().find(|(name, _)| *name == shape.name) {
             Some((_, written)) => (*written).to_owned(),
             None if values.is_empty() => panic!(
-                "tests/configuration/types.rs does not know how a {} is written, which {name} is",
+                "tests/configuration/types.rs has no notation for {}, the type of {name}",
                 shape.name
             ),
             None => values
@@ -149,7 +149,7 @@ impl Types {
         }
     }
 
-    /// What an enum of ours can be, as serde writes it.
+    /// The values of an enum of `src/config`, as serde writes them.
     fn values(&self, name: &str) -> Vec<(String, String)> {
         let Some(item) = self
             .enums
@@ -160,7 +160,7 @@ impl Types {
         };
         assert!(
             serde_words(&item.attrs).contains(&"rename_all = \"kebab-case\"".to_owned()),
-            "{name}: only kebab-case is known here"
+            "{name}: only kebab-case is supported here"
         );
         let variants = item.variants.iter();
         variants
@@ -169,7 +169,7 @@ impl Types {
     }
 }
 
-/// A type without what is around it.
+/// The type inside `Option`, `Vec` and similar types.
 struct Shape {
     name: String,
     is_option: bool,
@@ -187,7 +187,7 @@ impl Shape {
         };
         loop {
             let Type::Path(path) = ty else {
-                panic!("only named types are known here")
+                panic!("only named types are supported here")
             };
             let last = path.path.segments.last().expect("a path has a last part");
             shape.name = last.ident.to_string();
@@ -232,7 +232,7 @@ fn has_serde(attributes: &[Attribute], word: &str) -> bool {
         .any(|found| found.split(' ').next() == Some(word))
 }
 
-/// What stands in `#[serde(…)]`, without spaces at the ends.
+/// The arguments of `#[serde(…)]`, trimmed.
 fn serde_words(attributes: &[Attribute]) -> Vec<String> {
     let mut words = Vec::new();
     for attribute in attributes.iter().filter(|attribute| attribute.path().is_ident("serde")) {

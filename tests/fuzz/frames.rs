@@ -1,4 +1,4 @@
-//! What is no HTTP/2, or too much of it: floods, bombs, garbage, and those who connect and say nothing.
+//! Malformed HTTP/2: random bytes and frames, floods, header bombs, and connections that send nothing.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -11,42 +11,42 @@ use sharewarden_testkit::{
 };
 
 use crate::{
-    chance::{Chance, bytes, one_of},
     process::Process,
     raw::*,
     rpcs::{QUICK, address, assert_serves},
+    seed::{Seed, bytes, one_of},
 };
 
 const PATH: &str = "/sharewarden.v1.SharePermissionService/GetChange";
 const BATCH: usize = 1000;
-/// The memory of the server does not grow by more than this, in MiB.
+/// The limit for the growth of the server's memory, in MiB.
 const GROWTH: u64 = 24;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_frame_and_no_flood_upsets_the_service() {
-    let chance = Chance::new();
+async fn malformed_frames_and_floods_do_not_break_the_service() {
+    let seed = Seed::new();
     let (database, simulator) = tokio::join!(database(), simulator());
     let server = Process::serve(&config_text(database.url(), &simulator.url(), QUICK));
     let address = address(&server).await;
     assert_serves(address).await;
-    // What the first streams take is the server's to keep; all that comes later must find room in it.
-    garbage(chance, address, 0..50).await;
+    // The server keeps the memory that the first streams allocate. Later ones must not need more.
+    garbage(seed, address, 0..50).await;
     for _ in 0..4 {
         streams_that_never_end(address).await;
     }
     let before = server.memory();
-    attack(chance, address).await;
-    server.assert_flat(before, GROWTH);
-    server.assert_calm();
+    attack(seed, address).await;
+    server.assert_memory_growth(before, GROWTH);
+    server.assert_no_internal_error();
     server.stop().await;
     simulator.shutdown().await;
 }
 
-/// All of it.
-async fn attack(chance: Chance, address: SocketAddr) {
-    garbage(chance, address, 50..chance.cases(400)).await;
+/// Runs every kind of attack.
+async fn attack(seed: Seed, address: SocketAddr) {
+    garbage(seed, address, 50..seed.cases(400)).await;
     too_large_a_frame(address).await;
-    odd_headers(address).await;
+    unusual_headers(address).await;
     assert_serves(address).await;
 
     streams_that_are_reset_at_once(address).await;
@@ -67,16 +67,16 @@ async fn attack(chance: Chance, address: SocketAddr) {
     empty_data(address).await;
     streams_that_never_end(address).await;
 
-    old_http(chance, address).await;
+    old_http(seed, address).await;
     assert_serves(address).await;
 }
 
-/// Random bytes, with and without a right beginning, and random frames.
-async fn garbage(chance: Chance, address: SocketAddr, cases: std::ops::Range<u64>) {
+/// Random bytes, with and without a valid preface, and random frames.
+async fn garbage(seed: Seed, address: SocketAddr, cases: std::ops::Range<u64>) {
     let mut under_way = tokio::task::JoinSet::new();
     for number in cases {
         under_way.spawn(async move {
-            let mut rng = chance.of_case(number);
+            let mut rng = seed.rng_for_case(number);
             let sent = match rng.u32(..4) {
                 0 => bytes(&mut rng, 300),
                 1 => PREFACE[..rng.usize(..PREFACE.len())].to_vec(),
@@ -133,8 +133,8 @@ async fn too_large_a_frame(address: SocketAddr) {
     }
 }
 
-/// Headers that no client library sends: each is a call of its own, and none of them is answered with a fault of ours.
-async fn odd_headers(address: SocketAddr) {
+/// Headers that no client library sends, each in its own call. None may cause an internal error.
+async fn unusual_headers(address: SocketAddr) {
     let odd: [Vec<u8>; 10] = [
         literal(b"te", b"chunked"),
         literal(b"connection", b"close"),
@@ -159,7 +159,7 @@ async fn odd_headers(address: SocketAddr) {
     }
 }
 
-/// CVE-2023-44487: each stream costs work, and frees its place at once.
+/// CVE-2023-44487 (rapid reset): each stream costs work, and frees its slot at once.
 async fn streams_that_are_reset_at_once(address: SocketAddr) {
     let mut raw = Raw::greeted(address).await;
     let headers = call(PATH);
@@ -176,10 +176,10 @@ async fn streams_that_are_reset_at_once(address: SocketAddr) {
             break;
         }
     }
-    raw.assert_closed("it resets one stream after the other").await;
+    raw.assert_closed("every stream is reset at once").await;
 }
 
-/// CVE-2024-27316 and its kin: headers that go on and on.
+/// CVE-2024-27316 (continuation flood): headers without an end.
 async fn headers_without_an_end(address: SocketAddr) {
     for more in [literal(b"x-more", &[b'x'; 1000]), literal(b"x", b""), vec![]] {
         let mut raw = Raw::greeted(address).await;
@@ -190,19 +190,14 @@ async fn headers_without_an_end(address: SocketAddr) {
                 break;
             }
         }
-        raw.assert_closed("its headers do not end").await;
+        raw.assert_closed("the headers do not end").await;
     }
 }
 
-/// A header of 4000 bytes, and then 10,000 times one byte that means it again.
+/// A header of 3,900 bytes in the HPACK table, and then 10,000 references to it of one byte each.
 async fn a_small_block_of_huge_headers(address: SocketAddr) {
     let mut raw = Raw::greeted(address).await;
-    let block = [
-        call(PATH),
-        remembered(b"x-bomb", &[b'x'; 3900]),
-        vec![0x80 | 62; 10_000],
-    ]
-    .concat();
+    let block = [call(PATH), indexed(b"x-bomb", &[b'x'; 3900]), vec![0x80 | 62; 10_000]].concat();
     raw.send(&frame(HEADERS, END_HEADERS | END_STREAM, 1, &block)).await;
     let is_of_the_call =
         |frame: &[u8]| matches!(frame, [HEADERS | RST_STREAM, _, 0, 0, 0, 1] | [GOAWAY, 0, 0, 0, 0, 0]);
@@ -222,7 +217,7 @@ async fn flood(address: SocketAddr, kind: u8, flags: u8, payload: &[u8]) {
     }
 }
 
-/// The other side has no room for its answers: it must not keep them.
+/// Floods without reading the answers. The server must not buffer them.
 async fn flood_unread(address: SocketAddr, kind: u8, flags: u8, payload: &[u8]) {
     let mut raw = Raw::greeted(address).await;
     let batch = frame(kind, flags, 0, payload).repeat(BATCH);
@@ -236,7 +231,7 @@ async fn flood_unread(address: SocketAddr, kind: u8, flags: u8, payload: &[u8]) 
     let _ = tokio::time::timeout(Duration::from_millis(500), sending).await;
 }
 
-/// Data without bytes, which no window holds up.
+/// Empty DATA frames, which flow control does not limit.
 async fn empty_data(address: SocketAddr) {
     let mut raw = Raw::greeted(address).await;
     raw.send(&frame(HEADERS, END_HEADERS, 1, &call(PATH))).await;
@@ -248,7 +243,7 @@ async fn empty_data(address: SocketAddr) {
     }
 }
 
-/// As many streams as are allowed and more, with a little data and no end, on several connections.
+/// More streams than allowed, on two connections. Each sends a part of a message and does not end.
 async fn streams_that_never_end(address: SocketAddr) {
     let mut open = Vec::new();
     for _ in 0..2 {
@@ -268,8 +263,8 @@ async fn streams_that_never_end(address: SocketAddr) {
     assert_serves(address).await;
 }
 
-/// HTTP/1: only gRPC-Web is spoken there.
-async fn old_http(chance: Chance, address: SocketAddr) {
+/// HTTP/1, which the server accepts only for gRPC-Web.
+async fn old_http(seed: Seed, address: SocketAddr) {
     let web = |length: &str, body: &str| {
         format!(
             "POST {PATH} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/grpc-web-text\r\n\
@@ -295,10 +290,10 @@ async fn old_http(chance: Chance, address: SocketAddr) {
         web("upgrade: h2c\r\nconnection: upgrade\r\ncontent-length: 0", ""),
     ];
     for (number, request) in (0..).zip(&requests) {
-        // As it is, and spoiled.
+        // The request itself, and five corrupted copies.
         let mut sent = vec![(request.clone().into_bytes(), true)];
-        let mut rng = chance.of_case(1_000_000 + number);
-        sent.extend((0..5).map(|_| (crate::mutate::spoiled(&mut rng, request.clone().into_bytes()), false)));
+        let mut rng = seed.rng_for_case(1_000_000 + number);
+        sent.extend((0..5).map(|_| (crate::mutate::corrupted(&mut rng, request.clone().into_bytes()), false)));
         for (bytes, is_whole) in sent {
             let mut raw = Raw::open(address).await;
             raw.send(&bytes).await;
@@ -308,7 +303,7 @@ async fn old_http(chance: Chance, address: SocketAddr) {
                 assert!(is_answered, "neither answered nor closed: {request:.300}");
                 answer.extend(begun);
             }
-            // Who waits for the rest of what was spoiled says nothing.
+            // The server may wait for the rest of a corrupted request without an answer.
             answer.extend(raw.rest(Duration::from_millis(50)).await.0);
             let answer = String::from_utf8_lossy(&answer);
             let is_fault = answer.starts_with("HTTP/1.1 5")
@@ -320,7 +315,7 @@ async fn old_http(chance: Chance, address: SocketAddr) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_says_nothing_holds_up_nobody_and_is_not_waited_for_without_end() {
+async fn silent_connections_block_nobody_and_are_closed() {
     let (database, simulator) = tokio::join!(database(), simulator());
     let server = Process::serve(&config_text(database.url(), &simulator.url(), QUICK));
     let address = address(&server).await;
@@ -335,9 +330,9 @@ async fn who_says_nothing_holds_up_nobody_and_is_not_waited_for_without_end() {
         begun.push(raw);
     }
     assert_serves(address).await;
-    server.assert_flat(before, GROWTH);
+    server.assert_memory_growth(before, GROWTH);
 
-    // A call whose request does not end is ended all the same, with or without a deadline.
+    // The server ends a call whose request does not end, with or without a deadline.
     let connection = Http2Connection::open(address).await;
     let endless = |headers: &[(&'static str, &'static str)]| Http2Call {
         method: Method::POST,
@@ -363,12 +358,12 @@ async fn who_says_nothing_holds_up_nobody_and_is_not_waited_for_without_end() {
         assert!(matches!(given.code(), Some(1 | 4)), "{given:?}");
     }
 
-    // Those who have said nothing are let go by then.
+    // By then the server has closed the silent connections.
     for mut raw in silent.into_iter().take(20).chain(begun.into_iter().take(20)) {
-        raw.assert_closed("it has said nothing").await;
+        raw.assert_closed("the client sent nothing").await;
     }
 
-    // And those who are still there do not keep the server from ending.
+    // Open connections do not delay the shutdown.
     let _more: Vec<_> = [Raw::open(address).await, Raw::greeted(address).await].into();
     server.stop().await;
     simulator.shutdown().await;

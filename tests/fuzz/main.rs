@@ -1,19 +1,18 @@
-//! Bad input from the network, over real sockets to real processes: random and mutated bytes to every RPC that there is
-//! (`rpcs`), frames and bytes that are no HTTP/2 (`frames`), and the same for the simulator's HTTP (`simulator`). Nothing
-//! panics, nothing hangs, no status says that it was our fault, memory stays flat, what was not accepted is in no ledger,
-//! and afterwards the service does what it is for.
+//! Bad input over real sockets to real processes: random and mutated calls of every RPC (`rpcs`), malformed HTTP/2
+//! (`frames`), and malformed requests to the simulator (`simulator`). Nothing panics or hangs, no status is an internal
+//! error, and memory does not grow. A refused call leaves no entry in a ledger, and afterwards the service still works.
 //!
-//! Read `chance` first, which makes every run another one and says how to repeat it; then `process`, what is attacked;
-//! `messages` and `mutate`, what is sent; `client` and `raw`, how; `verdict`, what may come back.
+//! Read `seed` first (the seed of a run, and how to repeat it); then `process` (the target), `messages` and `mutate` (the
+//! input), `raw` (how it is sent) and `verdict` (which answers are allowed).
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "tests fail so")]
 
-mod chance;
 mod frames;
 mod messages;
 mod mutate;
 mod process;
 mod raw;
 mod rpcs;
+mod seed;
 mod simulator;
 mod verdict;

@@ -1,5 +1,5 @@
-//! The methods that there are, from the descriptors, and messages for them: mostly such as a caller would send, so that
-//! they come far, and sometimes not. What a field is to hold is told by its name, so a new RPC needs no word here.
+//! The methods of all services, from the descriptors, and messages for them. Most messages are plausible, so that they get
+//! past the parser. The name of a field decides its value, so a new RPC needs no change here.
 
 use std::collections::HashMap;
 
@@ -8,11 +8,11 @@ use prost_reflect::{
 };
 use sharewarden_testkit::stack::{ACCOUNT, IMAGE, OTHER_ACCOUNT, OTHER_RECIPIENT, PENDING_IMAGE, RECIPIENT, REGION};
 
-use crate::chance::{bytes, one_of, percent};
+use crate::seed::{bytes, one_of, percent};
 
-/// Fields in fields in fields end here.
+/// The maximum depth of nested messages.
 const DEEPEST: usize = 4;
-/// So many texts are kept of each field of an answer.
+/// The maximum number of texts to keep for each field of an answer.
 const KEPT: usize = 32;
 
 /// Every method of every service.
@@ -35,13 +35,13 @@ pub(crate) fn path(method: &MethodDescriptor) -> String {
     format!("/{}/{}", method.parent_service().full_name(), method.name())
 }
 
-/// Makes messages, and learns from answers: the ids and tokens in them lead further.
+/// Generates messages. It reuses the ids and tokens of earlier answers.
 #[derive(Default)]
-pub(crate) struct Writer {
+pub(crate) struct MessageGenerator {
     seen: HashMap<String, Vec<String>>,
 }
 
-impl Writer {
+impl MessageGenerator {
     /// A message of this type.
     pub(crate) fn message(&self, rng: &mut fastrand::Rng, of: &MessageDescriptor) -> DynamicMessage {
         self.message_at(rng, of, 0)
@@ -59,7 +59,7 @@ impl Writer {
             return message;
         }
         for field in of.fields() {
-            // The optional ones mostly stay away: all of them together match nothing.
+            // Most optional fields are left out: all filters together match nothing.
             let is_needed = ["account_id", "region", "image_id", "shared_account_id", "reason"].contains(&field.name());
             if percent(rng, if is_needed { 95 } else { 40 }) {
                 message.set_field(&field, self.value(rng, &field, depth));
@@ -143,7 +143,7 @@ impl Writer {
         }
     }
 
-    /// Keeps the texts of an answer, by the names of their fields.
+    /// Keeps the texts of an answer under the names of their fields.
     pub(crate) fn learn(&mut self, answer: &DynamicMessage) {
         for (field, value) in answer.fields() {
             self.learn_value(field.name(), value);
@@ -167,7 +167,7 @@ impl Writer {
     }
 }
 
-/// A text that nobody means.
+/// A text that no caller would send.
 pub(crate) fn strange(rng: &mut fastrand::Rng) -> String {
     match rng.u32(..8) {
         0 => String::new(),

@@ -1,19 +1,19 @@
-//! Spoils bytes: any, and those of protobuf messages.
+//! Corrupts bytes in general, and protobuf messages in particular.
 
-use crate::chance::{bytes, one_of};
+use crate::seed::{bytes, one_of};
 
-/// A varint as long as none may be.
+/// A varint that is longer than allowed.
 const ENDLESS: &[u8] = &[0xff; 11];
 
-/// The bytes with one to three faults in them.
-pub(crate) fn spoiled(rng: &mut fastrand::Rng, mut bytes: Vec<u8>) -> Vec<u8> {
+/// The bytes with one to three mutations.
+pub(crate) fn corrupted(rng: &mut fastrand::Rng, mut bytes: Vec<u8>) -> Vec<u8> {
     for _ in 0..rng.u32(1..=3) {
-        spoil(rng, &mut bytes);
+        corrupt(rng, &mut bytes);
     }
     bytes
 }
 
-fn spoil(rng: &mut fastrand::Rng, message: &mut Vec<u8>) {
+fn corrupt(rng: &mut fastrand::Rng, message: &mut Vec<u8>) {
     let at = rng.usize(..=message.len());
     match rng.u32(..13) {
         0 => flip(rng, message),
@@ -27,19 +27,19 @@ fn spoil(rng: &mut fastrand::Rng, message: &mut Vec<u8>) {
         4 => drop(message.drain(at..rng.usize(at..=message.len()))),
         5 => insert(message, at, ENDLESS),
         6 => {
-            // A field of a length that is not there, some of them beyond 32 and 63 bits.
+            // A field whose length is beyond the end, some also beyond 32 and 63 bits.
             let tag = rng.u8(..16) << 3 | 2;
             let length = one_of(rng, &[1 << 20, u64::from(u32::MAX), i64::MAX as u64, u64::MAX]);
             insert(message, at, &[&[tag][..], &varint(length)].concat());
         }
         7 => {
-            // Another wire type; 3 and 4 are groups, 6 and 7 are none.
+            // Another wire type: 3 and 4 are groups, 6 and 7 do not exist.
             if let Some(byte) = message.get_mut(at) {
                 *byte = *byte & !7 | rng.u8(..8);
             }
         }
         8 => {
-            // What is no UTF-8, in a field that may be a text.
+            // Invalid UTF-8 in a field that may be a text.
             let field = [rng.u8(1..11) << 3 | 2, 4, 0xff, 0xfe, 0xc3, 0x28];
             message.extend_from_slice(&field);
         }
@@ -48,7 +48,7 @@ fn spoil(rng: &mut fastrand::Rng, message: &mut Vec<u8>) {
             message.extend_from_slice(&nested(field, depth));
         }
         10 => {
-            // Groups in groups.
+            // Nested groups.
             let (field, depth) = (rng.u8(1..16), one_of(rng, &[1, 101, 20_000]));
             message.extend(std::iter::repeat_n(field << 3 | 3, depth));
         }
@@ -72,7 +72,7 @@ fn insert(message: &mut Vec<u8>, at: usize, part: &[u8]) {
     message.splice(at..at, part.iter().copied());
 }
 
-/// A message in a message in a message, each in the same field.
+/// Messages nested `depth` times, each in the same field.
 fn nested(field: u8, depth: usize) -> Vec<u8> {
     let mut inner: Vec<u8> = Vec::new();
     for _ in 0..depth {

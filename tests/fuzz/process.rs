@@ -1,4 +1,4 @@
-//! What is attacked: a real process of the program, of which the test sees standard error, memory and exit.
+//! The target: a real process of the program. The test sees its standard error, its memory and its exit status.
 
 use std::{
     io::Write,
@@ -17,7 +17,7 @@ use tokio::{
 /// A process of the program.
 pub(crate) struct Process {
     child: Child,
-    said: Arc<Mutex<Vec<String>>>,
+    logged: Arc<Mutex<Vec<String>>>,
     more: watch::Receiver<usize>,
     _files: Vec<tempfile::NamedTempFile>,
 }
@@ -32,7 +32,7 @@ impl Process {
         Self::start(command, vec![file])
     }
 
-    /// Starts `sharewarden simulate` with the sample and these settings on top: members of a JSON object.
+    /// Starts `sharewarden simulate` with the sample, overridden by these members of a JSON object.
     pub(crate) fn simulate(more: &str) -> Self {
         let mut settings = serde_json::to_value(sharewarden_simulator::sample()).unwrap();
         let more: serde_json::Map<_, _> = serde_json::from_str(more).unwrap();
@@ -48,10 +48,10 @@ impl Process {
 
     fn start(mut command: Command, files: Vec<tempfile::NamedTempFile>) -> Self {
         let mut child = command.spawn().unwrap();
-        let said = Arc::new(Mutex::new(Vec::new()));
+        let logged = Arc::new(Mutex::new(Vec::new()));
         let (count, more) = watch::channel(0);
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
-        let kept = said.clone();
+        let kept = logged.clone();
         tokio::spawn(async move {
             while let Ok(Some(line)) = lines.next_line().await {
                 kept.lock().unwrap().push(line);
@@ -60,17 +60,17 @@ impl Process {
         });
         Self {
             child,
-            said,
+            logged,
             more,
             _files: files,
         }
     }
 
-    /// The first line on standard error that holds this text, now or later.
+    /// Waits for the first line on standard error that contains this text.
     pub(crate) async fn line_with(&self, text: &str) -> String {
         let find = || {
-            let said = self.said.lock().unwrap();
-            said.iter().find(|line| line.contains(text)).cloned()
+            let logged = self.logged.lock().unwrap();
+            logged.iter().find(|line| line.contains(text)).cloned()
         };
         let mut more = self.more.clone();
         let found = async {
@@ -81,56 +81,56 @@ impl Process {
                 let ended = more.changed().await.is_err();
                 assert!(
                     !ended || find().is_some(),
-                    "ended before it said {text:?}: {:?}",
-                    self.said
+                    "the process ended before it logged {text:?}: {:?}",
+                    self.logged
                 );
             }
         };
         tokio::time::timeout(TIMEOUT, found)
             .await
-            .unwrap_or_else(|_| panic!("{text:?} is said in time"))
+            .unwrap_or_else(|_| panic!("{text:?} was not logged in time"))
     }
 
-    /// The memory that it has, in KiB; none where the system does not tell.
+    /// Its resident memory, in KiB. None if the operating system has no `/proc`.
     pub(crate) fn memory(&self) -> Option<u64> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()?)).ok()?;
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
         line.trim().strip_suffix(" kB")?.parse().ok()
     }
 
-    /// Fails if it has grown by more than so many MiB.
-    pub(crate) fn assert_flat(&self, before: Option<u64>, at_most: u64) {
+    /// Fails if the memory grew by more than `at_most` MiB.
+    pub(crate) fn assert_memory_growth(&self, before: Option<u64>, at_most: u64) {
         if let (Some(before), Some(after)) = (before, self.memory()) {
             println!("memory: {before} KiB before, {after} KiB after");
             let grown = after.saturating_sub(before) / 1024;
             assert!(
                 grown <= at_most,
-                "grown by {grown} MiB: {before} KiB before, {after} KiB after"
+                "the memory grew by {grown} MiB: {before} KiB before, {after} KiB after"
             );
         }
     }
 
-    /// Fails if it has said that something went wrong which no input may bring about.
-    pub(crate) fn assert_calm(&self) {
-        let said = self.said.lock().unwrap();
+    /// Fails if it logged a panic or an internal error. No input may cause one.
+    pub(crate) fn assert_no_internal_error(&self) {
+        let logged = self.logged.lock().unwrap();
         let is_bad = |line: &&String| {
             let line = line.to_lowercase();
             ["panic", "a fault of the service", "rust_backtrace"]
                 .iter()
                 .any(|word| line.contains(word))
         };
-        let bad: Vec<_> = said.iter().filter(is_bad).collect();
+        let bad: Vec<_> = logged.iter().filter(is_bad).collect();
         assert!(bad.is_empty(), "{bad:#?}");
     }
 
-    /// Ends it by a signal, and fails unless it ends well and soon.
+    /// Sends SIGTERM, and fails unless the process exits with success in time.
     pub(crate) async fn stop(mut self) {
         let pid = Pid::from_raw(self.child.id().unwrap().cast_signed()).unwrap();
         kill_process(pid, Signal::TERM).unwrap();
         let ended = tokio::time::timeout(TIMEOUT, self.child.wait()).await;
-        let ended = ended.expect("it ends in time").unwrap();
-        assert!(ended.success(), "{ended:?}: {:?}", self.said);
-        self.assert_calm();
+        let ended = ended.expect("the process ends in time").unwrap();
+        assert!(ended.success(), "{ended:?}: {:?}", self.logged);
+        self.assert_no_internal_error();
     }
 }
 

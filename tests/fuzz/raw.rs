@@ -1,4 +1,4 @@
-//! Bytes on a socket, and the frames of HTTP/2 (RFC 9113) and HPACK (RFC 7541) as nobody should send them.
+//! Raw bytes on a socket, and malformed frames of HTTP/2 (RFC 9113) and HPACK (RFC 7541).
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -22,10 +22,10 @@ pub(crate) const CONTINUATION: u8 = 9;
 pub(crate) const END_STREAM: u8 = 1;
 pub(crate) const END_HEADERS: u8 = 4;
 
-/// Who does not take what is sent is left after so long.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// The timeout for one write, and for an answer.
+const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A connection, after HTTP/2's greeting where that is wanted.
+/// A connection.
 pub(crate) struct Raw(TcpStream);
 
 impl Raw {
@@ -33,7 +33,7 @@ impl Raw {
         Self(TcpStream::connect(address).await.unwrap())
     }
 
-    /// A connection that speaks HTTP/2 so far.
+    /// A connection that has sent the HTTP/2 preface and its settings.
     pub(crate) async fn greeted(address: SocketAddr) -> Self {
         let mut raw = Self::open(address).await;
         let greeting = [PREFACE, &frame(SETTINGS, 0, 0, &[])].concat();
@@ -41,9 +41,9 @@ impl Raw {
         raw
     }
 
-    /// Sends; false if the other side does not take it (any more).
+    /// Sends the bytes. False if the server closed the connection or does not read.
     pub(crate) async fn send(&mut self, bytes: &[u8]) -> bool {
-        // What comes back is read meanwhile: a server that waits for a reader may stop reading.
+        // Read the answers meanwhile, because a server that cannot write may stop reading.
         let (mut read, mut write) = self.0.split();
         let mut thrown_away = [0; 4096];
         let reading = async {
@@ -51,25 +51,22 @@ impl Raw {
             std::future::pending::<()>().await;
         };
         tokio::select! {
-            sent = tokio::time::timeout(PATIENCE, write.write_all(bytes)) => matches!(sent, Ok(Ok(()))),
+            sent = tokio::time::timeout(TIMEOUT, write.write_all(bytes)) => matches!(sent, Ok(Ok(()))),
             () = reading => false,
         }
     }
 
-    /// Sends, and reads nothing of what comes back.
+    /// Sends without reading the answers.
     pub(crate) async fn send_only(&mut self, bytes: &[u8]) -> bool {
-        matches!(
-            tokio::time::timeout(PATIENCE, self.0.write_all(bytes)).await,
-            Ok(Ok(()))
-        )
+        matches!(tokio::time::timeout(TIMEOUT, self.0.write_all(bytes)).await, Ok(Ok(())))
     }
 
-    /// What comes back until the other side closes, and whether it did within the time.
+    /// The bytes until the server closes, and whether it closed in time.
     pub(crate) async fn rest(&mut self, within: Duration) -> (Vec<u8>, bool) {
         let mut bytes = Vec::new();
         let read = async {
             let mut part = [0; 4096];
-            // A reset is an end too.
+            // A reset ends the connection too.
             while let Ok(count @ 1..) = self.0.read(&mut part).await {
                 bytes.extend_from_slice(&part[..count]);
             }
@@ -78,7 +75,7 @@ impl Raw {
         (bytes, is_closed)
     }
 
-    /// What comes back until it is enough, or the other side closes; and whether either was soon.
+    /// The bytes until `enough` holds or the server closes, and whether that was in time.
     pub(crate) async fn until(&mut self, enough: impl Fn(&[u8]) -> bool) -> (Vec<u8>, bool) {
         let mut bytes = Vec::new();
         let read = async {
@@ -90,40 +87,40 @@ impl Raw {
                 }
             }
         };
-        let is_answered = tokio::time::timeout(PATIENCE, read).await.is_ok();
+        let is_answered = tokio::time::timeout(TIMEOUT, read).await.is_ok();
         (bytes, is_answered)
     }
 
-    /// Fails unless the other side closes soon.
+    /// Fails unless the server closes in time.
     pub(crate) async fn assert_closed(&mut self, why: &str) -> Vec<u8> {
-        let (bytes, is_closed) = self.rest(PATIENCE).await;
-        assert!(is_closed, "the connection is closed: {why}");
+        let (bytes, is_closed) = self.rest(TIMEOUT).await;
+        assert!(is_closed, "the server did not close the connection: {why}");
         bytes
     }
 }
 
-/// A frame.
+/// A frame of HTTP/2.
 pub(crate) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let length = u32::try_from(payload.len()).unwrap();
     [&head(length, kind, flags, stream), payload].concat()
 }
 
-/// The head of a frame, of whatever length it says.
+/// The header of a frame. `length` may be wrong.
 pub(crate) fn head(length: u32, kind: u8, flags: u8, stream: u32) -> Vec<u8> {
     [&length.to_be_bytes()[1..], &[kind, flags], &stream.to_be_bytes()].concat()
 }
 
-/// A header, literally and without a place in the table.
+/// A literal HPACK header without indexing.
 pub(crate) fn literal(name: &[u8], value: &[u8]) -> Vec<u8> {
     [&[0][..], &text(name), &text(value)].concat()
 }
 
-/// The same with a place in the table: the next header that is written so gets index 62, and pushes this one on.
-pub(crate) fn remembered(name: &[u8], value: &[u8]) -> Vec<u8> {
+/// A literal HPACK header with indexing. It gets index 62, and earlier ones move up by one.
+pub(crate) fn indexed(name: &[u8], value: &[u8]) -> Vec<u8> {
     [&[0x40][..], &text(name), &text(value)].concat()
 }
 
-/// A text without Huffman's code.
+/// An HPACK string without Huffman coding.
 fn text(text: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::new();
     match text.len() {

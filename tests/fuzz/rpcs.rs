@@ -1,4 +1,4 @@
-//! Every RPC, with messages that are right, that are spoiled, that are framed wrongly, and with odd metadata.
+//! Calls of every RPC with valid, corrupted and wrongly framed messages, and with unusual metadata.
 
 use std::net::SocketAddr;
 
@@ -19,47 +19,48 @@ use sqlx::{Connection, PgConnection};
 use tonic::Code;
 
 use crate::{
-    chance::{Chance, bytes, one_of, percent},
-    messages::{Writer, methods, path},
-    mutate::{spoiled, varint},
+    messages::{MessageGenerator, methods, path},
+    mutate::{corrupted, varint},
     process::Process,
+    seed::{Seed, bytes, one_of, percent},
     verdict::{Made, Sent, judge, message},
 };
 
-/// Cases of the whole test, and of these so many before memory is looked at for the first time.
+/// The cases of the whole test.
 const CASES: u64 = 4000;
+/// The cases before the first measurement of memory.
 const WARM_UP: u64 = 2000;
-/// So many at once.
+/// The number of concurrent callers.
 const WORKERS: u64 = 32;
-/// The memory of the server does not grow by more than this, in MiB.
+/// The limit for the growth of the server's memory, in MiB.
 const GROWTH: u64 = 24;
-/// What the server takes at most, in bytes.
+/// The largest message that the server accepts, in bytes.
 const LARGEST: usize = 64 * 1024;
 
-/// The service must not keep the test waiting.
+/// A short wait, so that the test does not wait long for a change.
 pub(crate) const QUICK: &str = "server.max_wait = \"2s\"
 log.filter = \"info\"
 ";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_call_of_any_method_upsets_the_service() {
-    let chance = Chance::new();
+async fn malformed_calls_of_any_method_do_not_break_the_service() {
+    let seed = Seed::new();
     let (database, simulator) = tokio::join!(database(), simulator());
     let server = Process::serve(&config_text(database.url(), &simulator.url(), QUICK));
     let address = address(&server).await;
     let methods = methods();
     assert!(methods.len() > 17, "all services are there");
 
-    let mut made = run(chance, address, &methods, 0..chance.cases(WARM_UP)).await;
+    let mut made = run(seed, address, &methods, 0..seed.cases(WARM_UP)).await;
     let before = server.memory();
-    made.append(run(chance, address, &methods, chance.cases(WARM_UP)..chance.cases(CASES)).await);
+    made.append(run(seed, address, &methods, seed.cases(WARM_UP)..seed.cases(CASES)).await);
     let wrong = made.wrong.len();
     assert!(
         wrong == 0,
         "{wrong} answers are wrong, such as\n{}",
         made.wrong[..wrong.min(8)].join("\n")
     );
-    server.assert_flat(before, GROWTH);
+    server.assert_memory_growth(before, GROWTH);
 
     assert_serves(address).await;
     let mut connection = PgConnection::connect(database.url()).await.unwrap();
@@ -79,13 +80,13 @@ async fn no_call_of_any_method_upsets_the_service() {
     simulator.shutdown().await;
 }
 
-/// Where the server answers.
+/// The address of the server, from its log.
 pub(crate) async fn address(server: &Process) -> SocketAddr {
     let serving: serde_json::Value = serde_json::from_str(&server.line_with("\"serving\"").await).unwrap();
     serving["address"].as_str().unwrap().parse().unwrap()
 }
 
-/// Fails unless the server does what it is for. On a busy machine that may take more than one try.
+/// Fails unless the server completes a grant. On a busy machine that may take more than one try.
 pub(crate) async fn assert_serves(address: SocketAddr) {
     let mut client = Client::connect(format!("http://{address}")).await.unwrap();
     let request = GrantSharePermissionRequest {
@@ -100,14 +101,16 @@ pub(crate) async fn assert_serves(address: SocketAddr) {
             }
         }
     };
-    let granted = tokio::time::timeout(TIMEOUT, serves).await.expect("it serves");
+    let granted = tokio::time::timeout(TIMEOUT, serves)
+        .await
+        .expect("the server completes a grant in time");
     assert_eq!(granted.change.unwrap().state(), change::State::Succeeded);
 }
 
-async fn run(chance: Chance, address: SocketAddr, methods: &[MethodDescriptor], cases: std::ops::Range<u64>) -> Made {
+async fn run(seed: Seed, address: SocketAddr, methods: &[MethodDescriptor], cases: std::ops::Range<u64>) -> Made {
     let workers = (0..WORKERS).map(|worker| {
         let numbers = cases.clone().filter(move |number| number % WORKERS == worker);
-        tokio::spawn(work(chance, address, methods.to_vec(), numbers.collect()))
+        tokio::spawn(work(seed, address, methods.to_vec(), numbers.collect()))
     });
     let workers: Vec<_> = workers.collect();
     let mut made = Made::default();
@@ -117,14 +120,14 @@ async fn run(chance: Chance, address: SocketAddr, methods: &[MethodDescriptor], 
     made
 }
 
-async fn work(chance: Chance, address: SocketAddr, methods: Vec<MethodDescriptor>, numbers: Vec<u64>) -> Made {
-    let (mut writer, mut made) = (Writer::default(), Made::default());
+async fn work(seed: Seed, address: SocketAddr, methods: Vec<MethodDescriptor>, numbers: Vec<u64>) -> Made {
+    let (mut generator, mut made) = (MessageGenerator::default(), Made::default());
     let mut connection = Http2Connection::open(address).await;
     for number in numbers {
-        let mut rng = chance.of_case(number);
-        // Each method has its turn.
+        let mut rng = seed.rng_for_case(number);
+        // The methods in turn.
         let method = &methods[usize::try_from(number / WORKERS).unwrap() % methods.len()];
-        let sent = make(&mut rng, &writer, method, number);
+        let sent = make(&mut rng, &generator, method, number);
         let answer = connection.call(&sent.call).await;
         if let Err(wrong) = judge(&sent, &answer) {
             let call = format!("{:?}", sent.call);
@@ -132,19 +135,19 @@ async fn work(chance: Chance, address: SocketAddr, methods: Vec<MethodDescriptor
                 .push(format!("case {number}, {}: {wrong}\n{call:.2000}", sent.call.path));
         }
         if let Some(answer) = message(&sent, &answer) {
-            writer.learn(&answer);
+            generator.learn(&answer);
         }
         made.note(number, &sent, &answer);
         if sent.may_be_refused || percent(&mut rng, 2) {
-            connection = Http2Connection::open(address).await; // It may be over.
+            connection = Http2Connection::open(address).await; // The server may have closed it.
         }
     }
     made
 }
 
-fn make(rng: &mut fastrand::Rng, writer: &Writer, method: &MethodDescriptor, number: u64) -> Sent {
+fn make(rng: &mut fastrand::Rng, generator: &MessageGenerator, method: &MethodDescriptor, number: u64) -> Sent {
     let principal = format!("fuzz-{number}");
-    let message = writer.message(rng, &method.input()).encode_to_vec();
+    let message = generator.message(rng, &method.input()).encode_to_vec();
     let mut sent = Sent {
         method: method.clone(),
         call: Http2Call {
@@ -167,16 +170,16 @@ fn make(rng: &mut fastrand::Rng, writer: &Writer, method: &MethodDescriptor, num
     match rng.u32(..100) {
         0..15 => {}
         15..60 => {
-            let message = spoiled(rng, message);
+            let message = corrupted(rng, message);
             sent.call.body = vec![framed(0, &message)];
             sent.message = (message.len() <= LARGEST).then_some(message);
         }
         60..75 => misframe(rng, &mut sent, &message),
         _ => {
             for _ in 0..rng.u32(1..=2) {
-                oddity(rng, &mut sent, &message);
+                unusual_metadata(rng, &mut sent, &message);
             }
-            // The last content type counts: an oddity may replace the one of an oddity before it.
+            // The last content type counts: a mutation may replace the one of an earlier mutation.
             if !is_grpc(&sent.call) {
                 sent.message = None;
             }
@@ -212,7 +215,7 @@ fn misframe(rng: &mut fastrand::Rng, sent: &mut Sent, message: &[u8]) {
             message,
         )],
         4 => {
-            // The first one may count.
+            // The first message may take effect.
             sent.message = Some(message.to_vec());
             vec![right; rng.usize(2..50)]
         }
@@ -225,7 +228,7 @@ fn misframe(rng: &mut fastrand::Rng, sent: &mut Sent, message: &[u8]) {
             vec![framed(1, &bytes(rng, 100))]
         }
         10 => {
-            // Much more than may be, once it is read.
+            // Beyond the limit after decompression.
             sent.call.headers.push(header("grpc-encoding", b"gzip"));
             vec![framed(
                 1,
@@ -255,15 +258,15 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
-/// The message with a field that nobody knows, which makes it too large.
+/// The message with an unknown field that makes it too large.
 fn large(rng: &mut fastrand::Rng, message: &[u8]) -> Vec<u8> {
     let size = rng.usize(LARGEST..LARGEST * 4);
     let field = [varint(1000 << 3 | 2), varint(size as u64), vec![0; size]].concat();
     [message, &field].concat()
 }
 
-/// Makes something odd of the metadata.
-fn oddity(rng: &mut fastrand::Rng, sent: &mut Sent, message: &[u8]) {
+/// Makes the metadata unusual or invalid.
+fn unusual_metadata(rng: &mut fastrand::Rng, sent: &mut Sent, message: &[u8]) {
     let call = &mut sent.call;
     match rng.u32(..13) {
         0 => {
@@ -282,7 +285,7 @@ fn oddity(rng: &mut fastrand::Rng, sent: &mut Sent, message: &[u8]) {
             set(call, "grpc-timeout", &[one_of(rng, &odd)]);
         }
         1 => {
-            // Who says nothing, or too much, is nobody: the call must not be on record.
+            // Without exactly one principal, the call must not be recorded.
             let long = vec![b'x'; 257];
             let odd = [
                 &[][..],
@@ -370,7 +373,7 @@ fn oddity(rng: &mut fastrand::Rng, sent: &mut Sent, message: &[u8]) {
             );
             sent.may_be_refused = true;
             let mut text = base64::Engine::encode(&base64::prelude::BASE64_STANDARD, framed(0, message)).into_bytes();
-            // The body is a new one, whatever an oddity before this one made of it.
+            // This replaces the body of an earlier mutation.
             sent.message = Some(message.to_vec());
             if rng.bool() {
                 let at = rng.usize(..text.len());
@@ -414,7 +417,7 @@ fn oddity(rng: &mut fastrand::Rng, sent: &mut Sent, message: &[u8]) {
             sent.may_be_refused = true;
         }
         _ => {
-            // It must match, or HTTP/2 itself refuses.
+            // The length must match, or HTTP/2 refuses the request.
             let length = one_of(rng, &[&b"0"[..], b"1", b"99999999999999999999", b"-1", b"x"]);
             call.headers.push(header("content-length", length));
             sent.may_be_refused = true;
@@ -422,7 +425,7 @@ fn oddity(rng: &mut fastrand::Rng, sent: &mut Sent, message: &[u8]) {
     }
 }
 
-/// Whether a call with such a content type may take effect. Of two, the first counts.
+/// Whether a call with this content type may take effect. The first of two counts.
 fn is_grpc(call: &Http2Call) -> bool {
     let content_type = call.headers.iter().find(|(name, _)| name.as_str() == "content-type");
     content_type.is_some_and(|(_, value)| {

@@ -1,4 +1,4 @@
-//! The simulator's HTTP: the API, STS and its own endpoint, right, spoiled and broken.
+//! The simulator's HTTP: valid, corrupted and malformed requests to the API, to STS and to its own endpoint.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -6,21 +6,21 @@ use sharewarden_testkit::stack::{ACCOUNT, IMAGE, RECIPIENT, REGION};
 use tokio::task::JoinSet;
 
 use crate::{
-    chance::{Chance, bytes, one_of, percent},
     messages::strange,
-    mutate::spoiled,
+    mutate::corrupted,
     process::Process,
     raw::Raw,
+    seed::{Seed, bytes, one_of, percent},
 };
 
 const CASES: u64 = 3000;
 const WARM_UP: u64 = 1200;
-/// So many at once.
+/// The number of concurrent callers.
 const AT_ONCE: usize = 32;
-/// The memory of the simulator does not grow by more than this, in MiB.
+/// The limit for the growth of the simulator's memory, in MiB.
 const GROWTH: u64 = 16;
-/// An answer is there by then.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// The timeout for an answer.
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 const OPERATIONS: [&str; 8] = [
     "UpdateWorkspaceImagePermission",
@@ -33,7 +33,7 @@ const OPERATIONS: [&str; 8] = [
     "CreateWorkspaces",
 ];
 
-/// What the members of requests are called, here and in the simulator's own endpoint.
+/// The names of members of requests, of the API and of the simulator's own endpoint.
 const MEMBERS: [&str; 30] = [
     "ImageId",
     "AllowCopyImage",
@@ -67,7 +67,7 @@ const MEMBERS: [&str; 30] = [
     "partition",
 ];
 
-/// The simulator's own endpoint: method and path, and a body that it takes.
+/// The simulator's own endpoint: method and path, and a valid body.
 const ADMIN: [(&str, &str); 14] = [
     ("GET /_simulator", ""),
     ("GET /_simulator/state", ""),
@@ -94,7 +94,7 @@ const ADMIN: [(&str, &str); 14] = [
     ("PATCH /_simulator/%2e%2e/state", ""),
 ];
 
-/// Faults with the numbers that a person would never mean.
+/// Faults. Each `N` and `S` is replaced by an unusual number.
 const EFFECTS: [&str; 9] = [
     r#"{"kind":"latency","milliseconds":N,"moment":"before_applying"}"#,
     r#"{"kind":"throttle","http_status":S,"retry_after_seconds":N}"#,
@@ -107,32 +107,32 @@ const EFFECTS: [&str; 9] = [
     r#"{"kind":"refuse","code":"C","message":"","http_status":S}"#,
 ];
 
-/// A request, and whether it is one by the rules of HTTP.
+/// A request, and whether it is valid HTTP.
 struct Request {
     bytes: Vec<u8>,
     is_http: bool,
-    /// So many answers are to come.
+    /// The expected number of answers.
     answers: usize,
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_request_upsets_the_simulator() {
-    let chance = Chance::new();
+async fn malformed_requests_do_not_break_the_simulator() {
+    let seed = Seed::new();
     let simulator = Process::simulate(r#"{"call_log_limit": 500}"#);
     let address = address(&simulator).await;
-    run(chance, address, 0..chance.cases(WARM_UP)).await;
+    run(seed, address, 0..seed.cases(WARM_UP)).await;
     reset(address).await;
     let before = simulator.memory();
-    run(chance, address, chance.cases(WARM_UP)..chance.cases(CASES)).await;
-    faults(chance, address).await;
+    run(seed, address, seed.cases(WARM_UP)..seed.cases(CASES)).await;
+    faults(seed, address).await;
     reset(address).await;
-    simulator.assert_flat(before, GROWTH);
+    simulator.assert_memory_growth(before, GROWTH);
 
     let share = format!(r#"{{"ImageId":"{IMAGE}","AllowCopyImage":true,"SharedAccountId":"{RECIPIENT}"}}"#);
     let answer = ask(
         address,
         &operation("UpdateWorkspaceImagePermission", share.as_bytes()),
-        PATIENCE,
+        TIMEOUT,
     )
     .await;
     assert!(answer.unwrap().starts_with("HTTP/1.1 200 "), "it does what it is for");
@@ -144,10 +144,10 @@ async fn address(simulator: &Process) -> SocketAddr {
     line.rsplit_once("http://").unwrap().1.trim().parse().unwrap()
 }
 
-async fn run(chance: Chance, address: SocketAddr, cases: std::ops::Range<u64>) {
+async fn run(seed: Seed, address: SocketAddr, cases: std::ops::Range<u64>) {
     let mut under_way = JoinSet::new();
     for number in cases {
-        under_way.spawn(one(chance, address, number));
+        under_way.spawn(one(seed, address, number));
         if under_way.len() >= AT_ONCE {
             under_way.join_next().await.unwrap().unwrap();
         }
@@ -155,11 +155,11 @@ async fn run(chance: Chance, address: SocketAddr, cases: std::ops::Range<u64>) {
     under_way.join_all().await;
 }
 
-async fn one(chance: Chance, address: SocketAddr, number: u64) {
-    let request = make(&mut chance.of_case(number));
-    // What is no request may leave the other side waiting for the rest of it.
+async fn one(seed: Seed, address: SocketAddr, number: u64) {
+    let request = make(&mut seed.rng_for_case(number));
+    // The simulator may wait for the rest of an invalid request.
     let within = if request.is_http {
-        PATIENCE
+        TIMEOUT
     } else {
         Duration::from_millis(30)
     };
@@ -180,7 +180,7 @@ async fn one(chance: Chance, address: SocketAddr, number: u64) {
     }
 }
 
-/// What comes back until the connection ends; none if it does not end.
+/// The answer until the connection ends. None if it does not end in time.
 async fn ask(address: SocketAddr, request: &[u8], within: Duration) -> Option<String> {
     let mut raw = Raw::open(address).await;
     raw.send_only(request).await;
@@ -190,7 +190,7 @@ async fn ask(address: SocketAddr, request: &[u8], within: Duration) -> Option<St
 
 async fn reset(address: SocketAddr) {
     for line in ["DELETE /_simulator/faults", "POST /_simulator/reset"] {
-        let answer = ask(address, &http(line, &[], b""), PATIENCE).await.unwrap();
+        let answer = ask(address, &http(line, &[], b""), TIMEOUT).await.unwrap();
         assert!(answer.starts_with("HTTP/1.1 204"), "{answer}");
     }
 }
@@ -228,21 +228,21 @@ fn make(rng: &mut fastrand::Rng) -> Request {
         0..25 => (operation(name, json(rng, 0).as_bytes()), true),
         25..40 => {
             let body = json(rng, 0).into_bytes();
-            (operation(name, &spoiled(rng, body)), true)
+            (operation(name, &corrupted(rng, body)), true)
         }
         40..45 => (operation(name, deep(rng).as_bytes()), true),
         45..50 => (
             operation(name, &vec![b' '; one_of(rng, &[100_000, 262_144, 262_145, 600_000])]),
             true,
         ),
-        50..60 => (odd_headers(rng, name), true),
+        50..60 => (unusual_headers(rng, name), true),
         60..68 => (sts(rng), true),
         68..80 => (admin(rng), true),
         80..84 => return pipelined(rng, name),
         84..88 => (chunked(rng, name), false),
         88..96 => {
             let request = operation(name, json(rng, 0).as_bytes());
-            (spoiled(rng, request), false)
+            (corrupted(rng, request), false)
         }
         _ => (bytes(rng, 400), false),
     };
@@ -253,7 +253,7 @@ fn make(rng: &mut fastrand::Rng) -> Request {
     }
 }
 
-/// An object with the members that requests have, of any type.
+/// An object with the names of real members and values of any type.
 fn json(rng: &mut fastrand::Rng, depth: u32) -> String {
     let members = (0..rng.u32(..8)).map(|_| {
         let (name, value) = (one_of(rng, &MEMBERS), value(rng, depth));
@@ -304,7 +304,7 @@ fn deep(rng: &mut fastrand::Rng) -> String {
     }
 }
 
-fn odd_headers(rng: &mut fastrand::Rng, name: &str) -> Vec<u8> {
+fn unusual_headers(rng: &mut fastrand::Rng, name: &str) -> Vec<u8> {
     let long = "x".repeat(20_000);
     let many: String = "WorkspacesService.".repeat(100);
     let text: String = (0..rng.usize(..80)).map(|_| rng.char(' '..='~')).collect();
@@ -376,7 +376,7 @@ fn sts(rng: &mut fastrand::Rng) -> Vec<u8> {
         "Action={action}&Version=2011-06-15&RoleArn={role}&RoleSessionName={session}&DurationSeconds={seconds}"
     );
     let form = if percent(rng, 30) {
-        spoiled(rng, form.into_bytes())
+        corrupted(rng, form.into_bytes())
     } else {
         form.into_bytes()
     };
@@ -392,14 +392,14 @@ fn admin(rng: &mut fastrand::Rng) -> Vec<u8> {
     let (line, right) = one_of(rng, &ADMIN);
     let body = match rng.u32(..4) {
         0 | 1 => right.as_bytes().to_vec(),
-        2 => spoiled(rng, right.as_bytes().to_vec()),
+        2 => corrupted(rng, right.as_bytes().to_vec()),
         _ => json(rng, 0).into_bytes(),
     };
     let content_type = one_of(rng, &["application/json", "application/json", "text/plain"]);
     http(line, &[("Content-Type", content_type)], &body)
 }
 
-/// Several requests at once, on one connection; the last one ends it.
+/// Several pipelined requests. The last one ends the connection.
 fn pipelined(rng: &mut fastrand::Rng, name: &str) -> Request {
     let answers = rng.usize(2..20);
     let last = operation(name, json(rng, 0).as_bytes());
@@ -428,10 +428,10 @@ fn chunked(rng: &mut fastrand::Rng, name: &str) -> Vec<u8> {
     format!("{head}{body}").into_bytes()
 }
 
-/// Faults with odd numbers, each met by a call or two: these may be slow or broken, as was asked for.
-async fn faults(chance: Chance, address: SocketAddr) {
-    for number in 0..chance.cases(120) {
-        let mut rng = chance.of_case(2_000_000 + number);
+/// Faults with extreme numbers. Each gets two calls, which may be slow or fail as the fault says.
+async fn faults(seed: Seed, address: SocketAddr) {
+    for number in 0..seed.cases(120) {
+        let mut rng = seed.rng_for_case(2_000_000 + number);
         let effect = one_of(&mut rng, &EFFECTS);
         let numbers = [
             "0",
@@ -453,7 +453,7 @@ async fn faults(chance: Chance, address: SocketAddr) {
         let added = ask(
             address,
             &http("POST /_simulator/faults", &headers, fault.as_bytes()),
-            PATIENCE,
+            TIMEOUT,
         )
         .await;
         let added = added.unwrap();
@@ -472,7 +472,7 @@ async fn faults(chance: Chance, address: SocketAddr) {
             )
             .await;
         }
-        let cleared = ask(address, &http("DELETE /_simulator/faults", &[], b""), PATIENCE).await;
+        let cleared = ask(address, &http("DELETE /_simulator/faults", &[], b""), TIMEOUT).await;
         assert!(cleared.unwrap().starts_with("HTTP/1.1 204"), "{fault}");
     }
 }

@@ -1,4 +1,4 @@
-//! What may come back of a call, and what may be on record of it.
+//! Which answers to a call are allowed, and which entries it may leave.
 
 use std::collections::HashMap;
 
@@ -11,22 +11,22 @@ const INVALID_ARGUMENT: i32 = 3;
 const INTERNAL: i32 = 13;
 const UNAUTHENTICATED: i32 = 16;
 
-/// A call, and what the test knows of it.
+/// A call, and what the test expects of it.
 pub(crate) struct Sent {
     pub(crate) method: MethodDescriptor,
     pub(crate) call: Http2Call,
-    /// Who says to make it: nobody else does.
+    /// The principal of the call. No other call has it.
     pub(crate) principal: String,
-    /// The message that may take effect. None: nothing of the call may.
+    /// The message that may take effect. None if the call must have no effect.
     pub(crate) message: Option<Vec<u8>>,
-    /// HTTP may refuse it, before gRPC is spoken.
+    /// HTTP may refuse the call before gRPC sees it.
     pub(crate) may_be_refused: bool,
 }
 
-/// Says what is wrong with an answer.
+/// An error if the answer is not allowed.
 pub(crate) fn judge(sent: &Sent, answer: &Http2Outcome) -> Result<(), String> {
     let given = match answer {
-        Http2Outcome::None => return Err("it hangs".into()),
+        Http2Outcome::None => return Err("no answer in time".into()),
         Http2Outcome::Refused(_) if sent.may_be_refused => return Ok(()),
         Http2Outcome::Refused(why) => return Err(format!("refused without an answer: {why}")),
         Http2Outcome::Response(given) => given,
@@ -37,10 +37,10 @@ pub(crate) fn judge(sent: &Sent, answer: &Http2Outcome) -> Result<(), String> {
     }
     match code(given) {
         Some(code @ (UNKNOWN | INTERNAL)) => Err(format!("code {code}: {:?}", given.value("grpc-message"))),
-        Some(code) if !(0..=16).contains(&code) => Err(format!("code {code} is none")),
+        Some(code) if !(0..=16).contains(&code) => Err(format!("{code} is not a code of gRPC")),
         Some(_) => Ok(()),
         None if sent.call.is_streamed && !given.is_whole => Ok(()),
-        // Browsers are answered with the status in the body, which may be base64.
+        // gRPC-Web has the status in the body, which may be base64.
         None if is_for_browsers(given) => Ok(()),
         None => Err(format!("no status: {given:?}")),
     }
@@ -67,11 +67,11 @@ pub(crate) fn message(sent: &Sent, answer: &Http2Outcome) -> Option<DynamicMessa
     DynamicMessage::decode(sent.method.output(), given.body.get(5..)?).ok()
 }
 
-/// The calls that were made, to compare the ledgers with.
+/// The calls of the run, to compare the ledgers with.
 #[derive(Default)]
 pub(crate) struct Made {
     calls: HashMap<String, MadeCall>,
-    /// What is wrong with the answers.
+    /// The answers that are not allowed.
     pub(crate) wrong: Vec<String>,
 }
 
@@ -103,17 +103,20 @@ impl Made {
         self.wrong.extend(more.wrong);
     }
 
-    /// Says what is wrong with an entry of a ledger: it must be what one call asked for that was not refused.
+    /// An error unless the entry has what a call requested that was not refused.
     pub(crate) fn judge(&self, entry: &Value) -> Result<(), String> {
         // The account is a member of every entry; the others are of its body.
         let member = |name: &str| entry.get(name).unwrap_or(&entry["body"][name]);
         let text = |name: &str| member(name).as_str().unwrap_or_default().to_owned();
-        let call = self.calls.get(&text("principal")).ok_or("nobody made this call")?;
+        let call = self.calls.get(&text("principal")).ok_or("no call has this principal")?;
         let case = call.number;
         if !call.is_change || call.was_refused {
-            return Err(format!("case {case} changes nothing"));
+            return Err(format!("case {case} must have no effect"));
         }
-        let message = call.message.as_ref().ok_or(format!("case {case} cannot be read"))?;
+        let message = call
+            .message
+            .as_ref()
+            .ok_or(format!("the message of case {case} is invalid"))?;
         if message
             .get_field_by_name("validate_only")
             .is_some_and(|flag| flag.as_bool() == Some(true))
@@ -124,19 +127,19 @@ impl Made {
             let asked = message.get_field_by_name(name);
             let asked = asked.as_ref().and_then(|value| value.as_str()).unwrap_or_default();
             if asked != text(name) {
-                return Err(format!("case {case} asked for {name} {asked:?}"));
+                return Err(format!("case {case} requested {name} {asked:?}"));
             }
         }
         Ok(())
     }
 }
 
-/// Nothing of such a call may be on record.
+/// Whether the answer says that the call left no entry.
 fn is_refusal(given: &Http2Response) -> bool {
     given.http != 200 || matches!(code(given), Some(INVALID_ARGUMENT | UNAUTHENTICATED)) && !names_a_change(given)
 }
 
-/// What AWS refuses, and what was asked for before, is INVALID_ARGUMENT too; but then there is a change.
+/// A refusal of AWS and a reused request id are INVALID_ARGUMENT too, but their details name a change.
 fn names_a_change(given: &Http2Response) -> bool {
     let details = given.value("grpc-status-details-bin");
     let details = details.and_then(|value| {

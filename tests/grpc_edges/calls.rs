@@ -1,4 +1,4 @@
-//! Calls of our own service.
+//! Calls of the two services of the API.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ fn reason(status: &Status) -> (Code, String) {
     (status.code(), info.reason)
 }
 
-/// Sends what is no `GetChangeRequest`: its first field is a number.
+/// Sends an invalid `GetChangeRequest`: its first field is a number.
 async fn send_garbage(server: &Server, request: Request<pbjson_types::Timestamp>) -> Status {
     let mut client = tonic::client::Grpc::new(server.channel().await);
     client.ready().await.unwrap();
@@ -44,7 +44,7 @@ async fn a_call_carries_its_principal_and_a_compressed_one_is_read() {
 }
 
 #[tokio::test]
-async fn who_does_not_say_who_they_are_is_refused_before_anything_is_read() {
+async fn a_call_without_a_principal_is_refused_before_its_message_is_read() {
     let server = Server::start().await;
     let mut client = server.client().await;
     let expected = (Code::Unauthenticated, "UNAUTHENTICATED".to_owned());
@@ -77,7 +77,7 @@ async fn who_does_not_say_who_they_are_is_refused_before_anything_is_read() {
 }
 
 #[tokio::test]
-async fn a_message_that_cannot_be_read_is_the_callers_fault() {
+async fn an_unreadable_message_is_an_error_of_the_caller() {
     let server = Server::start_with(ServerConfig {
         max_message_size: 1000,
         ..Default::default()
@@ -103,7 +103,7 @@ async fn a_message_that_cannot_be_read_is_the_callers_fault() {
 }
 
 #[tokio::test]
-async fn a_panic_is_answered_and_keeps_its_words_to_itself() {
+async fn a_panic_is_answered_without_its_message() {
     let server = Server::start().await;
     let mut client = server.client().await;
     let status = client
@@ -112,7 +112,7 @@ async fn a_panic_is_answered_and_keeps_its_words_to_itself() {
         .unwrap_err();
     assert_eq!(reason(&status), (Code::Internal, "INTERNAL".to_owned()));
     assert!(!format!("{status:?}").contains("hunter2"), "{status:?}");
-    // The connection goes on.
+    // The connection stays open.
     client.list_images(from_tester(Default::default())).await.unwrap();
     drop(client);
     server.stop().await;
@@ -149,7 +149,7 @@ pub(crate) async fn over_http_1(server: &Server, request: &str) -> String {
 }
 
 #[tokio::test]
-async fn calls_that_do_not_end_keep_the_server_for_the_time_to_drain_only() {
+async fn a_shutdown_waits_for_open_calls_for_the_grace_period_only() {
     let drain_timeout = Duration::from_millis(10);
     let server = Server::start_with(ServerConfig {
         shutdown_grace: drain_timeout,

@@ -1,4 +1,4 @@
-//! What browsers are told of the web pages from which they may call.
+//! CORS: which web pages may call from a browser.
 
 use sharewarden::config::ServerConfig;
 
@@ -24,7 +24,7 @@ async fn preflight(server: &Server, origin: &str) -> String {
     over_http_1(server, &request).await.to_lowercase()
 }
 
-/// The values of a header, one after the other.
+/// All values of a header, in order.
 fn values<'a>(answer: &'a str, name: &str) -> Vec<&'a str> {
     let lines = answer.lines().filter_map(|line| line.split_once(": "));
     let values = lines.filter(|(header, _)| *header == name);
@@ -72,7 +72,7 @@ async fn a_page_of_an_allowed_origin_may_send_and_read_what_grpc_web_needs() {
 }
 
 #[tokio::test]
-async fn a_page_of_another_origin_is_told_nothing() {
+async fn a_page_of_another_origin_gets_no_cors_headers() {
     let server = server(&[ORIGIN]).await;
     for origin in [
         "https://audit.example.com.evil.example",
@@ -88,9 +88,9 @@ async fn a_page_of_another_origin_is_told_nothing() {
     server.stop().await;
 }
 
-/// A browser asks nobody where it takes the service for the page's own server: a name may lead to another address later.
+/// A browser sends no preflight to the page's own server, and a DNS name may point to this service later (DNS rebinding).
 #[tokio::test]
-async fn a_page_that_may_not_call_is_not_believed_whoever_it_says_it_is() {
+async fn a_page_of_a_forbidden_origin_is_not_authenticated_by_its_principal_header() {
     let server = server(&[ORIGIN]).await;
     for (origin, status) in [("http://evil.example:7443", "16"), ("null", "16"), (ORIGIN, "0")] {
         let request = format!(
@@ -98,8 +98,8 @@ async fn a_page_that_may_not_call_is_not_believed_whoever_it_says_it_is() {
              content-type: application/grpc-web+proto\r\nx-sharewarden-principal: root\r\ncontent-length: 5\r\n\r\n\0\0\0\0\0"
         );
         let answer = over_http_1(&server, &request).await;
-        let told = ["grpc-status: ", "grpc-status:"].map(|name| answer.contains(&format!("{name}{status}")));
-        assert!(told.contains(&true), "{origin}: {answer}");
+        let found = ["grpc-status: ", "grpc-status:"].map(|name| answer.contains(&format!("{name}{status}")));
+        assert!(found.contains(&true), "{origin}: {answer}");
     }
     assert_eq!(server.refused(), ["foreign_page"; 2]);
     server.stop().await;

@@ -1,4 +1,4 @@
-//! What is bounded: calls, streams, connections, and how long a call may be without an answer.
+//! The limits for calls, streams, connections, and the time without an answer.
 
 use std::time::Duration;
 
@@ -16,13 +16,13 @@ use tonic_types::StatusExt;
 
 use super::server::{Guard, Server, from_tester};
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 fn reason(status: &Status) -> (Code, String) {
     (status.code(), status.get_details_error_info().unwrap().reason)
 }
 
-/// A call that never ends, and has begun.
+/// A call that has begun and never ends.
 async fn endless(server: &Server) -> JoinHandle<Result<tonic::Response<GetChangeResponse>, Status>> {
     let mut client = server.client().await;
     let call = tokio::spawn(async move { client.get_change(from_tester(Default::default())).await });
@@ -31,7 +31,7 @@ async fn endless(server: &Server) -> JoinHandle<Result<tonic::Response<GetChange
 }
 
 #[tokio::test]
-async fn calls_beyond_the_bound_are_refused_at_once_and_health_answers_all_the_same() {
+async fn calls_beyond_the_limit_are_refused_at_once_and_health_still_answers() {
     let server = Server::start_with(ServerConfig {
         max_calls: 2,
         ..ServerConfig::default()
@@ -53,7 +53,7 @@ async fn calls_beyond_the_bound_are_refused_at_once_and_health_answers_all_the_s
     };
     health.check(liveness).await.unwrap();
 
-    // A call that ends makes room, also one whose caller went away.
+    // A call that ends frees its slot, also if its caller disconnected.
     for call in under_way {
         call.abort();
         let _ = call.await;
@@ -64,7 +64,7 @@ async fn calls_beyond_the_bound_are_refused_at_once_and_health_answers_all_the_s
 }
 
 #[tokio::test]
-async fn streams_have_a_bound_of_their_own() {
+async fn streams_have_their_own_limit() {
     let server = Server::start_with(ServerConfig {
         max_calls: 1,
         max_open_streams: 0,
@@ -87,7 +87,7 @@ async fn streams_have_a_bound_of_their_own() {
 }
 
 #[tokio::test]
-async fn connections_beyond_the_bound_are_closed() {
+async fn connections_beyond_the_limit_are_closed() {
     let server = Server::start_with(ServerConfig {
         max_connections: 2,
         ..ServerConfig::default()
@@ -103,7 +103,7 @@ async fn connections_beyond_the_bound_are_closed() {
     let endpoint = Channel::from_shared(format!("http://{}", server.address)).unwrap();
     let mut third = SharePermissionServiceClient::new(endpoint.connect_lazy());
     let refused = third.grant_share_permission(from_tester(Default::default())).await;
-    assert!(refused.is_err(), "it is closed, not kept waiting");
+    assert!(refused.is_err(), "the connection is closed, not queued");
     drop(clients);
     there_is_room_again(&mut third).await;
     drop(third);
@@ -111,7 +111,7 @@ async fn connections_beyond_the_bound_are_closed() {
 }
 
 async fn there_is_room_again(client: &mut SharePermissionServiceClient<Channel>) {
-    let accepted = tokio::time::timeout(PATIENCE, async {
+    let accepted = tokio::time::timeout(TIMEOUT, async {
         while client
             .grant_share_permission(from_tester(Default::default()))
             .await
@@ -120,10 +120,10 @@ async fn there_is_room_again(client: &mut SharePermissionServiceClient<Channel>)
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     });
-    accepted.await.expect("there is room again");
+    accepted.await.expect("a slot is free again");
 }
 
-/// A call whose headers come, and whose message never does.
+/// Sends the headers of a call and never its message.
 async fn headers_only(server: &Server, timeout: Option<&str>) -> http::Response<Body> {
     let mut channel = server.channel().await;
     let never = futures_util::stream::pending::<Result<Bytes, Status>>();
@@ -140,13 +140,13 @@ async fn headers_only(server: &Server, timeout: Option<&str>) -> http::Response<
         .await
         .unwrap();
     let answer = tower::Service::call(&mut channel, request);
-    tokio::time::timeout(PATIENCE, answer)
+    tokio::time::timeout(TIMEOUT, answer)
         .await
-        .expect("it is answered")
+        .expect("the call is answered in time")
         .unwrap()
 }
 
-/// A body of what a stream yields.
+/// A body that yields the frames of a stream.
 fn http_body(
     stream: impl futures_util::Stream<Item = Result<Bytes, Status>> + Send + 'static,
 ) -> impl hyper::body::Body<Data = Bytes, Error = Status> + Send + 'static {
@@ -166,7 +166,7 @@ fn http_body(
 }
 
 #[tokio::test]
-async fn a_call_whose_message_never_comes_is_answered_and_gives_its_place_back() {
+async fn a_call_whose_message_never_arrives_is_answered_and_frees_its_slot() {
     let settings = ServerConfig {
         max_calls: 1,
         ..ServerConfig::default()
@@ -218,7 +218,7 @@ async fn an_unknown_method_gets_a_reason_whatever_its_service() {
 }
 
 #[tokio::test]
-async fn streams_of_health_are_bounded_and_one_question_is_answered_all_the_same() {
+async fn health_watches_are_limited_and_health_checks_still_answer() {
     let server = Server::start().await;
     let mut health = HealthClient::new(server.channel().await);
     let mut watches = Vec::new();
@@ -232,12 +232,12 @@ async fn streams_of_health_are_bounded_and_one_question_is_answered_all_the_same
     assert_eq!(reason(&refused), (Code::ResourceExhausted, "OVERLOADED".into()));
     health.check(HealthCheckRequest::default()).await.unwrap();
     watches.clear();
-    let again = tokio::time::timeout(PATIENCE, async {
+    let again = tokio::time::timeout(TIMEOUT, async {
         while health.watch(HealthCheckRequest::default()).await.is_err() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     });
-    again.await.expect("there is room again");
+    again.await.expect("a slot is free again");
     drop(health);
     server.stop().await;
 }

@@ -1,5 +1,5 @@
-//! What the edge of the server does by itself, over real sockets: TLS, tokens, roles, who may call, what cannot be read, panics, gRPC-Web,
-//! health and reflection. Behind it stands a service that knows no store.
+//! The edge of the server over real sockets: TLS, tokens, roles, limits, unreadable messages, panics, gRPC-Web, health
+//! and reflection. The service behind it has no store.
 
 #![allow(
     clippy::unwrap_used,
@@ -7,9 +7,9 @@
     reason = "a helper of a test fails as the test does"
 )]
 
-mod around;
 mod calls;
 mod cors;
+mod health_and_reflection;
 mod limits;
 mod protocol;
 mod roles;

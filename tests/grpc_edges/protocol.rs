@@ -1,4 +1,4 @@
-//! What only looks like gRPC is refused before anything of it is read.
+//! A request that is not gRPC is refused before its message is read.
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, header::CONTENT_TYPE};
@@ -6,7 +6,7 @@ use sharewarden_testkit::http2::{Http2Call, Http2Connection, Http2Outcome, Http2
 
 use super::server::Server;
 
-/// A call that would be answered, if it were one.
+/// A request that would succeed if its method and content type were those of gRPC.
 fn call(method: Method, content_type: Option<&'static str>) -> Http2Call {
     let principal = (
         "x-sharewarden-principal".parse().unwrap(),
@@ -41,7 +41,7 @@ async fn only_a_post_is_a_call() {
 }
 
 #[tokio::test]
-async fn only_what_says_to_be_grpc_is_read_as_such() {
+async fn only_a_grpc_content_type_is_read_as_grpc() {
     let server = Server::start().await;
     for content_type in [
         "application/grpc",

@@ -1,4 +1,4 @@
-//! Who may do what, before anything of the message is read; and how much one of them may do.
+//! Roles, which are checked before the message is read, and the quota of one principal.
 
 use sharewarden::{config::ServerConfig, grpc::PRINCIPAL, policy::roles::Role};
 use sharewarden_client::proto::v1::{audit_service_client::AuditServiceClient, *};
@@ -50,7 +50,7 @@ async fn nothing_is_allowed_without_a_role_and_each_role_allows_its_own() {
                 "{status:?}"
             );
         }
-        // Those who are let in are told that their message has no account.
+        // An allowed call gets the error that its message has no account.
         let proof = audit
             .get_checkpoint(as_one(name, Default::default()))
             .await
@@ -74,7 +74,7 @@ async fn nothing_is_allowed_without_a_role_and_each_role_allows_its_own() {
 }
 
 #[tokio::test]
-async fn who_has_a_role_in_some_accounts_must_ask_about_these() {
+async fn a_role_in_some_accounts_allows_only_calls_about_these_accounts() {
     let mut scoped = binding("scoped", &[Role::Viewer, Role::Auditor]);
     scoped.accounts = Some(["111122223333".parse().unwrap()].into());
     let guard = Guard {
@@ -103,7 +103,7 @@ async fn who_has_a_role_in_some_accounts_must_ask_about_these() {
         let status = audit.watch_audit_entries(as_one("scoped", request)).await.unwrap_err();
         assert_eq!(reason(&status), denied, "{account:?}");
     }
-    // The store is not there: so far the call came.
+    // The call passed the policy, and failed because there is no store.
     let request = GetCheckpointRequest {
         account_id: "111122223333".into(),
         ..Default::default()
@@ -115,7 +115,7 @@ async fn who_has_a_role_in_some_accounts_must_ask_about_these() {
 }
 
 #[tokio::test]
-async fn a_principal_that_calls_too_often_is_told_when_to_come_back_and_others_are_not_held_up() {
+async fn a_principal_above_its_rate_is_told_when_to_retry_and_others_are_not_affected() {
     let server = Server::start_with(ServerConfig {
         calls_per_second_per_principal: 2,
         ..ServerConfig::default()
@@ -146,7 +146,7 @@ async fn a_principal_that_calls_too_often_is_told_when_to_come_back_and_others_a
 }
 
 #[tokio::test]
-async fn one_principal_does_not_take_all_places() {
+async fn one_principal_cannot_take_all_slots() {
     let server = Server::start_with(ServerConfig {
         max_calls_per_principal: 1,
         ..ServerConfig::default()
@@ -164,13 +164,13 @@ async fn one_principal_does_not_take_all_places() {
     let room = async { while client.list_images(from_tester(Default::default())).await.is_err() {} };
     tokio::time::timeout(std::time::Duration::from_secs(20), room)
         .await
-        .expect("there is room again");
+        .expect("a slot is free again");
     drop(client);
     server.stop().await;
 }
 
 #[tokio::test]
-async fn metadata_that_is_too_large_is_refused_and_the_connection_goes_on() {
+async fn oversized_metadata_is_refused_and_the_connection_stays_open() {
     let server = Server::start_with(ServerConfig {
         max_header_size: 4096,
         ..ServerConfig::default()

@@ -35,7 +35,7 @@ use tonic::{Request, Response, Status, transport::Channel};
 pub(crate) struct Server {
     pub(crate) address: SocketAddr,
     pub(crate) health: Health,
-    /// Told when a call that never ends has begun.
+    /// Notified when a call that never ends has begun.
     pub(crate) endless: Arc<Notify>,
     refused: Arc<Mutex<Vec<&'static str>>>,
     stop: oneshot::Sender<()>,
@@ -96,12 +96,12 @@ impl Server {
         SharePermissionServiceClient::new(self.channel().await)
     }
 
-    /// Why callers were refused since the last look.
+    /// The reasons of refusals since the last call of this function.
     pub(crate) fn refused(&self) -> Vec<&'static str> {
         std::mem::take(&mut self.refused.lock().unwrap())
     }
 
-    /// Waits until somebody was refused for this.
+    /// Waits until a caller was refused for this reason.
     pub(crate) async fn refused_for(&self, reason: &'static str) {
         let refused = async {
             while !self.refused.lock().unwrap().contains(&reason) {
@@ -114,7 +114,7 @@ impl Server {
         self.refused.lock().unwrap().clear();
     }
 
-    /// Shuts down and waits for the end. Clients must be gone.
+    /// Shuts down and waits for the end. Clients must be dropped before.
     pub(crate) async fn stop(self) {
         self.stop.send(()).unwrap();
         let ended = tokio::time::timeout(Duration::from_secs(20), self.serving).await;
@@ -122,7 +122,7 @@ impl Server {
     }
 }
 
-/// Who is let in, and what they may do.
+/// How callers are authenticated, and what they may do.
 pub(crate) struct Guard {
     pub(crate) authenticator: Authenticator,
     pub(crate) roles: Vec<RoleConfig>,
@@ -130,7 +130,7 @@ pub(crate) struct Guard {
     pub(crate) longest_call: Duration,
 }
 
-/// Whoever says who they are may do everything.
+/// A caller that names a principal may do everything.
 impl Default for Guard {
     fn default() -> Self {
         Self {
@@ -155,14 +155,14 @@ pub(crate) fn binding(principal: &str, roles: &[Role]) -> RoleConfig {
     }
 }
 
-/// A request of a caller who says who they are.
+/// A request of a caller that names its principal.
 pub(crate) fn from_tester<T>(message: T) -> Request<T> {
     let mut request = Request::new(message);
     request.metadata_mut().insert(PRINCIPAL, "tester".parse().unwrap());
     request
 }
 
-/// Audit on a store that nobody is behind.
+/// The audit use cases on an unreachable store.
 fn storeless_audit() -> Audit {
     let settings = DatabaseConfig {
         url: "postgres://nobody@127.0.0.1:1/none".to_owned().into(),
@@ -180,7 +180,7 @@ fn storeless_audit() -> Audit {
     }
 }
 
-/// Grants whatever is asked, panics when it is to read a permission, and never answers about a change.
+/// Answers every call with success, but panics in GetSharePermission and never answers GetChange.
 struct Storeless {
     endless: Arc<Notify>,
 }

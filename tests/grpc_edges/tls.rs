@@ -1,4 +1,4 @@
-//! Callers with certificates.
+//! Client certificates.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -30,7 +30,7 @@ use super::server::{Guard, Server};
 const TIMEOUT: Duration = Duration::from_secs(20);
 const ID: &str = "spiffe://example.org/ns/build/sa/pipeline";
 
-/// A server with TLS, and what it believes.
+/// A server with TLS, and the authority that it trusts.
 struct Secured {
     server: Server,
     files: ServerFiles,
@@ -77,7 +77,7 @@ impl Secured {
         connect(self.server.address, tls).await
     }
 
-    /// Who the server takes the owner of this certificate for.
+    /// The principal of a call with this certificate.
     async fn known(&self, client: Option<&CertifiedKey>) -> Result<String, Status> {
         let channel = self.connect(self.authority.trusted(client)).await;
         known(channel.map_err(|error| Status::unavailable(error.to_string()))?, None).await
@@ -105,10 +105,10 @@ async fn connect(address: SocketAddr, tls: ClientTlsConfig) -> Result<Channel, t
     let endpoint = endpoint.tls_config(tls).unwrap();
     tokio::time::timeout(TIMEOUT, endpoint.connect())
         .await
-        .expect("it is decided in time")
+        .expect("the handshake ends in time")
 }
 
-/// Who a call on this connection is taken for; perhaps it gives a name too.
+/// The principal of a call on this connection, with or without a principal header.
 async fn known(channel: Channel, name: Option<&str>) -> Result<String, Status> {
     let mut request = Request::new(GrantSharePermissionRequest::default());
     if let Some(name) = name {
@@ -121,7 +121,7 @@ async fn known(channel: Channel, name: Option<&str>) -> Result<String, Status> {
 }
 
 #[tokio::test]
-async fn a_client_is_who_its_certificate_says() {
+async fn a_client_certificate_names_the_principal() {
     let secured = Secured::start(ClientAuth::Required).await;
     for (subject, names, expected) in [
         ("build", vec![host("build.example.com"), uri(ID)], ID),
@@ -140,7 +140,7 @@ async fn a_client_is_who_its_certificate_says() {
 }
 
 #[tokio::test]
-async fn a_certificate_that_is_not_good_makes_no_connection() {
+async fn an_invalid_client_certificate_gets_no_connection() {
     let secured = Secured::start(ClientAuth::Required).await;
     let named = || LeafCertificate {
         names: vec![uri(ID)],
@@ -156,7 +156,7 @@ async fn a_certificate_that_is_not_good_makes_no_connection() {
         ..named()
     });
     let stranger = CertificateAuthority::new("another").client(named());
-    // The same name as the authority's, another key.
+    // An authority of the same name with another key.
     let forged = CertificateAuthority::new("one").client(named());
     for (client, why) in [
         (Some(&expired), "certificate_expired"),
@@ -168,21 +168,21 @@ async fn a_certificate_that_is_not_good_makes_no_connection() {
         secured.known(client).await.unwrap_err();
         secured.server.refused_for(why).await;
     }
-    // A server's certificate is none of a client.
+    // A server certificate is not valid for a client.
     secured.known(Some(&secured.authority.server())).await.unwrap_err();
     secured.server.refused_for("certificate_invalid").await;
     secured.end().await;
 }
 
 #[tokio::test]
-async fn a_certificate_that_names_nobody_is_a_stranger_and_is_not_told_why() {
+async fn a_certificate_without_a_principal_is_unauthenticated_without_a_reason() {
     let secured = Secured::start(ClientAuth::Optional).await;
     let nameless = secured.authority.client(LeafCertificate::default());
     let ambiguous = secured.authority.client(LeafCertificate {
         names: vec![uri(ID), uri("spiffe://example.org/another")],
         ..LeafCertificate::default()
     });
-    let mut told = Vec::new();
+    let mut errors = Vec::new();
     for (client, why) in [
         (Some(&nameless), "certificate_name"),
         (Some(&ambiguous), "certificate_name"),
@@ -190,10 +190,10 @@ async fn a_certificate_that_names_nobody_is_a_stranger_and_is_not_told_why() {
     ] {
         let status = secured.known(client).await.unwrap_err();
         assert_eq!(status.code(), Code::Unauthenticated);
-        told.push((status.message().to_owned(), status.details().to_owned()));
+        errors.push((status.message().to_owned(), status.details().to_owned()));
         assert_eq!(secured.server.refused(), [why]);
     }
-    assert!(told.iter().all(|answer| *answer == told[0]), "{told:?}");
+    assert!(errors.iter().all(|answer| *answer == errors[0]), "{errors:?}");
     secured.end().await;
 }
 
@@ -215,7 +215,7 @@ async fn a_name_that_contradicts_the_certificate_is_refused() {
 }
 
 #[tokio::test]
-async fn a_connection_outlives_its_certificate_and_its_calls_do_not() {
+async fn calls_are_refused_after_the_certificate_of_their_connection_expires() {
     let secured = Secured::start(ClientAuth::Required).await;
     let client = secured.authority.client(LeafCertificate {
         names: vec![uri(ID)],
@@ -232,7 +232,9 @@ async fn a_connection_outlives_its_certificate_and_its_calls_do_not() {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    let status = tokio::time::timeout(TIMEOUT, expired).await.expect("it expires");
+    let status = tokio::time::timeout(TIMEOUT, expired)
+        .await
+        .expect("the certificate expires in time");
     assert_eq!(status.code(), Code::Unauthenticated);
     assert_eq!(secured.server.refused(), ["certificate_expired"]);
     drop(channel);
@@ -240,12 +242,12 @@ async fn a_connection_outlives_its_certificate_and_its_calls_do_not() {
 }
 
 #[tokio::test]
-async fn new_certificates_are_taken_over_and_bad_ones_are_not() {
+async fn new_certificates_are_loaded_and_invalid_ones_are_ignored() {
     let secured = Secured::start(ClientAuth::Optional).await;
     let old = secured.connect(secured.authority.trusted(None)).await.unwrap();
     let next = CertificateAuthority::new("two");
 
-    // A key that is not the certificate's, half a file, an expired certificate, none at all: the old one stays.
+    // The old certificate stays if the key does not match, the file is cut, missing, or the certificate has expired.
     let (one, other) = (next.server(), next.server());
     let expired = next.server_until(now() - Duration::from_secs(60));
     for bad in [
@@ -278,7 +280,7 @@ async fn new_certificates_are_taken_over_and_bad_ones_are_not() {
     };
     tokio::time::timeout(TIMEOUT, taken_over)
         .await
-        .expect("it is taken over");
+        .expect("the new certificate is loaded in time");
     assert!(
         secured.connect(secured.authority.trusted(None)).await.is_err(),
         "the old one is gone"
@@ -289,13 +291,13 @@ async fn new_certificates_are_taken_over_and_bad_ones_are_not() {
         "an old connection goes on"
     );
 
-    // The authority of clients, too.
+    // The authority of client certificates is loaded again too.
     let client = next.client(LeafCertificate {
         names: vec![uri(ID)],
         ..LeafCertificate::default()
     });
     secured.files.write("client-ca.pem", &next.pem);
-    let believed = async {
+    let trusted = async {
         loop {
             if let Ok(channel) = secured.connect(next.trusted(Some(&client))).await
                 && let Ok(name) = known(channel, None).await
@@ -306,14 +308,16 @@ async fn new_certificates_are_taken_over_and_bad_ones_are_not() {
         }
     };
     assert_eq!(
-        tokio::time::timeout(TIMEOUT, believed).await.expect("it is believed"),
+        tokio::time::timeout(TIMEOUT, trusted)
+            .await
+            .expect("the new authority is trusted in time"),
         ID
     );
     secured.end().await;
 }
 
 #[tokio::test]
-async fn files_that_cannot_be_used_are_told_of_at_the_start() {
+async fn unusable_tls_files_are_reported_at_the_start() {
     let (files, authority) = (ServerFiles::new(), CertificateAuthority::new("one"));
     let load = async || {
         let loaded = ServerTls::load(tls_settings(&files, ClientAuth::Required), Clock::system()).await;
@@ -332,7 +336,7 @@ async fn files_that_cannot_be_used_are_told_of_at_the_start() {
 }
 
 #[tokio::test]
-async fn a_handshake_that_never_ends_gives_its_place_back_and_holds_up_nobody() {
+async fn a_stalled_handshake_frees_its_slot_and_blocks_nobody() {
     let settings = ServerConfig {
         max_connections: 2,
         handshake_timeout: Duration::from_millis(300),
@@ -341,15 +345,18 @@ async fn a_handshake_that_never_ends_gives_its_place_back_and_holds_up_nobody() 
     let secured = Secured::start_with(ClientAuth::Optional, settings).await;
     let address = secured.server.address;
     let mut silent = TcpStream::connect(address).await.unwrap();
-    // Meanwhile the other place is there for others.
+    // Meanwhile the other slot serves other clients.
     let channel = secured.connect(secured.authority.trusted(None)).await.unwrap();
     assert_eq!(known(channel.clone(), Some("root")).await.unwrap(), "root");
-    // The beginning of a record of TLS, and then nothing.
+    // The first bytes of a TLS record, and then nothing.
     silent.write_all(&[0x16, 3, 1, 2]).await.unwrap();
     let ended = tokio::time::timeout(TIMEOUT, silent.read(&mut [0; 16])).await;
-    assert!(matches!(ended.expect("it is closed"), Ok(0) | Err(_)));
+    assert!(matches!(
+        ended.expect("the connection is closed in time"),
+        Ok(0) | Err(_)
+    ));
     secured.server.refused_for("handshake").await;
-    // Both places were taken; now one is free again.
+    // Both slots were taken; now one is free again.
     let second = async {
         while secured.connect(secured.authority.trusted(None)).await.is_err() {
             tokio::time::sleep(Duration::from_millis(20)).await;
@@ -357,13 +364,13 @@ async fn a_handshake_that_never_ends_gives_its_place_back_and_holds_up_nobody() 
     };
     tokio::time::timeout(TIMEOUT, second)
         .await
-        .expect("there is room again");
+        .expect("a slot is free again");
     drop(channel);
     secured.end().await;
 }
 
 #[tokio::test]
-async fn who_speaks_without_tls_is_not_answered_in_the_clear() {
+async fn a_plaintext_client_gets_no_plaintext_answer() {
     let secured = Secured::start(ClientAuth::Optional).await;
     let mut plain = TcpStream::connect(secured.server.address).await.unwrap();
     plain
@@ -372,7 +379,7 @@ async fn who_speaks_without_tls_is_not_answered_in_the_clear() {
         .unwrap();
     let mut answer = Vec::new();
     let read = tokio::time::timeout(TIMEOUT, plain.read_to_end(&mut answer)).await;
-    let _ = read.expect("it is closed");
+    let _ = read.expect("the connection is closed in time");
     assert!(!String::from_utf8_lossy(&answer).contains("HTTP"), "{answer:?}");
     secured.server.refused_for("handshake").await;
     secured.end().await;

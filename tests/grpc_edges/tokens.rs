@@ -1,4 +1,4 @@
-//! Callers with bearer tokens.
+//! Bearer tokens.
 
 use std::{
     path::PathBuf,
@@ -29,7 +29,7 @@ use tonic::{Code, Request, Status, transport::Channel};
 
 use super::server::{Guard, Server};
 
-/// What believes the tokens of an issuer.
+/// The authentication for tokens of an issuer.
 async fn tokens(jwks: &str, jwks_ca: Option<PathBuf>, jwks_retry: Duration) -> Tokens {
     let settings = JwtConfig {
         issuer: ISSUER.into(),
@@ -62,7 +62,7 @@ fn by_tokens(tokens: Tokens) -> Guard {
     }
 }
 
-/// A server that believes the keys in a file.
+/// A server that trusts the keys in a file.
 async fn server(keys: &[&TokenKey]) -> (Server, ServerFiles) {
     let files = ServerFiles::new();
     let file = files.write("jwks.json", &jwks(keys));
@@ -73,13 +73,13 @@ async fn server(keys: &[&TokenKey]) -> (Server, ServerFiles) {
     )
 }
 
-/// Who a call with these values of `authorization` is taken for.
+/// The principal of a call with these values of `authorization`.
 async fn known_by(channel: Channel, values: &[&str]) -> Result<String, Status> {
     let mut request = Request::new(GrantSharePermissionRequest::default());
     for value in values {
         request.metadata_mut().append("authorization", value.parse().unwrap());
     }
-    // It is not believed here, and so does not matter.
+    // The server does not trust this header here, so it has no effect.
     request.metadata_mut().insert(PRINCIPAL, "root".parse().unwrap());
     let answer = SharePermissionServiceClient::new(channel)
         .grant_share_permission(request)
@@ -91,7 +91,7 @@ async fn known(channel: &Channel, token: &str) -> Result<String, Status> {
     known_by(channel.clone(), &[&format!("Bearer {token}")]).await
 }
 
-/// A token with any header, signed by nobody.
+/// A token with any header and an invalid signature.
 fn unsigned(header: &Value, claims: &Value, signature: &str) -> String {
     let part = |part: &Value| encoded(part.to_string().as_bytes());
     format!("{}.{}.{signature}", part(header), part(claims))
@@ -106,7 +106,7 @@ async fn a_token_of_the_issuer_names_the_principal() {
         let token = key.sign(&claims(json!({})));
         assert_eq!(known(&channel, &token).await.unwrap(), "pipeline@example.com");
     }
-    // The issuer's clock may be off by half a minute.
+    // The clock of the issuer may differ by 30 s.
     for (claim, seconds) in [("exp", -20), ("nbf", 20)] {
         let token = one.sign(&claims(json!({ claim: now().unix_timestamp() + seconds })));
         assert_eq!(
@@ -121,7 +121,7 @@ async fn a_token_of_the_issuer_names_the_principal() {
 }
 
 #[tokio::test]
-async fn every_token_that_is_not_good_is_refused_in_the_same_words() {
+async fn every_invalid_token_gets_the_same_error() {
     let (key, stranger) = (TokenKey::es256("one"), TokenKey::es256("one"));
     let edwards = TokenKey::ed25519("two");
     let (server, _files) = server(&[&key, &edwards]).await;
@@ -160,7 +160,7 @@ async fn every_token_that_is_not_good_is_refused_in_the_same_words() {
             "token_algorithm",
         ),
         (unsigned(&json!({"alg": "None"}), &good, ""), "token_algorithm"),
-        // The public key as the secret of an HMAC, in the forms in which it may be had.
+        // The public key as the secret of an HMAC, in all of its public encodings.
         (hmac(key.pair.public_key_pem().as_bytes()), "token_algorithm"),
         (hmac(key.pair.public_key_raw()), "token_algorithm"),
         (hmac(b""), "token_algorithm"),
@@ -169,7 +169,7 @@ async fn every_token_that_is_not_good_is_refused_in_the_same_words() {
             with_header(json!({"alg": "ES256", "kid": "one", "crit": ["b64"], "b64": false})),
             "token_malformed",
         ),
-        // A key that the token brings along is not asked.
+        // A key inside the token is not used.
         (
             with_header(json!({"alg": "ES256", "kid": "x", "jwk": stranger.jwk()})),
             "token_key",
@@ -182,12 +182,12 @@ async fn every_token_that_is_not_good_is_refused_in_the_same_words() {
         ("a.b.c".into(), "token_malformed"),
         (format!("{signed}.{signature}"), "token_malformed"),
     ];
-    let mut told = Vec::new();
+    let mut errors = Vec::new();
     for (token, why) in &refused {
         let status = known(&channel, token).await.unwrap_err();
         assert_eq!(status.code(), Code::Unauthenticated, "{why}: {token}");
         assert_eq!(server.refused(), [*why], "{token}");
-        told.push((status.message().to_owned(), status.details().to_owned()));
+        errors.push((status.message().to_owned(), status.details().to_owned()));
     }
     for (values, why) in [
         (&[][..], "missing"),
@@ -199,9 +199,9 @@ async fn every_token_that_is_not_good_is_refused_in_the_same_words() {
     ] {
         let status = known_by(channel.clone(), values).await.unwrap_err();
         assert_eq!((status.code(), server.refused()), (Code::Unauthenticated, vec![why]));
-        told.push((status.message().to_owned(), status.details().to_owned()));
+        errors.push((status.message().to_owned(), status.details().to_owned()));
     }
-    assert!(told.iter().all(|answer| *answer == told[0]), "{told:?}");
+    assert!(errors.iter().all(|answer| *answer == errors[0]), "{errors:?}");
     assert_eq!(
         known(&channel, &signed).await.unwrap(),
         "pipeline@example.com",
@@ -212,13 +212,13 @@ async fn every_token_that_is_not_good_is_refused_in_the_same_words() {
 }
 
 #[tokio::test]
-async fn rsa_signatures_verify_too_and_their_public_key_is_no_secret_of_an_hmac() {
+async fn rsa_signatures_verify_and_an_rsa_public_key_is_not_an_hmac_secret() {
     let pair = rcgen::KeyPair::generate_rsa_for(&rcgen::PKCS_RSA_SHA256, rcgen::RsaKeySize::_2048).unwrap();
     let pem = pair.serialize_pem();
     let signing = jsonwebtoken::EncodingKey::from_rsa_pem(pem.as_bytes()).unwrap();
     let mut jwk = jsonwebtoken::jwk::Jwk::from_encoding_key(&signing, jsonwebtoken::Algorithm::RS256).unwrap();
     jwk.common.key_id = Some("rsa".into());
-    // Whichever of the family the issuer takes.
+    // All algorithms of the RSA family.
     jwk.common.key_algorithm = None;
     let files = ServerFiles::new();
     let file = files.write("jwks.json", &json!({ "keys": [jwk] }).to_string());
@@ -280,7 +280,7 @@ impl Issuer {
         }
     }
 
-    /// What believes its tokens.
+    /// The authentication for its tokens.
     async fn tokens(&self, retry: Duration) -> Tokens {
         tokens(&self.url, Some(self.files.path("ca.pem")), retry).await
     }
@@ -296,7 +296,7 @@ impl Drop for Issuer {
     }
 }
 
-/// Answers every request of HTTP/1.1 with what is listed.
+/// Answers every HTTP/1.1 request with the listed keys.
 async fn list(listener: TcpListener, tls: ServerTls, listed: Arc<Mutex<String>>, asked: Arc<AtomicUsize>) {
     loop {
         let (stream, _) = listener.accept().await.unwrap();
@@ -316,7 +316,7 @@ async fn list(listener: TcpListener, tls: ServerTls, listed: Arc<Mutex<String>>,
 }
 
 #[tokio::test]
-async fn keys_that_the_issuer_rotates_are_fetched_and_unknown_ones_do_not_have_it_asked_again_and_again() {
+async fn rotated_keys_are_fetched_and_unknown_key_ids_do_not_repeat_the_fetch() {
     let (one, two) = (TokenKey::es256("one"), TokenKey::es256("two"));
     let issuer = Issuer::listing(&[&one]).await;
     let retry = Duration::from_secs(1);
@@ -334,9 +334,9 @@ async fn keys_that_the_issuer_rotates_are_fetched_and_unknown_ones_do_not_have_i
     let rotated = async { while known(&channel, &token).await.is_err() {} };
     tokio::time::timeout(Duration::from_secs(20), rotated)
         .await
-        .expect("it is fetched");
+        .expect("the new key is fetched in time");
     assert_eq!(issuer.asked(), 2);
-    // The old one is listed no more.
+    // The old key is no longer listed.
     known(&channel, &one.sign(&claims(json!({})))).await.unwrap_err();
     assert!(server.refused().ends_with(&["token_key"]));
 
@@ -360,7 +360,7 @@ async fn keys_that_the_issuer_rotates_are_fetched_and_unknown_ones_do_not_have_i
 }
 
 #[tokio::test]
-async fn keys_are_not_taken_from_a_server_that_is_not_the_issuers() {
+async fn keys_are_not_accepted_from_an_untrusted_server() {
     let key = TokenKey::es256("one");
     let issuer = Issuer::listing(&[&key]).await;
     let other = ServerFiles::new();

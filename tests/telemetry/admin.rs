@@ -1,4 +1,4 @@
-//! The admin port: what it answers, and what it puts up with.
+//! The admin port: its answers and its limits.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::{
 };
 
 #[tokio::test]
-async fn it_answers_probes_and_takes_no_orders() {
+async fn the_admin_port_answers_probes_and_rejects_other_requests() {
     let (database, simulator) = tokio::join!(database(), simulator());
     let more = "log.filter = \"info\"\nadmin.listen = \"127.0.0.1:0\"\n";
     let served = Served::start(&config_text(database.url(), &simulator.url(), more)).await;
@@ -25,9 +25,14 @@ async fn it_answers_probes_and_takes_no_orders() {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    tokio::time::timeout(TIMEOUT, ready).await.expect("it gets ready");
-    let told: serde_json::Value = serde_json::from_str(&get(admin, "/readyz").await.body).unwrap();
-    assert_eq!((&told["ready"], &told["reason"]), (&true.into(), &"READY".into()));
+    tokio::time::timeout(TIMEOUT, ready)
+        .await
+        .expect("the server becomes ready");
+    let readiness: serde_json::Value = serde_json::from_str(&get(admin, "/readyz").await.body).unwrap();
+    assert_eq!(
+        (&readiness["ready"], &readiness["reason"]),
+        (&true.into(), &"READY".into())
+    );
     let head = ask(admin, "HEAD", "/metrics").await;
     assert_eq!((head.status, head.body.as_str()), (200, ""));
     assert_eq!(ask(admin, "POST", "/metrics").await.status, 405);
@@ -40,7 +45,7 @@ async fn it_answers_probes_and_takes_no_orders() {
 }
 
 #[tokio::test]
-async fn large_heads_too_many_connections_and_silent_ones_are_ended() {
+async fn the_admin_port_rejects_large_headers_and_closes_excess_and_silent_connections() {
     let (database, simulator) = tokio::join!(database(), simulator());
     let more = "log.filter = \"info\"\nadmin.listen = \"127.0.0.1:0\"\n";
     let served = Served::start(&config_text(database.url(), &simulator.url(), more)).await;
@@ -51,14 +56,17 @@ async fn large_heads_too_many_connections_and_silent_ones_are_ended() {
         "GET /healthz HTTP/1.1\r\nhost: test\r\nx-large: {}\r\n\r\n",
         "x".repeat(64 * 1024)
     );
-    // It may be told off before it has said all of it.
+    // The server may refuse the request before it is sent completely.
     let _ = large.write_all(head.as_bytes()).await;
-    let mut told = Vec::new();
-    let _ = tokio::time::timeout(TIMEOUT, large.read_to_end(&mut told))
+    let mut received = Vec::new();
+    let _ = tokio::time::timeout(TIMEOUT, large.read_to_end(&mut received))
         .await
         .unwrap();
-    let told = String::from_utf8_lossy(&told);
-    assert!(told.is_empty() || told.starts_with("HTTP/1.1 431"), "{told}");
+    let received = String::from_utf8_lossy(&received);
+    assert!(
+        received.is_empty() || received.starts_with("HTTP/1.1 431"),
+        "{received}"
+    );
 
     let headers: String = (0..100).map(|number| format!("x-{number}: 1\r\n")).collect();
     let mut many = TcpStream::connect(admin).await.unwrap();
@@ -66,7 +74,7 @@ async fn large_heads_too_many_connections_and_silent_ones_are_ended() {
     many.write_all(head.as_bytes()).await.unwrap();
     assert_eq!(read(&mut many).await.status, 431);
 
-    // All places are taken by those who say nothing; what is more is closed, and they are ended in time.
+    // Silent connections take all slots. The server closes further ones at once, and the silent ones after a timeout.
     let mut silent = Vec::new();
     for _ in 0..64 {
         silent.push(TcpStream::connect(admin).await.unwrap());
@@ -77,8 +85,8 @@ async fn large_heads_too_many_connections_and_silent_ones_are_ended() {
             let asked = stream
                 .write_all(b"GET /healthz HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n")
                 .await;
-            let mut told = String::new();
-            if asked.is_ok() && stream.read_to_string(&mut told).await.is_ok() && told.contains("alive") {
+            let mut received = String::new();
+            if asked.is_ok() && stream.read_to_string(&mut received).await.is_ok() && received.contains("alive") {
                 return;
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
@@ -86,8 +94,8 @@ async fn large_heads_too_many_connections_and_silent_ones_are_ended() {
     };
     tokio::time::timeout(TIMEOUT, served_again)
         .await
-        .expect("the silent ones make room");
-    // The calls were not disturbed.
+        .expect("silent connections are closed");
+    // Calls are not affected.
     served
         .client()
         .await

@@ -1,4 +1,4 @@
-//! A collector: takes OTLP over gRPC, and keeps what it is sent.
+//! A collector that accepts OTLP over gRPC and keeps what it receives.
 
 use std::sync::{Arc, Mutex};
 
@@ -21,7 +21,7 @@ use tokio::{net::TcpListener, task::AbortHandle};
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::{Request, Response, Status};
 
-/// A running collector. Gone when dropped.
+/// A running collector. It stops when dropped.
 pub(crate) struct Collector {
     pub(crate) url: String,
     kept: Kept,
@@ -35,7 +35,7 @@ struct Kept {
     senders: Arc<Mutex<Vec<Sender>>>,
 }
 
-/// Attributes of who sends, and a header of theirs.
+/// The resource attributes of a sender, and its `api-key` header.
 type Sender = (Vec<KeyValue>, Option<String>);
 
 impl Collector {
@@ -62,7 +62,7 @@ impl Collector {
         named.remove(0)
     }
 
-    /// The spans of this name, by their beginning.
+    /// The spans of this name, in the order of their start.
     pub(crate) fn spans_named(&self, name: &str) -> Vec<Span> {
         let mut spans = self.spans();
         spans.retain(|span| span.name == name);
@@ -74,13 +74,13 @@ impl Collector {
         self.spans().into_iter().map(|span| span.name).collect()
     }
 
-    /// What was sent last of a metric.
+    /// The last export of a metric.
     pub(crate) fn metric(&self, name: &str) -> Option<Metric> {
         let metrics = self.kept.metrics.lock().unwrap();
         metrics.iter().rev().find(|metric| metric.name == name).cloned()
     }
 
-    /// Who sent, each time.
+    /// The senders of all exports.
     pub(crate) fn senders(&self) -> Vec<Sender> {
         self.kept.senders.lock().unwrap().clone()
     }
@@ -139,7 +139,7 @@ impl MetricsService for Kept {
     }
 }
 
-/// An attribute, as a text.
+/// The value of an attribute, as a text.
 pub(crate) fn attribute(attributes: &[KeyValue], key: &str) -> Option<String> {
     let found = attributes.iter().find(|attribute| attribute.key == key)?;
     let AnyValue { value } = found.value.as_ref()?;

@@ -1,4 +1,4 @@
-//! `sharewarden health`, as a container's health check runs it.
+//! `sharewarden health`, as the health check of a container runs it.
 
 use std::{process::Output, time::Duration};
 
@@ -15,13 +15,13 @@ async fn health(server: &str, arguments: &[&str]) -> Output {
     tokio::time::timeout(TIMEOUT, command.output()).await.unwrap().unwrap()
 }
 
-fn said(output: &Output) -> (Option<i32>, String) {
+fn code_and_output(output: &Output) -> (Option<i32>, String) {
     let text = String::from_utf8(output.stdout.clone()).unwrap();
     (output.status.code(), text.trim().to_owned())
 }
 
 #[tokio::test]
-async fn its_exit_code_tells_whether_calls_are_taken() {
+async fn the_exit_code_of_health_says_whether_the_server_accepts_calls() {
     let (database, simulator) = tokio::join!(database(), simulator());
     let served = Served::start(&config_text(
         database.url(),
@@ -38,32 +38,32 @@ async fn its_exit_code_tells_whether_calls_are_taken() {
         };
         tokio::time::timeout(TIMEOUT, reached)
             .await
-            .unwrap_or_else(|_| panic!("it becomes {code}"));
+            .unwrap_or_else(|_| panic!("the exit code did not become {code} in time"));
     };
     becomes(0).await;
     let serving = (Some(0), "SERVING".to_owned());
-    assert_eq!(said(&health(server, &["--readiness"]).await), serving);
-    assert_eq!(said(&health(server, &["--liveness"]).await), serving);
+    assert_eq!(code_and_output(&health(server, &["--readiness"]).await), serving);
+    assert_eq!(code_and_output(&health(server, &["--liveness"]).await), serving);
     let by_name = ["--service", "sharewarden.v1.AuditService", "-o", "json"];
-    let (code, told) = said(&health(server, &by_name).await);
-    let told: serde_json::Value = serde_json::from_str(&told).unwrap();
-    assert_eq!((code, &told["status"]), (Some(0), &"SERVING".into()));
+    let (code, json) = code_and_output(&health(server, &by_name).await);
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!((code, &json["status"]), (Some(0), &"SERVING".into()));
     assert_eq!(health(server, &["--service", "of.nobody"]).await.status.code(), Some(3));
     assert_eq!(
         health(server, &["--liveness", "--readiness"]).await.status.code(),
         Some(2)
     );
 
-    // A schema of the future: alive, and not ready.
+    // With a newer schema, the server is alive and not ready.
     let mut admin = PgConnection::connect(database.url()).await.unwrap();
     let newer = "INSERT INTO _sqlx_migrations VALUES (9999, 'of the future', now(), true, '\\x00', 0)";
     sqlx::query(newer).execute(&mut admin).await.unwrap();
     becomes(6).await;
     assert_eq!(
-        said(&health(server, &["--readiness"]).await),
+        code_and_output(&health(server, &["--readiness"]).await),
         (Some(6), "NOT_SERVING".to_owned())
     );
-    assert_eq!(said(&health(server, &["--liveness"]).await), serving);
+    assert_eq!(code_and_output(&health(server, &["--liveness"]).await), serving);
     sqlx::query("DELETE FROM _sqlx_migrations WHERE version = 9999")
         .execute(&mut admin)
         .await
@@ -79,7 +79,7 @@ async fn its_exit_code_tells_whether_calls_are_taken() {
 }
 
 #[tokio::test]
-async fn a_server_that_says_nothing_is_not_waited_for() {
+async fn health_times_out_when_the_server_does_not_answer() {
     let mute = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let server = format!("http://{}", mute.local_addr().unwrap());
     let mut command = program();

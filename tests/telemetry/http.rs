@@ -1,4 +1,4 @@
-//! HTTP/1.1, byte by byte.
+//! A minimal HTTP/1.1 client, for exact requests.
 
 use std::net::SocketAddr;
 
@@ -8,7 +8,7 @@ use tokio::{
     net::TcpStream,
 };
 
-/// An answer.
+/// A response.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
@@ -27,7 +27,7 @@ pub(crate) async fn ask(address: SocketAddr, method: &str, path: &str) -> Answer
     read(&mut stream).await
 }
 
-/// Reads an answer, and the end of the connection.
+/// Reads a response and the end of the connection.
 pub(crate) async fn read(stream: &mut TcpStream) -> Answer {
     let mut text = String::new();
     let read = stream.read_to_string(&mut text);

@@ -1,4 +1,4 @@
-//! The log never makes the service wait, and loses nothing when the process ends in order.
+//! The log never blocks the service, and a graceful shutdown loses no line.
 
 use rustix::process::Signal;
 use sharewarden_testkit::{postgres::database, stack::*};
@@ -6,7 +6,7 @@ use sharewarden_testkit::{postgres::database, stack::*};
 use crate::{metrics::Scraped, program::Served};
 
 #[tokio::test]
-async fn a_reader_of_the_log_that_is_stuck_does_not_stop_the_service() {
+async fn a_stuck_log_reader_does_not_block_the_service() {
     let (database, simulator) = tokio::join!(database(), simulator());
     let more =
         "log.filter = \"info,sharewarden=trace,h2=trace,hyper=trace,tower=trace\"\nadmin.listen = \"127.0.0.1:0\"\n";
@@ -28,19 +28,19 @@ async fn a_reader_of_the_log_that_is_stuck_does_not_stop_the_service() {
     };
     tokio::time::timeout(TIMEOUT, flooded)
         .await
-        .expect("calls are answered, and lines are dropped");
+        .expect("calls are answered, and log lines are dropped");
     client.grant_share_permission(as_tester(grant())).await.unwrap();
-    // When it is read again, it says what is missing, and the end of the process is not held up.
+    // When the log is read again, it says how many lines were dropped. The shutdown is not delayed.
     served.signal(Signal::TERM);
     let log = served.rest_of_the_log().await;
     assert!(served.ended().await.success());
-    let told = log.iter().find(|line| {
+    let warning = log.iter().find(|line| {
         line["message"]
             .as_str()
             .is_some_and(|message| message.starts_with("lines of the log were dropped"))
     });
     assert!(
-        told.is_some_and(|line| line["lines"].as_u64() > Some(0)),
+        warning.is_some_and(|line| line["lines"].as_u64() > Some(0)),
         "{:?}",
         log.last()
     );
@@ -57,7 +57,7 @@ fn get() -> sharewarden::proto::v1::GetSharePermissionRequest {
 }
 
 #[tokio::test]
-async fn a_process_whose_log_nobody_reads_still_ends() {
+async fn a_process_stops_even_if_nobody_reads_its_log() {
     let (database, simulator) = tokio::join!(database(), simulator());
     let more = "log.filter = \"info,h2=trace\"\n";
     let mut served = Served::start(&config_text(database.url(), &simulator.url(), more)).await;
@@ -72,7 +72,7 @@ async fn a_process_whose_log_nobody_reads_still_ends() {
 }
 
 #[tokio::test]
-async fn nothing_that_was_logged_is_lost_at_an_orderly_end() {
+async fn a_graceful_shutdown_loses_no_log_lines() {
     const CALLS: usize = 500;
     let (database, simulator) = tokio::join!(database(), simulator());
     let more = "log.filter = \"info\"\n";
@@ -90,7 +90,7 @@ async fn nothing_that_was_logged_is_lost_at_an_orderly_end() {
 }
 
 #[tokio::test]
-async fn the_last_words_of_a_process_that_ends_at_once_are_written() {
+async fn an_immediate_stop_still_writes_the_last_log_lines() {
     let (database, simulator) = tokio::join!(database(), simulator());
     let hang = sharewarden_simulator::Effect::Hang {
         moment: sharewarden_simulator::FaultTiming::BeforeApplying,
@@ -104,7 +104,7 @@ async fn the_last_words_of_a_process_that_ends_at_once_are_written() {
     let call = spawn_grant(served.client().await, grant());
     let reached = simulator.wait_for_calls(|calls| calls.iter().any(|call| call.operation == UPDATE));
     tokio::time::timeout(TIMEOUT, reached).await.unwrap();
-    // The first is known to have been seen before the second is sent.
+    // Wait until the first signal is handled before the second is sent.
     served.signal(Signal::TERM);
     served.line("stopping").await;
     served.signal(Signal::TERM);

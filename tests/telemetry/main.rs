@@ -1,5 +1,5 @@
-//! What is seen of a running service from outside: traces and metrics at a collector, `/metrics`, probes, and the log. The
-//! program itself runs, with real Postgres and the simulator behind it.
+//! The telemetry of a running service: traces and metrics at a collector, `/metrics`, probes, and the log. The tests run
+//! the real program with a real Postgres and the simulator.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests fail so")]
 

@@ -1,4 +1,4 @@
-//! What is measured, as Prometheus and a collector see it.
+//! The metrics as Prometheus and a collector see them.
 
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use sharewarden_client::proto::v1::{WatchAuditEntriesRequest, audit_service_client::AuditServiceClient};
@@ -30,7 +30,7 @@ const WORKERS: [&str; 8] = [
     "tail",
 ];
 
-/// Names, with the values of each.
+/// One scrape of `/metrics`.
 pub(crate) struct Scraped(pub(crate) String);
 
 impl Scraped {
@@ -45,7 +45,7 @@ impl Scraped {
         Self(answer.body)
     }
 
-    /// The value of the one line of this name that has all of these labels.
+    /// The value of the only line with this name and all of these labels.
     pub(crate) fn value(&self, name: &str, labels: &[(&str, &str)]) -> Option<f64> {
         let labels: Vec<_> = labels.iter().map(|(key, value)| format!("{key}=\"{value}\"")).collect();
         let mut values = self.0.lines().filter(|line| {
@@ -57,14 +57,14 @@ impl Scraped {
         Some(found.rsplit(' ').next().unwrap().parse().unwrap())
     }
 
-    /// The families, with their types.
+    /// The metric families with their types.
     fn families(&self) -> BTreeMap<&str, &str> {
         let types = self.0.lines().filter_map(|line| line.strip_prefix("# TYPE "));
         types.map(|line| line.split_once(' ').unwrap()).collect()
     }
 }
 
-/// Scrapes until a value is as it should be.
+/// Scrapes until a value is right.
 async fn reach(served: &Served, name: &str, labels: &[(&str, &str)], is_right: impl Fn(f64) -> bool) -> f64 {
     let reached = async {
         loop {
@@ -76,11 +76,11 @@ async fn reach(served: &Served, name: &str, labels: &[(&str, &str)], is_right: i
         }
     };
     let reached = tokio::time::timeout(TIMEOUT, reached).await;
-    reached.unwrap_or_else(|_| panic!("{name}{labels:?} is reached in time"))
+    reached.unwrap_or_else(|_| panic!("{name}{labels:?} has no right value in time"))
 }
 
 #[tokio::test]
-async fn prometheus_finds_everything_that_there_is_to_know() {
+async fn prometheus_gets_every_documented_metric() {
     let (database, simulator) = tokio::join!(database(), simulator());
     let served = Served::start(&config_text(database.url(), &simulator.url(), ADMIN)).await;
     let mut client = served.client().await;
@@ -93,7 +93,7 @@ async fn prometheus_finds_everything_that_there_is_to_know() {
         .unwrap();
     client.grant_share_permission(as_tester(grant())).await.unwrap();
     client.revoke_share_permission(as_tester(revoke())).await.unwrap();
-    // The policy says no: that is recorded too.
+    // A denial of the policy is recorded too.
     let mut denied = grant();
     denied.account_id = OTHER_ACCOUNT.into();
     client.grant_share_permission(as_tester(denied)).await.unwrap_err();
@@ -186,7 +186,7 @@ async fn prometheus_finds_everything_that_there_is_to_know() {
 }
 
 #[tokio::test]
-async fn a_worker_that_fails_is_counted_and_logged_once_and_tries_again() {
+async fn a_failed_worker_round_is_counted_logged_once_and_retried() {
     let (database, simulator) = tokio::join!(database(), simulator());
     let served = Served::start(&config_text(database.url(), &simulator.url(), ADMIN)).await;
     let mut owner = PgConnection::connect(database.url()).await.unwrap();
@@ -201,10 +201,10 @@ async fn a_worker_that_fails_is_counted_and_logged_once_and_tries_again() {
     reach(&served, LAST_SUCCESS, &signing, |success| success > before).await;
     owner.close().await.unwrap();
     let log = served.stop().await;
-    let said = log.iter().filter(|line| line["worker"] == "signing");
-    let said: Vec<_> = said.map(|line| line["message"].as_str().unwrap()).collect();
+    let messages = log.iter().filter(|line| line["worker"] == "signing");
+    let messages: Vec<_> = messages.map(|line| line["message"].as_str().unwrap()).collect();
     assert_eq!(
-        said,
+        messages,
         [
             "cannot sign checkpoints; the worker tries again",
             "the worker succeeds again"
@@ -240,7 +240,7 @@ async fn a_stream_is_counted_when_it_ends_and_every_code_is_counted() {
     let cancelled = [watch, ("rpc_response_status_code", "CANCELLED")];
     reach(&served, calls, &cancelled, |calls| calls == 1.0).await;
 
-    // Codes that no handler makes: of tonic, of the gate, and of what is no method at all.
+    // Codes that no handler returns: those of tonic, of admission, and of unknown methods.
     client
         .get_change(tonic::Request::new(Default::default()))
         .await
@@ -269,7 +269,7 @@ async fn a_stream_is_counted_when_it_ends_and_every_code_is_counted() {
 }
 
 #[tokio::test]
-async fn a_collector_is_sent_the_same_with_who_sends_it_and_the_headers_that_it_wants() {
+async fn the_collector_gets_the_same_metrics_with_resource_attributes_and_configured_headers() {
     let (database, simulator, collector) = tokio::join!(database(), simulator(), Collector::start());
     let more = format!(
         "log.filter = \"info\"\ntelemetry.otlp_endpoint = \"{}\"\ntelemetry.metrics_interval = \"1s\"\n\
@@ -317,7 +317,7 @@ async fn a_collector_is_sent_the_same_with_who_sends_it_and_the_headers_that_it_
 }
 
 #[tokio::test]
-async fn without_readers_nothing_listens_and_nothing_is_measured() {
+async fn without_exporters_no_port_listens_and_no_metric_is_recorded() {
     let (database, simulator) = tokio::join!(database(), simulator());
     let more = "log.filter = \"info\"\nadmin.listen = \"\"\n";
     let served = Served::start(&config_text(database.url(), &simulator.url(), more)).await;

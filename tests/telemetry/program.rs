@@ -1,4 +1,4 @@
-//! The program itself, and what it says.
+//! The running program and its log.
 
 use std::{
     io::Write,
@@ -13,7 +13,7 @@ use tokio::{
     process::{Child, ChildStderr, Command},
 };
 
-/// `sharewarden`, without what the environment of the test says to it.
+/// `sharewarden` without the environment variables of the test.
 pub(crate) fn program() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_sharewarden"));
     command
@@ -45,7 +45,7 @@ pub(crate) struct Served {
 }
 
 impl Served {
-    /// Starts it, and waits until it serves. It must log at level `info`.
+    /// Starts the server and waits until it serves. The configuration must log at level `info`.
     pub(crate) async fn start(config: &str) -> Self {
         let mut file = tempfile::NamedTempFile::new().unwrap();
         file.write_all(config.as_bytes()).unwrap();
@@ -53,14 +53,20 @@ impl Served {
         let mut log = BufReader::new(child.stderr.take().unwrap()).lines();
         let serving = async {
             loop {
-                let line = log.next_line().await.unwrap().expect("it serves before it ends");
+                let line = log
+                    .next_line()
+                    .await
+                    .unwrap()
+                    .expect("the process serves before it ends");
                 let line: serde_json::Value = serde_json::from_str(&line).unwrap();
                 if line["message"] == "serving" {
                     return line;
                 }
             }
         };
-        let serving = tokio::time::timeout(TIMEOUT, serving).await.expect("it serves in time");
+        let serving = tokio::time::timeout(TIMEOUT, serving)
+            .await
+            .expect("the process serves in time");
         Self {
             child,
             address: format!("http://{}", serving["address"].as_str().unwrap()),
@@ -83,21 +89,28 @@ impl Served {
         kill_process(pid, signal).unwrap();
     }
 
-    /// Reads the log until it says this.
+    /// Reads the log until a line has this message.
     pub(crate) async fn line(&mut self, message: &str) {
-        let said = async {
+        let found = async {
             loop {
-                let line = self.log.next_line().await.unwrap().expect("it is said before the end");
+                let line = self
+                    .log
+                    .next_line()
+                    .await
+                    .unwrap()
+                    .expect("the message is logged before the end");
                 let line: serde_json::Value = serde_json::from_str(&line).unwrap();
                 if line["message"] == message {
                     return;
                 }
             }
         };
-        tokio::time::timeout(TIMEOUT, said).await.expect("it is said in time");
+        tokio::time::timeout(TIMEOUT, found)
+            .await
+            .expect("the message is logged in time");
     }
 
-    /// Reads the log to its end, which is the end of the process.
+    /// Reads the log until the process ends.
     pub(crate) async fn rest_of_the_log(&mut self) -> Vec<serde_json::Value> {
         let read = async {
             let mut lines = Vec::new();
@@ -106,10 +119,12 @@ impl Served {
             }
             lines
         };
-        tokio::time::timeout(TIMEOUT, read).await.expect("it ends in time")
+        tokio::time::timeout(TIMEOUT, read)
+            .await
+            .expect("the process ends in time")
     }
 
-    /// Ends it in order, and tells what it logged.
+    /// Shuts the server down gracefully, and returns the rest of its log.
     pub(crate) async fn stop(mut self) -> Vec<serde_json::Value> {
         self.signal(Signal::TERM);
         let log = self.rest_of_the_log().await;
@@ -120,7 +135,7 @@ impl Served {
     pub(crate) async fn ended(&mut self) -> ExitStatus {
         tokio::time::timeout(TIMEOUT, self.child.wait())
             .await
-            .expect("it ends in time")
+            .expect("the process ends in time")
             .unwrap()
     }
 }

@@ -1,4 +1,4 @@
-//! Readiness follows the database: gone, back, with a schema that is older or newer.
+//! Readiness follows the database: unreachable, back again, or with an older or newer schema.
 
 use std::time::Duration;
 
@@ -21,17 +21,17 @@ async fn is_serving(client: &mut HealthClient<Channel>, service: &str) -> bool {
     answer.into_inner().status() == ServingStatus::Serving
 }
 
-/// As Kubernetes asks.
+/// The health client of the admin port, as Kubernetes uses it.
 async fn on_admin_port(served: &Served) -> HealthClient<Channel> {
     let endpoint = Channel::from_shared(format!("http://{}", served.admin())).unwrap();
     HealthClient::new(endpoint.connect().await.unwrap())
 }
 
-/// What a service says of itself, everywhere that it says it.
-async fn said(served: &Served) -> (String, bool, bool) {
+/// The readiness of a service in all places that report it: reason, health status and gauge.
+async fn reported(served: &Served) -> (String, bool, bool) {
     let ready = get(served.admin(), "/readyz").await;
-    let told: serde_json::Value = serde_json::from_str(&ready.body).unwrap();
-    assert_eq!(ready.status == 200, told["ready"] == true, "{ready:?}");
+    let json: serde_json::Value = serde_json::from_str(&ready.body).unwrap();
+    assert_eq!(ready.status == 200, json["ready"] == true, "{ready:?}");
     let channel = Channel::from_shared(served.address.clone()).unwrap();
     let mut client = HealthClient::new(channel.connect().await.unwrap());
     let mut statuses = Vec::new();
@@ -46,15 +46,15 @@ async fn said(served: &Served) -> (String, bool, bool) {
     statuses.push(is_serving(&mut on_admin_port(served).await, "readiness").await);
     let all = statuses.iter().all(|serving| *serving == statuses[0]);
     let gauge = Scraped::of(served).await.value("sharewarden_ready", &[]) == Some(1.0);
-    let reason = told["reason"].as_str().unwrap().to_owned();
+    let reason = json["reason"].as_str().unwrap().to_owned();
     (if all { reason } else { "MIXED".into() }, statuses[0], gauge)
 }
 
-/// Waits until it says so everywhere, while it lives on.
+/// Waits until all places report this reason, while the service stays alive.
 async fn becomes(served: &Served, reason: &str) {
     let ready = reason == "READY";
     let reached = async {
-        while said(served).await != (reason.to_owned(), ready, ready) {
+        while reported(served).await != (reason.to_owned(), ready, ready) {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     };

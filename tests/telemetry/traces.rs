@@ -1,5 +1,5 @@
-//! One grant is one trace: from the caller, through the commit and the forwarder's own task, to the call of AWS; also when it is
-//! tried again, and when another process ends it.
+//! One grant is one trace: from the caller, through the commit and the forwarder's task, to the call to AWS. A retry and a
+//! takeover by another process stay in the same trace.
 
 use opentelemetry_proto::tonic::trace::v1::{Span, span::SpanKind, status::StatusCode};
 use sharewarden::proto::v1::GrantSharePermissionRequest;
@@ -22,14 +22,14 @@ const GET_CHANGE: &str = "sharewarden.v1.SharePermissionService/GetChange";
 const CALL: &str = "WorkSpaces.UpdateWorkspaceImagePermission";
 const READ_BACK: &str = "WorkSpaces.DescribeWorkspaceImagePermissions";
 
-/// What a program runs on, with a collector.
-struct Around {
+/// What the program needs, with a collector.
+struct Environment {
     database: TestDatabase,
     simulator: Simulator,
     collector: Collector,
 }
 
-impl Around {
+impl Environment {
     async fn start() -> Self {
         let (database, simulator, collector) = tokio::join!(database(), simulator(), Collector::start());
         Self {
@@ -83,14 +83,14 @@ fn is_kind(span: &Span, kind: SpanKind) -> bool {
 }
 
 #[tokio::test]
-async fn one_grant_is_one_connected_trace_from_the_caller_to_the_call_of_aws() {
-    let around = Around::start().await;
-    let served = around.serve("").await;
+async fn one_grant_is_one_connected_trace_from_the_caller_to_the_call_to_aws() {
+    let environment = Environment::start().await;
+    let served = environment.serve("").await;
     let answer = served.client().await.grant_share_permission(traced("01")).await;
     let change = answer.unwrap().into_inner().change.unwrap();
-    assert_eq!(change.trace_id, TRACE, "on record");
+    assert_eq!(change.trace_id, TRACE, "the trace id is recorded");
     let log = served.stop().await;
-    let collector = &around.collector;
+    let collector = &environment.collector;
 
     // The call is a child of the caller's span.
     let call = collector.span(GRANT);
@@ -105,11 +105,11 @@ async fn one_grant_is_one_connected_trace_from_the_caller_to_the_call_of_aws() {
     assert_eq!(of_call("rpc.response.status_code").as_deref(), Some("OK"));
     assert_eq!(of_call("change_id").as_deref(), Some(change.change_id.as_str()));
 
-    // What the forwarder does in a task of its own is a child of the call.
+    // The forwarder's task is a child of the call.
     let forward = collector.span("forward");
     assert_child(&forward, &call);
 
-    // The call of AWS is a child of that, and AWS was told of it.
+    // The call to AWS is a child of that task, and AWS got its trace context.
     let attempt = collector.span(CALL);
     assert_child(&attempt, &forward);
     assert!(is_kind(&attempt, SpanKind::Client), "{attempt:?}");
@@ -119,12 +119,12 @@ async fn one_grant_is_one_connected_trace_from_the_caller_to_the_call_of_aws() {
         of_attempt("aws.request_id"),
         Some(change.attempts[0].aws_request_id.clone())
     );
-    let calls = around.simulator.calls();
-    let told = calls.iter().find(|call| call.operation == UPDATE).unwrap();
+    let calls = environment.simulator.calls();
+    let update = calls.iter().find(|call| call.operation == UPDATE).unwrap();
     let traceparent = format!("00-{TRACE}-{}-01", hex(&attempt.span_id));
-    assert_eq!(told.traceparent.as_deref(), Some(traceparent.as_str()));
+    assert_eq!(update.traceparent.as_deref(), Some(traceparent.as_str()));
 
-    // The batches belong to no trace of one caller; they are linked with what they committed, both ways.
+    // A batch is not part of a caller's trace. It and the spans that it committed link to each other.
     let commits = collector.spans_named("commit");
     assert_eq!(commits.len(), 2, "the acceptance and the outcome: {commits:?}");
     for (commit, of) in [(&commits[0], &call), (&commits[1], &forward)] {
@@ -135,13 +135,13 @@ async fn one_grant_is_one_connected_trace_from_the_caller_to_the_call_of_aws() {
     }
     assert!(
         commits[0].end_time_unix_nano <= attempt.start_time_unix_nano,
-        "what was asked for was on record before AWS was called"
+        "the request was recorded before AWS was called"
     );
 
-    // The log tells the same.
-    let said = log.iter().find(|line| line["message"] == "called AWS").unwrap();
+    // The log has the same ids.
+    let called = log.iter().find(|line| line["message"] == "called AWS").unwrap();
     assert_eq!(
-        (&said["trace_id"], &said["change_id"]),
+        (&called["trace_id"], &called["change_id"]),
         (&TRACE.into(), &change.change_id.as_str().into())
     );
     let ended = log.iter().find(|line| line["message"] == "the call ended").unwrap();
@@ -149,19 +149,19 @@ async fn one_grant_is_one_connected_trace_from_the_caller_to_the_call_of_aws() {
         (&ended["trace_id"], &ended["change_id"]),
         (&TRACE.into(), &change.change_id.as_str().into())
     );
-    around.simulator.shutdown().await;
+    environment.simulator.shutdown().await;
 }
 
 #[tokio::test]
-async fn a_grant_that_is_tried_again_stays_in_its_trace() {
-    let around = Around::start().await;
+async fn a_retried_grant_stays_in_its_trace() {
+    let environment = Environment::start().await;
     let throttle = Effect::Throttle {
         http_status: 400,
         retry_after_seconds: None,
     };
     let fault = Fault::new(throttle).operation(UPDATE).calls(1);
-    around.simulator.inject(fault).unwrap();
-    let served = around.serve("").await;
+    environment.simulator.inject(fault).unwrap();
+    let served = environment.serve("").await;
     served
         .client()
         .await
@@ -170,9 +170,9 @@ async fn a_grant_that_is_tried_again_stays_in_its_trace() {
         .unwrap();
     served.stop().await;
 
-    let call = around.collector.span(GRANT);
-    let steps = around.collector.spans_named("forward");
-    let attempts = around.collector.spans_named(CALL);
+    let call = environment.collector.span(GRANT);
+    let steps = environment.collector.spans_named("forward");
+    let attempts = environment.collector.spans_named(CALL);
     assert_eq!((steps.len(), attempts.len()), (2, 2));
     for (step, attempt) in steps.iter().zip(&attempts) {
         assert_child(step, &call);
@@ -183,34 +183,34 @@ async fn a_grant_that_is_tried_again_stays_in_its_trace() {
     let throttled = attribute(&attempts[0].attributes, "sharewarden.classification");
     assert_eq!(throttled.as_deref(), Some("THROTTLED"));
     assert_eq!(attribute(&steps[1].attributes, "attempts").as_deref(), Some("1"));
-    around.simulator.shutdown().await;
+    environment.simulator.shutdown().await;
 }
 
 #[tokio::test]
-async fn a_change_that_another_process_ends_stays_in_its_trace() {
-    let around = Around::start().await;
+async fn a_change_that_another_process_completes_stays_in_its_trace() {
+    let environment = Environment::start().await;
     let quick = "forwarder.attempt_timeout = \"500ms\"\nforwarder.read_timeout = \"500ms\"\n\
                  forwarder.lease_margin = \"100ms\"\nforwarder.lease = \"1100ms\"\n";
-    let mut first = around.serve(quick).await;
+    let mut first = environment.serve(quick).await;
     let hang = Effect::Hang {
         moment: FaultTiming::AfterApplying,
         at_most_milliseconds: 60_000,
     };
-    around
+    environment
         .simulator
         .inject(Fault::new(hang).operation(UPDATE).calls(1))
         .unwrap();
     let mut client = first.client().await;
     let call = tokio::spawn(async move { client.grant_share_permission(traced("01")).await });
-    let reached = around
+    let reached = environment
         .simulator
         .wait_for_calls(|calls| calls.iter().any(|call| call.operation == UPDATE));
     tokio::time::timeout(TIMEOUT, reached).await.unwrap();
     first.child.kill().await.unwrap();
     call.await.unwrap().unwrap_err();
 
-    let second = around.serve(quick).await;
-    let pool = sqlx::PgPool::connect(around.database.url()).await.unwrap();
+    let second = environment.serve(quick).await;
+    let pool = sqlx::PgPool::connect(environment.database.url()).await.unwrap();
     let ended = async {
         let state = "SELECT state FROM change";
         while sqlx::query_scalar::<_, String>(state).fetch_one(&pool).await.unwrap() == "PENDING" {
@@ -219,28 +219,28 @@ async fn a_change_that_another_process_ends_stays_in_its_trace() {
     };
     tokio::time::timeout(TIMEOUT, ended)
         .await
-        .expect("it is recovered in time");
+        .expect("the change is recovered in time");
     second.stop().await;
 
-    let forwards = around.collector.spans_named("forward");
+    let forwards = environment.collector.spans_named("forward");
     let forward = forwards.last().unwrap();
-    assert_eq!(hex(&forward.trace_id), TRACE, "its row leads into the trace");
+    assert_eq!(hex(&forward.trace_id), TRACE, "the row has the trace id");
     assert_eq!(attribute(&forward.attributes, "in_doubt").as_deref(), Some("true"));
-    let reads = around.collector.spans_named(READ_BACK);
+    let reads = environment.collector.spans_named(READ_BACK);
     assert_child(reads.last().unwrap(), forward);
-    // Who took it up is a trace of its own, and linked with the batch that gave the lease.
-    let recover = around.collector.spans_named("recover").pop().unwrap();
+    // Recovery has its own trace, linked with the batch that granted the lease.
+    let recover = environment.collector.spans_named("recover").pop().unwrap();
     assert!(recover.parent_span_id.is_empty());
-    let commits = around.collector.spans_named("commit");
+    let commits = environment.collector.spans_named("commit");
     assert!(commits.iter().any(|commit| is_linked(commit, &recover)), "{commits:?}");
     pool.close().await;
-    around.simulator.shutdown().await;
+    environment.simulator.shutdown().await;
 }
 
 #[tokio::test]
-async fn who_calls_decides_whether_their_trace_is_sent_and_the_ratio_decides_about_others() {
-    let around = Around::start().await;
-    let served = around.serve("telemetry.sample_ratio = 0.0\n").await;
+async fn the_caller_decides_whether_its_trace_is_exported_and_the_sample_ratio_decides_for_others() {
+    let environment = Environment::start().await;
+    let served = environment.serve("telemetry.sample_ratio = 0.0\n").await;
     let mut client = served.client().await;
     client.grant_share_permission(as_tester(grant())).await.unwrap();
     client.grant_share_permission(traced("00")).await.unwrap();
@@ -249,64 +249,66 @@ async fn who_calls_decides_whether_their_trace_is_sent_and_the_ratio_decides_abo
     revoke.metadata_mut().insert("traceparent", parent.parse().unwrap());
     client.revoke_share_permission(revoke).await.unwrap();
     served.stop().await;
-    let spans = around.collector.spans();
-    assert!(around.collector.spans_named(GRANT).is_empty() && around.collector.spans_named(GET_CHANGE).is_empty());
+    let spans = environment.collector.spans();
+    assert!(
+        environment.collector.spans_named(GRANT).is_empty() && environment.collector.spans_named(GET_CHANGE).is_empty()
+    );
     let in_trace: Vec<_> = spans.iter().filter(|span| hex(&span.trace_id) == TRACE).collect();
-    assert_eq!(in_trace.len(), 3, "the call, the step, the call of AWS: {spans:?}");
+    assert_eq!(in_trace.len(), 3, "the call, the step, the call to AWS: {spans:?}");
     let others: Vec<_> = spans.iter().filter(|span| hex(&span.trace_id) != TRACE).collect();
     assert!(
         others.len() == 2 && others.iter().all(|span| span.name == "commit"),
         "its two batches: {others:?}"
     );
-    around.simulator.shutdown().await;
+    environment.simulator.shutdown().await;
 }
 
 #[tokio::test]
-async fn nothing_is_sent_of_a_trace_that_its_caller_does_not_want() {
-    let around = Around::start().await;
+async fn a_trace_that_its_caller_did_not_sample_is_not_exported() {
+    let environment = Environment::start().await;
     let throttle = Effect::Throttle {
         http_status: 400,
         retry_after_seconds: None,
     };
     let fault = Fault::new(throttle).operation(UPDATE).calls(1);
-    around.simulator.inject(fault).unwrap();
-    let served = around.serve("telemetry.sample_ratio = 1.0\n").await;
+    environment.simulator.inject(fault).unwrap();
+    let served = environment.serve("telemetry.sample_ratio = 1.0\n").await;
     let mut client = served.client().await;
     client.grant_share_permission(traced("00")).await.unwrap();
     served.stop().await;
-    let spans = around.collector.spans();
+    let spans = environment.collector.spans();
     assert!(
         spans
             .iter()
             .all(|span| hex(&span.trace_id) != TRACE && span.name != CALL && span.name != "forward"),
         "{spans:?}"
     );
-    let calls = around.simulator.calls();
-    let told = calls.iter().find(|call| call.operation == UPDATE).unwrap();
-    let told = told.traceparent.as_deref().unwrap();
+    let calls = environment.simulator.calls();
+    let update = calls.iter().find(|call| call.operation == UPDATE).unwrap();
+    let update = update.traceparent.as_deref().unwrap();
     assert!(
-        told.starts_with(&format!("00-{TRACE}-")) && told.ends_with("-00"),
-        "{told}"
+        update.starts_with(&format!("00-{TRACE}-")) && update.ends_with("-00"),
+        "{update}"
     );
-    around.simulator.shutdown().await;
+    environment.simulator.shutdown().await;
 }
 
 #[tokio::test]
-async fn without_a_callers_trace_one_begins_here_and_is_on_record() {
-    let around = Around::start().await;
-    let served = around.serve("").await;
+async fn a_call_without_a_trace_starts_one_and_records_its_id() {
+    let environment = Environment::start().await;
+    let served = environment.serve("").await;
     let answer = served.client().await.grant_share_permission(as_tester(grant())).await;
     let change = answer.unwrap().into_inner().change.unwrap();
     served.stop().await;
-    let call = around.collector.span(GRANT);
+    let call = environment.collector.span(GRANT);
     assert!(call.parent_span_id.is_empty());
     assert_eq!(hex(&call.trace_id), change.trace_id);
-    assert_child(&around.collector.span("forward"), &call);
-    around.simulator.shutdown().await;
+    assert_child(&environment.collector.span("forward"), &call);
+    environment.simulator.shutdown().await;
 }
 
 #[tokio::test]
-async fn nothing_waits_for_a_collector_that_is_away_or_says_nothing() {
+async fn an_unreachable_or_silent_collector_blocks_no_call() {
     let mute = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let (database, simulator) = tokio::join!(database(), simulator());
     for endpoint in [

@@ -1,4 +1,4 @@
-//! What each answer means.
+//! The classification of each answer of AWS.
 
 use std::time::Duration;
 
@@ -6,10 +6,10 @@ use sharewarden::domain::{Access, AwsError, AwsErrorKind, FailureReason, Failure
 
 use crate::{
     assert_fault, connect, fault, key,
-    upstream::{Play, Upstream, answer, error},
+    upstream::{ScriptedReply, Upstream, answer, error},
 };
 
-/// What comes of a grant that is answered so. It is sent exactly once, whatever comes of it.
+/// The result of a grant with this answer. Fails unless the grant is sent exactly once.
 async fn grant(bytes: String) -> sharewarden::domain::AwsResponse<()> {
     let upstream = Upstream::answering(bytes).await;
     let reply = connect(&upstream.url)
@@ -34,7 +34,7 @@ async fn an_empty_200_and_an_empty_object_are_accepted() {
 }
 
 #[tokio::test]
-async fn the_request_says_what_was_asked_and_who_asks() {
+async fn the_request_carries_the_change_and_is_signed_for_its_region() {
     for (access, allow) in [(Access::Shared, true), (Access::NotShared, false)] {
         let upstream = Upstream::answering(answer(200, &[], "{}")).await;
         connect(&upstream.url)
@@ -64,7 +64,7 @@ async fn the_request_says_what_was_asked_and_who_asks() {
 }
 
 #[tokio::test]
-async fn a_200_that_cannot_be_read_is_unknown() {
+async fn an_unreadable_200_is_unknown() {
     for body in ["<html>Please log in</html>", "{\"ImageId\":", "[]", "null", "\0"] {
         assert_fault(
             grant(answer(200, &[], body)).await,
@@ -95,7 +95,7 @@ async fn a_redirect_is_unknown() {
 async fn an_answer_cut_short_is_unknown_whatever_its_status() {
     for status in [200, 400, 500] {
         let cut = format!("HTTP/1.1 {status} X\r\nContent-Length: 100\r\n\r\n{{");
-        let upstream = Upstream::start(move |_| Play::SendAndClose(cut.clone())).await;
+        let upstream = Upstream::start(move |_| ScriptedReply::SendAndClose(cut.clone())).await;
         let reply = connect(&upstream.url)
             .await
             .update_image_permission(&key(), Access::Shared)
@@ -115,7 +115,7 @@ async fn refusals_keep_the_code_the_message_and_the_request_id_of_aws() {
 }
 
 #[tokio::test]
-async fn refusals_say_why() {
+async fn each_refusal_has_its_reason() {
     let codes: &[(&str, FailureReason)] = &[
         ("ResourceNotFoundException", ImageNotFound),
         ("ResourceUnavailableException", ImageUnavailable),
@@ -209,7 +209,7 @@ async fn throttling_is_known_by_its_codes_and_by_429() {
 }
 
 #[tokio::test]
-async fn throttling_says_how_long_to_wait() {
+async fn throttling_keeps_the_retry_after_time() {
     let date = "Sun, 22 Nov 2026 16:00:00 GMT";
     type Headers<'a> = &'a [(&'a str, &'a str)];
     let headers: &[(Headers<'_>, Option<u64>)] = &[
@@ -239,7 +239,7 @@ async fn throttling_says_how_long_to_wait() {
 }
 
 #[tokio::test]
-async fn long_codes_and_messages_are_cut() {
+async fn long_codes_and_messages_are_truncated() {
     let fault = fault(grant(error(400, &"C".repeat(1000), &"é".repeat(5000))).await);
     assert_eq!(fault.code.unwrap().len(), 128);
     assert_eq!(fault.message.unwrap(), "é".repeat(1024));

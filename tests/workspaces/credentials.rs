@@ -1,4 +1,4 @@
-//! Whose credentials a call is made with, where they come from, and what happens without them.
+//! The credentials of a call: whose they are, where they come from, and what happens without them.
 
 use std::time::Duration;
 
@@ -11,12 +11,12 @@ use sharewarden::{
 
 use crate::{
     ACCOUNT, REGION, account, account_settings, assert_fault, connect, fault, key, region, settings,
-    upstream::{Play, Seen, Upstream, answer},
+    upstream::{ReceivedRequest, ScriptedReply, Upstream, answer},
 };
 
 const OTHER: &str = "444455556666";
 
-pub(crate) fn assumed(id: &str) -> Play {
+pub(crate) fn assumed(id: &str) -> ScriptedReply {
     let body = format!(
         "<AssumeRoleResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><AssumeRoleResult>\
          <Credentials><AccessKeyId>ASIA{id}</AccessKeyId><SecretAccessKey>assumed-secret</SecretAccessKey>\
@@ -25,31 +25,31 @@ pub(crate) fn assumed(id: &str) -> Play {
          <AssumedRoleId>AROAEXAMPLE:sharewarden</AssumedRoleId></AssumedRoleUser>\
          </AssumeRoleResult></AssumeRoleResponse>"
     );
-    Play::Send(answer(200, &[("Content-Type", "text/xml")], &body))
+    ScriptedReply::Send(answer(200, &[("Content-Type", "text/xml")], &body))
 }
 
-pub(crate) fn sts_error(status: u16, code: &str, message: &str) -> Play {
+pub(crate) fn sts_error(status: u16, code: &str, message: &str) -> ScriptedReply {
     let body = format!(
         "<ErrorResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><Error><Type>Sender</Type>\
          <Code>{code}</Code><Message>{message}</Message></Error></ErrorResponse>"
     );
-    Play::Send(answer(status, &[("Content-Type", "text/xml")], &body))
+    ScriptedReply::Send(answer(status, &[("Content-Type", "text/xml")], &body))
 }
 
-pub(crate) fn identity(id: &str) -> Play {
+pub(crate) fn identity(id: &str) -> ScriptedReply {
     let body = format!(
         "<GetCallerIdentityResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><GetCallerIdentityResult>\
          <Arn>arn:aws:iam::{id}:user/x</Arn><UserId>AIDAEXAMPLE</UserId><Account>{id}</Account>\
          </GetCallerIdentityResult></GetCallerIdentityResponse>"
     );
-    Play::Send(answer(200, &[("Content-Type", "text/xml")], &body))
+    ScriptedReply::Send(answer(200, &[("Content-Type", "text/xml")], &body))
 }
 
-pub(crate) fn accepted() -> Play {
-    Play::Send(answer(200, &[], "{}"))
+pub(crate) fn accepted() -> ScriptedReply {
+    ScriptedReply::Send(answer(200, &[], "{}"))
 }
 
-pub(crate) fn is(request: &Seen, action: &str) -> bool {
+pub(crate) fn is(request: &ReceivedRequest, action: &str) -> bool {
     request.body.contains(&format!("Action={action}&"))
 }
 
@@ -61,8 +61,10 @@ pub(crate) fn with_role(id: &str) -> AccountConfig {
     }
 }
 
-/// What comes of a grant when STS answers AssumeRole so. It never gets as far as WorkSpaces.
-async fn without_role(play: impl Fn() -> Play + Send + Sync + 'static) -> sharewarden::domain::AwsResponse<()> {
+/// The result of a grant with this answer to AssumeRole. Fails if WorkSpaces is called.
+async fn without_role(
+    play: impl Fn() -> ScriptedReply + Send + Sync + 'static,
+) -> sharewarden::domain::AwsResponse<()> {
     let sts = Upstream::start(move |_| play()).await;
     let upstream = Upstream::start(|_| accepted()).await;
     let mut settings = settings(&sts.url);
@@ -72,7 +74,7 @@ async fn without_role(play: impl Fn() -> Play + Send + Sync + 'static) -> sharew
     let workspaces = WorkSpaces::connect(&settings).await.unwrap();
     let reply = workspaces.update_image_permission(&key(), Access::Shared).await;
     assert_eq!(upstream.seen().len(), 0);
-    assert_eq!(sts.seen().len(), 1, "AssumeRole is not tried again either");
+    assert_eq!(sts.seen().len(), 1, "AssumeRole is not retried either");
     reply
 }
 
@@ -114,7 +116,7 @@ async fn an_account_with_a_role_is_called_with_the_role_and_the_role_is_assumed_
 }
 
 #[tokio::test]
-async fn a_role_refused_by_sts_is_refused_in_the_words_of_sts() {
+async fn a_role_refused_by_sts_is_refused_with_the_message_of_sts() {
     let reply = without_role(|| sts_error(403, "AccessDenied", "not authorized to perform: sts:AssumeRole")).await;
     let fault = fault(reply);
     assert_eq!(fault.kind, AwsErrorKind::Refused(FailureReason::UpstreamAccessDenied));
@@ -127,13 +129,13 @@ async fn a_role_refused_by_sts_is_refused_in_the_words_of_sts() {
 
 #[tokio::test]
 async fn without_credentials_a_call_is_not_sent() {
-    let plays: [fn() -> Play; 6] = [
+    let plays: [fn() -> ScriptedReply; 6] = [
         || sts_error(400, "Throttling", "slow"),
         || sts_error(503, "ServiceUnavailable", "away"),
-        || Play::Send(answer(200, &[], "<garbage")),
-        || Play::Reset,
-        || Play::Close,
-        || Play::Hang,
+        || ScriptedReply::Send(answer(200, &[], "<garbage")),
+        || ScriptedReply::Reset,
+        || ScriptedReply::Close,
+        || ScriptedReply::Hang,
     ];
     for play in plays {
         assert_fault(
@@ -184,7 +186,7 @@ async fn calls_for_many_accounts_at_once_are_each_signed_with_the_credentials_of
     const IDS: [&str; 3] = [ACCOUNT, OTHER, "999988887777"];
     let sts = Upstream::start(|request| {
         let of = |id: &&&str| request.body.contains(&format!("iam%3A%3A{id}%3Arole"));
-        assumed(IDS.iter().find(of).expect("a role of theirs"))
+        assumed(IDS.iter().find(of).expect("the role belongs to an account"))
     })
     .await;
     let upstream = Upstream::start(|_| accepted()).await;
@@ -245,7 +247,7 @@ async fn credentials_of_another_account_stop_the_start_and_every_wrong_account_i
 }
 
 #[tokio::test]
-async fn credentials_that_cannot_be_verified_stop_the_start_with_the_words_of_sts() {
+async fn credentials_that_cannot_be_verified_stop_the_start_with_the_message_of_sts() {
     let sts = Upstream::start(|_| sts_error(403, "InvalidClientTokenId", "The security token is invalid")).await;
     let mut settings = settings(&sts.url);
     settings.aws.verify_identity = true;
@@ -261,7 +263,7 @@ async fn credentials_that_cannot_be_verified_stop_the_start_with_the_words_of_st
 }
 
 #[tokio::test]
-async fn a_start_outlasts_a_hiccup_of_sts() {
+async fn a_start_survives_a_short_failure_of_sts() {
     let count = std::sync::atomic::AtomicUsize::new(0);
     let sts = Upstream::start(
         move |_| match count.fetch_add(1, std::sync::atomic::Ordering::Relaxed) {
@@ -295,7 +297,7 @@ async fn what_is_not_configured_is_not_served_and_not_sent() {
 }
 
 #[tokio::test]
-async fn settings_that_nothing_could_be_sent_with_are_refused_without_repeating_them() {
+async fn unusable_settings_are_refused_without_quoting_them() {
     for url in ["localhost:4566", "ftp://x", "/path", "http://user:pass word@x"] {
         let error = WorkSpaces::connect(&settings(url)).await.unwrap_err().to_string();
         assert!(

@@ -1,4 +1,4 @@
-//! Credentials of the environment. A process has one environment, so each test here starts this binary again with its own.
+//! Credentials from environment variables. A process has one environment, so each test starts this binary again with its own.
 
 use std::process::Stdio;
 
@@ -15,10 +15,10 @@ use crate::{
     upstream::Upstream,
 };
 
-/// Where the server of a test is. Set for the process that it starts.
+/// The variable with the URL of a test's server. The test sets it for the process that it starts.
 const URL: &str = "SHAREWARDEN_TEST_UPSTREAM";
 
-/// Nothing listens there, and nothing may be sent there.
+/// No server listens at this address. No call may go there.
 const ELSEWHERE: &str = "http://127.0.0.1:1";
 
 #[tokio::test]
@@ -26,7 +26,7 @@ const ELSEWHERE: &str = "http://127.0.0.1:1";
 async fn helper_that_grants_with_the_environment() {
     #[expect(
         clippy::disallowed_methods,
-        reason = "the one way to hand a value to this process of libtest's"
+        reason = "the only way to pass a value to a process of libtest"
     )]
     let Ok(url) = std::env::var(URL) else { return };
     let mut settings = settings(&url);
@@ -42,7 +42,7 @@ async fn helper_that_grants_with_the_environment() {
     }
 }
 
-/// What comes of a grant in a process that has only this environment.
+/// The result of a grant in a process with only this environment.
 async fn outcome(url: &str, environment: &[(&str, &str)]) -> String {
     let output = Command::new(std::env::current_exe().unwrap())
         .args([
@@ -88,7 +88,7 @@ async fn endpoints_of_the_settings_win_over_those_of_the_environment() {
     assert_eq!(outcome(&upstream.url, &environment).await, "accepted");
     let seen = upstream.seen();
     assert!(seen[0].header("authorization").contains("Credential=AKIAENVIRONMENT/"));
-    // The role is assumed once: verifying the identity and calling share it.
+    // The role is assumed once, for the check of the identity and for the call.
     assert!(
         is(&seen[0], "AssumeRole") && is(&seen[1], "GetCallerIdentity"),
         "{seen:?}"

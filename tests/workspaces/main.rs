@@ -1,4 +1,4 @@
-//! The room `workspaces` against servers on real sockets that answer as AWS, its proxies and the network do at their worst.
+//! The room `workspaces` against servers on real sockets, with the worst answers of AWS, of proxies and of the network.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a helper of a test may fail the test")]
 
@@ -51,7 +51,7 @@ fn account_settings(id: &str) -> AccountConfig {
     }
 }
 
-/// One account, both endpoints at `url`, and timeouts that only a hang reaches.
+/// One account, both endpoints at `url`, and timeouts that only a hanging server exceeds.
 fn settings(url: &str) -> Settings {
     Settings {
         accounts: vec![account_settings(ACCOUNT)],

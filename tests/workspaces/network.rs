@@ -1,4 +1,4 @@
-//! What becomes of a call when there is no answer: did it leave, or not?
+//! The classification of a call without an answer: was it sent or not?
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use tokio::net::TcpListener;
 
 use crate::{
     assert_fault, connect, key, settings,
-    upstream::{Play, Upstream, answer},
+    upstream::{ScriptedReply, Upstream, answer},
 };
 
 const SOON: Duration = Duration::from_millis(200);
@@ -60,7 +60,7 @@ async fn a_tls_handshake_that_hangs_is_not_sent_after_the_connect_timeout() {
 
 #[tokio::test]
 async fn a_connection_reset_after_the_request_is_unknown() {
-    let upstream = Upstream::start(|_| Play::Reset).await;
+    let upstream = Upstream::start(|_| ScriptedReply::Reset).await;
     assert_fault(
         grant(&settings(&upstream.url)).await,
         AwsErrorKind::Unknown,
@@ -71,7 +71,7 @@ async fn a_connection_reset_after_the_request_is_unknown() {
 
 #[tokio::test]
 async fn a_connection_closed_after_the_request_is_unknown() {
-    let upstream = Upstream::start(|_| Play::Close).await;
+    let upstream = Upstream::start(|_| ScriptedReply::Close).await;
     assert_fault(
         grant(&settings(&upstream.url)).await,
         AwsErrorKind::Unknown,
@@ -82,7 +82,7 @@ async fn a_connection_closed_after_the_request_is_unknown() {
 
 #[tokio::test]
 async fn an_answer_that_is_not_http_is_unknown() {
-    let upstream = Upstream::start(|_| Play::SendAndClose("SSH-2.0-OpenSSH_9.2\r\n".into())).await;
+    let upstream = Upstream::start(|_| ScriptedReply::SendAndClose("SSH-2.0-OpenSSH_9.2\r\n".into())).await;
     let fault = crate::fault(grant(&settings(&upstream.url)).await);
     assert_eq!(fault.kind, AwsErrorKind::Unknown, "{fault:?}");
 }
@@ -90,7 +90,7 @@ async fn an_answer_that_is_not_http_is_unknown() {
 #[tokio::test]
 async fn no_answer_within_the_attempt_timeout_is_unknown() {
     const STALLED: &str = "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{";
-    let scripts: [fn() -> Play; 2] = [|| Play::Hang, || Play::Send(STALLED.into())];
+    let scripts: [fn() -> ScriptedReply; 2] = [|| ScriptedReply::Hang, || ScriptedReply::Send(STALLED.into())];
     for script in scripts {
         let upstream = Upstream::start(move |_| script()).await;
         let mut settings = settings(&upstream.url);
@@ -105,7 +105,7 @@ async fn a_connection_that_broke_while_idle_is_replaced_without_a_fault() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let server = tokio::spawn(async move {
-        // Answers one request on each connection, promises to keep it, and does not.
+        // Answers one request on each connection with keep-alive, and closes it all the same.
         loop {
             let (mut stream, _) = listener.accept().await.unwrap();
             let mut request = [0; 8192];
@@ -120,7 +120,7 @@ async fn a_connection_that_broke_while_idle_is_replaced_without_a_fault() {
     for _ in 0..2 {
         let reply = workspaces.update_image_permission(&key(), Access::Shared).await;
         assert_eq!(reply.result, Ok(()));
-        // The server hung up in the same breath as it answered; one turn of the loop, and the pool has noticed.
+        // The server closed right after its answer. One turn of the loop lets the pool notice it.
         tokio::task::yield_now().await;
     }
     server.abort();

@@ -1,4 +1,4 @@
-//! Reads, over all of their pages.
+//! Reads over several pages.
 
 use std::{
     sync::atomic::{AtomicUsize, Ordering},
@@ -16,19 +16,19 @@ use sharewarden::{
 
 use crate::{
     ACCOUNT, REGION, account, assert_fault, connect, key, region, settings,
-    upstream::{Play, Seen, Upstream, answer, error},
+    upstream::{ReceivedRequest, ScriptedReply, Upstream, answer, error},
 };
 
-fn json_answer(body: &Value) -> Play {
-    Play::Send(answer(
+fn json_answer(body: &Value) -> ScriptedReply {
+    ScriptedReply::Send(answer(
         200,
         &[("Content-Type", "application/x-amz-json-1.1")],
         &body.to_string(),
     ))
 }
 
-/// One of `pages` by the token in the request: the first without, then "1", "2", ...
-fn page(request: &Seen, pages: &[Vec<&str>]) -> Play {
+/// The page that the token in the request selects: the first without a token, then "1", "2", ...
+fn page(request: &ReceivedRequest, pages: &[Vec<&str>]) -> ScriptedReply {
     let index: usize = request.json()["NextToken"]
         .as_str()
         .map_or(0, |token| token.parse().unwrap());
@@ -87,7 +87,7 @@ async fn not_shared_is_said_only_after_the_last_page() {
 async fn a_fault_on_a_later_page_is_the_fault_of_the_read() {
     let upstream = Upstream::start(|request| match request.json()["NextToken"].as_str() {
         None => page(request, &[vec![], vec![]]),
-        Some(_) => Play::Send(error(400, "ResourceNotFoundException", "gone")),
+        Some(_) => ScriptedReply::Send(error(400, "ResourceNotFoundException", "gone")),
     })
     .await;
     let reply = connect(&upstream.url).await.read_access(&key()).await.0;
@@ -99,7 +99,7 @@ async fn a_fault_on_a_later_page_is_the_fault_of_the_read() {
 }
 
 #[tokio::test]
-async fn an_answer_that_says_nothing_is_not_read_as_not_shared() {
+async fn an_answer_without_data_is_not_read_as_not_shared() {
     for body in [
         json!({}),
         json!({ "ImageId": "wsi-another00", "ImagePermissions": [] }),
@@ -124,13 +124,13 @@ async fn either_the_image_or_the_list_makes_an_answer() {
 }
 
 #[tokio::test]
-async fn a_server_that_leads_in_circles_is_not_followed() {
+async fn a_repeated_page_token_ends_the_read() {
     let reply = read(json!({ "ImageId": "wsi-basewin11", "ImagePermissions": [], "NextToken": "again" })).await;
     assert_fault(reply, AwsErrorKind::Unknown, "RepeatedToken");
 }
 
 #[tokio::test]
-async fn a_server_with_endless_pages_is_not_followed() {
+async fn endless_pages_end_the_read() {
     let count = AtomicUsize::new(0);
     let upstream = Upstream::start(move |_| {
         let next = count.fetch_add(1, Ordering::Relaxed).to_string();
@@ -144,7 +144,7 @@ async fn a_server_with_endless_pages_is_not_followed() {
 
 #[tokio::test]
 async fn a_read_is_bounded_over_all_of_its_pages() {
-    let upstream = Upstream::start(|_| Play::Hang).await;
+    let upstream = Upstream::start(|_| ScriptedReply::Hang).await;
     let mut settings = settings(&upstream.url);
     settings.forwarder.read_timeout = Duration::from_millis(200);
     let workspaces = WorkSpaces::connect(&settings).await.unwrap();
@@ -206,16 +206,20 @@ async fn images_are_listed_over_all_pages() {
 
 #[tokio::test]
 async fn a_crowd_that_lists_images_takes_turns_with_aws() {
-    let upstream = Upstream::start(|_| Play::Hang).await;
+    let upstream = Upstream::start(|_| ScriptedReply::Hang).await;
     let mut settings = settings(&upstream.url);
     settings.forwarder.read_timeout = Duration::from_millis(500);
     let workspaces = WorkSpaces::connect(&settings).await.unwrap();
     let (account, region) = (account(ACCOUNT), region(REGION));
     let lists = (0..50).map(|_| workspaces.list_images(account, &region, Ownership::Owned));
     for reply in futures_util::future::join_all(lists).await {
-        assert_eq!(reply.result.unwrap_err().kind, AwsErrorKind::Unknown, "within its time");
+        assert_eq!(
+            reply.result.unwrap_err().kind,
+            AwsErrorKind::Unknown,
+            "the read ends within its timeout"
+        );
     }
-    // When the first two gave up, the others had no time left.
+    // Two reads run at a time. When the first two time out, the others have no time left.
     assert!(upstream.seen().len() <= 4, "{}", upstream.seen().len());
 }
 

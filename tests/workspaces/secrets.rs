@@ -1,4 +1,4 @@
-//! No secret reaches a fault or the log, whatever an upstream sends.
+//! No secret reaches an error or the log, whatever AWS or STS sends.
 
 use sharewarden::{
     domain::Access,
@@ -12,18 +12,18 @@ use crate::{
     ACCOUNT,
     credentials::{assumed, sts_error, with_role},
     fault, key, settings,
-    upstream::{Play, Upstream, answer, error},
+    upstream::{ScriptedReply, Upstream, answer, error},
 };
 
-/// A `log.filter` that asks for everything, and once more for what the room caps.
-const ALL_THERE_IS: &str = "trace,aws_smithy_runtime::client=trace,aws_config::sts=trace";
+/// A `log.filter` for everything, and by name for the targets that the room limits.
+const EVERYTHING: &str = "trace,aws_smithy_runtime::client=trace,aws_config::sts=trace";
 
-/// The fault of a grant, and the log of it at its most talkative, by an account with a role, answered by these two.
+/// The error of a grant by an account with a role, with the log at level `trace`. STS and AWS send these answers.
 async fn grant(
-    sts: impl Fn() -> Play + Send + Sync + 'static,
-    workspaces: impl Fn() -> Play + Send + Sync + 'static,
+    sts: impl Fn() -> ScriptedReply + Send + Sync + 'static,
+    workspaces: impl Fn() -> ScriptedReply + Send + Sync + 'static,
 ) -> String {
-    let log = Log::of_this_thread(telemetry::filter(ALL_THERE_IS, &LOG_DIRECTIVES).unwrap());
+    let log = Log::of_this_thread(telemetry::filter(EVERYTHING, &LOG_DIRECTIVES).unwrap());
     let sts = Upstream::start(move |_| sts()).await;
     let upstream = Upstream::start(move |_| workspaces()).await;
     let mut settings = settings(&sts.url);
@@ -53,7 +53,7 @@ fn a_line_that_another_thread_came_to_first_is_captured() {
     assert_eq!(log.text().matches("somebody was here").count(), 1);
 }
 
-/// What AWS answers a wrong signature with: the request as it should have been signed, session token included.
+/// AWS's answer to a wrong signature: the request as it should have been signed, with the session token.
 const CANONICAL: &str = "The request signature we calculated does not match the signature you provided. \
     The Canonical String for this request should have been 'POST\n/\n\nhost:workspaces\n\
     x-amz-security-token:session-token-of-111122223333\n'";
@@ -65,8 +65,14 @@ async fn an_answer_that_quotes_the_signed_request_is_withheld() {
         "SignatureDoesNotMatch",
         "SomethingNewException",
     ] {
-        assert_silent(&grant(|| assumed(ACCOUNT), move || Play::Send(error(403, code, CANONICAL))).await);
-        assert_silent(&grant(move || sts_error(403, code, CANONICAL), || Play::Reset).await);
+        assert_silent(
+            &grant(
+                || assumed(ACCOUNT),
+                move || ScriptedReply::Send(error(403, code, CANONICAL)),
+            )
+            .await,
+        );
+        assert_silent(&grant(move || sts_error(403, code, CANONICAL), || ScriptedReply::Reset).await);
     }
 }
 
@@ -82,18 +88,18 @@ async fn credentials_in_an_unreadable_answer_of_sts_are_not_logged() {
         "<AssumeRoleResponse>&assumed-secret;</AssumeRoleResponse>".into(),
     ];
     for body in broken {
-        let sts = move || Play::Send(answer(200, &[("Content-Type", "text/xml")], &body));
-        assert_silent(&grant(sts, || Play::Reset).await);
+        let sts = move || ScriptedReply::Send(answer(200, &[("Content-Type", "text/xml")], &body));
+        assert_silent(&grant(sts, || ScriptedReply::Reset).await);
     }
 }
 
 #[tokio::test]
 async fn a_refusal_of_sts_is_logged_without_secrets() {
-    assert_silent(&grant(|| sts_error(403, "AccessDenied", "no"), || Play::Reset).await);
+    assert_silent(&grant(|| sts_error(403, "AccessDenied", "no"), || ScriptedReply::Reset).await);
 }
 
 #[tokio::test]
 async fn unknown_outcomes_are_logged_without_secrets() {
-    assert_silent(&grant(|| assumed(ACCOUNT), || Play::Reset).await);
-    assert_silent(&grant(|| assumed(ACCOUNT), || Play::Send(answer(500, &[], "x"))).await);
+    assert_silent(&grant(|| assumed(ACCOUNT), || ScriptedReply::Reset).await);
+    assert_silent(&grant(|| assumed(ACCOUNT), || ScriptedReply::Send(answer(500, &[], "x"))).await);
 }

@@ -1,4 +1,4 @@
-//! Against the simulator, an independent oracle: it knows what really happened to the image.
+//! Against the simulator, which knows the real state of the image.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ async fn simulator() -> Simulator {
     Simulator::start(listener, sample()).await.unwrap()
 }
 
-/// The sample's owners: the first with its own key, the second through a role.
+/// The owners of the sample: the first with its own key, the second with a role.
 fn owners(simulator: &Simulator) -> Settings {
     let second = "444455556666";
     let role = AccountConfig {
@@ -68,7 +68,7 @@ async fn a_grant_and_a_revoke_take_effect_and_are_read_back() {
 }
 
 #[tokio::test]
-async fn refusals_of_the_simulator_are_told_apart() {
+async fn each_refusal_of_the_simulator_has_its_own_reason() {
     let simulator = simulator().await;
     let workspaces = connect(&simulator).await;
     for (image, code, reason) in [
@@ -131,9 +131,10 @@ async fn every_page_of_permissions_and_images_is_read() {
     assert_eq!(images.result.unwrap().len(), 64);
 }
 
-/// What was said not to have had an effect had none, and what was accepted has it: over every fault that there is.
+/// Over all faults: an accepted call had its effect, and a throttled call had none. A read-back shows the effect of an
+/// unknown one.
 #[tokio::test]
-async fn what_a_fault_says_of_the_effect_is_true() {
+async fn an_error_says_truly_whether_the_call_had_an_effect() {
     use FaultTiming::{AfterApplying, BeforeApplying};
     let mut effects = vec![
         (Effect::CutShort, Classification::Unknown),
@@ -191,7 +192,7 @@ async fn what_a_fault_says_of_the_effect_is_true() {
             Classification::Unknown => {}
             _ => assert!(!is_shared(&simulator, &key()), "{effect:?}"),
         }
-        // Reading back settles it.
+        // The read-back shows the effect.
         let access = if is_shared(&simulator, &key()) {
             Access::Shared
         } else {

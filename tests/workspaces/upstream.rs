@@ -1,4 +1,4 @@
-//! A server that reads HTTP requests and does as it is told, down to the bytes and the way it hangs up.
+//! A scripted HTTP server. The script decides the exact bytes of each answer, and how the connection ends.
 
 use std::{
     collections::HashMap,
@@ -11,29 +11,29 @@ use tokio::{
     task::{AbortHandle, JoinSet},
 };
 
-/// What to do after a request was read.
-pub(crate) enum Play {
-    /// Send these bytes, and read on.
+/// What to do after a request.
+pub(crate) enum ScriptedReply {
+    /// Send these bytes, and keep the connection.
     Send(String),
-    /// Send these bytes, and hang up.
+    /// Send these bytes, and close.
     SendAndClose(String),
-    /// Hang up.
+    /// Close the connection.
     Close,
     /// Reset the connection.
     Reset,
-    /// Nothing, for ever.
+    /// Never answer.
     Hang,
 }
 
-/// A request, as it was read.
+/// A received request.
 #[derive(Debug, Clone)]
-pub(crate) struct Seen {
+pub(crate) struct ReceivedRequest {
     pub(crate) headers: HashMap<String, String>,
     pub(crate) body: String,
 }
 
-impl Seen {
-    /// `UpdateWorkspaceImagePermission` and so on; empty for STS.
+impl ReceivedRequest {
+    /// Such as `UpdateWorkspaceImagePermission`. Empty for STS.
     pub(crate) fn operation(&self) -> &str {
         self.headers
             .get("x-amz-target")
@@ -51,15 +51,15 @@ impl Seen {
     }
 }
 
-/// A running server. Gone when dropped, with all of its connections.
+/// A running server. Dropping it closes all connections.
 pub(crate) struct Upstream {
     pub(crate) url: String,
-    seen: Arc<Mutex<Vec<Seen>>>,
+    seen: Arc<Mutex<Vec<ReceivedRequest>>>,
     server: AbortHandle,
 }
 
 impl Upstream {
-    pub(crate) async fn start(script: impl Fn(&Seen) -> Play + Send + Sync + 'static) -> Self {
+    pub(crate) async fn start(script: impl Fn(&ReceivedRequest) -> ScriptedReply + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let seen = Arc::new(Mutex::new(Vec::new()));
@@ -67,13 +67,13 @@ impl Upstream {
         Self { url, seen, server }
     }
 
-    /// A server that always answers the same.
+    /// A server that sends the same answer to all requests.
     pub(crate) async fn answering(answer: String) -> Self {
-        Self::start(move |_| Play::Send(answer.clone())).await
+        Self::start(move |_| ScriptedReply::Send(answer.clone())).await
     }
 
     /// The requests so far.
-    pub(crate) fn seen(&self) -> Vec<Seen> {
+    pub(crate) fn seen(&self) -> Vec<ReceivedRequest> {
         self.seen.lock().unwrap().clone()
     }
 }
@@ -84,30 +84,30 @@ impl Drop for Upstream {
     }
 }
 
-type Script = Arc<dyn Fn(&Seen) -> Play + Send + Sync>;
+type Script = Arc<dyn Fn(&ReceivedRequest) -> ScriptedReply + Send + Sync>;
 
-async fn serve(listener: TcpListener, script: Script, seen: Arc<Mutex<Vec<Seen>>>) {
+async fn serve(listener: TcpListener, script: Script, seen: Arc<Mutex<Vec<ReceivedRequest>>>) {
     let mut connections = JoinSet::new();
     while let Ok((stream, _)) = listener.accept().await {
         connections.spawn(connection(stream, script.clone(), seen.clone()));
     }
 }
 
-async fn connection(stream: TcpStream, script: Script, seen: Arc<Mutex<Vec<Seen>>>) {
+async fn connection(stream: TcpStream, script: Script, seen: Arc<Mutex<Vec<ReceivedRequest>>>) {
     let mut stream = BufReader::new(stream);
     while let Some(request) = read(&mut stream).await {
         seen.lock().unwrap().push(request.clone());
         match script(&request) {
-            Play::Send(bytes) => stream.write_all(bytes.as_bytes()).await.unwrap(),
-            Play::SendAndClose(bytes) => return stream.write_all(bytes.as_bytes()).await.unwrap(),
-            Play::Close => return,
-            Play::Reset => return stream.get_ref().set_zero_linger().unwrap(),
-            Play::Hang => std::future::pending().await,
+            ScriptedReply::Send(bytes) => stream.write_all(bytes.as_bytes()).await.unwrap(),
+            ScriptedReply::SendAndClose(bytes) => return stream.write_all(bytes.as_bytes()).await.unwrap(),
+            ScriptedReply::Close => return,
+            ScriptedReply::Reset => return stream.get_ref().set_zero_linger().unwrap(),
+            ScriptedReply::Hang => std::future::pending().await,
         }
     }
 }
 
-async fn read(stream: &mut BufReader<TcpStream>) -> Option<Seen> {
+async fn read(stream: &mut BufReader<TcpStream>) -> Option<ReceivedRequest> {
     let mut headers = HashMap::new();
     let mut line = String::new();
     stream.read_line(&mut line).await.ok().filter(|read| *read > 0)?;
@@ -125,7 +125,7 @@ async fn read(stream: &mut BufReader<TcpStream>) -> Option<Seen> {
     let mut body = vec![0; length];
     stream.read_exact(&mut body).await.ok()?;
     let body = String::from_utf8(body).unwrap();
-    Some(Seen { headers, body })
+    Some(ReceivedRequest { headers, body })
 }
 
 /// An HTTP answer with a request id.

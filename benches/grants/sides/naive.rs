@@ -1,7 +1,7 @@
-//! The same rows without a service: one transaction before the call and one after it for each grant, as one would write it; and
-//! many grants in one transaction, as fast as Postgres takes the rows.
+//! The same rows without the service: one transaction before and one after the call of each grant, as a simple program would
+//! do it; and many grants in one transaction, at the full speed of Postgres.
 //!
-//! Both write into copies of the tables, with all of their columns, constraints and indexes, but without partitions and triggers.
+//! Both write to copies of the tables with all columns, constraints and indexes, but without partitions and triggers.
 
 use std::sync::Arc;
 
@@ -26,13 +26,13 @@ const TABLES: [&str; 7] = [
     "share_interval",
 ];
 
-/// As many connections as the service has by default.
+/// The default number of connections of the service.
 pub(crate) const CONNECTIONS: usize = 16;
 
-/// Postgres takes three hundred, the service's among them.
+/// The maximum without a pool. Postgres accepts 300 connections, including those of the service.
 const MOST_CONNECTIONS: usize = 200;
 
-/// Makes the copies, if they are not there, and connects to them.
+/// Creates missing copies, and connects to them.
 async fn copies(stack: &Stack, connections: usize) -> PgPool {
     sqlx::raw_sql("CREATE SCHEMA IF NOT EXISTS naive")
         .execute(&stack.pool)
@@ -45,8 +45,8 @@ async fn copies(stack: &Stack, connections: usize) -> PgPool {
             .await
             .unwrap();
     }
-    // What `LIKE` does not take from a partitioned table: the unique indexes of its partitions. And this design has no table of
-    // requests: it finds a replay by its change.
+    // `LIKE` does not copy the unique indexes of partitions. This design has no table of requests and finds a replay by its
+    // change.
     sqlx::raw_sql(
         "CREATE UNIQUE INDEX IF NOT EXISTS one ON naive.audit_entry (account_id, log_index);
          CREATE UNIQUE INDEX IF NOT EXISTS two ON naive.audit_entry (change_id, once, account_id) WHERE change_id IS NOT NULL;
@@ -64,7 +64,7 @@ async fn copies(stack: &Stack, connections: usize) -> PgPool {
         .unwrap()
 }
 
-/// A line of the service's own ledger, for its size.
+/// A line of the service's ledger, as a sample of its size.
 async fn line(stack: &Stack, kind: &str) -> Arc<str> {
     let line: String = sqlx::query_scalar("SELECT entry FROM audit_entry WHERE kind = $1 LIMIT 1")
         .bind(kind)
@@ -223,7 +223,7 @@ struct Grant {
     request: Uuid,
 }
 
-/// A ledger's head, locked.
+/// The locked head of a ledger.
 struct Head {
     account: String,
     frontier: Frontier,
@@ -307,7 +307,7 @@ impl Head {
     }
 }
 
-/// Many grants in one transaction, from values that Postgres makes itself.
+/// Many grants in one transaction, with values that Postgres generates.
 #[derive(Clone)]
 pub(crate) struct Batched {
     pool: PgPool,
@@ -317,7 +317,7 @@ pub(crate) struct Batched {
 
 const BATCH: i64 = 256;
 
-/// One row of the size of an entry, in a commit of its own: what a commit takes here.
+/// One row of the size of an entry in its own commit: the cost of a commit.
 #[derive(Clone)]
 pub(crate) struct Commit(PgPool);
 
@@ -353,7 +353,7 @@ impl Batched {
     }
 }
 
-/// The rows of the first commit of each grant, and then of the second.
+/// The rows of the first commit of each grant, and those of the second.
 const BATCHES: [&str; 2] = [
     "WITH grants AS MATERIALIZED (
          SELECT $1 + number AS number, gen_random_uuid() AS id, '3' || lpad(($1 + number)::text, 11, '0') AS recipient,

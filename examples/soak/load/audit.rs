@@ -1,4 +1,4 @@
-//! Auditors: pages, summaries, the past, proofs; those who follow for a while, and those who take copies.
+//! Auditors that read pages, summaries, past shares and proofs, follow a ledger for a while, or export it.
 
 use std::time::Duration;
 
@@ -12,11 +12,11 @@ use tonic::Code;
 use super::{Caller, Clients, asked};
 use crate::surroundings::{ACCOUNT, IMAGE, REGION, STRICT_ACCOUNT};
 
-/// So many entries are copied at most.
+/// The maximum number of entries in an export.
 const COPIED: u64 = 3000;
-/// In seconds.
+/// One hour, in seconds.
 const HOUR: i64 = 60 * 60;
-/// So many pages are read at most.
+/// The maximum number of pages of one query.
 const PAGES: u32 = 5;
 
 pub(super) async fn ask(mut caller: Caller) {
@@ -102,7 +102,7 @@ async fn summary(caller: &mut Caller, clients: &mut Clients) {
     caller.note("summary", answer);
 }
 
-/// How many entries the latest checkpoint covers.
+/// The number of entries that the latest checkpoint covers.
 async fn size(caller: &mut Caller, clients: &mut Clients) -> u64 {
     let request = GetCheckpointRequest {
         account_id: ACCOUNT.into(),
@@ -134,7 +134,7 @@ async fn prove(caller: &mut Caller, clients: &mut Clients) {
     caller.note("consistency", answer);
 }
 
-/// Follows for some seconds, and leaves without a word; some of them never read.
+/// Follows for some seconds, and then drops the stream. Some callers never read from it.
 pub(super) async fn follow(mut caller: Caller) {
     loop {
         let (mut clients, _) = caller.connect().await;
@@ -167,7 +167,7 @@ pub(super) async fn follow(mut caller: Caller) {
     }
 }
 
-/// Copies the latest entries, most of the time to the end.
+/// Exports the latest entries. Most exports are read to the end.
 pub(super) async fn export(mut caller: Caller) {
     loop {
         let (mut clients, _) = caller.connect().await;

@@ -1,4 +1,4 @@
-//! Grants, revokes, replays, what is denied, and who reads permissions and changes.
+//! Callers that grant, revoke, replay, are denied, and read permissions and changes.
 
 use sharewarden_client::proto::v1::{
     GetChangeRequest, GetSharePermissionRequest, GrantSharePermissionRequest, ListImagesRequest,
@@ -8,9 +8,9 @@ use sharewarden_client::proto::v1::{
 use super::{Caller, Clients, asked};
 use crate::surroundings::{ACCOUNT, IMAGE, REGION, STRICT_ACCOUNT};
 
-/// So many accounts are shared with, in turn and at random.
+/// The number of recipients, used in turn and at random.
 const RECIPIENTS: u32 = 60;
-/// About so long between two changes of a caller.
+/// The maximum pause between two changes of a caller, in milliseconds.
 const PAUSE: u64 = 80;
 
 fn recipient(caller: &mut Caller) -> String {
@@ -127,7 +127,7 @@ async fn images(caller: &mut Caller, clients: &mut Clients) {
     caller.note("images", answer);
 }
 
-/// All pages.
+/// Reads all pages.
 async fn list(caller: &mut Caller, clients: &mut Clients) {
     let mut request = ListSharePermissionsRequest {
         account_id: ACCOUNT.into(),

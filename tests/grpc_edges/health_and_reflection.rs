@@ -1,4 +1,4 @@
-//! Health and reflection. Both are open to everyone.
+//! Health and reflection. Both need no credentials.
 
 use std::time::Duration;
 
@@ -33,9 +33,9 @@ async fn health(server: &Server, service: &str) -> ServingStatus {
 }
 
 #[tokio::test]
-async fn a_server_whose_store_was_not_seen_to_answer_lives_but_is_not_serving() {
+async fn a_server_whose_store_never_answered_is_alive_but_not_serving() {
     let server = Server::start().await;
-    // Takes connections and says nothing.
+    // Accepts connections and sends nothing.
     let mute = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let settings = DatabaseConfig {
         url: format!("postgres://nobody@{}/none?sslmode=disable", mute.local_addr().unwrap()).into(),
@@ -67,7 +67,7 @@ async fn a_server_whose_store_was_not_seen_to_answer_lives_but_is_not_serving() 
 }
 
 #[tokio::test]
-async fn reflection_of_both_versions_lists_the_services_and_knows_the_details_of_errors() {
+async fn both_versions_of_reflection_list_the_services_and_the_error_details() {
     let server = Server::start().await;
     macro_rules! reflect {
         ($version:ident) => {{

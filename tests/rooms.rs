@@ -236,7 +236,7 @@ fn rooms_inside_the_store_are_entered_by_their_full_path() {
 }
 
 #[test]
-fn the_list_of_rooms_has_no_circle() {
+fn the_list_of_rooms_has_no_cycle() {
     let uses: BTreeMap<_, _> = MAY_USE.iter().copied().collect();
     let mut settled: BTreeSet<&str> = BTreeSet::new();
     while settled.len() < uses.len() {
@@ -264,7 +264,7 @@ fn names_of_libraries_stay_in_their_rooms() {
 }
 
 #[test]
-fn the_reader_of_edges_sees_every_way_to_write_one() {
+fn every_form_of_use_is_recognized() {
     let code = "use crate::{\n    clock::Clock,\n    domain::{id::{A, B}, change},\n};\nlet x = crate::store::due::due(y);\npub(in crate::config) fn z() {}";
     let expected = ["clock", "domain", "store::due"].map(String::from);
     assert_eq!(rooms_used(code), BTreeSet::from(expected));

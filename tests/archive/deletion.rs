@@ -135,7 +135,7 @@ fn hash(bytes: &[u8]) -> Hash {
 }
 
 #[tokio::test]
-async fn a_deleted_month_leaves_no_reason_ticket_or_principal_and_every_proof_holds() {
+async fn a_deleted_month_leaves_no_reason_ticket_or_principal_and_every_proof_verifies() {
     let (stack, folder) = (service().await, tempfile::tempdir().unwrap());
     let (gone, month) = (months_ago(3), months_ago(3).to_string());
     let request = change_of(&stack, &month).await;

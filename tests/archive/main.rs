@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests fail so")]
 
-mod after;
+mod archived;
 mod deletion;
 mod history;
 mod refusals;

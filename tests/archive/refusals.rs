@@ -13,7 +13,7 @@ async fn partitions(stack: &Stack) -> i64 {
 }
 
 #[tokio::test]
-async fn an_entry_that_was_changed_or_removed_keeps_its_month_in_the_table() {
+async fn a_month_with_a_changed_or_removed_entry_is_not_archived() {
     let (stack, folder) = (service().await, tempfile::tempdir().unwrap());
     let before = partitions(&stack).await;
     for (statement, words) in [
@@ -66,7 +66,7 @@ async fn refused_without(stack: &Stack, options: &archive::Options, log_index: i
 }
 
 #[tokio::test]
-async fn an_entry_that_was_removed_at_the_edge_of_a_month_is_missed_from_either_side() {
+async fn an_entry_removed_at_a_month_boundary_is_detected_from_both_sides() {
     let (stack, folder) = (service().await, tempfile::tempdir().unwrap());
     // The account's first entry of the second month of its history.
     let edge: i64 = sqlx::query_scalar(
@@ -114,7 +114,7 @@ async fn a_month_that_is_not_over_is_refused() {
 }
 
 #[tokio::test]
-async fn a_folder_that_cannot_be_written_leaves_everything_in_the_table() {
+async fn an_unwritable_folder_leaves_all_entries_in_the_table() {
     let (stack, folder) = (service().await, tempfile::tempdir().unwrap());
     let before = partitions(&stack).await;
     let file = folder.path().join("a-file");
@@ -126,7 +126,7 @@ async fn a_folder_that_cannot_be_written_leaves_everything_in_the_table() {
 }
 
 #[tokio::test]
-async fn a_file_that_holds_something_else_is_not_overwritten_and_one_of_an_interrupted_run_is() {
+async fn a_file_with_other_content_is_not_overwritten_and_one_from_an_interrupted_run_is() {
     let (stack, folder) = (service().await, tempfile::tempdir().unwrap());
     let before = partitions(&stack).await;
     let names: Vec<_> = (10..14)

@@ -46,7 +46,7 @@ async fn counters(store: &Store) -> (i64, i64) {
 }
 
 #[tokio::test]
-async fn a_page_of_changes_reads_little_more_than_itself() {
+async fn a_page_of_changes_fetches_few_rows_besides_its_own() {
     let store = Store::new().await;
     load(&store).await;
     let none = ChangeFilter::default;

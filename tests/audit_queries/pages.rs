@@ -46,7 +46,7 @@ async fn all_pages(store: &Store, filter: &EntryFilter, order: Order, limit: u32
 }
 
 #[tokio::test]
-async fn every_combination_of_filters_gives_what_the_model_gives() {
+async fn random_filter_combinations_match_the_model() {
     let mut random = Rng::with_seed(3);
     let (store, rows) = store_with_history(&mut random, 700).await;
     for round in 0..400 {
@@ -138,7 +138,7 @@ fn alone(rows: &[&Row]) -> Vec<EntryFilter> {
 }
 
 #[tokio::test]
-async fn each_filter_alone_gives_what_the_model_gives() {
+async fn each_single_filter_matches_the_model() {
     let mut random = Rng::with_seed(4);
     let (store, rows) = store_with_history(&mut random, 300).await;
     let mut shuffled: Vec<_> = rows.iter().collect();
@@ -153,7 +153,7 @@ async fn each_filter_alone_gives_what_the_model_gives() {
 }
 
 #[tokio::test]
-async fn a_walk_gives_what_was_there_at_its_start_once_whatever_is_added_meanwhile() {
+async fn paging_returns_each_initial_entry_once_while_entries_are_added() {
     let mut random = Rng::with_seed(5);
     let (store, mut rows) = store_with_history(&mut random, 300).await;
     let mut next_index = 1_000_000;
@@ -224,7 +224,7 @@ fn some_new_rows(random: &mut Rng, next_index: &mut u64) -> Vec<Row> {
 }
 
 #[tokio::test]
-async fn a_permissions_history_is_its_entries_and_no_others() {
+async fn a_permissions_history_has_exactly_its_entries() {
     let mut random = Rng::with_seed(6);
     let (store, rows) = store_with_history(&mut random, 700).await;
     let all: Vec<_> = rows.iter().filter_map(Row::key).collect();
@@ -278,7 +278,7 @@ async fn a_ledger_is_read_by_index() {
 }
 
 #[tokio::test]
-async fn nothing_is_found_where_there_is_nothing() {
+async fn an_empty_history_has_no_entries() {
     let store = Store::new().await;
     for order in [Order::NewestFirst, Order::OldestFirst] {
         let found = entries(
@@ -300,7 +300,7 @@ async fn nothing_is_found_where_there_is_nothing() {
 /// Connections are kept at hand for who comes next, each with the way of planning that was asked of it last: nobody may wait for
 /// one in vain, or read the worse for what it was used for before.
 #[tokio::test]
-async fn many_at_once_on_few_connections_read_what_each_reads_alone() {
+async fn concurrent_queries_on_two_connections_return_correct_pages() {
     let mut random = Rng::with_seed(11);
     let (store, rows) = store_with_history(&mut random, 300).await;
     let few = store.connect(2);

@@ -112,7 +112,7 @@ fn some_time(random: &mut Rng, midnight: bool) -> Timestamp {
 }
 
 #[tokio::test]
-async fn counts_are_what_the_model_counts() {
+async fn counts_match_the_model() {
     let mut random = Rng::with_seed(10);
     let (store, rows) = store_with(&mut random, 800).await;
     for round in 0..300 {
@@ -161,7 +161,7 @@ async fn counts_are_what_the_model_counts() {
 }
 
 #[tokio::test]
-async fn an_empty_time_has_no_counts() {
+async fn an_empty_time_range_has_no_counts() {
     let mut random = Rng::with_seed(11);
     let (store, rows) = store_with(&mut random, 20).await;
     let at = Timestamp::new(rows[0].recorded_at.to_offset_date_time().truncate_to_hour());
@@ -181,7 +181,7 @@ async fn an_empty_time_has_no_counts() {
 }
 
 #[tokio::test]
-async fn rankings_are_what_the_model_ranks() {
+async fn rankings_match_the_model() {
     let mut random = Rng::with_seed(12);
     let (store, rows) = store_with(&mut random, 600).await;
     for round in 0..150 {

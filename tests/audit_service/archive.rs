@@ -24,7 +24,7 @@ async fn archive(stack: &Stack, indexes: std::ops::Range<u64>) {
 }
 
 #[tokio::test]
-async fn lists_tell_on_their_first_page_what_is_archived_and_where() {
+async fn the_first_page_lists_the_archived_ranges_and_their_files() {
     let stack = Stack::start().await;
     grant_to_many(&stack, 0..3).await;
     archive(&stack, 0..2).await;
@@ -87,7 +87,7 @@ async fn lists_tell_on_their_first_page_what_is_archived_and_where() {
 }
 
 #[tokio::test]
-async fn an_archived_entry_is_named_with_the_file_that_holds_it() {
+async fn getting_an_archived_entry_names_its_file() {
     let stack = Stack::start().await;
     grant_to_many(&stack, 0..3).await;
     archive(&stack, 0..2).await;

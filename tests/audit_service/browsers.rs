@@ -55,7 +55,7 @@ fn frame(message: &[u8]) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn a_page_from_an_allowed_origin_asks_and_reads_the_answer() {
+async fn a_web_page_from_an_allowed_origin_can_call_the_service() {
     let stack = Stack::start_with(&format!("server.allowed_origins = [\"{ORIGIN}\"]\n")).await;
     stack
         .client()

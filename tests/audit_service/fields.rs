@@ -10,7 +10,7 @@ use tonic::Code;
 use crate::auditor::*;
 
 #[tokio::test]
-async fn every_field_that_breaks_its_rule_is_named() {
+async fn every_invalid_field_is_named() {
     let stack = Stack::start().await;
     let mut auditor = auditor(&stack).await;
     macro_rules! refuses {
@@ -94,7 +94,7 @@ async fn every_field_that_breaks_its_rule_is_named() {
 }
 
 #[tokio::test]
-async fn a_page_token_is_good_for_its_own_list_only() {
+async fn a_page_token_is_valid_only_for_its_own_list() {
     let stack = Stack::start().await;
     grant_to_many(&stack, 0..2).await;
     let mut auditor = auditor(&stack).await;

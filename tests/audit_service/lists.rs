@@ -16,7 +16,7 @@ use crate::auditor::*;
 type Case = (&'static str, AuditEntryFilter, Box<dyn Fn(&AuditEntry) -> bool>);
 
 #[tokio::test]
-async fn every_filter_lets_through_what_it_says() {
+async fn every_filter_returns_exactly_the_matching_entries() {
     let stack = Stack::start().await;
     make_history(&stack).await;
     let mut auditor = auditor(&stack).await;
@@ -183,7 +183,7 @@ fn cases(entries: &[AuditEntry]) -> Vec<Case> {
 }
 
 #[tokio::test]
-async fn walking_pages_gives_each_entry_once_whatever_is_added_meanwhile() {
+async fn paging_returns_each_entry_once_while_entries_are_added() {
     let stack = Stack::start().await;
     grant_to_many(&stack, 0..12).await;
     let mut auditor = auditor(&stack).await;
@@ -228,7 +228,7 @@ const TOP_MEMBERS: [&str; 7] = [
 ];
 
 #[tokio::test]
-async fn an_entry_is_what_its_canonical_text_says_and_its_hash_is_that_of_the_tree() {
+async fn entry_fields_match_the_canonical_text_and_the_leaf_hash() {
     let stack = Stack::start().await;
     make_history(&stack).await;
     let mut auditor = auditor(&stack).await;
@@ -276,7 +276,7 @@ async fn an_entry_is_what_its_canonical_text_says_and_its_hash_is_that_of_the_tr
 }
 
 #[tokio::test]
-async fn an_entry_that_is_not_there_yet_is_not_found_and_the_size_is_told() {
+async fn a_missing_entry_is_not_found_and_the_status_has_the_ledger_size() {
     let stack = Stack::start().await;
     let mut auditor = auditor(&stack).await;
     let ask = |account: &str, log_index| GetAuditEntryRequest {

@@ -22,7 +22,7 @@ fn history() -> ListPermissionHistoryRequest {
 }
 
 #[tokio::test]
-async fn the_history_of_a_permission_holds_its_entries_and_no_others() {
+async fn the_history_of_a_permission_has_exactly_its_entries() {
     let stack = Stack::start().await;
     make_history(&stack).await;
     let mut auditor = auditor(&stack).await;
@@ -110,7 +110,7 @@ async fn a_share_is_in_effect_from_the_end_of_its_grant_to_the_end_of_its_revoke
 }
 
 #[tokio::test]
-async fn pages_of_past_shares_give_each_once_and_filters_select() {
+async fn pages_of_past_shares_return_each_share_once_and_filters_apply() {
     let stack = Stack::start().await;
     grant_to_many(&stack, 0..11).await;
     let mut auditor = auditor(&stack).await;
@@ -186,7 +186,7 @@ async fn pages_of_past_shares_give_each_once_and_filters_select() {
 }
 
 #[tokio::test]
-async fn nobody_is_told_the_future() {
+async fn a_time_in_the_future_is_refused() {
     let stack = Stack::start().await;
     let mut auditor = auditor(&stack).await;
     let tomorrow = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap() + Duration::from_secs(24 * 60 * 60);

@@ -12,7 +12,7 @@ const REWRITES: [&str; 4] = [
 ];
 
 #[tokio::test]
-async fn the_owner_is_refused_on_the_history_and_on_each_partition() {
+async fn the_owner_cannot_rewrite_the_history_or_any_partition() {
     let store = Store::open().await;
     store.refuse("111122223333", 3).await;
     // One that was made later, and the default one with something in it.

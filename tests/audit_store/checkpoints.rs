@@ -11,7 +11,7 @@ const ACCOUNT: &str = "111122223333";
 const OTHER: &str = "000000000001";
 
 #[tokio::test]
-async fn a_checkpoint_of_a_size_is_kept_once_and_found_again() {
+async fn one_checkpoint_is_kept_for_each_ledger_size() {
     let store = Store::open().await;
     let account = ACCOUNT.parse().unwrap();
     assert_eq!(checkpoints::latest(&store.database, account).await.unwrap(), None);
@@ -38,7 +38,7 @@ async fn a_checkpoint_of_a_size_is_kept_once_and_found_again() {
 }
 
 #[tokio::test]
-async fn ledgers_that_have_grown_since_their_checkpoint_are_found_the_longest_waiting_first() {
+async fn ledgers_grown_since_their_checkpoint_are_found_longest_waiting_first() {
     let store = Store::open().await;
     store.refuse(ACCOUNT, 2).await;
     store.refuse(OTHER, 1).await;
@@ -78,7 +78,7 @@ async fn ledgers_that_have_grown_since_their_checkpoint_are_found_the_longest_wa
 }
 
 #[tokio::test]
-async fn a_ledger_that_got_another_root_at_the_size_of_its_checkpoint_is_looked_at_again() {
+async fn a_ledger_with_a_new_root_at_its_checkpoints_size_is_found_again() {
     let store = Store::open().await;
     store.refuse(ACCOUNT, 2).await;
     let grown = checkpoints::grown(&store.database, 10).await.unwrap();

@@ -39,7 +39,7 @@ async fn a_tile_is_written_in_the_commit_that_fills_it_and_never_before() {
 }
 
 #[tokio::test]
-async fn the_root_of_any_size_is_found_from_the_tiles_that_were_read() {
+async fn the_root_at_any_size_is_computed_from_loaded_tiles() {
     let store = Store::open().await;
     store.refuse(ACCOUNT, 1300).await;
     let leaves = store.leaves(ACCOUNT).await;
@@ -64,7 +64,7 @@ async fn the_root_of_any_size_is_found_from_the_tiles_that_were_read() {
 }
 
 #[tokio::test]
-async fn a_hash_that_is_gone_is_told_and_not_made_up() {
+async fn a_missing_hash_is_an_error() {
     let store = Store::open().await;
     store.refuse(ACCOUNT, 300).await;
     let account = ACCOUNT.parse().unwrap();
@@ -85,7 +85,7 @@ async fn a_hash_that_is_gone_is_told_and_not_made_up() {
 
 /// A ledger most of whose entries are archived: only hashes are left of them.
 #[tokio::test]
-async fn tiles_of_every_level_follow_from_tiles_alone() {
+async fn tiles_of_every_level_are_computed_without_archived_entries() {
     let store = Store::open().await;
     let archived = 65_536 - 100;
     let mut leaves: Vec<Hash> = (0..archived)

@@ -5,8 +5,8 @@
 mod append_only;
 mod checkpoints;
 mod ledgers;
-mod naive;
 mod partitions;
+mod recount;
 mod roles;
 mod roles_sql;
 mod store;

@@ -19,7 +19,7 @@ use crate::{
 };
 
 #[tokio::test]
-async fn an_entry_of_a_month_without_partition_is_kept_and_moved_when_there_is_one() {
+async fn an_entry_without_a_partition_is_kept_and_moved_when_one_is_created() {
     let store = Store::open().await;
     for time in [
         "2024-05-01 00:00+00",
@@ -73,7 +73,7 @@ async fn an_entry_of_a_month_without_partition_is_kept_and_moved_when_there_is_o
 }
 
 #[tokio::test]
-async fn room_for_more_than_three_years_is_refused_and_nothing_is_made() {
+async fn creating_partitions_for_more_than_three_years_is_refused() {
     let store = Store::open().await;
     let before = partitions(&store.pool).await;
     for months in [-1, 37, i32::MAX] {
@@ -88,7 +88,7 @@ async fn room_for_more_than_three_years_is_refused_and_nothing_is_made() {
 }
 
 #[tokio::test]
-async fn a_month_whose_name_is_taken_leaves_its_entries_where_they_are_and_says_so() {
+async fn a_taken_partition_name_leaves_the_entries_in_the_default_and_is_reported() {
     let store = Store::open().await;
     store.execute("CREATE TABLE audit_entry_2024_05 ()").await;
     store.execute(&entry_at("2024-05-01 00:00+00")).await;
@@ -104,7 +104,7 @@ async fn a_month_whose_name_is_taken_leaves_its_entries_where_they_are_and_says_
 }
 
 #[tokio::test]
-async fn two_who_make_partitions_at_once_make_each_of_them_once() {
+async fn two_concurrent_runs_create_each_partition_once() {
     let store = Store::open().await;
     let other = connect(store.test.url());
     let before = partitions(&store.pool).await.len();
@@ -121,7 +121,7 @@ async fn two_who_make_partitions_at_once_make_each_of_them_once() {
 }
 
 #[tokio::test]
-async fn entries_are_added_while_a_partition_is_made() {
+async fn entries_are_added_while_a_partition_is_created() {
     let store = Store::open().await;
     let mut maker = store.transaction().await;
     // Not committed yet: all its locks are held.
@@ -139,7 +139,7 @@ async fn entries_are_added_while_a_partition_is_made() {
 }
 
 #[tokio::test]
-async fn a_long_reader_of_the_history_puts_the_maker_off_and_not_the_writers() {
+async fn a_long_read_of_the_history_delays_partition_creation_and_not_writers() {
     let store = Store::open().await;
     let mut reader = store.transaction().await;
     sqlx::query("SELECT count(*) FROM audit_entry")
@@ -156,7 +156,7 @@ async fn a_long_reader_of_the_history_puts_the_maker_off_and_not_the_writers() {
 }
 
 #[tokio::test]
-async fn the_worker_looks_at_once_again_in_a_minute_after_a_failure_and_then_daily() {
+async fn the_partition_worker_runs_at_once_a_minute_after_a_failure_and_then_daily() {
     let store = Store::open().await;
     let clock = Clock::manual(Timestamp::parse("2026-11-22T00:00:00Z").unwrap());
     let (begun, stop) = (clock.monotonic_now(), CancellationToken::new());

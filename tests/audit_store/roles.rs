@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::{
     append_only::{entry_at, partitions},
-    naive::assert_summaries_are_exact,
+    recount::assert_summaries_are_exact,
     store::{Store, connect, wait_until},
 };
 
@@ -55,7 +55,7 @@ async fn assert_refused(connection: &mut PgConnection, sql: &str) {
 }
 
 #[tokio::test]
-async fn a_server_that_runs_as_a_writer_does_all_of_its_work() {
+async fn a_server_with_the_writer_role_does_all_its_work() {
     let mut stack = Stack::start().await;
     stack.stop_server().await;
     let login = Login::of("sharewarden_writer", &stack.pool, stack.database.url()).await;
@@ -110,7 +110,7 @@ async fn a_server_that_runs_as_a_writer_does_all_of_its_work() {
 }
 
 #[tokio::test]
-async fn a_writer_cannot_rewrite_the_history_nor_what_guards_it() {
+async fn a_writer_cannot_change_the_history_or_its_triggers() {
     let store = Store::open().await;
     store.refuse(ACCOUNT, 3).await;
     let login = Login::of("sharewarden_writer", &store.pool, store.test.url()).await;
@@ -160,7 +160,7 @@ async fn a_writer_cannot_rewrite_the_history_nor_what_guards_it() {
 
 /// What makes partitions does it with the rights of the owner: a writer must not be able to say on what.
 #[tokio::test]
-async fn a_writer_cannot_lend_the_owners_rights_with_tables_of_its_own() {
+async fn a_writer_cannot_use_the_owners_rights_through_its_own_tables() {
     let store = Store::open().await;
     store.refuse(ACCOUNT, 1).await;
     let login = Login::of("sharewarden_writer", &store.pool, store.test.url()).await;
@@ -200,7 +200,7 @@ async fn a_writer_cannot_lend_the_owners_rights_with_tables_of_its_own() {
 }
 
 #[tokio::test]
-async fn a_reader_reads_the_views_and_nothing_else() {
+async fn a_reader_can_read_only_the_views() {
     let store = Store::open().await;
     store.refuse(ACCOUNT, 1).await;
     let login = Login::of("sharewarden_reader", &store.pool, store.test.url()).await;

@@ -14,7 +14,7 @@ use sqlx::{Connection, PgConnection};
 use crate::store::connect;
 
 #[tokio::test]
-async fn the_documented_roles_migrate_serve_and_read_and_no_more() {
+async fn the_documented_roles_can_only_migrate_serve_and_read() {
     let folder = tempfile::tempdir().unwrap();
     let cluster = Cluster::start(Settings::new(folder.path()).without_fsync())
         .await

@@ -17,7 +17,7 @@ use sharewarden_simulator::{Effect, Fault, FaultTiming};
 use sharewarden_testkit::stack::*;
 use tokio_util::sync::CancellationToken;
 
-use crate::{naive::assert_summaries_are_exact, store::*};
+use crate::{recount::assert_summaries_are_exact, store::*};
 
 #[tokio::test]
 async fn summaries_equal_a_recount_after_random_batches_of_several_accounts() {
@@ -51,7 +51,7 @@ async fn summaries_equal_a_recount_after_random_batches_of_several_accounts() {
 }
 
 #[tokio::test]
-async fn entries_are_counted_once_whoever_counts_them() {
+async fn entries_are_counted_once_by_concurrent_replicas() {
     let store = Store::open().await;
     for account in ["111122223333", "000000000001"] {
         store.refuse(account, 300).await;
@@ -76,7 +76,7 @@ async fn entries_are_counted_once_whoever_counts_them() {
 }
 
 #[tokio::test]
-async fn the_worker_adds_all_and_halves_what_is_too_much_at_once() {
+async fn the_worker_counts_all_entries_and_halves_a_batch_that_fails() {
     let store = Store::open().await;
     store.refuse(ACCOUNT, 2500).await;
     store.execute(ONLY_A_THOUSAND).await;

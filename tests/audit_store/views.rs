@@ -9,7 +9,7 @@ use sqlx::{PgPool, Row};
 const DOCUMENT: &str = include_str!("../../docs/sql-views.md");
 
 #[tokio::test]
-async fn the_views_have_the_columns_that_the_document_lists_in_its_order() {
+async fn the_views_have_the_documented_columns_in_order() {
     let stack = Stack::start().await;
     let rows: Vec<(String, String, String)> = sqlx::query_as(
         "SELECT relname::text, attname::text, format_type(atttypid, atttypmod) FROM pg_attribute
@@ -55,7 +55,7 @@ fn documented() -> BTreeMap<String, Vec<(String, String)>> {
 }
 
 #[tokio::test]
-async fn the_examples_of_the_document_run_and_the_views_tell_the_truth() {
+async fn the_documented_examples_run_and_the_views_are_correct() {
     let stack = Stack::start().await;
     let mut client = stack.client().await;
     let to = |recipient: &str| {

@@ -23,7 +23,7 @@ use uuid::Uuid;
 
 use sharewarden_testkit::stack::*;
 
-use crate::{naive::assert_summaries_are_exact, store::*};
+use crate::{recount::assert_summaries_are_exact, store::*};
 
 const EVERY: Duration = Duration::from_secs(5);
 
@@ -99,7 +99,7 @@ async fn two_replicas_run_one_round() {
 }
 
 #[tokio::test]
-async fn a_lease_that_ran_out_is_taken_over() {
+async fn an_expired_lease_is_taken_over() {
     let store = Store::open().await;
     let clock = Clock::system();
     let mut one = Replica::of(&store, &clock, Tried::default());
@@ -116,7 +116,7 @@ async fn a_lease_that_ran_out_is_taken_over() {
 }
 
 #[tokio::test]
-async fn a_round_is_dropped_before_its_lease_ends() {
+async fn a_round_is_cancelled_before_its_lease_expires() {
     let store = Store::open().await;
     let clock = Clock::manual(Timestamp::parse("2026-11-22T00:00:00Z").unwrap());
     let hold = Some(Arc::default());

@@ -108,7 +108,7 @@ async fn an_untouched_ledger_verifies_against_the_kept_checkpoint() {
 }
 
 #[tokio::test]
-async fn a_changed_reason_is_found() {
+async fn a_changed_reason_is_detected() {
     let mut audited = Audited::start().await;
     let attack = async |stack: &Stack| {
         stack
@@ -120,7 +120,7 @@ async fn a_changed_reason_is_found() {
 }
 
 #[tokio::test]
-async fn a_deleted_entry_is_found() {
+async fn a_deleted_entry_is_detected() {
     let mut audited = Audited::start().await;
     audited
         .while_nobody_looks(async |stack| stack.tamper("DELETE FROM audit_entry WHERE log_index = 3").await)
@@ -129,7 +129,7 @@ async fn a_deleted_entry_is_found() {
 }
 
 #[tokio::test]
-async fn two_swapped_entries_are_found() {
+async fn two_swapped_entries_are_detected() {
     let mut audited = Audited::start().await;
     let attack = async |stack: &Stack| {
         // The index is unique at every moment: by way of a place that is free.
@@ -146,7 +146,7 @@ async fn two_swapped_entries_are_found() {
 }
 
 #[tokio::test]
-async fn a_truncated_tail_is_found_though_the_rest_is_signed_anew() {
+async fn a_truncated_tail_is_detected_although_the_rest_is_signed_again() {
     let mut audited = Audited::start().await;
     let attack = async |stack: &Stack| {
         stack.tamper("DELETE FROM audit_entry WHERE log_index >= 4").await;
@@ -157,7 +157,7 @@ async fn a_truncated_tail_is_found_though_the_rest_is_signed_anew() {
 }
 
 #[tokio::test]
-async fn a_ledger_that_was_removed_with_all_that_belongs_to_it_is_found() {
+async fn a_fully_deleted_ledger_is_detected() {
     let mut audited = Audited::start().await;
     let attack = async |stack: &Stack| {
         for statement in [
@@ -173,7 +173,7 @@ async fn a_ledger_that_was_removed_with_all_that_belongs_to_it_is_found() {
 }
 
 #[tokio::test]
-async fn a_chain_that_was_rewritten_with_all_its_hashes_is_found_though_it_is_signed_anew() {
+async fn a_ledger_rewritten_with_new_hashes_is_detected_although_it_is_signed_again() {
     let mut audited = Audited::start().await;
     let attack = async |stack: &Stack| {
         stack

@@ -12,7 +12,7 @@ use tonic::Code;
 use crate::audit::*;
 
 #[tokio::test]
-async fn a_ledger_that_grew_gets_a_checkpoint_that_its_key_signed() {
+async fn a_ledger_that_grew_gets_a_signed_checkpoint() {
     let stack = Stack::start().await;
     let mut audit = stack.audit().await;
     let status = audit.get_checkpoint(as_tester(latest(ACCOUNT))).await.unwrap_err();
@@ -48,7 +48,7 @@ async fn a_ledger_that_grew_gets_a_checkpoint_that_its_key_signed() {
 }
 
 #[tokio::test]
-async fn after_a_rotation_the_old_key_is_listed_and_its_checkpoints_hold() {
+async fn after_a_key_rotation_the_old_key_is_listed_and_its_checkpoints_stay() {
     let mut stack = Stack::start().await;
     stack.grant_many(0, 1).await;
     let old = stack.checkpoint_of(ACCOUNT, 2).await;
@@ -97,7 +97,7 @@ fn add(note: String) -> AddCheckpointSignaturesRequest {
 }
 
 #[tokio::test]
-async fn the_signatures_of_configured_witnesses_are_kept_and_no_others() {
+async fn only_signatures_of_configured_witnesses_are_kept() {
     let (known, other, unknown) = (
         witness("witness.test", 1),
         witness("other.test", 2),

@@ -82,7 +82,7 @@ fn assert_verifies(exported: &Exported) {
 }
 
 #[tokio::test]
-async fn what_no_checkpoint_covers_is_not_exported() {
+async fn entries_without_a_checkpoint_are_not_exported() {
     let stack = Stack::start_with("checkpoint.every = \"1h\"\n").await;
     let status = export(stack.audit().await, whole()).await.err().unwrap();
     assert_eq!(

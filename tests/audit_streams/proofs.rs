@@ -125,7 +125,7 @@ async fn proofs_across_tiles_verify_against_the_lines() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_proven_is_told_apart() {
+async fn each_reason_for_a_missing_proof_has_its_own_status() {
     let stack = Stack::start_with("checkpoint.every = \"1h\"\n").await;
     stack.grant_many(0, 1).await;
     let mut audit = stack.audit().await;

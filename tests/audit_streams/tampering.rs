@@ -49,7 +49,7 @@ async fn a_changed_reason_ends_a_watch_and_is_exported_as_it_is() {
 }
 
 #[tokio::test]
-async fn a_reason_that_was_changed_beside_its_text_is_found_by_watches_exports_and_questions() {
+async fn a_reason_column_that_differs_from_the_text_is_detected_by_watch_export_and_get() {
     let stack = Stack::start().await;
     stack.grant_many(0, 3).await;
     stack.checkpoint_of(ACCOUNT, 6).await;
@@ -72,7 +72,7 @@ async fn a_reason_that_was_changed_beside_its_text_is_found_by_watches_exports_a
 }
 
 #[tokio::test]
-async fn an_entry_that_is_gone_ends_a_watch_and_an_export() {
+async fn a_deleted_entry_ends_a_watch_and_an_export() {
     let stack = Stack::start().await;
     stack.grant_many(0, 3).await;
     stack.checkpoint_of(ACCOUNT, 6).await;
@@ -89,7 +89,7 @@ async fn an_entry_that_is_gone_ends_a_watch_and_an_export() {
 }
 
 #[tokio::test]
-async fn a_hint_of_entries_that_there_are_not_alarms_nobody() {
+async fn a_notification_about_missing_entries_is_ignored() {
     let stack = Stack::start().await;
     stack.grant_many(0, 1).await;
     let replica = stack.second_server("").await;
@@ -119,7 +119,7 @@ async fn a_hint_of_entries_that_there_are_not_alarms_nobody() {
 }
 
 #[tokio::test]
-async fn a_ledger_that_is_shorter_than_its_checkpoint_is_not_signed_for_and_is_told_of() {
+async fn a_ledger_shorter_than_its_checkpoint_is_reported_as_tampered() {
     let stack = Stack::start().await;
     stack.grant_many(0, 3).await;
     stack.checkpoint_of(ACCOUNT, 6).await;
@@ -152,7 +152,7 @@ async fn a_ledger_that_is_shorter_than_its_checkpoint_is_not_signed_for_and_is_t
 }
 
 #[tokio::test]
-async fn a_ledger_that_was_rewritten_with_new_hashes_is_not_signed_for() {
+async fn a_ledger_rewritten_with_new_hashes_is_not_signed() {
     let stack = Stack::start().await;
     stack.grant_many(0, 3).await;
     stack.checkpoint_of(ACCOUNT, 6).await;
@@ -197,7 +197,7 @@ async fn a_ledger_that_was_rewritten_with_new_hashes_is_not_signed_for() {
 }
 
 #[tokio::test]
-async fn from_which_entry_on_a_busy_ledger_was_tampered_with_is_looked_for_once() {
+async fn the_first_tampered_entry_of_a_growing_ledger_is_searched_for_once() {
     let mut log = Log::of_this_thread(LevelFilter::ERROR);
     let stack = Stack::start().await;
     stack.grant_many(0, 3).await;
@@ -218,7 +218,7 @@ async fn from_which_entry_on_a_busy_ledger_was_tampered_with_is_looked_for_once(
 }
 
 #[tokio::test]
-async fn a_ledger_that_cannot_be_signed_for_keeps_no_other_from_it_where_it_was_archived_and_changed() {
+async fn an_archived_and_tampered_ledger_does_not_stop_the_signing_of_others() {
     let stack = Stack::start().await;
     stack.grant_many(0, 3).await;
     stack.checkpoint_of(ACCOUNT, 6).await;

@@ -47,7 +47,7 @@ async fn slow_audit(stack: &Stack) -> AuditClient {
 }
 
 #[tokio::test]
-async fn a_watch_from_now_sends_what_is_added_also_of_an_account_that_is_new() {
+async fn a_watch_from_now_sends_new_entries_also_of_new_accounts() {
     let stack = Stack::start().await;
     stack.grant_many(0, 2).await;
     let mut watcher = Watcher::start(stack.audit().await, now()).await.unwrap();
@@ -65,7 +65,7 @@ async fn a_watch_from_now_sends_what_is_added_also_of_an_account_that_is_new() {
 }
 
 #[tokio::test]
-async fn a_watch_from_an_index_sends_what_is_there_and_then_what_is_added() {
+async fn a_watch_from_an_index_sends_existing_entries_and_then_new_ones() {
     let stack = Stack::start().await;
     stack.grant_many(0, 3).await;
     let positions = Positions::from([(ACCOUNT.into(), 3)]);
@@ -83,7 +83,7 @@ async fn a_watch_from_an_index_sends_what_is_there_and_then_what_is_added() {
 }
 
 #[tokio::test]
-async fn only_the_accounts_that_were_named_are_followed() {
+async fn a_watch_sends_only_the_requested_accounts() {
     let stack = Stack::start().await;
     let request = WatchAuditEntriesRequest {
         account_ids: vec![OTHER_ACCOUNT.into()],
@@ -98,7 +98,7 @@ async fn only_the_accounts_that_were_named_are_followed() {
 }
 
 #[tokio::test]
-async fn a_request_that_breaks_rules_is_refused_with_all_of_them() {
+async fn an_invalid_watch_request_is_refused_with_all_violations() {
     let stack = Stack::start().await;
     let position = |account: &str, next_index| WatchPosition {
         account_id: account.into(),
@@ -151,7 +151,7 @@ async fn a_request_that_breaks_rules_is_refused_with_all_of_them() {
 }
 
 #[tokio::test]
-async fn a_sign_of_life_comes_when_it_was_quiet() {
+async fn a_quiet_watch_gets_a_heartbeat() {
     let clock = Clock::manual(Timestamp::parse("2026-11-22T00:00:00Z").unwrap());
     let stack = Stack::start_on("", clock.clone()).await;
     let mut watcher = Watcher::start(stack.audit().await, now()).await.unwrap();
@@ -177,7 +177,7 @@ async fn a_sign_of_life_comes_when_it_was_quiet() {
 }
 
 #[tokio::test]
-async fn a_shutdown_ends_watches_at_once_and_tells_when_to_come_back() {
+async fn a_shutdown_ends_watches_at_once_with_retry_info() {
     let mut stack = Stack::start_with("server.shutdown_grace = \"50s\"\n").await;
     let mut watcher = Watcher::start(stack.audit().await, now()).await.unwrap();
     let stopped = tokio::time::timeout(Duration::from_secs(20), stack.stop_server()).await;
@@ -192,7 +192,7 @@ async fn a_shutdown_ends_watches_at_once_and_tells_when_to_come_back() {
 }
 
 #[tokio::test]
-async fn a_reader_that_takes_nothing_does_not_hold_up_a_shutdown() {
+async fn a_client_that_reads_nothing_does_not_delay_a_shutdown() {
     let mut stack = Stack::start_with("server.shutdown_grace = \"50s\"\n").await;
     let watcher = Watcher::start(slow_audit(&stack).await, from_beginning())
         .await
@@ -227,7 +227,7 @@ async fn five_hundred_watchers_all_get_an_entry() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_slow_reader_holds_up_nobody_and_gets_everything_in_the_end() {
+async fn a_slow_client_delays_nobody_and_gets_every_entry() {
     let stack = Stack::start().await;
     // Two connections: flow control is theirs.
     let mut slow = Watcher::start(slow_audit(&stack).await, from_beginning())

@@ -21,7 +21,7 @@ fn spawn_grants(mut client: Client, first: usize, count: usize) -> JoinHandle<()
 const GRANTS: usize = 40;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_watch_goes_on_after_disconnects_restarts_and_on_another_replica_without_gap_or_duplicate() {
+async fn a_watch_resumes_after_disconnects_restarts_and_on_another_replica_without_gap_or_duplicate() {
     let mut stack = Stack::start().await;
     let second = stack.second_server("").await;
     let granting: Vec<_> = (0..3).map(|lane| lane * GRANTS).collect();
@@ -60,7 +60,7 @@ async fn a_watch_goes_on_after_disconnects_restarts_and_on_another_replica_witho
 }
 
 #[tokio::test]
-async fn what_is_committed_elsewhere_while_nobody_listens_is_found_by_polling() {
+async fn entries_without_a_notification_are_found_by_polling() {
     let stack = Stack::start().await;
     let mut watcher = Watcher::start(stack.audit().await, Default::default()).await.unwrap();
     stack.grant_many(0, 1).await;

@@ -39,7 +39,7 @@ async fn no_violation(seed: u64) {
 
 /// Both seeds in one test: two trials at once would be about the machine's speed.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_promise_is_kept_while_everything_goes_wrong() {
+async fn every_promise_holds_under_random_failures() {
     for seed in [4, fastrand::u64(..)] {
         no_violation(seed).await;
     }

@@ -15,7 +15,7 @@ use uuid::Uuid;
 const HURRY: Duration = Duration::from_secs(2);
 
 #[tokio::test]
-async fn a_deadline_that_passes_takes_nothing_back() {
+async fn an_expired_deadline_does_not_cancel_the_change() {
     let stack = Stack::start().await;
     stack.hold();
     let mut request = grant();
@@ -45,7 +45,7 @@ async fn a_deadline_that_passes_takes_nothing_back() {
 }
 
 #[tokio::test]
-async fn a_deadline_that_passes_during_the_commit_names_the_request_to_replay() {
+async fn a_deadline_during_the_commit_returns_the_request_id_to_replay() {
     let stack = Stack::start_with("database.statement_timeout = \"60s\"\ncommitter.commit_timeout = \"60s\"\n").await;
     let mut client = stack.client().await;
     client.grant_share_permission(as_tester(grant())).await.unwrap();
@@ -86,7 +86,7 @@ async fn a_deadline_that_passes_during_the_commit_names_the_request_to_replay() 
 }
 
 #[tokio::test]
-async fn who_gave_no_request_id_is_told_one_to_replay() {
+async fn a_caller_without_a_request_id_gets_one_to_replay() {
     let stack = Stack::start_with("database.statement_timeout = \"60s\"\ncommitter.commit_timeout = \"60s\"\n").await;
     let mut client = stack.client().await;
     client.grant_share_permission(as_tester(grant())).await.unwrap();
@@ -140,7 +140,7 @@ fn trailer(status: &Status) -> &str {
 }
 
 #[tokio::test]
-async fn a_caller_who_goes_away_takes_nothing_along() {
+async fn a_caller_that_disconnects_does_not_cancel_the_change() {
     let stack = Stack::start().await;
     stack.hold();
     let call = spawn_grant(stack.client().await, grant());
@@ -155,7 +155,7 @@ async fn a_caller_who_goes_away_takes_nothing_along() {
 }
 
 #[tokio::test]
-async fn who_watches_health_does_not_hold_up_the_shutdown() {
+async fn health_watches_do_not_delay_the_shutdown() {
     let mut stack = Stack::start_with("server.shutdown_grace = \"30s\"\n").await;
     let endpoint = tonic::transport::Endpoint::new(format!("http://{}", stack.address)).unwrap();
     let mut watches = Vec::new();

@@ -75,7 +75,7 @@ fn ids(changes: &[Change]) -> BTreeSet<&str> {
 }
 
 #[tokio::test]
-async fn pages_over_several_accounts_give_each_change_once_while_changes_come_and_end() {
+async fn pages_over_several_accounts_return_each_change_once_while_changes_start_and_end() {
     let stack = Stack::start().await;
     let accounts = [ACCOUNT, OTHER_ACCOUNT, "777788889999"];
     changes_in_store(&stack, &accounts, 20, "PENDING").await;
@@ -128,7 +128,7 @@ async fn pages_over_several_accounts_give_each_change_once_while_changes_come_an
 }
 
 #[tokio::test]
-async fn filters_select() {
+async fn each_filter_returns_the_matching_changes() {
     let stack = Stack::start().await;
     changes_in_store(&stack, &[ACCOUNT, OTHER_ACCOUNT], 12, "PENDING").await;
     changes_in_store(&stack, &[ACCOUNT], 6, "SUPERSEDED").await;
@@ -178,7 +178,7 @@ async fn filters_select() {
 }
 
 #[tokio::test]
-async fn a_change_says_who_works_on_it_what_waits_behind_it_and_when_it_is_tried_again() {
+async fn progress_names_the_replica_its_lease_and_the_change_ahead() {
     let stack = Stack::start_with("forwarder.attempt_timeout = \"5s\"\n").await;
     let hang = Effect::Hang {
         moment: FaultTiming::BeforeApplying,
@@ -225,7 +225,7 @@ async fn a_change_says_who_works_on_it_what_waits_behind_it_and_when_it_is_tried
 }
 
 #[tokio::test]
-async fn what_is_in_doubt_is_found_and_waits_for_its_next_attempt() {
+async fn a_change_in_doubt_is_listed_with_its_next_attempt() {
     // Nothing is tried again soon, and what happened to the call is not learnt: the answer is lost, and so is each read.
     let slow = "forwarder.backoff_base = \"10m\"\nforwarder.backoff_cap = \"10m\"\n";
     let stack = Stack::start_with(slow).await;
@@ -265,7 +265,7 @@ async fn what_is_in_doubt_is_found_and_waits_for_its_next_attempt() {
 }
 
 #[tokio::test]
-async fn all_fields_that_break_their_rules_are_told_and_tokens_are_bound() {
+async fn every_invalid_field_is_named_and_page_tokens_are_bound_to_their_filters() {
     let stack = Stack::start().await;
     changes_in_store(&stack, &[ACCOUNT], 3, "PENDING").await;
     let mut client = stack.client().await;

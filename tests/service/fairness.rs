@@ -35,7 +35,7 @@ async fn without_server() -> Stack {
 }
 
 #[tokio::test]
-async fn what_a_dead_replica_left_behind_is_recovered_and_each_change_is_made_once() {
+async fn changes_of_a_dead_replica_are_recovered_and_each_is_called_once() {
     let mut stack = without_server().await;
     let keys = (0..1024).map(|number| key(ACCOUNT, [IMAGE, OTHER_IMAGE][number as usize % 2], number));
     stack.leave_pending(keys).await;
@@ -105,7 +105,7 @@ async fn ten_thousand_changes_are_recovered_as_fast_as_the_limit_allows() {
 }
 
 #[tokio::test]
-async fn an_account_whose_endpoint_hangs_keeps_no_other_account_waiting() {
+async fn an_endpoint_that_hangs_does_not_delay_other_accounts() {
     let mut stack = without_server().await;
     let hang = Effect::Hang {
         moment: FaultTiming::BeforeApplying,
@@ -135,7 +135,7 @@ async fn an_account_whose_endpoint_hangs_keeps_no_other_account_waiting() {
 }
 
 #[tokio::test]
-async fn one_image_with_thousands_of_recipients_keeps_no_other_image_waiting() {
+async fn an_image_with_thousands_of_changes_does_not_delay_other_images() {
     let mut stack = without_server().await;
     stack
         .leave_pending((0..2000).map(|number| key(ACCOUNT, IMAGE, number)))
@@ -163,7 +163,7 @@ async fn one_image_with_thousands_of_recipients_keeps_no_other_image_waiting() {
 }
 
 #[tokio::test]
-async fn throttling_slows_all_calls_of_the_account_and_not_only_the_changes_throttled() {
+async fn throttling_slows_all_calls_of_the_account() {
     let stack =
         Stack::start_with("forwarder.max_in_flight = 4\nforwarder.burst = 4\nforwarder.least_calls_per_second = 10\n")
             .await;
@@ -204,7 +204,7 @@ fn dead(stack: &Stack) {
 }
 
 #[tokio::test]
-async fn a_dead_endpoint_is_probed_and_not_hammered_and_everything_is_done_when_it_is_back() {
+async fn a_failing_endpoint_is_probed_and_all_changes_finish_when_it_recovers() {
     let stack = Stack::start_with(
         "forwarder.max_in_flight = 2\nforwarder.circuit_failures = 3\nforwarder.circuit_cool_down = \"150ms\"\n\
          forwarder.circuit_cool_down_cap = \"300ms\"\n",
@@ -234,7 +234,7 @@ async fn a_dead_endpoint_is_probed_and_not_hammered_and_everything_is_done_when_
 }
 
 #[tokio::test]
-async fn a_change_that_was_never_called_fails_when_its_budget_is_spent_and_aws_is_still_dead() {
+async fn a_change_that_was_never_sent_fails_when_its_retry_budget_ends_during_an_outage() {
     let stack = Stack::start_with(
         "forwarder.max_in_flight = 1\nforwarder.circuit_failures = 1\nforwarder.give_up_after = \"1s\"\n\
          forwarder.circuit_cool_down = \"10s\"\nforwarder.circuit_cool_down_cap = \"10s\"\n",
@@ -265,7 +265,7 @@ async fn a_change_that_was_never_called_fails_when_its_budget_is_spent_and_aws_i
 
 /// While an account is added replica by replica, those that do not know it yet leave its changes alone.
 #[tokio::test]
-async fn changes_of_an_account_that_is_not_configured_here_are_left_to_others() {
+async fn changes_of_an_account_that_is_not_configured_here_are_left_to_other_replicas() {
     let mut stack = without_server().await;
     stack
         .leave_pending([key("000099998888", IMAGE, 1), key(ACCOUNT, IMAGE, 1)])

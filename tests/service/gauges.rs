@@ -63,7 +63,7 @@ impl Measured {
 }
 
 #[tokio::test]
-async fn the_gauges_tell_what_is_pending_what_is_in_doubt_and_how_old_it_is() {
+async fn the_gauges_report_pending_changes_their_age_and_those_in_doubt() {
     let (database, simulator) = tokio::join!(database(), simulator());
     let slow = "forwarder.backoff_base = \"10m\"\nforwarder.backoff_cap = \"10m\"\n";
     let config = config(database.url(), &simulator.url(), slow);

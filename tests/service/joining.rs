@@ -26,7 +26,7 @@ fn answer(result: Result<tonic::Response<GrantSharePermissionResponse>, Status>)
 }
 
 #[tokio::test]
-async fn a_request_for_what_is_under_way_joins_it_and_has_its_end() {
+async fn a_request_equal_to_a_pending_change_joins_it_and_gets_its_outcome() {
     let stack = Stack::start().await;
     stack.fault(UPDATE, 1, late(1500));
     let first = spawn_grant(stack.client().await, grant());
@@ -62,7 +62,7 @@ async fn a_request_for_what_is_under_way_joins_it_and_has_its_end() {
 }
 
 #[tokio::test]
-async fn who_joins_fails_and_is_superseded_with_the_change() {
+async fn a_joined_request_is_superseded_with_its_change() {
     let stack = Stack::start().await;
     stack.hold();
     let mut tasks = vec![spawn_grant(stack.client().await, grant())];
@@ -85,7 +85,7 @@ async fn who_joins_fails_and_is_superseded_with_the_change() {
 }
 
 #[tokio::test]
-async fn many_who_ask_for_the_same_shares_at_once_are_all_answered() {
+async fn concurrent_requests_for_the_same_shares_are_all_answered() {
     const CALLERS: usize = 32;
     const ROUNDS: usize = 8;
     let stack = Stack::start().await;

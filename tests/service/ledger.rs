@@ -85,7 +85,7 @@ async fn history_cannot_be_rewritten_even_by_the_owner() {
 }
 
 #[tokio::test]
-async fn rows_that_cannot_be_are_refused_by_the_schema() {
+async fn inconsistent_rows_are_refused_by_the_schema() {
     let stack = Stack::start().await;
     stack
         .client()
@@ -184,7 +184,7 @@ async fn rows_that_cannot_be_are_refused_by_the_schema() {
 
 /// The checks look for lengths and for characters that must not be there; these are the patterns that they stand for.
 #[tokio::test]
-async fn the_schema_takes_what_the_patterns_of_names_take_and_nothing_else() {
+async fn the_schema_accepts_only_names_that_match_the_patterns() {
     let stack = Stack::start().await;
     let request = as_tester(grant());
     stack.client().await.grant_share_permission(request).await.unwrap();

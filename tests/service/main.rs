@@ -4,17 +4,17 @@
 
 mod callers;
 mod changes;
-mod crowd;
-mod database_trouble;
-mod ending;
+mod database_failures;
 mod failures;
 mod fairness;
 mod gauges;
 mod grants;
 mod joining;
-mod landing;
+mod late_calls;
 mod ledger;
+mod many_callers;
 mod outage;
+mod outcome_notifications;
 mod policy;
 mod processes;
 mod reads;
@@ -22,5 +22,5 @@ mod replays;
 mod replicas;
 mod roles;
 mod secrets;
+mod shutdown;
 mod throughput;
-mod waking;

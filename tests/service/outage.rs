@@ -17,7 +17,7 @@ use tracing::level_filters::LevelFilter;
 use uuid::Uuid;
 
 #[tokio::test]
-async fn without_postgres_nothing_reaches_aws_and_service_resumes_by_itself() {
+async fn without_postgres_nothing_reaches_aws_and_service_resumes_automatically() {
     let stack = Stack::start_with("database.acquire_timeout = \"500ms\"\ncommitter.commit_timeout = \"2s\"\n").await;
     let mut client = stack.client().await;
     client.grant_share_permission(as_tester(grant())).await.unwrap();
@@ -71,7 +71,7 @@ async fn without_postgres_nothing_reaches_aws_and_service_resumes_by_itself() {
 }
 
 #[tokio::test]
-async fn an_outcome_that_postgres_could_not_take_is_recorded_when_it_is_back() {
+async fn an_outcome_during_an_outage_is_recorded_when_postgres_is_back() {
     let mut log = Log::of_this_thread(LevelFilter::WARN);
     let stack = Stack::start_with("database.acquire_timeout = \"500ms\"\ncommitter.commit_timeout = \"1s\"\n").await;
     let outage = Outage::prepare(&stack).await;

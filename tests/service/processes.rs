@@ -143,7 +143,7 @@ forwarder.lease = \"1100ms\"
 ";
 
 #[tokio::test]
-async fn a_server_killed_while_aws_was_answering_leaves_a_change_that_the_next_one_ends() {
+async fn a_server_killed_while_aws_was_answering_leaves_a_change_that_the_next_server_ends() {
     for (moment, shared_before_restart) in [(FaultTiming::AfterApplying, true), (FaultTiming::BeforeApplying, false)] {
         let (database, simulator) = tokio::join!(database(), simulator());
         let config = config_text(database.url(), &simulator.url(), QUICK);
@@ -197,7 +197,7 @@ async fn a_server_killed_while_aws_was_answering_leaves_a_change_that_the_next_o
 }
 
 #[tokio::test]
-async fn sigterm_lets_what_is_under_way_finish_and_exits_with_success() {
+async fn sigterm_lets_calls_under_way_finish_and_exits_with_success() {
     let (database, simulator) = tokio::join!(database(), simulator());
     let mut served = Served::start(&config_text(database.url(), &simulator.url(), QUICK)).await;
     simulator
@@ -221,7 +221,7 @@ async fn sigterm_lets_what_is_under_way_finish_and_exits_with_success() {
 }
 
 #[tokio::test]
-async fn serve_warns_of_an_owners_role_and_its_checkpoints_leave_by_the_log() {
+async fn serve_warns_about_an_owner_role_and_logs_its_checkpoints() {
     let (database, simulator) = tokio::join!(database(), simulator());
     let mut file = tempfile::NamedTempFile::new().unwrap();
     file.write_all(config_text(database.url(), &simulator.url(), QUICK).as_bytes())
@@ -258,7 +258,7 @@ async fn serve_warns_of_an_owners_role_and_its_checkpoints_leave_by_the_log() {
 }
 
 #[tokio::test]
-async fn serve_refuses_a_schema_that_it_does_not_know() {
+async fn serve_refuses_an_unknown_schema_version() {
     let (fresh, simulator) = tokio::join!(database(), simulator());
     let mut admin = PgConnection::connect(fresh.url()).await.unwrap();
     sqlx::raw_sql("DROP SCHEMA public, reporting CASCADE; CREATE SCHEMA public")
@@ -299,7 +299,7 @@ async fn serve_refuses_a_schema_that_it_does_not_know() {
 }
 
 #[tokio::test]
-async fn wrong_configuration_is_named_by_its_keys_and_secrets_stay_hidden() {
+async fn invalid_configuration_is_reported_by_key_and_secrets_stay_hidden() {
     let mut file = tempfile::NamedTempFile::new().unwrap();
     let text = config_text("postgres://user:hunter2@localhost/db", "http://127.0.0.1:1", "");
     file.write_all(text.as_bytes()).unwrap();
@@ -418,7 +418,7 @@ async fn until_gone(process: Pid) {
 }
 
 #[tokio::test]
-async fn dev_runs_what_its_screen_says_and_leaves_nothing_behind() {
+async fn the_commands_that_dev_prints_work_and_dev_leaves_nothing_behind() {
     let mut dev = Dev::start(&["--ephemeral"]).await;
     assert_eq!(dev.commands.len(), 3);
     assert!(dev.types(" grant ").await.contains("SUCCEEDED"));
@@ -442,7 +442,7 @@ async fn dev_runs_what_its_screen_says_and_leaves_nothing_behind() {
 }
 
 #[tokio::test]
-async fn dev_keeps_its_data_refuses_a_second_one_and_takes_postgres_along_even_when_killed() {
+async fn dev_keeps_its_data_refuses_a_second_instance_and_stops_postgres_even_when_killed() {
     let folder = folder_for_everyone();
     let arguments = ["--data-dir", folder.path().to_str().unwrap()];
     let mut dev = Dev::start(&arguments).await;

@@ -14,7 +14,7 @@ use tonic_types::StatusExt;
 use uuid::Uuid;
 
 #[tokio::test]
-async fn what_was_never_changed_is_not_found() {
+async fn an_unknown_permission_or_change_is_not_found() {
     let stack = Stack::start().await;
     let mut client = stack.client().await;
     let request = GetSharePermissionRequest {
@@ -41,7 +41,7 @@ async fn what_was_never_changed_is_not_found() {
 }
 
 #[tokio::test]
-async fn pages_give_every_permission_once_and_filters_select() {
+async fn pages_return_every_permission_once_and_filters_apply() {
     let stack = Stack::start().await;
     let mut calls = Vec::new();
     for number in 0..25 {
@@ -194,7 +194,7 @@ async fn a_page_token_that_was_altered_or_belongs_to_other_filters_is_refused() 
 }
 
 #[tokio::test]
-async fn images_are_read_through_from_aws_all_pages_of_them() {
+async fn all_pages_of_images_are_read_from_aws() {
     let stack = Stack::start().await;
     for number in 0..60 {
         stack

@@ -15,7 +15,7 @@ fn named() -> GrantSharePermissionRequest {
 
 /// P5, P8: who lost the answer asks again, and there is no room for anything new.
 #[tokio::test]
-async fn a_replay_is_answered_where_there_is_no_room_for_more() {
+async fn a_replay_is_answered_when_the_backlog_is_full() {
     let stack = Stack::start_with("forwarder.max_backlog = 1\n").await;
     stack.fault(UPDATE, 1, late(2000));
     let request = named();
@@ -45,7 +45,7 @@ async fn a_replay_is_answered_where_there_is_no_room_for_more() {
 }
 
 #[tokio::test]
-async fn a_replay_is_answered_when_its_region_is_not_configured_any_more() {
+async fn a_replay_is_answered_when_its_region_is_no_longer_configured() {
     let mut stack = Stack::start().await;
     let request = named();
     let mut client = stack.client().await;

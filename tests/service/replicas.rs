@@ -10,7 +10,7 @@ use tonic::Status;
 use uuid::Uuid;
 
 #[tokio::test]
-async fn what_another_replica_finishes_is_heard_of_here() {
+async fn a_change_finished_by_another_replica_is_answered_here() {
     let stack = Stack::start().await;
     stack.hold();
     let mut request = grant();
@@ -32,7 +32,7 @@ async fn what_another_replica_finishes_is_heard_of_here() {
 }
 
 #[tokio::test]
-async fn retry_after_is_heeded_by_all_of_them() {
+async fn retry_after_is_respected_by_all_replicas() {
     let stack = Stack::start().await;
     let (second, third) = tokio::join!(stack.second_server(""), stack.second_server(""));
     let throttle = Effect::Throttle {
@@ -53,7 +53,7 @@ async fn retry_after_is_heeded_by_all_of_them() {
 
 /// The batch has read, and decided, and waits for the head to write.
 #[tokio::test]
-async fn what_another_replica_commits_meanwhile_is_decided_on() {
+async fn a_batch_is_decided_again_after_a_commit_of_another_replica() {
     let stack = Stack::start().await;
     let mut client = stack.client().await;
     client.grant_share_permission(as_tester(grant())).await.unwrap();
@@ -83,7 +83,7 @@ async fn what_another_replica_commits_meanwhile_is_decided_on() {
 
 /// Or a replica that read before it would not notice.
 #[tokio::test]
-async fn a_commit_without_an_entry_raises_the_version_too() {
+async fn a_commit_without_an_entry_also_raises_the_version() {
     let stack = Stack::start().await;
     let throttle = Effect::Throttle {
         http_status: 400,
@@ -108,7 +108,7 @@ const REQUESTS: usize = 12;
 
 /// P6, across replicas.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn replicas_change_one_permission_at_a_time_and_end_where_the_ledger_says() {
+async fn replicas_make_one_call_for_a_permission_at_a_time_and_end_as_recorded() {
     let stack = Stack::start().await;
     let second = stack.second_server("").await;
     for (seed, (effect, share)) in trouble().into_iter().enumerate() {

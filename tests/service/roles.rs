@@ -101,7 +101,7 @@ async fn a_change_that_no_role_allows_is_refused_and_recorded_and_does_nothing()
 }
 
 #[tokio::test]
-async fn a_check_alone_of_what_no_role_allows_is_refused_and_not_recorded() {
+async fn validate_only_without_a_role_is_refused_and_not_recorded() {
     let stack = Stack::start_with(ROLES).await;
     let mut client = stack.client().await;
     let mut request = grant();
@@ -137,7 +137,7 @@ fn with_token<T>(token: &str, message: T) -> Request<T> {
 }
 
 #[tokio::test]
-async fn a_token_grants_and_its_name_is_in_the_ledger() {
+async fn the_subject_of_a_token_is_recorded_as_the_principal() {
     let (files, key) = (ServerFiles::new(), TokenKey::es256("one"));
     let stack = Stack::start_with(&by_tokens(&files, &key)).await;
     let mut client: Client = SharePermissionServiceClient::connect(format!("http://{}", stack.address))
@@ -168,7 +168,7 @@ async fn a_token_grants_and_its_name_is_in_the_ledger() {
 }
 
 #[tokio::test]
-async fn who_watches_is_shown_nothing_more_when_their_token_has_expired() {
+async fn a_watch_ends_when_its_token_expires() {
     let (files, key) = (ServerFiles::new(), TokenKey::es256("one"));
     let stack = Stack::start_with(&by_tokens(&files, &key)).await;
     let channel = tonic::transport::Channel::from_shared(format!("http://{}", stack.address)).unwrap();

@@ -53,7 +53,7 @@ async fn ask(address: &str, tls: ClientTlsConfig, token: &str) -> Result<(), Sta
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_secret_is_in_what_is_printed_logged_or_answered() {
+async fn no_secret_is_printed_logged_or_returned() {
     let (database, simulator) = tokio::join!(database(), simulator());
     let (files, authority, key) = (
         ServerFiles::new(),

@@ -14,7 +14,7 @@ const ONE_LARGE_ACCOUNT: &str =
     ANALYZE change, request";
 
 #[tokio::test]
-async fn a_grant_of_a_large_account_does_not_walk_its_changes() {
+async fn a_grant_in_a_large_account_does_not_scan_its_changes() {
     let stack = Stack::start().await;
     sqlx::raw_sql(ONE_LARGE_ACCOUNT).execute(&stack.pool).await.unwrap();
     for number in 0..5 {

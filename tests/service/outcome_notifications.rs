@@ -22,7 +22,7 @@ use uuid::Uuid;
 const OFTEN: Duration = Duration::from_millis(100);
 
 #[tokio::test]
-async fn a_hint_alone_wakes_who_waits() {
+async fn a_notification_alone_wakes_a_waiter() {
     let stack = Stack::start().await;
     stack.hold();
     // Time stands still for the waiters: they never look by themselves.
@@ -42,7 +42,7 @@ async fn a_hint_alone_wakes_who_waits() {
 }
 
 #[tokio::test]
-async fn looking_finds_what_no_hint_tells_of() {
+async fn polling_finds_a_change_without_a_notification() {
     let stack = Stack::start().await;
     let (stack, change) = left_pending(stack).await;
     let elsewhere = Elsewhere::start(&stack, Clock::system()).await;
@@ -56,7 +56,7 @@ async fn looking_finds_what_no_hint_tells_of() {
 }
 
 #[tokio::test]
-async fn hints_of_other_changes_do_not_put_off_the_look() {
+async fn notifications_of_other_changes_do_not_delay_polling() {
     let stack = Stack::start().await;
     let (stack, change) = left_pending(stack).await;
     let elsewhere = Elsewhere::start(&stack, Clock::system()).await;

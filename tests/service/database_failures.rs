@@ -128,23 +128,23 @@ async fn is_refused_in_time_and_resumes(rule: Rule, cut: bool) {
 }
 
 #[tokio::test]
-async fn a_postgres_that_refuses_connections_is_told_of_in_time() {
+async fn a_postgres_that_refuses_connections_is_reported_in_time() {
     is_refused_in_time_and_resumes(Rule::Refuse, true).await;
 }
 
 #[tokio::test]
-async fn a_postgres_that_takes_connections_and_is_silent_is_told_of_in_time() {
+async fn a_postgres_that_accepts_connections_and_does_not_answer_is_reported_in_time() {
     is_refused_in_time_and_resumes(Rule::BlackHole, true).await;
 }
 
 #[tokio::test]
-async fn connections_that_fall_silent_are_told_of_in_time() {
+async fn connections_that_stop_answering_are_reported_in_time() {
     is_refused_in_time_and_resumes(Rule::BlackHole, false).await;
 }
 
 /// Connections that broke while they rested, or a moment ago, cost nobody an error.
 #[tokio::test]
-async fn a_pool_full_of_broken_connections_is_not_noticed() {
+async fn a_pool_of_broken_connections_causes_no_error() {
     let trouble = Trouble::start().await;
     for _ in 0..5 {
         trouble.proxy.cut();
@@ -154,7 +154,7 @@ async fn a_pool_full_of_broken_connections_is_not_noticed() {
 }
 
 #[tokio::test]
-async fn a_statement_that_is_cut_off_in_the_middle_is_run_again() {
+async fn a_statement_that_is_interrupted_is_run_again() {
     let trouble = Trouble::start().await;
     let (mut lock, revoking) = trouble.revoke_behind_a_lock().await;
     trouble.proxy.cut();
@@ -175,7 +175,7 @@ async fn a_statement_that_is_cut_off_in_the_middle_is_run_again() {
 
 /// Whether it happened is found out by looking, for the commit that accepts (the first) and the one that settles (the second).
 #[tokio::test]
-async fn a_commit_whose_answer_was_lost_is_resolved_by_looking() {
+async fn a_commit_with_a_lost_answer_is_resolved_by_reading_back() {
     for fate in [
         CommitFault::CutBefore,
         CommitFault::CutAfter,
@@ -197,7 +197,7 @@ async fn a_commit_whose_answer_was_lost_is_resolved_by_looking() {
 
 /// What was claimed has its worker, and does not wait until its lease has run out.
 #[tokio::test]
-async fn a_claim_whose_commit_lost_its_answer_is_worked_on() {
+async fn a_claim_with_a_lost_commit_answer_is_worked_on() {
     // Nothing else commits.
     let trouble = Trouble::start_with(&format!("{IMPATIENT}checkpoint.every = \"60s\"\n")).await;
     trouble.proxy.next_commits(CommitFault::CutAfter, 1);
@@ -213,7 +213,7 @@ async fn a_claim_whose_commit_lost_its_answer_is_worked_on() {
 
 /// AWS has answered, and Postgres is away for a part of the grace.
 #[tokio::test]
-async fn an_outcome_that_postgres_does_not_take_at_once_is_recorded_before_the_server_ends() {
+async fn an_outcome_during_a_database_outage_is_recorded_before_the_server_stops() {
     let trouble = Trouble::start_with("database.acquire_timeout = \"500ms\"\n").await;
     trouble.stack.fault(UPDATE, 1, late(1500));
     let granted = spawn_grant(trouble.server.client().await, grant());
@@ -266,7 +266,7 @@ async fn an_account_whose_first_commit_was_lost_by_a_failover_is_served() {
 
 /// More often than a batch is tried: the caller is told that nobody knows, and asks again.
 #[tokio::test]
-async fn a_grant_that_is_not_on_record_is_not_done() {
+async fn a_grant_that_is_not_recorded_is_not_sent_to_aws() {
     let trouble = Trouble::start().await;
     trouble.proxy.next_commits(CommitFault::CutBefore, 6);
     let id = Uuid::new_v4();
@@ -281,7 +281,7 @@ async fn a_grant_that_is_not_on_record_is_not_done() {
 
 /// The commit happens, and nobody can look whether it did.
 #[tokio::test]
-async fn a_grant_that_nobody_can_confirm_is_not_done_twice() {
+async fn a_grant_with_an_unconfirmed_commit_is_not_recorded_twice() {
     let trouble = Trouble::start().await;
     // The lane has a connection.
     let mut other = grant();
@@ -312,7 +312,7 @@ async fn a_grant_that_nobody_can_confirm_is_not_done_twice() {
 
 /// The outcome is kept by the process until it is durable, however many commits that takes.
 #[tokio::test]
-async fn an_outcome_is_offered_until_its_commit_is_confirmed() {
+async fn an_outcome_is_committed_again_until_it_is_confirmed() {
     for fate in [CommitFault::CutBefore, CommitFault::CutAfter] {
         let trouble = Trouble::start().await;
         trouble.stack.fault(UPDATE, 1, late(600));
@@ -327,7 +327,7 @@ async fn an_outcome_is_offered_until_its_commit_is_confirmed() {
 }
 
 #[tokio::test]
-async fn locks_that_others_hold_too_long_are_waited_for_again() {
+async fn a_batch_with_a_lock_timeout_is_run_again() {
     let trouble = Trouble::start().await;
     let (mut lock, revoking) = trouble.revoke_behind_a_lock().await;
     let begun =
@@ -355,7 +355,7 @@ async fn locks_that_others_hold_too_long_are_waited_for_again() {
 }
 
 #[tokio::test]
-async fn a_deadlock_that_postgres_resolves_against_us_is_run_again() {
+async fn a_batch_with_a_deadlock_is_run_again() {
     let trouble = Trouble::start_with(PATIENT).await;
     trouble.grant(Uuid::new_v4()).await.unwrap();
     set_for_all(&trouble.stack, "deadlock_timeout = '50ms'").await;
@@ -381,7 +381,7 @@ async fn a_deadlock_that_postgres_resolves_against_us_is_run_again() {
 
 /// A bare read could come from a server that only reads, or see what no standby has yet.
 #[tokio::test]
-async fn a_replay_is_answered_behind_the_lock_of_the_head() {
+async fn a_replay_waits_for_the_lock_of_the_ledger_head() {
     let trouble = Trouble::start().await;
     let id = Uuid::new_v4();
     let granted = trouble.grant(id).await.unwrap();
@@ -400,7 +400,7 @@ async fn a_replay_is_answered_behind_the_lock_of_the_head() {
 
 /// Who changes rows by hand does not raise the version of the head.
 #[tokio::test]
-async fn a_batch_of_which_a_row_is_gone_is_not_saved_by_half() {
+async fn a_batch_with_a_missing_row_is_not_saved_in_part() {
     let trouble = Trouble::start().await;
     let (mut lock, revoking) = trouble.revoke_behind_a_lock().await;
     lock.run("DELETE FROM share_permission").await;
@@ -420,7 +420,7 @@ async fn a_batch_of_which_a_row_is_gone_is_not_saved_by_half() {
 }
 
 #[tokio::test]
-async fn a_transaction_that_must_be_serialized_is_run_again() {
+async fn a_batch_with_a_serialization_failure_is_run_again() {
     let trouble = Trouble::start().await;
     trouble.grant(Uuid::new_v4()).await.unwrap();
     set_for_all(&trouble.stack, "default_transaction_isolation = 'repeatable read'").await;
@@ -450,7 +450,7 @@ async fn sessions_that_an_administrator_ends_are_replaced() {
 
 /// The old primary only reads, and lives on; the address leads to the new one. Its connections must not stay in the pool.
 #[tokio::test]
-async fn connections_to_a_primary_that_was_replaced_are_left() {
+async fn connections_to_a_replaced_primary_are_closed() {
     let mut stack = Stack::start().await;
     let (mut other, name) = (grant(), database_name(stack.database.url()).to_owned());
     other.shared_account_id = OTHER_RECIPIENT.into();
@@ -518,7 +518,7 @@ async fn connections_to_a_primary_that_was_replaced_are_left() {
 
 /// A notification is a hint: the row is the truth.
 #[tokio::test]
-async fn a_waiter_that_hears_no_notification_learns_by_looking() {
+async fn a_waiter_without_a_notification_gets_the_outcome_by_polling() {
     let trouble = Trouble::start().await;
     let listening =
         "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND query ILIKE 'LISTEN%'";

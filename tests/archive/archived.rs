@@ -12,7 +12,7 @@ use sharewarden_testkit::stack::{ACCOUNT, Stack, as_tester, detail, grant, reaso
 use crate::history::{archive, audit, key, months_ago, options, service, sizes, verify};
 
 #[tokio::test]
-async fn archived_months_are_files_that_verify_and_lead_on_to_what_is_left() {
+async fn archived_files_verify_and_continue_into_the_remaining_entries() {
     let (stack, folder) = (service().await, tempfile::tempdir().unwrap());
     let before: BTreeMap<_, _> = sizes(&stack).await.into_iter().collect();
     let files = archive(&stack, &options(months_ago(2), folder.path())).await.unwrap();
@@ -66,7 +66,7 @@ async fn archived_months_are_files_that_verify_and_lead_on_to_what_is_left() {
 }
 
 #[tokio::test]
-async fn proofs_of_archived_entries_still_hold_and_questions_tell_where_they_are() {
+async fn proofs_of_archived_entries_still_verify_and_queries_name_the_file() {
     let (stack, folder) = (service().await, tempfile::tempdir().unwrap());
     archive(&stack, &options(months_ago(1), folder.path())).await.unwrap();
     let mut client = audit(&stack).await;
@@ -124,7 +124,7 @@ async fn proofs_of_archived_entries_still_hold_and_questions_tell_where_they_are
 }
 
 #[tokio::test]
-async fn ledgers_go_on_over_the_edge_of_a_tile_whose_entries_were_archived() {
+async fn a_ledger_grows_past_a_tile_whose_entries_were_archived() {
     let (stack, folder) = (service().await, tempfile::tempdir().unwrap());
     archive(&stack, &options(months_ago(1), folder.path())).await.unwrap();
     let (_, size) = sizes(&stack)
@@ -168,7 +168,7 @@ async fn ledgers_go_on_over_the_edge_of_a_tile_whose_entries_were_archived() {
 }
 
 #[tokio::test]
-async fn rankings_count_what_was_archived() {
+async fn rankings_include_archived_entries() {
     let (stack, folder) = (service().await, tempfile::tempdir().unwrap());
     let mut client = stack.client().await;
     for number in 0..40 {

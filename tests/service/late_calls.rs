@@ -10,7 +10,7 @@ const IMPATIENT: &str = "forwarder.attempt_timeout = \"300ms\"\nforwarder.landin
 const LONG_AFTER: u64 = 1500;
 
 #[tokio::test]
-async fn a_grant_that_lands_late_does_not_undo_the_revoke_that_came_after_it() {
+async fn a_grant_that_is_applied_late_does_not_undo_a_later_revoke() {
     let stack = Stack::start_with(IMPATIENT).await;
     stack.fault(UPDATE, 1, late(LONG_AFTER));
     let granted = spawn_grant(stack.client().await, grant());
@@ -38,7 +38,7 @@ async fn a_grant_that_lands_late_does_not_undo_the_revoke_that_came_after_it() {
 }
 
 #[tokio::test]
-async fn a_change_is_not_recorded_as_failed_while_its_call_may_land() {
+async fn a_change_is_not_recorded_as_failed_while_its_call_may_still_be_applied() {
     let stack = Stack::start_with(&format!("{IMPATIENT}forwarder.give_up_after = \"1ms\"\n")).await;
     stack.fault(UPDATE, 1, late(LONG_AFTER));
     let granted = stack.client().await.grant_share_permission(as_tester(grant())).await;
@@ -51,7 +51,7 @@ async fn a_change_is_not_recorded_as_failed_while_its_call_may_land() {
 
 /// Only what follows a doubt may be slower.
 #[tokio::test]
-async fn nobody_waits_where_nothing_may_land() {
+async fn a_change_does_not_wait_without_an_opposite_unresolved_call() {
     let stack = Stack::start_with("forwarder.landing_window = \"1h\"\n").await;
     let mut client = stack.client().await;
     client.grant_share_permission(as_tester(grant())).await.unwrap();
@@ -73,7 +73,7 @@ async fn nobody_waits_where_nothing_may_land() {
 }
 
 #[tokio::test]
-async fn a_revoke_refused_by_aws_and_out_of_time_says_what_aws_said() {
+async fn a_refused_revoke_past_its_retry_budget_reports_the_refusal() {
     let stack = Stack::start_with("forwarder.give_up_after = \"1ms\"\n").await;
     let mut client = stack.client().await;
     client.grant_share_permission(as_tester(grant())).await.unwrap();
@@ -95,7 +95,7 @@ async fn a_revoke_refused_by_aws_and_out_of_time_says_what_aws_said() {
 /// The first call lands after the first look at AWS, the next ones are throttled, and the last one is refused: by none of these is
 /// it known what came of the first.
 #[tokio::test]
-async fn a_grant_that_landed_unseen_is_not_recorded_as_failed_by_what_became_of_its_later_calls() {
+async fn a_grant_that_is_applied_unseen_is_not_failed_by_its_later_calls() {
     let more = "forwarder.attempt_timeout = \"300ms\"\nforwarder.landing_window = \"2s\"\n";
     let stack = Stack::start_with(more).await;
     stack.fault(UPDATE, 1, late(1000));
@@ -122,7 +122,7 @@ async fn a_grant_that_landed_unseen_is_not_recorded_as_failed_by_what_became_of_
 
 /// One change at a time, so that the third begins late in its lease; its call is lost, and there is no time left to read back.
 #[tokio::test]
-async fn who_begins_late_leaves_reading_back_to_the_next_lease() {
+async fn a_call_that_starts_late_leaves_its_read_back_to_the_next_lease() {
     let stack = Stack::start_with(
         "forwarder.max_in_flight = 1
 forwarder.attempt_timeout = \"1s\"

@@ -48,7 +48,7 @@ async fn crowd(clients: &[Client], round: usize) -> BTreeMap<String, usize> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn ten_thousand_callers_at_once_are_all_answered_in_flat_memory() {
+async fn ten_thousand_concurrent_callers_are_all_answered_in_bounded_memory() {
     let (database, simulator) = tokio::join!(database(), simulator());
     let config = config_text(database.url(), &simulator.url(), LIMITS);
     let mut served = Served::start(&config).await;

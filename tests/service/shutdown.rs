@@ -46,7 +46,7 @@ fn slow(milliseconds: u64) -> Fault {
 }
 
 #[tokio::test]
-async fn what_a_server_gives_back_when_it_ends_is_finished_by_another_at_once() {
+async fn work_given_back_at_shutdown_is_finished_by_another_server_at_once() {
     let (database, simulator) = tokio::join!(database(), simulator());
     let config = config_text(database.url(), &simulator.url(), PATIENT);
     let mut first = Served::start(&config).await;
@@ -79,7 +79,7 @@ async fn what_a_server_gives_back_when_it_ends_is_finished_by_another_at_once() 
 }
 
 #[tokio::test]
-async fn callers_of_a_server_that_ends_are_told_what_another_made_of_their_changes() {
+async fn callers_of_a_stopping_server_get_outcomes_from_another_server() {
     let (database, simulator) = tokio::join!(database(), simulator());
     let more = format!("{PATIENT}server.shutdown_grace = \"16s\"\n");
     let config = config_text(database.url(), &simulator.url(), &more);

@@ -1,6 +1,7 @@
-//! Postgres in trouble: away, silent, cut off in the middle and around COMMIT, in contention, and replaced by another.
+//! Failures of Postgres: refused connections, no answers, connections cut during a statement or around COMMIT, lock conflicts,
+//! and a failover.
 //!
-//! What AWS saw is judged by the simulator's log, what was recorded by reading the database beside the proxy.
+//! The simulator's log shows which calls AWS got. The tests read the recorded rows over a connection without the proxy.
 
 use std::time::Duration;
 
@@ -23,7 +24,7 @@ use tonic::{Code, Status};
 use tonic_types::StatusExt;
 use uuid::Uuid;
 
-const IMPATIENT: &str = "database.acquire_timeout = \"500ms\"
+const SHORT_TIMEOUTS: &str = "database.acquire_timeout = \"500ms\"
 database.statement_timeout = \"3s\"
 committer.commit_timeout = \"5s\"
 forwarder.attempt_timeout = \"1s\"
@@ -32,21 +33,21 @@ forwarder.lease_margin = \"200ms\"
 forwarder.lease = \"4s\"
 ";
 
-/// Half of it is the lock time-out: time for two sessions to get into each other's way, however busy the machine.
-const PATIENT: &str = "database.statement_timeout = \"60s\"
+/// The lock timeout is half of the statement timeout. 30 s are enough for two sessions to deadlock on a busy machine.
+const LONG_TIMEOUTS: &str = "database.statement_timeout = \"60s\"
 committer.commit_timeout = \"60s\"
 ";
 
-/// A stack whose server reaches Postgres through a proxy.
-struct Trouble {
+/// A stack with a server that connects to Postgres through a fault-injecting proxy.
+struct ProxiedStack {
     stack: Stack,
     proxy: Proxy,
     server: RunningServer,
 }
 
-impl Trouble {
+impl ProxiedStack {
     async fn start() -> Self {
-        Self::start_with(IMPATIENT).await
+        Self::start_with(SHORT_TIMEOUTS).await
     }
 
     async fn start_with(settings: &str) -> Self {
@@ -65,8 +66,8 @@ impl Trouble {
         Ok(client.grant_share_permission(as_tester(request)).await?.into_inner())
     }
 
-    /// Grants until it is granted: whoever was told that nobody knows asks again under the same request id.
-    async fn grant_at_last(&self, request_id: Uuid) -> GrantSharePermissionResponse {
+    /// Repeats the grant under the same request id until it succeeds.
+    async fn grant_with_retries(&self, request_id: Uuid) -> GrantSharePermissionResponse {
         let asking = async {
             loop {
                 match self.grant(request_id).await {
@@ -78,7 +79,7 @@ impl Trouble {
         tokio::time::timeout(TIMEOUT, asking).await.expect("service resumes")
     }
 
-    /// One change, one call, one end.
+    /// Fails unless there is one change, one call and one terminal entry.
     async fn assert_granted_once(&self, granted: GrantSharePermissionResponse) {
         assert_eq!(granted.change.unwrap().state(), change::State::Succeeded);
         assert_eq!(
@@ -95,17 +96,17 @@ impl Trouble {
     }
 }
 
-/// P7, and then that service resumes by itself.
-async fn is_refused_in_time_and_resumes(rule: Rule, cut: bool) {
-    let trouble = Trouble::start().await;
-    trouble.proxy.set(rule);
+/// Checks P7: a grant is refused in bounded time, and service resumes automatically.
+async fn assert_refused_in_time_then_resumes(rule: Rule, cut: bool) {
+    let proxied = ProxiedStack::start().await;
+    proxied.proxy.set(rule);
     if cut {
-        trouble.proxy.cut();
+        proxied.proxy.cut();
     }
     let clock = Clock::system();
     let begun = clock.monotonic_now();
     let id = Uuid::new_v4();
-    let refused = trouble.grant(id).await.unwrap_err();
+    let refused = proxied.grant(id).await.unwrap_err();
     assert_eq!(
         (refused.code(), reason(&refused).as_str()),
         (Code::Unavailable, "AUDIT_STORE_UNAVAILABLE")
@@ -113,54 +114,57 @@ async fn is_refused_in_time_and_resumes(rule: Rule, cut: bool) {
     assert!(refused.get_details_retry_info().is_some());
     assert_eq!(detail(&refused, "request_id"), id.to_string());
     let waited = clock.monotonic_now().since(begun);
-    assert!(waited < Duration::from_secs(20), "bounded: {waited:?}");
-    assert_eq!(
-        trouble.stack.calls_of(UPDATE),
-        0,
-        "nothing is called before it is on record"
+    assert!(
+        waited < Duration::from_secs(20),
+        "refused after {waited:?}, which is not in time"
     );
-    assert_eq!(trouble.stack.kinds(ACCOUNT).await, [""; 0]);
+    assert_eq!(
+        proxied.stack.calls_of(UPDATE),
+        0,
+        "AWS is not called before the change is recorded"
+    );
+    assert_eq!(proxied.stack.kinds(ACCOUNT).await, [""; 0]);
 
-    trouble.proxy.set(Rule::Pass);
-    let granted = trouble.grant_at_last(id).await;
-    trouble.assert_granted_once(granted).await;
-    trouble.end().await;
+    proxied.proxy.set(Rule::Pass);
+    let granted = proxied.grant_with_retries(id).await;
+    proxied.assert_granted_once(granted).await;
+    proxied.end().await;
 }
 
 #[tokio::test]
 async fn a_postgres_that_refuses_connections_is_reported_in_time() {
-    is_refused_in_time_and_resumes(Rule::Refuse, true).await;
+    assert_refused_in_time_then_resumes(Rule::Refuse, true).await;
 }
 
 #[tokio::test]
 async fn a_postgres_that_accepts_connections_and_does_not_answer_is_reported_in_time() {
-    is_refused_in_time_and_resumes(Rule::BlackHole, true).await;
+    assert_refused_in_time_then_resumes(Rule::BlackHole, true).await;
 }
 
 #[tokio::test]
 async fn connections_that_stop_answering_are_reported_in_time() {
-    is_refused_in_time_and_resumes(Rule::BlackHole, false).await;
+    assert_refused_in_time_then_resumes(Rule::BlackHole, false).await;
 }
 
-/// Connections that broke while they rested, or a moment ago, cost nobody an error.
+/// A connection that broke while it was idle causes no error for a caller.
 #[tokio::test]
 async fn a_pool_of_broken_connections_causes_no_error() {
-    let trouble = Trouble::start().await;
+    let proxied = ProxiedStack::start().await;
     for _ in 0..5 {
-        trouble.proxy.cut();
-        trouble.grant(Uuid::new_v4()).await.unwrap();
+        proxied.proxy.cut();
+        proxied.grant(Uuid::new_v4()).await.unwrap();
     }
-    trouble.end().await;
+    proxied.end().await;
 }
 
 #[tokio::test]
 async fn a_statement_that_is_interrupted_is_run_again() {
-    let trouble = Trouble::start().await;
-    let (mut lock, revoking) = trouble.revoke_behind_a_lock().await;
-    trouble.proxy.cut();
+    let proxied = ProxiedStack::start().await;
+    let (mut lock, revoking) = proxied.start_blocked_revoke().await;
+    proxied.proxy.cut();
     lock.run("COMMIT").await;
     revoking.await.unwrap().unwrap();
-    let kinds = trouble.stack.kinds(ACCOUNT).await;
+    let kinds = proxied.stack.kinds(ACCOUNT).await;
     assert_eq!(
         kinds,
         [
@@ -170,58 +174,58 @@ async fn a_statement_that_is_interrupted_is_run_again() {
             "change.succeeded"
         ]
     );
-    trouble.end().await;
+    proxied.end().await;
 }
 
-/// Whether it happened is found out by looking, for the commit that accepts (the first) and the one that settles (the second).
+/// The server reads back whether the commit happened. Two commits are faulted: the accepting one and the settling one.
 #[tokio::test]
 async fn a_commit_with_a_lost_answer_is_resolved_by_reading_back() {
-    for fate in [
+    for fault in [
         CommitFault::CutBefore,
         CommitFault::CutAfter,
         CommitFault::Delayed(Duration::from_millis(300)),
     ] {
-        let trouble = Trouble::start().await;
-        trouble.proxy.next_commits(fate, 2);
-        let granted = trouble.grant_at_last(Uuid::new_v4()).await;
-        let counts = trouble.proxy.counts();
+        let proxied = ProxiedStack::start().await;
+        proxied.proxy.next_commits(fault, 2);
+        let granted = proxied.grant_with_retries(Uuid::new_v4()).await;
+        let counts = proxied.proxy.counts();
         assert_eq!(
             counts.cut_before + counts.cut_after + counts.late,
             2,
-            "{fate:?}: it was met"
+            "{fault:?}: both faults were used"
         );
-        trouble.assert_granted_once(granted).await;
-        trouble.end().await;
+        proxied.assert_granted_once(granted).await;
+        proxied.end().await;
     }
 }
 
-/// What was claimed has its worker, and does not wait until its lease has run out.
+/// The claimed change is worked on at once, and does not wait until its lease expires.
 #[tokio::test]
 async fn a_claim_with_a_lost_commit_answer_is_worked_on() {
-    // Nothing else commits.
-    let trouble = Trouble::start_with(&format!("{IMPATIENT}checkpoint.every = \"60s\"\n")).await;
-    trouble.proxy.next_commits(CommitFault::CutAfter, 1);
-    trouble.stack.leave_pending([key(ACCOUNT, IMAGE, 1)]).await;
-    trouble.stack.until_ended("SUCCEEDED", 1).await;
-    assert_eq!(trouble.proxy.counts().cut_after, 1, "it was met");
+    // The claim is the only commit: no checkpoint is signed in the next 60 s.
+    let proxied = ProxiedStack::start_with(&format!("{SHORT_TIMEOUTS}checkpoint.every = \"60s\"\n")).await;
+    proxied.proxy.next_commits(CommitFault::CutAfter, 1);
+    proxied.stack.leave_pending([key(ACCOUNT, IMAGE, 1)]).await;
+    proxied.stack.until_ended("SUCCEEDED", 1).await;
+    assert_eq!(proxied.proxy.counts().cut_after, 1, "the fault was used");
     let lost = "SELECT count(*) FROM change, jsonb_array_elements(attempts) AS attempt
          WHERE attempt->>'error_code' = 'LeaseExpired'";
-    let lost: i64 = sqlx::query_scalar(lost).fetch_one(&trouble.stack.pool).await.unwrap();
-    assert_eq!(lost, 1, "the lease of the replica that died, and no other");
-    trouble.end().await;
+    let lost: i64 = sqlx::query_scalar(lost).fetch_one(&proxied.stack.pool).await.unwrap();
+    assert_eq!(lost, 1, "only the lease of the dead replica expired");
+    proxied.end().await;
 }
 
-/// AWS has answered, and Postgres is away for a part of the grace.
+/// AWS has answered, and Postgres is unavailable for a part of the grace period.
 #[tokio::test]
 async fn an_outcome_during_a_database_outage_is_recorded_before_the_server_stops() {
-    let trouble = Trouble::start_with("database.acquire_timeout = \"500ms\"\n").await;
-    trouble.stack.fault(UPDATE, 1, late(1500));
-    let granted = spawn_grant(trouble.server.client().await, grant());
-    trouble.stack.wait_for_calls(UPDATE, 1).await;
-    let Trouble { stack, proxy, server } = trouble;
+    let proxied = ProxiedStack::start_with("database.acquire_timeout = \"500ms\"\n").await;
+    proxied.stack.fault(UPDATE, 1, late(1500));
+    let granted = spawn_grant(proxied.server.client().await, grant());
+    proxied.stack.wait_for_calls(UPDATE, 1).await;
+    let ProxiedStack { stack, proxy, server } = proxied;
     proxy.set(Rule::Refuse);
     proxy.cut();
-    // Without callers there is nothing to wait for: the end begins at once.
+    // Without open calls the forwarder stops at once.
     granted.abort();
     let stopping = tokio::spawn(server.stop());
     let answered = stack.simulator.wait_for_calls(|calls| {
@@ -238,15 +242,15 @@ async fn an_outcome_during_a_database_outage_is_recorded_before_the_server_stops
     };
     tokio::time::timeout(TIMEOUT, refused)
         .await
-        .expect("Postgres is asked again");
+        .expect("the server connects to Postgres again");
     proxy.set(Rule::Pass);
     stopping.await.unwrap();
     assert_eq!(stack.kinds(ACCOUNT).await, ["change.requested", "change.succeeded"]);
-    assert_eq!(stack.calls_of(DESCRIBE), 0, "nobody had to find out");
+    assert_eq!(stack.calls_of(DESCRIBE), 0, "no replica had to read back the outcome");
     stack.end().await;
 }
 
-/// Replication was asynchronous, and the primary that took over lacks the account's first commit.
+/// With asynchronous replication the new primary can lack the account's first commit.
 #[tokio::test]
 async fn an_account_whose_first_commit_was_lost_by_a_failover_is_served() {
     let stack = Stack::start_with("checkpoint.every = \"60s\"\n").await;
@@ -264,40 +268,40 @@ async fn an_account_whose_first_commit_was_lost_by_a_failover_is_served() {
     stack.end().await;
 }
 
-/// More often than a batch is tried: the caller is told that nobody knows, and asks again.
+/// Six commits fail, more than the tries of a batch. The caller gets an unknown outcome and replays.
 #[tokio::test]
 async fn a_grant_that_is_not_recorded_is_not_sent_to_aws() {
-    let trouble = Trouble::start().await;
-    trouble.proxy.next_commits(CommitFault::CutBefore, 6);
+    let proxied = ProxiedStack::start().await;
+    proxied.proxy.next_commits(CommitFault::CutBefore, 6);
     let id = Uuid::new_v4();
-    let unconfirmed = trouble.grant(id).await.unwrap_err();
+    let unconfirmed = proxied.grant(id).await.unwrap_err();
     assert_eq!(reason(&unconfirmed), "AUDIT_STORE_UNAVAILABLE");
-    assert_eq!(trouble.stack.calls_of(UPDATE), 0, "it is not on record");
-    trouble.proxy.clear_commit_faults();
-    let granted = trouble.grant_at_last(id).await;
-    trouble.assert_granted_once(granted).await;
-    trouble.end().await;
+    assert_eq!(proxied.stack.calls_of(UPDATE), 0, "the change is not recorded");
+    proxied.proxy.clear_commit_faults();
+    let granted = proxied.grant_with_retries(id).await;
+    proxied.assert_granted_once(granted).await;
+    proxied.end().await;
 }
 
-/// The commit happens, and nobody can look whether it did.
+/// The commit happens, and the server cannot read back whether it did.
 #[tokio::test]
 async fn a_grant_with_an_unconfirmed_commit_is_not_recorded_twice() {
-    let trouble = Trouble::start().await;
-    // The lane has a connection.
+    let proxied = ProxiedStack::start().await;
+    // This gives the lane a connection.
     let mut other = grant();
     other.shared_account_id = OTHER_RECIPIENT.into();
-    let mut client = trouble.server.client().await;
+    let mut client = proxied.server.client().await;
     client.grant_share_permission(as_tester(other)).await.unwrap();
-    trouble.proxy.next_commits(CommitFault::CutAfter, 1);
-    trouble.proxy.set(Rule::Refuse);
+    proxied.proxy.next_commits(CommitFault::CutAfter, 1);
+    proxied.proxy.set(Rule::Refuse);
     let id = Uuid::new_v4();
-    let unconfirmed = trouble.grant(id).await.unwrap_err();
+    let unconfirmed = proxied.grant(id).await.unwrap_err();
     assert_eq!(reason(&unconfirmed), "AUDIT_STORE_UNAVAILABLE");
-    assert_eq!(trouble.proxy.counts().cut_after, 1, "it was met");
-    trouble.proxy.set(Rule::Pass);
-    let granted = trouble.grant_at_last(id).await;
+    assert_eq!(proxied.proxy.counts().cut_after, 1, "the fault was used");
+    proxied.proxy.set(Rule::Pass);
+    let granted = proxied.grant_with_retries(id).await;
     assert_eq!(granted.change.unwrap().state(), change::State::Succeeded);
-    let kinds = trouble.stack.kinds(ACCOUNT).await;
+    let kinds = proxied.stack.kinds(ACCOUNT).await;
     assert_eq!(
         kinds,
         [
@@ -307,40 +311,40 @@ async fn a_grant_with_an_unconfirmed_commit_is_not_recorded_twice() {
             "change.succeeded"
         ]
     );
-    trouble.end().await;
+    proxied.end().await;
 }
 
-/// The outcome is kept by the process until it is durable, however many commits that takes.
+/// The process keeps the outcome until it is durable, however many commits that needs.
 #[tokio::test]
 async fn an_outcome_is_committed_again_until_it_is_confirmed() {
-    for fate in [CommitFault::CutBefore, CommitFault::CutAfter] {
-        let trouble = Trouble::start().await;
-        trouble.stack.fault(UPDATE, 1, late(600));
-        let granting = spawn_grant(trouble.server.client().await, grant());
-        trouble.stack.wait_for_calls(UPDATE, 1).await;
-        trouble.proxy.next_commits(fate, 10);
+    for fault in [CommitFault::CutBefore, CommitFault::CutAfter] {
+        let proxied = ProxiedStack::start().await;
+        proxied.stack.fault(UPDATE, 1, late(600));
+        let granting = spawn_grant(proxied.server.client().await, grant());
+        proxied.stack.wait_for_calls(UPDATE, 1).await;
+        proxied.proxy.next_commits(fault, 10);
         let granted = granting.await.unwrap().unwrap();
-        trouble.assert_granted_once(granted).await;
-        trouble.proxy.clear_commit_faults();
-        trouble.end().await;
+        proxied.assert_granted_once(granted).await;
+        proxied.proxy.clear_commit_faults();
+        proxied.end().await;
     }
 }
 
 #[tokio::test]
 async fn a_batch_with_a_lock_timeout_is_run_again() {
-    let trouble = Trouble::start().await;
-    let (mut lock, revoking) = trouble.revoke_behind_a_lock().await;
+    let proxied = ProxiedStack::start().await;
+    let (mut lock, revoking) = proxied.start_blocked_revoke().await;
     let begun =
         "SELECT max(xact_start) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
-    let begun: OffsetDateTime = sqlx::query_scalar(begun).fetch_one(&trouble.stack.pool).await.unwrap();
-    // The lock timeout that each connection was given, half of the statement timeout, ended that one.
+    let begun: OffsetDateTime = sqlx::query_scalar(begun).fetch_one(&proxied.stack.pool).await.unwrap();
+    // The lock timeout of the connection (half of the statement timeout) ended the first transaction.
     let again = async {
         let again =
             "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'
              AND xact_start > $1";
         while sqlx::query_scalar::<_, i64>(again)
             .bind(begun)
-            .fetch_one(&trouble.stack.pool)
+            .fetch_one(&proxied.stack.pool)
             .await
             .unwrap()
             == 0
@@ -348,113 +352,116 @@ async fn a_batch_with_a_lock_timeout_is_run_again() {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    tokio::time::timeout(TIMEOUT, again).await.expect("it is run again");
+    tokio::time::timeout(TIMEOUT, again)
+        .await
+        .expect("the batch is run again");
     lock.run("COMMIT").await;
     revoking.await.unwrap().unwrap();
-    trouble.end().await;
+    proxied.end().await;
 }
 
 #[tokio::test]
 async fn a_batch_with_a_deadlock_is_run_again() {
-    let trouble = Trouble::start_with(PATIENT).await;
-    trouble.grant(Uuid::new_v4()).await.unwrap();
-    set_for_all(&trouble.stack, "deadlock_timeout = '50ms'").await;
-    trouble.proxy.cut();
-    let mut other = Beside::begin(&trouble.stack).await;
+    let proxied = ProxiedStack::start_with(LONG_TIMEOUTS).await;
+    proxied.grant(Uuid::new_v4()).await.unwrap();
+    set_for_new_sessions(&proxied.stack, "deadlock_timeout = '50ms'").await;
+    proxied.proxy.cut();
+    let mut other = OtherSession::begin(&proxied.stack).await;
     other.run("SELECT 1 FROM share_permission FOR UPDATE").await;
-    // It does not look for deadlocks: who looks is the one that gives up.
+    // Postgres aborts the session that detects the deadlock. This session never looks, so the server's session is aborted.
     other.run("SET LOCAL deadlock_timeout = '1h'").await;
 
-    let revoking = trouble.spawn_revoke().await;
-    // The batch has the head and waits for the permission; the other waits for the head.
-    waiting_for_locks(&trouble.stack, 1).await;
+    let revoking = proxied.spawn_revoke().await;
+    // The batch has the head's lock and waits for the permission. The other session waits for the head.
+    wait_for_lock_waiters(&proxied.stack, 1).await;
     let other = tokio::spawn(async move {
         other.run("SELECT 1 FROM ledger FOR UPDATE").await;
         other.run("COMMIT").await;
     });
     let resolved = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()";
-    until(&trouble.stack.pool, resolved, 1).await;
+    until(&proxied.stack.pool, resolved, 1).await;
     other.await.unwrap();
     revoking.await.unwrap().unwrap();
-    trouble.end().await;
+    proxied.end().await;
 }
 
-/// A bare read could come from a server that only reads, or see what no standby has yet.
+/// An unlocked read could come from a read-only server, or return a commit that no standby has yet.
 #[tokio::test]
 async fn a_replay_waits_for_the_lock_of_the_ledger_head() {
-    let trouble = Trouble::start().await;
+    let proxied = ProxiedStack::start().await;
     let id = Uuid::new_v4();
-    let granted = trouble.grant(id).await.unwrap();
-    let mut lock = Beside::begin(&trouble.stack).await;
+    let granted = proxied.grant(id).await.unwrap();
+    let mut lock = OtherSession::begin(&proxied.stack).await;
     lock.run("SELECT 1 FROM ledger FOR UPDATE").await;
     let mut request = grant();
     request.request_id = id.to_string();
-    let replaying = spawn_grant(trouble.server.client().await, request);
-    waiting_for_locks(&trouble.stack, 1).await;
+    let replaying = spawn_grant(proxied.server.client().await, request);
+    wait_for_lock_waiters(&proxied.stack, 1).await;
     lock.run("COMMIT").await;
     let replayed = replaying.await.unwrap().unwrap();
     assert!(replayed.replayed);
     assert_eq!(replayed.change, granted.change);
-    trouble.end().await;
+    proxied.end().await;
 }
 
-/// Who changes rows by hand does not raise the version of the head.
+/// A manual change of a row does not raise the version of the head, so only the row count shows it.
 #[tokio::test]
 async fn a_batch_with_a_missing_row_is_not_saved_in_part() {
-    let trouble = Trouble::start().await;
-    let (mut lock, revoking) = trouble.revoke_behind_a_lock().await;
+    let proxied = ProxiedStack::start().await;
+    let (mut lock, revoking) = proxied.start_blocked_revoke().await;
     lock.run("DELETE FROM share_permission").await;
     lock.run("COMMIT").await;
     let refused = revoking.await.unwrap().unwrap_err();
     assert_eq!(refused.code(), Code::Internal, "{refused:?}");
     assert_eq!(
-        trouble.stack.kinds(ACCOUNT).await,
+        proxied.stack.kinds(ACCOUNT).await,
         ["change.requested", "change.succeeded"]
     );
     let changes: i64 = sqlx::query_scalar("SELECT count(*) FROM change")
-        .fetch_one(&trouble.stack.pool)
+        .fetch_one(&proxied.stack.pool)
         .await
         .unwrap();
     assert_eq!(changes, 1);
-    trouble.end().await;
+    proxied.end().await;
 }
 
 #[tokio::test]
 async fn a_batch_with_a_serialization_failure_is_run_again() {
-    let trouble = Trouble::start().await;
-    trouble.grant(Uuid::new_v4()).await.unwrap();
-    set_for_all(&trouble.stack, "default_transaction_isolation = 'repeatable read'").await;
-    trouble.proxy.cut();
-    let mut lock = Beside::begin(&trouble.stack).await;
-    // The batch has its snapshot before this is committed.
+    let proxied = ProxiedStack::start().await;
+    proxied.grant(Uuid::new_v4()).await.unwrap();
+    set_for_new_sessions(&proxied.stack, "default_transaction_isolation = 'repeatable read'").await;
+    proxied.proxy.cut();
+    let mut lock = OtherSession::begin(&proxied.stack).await;
+    // The batch takes its snapshot before this is committed.
     lock.run("UPDATE ledger SET size = size").await;
-    let revoking = trouble.spawn_revoke().await;
-    waiting_for_locks(&trouble.stack, 1).await;
+    let revoking = proxied.spawn_revoke().await;
+    wait_for_lock_waiters(&proxied.stack, 1).await;
     lock.run("COMMIT").await;
     revoking.await.unwrap().unwrap();
-    trouble.end().await;
+    proxied.end().await;
 }
 
 #[tokio::test]
 async fn sessions_that_an_administrator_ends_are_replaced() {
-    let trouble = Trouble::start().await;
-    let (mut lock, revoking) = trouble.revoke_behind_a_lock().await;
+    let proxied = ProxiedStack::start().await;
+    let (mut lock, revoking) = proxied.start_blocked_revoke().await;
     let end = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
          WHERE datname = current_database() AND wait_event_type = 'Lock'";
-    let ended: i64 = sqlx::query_scalar(end).fetch_one(&trouble.stack.pool).await.unwrap();
+    let ended: i64 = sqlx::query_scalar(end).fetch_one(&proxied.stack.pool).await.unwrap();
     assert_eq!(ended, 1);
     lock.run("COMMIT").await;
     revoking.await.unwrap().unwrap();
-    trouble.end().await;
+    proxied.end().await;
 }
 
-/// The old primary only reads, and lives on; the address leads to the new one. Its connections must not stay in the pool.
+/// The old primary continues as a read-only server, and the address leads to the new primary. Connections to the old one must
+/// not stay in the pool.
 #[tokio::test]
 async fn connections_to_a_replaced_primary_are_closed() {
     let mut stack = Stack::start().await;
     let (mut other, name) = (grant(), database_name(stack.database.url()).to_owned());
     other.shared_account_id = OTHER_RECIPIENT.into();
-    // It stands for what would have been replicated.
+    // This change stands for the replicated history.
     stack
         .client()
         .await
@@ -467,12 +474,12 @@ async fn connections_to_a_replaced_primary_are_closed() {
         .await
         .unwrap();
     let url = old.url(&name);
-    prepare(&url).await;
+    create_database(&url).await;
     let proxy = Proxy::start(&url).await;
-    let config = config(&proxy.url(&url), &stack.simulator.url(), IMPATIENT);
+    let config = config(&proxy.url(&url), &stack.simulator.url(), SHORT_TIMEOUTS);
     let server = RunningServer::start(&config, Clock::system()).await;
-    let trouble = Trouble { stack, proxy, server };
-    trouble.grant(Uuid::new_v4()).await.unwrap();
+    let proxied = ProxiedStack { stack, proxy, server };
+    proxied.grant(Uuid::new_v4()).await.unwrap();
 
     let mut admin = PgConnection::connect(&url).await.unwrap();
     for statement in [
@@ -484,9 +491,9 @@ async fn connections_to_a_replaced_primary_are_closed() {
     let id = Uuid::new_v4();
     let refused = async {
         loop {
-            // The sessions hear of it a moment later.
-            match trouble.grant(Uuid::new_v4()).await {
-                // Accepted just before: its end cannot be recorded any more.
+            // The sessions apply the new setting a moment later.
+            match proxied.grant(Uuid::new_v4()).await {
+                // The change was accepted before the setting applied. Its outcome can no longer be recorded.
                 Err(pending) if reason(&pending) == "CHANGE_PENDING" => {}
                 Err(refused) => return refused,
                 Ok(_) => tokio::task::yield_now().await,
@@ -494,13 +501,13 @@ async fn connections_to_a_replaced_primary_are_closed() {
         }
     };
     let refused = tokio::time::timeout(TIMEOUT, refused).await.unwrap();
-    assert_eq!(reason(&refused), "AUDIT_STORE_UNAVAILABLE", "it only reads");
-    let calls = trouble.stack.calls_of(UPDATE);
-    trouble.proxy.retarget(trouble.stack.database.url());
-    let granted = trouble.grant_at_last(id).await;
+    assert_eq!(reason(&refused), "AUDIT_STORE_UNAVAILABLE", "the primary is read-only");
+    let calls = proxied.stack.calls_of(UPDATE);
+    proxied.proxy.retarget(proxied.stack.database.url());
+    let granted = proxied.grant_with_retries(id).await;
     assert_eq!(granted.change.unwrap().state(), change::State::Succeeded);
-    assert_eq!(trouble.stack.calls_of(UPDATE), calls + 1);
-    let kinds = trouble.stack.kinds(ACCOUNT).await;
+    assert_eq!(proxied.stack.calls_of(UPDATE), calls + 1);
+    let kinds = proxied.stack.kinds(ACCOUNT).await;
     assert_eq!(
         kinds,
         [
@@ -509,60 +516,60 @@ async fn connections_to_a_replaced_primary_are_closed() {
             "change.requested",
             "change.succeeded"
         ],
-        "on the new one"
+        "the new primary has the change"
     );
     admin.close().await.unwrap();
-    trouble.end().await;
+    proxied.end().await;
     old.stop();
 }
 
-/// A notification is a hint: the row is the truth.
+/// Notifications can be lost. The row has the outcome.
 #[tokio::test]
 async fn a_waiter_without_a_notification_gets_the_outcome_by_polling() {
-    let trouble = Trouble::start().await;
+    let proxied = ProxiedStack::start().await;
     let listening =
         "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND query ILIKE 'LISTEN%'";
-    until(&trouble.stack.pool, listening, 1).await;
-    // The lane of the account has a connection.
+    until(&proxied.stack.pool, listening, 1).await;
+    // This gives the account's lane a connection.
     let mut other = grant();
     other.shared_account_id = OTHER_RECIPIENT.into();
-    let mut client = trouble.server.client().await;
+    let mut client = proxied.server.client().await;
     client.grant_share_permission(as_tester(other)).await.unwrap();
-    // From now on nobody can make another one; those that there are go on.
-    trouble.proxy.set(Rule::Refuse);
+    // New connections are refused; existing ones continue.
+    proxied.proxy.set(Rule::Refuse);
     let ended = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
          WHERE datname = current_database() AND query ILIKE 'LISTEN%'";
-    sqlx::query(ended).execute(&trouble.stack.pool).await.unwrap();
-    until(&trouble.stack.pool, listening, 0).await;
+    sqlx::query(ended).execute(&proxied.stack.pool).await.unwrap();
+    until(&proxied.stack.pool, listening, 0).await;
 
-    trouble.stack.hold();
-    let other = trouble.stack.second_server("").await;
+    proxied.stack.hold();
+    let other = proxied.stack.second_server("").await;
     let mut request = grant();
     request.request_id = Uuid::new_v4().to_string();
     let first = spawn_grant(other.client().await, request.clone());
-    trouble.stack.wait_for_calls(UPDATE, 2).await;
-    let here = spawn_grant(trouble.server.client().await, request);
-    trouble
+    proxied.stack.wait_for_calls(UPDATE, 2).await;
+    let here = spawn_grant(proxied.server.client().await, request);
+    proxied
         .stack
-        .wait_for_calls(UPDATE, trouble.stack.calls_of(UPDATE) + 2)
+        .wait_for_calls(UPDATE, proxied.stack.calls_of(UPDATE) + 2)
         .await;
-    trouble.stack.release();
+    proxied.stack.release();
     let granted = here.await.unwrap().unwrap();
     assert!(granted.replayed);
     assert_eq!(granted.change, first.await.unwrap().unwrap().change);
-    trouble.proxy.set(Rule::Pass);
+    proxied.proxy.set(Rule::Pass);
     other.stop().await;
-    trouble.end().await;
+    proxied.end().await;
 }
 
-impl Trouble {
-    /// A revoke that waits for the head's lock, in the middle of its transaction, and who has that lock.
-    async fn revoke_behind_a_lock(&self) -> (Beside, JoinHandle<Result<(), Status>>) {
+impl ProxiedStack {
+    /// Starts a revoke. Its transaction waits for the head's lock, which the returned session holds.
+    async fn start_blocked_revoke(&self) -> (OtherSession, JoinHandle<Result<(), Status>>) {
         self.grant(Uuid::new_v4()).await.unwrap();
-        let mut lock = Beside::begin(&self.stack).await;
+        let mut lock = OtherSession::begin(&self.stack).await;
         lock.run("SELECT 1 FROM ledger FOR UPDATE").await;
         let revoking = self.spawn_revoke().await;
-        waiting_for_locks(&self.stack, 1).await;
+        wait_for_lock_waiters(&self.stack, 1).await;
         (lock, revoking)
     }
 
@@ -572,14 +579,14 @@ impl Trouble {
     }
 }
 
-/// A transaction of somebody else.
-struct Beside(PgConnection);
+/// An open transaction on a connection of its own.
+struct OtherSession(PgConnection);
 
-impl Beside {
+impl OtherSession {
     async fn begin(stack: &Stack) -> Self {
-        let mut beside = Self(PgConnection::connect(stack.database.url()).await.unwrap());
-        beside.run("BEGIN").await;
-        beside
+        let mut session = Self(PgConnection::connect(stack.database.url()).await.unwrap());
+        session.run("BEGIN").await;
+        session
     }
 
     async fn run(&mut self, statement: &'static str) {
@@ -587,15 +594,15 @@ impl Beside {
     }
 }
 
-/// So many sessions wait for the head's lock.
-async fn waiting_for_locks(stack: &Stack, count: i64) {
+/// Waits until `count` sessions wait for the head's lock.
+async fn wait_for_lock_waiters(stack: &Stack, count: i64) {
     let waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
          AND wait_event_type = 'Lock' AND query ILIKE '%ledger%'";
     until(&stack.pool, waiting, count).await;
 }
 
-/// A setting of all sessions that begin from now on.
-async fn set_for_all(stack: &Stack, setting: &str) {
+/// Changes a setting for all new sessions.
+async fn set_for_new_sessions(stack: &Stack, setting: &str) {
     let name = database_name(stack.database.url());
     let statement = format!("ALTER DATABASE {name} SET {setting}");
     sqlx::query(AssertSqlSafe(statement))
@@ -608,8 +615,8 @@ fn database_name(url: &str) -> &str {
     url.rsplit_once('/').unwrap().1.split('?').next().unwrap()
 }
 
-/// A database with the current schema.
-async fn prepare(url: &str) {
+/// Creates a database with the current schema.
+async fn create_database(url: &str) {
     Database::create_if_missing(&url.into()).await.unwrap();
     let settings = DatabaseConfig {
         url: url.into(),

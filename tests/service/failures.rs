@@ -1,4 +1,4 @@
-//! What goes wrong at AWS, and what must hold all the same.
+//! Failures at AWS, and the promises that hold despite them.
 
 use sharewarden::proto::v1::{Access, attempt::Classification, change};
 use sharewarden_simulator::{Effect, FaultTiming, Staleness};
@@ -38,7 +38,7 @@ async fn a_change_whose_answer_was_lost_is_read_back_and_succeeds() {
         assert_eq!(
             attempts,
             [(UPDATE, Classification::Unknown), (DESCRIBE, Classification::Accepted)],
-            "{effect:?}: read back before anything else"
+            "{effect:?}: the next attempt is a read-back"
         );
         assert_eq!(stack.shared_with(), [RECIPIENT]);
         stack.end().await;
@@ -121,7 +121,7 @@ async fn a_stale_read_back_does_not_fail_a_change_that_took_effect() {
         .unwrap()
         .into_inner();
     assert_eq!(granted.change.unwrap().state(), change::State::Succeeded);
-    assert_eq!(stack.calls_of(UPDATE), 1, "the second look saw it");
+    assert_eq!(stack.calls_of(UPDATE), 1, "the second read saw the grant");
     stack.end().await;
 }
 
@@ -205,7 +205,7 @@ async fn refusals_by_aws_fail_the_change_with_the_documented_reason() {
         );
     }
     assert!(stack.shared_with().is_empty());
-    assert_eq!(stack.calls_of(UPDATE), table.len(), "a refusal is not tried again");
+    assert_eq!(stack.calls_of(UPDATE), table.len(), "a refusal is not retried");
     stack.end().await;
 }
 
@@ -297,7 +297,7 @@ async fn changes_over_max_backlog_are_refused_as_overloaded() {
     stack.end().await;
 }
 
-/// Whoever revokes must not hear OK while the other account still has the image.
+/// A revoke must not return OK while the other account still has the image.
 #[tokio::test]
 async fn a_stale_read_does_not_end_a_revoke() {
     let denied = Effect::Refuse {
@@ -313,24 +313,27 @@ async fn a_stale_read_does_not_end_a_revoke() {
         let mut client = stack.client().await;
         client.grant_share_permission(as_tester(grant())).await.unwrap();
         stack.fault(UPDATE, calls, effect.clone());
-        // It misses the grant: not shared, it says.
+        // The stale read misses the grant and returns "not shared".
         let behind = Staleness::Changes(1);
         stack.fault(DESCRIBE, 1, Effect::StaleRead { behind });
         let revoked = client.revoke_share_permission(as_tester(revoke())).await;
         match revoked {
-            Ok(_) => assert!(stack.shared_with().is_empty(), "{effect:?}: OK, and it is shared"),
+            Ok(_) => assert!(
+                stack.shared_with().is_empty(),
+                "{effect:?}: the revoke returned OK, and the image is still shared"
+            ),
             Err(status) => {
                 assert_eq!(reason(&status), "UPSTREAM_ACCESS_DENIED", "{effect:?}");
                 assert_eq!(stack.shared_with(), [RECIPIENT]);
-                assert_eq!(calls, u64::MAX, "{effect:?}: nothing is in the way of a second try");
+                assert_eq!(calls, u64::MAX, "{effect:?}: the second call would have succeeded");
             }
         }
-        assert!(stack.calls_of(DESCRIBE) > 0, "{effect:?}: the stale read was met");
+        assert!(stack.calls_of(DESCRIBE) > 0, "{effect:?}: the stale read was used");
         stack.end().await;
     }
 }
 
-/// The image was deleted, and with it all its shares.
+/// Deleting an image deletes all its shares.
 #[tokio::test]
 async fn revoking_a_share_of_a_deleted_image_succeeds_and_ends_the_share() {
     let stack = Stack::start().await;
@@ -350,9 +353,9 @@ async fn revoking_a_share_of_a_deleted_image_succeeds_and_ends_the_share() {
         .fetch_one(&stack.pool)
         .await
         .unwrap();
-    assert_eq!(open, 0, "nobody has it any more");
+    assert_eq!(open, 0, "no share is open");
 
-    // Of one that was never heard of it is rather the name that is wrong.
+    // A revoke of a share that is not on record fails: the image id is probably wrong.
     let mut other = revoke();
     other.shared_account_id = OTHER_RECIPIENT.into();
     let refused = client.revoke_share_permission(as_tester(other)).await.unwrap_err();

@@ -1,4 +1,4 @@
-//! Grants and revokes that go well, and those that are refused at the door.
+//! Grants and revokes that succeed, and those that are refused before AWS is called.
 
 use sharewarden::proto::v1::{Access, Action, SharePermission, attempt::Classification, change, share_permission};
 use sharewarden_testkit::stack::*;
@@ -54,13 +54,13 @@ async fn a_grant_is_recorded_before_and_after_the_call_and_a_revoke_undoes_it() 
         ledger[1]["body"]["attempts"][0]["aws_request_id"],
         call.request_id.as_str()
     );
-    let announced = time::OffsetDateTime::parse(
+    let recorded = time::OffsetDateTime::parse(
         ledger[0]["recorded_at"].as_str().unwrap(),
         &time::format_description::well_known::Rfc3339,
     );
     assert!(
-        announced.unwrap() <= call.started_at,
-        "P1: announced before AWS was called"
+        recorded.unwrap() <= call.started_at,
+        "P1: the change was recorded before AWS was called"
     );
 
     let revoked = client
@@ -288,7 +288,7 @@ async fn the_newest_change_wins_and_the_waiting_one_is_superseded() {
     let first = spawn_grant(stack.client().await, grant());
     stack.wait_for_calls(UPDATE, 1).await;
 
-    // While the first is being called, a second and a third are accepted; only the newest is worth calling.
+    // A second and a third change are accepted while the first is being called. Only the newest is called.
     let mut revoking = stack.client().await;
     let second = tokio::spawn(async move { revoking.revoke_share_permission(as_tester(revoke())).await });
     let mut reader = stack.client().await;
@@ -298,9 +298,9 @@ async fn the_newest_change_wins_and_the_waiting_one_is_superseded() {
     let third = spawn_grant(stack.client().await, grant());
 
     assert_eq!(first.await.unwrap().unwrap().change.unwrap().generation, 1);
-    let overtaken = second.await.unwrap().unwrap_err();
+    let superseded = second.await.unwrap().unwrap_err();
     assert_eq!(
-        (overtaken.code(), reason(&overtaken).as_str()),
+        (superseded.code(), reason(&superseded).as_str()),
         (Code::Aborted, "CHANGE_SUPERSEDED")
     );
     assert_eq!(third.await.unwrap().unwrap().change.unwrap().generation, 3);

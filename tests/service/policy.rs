@@ -1,4 +1,4 @@
-//! P10: the policy in force decides when a change is accepted, and once more before AWS is called.
+//! The current policy is checked when a change is accepted, and again before each grant call to AWS.
 
 use sharewarden::policy::PolicySet;
 use tonic::Code;
@@ -10,7 +10,7 @@ use sharewarden_testkit::stack::{
 #[tokio::test]
 async fn a_grant_that_the_policy_refuses_before_the_first_call_fails_and_aws_is_not_called() {
     let stack = Stack::start().await;
-    // The revoke is at AWS, and the grant waits behind it.
+    // The revoke call is in flight, and the grant waits behind it.
     stack.fault(UPDATE, 1, late(1500));
     let mut revoking = stack.client().await;
     let revoked = tokio::spawn(async move { revoking.revoke_share_permission(as_tester(revoke())).await });

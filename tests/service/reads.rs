@@ -1,4 +1,4 @@
-//! Getting, listing, health, reflection and gRPC-Web.
+//! Reads: permissions, changes, images and health.
 
 use std::collections::BTreeSet;
 
@@ -249,7 +249,9 @@ async fn health_says_serving_when_postgres_answers_and_the_schema_is_current() {
     let mut health = HealthClient::new(endpoint.connect().await.unwrap());
     for service in ["", "sharewarden.v1.SharePermissionService"] {
         let serving = wait_for_health(&mut health, service, ServingStatus::Serving);
-        tokio::time::timeout(TIMEOUT, serving).await.expect("it serves");
+        tokio::time::timeout(TIMEOUT, serving)
+            .await
+            .expect("the health is SERVING in time");
     }
     sqlx::query("UPDATE _sqlx_migrations SET checksum = '\\x00' WHERE version = 1")
         .execute(&stack.pool)
@@ -258,7 +260,7 @@ async fn health_says_serving_when_postgres_answers_and_the_schema_is_current() {
     let not_serving = wait_for_health(&mut health, "", ServingStatus::NotServing);
     tokio::time::timeout(TIMEOUT, not_serving)
         .await
-        .expect("it stops to serve");
+        .expect("the health is NOT_SERVING in time");
     stack.end().await;
 }
 

@@ -1,4 +1,4 @@
-//! What was shared at a moment.
+//! The shares in effect at a point in time, archived ranges, and ledger sizes.
 
 use fastrand::Rng;
 use sharewarden::{
@@ -11,7 +11,7 @@ use crate::{
     store::Store,
 };
 
-/// Shares that begin and end one after the other, some at the same moment, some never.
+/// Consecutive shares of each permission. Some begin when another ends, and some have no end.
 fn shares(random: &mut Rng) -> Vec<Share> {
     let mut keys: Vec<_> = model::history(random, 120).iter().filter_map(Row::key).collect();
     keys.sort_unstable();

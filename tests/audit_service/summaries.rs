@@ -1,4 +1,4 @@
-//! Counts and rankings.
+//! Counts and rankings, compared with the listed entries.
 
 use std::collections::BTreeMap;
 
@@ -20,7 +20,7 @@ fn at(seconds: i64) -> Option<pbjson_types::Timestamp> {
     Some(pbjson_types::Timestamp { seconds, nanos: 0 })
 }
 
-/// The days of all entries.
+/// A request for the whole days of all entries.
 fn days(entries: &[AuditEntry]) -> SummarizeAuditEntriesRequest {
     let first = entries.iter().map(second).min().unwrap();
     let last = entries.iter().map(second).max().unwrap();

@@ -48,8 +48,8 @@ pub(crate) fn request_as<T>(principal: &str, message: T) -> Request<T> {
     request
 }
 
-/// Makes a history with every kind of entry. Two grants and a revoke succeed, a grant fails, the policy denies a grant, and a newer
-/// change supersedes a grant.
+/// Makes a history with every kind of entry. Two grants and a revoke succeed, a grant fails, the policy denies a grant, and a
+/// newer change supersedes a grant.
 pub(crate) async fn make_history(stack: &Stack) {
     let mut client = stack.client().await;
     let with_ticket = GrantSharePermissionRequest {

@@ -1,4 +1,4 @@
-//! Checkpoints, as they are kept.
+//! Stored checkpoints.
 
 use sharewarden::{
     domain::Timestamp,
@@ -24,7 +24,11 @@ async fn one_checkpoint_is_kept_for_each_ledger_size() {
     assert_eq!(save(std::slice::from_ref(&ten)).await, [account].into());
     assert_eq!(save(std::slice::from_ref(&two)).await, [account].into());
     let kept = save(&[checkpoint(2, "another"), theirs]).await;
-    assert_eq!(kept, [OTHER.parse().unwrap()].into(), "the first stays");
+    assert_eq!(
+        kept,
+        [OTHER.parse().unwrap()].into(),
+        "the first checkpoint of a size stays"
+    );
 
     assert_eq!(checkpoints::latest(&store.database, account).await.unwrap(), Some(ten));
     assert_eq!(
@@ -116,20 +120,20 @@ async fn a_witness_adds_a_signature_and_changes_nothing_else() {
     };
     assert!(
         !countersign(ours, "origin\n3\nroot=\n\n— ours sig1\n").await,
-        "another text"
+        "the text differs"
     );
     assert!(
         !countersign(ours, "origin\n2\nroot=\n\n— witness sig2\n").await,
-        "ours would be lost"
+        "our signature is missing"
     );
     assert!(
         !countersign(&witnessed, &format!("{witnessed}— third sig3\n")).await,
-        "not what is there"
+        "the old note is not the stored one"
     );
     assert!(countersign(ours, &witnessed).await);
     assert!(
         !countersign(ours, &format!("{ours}— late sig4\n")).await,
-        "somebody was faster"
+        "the stored note changed before"
     );
     let kept = checkpoints::of_size(&store.database, account, 2)
         .await

@@ -1,4 +1,4 @@
-//! What the store keeps of the history: tiles, counts, intervals, checkpoints and partitions, and who may touch it.
+//! The stored history (tiles, counts, intervals, checkpoints and partitions) and the roles that may change it.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests fail so")]
 

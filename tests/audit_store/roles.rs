@@ -1,6 +1,7 @@
-//! Who may do what: the server's role adds to the history and cannot rewrite it, and the dashboards' role reads views.
+//! Database roles: the server's role adds to the history and cannot rewrite it, and the dashboards' role reads views.
 //!
-//! Roles belong to the cluster, which all tests of this process share: each login has a name of its own, and goes with its test.
+//! Roles belong to the cluster that all tests of this process share. Each test makes logins with unique names and
+//! removes them.
 
 use sharewarden::{clock::Clock, store::Privileges};
 use sharewarden_testkit::stack::*;
@@ -44,7 +45,7 @@ async fn execute(pool: &PgPool, sql: &str) {
         .unwrap_or_else(|error| panic!("{sql}: {error}"));
 }
 
-/// Fails unless Postgres says that the role lacks the right.
+/// Fails unless Postgres refuses the statement for lack of privilege.
 async fn assert_refused(connection: &mut PgConnection, sql: &str) {
     let result = sqlx::raw_sql(sqlx::AssertSqlSafe(sql.to_owned()))
         .execute(connection)
@@ -74,7 +75,7 @@ async fn a_server_with_the_writer_role_does_all_its_work() {
             "change.succeeded"
         ]
     );
-    // Its workers make partitions and count, too.
+    // Its workers also create partitions and count entries.
     wait_until(&stack.pool, "to_regclass('audit_entry_2024_05') IS NOT NULL").await;
     let added = "EXISTS (SELECT FROM audit_summary_progress WHERE size = 4)";
     wait_until(&stack.pool, added).await;
@@ -158,7 +159,7 @@ async fn a_writer_cannot_change_the_history_or_its_triggers() {
     store.close().await;
 }
 
-/// What makes partitions does it with the rights of the owner: a writer must not be able to say on what.
+/// The function that creates partitions runs with the owner's rights. A writer must not be able to point it at other tables.
 #[tokio::test]
 async fn a_writer_cannot_use_the_owners_rights_through_its_own_tables() {
     let store = Store::open().await;
@@ -190,8 +191,8 @@ async fn a_writer_cannot_use_the_owners_rights_through_its_own_tables() {
         .fetch_one(&mut writer)
         .await
         .unwrap();
-    assert_eq!(left, 1, "the writer's table was not touched");
-    // A role is dropped only after its things, and a session's end takes its time.
+    assert_eq!(left, 1, "the writer's table is unchanged");
+    // A role cannot be dropped before its objects, and Postgres removes temporary objects some time after the session ends.
     let remove = "DROP TABLE pg_temp.audit_entry_default, pg_temp.audit_entry_2040_01; DROP FUNCTION pg_temp.spring";
     sqlx::raw_sql(remove).execute(&mut writer).await.unwrap();
     writer.close().await.unwrap();
@@ -221,7 +222,7 @@ async fn a_reader_can_read_only_the_views() {
             found.unwrap_or_else(|error| panic!("{relation}: {error}"));
             let delete = sqlx::query(sqlx::AssertSqlSafe(format!("DELETE FROM {relation}")));
             let refused = delete.execute(&mut reader).await.expect_err(&relation);
-            // For lack of the right, or because nobody can delete from such a view.
+            // The role lacks the privilege (42501), or the view does not allow deletes (55000).
             let code = refused.as_database_error().and_then(|error| error.code());
             assert!(
                 matches!(code.as_deref(), Some("42501" | "55000")),

@@ -1,4 +1,4 @@
-//! Rollups, rankings and intervals, after anything that can happen.
+//! Rollups, rankings and intervals after random histories.
 
 use std::time::Duration;
 
@@ -45,7 +45,11 @@ async fn summaries_equal_a_recount_after_random_batches_of_several_accounts() {
         .fetch_one(&store.pool)
         .await
         .unwrap();
-    assert_eq!(kinds, 2 * EntryKind::ALL.len() as i64, "everything has happened");
+    assert_eq!(
+        kinds,
+        2 * EntryKind::ALL.len() as i64,
+        "every kind has occurred with both actions"
+    );
     assert_summaries_are_exact(&store.pool, &store.database).await;
     store.close().await;
 }
@@ -63,7 +67,10 @@ async fn entries_are_counted_once_by_concurrent_replicas() {
             .iter()
             .flat_map(|replica| (0..3).map(|_| summaries::add(replica, 17)));
         let by_each = futures_util::future::try_join_all(adding).await.unwrap();
-        assert!(by_each.iter().any(Option::is_some), "somebody adds: {by_each:?}");
+        assert!(
+            by_each.iter().any(Option::is_some),
+            "one of them adds entries: {by_each:?}"
+        );
         added += by_each.into_iter().flatten().sum::<u32>();
     }
     assert_eq!(added, 600);
@@ -86,7 +93,7 @@ async fn the_worker_counts_all_entries_and_halves_a_batch_that_fails() {
     let counting = Counting::new(store.database.clone(), clock.clone());
     let worker = tokio::spawn(supervisor.run(counting));
     tokio::select! {
-        () = turn(&clock, Duration::from_secs(1)) => {}
+        () = keep_advancing(&clock, Duration::from_secs(1)) => {}
         () = wait_until(&store.pool, "EXISTS (SELECT FROM audit_summary_progress WHERE size = 2500)") => {}
     }
     stop.cancel();
@@ -95,7 +102,7 @@ async fn the_worker_counts_all_entries_and_halves_a_batch_that_fails() {
     store.close().await;
 }
 
-/// As if no more could be added in the time that a statement has.
+/// Makes a batch of more than 1,000 entries fail, as a statement timeout would.
 const ONLY_A_THOUSAND: &str = "CREATE FUNCTION refuse_many() RETURNS trigger LANGUAGE plpgsql AS $$
     BEGIN
         IF NEW.size > 1000 + coalesce((SELECT size FROM audit_summary_progress WHERE account_id = NEW.account_id), 0) THEN
@@ -173,7 +180,7 @@ async fn summaries_equal_a_recount_after_calls_that_aws_refuses_loses_and_delays
             for _ in 0..12 {
                 let shared_account_id = [RECIPIENT, OTHER_RECIPIENT][dice.usize(..2)].to_owned();
                 let account_id = [ACCOUNT, ACCOUNT, OTHER_ACCOUNT][dice.usize(..3)].to_owned();
-                // Refusals and failures are part of it.
+                // Some requests are denied or fail.
                 if dice.bool() {
                     let mut request = grant();
                     (request.account_id, request.shared_account_id) = (account_id, shared_account_id);

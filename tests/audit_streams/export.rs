@@ -1,4 +1,4 @@
-//! Copies of ledgers.
+//! Exports of ledgers.
 
 use sharewarden::{
     domain::AccountId,
@@ -25,7 +25,7 @@ fn hashes(bytes: &[Vec<u8>]) -> Vec<Hash> {
     bytes.iter().map(|hash| hash.as_slice().try_into().unwrap()).collect()
 }
 
-/// The file that an auditor makes of an export.
+/// The export as a file.
 fn file(exported: &Exported) -> String {
     let header = &exported.header;
     let account: AccountId = ACCOUNT.parse().unwrap();

@@ -1,4 +1,4 @@
-//! Proofs of entries and of growth.
+//! Inclusion and consistency proofs.
 
 use std::collections::BTreeSet;
 
@@ -34,7 +34,7 @@ fn consistency(first_tree_size: u64, second_tree_size: u64) -> GetConsistencyPro
     }
 }
 
-/// The roots of a ledger at every size of it.
+/// The roots of a ledger at every size.
 fn roots(lines: &[String]) -> Vec<Hash> {
     let mut frontier = Frontier::default();
     let mut roots = vec![frontier.root()];
@@ -152,7 +152,7 @@ async fn each_reason_for_a_missing_proof_has_its_own_status() {
         (Code::InvalidArgument, "INVALID_FIELDS")
     );
 
-    // Without a checkpoint any size can be asked about.
+    // A request that names a size needs no checkpoint.
     audit.get_inclusion_proof(as_tester(inclusion(1, 2))).await.unwrap();
     audit.get_consistency_proof(as_tester(consistency(1, 2))).await.unwrap();
 

@@ -1,4 +1,4 @@
-//! What a superuser of the database changes is found, and named.
+//! Changes by a superuser of the database are detected and reported.
 
 use sharewarden::proto::v1::{
     ExportAuditEntriesRequest, GetAuditEntryRequest, GetInclusionProofRequest, watch_audit_entries_request::Start,
@@ -44,7 +44,10 @@ async fn a_changed_reason_ends_a_watch_and_is_exported_as_it_is() {
         ..Default::default()
     };
     let exported = export(stack.audit().await, request).await.unwrap();
-    assert!(exported.lines[2].contains("a lie!"), "the verifier must see it");
+    assert!(
+        exported.lines[2].contains("a lie!"),
+        "the export contains the changed line for the verifier"
+    );
     stack.end().await;
 }
 
@@ -97,10 +100,10 @@ async fn a_notification_about_missing_entries_is_ignored() {
     let mut watcher = Watcher::start(stack.audit().await, request).await.unwrap();
     stack.grant_many(1, 1).await;
     watcher.until(ACCOUNT, 4).await;
-    // What any role may do that can connect; the hints of the replica come after these.
-    for hint in [format!("{ACCOUNT}:999999"), "999999999999:5".to_owned()] {
+    // Any role that can connect may send notifications. Those of the replica come after these.
+    for payload in [format!("{ACCOUNT}:999999"), "999999999999:5".to_owned()] {
         sqlx::query("SELECT pg_notify('sharewarden_ledger_grown', $1)")
-            .bind(hint)
+            .bind(payload)
             .execute(&stack.pool)
             .await
             .unwrap();
@@ -156,7 +159,7 @@ async fn a_ledger_rewritten_with_new_hashes_is_not_signed() {
     let stack = Stack::start().await;
     stack.grant_many(0, 3).await;
     stack.checkpoint_of(ACCOUNT, 6).await;
-    // As somebody does who knows how the tree is made: new text, new hash, new head.
+    // A skilled attacker changes the text, the hash and the head.
     stack
         .tamper(
             "UPDATE audit_entry SET entry = replace(entry, 'a test', 'a lie!'),
@@ -172,7 +175,7 @@ async fn a_ledger_rewritten_with_new_hashes_is_not_signed() {
     set_head(&stack, (6, frontier.to_bytes(), frontier.root().to_vec())).await;
     stack.grant_many(3, 1).await;
 
-    // A round that signs for the other ledger has looked at this one, which grew before it.
+    // This ledger grew before the other one, so a round that signs the other one has also checked this one.
     let _ = stack.client().await.grant_share_permission(as_tester(denied())).await;
     stack.checkpoint_of(OTHER_ACCOUNT, 1).await;
     let sizes: Vec<i64> =
@@ -180,7 +183,7 @@ async fn a_ledger_rewritten_with_new_hashes_is_not_signed() {
             .fetch_all(&stack.pool)
             .await
             .unwrap();
-    assert_eq!(sizes, [0; 0], "nothing is signed on top of it");
+    assert_eq!(sizes, [0; 0], "no later checkpoint is signed");
     let request = GetInclusionProofRequest {
         account_id: ACCOUNT.into(),
         log_index: 4,
@@ -207,7 +210,7 @@ async fn the_first_tampered_entry_of_a_growing_ledger_is_searched_for_once() {
         .await;
     stack.grant_many(3, 1).await;
     log.wait_for("log_index=4 size=8 signed_size=6").await;
-    // Who looked again would find this one.
+    // A second search would find this entry.
     stack
         .tamper("UPDATE audit_entry SET leaf_hash = sha256('another') WHERE log_index = 2")
         .await;
@@ -225,7 +228,8 @@ async fn an_archived_and_tampered_ledger_does_not_stop_the_signing_of_others() {
     stack
         .tamper("INSERT INTO audit_archive VALUES ('111122223333', 0, 2, now(), now(), 'a-file', sha256(''), now())")
         .await;
-    // Their hashes are in no tile: nothing leads to the checkpoint any more, and what is looked at first is archived.
+    // The hashes of these entries are in no tile, so nothing is consistent with the checkpoint. The search for the first tampered
+    // entry begins at archived entries.
     stack.tamper("DELETE FROM audit_entry WHERE log_index < 2").await;
     stack.grant_many(3, 1).await;
     let _ = stack.client().await.grant_share_permission(as_tester(denied())).await;
@@ -235,7 +239,7 @@ async fn an_archived_and_tampered_ledger_does_not_stop_the_signing_of_others() {
         .fetch_one(&stack.pool)
         .await
         .unwrap();
-    assert_eq!(latest, 6, "nothing is signed on top of it");
+    assert_eq!(latest, 6, "no later checkpoint is signed");
     stack.end().await;
 }
 

@@ -1,4 +1,4 @@
-//! Following ledgers.
+//! Watches of ledgers.
 
 use std::time::Duration;
 
@@ -24,11 +24,11 @@ fn from_beginning() -> WatchAuditEntriesRequest {
     watch_from(&Positions::new(), Start::Beginning)
 }
 
-/// So many grants with the longest reasons are more than the windows of [`slow_audit`] and what the server keeps of a stream
-/// hold (64 and 400 KiB), and more batches than the ring.
+/// With the longest reasons, 120 grants need more than the flow-control window of [`slow_audit`] (64 KiB) and the server's stream
+/// buffer (400 KiB). They also make more batches than the ring holds.
 const GRANTS: usize = 120;
 
-async fn grant_at_length(stack: &Stack, count: usize) {
+async fn grant_with_long_reasons(stack: &Stack, count: usize) {
     let mut client = stack.client().await;
     for number in 0..count {
         let request = GrantSharePermissionRequest {
@@ -39,7 +39,7 @@ async fn grant_at_length(stack: &Stack, count: usize) {
     }
 }
 
-/// A connection of who reads slowly: with the smallest windows that HTTP/2 begins with.
+/// A connection for a slow client, with HTTP/2's default windows of 65,535 bytes.
 async fn slow_audit(stack: &Stack) -> AuditClient {
     let endpoint = Endpoint::from_shared(format!("http://{}", stack.address)).unwrap();
     let endpoint = endpoint.initial_stream_window_size(65_535);
@@ -131,7 +131,7 @@ async fn an_invalid_watch_request_is_refused_with_all_violations() {
     ];
     assert_eq!(fields, expected);
 
-    // However many are wrong, the answer fits into metadata.
+    // The status fits into the response metadata, even with 20,000 violations.
     let request = WatchAuditEntriesRequest {
         positions: vec![position("", 0); 20_000],
         ..Default::default()
@@ -157,13 +157,13 @@ async fn a_quiet_watch_gets_a_heartbeat() {
     let mut watcher = Watcher::start(stack.audit().await, now()).await.unwrap();
     let beat = watcher.next();
     tokio::pin!(beat);
-    let mut turned = 0;
+    let mut advanced = 0;
     let event = loop {
         tokio::select! {
             event = &mut beat => break event.unwrap(),
             () = tokio::time::sleep(Duration::from_millis(20)) => {
                 clock.advance(Duration::from_secs(1));
-                turned += 1;
+                advanced += 1;
             }
         }
     };
@@ -172,7 +172,7 @@ async fn a_quiet_watch_gets_a_heartbeat() {
     };
     let began = Timestamp::parse("2026-11-22T00:00:00Z").unwrap().to_offset_date_time();
     assert!(beat.time.unwrap().seconds >= began.unix_timestamp() + 15);
-    assert!(turned >= 15, "{turned}");
+    assert!(advanced >= 15, "{advanced}");
     stack.end().await;
 }
 
@@ -181,7 +181,7 @@ async fn a_shutdown_ends_watches_at_once_with_retry_info() {
     let mut stack = Stack::start_with("server.shutdown_grace = \"50s\"\n").await;
     let mut watcher = Watcher::start(stack.audit().await, now()).await.unwrap();
     let stopped = tokio::time::timeout(Duration::from_secs(20), stack.stop_server()).await;
-    stopped.expect("the watch does not hold it up");
+    stopped.expect("the watch does not delay the shutdown");
     let status = watcher.next().await.unwrap_err();
     assert_eq!(
         (status.code(), reason(&status).as_str()),
@@ -197,9 +197,9 @@ async fn a_client_that_reads_nothing_does_not_delay_a_shutdown() {
     let watcher = Watcher::start(slow_audit(&stack).await, from_beginning())
         .await
         .unwrap();
-    grant_at_length(&stack, GRANTS).await;
+    grant_with_long_reasons(&stack, GRANTS).await;
     let stopped = tokio::time::timeout(Duration::from_secs(20), stack.stop_server()).await;
-    stopped.expect("the watch does not hold it up");
+    stopped.expect("the watch does not delay the shutdown");
     drop(watcher);
     stack.end().await;
 }
@@ -229,19 +229,19 @@ async fn five_hundred_watchers_all_get_an_entry() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_slow_client_delays_nobody_and_gets_every_entry() {
     let stack = Stack::start().await;
-    // Two connections: flow control is theirs.
+    // Two connections, because flow control is also per connection.
     let mut slow = Watcher::start(slow_audit(&stack).await, from_beginning())
         .await
         .unwrap();
-    let mut quick = Watcher::start(stack.audit().await, from_beginning()).await.unwrap();
+    let mut fast = Watcher::start(stack.audit().await, from_beginning()).await.unwrap();
     let reading = tokio::spawn(async move {
-        quick.until(ACCOUNT, 2 * GRANTS as u64).await;
-        quick
+        fast.until(ACCOUNT, 2 * GRANTS as u64).await;
+        fast
     });
-    grant_at_length(&stack, GRANTS).await;
-    let quick = within("the quick one is not held up", reading).await.unwrap();
+    grant_with_long_reasons(&stack, GRANTS).await;
+    let fast = within("the fast watch is not delayed", reading).await.unwrap();
     slow.until(ACCOUNT, 2 * GRANTS as u64).await;
-    assert_eq!(slow.canonical(ACCOUNT), quick.canonical(ACCOUNT));
+    assert_eq!(slow.canonical(ACCOUNT), fast.canonical(ACCOUNT));
     assert_eq!(slow.canonical(ACCOUNT), stack.lines(ACCOUNT).await);
     stack.end().await;
 }

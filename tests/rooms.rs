@@ -200,10 +200,10 @@ fn rooms_use_each_other_in_one_direction() {
         .iter()
         .map(|(room, uses)| (*room, uses.iter().copied().collect()))
         .collect();
-    let mut wrong = Vec::new();
+    let mut violations = Vec::new();
     for (room, file, code) in sources() {
         let Some(allowed) = allowed.get(room.as_str()) else {
-            wrong.push(format!("{}: the room {room} is not in the list", file.display()));
+            violations.push(format!("{}: the room {room} is not in the list", file.display()));
             continue;
         };
         for used in rooms_used(&code) {
@@ -212,11 +212,11 @@ fn rooms_use_each_other_in_one_direction() {
                 false => used.split("::").next().unwrap(),
             };
             if used != room && !allowed.contains(used) {
-                wrong.push(format!("{}: {room} may not use {used}", file.display()));
+                violations.push(format!("{}: {room} may not use {used}", file.display()));
             }
         }
     }
-    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(violations.is_empty(), "{}", violations.join("\n"));
 }
 
 /// `super::` can leave a room, and [`rooms_used`] sees only `crate::`.
@@ -252,15 +252,15 @@ fn the_list_of_rooms_has_no_cycle() {
 
 #[test]
 fn names_of_libraries_stay_in_their_rooms() {
-    let mut wrong = Vec::new();
+    let mut violations = Vec::new();
     for (room, file, code) in sources() {
         for (name, rooms) in RESTRICTED {
             if !rooms.contains(&room.split("::").next().unwrap()) && contains_name(&code, name) {
-                wrong.push(format!("{}: {name} may be used only in {rooms:?}", file.display()));
+                violations.push(format!("{}: {name} may be used only in {rooms:?}", file.display()));
             }
         }
     }
-    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(violations.is_empty(), "{}", violations.join("\n"));
 }
 
 #[test]

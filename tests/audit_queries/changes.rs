@@ -82,7 +82,7 @@ async fn a_page_of_changes_fetches_few_rows_besides_its_own() {
         ),
         ("in doubt", in_doubt, 1, 200),
     ];
-    let mut wrong = Vec::new();
+    let mut violations = Vec::new();
     for (name, filter, found, max_fetched) in cases {
         for order in [Order::NewestFirst, Order::OldestFirst] {
             let before = counters(&store).await;
@@ -95,9 +95,11 @@ async fn a_page_of_changes_fetches_few_rows_besides_its_own() {
             println!("{name:<40} {order:?}: {} found, {fetched} fetched", page.len());
             assert_eq!(page.len(), found, "{name}");
             if scans > 0 || fetched > max_fetched {
-                wrong.push(format!("{name}, {order:?}: {scans} scans, {fetched} fetched"));
+                violations.push(format!(
+                    "{name}, {order:?}: {scans} sequential scans, {fetched} rows fetched"
+                ));
             }
         }
     }
-    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(violations.is_empty(), "{}", violations.join("\n"));
 }

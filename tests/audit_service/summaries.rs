@@ -20,7 +20,7 @@ fn at(seconds: i64) -> Option<pbjson_types::Timestamp> {
     Some(pbjson_types::Timestamp { seconds, nanos: 0 })
 }
 
-/// A request for the whole days of all entries.
+/// A request from midnight before the first entry to midnight after the last one.
 fn days(entries: &[AuditEntry]) -> SummarizeAuditEntriesRequest {
     let first = entries.iter().map(second).min().unwrap();
     let last = entries.iter().map(second).max().unwrap();

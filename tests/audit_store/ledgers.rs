@@ -151,7 +151,7 @@ async fn a_batch_that_fails_leaves_no_lock_behind() {
     store.close().await;
 }
 
-/// Work on a change that a manual statement has ended. The committer never makes this state.
+/// Work on a change that a manual statement has ended. The committer never causes this state.
 async fn work_on_ended_change(store: &mut Store) -> Work {
     let opened = Command::Open(intent(key(ACCOUNT, OTHER), Action::Grant, "ann"));
     store.committer.commit(opened).await.unwrap();

@@ -76,7 +76,7 @@ pub(crate) fn watch_from(positions: &Positions, start: Start) -> WatchAuditEntri
 impl Watcher {
     /// Starts a watch, and reads its first message.
     pub(crate) async fn start(mut audit: AuditClient, request: WatchAuditEntriesRequest) -> Result<Self, Status> {
-        let mut stream = within("the watch begins", audit.watch_audit_entries(as_tester(request)))
+        let mut stream = within("the watch starts", audit.watch_audit_entries(as_tester(request)))
             .await?
             .into_inner();
         let first = within("the first message comes", stream.message()).await?.unwrap();
@@ -96,7 +96,7 @@ impl Watcher {
 
     /// Waits for the next message.
     pub(crate) async fn next(&mut self) -> Result<Event, Status> {
-        let message = within("something is sent", self.stream.message()).await?;
+        let message = within("the next message comes", self.stream.message()).await?;
         let event = message.expect("the server ends a watch with a status").event.unwrap();
         if let Event::Entries(entries) = &event {
             assert!(!entries.entries.is_empty());
@@ -144,7 +144,7 @@ pub(crate) async fn export(mut audit: AuditClient, request: ExportAuditEntriesRe
         lines: Vec::new(),
         hashes: Vec::new(),
     };
-    while let Some(message) = within("an export goes on", stream.message()).await? {
+    while let Some(message) = within("the export continues", stream.message()).await? {
         let Some(Part::Lines(lines)) = message.part else {
             panic!("{message:?}")
         };

@@ -54,7 +54,7 @@ async fn proofs_across_tiles_verify_against_the_lines() {
     let lines = stack.lines(ACCOUNT).await;
     let roots = roots(&lines);
     let mut audit = stack.audit().await;
-    let mut dice = fastrand::Rng::with_seed(7);
+    let mut random = fastrand::Rng::with_seed(7);
 
     let mut asked = BTreeSet::from([
         (0, 1),
@@ -66,8 +66,8 @@ async fn proofs_across_tiles_verify_against_the_lines() {
         (0, size),
     ]);
     asked.extend((0..40).map(|_| {
-        let size = dice.u64(1..=size);
-        (dice.u64(..size), size)
+        let size = random.u64(1..=size);
+        (random.u64(..size), size)
     }));
     for (index, size) in asked {
         let proof = audit
@@ -89,8 +89,8 @@ async fn proofs_across_tiles_verify_against_the_lines() {
 
     let mut asked = BTreeSet::from([(1, size), (255, 256), (256, 257), (256, size), (size, size), (1, 1)]);
     asked.extend((0..40).map(|_| {
-        let second = dice.u64(1..=size);
-        (dice.u64(1..=second), second)
+        let second = random.u64(1..=size);
+        (random.u64(1..=second), second)
     }));
     for (first, second) in asked {
         let proof = audit

@@ -11,7 +11,7 @@ use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 use tonic_types::StatusExt;
 use uuid::Uuid;
 
-/// Long enough for a change to be accepted. It expires while the fault holds the change.
+/// Long enough for a change to be accepted. It expires while a fault blocks the change.
 const CALL_DEADLINE: Duration = Duration::from_secs(2);
 
 #[tokio::test]

@@ -46,7 +46,11 @@ async fn list(client: &mut Client, request: ListChangesRequest) -> Result<(Vec<C
 }
 
 /// Reads all pages, and runs `between` after each.
-async fn walk(client: &mut Client, mut request: ListChangesRequest, mut between: impl AsyncFnMut()) -> Vec<Change> {
+async fn read_all_pages(
+    client: &mut Client,
+    mut request: ListChangesRequest,
+    mut between: impl AsyncFnMut(),
+) -> Vec<Change> {
     let mut all = Vec::new();
     loop {
         let (changes, next) = list(client, request.clone()).await.unwrap();
@@ -90,7 +94,7 @@ async fn pages_over_several_accounts_return_each_change_once_while_changes_start
                 page_size: 7,
                 ..Default::default()
             };
-            let all = walk(&mut client, request, async || {}).await;
+            let all = read_all_pages(&mut client, request, async || {}).await;
             assert_eq!((all.len(), ids(&all).len()), (expected, expected));
             let mut positions: Vec<_> = all.iter().map(position).collect();
             if order == ChangeOrder::NewestFirst {
@@ -100,7 +104,7 @@ async fn pages_over_several_accounts_return_each_change_once_while_changes_start
         }
     }
 
-    // Changes that are accepted while paging are newer. A change that ends while paging makes no other change disappear.
+    // Changes that are accepted while paging are newer. A change that ends while paging hides no other change.
     let request = ListChangesRequest {
         states: vec![change::State::Pending.into()],
         page_size: 6,
@@ -108,7 +112,7 @@ async fn pages_over_several_accounts_return_each_change_once_while_changes_start
     };
     let mut other = stack.client().await;
     let mut number = 0;
-    let all = walk(&mut client, request, async || {
+    let all = read_all_pages(&mut client, request, async || {
         number += 1;
         let mut granted = grant();
         granted.shared_account_id = format!("6000000000{number:02}");

@@ -1,7 +1,7 @@
 //! Failures of Postgres: refused connections, no answers, connections cut during a statement or around COMMIT, lock conflicts,
 //! and a failover.
 //!
-//! The simulator's log shows which calls AWS got. The tests read the recorded rows over a connection without the proxy.
+//! The simulator's log shows which calls reached AWS. The tests read the recorded rows over a connection without the proxy.
 
 use std::time::Duration;
 

@@ -355,7 +355,7 @@ async fn revoking_a_share_of_a_deleted_image_succeeds_and_ends_the_share() {
         .unwrap();
     assert_eq!(open, 0, "no share is open");
 
-    // A revoke of a share that is not on record fails: the image id is probably wrong.
+    // A revoke of a share that was never recorded fails, because the image id is probably wrong.
     let mut other = revoke();
     other.shared_account_id = OTHER_RECIPIENT.into();
     let refused = client.revoke_share_permission(as_tester(other)).await.unwrap_err();

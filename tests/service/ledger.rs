@@ -23,14 +23,14 @@ async fn the_root_covers_every_entry_and_the_index_has_no_gap() {
         let _ = call.await.unwrap();
     }
     for account in [ACCOUNT, OTHER_ACCOUNT] {
-        assert_ledger_is_whole(&stack, account).await;
+        assert_ledger_is_consistent(&stack, account).await;
     }
     assert_eq!(stack.ledger(OTHER_ACCOUNT).await.len(), 8);
     assert_eq!(stack.ledger(ACCOUNT).await.len(), 32);
     stack.end().await;
 }
 
-async fn assert_ledger_is_whole(stack: &Stack, account: &str) {
+async fn assert_ledger_is_consistent(stack: &Stack, account: &str) {
     let rows =
         sqlx::query("SELECT log_index, leaf_hash, entry FROM audit_entry WHERE account_id = $1 ORDER BY log_index")
             .bind(account)

@@ -46,7 +46,7 @@ async fn a_notification_alone_wakes_a_waiter() {
 #[tokio::test]
 async fn polling_finds_a_change_without_a_notification() {
     let stack = Stack::start().await;
-    let (stack, change) = left_pending(stack).await;
+    let (stack, change) = pending_change_without_server(stack).await;
     let remote = RemoteWaiters::start(&stack, Clock::system()).await;
     let mut waiter = remote.wait_for(change);
     wait_for_listeners(&stack, 1).await;
@@ -62,7 +62,7 @@ async fn polling_finds_a_change_without_a_notification() {
 #[tokio::test]
 async fn notifications_of_other_changes_do_not_delay_polling() {
     let stack = Stack::start().await;
-    let (stack, change) = left_pending(stack).await;
+    let (stack, change) = pending_change_without_server(stack).await;
     let remote = RemoteWaiters::start(&stack, Clock::system()).await;
     let mut waiter = remote.wait_for(change);
     wait_for_listeners(&stack, 1).await;
@@ -161,7 +161,7 @@ async fn wait_for_listeners(stack: &Stack, count: i64) {
 }
 
 /// An accepted change, after its server has stopped.
-async fn left_pending(mut stack: Stack) -> (Stack, Uuid) {
+async fn pending_change_without_server(mut stack: Stack) -> (Stack, Uuid) {
     stack.hold();
     let call = spawn_grant(stack.client().await, grant());
     stack.wait_for_calls(UPDATE, 1).await;

@@ -163,22 +163,22 @@ fn faults() -> [(Effect, f64); 4] {
 
 /// Sends random grants and revokes. Each request goes to both servers at the same time.
 async fn send_random_requests(mut servers: [Client; 2], seed: u64) {
-    let mut dice = fastrand::Rng::with_seed(seed);
+    let mut random = fastrand::Rng::with_seed(seed);
     for _ in 0..REQUESTS {
-        let (granted, request) = (dice.bool(), any_request(&mut dice));
+        let (granted, request) = (random.bool(), any_request(&mut random));
         let [first, other] = &mut servers;
         let (one, two) = tokio::join!(send(first, granted, request.clone()), send(other, granted, request),);
         assert_eq!(one, two, "one request id has one change");
-        if dice.bool() {
+        if random.bool() {
             servers.swap(0, 1);
         }
     }
 }
 
-fn any_request(dice: &mut fastrand::Rng) -> GrantSharePermissionRequest {
+fn any_request(random: &mut fastrand::Rng) -> GrantSharePermissionRequest {
     let mut request = grant();
-    request.request_id = Uuid::from_u128(dice.u128(..)).to_string();
-    request.shared_account_id = [RECIPIENT, OTHER_RECIPIENT][dice.usize(..2)].into();
+    request.request_id = Uuid::from_u128(random.u128(..)).to_string();
+    request.shared_account_id = [RECIPIENT, OTHER_RECIPIENT][random.usize(..2)].into();
     request
 }
 

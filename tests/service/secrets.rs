@@ -38,7 +38,7 @@ fn assert_no_secret(what: &str, text: &str, secrets: &[String]) {
 }
 
 /// A call with a token, on a connection with a certificate.
-async fn ask(address: &str, tls: ClientTlsConfig, token: &str) -> Result<(), Status> {
+async fn list_images(address: &str, tls: ClientTlsConfig, token: &str) -> Result<(), Status> {
     let channel = Channel::from_shared(address.replace("http://127.0.0.1", "https://localhost")).unwrap();
     let channel = channel.tls_config(tls).unwrap().connect_lazy();
     let mut request = Request::new(ListImagesRequest {
@@ -123,22 +123,22 @@ server.tls.client_auth = \"optional\"
     let address = served.address.clone();
     let tls = || ClientTlsConfig::new().ca_certificate(Certificate::from_pem(&authority.pem));
     let identified = || tls().identity(Identity::from_pem(&client.certificate, &client.key));
-    let asking = async {
+    let calls = async {
         let mut statuses = String::new();
-        ask(&address, tls(), &good).await.unwrap();
-        ask(&address, identified(), &good).await.unwrap();
+        list_images(&address, tls(), &good).await.unwrap();
+        list_images(&address, identified(), &good).await.unwrap();
         for (tls, token) in [
             (tls(), &expired),
             (identified(), &forged),
             (tls(), &"hunter2".to_owned()),
         ] {
-            statuses.push_str(&format!("{:?}\n", ask(&address, tls, token).await.unwrap_err()));
+            statuses.push_str(&format!("{:?}\n", list_images(&address, tls, token).await.unwrap_err()));
         }
         statuses
     };
     let mut log = String::new();
     let statuses = tokio::select! {
-        statuses = asking => statuses,
+        statuses = calls => statuses,
         () = async { while let Ok(Some(line)) = served.log.next_line().await { log.push_str(&line); log.push('\n'); } } => {
             panic!("the log ended")
         }

@@ -114,7 +114,7 @@ async fn callers_of_a_stopping_server_get_outcomes_from_another_server() {
             (info.reason.as_str(), refused.code()),
             ("SERVER_STOPPING", Code::Unavailable)
         ),
-        // The connection was closed before the call was sent. The client library made this status.
+        // The connection was closed before the call was sent. This status comes from the client library.
         None => assert!(
             matches!(refused.code(), Code::Unavailable | Code::Cancelled),
             "{refused:?}"

@@ -368,7 +368,7 @@ async fn a_batch_with_a_deadlock_is_run_again() {
     proxied.proxy.cut();
     let mut other = OtherSession::begin(&proxied.stack).await;
     other.run("SELECT 1 FROM share_permission FOR UPDATE").await;
-    // Postgres aborts the session that detects the deadlock. This session never looks, so the server's session is aborted.
+    // Postgres aborts the session that detects the deadlock. This session never checks, so the server's session is aborted.
     other.run("SET LOCAL deadlock_timeout = '1h'").await;
 
     let revoking = proxied.spawn_revoke().await;

@@ -1,5 +1,5 @@
-//! The rooms depend on each other in one direction, and names that belong to a room stay in it. Cargo enforces what the
-//! packages under `crates/` depend on.
+//! Rooms (the modules under `src`) depend on each other in one direction, and some libraries may be used in one room only.
+//! Cargo enforces the dependencies of the packages under `crates/`.
 
 #![allow(clippy::unwrap_used, reason = "tests fail so")]
 
@@ -9,7 +9,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// What each room may use of ours. ARCHITECTURE.md draws it.
+/// The rooms that each room may use. ARCHITECTURE.md has the picture.
 const MAY_USE: &[(&str, &[&str])] = &[
     ("domain", &["ledger"]),
     ("proto", &[]),
@@ -36,7 +36,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "store::upkeep",
         ],
     ),
-    // The rooms inside `store`; for all others it is one room.
+    // The rooms inside `store`. Rooms outside it see it as one room.
     ("store::error", &["ledger"]),
     ("store::connection", &["store::error", "clock", "config", "telemetry"]),
     ("store::rows", &["store::error", "domain", "ledger"]),
@@ -170,15 +170,15 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ),
 ];
 
-/// Names of libraries that belong to rooms.
-const LOCKED: &[(&str, &[&str])] = &[
+/// Libraries and calls, and the rooms that may use them.
+const RESTRICTED: &[(&str, &[&str])] = &[
     ("sqlx", &["store"]),
     ("aws_sdk_", &["workspaces"]),
     ("aws_config", &["workspaces"]),
     ("aws_smithy_", &["workspaces"]),
     ("aws_types", &["workspaces"]),
     ("aws_credential_types", &["workspaces"]),
-    // The exporter's own metadata and TLS are tonic's.
+    // The exporter in `telemetry` takes its metadata and TLS settings as tonic types.
     ("tonic", &["grpc", "proto", "cli", "telemetry"]),
     ("opentelemetry", &["telemetry"]),
     ("rustls::", &["edge"]),
@@ -189,7 +189,7 @@ const LOCKED: &[(&str, &[&str])] = &[
     ("tracing_opentelemetry", &["telemetry"]),
     ("prometheus", &["telemetry"]),
     ("SystemTime::now", &["clock"]),
-    // Rooms call them `ledger` and `client`, so that the list above holds.
+    // Rooms use these packages as `crate::ledger` and `crate::client`, so that the list above covers them.
     ("sharewarden_ledger::", &[]),
     ("sharewarden_client::", &["proto"]),
 ];
@@ -200,10 +200,10 @@ fn rooms_use_each_other_in_one_direction() {
         .iter()
         .map(|(room, uses)| (*room, uses.iter().copied().collect()))
         .collect();
-    let mut wrong = Vec::new();
+    let mut violations = Vec::new();
     for (room, file, code) in sources() {
         let Some(allowed) = allowed.get(room.as_str()) else {
-            wrong.push(format!("{}: the room {room} is not in the list", file.display()));
+            violations.push(format!("{}: the room {room} is not in the list", file.display()));
             continue;
         };
         for used in rooms_used(&code) {
@@ -212,14 +212,14 @@ fn rooms_use_each_other_in_one_direction() {
                 false => used.split("::").next().unwrap(),
             };
             if used != room && !allowed.contains(used) {
-                wrong.push(format!("{}: {room} may not use {used}", file.display()));
+                violations.push(format!("{}: {room} may not use {used}", file.display()));
             }
         }
     }
-    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(violations.is_empty(), "{}", violations.join("\n"));
 }
 
-/// `super` would be a way out of a room that the reader of `crate::` does not see.
+/// `super::` can leave a room, and [`rooms_used`] sees only `crate::`.
 #[test]
 fn rooms_inside_the_store_are_entered_by_their_full_path() {
     for (room, file, code) in sources() {
@@ -236,7 +236,7 @@ fn rooms_inside_the_store_are_entered_by_their_full_path() {
 }
 
 #[test]
-fn the_list_of_rooms_has_no_circle() {
+fn the_list_of_rooms_has_no_cycle() {
     let uses: BTreeMap<_, _> = MAY_USE.iter().copied().collect();
     let mut settled: BTreeSet<&str> = BTreeSet::new();
     while settled.len() < uses.len() {
@@ -245,33 +245,33 @@ fn the_list_of_rooms_has_no_circle() {
             .filter(|(room, uses)| !settled.contains(*room) && uses.iter().all(|used| settled.contains(used)))
             .map(|(room, _)| *room)
             .collect();
-        assert!(!next.is_empty(), "a circle among the rooms that are not in {settled:?}");
+        assert!(!next.is_empty(), "a cycle among the rooms that are not in {settled:?}");
         settled.extend(next);
     }
 }
 
 #[test]
 fn names_of_libraries_stay_in_their_rooms() {
-    let mut wrong = Vec::new();
+    let mut violations = Vec::new();
     for (room, file, code) in sources() {
-        for (name, rooms) in LOCKED {
-            if !rooms.contains(&room.split("::").next().unwrap()) && names(&code, name) {
-                wrong.push(format!("{}: {name} belongs to {rooms:?}", file.display()));
+        for (name, rooms) in RESTRICTED {
+            if !rooms.contains(&room.split("::").next().unwrap()) && contains_name(&code, name) {
+                violations.push(format!("{}: {name} may be used only in {rooms:?}", file.display()));
             }
         }
     }
-    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(violations.is_empty(), "{}", violations.join("\n"));
 }
 
 #[test]
-fn the_reader_of_edges_sees_every_way_to_write_one() {
+fn every_form_of_use_is_recognized() {
     let code = "use crate::{\n    clock::Clock,\n    domain::{id::{A, B}, change},\n};\nlet x = crate::store::due::due(y);\npub(in crate::config) fn z() {}";
     let expected = ["clock", "domain", "store::due"].map(String::from);
     assert_eq!(rooms_used(code), BTreeSet::from(expected));
     let code = "use crate::{clock::Clock, store::{Database, audit::{self, Order}, error::StoreError}};";
     let expected = ["clock", "store", "store::audit", "store::error"].map(String::from);
     assert_eq!(rooms_used(code), BTreeSet::from(expected));
-    assert!(names("use sqlx::PgPool;", "sqlx") && !names("let mysqlx = 1;", "sqlx"));
+    assert!(contains_name("use sqlx::PgPool;", "sqlx") && !contains_name("let mysqlx = 1;", "sqlx"));
 }
 
 /// Every source file of the library, with its room and its code without comments.
@@ -304,14 +304,14 @@ fn sources() -> Vec<(String, PathBuf, String)> {
             }
         }
     }
-    assert!(sources.len() > 50, "the sources were found");
+    assert!(sources.len() > 50, "too few source files were found");
     sources
 }
 
-/// The rooms that are named after `crate::` and `crate::store::`, also in a group.
+/// The rooms that the code uses through `crate::` and `crate::store::`, also in groups.
 fn rooms_used(code: &str) -> BTreeSet<String> {
     code.match_indices("crate::")
-        // A visibility is no use.
+        // `pub(in crate::…)` is a visibility, not a use.
         .filter(|(at, _)| !code[..*at].ends_with("in "))
         .flat_map(|(at, _)| items(&code[at + "crate::".len()..]))
         .flat_map(|item| match item.strip_prefix("store::") {
@@ -324,7 +324,7 @@ fn rooms_used(code: &str) -> BTreeSet<String> {
         .collect()
 }
 
-/// What a path goes on with: one item, or those of a group.
+/// The items after a path: one item, or the items of a group.
 fn items(rest: &str) -> Vec<String> {
     match rest.strip_prefix('{') {
         None => vec![rest.to_owned()],
@@ -361,8 +361,8 @@ fn identifier(text: &str) -> Option<String> {
     (!name.is_empty()).then_some(name)
 }
 
-/// True when the name stands at the beginning of a word.
-fn names(code: &str, name: &str) -> bool {
+/// True if the name occurs at the start of a word.
+fn contains_name(code: &str, name: &str) -> bool {
     code.match_indices(name).any(|(at, _)| {
         let before = code[..at].chars().next_back();
         !before.is_some_and(|c| c.is_ascii_alphanumeric() || c == '_')

@@ -1,4 +1,4 @@
-//! A month is deleted: nobody can read its reasons any more, and every proof still holds.
+//! Deletion of a month: its reasons, tickets and principals are gone, and every proof still verifies.
 
 use std::process::Command;
 
@@ -20,7 +20,7 @@ use crate::history::{archive, audit, months_ago, options, service, sizes};
 
 const PERSON: &str = "Erika-Mustermann";
 
-/// Runs the document's statements on a month, as an owner does.
+/// Runs `docs/delete_month.sql` for a month, as the owner.
 fn delete(stack: &Stack, month: &str) -> Result<(), String> {
     let psql = Command::new("psql")
         .args(["--no-psqlrc", "--quiet", stack.database.url(), "-v"])
@@ -33,8 +33,8 @@ fn delete(stack: &Stack, month: &str) -> Result<(), String> {
     }
 }
 
-/// The tables that contain a text, and the number of rows.
-async fn found(stack: &Stack, text: &str) -> Vec<(String, i64)> {
+/// The tables that contain a text, with the number of rows.
+async fn tables_with(stack: &Stack, text: &str) -> Vec<(String, i64)> {
     let tables: Vec<String> = sqlx::query_scalar(
         "SELECT oid::regclass::text FROM pg_class
          WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace ORDER BY 1",
@@ -57,8 +57,8 @@ async fn found(stack: &Stack, text: &str) -> Vec<(String, i64)> {
     found
 }
 
-/// A change of that month, with what a person wrote into it.
-async fn change_of(stack: &Stack, month: &str) -> String {
+/// Inserts a change of that month with personal data, and returns its request id.
+async fn insert_change(stack: &Stack, month: &str) -> String {
     let request = uuid::Uuid::new_v4().to_string();
     let at = format!("{month}-15T12:00:00Z");
     let mut intent = Intent {
@@ -101,7 +101,7 @@ async fn change_of(stack: &Stack, month: &str) -> String {
     request
 }
 
-/// The same request again, by the same person.
+/// Sends the same request again, from the same principal.
 async fn replay(stack: &Stack, request_id: &str) -> Result<GrantSharePermissionResponse, Status> {
     let mut request = as_tester(GrantSharePermissionRequest {
         request_id: request_id.into(),
@@ -114,7 +114,7 @@ async fn replay(stack: &Stack, request_id: &str) -> Result<GrantSharePermissionR
     Ok(response.into_inner())
 }
 
-/// The roots of the three longest ledgers when they had half of their entries, and today, with the proof that one leads to the other.
+/// Consistency proofs of the three longest ledgers, each from half of its size to its current size.
 async fn proofs(stack: &Stack) -> Vec<GetConsistencyProofResponse> {
     let mut proofs = Vec::new();
     for (account_id, size) in sizes(stack).await.into_iter().take(3) {
@@ -135,14 +135,14 @@ fn hash(bytes: &[u8]) -> Hash {
 }
 
 #[tokio::test]
-async fn a_deleted_month_leaves_no_reason_ticket_or_principal_and_every_proof_holds() {
+async fn a_deleted_month_leaves_no_reason_ticket_or_principal_and_every_proof_verifies() {
     let (stack, folder) = (service().await, tempfile::tempdir().unwrap());
     let (gone, month) = (months_ago(3), months_ago(3).to_string());
-    let request = change_of(&stack, &month).await;
-    assert_eq!(found(&stack, PERSON).await.len(), 5);
+    let request = insert_change(&stack, &month).await;
+    assert_eq!(tables_with(&stack, PERSON).await.len(), 5);
     assert!(
         replay(&stack, &request).await.unwrap().replayed,
-        "before the deletion it is a replay"
+        "before the deletion the request is a replay"
     );
     let kept_roots = proofs(&stack).await;
 
@@ -150,7 +150,11 @@ async fn a_deleted_month_leaves_no_reason_ticket_or_principal_and_every_proof_ho
     assert!(refused.contains("is not archived"), "{refused}");
     let refused = delete(&stack, "2026-1").unwrap_err();
     assert!(refused.contains("must be YYYY-MM"), "{refused}");
-    assert_eq!(found(&stack, PERSON).await.len(), 5, "a refusal changes nothing");
+    assert_eq!(
+        tables_with(&stack, PERSON).await.len(),
+        5,
+        "a refused deletion changes nothing"
+    );
 
     let kept = Options {
         then: Detached::Kept,
@@ -159,25 +163,31 @@ async fn a_deleted_month_leaves_no_reason_ticket_or_principal_and_every_proof_ho
     archive(&stack, &kept).await.unwrap();
     let table = format!("audit_entry_{}", month.replace('-', "_"));
     assert!(
-        found(&stack, "reason").await.iter().any(|(name, _)| *name == table),
-        "detached"
+        tables_with(&stack, "reason")
+            .await
+            .iter()
+            .any(|(name, _)| *name == table),
+        "the month is detached"
     );
     for _ in 0..2 {
         delete(&stack, &month).unwrap();
     }
     for text in [PERSON, "her illness", "PERSON-7"] {
-        assert_eq!(found(&stack, text).await, [], "{text}");
+        assert_eq!(tables_with(&stack, text).await, [], "{text}");
     }
     assert!(
-        !found(&stack, "reason").await.iter().any(|(name, _)| *name == table),
+        !tables_with(&stack, "reason")
+            .await
+            .iter()
+            .any(|(name, _)| *name == table),
         "{gone:?}"
     );
 
-    // The request id still acts once only.
+    // The request id cannot be used again.
     let refused = replay(&stack, &request).await.unwrap_err();
     assert_eq!(reason(&refused), "REQUEST_ID_REUSED");
 
-    // What is left leads from the roots that somebody kept to those of today.
+    // The remaining hashes prove consistency between the roots from before the deletion.
     let after = proofs(&stack).await;
     for (kept, proof) in kept_roots.iter().zip(&after) {
         let (first, second) = (hash(&kept.first_root_hash), hash(&kept.second_root_hash));

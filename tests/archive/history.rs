@@ -1,4 +1,4 @@
-//! A service with a history of a year, and the months of it.
+//! A service with a history of one year, and helpers for its months.
 
 use std::path::{Path, PathBuf};
 
@@ -17,10 +17,11 @@ use sharewarden_testkit::{
 };
 use tonic::transport::Channel;
 
-/// Enough for full tiles in the longest ledger, and for ledgers of a few entries.
+/// The longest ledger gets full tiles, and others have only a few entries.
 const ENTRIES: u64 = 8000;
 
-/// A service whose ledgers have a year behind them, under checkpoints. Every other entry is of a kind that this build does not know.
+/// A service with a year of entries in its ledgers and a checkpoint for each. This build does not know the kinds of half of the
+/// entries.
 pub(crate) async fn service() -> Stack {
     let stack = Stack::start().await;
     load::load(&stack.pool, ENTRIES, Clock::system().now(), load::Kinds::AndUnknown).await;
@@ -47,7 +48,7 @@ pub(crate) async fn audit(stack: &Stack) -> AuditServiceClient<Channel> {
         .unwrap()
 }
 
-/// The month that is so many months before this one.
+/// The month that is `months` before the current one.
 pub(crate) fn months_ago(months: u32) -> Month {
     let mut month = Month::of(Clock::system().now());
     for _ in 0..months {
@@ -66,15 +67,15 @@ pub(crate) fn options(before: Month, to: &Path) -> Options {
     }
 }
 
-/// Archives, and tells which files were written.
+/// Archives, and returns the written files.
 pub(crate) async fn archive(stack: &Stack, options: &Options) -> Result<Vec<PathBuf>, server::ServerError> {
     let mut files = Vec::new();
-    let told = |event| {
+    let on_event = |event| {
         if let Event::Written { file, .. } = event {
             files.push(file);
         }
     };
-    server::archive(&configuration(stack), options, told).await?;
+    server::archive(&configuration(stack), options, on_event).await?;
     Ok(files)
 }
 
@@ -91,7 +92,7 @@ pub(crate) fn key(stack: &Stack) -> VerifierKey {
         .verifier_key()
 }
 
-/// Reads a file as an auditor does, who has nothing but the key.
+/// Verifies a file with nothing but the key, as an auditor does.
 pub(crate) fn verify(file: &Path, key: VerifierKey) -> VerifiedRange {
     let packed = flate2::read::GzDecoder::new(std::fs::File::open(file).unwrap());
     let text = std::io::read_to_string(packed).unwrap();

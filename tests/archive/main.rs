@@ -1,8 +1,8 @@
-//! Old months go into files, and what they held can still be proven, asked for and gone on from.
+//! Archived months: the files verify, proofs of their entries still work, and ledgers continue after them.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests fail so")]
 
-mod after;
+mod archived;
 mod deletion;
 mod history;
 mod refusals;

@@ -1,4 +1,4 @@
-//! What is not archived, and that nothing is half done then.
+//! Refused archives: nothing is archived in part.
 
 use sharewarden::{archive, server::ServerError};
 use sharewarden_testkit::stack::{ACCOUNT, Stack};
@@ -13,12 +13,12 @@ async fn partitions(stack: &Stack) -> i64 {
 }
 
 #[tokio::test]
-async fn an_entry_that_was_changed_or_removed_keeps_its_month_in_the_table() {
+async fn a_month_with_a_changed_or_removed_entry_is_not_archived() {
     let (stack, folder) = (service().await, tempfile::tempdir().unwrap());
     let before = partitions(&stack).await;
     for (statement, words) in [
         (
-            // Of a kind that this build does not know.
+            // The entry's kind is unknown to this build.
             "UPDATE audit_entry SET entry = replace(entry, '[1,2]', '[1,3]') WHERE account_id = '111122223333' AND log_index = 7",
             "entry 7:",
         ),
@@ -35,16 +35,16 @@ async fn an_entry_that_was_changed_or_removed_keeps_its_month_in_the_table() {
         assert!(text.contains(ACCOUNT), "{text}");
         assert!(text.contains(words), "{text}");
         assert_eq!(partitions(&stack).await, before);
-        let noted: i64 = sqlx::query_scalar("SELECT count(*) FROM audit_archive")
+        let recorded: i64 = sqlx::query_scalar("SELECT count(*) FROM audit_archive")
             .fetch_one(&stack.pool)
             .await
             .unwrap();
-        assert_eq!(noted, 0);
+        assert_eq!(recorded, 0);
     }
     stack.end().await;
 }
 
-/// What was archived of the account: one past the last entry.
+/// The index after the account's last archived entry, or 0.
 async fn archived_to(stack: &Stack) -> i64 {
     sqlx::query_scalar("SELECT coalesce(max(end_index), 0) FROM audit_archive WHERE account_id = $1")
         .bind(ACCOUNT)
@@ -53,8 +53,8 @@ async fn archived_to(stack: &Stack) -> i64 {
         .unwrap()
 }
 
-/// Archives while an entry is gone, and puts it back.
-async fn refused_without(stack: &Stack, options: &archive::Options, log_index: i64) {
+/// Checks that an archive is refused while an entry is missing, and restores the entry.
+async fn assert_refused_without(stack: &Stack, options: &archive::Options, log_index: i64) {
     let entry = format!("FROM audit_entry WHERE account_id = '{ACCOUNT}' AND log_index = {log_index}");
     stack.tamper(&format!("CREATE TABLE taken AS SELECT * {entry}")).await;
     stack.tamper(&format!("DELETE {entry}")).await;
@@ -66,7 +66,7 @@ async fn refused_without(stack: &Stack, options: &archive::Options, log_index: i
 }
 
 #[tokio::test]
-async fn an_entry_that_was_removed_at_the_edge_of_a_month_is_missed_from_either_side() {
+async fn an_entry_removed_at_a_month_boundary_is_detected_from_both_sides() {
     let (stack, folder) = (service().await, tempfile::tempdir().unwrap());
     // The account's first entry of the second month of its history.
     let edge: i64 = sqlx::query_scalar(
@@ -81,17 +81,17 @@ async fn an_entry_that_was_removed_at_the_edge_of_a_month_is_missed_from_either_
     .unwrap();
     let all = options(months_ago(2), folder.path());
     for missing in [0, edge - 1, edge] {
-        refused_without(&stack, &all, missing).await;
+        assert_refused_without(&stack, &all, missing).await;
         assert_eq!(archived_to(&stack).await, 0, "without {missing}");
     }
-    // Month by month, until the edge is between a file and the table.
+    // Archives month by month until the edge is between a file and the table.
     for ago in (3..=13).rev() {
         if archived_to(&stack).await == 0 {
             archive(&stack, &options(months_ago(ago), folder.path())).await.unwrap();
         }
     }
     assert_eq!(archived_to(&stack).await, edge);
-    refused_without(&stack, &all, edge).await;
+    assert_refused_without(&stack, &all, edge).await;
     assert_eq!(archived_to(&stack).await, edge);
     stack.end().await;
 }
@@ -114,7 +114,7 @@ async fn a_month_that_is_not_over_is_refused() {
 }
 
 #[tokio::test]
-async fn a_folder_that_cannot_be_written_leaves_everything_in_the_table() {
+async fn an_unwritable_folder_leaves_all_entries_in_the_table() {
     let (stack, folder) = (service().await, tempfile::tempdir().unwrap());
     let before = partitions(&stack).await;
     let file = folder.path().join("a-file");
@@ -126,7 +126,7 @@ async fn a_folder_that_cannot_be_written_leaves_everything_in_the_table() {
 }
 
 #[tokio::test]
-async fn a_file_that_holds_something_else_is_not_overwritten_and_one_of_an_interrupted_run_is() {
+async fn a_file_with_other_content_is_not_overwritten_and_one_from_an_interrupted_run_is() {
     let (stack, folder) = (service().await, tempfile::tempdir().unwrap());
     let before = partitions(&stack).await;
     let names: Vec<_> = (10..14)
@@ -146,7 +146,7 @@ async fn a_file_that_holds_something_else_is_not_overwritten_and_one_of_an_inter
         assert_eq!(std::fs::read(name).unwrap(), b"the only copy");
         std::fs::remove_file(name).unwrap();
     }
-    // The accounts before this one have files of the first month.
+    // The refused run has left files of accounts with smaller ids. This run overwrites them.
     let files = archive(&stack, &options(months_ago(9), folder.path())).await.unwrap();
     assert!(files.iter().any(|file| names.contains(file)), "{files:?}");
     stack.end().await;

@@ -1,4 +1,4 @@
-//! How a page of changes is found among many: what is pending does not cost what has ended.
+//! The cost of a page of changes: ended changes do not slow down queries for pending ones.
 
 use sharewarden::{
     domain::ChangeState,
@@ -12,7 +12,7 @@ use crate::{plans::close, store::Store};
 
 const PAGE: u32 = 50;
 
-/// 100,000 changes of 20 accounts that have ended, 200 that are pending, and one of these in doubt.
+/// Loads 100,000 changes of 20 accounts. 200 of them are pending, and one of these is in doubt.
 async fn load(store: &Store) {
     store
         .execute(
@@ -34,7 +34,7 @@ async fn load(store: &Store) {
     store.execute("VACUUM ANALYZE change, share_permission, ledger").await;
 }
 
-/// Whole scans, and rows fetched by way of indexes.
+/// The number of sequential scans, and of rows fetched through indexes.
 async fn counters(store: &Store) -> (i64, i64) {
     sqlx::query_as(
         "SELECT sum(seq_scan)::bigint, sum(coalesce(idx_tup_fetch, 0))::bigint
@@ -46,7 +46,7 @@ async fn counters(store: &Store) -> (i64, i64) {
 }
 
 #[tokio::test]
-async fn a_page_of_changes_reads_little_more_than_itself() {
+async fn a_page_of_changes_fetches_few_rows_besides_its_own() {
     let store = Store::new().await;
     load(&store).await;
     let none = ChangeFilter::default;
@@ -82,11 +82,11 @@ async fn a_page_of_changes_reads_little_more_than_itself() {
         ),
         ("in doubt", in_doubt, 1, 200),
     ];
-    let mut wrong = Vec::new();
-    for (name, filter, found, most) in cases {
+    let mut violations = Vec::new();
+    for (name, filter, found, max_fetched) in cases {
         for order in [Order::NewestFirst, Order::OldestFirst] {
             let before = counters(&store).await;
-            // What a connection did is sure to be counted when it has ended.
+            // Postgres reports the statistics of a connection at the latest when it ends.
             let database = store.connect(1);
             let page = changes(&database, &filter, order, None, PAGE).await.unwrap();
             close(&store, database).await;
@@ -94,10 +94,12 @@ async fn a_page_of_changes_reads_little_more_than_itself() {
             let (scans, fetched) = (after.0 - before.0, after.1 - before.1);
             println!("{name:<40} {order:?}: {} found, {fetched} fetched", page.len());
             assert_eq!(page.len(), found, "{name}");
-            if scans > 0 || fetched > most {
-                wrong.push(format!("{name}, {order:?}: {scans} scans, {fetched} fetched"));
+            if scans > 0 || fetched > max_fetched {
+                violations.push(format!(
+                    "{name}, {order:?}: {scans} sequential scans, {fetched} rows fetched"
+                ));
             }
         }
     }
-    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(violations.is_empty(), "{}", violations.join("\n"));
 }

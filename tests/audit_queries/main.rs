@@ -1,4 +1,4 @@
-//! The questions about the history, asked of Postgres and of a naive model in memory: both must say the same.
+//! Queries of the history. Each result from Postgres must be equal to that of a simple model in memory.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests fail so")]
 

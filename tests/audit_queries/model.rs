@@ -1,4 +1,4 @@
-//! Entries in memory, made at random, and filters applied to them one by one.
+//! Random entries in memory, and a filter that compares them one by one.
 
 use fastrand::Rng;
 use sharewarden::{
@@ -79,12 +79,12 @@ impl Row {
         self.kind.parse().unwrap()
     }
 
-    /// True if this build does not know its kind.
+    /// True if this build does not know the kind.
     pub(crate) fn is_unknown(&self) -> bool {
         EntryKind::parse(self.kind).is_none()
     }
 
-    /// The permission that it is about, if it is about one.
+    /// The permission that the entry is about, if any.
     pub(crate) fn key(&self) -> Option<PermissionKey> {
         Some(PermissionKey {
             account: self.account,
@@ -98,7 +98,7 @@ impl Row {
 /// Kinds that this build does not know.
 const UNKNOWN: [&str; 2] = ["test.invented", "test.other"];
 
-/// All kinds that the histories have, and one that they do not have.
+/// One of the kinds of the histories, or a kind that no history has.
 fn kind(number: usize) -> KindName {
     let names: Vec<_> = EntryKind::ALL.iter().map(|kind| kind.name()).collect();
     let more = [UNKNOWN[0], UNKNOWN[1], "test.nowhere"];
@@ -154,14 +154,14 @@ const TEXTS: [&str; 14] = [
     "% sure",
 ];
 
-/// The time `part` / 1000 into a month of 2026; or, before it, in 2019.
+/// A time in a month of 2026, after `part` / 1000 of 28 days. Month 0 is in 2019.
 pub(crate) fn time(month: u32, part: u64) -> Timestamp {
     let (year, month) = if month == 0 { (2019, 6) } else { (2026, month) };
     let start = Timestamp::parse(&format!("{year}-{month:02}-01T00:00:00Z")).unwrap();
     start + std::time::Duration::from_micros(28 * 24 * 3600 * 1000 * part + part % 2)
 }
 
-/// A history of so many entries over some accounts and months. Many are recorded at the same time.
+/// A history of `entries` entries over five accounts and six months. Many have the same time.
 pub(crate) fn history(random: &mut Rng, entries: usize) -> Vec<Row> {
     let mut times: Vec<_> = (0..entries)
         .map(|_| time(random.u32(0..6), random.u64(0..40) * 25))
@@ -208,43 +208,43 @@ pub(crate) fn row(random: &mut Rng, number: usize, log_index: u64, recorded_at: 
         text,
     };
     if random.u8(0..8) == 0 {
-        of_an_unknown_kind(random, row)
+        with_unknown_kind(random, row)
     } else {
         row
     }
 }
 
-/// Each column that it need not have is there or not, whatever the others are.
-fn of_an_unknown_kind(random: &mut Rng, row: Row) -> Row {
-    let mut there = || random.bool();
+/// Gives the row an unknown kind. Each optional column is kept or removed at random.
+fn with_unknown_kind(random: &mut Rng, row: Row) -> Row {
+    let mut keep = || random.bool();
     Row {
-        kind: UNKNOWN[usize::from(there())],
-        is_ranked: there(),
-        action: row.action.filter(|_| there()),
-        cause: row.cause.filter(|_| there()),
-        change: row.change.filter(|_| there()),
-        request: row.request.filter(|_| there()),
-        principal: row.principal.filter(|_| there()),
-        reason: row.reason.filter(|_| there()),
-        ticket: row.ticket.filter(|_| there()),
-        region: row.region.filter(|_| there()),
-        image: row.image.filter(|_| there()),
-        shared_account: row.shared_account.filter(|_| there()),
-        generation: there().then_some(2),
-        aws_request: row.aws_request.filter(|_| there()),
-        error_reason: there().then_some("SOMETHING_NEW"),
+        kind: UNKNOWN[usize::from(keep())],
+        is_ranked: keep(),
+        action: row.action.filter(|_| keep()),
+        cause: row.cause.filter(|_| keep()),
+        change: row.change.filter(|_| keep()),
+        request: row.request.filter(|_| keep()),
+        principal: row.principal.filter(|_| keep()),
+        reason: row.reason.filter(|_| keep()),
+        ticket: row.ticket.filter(|_| keep()),
+        region: row.region.filter(|_| keep()),
+        image: row.image.filter(|_| keep()),
+        shared_account: row.shared_account.filter(|_| keep()),
+        generation: keep().then_some(2),
+        aws_request: row.aws_request.filter(|_| keep()),
+        error_reason: keep().then_some("SOMETHING_NEW"),
         ..row
     }
 }
 
-/// Some of `all`, some of them twice.
+/// A random selection from `all` values, with possible duplicates.
 pub(crate) fn some<T>(random: &mut Rng, all: usize, make: impl Fn(usize) -> T) -> Vec<T> {
     (0..random.usize(1..=all + 1))
         .map(|_| make(random.usize(0..all)))
         .collect()
 }
 
-/// A filter with a few random fields, about things that exist and things that do not.
+/// A filter with a few random fields. Some of its values exist in the history, and some do not.
 pub(crate) fn filter(random: &mut Rng, rows: &[Row]) -> EntryFilter {
     let mut filter = EntryFilter::default();
     for _ in 0..random.usize(0..5) {
@@ -269,7 +269,7 @@ pub(crate) fn filter(random: &mut Rng, rows: &[Row]) -> EntryFilter {
     filter
 }
 
-/// Often just the time of an entry, or of the beginning of a month.
+/// A random time, often that of an entry or the start of a month.
 fn some_time(random: &mut Rng, rows: &[Row]) -> Timestamp {
     match random.u8(0..3) {
         0 => random.choice(rows).unwrap().recorded_at,

@@ -1,4 +1,4 @@
-//! Pages of entries.
+//! Pages of entries: contents, order and concurrent readers.
 
 use fastrand::Rng;
 use sharewarden::clock::Clock;
@@ -9,7 +9,7 @@ use crate::{
     store::Store,
 };
 
-/// A history that lies in several partitions; what has none of its own is in the default one.
+/// A history in several partitions. Entries of months without a partition are in the default one.
 async fn store_with_history(random: &mut Rng, entries: usize) -> (Store, Vec<Row>) {
     let store = Store::new().await;
     for month in ["2026-01", "2026-02", "2026-04"] {
@@ -46,7 +46,7 @@ async fn all_pages(store: &Store, filter: &EntryFilter, order: Order, limit: u32
 }
 
 #[tokio::test]
-async fn every_combination_of_filters_gives_what_the_model_gives() {
+async fn random_filter_combinations_match_the_model() {
     let mut random = Rng::with_seed(3);
     let (store, rows) = store_with_history(&mut random, 700).await;
     for round in 0..400 {
@@ -59,8 +59,8 @@ async fn every_combination_of_filters_gives_what_the_model_gives() {
     }
 }
 
-/// Each filter alone, with a value that one of these rows has.
-fn alone(rows: &[&Row]) -> Vec<EntryFilter> {
+/// One filter for each field, with a value that one of these rows has.
+fn single_filters(rows: &[&Row]) -> Vec<EntryFilter> {
     fn value<T>(rows: &[&Row], of: impl Fn(&Row) -> Option<T>) -> T {
         rows.iter()
             .find_map(|row| of(row))
@@ -138,13 +138,13 @@ fn alone(rows: &[&Row]) -> Vec<EntryFilter> {
 }
 
 #[tokio::test]
-async fn each_filter_alone_gives_what_the_model_gives() {
+async fn each_single_filter_matches_the_model() {
     let mut random = Rng::with_seed(4);
     let (store, rows) = store_with_history(&mut random, 300).await;
     let mut shuffled: Vec<_> = rows.iter().collect();
     random.shuffle(&mut shuffled);
     let (unknown, known): (Vec<_>, Vec<_>) = shuffled.into_iter().partition(|row| row.is_unknown());
-    for filter in alone(&known).into_iter().chain(alone(&unknown)) {
+    for filter in single_filters(&known).into_iter().chain(single_filters(&unknown)) {
         for order in [Order::NewestFirst, Order::OldestFirst] {
             let expected = sorted(rows.iter().filter(|row| matches(&filter, row)), order);
             assert_eq!(all_pages(&store, &filter, order, 50).await, expected, "{filter:?}");
@@ -153,7 +153,7 @@ async fn each_filter_alone_gives_what_the_model_gives() {
 }
 
 #[tokio::test]
-async fn a_walk_gives_what_was_there_at_its_start_once_whatever_is_added_meanwhile() {
+async fn paging_returns_each_initial_entry_once_while_entries_are_added() {
     let mut random = Rng::with_seed(5);
     let (store, mut rows) = store_with_history(&mut random, 300).await;
     let mut next_index = 1_000_000;
@@ -161,9 +161,9 @@ async fn a_walk_gives_what_was_there_at_its_start_once_whatever_is_added_meanwhi
         let filter = model::filter(&mut random, &rows);
         let order = some_order(&mut random);
         let before = sorted(rows.iter().filter(|row| matches(&filter, row)), order);
-        let mut walked: Vec<StoredEntry<'static>> = Vec::new();
+        let mut read: Vec<StoredEntry<'static>> = Vec::new();
         loop {
-            let after = walked.last().map(StoredEntry::position);
+            let after = read.last().map(StoredEntry::position);
             let page = entries(
                 &store.database,
                 &filter,
@@ -182,7 +182,7 @@ async fn a_walk_gives_what_was_there_at_its_start_once_whatever_is_added_meanwhi
                     store.insert(&added).await;
                     added
                 },
-                // One more reader, at the same time.
+                // A second reader at the same time.
                 entries(
                     &store.database,
                     &filter,
@@ -195,14 +195,14 @@ async fn a_walk_gives_what_was_there_at_its_start_once_whatever_is_added_meanwhi
             );
             rows.extend(adding);
             let full = page.len() == 20;
-            walked.extend(page);
+            read.extend(page);
             if !full {
                 break;
             }
         }
-        let old: Vec<_> = walked.iter().filter(|entry| before.contains(entry)).cloned().collect();
+        let old: Vec<_> = read.iter().filter(|entry| before.contains(entry)).cloned().collect();
         assert_eq!(old, before, "round {round}: {filter:?} {order:?}");
-        assert!(walked.is_sorted_by(|one, next| in_order(order, &one.position(), &next.position())));
+        assert!(read.is_sorted_by(|one, next| in_order(order, &one.position(), &next.position())));
     }
 }
 
@@ -224,12 +224,12 @@ fn some_new_rows(random: &mut Rng, next_index: &mut u64) -> Vec<Row> {
 }
 
 #[tokio::test]
-async fn a_permissions_history_is_its_entries_and_no_others() {
+async fn a_permissions_history_has_exactly_its_entries() {
     let mut random = Rng::with_seed(6);
     let (store, rows) = store_with_history(&mut random, 700).await;
     let all: Vec<_> = rows.iter().filter_map(Row::key).collect();
     let mut keys: Vec<_> = (0..60).map(|_| random.choice(&all).unwrap().clone()).collect();
-    // Few entries of unknown kinds have all the columns of a key: these are all of them.
+    // Few entries of unknown kinds have all columns of a key. All of these are added.
     let unknown = rows.iter().filter(|row| row.is_unknown());
     keys.extend(unknown.filter_map(Row::key));
     assert!(keys.len() > 60, "an entry of an unknown kind has a key");
@@ -278,7 +278,7 @@ async fn a_ledger_is_read_by_index() {
 }
 
 #[tokio::test]
-async fn nothing_is_found_where_there_is_nothing() {
+async fn an_empty_history_has_no_entries() {
     let store = Store::new().await;
     for order in [Order::NewestFirst, Order::OldestFirst] {
         let found = entries(
@@ -297,20 +297,20 @@ async fn nothing_is_found_where_there_is_nothing() {
     }
 }
 
-/// Connections are kept at hand for who comes next, each with the way of planning that was asked of it last: nobody may wait for
-/// one in vain, or read the worse for what it was used for before.
+/// The connection cache keeps each connection with the planner settings of its last query. Every query must get a connection, and
+/// earlier settings must not change its result.
 #[tokio::test]
-async fn many_at_once_on_few_connections_read_what_each_reads_alone() {
+async fn concurrent_queries_on_two_connections_return_correct_pages() {
     let mut random = Rng::with_seed(11);
     let (store, rows) = store_with_history(&mut random, 300).await;
-    let few = store.connect(2);
+    let small_pool = store.connect(2);
     let filters: Vec<_> = (0..120).map(|_| model::filter(&mut random, &rows)).collect();
     let read = |filter: &EntryFilter| {
-        let (few, filter) = (few.clone(), filter.clone());
+        let (small_pool, filter) = (small_pool.clone(), filter.clone());
         tokio::spawn(async move {
             let now = Clock::system().now();
             let make = |entry: StoredEntry<'_>| entry.into_owned();
-            let found = entries(&few, &filter, Order::NewestFirst, None, 50, now, make).await;
+            let found = entries(&small_pool, &filter, Order::NewestFirst, None, 50, now, make).await;
             found.unwrap().entries
         })
     };
@@ -320,5 +320,5 @@ async fn many_at_once_on_few_connections_read_what_each_reads_alone() {
         expected.truncate(50);
         assert_eq!(found.await.unwrap(), expected, "{filter:?}");
     }
-    few.close().await;
+    small_pool.close().await;
 }

@@ -1,4 +1,4 @@
-//! What was shared at a moment.
+//! The shares in effect at a point in time, archived ranges, and ledger sizes.
 
 use fastrand::Rng;
 use sharewarden::{
@@ -11,7 +11,7 @@ use crate::{
     store::Store,
 };
 
-/// Shares that begin and end one after the other, some at the same moment, some never.
+/// Consecutive shares of each permission. Some begin when another ends, and some have no end.
 fn shares(random: &mut Rng) -> Vec<Share> {
     let mut keys: Vec<_> = model::history(random, 120).iter().filter_map(Row::key).collect();
     keys.sort_unstable();
@@ -68,7 +68,7 @@ fn matches(filter: &ShareFilter, key: &PermissionKey) -> bool {
 }
 
 #[tokio::test]
-async fn who_could_copy_what_at_a_moment_is_what_the_model_says() {
+async fn shares_at_a_time_match_the_model() {
     let mut random = Rng::with_seed(8);
     let store = Store::new().await;
     let shares = shares(&mut random);
@@ -106,7 +106,7 @@ async fn who_could_copy_what_at_a_moment_is_what_the_model_says() {
 }
 
 #[tokio::test]
-async fn archived_history_is_found_by_account_and_time_and_index() {
+async fn archived_ranges_are_found_by_account_time_and_index() {
     let store = Store::new().await;
     for (number, start, end, from, to) in [(1, 0, 10, 1, 2), (1, 10, 30, 2, 3), (2, 0, 5, 1, 1)] {
         store
@@ -159,7 +159,7 @@ async fn archived_history_is_found_by_account_and_time_and_index() {
 }
 
 #[tokio::test]
-async fn the_sizes_of_ledgers_are_those_of_the_accounts_asked_about() {
+async fn ledger_sizes_are_returned_for_the_requested_accounts() {
     let mut random = Rng::with_seed(9);
     let store = Store::new().await;
     let rows = model::history(&mut random, 100);

@@ -1,4 +1,4 @@
-//! A database, its pool, and rows put into it.
+//! A database with its pool, and helpers that insert rows.
 
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ impl Store {
         }
     }
 
-    /// Another pool.
+    /// Opens another pool.
     pub(crate) fn connect(&self, max_connections: u32) -> Database {
         connect(&self.test, max_connections)
     }
@@ -36,7 +36,7 @@ impl Store {
             .unwrap();
     }
 
-    /// Makes the partition of a month, such as `2026-01`.
+    /// Creates the partition of a month, such as `2026-01`.
     pub(crate) async fn partition(&self, month: &str) {
         self.execute(format!("SELECT create_audit_partitions('{month}-01T00:00:00Z', 1)"))
             .await;
@@ -87,12 +87,12 @@ impl Store {
 }
 
 fn connect(test: &TestDatabase, max_connections: u32) -> Database {
-    let patience = Duration::from_secs(120);
+    let timeout = Duration::from_secs(120);
     let settings = DatabaseConfig {
         url: test.url().into(),
         max_connections,
-        acquire_timeout: patience,
-        statement_timeout: patience,
+        acquire_timeout: timeout,
+        statement_timeout: timeout,
     };
     Database::new(&settings, &Clock::system()).unwrap()
 }

@@ -1,4 +1,4 @@
-//! Counts and rankings.
+//! Counts and rankings, compared with the model.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -32,7 +32,7 @@ const INTERVALS: [Interval; 5] = [
 ];
 const RANKINGS: [Ranking; 3] = [Ranking::Principal, Ranking::Image, Ranking::SharedAccount];
 
-/// Entries that nothing has counted yet.
+/// A store with entries that are not in the summaries yet.
 async fn store_with(random: &mut Rng, entries: usize) -> (Store, Vec<Row>) {
     let store = Store::new().await;
     let rows = model::history(random, entries);
@@ -61,7 +61,7 @@ type Key = (
     Option<&'static str>,
 );
 
-fn counted(rows: &[Row], query: &CountQuery, limit: u32) -> Vec<Count> {
+fn model_counts(rows: &[Row], query: &CountQuery, limit: u32) -> Vec<Count> {
     fn any<T: PartialEq>(values: &[T], value: Option<&T>) -> bool {
         values.is_empty() || value.is_some_and(|value| values.contains(value))
     }
@@ -101,7 +101,7 @@ fn counted(rows: &[Row], query: &CountQuery, limit: u32) -> Vec<Count> {
     counts.take(limit as usize).collect()
 }
 
-/// A time that the history has entries around, cut to a full hour, or to midnight.
+/// A time near entries of the history, cut to an hour or to midnight.
 fn some_time(random: &mut Rng, midnight: bool) -> Timestamp {
     let time: OffsetDateTime = model::time(random.u32(0..8), random.u64(0..1000)).to_offset_date_time();
     match random.u8(0..4) {
@@ -112,7 +112,7 @@ fn some_time(random: &mut Rng, midnight: bool) -> Timestamp {
 }
 
 #[tokio::test]
-async fn counts_are_what_the_model_counts() {
+async fn counts_match_the_model() {
     let mut random = Rng::with_seed(10);
     let (store, rows) = store_with(&mut random, 800).await;
     for round in 0..300 {
@@ -150,18 +150,22 @@ async fn counts_are_what_the_model_counts() {
         } else {
             100_000
         };
-        // At first none are in the rollups, at last all of them.
+        // The rollups begin empty and contain all entries at the end.
         if round % 20 == 19 {
             summaries::add(&store.database, 60).await.unwrap();
         }
         let found = counts(&store.database, &query, limit).await.unwrap();
-        assert_eq!(found, counted(&rows, &query, limit), "round {round}: {query:?}");
+        assert_eq!(found, model_counts(&rows, &query, limit), "round {round}: {query:?}");
     }
-    assert_eq!(summaries::add(&store.database, 1).await.unwrap(), Some(0), "all are in");
+    assert_eq!(
+        summaries::add(&store.database, 1).await.unwrap(),
+        Some(0),
+        "all entries are counted"
+    );
 }
 
 #[tokio::test]
-async fn an_empty_time_has_no_counts() {
+async fn an_empty_time_range_has_no_counts() {
     let mut random = Rng::with_seed(11);
     let (store, rows) = store_with(&mut random, 20).await;
     let at = Timestamp::new(rows[0].recorded_at.to_offset_date_time().truncate_to_hour());
@@ -181,7 +185,7 @@ async fn an_empty_time_has_no_counts() {
 }
 
 #[tokio::test]
-async fn rankings_are_what_the_model_ranks() {
+async fn rankings_match_the_model() {
     let mut random = Rng::with_seed(12);
     let (store, rows) = store_with(&mut random, 600).await;
     for round in 0..150 {
@@ -194,7 +198,7 @@ async fn rankings_are_what_the_model_ranks() {
             vec![]
         };
         let top = random.u32(1..8);
-        // At first none are in the rankings, at last all of them.
+        // The rankings begin empty and contain all entries at the end.
         if round % 10 == 9 {
             summaries::add(&store.database, 50).await.unwrap();
         }
@@ -222,5 +226,9 @@ async fn rankings_are_what_the_model_ranks() {
         expected.truncate(top as usize);
         assert_eq!(found, expected, "round {round}: {ranked:?} {from} {to} {accounts:?}");
     }
-    assert_eq!(summaries::add(&store.database, 1).await.unwrap(), Some(0), "all are in");
+    assert_eq!(
+        summaries::add(&store.database, 1).await.unwrap(),
+        Some(0),
+        "all entries are counted"
+    );
 }

@@ -1,4 +1,4 @@
-//! History that is in files: queries say so, and where.
+//! Archived entries: queries report the archived ranges and their files.
 
 use sharewarden::proto::v1::{
     AuditEntryFilter, GetAuditEntryRequest, ListAuditEntriesRequest, ListPermissionHistoryRequest,
@@ -8,23 +8,21 @@ use tonic::Code;
 
 use crate::auditor::*;
 
-/// Archives the entries with these indexes.
+/// Records the entries with these indexes as archived, and deletes them.
 async fn archive(stack: &Stack, indexes: std::ops::Range<u64>) {
     let (start, end) = (indexes.start, indexes.end);
-    let are_these = format!("log_index >= {start} AND log_index < {end}");
+    let in_range = format!("log_index >= {start} AND log_index < {end}");
     let note = format!(
         "INSERT INTO audit_archive
          SELECT account_id, {start}, {end}, min(recorded_at), max(recorded_at), '2026-10.jsonl.zst', sha256('file'), now()
-         FROM audit_entry WHERE {are_these} GROUP BY account_id"
+         FROM audit_entry WHERE {in_range} GROUP BY account_id"
     );
     stack.tamper(&note).await;
-    stack
-        .tamper(&format!("DELETE FROM audit_entry WHERE {are_these}"))
-        .await;
+    stack.tamper(&format!("DELETE FROM audit_entry WHERE {in_range}")).await;
 }
 
 #[tokio::test]
-async fn lists_tell_on_their_first_page_what_is_archived_and_where() {
+async fn the_first_page_lists_the_archived_ranges_and_their_files() {
     let stack = Stack::start().await;
     grant_to_many(&stack, 0..3).await;
     archive(&stack, 0..2).await;
@@ -55,7 +53,7 @@ async fn lists_tell_on_their_first_page_what_is_archived_and_where() {
         ..Default::default()
     };
     assert_eq!(page(&mut auditor, &request).await.archived, []);
-    // What is archived while the pages are walked is told of on the next one.
+    // A range that is archived while pages are read is listed on the next page.
     request = ListAuditEntriesRequest {
         page_size: 1,
         ..Default::default()
@@ -69,7 +67,7 @@ async fn lists_tell_on_their_first_page_what_is_archived_and_where() {
     assert_eq!((range.start_index, range.end_index), (2, 3));
     request.page_token = second.next_page_token;
     let third = page(&mut auditor, &request).await;
-    assert_eq!(third.archived, [], "it was told of once");
+    assert_eq!(third.archived, [], "the range is listed once");
     let history = ListPermissionHistoryRequest {
         account_id: ACCOUNT.into(),
         region: REGION.into(),
@@ -87,7 +85,7 @@ async fn lists_tell_on_their_first_page_what_is_archived_and_where() {
 }
 
 #[tokio::test]
-async fn an_archived_entry_is_named_with_the_file_that_holds_it() {
+async fn getting_an_archived_entry_names_its_file() {
     let stack = Stack::start().await;
     grant_to_many(&stack, 0..3).await;
     archive(&stack, 0..2).await;
@@ -104,7 +102,7 @@ async fn an_archived_entry_is_named_with_the_file_that_holds_it() {
         (status.code(), reason(&status).as_str()),
         (Code::FailedPrecondition, "ENTRY_ARCHIVED")
     );
-    assert_eq!(fact(&status, "location"), "2026-10.jsonl.zst");
-    assert_eq!(fact(&status, "sha256").len(), 64);
+    assert_eq!(detail(&status, "location"), "2026-10.jsonl.zst");
+    assert_eq!(detail(&status, "sha256").len(), 64);
     stack.end().await;
 }

@@ -1,4 +1,4 @@
-//! Who asks about the history, and those who make some.
+//! A client for auditors, and helpers that make a history.
 
 use sharewarden_client::proto::v1::{
     AuditEntry, AuditEntryFilter, ChangeBody, GrantSharePermissionRequest, ListAuditEntriesRequest,
@@ -11,18 +11,18 @@ use tonic_types::StatusExt;
 
 pub(crate) type Auditor = AuditServiceClient<Channel>;
 
-/// An auditor on a connection of their own.
+/// An audit client on its own connection.
 pub(crate) async fn auditor(stack: &Stack) -> Auditor {
     Auditor::connect(format!("http://{}", stack.address)).await.unwrap()
 }
 
-/// A page of what matches.
+/// Reads one page.
 pub(crate) async fn page(auditor: &mut Auditor, request: &ListAuditEntriesRequest) -> ListAuditEntriesResponse {
     let page = auditor.list_audit_entries(as_tester(request.clone())).await;
     page.unwrap().into_inner()
 }
 
-/// Everything that matches, the newest first, by pages of seven.
+/// Reads all matching entries, newest first, with pages of 7.
 pub(crate) async fn all(auditor: &mut Auditor, filter: AuditEntryFilter) -> Vec<AuditEntry> {
     let mut request = ListAuditEntriesRequest {
         filter: Some(filter),
@@ -48,8 +48,8 @@ pub(crate) fn request_as<T>(principal: &str, message: T) -> Request<T> {
     request
 }
 
-/// A history of every kind of entry: two grants and a revoke that succeed, a grant that fails, one that the policy refuses, and one
-/// that a newer one overtakes.
+/// Makes a history with every kind of entry. Two grants and a revoke succeed, a grant fails, the policy denies a grant, and a
+/// newer change supersedes a grant.
 pub(crate) async fn make_history(stack: &Stack) {
     let mut client = stack.client().await;
     let with_ticket = GrantSharePermissionRequest {
@@ -80,18 +80,18 @@ pub(crate) async fn make_history(stack: &Stack) {
         .grant_share_permission(as_tester(other(OTHER_RECIPIENT)))
         .await
         .unwrap_err();
-    overtake(stack).await;
+    supersede(stack).await;
 }
 
-/// A grant that waits for its next attempt, one that joins it, and the revoke that takes its place.
-async fn overtake(stack: &Stack) {
+/// Makes a grant that waits for its next attempt, one that joins it, and the revoke that supersedes both.
+async fn supersede(stack: &Stack) {
     let to = |account: &str| GrantSharePermissionRequest {
         shared_account_id: account.into(),
         ..grant()
     };
     stack.hold();
     let before = stack.calls_of(UPDATE);
-    let overtaken = spawn_grant(stack.client().await, to(OTHER_RECIPIENT));
+    let superseded = spawn_grant(stack.client().await, to(OTHER_RECIPIENT));
     stack.wait_for_calls(UPDATE, before + 1).await;
     let joined = spawn_grant(stack.client().await, to(OTHER_RECIPIENT));
     let is_recorded = "SELECT count(*) FROM audit_entry WHERE kind = 'change.joined'";
@@ -102,14 +102,14 @@ async fn overtake(stack: &Stack) {
         ..revoke()
     };
     let newer = tokio::spawn(async move { client.revoke_share_permission(as_tester(newer)).await });
-    for overtaken in [overtaken, joined] {
-        assert_eq!(overtaken.await.unwrap().unwrap_err().code(), Code::Aborted);
+    for superseded in [superseded, joined] {
+        assert_eq!(superseded.await.unwrap().unwrap_err().code(), Code::Aborted);
     }
     stack.release();
     newer.await.unwrap().unwrap();
 }
 
-/// Makes entries about other permissions: two for each number.
+/// Grants to one recipient for each number. Each grant makes two entries.
 pub(crate) async fn grant_to_many(stack: &Stack, numbers: std::ops::Range<u32>) {
     let mut grants = Vec::new();
     for number in numbers {
@@ -132,22 +132,13 @@ pub(crate) fn change(entry: &AuditEntry) -> &ChangeBody {
     change
 }
 
-/// Where an entry is.
-pub(crate) fn place(entry: &AuditEntry) -> (String, u64) {
+/// The account and the index of an entry.
+pub(crate) fn position(entry: &AuditEntry) -> (String, u64) {
     (entry.account_id.clone(), entry.log_index)
 }
 
-/// The fields that a status says are wrong.
-pub(crate) fn wrong_fields(status: &Status) -> Vec<String> {
+/// The invalid fields that a status names.
+pub(crate) fn invalid_fields(status: &Status) -> Vec<String> {
     let violations = status.get_details_bad_request().unwrap().field_violations;
     violations.into_iter().map(|violation| violation.field).collect()
-}
-
-/// A value of the metadata of an error.
-pub(crate) fn fact(status: &Status, name: &str) -> String {
-    let facts = status.get_details_error_info().unwrap().metadata;
-    facts
-        .get(name)
-        .unwrap_or_else(|| panic!("no {name}: {facts:?}"))
-        .clone()
 }

@@ -1,4 +1,4 @@
-//! A page in a browser reads the history, from an origin that the configuration names.
+//! gRPC-Web: a web page from an allowed origin reads the history.
 
 use prost::Message;
 use sharewarden::proto::v1::{ListAuditEntriesRequest, ListAuditEntriesResponse};
@@ -10,7 +10,7 @@ use tokio::{
 
 const ORIGIN: &str = "https://audit.example.com";
 
-/// Sends a request over HTTP/1.1, and gives the head and the body of the answer.
+/// Sends a request over HTTP/1.1, and returns the head and the body of the response.
 async fn exchange(stack: &Stack, head: &str, body: &[u8]) -> (String, Vec<u8>) {
     let mut stream = TcpStream::connect(stack.address).await.unwrap();
     let head = format!(
@@ -34,7 +34,7 @@ async fn exchange(stack: &Stack, head: &str, body: &[u8]) -> (String, Vec<u8>) {
     )
 }
 
-/// Takes the chunks of HTTP/1.1 together.
+/// Decodes a chunked HTTP/1.1 body.
 fn unchunk(mut rest: &[u8]) -> Vec<u8> {
     let mut body = Vec::new();
     loop {
@@ -48,14 +48,14 @@ fn unchunk(mut rest: &[u8]) -> Vec<u8> {
     }
 }
 
-/// A frame of gRPC-Web.
+/// A gRPC-Web data frame.
 fn frame(message: &[u8]) -> Vec<u8> {
     let length = u32::try_from(message.len()).unwrap().to_be_bytes();
     [&[0], &length[..], message].concat()
 }
 
 #[tokio::test]
-async fn a_page_from_an_allowed_origin_asks_and_reads_the_answer() {
+async fn a_web_page_from_an_allowed_origin_can_call_the_service() {
     let stack = Stack::start_with(&format!("server.allowed_origins = [\"{ORIGIN}\"]\n")).await;
     stack
         .client()
@@ -91,7 +91,7 @@ async fn a_page_from_an_allowed_origin_asks_and_reads_the_answer() {
     let page = ListAuditEntriesResponse::decode(&body[5..5 + length]).unwrap();
     assert_eq!(page.entries[0].log_index, 1);
     let trailers = &body[5 + length..];
-    assert_eq!(trailers[0], 0x80, "a frame of trailers");
+    assert_eq!(trailers[0], 0x80, "the last frame has the trailers");
     assert!(String::from_utf8_lossy(&trailers[5..]).contains("grpc-status:0"));
     stack.end().await;
 }

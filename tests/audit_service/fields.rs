@@ -1,4 +1,4 @@
-//! Requests that break the rules: every field that does is named, all at once.
+//! Invalid requests: the status names all invalid fields.
 
 use sharewarden::proto::v1::{
     AuditEntryFilter, GetAuditEntryRequest, GetSharePermissionsAtRequest, ListAuditEntriesRequest,
@@ -10,7 +10,7 @@ use tonic::Code;
 use crate::auditor::*;
 
 #[tokio::test]
-async fn every_field_that_breaks_its_rule_is_named() {
+async fn every_invalid_field_is_named() {
     let stack = Stack::start().await;
     let mut auditor = auditor(&stack).await;
     macro_rules! refuses {
@@ -20,7 +20,7 @@ async fn every_field_that_breaks_its_rule_is_named() {
                 (status.code(), reason(&status).as_str()),
                 (Code::InvalidArgument, "INVALID_FIELDS")
             );
-            assert_eq!(wrong_fields(&status), $fields);
+            assert_eq!(invalid_fields(&status), $fields);
         };
     }
     let no_time = pbjson_types::Timestamp { seconds: 0, nanos: -1 };
@@ -94,7 +94,7 @@ async fn every_field_that_breaks_its_rule_is_named() {
 }
 
 #[tokio::test]
-async fn a_page_token_is_good_for_its_own_list_only() {
+async fn a_page_token_is_valid_only_for_its_own_list() {
     let stack = Stack::start().await;
     grant_to_many(&stack, 0..2).await;
     let mut auditor = auditor(&stack).await;
@@ -126,9 +126,9 @@ async fn a_page_token_is_good_for_its_own_list_only() {
             (status.code(), reason(&status).as_str()),
             (Code::InvalidArgument, "INVALID_PAGE_TOKEN")
         );
-        assert_eq!(wrong_fields(&status), ["page_token"]);
+        assert_eq!(invalid_fields(&status), ["page_token"]);
     }
-    // The unset order is the newest first, and an empty filter is none.
+    // An unset order means newest first, and an empty filter is the same as no filter.
     let same = ListAuditEntriesRequest {
         filter: Some(AuditEntryFilter::default()),
         order: 1,

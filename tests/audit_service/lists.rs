@@ -1,4 +1,4 @@
-//! Listing entries, and reading single ones.
+//! Listing entries, and getting single ones.
 
 use std::collections::BTreeSet;
 
@@ -12,11 +12,11 @@ use tonic::Code;
 
 use crate::auditor::*;
 
-/// A filter, and what it is to let through.
+/// A name, a filter, and the condition of the entries that it must return.
 type Case = (&'static str, AuditEntryFilter, Box<dyn Fn(&AuditEntry) -> bool>);
 
 #[tokio::test]
-async fn every_filter_lets_through_what_it_says() {
+async fn every_filter_returns_exactly_the_matching_entries() {
     let stack = Stack::start().await;
     make_history(&stack).await;
     let mut auditor = auditor(&stack).await;
@@ -25,8 +25,8 @@ async fn every_filter_lets_through_what_it_says() {
     let every_kind = EntryKind::ALL.iter().map(|kind| kind.name()).collect();
     assert_eq!(kinds, every_kind, "{entries:#?}");
     for (name, filter, matches) in cases(&entries) {
-        let expected: Vec<_> = entries.iter().filter(|entry| matches(entry)).map(place).collect();
-        let found: Vec<_> = all(&mut auditor, filter).await.iter().map(place).collect();
+        let expected: Vec<_> = entries.iter().filter(|entry| matches(entry)).map(position).collect();
+        let found: Vec<_> = all(&mut auditor, filter).await.iter().map(position).collect();
         assert_eq!(found, expected, "{name}");
         assert!(name == "nothing" || !found.is_empty(), "{name}");
         assert!(found.len() < entries.len(), "{name}");
@@ -183,31 +183,35 @@ fn cases(entries: &[AuditEntry]) -> Vec<Case> {
 }
 
 #[tokio::test]
-async fn walking_pages_gives_each_entry_once_whatever_is_added_meanwhile() {
+async fn paging_returns_each_entry_once_while_entries_are_added() {
     let stack = Stack::start().await;
     grant_to_many(&stack, 0..12).await;
     let mut auditor = auditor(&stack).await;
     let mut added = 100;
     for order in [AuditEntryOrder::NewestFirst, AuditEntryOrder::OldestFirst] {
-        let at_start: BTreeSet<_> = all(&mut auditor, Default::default()).await.iter().map(place).collect();
+        let at_start: BTreeSet<_> = all(&mut auditor, Default::default())
+            .await
+            .iter()
+            .map(position)
+            .collect();
         let mut request = ListAuditEntriesRequest {
             order: order.into(),
             page_size: 5,
             ..Default::default()
         };
-        let mut walked = Vec::new();
-        while walked.len() < at_start.len() {
+        let mut read = Vec::new();
+        while read.len() < at_start.len() {
             let page = page(&mut auditor, &request).await;
             assert!(page.entries.len() <= 5);
-            walked.extend(page.entries.iter().map(place));
+            read.extend(page.entries.iter().map(position));
             request.page_token = page.next_page_token;
             grant_to_many(&stack, added..added + 1).await;
             added += 1;
         }
-        let distinct: BTreeSet<_> = walked.iter().cloned().collect();
-        assert_eq!(distinct.len(), walked.len(), "{order:?}: none twice");
+        let distinct: BTreeSet<_> = read.iter().cloned().collect();
+        assert_eq!(distinct.len(), read.len(), "{order:?}: no entry twice");
         assert!(distinct.is_superset(&at_start), "{order:?}");
-        let indexes: Vec<_> = walked.iter().map(|(_, index)| *index).collect();
+        let indexes: Vec<_> = read.iter().map(|(_, index)| *index).collect();
         let in_order = match order {
             AuditEntryOrder::OldestFirst => indexes.is_sorted(),
             _ => indexes.iter().rev().is_sorted(),
@@ -228,7 +232,7 @@ const TOP_MEMBERS: [&str; 7] = [
 ];
 
 #[tokio::test]
-async fn an_entry_is_what_its_canonical_text_says_and_its_hash_is_that_of_the_tree() {
+async fn entry_fields_match_the_canonical_text_and_the_leaf_hash() {
     let stack = Stack::start().await;
     make_history(&stack).await;
     let mut auditor = auditor(&stack).await;
@@ -276,7 +280,7 @@ async fn an_entry_is_what_its_canonical_text_says_and_its_hash_is_that_of_the_tr
 }
 
 #[tokio::test]
-async fn an_entry_that_is_not_there_yet_is_not_found_and_the_size_is_told() {
+async fn a_missing_entry_is_not_found_and_the_status_has_the_ledger_size() {
     let stack = Stack::start().await;
     let mut auditor = auditor(&stack).await;
     let ask = |account: &str, log_index| GetAuditEntryRequest {
@@ -298,8 +302,8 @@ async fn an_entry_that_is_not_there_yet_is_not_found_and_the_size_is_told() {
             (status.code(), reason(&status).as_str()),
             (Code::NotFound, "ENTRY_NOT_FOUND")
         );
-        assert_eq!(fact(&status, "tree_size"), size);
-        assert_eq!(fact(&status, "log_index"), log_index.to_string());
+        assert_eq!(detail(&status, "tree_size"), size);
+        assert_eq!(detail(&status, "log_index"), log_index.to_string());
     }
     stack.end().await;
 }

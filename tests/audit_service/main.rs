@@ -1,4 +1,4 @@
-//! What auditors are promised, end to end: gRPC in front, real Postgres and the simulator behind, all on real sockets.
+//! End-to-end tests of the queries for auditors: gRPC clients, a real Postgres and the AWS simulator, all on sockets.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests fail so")]
 

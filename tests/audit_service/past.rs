@@ -1,4 +1,4 @@
-//! The history of one permission, and what was shared at a moment.
+//! The history of one permission, and the shares in effect at a point in time.
 
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ fn history() -> ListPermissionHistoryRequest {
 }
 
 #[tokio::test]
-async fn the_history_of_a_permission_holds_its_entries_and_no_others() {
+async fn the_history_of_a_permission_has_exactly_its_entries() {
     let stack = Stack::start().await;
     make_history(&stack).await;
     let mut auditor = auditor(&stack).await;
@@ -79,9 +79,9 @@ async fn a_share_is_in_effect_from_the_end_of_its_grant_to_the_end_of_its_revoke
         .entries;
     let (granted, revoked) = (entries[2].record_time.unwrap(), entries[0].record_time.unwrap());
     for (time, shared) in [
-        (nanos(granted, -1), false),
+        (add_nanos(granted, -1), false),
         (granted, true),
-        (nanos(revoked, -1), true),
+        (add_nanos(revoked, -1), true),
         (revoked, false),
     ] {
         let request = GetSharePermissionsAtRequest {
@@ -110,7 +110,7 @@ async fn a_share_is_in_effect_from_the_end_of_its_grant_to_the_end_of_its_revoke
 }
 
 #[tokio::test]
-async fn pages_of_past_shares_give_each_once_and_filters_select() {
+async fn pages_of_past_shares_return_each_share_once_and_filters_apply() {
     let stack = Stack::start().await;
     grant_to_many(&stack, 0..11).await;
     let mut auditor = auditor(&stack).await;
@@ -186,7 +186,7 @@ async fn pages_of_past_shares_give_each_once_and_filters_select() {
 }
 
 #[tokio::test]
-async fn nobody_is_told_the_future() {
+async fn a_time_in_the_future_is_refused() {
     let stack = Stack::start().await;
     let mut auditor = auditor(&stack).await;
     let tomorrow = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap() + Duration::from_secs(24 * 60 * 60);
@@ -200,14 +200,14 @@ async fn nobody_is_told_the_future() {
     };
     let status = auditor.get_share_permissions_at(as_tester(request)).await.unwrap_err();
     assert_eq!(
-        (reason(&status).as_str(), wrong_fields(&status)),
+        (reason(&status).as_str(), invalid_fields(&status)),
         ("INVALID_FIELDS", vec!["time".to_owned()])
     );
     stack.end().await;
 }
 
-/// A time so many nanoseconds later.
-fn nanos(time: Time, later: i64) -> Time {
+/// A time `later` nanoseconds after `time`.
+fn add_nanos(time: Time, later: i64) -> Time {
     let nanos = time.seconds * 1_000_000_000 + i64::from(time.nanos) + later;
     Time {
         seconds: nanos.div_euclid(1_000_000_000),

@@ -1,4 +1,4 @@
-//! Counts and rankings.
+//! Counts and rankings, compared with the listed entries.
 
 use std::collections::BTreeMap;
 
@@ -20,7 +20,7 @@ fn at(seconds: i64) -> Option<pbjson_types::Timestamp> {
     Some(pbjson_types::Timestamp { seconds, nanos: 0 })
 }
 
-/// The days of all entries.
+/// A request from midnight before the first entry to midnight after the last one.
 fn days(entries: &[AuditEntry]) -> SummarizeAuditEntriesRequest {
     let first = entries.iter().map(second).min().unwrap();
     let last = entries.iter().map(second).max().unwrap();
@@ -32,7 +32,7 @@ fn days(entries: &[AuditEntry]) -> SummarizeAuditEntriesRequest {
 }
 
 #[tokio::test]
-async fn a_summary_counts_what_a_list_shows() {
+async fn summary_counts_match_the_listed_entries() {
     let stack = Stack::start().await;
     make_history(&stack).await;
     let mut auditor = auditor(&stack).await;
@@ -80,7 +80,7 @@ async fn a_summary_counts_what_a_list_shows() {
 }
 
 #[tokio::test]
-async fn what_is_not_told_apart_is_not_set_and_filters_are_counted_by() {
+async fn ungrouped_dimensions_are_unset_and_filters_apply_to_counts() {
     let stack = Stack::start().await;
     make_history(&stack).await;
     let mut auditor = auditor(&stack).await;
@@ -122,7 +122,7 @@ async fn what_is_not_told_apart_is_not_set_and_filters_are_counted_by() {
 }
 
 #[tokio::test]
-async fn rankings_tell_who_asked_most_and_about_what() {
+async fn rankings_count_requests_by_principal_image_and_shared_account() {
     let stack = Stack::start().await;
     make_history(&stack).await;
     let mut auditor = auditor(&stack).await;

@@ -1,4 +1,4 @@
-//! Nobody rewrites the history by an ordinary statement, whatever they own and however they name its partitions.
+//! No ordinary statement rewrites the history, neither as its owner nor through a partition.
 
 use sqlx::PgPool;
 
@@ -12,10 +12,10 @@ const REWRITES: [&str; 4] = [
 ];
 
 #[tokio::test]
-async fn the_owner_is_refused_on_the_history_and_on_each_partition() {
+async fn the_owner_cannot_rewrite_the_history_or_any_partition() {
     let store = Store::open().await;
     store.refuse("111122223333", 3).await;
-    // One that was made later, and the default one with something in it.
+    // Two partitions that are created later, and an entry in the default partition.
     store.execute("SELECT create_audit_partitions('2031-01-15', 2)").await;
     store.execute(&entry_at("2024-05-31 23:59:59.999999+00")).await;
     let names = partitions(&store.pool).await;
@@ -50,7 +50,7 @@ pub(crate) async fn partitions(pool: &PgPool) -> Vec<String> {
     .unwrap()
 }
 
-/// A statement that adds an entry as if it had been recorded then.
+/// A statement that inserts an entry with this record time.
 pub(crate) fn entry_at(time: &str) -> String {
     format!(
         "INSERT INTO audit_entry

@@ -1,4 +1,4 @@
-//! Checkpoints, as they are kept.
+//! Stored checkpoints.
 
 use sharewarden::{
     domain::Timestamp,
@@ -11,7 +11,7 @@ const ACCOUNT: &str = "111122223333";
 const OTHER: &str = "000000000001";
 
 #[tokio::test]
-async fn a_checkpoint_of_a_size_is_kept_once_and_found_again() {
+async fn one_checkpoint_is_kept_for_each_ledger_size() {
     let store = Store::open().await;
     let account = ACCOUNT.parse().unwrap();
     assert_eq!(checkpoints::latest(&store.database, account).await.unwrap(), None);
@@ -24,7 +24,11 @@ async fn a_checkpoint_of_a_size_is_kept_once_and_found_again() {
     assert_eq!(save(std::slice::from_ref(&ten)).await, [account].into());
     assert_eq!(save(std::slice::from_ref(&two)).await, [account].into());
     let kept = save(&[checkpoint(2, "another"), theirs]).await;
-    assert_eq!(kept, [OTHER.parse().unwrap()].into(), "the first stays");
+    assert_eq!(
+        kept,
+        [OTHER.parse().unwrap()].into(),
+        "the first checkpoint of a size stays"
+    );
 
     assert_eq!(checkpoints::latest(&store.database, account).await.unwrap(), Some(ten));
     assert_eq!(
@@ -38,7 +42,7 @@ async fn a_checkpoint_of_a_size_is_kept_once_and_found_again() {
 }
 
 #[tokio::test]
-async fn ledgers_that_have_grown_since_their_checkpoint_are_found_the_longest_waiting_first() {
+async fn ledgers_grown_since_their_checkpoint_are_found_longest_waiting_first() {
     let store = Store::open().await;
     store.refuse(ACCOUNT, 2).await;
     store.refuse(OTHER, 1).await;
@@ -78,7 +82,7 @@ async fn ledgers_that_have_grown_since_their_checkpoint_are_found_the_longest_wa
 }
 
 #[tokio::test]
-async fn a_ledger_that_got_another_root_at_the_size_of_its_checkpoint_is_looked_at_again() {
+async fn a_ledger_with_a_new_root_at_its_checkpoints_size_is_found_again() {
     let store = Store::open().await;
     store.refuse(ACCOUNT, 2).await;
     let grown = checkpoints::grown(&store.database, 10).await.unwrap();
@@ -116,20 +120,20 @@ async fn a_witness_adds_a_signature_and_changes_nothing_else() {
     };
     assert!(
         !countersign(ours, "origin\n3\nroot=\n\n— ours sig1\n").await,
-        "another text"
+        "the text differs"
     );
     assert!(
         !countersign(ours, "origin\n2\nroot=\n\n— witness sig2\n").await,
-        "ours would be lost"
+        "our signature is missing"
     );
     assert!(
         !countersign(&witnessed, &format!("{witnessed}— third sig3\n")).await,
-        "not what is there"
+        "the old note is not the stored one"
     );
     assert!(countersign(ours, &witnessed).await);
     assert!(
         !countersign(ours, &format!("{ours}— late sig4\n")).await,
-        "somebody was faster"
+        "the stored note changed before"
     );
     let kept = checkpoints::of_size(&store.database, account, 2)
         .await

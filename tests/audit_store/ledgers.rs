@@ -1,4 +1,4 @@
-//! Tiles, as they are written and read, and changes that have ended.
+//! Writing and reading of tiles, and changes that have ended.
 
 use sharewarden::{
     clock::Clock,
@@ -30,7 +30,7 @@ async fn a_tile_is_written_in_the_commit_that_fills_it_and_never_before() {
         for (account, size) in [(ACCOUNT, size), (OTHER, store.size(OTHER).await)] {
             let leaves = store.leaves(account).await;
             assert_eq!(leaves.len(), size);
-            let rows = store.rows(account).await;
+            let rows = store.leaf_tiles(account).await;
             let expected: Vec<_> = leaves.as_chunks::<WIDTH>().0.iter().map(|tile| tile.concat()).collect();
             assert_eq!(rows, expected, "{account} at {size}");
         }
@@ -39,7 +39,7 @@ async fn a_tile_is_written_in_the_commit_that_fills_it_and_never_before() {
 }
 
 #[tokio::test]
-async fn the_root_of_any_size_is_found_from_the_tiles_that_were_read() {
+async fn the_root_at_any_size_is_computed_from_loaded_tiles() {
     let store = Store::open().await;
     store.refuse(ACCOUNT, 1300).await;
     let leaves = store.leaves(ACCOUNT).await;
@@ -55,16 +55,16 @@ async fn the_root_of_any_size_is_found_from_the_tiles_that_were_read() {
             .await
             .unwrap();
         assert_eq!(proof::root(size, &tiles), Ok(frontier.root()), "{size}");
-        // Whole tiles, asked for by name, are those of a tree of this size and not of the tree of today.
+        // Tiles are loaded as they are in a tree of this size, not of the current size.
         let all = every_tile(size);
         let tiles = tiles::load(&store.database, account, &all, size).await.unwrap();
-        assert_eq!(tiles, naive_tiles(&leaves[..size as usize]), "{size}");
+        assert_eq!(tiles, tiles_of_leaves(&leaves[..size as usize]), "{size}");
     }
     store.close().await;
 }
 
 #[tokio::test]
-async fn a_hash_that_is_gone_is_told_and_not_made_up() {
+async fn a_missing_hash_is_an_error() {
     let store = Store::open().await;
     store.refuse(ACCOUNT, 300).await;
     let account = ACCOUNT.parse().unwrap();
@@ -72,20 +72,20 @@ async fn a_hash_that_is_gone_is_told_and_not_made_up() {
     assert!(matches!(beyond, Err(StoreError::Corrupt { .. })), "{beyond:?}");
 
     store.execute("DELETE FROM ledger_tile").await;
-    // The history still has the hashes of those leaves; nothing has the root over them.
+    // The entries still have these leaf hashes. The hash of the full tile is gone.
     let leaves = every_tile(255);
     assert!(tiles::load(&store.database, account, &leaves, 300).await.is_ok());
-    let gone = tiles::load(&store.database, account, &every_tile(300), 300).await;
-    assert!(matches!(gone, Err(StoreError::Corrupt { .. })), "{gone:?}");
+    let missing = tiles::load(&store.database, account, &every_tile(300), 300).await;
+    assert!(matches!(missing, Err(StoreError::Corrupt { .. })), "{missing:?}");
     store.rewrite("DELETE FROM audit_entry WHERE log_index = 299").await;
-    let gone = tiles::load(&store.database, account, &[TileId { level: 0, index: 1 }], 300).await;
-    assert!(matches!(gone, Err(StoreError::Corrupt { .. })), "{gone:?}");
+    let missing = tiles::load(&store.database, account, &[TileId { level: 0, index: 1 }], 300).await;
+    assert!(matches!(missing, Err(StoreError::Corrupt { .. })), "{missing:?}");
     store.close().await;
 }
 
-/// A ledger most of whose entries are archived: only hashes are left of them.
+/// Most entries of this ledger are archived, and only their hashes remain.
 #[tokio::test]
-async fn tiles_of_every_level_follow_from_tiles_alone() {
+async fn tiles_of_every_level_are_computed_without_archived_entries() {
     let store = Store::open().await;
     let archived = 65_536 - 100;
     let mut leaves: Vec<Hash> = (0..archived)
@@ -101,7 +101,7 @@ async fn tiles_of_every_level_follow_from_tiles_alone() {
         let tiles = tiles::load(&store.database, account, &every_tile(size), size)
             .await
             .unwrap();
-        assert_eq!(tiles, naive_tiles(&leaves), "{size}");
+        assert_eq!(tiles, tiles_of_leaves(&leaves), "{size}");
         let root: Vec<u8> = sqlx::query_scalar("SELECT root FROM ledger")
             .fetch_one(&store.pool)
             .await
@@ -120,7 +120,7 @@ async fn tiles_of_every_level_follow_from_tiles_alone() {
 #[tokio::test]
 async fn a_change_that_has_ended_never_changes() {
     let mut store = Store::open().await;
-    let work = ended_by_somebody_else(&mut store).await;
+    let work = work_on_ended_change(&mut store).await;
     let before: String = store.change().await;
     for outcome in [
         WorkOutcome::Succeeded,
@@ -133,16 +133,16 @@ async fn a_change_that_has_ended_never_changes() {
         assert_eq!(settled, Err(CommitError::Rejected));
     }
     assert_eq!(store.change().await, before);
-    assert_eq!(store.size(ACCOUNT).await, 1, "nothing was recorded");
+    assert_eq!(store.size(ACCOUNT).await, 1, "no entry was recorded");
     store.close().await;
 }
 
-/// The connection is kept at hand for the next batch, which may not come: here the clock stands still.
+/// The connection cache keeps the connection for the next batch. The clock stands still, so nothing closes it.
 #[tokio::test]
 async fn a_batch_that_fails_leaves_no_lock_behind() {
     let start = Timestamp::parse("2026-11-25T00:00:00Z").unwrap();
     let mut store = Store::open_on(Clock::manual(start)).await;
-    let work = ended_by_somebody_else(&mut store).await;
+    let work = work_on_ended_change(&mut store).await;
     let settled = store.committer.commit(settle(&work, WorkOutcome::Succeeded)).await;
     assert_eq!(settled, Err(CommitError::Rejected));
     store
@@ -151,8 +151,8 @@ async fn a_batch_that_fails_leaves_no_lock_behind() {
     store.close().await;
 }
 
-/// Work on a change that somebody else has ended meanwhile. It cannot come to this by the committer.
-async fn ended_by_somebody_else(store: &mut Store) -> Work {
+/// Work on a change that a manual statement has ended. The committer never causes this state.
+async fn work_on_ended_change(store: &mut Store) -> Work {
     let opened = Command::Open(intent(key(ACCOUNT, OTHER), Action::Grant, "ann"));
     store.committer.commit(opened).await.unwrap();
     store
@@ -180,8 +180,8 @@ fn every_tile(size: u64) -> Vec<TileId> {
         .collect()
 }
 
-/// The tiles of a tree, from its leaves alone.
-fn naive_tiles(leaves: &[Hash]) -> Tiles {
+/// The tiles of a tree, computed from its leaves.
+fn tiles_of_leaves(leaves: &[Hash]) -> Tiles {
     let mut tiles = Tiles::new();
     let mut hashes = leaves.to_vec();
     for level in 0..3 {
@@ -223,8 +223,8 @@ impl Store {
         leaves.iter().map(|leaf| leaf[..].try_into().unwrap()).collect()
     }
 
-    /// The tiles of leaf hashes that are rows.
-    async fn rows(&self, account: &str) -> Vec<Vec<u8>> {
+    /// The stored tiles of level 0.
+    async fn leaf_tiles(&self, account: &str) -> Vec<Vec<u8>> {
         let query = "SELECT hashes FROM ledger_tile WHERE account_id = $1 AND level = 0 ORDER BY tile_index";
         sqlx::query_scalar(query)
             .bind(account)
@@ -240,7 +240,7 @@ impl Store {
             .unwrap()
     }
 
-    /// Does what only a superuser can.
+    /// Runs a statement that only a superuser may run.
     async fn rewrite(&self, sql: &str) {
         self.execute(&format!(
             "BEGIN; SET LOCAL session_replication_role = replica; {sql}; COMMIT"
@@ -248,7 +248,7 @@ impl Store {
         .await;
     }
 
-    /// Makes a ledger of which only the head and the tiles are there.
+    /// Makes a ledger with a head and tiles, and without entries.
     async fn archive(&self, account: &str, leaves: &[Hash]) {
         let frontier = frontier(leaves);
         sqlx::query("INSERT INTO ledger VALUES ($1, $2, $3, $4, now())")

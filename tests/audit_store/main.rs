@@ -1,12 +1,12 @@
-//! What the store keeps of the history: tiles, counts, intervals, checkpoints and partitions, and who may touch it.
+//! The stored history (tiles, counts, intervals, checkpoints and partitions) and the roles that may change it.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests fail so")]
 
 mod append_only;
 mod checkpoints;
 mod ledgers;
-mod naive;
 mod partitions;
+mod recount;
 mod roles;
 mod roles_sql;
 mod store;

@@ -1,4 +1,4 @@
-//! Room for the history: a partition a month, and no entry refused for the lack of one.
+//! Monthly partitions of the history. An entry without a partition goes into the default one and is moved later.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ use crate::{
 };
 
 #[tokio::test]
-async fn an_entry_of_a_month_without_partition_is_kept_and_moved_when_there_is_one() {
+async fn an_entry_without_a_partition_is_kept_and_moved_when_one_is_created() {
     let store = Store::open().await;
     for time in [
         "2024-05-01 00:00+00",
@@ -52,19 +52,23 @@ async fn an_entry_of_a_month_without_partition_is_kept_and_moved_when_there_is_o
             made: 0,
             leftover: false
         },
-        "once is enough"
+        "a second run changes nothing"
     );
 
-    // What guards the other partitions guards these.
-    let like = store.guards("audit_entry_default").await;
+    // New partitions have the same unique indexes and triggers as the others.
+    let expected = store.constraints("audit_entry_default").await;
     assert_eq!(
-        like.0.len(),
+        expected.0.len(),
         3,
-        "the place in the ledger, and what is recorded once: {like:?}"
+        "unique: the position in the ledger, and two for `once`: {expected:?}"
     );
-    assert_eq!(like.1.len(), 2, "rows, and statements: {like:?}");
+    assert_eq!(
+        expected.1.len(),
+        2,
+        "triggers for rows and for statements: {expected:?}"
+    );
     for partition in partitions(&store.pool).await {
-        assert_eq!(store.guards(&partition).await, like, "{partition}");
+        assert_eq!(store.constraints(&partition).await, expected, "{partition}");
     }
     let again = "INSERT INTO audit_entry SELECT * FROM audit_entry WHERE recorded_at < '2021-01-01'";
     let twice = sqlx::query(again).execute(&store.pool).await.unwrap_err();
@@ -73,7 +77,7 @@ async fn an_entry_of_a_month_without_partition_is_kept_and_moved_when_there_is_o
 }
 
 #[tokio::test]
-async fn room_for_more_than_three_years_is_refused_and_nothing_is_made() {
+async fn creating_partitions_for_more_than_three_years_is_refused() {
     let store = Store::open().await;
     let before = partitions(&store.pool).await;
     for months in [-1, 37, i32::MAX] {
@@ -88,7 +92,7 @@ async fn room_for_more_than_three_years_is_refused_and_nothing_is_made() {
 }
 
 #[tokio::test]
-async fn a_month_whose_name_is_taken_leaves_its_entries_where_they_are_and_says_so() {
+async fn a_taken_partition_name_leaves_the_entries_in_the_default_and_is_reported() {
     let store = Store::open().await;
     store.execute("CREATE TABLE audit_entry_2024_05 ()").await;
     store.execute(&entry_at("2024-05-01 00:00+00")).await;
@@ -104,7 +108,7 @@ async fn a_month_whose_name_is_taken_leaves_its_entries_where_they_are_and_says_
 }
 
 #[tokio::test]
-async fn two_who_make_partitions_at_once_make_each_of_them_once() {
+async fn two_concurrent_runs_create_each_partition_once() {
     let store = Store::open().await;
     let other = connect(store.test.url());
     let before = partitions(&store.pool).await.len();
@@ -121,17 +125,17 @@ async fn two_who_make_partitions_at_once_make_each_of_them_once() {
 }
 
 #[tokio::test]
-async fn entries_are_added_while_a_partition_is_made() {
+async fn entries_are_added_while_a_partition_is_created() {
     let store = Store::open().await;
     let mut maker = store.transaction().await;
-    // Not committed yet: all its locks are held.
+    // The transaction is open and holds all its locks.
     sqlx::query("SELECT create_audit_partitions('2031-01-01', 1)")
         .execute(&mut *maker)
         .await
         .unwrap();
     tokio::time::timeout(TIMEOUT, store.refuse("111122223333", 10))
         .await
-        .expect("nobody waits for the maker");
+        .expect("no entry waits for the partition");
     sqlx::query("COMMIT").execute(&mut *maker).await.unwrap();
     drop(maker);
     assert_eq!(store.tables_of_entries().await.len(), 10);
@@ -139,7 +143,7 @@ async fn entries_are_added_while_a_partition_is_made() {
 }
 
 #[tokio::test]
-async fn a_long_reader_of_the_history_puts_the_maker_off_and_not_the_writers() {
+async fn a_long_read_of_the_history_delays_partition_creation_and_not_writers() {
     let store = Store::open().await;
     let mut reader = store.transaction().await;
     sqlx::query("SELECT count(*) FROM audit_entry")
@@ -156,20 +160,20 @@ async fn a_long_reader_of_the_history_puts_the_maker_off_and_not_the_writers() {
 }
 
 #[tokio::test]
-async fn the_worker_looks_at_once_again_in_a_minute_after_a_failure_and_then_daily() {
+async fn the_partition_worker_runs_at_once_a_minute_after_a_failure_and_then_daily() {
     let store = Store::open().await;
     let clock = Clock::manual(Timestamp::parse("2026-11-22T00:00:00Z").unwrap());
     let (begun, stop) = (clock.monotonic_now(), CancellationToken::new());
     store.execute(&entry_at("2024-01-15 00:00+00")).await;
-    store.execute(FAILING).await;
+    store.execute(BREAK_FUNCTION).await;
     let database = store.database.clone();
     let supervisor = Supervisor::new(&clock, &Instruments::default(), &stop);
     let worker = tokio::spawn(supervisor.run(Partitions { database }));
     wait_until(&store.pool, "(SELECT is_called FROM tried)").await;
-    store.execute(MENDED).await;
+    store.execute(RESTORE_FUNCTION).await;
     let january = "to_regclass('audit_entry_2024_01') IS NOT NULL";
     tokio::select! {
-        () = turn(&clock, Duration::from_mins(1)) => {}
+        () = keep_advancing(&clock, Duration::from_mins(1)) => {}
         () = wait_until(&store.pool, january) => {}
     }
     let took = clock.monotonic_now().since(begun);
@@ -177,7 +181,7 @@ async fn the_worker_looks_at_once_again_in_a_minute_after_a_failure_and_then_dai
 
     store.execute(&entry_at("2024-02-15 00:00+00")).await;
     tokio::select! {
-        () = turn(&clock, Duration::from_hours(1)) => {}
+        () = keep_advancing(&clock, Duration::from_hours(1)) => {}
         () = wait_until(&store.pool, "to_regclass('audit_entry_2024_02') IS NOT NULL") => {}
     }
     stop.cancel();
@@ -185,17 +189,17 @@ async fn the_worker_looks_at_once_again_in_a_minute_after_a_failure_and_then_dai
     store.close().await;
 }
 
-/// A failure leaves nothing behind but the next number of a sequence.
-const FAILING: &str = "CREATE SEQUENCE tried;
+/// Makes the function fail. A call leaves no trace except the next number of the sequence.
+const BREAK_FUNCTION: &str = "CREATE SEQUENCE tried;
     ALTER FUNCTION create_audit_partitions RENAME TO mended;
     CREATE FUNCTION create_audit_partitions(timestamptz, integer) RETURNS integer LANGUAGE plpgsql AS
         $$ BEGIN PERFORM nextval('tried'); RAISE EXCEPTION 'no'; END $$";
 
-const MENDED: &str = "DROP FUNCTION create_audit_partitions;
+const RESTORE_FUNCTION: &str = "DROP FUNCTION create_audit_partitions;
     ALTER FUNCTION mended RENAME TO create_audit_partitions";
 
 impl Store {
-    /// Which table each entry is in, the oldest first.
+    /// The partition of each entry, oldest first.
     async fn tables_of_entries(&self) -> Vec<String> {
         sqlx::query_scalar("SELECT tableoid::regclass::text FROM audit_entry ORDER BY recorded_at")
             .fetch_all(&self.pool)
@@ -203,8 +207,8 @@ impl Store {
             .unwrap()
     }
 
-    /// What is unique in a partition, and which triggers of it fire.
-    async fn guards(&self, partition: &str) -> (Vec<String>, Vec<(String, String)>) {
+    /// The unique indexes and the enabled triggers of a partition.
+    async fn constraints(&self, partition: &str) -> (Vec<String>, Vec<(String, String)>) {
         let unique = "SELECT regexp_replace(pg_get_indexdef(indexrelid), '^.* USING ', '') FROM pg_index
             WHERE indrelid = $1::regclass AND indisunique AND indisvalid ORDER BY 1";
         let triggers = "SELECT tgname::text, tgtype::text FROM pg_trigger
@@ -223,7 +227,7 @@ impl Store {
         )
     }
 
-    /// A connection with a transaction under way.
+    /// A connection with an open transaction.
     pub(crate) async fn transaction(&self) -> PoolConnection<Postgres> {
         let mut connection = self.pool.acquire().await.unwrap();
         sqlx::query("BEGIN").execute(&mut *connection).await.unwrap();

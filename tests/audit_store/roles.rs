@@ -1,6 +1,7 @@
-//! Who may do what: the server's role adds to the history and cannot rewrite it, and the dashboards' role reads views.
+//! Database roles: the server's role adds to the history and cannot rewrite it, and the dashboards' role reads views.
 //!
-//! Roles belong to the cluster, which all tests of this process share: each login has a name of its own, and goes with its test.
+//! Roles belong to the cluster that all tests of this process share. Each test makes logins with unique names and
+//! removes them.
 
 use sharewarden::{clock::Clock, store::Privileges};
 use sharewarden_testkit::stack::*;
@@ -9,7 +10,7 @@ use uuid::Uuid;
 
 use crate::{
     append_only::{entry_at, partitions},
-    naive::assert_summaries_are_exact,
+    recount::assert_summaries_are_exact,
     store::{Store, connect, wait_until},
 };
 
@@ -44,7 +45,7 @@ async fn execute(pool: &PgPool, sql: &str) {
         .unwrap_or_else(|error| panic!("{sql}: {error}"));
 }
 
-/// Fails unless Postgres says that the role lacks the right.
+/// Fails unless Postgres refuses the statement for lack of privilege.
 async fn assert_refused(connection: &mut PgConnection, sql: &str) {
     let result = sqlx::raw_sql(sqlx::AssertSqlSafe(sql.to_owned()))
         .execute(connection)
@@ -55,7 +56,7 @@ async fn assert_refused(connection: &mut PgConnection, sql: &str) {
 }
 
 #[tokio::test]
-async fn a_server_that_runs_as_a_writer_does_all_of_its_work() {
+async fn a_server_with_the_writer_role_does_all_its_work() {
     let mut stack = Stack::start().await;
     stack.stop_server().await;
     let login = Login::of("sharewarden_writer", &stack.pool, stack.database.url()).await;
@@ -74,7 +75,7 @@ async fn a_server_that_runs_as_a_writer_does_all_of_its_work() {
             "change.succeeded"
         ]
     );
-    // Its workers make partitions and count, too.
+    // Its workers also create partitions and count entries.
     wait_until(&stack.pool, "to_regclass('audit_entry_2024_05') IS NOT NULL").await;
     let added = "EXISTS (SELECT FROM audit_summary_progress WHERE size = 4)";
     wait_until(&stack.pool, added).await;
@@ -110,7 +111,7 @@ async fn a_server_that_runs_as_a_writer_does_all_of_its_work() {
 }
 
 #[tokio::test]
-async fn a_writer_cannot_rewrite_the_history_nor_what_guards_it() {
+async fn a_writer_cannot_change_the_history_or_its_triggers() {
     let store = Store::open().await;
     store.refuse(ACCOUNT, 3).await;
     let login = Login::of("sharewarden_writer", &store.pool, store.test.url()).await;
@@ -158,9 +159,9 @@ async fn a_writer_cannot_rewrite_the_history_nor_what_guards_it() {
     store.close().await;
 }
 
-/// What makes partitions does it with the rights of the owner: a writer must not be able to say on what.
+/// The function that creates partitions runs with the owner's rights. A writer must not be able to point it at other tables.
 #[tokio::test]
-async fn a_writer_cannot_lend_the_owners_rights_with_tables_of_its_own() {
+async fn a_writer_cannot_use_the_owners_rights_through_its_own_tables() {
     let store = Store::open().await;
     store.refuse(ACCOUNT, 1).await;
     let login = Login::of("sharewarden_writer", &store.pool, store.test.url()).await;
@@ -190,8 +191,8 @@ async fn a_writer_cannot_lend_the_owners_rights_with_tables_of_its_own() {
         .fetch_one(&mut writer)
         .await
         .unwrap();
-    assert_eq!(left, 1, "the writer's table was not touched");
-    // A role is dropped only after its things, and a session's end takes its time.
+    assert_eq!(left, 1, "the writer's table is unchanged");
+    // A role cannot be dropped before its objects, and Postgres removes temporary objects some time after the session ends.
     let remove = "DROP TABLE pg_temp.audit_entry_default, pg_temp.audit_entry_2040_01; DROP FUNCTION pg_temp.spring";
     sqlx::raw_sql(remove).execute(&mut writer).await.unwrap();
     writer.close().await.unwrap();
@@ -200,7 +201,7 @@ async fn a_writer_cannot_lend_the_owners_rights_with_tables_of_its_own() {
 }
 
 #[tokio::test]
-async fn a_reader_reads_the_views_and_nothing_else() {
+async fn a_reader_can_read_only_the_views() {
     let store = Store::open().await;
     store.refuse(ACCOUNT, 1).await;
     let login = Login::of("sharewarden_reader", &store.pool, store.test.url()).await;
@@ -221,7 +222,7 @@ async fn a_reader_reads_the_views_and_nothing_else() {
             found.unwrap_or_else(|error| panic!("{relation}: {error}"));
             let delete = sqlx::query(sqlx::AssertSqlSafe(format!("DELETE FROM {relation}")));
             let refused = delete.execute(&mut reader).await.expect_err(&relation);
-            // For lack of the right, or because nobody can delete from such a view.
+            // The role lacks the privilege (42501), or the view does not allow deletes (55000).
             let code = refused.as_database_error().and_then(|error| error.code());
             assert!(
                 matches!(code.as_deref(), Some("42501" | "55000")),

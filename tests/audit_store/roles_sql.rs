@@ -1,4 +1,4 @@
-//! docs/roles.sql on a cluster where nobody has been yet.
+//! `docs/roles.sql` on a new cluster.
 
 use std::{
     path::{Path, PathBuf},
@@ -14,7 +14,7 @@ use sqlx::{Connection, PgConnection};
 use crate::store::connect;
 
 #[tokio::test]
-async fn the_documented_roles_migrate_serve_and_read_and_no_more() {
+async fn the_documented_roles_can_only_migrate_serve_and_read() {
     let folder = tempfile::tempdir().unwrap();
     let cluster = Cluster::start(Settings::new(folder.path()).without_fsync())
         .await
@@ -24,7 +24,7 @@ async fn the_documented_roles_migrate_serve_and_read_and_no_more() {
             .url(database)
             .replacen("://sharewarden@", &format!("://{role}@"), 1)
     };
-    assert_groups_are_asked_for(&cluster, &url("lonely", "lonely")).await;
+    assert_missing_groups_are_reported(&cluster, &url("lonely", "lonely")).await;
 
     for _ in 0..2 {
         run(&cluster, "history");
@@ -89,7 +89,7 @@ async fn the_documented_roles_migrate_serve_and_read_and_no_more() {
     }
     dashboard.close().await.unwrap();
 
-    // A database that is there already, of another owner.
+    // An existing database of another owner.
     run(&cluster, "sharewarden");
     let owner = connect(&url("sharewarden_owner", "sharewarden"));
     owner.migrate().await.unwrap();
@@ -97,8 +97,8 @@ async fn the_documented_roles_migrate_serve_and_read_and_no_more() {
     cluster.stop();
 }
 
-/// Who may not make roles is told what to do where they are missing.
-async fn assert_groups_are_asked_for(cluster: &Cluster, lonely: &str) {
+/// Without the groups, a migration by a role that cannot create roles must name `docs/roles.sql`.
+async fn assert_missing_groups_are_reported(cluster: &Cluster, lonely: &str) {
     let mut admin = PgConnection::connect(&cluster.url("postgres")).await.unwrap();
     for statement in ["CREATE ROLE lonely LOGIN", "CREATE DATABASE lonely OWNER lonely"] {
         sqlx::query(statement).execute(&mut admin).await.unwrap();
@@ -116,7 +116,7 @@ fn code<T: std::fmt::Debug>(result: Result<T, sqlx::Error>) -> String {
     error.as_database_error().unwrap().code().unwrap().into_owned()
 }
 
-/// Runs docs/roles.sql as its first lines say.
+/// Runs `docs/roles.sql` as its first lines describe.
 fn run(cluster: &Cluster, database: &str) {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/roles.sql");
     let output = Command::new(psql())
@@ -132,7 +132,7 @@ fn run(cluster: &Cluster, database: &str) {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// Where psql is: beside the server's programs, or in the path.
+/// The path of psql: next to the server's programs, or from `PATH`.
 fn psql() -> PathBuf {
     let folders = [
         "/usr/lib/postgresql",

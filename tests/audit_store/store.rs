@@ -1,4 +1,4 @@
-//! A database and a committer, without a server around them.
+//! A database and a committer without a server.
 
 use std::{sync::Arc, time::Duration};
 
@@ -19,7 +19,7 @@ use sqlx::PgPool;
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
-/// A store under test, and the work that its commits gave.
+/// A store under test, and the work that its commits handed out.
 pub(crate) struct Store {
     pub(crate) test: TestDatabase,
     pub(crate) database: Database,
@@ -66,12 +66,12 @@ impl Store {
         }
     }
 
-    /// Commits commands together, as far as one lane does that.
+    /// Sends commands at once, so that a lane commits them in few batches.
     pub(crate) async fn commit(&self, commands: Vec<Command>) -> Vec<Result<CommandReply, CommitError>> {
         futures_util::future::join_all(commands.into_iter().map(|command| self.committer.commit(command))).await
     }
 
-    /// Adds so many refusals to a ledger, in as few batches as it takes.
+    /// Adds `count` denials to a ledger.
     pub(crate) async fn refuse(&self, account: &str, count: usize) {
         let commands = (0..count).map(|_| deny(intent(key(account, "000011112222"), Action::Grant, "ann")));
         for answer in self.commit(commands.collect()).await {
@@ -79,7 +79,7 @@ impl Store {
         }
     }
 
-    /// The work that was handed out and not taken yet.
+    /// Takes the work that was handed out.
     pub(crate) fn take_work(&mut self) -> Vec<Work> {
         std::iter::from_fn(|| self.work.try_recv().ok())
             .map(|leased| leased.work)
@@ -101,7 +101,7 @@ impl Store {
     }
 }
 
-/// Waits until a condition, in SQL, holds.
+/// Waits until an SQL condition is true.
 pub(crate) async fn wait_until(pool: &PgPool, condition: &str) {
     let sql = format!("SELECT {condition}");
     let holds = async {
@@ -115,18 +115,18 @@ pub(crate) async fn wait_until(pool: &PgPool, condition: &str) {
     };
     tokio::time::timeout(TIMEOUT, holds)
         .await
-        .unwrap_or_else(|_| panic!("{condition}"));
+        .unwrap_or_else(|_| panic!("not true in time: {condition}"));
 }
 
-/// Turns the clock, step by step, for as long as somebody waits for what comes of it.
-pub(crate) async fn turn(clock: &Clock, step: Duration) {
+/// Advances the clock in steps until the future is dropped.
+pub(crate) async fn keep_advancing(clock: &Clock, step: Duration) {
     loop {
         clock.advance(step);
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
 
-/// A pool on this URL, as the server makes it.
+/// A pool for this URL.
 pub(crate) fn connect(url: &str) -> Database {
     connect_on(url, &Clock::system())
 }

@@ -1,4 +1,4 @@
-//! Rollups, rankings and intervals, after anything that can happen.
+//! Rollups, rankings and intervals after random histories.
 
 use std::time::Duration;
 
@@ -17,41 +17,45 @@ use sharewarden_simulator::{Effect, Fault, FaultTiming};
 use sharewarden_testkit::stack::*;
 use tokio_util::sync::CancellationToken;
 
-use crate::{naive::assert_summaries_are_exact, store::*};
+use crate::{recount::assert_summaries_are_exact, store::*};
 
 #[tokio::test]
 async fn summaries_equal_a_recount_after_random_batches_of_several_accounts() {
     let mut store = Store::open().await;
-    let mut dice = Rng::with_seed(3);
+    let mut random = Rng::with_seed(3);
     let mut held = Vec::new();
     for _ in 0..40 {
-        let asked = (0..dice.usize(1..40))
-            .map(|_| any_request(&mut dice))
+        let asked = (0..random.usize(1..40))
+            .map(|_| any_request(&mut random))
             .collect::<Vec<_>>();
         let mut commands = asked;
         for work in held.drain(..) {
-            commands.push(settle(&work, any_outcome(&mut dice)));
+            commands.push(settle(&work, any_outcome(&mut random)));
         }
-        dice.shuffle(&mut commands);
+        random.shuffle(&mut commands);
         store
             .commit(commands)
             .await
             .into_iter()
             .for_each(|answer| drop(answer.unwrap()));
         held = store.take_work();
-        summaries::add(&store.database, dice.u32(1..30)).await.unwrap();
+        summaries::add(&store.database, random.u32(1..30)).await.unwrap();
     }
     let kinds: i64 = sqlx::query_scalar("SELECT count(DISTINCT (kind, action)) FROM audit_entry")
         .fetch_one(&store.pool)
         .await
         .unwrap();
-    assert_eq!(kinds, 2 * EntryKind::ALL.len() as i64, "everything has happened");
+    assert_eq!(
+        kinds,
+        2 * EntryKind::ALL.len() as i64,
+        "every kind has occurred with both actions"
+    );
     assert_summaries_are_exact(&store.pool, &store.database).await;
     store.close().await;
 }
 
 #[tokio::test]
-async fn entries_are_counted_once_whoever_counts_them() {
+async fn entries_are_counted_once_by_concurrent_replicas() {
     let store = Store::open().await;
     for account in ["111122223333", "000000000001"] {
         store.refuse(account, 300).await;
@@ -63,7 +67,10 @@ async fn entries_are_counted_once_whoever_counts_them() {
             .iter()
             .flat_map(|replica| (0..3).map(|_| summaries::add(replica, 17)));
         let by_each = futures_util::future::try_join_all(adding).await.unwrap();
-        assert!(by_each.iter().any(Option::is_some), "somebody adds: {by_each:?}");
+        assert!(
+            by_each.iter().any(Option::is_some),
+            "one of them adds entries: {by_each:?}"
+        );
         added += by_each.into_iter().flatten().sum::<u32>();
     }
     assert_eq!(added, 600);
@@ -76,17 +83,17 @@ async fn entries_are_counted_once_whoever_counts_them() {
 }
 
 #[tokio::test]
-async fn the_worker_adds_all_and_halves_what_is_too_much_at_once() {
+async fn the_worker_counts_all_entries_and_halves_a_batch_that_fails() {
     let store = Store::open().await;
     store.refuse(ACCOUNT, 2500).await;
-    store.execute(ONLY_A_THOUSAND).await;
+    store.execute(REFUSE_LARGE_BATCHES).await;
     let clock = Clock::manual(Timestamp::parse("2026-11-22T00:00:00Z").unwrap());
     let stop = CancellationToken::new();
     let supervisor = Supervisor::new(&clock, &Instruments::default(), &stop);
     let counting = Counting::new(store.database.clone(), clock.clone());
     let worker = tokio::spawn(supervisor.run(counting));
     tokio::select! {
-        () = turn(&clock, Duration::from_secs(1)) => {}
+        () = keep_advancing(&clock, Duration::from_secs(1)) => {}
         () = wait_until(&store.pool, "EXISTS (SELECT FROM audit_summary_progress WHERE size = 2500)") => {}
     }
     stop.cancel();
@@ -95,8 +102,8 @@ async fn the_worker_adds_all_and_halves_what_is_too_much_at_once() {
     store.close().await;
 }
 
-/// As if no more could be added in the time that a statement has.
-const ONLY_A_THOUSAND: &str = "CREATE FUNCTION refuse_many() RETURNS trigger LANGUAGE plpgsql AS $$
+/// Makes a batch of more than 1,000 entries fail, as a statement timeout would.
+const REFUSE_LARGE_BATCHES: &str = "CREATE FUNCTION refuse_many() RETURNS trigger LANGUAGE plpgsql AS $$
     BEGIN
         IF NEW.size > 1000 + coalesce((SELECT size FROM audit_summary_progress WHERE account_id = NEW.account_id), 0) THEN
             RAISE EXCEPTION 'too much';
@@ -105,43 +112,43 @@ const ONLY_A_THOUSAND: &str = "CREATE FUNCTION refuse_many() RETURNS trigger LAN
     END $$;
     CREATE TRIGGER refuse_many BEFORE INSERT ON audit_summary_progress FOR EACH ROW EXECUTE FUNCTION refuse_many()";
 
-fn any_key(dice: &mut Rng) -> PermissionKey {
+fn any_key(random: &mut Rng) -> PermissionKey {
     let mut key = key(
-        ["111122223333", "000000000001"][dice.usize(..2)],
-        ["000011112222", "210987654321"][dice.usize(..2)],
+        ["111122223333", "000000000001"][random.usize(..2)],
+        ["000011112222", "210987654321"][random.usize(..2)],
     );
-    key.region = ["eu-central-1", "us-east-1"][dice.usize(..2)].parse().unwrap();
-    key.image = ["wsi-123456789", "wsi-987654321"][dice.usize(..2)].parse().unwrap();
+    key.region = ["eu-central-1", "us-east-1"][random.usize(..2)].parse().unwrap();
+    key.image = ["wsi-123456789", "wsi-987654321"][random.usize(..2)].parse().unwrap();
     key
 }
 
-fn any_request(dice: &mut Rng) -> Command {
-    let action = if dice.bool() { Action::Grant } else { Action::Revoke };
+fn any_request(random: &mut Rng) -> Command {
+    let action = if random.bool() { Action::Grant } else { Action::Revoke };
     let intent = intent(
-        any_key(dice),
+        any_key(random),
         action,
-        ["ann", "bob", "arn:aws:iam::000011112222:role/x"][dice.usize(..3)],
+        ["ann", "bob", "arn:aws:iam::000011112222:role/x"][random.usize(..3)],
     );
-    if dice.u8(..5) == 0 {
+    if random.u8(..5) == 0 {
         deny(intent)
     } else {
         Command::Open(intent)
     }
 }
 
-fn any_outcome(dice: &mut Rng) -> WorkOutcome {
-    match dice.u8(..5) {
+fn any_outcome(random: &mut Rng) -> WorkOutcome {
+    match random.u8(..5) {
         0 => WorkOutcome::Failed {
             failure: ChangeFailure {
                 reason: FailureReason::UpstreamRefused,
                 code: None,
                 message: None,
             },
-            observed: [None, Some(Access::Shared), Some(Access::NotShared)][dice.usize(..3)],
+            observed: [None, Some(Access::Shared), Some(Access::NotShared)][random.usize(..3)],
         },
         1 => WorkOutcome::Retry {
             delay: Duration::ZERO,
-            in_doubt: dice.bool(),
+            in_doubt: random.bool(),
             observed: None,
         },
         _ => WorkOutcome::Succeeded,
@@ -169,12 +176,12 @@ async fn summaries_equal_a_recount_after_calls_that_aws_refuses_loses_and_delays
     for caller in 0..6 {
         let mut client = stack.client().await;
         callers.push(tokio::spawn(async move {
-            let mut dice = Rng::with_seed(caller);
+            let mut random = Rng::with_seed(caller);
             for _ in 0..12 {
-                let shared_account_id = [RECIPIENT, OTHER_RECIPIENT][dice.usize(..2)].to_owned();
-                let account_id = [ACCOUNT, ACCOUNT, OTHER_ACCOUNT][dice.usize(..3)].to_owned();
-                // Refusals and failures are part of it.
-                if dice.bool() {
+                let shared_account_id = [RECIPIENT, OTHER_RECIPIENT][random.usize(..2)].to_owned();
+                let account_id = [ACCOUNT, ACCOUNT, OTHER_ACCOUNT][random.usize(..3)].to_owned();
+                // Some requests are denied or fail.
+                if random.bool() {
                     let mut request = grant();
                     (request.account_id, request.shared_account_id) = (account_id, shared_account_id);
                     let _ = client.grant_share_permission(as_tester(request)).await;

@@ -1,4 +1,4 @@
-//! The views of the schema `reporting`, as docs/sql-views.md promises them.
+//! The views of the schema `reporting`, as `docs/sql-views.md` documents them.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use sqlx::{PgPool, Row};
 const DOCUMENT: &str = include_str!("../../docs/sql-views.md");
 
 #[tokio::test]
-async fn the_views_have_the_columns_that_the_document_lists_in_its_order() {
+async fn the_views_have_the_documented_columns_in_order() {
     let stack = Stack::start().await;
     let rows: Vec<(String, String, String)> = sqlx::query_as(
         "SELECT relname::text, attname::text, format_type(atttypid, atttypmod) FROM pg_attribute
@@ -35,7 +35,7 @@ async fn the_views_have_the_columns_that_the_document_lists_in_its_order() {
     stack.end().await;
 }
 
-/// The views of the document, with the names and types of their columns: a heading, then a table.
+/// The views of the document, with the names and types of their columns. Each view is a heading with a table.
 fn documented() -> BTreeMap<String, Vec<(String, String)>> {
     let mut views: BTreeMap<_, Vec<_>> = BTreeMap::new();
     let mut view = String::new();
@@ -55,7 +55,7 @@ fn documented() -> BTreeMap<String, Vec<(String, String)>> {
 }
 
 #[tokio::test]
-async fn the_examples_of_the_document_run_and_the_views_tell_the_truth() {
+async fn the_documented_examples_run_and_the_views_are_correct() {
     let stack = Stack::start().await;
     let mut client = stack.client().await;
     let to = |recipient: &str| {
@@ -109,7 +109,7 @@ async fn the_examples_of_the_document_run_and_the_views_tell_the_truth() {
             "account_id": ACCOUNT, "image_id": IMAGE, "shared_account_id": OTHER_RECIPIENT, "shared_since_log_index": 3,
         }])
     );
-    // By kind, whichever side of midnight.
+    // Summed over days, because the test can run at midnight.
     let totals = "SELECT account_id, action, kind, sum(entries)::bigint AS entries FROM reporting.daily_totals
         GROUP BY 1, 2, 3 ORDER BY 1, 2, 3";
     assert_eq!(
@@ -136,7 +136,7 @@ async fn the_examples_of_the_document_run_and_the_views_tell_the_truth() {
 
     stack.release();
     pending.await.unwrap().unwrap();
-    assert_eq!(json(pool, waiting).await, serde_json::json!([]), "it has ended");
+    assert_eq!(json(pool, waiting).await, serde_json::json!([]), "the change has ended");
     stack.end().await;
 }
 
@@ -148,7 +148,7 @@ fn examples() -> Vec<String> {
         .collect()
 }
 
-/// What a query finds, as JSON.
+/// The rows of a query as JSON.
 async fn json(pool: &PgPool, query: &str) -> serde_json::Value {
     let query = query.trim().trim_end_matches(';');
     let sql = format!("SELECT coalesce(jsonb_agg(to_jsonb(found)), '[]') FROM ({query}) AS found");

@@ -1,4 +1,4 @@
-//! Workers that run on one replica at a time: their leases.
+//! Leases of workers that run on one replica at a time.
 
 use std::{
     pin::pin,
@@ -23,21 +23,21 @@ use uuid::Uuid;
 
 use sharewarden_testkit::stack::*;
 
-use crate::{naive::assert_summaries_are_exact, store::*};
+use crate::{recount::assert_summaries_are_exact, store::*};
 
 const EVERY: Duration = Duration::from_secs(5);
 
-/// A worker that counts its rounds, and may be held in one.
+/// A worker that counts its rounds. A round waits for `hold`, if there is one.
 #[derive(Clone, Default)]
-struct Tried {
+struct RoundCounter {
     begun: Arc<AtomicU32>,
     hold: Option<Arc<Notify>>,
 }
 
-impl Worker for Tried {
-    /// Its row is there.
+impl Worker for RoundCounter {
+    /// The name of an existing lease row.
     const NAME: &'static str = Counting::NAME;
-    const FAILURE: &'static str = "the test lets it fail";
+    const FAILURE: &'static str = "the test makes the round fail";
     type Error = StoreError;
 
     fn every(&self) -> Duration {
@@ -53,27 +53,27 @@ impl Worker for Tried {
     }
 }
 
-/// A worker as one replica runs it, on a clock.
+/// A worker as one replica runs it.
 struct Replica {
-    tried: Tried,
-    worker: OneAcrossReplicas<Tried>,
+    counter: RoundCounter,
+    worker: OneAcrossReplicas<RoundCounter>,
 }
 
 impl Replica {
-    fn of(store: &Store, clock: &Clock, tried: Tried) -> Self {
+    fn of(store: &Store, clock: &Clock, counter: RoundCounter) -> Self {
         let owner = ReplicaId(Uuid::new_v4());
-        let worker = OneAcrossReplicas::new(tried.clone(), store.database.clone(), clock.clone(), owner);
-        Self { tried, worker }
+        let worker = OneAcrossReplicas::new(counter.clone(), store.database.clone(), clock.clone(), owner);
+        Self { counter, worker }
     }
 
-    /// Begins a round, and tells how many rounds this replica has run.
+    /// Runs a round if the lease allows it, and returns the number of rounds of this replica.
     async fn round(&mut self) -> u32 {
         assert_eq!(self.worker.round(Trigger::Interval).await.unwrap(), NextRound::Interval);
-        self.tried.begun.load(Ordering::Relaxed)
+        self.counter.begun.load(Ordering::Relaxed)
     }
 }
 
-/// The lease as it is: how often it changed hands, and whether its time is over.
+/// The epoch of the lease, and whether the lease has expired.
 async fn lease(store: &Store) -> (i64, bool) {
     sqlx::query_as("SELECT epoch, expires_at <= now() FROM worker_lease WHERE worker = 'counting'")
         .fetch_one(&store.pool)
@@ -81,54 +81,54 @@ async fn lease(store: &Store) -> (i64, bool) {
         .unwrap()
 }
 
-const ENDS: &str = "UPDATE worker_lease SET expires_at = now() - interval '1 ms'";
+const EXPIRE_LEASE: &str = "UPDATE worker_lease SET expires_at = now() - interval '1 ms'";
 
 #[tokio::test]
 async fn two_replicas_run_one_round() {
     let store = Store::open().await;
     let clock = Clock::system();
-    let mut one = Replica::of(&store, &clock, Tried::default());
-    let mut other = Replica::of(&store, &clock, Tried::default());
+    let mut one = Replica::of(&store, &clock, RoundCounter::default());
+    let mut other = Replica::of(&store, &clock, RoundCounter::default());
     for round in 1..4 {
         let (by_one, by_other) = tokio::join!(one.round(), other.round());
         assert_eq!(by_one + by_other, round);
-        assert!(by_one == 0 || by_other == 0, "the lease stays where it is");
+        assert!(by_one == 0 || by_other == 0, "the lease stays with its holder");
     }
     assert_eq!(lease(&store).await, (1, false));
     store.close().await;
 }
 
 #[tokio::test]
-async fn a_lease_that_ran_out_is_taken_over() {
+async fn an_expired_lease_is_taken_over() {
     let store = Store::open().await;
     let clock = Clock::system();
-    let mut one = Replica::of(&store, &clock, Tried::default());
-    let mut other = Replica::of(&store, &clock, Tried::default());
+    let mut one = Replica::of(&store, &clock, RoundCounter::default());
+    let mut other = Replica::of(&store, &clock, RoundCounter::default());
     assert_eq!((one.round().await, other.round().await), (1, 0));
-    store.execute(ENDS).await;
+    store.execute(EXPIRE_LEASE).await;
     assert_eq!((other.round().await, one.round().await), (1, 1));
     assert_eq!(lease(&store).await, (2, false));
-    // Its holder renews it, if no other replica has taken it.
-    store.execute(ENDS).await;
+    // The last holder renews an expired lease if no other replica has taken it.
+    store.execute(EXPIRE_LEASE).await;
     assert_eq!((other.round().await, one.round().await), (2, 1));
     assert_eq!(lease(&store).await, (2, false));
     store.close().await;
 }
 
 #[tokio::test]
-async fn a_round_is_dropped_before_its_lease_ends() {
+async fn a_round_is_cancelled_before_its_lease_expires() {
     let store = Store::open().await;
     let clock = Clock::manual(Timestamp::parse("2026-11-22T00:00:00Z").unwrap());
     let hold = Some(Arc::default());
     let mut replica = Replica::of(
         &store,
         &clock,
-        Tried {
+        RoundCounter {
             hold,
-            ..Tried::default()
+            ..RoundCounter::default()
         },
     );
-    let begun = replica.tried.begun.clone();
+    let begun = replica.counter.begun.clone();
     let mut round = pin!(replica.worker.round(Trigger::Interval));
     let began = async {
         while begun.load(Ordering::Relaxed) == 0 {
@@ -136,32 +136,32 @@ async fn a_round_is_dropped_before_its_lease_ends() {
             tokio::task::yield_now().await;
         }
     };
-    tokio::time::timeout(TIMEOUT, began).await.expect("it begins");
-    // What is left of the lease is the time of one statement.
-    let dropped_after = EVERY + 2 * (TIMEOUT + Duration::from_secs(1));
-    clock.advance(dropped_after - Duration::from_millis(1));
+    tokio::time::timeout(TIMEOUT, began).await.expect("the round begins");
+    // The remaining time of the lease is enough for one statement.
+    let cancelled_after = EVERY + 2 * (TIMEOUT + Duration::from_secs(1));
+    clock.advance(cancelled_after - Duration::from_millis(1));
     assert!(round.as_mut().now_or_never().is_none());
     clock.advance(Duration::from_millis(1));
-    let dropped = round.as_mut().now_or_never().expect("it is dropped");
-    assert!(matches!(dropped, Err(StoreError::LeaseEnds)), "{dropped:?}");
+    let cancelled = round.as_mut().now_or_never().expect("the round is cancelled");
+    assert!(matches!(cancelled, Err(StoreError::LeaseEnds)), "{cancelled:?}");
     let lasts: f64 = sqlx::query_scalar("SELECT extract(epoch FROM expires_at - now())::float8 FROM worker_lease")
         .fetch_one(&store.pool)
         .await
         .unwrap();
-    assert!(lasts > dropped_after.as_secs_f64(), "{lasts}");
+    assert!(lasts > cancelled_after.as_secs_f64(), "{lasts}");
     store.close().await;
 }
 
 #[tokio::test]
 async fn no_replica_takes_a_lease_while_a_transaction_of_its_holder_is_open() {
     let store = Store::open().await;
-    let mut replica = Replica::of(&store, &Clock::system(), Tried::default());
+    let mut replica = Replica::of(&store, &Clock::system(), RoundCounter::default());
     let mut holder = store.transaction().await;
     sqlx::query("SELECT FROM worker_lease FOR UPDATE")
         .execute(&mut *holder)
         .await
         .unwrap();
-    assert!(lease(&store).await.1, "it ran out");
+    assert!(lease(&store).await.1, "the lease has expired");
     assert_eq!(replica.round().await, 0);
     sqlx::query("ROLLBACK").execute(&mut *holder).await.unwrap();
     drop(holder);
@@ -172,7 +172,7 @@ async fn no_replica_takes_a_lease_while_a_transaction_of_its_holder_is_open() {
 #[tokio::test]
 async fn a_round_without_a_row_for_its_lease_fails() {
     let store = Store::open().await;
-    let mut replica = Replica::of(&store, &Clock::system(), Tried::default());
+    let mut replica = Replica::of(&store, &Clock::system(), RoundCounter::default());
     store.execute("DELETE FROM worker_lease").await;
     let failed = replica.worker.round(Trigger::Interval).await.unwrap_err();
     assert!(matches!(failed, StoreError::Corrupt { .. }), "{failed:?}");

@@ -1,4 +1,4 @@
-//! What these tests share: grants in numbers, watches that check what they are sent, and checkpoints.
+//! Helpers of these tests: checkpoints, exports, and watches that check each entry.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ use sharewarden::{
 use sharewarden_testkit::stack::*;
 use tonic::{Status, Streaming};
 
-/// The positions of ledgers.
+/// The next index of each ledger, by account.
 pub(crate) type Positions = BTreeMap<String, u64>;
 
 pub(crate) async fn within<T>(what: &str, work: impl Future<Output = T>) -> T {
@@ -29,14 +29,14 @@ pub(crate) fn latest(account: &str) -> GetCheckpointRequest {
     }
 }
 
-/// A refusal of the other account: one entry.
+/// A grant in the other account. The policy denies it, which makes one entry.
 pub(crate) fn denied() -> GrantSharePermissionRequest {
     let mut request = grant();
     request.account_id = OTHER_ACCOUNT.into();
     request
 }
 
-/// The key that the servers of these tests sign with.
+/// The signing key of the servers of these tests.
 pub(crate) fn signing_key() -> SigningKey {
     let pem = CHECKPOINT_KEY.trim_matches('"');
     SigningKey::from_pem("sharewarden.test".parse().unwrap(), pem).unwrap()
@@ -74,9 +74,9 @@ pub(crate) fn watch_from(positions: &Positions, start: Start) -> WatchAuditEntri
 }
 
 impl Watcher {
-    /// Watches; the first message has come.
+    /// Starts a watch, and reads its first message.
     pub(crate) async fn start(mut audit: AuditClient, request: WatchAuditEntriesRequest) -> Result<Self, Status> {
-        let mut stream = within("the watch begins", audit.watch_audit_entries(as_tester(request)))
+        let mut stream = within("the watch starts", audit.watch_audit_entries(as_tester(request)))
             .await?
             .into_inner();
         let first = within("the first message comes", stream.message()).await?.unwrap();
@@ -94,18 +94,18 @@ impl Watcher {
         })
     }
 
-    /// The next message, in time.
+    /// Waits for the next message.
     pub(crate) async fn next(&mut self) -> Result<Event, Status> {
-        let message = within("something is sent", self.stream.message()).await?;
+        let message = within("the next message comes", self.stream.message()).await?;
         let event = message.expect("the server ends a watch with a status").event.unwrap();
         if let Event::Entries(entries) = &event {
             assert!(!entries.entries.is_empty());
-            entries.entries.iter().for_each(|entry| self.take(entry));
+            entries.entries.iter().for_each(|entry| self.check(entry));
         }
         Ok(event)
     }
 
-    fn take(&mut self, entry: &AuditEntry) {
+    fn check(&mut self, entry: &AuditEntry) {
         let next = self.positions.entry(entry.account_id.clone()).or_default();
         assert_eq!(entry.log_index, *next, "of account {}", entry.account_id);
         assert_eq!(entry.leaf_hash, leaf_hash(entry.canonical.as_bytes()));
@@ -113,7 +113,7 @@ impl Watcher {
         self.seen.push(entry.clone());
     }
 
-    /// Reads until the ledger has come to this size.
+    /// Reads until the ledger has this size.
     pub(crate) async fn until(&mut self, account: &str, size: u64) {
         while self.positions.get(account).copied().unwrap_or_default() < size {
             self.next().await.unwrap();
@@ -126,7 +126,7 @@ impl Watcher {
     }
 }
 
-/// An export: its header, its lines, and the hashes of these.
+/// An export: its header, its lines and their hashes.
 pub(crate) struct Exported {
     pub(crate) header: ExportHeader,
     pub(crate) lines: Vec<String>,
@@ -144,7 +144,7 @@ pub(crate) async fn export(mut audit: AuditClient, request: ExportAuditEntriesRe
         lines: Vec::new(),
         hashes: Vec::new(),
     };
-    while let Some(message) = within("an export goes on", stream.message()).await? {
+    while let Some(message) = within("the export continues", stream.message()).await? {
         let Some(Part::Lines(lines)) = message.part else {
             panic!("{message:?}")
         };

@@ -1,5 +1,5 @@
-//! An auditor with a key and a checkpoint from another day, against a superuser of the database: whatever was rewritten, and
-//! although the server was restarted and has signed the ledger anew, the program names the account and the entry.
+//! An auditor with a key and an older checkpoint detects changes that a superuser makes to the database. `audit verify` names the
+//! account and the entry, although the server was restarted and has signed the ledger again.
 
 use std::process::Output;
 
@@ -9,17 +9,17 @@ use tokio::process::Command;
 
 use crate::audit::*;
 
-/// Six entries: three grants, each asked for and done.
+/// Two entries for each of three grants.
 const ENTRIES: u64 = 6;
 
-/// A service with a ledger, and what the auditor kept of it.
-struct Audited {
+/// A service with a ledger, and the key and the checkpoint that the auditor kept.
+struct AuditedService {
     stack: Stack,
     folder: tempfile::TempDir,
     key: String,
 }
 
-impl Audited {
+impl AuditedService {
     async fn start() -> Self {
         let stack = Stack::start().await;
         stack.grant_many(0, 3).await;
@@ -36,19 +36,19 @@ impl Audited {
         Self { stack, folder, key }
     }
 
-    /// The server is stopped, somebody has the database for themselves, and the server starts again and remembers nothing.
-    async fn while_nobody_looks(&mut self, attack: impl AsyncFnOnce(&Stack)) {
+    /// Stops the server, runs the attack on the database, and starts a new server.
+    async fn attack_while_stopped(&mut self, attack: impl AsyncFnOnce(&Stack)) {
         self.stack.stop_server().await;
         attack(&self.stack).await;
         self.stack.start_server("", sharewarden::clock::Clock::system()).await;
     }
 
-    /// Fails unless `audit verify` finds it, and says so in these words.
-    async fn finds(self, words: &[&str]) {
-        let found = within("it is found", async {
+    /// Fails unless `audit verify` detects the attack and prints these words.
+    async fn assert_detected(self, words: &[&str]) {
+        let found = within("the attack is detected", async {
             loop {
                 let output = self.verify().await;
-                // There is no checkpoint until the server has signed one.
+                // Exit code 6: the server has not signed a checkpoint yet.
                 match output.status.code() {
                     Some(6) => tokio::time::sleep(std::time::Duration::from_millis(50)).await,
                     _ => return output,
@@ -56,10 +56,10 @@ impl Audited {
             }
         })
         .await;
-        let said = String::from_utf8(found.stderr).unwrap();
-        assert_eq!(found.status.code(), Some(9), "{said}");
+        let stderr = String::from_utf8(found.stderr).unwrap();
+        assert_eq!(found.status.code(), Some(9), "{stderr}");
         for word in [ACCOUNT].iter().chain(words) {
-            assert!(said.to_lowercase().contains(&word.to_lowercase()), "{word}: {said}");
+            assert!(stderr.to_lowercase().contains(&word.to_lowercase()), "{word}: {stderr}");
         }
         self.stack.end().await;
     }
@@ -82,8 +82,8 @@ impl Audited {
     }
 }
 
-/// Makes the head what the entries that are there lead to, and removes what was signed: as somebody does who knows how.
-async fn sign_anew(stack: &Stack) {
+/// Computes the ledger head from the stored entries and deletes the signed checkpoints, as a skilled attacker would.
+async fn forge_head(stack: &Stack) {
     let mut frontier = Frontier::default();
     for line in stack.lines(ACCOUNT).await {
         frontier.append(leaf_hash(line.as_bytes()));
@@ -101,38 +101,38 @@ async fn sign_anew(stack: &Stack) {
 
 #[tokio::test]
 async fn an_untouched_ledger_verifies_against_the_kept_checkpoint() {
-    let audited = Audited::start().await;
+    let audited = AuditedService::start().await;
     let output = audited.verify().await;
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     audited.stack.end().await;
 }
 
 #[tokio::test]
-async fn a_changed_reason_is_found() {
-    let mut audited = Audited::start().await;
+async fn a_changed_reason_is_detected() {
+    let mut audited = AuditedService::start().await;
     let attack = async |stack: &Stack| {
         stack
             .tamper("UPDATE audit_entry SET entry = replace(entry, 'a test', 'a lie!'), reason = 'a lie!' WHERE log_index = 2")
             .await;
     };
-    audited.while_nobody_looks(attack).await;
-    audited.finds(&["entry 2"]).await;
+    audited.attack_while_stopped(attack).await;
+    audited.assert_detected(&["entry 2"]).await;
 }
 
 #[tokio::test]
-async fn a_deleted_entry_is_found() {
-    let mut audited = Audited::start().await;
+async fn a_deleted_entry_is_detected() {
+    let mut audited = AuditedService::start().await;
     audited
-        .while_nobody_looks(async |stack| stack.tamper("DELETE FROM audit_entry WHERE log_index = 3").await)
+        .attack_while_stopped(async |stack| stack.tamper("DELETE FROM audit_entry WHERE log_index = 3").await)
         .await;
-    audited.finds(&["entry 3"]).await;
+    audited.assert_detected(&["entry 3"]).await;
 }
 
 #[tokio::test]
-async fn two_swapped_entries_are_found() {
-    let mut audited = Audited::start().await;
+async fn two_swapped_entries_are_detected() {
+    let mut audited = AuditedService::start().await;
     let attack = async |stack: &Stack| {
-        // The index is unique at every moment: by way of a place that is free.
+        // The index is unique at every moment, so the swap needs a free index.
         for statement in [
             "UPDATE audit_entry SET log_index = 1000 WHERE log_index = 1",
             "UPDATE audit_entry SET log_index = 1 WHERE log_index = 4",
@@ -141,24 +141,24 @@ async fn two_swapped_entries_are_found() {
             stack.tamper(statement).await;
         }
     };
-    audited.while_nobody_looks(attack).await;
-    audited.finds(&["entry 1"]).await;
+    audited.attack_while_stopped(attack).await;
+    audited.assert_detected(&["entry 1"]).await;
 }
 
 #[tokio::test]
-async fn a_truncated_tail_is_found_though_the_rest_is_signed_anew() {
-    let mut audited = Audited::start().await;
+async fn a_truncated_tail_is_detected_although_the_rest_is_signed_again() {
+    let mut audited = AuditedService::start().await;
     let attack = async |stack: &Stack| {
         stack.tamper("DELETE FROM audit_entry WHERE log_index >= 4").await;
-        sign_anew(stack).await;
+        forge_head(stack).await;
     };
-    audited.while_nobody_looks(attack).await;
-    audited.finds(&["truncated", "entry 4"]).await;
+    audited.attack_while_stopped(attack).await;
+    audited.assert_detected(&["truncated", "entry 4"]).await;
 }
 
 #[tokio::test]
-async fn a_ledger_that_was_removed_with_all_that_belongs_to_it_is_found() {
-    let mut audited = Audited::start().await;
+async fn a_fully_deleted_ledger_is_detected() {
+    let mut audited = AuditedService::start().await;
     let attack = async |stack: &Stack| {
         for statement in [
             "DELETE FROM audit_entry",
@@ -168,13 +168,13 @@ async fn a_ledger_that_was_removed_with_all_that_belongs_to_it_is_found() {
             stack.tamper(statement).await;
         }
     };
-    audited.while_nobody_looks(attack).await;
-    audited.finds(&["truncated", "entry 0"]).await;
+    audited.attack_while_stopped(attack).await;
+    audited.assert_detected(&["truncated", "entry 0"]).await;
 }
 
 #[tokio::test]
-async fn a_chain_that_was_rewritten_with_all_its_hashes_is_found_though_it_is_signed_anew() {
-    let mut audited = Audited::start().await;
+async fn a_ledger_rewritten_with_new_hashes_is_detected_although_it_is_signed_again() {
+    let mut audited = AuditedService::start().await;
     let attack = async |stack: &Stack| {
         stack
             .tamper(
@@ -183,8 +183,8 @@ async fn a_chain_that_was_rewritten_with_all_its_hashes_is_found_though_it_is_si
                  WHERE log_index >= 2",
             )
             .await;
-        sign_anew(stack).await;
+        forge_head(stack).await;
     };
-    audited.while_nobody_looks(attack).await;
-    audited.finds(&["entries 0 to 5"]).await;
+    audited.attack_while_stopped(attack).await;
+    audited.assert_detected(&["entries 0 to 5"]).await;
 }

@@ -12,7 +12,7 @@ use tonic::Code;
 use crate::audit::*;
 
 #[tokio::test]
-async fn a_ledger_that_grew_gets_a_checkpoint_that_its_key_signed() {
+async fn a_ledger_that_grew_gets_a_signed_checkpoint() {
     let stack = Stack::start().await;
     let mut audit = stack.audit().await;
     let status = audit.get_checkpoint(as_tester(latest(ACCOUNT))).await.unwrap_err();
@@ -32,7 +32,7 @@ async fn a_ledger_that_grew_gets_a_checkpoint_that_its_key_signed() {
         .unwrap();
     assert_eq!(checkpoint.root_hash, root);
 
-    // It stays when the ledger goes on.
+    // The checkpoint stays when the ledger grows.
     stack.grant_many(2, 1).await;
     stack.checkpoint_of(ACCOUNT, 6).await;
     let mut older = latest(ACCOUNT);
@@ -48,7 +48,7 @@ async fn a_ledger_that_grew_gets_a_checkpoint_that_its_key_signed() {
 }
 
 #[tokio::test]
-async fn after_a_rotation_the_old_key_is_listed_and_its_checkpoints_hold() {
+async fn after_a_key_rotation_the_old_key_is_listed_and_its_checkpoints_stay() {
     let mut stack = Stack::start().await;
     stack.grant_many(0, 1).await;
     let old = stack.checkpoint_of(ACCOUNT, 2).await;
@@ -82,7 +82,7 @@ fn witness(name: &str, seed: u8) -> SigningKey {
     SigningKey::from_seed(name.parse().unwrap(), &[seed; 32])
 }
 
-/// The note, signed by another key too.
+/// The note with an additional signature.
 fn signed_by(note: &str, key: &SigningKey) -> String {
     let mut note: Note = note.parse().unwrap();
     note.sign(key);
@@ -97,7 +97,7 @@ fn add(note: String) -> AddCheckpointSignaturesRequest {
 }
 
 #[tokio::test]
-async fn the_signatures_of_configured_witnesses_are_kept_and_no_others() {
+async fn only_signatures_of_configured_witnesses_are_kept() {
     let (known, other, unknown) = (
         witness("witness.test", 1),
         witness("other.test", 2),
@@ -110,7 +110,7 @@ async fn the_signatures_of_configured_witnesses_are_kept_and_no_others() {
     let checkpoint = stack.checkpoint_of(ACCOUNT, 2).await;
     let mut audit = stack.audit().await;
 
-    // Nobody who is known.
+    // Without a signature of a configured witness.
     let alone = signed_by(&checkpoint.note, &unknown);
     for note in [checkpoint.note.clone(), alone] {
         let status = audit.add_checkpoint_signatures(as_tester(add(note))).await.unwrap_err();
@@ -119,14 +119,14 @@ async fn the_signatures_of_configured_witnesses_are_kept_and_no_others() {
             (Code::InvalidArgument, "INVALID_SIGNATURE")
         );
     }
-    // A signature of a witness under another text.
+    // A witness's signature under a different text.
     let forged = checkpoint.note.replace("\n2\n", "\n3\n");
     let status = audit
         .add_checkpoint_signatures(as_tester(add(signed_by(&forged, &known))))
         .await
         .unwrap_err();
     assert_eq!(reason(&status), "CHECKPOINT_NOT_FOUND");
-    // A line in a witness's name that it did not sign.
+    // A forged signature line in a witness's name.
     let id = known.verifier_key().id().to_be_bytes();
     let line = STANDARD.encode([&id[..], &[0; 64]].concat());
     let wrong = format!("{}— witness.test {line}\n", checkpoint.note);
@@ -144,7 +144,7 @@ async fn the_signatures_of_configured_witnesses_are_kept_and_no_others() {
         .into_inner();
     let kept = kept.checkpoint.unwrap();
     assert_eq!(kept.note, signed_by(&checkpoint.note, &known));
-    // Once is enough; another one is added behind it.
+    // The same signature is not added twice. Another witness's signature is appended.
     audit.add_checkpoint_signatures(as_tester(add(both))).await.unwrap();
     let second = signed_by(&checkpoint.note, &other);
     audit.add_checkpoint_signatures(as_tester(add(second))).await.unwrap();

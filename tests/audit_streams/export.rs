@@ -1,4 +1,4 @@
-//! Copies of ledgers.
+//! Exports of ledgers.
 
 use sharewarden::{
     domain::AccountId,
@@ -14,7 +14,7 @@ use tonic::Code;
 
 use crate::audit::*;
 
-fn whole() -> ExportAuditEntriesRequest {
+fn whole_ledger() -> ExportAuditEntriesRequest {
     ExportAuditEntriesRequest {
         account_id: ACCOUNT.into(),
         ..Default::default()
@@ -25,7 +25,7 @@ fn hashes(bytes: &[Vec<u8>]) -> Vec<Hash> {
     bytes.iter().map(|hash| hash.as_slice().try_into().unwrap()).collect()
 }
 
-/// The file that an auditor makes of an export.
+/// The export as a file.
 fn file(exported: &Exported) -> String {
     let header = &exported.header;
     let account: AccountId = ACCOUNT.parse().unwrap();
@@ -50,7 +50,7 @@ async fn an_export_is_the_rows_byte_for_byte_and_verifies() {
     let stack = Stack::start().await;
     stack.grant_many(0, 140).await;
     let checkpoint = stack.checkpoint_of(ACCOUNT, 280).await;
-    let exported = export(stack.audit().await, whole()).await.unwrap();
+    let exported = export(stack.audit().await, whole_ledger()).await.unwrap();
     assert_eq!(exported.lines, stack.lines(ACCOUNT).await);
     assert_eq!(exported.header.checkpoint.as_ref(), Some(&checkpoint));
     assert_verifies(&exported);
@@ -59,7 +59,7 @@ async fn an_export_is_the_rows_byte_for_byte_and_verifies() {
         let part = ExportAuditEntriesRequest {
             start_index: start,
             end_index: end,
-            ..whole()
+            ..whole_ledger()
         };
         let exported = export(stack.audit().await, part).await.unwrap();
         assert_eq!(exported.lines, stack.lines(ACCOUNT).await[start as usize..end as usize]);
@@ -82,15 +82,15 @@ fn assert_verifies(exported: &Exported) {
 }
 
 #[tokio::test]
-async fn what_no_checkpoint_covers_is_not_exported() {
+async fn entries_without_a_checkpoint_are_not_exported() {
     let stack = Stack::start_with("checkpoint.every = \"1h\"\n").await;
-    let status = export(stack.audit().await, whole()).await.err().unwrap();
+    let status = export(stack.audit().await, whole_ledger()).await.err().unwrap();
     assert_eq!(
         (status.code(), reason(&status).as_str()),
         (Code::NotFound, "CHECKPOINT_NOT_FOUND")
     );
     stack.grant_many(0, 1).await;
-    let status = export(stack.audit().await, whole()).await.err().unwrap();
+    let status = export(stack.audit().await, whole_ledger()).await.err().unwrap();
     assert_eq!(
         (status.code(), reason(&status).as_str()),
         (Code::FailedPrecondition, "NOT_YET_COVERED")

@@ -1,4 +1,4 @@
-//! Following, exporting and proving, end to end: gRPC in front, real Postgres and the simulator behind, on real sockets.
+//! End-to-end tests of watches, exports and proofs: gRPC clients, a real Postgres and the AWS simulator, all on sockets.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests fail so")]
 

@@ -1,4 +1,4 @@
-//! Proofs of entries and of growth.
+//! Inclusion and consistency proofs.
 
 use std::collections::BTreeSet;
 
@@ -34,7 +34,7 @@ fn consistency(first_tree_size: u64, second_tree_size: u64) -> GetConsistencyPro
     }
 }
 
-/// The roots of a ledger at every size of it.
+/// The roots of a ledger at every size.
 fn roots(lines: &[String]) -> Vec<Hash> {
     let mut frontier = Frontier::default();
     let mut roots = vec![frontier.root()];
@@ -54,7 +54,7 @@ async fn proofs_across_tiles_verify_against_the_lines() {
     let lines = stack.lines(ACCOUNT).await;
     let roots = roots(&lines);
     let mut audit = stack.audit().await;
-    let mut dice = fastrand::Rng::with_seed(7);
+    let mut random = fastrand::Rng::with_seed(7);
 
     let mut asked = BTreeSet::from([
         (0, 1),
@@ -66,8 +66,8 @@ async fn proofs_across_tiles_verify_against_the_lines() {
         (0, size),
     ]);
     asked.extend((0..40).map(|_| {
-        let size = dice.u64(1..=size);
-        (dice.u64(..size), size)
+        let size = random.u64(1..=size);
+        (random.u64(..size), size)
     }));
     for (index, size) in asked {
         let proof = audit
@@ -89,8 +89,8 @@ async fn proofs_across_tiles_verify_against_the_lines() {
 
     let mut asked = BTreeSet::from([(1, size), (255, 256), (256, 257), (256, size), (size, size), (1, 1)]);
     asked.extend((0..40).map(|_| {
-        let second = dice.u64(1..=size);
-        (dice.u64(1..=second), second)
+        let second = random.u64(1..=size);
+        (random.u64(1..=second), second)
     }));
     for (first, second) in asked {
         let proof = audit
@@ -125,7 +125,7 @@ async fn proofs_across_tiles_verify_against_the_lines() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_proven_is_told_apart() {
+async fn each_reason_for_a_missing_proof_has_its_own_status() {
     let stack = Stack::start_with("checkpoint.every = \"1h\"\n").await;
     stack.grant_many(0, 1).await;
     let mut audit = stack.audit().await;
@@ -152,7 +152,7 @@ async fn what_cannot_be_proven_is_told_apart() {
         (Code::InvalidArgument, "INVALID_FIELDS")
     );
 
-    // Without a checkpoint any size can be asked about.
+    // A request that names a size needs no checkpoint.
     audit.get_inclusion_proof(as_tester(inclusion(1, 2))).await.unwrap();
     audit.get_consistency_proof(as_tester(consistency(1, 2))).await.unwrap();
 

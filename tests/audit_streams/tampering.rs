@@ -1,4 +1,4 @@
-//! What a superuser of the database changes is found, and named.
+//! Changes by a superuser of the database are detected and reported.
 
 use sharewarden::proto::v1::{
     ExportAuditEntriesRequest, GetAuditEntryRequest, GetInclusionProofRequest, watch_audit_entries_request::Start,
@@ -44,12 +44,15 @@ async fn a_changed_reason_ends_a_watch_and_is_exported_as_it_is() {
         ..Default::default()
     };
     let exported = export(stack.audit().await, request).await.unwrap();
-    assert!(exported.lines[2].contains("a lie!"), "the verifier must see it");
+    assert!(
+        exported.lines[2].contains("a lie!"),
+        "the export contains the changed line for the verifier"
+    );
     stack.end().await;
 }
 
 #[tokio::test]
-async fn a_reason_that_was_changed_beside_its_text_is_found_by_watches_exports_and_questions() {
+async fn a_reason_column_that_differs_from_the_text_is_detected_by_watch_export_and_get() {
     let stack = Stack::start().await;
     stack.grant_many(0, 3).await;
     stack.checkpoint_of(ACCOUNT, 6).await;
@@ -72,7 +75,7 @@ async fn a_reason_that_was_changed_beside_its_text_is_found_by_watches_exports_a
 }
 
 #[tokio::test]
-async fn an_entry_that_is_gone_ends_a_watch_and_an_export() {
+async fn a_deleted_entry_ends_a_watch_and_an_export() {
     let stack = Stack::start().await;
     stack.grant_many(0, 3).await;
     stack.checkpoint_of(ACCOUNT, 6).await;
@@ -89,7 +92,7 @@ async fn an_entry_that_is_gone_ends_a_watch_and_an_export() {
 }
 
 #[tokio::test]
-async fn a_hint_of_entries_that_there_are_not_alarms_nobody() {
+async fn a_notification_about_missing_entries_is_ignored() {
     let stack = Stack::start().await;
     stack.grant_many(0, 1).await;
     let replica = stack.second_server("").await;
@@ -97,10 +100,10 @@ async fn a_hint_of_entries_that_there_are_not_alarms_nobody() {
     let mut watcher = Watcher::start(stack.audit().await, request).await.unwrap();
     stack.grant_many(1, 1).await;
     watcher.until(ACCOUNT, 4).await;
-    // What any role may do that can connect; the hints of the replica come after these.
-    for hint in [format!("{ACCOUNT}:999999"), "999999999999:5".to_owned()] {
+    // Any role that can connect may send notifications. Those of the replica come after these.
+    for payload in [format!("{ACCOUNT}:999999"), "999999999999:5".to_owned()] {
         sqlx::query("SELECT pg_notify('sharewarden_ledger_grown', $1)")
-            .bind(hint)
+            .bind(payload)
             .execute(&stack.pool)
             .await
             .unwrap();
@@ -119,7 +122,7 @@ async fn a_hint_of_entries_that_there_are_not_alarms_nobody() {
 }
 
 #[tokio::test]
-async fn a_ledger_that_is_shorter_than_its_checkpoint_is_not_signed_for_and_is_told_of() {
+async fn a_ledger_shorter_than_its_checkpoint_is_reported_as_tampered() {
     let stack = Stack::start().await;
     stack.grant_many(0, 3).await;
     stack.checkpoint_of(ACCOUNT, 6).await;
@@ -152,11 +155,11 @@ async fn a_ledger_that_is_shorter_than_its_checkpoint_is_not_signed_for_and_is_t
 }
 
 #[tokio::test]
-async fn a_ledger_that_was_rewritten_with_new_hashes_is_not_signed_for() {
+async fn a_ledger_rewritten_with_new_hashes_is_not_signed() {
     let stack = Stack::start().await;
     stack.grant_many(0, 3).await;
     stack.checkpoint_of(ACCOUNT, 6).await;
-    // As somebody does who knows how the tree is made: new text, new hash, new head.
+    // A skilled attacker changes the text, the hash and the head.
     stack
         .tamper(
             "UPDATE audit_entry SET entry = replace(entry, 'a test', 'a lie!'),
@@ -172,7 +175,7 @@ async fn a_ledger_that_was_rewritten_with_new_hashes_is_not_signed_for() {
     set_head(&stack, (6, frontier.to_bytes(), frontier.root().to_vec())).await;
     stack.grant_many(3, 1).await;
 
-    // A round that signs for the other ledger has looked at this one, which grew before it.
+    // This ledger grew before the other one, so a round that signs the other one has also checked this one.
     let _ = stack.client().await.grant_share_permission(as_tester(denied())).await;
     stack.checkpoint_of(OTHER_ACCOUNT, 1).await;
     let sizes: Vec<i64> =
@@ -180,7 +183,7 @@ async fn a_ledger_that_was_rewritten_with_new_hashes_is_not_signed_for() {
             .fetch_all(&stack.pool)
             .await
             .unwrap();
-    assert_eq!(sizes, [0; 0], "nothing is signed on top of it");
+    assert_eq!(sizes, [0; 0], "no later checkpoint is signed");
     let request = GetInclusionProofRequest {
         account_id: ACCOUNT.into(),
         log_index: 4,
@@ -197,7 +200,7 @@ async fn a_ledger_that_was_rewritten_with_new_hashes_is_not_signed_for() {
 }
 
 #[tokio::test]
-async fn from_which_entry_on_a_busy_ledger_was_tampered_with_is_looked_for_once() {
+async fn the_first_tampered_entry_of_a_growing_ledger_is_searched_for_once() {
     let mut log = Log::of_this_thread(LevelFilter::ERROR);
     let stack = Stack::start().await;
     stack.grant_many(0, 3).await;
@@ -207,7 +210,7 @@ async fn from_which_entry_on_a_busy_ledger_was_tampered_with_is_looked_for_once(
         .await;
     stack.grant_many(3, 1).await;
     log.wait_for("log_index=4 size=8 signed_size=6").await;
-    // Who looked again would find this one.
+    // A second search would find this entry.
     stack
         .tamper("UPDATE audit_entry SET leaf_hash = sha256('another') WHERE log_index = 2")
         .await;
@@ -218,14 +221,15 @@ async fn from_which_entry_on_a_busy_ledger_was_tampered_with_is_looked_for_once(
 }
 
 #[tokio::test]
-async fn a_ledger_that_cannot_be_signed_for_keeps_no_other_from_it_where_it_was_archived_and_changed() {
+async fn an_archived_and_tampered_ledger_does_not_stop_the_signing_of_others() {
     let stack = Stack::start().await;
     stack.grant_many(0, 3).await;
     stack.checkpoint_of(ACCOUNT, 6).await;
     stack
         .tamper("INSERT INTO audit_archive VALUES ('111122223333', 0, 2, now(), now(), 'a-file', sha256(''), now())")
         .await;
-    // Their hashes are in no tile: nothing leads to the checkpoint any more, and what is looked at first is archived.
+    // The hashes of these entries are in no tile, so nothing is consistent with the checkpoint. The search for the first tampered
+    // entry begins at archived entries.
     stack.tamper("DELETE FROM audit_entry WHERE log_index < 2").await;
     stack.grant_many(3, 1).await;
     let _ = stack.client().await.grant_share_permission(as_tester(denied())).await;
@@ -235,7 +239,7 @@ async fn a_ledger_that_cannot_be_signed_for_keeps_no_other_from_it_where_it_was_
         .fetch_one(&stack.pool)
         .await
         .unwrap();
-    assert_eq!(latest, 6, "nothing is signed on top of it");
+    assert_eq!(latest, 6, "no later checkpoint is signed");
     stack.end().await;
 }
 

@@ -1,4 +1,4 @@
-//! Following ledgers.
+//! Watches of ledgers.
 
 use std::time::Duration;
 
@@ -24,11 +24,11 @@ fn from_beginning() -> WatchAuditEntriesRequest {
     watch_from(&Positions::new(), Start::Beginning)
 }
 
-/// So many grants with the longest reasons are more than the windows of [`slow_audit`] and what the server keeps of a stream
-/// hold (64 and 400 KiB), and more batches than the ring.
+/// With the longest reasons, 120 grants need more than the flow-control window of [`slow_audit`] (64 KiB) and the server's stream
+/// buffer (400 KiB). They also make more batches than the ring holds.
 const GRANTS: usize = 120;
 
-async fn grant_at_length(stack: &Stack, count: usize) {
+async fn grant_with_long_reasons(stack: &Stack, count: usize) {
     let mut client = stack.client().await;
     for number in 0..count {
         let request = GrantSharePermissionRequest {
@@ -39,7 +39,7 @@ async fn grant_at_length(stack: &Stack, count: usize) {
     }
 }
 
-/// A connection of who reads slowly: with the smallest windows that HTTP/2 begins with.
+/// A connection for a slow client, with HTTP/2's default windows of 65,535 bytes.
 async fn slow_audit(stack: &Stack) -> AuditClient {
     let endpoint = Endpoint::from_shared(format!("http://{}", stack.address)).unwrap();
     let endpoint = endpoint.initial_stream_window_size(65_535);
@@ -47,7 +47,7 @@ async fn slow_audit(stack: &Stack) -> AuditClient {
 }
 
 #[tokio::test]
-async fn a_watch_from_now_sends_what_is_added_also_of_an_account_that_is_new() {
+async fn a_watch_from_now_sends_new_entries_also_of_new_accounts() {
     let stack = Stack::start().await;
     stack.grant_many(0, 2).await;
     let mut watcher = Watcher::start(stack.audit().await, now()).await.unwrap();
@@ -65,7 +65,7 @@ async fn a_watch_from_now_sends_what_is_added_also_of_an_account_that_is_new() {
 }
 
 #[tokio::test]
-async fn a_watch_from_an_index_sends_what_is_there_and_then_what_is_added() {
+async fn a_watch_from_an_index_sends_existing_entries_and_then_new_ones() {
     let stack = Stack::start().await;
     stack.grant_many(0, 3).await;
     let positions = Positions::from([(ACCOUNT.into(), 3)]);
@@ -83,7 +83,7 @@ async fn a_watch_from_an_index_sends_what_is_there_and_then_what_is_added() {
 }
 
 #[tokio::test]
-async fn only_the_accounts_that_were_named_are_followed() {
+async fn a_watch_sends_only_the_requested_accounts() {
     let stack = Stack::start().await;
     let request = WatchAuditEntriesRequest {
         account_ids: vec![OTHER_ACCOUNT.into()],
@@ -98,7 +98,7 @@ async fn only_the_accounts_that_were_named_are_followed() {
 }
 
 #[tokio::test]
-async fn a_request_that_breaks_rules_is_refused_with_all_of_them() {
+async fn an_invalid_watch_request_is_refused_with_all_violations() {
     let stack = Stack::start().await;
     let position = |account: &str, next_index| WatchPosition {
         account_id: account.into(),
@@ -131,7 +131,7 @@ async fn a_request_that_breaks_rules_is_refused_with_all_of_them() {
     ];
     assert_eq!(fields, expected);
 
-    // However many are wrong, the answer fits into metadata.
+    // The status fits into the response metadata, even with 20,000 violations.
     let request = WatchAuditEntriesRequest {
         positions: vec![position("", 0); 20_000],
         ..Default::default()
@@ -151,19 +151,19 @@ async fn a_request_that_breaks_rules_is_refused_with_all_of_them() {
 }
 
 #[tokio::test]
-async fn a_sign_of_life_comes_when_it_was_quiet() {
+async fn a_quiet_watch_gets_a_heartbeat() {
     let clock = Clock::manual(Timestamp::parse("2026-11-22T00:00:00Z").unwrap());
     let stack = Stack::start_on("", clock.clone()).await;
     let mut watcher = Watcher::start(stack.audit().await, now()).await.unwrap();
     let beat = watcher.next();
     tokio::pin!(beat);
-    let mut turned = 0;
+    let mut advanced = 0;
     let event = loop {
         tokio::select! {
             event = &mut beat => break event.unwrap(),
             () = tokio::time::sleep(Duration::from_millis(20)) => {
                 clock.advance(Duration::from_secs(1));
-                turned += 1;
+                advanced += 1;
             }
         }
     };
@@ -172,16 +172,16 @@ async fn a_sign_of_life_comes_when_it_was_quiet() {
     };
     let began = Timestamp::parse("2026-11-22T00:00:00Z").unwrap().to_offset_date_time();
     assert!(beat.time.unwrap().seconds >= began.unix_timestamp() + 15);
-    assert!(turned >= 15, "{turned}");
+    assert!(advanced >= 15, "{advanced}");
     stack.end().await;
 }
 
 #[tokio::test]
-async fn a_shutdown_ends_watches_at_once_and_tells_when_to_come_back() {
+async fn a_shutdown_ends_watches_at_once_with_retry_info() {
     let mut stack = Stack::start_with("server.shutdown_grace = \"50s\"\n").await;
     let mut watcher = Watcher::start(stack.audit().await, now()).await.unwrap();
     let stopped = tokio::time::timeout(Duration::from_secs(20), stack.stop_server()).await;
-    stopped.expect("the watch does not hold it up");
+    stopped.expect("the watch does not delay the shutdown");
     let status = watcher.next().await.unwrap_err();
     assert_eq!(
         (status.code(), reason(&status).as_str()),
@@ -192,14 +192,14 @@ async fn a_shutdown_ends_watches_at_once_and_tells_when_to_come_back() {
 }
 
 #[tokio::test]
-async fn a_reader_that_takes_nothing_does_not_hold_up_a_shutdown() {
+async fn a_client_that_reads_nothing_does_not_delay_a_shutdown() {
     let mut stack = Stack::start_with("server.shutdown_grace = \"50s\"\n").await;
     let watcher = Watcher::start(slow_audit(&stack).await, from_beginning())
         .await
         .unwrap();
-    grant_at_length(&stack, GRANTS).await;
+    grant_with_long_reasons(&stack, GRANTS).await;
     let stopped = tokio::time::timeout(Duration::from_secs(20), stack.stop_server()).await;
-    stopped.expect("the watch does not hold it up");
+    stopped.expect("the watch does not delay the shutdown");
     drop(watcher);
     stack.end().await;
 }
@@ -227,21 +227,21 @@ async fn five_hundred_watchers_all_get_an_entry() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_slow_reader_holds_up_nobody_and_gets_everything_in_the_end() {
+async fn a_slow_client_delays_nobody_and_gets_every_entry() {
     let stack = Stack::start().await;
-    // Two connections: flow control is theirs.
+    // Two connections, because flow control is also per connection.
     let mut slow = Watcher::start(slow_audit(&stack).await, from_beginning())
         .await
         .unwrap();
-    let mut quick = Watcher::start(stack.audit().await, from_beginning()).await.unwrap();
+    let mut fast = Watcher::start(stack.audit().await, from_beginning()).await.unwrap();
     let reading = tokio::spawn(async move {
-        quick.until(ACCOUNT, 2 * GRANTS as u64).await;
-        quick
+        fast.until(ACCOUNT, 2 * GRANTS as u64).await;
+        fast
     });
-    grant_at_length(&stack, GRANTS).await;
-    let quick = within("the quick one is not held up", reading).await.unwrap();
+    grant_with_long_reasons(&stack, GRANTS).await;
+    let fast = within("the fast watch is not delayed", reading).await.unwrap();
     slow.until(ACCOUNT, 2 * GRANTS as u64).await;
-    assert_eq!(slow.canonical(ACCOUNT), quick.canonical(ACCOUNT));
+    assert_eq!(slow.canonical(ACCOUNT), fast.canonical(ACCOUNT));
     assert_eq!(slow.canonical(ACCOUNT), stack.lines(ACCOUNT).await);
     stack.end().await;
 }

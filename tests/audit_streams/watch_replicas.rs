@@ -1,4 +1,4 @@
-//! Following ledgers across disconnects, restarts and replicas.
+//! Watches across disconnects, restarts and replicas.
 
 use sharewarden::{clock::Clock, proto::v1::watch_audit_entries_request::Start};
 use sharewarden_testkit::stack::*;
@@ -6,7 +6,7 @@ use tokio::task::JoinHandle;
 
 use crate::audit::*;
 
-/// Grants in the background, through a server that stays.
+/// Grants in the background, through a server that keeps running.
 fn spawn_grants(mut client: Client, first: usize, count: usize) -> JoinHandle<()> {
     tokio::spawn(async move {
         for number in first..first + count {
@@ -21,25 +21,23 @@ fn spawn_grants(mut client: Client, first: usize, count: usize) -> JoinHandle<()
 const GRANTS: usize = 40;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_watch_goes_on_after_disconnects_restarts_and_on_another_replica_without_gap_or_duplicate() {
+async fn a_watch_resumes_after_disconnects_restarts_and_on_another_replica_without_gap_or_duplicate() {
     let mut stack = Stack::start().await;
     let second = stack.second_server("").await;
-    let granting: Vec<_> = (0..3).map(|lane| lane * GRANTS).collect();
     let mut grants = Vec::new();
-    for first in granting {
-        grants.push(spawn_grants(second.client().await, first, GRANTS));
+    for caller in 0..3 {
+        grants.push(spawn_grants(second.client().await, caller * GRANTS, GRANTS));
     }
     let end = 2 * 3 * GRANTS as u64;
 
     let mut positions = Positions::new();
     let mut lines = Vec::new();
     for turn in 0.. {
-        // In turn: the first server, the second, and the first after a restart.
+        // The watch alternates between the servers. The first one restarts in every fourth turn.
         let address = if turn % 2 == 0 { stack.address } else { second.address };
         let request = watch_from(&positions, Start::Beginning);
         let mut watcher = Watcher::start(audit_at(address).await, request).await.unwrap();
-        let aim = (turn + 1) * 30;
-        watcher.until(ACCOUNT, end.min(aim)).await;
+        watcher.until(ACCOUNT, end.min((turn + 1) * 30)).await;
         positions = watcher.positions.clone();
         lines.extend(watcher.canonical(ACCOUNT));
         drop(watcher);
@@ -60,12 +58,12 @@ async fn a_watch_goes_on_after_disconnects_restarts_and_on_another_replica_witho
 }
 
 #[tokio::test]
-async fn what_is_committed_elsewhere_while_nobody_listens_is_found_by_polling() {
+async fn entries_without_a_notification_are_found_by_polling() {
     let stack = Stack::start().await;
     let mut watcher = Watcher::start(stack.audit().await, Default::default()).await.unwrap();
     stack.grant_many(0, 1).await;
     watcher.until(ACCOUNT, 2).await;
-    // A row that no committer of ours has told of: the head says that it is there.
+    // This entry had no notification. Only the ledger head shows it.
     let moved = "WITH entry AS (
             INSERT INTO audit_entry SELECT '777788889999', log_index, recorded_at, kind, action, cause, change_id, request_id,
                 principal, reason, ticket, region, image_id, shared_account_id, generation, aws_request_id, error_reason,
@@ -78,7 +76,7 @@ async fn what_is_committed_elsewhere_while_nobody_listens_is_found_by_polling() 
             FROM audit_entry WHERE account_id = '111122223333' AND log_index = 0
          ) AS first";
     stack.tamper(moved).await;
-    // Its text is of another account: it is found, and found out.
+    // The entry is found. Its text names another account, so it is reported as tampered.
     let status = loop {
         if let Err(status) = watcher.next().await {
             break status;

@@ -1,5 +1,5 @@
-//! The promises under everything that goes wrong at once: a short run of the model checker, with real processes. The long
-//! run is `cargo run --example chaos`.
+//! A short run of the model checker with real processes and random failures. The long run is
+//! `cargo run --example chaos`.
 
 #![allow(
     clippy::unwrap_used,
@@ -37,9 +37,9 @@ async fn no_violation(seed: u64) {
     );
 }
 
-/// Both seeds in one test: two trials at once would be about the machine's speed.
+/// Both seeds run in one test, because two trials at once would overload the machine.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_promise_is_kept_while_everything_goes_wrong() {
+async fn every_promise_holds_under_random_failures() {
     for seed in [4, fastrand::u64(..)] {
         no_violation(seed).await;
     }

@@ -1,4 +1,4 @@
-//! Callers who do not wait for the end: what they are told, and what goes on without them.
+//! Callers that do not wait for the outcome: which answer they get, and that their change continues.
 
 use std::time::Duration;
 
@@ -11,17 +11,17 @@ use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 use tonic_types::StatusExt;
 use uuid::Uuid;
 
-/// A deadline that is long enough to get a change accepted, and that passes while the change is held.
-const HURRY: Duration = Duration::from_secs(2);
+/// Long enough for a change to be accepted. It expires while a fault blocks the change.
+const CALL_DEADLINE: Duration = Duration::from_secs(2);
 
 #[tokio::test]
-async fn a_deadline_that_passes_takes_nothing_back() {
+async fn an_expired_deadline_does_not_cancel_the_change() {
     let stack = Stack::start().await;
     stack.hold();
     let mut request = grant();
     request.request_id = Uuid::new_v4().to_string();
     let mut hurried = as_tester(request.clone());
-    hurried.set_timeout(HURRY);
+    hurried.set_timeout(CALL_DEADLINE);
     let mut client = stack.client().await;
     let pending = client.grant_share_permission(hurried).await.unwrap_err();
     assert_eq!(
@@ -31,7 +31,7 @@ async fn a_deadline_that_passes_takes_nothing_back() {
     let change_id = detail(&pending, "change_id");
     assert_eq!(trailer(&pending), change_id);
 
-    // The replay waits for the same change, which has gone on all the while.
+    // The replay waits for the same change, which was never interrupted.
     stack.release();
     let replayed = client
         .grant_share_permission(as_tester(request))
@@ -45,17 +45,17 @@ async fn a_deadline_that_passes_takes_nothing_back() {
 }
 
 #[tokio::test]
-async fn a_deadline_that_passes_during_the_commit_names_the_request_to_replay() {
+async fn a_deadline_during_the_commit_returns_the_request_id_to_replay() {
     let stack = Stack::start_with("database.statement_timeout = \"60s\"\ncommitter.commit_timeout = \"60s\"\n").await;
     let mut client = stack.client().await;
     client.grant_share_permission(as_tester(grant())).await.unwrap();
-    let head = HeldHead::of(ACCOUNT, &stack).await;
+    let head = LockedHead::of(ACCOUNT, &stack).await;
     let mut request = revoke();
-    // The second try is a replay that cannot be confirmed either: a change id of its own would come to nothing.
+    // The second try is a replay that cannot be confirmed either. Its answer has no change id: that id would never exist.
     request.request_id = Uuid::new_v4().to_string();
     for _ in 0..2 {
         let mut hurried = as_tester(request.clone());
-        hurried.set_timeout(HURRY);
+        hurried.set_timeout(CALL_DEADLINE);
         let unconfirmed = client.revoke_share_permission(hurried).await.unwrap_err();
         assert_eq!(
             (unconfirmed.code(), reason(&unconfirmed).as_str()),
@@ -68,7 +68,7 @@ async fn a_deadline_that_passes_during_the_commit_names_the_request_to_replay() 
     assert_eq!(
         stack.kinds(ACCOUNT).await,
         ["change.requested", "change.succeeded"],
-        "it waits"
+        "the commit still waits for the lock"
     );
 
     head.release().await;
@@ -80,19 +80,19 @@ async fn a_deadline_that_passes_during_the_commit_names_the_request_to_replay() 
         (change.state(), change.request_id),
         (change::State::Succeeded, request.request_id)
     );
-    assert_eq!(stack.kinds(ACCOUNT).await.len(), 4, "it acted once");
+    assert_eq!(stack.kinds(ACCOUNT).await.len(), 4, "the request acted once");
     assert!(stack.shared_with().is_empty());
     stack.end().await;
 }
 
 #[tokio::test]
-async fn who_gave_no_request_id_is_told_one_to_replay() {
+async fn a_caller_without_a_request_id_gets_one_to_replay() {
     let stack = Stack::start_with("database.statement_timeout = \"60s\"\ncommitter.commit_timeout = \"60s\"\n").await;
     let mut client = stack.client().await;
     client.grant_share_permission(as_tester(grant())).await.unwrap();
-    let head = HeldHead::of(ACCOUNT, &stack).await;
+    let head = LockedHead::of(ACCOUNT, &stack).await;
     let mut hurried = as_tester(revoke());
-    hurried.set_timeout(HURRY);
+    hurried.set_timeout(CALL_DEADLINE);
     let unconfirmed = client.revoke_share_permission(hurried).await.unwrap_err();
     assert_eq!(reason(&unconfirmed), "CHANGE_UNCONFIRMED");
     head.release().await;
@@ -104,14 +104,14 @@ async fn who_gave_no_request_id_is_told_one_to_replay() {
         .unwrap()
         .into_inner();
     assert!(replayed.replayed);
-    assert_eq!(stack.kinds(ACCOUNT).await.len(), 4, "it acted once");
+    assert_eq!(stack.kinds(ACCOUNT).await.len(), 4, "the request acted once");
     stack.end().await;
 }
 
-/// Whoever holds the head of an account's ledger keeps all its commits waiting.
-struct HeldHead(PgConnection);
+/// The lock of an account's ledger head. All commits of the account wait for it.
+struct LockedHead(PgConnection);
 
-impl HeldHead {
+impl LockedHead {
     async fn of(account: &str, stack: &Stack) -> Self {
         let mut connection = PgConnection::connect(stack.database.url()).await.unwrap();
         sqlx::query("BEGIN").execute(&mut connection).await.unwrap();
@@ -120,7 +120,7 @@ impl HeldHead {
             .fetch_all(&mut connection)
             .await
             .unwrap();
-        assert_eq!(held.len(), 1, "there is a head to hold");
+        assert_eq!(held.len(), 1, "the ledger has a head to lock");
         Self(connection)
     }
 
@@ -134,19 +134,19 @@ fn trailer(status: &Status) -> &str {
     status
         .metadata()
         .get(CHANGE_ID)
-        .expect("the id is in the trailers too")
+        .expect("the change id is in the trailers too")
         .to_str()
         .unwrap()
 }
 
 #[tokio::test]
-async fn a_caller_who_goes_away_takes_nothing_along() {
+async fn a_caller_that_disconnects_does_not_cancel_the_change() {
     let stack = Stack::start().await;
     stack.hold();
     let call = spawn_grant(stack.client().await, grant());
     stack.wait_for_calls(UPDATE, 1).await;
     call.abort();
-    assert!(call.await.unwrap_err().is_cancelled(), "it had not been answered");
+    assert!(call.await.unwrap_err().is_cancelled(), "the call was not answered");
     stack.release();
     let id = stack.only_change().await.to_string();
     assert_eq!(stack.ended(&id).await.state(), change::State::Succeeded);
@@ -155,7 +155,7 @@ async fn a_caller_who_goes_away_takes_nothing_along() {
 }
 
 #[tokio::test]
-async fn who_watches_health_does_not_hold_up_the_shutdown() {
+async fn health_watches_do_not_delay_the_shutdown() {
     let mut stack = Stack::start_with("server.shutdown_grace = \"30s\"\n").await;
     let endpoint = tonic::transport::Endpoint::new(format!("http://{}", stack.address)).unwrap();
     let mut watches = Vec::new();
@@ -168,11 +168,11 @@ async fn who_watches_health_does_not_hold_up_the_shutdown() {
         updates.message().await.unwrap().expect("the watch is open");
         watches.push((health, updates));
     }
-    // A connection that is only open.
+    // A connection without a call.
     let idle = stack.client().await;
     tokio::time::timeout(Duration::from_secs(10), stack.stop_server())
         .await
-        .expect("far less than the grace");
+        .expect("the shutdown does not wait for the grace period");
     drop((watches, idle));
     stack.end().await;
 }

@@ -1,4 +1,4 @@
-//! Listing changes: what is under way, what is in doubt, who works on it.
+//! Listing changes: the pending ones, those in doubt, and their progress.
 
 use std::collections::BTreeSet;
 
@@ -9,7 +9,7 @@ use tonic::{Code, Status};
 use tonic_types::StatusExt;
 use uuid::Uuid;
 
-/// Puts changes into the store as they would have come to be: of `accounts`, all in the same instants, two at a time.
+/// Inserts `count` changes for each account. Two changes of an account share each creation time.
 async fn changes_in_store(stack: &Stack, accounts: &[&str], count: i32, state: &str) {
     let ended = state != "PENDING";
     for (number, account) in accounts.iter().enumerate() {
@@ -45,8 +45,12 @@ async fn list(client: &mut Client, request: ListChangesRequest) -> Result<(Vec<C
     Ok((page.changes, page.next_page_token))
 }
 
-/// All pages; `between` happens after each.
-async fn walk(client: &mut Client, mut request: ListChangesRequest, mut between: impl AsyncFnMut()) -> Vec<Change> {
+/// Reads all pages, and runs `between` after each.
+async fn read_all_pages(
+    client: &mut Client,
+    mut request: ListChangesRequest,
+    mut between: impl AsyncFnMut(),
+) -> Vec<Change> {
     let mut all = Vec::new();
     loop {
         let (changes, next) = list(client, request.clone()).await.unwrap();
@@ -60,7 +64,7 @@ async fn walk(client: &mut Client, mut request: ListChangesRequest, mut between:
     }
 }
 
-fn place(change: &Change) -> (i64, i32, String, String) {
+fn position(change: &Change) -> (i64, i32, String, String) {
     let time = change.create_time.unwrap();
     (
         time.seconds,
@@ -75,7 +79,7 @@ fn ids(changes: &[Change]) -> BTreeSet<&str> {
 }
 
 #[tokio::test]
-async fn pages_over_several_accounts_give_each_change_once_while_changes_come_and_end() {
+async fn pages_over_several_accounts_return_each_change_once_while_changes_start_and_end() {
     let stack = Stack::start().await;
     let accounts = [ACCOUNT, OTHER_ACCOUNT, "777788889999"];
     changes_in_store(&stack, &accounts, 20, "PENDING").await;
@@ -90,17 +94,17 @@ async fn pages_over_several_accounts_give_each_change_once_while_changes_come_an
                 page_size: 7,
                 ..Default::default()
             };
-            let all = walk(&mut client, request, async || {}).await;
+            let all = read_all_pages(&mut client, request, async || {}).await;
             assert_eq!((all.len(), ids(&all).len()), (expected, expected));
-            let mut places: Vec<_> = all.iter().map(place).collect();
+            let mut positions: Vec<_> = all.iter().map(position).collect();
             if order == ChangeOrder::NewestFirst {
-                places.reverse();
+                positions.reverse();
             }
-            assert!(places.is_sorted());
+            assert!(positions.is_sorted());
         }
     }
 
-    // What is accepted meanwhile is newer; what ends meanwhile is not shown again, and hides nothing.
+    // Changes that are accepted while paging are newer. A change that ends while paging hides no other change.
     let request = ListChangesRequest {
         states: vec![change::State::Pending.into()],
         page_size: 6,
@@ -108,7 +112,7 @@ async fn pages_over_several_accounts_give_each_change_once_while_changes_come_an
     };
     let mut other = stack.client().await;
     let mut number = 0;
-    let all = walk(&mut client, request, async || {
+    let all = read_all_pages(&mut client, request, async || {
         number += 1;
         let mut granted = grant();
         granted.shared_account_id = format!("6000000000{number:02}");
@@ -128,7 +132,7 @@ async fn pages_over_several_accounts_give_each_change_once_while_changes_come_an
 }
 
 #[tokio::test]
-async fn filters_select() {
+async fn each_filter_returns_the_matching_changes() {
     let stack = Stack::start().await;
     changes_in_store(&stack, &[ACCOUNT, OTHER_ACCOUNT], 12, "PENDING").await;
     changes_in_store(&stack, &[ACCOUNT], 6, "SUPERSEDED").await;
@@ -178,7 +182,7 @@ async fn filters_select() {
 }
 
 #[tokio::test]
-async fn a_change_says_who_works_on_it_what_waits_behind_it_and_when_it_is_tried_again() {
+async fn progress_names_the_replica_its_lease_and_the_change_ahead() {
     let stack = Stack::start_with("forwarder.attempt_timeout = \"5s\"\n").await;
     let hang = Effect::Hang {
         moment: FaultTiming::BeforeApplying,
@@ -205,7 +209,7 @@ async fn a_change_says_who_works_on_it_what_waits_behind_it_and_when_it_is_tried
             }
         }
     });
-    let changes = found.await.expect("both are accepted");
+    let changes = found.await.expect("both changes are accepted");
     let [current, next] = &changes[..] else { panic!() };
     let (work, waiting) = (current.progress.clone().unwrap(), next.progress.clone().unwrap());
     assert_eq!(next.request_id, second.request_id);
@@ -217,7 +221,7 @@ async fn a_change_says_who_works_on_it_what_waits_behind_it_and_when_it_is_tried
         change_id: current.change_id.clone(),
     };
     let got = client.get_change(as_tester(one)).await.unwrap().into_inner().change;
-    assert_eq!(got.unwrap().progress, Some(work), "GetChange tells the same");
+    assert_eq!(got.unwrap().progress, Some(work), "GetChange returns the same progress");
 
     stack.simulator.clear_faults();
     stack.end().await;
@@ -225,8 +229,8 @@ async fn a_change_says_who_works_on_it_what_waits_behind_it_and_when_it_is_tried
 }
 
 #[tokio::test]
-async fn what_is_in_doubt_is_found_and_waits_for_its_next_attempt() {
-    // Nothing is tried again soon, and what happened to the call is not learnt: the answer is lost, and so is each read.
+async fn a_change_in_doubt_is_listed_with_its_next_attempt() {
+    // The next attempt is 10 minutes away. The outcome stays unknown, because the answers of the call and of each read are lost.
     let slow = "forwarder.backoff_base = \"10m\"\nforwarder.backoff_cap = \"10m\"\n";
     let stack = Stack::start_with(slow).await;
     for operation in [UPDATE, DESCRIBE] {
@@ -254,7 +258,9 @@ async fn what_is_in_doubt_is_found_and_waits_for_its_next_attempt() {
             }
         }
     });
-    let changes = found.await.expect("it is put off in doubt");
+    let changes = found
+        .await
+        .expect("the change is in doubt and waits for its next attempt");
     let progress = changes[0].progress.clone().unwrap();
     assert_eq!((changes.len(), changes[0].state()), (1, change::State::Pending));
     assert!(progress.in_doubt && progress.replica_id.is_empty() && progress.lease_expire_time.is_none());
@@ -265,7 +271,7 @@ async fn what_is_in_doubt_is_found_and_waits_for_its_next_attempt() {
 }
 
 #[tokio::test]
-async fn all_fields_that_break_their_rules_are_told_and_tokens_are_bound() {
+async fn every_invalid_field_is_named_and_page_tokens_are_bound_to_their_filters() {
     let stack = Stack::start().await;
     changes_in_store(&stack, &[ACCOUNT], 3, "PENDING").await;
     let mut client = stack.client().await;

@@ -1,4 +1,4 @@
-//! What goes wrong at AWS, and what must hold all the same.
+//! Failures at AWS, and the promises that hold despite them.
 
 use sharewarden::proto::v1::{Access, attempt::Classification, change};
 use sharewarden_simulator::{Effect, FaultTiming, Staleness};
@@ -38,7 +38,7 @@ async fn a_change_whose_answer_was_lost_is_read_back_and_succeeds() {
         assert_eq!(
             attempts,
             [(UPDATE, Classification::Unknown), (DESCRIBE, Classification::Accepted)],
-            "{effect:?}: read back before anything else"
+            "{effect:?}: the next attempt is a read-back"
         );
         assert_eq!(stack.shared_with(), [RECIPIENT]);
         stack.end().await;
@@ -46,7 +46,7 @@ async fn a_change_whose_answer_was_lost_is_read_back_and_succeeds() {
 }
 
 #[tokio::test]
-async fn a_change_that_was_lost_on_its_way_is_sent_again() {
+async fn a_call_that_is_lost_before_aws_is_sent_again() {
     for effect in [
         Effect::Reset {
             moment: FaultTiming::BeforeApplying,
@@ -73,7 +73,7 @@ async fn a_change_that_was_lost_on_its_way_is_sent_again() {
 }
 
 #[tokio::test]
-async fn a_call_that_hangs_is_given_up_and_read_back() {
+async fn a_call_that_hangs_times_out_and_is_read_back() {
     let stack = Stack::start_with("forwarder.attempt_timeout = \"300ms\"\n").await;
     stack.fault(
         UPDATE,
@@ -121,12 +121,12 @@ async fn a_stale_read_back_does_not_fail_a_change_that_took_effect() {
         .unwrap()
         .into_inner();
     assert_eq!(granted.change.unwrap().state(), change::State::Succeeded);
-    assert_eq!(stack.calls_of(UPDATE), 1, "the second look saw it");
+    assert_eq!(stack.calls_of(UPDATE), 1, "the second read saw the grant");
     stack.end().await;
 }
 
 #[tokio::test]
-async fn a_change_in_doubt_stays_pending_past_its_budget_until_aws_can_be_read() {
+async fn a_change_in_doubt_stays_pending_past_its_retry_budget_until_aws_can_be_read() {
     let stack = Stack::start_with("forwarder.give_up_after = \"1ms\"\n").await;
     stack.fault(
         UPDATE,
@@ -157,7 +157,7 @@ async fn a_change_in_doubt_stays_pending_past_its_budget_until_aws_can_be_read()
 }
 
 #[tokio::test]
-async fn refusals_of_aws_are_failures_with_the_reason_of_the_table() {
+async fn refusals_by_aws_fail_the_change_with_the_documented_reason() {
     let table = [
         ("ResourceNotFoundException", Code::NotFound, "IMAGE_NOT_FOUND"),
         (
@@ -205,12 +205,12 @@ async fn refusals_of_aws_are_failures_with_the_reason_of_the_table() {
         );
     }
     assert!(stack.shared_with().is_empty());
-    assert_eq!(stack.calls_of(UPDATE), table.len(), "a refusal is not tried again");
+    assert_eq!(stack.calls_of(UPDATE), table.len(), "a refusal is not retried");
     stack.end().await;
 }
 
 #[tokio::test]
-async fn revoking_what_is_not_shared_succeeds_after_reading_back() {
+async fn revoking_an_image_that_is_not_shared_succeeds_after_a_read_back() {
     let stack = Stack::start().await;
     let revoked = stack
         .client()
@@ -226,7 +226,7 @@ async fn revoking_what_is_not_shared_succeeds_after_reading_back() {
 }
 
 #[tokio::test]
-async fn budgets_end_in_the_reason_of_what_spent_them() {
+async fn a_change_past_its_retry_budget_fails_with_its_last_cause() {
     let stack = Stack::start_with("forwarder.give_up_after = \"150ms\"\n").await;
     let mut client = stack.client().await;
 
@@ -275,7 +275,7 @@ async fn budgets_end_in_the_reason_of_what_spent_them() {
 }
 
 #[tokio::test]
-async fn more_than_may_wait_is_refused_as_overloaded() {
+async fn changes_over_max_backlog_are_refused_as_overloaded() {
     let stack = Stack::start_with("forwarder.max_backlog = 1\n").await;
     stack.fault(UPDATE, 1, late(2000));
     let first = spawn_grant(stack.client().await, grant());
@@ -297,9 +297,9 @@ async fn more_than_may_wait_is_refused_as_overloaded() {
     stack.end().await;
 }
 
-/// Whoever revokes must not hear OK while the other account still has the image.
+/// A revoke must not return OK while the other account still has the image.
 #[tokio::test]
-async fn a_stale_read_does_not_make_a_revoke_look_done() {
+async fn a_stale_read_does_not_end_a_revoke() {
     let denied = Effect::Refuse {
         code: "AccessDeniedException".into(),
         message: String::new(),
@@ -313,26 +313,29 @@ async fn a_stale_read_does_not_make_a_revoke_look_done() {
         let mut client = stack.client().await;
         client.grant_share_permission(as_tester(grant())).await.unwrap();
         stack.fault(UPDATE, calls, effect.clone());
-        // It misses the grant: not shared, it says.
+        // The stale read misses the grant and returns "not shared".
         let behind = Staleness::Changes(1);
         stack.fault(DESCRIBE, 1, Effect::StaleRead { behind });
         let revoked = client.revoke_share_permission(as_tester(revoke())).await;
         match revoked {
-            Ok(_) => assert!(stack.shared_with().is_empty(), "{effect:?}: OK, and it is shared"),
+            Ok(_) => assert!(
+                stack.shared_with().is_empty(),
+                "{effect:?}: the revoke returned OK, and the image is still shared"
+            ),
             Err(status) => {
                 assert_eq!(reason(&status), "UPSTREAM_ACCESS_DENIED", "{effect:?}");
                 assert_eq!(stack.shared_with(), [RECIPIENT]);
-                assert_eq!(calls, u64::MAX, "{effect:?}: nothing is in the way of a second try");
+                assert_eq!(calls, u64::MAX, "{effect:?}: the second call would have succeeded");
             }
         }
-        assert!(stack.calls_of(DESCRIBE) > 0, "{effect:?}: the stale read was met");
+        assert!(stack.calls_of(DESCRIBE) > 0, "{effect:?}: the stale read was used");
         stack.end().await;
     }
 }
 
-/// The image was deleted, and with it all its shares.
+/// Deleting an image deletes all its shares.
 #[tokio::test]
-async fn revoking_a_share_of_an_image_that_is_gone_succeeds_and_ends_the_share() {
+async fn revoking_a_share_of_a_deleted_image_succeeds_and_ends_the_share() {
     let stack = Stack::start().await;
     let mut client = stack.client().await;
     client.grant_share_permission(as_tester(grant())).await.unwrap();
@@ -350,9 +353,9 @@ async fn revoking_a_share_of_an_image_that_is_gone_succeeds_and_ends_the_share()
         .fetch_one(&stack.pool)
         .await
         .unwrap();
-    assert_eq!(open, 0, "nobody has it any more");
+    assert_eq!(open, 0, "no share is open");
 
-    // Of one that was never heard of it is rather the name that is wrong.
+    // A revoke of a share that was never recorded fails, because the image id is probably wrong.
     let mut other = revoke();
     other.shared_account_id = OTHER_RECIPIENT.into();
     let refused = client.revoke_share_permission(as_tester(other)).await.unwrap_err();

@@ -1,5 +1,5 @@
-//! Who waits for whom: nobody for another account, and no image for another one's thousands; AWS is called no faster than it
-//! answers, and left alone while it does not.
+//! Fairness between accounts and between images, and rate limits: a backlog delays no other account and no other image, and
+//! failing endpoints are called less often.
 
 use std::time::Duration;
 
@@ -9,19 +9,19 @@ use sharewarden_testkit::{pending::key, stack::*};
 use tonic::Code;
 
 const OTHER_IMAGE: &str = "wsi-devtool01";
-const IMAGE_OF_THE_OTHER: &str = "wsi-finance01";
+const IMAGE_OF_OTHER_ACCOUNT: &str = "wsi-finance01";
 
-fn to(recipient: u64) -> GrantSharePermissionRequest {
+fn grant_to(recipient: u64) -> GrantSharePermissionRequest {
     GrantSharePermissionRequest {
         shared_account_id: format!("{recipient:012}"),
         ..grant()
     }
 }
 
-fn of_the_other() -> GrantSharePermissionRequest {
+fn grant_in_other_account() -> GrantSharePermissionRequest {
     GrantSharePermissionRequest {
         account_id: OTHER_ACCOUNT.into(),
-        image_id: IMAGE_OF_THE_OTHER.into(),
+        image_id: IMAGE_OF_OTHER_ACCOUNT.into(),
         shared_account_id: OTHER_RECIPIENT.into(),
         ..grant()
     }
@@ -35,7 +35,7 @@ async fn without_server() -> Stack {
 }
 
 #[tokio::test]
-async fn what_a_dead_replica_left_behind_is_recovered_and_each_change_is_made_once() {
+async fn changes_of_a_dead_replica_are_recovered_and_each_is_called_once() {
     let mut stack = without_server().await;
     let keys = (0..1024).map(|number| key(ACCOUNT, [IMAGE, OTHER_IMAGE][number as usize % 2], number));
     stack.leave_pending(keys).await;
@@ -45,16 +45,13 @@ async fn what_a_dead_replica_left_behind_is_recovered_and_each_change_is_made_on
     stack.until_ended("SUCCEEDED", 1024).await;
     assert_eq!(stack.calls_of(UPDATE), 1024, "read back first, then called once");
     let reads = stack.calls_of(DESCRIBE);
-    assert!(
-        reads < 100,
-        "{reads} pages: changes of one image share a turn, and read it together"
-    );
+    assert!(reads < 100, "{reads} pages: changes of one image share a read");
     let shared = |image| stack.simulator.shared_accounts(ACCOUNT, REGION, image).len();
     assert_eq!(shared(IMAGE) + shared(OTHER_IMAGE), 1024);
     stack.end().await;
 }
 
-/// Prints how fast: `cargo test --release --test service -- --ignored --nocapture ten_thousand`.
+/// Prints the rate. To run it: `cargo test --release --test service -- --ignored --nocapture ten_thousand`.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "a measurement"]
 async fn ten_thousand_changes_are_recovered_as_fast_as_the_limit_allows() {
@@ -63,10 +60,10 @@ async fn ten_thousand_changes_are_recovered_as_fast_as_the_limit_allows() {
         let keys = (0..10_000).map(|number| key(ACCOUNT, [IMAGE, OTHER_IMAGE][number as usize % 2], number));
         stack.leave_pending(keys).await;
         stack
-            .leave_pending([key(OTHER_ACCOUNT, IMAGE_OF_THE_OTHER, 210_987_654_321)])
+            .leave_pending([key(OTHER_ACCOUNT, IMAGE_OF_OTHER_ACCOUNT, 210_987_654_321)])
             .await;
         if !in_doubt {
-            // As they are when they waited for their turn or their next attempt: nobody had begun to call.
+            // These changes wait for their turn or their next attempt, and no call was started.
             let given_back =
                 "UPDATE share_permission SET lease_owner = NULL, lease_expires_at = NULL, next_attempt_at = now()";
             sqlx::query(given_back).execute(&stack.pool).await.unwrap();
@@ -94,7 +91,7 @@ async fn ten_thousand_changes_are_recovered_as_fast_as_the_limit_allows() {
         let calls = stack.calls_of(UPDATE) + stack.calls_of(DESCRIBE);
         println!(
             "limit {calls_per_second}/s, in doubt {in_doubt}: 10001 changes with {calls} calls in {took:.1?} after {:.1?}: {:.0} changes/s, {:.0} \
-             calls/s; the other account's one was done: {done}, within {other_took:.1?}",
+             calls/s; changes done in the other account: {done}, within {other_took:.1?}",
             started.since(begun),
             10_001.0 / took.as_secs_f64(),
             calls as f64 / took.as_secs_f64(),
@@ -105,37 +102,40 @@ async fn ten_thousand_changes_are_recovered_as_fast_as_the_limit_allows() {
 }
 
 #[tokio::test]
-async fn an_account_whose_endpoint_hangs_keeps_no_other_account_waiting() {
+async fn an_endpoint_that_hangs_does_not_delay_other_accounts() {
     let mut stack = without_server().await;
     let hang = Effect::Hang {
         moment: FaultTiming::BeforeApplying,
         at_most_milliseconds: 60_000,
     };
-    hit(&stack, hang);
+    fault_account(&stack, hang);
     stack
         .leave_pending((0..3000).map(|number| key(ACCOUNT, IMAGE, number)))
         .await;
     stack
-        .leave_pending([key(OTHER_ACCOUNT, IMAGE_OF_THE_OTHER, 210_987_654_321)])
+        .leave_pending([key(OTHER_ACCOUNT, IMAGE_OF_OTHER_ACCOUNT, 210_987_654_321)])
         .await;
     stack
         .start_server("forwarder.max_in_flight = 8\n", Clock::system())
         .await;
     stack.until_ended("SUCCEEDED", 1).await;
     let mut client = stack.client().await;
-    client.grant_share_permission(as_tester(of_the_other())).await.unwrap();
+    client
+        .grant_share_permission(as_tester(grant_in_other_account()))
+        .await
+        .unwrap();
     assert_eq!(stack.changes("PENDING").await, 3000);
     let calls = stack.simulator.calls();
     let hanging = calls
         .iter()
         .filter(|call| call.account.as_deref() == Some(ACCOUNT) && call.fault.is_some());
     let hanging = hanging.count();
-    assert!(hanging <= 100, "{hanging} calls to what does not answer");
+    assert!(hanging <= 100, "{hanging} calls to an endpoint that does not answer");
     stack.end().await;
 }
 
 #[tokio::test]
-async fn one_image_with_thousands_of_recipients_keeps_no_other_image_waiting() {
+async fn an_image_with_thousands_of_changes_does_not_delay_other_images() {
     let mut stack = without_server().await;
     stack
         .leave_pending((0..2000).map(|number| key(ACCOUNT, IMAGE, number)))
@@ -148,9 +148,12 @@ async fn one_image_with_thousands_of_recipients_keeps_no_other_image_waiting() {
     let calls = tokio::time::timeout(TIMEOUT, reached).await.unwrap();
     let before = calls.iter().take_while(|call| !other(call));
     let before = before.filter(|call| call.operation == UPDATE).count();
-    assert!(before <= 20, "{before} changes of the first image came before");
+    assert!(
+        before <= 20,
+        "{before} changes of the first image were called before it"
+    );
 
-    let mut request = to(2);
+    let mut request = grant_to(2);
     request.image_id = OTHER_IMAGE.into();
     stack
         .client()
@@ -158,18 +161,23 @@ async fn one_image_with_thousands_of_recipients_keeps_no_other_image_waiting() {
         .grant_share_permission(as_tester(request))
         .await
         .unwrap();
-    assert!(stack.changes("PENDING").await > 1000, "the first image's still wait");
+    assert!(
+        stack.changes("PENDING").await > 1000,
+        "changes of the first image still wait"
+    );
     stack.end().await;
 }
 
 #[tokio::test]
-async fn throttling_slows_all_calls_of_the_account_and_not_only_the_changes_throttled() {
+async fn throttling_slows_all_calls_of_the_account() {
     let stack =
         Stack::start_with("forwarder.max_in_flight = 4\nforwarder.burst = 4\nforwarder.least_calls_per_second = 10\n")
             .await;
     stack.hold();
     let client = stack.client().await;
-    let calls: Vec<_> = (0..40).map(|number| spawn_grant(client.clone(), to(number))).collect();
+    let calls: Vec<_> = (0..40)
+        .map(|number| spawn_grant(client.clone(), grant_to(number)))
+        .collect();
     stack.wait_for_calls(UPDATE, 50).await;
     let made = stack.simulator.calls();
     let made: Vec<_> = made.iter().filter(|call| call.operation == UPDATE).collect();
@@ -185,38 +193,40 @@ async fn throttling_slows_all_calls_of_the_account_and_not_only_the_changes_thro
     stack.end().await;
 }
 
-/// All calls about permissions of the account meet this.
-fn hit(stack: &Stack, effect: Effect) {
+/// Injects a fault into all permission calls of the account.
+fn fault_account(stack: &Stack, effect: Effect) {
     for operation in [UPDATE, DESCRIBE] {
         let fault = Fault::new(effect.clone()).account(ACCOUNT).operation(operation);
         stack.simulator.inject(fault).unwrap();
     }
 }
 
-/// Nothing comes back from AWS for the account.
-fn dead(stack: &Stack) {
-    let dead = Effect::ServerError {
+/// Makes every permission call of the account fail with HTTP 503.
+fn fail_account(stack: &Stack) {
+    let unavailable = Effect::ServerError {
         http_status: 503,
         moment: FaultTiming::BeforeApplying,
         retry_after_seconds: None,
     };
-    hit(stack, dead);
+    fault_account(stack, unavailable);
 }
 
 #[tokio::test]
-async fn a_dead_endpoint_is_probed_and_not_hammered_and_everything_is_done_when_it_is_back() {
+async fn a_failing_endpoint_is_probed_and_all_changes_finish_when_it_recovers() {
     let stack = Stack::start_with(
         "forwarder.max_in_flight = 2\nforwarder.circuit_failures = 3\nforwarder.circuit_cool_down = \"150ms\"\n\
          forwarder.circuit_cool_down_cap = \"300ms\"\n",
     )
     .await;
-    dead(&stack);
+    fail_account(&stack);
     let before = stack.simulator.calls().len();
     let client = stack.client().await;
-    let grants: Vec<_> = (0..40).map(|number| spawn_grant(client.clone(), to(number))).collect();
+    let grants: Vec<_> = (0..40)
+        .map(|number| spawn_grant(client.clone(), grant_to(number)))
+        .collect();
     let reached = stack.simulator.wait_for_calls(|calls| calls.len() >= before + 12);
     let made = tokio::time::timeout(TIMEOUT, reached).await.unwrap();
-    // Those that opened the circuit, and those in flight then; from there on one at a time.
+    // The first six calls include those that opened the circuit and those in flight then. Later calls are probes, one at a time.
     let probes = &made[before + 6..before + 12];
     for pair in probes.windows(2) {
         let apart = pair[1].started_at - pair[0].started_at;
@@ -224,7 +234,7 @@ async fn a_dead_endpoint_is_probed_and_not_hammered_and_everything_is_done_when_
     }
     assert!(
         grants.iter().all(|grant| !grant.is_finished()),
-        "nobody is told anything yet"
+        "no caller has an answer yet"
     );
     stack.release();
     for grant in grants {
@@ -234,45 +244,50 @@ async fn a_dead_endpoint_is_probed_and_not_hammered_and_everything_is_done_when_
 }
 
 #[tokio::test]
-async fn a_change_that_was_never_called_fails_when_its_budget_is_spent_and_aws_is_still_dead() {
+async fn a_change_that_was_never_sent_fails_when_its_retry_budget_ends_during_an_outage() {
     let stack = Stack::start_with(
         "forwarder.max_in_flight = 1\nforwarder.circuit_failures = 1\nforwarder.give_up_after = \"1s\"\n\
          forwarder.circuit_cool_down = \"10s\"\nforwarder.circuit_cool_down_cap = \"10s\"\n",
     )
     .await;
-    dead(&stack);
+    fail_account(&stack);
     let client = stack.client().await;
-    let in_doubt = spawn_grant(client.clone(), to(0));
+    let in_doubt = spawn_grant(client.clone(), grant_to(0));
     stack.wait_for_calls(UPDATE, 1).await;
-    let grants: Vec<_> = (1..40).map(|number| spawn_grant(client.clone(), to(number))).collect();
+    let grants: Vec<_> = (1..40)
+        .map(|number| spawn_grant(client.clone(), grant_to(number)))
+        .collect();
     for grant in grants {
         let failed = grant.await.unwrap().unwrap_err();
         assert_eq!(failed.code(), Code::Unavailable, "{failed:?}");
         assert_eq!(reason(&failed), "UPSTREAM_UNAVAILABLE");
     }
     assert_eq!(stack.calls_of(UPDATE), 1);
-    assert!(!in_doubt.is_finished(), "whether it is in effect is not known");
+    assert!(
+        !in_doubt.is_finished(),
+        "it is not known whether the grant is in effect"
+    );
     stack.release();
     let failed = in_doubt.await.unwrap().unwrap_err();
     assert_eq!(
         reason(&failed),
         "UPSTREAM_UNAVAILABLE",
-        "it was read back, and is not in effect"
+        "the read-back found that the grant is not in effect"
     );
     assert!(stack.shared_with().is_empty());
     stack.end().await;
 }
 
-/// While an account is added replica by replica, those that do not know it yet leave its changes alone.
+/// An account is added to the configuration of one replica after another. A replica without it leaves its changes alone.
 #[tokio::test]
-async fn changes_of_an_account_that_is_not_configured_here_are_left_to_others() {
+async fn changes_of_an_account_that_is_not_configured_here_are_left_to_other_replicas() {
     let mut stack = without_server().await;
     stack
         .leave_pending([key("000099998888", IMAGE, 1), key(ACCOUNT, IMAGE, 1)])
         .await;
     stack.start_server("", Clock::system()).await;
     stack.until_ended("SUCCEEDED", 1).await;
-    // It has looked once more.
+    // Recovery has run once more.
     stack.leave_pending([key(ACCOUNT, IMAGE, 2)]).await;
     stack.until_ended("SUCCEEDED", 2).await;
     let untouched: (i64, i64) = sqlx::query_as(
@@ -282,6 +297,6 @@ async fn changes_of_an_account_that_is_not_configured_here_are_left_to_others() 
     .fetch_one(&stack.pool)
     .await
     .unwrap();
-    assert_eq!(untouched, (2, 0), "the first lease, which ran out; and no call");
+    assert_eq!(untouched, (2, 0), "still the first lease, which expired, and no call");
     stack.end().await;
 }

@@ -1,4 +1,4 @@
-//! What is measured of pending changes, read by the SDK of OpenTelemetry.
+//! The gauges of pending changes, read with the OpenTelemetry SDK.
 
 use opentelemetry::metrics::MeterProvider;
 use opentelemetry_sdk::metrics::{
@@ -11,12 +11,12 @@ use sharewarden_testkit::{postgres::database, stack::*};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-struct Measured {
+struct InMemoryMetrics {
     provider: SdkMeterProvider,
     exporter: InMemoryMetricExporter,
 }
 
-impl Measured {
+impl InMemoryMetrics {
     fn new() -> Self {
         let exporter = InMemoryMetricExporter::default();
         let reader = PeriodicReader::builder(exporter.clone()).build();
@@ -24,7 +24,7 @@ impl Measured {
         Self { provider, exporter }
     }
 
-    /// The value of a gauge without labels, as it is now.
+    /// The current value of a gauge without attributes.
     fn value(&self, name: &str) -> Option<f64> {
         self.exporter.reset();
         self.provider.force_flush().unwrap();
@@ -44,12 +44,12 @@ impl Measured {
                 assert_eq!((metric.unit(), point.attributes().count()), ("s", 0));
                 Some(point.value())
             }
-            _ => panic!("{name} is no gauge"),
+            _ => panic!("{name} is not a gauge"),
         }
     }
 
-    /// Waits until these many are pending and in doubt.
-    async fn reach(&self, pending: f64, in_doubt: f64) {
+    /// Waits until the gauges have these values.
+    async fn wait_for(&self, pending: f64, in_doubt: f64) {
         let reached = async {
             while self.value("sharewarden.changes.pending") != Some(pending)
                 || self.value("sharewarden.changes.in_doubt") != Some(in_doubt)
@@ -58,17 +58,17 @@ impl Measured {
             }
         };
         let reached = tokio::time::timeout(TIMEOUT, reached).await;
-        reached.unwrap_or_else(|_| panic!("{pending} pending, {in_doubt} in doubt in time"));
+        reached.unwrap_or_else(|_| panic!("the gauges do not reach {pending} pending and {in_doubt} in doubt in time"));
     }
 }
 
 #[tokio::test]
-async fn the_gauges_tell_what_is_pending_what_is_in_doubt_and_how_old_it_is() {
+async fn the_gauges_report_pending_changes_their_age_and_those_in_doubt() {
     let (database, simulator) = tokio::join!(database(), simulator());
     let slow = "forwarder.backoff_base = \"10m\"\nforwarder.backoff_cap = \"10m\"\n";
     let config = config(database.url(), &simulator.url(), slow);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let measured = Measured::new();
+    let measured = InMemoryMetrics::new();
     let metrics = Metrics::with_meter(&measured.provider.meter("test"));
     let server = Server::build_measured(&config, credentials(), Clock::system(), listener, &metrics)
         .await
@@ -77,16 +77,16 @@ async fn the_gauges_tell_what_is_pending_what_is_in_doubt_and_how_old_it_is() {
     assert_eq!(
         measured.value("sharewarden.changes.pending"),
         None,
-        "not known, not reported"
+        "an unknown value is not reported"
     );
     let stop = CancellationToken::new();
     let serving = tokio::spawn(server.run(stop.clone().cancelled_owned()));
     let client = Client::connect(address).await.unwrap();
-    measured.reach(0.0, 0.0).await;
+    measured.wait_for(0.0, 0.0).await;
     assert_eq!(measured.value("sharewarden.changes.pending.oldest_age"), Some(0.0));
 
-    // The first is throttled, every time: jitter may end its wait early. Of the second, the answer is lost, and so is every read
-    // of what it did.
+    // Every call of the first change is throttled, because jitter may end its wait early. The second change loses the answers of
+    // its call and of every read.
     let throttle = Effect::Throttle {
         http_status: 400,
         retry_after_seconds: None,
@@ -95,7 +95,7 @@ async fn the_gauges_tell_what_is_pending_what_is_in_doubt_and_how_old_it_is() {
         .inject(Fault::new(throttle).operation(UPDATE).shared_account(RECIPIENT))
         .unwrap();
     let first = spawn_grant(client.clone(), grant());
-    measured.reach(1.0, 0.0).await;
+    measured.wait_for(1.0, 0.0).await;
     let reset = || {
         Fault::new(Effect::Reset {
             moment: FaultTiming::AfterApplying,
@@ -106,7 +106,7 @@ async fn the_gauges_tell_what_is_pending_what_is_in_doubt_and_how_old_it_is() {
     let mut other = grant();
     other.shared_account_id = OTHER_RECIPIENT.into();
     let second = spawn_grant(client, other);
-    measured.reach(2.0, 1.0).await;
+    measured.wait_for(2.0, 1.0).await;
     assert!(measured.value("sharewarden.changes.pending.oldest_age").unwrap() > 0.0);
 
     first.abort();

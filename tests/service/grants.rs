@@ -1,4 +1,4 @@
-//! Grants and revokes that go well, and those that are refused at the door.
+//! Grants and revokes that succeed, and those that are refused before AWS is called.
 
 use sharewarden::proto::v1::{Access, Action, SharePermission, attempt::Classification, change, share_permission};
 use sharewarden_testkit::stack::*;
@@ -7,7 +7,7 @@ use tonic_types::StatusExt;
 use uuid::Uuid;
 
 #[tokio::test]
-async fn a_grant_is_on_record_before_and_after_aws_and_a_revoke_undoes_it() {
+async fn a_grant_is_recorded_before_and_after_the_call_and_a_revoke_undoes_it() {
     let stack = Stack::start().await;
     let mut client = stack.client().await;
 
@@ -54,13 +54,13 @@ async fn a_grant_is_on_record_before_and_after_aws_and_a_revoke_undoes_it() {
         ledger[1]["body"]["attempts"][0]["aws_request_id"],
         call.request_id.as_str()
     );
-    let announced = time::OffsetDateTime::parse(
+    let recorded = time::OffsetDateTime::parse(
         ledger[0]["recorded_at"].as_str().unwrap(),
         &time::format_description::well_known::Rfc3339,
     );
     assert!(
-        announced.unwrap() <= call.started_at,
-        "P1: announced before AWS was called"
+        recorded.unwrap() <= call.started_at,
+        "P1: the change was recorded before AWS was called"
     );
 
     let revoked = client
@@ -128,7 +128,7 @@ async fn a_replay_gets_the_first_answer_and_a_reused_request_id_is_refused() {
 }
 
 #[tokio::test]
-async fn one_request_id_acts_once_when_it_comes_many_times_at_once() {
+async fn one_request_id_acts_once_under_concurrent_calls() {
     let stack = Stack::start().await;
     let mut request = grant();
     request.request_id = Uuid::new_v4().to_string();
@@ -189,7 +189,7 @@ async fn validate_only_checks_everything_and_changes_nothing() {
 }
 
 #[tokio::test]
-async fn every_wrong_field_is_named_at_once_and_nothing_is_recorded() {
+async fn every_invalid_field_is_named_and_nothing_is_recorded() {
     let stack = Stack::start().await;
     let mut client = stack.client().await;
     let mut request = grant();
@@ -235,7 +235,7 @@ async fn every_wrong_field_is_named_at_once_and_nothing_is_recorded() {
 }
 
 #[tokio::test]
-async fn a_call_that_does_not_say_who_calls_is_unauthenticated() {
+async fn a_call_without_credentials_is_unauthenticated() {
     let stack = Stack::start().await;
     let refused = stack.client().await.grant_share_permission(grant()).await.unwrap_err();
     assert_eq!(
@@ -263,7 +263,7 @@ async fn accounts_and_regions_that_are_not_configured_are_refused() {
 }
 
 #[tokio::test]
-async fn the_callers_trace_is_in_the_ledger() {
+async fn the_callers_trace_id_is_in_the_ledger() {
     let stack = Stack::start().await;
     let mut request = as_tester(grant());
     let trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
@@ -282,13 +282,13 @@ async fn the_callers_trace_is_in_the_ledger() {
 }
 
 #[tokio::test]
-async fn a_newer_intent_wins_and_the_one_between_is_superseded() {
+async fn the_newest_change_wins_and_the_waiting_one_is_superseded() {
     let stack = Stack::start().await;
     stack.fault(UPDATE, 1, late(3000));
     let first = spawn_grant(stack.client().await, grant());
     stack.wait_for_calls(UPDATE, 1).await;
 
-    // While the first is being called, a second and a third are accepted; only the newest is worth calling.
+    // A second and a third change are accepted while the first is being called. Only the newest is called.
     let mut revoking = stack.client().await;
     let second = tokio::spawn(async move { revoking.revoke_share_permission(as_tester(revoke())).await });
     let mut reader = stack.client().await;
@@ -298,9 +298,9 @@ async fn a_newer_intent_wins_and_the_one_between_is_superseded() {
     let third = spawn_grant(stack.client().await, grant());
 
     assert_eq!(first.await.unwrap().unwrap().change.unwrap().generation, 1);
-    let overtaken = second.await.unwrap().unwrap_err();
+    let superseded = second.await.unwrap().unwrap_err();
     assert_eq!(
-        (overtaken.code(), reason(&overtaken).as_str()),
+        (superseded.code(), reason(&superseded).as_str()),
         (Code::Aborted, "CHANGE_SUPERSEDED")
     );
     assert_eq!(third.await.unwrap().unwrap().change.unwrap().generation, 3);
@@ -339,7 +339,7 @@ async fn pending(client: &mut Client) -> SharePermission {
 }
 
 #[tokio::test]
-async fn the_attempts_of_a_change_are_told() {
+async fn a_change_lists_its_attempts() {
     let stack = Stack::start().await;
     let throttle = sharewarden_simulator::Effect::Throttle {
         http_status: 400,

@@ -1,4 +1,4 @@
-//! A request for what is under way already joins it, and both have one end.
+//! A request for the same as a pending change joins that change, and both get its outcome.
 
 use sharewarden::proto::v1::{GrantSharePermissionRequest, GrantSharePermissionResponse};
 use tonic::{Code, Request, Status};
@@ -8,11 +8,11 @@ use sharewarden_testkit::stack::{
     ACCOUNT, OTHER_RECIPIENT, RECIPIENT, Stack, UPDATE, as_tester, grant, late, reason, revoke, spawn_grant, until,
 };
 
-/// The same wish of somebody else, for another reason.
+/// The same grant, from another principal and for another reason.
 fn as_other(request_id: Uuid) -> Request<GrantSharePermissionRequest> {
     let mut request = as_tester(GrantSharePermissionRequest {
         request_id: request_id.to_string(),
-        reason: "the same, wanted by somebody else".into(),
+        reason: "the same, for another principal".into(),
         ..grant()
     });
     request
@@ -26,7 +26,7 @@ fn answer(result: Result<tonic::Response<GrantSharePermissionResponse>, Status>)
 }
 
 #[tokio::test]
-async fn a_request_for_what_is_under_way_joins_it_and_has_its_end() {
+async fn a_request_equal_to_a_pending_change_joins_it_and_gets_its_outcome() {
     let stack = Stack::start().await;
     stack.fault(UPDATE, 1, late(1500));
     let first = spawn_grant(stack.client().await, grant());
@@ -38,18 +38,21 @@ async fn a_request_for_what_is_under_way_joins_it_and_has_its_end() {
 
     assert_eq!((first.joined, first.replayed), (false, false));
     assert_eq!((joined.joined, joined.replayed), (true, false));
-    assert_eq!(joined.change, first.change, "one change, that of who asked first");
+    assert_eq!(
+        joined.change, first.change,
+        "there is one change, that of the first caller"
+    );
     assert_eq!(stack.calls_of(UPDATE), 1);
     let ledger = stack.ledger(ACCOUNT).await;
     let kinds: Vec<_> = ledger.iter().map(|entry| entry["kind"].as_str().unwrap()).collect();
     assert_eq!(kinds, ["change.requested", "change.joined", "change.succeeded"]);
     let body = &ledger[1]["body"];
     assert_eq!(body["principal"], "other");
-    assert_eq!(body["reason"], "the same, wanted by somebody else");
+    assert_eq!(body["reason"], "the same, for another principal");
     assert_eq!(body["request_id"], id.to_string());
     assert_eq!(body["change_id"], first.change.unwrap().change_id);
 
-    // Who joined can replay, and nobody else can use the id.
+    // The joined request can be replayed, and no other request can use its id.
     let replayed = answer(client.grant_share_permission(as_other(id)).await);
     assert_eq!((replayed.joined, replayed.replayed), (true, true));
     assert_eq!(replayed.change, joined.change);
@@ -62,7 +65,7 @@ async fn a_request_for_what_is_under_way_joins_it_and_has_its_end() {
 }
 
 #[tokio::test]
-async fn who_joins_fails_and_is_superseded_with_the_change() {
+async fn a_joined_request_is_superseded_with_its_change() {
     let stack = Stack::start().await;
     stack.hold();
     let mut tasks = vec![spawn_grant(stack.client().await, grant())];
@@ -75,9 +78,9 @@ async fn who_joins_fails_and_is_superseded_with_the_change() {
     stack.release();
     revoked.await.unwrap().unwrap();
     for task in tasks {
-        let overtaken = task.await.unwrap().unwrap_err();
+        let superseded = task.await.unwrap().unwrap_err();
         assert_eq!(
-            (overtaken.code(), reason(&overtaken).as_str()),
+            (superseded.code(), reason(&superseded).as_str()),
             (Code::Aborted, "CHANGE_SUPERSEDED")
         );
     }
@@ -85,7 +88,7 @@ async fn who_joins_fails_and_is_superseded_with_the_change() {
 }
 
 #[tokio::test]
-async fn many_who_ask_for_the_same_shares_at_once_are_all_answered() {
+async fn concurrent_requests_for_the_same_shares_are_all_answered() {
     const CALLERS: usize = 32;
     const ROUNDS: usize = 8;
     let stack = Stack::start().await;

@@ -1,4 +1,4 @@
-//! The ledger, as Postgres holds it: gapless, hashed, append-only.
+//! The ledger in Postgres is gapless, hashed and append-only.
 
 use sharewarden::ledger::{Frontier, merkle::leaf_hash};
 use sharewarden_testkit::stack::*;
@@ -19,18 +19,18 @@ async fn the_root_covers_every_entry_and_the_index_has_no_gap() {
         calls.push(spawn_grant(stack.client().await, request));
     }
     for call in calls {
-        // The other account refuses them: DENIED entries are covered too.
+        // The policy refuses grants in the other account. The root also covers `change.denied` entries.
         let _ = call.await.unwrap();
     }
     for account in [ACCOUNT, OTHER_ACCOUNT] {
-        assert_ledger_is_whole(&stack, account).await;
+        assert_ledger_is_consistent(&stack, account).await;
     }
     assert_eq!(stack.ledger(OTHER_ACCOUNT).await.len(), 8);
     assert_eq!(stack.ledger(ACCOUNT).await.len(), 32);
     stack.end().await;
 }
 
-async fn assert_ledger_is_whole(stack: &Stack, account: &str) {
+async fn assert_ledger_is_consistent(stack: &Stack, account: &str) {
     let rows =
         sqlx::query("SELECT log_index, leaf_hash, entry FROM audit_entry WHERE account_id = $1 ORDER BY log_index")
             .bind(account)
@@ -85,7 +85,7 @@ async fn history_cannot_be_rewritten_even_by_the_owner() {
 }
 
 #[tokio::test]
-async fn rows_that_cannot_be_are_refused_by_the_schema() {
+async fn inconsistent_rows_are_refused_by_the_schema() {
     let stack = Stack::start().await;
     stack
         .client()
@@ -93,12 +93,12 @@ async fn rows_that_cannot_be_are_refused_by_the_schema() {
         .grant_share_permission(as_tester(grant()))
         .await
         .unwrap();
-    // What is unique in the history is so within a month.
+    // Unique indexes belong to the partition of a month.
     let month: String = sqlx::query_scalar("SELECT DISTINCT tableoid::regclass::text FROM audit_entry")
         .fetch_one(&stack.pool)
         .await
         .unwrap();
-    // What is wrong, and which rule of which table says so, in Postgres's words.
+    // Each statement, and the table and the constraint that must refuse it, as Postgres prints it.
     for (statement, code, table, rule) in [
         (
             "UPDATE share_permission SET in_doubt = true",
@@ -182,16 +182,16 @@ async fn rows_that_cannot_be_are_refused_by_the_schema() {
     stack.end().await;
 }
 
-/// The checks look for lengths and for characters that must not be there; these are the patterns that they stand for.
+/// The checks compare lengths and search for forbidden characters. Together they must be equal to the patterns of the ids.
 #[tokio::test]
-async fn the_schema_takes_what_the_patterns_of_names_take_and_nothing_else() {
+async fn the_schema_accepts_only_names_that_match_the_patterns() {
     let stack = Stack::start().await;
     let request = as_tester(grant());
     stack.client().await.grant_share_permission(request).await.unwrap();
     let digits = |count: usize| "0123456789".chars().cycle().take(count).collect::<String>();
     let names =
         |start: &str, count: usize| format!("{start}{}", "a0z9".chars().cycle().take(count).collect::<String>());
-    for (column, right, wrong) in [
+    for (column, valid, invalid) in [
         (
             "shared_account_id",
             vec!["000000000001".to_owned(), digits(12)],
@@ -239,14 +239,14 @@ async fn the_schema_takes_what_the_patterns_of_names_take_and_nothing_else() {
         ),
     ] {
         let update = format!("UPDATE change SET {column} = $1");
-        for (values, taken) in [(right, true), (wrong, false)] {
+        for (values, accepted) in [(valid, true), (invalid, false)] {
             for value in values {
                 let update = sqlx::query(sqlx::AssertSqlSafe(update.as_str())).bind(&value);
                 let result = update.execute(&stack.pool).await.map_err(|error| {
                     let code = error.as_database_error().and_then(|error| error.code());
                     code.map(|code| code.into_owned())
                 });
-                let expected = if taken { Ok(1) } else { Err(Some(CHECK.to_owned())) };
+                let expected = if accepted { Ok(1) } else { Err(Some(CHECK.to_owned())) };
                 assert_eq!(
                     result.map(|done| done.rows_affected()),
                     expected,
@@ -258,7 +258,7 @@ async fn the_schema_takes_what_the_patterns_of_names_take_and_nothing_else() {
     stack.end().await;
 }
 
-/// What a constraint or a unique index says.
+/// The definition of a constraint or a unique index.
 async fn definition(stack: &Stack, name: &str) -> String {
     sqlx::query_scalar(
         "SELECT coalesce((SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conname = $1),
@@ -274,13 +274,13 @@ const CHECK: &str = "23514";
 const FOREIGN_KEY: &str = "23503";
 const UNIQUE: &str = "23505";
 
-/// A change ends once, whatever the second end is.
+/// A second terminal entry of a change.
 const SECOND_END: &str = "INSERT INTO audit_entry
     SELECT account_id, 2, recorded_at, 'change.superseded', action, cause, change_id, request_id, principal, reason,
         ticket, region, image_id, shared_account_id, generation, NULL, NULL, false, NULL, once, leaf_hash, entry
     FROM audit_entry WHERE log_index = 1";
 
-/// Two entries of an account, of a kind without a change that is recorded once.
+/// Two entries of an account with the same `once` value and without a change.
 const ONCE_WITHOUT_CHANGE: &str = "INSERT INTO audit_entry
     SELECT account_id, place, recorded_at, 'test.invented', NULL, NULL, NULL, NULL, NULL, NULL,
         NULL, NULL, NULL, NULL, NULL, NULL, NULL, false, NULL, 'invented', leaf_hash, entry

@@ -1,20 +1,20 @@
-//! The service end to end: gRPC in front, real Postgres and the simulator behind, all on real sockets.
+//! End-to-end tests of the service: gRPC clients, a real Postgres and the AWS simulator, all on sockets.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests fail so")]
 
 mod callers;
 mod changes;
-mod crowd;
-mod database_trouble;
-mod ending;
+mod database_failures;
 mod failures;
 mod fairness;
 mod gauges;
 mod grants;
 mod joining;
-mod landing;
+mod late_calls;
 mod ledger;
+mod many_callers;
 mod outage;
+mod outcome_notifications;
 mod policy;
 mod processes;
 mod reads;
@@ -22,5 +22,5 @@ mod replays;
 mod replicas;
 mod roles;
 mod secrets;
+mod shutdown;
 mod throughput;
-mod waking;

@@ -1,4 +1,4 @@
-//! Postgres goes away, and comes back.
+//! Postgres becomes unavailable and comes back.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use tracing::level_filters::LevelFilter;
 use uuid::Uuid;
 
 #[tokio::test]
-async fn without_postgres_nothing_reaches_aws_and_service_resumes_by_itself() {
+async fn without_postgres_nothing_reaches_aws_and_service_resumes_automatically() {
     let stack = Stack::start_with("database.acquire_timeout = \"500ms\"\ncommitter.commit_timeout = \"2s\"\n").await;
     let mut client = stack.client().await;
     client.grant_share_permission(as_tester(grant())).await.unwrap();
@@ -39,7 +39,10 @@ async fn without_postgres_nothing_reaches_aws_and_service_resumes_by_itself() {
     );
     assert!(refused.get_details_retry_info().is_some());
     let waited = clock.monotonic_now().since(begun);
-    assert!(waited < Duration::from_secs(20), "bounded: {waited:?}");
+    assert!(
+        waited < Duration::from_secs(20),
+        "refused after {waited:?}, which is not in time"
+    );
     let unread = client
         .get_change(as_tester(GetChangeRequest {
             account_id: ACCOUNT.into(),
@@ -71,7 +74,7 @@ async fn without_postgres_nothing_reaches_aws_and_service_resumes_by_itself() {
 }
 
 #[tokio::test]
-async fn an_outcome_that_postgres_could_not_take_is_recorded_when_it_is_back() {
+async fn an_outcome_during_an_outage_is_recorded_when_postgres_is_back() {
     let mut log = Log::of_this_thread(LevelFilter::WARN);
     let stack = Stack::start_with("database.acquire_timeout = \"500ms\"\ncommitter.commit_timeout = \"1s\"\n").await;
     let outage = Outage::prepare(&stack).await;
@@ -84,13 +87,13 @@ async fn an_outcome_that_postgres_could_not_take_is_recorded_when_it_is_back() {
         .calls()
         .iter()
         .all(|call| call.ended.is_none() || call.operation != UPDATE);
-    assert!(under_way, "the outage began while AWS was at work");
+    assert!(under_way, "the outage began during the call to AWS");
 
-    // AWS has answered, and nobody can write it down.
+    // AWS has answered, and the outcome cannot be recorded.
     log.wait_for("cannot record the outcome yet; the forwarder will retry")
         .await;
-    assert_eq!(stack.shared_with(), [RECIPIENT], "it is in effect");
-    assert!(!call.is_finished(), "P3: not OK before it is durable");
+    assert_eq!(stack.shared_with(), [RECIPIENT], "the share is in effect");
+    assert!(!call.is_finished(), "P3: no OK before the outcome is durable");
     outage.end().await;
     let granted = call.await.unwrap().unwrap();
     assert_eq!(granted.change.unwrap().state(), change::State::Succeeded);
@@ -99,23 +102,23 @@ async fn an_outcome_that_postgres_could_not_take_is_recorded_when_it_is_back() {
     stack.end().await;
 }
 
-/// Postgres refuses connections to the test's database, and cuts those that there are.
+/// Makes Postgres refuse new connections to the test's database, and ends the open ones.
 struct Outage {
     admin: sqlx::PgPool,
-    _beside: TestDatabase,
+    _admin_database: TestDatabase,
     name: String,
 }
 
 impl Outage {
-    /// Does beforehand what takes time.
+    /// Connects before the outage, so that the outage can begin at once.
     async fn prepare(stack: &Stack) -> Self {
-        let beside = database().await;
-        let admin = sqlx::PgPool::connect(beside.url()).await.unwrap();
+        let admin_database = database().await;
+        let admin = sqlx::PgPool::connect(admin_database.url()).await.unwrap();
         let url = stack.database.url();
         let name = url.rsplit_once('/').unwrap().1.split('?').next().unwrap().to_owned();
         Self {
             admin,
-            _beside: beside,
+            _admin_database: admin_database,
             name,
         }
     }

@@ -1,4 +1,4 @@
-//! P10: the policy in force decides when a change is accepted, and once more before AWS is called.
+//! The current policy is checked when a change is accepted, and again before each grant call to AWS.
 
 use sharewarden::policy::PolicySet;
 use tonic::Code;
@@ -10,7 +10,7 @@ use sharewarden_testkit::stack::{
 #[tokio::test]
 async fn a_grant_that_the_policy_refuses_before_the_first_call_fails_and_aws_is_not_called() {
     let stack = Stack::start().await;
-    // The revoke is at AWS, and the grant waits behind it.
+    // The revoke call is in flight, and the grant waits behind it.
     stack.fault(UPDATE, 1, late(1500));
     let mut revoking = stack.client().await;
     let revoked = tokio::spawn(async move { revoking.revoke_share_permission(as_tester(revoke())).await });
@@ -39,7 +39,7 @@ async fn a_grant_that_the_policy_refuses_before_the_first_call_fails_and_aws_is_
 }
 
 #[tokio::test]
-async fn a_grant_that_is_tried_again_is_refused_by_the_policy_of_that_moment() {
+async fn a_retried_grant_is_checked_against_the_current_policy() {
     let stack = Stack::start().await;
     stack.hold();
     let granted = spawn_grant(stack.client().await, grant());
@@ -53,7 +53,7 @@ async fn a_grant_that_is_tried_again_is_refused_by_the_policy_of_that_moment() {
 }
 
 #[tokio::test]
-async fn a_revoke_that_was_accepted_is_not_asked_for_again() {
+async fn an_accepted_revoke_is_not_checked_against_the_policy_again() {
     let stack = Stack::start().await;
     let mut client = stack.client().await;
     client.grant_share_permission(as_tester(grant())).await.unwrap();

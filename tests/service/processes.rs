@@ -1,4 +1,4 @@
-//! The program itself: real processes, real signals.
+//! The program as a real process, with real signals.
 
 use std::{
     io::Write,
@@ -50,7 +50,7 @@ fn stderr(output: &Output) -> String {
     String::from_utf8(output.stderr.clone()).unwrap()
 }
 
-/// The first line that holds this text.
+/// Reads lines until one contains this text.
 pub(crate) async fn line_with<R: AsyncRead + Unpin>(lines: &mut Lines<BufReader<R>>, text: &str) -> String {
     let found = async {
         loop {
@@ -58,7 +58,7 @@ pub(crate) async fn line_with<R: AsyncRead + Unpin>(lines: &mut Lines<BufReader<
                 .next_line()
                 .await
                 .unwrap()
-                .unwrap_or_else(|| panic!("ended before it said {text:?}"));
+                .unwrap_or_else(|| panic!("the output ended before {text:?}"));
             if line.contains(text) {
                 return line;
             }
@@ -66,7 +66,7 @@ pub(crate) async fn line_with<R: AsyncRead + Unpin>(lines: &mut Lines<BufReader<
     };
     tokio::time::timeout(TIMEOUT, found)
         .await
-        .unwrap_or_else(|_| panic!("{text:?} is said in time"))
+        .unwrap_or_else(|_| panic!("no line with {text:?} in time"))
 }
 
 pub(crate) fn signal(child: &Child, signal: Signal) {
@@ -74,20 +74,20 @@ pub(crate) fn signal(child: &Child, signal: Signal) {
     kill_process(pid, signal).unwrap();
 }
 
-/// `sharewarden serve`, and where it answers.
-pub(crate) struct Served {
+/// A process of `sharewarden serve`, and its address.
+pub(crate) struct ServerProcess {
     pub(crate) child: Child,
     pub(crate) address: String,
     _config: tempfile::NamedTempFile,
     pub(crate) log: Lines<BufReader<tokio::process::ChildStderr>>,
 }
 
-impl Served {
+impl ServerProcess {
     pub(crate) async fn start(config: &str) -> Self {
         Self::start_with(config, &[]).await
     }
 
-    /// With more in its environment.
+    /// Starts it with additional environment variables.
     pub(crate) async fn start_with(config: &str, environment: &[(&str, &str)]) -> Self {
         let mut file = tempfile::NamedTempFile::new().unwrap();
         file.write_all(config.as_bytes()).unwrap();
@@ -106,24 +106,23 @@ impl Served {
         }
     }
 
-    /// Reads the log to its end: a pipe that is full would keep the process waiting.
+    /// Reads the log to its end. The process would block on a full pipe.
     pub(crate) async fn read_log(&mut self) {
         while let Ok(Some(_)) = self.log.next_line().await {}
     }
 
-    /// Tells it to stop, as an operator would.
-    pub(crate) fn ask_to_stop(&self) {
+    /// Sends SIGTERM.
+    pub(crate) fn terminate(&self) {
         signal(&self.child, Signal::TERM);
     }
 
-    /// Stops it as an operator would.
+    /// Sends SIGTERM and waits until the process ends with success.
     pub(crate) async fn stop(&mut self) {
-        self.ask_to_stop();
+        self.terminate();
         let ended = tokio::time::timeout(TIMEOUT, self.child.wait()).await;
         assert!(ended.expect("it stops in time").unwrap().success());
     }
 
-    /// The process.
     pub(crate) fn pid(&self) -> u32 {
         self.child.id().unwrap()
     }
@@ -135,7 +134,7 @@ impl Served {
     }
 }
 
-const QUICK: &str = "log.filter = \"info\"
+const SHORT_LEASE: &str = "log.filter = \"info\"
 forwarder.attempt_timeout = \"500ms\"
 forwarder.read_timeout = \"500ms\"
 forwarder.lease_margin = \"100ms\"
@@ -143,11 +142,11 @@ forwarder.lease = \"1100ms\"
 ";
 
 #[tokio::test]
-async fn a_server_killed_while_aws_was_answering_leaves_a_change_that_the_next_one_ends() {
+async fn a_server_killed_while_aws_was_answering_leaves_a_change_that_the_next_server_ends() {
     for (moment, shared_before_restart) in [(FaultTiming::AfterApplying, true), (FaultTiming::BeforeApplying, false)] {
         let (database, simulator) = tokio::join!(database(), simulator());
-        let config = config_text(database.url(), &simulator.url(), QUICK);
-        let mut first = Served::start(&config).await;
+        let config = config_text(database.url(), &simulator.url(), SHORT_LEASE);
+        let mut first = ServerProcess::start(&config).await;
         let hang = Fault::new(Effect::Hang {
             moment,
             at_most_milliseconds: 60_000,
@@ -159,9 +158,9 @@ async fn a_server_killed_while_aws_was_answering_leaves_a_change_that_the_next_o
         first.child.kill().await.unwrap();
         assert!(call.await.unwrap().is_err());
         let shared = !simulator.shared_accounts(ACCOUNT, REGION, IMAGE).is_empty();
-        assert_eq!(shared, shared_before_restart, "the fault did what it is for");
+        assert_eq!(shared, shared_before_restart, "the fault acted at the intended moment");
 
-        let mut second = Served::start(&config).await;
+        let mut second = ServerProcess::start(&config).await;
         let mut connection = PgConnection::connect(database.url()).await.unwrap();
         let ended = async {
             loop {
@@ -183,8 +182,11 @@ async fn a_server_killed_while_aws_was_answering_leaves_a_change_that_the_next_o
             .fetch_one(&mut connection)
             .await
             .unwrap();
-        assert_eq!(attempts[0]["error_code"], "LeaseExpired", "the lost attempt is unknown");
-        assert_eq!(attempts[1]["operation"], DESCRIBE, "and read back first");
+        assert_eq!(
+            attempts[0]["error_code"], "LeaseExpired",
+            "the lost attempt is recorded"
+        );
+        assert_eq!(attempts[1]["operation"], DESCRIBE, "the next attempt is a read-back");
         assert_eq!(simulator.shared_accounts(ACCOUNT, REGION, IMAGE).len(), 1);
         let updates = simulator.calls().iter().filter(|call| call.operation == UPDATE).count();
         assert_eq!(updates, if shared_before_restart { 1 } else { 2 });
@@ -197,9 +199,9 @@ async fn a_server_killed_while_aws_was_answering_leaves_a_change_that_the_next_o
 }
 
 #[tokio::test]
-async fn sigterm_lets_what_is_under_way_finish_and_exits_with_success() {
+async fn sigterm_lets_calls_under_way_finish_and_exits_with_success() {
     let (database, simulator) = tokio::join!(database(), simulator());
-    let mut served = Served::start(&config_text(database.url(), &simulator.url(), QUICK)).await;
+    let mut served = ServerProcess::start(&config_text(database.url(), &simulator.url(), SHORT_LEASE)).await;
     simulator
         .inject(Fault::new(late(400)).operation(UPDATE).calls(1))
         .unwrap();
@@ -221,14 +223,14 @@ async fn sigterm_lets_what_is_under_way_finish_and_exits_with_success() {
 }
 
 #[tokio::test]
-async fn serve_warns_of_an_owners_role_and_its_checkpoints_leave_by_the_log() {
+async fn serve_warns_about_an_owner_role_and_logs_its_checkpoints() {
     let (database, simulator) = tokio::join!(database(), simulator());
     let mut file = tempfile::NamedTempFile::new().unwrap();
-    file.write_all(config_text(database.url(), &simulator.url(), QUICK).as_bytes())
+    file.write_all(config_text(database.url(), &simulator.url(), SHORT_LEASE).as_bytes())
         .unwrap();
     let mut child = program().arg("serve").arg("--config").arg(file.path()).spawn().unwrap();
     let mut log = BufReader::new(child.stderr.take().unwrap()).lines();
-    // The tests' role is a superuser.
+    // The role of the tests is a superuser.
     let warning = line_with(&mut log, "docs/roles.sql").await;
     assert!(
         warning.contains("WARN") && warning.contains("\"superuser\":true"),
@@ -239,7 +241,7 @@ async fn serve_warns_of_an_owners_role_and_its_checkpoints_leave_by_the_log() {
     let address = format!("http://{}", serving["address"].as_str().unwrap());
     let mut client = SharePermissionServiceClient::connect(address).await.unwrap();
     client.grant_share_permission(as_tester(grant())).await.unwrap();
-    // The first may be of the entry that asked, the next of both.
+    // The first checkpoint can cover only the first entry. A later one covers both.
     loop {
         let line: serde_json::Value = serde_json::from_str(&line_with(&mut log, "signed a checkpoint").await).unwrap();
         let note = line["note"].as_str().unwrap();
@@ -258,7 +260,7 @@ async fn serve_warns_of_an_owners_role_and_its_checkpoints_leave_by_the_log() {
 }
 
 #[tokio::test]
-async fn serve_refuses_a_schema_that_it_does_not_know() {
+async fn serve_refuses_an_unknown_schema_version() {
     let (fresh, simulator) = tokio::join!(database(), simulator());
     let mut admin = PgConnection::connect(fresh.url()).await.unwrap();
     sqlx::raw_sql("DROP SCHEMA public, reporting CASCADE; CREATE SCHEMA public")
@@ -279,7 +281,10 @@ async fn serve_refuses_a_schema_that_it_does_not_know() {
     );
     let migrated = run("migrate").await;
     assert!(migrated.status.success(), "{}", stderr(&migrated));
-    assert!(run("migrate").await.status.success(), "twice is as good as once");
+    assert!(
+        run("migrate").await.status.success(),
+        "a second migration changes nothing"
+    );
     let settings = DatabaseConfig {
         url: fresh.url().to_owned().into(),
         max_connections: 1,
@@ -299,7 +304,7 @@ async fn serve_refuses_a_schema_that_it_does_not_know() {
 }
 
 #[tokio::test]
-async fn wrong_configuration_is_named_by_its_keys_and_secrets_stay_hidden() {
+async fn invalid_configuration_is_reported_by_key_and_secrets_stay_hidden() {
     let mut file = tempfile::NamedTempFile::new().unwrap();
     let text = config_text("postgres://user:hunter2@localhost/db", "http://127.0.0.1:1", "");
     file.write_all(text.as_bytes()).unwrap();
@@ -328,7 +333,7 @@ async fn wrong_configuration_is_named_by_its_keys_and_secrets_stay_hidden() {
     let refused = stderr(&check(&["forwarder.lease=1s", "committer.lanes=0"]).await);
     assert!(
         refused.contains("forwarder.lease") && refused.contains("committer.lanes"),
-        "all at once: {refused}"
+        "one answer names all invalid keys: {refused}"
     );
     let refused = stderr(&check(&["forwarder.attempt_timeout=soon"]).await);
     assert!(
@@ -352,7 +357,7 @@ async fn wrong_configuration_is_named_by_its_keys_and_secrets_stay_hidden() {
     );
 }
 
-/// `sharewarden dev`, after it has said what to type.
+/// A process of `sharewarden dev`, after it has printed its commands.
 struct Dev {
     child: Child,
     commands: Vec<String>,
@@ -366,10 +371,10 @@ impl Dev {
             .args(arguments)
             .spawn()
             .unwrap();
-        let mut screen = BufReader::new(child.stdout.take().unwrap()).lines();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let (mut commands, mut folder) = (Vec::new(), PathBuf::new());
         let read = async {
-            while let Some(line) = screen.next_line().await.unwrap() {
+            while let Some(line) = lines.next_line().await.unwrap() {
                 let line = line.trim();
                 if line.contains(" grant ") || line.contains(" get ") || line.starts_with("psql ") {
                     commands.push(line.to_owned());
@@ -381,10 +386,10 @@ impl Dev {
                     return;
                 }
             }
-            let mut said = String::new();
+            let mut stderr_text = String::new();
             let mut stderr = child.stderr.take().unwrap();
-            let _ = tokio::io::AsyncReadExt::read_to_string(&mut stderr, &mut said).await;
-            panic!("dev ended before its screen was whole: {said}");
+            let _ = tokio::io::AsyncReadExt::read_to_string(&mut stderr, &mut stderr_text).await;
+            panic!("dev ended before it printed all commands: {stderr_text}");
         };
         tokio::time::timeout(TIMEOUT, read).await.expect("dev starts in time");
         Self {
@@ -394,21 +399,21 @@ impl Dev {
         }
     }
 
-    /// Types one of the commands of the screen.
-    async fn types(&self, which: &str) -> String {
+    /// Runs one of the printed commands in a shell.
+    async fn run(&self, which: &str) -> String {
         let line = self.commands.iter().find(|line| line.contains(which)).unwrap();
         let output = output(Command::new("sh").arg("-c").arg(line).env_remove("SHAREWARDEN_SERVER")).await;
         assert!(output.status.success(), "{line}: {}", stderr(&output));
         String::from_utf8(output.stdout).unwrap()
     }
 
-    fn postgres(&self) -> Pid {
+    fn postgres_pid(&self) -> Pid {
         let file = std::fs::read_to_string(self.folder.join("postgres/cluster/postmaster.pid")).unwrap();
         Pid::from_raw(file.lines().next().unwrap().parse().unwrap()).unwrap()
     }
 }
 
-async fn until_gone(process: Pid) {
+async fn wait_until_ended(process: Pid) {
     let gone = async {
         while test_kill_process(process).is_ok() {
             tokio::time::sleep(std::time::Duration::from_millis(10)).await;
@@ -418,17 +423,17 @@ async fn until_gone(process: Pid) {
 }
 
 #[tokio::test]
-async fn dev_runs_what_its_screen_says_and_leaves_nothing_behind() {
+async fn the_commands_that_dev_prints_work_and_dev_leaves_nothing_behind() {
     let mut dev = Dev::start(&["--ephemeral"]).await;
     assert_eq!(dev.commands.len(), 3);
-    assert!(dev.types(" grant ").await.contains("SUCCEEDED"));
-    assert!(dev.types(" get ").await.contains("SHARED"));
-    let history = dev.types("psql ").await;
+    assert!(dev.run(" grant ").await.contains("SUCCEEDED"));
+    assert!(dev.run(" get ").await.contains("SHARED"));
+    let history = dev.run("psql ").await;
     assert!(
         history.contains("change.requested") && history.contains("change.succeeded"),
         "{history}"
     );
-    let (postgres, folder) = (dev.postgres(), dev.folder.clone());
+    let (postgres, folder) = (dev.postgres_pid(), dev.folder.clone());
     signal(&dev.child, Signal::INT);
     assert!(
         tokio::time::timeout(TIMEOUT, dev.child.wait())
@@ -437,16 +442,16 @@ async fn dev_runs_what_its_screen_says_and_leaves_nothing_behind() {
             .unwrap()
             .success()
     );
-    assert!(test_kill_process(postgres).is_err(), "Postgres has ended before dev");
+    assert!(test_kill_process(postgres).is_err(), "Postgres ended before dev");
     assert!(!folder.exists());
 }
 
 #[tokio::test]
-async fn dev_keeps_its_data_refuses_a_second_one_and_takes_postgres_along_even_when_killed() {
-    let folder = folder_for_everyone();
+async fn dev_keeps_its_data_refuses_a_second_instance_and_stops_postgres_even_when_killed() {
+    let folder = world_readable_folder();
     let arguments = ["--data-dir", folder.path().to_str().unwrap()];
     let mut dev = Dev::start(&arguments).await;
-    dev.types(" grant ").await;
+    dev.run(" grant ").await;
 
     let second = output(
         program()
@@ -457,12 +462,12 @@ async fn dev_keeps_its_data_refuses_a_second_one_and_takes_postgres_along_even_w
     assert!(!second.status.success());
     assert!(stderr(&second).contains("in use"), "{}", stderr(&second));
 
-    let postgres = dev.postgres();
+    let postgres = dev.postgres_pid();
     dev.child.kill().await.unwrap();
-    until_gone(postgres).await;
+    wait_until_ended(postgres).await;
 
     let mut again = Dev::start(&arguments).await;
-    assert!(again.types(" get ").await.contains("SHARED"));
+    assert!(again.run(" get ").await.contains("SHARED"));
     signal(&again.child, Signal::TERM);
     assert!(
         tokio::time::timeout(TIMEOUT, again.child.wait())
@@ -473,8 +478,8 @@ async fn dev_keeps_its_data_refuses_a_second_one_and_takes_postgres_along_even_w
     );
 }
 
-/// A temporary folder that the private Postgres of root can reach.
-fn folder_for_everyone() -> TempDir {
+/// A temporary folder that every user can read. When root runs the tests, Postgres runs as another user.
+fn world_readable_folder() -> TempDir {
     use std::os::unix::fs::PermissionsExt;
     let permissions = std::fs::Permissions::from_mode(0o755);
     tempfile::Builder::new()

@@ -1,4 +1,4 @@
-//! Getting, listing, health, reflection and gRPC-Web.
+//! Reads: permissions, changes, images and health.
 
 use std::collections::BTreeSet;
 
@@ -14,7 +14,7 @@ use tonic_types::StatusExt;
 use uuid::Uuid;
 
 #[tokio::test]
-async fn what_was_never_changed_is_not_found() {
+async fn an_unknown_permission_or_change_is_not_found() {
     let stack = Stack::start().await;
     let mut client = stack.client().await;
     let request = GetSharePermissionRequest {
@@ -41,7 +41,7 @@ async fn what_was_never_changed_is_not_found() {
 }
 
 #[tokio::test]
-async fn pages_give_every_permission_once_and_filters_select() {
+async fn pages_return_every_permission_once_and_filters_apply() {
     let stack = Stack::start().await;
     let mut calls = Vec::new();
     for number in 0..25 {
@@ -194,7 +194,7 @@ async fn a_page_token_that_was_altered_or_belongs_to_other_filters_is_refused() 
 }
 
 #[tokio::test]
-async fn images_are_read_through_from_aws_all_pages_of_them() {
+async fn all_pages_of_images_are_read_from_aws() {
     let stack = Stack::start().await;
     for number in 0..60 {
         stack
@@ -249,7 +249,9 @@ async fn health_says_serving_when_postgres_answers_and_the_schema_is_current() {
     let mut health = HealthClient::new(endpoint.connect().await.unwrap());
     for service in ["", "sharewarden.v1.SharePermissionService"] {
         let serving = wait_for_health(&mut health, service, ServingStatus::Serving);
-        tokio::time::timeout(TIMEOUT, serving).await.expect("it serves");
+        tokio::time::timeout(TIMEOUT, serving)
+            .await
+            .expect("the health is SERVING in time");
     }
     sqlx::query("UPDATE _sqlx_migrations SET checksum = '\\x00' WHERE version = 1")
         .execute(&stack.pool)
@@ -258,7 +260,7 @@ async fn health_says_serving_when_postgres_answers_and_the_schema_is_current() {
     let not_serving = wait_for_health(&mut health, "", ServingStatus::NotServing);
     tokio::time::timeout(TIMEOUT, not_serving)
         .await
-        .expect("it stops to serve");
+        .expect("the health is NOT_SERVING in time");
     stack.end().await;
 }
 

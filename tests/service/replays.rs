@@ -1,4 +1,4 @@
-//! A request id that was seen before gets its first answer, also where nothing new is taken up.
+//! A known request id gets its first answer, even when new changes are refused.
 
 use std::collections::HashMap;
 
@@ -6,19 +6,19 @@ use sharewarden::{clock::Clock, config::Config, proto::v1::GrantSharePermissionR
 use sharewarden_testkit::stack::*;
 use uuid::Uuid;
 
-fn named() -> GrantSharePermissionRequest {
+fn grant_with_id() -> GrantSharePermissionRequest {
     GrantSharePermissionRequest {
         request_id: Uuid::new_v4().to_string(),
         ..grant()
     }
 }
 
-/// P5, P8: who lost the answer asks again, and there is no room for anything new.
+/// P5, P8: a caller that lost the answer replays while the backlog is full.
 #[tokio::test]
-async fn a_replay_is_answered_where_there_is_no_room_for_more() {
+async fn a_replay_is_answered_when_the_backlog_is_full() {
     let stack = Stack::start_with("forwarder.max_backlog = 1\n").await;
     stack.fault(UPDATE, 1, late(2000));
-    let request = named();
+    let request = grant_with_id();
     let first = spawn_grant(stack.client().await, request.clone());
     stack.wait_for_calls(UPDATE, 1).await;
 
@@ -29,7 +29,7 @@ async fn a_replay_is_answered_where_there_is_no_room_for_more() {
         reason: "another".into(),
         ..request
     };
-    for request in [grant(), named(), reused] {
+    for request in [grant(), grant_with_id(), reused] {
         let refused = client.grant_share_permission(as_tester(request)).await.unwrap_err();
         *reasons.entry(reason(&refused)).or_default() += 1;
     }
@@ -45,9 +45,9 @@ async fn a_replay_is_answered_where_there_is_no_room_for_more() {
 }
 
 #[tokio::test]
-async fn a_replay_is_answered_when_its_region_is_not_configured_any_more() {
+async fn a_replay_is_answered_when_its_region_is_no_longer_configured() {
     let mut stack = Stack::start().await;
-    let request = named();
+    let request = grant_with_id();
     let mut client = stack.client().await;
     let first = client.grant_share_permission(as_tester(request.clone())).await.unwrap();
     stack.stop_server().await;
@@ -63,7 +63,10 @@ async fn a_replay_is_answered_when_its_region_is_not_configured_any_more() {
         .into_inner();
     assert!(replayed.replayed);
     assert_eq!(replayed.change, first.into_inner().change);
-    let refused = client.grant_share_permission(as_tester(named())).await.unwrap_err();
+    let refused = client
+        .grant_share_permission(as_tester(grant_with_id()))
+        .await
+        .unwrap_err();
     assert_eq!(reason(&refused), "ACCOUNT_NOT_CONFIGURED");
     server.stop().await;
     stack.end().await;

@@ -10,7 +10,7 @@ use tonic::Status;
 use uuid::Uuid;
 
 #[tokio::test]
-async fn what_another_replica_finishes_is_heard_of_here() {
+async fn a_change_finished_by_another_replica_is_answered_here() {
     let stack = Stack::start().await;
     stack.hold();
     let mut request = grant();
@@ -20,7 +20,7 @@ async fn what_another_replica_finishes_is_heard_of_here() {
 
     let second = stack.second_server("").await;
     let replay = spawn_grant(second.client().await, request);
-    // The second server has been asked, and the change is not over.
+    // The second server waits for the outcome, and the change is still pending.
     stack.wait_for_calls(UPDATE, stack.calls_of(UPDATE) + 1).await;
     stack.release();
     let replayed = replay.await.unwrap().unwrap();
@@ -32,7 +32,7 @@ async fn what_another_replica_finishes_is_heard_of_here() {
 }
 
 #[tokio::test]
-async fn retry_after_is_heeded_by_all_of_them() {
+async fn retry_after_is_respected_by_all_replicas() {
     let stack = Stack::start().await;
     let (second, third) = tokio::join!(stack.second_server(""), stack.second_server(""));
     let throttle = Effect::Throttle {
@@ -51,9 +51,9 @@ async fn retry_after_is_heeded_by_all_of_them() {
     stack.end().await;
 }
 
-/// The batch has read, and decided, and waits for the head to write.
+/// The batch was read and decided, and waits for the head's lock to write.
 #[tokio::test]
-async fn what_another_replica_commits_meanwhile_is_decided_on() {
+async fn a_batch_is_decided_again_after_a_commit_of_another_replica() {
     let stack = Stack::start().await;
     let mut client = stack.client().await;
     client.grant_share_permission(as_tester(grant())).await.unwrap();
@@ -81,9 +81,9 @@ async fn what_another_replica_commits_meanwhile_is_decided_on() {
     stack.end().await;
 }
 
-/// Or a replica that read before it would not notice.
+/// Otherwise a replica that read earlier would not notice the commit.
 #[tokio::test]
-async fn a_commit_without_an_entry_raises_the_version_too() {
+async fn a_commit_without_an_entry_also_raises_the_version() {
     let stack = Stack::start().await;
     let throttle = Effect::Throttle {
         http_status: 400,
@@ -98,7 +98,7 @@ async fn a_commit_without_an_entry_raises_the_version_too() {
         .unwrap();
     let head = sqlx::query_as::<_, (i64, i64)>("SELECT size, version FROM ledger");
     let (size, version) = head.fetch_one(&stack.pool).await.unwrap();
-    // Opened; put off; claimed; settled.
+    // Four commits: opened, retry scheduled, claimed, settled.
     assert_eq!((size, version), (2, 4));
     stack.end().await;
 }
@@ -106,28 +106,31 @@ async fn a_commit_without_an_entry_raises_the_version_too() {
 const CLIENTS: usize = 6;
 const REQUESTS: usize = 12;
 
-/// P6, across replicas.
+/// P6 across replicas.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn replicas_change_one_permission_at_a_time_and_end_where_the_ledger_says() {
+async fn replicas_make_one_call_for_a_permission_at_a_time_and_end_as_recorded() {
     let stack = Stack::start().await;
     let second = stack.second_server("").await;
-    for (seed, (effect, share)) in trouble().into_iter().enumerate() {
+    for (seed, (effect, share)) in faults().into_iter().enumerate() {
         let fault = Fault::new(effect).share(share, seed as u64);
         stack.simulator.inject(fault.operation(UPDATE)).unwrap();
     }
     let mut clients = Vec::new();
     for seed in 0..CLIENTS {
         let both = [stack.client().await, second.client().await];
-        clients.push(tokio::spawn(ask_at_random(both, seed as u64)));
+        clients.push(tokio::spawn(send_random_requests(both, seed as u64)));
     }
     for client in clients {
         client.await.unwrap();
     }
-    nothing_pending(&stack).await;
+    wait_until_nothing_is_pending(&stack).await;
     second.stop().await;
 
     let calls = updates(&stack);
-    assert!(calls.iter().all(|call| call.client_left.is_none()), "nobody gave up");
+    assert!(
+        calls.iter().all(|call| call.client_left.is_none()),
+        "no call to AWS timed out"
+    );
     assert_no_overlap(&calls);
     assert_changes_acted_once(&stack, &calls).await;
     assert_every_change_ended_once(&stack).await;
@@ -135,7 +138,7 @@ async fn replicas_change_one_permission_at_a_time_and_end_where_the_ledger_says(
     stack.end().await;
 }
 
-fn trouble() -> [(Effect, f64); 4] {
+fn faults() -> [(Effect, f64); 4] {
     let latency = |moment| Effect::Latency {
         milliseconds: 30,
         moment,
@@ -158,29 +161,29 @@ fn trouble() -> [(Effect, f64); 4] {
     ]
 }
 
-/// Grants and revokes through both servers; each request comes twice, to one of them and then to the other.
-async fn ask_at_random(mut servers: [Client; 2], seed: u64) {
-    let mut dice = fastrand::Rng::with_seed(seed);
+/// Sends random grants and revokes. Each request goes to both servers at the same time.
+async fn send_random_requests(mut servers: [Client; 2], seed: u64) {
+    let mut random = fastrand::Rng::with_seed(seed);
     for _ in 0..REQUESTS {
-        let (granted, request) = (dice.bool(), any_request(&mut dice));
+        let (granted, request) = (random.bool(), any_request(&mut random));
         let [first, other] = &mut servers;
-        let (one, two) = tokio::join!(ask(first, granted, request.clone()), ask(other, granted, request),);
-        assert_eq!(one, two, "one request id is one change");
-        if dice.bool() {
+        let (one, two) = tokio::join!(send(first, granted, request.clone()), send(other, granted, request),);
+        assert_eq!(one, two, "one request id has one change");
+        if random.bool() {
             servers.swap(0, 1);
         }
     }
 }
 
-fn any_request(dice: &mut fastrand::Rng) -> GrantSharePermissionRequest {
+fn any_request(random: &mut fastrand::Rng) -> GrantSharePermissionRequest {
     let mut request = grant();
-    request.request_id = Uuid::from_u128(dice.u128(..)).to_string();
-    request.shared_account_id = [RECIPIENT, OTHER_RECIPIENT][dice.usize(..2)].into();
+    request.request_id = Uuid::from_u128(random.u128(..)).to_string();
+    request.shared_account_id = [RECIPIENT, OTHER_RECIPIENT][random.usize(..2)].into();
     request
 }
 
-/// The change that came of it, and how that ended.
-async fn ask(client: &mut Client, grant: bool, request: GrantSharePermissionRequest) -> (String, String) {
+/// Sends the request, and returns the id and the end of its change.
+async fn send(client: &mut Client, grant: bool, request: GrantSharePermissionRequest) -> (String, String) {
     let changed = match grant {
         true => client
             .grant_share_permission(as_tester(request))
@@ -237,7 +240,7 @@ fn updates(stack: &Stack) -> Vec<ApiCall> {
     calls
 }
 
-async fn nothing_pending(stack: &Stack) {
+async fn wait_until_nothing_is_pending(stack: &Stack) {
     let quiet = async {
         while count(stack, "SELECT count(*) FROM change WHERE state = 'PENDING'").await > 0 {
             tokio::time::sleep(Duration::from_millis(20)).await;
@@ -250,7 +253,7 @@ async fn count(stack: &Stack, query: &'static str) -> i64 {
     sqlx::query_scalar(query).fetch_one(&stack.pool).await.unwrap()
 }
 
-/// Every call to AWS is on record with one change, and no change was accepted by AWS twice.
+/// Fails unless every call to AWS is recorded with one change, and AWS accepted no change twice.
 async fn assert_changes_acted_once(stack: &Stack, calls: &[ApiCall]) {
     let requests = count(stack, "SELECT count(*) FROM request").await;
     assert_eq!(requests, (CLIENTS * REQUESTS) as i64);
@@ -265,7 +268,7 @@ async fn assert_changes_acted_once(stack: &Stack, calls: &[ApiCall]) {
     .fetch_all(&stack.pool)
     .await
     .unwrap();
-    assert_eq!(recorded.len(), calls.len(), "every call is on record once");
+    assert_eq!(recorded.len(), calls.len(), "every call is recorded once");
     let mut accepted = BTreeMap::new();
     for (change, classification, aws_request_id) in recorded {
         if classification == "ACCEPTED" {

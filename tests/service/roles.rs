@@ -1,4 +1,4 @@
-//! Who may do what, end to end: what is refused is on record, and nobody reads longer than their token says.
+//! Roles and tokens, end to end: refused changes are recorded, and reads end when the token expires.
 
 use serde_json::json;
 use sharewarden_client::proto::v1::{
@@ -11,7 +11,7 @@ use sharewarden_testkit::{
 };
 use tonic::{Code, Request};
 
-fn as_one<T>(name: &str, message: T) -> Request<T> {
+fn as_principal<T>(name: &str, message: T) -> Request<T> {
     let mut request = Request::new(message);
     request
         .metadata_mut()
@@ -30,9 +30,12 @@ async fn a_change_that_no_role_allows_is_refused_and_recorded_and_does_nothing()
     let stack = Stack::start_with(ROLES).await;
     let mut client = stack.client().await;
     for (name, role) in [("reader", "operator"), ("nobody", "operator")] {
-        let granted = client.grant_share_permission(as_one(name, grant())).await.unwrap_err();
+        let granted = client
+            .grant_share_permission(as_principal(name, grant()))
+            .await
+            .unwrap_err();
         let revoked = client
-            .revoke_share_permission(as_one(name, revoke()))
+            .revoke_share_permission(as_principal(name, revoke()))
             .await
             .unwrap_err();
         for status in [granted, revoked] {
@@ -42,12 +45,12 @@ async fn a_change_that_no_role_allows_is_refused_and_recorded_and_does_nothing()
             assert!(rule.contains(name) && rule.contains(role), "{rule}");
         }
     }
-    // An operator of this account is none of the other one.
+    // An operator of one account has no role in another account.
     let mut elsewhere = grant();
     elsewhere.account_id = OTHER_ACCOUNT.into();
     elsewhere.shared_account_id = OTHER_RECIPIENT.into();
     let status = client
-        .grant_share_permission(as_one("build-7", elsewhere))
+        .grant_share_permission(as_principal("build-7", elsewhere))
         .await
         .unwrap_err();
     assert_eq!(reason(&status), "POLICY_DENIED");
@@ -80,34 +83,33 @@ async fn a_change_that_no_role_allows_is_refused_and_recorded_and_does_nothing()
     assert_eq!(stack.kinds(OTHER_ACCOUNT).await, ["change.denied"]);
     assert_eq!(stack.calls_of(UPDATE), 0, "nothing reached AWS");
 
-    // Whoever has the role is let through; and an operator reads nothing.
-    client.grant_share_permission(as_one("build-7", grant())).await.unwrap();
+    // A principal with the role may grant. An operator may not read.
+    client
+        .grant_share_permission(as_principal("build-7", grant()))
+        .await
+        .unwrap();
     assert_eq!(stack.shared_with(), [RECIPIENT]);
     let status = client
-        .list_share_permissions(as_one("build-7", ListSharePermissionsRequest::default()))
+        .list_share_permissions(as_principal("build-7", ListSharePermissionsRequest::default()))
         .await
         .unwrap_err();
     assert_eq!(reason(&status), "POLICY_DENIED");
     client
-        .list_share_permissions(as_one("reader", ListSharePermissionsRequest::default()))
+        .list_share_permissions(as_principal("reader", ListSharePermissionsRequest::default()))
         .await
         .unwrap();
-    assert_eq!(
-        stack.kinds(ACCOUNT).await.len(),
-        6,
-        "reads that are refused are no entries"
-    );
+    assert_eq!(stack.kinds(ACCOUNT).await.len(), 6, "refused reads are not recorded");
     stack.end().await;
 }
 
 #[tokio::test]
-async fn a_check_alone_of_what_no_role_allows_is_refused_and_not_recorded() {
+async fn validate_only_without_a_role_is_refused_and_not_recorded() {
     let stack = Stack::start_with(ROLES).await;
     let mut client = stack.client().await;
     let mut request = grant();
     request.validate_only = true;
     let status = client
-        .grant_share_permission(as_one("reader", request))
+        .grant_share_permission(as_principal("reader", request))
         .await
         .unwrap_err();
     assert_eq!(reason(&status), "POLICY_DENIED");
@@ -115,8 +117,8 @@ async fn a_check_alone_of_what_no_role_allows_is_refused_and_not_recorded() {
     stack.end().await;
 }
 
-/// Tokens of an issuer whose keys are in a file.
-fn by_tokens(files: &ServerFiles, key: &TokenKey) -> String {
+/// Configuration for tokens of an issuer, with its keys in a file.
+fn token_config(files: &ServerFiles, key: &TokenKey) -> String {
     let file = files.write("jwks.json", &jwks(&[key]));
     format!(
         "auth.modes = [\"jwt\"]
@@ -137,9 +139,9 @@ fn with_token<T>(token: &str, message: T) -> Request<T> {
 }
 
 #[tokio::test]
-async fn a_token_grants_and_its_name_is_in_the_ledger() {
+async fn the_subject_of_a_token_is_recorded_as_the_principal() {
     let (files, key) = (ServerFiles::new(), TokenKey::es256("one"));
-    let stack = Stack::start_with(&by_tokens(&files, &key)).await;
+    let stack = Stack::start_with(&token_config(&files, &key)).await;
     let mut client: Client = SharePermissionServiceClient::connect(format!("http://{}", stack.address))
         .await
         .unwrap();
@@ -162,15 +164,19 @@ async fn a_token_grants_and_its_name_is_in_the_ledger() {
         change_id: change.change_id,
     };
     client.get_change(with_token(&token, request.clone())).await.unwrap();
-    let status = client.get_change(as_one("root", request)).await.unwrap_err();
-    assert_eq!(status.code(), Code::Unauthenticated, "a name is not enough");
+    let status = client.get_change(as_principal("root", request)).await.unwrap_err();
+    assert_eq!(
+        status.code(),
+        Code::Unauthenticated,
+        "the principal header is not enough"
+    );
     stack.end().await;
 }
 
 #[tokio::test]
-async fn who_watches_is_shown_nothing_more_when_their_token_has_expired() {
+async fn a_watch_ends_when_its_token_expires() {
     let (files, key) = (ServerFiles::new(), TokenKey::es256("one"));
-    let stack = Stack::start_with(&by_tokens(&files, &key)).await;
+    let stack = Stack::start_with(&token_config(&files, &key)).await;
     let channel = tonic::transport::Channel::from_shared(format!("http://{}", stack.address)).unwrap();
     let mut audit = AuditServiceClient::new(channel.connect().await.unwrap());
     let token = key.sign(&claims(json!({"exp": now().unix_timestamp() + 3})));
@@ -186,7 +192,9 @@ async fn who_watches_is_shown_nothing_more_when_their_token_has_expired() {
             }
         }
     };
-    let status = tokio::time::timeout(TIMEOUT, ended).await.expect("it ends");
+    let status = tokio::time::timeout(TIMEOUT, ended)
+        .await
+        .expect("the watch ends in time");
     assert_eq!(status.code(), Code::Unauthenticated);
     let again = audit
         .watch_audit_entries(with_token(&token, WatchAuditEntriesRequest::default()))

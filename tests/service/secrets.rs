@@ -1,5 +1,5 @@
-//! No secret of the configuration, of the environment or of a caller gets out: not by `config check`, not in a status, and not in a
-//! log that says all there is to say.
+//! Secrets of the configuration, of the environment and of callers stay secret. They are not in the output of `config check`,
+//! not in a status, and not in a log at level TRACE.
 
 use serde_json::json;
 use sharewarden_client::proto::v1::{ListImagesRequest, share_permission_service_client::SharePermissionServiceClient};
@@ -15,14 +15,14 @@ use tonic::{
     transport::{Certificate, Channel, ClientTlsConfig, Identity},
 };
 
-use crate::processes::{Served, output, program};
+use crate::processes::{ServerProcess, output, program};
 
 const PASSWORD: &str = "hunter2-of-the-database";
 const EXTERNAL_ID: &str = "hunter2-of-the-role";
 const ACCESS_KEY: &str = "hunter2-of-aws";
 
-/// The lines of a PEM between its fences: what is secret about it.
-fn inside(pem: &str) -> Vec<String> {
+/// The base64 lines of a PEM block, which are its secret part.
+fn base64_lines(pem: &str) -> Vec<String> {
     pem.lines()
         .filter(|line| line.len() > 20 && !line.starts_with("-----"))
         .map(str::to_owned)
@@ -30,15 +30,15 @@ fn inside(pem: &str) -> Vec<String> {
 }
 
 #[track_caller]
-fn assert_silent(what: &str, text: &str, secrets: &[String]) {
+fn assert_no_secret(what: &str, text: &str, secrets: &[String]) {
     for secret in secrets {
         let line = text.lines().find(|line| line.contains(secret.as_str()));
-        assert_eq!(line, None, "{what} tells {secret:?}");
+        assert_eq!(line, None, "{what} contains {secret:?}");
     }
 }
 
 /// A call with a token, on a connection with a certificate.
-async fn ask(address: &str, tls: ClientTlsConfig, token: &str) -> Result<(), Status> {
+async fn list_images(address: &str, tls: ClientTlsConfig, token: &str) -> Result<(), Status> {
     let channel = Channel::from_shared(address.replace("http://127.0.0.1", "https://localhost")).unwrap();
     let channel = channel.tls_config(tls).unwrap().connect_lazy();
     let mut request = Request::new(ListImagesRequest {
@@ -53,7 +53,7 @@ async fn ask(address: &str, tls: ClientTlsConfig, token: &str) -> Result<(), Sta
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_secret_is_in_what_is_printed_logged_or_answered() {
+async fn no_secret_is_printed_logged_or_returned() {
     let (database, simulator) = tokio::join!(database(), simulator());
     let (files, authority, key) = (
         ServerFiles::new(),
@@ -71,7 +71,7 @@ async fn no_secret_is_in_what_is_printed_logged_or_answered() {
     files.write("client-ca.pem", &authority.pem);
     files.write("jwks.json", &jwks(&[&key]));
     let path = |name: &str| files.path(name).display().to_string();
-    // A password is sent only where it is asked for; here it is part of the URL alone.
+    // The test's Postgres asks for no password, so any password in the URL works.
     let url = with_password(database.url());
     let text = config_text(
         &url,
@@ -105,7 +105,11 @@ server.tls.client_auth = \"optional\"
     ));
     let forged = TokenKey::es256("one").sign(&claims(json!({"sub": "spiffe://a/b"})));
     let mut secrets = vec![PASSWORD.to_owned(), EXTERNAL_ID.to_owned(), ACCESS_KEY.to_owned()];
-    secrets.extend([CHECKPOINT_KEY, &server.key, &client.key].into_iter().flat_map(inside));
+    secrets.extend(
+        [CHECKPOINT_KEY, &server.key, &client.key]
+            .into_iter()
+            .flat_map(base64_lines),
+    );
     secrets.extend([&good, &expired, &forged].map(|token| token.rsplit('.').next().unwrap().to_owned()));
 
     let file = files.write("sharewarden.toml", &text);
@@ -113,35 +117,35 @@ server.tls.client_auth = \"optional\"
     assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stderr));
     let shown = String::from_utf8(checked.stdout).unwrap();
     assert!(shown.contains("[hidden]") && shown.contains("jwks.json"), "{shown}");
-    assert_silent("config check", &shown, &secrets);
+    assert_no_secret("config check", &shown, &secrets);
 
-    let mut served = Served::start_with(&text, &[("AWS_SECRET_ACCESS_KEY", ACCESS_KEY)]).await;
+    let mut served = ServerProcess::start_with(&text, &[("AWS_SECRET_ACCESS_KEY", ACCESS_KEY)]).await;
     let address = served.address.clone();
     let tls = || ClientTlsConfig::new().ca_certificate(Certificate::from_pem(&authority.pem));
     let identified = || tls().identity(Identity::from_pem(&client.certificate, &client.key));
-    let asking = async {
-        let mut told = String::new();
-        ask(&address, tls(), &good).await.unwrap();
-        ask(&address, identified(), &good).await.unwrap();
+    let calls = async {
+        let mut statuses = String::new();
+        list_images(&address, tls(), &good).await.unwrap();
+        list_images(&address, identified(), &good).await.unwrap();
         for (tls, token) in [
             (tls(), &expired),
             (identified(), &forged),
             (tls(), &"hunter2".to_owned()),
         ] {
-            told.push_str(&format!("{:?}\n", ask(&address, tls, token).await.unwrap_err()));
+            statuses.push_str(&format!("{:?}\n", list_images(&address, tls, token).await.unwrap_err()));
         }
-        told
+        statuses
     };
     let mut log = String::new();
-    let told = tokio::select! {
-        told = asking => told,
+    let statuses = tokio::select! {
+        statuses = calls => statuses,
         () = async { while let Ok(Some(line)) = served.log.next_line().await { log.push_str(&line); log.push('\n'); } } => {
             panic!("the log ended")
         }
     };
-    assert_silent("a status", &told, &secrets);
-    // The rest of the log comes while it stops.
-    served.ask_to_stop();
+    assert_no_secret("a status", &statuses, &secrets);
+    // The server writes the rest of the log while it stops.
+    served.terminate();
     while let Ok(Some(line)) = served.log.next_line().await {
         log.push_str(&line);
         log.push('\n');
@@ -151,11 +155,11 @@ server.tls.client_auth = \"optional\"
         log.contains("token_expired") && log.contains("TRACE"),
         "the log was read"
     );
-    assert_silent("the log", &log, &secrets);
+    assert_no_secret("the log", &log, &secrets);
     simulator.shutdown().await;
 }
 
-/// The URL with a password in it, which a server that trusts everybody does not ask for.
+/// The URL with the password in it.
 fn with_password(url: &str) -> String {
     let (scheme, rest) = url.split_once("://").unwrap();
     match rest.split_once('@') {

@@ -1,20 +1,20 @@
-//! Calls that AWS carries out after we have given them up.
+//! Calls that AWS applies after the server's timeout.
 
 use sharewarden::proto::v1::change;
 use sharewarden_simulator::{Effect, FaultTiming};
 use sharewarden_testkit::stack::*;
 
-const IMPATIENT: &str = "forwarder.attempt_timeout = \"300ms\"\nforwarder.landing_window = \"3s\"\n";
+const SHORT_ATTEMPTS: &str = "forwarder.attempt_timeout = \"300ms\"\nforwarder.landing_window = \"3s\"\n";
 
-/// The call is carried out, though so many milliseconds after its caller has left.
-const LONG_AFTER: u64 = 1500;
+/// The delay before AWS applies the call, in milliseconds. The attempt times out after 300 ms.
+const APPLY_DELAY: u64 = 1500;
 
 #[tokio::test]
-async fn a_grant_that_lands_late_does_not_undo_the_revoke_that_came_after_it() {
-    let stack = Stack::start_with(IMPATIENT).await;
-    stack.fault(UPDATE, 1, late(LONG_AFTER));
+async fn a_grant_that_is_applied_late_does_not_undo_a_later_revoke() {
+    let stack = Stack::start_with(SHORT_ATTEMPTS).await;
+    stack.fault(UPDATE, 1, late(APPLY_DELAY));
     let granted = spawn_grant(stack.client().await, grant());
-    // The grant was given up, and read back for the first time.
+    // The grant has timed out, and was read back for the first time.
     stack.wait_for_calls(DESCRIBE, 1).await;
     let revoked = stack
         .client()
@@ -24,34 +24,37 @@ async fn a_grant_that_lands_late_does_not_undo_the_revoke_that_came_after_it() {
         .unwrap()
         .into_inner();
     assert_eq!(revoked.change.unwrap().state(), change::State::Succeeded);
-    let overtaken = granted.await.unwrap().unwrap_err();
-    assert_eq!(reason(&overtaken), "CHANGE_SUPERSEDED");
+    let superseded = granted.await.unwrap().unwrap_err();
+    assert_eq!(reason(&superseded), "CHANGE_SUPERSEDED");
 
-    assert!(stack.shared_with().is_empty(), "the newest accepted intent wins");
+    assert!(stack.shared_with().is_empty(), "the newest accepted change wins");
     let calls = stack.simulator.calls();
     let updates: Vec<_> = calls.iter().filter(|call| call.operation == UPDATE).collect();
     let [grant, revoke] = updates[..] else {
         panic!("one call each: {updates:?}")
     };
-    assert!(grant.ended < Some(revoke.started), "P6: it waited for what may land");
+    assert!(
+        grant.ended < Some(revoke.started),
+        "P6: the revoke waited for the unresolved grant call"
+    );
     stack.end().await;
 }
 
 #[tokio::test]
-async fn a_change_is_not_recorded_as_failed_while_its_call_may_land() {
-    let stack = Stack::start_with(&format!("{IMPATIENT}forwarder.give_up_after = \"1ms\"\n")).await;
-    stack.fault(UPDATE, 1, late(LONG_AFTER));
+async fn a_change_is_not_recorded_as_failed_while_its_call_may_still_be_applied() {
+    let stack = Stack::start_with(&format!("{SHORT_ATTEMPTS}forwarder.give_up_after = \"1ms\"\n")).await;
+    stack.fault(UPDATE, 1, late(APPLY_DELAY));
     let granted = stack.client().await.grant_share_permission(as_tester(grant())).await;
-    // Its budget was over long before it landed.
+    // The retry budget ended long before AWS applied the call.
     let change = granted.unwrap().into_inner().change.unwrap();
     assert_eq!(change.state(), change::State::Succeeded);
     assert_eq!(stack.shared_with(), [RECIPIENT]);
     stack.end().await;
 }
 
-/// Only what follows a doubt may be slower.
+/// Only a change that follows a change in doubt waits for the landing window.
 #[tokio::test]
-async fn nobody_waits_where_nothing_may_land() {
+async fn a_change_does_not_wait_without_an_opposite_unresolved_call() {
     let stack = Stack::start_with("forwarder.landing_window = \"1h\"\n").await;
     let mut client = stack.client().await;
     client.grant_share_permission(as_tester(grant())).await.unwrap();
@@ -62,7 +65,7 @@ async fn nobody_waits_where_nothing_may_land() {
     };
     stack.fault(UPDATE, 1, throttle);
     client.grant_share_permission(as_tester(grant())).await.unwrap();
-    // A lost call for the same value is no reason to wait either.
+    // A lost call of the same action is no reason to wait either.
     let moment = FaultTiming::BeforeApplying;
     stack.fault(UPDATE, 1, Effect::Reset { moment });
     let mut other = grant();
@@ -73,7 +76,7 @@ async fn nobody_waits_where_nothing_may_land() {
 }
 
 #[tokio::test]
-async fn a_revoke_refused_by_aws_and_out_of_time_says_what_aws_said() {
+async fn a_refused_revoke_past_its_retry_budget_reports_the_refusal() {
     let stack = Stack::start_with("forwarder.give_up_after = \"1ms\"\n").await;
     let mut client = stack.client().await;
     client.grant_share_permission(as_tester(grant())).await.unwrap();
@@ -83,7 +86,7 @@ async fn a_revoke_refused_by_aws_and_out_of_time_says_what_aws_said() {
         http_status: 400,
     };
     stack.fault(UPDATE, 1, denied);
-    // The first look misses the share, so that there is a second one.
+    // The first read misses the share, so that there is a second one.
     let behind = sharewarden_simulator::Staleness::Changes(1);
     stack.fault(DESCRIBE, 1, Effect::StaleRead { behind });
     let refused = client.revoke_share_permission(as_tester(revoke())).await.unwrap_err();
@@ -92,10 +95,10 @@ async fn a_revoke_refused_by_aws_and_out_of_time_says_what_aws_said() {
     stack.end().await;
 }
 
-/// The first call lands after the first look at AWS, the next ones are throttled, and the last one is refused: by none of these is
-/// it known what came of the first.
+/// AWS applies the first call after the first read-back. The next call is throttled, and the last one is refused. None of these
+/// answers shows the result of the first call.
 #[tokio::test]
-async fn a_grant_that_landed_unseen_is_not_recorded_as_failed_by_what_became_of_its_later_calls() {
+async fn a_grant_that_is_applied_unseen_is_not_failed_by_its_later_calls() {
     let more = "forwarder.attempt_timeout = \"300ms\"\nforwarder.landing_window = \"2s\"\n";
     let stack = Stack::start_with(more).await;
     stack.fault(UPDATE, 1, late(1000));
@@ -120,9 +123,9 @@ async fn a_grant_that_landed_unseen_is_not_recorded_as_failed_by_what_became_of_
     stack.end().await;
 }
 
-/// One change at a time, so that the third begins late in its lease; its call is lost, and there is no time left to read back.
+/// Changes run one at a time, so the third one starts late in its lease. Its call is lost, and no time is left to read back.
 #[tokio::test]
-async fn who_begins_late_leaves_reading_back_to_the_next_lease() {
+async fn a_call_that_starts_late_leaves_its_read_back_to_the_next_lease() {
     let stack = Stack::start_with(
         "forwarder.max_in_flight = 1
 forwarder.attempt_timeout = \"1s\"
@@ -147,6 +150,6 @@ forwarder.lease = \"4s\"
     let lost =
         "SELECT count(*) FROM change WHERE jsonb_path_exists(attempts, '$[*].error_code ? (@ == \"LeaseExpired\")')";
     let lost: i64 = sqlx::query_scalar(lost).fetch_one(&stack.pool).await.unwrap();
-    assert_eq!(lost, 0, "nobody had to take over");
+    assert_eq!(lost, 0, "no lease expired");
     stack.end().await;
 }

@@ -1,6 +1,6 @@
-//! Waking those who wait for a change that another replica ends: by a hint, and by looking where hints are lost.
+//! Waiters for a change that another replica ends: they wake on a notification, or on a poll if the notification is lost.
 //!
-//! The waiters stand alone here, without a server: then only what is asked for can wake them.
+//! The waiters run without a server here, so only the tested mechanism can wake them.
 
 use std::{pin::pin, time::Duration};
 
@@ -18,52 +18,56 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-/// As the server's interval, but for the waiting.
-const OFTEN: Duration = Duration::from_millis(100);
+/// Shorter than the server's interval, so that the tests are fast.
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
 #[tokio::test]
-async fn a_hint_alone_wakes_who_waits() {
+async fn a_notification_alone_wakes_a_waiter() {
     let stack = Stack::start().await;
     stack.hold();
-    // Time stands still for the waiters: they never look by themselves.
+    // The clock of the waiters stands still, so they never poll.
     let clock = Clock::manual(Timestamp::parse("2026-11-22T00:00:00Z").unwrap());
-    let elsewhere = Elsewhere::start(&stack, clock).await;
-    listeners(&stack, 2).await;
+    let remote = RemoteWaiters::start(&stack, clock).await;
+    wait_for_listeners(&stack, 2).await;
     let call = spawn_grant(stack.client().await, grant());
     stack.wait_for_calls(UPDATE, 1).await;
-    let mut waiter = elsewhere.wait_for(stack.only_change().await);
+    let mut waiter = remote.wait_for(stack.only_change().await);
 
     stack.release();
-    let ended = tokio::time::timeout(TIMEOUT, waiter.ended()).await.expect("the hint");
+    let ended = tokio::time::timeout(TIMEOUT, waiter.ended())
+        .await
+        .expect("the notification wakes the waiter");
     assert_eq!(ended.change.state, ChangeState::Succeeded);
     call.await.unwrap().unwrap();
-    elsewhere.stop().await;
+    remote.stop().await;
     stack.end().await;
 }
 
 #[tokio::test]
-async fn looking_finds_what_no_hint_tells_of() {
+async fn polling_finds_a_change_without_a_notification() {
     let stack = Stack::start().await;
-    let (stack, change) = left_pending(stack).await;
-    let elsewhere = Elsewhere::start(&stack, Clock::system()).await;
-    let mut waiter = elsewhere.wait_for(change);
-    listeners(&stack, 1).await;
-    end_quietly(&stack).await;
-    let ended = tokio::time::timeout(TIMEOUT, waiter.ended()).await.expect("the look");
+    let (stack, change) = pending_change_without_server(stack).await;
+    let remote = RemoteWaiters::start(&stack, Clock::system()).await;
+    let mut waiter = remote.wait_for(change);
+    wait_for_listeners(&stack, 1).await;
+    end_without_notification(&stack).await;
+    let ended = tokio::time::timeout(TIMEOUT, waiter.ended())
+        .await
+        .expect("the poll wakes the waiter");
     assert_eq!(ended.change.id(), ChangeId(change));
-    elsewhere.stop().await;
+    remote.stop().await;
     stack.end().await;
 }
 
 #[tokio::test]
-async fn hints_of_other_changes_do_not_put_off_the_look() {
+async fn notifications_of_other_changes_do_not_delay_polling() {
     let stack = Stack::start().await;
-    let (stack, change) = left_pending(stack).await;
-    let elsewhere = Elsewhere::start(&stack, Clock::system()).await;
-    let mut waiter = elsewhere.wait_for(change);
-    listeners(&stack, 1).await;
+    let (stack, change) = pending_change_without_server(stack).await;
+    let remote = RemoteWaiters::start(&stack, Clock::system()).await;
+    let mut waiter = remote.wait_for(change);
+    wait_for_listeners(&stack, 1).await;
     let mut busy = PgConnection::connect(stack.database.url()).await.unwrap();
-    let mut hints = pin!(async {
+    let mut notifications = pin!(async {
         loop {
             sqlx::query("SELECT pg_notify('sharewarden_change_ended', gen_random_uuid()::text)")
                 .execute(&mut busy)
@@ -71,21 +75,23 @@ async fn hints_of_other_changes_do_not_put_off_the_look() {
                 .unwrap();
         }
     });
-    end_quietly(&stack).await;
+    end_without_notification(&stack).await;
     let ended = async {
         tokio::select! {
             ended = waiter.ended() => ended,
-            () = &mut hints => unreachable!("they never end"),
+            () = &mut notifications => unreachable!("they never end"),
         }
     };
-    let ended = tokio::time::timeout(TIMEOUT, ended).await.expect("the look");
+    let ended = tokio::time::timeout(TIMEOUT, ended)
+        .await
+        .expect("the poll wakes the waiter");
     assert_eq!(ended.change.id(), ChangeId(change));
-    elsewhere.stop().await;
+    remote.stop().await;
     stack.end().await;
 }
 
-/// The waiters of another replica, and nothing else of it.
-struct Elsewhere {
+/// The outcome waiters of another replica, without its other parts.
+struct RemoteWaiters {
     outcomes: Outcomes,
     database: Database,
     stop: CancellationToken,
@@ -93,7 +99,7 @@ struct Elsewhere {
     listening: JoinHandle<()>,
 }
 
-impl Elsewhere {
+impl RemoteWaiters {
     async fn start(stack: &Stack, clock: Clock) -> Self {
         let settings = DatabaseConfig {
             url: stack.database.url().into(),
@@ -109,7 +115,7 @@ impl Elsewhere {
         let outcomes = notifications.outcomes.clone();
         let supervisor = Supervisor::new(&clock, &Instruments::default(), &stop);
         let listening = tokio::spawn(notifications.listen(database.clone(), clock, stop.clone()));
-        let watching = tokio::spawn(supervisor.run(outcomes.watch(database.clone(), OFTEN)));
+        let watching = tokio::spawn(supervisor.run(outcomes.watch(database.clone(), POLL_INTERVAL)));
         Self {
             outcomes,
             database,
@@ -132,8 +138,8 @@ impl Elsewhere {
     }
 }
 
-/// Waits until `count` connections listen for hints.
-async fn listeners(stack: &Stack, count: i64) {
+/// Waits until `count` connections listen for notifications.
+async fn wait_for_listeners(stack: &Stack, count: i64) {
     let listening = async {
         loop {
             let listeners: i64 = sqlx::query_scalar(
@@ -149,11 +155,13 @@ async fn listeners(stack: &Stack, count: i64) {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
-    tokio::time::timeout(TIMEOUT, listening).await.expect("they listen");
+    tokio::time::timeout(TIMEOUT, listening)
+        .await
+        .expect("the connections listen in time");
 }
 
-/// A change that is accepted, and that no server works on any more.
-async fn left_pending(mut stack: Stack) -> (Stack, Uuid) {
+/// An accepted change, after its server has stopped.
+async fn pending_change_without_server(mut stack: Stack) -> (Stack, Uuid) {
     stack.hold();
     let call = spawn_grant(stack.client().await, grant());
     stack.wait_for_calls(UPDATE, 1).await;
@@ -164,11 +172,11 @@ async fn left_pending(mut stack: Stack) -> (Stack, Uuid) {
     (stack, change)
 }
 
-/// Ends the change in its row, and tells nobody.
-async fn end_quietly(stack: &Stack) {
+/// Ends the change in its row, without a notification.
+async fn end_without_notification(stack: &Stack) {
     let ended = sqlx::query("UPDATE change SET state = 'SUCCEEDED', ended_at = now() WHERE state = 'PENDING'")
         .execute(&stack.pool)
         .await
         .unwrap();
-    assert_eq!(ended.rows_affected(), 1, "it was pending till now");
+    assert_eq!(ended.rows_affected(), 1, "the change was pending");
 }

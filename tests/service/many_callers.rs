@@ -1,24 +1,24 @@
-//! Ten thousand callers at once: each gets an answer, and the memory of the server stays bounded.
+//! 10,000 concurrent callers: each gets an answer, and the memory of the server stays bounded.
 
 use std::{collections::BTreeMap, fs};
 
 use sharewarden::proto::v1::GrantSharePermissionRequest;
 use sharewarden_testkit::{postgres::database, stack::*};
 
-use crate::processes::Served;
+use crate::processes::ServerProcess;
 
 const CALLERS: usize = 10_000;
 const CONNECTIONS: usize = 20;
 
-/// So many calls are taken at once; the others are told so.
+/// The server runs at most 250 calls at once and answers OVERLOADED to the others.
 const LIMITS: &str = "server.max_calls = 250
 log.filter = \"warn,sharewarden=info,sharewarden::forwarder=warn,sharewarden::grpc::call=warn\"
 ";
 
-/// Far more than is needed, and far less than ten thousand calls under way would take.
-const MOST_MEBIBYTES: u64 = 200;
+/// More than 250 calls need, and far less than 10,000 calls would take.
+const MAX_MEBIBYTES: u64 = 200;
 
-/// A figure of `/proc/<pid>/status`, in MiB.
+/// A value of `/proc/<pid>/status`, in MiB.
 fn mebibytes(pid: u32, name: &str) -> u64 {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
     let line = status.lines().find(|line| line.starts_with(name)).unwrap();
@@ -26,8 +26,8 @@ fn mebibytes(pid: u32, name: &str) -> u64 {
     kibibytes / 1024
 }
 
-/// All callers at once; how often each answer was given.
-async fn crowd(clients: &[Client], round: usize) -> BTreeMap<String, usize> {
+/// Calls with all callers at once, and counts each answer.
+async fn call_with_all(clients: &[Client], round: usize) -> BTreeMap<String, usize> {
     let calls: Vec<_> = (0..CALLERS)
         .map(|number| {
             let mut client = clients[number % clients.len()].clone();
@@ -40,7 +40,9 @@ async fn crowd(clients: &[Client], round: usize) -> BTreeMap<String, usize> {
         .collect();
     let mut answers = BTreeMap::new();
     for call in calls {
-        let answer = tokio::time::timeout(TIMEOUT, call).await.expect("no caller hangs");
+        let answer = tokio::time::timeout(TIMEOUT, call)
+            .await
+            .expect("each caller gets an answer in time");
         let answer = answer.unwrap().map_or_else(|status| reason(&status), |_| "OK".into());
         *answers.entry(answer).or_default() += 1;
     }
@@ -48,10 +50,10 @@ async fn crowd(clients: &[Client], round: usize) -> BTreeMap<String, usize> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn ten_thousand_callers_at_once_are_all_answered_in_flat_memory() {
+async fn ten_thousand_concurrent_callers_are_all_answered_in_bounded_memory() {
     let (database, simulator) = tokio::join!(database(), simulator());
     let config = config_text(database.url(), &simulator.url(), LIMITS);
-    let mut served = Served::start(&config).await;
+    let mut served = ServerProcess::start(&config).await;
     let pid = served.pid();
     let mut clients = Vec::new();
     for _ in 0..CONNECTIONS {
@@ -61,12 +63,12 @@ async fn ten_thousand_callers_at_once_are_all_answered_in_flat_memory() {
     let mut peaks = Vec::new();
     for round in 1..=2 {
         let answers = tokio::select! {
-            answers = crowd(&clients, round) => answers,
+            answers = call_with_all(&clients, round) => answers,
             () = served.read_log() => panic!("the log ended"),
         };
         let (peak, after) = (mebibytes(pid, "VmHWM"), mebibytes(pid, "VmRSS"));
         println!(
-            "{CALLERS} callers at once, round {round}: {answers:?}; RSS in MiB: {before} before, {peak} peak, {after} after"
+            "{CALLERS} concurrent callers, round {round}: {answers:?}; RSS in MiB: {before} before, {peak} peak, {after} after"
         );
         let expected = ["OK", "OVERLOADED", "CHANGE_PENDING", "CHANGE_UNCONFIRMED"];
         assert!(
@@ -77,8 +79,8 @@ async fn ten_thousand_callers_at_once_are_all_answered_in_flat_memory() {
         peaks.push(peak);
     }
     assert!(
-        peaks.iter().all(|peak| *peak <= MOST_MEBIBYTES),
-        "MiB at the peaks: {peaks:?}"
+        peaks.iter().all(|peak| *peak <= MAX_MEBIBYTES),
+        "peaks in MiB: {peaks:?}"
     );
     drop(clients);
     served.stop().await;

@@ -1,9 +1,9 @@
-//! What the summaries should say, counted anew from the entries themselves.
+//! The expected summaries, computed from the entries.
 
 use sharewarden::store::{Database, summaries};
 use sqlx::PgPool;
 
-/// Rows that are in one of two queries and not in the other: the first in what is kept, the second in what is counted.
+/// Rows that only one of two queries returns: `kept` reads the summaries, `counted` counts the entries.
 async fn differences(pool: &PgPool, kept: &str, counted: &str) -> Vec<String> {
     let sql = format!(
         "SELECT 'kept: ' || row::text FROM ({kept} EXCEPT ALL {counted}) AS row
@@ -15,8 +15,8 @@ async fn differences(pool: &PgPool, kept: &str, counted: &str) -> Vec<String> {
         .unwrap()
 }
 
-/// Fails unless rollups, rankings and intervals are what a recount of the entries gives. `database` adds what is not in
-/// them yet.
+/// Fails unless rollups, rankings and intervals are equal to a recount of the entries. `database` counts the uncounted entries
+/// first.
 pub(crate) async fn assert_summaries_are_exact(pool: &PgPool, database: &Database) {
     let nothing: [String; 0] = [];
     let kept = "(SELECT * FROM reporting.daily_totals)";
@@ -25,7 +25,7 @@ pub(crate) async fn assert_summaries_are_exact(pool: &PgPool, database: &Databas
     assert_eq!(
         differences(pool, kept, counted).await,
         nothing,
-        "however much was added"
+        "the view is exact with uncounted entries"
     );
 
     summaries::catch_up(database).await.unwrap();
@@ -47,7 +47,7 @@ pub(crate) async fn assert_summaries_are_exact(pool: &PgPool, database: &Databas
         assert_eq!(differences(pool, &kept, &counted).await, nothing);
     }
 
-    // A grant opens unless the SUCCEEDED entry before it is a grant too; the next revoke ends it.
+    // A successful grant opens an interval unless the success before it is also a grant. The next successful revoke closes it.
     let kept = "(SELECT account_id, region, image_id, shared_account_id, start_index, start_time, end_index, end_time
         FROM share_interval)";
     let counted = "(SELECT first.account_id, first.region, first.image_id, first.shared_account_id, first.log_index,

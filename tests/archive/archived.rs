@@ -1,4 +1,4 @@
-//! After months were archived.
+//! Proofs, queries, exports and new entries after months were archived.
 
 use std::collections::BTreeMap;
 
@@ -12,13 +12,13 @@ use sharewarden_testkit::stack::{ACCOUNT, Stack, as_tester, detail, grant, reaso
 use crate::history::{archive, audit, key, months_ago, options, service, sizes, verify};
 
 #[tokio::test]
-async fn archived_months_are_files_that_verify_and_lead_on_to_what_is_left() {
+async fn archived_files_verify_and_continue_into_the_remaining_entries() {
     let (stack, folder) = (service().await, tempfile::tempdir().unwrap());
     let before: BTreeMap<_, _> = sizes(&stack).await.into_iter().collect();
     let files = archive(&stack, &options(months_ago(2), folder.path())).await.unwrap();
     assert!(
         files.len() > 100,
-        "ten months of a hundred accounts, not {}",
+        "expected ten months of a hundred accounts, got {} files",
         files.len()
     );
 
@@ -27,21 +27,21 @@ async fn archived_months_are_files_that_verify_and_lead_on_to_what_is_left() {
         let verified = verify(file, key(&stack));
         let account = verified.account.to_string();
         let end = next.entry(account).or_default();
-        assert_eq!(verified.start_index, *end, "the files follow each other without a gap");
+        assert_eq!(verified.start_index, *end, "no entry is missing between two files");
         *end = verified.end_index;
         let note = file.with_extension("").with_extension("checkpoint");
         assert!(std::fs::read_to_string(note).unwrap().starts_with("sharewarden.test/"));
     }
-    let left: i64 = sqlx::query_scalar("SELECT count(*) FROM audit_entry")
+    let remaining: i64 = sqlx::query_scalar("SELECT count(*) FROM audit_entry")
         .fetch_one(&stack.pool)
         .await
         .unwrap();
     assert_eq!(
-        u64::try_from(left).unwrap() + next.values().sum::<u64>(),
+        u64::try_from(remaining).unwrap() + next.values().sum::<u64>(),
         before.values().sum::<u64>()
     );
 
-    // What is left is exported under the same tree.
+    // An export of the remaining entries belongs to the same tree.
     for (account, end) in next {
         let mut client = audit(&stack).await;
         let request = v1::ExportAuditEntriesRequest {
@@ -66,7 +66,7 @@ async fn archived_months_are_files_that_verify_and_lead_on_to_what_is_left() {
 }
 
 #[tokio::test]
-async fn proofs_of_archived_entries_still_hold_and_questions_tell_where_they_are() {
+async fn proofs_of_archived_entries_still_verify_and_queries_name_the_file() {
     let (stack, folder) = (service().await, tempfile::tempdir().unwrap());
     archive(&stack, &options(months_ago(1), folder.path())).await.unwrap();
     let mut client = audit(&stack).await;
@@ -114,17 +114,17 @@ async fn proofs_of_archived_entries_still_hold_and_questions_tell_where_they_are
         .await
         .unwrap()
         .into_inner();
-    let first_left = page.entries.last().unwrap().log_index;
+    let first_remaining = page.entries.last().unwrap().log_index;
     assert_eq!(
-        page.archived[0].end_index, first_left,
-        "the latest archived range ends where the table begins"
+        page.archived[0].end_index, first_remaining,
+        "the latest archived range ends at the first entry of the table"
     );
     assert_eq!(page.archived.last().unwrap().start_index, 0);
     stack.end().await;
 }
 
 #[tokio::test]
-async fn ledgers_go_on_over_the_edge_of_a_tile_whose_entries_were_archived() {
+async fn a_ledger_grows_past_a_tile_whose_entries_were_archived() {
     let (stack, folder) = (service().await, tempfile::tempdir().unwrap());
     archive(&stack, &options(months_ago(1), folder.path())).await.unwrap();
     let (_, size) = sizes(&stack)
@@ -132,7 +132,7 @@ async fn ledgers_go_on_over_the_edge_of_a_tile_whose_entries_were_archived() {
         .into_iter()
         .find(|(account, _)| account == ACCOUNT)
         .unwrap();
-    // Two entries each: as many as it takes to fill the tile, and one more.
+    // Each grant has two entries. These grants fill the tile, and begin the next one.
     let needed = (256 - size % 256) / 2 + 2;
     let mut client = stack.client().await;
     for number in 0..needed {
@@ -142,7 +142,7 @@ async fn ledgers_go_on_over_the_edge_of_a_tile_whose_entries_were_archived() {
         };
         client.grant_share_permission(as_tester(request)).await.unwrap();
     }
-    // The signer signs only what leads on from the checkpoint before.
+    // The signer signs only a ledger that is consistent with its last checkpoint.
     let covered = stack.checkpoint(ACCOUNT, size + 2 * needed).await.checkpoint.unwrap();
     let request = v1::GetConsistencyProofRequest {
         account_id: ACCOUNT.into(),
@@ -157,7 +157,7 @@ async fn ledgers_go_on_over_the_edge_of_a_tile_whose_entries_were_archived() {
         .into_inner();
     assert_eq!(proof.second_root_hash, covered.root_hash);
 
-    // Archived again, later months join on.
+    // A later archive continues where the first one ended.
     let archived_before: i64 = archived_end(&stack).await;
     let again = archive(&stack, &options(months_ago(0), folder.path())).await.unwrap();
     let file = again.iter().find(|file| file.ends_with(format!("{ACCOUNT}.jsonl.gz")));
@@ -168,7 +168,7 @@ async fn ledgers_go_on_over_the_edge_of_a_tile_whose_entries_were_archived() {
 }
 
 #[tokio::test]
-async fn rankings_count_what_was_archived() {
+async fn rankings_include_archived_entries() {
     let (stack, folder) = (service().await, tempfile::tempdir().unwrap());
     let mut client = stack.client().await;
     for number in 0..40 {
@@ -178,10 +178,10 @@ async fn rankings_count_what_was_archived() {
         };
         client.grant_share_permission(as_tester(request)).await.unwrap();
     }
-    // As if the worker had not come by for a year.
-    let forgotten = "SELECT FROM worker_lease WHERE worker = 'counting' FOR UPDATE;
+    // The counting worker has counted nothing for a year.
+    let reset_counts = "SELECT FROM worker_lease WHERE worker = 'counting' FOR UPDATE;
         TRUNCATE audit_rollup, audit_ranking, audit_ranking_total, audit_summary_progress";
-    sqlx::raw_sql(forgotten).execute(&stack.pool).await.unwrap();
+    sqlx::raw_sql(reset_counts).execute(&stack.pool).await.unwrap();
     let before = ranking(&stack).await;
     assert!(
         before.len() > 50
@@ -194,7 +194,7 @@ async fn rankings_count_what_was_archived() {
     stack.end().await;
 }
 
-/// Who asked most, in two years.
+/// The principals with the most requests in two years.
 async fn ranking(stack: &Stack) -> Vec<v1::SummaryRank> {
     let midnight = |month: Month| {
         Some(pbjson_types::Timestamp {
@@ -217,7 +217,7 @@ async fn ranking(stack: &Stack) -> Vec<v1::SummaryRank> {
     summary.into_inner().rankings.remove(0).ranks
 }
 
-/// One past the last entry of the account that is archived.
+/// The index after the account's last archived entry.
 async fn archived_end(stack: &Stack) -> i64 {
     sqlx::query_scalar("SELECT max(end_index) FROM audit_archive WHERE account_id = $1")
         .bind(ACCOUNT)

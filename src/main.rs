@@ -36,11 +36,11 @@ struct Arguments {
     #[command(flatten)]
     client: ClientOptions,
     #[command(subcommand)]
-    command: Command,
+    command: ProgramCommand,
 }
 
 #[derive(Debug, Subcommand)]
-enum Command {
+enum ProgramCommand {
     /// Run the service against a real Postgres and real AWS.
     Serve(ConfigOptions),
     #[cfg(feature = "dev")]
@@ -117,36 +117,38 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
-        Err(error) => return failed(&error),
+        Err(error) => return print_error(&error),
     };
     runtime.block_on(run(arguments))
 }
 
 async fn run(Arguments { client, command }: Arguments) -> ExitCode {
     let result = match command {
-        Command::Serve(options) => serve(options).await,
+        ProgramCommand::Serve(options) => serve(options).await,
         #[cfg(feature = "dev")]
-        Command::Dev(command) => develop(command).await,
-        Command::Migrate(options) => migrate(options).await,
-        Command::Config(ConfigCommand::Check(options)) => check(options),
-        Command::Completions { shell } => {
+        ProgramCommand::Dev(command) => develop(command).await,
+        ProgramCommand::Migrate(options) => migrate(options).await,
+        ProgramCommand::Config(ConfigCommand::Check(options)) => check(options),
+        ProgramCommand::Completions { shell } => {
             cli::completions(shell, &mut Arguments::command(), &mut io::stdout()).map_err(Into::into)
         }
-        Command::Key(command) => return run_key(&client, command),
-        Command::Client(command) => return run_client(client, command).await,
-        Command::Audit(AuditCommands::Ask(command)) => return run_client(client, ClientCommand::Audit(command)).await,
-        Command::Audit(AuditCommands::Archive(options)) => archive_months(options).await,
+        ProgramCommand::Key(command) => return run_key(&client, command),
+        ProgramCommand::Client(command) => return run_client(client, command).await,
+        ProgramCommand::Audit(AuditCommands::Ask(command)) => {
+            return run_client(client, ClientCommand::Audit(command)).await;
+        }
+        ProgramCommand::Audit(AuditCommands::Archive(options)) => archive_months(options).await,
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => failed(&*error),
+        Err(error) => print_error(&*error),
     }
 }
 
-type Failed = Box<dyn std::error::Error>;
+type BoxError = Box<dyn std::error::Error>;
 
 /// Says what went wrong and why, on one line where that is possible.
-fn failed(error: &(dyn std::error::Error + 'static)) -> ExitCode {
+fn print_error(error: &(dyn std::error::Error + 'static)) -> ExitCode {
     eprintln!("error: {}", with_causes(error));
     ExitCode::FAILURE
 }
@@ -154,13 +156,13 @@ fn failed(error: &(dyn std::error::Error + 'static)) -> ExitCode {
 async fn run_client(options: ClientOptions, command: ClientCommand) -> ExitCode {
     let (mut out, mut notes) = (io::stdout(), io::stderr());
     let mut console = console(&mut out, &mut notes);
-    done(cli::run(&options, command, &mut console).await)
+    exit_code(cli::run(&options, command, &mut console).await)
 }
 
 fn run_key(options: &ClientOptions, command: KeyCommand) -> ExitCode {
     let (mut out, mut notes) = (io::stdout(), io::stderr());
     let mut console = console(&mut out, &mut notes);
-    done(cli::key(options, command, &mut console))
+    exit_code(cli::key(options, command, &mut console))
 }
 
 fn console<'a>(out: &'a mut io::Stdout, notes: &'a mut io::Stderr) -> cli::Console<'a> {
@@ -171,7 +173,7 @@ fn console<'a>(out: &'a mut io::Stdout, notes: &'a mut io::Stderr) -> cli::Conso
         .with_progress(progress)
 }
 
-fn done(result: Result<(), cli::Failure>) -> ExitCode {
+fn exit_code(result: Result<(), cli::Failure>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
@@ -181,7 +183,7 @@ fn done(result: Result<(), cli::Failure>) -> ExitCode {
     }
 }
 
-async fn serve(options: ConfigOptions) -> Result<(), Failed> {
+async fn serve(options: ConfigOptions) -> Result<(), BoxError> {
     let shutdown = server::shutdown_signal()?;
     let config = Config::load(options.config.as_deref(), &options.set)?;
     let telemetry = server::init_telemetry(&config)?;
@@ -190,7 +192,7 @@ async fn serve(options: ConfigOptions) -> Result<(), Failed> {
     result
 }
 
-async fn serve_until(shutdown: impl Future<Output = ()>, config: &Config, metrics: &Metrics) -> Result<(), Failed> {
+async fn serve_until(shutdown: impl Future<Output = ()>, config: &Config, metrics: &Metrics) -> Result<(), BoxError> {
     tokio::pin!(shutdown);
     let build = async {
         let listener = server::listen(config.server.listen).await?;
@@ -209,13 +211,13 @@ async fn serve_until(shutdown: impl Future<Output = ()>, config: &Config, metric
 }
 
 #[cfg(feature = "dev")]
-async fn develop(command: DevCommand) -> Result<(), Failed> {
+async fn develop(command: DevCommand) -> Result<(), BoxError> {
     let shutdown = server::shutdown_signal()?;
     dev::execute(command, &mut io::stdout(), &mut io::stderr(), shutdown).await?;
     Ok(())
 }
 
-async fn migrate(options: ConfigOptions) -> Result<(), Failed> {
+async fn migrate(options: ConfigOptions) -> Result<(), BoxError> {
     let config = Config::load(options.config.as_deref(), &options.set)?;
     let telemetry = server::init_telemetry(&without_readers(config.clone()))?;
     let migrated = server::migrate(&config).await;
@@ -226,7 +228,7 @@ async fn migrate(options: ConfigOptions) -> Result<(), Failed> {
     Ok(migrated?)
 }
 
-async fn archive_months(options: ArchiveOptions) -> Result<(), Failed> {
+async fn archive_months(options: ArchiveOptions) -> Result<(), BoxError> {
     let config = Config::load(options.config.config.as_deref(), &options.config.set)?;
     let telemetry = server::init_telemetry(&without_readers(config.clone()))?;
     let archived = archive::Options {
@@ -260,7 +262,7 @@ fn without_readers(mut config: Config) -> Config {
     config
 }
 
-fn check(options: ConfigOptions) -> Result<(), Failed> {
+fn check(options: ConfigOptions) -> Result<(), BoxError> {
     use io::Write;
     let config = Config::load(options.config.as_deref(), &options.set)?;
     io::stdout().write_all(config.to_toml()?.as_bytes())?;

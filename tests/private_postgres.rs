@@ -2,20 +2,22 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a helper of a test may fail the test")]
 
-use std::io::{BufRead, BufReader};
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::{
+    io::{BufRead, BufReader},
+    path::Path,
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
 
-use sharewarden::dev::postgres::{Cluster, DATABASE, Error, Settings};
+use sharewarden::dev::postgres::{Cluster, ClusterSettings, DATABASE, Error};
 use sqlx::{Connection, PgConnection};
 use tempfile::TempDir;
 
 /// Set for the process that `a_killed_parent_takes_the_server_along` starts and kills.
 const HELPER_FOLDER: &str = "SHAREWARDEN_TEST_HELPER_FOLDER";
 
-fn settings(folder: &Path) -> Settings {
-    Settings::new(folder).without_fsync()
+fn settings(folder: &Path) -> ClusterSettings {
+    ClusterSettings::new(folder).without_fsync()
 }
 
 async fn connect(cluster: &Cluster) -> PgConnection {

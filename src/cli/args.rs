@@ -2,12 +2,14 @@
 
 use clap::{Args, Subcommand, ValueEnum};
 
-use super::audit::{AuditCommand, CheckpointArgs};
-use super::changes::ChangesArgs;
-use super::failure::{EXIT_CODES, Exit, Failure};
-use super::health::HealthArgs;
-use super::justification::JustificationArgs;
-use super::pages::PageArgs;
+use super::{
+    audit::{AuditCommand, CheckpointArgs},
+    changes::ChangesArgs,
+    failure::{EXIT_CODES, Exit, Failure},
+    health::HealthArgs,
+    justification::JustificationArgs,
+    pages::PageArgs,
+};
 use crate::proto::v1::share_permission::State;
 
 /// The commands that call the service.
@@ -67,9 +69,9 @@ pub(super) fn refuse_csv(command: &ClientCommand) -> Result<(), Failure> {
     if has_csv {
         return Ok(());
     }
-    let advice =
+    let hint =
         "take -o json or -o table; lists and summaries have a CSV form, and `audit export --format csv` writes one";
-    Err(Failure::new(Exit::Invalid, "this command has no CSV form", advice))
+    Err(Failure::new(Exit::Invalid, "this command has no CSV form", hint))
 }
 
 /// An example to paste, over the exit codes.

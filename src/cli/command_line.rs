@@ -1,7 +1,9 @@
 //! Command lines to paste: how to go on after a failure.
 
-use super::args::GrantRevokeArgs;
-use super::options::{ClientOptions, DEFAULT_SERVER};
+use super::{
+    args::GrantRevokeArgs,
+    options::{ClientOptions, DEFAULT_SERVER},
+};
 
 /// The command that follows a change to its end.
 pub(super) fn follow(options: &ClientOptions, account: &str, change_id: &str) -> String {

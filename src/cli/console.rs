@@ -1,13 +1,14 @@
 //! Where a command prints to: answers, and notes beside them.
 
-use std::fmt::Display;
-use std::io::Write;
+use std::{fmt::Display, io::Write};
 
 use comfy_table::Table;
 use serde::Serialize;
 
-use super::failure::{Exit, Failure, Stop};
-use super::json;
+use super::{
+    failure::{Exit, Failure, Stop},
+    json,
+};
 
 /// The outputs of a command. Answers and notes are kept apart, so that answers can be piped on.
 pub struct Console<'a> {

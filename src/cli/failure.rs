@@ -2,9 +2,7 @@
 
 use std::{fmt, io};
 
-use super::advice;
-use super::justification;
-use super::text::one_line;
+use super::{error_hint, justification, text::one_line};
 use crate::client::Error;
 
 /// The table of exit codes, for `--help`.
@@ -17,8 +15,8 @@ Exit codes:
   4  refused: the policy says no, or the service does not know who asks
   5  no outcome within --timeout; an accepted change goes on
   6  try again later: the service or AWS is unavailable or overloaded
-  7  not possible as things are: configuration, AWS rules or AWS access
-  8  superseded: a newer change of the same permission took its place
+  7  not possible as items are: configuration, AWS rules or AWS access
+  8  superseded: a newer change of the same permission milliseconds its place
   9  tampered: the audit history is not what was recorded, or its proof does not hold";
 
 /// What the exit code of a failed command tells. 0 is success.
@@ -36,7 +34,7 @@ pub enum Exit {
     Pending = 5,
     /// The service or AWS is unavailable or overloaded: try again later.
     TryLater = 6,
-    /// Not possible as things are: configuration, AWS rules or AWS access.
+    /// Not possible as items are: configuration, AWS rules or AWS access.
     NotPossible = 7,
     /// A newer change of the same permission took its place.
     Superseded = 8,
@@ -50,7 +48,7 @@ pub enum Exit {
 pub struct Failure {
     exit: Exit,
     what: String,
-    advice: String,
+    hint: String,
     violations: Vec<String>,
 }
 
@@ -64,11 +62,11 @@ impl Failure {
         self.exit == exit
     }
 
-    pub(super) fn new(exit: Exit, what: impl AsRef<str>, advice: impl Into<String>) -> Self {
+    pub(super) fn new(exit: Exit, what: impl AsRef<str>, hint: impl Into<String>) -> Self {
         Self {
             exit,
             what: one_line(what.as_ref()),
-            advice: advice.into(),
+            hint: hint.into(),
             violations: Vec::new(),
         }
     }
@@ -80,29 +78,29 @@ impl Failure {
 
     /// Adds the command that goes on from here: "follow it with", "repeat it safely with".
     pub(super) fn then(mut self, how: &str, command: &str) -> Self {
-        self.advice = format!("{}; {how}: {command}", self.advice);
+        self.hint = format!("{}; {how}: {command}", self.hint);
         self
     }
 }
 
 impl From<&Error> for Failure {
     fn from(error: &Error) -> Self {
-        let advice = advice::of(error);
+        let hint = error_hint::of(error);
         let text = match error.retry_delay {
-            Some(delay) => format!("{} (wait at least {})", advice.text, humantime::format_duration(delay)),
-            None => advice.text.to_owned(),
+            Some(delay) => format!("{} (wait at least {})", hint.text, humantime::format_duration(delay)),
+            None => hint.text.to_owned(),
         };
         let violations = error.violations.iter();
         Self {
             violations: violations.map(|v| violation(&v.field, &v.description)).collect(),
-            ..Self::new(advice.exit, error.to_string(), text)
+            ..Self::new(hint.exit, error.to_string(), text)
         }
     }
 }
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}; {}", self.what, self.advice)?;
+        write!(f, "{}; {}", self.what, self.hint)?;
         self.violations.iter().try_for_each(|line| write!(f, "\n  {line}"))
     }
 }

@@ -4,10 +4,9 @@
 //! Read `options` and `args` for what can be typed, then one command (`grant_revoke` is the richest). The package `sharewarden-client` makes the
 //! calls, over what `connection` opens. What is printed is made in `console`, `table`, `render`
 //! and `words`; lists are followed in `pages` and printed in `printer`. An error of a call
-//! goes to `advice` (what to do about it) and `failure` (one line and an exit code).
+//! goes to `hint` (what to do about it) and `failure` (one line and an exit code).
 //! `audit` has the commands of the audit history.
 
-mod advice;
 mod args;
 pub mod audit;
 mod changes;
@@ -15,7 +14,9 @@ mod command_line;
 mod completions;
 mod connection;
 mod console;
+mod error_hint;
 mod failure;
+mod format;
 mod grant_revoke;
 mod health;
 mod json;
@@ -30,11 +31,8 @@ mod spreadsheet;
 mod table;
 mod text;
 mod wait;
-mod words;
 
 use args::refuse_csv;
-use failure::Stop;
-
 pub use args::{
     ChangeArgs, ClientCommand, GrantRevokeArgs, ImagesArgs, ListArgs, PermissionName, ShareFilterArgs, StateFilter,
 };
@@ -42,6 +40,7 @@ pub use audit::{AuditCommand, KeyCommand, key};
 pub use changes::{ChangeStateFilter, ChangesArgs};
 pub use completions::completions;
 pub use console::{Console, locale_is_utf8, terminal_width};
+use failure::Stop;
 pub use failure::{EXIT_CODES, Exit, Failure};
 pub use health::HealthArgs;
 pub use options::{ClientOptions, Output};
@@ -72,17 +71,17 @@ async fn perform(options: &ClientOptions, command: ClientCommand, console: &mut 
 }
 
 async fn ask(options: &ClientOptions, command: ClientCommand, console: &mut Console<'_>) -> Result<(), Stop> {
-    let connection = connection::open(options).await?;
+    let client = connection::open(options).await?;
     match command {
-        ClientCommand::Grant(args) => grant_revoke::grant(options, &connection, args, console).await,
-        ClientCommand::Revoke(args) => grant_revoke::revoke(options, &connection, args, console).await,
-        ClientCommand::Get(args) => read::get(options, &connection, args, console).await,
-        ClientCommand::List(args) => list::list(options, &connection, args, console).await,
-        ClientCommand::Change(args) => read::change(options, &connection, args, console).await,
-        ClientCommand::Changes(args) => changes::changes(options, &connection, args, console).await,
-        ClientCommand::Images(args) => read::images(options, &connection, args, console).await,
-        ClientCommand::Audit(command) => audit::run(options, &connection, command, console).await,
-        ClientCommand::Checkpoint(args) => audit::checkpoint(options, &connection, args, console).await,
+        ClientCommand::Grant(args) => grant_revoke::grant(options, &client, args, console).await,
+        ClientCommand::Revoke(args) => grant_revoke::revoke(options, &client, args, console).await,
+        ClientCommand::Get(args) => read::get(options, &client, args, console).await,
+        ClientCommand::List(args) => list::list(options, &client, args, console).await,
+        ClientCommand::Change(args) => read::change(options, &client, args, console).await,
+        ClientCommand::Changes(args) => changes::changes(options, &client, args, console).await,
+        ClientCommand::Images(args) => read::images(options, &client, args, console).await,
+        ClientCommand::Audit(command) => audit::run(options, &client, command, console).await,
+        ClientCommand::Checkpoint(args) => audit::checkpoint(options, &client, args, console).await,
         // It needs no connection that says who asks, and was performed without one.
         ClientCommand::Health(args) => health::health(options, args, console).await,
     }

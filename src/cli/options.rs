@@ -1,11 +1,9 @@
 //! The options that all client commands share.
 
-use std::path::PathBuf;
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, ValueEnum};
-use tonic::metadata::AsciiMetadataValue;
-use tonic::transport::Uri;
+use tonic::{metadata::AsciiMetadataValue, transport::Uri};
 
 /// Where the service is when nobody says otherwise: the address of `sharewarden dev`.
 pub(super) const DEFAULT_SERVER: &str = "http://127.0.0.1:7443";
@@ -14,7 +12,7 @@ pub(super) const DEFAULT_SERVER: &str = "http://127.0.0.1:7443";
 const HEADING: &str = "Client options";
 
 /// A week: longer than any change may take, and far below what a `grpc-timeout` can hold.
-const LONGEST_TIMEOUT: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+const MAX_TIMEOUT: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
 /// Options of every client command.
 #[derive(Debug, Clone, Args)]
@@ -113,7 +111,7 @@ fn principal(text: &str) -> Result<AsciiMetadataValue, String> {
 
 fn timeout(text: &str) -> Result<Duration, String> {
     let timeout = humantime::parse_duration(text).map_err(|error| format!("{error}; write it as in 500ms, 30s, 5m"))?;
-    if timeout < Duration::from_millis(1) || timeout > LONGEST_TIMEOUT {
+    if timeout < Duration::from_millis(1) || timeout > MAX_TIMEOUT {
         return Err("it must be between 1ms and 7days".to_owned());
     }
     Ok(timeout)

@@ -1,18 +1,21 @@
-//! Prints things of one kind as they come, page by page: a table has one head, JSON is one document all the same.
+//! Prints items of one kind as they come, page by page: a table has one head, JSON is one document all the same.
 
 use std::marker::PhantomData;
 
 use serde::Serialize;
 use serde_json::Value;
 
-use super::console::{Console, unprintable};
-use super::failure::{Failure, Stop};
-use super::options::Output;
-use super::table::{Cells, Pieces};
-use super::{json, spreadsheet, table};
+use super::{
+    console::{Console, unprintable},
+    failure::{Failure, Stop},
+    json,
+    options::Output,
+    spreadsheet, table,
+    table::{Cells, StreamedTable},
+};
 
 /// What can be listed.
-pub(super) trait Listed: Serialize + Default {
+pub(super) trait ListItem: Serialize + Default {
     /// What they are called, also as the member of the JSON document.
     const NAME: &'static str;
 
@@ -27,15 +30,15 @@ pub(super) trait Listed: Serialize + Default {
     }
 }
 
-/// Prints things as they come.
+/// Prints items as they come.
 pub(super) struct Printer<T> {
     form: Form,
     printed: u64,
-    things: PhantomData<T>,
+    items: PhantomData<T>,
 }
 
 enum Form {
-    Table(Pieces),
+    Table(StreamedTable),
     /// One document, with a list in it.
     Document,
     /// One document each, on one line.
@@ -43,18 +46,18 @@ enum Form {
     Csv,
 }
 
-impl<T: Listed> Printer<T> {
+impl<T: ListItem> Printer<T> {
     /// For a list that has an end.
     pub(super) fn of_list(output: Output) -> Self {
         let form = match output {
-            Output::Table => Form::Table(Pieces::default()),
+            Output::Table => Form::Table(StreamedTable::default()),
             Output::Json => Form::Document,
             Output::Csv => Form::Csv,
         };
         Self::new(form)
     }
 
-    /// For what comes without end: JSON is one line for each thing.
+    /// For what comes without end: JSON is one line for each item.
     pub(super) fn of_stream(output: Output) -> Self {
         match output {
             Output::Json => Self::new(Form::Lines),
@@ -66,7 +69,7 @@ impl<T: Listed> Printer<T> {
         Self {
             form,
             printed: 0,
-            things: PhantomData,
+            items: PhantomData,
         }
     }
 
@@ -75,7 +78,7 @@ impl<T: Listed> Printer<T> {
         self.printed
     }
 
-    /// Prints what comes before the first thing.
+    /// Prints what comes before the first item.
     pub(super) fn begin(&mut self, console: &mut Console<'_>) -> Result<(), Stop> {
         match self.form {
             Form::Document => console.print(format_args!("{{\n  \"{}\": [", T::NAME)),
@@ -84,35 +87,35 @@ impl<T: Listed> Printer<T> {
         }
     }
 
-    /// Prints the next things.
-    pub(super) fn page(&mut self, things: &[T], console: &mut Console<'_>) -> Result<(), Stop> {
+    /// Prints the next items.
+    pub(super) fn page(&mut self, items: &[T], console: &mut Console<'_>) -> Result<(), Stop> {
         match &mut self.form {
-            Form::Table(table) => console.print(table.piece(things.iter().map(T::row).collect()))?,
-            Form::Document => self.document(things, console)?,
+            Form::Table(table) => console.print(table.chunk(items.iter().map(T::row).collect()))?,
+            Form::Document => self.document(items, console)?,
             Form::Lines => {
-                for thing in things {
-                    console.print_line(value(thing)?)?;
+                for item in items {
+                    console.print_line(value(item)?)?;
                 }
             }
             Form::Csv => {
-                for thing in things {
-                    console.print(spreadsheet::line(table::values(thing.record()?))?)?;
+                for item in items {
+                    console.print(spreadsheet::line(table::values(item.record()?))?)?;
                 }
             }
         }
-        self.printed += things.len() as u64;
+        self.printed += items.len() as u64;
         console.flush()
     }
 
-    fn document(&self, things: &[T], console: &mut Console<'_>) -> Result<(), Stop> {
-        for (at, thing) in things.iter().enumerate() {
+    fn document(&self, items: &[T], console: &mut Console<'_>) -> Result<(), Stop> {
+        for (at, item) in items.iter().enumerate() {
             let comma = if at == 0 && self.printed == 0 { "" } else { "," };
-            console.print(format_args!("{comma}\n    {}", value(thing)?))?;
+            console.print(format_args!("{comma}\n    {}", value(item)?))?;
         }
         Ok(())
     }
 
-    /// Prints what comes after the last thing; a document gets one more member, if there is one.
+    /// Prints what comes after the last item; a document gets one more member, if there is one.
     pub(super) fn end(self, member: Option<(&str, Value)>, console: &mut Console<'_>) -> Result<(), Stop> {
         if !matches!(self.form, Form::Document) {
             return Ok(());
@@ -125,6 +128,6 @@ impl<T: Listed> Printer<T> {
     }
 }
 
-fn value(thing: &impl Serialize) -> Result<Value, Failure> {
-    json::value(thing).map_err(|error| unprintable(&error))
+fn value(item: &impl Serialize) -> Result<Value, Failure> {
+    json::value(item).map_err(|error| unprintable(&error))
 }

@@ -10,7 +10,7 @@ pub(super) fn line<S: AsRef<str>>(fields: impl IntoIterator<Item = S>) -> Result
     let mut writer = csv::WriterBuilder::new()
         .terminator(csv::Terminator::CRLF)
         .from_writer(Vec::new());
-    let fields: Vec<String> = fields.into_iter().map(|field| harmless(field.as_ref())).collect();
+    let fields: Vec<String> = fields.into_iter().map(|field| escape_formula(field.as_ref())).collect();
     let written = writer.write_record(&fields).map_err(|error| error.to_string());
     let bytes = written.and_then(|()| writer.into_inner().map_err(|error| error.to_string()));
     let text = bytes.and_then(|bytes| String::from_utf8(bytes).map_err(|error| error.to_string()));
@@ -20,7 +20,7 @@ pub(super) fn line<S: AsRef<str>>(fields: impl IntoIterator<Item = S>) -> Result
     })
 }
 
-fn harmless(field: &str) -> String {
+fn escape_formula(field: &str) -> String {
     match field.chars().next() {
         Some('=' | '+' | '-' | '@' | '\t' | '\r') => format!("'{field}"),
         _ => field.to_owned(),

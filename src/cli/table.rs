@@ -59,14 +59,14 @@ pub(super) fn width<'a>(head: &'a [String], rows: impl Iterator<Item = &'a Vec<S
 
 /// A table that is printed in pieces, with one head and columns that do not jump.
 #[derive(Default)]
-pub(super) struct Pieces {
+pub(super) struct StreamedTable {
     /// None before the first piece that has rows.
     widths: Vec<u16>,
 }
 
-impl Pieces {
+impl StreamedTable {
     /// The next piece. The head comes with the first piece that has rows.
-    pub(super) fn piece(&mut self, rows: Vec<Cells>) -> String {
+    pub(super) fn chunk(&mut self, rows: Vec<Cells>) -> String {
         let Some(first) = rows.first() else {
             return String::new();
         };

@@ -5,9 +5,9 @@
 //!
 //! The feature `dev` of the package. It is on by default; the image is built without it.
 
+mod banner;
 mod key;
 pub mod postgres;
-mod screen;
 mod simulate;
 
 use std::{
@@ -17,7 +17,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use banner::Banner;
 use clap::Subcommand;
+pub use key::KeyFileError;
+use postgres::Cluster;
+use secrecy::{ExposeSecret, SecretString};
+use sharewarden_simulator::{self as simulator, Simulator};
+pub use simulate::SimulateOptions;
 use tokio::net::TcpListener;
 
 use crate::{
@@ -27,27 +33,19 @@ use crate::{
     telemetry::{self, Telemetry},
     workspaces::BaseCredentials,
 };
-use sharewarden_simulator::{self as simulator, Simulator};
-
-use secrecy::{ExposeSecret, SecretString};
-
-pub use key::KeyFileError;
-use postgres::Cluster;
-use screen::Screen;
-pub use simulate::SimulateOptions;
 
 /// The commands of this module.
 #[derive(Debug, Subcommand)]
 pub enum DevCommand {
     /// Run everything on this machine, with nothing prepared: a private Postgres, a simulator of AWS, and the service.
-    Dev(Options),
+    Dev(DevOptions),
     /// Run the simulator of the WorkSpaces image API (and of STS) alone.
     Simulate(SimulateOptions),
 }
 
 /// How to run everything.
 #[derive(Debug, clap::Args)]
-pub struct Options {
+pub struct DevOptions {
     /// Keep data in this folder. Default: ~/.local/share/sharewarden-dev; for root: /var/lib/sharewarden-dev.
     #[arg(long, value_name = "FOLDER", conflicts_with = "ephemeral")]
     data_dir: Option<PathBuf>,
@@ -117,7 +115,7 @@ pub enum DevError {
     Server(#[from] server::ServerError),
     /// The screen cannot be written.
     #[error("cannot write the screen: {0}")]
-    Screen(io::Error),
+    Output(io::Error),
 }
 
 /// Runs a command until `shutdown`. `out` gets what a person reads, `notes` what goes to standard error.
@@ -138,24 +136,24 @@ pub async fn execute(
 
 /// Runs everything until `shutdown`, and says on `out` what runs where and what to type next.
 async fn run(
-    options: Options,
+    options: DevOptions,
     out: &mut (dyn io::Write + Send),
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), DevError> {
     tokio::pin!(shutdown);
-    let folder = Folder::make(&options)?;
-    let Some(started) = start_unless(&mut shutdown, Everything::start(&options, folder.path())).await? else {
+    let folder = DataFolder::make(&options)?;
+    let Some(started) = start_unless(&mut shutdown, Services::start(&options, folder.path())).await? else {
         folder.remove_if_ephemeral();
         return Ok(());
     };
-    let Everything {
+    let Services {
         cluster,
         simulator,
         server,
         telemetry,
     } = started;
 
-    let screen = Screen {
+    let banner = Banner {
         server: server.address(),
         admin: server.admin_address(),
         simulator: simulator.url(),
@@ -163,9 +161,9 @@ async fn run(
         folder: folder.path(),
         ephemeral: options.ephemeral,
     };
-    out.write_all(screen.to_string().as_bytes())
+    out.write_all(banner.to_string().as_bytes())
         .and_then(|()| out.flush())
-        .map_err(DevError::Screen)?;
+        .map_err(DevError::Output)?;
 
     let result = tokio::select! {
         result = server.run(shutdown) => result.map_err(DevError::from),
@@ -191,18 +189,18 @@ async fn start_unless<T>(
 }
 
 /// What runs.
-struct Everything {
+struct Services {
     server: Server,
     telemetry: Telemetry,
     simulator: Simulator,
     cluster: Cluster,
 }
 
-impl Everything {
-    async fn start(options: &Options, folder: &Path) -> Result<Self, DevError> {
+impl Services {
+    async fn start(options: &DevOptions, folder: &Path) -> Result<Self, DevError> {
         let listener = listen(options.listen, "--listen").await?;
         let simulator_listener = listen(options.simulator_listen, "--simulator-listen").await?;
-        let cluster = Cluster::start(postgres::Settings::new(folder.join("postgres"))).await?;
+        let cluster = Cluster::start(postgres::ClusterSettings::new(folder.join("postgres"))).await?;
         let settings = simulator::SimulatorSettings {
             state_file: Some(folder.join("simulator.json")),
             ..simulator::sample()
@@ -238,13 +236,13 @@ fn default_folder() -> Result<PathBuf, DevError> {
 }
 
 /// The folder of the data.
-enum Folder {
+enum DataFolder {
     Kept(PathBuf),
     Ephemeral(tempfile::TempDir),
 }
 
-impl Folder {
-    fn make(options: &Options) -> Result<Self, DevError> {
+impl DataFolder {
+    fn make(options: &DevOptions) -> Result<Self, DevError> {
         if options.ephemeral {
             let world_readable = std::fs::Permissions::from_mode(0o755);
             let folder = tempfile::Builder::new()
@@ -298,7 +296,12 @@ fn credentials() -> BaseCredentials {
 
 /// Everybody on this machine may do everything. The owners of the simulator's sample, each behind a role: the first shares
 /// with anyone, the second with a list.
-fn config(options: &Options, cluster: &Cluster, simulator: &Simulator, key: &SecretString) -> Result<Config, DevError> {
+fn config(
+    options: &DevOptions,
+    cluster: &Cluster,
+    simulator: &Simulator,
+    key: &SecretString,
+) -> Result<Config, DevError> {
     let account = |id: &str, share_with: &str| {
         format!(
             "[[accounts]]\nid = \"{id}\"\nregions = [\"eu-central-1\", \"us-east-1\"]\nshare_with = {share_with}\n\

@@ -35,7 +35,7 @@ pub(super) async fn run(
     let simulator = Simulator::start(listener, settings)
         .await
         .map_err(DevError::Simulator)?;
-    writeln!(notes, "simulating Amazon WorkSpaces and STS on {}", simulator.url()).map_err(DevError::Screen)?;
+    writeln!(notes, "simulating Amazon WorkSpaces and STS on {}", simulator.url()).map_err(DevError::Output)?;
     shutdown.await;
     simulator.shutdown().await;
     Ok(())

@@ -1,11 +1,9 @@
 //! Answers and errors as the service gives them.
 
-use std::collections::HashMap;
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 
 use pbjson_types::Timestamp;
-use sharewarden::proto::v1::attempt::Classification;
-use sharewarden::proto::v1::*;
+use sharewarden::proto::v1::{attempt::Classification, *};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 

@@ -1,12 +1,13 @@
 //! What the commands send.
 
-use clap::error::ErrorKind;
-use clap::{CommandFactory, Parser};
+use clap::{CommandFactory, Parser, error::ErrorKind};
 use sharewarden::proto::v1::*;
 
-use crate::answers::{change, granted, permission};
-use crate::harness::{Cli, WHICH, parse, run, run_at, run_unnamed};
-use crate::service::{Answer, Asked, Service};
+use crate::{
+    answers::{change, granted, permission},
+    harness::{Cli, WHICH, parse, run, run_at, run_unnamed},
+    service::{Answer, Asked, Service},
+};
 
 #[tokio::test]
 async fn grant_fills_every_field() {

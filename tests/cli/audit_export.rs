@@ -1,16 +1,17 @@
 //! `audit export`: complete or not there, byte for byte, and in formats that others read.
 
-use std::fs;
-use std::path::Path;
+use std::{fs, path::Path};
 
 use serde_json::Value;
 use sharewarden::proto::v1::*;
 use tonic::Status;
 
-use crate::harness::{Ran, run, run_words};
-use crate::ledger::{ACCOUNT, Ledger, NAME};
-use crate::service::{Answer, Asked, Service};
-use crate::service_audit::Streamed;
+use crate::{
+    harness::{Ran, run, run_words},
+    ledger::{ACCOUNT, Ledger, NAME},
+    service::{Answer, Asked, Service},
+    service_audit::Streamed,
+};
 
 async fn export(service: &Service, file: &Path) -> Ran {
     let words = ["audit", "export", "--account", ACCOUNT, "--to", file.to_str().unwrap()];

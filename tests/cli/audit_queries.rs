@@ -4,9 +4,11 @@ use clap::Parser;
 use serde_json::json;
 use sharewarden::proto::v1::*;
 
-use crate::harness::{Cli, WHICH, records, run};
-use crate::ledger::Ledger;
-use crate::service::{Answer, Asked, Service};
+use crate::{
+    harness::{Cli, WHICH, records, run},
+    ledger::Ledger,
+    service::{Answer, Asked, Service},
+};
 
 fn page(ledger: &Ledger, entries: &[usize], next: &str) -> Answer {
     Answer::Entries(ListAuditEntriesResponse {

@@ -2,13 +2,16 @@
 
 use std::fs;
 
-use sharewarden::ledger::SigningKey;
-use sharewarden::ledger::merkle::leaf_hash;
-use sharewarden::proto::v1::*;
+use sharewarden::{
+    ledger::{SigningKey, merkle::leaf_hash},
+    proto::v1::*,
+};
 
-use crate::harness::{Ran, run, run_words};
-use crate::ledger::{ACCOUNT, Ledger, NAME, change_of};
-use crate::service::{Answer, Asked, Service};
+use crate::{
+    harness::{Ran, run, run_words},
+    ledger::{ACCOUNT, Ledger, NAME, change_of},
+    service::{Answer, Asked, Service},
+};
 
 fn entry(ledger: &Ledger, index: usize) -> Answer {
     Answer::Entry(GetAuditEntryResponse {

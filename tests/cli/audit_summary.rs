@@ -1,10 +1,14 @@
 //! `audit summary`: what it asks, and its tables, bars and CSV.
 
-use sharewarden::cli::{self, Console};
-use sharewarden::proto::v1::*;
+use sharewarden::{
+    cli::{self, Console},
+    proto::v1::*,
+};
 
-use crate::harness::{parse, run};
-use crate::service::{Answer, Asked, Service};
+use crate::{
+    harness::{parse, run},
+    service::{Answer, Asked, Service},
+};
 
 fn count(day: i64, kind: &str, count: u64) -> SummaryCount {
     SummaryCount {

@@ -4,13 +4,14 @@
 use std::fs;
 
 use serde_json::{Value, json};
-use sharewarden::proto::v1::watch_audit_entries_response::Event;
-use sharewarden::proto::v1::*;
+use sharewarden::proto::v1::{watch_audit_entries_response::Event, *};
 
-use crate::harness::{Ran, WHICH, records, run, run_words};
-use crate::ledger::{ACCOUNT, INVENTED, Ledger, NAME, change_body};
-use crate::service::{Answer, Asked, Service};
-use crate::service_audit::Streamed;
+use crate::{
+    harness::{Ran, WHICH, records, run, run_words},
+    ledger::{ACCOUNT, INVENTED, Ledger, NAME, change_body},
+    service::{Answer, Asked, Service},
+    service_audit::Streamed,
+};
 
 /// Where the two entries of [`Ledger::of_a_newer_build`] are, and what tables call them.
 const UNKNOWN: [(usize, &str); 2] = [

@@ -1,20 +1,21 @@
 //! `audit verify`: each kind of tampering is found, with exit code 9 and the name of the entry.
 
-use std::fs;
-use std::io::Write;
-use std::path::Path;
+use std::{fs, io::Write, path::Path};
 
 use flate2::write::GzEncoder;
-use sharewarden::ledger::{Frontier, SigningKey};
-use sharewarden::proto::v1::watch_audit_entries_response::Event;
-use sharewarden::proto::v1::*;
+use sharewarden::{
+    ledger::{Frontier, SigningKey},
+    proto::v1::{watch_audit_entries_response::Event, *},
+};
 use tonic::Code;
 
-use crate::answers::error;
-use crate::harness::{Ran, run_words};
-use crate::ledger::{ACCOUNT, Ledger, NAME};
-use crate::service::{Answer, Service};
-use crate::service_audit::Streamed;
+use crate::{
+    answers::error,
+    harness::{Ran, run_words},
+    ledger::{ACCOUNT, Ledger, NAME},
+    service::{Answer, Service},
+    service_audit::Streamed,
+};
 
 /// Nobody listens there: verifying an export asks nobody.
 const NOWHERE: &str = "http://127.0.0.1:1";

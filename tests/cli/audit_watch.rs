@@ -1,20 +1,24 @@
 //! `audit watch`: entries as they come, over disconnects, without gap or duplicate.
 
-use std::io::{BufRead, BufReader};
-use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::{
+    io::{BufRead, BufReader},
+    process::{Command, Stdio},
+    time::Duration,
+};
 
-use sharewarden::clock::Clock;
-use sharewarden::proto::v1::watch_audit_entries_request::Start;
-use sharewarden::proto::v1::watch_audit_entries_response::Event;
-use sharewarden::proto::v1::*;
+use sharewarden::{
+    clock::Clock,
+    proto::v1::{watch_audit_entries_request::Start, watch_audit_entries_response::Event, *},
+};
 use tonic::{Code, Status};
 
-use crate::answers::error;
-use crate::harness::run;
-use crate::ledger::{ACCOUNT, Ledger};
-use crate::service::{Answer, Asked, Service};
-use crate::service_audit::Streamed;
+use crate::{
+    answers::error,
+    harness::run,
+    ledger::{ACCOUNT, Ledger},
+    service::{Answer, Asked, Service},
+    service_audit::Streamed,
+};
 
 const OTHER: &str = "111111111111";
 

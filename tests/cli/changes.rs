@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use pbjson_types::Timestamp;
-use sharewarden::clock::Clock;
-use sharewarden::proto::v1::*;
+use sharewarden::{clock::Clock, proto::v1::*};
 
-use crate::answers::change;
-use crate::harness::{parse, records, run};
-use crate::service::{Answer, Asked, Service};
+use crate::{
+    answers::change,
+    harness::{parse, records, run},
+    service::{Answer, Asked, Service},
+};
 
 const REPLICA: &str = "01987654-0000-7000-8000-00000000000a";
 

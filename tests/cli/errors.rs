@@ -7,9 +7,11 @@ use tokio::net::TcpSocket;
 use tonic::{Code, Status};
 use tonic_types::{FieldViolation, StatusExt};
 
-use crate::answers::{error, granted, info};
-use crate::harness::{WHICH, run, run_at};
-use crate::service::{Answer, Service};
+use crate::{
+    answers::{error, granted, info},
+    harness::{WHICH, run, run_at},
+    service::{Answer, Service},
+};
 
 async fn failing(line: &str, status: Status) -> (u8, String) {
     let service = Service::answering([Answer::Refuse(status)]).await;

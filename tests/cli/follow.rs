@@ -3,9 +3,11 @@
 use sharewarden::proto::v1::*;
 use tonic::{Code, Status};
 
-use crate::answers::{CHANGE_ID, change, error};
-use crate::harness::{WHICH, run};
-use crate::service::{Answer, Asked, Service};
+use crate::{
+    answers::{CHANGE_ID, change, error},
+    harness::{WHICH, run},
+    service::{Answer, Asked, Service},
+};
 
 fn looks(states: &[change::State]) -> Vec<Answer> {
     let answer = |&state: &change::State| {

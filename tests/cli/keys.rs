@@ -1,11 +1,12 @@
 //! `key generate` and `key show`.
 
-use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::{fs, os::unix::fs::PermissionsExt};
 
 use clap::Parser;
-use sharewarden::cli::{self, ClientOptions, Console, KeyCommand};
-use sharewarden::ledger::VerifierKey;
+use sharewarden::{
+    cli::{self, ClientOptions, Console, KeyCommand},
+    ledger::VerifierKey,
+};
 
 #[derive(Parser)]
 struct Cli {

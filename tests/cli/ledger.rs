@@ -3,19 +3,22 @@
 use std::sync::Arc;
 
 use serde_json::Value;
-use sharewarden::domain::{
-    AccountId, ChangeBody, ChangeId, Entry, EntryBody, Intent, PermissionKey, RequestId, Timestamp, entry::encode,
-    example,
+use sharewarden::{
+    domain::{
+        AccountId, ChangeBody, ChangeId, Entry, EntryBody, Intent, PermissionKey, RequestId, Timestamp, entry::encode,
+        example,
+    },
+    ledger::{
+        Checkpoint, Frontier, Hash, SigningKey, TileId, Tiles,
+        export::{ExportWriter, Header},
+        merkle::leaf_hash,
+        proof,
+    },
+    proto::v1::{export_audit_entries_response::Part, *},
 };
-use sharewarden::ledger::export::{ExportWriter, Header};
-use sharewarden::ledger::merkle::leaf_hash;
-use sharewarden::ledger::{Checkpoint, Frontier, Hash, SigningKey, TileId, Tiles, proof};
-use sharewarden::proto::v1::export_audit_entries_response::Part;
-use sharewarden::proto::v1::*;
 use uuid::Uuid;
 
-use crate::service::Answer;
-use crate::service_audit::Streamed;
+use crate::{service::Answer, service_audit::Streamed};
 
 pub(crate) const ACCOUNT: &str = "012345678901";
 pub(crate) const NAME: &str = "example.com/audit";

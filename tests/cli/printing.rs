@@ -3,12 +3,16 @@
 use std::io;
 
 use clap::CommandFactory;
-use sharewarden::cli::{self, Console};
-use sharewarden::proto::v1::*;
+use sharewarden::{
+    cli::{self, Console},
+    proto::v1::*,
+};
 
-use crate::answers::{change, granted, permission};
-use crate::harness::{Cli, WHICH, parse, run};
-use crate::service::{Answer, Asked, Service};
+use crate::{
+    answers::{change, granted, permission},
+    harness::{Cli, WHICH, parse, run},
+    service::{Answer, Asked, Service},
+};
 
 fn page(images: &[&str], next: &str) -> Answer {
     let permissions = images.iter().map(|&image| SharePermission {

@@ -1,17 +1,19 @@
 //! A service that records what it is asked and answers what it is told to.
 
-use std::collections::VecDeque;
-use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
+use std::{
+    collections::VecDeque,
+    net::SocketAddr,
+    sync::{Arc, Mutex},
+};
 
-use sharewarden::proto::v1::audit_service_server::AuditServiceServer;
-use sharewarden::proto::v1::share_permission_service_server::{SharePermissionService, SharePermissionServiceServer};
-use sharewarden::proto::v1::*;
-use tokio::net::TcpListener;
-use tokio::task::JoinHandle;
+use sharewarden::proto::v1::{
+    audit_service_server::AuditServiceServer,
+    share_permission_service_server::{SharePermissionService, SharePermissionServiceServer},
+    *,
+};
+use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_stream::wrappers::TcpListenerStream;
-use tonic::metadata::MetadataMap;
-use tonic::{Request, Response, Status};
+use tonic::{Request, Response, Status, metadata::MetadataMap};
 
 use crate::service_audit::Streamed;
 

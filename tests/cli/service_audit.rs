@@ -2,8 +2,7 @@
 
 use std::pin::Pin;
 
-use sharewarden::proto::v1::audit_service_server::AuditService;
-use sharewarden::proto::v1::*;
+use sharewarden::proto::v1::{audit_service_server::AuditService, *};
 use tokio_stream::{Stream, StreamExt};
 use tonic::{Request, Response, Status};
 

@@ -3,11 +3,13 @@
 use tonic::{Code, Request, Response, Status};
 use uuid::Uuid;
 
-use crate::connection::{Client, Shares, backoff};
-use crate::error::{Error, Reason};
-use crate::proto::v1::{
-    ErrorReason, GrantSharePermissionRequest, GrantSharePermissionResponse, RevokeSharePermissionRequest,
-    RevokeSharePermissionResponse,
+use crate::{
+    connection::{Client, ShareStub, backoff},
+    error::{Error, Reason},
+    proto::v1::{
+        ErrorReason, GrantSharePermissionRequest, GrantSharePermissionResponse, RevokeSharePermissionRequest,
+        RevokeSharePermissionResponse,
+    },
 };
 
 /// What became of a grant or a revoke.
@@ -31,7 +33,7 @@ impl Client {
     /// Grants, under the request's id or a new one, and does not return before the outcome is known or the time-out has passed.
     pub async fn grant(&self, mut request: GrantSharePermissionRequest) -> Outcome<GrantSharePermissionResponse> {
         let id = ensure_id(&mut request.request_id);
-        self.change(id, request, async |mut stub: Shares, request| {
+        self.change(id, request, async |mut stub: ShareStub, request| {
             stub.grant_share_permission(request).await
         })
         .await
@@ -40,7 +42,7 @@ impl Client {
     /// The same for a revoke.
     pub async fn revoke(&self, mut request: RevokeSharePermissionRequest) -> Outcome<RevokeSharePermissionResponse> {
         let id = ensure_id(&mut request.request_id);
-        self.change(id, request, async |mut stub: Shares, request| {
+        self.change(id, request, async |mut stub: ShareStub, request| {
             stub.revoke_share_permission(request).await
         })
         .await
@@ -49,30 +51,30 @@ impl Client {
     async fn change<Q, A, F>(&self, request_id: String, request: Q, rpc: F) -> Outcome<A>
     where
         Q: Clone,
-        F: AsyncFn(Shares, Request<Q>) -> Result<Response<A>, Status>,
+        F: AsyncFn(ShareStub, Request<Q>) -> Result<Response<A>, Status>,
     {
         let deadline = self.deadline();
         let (mut in_doubt, mut pending) = (false, None);
-        let (mut pauses, mut tries) = (0, 0);
+        let (mut delays, mut tries) = (0, 0);
         loop {
             let mut error = match self.call_once(deadline, request.clone(), &rpc).await {
                 Ok(answer) => return Outcome::Succeeded(answer),
                 Err(error) => error,
             };
             error.request_id = Some(request_id.clone());
-            (pauses, tries) = (pauses + 1, tries + 1);
-            let meaning = Meaning::of(&error);
-            if meaning == Meaning::Ended {
+            (delays, tries) = (delays + 1, tries + 1);
+            let class = ErrorClass::of(&error);
+            if class == ErrorClass::Final {
                 return Outcome::Failed(error);
             }
-            in_doubt |= meaning == Meaning::InDoubt;
-            if error.known() == Some(ErrorReason::ChangePending) {
+            in_doubt |= class == ErrorClass::InDoubt;
+            if error.known_reason() == Some(ErrorReason::ChangePending) {
                 // The service answers, and the replay waits there for the end of the change.
                 tries = 0;
                 pending = Some(error.clone());
             }
-            let pause = backoff(pauses).max(error.retry_delay.unwrap_or_default());
-            if meaning == Meaning::TurnedAway || tries == self.tries || pause >= deadline.remaining() {
+            let delay = backoff(delays).max(error.retry_delay.unwrap_or_default());
+            if class == ErrorClass::Rejected || tries == self.tries || delay >= deadline.remaining() {
                 return match in_doubt {
                     false => Outcome::Failed(error),
                     true => Outcome::Unresolved {
@@ -81,7 +83,7 @@ impl Client {
                     },
                 };
             }
-            tokio::time::sleep(pause).await;
+            tokio::time::sleep(delay).await;
         }
     }
 }
@@ -96,18 +98,18 @@ fn ensure_id(request_id: &mut String) -> String {
 
 /// What an error says of a request that was sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Meaning {
+enum ErrorClass {
     /// The request has ended, in this try or an earlier one.
-    Ended,
+    Final,
     /// It may have been accepted: the replay tells.
     InDoubt,
     /// This try did nothing, and another may.
-    Busy,
+    Retryable,
     /// This try did nothing, and another would not. It says nothing of an earlier try.
-    TurnedAway,
+    Rejected,
 }
 
-impl Meaning {
+impl ErrorClass {
     fn of(error: &Error) -> Self {
         match (&error.reason, error.code) {
             (Some(Reason::Known(reason)), _) => Self::of_reason(*reason, error),
@@ -121,7 +123,7 @@ impl Meaning {
                 | Code::Unauthenticated
                 | Code::FailedPrecondition
                 | Code::Unimplemented,
-            ) => Self::TurnedAway,
+            ) => Self::Rejected,
             (Some(Reason::Unknown(_)) | None, _) => Self::InDoubt,
         }
     }
@@ -141,17 +143,17 @@ impl Meaning {
             | R::UpstreamRefused
             | R::UpstreamThrottled
             | R::UpstreamUnavailable
-            | R::ChangeSuperseded => Self::Ended,
+            | R::ChangeSuperseded => Self::Final,
             // The change was accepted, or the denial is on record. A missing role refuses only this try.
-            R::PolicyDenied if error.change_id.is_some() || error.metadata.contains_key("log_index") => Self::Ended,
+            R::PolicyDenied if error.change_id.is_some() || error.metadata.contains_key("log_index") => Self::Final,
             R::ChangePending
             | R::ChangeUnconfirmed
             | R::CallTimedOut
             | R::AuditStoreUnavailable
             | R::Internal
             | R::Unspecified => Self::InDoubt,
-            R::ServerStopping => Self::Busy,
-            R::Overloaded if error.retry_delay.is_some() => Self::Busy,
+            R::ServerStopping => Self::Retryable,
+            R::Overloaded if error.retry_delay.is_some() => Self::Retryable,
             R::Overloaded
             | R::PolicyDenied
             | R::Unauthenticated
@@ -164,7 +166,7 @@ impl Meaning {
             | R::CheckpointNotFound
             | R::NotYetCovered
             | R::LedgerTampered
-            | R::InvalidSignature => Self::TurnedAway,
+            | R::InvalidSignature => Self::Rejected,
         }
     }
 }

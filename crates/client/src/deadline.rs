@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// With less than this left, a call would be cut off before its answer.
-const LEAST: Duration = Duration::from_millis(50);
+const MIN_REMAINING: Duration = Duration::from_millis(50);
 
 /// A moment to be done by.
 #[derive(Debug, Clone, Copy)]
@@ -27,14 +27,14 @@ impl Deadline {
     }
 
     /// There is no time left for another call.
-    pub(crate) fn is_here(self) -> bool {
-        self.remaining() < LEAST
+    pub(crate) fn is_over(self) -> bool {
+        self.remaining() < MIN_REMAINING
     }
 }
 
 #[expect(
     clippy::disallowed_methods,
-    reason = "a client only measures its own patience, on tokio's clock, which tests can pause"
+    reason = "a client only measures its own patience, on tokio's clock, which tests can delay"
 )]
 fn now() -> Instant {
     Instant::now()

@@ -1,8 +1,6 @@
 //! What an error status says, read out of its `google.rpc` details.
 
-use std::collections::HashMap;
-use std::fmt;
-use std::time::Duration;
+use std::{collections::HashMap, fmt, time::Duration};
 
 use tonic::{Code, Status};
 use tonic_types::{FieldViolation, StatusExt};
@@ -71,7 +69,7 @@ impl Reason {
 
 impl Error {
     /// The reason, if this build knows it.
-    pub fn known(&self) -> Option<ErrorReason> {
+    pub fn known_reason(&self) -> Option<ErrorReason> {
         match self.reason {
             Some(Reason::Known(reason)) => Some(reason),
             Some(Reason::Unknown(_)) | None => None,
@@ -80,8 +78,8 @@ impl Error {
 
     /// AIP-194: only UNAVAILABLE is repeated without asking. Not where AWS was unavailable: there the service itself has
     /// retried, the change has ended, and the same request id would only get the same answer.
-    pub(crate) fn may_repeat(&self) -> bool {
-        self.code == Code::Unavailable && self.known() != Some(ErrorReason::UpstreamUnavailable)
+    pub(crate) fn is_retryable(&self) -> bool {
+        self.code == Code::Unavailable && self.known_reason() != Some(ErrorReason::UpstreamUnavailable)
     }
 
     /// No answer came in time.

@@ -1,14 +1,12 @@
 //! Where the service is, who asks, and for how long.
 
-use std::path::PathBuf;
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
-use tonic::metadata::AsciiMetadataValue;
-use tonic::transport::Uri;
+use tonic::{metadata::AsciiMetadataValue, transport::Uri};
 
 /// How to reach the service.
 #[derive(Debug, Clone)]
-pub struct Options {
+pub struct ConnectOptions {
     /// Where it listens, as `http://HOST:PORT` or `https://HOST:PORT`.
     pub server: Uri,
     /// Who asks, where the service believes what it is told.
@@ -29,7 +27,7 @@ pub struct Options {
     pub user_agent: String,
 }
 
-impl Options {
+impl ConnectOptions {
     /// No credentials, 30 s for each call, and tries until then.
     pub fn new(server: Uri) -> Self {
         Self {
@@ -46,7 +44,7 @@ impl Options {
     }
 
     /// Nobody between here and the service reads what is sent.
-    pub(crate) fn is_private(&self) -> bool {
+    pub(crate) fn is_confidential(&self) -> bool {
         let host = self.server.host().unwrap_or_default();
         let host = host.trim_start_matches('[').trim_end_matches(']');
         self.is_tls()
@@ -63,11 +61,11 @@ impl Options {
 
 /// Why there is no connection. Nothing was asked.
 #[derive(Debug, thiserror::Error)]
-pub enum ConnectError {
+pub enum ConnectionError {
     /// A file that the options name cannot be used.
     #[error("cannot use {}: {why}", file.display())]
     File {
-        /// The field of [`Options`].
+        /// The field of [`ConnectOptions`].
         option: &'static str,
         /// The file.
         file: PathBuf,
@@ -79,10 +77,10 @@ pub enum ConnectError {
     TokenWithoutTls,
     /// `tls_ca`, `tls_certificate` and `tls_key` need `https`.
     #[error("a certificate, a key or an authority is for TLS, and the URL of the server does not begin with https://")]
-    TlsNotAskedFor,
+    TlsOptionsWithoutHttps,
     /// `tls_certificate` and `tls_key` go together.
     #[error("a certificate is shown with its key, and one of them is missing")]
-    HalfIdentity,
+    IncompleteIdentity,
     /// The service was not reached.
     #[error("cannot connect to {server}")]
     Unreachable {

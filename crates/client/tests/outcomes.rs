@@ -4,19 +4,23 @@
 
 use std::time::Duration;
 
-use sharewarden_client::proto::v1::{ErrorReason, GetChangeRequest, GrantSharePermissionResponse, change};
-use sharewarden_client::{Client, Error, Options, Outcome, Reason};
-use sharewarden_testkit::proxy::{Proxy, ProxyCounts, Rule};
-use sharewarden_testkit::stack::{ACCOUNT, Stack, TIMEOUT, UPDATE, grant, late};
+use sharewarden_client::{
+    Client, ConnectOptions, Error, Outcome, Reason,
+    proto::v1::{ErrorReason, GetChangeRequest, GrantSharePermissionResponse, change},
+};
+use sharewarden_testkit::{
+    proxy::{Proxy, ProxyCounts, Rule},
+    stack::{ACCOUNT, Stack, TIMEOUT, UPDATE, grant, late},
+};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 use uuid::Uuid;
 
 async fn client(address: std::net::SocketAddr, timeout: Duration) -> Client {
-    let options = Options {
+    let options = ConnectOptions {
         principal: Some("tester@example.com".parse().unwrap()),
         timeout,
-        ..Options::new(format!("http://{address}").parse().unwrap())
+        ..ConnectOptions::new(format!("http://{address}").parse().unwrap())
     };
     Client::connect(&options).await.unwrap()
 }
@@ -132,7 +136,7 @@ async fn a_refusal_is_told_with_its_reason_and_the_fields() {
     let Outcome::Failed(error) = outcome else {
         panic!("{outcome:?}");
     };
-    assert_eq!(error.known(), Some(ErrorReason::InvalidFields), "{error}");
+    assert_eq!(error.known_reason(), Some(ErrorReason::InvalidFields), "{error}");
     assert_eq!(error.violations[0].field, "image_id");
     assert_eq!(error.request_id, Some(request.request_id));
     stack.end().await;

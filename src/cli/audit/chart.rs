@@ -3,8 +3,8 @@
 /// The eighths of a cell, from the left.
 const EIGHTHS: [&str; 8] = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"];
 /// With less room than this, bars say nothing.
-const NARROWEST: u16 = 8;
-const WIDEST: u16 = 60;
+const MIN_WIDTH: u16 = 8;
+const MAX_WIDTH: u16 = 60;
 
 /// How bars are drawn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,8 +17,8 @@ impl Bars {
     /// Bars for what is left of the terminal beside a table that is `taken` wide; none where the output is no terminal, or too
     /// narrow a one.
     pub(super) fn beside(taken: u16, terminal: Option<u16>, unicode: bool) -> Option<Self> {
-        let width = terminal?.saturating_sub(taken).min(WIDEST);
-        (width >= NARROWEST).then_some(Self { width, unicode })
+        let width = terminal?.saturating_sub(taken).min(MAX_WIDTH);
+        (width >= MIN_WIDTH).then_some(Self { width, unicode })
     }
 
     /// The bar of a count, where `most` fills the width. A count that is not 0 shows.

@@ -1,19 +1,21 @@
 //! `checkpoint`: what an auditor keeps, and what witnesses sign.
 
-use std::fs;
-use std::path::PathBuf;
+use std::{fs, path::PathBuf};
 
 use clap::{Args, Subcommand};
 
-use super::show::wrong_answer;
-use super::trust::unreadable;
-use crate::cli::args::with_example;
-use crate::cli::connection::{AuditClient, Connection};
-use crate::cli::console::Console;
-use crate::cli::failure::Stop;
-use crate::cli::options::{ClientOptions, Output};
-use crate::cli::text::one_line;
-use crate::proto::v1::{AddCheckpointSignaturesRequest, Checkpoint, GetCheckpointRequest, GetCheckpointResponse};
+use super::{show::invalid_response, verifier_keys::unreadable};
+use crate::{
+    cli::{
+        args::with_example,
+        connection::{AuditStub, Client},
+        console::Console,
+        failure::Stop,
+        options::{ClientOptions, Output},
+        text::one_line,
+    },
+    proto::v1::{AddCheckpointSignaturesRequest, Checkpoint, GetCheckpointRequest, GetCheckpointResponse},
+};
 
 /// Arguments of `checkpoint`.
 #[derive(Debug, Clone, Args)]
@@ -48,26 +50,26 @@ pub enum CheckpointCommand {
 
 pub(in crate::cli) async fn run(
     options: &ClientOptions,
-    connection: &Connection,
+    client: &Client,
     args: CheckpointArgs,
     console: &mut Console<'_>,
 ) -> Result<(), Stop> {
     match args.command {
         Some(CheckpointCommand::AddSignatures { account, file }) => {
-            add_signatures(options, connection, account, file, console).await
+            add_signatures(options, client, account, file, console).await
         }
-        None => print(options, connection, args, console).await,
+        None => print(options, client, args, console).await,
     }
 }
 
 async fn print(
     options: &ClientOptions,
-    connection: &Connection,
+    client: &Client,
     args: CheckpointArgs,
     console: &mut Console<'_>,
 ) -> Result<(), Stop> {
     let answer = get(
-        connection,
+        client,
         args.account.unwrap_or_default(),
         args.tree_size.unwrap_or_default(),
     )
@@ -86,25 +88,19 @@ async fn print(
 }
 
 /// The checkpoint of so many entries; the latest, for 0.
-pub(super) async fn get(
-    connection: &Connection,
-    account_id: String,
-    tree_size: u64,
-) -> Result<GetCheckpointResponse, Stop> {
+pub(super) async fn get(client: &Client, account_id: String, tree_size: u64) -> Result<GetCheckpointResponse, Stop> {
     let request = GetCheckpointRequest { account_id, tree_size };
-    let answer = connection
-        .call(
-            connection.deadline(),
-            request,
-            async |mut client: AuditClient, request| client.get_checkpoint(request).await,
-        )
+    let answer = client
+        .call(client.deadline(), request, async |mut stub: AuditStub, request| {
+            stub.get_checkpoint(request).await
+        })
         .await?;
     Ok(answer)
 }
 
 async fn add_signatures(
     options: &ClientOptions,
-    connection: &Connection,
+    client: &Client,
     account_id: String,
     file: PathBuf,
     console: &mut Console<'_>,
@@ -113,12 +109,10 @@ async fn add_signatures(
         account_id,
         note: fs::read_to_string(&file).map_err(|error| unreadable(&file, &error))?,
     };
-    let answer = connection
-        .call(
-            connection.deadline(),
-            request,
-            async |mut client: AuditClient, request| client.add_checkpoint_signatures(request).await,
-        )
+    let answer = client
+        .call(client.deadline(), request, async |mut stub: AuditStub, request| {
+            stub.add_checkpoint_signatures(request).await
+        })
         .await?;
     if options.output == Output::Json {
         return console.print_json(&answer);
@@ -133,7 +127,7 @@ fn note(checkpoint: Option<&Checkpoint>) -> Result<&str, Stop> {
         .unwrap_or_default();
     match note.parse::<crate::ledger::Note>() {
         Ok(_) => Ok(note),
-        Err(error) => Err(wrong_answer(&format!(
+        Err(error) => Err(invalid_response(&format!(
             "the checkpoint that the service gave is {error}"
         ))),
     }

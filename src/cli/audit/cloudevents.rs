@@ -3,10 +3,10 @@
 
 use serde_json::{Value, json};
 
-use super::line::Line;
+use super::canonical::CanonicalEntry;
 
 /// One event, on one line.
-pub(super) fn event(origin: &str, line: &Line, canonical: &str) -> String {
+pub(super) fn event(origin: &str, line: &CanonicalEntry, canonical: &str) -> String {
     let context = json!({
         "specversion": "1.0",
         "id": format!("{}/{}", line.account_id, line.log_index),
@@ -21,7 +21,7 @@ pub(super) fn event(origin: &str, line: &Line, canonical: &str) -> String {
 }
 
 /// The share that the entry is about; the account, for an entry that is about no share.
-fn subject(line: &Line) -> String {
+fn subject(line: &CanonicalEntry) -> String {
     let share = ["region", "image_id", "shared_account_id"].map(|name| line.body.text(name));
     if share.iter().any(|part| part.is_empty()) {
         return line.account_id.clone();

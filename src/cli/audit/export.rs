@@ -1,21 +1,24 @@
 //! `audit export`: a copy of a ledger, in a file that is complete or not there.
 
-use std::fs::Permissions;
-use std::io::{self, BufWriter, Write};
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::{
+    fs::Permissions,
+    io::{self, BufWriter, Write},
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+};
 
 use clap::{Args, ValueEnum};
 use tempfile::NamedTempFile;
 
-use super::formats::Encoder;
-use super::ledgers::Ledger;
-use super::progress::Progress;
-use super::trust::unwritable;
-use crate::cli::connection::Connection;
-use crate::cli::console::Console;
-use crate::cli::failure::{Failure, Stop};
-use crate::proto::v1::ExportAuditEntriesRequest;
+use super::{formats::Encoder, ledger_stream::LedgerStream, progress::ProgressMeter, verifier_keys::unwritable};
+use crate::{
+    cli::{
+        connection::Client,
+        console::Console,
+        failure::{Failure, Stop},
+    },
+    proto::v1::ExportAuditEntriesRequest,
+};
 
 /// Arguments of `audit export`.
 #[derive(Debug, Clone, Args)]
@@ -53,14 +56,14 @@ pub enum ExportFormat {
     Cloudevents,
 }
 
-pub(super) async fn export(connection: &Connection, args: ExportArgs, console: &mut Console<'_>) -> Result<(), Stop> {
+pub(super) async fn export(client: &Client, args: ExportArgs, console: &mut Console<'_>) -> Result<(), Stop> {
     let request = ExportAuditEntriesRequest {
         account_id: args.account,
         start_index: args.start,
         end_index: args.end.unwrap_or_default(),
         tree_size: args.tree_size.unwrap_or_default(),
     };
-    let mut ledger = Ledger::open(connection, request).await?;
+    let mut ledger = LedgerStream::open(client, request).await?;
     match args.to {
         None => {
             let mut print = |text: &str, console: &mut Console<'_>| console.print(text);
@@ -79,13 +82,13 @@ pub(super) async fn export(connection: &Connection, args: ExportArgs, console: &
 }
 
 async fn write(
-    ledger: &mut Ledger<'_>,
+    ledger: &mut LedgerStream<'_>,
     format: ExportFormat,
     console: &mut Console<'_>,
     put: &mut impl FnMut(&str, &mut Console<'_>) -> Result<(), Stop>,
 ) -> Result<u64, Stop> {
     let header = ledger.header().clone();
-    let mut progress = Progress::new(console, &format!("exporting {}", header.account));
+    let mut progress = ProgressMeter::new(console, &format!("exporting {}", header.account));
     progress.total(header.end_index - header.start_index);
     let mut text = String::new();
     let mut encoder = Encoder::begin(format, &header, &mut text)?;

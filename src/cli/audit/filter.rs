@@ -2,7 +2,7 @@
 
 use clap::{Args, ValueEnum};
 
-use super::moment::{Moment, now, timestamp};
+use super::time_arg::{TimeArg, now, timestamp};
 use crate::proto::v1::{Action, AuditEntryFilter, Cause};
 
 /// Filters of entries. All must match; of one that is given more than once any.
@@ -43,11 +43,11 @@ pub struct FilterArgs {
     #[arg(long, value_name = "ID")]
     aws_request: Option<String>,
     /// Recorded at this time or later: RFC 3339, a date (UTC), or a span back such as 36h, 7d
-    #[arg(long, value_name = "TIME", value_parser = Moment::parse)]
-    since: Option<Moment>,
+    #[arg(long, value_name = "TIME", value_parser = TimeArg::parse)]
+    since: Option<TimeArg>,
     /// Recorded before this time: RFC 3339, a date (UTC), or a span back such as 36h, 7d
-    #[arg(long, value_name = "TIME", value_parser = Moment::parse)]
-    until: Option<Moment>,
+    #[arg(long, value_name = "TIME", value_parser = TimeArg::parse)]
+    until: Option<TimeArg>,
     /// The reason or the ticket contains this, whatever the case of its letters
     #[arg(long, value_name = "TEXT")]
     text: Option<String>,
@@ -56,7 +56,7 @@ pub struct FilterArgs {
 impl FilterArgs {
     pub(super) fn to_filter(&self) -> AuditEntryFilter {
         let now = now();
-        let time = |moment: Option<Moment>| moment.map(|moment| timestamp(moment.resolve(now)));
+        let time = |moment: Option<TimeArg>| moment.map(|moment| timestamp(moment.resolve(now)));
         let text = |text: &Option<String>| text.clone().unwrap_or_default();
         AuditEntryFilter {
             account_ids: self.account.clone(),

@@ -1,14 +1,17 @@
 //! The formats of an export.
 
-use super::line::Line;
-use super::{cloudevents, ocsf};
-use crate::cli::failure::{Exit, Failure};
-use crate::cli::{spreadsheet, table};
-use crate::ledger::Hash;
-use crate::ledger::checkpoint::Checkpoint;
-use crate::ledger::export::{ExportWriter, Header, LineError};
-
-use super::export::ExportFormat;
+use super::{canonical::CanonicalEntry, cloudevents, export::ExportFormat, ocsf};
+use crate::{
+    cli::{
+        failure::{Exit, Failure},
+        spreadsheet, table,
+    },
+    ledger::{
+        Hash,
+        checkpoint::Checkpoint,
+        export::{ExportWriter, Header, LineError},
+    },
+};
 
 /// Writes entries in a format.
 pub(super) enum Encoder {
@@ -27,7 +30,7 @@ impl Encoder {
         Ok(match format {
             ExportFormat::Jsonl => Self::Jsonl(ExportWriter::begin(header, out).map_err(unwritten)?),
             ExportFormat::Csv => {
-                out.push_str(&spreadsheet::line(table::head(&Line::default().record(&[])))?);
+                out.push_str(&spreadsheet::line(table::head(&CanonicalEntry::default().record(&[])))?);
                 Self::Csv
             }
             ExportFormat::Ocsf => Self::Ocsf(origin(header)),
@@ -39,13 +42,24 @@ impl Encoder {
     pub(super) fn entry(&mut self, canonical: &str, hash: &Hash, out: &mut String) -> Result<(), Failure> {
         match self {
             Self::Jsonl(writer) => writer.entry(canonical, hash, out).map_err(unwritten)?,
-            Self::Csv => out.push_str(&spreadsheet::line(table::values(Line::parse(canonical)?.record(hash)))?),
+            Self::Csv => out.push_str(&spreadsheet::line(table::values(
+                CanonicalEntry::parse(canonical)?.record(hash),
+            ))?),
             Self::Ocsf(origin) => {
-                out.push_str(&ocsf::event(origin, &Line::parse(canonical)?, canonical, hash));
+                out.push_str(&ocsf::event(
+                    origin,
+                    &CanonicalEntry::parse(canonical)?,
+                    canonical,
+                    hash,
+                ));
                 out.push('\n');
             }
             Self::CloudEvents(origin) => {
-                out.push_str(&cloudevents::event(origin, &Line::parse(canonical)?, canonical));
+                out.push_str(&cloudevents::event(
+                    origin,
+                    &CanonicalEntry::parse(canonical)?,
+                    canonical,
+                ));
                 out.push('\n');
             }
         }

@@ -1,19 +1,25 @@
 //! `key`: makes and shows the keys that sign checkpoints. Needs no service.
 
-use std::fs::{self, OpenOptions};
-use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::{
+    fs::{self, OpenOptions},
+    io::Write,
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+};
 
 use clap::Subcommand;
 use secrecy::ExposeSecret;
 
-use super::trust::{unreadable, unwritable};
-use crate::cli::args::with_example;
-use crate::cli::console::Console;
-use crate::cli::failure::{Exit, Failure, Stop};
-use crate::cli::options::{ClientOptions, Output};
-use crate::ledger::{KeyName, SigningKey};
+use super::verifier_keys::{unreadable, unwritable};
+use crate::{
+    cli::{
+        args::with_example,
+        console::Console,
+        failure::{Exit, Failure, Stop},
+        options::{ClientOptions, Output},
+    },
+    ledger::{KeyName, SigningKey},
+};
 
 /// The commands under `key`.
 #[derive(Debug, Clone, Subcommand)]

@@ -1,9 +1,11 @@
 //! The commands of the audit history: query, follow, summarise, export and prove.
 //!
-//! Read [`filter`] and [`moment`] for what can be typed everywhere, [`list`] for the queries, then `show`, `watch` and
+//! Read [`filter`] and [`time_arg`] for what can be typed everywhere, [`list`] for the queries, then `show`, `watch` and
 //! `summary`. `export` writes files (`formats` says how), `verify` checks them and trusts no server; `checkpoint` prints what an
 //! auditor keeps. The keys that sign are in `key`, which needs no service.
 
+mod at;
+mod canonical;
 mod chart;
 mod checkpoint;
 mod cloudevents;
@@ -13,44 +15,37 @@ mod fields;
 mod filter;
 mod formats;
 mod key;
-mod ledgers;
-mod line;
+mod ledger_stream;
 mod list;
-pub(super) mod moment;
 mod ocsf;
-mod past;
 mod progress;
 mod proof;
 mod show;
 mod summary;
 mod summary_table;
-mod trust;
+pub(super) mod time_arg;
+mod verifier_keys;
 mod verify;
 mod verify_file;
 mod verify_live;
 mod watch;
 mod watch_state;
 
-use clap::Subcommand;
-
-use super::args::with_example;
-use super::connection::Connection;
-use super::console::Console;
-use super::failure::Stop;
-use super::options::ClientOptions;
-
+pub use at::AtArgs;
 pub use checkpoint::{CheckpointArgs, CheckpointCommand};
+use clap::Subcommand;
 pub use export::{ExportArgs, ExportFormat};
 pub use filter::{ActionFilter, CauseFilter, FilterArgs};
 pub use key::{KeyCommand, key};
 pub use list::{AuditListArgs, HistoryArgs};
-pub use moment::Moment;
-pub use past::AtArgs;
 pub use show::ShowArgs;
-pub use summary::{Dimension, Interval, Ranking, SummaryArgs};
-pub use trust::TrustArgs;
+pub use summary::{BucketSize, GroupBy, RankBy, SummaryArgs};
+pub use time_arg::TimeArg;
+pub use verifier_keys::VerifierKeyArgs;
 pub use verify::VerifyArgs;
-pub use watch::{Position, WatchArgs};
+pub use watch::{StartPosition, WatchArgs};
+
+use super::{args::with_example, connection::Client, console::Console, failure::Stop, options::ClientOptions};
 
 /// The commands under `audit`.
 #[derive(Debug, Clone, Subcommand)]
@@ -116,19 +111,19 @@ impl AuditCommand {
 /// Runs a command that asks the service.
 pub(super) async fn run(
     options: &ClientOptions,
-    connection: &Connection,
+    client: &Client,
     command: AuditCommand,
     console: &mut Console<'_>,
 ) -> Result<(), Stop> {
     match command {
-        AuditCommand::List(args) => list::list(options, connection, &args, console).await,
-        AuditCommand::Show(args) => show::show(options, connection, args, console).await,
-        AuditCommand::History(args) => list::history(options, connection, args, console).await,
-        AuditCommand::At(args) => past::at(options, connection, args, console).await,
-        AuditCommand::Watch(args) => watch::watch(options, connection, args, console).await,
-        AuditCommand::Summary(args) => summary::summary(options, connection, &args, console).await,
-        AuditCommand::Export(args) => export::export(connection, args, console).await,
-        AuditCommand::Verify(args) => verify_live::verify(options, connection, args, console).await,
+        AuditCommand::List(args) => list::list(options, client, &args, console).await,
+        AuditCommand::Show(args) => show::show(options, client, args, console).await,
+        AuditCommand::History(args) => list::history(options, client, args, console).await,
+        AuditCommand::At(args) => at::at(options, client, args, console).await,
+        AuditCommand::Watch(args) => watch::watch(options, client, args, console).await,
+        AuditCommand::Summary(args) => summary::summary(options, client, &args, console).await,
+        AuditCommand::Export(args) => export::export(client, args, console).await,
+        AuditCommand::Verify(args) => verify_live::verify(options, client, args, console).await,
     }
 }
 

@@ -5,7 +5,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use crate::cli::console::Console;
 
 /// Moves a bar; nothing is shown where nobody looks.
-pub(super) struct Progress {
+pub(super) struct ProgressMeter {
     bar: ProgressBar,
     done: u64,
 }
@@ -13,7 +13,7 @@ pub(super) struct Progress {
 /// A bar is moved once for so many entries: there can be a million in a second.
 const STEP: u64 = 4096;
 
-impl Progress {
+impl ProgressMeter {
     pub(super) fn new(console: &Console<'_>, what: &str) -> Self {
         let bar = if console.has_progress() {
             ProgressBar::new(0)
@@ -45,7 +45,7 @@ impl Progress {
     }
 }
 
-impl Drop for Progress {
+impl Drop for ProgressMeter {
     fn drop(&mut self) {
         self.bar.finish_and_clear();
     }

@@ -1,30 +1,30 @@
 //! Verifies here what the service says of one entry: its hash, and that it is in the ledger.
 
-use crate::cli::failure::{Exit, Failure};
-use crate::cli::text::one_line;
-use crate::domain::AccountId;
-use crate::ledger::check::verify_inclusion;
-use crate::ledger::merkle::leaf_hash;
-use crate::ledger::{Hash, VerifierKey, checkpoint};
-use crate::proto::v1::{AuditEntry, GetInclusionProofResponse};
-
-use super::fields;
-use super::line::Line;
+use super::{canonical::CanonicalEntry, fields};
+use crate::{
+    cli::{
+        failure::{Exit, Failure},
+        text::one_line,
+    },
+    domain::AccountId,
+    ledger::{Hash, VerifierKey, check::verify_inclusion, checkpoint, merkle::leaf_hash},
+    proto::v1::{AuditEntry, GetInclusionProofResponse},
+};
 
 /// What to do when the history is not what was recorded.
 pub(super) const TAMPERED: &str = "do not trust the store: tell its operators and auditors, and keep this message";
 
 /// The hash of the entry, computed here; it must be the one that was recorded, and the fields must say what the text says.
-pub(super) fn hash_of(entry: &AuditEntry) -> Result<Hash, Failure> {
+pub(super) fn verified_hash(entry: &AuditEntry) -> Result<Hash, Failure> {
     let hash = leaf_hash(entry.canonical.as_bytes());
     if entry.leaf_hash != hash {
         return Err(tampered(entry, "its text does not match its recorded hash"));
     }
-    let line = Line::parse(&entry.canonical)?;
+    let line = CanonicalEntry::parse(&entry.canonical)?;
     if line.account_id != entry.account_id || line.log_index != entry.log_index {
         return Err(tampered(entry, "its text is that of another entry"));
     }
-    match fields::first_wrong(entry, &line) {
+    match fields::first_mismatch(entry, &line) {
         Some(field) => Err(tampered(
             entry,
             &format!("its {field} is not what its text says, which was recorded"),

@@ -3,30 +3,36 @@
 use clap::{Args, ValueEnum};
 use time::{Duration, OffsetDateTime, Time};
 
-use super::filter::ActionFilter;
-use super::moment::{Moment, now, timestamp};
-use super::summary_table;
-use crate::cli::connection::{AuditClient, Connection};
-use crate::cli::console::Console;
-use crate::cli::failure::{Exit, Failure, Stop};
-use crate::cli::options::{ClientOptions, Output};
-use crate::proto::v1::{SummarizeAuditEntriesRequest, SummaryDimension, SummaryInterval, SummaryRanking};
+use super::{
+    filter::ActionFilter,
+    summary_table,
+    time_arg::{TimeArg, now, timestamp},
+};
+use crate::{
+    cli::{
+        connection::{AuditStub, Client},
+        console::Console,
+        failure::{Exit, Failure, Stop},
+        options::{ClientOptions, Output},
+    },
+    proto::v1::{SummarizeAuditEntriesRequest, SummaryDimension, SummaryInterval, SummaryRanking},
+};
 
 /// Arguments of `audit summary`.
 #[derive(Debug, Clone, Args)]
 pub struct SummaryArgs {
     /// Count from this time: RFC 3339, a date (UTC), or a span back such as 36h, 7d
-    #[arg(long, value_name = "TIME", default_value = "30d", value_parser = Moment::parse)]
-    since: Moment,
+    #[arg(long, value_name = "TIME", default_value = "30d", value_parser = TimeArg::parse)]
+    since: TimeArg,
     /// Count up to this time: RFC 3339, a date (UTC), or a span back
-    #[arg(long, value_name = "TIME", default_value = "now", value_parser = Moment::parse)]
-    until: Moment,
+    #[arg(long, value_name = "TIME", default_value = "now", value_parser = TimeArg::parse)]
+    until: TimeArg,
     /// Count in buckets of this size, UTC; weeks begin on Monday [default: one bucket]
     #[arg(long, value_enum, value_name = "INTERVAL")]
-    by: Option<Interval>,
+    by: Option<BucketSize>,
     /// Tell counts apart by these, separated by commas
     #[arg(long, value_enum, value_name = "DIMENSION", value_delimiter = ',')]
-    group_by: Vec<Dimension>,
+    group_by: Vec<GroupBy>,
     /// Only ledgers of these AWS accounts: 12 digits. May be given more than once
     #[arg(long, value_name = "ACCOUNT_ID")]
     account: Vec<String>,
@@ -41,7 +47,7 @@ pub struct SummaryArgs {
     kind: Vec<String>,
     /// Rank these by the number of requests, separated by commas
     #[arg(long, value_enum, value_name = "RANKING", value_delimiter = ',')]
-    top: Vec<Ranking>,
+    top: Vec<RankBy>,
     /// How many of each ranking: 1 to 100
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(i32).range(1..=100))]
     top_n: i32,
@@ -50,7 +56,7 @@ pub struct SummaryArgs {
 /// The size of a bucket: the API's number of each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 #[repr(i32)]
-pub enum Interval {
+pub enum BucketSize {
     /// An hour
     Hour = SummaryInterval::Hour as i32,
     /// A day
@@ -64,7 +70,7 @@ pub enum Interval {
 /// What counts are told apart by: the API's number of each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 #[repr(i32)]
-pub enum Dimension {
+pub enum GroupBy {
     /// The account whose ledger it is
     Account = SummaryDimension::Account as i32,
     /// The AWS Region of the image
@@ -78,7 +84,7 @@ pub enum Dimension {
 /// What is ranked: the API's number of each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 #[repr(i32)]
-pub enum Ranking {
+pub enum RankBy {
     /// Who asked
     Principal = SummaryRanking::Principal as i32,
     /// Which image was asked about
@@ -89,7 +95,7 @@ pub enum Ranking {
 
 pub(super) async fn summary(
     options: &ClientOptions,
-    connection: &Connection,
+    client: &Client,
     args: &SummaryArgs,
     console: &mut Console<'_>,
 ) -> Result<(), Stop> {
@@ -104,11 +110,11 @@ pub(super) async fn summary(
         .into());
     }
     let request = request(args, now());
-    let answer = connection
+    let answer = client
         .call(
-            connection.deadline(),
+            client.deadline(),
             request.clone(),
-            async |mut client: AuditClient, request| client.summarize_audit_entries(request).await,
+            async |mut stub: AuditStub, request| stub.summarize_audit_entries(request).await,
         )
         .await?;
     match options.output {
@@ -120,7 +126,7 @@ pub(super) async fn summary(
 }
 
 fn request(args: &SummaryArgs, now: OffsetDateTime) -> SummarizeAuditEntriesRequest {
-    let days = !args.top.is_empty() || args.by.is_some_and(|by| by != Interval::Hour);
+    let days = !args.top.is_empty() || args.by.is_some_and(|by| by != BucketSize::Hour);
     let start = args.since.resolve(now);
     let end = args.until.resolve(now);
     SummarizeAuditEntriesRequest {

@@ -1,22 +1,32 @@
 //! `audit verify`: what both ways, from a file and from a service, have in common.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::export::NewFile;
-use super::proof::{TAMPERED, key_label};
-use super::trust::{Keys, kept_checkpoint, keys, unreadable};
-use crate::cli::console::Console;
-use crate::cli::failure::{Exit, Failure, Stop};
-use crate::cli::options::Output;
-use crate::cli::table;
-use crate::cli::text::one_line;
-use crate::domain::AccountId;
-use crate::ledger::VerifierKey;
-use crate::ledger::verify::{LedgerError, VerifiedRange, VerifyError};
+use super::{
+    export::NewFile,
+    proof::{TAMPERED, key_label},
+    verifier_keys::{VerifierKeys, kept_checkpoint, keys, unreadable},
+};
+use crate::{
+    cli::{
+        console::Console,
+        failure::{Exit, Failure, Stop},
+        options::Output,
+        table,
+        text::one_line,
+    },
+    domain::AccountId,
+    ledger::{
+        VerifierKey,
+        verify::{LedgerError, VerifiedRange, VerifyError},
+    },
+};
 
 /// What the name of a checkpoint in a folder ends with, after the account.
 const EXTENSION: &str = ".checkpoint";
@@ -37,7 +47,7 @@ pub struct VerifyArgs {
     /// A verifier key that signs checkpoints (`sharewarden key show` prints it), or a file of them, one on each line. May be
     /// given more than once. Get it from who runs the service, not from the service
     #[arg(long, value_name = "VKEY", required = true, value_parser = keys)]
-    key: Vec<Keys>,
+    key: Vec<VerifierKeys>,
     /// A checkpoint that you kept: the ledger must begin with what it covers. With --all a folder of
     /// ACCOUNT_ID.checkpoint files
     #[arg(long, value_name = "FILE")]
@@ -108,8 +118,8 @@ impl VerifyArgs {
             None => Ok(()),
             Some(path) => {
                 let what = format!("{} is not a folder", path.display());
-                let advice = "with --all, --against and --save-checkpoint name a folder that is there";
-                Err(Failure::new(Exit::Invalid, what, advice))
+                let hint = "with --all, --against and --save-checkpoint name a folder that is there";
+                Err(Failure::new(Exit::Invalid, what, hint))
             }
         }
     }
@@ -156,8 +166,8 @@ pub(super) fn conclude(
                  no checkpoint was saved",
                 verified.account
             );
-            let advice = format!("verify an export that begins at entry {size} or before, and ends there or after");
-            Err(Failure::new(Exit::Invalid, what, advice).into())
+            let hint = format!("verify an export that begins at entry {size} or before, and ends there or after");
+            Err(Failure::new(Exit::Invalid, what, hint).into())
         }
     }
 }
@@ -209,7 +219,7 @@ fn witnesses(verified: &VerifiedRange) -> Vec<String> {
             seconds: i64::try_from(witness.time).unwrap_or(i64::MAX),
             nanos: 0,
         };
-        format!("{} at {}", witness.name, crate::cli::words::moment(Some(&time)))
+        format!("{} at {}", witness.name, crate::cli::format::rfc3339(Some(&time)))
     };
     witnesses.map(witness).collect()
 }

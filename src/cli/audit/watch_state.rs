@@ -2,9 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use crate::cli::failure::{Exit, Failure};
-use crate::proto::v1::watch_audit_entries_request::Start;
-use crate::proto::v1::{AuditEntry, WatchAuditEntriesRequest, WatchPosition, WatchStarted};
+use crate::{
+    cli::failure::{Exit, Failure},
+    proto::v1::{
+        AuditEntry, WatchAuditEntriesRequest, WatchPosition, WatchStarted, watch_audit_entries_request::Start,
+    },
+};
 
 /// The next index of each ledger that was heard of.
 pub(super) struct WatchState {
@@ -77,6 +80,6 @@ fn gap(entry: &AuditEntry, expected: u64) -> Failure {
         "account {}: the service left out entry {expected} and sent {}",
         entry.account_id, entry.log_index
     );
-    let advice = "list the entries with `sharewarden audit list`, and report it to the operators of the service";
-    Failure::new(Exit::General, what, advice)
+    let hint = "list the entries with `sharewarden audit list`, and report it to the operators of the service";
+    Failure::new(Exit::General, what, hint)
 }

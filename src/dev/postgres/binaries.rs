@@ -1,16 +1,17 @@
 //! The server's binaries: those of the system, the highest version first, else fetched.
 
-use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
-use super::Error;
-use super::user::User;
+use super::{Error, user::User};
 use crate::domain::with_causes;
 
 /// Where distributions put the binaries of each version: a folder, the start of the names in it, and the rest of the
 /// path. Debian and Ubuntu, Red Hat, Homebrew on Apple silicon and on Intel.
-const PLACES: [(&str, &str, &str); 4] = [
+const INSTALL_PATHS: [(&str, &str, &str); 4] = [
     ("/usr/lib/postgresql", "", "bin"),
     ("/usr", "pgsql-", "bin"),
     ("/opt/homebrew/opt", "postgresql", "bin"),
@@ -67,7 +68,7 @@ impl Binaries {
 
 /// All that the system has, in the order in which to prefer them.
 fn installed() -> Vec<Binaries> {
-    let mut found: Vec<Binaries> = PLACES.iter().flat_map(in_place).collect();
+    let mut found: Vec<Binaries> = INSTALL_PATHS.iter().flat_map(installed_under).collect();
     found.sort_by_key(|binaries| std::cmp::Reverse(binaries.major));
     found.extend(
         Command::new("pg_config")
@@ -80,7 +81,7 @@ fn installed() -> Vec<Binaries> {
     found
 }
 
-fn in_place((folder, start, rest): &(&str, &str, &str)) -> Vec<Binaries> {
+fn installed_under((folder, start, rest): &(&str, &str, &str)) -> Vec<Binaries> {
     let Ok(entries) = fs::read_dir(folder) else {
         return Vec::new();
     };
@@ -114,15 +115,15 @@ fn download(user: &User) -> Result<Binaries, Error> {
         .enable_all()
         .build()
         .map_err(|e| failed(&e))?;
-    let pretended = tempfile::tempdir().map_err(|e| failed(&e))?;
+    let placeholder = tempfile::tempdir().map_err(|e| failed(&e))?;
     // Its setup installs and then runs initdb, as root too, which fails. A folder that looks like a cluster gets
     // only the first half.
-    fs::write(pretended.path().join("postgresql.conf"), "").map_err(|e| failed(&e))?;
+    fs::write(placeholder.path().join("postgresql.conf"), "").map_err(|e| failed(&e))?;
     let mut settings = settings_without_leftovers();
-    settings.data_dir = pretended.path().to_owned();
+    settings.data_dir = placeholder.path().to_owned();
     match user {
         User::Other { .. } => settings.installation_dir = PathBuf::from("/var/cache/sharewarden/postgresql"),
-        User::Ourselves => {}
+        User::Current => {}
     }
     let mut postgres = postgresql_embedded::PostgreSQL::new(settings);
     runtime.block_on(postgres.setup()).map_err(|e| failed(&e))?;

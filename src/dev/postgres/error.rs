@@ -1,7 +1,9 @@
 //! Why a private Postgres did not start, each with what to do about it.
 
-use std::io;
-use std::path::{Path, PathBuf};
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
 
 /// Why a cluster did not start.
 #[derive(Debug, thiserror::Error)]
@@ -87,10 +89,10 @@ pub enum Error {
     },
     /// The machine gives no more threads.
     #[error("could not start the thread that keeps PostgreSQL: {0}")]
-    Keeper(io::Error),
-    /// The keeper thread died while starting, which is a bug of ours.
+    Supervisor(io::Error),
+    /// The supervisor thread died while starting, which is a bug of ours.
     #[error("the thread that keeps PostgreSQL ended while starting it")]
-    KeeperGone,
+    SupervisorDied,
 }
 
 impl Error {

@@ -2,29 +2,29 @@
 //!
 //! The lock is held by the process that runs the cluster and goes with it, however it ends.
 
-use std::fs::{self, File, TryLockError};
-use std::io::{Seek, Write};
-use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
-use std::process::{Output, Stdio};
-use std::thread;
-use std::time::Duration;
+use std::{
+    fs::{self, File, TryLockError},
+    io::{Seek, Write},
+    os::unix::ffi::OsStrExt,
+    path::{Path, PathBuf},
+    process::{Output, Stdio},
+    thread,
+    time::Duration,
+};
 
 use tempfile::TempDir;
 
-use super::binaries::Binaries;
-use super::user::User;
-use super::{DATABASE, Error, PORT, USER};
+use super::{DATABASE, Error, PORT, USER, binaries::Binaries, user::User};
 
 /// A unix socket's address holds 108 bytes, one of which ends it.
-const LONGEST_SOCKET: usize = 107;
+const MAX_SOCKET_PATH_BYTES: usize = 107;
 
 /// How often, 20 ms apart, we look whether a server that lost its parent has finished its shutdown.
-const LOOKS_AT_ORPHAN: u32 = 500;
+const MAX_ORPHAN_POLLS: u32 = 500;
 
 /// A cluster's folder, locked.
 #[derive(Debug)]
-pub(super) struct Folder {
+pub(super) struct ClusterFolder {
     root: PathBuf,
     socket_dir: SocketDir,
     _lock: File,
@@ -34,10 +34,10 @@ pub(super) struct Folder {
 enum SocketDir {
     Inside(PathBuf),
     /// The folder's own path is too long for a socket.
-    Elsewhere(TempDir),
+    Temporary(TempDir),
 }
 
-impl Folder {
+impl ClusterFolder {
     pub(super) fn open(path: &Path, user: &User) -> Result<Self, Error> {
         fs::create_dir_all(path).map_err(Error::io(path))?;
         let root = path.canonicalize().map_err(Error::io(path))?;
@@ -49,14 +49,14 @@ impl Folder {
         if empty {
             user.own(&root)?;
         }
-        user.check_reach(&root)?;
+        user.check_access(&root)?;
         let socket_dir = SocketDir::make(&root, user)?;
         let folder = Self {
             root,
             socket_dir,
             _lock: lock,
         };
-        folder.outwait_orphan()?;
+        folder.wait_for_orphan()?;
         Ok(folder)
     }
 
@@ -72,7 +72,7 @@ impl Folder {
     pub(super) fn socket_dir(&self) -> &Path {
         match &self.socket_dir {
             SocketDir::Inside(path) => path,
-            SocketDir::Elsewhere(dir) => dir.path(),
+            SocketDir::Temporary(dir) => dir.path(),
         }
     }
 
@@ -154,9 +154,9 @@ impl Folder {
     }
 
     /// We hold the lock, so a server that is still there has lost its parent, and is on its way out.
-    fn outwait_orphan(&self) -> Result<(), Error> {
+    fn wait_for_orphan(&self) -> Result<(), Error> {
         let file = self.data().join("postmaster.pid");
-        for _ in 0..LOOKS_AT_ORPHAN {
+        for _ in 0..MAX_ORPHAN_POLLS {
             let Some(pid) = pid_in(&file) else { return Ok(()) };
             if !is_postgres(pid) {
                 // Its number may be anyone's by now, and Postgres would take that for a server.
@@ -175,13 +175,13 @@ impl SocketDir {
     fn make(root: &Path, user: &User) -> Result<Self, Error> {
         let inside = root.join("run");
         let name = inside.join(format!(".s.PGSQL.{PORT}"));
-        if name.as_os_str().as_bytes().len() > LONGEST_SOCKET {
+        if name.as_os_str().as_bytes().len() > MAX_SOCKET_PATH_BYTES {
             let dir = tempfile::Builder::new()
                 .prefix("sharewarden-")
                 .tempdir()
                 .map_err(Error::io(&inside))?;
             user.own(dir.path())?;
-            return Ok(Self::Elsewhere(dir));
+            return Ok(Self::Temporary(dir));
         }
         if !inside.exists() {
             fs::create_dir(&inside).map_err(Error::io(&inside))?;

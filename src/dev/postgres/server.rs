@@ -1,42 +1,41 @@
 //! The server process: started, waited for until it takes connections, and stopped.
 
-use std::fs::{self, File};
-use std::os::unix::process::CommandExt;
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
-use std::thread;
-use std::time::Duration;
+use std::{
+    fs::{self, File},
+    os::unix::process::CommandExt,
+    path::Path,
+    process::{Child, Command, Stdio},
+    sync::mpsc::{Receiver, RecvTimeoutError},
+    thread,
+    time::Duration,
+};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::binaries::Binaries;
-use super::folder::Folder;
-use super::user::User;
-use super::{Error, PORT};
+use super::{Error, PORT, binaries::Binaries, folder::ClusterFolder, user::User};
 
 /// Between two looks at a server that starts or stops.
-const LOOK: Duration = Duration::from_millis(10);
+const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
 /// A server that replays its log after a crash may take long: a minute.
-const LOOKS_AT_START: u32 = 6_000;
+const MAX_START_POLLS: u32 = 6_000;
 
 /// What a fast shutdown gets, then an immediate one, before the process is killed: ten seconds each.
-const LOOKS_AT_STOP: u32 = 1_000;
+const MAX_STOP_POLLS: u32 = 1_000;
 
 /// Between two looks at a server that runs.
-const WATCH: Duration = Duration::from_millis(200);
+const EXIT_POLL_INTERVAL: Duration = Duration::from_millis(200);
 
 /// The server's first process, which takes all others with it.
 #[derive(Debug)]
-pub(super) struct Server {
+pub(super) struct PostgresServer {
     process: Child,
 }
 
-impl Server {
+impl PostgresServer {
     /// Starts the server and waits until it takes connections, or until nobody wants it any more.
     pub(super) fn start(
-        folder: &Folder,
+        folder: &ClusterFolder,
         binaries: &Binaries,
         user: &User,
         durable: bool,
@@ -63,18 +62,18 @@ impl Server {
 
     /// Returns when told to stop, or when the server ended by itself.
     pub(super) fn wait(&mut self, stop: &Receiver<()>) {
-        while stop.recv_timeout(WATCH) == Err(RecvTimeoutError::Timeout) && !self.has_ended() {}
+        while stop.recv_timeout(EXIT_POLL_INTERVAL) == Err(RecvTimeoutError::Timeout) && !self.has_ended() {}
     }
 
     /// SIGINT is Postgres' fast shutdown, SIGQUIT its immediate one.
     pub(super) fn stop(&mut self) {
         for signal in [Signal::INT, Signal::QUIT] {
             self.signal(signal);
-            for _ in 0..LOOKS_AT_STOP {
+            for _ in 0..MAX_STOP_POLLS {
                 if self.has_ended() {
                     return;
                 }
-                thread::park_timeout(LOOK);
+                thread::park_timeout(POLL_INTERVAL);
             }
         }
         // It has not even obeyed that: nothing is left to lose by an error here.
@@ -82,15 +81,15 @@ impl Server {
         let _ = self.process.wait();
     }
 
-    fn await_ready(&mut self, folder: &Folder, stop: &Receiver<()>) -> Result<(), Error> {
-        for _ in 0..LOOKS_AT_START {
+    fn await_ready(&mut self, folder: &ClusterFolder, stop: &Receiver<()>) -> Result<(), Error> {
+        for _ in 0..MAX_START_POLLS {
             if let Ok(Some(status)) = self.process.try_wait() {
                 return Err(failed(folder, status.to_string()));
             }
             if is_ready(folder, self.pid()) {
                 return Ok(());
             }
-            if stop.recv_timeout(LOOK) != Err(RecvTimeoutError::Timeout) {
+            if stop.recv_timeout(POLL_INTERVAL) != Err(RecvTimeoutError::Timeout) {
                 return Err(failed(folder, "it was not waited for".to_owned()));
             }
         }
@@ -111,7 +110,7 @@ impl Server {
     }
 }
 
-impl Drop for Server {
+impl Drop for PostgresServer {
     fn drop(&mut self) {
         if !self.has_ended() {
             self.stop();
@@ -119,7 +118,7 @@ impl Drop for Server {
     }
 }
 
-fn configure(command: &mut Command, folder: &Folder, durable: bool) {
+fn configure(command: &mut Command, folder: &ClusterFolder, durable: bool) {
     let mut set = |name: &str, value: &str| {
         command.arg("-c").arg(format!("{name}={value}"));
     };
@@ -138,13 +137,13 @@ fn configure(command: &mut Command, folder: &Folder, durable: bool) {
 }
 
 /// The eighth line of `postmaster.pid` is the state, the first one whose it is.
-fn is_ready(folder: &Folder, pid: u32) -> bool {
+fn is_ready(folder: &ClusterFolder, pid: u32) -> bool {
     let text = fs::read_to_string(folder.data().join("postmaster.pid")).unwrap_or_default();
     let line = |number: usize| text.lines().nth(number).map(str::trim);
     line(0) == Some(pid.to_string().as_str()) && line(7) == Some("ready")
 }
 
-fn failed(folder: &Folder, what: String) -> Error {
+fn failed(folder: &ClusterFolder, what: String) -> Error {
     let text = fs::read(folder.log()).unwrap_or_default();
     let text = String::from_utf8_lossy(&text);
     let lines: Vec<&str> = text.lines().collect();

@@ -1,9 +1,10 @@
 //! Who the server runs as. Postgres refuses root, so root hands it to `postgres`, or else to `nobody`.
 
-use std::os::unix::fs::chown;
-use std::os::unix::process::CommandExt;
-use std::path::Path;
-use std::process::{Command, Stdio};
+use std::{
+    os::unix::{fs::chown, process::CommandExt},
+    path::Path,
+    process::{Command, Stdio},
+};
 
 use super::Error;
 
@@ -11,7 +12,7 @@ use super::Error;
 #[derive(Debug)]
 pub(super) enum User {
     /// Whoever we are.
-    Ourselves,
+    Current,
     /// We are root, and it runs as someone else.
     Other { name: &'static str, uid: u32, gid: u32 },
 }
@@ -19,7 +20,7 @@ pub(super) enum User {
 impl User {
     pub(super) fn for_server() -> Result<Self, Error> {
         if !rustix::process::geteuid().is_root() {
-            return Ok(Self::Ourselves);
+            return Ok(Self::Current);
         }
         for name in ["postgres", "nobody"] {
             if let (Some(uid), Some(gid)) = (id("-u", name)?, id("-g", name)?) {
@@ -72,13 +73,13 @@ impl User {
     /// Gives a file or folder that we made to this user.
     pub(super) fn own(&self, path: &Path) -> Result<(), Error> {
         match self {
-            Self::Ourselves => Ok(()),
+            Self::Current => Ok(()),
             Self::Other { uid, gid, .. } => chown(path, Some(*uid), Some(*gid)).map_err(Error::io(path)),
         }
     }
 
     /// Root's files may lie where no one else can follow.
-    pub(super) fn check_reach(&self, folder: &Path) -> Result<(), Error> {
+    pub(super) fn check_access(&self, folder: &Path) -> Result<(), Error> {
         let Self::Other { name, .. } = self else { return Ok(()) };
         let test = Path::new("test");
         let reached = self

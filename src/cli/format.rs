@@ -1,8 +1,7 @@
 //! Values of the API as words, for tables.
 
 use pbjson_types::{Duration, Timestamp};
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use crate::proto::v1::{Access, Action, Cause};
 
@@ -31,7 +30,7 @@ pub(super) fn name<E: TryFrom<i32>>(value: i32, prefix: &str, name: fn(&E) -> &'
 }
 
 /// A moment in RFC 3339, UTC.
-pub(super) fn moment(timestamp: Option<&Timestamp>) -> String {
+pub(super) fn rfc3339(timestamp: Option<&Timestamp>) -> String {
     timestamp
         .and_then(utc)
         .and_then(|time| time.format(&Rfc3339).ok())
@@ -39,7 +38,7 @@ pub(super) fn moment(timestamp: Option<&Timestamp>) -> String {
 }
 
 /// The same to the second, for lists.
-pub(super) fn second(timestamp: Option<&Timestamp>) -> String {
+pub(super) fn rfc3339_seconds(timestamp: Option<&Timestamp>) -> String {
     let time = timestamp.and_then(utc).and_then(|time| time.replace_nanosecond(0).ok());
     time.and_then(|time| time.format(&Rfc3339).ok()).unwrap_or_default()
 }
@@ -49,7 +48,7 @@ fn utc(timestamp: &Timestamp) -> Option<OffsetDateTime> {
     time.replace_nanosecond(u32::try_from(timestamp.nanos).ok()?).ok()
 }
 
-pub(super) fn took(duration: &Duration) -> String {
+pub(super) fn milliseconds(duration: &Duration) -> String {
     let whole = std::time::Duration::try_from(*duration).unwrap_or_default();
     format!("{}ms", whole.as_millis())
 }

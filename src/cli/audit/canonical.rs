@@ -3,33 +3,37 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::cli::failure::{Exit, Failure};
-use crate::cli::justification;
-use crate::cli::table::Cells;
-use crate::domain::EntryKind;
-use crate::ledger::merkle::hex;
+use crate::{
+    cli::{
+        failure::{Exit, Failure},
+        justification,
+        table::Cells,
+    },
+    domain::EntryKind,
+    ledger::merkle::hex,
+};
 
 /// The members of the text.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub(super) struct Line {
+pub(super) struct CanonicalEntry {
     pub(super) account_id: String,
     pub(super) log_index: u64,
     pub(super) recorded_at: String,
     pub(super) kind: String,
     pub(super) schema: u64,
     pub(super) server_version: String,
-    pub(super) body: Members,
+    pub(super) body: CanonicalBody,
 }
 
 /// The members of a body. A body of a kind that this program does not know may have some of those that it knows.
 #[derive(Debug, Default, Deserialize)]
-pub(super) struct Members(Value);
+pub(super) struct CanonicalBody(Value);
 
 /// A call to AWS.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub(super) struct AttemptLine {
+pub(super) struct CanonicalAttempt {
     pub(super) operation: String,
     pub(super) started_at: String,
     pub(super) duration_us: u64,
@@ -38,7 +42,7 @@ pub(super) struct AttemptLine {
     pub(super) error_code: Option<String>,
 }
 
-/// The columns of an entry in CSV, of lists and of exports. Those that are not named in [`Line::column`] are texts of the body.
+/// The columns of an entry in CSV, of lists and of exports. Those that are not named in [`CanonicalEntry::column`] are texts of the body.
 const COLUMNS: &[&[&str]] = &[
     &[
         "account_id",
@@ -71,7 +75,7 @@ const COLUMNS: &[&[&str]] = &[
     ],
 ];
 
-impl Line {
+impl CanonicalEntry {
     pub(super) fn parse(canonical: &str) -> Result<Self, Failure> {
         serde_json::from_str(canonical).map_err(|error| {
             let what = format!("the canonical text of an entry cannot be read: {error}");
@@ -80,7 +84,7 @@ impl Line {
     }
 
     /// The kind, if this program knows it with this schema.
-    pub(super) fn known(&self) -> Option<EntryKind> {
+    pub(super) fn known_kind(&self) -> Option<EntryKind> {
         EntryKind::parse(&self.kind).filter(|kind| u64::from(kind.schema()) == self.schema)
     }
 
@@ -109,7 +113,7 @@ impl Line {
     }
 }
 
-impl Members {
+impl CanonicalBody {
     /// A text; empty if the member is absent or has another JSON type.
     pub(super) fn text(&self, name: &str) -> &str {
         self.optional(name).unwrap_or_default()
@@ -124,7 +128,7 @@ impl Members {
         self.0.get("generation")?.as_u64()
     }
 
-    pub(super) fn attempts(&self) -> Vec<AttemptLine> {
+    pub(super) fn attempts(&self) -> Vec<CanonicalAttempt> {
         let attempts = self.0.get("attempts");
         let attempts = attempts.and_then(|attempts| Vec::deserialize(attempts).ok());
         attempts.unwrap_or_default()

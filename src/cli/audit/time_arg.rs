@@ -3,22 +3,20 @@
 use std::time::Duration;
 
 use pbjson_types::Timestamp;
-use time::format_description::well_known::Rfc3339;
-use time::macros::format_description;
-use time::{Date, OffsetDateTime};
+use time::{Date, OffsetDateTime, format_description::well_known::Rfc3339, macros::format_description};
 
 use crate::clock::Clock;
 
 /// A moment as it was typed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Moment {
+pub enum TimeArg {
     /// This one.
     At(OffsetDateTime),
     /// So long before now.
-    Back(Duration),
+    Ago(Duration),
 }
 
-impl Moment {
+impl TimeArg {
     /// Reads a moment, for the parser of the command line.
     pub(super) fn parse(text: &str) -> Result<Self, String> {
         let date = format_description!("[year]-[month]-[day]");
@@ -31,8 +29,8 @@ impl Moment {
             return Ok(Self::At(date.midnight().assume_utc()));
         }
         match humantime::parse_duration(text) {
-            Ok(span) => Ok(Self::Back(span)),
-            Err(_) if text == "now" => Ok(Self::Back(Duration::ZERO)),
+            Ok(span) => Ok(Self::Ago(span)),
+            Err(_) if text == "now" => Ok(Self::Ago(Duration::ZERO)),
             Err(_) => Err(
                 "write it as in 2026-11-22T07:05:00Z (RFC 3339), 2026-11-22 (midnight, UTC), 36h or 7d (so long ago), or now"
                     .to_owned(),
@@ -45,7 +43,7 @@ impl Moment {
         match self {
             Self::At(time) => time,
             // Before the year -9999 there is no history.
-            Self::Back(span) => time::Duration::try_from(span)
+            Self::Ago(span) => time::Duration::try_from(span)
                 .ok()
                 .and_then(|span| now.checked_sub(span))
                 .unwrap_or(OffsetDateTime::UNIX_EPOCH),
@@ -75,7 +73,7 @@ mod tests {
     #[test]
     fn a_time_a_date_and_a_span_back_are_understood() {
         let now = datetime!(2026-11-22 19:00:00.5 UTC);
-        let read = |text: &str| Moment::parse(text).unwrap().resolve(now);
+        let read = |text: &str| TimeArg::parse(text).unwrap().resolve(now);
         assert_eq!(
             read("2026-11-22T08:05:00.25+01:00"),
             datetime!(2026-11-22 07:05:00.25 UTC)
@@ -90,7 +88,7 @@ mod tests {
     #[test]
     fn what_is_no_time_is_refused_with_examples() {
         for wrong in ["yesterday", "2026-13-01", "2026-11-22T07:05:00", "7", ""] {
-            let error = Moment::parse(wrong).unwrap_err();
+            let error = TimeArg::parse(wrong).unwrap_err();
             assert!(error.contains("2026-11-22T07:05:00Z"), "{wrong}: {error}");
         }
     }

@@ -3,22 +3,21 @@
 use tonic::Code;
 
 use super::failure::Exit;
-use crate::client::Error;
-use crate::proto::v1::ErrorReason;
+use crate::{client::Error, proto::v1::ErrorReason};
 
 /// What to do about an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Advice {
+pub(super) struct ErrorHint {
     pub(super) exit: Exit,
     pub(super) text: &'static str,
-    pub(super) next: Next,
+    pub(super) next: FollowUp,
 }
 
 /// Which command goes on from here, after a grant or a revoke.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Next {
+pub(super) enum FollowUp {
     /// None: the request has ended, or was never accepted.
-    Nothing,
+    None,
     /// The change goes on: look at it.
     Follow,
     /// Whether the request was accepted is not known, or it was not: the same request id is safe, and does the rest.
@@ -29,12 +28,12 @@ const SAY_WHO: &str =
     "say who asks, as the service wants it: with --tls-certificate and --tls-key, --token-file, or --principal";
 
 /// What to do about `error`.
-pub(super) fn of(error: &Error) -> Advice {
-    error.known().map_or_else(|| of_code(error.code), of_reason)
+pub(super) fn of(error: &Error) -> ErrorHint {
+    error.known_reason().map_or_else(|| of_code(error.code), of_reason)
 }
 
-/// No catch-all here: a new reason must not compile before it has its advice.
-pub(super) fn of_reason(reason: ErrorReason) -> Advice {
+/// No catch-all here: a new reason must not compile before it has its hint.
+pub(super) fn of_reason(reason: ErrorReason) -> ErrorHint {
     use ErrorReason as R;
     match reason {
         R::Unspecified => end(Exit::General, "the service gave no reason: report it to its operators"),
@@ -70,10 +69,10 @@ pub(super) fn of_reason(reason: ErrorReason) -> Advice {
             Exit::NotPossible,
             "look up what this AWS error code asks for before trying again",
         ),
-        R::ChangePending => Advice {
+        R::ChangePending => ErrorHint {
             exit: Exit::Pending,
             text: "the change was accepted and goes on",
-            next: Next::Follow,
+            next: FollowUp::Follow,
         },
         R::ChangeUnconfirmed => replay(
             Exit::Pending,
@@ -86,7 +85,7 @@ pub(super) fn of_reason(reason: ErrorReason) -> Advice {
         ),
         R::ChangeSuperseded => end(
             Exit::Superseded,
-            "a newer change took its place: look at the permission with `sharewarden get` before deciding again",
+            "a newer change milliseconds its place: look at the permission with `sharewarden get` before deciding again",
         ),
         R::AuditStoreUnavailable => replay(
             Exit::TryLater,
@@ -128,7 +127,7 @@ pub(super) fn of_reason(reason: ErrorReason) -> Advice {
 }
 
 /// For a status that does not say its reason in words that this client knows.
-fn of_code(code: Code) -> Advice {
+fn of_code(code: Code) -> ErrorHint {
     match code {
         Code::InvalidArgument | Code::OutOfRange => end(Exit::Invalid, "mend the command, then run it again"),
         Code::NotFound => end(Exit::NotFound, "check the ids"),
@@ -149,18 +148,18 @@ fn of_code(code: Code) -> Advice {
     }
 }
 
-const fn end(exit: Exit, text: &'static str) -> Advice {
-    Advice {
+const fn end(exit: Exit, text: &'static str) -> ErrorHint {
+    ErrorHint {
         exit,
         text,
-        next: Next::Nothing,
+        next: FollowUp::None,
     }
 }
 
-const fn replay(exit: Exit, text: &'static str) -> Advice {
-    Advice {
+const fn replay(exit: Exit, text: &'static str) -> ErrorHint {
+    ErrorHint {
         exit,
         text,
-        next: Next::Replay,
+        next: FollowUp::Replay,
     }
 }

@@ -4,7 +4,7 @@
 //! root), `folder` (one process at a time), `binaries` (found, else fetched), `server` (the process itself).
 //!
 //! The server never outlives the process that started it, not even by a SIGKILL: on Linux it asks for a signal at its
-//! parent's death. That signal follows the *thread* that spawned it, so each cluster has a keeper thread that spawns
+//! parent's death. That signal follows the *thread* that spawned it, so each cluster has a supervisor thread that spawns
 //! the server and then lives exactly as long as the cluster.
 
 mod binaries;
@@ -13,17 +13,17 @@ mod folder;
 mod server;
 mod user;
 
-use std::path::{Path, PathBuf};
-use std::sync::mpsc;
-use std::thread::{self, JoinHandle};
-
-use tokio::sync::{oneshot, watch};
-
-pub use error::Error;
+use std::{
+    path::{Path, PathBuf},
+    sync::mpsc,
+    thread::{self, JoinHandle},
+};
 
 use binaries::Binaries;
-use folder::Folder;
-use server::Server;
+pub use error::Error;
+use folder::ClusterFolder;
+use server::PostgresServer;
+use tokio::sync::{oneshot, watch};
 use user::User;
 
 /// The superuser of the cluster, who needs no password: only the socket's folder guards it.
@@ -37,14 +37,14 @@ const PORT: u16 = 5432;
 
 /// Where a cluster lives and how careful it is.
 #[derive(Clone, Debug)]
-pub struct Settings {
+pub struct ClusterSettings {
     /// The cluster's folder. An empty or missing one gets a new cluster.
     pub data_dir: PathBuf,
     /// False switches fsync off, for tests: commits survive the death of any process, but not a power cut.
     pub durable: bool,
 }
 
-impl Settings {
+impl ClusterSettings {
     /// A durable cluster in this folder.
     #[must_use]
     pub fn new(data_dir: impl Into<PathBuf>) -> Self {
@@ -68,9 +68,9 @@ pub struct Cluster {
     socket_dir: PathBuf,
     pid: u32,
     gone: watch::Receiver<()>,
-    /// Dropped first, which tells the keeper to stop.
+    /// Dropped first, which tells the supervisor to stop.
     stop: Option<mpsc::Sender<()>>,
-    keeper: Option<JoinHandle<()>>,
+    supervisor: Option<JoinHandle<()>>,
 }
 
 impl Cluster {
@@ -79,21 +79,21 @@ impl Cluster {
     ///
     /// # Errors
     /// See [`Error`]: each says what to do about it.
-    pub async fn start(settings: Settings) -> Result<Self, Error> {
+    pub async fn start(settings: ClusterSettings) -> Result<Self, Error> {
         let (started, ready) = oneshot::channel();
         let (stop, stopped) = mpsc::channel();
         let (alive, gone) = watch::channel(());
-        let keeper = thread::Builder::new()
+        let supervisor = thread::Builder::new()
             .name("private-postgres".to_owned())
-            .spawn(move || keep(&settings, started, &stopped, alive))
-            .map_err(Error::Keeper)?;
-        let Running { socket_dir, pid } = ready.await.unwrap_or(Err(Error::KeeperGone))?;
+            .spawn(move || supervise(&settings, started, &stopped, alive))
+            .map_err(Error::Supervisor)?;
+        let Running { socket_dir, pid } = ready.await.unwrap_or(Err(Error::SupervisorDied))?;
         Ok(Self {
             socket_dir,
             pid,
             gone,
             stop: Some(stop),
-            keeper: Some(keeper),
+            supervisor: Some(supervisor),
         })
     }
 
@@ -118,7 +118,7 @@ impl Cluster {
 
     /// Waits until the server is gone, whoever stopped it.
     pub async fn gone(&self) {
-        // The keeper never sends: it drops its end when it leaves, and that is the news.
+        // The supervisor never sends: it drops its end when it leaves, and that is the news.
         let _ = self.gone.clone().changed().await;
     }
 
@@ -131,22 +131,22 @@ impl Cluster {
 impl Drop for Cluster {
     fn drop(&mut self) {
         self.stop.take();
-        if let Some(keeper) = self.keeper.take() {
-            // A keeper that panicked has nothing more to stop: `Server` kills its process when it is dropped.
-            let _ = keeper.join();
+        if let Some(supervisor) = self.supervisor.take() {
+            // A supervisor that panicked has nothing more to stop: `PostgresServer` kills its process when it is dropped.
+            let _ = supervisor.join();
         }
     }
 }
 
-/// What the keeper tells about the server it started.
+/// What the supervisor tells about the server it started.
 struct Running {
     socket_dir: PathBuf,
     pid: u32,
 }
 
-/// The life of the keeper thread: start, say so, and stop when told or when nobody is left to tell.
-fn keep(
-    settings: &Settings,
+/// The life of the supervisor thread: start, say so, and stop when told or when nobody is left to tell.
+fn supervise(
+    settings: &ClusterSettings,
     started: oneshot::Sender<Result<Running, Error>>,
     stop: &mpsc::Receiver<()>,
     _alive: watch::Sender<()>,
@@ -170,12 +170,12 @@ fn keep(
     }
 }
 
-fn start(settings: &Settings, stop: &mpsc::Receiver<()>) -> Result<(Folder, Server), Error> {
+fn start(settings: &ClusterSettings, stop: &mpsc::Receiver<()>) -> Result<(ClusterFolder, PostgresServer), Error> {
     let user = User::for_server()?;
-    let folder = Folder::open(&settings.data_dir, &user)?;
+    let folder = ClusterFolder::open(&settings.data_dir, &user)?;
     let binaries = Binaries::find(folder.major_version()?, &user)?;
     folder.init(&binaries, &user)?;
-    let server = Server::start(&folder, &binaries, &user, settings.durable, stop)?;
+    let server = PostgresServer::start(&folder, &binaries, &user, settings.durable, stop)?;
     Ok((folder, server))
 }
 

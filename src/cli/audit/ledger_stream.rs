@@ -2,70 +2,68 @@
 
 use tonic::Streaming;
 
-use super::proof::hashes;
-use super::show::wrong_answer;
-use crate::cli::connection::{AuditClient, Connection};
-use crate::cli::failure::Stop;
-use crate::client::Error;
-use crate::ledger::Hash;
-use crate::ledger::export::Header;
-use crate::proto::v1::export_audit_entries_response::Part;
-use crate::proto::v1::watch_audit_entries_response::Event;
-use crate::proto::v1::{
-    ExportAuditEntriesRequest, ExportAuditEntriesResponse, ExportHeader, ExportLines, WatchAuditEntriesRequest,
+use super::{proof::hashes, show::invalid_response};
+use crate::{
+    cli::{
+        connection::{AuditStub, Client},
+        failure::Stop,
+    },
+    client::Error,
+    ledger::{Hash, export::Header},
+    proto::v1::{
+        ExportAuditEntriesRequest, ExportAuditEntriesResponse, ExportHeader, ExportLines, WatchAuditEntriesRequest,
+        export_audit_entries_response::Part, watch_audit_entries_response::Event,
+    },
 };
 
 /// A ledger as it streams in.
-pub(super) struct Ledger<'a> {
-    connection: &'a Connection,
+pub(super) struct LedgerStream<'a> {
+    client: &'a Client,
     stream: Streaming<ExportAuditEntriesResponse>,
     header: Header,
     next_index: u64,
 }
 
 /// Why a ledger does not stream in.
-pub(super) enum NotOpened {
+pub(super) enum OpenError {
     /// The service says why.
     Refused(Error),
     /// What it sent breaks the contract.
     Broken(Stop),
 }
 
-impl From<Error> for NotOpened {
+impl From<Error> for OpenError {
     fn from(error: Error) -> Self {
         Self::Refused(error)
     }
 }
 
-impl From<NotOpened> for Stop {
-    fn from(not_opened: NotOpened) -> Self {
-        match not_opened {
-            NotOpened::Refused(error) => error.into(),
-            NotOpened::Broken(stop) => stop,
+impl From<OpenError> for Stop {
+    fn from(open_error: OpenError) -> Self {
+        match open_error {
+            OpenError::Refused(error) => error.into(),
+            OpenError::Broken(stop) => stop,
         }
     }
 }
 
-impl<'a> Ledger<'a> {
-    pub(super) async fn open(
-        connection: &'a Connection,
-        request: ExportAuditEntriesRequest,
-    ) -> Result<Self, NotOpened> {
+impl<'a> LedgerStream<'a> {
+    pub(super) async fn open(client: &'a Client, request: ExportAuditEntriesRequest) -> Result<Self, OpenError> {
         let account_id = request.account_id.clone();
-        let mut stream = connection
-            .stream(request, async |mut client: AuditClient, request| {
-                client.export_audit_entries(request).await
+        let mut stream = client
+            .stream(request, async |mut stub: AuditStub, request| {
+                stub.export_audit_entries(request).await
             })
             .await?;
-        let first = connection.next(&mut stream).await?;
-        let broken = |what| NotOpened::Broken(wrong_answer(what));
+        let first = client.next(&mut stream).await?;
+        let broken = |what| OpenError::Broken(invalid_response(what));
         let Some(Part::Header(header)) = first.and_then(|message| message.part) else {
             return Err(broken("the export that the service sent does not begin with a header"));
         };
         let header = read_header(header, &account_id)
             .ok_or_else(|| broken("the header of the export that the service sent breaks its rules"))?;
         Ok(Self {
-            connection,
+            client,
             stream,
             next_index: header.start_index,
             header,
@@ -78,15 +76,15 @@ impl<'a> Ledger<'a> {
 
     /// The next entries with the hashes that the store has for them; `None` after the last.
     pub(super) async fn next(&mut self) -> Result<Option<Vec<(String, Hash)>>, Stop> {
-        let message = self.connection.next(&mut self.stream).await?;
+        let message = self.client.next(&mut self.stream).await?;
         match message.map(|message| message.part) {
             Some(Some(Part::Lines(lines))) => self.lines(lines).map(Some),
             None if self.next_index == self.header.end_index => Ok(None),
-            None => Err(wrong_answer(&format!(
+            None => Err(invalid_response(&format!(
                 "the service ended the export at entry {} of {}",
                 self.next_index, self.header.end_index
             ))),
-            Some(_) => Err(wrong_answer(
+            Some(_) => Err(invalid_response(
                 "the service sent something in the export that belongs elsewhere",
             )),
         }
@@ -97,7 +95,7 @@ impl<'a> Ledger<'a> {
         let count = lines.lines.len();
         let room = self.header.end_index - self.next_index;
         if lines.start_index != self.next_index || !rest.is_empty() || hashes.len() != count || count as u64 > room {
-            return Err(wrong_answer(
+            return Err(invalid_response(
                 "the service sent entries in the export that do not go on from those before",
             ));
         }
@@ -122,20 +120,20 @@ fn read_header(header: ExportHeader, account_id: &str) -> Option<Header> {
 }
 
 /// The accounts that have a ledger: a watch begins by naming them.
-pub(super) async fn accounts(connection: &Connection) -> Result<Vec<String>, Stop> {
+pub(super) async fn accounts(client: &Client) -> Result<Vec<String>, Stop> {
     let request = WatchAuditEntriesRequest::default();
-    let mut stream = connection
-        .stream(request, async |mut client: AuditClient, request| {
-            client.watch_audit_entries(request).await
+    let mut stream = client
+        .stream(request, async |mut stub: AuditStub, request| {
+            stub.watch_audit_entries(request).await
         })
         .await?;
-    let first = connection.next(&mut stream).await?;
+    let first = client.next(&mut stream).await?;
     match first.and_then(|message| message.event) {
         Some(Event::Started(started)) => {
             let with_entries = started.positions.into_iter().filter(|position| position.next_index > 0);
             Ok(with_entries.map(|position| position.account_id).collect())
         }
-        _ => Err(wrong_answer(
+        _ => Err(invalid_response(
             "the watch that the service sent does not begin with its places",
         )),
     }

@@ -1,39 +1,40 @@
 //! What an auditor trusts: verifier keys, and checkpoints that they kept.
 
-use std::fs;
-use std::path::Path;
+use std::{fs, path::Path};
 
 use clap::Args;
 
-use crate::cli::failure::{Exit, Failure};
-use crate::ledger::VerifierKey;
+use crate::{
+    cli::failure::{Exit, Failure},
+    ledger::VerifierKey,
+};
 
 /// The keys that are trusted.
 #[derive(Debug, Clone, Args)]
-pub struct TrustArgs {
+pub struct VerifierKeyArgs {
     /// A verifier key that signs checkpoints (`sharewarden key show` prints it), or a file of them, one on each line. May be
     /// given more than once
     #[arg(long, value_name = "VKEY", value_parser = keys)]
-    key: Vec<Keys>,
+    key: Vec<VerifierKeys>,
 }
 
 /// The keys of one option.
 #[derive(Debug, Clone)]
-pub(super) struct Keys(pub(super) Vec<VerifierKey>);
+pub(super) struct VerifierKeys(pub(super) Vec<VerifierKey>);
 
-impl TrustArgs {
+impl VerifierKeyArgs {
     pub(super) fn keys(&self) -> Vec<VerifierKey> {
         self.key.iter().flat_map(|keys| keys.0.iter().cloned()).collect()
     }
 }
 
-pub(super) fn keys(text: &str) -> Result<Keys, String> {
+pub(super) fn keys(text: &str) -> Result<VerifierKeys, String> {
     let path = Path::new(text);
     if !path.is_file() {
         let key = text
             .parse()
             .map_err(|error| format!("{error}; and there is no such file"))?;
-        return Ok(Keys(vec![key]));
+        return Ok(VerifierKeys(vec![key]));
     }
     let text = fs::read_to_string(path).map_err(|error| format!("the file cannot be read: {error}"))?;
     let lines = text.lines().map(str::trim);
@@ -43,7 +44,7 @@ pub(super) fn keys(text: &str) -> Result<Keys, String> {
         .collect::<Result<_, String>>()?;
     match keys.is_empty() {
         true => Err("the file has no verifier key in it".to_owned()),
-        false => Ok(Keys(keys)),
+        false => Ok(VerifierKeys(keys)),
     }
 }
 

@@ -1,8 +1,5 @@
-//! The `sharewarden` program: parses the command line and hands over to the rooms.
-#![allow(
-    clippy::print_stderr,
-    reason = "a program tells a person what went wrong on standard error"
-)]
+//! The `sharewarden` program: parses the command line and runs the command.
+#![allow(clippy::print_stderr, reason = "a program reports its errors on standard error")]
 
 use std::{
     io::{self, IsTerminal},
@@ -25,7 +22,7 @@ use sharewarden::{
     workspaces::BaseCredentials,
 };
 
-/// Many small texts are made and dropped on several threads at once, which glibc's allocator is slow at.
+/// glibc's allocator is slow when several threads allocate and free many small strings at once.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
@@ -41,27 +38,27 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum ProgramCommand {
-    /// Run the service against a real Postgres and real AWS.
+    /// Run the service, with the Postgres and the AWS accounts of the configuration
     Serve(ConfigOptions),
     #[cfg(feature = "dev")]
     #[command(flatten)]
     Dev(DevCommand),
-    /// Bring the database's schema up to this version.
+    /// Migrate the database schema to the version of this program
     Migrate(ConfigOptions),
-    /// Look at the configuration.
+    /// Check and print the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
-    /// Print a completion script for a shell.
+    /// Print a completion script for a shell
     Completions {
-        /// The shell.
+        /// The shell to complete for
         shell: clap_complete::Shell,
     },
-    /// Make and show the keys that sign checkpoints. Needs no service.
+    /// Make and show the keys that sign checkpoints. Needs no service
     #[command(subcommand)]
     Key(KeyCommand),
     #[command(flatten)]
     Client(ClientCommand),
-    /// Ask the audit history: query, follow, summarise, export, prove; and archive it
+    /// Query, watch, summarise, export, verify and archive the audit history
     #[command(subcommand)]
     Audit(AuditCommands),
 }
@@ -70,12 +67,12 @@ enum ProgramCommand {
 enum AuditCommands {
     #[command(flatten)]
     Ask(AuditCommand),
-    /// Move old months of the history into verified files, and out of the database
+    /// Move old months of the history from the database into verified files
     ///
-    /// Writes a compressed export and the checkpoint that covers it for each account and month, reads the exports back and
-    /// verifies them, and only then detaches the month's table. Proofs and checkpoints still hold afterwards, and queries tell
-    /// where the entries are. Connects to the database itself, with the rights of the owner: give a configuration with the
-    /// owner's database.url.
+    /// For each account and month it writes a compressed export and the checkpoint that covers it. It reads the exports back and
+    /// verifies them. Only then it detaches the month's table. Proofs and checkpoints stay valid, and queries report where the
+    /// entries are. The command connects to the database directly and needs the rights of its owner: give a configuration with
+    /// the owner's database.url.
     Archive(ArchiveOptions),
 }
 
@@ -83,32 +80,32 @@ enum AuditCommands {
 struct ArchiveOptions {
     #[command(flatten)]
     config: ConfigOptions,
-    /// Archive the months before this one, such as 2026-07 (UTC); the current month at the latest
+    /// Archive the months before this one (UTC), such as 2026-07; at most the current month
     #[arg(long, value_name = "MONTH")]
     before: archive::Month,
-    /// The folder to write to; each month gets a folder in it
+    /// Write the files to this folder, in one folder for each month
     #[arg(long, value_name = "FOLDER")]
     to: PathBuf,
-    /// What queries are to name in place of the folder, if the files move on to another place, such as s3://bucket/audit
+    /// The location of the files that queries report, such as s3://bucket/audit [default: the folder of --to]
     #[arg(long, value_name = "URL")]
     location: Option<String>,
-    /// Drop the tables of the archived months, in place of keeping them detached
+    /// Drop the tables of the archived months [default: detach and keep them]
     #[arg(long)]
     drop: bool,
 }
 
 #[derive(Debug, Subcommand)]
 enum ConfigCommand {
-    /// Check the configuration and print what is in force, with secrets hidden.
+    /// Check the configuration and print the effective values, with secrets hidden
     Check(ConfigOptions),
 }
 
 #[derive(Debug, clap::Args)]
 struct ConfigOptions {
-    /// The configuration, a TOML file. The environment overrides it: SHAREWARDEN__DATABASE__URL is database.url.
+    /// The configuration, a TOML file. Environment variables override it: SHAREWARDEN__DATABASE__URL sets database.url
     #[arg(long, value_name = "FILE", env = "SHAREWARDEN_CONFIG")]
     config: Option<PathBuf>,
-    /// Override one key of the configuration, such as server.listen=127.0.0.1:0. May be given more than once.
+    /// Override one key of the configuration, such as server.listen=127.0.0.1:0. May be given more than once
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
 }
@@ -147,7 +144,7 @@ async fn run(Arguments { client, command }: Arguments) -> ExitCode {
 
 type BoxError = Box<dyn std::error::Error>;
 
-/// Says what went wrong and why, on one line where that is possible.
+/// Prints an error with its causes.
 fn print_error(error: &(dyn std::error::Error + 'static)) -> ExitCode {
     eprintln!("error: {}", with_causes(error));
     ExitCode::FAILURE
@@ -219,10 +216,10 @@ async fn develop(command: DevCommand) -> Result<(), BoxError> {
 
 async fn migrate(options: ConfigOptions) -> Result<(), BoxError> {
     let config = Config::load(options.config.as_deref(), &options.set)?;
-    let telemetry = server::init_telemetry(&without_readers(config.clone()))?;
+    let telemetry = server::init_telemetry(&without_exporters(config.clone()))?;
     let migrated = server::migrate(&config).await;
     if migrated.is_ok() {
-        tracing::info!("the schema is that of this version");
+        tracing::info!("the database schema has the version of this program");
     }
     telemetry.end().await;
     Ok(migrated?)
@@ -230,7 +227,7 @@ async fn migrate(options: ConfigOptions) -> Result<(), BoxError> {
 
 async fn archive_months(options: ArchiveOptions) -> Result<(), BoxError> {
     let config = Config::load(options.config.config.as_deref(), &options.config.set)?;
-    let telemetry = server::init_telemetry(&without_readers(config.clone()))?;
+    let telemetry = server::init_telemetry(&without_exporters(config.clone()))?;
     let archived = archive::Options {
         before: options.before,
         to: options.to,
@@ -255,8 +252,8 @@ async fn archive_months(options: ArchiveOptions) -> Result<(), BoxError> {
     Ok(())
 }
 
-/// For a command that ends soon: it logs, and sends nothing to a collector.
-fn without_readers(mut config: Config) -> Config {
+/// The configuration of a short command: it logs, exports no telemetry and opens no admin port.
+fn without_exporters(mut config: Config) -> Config {
     config.telemetry.otlp_endpoint = None;
     config.admin.listen = None;
     config

@@ -1,4 +1,4 @@
-//! `changes`: what is under way, and what has ended.
+//! `changes`: pending and ended changes.
 
 use std::time::Duration;
 
@@ -27,13 +27,13 @@ pub struct ChangesArgs {
     /// Only changes that have not ended
     #[arg(long, conflicts_with = "state")]
     pending: bool,
-    /// Only pending changes of which a call to AWS may have had an effect that was not read back yet
+    /// Only pending changes in doubt: a call to AWS may have had an effect that was not read back yet
     #[arg(long, conflicts_with = "state")]
     in_doubt: bool,
-    /// Only changes that stand so. May be given more than once
+    /// Only changes in this state. May be given more than once
     #[arg(long, value_enum)]
     state: Vec<ChangeStateFilter>,
-    /// Only changes accepted longer ago than this, such as 5m or 36h
+    /// Only changes that were accepted longer ago than this, with a unit, such as 5m or 36h
     #[arg(long, value_name = "SPAN", value_parser = humantime::parse_duration)]
     older_than: Option<Duration>,
     /// Only images that these AWS accounts own: 12 digits. May be given more than once
@@ -41,27 +41,27 @@ pub struct ChangesArgs {
     account: Vec<String>,
     #[command(flatten)]
     shares: ShareFilterArgs,
-    /// Only what this one asked for, as authenticated (--principal says who asks now)
+    /// Only changes that this authenticated principal requested (--principal is the caller of this command)
     #[arg(long, value_name = "PRINCIPAL")]
     asked_by: Option<String>,
-    /// What has waited longest first
+    /// List the oldest change first [default: the newest]
     #[arg(long)]
     oldest_first: bool,
     #[command(flatten)]
     pages: PageArgs,
 }
 
-/// Where a change stands, as a filter: the API's number of each.
+/// The state of a change, as a filter. Each value is the API's number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 #[repr(i32)]
 pub enum ChangeStateFilter {
-    /// Accepted, not ended
+    /// Accepted and not ended
     Pending = State::Pending as i32,
     /// In effect at AWS
     Succeeded = State::Succeeded as i32,
     /// Known not to be in effect
     Failed = State::Failed as i32,
-    /// A newer change took its place
+    /// A newer change replaced it
     Superseded = State::Superseded as i32,
 }
 
@@ -97,7 +97,7 @@ fn first_page(args: &ChangesArgs) -> ListChangesRequest {
         account_ids: args.account.clone(),
         states: states.chain(args.pending.then_some(State::Pending as i32)).collect(),
         in_doubt: args.in_doubt,
-        // The same moment for all pages.
+        // Resolved once, because the time must be the same for all pages.
         created_before: args.older_than.map(|span| timestamp(TimeArg::Ago(span).resolve(now()))),
         region: args.shares.region.clone().unwrap_or_default(),
         image_id: args.shares.image.clone().unwrap_or_default(),

@@ -1,4 +1,4 @@
-//! How the commands reach the service: with the package `sharewarden-client`, as the options say.
+//! Connects the commands to the service, with the package `sharewarden-client`.
 
 use tonic::transport::Channel;
 
@@ -13,16 +13,16 @@ use crate::{
     domain::causes,
 };
 
-/// Maximum tries of a call. A person waits for its answer.
+/// Maximum tries of a call. Few, because a person waits for the answer.
 const TRIES: u32 = 3;
 
-/// Connects, and says who asks: as told, or as the OS calls the user.
+/// Connects as the principal of the options, or else as the OS user. With a certificate or a token it sends no principal.
 pub(super) async fn open(options: &ClientOptions) -> Result<Client, Failure> {
     let mut connect_options = connect_options(options);
     if connect_options.principal.is_none() && !options.has_credential() {
         connect_options.principal = Some(options.principal().ok_or_else(|| {
-            let what = "the OS does not tell a user name that can be sent";
-            let hint = "say who asks with --principal or SHAREWARDEN_PRINCIPAL";
+            let what = "the OS gives no user name that can be sent as the principal";
+            let hint = "name the principal with --principal or SHAREWARDEN_PRINCIPAL";
             Failure::new(Exit::Invalid, what, hint)
         })?);
     }
@@ -30,10 +30,10 @@ pub(super) async fn open(options: &ClientOptions) -> Result<Client, Failure> {
     connected.map_err(|error| connect_failure(options, &error))
 }
 
-/// Connects, and says nothing of who asks but what the connection itself says.
+/// Opens a channel without principal and token, for calls that need no authentication.
 pub(super) async fn open_channel(options: &ClientOptions) -> Result<Channel, Failure> {
-    let connect_options = client::open_channel(&connect_options(options)).await;
-    connect_options.map_err(|error| connect_failure(options, &error))
+    let opened = client::open_channel(&connect_options(options)).await;
+    opened.map_err(|error| connect_failure(options, &error))
 }
 
 fn connect_options(options: &ClientOptions) -> ConnectOptions {
@@ -58,7 +58,7 @@ fn connect_failure(options: &ClientOptions, error: &ConnectionError) -> Failure 
         }
         ConnectionError::TokenWithoutTls => Failure::new(Exit::Invalid, what, "begin --server with https://"),
         ConnectionError::TlsOptionsWithoutHttps => {
-            let what = "--tls-ca, --tls-certificate and --tls-key are for TLS, and --server does not ask for it";
+            let what = "--tls-ca, --tls-certificate and --tls-key need TLS, and --server begins with http://";
             Failure::new(Exit::Invalid, what, "begin --server with https://")
         }
         ConnectionError::IncompleteIdentity => {
@@ -67,7 +67,7 @@ fn connect_failure(options: &ClientOptions, error: &ConnectionError) -> Failure 
         ConnectionError::Unreachable { source, .. } => {
             let cause = causes(source.as_ref()).last().map(|cause| one_line(&cause.to_string()));
             let what = format!("cannot connect to {}: {}", options.server(), cause.unwrap_or_default());
-            let hint = "nothing was asked; check --server or SHAREWARDEN_SERVER, and that the service runs there \
+            let hint = "no request was sent; check --server or SHAREWARDEN_SERVER, and that the service runs there \
                           (`sharewarden dev` starts one on this machine)";
             Failure::new(Exit::TryLater, what, hint)
         }

@@ -1,11 +1,11 @@
-//! What to do about an error: one line and one exit code for each reason that the API documents.
+//! Hints for errors of calls: what to do, and the exit code, for each reason of the API.
 
 use tonic::Code;
 
 use super::failure::Exit;
 use crate::{client::Error, proto::v1::ErrorReason};
 
-/// What to do about an error.
+/// What to do about an error, and how the command exits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct ErrorHint {
     pub(super) exit: Exit,
@@ -13,92 +13,101 @@ pub(super) struct ErrorHint {
     pub(super) next: FollowUp,
 }
 
-/// Which command goes on from here, after a grant or a revoke.
+/// The command that continues after a failed grant or revoke.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum FollowUp {
-    /// None: the request has ended, or was never accepted.
+    /// No command: the request has ended, or was not accepted.
     None,
-    /// The change goes on: look at it.
+    /// `change --wait`: the change is still pending.
     Follow,
-    /// Whether the request was accepted is not known, or it was not: the same request id is safe, and does the rest.
+    /// The same command with the same request id. It is safe whether or not the request was accepted.
     Replay,
 }
 
-const SAY_WHO: &str =
-    "say who asks, as the service wants it: with --tls-certificate and --tls-key, --token-file, or --principal";
+const GIVE_CREDENTIALS: &str =
+    "give the credentials that the service requires: --tls-certificate and --tls-key, --token-file, or --principal";
 
-/// What to do about `error`.
+/// The hint for `error`.
 pub(super) fn of(error: &Error) -> ErrorHint {
     error.known_reason().map_or_else(|| of_code(error.code), of_reason)
 }
 
-/// No catch-all here: a new reason must not compile before it has its hint.
+/// The match has no catch-all, so a new reason does not compile until it has a hint.
 pub(super) fn of_reason(reason: ErrorReason) -> ErrorHint {
     use ErrorReason as R;
     match reason {
-        R::Unspecified => end(Exit::General, "the service gave no reason: report it to its operators"),
-        R::InvalidFields => end(Exit::Invalid, "mend the following, then run the command again"),
-        R::RequestIdReused => end(Exit::Invalid, "give a new --request-id, or none to get a new one"),
-        R::InvalidPageToken => end(Exit::TryLater, "run the command again, to start from the first page"),
-        R::Unauthenticated => end(Exit::Refused, SAY_WHO),
-        R::PolicyDenied => end(Exit::Refused, "ask the owner of the policy"),
+        R::Unspecified => end(
+            Exit::General,
+            "the service gave no reason: report this to its operators",
+        ),
+        R::InvalidFields => end(Exit::Invalid, "correct these fields, then run the command again"),
+        R::RequestIdReused => end(Exit::Invalid, "give a new --request-id, or omit it to get a new one"),
+        R::InvalidPageToken => end(Exit::TryLater, "run the command again; it starts at the first page"),
+        R::Unauthenticated => end(Exit::Refused, GIVE_CREDENTIALS),
+        R::PolicyDenied => end(Exit::Refused, "ask the operators of the service to change the policy"),
         R::AccountNotConfigured => end(
             Exit::NotPossible,
             "check --account and --region, or ask the operators of the service to configure them",
         ),
         R::ImageNotFound => end(
             Exit::NotFound,
-            "check --image; `sharewarden images` lists those there are",
+            "check --image; `sharewarden images` lists the images of the account",
         ),
         R::PermissionNotFound => end(
             Exit::NotFound,
-            "no change was ever accepted for it here; `sharewarden list` lists those there are",
+            "the service never accepted a change of this permission; `sharewarden list` lists all permissions",
         ),
         R::ChangeNotFound => end(Exit::NotFound, "check the change id and --account"),
-        R::ImageUnavailable => end(Exit::TryLater, "AWS is still making the image: try again later"),
+        R::ImageUnavailable => end(Exit::TryLater, "AWS is still creating the image: try again later"),
         R::OperationNotSupported => end(
             Exit::NotPossible,
-            "AWS does not support sharing this image so (BYOL rules, for one): do not try again",
+            "AWS does not allow this sharing, for example because of BYOL rules: do not try again",
         ),
         R::UpstreamAccessDenied => end(
             Exit::NotPossible,
-            "AWS refused the service's own role or credentials: ask its operators to mend them",
+            "AWS refused the role or the credentials of the service: report this to its operators",
         ),
-        R::UpstreamInvalidParameter => end(Exit::Invalid, "check the ids against AWS"),
+        R::UpstreamInvalidParameter => end(
+            Exit::Invalid,
+            "check that the account, Region and image ids are those of AWS",
+        ),
         R::UpstreamRefused => end(
             Exit::NotPossible,
-            "look up what this AWS error code asks for before trying again",
+            "look up this AWS error code and solve its cause before you try again",
         ),
         R::ChangePending => ErrorHint {
             exit: Exit::Pending,
-            text: "the change was accepted and goes on",
+            text: "the change was accepted and is still in progress",
             next: FollowUp::Follow,
         },
         R::ChangeUnconfirmed => replay(
             Exit::Pending,
-            "it is not known whether the change was accepted: the same request id is safe, and does the rest",
+            "it is not known whether the change was accepted: repeat the request with the same request id, which is safe",
         ),
-        R::UpstreamThrottled => end(Exit::TryLater, "AWS throttles: try again later, as a new request"),
+        R::UpstreamThrottled => end(
+            Exit::TryLater,
+            "AWS throttles the calls: try again later with a new request id",
+        ),
         R::UpstreamUnavailable => end(
             Exit::TryLater,
-            "AWS could not be reached and nothing was changed: try again later, as a new request",
+            "AWS could not be reached and nothing was changed: try again later with a new request id",
         ),
         R::ChangeSuperseded => end(
             Exit::Superseded,
-            "a newer change milliseconds its place: look at the permission with `sharewarden get` before deciding again",
+            "a newer change replaced it: check the permission with `sharewarden get` before you try again",
         ),
         R::AuditStoreUnavailable => replay(
             Exit::TryLater,
-            "the audit store does not answer: try again later, with the same request id",
+            "the audit store does not answer: try again later with the same request id",
         ),
         R::Overloaded => replay(
             Exit::TryLater,
-            "the service has more work than it takes: slow down, then try again",
+            "the service is overloaded or a quota is exceeded: send fewer requests, then try again",
         ),
-        R::ServerStopping => end(Exit::TryLater, "the server stops: run the command again"),
+        R::ServerStopping => end(Exit::TryLater, "the server is shutting down: run the command again"),
         R::EntryNotFound => end(
             Exit::NotFound,
-            "the ledger has no such entry yet: check --account and the index",
+            "the ledger does not have this entry yet: check --account and the index",
         ),
         R::EntryArchived => end(
             Exit::NotPossible,
@@ -107,7 +116,7 @@ pub(super) fn of_reason(reason: ErrorReason) -> ErrorHint {
         R::CheckpointNotFound => end(Exit::NotFound, "check --account and the size"),
         R::NotYetCovered => end(
             Exit::TryLater,
-            "a checkpoint is signed every few seconds: try again then",
+            "no checkpoint covers the entry yet; one is signed every few seconds: try again",
         ),
         R::LedgerTampered => end(
             Exit::Tampered,
@@ -115,30 +124,35 @@ pub(super) fn of_reason(reason: ErrorReason) -> ErrorHint {
         ),
         R::InvalidSignature => end(
             Exit::Invalid,
-            "sign with a witness key that the service is configured for",
+            "sign with a witness key that is in the configuration of the service",
         ),
-        R::Unimplemented => end(Exit::General, "check that --server is as new as this client"),
-        R::CallTimedOut => replay(Exit::Pending, "give it longer with --timeout"),
+        R::Unimplemented => end(
+            Exit::General,
+            "check that the service at --server is as new as this client",
+        ),
+        R::CallTimedOut => replay(Exit::Pending, "use a longer --timeout"),
         R::Internal => replay(
             Exit::General,
-            "this is a fault of the service, and its log says more: report it to its operators",
+            "this is an error inside the service, and its log has the details: report it to its operators",
         ),
     }
 }
 
-/// For a status that does not say its reason in words that this client knows.
+/// The hint for a status without a reason that this client knows.
 fn of_code(code: Code) -> ErrorHint {
     match code {
-        Code::InvalidArgument | Code::OutOfRange => end(Exit::Invalid, "mend the command, then run it again"),
+        Code::InvalidArgument | Code::OutOfRange => end(Exit::Invalid, "correct the command, then run it again"),
         Code::NotFound => end(Exit::NotFound, "check the ids"),
-        Code::Unauthenticated => end(Exit::Refused, SAY_WHO),
+        Code::Unauthenticated => end(Exit::Refused, GIVE_CREDENTIALS),
         Code::PermissionDenied => end(Exit::Refused, "ask the operators of the service for access"),
-        Code::FailedPrecondition | Code::AlreadyExists => end(Exit::NotPossible, "mend the cause before trying again"),
+        Code::FailedPrecondition | Code::AlreadyExists => {
+            end(Exit::NotPossible, "solve the cause before you try again")
+        }
         Code::Unimplemented => end(
             Exit::General,
-            "check that --server is a sharewarden service, and as new as this client",
+            "check that --server is a sharewarden service that is as new as this client",
         ),
-        Code::DeadlineExceeded | Code::Cancelled => replay(Exit::Pending, "give it longer with --timeout"),
+        Code::DeadlineExceeded | Code::Cancelled => replay(Exit::Pending, "use a longer --timeout"),
         Code::Unavailable | Code::ResourceExhausted => replay(Exit::TryLater, "try again later"),
         Code::Aborted => replay(Exit::TryLater, "try again"),
         Code::Ok | Code::Unknown | Code::Internal | Code::DataLoss => replay(

@@ -1,4 +1,4 @@
-//! `grant` and `revoke`: one change, that can be repeated safely and followed if it takes long.
+//! `grant` and `revoke`: one change, which can be retried safely, and followed if it takes long.
 
 use super::{
     args::GrantRevokeArgs,
@@ -15,9 +15,9 @@ use crate::{
     proto::v1::{Change, GrantSharePermissionRequest, RevokeSharePermissionRequest, SharePermission},
 };
 
-const REPLAYED: &str = "note: this request id was answered before; nothing was done again";
-const JOINED: &str =
-    "note: another request had asked for the same, and its change was under way; this request joined it";
+const REPLAYED: &str =
+    "note: this is the answer of an earlier request with the same request id; nothing was done again";
+const JOINED: &str = "note: another request had already started the same change; this request joined it";
 const VALID: &str = "note: the request is valid and permitted; nothing was changed (--validate-only)";
 
 pub(super) async fn grant(
@@ -93,7 +93,7 @@ fn notes(console: &mut Console<'_>, args: &GrantRevokeArgs, replayed: bool, join
     }
 }
 
-/// The answer, or what is known without one and how to go on.
+/// The answer, or a failure with the command that continues.
 fn answer_or_failure<A>(
     outcome: Outcome<A>,
     verb: &str,
@@ -129,7 +129,7 @@ fn explain(error: &Error, next: FollowUp, verb: &str, options: &ClientOptions, a
         (FollowUp::Follow | FollowUp::Replay, _) => {
             let request_id = error.request_id.as_deref().unwrap_or_default();
             let command = command_line::replay(verb, options, args, request_id);
-            failure.then("repeating it is safe with the same request id", &command)
+            failure.then("repeat it safely with the same request id", &command)
         }
     }
 }

@@ -24,7 +24,7 @@ pub(super) async fn list(
     let mut request = first_page(&args);
     pages::follow(&args.pages, options.output, console, async |page_size, page_token| {
         (request.page_size, request.page_token) = (page_size, page_token);
-        // Each page has the whole time-out: a list may be long.
+        // Each page has the full timeout, because a list may be long.
         let answer = client
             .call(
                 client.deadline(),

@@ -1,10 +1,9 @@
-//! The client commands of `sharewarden`: grant, revoke, get, list, change, changes, images, audit, checkpoint and health. They speak only gRPC,
-//! and verify what they are told with `ledger`.
+//! The client commands of `sharewarden`: grant, revoke, get, list, change, changes, images, audit, checkpoint and health. They use
+//! only gRPC, and verify the answers of the audit history with `ledger`.
 //!
-//! Read `options` and `args` for what can be typed, then one command (`grant_revoke` is the richest). The package `sharewarden-client` makes the
-//! calls, over what `connection` opens. What is printed is made in `console`, `table`, `render`
-//! and `words`; lists are followed in `pages` and printed in `printer`. An error of a call
-//! goes to `hint` (what to do about it) and `failure` (one line and an exit code).
+//! Read `options` and `args` for the command line, then one command (`grant_revoke` has the most). `connection` opens a client of
+//! the package `sharewarden-client`, which makes the calls. `console`, `table`, `render` and `format` print answers; `pages` and
+//! `printer` print lists. `error_hint` says what to do about an error of a call, and `failure` makes the line and the exit code.
 //! `audit` has the commands of the audit history.
 
 mod args;
@@ -82,7 +81,7 @@ async fn ask(options: &ClientOptions, command: ClientCommand, console: &mut Cons
         ClientCommand::Images(args) => read::images(options, &client, args, console).await,
         ClientCommand::Audit(command) => audit::run(options, &client, command, console).await,
         ClientCommand::Checkpoint(args) => audit::checkpoint(options, &client, args, console).await,
-        // It needs no connection that says who asks, and was performed without one.
+        // `perform` has handled it, without credentials.
         ClientCommand::Health(args) => health::health(options, args, console).await,
     }
 }

@@ -1,4 +1,4 @@
-//! Follows the pages of a list, and prints each as it comes.
+//! Requests the pages of a list, and prints each when it arrives.
 
 use clap::Args;
 
@@ -13,27 +13,27 @@ use super::{
 };
 use crate::{client::Error, proto::v1::ArchivedRange};
 
-/// How much of a list is wanted.
+/// The page size and the limit of a list.
 #[derive(Debug, Clone, Args)]
 pub struct PageArgs {
-    /// How many to ask for in one call: 1 to 1000
+    /// The number of items of one call: 1 to 1000
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(i32).range(1..=1000))]
     page_size: i32,
-    /// Stop after so many: 1 or more [default: list them all]
+    /// Stop after this number of items: 1 or more [default: list all]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     limit: Option<u64>,
 }
 
-/// A page as it came.
+/// A page of a list.
 pub(super) struct ListPage<T> {
     pub(super) items: Vec<T>,
     pub(super) next_page_token: String,
-    /// What is not in the list because it is in files; on later pages, what was put there since the page before.
+    /// The entries that are not listed because they are archived. Later pages have only those archived since the page before.
     pub(super) archived: Vec<ArchivedRange>,
 }
 
 impl<T> ListPage<T> {
-    /// Of a list that no file has a part of.
+    /// A page of a list that is never archived.
     pub(super) fn of(items: Vec<T>, next_page_token: String) -> Self {
         Self {
             items,
@@ -43,7 +43,7 @@ impl<T> ListPage<T> {
     }
 }
 
-/// Asks for page after page, by its size and its token, and prints each.
+/// Requests all pages and prints each. `ask` gets the page size and the page token.
 pub(super) async fn follow<T: ListItem>(
     args: &PageArgs,
     output: Output,

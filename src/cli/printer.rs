@@ -1,4 +1,4 @@
-//! Prints items of one kind as they come, page by page: a table has one head, JSON is one document all the same.
+//! Prints the items of a list page by page. A table has one head, and JSON is one document, over all pages.
 
 use std::marker::PhantomData;
 
@@ -14,17 +14,17 @@ use super::{
     table::{Cells, StreamedTable},
 };
 
-/// What can be listed.
+/// A message that can be an item of a list.
 pub(super) trait ListItem: Serialize + Default {
-    /// What they are called, also as the member of the JSON document.
+    /// The plural name, which is also the member of the JSON document.
     const NAME: &'static str;
 
-    /// Its row in the table.
+    /// The row in the table.
     fn row(&self) -> Cells;
-    /// Its line in the CSV.
+    /// The record in the CSV.
     fn record(&self) -> Result<Cells, Failure>;
 
-    /// One without content: its record names the columns of the CSV.
+    /// An empty item. Its record has the column names of the CSV.
     fn blank() -> Self {
         Self::default()
     }
@@ -39,15 +39,15 @@ pub(super) struct Printer<T> {
 
 enum Form {
     Table(StreamedTable),
-    /// One document, with a list in it.
+    /// One JSON document with an array.
     Document,
-    /// One document each, on one line.
+    /// One JSON document for each item, on one line.
     Lines,
     Csv,
 }
 
 impl<T: ListItem> Printer<T> {
-    /// For a list that has an end.
+    /// A printer for a list.
     pub(super) fn of_list(output: Output) -> Self {
         let form = match output {
             Output::Table => Form::Table(StreamedTable::default()),
@@ -73,7 +73,7 @@ impl<T: ListItem> Printer<T> {
         }
     }
 
-    /// How many were printed so far.
+    /// The number of items that were printed.
     pub(super) fn printed(&self) -> u64 {
         self.printed
     }

@@ -1,4 +1,4 @@
-//! The commands that read one answer: `get`, `change` and `images`.
+//! The commands with a single answer: `get`, `change` and `images`.
 
 use super::{
     args::{ChangeArgs, ImagesArgs, PermissionName},

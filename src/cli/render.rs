@@ -29,14 +29,14 @@ pub(super) fn permission(permission: &SharePermission, width: Option<u16>) -> St
     table::pairs(rows, width)
 }
 
-/// One change, and the calls to AWS that it took.
+/// One change, and its calls to AWS.
 pub(super) fn change(change: &Change, width: Option<u16>) -> String {
     let mut text = table::pairs(change_rows(change), width);
     text.push_str(&attempts(&change.attempts, width));
     text
 }
 
-/// A change that was just asked for, with what became of the permission.
+/// The change of a grant or revoke, with the state of its permission.
 pub(super) fn changed(permission: Option<&SharePermission>, change: &Change, width: Option<u16>) -> String {
     let mut rows = vec![(
         "Permission",
@@ -78,7 +78,7 @@ fn change_rows(change: &Change) -> Cells {
     rows
 }
 
-/// How the work on a pending change stands: whether it is in doubt, who works on it and when it is tried again.
+/// The progress of a pending change: whether it is in doubt, which replica works on it, and when the next attempt is.
 pub(super) fn progress_text(progress: &ChangeProgress) -> String {
     let mut parts = Vec::new();
     if progress.in_doubt {
@@ -114,7 +114,7 @@ pub(super) fn error(reason: i32, code: &str, message: &str) -> String {
         .join(": ")
 }
 
-/// The calls to AWS, as a table under what is above it.
+/// The calls to AWS, as a table after an empty line.
 pub(super) fn attempts(attempts: &[Attempt], width: Option<u16>) -> String {
     if attempts.is_empty() {
         return String::new();

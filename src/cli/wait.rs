@@ -1,4 +1,4 @@
-//! `change --wait`: how a change has ended that was followed.
+//! `change --wait`: the result of the command, from the last state of the change.
 
 use super::{
     command_line, error_hint,
@@ -7,7 +7,7 @@ use super::{
 };
 use crate::proto::v1::{Change, ErrorReason, GetChangeRequest, change::State};
 
-/// Whether a change succeeded.
+/// Success if the change succeeded; else the failure of the command.
 pub(super) fn outcome(options: &ClientOptions, request: &GetChangeRequest, change: &Change) -> Result<(), Failure> {
     match State::try_from(change.state) {
         Ok(State::Pending) => Err(still_pending(options, request)),
@@ -16,7 +16,7 @@ pub(super) fn outcome(options: &ClientOptions, request: &GetChangeRequest, chang
         Ok(State::Superseded) => Err(unsuccessful(change, "was superseded")),
         Ok(State::Unspecified) | Err(_) => Err(Failure::new(
             Exit::General,
-            "the change is in a state that this client does not know",
+            "the change has a state that this client does not know",
             "use a client as new as the service",
         )),
     }
@@ -39,5 +39,5 @@ fn still_pending(options: &ClientOptions, request: &GetChangeRequest) -> Failure
     let timeout = humantime::format_duration(options.timeout);
     let what = format!("the change has not ended within {timeout}");
     let command = command_line::follow(options, &request.account_id, &request.change_id);
-    Failure::new(Exit::Pending, what, "it goes on").then("follow it with", &command)
+    Failure::new(Exit::Pending, what, "it is still in progress").then("follow it with", &command)
 }

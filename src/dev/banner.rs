@@ -1,8 +1,8 @@
-//! What `dev` says when everything runs: what runs where, and what to type next.
+//! What `dev` prints when everything runs: the addresses, and commands to try.
 
 use std::{fmt, net::SocketAddr, path::Path};
 
-/// The screen.
+/// Displays as the text that `dev` prints.
 pub(super) struct Banner<'a> {
     pub(super) server: SocketAddr,
     pub(super) admin: Option<SocketAddr>,

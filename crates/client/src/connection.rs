@@ -1,4 +1,4 @@
-//! Calls to the service: who asks and until when goes with each of them, and what is safe to repeat is repeated.
+//! Calls to the service. Each carries the credentials and a deadline, and is retried where a retry is safe.
 
 use std::{error::Error as StdError, time::Duration};
 
@@ -17,14 +17,14 @@ use crate::{
     },
 };
 
-/// The stub of the service that changes permissions.
+/// The generated client of `SharePermissionService`.
 pub type ShareStub = SharePermissionServiceClient<Channel>;
-/// The stub of the service that knows the history.
+/// The generated client of `AuditService`.
 pub type AuditStub = AuditServiceClient<Channel>;
 
-/// A generated client.
+/// A generated client, made for a channel.
 pub trait Stub {
-    /// The stub on this channel.
+    /// Makes the client for this channel.
     fn on(channel: Channel) -> Self;
 }
 
@@ -40,15 +40,15 @@ impl Stub for AuditStub {
     }
 }
 
-/// Well above what the service sends: pages end at 1.5 MiB of text, about 3 MiB of message, and 50,000 counts take no more.
+/// 16 MiB. The service sends less: a page is at most about 3 MiB (1.5 MiB of text), and a summary has at most 50,000 counts.
 const MAX_RESPONSE_BYTES: usize = 16 * 1024 * 1024;
-/// Streams can be silent for long: a peer that does not answer a ping is gone.
+/// A stream may be idle for a long time, so HTTP/2 pings detect a peer that is gone.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(15);
 
 const MAX_CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A connection to the service, which is made again when it breaks. Clones share it.
+/// A client of the service. It reconnects when the connection breaks. Clones share one connection.
 #[derive(Debug, Clone)]
 pub struct Client {
     channel: Channel,
@@ -70,12 +70,13 @@ impl Client {
         })
     }
 
-    /// When a call that begins now is to be done.
+    /// The deadline of a call that starts now.
     pub fn deadline(&self) -> Deadline {
         Deadline::after(self.timeout)
     }
 
-    /// Calls `rpc`, and again while the service is unavailable. For grants and revokes, see [`grant`](Self::grant).
+    /// Calls `rpc`, and retries while the service answers UNAVAILABLE. For grants and revokes, use [`grant`](Self::grant)
+    /// and [`revoke`](Self::revoke).
     pub async fn call<C, Q, A, F>(&self, deadline: Deadline, request: Q, rpc: F) -> Result<A, Error>
     where
         C: Stub,
@@ -107,14 +108,14 @@ impl Client {
         let call = rpc(C::on(self.channel.clone()), request);
         match tokio::time::timeout_at(deadline.instant(), call).await {
             Ok(Ok(answer)) => Ok(answer.into_inner()),
-            // tonic answers CANCELLED when a deadline passes, on either side; nobody here cancels anything.
+            // tonic answers CANCELLED when a deadline passes, on either side. This client cancels no call itself.
             Ok(Err(status)) if status.code() == Code::Cancelled && deadline.is_over() => Err(self.timed_out()),
             Ok(Err(status)) => Err(Error::from(&status)),
             Err(_) => Err(self.timed_out()),
         }
     }
 
-    /// Begins a stream, which may last: the time-out is for its beginning, and [`next`](Self::next) has its own.
+    /// Opens a stream. The timeout limits the opening, not the stream; [`next`](Self::next) limits each message.
     pub async fn stream<C, Q, A, F>(&self, message: Q, rpc: F) -> Result<Streaming<A>, Error>
     where
         C: Stub,
@@ -128,7 +129,7 @@ impl Client {
         }
     }
 
-    /// The next message of a stream that is not to pause for longer than the time-out.
+    /// The next message of a stream. Fails if none arrives within the timeout.
     pub async fn next<A>(&self, stream: &mut Streaming<A>) -> Result<Option<A>, Error> {
         match tokio::time::timeout(self.timeout, stream.message()).await {
             Ok(message) => message.map_err(|status| Error::from(&status)),
@@ -148,7 +149,7 @@ impl Client {
     }
 }
 
-/// Connects, and says nothing of who asks but what the connection itself says.
+/// Opens a channel. It sends no principal and no token; a TLS certificate still identifies the caller.
 pub async fn open_channel(options: &ConnectOptions) -> Result<Channel, ConnectionError> {
     let tls = credentials::tls(options)?;
     connect(options, tls)
@@ -190,7 +191,7 @@ async fn connect(
     }
 }
 
-/// The pause after the try with this number: 100 to 200 ms after the first, twice that after each further one, 6.4 s at most.
+/// The delay after this number of tries: 100 to 200 ms after the first, doubled after each further one, at most 6.4 s.
 pub fn backoff(tries: u32) -> Duration {
     let most = Duration::from_millis(200) * 2_u32.pow(tries.saturating_sub(1).min(5));
     most.mul_f64(0.5 + 0.5 * fastrand::f64())

@@ -1,4 +1,4 @@
-//! What shows the service who asks: a name, a certificate, a token. The last two are in files.
+//! The caller's credentials: a principal name, a TLS certificate, a bearer token. The last two are read from files.
 
 use std::{
     fs,
@@ -15,14 +15,14 @@ use crate::options::{ConnectOptions, ConnectionError};
 const PRINCIPAL: &str = "x-sharewarden-principal";
 const AUTHORIZATION: &str = "authorization";
 
-/// What goes with every call.
+/// The metadata that authenticates every call.
 #[derive(Debug, Clone)]
 pub(crate) struct Credentials {
     principal: Option<AsciiMetadataValue>,
     token: Option<Token>,
 }
 
-/// A token, and where newer ones will be.
+/// A token, and the file that newer ones replace.
 #[derive(Debug, Clone)]
 struct Token {
     file: PathBuf,
@@ -49,7 +49,7 @@ impl Credentials {
             metadata.insert(PRINCIPAL, principal.clone());
         }
         if let Some(Token { file, first }) = &self.token {
-            // Tokens do not live long: while a command runs, somebody may have put a newer one there.
+            // Tokens expire, so the file may have a newer one by now.
             let token = token(file).unwrap_or_else(|_| first.clone());
             metadata.insert(AUTHORIZATION, token);
         }
@@ -59,13 +59,13 @@ impl Credentials {
 fn token(file: &Path) -> Result<AsciiMetadataValue, ConnectionError> {
     let text = fs::read_to_string(file).map_err(|error| file_error("token_file", file, &error.to_string()))?;
     let value = AsciiMetadataValue::try_from(format!("Bearer {}", text.trim()));
-    let mut value = value.map_err(|_| file_error("token_file", file, "it holds no token"))?;
-    // So that nothing which logs headers logs it.
+    let mut value = value.map_err(|_| file_error("token_file", file, "it has no valid bearer token"))?;
+    // Code that logs headers must not log the token.
     value.set_sensitive(true);
     Ok(value)
 }
 
-/// How TLS is spoken with the service; none where it is not.
+/// The TLS configuration; `None` for a server URL with `http://`.
 pub(crate) fn tls(options: &ConnectOptions) -> Result<Option<ClientTlsConfig>, ConnectionError> {
     let ConnectOptions {
         tls_ca,

@@ -1,4 +1,4 @@
-//! `audit at`: who could copy which image at a moment.
+//! `audit at`: the permissions at a given time.
 
 use clap::Args;
 
@@ -22,7 +22,7 @@ use crate::{
 /// Arguments of `audit at`.
 #[derive(Debug, Clone, Args)]
 pub struct AtArgs {
-    /// The moment: RFC 3339, a date (midnight, UTC), a span back such as 36h, 7d, or now
+    /// The time: RFC 3339, a date (midnight, UTC), a time ago such as 36h or 7d, or now
     #[arg(value_name = "TIME", value_parser = TimeArg::parse)]
     time: TimeArg,
     /// Only images that this AWS account owned: 12 digits
@@ -40,7 +40,7 @@ pub(super) async fn at(
     args: AtArgs,
     console: &mut Console<'_>,
 ) -> Result<(), Stop> {
-    // The same moment for all pages.
+    // Resolved once, because the time must be the same for all pages.
     let mut request = GetSharePermissionsAtRequest {
         time: Some(timestamp(args.time.resolve(now()))),
         account_id: args.account.unwrap_or_default(),

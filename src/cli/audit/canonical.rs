@@ -1,4 +1,4 @@
-//! Reads the canonical text of an entry. What a newer service adds is passed over.
+//! Parses the canonical text of an entry. Ignores members that a newer service added.
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -13,7 +13,7 @@ use crate::{
     ledger::merkle::hex,
 };
 
-/// The members of the text.
+/// The canonical text of an entry.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct CanonicalEntry {
@@ -26,11 +26,11 @@ pub(super) struct CanonicalEntry {
     pub(super) body: CanonicalBody,
 }
 
-/// The members of a body. A body of a kind that this program does not know may have some of those that it knows.
+/// The body of an entry, as untyped JSON: the body of an unknown kind may have members that this program knows.
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct CanonicalBody(Value);
 
-/// A call to AWS.
+/// A call to AWS in the body.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct CanonicalAttempt {
@@ -42,7 +42,7 @@ pub(super) struct CanonicalAttempt {
     pub(super) error_code: Option<String>,
 }
 
-/// The columns of an entry in CSV, of lists and of exports. Those that are not named in [`CanonicalEntry::column`] are texts of the body.
+/// The CSV columns of an entry, in lists and exports. The columns not in [`CanonicalEntry::column`] are texts of the body.
 const COLUMNS: &[&[&str]] = &[
     &[
         "account_id",
@@ -83,12 +83,12 @@ impl CanonicalEntry {
         })
     }
 
-    /// The kind, if this program knows it with this schema.
+    /// The kind, if this program knows it and its schema.
     pub(super) fn known_kind(&self) -> Option<EntryKind> {
         EntryKind::parse(&self.kind).filter(|kind| u64::from(kind.schema()) == self.schema)
     }
 
-    /// Its line in CSV: see [`COLUMNS`].
+    /// The CSV record: see [`COLUMNS`].
     pub(super) fn record(&self, leaf_hash: &[u8]) -> Cells {
         let columns = COLUMNS.iter().copied().flatten();
         columns.map(|name| (*name, self.column(name, leaf_hash))).collect()
@@ -114,12 +114,12 @@ impl CanonicalEntry {
 }
 
 impl CanonicalBody {
-    /// A text; empty if the member is absent or has another JSON type.
+    /// A text member; empty if it is absent or has another JSON type.
     pub(super) fn text(&self, name: &str) -> &str {
         self.optional(name).unwrap_or_default()
     }
 
-    /// A text that may be absent.
+    /// A text member; `None` if it is absent or has another JSON type.
     pub(super) fn optional(&self, name: &str) -> Option<&str> {
         self.0.get(name)?.as_str()
     }

@@ -1,4 +1,4 @@
-//! `checkpoint`: what an auditor keeps, and what witnesses sign.
+//! `checkpoint`: prints a signed checkpoint, and adds the signatures of witnesses.
 
 use std::{fs, path::PathBuf};
 
@@ -21,10 +21,10 @@ use crate::{
 #[derive(Debug, Clone, Args)]
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub struct CheckpointArgs {
-    /// The AWS account whose ledger it is: 12 digits
+    /// The AWS account of the ledger: 12 digits
     #[arg(long, value_name = "ACCOUNT_ID", required = true)]
     account: Option<String>,
-    /// The checkpoint of so many entries [default: the latest one]
+    /// The checkpoint with this tree size, in entries: 1 or more [default: the latest checkpoint]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     tree_size: Option<u64>,
     #[command(subcommand)]
@@ -34,15 +34,15 @@ pub struct CheckpointArgs {
 /// The commands under `checkpoint`.
 #[derive(Debug, Clone, Subcommand)]
 pub enum CheckpointCommand {
-    /// Give the signatures of witnesses to keep under a checkpoint
+    /// Add the signatures of witnesses to a checkpoint of the service
     #[command(after_long_help = with_example(
         "sharewarden checkpoint add-signatures --account 111122223333 cosigned.checkpoint"
     ))]
     AddSignatures {
-        /// The AWS account whose ledger it is: 12 digits
+        /// The AWS account of the ledger: 12 digits
         #[arg(long, value_name = "ACCOUNT_ID")]
         account: String,
-        /// The checkpoint with the signatures: the whole note
+        /// A file with the checkpoint and the signatures: the complete signed note
         #[arg(value_name = "FILE")]
         file: PathBuf,
     },
@@ -80,14 +80,14 @@ async fn print(
     console.print(note(answer.checkpoint.as_ref())?)?;
     for key in &answer.verifier_keys {
         console.note(format_args!(
-            "note: the service says that it signs with {}",
+            "note: the service reports this verifier key: {}",
             one_line(key)
         ));
     }
     Ok(())
 }
 
-/// The checkpoint of so many entries; the latest, for 0.
+/// The checkpoint with this tree size; the latest, for 0.
 pub(super) async fn get(client: &Client, account_id: String, tree_size: u64) -> Result<GetCheckpointResponse, Stop> {
     let request = GetCheckpointRequest { account_id, tree_size };
     let answer = client
@@ -120,7 +120,7 @@ async fn add_signatures(
     console.print(note(answer.checkpoint.as_ref())?)
 }
 
-/// The note, byte for byte where it is one; what could command a terminal is no part of a note.
+/// The note, byte for byte. Parsing it ensures that it has no characters that control the terminal.
 fn note(checkpoint: Option<&Checkpoint>) -> Result<&str, Stop> {
     let note = checkpoint
         .map(|checkpoint| checkpoint.note.as_str())
@@ -128,7 +128,7 @@ fn note(checkpoint: Option<&Checkpoint>) -> Result<&str, Stop> {
     match note.parse::<crate::ledger::Note>() {
         Ok(_) => Ok(note),
         Err(error) => Err(invalid_response(&format!(
-            "the checkpoint that the service gave is {error}"
+            "the checkpoint that the service sent is invalid: {error}"
         ))),
     }
 }

@@ -1,4 +1,4 @@
-//! An entry as a row, as a line of CSV and as a table of its own.
+//! An entry as a row of a table, as a CSV record and as a table with one line for each field.
 
 use super::canonical::CanonicalEntry;
 use crate::{
@@ -20,7 +20,7 @@ impl ListItem for AuditEntry {
     const NAME: &'static str = "entries";
 
     fn row(&self) -> Cells {
-        // From the text, which has these members whether or not this program knows the kind.
+        // Read from the text, which has these members even if this program does not know the kind.
         let body = CanonicalEntry::parse(&self.canonical).unwrap_or_default().body;
         vec![
             ("ACCOUNT", one_line(&self.account_id)),
@@ -48,7 +48,7 @@ impl ListItem for AuditEntry {
     }
 }
 
-/// The kind, labelled where this program does not know it.
+/// The kind, with a label if this program does not know it.
 fn kind(entry: &AuditEntry) -> String {
     let name = one_line(&entry.kind);
     match EntryKind::parse(&entry.kind) {
@@ -59,7 +59,7 @@ fn kind(entry: &AuditEntry) -> String {
     }
 }
 
-/// Everything of one entry.
+/// All fields of one entry.
 pub(super) fn entry(entry: &AuditEntry, width: Option<u16>) -> String {
     let mut rows = vec![
         ("Account", one_line(&entry.account_id)),
@@ -82,8 +82,8 @@ pub(super) fn entry(entry: &AuditEntry, width: Option<u16>) -> String {
     text
 }
 
-/// Its kind, if this program knows it with this schema and all values of the body. The text decides, since the service may be
-/// older than this program.
+/// The kind, if this program knows it, its schema and all values of the body. Read from the text, because the service may be older
+/// than this program.
 fn known_kind(entry: &AuditEntry) -> Option<EntryKind> {
     let kind = EntryKind::parse(&entry.kind).filter(|kind| kind.schema() == entry.schema)?;
     match decode(&entry.canonical) {
@@ -95,7 +95,7 @@ fn known_kind(entry: &AuditEntry) -> Option<EntryKind> {
 fn meaning(entry: &AuditEntry) -> &'static str {
     match known_kind(entry) {
         Some(kind) => kind.description(),
-        None => "This version does not know it. Its text is below; a newer version shows what it means.",
+        None => "This version does not know this kind or schema. The text is below; a newer version shows its meaning.",
     }
 }
 

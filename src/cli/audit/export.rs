@@ -1,4 +1,4 @@
-//! `audit export`: a copy of a ledger, in a file that is complete or not there.
+//! `audit export`: a copy of a ledger. The file appears only when it is complete.
 
 use std::{
     fs::Permissions,
@@ -23,32 +23,32 @@ use crate::{
 /// Arguments of `audit export`.
 #[derive(Debug, Clone, Args)]
 pub struct ExportArgs {
-    /// The AWS account whose ledger it is: 12 digits
+    /// The AWS account of the ledger: 12 digits
     #[arg(long, value_name = "ACCOUNT_ID")]
     account: String,
     /// The index of the first entry
     #[arg(long, value_name = "INDEX", default_value_t = 0)]
     start: u64,
-    /// One past the index of the last entry [default: all that the checkpoint covers]
+    /// The index after the last entry: 1 or more [default: the tree size of the checkpoint]
     #[arg(long, value_name = "INDEX", value_parser = clap::value_parser!(u64).range(1..))]
     end: Option<u64>,
-    /// Under the checkpoint of so many entries [default: the latest one]
+    /// Use the checkpoint with this tree size, in entries: 1 or more [default: the latest checkpoint]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     tree_size: Option<u64>,
-    /// How to write the entries
+    /// The format of the entries
     #[arg(long, value_enum, default_value_t = ExportFormat::Jsonl)]
     format: ExportFormat,
-    /// Write to this file, which is replaced when the export is complete [default: standard output]
+    /// Write to this file. It is created or replaced when the export is complete [default: standard output]
     #[arg(long, value_name = "FILE")]
     to: Option<PathBuf>,
 }
 
-/// The format of an export.
+/// How `audit export` writes entries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum ExportFormat {
-    /// The canonical lines, byte for byte, with what it takes to verify them
+    /// The canonical texts, byte for byte, with the hashes and the checkpoint that verify them
     Jsonl,
-    /// CSV (RFC 4180); a text that a spreadsheet would take for a formula has a ' in front of it
+    /// CSV (RFC 4180); a text that a spreadsheet would read as a formula gets a ' in front
     Csv,
     /// OCSF API Activity (class 6003), one event on each line
     Ocsf,
@@ -106,7 +106,7 @@ async fn write(
     Ok(done)
 }
 
-/// A file that takes its name when it is complete, and leaves nothing behind before.
+/// A temporary file that gets its name when it is complete. It is removed if that does not happen.
 pub(super) struct NewFile<'a> {
     path: &'a Path,
     file: BufWriter<NamedTempFile>,
@@ -118,7 +118,7 @@ impl<'a> NewFile<'a> {
             Some(folder) if !folder.as_os_str().is_empty() => folder,
             _ => Path::new("."),
         };
-        // Beside the file, so that the name can be given in one step; as readable as any new file.
+        // In the same folder, so that the rename is atomic. With the permissions of any new file, not those of a temporary one.
         let file = tempfile::Builder::new()
             .prefix(".sharewarden-")
             .permissions(Permissions::from_mode(0o666))

@@ -1,4 +1,4 @@
-//! Compares the fields of an entry, which no hash covers, with the canonical text, which one does.
+//! Compares the fields of an entry with its canonical text. The leaf hash covers only the text, so the service could change a field.
 
 use super::{
     canonical::{CanonicalAttempt, CanonicalBody, CanonicalEntry},
@@ -12,7 +12,7 @@ use crate::{
     },
 };
 
-/// The first field that does not say what the text says.
+/// The name of the first field that differs from the text.
 pub(super) fn first_mismatch(entry: &AuditEntry, line: &CanonicalEntry) -> Option<&'static str> {
     let fields = [
         ("account_id", entry.account_id == line.account_id),
@@ -25,7 +25,7 @@ pub(super) fn first_mismatch(entry: &AuditEntry, line: &CanonicalEntry) -> Optio
     let wrong = fields.into_iter().find(|(_, holds)| !holds).map(|(name, _)| name);
     wrong.or_else(|| match &entry.body {
         Some(Body::Change(change)) if line.known_kind().is_some() => first_mismatch_of_change(change, &line.body),
-        // The service or this program does not know the kind with this schema. Only the text says what it is.
+        // The service or this program does not know the kind with this schema, so there are no fields to compare.
         _ => None,
     })
 }
@@ -72,8 +72,8 @@ fn first_mismatch_of_change(change: &ChangeBody, body: &CanonicalBody) -> Option
     wrong.map(|(name, _)| name)
 }
 
-/// What the text leaves out is unspecified as a message has it. A newer service's name has a number that this client does not know
-/// either: then that number is shown, and not another name.
+/// True if the number is that of the name. A name that the text omits is UNSPECIFIED in the message. If this client does not know
+/// the name, it must not know the number either: a known number would be shown under a wrong name.
 fn is_named<E: TryFrom<i32> + Into<i32>>(
     number: i32,
     prefix: &str,

@@ -1,4 +1,4 @@
-//! The formats of an export.
+//! Encodes the entries of an export in each format.
 
 use super::{canonical::CanonicalEntry, cloudevents, export::ExportFormat, ocsf};
 use crate::{
@@ -15,17 +15,17 @@ use crate::{
 
 /// Writes entries in a format.
 pub(super) enum Encoder {
-    /// The verifiable file.
+    /// The format that `audit verify` reads.
     Jsonl(ExportWriter),
     Csv,
-    /// With the origin of the ledger.
+    /// Has the origin of the ledger.
     Ocsf(String),
-    /// With the origin of the ledger.
+    /// Has the origin of the ledger.
     CloudEvents(String),
 }
 
 impl Encoder {
-    /// Writes what comes before the entries to the end of `out`.
+    /// Appends the text before the first entry to `out`.
     pub(super) fn begin(format: ExportFormat, header: &Header, out: &mut String) -> Result<Self, Failure> {
         Ok(match format {
             ExportFormat::Jsonl => Self::Jsonl(ExportWriter::begin(header, out).map_err(unwritten)?),
@@ -38,7 +38,7 @@ impl Encoder {
         })
     }
 
-    /// Writes the next entry to the end of `out`.
+    /// Appends the next entry to `out`.
     pub(super) fn entry(&mut self, canonical: &str, hash: &Hash, out: &mut String) -> Result<(), Failure> {
         match self {
             Self::Jsonl(writer) => writer.entry(canonical, hash, out).map_err(unwritten)?,
@@ -67,7 +67,7 @@ impl Encoder {
     }
 }
 
-/// The origin that the checkpoint has: the name of the ledger among all ledgers.
+/// The origin in the checkpoint, which is the globally unique name of the ledger.
 fn origin(header: &Header) -> String {
     let note: Result<crate::ledger::Note, _> = header.checkpoint.parse();
     let checkpoint = note.ok().and_then(|note| note.text().parse::<Checkpoint>().ok());
@@ -79,5 +79,5 @@ fn origin(header: &Header) -> String {
 
 fn unwritten(error: LineError) -> Failure {
     let what = format!("the export cannot be written: {error}");
-    Failure::new(Exit::General, what, "report this: it is a fault of this program")
+    Failure::new(Exit::General, what, "report this: it is a bug in this program")
 }

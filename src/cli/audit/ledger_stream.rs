@@ -1,4 +1,4 @@
-//! Reads ledgers from the service, without believing it: the stream of an export, and which ledgers there are.
+//! Reads ledgers from the service without trusting it: the stream of an export, and the list of ledgers.
 
 use tonic::Streaming;
 
@@ -16,7 +16,7 @@ use crate::{
     },
 };
 
-/// A ledger as it streams in.
+/// The stream of an export. Checks that entries arrive in order and complete.
 pub(super) struct LedgerStream<'a> {
     client: &'a Client,
     stream: Streaming<ExportAuditEntriesResponse>,
@@ -24,11 +24,11 @@ pub(super) struct LedgerStream<'a> {
     next_index: u64,
 }
 
-/// Why a ledger does not stream in.
+/// Why the stream cannot be opened.
 pub(super) enum OpenError {
-    /// The service says why.
+    /// The service answered with an error.
     Refused(Error),
-    /// What it sent breaks the contract.
+    /// The service sent an invalid response.
     Broken(Stop),
 }
 
@@ -58,10 +58,10 @@ impl<'a> LedgerStream<'a> {
         let first = client.next(&mut stream).await?;
         let broken = |what| OpenError::Broken(invalid_response(what));
         let Some(Part::Header(header)) = first.and_then(|message| message.part) else {
-            return Err(broken("the export that the service sent does not begin with a header"));
+            return Err(broken("the export of the service does not begin with a header"));
         };
-        let header = read_header(header, &account_id)
-            .ok_or_else(|| broken("the header of the export that the service sent breaks its rules"))?;
+        let header =
+            read_header(header, &account_id).ok_or_else(|| broken("the header of the service's export is invalid"))?;
         Ok(Self {
             client,
             stream,
@@ -74,7 +74,7 @@ impl<'a> LedgerStream<'a> {
         &self.header
     }
 
-    /// The next entries with the hashes that the store has for them; `None` after the last.
+    /// The next entries with their hashes in the store; `None` after the last.
     pub(super) async fn next(&mut self) -> Result<Option<Vec<(String, Hash)>>, Stop> {
         let message = self.client.next(&mut self.stream).await?;
         match message.map(|message| message.part) {
@@ -84,9 +84,7 @@ impl<'a> LedgerStream<'a> {
                 "the service ended the export at entry {} of {}",
                 self.next_index, self.header.end_index
             ))),
-            Some(_) => Err(invalid_response(
-                "the service sent something in the export that belongs elsewhere",
-            )),
+            Some(_) => Err(invalid_response("the service sent an unexpected message in the export")),
         }
     }
 
@@ -96,7 +94,7 @@ impl<'a> LedgerStream<'a> {
         let room = self.header.end_index - self.next_index;
         if lines.start_index != self.next_index || !rest.is_empty() || hashes.len() != count || count as u64 > room {
             return Err(invalid_response(
-                "the service sent entries in the export that do not go on from those before",
+                "the service sent entries in the export that do not continue the previous ones",
             ));
         }
         self.next_index += count as u64;
@@ -119,7 +117,7 @@ fn read_header(header: ExportHeader, account_id: &str) -> Option<Header> {
     })
 }
 
-/// The accounts that have a ledger: a watch begins by naming them.
+/// The accounts that have a ledger. The first message of a watch lists them.
 pub(super) async fn accounts(client: &Client) -> Result<Vec<String>, Stop> {
     let request = WatchAuditEntriesRequest::default();
     let mut stream = client
@@ -134,7 +132,7 @@ pub(super) async fn accounts(client: &Client) -> Result<Vec<String>, Stop> {
             Ok(with_entries.map(|position| position.account_id).collect())
         }
         _ => Err(invalid_response(
-            "the watch that the service sent does not begin with its places",
+            "the watch of the service does not begin with its positions",
         )),
     }
 }

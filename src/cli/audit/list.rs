@@ -1,4 +1,4 @@
-//! `audit list` and `audit history`: entries by any combination of filters, and those about one permission.
+//! `audit list` and `audit history`: entries by filters, and the entries of one permission.
 
 use clap::Args;
 
@@ -18,7 +18,7 @@ use crate::{
 /// Arguments of `audit list`.
 #[derive(Debug, Clone, Args)]
 pub struct AuditListArgs {
-    /// The earliest entry first
+    /// List the oldest entry first [default: the newest]
     #[arg(long)]
     oldest_first: bool,
     #[command(flatten)]
@@ -32,7 +32,7 @@ pub struct AuditListArgs {
 pub struct HistoryArgs {
     #[command(flatten)]
     permission: PermissionName,
-    /// The earliest entry first
+    /// List the oldest entry first [default: the newest]
     #[arg(long)]
     oldest_first: bool,
     #[command(flatten)]

@@ -1,8 +1,8 @@
-//! The commands of the audit history: query, follow, summarise, export and prove.
+//! The commands of the audit history: query, watch, summarise, export and verify.
 //!
-//! Read [`filter`] and [`time_arg`] for what can be typed everywhere, [`list`] for the queries, then `show`, `watch` and
-//! `summary`. `export` writes files (`formats` says how), `verify` checks them and trusts no server; `checkpoint` prints what an
-//! auditor keeps. The keys that sign are in `key`, which needs no service.
+//! Read [`filter`] and [`time_arg`] for the common arguments, [`list`] for the queries, then `show`, `watch` and `summary`. `export`
+//! writes files in the formats of `formats`. `verify` checks files and ledgers without trusting the server. `checkpoint` prints a
+//! signed checkpoint. `key` makes signing keys and needs no service.
 
 mod at;
 mod canonical;
@@ -52,13 +52,15 @@ use super::{args::with_example, connection::Client, console::Console, failure::S
 pub enum AuditCommand {
     /// List entries, by any combination of filters
     ///
-    /// Newest first. An entry that is added while the pages are walked does not disturb them.
-    #[command(after_long_help = with_example("sharewarden audit list --account 111122223333 --kind change.denied --since 7d -o csv"))]
+    /// Newest first. Entries that are added while the pages are read do not change the pages.
+    #[command(after_long_help = with_example(
+        "sharewarden audit list --account 111122223333 --kind change.denied --since 7d -o csv"
+    ))]
     List(Box<AuditListArgs>),
     /// Show one entry, with its calls to AWS, its canonical text and its hash
     ///
-    /// The hash is computed here from the canonical text. With --proof the service must also prove that the entry is in the
-    /// ledger; the proof is verified here.
+    /// This program computes the hash from the canonical text. With --proof it also requests an inclusion proof from the service
+    /// and verifies it.
     #[command(after_long_help = with_example("sharewarden audit show --account 111122223333 17 --proof --key \"$VKEY\""))]
     Show(ShowArgs),
     /// List the entries about one permission, newest first
@@ -66,31 +68,33 @@ pub enum AuditCommand {
         "sharewarden audit history --account 111122223333 --region eu-central-1 --image wsi-basewin11 --with 000011112222"
     ))]
     History(HistoryArgs),
-    /// Tell who could copy which image at a moment, by the ledger
+    /// List the permissions at a given time, according to the ledger
     #[command(after_long_help = with_example("sharewarden audit at 2026-10-01T12:00:00Z --account 111122223333"))]
     At(AtArgs),
     /// Print entries as they are added
     ///
-    /// Reconnects by itself after a disconnect and goes on with the next entry: none is left out, none comes twice. Ctrl-C
-    /// ends it. JSON is one document on each line.
+    /// Reconnects after a disconnect and continues with the next entry, without a gap and without a duplicate. Ctrl-C ends it. JSON
+    /// has one document on each line.
     #[command(after_long_help = with_example("sharewarden audit watch --account 111122223333 --from-beginning -o json"))]
     Watch(WatchArgs),
-    /// Count entries over time, and tell who and what was asked about most
+    /// Count entries over time, and rank principals, images and recipients by requests
     ///
-    /// The counts are exact, and come without reading the history. The range is widened to full hours, or to full days with
-    /// --top or with buckets of a day and more: UTC. In a terminal, bars show the counts.
-    #[command(after_long_help = with_example("sharewarden audit summary --since 30d --by day --group-by kind --top principal"))]
+    /// The counts are exact. The service reads them from a table of counts, not from the entries. The range is extended to full
+    /// hours (UTC), or to full days with --top or with buckets of a day and more. In a terminal, bars show the counts.
+    #[command(after_long_help = with_example(
+        "sharewarden audit summary --since 30d --by day --group-by kind --top principal"
+    ))]
     Summary(SummaryArgs),
     /// Write a copy of a ledger: verifiable JSON lines, or CSV, OCSF or CloudEvents for other tools
     ///
-    /// `jsonl` has the entries byte for byte, under a signed checkpoint: `audit verify` needs no more than it and a key. The other
-    /// formats are for reading and cannot be verified.
+    /// `jsonl` has the entries byte for byte and a signed checkpoint: `audit verify` needs only this file and a verifier key. The
+    /// other formats cannot be verified.
     #[command(after_long_help = with_example("sharewarden audit export --account 111122223333 --to 111122223333.jsonl"))]
     Export(ExportArgs),
-    /// Verify an export offline, or the ledgers of the service (of the option --server) without trusting it
+    /// Verify an export offline, or the ledgers of the service at --server without trusting it
     ///
-    /// Recomputes the hash of every entry and the root, checks the signature of the checkpoint with your keys, and with
-    /// --against that the ledger only grew since a checkpoint that you kept. Exits with 9 if anything is wrong.
+    /// Recomputes the hash of every entry and the root hash, and checks the signature of the checkpoint with your keys. With
+    /// --against it also checks that the ledger only grew since a checkpoint that you kept. Exits with 9 if a check fails.
     #[command(after_long_help = with_example(
         "sharewarden audit verify --export 111122223333.jsonl.gz --key \"$VKEY\" --against 111122223333.checkpoint\n  \
          sharewarden audit verify --server https://sharewarden.example.com --account 111122223333 --key \"$VKEY\""
@@ -99,7 +103,7 @@ pub enum AuditCommand {
 }
 
 impl AuditCommand {
-    /// True when its answer can be CSV.
+    /// True if the answer has a CSV form.
     pub(super) fn has_csv(&self) -> bool {
         match self {
             Self::List(_) | Self::History(_) | Self::At(_) | Self::Watch(_) | Self::Summary(_) => true,
@@ -108,7 +112,7 @@ impl AuditCommand {
     }
 }
 
-/// Runs a command that asks the service.
+/// Runs a command that calls the service.
 pub(super) async fn run(
     options: &ClientOptions,
     client: &Client,
@@ -127,7 +131,7 @@ pub(super) async fn run(
     }
 }
 
-/// Runs `checkpoint` and its command.
+/// Runs `checkpoint` and `checkpoint add-signatures`.
 pub(super) use checkpoint::run as checkpoint;
 /// Runs `audit verify --export`, which needs no service.
 pub(super) use verify_file::verify as verify_export;

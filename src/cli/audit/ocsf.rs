@@ -1,8 +1,8 @@
 //! An entry as an OCSF event: API Activity (class 6003), schema 1.3.0, with the profile `cloud`.
 //!
-//! The call is the one to this service, `GrantSharePermission` or `RevokeSharePermission`: a grant creates a share, a revoke deletes
-//! it. A ledger does not record addresses, so the source of the activity is named by who asked. What OCSF has no place for
-//! is in `unmapped`. An entry that this program does not know is a Base Event (class 0) with its text in `raw_data`.
+//! The API call is that of this service, `GrantSharePermission` or `RevokeSharePermission`: a grant creates a share, a revoke
+//! deletes it. A ledger has no network addresses, so the source endpoint is the principal. Values without an OCSF attribute are
+//! in `unmapped`. An entry that this program does not know is a Base Event (class 0) with its text in `raw_data`.
 
 use serde_json::{Value, json};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
@@ -164,7 +164,7 @@ fn unmapped(origin: &str, line: &CanonicalEntry, hash: &Hash) -> Value {
         ("denied_by", text("denied_by")),
         ("trace_id", text("trace_id")),
     ];
-    // The reason is the message of the event.
+    // The event has the reason as its message.
     let texts = justification::NAMES.iter().filter(|name| **name != "reason");
     let texts = texts.map(|&name| (name, text(name)));
     let members = members.into_iter().chain(texts);

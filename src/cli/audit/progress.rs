@@ -1,16 +1,16 @@
-//! How far a long command is, on a terminal.
+//! The progress bar of a long command.
 
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::cli::console::Console;
 
-/// Moves a bar; nothing is shown where nobody looks.
+/// A progress bar on a terminal; hidden if standard error is not a terminal.
 pub(super) struct ProgressMeter {
     bar: ProgressBar,
     done: u64,
 }
 
-/// A bar is moved once for so many entries: there can be a million in a second.
+/// The bar moves once for this number of entries, because a command can process a million of them in a second.
 const STEP: u64 = 4096;
 
 impl ProgressMeter {

@@ -1,4 +1,4 @@
-//! `audit show`: one entry, and the proof that it is in the ledger.
+//! `audit show`: one entry, with its inclusion proof.
 
 use clap::Args;
 
@@ -17,13 +17,13 @@ use crate::{
 /// Arguments of `audit show`.
 #[derive(Debug, Clone, Args)]
 pub struct ShowArgs {
-    /// The AWS account whose ledger it is: 12 digits
+    /// The AWS account of the ledger: 12 digits
     #[arg(long, value_name = "ACCOUNT_ID")]
     account: String,
-    /// The place of the entry in the ledger, from 0
+    /// The index of the entry in the ledger, from 0
     #[arg(value_name = "INDEX")]
     index: u64,
-    /// Prove that the entry is in the ledger; exit with 9 if the proof does not hold
+    /// Request and verify an inclusion proof; exit with 9 if it does not hold
     #[arg(long)]
     proof: bool,
     #[command(flatten)]
@@ -43,19 +43,19 @@ pub(super) async fn show(
     } else {
         None
     };
-    let said = proof
+    let notes = proof
         .as_ref()
         .map(|proof| proof::verify(&shown, &hash, proof, &args.verifier_keys.keys()));
-    let said = said.transpose()?.unwrap_or_default();
+    let notes = notes.transpose()?.unwrap_or_default();
     if options.output == Output::Json {
         let message = serde_json::json!({ "entry": shown, "inclusionProof": proof });
         console.print_json(&message)?;
     } else {
         console.print(entry(&shown, console.width()))?;
-        // Not wrapped: this is what is hashed.
+        // Not wrapped, because the hash covers exactly this text.
         console.print_line(format_args!("\n{}", one_line(&shown.canonical)))?;
     }
-    said.iter().for_each(|line| console.note(line));
+    notes.iter().for_each(|line| console.note(line));
     Ok(())
 }
 
@@ -89,7 +89,7 @@ async fn prove(client: &Client, args: &ShowArgs) -> Result<GetInclusionProofResp
     Ok(answer)
 }
 
-/// An answer that breaks the contract.
+/// The failure for an answer that breaks the contract of the API.
 pub(super) fn invalid_response(what: &str) -> Stop {
     Failure::new(Exit::General, what, "report it to the operators of the service").into()
 }

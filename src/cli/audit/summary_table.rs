@@ -77,7 +77,7 @@ pub(super) fn csv_of_rankings(answer: &SummarizeAuditEntriesResponse, console: &
     Ok(())
 }
 
-/// The columns in front of the count: what was asked to be told apart.
+/// The columns before the count: the bucket and the dimensions of the request.
 struct Columns {
     time: bool,
     dimensions: Vec<SummaryDimension>,
@@ -117,7 +117,7 @@ impl Columns {
     }
 }
 
-/// A table whose last column draws the counts, where there is room for it.
+/// A table with bars in its last column, if the terminal is wide enough.
 fn with_bars(mut head: Vec<String>, rows: Vec<(Vec<String>, u64)>, console: &Console<'_>) -> String {
     let cells = |(mut cells, count): (Vec<String>, u64)| {
         cells.push(count.to_string());

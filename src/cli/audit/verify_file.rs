@@ -1,4 +1,4 @@
-//! `audit verify --export`: offline, in as much memory as a line takes.
+//! `audit verify --export`: offline, with one line of the file in memory.
 
 use std::{
     fs::File,
@@ -24,7 +24,7 @@ use crate::{
 };
 
 const BUFFER: usize = 1 << 20;
-/// No line of an export comes near it.
+/// 64 MiB, far longer than any line of an export.
 const MAX_LINE_BYTES: u64 = 64 << 20;
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 
@@ -50,7 +50,7 @@ pub(in crate::cli) fn verify(options: &ClientOptions, args: VerifyArgs, console:
     verify::conclude(options.output, &args, &verified, &checkpoint, console)
 }
 
-/// The lines of a file, plain or gzip.
+/// Reads a file line by line, plain or gzip.
 struct LineReader<'a> {
     path: &'a Path,
     reader: Box<dyn BufRead>,
@@ -67,7 +67,7 @@ impl<'a> LineReader<'a> {
         })
     }
 
-    /// Goes to the next line; `None` after the last.
+    /// Reads the next line; `None` after the last.
     fn next(&mut self) -> Result<Option<&[u8]>, Failure> {
         self.line.clear();
         let mut limited = (&mut self.reader).take(MAX_LINE_BYTES);
@@ -92,7 +92,7 @@ fn reader(path: &Path) -> Result<Box<dyn BufRead>, Error> {
     Ok(Box::new(file))
 }
 
-/// A compressed file that cannot be unpacked is not as it was written; anything else is a fault of the machine.
+/// A file that cannot be decompressed has been changed. Any other error is a read error.
 fn damaged(path: &Path, error: &Error) -> Failure {
     match error.kind() {
         ErrorKind::InvalidData | ErrorKind::InvalidInput | ErrorKind::UnexpectedEof => {

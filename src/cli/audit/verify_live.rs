@@ -1,5 +1,5 @@
-//! `audit verify` of what a service has, without trusting it: every entry comes over, and is hashed here. Which ledgers there
-//! must be is known from the checkpoints that were kept, whatever the service says.
+//! `audit verify` of the ledgers in a service, without trusting it: it downloads and hashes every entry. A ledger with a kept
+//! checkpoint must exist, even if the service does not list it.
 
 use std::collections::BTreeSet;
 
@@ -38,7 +38,7 @@ pub(super) async fn verify(
     all(options, client, &args, console).await
 }
 
-/// Verifies every ledger, whatever is found in one; the worst of what is found is the failure of the command.
+/// Verifies every ledger, and continues after a failure. The most severe failure is that of the command.
 async fn all(
     options: &ClientOptions,
     client: &Client,
@@ -101,13 +101,13 @@ async fn ledger(
     let verified = verifier.finish().map_err(|wrong| failure(&wrong))?;
     drop(progress);
     if (verified.start_index, verified.end_index) != (0, verified.checkpoint.checkpoint.size) {
-        let what = format!("account {account_id}: the service sent a part of the ledger, and was asked for all of it");
+        let what = format!("account {account_id}: the service sent a part of the ledger, but all of it was requested");
         return Err(invalid_response(&what));
     }
     verify::conclude(options.output, args, &verified, &header.checkpoint, console)
 }
 
-/// A ledger of which a checkpoint was kept must be there.
+/// The failure if the service refuses the export. A ledger with a kept checkpoint must exist.
 fn refused(args: &VerifyArgs, account_id: &str, error: Error) -> Stop {
     if error.known_reason() != Some(ErrorReason::CheckpointNotFound) {
         return error.into();
@@ -118,7 +118,7 @@ fn refused(args: &VerifyArgs, account_id: &str, error: Error) -> Stop {
     }
 }
 
-/// What is wrong when the service has no checkpoint of this account; nothing, if none was kept either.
+/// The failure if the service has no checkpoint of this account; `None` if there is no kept checkpoint either.
 fn gone(args: &VerifyArgs, account_id: &str) -> Result<Option<Failure>, Failure> {
     let Ok(account) = account_id.parse::<AccountId>() else {
         return Ok(None);

@@ -1,4 +1,4 @@
-//! `audit watch`: prints entries as they are added, over disconnects.
+//! `audit watch`: prints entries as they are added, and reconnects after disconnects.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -21,30 +21,30 @@ use crate::{
 };
 
 const MAX_BACKOFF: Duration = Duration::from_secs(10);
-/// The service that was never reached is not waited for.
+/// The maximum of tries before the first watch has started. After that, the number of tries has no limit.
 const MAX_INITIAL_TRIES: u32 = 3;
 
 /// Arguments of `audit watch`.
 #[derive(Debug, Clone, Args)]
 pub struct WatchArgs {
-    /// Only the ledgers of these AWS accounts: 12 digits. May be given more than once [default: all, also new ones]
+    /// Only the ledger of this AWS account: 12 digits. May be given more than once [default: all, including new ones]
     #[arg(long, value_name = "ACCOUNT_ID")]
     account: Vec<String>,
-    /// Begin with the first entry, in place of what is added from now on
+    /// Begin with the first entry [default: only entries that are added from now on]
     #[arg(long)]
     from_beginning: bool,
-    /// Begin in this account's ledger with this entry. May be given more than once
+    /// Begin in this account's ledger at this index. May be given more than once
     #[arg(long, value_name = "ACCOUNT_ID:INDEX", value_parser = StartPosition::parse)]
     position: Vec<StartPosition>,
-    /// Begin anew after so long without an entry or a sign of life, of which the service gives one every 15 seconds
+    /// Reconnect after this time without an entry or a heartbeat, with a unit. The service sends a heartbeat every 15 seconds
     #[arg(long, value_name = "SPAN", default_value = "60s", value_parser = humantime::parse_duration)]
     silence: Duration,
-    /// Stop after so many entries: 1 or more [default: go on]
+    /// Stop after this number of entries: 1 or more [default: no limit]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     limit: Option<u64>,
 }
 
-/// The place in a ledger to begin at.
+/// The index in a ledger at which to begin.
 #[derive(Debug, Clone)]
 pub struct StartPosition {
     account: String,
@@ -84,13 +84,13 @@ pub(super) async fn watch(
     session.printer.begin(console)?;
     console.flush()?;
     tokio::select! {
-        // A watch ends when a person has seen enough.
+        // Ctrl-C is the normal end of a watch, not a failure.
         _ = tokio::signal::ctrl_c() => Ok(()),
         ended = session.run(console) => ended,
     }
 }
 
-/// Where to begin, account by account.
+/// The start index of each account.
 fn positions(given: Vec<StartPosition>) -> Result<BTreeMap<String, u64>, Failure> {
     let mut positions = BTreeMap::new();
     for StartPosition { account, next_index } in given {
@@ -108,15 +108,15 @@ struct WatchSession<'a> {
     printer: Printer<AuditEntry>,
     limit: u64,
     silence: Duration,
-    /// In a row.
+    /// The number of failures since the last message.
     failures: u32,
 }
 
-/// Why a stream came to its end.
+/// Why a stream ended.
 enum StreamEnd {
-    /// As many entries were printed as were wanted.
-    Enough,
-    /// It broke, or the service closed it.
+    /// The limit is reached.
+    LimitReached,
+    /// It broke, or the service ended it.
     Lost(Option<Error>),
 }
 
@@ -128,7 +128,7 @@ impl WatchSession<'_> {
                 Err(error) => StreamEnd::Lost(Some(error)),
             };
             match end {
-                StreamEnd::Enough => return Ok(()),
+                StreamEnd::LimitReached => return Ok(()),
                 StreamEnd::Lost(error) => self.pause(error, console).await?,
             }
         }
@@ -155,7 +155,7 @@ impl WatchSession<'_> {
                 Err(_) => return Ok(StreamEnd::Lost(Some(Error::from(&silence_status(self.silence))))),
             };
             match message.event {
-                // To begin is not to go on: who ends each watch that begins is left alone for longer and longer.
+                // This does not reset `failures`. Otherwise a service that ends each watch at once would be called without backoff.
                 Some(Event::Started(started)) => self.state.started(started),
                 Some(Event::Entries(new)) => {
                     self.failures = 0;
@@ -165,7 +165,7 @@ impl WatchSession<'_> {
                 None => {}
             }
             if self.printer.printed() >= self.limit {
-                return Ok(StreamEnd::Enough);
+                return Ok(StreamEnd::LimitReached);
             }
         }
     }
@@ -177,7 +177,7 @@ impl WatchSession<'_> {
         self.printer.page(&fresh, console)
     }
 
-    /// Waits before the next try; an error that will stay is the end.
+    /// Waits before the next try. A permanent error ends the watch.
     async fn pause(&mut self, error: Option<Error>, console: &mut Console<'_>) -> Result<(), Stop> {
         self.failures += 1;
         let mut pause = backoff(self.failures).min(MAX_BACKOFF);
@@ -189,7 +189,7 @@ impl WatchSession<'_> {
             pause = pause.max(error.retry_delay.unwrap_or_default());
             if self.failures == 1 {
                 let failure = Failure::from(&error);
-                console.note(format_args!("note: disconnected, and trying again: {}", failure.what()));
+                console.note(format_args!("note: disconnected; reconnecting: {}", failure.what()));
             }
         } else if tries_are_over {
             return Err(super::show::invalid_response(
@@ -203,10 +203,10 @@ impl WatchSession<'_> {
 
 fn silence_status(silence: Duration) -> Status {
     let silence = humantime::format_duration(silence);
-    Status::unavailable(format!("no entry and no sign of life came within {silence}"))
+    Status::unavailable(format!("no entry and no heartbeat arrived within {silence}"))
 }
 
-/// True for what another try will not mend.
+/// True if a retry cannot succeed.
 fn is_permanent(code: Code) -> bool {
     match code {
         Code::InvalidArgument

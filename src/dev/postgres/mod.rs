@@ -1,11 +1,11 @@
-//! A private Postgres: one cluster in a folder of its own, reached over a unix socket, gone with its parent.
+//! A private Postgres: one cluster in its own folder, on a unix socket. It stops with its parent process.
 //!
-//! Read [`Cluster`] first, then the parts in the order in which a start goes through them: `user` (the server refuses
-//! root), `folder` (one process at a time), `binaries` (found, else fetched), `server` (the process itself).
+//! Read [`Cluster`] first, then the modules in the order of a start: `user` (the server refuses root), `folder` (one process at
+//! a time), `binaries` (installed or downloaded), `server` (the process).
 //!
-//! The server never outlives the process that started it, not even by a SIGKILL: on Linux it asks for a signal at its
-//! parent's death. That signal follows the *thread* that spawned it, so each cluster has a supervisor thread that spawns
-//! the server and then lives exactly as long as the cluster.
+//! The server never outlives the process that started it, even if that gets a SIGKILL. On Linux the kernel sends the server a
+//! signal when its parent dies (`PR_SET_PDEATHSIG`). The parent is the *thread* that spawned it, so each cluster has a supervisor
+//! thread that spawns the server and lives as long as the cluster.
 
 mod binaries;
 mod error;
@@ -26,21 +26,21 @@ use server::PostgresServer;
 use tokio::sync::{oneshot, watch};
 use user::User;
 
-/// The superuser of the cluster, who needs no password: only the socket's folder guards it.
+/// The superuser of the cluster. It has no password: the permissions of the socket folder protect the cluster.
 pub const USER: &str = "sharewarden";
 
-/// The database that a new cluster already holds, empty.
+/// The empty database of a new cluster.
 pub const DATABASE: &str = "sharewarden";
 
-/// It only names the socket's file: nothing listens on a TCP port.
+/// Part of the name of the socket file. The server listens on no TCP port.
 const PORT: u16 = 5432;
 
-/// Where a cluster lives and how careful it is.
+/// The folder and the durability of a cluster.
 #[derive(Clone, Debug)]
 pub struct ClusterSettings {
-    /// The cluster's folder. An empty or missing one gets a new cluster.
+    /// The cluster's folder. If it is empty or missing, a new cluster is created.
     pub data_dir: PathBuf,
-    /// False switches fsync off, for tests: commits survive the death of any process, but not a power cut.
+    /// False turns fsync off, for tests: commits then survive a crash of any process, but not a power failure.
     pub durable: bool,
 }
 
@@ -54,7 +54,7 @@ impl ClusterSettings {
         }
     }
 
-    /// The same without fsync, for tests.
+    /// Turns fsync off, for tests.
     #[must_use]
     pub fn without_fsync(mut self) -> Self {
         self.durable = false;
@@ -68,17 +68,17 @@ pub struct Cluster {
     socket_dir: PathBuf,
     pid: u32,
     gone: watch::Receiver<()>,
-    /// Dropped first, which tells the supervisor to stop.
+    /// Dropping it tells the supervisor to stop, so it is dropped before the join.
     stop: Option<mpsc::Sender<()>>,
     supervisor: Option<JoinHandle<()>>,
 }
 
 impl Cluster {
-    /// Starts the server on the folder, making the cluster first if there is none, and waits until it takes
-    /// connections. Dropping the future half-way stops what was started.
+    /// Starts the server on the folder and waits until it accepts connections. Creates the cluster if there is none. Dropping the
+    /// future stops what was started.
     ///
     /// # Errors
-    /// See [`Error`]: each says what to do about it.
+    /// See [`Error`].
     pub async fn start(settings: ClusterSettings) -> Result<Self, Error> {
         let (started, ready) = oneshot::channel();
         let (stop, stopped) = mpsc::channel();
@@ -97,14 +97,14 @@ impl Cluster {
         })
     }
 
-    /// The URL of one of its databases, as sqlx and libpq read it.
+    /// The URL of a database of the cluster, for sqlx and libpq.
     #[must_use]
     pub fn url(&self, database: &str) -> String {
         let host = percent_encoded(&self.socket_dir.to_string_lossy());
         format!("postgres://{USER}@localhost:{PORT}/{database}?host={host}&sslmode=disable")
     }
 
-    /// The folder that holds the socket: what `psql --host` takes.
+    /// The folder of the socket, for `psql --host`.
     #[must_use]
     pub fn socket_dir(&self) -> &Path {
         &self.socket_dir
@@ -116,13 +116,13 @@ impl Cluster {
         self.pid
     }
 
-    /// Waits until the server is gone, whoever stopped it.
+    /// Waits until the server is gone, whatever stopped it.
     pub async fn gone(&self) {
-        // The supervisor never sends: it drops its end when it leaves, and that is the news.
+        // The supervisor never sends. It drops the sender when it ends, and that wakes this receiver.
         let _ = self.gone.clone().changed().await;
     }
 
-    /// Stops the server: open transactions are rolled back, and the folder is left clean. Blocks until it is gone.
+    /// Stops the server with a fast shutdown, which rolls back open transactions. Blocks until it is gone.
     pub fn stop(self) {
         drop(self);
     }
@@ -132,19 +132,19 @@ impl Drop for Cluster {
     fn drop(&mut self) {
         self.stop.take();
         if let Some(supervisor) = self.supervisor.take() {
-            // A supervisor that panicked has nothing more to stop: `PostgresServer` kills its process when it is dropped.
+            // If the supervisor panicked, dropping `PostgresServer` has already stopped the process.
             let _ = supervisor.join();
         }
     }
 }
 
-/// What the supervisor tells about the server it started.
+/// What the supervisor reports about a started server.
 struct Running {
     socket_dir: PathBuf,
     pid: u32,
 }
 
-/// The life of the supervisor thread: start, say so, and stop when told or when nobody is left to tell.
+/// The supervisor thread: starts the server, reports that, and stops it on request or when the cluster is dropped.
 fn supervise(
     settings: &ClusterSettings,
     started: oneshot::Sender<Result<Running, Error>>,
@@ -161,10 +161,10 @@ fn supervise(
                 server.wait(stop);
             }
             server.stop();
-            drop(folder); // the lock goes last, or the next start would meet this server
+            drop(folder); // unlock last, or the next start would find this server running
         }
         Err(error) => {
-            // Whoever asked may have gone: then nobody wants the reason either.
+            // The send fails only if the caller dropped the start; then the error has no reader.
             let _ = started.send(Err(error));
         }
     }
@@ -179,7 +179,7 @@ fn start(settings: &ClusterSettings, stop: &mpsc::Receiver<()>) -> Result<(Clust
     Ok((folder, server))
 }
 
-/// A path as the value of a URL's query.
+/// Percent-encodes a path for the query of a URL.
 fn percent_encoded(path: &str) -> String {
     let encode = |byte: u8| match byte {
         b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => char::from(byte).to_string(),
@@ -193,7 +193,7 @@ mod tests {
     use super::percent_encoded;
 
     #[test]
-    fn a_path_survives_as_a_url_value() {
+    fn a_path_is_percent_encoded_for_a_url() {
         assert_eq!(percent_encoded("/tmp/a b&c~é"), "%2Ftmp%2Fa%20b%26c~%C3%A9");
     }
 }

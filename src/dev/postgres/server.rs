@@ -1,4 +1,4 @@
-//! The server process: started, waited for until it takes connections, and stopped.
+//! Starts the server process, waits until it accepts connections, and stops it.
 
 use std::{
     fs::{self, File},
@@ -14,26 +14,26 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use super::{Error, PORT, binaries::Binaries, folder::ClusterFolder, user::User};
 
-/// Between two looks at a server that starts or stops.
+/// The interval between two polls of a server that starts or stops.
 const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
-/// A server that replays its log after a crash may take long: a minute.
+/// 60 s, because a server that replays its WAL after a crash may need long.
 const MAX_START_POLLS: u32 = 6_000;
 
-/// What a fast shutdown gets, then an immediate one, before the process is killed: ten seconds each.
+/// 10 s for a fast shutdown, then 10 s for an immediate one; then the process is killed.
 const MAX_STOP_POLLS: u32 = 1_000;
 
-/// Between two looks at a server that runs.
+/// The interval between two checks that a running server has not stopped.
 const EXIT_POLL_INTERVAL: Duration = Duration::from_millis(200);
 
-/// The server's first process, which takes all others with it.
+/// The postmaster. Its child processes stop with it.
 #[derive(Debug)]
 pub(super) struct PostgresServer {
     process: Child,
 }
 
 impl PostgresServer {
-    /// Starts the server and waits until it takes connections, or until nobody wants it any more.
+    /// Starts the server and waits until it accepts connections, or until `stop`.
     pub(super) fn start(
         folder: &ClusterFolder,
         binaries: &Binaries,
@@ -48,7 +48,7 @@ impl PostgresServer {
             .stdin(Stdio::null())
             .stdout(log.try_clone().map_err(Error::io(&folder.log()))?)
             .stderr(log)
-            .process_group(0) // a Ctrl-C is for us: we stop the server after those who use it
+            .process_group(0) // Ctrl-C must not stop the server before its clients
             .spawn()
             .map_err(Error::run(Path::new(command.get_program())))?;
         let mut server = Self { process };
@@ -60,7 +60,7 @@ impl PostgresServer {
         self.process.id()
     }
 
-    /// Returns when told to stop, or when the server ended by itself.
+    /// Returns on `stop`, or when the server has stopped by itself.
     pub(super) fn wait(&mut self, stop: &Receiver<()>) {
         while stop.recv_timeout(EXIT_POLL_INTERVAL) == Err(RecvTimeoutError::Timeout) && !self.has_ended() {}
     }
@@ -76,7 +76,7 @@ impl PostgresServer {
                 thread::park_timeout(POLL_INTERVAL);
             }
         }
-        // It has not even obeyed that: nothing is left to lose by an error here.
+        // An error here means that the process is already gone.
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
@@ -90,10 +90,10 @@ impl PostgresServer {
                 return Ok(());
             }
             if stop.recv_timeout(POLL_INTERVAL) != Err(RecvTimeoutError::Timeout) {
-                return Err(failed(folder, "it was not waited for".to_owned()));
+                return Err(failed(folder, "the start was cancelled".to_owned()));
             }
         }
-        Err(failed(folder, "it took too long".to_owned()))
+        Err(failed(folder, "it did not accept connections within 60 s".to_owned()))
     }
 
     fn has_ended(&mut self) -> bool {
@@ -103,8 +103,8 @@ impl PostgresServer {
     fn signal(&self, signal: Signal) {
         let pid = i32::try_from(self.process.id()).ok().and_then(Pid::from_raw);
         if let Some(pid) = pid {
-            // It fails only if the process has ended, which is what we want. We have not yet collected it, so the
-            // number is still its own.
+            // This fails only if the process has ended, which is the goal. The process is not reaped yet, so no other process
+            // has its id.
             let _ = kill_process(pid, signal);
         }
     }
@@ -125,8 +125,8 @@ fn configure(command: &mut Command, folder: &ClusterFolder, durable: bool) {
     set("listen_addresses", "");
     set("port", &PORT.to_string());
     let socket_dir = folder.socket_dir().to_string_lossy().replace('"', "\"\"");
-    set("unix_socket_directories", &format!("\"{socket_dir}\"")); // a list, so a comma in the path needs the quotes
-    set("max_connections", "300"); // many tests share one cluster, each with its pools
+    set("unix_socket_directories", &format!("\"{socket_dir}\"")); // the value is a list, so a path with a comma needs quotes
+    set("max_connections", "300"); // many tests share one cluster, each with its own pools
     set("timezone", "UTC");
     set("log_timezone", "UTC");
     if !durable {
@@ -136,7 +136,7 @@ fn configure(command: &mut Command, folder: &ClusterFolder, durable: bool) {
     command.arg("-D").arg(folder.data());
 }
 
-/// The eighth line of `postmaster.pid` is the state, the first one whose it is.
+/// The first line of `postmaster.pid` is the process id, the eighth is the state.
 fn is_ready(folder: &ClusterFolder, pid: u32) -> bool {
     let text = fs::read_to_string(folder.data().join("postmaster.pid")).unwrap_or_default();
     let line = |number: usize| text.lines().nth(number).map(str::trim);

@@ -1,5 +1,5 @@
-//! The client commands of `sharewarden`: grant, revoke, get, list, change, changes, images, audit, checkpoint and health. They use
-//! only gRPC, and verify the answers of the audit history with `ledger`.
+//! The client commands of `sharewarden`: grant, revoke, get, list, change, changes, images, audit, checkpoint and health. They
+//! use only gRPC, and verify the answers of the audit history with `ledger`.
 //!
 //! Read `options` and `args` for the command line, then one command (`grant_revoke` has the most). `connection` opens a client of
 //! the package `sharewarden-client`, which makes the calls. `console`, `table`, `render` and `format` print answers; `pages` and

@@ -30,7 +30,7 @@ pub(super) trait ListItem: Serialize + Default {
     }
 }
 
-/// Prints items as they come.
+/// Prints items, page by page.
 pub(super) struct Printer<T> {
     form: Form,
     printed: u64,
@@ -57,7 +57,7 @@ impl<T: ListItem> Printer<T> {
         Self::new(form)
     }
 
-    /// For what comes without end: JSON is one line for each item.
+    /// A printer for a stream without an end. JSON has one line for each item.
     pub(super) fn of_stream(output: Output) -> Self {
         match output {
             Output::Json => Self::new(Form::Lines),
@@ -78,7 +78,7 @@ impl<T: ListItem> Printer<T> {
         self.printed
     }
 
-    /// Prints what comes before the first item.
+    /// Prints the start of the output, before the first item.
     pub(super) fn begin(&mut self, console: &mut Console<'_>) -> Result<(), Stop> {
         match self.form {
             Form::Document => console.print(format_args!("{{\n  \"{}\": [", T::NAME)),
@@ -115,7 +115,7 @@ impl<T: ListItem> Printer<T> {
         Ok(())
     }
 
-    /// Prints what comes after the last item; a document gets one more member, if there is one.
+    /// Prints the end of the output, after the last item. Adds `member` to a JSON document.
     pub(super) fn end(self, member: Option<(&str, Value)>, console: &mut Console<'_>) -> Result<(), Stop> {
         if !matches!(self.form, Form::Document) {
             return Ok(());

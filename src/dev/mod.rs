@@ -142,11 +142,11 @@ async fn run(
 ) -> Result<(), DevError> {
     tokio::pin!(shutdown);
     let folder = DataFolder::make(&options)?;
-    let Some(started) = start_unless(&mut shutdown, Services::start(&options, folder.path())).await? else {
+    let Some(started) = start_unless(&mut shutdown, RunningServices::start(&options, folder.path())).await? else {
         folder.remove_if_ephemeral();
         return Ok(());
     };
-    let Services {
+    let RunningServices {
         cluster,
         simulator,
         server,
@@ -189,14 +189,14 @@ async fn start_unless<T>(
 }
 
 /// The running parts.
-struct Services {
+struct RunningServices {
     server: Server,
     telemetry: Telemetry,
     simulator: Simulator,
     cluster: Cluster,
 }
 
-impl Services {
+impl RunningServices {
     async fn start(options: &DevOptions, folder: &Path) -> Result<Self, DevError> {
         let listener = listen(options.listen, "--listen").await?;
         let simulator_listener = listen(options.simulator_listen, "--simulator-listen").await?;

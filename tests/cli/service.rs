@@ -1,4 +1,4 @@
-//! A service that records what it is asked and answers what it is told to.
+//! A scripted service. It records its requests and returns the given answers.
 
 use std::{
     collections::VecDeque,
@@ -17,7 +17,7 @@ use tonic::{Request, Response, Status, metadata::MetadataMap};
 
 use crate::service_audit::Streamed;
 
-/// A request as it came.
+/// A received request.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Asked {
     Grant(GrantSharePermissionRequest),
@@ -39,7 +39,7 @@ pub(crate) enum Asked {
     Inclusion(GetInclusionProofRequest),
 }
 
-/// An answer to give.
+/// A scripted answer.
 pub(crate) enum Answer {
     Grant(GrantSharePermissionResponse),
     Revoke(RevokeSharePermissionResponse),
@@ -68,7 +68,7 @@ pub(crate) struct Script {
     asked: Vec<(Asked, MetadataMap)>,
 }
 
-/// A running service; it stops when this is dropped.
+/// A running service. Dropping it stops the service.
 pub(crate) struct Service {
     pub(crate) address: SocketAddr,
     script: Arc<Mutex<Script>>,
@@ -130,7 +130,7 @@ impl Scripted {
     }
 }
 
-/// The scripted answer to one call; one to another call would be a mistake of the test.
+/// Returns the next scripted answer. An answer to another call is a bug of the test.
 macro_rules! answer {
     ($self:ident, $request:ident, $variant:ident) => {{
         let (metadata, _, message) = $request.into_parts();

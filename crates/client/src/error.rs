@@ -27,7 +27,7 @@ pub struct Error {
     pub retry_delay: Option<Duration>,
     /// The request id of the grant or revoke.
     pub request_id: Option<String>,
-    /// The id of the change.
+    /// The change that the request made, if the service accepted it.
     pub change_id: Option<String>,
 }
 

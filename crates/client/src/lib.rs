@@ -1,8 +1,8 @@
 //! A client of sharewarden: the generated types, and calls that are retried safely.
 //!
-//! [`Client::grant`] and [`Client::revoke`] give the request an id and retry with the same id until the outcome is known. They wait
-//! for a pending change, and return one [`Outcome`]. [`Client::call`] makes any other call. An [`Error`] has the reason and the
-//! metadata that the service sent. The generated types are in [`proto`].
+//! [`Client::grant`] and [`Client::revoke`] give the request an id and retry with the same id until the outcome is known. They
+//! wait for a pending change, and return one [`Outcome`]. [`Client::call`] makes any other call. An [`Error`] has the reason and
+//! the metadata that the service sent. The generated types are in [`proto`].
 //!
 //! ```no_run
 //! # async fn share() -> Result<(), Box<dyn std::error::Error>> {

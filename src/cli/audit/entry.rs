@@ -82,8 +82,8 @@ pub(super) fn entry(entry: &AuditEntry, width: Option<u16>) -> String {
     text
 }
 
-/// The kind, if this program knows it, its schema and all values of the body. Read from the text, because the service may be older
-/// than this program.
+/// The kind, if this program knows it, its schema and all values of the body. Read from the text, because the service may be
+/// older than this program.
 fn known_kind(entry: &AuditEntry) -> Option<EntryKind> {
     let kind = EntryKind::parse(&entry.kind).filter(|kind| kind.schema() == entry.schema)?;
     match decode(&entry.canonical) {
@@ -95,7 +95,7 @@ fn known_kind(entry: &AuditEntry) -> Option<EntryKind> {
 fn meaning(entry: &AuditEntry) -> &'static str {
     match known_kind(entry) {
         Some(kind) => kind.description(),
-        None => "This version does not know this kind or schema. The text is below; a newer version shows its meaning.",
+        None => "This version does not know this kind or schema. The text is below.",
     }
 }
 

@@ -1,4 +1,5 @@
-//! Compares the fields of an entry with its canonical text. The leaf hash covers only the text, so the service could change a field.
+//! Compares the fields of an entry with its canonical text. The leaf hash covers only the text, so the service could change a
+//! field.
 
 use super::{
     canonical::{CanonicalAttempt, CanonicalBody, CanonicalEntry},

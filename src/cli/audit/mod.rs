@@ -1,8 +1,8 @@
 //! The commands of the audit history: query, watch, summarise, export and verify.
 //!
-//! Read [`filter`] and [`time_arg`] for the common arguments, [`list`] for the queries, then `show`, `watch` and `summary`. `export`
-//! writes files in the formats of `formats`. `verify` checks files and ledgers without trusting the server. `checkpoint` prints a
-//! signed checkpoint. `key` makes signing keys and needs no service.
+//! Read [`filter`] and [`time_arg`] for the common arguments, [`list`] for the queries, then `show`, `watch` and `summary`.
+//! `export` writes files in the formats of `formats`. `verify` checks files and ledgers without trusting the server. `checkpoint`
+//! prints a signed checkpoint. `key` makes signing keys and needs no service.
 
 mod at;
 mod canonical;
@@ -73,8 +73,8 @@ pub enum AuditCommand {
     At(AtArgs),
     /// Print entries as they are added
     ///
-    /// Reconnects after a disconnect and continues with the next entry, without a gap and without a duplicate. Ctrl-C ends it. JSON
-    /// has one document on each line.
+    /// Reconnects after a disconnect and continues with the next entry, without a gap and without a duplicate. Ctrl-C ends it.
+    /// JSON has one document on each line.
     #[command(after_long_help = with_example("sharewarden audit watch --account 111122223333 --from-beginning -o json"))]
     Watch(WatchArgs),
     /// Count entries over time, and rank principals, images and recipients by requests

@@ -12,8 +12,8 @@ use crate::{
 /// The trusted verifier keys.
 #[derive(Debug, Clone, Args)]
 pub struct VerifierKeyArgs {
-    /// A verifier key of checkpoints (`sharewarden key show` prints it), or a file with one key on each line. May be given more than
-    /// once
+    /// A verifier key of checkpoints (`sharewarden key show` prints it), or a file with one key on each line. May be given more
+    /// than once
     #[arg(long, value_name = "VKEY", value_parser = keys)]
     key: Vec<VerifierKeys>,
 }

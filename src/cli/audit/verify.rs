@@ -44,8 +44,8 @@ pub struct VerifyArgs {
     /// Verify all current ledgers of the service, and all ledgers with a checkpoint in --against
     #[arg(long)]
     pub(super) all: bool,
-    /// A verifier key of checkpoints (`sharewarden key show` prints it), or a file with one key on each line. May be given more than
-    /// once. Get it from the operators, not from the service
+    /// A verifier key of checkpoints (`sharewarden key show` prints it), or a file with one key on each line. May be given more
+    /// than once. Get it from the operators, not from the service
     #[arg(long, value_name = "VKEY", required = true, value_parser = keys)]
     key: Vec<VerifierKeys>,
     /// A checkpoint that you kept: the ledger must begin with the entries that it covers. With --all: a folder with files named

@@ -155,7 +155,7 @@ impl WatchSession<'_> {
                 Err(_) => return Ok(StreamEnd::Lost(Some(Error::from(&silence_status(self.silence))))),
             };
             match message.event {
-                // This does not reset `failures`. Otherwise a service that ends each watch at once would be called without backoff.
+                // A start does not reset `failures`: a service that ends each watch at once must be retried with backoff.
                 Some(Event::Started(started)) => self.state.started(started),
                 Some(Event::Entries(new)) => {
                     self.failures = 0;

@@ -1,5 +1,5 @@
-//! Generates the gRPC servers from `proto/`, for the messages of `sharewarden-client`. And tells the program which rustc made it, for the
-//! metric that says which build runs.
+//! Generates the gRPC servers from `proto/`; the messages come from `sharewarden-client`. Also passes the version of rustc to the
+//! program, for the build information metric.
 use std::{error::Error, fs, path::PathBuf};
 
 #[expect(
@@ -30,13 +30,13 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Such as `1.95.0`. None, where cargo's rustc does not say.
+/// The version of cargo's rustc, such as `1.95.0`; `None` if it cannot be read.
 #[expect(clippy::disallowed_methods, reason = "cargo names its rustc by the environment")]
 fn rustc_version() -> Option<String> {
-    let said = std::process::Command::new(std::env::var("RUSTC").ok()?)
+    let output = std::process::Command::new(std::env::var("RUSTC").ok()?)
         .arg("--version")
         .output()
         .ok()?;
-    let text = String::from_utf8(said.stdout).ok()?;
+    let text = String::from_utf8(output.stdout).ok()?;
     text.split_whitespace().nth(1).map(String::from)
 }

@@ -1,8 +1,5 @@
-//! The `sharewarden` program: parses the command line and hands over to the rooms.
-#![allow(
-    clippy::print_stderr,
-    reason = "a program tells a person what went wrong on standard error"
-)]
+//! The `sharewarden` program: parses the command line and runs the command.
+#![allow(clippy::print_stderr, reason = "a program reports its errors on standard error")]
 
 use std::{
     io::{self, IsTerminal},
@@ -25,7 +22,7 @@ use sharewarden::{
     workspaces::BaseCredentials,
 };
 
-/// Many small texts are made and dropped on several threads at once, which glibc's allocator is slow at.
+/// glibc's allocator is slow when several threads allocate and free many small strings at once.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
@@ -36,32 +33,32 @@ struct Arguments {
     #[command(flatten)]
     client: ClientOptions,
     #[command(subcommand)]
-    command: Command,
+    command: ProgramCommand,
 }
 
 #[derive(Debug, Subcommand)]
-enum Command {
-    /// Run the service against a real Postgres and real AWS.
+enum ProgramCommand {
+    /// Run the service, with the Postgres and the AWS accounts of the configuration
     Serve(ConfigOptions),
     #[cfg(feature = "dev")]
     #[command(flatten)]
     Dev(DevCommand),
-    /// Bring the database's schema up to this version.
+    /// Migrate the database schema to the version of this program
     Migrate(ConfigOptions),
-    /// Look at the configuration.
+    /// Check and print the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
-    /// Print a completion script for a shell.
+    /// Print a completion script for a shell
     Completions {
-        /// The shell.
+        /// The shell to complete for
         shell: clap_complete::Shell,
     },
-    /// Make and show the keys that sign checkpoints. Needs no service.
+    /// Make and show the keys that sign checkpoints. Needs no service
     #[command(subcommand)]
     Key(KeyCommand),
     #[command(flatten)]
     Client(ClientCommand),
-    /// Ask the audit history: query, follow, summarise, export, prove; and archive it
+    /// Query, watch, summarise, export, verify and archive the audit history
     #[command(subcommand)]
     Audit(AuditCommands),
 }
@@ -70,12 +67,12 @@ enum Command {
 enum AuditCommands {
     #[command(flatten)]
     Ask(AuditCommand),
-    /// Move old months of the history into verified files, and out of the database
+    /// Move old months of the history from the database into verified files
     ///
-    /// Writes a compressed export and the checkpoint that covers it for each account and month, reads the exports back and
-    /// verifies them, and only then detaches the month's table. Proofs and checkpoints still hold afterwards, and queries tell
-    /// where the entries are. Connects to the database itself, with the rights of the owner: give a configuration with the
-    /// owner's database.url.
+    /// For each account and month it writes a compressed export and the checkpoint that covers it. It reads the exports back and
+    /// verifies them. Only then it detaches the month's table. Proofs and checkpoints stay valid, and queries report where the
+    /// entries are. The command connects to the database directly and needs the rights of its owner: give a configuration with
+    /// the owner's database.url.
     Archive(ArchiveOptions),
 }
 
@@ -83,32 +80,32 @@ enum AuditCommands {
 struct ArchiveOptions {
     #[command(flatten)]
     config: ConfigOptions,
-    /// Archive the months before this one, such as 2026-07 (UTC); the current month at the latest
+    /// Archive the months before this one (UTC), such as 2026-07; at most the current month
     #[arg(long, value_name = "MONTH")]
     before: archive::Month,
-    /// The folder to write to; each month gets a folder in it
+    /// Write the files to this folder, in one folder for each month
     #[arg(long, value_name = "FOLDER")]
     to: PathBuf,
-    /// What queries are to name in place of the folder, if the files move on to another place, such as s3://bucket/audit
+    /// The location of the files that queries report, such as s3://bucket/audit [default: the folder of --to]
     #[arg(long, value_name = "URL")]
     location: Option<String>,
-    /// Drop the tables of the archived months, in place of keeping them detached
+    /// Drop the tables of the archived months [default: detach and keep them]
     #[arg(long)]
     drop: bool,
 }
 
 #[derive(Debug, Subcommand)]
 enum ConfigCommand {
-    /// Check the configuration and print what is in force, with secrets hidden.
+    /// Check the configuration and print the effective values, with secrets hidden
     Check(ConfigOptions),
 }
 
 #[derive(Debug, clap::Args)]
 struct ConfigOptions {
-    /// The configuration, a TOML file. The environment overrides it: SHAREWARDEN__DATABASE__URL is database.url.
+    /// The configuration, a TOML file. Environment variables override it: SHAREWARDEN__DATABASE__URL sets database.url
     #[arg(long, value_name = "FILE", env = "SHAREWARDEN_CONFIG")]
     config: Option<PathBuf>,
-    /// Override one key of the configuration, such as server.listen=127.0.0.1:0. May be given more than once.
+    /// Override one key of the configuration, such as server.listen=127.0.0.1:0. May be given more than once
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
 }
@@ -117,36 +114,38 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
-        Err(error) => return failed(&error),
+        Err(error) => return print_error(&error),
     };
     runtime.block_on(run(arguments))
 }
 
 async fn run(Arguments { client, command }: Arguments) -> ExitCode {
     let result = match command {
-        Command::Serve(options) => serve(options).await,
+        ProgramCommand::Serve(options) => serve(options).await,
         #[cfg(feature = "dev")]
-        Command::Dev(command) => develop(command).await,
-        Command::Migrate(options) => migrate(options).await,
-        Command::Config(ConfigCommand::Check(options)) => check(options),
-        Command::Completions { shell } => {
+        ProgramCommand::Dev(command) => develop(command).await,
+        ProgramCommand::Migrate(options) => migrate(options).await,
+        ProgramCommand::Config(ConfigCommand::Check(options)) => check(options),
+        ProgramCommand::Completions { shell } => {
             cli::completions(shell, &mut Arguments::command(), &mut io::stdout()).map_err(Into::into)
         }
-        Command::Key(command) => return run_key(&client, command),
-        Command::Client(command) => return run_client(client, command).await,
-        Command::Audit(AuditCommands::Ask(command)) => return run_client(client, ClientCommand::Audit(command)).await,
-        Command::Audit(AuditCommands::Archive(options)) => archive_months(options).await,
+        ProgramCommand::Key(command) => return run_key(&client, command),
+        ProgramCommand::Client(command) => return run_client(client, command).await,
+        ProgramCommand::Audit(AuditCommands::Ask(command)) => {
+            return run_client(client, ClientCommand::Audit(command)).await;
+        }
+        ProgramCommand::Audit(AuditCommands::Archive(options)) => archive_months(options).await,
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => failed(&*error),
+        Err(error) => print_error(&*error),
     }
 }
 
-type Failed = Box<dyn std::error::Error>;
+type BoxError = Box<dyn std::error::Error>;
 
-/// Says what went wrong and why, on one line where that is possible.
-fn failed(error: &(dyn std::error::Error + 'static)) -> ExitCode {
+/// Prints an error with its causes.
+fn print_error(error: &(dyn std::error::Error + 'static)) -> ExitCode {
     eprintln!("error: {}", with_causes(error));
     ExitCode::FAILURE
 }
@@ -154,13 +153,13 @@ fn failed(error: &(dyn std::error::Error + 'static)) -> ExitCode {
 async fn run_client(options: ClientOptions, command: ClientCommand) -> ExitCode {
     let (mut out, mut notes) = (io::stdout(), io::stderr());
     let mut console = console(&mut out, &mut notes);
-    done(cli::run(&options, command, &mut console).await)
+    exit_code(cli::run(&options, command, &mut console).await)
 }
 
 fn run_key(options: &ClientOptions, command: KeyCommand) -> ExitCode {
     let (mut out, mut notes) = (io::stdout(), io::stderr());
     let mut console = console(&mut out, &mut notes);
-    done(cli::key(options, command, &mut console))
+    exit_code(cli::key(options, command, &mut console))
 }
 
 fn console<'a>(out: &'a mut io::Stdout, notes: &'a mut io::Stderr) -> cli::Console<'a> {
@@ -171,7 +170,7 @@ fn console<'a>(out: &'a mut io::Stdout, notes: &'a mut io::Stderr) -> cli::Conso
         .with_progress(progress)
 }
 
-fn done(result: Result<(), cli::Failure>) -> ExitCode {
+fn exit_code(result: Result<(), cli::Failure>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
@@ -181,7 +180,7 @@ fn done(result: Result<(), cli::Failure>) -> ExitCode {
     }
 }
 
-async fn serve(options: ConfigOptions) -> Result<(), Failed> {
+async fn serve(options: ConfigOptions) -> Result<(), BoxError> {
     let shutdown = server::shutdown_signal()?;
     let config = Config::load(options.config.as_deref(), &options.set)?;
     let telemetry = server::init_telemetry(&config)?;
@@ -190,7 +189,7 @@ async fn serve(options: ConfigOptions) -> Result<(), Failed> {
     result
 }
 
-async fn serve_until(shutdown: impl Future<Output = ()>, config: &Config, metrics: &Metrics) -> Result<(), Failed> {
+async fn serve_until(shutdown: impl Future<Output = ()>, config: &Config, metrics: &Metrics) -> Result<(), BoxError> {
     tokio::pin!(shutdown);
     let build = async {
         let listener = server::listen(config.server.listen).await?;
@@ -209,26 +208,26 @@ async fn serve_until(shutdown: impl Future<Output = ()>, config: &Config, metric
 }
 
 #[cfg(feature = "dev")]
-async fn develop(command: DevCommand) -> Result<(), Failed> {
+async fn develop(command: DevCommand) -> Result<(), BoxError> {
     let shutdown = server::shutdown_signal()?;
     dev::execute(command, &mut io::stdout(), &mut io::stderr(), shutdown).await?;
     Ok(())
 }
 
-async fn migrate(options: ConfigOptions) -> Result<(), Failed> {
+async fn migrate(options: ConfigOptions) -> Result<(), BoxError> {
     let config = Config::load(options.config.as_deref(), &options.set)?;
-    let telemetry = server::init_telemetry(&without_readers(config.clone()))?;
+    let telemetry = server::init_telemetry(&without_exporters(config.clone()))?;
     let migrated = server::migrate(&config).await;
     if migrated.is_ok() {
-        tracing::info!("the schema is that of this version");
+        tracing::info!("the database schema has the version of this program");
     }
     telemetry.end().await;
     Ok(migrated?)
 }
 
-async fn archive_months(options: ArchiveOptions) -> Result<(), Failed> {
+async fn archive_months(options: ArchiveOptions) -> Result<(), BoxError> {
     let config = Config::load(options.config.config.as_deref(), &options.config.set)?;
-    let telemetry = server::init_telemetry(&without_readers(config.clone()))?;
+    let telemetry = server::init_telemetry(&without_exporters(config.clone()))?;
     let archived = archive::Options {
         before: options.before,
         to: options.to,
@@ -253,14 +252,14 @@ async fn archive_months(options: ArchiveOptions) -> Result<(), Failed> {
     Ok(())
 }
 
-/// For a command that ends soon: it logs, and sends nothing to a collector.
-fn without_readers(mut config: Config) -> Config {
+/// The configuration of a short command: it logs, exports no telemetry and opens no admin port.
+fn without_exporters(mut config: Config) -> Config {
     config.telemetry.otlp_endpoint = None;
     config.admin.listen = None;
     config
 }
 
-fn check(options: ConfigOptions) -> Result<(), Failed> {
+fn check(options: ConfigOptions) -> Result<(), BoxError> {
     use io::Write;
     let config = Config::load(options.config.as_deref(), &options.set)?;
     io::stdout().write_all(config.to_toml()?.as_bytes())?;

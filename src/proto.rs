@@ -1,4 +1,4 @@
-//! The code generated from `proto/sharewarden/v1`: the servers, for the messages of the package `sharewarden-client`.
+//! The code generated from `proto/sharewarden/v1`: the servers. The messages come from the package `sharewarden-client`.
 
 /// Package `sharewarden.v1`; the documentation is in the proto files.
 #[allow(missing_docs, unreachable_pub, clippy::all)]

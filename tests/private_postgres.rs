@@ -1,21 +1,23 @@
-//! Promises of the private Postgres that `sharewarden dev` and the tests run on.
+//! The private Postgres of `sharewarden dev` and of the tests.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a helper of a test may fail the test")]
 
-use std::io::{BufRead, BufReader};
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::{
+    io::{BufRead, BufReader},
+    path::Path,
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
 
-use sharewarden::dev::postgres::{Cluster, DATABASE, Error, Settings};
+use sharewarden::dev::postgres::{Cluster, ClusterSettings, DATABASE, Error};
 use sqlx::{Connection, PgConnection};
 use tempfile::TempDir;
 
-/// Set for the process that `a_killed_parent_takes_the_server_along` starts and kills.
+/// Set for the process that `a_server_stops_when_its_parent_is_killed` starts and kills.
 const HELPER_FOLDER: &str = "SHAREWARDEN_TEST_HELPER_FOLDER";
 
-fn settings(folder: &Path) -> Settings {
-    Settings::new(folder).without_fsync()
+fn settings(folder: &Path) -> ClusterSettings {
+    ClusterSettings::new(folder).without_fsync()
 }
 
 async fn connect(cluster: &Cluster) -> PgConnection {
@@ -31,7 +33,7 @@ async fn execute(connection: &mut PgConnection, sql: &'static str) {
         .expect("the server executes it");
 }
 
-/// Every condition waited for here comes soon, or never.
+/// Waits until the condition is true, and fails after a timeout.
 async fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
     for _ in 0..1000 {
         if condition() {
@@ -42,7 +44,7 @@ async fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
     panic!("never happened: {what}");
 }
 
-/// A process that has ended, but that nobody has collected, is not alive, though its number still answers.
+/// A zombie is not alive, although its process id still exists.
 fn is_alive(pid: u32) -> bool {
     if cfg!(target_os = "linux") {
         return std::fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|arguments| !arguments.is_empty());
@@ -71,7 +73,7 @@ async fn data_survives_a_restart() {
 }
 
 #[tokio::test]
-async fn a_stopped_server_is_gone_and_says_so() {
+async fn a_stopped_server_is_gone_and_wakes_its_waiters() {
     let folder = TempDir::new().unwrap();
     let cluster = Cluster::start(settings(folder.path())).await.unwrap();
     let pid = cluster.pid();
@@ -129,7 +131,9 @@ async fn a_cluster_of_another_version_is_left_alone() {
     std::fs::write(folder.path().join("cluster/PG_VERSION"), "9\n").unwrap();
     let refused = Cluster::start(settings(folder.path())).await.unwrap_err();
     assert!(
-        refused.to_string().contains("was made by PostgreSQL 9, but found"),
+        refused
+            .to_string()
+            .contains("is a cluster of PostgreSQL 9, but PostgreSQL "),
         "{refused}"
     );
 }
@@ -149,7 +153,7 @@ async fn a_server_that_cannot_start_shows_its_log() {
 }
 
 #[tokio::test]
-async fn an_initdb_that_was_interrupted_is_done_again() {
+async fn an_interrupted_initdb_is_repeated() {
     let folder = TempDir::new().unwrap();
     Cluster::start(settings(folder.path())).await.unwrap().stop();
     std::fs::rename(folder.path().join("cluster"), folder.path().join("cluster.unfinished")).unwrap();
@@ -162,7 +166,7 @@ async fn an_initdb_that_was_interrupted_is_done_again() {
 }
 
 #[tokio::test]
-async fn a_long_path_is_no_obstacle() {
+async fn a_long_path_works() {
     let outer = TempDir::new().unwrap();
     open_to_all(outer.path());
     let cluster = Cluster::start(settings(&outer.path().join("a".repeat(120))))
@@ -175,7 +179,7 @@ async fn a_long_path_is_no_obstacle() {
 }
 
 #[tokio::test]
-async fn odd_characters_in_the_path_are_no_obstacle() {
+async fn special_characters_in_the_path_work() {
     let outer = TempDir::new().unwrap();
     open_to_all(outer.path());
     let cluster = Cluster::start(settings(&outer.path().join("a, \"b\" & 'ü'?")))
@@ -185,7 +189,7 @@ async fn odd_characters_in_the_path_are_no_obstacle() {
 }
 
 #[test]
-fn the_server_outlives_the_thread_that_asked_for_it() {
+fn the_server_outlives_the_thread_that_started_it() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().to_owned();
     let runtime = || {
@@ -200,11 +204,11 @@ fn the_server_outlives_the_thread_that_asked_for_it() {
 }
 
 #[tokio::test]
-async fn a_start_that_is_given_up_leaves_nothing() {
+async fn a_cancelled_start_leaves_no_process() {
     let folder = TempDir::new().unwrap();
     let given_up = tokio::time::timeout(Duration::from_millis(50), Cluster::start(settings(folder.path()))).await;
     assert!(given_up.is_err(), "a new cluster takes longer than that");
-    // The lock is free again only after the server is gone.
+    // The lock is released only after the server is gone.
     let lock = || std::fs::File::open(folder.path().join("lock"));
     eventually("the abandoned start has cleaned up", || {
         lock().is_ok_and(|lock| lock.try_lock().is_ok())
@@ -215,7 +219,7 @@ async fn a_start_that_is_given_up_leaves_nothing() {
 
 #[cfg(target_os = "linux")]
 #[tokio::test]
-async fn a_killed_parent_takes_the_server_along() {
+async fn a_server_stops_when_its_parent_is_killed() {
     let folder = TempDir::new().unwrap();
     let (mut parent, postgres) = start_helper(folder.path());
     assert!(is_alive(postgres));
@@ -242,7 +246,7 @@ async fn a_start_right_after_a_kill_waits_for_the_old_server() {
         .unwrap();
 }
 
-/// Not a test: what `start_helper` runs. It holds a cluster until it is killed.
+/// Not a test: `start_helper` runs it as a process that keeps a cluster running until it is killed.
 #[tokio::test]
 #[ignore = "run by other tests"]
 async fn helper_that_holds_a_cluster() {
@@ -258,7 +262,7 @@ async fn helper_that_holds_a_cluster() {
     cluster.gone().await;
 }
 
-/// This very binary, as a process of its own that holds a cluster; and the server's process id.
+/// Runs this test binary as a process that keeps a cluster running. Returns it and the server's process id.
 fn start_helper(folder: &Path) -> (Child, u32) {
     let mut parent = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "helper_that_holds_a_cluster", "--ignored", "--nocapture"])
@@ -270,10 +274,10 @@ fn start_helper(folder: &Path) -> (Child, u32) {
     let pid = lines
         .map_while(Result::ok)
         .find_map(|line| line.split("postgres ").nth(1)?.parse().ok());
-    (parent, pid.expect("the helper says who its server is"))
+    (parent, pid.expect("the helper prints the process id of its server"))
 }
 
-/// A temporary folder is its maker's alone, but the server of a root runs as someone else.
+/// Only its creator may access a temporary folder, but root's server runs as another user.
 fn open_to_all(folder: &Path) {
     use std::os::unix::fs::PermissionsExt;
     std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o755)).unwrap();

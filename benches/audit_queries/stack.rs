@@ -6,12 +6,12 @@ use secrecy::ExposeSecret;
 use sharewarden::{
     clock::Clock,
     config::Config,
-    dev::postgres::{Cluster, DATABASE, Settings},
+    dev::postgres::{Cluster, ClusterSettings, DATABASE},
     ledger::key::SigningKey,
     server::{self, Server},
     workspaces::BaseCredentials,
 };
-use sharewarden_client::{Audit, Options, Shares, Stub, reach};
+use sharewarden_client::{AuditStub, ConnectOptions, ShareStub, Stub, open_channel};
 use sharewarden_testkit::load;
 use sqlx::{PgPool, postgres::PgPoolOptions};
 use tokio::{net::TcpListener, task::JoinHandle};
@@ -46,7 +46,9 @@ impl Stack {
         });
         let parent = keep.or(folder.as_ref().map(|folder| folder.path().to_owned())).unwrap();
         std::fs::create_dir_all(&parent).unwrap();
-        let cluster = Cluster::start(Settings::new(parent.join("postgres"))).await.unwrap();
+        let cluster = Cluster::start(ClusterSettings::new(parent.join("postgres")))
+            .await
+            .unwrap();
         let key = SigningKey::from_seed("sharewarden.bench".parse().unwrap(), &[7; 32]);
         let config = config(&cluster.url(DATABASE), &key);
         server::migrate(&config).await.unwrap();
@@ -88,19 +90,19 @@ impl Stack {
 
     async fn channel(&self) -> Channel {
         let server = format!("http://{}", self.address).parse().unwrap();
-        reach(&Options::new(server)).await.unwrap()
+        open_channel(&ConnectOptions::new(server)).await.unwrap()
     }
 
-    pub(crate) async fn audit(&self) -> Audit {
-        Audit::on(self.channel().await)
+    pub(crate) async fn audit(&self) -> AuditStub {
+        AuditStub::on(self.channel().await)
     }
 
     pub(crate) async fn health(&self) -> HealthClient<Channel> {
         HealthClient::new(self.channel().await)
     }
 
-    pub(crate) async fn shares(&self) -> Shares {
-        Shares::on(self.channel().await)
+    pub(crate) async fn shares(&self) -> ShareStub {
+        ShareStub::on(self.channel().await)
     }
 
     /// The signer covers the loaded ledgers soon after the start.

@@ -12,7 +12,7 @@ use aws_sdk_workspaces::config::{BehaviorVersion, Credentials, Region};
 use sharewarden_client::proto::v1::{
     GrantSharePermissionRequest, ListSharePermissionsRequest, RevokeSharePermissionRequest,
 };
-use sharewarden_client::{Shares, Stub};
+use sharewarden_client::{ShareStub, Stub};
 use tonic::{
     Code, Request,
     transport::{Channel, Endpoint},
@@ -120,8 +120,8 @@ impl Grants {
         }
     }
 
-    fn client(&self, number: u64) -> Shares {
-        Shares::on(self.channels[number as usize % CONNECTIONS].clone())
+    fn client(&self, number: u64) -> ShareStub {
+        ShareStub::on(self.channels[number as usize % CONNECTIONS].clone())
     }
 
     async fn grant(&self, number: u64) {

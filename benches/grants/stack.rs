@@ -13,7 +13,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 use sharewarden::{
     config::Config,
-    dev::postgres::{Cluster, DATABASE, Settings},
+    dev::postgres::{Cluster, ClusterSettings, DATABASE},
     server,
 };
 use sqlx::{PgPool, postgres::PgPoolOptions};
@@ -79,7 +79,7 @@ impl Stack {
             .tempdir()
             .unwrap();
         let postgres = folder.path().join("postgres");
-        let cluster = Cluster::start(Settings::new(postgres.clone())).await.unwrap();
+        let cluster = Cluster::start(ClusterSettings::new(postgres.clone())).await.unwrap();
         let pid = std::fs::read_to_string(postgres.join("cluster/postmaster.pid")).unwrap();
         let postmaster = pid.lines().next().unwrap().trim().parse().unwrap();
 

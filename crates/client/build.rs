@@ -1,4 +1,4 @@
-//! Generates messages and clients from `proto/`, with a compiler that is a crate: no system protoc is needed.
+//! Generates messages and clients from `proto/`. The compiler is the crate `protox`, so no system protoc is needed.
 use std::error::Error;
 
 const PROTO: &str = "../../proto";

@@ -20,7 +20,7 @@ use std::{io::Read, path::PathBuf, process::ExitCode, time::Duration};
 use sharewarden::{
     clock::Clock,
     config::{Config, DatabaseConfig},
-    dev::postgres::{Cluster, DATABASE, Settings},
+    dev::postgres::{Cluster, ClusterSettings, DATABASE},
     server::{self, Server},
     store::Database,
 };
@@ -86,7 +86,7 @@ async fn run(options: &Options) -> ExitCode {
     let temporary = tempfile::Builder::new().prefix("sharewarden-chaos-").tempdir().unwrap();
     let folder = options.keep.as_deref().unwrap_or(temporary.path());
     std::fs::create_dir_all(folder).unwrap();
-    let cluster = Cluster::start(Settings::new(temporary.path().join("postgres")).without_fsync())
+    let cluster = Cluster::start(ClusterSettings::new(temporary.path().join("postgres")).without_fsync())
         .await
         .unwrap();
     let url = cluster.url(DATABASE);

@@ -16,7 +16,7 @@
 
 use std::{env, error::Error};
 
-use sharewarden_client::{Client, Options, Outcome, proto::v1::GrantSharePermissionRequest};
+use sharewarden_client::{Client, ConnectOptions, Outcome, proto::v1::GrantSharePermissionRequest};
 
 type Failed = Box<dyn Error>;
 
@@ -56,15 +56,15 @@ async fn main() -> Result<(), Failed> {
     Ok(())
 }
 
-fn options(server: &str) -> Result<Options, Failed> {
+fn options(server: &str) -> Result<ConnectOptions, Failed> {
     let file = |name: &str| env::var_os(name).map(Into::into);
     let principal = env::var("SHAREWARDEN_PRINCIPAL").ok();
-    Ok(Options {
+    Ok(ConnectOptions {
         principal: principal.map(|name| name.parse()).transpose()?,
         tls_ca: file("SHAREWARDEN_TLS_CA"),
         tls_certificate: file("SHAREWARDEN_TLS_CERTIFICATE"),
         tls_key: file("SHAREWARDEN_TLS_KEY"),
         token_file: file("SHAREWARDEN_TOKEN_FILE"),
-        ..Options::new(server.parse()?)
+        ..ConnectOptions::new(server.parse()?)
     })
 }

@@ -12,7 +12,7 @@ use std::{
 };
 
 use sharewarden::clock::Clock;
-use sharewarden_client::{Audit, Options, Shares, Stub};
+use sharewarden_client::{AuditStub, ConnectOptions, ShareStub, Stub};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tonic::{Code, Request, Response, Status};
@@ -128,18 +128,20 @@ struct Caller {
 
 /// The clients of one connection.
 struct Clients {
-    shares: Shares,
-    audit: Audit,
+    shares: ShareStub,
+    audit: AuditStub,
 }
 
 impl Caller {
     /// Opens a new connection, and chooses the number of calls to make on it.
     async fn connect(&mut self) -> (Clients, u32) {
         let server = format!("http://{}", self.address).parse().unwrap();
-        let channel = sharewarden_client::reach(&Options::new(server)).await.unwrap();
+        let channel = sharewarden_client::open_channel(&ConnectOptions::new(server))
+            .await
+            .unwrap();
         let clients = Clients {
-            shares: Shares::on(channel.clone()),
-            audit: Audit::on(channel),
+            shares: ShareStub::on(channel.clone()),
+            audit: AuditStub::on(channel),
         };
         (clients, self.rng.u32(1..CALLS_A_CONNECTION))
     }

@@ -4,7 +4,7 @@ use std::{io::Write, os::unix::fs::PermissionsExt};
 
 use sharewarden::{
     config::Config,
-    dev::postgres::{Cluster, DATABASE, Settings},
+    dev::postgres::{Cluster, ClusterSettings, DATABASE},
     server,
 };
 use sharewarden_simulator::{self as simulator, Effect, Fault, FaultTiming, Simulator};
@@ -40,7 +40,7 @@ impl Surroundings {
             .permissions(std::fs::Permissions::from_mode(0o755))
             .tempdir()
             .unwrap();
-        let postgres = Settings::new(folder.path().join("postgres")).without_fsync();
+        let postgres = ClusterSettings::new(folder.path().join("postgres")).without_fsync();
         let cluster = Cluster::start(postgres).await.unwrap();
         let simulator = simulator().await;
         let text = config(&cluster.url(DATABASE), &simulator.url());

@@ -1,62 +1,73 @@
-//! What can be typed after each client command. Patterns are checked by the service, which reports every violation at once.
+//! The arguments of the client commands. The service checks the patterns of values, and reports all violations at once.
 
 use clap::{Args, Subcommand, ValueEnum};
 
-use super::audit::{AuditCommand, CheckpointArgs};
-use super::changes::ChangesArgs;
-use super::failure::{EXIT_CODES, Exit, Failure};
-use super::health::HealthArgs;
-use super::justification::JustificationArgs;
-use super::pages::PageArgs;
+use super::{
+    audit::{AuditCommand, CheckpointArgs},
+    changes::ChangesArgs,
+    failure::{EXIT_CODES, Exit, Failure},
+    health::HealthArgs,
+    justification::JustificationArgs,
+    pages::PageArgs,
+};
 use crate::proto::v1::share_permission::State;
 
 /// The commands that call the service.
 #[derive(Debug, Clone, Subcommand)]
 pub enum ClientCommand {
-    /// Let an account copy an image
+    /// Permit an account to copy an image
     ///
-    /// Returns when AWS has accepted the change and its outcome is on record. Past --timeout the change goes on; the
-    /// error then tells how to follow it.
-    #[command(after_long_help = with_example("sharewarden grant --account 111122223333 --region eu-central-1 --image wsi-basewin11 --with 000011112222 --reason 'build 7'"))]
+    /// Returns when AWS has accepted the change and the ledger has recorded it. If --timeout passes first, the change continues;
+    /// the error then has the command that follows it.
+    #[command(after_long_help = with_example(
+        "sharewarden grant --account 111122223333 --region eu-central-1 --image wsi-basewin11 --with 000011112222 --reason 'build 7'"
+    ))]
     Grant(GrantRevokeArgs),
-    /// Stop letting an account copy an image
+    /// Withdraw an account's permission to copy an image
     ///
-    /// Copies that the recipient has made stay with it: AWS cannot recall them. Returns when AWS has accepted the change
-    /// and its outcome is on record. Past --timeout the change goes on; the error then tells how to follow it.
-    #[command(after_long_help = with_example("sharewarden revoke --account 111122223333 --region eu-central-1 --image wsi-basewin11 --from 000011112222 --reason 'left us'"))]
+    /// The recipient keeps copies that it has made: AWS cannot remove them. Returns when AWS has accepted the change and the
+    /// ledger has recorded it. If --timeout passes first, the change continues; the error then has the command that follows it.
+    #[command(after_long_help = with_example(
+        "sharewarden revoke --account 111122223333 --region eu-central-1 --image wsi-basewin11 --from 000011112222 --reason 'left us'"
+    ))]
     Revoke(GrantRevokeArgs),
-    /// Show one permission: may this account copy this image?
-    #[command(after_long_help = with_example("sharewarden get --account 111122223333 --region eu-central-1 --image wsi-basewin11 --with 000011112222"))]
+    /// Show one permission: whether an account may copy an image
+    #[command(after_long_help = with_example(
+        "sharewarden get --account 111122223333 --region eu-central-1 --image wsi-basewin11 --with 000011112222"
+    ))]
     Get(PermissionName),
     /// List permissions, by account, Region, image and recipient
     #[command(after_long_help = with_example("sharewarden list --account 111122223333 --state shared -o csv"))]
     List(ListArgs),
     /// Show one change (a grant or a revoke) and its calls to AWS
-    #[command(after_long_help = with_example("sharewarden change --account 111122223333 01987654-3210-7000-8000-000000000001 --wait"))]
+    #[command(after_long_help = with_example(
+        "sharewarden change --account 111122223333 01987654-3210-7000-8000-000000000001 --wait"
+    ))]
     Change(ChangeArgs),
-    /// List changes: what is under way, what is in doubt, who works on it and when it is tried again
+    /// List changes, with the replica that works on a pending one and the time of its next attempt
     #[command(after_long_help = with_example("sharewarden changes --pending --older-than 5m --oldest-first"))]
     Changes(ChangesArgs),
-    /// List the images of an account in a Region, as AWS reports them now
+    /// List the images of an account in a Region, as AWS reports them
     #[command(after_long_help = with_example("sharewarden images --account 111122223333 --region eu-central-1"))]
     Images(ImagesArgs),
-    /// Ask the audit history. The program parses these, for it has more of them: `audit archive` calls no service.
+    /// Query the audit history. Not parsed here: the program adds `audit archive`, which calls no service.
     #[command(skip)]
     Audit(AuditCommand),
-    /// Print the latest checkpoint of a ledger: its size and root, signed
+    /// Print the latest signed checkpoint of a ledger: its size and its root hash
     ///
-    /// The text is a C2SP tlog-checkpoint. Keep it in a place of your own: `audit verify --against` compares with it later.
+    /// The text is a C2SP tlog-checkpoint. Store it where the service cannot change it: `audit verify --against` compares the
+    /// ledger with it later.
     #[command(after_long_help = with_example("sharewarden checkpoint --account 111122223333 > 111122223333.checkpoint"))]
     Checkpoint(CheckpointArgs),
-    /// Ask whether the service takes calls, or lives at all: for the health checks of containers
+    /// Check that the service is ready for calls, or alive: for the health checks of containers
     ///
-    /// Prints what it says, and exits with 0 if it is SERVING, with 6 if it is not or cannot be reached, and with 3 if it does
-    /// not know what it is asked for. Needs no principal. Give a --timeout below that of the check.
+    /// Prints the status. Exits with 0 if it is SERVING, with 6 if it is not or the service cannot be reached, and with 3 if the
+    /// service does not know the name of --service. Needs no principal. Give a --timeout that is shorter than that of the check.
     #[command(after_long_help = with_example("sharewarden health --liveness --timeout 2s"))]
     Health(HealthArgs),
 }
 
-/// Fails for commands whose answers are not rows.
+/// Fails for commands that have no CSV form, because their answer is not a list of rows.
 pub(super) fn refuse_csv(command: &ClientCommand) -> Result<(), Failure> {
     use ClientCommand as C;
     let has_csv = match command {
@@ -67,20 +78,19 @@ pub(super) fn refuse_csv(command: &ClientCommand) -> Result<(), Failure> {
     if has_csv {
         return Ok(());
     }
-    let advice =
-        "take -o json or -o table; lists and summaries have a CSV form, and `audit export --format csv` writes one";
-    Err(Failure::new(Exit::Invalid, "this command has no CSV form", advice))
+    let hint = "use -o json or -o table; lists and summaries have a CSV form, and `audit export --format csv` writes a CSV file";
+    Err(Failure::new(Exit::Invalid, "this command has no CSV form", hint))
 }
 
-/// An example to paste, over the exit codes.
+/// The end of a long help: an example and the exit codes.
 pub(super) fn with_example(example: &str) -> String {
     format!("Example:\n  {example}\n\n{EXIT_CODES}")
 }
 
-/// Names one permission.
+/// The four ids that identify a permission.
 #[derive(Debug, Clone, Args)]
 pub struct PermissionName {
-    /// The AWS account that owns the image: 12 digits, leading zeros count
+    /// The AWS account that owns the image: 12 digits, with leading zeros
     #[arg(long, value_name = "ACCOUNT_ID")]
     pub(super) account: String,
     /// The AWS Region of the image, such as eu-central-1
@@ -89,7 +99,7 @@ pub struct PermissionName {
     /// The image: wsi- and 9 to 63 lower-case letters and digits
     #[arg(long, value_name = "IMAGE_ID")]
     pub(super) image: String,
-    /// The recipient, the AWS account that may or may not copy the image: 12 digits, not the owner
+    /// The recipient, the AWS account that may copy the image: 12 digits, not the owner
     #[arg(long, value_name = "ACCOUNT_ID", aliases = ["from", "shared-account"])]
     pub(super) with: String,
 }
@@ -101,10 +111,10 @@ pub struct GrantRevokeArgs {
     pub(super) permission: PermissionName,
     #[command(flatten)]
     pub(super) justification: JustificationArgs,
-    /// Names this request, so that repeating it never acts twice [default: a new random UUID]
+    /// The id of this request. A request that is repeated with the same id takes effect only once [default: a random UUID]
     #[arg(long, value_name = "UUID")]
     pub(super) request_id: Option<String>,
-    /// Check the fields, the configuration and the policy, and change nothing
+    /// Only check the fields, the configuration and the policy; change nothing
     #[arg(long)]
     pub(super) validate_only: bool,
 }
@@ -117,14 +127,14 @@ pub struct ListArgs {
     pub(super) account: Option<String>,
     #[command(flatten)]
     pub(super) shares: ShareFilterArgs,
-    /// Only permissions that stand so
+    /// Only permissions in this state
     #[arg(long, value_enum)]
     pub(super) state: Option<StateFilter>,
     #[command(flatten)]
     pub(super) pages: PageArgs,
 }
 
-/// Filters of what is shared with whom: of `list`, `changes` and `audit at`.
+/// The filters by Region, image and recipient that `list`, `changes` and `audit at` share.
 #[derive(Debug, Clone, Args)]
 pub struct ShareFilterArgs {
     /// Only images in this AWS Region, such as eu-central-1
@@ -138,7 +148,7 @@ pub struct ShareFilterArgs {
     pub(super) with: Option<String>,
 }
 
-/// Where a permission stands, as a filter of `list`: the API's number of each.
+/// The state of a permission, as a filter of `list`. Each value is the API's number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 #[repr(i32)]
 pub enum StateFilter {
@@ -146,21 +156,21 @@ pub enum StateFilter {
     Shared = State::Shared as i32,
     /// AWS accepted a revoke, or reported the image as not shared
     NotShared = State::NotShared as i32,
-    /// A change is under way
+    /// A change is pending
     Pending = State::Pending as i32,
-    /// Every change so far has failed
+    /// Every change has failed, so the state at AWS is not known
     Unknown = State::Unknown as i32,
 }
 
 /// Arguments of `change`.
 #[derive(Debug, Clone, Args)]
 pub struct ChangeArgs {
-    /// The AWS account whose image it changes: 12 digits
+    /// The AWS account that owns the image: 12 digits
     #[arg(long, value_name = "ACCOUNT_ID")]
     pub(super) account: String,
-    /// The change, a UUID: printed by `grant` and `revoke`
+    /// The id of the change, a UUID, which `grant` and `revoke` print
     pub(super) change_id: String,
-    /// Wait until the change has ended, at most for --timeout; exit as the grant or revoke itself would have
+    /// Wait until the change has ended, at most --timeout. Exits with the code of the grant or revoke
     #[arg(long)]
     pub(super) wait: bool,
 }
@@ -174,7 +184,7 @@ pub struct ImagesArgs {
     /// The AWS Region, such as eu-central-1
     #[arg(long, value_name = "REGION")]
     pub(super) region: String,
-    /// List the images that others share with the account, in place of those that it owns
+    /// List the images that other accounts share with the account [default: the images that it owns]
     #[arg(long)]
     pub(super) shared: bool,
 }

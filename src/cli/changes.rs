@@ -1,24 +1,25 @@
-//! `changes`: what is under way, and what has ended.
+//! `changes`: pending and ended changes.
 
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
-use super::args::ShareFilterArgs;
-use super::audit::moment::{Moment, now, timestamp};
-use super::connection::{Client, Connection};
-use super::console::Console;
-use super::failure::{Failure, Stop};
-use super::justification;
-use super::options::ClientOptions;
-use super::pages::{self, Page, PageArgs};
-use super::printer::Listed;
-use super::render::{change_state, error, standing};
-use super::table::Cells;
-use super::text::one_line;
-use super::words::{action, moment, second};
-use crate::proto::v1::change::State;
-use crate::proto::v1::{Change, ChangeOrder, ListChangesRequest};
+use super::{
+    args::ShareFilterArgs,
+    audit::time_arg::{TimeArg, now, timestamp},
+    connection::{Client, ShareStub},
+    console::Console,
+    failure::{Failure, Stop},
+    format::{action, rfc3339, rfc3339_seconds},
+    justification,
+    options::ClientOptions,
+    pages::{self, ListPage, PageArgs},
+    printer::ListItem,
+    render::{change_state, error, progress_text},
+    table::Cells,
+    text::one_line,
+};
+use crate::proto::v1::{Change, ChangeOrder, ListChangesRequest, change::State};
 
 /// Arguments of `changes`.
 #[derive(Debug, Clone, Args)]
@@ -26,13 +27,13 @@ pub struct ChangesArgs {
     /// Only changes that have not ended
     #[arg(long, conflicts_with = "state")]
     pending: bool,
-    /// Only pending changes of which a call to AWS may have had an effect that was not read back yet
+    /// Only pending changes in doubt: a call to AWS may have had an effect that was not read back yet
     #[arg(long, conflicts_with = "state")]
     in_doubt: bool,
-    /// Only changes that stand so. May be given more than once
+    /// Only changes in this state. May be given more than once
     #[arg(long, value_enum)]
     state: Vec<ChangeStateFilter>,
-    /// Only changes accepted longer ago than this, such as 5m or 36h
+    /// Only changes that were accepted longer ago than this, with a unit, such as 5m or 36h
     #[arg(long, value_name = "SPAN", value_parser = humantime::parse_duration)]
     older_than: Option<Duration>,
     /// Only images that these AWS accounts own: 12 digits. May be given more than once
@@ -40,47 +41,47 @@ pub struct ChangesArgs {
     account: Vec<String>,
     #[command(flatten)]
     shares: ShareFilterArgs,
-    /// Only what this one asked for, as authenticated (--principal says who asks now)
+    /// Only changes that this authenticated principal requested (--principal is the caller of this command)
     #[arg(long, value_name = "PRINCIPAL")]
     asked_by: Option<String>,
-    /// What has waited longest first
+    /// List the oldest change first [default: the newest]
     #[arg(long)]
     oldest_first: bool,
     #[command(flatten)]
     pages: PageArgs,
 }
 
-/// Where a change stands, as a filter: the API's number of each.
+/// The state of a change, as a filter. Each value is the API's number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 #[repr(i32)]
 pub enum ChangeStateFilter {
-    /// Accepted, not ended
+    /// Accepted and not ended
     Pending = State::Pending as i32,
     /// In effect at AWS
     Succeeded = State::Succeeded as i32,
     /// Known not to be in effect
     Failed = State::Failed as i32,
-    /// A newer change took its place
+    /// A newer change replaced it
     Superseded = State::Superseded as i32,
 }
 
 pub(super) async fn changes(
     options: &ClientOptions,
-    connection: &Connection,
+    client: &Client,
     args: ChangesArgs,
     console: &mut Console<'_>,
 ) -> Result<(), Stop> {
     let mut request = first_page(&args);
     pages::follow(&args.pages, options.output, console, async |page_size, page_token| {
         (request.page_size, request.page_token) = (page_size, page_token);
-        let answer = connection
+        let answer = client
             .call(
-                connection.deadline(),
+                client.deadline(),
                 request.clone(),
-                async |mut client: Client, request| client.list_changes(request).await,
+                async |mut stub: ShareStub, request| stub.list_changes(request).await,
             )
             .await?;
-        Ok(Page::of(answer.changes, answer.next_page_token))
+        Ok(ListPage::of(answer.changes, answer.next_page_token))
     })
     .await
 }
@@ -96,8 +97,8 @@ fn first_page(args: &ChangesArgs) -> ListChangesRequest {
         account_ids: args.account.clone(),
         states: states.chain(args.pending.then_some(State::Pending as i32)).collect(),
         in_doubt: args.in_doubt,
-        // The same moment for all pages.
-        created_before: args.older_than.map(|span| timestamp(Moment::Back(span).resolve(now()))),
+        // Resolved once, because the time must be the same for all pages.
+        created_before: args.older_than.map(|span| timestamp(TimeArg::Ago(span).resolve(now()))),
         region: args.shares.region.clone().unwrap_or_default(),
         image_id: args.shares.image.clone().unwrap_or_default(),
         shared_account_id: args.shares.with.clone().unwrap_or_default(),
@@ -107,12 +108,12 @@ fn first_page(args: &ChangesArgs) -> ListChangesRequest {
     }
 }
 
-impl Listed for Change {
+impl ListItem for Change {
     const NAME: &'static str = "changes";
 
     fn row(&self) -> Cells {
         let now = match &self.progress {
-            Some(progress) => standing(progress),
+            Some(progress) => progress_text(progress),
             None => error(self.error_reason, &self.error_code, ""),
         };
         vec![
@@ -123,7 +124,7 @@ impl Listed for Change {
             ("RECIPIENT", one_line(&self.shared_account_id)),
             ("ACTION", action(self.action)),
             ("STATE", change_state(self.state)),
-            ("CREATED", second(self.create_time.as_ref())),
+            ("CREATED", rfc3339_seconds(self.create_time.as_ref())),
             ("CALLS", self.attempts.len().to_string()),
             ("NOW", now),
         ]
@@ -144,8 +145,8 @@ impl Listed for Change {
         ];
         record.extend(justification::texts(self).map(|(name, text)| (name, text.to_owned())));
         record.extend([
-            ("create_time", moment(self.create_time.as_ref())),
-            ("end_time", moment(self.end_time.as_ref())),
+            ("create_time", rfc3339(self.create_time.as_ref())),
+            ("end_time", rfc3339(self.end_time.as_ref())),
             ("attempts", self.attempts.len().to_string()),
             ("error", error(self.error_reason, &self.error_code, &self.error_message)),
             (
@@ -155,11 +156,11 @@ impl Listed for Change {
             ("replica_id", text(progress.map(|progress| &progress.replica_id))),
             (
                 "lease_expire_time",
-                moment(progress.and_then(|progress| progress.lease_expire_time.as_ref())),
+                rfc3339(progress.and_then(|progress| progress.lease_expire_time.as_ref())),
             ),
             (
                 "next_attempt_time",
-                moment(progress.and_then(|progress| progress.next_attempt_time.as_ref())),
+                rfc3339(progress.and_then(|progress| progress.next_attempt_time.as_ref())),
             ),
             (
                 "behind_change_id",

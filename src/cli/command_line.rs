@@ -1,9 +1,11 @@
-//! Command lines to paste: how to go on after a failure.
+//! Command lines to paste, which continue after a failure.
 
-use super::args::GrantRevokeArgs;
-use super::options::{ClientOptions, DEFAULT_SERVER};
+use super::{
+    args::GrantRevokeArgs,
+    options::{ClientOptions, DEFAULT_SERVER},
+};
 
-/// The command that follows a change to its end.
+/// The command that waits until a change ends.
 pub(super) fn follow(options: &ClientOptions, account: &str, change_id: &str) -> String {
     CommandLine::new("change", options)
         .option("--account", account)
@@ -12,7 +14,7 @@ pub(super) fn follow(options: &ClientOptions, account: &str, change_id: &str) ->
         .text
 }
 
-/// The same grant or revoke again, under the same request id.
+/// The same grant or revoke, with the same request id.
 pub(super) fn replay(verb: &str, options: &ClientOptions, args: &GrantRevokeArgs, request_id: &str) -> String {
     let mut line = CommandLine::new(verb, options)
         .option("--account", &args.permission.account)
@@ -45,7 +47,7 @@ impl CommandLine {
 
     fn option(self, name: &str, value: &str) -> Self {
         if value.starts_with('-') {
-            // Else the parser would take the value for another option.
+            // Without the `=`, the parser would read the value as another option.
             return self.word(&format!("{name}={value}"));
         }
         self.word(name).word(value)
@@ -58,7 +60,7 @@ impl CommandLine {
     }
 }
 
-/// Quotes a word for a POSIX shell. One with control characters takes the form `$'…'`, so that the line stays one line.
+/// Quotes a word for a shell. A word with control characters gets the form `$'…'`, so that the command stays on one line.
 fn quote(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=@%+,".contains(c);
     if !word.is_empty() && word.chars().all(plain) {

@@ -1,15 +1,16 @@
-//! Where a command prints to: answers, and notes beside them.
+//! The outputs of a command: answers on standard output, notes on standard error.
 
-use std::fmt::Display;
-use std::io::Write;
+use std::{fmt::Display, io::Write};
 
 use comfy_table::Table;
 use serde::Serialize;
 
-use super::failure::{Exit, Failure, Stop};
-use super::json;
+use super::{
+    failure::{Exit, Failure, Stop},
+    json,
+};
 
-/// The outputs of a command. Answers and notes are kept apart, so that answers can be piped on.
+/// The outputs of a command. Answers and notes are separate, so that answers can be piped.
 pub struct Console<'a> {
     out: &'a mut (dyn Write + Send),
     notes: &'a mut (dyn Write + Send),
@@ -19,7 +20,7 @@ pub struct Console<'a> {
 }
 
 impl<'a> Console<'a> {
-    /// Answers go to `out` (standard output), notes to `notes` (standard error). Tables are as wide as they need.
+    /// Answers go to `out` (standard output), notes to `notes` (standard error). Tables do not wrap.
     pub fn new(out: &'a mut (dyn Write + Send), notes: &'a mut (dyn Write + Send)) -> Self {
         Self {
             out,
@@ -30,19 +31,19 @@ impl<'a> Console<'a> {
         }
     }
 
-    /// Wraps tables to so many columns; `None` does not wrap.
+    /// Wraps tables to this number of columns; `None` does not wrap.
     pub fn with_width(mut self, width: Option<u16>) -> Self {
         self.width = width;
         self
     }
 
-    /// Draws with characters beyond ASCII, or not.
+    /// Allows characters beyond ASCII in bars.
     pub fn with_unicode(mut self, unicode: bool) -> Self {
         self.unicode = unicode;
         self
     }
 
-    /// Shows how far a long command is, on standard error, or not.
+    /// Shows a progress bar of long commands on standard error.
     pub fn with_progress(mut self, progress: bool) -> Self {
         self.progress = progress;
         self
@@ -73,7 +74,7 @@ impl<'a> Console<'a> {
         self.print_line(format_args!("{json:#}"))
     }
 
-    /// Says something beside the answer. Nobody may be listening there, and that is no fault.
+    /// Prints a note. A closed standard error is not an error.
     pub(super) fn note(&mut self, text: impl Display) {
         let _ = writeln!(self.notes, "{text}");
     }
@@ -83,7 +84,7 @@ impl<'a> Console<'a> {
     }
 }
 
-/// An answer that holds what this client has no name for, such as a new state.
+/// The failure for an answer with a value that this client does not know, such as a new state.
 pub(super) fn unprintable(error: &serde_json::Error) -> Failure {
     Failure::new(
         Exit::General,
@@ -92,18 +93,18 @@ pub(super) fn unprintable(error: &serde_json::Error) -> Failure {
     )
 }
 
-/// How wide the terminal is that standard output goes to; `None` if it goes elsewhere.
+/// The width of the terminal of standard output, in columns; `None` if standard output is not a terminal.
 pub fn terminal_width() -> Option<u16> {
     Table::new().width()
 }
 
-/// True when the locale says that text is UTF-8.
+/// True if the locale's encoding is UTF-8.
 #[expect(
     clippy::disallowed_methods,
-    reason = "the locale belongs to the terminal, as its width does; it is no configuration"
+    reason = "the locale is a property of the terminal, like its width; it is not configuration"
 )]
 pub fn locale_is_utf8() -> bool {
-    // POSIX: the first of these that is not empty holds.
+    // POSIX: the first variable that is not empty is the one to use.
     let locales = ["LC_ALL", "LC_CTYPE", "LANG"].map(|name| std::env::var(name).unwrap_or_default());
     let locale = locales
         .into_iter()

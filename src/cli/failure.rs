@@ -1,61 +1,58 @@
-//! A command that did not do what it was asked: one line for a person, an exit code for a program.
+//! Failures of commands: one line for a person, an exit code for a program.
 
 use std::{fmt, io};
 
-use super::advice;
-use super::justification;
-use super::text::one_line;
+use super::{error_hint, justification, text::one_line};
 use crate::client::Error;
 
 /// The table of exit codes, for `--help`.
 pub const EXIT_CODES: &str = "\
 Exit codes:
   0  done
-  1  another failure: of the service, of the output
+  1  another failure, such as an error inside the service or an output that cannot be written
   2  the command or one of its values is wrong
   3  the image, permission or change does not exist
-  4  refused: the policy says no, or the service does not know who asks
-  5  no outcome within --timeout; an accepted change goes on
+  4  refused: the policy denies it, or the caller is not authenticated or lacks a role
+  5  no outcome within --timeout; an accepted change continues
   6  try again later: the service or AWS is unavailable or overloaded
-  7  not possible as things are: configuration, AWS rules or AWS access
-  8  superseded: a newer change of the same permission took its place
+  7  not possible now, because of the configuration, AWS rules or AWS access
+  8  superseded: a newer change of the same permission replaced it
   9  tampered: the audit history is not what was recorded, or its proof does not hold";
 
-/// What the exit code of a failed command tells. 0 is success.
+/// The exit code of a failed command. 0 is success.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
-    /// Another failure: of the service, of the output.
+    /// Another failure, such as an error inside the service or an output that cannot be written.
     General = 1,
-    /// The command or one of its values is wrong. The parser of the command line exits with this, too.
+    /// The command or one of its values is wrong. The command line parser exits with this code, too.
     Invalid = 2,
     /// The image, permission or change does not exist.
     NotFound = 3,
-    /// The policy says no, or the service does not know who asks.
+    /// The policy denies it, or the caller is not authenticated or lacks a role.
     Refused = 4,
-    /// No outcome within the time-out; an accepted change goes on.
+    /// No outcome within the timeout; an accepted change continues.
     Pending = 5,
     /// The service or AWS is unavailable or overloaded: try again later.
     TryLater = 6,
-    /// Not possible as things are: configuration, AWS rules or AWS access.
+    /// Not possible now, because of the configuration, AWS rules or AWS access.
     NotPossible = 7,
-    /// A newer change of the same permission took its place.
+    /// A newer change of the same permission replaced it.
     Superseded = 8,
     /// The audit history is not what was recorded, or its proof does not hold.
     Tampered = 9,
 }
 
-/// Why a command failed. Displays as one line that tells what happened and what to do; then, if fields break their
-/// rules, one indented line for each.
+/// Why a command failed. Displays as one line: what happened, and what to do. One indented line follows for each invalid field.
 #[derive(Debug)]
 pub struct Failure {
     exit: Exit,
     what: String,
-    advice: String,
+    hint: String,
     violations: Vec<String>,
 }
 
 impl Failure {
-    /// With this the process exits; see [`EXIT_CODES`].
+    /// The exit code of the process; see [`EXIT_CODES`].
     pub fn exit_code(&self) -> u8 {
         self.exit as u8
     }
@@ -64,45 +61,45 @@ impl Failure {
         self.exit == exit
     }
 
-    pub(super) fn new(exit: Exit, what: impl AsRef<str>, advice: impl Into<String>) -> Self {
+    pub(super) fn new(exit: Exit, what: impl AsRef<str>, hint: impl Into<String>) -> Self {
         Self {
             exit,
             what: one_line(what.as_ref()),
-            advice: advice.into(),
+            hint: hint.into(),
             violations: Vec::new(),
         }
     }
 
-    /// What happened, without what to do.
+    /// What happened, without the hint.
     pub(super) fn what(&self) -> &str {
         &self.what
     }
 
-    /// Adds the command that goes on from here: "follow it with", "repeat it safely with".
+    /// Adds the command that continues, after a text such as "follow it with".
     pub(super) fn then(mut self, how: &str, command: &str) -> Self {
-        self.advice = format!("{}; {how}: {command}", self.advice);
+        self.hint = format!("{}; {how}: {command}", self.hint);
         self
     }
 }
 
 impl From<&Error> for Failure {
     fn from(error: &Error) -> Self {
-        let advice = advice::of(error);
+        let hint = error_hint::of(error);
         let text = match error.retry_delay {
-            Some(delay) => format!("{} (wait at least {})", advice.text, humantime::format_duration(delay)),
-            None => advice.text.to_owned(),
+            Some(delay) => format!("{} (wait at least {})", hint.text, humantime::format_duration(delay)),
+            None => hint.text.to_owned(),
         };
         let violations = error.violations.iter();
         Self {
             violations: violations.map(|v| violation(&v.field, &v.description)).collect(),
-            ..Self::new(advice.exit, error.to_string(), text)
+            ..Self::new(hint.exit, error.to_string(), text)
         }
     }
 }
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}; {}", self.what, self.advice)?;
+        write!(f, "{}; {}", self.what, self.hint)?;
         self.violations.iter().try_for_each(|line| write!(f, "\n  {line}"))
     }
 }
@@ -119,7 +116,7 @@ fn violation(field: &str, description: &str) -> String {
 
 /// The option that fills a field of a request.
 fn option_of(field: &str) -> Option<&'static str> {
-    // `account_ids[2]` is of `account_ids`.
+    // `account_ids[2]` is an element of `account_ids`.
     Some(match field.split('[').next().unwrap_or(field) {
         "account_id" => "--account",
         "region" => "--region",
@@ -162,7 +159,7 @@ fn option_of(field: &str) -> Option<&'static str> {
 pub(super) enum Stop {
     /// It failed.
     Failed(Failure),
-    /// The reader of its output went away, having seen enough.
+    /// The reader closed its output, such as `| head`. This is not a failure.
     OutputClosed,
 }
 
@@ -183,7 +180,7 @@ impl From<io::Error> for Stop {
         if error.kind() == io::ErrorKind::BrokenPipe {
             return Self::OutputClosed;
         }
-        let what = format!("the answer came, but cannot be written: {error}");
-        Failure::new(Exit::General, what, "check where the output goes").into()
+        let what = format!("the answer arrived but cannot be written: {error}");
+        Failure::new(Exit::General, what, "check the destination of the output").into()
     }
 }

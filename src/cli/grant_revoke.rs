@@ -1,23 +1,28 @@
-//! `grant` and `revoke`: one change, that can be repeated safely and followed if it takes long.
+//! `grant` and `revoke`: one change, which can be retried safely, and followed if it takes long.
 
-use super::advice::{self, Next};
-use super::args::GrantRevokeArgs;
-use super::connection::Connection;
-use super::console::Console;
-use super::failure::{Failure, Stop};
-use super::options::{ClientOptions, Output};
-use super::{command_line, render};
-use crate::client::{Error, Outcome};
-use crate::proto::v1::{Change, GrantSharePermissionRequest, RevokeSharePermissionRequest, SharePermission};
+use super::{
+    args::GrantRevokeArgs,
+    command_line,
+    connection::Client,
+    console::Console,
+    error_hint::{self, FollowUp},
+    failure::{Failure, Stop},
+    options::{ClientOptions, Output},
+    render,
+};
+use crate::{
+    client::{Error, Outcome},
+    proto::v1::{Change, GrantSharePermissionRequest, RevokeSharePermissionRequest, SharePermission},
+};
 
-const REPLAYED: &str = "note: this request id was answered before; nothing was done again";
-const JOINED: &str =
-    "note: another request had asked for the same, and its change was under way; this request joined it";
+const REPLAYED: &str =
+    "note: this is the answer of an earlier request with the same request id; nothing was done again";
+const JOINED: &str = "note: another request had already started the same change; this request joined it";
 const VALID: &str = "note: the request is valid and permitted; nothing was changed (--validate-only)";
 
 pub(super) async fn grant(
     options: &ClientOptions,
-    connection: &Connection,
+    client: &Client,
     args: GrantRevokeArgs,
     console: &mut Console<'_>,
 ) -> Result<(), Stop> {
@@ -31,7 +36,7 @@ pub(super) async fn grant(
         validate_only: args.validate_only,
         ..(&args.justification).into()
     };
-    let answer = known(connection.grant(request).await, "grant", options, &args)?;
+    let answer = answer_or_failure(client.grant(request).await, "grant", options, &args)?;
     if options.output == Output::Json {
         return console.print_json(&answer);
     }
@@ -42,7 +47,7 @@ pub(super) async fn grant(
 
 pub(super) async fn revoke(
     options: &ClientOptions,
-    connection: &Connection,
+    client: &Client,
     args: GrantRevokeArgs,
     console: &mut Console<'_>,
 ) -> Result<(), Stop> {
@@ -56,7 +61,7 @@ pub(super) async fn revoke(
         validate_only: args.validate_only,
         ..(&args.justification).into()
     };
-    let answer = known(connection.revoke(request).await, "revoke", options, &args)?;
+    let answer = answer_or_failure(client.revoke(request).await, "revoke", options, &args)?;
     if options.output == Output::Json {
         return console.print_json(&answer);
     }
@@ -88,18 +93,23 @@ fn notes(console: &mut Console<'_>, args: &GrantRevokeArgs, replayed: bool, join
     }
 }
 
-/// The answer, or what is known without one and how to go on.
-fn known<A>(outcome: Outcome<A>, verb: &str, options: &ClientOptions, args: &GrantRevokeArgs) -> Result<A, Failure> {
+/// The answer, or a failure with the command that continues.
+fn answer_or_failure<A>(
+    outcome: Outcome<A>,
+    verb: &str,
+    options: &ClientOptions,
+    args: &GrantRevokeArgs,
+) -> Result<A, Failure> {
     let (error, next) = match outcome {
         Outcome::Succeeded(answer) => return Ok(answer),
         Outcome::Failed(error) => {
-            let next = advice::of(&error).next;
+            let next = error_hint::of(&error).next;
             (error, next)
         }
         Outcome::Unresolved { error, .. } => {
-            let next = match advice::of(&error).next {
-                Next::Follow => Next::Follow,
-                Next::Replay | Next::Nothing => Next::Replay,
+            let next = match error_hint::of(&error).next {
+                FollowUp::Follow => FollowUp::Follow,
+                FollowUp::Replay | FollowUp::None => FollowUp::Replay,
             };
             (error, next)
         }
@@ -107,19 +117,19 @@ fn known<A>(outcome: Outcome<A>, verb: &str, options: &ClientOptions, args: &Gra
     Err(explain(&error, next, verb, options, args))
 }
 
-fn explain(error: &Error, next: Next, verb: &str, options: &ClientOptions, args: &GrantRevokeArgs) -> Failure {
+fn explain(error: &Error, next: FollowUp, verb: &str, options: &ClientOptions, args: &GrantRevokeArgs) -> Failure {
     let failure = Failure::from(error);
     match (next, &error.change_id) {
-        (Next::Nothing, _) => failure,
-        (Next::Follow, Some(change_id)) => {
+        (FollowUp::None, _) => failure,
+        (FollowUp::Follow, Some(change_id)) => {
             let command = command_line::follow(options, &args.permission.account, change_id);
             failure.then("follow it with", &command)
         }
-        (Next::Follow | Next::Replay, _) if args.validate_only => failure,
-        (Next::Follow | Next::Replay, _) => {
+        (FollowUp::Follow | FollowUp::Replay, _) if args.validate_only => failure,
+        (FollowUp::Follow | FollowUp::Replay, _) => {
             let request_id = error.request_id.as_deref().unwrap_or_default();
             let command = command_line::replay(verb, options, args, request_id);
-            failure.then("repeating it is safe with the same request id", &command)
+            failure.then("repeat it safely with the same request id", &command)
         }
     }
 }

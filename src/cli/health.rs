@@ -1,5 +1,5 @@
-//! `health`: asks the service how it is, as `grpc.health.v1` has it. It says nothing of who asks, so it works where a container has
-//! neither a user name nor a credential.
+//! `health`: the health check of `grpc.health.v1`. It sends no principal, so it works in a container that has neither a user name
+//! nor a credential.
 
 use std::time::Duration;
 
@@ -20,13 +20,13 @@ use crate::client::{Deadline, Error};
 #[derive(Debug, Clone, Args)]
 #[group(multiple = false)]
 pub struct HealthArgs {
-    /// Does the process live, whatever becomes of its database?
+    /// Check only that the process is alive, without its database
     #[arg(long)]
     liveness: bool,
-    /// Does it take calls? This is asked unless something else is
+    /// Check that the service is ready for calls [default]
     #[arg(long)]
     readiness: bool,
-    /// Ask by a name of your own, such as sharewarden.v1.AuditService
+    /// Check the health of this gRPC service, such as sharewarden.v1.AuditService
     #[arg(long, value_name = "NAME")]
     service: Option<String>,
 }
@@ -42,52 +42,52 @@ impl HealthArgs {
 }
 
 #[derive(Serialize)]
-struct Answer<'a> {
+struct HealthReport<'a> {
     service: &'a str,
     status: &'a str,
 }
 
 pub(super) async fn health(options: &ClientOptions, args: HealthArgs, console: &mut Console<'_>) -> Result<(), Stop> {
     let (service, deadline) = (args.name(), Deadline::after(options.timeout));
-    let channel = connection::reach(options).await?;
+    let channel = connection::open_channel(options).await?;
     let status = check(channel, service, deadline.remaining())
         .await
-        .map_err(|status| not_told(options, service, &status))?;
+        .map_err(|status| check_failure(options, service, &status))?;
     let name = status.as_str_name();
     match options.output {
-        Output::Json => console.print_json(&Answer { service, status: name })?,
+        Output::Json => console.print_json(&HealthReport { service, status: name })?,
         Output::Table | Output::Csv => console.print_line(name)?,
     }
     match status {
         ServingStatus::Serving => Ok(()),
         _ => {
-            let advice = "its log says why; `/readyz` of its admin port names the reason";
-            Err(Failure::new(Exit::TryLater, format!("{} is {name}", options.server()), advice).into())
+            let hint = "its log has the cause; `/readyz` of its admin port has the reason";
+            Err(Failure::new(Exit::TryLater, format!("{} is {name}", options.server()), hint).into())
         }
     }
 }
 
-async fn check(channel: Channel, service: &str, patience: Duration) -> Result<ServingStatus, Status> {
+async fn check(channel: Channel, service: &str, timeout: Duration) -> Result<ServingStatus, Status> {
     let mut request = Request::new(HealthCheckRequest {
         service: service.to_owned(),
     });
-    request.set_timeout(patience);
+    request.set_timeout(timeout);
     let mut client = HealthClient::new(channel);
-    let answer = tokio::time::timeout(patience, client.check(request)).await;
-    let answer = answer.unwrap_or_else(|_| Err(Status::deadline_exceeded("no answer came in time")));
+    let answer = tokio::time::timeout(timeout, client.check(request)).await;
+    let answer = answer.unwrap_or_else(|_| Err(Status::deadline_exceeded("no answer arrived within the timeout")));
     Ok(answer?.into_inner().status())
 }
 
-fn not_told(options: &ClientOptions, service: &str, status: &Status) -> Stop {
+fn check_failure(options: &ClientOptions, service: &str, status: &Status) -> Stop {
     match status.code() {
         Code::NotFound => {
-            let what = format!("{} knows no health of {service:?}", options.server());
-            let advice = "ask for liveness, readiness, or one of its services";
-            Failure::new(Exit::NotFound, what, advice).into()
+            let what = format!("{} has no health status of {service:?}", options.server());
+            let hint = "use --liveness, --readiness, or the name of one of its gRPC services";
+            Failure::new(Exit::NotFound, what, hint).into()
         }
         Code::DeadlineExceeded | Code::Cancelled => {
-            let what = format!("{} did not answer within the time-out", options.server());
-            Failure::new(Exit::TryLater, what, "it may be overloaded, or stopped").into()
+            let what = format!("{} did not answer within the timeout", options.server());
+            Failure::new(Exit::TryLater, what, "it may be overloaded or stopped").into()
         }
         _ => Stop::from(Error::from(status)),
     }

@@ -1,4 +1,4 @@
-//! Messages as proto3 JSON. The generated code writes times with the offset `+00:00`; the mapping says `Z`.
+//! Messages as proto3 JSON. The generated code writes times with the offset `+00:00`, but the JSON mapping requires `Z`.
 
 use serde::Serialize;
 use serde_json::Value;
@@ -16,7 +16,7 @@ fn write_times_with_z(value: &mut Value) {
         Value::Object(members) => {
             for (name, member) in members {
                 match member {
-                    // Every time of the API, and nothing else, has a name that ends so.
+                    // All times of the API, and no other members, have a name with this ending.
                     Value::String(text) if name.ends_with("Time") => {
                         if let Some(time) = text.strip_suffix("+00:00") {
                             *text = format!("{time}Z");

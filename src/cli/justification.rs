@@ -1,4 +1,4 @@
-//! The justification of a change: given by options, shown in tables, compared with the canonical text and exported.
+//! The justification of a change (reason and ticket): its options, table rows and export columns, defined in one place.
 
 use clap::Args;
 
@@ -8,15 +8,16 @@ use crate::proto::v1::{Change, ChangeBody, GrantSharePermissionRequest, RevokeSh
 /// The options of `grant` and `revoke` that justify the change.
 #[derive(Debug, Clone, Args)]
 pub struct JustificationArgs {
-    /// Why, for the audit history: 1 to 1024 characters. It is kept until its month is deleted; write no personal data, no secret
+    /// The reason, for the audit history: 1 to 1024 characters. It is stored until its month is deleted, so write no personal
+    /// data and no secret
     #[arg(long, value_name = "TEXT", required = true)]
     reason: Option<String>,
-    /// A ticket, for the audit history: at most 128 characters
+    /// The id of a ticket, for the audit history: at most 128 characters
     #[arg(long, value_name = "TEXT")]
     ticket: Option<String>,
 }
 
-/// A message that has the texts of a justification.
+/// A message with the texts of a justification.
 pub(super) trait Justified {
     /// The texts, in the order of [`NAMES`].
     fn texts(&self) -> [&str; NAMES.len()];
@@ -24,13 +25,13 @@ pub(super) trait Justified {
 
 macro_rules! texts {
     ($($name:ident $option:literal $label:literal,)+) => {
-        /// The names of the texts in the API, in the ledger and in CSV.
+        /// The names of the texts, in the API, the ledger and CSV.
         pub(super) const NAMES: &[&str] = &[$(stringify!($name)),+];
         const OPTIONS: &[&str] = &[$($option),+];
         const LABELS: &[&str] = &[$($label),+];
 
         impl JustificationArgs {
-            /// The options that were given, with their texts.
+            /// The given options with their texts.
             pub(super) fn given(&self) -> impl Iterator<Item = (&'static str, &str)> {
                 let texts = [$(self.$name.as_deref()),+];
                 OPTIONS.iter().zip(texts).filter_map(|(option, text)| Some((*option, text?)))
@@ -43,7 +44,7 @@ macro_rules! texts {
         texts!(@answer ChangeBody: $($name)+);
     };
     (@request $request:ident: $($name:ident)+) => {
-        /// The fields that justify the change; the others are empty.
+        /// Sets the justification; all other fields are empty.
         impl From<&JustificationArgs> for $request {
             fn from(args: &JustificationArgs) -> Self {
                 Self { $($name: args.$name.clone().unwrap_or_default(),)+ ..Self::default() }

@@ -1,36 +1,38 @@
 //! `list`: the permissions.
 
-use super::args::ListArgs;
-use super::connection::{Client, Connection};
-use super::console::Console;
-use super::failure::{Failure, Stop};
-use super::options::ClientOptions;
-use super::pages::{self, Page};
-use super::printer::Listed;
-use super::render::permission_state;
-use super::table::Cells;
-use super::text::one_line;
-use super::words::{access, moment, second};
+use super::{
+    args::ListArgs,
+    connection::{Client, ShareStub},
+    console::Console,
+    failure::{Failure, Stop},
+    format::{access, rfc3339, rfc3339_seconds},
+    options::ClientOptions,
+    pages::{self, ListPage},
+    printer::ListItem,
+    render::permission_state,
+    table::Cells,
+    text::one_line,
+};
 use crate::proto::v1::{ListSharePermissionsRequest, SharePermission};
 
 pub(super) async fn list(
     options: &ClientOptions,
-    connection: &Connection,
+    client: &Client,
     args: ListArgs,
     console: &mut Console<'_>,
 ) -> Result<(), Stop> {
     let mut request = first_page(&args);
     pages::follow(&args.pages, options.output, console, async |page_size, page_token| {
         (request.page_size, request.page_token) = (page_size, page_token);
-        // Each page has the whole time-out: a list may be long.
-        let answer = connection
+        // Each page has the full timeout, because a list may be long.
+        let answer = client
             .call(
-                connection.deadline(),
+                client.deadline(),
                 request.clone(),
-                async |mut client: Client, request| client.list_share_permissions(request).await,
+                async |mut stub: ShareStub, request| stub.list_share_permissions(request).await,
             )
             .await?;
-        Ok(Page::of(answer.permissions, answer.next_page_token))
+        Ok(ListPage::of(answer.permissions, answer.next_page_token))
     })
     .await
 }
@@ -46,7 +48,7 @@ fn first_page(args: &ListArgs) -> ListSharePermissionsRequest {
     }
 }
 
-impl Listed for SharePermission {
+impl ListItem for SharePermission {
     const NAME: &'static str = "permissions";
 
     fn row(&self) -> Cells {
@@ -56,7 +58,7 @@ impl Listed for SharePermission {
             ("IMAGE", one_line(&self.image_id)),
             ("RECIPIENT", one_line(&self.shared_account_id)),
             ("STATE", permission_state(self.state)),
-            ("UPDATED", second(self.update_time.as_ref())),
+            ("UPDATED", rfc3339_seconds(self.update_time.as_ref())),
             ("PENDING CHANGE", one_line(&self.pending_change_id)),
         ]
     }
@@ -72,8 +74,8 @@ impl Listed for SharePermission {
             ("applied", access(self.applied)),
             ("generation", self.generation.to_string()),
             ("pending_change_id", self.pending_change_id.clone()),
-            ("create_time", moment(self.create_time.as_ref())),
-            ("update_time", moment(self.update_time.as_ref())),
+            ("create_time", rfc3339(self.create_time.as_ref())),
+            ("update_time", rfc3339(self.update_time.as_ref())),
         ])
     }
 }

@@ -1,13 +1,11 @@
-//! The client commands of `sharewarden`: grant, revoke, get, list, change, changes, images, audit, checkpoint and health. They speak only gRPC,
-//! and verify what they are told with `ledger`.
+//! The client commands of `sharewarden`: grant, revoke, get, list, change, changes, images, audit, checkpoint and health. They
+//! use only gRPC, and verify the answers of the audit history with `ledger`.
 //!
-//! Read `options` and `args` for what can be typed, then one command (`grant_revoke` is the richest). The package `sharewarden-client` makes the
-//! calls, over what `connection` opens. What is printed is made in `console`, `table`, `render`
-//! and `words`; lists are followed in `pages` and printed in `printer`. An error of a call
-//! goes to `advice` (what to do about it) and `failure` (one line and an exit code).
+//! Read `options` and `args` for the command line, then one command (`grant_revoke` has the most). `connection` opens a client of
+//! the package `sharewarden-client`, which makes the calls. `console`, `table`, `render` and `format` print answers; `pages` and
+//! `printer` print lists. `error_hint` says what to do about an error of a call, and `failure` makes the line and the exit code.
 //! `audit` has the commands of the audit history.
 
-mod advice;
 mod args;
 pub mod audit;
 mod changes;
@@ -15,7 +13,9 @@ mod command_line;
 mod completions;
 mod connection;
 mod console;
+mod error_hint;
 mod failure;
+mod format;
 mod grant_revoke;
 mod health;
 mod json;
@@ -30,11 +30,8 @@ mod spreadsheet;
 mod table;
 mod text;
 mod wait;
-mod words;
 
 use args::refuse_csv;
-use failure::Stop;
-
 pub use args::{
     ChangeArgs, ClientCommand, GrantRevokeArgs, ImagesArgs, ListArgs, PermissionName, ShareFilterArgs, StateFilter,
 };
@@ -42,6 +39,7 @@ pub use audit::{AuditCommand, KeyCommand, key};
 pub use changes::{ChangeStateFilter, ChangesArgs};
 pub use completions::completions;
 pub use console::{Console, locale_is_utf8, terminal_width};
+use failure::Stop;
 pub use failure::{EXIT_CODES, Exit, Failure};
 pub use health::HealthArgs;
 pub use options::{ClientOptions, Output};
@@ -72,18 +70,18 @@ async fn perform(options: &ClientOptions, command: ClientCommand, console: &mut 
 }
 
 async fn ask(options: &ClientOptions, command: ClientCommand, console: &mut Console<'_>) -> Result<(), Stop> {
-    let connection = connection::open(options).await?;
+    let client = connection::open(options).await?;
     match command {
-        ClientCommand::Grant(args) => grant_revoke::grant(options, &connection, args, console).await,
-        ClientCommand::Revoke(args) => grant_revoke::revoke(options, &connection, args, console).await,
-        ClientCommand::Get(args) => read::get(options, &connection, args, console).await,
-        ClientCommand::List(args) => list::list(options, &connection, args, console).await,
-        ClientCommand::Change(args) => read::change(options, &connection, args, console).await,
-        ClientCommand::Changes(args) => changes::changes(options, &connection, args, console).await,
-        ClientCommand::Images(args) => read::images(options, &connection, args, console).await,
-        ClientCommand::Audit(command) => audit::run(options, &connection, command, console).await,
-        ClientCommand::Checkpoint(args) => audit::checkpoint(options, &connection, args, console).await,
-        // It needs no connection that says who asks, and was performed without one.
+        ClientCommand::Grant(args) => grant_revoke::grant(options, &client, args, console).await,
+        ClientCommand::Revoke(args) => grant_revoke::revoke(options, &client, args, console).await,
+        ClientCommand::Get(args) => read::get(options, &client, args, console).await,
+        ClientCommand::List(args) => list::list(options, &client, args, console).await,
+        ClientCommand::Change(args) => read::change(options, &client, args, console).await,
+        ClientCommand::Changes(args) => changes::changes(options, &client, args, console).await,
+        ClientCommand::Images(args) => read::images(options, &client, args, console).await,
+        ClientCommand::Audit(command) => audit::run(options, &client, command, console).await,
+        ClientCommand::Checkpoint(args) => audit::checkpoint(options, &client, args, console).await,
+        // `perform` has handled it, without credentials.
         ClientCommand::Health(args) => health::health(options, args, console).await,
     }
 }

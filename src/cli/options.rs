@@ -1,55 +1,54 @@
 //! The options that all client commands share.
 
-use std::path::PathBuf;
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, ValueEnum};
-use tonic::metadata::AsciiMetadataValue;
-use tonic::transport::Uri;
+use tonic::{metadata::AsciiMetadataValue, transport::Uri};
 
-/// Where the service is when nobody says otherwise: the address of `sharewarden dev`.
+/// The default of --server: the address of `sharewarden dev`.
 pub(super) const DEFAULT_SERVER: &str = "http://127.0.0.1:7443";
 
-/// Sets these options apart from those of the command at hand.
+/// The heading of these options in the help, apart from those of the command.
 const HEADING: &str = "Client options";
 
-/// A week: longer than any change may take, and far below what a `grpc-timeout` can hold.
-const LONGEST_TIMEOUT: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+/// 7 days: longer than any change may take, and within the range of `grpc-timeout`.
+const MAX_TIMEOUT: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
 /// Options of every client command.
 #[derive(Debug, Clone, Args)]
 pub struct ClientOptions {
-    /// Where the service listens, as http://HOST:PORT or https://HOST:PORT
+    /// The URL of the service: http://HOST:PORT or https://HOST:PORT
     #[arg(long, global = true, help_heading = HEADING, env = "SHAREWARDEN_SERVER", value_name = "URL",
           default_value = DEFAULT_SERVER, value_parser = server)]
     pub(super) server: Uri,
 
-    /// Who asks, where the service believes what it is told: printable ASCII [default: the name of the OS user, without a certificate
-    /// and a token]
-    #[arg(long, global = true, help_heading = HEADING, env = "SHAREWARDEN_PRINCIPAL", value_name = "NAME", value_parser = principal)]
+    /// The name of the caller, in printable ASCII, for a service that trusts this header [default: the name of the OS user, or
+    /// none with --tls-certificate or --token-file]
+    #[arg(long, global = true, help_heading = HEADING, env = "SHAREWARDEN_PRINCIPAL", value_name = "NAME",
+          value_parser = principal)]
     pub(super) principal: Option<AsciiMetadataValue>,
 
-    /// The authorities that the service's certificate is verified with, a PEM file [default: the system's]
+    /// The certificate authorities that verify the service's certificate, a PEM file [default: those of the system]
     #[arg(long, global = true, help_heading = HEADING, env = "SHAREWARDEN_TLS_CA", value_name = "FILE")]
     pub(super) tls_ca: Option<PathBuf>,
 
-    /// A certificate to show to the service, a PEM file; --tls-key goes with it
+    /// The client certificate that authenticates the caller, a PEM file; needs --tls-key
     #[arg(long, global = true, help_heading = HEADING, env = "SHAREWARDEN_TLS_CERTIFICATE", value_name = "FILE")]
     pub(super) tls_certificate: Option<PathBuf>,
 
-    /// The key of the certificate, a PEM file
+    /// The private key of --tls-certificate, a PEM file
     #[arg(long, global = true, help_heading = HEADING, env = "SHAREWARDEN_TLS_KEY", value_name = "FILE")]
     pub(super) tls_key: Option<PathBuf>,
 
-    /// A bearer token to send, in a file; it is read anew for each call
+    /// A file with the bearer token that authenticates the caller; it is read again for each call
     #[arg(long, global = true, help_heading = HEADING, env = "SHAREWARDEN_TOKEN_FILE", value_name = "FILE")]
     pub(super) token_file: Option<PathBuf>,
 
-    /// What to print: a table for people, proto3 JSON for programs, or CSV where there are rows
+    /// The output format: a table for people, proto3 JSON for programs, or CSV for lists and summaries
     #[arg(short, long, global = true, help_heading = HEADING, value_name = "FORMAT", value_enum, default_value_t = Output::Table)]
     pub(super) output: Output,
 
-    /// How long to wait for an answer, with a unit: 500ms, 30s, 5m; at most 7days. A change goes on past it
+    /// The timeout of an answer, with a unit, such as 500ms, 30s or 5m; 1ms to 7days. A change continues after it
     #[arg(long, global = true, help_heading = HEADING, value_name = "DURATION", default_value = "30s", value_parser = timeout)]
     pub(super) timeout: Duration,
 }
@@ -61,24 +60,24 @@ pub enum Output {
     Table,
     /// proto3 JSON, for programs.
     Json,
-    /// CSV (RFC 4180), for spreadsheets. A text that a spreadsheet would take for a formula has a ' in front of it.
+    /// CSV (RFC 4180), for spreadsheets. A text that a spreadsheet would read as a formula gets a ' in front.
     Csv,
 }
 
 impl ClientOptions {
-    /// The URL of the service, to be shown.
+    /// The URL of the service, for display.
     pub(super) fn server(&self) -> String {
         self.server.to_string().trim_end_matches('/').to_owned()
     }
 
-    /// Who asks: as told, or the user that this process runs as.
+    /// The principal: the given one, or the OS user; `None` if the OS gives no name that can be sent.
     pub(super) fn principal(&self) -> Option<AsciiMetadataValue> {
         self.principal
             .clone()
             .or_else(|| principal(&whoami::username().ok()?).ok())
     }
 
-    /// Is there a credential that says who asks? Then the user of this machine need not, and might contradict it.
+    /// True if a certificate or a token authenticates the caller. The name of the OS user could then contradict it.
     pub(super) fn has_credential(&self) -> bool {
         self.tls_certificate.is_some() || self.token_file.is_some()
     }
@@ -90,10 +89,10 @@ fn server(text: &str) -> Result<Uri, String> {
         return Err("begin it with http:// or https://, as in http://127.0.0.1:7443".to_owned());
     }
     if !matches!(uri.path_and_query().map(|path| path.as_str()), None | Some("" | "/")) {
-        return Err("end it after the port: a path or a query is not sent".to_owned());
+        return Err("end it after the port: a path and a query are not sent".to_owned());
     }
     match uri.authority() {
-        Some(authority) if authority.as_str().contains('@') => Err("put no user or password into it".to_owned()),
+        Some(authority) if authority.as_str().contains('@') => Err("remove the user name and the password".to_owned()),
         Some(_) => Ok(uri),
         None => Err("the host is missing".to_owned()),
     }
@@ -113,7 +112,7 @@ fn principal(text: &str) -> Result<AsciiMetadataValue, String> {
 
 fn timeout(text: &str) -> Result<Duration, String> {
     let timeout = humantime::parse_duration(text).map_err(|error| format!("{error}; write it as in 500ms, 30s, 5m"))?;
-    if timeout < Duration::from_millis(1) || timeout > LONGEST_TIMEOUT {
+    if timeout < Duration::from_millis(1) || timeout > MAX_TIMEOUT {
         return Err("it must be between 1ms and 7days".to_owned());
     }
     Ok(timeout)

@@ -1,53 +1,54 @@
-//! Follows the pages of a list, and prints each as it comes.
+//! Requests the pages of a list, and prints each when it arrives.
 
 use clap::Args;
 
-use super::console::{Console, unprintable};
-use super::failure::Stop;
-use super::json;
-use super::options::Output;
-use super::printer::{Listed, Printer};
-use super::text::one_line;
-use super::words::second;
-use crate::client::Error;
-use crate::proto::v1::ArchivedRange;
+use super::{
+    console::{Console, unprintable},
+    failure::Stop,
+    format::rfc3339_seconds,
+    json,
+    options::Output,
+    printer::{ListItem, Printer},
+    text::one_line,
+};
+use crate::{client::Error, proto::v1::ArchivedRange};
 
-/// How much of a list is wanted.
+/// The page size and the limit of a list.
 #[derive(Debug, Clone, Args)]
 pub struct PageArgs {
-    /// How many to ask for in one call: 1 to 1000
+    /// The number of items of one call: 1 to 1000
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(i32).range(1..=1000))]
     page_size: i32,
-    /// Stop after so many: 1 or more [default: list them all]
+    /// Stop after this number of items: 1 or more [default: list all]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     limit: Option<u64>,
 }
 
-/// A page as it came.
-pub(super) struct Page<T> {
-    pub(super) things: Vec<T>,
+/// A page of a list.
+pub(super) struct ListPage<T> {
+    pub(super) items: Vec<T>,
     pub(super) next_page_token: String,
-    /// What is not in the list because it is in files; on later pages, what was put there since the page before.
+    /// The entries that are not listed because they are archived. Later pages have only those archived since the page before.
     pub(super) archived: Vec<ArchivedRange>,
 }
 
-impl<T> Page<T> {
-    /// Of a list that no file has a part of.
-    pub(super) fn of(things: Vec<T>, next_page_token: String) -> Self {
+impl<T> ListPage<T> {
+    /// A page of a list that is never archived.
+    pub(super) fn of(items: Vec<T>, next_page_token: String) -> Self {
         Self {
-            things,
+            items,
             next_page_token,
             archived: Vec::new(),
         }
     }
 }
 
-/// Asks for page after page, by its size and its token, and prints each.
-pub(super) async fn follow<T: Listed>(
+/// Requests all pages and prints each. `ask` gets the page size and the page token.
+pub(super) async fn follow<T: ListItem>(
     args: &PageArgs,
     output: Output,
     console: &mut Console<'_>,
-    mut ask: impl AsyncFnMut(i32, String) -> Result<Page<T>, Error>,
+    mut ask: impl AsyncFnMut(i32, String) -> Result<ListPage<T>, Error>,
 ) -> Result<(), Stop> {
     let limit = args.limit.unwrap_or(u64::MAX);
     let mut printer = Printer::of_list(output);
@@ -62,8 +63,8 @@ pub(super) async fn follow<T: Listed>(
             printer.begin(console)?;
         }
         archived.append(&mut page.archived);
-        page.things.truncate(usize::try_from(wanted).unwrap_or(usize::MAX));
-        printer.page(&page.things, console)?;
+        page.items.truncate(usize::try_from(wanted).unwrap_or(usize::MAX));
+        printer.page(&page.items, console)?;
         let more = !page.next_page_token.is_empty();
         if !more || printer.printed() == limit {
             return end(printer, more, &archived, console);
@@ -72,7 +73,7 @@ pub(super) async fn follow<T: Listed>(
     }
 }
 
-fn end<T: Listed>(
+fn end<T: ListItem>(
     printer: Printer<T>,
     more: bool,
     archived: &[ArchivedRange],
@@ -101,7 +102,7 @@ fn missing(range: &ArchivedRange) -> String {
         range.start_index,
         range.end_index.saturating_sub(1),
         one_line(&range.account_id),
-        second(range.end_time.as_ref()),
+        rfc3339_seconds(range.end_time.as_ref()),
         one_line(&range.location),
     )
 }

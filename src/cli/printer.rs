@@ -1,60 +1,63 @@
-//! Prints things of one kind as they come, page by page: a table has one head, JSON is one document all the same.
+//! Prints the items of a list page by page. A table has one head, and JSON is one document, over all pages.
 
 use std::marker::PhantomData;
 
 use serde::Serialize;
 use serde_json::Value;
 
-use super::console::{Console, unprintable};
-use super::failure::{Failure, Stop};
-use super::options::Output;
-use super::table::{Cells, Pieces};
-use super::{json, spreadsheet, table};
+use super::{
+    console::{Console, unprintable},
+    failure::{Failure, Stop},
+    json,
+    options::Output,
+    spreadsheet, table,
+    table::{Cells, StreamedTable},
+};
 
-/// What can be listed.
-pub(super) trait Listed: Serialize + Default {
-    /// What they are called, also as the member of the JSON document.
+/// A message that can be an item of a list.
+pub(super) trait ListItem: Serialize + Default {
+    /// The plural name, which is also the member of the JSON document.
     const NAME: &'static str;
 
-    /// Its row in the table.
+    /// The row in the table.
     fn row(&self) -> Cells;
-    /// Its line in the CSV.
+    /// The record in the CSV.
     fn record(&self) -> Result<Cells, Failure>;
 
-    /// One without content: its record names the columns of the CSV.
+    /// An empty item. Its record has the column names of the CSV.
     fn blank() -> Self {
         Self::default()
     }
 }
 
-/// Prints things as they come.
+/// Prints items, page by page.
 pub(super) struct Printer<T> {
     form: Form,
     printed: u64,
-    things: PhantomData<T>,
+    items: PhantomData<T>,
 }
 
 enum Form {
-    Table(Pieces),
-    /// One document, with a list in it.
+    Table(StreamedTable),
+    /// One JSON document with an array.
     Document,
-    /// One document each, on one line.
+    /// One JSON document for each item, on one line.
     Lines,
     Csv,
 }
 
-impl<T: Listed> Printer<T> {
-    /// For a list that has an end.
+impl<T: ListItem> Printer<T> {
+    /// A printer for a list.
     pub(super) fn of_list(output: Output) -> Self {
         let form = match output {
-            Output::Table => Form::Table(Pieces::default()),
+            Output::Table => Form::Table(StreamedTable::default()),
             Output::Json => Form::Document,
             Output::Csv => Form::Csv,
         };
         Self::new(form)
     }
 
-    /// For what comes without end: JSON is one line for each thing.
+    /// A printer for a stream without an end. JSON has one line for each item.
     pub(super) fn of_stream(output: Output) -> Self {
         match output {
             Output::Json => Self::new(Form::Lines),
@@ -66,16 +69,16 @@ impl<T: Listed> Printer<T> {
         Self {
             form,
             printed: 0,
-            things: PhantomData,
+            items: PhantomData,
         }
     }
 
-    /// How many were printed so far.
+    /// The number of items that were printed.
     pub(super) fn printed(&self) -> u64 {
         self.printed
     }
 
-    /// Prints what comes before the first thing.
+    /// Prints the start of the output, before the first item.
     pub(super) fn begin(&mut self, console: &mut Console<'_>) -> Result<(), Stop> {
         match self.form {
             Form::Document => console.print(format_args!("{{\n  \"{}\": [", T::NAME)),
@@ -84,35 +87,35 @@ impl<T: Listed> Printer<T> {
         }
     }
 
-    /// Prints the next things.
-    pub(super) fn page(&mut self, things: &[T], console: &mut Console<'_>) -> Result<(), Stop> {
+    /// Prints the next items.
+    pub(super) fn page(&mut self, items: &[T], console: &mut Console<'_>) -> Result<(), Stop> {
         match &mut self.form {
-            Form::Table(table) => console.print(table.piece(things.iter().map(T::row).collect()))?,
-            Form::Document => self.document(things, console)?,
+            Form::Table(table) => console.print(table.chunk(items.iter().map(T::row).collect()))?,
+            Form::Document => self.document(items, console)?,
             Form::Lines => {
-                for thing in things {
-                    console.print_line(value(thing)?)?;
+                for item in items {
+                    console.print_line(value(item)?)?;
                 }
             }
             Form::Csv => {
-                for thing in things {
-                    console.print(spreadsheet::line(table::values(thing.record()?))?)?;
+                for item in items {
+                    console.print(spreadsheet::line(table::values(item.record()?))?)?;
                 }
             }
         }
-        self.printed += things.len() as u64;
+        self.printed += items.len() as u64;
         console.flush()
     }
 
-    fn document(&self, things: &[T], console: &mut Console<'_>) -> Result<(), Stop> {
-        for (at, thing) in things.iter().enumerate() {
+    fn document(&self, items: &[T], console: &mut Console<'_>) -> Result<(), Stop> {
+        for (at, item) in items.iter().enumerate() {
             let comma = if at == 0 && self.printed == 0 { "" } else { "," };
-            console.print(format_args!("{comma}\n    {}", value(thing)?))?;
+            console.print(format_args!("{comma}\n    {}", value(item)?))?;
         }
         Ok(())
     }
 
-    /// Prints what comes after the last thing; a document gets one more member, if there is one.
+    /// Prints the end of the output, after the last item. Adds `member` to a JSON document.
     pub(super) fn end(self, member: Option<(&str, Value)>, console: &mut Console<'_>) -> Result<(), Stop> {
         if !matches!(self.form, Form::Document) {
             return Ok(());
@@ -125,6 +128,6 @@ impl<T: Listed> Printer<T> {
     }
 }
 
-fn value(thing: &impl Serialize) -> Result<Value, Failure> {
-    json::value(thing).map_err(|error| unprintable(&error))
+fn value(item: &impl Serialize) -> Result<Value, Failure> {
+    json::value(item).map_err(|error| unprintable(&error))
 }

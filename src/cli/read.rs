@@ -1,18 +1,20 @@
-//! The commands that read one answer: `get`, `change` and `images`.
+//! The commands with a single answer: `get`, `change` and `images`.
 
-use super::args::{ChangeArgs, ImagesArgs, PermissionName};
-use super::connection::{Client, Connection};
-use super::console::Console;
-use super::failure::Stop;
-use super::options::{ClientOptions, Output};
-use super::{render, wait};
+use super::{
+    args::{ChangeArgs, ImagesArgs, PermissionName},
+    connection::{Client, ShareStub},
+    console::Console,
+    failure::Stop,
+    options::{ClientOptions, Output},
+    render, wait,
+};
 use crate::proto::v1::{
     GetChangeRequest, GetChangeResponse, GetSharePermissionRequest, ImageOwnership, ListImagesRequest,
 };
 
 pub(super) async fn get(
     options: &ClientOptions,
-    connection: &Connection,
+    client: &Client,
     name: PermissionName,
     console: &mut Console<'_>,
 ) -> Result<(), Stop> {
@@ -22,9 +24,9 @@ pub(super) async fn get(
         image_id: name.image,
         shared_account_id: name.with,
     };
-    let answer = connection
-        .call(connection.deadline(), request, async |mut client: Client, request| {
-            client.get_share_permission(request).await
+    let answer = client
+        .call(client.deadline(), request, async |mut stub: ShareStub, request| {
+            stub.get_share_permission(request).await
         })
         .await?;
     match (&answer.permission, options.output) {
@@ -35,7 +37,7 @@ pub(super) async fn get(
 
 pub(super) async fn change(
     options: &ClientOptions,
-    connection: &Connection,
+    client: &Client,
     args: ChangeArgs,
     console: &mut Console<'_>,
 ) -> Result<(), Stop> {
@@ -44,18 +46,18 @@ pub(super) async fn change(
         change_id: args.change_id,
     };
     if args.wait {
-        let answer = connection.follow(request.clone()).await?;
+        let answer = client.follow(request.clone()).await?;
         print_change(options, &answer, console)?;
-        return Ok(wait::verdict(options, &request, &answer.change.unwrap_or_default())?);
+        return Ok(wait::outcome(options, &request, &answer.change.unwrap_or_default())?);
     }
-    let answer = get_change(connection, request).await?;
+    let answer = get_change(client, request).await?;
     print_change(options, &answer, console)
 }
 
-async fn get_change(connection: &Connection, request: GetChangeRequest) -> Result<GetChangeResponse, Stop> {
-    let answer = connection
-        .call(connection.deadline(), request, async |mut client: Client, request| {
-            client.get_change(request).await
+async fn get_change(client: &Client, request: GetChangeRequest) -> Result<GetChangeResponse, Stop> {
+    let answer = client
+        .call(client.deadline(), request, async |mut stub: ShareStub, request| {
+            stub.get_change(request).await
         })
         .await?;
     Ok(answer)
@@ -70,7 +72,7 @@ fn print_change(options: &ClientOptions, answer: &GetChangeResponse, console: &m
 
 pub(super) async fn images(
     options: &ClientOptions,
-    connection: &Connection,
+    client: &Client,
     args: ImagesArgs,
     console: &mut Console<'_>,
 ) -> Result<(), Stop> {
@@ -84,9 +86,9 @@ pub(super) async fn images(
         region: args.region,
         ownership: ownership.into(),
     };
-    let answer = connection
-        .call(connection.deadline(), request, async |mut client: Client, request| {
-            client.list_images(request).await
+    let answer = client
+        .call(client.deadline(), request, async |mut stub: ShareStub, request| {
+            stub.list_images(request).await
         })
         .await?;
     if answer.images.is_empty() {

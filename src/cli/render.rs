@@ -1,12 +1,15 @@
 //! The API's messages as tables.
 
-use super::justification;
-use super::table::{self, Cells};
-use super::text::one_line;
-use super::words::{access, action, cause, moment, name, second, took};
-use crate::proto::v1::attempt::Classification;
-use crate::proto::v1::share_permission::State;
-use crate::proto::v1::{Attempt, Change, ChangeProgress, ErrorReason, Image, SharePermission, change};
+use super::{
+    format::{access, action, cause, milliseconds, name, rfc3339, rfc3339_seconds},
+    justification,
+    table::{self, Cells},
+    text::one_line,
+};
+use crate::proto::v1::{
+    Attempt, Change, ChangeProgress, ErrorReason, Image, SharePermission, attempt::Classification, change,
+    share_permission::State,
+};
 
 /// One permission.
 pub(super) fn permission(permission: &SharePermission, width: Option<u16>) -> String {
@@ -20,20 +23,20 @@ pub(super) fn permission(permission: &SharePermission, width: Option<u16>) -> St
         ("Applied", access(permission.applied)),
         ("Generation", permission.generation.to_string()),
         ("Pending change", one_line(&permission.pending_change_id)),
-        ("Created", moment(permission.create_time.as_ref())),
-        ("Updated", moment(permission.update_time.as_ref())),
+        ("Created", rfc3339(permission.create_time.as_ref())),
+        ("Updated", rfc3339(permission.update_time.as_ref())),
     ];
     table::pairs(rows, width)
 }
 
-/// One change, and the calls to AWS that it took.
+/// One change, and its calls to AWS.
 pub(super) fn change(change: &Change, width: Option<u16>) -> String {
     let mut text = table::pairs(change_rows(change), width);
     text.push_str(&attempts(&change.attempts, width));
     text
 }
 
-/// A change that was just asked for, with what became of the permission.
+/// The change of a grant or revoke, with the state of its permission.
 pub(super) fn changed(permission: Option<&SharePermission>, change: &Change, width: Option<u16>) -> String {
     let mut rows = vec![(
         "Permission",
@@ -68,15 +71,15 @@ fn change_rows(change: &Change) -> Cells {
             error(change.error_reason, &change.error_code, &change.error_message),
         ),
         ("Trace id", one_line(&change.trace_id)),
-        ("Created", moment(change.create_time.as_ref())),
-        ("Ended", moment(change.end_time.as_ref())),
-        ("Now", change.progress.as_ref().map_or_else(String::new, standing)),
+        ("Created", rfc3339(change.create_time.as_ref())),
+        ("Ended", rfc3339(change.end_time.as_ref())),
+        ("Now", change.progress.as_ref().map_or_else(String::new, progress_text)),
     ]);
     rows
 }
 
-/// How the work on a pending change stands: whether it is in doubt, who works on it and when it is tried again.
-pub(super) fn standing(progress: &ChangeProgress) -> String {
+/// The progress of a pending change: whether it is in doubt, which replica works on it, and when the next attempt is.
+pub(super) fn progress_text(progress: &ChangeProgress) -> String {
     let mut parts = Vec::new();
     if progress.in_doubt {
         parts.push("in doubt".to_owned());
@@ -86,10 +89,10 @@ pub(super) fn standing(progress: &ChangeProgress) -> String {
     }
     if let Some(until) = &progress.lease_expire_time {
         let replica = one_line(&progress.replica_id);
-        parts.push(format!("worked on until {} by {replica}", second(Some(until))));
+        parts.push(format!("worked on until {} by {replica}", rfc3339_seconds(Some(until))));
     }
     if let Some(next) = &progress.next_attempt_time {
-        parts.push(format!("next attempt {}", second(Some(next))));
+        parts.push(format!("next attempt {}", rfc3339_seconds(Some(next))));
     }
     parts.join("; ")
 }
@@ -111,7 +114,7 @@ pub(super) fn error(reason: i32, code: &str, message: &str) -> String {
         .join(": ")
 }
 
-/// The calls to AWS, as a table under what is above it.
+/// The calls to AWS, as a table after an empty line.
 pub(super) fn attempts(attempts: &[Attempt], width: Option<u16>) -> String {
     if attempts.is_empty() {
         return String::new();
@@ -122,8 +125,8 @@ pub(super) fn attempts(attempts: &[Attempt], width: Option<u16>) -> String {
 fn attempt(attempt: &Attempt) -> Cells {
     vec![
         ("CALL TO AWS", one_line(&attempt.operation)),
-        ("STARTED", moment(attempt.start_time.as_ref())),
-        ("TOOK", attempt.duration.as_ref().map_or_else(String::new, took)),
+        ("STARTED", rfc3339(attempt.start_time.as_ref())),
+        ("TOOK", attempt.duration.as_ref().map_or_else(String::new, milliseconds)),
         (
             "RESULT",
             name(attempt.classification, "CLASSIFICATION_", Classification::as_str_name),
@@ -155,7 +158,7 @@ fn image(image: &Image) -> Cells {
         ("SYSTEM", one_line(&image.operating_system)),
         ("TENANCY", one_line(&image.required_tenancy)),
         ("OWNER", one_line(&image.owner_account_id)),
-        ("CREATED", second(image.create_time.as_ref())),
+        ("CREATED", rfc3339_seconds(image.create_time.as_ref())),
         ("DESCRIPTION", description.join("\n")),
     ]
 }

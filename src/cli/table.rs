@@ -1,11 +1,11 @@
-//! Tables without lines: easy to read, to cut and to grep. No colours.
+//! Tables without borders and colours, so that `cut` and `grep` work on them.
 
 use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, Table, Width, presets};
 
-/// Between columns.
+/// The spaces between two columns.
 const GAP: u16 = 2;
 
-/// The cells of one row, each under the name of its column.
+/// The cells of one row, each with the name of its column.
 pub(super) type Cells = Vec<(&'static str, String)>;
 
 /// The names of the columns.
@@ -18,7 +18,7 @@ pub(super) fn values(cells: Cells) -> Vec<String> {
     cells.into_iter().map(|(_, value)| value).collect()
 }
 
-/// Names and values of one object, one line each; values that are empty are left out. Values wrap to `width`.
+/// One object, with one line for each name and value. Empty values are left out; values wrap to `width`.
 pub(super) fn pairs(rows: Cells, width: Option<u16>) -> String {
     let mut table = plain(width);
     for (name, value) in rows.into_iter().filter(|(_, value)| !value.is_empty()) {
@@ -28,7 +28,7 @@ pub(super) fn pairs(rows: Cells, width: Option<u16>) -> String {
     finished(&table)
 }
 
-/// Many objects, one row each under a head; nothing for none.
+/// A list of objects, one row each under a head; empty if the list is empty.
 pub(super) fn list(list: Vec<Cells>, width: Option<u16>) -> String {
     let Some(first) = list.first() else {
         return String::new();
@@ -36,7 +36,7 @@ pub(super) fn list(list: Vec<Cells>, width: Option<u16>) -> String {
     rows(&head(first), list.into_iter().map(values).collect(), width)
 }
 
-/// Rows under a head. Only the last column wraps: ids stay in one piece, to be copied.
+/// Rows under a head. Only the last column wraps, so that ids can be copied.
 pub(super) fn rows(head: &[&str], rows: Vec<Vec<String>>, width: Option<u16>) -> String {
     let mut table = plain(width);
     table.set_header(head);
@@ -45,7 +45,7 @@ pub(super) fn rows(head: &[&str], rows: Vec<Vec<String>>, width: Option<u16>) ->
     finished(&table)
 }
 
-/// How wide a table of these rows is, with the gap after its last column.
+/// The width of a table of these rows, with the gap after its last column.
 pub(super) fn width<'a>(head: &'a [String], rows: impl Iterator<Item = &'a Vec<String>>) -> u16 {
     let mut widths = vec![0; head.len()];
     for row in std::iter::once(head).chain(rows.map(Vec::as_slice)) {
@@ -57,16 +57,16 @@ pub(super) fn width<'a>(head: &'a [String], rows: impl Iterator<Item = &'a Vec<S
     u16::try_from(width).unwrap_or(u16::MAX)
 }
 
-/// A table that is printed in pieces, with one head and columns that do not jump.
+/// A table that is printed in parts, with one head. Columns never become narrower from part to part.
 #[derive(Default)]
-pub(super) struct Pieces {
-    /// None before the first piece that has rows.
+pub(super) struct StreamedTable {
+    /// Empty before the first part with rows.
     widths: Vec<u16>,
 }
 
-impl Pieces {
-    /// The next piece. The head comes with the first piece that has rows.
-    pub(super) fn piece(&mut self, rows: Vec<Cells>) -> String {
+impl StreamedTable {
+    /// The next part. The head is in the first part with rows.
+    pub(super) fn chunk(&mut self, rows: Vec<Cells>) -> String {
         let Some(first) = rows.first() else {
             return String::new();
         };
@@ -94,7 +94,7 @@ impl Pieces {
 
 fn plain(width: Option<u16>) -> Table {
     let mut table = Table::new();
-    // The width comes from the caller, who knows where the output goes.
+    // The caller sets the width, because only it knows whether the output is a terminal.
     table.load_style(presets::NOTHING).force_no_tty();
     if let Some(width) = width {
         table

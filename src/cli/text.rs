@@ -1,11 +1,11 @@
-//! Text from elsewhere, made fit for a terminal.
+//! Escapes text of other parties for a terminal.
 
-/// Escapes control characters, which could command the terminal; line feeds are kept where the place has many lines.
+/// Escapes control characters, which could control the terminal. Keeps line feeds, for places with several lines.
 pub(super) fn lines(text: &str) -> String {
     escape(text, |c| c == '\n')
 }
 
-/// The same for places that hold one line: every run of white space becomes one space.
+/// Escapes control characters and replaces each run of white space with one space, for places with one line.
 pub(super) fn one_line(text: &str) -> String {
     escape(&text.split_whitespace().collect::<Vec<_>>().join(" "), |_| false)
 }
@@ -15,14 +15,14 @@ fn escape(text: &str, keep: impl Fn(char) -> bool) -> String {
     for c in text.chars() {
         match c {
             '\t' => out.push(' '),
-            c if keep(c) || !commands_terminal(c) => out.push(c),
+            c if keep(c) || !controls_terminal(c) => out.push(c),
             c => out.extend(c.escape_unicode()),
         }
     }
     out
 }
 
-/// Control characters, and the marks that change the direction of the text after them.
-fn commands_terminal(c: char) -> bool {
+/// True for control characters, and for marks that change the direction of the text after them.
+fn controls_terminal(c: char) -> bool {
     c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }

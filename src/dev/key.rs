@@ -1,4 +1,4 @@
-//! The key that checkpoints are signed with here: made once, and kept beside the data.
+//! The signing key of the checkpoints of `dev`: generated once and stored with the data.
 
 use std::{
     fs::OpenOptions,
@@ -11,26 +11,26 @@ use secrecy::{ExposeSecret, SecretString};
 
 use crate::ledger::{SigningKey, key::KeyError};
 
-/// The name of the key.
+/// The name of the key in checkpoints.
 pub(super) const NAME: &str = "sharewarden-dev";
 
 const FILE: &str = "checkpoint-key.pem";
 
-/// Why there is no key.
+/// Why the key cannot be read or generated.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyFileError {
     /// The file cannot be read or written.
     #[error(transparent)]
     File(#[from] io::Error),
-    /// There is no randomness to be had.
-    #[error("the system gives no random numbers: {0}")]
+    /// The OS returned no random bytes.
+    #[error("the OS returned no random bytes: {0}")]
     Random(getrandom::Error),
-    /// The key cannot be made or written.
+    /// The key cannot be encoded as PEM.
     #[error(transparent)]
     Key(#[from] KeyError),
 }
 
-/// The key in the folder, as PEM; makes one that only its owner can read, if there is none.
+/// Reads the key in the folder, as PEM. If there is none, generates one that only the file's owner can read.
 pub(super) fn read_or_make(folder: &Path) -> Result<SecretString, KeyFileError> {
     let path = folder.join(FILE);
     match std::fs::read_to_string(&path) {
@@ -41,7 +41,7 @@ pub(super) fn read_or_make(folder: &Path) -> Result<SecretString, KeyFileError> 
     let mut seed = [0; 32];
     getrandom::fill(&mut seed).map_err(KeyFileError::Random)?;
     let pem = SigningKey::from_seed(NAME.parse()?, &seed).to_pem()?;
-    // Under its name only when it is whole.
+    // The rename is atomic, so a crash leaves no partial key under the final name.
     let new = path.with_extension("new");
     let mut file = OpenOptions::new()
         .write(true)

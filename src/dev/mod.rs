@@ -1,13 +1,13 @@
-//! `sharewarden dev`: everything on one machine, with nothing prepared.
+//! `sharewarden dev`: the service and all it needs on one machine, without any setup.
 //!
-//! A private [`postgres`], the simulator and the server in one process tree, on loopback. They keep their data in one
-//! folder, and end together. `simulate` runs the simulator alone.
+//! A private [`postgres`], the simulator and the server run in one process tree, on loopback. They keep their data in one
+//! folder, and stop together. `simulate` runs the simulator alone.
 //!
-//! The feature `dev` of the package. It is on by default; the image is built without it.
+//! The package feature `dev` includes this module. It is on by default; the container image is built without it.
 
+mod banner;
 mod key;
 pub mod postgres;
-mod screen;
 mod simulate;
 
 use std::{
@@ -17,7 +17,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use banner::Banner;
 use clap::Subcommand;
+pub use key::KeyFileError;
+use postgres::Cluster;
+use secrecy::{ExposeSecret, SecretString};
+use sharewarden_simulator::{self as simulator, Simulator};
+pub use simulate::SimulateOptions;
 use tokio::net::TcpListener;
 
 use crate::{
@@ -27,100 +33,92 @@ use crate::{
     telemetry::{self, Telemetry},
     workspaces::BaseCredentials,
 };
-use sharewarden_simulator::{self as simulator, Simulator};
 
-use secrecy::{ExposeSecret, SecretString};
-
-pub use key::KeyFileError;
-use postgres::Cluster;
-use screen::Screen;
-pub use simulate::SimulateOptions;
-
-/// The commands of this module.
+/// The commands `dev` and `simulate`.
 #[derive(Debug, Subcommand)]
 pub enum DevCommand {
-    /// Run everything on this machine, with nothing prepared: a private Postgres, a simulator of AWS, and the service.
-    Dev(Options),
-    /// Run the simulator of the WorkSpaces image API (and of STS) alone.
+    /// Run the service on this machine without any setup, with a private Postgres and a simulator of AWS
+    Dev(DevOptions),
+    /// Run only the simulator of the WorkSpaces image API and of STS
     Simulate(SimulateOptions),
 }
 
-/// How to run everything.
+/// Arguments of `dev`.
 #[derive(Debug, clap::Args)]
-pub struct Options {
-    /// Keep data in this folder. Default: ~/.local/share/sharewarden-dev; for root: /var/lib/sharewarden-dev.
+pub struct DevOptions {
+    /// Keep the data in this folder [default: ~/.local/share/sharewarden-dev; for root: /var/lib/sharewarden-dev]
     #[arg(long, value_name = "FOLDER", conflicts_with = "ephemeral")]
     data_dir: Option<PathBuf>,
-    /// Keep nothing.
+    /// Keep the data in a temporary folder, and remove it at the end
     #[arg(long)]
     ephemeral: bool,
-    /// Where the service listens; port 0 takes any.
+    /// The address that the service listens on; port 0 takes any free port
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:7443")]
     listen: SocketAddr,
-    /// Where the simulator listens; port 0 takes any.
+    /// The address that the simulator listens on; port 0 takes any free port
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:7480")]
     simulator_listen: SocketAddr,
-    /// What to log, as tracing directives.
+    /// The log filter, as tracing directives
     #[arg(long, value_name = "DIRECTIVES", default_value = "warn,sharewarden::forwarder=info")]
     log: String,
 }
 
-/// Why `dev` did not start, or ended. Each says what to do about it.
+/// Why `dev` or `simulate` did not start, or stopped.
 #[derive(Debug, thiserror::Error)]
 pub enum DevError {
-    /// A folder cannot be made.
-    #[error("cannot make the folder {}: {source}; choose another with --data-dir", folder.display())]
+    /// A folder cannot be created.
+    #[error("cannot create the folder {}: {source}; choose another with --data-dir", folder.display())]
     Folder {
-        /// Which.
+        /// The folder.
         folder: PathBuf,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
-    /// Nobody knows where the home folder is.
-    #[error("there is no home folder to keep data in: say where with --data-dir, or keep nothing with --ephemeral")]
+    /// The OS reports no home folder.
+    #[error("there is no home folder for the data: name a folder with --data-dir, or keep no data with --ephemeral")]
     NoHome,
-    /// An address cannot be listened on.
-    #[error("cannot listen on {address}: {source}; choose another with {option} (port 0 takes any)")]
+    /// The listener cannot bind its address.
+    #[error("cannot listen on {address}: {source}; choose another with {option} (port 0 takes any free port)")]
     Listen {
-        /// Which.
+        /// The address.
         address: SocketAddr,
-        /// The option that chooses it.
+        /// The command line option that sets the address.
         option: &'static str,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
     /// Postgres did not start.
     #[error(transparent)]
     Postgres(#[from] postgres::Error),
-    /// Postgres is gone.
-    #[error("postgres has ended; its log is in {}", .0.display())]
+    /// Postgres stopped while the service ran.
+    #[error("postgres has stopped; its log is in {}", .0.display())]
     PostgresGone(PathBuf),
-    /// There is no key to sign checkpoints with.
-    #[error("the key that signs checkpoints cannot be kept in {}: {source}", folder.display())]
+    /// The checkpoint key cannot be read or stored.
+    #[error("cannot read or store the checkpoint key in {}: {source}", folder.display())]
     Key {
-        /// The folder that it is kept in.
+        /// The folder of the key.
         folder: PathBuf,
-        /// Why.
+        /// The cause.
         source: KeyFileError,
     },
     /// The simulator did not start.
     #[error("the simulator did not start: {0}")]
     Simulator(io::Error),
-    /// An option breaks a rule.
+    /// An option has an invalid value.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// The log cannot be set up.
+    /// Logging cannot be set up.
     #[error(transparent)]
     Telemetry(#[from] telemetry::TelemetryError),
     /// The server did not start.
     #[error(transparent)]
     Server(#[from] server::ServerError),
     /// The screen cannot be written.
-    #[error("cannot write the screen: {0}")]
-    Screen(io::Error),
+    #[error("cannot write the output: {0}")]
+    Output(io::Error),
 }
 
-/// Runs a command until `shutdown`. `out` gets what a person reads, `notes` what goes to standard error.
+/// Runs a command until `shutdown`. `out` is standard output, `notes` is standard error.
 ///
 /// # Errors
 /// [`DevError`].
@@ -136,26 +134,26 @@ pub async fn execute(
     }
 }
 
-/// Runs everything until `shutdown`, and says on `out` what runs where and what to type next.
+/// Runs all services until `shutdown`, and prints their addresses to `out`.
 async fn run(
-    options: Options,
+    options: DevOptions,
     out: &mut (dyn io::Write + Send),
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), DevError> {
     tokio::pin!(shutdown);
-    let folder = Folder::make(&options)?;
-    let Some(started) = start_unless(&mut shutdown, Everything::start(&options, folder.path())).await? else {
+    let folder = DataFolder::make(&options)?;
+    let Some(started) = start_unless(&mut shutdown, RunningServices::start(&options, folder.path())).await? else {
         folder.remove_if_ephemeral();
         return Ok(());
     };
-    let Everything {
+    let RunningServices {
         cluster,
         simulator,
         server,
         telemetry,
     } = started;
 
-    let screen = Screen {
+    let banner = Banner {
         server: server.address(),
         admin: server.admin_address(),
         simulator: simulator.url(),
@@ -163,23 +161,23 @@ async fn run(
         folder: folder.path(),
         ephemeral: options.ephemeral,
     };
-    out.write_all(screen.to_string().as_bytes())
+    out.write_all(banner.to_string().as_bytes())
         .and_then(|()| out.flush())
-        .map_err(DevError::Screen)?;
+        .map_err(DevError::Output)?;
 
     let result = tokio::select! {
         result = server.run(shutdown) => result.map_err(DevError::from),
         () = cluster.gone() => Err(DevError::PostgresGone(folder.path().join("postgres/postgres.log"))),
     };
     simulator.shutdown().await;
-    // Blocks until the server process is gone, and only then is an ephemeral folder removed.
+    // Blocks until the Postgres process is gone. An ephemeral folder may only be removed after that.
     let _ = tokio::task::spawn_blocking(move || cluster.stop()).await;
     folder.remove_if_ephemeral();
     telemetry.end().await;
     result
 }
 
-/// Starts, unless it is to stop before it has: then what was started so far is stopped again.
+/// Completes `start`, or drops it on `shutdown`, which stops what it has started. `None` means shutdown.
 async fn start_unless<T>(
     shutdown: impl Future<Output = ()>,
     start: impl Future<Output = Result<T, DevError>>,
@@ -190,19 +188,19 @@ async fn start_unless<T>(
     }
 }
 
-/// What runs.
-struct Everything {
+/// The running parts.
+struct RunningServices {
     server: Server,
     telemetry: Telemetry,
     simulator: Simulator,
     cluster: Cluster,
 }
 
-impl Everything {
-    async fn start(options: &Options, folder: &Path) -> Result<Self, DevError> {
+impl RunningServices {
+    async fn start(options: &DevOptions, folder: &Path) -> Result<Self, DevError> {
         let listener = listen(options.listen, "--listen").await?;
         let simulator_listener = listen(options.simulator_listen, "--simulator-listen").await?;
-        let cluster = Cluster::start(postgres::Settings::new(folder.join("postgres"))).await?;
+        let cluster = Cluster::start(postgres::ClusterSettings::new(folder.join("postgres"))).await?;
         let settings = simulator::SimulatorSettings {
             state_file: Some(folder.join("simulator.json")),
             ..simulator::sample()
@@ -228,7 +226,8 @@ impl Everything {
     }
 }
 
-/// Where data is kept if nothing else is said. The private Postgres of root runs as another user, who must get there.
+/// The data folder without --data-dir. For root it is outside the home folder: Postgres then runs as another user, which needs
+/// access.
 fn default_folder() -> Result<PathBuf, DevError> {
     if rustix::process::geteuid().is_root() {
         return Ok(PathBuf::from("/var/lib/sharewarden-dev"));
@@ -237,14 +236,14 @@ fn default_folder() -> Result<PathBuf, DevError> {
     Ok(home.join(".local/share/sharewarden-dev"))
 }
 
-/// The folder of the data.
-enum Folder {
+/// The folder of the data, permanent or temporary.
+enum DataFolder {
     Kept(PathBuf),
     Ephemeral(tempfile::TempDir),
 }
 
-impl Folder {
-    fn make(options: &Options) -> Result<Self, DevError> {
+impl DataFolder {
+    fn make(options: &DevOptions) -> Result<Self, DevError> {
         if options.ephemeral {
             let world_readable = std::fs::Permissions::from_mode(0o755);
             let folder = tempfile::Builder::new()
@@ -275,7 +274,7 @@ impl Folder {
         if let Self::Ephemeral(folder) = self
             && let Err(error) = folder.close()
         {
-            tracing::warn!(%error, "the temporary folder is left behind");
+            tracing::warn!(%error, "the temporary folder could not be removed");
         }
     }
 }
@@ -288,7 +287,7 @@ async fn listen(address: SocketAddr, option: &'static str) -> Result<TcpListener
     })
 }
 
-/// The simulator takes any secret for an account that it knows.
+/// The simulator accepts any secret for an account that it has.
 fn credentials() -> BaseCredentials {
     BaseCredentials::Fixed {
         access_key_id: "AKIA111122223333".into(),
@@ -296,9 +295,14 @@ fn credentials() -> BaseCredentials {
     }
 }
 
-/// Everybody on this machine may do everything. The owners of the simulator's sample, each behind a role: the first shares
-/// with anyone, the second with a list.
-fn config(options: &Options, cluster: &Cluster, simulator: &Simulator, key: &SecretString) -> Result<Config, DevError> {
+/// Every local caller has every role. The configuration has the two owner accounts of the simulator's sample, each with an IAM
+/// role: the first may share with any account, the second with two.
+fn config(
+    options: &DevOptions,
+    cluster: &Cluster,
+    simulator: &Simulator,
+    key: &SecretString,
+) -> Result<Config, DevError> {
     let account = |id: &str, share_with: &str| {
         format!(
             "[[accounts]]\nid = \"{id}\"\nregions = [\"eu-central-1\", \"us-east-1\"]\nshare_with = {share_with}\n\

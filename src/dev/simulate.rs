@@ -6,21 +6,21 @@ use sharewarden_simulator::{Simulator, SimulatorSettings, sample};
 
 use super::{DevError, listen};
 
-/// How to run the simulator.
+/// Arguments of `simulate`.
 #[derive(Debug, clap::Args)]
 pub struct SimulateOptions {
-    /// Where to listen; port 0 takes any.
+    /// The address to listen on; port 0 takes any free port
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:7480")]
     listen: SocketAddr,
-    /// Accounts, images and behaviour, a JSON file. Default: a sample.
+    /// The accounts, images and behaviour, a JSON file [default: a built-in sample]
     #[arg(long, value_name = "FILE")]
     settings: Option<PathBuf>,
-    /// Keep accounts and images in this file over a restart.
+    /// Keep the accounts and images in this file across restarts [default: in memory only]
     #[arg(long, value_name = "FILE")]
     state: Option<PathBuf>,
 }
 
-/// Runs the simulator until `shutdown`, and says in `notes` where it listens.
+/// Runs the simulator until `shutdown`, and prints its address to `notes`.
 pub(super) async fn run(
     options: SimulateOptions,
     notes: &mut (dyn io::Write + Send),
@@ -35,7 +35,7 @@ pub(super) async fn run(
     let simulator = Simulator::start(listener, settings)
         .await
         .map_err(DevError::Simulator)?;
-    writeln!(notes, "simulating Amazon WorkSpaces and STS on {}", simulator.url()).map_err(DevError::Screen)?;
+    writeln!(notes, "simulating Amazon WorkSpaces and STS on {}", simulator.url()).map_err(DevError::Output)?;
     shutdown.await;
     simulator.shutdown().await;
     Ok(())

@@ -6,7 +6,7 @@ use std::{
 };
 
 use sharewarden::{
-    dev::postgres::{Cluster, Settings},
+    dev::postgres::{Cluster, ClusterSettings},
     store::{Privileges, partitions},
 };
 use sqlx::{Connection, PgConnection};
@@ -16,7 +16,7 @@ use crate::store::connect;
 #[tokio::test]
 async fn the_documented_roles_can_only_migrate_serve_and_read() {
     let folder = tempfile::tempdir().unwrap();
-    let cluster = Cluster::start(Settings::new(folder.path()).without_fsync())
+    let cluster = Cluster::start(ClusterSettings::new(folder.path()).without_fsync())
         .await
         .unwrap();
     let url = |role: &str, database: &str| {

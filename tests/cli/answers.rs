@@ -1,11 +1,9 @@
-//! Answers and errors as the service gives them.
+//! Sample answers and errors of the service.
 
-use std::collections::HashMap;
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 
 use pbjson_types::Timestamp;
-use sharewarden::proto::v1::attempt::Classification;
-use sharewarden::proto::v1::*;
+use sharewarden::proto::v1::{attempt::Classification, *};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
@@ -21,7 +19,7 @@ pub(crate) fn permission(state: share_permission::State) -> SharePermission {
         desired: Access::Shared.into(),
         applied: Access::Shared.into(),
         generation: 7,
-        update_time: Some(moment()),
+        update_time: Some(sample_time()),
         ..SharePermission::default()
     }
 }
@@ -42,14 +40,14 @@ pub(crate) fn change(state: change::State) -> Change {
         state: state.into(),
         attempts: vec![Attempt {
             operation: "UpdateWorkspaceImagePermission".into(),
-            start_time: Some(moment()),
+            start_time: Some(sample_time()),
             duration: Some(Duration::from_millis(312).into()),
             classification: Classification::Accepted.into(),
             aws_request_id: "aws-1".into(),
             error_code: String::new(),
         }],
         aws_request_id: "aws-1".into(),
-        create_time: Some(moment()),
+        create_time: Some(sample_time()),
         ..Change::default()
     }
 }
@@ -64,14 +62,14 @@ pub(crate) fn granted() -> GrantSharePermissionResponse {
 }
 
 /// 2026-01-02T03:04:05.25Z
-fn moment() -> Timestamp {
+fn sample_time() -> Timestamp {
     Timestamp {
         seconds: 1_767_323_045,
         nanos: 250_000_000,
     }
 }
 
-/// An error as the service makes it.
+/// An error with the details that the service sends.
 pub(crate) fn error(code: Code, reason: ErrorReason, message: &str, metadata: &[(&str, &str)]) -> Status {
     Status::with_error_details(code, message, info(reason, metadata))
 }

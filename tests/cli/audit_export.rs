@@ -1,16 +1,17 @@
-//! `audit export`: complete or not there, byte for byte, and in formats that others read.
+//! `audit export`: files are complete or absent, byte for byte, and in the formats of other tools.
 
-use std::fs;
-use std::path::Path;
+use std::{fs, path::Path};
 
 use serde_json::Value;
 use sharewarden::proto::v1::*;
 use tonic::Status;
 
-use crate::harness::{Ran, run, run_words};
-use crate::ledger::{ACCOUNT, Ledger, NAME};
-use crate::service::{Answer, Asked, Service};
-use crate::service_audit::Streamed;
+use crate::{
+    harness::{Ran, run, run_words},
+    ledger::{ACCOUNT, Ledger, NAME},
+    service::{Answer, Asked, Service},
+    service_audit::Streamed,
+};
 
 async fn export(service: &Service, file: &Path) -> Ran {
     let words = ["audit", "export", "--account", ACCOUNT, "--to", file.to_str().unwrap()];
@@ -32,7 +33,7 @@ async fn the_file_has_the_canonical_lines_byte_for_byte() {
 }
 
 #[tokio::test]
-async fn the_range_arrives_as_asked_and_standard_output_is_the_default() {
+async fn the_range_is_sent_and_standard_output_is_the_default() {
     let ledger = Ledger::of(4);
     let service = Service::answering([ledger.answer()]).await;
     let line = format!("audit export --account {ACCOUNT} --start 3 --end 9 --tree-size 12");
@@ -48,7 +49,7 @@ async fn the_range_arrives_as_asked_and_standard_output_is_the_default() {
 }
 
 #[tokio::test]
-async fn an_export_that_breaks_off_leaves_the_older_file_and_nothing_else() {
+async fn an_interrupted_export_leaves_the_older_file_and_nothing_else() {
     let ledger = Ledger::of(4);
     let half = || Streamed::ending(ledger.messages().into_iter().take(2));
     for streamed in [half(), half().then(Status::unavailable("gone")), Streamed::ending([])] {
@@ -63,7 +64,7 @@ async fn an_export_that_breaks_off_leaves_the_older_file_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn a_folder_that_is_not_there_is_told() {
+async fn a_missing_folder_is_reported() {
     let service = Service::answering([Ledger::of(4).answer()]).await;
     let folder = tempfile::tempdir().unwrap();
     let (code, text) = export(&service, &folder.path().join("no/ledger.jsonl")).await.failure();
@@ -81,7 +82,7 @@ async fn exported_as(ledger: &Ledger, format: &str) -> String {
 }
 
 #[tokio::test]
-async fn csv_is_the_same_as_that_of_the_list() {
+async fn the_csv_of_an_export_equals_that_of_a_list() {
     let ledger = Ledger::of(4);
     let answer = ListAuditEntriesResponse {
         entries: (0..4).map(|index| ledger.entry(index)).collect(),

@@ -1,12 +1,14 @@
-//! `audit list`, `history` and `at`: filters arrive as asked, pages are followed, answers are tables, JSON and CSV.
+//! `audit list`, `history` and `at`: filters, pages, and the output as table, JSON and CSV.
 
 use clap::Parser;
 use serde_json::json;
 use sharewarden::proto::v1::*;
 
-use crate::harness::{Cli, WHICH, records, run};
-use crate::ledger::Ledger;
-use crate::service::{Answer, Asked, Service};
+use crate::{
+    harness::{Cli, WHICH, records, run},
+    ledger::Ledger,
+    service::{Answer, Asked, Service},
+};
 
 fn page(ledger: &Ledger, entries: &[usize], next: &str) -> Answer {
     Answer::Entries(ListAuditEntriesResponse {
@@ -17,7 +19,7 @@ fn page(ledger: &Ledger, entries: &[usize], next: &str) -> Answer {
 }
 
 #[tokio::test]
-async fn every_filter_arrives_as_asked() {
+async fn every_filter_is_sent() {
     let service = Service::answering([Answer::Entries(ListAuditEntriesResponse::default())]).await;
     let line = "audit list --account 012345678901 --account 111111111111 --region eu-central-1 --region us-east-1 \
                 --image wsi-0123456789 --with 999999999999 --asked-by alice --asked-by bob --action grant --action revoke \
@@ -50,7 +52,7 @@ async fn every_filter_arrives_as_asked() {
 }
 
 #[tokio::test]
-async fn without_filters_everything_is_asked_for_newest_first() {
+async fn without_filters_all_entries_are_requested_newest_first() {
     let service = Service::answering([Answer::Entries(ListAuditEntriesResponse::default())]).await;
     let ran = run(&service, "audit list").await.ok();
     assert_eq!(
@@ -90,7 +92,7 @@ fn token(asked: Asked) -> String {
 }
 
 #[tokio::test]
-async fn entries_in_json_are_one_document_with_what_is_archived() {
+async fn entries_in_json_are_one_document_with_the_archived_ranges() {
     let ledger = Ledger::of(3);
     let archived = ArchivedRange {
         account_id: "012345678901".into(),
@@ -127,7 +129,7 @@ async fn entries_in_json_are_one_document_with_what_is_archived() {
 }
 
 #[tokio::test]
-async fn entries_in_csv_are_lines_under_one_head_and_no_formulas() {
+async fn entries_in_csv_have_one_head_and_no_formulas() {
     let ledger = Ledger::of(2);
     let mut evil = ledger.entry(1);
     evil.canonical = evil.canonical.replace("reason 1", "=cmd(),\\\"x\\\"");
@@ -157,7 +159,7 @@ async fn entries_in_csv_are_lines_under_one_head_and_no_formulas() {
 }
 
 #[tokio::test]
-async fn history_asks_about_one_permission_and_stops_at_its_limit() {
+async fn history_requests_one_permission_and_stops_at_its_limit() {
     let ledger = Ledger::of(2);
     let answer = ListPermissionHistoryResponse {
         entries: vec![ledger.entry(1), ledger.entry(0)],
@@ -185,7 +187,7 @@ async fn history_asks_about_one_permission_and_stops_at_its_limit() {
 }
 
 #[tokio::test]
-async fn at_asks_for_one_moment_on_all_pages() {
+async fn at_sends_the_same_time_with_all_pages() {
     let permission = |image: &str, end_index| PastSharePermission {
         account_id: "012345678901".into(),
         region: "eu-central-1".into(),
@@ -240,7 +242,7 @@ fn at(asked: Asked) -> GetSharePermissionsAtRequest {
 }
 
 #[tokio::test]
-async fn a_command_without_a_csv_form_says_so_before_anything_is_sent() {
+async fn a_command_without_a_csv_form_is_refused_before_any_request() {
     for line in [format!("get {WHICH} -o csv"), "checkpoint --account 1 -o csv".into()] {
         let service = Service::answering([]).await;
         let (code, text) = run(&service, &line).await.failure();
@@ -251,7 +253,7 @@ async fn a_command_without_a_csv_form_says_so_before_anything_is_sent() {
 }
 
 #[test]
-fn what_is_no_time_is_refused() {
+fn an_invalid_time_is_refused() {
     for line in [
         "audit list --since yesterday",
         "audit at 2026-13-01",

@@ -1,14 +1,17 @@
-//! `audit show` and `checkpoint`: hashes, proofs and signatures are verified here, whatever the service says.
+//! `audit show` and `checkpoint`: the program verifies hashes, proofs and signatures without trusting the service.
 
 use std::fs;
 
-use sharewarden::ledger::SigningKey;
-use sharewarden::ledger::merkle::leaf_hash;
-use sharewarden::proto::v1::*;
+use sharewarden::{
+    ledger::{SigningKey, merkle::leaf_hash},
+    proto::v1::*,
+};
 
-use crate::harness::{Ran, run, run_words};
-use crate::ledger::{ACCOUNT, Ledger, NAME, change_of};
-use crate::service::{Answer, Asked, Service};
+use crate::{
+    harness::{Ran, run, run_words},
+    ledger::{ACCOUNT, Ledger, NAME, change_of},
+    service::{Answer, Asked, Service},
+};
 
 fn entry(ledger: &Ledger, index: usize) -> Answer {
     Answer::Entry(GetAuditEntryResponse {
@@ -56,7 +59,7 @@ async fn an_entry_is_shown_with_its_calls_its_canonical_text_and_its_hash() {
 }
 
 #[tokio::test]
-async fn a_proof_is_verified_here_and_so_is_the_signature_of_the_checkpoint() {
+async fn the_proof_and_the_signature_of_the_checkpoint_are_verified() {
     let ledger = Ledger::of(5);
     let service = Service::answering([entry(&ledger, 2), Answer::Inclusion(ledger.inclusion(2))]).await;
     let ran = show(&service, &["--proof", "--key", &ledger.vkey()]).await.ok();
@@ -71,7 +74,7 @@ async fn a_proof_is_verified_here_and_so_is_the_signature_of_the_checkpoint() {
 }
 
 #[tokio::test]
-async fn without_a_key_the_signature_is_said_not_to_be_verified() {
+async fn without_a_key_the_signature_is_reported_as_not_verified() {
     let ledger = Ledger::of(5);
     let service = Service::answering([entry(&ledger, 2), Answer::Inclusion(ledger.inclusion(2))]).await;
     let ran = show(&service, &["--proof"]).await.ok();
@@ -83,7 +86,7 @@ async fn without_a_key_the_signature_is_said_not_to_be_verified() {
 }
 
 #[tokio::test]
-async fn a_text_that_does_not_have_its_hash_is_tampered_with() {
+async fn a_text_with_another_hash_is_reported_as_tampered() {
     let ledger = Ledger::of(5);
     let mut changed = ledger.entry(2);
     changed.canonical = changed.canonical.replace("reason 2", "reason 3");
@@ -98,7 +101,7 @@ async fn a_text_that_does_not_have_its_hash_is_tampered_with() {
 }
 
 #[tokio::test]
-async fn a_field_that_does_not_say_what_the_text_says_is_tampered_with() {
+async fn a_field_that_differs_from_the_text_is_reported_as_tampered() {
     let ledger = Ledger::of(5);
     type Lie = fn(&mut AuditEntry);
     let lies: [(&str, Lie); 15] = [
@@ -139,7 +142,7 @@ async fn a_field_that_does_not_say_what_the_text_says_is_tampered_with() {
 }
 
 #[tokio::test]
-async fn a_proof_that_does_not_hold_is_found() {
+async fn an_invalid_proof_is_found() {
     let ledger = Ledger::of(5);
     let mut other_root = ledger.inclusion(2);
     other_root.root_hash = vec![0; 32];
@@ -171,7 +174,7 @@ async fn a_proof_that_does_not_hold_is_found() {
 }
 
 #[tokio::test]
-async fn a_checkpoint_is_printed_so_that_it_can_be_kept() {
+async fn a_checkpoint_is_printed_byte_for_byte() {
     let ledger = Ledger::of(5);
     let answer = || {
         Answer::Checkpoint(GetCheckpointResponse {

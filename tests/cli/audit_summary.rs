@@ -1,10 +1,14 @@
-//! `audit summary`: what it asks, and its tables, bars and CSV.
+//! `audit summary`: the request, and its tables, bars and CSV.
 
-use sharewarden::cli::{self, Console};
-use sharewarden::proto::v1::*;
+use sharewarden::{
+    cli::{self, Console},
+    proto::v1::*,
+};
 
-use crate::harness::{parse, run};
-use crate::service::{Answer, Asked, Service};
+use crate::{
+    harness::{parse, run},
+    service::{Answer, Asked, Service},
+};
 
 fn count(day: i64, kind: &str, count: u64) -> SummaryCount {
     SummaryCount {
@@ -49,7 +53,7 @@ fn ranked() -> SummarizeAuditEntriesResponse {
 const BY_DAY: &str = "audit summary --since 2026-01-02 --until 2026-01-04 --by day --group-by kind";
 
 #[tokio::test]
-async fn everything_asked_for_arrives_and_the_range_is_widened_to_full_days() {
+async fn every_option_is_sent_and_the_range_is_extended_to_full_days() {
     let service = Service::answering([
         Answer::Summary(SummarizeAuditEntriesResponse::default()),
         Answer::Summary(SummarizeAuditEntriesResponse::default()),
@@ -115,7 +119,9 @@ async fn in_terminal(answer: SummarizeAuditEntriesResponse, line: &str, unicode:
     let mut console = Console::new(&mut out, &mut notes)
         .with_width(Some(63))
         .with_unicode(unicode);
-    cli::run(&cli.options.clone(), cli.asked(), &mut console).await.unwrap();
+    cli::run(&cli.options.clone(), cli.into_command(), &mut console)
+        .await
+        .unwrap();
     String::from_utf8(out).unwrap()
 }
 

@@ -1,18 +1,19 @@
-//! Entries that a newer build recorded: a kind, or a schema of a known kind, that this program does not know. They are listed,
-//! shown, exported and verified all the same.
+//! Entries of a newer version: a kind, or a schema of a known kind, that this program does not know. It still lists, shows,
+//! exports and verifies them.
 
 use std::fs;
 
 use serde_json::{Value, json};
-use sharewarden::proto::v1::watch_audit_entries_response::Event;
-use sharewarden::proto::v1::*;
+use sharewarden::proto::v1::{watch_audit_entries_response::Event, *};
 
-use crate::harness::{Ran, WHICH, records, run, run_words};
-use crate::ledger::{ACCOUNT, INVENTED, Ledger, NAME, change_body};
-use crate::service::{Answer, Asked, Service};
-use crate::service_audit::Streamed;
+use crate::{
+    harness::{Ran, WHICH, records, run, run_words},
+    ledger::{ACCOUNT, INVENTED, Ledger, NAME, change_body},
+    service::{Answer, Asked, Service},
+    service_audit::Streamed,
+};
 
-/// Where the two entries of [`Ledger::of_a_newer_build`] are, and what tables call them.
+/// The indexes of the two unknown entries of [`Ledger::of_a_newer_build`], and their labels in tables.
 const UNKNOWN: [(usize, &str); 2] = [
     (2, "test.invented (unknown)"),
     (3, "change.requested (unknown schema 2)"),
@@ -46,7 +47,7 @@ fn trimmed(table: &str) -> String {
 }
 
 #[tokio::test]
-async fn tables_label_them_and_show_the_members_that_have_a_column() {
+async fn tables_label_them_and_show_the_known_members() {
     let ledger = Ledger::of_a_newer_build();
     let history = Answer::History(ListPermissionHistoryResponse {
         entries: entries(&ledger),
@@ -67,7 +68,7 @@ async fn tables_label_them_and_show_the_members_that_have_a_column() {
 }
 
 #[tokio::test]
-async fn a_watch_prints_them_as_a_list_does() {
+async fn a_watch_prints_them_like_a_list() {
     let ledger = Ledger::of_a_newer_build();
     let watch = || {
         let entries = WatchEntries {
@@ -99,7 +100,7 @@ async fn a_watch_prints_them_as_a_list_does() {
 }
 
 #[tokio::test]
-async fn json_is_the_answer_with_the_text_in_it() {
+async fn json_has_their_text() {
     let ledger = Ledger::of_a_newer_build();
     let service = Service::answering([listed(&ledger)]).await;
     let ran = run(&service, "audit list -o json").await.ok();
@@ -125,7 +126,7 @@ fn entry(entry: AuditEntry) -> Answer {
 }
 
 #[tokio::test]
-async fn one_is_shown_with_its_text_and_its_proof_holds() {
+async fn one_is_shown_with_its_text_and_its_proof_is_verified() {
     let ledger = Ledger::of_a_newer_build();
     for (index, label) in UNKNOWN {
         let answers = [
@@ -203,7 +204,7 @@ async fn a_known_kind_with_a_value_that_only_newer_builds_know_is_labelled() {
 }
 
 #[tokio::test]
-async fn a_field_beside_the_text_that_lies_is_found() {
+async fn a_field_that_differs_from_the_text_is_found() {
     let ledger = Ledger::of_a_newer_build();
     type Lie = fn(&mut AuditEntry);
     let lies: [(&str, Lie); 4] = [
@@ -242,7 +243,7 @@ async fn the_verifiable_export_has_their_text_byte_for_byte() {
 }
 
 #[tokio::test]
-async fn csv_has_the_members_that_are_texts_as_they_are_named() {
+async fn csv_has_their_text_members_by_name() {
     let ledger = Ledger::of_a_newer_build();
     let csv = exported_as(&ledger, "csv").await;
     let exported = records(&csv);
@@ -405,7 +406,7 @@ async fn a_ledger_with_them_is_verified_from_a_file_and_live() {
     }
 }
 
-/// What is changed in each text: a member that a column repeats, one that nobody knows, and a top member.
+/// The member that is changed: one with a column, an unknown one, and one outside the body.
 const CHANGES: [(usize, &str, &str); 6] = [
     (2, "us-east-1", "us-east-2"),
     (2, "\"zone\":\"a\"", "\"zone\":\"b\""),
@@ -416,7 +417,7 @@ const CHANGES: [(usize, &str, &str); 6] = [
 ];
 
 #[tokio::test]
-async fn a_changed_byte_is_found_in_a_file_live_and_when_one_is_shown() {
+async fn a_changed_byte_is_found_in_a_file_in_a_live_ledger_and_by_show() {
     let ledger = Ledger::of_a_newer_build();
     for (index, from, to) in CHANGES {
         let mut changed = ledger.clone();
@@ -440,7 +441,7 @@ async fn a_changed_byte_is_found_in_a_file_live_and_when_one_is_shown() {
             assert_eq!(code, 9, "{to}: {text}");
             assert!(text.starts_with(&named), "{to}: {text}");
         }
-        // With its hash made anew it does not lead to the root that was signed.
+        // With a recomputed hash, the entry no longer leads to the signed root.
         let line = changed.lines[index].clone();
         let rehashed = changed.with_line(index, line);
         let answers = [

@@ -1,22 +1,23 @@
-//! `audit verify`: each kind of tampering is found, with exit code 9 and the name of the entry.
+//! `audit verify`: finds each kind of tampering, with exit code 9 and the index of the entry.
 
-use std::fs;
-use std::io::Write;
-use std::path::Path;
+use std::{fs, io::Write, path::Path};
 
 use flate2::write::GzEncoder;
-use sharewarden::ledger::{Frontier, SigningKey};
-use sharewarden::proto::v1::watch_audit_entries_response::Event;
-use sharewarden::proto::v1::*;
+use sharewarden::{
+    ledger::{Frontier, SigningKey},
+    proto::v1::{watch_audit_entries_response::Event, *},
+};
 use tonic::Code;
 
-use crate::answers::error;
-use crate::harness::{Ran, run_words};
-use crate::ledger::{ACCOUNT, Ledger, NAME};
-use crate::service::{Answer, Service};
-use crate::service_audit::Streamed;
+use crate::{
+    answers::error,
+    harness::{Ran, run_words},
+    ledger::{ACCOUNT, Ledger, NAME},
+    service::{Answer, Service},
+    service_audit::Streamed,
+};
 
-/// Nobody listens there: verifying an export asks nobody.
+/// No service listens here: the verification of an export makes no calls.
 const NOWHERE: &str = "http://127.0.0.1:1";
 
 async fn verify(file: &Path, more: &[&str]) -> Ran {
@@ -32,7 +33,7 @@ async fn verify_text(ledger: &Ledger, text: &str, more: &[&str]) -> Ran {
 }
 
 #[tokio::test]
-async fn an_export_is_verified_offline_and_what_cannot_be_told_is_said() {
+async fn an_export_is_verified_offline_and_unverified_facts_are_listed() {
     let ledger = Ledger::of(20);
     let ran = verify_text(&ledger, &ledger.export(), &[]).await.ok();
     let root: String = ledger.root().iter().map(|byte| format!("{byte:02x}")).collect();
@@ -43,8 +44,9 @@ async fn an_export_is_verified_offline_and_what_cannot_be_told_is_said() {
         format!("Checkpoint  {NAME}/{ACCOUNT}\n"),
         format!("Root        {root}\n"),
         format!("Signed by   {NAME}+"),
-        "whether history was rewritten before this was signed: that takes --against\n".to_owned(),
-        "when the checkpoint was signed: only a witness says\n".to_owned(),
+        "whether the history was rewritten before this checkpoint: compare it with a kept one, with --against\n"
+            .to_owned(),
+        "when the checkpoint was signed: it has no signature of a witness\n".to_owned(),
     ] {
         assert!(ran.out.contains(&line), "{line} in {}", ran.out);
     }
@@ -57,7 +59,7 @@ async fn an_export_is_verified_offline_and_what_cannot_be_told_is_said() {
 }
 
 #[tokio::test]
-async fn a_compressed_export_is_known_by_its_content_and_a_damaged_one_is_found() {
+async fn a_compressed_export_is_recognised_by_content_and_damage_is_found() {
     let ledger = Ledger::of(20);
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("no-name-for-it");
@@ -71,7 +73,7 @@ async fn a_compressed_export_is_known_by_its_content_and_a_damaged_one_is_found(
     assert_eq!(code, 9, "{text}");
 }
 
-/// The lines of an export, changed.
+/// An export with changed lines.
 fn edited(ledger: &Ledger, edit: impl FnOnce(&mut Vec<String>)) -> String {
     let mut lines: Vec<String> = ledger.export().lines().map(str::to_owned).collect();
     edit(&mut lines);
@@ -79,7 +81,7 @@ fn edited(ledger: &Ledger, edit: impl FnOnce(&mut Vec<String>)) -> String {
 }
 
 #[tokio::test]
-async fn every_kind_of_tampering_is_found_and_the_entry_is_named() {
+async fn every_kind_of_tampering_is_found_with_the_index_of_the_entry() {
     let ledger = Ledger::of(20);
     let header_then = |index: usize| 1 + index;
     let changed = edited(&ledger, |lines| {
@@ -108,7 +110,7 @@ async fn every_kind_of_tampering_is_found_and_the_entry_is_named() {
 }
 
 #[tokio::test]
-async fn a_damaged_file_is_found_by_the_ends_of_its_lines() {
+async fn a_file_with_damaged_line_ends_is_refused() {
     let ledger = Ledger::of(20);
     let good = ledger.export();
     let not_an_export = "not an export of a ledger: ".to_owned();
@@ -129,14 +131,14 @@ async fn a_damaged_file_is_found_by_the_ends_of_its_lines() {
 }
 
 #[tokio::test]
-async fn an_export_without_entries_is_said_to_have_none() {
+async fn an_export_without_entries_has_a_count_of_0() {
     let ledger = Ledger::of(20);
     let ran = verify_text(&ledger, &ledger.export_from(20), &[]).await.ok();
     assert!(ran.out.contains("Entries     0\n"), "{}", ran.out);
 }
 
 #[tokio::test]
-async fn a_chain_that_was_rewritten_with_all_its_hashes_does_not_lead_to_the_checkpoint() {
+async fn a_rewritten_ledger_with_recomputed_hashes_does_not_match_the_checkpoint() {
     let ledger = Ledger::of(20);
     let header = ledger.export().lines().next().unwrap().to_owned();
     let forged = edited(&ledger.rewritten(3), |lines| lines[0] = header);
@@ -174,7 +176,7 @@ async fn a_kept_checkpoint_shows_that_the_ledger_only_grew() {
         ran.out
     );
 
-    // The service signs what it likes; what was kept says otherwise.
+    // The service can sign a rewritten ledger, but the kept checkpoint shows the change.
     let (code, text) = verify_text(&ledger, &ledger.rewritten(3).export(), &against)
         .await
         .failure();
@@ -192,7 +194,7 @@ async fn a_kept_checkpoint_shows_that_the_ledger_only_grew() {
 }
 
 #[tokio::test]
-async fn a_verified_checkpoint_is_kept_for_the_next_time() {
+async fn a_verified_checkpoint_is_saved() {
     let ledger = Ledger::of(20);
     let folder = tempfile::tempdir().unwrap();
     let kept = folder.path().join("kept");
@@ -226,7 +228,7 @@ async fn a_live_ledger_is_verified_without_trusting_the_service() {
 }
 
 #[tokio::test]
-async fn all_ledgers_are_verified_and_the_worst_is_the_end() {
+async fn all_ledgers_are_verified_and_the_most_severe_failure_is_reported() {
     const OTHER: &str = "111111111111";
     let (ledger, other) = (Ledger::of(5), Ledger::of_account(OTHER, 4));
     let folder = tempfile::tempdir().unwrap();
@@ -272,7 +274,7 @@ fn no_checkpoint() -> Answer {
 }
 
 #[tokio::test]
-async fn a_ledger_that_is_gone_is_missed_by_the_checkpoint_that_was_kept() {
+async fn a_kept_checkpoint_shows_that_its_ledger_is_missing() {
     let ledger = Ledger::of(20);
     let folder = tempfile::tempdir().unwrap();
     let kept = folder.path().join("kept");
@@ -294,7 +296,7 @@ async fn a_ledger_that_is_gone_is_missed_by_the_checkpoint_that_was_kept() {
     let gone = format!("account {ACCOUNT}: truncated: the older checkpoint has 7 entries, this ledger has 0");
     assert!(text.starts_with(&gone), "{text}");
 
-    // Without one, or with one that nobody who is trusted has signed, it is not known that there was a ledger.
+    // Without a kept checkpoint, or with one that no trusted key signed, there is no evidence of a ledger.
     let (code, text) = run_words(&service.url(), &words[..6]).await.failure();
     assert_eq!(code, 3, "{text}");
     let stranger = SigningKey::from_seed(NAME.parse().unwrap(), &[8; 32]);
@@ -308,7 +310,7 @@ async fn a_ledger_that_is_gone_is_missed_by_the_checkpoint_that_was_kept() {
 }
 
 #[tokio::test]
-async fn all_ledgers_are_those_of_the_service_and_those_of_which_a_checkpoint_was_kept() {
+async fn all_includes_the_ledgers_of_kept_checkpoints() {
     const LEFT_OUT: &str = "111111111111";
     let (ledger, left_out) = (Ledger::of(20), Ledger::of_account(LEFT_OUT, 4));
     let folder = tempfile::tempdir().unwrap();
@@ -319,11 +321,11 @@ async fn all_ledgers_are_those_of_the_service_and_those_of_which_a_checkpoint_wa
     let (key, kept) = (ledger.vkey(), folder.path().to_str().unwrap());
     let words = ["audit", "verify", "--all", "--key", &key, "--against", kept];
 
-    // It is not named, but it is there.
+    // The service does not list the ledger, but still has it.
     let service = Service::answering([started(&[ACCOUNT]), ledger.answer(), left_out.answer()]).await;
     let ran = run_words(&service.url(), &words).await.ok();
     assert_eq!(ran.out.matches("Verified ").count(), 2, "{}", ran.out);
-    // It is gone.
+    // The service no longer has the ledger.
     let service = Service::answering([started(&[ACCOUNT]), ledger.answer(), no_checkpoint()]).await;
     let ran = run_words(&service.url(), &words).await;
     let (code, text) = ran.failure();
@@ -334,9 +336,9 @@ async fn all_ledgers_are_those_of_the_service_and_those_of_which_a_checkpoint_wa
 }
 
 #[tokio::test]
-async fn a_part_of_a_live_ledger_does_not_pass_for_all_of_it() {
+async fn a_part_of_a_live_ledger_is_refused() {
     let ledger = Ledger::of(20);
-    // It begins where it ends, and so every entry in it holds.
+    // The range is empty, so it has no invalid entry.
     let mut left_hashes = Frontier::default();
     ledger.hashes.iter().for_each(|hash| left_hashes.append(*hash));
     let header = ExportHeader {
@@ -357,19 +359,19 @@ async fn a_part_of_a_live_ledger_does_not_pass_for_all_of_it() {
 }
 
 #[tokio::test]
-async fn a_kept_checkpoint_is_not_replaced_by_one_that_it_was_not_compared_with() {
+async fn a_kept_checkpoint_is_not_replaced_without_a_comparison() {
     let ledger = Ledger::of(20);
     let folder = tempfile::tempdir().unwrap();
     let kept = folder.path().join("kept");
     fs::write(&kept, ledger.first(7).note()).unwrap();
     let path = kept.to_str().unwrap();
-    // The last 4 entries of a ledger that may have been rewritten before these.
+    // The last 4 entries. The ledger may have been rewritten before them.
     let part = ledger.rewritten(3).export_from(16);
     let ran = verify_text(&ledger, &part, &["--against", path, "--save-checkpoint", path]).await;
     let (code, text) = ran.failure();
     assert_eq!(code, 2, "{text}");
     assert!(
-        text.contains("does not tell whether the ledger begins with the 7 entries of --against"),
+        text.contains("do not show that the ledger begins with the 7 entries of --against"),
         "{text}"
     );
     assert!(ran.out.contains("Entries     4: 16 to 19\n"), "{}", ran.out);
@@ -385,7 +387,7 @@ async fn a_kept_checkpoint_is_not_replaced_by_one_that_it_was_not_compared_with(
 }
 
 #[tokio::test]
-async fn a_file_that_is_not_there_is_told() {
+async fn a_missing_file_is_reported() {
     let ledger = Ledger::of(1);
     let (code, text) = verify(Path::new("/nowhere/at-all"), &["--key", &ledger.vkey()])
         .await

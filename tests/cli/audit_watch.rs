@@ -1,20 +1,24 @@
-//! `audit watch`: entries as they come, over disconnects, without gap or duplicate.
+//! `audit watch`: prints new entries across disconnects, without a gap or a duplicate.
 
-use std::io::{BufRead, BufReader};
-use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::{
+    io::{BufRead, BufReader},
+    process::{Command, Stdio},
+    time::Duration,
+};
 
-use sharewarden::clock::Clock;
-use sharewarden::proto::v1::watch_audit_entries_request::Start;
-use sharewarden::proto::v1::watch_audit_entries_response::Event;
-use sharewarden::proto::v1::*;
+use sharewarden::{
+    clock::Clock,
+    proto::v1::{watch_audit_entries_request::Start, watch_audit_entries_response::Event, *},
+};
 use tonic::{Code, Status};
 
-use crate::answers::error;
-use crate::harness::run;
-use crate::ledger::{ACCOUNT, Ledger};
-use crate::service::{Answer, Asked, Service};
-use crate::service_audit::Streamed;
+use crate::{
+    answers::error,
+    harness::run,
+    ledger::{ACCOUNT, Ledger},
+    service::{Answer, Asked, Service},
+    service_audit::Streamed,
+};
 
 const OTHER: &str = "111111111111";
 
@@ -68,7 +72,7 @@ fn printed(out: &str) -> Vec<(String, String)> {
 }
 
 #[tokio::test]
-async fn a_watch_asks_to_begin_where_it_was_told() {
+async fn a_watch_sends_its_start_positions() {
     let ledger = Ledger::of(8);
     let answer = || Answer::Watch(Streamed::ending([started(&[(ACCOUNT, 7)]), entries(&ledger, &[7])]));
     let service = Service::answering([answer(), answer()]).await;
@@ -91,14 +95,14 @@ async fn a_watch_asks_to_begin_where_it_was_told() {
 }
 
 #[tokio::test]
-async fn a_watch_goes_on_after_disconnects_without_gap_or_duplicate() {
+async fn a_watch_continues_after_disconnects_without_gap_or_duplicate() {
     let (ledger, other) = (Ledger::of(8), Ledger::of_account(OTHER, 3));
     let first = [
         started(&[(ACCOUNT, 2)]),
         entries(&ledger, &[2, 3]),
         entries(&other, &[0]),
     ];
-    // A service that sends some again.
+    // The service sends some entries again.
     let second = [
         started(&[(ACCOUNT, 3), (OTHER, 1)]),
         entries(&ledger, &[3, 4]),
@@ -128,7 +132,7 @@ async fn a_watch_goes_on_after_disconnects_without_gap_or_duplicate() {
     ];
     let expected = expected.map(|(account, index)| (account.to_owned(), index.to_owned()));
     assert_eq!(printed(&ran.out), expected);
-    assert!(ran.notes.contains("disconnected, and trying again"), "{}", ran.notes);
+    assert!(ran.notes.contains("disconnected; reconnecting"), "{}", ran.notes);
     let again = |mine| WatchAuditEntriesRequest {
         account_ids: Vec::new(),
         positions: vec![position(ACCOUNT, mine), position(OTHER, 1)],
@@ -151,7 +155,7 @@ async fn an_entry_that_the_service_leaves_out_is_a_failure() {
 }
 
 #[tokio::test]
-async fn what_another_try_will_not_mend_ends_a_watch() {
+async fn a_permanent_error_ends_a_watch() {
     let metadata = [("account_id", ACCOUNT), ("log_index", "3")];
     let tampered = error(
         Code::DataLoss,
@@ -174,7 +178,7 @@ async fn what_another_try_will_not_mend_ends_a_watch() {
 }
 
 #[tokio::test]
-async fn a_place_that_is_given_twice_for_an_account_is_refused() {
+async fn two_positions_for_one_account_are_refused() {
     let service = Service::answering([]).await;
     let line = format!("audit watch --position {ACCOUNT}:7 --position {OTHER}:1 --position {ACCOUNT}:9");
     let (code, text) = run(&service, &line).await.failure();
@@ -187,7 +191,7 @@ async fn a_place_that_is_given_twice_for_an_account_is_refused() {
 }
 
 #[tokio::test]
-async fn a_watch_without_a_sign_of_life_is_begun_anew() {
+async fn a_watch_without_a_heartbeat_reconnects() {
     let ledger = Ledger::of(8);
     let silent = |index: usize| {
         let sent = [started(&[(ACCOUNT, 2)]), entries(&ledger, &[index])];
@@ -199,11 +203,15 @@ async fn a_watch_without_a_sign_of_life_is_begun_anew() {
     assert_eq!(printed(&ran.out), expected);
     let again = position(ACCOUNT, 3);
     assert_eq!(watches(&service)[1].positions, [again]);
-    assert!(ran.notes.contains("no sign of life came within 3s"), "{}", ran.notes);
+    assert!(
+        ran.notes.contains("no entry and no heartbeat arrived within 3s"),
+        "{}",
+        ran.notes
+    );
 }
 
 #[tokio::test]
-async fn a_service_that_ends_each_watch_that_begins_is_asked_less_and_less_often() {
+async fn a_service_that_ends_each_watch_is_retried_with_backoff() {
     let ledger = Ledger::of(8);
     let ending = || Answer::Watch(Streamed::ending([started(&[(ACCOUNT, 2)])]));
     let last = Answer::Watch(Streamed::ending([started(&[(ACCOUNT, 2)]), entries(&ledger, &[2])]));
@@ -212,12 +220,12 @@ async fn a_service_that_ends_each_watch_that_begins_is_asked_less_and_less_often
     let begun = clock.monotonic_now();
     run(&service, "audit watch --limit 1").await.ok();
     let took = clock.monotonic_now().since(begun);
-    // Half of 200, 400 and 800 ms at least.
+    // Backoff delays are at least half of 200, 400 and 800 ms.
     assert!(took >= Duration::from_millis(700), "{took:?}");
 }
 
 #[tokio::test]
-async fn csv_comes_line_by_line_under_one_head() {
+async fn csv_is_printed_record_by_record_under_one_head() {
     let ledger = Ledger::of(8);
     let sent = [started(&[]), entries(&ledger, &[0]), entries(&ledger, &[1])];
     let service = Service::answering([Answer::Watch(Streamed::ending(sent))]).await;

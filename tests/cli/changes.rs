@@ -1,14 +1,15 @@
-//! `changes`: what it asks for, and what it prints.
+//! `changes`: the requests and the output.
 
 use std::time::Duration;
 
 use pbjson_types::Timestamp;
-use sharewarden::clock::Clock;
-use sharewarden::proto::v1::*;
+use sharewarden::{clock::Clock, proto::v1::*};
 
-use crate::answers::change;
-use crate::harness::{parse, records, run};
-use crate::service::{Answer, Asked, Service};
+use crate::{
+    answers::change,
+    harness::{parse, records, run},
+    service::{Answer, Asked, Service},
+};
 
 const REPLICA: &str = "01987654-0000-7000-8000-00000000000a";
 
@@ -16,7 +17,7 @@ fn time(seconds: i64) -> Option<Timestamp> {
     Some(Timestamp { seconds, nanos: 0 })
 }
 
-fn worked_on() -> Change {
+fn leased() -> Change {
     Change {
         progress: Some(ChangeProgress {
             in_doubt: true,
@@ -29,7 +30,7 @@ fn worked_on() -> Change {
     }
 }
 
-fn waiting() -> Change {
+fn waiting_for_retry() -> Change {
     Change {
         progress: Some(ChangeProgress {
             next_attempt_time: time(1_767_323_060),
@@ -58,8 +59,8 @@ fn page(changes: Vec<Change>, next: &str) -> Answer {
 }
 
 #[tokio::test]
-async fn every_filter_is_asked_for_and_kept_for_all_pages() {
-    let service = Service::answering([page(vec![waiting()], "more"), page(vec![worked_on()], "")]).await;
+async fn every_filter_is_sent_with_all_pages() {
+    let service = Service::answering([page(vec![waiting_for_retry()], "more"), page(vec![leased()], "")]).await;
     let line = "changes --pending --in-doubt --account 012345678901 --account 111111111111 --region eu-central-1 \
                 --image wsi-0123456789 --with 999999999999 --asked-by alice --older-than 5m --oldest-first --page-size 1";
     let before = Clock::system().now();
@@ -91,7 +92,7 @@ async fn every_filter_is_asked_for_and_kept_for_all_pages() {
 }
 
 #[tokio::test]
-async fn without_filters_everything_is_asked_for_the_newest_first() {
+async fn without_filters_all_changes_are_requested_newest_first() {
     let service = Service::answering([page(Vec::new(), ""), page(Vec::new(), "")]).await;
     let ran = run(&service, "changes").await.ok();
     assert!(ran.notes.contains("note: there are no such changes"), "{}", ran.notes);
@@ -112,8 +113,8 @@ async fn without_filters_everything_is_asked_for_the_newest_first() {
 }
 
 #[tokio::test]
-async fn the_table_says_who_works_on_it_until_when_and_when_it_is_tried_again() {
-    let service = Service::answering([page(vec![worked_on(), waiting(), failed()], "")]).await;
+async fn the_table_shows_the_lease_and_the_next_attempt() {
+    let service = Service::answering([page(vec![leased(), waiting_for_retry(), failed()], "")]).await;
     let ran = run(&service, "changes").await.ok();
     let lines: Vec<_> = ran.out.lines().collect();
     assert!(lines[0].starts_with("CHANGE "), "{}", ran.out);
@@ -129,12 +130,8 @@ async fn the_table_says_who_works_on_it_until_when_and_when_it_is_tried_again() 
 }
 
 #[tokio::test]
-async fn json_is_one_document_and_csv_one_line_for_each() {
-    let service = Service::answering([
-        page(vec![worked_on(), failed()], ""),
-        page(vec![worked_on(), failed()], ""),
-    ])
-    .await;
+async fn json_is_one_document_and_csv_has_one_record_per_change() {
+    let service = Service::answering([page(vec![leased(), failed()], ""), page(vec![leased(), failed()], "")]).await;
     let json = run(&service, "changes -o json").await.ok().json();
     assert_eq!(json["changes"][0]["progress"]["inDoubt"], true);
     assert_eq!(
@@ -156,7 +153,7 @@ async fn json_is_one_document_and_csv_one_line_for_each() {
 }
 
 #[test]
-fn an_age_is_a_span() {
+fn an_invalid_age_is_refused() {
     parse("http://localhost", "changes --older-than 1h30m");
     let spans = ["5", "yesterday", "-5m"];
     for wrong in spans {

@@ -1,4 +1,4 @@
-//! Errors: one line that tells what to do, and an exit code.
+//! Errors: one line with a hint, and an exit code.
 
 use std::time::Duration;
 
@@ -7,9 +7,11 @@ use tokio::net::TcpSocket;
 use tonic::{Code, Status};
 use tonic_types::{FieldViolation, StatusExt};
 
-use crate::answers::{error, granted, info};
-use crate::harness::{WHICH, run, run_at};
-use crate::service::{Answer, Service};
+use crate::{
+    answers::{error, granted, info},
+    harness::{WHICH, run, run_at},
+    service::{Answer, Service},
+};
 
 async fn failing(line: &str, status: Status) -> (u8, String) {
     let service = Service::answering([Answer::Refuse(status)]).await;
@@ -27,7 +29,7 @@ async fn every_violation_is_shown_with_its_option() {
     let status = Status::with_error_details(Code::InvalidArgument, "3 fields break their rules.", details);
     let (code, text) = failing(&format!("grant {WHICH} --reason x"), status).await;
     let expected = "\
-3 fields break their rules (INVALID_FIELDS); mend the following, then run the command again
+3 fields break their rules (INVALID_FIELDS); correct these fields, then run the command again
   --account (account_id): must match ^[0-9]{12}$
   --with (shared_account_id): must not be the owner
   new_field: is odd";
@@ -70,7 +72,7 @@ async fn each_kind_of_error_has_its_exit_code() {
 }
 
 #[tokio::test]
-async fn an_error_without_a_known_reason_is_told_by_its_code() {
+async fn an_error_without_a_known_reason_shows_its_code() {
     let cases = [
         (Code::NotFound, 3),
         (Code::PermissionDenied, 4),
@@ -85,7 +87,7 @@ async fn an_error_without_a_known_reason_is_told_by_its_code() {
 }
 
 #[tokio::test]
-async fn the_wait_that_the_service_asks_for_is_told() {
+async fn the_retry_delay_of_the_service_is_shown() {
     let mut details = info(ErrorReason::Overloaded, &[]);
     details.set_retry_info(Some(Duration::from_secs(7)));
     let status = Status::with_error_details(Code::ResourceExhausted, "busy", details);
@@ -95,8 +97,8 @@ async fn the_wait_that_the_service_asks_for_is_told() {
 }
 
 #[tokio::test]
-async fn no_service_at_the_address_says_so() {
-    // Bound, so that nobody else takes it, but not listening.
+async fn a_refused_connection_is_reported_with_the_address() {
+    // Bound, so that no other process takes the port, but not listening.
     let socket = TcpSocket::new_v4().unwrap();
     socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let address = socket.local_addr().unwrap();
@@ -113,7 +115,7 @@ async fn no_service_at_the_address_says_so() {
 }
 
 #[tokio::test]
-async fn an_unavailable_service_is_asked_again_under_the_same_request_id() {
+async fn an_unavailable_service_is_retried_with_the_same_request_id() {
     let away = || error(Code::Unavailable, ErrorReason::AuditStoreUnavailable, "away", &[]);
     let service = Service::answering([Answer::Refuse(away()), Answer::Refuse(away()), Answer::Grant(granted())]).await;
     run(&service, &format!("grant {WHICH} --reason x")).await.ok();
@@ -123,7 +125,7 @@ async fn an_unavailable_service_is_asked_again_under_the_same_request_id() {
 }
 
 #[tokio::test]
-async fn repeating_stops_after_three_tries_and_for_a_wait_past_the_timeout() {
+async fn retries_stop_after_three_tries_or_if_the_delay_exceeds_the_timeout() {
     let away = || {
         Answer::Refuse(error(
             Code::Unavailable,
@@ -147,7 +149,7 @@ async fn repeating_stops_after_three_tries_and_for_a_wait_past_the_timeout() {
 }
 
 #[tokio::test]
-async fn a_busy_service_is_asked_again_when_it_says_after_how_long() {
+async fn an_overloaded_service_is_retried_if_it_gives_a_delay() {
     let mut details = info(ErrorReason::Overloaded, &[]);
     details.set_retry_info(Some(Duration::from_millis(1)));
     let busy = Status::with_error_details(Code::ResourceExhausted, "busy", details);
@@ -158,7 +160,7 @@ async fn a_busy_service_is_asked_again_when_it_says_after_how_long() {
 }
 
 #[tokio::test]
-async fn a_replay_that_is_turned_away_does_not_say_what_became_of_the_first_try() {
+async fn a_rejected_retry_leaves_the_outcome_of_the_first_try_unknown() {
     let expired = || {
         Answer::Refuse(error(
             Code::Unauthenticated,
@@ -179,7 +181,7 @@ async fn a_replay_that_is_turned_away_does_not_say_what_became_of_the_first_try(
 }
 
 #[tokio::test]
-async fn what_the_service_has_retried_itself_is_not_asked_again() {
+async fn an_aws_call_that_the_service_has_retried_is_not_retried() {
     for (code, reason) in [
         (Code::Unavailable, ErrorReason::UpstreamUnavailable),
         (Code::ResourceExhausted, ErrorReason::Overloaded),

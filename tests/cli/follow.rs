@@ -1,13 +1,15 @@
-//! Changes that outlast the call: the command that goes on is told, and `change --wait` waits.
+//! Changes that take longer than the call: the error shows the command that continues, and `change --wait` waits.
 
 use sharewarden::proto::v1::*;
 use tonic::{Code, Status};
 
-use crate::answers::{CHANGE_ID, change, error};
-use crate::harness::{WHICH, run};
-use crate::service::{Answer, Asked, Service};
+use crate::{
+    answers::{CHANGE_ID, change, error},
+    harness::{WHICH, run},
+    service::{Answer, Asked, Service},
+};
 
-fn looks(states: &[change::State]) -> Vec<Answer> {
+fn polls(states: &[change::State]) -> Vec<Answer> {
     let answer = |&state: &change::State| {
         Answer::Change(GetChangeResponse {
             change: Some(change(state)),
@@ -17,7 +19,7 @@ fn looks(states: &[change::State]) -> Vec<Answer> {
 }
 
 #[tokio::test]
-async fn a_pending_change_comes_with_the_command_that_follows_it() {
+async fn the_error_of_a_pending_change_shows_the_command_that_follows_it() {
     let metadata = [("change_id", CHANGE_ID)];
     let status = error(
         Code::DeadlineExceeded,
@@ -30,7 +32,7 @@ async fn a_pending_change_comes_with_the_command_that_follows_it() {
         .await
         .failure();
     let expected = format!(
-        "still going (CHANGE_PENDING); the change was accepted and goes on; follow it with: sharewarden change \
+        "still going (CHANGE_PENDING); the change was accepted and is still in progress; follow it with: sharewarden change \
          --server http://{} --principal bob --account 012345678901 {CHANGE_ID} --wait",
         service.address
     );
@@ -38,7 +40,7 @@ async fn a_pending_change_comes_with_the_command_that_follows_it() {
 }
 
 #[tokio::test]
-async fn a_grant_without_an_answer_comes_with_the_command_that_repeats_it_safely() {
+async fn the_error_of_a_grant_without_an_answer_shows_the_command_that_repeats_it() {
     let service = Service::answering([Answer::Never]).await;
     let line = format!("grant {WHICH} --reason it's_due --ticket OPS-1 --timeout 1s");
     let (code, text) = run(&service, &line).await.failure();
@@ -58,7 +60,7 @@ async fn a_grant_without_an_answer_comes_with_the_command_that_repeats_it_safely
 }
 
 #[tokio::test]
-async fn a_broken_revoke_comes_with_the_command_that_repeats_it_safely() {
+async fn the_error_of_an_interrupted_revoke_shows_the_command_that_repeats_it() {
     for status in [
         Status::unknown("reset"),
         Status::unavailable("gone"),
@@ -75,7 +77,7 @@ async fn a_broken_revoke_comes_with_the_command_that_repeats_it_safely() {
 }
 
 #[tokio::test]
-async fn a_check_that_changes_nothing_has_nothing_to_repeat() {
+async fn the_error_of_validate_only_shows_no_command() {
     let service = Service::answering([Answer::Refuse(Status::unknown("reset"))]).await;
     let (_, text) = run(&service, &format!("grant {WHICH} --reason x --validate-only"))
         .await
@@ -84,23 +86,23 @@ async fn a_check_that_changes_nothing_has_nothing_to_repeat() {
 }
 
 #[tokio::test]
-async fn wait_looks_until_the_change_has_ended() {
+async fn wait_polls_until_the_change_has_ended() {
     use change::State::{Pending, Succeeded};
-    let service = Service::answering(looks(&[Pending, Pending, Succeeded])).await;
+    let service = Service::answering(polls(&[Pending, Pending, Succeeded])).await;
     let ran = run(&service, "change --account 012345678901 some-id --wait").await.ok();
     assert!(ran.out.contains("State           SUCCEEDED\n"), "{}", ran.out);
     assert_eq!(service.asked().len(), 3);
 }
 
 #[tokio::test]
-async fn without_wait_a_pending_change_is_shown_as_it_is() {
-    let service = Service::answering(looks(&[change::State::Pending])).await;
+async fn without_wait_a_pending_change_is_printed_at_once() {
+    let service = Service::answering(polls(&[change::State::Pending])).await;
     let ran = run(&service, "change --account 012345678901 some-id").await.ok();
     assert!(ran.out.contains("State           PENDING\n"), "{}", ran.out);
 }
 
 #[tokio::test]
-async fn wait_exits_as_the_grant_would_have() {
+async fn wait_exits_with_the_code_of_the_grant() {
     let failed = Change {
         error_reason: ErrorReason::ImageNotFound.into(),
         error_code: "ResourceNotFoundException".into(),
@@ -136,15 +138,15 @@ async fn wait_exits_as_the_grant_would_have() {
 }
 
 #[tokio::test]
-async fn wait_gives_up_at_the_timeout_and_shows_what_it_saw() {
-    let mut answers = looks(&[change::State::Pending]);
+async fn wait_stops_at_the_timeout_and_prints_the_last_state() {
+    let mut answers = polls(&[change::State::Pending]);
     answers.push(Answer::Never);
     let service = Service::answering(answers).await;
     let ran = run(&service, "change --account 012345678901 some-id --wait --timeout 2s").await;
     let (code, text) = ran.failure();
     assert_eq!(code, 5);
     assert!(
-        text.starts_with("the change has not ended within 2s; it goes on; follow it with: "),
+        text.starts_with("the change has not ended within 2s; it is still in progress; follow it with: "),
         "{text}"
     );
     assert!(text.ends_with(" --account 012345678901 some-id --wait"), "{text}");

@@ -1,4 +1,4 @@
-//! Runs a command line as the binary would, with its outputs caught.
+//! Runs a command line in the same way as the binary, and captures its outputs.
 
 use std::collections::BTreeMap;
 
@@ -17,7 +17,7 @@ pub(crate) struct Cli {
     command: Command,
 }
 
-/// As the program has them.
+/// The commands, nested in the same way as in the program.
 #[derive(Subcommand)]
 enum Command {
     #[command(flatten)]
@@ -27,7 +27,7 @@ enum Command {
 }
 
 impl Cli {
-    pub(crate) fn asked(self) -> ClientCommand {
+    pub(crate) fn into_command(self) -> ClientCommand {
         match self.command {
             Command::Client(command) => command,
             Command::Audit(command) => ClientCommand::Audit(command),
@@ -35,7 +35,7 @@ impl Cli {
     }
 }
 
-/// What a command printed, and how it ended.
+/// The outputs and the result of a command.
 pub(crate) struct Ran {
     pub(crate) out: String,
     pub(crate) notes: String,
@@ -65,19 +65,19 @@ impl Ran {
 pub(crate) const WHICH: &str =
     "--account 012345678901 --region eu-central-1 --image wsi-0123456789 --with 999999999999";
 
-/// The words of a line; `_` stands for a space inside of a word.
+/// Splits a line into arguments. `_` stands for a space inside an argument.
 pub(crate) fn words(line: &str) -> Vec<String> {
     line.split_whitespace().map(|word| word.replace('_', " ")).collect()
 }
 
-/// Parses a line; who asks is `tester` where it does not say, for not every user of a machine has a name.
+/// Parses a line. The default principal is `tester`, because the OS user may have no name.
 pub(crate) fn parse(server: &str, line: &str) -> Cli {
-    let who = if line.contains("--principal") {
+    let principal = if line.contains("--principal") {
         ""
     } else {
         "--principal tester"
     };
-    parse_all(&format!("--server {server} {who} {line}"))
+    parse_all(&format!("--server {server} {principal} {line}"))
 }
 
 fn parse_all(line: &str) -> Cli {
@@ -89,7 +89,7 @@ async fn run_parsed(cli: Cli) -> Ran {
     let (mut out, mut notes) = (Vec::new(), Vec::new());
     let result = cli::run(
         &cli.options.clone(),
-        cli.asked(),
+        cli.into_command(),
         &mut Console::new(&mut out, &mut notes),
     )
     .await;
@@ -100,7 +100,7 @@ async fn run_parsed(cli: Cli) -> Ran {
     }
 }
 
-/// Runs words as they are: names of files may have anything in them.
+/// Runs arguments without splitting, because file names may have any characters.
 pub(crate) async fn run_words(server: &str, words: &[&str]) -> Ran {
     let start = ["sharewarden", "--server", server, "--principal", "tester"];
     let cli = Cli::try_parse_from(start.iter().chain(words)).unwrap_or_else(|error| panic!("{error}"));
@@ -111,7 +111,7 @@ pub(crate) async fn run_at(server: &str, line: &str) -> Ran {
     run_parsed(parse(server, line)).await
 }
 
-/// The records of a CSV, each as an object of its values that are not empty.
+/// The records of a CSV, each as an object without its empty values.
 pub(crate) fn records(csv: &str) -> Vec<Value> {
     let mut reader = csv::Reader::from_reader(csv.as_bytes());
     let records = reader
@@ -126,7 +126,7 @@ pub(crate) async fn run(service: &Service, line: &str) -> Ran {
     run_at(&format!("http://{}", service.address), line).await
 }
 
-/// Runs a line that does not say who asks.
+/// Runs a line without a default principal.
 pub(crate) async fn run_unnamed(service: &Service, line: &str) -> Ran {
     run_parsed(parse_all(&format!("--server http://{} {line}", service.address))).await
 }

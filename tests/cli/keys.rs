@@ -1,11 +1,12 @@
 //! `key generate` and `key show`.
 
-use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::{fs, os::unix::fs::PermissionsExt};
 
 use clap::Parser;
-use sharewarden::cli::{self, ClientOptions, Console, KeyCommand};
-use sharewarden::ledger::VerifierKey;
+use sharewarden::{
+    cli::{self, ClientOptions, Console, KeyCommand},
+    ledger::VerifierKey,
+};
 
 #[derive(Parser)]
 struct Cli {
@@ -27,7 +28,7 @@ fn key(words: &[&str]) -> (Result<(), cli::Failure>, String, String) {
 }
 
 #[test]
-fn a_key_is_written_for_its_owner_only_and_never_over_another() {
+fn a_key_file_is_only_for_its_owner_and_is_never_overwritten() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("key.pem");
     let file = path.to_str().unwrap();
@@ -47,12 +48,12 @@ fn a_key_is_written_for_its_owner_only_and_never_over_another() {
     let (result, out, _) = key(&generate);
     let failure = result.unwrap_err();
     assert_eq!((failure.exit_code(), out.as_str()), (2, ""));
-    assert!(failure.to_string().contains("is there already"), "{failure}");
+    assert!(failure.to_string().contains("exists already"), "{failure}");
     assert_eq!(fs::read_to_string(&path).unwrap(), pem);
 }
 
 #[test]
-fn a_key_on_standard_output_comes_with_its_verifier_key_beside_it() {
+fn a_key_on_standard_output_has_its_verifier_key_on_standard_error() {
     let (result, pem, vkey) = key(&["generate", "--name", "n"]);
     result.unwrap();
     assert!(pem.starts_with("-----BEGIN PRIVATE KEY-----\n") && pem.ends_with("-----END PRIVATE KEY-----\n"));
@@ -62,7 +63,7 @@ fn a_key_on_standard_output_comes_with_its_verifier_key_beside_it() {
 }
 
 #[test]
-fn what_is_no_key_is_refused_without_being_repeated() {
+fn an_invalid_key_is_refused_and_not_printed() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("key.pem");
     fs::write(&path, "a secret of another kind").unwrap();

@@ -1,26 +1,29 @@
-//! A real ledger with its key, its checkpoints and its exports, and ways to tamper with it.
+//! A real ledger with its key, checkpoints and exports, and functions that tamper with it.
 
 use std::sync::Arc;
 
 use serde_json::Value;
-use sharewarden::domain::{
-    AccountId, ChangeBody, ChangeId, Entry, EntryBody, Intent, PermissionKey, RequestId, Timestamp, entry::encode,
-    example,
+use sharewarden::{
+    domain::{
+        AccountId, ChangeBody, ChangeId, Entry, EntryBody, Intent, PermissionKey, RequestId, Timestamp, entry::encode,
+        example,
+    },
+    ledger::{
+        Checkpoint, Frontier, Hash, SigningKey, TileId, Tiles,
+        export::{ExportWriter, Header},
+        merkle::leaf_hash,
+        proof,
+    },
+    proto::v1::{export_audit_entries_response::Part, *},
 };
-use sharewarden::ledger::export::{ExportWriter, Header};
-use sharewarden::ledger::merkle::leaf_hash;
-use sharewarden::ledger::{Checkpoint, Frontier, Hash, SigningKey, TileId, Tiles, proof};
-use sharewarden::proto::v1::export_audit_entries_response::Part;
-use sharewarden::proto::v1::*;
 use uuid::Uuid;
 
-use crate::service::Answer;
-use crate::service_audit::Streamed;
+use crate::{service::Answer, service_audit::Streamed};
 
 pub(crate) const ACCOUNT: &str = "012345678901";
 pub(crate) const NAME: &str = "example.com/audit";
 
-/// The texts of the entries, and the hashes that the store has for them. At most 256.
+/// The texts of at most 256 entries, and their hashes in the store.
 #[derive(Clone)]
 pub(crate) struct Ledger {
     pub(crate) account: AccountId,
@@ -47,7 +50,7 @@ impl Ledger {
         }
     }
 
-    /// The same, with another text in one place, and every hash made anew.
+    /// Replaces the text of one entry, and recomputes all hashes.
     pub(crate) fn rewritten(&self, index: usize) -> Self {
         let mut ledger = self.clone();
         ledger.lines[index] = line(self.account, index as u64, "another reason");
@@ -55,22 +58,21 @@ impl Ledger {
         ledger
     }
 
-    /// The same, with this text in one place, and its hash made anew.
+    /// Sets the text of one entry, and recomputes its hash.
     pub(crate) fn with_line(mut self, index: usize, line: String) -> Self {
         self.hashes[index] = leaf_hash(line.as_bytes());
         self.lines[index] = line;
         self
     }
 
-    /// Five entries, two of them recorded by a newer build: entry 2 has a kind that this build does not know, and entry 3 a
-    /// schema that it does not know.
+    /// Five entries, two of them of a newer version: entry 2 has an unknown kind, and entry 3 an unknown schema.
     pub(crate) fn of_a_newer_build() -> Self {
         let ledger = Self::of(5);
         let newer = with_schema_2(&ledger.lines[3]);
         ledger.with_line(2, INVENTED.to_owned()).with_line(3, newer)
     }
 
-    /// The same, as it was when it had fewer entries.
+    /// The ledger when it had only this number of entries.
     pub(crate) fn first(&self, count: usize) -> Self {
         let mut ledger = self.clone();
         ledger.lines.truncate(count);
@@ -88,7 +90,7 @@ impl Ledger {
         tree.root()
     }
 
-    /// The signed note.
+    /// The signed checkpoint.
     pub(crate) fn note(&self) -> String {
         let checkpoint = Checkpoint {
             origin: format!("{NAME}/{}", self.account),
@@ -109,12 +111,12 @@ impl Ledger {
         }
     }
 
-    /// The file of its export.
+    /// The export of all entries.
     pub(crate) fn export(&self) -> String {
         self.export_from(0)
     }
 
-    /// The file of an export without the entries before `start`.
+    /// The export of the entries from `start`.
     pub(crate) fn export_from(&self, start: usize) -> String {
         let mut left = Frontier::default();
         self.hashes[..start].iter().for_each(|hash| left.append(*hash));
@@ -134,7 +136,7 @@ impl Ledger {
         text
     }
 
-    /// The messages of its export, a few entries in each.
+    /// The messages of the export, with a few entries each.
     pub(crate) fn messages(&self) -> Vec<ExportAuditEntriesResponse> {
         let header = Part::Header(ExportHeader {
             checkpoint: Some(self.checkpoint()),
@@ -160,7 +162,7 @@ impl Ledger {
         Answer::Export(Streamed::ending(self.messages()))
     }
 
-    /// An entry as the API has it: without a body, where the service does not know the kind or the schema.
+    /// An entry as an API message. It has no body if the kind or the schema is unknown.
     pub(crate) fn entry(&self, index: usize) -> AuditEntry {
         let text: Value = serde_json::from_str(&self.lines[index]).unwrap();
         let kind = text["kind"].as_str().unwrap();
@@ -197,16 +199,15 @@ impl Ledger {
     }
 }
 
-/// The entry 2 of [`Ledger::of_a_newer_build`]. Its body has some of the members that entries are filtered by: the `reason` is of
-/// another JSON type, and `actors` and `zone` are not known at all.
+/// Entry 2 of [`Ledger::of_a_newer_build`]. Its body has some known members. The `reason` has another JSON type, and `actors` and
+/// `zone` are unknown.
 pub(crate) const INVENTED: &str = "{\"account_id\":\"012345678901\",\"body\":{\"action\":\"MERGE\",\"actors\":[\"a\",{\"b\":null}],\
     \"change_id\":\"00000000-0000-0000-0000-00000000000c\",\"generation\":9,\"image_id\":\"wsi-9999999999\",\
     \"principal\":\"carol\",\"reason\":{\"text\":\"why\"},\"region\":\"us-east-1\",\"shared_account_id\":\"888888888888\",\
     \"ticket\":\"OPS-9\",\"zone\":\"a\"},\"kind\":\"test.invented\",\"log_index\":2,\"recorded_at\":\"2026-01-02T03:04:07.250000Z\",\
     \"schema\":1,\"server_version\":\"9.0.0\"}";
 
-/// The line, as a build records it that knows the schema 2 of its kind: `previous` is of another JSON type there, and
-/// `zone` is new.
+/// The line in schema 2 of its kind: `previous` has another JSON type, and `zone` is new.
 fn with_schema_2(line: &str) -> String {
     line.replace(
         "\"principal\":\"alice\"",
@@ -220,7 +221,7 @@ fn with_schema_2(line: &str) -> String {
     .replace("\"server_version\":\"0.1.0\"", "\"server_version\":\"9.0.0\"")
 }
 
-/// The body of an entry as the API has it.
+/// The body of an entry as an API message.
 pub(crate) fn change_body(index: usize) -> sharewarden::proto::v1::ChangeBody {
     sharewarden::proto::v1::ChangeBody {
         action: sharewarden::proto::v1::Action::Grant.into(),
@@ -237,7 +238,7 @@ pub(crate) fn change_body(index: usize) -> sharewarden::proto::v1::ChangeBody {
     }
 }
 
-/// The body of an entry that is about a change.
+/// The body of an entry of a change.
 pub(crate) fn change_of(entry: &mut AuditEntry) -> &mut sharewarden::proto::v1::ChangeBody {
     match &mut entry.body {
         Some(audit_entry::Body::Change(change)) => change,

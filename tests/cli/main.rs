@@ -1,7 +1,7 @@
-//! The client commands against a scripted service on a real socket: what they send, print, and exit with.
+//! The client commands against a scripted service on a real socket: requests, output and exit codes.
 //!
-//! `service` and `service_audit` are the scripted service, `harness` runs a command line against it, `ledger` makes a real ledger
-//! with its proofs. The commands of the audit history are tested in the files that begin with `audit`.
+//! `service` and `service_audit` are the scripted service. `harness` runs a command line against it. `ledger` makes a real ledger
+//! with proofs. `requests` tests what the commands send. The files that begin with `audit` test the commands under `audit`.
 
 #![allow(
     clippy::unwrap_used,
@@ -10,7 +10,6 @@
 )]
 
 mod answers;
-mod asking;
 mod audit_export;
 mod audit_queries;
 mod audit_show;
@@ -25,5 +24,6 @@ mod harness;
 mod keys;
 mod ledger;
 mod printing;
+mod requests;
 mod service;
 mod service_audit;

@@ -1,14 +1,18 @@
-//! What the commands print.
+//! The output of the commands.
 
 use std::io;
 
 use clap::CommandFactory;
-use sharewarden::cli::{self, Console};
-use sharewarden::proto::v1::*;
+use sharewarden::{
+    cli::{self, Console},
+    proto::v1::*,
+};
 
-use crate::answers::{change, granted, permission};
-use crate::harness::{Cli, WHICH, parse, run};
-use crate::service::{Answer, Asked, Service};
+use crate::{
+    answers::{change, granted, permission},
+    harness::{Cli, WHICH, parse, run},
+    service::{Answer, Asked, Service},
+};
 
 fn page(images: &[&str], next: &str) -> Answer {
     let permissions = images.iter().map(|&image| SharePermission {
@@ -22,7 +26,7 @@ fn page(images: &[&str], next: &str) -> Answer {
 }
 
 #[tokio::test]
-async fn a_grant_is_a_table_of_what_became_of_it() {
+async fn a_grant_prints_a_table_of_its_change() {
     let service = Service::answering([Answer::Grant(granted())]).await;
     let ran = run(&service, &format!("grant {WHICH} --reason x")).await.ok();
     let expected = "\
@@ -64,7 +68,7 @@ async fn json_is_the_answer_in_proto3_json() {
 }
 
 #[tokio::test]
-async fn what_a_revoke_cannot_undo_is_said_beside_the_answer() {
+async fn the_warning_of_a_revoke_is_a_note() {
     let answer = || {
         Answer::Revoke(RevokeSharePermissionResponse {
             change: Some(change(change::State::Succeeded)),
@@ -83,7 +87,7 @@ async fn what_a_revoke_cannot_undo_is_said_beside_the_answer() {
 }
 
 #[tokio::test]
-async fn validate_only_says_that_nothing_was_changed() {
+async fn validate_only_notes_that_nothing_was_changed() {
     let answer = GrantSharePermissionResponse {
         permission: Some(permission(share_permission::State::NotShared)),
         ..Default::default()
@@ -97,7 +101,7 @@ async fn validate_only_says_that_nothing_was_changed() {
 }
 
 #[tokio::test]
-async fn a_list_follows_the_pages_under_one_head() {
+async fn a_list_of_several_pages_has_one_head() {
     let service = Service::answering([
         page(&["wsi-a00000000", "wsi-b0000000000"], "two"),
         page(&[], "three"),
@@ -148,7 +152,7 @@ async fn a_list_stops_at_its_limit() {
 }
 
 #[tokio::test]
-async fn an_empty_list_says_so_beside_the_answer() {
+async fn an_empty_list_prints_a_note() {
     let service = Service::answering([page(&[], ""), Answer::Images(ListImagesResponse::default())]).await;
     let ran = run(&service, "list").await.ok();
     assert_eq!(
@@ -173,7 +177,7 @@ fn image() -> Image {
 }
 
 #[tokio::test]
-async fn text_from_elsewhere_cannot_command_the_terminal() {
+async fn control_characters_in_answers_are_escaped() {
     let service = Service::answering([Answer::Images(ListImagesResponse { images: vec![image()] })]).await;
     let ran = run(&service, "images --account 1 --region r").await.ok();
     assert!(!ran.out.contains('\u{1b}'), "{}", ran.out);
@@ -186,14 +190,16 @@ async fn a_table_wraps_its_last_column_to_the_terminal() {
     let cli = parse(&format!("http://{}", service.address), "images --account 1 --region r");
     let (mut out, mut notes) = (Vec::new(), Vec::new());
     let mut console = Console::new(&mut out, &mut notes).with_width(Some(120));
-    cli::run(&cli.options.clone(), cli.asked(), &mut console).await.unwrap();
+    cli::run(&cli.options.clone(), cli.into_command(), &mut console)
+        .await
+        .unwrap();
     let out = String::from_utf8(out).unwrap();
     assert!(out.lines().count() > 2, "{out}");
     assert!(out.lines().all(|line| line.chars().count() <= 120), "{out}");
     assert!(out.contains("wsi-0123456789  evil"), "{out}");
 }
 
-/// A pipe whose reader has gone.
+/// A pipe whose reader has closed it.
 struct Closed;
 
 impl io::Write for Closed {
@@ -206,7 +212,7 @@ impl io::Write for Closed {
 }
 
 #[tokio::test]
-async fn a_reader_that_has_seen_enough_is_no_failure() {
+async fn a_closed_output_is_not_a_failure() {
     let service = Service::answering([page(&["a"], "two"), page(&["b"], ""), Answer::Grant(granted())]).await;
     let server = format!("http://{}", service.address);
     for line in [
@@ -218,7 +224,7 @@ async fn a_reader_that_has_seen_enough_is_no_failure() {
         let (mut out, mut notes) = (Closed, Closed);
         cli::run(
             &cli.options.clone(),
-            cli.asked(),
+            cli.into_command(),
             &mut Console::new(&mut out, &mut notes),
         )
         .await
@@ -227,7 +233,7 @@ async fn a_reader_that_has_seen_enough_is_no_failure() {
 }
 
 #[test]
-fn completions_know_the_commands() {
+fn completions_have_the_commands() {
     let mut script = Vec::new();
     cli::completions(clap_complete::Shell::Bash, &mut Cli::command(), &mut script).unwrap();
     let script = String::from_utf8(script).unwrap();

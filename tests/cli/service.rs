@@ -1,21 +1,23 @@
-//! A service that records what it is asked and answers what it is told to.
+//! A scripted service. It records its requests and returns the given answers.
 
-use std::collections::VecDeque;
-use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
+use std::{
+    collections::VecDeque,
+    net::SocketAddr,
+    sync::{Arc, Mutex},
+};
 
-use sharewarden::proto::v1::audit_service_server::AuditServiceServer;
-use sharewarden::proto::v1::share_permission_service_server::{SharePermissionService, SharePermissionServiceServer};
-use sharewarden::proto::v1::*;
-use tokio::net::TcpListener;
-use tokio::task::JoinHandle;
+use sharewarden::proto::v1::{
+    audit_service_server::AuditServiceServer,
+    share_permission_service_server::{SharePermissionService, SharePermissionServiceServer},
+    *,
+};
+use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_stream::wrappers::TcpListenerStream;
-use tonic::metadata::MetadataMap;
-use tonic::{Request, Response, Status};
+use tonic::{Request, Response, Status, metadata::MetadataMap};
 
 use crate::service_audit::Streamed;
 
-/// A request as it came.
+/// A received request.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Asked {
     Grant(GrantSharePermissionRequest),
@@ -37,7 +39,7 @@ pub(crate) enum Asked {
     Inclusion(GetInclusionProofRequest),
 }
 
-/// An answer to give.
+/// A scripted answer.
 pub(crate) enum Answer {
     Grant(GrantSharePermissionResponse),
     Revoke(RevokeSharePermissionResponse),
@@ -66,7 +68,7 @@ pub(crate) struct Script {
     asked: Vec<(Asked, MetadataMap)>,
 }
 
-/// A running service; it stops when this is dropped.
+/// A running service. Dropping it stops the service.
 pub(crate) struct Service {
     pub(crate) address: SocketAddr,
     script: Arc<Mutex<Script>>,
@@ -128,7 +130,7 @@ impl Scripted {
     }
 }
 
-/// The scripted answer to one call; one to another call would be a mistake of the test.
+/// Returns the next scripted answer. An answer to another call is a bug of the test.
 macro_rules! answer {
     ($self:ident, $request:ident, $variant:ident) => {{
         let (metadata, _, message) = $request.into_parts();

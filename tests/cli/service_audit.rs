@@ -2,21 +2,20 @@
 
 use std::pin::Pin;
 
-use sharewarden::proto::v1::audit_service_server::AuditService;
-use sharewarden::proto::v1::*;
+use sharewarden::proto::v1::{audit_service_server::AuditService, *};
 use tokio_stream::{Stream, StreamExt};
 use tonic::{Request, Response, Status};
 
 use crate::service::{Answer, Asked, Scripted, answer};
 
-/// What a stream sends, and what it does after that.
+/// The messages of a stream, and how it ends.
 pub(crate) struct Streamed<T> {
     messages: Vec<Result<T, Status>>,
     stays_open: bool,
 }
 
 impl<T> Streamed<T> {
-    /// Sends these, and ends.
+    /// Sends these messages and ends.
     pub(crate) fn ending(messages: impl IntoIterator<Item = T>) -> Self {
         Self {
             messages: messages.into_iter().map(Ok).collect(),
@@ -24,13 +23,13 @@ impl<T> Streamed<T> {
         }
     }
 
-    /// Breaks after the messages.
+    /// Fails with this status after the messages.
     pub(crate) fn then(mut self, status: Status) -> Self {
         self.messages.push(Err(status));
         self
     }
 
-    /// Sends nothing more, and does not end.
+    /// Stays open and silent after the messages.
     pub(crate) fn then_silent(mut self) -> Self {
         self.stays_open = true;
         self

@@ -8,7 +8,7 @@ use std::time::Duration;
 use sharewarden::{
     clock::Clock,
     config::DatabaseConfig,
-    dev::postgres::{Cluster, Settings},
+    dev::postgres::{Cluster, ClusterSettings},
     proto::v1::{GrantSharePermissionResponse, change},
     store::Database,
 };
@@ -470,7 +470,7 @@ async fn connections_to_a_replaced_primary_are_closed() {
         .unwrap();
     stack.stop_server().await;
     let folder = tempfile::tempdir().unwrap();
-    let old = Cluster::start(Settings::new(folder.path()).without_fsync())
+    let old = Cluster::start(ClusterSettings::new(folder.path()).without_fsync())
         .await
         .unwrap();
     let url = old.url(&name);

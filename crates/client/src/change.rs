@@ -1,46 +1,48 @@
-//! Grants and revokes: one request id, one effect, one truthful answer.
+//! Grants and revokes. A request keeps its id over all tries, so it takes effect at most once.
 
 use tonic::{Code, Request, Response, Status};
 use uuid::Uuid;
 
-use crate::connection::{Client, Shares, backoff};
-use crate::error::{Error, Reason};
-use crate::proto::v1::{
-    ErrorReason, GrantSharePermissionRequest, GrantSharePermissionResponse, RevokeSharePermissionRequest,
-    RevokeSharePermissionResponse,
+use crate::{
+    connection::{Client, ShareStub, backoff},
+    error::{Error, Reason},
+    proto::v1::{
+        ErrorReason, GrantSharePermissionRequest, GrantSharePermissionResponse, RevokeSharePermissionRequest,
+        RevokeSharePermissionResponse,
+    },
 };
 
-/// What became of a grant or a revoke.
+/// The result of a grant or a revoke.
 #[derive(Debug, Clone)]
 #[must_use]
 pub enum Outcome<A> {
-    /// AWS accepted the change, and this is recorded. A request to validate only is valid and permitted.
+    /// AWS accepted the change, and the ledger records this. With `validate_only`: the request is valid and permitted.
     Succeeded(A),
-    /// The request was refused, or its change has ended without success. The error says why.
+    /// The service refused the request, or the change ended without success. The error says why.
     Failed(Error),
-    /// The time or the tries were used up before the outcome was known. The change may still succeed.
+    /// The timeout passed, or the maximum of tries was reached, before the outcome was known. The change may still succeed.
     Unresolved {
-        /// Send the same request again with this id to learn the outcome. It never acts twice.
+        /// To get the outcome, send the same request again with this id. It takes effect at most once.
         request_id: String,
-        /// Why it is not known. CHANGE_PENDING, with the `change_id`, if the change is known to have been accepted.
+        /// The last error. CHANGE_PENDING, with the `change_id`, if the service accepted the change.
         error: Error,
     },
 }
 
 impl Client {
-    /// Grants, under the request's id or a new one, and does not return before the outcome is known or the time-out has passed.
+    /// Sends a grant, with the request's id or a new random one. Returns when the outcome is known or the timeout has passed.
     pub async fn grant(&self, mut request: GrantSharePermissionRequest) -> Outcome<GrantSharePermissionResponse> {
         let id = ensure_id(&mut request.request_id);
-        self.change(id, request, async |mut stub: Shares, request| {
+        self.change(id, request, async |mut stub: ShareStub, request| {
             stub.grant_share_permission(request).await
         })
         .await
     }
 
-    /// The same for a revoke.
+    /// Sends a revoke, in the same way as [`grant`](Self::grant).
     pub async fn revoke(&self, mut request: RevokeSharePermissionRequest) -> Outcome<RevokeSharePermissionResponse> {
         let id = ensure_id(&mut request.request_id);
-        self.change(id, request, async |mut stub: Shares, request| {
+        self.change(id, request, async |mut stub: ShareStub, request| {
             stub.revoke_share_permission(request).await
         })
         .await
@@ -49,30 +51,30 @@ impl Client {
     async fn change<Q, A, F>(&self, request_id: String, request: Q, rpc: F) -> Outcome<A>
     where
         Q: Clone,
-        F: AsyncFn(Shares, Request<Q>) -> Result<Response<A>, Status>,
+        F: AsyncFn(ShareStub, Request<Q>) -> Result<Response<A>, Status>,
     {
         let deadline = self.deadline();
         let (mut in_doubt, mut pending) = (false, None);
-        let (mut pauses, mut tries) = (0, 0);
+        let (mut delays, mut tries) = (0, 0);
         loop {
             let mut error = match self.call_once(deadline, request.clone(), &rpc).await {
                 Ok(answer) => return Outcome::Succeeded(answer),
                 Err(error) => error,
             };
             error.request_id = Some(request_id.clone());
-            (pauses, tries) = (pauses + 1, tries + 1);
-            let meaning = Meaning::of(&error);
-            if meaning == Meaning::Ended {
+            (delays, tries) = (delays + 1, tries + 1);
+            let class = ErrorClass::of(&error);
+            if class == ErrorClass::Final {
                 return Outcome::Failed(error);
             }
-            in_doubt |= meaning == Meaning::InDoubt;
-            if error.known() == Some(ErrorReason::ChangePending) {
-                // The service answers, and the replay waits there for the end of the change.
+            in_doubt |= class == ErrorClass::InDoubt;
+            if error.known_reason() == Some(ErrorReason::ChangePending) {
+                // The service is available. The next try waits on the server until the change ends.
                 tries = 0;
                 pending = Some(error.clone());
             }
-            let pause = backoff(pauses).max(error.retry_delay.unwrap_or_default());
-            if meaning == Meaning::TurnedAway || tries == self.tries || pause >= deadline.remaining() {
+            let delay = backoff(delays).max(error.retry_delay.unwrap_or_default());
+            if class == ErrorClass::Rejected || tries == self.tries || delay >= deadline.remaining() {
                 return match in_doubt {
                     false => Outcome::Failed(error),
                     true => Outcome::Unresolved {
@@ -81,12 +83,12 @@ impl Client {
                     },
                 };
             }
-            tokio::time::sleep(pause).await;
+            tokio::time::sleep(delay).await;
         }
     }
 }
 
-/// A request always has an id, so that repeating it is safe.
+/// Gives the request an id if it has none, so that a retry is safe.
 fn ensure_id(request_id: &mut String) -> String {
     if request_id.is_empty() {
         *request_id = Uuid::new_v4().to_string();
@@ -94,24 +96,24 @@ fn ensure_id(request_id: &mut String) -> String {
     request_id.clone()
 }
 
-/// What an error says of a request that was sent.
+/// What an error says about the request, and whether to retry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Meaning {
-    /// The request has ended, in this try or an earlier one.
-    Ended,
-    /// It may have been accepted: the replay tells.
+enum ErrorClass {
+    /// The request has a final outcome, from this try or an earlier one.
+    Final,
+    /// The service may have accepted the request. A retry returns its outcome.
     InDoubt,
-    /// This try did nothing, and another may.
-    Busy,
-    /// This try did nothing, and another would not. It says nothing of an earlier try.
-    TurnedAway,
+    /// This try had no effect. A retry may succeed.
+    Retryable,
+    /// This try had no effect, and a retry would not help. An earlier try may have had an effect.
+    Rejected,
 }
 
-impl Meaning {
+impl ErrorClass {
     fn of(error: &Error) -> Self {
         match (&error.reason, error.code) {
             (Some(Reason::Known(reason)), _) => Self::of_reason(*reason, error),
-            // A newer service, a proxy or the transport: only these codes say that the try did nothing.
+            // The error is from a newer service, a proxy or the transport. Only these codes show that the try had no effect.
             (
                 Some(Reason::Unknown(_)) | None,
                 Code::InvalidArgument
@@ -121,12 +123,12 @@ impl Meaning {
                 | Code::Unauthenticated
                 | Code::FailedPrecondition
                 | Code::Unimplemented,
-            ) => Self::TurnedAway,
+            ) => Self::Rejected,
             (Some(Reason::Unknown(_)) | None, _) => Self::InDoubt,
         }
     }
 
-    /// No catch-all here: a new reason must not compile before it has its meaning.
+    /// The match has no catch-all, so a new reason does not compile until it has a class.
     fn of_reason(reason: ErrorReason, error: &Error) -> Self {
         use ErrorReason as R;
         match reason {
@@ -141,17 +143,17 @@ impl Meaning {
             | R::UpstreamRefused
             | R::UpstreamThrottled
             | R::UpstreamUnavailable
-            | R::ChangeSuperseded => Self::Ended,
-            // The change was accepted, or the denial is on record. A missing role refuses only this try.
-            R::PolicyDenied if error.change_id.is_some() || error.metadata.contains_key("log_index") => Self::Ended,
+            | R::ChangeSuperseded => Self::Final,
+            // The service accepted the change, or recorded the denial. Without either, the caller lacks a role in this try only.
+            R::PolicyDenied if error.change_id.is_some() || error.metadata.contains_key("log_index") => Self::Final,
             R::ChangePending
             | R::ChangeUnconfirmed
             | R::CallTimedOut
             | R::AuditStoreUnavailable
             | R::Internal
             | R::Unspecified => Self::InDoubt,
-            R::ServerStopping => Self::Busy,
-            R::Overloaded if error.retry_delay.is_some() => Self::Busy,
+            R::ServerStopping => Self::Retryable,
+            R::Overloaded if error.retry_delay.is_some() => Self::Retryable,
             R::Overloaded
             | R::PolicyDenied
             | R::Unauthenticated
@@ -164,7 +166,7 @@ impl Meaning {
             | R::CheckpointNotFound
             | R::NotYetCovered
             | R::LedgerTampered
-            | R::InvalidSignature => Self::TurnedAway,
+            | R::InvalidSignature => Self::Rejected,
         }
     }
 }

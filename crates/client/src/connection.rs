@@ -1,50 +1,54 @@
-//! Calls to the service: who asks and until when goes with each of them, and what is safe to repeat is repeated.
+//! Calls to the service. Each carries the credentials and a deadline, and is retried where a retry is safe.
 
-use std::error::Error as StdError;
-use std::time::Duration;
+use std::{error::Error as StdError, time::Duration};
 
-use tonic::transport::{Channel, ClientTlsConfig, Endpoint};
-use tonic::{Code, Request, Response, Status, Streaming};
+use tonic::{
+    Code, Request, Response, Status, Streaming,
+    transport::{Channel, ClientTlsConfig, Endpoint},
+};
 
-use crate::credentials::{self, Credentials};
-use crate::deadline::Deadline;
-use crate::error::Error;
-use crate::options::{ConnectError, Options};
-use crate::proto::v1::audit_service_client::AuditServiceClient;
-use crate::proto::v1::share_permission_service_client::SharePermissionServiceClient;
+use crate::{
+    credentials::{self, Credentials},
+    deadline::Deadline,
+    error::Error,
+    options::{ConnectOptions, ConnectionError},
+    proto::v1::{
+        audit_service_client::AuditServiceClient, share_permission_service_client::SharePermissionServiceClient,
+    },
+};
 
-/// The stub of the service that changes permissions.
-pub type Shares = SharePermissionServiceClient<Channel>;
-/// The stub of the service that knows the history.
-pub type Audit = AuditServiceClient<Channel>;
+/// The generated client of `SharePermissionService`.
+pub type ShareStub = SharePermissionServiceClient<Channel>;
+/// The generated client of `AuditService`.
+pub type AuditStub = AuditServiceClient<Channel>;
 
-/// A generated client.
+/// A generated client, made for a channel.
 pub trait Stub {
-    /// The stub on this channel.
+    /// Makes the client for this channel.
     fn on(channel: Channel) -> Self;
 }
 
-impl Stub for Shares {
+impl Stub for ShareStub {
     fn on(channel: Channel) -> Self {
         Self::new(channel)
     }
 }
 
-impl Stub for Audit {
+impl Stub for AuditStub {
     fn on(channel: Channel) -> Self {
-        Self::new(channel).max_decoding_message_size(LARGEST_ANSWER)
+        Self::new(channel).max_decoding_message_size(MAX_RESPONSE_BYTES)
     }
 }
 
-/// Well above what the service sends: pages end at 1.5 MiB of text, about 3 MiB of message, and 50,000 counts take no more.
-const LARGEST_ANSWER: usize = 16 * 1024 * 1024;
-/// Streams can be silent for long: a peer that does not answer a ping is gone.
-const PING_EVERY: Duration = Duration::from_secs(15);
-const PING_ANSWER: Duration = Duration::from_secs(15);
+/// 16 MiB. The service sends less: a page is at most about 3 MiB (1.5 MiB of text), and a summary has at most 50,000 counts.
+const MAX_RESPONSE_BYTES: usize = 16 * 1024 * 1024;
+/// A stream may be idle for a long time, so HTTP/2 pings detect a peer that is gone.
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);
+const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(15);
 
-const LONGEST_CONNECT: Duration = Duration::from_secs(10);
+const MAX_CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A connection to the service, which is made again when it breaks. Clones share it.
+/// A client of the service. It reconnects when the connection breaks. Clones share one connection.
 #[derive(Debug, Clone)]
 pub struct Client {
     channel: Channel,
@@ -55,9 +59,9 @@ pub struct Client {
 
 impl Client {
     /// Connects to the service.
-    pub async fn connect(options: &Options) -> Result<Self, ConnectError> {
+    pub async fn connect(options: &ConnectOptions) -> Result<Self, ConnectionError> {
         let credentials = Credentials::read(options)?;
-        let channel = reach(options).await?;
+        let channel = open_channel(options).await?;
         Ok(Self {
             channel,
             credentials,
@@ -66,12 +70,13 @@ impl Client {
         })
     }
 
-    /// When a call that begins now is to be done.
+    /// The deadline of a call that starts now.
     pub fn deadline(&self) -> Deadline {
         Deadline::after(self.timeout)
     }
 
-    /// Calls `rpc`, and again while the service is unavailable. For grants and revokes, see [`grant`](Self::grant).
+    /// Calls `rpc`, and retries while the service answers UNAVAILABLE. For grants and revokes, use [`grant`](Self::grant)
+    /// and [`revoke`](Self::revoke).
     pub async fn call<C, Q, A, F>(&self, deadline: Deadline, request: Q, rpc: F) -> Result<A, Error>
     where
         C: Stub,
@@ -84,11 +89,11 @@ impl Client {
                 Ok(answer) => return Ok(answer),
                 Err(error) => error,
             };
-            let pause = backoff(tries).max(error.retry_delay.unwrap_or_default());
-            if tries == self.tries || !error.may_repeat() || pause >= deadline.remaining() {
+            let delay = backoff(tries).max(error.retry_delay.unwrap_or_default());
+            if tries == self.tries || !error.is_retryable() || delay >= deadline.remaining() {
                 return Err(error);
             }
-            tokio::time::sleep(pause).await;
+            tokio::time::sleep(delay).await;
             tries += 1;
         }
     }
@@ -103,14 +108,14 @@ impl Client {
         let call = rpc(C::on(self.channel.clone()), request);
         match tokio::time::timeout_at(deadline.instant(), call).await {
             Ok(Ok(answer)) => Ok(answer.into_inner()),
-            // tonic answers CANCELLED when a deadline passes, on either side; nobody here cancels anything.
-            Ok(Err(status)) if status.code() == Code::Cancelled && deadline.is_here() => Err(self.too_late()),
+            // tonic answers CANCELLED when a deadline passes, on either side. This client cancels no call itself.
+            Ok(Err(status)) if status.code() == Code::Cancelled && deadline.is_over() => Err(self.timed_out()),
             Ok(Err(status)) => Err(Error::from(&status)),
-            Err(_) => Err(self.too_late()),
+            Err(_) => Err(self.timed_out()),
         }
     }
 
-    /// Begins a stream, which may last: the time-out is for its beginning, and [`next`](Self::next) has its own.
+    /// Opens a stream. The timeout limits the opening, not the stream; [`next`](Self::next) limits each message.
     pub async fn stream<C, Q, A, F>(&self, message: Q, rpc: F) -> Result<Streaming<A>, Error>
     where
         C: Stub,
@@ -120,15 +125,15 @@ impl Client {
         match tokio::time::timeout(self.timeout, call).await {
             Ok(Ok(response)) => Ok(response.into_inner()),
             Ok(Err(status)) => Err(Error::from(&status)),
-            Err(_) => Err(self.too_late()),
+            Err(_) => Err(self.timed_out()),
         }
     }
 
-    /// The next message of a stream that is not to pause for longer than the time-out.
+    /// The next message of a stream. Fails if none arrives within the timeout.
     pub async fn next<A>(&self, stream: &mut Streaming<A>) -> Result<Option<A>, Error> {
         match tokio::time::timeout(self.timeout, stream.message()).await {
             Ok(message) => message.map_err(|status| Error::from(&status)),
-            Err(_) => Err(self.too_late()),
+            Err(_) => Err(self.timed_out()),
         }
     }
 
@@ -138,27 +143,32 @@ impl Client {
         request
     }
 
-    fn too_late(&self) -> Error {
+    fn timed_out(&self) -> Error {
         let timeout = humantime::format_duration(self.timeout);
         Error::from(&Status::deadline_exceeded(format!("no answer came within {timeout}")))
     }
 }
 
-/// Connects, and says nothing of who asks but what the connection itself says.
-pub async fn reach(options: &Options) -> Result<Channel, ConnectError> {
+/// Opens a channel. It sends no principal and no token; a TLS certificate still identifies the caller.
+pub async fn open_channel(options: &ConnectOptions) -> Result<Channel, ConnectionError> {
     let tls = credentials::tls(options)?;
-    connect(options, tls).await.map_err(|source| ConnectError::Unreachable {
-        server: options.server.clone(),
-        source,
-    })
+    connect(options, tls)
+        .await
+        .map_err(|source| ConnectionError::Unreachable {
+            server: options.server.clone(),
+            source,
+        })
 }
 
-async fn connect(options: &Options, tls: Option<ClientTlsConfig>) -> Result<Channel, Box<dyn StdError + Send + Sync>> {
+async fn connect(
+    options: &ConnectOptions,
+    tls: Option<ClientTlsConfig>,
+) -> Result<Channel, Box<dyn StdError + Send + Sync>> {
     let endpoint = Endpoint::from(options.server.clone())
         .user_agent(options.user_agent.as_str())?
-        .connect_timeout(options.timeout.min(LONGEST_CONNECT))
-        .http2_keep_alive_interval(PING_EVERY)
-        .keep_alive_timeout(PING_ANSWER);
+        .connect_timeout(options.timeout.min(MAX_CONNECT_TIMEOUT))
+        .http2_keep_alive_interval(KEEPALIVE_INTERVAL)
+        .keep_alive_timeout(KEEPALIVE_TIMEOUT);
     let endpoint = match tls {
         Some(tls) => endpoint.tls_config(tls)?,
         None => endpoint,
@@ -172,16 +182,16 @@ async fn connect(options: &Options, tls: Option<ClientTlsConfig>) -> Result<Chan
             Ok(Err(error)) => error.into(),
             Err(late) => late.into(),
         };
-        let pause = backoff(tries);
-        if tries == options.tries || pause >= deadline.remaining() {
+        let delay = backoff(tries);
+        if tries == options.tries || delay >= deadline.remaining() {
             return Err(error);
         }
-        tokio::time::sleep(pause).await;
+        tokio::time::sleep(delay).await;
         tries += 1;
     }
 }
 
-/// The pause after the try with this number: 100 to 200 ms after the first, twice that after each further one, 6.4 s at most.
+/// The delay after this number of tries: 100 to 200 ms after the first, doubled after each further one, at most 6.4 s.
 pub fn backoff(tries: u32) -> Duration {
     let most = Duration::from_millis(200) * 2_u32.pow(tries.saturating_sub(1).min(5));
     most.mul_f64(0.5 + 0.5 * fastrand::f64())

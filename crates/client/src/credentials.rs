@@ -1,24 +1,28 @@
-//! What shows the service who asks: a name, a certificate, a token. The last two are in files.
+//! The caller's credentials: a principal name, a TLS certificate, a bearer token. The last two are read from files.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
-use tonic::metadata::{AsciiMetadataValue, MetadataMap};
-use tonic::transport::{Certificate, ClientTlsConfig, Identity};
+use tonic::{
+    metadata::{AsciiMetadataValue, MetadataMap},
+    transport::{Certificate, ClientTlsConfig, Identity},
+};
 
-use crate::options::{ConnectError, Options};
+use crate::options::{ConnectOptions, ConnectionError};
 
 const PRINCIPAL: &str = "x-sharewarden-principal";
 const AUTHORIZATION: &str = "authorization";
 
-/// What goes with every call.
+/// The metadata that authenticates every call.
 #[derive(Debug, Clone)]
 pub(crate) struct Credentials {
     principal: Option<AsciiMetadataValue>,
     token: Option<Token>,
 }
 
-/// A token, and where newer ones will be.
+/// A token, and the file that newer ones replace.
 #[derive(Debug, Clone)]
 struct Token {
     file: PathBuf,
@@ -26,10 +30,10 @@ struct Token {
 }
 
 impl Credentials {
-    pub(crate) fn read(options: &Options) -> Result<Self, ConnectError> {
+    pub(crate) fn read(options: &ConnectOptions) -> Result<Self, ConnectionError> {
         let token = match &options.token_file {
             None => None,
-            Some(_) if !options.is_private() => return Err(ConnectError::TokenWithoutTls),
+            Some(_) if !options.is_confidential() => return Err(ConnectionError::TokenWithoutTls),
             Some(file) => Some(Token {
                 file: file.clone(),
                 first: token(file)?,
@@ -45,25 +49,25 @@ impl Credentials {
             metadata.insert(PRINCIPAL, principal.clone());
         }
         if let Some(Token { file, first }) = &self.token {
-            // Tokens do not live long: while a command runs, somebody may have put a newer one there.
+            // Tokens expire, so the file may have a newer one by now.
             let token = token(file).unwrap_or_else(|_| first.clone());
             metadata.insert(AUTHORIZATION, token);
         }
     }
 }
 
-fn token(file: &Path) -> Result<AsciiMetadataValue, ConnectError> {
-    let text = fs::read_to_string(file).map_err(|error| unusable("token_file", file, &error.to_string()))?;
+fn token(file: &Path) -> Result<AsciiMetadataValue, ConnectionError> {
+    let text = fs::read_to_string(file).map_err(|error| file_error("token_file", file, &error.to_string()))?;
     let value = AsciiMetadataValue::try_from(format!("Bearer {}", text.trim()));
-    let mut value = value.map_err(|_| unusable("token_file", file, "it holds no token"))?;
-    // So that nothing which logs headers logs it.
+    let mut value = value.map_err(|_| file_error("token_file", file, "it has no valid bearer token"))?;
+    // Code that logs headers must not log the token.
     value.set_sensitive(true);
     Ok(value)
 }
 
-/// How TLS is spoken with the service; none where it is not.
-pub(crate) fn tls(options: &Options) -> Result<Option<ClientTlsConfig>, ConnectError> {
-    let Options {
+/// The TLS configuration; `None` for a server URL with `http://`.
+pub(crate) fn tls(options: &ConnectOptions) -> Result<Option<ClientTlsConfig>, ConnectionError> {
+    let ConnectOptions {
         tls_ca,
         tls_certificate,
         tls_key,
@@ -72,7 +76,7 @@ pub(crate) fn tls(options: &Options) -> Result<Option<ClientTlsConfig>, ConnectE
     if !options.is_tls() {
         let unused = tls_ca.is_some() || tls_certificate.is_some() || tls_key.is_some();
         return if unused {
-            Err(ConnectError::TlsNotAskedFor)
+            Err(ConnectionError::TlsOptionsWithoutHttps)
         } else {
             Ok(None)
         };
@@ -88,17 +92,17 @@ pub(crate) fn tls(options: &Options) -> Result<Option<ClientTlsConfig>, ConnectE
             tls = tls.identity(Identity::from_pem(certificate, key));
         }
         (None, None) => {}
-        _ => return Err(ConnectError::HalfIdentity),
+        _ => return Err(ConnectionError::IncompleteIdentity),
     }
     Ok(Some(tls))
 }
 
-fn pem(option: &'static str, file: &Path) -> Result<Vec<u8>, ConnectError> {
-    fs::read(file).map_err(|error| unusable(option, file, &error.to_string()))
+fn pem(option: &'static str, file: &Path) -> Result<Vec<u8>, ConnectionError> {
+    fs::read(file).map_err(|error| file_error(option, file, &error.to_string()))
 }
 
-fn unusable(option: &'static str, file: &Path, why: &str) -> ConnectError {
-    ConnectError::File {
+fn file_error(option: &'static str, file: &Path, why: &str) -> ConnectionError {
+    ConnectionError::File {
         option,
         file: file.to_owned(),
         why: why.to_owned(),

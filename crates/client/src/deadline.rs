@@ -1,18 +1,18 @@
-//! The moment until which a call waits.
+//! The time at which a call stops waiting.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// With less than this left, a call would be cut off before its answer.
-const LEAST: Duration = Duration::from_millis(50);
+/// With less time left than this, a call would end before its answer arrives.
+const MIN_REMAINING: Duration = Duration::from_millis(50);
 
-/// A moment to be done by.
+/// The end of a timeout, on the monotonic clock.
 #[derive(Debug, Clone, Copy)]
 pub struct Deadline(Instant);
 
 impl Deadline {
-    /// The end of a time-out that begins now.
+    /// The end of a timeout that starts now.
     pub fn after(timeout: Duration) -> Self {
         Self(now() + timeout)
     }
@@ -21,20 +21,20 @@ impl Deadline {
         self.0
     }
 
-    /// The time that is left.
+    /// The time that is left; zero after the deadline.
     pub fn remaining(self) -> Duration {
         self.0.saturating_duration_since(now())
     }
 
-    /// There is no time left for another call.
-    pub(crate) fn is_here(self) -> bool {
-        self.remaining() < LEAST
+    /// True if too little time is left for another call.
+    pub(crate) fn is_over(self) -> bool {
+        self.remaining() < MIN_REMAINING
     }
 }
 
 #[expect(
     clippy::disallowed_methods,
-    reason = "a client only measures its own patience, on tokio's clock, which tests can pause"
+    reason = "a client only measures its own timeouts, on tokio's clock, which tests can pause"
 )]
 fn now() -> Instant {
     Instant::now()

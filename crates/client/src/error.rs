@@ -1,44 +1,42 @@
-//! What an error status says, read out of its `google.rpc` details.
+//! Errors of calls, read from the `google.rpc` details of the status.
 
-use std::collections::HashMap;
-use std::fmt;
-use std::time::Duration;
+use std::{collections::HashMap, fmt, time::Duration};
 
 use tonic::{Code, Status};
 use tonic_types::{FieldViolation, StatusExt};
 
 use crate::proto::v1::ErrorReason;
 
-/// The domain of the reasons that `ErrorReason` lists; another domain's reasons mean something else.
+/// The `ErrorInfo` domain of the reasons in `ErrorReason`. The same reason in another domain has another meaning.
 const DOMAIN: &str = "sharewarden.v1";
 
-/// Why a call was not answered with OK. Displays as the message and the reason.
+/// The error of a call. Displays as the message and the reason.
 #[derive(Debug, Clone)]
 pub struct Error {
-    /// The code of the status.
+    /// The gRPC code of the status.
     pub code: Code,
-    /// For people.
+    /// The message, for people.
     pub message: String,
-    /// For programs. `None` if the status is not the service's: a proxy's, the transport's, this client's.
+    /// The reason, for programs. `None` if a proxy, the transport or this client made the status.
     pub reason: Option<Reason>,
-    /// Every value of the message.
+    /// The metadata of the `ErrorInfo`.
     pub metadata: HashMap<String, String>,
-    /// The fields that break their rules.
+    /// The fields of the request that are not valid.
     pub violations: Vec<FieldViolation>,
-    /// The service asks to wait at least this long.
+    /// The minimum delay before a retry, if the service gave one.
     pub retry_delay: Option<Duration>,
-    /// The id of the grant or revoke that this is about.
+    /// The request id of the grant or revoke.
     pub request_id: Option<String>,
-    /// The change that this is about.
+    /// The change that the request made, if the service accepted it.
     pub change_id: Option<String>,
 }
 
-/// The reason of an error.
+/// Why a call failed, as the `ErrorInfo` has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reason {
-    /// One of `error_reason.proto`.
+    /// A reason in `error_reason.proto`.
     Known(ErrorReason),
-    /// One that a newer service has.
+    /// A reason of a newer service, by its name.
     Unknown(String),
 }
 
@@ -70,21 +68,21 @@ impl Reason {
 }
 
 impl Error {
-    /// The reason, if this build knows it.
-    pub fn known(&self) -> Option<ErrorReason> {
+    /// The reason, if this version of the client knows it.
+    pub fn known_reason(&self) -> Option<ErrorReason> {
         match self.reason {
             Some(Reason::Known(reason)) => Some(reason),
             Some(Reason::Unknown(_)) | None => None,
         }
     }
 
-    /// AIP-194: only UNAVAILABLE is repeated without asking. Not where AWS was unavailable: there the service itself has
-    /// retried, the change has ended, and the same request id would only get the same answer.
-    pub(crate) fn may_repeat(&self) -> bool {
-        self.code == Code::Unavailable && self.known() != Some(ErrorReason::UpstreamUnavailable)
+    /// Only UNAVAILABLE is retried automatically (AIP-194). UPSTREAM_UNAVAILABLE is not: the service has already retried AWS
+    /// and the change has ended, so the same request id returns the same answer.
+    pub(crate) fn is_retryable(&self) -> bool {
+        self.code == Code::Unavailable && self.known_reason() != Some(ErrorReason::UpstreamUnavailable)
     }
 
-    /// No answer came in time.
+    /// True if no answer arrived before the deadline.
     pub(crate) fn is_timeout(&self) -> bool {
         matches!(self.code, Code::DeadlineExceeded | Code::Cancelled)
     }

@@ -1,28 +1,29 @@
-//! Follows a change to its end, by its id.
+//! Polls a change until it ends.
 
 use std::time::Duration;
 
-use crate::connection::{Client, Shares};
-use crate::error::Error;
-use crate::proto::v1::change::State;
-use crate::proto::v1::{GetChangeRequest, GetChangeResponse};
+use crate::{
+    connection::{Client, ShareStub},
+    error::Error,
+    proto::v1::{GetChangeRequest, GetChangeResponse, change::State},
+};
 
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+const INITIAL_DELAY: Duration = Duration::from_millis(100);
+const MAX_DELAY: Duration = Duration::from_secs(5);
 
 impl Client {
-    /// Reads a change again and again, until it has ended or the time-out has passed, and returns what was read last.
+    /// Polls a change until it has ended or the timeout has passed. Returns the last answer.
     pub async fn follow(&self, request: GetChangeRequest) -> Result<GetChangeResponse, Error> {
         let deadline = self.deadline();
-        let mut pause = FIRST_PAUSE;
+        let mut delay = INITIAL_DELAY;
         let mut seen: Option<GetChangeResponse> = None;
         loop {
-            let look = self
-                .call(deadline, request.clone(), async |mut stub: Shares, request| {
+            let polled = self
+                .call(deadline, request.clone(), async |mut stub: ShareStub, request| {
                     stub.get_change(request).await
                 })
                 .await;
-            let answer = match (look, seen.take()) {
+            let answer = match (polled, seen.take()) {
                 (Ok(answer), _) => answer,
                 (Err(error), Some(seen)) if error.is_timeout() => return Ok(seen),
                 (Err(error), _) => return Err(error),
@@ -31,17 +32,17 @@ impl Client {
                 .change
                 .as_ref()
                 .is_none_or(|change| change.state() == State::Pending);
-            if !is_pending || deadline.is_here() {
+            if !is_pending || deadline.is_over() {
                 return Ok(answer);
             }
-            // Half of what remains at most, so that the last look comes close to the deadline.
-            tokio::time::sleep(jittered(pause).min(deadline.remaining() / 2)).await;
-            pause = (pause * 2).min(LONGEST_PAUSE);
+            // At most half of the remaining time, so that the last poll is close to the deadline.
+            tokio::time::sleep(jittered(delay).min(deadline.remaining() / 2)).await;
+            delay = (delay * 2).min(MAX_DELAY);
             seen = Some(answer);
         }
     }
 }
 
-fn jittered(pause: Duration) -> Duration {
-    pause.mul_f64(0.75 + 0.5 * fastrand::f64())
+fn jittered(delay: Duration) -> Duration {
+    delay.mul_f64(0.75 + 0.5 * fastrand::f64())
 }

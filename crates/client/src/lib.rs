@@ -1,14 +1,14 @@
-//! A client of sharewarden: the generated types, and calls whose outcome is known.
+//! A client of sharewarden: the generated types, and calls that are retried safely.
 //!
-//! [`Client::grant`] and [`Client::revoke`] give the request one id, send it again under that id after any doubt, wait for a change that
-//! is still under way, and return one [`Outcome`]. [`Client::call`] makes any other call. An [`Error`] has the reason and the metadata that
-//! the service gave. The generated types are in [`proto`].
+//! [`Client::grant`] and [`Client::revoke`] give the request an id and retry with the same id until the outcome is known. They
+//! wait for a pending change, and return one [`Outcome`]. [`Client::call`] makes any other call. An [`Error`] has the reason and
+//! the metadata that the service sent. The generated types are in [`proto`].
 //!
 //! ```no_run
 //! # async fn share() -> Result<(), Box<dyn std::error::Error>> {
-//! use sharewarden_client::{Client, Options, Outcome, proto::v1::GrantSharePermissionRequest};
+//! use sharewarden_client::{Client, ConnectOptions, Outcome, proto::v1::GrantSharePermissionRequest};
 //!
-//! let client = Client::connect(&Options::new("http://127.0.0.1:7443".parse()?)).await?;
+//! let client = Client::connect(&ConnectOptions::new("http://127.0.0.1:7443".parse()?)).await?;
 //! let mut request = GrantSharePermissionRequest::default();
 //! request.image_id = "wsi-basewin11".into(); // and account_id, region, shared_account_id, reason
 //! match client.grant(request).await {
@@ -20,7 +20,7 @@
 //! # }
 //! ```
 //!
-//! Read `options` and `connection`, then `change`.
+//! Read `options`, then `connection`, then `change`.
 
 mod change;
 mod connection;
@@ -31,10 +31,10 @@ mod follow;
 mod options;
 
 pub use change::Outcome;
-pub use connection::{Audit, Client, Shares, Stub, backoff, reach};
+pub use connection::{AuditStub, Client, ShareStub, Stub, backoff, open_channel};
 pub use deadline::Deadline;
 pub use error::{Error, Reason};
-pub use options::{ConnectError, Options};
+pub use options::{ConnectOptions, ConnectionError};
 
 /// The code generated from `proto/sharewarden/v1`: messages with proto3 JSON through serde, and clients.
 pub mod proto {

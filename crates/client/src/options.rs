@@ -1,36 +1,34 @@
-//! Where the service is, who asks, and for how long.
+//! The options of a connection: server, credentials, timeout and tries.
 
-use std::path::PathBuf;
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
-use tonic::metadata::AsciiMetadataValue;
-use tonic::transport::Uri;
+use tonic::{metadata::AsciiMetadataValue, transport::Uri};
 
-/// How to reach the service.
+/// How to connect to the service.
 #[derive(Debug, Clone)]
-pub struct Options {
-    /// Where it listens, as `http://HOST:PORT` or `https://HOST:PORT`.
+pub struct ConnectOptions {
+    /// The URL of the service: `http://HOST:PORT` or `https://HOST:PORT`.
     pub server: Uri,
-    /// Who asks, where the service believes what it is told.
+    /// The caller's name, sent in `x-sharewarden-principal`. The service reads it only in the mode `trusted-header`.
     pub principal: Option<AsciiMetadataValue>,
-    /// The authorities that the service's certificate is verified with, a PEM file. Without it, the system's.
+    /// The certificate authorities that the service's certificate is verified with, a PEM file. `None` uses the system's.
     pub tls_ca: Option<PathBuf>,
-    /// A certificate to show to the service, a PEM file; `tls_key` goes with it.
+    /// The client certificate, a PEM file. Needs `tls_key`.
     pub tls_certificate: Option<PathBuf>,
-    /// The key of the certificate, a PEM file.
+    /// The private key of the client certificate, a PEM file.
     pub tls_key: Option<PathBuf>,
-    /// A file with a bearer token. It is read for each call, because tokens are replaced.
+    /// A file with a bearer token. It is read again for each call, because tokens expire.
     pub token_file: Option<PathBuf>,
-    /// How long a call may take with all its tries.
+    /// The timeout of a call, all tries included.
     pub timeout: Duration,
-    /// Maximum tries of one call, and of connecting.
+    /// Maximum tries of one call, and of opening the connection.
     pub tries: u32,
-    /// The name of this program in the header `user-agent`.
+    /// The value of the header `user-agent`.
     pub user_agent: String,
 }
 
-impl Options {
-    /// No credentials, 30 s for each call, and tries until then.
+impl ConnectOptions {
+    /// No credentials, a timeout of 30 s, and no limit of tries within it.
     pub fn new(server: Uri) -> Self {
         Self {
             server,
@@ -45,8 +43,8 @@ impl Options {
         }
     }
 
-    /// Nobody between here and the service reads what is sent.
-    pub(crate) fn is_private(&self) -> bool {
+    /// True if nobody on the network can read what is sent: TLS, or a loopback address.
+    pub(crate) fn is_confidential(&self) -> bool {
         let host = self.server.host().unwrap_or_default();
         let host = host.trim_start_matches('[').trim_end_matches(']');
         self.is_tls()
@@ -61,34 +59,34 @@ impl Options {
     }
 }
 
-/// Why there is no connection. Nothing was asked.
+/// Why there is no connection. No call was sent.
 #[derive(Debug, thiserror::Error)]
-pub enum ConnectError {
-    /// A file that the options name cannot be used.
+pub enum ConnectionError {
+    /// A file that the options name cannot be read or has wrong content.
     #[error("cannot use {}: {why}", file.display())]
     File {
-        /// The field of [`Options`].
+        /// The field of [`ConnectOptions`].
         option: &'static str,
         /// The file.
         file: PathBuf,
-        /// What is wrong with it.
+        /// The error.
         why: String,
     },
     /// `token_file` needs `https`, or a service on this machine.
-    #[error("a token is not sent to another machine without TLS: whoever reads it could use it")]
+    #[error("a token is sent to another machine only over TLS, because anyone who reads it can use it")]
     TokenWithoutTls,
     /// `tls_ca`, `tls_certificate` and `tls_key` need `https`.
-    #[error("a certificate, a key or an authority is for TLS, and the URL of the server does not begin with https://")]
-    TlsNotAskedFor,
-    /// `tls_certificate` and `tls_key` go together.
-    #[error("a certificate is shown with its key, and one of them is missing")]
-    HalfIdentity,
-    /// The service was not reached.
+    #[error("a certificate, a key or an authority needs TLS, and the URL of the server does not begin with https://")]
+    TlsOptionsWithoutHttps,
+    /// `tls_certificate` and `tls_key` need each other.
+    #[error("a client certificate needs its private key, and one of them is missing")]
+    IncompleteIdentity,
+    /// No connection within the timeout and the tries.
     #[error("cannot connect to {server}")]
     Unreachable {
-        /// Its URL.
+        /// The URL of the service.
         server: Uri,
-        /// Why.
+        /// The cause.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
 }

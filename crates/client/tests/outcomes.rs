@@ -1,22 +1,26 @@
-//! What the client promises of a grant: one request id, one effect, one truthful answer, whatever happens on the way.
+//! A grant of the client takes effect at most once and reports the true outcome, through disconnects and slow answers.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests fail so")]
 
 use std::time::Duration;
 
-use sharewarden_client::proto::v1::{ErrorReason, GetChangeRequest, GrantSharePermissionResponse, change};
-use sharewarden_client::{Client, Error, Options, Outcome, Reason};
-use sharewarden_testkit::proxy::{Proxy, ProxyCounts, Rule};
-use sharewarden_testkit::stack::{ACCOUNT, Stack, TIMEOUT, UPDATE, grant, late};
+use sharewarden_client::{
+    Client, ConnectOptions, Error, Outcome, Reason,
+    proto::v1::{ErrorReason, GetChangeRequest, GrantSharePermissionResponse, change},
+};
+use sharewarden_testkit::{
+    proxy::{Proxy, ProxyCounts, Rule},
+    stack::{ACCOUNT, Stack, TIMEOUT, UPDATE, grant, late},
+};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 use uuid::Uuid;
 
 async fn client(address: std::net::SocketAddr, timeout: Duration) -> Client {
-    let options = Options {
+    let options = ConnectOptions {
         principal: Some("tester@example.com".parse().unwrap()),
         timeout,
-        ..Options::new(format!("http://{address}").parse().unwrap())
+        ..ConnectOptions::new(format!("http://{address}").parse().unwrap())
     };
     Client::connect(&options).await.unwrap()
 }
@@ -30,7 +34,7 @@ async fn until(proxy: &Proxy, reached: impl Fn(ProxyCounts) -> bool) {
     tokio::time::timeout(TIMEOUT, reached).await.unwrap();
 }
 
-/// The answer, and that the ledger has one request and the simulator one call.
+/// Asserts success, one request in the ledger and one call to AWS. Returns the answer.
 async fn succeeded_once(stack: &Stack, outcome: Outcome<GrantSharePermissionResponse>) -> GrantSharePermissionResponse {
     let Outcome::Succeeded(answer) = outcome else {
         panic!("{outcome:?}");
@@ -52,7 +56,7 @@ async fn succeeded_once(stack: &Stack, outcome: Outcome<GrantSharePermissionResp
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_request_that_was_cut_off_before_it_was_read_is_sent_again() {
+async fn a_request_that_was_lost_before_the_service_read_it_is_retried() {
     let stack = Stack::start().await;
     let proxy = Proxy::start_plain(stack.address).await;
     let client = client(proxy.address(), TIMEOUT).await;
@@ -60,18 +64,18 @@ async fn a_request_that_was_cut_off_before_it_was_read_is_sent_again() {
     proxy.cut();
     until(&proxy, |counts| counts.cut == 1).await;
     let granting = tokio::spawn(async move { client.grant(grant()).await });
-    // The request goes into a connection that nobody reads.
+    // The proxy accepts the request and does not forward it.
     until(&proxy, |counts| counts.connections == 2).await;
     assert!(stack.ledger(ACCOUNT).await.is_empty());
     proxy.cut();
     proxy.set(Rule::Pass);
     let answer = succeeded_once(&stack, granting.await.unwrap()).await;
-    assert!(!answer.replayed, "nobody had read it before");
+    assert!(!answer.replayed, "the service had not seen it before");
     stack.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_answer_that_was_cut_off_is_asked_for_under_the_same_request_id() {
+async fn a_lost_answer_is_fetched_with_the_same_request_id() {
     let stack = Stack::start().await;
     let proxy = Proxy::start_plain(stack.address).await;
     let client = client(proxy.address(), TIMEOUT).await;
@@ -95,7 +99,7 @@ async fn a_pending_change_is_followed_to_its_end() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_not_known_in_time_can_be_asked_for_later() {
+async fn an_outcome_that_is_unknown_at_the_timeout_can_be_fetched_later() {
     let stack = Stack::start().await;
     let hasty = client(stack.address, Duration::from_millis(800)).await;
     stack.hold();
@@ -122,7 +126,7 @@ async fn what_is_not_known_in_time_can_be_asked_for_later() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_refusal_is_told_with_its_reason_and_the_fields() {
+async fn a_refusal_has_its_reason_and_the_wrong_fields() {
     let stack = Stack::start().await;
     let client = client(stack.address, TIMEOUT).await;
     let mut request = grant();
@@ -132,26 +136,26 @@ async fn a_refusal_is_told_with_its_reason_and_the_fields() {
     let Outcome::Failed(error) = outcome else {
         panic!("{outcome:?}");
     };
-    assert_eq!(error.known(), Some(ErrorReason::InvalidFields), "{error}");
+    assert_eq!(error.known_reason(), Some(ErrorReason::InvalidFields), "{error}");
     assert_eq!(error.violations[0].field, "image_id");
     assert_eq!(error.request_id, Some(request.request_id));
     stack.end().await;
 }
 
 #[test]
-fn a_reason_that_this_build_does_not_know_is_told_by_its_name() {
-    let told = |reason: &str, domain: &str| {
+fn a_reason_that_this_version_does_not_know_keeps_its_name() {
+    let error_of = |reason: &str, domain: &str| {
         let details = ErrorDetails::with_error_info(reason, domain, [("change_id".to_owned(), "id".to_owned())]);
         let status = Status::with_error_details(Code::FailedPrecondition, "It is full moon.", details);
         Error::from(&status)
     };
-    let newer = told("FULL_MOON", "sharewarden.v1");
+    let newer = error_of("FULL_MOON", "sharewarden.v1");
     assert_eq!(newer.reason, Some(Reason::Unknown("FULL_MOON".into())));
     assert_eq!(
         (newer.to_string().as_str(), newer.change_id.as_deref()),
         ("It is full moon (FULL_MOON)", Some("id"))
     );
-    let other = told("IMAGE_NOT_FOUND", "example.com");
+    let other = error_of("IMAGE_NOT_FOUND", "example.com");
     assert_eq!(other.reason, None);
     assert_eq!(other.to_string(), "It is full moon (FailedPrecondition)");
 }

@@ -10,7 +10,7 @@ use std::{fs::File, path::Path, sync::Mutex, thread::JoinHandle, time::Duration}
 use sharewarden::{
     clock::Clock,
     config::DatabaseConfig,
-    dev::postgres::{Cluster, Settings},
+    dev::postgres::{Cluster, ClusterSettings},
     store::Database,
 };
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
@@ -108,7 +108,7 @@ fn start() -> SharedCluster {
 async fn serve(mut queue: mpsc::UnboundedReceiver<Job>) {
     let prefix = format!("{FOLDER_PREFIX}{}-", std::process::id());
     let folder = tempfile::Builder::new().prefix(&prefix).tempdir().unwrap();
-    let cluster = Cluster::start(Settings::new(folder.path()).without_fsync())
+    let cluster = Cluster::start(ClusterSettings::new(folder.path()).without_fsync())
         .await
         .unwrap();
     let mut admin = PgConnection::connect(&cluster.url("postgres")).await.unwrap();

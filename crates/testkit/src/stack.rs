@@ -7,7 +7,7 @@ use sharewarden_client::proto::v1::{
     Checkpoint, GetChangeRequest, GetCheckpointRequest, GetCheckpointResponse, GrantSharePermissionRequest,
     GrantSharePermissionResponse, RevokeSharePermissionRequest, change,
 };
-pub use sharewarden_client::{Audit as AuditClient, Shares as Client};
+pub use sharewarden_client::{AuditStub as AuditClient, ShareStub as Client};
 use sharewarden_simulator::{Effect, Fault, FaultTiming, Simulator, sample};
 use sqlx::{AssertSqlSafe, PgPool};
 use tokio::{net::TcpListener, task::JoinHandle};

@@ -1,12 +1,12 @@
-//! Bars that show counts beside their numbers.
+//! Bars that show counts, drawn after their numbers.
 
-/// The eighths of a cell, from the left.
+/// The block characters that fill 0 to 7 eighths of a cell.
 const EIGHTHS: [&str; 8] = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"];
-/// With less room than this, bars say nothing.
-const NARROWEST: u16 = 8;
-const WIDEST: u16 = 60;
+/// The minimum width of bars, in columns. Shorter ones show too little.
+const MIN_WIDTH: u16 = 8;
+const MAX_WIDTH: u16 = 60;
 
-/// How bars are drawn.
+/// The width and the characters of bars.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Bars {
     width: u16,
@@ -14,14 +14,14 @@ pub(super) struct Bars {
 }
 
 impl Bars {
-    /// Bars for what is left of the terminal beside a table that is `taken` wide; none where the output is no terminal, or too
-    /// narrow a one.
+    /// Bars that fill the terminal beside a table of `taken` columns. `None` if the output is not a terminal, or if the space is
+    /// too small.
     pub(super) fn beside(taken: u16, terminal: Option<u16>, unicode: bool) -> Option<Self> {
-        let width = terminal?.saturating_sub(taken).min(WIDEST);
-        (width >= NARROWEST).then_some(Self { width, unicode })
+        let width = terminal?.saturating_sub(taken).min(MAX_WIDTH);
+        (width >= MIN_WIDTH).then_some(Self { width, unicode })
     }
 
-    /// The bar of a count, where `most` fills the width. A count that is not 0 shows.
+    /// The bar of a count; `most` fills the width. A count above 0 always has a visible bar.
     pub(super) fn bar(self, count: u64, most: u64) -> String {
         if count == 0 || most == 0 {
             return String::new();
@@ -42,7 +42,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bars_are_scaled_to_the_room_that_is_left() {
+    fn bars_are_scaled_to_the_remaining_width() {
         let bars = Bars::beside(30, Some(40), true).unwrap();
         let drawn = [80, 40, 41, 1, 0].map(|count| bars.bar(count, 80));
         assert_eq!(drawn, ["██████████", "█████", "█████▏", "▏", ""]);
@@ -53,7 +53,7 @@ mod tests {
     }
 
     #[test]
-    fn there_are_no_bars_in_a_pipe_or_without_room() {
+    fn a_pipe_and_a_narrow_terminal_have_no_bars() {
         assert_eq!(Bars::beside(30, None, true), None);
         assert_eq!(Bars::beside(75, Some(80), true), None);
         assert_eq!(Bars::beside(90, Some(80), true), None);

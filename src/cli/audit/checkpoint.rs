@@ -1,28 +1,30 @@
-//! `checkpoint`: what an auditor keeps, and what witnesses sign.
+//! `checkpoint`: prints a signed checkpoint, and adds the signatures of witnesses.
 
-use std::fs;
-use std::path::PathBuf;
+use std::{fs, path::PathBuf};
 
 use clap::{Args, Subcommand};
 
-use super::show::wrong_answer;
-use super::trust::unreadable;
-use crate::cli::args::with_example;
-use crate::cli::connection::{AuditClient, Connection};
-use crate::cli::console::Console;
-use crate::cli::failure::Stop;
-use crate::cli::options::{ClientOptions, Output};
-use crate::cli::text::one_line;
-use crate::proto::v1::{AddCheckpointSignaturesRequest, Checkpoint, GetCheckpointRequest, GetCheckpointResponse};
+use super::{show::invalid_response, verifier_keys::unreadable};
+use crate::{
+    cli::{
+        args::with_example,
+        connection::{AuditStub, Client},
+        console::Console,
+        failure::Stop,
+        options::{ClientOptions, Output},
+        text::one_line,
+    },
+    proto::v1::{AddCheckpointSignaturesRequest, Checkpoint, GetCheckpointRequest, GetCheckpointResponse},
+};
 
 /// Arguments of `checkpoint`.
 #[derive(Debug, Clone, Args)]
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub struct CheckpointArgs {
-    /// The AWS account whose ledger it is: 12 digits
+    /// The AWS account of the ledger: 12 digits
     #[arg(long, value_name = "ACCOUNT_ID", required = true)]
     account: Option<String>,
-    /// The checkpoint of so many entries [default: the latest one]
+    /// The checkpoint with this tree size, in entries: 1 or more [default: the latest checkpoint]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     tree_size: Option<u64>,
     #[command(subcommand)]
@@ -32,15 +34,15 @@ pub struct CheckpointArgs {
 /// The commands under `checkpoint`.
 #[derive(Debug, Clone, Subcommand)]
 pub enum CheckpointCommand {
-    /// Give the signatures of witnesses to keep under a checkpoint
+    /// Add the signatures of witnesses to a checkpoint of the service
     #[command(after_long_help = with_example(
         "sharewarden checkpoint add-signatures --account 111122223333 cosigned.checkpoint"
     ))]
     AddSignatures {
-        /// The AWS account whose ledger it is: 12 digits
+        /// The AWS account of the ledger: 12 digits
         #[arg(long, value_name = "ACCOUNT_ID")]
         account: String,
-        /// The checkpoint with the signatures: the whole note
+        /// A file with the checkpoint and the signatures: the complete signed note
         #[arg(value_name = "FILE")]
         file: PathBuf,
     },
@@ -48,26 +50,26 @@ pub enum CheckpointCommand {
 
 pub(in crate::cli) async fn run(
     options: &ClientOptions,
-    connection: &Connection,
+    client: &Client,
     args: CheckpointArgs,
     console: &mut Console<'_>,
 ) -> Result<(), Stop> {
     match args.command {
         Some(CheckpointCommand::AddSignatures { account, file }) => {
-            add_signatures(options, connection, account, file, console).await
+            add_signatures(options, client, account, file, console).await
         }
-        None => print(options, connection, args, console).await,
+        None => print(options, client, args, console).await,
     }
 }
 
 async fn print(
     options: &ClientOptions,
-    connection: &Connection,
+    client: &Client,
     args: CheckpointArgs,
     console: &mut Console<'_>,
 ) -> Result<(), Stop> {
     let answer = get(
-        connection,
+        client,
         args.account.unwrap_or_default(),
         args.tree_size.unwrap_or_default(),
     )
@@ -78,33 +80,27 @@ async fn print(
     console.print(note(answer.checkpoint.as_ref())?)?;
     for key in &answer.verifier_keys {
         console.note(format_args!(
-            "note: the service says that it signs with {}",
+            "note: the service reports this verifier key: {}",
             one_line(key)
         ));
     }
     Ok(())
 }
 
-/// The checkpoint of so many entries; the latest, for 0.
-pub(super) async fn get(
-    connection: &Connection,
-    account_id: String,
-    tree_size: u64,
-) -> Result<GetCheckpointResponse, Stop> {
+/// The checkpoint with this tree size; the latest, for 0.
+pub(super) async fn get(client: &Client, account_id: String, tree_size: u64) -> Result<GetCheckpointResponse, Stop> {
     let request = GetCheckpointRequest { account_id, tree_size };
-    let answer = connection
-        .call(
-            connection.deadline(),
-            request,
-            async |mut client: AuditClient, request| client.get_checkpoint(request).await,
-        )
+    let answer = client
+        .call(client.deadline(), request, async |mut stub: AuditStub, request| {
+            stub.get_checkpoint(request).await
+        })
         .await?;
     Ok(answer)
 }
 
 async fn add_signatures(
     options: &ClientOptions,
-    connection: &Connection,
+    client: &Client,
     account_id: String,
     file: PathBuf,
     console: &mut Console<'_>,
@@ -113,12 +109,10 @@ async fn add_signatures(
         account_id,
         note: fs::read_to_string(&file).map_err(|error| unreadable(&file, &error))?,
     };
-    let answer = connection
-        .call(
-            connection.deadline(),
-            request,
-            async |mut client: AuditClient, request| client.add_checkpoint_signatures(request).await,
-        )
+    let answer = client
+        .call(client.deadline(), request, async |mut stub: AuditStub, request| {
+            stub.add_checkpoint_signatures(request).await
+        })
         .await?;
     if options.output == Output::Json {
         return console.print_json(&answer);
@@ -126,15 +120,15 @@ async fn add_signatures(
     console.print(note(answer.checkpoint.as_ref())?)
 }
 
-/// The note, byte for byte where it is one; what could command a terminal is no part of a note.
+/// The note, byte for byte. Parsing it ensures that it has no characters that control the terminal.
 fn note(checkpoint: Option<&Checkpoint>) -> Result<&str, Stop> {
     let note = checkpoint
         .map(|checkpoint| checkpoint.note.as_str())
         .unwrap_or_default();
     match note.parse::<crate::ledger::Note>() {
         Ok(_) => Ok(note),
-        Err(error) => Err(wrong_answer(&format!(
-            "the checkpoint that the service gave is {error}"
+        Err(error) => Err(invalid_response(&format!(
+            "the checkpoint that the service sent is invalid: {error}"
         ))),
     }
 }

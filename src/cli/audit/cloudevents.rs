@@ -1,12 +1,12 @@
-//! An entry as a CloudEvents 1.0 JSON event. Its type is made from the kind and the schema, so that every kind has one:
-//! `sharewarden.change.requested.v1`. Its data is the canonical text, byte for byte.
+//! An entry as a CloudEvents 1.0 JSON event. Its type is derived from the kind and the schema, such as
+//! `sharewarden.change.requested.v1`, so unknown kinds have one too. Its data is the canonical text, byte for byte.
 
 use serde_json::{Value, json};
 
-use super::line::Line;
+use super::canonical::CanonicalEntry;
 
 /// One event, on one line.
-pub(super) fn event(origin: &str, line: &Line, canonical: &str) -> String {
+pub(super) fn event(origin: &str, line: &CanonicalEntry, canonical: &str) -> String {
     let context = json!({
         "specversion": "1.0",
         "id": format!("{}/{}", line.account_id, line.log_index),
@@ -20,8 +20,8 @@ pub(super) fn event(origin: &str, line: &Line, canonical: &str) -> String {
     format!("{},\"data\":{canonical}}}", context.trim_end_matches('}'))
 }
 
-/// The share that the entry is about; the account, for an entry that is about no share.
-fn subject(line: &Line) -> String {
+/// The share of the entry; the account, for an entry without a share.
+fn subject(line: &CanonicalEntry) -> String {
     let share = ["region", "image_id", "shared_account_id"].map(|name| line.body.text(name));
     if share.iter().any(|part| part.is_empty()) {
         return line.account_id.clone();
@@ -29,7 +29,7 @@ fn subject(line: &Line) -> String {
     share.join("/")
 }
 
-/// The origin of the ledger as a URI reference (RFC 3986): a network path, for an origin is a URL without its scheme.
+/// The origin of the ledger as a URI reference (RFC 3986). An origin is a URL without its scheme, so this is a network path.
 fn source(origin: &str) -> String {
     let mut source = String::from("//");
     for byte in origin.bytes() {

@@ -1,29 +1,31 @@
-//! An entry as a row, as a line of CSV and as a table of its own.
+//! An entry as a row of a table, as a CSV record and as a table with one line for each field.
 
-use super::line::Line;
-use crate::cli::failure::Failure;
-use crate::cli::justification;
-use crate::cli::printer::Listed;
-use crate::cli::render;
-use crate::cli::table::{self, Cells};
-use crate::cli::text::one_line;
-use crate::cli::words::{access, action, cause, moment, second};
-use crate::domain::EntryKind;
-use crate::domain::entry::decode;
-use crate::ledger::merkle::hex;
-use crate::proto::v1::audit_entry::Body;
-use crate::proto::v1::{AuditEntry, ChangeBody};
+use super::canonical::CanonicalEntry;
+use crate::{
+    cli::{
+        failure::Failure,
+        format::{access, action, cause, rfc3339, rfc3339_seconds},
+        justification,
+        printer::ListItem,
+        render,
+        table::{self, Cells},
+        text::one_line,
+    },
+    domain::{EntryKind, entry::decode},
+    ledger::merkle::hex,
+    proto::v1::{AuditEntry, ChangeBody, audit_entry::Body},
+};
 
-impl Listed for AuditEntry {
+impl ListItem for AuditEntry {
     const NAME: &'static str = "entries";
 
     fn row(&self) -> Cells {
-        // From the text, which has these members whether or not this program knows the kind.
-        let body = Line::parse(&self.canonical).unwrap_or_default().body;
+        // Read from the text, which has these members even if this program does not know the kind.
+        let body = CanonicalEntry::parse(&self.canonical).unwrap_or_default().body;
         vec![
             ("ACCOUNT", one_line(&self.account_id)),
             ("INDEX", self.log_index.to_string()),
-            ("RECORDED", second(self.record_time.as_ref())),
+            ("RECORDED", rfc3339_seconds(self.record_time.as_ref())),
             ("KIND", kind(self)),
             ("ACTION", one_line(body.text("action"))),
             ("REGION", one_line(body.text("region"))),
@@ -35,7 +37,7 @@ impl Listed for AuditEntry {
     }
 
     fn record(&self) -> Result<Cells, Failure> {
-        Ok(Line::parse(&self.canonical)?.record(&self.leaf_hash))
+        Ok(CanonicalEntry::parse(&self.canonical)?.record(&self.leaf_hash))
     }
 
     fn blank() -> Self {
@@ -46,28 +48,28 @@ impl Listed for AuditEntry {
     }
 }
 
-/// The kind, labelled where this program does not know it.
+/// The kind, with a label if this program does not know it.
 fn kind(entry: &AuditEntry) -> String {
     let name = one_line(&entry.kind);
     match EntryKind::parse(&entry.kind) {
-        Some(_) if known(entry).is_some() => name,
+        Some(_) if known_kind(entry).is_some() => name,
         Some(kind) if kind.schema() == entry.schema => format!("{name} (unknown value)"),
         Some(_) => format!("{name} (unknown schema {})", entry.schema),
         None => format!("{name} (unknown)"),
     }
 }
 
-/// Everything of one entry.
+/// All fields of one entry.
 pub(super) fn entry(entry: &AuditEntry, width: Option<u16>) -> String {
     let mut rows = vec![
         ("Account", one_line(&entry.account_id)),
         ("Index", entry.log_index.to_string()),
-        ("Recorded", moment(entry.record_time.as_ref())),
+        ("Recorded", rfc3339(entry.record_time.as_ref())),
         ("Kind", kind(entry)),
         ("Meaning", meaning(entry).into()),
     ];
     let mut attempts = String::new();
-    if let (Some(Body::Change(change)), Some(_)) = (&entry.body, known(entry)) {
+    if let (Some(Body::Change(change)), Some(_)) = (&entry.body, known_kind(entry)) {
         rows.extend(change_rows(change));
         attempts = render::attempts(&change.attempts, width);
     }
@@ -80,9 +82,9 @@ pub(super) fn entry(entry: &AuditEntry, width: Option<u16>) -> String {
     text
 }
 
-/// Its kind, if this program knows it with this schema and all values of the body. The text decides, since the service may be
+/// The kind, if this program knows it, its schema and all values of the body. Read from the text, because the service may be
 /// older than this program.
-fn known(entry: &AuditEntry) -> Option<EntryKind> {
+fn known_kind(entry: &AuditEntry) -> Option<EntryKind> {
     let kind = EntryKind::parse(&entry.kind).filter(|kind| kind.schema() == entry.schema)?;
     match decode(&entry.canonical) {
         Ok(recorded) => recorded.entry.body.kind(),
@@ -91,9 +93,9 @@ fn known(entry: &AuditEntry) -> Option<EntryKind> {
 }
 
 fn meaning(entry: &AuditEntry) -> &'static str {
-    match known(entry) {
+    match known_kind(entry) {
         Some(kind) => kind.description(),
-        None => "This version does not know it. Its text is below; a newer version shows what it means.",
+        None => "This version does not know this kind or schema. The text is below.",
     }
 }
 

@@ -1,51 +1,54 @@
-//! `audit export`: a copy of a ledger, in a file that is complete or not there.
+//! `audit export`: a copy of a ledger. The file appears only when it is complete.
 
-use std::fs::Permissions;
-use std::io::{self, BufWriter, Write};
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::{
+    fs::Permissions,
+    io::{self, BufWriter, Write},
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+};
 
 use clap::{Args, ValueEnum};
 use tempfile::NamedTempFile;
 
-use super::formats::Encoder;
-use super::ledgers::Ledger;
-use super::progress::Progress;
-use super::trust::unwritable;
-use crate::cli::connection::Connection;
-use crate::cli::console::Console;
-use crate::cli::failure::{Failure, Stop};
-use crate::proto::v1::ExportAuditEntriesRequest;
+use super::{formats::Encoder, ledger_stream::LedgerStream, progress::ProgressMeter, verifier_keys::unwritable};
+use crate::{
+    cli::{
+        connection::Client,
+        console::Console,
+        failure::{Failure, Stop},
+    },
+    proto::v1::ExportAuditEntriesRequest,
+};
 
 /// Arguments of `audit export`.
 #[derive(Debug, Clone, Args)]
 pub struct ExportArgs {
-    /// The AWS account whose ledger it is: 12 digits
+    /// The AWS account of the ledger: 12 digits
     #[arg(long, value_name = "ACCOUNT_ID")]
     account: String,
     /// The index of the first entry
     #[arg(long, value_name = "INDEX", default_value_t = 0)]
     start: u64,
-    /// One past the index of the last entry [default: all that the checkpoint covers]
+    /// The index after the last entry: 1 or more [default: the tree size of the checkpoint]
     #[arg(long, value_name = "INDEX", value_parser = clap::value_parser!(u64).range(1..))]
     end: Option<u64>,
-    /// Under the checkpoint of so many entries [default: the latest one]
+    /// Use the checkpoint with this tree size, in entries: 1 or more [default: the latest checkpoint]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     tree_size: Option<u64>,
-    /// How to write the entries
+    /// The format of the entries
     #[arg(long, value_enum, default_value_t = ExportFormat::Jsonl)]
     format: ExportFormat,
-    /// Write to this file, which is replaced when the export is complete [default: standard output]
+    /// Write to this file. It is created or replaced when the export is complete [default: standard output]
     #[arg(long, value_name = "FILE")]
     to: Option<PathBuf>,
 }
 
-/// The format of an export.
+/// How `audit export` writes entries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum ExportFormat {
-    /// The canonical lines, byte for byte, with what it takes to verify them
+    /// The canonical texts, byte for byte, with the hashes and the checkpoint that verify them
     Jsonl,
-    /// CSV (RFC 4180); a text that a spreadsheet would take for a formula has a ' in front of it
+    /// CSV (RFC 4180); a text that a spreadsheet would read as a formula gets a ' in front
     Csv,
     /// OCSF API Activity (class 6003), one event on each line
     Ocsf,
@@ -53,14 +56,14 @@ pub enum ExportFormat {
     Cloudevents,
 }
 
-pub(super) async fn export(connection: &Connection, args: ExportArgs, console: &mut Console<'_>) -> Result<(), Stop> {
+pub(super) async fn export(client: &Client, args: ExportArgs, console: &mut Console<'_>) -> Result<(), Stop> {
     let request = ExportAuditEntriesRequest {
         account_id: args.account,
         start_index: args.start,
         end_index: args.end.unwrap_or_default(),
         tree_size: args.tree_size.unwrap_or_default(),
     };
-    let mut ledger = Ledger::open(connection, request).await?;
+    let mut ledger = LedgerStream::open(client, request).await?;
     match args.to {
         None => {
             let mut print = |text: &str, console: &mut Console<'_>| console.print(text);
@@ -79,13 +82,13 @@ pub(super) async fn export(connection: &Connection, args: ExportArgs, console: &
 }
 
 async fn write(
-    ledger: &mut Ledger<'_>,
+    ledger: &mut LedgerStream<'_>,
     format: ExportFormat,
     console: &mut Console<'_>,
     put: &mut impl FnMut(&str, &mut Console<'_>) -> Result<(), Stop>,
 ) -> Result<u64, Stop> {
     let header = ledger.header().clone();
-    let mut progress = Progress::new(console, &format!("exporting {}", header.account));
+    let mut progress = ProgressMeter::new(console, &format!("exporting {}", header.account));
     progress.total(header.end_index - header.start_index);
     let mut text = String::new();
     let mut encoder = Encoder::begin(format, &header, &mut text)?;
@@ -103,7 +106,7 @@ async fn write(
     Ok(done)
 }
 
-/// A file that takes its name when it is complete, and leaves nothing behind before.
+/// A temporary file that gets its name when it is complete. It is removed if that does not happen.
 pub(super) struct NewFile<'a> {
     path: &'a Path,
     file: BufWriter<NamedTempFile>,
@@ -115,7 +118,7 @@ impl<'a> NewFile<'a> {
             Some(folder) if !folder.as_os_str().is_empty() => folder,
             _ => Path::new("."),
         };
-        // Beside the file, so that the name can be given in one step; as readable as any new file.
+        // In the same folder, so that the rename is atomic. With the permissions of any new file, not those of a temporary one.
         let file = tempfile::Builder::new()
             .prefix(".sharewarden-")
             .permissions(Permissions::from_mode(0o666))

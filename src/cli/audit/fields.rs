@@ -1,15 +1,20 @@
-//! Compares the fields of an entry, which no hash covers, with the canonical text, which one does.
+//! Compares the fields of an entry with its canonical text. The leaf hash covers only the text, so the service could change a
+//! field.
 
-use super::line::{AttemptLine, Line, Members};
-use super::moment::timestamp;
-use crate::cli::justification;
-use crate::domain::Timestamp;
-use crate::proto::v1::attempt::Classification;
-use crate::proto::v1::audit_entry::Body;
-use crate::proto::v1::{Access, Action, Attempt, AuditEntry, Cause, ChangeBody, ErrorReason};
+use super::{
+    canonical::{CanonicalAttempt, CanonicalBody, CanonicalEntry},
+    time_arg::timestamp,
+};
+use crate::{
+    cli::justification,
+    domain::Timestamp,
+    proto::v1::{
+        Access, Action, Attempt, AuditEntry, Cause, ChangeBody, ErrorReason, attempt::Classification, audit_entry::Body,
+    },
+};
 
-/// The first field that does not say what the text says.
-pub(super) fn first_wrong(entry: &AuditEntry, line: &Line) -> Option<&'static str> {
+/// The name of the first field that differs from the text.
+pub(super) fn first_mismatch(entry: &AuditEntry, line: &CanonicalEntry) -> Option<&'static str> {
     let fields = [
         ("account_id", entry.account_id == line.account_id),
         ("log_index", entry.log_index == line.log_index),
@@ -20,13 +25,13 @@ pub(super) fn first_wrong(entry: &AuditEntry, line: &Line) -> Option<&'static st
     ];
     let wrong = fields.into_iter().find(|(_, holds)| !holds).map(|(name, _)| name);
     wrong.or_else(|| match &entry.body {
-        Some(Body::Change(change)) if line.known().is_some() => first_wrong_of_change(change, &line.body),
-        // The service or this program does not know the kind with this schema. Only the text says what it is.
+        Some(Body::Change(change)) if line.known_kind().is_some() => first_mismatch_of_change(change, &line.body),
+        // The service or this program does not know the kind with this schema, so there are no fields to compare.
         _ => None,
     })
 }
 
-fn first_wrong_of_change(change: &ChangeBody, body: &Members) -> Option<&'static str> {
+fn first_mismatch_of_change(change: &ChangeBody, body: &CanonicalBody) -> Option<&'static str> {
     let action = is_named(change.action, "ACTION", Action::from_str_name, body.optional("action"));
     let cause = is_named(change.cause, "CAUSE", Cause::from_str_name, body.optional("cause"));
     let previous = is_named(
@@ -68,8 +73,8 @@ fn first_wrong_of_change(change: &ChangeBody, body: &Members) -> Option<&'static
     wrong.map(|(name, _)| name)
 }
 
-/// What the text leaves out is unspecified as a message has it. A newer service's name has a number that this client does not know
-/// either: then that number is shown, and not another name.
+/// True if the number is that of the name. A name that the text omits is UNSPECIFIED in the message. If this client does not know
+/// the name, it must not know the number either: a known number would be shown under a wrong name.
 fn is_named<E: TryFrom<i32> + Into<i32>>(
     number: i32,
     prefix: &str,
@@ -89,7 +94,7 @@ fn is_time(time: Option<&pbjson_types::Timestamp>, said: &str) -> bool {
     said.is_some() && said.as_ref() == time
 }
 
-fn are_attempts(attempts: &[Attempt], lines: &[AttemptLine]) -> bool {
+fn are_attempts(attempts: &[Attempt], lines: &[CanonicalAttempt]) -> bool {
     attempts.len() == lines.len()
         && attempts
             .iter()
@@ -97,7 +102,7 @@ fn are_attempts(attempts: &[Attempt], lines: &[AttemptLine]) -> bool {
             .all(|(attempt, line)| is_attempt(attempt, line))
 }
 
-fn is_attempt(attempt: &Attempt, line: &AttemptLine) -> bool {
+fn is_attempt(attempt: &Attempt, line: &CanonicalAttempt) -> bool {
     let duration = std::time::Duration::from_micros(line.duration_us).into();
     let classified = Classification::from_str_name;
     attempt.operation == line.operation

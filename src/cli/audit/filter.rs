@@ -1,54 +1,54 @@
-//! Which entries: the filters of `audit list`.
+//! The filters of `audit list`.
 
 use clap::{Args, ValueEnum};
 
-use super::moment::{Moment, now, timestamp};
+use super::time_arg::{TimeArg, now, timestamp};
 use crate::proto::v1::{Action, AuditEntryFilter, Cause};
 
-/// Filters of entries. All must match; of one that is given more than once any.
+/// Filters of entries. All options must match. If an option is given more than once, one of its values must match.
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Filters")]
 pub struct FilterArgs {
-    /// Only ledgers of these AWS accounts, the owners of the images: 12 digits. May be given more than once
+    /// Only the ledger of this AWS account, which owns the images: 12 digits. May be given more than once
     #[arg(long, value_name = "ACCOUNT_ID")]
     account: Vec<String>,
-    /// Only images in these AWS Regions. May be given more than once
+    /// Only images in this AWS Region. May be given more than once
     #[arg(long, value_name = "REGION")]
     region: Vec<String>,
-    /// Only this image
+    /// Only entries of this image
     #[arg(long, value_name = "IMAGE_ID")]
     image: Option<String>,
-    /// Only sharing with this AWS account
+    /// Only entries with this recipient: an AWS account, 12 digits
     #[arg(long, value_name = "ACCOUNT_ID", aliases = ["from", "shared-account"])]
     with: Option<String>,
-    /// Only what these asked for, as authenticated (--principal says who asks now). May be given more than once
+    /// Only requests of this authenticated principal (--principal is the caller of this command). May be given more than once
     #[arg(long, value_name = "PRINCIPAL")]
     asked_by: Vec<String>,
-    /// Only these actions. May be given more than once
+    /// Only this action. May be given more than once
     #[arg(long, value_enum)]
     action: Vec<ActionFilter>,
-    /// Only these kinds of entries, such as change.denied. May be given more than once
+    /// Only entries of this kind, such as change.denied. May be given more than once
     #[arg(long, value_name = "KIND")]
     kind: Vec<String>,
-    /// Only changes that came to be so. May be given more than once
+    /// Only changes with this cause. May be given more than once
     #[arg(long, value_enum)]
     cause: Vec<CauseFilter>,
-    /// Only this change
+    /// Only entries of the change with this id
     #[arg(long, value_name = "UUID")]
     change: Option<String>,
-    /// Only this request
+    /// Only entries of the request with this id
     #[arg(long, value_name = "UUID")]
     request: Option<String>,
-    /// Only the entries whose last call to AWS has this request id
+    /// Only entries whose last call to AWS has this AWS request id
     #[arg(long, value_name = "ID")]
     aws_request: Option<String>,
-    /// Recorded at this time or later: RFC 3339, a date (UTC), or a span back such as 36h, 7d
-    #[arg(long, value_name = "TIME", value_parser = Moment::parse)]
-    since: Option<Moment>,
-    /// Recorded before this time: RFC 3339, a date (UTC), or a span back such as 36h, 7d
-    #[arg(long, value_name = "TIME", value_parser = Moment::parse)]
-    until: Option<Moment>,
-    /// The reason or the ticket contains this, whatever the case of its letters
+    /// Only entries recorded at this time or later: RFC 3339, a date (UTC), or a time ago such as 36h or 7d
+    #[arg(long, value_name = "TIME", value_parser = TimeArg::parse)]
+    since: Option<TimeArg>,
+    /// Only entries recorded before this time: RFC 3339, a date (UTC), or a time ago such as 36h or 7d
+    #[arg(long, value_name = "TIME", value_parser = TimeArg::parse)]
+    until: Option<TimeArg>,
+    /// Only entries whose reason or ticket contains this text, in upper or lower case
     #[arg(long, value_name = "TEXT")]
     text: Option<String>,
 }
@@ -56,7 +56,7 @@ pub struct FilterArgs {
 impl FilterArgs {
     pub(super) fn to_filter(&self) -> AuditEntryFilter {
         let now = now();
-        let time = |moment: Option<Moment>| moment.map(|moment| timestamp(moment.resolve(now)));
+        let time = |moment: Option<TimeArg>| moment.map(|moment| timestamp(moment.resolve(now)));
         let text = |text: &Option<String>| text.clone().unwrap_or_default();
         AuditEntryFilter {
             account_ids: self.account.clone(),
@@ -77,20 +77,20 @@ impl FilterArgs {
     }
 }
 
-/// What a change does, as a filter: the API's number of each.
+/// The action of a change, as a filter. Each value is the API's number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 #[repr(i32)]
 pub enum ActionFilter {
-    /// Let the shared account copy the image
+    /// Permit the recipient to copy the image
     Grant = Action::Grant as i32,
-    /// Stop letting it
+    /// Withdraw the permission
     Revoke = Action::Revoke as i32,
 }
 
-/// Why a change came to be, as a filter: the API's number of each.
+/// The cause of a change, as a filter. Each value is the API's number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 #[repr(i32)]
 pub enum CauseFilter {
-    /// A caller asked for it
+    /// A caller requested it
     Caller = Cause::Caller as i32,
 }

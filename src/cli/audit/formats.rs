@@ -1,33 +1,36 @@
-//! The formats of an export.
+//! Encodes the entries of an export in each format.
 
-use super::line::Line;
-use super::{cloudevents, ocsf};
-use crate::cli::failure::{Exit, Failure};
-use crate::cli::{spreadsheet, table};
-use crate::ledger::Hash;
-use crate::ledger::checkpoint::Checkpoint;
-use crate::ledger::export::{ExportWriter, Header, LineError};
-
-use super::export::ExportFormat;
+use super::{canonical::CanonicalEntry, cloudevents, export::ExportFormat, ocsf};
+use crate::{
+    cli::{
+        failure::{Exit, Failure},
+        spreadsheet, table,
+    },
+    ledger::{
+        Hash,
+        checkpoint::Checkpoint,
+        export::{ExportWriter, Header, LineError},
+    },
+};
 
 /// Writes entries in a format.
 pub(super) enum Encoder {
-    /// The verifiable file.
+    /// The format that `audit verify` reads.
     Jsonl(ExportWriter),
     Csv,
-    /// With the origin of the ledger.
+    /// Has the origin of the ledger.
     Ocsf(String),
-    /// With the origin of the ledger.
+    /// Has the origin of the ledger.
     CloudEvents(String),
 }
 
 impl Encoder {
-    /// Writes what comes before the entries to the end of `out`.
+    /// Appends the text before the first entry to `out`.
     pub(super) fn begin(format: ExportFormat, header: &Header, out: &mut String) -> Result<Self, Failure> {
         Ok(match format {
             ExportFormat::Jsonl => Self::Jsonl(ExportWriter::begin(header, out).map_err(unwritten)?),
             ExportFormat::Csv => {
-                out.push_str(&spreadsheet::line(table::head(&Line::default().record(&[])))?);
+                out.push_str(&spreadsheet::line(table::head(&CanonicalEntry::default().record(&[])))?);
                 Self::Csv
             }
             ExportFormat::Ocsf => Self::Ocsf(origin(header)),
@@ -35,17 +38,28 @@ impl Encoder {
         })
     }
 
-    /// Writes the next entry to the end of `out`.
+    /// Appends the next entry to `out`.
     pub(super) fn entry(&mut self, canonical: &str, hash: &Hash, out: &mut String) -> Result<(), Failure> {
         match self {
             Self::Jsonl(writer) => writer.entry(canonical, hash, out).map_err(unwritten)?,
-            Self::Csv => out.push_str(&spreadsheet::line(table::values(Line::parse(canonical)?.record(hash)))?),
+            Self::Csv => out.push_str(&spreadsheet::line(table::values(
+                CanonicalEntry::parse(canonical)?.record(hash),
+            ))?),
             Self::Ocsf(origin) => {
-                out.push_str(&ocsf::event(origin, &Line::parse(canonical)?, canonical, hash));
+                out.push_str(&ocsf::event(
+                    origin,
+                    &CanonicalEntry::parse(canonical)?,
+                    canonical,
+                    hash,
+                ));
                 out.push('\n');
             }
             Self::CloudEvents(origin) => {
-                out.push_str(&cloudevents::event(origin, &Line::parse(canonical)?, canonical));
+                out.push_str(&cloudevents::event(
+                    origin,
+                    &CanonicalEntry::parse(canonical)?,
+                    canonical,
+                ));
                 out.push('\n');
             }
         }
@@ -53,7 +67,7 @@ impl Encoder {
     }
 }
 
-/// The origin that the checkpoint has: the name of the ledger among all ledgers.
+/// The origin in the checkpoint, which is the globally unique name of the ledger.
 fn origin(header: &Header) -> String {
     let note: Result<crate::ledger::Note, _> = header.checkpoint.parse();
     let checkpoint = note.ok().and_then(|note| note.text().parse::<Checkpoint>().ok());
@@ -65,5 +79,5 @@ fn origin(header: &Header) -> String {
 
 fn unwritten(error: LineError) -> Failure {
     let what = format!("the export cannot be written: {error}");
-    Failure::new(Exit::General, what, "report this: it is a fault of this program")
+    Failure::new(Exit::General, what, "report this: it is a bug in this program")
 }

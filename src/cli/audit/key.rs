@@ -1,24 +1,30 @@
-//! `key`: makes and shows the keys that sign checkpoints. Needs no service.
+//! `key`: generates and shows the keys that sign checkpoints. Needs no service.
 
-use std::fs::{self, OpenOptions};
-use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::{
+    fs::{self, OpenOptions},
+    io::Write,
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+};
 
 use clap::Subcommand;
 use secrecy::ExposeSecret;
 
-use super::trust::{unreadable, unwritable};
-use crate::cli::args::with_example;
-use crate::cli::console::Console;
-use crate::cli::failure::{Exit, Failure, Stop};
-use crate::cli::options::{ClientOptions, Output};
-use crate::ledger::{KeyName, SigningKey};
+use super::verifier_keys::{unreadable, unwritable};
+use crate::{
+    cli::{
+        args::with_example,
+        console::Console,
+        failure::{Exit, Failure, Stop},
+        options::{ClientOptions, Output},
+    },
+    ledger::{KeyName, SigningKey},
+};
 
 /// The commands under `key`.
 #[derive(Debug, Clone, Subcommand)]
 pub enum KeyCommand {
-    /// Make a private key (Ed25519, PKCS#8 PEM), and print the verifier key that belongs to it
+    /// Generate a private key (Ed25519, PKCS#8 PEM), and print its verifier key
     #[command(after_long_help = with_example(
         "sharewarden key generate --name sharewarden.example.com --out checkpoint-key.pem"
     ))]
@@ -26,12 +32,12 @@ pub enum KeyCommand {
         /// The name of the service in its checkpoints, usually a URL without its scheme
         #[arg(long, value_name = "NAME")]
         name: KeyName,
-        /// Write the private key to this file, which must not be there yet and only its owner may read [default: standard
-        /// output, and the verifier key to standard error]
+        /// Write the private key to this new file, which only its owner can read. Without it, the private key goes to standard
+        /// output and the verifier key to standard error
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,
     },
-    /// Print the verifier key of a private key: what auditors trust
+    /// Print the verifier key of a private key, with which auditors verify checkpoints
     #[command(after_long_help = with_example(
         "sharewarden key show --name sharewarden.example.com --key-file checkpoint-key.pem"
     ))]
@@ -68,15 +74,15 @@ fn perform(output: Output, command: KeyCommand, console: &mut Console<'_>) -> Re
 fn generate(output: Output, name: KeyName, out: Option<PathBuf>, console: &mut Console<'_>) -> Result<(), Stop> {
     let mut seed = [0; 32];
     getrandom::fill(&mut seed).map_err(|error| {
-        let what = format!("the OS gives no random bytes: {error}");
-        Failure::new(Exit::General, what, "mend the machine")
+        let what = format!("the OS returned no random bytes: {error}");
+        Failure::new(Exit::General, what, "check the random number generator of the OS")
     })?;
     let key = SigningKey::from_seed(name, &seed);
     let pem = key.to_pem().map_err(|error| {
         Failure::new(
             Exit::General,
             error.to_string(),
-            "report this: it is a fault of this program",
+            "report this: it is a bug in this program",
         )
     })?;
     let Some(path) = out else {
@@ -96,16 +102,16 @@ fn print(output: Output, key: &SigningKey, console: &mut Console<'_>) -> Result<
     }
 }
 
-/// Writes a file that only its owner can read, and that was not there.
+/// Writes a new file that only its owner can read.
 fn write_secret(path: &Path, text: &str) -> Result<(), Failure> {
     let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
     let mut file = file.map_err(|error| match error.kind() {
         std::io::ErrorKind::AlreadyExists => {
-            let what = format!("{} is there already, and nothing was written", path.display());
+            let what = format!("{} exists already, and nothing was written", path.display());
             Failure::new(
                 Exit::Invalid,
                 what,
-                "a key that is lost is lost for good: give --out another name",
+                "a key that is overwritten cannot be restored: give --out another name",
             )
         }
         _ => unwritable(path, &error),

@@ -1,20 +1,24 @@
-//! `audit list` and `audit history`: entries by any combination of filters, and those about one permission.
+//! `audit list` and `audit history`: entries by filters, and the entries of one permission.
 
 use clap::Args;
 
 use super::filter::FilterArgs;
-use crate::cli::args::PermissionName;
-use crate::cli::connection::{AuditClient, Connection};
-use crate::cli::console::Console;
-use crate::cli::failure::Stop;
-use crate::cli::options::ClientOptions;
-use crate::cli::pages::{self, Page, PageArgs};
-use crate::proto::v1::{AuditEntryOrder, ListAuditEntriesRequest, ListPermissionHistoryRequest};
+use crate::{
+    cli::{
+        args::PermissionName,
+        connection::{AuditStub, Client},
+        console::Console,
+        failure::Stop,
+        options::ClientOptions,
+        pages::{self, ListPage, PageArgs},
+    },
+    proto::v1::{AuditEntryOrder, ListAuditEntriesRequest, ListPermissionHistoryRequest},
+};
 
 /// Arguments of `audit list`.
 #[derive(Debug, Clone, Args)]
 pub struct AuditListArgs {
-    /// The earliest entry first
+    /// List the oldest entry first [default: the newest]
     #[arg(long)]
     oldest_first: bool,
     #[command(flatten)]
@@ -28,7 +32,7 @@ pub struct AuditListArgs {
 pub struct HistoryArgs {
     #[command(flatten)]
     permission: PermissionName,
-    /// The earliest entry first
+    /// List the oldest entry first [default: the newest]
     #[arg(long)]
     oldest_first: bool,
     #[command(flatten)]
@@ -37,7 +41,7 @@ pub struct HistoryArgs {
 
 pub(super) async fn list(
     options: &ClientOptions,
-    connection: &Connection,
+    client: &Client,
     args: &AuditListArgs,
     console: &mut Console<'_>,
 ) -> Result<(), Stop> {
@@ -48,15 +52,15 @@ pub(super) async fn list(
     };
     pages::follow(&args.pages, options.output, console, async |page_size, page_token| {
         (request.page_size, request.page_token) = (page_size, page_token);
-        let answer = connection
+        let answer = client
             .call(
-                connection.deadline(),
+                client.deadline(),
                 request.clone(),
-                async |mut client: AuditClient, request| client.list_audit_entries(request).await,
+                async |mut stub: AuditStub, request| stub.list_audit_entries(request).await,
             )
             .await?;
-        Ok(Page {
-            things: answer.entries,
+        Ok(ListPage {
+            items: answer.entries,
             next_page_token: answer.next_page_token,
             archived: answer.archived,
         })
@@ -66,7 +70,7 @@ pub(super) async fn list(
 
 pub(super) async fn history(
     options: &ClientOptions,
-    connection: &Connection,
+    client: &Client,
     args: HistoryArgs,
     console: &mut Console<'_>,
 ) -> Result<(), Stop> {
@@ -81,15 +85,15 @@ pub(super) async fn history(
     };
     pages::follow(&args.pages, options.output, console, async |page_size, page_token| {
         (request.page_size, request.page_token) = (page_size, page_token);
-        let answer = connection
+        let answer = client
             .call(
-                connection.deadline(),
+                client.deadline(),
                 request.clone(),
-                async |mut client: AuditClient, request| client.list_permission_history(request).await,
+                async |mut stub: AuditStub, request| stub.list_permission_history(request).await,
             )
             .await?;
-        Ok(Page {
-            things: answer.entries,
+        Ok(ListPage {
+            items: answer.entries,
             next_page_token: answer.next_page_token,
             archived: answer.archived,
         })

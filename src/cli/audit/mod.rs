@@ -1,9 +1,11 @@
-//! The commands of the audit history: query, follow, summarise, export and prove.
+//! The commands of the audit history: query, watch, summarise, export and verify.
 //!
-//! Read [`filter`] and [`moment`] for what can be typed everywhere, [`list`] for the queries, then `show`, `watch` and
-//! `summary`. `export` writes files (`formats` says how), `verify` checks them and trusts no server; `checkpoint` prints what an
-//! auditor keeps. The keys that sign are in `key`, which needs no service.
+//! Read [`filter`] and [`time_arg`] for the common arguments, [`list`] for the queries, then `show`, `watch` and `summary`.
+//! `export` writes files in the formats of `formats`. `verify` checks files and ledgers without trusting the server. `checkpoint`
+//! prints a signed checkpoint. `key` makes signing keys and needs no service.
 
+mod at;
+mod canonical;
 mod chart;
 mod checkpoint;
 mod cloudevents;
@@ -13,57 +15,52 @@ mod fields;
 mod filter;
 mod formats;
 mod key;
-mod ledgers;
-mod line;
+mod ledger_stream;
 mod list;
-pub(super) mod moment;
 mod ocsf;
-mod past;
 mod progress;
 mod proof;
 mod show;
 mod summary;
 mod summary_table;
-mod trust;
+pub(super) mod time_arg;
+mod verifier_keys;
 mod verify;
 mod verify_file;
 mod verify_live;
 mod watch;
 mod watch_state;
 
-use clap::Subcommand;
-
-use super::args::with_example;
-use super::connection::Connection;
-use super::console::Console;
-use super::failure::Stop;
-use super::options::ClientOptions;
-
+pub use at::AtArgs;
 pub use checkpoint::{CheckpointArgs, CheckpointCommand};
+use clap::Subcommand;
 pub use export::{ExportArgs, ExportFormat};
 pub use filter::{ActionFilter, CauseFilter, FilterArgs};
 pub use key::{KeyCommand, key};
 pub use list::{AuditListArgs, HistoryArgs};
-pub use moment::Moment;
-pub use past::AtArgs;
 pub use show::ShowArgs;
-pub use summary::{Dimension, Interval, Ranking, SummaryArgs};
-pub use trust::TrustArgs;
+pub use summary::{BucketSize, GroupBy, RankBy, SummaryArgs};
+pub use time_arg::TimeArg;
+pub use verifier_keys::VerifierKeyArgs;
 pub use verify::VerifyArgs;
-pub use watch::{Position, WatchArgs};
+pub use watch::{StartPosition, WatchArgs};
+
+use super::{args::with_example, connection::Client, console::Console, failure::Stop, options::ClientOptions};
 
 /// The commands under `audit`.
 #[derive(Debug, Clone, Subcommand)]
 pub enum AuditCommand {
     /// List entries, by any combination of filters
     ///
-    /// Newest first. An entry that is added while the pages are walked does not disturb them.
-    #[command(after_long_help = with_example("sharewarden audit list --account 111122223333 --kind change.denied --since 7d -o csv"))]
+    /// Newest first. Entries that are added while the pages are read do not change the pages.
+    #[command(after_long_help = with_example(
+        "sharewarden audit list --account 111122223333 --kind change.denied --since 7d -o csv"
+    ))]
     List(Box<AuditListArgs>),
     /// Show one entry, with its calls to AWS, its canonical text and its hash
     ///
-    /// The hash is computed here from the canonical text. With --proof the service must also prove that the entry is in the
-    /// ledger; the proof is verified here.
+    /// This program computes the hash from the canonical text. With --proof it also requests an inclusion proof from the service
+    /// and verifies it.
     #[command(after_long_help = with_example("sharewarden audit show --account 111122223333 17 --proof --key \"$VKEY\""))]
     Show(ShowArgs),
     /// List the entries about one permission, newest first
@@ -71,31 +68,33 @@ pub enum AuditCommand {
         "sharewarden audit history --account 111122223333 --region eu-central-1 --image wsi-basewin11 --with 000011112222"
     ))]
     History(HistoryArgs),
-    /// Tell who could copy which image at a moment, by the ledger
+    /// List the permissions at a given time, according to the ledger
     #[command(after_long_help = with_example("sharewarden audit at 2026-10-01T12:00:00Z --account 111122223333"))]
     At(AtArgs),
     /// Print entries as they are added
     ///
-    /// Reconnects by itself after a disconnect and goes on with the next entry: none is left out, none comes twice. Ctrl-C
-    /// ends it. JSON is one document on each line.
+    /// Reconnects after a disconnect and continues with the next entry, without a gap and without a duplicate. Ctrl-C ends it.
+    /// JSON has one document on each line.
     #[command(after_long_help = with_example("sharewarden audit watch --account 111122223333 --from-beginning -o json"))]
     Watch(WatchArgs),
-    /// Count entries over time, and tell who and what was asked about most
+    /// Count entries over time, and rank principals, images and recipients by requests
     ///
-    /// The counts are exact, and come without reading the history. The range is widened to full hours, or to full days with
-    /// --top or with buckets of a day and more: UTC. In a terminal, bars show the counts.
-    #[command(after_long_help = with_example("sharewarden audit summary --since 30d --by day --group-by kind --top principal"))]
+    /// The counts are exact. The service reads them from a table of counts, not from the entries. The range is extended to full
+    /// hours (UTC), or to full days with --top or with buckets of a day and more. In a terminal, bars show the counts.
+    #[command(after_long_help = with_example(
+        "sharewarden audit summary --since 30d --by day --group-by kind --top principal"
+    ))]
     Summary(SummaryArgs),
     /// Write a copy of a ledger: verifiable JSON lines, or CSV, OCSF or CloudEvents for other tools
     ///
-    /// `jsonl` has the entries byte for byte, under a signed checkpoint: `audit verify` needs no more than it and a key. The other
-    /// formats are for reading and cannot be verified.
+    /// `jsonl` has the entries byte for byte and a signed checkpoint: `audit verify` needs only this file and a verifier key. The
+    /// other formats cannot be verified.
     #[command(after_long_help = with_example("sharewarden audit export --account 111122223333 --to 111122223333.jsonl"))]
     Export(ExportArgs),
-    /// Verify an export offline, or the ledgers of the service (of the option --server) without trusting it
+    /// Verify an export offline, or the ledgers of the service at --server without trusting it
     ///
-    /// Recomputes the hash of every entry and the root, checks the signature of the checkpoint with your keys, and with
-    /// --against that the ledger only grew since a checkpoint that you kept. Exits with 9 if anything is wrong.
+    /// Recomputes the hash of every entry and the root hash, and checks the signature of the checkpoint with your keys. With
+    /// --against it also checks that the ledger only grew since a checkpoint that you kept. Exits with 9 if a check fails.
     #[command(after_long_help = with_example(
         "sharewarden audit verify --export 111122223333.jsonl.gz --key \"$VKEY\" --against 111122223333.checkpoint\n  \
          sharewarden audit verify --server https://sharewarden.example.com --account 111122223333 --key \"$VKEY\""
@@ -104,7 +103,7 @@ pub enum AuditCommand {
 }
 
 impl AuditCommand {
-    /// True when its answer can be CSV.
+    /// True if the answer has a CSV form.
     pub(super) fn has_csv(&self) -> bool {
         match self {
             Self::List(_) | Self::History(_) | Self::At(_) | Self::Watch(_) | Self::Summary(_) => true,
@@ -113,26 +112,26 @@ impl AuditCommand {
     }
 }
 
-/// Runs a command that asks the service.
+/// Runs a command that calls the service.
 pub(super) async fn run(
     options: &ClientOptions,
-    connection: &Connection,
+    client: &Client,
     command: AuditCommand,
     console: &mut Console<'_>,
 ) -> Result<(), Stop> {
     match command {
-        AuditCommand::List(args) => list::list(options, connection, &args, console).await,
-        AuditCommand::Show(args) => show::show(options, connection, args, console).await,
-        AuditCommand::History(args) => list::history(options, connection, args, console).await,
-        AuditCommand::At(args) => past::at(options, connection, args, console).await,
-        AuditCommand::Watch(args) => watch::watch(options, connection, args, console).await,
-        AuditCommand::Summary(args) => summary::summary(options, connection, &args, console).await,
-        AuditCommand::Export(args) => export::export(connection, args, console).await,
-        AuditCommand::Verify(args) => verify_live::verify(options, connection, args, console).await,
+        AuditCommand::List(args) => list::list(options, client, &args, console).await,
+        AuditCommand::Show(args) => show::show(options, client, args, console).await,
+        AuditCommand::History(args) => list::history(options, client, args, console).await,
+        AuditCommand::At(args) => at::at(options, client, args, console).await,
+        AuditCommand::Watch(args) => watch::watch(options, client, args, console).await,
+        AuditCommand::Summary(args) => summary::summary(options, client, &args, console).await,
+        AuditCommand::Export(args) => export::export(client, args, console).await,
+        AuditCommand::Verify(args) => verify_live::verify(options, client, args, console).await,
     }
 }
 
-/// Runs `checkpoint` and its command.
+/// Runs `checkpoint` and `checkpoint add-signatures`.
 pub(super) use checkpoint::run as checkpoint;
 /// Runs `audit verify --export`, which needs no service.
 pub(super) use verify_file::verify as verify_export;

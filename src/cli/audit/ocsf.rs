@@ -1,18 +1,18 @@
 //! An entry as an OCSF event: API Activity (class 6003), schema 1.3.0, with the profile `cloud`.
 //!
-//! The call is the one to this service, `GrantSharePermission` or `RevokeSharePermission`: a grant creates a share, a revoke deletes
-//! it. A ledger does not record addresses, so the source of the activity is named by who asked. What OCSF has no place for
-//! is in `unmapped`. An entry that this program does not know is a Base Event (class 0) with its text in `raw_data`.
+//! The API call is that of this service, `GrantSharePermission` or `RevokeSharePermission`: a grant creates a share, a revoke
+//! deletes it. A ledger has no network addresses, so the source endpoint is the principal. Values without an OCSF attribute are
+//! in `unmapped`. An entry that this program does not know is a Base Event (class 0) with its text in `raw_data`.
 
 use serde_json::{Value, json};
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
-use super::line::{Line, Members};
-use crate::cli::justification;
-use crate::domain::{EntryKind, OcsfStatus};
-use crate::ledger::Hash;
-use crate::ledger::merkle::hex;
+use super::canonical::{CanonicalBody, CanonicalEntry};
+use crate::{
+    cli::justification,
+    domain::{EntryKind, OcsfStatus},
+    ledger::{Hash, merkle::hex},
+};
 
 const SCHEMA: &str = "1.3.0";
 const CATEGORY: u32 = 6;
@@ -21,14 +21,14 @@ const INFORMATIONAL: u32 = 1;
 const AWS_ACCOUNT: u32 = 10;
 
 /// One event, on one line.
-pub(super) fn event(origin: &str, line: &Line, canonical: &str, hash: &Hash) -> String {
-    match line.known() {
+pub(super) fn event(origin: &str, line: &CanonicalEntry, canonical: &str, hash: &Hash) -> String {
+    match line.known_kind() {
         Some(kind) => api_activity(origin, line, kind, hash),
         None => base_event(origin, line, canonical, hash),
     }
 }
 
-fn base_event(origin: &str, line: &Line, canonical: &str, hash: &Hash) -> String {
+fn base_event(origin: &str, line: &CanonicalEntry, canonical: &str, hash: &Hash) -> String {
     json!({
         "category_uid": 0,
         "category_name": "Uncategorized",
@@ -50,7 +50,7 @@ fn base_event(origin: &str, line: &Line, canonical: &str, hash: &Hash) -> String
     .to_string()
 }
 
-fn api_activity(origin: &str, line: &Line, kind: EntryKind, hash: &Hash) -> String {
+fn api_activity(origin: &str, line: &CanonicalEntry, kind: EntryKind, hash: &Hash) -> String {
     let body = &line.body;
     let (activity, activity_name, operation) = activity(line);
     let (status, status_name) = status(kind);
@@ -91,7 +91,7 @@ fn api_activity(origin: &str, line: &Line, kind: EntryKind, hash: &Hash) -> Stri
     event.to_string()
 }
 
-fn activity(line: &Line) -> (u32, &'static str, &'static str) {
+fn activity(line: &CanonicalEntry) -> (u32, &'static str, &'static str) {
     match line.body.text("action") {
         "GRANT" => (1, "Create", "GrantSharePermission"),
         "REVOKE" => (4, "Delete", "RevokeSharePermission"),
@@ -107,12 +107,12 @@ fn status(kind: EntryKind) -> (u32, &'static str) {
     }
 }
 
-fn detail(line: &Line) -> Option<&str> {
+fn detail(line: &CanonicalEntry) -> Option<&str> {
     let denied = || line.body.optional("denied_by").map(|_| "POLICY_DENIED");
     line.body.optional("error_reason").or_else(denied)
 }
 
-fn metadata(line: &Line) -> Value {
+fn metadata(line: &CanonicalEntry) -> Value {
     let mut metadata = json!({
         "version": SCHEMA,
         "profiles": ["cloud"],
@@ -129,7 +129,7 @@ fn metadata(line: &Line) -> Value {
     metadata
 }
 
-fn api(line: &Line, operation: &str) -> Value {
+fn api(line: &CanonicalEntry, operation: &str) -> Value {
     let mut api = json!({
         "operation": operation,
         "version": "v1",
@@ -142,7 +142,7 @@ fn api(line: &Line, operation: &str) -> Value {
     api
 }
 
-fn response(body: &Members, reason: &str) -> Value {
+fn response(body: &CanonicalBody, reason: &str) -> Value {
     let mut response = json!({ "error": body.optional("error_code").unwrap_or(reason) });
     if let Some(message) = body.optional("error_message") {
         response["error_message"] = message.into();
@@ -150,7 +150,7 @@ fn response(body: &Members, reason: &str) -> Value {
     response
 }
 
-fn unmapped(origin: &str, line: &Line, hash: &Hash) -> Value {
+fn unmapped(origin: &str, line: &CanonicalEntry, hash: &Hash) -> Value {
     let body = &line.body;
     let text = |name| body.optional(name).map(Value::from);
     let members = [
@@ -164,7 +164,7 @@ fn unmapped(origin: &str, line: &Line, hash: &Hash) -> Value {
         ("denied_by", text("denied_by")),
         ("trace_id", text("trace_id")),
     ];
-    // The reason is the message of the event.
+    // The event has the reason as its message.
     let texts = justification::NAMES.iter().filter(|name| **name != "reason");
     let texts = texts.map(|&name| (name, text(name)));
     let members = members.into_iter().chain(texts);

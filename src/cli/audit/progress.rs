@@ -1,19 +1,19 @@
-//! How far a long command is, on a terminal.
+//! The progress bar of a long command.
 
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::cli::console::Console;
 
-/// Moves a bar; nothing is shown where nobody looks.
-pub(super) struct Progress {
+/// A progress bar on a terminal; hidden if standard error is not a terminal.
+pub(super) struct ProgressMeter {
     bar: ProgressBar,
     done: u64,
 }
 
-/// A bar is moved once for so many entries: there can be a million in a second.
+/// The bar moves once for this number of entries, because a command can process a million of them in a second.
 const STEP: u64 = 4096;
 
-impl Progress {
+impl ProgressMeter {
     pub(super) fn new(console: &Console<'_>, what: &str) -> Self {
         let bar = if console.has_progress() {
             ProgressBar::new(0)
@@ -45,7 +45,7 @@ impl Progress {
     }
 }
 
-impl Drop for Progress {
+impl Drop for ProgressMeter {
     fn drop(&mut self) {
         self.bar.finish_and_clear();
     }

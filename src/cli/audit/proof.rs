@@ -1,39 +1,39 @@
-//! Verifies here what the service says of one entry: its hash, and that it is in the ledger.
+//! Verifies the answers of the service about one entry: its hash, and the proof that it is in the ledger.
 
-use crate::cli::failure::{Exit, Failure};
-use crate::cli::text::one_line;
-use crate::domain::AccountId;
-use crate::ledger::check::verify_inclusion;
-use crate::ledger::merkle::leaf_hash;
-use crate::ledger::{Hash, VerifierKey, checkpoint};
-use crate::proto::v1::{AuditEntry, GetInclusionProofResponse};
+use super::{canonical::CanonicalEntry, fields};
+use crate::{
+    cli::{
+        failure::{Exit, Failure},
+        text::one_line,
+    },
+    domain::AccountId,
+    ledger::{Hash, VerifierKey, check::verify_inclusion, checkpoint, merkle::leaf_hash},
+    proto::v1::{AuditEntry, GetInclusionProofResponse},
+};
 
-use super::fields;
-use super::line::Line;
-
-/// What to do when the history is not what was recorded.
+/// The hint for a history that is not what was recorded.
 pub(super) const TAMPERED: &str = "do not trust the store: tell its operators and auditors, and keep this message";
 
-/// The hash of the entry, computed here; it must be the one that was recorded, and the fields must say what the text says.
-pub(super) fn hash_of(entry: &AuditEntry) -> Result<Hash, Failure> {
+/// Computes the hash of the entry. Fails if it is not the recorded hash, or if a field differs from the text.
+pub(super) fn verified_hash(entry: &AuditEntry) -> Result<Hash, Failure> {
     let hash = leaf_hash(entry.canonical.as_bytes());
     if entry.leaf_hash != hash {
         return Err(tampered(entry, "its text does not match its recorded hash"));
     }
-    let line = Line::parse(&entry.canonical)?;
+    let line = CanonicalEntry::parse(&entry.canonical)?;
     if line.account_id != entry.account_id || line.log_index != entry.log_index {
         return Err(tampered(entry, "its text is that of another entry"));
     }
-    match fields::first_wrong(entry, &line) {
+    match fields::first_mismatch(entry, &line) {
         Some(field) => Err(tampered(
             entry,
-            &format!("its {field} is not what its text says, which was recorded"),
+            &format!("its {field} is not what its text says, and the text is what was recorded"),
         )),
         None => Ok(hash),
     }
 }
 
-/// Says what was verified.
+/// Verifies the proof. Returns a line for each check, verified or not verified.
 pub(super) fn verify(
     entry: &AuditEntry,
     hash: &Hash,
@@ -46,13 +46,13 @@ pub(super) fn verify(
     if !verify_inclusion(hash, entry.log_index, answer.tree_size, &hashes, &root) {
         return Err(tampered(entry, "the proof does not lead from its hash to the root"));
     }
-    let mut said = vec![format!(
+    let mut notes = vec![format!(
         "verified: the entry is in the tree of {} entries, by {} hashes",
         answer.tree_size,
         hashes.len()
     )];
-    said.push(signature(entry, answer, &root, keys)?);
-    Ok(said)
+    notes.push(signature(entry, answer, &root, keys)?);
+    Ok(notes)
 }
 
 fn signature(
@@ -66,39 +66,37 @@ fn signature(
             return Err(tampered(entry, "no signed checkpoint came with the proof"));
         }
         return Ok(
-            "not verified: no checkpoint of this size was signed, so only the service vouches for the root".to_owned(),
+            "not verified: there is no signed checkpoint of this size, so the root comes only from the service"
+                .to_owned(),
         );
     };
     if keys.is_empty() {
-        return Ok("not verified: the signature of the checkpoint, for want of a --key".to_owned());
+        return Ok("not verified: the signature of the checkpoint, because no --key was given".to_owned());
     }
     let account: AccountId = entry
         .account_id
         .parse()
-        .map_err(|_| tampered(entry, "the account is not one"))?;
+        .map_err(|_| tampered(entry, "the account id is invalid"))?;
     let signed = checkpoint::open(&checkpoint.note, keys, account)
         .map_err(|error| tampered(entry, &format!("the checkpoint cannot be trusted: {error}")))?;
-    let said = &signed.checkpoint;
-    if said.size != answer.tree_size || said.root != *root {
-        return Err(tampered(
-            entry,
-            "the checkpoint that was signed has another size or root",
-        ));
+    let checkpoint = &signed.checkpoint;
+    if checkpoint.size != answer.tree_size || checkpoint.root != *root {
+        return Err(tampered(entry, "the signed checkpoint has another size or root"));
     }
     let signers: Vec<_> = signed.signed_by.iter().map(key_label).collect();
     Ok(format!(
         "verified: the root is that of the checkpoint of {}, signed by {}",
-        one_line(&said.origin),
+        one_line(&checkpoint.origin),
         signers.join(", ")
     ))
 }
 
-/// A key as it is named in notes.
+/// The name and the id of a key, for messages.
 pub(super) fn key_label(key: &VerifierKey) -> String {
     format!("{}+{:08x}", key.name(), key.id())
 }
 
-/// Hashes as they come in messages.
+/// Parses the hashes of a message; `None` if one has a wrong length.
 pub(super) fn hashes<B: AsRef<[u8]>>(hashes: &[B]) -> Option<Vec<Hash>> {
     let hash = |bytes: &B| <Hash>::try_from(bytes.as_ref()).ok();
     hashes.iter().map(hash).collect()

@@ -1,97 +1,95 @@
-//! `audit show`: one entry, and the proof that it is in the ledger.
+//! `audit show`: one entry, with its inclusion proof.
 
 use clap::Args;
 
-use super::entry::entry;
-use super::proof;
-use super::trust::TrustArgs;
-use crate::cli::connection::{AuditClient, Connection};
-use crate::cli::console::Console;
-use crate::cli::failure::{Exit, Failure, Stop};
-use crate::cli::options::{ClientOptions, Output};
-use crate::cli::text::one_line;
-use crate::proto::v1::{AuditEntry, GetAuditEntryRequest, GetInclusionProofRequest, GetInclusionProofResponse};
+use super::{entry::entry, proof, verifier_keys::VerifierKeyArgs};
+use crate::{
+    cli::{
+        connection::{AuditStub, Client},
+        console::Console,
+        failure::{Exit, Failure, Stop},
+        options::{ClientOptions, Output},
+        text::one_line,
+    },
+    proto::v1::{AuditEntry, GetAuditEntryRequest, GetInclusionProofRequest, GetInclusionProofResponse},
+};
 
 /// Arguments of `audit show`.
 #[derive(Debug, Clone, Args)]
 pub struct ShowArgs {
-    /// The AWS account whose ledger it is: 12 digits
+    /// The AWS account of the ledger: 12 digits
     #[arg(long, value_name = "ACCOUNT_ID")]
     account: String,
-    /// The place of the entry in the ledger, from 0
+    /// The index of the entry in the ledger, from 0
     #[arg(value_name = "INDEX")]
     index: u64,
-    /// Prove that the entry is in the ledger; exit with 9 if the proof does not hold
+    /// Request and verify an inclusion proof; exit with 9 if it does not hold
     #[arg(long)]
     proof: bool,
     #[command(flatten)]
-    trust: TrustArgs,
+    verifier_keys: VerifierKeyArgs,
 }
 
 pub(super) async fn show(
     options: &ClientOptions,
-    connection: &Connection,
+    client: &Client,
     args: ShowArgs,
     console: &mut Console<'_>,
 ) -> Result<(), Stop> {
-    let shown = get(connection, &args).await?;
-    let hash = proof::hash_of(&shown)?;
+    let shown = get(client, &args).await?;
+    let hash = proof::verified_hash(&shown)?;
     let proof = if args.proof {
-        Some(prove(connection, &args).await?)
+        Some(prove(client, &args).await?)
     } else {
         None
     };
-    let said = proof
+    let notes = proof
         .as_ref()
-        .map(|proof| proof::verify(&shown, &hash, proof, &args.trust.keys()));
-    let said = said.transpose()?.unwrap_or_default();
+        .map(|proof| proof::verify(&shown, &hash, proof, &args.verifier_keys.keys()));
+    let notes = notes.transpose()?.unwrap_or_default();
     if options.output == Output::Json {
         let message = serde_json::json!({ "entry": shown, "inclusionProof": proof });
         console.print_json(&message)?;
     } else {
         console.print(entry(&shown, console.width()))?;
-        // Not wrapped: this is what is hashed.
+        // Not wrapped, because the hash covers exactly this text.
         console.print_line(format_args!("\n{}", one_line(&shown.canonical)))?;
     }
-    said.iter().for_each(|line| console.note(line));
+    notes.iter().for_each(|line| console.note(line));
     Ok(())
 }
 
-async fn get(connection: &Connection, args: &ShowArgs) -> Result<AuditEntry, Stop> {
+async fn get(client: &Client, args: &ShowArgs) -> Result<AuditEntry, Stop> {
     let request = GetAuditEntryRequest {
         account_id: args.account.clone(),
         log_index: args.index,
     };
-    let answer = connection
-        .call(
-            connection.deadline(),
-            request,
-            async |mut client: AuditClient, request| client.get_audit_entry(request).await,
-        )
+    let answer = client
+        .call(client.deadline(), request, async |mut stub: AuditStub, request| {
+            stub.get_audit_entry(request).await
+        })
         .await?;
     match answer.entry {
         Some(entry) if entry.account_id == args.account && entry.log_index == args.index => Ok(entry),
-        _ => Err(wrong_answer("the service answered with another entry, or none")),
+        _ => Err(invalid_response("the service answered with another entry, or none")),
     }
 }
 
-async fn prove(connection: &Connection, args: &ShowArgs) -> Result<GetInclusionProofResponse, Stop> {
+async fn prove(client: &Client, args: &ShowArgs) -> Result<GetInclusionProofResponse, Stop> {
     let request = GetInclusionProofRequest {
         account_id: args.account.clone(),
         log_index: args.index,
         tree_size: 0,
     };
-    let answer = connection
-        .call(
-            connection.deadline(),
-            request,
-            async |mut client: AuditClient, request| client.get_inclusion_proof(request).await,
-        )
+    let answer = client
+        .call(client.deadline(), request, async |mut stub: AuditStub, request| {
+            stub.get_inclusion_proof(request).await
+        })
         .await?;
     Ok(answer)
 }
 
-/// An answer that breaks the contract.
-pub(super) fn wrong_answer(what: &str) -> Stop {
+/// The failure for an answer that breaks the contract of the API.
+pub(super) fn invalid_response(what: &str) -> Stop {
     Failure::new(Exit::General, what, "report it to the operators of the service").into()
 }

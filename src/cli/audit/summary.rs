@@ -3,54 +3,60 @@
 use clap::{Args, ValueEnum};
 use time::{Duration, OffsetDateTime, Time};
 
-use super::filter::ActionFilter;
-use super::moment::{Moment, now, timestamp};
-use super::summary_table;
-use crate::cli::connection::{AuditClient, Connection};
-use crate::cli::console::Console;
-use crate::cli::failure::{Exit, Failure, Stop};
-use crate::cli::options::{ClientOptions, Output};
-use crate::proto::v1::{SummarizeAuditEntriesRequest, SummaryDimension, SummaryInterval, SummaryRanking};
+use super::{
+    filter::ActionFilter,
+    summary_table,
+    time_arg::{TimeArg, now, timestamp},
+};
+use crate::{
+    cli::{
+        connection::{AuditStub, Client},
+        console::Console,
+        failure::{Exit, Failure, Stop},
+        options::{ClientOptions, Output},
+    },
+    proto::v1::{SummarizeAuditEntriesRequest, SummaryDimension, SummaryInterval, SummaryRanking},
+};
 
 /// Arguments of `audit summary`.
 #[derive(Debug, Clone, Args)]
 pub struct SummaryArgs {
-    /// Count from this time: RFC 3339, a date (UTC), or a span back such as 36h, 7d
-    #[arg(long, value_name = "TIME", default_value = "30d", value_parser = Moment::parse)]
-    since: Moment,
-    /// Count up to this time: RFC 3339, a date (UTC), or a span back
-    #[arg(long, value_name = "TIME", default_value = "now", value_parser = Moment::parse)]
-    until: Moment,
-    /// Count in buckets of this size, UTC; weeks begin on Monday [default: one bucket]
+    /// Count from this time: RFC 3339, a date (UTC), or a time ago such as 36h or 7d
+    #[arg(long, value_name = "TIME", default_value = "30d", value_parser = TimeArg::parse)]
+    since: TimeArg,
+    /// Count up to this time: RFC 3339, a date (UTC), a time ago, or now
+    #[arg(long, value_name = "TIME", default_value = "now", value_parser = TimeArg::parse)]
+    until: TimeArg,
+    /// Count in buckets of this size (UTC); weeks begin on Monday [default: one bucket]
     #[arg(long, value_enum, value_name = "INTERVAL")]
-    by: Option<Interval>,
-    /// Tell counts apart by these, separated by commas
+    by: Option<BucketSize>,
+    /// Count separately for each value of these dimensions, separated by commas [default: one count]
     #[arg(long, value_enum, value_name = "DIMENSION", value_delimiter = ',')]
-    group_by: Vec<Dimension>,
-    /// Only ledgers of these AWS accounts: 12 digits. May be given more than once
+    group_by: Vec<GroupBy>,
+    /// Only the ledger of this AWS account: 12 digits. May be given more than once
     #[arg(long, value_name = "ACCOUNT_ID")]
     account: Vec<String>,
-    /// Only images in these AWS Regions. May be given more than once
+    /// Only images in this AWS Region. May be given more than once
     #[arg(long, value_name = "REGION", conflicts_with = "top")]
     region: Vec<String>,
-    /// Only these actions. May be given more than once
+    /// Only this action. May be given more than once
     #[arg(long, value_enum, conflicts_with = "top")]
     action: Vec<ActionFilter>,
-    /// Only these kinds of entries, such as change.denied. May be given more than once
+    /// Only entries of this kind, such as change.denied. May be given more than once
     #[arg(long, value_name = "KIND", conflicts_with = "top")]
     kind: Vec<String>,
     /// Rank these by the number of requests, separated by commas
     #[arg(long, value_enum, value_name = "RANKING", value_delimiter = ',')]
-    top: Vec<Ranking>,
-    /// How many of each ranking: 1 to 100
+    top: Vec<RankBy>,
+    /// The number of places of each ranking: 1 to 100
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(i32).range(1..=100))]
     top_n: i32,
 }
 
-/// The size of a bucket: the API's number of each.
+/// The size of a bucket. Each value is the API's number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 #[repr(i32)]
-pub enum Interval {
+pub enum BucketSize {
     /// An hour
     Hour = SummaryInterval::Hour as i32,
     /// A day
@@ -61,11 +67,11 @@ pub enum Interval {
     Month = SummaryInterval::Month as i32,
 }
 
-/// What counts are told apart by: the API's number of each.
+/// A dimension of counts. Each value is the API's number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 #[repr(i32)]
-pub enum Dimension {
-    /// The account whose ledger it is
+pub enum GroupBy {
+    /// The account of the ledger
     Account = SummaryDimension::Account as i32,
     /// The AWS Region of the image
     Region = SummaryDimension::Region as i32,
@@ -75,40 +81,40 @@ pub enum Dimension {
     Kind = SummaryDimension::Kind as i32,
 }
 
-/// What is ranked: the API's number of each.
+/// What a ranking ranks. Each value is the API's number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 #[repr(i32)]
-pub enum Ranking {
-    /// Who asked
+pub enum RankBy {
+    /// The caller of the request
     Principal = SummaryRanking::Principal as i32,
-    /// Which image was asked about
+    /// The image of the request
     Image = SummaryRanking::Image as i32,
-    /// Whom it was to be shared with
+    /// The recipient of the request
     SharedAccount = SummaryRanking::SharedAccount as i32,
 }
 
 pub(super) async fn summary(
     options: &ClientOptions,
-    connection: &Connection,
+    client: &Client,
     args: &SummaryArgs,
     console: &mut Console<'_>,
 ) -> Result<(), Stop> {
     let has_counts = args.by.is_some() || !args.group_by.is_empty();
     if options.output == Output::Csv && has_counts && !args.top.is_empty() {
-        let what = "CSV holds one table, and counts and rankings are two";
+        let what = "CSV holds one table, and this command prints two: counts and rankings";
         return Err(Failure::new(
             Exit::Invalid,
             what,
-            "give --top, or --by and --group-by, or take -o json",
+            "give only --top, or only --by and --group-by, or use -o json",
         )
         .into());
     }
     let request = request(args, now());
-    let answer = connection
+    let answer = client
         .call(
-            connection.deadline(),
+            client.deadline(),
             request.clone(),
-            async |mut client: AuditClient, request| client.summarize_audit_entries(request).await,
+            async |mut stub: AuditStub, request| stub.summarize_audit_entries(request).await,
         )
         .await?;
     match options.output {
@@ -120,7 +126,7 @@ pub(super) async fn summary(
 }
 
 fn request(args: &SummaryArgs, now: OffsetDateTime) -> SummarizeAuditEntriesRequest {
-    let days = !args.top.is_empty() || args.by.is_some_and(|by| by != Interval::Hour);
+    let days = !args.top.is_empty() || args.by.is_some_and(|by| by != BucketSize::Hour);
     let start = args.since.resolve(now);
     let end = args.until.resolve(now);
     SummarizeAuditEntriesRequest {
@@ -137,7 +143,7 @@ fn request(args: &SummaryArgs, now: OffsetDateTime) -> SummarizeAuditEntriesRequ
     }
 }
 
-/// The full hour, or midnight, that the time is in or at.
+/// The start of the hour or the day of a time.
 fn floor(time: OffsetDateTime, days: bool) -> OffsetDateTime {
     if days {
         return time.replace_time(Time::MIDNIGHT);
@@ -146,7 +152,7 @@ fn floor(time: OffsetDateTime, days: bool) -> OffsetDateTime {
     time.replace_time(hour)
 }
 
-/// The same, the other way.
+/// The time itself if it is the start of an hour or day, else the start of the next one.
 fn ceiling(time: OffsetDateTime, days: bool) -> OffsetDateTime {
     let floor = floor(time, days);
     let step = if days { Duration::DAY } else { Duration::HOUR };
@@ -164,7 +170,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_range_is_widened_to_full_hours_or_days() {
+    fn a_range_is_extended_to_full_hours_or_days() {
         let time = datetime!(2026-11-22 07:05:00.5 UTC);
         assert_eq!(floor(time, false), datetime!(2026-11-22 07:00 UTC));
         assert_eq!(ceiling(time, false), datetime!(2026-11-22 08:00 UTC));

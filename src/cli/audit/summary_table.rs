@@ -1,15 +1,18 @@
 //! Counts and rankings as tables with bars, and as CSV.
 
 use super::chart::Bars;
-use crate::cli::console::Console;
-use crate::cli::failure::Stop;
-use crate::cli::spreadsheet;
-use crate::cli::table;
-use crate::cli::text::one_line;
-use crate::cli::words::{action, moment, name};
-use crate::proto::v1::{
-    SummarizeAuditEntriesRequest, SummarizeAuditEntriesResponse, SummaryCount, SummaryDimension, SummaryInterval,
-    SummaryRanked, SummaryRanking,
+use crate::{
+    cli::{
+        console::Console,
+        failure::Stop,
+        format::{action, name, rfc3339},
+        spreadsheet, table,
+        text::one_line,
+    },
+    proto::v1::{
+        SummarizeAuditEntriesRequest, SummarizeAuditEntriesResponse, SummaryCount, SummaryDimension, SummaryInterval,
+        SummaryRanked, SummaryRanking,
+    },
 };
 
 /// Prints the counts, then each ranking.
@@ -20,8 +23,8 @@ pub(super) fn print(
 ) -> Result<(), Stop> {
     console.note(format_args!(
         "note: from {} to {}, UTC",
-        moment(request.start_time.as_ref()),
-        moment(request.end_time.as_ref())
+        rfc3339(request.start_time.as_ref()),
+        rfc3339(request.end_time.as_ref())
     ));
     if answer.counts.is_empty() {
         console.note("note: there are no such entries");
@@ -74,7 +77,7 @@ pub(super) fn csv_of_rankings(answer: &SummarizeAuditEntriesResponse, console: &
     Ok(())
 }
 
-/// The columns in front of the count: what was asked to be told apart.
+/// The columns before the count: the bucket and the dimensions of the request.
 struct Columns {
     time: bool,
     dimensions: Vec<SummaryDimension>,
@@ -102,7 +105,7 @@ impl Columns {
     }
 
     fn cells(&self, count: &SummaryCount) -> Vec<String> {
-        let time = self.time.then(|| moment(count.start_time.as_ref()));
+        let time = self.time.then(|| rfc3339(count.start_time.as_ref()));
         let dimensions = self.dimensions.iter().map(|dimension| match dimension {
             SummaryDimension::Account => one_line(&count.account_id),
             SummaryDimension::Region => one_line(&count.region),
@@ -114,7 +117,7 @@ impl Columns {
     }
 }
 
-/// A table whose last column draws the counts, where there is room for it.
+/// A table with bars in its last column, if the terminal is wide enough.
 fn with_bars(mut head: Vec<String>, rows: Vec<(Vec<String>, u64)>, console: &Console<'_>) -> String {
     let cells = |(mut cells, count): (Vec<String>, u64)| {
         cells.push(count.to_string());

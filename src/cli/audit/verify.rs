@@ -1,54 +1,64 @@
-//! `audit verify`: what both ways, from a file and from a service, have in common.
+//! `audit verify`: the common part of the two ways, from a file and from a service.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::export::NewFile;
-use super::proof::{TAMPERED, key_label};
-use super::trust::{Keys, kept_checkpoint, keys, unreadable};
-use crate::cli::console::Console;
-use crate::cli::failure::{Exit, Failure, Stop};
-use crate::cli::options::Output;
-use crate::cli::table;
-use crate::cli::text::one_line;
-use crate::domain::AccountId;
-use crate::ledger::VerifierKey;
-use crate::ledger::verify::{LedgerError, VerifiedRange, VerifyError};
+use super::{
+    export::NewFile,
+    proof::{TAMPERED, key_label},
+    verifier_keys::{VerifierKeys, kept_checkpoint, keys, unreadable},
+};
+use crate::{
+    cli::{
+        console::Console,
+        failure::{Exit, Failure, Stop},
+        options::Output,
+        table,
+        text::one_line,
+    },
+    domain::AccountId,
+    ledger::{
+        VerifierKey,
+        verify::{LedgerError, VerifiedRange, VerifyError},
+    },
+};
 
-/// What the name of a checkpoint in a folder ends with, after the account.
+/// The extension of a kept checkpoint in a folder. Its name is the account id.
 const EXTENSION: &str = ".checkpoint";
 
 /// Arguments of `audit verify`.
 #[derive(Debug, Clone, Args)]
 #[command(group = clap::ArgGroup::new("what").required(true).args(["export", "account", "all"]))]
 pub struct VerifyArgs {
-    /// Verify this export (`audit export --format jsonl`), plain or gzip, offline
+    /// Verify this export (`audit export --format jsonl`) offline; plain or gzip
     #[arg(long, value_name = "FILE")]
     pub(super) export: Option<PathBuf>,
-    /// Verify the ledger of this AWS account, as the service has it now
+    /// Verify the current ledger of this AWS account in the service: 12 digits
     #[arg(long, value_name = "ACCOUNT_ID")]
     pub(super) account: Option<String>,
-    /// Verify all ledgers that the service has now, and those of which --against has a checkpoint
+    /// Verify all current ledgers of the service, and all ledgers with a checkpoint in --against
     #[arg(long)]
     pub(super) all: bool,
-    /// A verifier key that signs checkpoints (`sharewarden key show` prints it), or a file of them, one on each line. May be
-    /// given more than once. Get it from who runs the service, not from the service
+    /// A verifier key of checkpoints (`sharewarden key show` prints it), or a file with one key on each line. May be given more
+    /// than once. Get it from the operators, not from the service
     #[arg(long, value_name = "VKEY", required = true, value_parser = keys)]
-    key: Vec<Keys>,
-    /// A checkpoint that you kept: the ledger must begin with what it covers. With --all a folder of
-    /// ACCOUNT_ID.checkpoint files
+    key: Vec<VerifierKeys>,
+    /// A checkpoint that you kept: the ledger must begin with the entries that it covers. With --all: a folder with files named
+    /// ACCOUNT_ID.checkpoint
     #[arg(long, value_name = "FILE")]
     against: Option<PathBuf>,
-    /// Keep the checkpoint that was verified in this file, for --against of next time. With --all a folder
+    /// Save the verified checkpoint to this file, for a later --against. With --all: a folder
     #[arg(long, value_name = "FILE")]
     save_checkpoint: Option<PathBuf>,
 }
 
 impl VerifyArgs {
-    /// True when it needs no service.
+    /// True if the command needs no service.
     pub(in crate::cli) fn is_offline(&self) -> bool {
         self.export.is_some()
     }
@@ -57,7 +67,7 @@ impl VerifyArgs {
         self.key.iter().flat_map(|keys| keys.0.iter().cloned()).collect()
     }
 
-    /// The checkpoint that was kept. In a folder there may be none yet of an account.
+    /// The kept checkpoint. A folder may have none for an account yet.
     pub(super) fn against(&self, account: Option<AccountId>) -> Result<Option<String>, Failure> {
         let Some(path) = &self.against else {
             return Ok(None);
@@ -71,7 +81,7 @@ impl VerifyArgs {
         }
     }
 
-    /// The accounts of which a checkpoint was kept in the folder of --against.
+    /// The accounts with a kept checkpoint in the folder of --against.
     pub(super) fn kept_accounts(&self) -> Result<Vec<AccountId>, Failure> {
         let Some(folder) = &self.against else {
             return Ok(Vec::new());
@@ -86,7 +96,7 @@ impl VerifyArgs {
         Ok(accounts)
     }
 
-    /// Keeps a checkpoint that was verified.
+    /// Saves a verified checkpoint, if --save-checkpoint is given.
     fn save(&self, account: AccountId, note: &str) -> Result<(), Failure> {
         let Some(path) = &self.save_checkpoint else {
             return Ok(());
@@ -101,15 +111,15 @@ impl VerifyArgs {
         file.complete()
     }
 
-    /// With more than one ledger there is more than one checkpoint.
+    /// With --all, each ledger has its own checkpoint, so the paths must be folders.
     pub(super) fn check_folders(&self) -> Result<(), Failure> {
         let paths = [&self.against, &self.save_checkpoint];
         match paths.into_iter().flatten().find(|path| self.all && !path.is_dir()) {
             None => Ok(()),
             Some(path) => {
                 let what = format!("{} is not a folder", path.display());
-                let advice = "with --all, --against and --save-checkpoint name a folder that is there";
-                Err(Failure::new(Exit::Invalid, what, advice))
+                let hint = "with --all, --against and --save-checkpoint must be existing folders";
+                Err(Failure::new(Exit::Invalid, what, hint))
             }
         }
     }
@@ -119,7 +129,7 @@ fn in_folder(folder: &Path, account: AccountId) -> PathBuf {
     folder.join(format!("{account}{EXTENSION}"))
 }
 
-/// What is wrong, as the failure of the command.
+/// The failure of the command for a verification error.
 pub(super) fn failure(wrong: &VerifyError) -> Failure {
     match wrong {
         VerifyError::Ledger {
@@ -128,14 +138,14 @@ pub(super) fn failure(wrong: &VerifyError) -> Failure {
         } => Failure::new(
             Exit::Invalid,
             wrong.to_string(),
-            "give the checkpoint that you kept, and its keys",
+            "check the file of --against, and give the keys that signed it",
         ),
         _ => Failure::new(Exit::Tampered, wrong.to_string(), TAMPERED),
     }
 }
 
-/// Keeps the checkpoint, and says what was verified. A checkpoint that could not be compared with the one that was kept does not
-/// take its place: nobody could tell any more what was rewritten in between.
+/// Saves the checkpoint, and prints what was verified. A checkpoint that could not be compared with the kept one is not saved: it
+/// would replace the only evidence of a history that was rewritten in between.
 pub(super) fn conclude(
     output: Output,
     args: &VerifyArgs,
@@ -152,17 +162,17 @@ pub(super) fn conclude(
             print(output, verified, console)?;
             let size = older.signed.checkpoint.size;
             let what = format!(
-                "account {}: what is here holds, but it does not tell whether the ledger begins with the {size} entries of --against; \
+                "account {}: all entries here are valid, but they do not show that the ledger begins with the {size} entries of --against; \
                  no checkpoint was saved",
                 verified.account
             );
-            let advice = format!("verify an export that begins at entry {size} or before, and ends there or after");
-            Err(Failure::new(Exit::Invalid, what, advice).into())
+            let hint = format!("verify an export that begins at or before entry {size} and ends at or after it");
+            Err(Failure::new(Exit::Invalid, what, hint).into())
         }
     }
 }
 
-/// Says what was verified, and what could not be told.
+/// Prints what was verified, and what was not.
 fn print(output: Output, verified: &VerifiedRange, console: &mut Console<'_>) -> Result<(), Stop> {
     let unknown = unknown(verified);
     if output == Output::Json {
@@ -187,7 +197,7 @@ fn print(output: Output, verified: &VerifiedRange, console: &mut Console<'_>) ->
             format!("it only grew since the checkpoint of {size} entries"),
         ));
     }
-    rows.push(("Not told", unknown.join("\n")));
+    rows.push(("Unverified", unknown.join("\n")));
     console.print(table::pairs(rows, console.width()))
 }
 
@@ -209,38 +219,41 @@ fn witnesses(verified: &VerifiedRange) -> Vec<String> {
             seconds: i64::try_from(witness.time).unwrap_or(i64::MAX),
             nanos: 0,
         };
-        format!("{} at {}", witness.name, crate::cli::words::moment(Some(&time)))
+        format!("{} at {}", witness.name, crate::cli::format::rfc3339(Some(&time)))
     };
     witnesses.map(witness).collect()
 }
 
-/// What a reader might think was verified, and was not.
+/// What a reader might expect to be verified, and is not.
 fn unknown(verified: &VerifiedRange) -> Vec<String> {
     let size = verified.checkpoint.checkpoint.size;
     let mut unknown = Vec::new();
     if verified.start_index > 0 {
         unknown.push(format!(
-            "what the entries before {} say: they are not in it",
+            "the entries before {}: they are not in the export",
             verified.start_index
         ));
     }
     if verified.end_index < size {
         unknown.push(format!(
-            "what the entries {} to {} say: they are not in it",
+            "the entries {} to {}: they are not in the export",
             verified.end_index,
             size - 1
         ));
     }
     match &verified.older {
         Some(older) if !older.is_prefix => unknown.push(format!(
-            "whether the ledger begins with the {} entries of --against: that takes an export with them",
+            "whether the ledger begins with the {} entries of --against: verify an export that has them",
             older.signed.checkpoint.size
         )),
         Some(_) => {}
-        None => unknown.push("whether history was rewritten before this was signed: that takes --against".to_owned()),
+        None => unknown.push(
+            "whether the history was rewritten before this checkpoint: compare it with a kept one, with --against"
+                .to_owned(),
+        ),
     }
     if verified.checkpoint.witnesses.is_empty() {
-        unknown.push("when the checkpoint was signed: only a witness says".to_owned());
+        unknown.push("when the checkpoint was signed: it has no signature of a witness".to_owned());
     }
     unknown
 }

@@ -1,34 +1,41 @@
-//! `audit verify --export`: offline, in as much memory as a line takes.
+//! `audit verify --export`: offline, with one line of the file in memory.
 
-use std::fs::File;
-use std::io::{BufRead, BufReader, Error, ErrorKind, Read};
-use std::path::Path;
+use std::{
+    fs::File,
+    io::{BufRead, BufReader, Error, ErrorKind, Read},
+    path::Path,
+};
 
 use flate2::bufread::MultiGzDecoder;
 
-use super::progress::Progress;
-use super::proof::TAMPERED;
-use super::trust::unreadable;
-use super::verify::{self, VerifyArgs, failure};
-use crate::cli::console::Console;
-use crate::cli::failure::{Exit, Failure, Stop};
-use crate::cli::options::ClientOptions;
-use crate::ledger::export::Header;
-use crate::ledger::verify::Verifier;
+use super::{
+    progress::ProgressMeter,
+    proof::TAMPERED,
+    verifier_keys::unreadable,
+    verify::{self, VerifyArgs, failure},
+};
+use crate::{
+    cli::{
+        console::Console,
+        failure::{Exit, Failure, Stop},
+        options::ClientOptions,
+    },
+    ledger::{export::Header, verify::Verifier},
+};
 
 const BUFFER: usize = 1 << 20;
-/// No line of an export comes near it.
-const LONGEST_LINE: u64 = 64 << 20;
-const GZIP: [u8; 2] = [0x1f, 0x8b];
+/// 64 MiB, far longer than any line of an export.
+const MAX_LINE_BYTES: u64 = 64 << 20;
+const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 
 pub(in crate::cli) fn verify(options: &ClientOptions, args: VerifyArgs, console: &mut Console<'_>) -> Result<(), Stop> {
     let path = args.export.clone().unwrap_or_default();
-    let mut lines = Lines::open(&path)?;
+    let mut lines = LineReader::open(&path)?;
     let first = lines.next()?.unwrap_or_default();
     let header = Header::parse(first.trim_ascii_end()).ok();
     let older = args.against(header.as_ref().map(|header| header.account))?;
     let mut verifier = Verifier::new(args.keys(), older);
-    let mut progress = Progress::new(console, &format!("verifying {}", path.display()));
+    let mut progress = ProgressMeter::new(console, &format!("verifying {}", path.display()));
     if !lines.line().is_empty() {
         verifier.line(lines.line()).map_err(|wrong| failure(&wrong))?;
     }
@@ -43,14 +50,14 @@ pub(in crate::cli) fn verify(options: &ClientOptions, args: VerifyArgs, console:
     verify::conclude(options.output, &args, &verified, &checkpoint, console)
 }
 
-/// The lines of a file, plain or gzip.
-struct Lines<'a> {
+/// Reads a file line by line, plain or gzip.
+struct LineReader<'a> {
     path: &'a Path,
     reader: Box<dyn BufRead>,
     line: Vec<u8>,
 }
 
-impl<'a> Lines<'a> {
+impl<'a> LineReader<'a> {
     fn open(path: &'a Path) -> Result<Self, Failure> {
         let reader = reader(path).map_err(|error| unreadable(path, &error))?;
         Ok(Self {
@@ -60,10 +67,10 @@ impl<'a> Lines<'a> {
         })
     }
 
-    /// Goes to the next line; `None` after the last.
+    /// Reads the next line; `None` after the last.
     fn next(&mut self) -> Result<Option<&[u8]>, Failure> {
         self.line.clear();
-        let mut limited = (&mut self.reader).take(LONGEST_LINE);
+        let mut limited = (&mut self.reader).take(MAX_LINE_BYTES);
         let read = limited.read_until(b'\n', &mut self.line);
         match read.map_err(|error| damaged(self.path, &error))? {
             0 => Ok(None),
@@ -78,14 +85,14 @@ impl<'a> Lines<'a> {
 
 fn reader(path: &Path) -> Result<Box<dyn BufRead>, Error> {
     let mut file = BufReader::with_capacity(BUFFER, File::open(path)?);
-    if file.fill_buf()?.starts_with(&GZIP) {
+    if file.fill_buf()?.starts_with(&GZIP_MAGIC) {
         let decoder = MultiGzDecoder::new(file);
         return Ok(Box::new(BufReader::with_capacity(BUFFER, decoder)));
     }
     Ok(Box::new(file))
 }
 
-/// A compressed file that cannot be unpacked is not as it was written; anything else is a fault of the machine.
+/// A file that cannot be decompressed has been changed. Any other error is a read error.
 fn damaged(path: &Path, error: &Error) -> Failure {
     match error.kind() {
         ErrorKind::InvalidData | ErrorKind::InvalidInput | ErrorKind::UnexpectedEof => {

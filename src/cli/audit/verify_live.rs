@@ -1,43 +1,51 @@
-//! `audit verify` of what a service has, without trusting it: every entry comes over, and is hashed here. Which ledgers there
-//! must be is known from the checkpoints that were kept, whatever the service says.
+//! `audit verify` of the ledgers in a service, without trusting it: it downloads and hashes every entry. A ledger with a kept
+//! checkpoint must exist, even if the service does not list it.
 
 use std::collections::BTreeSet;
 
-use super::ledgers::{self, Ledger, NotOpened};
-use super::progress::Progress;
-use super::show::wrong_answer;
-use super::verify::{self, VerifyArgs, failure};
-use crate::cli::connection::Connection;
-use crate::cli::console::Console;
-use crate::cli::failure::{Exit, Failure, Stop};
-use crate::cli::options::ClientOptions;
-use crate::client::Error;
-use crate::domain::AccountId;
-use crate::ledger::checkpoint;
-use crate::ledger::verify::{LedgerError, LedgerVerifier, VerifyError};
-use crate::proto::v1::{ErrorReason, ExportAuditEntriesRequest};
+use super::{
+    ledger_stream::{self, LedgerStream, OpenError},
+    progress::ProgressMeter,
+    show::invalid_response,
+    verify::{self, VerifyArgs, failure},
+};
+use crate::{
+    cli::{
+        connection::Client,
+        console::Console,
+        failure::{Exit, Failure, Stop},
+        options::ClientOptions,
+    },
+    client::Error,
+    domain::AccountId,
+    ledger::{
+        checkpoint,
+        verify::{LedgerError, LedgerVerifier, VerifyError},
+    },
+    proto::v1::{ErrorReason, ExportAuditEntriesRequest},
+};
 
 pub(super) async fn verify(
     options: &ClientOptions,
-    connection: &Connection,
+    client: &Client,
     args: VerifyArgs,
     console: &mut Console<'_>,
 ) -> Result<(), Stop> {
     args.check_folders()?;
     if let Some(account) = &args.account {
-        return ledger(options, connection, &args, account, console).await;
+        return ledger(options, client, &args, account, console).await;
     }
-    all(options, connection, &args, console).await
+    all(options, client, &args, console).await
 }
 
-/// Verifies every ledger, whatever is found in one; the worst of what is found is the failure of the command.
+/// Verifies every ledger, and continues after a failure. The most severe failure is that of the command.
 async fn all(
     options: &ClientOptions,
-    connection: &Connection,
+    client: &Client,
     args: &VerifyArgs,
     console: &mut Console<'_>,
 ) -> Result<(), Stop> {
-    let mut accounts: BTreeSet<_> = ledgers::accounts(connection).await?.into_iter().collect();
+    let mut accounts: BTreeSet<_> = ledger_stream::accounts(client).await?.into_iter().collect();
     accounts.extend(args.kept_accounts()?.iter().map(AccountId::to_string));
     if accounts.is_empty() {
         console.note("note: there are no ledgers");
@@ -47,7 +55,7 @@ async fn all(
         if at > 0 && options.output == crate::cli::options::Output::Table {
             console.print_line("")?;
         }
-        match ledger(options, connection, args, account, console).await {
+        match ledger(options, client, args, account, console).await {
             Ok(()) => {}
             Err(Stop::OutputClosed) => return Err(Stop::OutputClosed),
             Err(Stop::Failed(failure)) => {
@@ -63,7 +71,7 @@ async fn all(
 
 async fn ledger(
     options: &ClientOptions,
-    connection: &Connection,
+    client: &Client,
     args: &VerifyArgs,
     account_id: &str,
     console: &mut Console<'_>,
@@ -72,15 +80,15 @@ async fn ledger(
         account_id: account_id.to_owned(),
         ..ExportAuditEntriesRequest::default()
     };
-    let mut ledger = match Ledger::open(connection, request).await {
+    let mut ledger = match LedgerStream::open(client, request).await {
         Ok(ledger) => ledger,
-        Err(NotOpened::Refused(error)) => return Err(refused(args, account_id, error)),
+        Err(OpenError::Refused(error)) => return Err(refused(args, account_id, error)),
         Err(broken) => return Err(broken.into()),
     };
     let header = ledger.header().clone();
     let older = args.against(Some(header.account))?;
     let mut verifier = LedgerVerifier::new(&header, &args.keys(), older.as_deref()).map_err(|wrong| failure(&wrong))?;
-    let mut progress = Progress::new(console, &format!("verifying {account_id}"));
+    let mut progress = ProgressMeter::new(console, &format!("verifying {account_id}"));
     progress.total(verifier.progress().total);
     while let Some(entries) = ledger.next().await? {
         for (canonical, hash) in &entries {
@@ -93,15 +101,15 @@ async fn ledger(
     let verified = verifier.finish().map_err(|wrong| failure(&wrong))?;
     drop(progress);
     if (verified.start_index, verified.end_index) != (0, verified.checkpoint.checkpoint.size) {
-        let what = format!("account {account_id}: the service sent a part of the ledger, and was asked for all of it");
-        return Err(wrong_answer(&what));
+        let what = format!("account {account_id}: the service sent a part of the ledger, but all of it was requested");
+        return Err(invalid_response(&what));
     }
     verify::conclude(options.output, args, &verified, &header.checkpoint, console)
 }
 
-/// A ledger of which a checkpoint was kept must be there.
+/// The failure if the service refuses the export. A ledger with a kept checkpoint must exist.
 fn refused(args: &VerifyArgs, account_id: &str, error: Error) -> Stop {
-    if error.known() != Some(ErrorReason::CheckpointNotFound) {
+    if error.known_reason() != Some(ErrorReason::CheckpointNotFound) {
         return error.into();
     }
     match gone(args, account_id) {
@@ -110,7 +118,7 @@ fn refused(args: &VerifyArgs, account_id: &str, error: Error) -> Stop {
     }
 }
 
-/// What is wrong when the service has no checkpoint of this account; nothing, if none was kept either.
+/// The failure if the service has no checkpoint of this account; `None` if there is no kept checkpoint either.
 fn gone(args: &VerifyArgs, account_id: &str) -> Result<Option<Failure>, Failure> {
     let Ok(account) = account_id.parse::<AccountId>() else {
         return Ok(None);

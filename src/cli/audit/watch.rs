@@ -1,54 +1,57 @@
-//! `audit watch`: prints entries as they are added, over disconnects.
+//! `audit watch`: prints entries as they are added, and reconnects after disconnects.
 
-use std::collections::BTreeMap;
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use clap::Args;
 use tonic::{Code, Status, Streaming};
 
 use super::watch_state::WatchState;
-use crate::cli::connection::{AuditClient, Connection};
-use crate::cli::console::Console;
-use crate::cli::failure::{Exit, Failure, Stop};
-use crate::cli::options::ClientOptions;
-use crate::cli::printer::Printer;
-use crate::client::{Error, backoff};
-use crate::proto::v1::watch_audit_entries_request::Start;
-use crate::proto::v1::watch_audit_entries_response::Event;
-use crate::proto::v1::{AuditEntry, WatchAuditEntriesResponse};
+use crate::{
+    cli::{
+        connection::{AuditStub, Client},
+        console::Console,
+        failure::{Exit, Failure, Stop},
+        options::ClientOptions,
+        printer::Printer,
+    },
+    client::{Error, backoff},
+    proto::v1::{
+        AuditEntry, WatchAuditEntriesResponse, watch_audit_entries_request::Start, watch_audit_entries_response::Event,
+    },
+};
 
-const LONGEST_PAUSE: Duration = Duration::from_secs(10);
-/// The service that was never reached is not waited for.
-const FIRST_TRIES: u32 = 3;
+const MAX_BACKOFF: Duration = Duration::from_secs(10);
+/// The maximum of tries before the first watch has started. After that, the number of tries has no limit.
+const MAX_INITIAL_TRIES: u32 = 3;
 
 /// Arguments of `audit watch`.
 #[derive(Debug, Clone, Args)]
 pub struct WatchArgs {
-    /// Only the ledgers of these AWS accounts: 12 digits. May be given more than once [default: all, also new ones]
+    /// Only the ledger of this AWS account: 12 digits. May be given more than once [default: all, including new ones]
     #[arg(long, value_name = "ACCOUNT_ID")]
     account: Vec<String>,
-    /// Begin with the first entry, in place of what is added from now on
+    /// Begin with the first entry [default: only entries that are added from now on]
     #[arg(long)]
     from_beginning: bool,
-    /// Begin in this account's ledger with this entry. May be given more than once
-    #[arg(long, value_name = "ACCOUNT_ID:INDEX", value_parser = Position::parse)]
-    position: Vec<Position>,
-    /// Begin anew after so long without an entry or a sign of life, of which the service gives one every 15 seconds
+    /// Begin in this account's ledger at this index. May be given more than once
+    #[arg(long, value_name = "ACCOUNT_ID:INDEX", value_parser = StartPosition::parse)]
+    position: Vec<StartPosition>,
+    /// Reconnect after this time without an entry or a heartbeat, with a unit. The service sends a heartbeat every 15 seconds
     #[arg(long, value_name = "SPAN", default_value = "60s", value_parser = humantime::parse_duration)]
     silence: Duration,
-    /// Stop after so many entries: 1 or more [default: go on]
+    /// Stop after this number of entries: 1 or more [default: no limit]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     limit: Option<u64>,
 }
 
-/// The place in a ledger to begin at.
+/// The index in a ledger at which to begin.
 #[derive(Debug, Clone)]
-pub struct Position {
+pub struct StartPosition {
     account: String,
     next_index: u64,
 }
 
-impl Position {
+impl StartPosition {
     fn parse(text: &str) -> Result<Self, String> {
         let (account, index) = text.split_once(':').ok_or("write it as in 111122223333:17")?;
         Ok(Self {
@@ -60,7 +63,7 @@ impl Position {
 
 pub(super) async fn watch(
     options: &ClientOptions,
-    connection: &Connection,
+    client: &Client,
     args: WatchArgs,
     console: &mut Console<'_>,
 ) -> Result<(), Stop> {
@@ -70,27 +73,27 @@ pub(super) async fn watch(
     } else {
         Start::Now
     };
-    let mut watching = Watching {
-        connection,
+    let mut session = WatchSession {
+        client,
         state: WatchState::new(args.account, positions, start),
         printer: Printer::of_stream(options.output),
         limit: args.limit.unwrap_or(u64::MAX),
         silence: args.silence,
         failures: 0,
     };
-    watching.printer.begin(console)?;
+    session.printer.begin(console)?;
     console.flush()?;
     tokio::select! {
-        // A watch ends when a person has seen enough.
+        // Ctrl-C is the normal end of a watch, not a failure.
         _ = tokio::signal::ctrl_c() => Ok(()),
-        ended = watching.run(console) => ended,
+        ended = session.run(console) => ended,
     }
 }
 
-/// Where to begin, account by account.
-fn positions(given: Vec<Position>) -> Result<BTreeMap<String, u64>, Failure> {
+/// The start index of each account.
+fn positions(given: Vec<StartPosition>) -> Result<BTreeMap<String, u64>, Failure> {
     let mut positions = BTreeMap::new();
-    for Position { account, next_index } in given {
+    for StartPosition { account, next_index } in given {
         if let Some(other) = positions.insert(account.clone(), next_index) {
             let what = format!("--position names account {account} twice: {other} and {next_index}");
             return Err(Failure::new(Exit::Invalid, what, "name each account once"));
@@ -99,42 +102,42 @@ fn positions(given: Vec<Position>) -> Result<BTreeMap<String, u64>, Failure> {
     Ok(positions)
 }
 
-struct Watching<'a> {
-    connection: &'a Connection,
+struct WatchSession<'a> {
+    client: &'a Client,
     state: WatchState,
     printer: Printer<AuditEntry>,
     limit: u64,
     silence: Duration,
-    /// In a row.
+    /// The number of failures since the last message.
     failures: u32,
 }
 
-/// Why a stream came to its end.
-enum End {
-    /// As many entries were printed as were wanted.
-    Enough,
-    /// It broke, or the service closed it.
+/// Why a stream ended.
+enum StreamEnd {
+    /// The limit is reached.
+    LimitReached,
+    /// It broke, or the service ended it.
     Lost(Option<Error>),
 }
 
-impl Watching<'_> {
+impl WatchSession<'_> {
     async fn run(&mut self, console: &mut Console<'_>) -> Result<(), Stop> {
         loop {
             let end = match self.open().await {
                 Ok(mut stream) => self.follow(&mut stream, console).await?,
-                Err(error) => End::Lost(Some(error)),
+                Err(error) => StreamEnd::Lost(Some(error)),
             };
             match end {
-                End::Enough => return Ok(()),
-                End::Lost(error) => self.pause(error, console).await?,
+                StreamEnd::LimitReached => return Ok(()),
+                StreamEnd::Lost(error) => self.pause(error, console).await?,
             }
         }
     }
 
     async fn open(&self) -> Result<Streaming<WatchAuditEntriesResponse>, Error> {
-        self.connection
-            .stream(self.state.request(), async |mut client: AuditClient, request| {
-                client.watch_audit_entries(request).await
+        self.client
+            .stream(self.state.request(), async |mut stub: AuditStub, request| {
+                stub.watch_audit_entries(request).await
             })
             .await
     }
@@ -143,16 +146,16 @@ impl Watching<'_> {
         &mut self,
         stream: &mut Streaming<WatchAuditEntriesResponse>,
         console: &mut Console<'_>,
-    ) -> Result<End, Stop> {
+    ) -> Result<StreamEnd, Stop> {
         loop {
             let message = match tokio::time::timeout(self.silence, stream.message()).await {
                 Ok(Ok(Some(message))) => message,
-                Ok(Ok(None)) => return Ok(End::Lost(None)),
-                Ok(Err(status)) => return Ok(End::Lost(Some(Error::from(&status)))),
-                Err(_) => return Ok(End::Lost(Some(Error::from(&silent(self.silence))))),
+                Ok(Ok(None)) => return Ok(StreamEnd::Lost(None)),
+                Ok(Err(status)) => return Ok(StreamEnd::Lost(Some(Error::from(&status)))),
+                Err(_) => return Ok(StreamEnd::Lost(Some(Error::from(&silence_status(self.silence))))),
             };
             match message.event {
-                // To begin is not to go on: who ends each watch that begins is left alone for longer and longer.
+                // A start does not reset `failures`: a service that ends each watch at once must be retried with backoff.
                 Some(Event::Started(started)) => self.state.started(started),
                 Some(Event::Entries(new)) => {
                     self.failures = 0;
@@ -162,7 +165,7 @@ impl Watching<'_> {
                 None => {}
             }
             if self.printer.printed() >= self.limit {
-                return Ok(End::Enough);
+                return Ok(StreamEnd::LimitReached);
             }
         }
     }
@@ -174,35 +177,37 @@ impl Watching<'_> {
         self.printer.page(&fresh, console)
     }
 
-    /// Waits before the next try; an error that will stay is the end.
+    /// Waits before the next try. A permanent error ends the watch.
     async fn pause(&mut self, error: Option<Error>, console: &mut Console<'_>) -> Result<(), Stop> {
         self.failures += 1;
-        let mut pause = backoff(self.failures).min(LONGEST_PAUSE);
-        let tries_are_over = !self.state.has_begun() && self.failures >= FIRST_TRIES;
+        let mut pause = backoff(self.failures).min(MAX_BACKOFF);
+        let tries_are_over = !self.state.has_begun() && self.failures >= MAX_INITIAL_TRIES;
         if let Some(error) = error {
-            if tries_are_over || stays(error.code) {
+            if tries_are_over || is_permanent(error.code) {
                 return Err(error.into());
             }
             pause = pause.max(error.retry_delay.unwrap_or_default());
             if self.failures == 1 {
                 let failure = Failure::from(&error);
-                console.note(format_args!("note: disconnected, and trying again: {}", failure.what()));
+                console.note(format_args!("note: disconnected; reconnecting: {}", failure.what()));
             }
         } else if tries_are_over {
-            return Err(super::show::wrong_answer("the service ended the watch before it began"));
+            return Err(super::show::invalid_response(
+                "the service ended the watch before it began",
+            ));
         }
         tokio::time::sleep(pause).await;
         Ok(())
     }
 }
 
-fn silent(silence: Duration) -> Status {
+fn silence_status(silence: Duration) -> Status {
     let silence = humantime::format_duration(silence);
-    Status::unavailable(format!("no entry and no sign of life came within {silence}"))
+    Status::unavailable(format!("no entry and no heartbeat arrived within {silence}"))
 }
 
-/// True for what another try will not mend.
-fn stays(code: Code) -> bool {
+/// True if a retry cannot succeed.
+fn is_permanent(code: Code) -> bool {
     match code {
         Code::InvalidArgument
         | Code::NotFound

@@ -1,17 +1,20 @@
-//! Where a watch is in each ledger: what makes it go on after a disconnect without gap or duplicate.
+//! The position of a watch in each ledger, from which it continues after a disconnect without a gap or a duplicate.
 
 use std::collections::BTreeMap;
 
-use crate::cli::failure::{Exit, Failure};
-use crate::proto::v1::watch_audit_entries_request::Start;
-use crate::proto::v1::{AuditEntry, WatchAuditEntriesRequest, WatchPosition, WatchStarted};
+use crate::{
+    cli::failure::{Exit, Failure},
+    proto::v1::{
+        AuditEntry, WatchAuditEntriesRequest, WatchPosition, WatchStarted, watch_audit_entries_request::Start,
+    },
+};
 
-/// The next index of each ledger that was heard of.
+/// The next index of each known ledger.
 pub(super) struct WatchState {
     account_ids: Vec<String>,
     next: BTreeMap<String, u64>,
     start: Start,
-    /// Has a watch begun? From then on every ledger has a known place: an account that was not heard of begins at 0.
+    /// True after the first start. From then on, an account without a position is new and begins at index 0.
     begun: bool,
 }
 
@@ -25,7 +28,7 @@ impl WatchState {
         }
     }
 
-    /// What to ask for, to go on from here.
+    /// The request that continues at the current positions.
     pub(super) fn request(&self) -> WatchAuditEntriesRequest {
         let position = |(account_id, next_index): (&String, &u64)| WatchPosition {
             account_id: account_id.clone(),
@@ -42,7 +45,7 @@ impl WatchState {
         self.begun
     }
 
-    /// Takes the places that the service begins at; those that are known already stand.
+    /// Stores the positions at which the service begins. Known positions stay unchanged.
     pub(super) fn started(&mut self, started: WatchStarted) {
         if !self.begun {
             for position in started.positions {
@@ -52,10 +55,10 @@ impl WatchState {
         self.begun = true;
     }
 
-    /// The entries that are new. Those that came before are left out.
+    /// The new entries, without those that were already received.
     ///
     /// # Errors
-    /// When the service left some out.
+    /// If the service left out an entry.
     pub(super) fn fresh(&mut self, entries: Vec<AuditEntry>) -> Result<Vec<AuditEntry>, Failure> {
         let mut fresh = Vec::with_capacity(entries.len());
         for entry in entries {
@@ -77,6 +80,6 @@ fn gap(entry: &AuditEntry, expected: u64) -> Failure {
         "account {}: the service left out entry {expected} and sent {}",
         entry.account_id, entry.log_index
     );
-    let advice = "list the entries with `sharewarden audit list`, and report it to the operators of the service";
-    Failure::new(Exit::General, what, advice)
+    let hint = "list the entries with `sharewarden audit list`, and report it to the operators of the service";
+    Failure::new(Exit::General, what, hint)
 }

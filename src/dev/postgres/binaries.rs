@@ -1,23 +1,24 @@
-//! The server's binaries: those of the system, the highest version first, else fetched.
+//! Finds the server's binaries: an installed Postgres, the highest version first, or else a download.
 
-use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
-use super::Error;
-use super::user::User;
+use super::{Error, user::User};
 use crate::domain::with_causes;
 
-/// Where distributions put the binaries of each version: a folder, the start of the names in it, and the rest of the
-/// path. Debian and Ubuntu, Red Hat, Homebrew on Apple silicon and on Intel.
-const PLACES: [(&str, &str, &str); 4] = [
+/// Where packages install the binaries of each version: a folder, the prefix of the names in it, and the rest of the path. For
+/// Debian and Ubuntu, Red Hat, Homebrew on Apple silicon, Homebrew on Intel.
+const INSTALL_PATHS: [(&str, &str, &str); 4] = [
     ("/usr/lib/postgresql", "", "bin"),
     ("/usr", "pgsql-", "bin"),
     ("/opt/homebrew/opt", "postgresql", "bin"),
     ("/usr/local/opt", "postgresql", "bin"),
 ];
 
-/// The two programs that a cluster needs, of one version.
+/// `initdb` and `postgres` of one version.
 #[derive(Debug)]
 pub(super) struct Binaries {
     initdb: PathBuf,
@@ -26,7 +27,7 @@ pub(super) struct Binaries {
 }
 
 impl Binaries {
-    /// For the cluster that is there, if there is one, or for a new one.
+    /// Finds binaries with the version of the cluster, or any version for a new cluster.
     pub(super) fn find(cluster: Option<(&Path, u32)>, user: &User) -> Result<Self, Error> {
         let mut found = installed();
         if found.is_empty() {
@@ -41,7 +42,7 @@ impl Binaries {
                 folder_version,
                 found: majors.join(", "),
             }),
-            (None, None) => Err(Error::NoBinaries("nothing was found".to_owned())),
+            (None, None) => Err(Error::NoBinaries("no binaries were found".to_owned())),
         }
     }
 
@@ -53,7 +54,7 @@ impl Binaries {
         &self.postgres
     }
 
-    /// Both programs of a folder, if they run and are of the same version. An empty path means the search path.
+    /// Both programs of a folder, if they run and have the same version. An empty path means the search path.
     fn in_folder(folder: &Path) -> Option<Self> {
         let (initdb, postgres) = (folder.join("initdb"), folder.join("postgres"));
         let major = major_version_of(&initdb)?;
@@ -65,9 +66,9 @@ impl Binaries {
     }
 }
 
-/// All that the system has, in the order in which to prefer them.
+/// All installed binaries, the preferred ones first.
 fn installed() -> Vec<Binaries> {
-    let mut found: Vec<Binaries> = PLACES.iter().flat_map(in_place).collect();
+    let mut found: Vec<Binaries> = INSTALL_PATHS.iter().flat_map(installed_under).collect();
     found.sort_by_key(|binaries| std::cmp::Reverse(binaries.major));
     found.extend(
         Command::new("pg_config")
@@ -80,7 +81,7 @@ fn installed() -> Vec<Binaries> {
     found
 }
 
-fn in_place((folder, start, rest): &(&str, &str, &str)) -> Vec<Binaries> {
+fn installed_under((folder, start, rest): &(&str, &str, &str)) -> Vec<Binaries> {
     let Ok(entries) = fs::read_dir(folder) else {
         return Vec::new();
     };
@@ -91,7 +92,7 @@ fn in_place((folder, start, rest): &(&str, &str, &str)) -> Vec<Binaries> {
         .collect()
 }
 
-/// Of `initdb (PostgreSQL) 15.13 (Debian 15.13-1)`: 15.
+/// The major version that a program prints, such as 15 for `initdb (PostgreSQL) 15.13 (Debian 15.13-1)`.
 fn major_version_of(program: &Path) -> Option<u32> {
     let output = Command::new(program).arg("--version").output().ok()?;
     major_version_in(&String::from_utf8_lossy(&output.stdout))
@@ -105,38 +106,41 @@ fn major_version_in(text: &str) -> Option<u32> {
     version[..digits].parse().ok()
 }
 
-/// A machine without Postgres gets one from the archives of `postgresql_embedded`, once: into a folder under the home of the user,
-/// or under `/var/cache` for root.
+/// Downloads Postgres with `postgresql_embedded`, once: into the home folder of the user, or into `/var/cache` for root.
 fn download(user: &User) -> Result<Binaries, Error> {
-    // The library's own texts say little more than "failed".
+    // The library's messages have little content without their causes.
     let failed = |error: &(dyn std::error::Error + 'static)| Error::NoBinaries(with_causes(error));
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|e| failed(&e))?;
-    let pretended = tempfile::tempdir().map_err(|e| failed(&e))?;
-    // Its setup installs and then runs initdb, as root too, which fails. A folder that looks like a cluster gets
-    // only the first half.
-    fs::write(pretended.path().join("postgresql.conf"), "").map_err(|e| failed(&e))?;
+    let placeholder = tempfile::tempdir().map_err(|e| failed(&e))?;
+    // Its setup installs Postgres and then runs initdb, which fails for root. It skips initdb for a folder that looks like a
+    // cluster.
+    fs::write(placeholder.path().join("postgresql.conf"), "").map_err(|e| failed(&e))?;
     let mut settings = settings_without_leftovers();
-    settings.data_dir = pretended.path().to_owned();
+    settings.data_dir = placeholder.path().to_owned();
     match user {
         User::Other { .. } => settings.installation_dir = PathBuf::from("/var/cache/sharewarden/postgresql"),
-        User::Ourselves => {}
+        User::Current => {}
     }
     let mut postgres = postgresql_embedded::PostgreSQL::new(settings);
     runtime.block_on(postgres.setup()).map_err(|e| failed(&e))?;
     let bin = postgres.settings().binary_dir();
-    Binaries::in_folder(&bin)
-        .ok_or_else(|| Error::NoBinaries(format!("what it fetched to {} does not run here", bin.display())))
+    Binaries::in_folder(&bin).ok_or_else(|| {
+        Error::NoBinaries(format!(
+            "the download in {} does not run on this machine",
+            bin.display()
+        ))
+    })
 }
 
-/// The library's default settings make two temporary folders and keep them.
+/// The library's default settings create two temporary folders and never remove them.
 fn settings_without_leftovers() -> postgresql_embedded::Settings {
     let settings = postgresql_embedded::Settings::new();
-    let made = [Some(settings.data_dir.as_path()), settings.password_file.parent()];
-    for folder in made.into_iter().flatten() {
-        // Empty folders; one that stays does no harm.
+    let created = [Some(settings.data_dir.as_path()), settings.password_file.parent()];
+    for folder in created.into_iter().flatten() {
+        // The folders are empty, so a failure does no harm.
         let _ = fs::remove_dir(folder);
     }
     settings
@@ -147,7 +151,7 @@ mod tests {
     use super::major_version_in;
 
     #[test]
-    fn the_major_version_is_read_from_what_the_programs_say() {
+    fn the_major_version_is_read_from_the_version_output() {
         assert_eq!(major_version_in("initdb (PostgreSQL) 15.13 (Debian 15.13-1)"), Some(15));
         assert_eq!(major_version_in("postgres (PostgreSQL) 18beta1\n"), Some(18));
         assert_eq!(major_version_in("something else"), None);

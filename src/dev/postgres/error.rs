@@ -1,80 +1,82 @@
-//! Why a private Postgres did not start, each with what to do about it.
+//! The errors of a private Postgres. Each message says what to do.
 
-use std::io;
-use std::path::{Path, PathBuf};
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
 
 /// Why a cluster did not start.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// Another live process holds the folder.
+    /// Another live process has locked the folder.
     #[error("{} is in use by {holder}: stop that first, or choose another folder", folder.display())]
     InUse {
         /// The cluster's folder.
         folder: PathBuf,
-        /// Who holds it, as far as can be told.
+        /// The process, as far as known.
         holder: String,
     },
-    /// The folder holds something that is not ours to touch.
-    #[error("{} holds files, but no cluster of ours: choose an empty folder", folder.display())]
+    /// The folder has files of something else. They are left unchanged.
+    #[error("{} has files that are not a sharewarden cluster: choose an empty folder", folder.display())]
     Foreign {
-        /// The folder that was asked for.
+        /// The folder.
         folder: PathBuf,
     },
-    /// The server's user cannot get to the folder.
+    /// The server's user cannot access the folder.
     #[error(
-        "the server cannot run as root, and user {user} cannot reach {}: choose a folder outside root's home",
+        "the server cannot run as root, and user {user} cannot access {}: choose a folder outside root's home",
         folder.display()
     )]
     Unreachable {
         /// The cluster's folder.
         folder: PathBuf,
-        /// The user the server would run as.
+        /// The user that the server would run as.
         user: String,
     },
-    /// The cluster was made by another major version than those found.
+    /// No installed Postgres has the major version of the cluster.
     #[error(
-        "{} was made by PostgreSQL {folder_version}, but found {found}: \
+        "{} is a cluster of PostgreSQL {folder_version}, but PostgreSQL {found} is installed: \
          install PostgreSQL {folder_version}, or choose another folder", folder.display()
     )]
     Version {
         /// The cluster's folder.
         folder: PathBuf,
-        /// The major version that made it.
+        /// The major version of the cluster.
         folder_version: u32,
         /// The major versions that are installed.
         found: String,
     },
-    /// No binaries here, and none to be fetched.
+    /// No Postgres is installed, and none could be downloaded.
     #[error(
         "found no PostgreSQL server (install it: `apt-get install postgresql`, `brew install postgresql`), \
          and could not download one: {0}"
     )]
     NoBinaries(String),
     /// `initdb` failed.
-    #[error("could not make a cluster in {}: {output}", folder.display())]
+    #[error("could not create a cluster in {}: {output}", folder.display())]
     Init {
         /// The cluster's folder.
         folder: PathBuf,
-        /// What the command said.
+        /// The output of the command.
         output: String,
     },
-    /// The server ended, or hung, before it took connections.
+    /// The server stopped, or timed out, before it accepted connections.
     #[error("PostgreSQL did not start ({what}). The end of {}:\n{tail}", log.display())]
     Start {
-        /// What became of it.
+        /// What happened.
         what: String,
         /// The server's log.
         log: PathBuf,
         /// The log's last lines.
         tail: String,
     },
-    /// A program that has to be there is not.
+    /// A program could not be run.
     #[error("could not run {program}: {source}")]
     Run {
         /// The program.
         program: String,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
     /// A file operation failed.
@@ -82,15 +84,15 @@ pub enum Error {
     Io {
         /// The file or folder.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
-    /// The machine gives no more threads.
-    #[error("could not start the thread that keeps PostgreSQL: {0}")]
-    Keeper(io::Error),
-    /// The keeper thread died while starting, which is a bug of ours.
-    #[error("the thread that keeps PostgreSQL ended while starting it")]
-    KeeperGone,
+    /// The OS could not create the supervisor thread.
+    #[error("could not start the thread that supervises PostgreSQL: {0}")]
+    Supervisor(io::Error),
+    /// The supervisor thread panicked during the start, which is a bug in sharewarden.
+    #[error("the thread that supervises PostgreSQL panicked during the start: this is a bug in sharewarden")]
+    SupervisorDied,
 }
 
 impl Error {
@@ -100,7 +102,7 @@ impl Error {
         move |source| Self::Io { path, source }
     }
 
-    /// For `map_err` on the start of a program.
+    /// For `map_err` on running a program.
     pub(super) fn run(program: &Path) -> impl FnOnce(io::Error) -> Self {
         let program = program.display().to_string();
         move |source| Self::Run { program, source }

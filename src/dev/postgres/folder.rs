@@ -1,30 +1,30 @@
 //! The folder of a cluster: `cluster/` (Postgres' own data), `run/` (the socket), `postgres.log` and `lock`.
 //!
-//! The lock is held by the process that runs the cluster and goes with it, however it ends.
+//! The process that runs the cluster holds the lock. The OS releases it when the process ends, for any reason.
 
-use std::fs::{self, File, TryLockError};
-use std::io::{Seek, Write};
-use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
-use std::process::{Output, Stdio};
-use std::thread;
-use std::time::Duration;
+use std::{
+    fs::{self, File, TryLockError},
+    io::{Seek, Write},
+    os::unix::ffi::OsStrExt,
+    path::{Path, PathBuf},
+    process::{Output, Stdio},
+    thread,
+    time::Duration,
+};
 
 use tempfile::TempDir;
 
-use super::binaries::Binaries;
-use super::user::User;
-use super::{DATABASE, Error, PORT, USER};
+use super::{DATABASE, Error, PORT, USER, binaries::Binaries, user::User};
 
-/// A unix socket's address holds 108 bytes, one of which ends it.
-const LONGEST_SOCKET: usize = 107;
+/// The path of a unix socket has at most 107 bytes on Linux, without its final NUL.
+const MAX_SOCKET_PATH_BYTES: usize = 107;
 
-/// How often, 20 ms apart, we look whether a server that lost its parent has finished its shutdown.
-const LOOKS_AT_ORPHAN: u32 = 500;
+/// Maximum polls, 20 ms apart, for the shutdown of a server whose parent has died: 10 s.
+const MAX_ORPHAN_POLLS: u32 = 500;
 
-/// A cluster's folder, locked.
+/// A locked cluster folder.
 #[derive(Debug)]
-pub(super) struct Folder {
+pub(super) struct ClusterFolder {
     root: PathBuf,
     socket_dir: SocketDir,
     _lock: File,
@@ -33,11 +33,11 @@ pub(super) struct Folder {
 #[derive(Debug)]
 enum SocketDir {
     Inside(PathBuf),
-    /// The folder's own path is too long for a socket.
-    Elsewhere(TempDir),
+    /// For a folder whose path is too long for a socket.
+    Temporary(TempDir),
 }
 
-impl Folder {
+impl ClusterFolder {
     pub(super) fn open(path: &Path, user: &User) -> Result<Self, Error> {
         fs::create_dir_all(path).map_err(Error::io(path))?;
         let root = path.canonicalize().map_err(Error::io(path))?;
@@ -49,14 +49,14 @@ impl Folder {
         if empty {
             user.own(&root)?;
         }
-        user.check_reach(&root)?;
+        user.check_access(&root)?;
         let socket_dir = SocketDir::make(&root, user)?;
         let folder = Self {
             root,
             socket_dir,
             _lock: lock,
         };
-        folder.outwait_orphan()?;
+        folder.wait_for_orphan()?;
         Ok(folder)
     }
 
@@ -72,11 +72,11 @@ impl Folder {
     pub(super) fn socket_dir(&self) -> &Path {
         match &self.socket_dir {
             SocketDir::Inside(path) => path,
-            SocketDir::Elsewhere(dir) => dir.path(),
+            SocketDir::Temporary(dir) => dir.path(),
         }
     }
 
-    /// Of the cluster that is here, if any.
+    /// The folder and the major version of its cluster; `None` without a cluster.
     pub(super) fn major_version(&self) -> Result<Option<(&Path, u32)>, Error> {
         let file = self.data().join("PG_VERSION");
         if !self.data().exists() {
@@ -89,8 +89,8 @@ impl Folder {
         Ok(Some((&self.root, major)))
     }
 
-    /// Makes the cluster, if there is none yet. Under another name first: one that was not finished is not taken for
-    /// a cluster by the next start.
+    /// Creates the cluster if there is none. It is created under another name and then renamed, so that the next start does not
+    /// use an unfinished cluster.
     pub(super) fn init(&self, binaries: &Binaries, user: &User) -> Result<(), Error> {
         let unfinished = self.root.join("cluster.unfinished");
         if self.data().exists() {
@@ -124,10 +124,10 @@ impl Folder {
         self.check(output)
     }
 
-    /// In single-user mode, which needs neither a client nor a running server.
+    /// Creates the database in single-user mode, which needs no client and no running server.
     fn create_database(&self, data: &Path, binaries: &Binaries, user: &User) -> Result<(), Error> {
         let program = binaries.postgres();
-        // A file and not a pipe: nothing can block, whichever end reads or writes first.
+        // A file, because a pipe could block.
         let mut script = tempfile::tempfile().map_err(Error::io(&self.root))?;
         writeln!(script, "CREATE DATABASE {DATABASE}").map_err(Error::io(&self.root))?;
         script.rewind().map_err(Error::io(&self.root))?;
@@ -146,20 +146,20 @@ impl Folder {
         if output.status.success() {
             return Ok(());
         }
-        let said = [output.stdout, output.stderr].concat();
+        let text = [output.stdout, output.stderr].concat();
         Err(Error::Init {
             folder: self.root.clone(),
-            output: String::from_utf8_lossy(&said).trim().to_owned(),
+            output: String::from_utf8_lossy(&text).trim().to_owned(),
         })
     }
 
-    /// We hold the lock, so a server that is still there has lost its parent, and is on its way out.
-    fn outwait_orphan(&self) -> Result<(), Error> {
+    /// This process holds the lock, so a server that still runs has lost its parent and is shutting down.
+    fn wait_for_orphan(&self) -> Result<(), Error> {
         let file = self.data().join("postmaster.pid");
-        for _ in 0..LOOKS_AT_ORPHAN {
+        for _ in 0..MAX_ORPHAN_POLLS {
             let Some(pid) = pid_in(&file) else { return Ok(()) };
             if !is_postgres(pid) {
-                // Its number may be anyone's by now, and Postgres would take that for a server.
+                // Another process may have this id now. Postgres would then refuse to start.
                 return fs::remove_file(&file).or_else(ignore_missing).map_err(Error::io(&file));
             }
             thread::park_timeout(Duration::from_millis(20));
@@ -175,13 +175,13 @@ impl SocketDir {
     fn make(root: &Path, user: &User) -> Result<Self, Error> {
         let inside = root.join("run");
         let name = inside.join(format!(".s.PGSQL.{PORT}"));
-        if name.as_os_str().as_bytes().len() > LONGEST_SOCKET {
+        if name.as_os_str().as_bytes().len() > MAX_SOCKET_PATH_BYTES {
             let dir = tempfile::Builder::new()
                 .prefix("sharewarden-")
                 .tempdir()
                 .map_err(Error::io(&inside))?;
             user.own(dir.path())?;
-            return Ok(Self::Elsewhere(dir));
+            return Ok(Self::Temporary(dir));
         }
         if !inside.exists() {
             fs::create_dir(&inside).map_err(Error::io(&inside))?;
@@ -191,7 +191,7 @@ impl SocketDir {
     }
 }
 
-/// Takes the lock and leaves our number in it, for whoever is refused.
+/// Takes the lock and writes the process id into it, for the error message of other processes.
 fn lock(root: &Path) -> Result<File, Error> {
     let path = root.join("lock");
     let mut file = File::options()
@@ -224,11 +224,11 @@ fn pid_in(file: &Path) -> Option<u32> {
     fs::read_to_string(file).ok()?.lines().next()?.trim().parse().ok()
 }
 
-/// Whether that number is a Postgres server now.
+/// True if this process is a Postgres server.
 fn is_postgres(pid: u32) -> bool {
     if cfg!(target_os = "linux") {
         let about = |what| fs::read_to_string(format!("/proc/{pid}/{what}")).unwrap_or_default();
-        // A process that has ended, but that nobody has collected, keeps its name and loses its command line.
+        // A zombie keeps its name but has an empty command line.
         return about("comm").trim() == "postgres" && !about("cmdline").is_empty();
     }
     let pid = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw);

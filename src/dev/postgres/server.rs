@@ -1,42 +1,41 @@
-//! The server process: started, waited for until it takes connections, and stopped.
+//! Starts the server process, waits until it accepts connections, and stops it.
 
-use std::fs::{self, File};
-use std::os::unix::process::CommandExt;
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
-use std::thread;
-use std::time::Duration;
+use std::{
+    fs::{self, File},
+    os::unix::process::CommandExt,
+    path::Path,
+    process::{Child, Command, Stdio},
+    sync::mpsc::{Receiver, RecvTimeoutError},
+    thread,
+    time::Duration,
+};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::binaries::Binaries;
-use super::folder::Folder;
-use super::user::User;
-use super::{Error, PORT};
+use super::{Error, PORT, binaries::Binaries, folder::ClusterFolder, user::User};
 
-/// Between two looks at a server that starts or stops.
-const LOOK: Duration = Duration::from_millis(10);
+/// The interval between two polls of a server that starts or stops.
+const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
-/// A server that replays its log after a crash may take long: a minute.
-const LOOKS_AT_START: u32 = 6_000;
+/// 60 s, because a server that replays its WAL after a crash may need long.
+const MAX_START_POLLS: u32 = 6_000;
 
-/// What a fast shutdown gets, then an immediate one, before the process is killed: ten seconds each.
-const LOOKS_AT_STOP: u32 = 1_000;
+/// 10 s for a fast shutdown, then 10 s for an immediate one; then the process is killed.
+const MAX_STOP_POLLS: u32 = 1_000;
 
-/// Between two looks at a server that runs.
-const WATCH: Duration = Duration::from_millis(200);
+/// The interval between two checks that a running server has not stopped.
+const EXIT_POLL_INTERVAL: Duration = Duration::from_millis(200);
 
-/// The server's first process, which takes all others with it.
+/// The postmaster. Its child processes stop with it.
 #[derive(Debug)]
-pub(super) struct Server {
+pub(super) struct PostgresServer {
     process: Child,
 }
 
-impl Server {
-    /// Starts the server and waits until it takes connections, or until nobody wants it any more.
+impl PostgresServer {
+    /// Starts the server and waits until it accepts connections, or until `stop`.
     pub(super) fn start(
-        folder: &Folder,
+        folder: &ClusterFolder,
         binaries: &Binaries,
         user: &User,
         durable: bool,
@@ -49,7 +48,7 @@ impl Server {
             .stdin(Stdio::null())
             .stdout(log.try_clone().map_err(Error::io(&folder.log()))?)
             .stderr(log)
-            .process_group(0) // a Ctrl-C is for us: we stop the server after those who use it
+            .process_group(0) // Ctrl-C must not stop the server before its clients
             .spawn()
             .map_err(Error::run(Path::new(command.get_program())))?;
         let mut server = Self { process };
@@ -61,40 +60,40 @@ impl Server {
         self.process.id()
     }
 
-    /// Returns when told to stop, or when the server ended by itself.
+    /// Returns on `stop`, or when the server has stopped by itself.
     pub(super) fn wait(&mut self, stop: &Receiver<()>) {
-        while stop.recv_timeout(WATCH) == Err(RecvTimeoutError::Timeout) && !self.has_ended() {}
+        while stop.recv_timeout(EXIT_POLL_INTERVAL) == Err(RecvTimeoutError::Timeout) && !self.has_ended() {}
     }
 
     /// SIGINT is Postgres' fast shutdown, SIGQUIT its immediate one.
     pub(super) fn stop(&mut self) {
         for signal in [Signal::INT, Signal::QUIT] {
             self.signal(signal);
-            for _ in 0..LOOKS_AT_STOP {
+            for _ in 0..MAX_STOP_POLLS {
                 if self.has_ended() {
                     return;
                 }
-                thread::park_timeout(LOOK);
+                thread::park_timeout(POLL_INTERVAL);
             }
         }
-        // It has not even obeyed that: nothing is left to lose by an error here.
+        // An error here means that the process is already gone.
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
 
-    fn await_ready(&mut self, folder: &Folder, stop: &Receiver<()>) -> Result<(), Error> {
-        for _ in 0..LOOKS_AT_START {
+    fn await_ready(&mut self, folder: &ClusterFolder, stop: &Receiver<()>) -> Result<(), Error> {
+        for _ in 0..MAX_START_POLLS {
             if let Ok(Some(status)) = self.process.try_wait() {
                 return Err(failed(folder, status.to_string()));
             }
             if is_ready(folder, self.pid()) {
                 return Ok(());
             }
-            if stop.recv_timeout(LOOK) != Err(RecvTimeoutError::Timeout) {
-                return Err(failed(folder, "it was not waited for".to_owned()));
+            if stop.recv_timeout(POLL_INTERVAL) != Err(RecvTimeoutError::Timeout) {
+                return Err(failed(folder, "the start was cancelled".to_owned()));
             }
         }
-        Err(failed(folder, "it took too long".to_owned()))
+        Err(failed(folder, "it did not accept connections within 60 s".to_owned()))
     }
 
     fn has_ended(&mut self) -> bool {
@@ -104,14 +103,14 @@ impl Server {
     fn signal(&self, signal: Signal) {
         let pid = i32::try_from(self.process.id()).ok().and_then(Pid::from_raw);
         if let Some(pid) = pid {
-            // It fails only if the process has ended, which is what we want. We have not yet collected it, so the
-            // number is still its own.
+            // This fails only if the process has ended, which is the goal. The process is not reaped yet, so no other process
+            // has its id.
             let _ = kill_process(pid, signal);
         }
     }
 }
 
-impl Drop for Server {
+impl Drop for PostgresServer {
     fn drop(&mut self) {
         if !self.has_ended() {
             self.stop();
@@ -119,15 +118,15 @@ impl Drop for Server {
     }
 }
 
-fn configure(command: &mut Command, folder: &Folder, durable: bool) {
+fn configure(command: &mut Command, folder: &ClusterFolder, durable: bool) {
     let mut set = |name: &str, value: &str| {
         command.arg("-c").arg(format!("{name}={value}"));
     };
     set("listen_addresses", "");
     set("port", &PORT.to_string());
     let socket_dir = folder.socket_dir().to_string_lossy().replace('"', "\"\"");
-    set("unix_socket_directories", &format!("\"{socket_dir}\"")); // a list, so a comma in the path needs the quotes
-    set("max_connections", "300"); // many tests share one cluster, each with its pools
+    set("unix_socket_directories", &format!("\"{socket_dir}\"")); // the value is a list, so a path with a comma needs quotes
+    set("max_connections", "300"); // many tests share one cluster, each with its own pools
     set("timezone", "UTC");
     set("log_timezone", "UTC");
     if !durable {
@@ -137,14 +136,14 @@ fn configure(command: &mut Command, folder: &Folder, durable: bool) {
     command.arg("-D").arg(folder.data());
 }
 
-/// The eighth line of `postmaster.pid` is the state, the first one whose it is.
-fn is_ready(folder: &Folder, pid: u32) -> bool {
+/// The first line of `postmaster.pid` is the process id, the eighth is the state.
+fn is_ready(folder: &ClusterFolder, pid: u32) -> bool {
     let text = fs::read_to_string(folder.data().join("postmaster.pid")).unwrap_or_default();
     let line = |number: usize| text.lines().nth(number).map(str::trim);
     line(0) == Some(pid.to_string().as_str()) && line(7) == Some("ready")
 }
 
-fn failed(folder: &Folder, what: String) -> Error {
+fn failed(folder: &ClusterFolder, what: String) -> Error {
     let text = fs::read(folder.log()).unwrap_or_default();
     let text = String::from_utf8_lossy(&text);
     let lines: Vec<&str> = text.lines().collect();

@@ -1,25 +1,26 @@
-//! Who the server runs as. Postgres refuses root, so root hands it to `postgres`, or else to `nobody`.
+//! The user that the server runs as. Postgres refuses to run as root, so root runs it as `postgres`, or else as `nobody`.
 
-use std::os::unix::fs::chown;
-use std::os::unix::process::CommandExt;
-use std::path::Path;
-use std::process::{Command, Stdio};
+use std::{
+    os::unix::{fs::chown, process::CommandExt},
+    path::Path,
+    process::{Command, Stdio},
+};
 
 use super::Error;
 
 /// The user of the server's processes and files.
 #[derive(Debug)]
 pub(super) enum User {
-    /// Whoever we are.
-    Ourselves,
-    /// We are root, and it runs as someone else.
+    /// The user of this process.
+    Current,
+    /// This process is root, and the server runs as this user.
     Other { name: &'static str, uid: u32, gid: u32 },
 }
 
 impl User {
     pub(super) fn for_server() -> Result<Self, Error> {
         if !rustix::process::geteuid().is_root() {
-            return Ok(Self::Ourselves);
+            return Ok(Self::Current);
         }
         for name in ["postgres", "nobody"] {
             if let (Some(uid), Some(gid)) = (id("-u", name)?, id("-g", name)?) {
@@ -27,12 +28,12 @@ impl User {
             }
         }
         Err(Error::NoBinaries(
-            "PostgreSQL refuses root, and there is no user postgres nor nobody".to_owned(),
+            "PostgreSQL refuses to run as root, and there is no user postgres or nobody".to_owned(),
         ))
     }
 
-    /// A short-lived command of this user. In `/`, because the server's user may not see where we are; in the C
-    /// locale, so that its messages and its sort order are the same everywhere.
+    /// A short-lived command of this user. It runs in `/`, because the user may have no access to the current folder. It runs in
+    /// the C locale, so that messages and sort order do not depend on the machine.
     pub(super) fn command(&self, program: &Path) -> Command {
         let mut command = Command::new(program);
         command.current_dir("/").env("LC_ALL", "C").stdin(Stdio::null());
@@ -42,7 +43,7 @@ impl User {
         command
     }
 
-    /// The server's own command: it is sent SIGINT, a fast shutdown, when the thread that spawns it ends.
+    /// The command of the server. When the thread that spawned it ends, the kernel sends it SIGINT (fast shutdown).
     #[cfg(target_os = "linux")]
     pub(super) fn server_command(&self, program: &Path) -> Command {
         let mut command = Command::new("setpriv");
@@ -53,7 +54,7 @@ impl User {
                 "--clear-groups".to_owned(),
             ]);
         }
-        // setpriv and not `Command::uid`: a change of user after prctl would clear the signal again.
+        // Not `Command::uid`: a change of the user after prctl would clear the signal.
         command
             .args(["--pdeathsig", "INT", "--"])
             .arg(program)
@@ -62,32 +63,32 @@ impl User {
         command
     }
 
-    /// The server's own command. This system knows no signal at the parent's death: after a SIGKILL the server stays,
-    /// and the next start on its folder says so.
+    /// The command of the server. This OS sends no signal when a parent dies: after a SIGKILL the server keeps running, and the
+    /// next start on its folder fails with `InUse`.
     #[cfg(not(target_os = "linux"))]
     pub(super) fn server_command(&self, program: &Path) -> Command {
         self.command(program)
     }
 
-    /// Gives a file or folder that we made to this user.
+    /// Makes this user the owner of a file or folder that this process created.
     pub(super) fn own(&self, path: &Path) -> Result<(), Error> {
         match self {
-            Self::Ourselves => Ok(()),
+            Self::Current => Ok(()),
             Self::Other { uid, gid, .. } => chown(path, Some(*uid), Some(*gid)).map_err(Error::io(path)),
         }
     }
 
-    /// Root's files may lie where no one else can follow.
-    pub(super) fn check_reach(&self, folder: &Path) -> Result<(), Error> {
+    /// Fails if this user has no access to the folder, for example because it is inside root's home.
+    pub(super) fn check_access(&self, folder: &Path) -> Result<(), Error> {
         let Self::Other { name, .. } = self else { return Ok(()) };
         let test = Path::new("test");
-        let reached = self
+        let status = self
             .command(test)
             .arg("-x")
             .arg(folder)
             .status()
             .map_err(Error::run(test))?;
-        if reached.success() {
+        if status.success() {
             return Ok(());
         }
         Err(Error::Unreachable {
@@ -97,7 +98,7 @@ impl User {
     }
 }
 
-/// One number of a user, if there is such a user.
+/// The output of `id` for a user; `None` if there is no such user.
 fn id(which: &str, name: &str) -> Result<Option<u32>, Error> {
     let program = Path::new("id");
     let output = Command::new(program)

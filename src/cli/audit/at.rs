@@ -1,26 +1,30 @@
-//! `audit at`: who could copy which image at a moment.
+//! `audit at`: the permissions at a given time.
 
 use clap::Args;
 
-use super::moment::{Moment, now, timestamp};
-use crate::cli::args::ShareFilterArgs;
-use crate::cli::connection::{AuditClient, Connection};
-use crate::cli::console::Console;
-use crate::cli::failure::{Failure, Stop};
-use crate::cli::options::ClientOptions;
-use crate::cli::pages::{self, Page, PageArgs};
-use crate::cli::printer::Listed;
-use crate::cli::table::Cells;
-use crate::cli::text::one_line;
-use crate::cli::words::{moment, second};
-use crate::proto::v1::{GetSharePermissionsAtRequest, PastSharePermission};
+use super::time_arg::{TimeArg, now, timestamp};
+use crate::{
+    cli::{
+        args::ShareFilterArgs,
+        connection::{AuditStub, Client},
+        console::Console,
+        failure::{Failure, Stop},
+        format::{rfc3339, rfc3339_seconds},
+        options::ClientOptions,
+        pages::{self, ListPage, PageArgs},
+        printer::ListItem,
+        table::Cells,
+        text::one_line,
+    },
+    proto::v1::{GetSharePermissionsAtRequest, PastSharePermission},
+};
 
 /// Arguments of `audit at`.
 #[derive(Debug, Clone, Args)]
 pub struct AtArgs {
-    /// The moment: RFC 3339, a date (midnight, UTC), a span back such as 36h, 7d, or now
-    #[arg(value_name = "TIME", value_parser = Moment::parse)]
-    time: Moment,
+    /// The time: RFC 3339, a date (midnight, UTC), a time ago such as 36h or 7d, or now
+    #[arg(value_name = "TIME", value_parser = TimeArg::parse)]
+    time: TimeArg,
     /// Only images that this AWS account owned: 12 digits
     #[arg(long, value_name = "ACCOUNT_ID")]
     account: Option<String>,
@@ -32,11 +36,11 @@ pub struct AtArgs {
 
 pub(super) async fn at(
     options: &ClientOptions,
-    connection: &Connection,
+    client: &Client,
     args: AtArgs,
     console: &mut Console<'_>,
 ) -> Result<(), Stop> {
-    // The same moment for all pages.
+    // Resolved once, because the time must be the same for all pages.
     let mut request = GetSharePermissionsAtRequest {
         time: Some(timestamp(args.time.resolve(now()))),
         account_id: args.account.unwrap_or_default(),
@@ -47,19 +51,19 @@ pub(super) async fn at(
     };
     pages::follow(&args.pages, options.output, console, async |page_size, page_token| {
         (request.page_size, request.page_token) = (page_size, page_token);
-        let answer = connection
+        let answer = client
             .call(
-                connection.deadline(),
+                client.deadline(),
                 request.clone(),
-                async |mut client: AuditClient, request| client.get_share_permissions_at(request).await,
+                async |mut stub: AuditStub, request| stub.get_share_permissions_at(request).await,
             )
             .await?;
-        Ok(Page::of(answer.permissions, answer.next_page_token))
+        Ok(ListPage::of(answer.permissions, answer.next_page_token))
     })
     .await
 }
 
-impl Listed for PastSharePermission {
+impl ListItem for PastSharePermission {
     const NAME: &'static str = "permissions";
 
     fn row(&self) -> Cells {
@@ -68,9 +72,9 @@ impl Listed for PastSharePermission {
             ("REGION", one_line(&self.region)),
             ("IMAGE", one_line(&self.image_id)),
             ("RECIPIENT", one_line(&self.shared_account_id)),
-            ("FROM", second(self.start_time.as_ref())),
+            ("FROM", rfc3339_seconds(self.start_time.as_ref())),
             ("FROM ENTRY", self.start_index.to_string()),
-            ("UNTIL", second(self.end_time.as_ref())),
+            ("UNTIL", rfc3339_seconds(self.end_time.as_ref())),
             ("UNTIL ENTRY", number(self.end_index)),
         ]
     }
@@ -81,9 +85,9 @@ impl Listed for PastSharePermission {
             ("region", self.region.clone()),
             ("image_id", self.image_id.clone()),
             ("shared_account_id", self.shared_account_id.clone()),
-            ("start_time", moment(self.start_time.as_ref())),
+            ("start_time", rfc3339(self.start_time.as_ref())),
             ("start_index", self.start_index.to_string()),
-            ("end_time", moment(self.end_time.as_ref())),
+            ("end_time", rfc3339(self.end_time.as_ref())),
             ("end_index", number(self.end_index)),
         ])
     }

@@ -1,35 +1,39 @@
-//! Reads the canonical text of an entry. What a newer service adds is passed over.
+//! Parses the canonical text of an entry. Ignores members that a newer service added.
 
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::cli::failure::{Exit, Failure};
-use crate::cli::justification;
-use crate::cli::table::Cells;
-use crate::domain::EntryKind;
-use crate::ledger::merkle::hex;
+use crate::{
+    cli::{
+        failure::{Exit, Failure},
+        justification,
+        table::Cells,
+    },
+    domain::EntryKind,
+    ledger::merkle::hex,
+};
 
-/// The members of the text.
+/// The canonical text of an entry.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub(super) struct Line {
+pub(super) struct CanonicalEntry {
     pub(super) account_id: String,
     pub(super) log_index: u64,
     pub(super) recorded_at: String,
     pub(super) kind: String,
     pub(super) schema: u64,
     pub(super) server_version: String,
-    pub(super) body: Members,
+    pub(super) body: CanonicalBody,
 }
 
-/// The members of a body. A body of a kind that this program does not know may have some of those that it knows.
+/// The body of an entry, as untyped JSON: the body of an unknown kind may have members that this program knows.
 #[derive(Debug, Default, Deserialize)]
-pub(super) struct Members(Value);
+pub(super) struct CanonicalBody(Value);
 
-/// A call to AWS.
+/// A call to AWS in the body.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub(super) struct AttemptLine {
+pub(super) struct CanonicalAttempt {
     pub(super) operation: String,
     pub(super) started_at: String,
     pub(super) duration_us: u64,
@@ -38,7 +42,7 @@ pub(super) struct AttemptLine {
     pub(super) error_code: Option<String>,
 }
 
-/// The columns of an entry in CSV, of lists and of exports. Those that are not named in [`Line::column`] are texts of the body.
+/// The CSV columns of an entry, in lists and exports. The columns not in [`CanonicalEntry::column`] are texts of the body.
 const COLUMNS: &[&[&str]] = &[
     &[
         "account_id",
@@ -71,7 +75,7 @@ const COLUMNS: &[&[&str]] = &[
     ],
 ];
 
-impl Line {
+impl CanonicalEntry {
     pub(super) fn parse(canonical: &str) -> Result<Self, Failure> {
         serde_json::from_str(canonical).map_err(|error| {
             let what = format!("the canonical text of an entry cannot be read: {error}");
@@ -79,12 +83,12 @@ impl Line {
         })
     }
 
-    /// The kind, if this program knows it with this schema.
-    pub(super) fn known(&self) -> Option<EntryKind> {
+    /// The kind, if this program knows it and its schema.
+    pub(super) fn known_kind(&self) -> Option<EntryKind> {
         EntryKind::parse(&self.kind).filter(|kind| u64::from(kind.schema()) == self.schema)
     }
 
-    /// Its line in CSV: see [`COLUMNS`].
+    /// The CSV record: see [`COLUMNS`].
     pub(super) fn record(&self, leaf_hash: &[u8]) -> Cells {
         let columns = COLUMNS.iter().copied().flatten();
         columns.map(|name| (*name, self.column(name, leaf_hash))).collect()
@@ -109,13 +113,13 @@ impl Line {
     }
 }
 
-impl Members {
-    /// A text; empty if the member is absent or has another JSON type.
+impl CanonicalBody {
+    /// A text member; empty if it is absent or has another JSON type.
     pub(super) fn text(&self, name: &str) -> &str {
         self.optional(name).unwrap_or_default()
     }
 
-    /// A text that may be absent.
+    /// A text member; `None` if it is absent or has another JSON type.
     pub(super) fn optional(&self, name: &str) -> Option<&str> {
         self.0.get(name)?.as_str()
     }
@@ -124,7 +128,7 @@ impl Members {
         self.0.get("generation")?.as_u64()
     }
 
-    pub(super) fn attempts(&self) -> Vec<AttemptLine> {
+    pub(super) fn attempts(&self) -> Vec<CanonicalAttempt> {
         let attempts = self.0.get("attempts");
         let attempts = attempts.and_then(|attempts| Vec::deserialize(attempts).ok());
         attempts.unwrap_or_default()

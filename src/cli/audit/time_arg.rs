@@ -1,29 +1,27 @@
-//! Times as they are typed: RFC 3339, a date, or a span back from now.
+//! Times as arguments: RFC 3339, a date, or a time ago.
 
 use std::time::Duration;
 
 use pbjson_types::Timestamp;
-use time::format_description::well_known::Rfc3339;
-use time::macros::format_description;
-use time::{Date, OffsetDateTime};
+use time::{Date, OffsetDateTime, format_description::well_known::Rfc3339, macros::format_description};
 
 use crate::clock::Clock;
 
-/// A moment as it was typed.
+/// A time as the argument gives it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Moment {
-    /// This one.
+pub enum TimeArg {
+    /// An absolute time.
     At(OffsetDateTime),
-    /// So long before now.
-    Back(Duration),
+    /// This duration before now.
+    Ago(Duration),
 }
 
-impl Moment {
-    /// Reads a moment, for the parser of the command line.
+impl TimeArg {
+    /// Parses a time, for the command line parser.
     pub(super) fn parse(text: &str) -> Result<Self, String> {
         let date = format_description!("[year]-[month]-[day]");
         let time = OffsetDateTime::parse(text, &Rfc3339).ok();
-        // The last moments of an offset west of Greenwich are past the last time that there is in UTC.
+        // A time in the last hours of the year 9999 with a negative offset has no representation in UTC.
         if let Some(time) = time.and_then(|time| time.checked_to_offset(time::UtcOffset::UTC)) {
             return Ok(Self::At(time));
         }
@@ -31,21 +29,21 @@ impl Moment {
             return Ok(Self::At(date.midnight().assume_utc()));
         }
         match humantime::parse_duration(text) {
-            Ok(span) => Ok(Self::Back(span)),
-            Err(_) if text == "now" => Ok(Self::Back(Duration::ZERO)),
+            Ok(span) => Ok(Self::Ago(span)),
+            Err(_) if text == "now" => Ok(Self::Ago(Duration::ZERO)),
             Err(_) => Err(
-                "write it as in 2026-11-22T07:05:00Z (RFC 3339), 2026-11-22 (midnight, UTC), 36h or 7d (so long ago), or now"
+                "write it as in 2026-11-22T07:05:00Z (RFC 3339), 2026-11-22 (midnight, UTC), 36h or 7d (ago), or now"
                     .to_owned(),
             ),
         }
     }
 
-    /// The moment, counted from `now`.
+    /// The absolute time; `now` is the base of [`Ago`](Self::Ago).
     pub(in crate::cli) fn resolve(self, now: OffsetDateTime) -> OffsetDateTime {
         match self {
             Self::At(time) => time,
-            // Before the year -9999 there is no history.
-            Self::Back(span) => time::Duration::try_from(span)
+            // Out of range means before all history.
+            Self::Ago(span) => time::Duration::try_from(span)
                 .ok()
                 .and_then(|span| now.checked_sub(span))
                 .unwrap_or(OffsetDateTime::UNIX_EPOCH),
@@ -53,12 +51,12 @@ impl Moment {
     }
 }
 
-/// What time it is.
+/// The current time of the system clock.
 pub(in crate::cli) fn now() -> OffsetDateTime {
     Clock::system().now().to_offset_date_time()
 }
 
-/// A time as the API has it.
+/// Converts a time to the type of the API.
 pub(in crate::cli) fn timestamp(time: OffsetDateTime) -> Timestamp {
     Timestamp {
         seconds: time.unix_timestamp(),
@@ -73,9 +71,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_time_a_date_and_a_span_back_are_understood() {
+    fn a_time_a_date_and_a_time_ago_are_parsed() {
         let now = datetime!(2026-11-22 19:00:00.5 UTC);
-        let read = |text: &str| Moment::parse(text).unwrap().resolve(now);
+        let read = |text: &str| TimeArg::parse(text).unwrap().resolve(now);
         assert_eq!(
             read("2026-11-22T08:05:00.25+01:00"),
             datetime!(2026-11-22 07:05:00.25 UTC)
@@ -88,9 +86,9 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_time_is_refused_with_examples() {
+    fn an_invalid_time_is_refused_with_examples() {
         for wrong in ["yesterday", "2026-13-01", "2026-11-22T07:05:00", "7", ""] {
-            let error = Moment::parse(wrong).unwrap_err();
+            let error = TimeArg::parse(wrong).unwrap_err();
             assert!(error.contains("2026-11-22T07:05:00Z"), "{wrong}: {error}");
         }
     }

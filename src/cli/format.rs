@@ -1,12 +1,11 @@
-//! Values of the API as words, for tables.
+//! Formats values of the API for tables.
 
 use pbjson_types::{Duration, Timestamp};
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use crate::proto::v1::{Access, Action, Cause};
 
-/// "Unspecified" is a value here: what AWS holds was never learnt.
+/// The access at AWS. "Unspecified" means that AWS was never read.
 pub(super) fn access(value: i32) -> String {
     if value == Access::Unspecified as i32 {
         return "not known".to_owned();
@@ -22,7 +21,7 @@ pub(super) fn cause(value: i32) -> String {
     name(value, "CAUSE_", Cause::as_str_name)
 }
 
-/// The name of an enum's value without its prefix; a newer service's value, which has no name here, as its number.
+/// The name of an enum value without its prefix; the number, for a value that only a newer service knows.
 pub(super) fn name<E: TryFrom<i32>>(value: i32, prefix: &str, name: fn(&E) -> &'static str) -> String {
     match E::try_from(value) {
         Ok(known) => name(&known).trim_start_matches(prefix).to_owned(),
@@ -30,16 +29,16 @@ pub(super) fn name<E: TryFrom<i32>>(value: i32, prefix: &str, name: fn(&E) -> &'
     }
 }
 
-/// A moment in RFC 3339, UTC.
-pub(super) fn moment(timestamp: Option<&Timestamp>) -> String {
+/// A time in RFC 3339, UTC; empty for no time.
+pub(super) fn rfc3339(timestamp: Option<&Timestamp>) -> String {
     timestamp
         .and_then(utc)
         .and_then(|time| time.format(&Rfc3339).ok())
         .unwrap_or_default()
 }
 
-/// The same to the second, for lists.
-pub(super) fn second(timestamp: Option<&Timestamp>) -> String {
+/// A time in RFC 3339, UTC, truncated to seconds, for lists.
+pub(super) fn rfc3339_seconds(timestamp: Option<&Timestamp>) -> String {
     let time = timestamp.and_then(utc).and_then(|time| time.replace_nanosecond(0).ok());
     time.and_then(|time| time.format(&Rfc3339).ok()).unwrap_or_default()
 }
@@ -49,7 +48,7 @@ fn utc(timestamp: &Timestamp) -> Option<OffsetDateTime> {
     time.replace_nanosecond(u32::try_from(timestamp.nanos).ok()?).ok()
 }
 
-pub(super) fn took(duration: &Duration) -> String {
+pub(super) fn milliseconds(duration: &Duration) -> String {
     let whole = std::time::Duration::try_from(*duration).unwrap_or_default();
     format!("{}ms", whole.as_millis())
 }

@@ -1,12 +1,13 @@
-//! What the commands send.
+//! The requests that the commands send.
 
-use clap::error::ErrorKind;
-use clap::{CommandFactory, Parser};
+use clap::{CommandFactory, Parser, error::ErrorKind};
 use sharewarden::proto::v1::*;
 
-use crate::answers::{change, granted, permission};
-use crate::harness::{Cli, WHICH, parse, run, run_at, run_unnamed};
-use crate::service::{Answer, Asked, Service};
+use crate::{
+    answers::{change, granted, permission},
+    harness::{Cli, WHICH, parse, run, run_at, run_unnamed},
+    service::{Answer, Asked, Service},
+};
 
 #[tokio::test]
 async fn grant_fills_every_field() {
@@ -27,7 +28,7 @@ async fn grant_fills_every_field() {
 }
 
 #[tokio::test]
-async fn revoke_fills_every_field_and_understands_from() {
+async fn revoke_fills_every_field_and_accepts_from() {
     let service = Service::answering([Answer::Revoke(RevokeSharePermissionResponse::default())]).await;
     let line = format!("revoke {WHICH} --reason left --ticket OPS-2 --request-id my-id").replace("--with", "--from");
     run(&service, &line).await.ok();
@@ -145,7 +146,7 @@ async fn principal_and_deadline_go_with_the_call() {
 }
 
 #[tokio::test]
-async fn the_user_of_this_process_asks_where_nobody_else_is_named() {
+async fn the_default_principal_is_the_os_user() {
     let service = Service::answering([Answer::List(ListSharePermissionsResponse::default())]).await;
     let id = std::process::Command::new("id").arg("-un").output().unwrap();
     let ran = run_unnamed(&service, "list").await;
@@ -157,14 +158,14 @@ async fn the_user_of_this_process_asks_where_nobody_else_is_named() {
         let (code, text) = ran.failure();
         assert_eq!(code, 2);
         assert!(
-            text.ends_with("say who asks with --principal or SHAREWARDEN_PRINCIPAL"),
+            text.ends_with("name the principal with --principal or SHAREWARDEN_PRINCIPAL"),
             "{text}"
         );
     }
 }
 
 #[tokio::test]
-async fn a_credential_that_would_be_lost_or_cannot_be_read_is_not_sent() {
+async fn an_unusable_or_insecure_credential_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let token = folder.path().join("token");
     std::fs::write(&token, "hunter2\n").unwrap();
@@ -192,7 +193,7 @@ async fn a_credential_that_would_be_lost_or_cannot_be_read_is_not_sent() {
 }
 
 #[tokio::test]
-async fn a_token_is_sent_as_it_is_in_its_file_at_that_time_and_nobody_else_is_named() {
+async fn a_token_is_read_for_each_call_and_no_principal_is_sent() {
     let service = Service::answering([
         Answer::List(ListSharePermissionsResponse::default()),
         Answer::List(ListSharePermissionsResponse::default()),
@@ -211,7 +212,7 @@ async fn a_token_is_sent_as_it_is_in_its_file_at_that_time_and_nobody_else_is_na
 }
 
 #[test]
-fn the_command_line_is_sound() {
+fn the_command_line_definition_is_valid() {
     Cli::command().debug_assert();
 }
 

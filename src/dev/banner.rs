@@ -1,9 +1,9 @@
-//! What `dev` says when everything runs: what runs where, and what to type next.
+//! What `dev` prints when everything runs: the addresses, and commands to try.
 
 use std::{fmt, net::SocketAddr, path::Path};
 
-/// The screen.
-pub(super) struct Screen<'a> {
+/// Displays as the text that `dev` prints.
+pub(super) struct Banner<'a> {
     pub(super) server: SocketAddr,
     pub(super) admin: Option<SocketAddr>,
     pub(super) simulator: String,
@@ -12,7 +12,7 @@ pub(super) struct Screen<'a> {
     pub(super) ephemeral: bool,
 }
 
-impl fmt::Display for Screen<'_> {
+impl fmt::Display for Banner<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let program = std::env::current_exe().map_or_else(|_| "sharewarden".into(), |path| path.display().to_string());
         let server = if self.server.port() == 7443 {

@@ -16,7 +16,7 @@ use crate::{
         export::{self, Header},
         verify::Verifier,
     },
-    store::{archive::Stretch, audit::Archived},
+    store::{archive::ArchiveRange, audit::Archived},
 };
 
 use super::Error;
@@ -24,19 +24,19 @@ use super::Error;
 /// So much is read from a file at once.
 const BUFFER: usize = 1 << 16;
 
-/// Writes the entries of `stretch` into a file of the folder, and the checkpoint that covers them into another. A file has its
+/// Writes the entries of `range` into a file of the folder, and the checkpoint that covers them into another. A file has its
 /// name only when it is whole and on the disk.
-pub(super) async fn write(audit: &Audit, folder: &Path, stretch: &Stretch) -> Result<PathBuf, Error> {
-    let path = folder.join(format!("{}.jsonl.gz", stretch.account));
+pub(super) async fn write(audit: &Audit, folder: &Path, range: &ArchiveRange) -> Result<PathBuf, Error> {
+    let path = folder.join(format!("{}.jsonl.gz", range.account));
     let failed = |source| Error::File {
         file: path.clone(),
         source,
     };
     fs::create_dir_all(folder).map_err(failed)?;
-    check_free(&path, stretch, audit.keys.verifiers())?;
+    check_free(&path, range, audit.keys.verifiers())?;
     let unfinished = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;
     let mut out = GzEncoder::new(BufWriter::new(unfinished), Compression::default());
-    export(audit, folder, stretch, &mut out, &failed).await?;
+    export(audit, folder, range, &mut out, &failed).await?;
     let unfinished = out.finish().and_then(|out| Ok(out.into_inner()?)).map_err(failed)?;
     name(unfinished, &path).map_err(failed)?;
     Ok(path)
@@ -44,8 +44,8 @@ pub(super) async fn write(audit: &Audit, folder: &Path, stretch: &Stretch) -> Re
 
 /// A run that was interrupted may have left the same entries there. Anything else, such as what was archived of this month
 /// before, or of another database, may be the only copy, and stays.
-fn check_free(path: &Path, stretch: &Stretch, keys: &[VerifierKey]) -> Result<(), Error> {
-    if fs::symlink_metadata(path).is_ok() && verify(path, stretch, keys).is_err() {
+fn check_free(path: &Path, range: &ArchiveRange, keys: &[VerifierKey]) -> Result<(), Error> {
+    if fs::symlink_metadata(path).is_ok() && verify(path, range, keys).is_err() {
         return Err(Error::Taken { file: path.into() });
     }
     Ok(())
@@ -61,18 +61,18 @@ fn name(file: tempfile::NamedTempFile, path: &Path) -> io::Result<()> {
 async fn export(
     audit: &Audit,
     folder: &Path,
-    stretch: &Stretch,
+    range: &ArchiveRange,
     out: &mut impl Write,
     failed: &impl Fn(io::Error) -> Error,
 ) -> Result<(), Error> {
     let of_audit = |source| Error::Export {
-        account: stretch.account,
+        account: range.account,
         source,
     };
     let range = ExportRange {
-        account: stretch.account,
-        start: stretch.start_index,
-        end: Some(stretch.end_index),
+        account: range.account,
+        start: range.start_index,
+        end: Some(range.end_index),
         tree_size: None,
     };
     let (_, header, mut pages) = audit.export(range).await.map_err(of_audit)?;
@@ -106,7 +106,7 @@ fn write_note(folder: &Path, header: &Header) -> Result<(), Error> {
 }
 
 /// Reads a file back as an auditor would, and tells its SHA-256.
-pub(super) fn verify(path: &Path, stretch: &Stretch, keys: &[VerifierKey]) -> Result<Hash, Error> {
+pub(super) fn verify(path: &Path, range: &ArchiveRange, keys: &[VerifierKey]) -> Result<Hash, Error> {
     let failed = |source| Error::File {
         file: path.into(),
         source,
@@ -124,7 +124,7 @@ pub(super) fn verify(path: &Path, stretch: &Stretch, keys: &[VerifierKey]) -> Re
     }
     let verified = verifier.finish().map_err(wrong)?;
     let holds = (verified.account, verified.start_index, verified.end_index);
-    if holds != (stretch.account, stretch.start_index, stretch.end_index) {
+    if holds != (range.account, range.start_index, range.end_index) {
         return Err(failed(io::Error::other(
             "it holds other entries than those of the month",
         )));
@@ -155,13 +155,13 @@ pub(super) fn sync_folder(folder: &Path) -> Result<(), Error> {
 }
 
 /// What the history says of a file.
-pub(super) fn noted(stretch: &Stretch, location: String, sha256: Hash) -> Archived {
+pub(super) fn archived(range: &ArchiveRange, location: String, sha256: Hash) -> Archived {
     Archived {
-        account: stretch.account,
-        start_index: stretch.start_index,
-        end_index: stretch.end_index,
-        start_time: stretch.start_time,
-        end_time: stretch.end_time,
+        account: range.account,
+        start_index: range.start_index,
+        end_index: range.end_index,
+        start_time: range.start_time,
+        end_time: range.end_time,
         location,
         sha256,
     }

@@ -16,7 +16,7 @@ use crate::{
     domain::AccountId,
     store::{
         Database,
-        archive::{self as partitions, Detached, MonthPartition, Stretch},
+        archive::{self as partitions, ArchiveRange, Detached, MonthPartition},
         audit::{self as history, Archived},
     },
 };
@@ -24,12 +24,12 @@ use crate::{
 pub use error::Error;
 pub use month::Month;
 
-const DETACH_TRIES: u32 = 20;
-const DETACH_PAUSE: Duration = Duration::from_secs(3);
+const MAX_DETACH_ATTEMPTS: u32 = 20;
+const DETACH_RETRY_DELAY: Duration = Duration::from_secs(3);
 
 /// What to archive, and where to.
 #[derive(Debug, Clone)]
-pub struct Options {
+pub struct ArchivePlan {
     /// Months before this one.
     pub before: Month,
     /// The folder that gets a folder for each month.
@@ -68,57 +68,64 @@ impl fmt::Display for Event {
     }
 }
 
-/// Archives the months that are over and before `options.before`, and tells of each step.
+/// Archives the months that are over and before `plan.before`, and tells of each step.
 ///
 /// # Errors
 /// [`Error`]. The months that were told of as archived are; the others are as they were.
-pub async fn run(audit: &Audit, options: &Options, mut tell: impl FnMut(Event)) -> Result<(), Error> {
-    let before = options.before.start();
+pub async fn run(audit: &Audit, plan: &ArchivePlan, mut report: impl FnMut(Event)) -> Result<(), Error> {
+    let before = plan.before.start();
     let current = Month::of(audit.clock.now());
-    if options.before > current {
+    if plan.before > current {
         return Err(Error::NotOver { current });
     }
     for partition in partitions::months_before(&audit.database, before).await? {
         let month = Month::of(partition.start);
-        let entries = archive(audit, options, month, &partition, &mut tell).await?;
-        tell(Event::Archived { month, entries });
+        let entries = archive(audit, plan, month, &partition, &mut report).await?;
+        report(Event::Archived { month, entries });
     }
     Ok(())
 }
 
 async fn archive(
     audit: &Audit,
-    options: &Options,
+    plan: &ArchivePlan,
     month: Month,
     partition: &MonthPartition,
-    tell: &mut impl FnMut(Event),
+    report: &mut impl FnMut(Event),
 ) -> Result<u64, Error> {
-    let folder = options.to.join(month.to_string());
+    let folder = plan.to.join(month.to_string());
     let mut files = Vec::new();
-    for stretch in partitions::stretches(&audit.database, partition).await? {
-        check_whole(&audit.database, &stretch).await?;
-        let path = file::write(audit, &folder, &stretch).await?;
-        let sha256 = file::verify(&path, &stretch, audit.keys.verifiers())?;
-        tell(Event::Written {
+    for range in partitions::ranges(&audit.database, partition).await? {
+        check_whole(&audit.database, &range).await?;
+        let path = file::write(audit, &folder, &range).await?;
+        let sha256 = file::verify(&path, &range, audit.keys.verifiers())?;
+        report(Event::Written {
             file: path.clone(),
-            entries: stretch.entries,
+            entries: range.entries,
         });
-        files.push(file::noted(&stretch, location(options, month, &path), sha256));
+        files.push(file::archived(&range, location(plan, month, &path), sha256));
     }
     if !files.is_empty() {
         file::sync_folder(&folder)?;
     }
-    detach(audit, options, partition, &files).await?;
+    detach(audit, plan, partition, &files).await?;
     Ok(files.iter().map(|file| file.end_index - file.start_index).sum())
 }
 
 /// Detaching takes a lock that somebody's long query may be holding: it is tried for a while.
-async fn detach(audit: &Audit, options: &Options, partition: &MonthPartition, files: &[Archived]) -> Result<(), Error> {
-    let mut tries = 0;
+async fn detach(
+    audit: &Audit,
+    plan: &ArchivePlan,
+    partition: &MonthPartition,
+    files: &[Archived],
+) -> Result<(), Error> {
+    let mut attempts = 0;
     loop {
-        tries += 1;
-        match partitions::detach(&audit.database, partition, files, options.then).await {
-            Err(error) if error.is_transient() && tries < DETACH_TRIES => audit.clock.sleep(DETACH_PAUSE).await,
+        attempts += 1;
+        match partitions::detach(&audit.database, partition, files, plan.then).await {
+            Err(error) if error.is_transient() && attempts < MAX_DETACH_ATTEMPTS => {
+                audit.clock.sleep(DETACH_RETRY_DELAY).await
+            }
             done => return Ok(done?),
         }
     }
@@ -126,14 +133,14 @@ async fn detach(audit: &Audit, options: &Options, partition: &MonthPartition, fi
 
 /// Between the first and the last entry of a month there is none missing, and neither is the one before or the one after: these
 /// may be in other months.
-async fn check_whole(database: &Database, stretch: &Stretch) -> Result<(), Error> {
-    let Stretch {
+async fn check_whole(database: &Database, range: &ArchiveRange) -> Result<(), Error> {
+    let ArchiveRange {
         account,
         mut start_index,
         mut end_index,
         entries,
         ..
-    } = *stretch;
+    } = *range;
     let is_whole = entries == end_index - start_index;
     // Before the entry after the last is looked for: it may be added meanwhile.
     let sizes = history::sizes(database, &[account]).await?;
@@ -144,7 +151,7 @@ async fn check_whole(database: &Database, stretch: &Stretch) -> Result<(), Error
     if end_index < size && !is_there(database, account, end_index).await? {
         end_index += 1;
     }
-    if is_whole && (start_index, end_index) == (stretch.start_index, stretch.end_index) {
+    if is_whole && (start_index, end_index) == (range.start_index, range.end_index) {
         return Ok(());
     }
     Err(Error::Gap {
@@ -161,9 +168,9 @@ async fn is_there(database: &Database, account: AccountId, log_index: u64) -> Re
     Ok(in_table || history::archived_at(database, account, log_index).await?.is_some())
 }
 
-fn location(options: &Options, month: Month, path: &std::path::Path) -> String {
+fn location(plan: &ArchivePlan, month: Month, path: &std::path::Path) -> String {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    match &options.location {
+    match &plan.location {
         Some(location) => format!("{}/{month}/{name}", location.trim_end_matches('/')),
         None => std::path::absolute(path)
             .unwrap_or_else(|_| path.into())

@@ -36,7 +36,7 @@ pub enum Error {
         sha256: [u8; 32],
     },
     /// There are more counts than an answer may hold.
-    #[error("there are more than {} counts", super::MOST_COUNTS)]
+    #[error("there are more than {} counts", super::MAX_COUNTS)]
     TooManyCounts,
     /// There is no ledger, or no checkpoint of this size.
     #[error("account {account} has no such checkpoint")]

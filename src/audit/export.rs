@@ -11,7 +11,7 @@ use crate::{
     store::{Database, audit::StoredEntry},
 };
 
-use super::{Audit, Error, KeptCheckpoint, stretch, tail::Turns};
+use super::{Audit, Error, VerifiedCheckpoint, reads, tail::ReadPermits};
 
 /// What to export.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,7 +31,7 @@ pub struct ExportRange {
 pub struct Export {
     database: Database,
     stop: CancellationToken,
-    turns: Turns,
+    permits: ReadPermits,
     account: AccountId,
     next: u64,
     end: u64,
@@ -42,7 +42,7 @@ impl Audit {
     ///
     /// # Errors
     /// When there is no such checkpoint, it does not cover the range, or the tree does not lead to it.
-    pub async fn export(&self, range: ExportRange) -> Result<(KeptCheckpoint, Header, Export), Error> {
+    pub async fn export(&self, range: ExportRange) -> Result<(VerifiedCheckpoint, Header, Export), Error> {
         let account = range.account;
         let checkpoint = self.checkpoint(account, range.tree_size).await?;
         let size = checkpoint.signed.size;
@@ -66,7 +66,7 @@ impl Audit {
         let export = Export {
             database: self.database.clone(),
             stop: self.stop.clone(),
-            turns: self.tail.turns(),
+            permits: self.tail.permits(),
             account,
             next: start,
             end,
@@ -106,8 +106,8 @@ impl Export {
         if self.next >= self.end {
             return Ok(None);
         }
-        let page = stretch::stored_page(&self.database, self.account, self.next, self.end);
-        let entries = self.turns.wait(page).await?;
+        let page = reads::stored_page(&self.database, self.account, self.next, self.end);
+        let entries = self.permits.wait(page).await?;
         if let Some(entry) = entries.iter().find(|entry| contradicts_itself(entry)) {
             return Err(Error::Tampered {
                 account: self.account,

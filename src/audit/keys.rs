@@ -9,10 +9,10 @@ use crate::{
 
 /// The keys that checkpoints are signed and verified with. Cheap to clone.
 #[derive(Debug, Clone)]
-pub struct CheckpointKeys(Arc<Keys>);
+pub struct CheckpointKeys(Arc<KeyMaterial>);
 
 #[derive(Debug)]
-struct Keys {
+struct KeyMaterial {
     signing: SigningKey,
     verifiers: Vec<VerifierKey>,
     witnesses: Vec<VerifierKey>,
@@ -22,7 +22,7 @@ impl CheckpointKeys {
     /// Signs with `signing`; `retired` keys stay known, and the signatures of `witnesses` are kept.
     pub fn new(signing: SigningKey, retired: Vec<VerifierKey>, witnesses: Vec<VerifierKey>) -> Self {
         let verifiers = std::iter::once(signing.verifier_key()).chain(retired).collect();
-        Self(Arc::new(Keys {
+        Self(Arc::new(KeyMaterial {
             signing,
             verifiers,
             witnesses,

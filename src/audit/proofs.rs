@@ -6,11 +6,11 @@ use crate::{
     store::checkpoints::{self, StoredCheckpoint},
 };
 
-use super::{Audit, Error, stretch, tree::Tree};
+use super::{Audit, Error, reads, tree::Tree};
 
 /// A checkpoint as it is kept, its signature verified.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct KeptCheckpoint {
+pub struct VerifiedCheckpoint {
     /// As it is kept.
     pub stored: StoredCheckpoint,
     /// What was signed.
@@ -31,7 +31,7 @@ pub struct InclusionProof {
     /// The root of the tree.
     pub root: Hash,
     /// The checkpoint of this size, if there is one.
-    pub checkpoint: Option<KeptCheckpoint>,
+    pub checkpoint: Option<VerifiedCheckpoint>,
 }
 
 /// The proof that a ledger only grew.
@@ -54,7 +54,7 @@ impl Audit {
     ///
     /// # Errors
     /// When there is none, the ledger is shorter than it, or it is not one that a known key has signed.
-    pub async fn checkpoint(&self, account: AccountId, size: Option<u64>) -> Result<KeptCheckpoint, Error> {
+    pub async fn checkpoint(&self, account: AccountId, size: Option<u64>) -> Result<VerifiedCheckpoint, Error> {
         let stored = match size {
             None => checkpoints::latest(&self.database, account).await?,
             Some(size) => checkpoints::of_size(&self.database, account, size).await?,
@@ -107,7 +107,7 @@ impl Audit {
     ///
     /// # Errors
     /// [`Error::InvalidSignature`] when there is none; [`Error::CheckpointNotFound`] when the note is not one of ours.
-    pub async fn add_signatures(&self, account: AccountId, note: &Note) -> Result<KeptCheckpoint, Error> {
+    pub async fn add_signatures(&self, account: AccountId, note: &Note) -> Result<VerifiedCheckpoint, Error> {
         let size = note.text().parse().map(|checkpoint: Checkpoint| checkpoint.size).ok();
         loop {
             let kept = self.checkpoint(account, Some(size.unwrap_or_default())).await?;
@@ -148,7 +148,7 @@ impl Audit {
 
     /// How many entries the ledger has; 0 where there is none.
     pub(super) async fn tree_size(&self, account: AccountId) -> Result<u64, Error> {
-        let sizes = stretch::sizes(&self.database, &[account]).await?;
+        let sizes = reads::sizes(&self.database, &[account]).await?;
         Ok(sizes.get(&account).copied().unwrap_or_default())
     }
 
@@ -184,7 +184,7 @@ impl Audit {
     }
 
     /// The checkpoint of this size, if there is one: its root must be this one.
-    async fn agreed(&self, account: AccountId, size: u64, root: Hash) -> Result<Option<KeptCheckpoint>, Error> {
+    async fn agreed(&self, account: AccountId, size: u64, root: Hash) -> Result<Option<VerifiedCheckpoint>, Error> {
         let Some(stored) = checkpoints::of_size(&self.database, account, size).await? else {
             return Ok(None);
         };
@@ -197,10 +197,10 @@ impl Audit {
     }
 
     /// Whoever can write to the store cannot sign.
-    pub(super) fn verified(&self, stored: StoredCheckpoint) -> Result<KeptCheckpoint, Error> {
+    pub(super) fn verified(&self, stored: StoredCheckpoint) -> Result<VerifiedCheckpoint, Error> {
         let (account, size) = (stored.account, stored.size);
         match checkpoint::open(&stored.note, self.keys.verifiers(), account) {
-            Ok(open) if open.checkpoint.size == size => Ok(KeptCheckpoint {
+            Ok(open) if open.checkpoint.size == size => Ok(VerifiedCheckpoint {
                 stored,
                 signed: open.checkpoint,
             }),

@@ -16,17 +16,17 @@ use crate::{
     worker::{NextRound, Trigger, Worker},
 };
 
-use super::{Audit, AuditEntry, Error, stretch};
+use super::{Audit, AuditEntry, Error, reads};
 
 /// At most so many ledgers in a round; those that grew first come first.
-const AT_ONCE: u32 = 10_000;
+const MAX_LEDGERS: u32 = 10_000;
 
 /// So many checkpoints are kept in one commit. Then there is a rest as long as the work was: with very many ledgers that grow, a
 /// checkpoint comes later, and grants do not.
-const KEPT_AT_ONCE: usize = 256;
+const MAX_PER_COMMIT: usize = 256;
 
 /// So many checkpoints are looked at to tell from where on a ledger is not what was signed.
-const LOOK_BACK: usize = 64;
+const MAX_LOOK_BACK: usize = 64;
 
 /// Signs checkpoints.
 #[derive(Debug)]
@@ -36,12 +36,12 @@ pub struct Signer {
     /// What this process signed or saw signed: whoever removes a checkpoint from the store does not remove it from here.
     seen: HashMap<AccountId, (u64, Hash)>,
     /// Ledgers that are not signed for.
-    refused: HashMap<AccountId, Refused>,
+    refused: HashMap<AccountId, RefusedLedger>,
 }
 
 /// A ledger that is not signed for.
 #[derive(Debug)]
-struct Refused {
+struct RefusedLedger {
     /// As it was when that was said.
     grown: Grown,
     /// From which entry on it is not what was signed.
@@ -49,9 +49,9 @@ struct Refused {
 }
 
 /// What became of a ledger since its last checkpoint.
-enum Examined {
+enum LedgerCheck {
     /// It only grew.
-    LeadsOn,
+    Extends,
     /// Somebody else has signed what it has grown to meanwhile: it is looked at again when it grows on.
     Overtaken,
 }
@@ -67,11 +67,11 @@ impl Worker for Signer {
     }
 
     async fn round(&mut self, _: Trigger) -> Result<NextRound, Error> {
-        let grown = checkpoints::grown(&self.audit.database, AT_ONCE).await?;
+        let grown = checkpoints::grown(&self.audit.database, MAX_LEDGERS).await?;
         let mut grown = grown.into_iter().peekable();
         while grown.peek().is_some() {
             let begun = self.audit.clock.monotonic_now();
-            self.sign_all(grown.by_ref().take(KEPT_AT_ONCE)).await?;
+            self.sign_all(grown.by_ref().take(MAX_PER_COMMIT)).await?;
             if grown.peek().is_some() {
                 let took = self.audit.clock.monotonic_now().since(begun);
                 self.audit.clock.sleep(took).await;
@@ -96,7 +96,7 @@ impl Signer {
         let mut signed = Vec::new();
         for grown in grown {
             let account = grown.account;
-            match self.look_at(grown).await {
+            match self.process(grown).await {
                 Ok(checkpoint) => signed.extend(checkpoint),
                 Err(Error::Store(error)) if error.is_transient() => return Err(error.into()),
                 // One ledger that cannot be looked at must not keep the others from being signed for.
@@ -126,13 +126,13 @@ impl Signer {
         Ok(())
     }
 
-    async fn look_at(&mut self, grown: Grown) -> Result<Option<StoredCheckpoint>, Error> {
+    async fn process(&mut self, grown: Grown) -> Result<Option<StoredCheckpoint>, Error> {
         match self.examine(&grown).await {
-            Ok(examined) => {
+            Ok(checked) => {
                 self.refused.remove(&grown.account);
-                Ok(match examined {
-                    Examined::LeadsOn => self.sign(&grown),
-                    Examined::Overtaken => None,
+                Ok(match checked {
+                    LedgerCheck::Extends => self.sign(&grown),
+                    LedgerCheck::Overtaken => None,
                 })
             }
             Err(Error::Tampered { account, log_index }) => {
@@ -144,7 +144,7 @@ impl Signer {
     }
 
     /// Makes sure that the ledger leads on from what was signed.
-    async fn examine(&self, grown: &Grown) -> Result<Examined, Error> {
+    async fn examine(&self, grown: &Grown) -> Result<LedgerCheck, Error> {
         let (account, size) = (grown.account, grown.size);
         let tampered = |log_index| Err(Error::Tampered { account, log_index });
         let signed = self.signed(grown)?;
@@ -155,7 +155,7 @@ impl Signer {
                 return if tree_size < signed_size {
                     tampered(tree_size)
                 } else {
-                    Ok(Examined::Overtaken)
+                    Ok(LedgerCheck::Overtaken)
                 };
             }
             let roots = self.audit.tree(account, size).roots(signed_size).await?;
@@ -166,7 +166,7 @@ impl Signer {
         if signed.is_empty() && self.audit.tree(account, size).root().await? != grown.root {
             return tampered(0);
         }
-        Ok(Examined::LeadsOn)
+        Ok(LedgerCheck::Extends)
     }
 
     /// What was signed: by the store, and by what this process has seen.
@@ -225,7 +225,7 @@ impl Signer {
             signed_size,
             "the ledger was tampered with: it does not lead on from its checkpoint, and is not signed for"
         );
-        self.refused.insert(account, Refused { grown, log_index });
+        self.refused.insert(account, RefusedLedger { grown, log_index });
         Ok(())
     }
 }
@@ -236,7 +236,7 @@ impl Audit {
     pub(super) async fn first_unproven(&self, account: AccountId, size: u64) -> Result<u64, Error> {
         let mut holds = 0;
         let mut before = size.saturating_add(1);
-        for _ in 0..LOOK_BACK {
+        for _ in 0..MAX_LOOK_BACK {
             let Some(stored) = checkpoints::before(&self.database, account, before).await? else {
                 break;
             };
@@ -255,7 +255,7 @@ impl Audit {
     async fn first_wrong(&self, account: AccountId, start: u64, end: u64) -> Result<Option<u64>, Error> {
         let mut next = start;
         while next < end {
-            let entries = match stretch::stored_page(&self.database, account, next, end).await {
+            let entries = match reads::stored_page(&self.database, account, next, end).await {
                 Ok(entries) => entries,
                 Err(Error::Tampered { log_index, .. }) => return Ok(Some(log_index)),
                 // What is in files was verified when it was written.

@@ -6,7 +6,7 @@ use super::{Audit, Error};
 
 /// More counts than this are refused: the message of so many, 70 bytes each at most, stays under the 4 MiB that gRPC clients
 /// take by default.
-pub const MOST_COUNTS: u32 = 50_000;
+pub const MAX_COUNTS: u32 = 50_000;
 
 /// What to count and to rank.
 #[derive(Debug, PartialEq, Eq)]
@@ -41,8 +41,8 @@ impl Audit {
             let ranks = audit::ranking(&self.database, ranking, *from, *to, accounts, top).await?;
             ranked.push((ranking, ranks));
         }
-        let counts = audit::counts(&self.database, &counts, MOST_COUNTS + 1).await?;
-        if counts.len() > MOST_COUNTS as usize {
+        let counts = audit::counts(&self.database, &counts, MAX_COUNTS + 1).await?;
+        if counts.len() > MAX_COUNTS as usize {
             return Err(Error::TooManyCounts);
         }
         Ok(Summary {

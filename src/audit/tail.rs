@@ -1,7 +1,7 @@
 //! The end of the ledgers, as it grows: one worker reads what is new once, for all who watch.
 //!
 //! It learns that ledgers grew from this process's committer, from the hints of other replicas, and, behind both, by asking
-//! for the sizes every second, which is the truth. Each new stretch is read from the table once, in order, and put into a
+//! for the sizes every second, which is the truth. Each new batch is read from the table once, in order, and put into a
 //! ring. Who finds that the ring has gone on without them reads the table (see [`super::watch`]). While nobody watches,
 //! nothing is read.
 
@@ -19,26 +19,26 @@ use crate::{
 
 use super::{
     Error,
-    stretch::{self, Stretch},
+    reads::{self, EntryBatch},
 };
 
-/// So many stretches are kept for those who are slow; each has at most [`stretch::STRETCH_BYTES`].
-const RING: usize = 64;
+/// So many batches are kept for those who are slow; each has at most [`reads::MAX_BATCH_BYTES`].
+const CHANNEL_CAPACITY: usize = 64;
 
 /// So many of those who watch or export read the table at once; the others wait for their turn, and leave the connections to
 /// those who write.
-const READERS: usize = 4;
+const MAX_CONCURRENT_READS: usize = 4;
 
 /// How often the sizes are asked for, behind the hints.
-const POLL_EVERY: Duration = Duration::from_secs(1);
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
 /// What is new.
 #[derive(Debug, Clone)]
-pub(super) enum News {
+pub(super) enum TailEvent {
     /// The ledgers have these sizes; what is added from here on is told.
     LedgerSizes(Arc<LedgerSizes>),
     /// The next entries of one ledger. At least one.
-    Entries(Stretch),
+    Entries(EntryBatch),
     /// An entry is not what was recorded, or it is gone.
     Tampered(AccountId, u64),
 }
@@ -46,7 +46,7 @@ pub(super) enum News {
 /// The end of the ledgers. Cheap to clone; clones are one.
 #[derive(Debug, Clone)]
 pub struct Tail {
-    ring: broadcast::Sender<News>,
+    ring: broadcast::Sender<TailEvent>,
     wanted: Arc<Notify>,
     confirmed: Arc<watch::Sender<Option<MonotonicInstant>>>,
     readers: Arc<Semaphore>,
@@ -54,17 +54,17 @@ pub struct Tail {
 
 /// Hears what is new.
 #[derive(Debug)]
-pub(super) struct Listener {
-    pub(super) news: broadcast::Receiver<News>,
+pub(super) struct TailReceiver {
+    pub(super) news: broadcast::Receiver<TailEvent>,
     /// Everything that was committed before this moment is in the news.
     pub(super) confirmed: watch::Receiver<Option<MonotonicInstant>>,
 }
 
 /// Whose turn it is to read the table.
 #[derive(Debug, Clone)]
-pub(super) struct Turns(Arc<Semaphore>);
+pub(super) struct ReadPermits(Arc<Semaphore>);
 
-impl Turns {
+impl ReadPermits {
     /// Does it when it is their turn.
     pub(super) async fn wait<T>(&self, read: impl Future<Output = T>) -> T {
         // It is never closed.
@@ -76,18 +76,18 @@ impl Turns {
 impl Default for Tail {
     fn default() -> Self {
         Self {
-            ring: broadcast::Sender::new(RING),
+            ring: broadcast::Sender::new(CHANNEL_CAPACITY),
             wanted: Arc::default(),
             confirmed: Arc::default(),
-            readers: Arc::new(Semaphore::new(READERS)),
+            readers: Arc::new(Semaphore::new(MAX_CONCURRENT_READS)),
         }
     }
 }
 
 impl Tail {
     /// Begins to listen: every entry that is committed from now on is in the news, or beyond the end of the ring.
-    pub(super) fn listen(&self) -> Listener {
-        let listener = Listener {
+    pub(super) fn listen(&self) -> TailReceiver {
+        let listener = TailReceiver {
             news: self.ring.subscribe(),
             confirmed: self.confirmed.subscribe(),
         };
@@ -102,8 +102,8 @@ impl Tail {
     }
 
     /// A turn to read the table.
-    pub(super) fn turns(&self) -> Turns {
-        Turns(self.readers.clone())
+    pub(super) fn permits(&self) -> ReadPermits {
+        ReadPermits(self.readers.clone())
     }
 
     /// The worker that follows the ledgers while somebody listens.
@@ -138,7 +138,7 @@ impl Worker for Follower {
     type Error = Error;
 
     fn every(&self) -> Duration {
-        POLL_EVERY
+        POLL_INTERVAL
     }
 
     async fn round(&mut self, cause: Trigger) -> Result<NextRound, Error> {
@@ -165,14 +165,14 @@ impl Follower {
     /// Asks for the sizes, tells what is new, and confirms that everything was told.
     async fn poll(&mut self) -> Result<(), Error> {
         let begun = self.clock.monotonic_now();
-        let sizes = stretch::sizes(&self.database, &[]).await?;
+        let sizes = reads::sizes(&self.database, &[]).await?;
         match &self.published {
             None => {
                 self.published = Some(sizes.clone());
-                self.tell(News::LedgerSizes(Arc::new(sizes)));
+                self.tell(TailEvent::LedgerSizes(Arc::new(sizes)));
             }
             Some(_) => {
-                self.tell_of_shrunk(&sizes);
+                self.report_shrunk(&sizes);
                 self.publish_all(&sizes).await?;
             }
         }
@@ -181,7 +181,7 @@ impl Follower {
     }
 
     /// A ledger never shrinks: then what was told is gone.
-    fn tell_of_shrunk(&mut self, sizes: &LedgerSizes) {
+    fn report_shrunk(&mut self, sizes: &LedgerSizes) {
         let Some(published) = &mut self.published else { return };
         let mut shrunk = BTreeMap::new();
         for (account, next) in published {
@@ -192,7 +192,7 @@ impl Follower {
             }
         }
         for (account, size) in shrunk {
-            self.tell(News::Tampered(account, size));
+            self.tell(TailEvent::Tampered(account, size));
         }
     }
 
@@ -214,22 +214,22 @@ impl Follower {
             return Ok(());
         };
         while next < size {
-            match stretch::page(&self.database, account, next, size).await {
-                Ok(stretches) => {
-                    for stretch in stretches {
-                        next += stretch.len() as u64;
-                        self.tell(News::Entries(stretch));
+            match reads::page(&self.database, account, next, size).await {
+                Ok(batches) => {
+                    for batch in batches {
+                        next += batch.len() as u64;
+                        self.tell(TailEvent::Entries(batch));
                     }
                 }
                 Err(Error::Tampered { log_index, .. } | Error::EntryArchived { log_index, .. }) => {
-                    let sizes = stretch::sizes(&self.database, &[account]).await?;
+                    let sizes = reads::sizes(&self.database, &[account]).await?;
                     let size = sizes.get(&account).copied().unwrap_or_default();
                     // Whoever may connect to the database may send hints. One of more than there is says nothing.
                     if size <= log_index {
                         return Ok(());
                     }
                     // What is told of it once is enough: who listens to this ledger ends with it.
-                    self.tell(News::Tampered(account, log_index));
+                    self.tell(TailEvent::Tampered(account, log_index));
                     next = size;
                 }
                 Err(error) => return Err(error),
@@ -241,7 +241,7 @@ impl Follower {
         Ok(())
     }
 
-    fn tell(&self, news: News) {
+    fn tell(&self, news: TailEvent) {
         // Nobody may be listening any more; the next round finds out.
         let _ = self.tail.ring.send(news);
     }

@@ -1,7 +1,7 @@
 //! Following ledgers: what is there already, read page by page from the table; then what is added, from the [`super::tail`].
 //!
 //! A watch keeps the next index of every ledger, and nothing else: what lies before it was sent, what lies behind is to be.
-//! News that begin at the next index are sent; older ones were sent; newer ones, or a ring that has gone on, mean that the
+//! TailEvent that begin at the next index are sent; older ones were sent; newer ones, or a ring that has gone on, mean that the
 //! table is read up to there. So there is no gap and no duplicate, however slow the reader is and wherever it begins.
 
 use std::{
@@ -24,12 +24,12 @@ use crate::{
 
 use super::{
     Audit, AuditEntry, Error,
-    stretch::{self, Stretch},
-    tail::{Listener, News, Turns},
+    reads::{self, EntryBatch},
+    tail::{ReadPermits, TailEvent, TailReceiver},
 };
 
 /// After so long without anything to send, a sign of life is sent.
-const QUIET: Duration = Duration::from_secs(15);
+const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(15);
 
 /// What to follow, and where to begin.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -48,7 +48,7 @@ pub enum WatchEvent {
     /// Where the watch begins in every ledger that is there.
     Started(LedgerSizes),
     /// The next entries of one ledger. At least one.
-    Entries(Stretch),
+    Entries(EntryBatch),
     /// Everything that was on record by this time was sent.
     Heartbeat(Timestamp),
 }
@@ -58,9 +58,9 @@ pub struct Watch {
     database: Database,
     clock: Clock,
     stop: CancellationToken,
-    turns: Turns,
+    permits: ReadPermits,
     accounts: BTreeSet<AccountId>,
-    listener: Listener,
+    listener: TailReceiver,
     /// The next index of each ledger; 0 where none is kept.
     next: LedgerSizes,
     /// Ledgers that the table is to be read of, and up to where.
@@ -83,14 +83,14 @@ impl Audit {
         // In this order nothing falls in between: what is committed after the sizes were read is in the news.
         let listener = self.tail.listen();
         let accounts: Vec<_> = from.accounts.iter().copied().collect();
-        let turns = self.tail.turns();
-        let sizes = turns.wait(stretch::sizes(&self.database, &accounts)).await?;
+        let permits = self.tail.permits();
+        let sizes = permits.wait(reads::sizes(&self.database, &accounts)).await?;
         let next = begin(&from, &sizes)?;
         let mut watch = Watch {
             database: self.database.clone(),
             clock: self.clock.clone(),
             stop: self.stop.clone(),
-            turns,
+            permits,
             accounts: from.accounts,
             listener,
             next: next.clone(),
@@ -138,7 +138,7 @@ impl Watch {
             if let Some(event) = self.ready.pop_front() {
                 self.due = None;
                 self.measure(&event);
-                let (clock, quiet) = (self.clock.clone(), QUIET);
+                let (clock, quiet) = (self.clock.clone(), HEARTBEAT_INTERVAL);
                 self.quiet = Box::pin(async move { clock.sleep(quiet).await });
                 return Ok(event);
             }
@@ -167,9 +167,9 @@ impl Watch {
             self.behind.pop_front();
             return Ok(());
         }
-        let page = stretch::page(&self.database, account, start, end);
-        for stretch in self.turns.wait(page).await? {
-            self.send(account, stretch);
+        let page = reads::page(&self.database, account, start, end);
+        for batch in self.permits.wait(page).await? {
+            self.send(account, batch);
         }
         Ok(())
     }
@@ -177,7 +177,7 @@ impl Watch {
     /// Waits for news, or for the time to give a sign of life.
     async fn wait(&mut self) -> Result<(), Error> {
         let since = self.due;
-        let Listener { news, confirmed } = &mut self.listener;
+        let TailReceiver { news, confirmed } = &mut self.listener;
         tokio::select! {
             biased;
             () = self.stop.cancelled() => Err(Error::Stopping),
@@ -190,7 +190,7 @@ impl Watch {
                 self.due = Some((self.clock.monotonic_now(), self.clock.now()));
                 Ok(())
             }
-            Some(time) = told_since(confirmed, since), if since.is_some() => self.beat(time).await,
+            Some(time) = confirmed_since(confirmed, since), if since.is_some() => self.beat(time).await,
         }
     }
 
@@ -207,37 +207,37 @@ impl Watch {
         }
     }
 
-    fn hear(&mut self, news: News) -> Result<(), Error> {
+    fn hear(&mut self, news: TailEvent) -> Result<(), Error> {
         match news {
-            News::LedgerSizes(sizes) => self.catch_up(&sizes),
-            News::Tampered(account, log_index) if self.follows(account) => {
+            TailEvent::LedgerSizes(sizes) => self.catch_up(&sizes),
+            TailEvent::Tampered(account, log_index) if self.follows(account) => {
                 return Err(Error::Tampered { account, log_index });
             }
-            News::Tampered(..) => {}
-            News::Entries(stretch) => self.take(stretch),
+            TailEvent::Tampered(..) => {}
+            TailEvent::Entries(batch) => self.take(batch),
         }
         Ok(())
     }
 
-    fn take(&mut self, stretch: Stretch) {
-        let Some((account, start)) = stretch.first().map(|entry| (entry.account(), entry.log_index())) else {
+    fn take(&mut self, batch: EntryBatch) {
+        let Some((account, start)) = batch.first().map(|entry| (entry.account(), entry.log_index())) else {
             return;
         };
         if !self.follows(account) {
             return;
         }
-        let (next, end) = (self.next_of(account), start + stretch.len() as u64);
+        let (next, end) = (self.next_of(account), start + batch.len() as u64);
         if start > next {
             self.behind.push_back((account, end));
         } else if end > next {
-            self.send(account, stretch.from(next));
+            self.send(account, batch.from(next));
         }
     }
 
     /// The ring has gone on: the table tells how far.
     async fn ask(&mut self) -> Result<(), Error> {
         let accounts: Vec<_> = self.accounts.iter().copied().collect();
-        let sizes = self.turns.wait(stretch::sizes(&self.database, &accounts)).await?;
+        let sizes = self.permits.wait(reads::sizes(&self.database, &accounts)).await?;
         self.catch_up(&sizes);
         Ok(())
     }
@@ -250,9 +250,9 @@ impl Watch {
         }
     }
 
-    fn send(&mut self, account: AccountId, stretch: Stretch) {
-        *self.next.entry(account).or_default() += stretch.len() as u64;
-        self.ready.push_back(WatchEvent::Entries(stretch));
+    fn send(&mut self, account: AccountId, batch: EntryBatch) {
+        *self.next.entry(account).or_default() += batch.len() as u64;
+        self.ready.push_back(WatchEvent::Entries(batch));
     }
 
     fn follows(&self, account: AccountId) -> bool {
@@ -265,7 +265,7 @@ impl Watch {
 }
 
 /// Waits until everything is in the news that is older than what is due. Nothing, if that will not be.
-async fn told_since(
+async fn confirmed_since(
     confirmed: &mut watch::Receiver<Option<MonotonicInstant>>,
     due: Option<(MonotonicInstant, Timestamp)>,
 ) -> Option<Timestamp> {

@@ -9,22 +9,22 @@ use crate::edge::only_header;
 
 const TIMEOUT: &str = "grpc-timeout";
 
-/// At most `most`, and at most 95 % of the caller's own time-out: when all of it has passed, the caller listens no more. `spent` is what has passed since the call came in.
-pub(super) fn patience(metadata: &MetadataMap, spent: Duration, most: Duration) -> Duration {
+/// At max `max`, and at max 95 % of the caller's own time-out: when all of it has passed, the caller listens no more. `spent` is what has passed since the call came in.
+pub(super) fn work_timeout(metadata: &MetadataMap, spent: Duration, max: Duration) -> Duration {
     let timeout = only_header(metadata.as_ref(), TIMEOUT).and_then(parse);
     timeout
-        .map_or(most, |timeout| most.min(timeout / 100 * 95))
+        .map_or(max, |timeout| max.min(timeout / 100 * 95))
         .saturating_sub(spent)
 }
 
 /// When a call whose handler has not answered is answered for it: after 98 % of the caller's time-out, while the caller still
-/// listens, and after `most` at the latest. A message that never comes must not keep its place for ever.
-pub(super) fn last_moment(headers: &HeaderMap, most: Duration) -> Duration {
+/// listens, and after `max` at the latest. A message that never comes must not keep its place for ever.
+pub(super) fn response_timeout(headers: &HeaderMap, max: Duration) -> Duration {
     let timeout = headers.get(TIMEOUT).and_then(|value| parse(value.to_str().ok()?));
-    timeout.map_or(most, |timeout| most.min(timeout / 100 * 98))
+    timeout.map_or(max, |timeout| max.min(timeout / 100 * 98))
 }
 
-/// Reads a `grpc-timeout`: at most eight digits and a unit (gRPC over HTTP/2, "Requests").
+/// Reads a `grpc-timeout`: at max eight digits and a unit (gRPC over HTTP/2, "Requests").
 fn parse(text: &str) -> Option<Duration> {
     let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
     if !(1..=8).contains(&digits.len()) || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -46,22 +46,22 @@ fn parse(text: &str) -> Option<Duration> {
 mod tests {
     use super::*;
 
-    const MOST: Duration = Duration::from_secs(60);
+    const MAX: Duration = Duration::from_secs(60);
 
-    fn patience_for(timeout: &str, spent: Duration) -> Duration {
+    fn timeout_for(timeout: &str, spent: Duration) -> Duration {
         let mut metadata = MetadataMap::new();
         metadata.insert(TIMEOUT, timeout.parse().unwrap());
-        patience(&metadata, spent, MOST)
+        work_timeout(&metadata, spent, MAX)
     }
 
     #[test]
     fn a_call_is_answered_after_its_handler_could_have_and_before_its_time_is_up() {
         let headers =
             |timeout: &str| HeaderMap::from_iter([(http::HeaderName::from_static(TIMEOUT), timeout.parse().unwrap())]);
-        assert_eq!(last_moment(&headers("10S"), MOST), Duration::from_millis(9800));
-        assert_eq!(last_moment(&headers("2H"), MOST), MOST);
-        assert_eq!(last_moment(&headers("soon"), MOST), MOST);
-        assert_eq!(last_moment(&HeaderMap::new(), MOST), MOST);
+        assert_eq!(response_timeout(&headers("10S"), MAX), Duration::from_millis(9800));
+        assert_eq!(response_timeout(&headers("2H"), MAX), MAX);
+        assert_eq!(response_timeout(&headers("soon"), MAX), MAX);
+        assert_eq!(response_timeout(&HeaderMap::new(), MAX), MAX);
     }
 
     #[test]
@@ -95,16 +95,16 @@ mod tests {
         ] {
             assert_eq!(parse(wrong), None, "{wrong:?}");
         }
-        assert_eq!(patience_for("soon", Duration::ZERO), MOST);
-        assert_eq!(patience(&MetadataMap::new(), Duration::ZERO, MOST), MOST);
+        assert_eq!(timeout_for("soon", Duration::ZERO), MAX);
+        assert_eq!(work_timeout(&MetadataMap::new(), Duration::ZERO, MAX), MAX);
     }
 
     #[test]
     fn the_answer_comes_before_the_caller_gives_up() {
-        assert_eq!(patience_for("10S", Duration::ZERO), Duration::from_millis(9500));
-        assert_eq!(patience_for("10S", Duration::from_secs(1)), Duration::from_millis(8500));
-        assert_eq!(patience_for("10S", Duration::from_secs(10)), Duration::ZERO);
-        assert_eq!(patience_for("99999999H", Duration::ZERO), MOST);
-        assert_eq!(patience_for("0n", Duration::ZERO), Duration::ZERO);
+        assert_eq!(timeout_for("10S", Duration::ZERO), Duration::from_millis(9500));
+        assert_eq!(timeout_for("10S", Duration::from_secs(1)), Duration::from_millis(8500));
+        assert_eq!(timeout_for("10S", Duration::from_secs(10)), Duration::ZERO);
+        assert_eq!(timeout_for("99999999H", Duration::ZERO), MAX);
+        assert_eq!(timeout_for("0n", Duration::ZERO), Duration::ZERO);
     }
 }

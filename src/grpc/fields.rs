@@ -8,19 +8,19 @@ use tonic_types::FieldViolation;
 use crate::domain::{AccountId, ImageId, Invalid, PermissionKey, Region};
 
 use super::{
-    page_token::{self, List},
+    page_token::{self, PagedList},
     status,
 };
 
-const DEFAULT_PAGE: u32 = 100;
-const LARGEST_PAGE: u32 = 1000;
+const DEFAULT_PAGE_SIZE: u32 = 100;
+const MAX_PAGE_SIZE: u32 = 1000;
 
 /// Of a field with many values, so many wrong ones are told: an answer must fit into the metadata of a call.
-const MOST_TOLD: usize = 3;
+const MAX_REPORTED: usize = 3;
 
 /// What is asked for of a list: which page.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Page<P> {
+pub(super) struct PageQuery<P> {
     /// It begins after this.
     pub(super) after: Option<P>,
     /// It holds at most so many.
@@ -29,9 +29,9 @@ pub(super) struct Page<P> {
 
 /// The fields that break their rules.
 #[derive(Default)]
-pub(super) struct Fields(Vec<FieldViolation>);
+pub(super) struct FieldReader(Vec<FieldViolation>);
 
-impl Fields {
+impl FieldReader {
     pub(super) fn violate(&mut self, field: &str, description: impl Into<String>) {
         self.0.push(FieldViolation::new(field, description));
     }
@@ -52,21 +52,21 @@ impl Fields {
             return Err(status::invalid_fields(self.0));
         }
         // Nothing read and nothing wrong would be a required field that is absent without a violation.
-        read().ok_or_else(|| status::fault().into_status())
+        read().ok_or_else(|| status::internal_error().into_status())
     }
 
     /// What was read of a list, and which page of it is asked for. The last fields that are read.
-    pub(super) fn finish_list<L: List>(
+    pub(super) fn finish_list<L: PagedList>(
         mut self,
         list: Option<L>,
         size: i32,
         token: &str,
-    ) -> Result<(L, Page<L::Position>), Status> {
+    ) -> Result<(L, PageQuery<L::Position>), Status> {
         // A token is bound to the filters: without valid ones it can be neither right nor wrong.
         let filters = list.as_ref().filter(|_| self.are_valid());
         let after = filters
             .filter(|_| !token.is_empty())
-            .map(|list| page_token::open(list, token));
+            .map(|list| page_token::decode(list, token));
         let size = self.page_size("page_size", size);
         if let Some(None) = after {
             let violation = FieldViolation::new(
@@ -79,7 +79,7 @@ impl Fields {
             self.0.push(violation);
         }
         let after = after.flatten();
-        self.finish(|| Some((list?, Page { after, size })))
+        self.finish(|| Some((list?, PageQuery { after, size })))
     }
 
     pub(super) fn required<T: FromStr<Err = Invalid>>(&mut self, field: &str, text: &str) -> Option<T> {
@@ -142,14 +142,14 @@ impl Fields {
                 Ok(value) => values.push(value),
                 Err(rule) => {
                     wrong += 1;
-                    if wrong <= MOST_TOLD {
+                    if wrong <= MAX_REPORTED {
                         self.violate(&format!("{field}[{index}]"), rule);
                     }
                 }
             }
         }
-        if wrong > MOST_TOLD {
-            let more = wrong - MOST_TOLD;
+        if wrong > MAX_REPORTED {
+            let more = wrong - MAX_REPORTED;
             self.violate(field, format!("has {more} more values that break the rule"));
         }
         values
@@ -187,14 +187,14 @@ impl Fields {
 
     fn page_size(&mut self, field: &str, number: i32) -> u32 {
         match u32::try_from(number) {
-            Ok(0) => DEFAULT_PAGE,
-            Ok(size) => size.min(LARGEST_PAGE),
+            Ok(0) => DEFAULT_PAGE_SIZE,
+            Ok(size) => size.min(MAX_PAGE_SIZE),
             Err(_) => {
                 self.violate(
                     field,
-                    format!("must be 0 (for {DEFAULT_PAGE}) to {LARGEST_PAGE}; got {number}"),
+                    format!("must be 0 (for {DEFAULT_PAGE_SIZE}) to {MAX_PAGE_SIZE}; got {number}"),
                 );
-                DEFAULT_PAGE
+                DEFAULT_PAGE_SIZE
             }
         }
     }

@@ -31,7 +31,7 @@ const READY: [&str; 4] = [
 ];
 
 /// A question is a name.
-const LARGEST_QUESTION: usize = 1024;
+const MAX_REQUEST_BYTES: usize = 1024;
 
 /// What the health service tells. Cheap to clone; clones tell the same.
 #[derive(Debug, Clone)]
@@ -88,7 +88,7 @@ impl Health {
 
     /// The same service for another port, where probes ask that cannot go through TLS.
     pub fn router(&self) -> axum::Router {
-        let service = self.service().max_decoding_message_size(LARGEST_QUESTION);
+        let service = self.service().max_decoding_message_size(MAX_REQUEST_BYTES);
         axum::Router::new().route_service("/grpc.health.v1.Health/{method}", service)
     }
 

@@ -85,7 +85,7 @@ impl Refusal {
     }
 
     /// Tells clients that retry by themselves not to: the same message again would get the same answer, or act twice.
-    pub(super) fn not_to_be_repeated(mut self) -> Self {
+    pub(super) fn without_retry(mut self) -> Self {
         self.is_final = true;
         self
     }
@@ -106,10 +106,10 @@ impl Refusal {
 
     /// The status.
     pub(super) fn into_status(self) -> Status {
-        self.with_pushback().made()
+        self.with_pushback().build()
     }
 
-    fn made(self) -> Status {
+    fn build(self) -> Status {
         let mut details = ErrorDetails::with_error_info(name(self.reason), DOMAIN, self.facts);
         if !self.violations.is_empty() {
             details.set_bad_request(self.violations);

@@ -34,7 +34,7 @@ use crate::{
 
 use super::{
     audit::AuditApi,
-    call::{CallLayer, UnderWay},
+    call::{CallLayer, CallsInProgress},
     code, cors,
     health::Health,
     rpcs::Rpc,
@@ -43,7 +43,7 @@ use super::{
 };
 
 /// How long an answer takes to reach the socket.
-const TIME_TO_SEND: Duration = Duration::from_millis(500);
+const RESPONSE_SEND_TIME: Duration = Duration::from_millis(500);
 
 /// How long a browser's connection may rest between two calls.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
@@ -88,7 +88,7 @@ pub struct Services<S = ShareService> {
     /// How to talk to clients.
     pub settings: ServerConfig,
     /// A call is answered after this time at the latest, whatever its deadline.
-    pub longest_call: Duration,
+    pub max_call_duration: Duration,
 }
 
 /// Serves on `socket` until `shutdown` is over; then ends when the calls under way have, or when the time for that is up.
@@ -100,7 +100,7 @@ pub async fn serve<S: SharePermissionService>(
     shutdown: impl Future<Output = ()>,
 ) {
     let (clock, settings) = (services.clock.clone(), services.settings.clone());
-    let (draining, under_way) = (CancellationToken::new(), UnderWay::default());
+    let (draining, in_progress) = (CancellationToken::new(), CallsInProgress::default());
     let refused = RefusedCallers::new(services.count_refused.clone(), clock.clone());
     let listener = Listener {
         socket,
@@ -117,9 +117,9 @@ pub async fn serve<S: SharePermissionService>(
     };
     let calls = CallLayer {
         clock: clock.clone(),
-        under_way: under_way.clone(),
+        in_progress: in_progress.clone(),
         limits: Limits::new(settings.max_calls, settings.max_open_streams),
-        longest: services.longest_call,
+        max_duration: services.max_call_duration,
     };
     // From the outside in: browsers are told what they may do, gRPC-Web is made gRPC, then the call is observed and watched, and
     // a panic is an answer like any other.
@@ -128,7 +128,7 @@ pub async fn serve<S: SharePermissionService>(
         .layer(GrpcWebLayer::new())
         .layer(observation)
         .layer(calls)
-        .layer(CatchPanicLayer::custom(answer_to_panic))
+        .layer(CatchPanicLayer::custom(panic_response))
         .service(routes(services, refused).prepare());
     let stopping = async {
         shutdown.await;
@@ -137,21 +137,21 @@ pub async fn serve<S: SharePermissionService>(
     };
     tokio::select! {
         () = listener.serve(service, draining.clone()) => {}
-        () = drained(&draining, &under_way, &clock, &settings) => {}
+        () = drain(&draining, &in_progress, &clock, &settings) => {}
         never = stopping => never,
     }
 }
 
 /// Ends when no connection is waited for any more, though some are open.
-async fn drained(draining: &CancellationToken, under_way: &UnderWay, clock: &Clock, settings: &ServerConfig) {
+async fn drain(draining: &CancellationToken, in_progress: &CallsInProgress, clock: &Clock, settings: &ServerConfig) {
     draining.cancelled().await;
     let overdue = clock.sleep(settings.shutdown_grace);
     // Streams end by themselves; one whose reader takes nothing cannot be told so, and is not waited for.
     let only_streams_are_left = async {
         clock.sleep(STREAM_DRAIN_TIMEOUT.min(settings.shutdown_grace)).await;
-        under_way.none().await;
+        in_progress.wait_for_none().await;
         // An answer that was made is on its way yet.
-        clock.sleep(TIME_TO_SEND).await;
+        clock.sleep(RESPONSE_SEND_TIME).await;
     };
     tokio::select! {
         () = only_streams_are_left => {
@@ -206,7 +206,7 @@ fn reflection() -> Reflection<'static> {
 }
 
 /// What the panic says stays here: the hook of the process has printed it.
-fn answer_to_panic(_: Box<dyn Any + Send>) -> http::Response<Body> {
+fn panic_response(_: Box<dyn Any + Send>) -> http::Response<Body> {
     tracing::error!("a handler panicked");
-    status::fault().into_status().into_http()
+    status::internal_error().into_status().into_http()
 }

@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use sharewarden::{
-    archive::Options,
+    archive::ArchivePlan,
     domain::{Intent, PermissionKey, RequestContent, example},
     grpc::PRINCIPAL,
     ledger::{Hash, check::verify_consistency},
@@ -152,7 +152,7 @@ async fn a_deleted_month_leaves_no_reason_ticket_or_principal_and_every_proof_ho
     assert!(refused.contains("must be YYYY-MM"), "{refused}");
     assert_eq!(found(&stack, PERSON).await.len(), 5, "a refusal changes nothing");
 
-    let kept = Options {
+    let kept = ArchivePlan {
         then: Detached::Kept,
         ..options(months_ago(2), folder.path())
     };

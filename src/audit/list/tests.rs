@@ -4,13 +4,13 @@ use crate::{
     domain::{Action, Cause, ChangeId, RequestId},
 };
 
-type Checked = Result<Shown<AuditEntry>, Error>;
+type Checked = Result<PresentedEntry<AuditEntry>, Error>;
 
-fn checked(stored: StoredEntry<'_>, is_asked_for: fn(&Entry) -> bool) -> Checked {
-    Shown::of(stored, is_asked_for, |entry| entry)
+fn checked(stored: StoredEntry<'_>, matches: fn(&Entry) -> bool) -> Checked {
+    PresentedEntry::of(stored, matches, |entry| entry)
 }
 
-fn entries(indexes: &[u64]) -> Vec<Shown<AuditEntry>> {
+fn entries(indexes: &[u64]) -> Vec<PresentedEntry<AuditEntry>> {
     let checked = indexes.iter().map(|index| checked(stored(*index), |_| true).unwrap());
     checked.collect()
 }
@@ -19,13 +19,10 @@ fn read_at() -> Timestamp {
     Timestamp::parse("2026-11-22T07:05:00.123456Z").unwrap()
 }
 
-fn found(entries: Vec<StoredEntry>, is_asked_for: fn(&Entry) -> bool) -> Found<Checked> {
-    Found {
+fn found(entries: Vec<StoredEntry>, matches: fn(&Entry) -> bool) -> EntryRows<Checked> {
+    EntryRows {
         read_at: (!entries.is_empty()).then(read_at),
-        entries: entries
-            .into_iter()
-            .map(|stored| checked(stored, is_asked_for))
-            .collect(),
+        entries: entries.into_iter().map(|stored| checked(stored, matches)).collect(),
         nothing_archived: true,
     }
 }
@@ -43,11 +40,17 @@ fn gaps_are_seen_in_either_order_and_named_by_the_first_entry_that_is_missing() 
 fn a_page_ends_where_its_text_gets_too_long_for_a_message_and_has_at_least_one_entry() {
     let long = |text_bytes: usize| {
         let entry = checked(stored(0), |_| true)?;
-        Checked::Ok(Shown { text_bytes, ..entry })
+        Checked::Ok(PresentedEntry { text_bytes, ..entry })
     };
-    assert_eq!(how_many_fit(&[long(MOST_TEXT / 2), long(MOST_TEXT / 2), long(1)]), 2);
-    assert_eq!(how_many_fit(&[long(MOST_TEXT + 1), long(1)]), 1);
-    assert_eq!(how_many_fit(&(0..1000).map(|_| long(1000)).collect::<Vec<_>>()), 1000);
+    assert_eq!(
+        count_that_fits(&[long(MAX_TEXT_BYTES / 2), long(MAX_TEXT_BYTES / 2), long(1)]),
+        2
+    );
+    assert_eq!(count_that_fits(&[long(MAX_TEXT_BYTES + 1), long(1)]), 1);
+    assert_eq!(
+        count_that_fits(&(0..1000).map(|_| long(1000)).collect::<Vec<_>>()),
+        1000
+    );
 }
 
 #[test]
@@ -92,8 +95,8 @@ fn the_text_of_an_entry_bears_out_every_filter_that_it_matches() {
         to: Some(entry.recorded_at + std::time::Duration::from_micros(1)),
         text: None,
     };
-    let bears_out = |filter: &EntryFilter| bears_out(filter, &filter.conditions(), &entry);
-    assert!(bears_out(&matching) && bears_out(&EntryFilter::default()));
+    let matches_filter = |filter: &EntryFilter| matches_filter(filter, &filter.conditions(), &entry);
+    assert!(matches_filter(&matching) && matches_filter(&EntryFilter::default()));
     let with = |set: &dyn Fn(&mut EntryFilter)| {
         let mut filter = matching.clone();
         set(&mut filter);
@@ -114,6 +117,6 @@ fn the_text_of_an_entry_bears_out_every_filter_that_it_matches() {
         with(&|filter| filter.to = Some(entry.recorded_at)),
     ];
     for other in others {
-        assert!(!bears_out(&other), "{other:?}");
+        assert!(!matches_filter(&other), "{other:?}");
     }
 }

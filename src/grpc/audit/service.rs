@@ -9,8 +9,8 @@ use crate::{
     audit::{Audit, Error},
     domain::AccountId,
     grpc::{
-        access::Concerns,
-        caller::{Caller, within},
+        access::NamesAccounts,
+        caller::{Caller, with_timeout},
         status,
     },
     proto::v1::{self, audit_service_server::AuditService},
@@ -23,17 +23,17 @@ use super::{parse, present, proofs, stream};
 #[derive(Debug, Clone)]
 pub struct AuditApi {
     pub(super) audit: Audit,
-    max_patience: Duration,
+    max_timeout: Duration,
 }
 
 impl AuditApi {
-    /// A service that works on no question longer than `max_patience`, whatever deadline the caller gives, or does not give.
-    pub fn new(audit: Audit, max_patience: Duration) -> Self {
-        Self { audit, max_patience }
+    /// A service that works on no question longer than `max_timeout`, whatever deadline the caller gives, or does not give.
+    pub fn new(audit: Audit, max_timeout: Duration) -> Self {
+        Self { audit, max_timeout }
     }
 
-    pub(super) fn caller<T: Concerns>(&self, request: &Request<T>) -> Result<Caller, Status> {
-        Caller::of(request, &self.audit.clock, self.max_patience)
+    pub(super) fn caller<T: NamesAccounts>(&self, request: &Request<T>) -> Result<Caller, Status> {
+        Caller::of(request, &self.audit.clock, self.max_timeout)
     }
 }
 
@@ -51,7 +51,7 @@ impl AuditService for AuditApi {
         let found = self
             .audit
             .entries(&list.filter, list.order, page.after.as_ref(), page.size, present::entry);
-        let found = answered(&caller, found).await?;
+        let found = run(&caller, found).await?;
         Ok(Response::new(present::entries(&list, found)))
     }
 
@@ -62,7 +62,7 @@ impl AuditService for AuditApi {
         let caller = self.caller(&request)?;
         let (account, log_index) = parse::entry(request.get_ref())?;
         note(account);
-        let entry = answered(&caller, self.audit.entry(account, log_index)).await?;
+        let entry = run(&caller, self.audit.entry(account, log_index)).await?;
         Ok(Response::new(v1::GetAuditEntryResponse {
             entry: Some(present::entry(entry)),
         }))
@@ -79,7 +79,7 @@ impl AuditService for AuditApi {
         let found = self
             .audit
             .entries(&filter, list.order, page.after.as_ref(), page.size, present::entry);
-        let found = answered(&caller, found).await?;
+        let found = run(&caller, found).await?;
         Ok(Response::new(present::history(&list, found)))
     }
 
@@ -95,7 +95,7 @@ impl AuditService for AuditApi {
         let found = self
             .audit
             .shares_at(list.time, &list.filter, page.after.as_ref(), page.size);
-        let found = answered(&caller, found).await?;
+        let found = run(&caller, found).await?;
         Ok(Response::new(present::shares(&list, found)))
     }
 
@@ -105,25 +105,25 @@ impl AuditService for AuditApi {
     ) -> Result<Response<v1::SummarizeAuditEntriesResponse>, Status> {
         let caller = self.caller(&request)?;
         let query = parse::summary(request.get_ref())?;
-        let summary = answered(&caller, self.audit.summarize(query)).await?;
+        let summary = run(&caller, self.audit.summarize(query)).await?;
         Ok(Response::new(present::summary(summary)))
     }
 
-    type WatchAuditEntriesStream = stream::Watching;
+    type WatchAuditEntriesStream = stream::WatchStream;
 
     async fn watch_audit_entries(
         &self,
         request: Request<v1::WatchAuditEntriesRequest>,
-    ) -> Result<Response<stream::Watching>, Status> {
+    ) -> Result<Response<stream::WatchStream>, Status> {
         stream::watch(self, request).await
     }
 
-    type ExportAuditEntriesStream = stream::Exporting;
+    type ExportAuditEntriesStream = stream::ExportStream;
 
     async fn export_audit_entries(
         &self,
         request: Request<v1::ExportAuditEntriesRequest>,
-    ) -> Result<Response<stream::Exporting>, Status> {
+    ) -> Result<Response<stream::ExportStream>, Status> {
         stream::export(self, request).await
     }
 
@@ -157,8 +157,8 @@ impl AuditService for AuditApi {
 }
 
 /// What came of a question, if that is known before the caller gives up.
-async fn answered<T>(caller: &Caller, work: impl Future<Output = Result<T, Error>>) -> Result<T, Status> {
-    within(caller.patience, work, status::store_unavailable).await
+async fn run<T>(caller: &Caller, work: impl Future<Output = Result<T, Error>>) -> Result<T, Status> {
+    with_timeout(caller.timeout, work, status::store_unavailable).await
 }
 
 fn note(account: AccountId) {

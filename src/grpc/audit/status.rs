@@ -3,7 +3,7 @@
 use tonic_types::FieldViolation;
 
 use crate::{
-    audit::{Error, MOST_COUNTS},
+    audit::{Error, MAX_COUNTS},
     domain::AccountId,
     grpc::{refusal::Refusal, status},
     proto::v1::ErrorReason,
@@ -44,10 +44,10 @@ fn refusal(error: Error) -> Refusal {
         .with("log_index", log_index)
         .with("location", location)
         .with("sha256", crate::ledger::merkle::hex(&sha256)),
-        Error::TooManyCounts => status::broken(vec![FieldViolation::new(
+        Error::TooManyCounts => status::field_violations(vec![FieldViolation::new(
             "group_by",
             format!(
-                "must not tell apart more than {MOST_COUNTS} counts: ask for less time, longer buckets or fewer dimensions"
+                "must not tell apart more than {MAX_COUNTS} counts: ask for less time, longer buckets or fewer dimensions"
             ),
         )]),
         Error::CheckpointNotFound { account, tree_size } => Refusal::new(

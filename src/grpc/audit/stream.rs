@@ -8,12 +8,12 @@ use tokio_stream::{Stream, StreamExt};
 use tonic::{Request, Response, Status};
 
 use crate::{
-    audit::{Export, ExportRange, KeptCheckpoint, Watch, WatchEvent, WatchFrom},
+    audit::{Export, ExportRange, VerifiedCheckpoint, Watch, WatchEvent, WatchFrom},
     clock::Clock,
     domain::{AccountId, Timestamp},
     grpc::{
-        caller::{Caller, within},
-        fields::Fields,
+        caller::{Caller, with_timeout},
+        fields::FieldReader,
         present::timestamp,
         refusal::Refusal,
         status,
@@ -32,26 +32,26 @@ use super::{
 };
 
 /// So many accounts may be named.
-const MOST_ACCOUNTS: usize = 1000;
+const MAX_ACCOUNTS: usize = 1000;
 
 /// So many wrong positions are told of.
-const MOST_WRONG: usize = 8;
+const MAX_VIOLATIONS: usize = 8;
 
 /// A message of lines has about so many bytes at most: well under what clients take by default.
-const MESSAGE_BYTES: usize = 1024 * 1024;
+const MAX_MESSAGE_BYTES: usize = 1024 * 1024;
 
 /// What is sent to those who follow ledgers.
-pub(super) type Watching = Pin<Box<dyn Stream<Item = Result<v1::WatchAuditEntriesResponse, Status>> + Send>>;
+pub(super) type WatchStream = Pin<Box<dyn Stream<Item = Result<v1::WatchAuditEntriesResponse, Status>> + Send>>;
 /// What is sent to those who copy ledgers.
-pub(super) type Exporting = Pin<Box<dyn Stream<Item = Result<v1::ExportAuditEntriesResponse, Status>> + Send>>;
+pub(super) type ExportStream = Pin<Box<dyn Stream<Item = Result<v1::ExportAuditEntriesResponse, Status>> + Send>>;
 
 pub(super) async fn watch(
     api: &AuditApi,
     request: Request<v1::WatchAuditEntriesRequest>,
-) -> Result<Response<Watching>, Status> {
-    let Caller { patience, until, .. } = api.caller(&request)?;
+) -> Result<Response<WatchStream>, Status> {
+    let Caller { timeout, until, .. } = api.caller(&request)?;
     let from = parse_watch(request.get_ref())?;
-    let watch = within(patience, api.audit.watch(from), status::store_unavailable).await?;
+    let watch = with_timeout(timeout, api.audit.watch(from), status::store_unavailable).await?;
     let events = stream::try_unfold(watch, async |mut watch: Watch| {
         let event = watch.next().await.map_err(refused)?;
         Ok(Some((present_event(event), watch)))
@@ -82,8 +82,8 @@ fn ending<T: Send + 'static>(
 }
 
 fn parse_watch(request: &v1::WatchAuditEntriesRequest) -> Result<WatchFrom, Status> {
-    let mut fields = Fields::default();
-    let accounts: Vec<AccountId> = fields.several("account_ids", &request.account_ids, MOST_ACCOUNTS);
+    let mut fields = FieldReader::default();
+    let accounts: Vec<AccountId> = fields.several("account_ids", &request.account_ids, MAX_ACCOUNTS);
     let mut from = WatchFrom {
         accounts: accounts.into_iter().collect(),
         positions: LedgerSizes::new(),
@@ -91,7 +91,7 @@ fn parse_watch(request: &v1::WatchAuditEntriesRequest) -> Result<WatchFrom, Stat
     };
     for (index, position) in request.positions.iter().enumerate() {
         // There may be many of them, and what is told of them must fit into the metadata of a call.
-        if fields.violations() >= MOST_WRONG {
+        if fields.violations() >= MAX_VIOLATIONS {
             break;
         }
         let field = format!("positions[{index}].account_id");
@@ -145,10 +145,11 @@ fn present_event(event: WatchEvent) -> v1::WatchAuditEntriesResponse {
 pub(super) async fn export(
     api: &AuditApi,
     request: Request<v1::ExportAuditEntriesRequest>,
-) -> Result<Response<Exporting>, Status> {
-    let Caller { patience, until, .. } = api.caller(&request)?;
+) -> Result<Response<ExportStream>, Status> {
+    let Caller { timeout, until, .. } = api.caller(&request)?;
     let range = parse_export(request.get_ref())?;
-    let (checkpoint, header, export) = within(patience, api.audit.export(range), status::store_unavailable).await?;
+    let (checkpoint, header, export) =
+        with_timeout(timeout, api.audit.export(range), status::store_unavailable).await?;
     let header = v1::ExportAuditEntriesResponse {
         part: Some(Part::Header(present_header(&checkpoint, &header))),
     };
@@ -165,7 +166,7 @@ pub(super) async fn export(
 }
 
 fn parse_export(request: &v1::ExportAuditEntriesRequest) -> Result<ExportRange, Status> {
-    let mut fields = Fields::default();
+    let mut fields = FieldReader::default();
     let account: Option<AccountId> = fields.required("account_id", &request.account_id);
     let (start, end, size) = (request.start_index, request.end_index, request.tree_size);
     for (field, number) in [("start_index", start), ("end_index", end), ("tree_size", size)] {
@@ -190,7 +191,7 @@ fn parse_export(request: &v1::ExportAuditEntriesRequest) -> Result<ExportRange, 
     })
 }
 
-fn present_header(checkpoint: &KeptCheckpoint, header: &Header) -> v1::ExportHeader {
+fn present_header(checkpoint: &VerifiedCheckpoint, header: &Header) -> v1::ExportHeader {
     v1::ExportHeader {
         checkpoint: Some(present_checkpoint(checkpoint)),
         start_index: header.start_index,
@@ -206,7 +207,7 @@ fn present_lines(entries: Vec<StoredEntry>) -> VecDeque<v1::ExportAuditEntriesRe
     let mut bytes = 0;
     for entry in entries {
         bytes += entry.text.len() + entry.leaf_hash.len();
-        if messages.is_empty() || bytes > MESSAGE_BYTES {
+        if messages.is_empty() || bytes > MAX_MESSAGE_BYTES {
             bytes = entry.text.len() + entry.leaf_hash.len();
             messages.push_back(v1::ExportLines {
                 start_index: entry.log_index,

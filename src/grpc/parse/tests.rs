@@ -166,7 +166,7 @@ fn a_page_token_is_good_for_its_own_filters_only() {
         account_id: "000011112222".into(),
         ..Default::default()
     };
-    let page_token = page_token::seal(&list(&first).unwrap().filter, &key);
+    let page_token = page_token::encode(&list(&first).unwrap().filter, &key);
     let next = v1::ListSharePermissionsRequest {
         page_token,
         page_size: 7,

@@ -3,7 +3,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::{
     domain::{Action, Cause, ChangeId, RequestId, example},
-    grpc::page_token::{open, seal},
+    grpc::page_token::{decode, encode},
 };
 
 fn time() -> Timestamp {
@@ -25,8 +25,8 @@ fn key() -> PermissionKey {
     example::intent().key
 }
 
-fn entries(filter: EntryFilter) -> Entries {
-    Entries {
+fn entries(filter: EntryFilter) -> EntryList {
+    EntryList {
         filter,
         order: Order::NewestFirst,
     }
@@ -60,22 +60,22 @@ fn a_token_is_bound_to_every_filter_of_entries_and_to_the_order() {
         with(&|filter| filter.text = Some(time.to_string())),
     ];
     for (at, filter) in filters.iter().enumerate() {
-        let token = seal(&entries(filter.clone()), &position());
+        let token = encode(&entries(filter.clone()), &position());
         for (other_at, other) in filters.iter().enumerate() {
-            let opened = open(&entries(other.clone()), &token);
+            let opened = decode(&entries(other.clone()), &token);
             assert_eq!(opened, (at == other_at).then(position), "{filter:?} {other:?}");
         }
-        let other_order = Entries {
+        let other_order = EntryList {
             filter: filter.clone(),
             order: Order::OldestFirst,
         };
-        assert_eq!(open(&other_order, &token), None, "{filter:?}");
+        assert_eq!(decode(&other_order, &token), None, "{filter:?}");
     }
 }
 
 #[test]
 fn a_token_of_one_list_is_no_token_of_another() {
-    let history = History {
+    let history = PermissionHistory {
         key: key(),
         order: Order::NewestFirst,
     };
@@ -83,14 +83,14 @@ fn a_token_of_one_list_is_no_token_of_another() {
         time: time(),
         filter: ShareFilter::default(),
     };
-    let of_history = seal(&history, &position());
-    assert_eq!(open(&history, &of_history), Some(position()));
-    assert_eq!(open(&entries(EntryFilter::default()), &of_history), None);
-    assert_eq!(open(&shares, &of_history), None);
-    let of_shares = seal(&shares, &key());
-    assert_eq!(open(&shares, &of_shares), Some(key()));
+    let of_history = encode(&history, &position());
+    assert_eq!(decode(&history, &of_history), Some(position()));
+    assert_eq!(decode(&entries(EntryFilter::default()), &of_history), None);
+    assert_eq!(decode(&shares, &of_history), None);
+    let of_shares = encode(&shares, &key());
+    assert_eq!(decode(&shares, &of_shares), Some(key()));
     assert_eq!(
-        open(&crate::store::reads::PermissionFilter::default(), &of_shares),
+        decode(&crate::store::reads::PermissionFilter::default(), &of_shares),
         None
     );
 }
@@ -114,10 +114,10 @@ fn a_token_of_past_shares_is_bound_to_the_moment_and_the_filters() {
         filter: filter.clone(),
     };
     for filter in &filters {
-        let token = seal(&at("2026-11-22T07:05:00Z", filter), &key());
-        assert_eq!(open(&at("2026-11-22T07:05:01Z", filter), &token), None, "{filter:?}");
+        let token = encode(&at("2026-11-22T07:05:00Z", filter), &key());
+        assert_eq!(decode(&at("2026-11-22T07:05:01Z", filter), &token), None, "{filter:?}");
         for other in &filters {
-            let opened = open(&at("2026-11-22T07:05:00Z", other), &token);
+            let opened = decode(&at("2026-11-22T07:05:00Z", other), &token);
             assert_eq!(opened, (filter == other).then(key), "{filter:?} {other:?}");
         }
     }

@@ -6,16 +6,16 @@ use tonic::Status;
 use crate::{
     audit::SummaryQuery,
     domain::Timestamp,
-    grpc::fields::Fields,
+    grpc::fields::FieldReader,
     proto::v1,
     store::audit::{CountQuery, Dimension, Interval, Ranking},
 };
 
-use super::MOST_VALUES;
+use super::MAX_VALUES;
 
-const MOST_BUCKETS: i64 = 10_000;
+const MAX_BUCKETS: i64 = 10_000;
 const DEFAULT_TOP: u32 = 10;
-const LARGEST_TOP: u32 = 100;
+const MAX_TOP: u32 = 100;
 
 const HOUR: i64 = 60 * 60;
 const DAY: i64 = 24 * HOUR;
@@ -23,17 +23,17 @@ const DAY: i64 = 24 * HOUR;
 const FROM_MONDAY: i64 = 3 * DAY;
 
 pub(in crate::grpc::audit) fn summary(request: &v1::SummarizeAuditEntriesRequest) -> Result<SummaryQuery, Status> {
-    let mut fields = Fields::default();
+    let mut fields = FieldReader::default();
     let ranked = !request.rankings.is_empty();
     let from = fields.full("start_time", request.start_time.as_ref(), ranked);
     let to = fields.full("end_time", request.end_time.as_ref(), ranked);
     let interval = fields.interval(request.interval);
     fields.time_range(from, to, interval);
     let group_by = fields.group_by(&request.group_by);
-    let accounts = fields.several("account_ids", &request.account_ids, MOST_VALUES);
-    let regions = fields.several("regions", &request.regions, MOST_VALUES);
+    let accounts = fields.several("account_ids", &request.account_ids, MAX_VALUES);
+    let regions = fields.several("regions", &request.regions, MAX_VALUES);
     let actions = fields.actions("actions", &request.actions);
-    let kinds = fields.several("kinds", &request.kinds, MOST_VALUES);
+    let kinds = fields.several("kinds", &request.kinds, MAX_VALUES);
     fields.counted_only("regions", ranked, request.regions.is_empty());
     fields.counted_only("actions", ranked, request.actions.is_empty());
     fields.counted_only("kinds", ranked, request.kinds.is_empty());
@@ -54,7 +54,7 @@ pub(in crate::grpc::audit) fn summary(request: &v1::SummarizeAuditEntriesRequest
     })
 }
 
-impl Fields {
+impl FieldReader {
     /// A full hour, or a midnight: what rollups are kept by.
     fn full(&mut self, field: &str, time: Option<&pbjson_types::Timestamp>, midnight: bool) -> Option<OffsetDateTime> {
         let time = self.present(field, time)?;
@@ -77,12 +77,10 @@ impl Fields {
             return;
         }
         let buckets = bucket(to - time::Duration::NANOSECOND, interval) - bucket(from, interval) + 1;
-        if buckets > MOST_BUCKETS {
+        if buckets > MAX_BUCKETS {
             self.violate(
                 "interval",
-                format!(
-                    "must be so long that at most {MOST_BUCKETS} fit between start_time and end_time; {buckets} do"
-                ),
+                format!("must be so long that at most {MAX_BUCKETS} fit between start_time and end_time; {buckets} do"),
             );
         }
     }
@@ -145,11 +143,11 @@ impl Fields {
     fn top(&mut self, number: i32) -> u32 {
         match u32::try_from(number) {
             Ok(0) => DEFAULT_TOP,
-            Ok(top) => top.min(LARGEST_TOP),
+            Ok(top) => top.min(MAX_TOP),
             Err(_) => {
                 self.violate(
                     "top",
-                    format!("must be 0 (for {DEFAULT_TOP}) to {LARGEST_TOP}; got {number}"),
+                    format!("must be 0 (for {DEFAULT_TOP}) to {MAX_TOP}; got {number}"),
                 );
                 DEFAULT_TOP
             }

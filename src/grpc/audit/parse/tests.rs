@@ -179,7 +179,7 @@ fn a_page_token_goes_on_where_the_page_before_ended() {
         read_at: time,
     };
     let (list, _) = history(&request).unwrap();
-    request.page_token = crate::grpc::page_token::seal(&list, &position);
+    request.page_token = crate::grpc::page_token::encode(&list, &position);
     assert_eq!(history(&request).unwrap().1.after, Some(position));
     request.order = v1::AuditEntryOrder::OldestFirst.into();
     let status = history(&request).unwrap_err();

@@ -2,11 +2,11 @@
 
 use time::{Duration, OffsetDateTime};
 
-use crate::{domain::Timestamp, grpc::fields::Fields};
+use crate::{domain::Timestamp, grpc::fields::FieldReader};
 
 const NANOS_IN_A_MICRO: i64 = 1000;
 
-impl Fields {
+impl FieldReader {
     /// One end of a time range, that may be absent. What was recorded at a bound or later was recorded at the next whole
     /// microsecond or later.
     pub(in crate::grpc) fn bound(&mut self, field: &str, time: Option<&pbjson_types::Timestamp>) -> Option<Timestamp> {

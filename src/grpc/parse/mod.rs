@@ -16,17 +16,17 @@ use crate::{
 };
 
 use super::{
-    fields::{Fields, Page},
+    fields::{FieldReader, PageQuery},
     justification,
-    page_token::Changes,
+    page_token::ChangeList,
 };
 
 /// Of a field with several values, at most so many.
-const MOST_VALUES: usize = 100;
+const MAX_VALUES: usize = 100;
 
 /// What a grant or a revoke asks for.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct ChangeAsked {
+pub(super) struct ParsedChange {
     pub(super) key: PermissionKey,
     pub(super) request_id: Option<RequestId>,
     pub(super) justification: Justification,
@@ -35,15 +35,15 @@ pub(super) struct ChangeAsked {
 
 /// What a list asks for.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct ListAsked {
+pub(super) struct ParsedList {
     pub(super) filter: PermissionFilter,
-    pub(super) page: Page<PermissionKey>,
+    pub(super) page: PageQuery<PermissionKey>,
 }
 
 /// Reads a grant or a revoke, which have the same fields.
-macro_rules! change_asked {
+macro_rules! change {
     ($request:expr) => {{
-        let (request, mut fields) = ($request, Fields::default());
+        let (request, mut fields) = ($request, FieldReader::default());
         let key = fields.key(
             &request.account_id,
             &request.region,
@@ -53,7 +53,7 @@ macro_rules! change_asked {
         let request_id = fields.optional("request_id", &request.request_id);
         let justification = justification::read!(fields, request);
         fields.finish(|| {
-            Some(ChangeAsked {
+            Some(ParsedChange {
                 key: key?,
                 request_id,
                 justification: justification?,
@@ -63,16 +63,16 @@ macro_rules! change_asked {
     }};
 }
 
-pub(super) fn grant(request: &v1::GrantSharePermissionRequest) -> Result<ChangeAsked, Status> {
-    change_asked!(request)
+pub(super) fn grant(request: &v1::GrantSharePermissionRequest) -> Result<ParsedChange, Status> {
+    change!(request)
 }
 
-pub(super) fn revoke(request: &v1::RevokeSharePermissionRequest) -> Result<ChangeAsked, Status> {
-    change_asked!(request)
+pub(super) fn revoke(request: &v1::RevokeSharePermissionRequest) -> Result<ParsedChange, Status> {
+    change!(request)
 }
 
 pub(super) fn get(request: &v1::GetSharePermissionRequest) -> Result<PermissionKey, Status> {
-    let mut fields = Fields::default();
+    let mut fields = FieldReader::default();
     let key = fields.key(
         &request.account_id,
         &request.region,
@@ -82,8 +82,8 @@ pub(super) fn get(request: &v1::GetSharePermissionRequest) -> Result<PermissionK
     fields.finish(|| key)
 }
 
-pub(super) fn list(request: &v1::ListSharePermissionsRequest) -> Result<ListAsked, Status> {
-    let mut fields = Fields::default();
+pub(super) fn list(request: &v1::ListSharePermissionsRequest) -> Result<ParsedList, Status> {
+    let mut fields = FieldReader::default();
     let filter = PermissionFilter {
         account: fields.optional("account_id", &request.account_id),
         region: fields.optional("region", &request.region),
@@ -92,20 +92,22 @@ pub(super) fn list(request: &v1::ListSharePermissionsRequest) -> Result<ListAske
         state: fields.state("state", request.state),
     };
     let (filter, page) = fields.finish_list(Some(filter), request.page_size, &request.page_token)?;
-    Ok(ListAsked { filter, page })
+    Ok(ParsedList { filter, page })
 }
 
 pub(super) fn get_change(request: &v1::GetChangeRequest) -> Result<(AccountId, ChangeId), Status> {
-    let mut fields = Fields::default();
+    let mut fields = FieldReader::default();
     let account = fields.required("account_id", &request.account_id);
     let change_id = fields.required("change_id", &request.change_id);
     fields.finish(|| Some((account?, change_id?)))
 }
 
-pub(super) fn list_changes(request: &v1::ListChangesRequest) -> Result<(Changes, Page<ChangePosition>), Status> {
-    let mut fields = Fields::default();
+pub(super) fn list_changes(
+    request: &v1::ListChangesRequest,
+) -> Result<(ChangeList, PageQuery<ChangePosition>), Status> {
+    let mut fields = FieldReader::default();
     let filter = ChangeFilter {
-        accounts: fields.several("account_ids", &request.account_ids, MOST_VALUES),
+        accounts: fields.several("account_ids", &request.account_ids, MAX_VALUES),
         states: fields.change_states("states", &request.states),
         in_doubt: request.in_doubt,
         created_before: fields.bound("created_before", request.created_before.as_ref()),
@@ -122,18 +124,22 @@ pub(super) fn list_changes(request: &v1::ListChangesRequest) -> Result<(Changes,
         );
     }
     let order = fields.change_order("order", request.order);
-    fields.finish_list(Some(Changes { filter, order }), request.page_size, &request.page_token)
+    fields.finish_list(
+        Some(ChangeList { filter, order }),
+        request.page_size,
+        &request.page_token,
+    )
 }
 
 pub(super) fn list_images(request: &v1::ListImagesRequest) -> Result<(AccountId, Region, Ownership), Status> {
-    let mut fields = Fields::default();
+    let mut fields = FieldReader::default();
     let account = fields.required("account_id", &request.account_id);
     let region = fields.required("region", &request.region);
     let ownership = fields.ownership("ownership", request.ownership);
     fields.finish(|| Some((account?, region?, ownership)))
 }
 
-impl Fields {
+impl FieldReader {
     fn state(&mut self, field: &str, number: i32) -> Option<PermissionState> {
         match State::try_from(number) {
             Ok(State::Unspecified) => None,

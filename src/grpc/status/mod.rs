@@ -19,7 +19,7 @@ use crate::{
 use super::{present, refusal::Refusal};
 
 /// Nobody is asked to come back sooner.
-const SHORTEST_RETRY: Duration = Duration::from_millis(10);
+const MIN_RETRY_DELAY: Duration = Duration::from_millis(10);
 
 /// The metadata that names the change which goes on after DEADLINE_EXCEEDED.
 pub const CHANGE_ID: &str = "x-sharewarden-change-id";
@@ -77,7 +77,7 @@ fn refusal(error: Error) -> Refusal {
         .with("change_id", change_id),
         Error::Pending(change) => pending(&change),
         Error::Failed(ended) => failed(&ended),
-        Error::Superseded(ended) => of_change(
+        Error::Superseded(ended) => ended_change(
             ErrorReason::ChangeSuperseded,
             &ended,
             "a newer change of the same permission took its place; read the permission before deciding again",
@@ -135,7 +135,7 @@ fn unconfirmed(intent: &Intent, store_unavailable: bool) -> Refusal {
     .with("request_id", request);
     // The same message without an id would be another request.
     if request.0 == intent.change_id.0 {
-        refusal.not_to_be_repeated()
+        refusal.without_retry()
     } else {
         refusal
     }
@@ -156,7 +156,7 @@ fn pending(change: &Change) -> Refusal {
 }
 
 /// Why it ended, and what to do.
-fn advice(failure: FailureReason) -> &'static str {
+fn failure_text(failure: FailureReason) -> &'static str {
     match failure {
         FailureReason::ImageNotFound => "AWS does not know the image in this account and Region; check the image id",
         FailureReason::ImageUnavailable => "AWS reports the image as unavailable; try again when it is available",
@@ -177,21 +177,21 @@ fn advice(failure: FailureReason) -> &'static str {
 fn failed(ended: &UnsuccessfulChange) -> Refusal {
     // The schema has no failed change without a failure.
     let Some(failure) = &ended.change.failure else {
-        return of_change(ErrorReason::Internal, ended, "why was not recorded; report it");
+        return ended_change(ErrorReason::Internal, ended, "why was not recorded; report it");
     };
     let is_denied = failure.reason == FailureReason::PolicyDenied;
     let why = match is_denied && ended.is_joined() {
         true => {
             "the policy refuses it to whoever opened it; ask again with a new request id, and it is decided for you"
         }
-        false => advice(failure.reason),
+        false => failure_text(failure.reason),
     };
-    of_change(reason(failure.reason), ended, why)
+    ended_change(reason(failure.reason), ended, why)
         .with_known("aws_error_code", failure.code.as_deref())
         .with_known("rule", failure.message.as_deref().filter(|_| is_denied))
 }
 
-fn of_change(reason: ErrorReason, ended: &UnsuccessfulChange, why: &str) -> Refusal {
+fn ended_change(reason: ErrorReason, ended: &UnsuccessfulChange, why: &str) -> Refusal {
     let change = &ended.change;
     let end = present::change_state_word(change.state);
     let joined = match ended.is_joined() {
@@ -204,7 +204,7 @@ fn of_change(reason: ErrorReason, ended: &UnsuccessfulChange, why: &str) -> Refu
         .with("change_id", change.id())
         .with("request_id", ended.request_id)
         .with_known("aws_request_id", change.aws_request_id())
-        .not_to_be_repeated()
+        .without_retry()
 }
 
 fn upstream(fault: &AwsError) -> Refusal {
@@ -213,7 +213,7 @@ fn upstream(fault: &AwsError) -> Refusal {
         AwsErrorKind::Throttled { retry_after } => (FailureReason::UpstreamThrottled, retry_after),
         AwsErrorKind::NotSent | AwsErrorKind::Unknown => (FailureReason::UpstreamUnavailable, None),
     };
-    Refusal::new(reason(failure), format!("{}.", advice(failure)))
+    Refusal::new(reason(failure), format!("{}.", failure_text(failure)))
         .with_known("aws_error_code", fault.code.as_deref())
         .with_retry_after(retry_after)
 }
@@ -264,17 +264,17 @@ pub(super) fn store_unavailable() -> Refusal {
 pub(super) fn upstream_unavailable() -> Refusal {
     Refusal::new(
         ErrorReason::UpstreamUnavailable,
-        format!("{}.", advice(FailureReason::UpstreamUnavailable)),
+        format!("{}.", failure_text(FailureReason::UpstreamUnavailable)),
     )
 }
 
 fn internal(error: &(dyn StdError + 'static)) -> Refusal {
     tracing::error!(error, "a fault of the service");
-    fault()
+    internal_error()
 }
 
 /// A fault of ours, that was logged.
-pub(super) fn fault() -> Refusal {
+pub(super) fn internal_error() -> Refusal {
     Refusal::new(
         ErrorReason::Internal,
         "The service has a fault, which its log describes; report it to its operators.",
@@ -316,16 +316,16 @@ fn quota_exhausted(retry_after: Duration) -> Refusal {
         "The principal makes more calls at once, or a second, than are taken of one, and this one was not taken up; slow down, \
          then replay the request.",
     )
-    .with_retry_after(Some(retry_after.max(SHORTEST_RETRY)))
+    .with_retry_after(Some(retry_after.max(MIN_RETRY_DELAY)))
 }
 
-/// Fields break their rules.
+/// FieldReader break their rules.
 pub(super) fn invalid_fields(violations: Vec<FieldViolation>) -> Status {
-    broken(violations).into_status()
+    field_violations(violations).into_status()
 }
 
-/// Fields break their rules, as it was found out later.
-pub(super) fn broken(violations: Vec<FieldViolation>) -> Refusal {
+/// FieldReader break their rules, as it was found out later.
+pub(super) fn field_violations(violations: Vec<FieldViolation>) -> Refusal {
     let fields: Vec<_> = violations.iter().map(|violation| violation.field.clone()).collect();
     let fields = fields.join(", ");
     Refusal::new(

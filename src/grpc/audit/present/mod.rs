@@ -12,10 +12,10 @@ use crate::{
     store::audit::{Archived, Count, Ranking, Share},
 };
 
-use super::lists::{Entries, History, SharesAt};
+use super::lists::{EntryList, PermissionHistory, SharesAt};
 
-pub(super) fn entries(list: &Entries, page: EntryPage<v1::AuditEntry>) -> v1::ListAuditEntriesResponse {
-    let next = page.next.map(|last| page_token::seal(list, &last));
+pub(super) fn entries(list: &EntryList, page: EntryPage<v1::AuditEntry>) -> v1::ListAuditEntriesResponse {
+    let next = page.next.map(|last| page_token::encode(list, &last));
     v1::ListAuditEntriesResponse {
         entries: page.entries,
         next_page_token: next.unwrap_or_default(),
@@ -23,8 +23,8 @@ pub(super) fn entries(list: &Entries, page: EntryPage<v1::AuditEntry>) -> v1::Li
     }
 }
 
-pub(super) fn history(list: &History, page: EntryPage<v1::AuditEntry>) -> v1::ListPermissionHistoryResponse {
-    let next = page.next.map(|last| page_token::seal(list, &last));
+pub(super) fn history(list: &PermissionHistory, page: EntryPage<v1::AuditEntry>) -> v1::ListPermissionHistoryResponse {
+    let next = page.next.map(|last| page_token::encode(list, &last));
     v1::ListPermissionHistoryResponse {
         entries: page.entries,
         next_page_token: next.unwrap_or_default(),
@@ -33,7 +33,7 @@ pub(super) fn history(list: &History, page: EntryPage<v1::AuditEntry>) -> v1::Li
 }
 
 pub(super) fn shares(list: &SharesAt, page: SharePage) -> v1::GetSharePermissionsAtResponse {
-    let next = page.next.map(|last| page_token::seal(list, &last));
+    let next = page.next.map(|last| page_token::encode(list, &last));
     v1::GetSharePermissionsAtResponse {
         permissions: page.shares.into_iter().map(share).collect(),
         next_page_token: next.unwrap_or_default(),

@@ -13,7 +13,7 @@ use crate::{
 };
 
 use super::{
-    page_token::{self, Changes},
+    page_token::{self, ChangeList},
     status,
 };
 
@@ -50,7 +50,7 @@ pub(super) fn revoked(answer: v1::GrantSharePermissionResponse) -> v1::RevokeSha
 }
 
 pub(super) fn page(filter: &PermissionFilter, page: &PermissionPage) -> v1::ListSharePermissionsResponse {
-    let next = page.next.as_ref().map(|last| page_token::seal(filter, last));
+    let next = page.next.as_ref().map(|last| page_token::encode(filter, last));
     v1::ListSharePermissionsResponse {
         permissions: page.permissions.iter().map(permission).collect(),
         next_page_token: next.unwrap_or_default(),
@@ -126,8 +126,8 @@ fn progress(progress: &Progress) -> v1::ChangeProgress {
     }
 }
 
-pub(super) fn changes(list: &Changes, page: &ChangePage) -> v1::ListChangesResponse {
-    let next = page.next.as_ref().map(|last| page_token::seal(list, last));
+pub(super) fn changes(list: &ChangeList, page: &ChangePage) -> v1::ListChangesResponse {
+    let next = page.next.as_ref().map(|last| page_token::encode(list, last));
     v1::ListChangesResponse {
         changes: page.changes.iter().map(change_status).collect(),
         next_page_token: next.unwrap_or_default(),

@@ -3,20 +3,20 @@
 use crate::{
     audit::NextPage,
     domain::{AccountId, ImageId, PermissionKey, Region, Timestamp},
-    grpc::page_token::{Filters, List, Position, order_name},
+    grpc::page_token::{FilterDigest, PagePosition, PagedList, order_name},
     store::audit::{Condition, EntryFilter, EntryPosition, Order, ShareFilter},
 };
 
 /// Of what `ListAuditEntries` lists.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Entries {
+pub(super) struct EntryList {
     pub(super) filter: EntryFilter,
     pub(super) order: Order,
 }
 
 /// Of what `ListPermissionHistory` lists.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct History {
+pub(super) struct PermissionHistory {
     pub(super) key: PermissionKey,
     pub(super) order: Order,
 }
@@ -28,11 +28,11 @@ pub(super) struct SharesAt {
     pub(super) filter: ShareFilter,
 }
 
-impl List for Entries {
+impl PagedList for EntryList {
     const METHOD: &'static str = "ListAuditEntries";
     type Position = NextPage;
 
-    fn bind(&self, filters: &mut Filters) {
+    fn bind(&self, filters: &mut FilterDigest) {
         let Self { filter, order } = self;
         let EntryFilter { from, to, text, .. } = filter;
         filters.one(Some(order_name(*order)));
@@ -46,22 +46,22 @@ impl List for Entries {
     }
 }
 
-impl List for History {
+impl PagedList for PermissionHistory {
     const METHOD: &'static str = "ListPermissionHistory";
     type Position = NextPage;
 
-    fn bind(&self, filters: &mut Filters) {
+    fn bind(&self, filters: &mut FilterDigest) {
         let Self { key, order } = self;
         filters.one(Some(order_name(*order)));
         filters.one(Some(&key.write()));
     }
 }
 
-impl List for SharesAt {
+impl PagedList for SharesAt {
     const METHOD: &'static str = "GetSharePermissionsAt";
     type Position = PermissionKey;
 
-    fn bind(&self, filters: &mut Filters) {
+    fn bind(&self, filters: &mut FilterDigest) {
         let Self { time, filter } = self;
         let ShareFilter {
             account,
@@ -77,7 +77,7 @@ impl List for SharesAt {
     }
 }
 
-impl Position for NextPage {
+impl PagePosition for NextPage {
     fn write(&self) -> String {
         let EntryPosition {
             recorded_at,

@@ -16,16 +16,16 @@ use super::{AuditEntry, Error};
 const PAGE: u32 = 256;
 
 /// What is passed on at once has at most so many bytes of text, or is a single entry.
-pub(super) const STRETCH_BYTES: usize = 256 * 1024;
+pub(super) const MAX_BATCH_BYTES: usize = 256 * 1024;
 
 /// Entries of one ledger, one after the other; they share what they are read into.
 #[derive(Debug, Clone)]
-pub struct Stretch {
+pub struct EntryBatch {
     entries: Arc<[AuditEntry]>,
     skipped: usize,
 }
 
-impl Deref for Stretch {
+impl Deref for EntryBatch {
     type Target = [AuditEntry];
 
     fn deref(&self) -> &[AuditEntry] {
@@ -33,7 +33,7 @@ impl Deref for Stretch {
     }
 }
 
-impl Stretch {
+impl EntryBatch {
     /// Without the entries in front of `index`.
     pub(super) fn from(mut self, index: u64) -> Self {
         let before = self.iter().take_while(|entry| entry.log_index() < index).count();
@@ -69,7 +69,12 @@ pub(super) async fn stored_page(
 }
 
 /// The same, checked. An entry that is not what was recorded is told of when it is the first.
-pub(super) async fn page(database: &Database, account: AccountId, start: u64, end: u64) -> Result<Vec<Stretch>, Error> {
+pub(super) async fn page(
+    database: &Database,
+    account: AccountId,
+    start: u64,
+    end: u64,
+) -> Result<Vec<EntryBatch>, Error> {
     let mut checked = Vec::new();
     for stored in stored_page(database, account, start, end).await? {
         match AuditEntry::check(stored) {
@@ -79,7 +84,7 @@ pub(super) async fn page(database: &Database, account: AccountId, start: u64, en
             Err(_) => break,
         }
     }
-    Ok(stretches(checked))
+    Ok(batches(checked))
 }
 
 /// Why an entry is not in the table: it was archived, or it is gone.
@@ -95,23 +100,23 @@ pub(super) async fn missing(database: &Database, account: AccountId, log_index: 
     })
 }
 
-/// Cuts entries into stretches that are not too large to pass on.
-fn stretches(entries: Vec<AuditEntry>) -> Vec<Stretch> {
-    let (mut stretches, mut stretch, mut bytes) = (Vec::new(), Vec::new(), 0);
-    let whole = |entries: Vec<AuditEntry>| Stretch {
+/// Cuts entries into batches that are not too large to pass on.
+fn batches(entries: Vec<AuditEntry>) -> Vec<EntryBatch> {
+    let (mut batches, mut batch, mut bytes) = (Vec::new(), Vec::new(), 0);
+    let whole = |entries: Vec<AuditEntry>| EntryBatch {
         entries: entries.into(),
         skipped: 0,
     };
     for entry in entries {
-        if !stretch.is_empty() && bytes + entry.text.len() > STRETCH_BYTES {
-            stretches.push(whole(std::mem::take(&mut stretch)));
+        if !batch.is_empty() && bytes + entry.text.len() > MAX_BATCH_BYTES {
+            batches.push(whole(std::mem::take(&mut batch)));
             bytes = 0;
         }
         bytes += entry.text.len();
-        stretch.push(entry);
+        batch.push(entry);
     }
-    if !stretch.is_empty() {
-        stretches.push(whole(stretch));
+    if !batch.is_empty() {
+        batches.push(whole(batch));
     }
-    stretches
+    batches
 }

@@ -2,17 +2,17 @@
 
 use crate::{
     domain::{AccountId, Entry, Timestamp},
-    store::audit::{self, Archived, Column, Condition, EntryFilter, EntryPosition, Found, Order, StoredEntry},
+    store::audit::{self, Archived, Column, Condition, EntryFilter, EntryPosition, EntryRows, Order, StoredEntry},
 };
 
-use super::{Audit, AuditEntry, Error, stretch};
+use super::{Audit, AuditEntry, Error, reads};
 
 /// At most so many archived parts are told of.
-const MOST_ARCHIVED: u32 = 1000;
+const MAX_ARCHIVED: u32 = 1000;
 
 /// A page ends early where its entries have more text than this: its message, about twice the size, has to stay under the
 /// 4 MiB that gRPC clients take by default.
-const MOST_TEXT: usize = 3 * 512 * 1024;
+const MAX_TEXT_BYTES: usize = 3 * 512 * 1024;
 
 /// A page of entries, as what was made of them.
 #[derive(Debug)]
@@ -50,14 +50,14 @@ impl Audit {
     ) -> Result<EntryPage<T>, Error> {
         let (now, after) = (self.clock.now(), next.map(|next| &next.after));
         let conditions = filter.conditions();
-        let is_asked_for = |entry: &Entry| bears_out(filter, &conditions, entry);
-        let check = |stored: StoredEntry<'_>| Shown::of(stored, is_asked_for, &mut show);
+        let matches = |entry: &Entry| matches_filter(filter, &conditions, entry);
+        let check = |stored: StoredEntry<'_>| PresentedEntry::of(stored, matches, &mut show);
         let found = audit::entries(&self.database, filter, order, after, size.saturating_add(1), now, check).await?;
         let nothing_archived = found.nothing_archived;
         let (entries, next_page) = page(found, size)?;
         // Nothing but their place decides which entries are on it: every entry of a ledger between two that match does so too.
         if filter.text.is_none() && conditions.iter().all(|condition| condition.column == Column::Account) {
-            self.look_for_gaps(&entries).await?;
+            self.check_gaps(&entries).await?;
         }
         Ok(EntryPage {
             entries: entries.into_iter().map(|entry| entry.shown).collect(),
@@ -74,7 +74,7 @@ impl Audit {
     async fn archived(&self, filter: &EntryFilter, next: Option<&NextPage>) -> Result<Vec<Archived>, Error> {
         let EntryFilter { accounts, from, to, .. } = filter;
         let since = next.map(|next| next.read_at);
-        Ok(audit::archived(&self.database, accounts, *from, *to, since, MOST_ARCHIVED).await?)
+        Ok(audit::archived(&self.database, accounts, *from, *to, since, MAX_ARCHIVED).await?)
     }
 
     /// Reads one entry.
@@ -98,7 +98,7 @@ impl Audit {
 
     /// Why there is no entry where one must be. It may be there by now: it was recorded after it was looked for.
     async fn missing(&self, account: AccountId, log_index: u64) -> Result<AuditEntry, Error> {
-        let why = stretch::missing(&self.database, account, log_index).await?;
+        let why = reads::missing(&self.database, account, log_index).await?;
         if matches!(why, Error::EntryArchived { .. }) {
             return Err(why);
         }
@@ -109,7 +109,7 @@ impl Audit {
     }
 
     /// Looks for entries that should be between those of a page, where nothing but their place decides what is on it.
-    async fn look_for_gaps<T>(&self, entries: &[Shown<T>]) -> Result<(), Error> {
+    async fn check_gaps<T>(&self, entries: &[PresentedEntry<T>]) -> Result<(), Error> {
         let gaps = gaps(entries);
         for (account, log_index) in gaps {
             match self.missing(account, log_index).await {
@@ -122,21 +122,21 @@ impl Audit {
 }
 
 /// An entry as what was made of it, and what the page needs to know of it.
-struct Shown<T> {
+struct PresentedEntry<T> {
     position: EntryPosition,
     text_bytes: usize,
     shown: T,
 }
 
-impl<T> Shown<T> {
+impl<T> PresentedEntry<T> {
     /// Shows an entry that is what was recorded, and what was asked for: it was its columns that were looked at.
     fn of(
         stored: StoredEntry<'_>,
-        is_asked_for: impl Fn(&Entry) -> bool,
+        matches: impl Fn(&Entry) -> bool,
         show: impl FnOnce(AuditEntry) -> T,
     ) -> Result<Self, Error> {
         let entry = AuditEntry::check(stored)?;
-        if !is_asked_for(&entry.recorded.entry) {
+        if !matches(&entry.recorded.entry) {
             return Err(Error::Tampered {
                 account: entry.account(),
                 log_index: entry.log_index(),
@@ -151,9 +151,12 @@ impl<T> Shown<T> {
 }
 
 /// The first `size` entries. One that is not what it should be is told of on the page that it would be on.
-fn page<T>(found: Found<Result<Shown<T>, Error>>, size: u32) -> Result<(Vec<Shown<T>>, Option<NextPage>), Error> {
+fn page<T>(
+    found: EntryRows<Result<PresentedEntry<T>, Error>>,
+    size: u32,
+) -> Result<(Vec<PresentedEntry<T>>, Option<NextPage>), Error> {
     let mut entries = found.entries;
-    let fitting = how_many_fit(&entries).min(size as usize);
+    let fitting = count_that_fits(&entries).min(size as usize);
     let more = entries.len() > fitting;
     entries.truncate(fitting);
     let entries: Vec<_> = entries.into_iter().collect::<Result<_, _>>()?;
@@ -163,18 +166,18 @@ fn page<T>(found: Found<Result<Shown<T>, Error>>, size: u32) -> Result<(Vec<Show
 }
 
 /// At least one, so that there is always a next page.
-fn how_many_fit<T>(entries: &[Result<Shown<T>, Error>]) -> usize {
+fn count_that_fits<T>(entries: &[Result<PresentedEntry<T>, Error>]) -> usize {
     let mut text = 0;
     let fitting = entries.iter().take_while(|entry| {
         text += entry.as_ref().map_or(0, |entry| entry.text_bytes);
-        text <= MOST_TEXT
+        text <= MAX_TEXT_BYTES
     });
     fitting.count().max(1)
 }
 
 /// True when the text of an entry matches the filter. The words of the reason are left to Postgres, which has its own idea of
 /// the cases of letters.
-fn bears_out(filter: &EntryFilter, conditions: &[Condition], entry: &Entry) -> bool {
+fn matches_filter(filter: &EntryFilter, conditions: &[Condition], entry: &Entry) -> bool {
     let columns = entry.columns();
     conditions.iter().all(|condition| condition.is_met_by(entry, &columns))
         && filter.from.is_none_or(|from| entry.recorded_at >= from)
@@ -182,7 +185,7 @@ fn bears_out(filter: &EntryFilter, conditions: &[Condition], entry: &Entry) -> b
 }
 
 /// The first index that is missing between two entries of a ledger, for every place where one is.
-fn gaps<T>(entries: &[Shown<T>]) -> Vec<(AccountId, u64)> {
+fn gaps<T>(entries: &[PresentedEntry<T>]) -> Vec<(AccountId, u64)> {
     let mut places: Vec<_> = entries
         .iter()
         .map(|entry| (entry.position.account, entry.position.log_index))

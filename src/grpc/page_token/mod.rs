@@ -22,18 +22,18 @@ const DIGEST_LENGTH: usize = 16;
 const ACCOUNT_LENGTH: usize = 12;
 
 /// What a list that is read in pages is asked for.
-pub(super) trait List {
+pub(super) trait PagedList {
     /// Tells its tokens from those of other lists.
     const METHOD: &'static str;
     /// Names a place in its order.
-    type Position: Position;
+    type Position: PagePosition;
 
     /// Tells everything that must be the same for every page.
-    fn bind(&self, filters: &mut Filters);
+    fn bind(&self, filters: &mut FilterDigest);
 }
 
 /// A place in the order of a list, as a text.
-pub(super) trait Position: Sized {
+pub(super) trait PagePosition: Sized {
     /// Writes it.
     fn write(&self) -> String;
 
@@ -42,9 +42,9 @@ pub(super) trait Position: Sized {
 }
 
 /// The filters of a list, one after the other. Every part goes in after its length, so that no two lists read the same.
-pub(super) struct Filters(Sha256);
+pub(super) struct FilterDigest(Sha256);
 
-impl Filters {
+impl FilterDigest {
     fn part(&mut self, part: &[u8]) {
         self.0.update((part.len() as u64).to_be_bytes());
         self.0.update(part);
@@ -63,18 +63,18 @@ impl Filters {
 }
 
 /// The token for the page after `last`.
-pub(super) fn seal<L: List>(list: &L, last: &L::Position) -> String {
+pub(super) fn encode<L: PagedList>(list: &L, last: &L::Position) -> String {
     let mut token = vec![VERSION];
     token.extend(last.write().as_bytes());
     token.extend(digest(list, &token));
     BASE64_URL_SAFE_NO_PAD.encode(token)
 }
 
-/// Reads a token of [`seal`]; none if it was altered, or made for another list or other filters.
-pub(super) fn open<L: List>(list: &L, token: &str) -> Option<L::Position> {
+/// Reads a token of [`encode`]; none if it was altered, or made for another list or other filters.
+pub(super) fn decode<L: PagedList>(list: &L, token: &str) -> Option<L::Position> {
     let token = BASE64_URL_SAFE_NO_PAD.decode(token).ok()?;
-    let (content, seal) = token.split_at_checked(token.len().checked_sub(DIGEST_LENGTH)?)?;
-    if seal != digest(list, content) {
+    let (content, expected) = token.split_at_checked(token.len().checked_sub(DIGEST_LENGTH)?)?;
+    if expected != digest(list, content) {
         return None;
     }
     let (&version, position) = content.split_first()?;
@@ -84,8 +84,8 @@ pub(super) fn open<L: List>(list: &L, token: &str) -> Option<L::Position> {
     L::Position::read(std::str::from_utf8(position).ok()?)
 }
 
-fn digest<L: List>(list: &L, content: &[u8]) -> [u8; DIGEST_LENGTH] {
-    let mut filters = Filters(Sha256::new());
+fn digest<L: PagedList>(list: &L, content: &[u8]) -> [u8; DIGEST_LENGTH] {
+    let mut filters = FilterDigest(Sha256::new());
     for part in [CONTEXT.as_bytes(), L::METHOD.as_bytes(), content] {
         filters.part(part);
     }
@@ -95,11 +95,11 @@ fn digest<L: List>(list: &L, content: &[u8]) -> [u8; DIGEST_LENGTH] {
     digest
 }
 
-impl List for PermissionFilter {
+impl PagedList for PermissionFilter {
     const METHOD: &'static str = "ListSharePermissions";
     type Position = PermissionKey;
 
-    fn bind(&self, filters: &mut Filters) {
+    fn bind(&self, filters: &mut FilterDigest) {
         let Self {
             account,
             region,
@@ -117,16 +117,16 @@ impl List for PermissionFilter {
 
 /// Of what `ListChanges` lists.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Changes {
+pub(super) struct ChangeList {
     pub(super) filter: ChangeFilter,
     pub(super) order: Order,
 }
 
-impl List for Changes {
+impl PagedList for ChangeList {
     const METHOD: &'static str = "ListChanges";
     type Position = ChangePosition;
 
-    fn bind(&self, filters: &mut Filters) {
+    fn bind(&self, filters: &mut FilterDigest) {
         let Self { filter, order } = self;
         let ChangeFilter {
             accounts,
@@ -150,7 +150,7 @@ impl List for Changes {
     }
 }
 
-impl Position for ChangePosition {
+impl PagePosition for ChangePosition {
     fn write(&self) -> String {
         format!("{}/{}/{}", self.account, self.change, self.created_at)
     }
@@ -174,7 +174,7 @@ pub(super) fn order_name(order: Order) -> &'static str {
     }
 }
 
-impl Position for PermissionKey {
+impl PagePosition for PermissionKey {
     fn write(&self) -> String {
         // An image id has no slash, so the Region is what comes after it.
         format!("{}{}{}/{}", self.account, self.shared_account, self.image, self.region)

@@ -1,9 +1,9 @@
-//! `sharewarden audit archive`: old months of the history go into files, and out of the table.
+//! `sharewarden audit archive`: moves old months of the history from the table into files.
 //!
-//! For each month, the oldest first: every account's entries are exported under a checkpoint into a compressed [`mod@file`], the
-//! file is read back and verified as an auditor would, and only when all of them hold is the month detached, in one
-//! transaction that notes where each file is. Whatever stops it in between, the entries are in the table, or in files that
-//! were verified. The tree's hashes stay: proofs and later exports still lead back to the first entry.
+//! The oldest month comes first. The entries of each account are exported under a checkpoint into a compressed [`mod@file`]. Each
+//! file is read back and verified as an auditor would. If all files verify, one transaction detaches the month and records where
+//! each file is. After an interruption at any point, the entries are in the table or in verified files. The hashes of the tree
+//! stay, so proofs and later exports still lead back to the first entry.
 
 mod error;
 mod file;
@@ -27,34 +27,34 @@ pub use month::Month;
 const MAX_DETACH_ATTEMPTS: u32 = 20;
 const DETACH_RETRY_DELAY: Duration = Duration::from_secs(3);
 
-/// What to archive, and where to.
+/// What to archive, and where.
 #[derive(Debug, Clone)]
 pub struct ArchivePlan {
-    /// Months before this one.
+    /// Archives the months before this one.
     pub before: Month,
-    /// The folder that gets a folder for each month.
+    /// The target folder. Each month gets a subfolder.
     pub to: PathBuf,
-    /// How the history is to name this folder, where the files move on to another place. Default: its own path.
+    /// The folder's location as recorded in the history, for files that are moved elsewhere later. Default: the path of `to`.
     pub location: Option<String>,
-    /// What becomes of the tables.
+    /// What happens to the detached tables.
     pub then: Detached,
 }
 
-/// What was done.
+/// A completed step.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
-    /// The entries of an account are in a file that was verified.
+    /// The entries of an account are in a verified file.
     Written {
-        /// The file.
+        /// The path of the file.
         file: PathBuf,
-        /// So many entries.
+        /// The number of entries.
         entries: u64,
     },
-    /// A month is out of the table.
+    /// A month was archived and is no longer in the table.
     Archived {
-        /// Which.
+        /// The archived month.
         month: Month,
-        /// So many entries.
+        /// The number of entries.
         entries: u64,
     },
 }
@@ -63,15 +63,15 @@ impl fmt::Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Written { file, entries } => write!(f, "{}: {entries} entries, verified", file.display()),
-            Self::Archived { month, entries } => write!(f, "{month} is archived: {entries} entries"),
+            Self::Archived { month, entries } => write!(f, "{month} was archived: {entries} entries"),
         }
     }
 }
 
-/// Archives the months that are over and before `plan.before`, and tells of each step.
+/// Archives the past months before `plan.before`, and reports each step.
 ///
 /// # Errors
-/// [`Error`]. The months that were told of as archived are; the others are as they were.
+/// [`Error`]. Months that were reported as archived stay archived; the others are unchanged.
 pub async fn run(audit: &Audit, plan: &ArchivePlan, mut report: impl FnMut(Event)) -> Result<(), Error> {
     let before = plan.before.start();
     let current = Month::of(audit.clock.now());
@@ -96,7 +96,7 @@ async fn archive(
     let folder = plan.to.join(month.to_string());
     let mut files = Vec::new();
     for range in partitions::ranges(&audit.database, partition).await? {
-        check_whole(&audit.database, &range).await?;
+        check_complete(&audit.database, &range).await?;
         let path = file::write(audit, &folder, &range).await?;
         let sha256 = file::verify(&path, &range, audit.keys.verifiers())?;
         report(Event::Written {
@@ -112,7 +112,7 @@ async fn archive(
     Ok(files.iter().map(|file| file.end_index - file.start_index).sum())
 }
 
-/// Detaching takes a lock that somebody's long query may be holding: it is tried for a while.
+/// Detaching takes a lock that a long query may block, so it is retried for up to a minute.
 async fn detach(
     audit: &Audit,
     plan: &ArchivePlan,
@@ -131,9 +131,9 @@ async fn detach(
     }
 }
 
-/// Between the first and the last entry of a month there is none missing, and neither is the one before or the one after: these
-/// may be in other months.
-async fn check_whole(database: &Database, range: &ArchiveRange) -> Result<(), Error> {
+/// Fails if an entry of the month is missing: between its first and last entry, or directly before or after them. The neighbours
+/// may be in other months or in files.
+async fn check_complete(database: &Database, range: &ArchiveRange) -> Result<(), Error> {
     let ArchiveRange {
         account,
         mut start_index,
@@ -141,17 +141,17 @@ async fn check_whole(database: &Database, range: &ArchiveRange) -> Result<(), Er
         entries,
         ..
     } = *range;
-    let is_whole = entries == end_index - start_index;
-    // Before the entry after the last is looked for: it may be added meanwhile.
+    let is_complete = entries == end_index - start_index;
+    // Read before the lookup of the next entry, because that entry may be added in between.
     let sizes = history::sizes(database, &[account]).await?;
     let size = sizes.first().map_or(0, |(_, size)| *size);
-    if start_index > 0 && !is_there(database, account, start_index - 1).await? {
+    if start_index > 0 && !exists(database, account, start_index - 1).await? {
         start_index -= 1;
     }
-    if end_index < size && !is_there(database, account, end_index).await? {
+    if end_index < size && !exists(database, account, end_index).await? {
         end_index += 1;
     }
-    if is_whole && (start_index, end_index) == (range.start_index, range.end_index) {
+    if is_complete && (start_index, end_index) == (range.start_index, range.end_index) {
         return Ok(());
     }
     Err(Error::Gap {
@@ -162,8 +162,8 @@ async fn check_whole(database: &Database, range: &ArchiveRange) -> Result<(), Er
     })
 }
 
-/// True when an entry is in the table or in a file.
-async fn is_there(database: &Database, account: AccountId, log_index: u64) -> Result<bool, Error> {
+/// True if the entry is in the table or in a file.
+async fn exists(database: &Database, account: AccountId, log_index: u64) -> Result<bool, Error> {
     let in_table = history::entry(database, account, log_index).await?.is_some();
     Ok(in_table || history::archived_at(database, account, log_index).await?.is_some())
 }

@@ -1,20 +1,20 @@
-//! Which accounts a message is about. A handler whose message does not say so does not compile.
+//! The accounts that a request names. A handler does not compile if its request type has no implementation here.
 
 use crate::{policy::roles::Scope, proto::v1};
 
-/// What a message is about. The texts are as they came in.
+/// The accounts of a request, as the unparsed text of the message.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum NamedAccounts<'a> {
     /// One account.
     One(&'a str),
-    /// These accounts, or all of them if there are none.
+    /// These accounts. Empty: all accounts.
     Several(&'a [String]),
-    /// A change: the use case asks the policy, so that a refusal is recorded.
+    /// A change. The use case asks the policy, so that a refusal is recorded in the ledger.
     Change,
 }
 
 impl NamedAccounts<'_> {
-    /// Is all of it within the scope? A text that is no account is in no scope but that of everything.
+    /// True if the scope covers every named account. A text that is not an account id is only within [`Scope::Everywhere`].
     pub(super) fn is_within(&self, scope: &Scope) -> bool {
         let Scope::Only(_) = scope else { return true };
         let covers = |account: &str| account.parse().is_ok_and(|account| scope.covers(account));
@@ -26,13 +26,13 @@ impl NamedAccounts<'_> {
     }
 }
 
-/// A message that says which accounts it is about.
+/// A request that names accounts.
 pub(super) trait NamesAccounts {
-    /// Which.
+    /// The named accounts.
     fn accounts(&self) -> NamedAccounts<'_>;
 }
 
-/// Messages about one account; left out where it may be, it stands for all.
+/// Requests with one account. If the account is optional, an empty one means all accounts.
 macro_rules! one_account {
     ($($message:ident),* $(,)?) => {
         $(impl NamesAccounts for v1::$message {
@@ -43,7 +43,7 @@ macro_rules! one_account {
     };
 }
 
-/// Messages about several accounts, or about all.
+/// Requests with a list of accounts. An empty list means all accounts.
 macro_rules! several_accounts {
     ($($message:ident),* $(,)?) => {
         $(impl NamesAccounts for v1::$message {
@@ -100,7 +100,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_may_see_some_accounts_must_ask_about_these() {
+    fn a_principal_with_some_accounts_must_name_only_these() {
         let some = Scope::Only(BTreeSet::from(["111122223333".parse().unwrap()]));
         let within = |about: NamedAccounts<'_>| about.is_within(&some);
         let accounts = |accounts: &[&str]| accounts.iter().map(|account| (*account).to_owned()).collect::<Vec<_>>();

@@ -1,6 +1,7 @@
-//! What happens around every call of ours: the limit that it counts against, a span with what is known of it, the moment it
-//! came in, the last moment of its answer, and one line in the log when it ends, whichever way. Of calls of health and
-//! reflection only the end and the status are looked at, and whether there are too many streams.
+//! The layer around every call of this API. It applies the concurrency limit and the response timeout, opens the span, records
+//! the arrival, and writes one line to the log when the call ends or is dropped.
+//!
+//! Calls of health and reflection only get the limit, the timeout and the completed status.
 
 use std::{
     future::Future,
@@ -27,16 +28,16 @@ use crate::{
 
 use super::{code, deadline, protocol, rpcs::Rpc, status};
 
-/// When a call came in.
+/// When a call arrived.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Arrival(pub(super) MonotonicInstant);
 
-/// How many calls were not answered yet. A stream counts until it begins. Cheap to clone; clones count the same.
+/// The number of calls without a response. A stream counts until it starts. Clones share the count.
 #[derive(Debug, Clone, Default)]
 pub(super) struct CallsInProgress(Arc<watch::Sender<usize>>);
 
 impl CallsInProgress {
-    /// Waits until there is none.
+    /// Waits until the number is 0.
     pub(super) async fn wait_for_none(&self) {
         // The sender lives as long as `self`: waiting cannot fail.
         let _ = self.0.subscribe().wait_for(|calls| *calls == 0).await;
@@ -49,7 +50,7 @@ pub(super) struct CallLayer {
     pub(super) clock: Clock,
     pub(super) in_progress: CallsInProgress,
     pub(super) limits: Limits,
-    /// No call is without an answer longer than this.
+    /// The maximum response timeout.
     pub(super) max_duration: Duration,
 }
 
@@ -59,19 +60,18 @@ impl<S> Layer<S> for CallLayer {
     fn layer(&self, inner: S) -> CallService<S> {
         CallService {
             inner,
-            around: self.clone(),
+            layer: self.clone(),
         }
     }
 }
 
-/// A service whose calls are watched.
+/// The service that [`CallLayer`] makes.
 #[derive(Debug, Clone)]
 pub(super) struct CallService<S> {
     inner: S,
-    around: CallLayer,
+    layer: CallLayer,
 }
 
-/// An answer to come.
 type CallFuture<A, E> = Pin<Box<dyn Future<Output = Result<Response<Holding<A>>, E>> + Send>>;
 
 impl<S, Q, A> Service<Request<Q>> for CallService<S>
@@ -98,7 +98,7 @@ where
             in_progress,
             limits,
             max_duration,
-        } = &self.around;
+        } = &self.layer;
         let rpc = Rpc::at(request.uri().path());
         let Ok(permit) = rpc.limit.map(|limit| limits.acquire(limit, clock)).transpose() else {
             return refused();
@@ -132,7 +132,7 @@ where
     }
 }
 
-/// The answer to a call, which is there at the last moment.
+/// The response of a handler, or CALL_TIMED_OUT after the response timeout.
 async fn with_timeout<A: Default, E>(
     response_timeout: Duration,
     answer: impl Future<Output = Result<Response<A>, E>>,
@@ -165,12 +165,12 @@ fn span(method: &'static str) -> Span {
     )
 }
 
-/// Sees to it that a status of tonic's own carries a reason too.
+/// Adds a reason to a status that tonic made itself.
 fn completed<A>(mut response: Response<A>) -> Response<A> {
     let known = response.extensions().get::<Status>();
     let status = match known {
         Some(status) => status::completed(status),
-        // For an unknown method of a known service tonic writes the header alone.
+        // For an unknown method of a known service, tonic sets only the header.
         None if response.headers().get(Status::GRPC_STATUS) == Some(&HeaderValue::from(Code::Unimplemented as i32)) => {
             Some(status::unimplemented().into_status())
         }
@@ -184,7 +184,7 @@ fn completed<A>(mut response: Response<A>) -> Response<A> {
     response
 }
 
-/// Logs how a call ended, when it is dropped: a call that nobody waits for any more is dropped in the middle.
+/// Logs the end of a call when it is dropped. The future of a call is dropped before its end if the caller disconnects.
 struct CallGuard {
     clock: Clock,
     in_progress: CallsInProgress,

@@ -1,5 +1,5 @@
-//! What a handler knows of its caller, and how long it lets them wait. Nobody gets to know it who does not ask about accounts
-//! that the caller may ask about.
+//! The caller of a handler, and the timeout of its work. A handler gets it only if the caller may use all accounts that the
+//! request names.
 
 use std::{future::Future, time::Duration};
 
@@ -13,18 +13,19 @@ use crate::{
 
 use super::{access::NamesAccounts, call::Arrival, deadline, refusal::Refusal, status};
 
-/// Who calls, and how long they wait.
+/// An authenticated and authorized caller.
 #[derive(Debug)]
 pub(super) struct Caller {
     pub(super) principal: Principal,
     pub(super) trace_id: Option<TraceId>,
+    /// The timeout for the work on the call.
     pub(super) timeout: Duration,
-    /// How long it is known who they are; a stream goes on no longer.
+    /// When the credentials expire. A stream ends then.
     pub(super) until: Option<Timestamp>,
 }
 
 impl Caller {
-    /// The caller of a request, who is not kept waiting longer than `most`.
+    /// The caller of a request. `max_timeout` caps the timeout.
     pub(super) fn of<T: NamesAccounts>(
         request: &Request<T>,
         clock: &Clock,
@@ -44,17 +45,17 @@ impl Caller {
             return Err(status::not_allowed(rule).into_status());
         }
         let arrival = request.extensions().get::<Arrival>();
-        let spent = arrival.map_or(Duration::ZERO, |arrival| clock.monotonic_now().since(arrival.0));
+        let elapsed = arrival.map_or(Duration::ZERO, |arrival| clock.monotonic_now().since(arrival.0));
         Ok(Self {
             principal: principal.clone(),
             trace_id: request.extensions().get().cloned(),
-            timeout: deadline::work_timeout(request.metadata(), spent, max_timeout),
+            timeout: deadline::work_timeout(request.metadata(), elapsed, max_timeout),
             until: *until,
         })
     }
 }
 
-/// Waits at most for `timeout`; past it, says who did not answer.
+/// Runs the work within `timeout`. After it, the error is that of `on_timeout`.
 pub(super) async fn with_timeout<T, E: Into<Refusal>>(
     timeout: Duration,
     work: impl Future<Output = Result<T, E>>,

@@ -1,4 +1,4 @@
-//! Entries: pages of them, and single ones.
+//! Reads pages of entries, and single entries.
 
 use crate::{
     domain::{AccountId, Entry, Timestamp},
@@ -7,60 +7,63 @@ use crate::{
 
 use super::{Audit, AuditEntry, Error, reads};
 
-/// At most so many archived parts are told of.
+/// Maximum archived ranges on a page.
 const MAX_ARCHIVED: u32 = 1000;
 
-/// A page ends early where its entries have more text than this: its message, about twice the size, has to stay under the
-/// 4 MiB that gRPC clients take by default.
+/// Maximum bytes of text on a page; a page ends early beyond it. The message is about twice as large, and gRPC clients accept
+/// 4 MiB by default.
 const MAX_TEXT_BYTES: usize = 3 * 512 * 1024;
 
-/// A page of entries, as what was made of them.
+/// A page of entries, each mapped by the caller.
 #[derive(Debug)]
 pub struct EntryPage<T> {
-    /// The entries.
+    /// In the requested order.
     pub entries: Vec<T>,
-    /// Where the next page begins. None on the last page.
+    /// The position that the next page starts after. None on the last page.
     pub next: Option<NextPage>,
-    /// Which history of that time is in files; on later pages, what was put there since the page before. The latest first.
+    /// The ranges of the requested time that were archived, the latest first. A later page has only those archived since the page
+    /// before it.
     pub archived: Vec<Archived>,
 }
 
-/// Where the next page begins.
+/// The start of a next page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NextPage {
-    /// After this entry.
+    /// The last entry of the page before.
     pub after: EntryPosition,
-    /// When the page before was read, on the database's clock: what was archived since then may be missing behind it.
+    /// When the page before was read, on the clock of the database. Entries archived since then may be missing from the next
+    /// page.
     pub read_at: Timestamp,
 }
 
 impl Audit {
-    /// Lists `size` entries: the first ones, or those of the `next` page. Each is checked and then shown while the next ones are
-    /// on their way.
+    /// Lists at most `size` entries: the first page, or the `next` one. `present` maps each entry after it was verified, while
+    /// Postgres sends the next ones.
     ///
     /// # Errors
-    /// [`Error::Tampered`], or the store's.
+    /// [`Error::Tampered`], or an error of the store.
     pub async fn entries<T: Send>(
         &self,
         filter: &EntryFilter,
         order: Order,
         next: Option<&NextPage>,
         size: u32,
-        mut show: impl FnMut(AuditEntry) -> T + Send,
+        mut present: impl FnMut(AuditEntry) -> T + Send,
     ) -> Result<EntryPage<T>, Error> {
         let (now, after) = (self.clock.now(), next.map(|next| &next.after));
         let conditions = filter.conditions();
         let matches = |entry: &Entry| matches_filter(filter, &conditions, entry);
-        let check = |stored: StoredEntry<'_>| PresentedEntry::of(stored, matches, &mut show);
+        let check = |stored: StoredEntry<'_>| PresentedEntry::verify(stored, matches, &mut present);
         let found = audit::entries(&self.database, filter, order, after, size.saturating_add(1), now, check).await?;
         let nothing_archived = found.nothing_archived;
         let (entries, next_page) = page(found, size)?;
-        // Nothing but their place decides which entries are on it: every entry of a ledger between two that match does so too.
+        // Without a filter other than accounts and times, a page has every entry between two entries of one ledger. A gap is
+        // tampering.
         if filter.text.is_none() && conditions.iter().all(|condition| condition.column == Column::Account) {
             self.check_gaps(&entries).await?;
         }
         Ok(EntryPage {
-            entries: entries.into_iter().map(|entry| entry.shown).collect(),
+            entries: entries.into_iter().map(|entry| entry.presented).collect(),
             next: next_page,
             archived: match nothing_archived {
                 true => Vec::new(),
@@ -69,8 +72,8 @@ impl Audit {
         })
     }
 
-    /// What is in files, or was put there since the page before. Asked for after the entries: what is archived meanwhile is then on
-    /// the page, or told of, or both.
+    /// The archived ranges, or those archived since the page before. Read after the entries, so that what is archived in between
+    /// is on the page, in this list, or in both.
     async fn archived(&self, filter: &EntryFilter, next: Option<&NextPage>) -> Result<Vec<Archived>, Error> {
         let EntryFilter { accounts, from, to, .. } = filter;
         let since = next.map(|next| next.read_at);
@@ -80,7 +83,7 @@ impl Audit {
     /// Reads one entry.
     ///
     /// # Errors
-    /// [`Error::EntryNotFound`], [`Error::EntryArchived`], [`Error::Tampered`], or the store's.
+    /// [`Error::EntryNotFound`], [`Error::EntryArchived`], [`Error::Tampered`], or an error of the store.
     pub async fn entry(&self, account: AccountId, log_index: u64) -> Result<AuditEntry, Error> {
         if let Some(stored) = audit::entry(&self.database, account, log_index).await? {
             return AuditEntry::check(stored);
@@ -96,19 +99,20 @@ impl Audit {
         self.missing(account, log_index).await
     }
 
-    /// Why there is no entry where one must be. It may be there by now: it was recorded after it was looked for.
+    /// The error for an entry that was not found below the size of its ledger. The entry itself, if it was committed after the
+    /// first read.
     async fn missing(&self, account: AccountId, log_index: u64) -> Result<AuditEntry, Error> {
-        let why = reads::missing(&self.database, account, log_index).await?;
-        if matches!(why, Error::EntryArchived { .. }) {
-            return Err(why);
+        let error = reads::missing(&self.database, account, log_index).await?;
+        if matches!(error, Error::EntryArchived { .. }) {
+            return Err(error);
         }
         match audit::entry(&self.database, account, log_index).await? {
             Some(stored) => AuditEntry::check(stored),
-            None => Err(why),
+            None => Err(error),
         }
     }
 
-    /// Looks for entries that should be between those of a page, where nothing but their place decides what is on it.
+    /// Fails if an entry between two entries of the page is missing and not archived.
     async fn check_gaps<T>(&self, entries: &[PresentedEntry<T>]) -> Result<(), Error> {
         let gaps = gaps(entries);
         for (account, log_index) in gaps {
@@ -121,19 +125,19 @@ impl Audit {
     }
 }
 
-/// An entry as what was made of it, and what the page needs to know of it.
+/// A mapped entry, with what decides where the page ends.
 struct PresentedEntry<T> {
     position: EntryPosition,
     text_bytes: usize,
-    shown: T,
+    presented: T,
 }
 
 impl<T> PresentedEntry<T> {
-    /// Shows an entry that is what was recorded, and what was asked for: it was its columns that were looked at.
-    fn of(
+    /// Verifies an entry and maps it. Postgres filtered by the columns; the filter must hold for the text too.
+    fn verify(
         stored: StoredEntry<'_>,
         matches: impl Fn(&Entry) -> bool,
-        show: impl FnOnce(AuditEntry) -> T,
+        present: impl FnOnce(AuditEntry) -> T,
     ) -> Result<Self, Error> {
         let entry = AuditEntry::check(stored)?;
         if !matches(&entry.recorded.entry) {
@@ -145,38 +149,38 @@ impl<T> PresentedEntry<T> {
         Ok(Self {
             position: entry.position(),
             text_bytes: entry.text.len(),
-            shown: show(entry),
+            presented: present(entry),
         })
     }
 }
 
-/// The first `size` entries. One that is not what it should be is told of on the page that it would be on.
+/// The first `size` entries. An invalid entry is an error of the page that it is on, and not of the page before.
 fn page<T>(
     found: EntryRows<Result<PresentedEntry<T>, Error>>,
     size: u32,
 ) -> Result<(Vec<PresentedEntry<T>>, Option<NextPage>), Error> {
     let mut entries = found.entries;
-    let fitting = count_that_fits(&entries).min(size as usize);
-    let more = entries.len() > fitting;
-    entries.truncate(fitting);
+    let count = count_that_fits(&entries).min(size as usize);
+    let more = entries.len() > count;
+    entries.truncate(count);
     let entries: Vec<_> = entries.into_iter().collect::<Result<_, _>>()?;
     let last = entries.last().filter(|_| more).map(|last| last.position);
     let next = last.zip(found.read_at);
     Ok((entries, next.map(|(after, read_at)| NextPage { after, read_at })))
 }
 
-/// At least one, so that there is always a next page.
+/// The number of entries within [`MAX_TEXT_BYTES`]. At least 1, so that every page makes progress.
 fn count_that_fits<T>(entries: &[Result<PresentedEntry<T>, Error>]) -> usize {
-    let mut text = 0;
+    let mut bytes = 0;
     let fitting = entries.iter().take_while(|entry| {
-        text += entry.as_ref().map_or(0, |entry| entry.text_bytes);
-        text <= MAX_TEXT_BYTES
+        bytes += entry.as_ref().map_or(0, |entry| entry.text_bytes);
+        bytes <= MAX_TEXT_BYTES
     });
     fitting.count().max(1)
 }
 
-/// True when the text of an entry matches the filter. The words of the reason are left to Postgres, which has its own idea of
-/// the cases of letters.
+/// True if the text of the entry matches the filter. Only Postgres checks `filter.text`, because its rules for upper and lower
+/// case differ from ours.
 fn matches_filter(filter: &EntryFilter, conditions: &[Condition], entry: &Entry) -> bool {
     let columns = entry.columns();
     conditions.iter().all(|condition| condition.is_met_by(entry, &columns))
@@ -184,7 +188,7 @@ fn matches_filter(filter: &EntryFilter, conditions: &[Condition], entry: &Entry)
         && filter.to.is_none_or(|to| entry.recorded_at < to)
 }
 
-/// The first index that is missing between two entries of a ledger, for every place where one is.
+/// The first missing index of each gap between two entries of one ledger.
 fn gaps<T>(entries: &[PresentedEntry<T>]) -> Vec<(AccountId, u64)> {
     let mut places: Vec<_> = entries
         .iter()

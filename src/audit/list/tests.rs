@@ -7,7 +7,7 @@ use crate::{
 type Checked = Result<PresentedEntry<AuditEntry>, Error>;
 
 fn checked(stored: StoredEntry<'_>, matches: fn(&Entry) -> bool) -> Checked {
-    PresentedEntry::of(stored, matches, |entry| entry)
+    PresentedEntry::verify(stored, matches, |entry| entry)
 }
 
 fn entries(indexes: &[u64]) -> Vec<PresentedEntry<AuditEntry>> {
@@ -28,7 +28,7 @@ fn found(entries: Vec<StoredEntry>, matches: fn(&Entry) -> bool) -> EntryRows<Ch
 }
 
 #[test]
-fn gaps_are_seen_in_either_order_and_named_by_the_first_entry_that_is_missing() {
+fn gaps_are_found_in_either_order_and_named_by_the_first_missing_entry() {
     let account = "000011112222".parse().unwrap();
     assert_eq!(gaps(&entries(&[0, 1, 2])), []);
     assert_eq!(gaps(&entries(&[7])), []);
@@ -37,7 +37,7 @@ fn gaps_are_seen_in_either_order_and_named_by_the_first_entry_that_is_missing() 
 }
 
 #[test]
-fn a_page_ends_where_its_text_gets_too_long_for_a_message_and_has_at_least_one_entry() {
+fn a_page_ends_before_its_text_is_too_long_for_a_message_and_has_at_least_one_entry() {
     let long = |text_bytes: usize| {
         let entry = checked(stored(0), |_| true)?;
         Checked::Ok(PresentedEntry { text_bytes, ..entry })
@@ -70,13 +70,13 @@ fn there_is_a_next_page_only_if_there_are_more_entries() {
 }
 
 #[test]
-fn an_entry_that_was_not_asked_for_was_tampered_with() {
+fn an_entry_whose_text_does_not_match_the_filter_was_tampered_with() {
     let error = page(found(vec![stored(4)], |_| false), 1).err().unwrap();
     assert!(matches!(error, Error::Tampered { log_index: 4, .. }), "{error}");
 }
 
 #[test]
-fn the_text_of_an_entry_bears_out_every_filter_that_it_matches() {
+fn each_condition_of_a_filter_is_checked_against_the_text_of_an_entry() {
     let entry = AuditEntry::check(stored(0)).unwrap().recorded.entry;
     let intent = &entry.body.change().unwrap().intent;
     let matching = EntryFilter {

@@ -1,4 +1,4 @@
-//! The handlers that prove answers.
+//! The handlers of checkpoints and proofs.
 
 use tonic::{Request, Response, Status};
 
@@ -12,7 +12,7 @@ use crate::{
 
 use super::AuditApi;
 
-/// A note is at most so long.
+/// Maximum size of a note, in bytes.
 const MAX_NOTE_BYTES: usize = 16 * 1024;
 
 pub(super) async fn checkpoint(
@@ -112,14 +112,14 @@ pub(super) async fn consistency(
     Ok(Response::new(present_consistency(&proof)))
 }
 
-/// Indexes and sizes are below 2^63.
+/// Adds a violation unless the index or size is below 2^63, the maximum in the store.
 pub(super) fn in_range(fields: &mut FieldReader, field: &str, number: u64) {
     if i64::try_from(number).is_err() {
         fields.violate(field, format!("must be less than 2^63; got {number}"));
     }
 }
 
-/// 0 stands for what was not given.
+/// 0 means that the field is not set.
 pub(super) fn given(number: u64) -> Option<u64> {
     (number > 0).then_some(number)
 }

@@ -1,4 +1,4 @@
-//! The handlers of `AuditService`. Each parses, asks the use case, and presents what came of it.
+//! The handlers of `AuditService`. Each one parses the request, calls the use case, and presents the result.
 
 use std::{future::Future, time::Duration};
 
@@ -27,7 +27,7 @@ pub struct AuditApi {
 }
 
 impl AuditApi {
-    /// A service that works on no question longer than `max_timeout`, whatever deadline the caller gives, or does not give.
+    /// `max_timeout` is the maximum time for the work on a call, whatever its deadline.
     pub fn new(audit: Audit, max_timeout: Duration) -> Self {
         Self { audit, max_timeout }
     }
@@ -46,7 +46,7 @@ impl AuditService for AuditApi {
         let caller = self.caller(&request)?;
         let (list, page) = parse::entries(request.get_ref())?;
         if let [account] = list.filter.accounts[..] {
-            note(account);
+            record_account(account);
         }
         let found = self
             .audit
@@ -61,7 +61,7 @@ impl AuditService for AuditApi {
     ) -> Result<Response<v1::GetAuditEntryResponse>, Status> {
         let caller = self.caller(&request)?;
         let (account, log_index) = parse::entry(request.get_ref())?;
-        note(account);
+        record_account(account);
         let entry = run(&caller, self.audit.entry(account, log_index)).await?;
         Ok(Response::new(v1::GetAuditEntryResponse {
             entry: Some(present::entry(entry)),
@@ -74,7 +74,7 @@ impl AuditService for AuditApi {
     ) -> Result<Response<v1::ListPermissionHistoryResponse>, Status> {
         let caller = self.caller(&request)?;
         let (list, page) = parse::history(request.get_ref())?;
-        note(list.key.account);
+        record_account(list.key.account);
         let filter = EntryFilter::about(&list.key);
         let found = self
             .audit
@@ -90,7 +90,7 @@ impl AuditService for AuditApi {
         let caller = self.caller(&request)?;
         let (list, page) = parse::shares_at(request.get_ref(), self.audit.clock.now())?;
         if let Some(account) = list.filter.account {
-            note(account);
+            record_account(account);
         }
         let found = self
             .audit
@@ -156,11 +156,11 @@ impl AuditService for AuditApi {
     }
 }
 
-/// What came of a question, if that is known before the caller gives up.
+/// Runs a use case within the timeout of the caller.
 async fn run<T>(caller: &Caller, work: impl Future<Output = Result<T, Error>>) -> Result<T, Status> {
     with_timeout(caller.timeout, work, status::store_unavailable).await
 }
 
-fn note(account: AccountId) {
+fn record_account(account: AccountId) {
     Span::current().record("account_id", account.as_str());
 }

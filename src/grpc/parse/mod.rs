@@ -1,4 +1,4 @@
-//! Requests as domain types. Every field that breaks its rule is found at once; no later room looks again.
+//! Converts requests to domain types, and reports all invalid fields at once. No later room validates again.
 
 use tonic::Status;
 
@@ -21,10 +21,10 @@ use super::{
     page_token::ChangeList,
 };
 
-/// Of a field with several values, at most so many.
+/// Maximum values of a repeated field.
 const MAX_VALUES: usize = 100;
 
-/// What a grant or a revoke asks for.
+/// A parsed grant or revoke.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct ParsedChange {
     pub(super) key: PermissionKey,
@@ -33,14 +33,14 @@ pub(super) struct ParsedChange {
     pub(super) validate_only: bool,
 }
 
-/// What a list asks for.
+/// A parsed `ListSharePermissions`.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct ParsedList {
     pub(super) filter: PermissionFilter,
     pub(super) page: PageQuery<PermissionKey>,
 }
 
-/// Reads a grant or a revoke, which have the same fields.
+/// Parses a grant or a revoke. Both have the same fields.
 macro_rules! change {
     ($request:expr) => {{
         let (request, mut fields) = ($request, FieldReader::default());
@@ -120,7 +120,7 @@ pub(super) fn list_changes(
     if filter.in_doubt && ended_only && fields.are_valid() {
         fields.violate(
             "in_doubt",
-            "must be false where states leave out STATE_PENDING: what has ended is not in doubt",
+            "must be false if states do not include STATE_PENDING: only a pending change can be in doubt",
         );
     }
     let order = fields.change_order("order", request.order);
@@ -154,7 +154,7 @@ impl FieldReader {
         }
     }
 
-    /// Each once, in the order of their lives.
+    /// Without duplicates, in the order of [`ChangeState::ALL`].
     fn change_states(&mut self, field: &str, numbers: &[i32]) -> Vec<ChangeState> {
         let named = self.choices(
             field,
@@ -177,7 +177,7 @@ impl FieldReader {
             Ok(v1::ChangeOrder::Unspecified | v1::ChangeOrder::NewestFirst) => Order::NewestFirst,
             Ok(v1::ChangeOrder::OldestFirst) => Order::OldestFirst,
             Err(_) => {
-                self.not_a_choice(field, "ChangeOrder", number);
+                self.violate_choice(field, "ChangeOrder", number);
                 Order::NewestFirst
             }
         }

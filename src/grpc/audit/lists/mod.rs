@@ -1,4 +1,4 @@
-//! The lists that are read in pages, and the places in them: what page tokens are made of.
+//! The lists of `AuditService` that are read in pages, for page tokens.
 
 use crate::{
     audit::NextPage,
@@ -7,21 +7,21 @@ use crate::{
     store::audit::{Condition, EntryFilter, EntryPosition, Order, ShareFilter},
 };
 
-/// Of what `ListAuditEntries` lists.
+/// A request of `ListAuditEntries`.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct EntryList {
     pub(super) filter: EntryFilter,
     pub(super) order: Order,
 }
 
-/// Of what `ListPermissionHistory` lists.
+/// A request of `ListPermissionHistory`.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct PermissionHistory {
     pub(super) key: PermissionKey,
     pub(super) order: Order,
 }
 
-/// Of what `GetSharePermissionsAt` lists.
+/// A request of `GetSharePermissionsAt`.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct SharesAt {
     pub(super) time: Timestamp,
@@ -94,7 +94,7 @@ impl PagePosition for NextPage {
         let after = EntryPosition {
             recorded_at: Timestamp::parse(recorded_at)?,
             account: account.parse().ok()?,
-            // What the store can hold; a token may be forged.
+            // A token may be forged, and the store holds indexes below 2^63.
             log_index: log_index.parse().ok().filter(|index| i64::try_from(*index).is_ok())?,
         };
         let read_at = Timestamp::parse(read_at)?;

@@ -1,4 +1,4 @@
-//! Requests as domain types. Every field that breaks its rule is found at once; no later room looks again.
+//! Converts requests to domain types, and reports all invalid fields at once. No later room validates again.
 
 mod summary;
 mod time;
@@ -17,10 +17,10 @@ use super::lists::{EntryList, PermissionHistory, SharesAt};
 
 pub(super) use summary::summary;
 
-/// Of a field with several values, at most so many.
+/// Maximum values of a repeated field.
 const MAX_VALUES: usize = 100;
 
-/// A text that is looked for has at most so many characters.
+/// Maximum characters of a text filter.
 const MAX_TEXT_CHARS: usize = 256;
 
 pub(super) fn entries(request: &v1::ListAuditEntriesRequest) -> Result<(EntryList, PageQuery<NextPage>), Status> {
@@ -59,7 +59,7 @@ pub(super) fn history(
     fields.finish_list(history, request.page_size, &request.page_token)
 }
 
-/// `now` is what the time that is asked about must not be after.
+/// The requested time must not be after `now`.
 pub(super) fn shares_at(
     request: &v1::GetSharePermissionsAtRequest,
     now: Timestamp,
@@ -67,7 +67,7 @@ pub(super) fn shares_at(
     let mut fields = FieldReader::default();
     let time = fields.moment("time", request.time.as_ref());
     if time.is_some_and(|time| time > now) {
-        fields.violate("time", format!("must not be in the future; it is {now} here"));
+        fields.violate("time", format!("must not be in the future; the server's time is {now}"));
     }
     let filter = ShareFilter {
         account: fields.optional("account_id", &request.account_id),
@@ -99,7 +99,7 @@ impl FieldReader {
         }
     }
 
-    /// Postgres has no text with a NUL in it: it cannot even be looked for.
+    /// Refuses NUL, because Postgres cannot store or compare a text with it.
     fn text(&mut self, field: &str, text: &str) -> Option<String> {
         let length = text.chars().count();
         if length > MAX_TEXT_CHARS || text.contains('\0') {
@@ -116,7 +116,7 @@ impl FieldReader {
             Ok(v1::AuditEntryOrder::Unspecified | v1::AuditEntryOrder::NewestFirst) => Order::NewestFirst,
             Ok(v1::AuditEntryOrder::OldestFirst) => Order::OldestFirst,
             Err(_) => {
-                self.not_a_choice("order", "AuditEntryOrder", number);
+                self.violate_choice("order", "AuditEntryOrder", number);
                 Order::NewestFirst
             }
         }
@@ -144,7 +144,7 @@ impl FieldReader {
     }
 }
 
-/// Those of `all` that are named, in the order of `all`.
+/// The values of `all` that are in `named`, in the order of `all`.
 fn each_once<T: PartialEq + Copy>(all: &[T], named: &[T]) -> Vec<T> {
     all.iter().filter(|value| named.contains(value)).copied().collect()
 }

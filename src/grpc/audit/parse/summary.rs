@@ -1,4 +1,4 @@
-//! What to count and to rank.
+//! Parses `SummarizeAuditEntries`.
 
 use time::{Month, OffsetDateTime};
 use tonic::Status;
@@ -55,11 +55,11 @@ pub(in crate::grpc::audit) fn summary(request: &v1::SummarizeAuditEntriesRequest
 }
 
 impl FieldReader {
-    /// A full hour, or a midnight: what rollups are kept by.
+    /// A full hour, or midnight for rankings. The stored counts are by hour, and the stored rankings by day.
     fn full(&mut self, field: &str, time: Option<&pbjson_types::Timestamp>, midnight: bool) -> Option<OffsetDateTime> {
         let time = self.present(field, time)?;
         let (unit, rule) = if midnight {
-            (DAY, "must be midnight, UTC, where there are rankings")
+            (DAY, "must be midnight, UTC, if there are rankings")
         } else {
             (HOUR, "must be a full hour, UTC")
         };
@@ -80,7 +80,7 @@ impl FieldReader {
         if buckets > MAX_BUCKETS {
             self.violate(
                 "interval",
-                format!("must be so long that at most {MAX_BUCKETS} fit between start_time and end_time; {buckets} do"),
+                format!("must give at most {MAX_BUCKETS} intervals between start_time and end_time; got {buckets}"),
             );
         }
     }
@@ -93,7 +93,7 @@ impl FieldReader {
             Ok(v1::SummaryInterval::Week) => Interval::Week,
             Ok(v1::SummaryInterval::Month) => Interval::Month,
             Err(_) => {
-                self.not_a_choice("interval", "SummaryInterval", number);
+                self.violate_choice("interval", "SummaryInterval", number);
                 Interval::Whole
             }
         }
@@ -109,7 +109,7 @@ impl FieldReader {
             Wire::Kind => Some(Dimension::Kind),
         };
         let dimensions = self.choices("group_by", "SummaryDimension", numbers, read);
-        self.no_twins("group_by", &dimensions);
+        self.no_duplicates("group_by", &dimensions);
         dimensions
     }
 
@@ -122,21 +122,21 @@ impl FieldReader {
             Wire::SharedAccount => Some(Ranking::SharedAccount),
         };
         let rankings = self.choices("rankings", "SummaryRanking", numbers, read);
-        self.no_twins("rankings", &rankings);
+        self.no_duplicates("rankings", &rankings);
         rankings
     }
 
-    fn no_twins<T: PartialEq>(&mut self, field: &str, values: &[T]) {
-        // Ends soon: there are few values that differ.
+    fn no_duplicates<T: PartialEq>(&mut self, field: &str, values: &[T]) {
+        // The quadratic cost is small, because an enum has few values.
         if (1..values.len()).any(|at| values[..at].contains(&values[at])) {
-            self.violate(field, "must hold each value at most once");
+            self.violate(field, "must have each value at most once");
         }
     }
 
-    /// What rankings are made of does not know these fields.
+    /// Refuses a filter that the stored rankings do not have.
     fn counted_only(&mut self, field: &str, ranked: bool, is_empty: bool) {
         if ranked && !is_empty {
-            self.violate(field, "must be empty where there are rankings");
+            self.violate(field, "must be empty if there are rankings");
         }
     }
 
@@ -155,7 +155,7 @@ impl FieldReader {
     }
 }
 
-/// Which bucket a time is in: neighbours have neighbouring numbers.
+/// The number of the interval that contains a time. Numbers are consecutive.
 fn bucket(time: OffsetDateTime, interval: Interval) -> i64 {
     let second = time.unix_timestamp();
     match interval {

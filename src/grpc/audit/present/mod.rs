@@ -1,4 +1,4 @@
-//! What auditors are shown, as messages.
+//! Converts results of the audit use cases to messages.
 
 use crate::{
     audit::{AuditEntry, EntryPage, SharePage, Summary},
@@ -54,8 +54,8 @@ pub(super) fn summary(summary: Summary) -> v1::SummarizeAuditEntriesResponse {
     }
 }
 
-/// An entry as a message: with its text and its hash, which show that the fields are what was recorded. One that this build does
-/// not know has no body.
+/// An entry as a message. It has the text and the hash too, so that a client can verify the fields. An entry of a kind that this
+/// build does not know has no body.
 pub(super) fn entry(audited: AuditEntry) -> v1::AuditEntry {
     let entry = &audited.recorded.entry;
     v1::AuditEntry {

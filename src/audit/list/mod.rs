@@ -57,8 +57,7 @@ impl Audit {
         let found = audit::entries(&self.database, filter, order, after, size.saturating_add(1), now, check).await?;
         let nothing_archived = found.nothing_archived;
         let (entries, next_page) = page(found, size)?;
-        // Without a filter other than accounts and times, a page has every entry between two entries of one ledger. A gap is
-        // tampering.
+        // If only accounts and times are filtered, no entry between two entries of one ledger may be missing from the page.
         if filter.text.is_none() && conditions.iter().all(|condition| condition.column == Column::Account) {
             self.check_gaps(&entries).await?;
         }

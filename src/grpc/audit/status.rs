@@ -74,7 +74,7 @@ fn refusal(error: Error) -> Refusal {
         .with("account_id", account),
         Error::Stopping => Refusal::new(
             ErrorReason::ServerStopping,
-            "The server is shutting down and ended this stream; continue on another server from where it ended.",
+            "The server is shutting down and ended this stream; continue from where it ended, on another server or after the restart.",
         ),
         Error::Store(error) => status::store(&error),
     }

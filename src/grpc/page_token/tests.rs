@@ -75,7 +75,7 @@ fn a_token_of_another_version_is_refused_even_if_its_digest_is_right() {
 
 proptest! {
     #[test]
-    fn a_token_names_where_the_page_ended(
+    fn a_token_round_trips_the_last_position_of_a_page(
         account in "[0-9]{12}", region in "[-0-9a-z]{1,31}", image in "wsi-[0-9a-z]{9,63}", shared in "[0-9]{12}",
     ) {
         let key = PermissionKey {
@@ -91,7 +91,7 @@ proptest! {
     fn garbage_is_refused(garbage in ".{0,200}", bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
         prop_assert_eq!(decode(&filter(), &garbage), None);
         prop_assert_eq!(decode(&filter(), &BASE64_URL_SAFE_NO_PAD.encode(&bytes)), None);
-        // Garbage under a right digest gets further.
+        // With a valid digest, the garbage reaches the parser of the position.
         let mut sealed = vec![VERSION];
         sealed.extend(bytes);
         sealed.extend(digest(&filter(), &sealed));

@@ -88,7 +88,7 @@ fn refusal(error: Error) -> Refusal {
         Error::Commit(CommitError::Unavailable) => store_unavailable(),
         Error::Commit(CommitError::Stopping) => Refusal::new(
             ErrorReason::ServerStopping,
-            "The server is shutting down and did not accept the request; replay the request, and another server responds.",
+            "The server is shutting down and did not accept the request; replay the request on another server, or after the restart.",
         )
         .with_pushback(),
         error @ Error::Commit(CommitError::Rejected) => internal(&error),
@@ -166,7 +166,7 @@ fn failure_text(failure: FailureReason) -> &'static str {
         }
         FailureReason::UpstreamInvalidParameter => "AWS refused a parameter; check the ids against AWS",
         FailureReason::UpstreamRefused => {
-            "AWS refused with an error code that its API model does not list; read the error in the change"
+            "AWS refused with an error code that its API model does not list; ask the operators of the service"
         }
         FailureReason::UpstreamThrottled => "AWS throttled the calls for too long; try again later",
         FailureReason::UpstreamUnavailable => "AWS could not be reached for too long; try again later",

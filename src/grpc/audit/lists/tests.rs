@@ -74,7 +74,7 @@ fn a_token_is_bound_to_every_filter_of_entries_and_to_the_order() {
 }
 
 #[test]
-fn a_token_of_one_list_is_no_token_of_another() {
+fn a_token_is_refused_by_another_method() {
     let history = PermissionHistory {
         key: key(),
         order: Order::NewestFirst,
@@ -96,7 +96,7 @@ fn a_token_of_one_list_is_no_token_of_another() {
 }
 
 #[test]
-fn a_token_of_past_shares_is_bound_to_the_moment_and_the_filters() {
+fn a_token_of_past_shares_is_bound_to_the_time_and_the_filters() {
     let with = |set: &dyn Fn(&mut ShareFilter)| {
         let mut filter = ShareFilter::default();
         set(&mut filter);
@@ -124,7 +124,7 @@ fn a_token_of_past_shares_is_bound_to_the_moment_and_the_filters() {
 }
 
 #[test]
-fn a_forged_token_past_the_end_of_time_is_refused() {
+fn a_forged_token_after_the_last_representable_time_is_refused() {
     let (time, past) = ("2026-11-22T07:05:00Z", "9999-12-31T23:59:59-23:59");
     for (recorded_at, read_at) in [(time, past), (past, time)] {
         assert_eq!(
@@ -137,7 +137,7 @@ fn a_forged_token_past_the_end_of_time_is_refused() {
 
 proptest! {
     #[test]
-    fn any_text_is_read_as_a_position_that_the_store_can_hold_or_not_at_all(
+    fn any_text_parses_to_a_position_that_the_store_can_hold_or_to_none(
         text in "([0-9]{12})?/?[0-9]{0,25}(/([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]{0,20}(Z|[-+][0-9]{2}:[0-9]{2}))?){0,2}",
     ) {
         if let Some(position) = NextPage::read(&text) {

@@ -1,6 +1,6 @@
-//! sharewarden decides, performs and remembers the sharing of Amazon WorkSpaces images between AWS accounts.
+//! sharewarden shares Amazon WorkSpaces images between AWS accounts: it authorizes, performs and records each change.
 //!
-//! Each module is a room with one task; `ARCHITECTURE.md` has the map, and walks one grant through it.
+//! Each module is a room with one task. `ARCHITECTURE.md` has the map of the rooms, and the walk of one grant through them.
 
 pub mod archive;
 pub mod audit;
@@ -23,7 +23,7 @@ pub mod telemetry;
 pub mod worker;
 pub mod workspaces;
 
-/// What calls the service is a package of its own, `crates/client`; `cli` stands on it, as other programs do.
+/// The client is the separate package `crates/client`, so that other programs can use it as `cli` does.
 pub use sharewarden_client as client;
-/// The ledger is a package of its own, `crates/ledger`, so that an auditor can depend on it alone.
+/// The ledger is the separate package `crates/ledger`, so that an auditor's program can depend on it alone.
 pub use sharewarden_ledger as ledger;

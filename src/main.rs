@@ -228,7 +228,7 @@ async fn migrate(options: ConfigOptions) -> Result<(), BoxError> {
 async fn archive_months(options: ArchiveOptions) -> Result<(), BoxError> {
     let config = Config::load(options.config.config.as_deref(), &options.config.set)?;
     let telemetry = server::init_telemetry(&without_exporters(config.clone()))?;
-    let archived = archive::Options {
+    let archived = archive::ArchivePlan {
         before: options.before,
         to: options.to,
         location: options.location,

@@ -1,4 +1,4 @@
-//! Why history was not archived. Each says what to do about it.
+//! Errors of archiving. Each message says what to do next.
 
 use std::{io, path::PathBuf};
 
@@ -6,67 +6,65 @@ use crate::{audit, domain::AccountId, ledger::verify::VerifyError, store::StoreE
 
 use super::Month;
 
-/// Why history was not archived.
+/// Why a month was not archived.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// A month is archived when it is over.
-    #[error(
-        "--before: must be {current}, the current month (UTC), or a month before it: only months that are over are archived"
-    )]
+    /// `before` is after the current month. Only past months can be archived.
+    #[error("--before must be {current}, the current month (UTC), or earlier: only past months can be archived")]
     NotOver {
         /// The current month.
         current: Month,
     },
     /// Entries are missing.
     #[error(
-        "the ledger of account {account} has {entries} entries from {start_index} to {end_index} (excluded): some are missing, \
-         and nothing was archived; `sharewarden audit verify` tells which"
+        "the ledger of account {account} has {entries} entries from {start_index} up to {end_index} (exclusive): some are missing. \
+         Nothing of the month was archived; `sharewarden audit verify` finds the missing entries"
     )]
     Gap {
-        /// Whose ledger.
+        /// The account of the ledger.
         account: AccountId,
-        /// The first entry that should be there: of the month, or the one before it.
+        /// The first expected entry: the first one of the month, or the one before it if that is missing.
         start_index: u64,
-        /// One past the last entry that should be there: of the month, or the one after it.
+        /// One past the last expected entry: the last one of the month, or the one after it if that is missing.
         end_index: u64,
-        /// So many are there.
+        /// The number of entries found.
         entries: u64,
     },
     /// The entries cannot be exported.
     #[error("the ledger of account {account} cannot be exported; its month was not archived")]
     Export {
-        /// Whose ledger.
+        /// The account of the ledger.
         account: AccountId,
-        /// Why.
+        /// The cause.
         source: audit::Error,
     },
     /// A file cannot be written or read.
-    #[error("{}: nothing of its month was archived", file.display())]
+    #[error("cannot read or write {}; nothing of its month was archived", file.display())]
     File {
-        /// Which.
+        /// The path of the file.
         file: PathBuf,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
-    /// A file of another content has the name.
+    /// Another file with other content has this path.
     #[error(
-        "{} is there already and holds something else: it was not overwritten, and nothing of its month was archived; \
-         archive to another folder",
+        "{} already exists with other content. It was not overwritten, and nothing of its month was archived; archive to another \
+         folder",
         file.display()
     )]
-    Taken {
-        /// Which file.
+    FileExists {
+        /// The path of the file.
         file: PathBuf,
     },
-    /// What was written does not verify.
+    /// The file does not verify after it was written.
     #[error("{} does not verify; nothing of its month was archived", file.display())]
-    Wrong {
-        /// Which file.
+    Invalid {
+        /// The path of the file.
         file: PathBuf,
-        /// Why.
+        /// The cause.
         source: VerifyError,
     },
-    /// The store did not do what was asked.
-    #[error("the store did not do it; archiving needs the rights of the owner of audit_entry")]
+    /// A query of the store failed.
+    #[error("a query of the store failed; archiving needs the database role that owns audit_entry")]
     Store(#[from] StoreError),
 }

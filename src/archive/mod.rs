@@ -1,9 +1,9 @@
-//! `sharewarden audit archive`: old months of the history go into files, and out of the table.
+//! `sharewarden audit archive`: moves old months of the history from the table into files.
 //!
-//! For each month, the oldest first: every account's entries are exported under a checkpoint into a compressed [`mod@file`], the
-//! file is read back and verified as an auditor would, and only when all of them hold is the month detached, in one
-//! transaction that notes where each file is. Whatever stops it in between, the entries are in the table, or in files that
-//! were verified. The tree's hashes stay: proofs and later exports still lead back to the first entry.
+//! The oldest month comes first. The entries of each account are exported under a checkpoint into a compressed [`mod@file`]. Each
+//! file is read back and verified as an auditor would. If all files verify, one transaction detaches the month and records where
+//! each file is. After an interruption at any point, the entries are in the table or in verified files. The hashes of the tree
+//! stay, so proofs and later exports still lead back to the first entry.
 
 mod error;
 mod file;
@@ -16,7 +16,7 @@ use crate::{
     domain::AccountId,
     store::{
         Database,
-        archive::{self as partitions, Detached, MonthPartition, Stretch},
+        archive::{self as partitions, ArchiveRange, Detached, MonthPartition},
         audit::{self as history, Archived},
     },
 };
@@ -24,37 +24,37 @@ use crate::{
 pub use error::Error;
 pub use month::Month;
 
-const DETACH_TRIES: u32 = 20;
-const DETACH_PAUSE: Duration = Duration::from_secs(3);
+const MAX_DETACH_ATTEMPTS: u32 = 20;
+const DETACH_RETRY_DELAY: Duration = Duration::from_secs(3);
 
-/// What to archive, and where to.
+/// What to archive, and where.
 #[derive(Debug, Clone)]
-pub struct Options {
-    /// Months before this one.
+pub struct ArchivePlan {
+    /// Archives the months before this one.
     pub before: Month,
-    /// The folder that gets a folder for each month.
+    /// The target folder. Each month gets a subfolder.
     pub to: PathBuf,
-    /// How the history is to name this folder, where the files move on to another place. Default: its own path.
+    /// The folder's location as recorded in the history, for files that are moved elsewhere later. Default: the path of `to`.
     pub location: Option<String>,
-    /// What becomes of the tables.
+    /// What happens to the detached tables.
     pub then: Detached,
 }
 
-/// What was done.
+/// A completed step.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
-    /// The entries of an account are in a file that was verified.
+    /// The entries of an account are in a verified file.
     Written {
-        /// The file.
+        /// The path of the file.
         file: PathBuf,
-        /// So many entries.
+        /// The number of entries.
         entries: u64,
     },
-    /// A month is out of the table.
+    /// A month was archived and is no longer in the table.
     Archived {
-        /// Which.
+        /// The archived month.
         month: Month,
-        /// So many entries.
+        /// The number of entries.
         entries: u64,
     },
 }
@@ -63,88 +63,95 @@ impl fmt::Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Written { file, entries } => write!(f, "{}: {entries} entries, verified", file.display()),
-            Self::Archived { month, entries } => write!(f, "{month} is archived: {entries} entries"),
+            Self::Archived { month, entries } => write!(f, "{month} was archived: {entries} entries"),
         }
     }
 }
 
-/// Archives the months that are over and before `options.before`, and tells of each step.
+/// Archives the past months before `plan.before`, and reports each step.
 ///
 /// # Errors
-/// [`Error`]. The months that were told of as archived are; the others are as they were.
-pub async fn run(audit: &Audit, options: &Options, mut tell: impl FnMut(Event)) -> Result<(), Error> {
-    let before = options.before.start();
+/// [`Error`]. Months that were reported as archived stay archived; the others are unchanged.
+pub async fn run(audit: &Audit, plan: &ArchivePlan, mut report: impl FnMut(Event)) -> Result<(), Error> {
+    let before = plan.before.start();
     let current = Month::of(audit.clock.now());
-    if options.before > current {
+    if plan.before > current {
         return Err(Error::NotOver { current });
     }
     for partition in partitions::months_before(&audit.database, before).await? {
         let month = Month::of(partition.start);
-        let entries = archive(audit, options, month, &partition, &mut tell).await?;
-        tell(Event::Archived { month, entries });
+        let entries = archive(audit, plan, month, &partition, &mut report).await?;
+        report(Event::Archived { month, entries });
     }
     Ok(())
 }
 
 async fn archive(
     audit: &Audit,
-    options: &Options,
+    plan: &ArchivePlan,
     month: Month,
     partition: &MonthPartition,
-    tell: &mut impl FnMut(Event),
+    report: &mut impl FnMut(Event),
 ) -> Result<u64, Error> {
-    let folder = options.to.join(month.to_string());
+    let folder = plan.to.join(month.to_string());
     let mut files = Vec::new();
-    for stretch in partitions::stretches(&audit.database, partition).await? {
-        check_whole(&audit.database, &stretch).await?;
-        let path = file::write(audit, &folder, &stretch).await?;
-        let sha256 = file::verify(&path, &stretch, audit.keys.verifiers())?;
-        tell(Event::Written {
+    for range in partitions::ranges(&audit.database, partition).await? {
+        check_complete(&audit.database, &range).await?;
+        let path = file::write(audit, &folder, &range).await?;
+        let sha256 = file::verify(&path, &range, audit.keys.verifiers())?;
+        report(Event::Written {
             file: path.clone(),
-            entries: stretch.entries,
+            entries: range.entries,
         });
-        files.push(file::noted(&stretch, location(options, month, &path), sha256));
+        files.push(file::archived(&range, location(plan, month, &path), sha256));
     }
     if !files.is_empty() {
         file::sync_folder(&folder)?;
     }
-    detach(audit, options, partition, &files).await?;
+    detach(audit, plan, partition, &files).await?;
     Ok(files.iter().map(|file| file.end_index - file.start_index).sum())
 }
 
-/// Detaching takes a lock that somebody's long query may be holding: it is tried for a while.
-async fn detach(audit: &Audit, options: &Options, partition: &MonthPartition, files: &[Archived]) -> Result<(), Error> {
-    let mut tries = 0;
+/// Detaching takes a lock that a long query may block, so it is retried for up to a minute.
+async fn detach(
+    audit: &Audit,
+    plan: &ArchivePlan,
+    partition: &MonthPartition,
+    files: &[Archived],
+) -> Result<(), Error> {
+    let mut attempts = 0;
     loop {
-        tries += 1;
-        match partitions::detach(&audit.database, partition, files, options.then).await {
-            Err(error) if error.is_transient() && tries < DETACH_TRIES => audit.clock.sleep(DETACH_PAUSE).await,
+        attempts += 1;
+        match partitions::detach(&audit.database, partition, files, plan.then).await {
+            Err(error) if error.is_transient() && attempts < MAX_DETACH_ATTEMPTS => {
+                audit.clock.sleep(DETACH_RETRY_DELAY).await
+            }
             done => return Ok(done?),
         }
     }
 }
 
-/// Between the first and the last entry of a month there is none missing, and neither is the one before or the one after: these
-/// may be in other months.
-async fn check_whole(database: &Database, stretch: &Stretch) -> Result<(), Error> {
-    let Stretch {
+/// Fails if an entry of the month is missing: between its first and last entry, or directly before or after them. The neighbours
+/// may be in other months or in files.
+async fn check_complete(database: &Database, range: &ArchiveRange) -> Result<(), Error> {
+    let ArchiveRange {
         account,
         mut start_index,
         mut end_index,
         entries,
         ..
-    } = *stretch;
-    let is_whole = entries == end_index - start_index;
-    // Before the entry after the last is looked for: it may be added meanwhile.
+    } = *range;
+    let is_complete = entries == end_index - start_index;
+    // Read before the lookup of the next entry, because that entry may be added in between.
     let sizes = history::sizes(database, &[account]).await?;
     let size = sizes.first().map_or(0, |(_, size)| *size);
-    if start_index > 0 && !is_there(database, account, start_index - 1).await? {
+    if start_index > 0 && !exists(database, account, start_index - 1).await? {
         start_index -= 1;
     }
-    if end_index < size && !is_there(database, account, end_index).await? {
+    if end_index < size && !exists(database, account, end_index).await? {
         end_index += 1;
     }
-    if is_whole && (start_index, end_index) == (stretch.start_index, stretch.end_index) {
+    if is_complete && (start_index, end_index) == (range.start_index, range.end_index) {
         return Ok(());
     }
     Err(Error::Gap {
@@ -155,15 +162,15 @@ async fn check_whole(database: &Database, stretch: &Stretch) -> Result<(), Error
     })
 }
 
-/// True when an entry is in the table or in a file.
-async fn is_there(database: &Database, account: AccountId, log_index: u64) -> Result<bool, Error> {
+/// True if the entry is in the table or in a file.
+async fn exists(database: &Database, account: AccountId, log_index: u64) -> Result<bool, Error> {
     let in_table = history::entry(database, account, log_index).await?.is_some();
     Ok(in_table || history::archived_at(database, account, log_index).await?.is_some())
 }
 
-fn location(options: &Options, month: Month, path: &std::path::Path) -> String {
+fn location(plan: &ArchivePlan, month: Month, path: &std::path::Path) -> String {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    match &options.location {
+    match &plan.location {
         Some(location) => format!("{}/{month}/{name}", location.trim_end_matches('/')),
         None => std::path::absolute(path)
             .unwrap_or_else(|_| path.into())

@@ -1,4 +1,4 @@
-//! A month, UTC.
+//! A calendar month in UTC.
 
 use std::{fmt, str::FromStr};
 
@@ -6,32 +6,32 @@ use time::{Date, OffsetDateTime, UtcOffset};
 
 use crate::domain::Timestamp;
 
-/// A month, UTC. As text: `2026-07`.
+/// A calendar month in UTC. As text: `2026-07`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Month(Date);
 
-/// A text that is not a month.
+/// The error for a text that is not a month.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("must be a month, as four digits, a hyphen and two digits, such as 2026-07")]
-pub struct NotAMonth;
+#[error("must be a month: four digits, a hyphen and two digits, such as 2026-07")]
+pub struct InvalidMonth;
 
 impl Month {
-    /// The month that a time is in.
+    /// The month that contains a time.
     pub fn of(time: Timestamp) -> Self {
         let date = time.to_offset_date_time().to_offset(UtcOffset::UTC).date();
         Self(date.replace_day(1).unwrap_or(date))
     }
 
-    /// When it begins.
+    /// The first instant of the month.
     pub fn start(self) -> Timestamp {
         Timestamp::new(OffsetDateTime::new_utc(self.0, time::Time::MIDNIGHT))
     }
 }
 
 impl FromStr for Month {
-    type Err = NotAMonth;
+    type Err = InvalidMonth;
 
-    fn from_str(text: &str) -> Result<Self, NotAMonth> {
+    fn from_str(text: &str) -> Result<Self, InvalidMonth> {
         let shape = text.len() == 7
             && text
                 .bytes()
@@ -41,7 +41,7 @@ impl FromStr for Month {
         first
             .and_then(|first| Timestamp::parse(&first))
             .map(Self::of)
-            .ok_or(NotAMonth)
+            .ok_or(InvalidMonth)
     }
 }
 
@@ -56,7 +56,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_month_prints_as_it_is_read_and_anything_else_is_refused() {
+    fn a_month_prints_as_it_parses_and_other_texts_are_refused() {
         for text in ["2026-07", "0001-01", "9999-12"] {
             assert_eq!(text.parse::<Month>().unwrap().to_string(), text);
         }
@@ -71,7 +71,7 @@ mod tests {
             "+026-07",
             "２０26-07",
         ] {
-            assert_eq!(text.parse::<Month>(), Err(NotAMonth), "{text}");
+            assert_eq!(text.parse::<Month>(), Err(InvalidMonth), "{text}");
         }
     }
 

@@ -1,69 +1,69 @@
-//! Why an auditor's question has no answer. Knows nothing of gRPC.
+//! Errors of the audit use cases. They do not depend on gRPC.
 
 use crate::{domain::AccountId, store::StoreError};
 
-/// Why an auditor's question has no answer.
+/// Why a use case failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// What the store holds is not what was recorded.
-    #[error("entry {log_index} of the ledger of account {account} is not what was recorded")]
+    /// The store does not hold what was recorded.
+    #[error("entry {log_index} of the ledger of account {account} does not match what was recorded")]
     Tampered {
-        /// Whose ledger.
+        /// The account of the ledger.
         account: AccountId,
-        /// Which entry, the first one found.
+        /// The first such entry that was found.
         log_index: u64,
     },
     /// The ledger has no such entry.
     #[error("the ledger of account {account} has {tree_size} entries; there is no {log_index}")]
     EntryNotFound {
-        /// Whose ledger.
+        /// The account of the ledger.
         account: AccountId,
-        /// Which entry.
+        /// The index of the entry.
         log_index: u64,
-        /// How many it has.
+        /// The number of entries.
         tree_size: u64,
     },
-    /// The entry is in a file.
+    /// The entry was moved into an archive file.
     #[error("entry {log_index} of the ledger of account {account} is archived")]
     EntryArchived {
-        /// Whose ledger.
+        /// The account of the ledger.
         account: AccountId,
-        /// Which entry.
+        /// The index of the entry.
         log_index: u64,
-        /// The file, as it was named when it was written.
+        /// The location of the file, as recorded when it was archived.
         location: String,
         /// The SHA-256 of the file.
         sha256: [u8; 32],
     },
-    /// There are more counts than an answer may hold.
-    #[error("there are more than {} counts", super::MOST_COUNTS)]
+    /// The summary has more counts than a response may hold.
+    #[error("the summary has more than {} counts", super::MAX_COUNTS)]
     TooManyCounts,
-    /// There is no ledger, or no checkpoint of this size.
+    /// The account has no ledger, or no checkpoint of this size.
     #[error("account {account} has no such checkpoint")]
     CheckpointNotFound {
-        /// Whose ledger.
+        /// The account of the ledger.
         account: AccountId,
-        /// Of which size; none where the latest was asked for.
+        /// The requested size. None if the latest checkpoint was requested.
         tree_size: Option<u64>,
     },
-    /// What is asked about is on record, but not under a checkpoint yet.
-    #[error("the ledger of account {account} has {tree_size} entries under a checkpoint")]
+    /// The entries exist, but no checkpoint covers them yet.
+    #[error("the latest checkpoint of account {account} covers {tree_size} entries only")]
     NotYetCovered {
-        /// Whose ledger.
+        /// The account of the ledger.
         account: AccountId,
-        /// How many entries are covered; 0 where no checkpoint was signed yet.
+        /// The number of covered entries; 0 if no checkpoint was signed yet.
         tree_size: u64,
     },
     /// No signature of a configured witness verifies.
     #[error("no signature of a configured witness verifies")]
     InvalidSignature {
-        /// Whose checkpoint.
+        /// The account of the checkpoint.
         account: AccountId,
     },
-    /// The server stops, and this with it.
-    #[error("the server stops")]
+    /// The server is shutting down, which ends every watch and export.
+    #[error("the server is shutting down")]
     Stopping,
-    /// The store did not answer a question.
+    /// A query of the store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
 }

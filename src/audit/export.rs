@@ -1,7 +1,7 @@
-//! A copy of a ledger, or of a part of it, that can be verified without this service.
+//! Exports a ledger, or a range of it, in a form that can be verified without this service.
 //!
-//! The lines and their hashes are sent as they are stored, whether they fit together or not: it is for the verifier to see. What
-//! a verifier cannot see is told instead: a row whose other columns do not say what its line says.
+//! Lines and hashes are sent as they are stored, also if they do not match: the verifier finds that. A verifier does not see the
+//! other columns of a row, so a row whose columns contradict its line ends the export with an error.
 
 use tokio_util::sync::CancellationToken;
 
@@ -11,18 +11,18 @@ use crate::{
     store::{Database, audit::StoredEntry},
 };
 
-use super::{Audit, Error, KeptCheckpoint, stretch, tail::Turns};
+use super::{Audit, Error, VerifiedCheckpoint, reads, tail::ReadPermits};
 
 /// What to export.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ExportRange {
-    /// Whose ledger.
+    /// The account of the ledger.
     pub account: AccountId,
     /// The first entry.
     pub start: u64,
-    /// One past the last entry; none: all that the checkpoint covers.
+    /// One past the last entry. None: every entry that the checkpoint covers.
     pub end: Option<u64>,
-    /// Under the checkpoint of this size; none: the latest one.
+    /// The size of the checkpoint that covers the range. None: the latest one.
     pub tree_size: Option<u64>,
 }
 
@@ -31,18 +31,18 @@ pub struct ExportRange {
 pub struct Export {
     database: Database,
     stop: CancellationToken,
-    turns: Turns,
+    permits: ReadPermits,
     account: AccountId,
     next: u64,
     end: u64,
 }
 
 impl Audit {
-    /// Begins an export: tells the checkpoint that covers it, and what it takes to verify it.
+    /// Starts an export. Returns the checkpoint that covers it, the header that a verifier needs, and the entries.
     ///
     /// # Errors
-    /// When there is no such checkpoint, it does not cover the range, or the tree does not lead to it.
-    pub async fn export(&self, range: ExportRange) -> Result<(KeptCheckpoint, Header, Export), Error> {
+    /// When there is no such checkpoint, it does not cover the range, or the tree does not have its root.
+    pub async fn export(&self, range: ExportRange) -> Result<(VerifiedCheckpoint, Header, Export), Error> {
         let account = range.account;
         let checkpoint = self.checkpoint(account, range.tree_size).await?;
         let size = checkpoint.signed.size;
@@ -66,7 +66,7 @@ impl Audit {
         let export = Export {
             database: self.database.clone(),
             stop: self.stop.clone(),
-            turns: self.tail.turns(),
+            permits: self.tail.read_permits(),
             account,
             next: start,
             end,
@@ -95,10 +95,10 @@ impl Audit {
 }
 
 impl Export {
-    /// The next entries: none when all were read.
+    /// The next page of entries. None after the last page.
     ///
     /// # Errors
-    /// [`Error::Tampered`] where an entry is gone, [`Error::EntryArchived`], [`Error::Stopping`], or the store's.
+    /// [`Error::Tampered`] if an entry is missing, [`Error::EntryArchived`], [`Error::Stopping`], or an error of the store.
     pub async fn next(&mut self) -> Result<Option<Vec<StoredEntry<'static>>>, Error> {
         if self.stop.is_cancelled() {
             return Err(Error::Stopping);
@@ -106,9 +106,9 @@ impl Export {
         if self.next >= self.end {
             return Ok(None);
         }
-        let page = stretch::stored_page(&self.database, self.account, self.next, self.end);
-        let entries = self.turns.wait(page).await?;
-        if let Some(entry) = entries.iter().find(|entry| contradicts_itself(entry)) {
+        let page = reads::stored_page(&self.database, self.account, self.next, self.end);
+        let entries = self.permits.run(page).await?;
+        if let Some(entry) = entries.iter().find(|entry| columns_contradict_text(entry)) {
             return Err(Error::Tampered {
                 account: self.account,
                 log_index: entry.log_index,
@@ -119,8 +119,8 @@ impl Export {
     }
 }
 
-/// True when the line is what was recorded, and the columns beside it, which questions are answered by, say something else.
-fn contradicts_itself(stored: &StoredEntry) -> bool {
+/// True if the line matches its hash and the columns, which queries use, do not match the line.
+fn columns_contradict_text(stored: &StoredEntry) -> bool {
     leaf_hash(stored.text.as_bytes()) == stored.leaf_hash
         && decode(&stored.text).is_ok_and(|recorded| recorded.entry.columns() != stored.columns)
 }

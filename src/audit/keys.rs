@@ -1,4 +1,4 @@
-//! The keys of checkpoints.
+//! The keys that sign and verify checkpoints.
 
 use std::sync::Arc;
 
@@ -7,29 +7,30 @@ use crate::{
     ledger::{SigningKey, VerifierKey, checkpoint},
 };
 
-/// The keys that checkpoints are signed and verified with. Cheap to clone.
+/// The signing key, the verifier keys and the witness keys of checkpoints. Cheap to clone.
 #[derive(Debug, Clone)]
-pub struct CheckpointKeys(Arc<Keys>);
+pub struct CheckpointKeys(Arc<KeyMaterial>);
 
 #[derive(Debug)]
-struct Keys {
+struct KeyMaterial {
     signing: SigningKey,
     verifiers: Vec<VerifierKey>,
     witnesses: Vec<VerifierKey>,
 }
 
 impl CheckpointKeys {
-    /// Signs with `signing`; `retired` keys stay known, and the signatures of `witnesses` are kept.
+    /// Checkpoints are signed with `signing`. Checkpoints under `retired` keys still verify. Signatures of `witnesses` are
+    /// accepted.
     pub fn new(signing: SigningKey, retired: Vec<VerifierKey>, witnesses: Vec<VerifierKey>) -> Self {
         let verifiers = std::iter::once(signing.verifier_key()).chain(retired).collect();
-        Self(Arc::new(Keys {
+        Self(Arc::new(KeyMaterial {
             signing,
             verifiers,
             witnesses,
         }))
     }
 
-    /// The keys that checkpoints are or were signed with, the one in use first.
+    /// The keys that checkpoints are or were signed with. The current one is first.
     pub fn verifiers(&self) -> &[VerifierKey] {
         &self.0.verifiers
     }
@@ -42,7 +43,7 @@ impl CheckpointKeys {
         &self.0.witnesses
     }
 
-    /// The origin of the checkpoints of an account's ledger, as they are signed now.
+    /// The origin line of new checkpoints of the account's ledger.
     pub(super) fn origin(&self, account: AccountId) -> String {
         checkpoint::origin(self.0.signing.name(), account)
     }

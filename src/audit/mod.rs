@@ -1,9 +1,12 @@
-//! The use cases of auditors: what the audit API means, apart from gRPC. Nothing here changes a ledger.
+//! The use cases of the audit API without gRPC: query, follow, export and prove. Nothing here changes a ledger.
 //!
-//! Whatever is read of a ledger is compared with its hash before it is shown: [`entry`] does that. [`list`] has pages of
-//! entries and single ones, [`shares`] what was shared at a moment, [`summary`] counts and rankings. [`watch`] follows
-//! ledgers, by what the [`tail`] reads once for all who watch; [`export`] copies them; [`proofs`] answers with what the
-//! [`tree`] proves, under the checkpoints that the [`signer`] signs with the [`keys`].
+//! [`entry`] compares each entry with its hash before it is returned. [`list`] reads pages of entries and single ones, [`shares`]
+//! what was shared at a time, and [`summary`] counts and rankings. [`watch`] follows ledgers; the [`tail`] reads new entries once
+//! for all watches. [`export`] copies ledgers. [`proofs`] returns the proofs that the [`tree`] makes, under the checkpoints that
+//! the [`signer`] signs with the [`keys`]. [`reads`] has the queries that several of them share.
+//!
+//! `Audit` is also the name of the gRPC client of this API in `crates/client`. The two are the two ends of one API, and no module
+//! uses both.
 
 mod entry;
 mod error;
@@ -11,9 +14,9 @@ mod export;
 mod keys;
 mod list;
 mod proofs;
+mod reads;
 mod shares;
 mod signer;
-mod stretch;
 mod summary;
 mod tail;
 mod tree;
@@ -28,25 +31,25 @@ pub use error::Error;
 pub use export::{Export, ExportRange};
 pub use keys::CheckpointKeys;
 pub use list::{EntryPage, NextPage};
-pub use proofs::{ConsistencyProof, InclusionProof, KeptCheckpoint};
+pub use proofs::{ConsistencyProof, InclusionProof, VerifiedCheckpoint};
+pub use reads::EntryBatch;
 pub use shares::SharePage;
 pub use signer::Signer;
-pub use stretch::Stretch;
-pub use summary::{MOST_COUNTS, Summary, SummaryQuery};
+pub use summary::{MAX_COUNTS, Summary, SummaryQuery};
 pub use tail::{Follower, Tail};
 pub use watch::{Watch, WatchEvent, WatchFrom};
 
-/// The use cases, and what they need.
+/// The use cases, with the parts of the server that they use.
 #[derive(Debug, Clone)]
 pub struct Audit {
-    /// Where the ledgers are.
+    /// Holds the ledgers.
     pub database: Database,
-    /// Tells the time.
+    /// The clock of the server.
     pub clock: Clock,
-    /// The end of the ledgers, for those who watch.
+    /// Publishes new entries to the watches.
     pub tail: Tail,
-    /// What checkpoints are signed and verified with.
+    /// Sign and verify checkpoints.
     pub keys: CheckpointKeys,
-    /// Ends what would go on for ever.
+    /// Cancelled at shutdown, to end watches and exports.
     pub stop: CancellationToken,
 }

@@ -1,4 +1,4 @@
-//! Checkpoints and proofs. What is proven is verified here first: a proof that does not hold is told of as tampering.
+//! Checkpoints and proofs. Each proof is verified before it is returned. A proof that does not verify is reported as tampering.
 
 use crate::{
     domain::AccountId,
@@ -6,46 +6,46 @@ use crate::{
     store::checkpoints::{self, StoredCheckpoint},
 };
 
-use super::{Audit, Error, stretch, tree::Tree};
+use super::{Audit, Error, reads, tree::Tree};
 
-/// A checkpoint as it is kept, its signature verified.
+/// A stored checkpoint whose signature was verified.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct KeptCheckpoint {
-    /// As it is kept.
+pub struct VerifiedCheckpoint {
+    /// The row, with the signed note.
     pub stored: StoredCheckpoint,
-    /// What was signed.
+    /// The parsed note.
     pub signed: Checkpoint,
 }
 
 /// The proof that an entry is in a ledger.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InclusionProof {
-    /// The index of the entry.
+    /// The index of the proven entry.
     pub log_index: u64,
-    /// The size of the tree.
+    /// The number of entries in the tree that the proof is for.
     pub tree_size: u64,
-    /// The hash of the entry.
+    /// The leaf hash of the entry.
     pub leaf_hash: Hash,
-    /// The audit path.
+    /// The audit path, from the leaf to the root (RFC 6962).
     pub hashes: Vec<Hash>,
-    /// The root of the tree.
+    /// The root hash at `tree_size`.
     pub root: Hash,
     /// The checkpoint of this size, if there is one.
-    pub checkpoint: Option<KeptCheckpoint>,
+    pub checkpoint: Option<VerifiedCheckpoint>,
 }
 
 /// The proof that a ledger only grew.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConsistencyProof {
-    /// The older size.
+    /// The size of the older tree.
     pub first_size: u64,
-    /// The newer size.
+    /// The size of the newer tree.
     pub second_size: u64,
-    /// The proof.
+    /// The nodes of the proof (RFC 6962).
     pub hashes: Vec<Hash>,
-    /// The root of the older tree.
+    /// The root hash at `first_size`.
     pub first_root: Hash,
-    /// The root of the newer tree.
+    /// The root hash at `second_size`.
     pub second_root: Hash,
 }
 
@@ -53,13 +53,13 @@ impl Audit {
     /// The checkpoint of a size, or the latest.
     ///
     /// # Errors
-    /// When there is none, the ledger is shorter than it, or it is not one that a known key has signed.
-    pub async fn checkpoint(&self, account: AccountId, size: Option<u64>) -> Result<KeptCheckpoint, Error> {
+    /// When there is none, the ledger is shorter than the checkpoint, or no known key signed it.
+    pub async fn checkpoint(&self, account: AccountId, size: Option<u64>) -> Result<VerifiedCheckpoint, Error> {
         let stored = match size {
             None => checkpoints::latest(&self.database, account).await?,
             Some(size) => checkpoints::of_size(&self.database, account, size).await?,
         };
-        // After the checkpoint: else it may be of what was added in between.
+        // Read after the checkpoint, because a ledger may grow and be signed between the two reads.
         let tree_size = self.tree_size(account).await?;
         match stored {
             Some(stored) if stored.size > tree_size => Err(Error::Tampered {
@@ -78,36 +78,36 @@ impl Audit {
     /// Proves that an entry is in the tree of a size, or of the latest checkpoint.
     ///
     /// # Errors
-    /// When the entry is not there, or no checkpoint covers it yet; or when the tree is not what it was.
+    /// When there is no such entry, no checkpoint covers it yet, or the tree was tampered with.
     pub async fn inclusion(&self, account: AccountId, index: u64, size: Option<u64>) -> Result<InclusionProof, Error> {
-        let tree_size = self.size_asked(account, size, index + 1).await?;
+        let tree_size = self.proof_size(account, size, index + 1).await?;
         let mut proof = self.tree(account, tree_size).inclusion(index).await?;
-        proof.checkpoint = self.agreed(account, tree_size, proof.root).await?;
+        proof.checkpoint = self.check_root(account, tree_size, proof.root).await?;
         Ok(proof)
     }
 
     /// Proves that the tree of a size begins with the tree of `first` entries.
     ///
     /// # Errors
-    /// When the ledger has not come so far, or no checkpoint covers it yet; or when a tree is not what it was.
+    /// When the ledger has fewer entries, no checkpoint covers them yet, or the tree was tampered with.
     pub async fn consistency(
         &self,
         account: AccountId,
         first: u64,
         second: Option<u64>,
     ) -> Result<ConsistencyProof, Error> {
-        let second_size = self.size_asked(account, second, first).await?;
+        let second_size = self.proof_size(account, second, first).await?;
         let proof = self.tree(account, second_size).consistency(first).await?;
-        self.agreed(account, first, proof.first_root).await?;
-        self.agreed(account, second_size, proof.second_root).await?;
+        self.check_root(account, first, proof.first_root).await?;
+        self.check_root(account, second_size, proof.second_root).await?;
         Ok(proof)
     }
 
-    /// Keeps the signatures of configured witnesses under a checkpoint.
+    /// Adds the signatures of configured witnesses in `note` to the stored checkpoint.
     ///
     /// # Errors
-    /// [`Error::InvalidSignature`] when there is none; [`Error::CheckpointNotFound`] when the note is not one of ours.
-    pub async fn add_signatures(&self, account: AccountId, note: &Note) -> Result<KeptCheckpoint, Error> {
+    /// [`Error::InvalidSignature`] if there is none. [`Error::CheckpointNotFound`] if `note` is not a checkpoint of this ledger.
+    pub async fn add_signatures(&self, account: AccountId, note: &Note) -> Result<VerifiedCheckpoint, Error> {
         let size = note.text().parse().map(|checkpoint: Checkpoint| checkpoint.size).ok();
         loop {
             let kept = self.checkpoint(account, Some(size.unwrap_or_default())).await?;
@@ -118,7 +118,7 @@ impl Audit {
             if more == *old {
                 return Ok(kept);
             }
-            // Somebody else may have added a signature meanwhile: then it is done anew, on top of theirs.
+            // Optimistic locking: if another call added a signature since the read, this one starts again from the new note.
             if checkpoints::countersign(&self.database, account, kept.stored.size, old, &more).await? {
                 return self.verified(StoredCheckpoint {
                     note: more,
@@ -128,7 +128,7 @@ impl Audit {
         }
     }
 
-    /// The kept note with the valid signatures of witnesses that `note` has. None if it has none.
+    /// The stored note with the valid witness signatures of `note` added. None if `note` has none.
     fn with_witnesses(&self, stored: &StoredCheckpoint, note: &Note) -> Option<String> {
         let mut kept: Note = stored.note.parse().ok()?;
         if kept.text() != note.text() {
@@ -146,9 +146,9 @@ impl Audit {
         any.then(|| kept.to_string())
     }
 
-    /// How many entries the ledger has; 0 where there is none.
+    /// The number of entries in the ledger; 0 if there is no ledger.
     pub(super) async fn tree_size(&self, account: AccountId) -> Result<u64, Error> {
-        let sizes = stretch::sizes(&self.database, &[account]).await?;
+        let sizes = reads::sizes(&self.database, &[account]).await?;
         Ok(sizes.get(&account).copied().unwrap_or_default())
     }
 
@@ -160,10 +160,10 @@ impl Audit {
         }
     }
 
-    /// The size asked about, or that of the latest checkpoint, which must cover the first `needed` entries.
-    async fn size_asked(&self, account: AccountId, asked: Option<u64>, needed: u64) -> Result<u64, Error> {
+    /// The requested size, or the size of the latest checkpoint. It must cover the first `needed` entries.
+    async fn proof_size(&self, account: AccountId, requested: Option<u64>, needed: u64) -> Result<u64, Error> {
         let tree_size = self.tree_size(account).await?;
-        let last = asked.unwrap_or(needed).max(needed);
+        let last = requested.unwrap_or(needed).max(needed);
         if last > tree_size {
             return Err(Error::EntryNotFound {
                 account,
@@ -171,7 +171,7 @@ impl Audit {
                 tree_size,
             });
         }
-        match asked {
+        match requested {
             Some(size) => Ok(size),
             None => match self.checkpoint(account, None).await?.signed.size {
                 size if size < needed => Err(Error::NotYetCovered {
@@ -183,8 +183,8 @@ impl Audit {
         }
     }
 
-    /// The checkpoint of this size, if there is one: its root must be this one.
-    async fn agreed(&self, account: AccountId, size: u64, root: Hash) -> Result<Option<KeptCheckpoint>, Error> {
+    /// Compares `root` with the checkpoint of this size, if there is one. Returns that checkpoint.
+    async fn check_root(&self, account: AccountId, size: u64, root: Hash) -> Result<Option<VerifiedCheckpoint>, Error> {
         let Some(stored) = checkpoints::of_size(&self.database, account, size).await? else {
             return Ok(None);
         };
@@ -196,11 +196,11 @@ impl Audit {
         Err(Error::Tampered { account, log_index })
     }
 
-    /// Whoever can write to the store cannot sign.
-    pub(super) fn verified(&self, stored: StoredCheckpoint) -> Result<KeptCheckpoint, Error> {
+    /// Verifies the signature of a stored checkpoint. Write access to the store is not enough to forge one.
+    pub(super) fn verified(&self, stored: StoredCheckpoint) -> Result<VerifiedCheckpoint, Error> {
         let (account, size) = (stored.account, stored.size);
         match checkpoint::open(&stored.note, self.keys.verifiers(), account) {
-            Ok(open) if open.checkpoint.size == size => Ok(KeptCheckpoint {
+            Ok(open) if open.checkpoint.size == size => Ok(VerifiedCheckpoint {
                 stored,
                 signed: open.checkpoint,
             }),

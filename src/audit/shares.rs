@@ -1,4 +1,4 @@
-//! Who could copy which image at a moment.
+//! The shares that were in effect at a time in the past.
 
 use crate::{
     domain::{PermissionKey, Timestamp},
@@ -10,17 +10,17 @@ use super::{Audit, Error};
 /// A page of shares that were in effect.
 #[derive(Debug)]
 pub struct SharePage {
-    /// The shares, in the order of their names.
+    /// The shares, in the order of their keys.
     pub shares: Vec<Share>,
-    /// Where the next page begins: after this one. None on the last page.
+    /// The next page starts after this share. None on the last page.
     pub next: Option<PermissionKey>,
 }
 
 impl Audit {
-    /// Lists `size` shares that were in effect at `time`, those after `after`.
+    /// Lists at most `size` shares that were in effect at `time` and follow `after`.
     ///
     /// # Errors
-    /// The store's.
+    /// An error of the store.
     pub async fn shares_at(
         &self,
         time: Timestamp,

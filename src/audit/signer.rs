@@ -1,8 +1,8 @@
-//! The worker that signs checkpoints of the ledgers that grew.
+//! The worker that signs a checkpoint of each ledger that grew.
 //!
-//! Before it signs, it makes sure that the ledger leads on from the checkpoint before: the tiles give the root that was
-//! signed, and the root that the head has now. If they do not, somebody has rewritten history, and no signature of ours
-//! shall cover that up. Several replicas may sign the same: the signature is the same too.
+//! Before it signs, it checks that the ledger extends its last checkpoint: the tiles must give both the signed root and the root
+//! of the head. If they do not, the history was rewritten, and the ledger is not signed. Several replicas may sign the same
+//! checkpoint; their signatures are identical.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -16,43 +16,43 @@ use crate::{
     worker::{NextRound, Trigger, Worker},
 };
 
-use super::{Audit, AuditEntry, Error, stretch};
+use super::{Audit, AuditEntry, Error, reads};
 
-/// At most so many ledgers in a round; those that grew first come first.
-const AT_ONCE: u32 = 10_000;
+/// Maximum ledgers in a round. Those that grew first come first.
+const MAX_LEDGERS: u32 = 10_000;
 
-/// So many checkpoints are kept in one commit. Then there is a rest as long as the work was: with very many ledgers that grow, a
-/// checkpoint comes later, and grants do not.
-const KEPT_AT_ONCE: usize = 256;
+/// Maximum checkpoints in one commit. After each commit the worker pauses for as long as the work took. With many ledgers this
+/// delays checkpoints instead of grants.
+const MAX_PER_COMMIT: usize = 256;
 
-/// So many checkpoints are looked at to tell from where on a ledger is not what was signed.
-const LOOK_BACK: usize = 64;
+/// Maximum checkpoints to examine in the search for the first entry that was tampered with.
+const MAX_LOOK_BACK: usize = 64;
 
 /// Signs checkpoints.
 #[derive(Debug)]
 pub struct Signer {
     audit: Audit,
-    every: Duration,
-    /// What this process signed or saw signed: whoever removes a checkpoint from the store does not remove it from here.
+    interval: Duration,
+    /// The last size and root that this process signed. A checkpoint that is deleted from the store stays known here.
     seen: HashMap<AccountId, (u64, Hash)>,
-    /// Ledgers that are not signed for.
-    refused: HashMap<AccountId, Refused>,
+    /// Ledgers that are not signed, because they were tampered with.
+    refused: HashMap<AccountId, RefusedLedger>,
 }
 
-/// A ledger that is not signed for.
+/// A ledger that is not signed.
 #[derive(Debug)]
-struct Refused {
-    /// As it was when that was said.
+struct RefusedLedger {
+    /// The state of the ledger when this was logged.
     grown: Grown,
-    /// From which entry on it is not what was signed.
+    /// The first entry that may have been tampered with.
     log_index: u64,
 }
 
-/// What became of a ledger since its last checkpoint.
-enum Examined {
-    /// It only grew.
-    LeadsOn,
-    /// Somebody else has signed what it has grown to meanwhile: it is looked at again when it grows on.
+/// The result of comparing a ledger with its last checkpoint.
+enum LedgerCheck {
+    /// The ledger extends the checkpoint.
+    Extends,
+    /// Another replica has signed a newer size since the read. The next growth starts the next check.
     Overtaken,
 }
 
@@ -63,17 +63,17 @@ impl Worker for Signer {
     type Error = Error;
 
     fn every(&self) -> Duration {
-        self.every
+        self.interval
     }
 
     async fn round(&mut self, _: Trigger) -> Result<NextRound, Error> {
-        let grown = checkpoints::grown(&self.audit.database, AT_ONCE).await?;
+        let grown = checkpoints::grown(&self.audit.database, MAX_LEDGERS).await?;
         let mut grown = grown.into_iter().peekable();
         while grown.peek().is_some() {
-            let begun = self.audit.clock.monotonic_now();
-            self.sign_all(grown.by_ref().take(KEPT_AT_ONCE)).await?;
+            let started = self.audit.clock.monotonic_now();
+            self.sign_all(grown.by_ref().take(MAX_PER_COMMIT)).await?;
             if grown.peek().is_some() {
-                let took = self.audit.clock.monotonic_now().since(begun);
+                let took = self.audit.clock.monotonic_now().since(started);
                 self.audit.clock.sleep(took).await;
             }
         }
@@ -82,11 +82,11 @@ impl Worker for Signer {
 }
 
 impl Signer {
-    /// A worker that looks for ledgers that grew every so often.
-    pub fn new(audit: Audit, every: Duration) -> Self {
+    /// A worker that signs the ledgers that grew, once per `interval`.
+    pub fn new(audit: Audit, interval: Duration) -> Self {
         Self {
             audit,
-            every,
+            interval,
             seen: HashMap::new(),
             refused: HashMap::new(),
         }
@@ -96,15 +96,15 @@ impl Signer {
         let mut signed = Vec::new();
         for grown in grown {
             let account = grown.account;
-            match self.look_at(grown).await {
+            match self.process(grown).await {
                 Ok(checkpoint) => signed.extend(checkpoint),
                 Err(Error::Store(error)) if error.is_transient() => return Err(error.into()),
-                // One ledger that cannot be looked at must not keep the others from being signed for.
+                // A ledger that cannot be checked must not stop the signing of the others.
                 Err(error) => {
                     tracing::error!(
                         account_id = %account,
                         error = &error as &dyn std::error::Error,
-                        "a ledger cannot be signed for"
+                        "cannot check or sign a ledger"
                     );
                 }
             }
@@ -112,27 +112,27 @@ impl Signer {
         if signed.is_empty() {
             return Ok(());
         }
-        let kept = checkpoints::save(&self.audit.database, &signed).await?;
+        let saved = checkpoints::save(&self.audit.database, &signed).await?;
         for StoredCheckpoint {
             account,
             size,
             root,
             note,
             ..
-        } in signed.iter().filter(|one| kept.contains(&one.account))
+        } in signed.iter().filter(|checkpoint| saved.contains(&checkpoint.account))
         {
             tracing::info!(account_id = %account, size, root = hex(root), note, "signed a checkpoint");
         }
         Ok(())
     }
 
-    async fn look_at(&mut self, grown: Grown) -> Result<Option<StoredCheckpoint>, Error> {
-        match self.examine(&grown).await {
-            Ok(examined) => {
+    async fn process(&mut self, grown: Grown) -> Result<Option<StoredCheckpoint>, Error> {
+        match self.check(&grown).await {
+            Ok(checked) => {
                 self.refused.remove(&grown.account);
-                Ok(match examined {
-                    Examined::LeadsOn => self.sign(&grown),
-                    Examined::Overtaken => None,
+                Ok(match checked {
+                    LedgerCheck::Extends => self.sign(&grown),
+                    LedgerCheck::Overtaken => None,
                 })
             }
             Err(Error::Tampered { account, log_index }) => {
@@ -143,19 +143,19 @@ impl Signer {
         }
     }
 
-    /// Makes sure that the ledger leads on from what was signed.
-    async fn examine(&self, grown: &Grown) -> Result<Examined, Error> {
+    /// Checks that the ledger extends what was signed.
+    async fn check(&self, grown: &Grown) -> Result<LedgerCheck, Error> {
         let (account, size) = (grown.account, grown.size);
         let tampered = |log_index| Err(Error::Tampered { account, log_index });
         let signed = self.signed(grown)?;
         for &(signed_size, signed_root) in &signed {
             if signed_size > size {
-                // The ledger may have grown since its size was read, and another replica may have signed that.
+                // Since the size was read, the ledger may have grown and another replica may have signed it.
                 let tree_size = self.audit.tree_size(account).await?;
                 return if tree_size < signed_size {
                     tampered(tree_size)
                 } else {
-                    Ok(Examined::Overtaken)
+                    Ok(LedgerCheck::Overtaken)
                 };
             }
             let roots = self.audit.tree(account, size).roots(signed_size).await?;
@@ -166,10 +166,10 @@ impl Signer {
         if signed.is_empty() && self.audit.tree(account, size).root().await? != grown.root {
             return tampered(0);
         }
-        Ok(Examined::LeadsOn)
+        Ok(LedgerCheck::Extends)
     }
 
-    /// What was signed: by the store, and by what this process has seen.
+    /// The signed sizes and roots: the latest checkpoint in the store, and the last one that this process signed.
     fn signed(&self, grown: &Grown) -> Result<Vec<(u64, Hash)>, Error> {
         let seen = self.seen.get(&grown.account).copied();
         let stored = match &grown.signed {
@@ -190,8 +190,8 @@ impl Signer {
             root: grown.root,
         };
         let Ok(note) = checkpoint.sign(keys.signing()) else {
-            // The name of the key was checked when it was read.
-            tracing::error!(account_id = %account, "the checkpoint cannot be written as a note");
+            // Not expected: the configuration validates the key name.
+            tracing::error!(account_id = %account, "cannot write the checkpoint as a note");
             return None;
         };
         self.seen.insert(account, (grown.size, grown.root));
@@ -204,8 +204,8 @@ impl Signer {
         })
     }
 
-    /// Says so once for each state of the ledger. From which entry on is looked for once: the others wait for their turn, and
-    /// a ledger that goes on growing would be read from its beginning in every round.
+    /// Logs the tampering once for each state of the ledger. The search for the first entry runs once per ledger, because it may
+    /// read the ledger from its beginning while other ledgers wait.
     async fn refuse(&mut self, account: AccountId, log_index: u64, grown: Grown) -> Result<(), Error> {
         let before = self.refused.get(&account);
         if before.is_some_and(|before| before.grown == grown) {
@@ -214,7 +214,7 @@ impl Signer {
         let log_index = match (before, log_index) {
             (Some(before), _) => before.log_index,
             (None, 0) => self.audit.first_unproven(account, grown.size).await?,
-            (None, found) => found,
+            (None, known) => known,
         };
         let signed = self.signed(&grown).unwrap_or_default();
         let signed_size = signed.iter().map(|(size, _)| *size).max().unwrap_or_default();
@@ -223,42 +223,44 @@ impl Signer {
             log_index,
             size = grown.size,
             signed_size,
-            "the ledger was tampered with: it does not lead on from its checkpoint, and is not signed for"
+            "the ledger was tampered with: it does not extend its last checkpoint, and is not signed"
         );
-        self.refused.insert(account, Refused { grown, log_index });
+        self.refused.insert(account, RefusedLedger { grown, log_index });
         Ok(())
     }
 }
 
 impl Audit {
-    /// From which entry on a ledger of so many entries is not known to be what was signed: the first one that does not match
-    /// its hash, or else the first one behind the latest checkpoint that still holds.
+    /// The first entry below `size` that may have been tampered with: the first one that does not verify. If all verify, the
+    /// first one after the latest checkpoint whose root still matches.
     pub(super) async fn first_unproven(&self, account: AccountId, size: u64) -> Result<u64, Error> {
-        let mut holds = 0;
+        let mut proven = 0;
         let mut before = size.saturating_add(1);
-        for _ in 0..LOOK_BACK {
+        for _ in 0..MAX_LOOK_BACK {
             let Some(stored) = checkpoints::before(&self.database, account, before).await? else {
                 break;
             };
             before = stored.size;
-            let Ok(kept) = self.verified(stored) else { continue };
-            let root = self.tree(account, kept.signed.size).root().await;
-            if root.is_ok_and(|root| root == kept.signed.root) {
-                holds = kept.signed.size;
+            let Ok(checkpoint) = self.verified(stored) else {
+                continue;
+            };
+            let root = self.tree(account, checkpoint.signed.size).root().await;
+            if root.is_ok_and(|root| root == checkpoint.signed.root) {
+                proven = checkpoint.signed.size;
                 break;
             }
         }
-        Ok(self.first_wrong(account, holds, size).await?.unwrap_or(holds))
+        Ok(self.first_invalid(account, proven, size).await?.unwrap_or(proven))
     }
 
-    /// The first entry that is gone, does not match its hash, or is not in its place.
-    async fn first_wrong(&self, account: AccountId, start: u64, end: u64) -> Result<Option<u64>, Error> {
+    /// The first entry that is missing or does not verify.
+    async fn first_invalid(&self, account: AccountId, start: u64, end: u64) -> Result<Option<u64>, Error> {
         let mut next = start;
         while next < end {
-            let entries = match stretch::stored_page(&self.database, account, next, end).await {
+            let entries = match reads::stored_page(&self.database, account, next, end).await {
                 Ok(entries) => entries,
                 Err(Error::Tampered { log_index, .. }) => return Ok(Some(log_index)),
-                // What is in files was verified when it was written.
+                // Archive files were verified when they were written.
                 Err(Error::EntryArchived { log_index, .. }) => {
                     let archived = audit::archived_at(&self.database, account, log_index).await?;
                     next = archived.map_or(end, |archived| archived.end_index);

@@ -1,9 +1,9 @@
-//! The end of the ledgers, as it grows: one worker reads what is new once, for all who watch.
+//! Publishes new entries of all ledgers: one worker reads each entry once, for all watches.
 //!
-//! It learns that ledgers grew from this process's committer, from the hints of other replicas, and, behind both, by asking
-//! for the sizes every second, which is the truth. Each new stretch is read from the table once, in order, and put into a
-//! ring. Who finds that the ring has gone on without them reads the table (see [`super::watch`]). While nobody watches,
-//! nothing is read.
+//! The committer of this process signals that ledgers grew, and other replicas send notifications. Both are hints. The worker
+//! also reads the sizes from the store every second; those are authoritative. It reads new entries in order and sends them to a
+//! broadcast channel of limited capacity. A watch that falls behind reads the table instead (see [`super::watch`]). Without a
+//! watch, the worker reads nothing.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -19,56 +19,55 @@ use crate::{
 
 use super::{
     Error,
-    stretch::{self, Stretch},
+    reads::{self, EntryBatch},
 };
 
-/// So many stretches are kept for those who are slow; each has at most [`stretch::STRETCH_BYTES`].
-const RING: usize = 64;
+/// Capacity of the broadcast channel, in batches of at most [`reads::MAX_BATCH_BYTES`].
+const CHANNEL_CAPACITY: usize = 64;
 
-/// So many of those who watch or export read the table at once; the others wait for their turn, and leave the connections to
-/// those who write.
-const READERS: usize = 4;
+/// Maximum concurrent reads of the table by watches and exports. The limit leaves connections of the pool for other calls.
+const MAX_CONCURRENT_READS: usize = 4;
 
-/// How often the sizes are asked for, behind the hints.
-const POLL_EVERY: Duration = Duration::from_secs(1);
+/// How often the sizes are read from the store.
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
-/// What is new.
+/// A message to the watches.
 #[derive(Debug, Clone)]
-pub(super) enum News {
-    /// The ledgers have these sizes; what is added from here on is told.
-    LedgerSizes(Arc<LedgerSizes>),
-    /// The next entries of one ledger. At least one.
-    Entries(Stretch),
-    /// An entry is not what was recorded, or it is gone.
+pub(super) enum TailEvent {
+    /// The sizes when the worker started. Entries from here on follow.
+    Sizes(Arc<LedgerSizes>),
+    /// The next entries of one ledger. Not empty.
+    Entries(EntryBatch),
+    /// An entry is missing or does not verify.
     Tampered(AccountId, u64),
 }
 
-/// The end of the ledgers. Cheap to clone; clones are one.
+/// The publisher of new entries. Clones share all state.
 #[derive(Debug, Clone)]
 pub struct Tail {
-    ring: broadcast::Sender<News>,
-    wanted: Arc<Notify>,
+    events: broadcast::Sender<TailEvent>,
+    subscribed: Arc<Notify>,
     confirmed: Arc<watch::Sender<Option<MonotonicInstant>>>,
-    readers: Arc<Semaphore>,
+    read_permits: Arc<Semaphore>,
 }
 
-/// Hears what is new.
+/// A subscription of a watch.
 #[derive(Debug)]
-pub(super) struct Listener {
-    pub(super) news: broadcast::Receiver<News>,
-    /// Everything that was committed before this moment is in the news.
+pub(super) struct TailReceiver {
+    pub(super) events: broadcast::Receiver<TailEvent>,
+    /// Every entry that was committed before this instant was sent to `events`.
     pub(super) confirmed: watch::Receiver<Option<MonotonicInstant>>,
 }
 
-/// Whose turn it is to read the table.
+/// Limits concurrent reads of the table to [`MAX_CONCURRENT_READS`].
 #[derive(Debug, Clone)]
-pub(super) struct Turns(Arc<Semaphore>);
+pub(super) struct ReadPermits(Arc<Semaphore>);
 
-impl Turns {
-    /// Does it when it is their turn.
-    pub(super) async fn wait<T>(&self, read: impl Future<Output = T>) -> T {
-        // It is never closed.
-        let _turn = self.0.acquire().await;
+impl ReadPermits {
+    /// Runs the read while it holds a permit.
+    pub(super) async fn run<T>(&self, read: impl Future<Output = T>) -> T {
+        // An error means a closed semaphore, and this one is never closed.
+        let _permit = self.0.acquire().await;
         read.await
     }
 }
@@ -76,77 +75,77 @@ impl Turns {
 impl Default for Tail {
     fn default() -> Self {
         Self {
-            ring: broadcast::Sender::new(RING),
-            wanted: Arc::default(),
+            events: broadcast::Sender::new(CHANNEL_CAPACITY),
+            subscribed: Arc::default(),
             confirmed: Arc::default(),
-            readers: Arc::new(Semaphore::new(READERS)),
+            read_permits: Arc::new(Semaphore::new(MAX_CONCURRENT_READS)),
         }
     }
 }
 
 impl Tail {
-    /// Begins to listen: every entry that is committed from now on is in the news, or beyond the end of the ring.
-    pub(super) fn listen(&self) -> Listener {
-        let listener = Listener {
-            news: self.ring.subscribe(),
+    /// Subscribes to entries committed from now on. A subscriber that falls behind the capacity of the channel loses events.
+    pub(super) fn subscribe(&self) -> TailReceiver {
+        let receiver = TailReceiver {
+            events: self.events.subscribe(),
             confirmed: self.confirmed.subscribe(),
         };
-        self.wanted.notify_one();
-        listener
+        self.subscribed.notify_one();
+        receiver
     }
 
-    /// It is looked at how many listen.
+    /// Registers the gauge of the number of watches.
     pub fn measured_by(&self, instruments: &Instruments) {
-        let watchers = self.ring.downgrade();
+        let watchers = self.events.downgrade();
         instruments.look_at_watchers(move || Some(watchers.upgrade()?.receiver_count() as u64));
     }
 
-    /// A turn to read the table.
-    pub(super) fn turns(&self) -> Turns {
-        Turns(self.readers.clone())
+    /// The permits for reads of the table.
+    pub(super) fn read_permits(&self) -> ReadPermits {
+        ReadPermits(self.read_permits.clone())
     }
 
-    /// The worker that follows the ledgers while somebody listens.
+    /// The worker that reads new entries while there is a subscriber.
     pub fn follower(&self, database: Database, growth: &LedgerGrowth, clock: Clock) -> Follower {
         Follower {
             tail: self.clone(),
             database,
             clock,
-            growing: growth.subscribe(),
-            grown: LedgerSizes::new(),
+            growth: growth.subscribe(),
+            signalled: LedgerSizes::new(),
             published: None,
         }
     }
 }
 
-/// Reads what is new, and tells it.
+/// The worker that reads new entries and publishes them.
 #[derive(Debug)]
 pub struct Follower {
     tail: Tail,
     database: Database,
     clock: Clock,
-    growing: LedgerGrowthReceiver,
-    /// What was heard to have grown since the last round.
-    grown: LedgerSizes,
-    /// The next index of each ledger; nothing, until the sizes are known, and while nobody listens.
+    growth: LedgerGrowthReceiver,
+    /// The ledgers with a growth signal since the last round.
+    signalled: LedgerSizes,
+    /// The next index of each ledger. None until the sizes were read, and while there is no subscriber.
     published: Option<LedgerSizes>,
 }
 
 impl Worker for Follower {
     const NAME: &'static str = "tail";
-    const FAILURE: &'static str = "cannot read what the ledgers grew by";
+    const FAILURE: &'static str = "cannot read new entries of the ledgers";
     type Error = Error;
 
     fn every(&self) -> Duration {
-        POLL_EVERY
+        POLL_INTERVAL
     }
 
-    async fn round(&mut self, cause: Trigger) -> Result<NextRound, Error> {
-        let grown = std::mem::take(&mut self.grown);
-        if self.tail.ring.receiver_count() == 0 {
+    async fn round(&mut self, trigger: Trigger) -> Result<NextRound, Error> {
+        let signalled = std::mem::take(&mut self.signalled);
+        if self.tail.events.receiver_count() == 0 {
             self.published = None;
-        } else if cause == Trigger::Signal && self.published.is_some() {
-            self.publish_all(&grown).await?;
+        } else if trigger == Trigger::Signal && self.published.is_some() {
+            self.publish_all(&signalled).await?;
         } else {
             self.poll().await?;
         }
@@ -155,33 +154,33 @@ impl Worker for Follower {
 
     async fn woken(&mut self) {
         tokio::select! {
-            () = self.tail.wanted.notified() => {}
-            grown = self.growing.next() => self.grown = grown,
+            () = self.tail.subscribed.notified() => {}
+            sizes = self.growth.next() => self.signalled = sizes,
         }
     }
 }
 
 impl Follower {
-    /// Asks for the sizes, tells what is new, and confirms that everything was told.
+    /// Reads the sizes, publishes the new entries, and then confirms the instant before the read.
     async fn poll(&mut self) -> Result<(), Error> {
-        let begun = self.clock.monotonic_now();
-        let sizes = stretch::sizes(&self.database, &[]).await?;
+        let started = self.clock.monotonic_now();
+        let sizes = reads::sizes(&self.database, &[]).await?;
         match &self.published {
             None => {
                 self.published = Some(sizes.clone());
-                self.tell(News::LedgerSizes(Arc::new(sizes)));
+                self.send(TailEvent::Sizes(Arc::new(sizes)));
             }
             Some(_) => {
-                self.tell_of_shrunk(&sizes);
+                self.report_shrunk(&sizes);
                 self.publish_all(&sizes).await?;
             }
         }
-        self.tail.confirmed.send_replace(Some(begun));
+        self.tail.confirmed.send_replace(Some(started));
         Ok(())
     }
 
-    /// A ledger never shrinks: then what was told is gone.
-    fn tell_of_shrunk(&mut self, sizes: &LedgerSizes) {
+    /// Reports ledgers that have fewer entries than were published. Ledgers never shrink, so this is tampering.
+    fn report_shrunk(&mut self, sizes: &LedgerSizes) {
         let Some(published) = &mut self.published else { return };
         let mut shrunk = BTreeMap::new();
         for (account, next) in published {
@@ -192,7 +191,7 @@ impl Follower {
             }
         }
         for (account, size) in shrunk {
-            self.tell(News::Tampered(account, size));
+            self.send(TailEvent::Tampered(account, size));
         }
     }
 
@@ -203,9 +202,9 @@ impl Follower {
         Ok(())
     }
 
-    /// Reads and tells what one ledger grew by. `size` may be wrong: it may have been hinted.
+    /// Reads and publishes the new entries of one ledger. `size` may come from a hint, which can be wrong.
     async fn publish(&mut self, account: AccountId, size: u64) -> Result<(), Error> {
-        // Before the first poll it is not known where to begin; the poll finds what was hinted of.
+        // Before the first poll there is no start index. That poll also covers this hint.
         let Some(mut next) = self
             .published
             .as_ref()
@@ -214,22 +213,22 @@ impl Follower {
             return Ok(());
         };
         while next < size {
-            match stretch::page(&self.database, account, next, size).await {
-                Ok(stretches) => {
-                    for stretch in stretches {
-                        next += stretch.len() as u64;
-                        self.tell(News::Entries(stretch));
+            match reads::page(&self.database, account, next, size).await {
+                Ok(batches) => {
+                    for batch in batches {
+                        next += batch.len() as u64;
+                        self.send(TailEvent::Entries(batch));
                     }
                 }
                 Err(Error::Tampered { log_index, .. } | Error::EntryArchived { log_index, .. }) => {
-                    let sizes = stretch::sizes(&self.database, &[account]).await?;
+                    let sizes = reads::sizes(&self.database, &[account]).await?;
                     let size = sizes.get(&account).copied().unwrap_or_default();
-                    // Whoever may connect to the database may send hints. One of more than there is says nothing.
+                    // Every database user can send notifications. A hint beyond the size in the store is ignored.
                     if size <= log_index {
                         return Ok(());
                     }
-                    // What is told of it once is enough: who listens to this ledger ends with it.
-                    self.tell(News::Tampered(account, log_index));
+                    // One event is enough, because it ends every watch of this ledger.
+                    self.send(TailEvent::Tampered(account, log_index));
                     next = size;
                 }
                 Err(error) => return Err(error),
@@ -241,8 +240,8 @@ impl Follower {
         Ok(())
     }
 
-    fn tell(&self, news: News) {
-        // Nobody may be listening any more; the next round finds out.
-        let _ = self.tail.ring.send(news);
+    fn send(&self, event: TailEvent) {
+        // An error means that there is no subscriber. The next round handles that.
+        let _ = self.tail.events.send(event);
     }
 }

@@ -1,8 +1,8 @@
-//! Following ledgers: what is there already, read page by page from the table; then what is added, from the [`super::tail`].
+//! Follows ledgers: reads the existing entries from the table in pages, then receives new entries from the [`super::tail`].
 //!
-//! A watch keeps the next index of every ledger, and nothing else: what lies before it was sent, what lies behind is to be.
-//! News that begin at the next index are sent; older ones were sent; newer ones, or a ring that has gone on, mean that the
-//! table is read up to there. So there is no gap and no duplicate, however slow the reader is and wherever it begins.
+//! A watch keeps the next index of each ledger; all entries before it were sent. A batch that starts at the next index is sent. A
+//! batch before it is dropped. After a batch beyond it, or lost events, the watch reads the table. So a watch has no gap and no
+//! duplicate, however slow its reader is and wherever it starts.
 
 use std::{
     collections::{BTreeSet, VecDeque},
@@ -24,89 +24,89 @@ use crate::{
 
 use super::{
     Audit, AuditEntry, Error,
-    stretch::{self, Stretch},
-    tail::{Listener, News, Turns},
+    reads::{self, EntryBatch},
+    tail::{ReadPermits, TailEvent, TailReceiver},
 };
 
-/// After so long without anything to send, a sign of life is sent.
-const QUIET: Duration = Duration::from_secs(15);
+/// How long a watch is silent before it sends a heartbeat.
+const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(15);
 
-/// What to follow, and where to begin.
+/// Which ledgers to follow, and where to start.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct WatchFrom {
-    /// These ledgers only; all, also those that are yet to come, if empty.
+    /// The accounts of the ledgers. Empty: all ledgers, also future ones.
     pub accounts: BTreeSet<AccountId>,
-    /// The first entry to send, ledger by ledger.
+    /// The first entry to send, by ledger.
     pub positions: LedgerSizes,
-    /// In the others begin with the first entry, and not with what is added from now on.
+    /// Where the other ledgers start: true for the first entry, false for the entries added from now on.
     pub from_beginning: bool,
 }
 
-/// What there is to send.
+/// A message of a watch.
 #[derive(Debug)]
 pub enum WatchEvent {
-    /// Where the watch begins in every ledger that is there.
+    /// The start index in each existing ledger.
     Started(LedgerSizes),
-    /// The next entries of one ledger. At least one.
-    Entries(Stretch),
-    /// Everything that was on record by this time was sent.
+    /// The next entries of one ledger. Not empty.
+    Entries(EntryBatch),
+    /// Every entry recorded before this time was sent.
     Heartbeat(Timestamp),
 }
 
-/// A watch under way.
+/// A watch in progress.
 pub struct Watch {
     database: Database,
     clock: Clock,
     stop: CancellationToken,
-    turns: Turns,
+    permits: ReadPermits,
     accounts: BTreeSet<AccountId>,
-    listener: Listener,
-    /// The next index of each ledger; 0 where none is kept.
+    receiver: TailReceiver,
+    /// The next index of each ledger; 0 for a ledger that is not in the map.
     next: LedgerSizes,
-    /// Ledgers that the table is to be read of, and up to where.
-    behind: VecDeque<(AccountId, u64)>,
-    /// What was read and not sent yet.
+    /// The ledgers to read from the table, each with the end index, exclusive.
+    backlog: VecDeque<(AccountId, u64)>,
+    /// Events that were not sent yet.
     ready: VecDeque<WatchEvent>,
-    quiet: Pin<Box<dyn Future<Output = ()> + Send>>,
-    /// A sign of life is due, since then: it is sent when all that is older was.
-    due: Option<(MonotonicInstant, Timestamp)>,
-    /// When the watch began: what is older was not waited for.
-    began: Timestamp,
+    silence: Pin<Box<dyn Future<Output = ()> + Send>>,
+    /// When a heartbeat became due. It is sent after every older entry was sent.
+    heartbeat_due: Option<(MonotonicInstant, Timestamp)>,
+    /// When the watch started. The lag of older entries is not measured.
+    started_at: Timestamp,
 }
 
 impl Audit {
-    /// Begins to follow ledgers.
+    /// Starts a watch.
     ///
     /// # Errors
-    /// [`Error::EntryNotFound`] for a position that its ledger has not come to, or the store's.
+    /// [`Error::EntryNotFound`] for a position beyond the end of its ledger, or an error of the store.
     pub async fn watch(&self, from: WatchFrom) -> Result<Watch, Error> {
-        // In this order nothing falls in between: what is committed after the sizes were read is in the news.
-        let listener = self.tail.listen();
+        // Subscribed before the sizes are read, so that entries committed in between are received.
+        let receiver = self.tail.subscribe();
         let accounts: Vec<_> = from.accounts.iter().copied().collect();
-        let turns = self.tail.turns();
-        let sizes = turns.wait(stretch::sizes(&self.database, &accounts)).await?;
-        let next = begin(&from, &sizes)?;
+        let permits = self.tail.read_permits();
+        let sizes = permits.run(reads::sizes(&self.database, &accounts)).await?;
+        let next = start_positions(&from, &sizes)?;
         let mut watch = Watch {
             database: self.database.clone(),
             clock: self.clock.clone(),
             stop: self.stop.clone(),
-            turns,
+            permits,
             accounts: from.accounts,
-            listener,
+            receiver,
             next: next.clone(),
-            behind: VecDeque::new(),
+            backlog: VecDeque::new(),
             ready: VecDeque::from([WatchEvent::Started(next)]),
-            quiet: Box::pin(std::future::ready(())),
-            due: None,
-            began: self.clock.now(),
+            silence: Box::pin(std::future::ready(())),
+            heartbeat_due: None,
+            started_at: self.clock.now(),
         };
         watch.catch_up(&sizes);
         Ok(watch)
     }
 }
 
-/// The next index of every ledger that is there.
-fn begin(from: &WatchFrom, sizes: &LedgerSizes) -> Result<LedgerSizes, Error> {
+/// The start index in each existing ledger.
+fn start_positions(from: &WatchFrom, sizes: &LedgerSizes) -> Result<LedgerSizes, Error> {
     for (account, position) in &from.positions {
         let tree_size = sizes.get(account).copied().unwrap_or_default();
         if *position > tree_size {
@@ -125,80 +125,80 @@ fn begin(from: &WatchFrom, sizes: &LedgerSizes) -> Result<LedgerSizes, Error> {
 }
 
 impl Watch {
-    /// What to send next. Never ends by itself.
+    /// Waits for the next event. A watch never ends by itself.
     ///
     /// # Errors
-    /// [`Error::Stopping`] when the server stops; [`Error::Tampered`], [`Error::EntryArchived`], or the store's. A watch that
-    /// failed is over: another one goes on from the same positions.
+    /// [`Error::Stopping`] when the server shuts down, [`Error::Tampered`], [`Error::EntryArchived`], or an error of the store.
+    /// After an error, start another watch from the last positions.
     pub async fn next(&mut self) -> Result<WatchEvent, Error> {
         loop {
             if self.stop.is_cancelled() {
                 return Err(Error::Stopping);
             }
             if let Some(event) = self.ready.pop_front() {
-                self.due = None;
+                self.heartbeat_due = None;
                 self.measure(&event);
-                let (clock, quiet) = (self.clock.clone(), QUIET);
-                self.quiet = Box::pin(async move { clock.sleep(quiet).await });
+                let clock = self.clock.clone();
+                self.silence = Box::pin(async move { clock.sleep(HEARTBEAT_INTERVAL).await });
                 return Ok(event);
             }
-            match self.behind.front().copied() {
+            match self.backlog.front().copied() {
                 Some((account, end)) => self.read(account, end).await?,
                 None => self.wait().await?,
             }
         }
     }
 
-    /// How late an entry is sent that was recorded while the watch was there.
+    /// Measures the time from record to send of an entry that was recorded after the watch started.
     fn measure(&self, event: &WatchEvent) {
         let WatchEvent::Entries(entries) = event else { return };
         if let Some(recorded_at) = entries.first().map(AuditEntry::recorded_at)
-            && recorded_at >= self.began
+            && recorded_at >= self.started_at
         {
             let lag = self.clock.now().since(recorded_at);
             self.database.instruments().watch_lag(lag);
         }
     }
 
-    /// Reads a page of the table.
+    /// Reads a page of a ledger from the table.
     async fn read(&mut self, account: AccountId, end: u64) -> Result<(), Error> {
         let start = self.next_of(account);
         if start >= end {
-            self.behind.pop_front();
+            self.backlog.pop_front();
             return Ok(());
         }
-        let page = stretch::page(&self.database, account, start, end);
-        for stretch in self.turns.wait(page).await? {
-            self.send(account, stretch);
+        let page = reads::page(&self.database, account, start, end);
+        for batch in self.permits.run(page).await? {
+            self.send(account, batch);
         }
         Ok(())
     }
 
-    /// Waits for news, or for the time to give a sign of life.
+    /// Waits for an event of the tail, or for the next heartbeat.
     async fn wait(&mut self) -> Result<(), Error> {
-        let since = self.due;
-        let Listener { news, confirmed } = &mut self.listener;
+        let due = self.heartbeat_due;
+        let TailReceiver { events, confirmed } = &mut self.receiver;
         tokio::select! {
             biased;
             () = self.stop.cancelled() => Err(Error::Stopping),
-            news = news.recv() => match news {
-                Ok(news) => self.hear(news),
-                Err(RecvError::Lagged(_)) => self.ask().await,
+            event = events.recv() => match event {
+                Ok(event) => self.receive(event),
+                Err(RecvError::Lagged(_)) => self.read_sizes().await,
                 Err(RecvError::Closed) => Err(Error::Stopping),
             },
-            () = &mut self.quiet, if since.is_none() => {
-                self.due = Some((self.clock.monotonic_now(), self.clock.now()));
+            () = &mut self.silence, if due.is_none() => {
+                self.heartbeat_due = Some((self.clock.monotonic_now(), self.clock.now()));
                 Ok(())
             }
-            Some(time) = told_since(confirmed, since), if since.is_some() => self.beat(time).await,
+            Some(time) = confirmed_since(confirmed, due), if due.is_some() => self.send_heartbeat(time).await,
         }
     }
 
-    /// Everything older than `time` is in the news; what is left of these goes first.
-    async fn beat(&mut self, time: Timestamp) -> Result<(), Error> {
-        match self.listener.news.try_recv() {
-            Ok(news) => self.hear(news),
-            Err(TryRecvError::Lagged(_)) => self.ask().await,
+    /// Sends the heartbeat. Every entry older than `time` is in the channel; events still in it go first.
+    async fn send_heartbeat(&mut self, time: Timestamp) -> Result<(), Error> {
+        match self.receiver.events.try_recv() {
+            Ok(event) => self.receive(event),
+            Err(TryRecvError::Lagged(_)) => self.read_sizes().await,
             Err(TryRecvError::Closed) => Err(Error::Stopping),
             Err(TryRecvError::Empty) => {
                 self.ready.push_back(WatchEvent::Heartbeat(time));
@@ -207,37 +207,37 @@ impl Watch {
         }
     }
 
-    fn hear(&mut self, news: News) -> Result<(), Error> {
-        match news {
-            News::LedgerSizes(sizes) => self.catch_up(&sizes),
-            News::Tampered(account, log_index) if self.follows(account) => {
+    fn receive(&mut self, event: TailEvent) -> Result<(), Error> {
+        match event {
+            TailEvent::Sizes(sizes) => self.catch_up(&sizes),
+            TailEvent::Tampered(account, log_index) if self.follows(account) => {
                 return Err(Error::Tampered { account, log_index });
             }
-            News::Tampered(..) => {}
-            News::Entries(stretch) => self.take(stretch),
+            TailEvent::Tampered(..) => {}
+            TailEvent::Entries(batch) => self.receive_batch(batch),
         }
         Ok(())
     }
 
-    fn take(&mut self, stretch: Stretch) {
-        let Some((account, start)) = stretch.first().map(|entry| (entry.account(), entry.log_index())) else {
+    fn receive_batch(&mut self, batch: EntryBatch) {
+        let Some((account, start)) = batch.first().map(|entry| (entry.account(), entry.log_index())) else {
             return;
         };
         if !self.follows(account) {
             return;
         }
-        let (next, end) = (self.next_of(account), start + stretch.len() as u64);
+        let (next, end) = (self.next_of(account), start + batch.len() as u64);
         if start > next {
-            self.behind.push_back((account, end));
+            self.backlog.push_back((account, end));
         } else if end > next {
-            self.send(account, stretch.from(next));
+            self.send(account, batch.starting_at(next));
         }
     }
 
-    /// The ring has gone on: the table tells how far.
-    async fn ask(&mut self) -> Result<(), Error> {
+    /// Events were lost: reads the sizes from the table, to find what was missed.
+    async fn read_sizes(&mut self) -> Result<(), Error> {
         let accounts: Vec<_> = self.accounts.iter().copied().collect();
-        let sizes = self.turns.wait(stretch::sizes(&self.database, &accounts)).await?;
+        let sizes = self.permits.run(reads::sizes(&self.database, &accounts)).await?;
         self.catch_up(&sizes);
         Ok(())
     }
@@ -245,14 +245,14 @@ impl Watch {
     fn catch_up(&mut self, sizes: &LedgerSizes) {
         for (account, size) in sizes {
             if self.follows(*account) && self.next_of(*account) < *size {
-                self.behind.push_back((*account, *size));
+                self.backlog.push_back((*account, *size));
             }
         }
     }
 
-    fn send(&mut self, account: AccountId, stretch: Stretch) {
-        *self.next.entry(account).or_default() += stretch.len() as u64;
-        self.ready.push_back(WatchEvent::Entries(stretch));
+    fn send(&mut self, account: AccountId, batch: EntryBatch) {
+        *self.next.entry(account).or_default() += batch.len() as u64;
+        self.ready.push_back(WatchEvent::Entries(batch));
     }
 
     fn follows(&self, account: AccountId) -> bool {
@@ -264,13 +264,13 @@ impl Watch {
     }
 }
 
-/// Waits until everything is in the news that is older than what is due. Nothing, if that will not be.
-async fn told_since(
+/// Waits until every entry committed before `due` was sent to the channel. None if no heartbeat is due, or the tail has ended.
+async fn confirmed_since(
     confirmed: &mut watch::Receiver<Option<MonotonicInstant>>,
     due: Option<(MonotonicInstant, Timestamp)>,
 ) -> Option<Timestamp> {
     let (since, time) = due?;
-    let told = |at: &Option<MonotonicInstant>| at.is_some_and(|at| at >= since);
-    confirmed.wait_for(told).await.ok()?;
+    let is_confirmed = |at: &Option<MonotonicInstant>| at.is_some_and(|at| at >= since);
+    confirmed.wait_for(is_confirmed).await.ok()?;
     Some(time)
 }

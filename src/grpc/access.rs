@@ -1,54 +1,54 @@
-//! Which accounts a message is about. A handler whose message does not say so does not compile.
+//! The accounts that a request names. A handler does not compile if its request type has no implementation here.
 
 use crate::{policy::roles::Scope, proto::v1};
 
-/// What a message is about. The texts are as they came in.
+/// The accounts of a request, as the unparsed text of the message.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum About<'a> {
+pub(super) enum NamedAccounts<'a> {
     /// One account.
-    Account(&'a str),
-    /// These accounts, or all of them if there are none.
-    Accounts(&'a [String]),
-    /// A change: the use case asks the policy, so that a refusal is recorded.
+    One(&'a str),
+    /// These accounts. Empty: all accounts.
+    Several(&'a [String]),
+    /// A change. The use case asks the policy, so that a refusal is recorded in the ledger.
     Change,
 }
 
-impl About<'_> {
-    /// Is all of it within the scope? A text that is no account is in no scope but that of everything.
+impl NamedAccounts<'_> {
+    /// True if the scope covers every named account. A text that is not an account id is only within [`Scope::Everywhere`].
     pub(super) fn is_within(&self, scope: &Scope) -> bool {
         let Scope::Only(_) = scope else { return true };
         let covers = |account: &str| account.parse().is_ok_and(|account| scope.covers(account));
         match self {
-            Self::Account(account) => covers(account),
-            Self::Accounts(accounts) => !accounts.is_empty() && accounts.iter().all(|account| covers(account)),
+            Self::One(account) => covers(account),
+            Self::Several(accounts) => !accounts.is_empty() && accounts.iter().all(|account| covers(account)),
             Self::Change => true,
         }
     }
 }
 
-/// A message that says which accounts it is about.
-pub(super) trait Concerns {
-    /// Which.
-    fn about(&self) -> About<'_>;
+/// A request that names accounts.
+pub(super) trait NamesAccounts {
+    /// The named accounts.
+    fn accounts(&self) -> NamedAccounts<'_>;
 }
 
-/// Messages about one account; left out where it may be, it stands for all.
+/// Requests with one account. If the account is optional, an empty one means all accounts.
 macro_rules! one_account {
     ($($message:ident),* $(,)?) => {
-        $(impl Concerns for v1::$message {
-            fn about(&self) -> About<'_> {
-                About::Account(&self.account_id)
+        $(impl NamesAccounts for v1::$message {
+            fn accounts(&self) -> NamedAccounts<'_> {
+                NamedAccounts::One(&self.account_id)
             }
         })*
     };
 }
 
-/// Messages about several accounts, or about all.
+/// Requests with a list of accounts. An empty list means all accounts.
 macro_rules! several_accounts {
     ($($message:ident),* $(,)?) => {
-        $(impl Concerns for v1::$message {
-            fn about(&self) -> About<'_> {
-                About::Accounts(&self.account_ids)
+        $(impl NamesAccounts for v1::$message {
+            fn accounts(&self) -> NamedAccounts<'_> {
+                NamedAccounts::Several(&self.account_ids)
             }
         })*
     };
@@ -75,21 +75,21 @@ several_accounts!(
     WatchAuditEntriesRequest
 );
 
-impl Concerns for v1::ListAuditEntriesRequest {
-    fn about(&self) -> About<'_> {
-        About::Accounts(self.filter.as_ref().map_or(&[], |filter| &filter.account_ids))
+impl NamesAccounts for v1::ListAuditEntriesRequest {
+    fn accounts(&self) -> NamedAccounts<'_> {
+        NamedAccounts::Several(self.filter.as_ref().map_or(&[], |filter| &filter.account_ids))
     }
 }
 
-impl Concerns for v1::GrantSharePermissionRequest {
-    fn about(&self) -> About<'_> {
-        About::Change
+impl NamesAccounts for v1::GrantSharePermissionRequest {
+    fn accounts(&self) -> NamedAccounts<'_> {
+        NamedAccounts::Change
     }
 }
 
-impl Concerns for v1::RevokeSharePermissionRequest {
-    fn about(&self) -> About<'_> {
-        About::Change
+impl NamesAccounts for v1::RevokeSharePermissionRequest {
+    fn accounts(&self) -> NamedAccounts<'_> {
+        NamedAccounts::Change
     }
 }
 
@@ -100,22 +100,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_may_see_some_accounts_must_ask_about_these() {
+    fn a_principal_with_some_accounts_must_name_only_these() {
         let some = Scope::Only(BTreeSet::from(["111122223333".parse().unwrap()]));
-        let within = |about: About<'_>| about.is_within(&some);
+        let within = |about: NamedAccounts<'_>| about.is_within(&some);
         let accounts = |accounts: &[&str]| accounts.iter().map(|account| (*account).to_owned()).collect::<Vec<_>>();
-        assert!(within(About::Account("111122223333")));
-        assert!(within(About::Accounts(&accounts(&["111122223333"]))));
+        assert!(within(NamedAccounts::One("111122223333")));
+        assert!(within(NamedAccounts::Several(&accounts(&["111122223333"]))));
         for wrong in ["444455556666", "", "*", " 111122223333"] {
-            assert!(!within(About::Account(wrong)), "{wrong:?}");
+            assert!(!within(NamedAccounts::One(wrong)), "{wrong:?}");
             assert!(
-                !within(About::Accounts(&accounts(&["111122223333", wrong]))),
+                !within(NamedAccounts::Several(&accounts(&["111122223333", wrong]))),
                 "{wrong:?}"
             );
-            assert!(About::Account(wrong).is_within(&Scope::Everywhere));
+            assert!(NamedAccounts::One(wrong).is_within(&Scope::Everywhere));
         }
-        assert!(!within(About::Accounts(&[])), "all of them");
+        assert!(!within(NamedAccounts::Several(&[])), "all of them");
         let nowhere = Scope::Only(BTreeSet::new());
-        assert!(!About::Account("111122223333").is_within(&nowhere));
+        assert!(!NamedAccounts::One("111122223333").is_within(&nowhere));
     }
 }

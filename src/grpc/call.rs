@@ -1,6 +1,7 @@
-//! What happens around every call of ours: the limit that it counts against, a span with what is known of it, the moment it
-//! came in, the last moment of its answer, and one line in the log when it ends, whichever way. Of calls of health and
-//! reflection only the end and the status are looked at, and whether there are too many streams.
+//! The layer around every call of this API. It applies the concurrency limit and the response timeout, opens the span, records
+//! the arrival, and writes one line to the log when the call ends or is dropped.
+//!
+//! Calls of health and reflection only get the limit, the timeout and the completed status.
 
 use std::{
     future::Future,
@@ -27,54 +28,53 @@ use crate::{
 
 use super::{code, deadline, protocol, rpcs::Rpc, status};
 
-/// When a call came in.
+/// When a call arrived.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Arrival(pub(super) MonotonicInstant);
 
-/// How many calls were not answered yet. A stream counts until it begins. Cheap to clone; clones count the same.
+/// The number of calls without a response. A stream counts until it starts. Clones share the count.
 #[derive(Debug, Clone, Default)]
-pub(super) struct UnderWay(Arc<watch::Sender<usize>>);
+pub(super) struct CallsInProgress(Arc<watch::Sender<usize>>);
 
-impl UnderWay {
-    /// Waits until there is none.
-    pub(super) async fn none(&self) {
+impl CallsInProgress {
+    /// Waits until the number is 0.
+    pub(super) async fn wait_for_none(&self) {
         // The sender lives as long as `self`: waiting cannot fail.
         let _ = self.0.subscribe().wait_for(|calls| *calls == 0).await;
     }
 }
 
-/// Puts [`Calls`] around a service.
+/// Puts [`CallService`] around a service.
 #[derive(Debug, Clone)]
 pub(super) struct CallLayer {
     pub(super) clock: Clock,
-    pub(super) under_way: UnderWay,
+    pub(super) in_progress: CallsInProgress,
     pub(super) limits: Limits,
-    /// No call is without an answer longer than this.
-    pub(super) longest: Duration,
+    /// The maximum response timeout.
+    pub(super) max_duration: Duration,
 }
 
 impl<S> Layer<S> for CallLayer {
-    type Service = Calls<S>;
+    type Service = CallService<S>;
 
-    fn layer(&self, inner: S) -> Calls<S> {
-        Calls {
+    fn layer(&self, inner: S) -> CallService<S> {
+        CallService {
             inner,
-            around: self.clone(),
+            layer: self.clone(),
         }
     }
 }
 
-/// A service whose calls are watched.
+/// The service that [`CallLayer`] makes.
 #[derive(Debug, Clone)]
-pub(super) struct Calls<S> {
+pub(super) struct CallService<S> {
     inner: S,
-    around: CallLayer,
+    layer: CallLayer,
 }
 
-/// An answer to come.
-type Answering<A, E> = Pin<Box<dyn Future<Output = Result<Response<Holding<A>>, E>> + Send>>;
+type CallFuture<A, E> = Pin<Box<dyn Future<Output = Result<Response<Holding<A>>, E>> + Send>>;
 
-impl<S, Q, A> Service<Request<Q>> for Calls<S>
+impl<S, Q, A> Service<Request<Q>> for CallService<S>
 where
     S: Service<Request<Q>, Response = Response<A>>,
     S::Future: Send + 'static,
@@ -83,7 +83,7 @@ where
 {
     type Response = Response<Holding<A>>;
     type Error = S::Error;
-    type Future = Answering<A, S::Error>;
+    type Future = CallFuture<A, S::Error>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.inner.poll_ready(context)
@@ -95,17 +95,17 @@ where
         }
         let CallLayer {
             clock,
-            under_way,
+            in_progress,
             limits,
-            longest,
-        } = &self.around;
+            max_duration,
+        } = &self.layer;
         let rpc = Rpc::at(request.uri().path());
         let Ok(permit) = rpc.limit.map(|limit| limits.acquire(limit, clock)).transpose() else {
             return refused();
         };
-        let last_moment = deadline::last_moment(request.headers(), *longest);
+        let response_timeout = deadline::response_timeout(request.headers(), *max_duration);
         if !rpc.is_ours() {
-            let answer = answered(last_moment, self.inner.call(request));
+            let answer = with_timeout(response_timeout, self.inner.call(request));
             return Box::pin(async move {
                 let response = answer.await?;
                 Ok(response.map(|answer| Holding::new(answer, permit)))
@@ -116,15 +116,15 @@ where
             request.extensions_mut().insert(trace_id);
         }
         let call_span = CallSpan(span.clone());
-        let end = End::of_a_call(clock.clone(), under_way.clone());
-        request.extensions_mut().insert(Arrival(end.arrival));
-        let answer = answered(last_moment, span.in_scope(|| self.inner.call(request)));
+        let guard = CallGuard::start(clock.clone(), in_progress.clone());
+        request.extensions_mut().insert(Arrival(guard.arrival));
+        let answer = with_timeout(response_timeout, span.in_scope(|| self.inner.call(request)));
         Box::pin(
             async move {
-                let mut end = end;
+                let mut guard = guard;
                 let mut response = answer.await?;
                 response.extensions_mut().insert(call_span);
-                end.code = response.extensions().get::<Status>().map_or(Code::Ok, Status::code);
+                guard.code = response.extensions().get::<Status>().map_or(Code::Ok, Status::code);
                 Ok(response.map(|answer| Holding::new(answer, permit)))
             }
             .instrument(span),
@@ -132,18 +132,18 @@ where
     }
 }
 
-/// The answer to a call, which is there at the last moment.
-async fn answered<A: Default, E>(
-    last_moment: Duration,
+/// The response of a handler, or CALL_TIMED_OUT after the response timeout.
+async fn with_timeout<A: Default, E>(
+    response_timeout: Duration,
     answer: impl Future<Output = Result<Response<A>, E>>,
 ) -> Result<Response<A>, E> {
-    match tokio::time::timeout(last_moment, answer).await {
+    match tokio::time::timeout(response_timeout, answer).await {
         Ok(response) => Ok(completed(response?)),
         Err(_) => Ok(status::timed_out().into_status().into_http()),
     }
 }
 
-fn refused<A: Default + Send + 'static, E: Send + 'static>() -> Answering<A, E> {
+fn refused<A: Default + Send + 'static, E: Send + 'static>() -> CallFuture<A, E> {
     let refused = status::overloaded().into_status().into_http();
     Box::pin(async { Ok(refused) })
 }
@@ -165,12 +165,12 @@ fn span(method: &'static str) -> Span {
     )
 }
 
-/// Sees to it that a status of tonic's own carries a reason too.
+/// Adds a reason to a status that tonic made itself.
 fn completed<A>(mut response: Response<A>) -> Response<A> {
     let known = response.extensions().get::<Status>();
     let status = match known {
         Some(status) => status::completed(status),
-        // For an unknown method of a known service tonic writes the header alone.
+        // For an unknown method of a known service, tonic sets only the header.
         None if response.headers().get(Status::GRPC_STATUS) == Some(&HeaderValue::from(Code::Unimplemented as i32)) => {
             Some(status::unimplemented().into_status())
         }
@@ -184,31 +184,31 @@ fn completed<A>(mut response: Response<A>) -> Response<A> {
     response
 }
 
-/// Logs how a call ended, when it is dropped: a call that nobody waits for any more is dropped in the middle.
-struct End {
+/// Logs the end of a call when it is dropped. The future of a call is dropped before its end if the caller disconnects.
+struct CallGuard {
     clock: Clock,
-    under_way: UnderWay,
+    in_progress: CallsInProgress,
     arrival: MonotonicInstant,
     code: Code,
 }
 
-impl End {
-    fn of_a_call(clock: Clock, under_way: UnderWay) -> Self {
+impl CallGuard {
+    fn start(clock: Clock, in_progress: CallsInProgress) -> Self {
         let arrival = clock.monotonic_now();
-        under_way.0.send_modify(|calls| *calls += 1);
+        in_progress.0.send_modify(|calls| *calls += 1);
         Self {
             clock,
-            under_way,
+            in_progress,
             arrival,
             code: Code::Cancelled,
         }
     }
 }
 
-impl Drop for End {
+impl Drop for CallGuard {
     fn drop(&mut self) {
         let seconds = self.clock.monotonic_now().since(self.arrival).as_secs_f64();
         tracing::info!(code = code::name(self.code), seconds, "the call ended");
-        self.under_way.0.send_modify(|calls| *calls -= 1);
+        self.in_progress.0.send_modify(|calls| *calls -= 1);
     }
 }

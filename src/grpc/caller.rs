@@ -1,5 +1,5 @@
-//! What a handler knows of its caller, and how long it lets them wait. Nobody gets to know it who does not ask about accounts
-//! that the caller may ask about.
+//! The caller of a handler, and the timeout of its work. A handler gets it only if the caller may use all accounts that the
+//! request names.
 
 use std::{future::Future, time::Duration};
 
@@ -11,21 +11,26 @@ use crate::{
     edge::admission::Admitted,
 };
 
-use super::{access::Concerns, call::Arrival, deadline, refusal::Refusal, status};
+use super::{access::NamesAccounts, call::Arrival, deadline, refusal::Refusal, status};
 
-/// Who calls, and how long they wait.
+/// An authenticated and authorized caller.
 #[derive(Debug)]
 pub(super) struct Caller {
     pub(super) principal: Principal,
     pub(super) trace_id: Option<TraceId>,
-    pub(super) patience: Duration,
-    /// How long it is known who they are; a stream goes on no longer.
+    /// The timeout for the work on the call.
+    pub(super) timeout: Duration,
+    /// When the credentials expire. A stream ends then.
     pub(super) until: Option<Timestamp>,
 }
 
 impl Caller {
-    /// The caller of a request, who is not kept waiting longer than `most`.
-    pub(super) fn of<T: Concerns>(request: &Request<T>, clock: &Clock, most: Duration) -> Result<Self, Status> {
+    /// The caller of a request. `max_timeout` caps the timeout.
+    pub(super) fn of<T: NamesAccounts>(
+        request: &Request<T>,
+        clock: &Clock,
+        max_timeout: Duration,
+    ) -> Result<Self, Status> {
         let admitted = request.extensions().get::<Admitted>();
         let Admitted {
             principal,
@@ -34,30 +39,30 @@ impl Caller {
             until,
             refused,
         } = admitted.ok_or_else(|| status::unauthenticated().into_status())?;
-        if !request.get_ref().about().is_within(scope) {
+        if !request.get_ref().accounts().is_within(scope) {
             let rule = operation.refusal_of_scope(principal, scope);
             refused.note_role(&rule);
             return Err(status::not_allowed(rule).into_status());
         }
         let arrival = request.extensions().get::<Arrival>();
-        let spent = arrival.map_or(Duration::ZERO, |arrival| clock.monotonic_now().since(arrival.0));
+        let elapsed = arrival.map_or(Duration::ZERO, |arrival| clock.monotonic_now().since(arrival.0));
         Ok(Self {
             principal: principal.clone(),
             trace_id: request.extensions().get().cloned(),
-            patience: deadline::patience(request.metadata(), spent, most),
+            timeout: deadline::work_timeout(request.metadata(), elapsed, max_timeout),
             until: *until,
         })
     }
 }
 
-/// Waits at most for `patience`; past it, says who did not answer.
-pub(super) async fn within<T, E: Into<Refusal>>(
-    patience: Duration,
+/// Runs the work within `timeout`. After it, the error is that of `on_timeout`.
+pub(super) async fn with_timeout<T, E: Into<Refusal>>(
+    timeout: Duration,
     work: impl Future<Output = Result<T, E>>,
-    late: fn() -> Refusal,
+    on_timeout: fn() -> Refusal,
 ) -> Result<T, Status> {
-    match tokio::time::timeout(patience, work).await {
+    match tokio::time::timeout(timeout, work).await {
         Ok(result) => result.map_err(|error| error.into().into_status()),
-        Err(_) => Err(late().into_status()),
+        Err(_) => Err(on_timeout().into_status()),
     }
 }

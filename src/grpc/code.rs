@@ -1,5 +1,5 @@
-//! The names of codes, as the gRPC specification and OpenTelemetry have them; tonic prints other ones. What the edge observes of a
-//! call goes by them.
+//! The names of status codes in the gRPC specification and in OpenTelemetry. tonic prints other names. Metrics and traces use
+//! these.
 
 use tonic::{Code, Status};
 
@@ -7,7 +7,7 @@ use crate::edge::observation::{Ending, Protocol};
 
 use super::rpcs::Rpc;
 
-/// How calls of gRPC are observed.
+/// How the edge observes gRPC calls.
 pub(super) const OBSERVED: Protocol = Protocol {
     method: |path| Rpc::at(path).name,
     ending: |headers| {
@@ -25,7 +25,7 @@ const fn ending(code: Code) -> Ending {
     }
 }
 
-/// The name of a code.
+/// The name in the gRPC specification.
 pub(super) const fn name(code: Code) -> &'static str {
     match code {
         Code::Ok => "OK",
@@ -48,7 +48,7 @@ pub(super) const fn name(code: Code) -> &'static str {
     }
 }
 
-/// True for what OpenTelemetry's conventions for gRPC count as an error of the server.
+/// True for the codes that OpenTelemetry's gRPC conventions count as server errors.
 const fn is_server_error(code: Code) -> bool {
     matches!(
         code,

@@ -1,5 +1,4 @@
-//! What browsers are told: from which web pages they may call, and what those may send and read (the Fetch standard, "CORS
-//! protocol").
+//! CORS: the web origins that may call, the headers that they may send, and those that they may read (the Fetch standard).
 
 use std::time::Duration;
 
@@ -14,7 +13,7 @@ use crate::edge::PRINCIPAL;
 
 use super::{refusal::PUSHBACK, status::CHANGE_ID};
 
-/// What gRPC-Web clients send of their own, and what we ask for.
+/// Request headers: those of gRPC-Web clients, and those of this API.
 const ALLOWED: [HeaderName; 7] = [
     header::CONTENT_TYPE,
     header::AUTHORIZATION,
@@ -25,7 +24,7 @@ const ALLOWED: [HeaderName; 7] = [
     HeaderName::from_static(PRINCIPAL),
 ];
 
-/// What the pages may read.
+/// Response headers that a web page may read.
 const EXPOSED: [HeaderName; 5] = [
     HeaderName::from_static("grpc-status"),
     HeaderName::from_static("grpc-message"),
@@ -34,12 +33,12 @@ const EXPOSED: [HeaderName; 5] = [
     HeaderName::from_static(PUSHBACK),
 ];
 
-/// So long a browser need not ask again.
-const MAX_AGE: Duration = Duration::from_secs(60 * 60);
+/// How long a browser may cache a preflight response.
+const PREFLIGHT_MAX_AGE: Duration = Duration::from_secs(60 * 60);
 
-/// Answers the questions of browsers about these origins. Without any it does nothing: no page may call.
+/// Answers preflight requests of these origins. Without origins there is no layer, and no web page may call.
 pub(super) fn layer(origins: &[String]) -> Either<CorsLayer, Identity> {
-    // What is no header cannot be an origin that a browser sends.
+    // A text that is not a valid header value can never match the Origin header.
     let origins: Vec<_> = origins
         .iter()
         .filter_map(|origin| HeaderValue::from_str(origin).ok())
@@ -51,7 +50,7 @@ pub(super) fn layer(origins: &[String]) -> Either<CorsLayer, Identity> {
             .allow_methods([Method::POST])
             .allow_headers(ALLOWED)
             .expose_headers(EXPOSED)
-            .max_age(MAX_AGE)
+            .max_age(PREFLIGHT_MAX_AGE)
     });
     option_layer(layer)
 }

@@ -1,4 +1,4 @@
-//! How long the work on a call may take, so that its answer is there before the caller gives up.
+//! The timeouts of a call, chosen so that the caller gets a response before its deadline.
 
 use std::time::Duration;
 
@@ -9,22 +9,23 @@ use crate::edge::only_header;
 
 const TIMEOUT: &str = "grpc-timeout";
 
-/// At most `most`, and at most 95 % of the caller's own time-out: when all of it has passed, the caller listens no more. `spent` is what has passed since the call came in.
-pub(super) fn patience(metadata: &MetadataMap, spent: Duration, most: Duration) -> Duration {
+/// The timeout for the work of a handler: 95 % of the caller's timeout, at most `max`, less the time `elapsed` since the arrival.
+/// The rest is for the response, because the caller no longer listens after its timeout.
+pub(super) fn work_timeout(metadata: &MetadataMap, elapsed: Duration, max: Duration) -> Duration {
     let timeout = only_header(metadata.as_ref(), TIMEOUT).and_then(parse);
     timeout
-        .map_or(most, |timeout| most.min(timeout / 100 * 95))
-        .saturating_sub(spent)
+        .map_or(max, |timeout| max.min(timeout / 100 * 95))
+        .saturating_sub(elapsed)
 }
 
-/// When a call whose handler has not answered is answered for it: after 98 % of the caller's time-out, while the caller still
-/// listens, and after `most` at the latest. A message that never comes must not keep its place for ever.
-pub(super) fn last_moment(headers: &HeaderMap, most: Duration) -> Duration {
+/// The timeout for the response of a handler: 98 % of the caller's timeout, at most `max`. After it the call layer responds. It
+/// also ends a call whose message never arrives.
+pub(super) fn response_timeout(headers: &HeaderMap, max: Duration) -> Duration {
     let timeout = headers.get(TIMEOUT).and_then(|value| parse(value.to_str().ok()?));
-    timeout.map_or(most, |timeout| most.min(timeout / 100 * 98))
+    timeout.map_or(max, |timeout| max.min(timeout / 100 * 98))
 }
 
-/// Reads a `grpc-timeout`: at most eight digits and a unit (gRPC over HTTP/2, "Requests").
+/// Parses a `grpc-timeout`: at most eight digits and a unit (gRPC over HTTP/2, "Requests").
 fn parse(text: &str) -> Option<Duration> {
     let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
     if !(1..=8).contains(&digits.len()) || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -46,26 +47,26 @@ fn parse(text: &str) -> Option<Duration> {
 mod tests {
     use super::*;
 
-    const MOST: Duration = Duration::from_secs(60);
+    const MAX: Duration = Duration::from_secs(60);
 
-    fn patience_for(timeout: &str, spent: Duration) -> Duration {
+    fn timeout_for(timeout: &str, elapsed: Duration) -> Duration {
         let mut metadata = MetadataMap::new();
         metadata.insert(TIMEOUT, timeout.parse().unwrap());
-        patience(&metadata, spent, MOST)
+        work_timeout(&metadata, elapsed, MAX)
     }
 
     #[test]
-    fn a_call_is_answered_after_its_handler_could_have_and_before_its_time_is_up() {
+    fn the_response_timeout_is_after_the_work_timeout_and_before_the_deadline() {
         let headers =
             |timeout: &str| HeaderMap::from_iter([(http::HeaderName::from_static(TIMEOUT), timeout.parse().unwrap())]);
-        assert_eq!(last_moment(&headers("10S"), MOST), Duration::from_millis(9800));
-        assert_eq!(last_moment(&headers("2H"), MOST), MOST);
-        assert_eq!(last_moment(&headers("soon"), MOST), MOST);
-        assert_eq!(last_moment(&HeaderMap::new(), MOST), MOST);
+        assert_eq!(response_timeout(&headers("10S"), MAX), Duration::from_millis(9800));
+        assert_eq!(response_timeout(&headers("2H"), MAX), MAX);
+        assert_eq!(response_timeout(&headers("soon"), MAX), MAX);
+        assert_eq!(response_timeout(&HeaderMap::new(), MAX), MAX);
     }
 
     #[test]
-    fn every_unit_is_read() {
+    fn every_unit_is_parsed() {
         let seconds = Duration::from_secs;
         assert_eq!(parse("2H"), Some(seconds(7200)));
         assert_eq!(parse("2M"), Some(seconds(120)));
@@ -77,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn a_timeout_that_cannot_be_read_is_none() {
+    fn an_invalid_timeout_is_ignored() {
         for wrong in [
             "",
             "S",
@@ -95,16 +96,16 @@ mod tests {
         ] {
             assert_eq!(parse(wrong), None, "{wrong:?}");
         }
-        assert_eq!(patience_for("soon", Duration::ZERO), MOST);
-        assert_eq!(patience(&MetadataMap::new(), Duration::ZERO, MOST), MOST);
+        assert_eq!(timeout_for("soon", Duration::ZERO), MAX);
+        assert_eq!(work_timeout(&MetadataMap::new(), Duration::ZERO, MAX), MAX);
     }
 
     #[test]
-    fn the_answer_comes_before_the_caller_gives_up() {
-        assert_eq!(patience_for("10S", Duration::ZERO), Duration::from_millis(9500));
-        assert_eq!(patience_for("10S", Duration::from_secs(1)), Duration::from_millis(8500));
-        assert_eq!(patience_for("10S", Duration::from_secs(10)), Duration::ZERO);
-        assert_eq!(patience_for("99999999H", Duration::ZERO), MOST);
-        assert_eq!(patience_for("0n", Duration::ZERO), Duration::ZERO);
+    fn the_work_ends_before_the_deadline() {
+        assert_eq!(timeout_for("10S", Duration::ZERO), Duration::from_millis(9500));
+        assert_eq!(timeout_for("10S", Duration::from_secs(1)), Duration::from_millis(8500));
+        assert_eq!(timeout_for("10S", Duration::from_secs(10)), Duration::ZERO);
+        assert_eq!(timeout_for("99999999H", Duration::ZERO), MAX);
+        assert_eq!(timeout_for("0n", Duration::ZERO), Duration::ZERO);
     }
 }

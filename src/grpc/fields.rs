@@ -1,4 +1,4 @@
-//! Reads the fields of a request, and collects those that break their rules: a caller is told of all of them at once.
+//! Parses the fields of a request. Collects all violations, so that a caller gets them in one response.
 
 use std::{collections::BTreeSet, str::FromStr};
 
@@ -8,70 +8,70 @@ use tonic_types::FieldViolation;
 use crate::domain::{AccountId, ImageId, Invalid, PermissionKey, Region};
 
 use super::{
-    page_token::{self, List},
+    page_token::{self, PagedList},
     status,
 };
 
-const DEFAULT_PAGE: u32 = 100;
-const LARGEST_PAGE: u32 = 1000;
+const DEFAULT_PAGE_SIZE: u32 = 100;
+const MAX_PAGE_SIZE: u32 = 1000;
 
-/// Of a field with many values, so many wrong ones are told: an answer must fit into the metadata of a call.
-const MOST_TOLD: usize = 3;
+/// Maximum violations reported for one repeated field. The response must fit into the metadata of a call.
+const MAX_REPORTED: usize = 3;
 
-/// What is asked for of a list: which page.
+/// The requested page of a list.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Page<P> {
-    /// It begins after this.
+pub(super) struct PageQuery<P> {
+    /// The page starts after this position. None: at the start of the list.
     pub(super) after: Option<P>,
-    /// It holds at most so many.
+    /// Maximum items on the page.
     pub(super) size: u32,
 }
 
-/// The fields that break their rules.
+/// Parses fields, and collects the violations of their rules.
 #[derive(Default)]
-pub(super) struct Fields(Vec<FieldViolation>);
+pub(super) struct FieldReader(Vec<FieldViolation>);
 
-impl Fields {
+impl FieldReader {
     pub(super) fn violate(&mut self, field: &str, description: impl Into<String>) {
         self.0.push(FieldViolation::new(field, description));
     }
 
-    /// True as long as every field that was read follows its rule.
+    /// True if no violation was found so far.
     pub(super) fn are_valid(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// How many violations were found so far.
+    /// The number of violations found so far.
     pub(super) fn violations(&self) -> usize {
         self.0.len()
     }
 
-    /// What was read, if every field follows its rule.
+    /// The parsed request, or all violations.
     pub(super) fn finish<T>(self, read: impl FnOnce() -> Option<T>) -> Result<T, Status> {
         if !self.are_valid() {
             return Err(status::invalid_fields(self.0));
         }
-        // Nothing read and nothing wrong would be a required field that is absent without a violation.
-        read().ok_or_else(|| status::fault().into_status())
+        // Not expected: a required field is absent without a violation.
+        read().ok_or_else(|| status::internal_error().into_status())
     }
 
-    /// What was read of a list, and which page of it is asked for. The last fields that are read.
-    pub(super) fn finish_list<L: List>(
+    /// The parsed list and page, or all violations. Call it after all other fields were parsed.
+    pub(super) fn finish_list<L: PagedList>(
         mut self,
         list: Option<L>,
         size: i32,
         token: &str,
-    ) -> Result<(L, Page<L::Position>), Status> {
-        // A token is bound to the filters: without valid ones it can be neither right nor wrong.
+    ) -> Result<(L, PageQuery<L::Position>), Status> {
+        // A token is bound to the filters, so it can be checked only if these are valid.
         let filters = list.as_ref().filter(|_| self.are_valid());
         let after = filters
             .filter(|_| !token.is_empty())
-            .map(|list| page_token::open(list, token));
+            .map(|list| page_token::decode(list, token));
         let size = self.page_size("page_size", size);
         if let Some(None) = after {
             let violation = FieldViolation::new(
                 "page_token",
-                "must be the next_page_token of the page before, unaltered and with the same filters",
+                "must be the unchanged next_page_token of the previous page, with the same filters",
             );
             if self.are_valid() {
                 return Err(status::invalid_page_token(violation));
@@ -79,7 +79,7 @@ impl Fields {
             self.0.push(violation);
         }
         let after = after.flatten();
-        self.finish(|| Some((list?, Page { after, size })))
+        self.finish(|| Some((list?, PageQuery { after, size })))
     }
 
     pub(super) fn required<T: FromStr<Err = Invalid>>(&mut self, field: &str, text: &str) -> Option<T> {
@@ -104,15 +104,15 @@ impl Fields {
         }
     }
 
-    /// At most `most` values, in their order and each once.
+    /// At most `max` values, sorted and without duplicates.
     pub(super) fn several<T: FromStr<Err = Invalid> + Ord>(
         &mut self,
         field: &str,
         texts: &[String],
-        most: usize,
+        max: usize,
     ) -> Vec<T> {
-        if texts.len() > most {
-            self.violate(field, format!("must be at most {most} values; got {}", texts.len()));
+        if texts.len() > max {
+            self.violate(field, format!("must be at most {max} values; got {}", texts.len()));
             return Vec::new();
         }
         let values = self.each(field, texts, |text| {
@@ -121,7 +121,7 @@ impl Fields {
         BTreeSet::from_iter(values).into_iter().collect()
     }
 
-    /// Values of an enum. `read` knows the numbers; `name` is the enum.
+    /// The values of a repeated enum field. `read` maps a number; `name` is the name of the enum.
     pub(super) fn choices<T>(
         &mut self,
         field: &str,
@@ -130,11 +130,11 @@ impl Fields {
         read: impl Fn(i32) -> Option<T>,
     ) -> Vec<T> {
         self.each(field, numbers, |number| {
-            read(*number).ok_or_else(|| no_choice(name, *number))
+            read(*number).ok_or_else(|| invalid_choice(name, *number))
         })
     }
 
-    /// Reads each of several values, or the rule that it breaks.
+    /// Parses each value with `read`, which returns the value or the violated rule.
     fn each<I, T>(&mut self, field: &str, items: &[I], read: impl Fn(&I) -> Result<T, String>) -> Vec<T> {
         let (mut values, mut wrong) = (Vec::new(), 0);
         for (index, item) in items.iter().enumerate() {
@@ -142,22 +142,22 @@ impl Fields {
                 Ok(value) => values.push(value),
                 Err(rule) => {
                     wrong += 1;
-                    if wrong <= MOST_TOLD {
+                    if wrong <= MAX_REPORTED {
                         self.violate(&format!("{field}[{index}]"), rule);
                     }
                 }
             }
         }
-        if wrong > MOST_TOLD {
-            let more = wrong - MOST_TOLD;
-            self.violate(field, format!("has {more} more values that break the rule"));
+        if wrong > MAX_REPORTED {
+            let more = wrong - MAX_REPORTED;
+            self.violate(field, format!("has {more} more invalid values"));
         }
         values
     }
 
-    /// A number that is no value of the enum `name` that the field takes.
-    pub(super) fn not_a_choice(&mut self, field: &str, name: &str, number: i32) {
-        self.violate(field, no_choice(name, number));
+    /// Adds a violation for a number that is not a valid value of the enum `name`.
+    pub(super) fn violate_choice(&mut self, field: &str, name: &str, number: i32) {
+        self.violate(field, invalid_choice(name, number));
     }
 
     pub(super) fn key(
@@ -174,7 +174,7 @@ impl Fields {
         if shared_account.is_some() && shared_account == account {
             self.violate(
                 "shared_account_id",
-                "must be another account than account_id: the owner needs no permission",
+                "must differ from account_id: the owner of the image needs no permission",
             );
         }
         Some(PermissionKey {
@@ -187,20 +187,20 @@ impl Fields {
 
     fn page_size(&mut self, field: &str, number: i32) -> u32 {
         match u32::try_from(number) {
-            Ok(0) => DEFAULT_PAGE,
-            Ok(size) => size.min(LARGEST_PAGE),
+            Ok(0) => DEFAULT_PAGE_SIZE,
+            Ok(size) => size.min(MAX_PAGE_SIZE),
             Err(_) => {
                 self.violate(
                     field,
-                    format!("must be 0 (for {DEFAULT_PAGE}) to {LARGEST_PAGE}; got {number}"),
+                    format!("must be 0 (for {DEFAULT_PAGE_SIZE}) to {MAX_PAGE_SIZE}; got {number}"),
                 );
-                DEFAULT_PAGE
+                DEFAULT_PAGE_SIZE
             }
         }
     }
 }
 
-fn no_choice(name: &str, number: i32) -> String {
+fn invalid_choice(name: &str, number: i32) -> String {
     let what = if number == 0 { "a set value" } else { "a value" };
     format!("must be {what} of {name}; got {number}")
 }

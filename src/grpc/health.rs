@@ -1,4 +1,4 @@
-//! Health, as `grpc.health.v1` tells it.
+//! The health service, `grpc.health.v1`.
 
 use tonic::server::NamedService;
 use tonic_health::{
@@ -16,13 +16,14 @@ use crate::{
 
 use super::{audit::AuditApi, service::ShareService};
 
-/// The name under which a probe asks whether the process lives, whatever the store does. It is always SERVING.
+/// The service name for liveness probes. Always SERVING, because liveness does not depend on the store.
 pub const LIVENESS: &str = "liveness";
 
-/// The name under which a probe asks whether calls are taken.
+/// The service name for readiness probes.
 pub const READINESS: &str = "readiness";
 
-/// The server as a whole, its readiness by name, and the services that callers use. All depend on the store.
+/// The names whose status is the readiness: the server as a whole, [`READINESS`], and the services of the API. All depend on the
+/// store.
 const READY: [&str; 4] = [
     "",
     READINESS,
@@ -30,15 +31,15 @@ const READY: [&str; 4] = [
     <AuditServiceServer<AuditApi> as NamedService>::NAME,
 ];
 
-/// A question is a name.
-const LARGEST_QUESTION: usize = 1024;
+/// Maximum size of a health request, which only has a name.
+const MAX_REQUEST_BYTES: usize = 1024;
 
-/// What the health service tells. Cheap to clone; clones tell the same.
+/// The state of the health service. Clones share all state.
 #[derive(Debug, Clone)]
 pub struct Health(HealthReporter);
 
 impl Health {
-    /// Not serving, until it is told otherwise.
+    /// NOT_SERVING until [`follow`](Self::follow) sees that the service is ready.
     pub async fn new() -> Self {
         let health = Self(HealthReporter::new());
         health.set(ServingStatus::NotServing).await;
@@ -46,8 +47,8 @@ impl Health {
         health
     }
 
-    /// Tells what the service is ready for. When it stops, it is not serving, at once and for good; then this returns: begin to
-    /// drain after that.
+    /// Sets the status by the readiness. When the service stops, sets NOT_SERVING for good and returns; start to drain after
+    /// that.
     pub async fn follow(self, readiness: Readiness) {
         let mut states = readiness.follow();
         loop {
@@ -69,8 +70,8 @@ impl Health {
         self.end_watches().await;
     }
 
-    /// Ends the streams of those who watch, after they were told: one that never ends would hold up the drain. Who asks
-    /// again is told the same.
+    /// Ends open health watches after they received the status, because an open watch would delay the drain. A new watch gets the
+    /// same status.
     async fn end_watches(&self) {
         let mut reporter = self.0.clone();
         for name in READY.into_iter().chain([LIVENESS]) {
@@ -86,13 +87,13 @@ impl Health {
         }
     }
 
-    /// The same service for another port, where probes ask that cannot go through TLS.
+    /// The health service as a router for the admin port, for probes that cannot use TLS.
     pub fn router(&self) -> axum::Router {
-        let service = self.service().max_decoding_message_size(LARGEST_QUESTION);
+        let service = self.service().max_decoding_message_size(MAX_REQUEST_BYTES);
         axum::Router::new().route_service("/grpc.health.v1.Health/{method}", service)
     }
 
-    /// The service that tells it.
+    /// The health service for the API port.
     pub(super) fn service(&self) -> HealthServer<HealthService> {
         HealthServer::new(HealthService::from_health_reporter(self.0.clone()))
     }

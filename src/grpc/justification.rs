@@ -16,7 +16,7 @@ pub(super) use read;
 
 macro_rules! answers {
     ($($message:ident),+) => {$(
-        /// The fields that justify it; the others are empty.
+        /// Sets the justification. The other fields have their defaults.
         impl From<&Justification> for v1::$message {
             fn from(Justification { reason, ticket }: &Justification) -> Self {
                 Self {

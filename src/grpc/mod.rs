@@ -1,14 +1,14 @@
-//! gRPC on the [`crate::edge`]: the only room of the server that names tonic and the generated types.
+//! gRPC on the [`crate::edge`]: the only room of the server that uses tonic and the generated types.
 //!
-//! The edge accepts connections. A call comes in through the layers that [`server`] stacks. [`cors`] tells browsers from which
-//! pages they may call. The edge observes the call, with the names of [`code`]s. [`call`] refuses what is no gRPC ([`protocol`]),
-//! holds the call to its limit, opens its span, notes when it arrived and logs how it ended. A panic becomes an answer. Before
-//! anything of the message is read, the edge admits the call or not: [`rpcs`] is the table of what each RPC needs.
+//! The edge accepts connections. A call then passes the layers that [`server`] stacks. [`cors`] lets browsers call from the
+//! allowed origins. The edge observes the call, with the names in [`code`]. [`call`] refuses requests that are not gRPC
+//! ([`protocol`]), applies the concurrency limit, opens the span, and logs how the call ended. A panic becomes a status. Before
+//! the message is read, the edge admits or refuses the call; [`rpcs`] is the table of what each RPC needs.
 //!
-//! Then the thin handlers of [`service`] and [`audit`] take over, with what [`caller`] knows (by [`deadline`]); [`access`] says
-//! which accounts a message is about. [`parse`] makes domain types of the request (with [`fields`] and [`page_token`]), a use case
-//! does the work, and [`present`] makes messages of what came of it. What went wrong goes through [`status`], the one place that
-//! maps errors; [`refusal`] knows the code of each reason. [`health`] tells whether the service is well.
+//! Then a handler of [`service`] or [`audit`] runs. [`caller`] gives it the principal and the timeout ([`deadline`]), and checks
+//! that the principal may read the accounts that the message names ([`access`]). [`parse`] makes domain types of the request,
+//! with [`fields`] and [`page_token`]. A use case does the work, and [`present`] makes the response. [`status`] is the one place
+//! that maps errors; [`refusal`] has the code of each reason. [`health`] is the health service.
 
 mod access;
 mod audit;

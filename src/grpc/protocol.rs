@@ -1,5 +1,5 @@
-//! Is it gRPC at all? The routes look at the path only; a GET, or a form of a web page, must not do what a call does (gRPC
-//! over HTTP/2, "Requests"). What browsers send as gRPC-Web is gRPC by the time it comes here.
+//! Refuses requests that are not gRPC (gRPC over HTTP/2, "Requests"). The routes match only the path, so without this check a GET
+//! or a form of a web page could make a call. The gRPC-Web layer has already converted requests of browsers to gRPC.
 
 use http::{Method, Request, Response, StatusCode, header::CONTENT_TYPE};
 
@@ -7,17 +7,20 @@ use crate::proto::v1::ErrorReason;
 
 use super::refusal::Refusal;
 
-/// The answer to what is no gRPC. None: it is.
+/// The response to a request that is not gRPC. None if it is gRPC.
 pub(super) fn refusal<Q, A: Default>(request: &Request<Q>) -> Option<Response<A>> {
     if request.method() != Method::POST {
-        return Some(refused(StatusCode::METHOD_NOT_ALLOWED, "A call is a POST."));
+        return Some(refused(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "A gRPC call must be a POST request; use a gRPC client.",
+        ));
     }
     let content_type = request.headers().get(CONTENT_TYPE);
     let is_known = content_type.is_some_and(|value| value.to_str().is_ok_and(is_grpc));
     (!is_known).then(|| {
         refused(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            "The content-type of a call is application/grpc or application/grpc+proto.",
+            "The content-type of a gRPC call must be application/grpc or application/grpc+proto; use a gRPC client.",
         )
     })
 }
@@ -29,7 +32,7 @@ fn is_grpc(content_type: &str) -> bool {
         .any(|known| media_type.eq_ignore_ascii_case(known))
 }
 
-/// Says it twice: for what speaks HTTP, and for what speaks gRPC.
+/// The error as an HTTP status and as a gRPC status, because the client may be either.
 fn refused<A: Default>(status: StatusCode, message: &str) -> Response<A> {
     let refusal = Refusal::new(ErrorReason::InvalidFields, message);
     let mut response = refusal.into_status().into_http();

@@ -1,5 +1,5 @@
-//! A call that is not answered with OK: a reason, a sentence for a person, and the facts for a program. What each reason
-//! means on the wire is in two tables here, the same as in `error_reason.proto`.
+//! The error response of a call: a reason, a message for a person, and metadata for a program. Two tables map each reason to a
+//! code and a retry delay, as `error_reason.proto` documents them.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -13,15 +13,15 @@ use crate::{domain::PermissionKey, proto::v1::ErrorReason};
 
 const DOMAIN: &str = "sharewarden.v1";
 const PREFIX: &str = "ERROR_REASON_";
-/// After how many milliseconds a client may retry by itself; -1 says that it must not (gRFC A6).
+/// The metadata with the delay before an automatic retry, in milliseconds. -1 forbids automatic retries (gRFC A6).
 pub(super) const PUSHBACK: &str = "grpc-retry-pushback-ms";
 
-/// A refusal in the making.
+/// Builds the status of a refused call.
 #[derive(Debug)]
 pub(super) struct Refusal {
     reason: ErrorReason,
     message: String,
-    facts: HashMap<String, String>,
+    error_info: HashMap<String, String>,
     violations: Vec<FieldViolation>,
     retry_after: Option<Duration>,
     is_final: bool,
@@ -29,12 +29,12 @@ pub(super) struct Refusal {
 }
 
 impl Refusal {
-    /// A refusal for `reason`. The message says what happened and what to do, in one or two plain sentences.
+    /// The message says what happened and what to do next, in one or two sentences.
     pub(super) fn new(reason: ErrorReason, message: impl Into<String>) -> Self {
         Self {
             reason,
             message: message.into(),
-            facts: HashMap::new(),
+            error_info: HashMap::new(),
             violations: Vec::new(),
             retry_after: retry_after(reason),
             is_final: false,
@@ -42,13 +42,13 @@ impl Refusal {
         }
     }
 
-    /// Adds a fact to the metadata of the ErrorInfo.
+    /// Adds an entry to the metadata of the ErrorInfo.
     pub(super) fn with(mut self, name: &str, value: impl ToString) -> Self {
-        self.facts.insert(name.into(), value.to_string());
+        self.error_info.insert(name.into(), value.to_string());
         self
     }
 
-    /// Adds a fact, if it is known.
+    /// Adds an entry to the metadata of the ErrorInfo if there is a value.
     pub(super) fn with_known(self, name: &str, value: Option<impl ToString>) -> Self {
         match value {
             Some(value) => self.with(name, value),
@@ -56,7 +56,7 @@ impl Refusal {
         }
     }
 
-    /// Adds the names of a permission.
+    /// Adds the key of a permission to the metadata.
     pub(super) fn with_key(self, key: &PermissionKey) -> Self {
         self.with("account_id", key.account)
             .with("region", &key.region)
@@ -64,19 +64,19 @@ impl Refusal {
             .with("shared_account_id", key.shared_account)
     }
 
-    /// Adds fields that break their rules.
+    /// Adds field violations.
     pub(super) fn with_violations(mut self, violations: Vec<FieldViolation>) -> Self {
         self.violations = violations;
         self
     }
 
-    /// Says how long to wait, where more is known than what the reason says.
+    /// Replaces the default retry delay of the reason, if there is a value.
     pub(super) fn with_retry_after(mut self, delay: Option<Duration>) -> Self {
         self.retry_after = delay.or(self.retry_after);
         self
     }
 
-    /// Adds plain metadata, for clients that read no details.
+    /// Adds a trailer, for clients that do not read status details.
     pub(super) fn with_metadata(mut self, name: &'static str, value: impl ToString) -> Self {
         if let Ok(value) = AsciiMetadataValue::try_from(value.to_string()) {
             self.metadata.insert(name, value);
@@ -84,33 +84,33 @@ impl Refusal {
         self
     }
 
-    /// Tells clients that retry by themselves not to: the same message again would get the same answer, or act twice.
-    pub(super) fn not_to_be_repeated(mut self) -> Self {
+    /// Forbids automatic retries, because the same message would fail again or act twice.
+    pub(super) fn without_retry(mut self) -> Self {
         self.is_final = true;
         self
     }
 
-    /// Tells clients that retry by themselves when to, if the code is one that they may be set up to retry.
+    /// Adds the delay before an automatic retry, for the codes that clients may be configured to retry.
     pub(super) fn with_pushback(self) -> Self {
         let is_retried = matches!(code(self.reason), Code::ResourceExhausted | Code::Unavailable);
         match self.retry_after {
             Some(_) if is_retried && self.is_final => self.with_metadata(PUSHBACK, "-1"),
-            // Those who were refused together do not come back together.
+            // The jitter spreads the retries of clients that were refused at the same time.
             Some(delay) if is_retried => {
-                let spread = delay.mul_f64(1.0 + fastrand::f64());
-                self.with_metadata(PUSHBACK, spread.as_millis())
+                let jittered = delay.mul_f64(1.0 + fastrand::f64());
+                self.with_metadata(PUSHBACK, jittered.as_millis())
             }
             _ => self,
         }
     }
 
-    /// The status.
+    /// Builds the status, with the delay for automatic retries.
     pub(super) fn into_status(self) -> Status {
-        self.with_pushback().made()
+        self.with_pushback().build()
     }
 
-    fn made(self) -> Status {
-        let mut details = ErrorDetails::with_error_info(name(self.reason), DOMAIN, self.facts);
+    fn build(self) -> Status {
+        let mut details = ErrorDetails::with_error_info(name(self.reason), DOMAIN, self.error_info);
         if !self.violations.is_empty() {
             details.set_bad_request(self.violations);
         }
@@ -121,13 +121,13 @@ impl Refusal {
     }
 }
 
-/// The name of a reason in an ErrorInfo.
+/// The reason as ErrorInfo has it, without the prefix of the enum.
 pub(super) fn name(reason: ErrorReason) -> &'static str {
     let name = reason.as_str_name();
     name.strip_prefix(PREFIX).unwrap_or(name)
 }
 
-/// The code that a reason is answered with.
+/// The code of each reason.
 fn code(reason: ErrorReason) -> Code {
     match reason {
         ErrorReason::InvalidFields
@@ -163,7 +163,7 @@ fn code(reason: ErrorReason) -> Code {
     }
 }
 
-/// How long to wait before trying again, for the reasons where that helps.
+/// The default retry delay. None for reasons that a retry does not change.
 fn retry_after(reason: ErrorReason) -> Option<Duration> {
     match reason {
         ErrorReason::ImageUnavailable => Some(Duration::from_secs(60)),

@@ -1,23 +1,23 @@
-//! Every RPC of the server, in one table: its name in metrics and traces, what it is to the policy, and which limit it counts
-//! against. An RPC of ours that is not in the table is refused, and a test fails.
+//! The table of all RPCs of the server: the name in metrics and traces, the privilege that the policy requires, and the
+//! concurrency limit. An RPC of this API that is not in the table is refused, and a test fails.
 
 use crate::{
     edge::limits::Limit::{self, Auxiliary, Calls, Streams},
     policy::roles::Privilege::{self, Export, Grant, Prove, Read, Revoke},
 };
 
-/// What is known of an RPC.
+/// A row of the table.
 #[derive(Debug)]
 pub(super) struct Rpc {
-    /// Its name as OpenTelemetry writes it (`rpc.method`).
+    /// The value of OpenTelemetry's `rpc.method`.
     pub(super) name: &'static str,
-    /// What a caller must be allowed to do. None for the RPCs that are open to everyone, and for unknown ones.
+    /// The privilege that a caller needs. None for RPCs that are open to everyone, and for unknown ones.
     pub(super) operation: Option<Privilege>,
-    /// Which limit it counts against. None: it is answered whatever else is under way.
+    /// The concurrency limit that it counts against. None: unlimited.
     pub(super) limit: Option<Limit>,
 }
 
-/// Each service with its methods: what a caller must be allowed to do, and the limit.
+/// Each service with its methods: the privilege that a caller needs, and the limit.
 macro_rules! rpcs {
     ($($service:literal { $($method:ident: $operation:expr, $limit:expr;)* })*) => {
         &[$($(Rpc {
@@ -59,16 +59,16 @@ const RPCS: &[Rpc] = rpcs! {
     "grpc.reflection.v1alpha.ServerReflection" { ServerReflectionInfo: None, Some(Auxiliary); }
 };
 
-/// The names of our services begin so.
+/// The prefix of the names of this API's services.
 const OURS: &str = "sharewarden.";
 
-/// An RPC of ours that does not exist. It costs what a call costs, and then is refused.
+/// An RPC under this API's prefix that does not exist. It counts as a call, and is then refused.
 const UNKNOWN_OF_OURS: Rpc = Rpc {
     limit: Some(Calls),
     ..UNKNOWN
 };
 
-/// Any other name. Metrics do not repeat it: a caller cannot make labels.
+/// Any other name. Metrics do not repeat it, so that callers cannot create label values.
 const UNKNOWN: Rpc = Rpc {
     name: "_OTHER",
     operation: None,
@@ -76,7 +76,7 @@ const UNKNOWN: Rpc = Rpc {
 };
 
 impl Rpc {
-    /// The RPC that a path leads to.
+    /// The RPC of a request path.
     pub(super) fn at(path: &str) -> &'static Self {
         let name = path.strip_prefix('/').unwrap_or_default();
         match RPCS.iter().find(|rpc| rpc.name == name) {
@@ -86,7 +86,7 @@ impl Rpc {
         }
     }
 
-    /// True for a call of one of our services, false for health, reflection and what nobody offers.
+    /// True for RPCs of this API. False for health, reflection and unknown services.
     pub(super) fn is_ours(&self) -> bool {
         matches!(self.limit, Some(Calls | Streams))
     }
@@ -100,7 +100,7 @@ mod tests {
 
     use super::*;
 
-    /// The methods of all services that the server offers, by name, and whether they answer with a stream.
+    /// The methods of all services of the server: the name, and whether the response is a stream.
     fn described() -> BTreeMap<String, bool> {
         let mut pool = DescriptorPool::new();
         for set in [
@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_ours_needs_a_role_and_streams_have_limits_of_their_own() {
+    fn rpcs_of_this_api_need_a_privilege_and_streams_have_their_own_limits() {
         for (name, is_stream) in described() {
             let rpc = Rpc::at(&format!("/{name}"));
             let is_ours = name.starts_with(OURS);
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_rpc_has_no_operation_and_makes_no_label() {
+    fn an_unknown_rpc_has_no_privilege_and_creates_no_label_value() {
         for (path, is_ours) in [
             ("", false),
             ("/", false),

@@ -1,4 +1,4 @@
-//! The server: which services answer, behind which layers.
+//! The gRPC server: its services and the layers in front of them.
 
 use std::{any::Any, future::Future, time::Duration};
 
@@ -34,7 +34,7 @@ use crate::{
 
 use super::{
     audit::AuditApi,
-    call::{CallLayer, UnderWay},
+    call::{CallLayer, CallsInProgress},
     code, cors,
     health::Health,
     rpcs::Rpc,
@@ -42,10 +42,10 @@ use super::{
     status,
 };
 
-/// How long an answer takes to reach the socket.
-const TIME_TO_SEND: Duration = Duration::from_millis(500);
+/// How long a response may take to reach the socket.
+const RESPONSE_SEND_TIME: Duration = Duration::from_millis(500);
 
-/// How long a browser's connection may rest between two calls.
+/// How long an HTTP/1.1 connection may be idle between two calls.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How long streams may take to end once the server shuts down.
@@ -71,36 +71,37 @@ pub struct Services<S = ShareService> {
     pub share_permissions: S,
     /// `AuditService`.
     pub audit: AuditApi,
-    /// Who tells who calls.
+    /// Authenticates callers.
     pub authenticator: Authenticator,
-    /// What they may do.
+    /// Authorizes callers.
     pub policy: Policy,
-    /// What makes TLS of connections, if anything does.
+    /// The TLS settings. None: plain text.
     pub tls: Option<ServerTls>,
-    /// Counts callers that were refused.
+    /// Counts callers that failed authentication or authorization.
     pub count_refused: CountRefused,
-    /// What the health service tells.
+    /// The health service.
     pub health: Health,
-    /// Says how long calls take.
+    /// Measures the duration of calls.
     pub clock: Clock,
-    /// Measures calls.
+    /// Records the metrics of calls.
     pub instruments: Instruments,
-    /// How to talk to clients.
+    /// Limits and timeouts of connections and calls.
     pub settings: ServerConfig,
-    /// A call is answered after this time at the latest, whatever its deadline.
-    pub longest_call: Duration,
+    /// The latest response to a call, counted from its arrival, whatever its deadline.
+    pub max_call_duration: Duration,
 }
 
-/// Serves on `socket` until `shutdown` is over; then ends when the calls under way have, or when the time for that is up.
+/// Serves on `socket` until `shutdown` completes. Then drains: waits for the calls in progress, at most
+/// `settings.shutdown_grace`.
 ///
-/// Native gRPC over HTTP/2 and gRPC-Web over HTTP/1.1, with health and reflection, on the same port.
+/// Native gRPC over HTTP/2 and gRPC-Web over HTTP/1.1 share the port, with health and reflection.
 pub async fn serve<S: SharePermissionService>(
     socket: TcpListener,
     services: Services<S>,
     shutdown: impl Future<Output = ()>,
 ) {
     let (clock, settings) = (services.clock.clone(), services.settings.clone());
-    let (draining, under_way) = (CancellationToken::new(), UnderWay::default());
+    let (draining, in_progress) = (CancellationToken::new(), CallsInProgress::default());
     let refused = RefusedCallers::new(services.count_refused.clone(), clock.clone());
     let listener = Listener {
         socket,
@@ -117,18 +118,18 @@ pub async fn serve<S: SharePermissionService>(
     };
     let calls = CallLayer {
         clock: clock.clone(),
-        under_way: under_way.clone(),
+        in_progress: in_progress.clone(),
         limits: Limits::new(settings.max_calls, settings.max_open_streams),
-        longest: services.longest_call,
+        max_duration: services.max_call_duration,
     };
-    // From the outside in: browsers are told what they may do, gRPC-Web is made gRPC, then the call is observed and watched, and
-    // a panic is an answer like any other.
+    // From the outside in: CORS, gRPC-Web to gRPC, metrics, the limits and the span of a call, and the conversion of a panic to a
+    // status.
     let service = ServiceBuilder::new()
         .layer(cors::layer(&settings.allowed_origins))
         .layer(GrpcWebLayer::new())
         .layer(observation)
         .layer(calls)
-        .layer(CatchPanicLayer::custom(answer_to_panic))
+        .layer(CatchPanicLayer::custom(panic_response))
         .service(routes(services, refused).prepare());
     let stopping = async {
         shutdown.await;
@@ -137,28 +138,28 @@ pub async fn serve<S: SharePermissionService>(
     };
     tokio::select! {
         () = listener.serve(service, draining.clone()) => {}
-        () = drained(&draining, &under_way, &clock, &settings) => {}
+        () = drain(&draining, &in_progress, &clock, &settings) => {}
         never = stopping => never,
     }
 }
 
-/// Ends when no connection is waited for any more, though some are open.
-async fn drained(draining: &CancellationToken, under_way: &UnderWay, clock: &Clock, settings: &ServerConfig) {
+/// Returns when the drain is over, although connections may be open.
+async fn drain(draining: &CancellationToken, in_progress: &CallsInProgress, clock: &Clock, settings: &ServerConfig) {
     draining.cancelled().await;
     let overdue = clock.sleep(settings.shutdown_grace);
-    // Streams end by themselves; one whose reader takes nothing cannot be told so, and is not waited for.
+    // Streams end by themselves at shutdown, except a stream whose reader does not read. The drain does not wait for those.
     let only_streams_are_left = async {
         clock.sleep(STREAM_DRAIN_TIMEOUT.min(settings.shutdown_grace)).await;
-        under_way.none().await;
-        // An answer that was made is on its way yet.
-        clock.sleep(TIME_TO_SEND).await;
+        in_progress.wait_for_none().await;
+        // The last response may not have reached the socket yet.
+        clock.sleep(RESPONSE_SEND_TIME).await;
     };
     tokio::select! {
         () = only_streams_are_left => {
-            tracing::warn!("streams were still open when every other call was over");
+            tracing::warn!("streams were still open after all other calls had ended");
         }
         () = overdue => {
-            tracing::warn!("calls were still under way when the time for them to end was up");
+            tracing::warn!("calls were still in progress at the end of the grace period");
         }
     }
 }
@@ -197,7 +198,7 @@ fn routes<S: SharePermissionService>(services: Services<S>, refused: RefusedCall
 
 const READABLE: &str = "the descriptors are compiled in, and a test reads them";
 
-/// Describes our services, health, and the details of errors, so that tools can print them.
+/// The reflection service. It also describes health and the error details, so that tools can print them.
 fn reflection() -> Reflection<'static> {
     Reflection::configure()
         .register_encoded_file_descriptor_set(proto::FILE_DESCRIPTOR_SET)
@@ -205,8 +206,8 @@ fn reflection() -> Reflection<'static> {
         .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
 }
 
-/// What the panic says stays here: the hook of the process has printed it.
-fn answer_to_panic(_: Box<dyn Any + Send>) -> http::Response<Body> {
+/// The caller does not get the message of the panic. The panic hook of the process has logged it.
+fn panic_response(_: Box<dyn Any + Send>) -> http::Response<Body> {
     tracing::error!("a handler panicked");
-    status::fault().into_status().into_http()
+    status::internal_error().into_status().into_http()
 }

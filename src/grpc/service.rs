@@ -1,4 +1,4 @@
-//! The handlers. Each parses, asks the use case, and presents what came of it.
+//! The handlers of `SharePermissionService`. Each one parses the request, calls the use case, and presents the result.
 
 use std::time::Duration;
 
@@ -12,10 +12,10 @@ use crate::{
 };
 
 use super::{
-    access::Concerns,
-    caller::{Caller, within},
+    access::NamesAccounts,
+    caller::{Caller, with_timeout},
     parse,
-    parse::ChangeAsked,
+    parse::ParsedChange,
     present, status,
 };
 
@@ -23,55 +23,55 @@ use super::{
 #[derive(Clone)]
 pub struct ShareService {
     changes: ChangeService,
-    max_patience: Duration,
+    max_timeout: Duration,
 }
 
 impl ShareService {
-    /// A service that works on no call longer than `max_patience`, whatever deadline the caller gives, or does not give.
-    pub fn new(changes: ChangeService, max_patience: Duration) -> Self {
-        Self { changes, max_patience }
+    /// `max_timeout` is the maximum time for the work on a call, whatever its deadline.
+    pub fn new(changes: ChangeService, max_timeout: Duration) -> Self {
+        Self { changes, max_timeout }
     }
 
-    fn caller<T: Concerns>(&self, request: &Request<T>) -> Result<Caller, Status> {
-        Caller::of(request, &self.changes.clock, self.max_patience)
+    fn caller<T: NamesAccounts>(&self, request: &Request<T>) -> Result<Caller, Status> {
+        Caller::of(request, &self.changes.clock, self.max_timeout)
     }
 
-    /// Grants or revokes, or only checks whether that would be accepted.
+    /// Grants or revokes. With `validate_only`, only checks whether the change would be accepted.
     async fn change(
         &self,
         action: Action,
         caller: Caller,
-        asked: ChangeAsked,
+        request: ParsedChange,
     ) -> Result<v1::GrantSharePermissionResponse, Status> {
-        note_key(&asked.key);
+        record_account(&request.key);
         let submission = Submission {
             cause: Cause::Caller,
             actor: caller.principal,
             action,
-            key: asked.key,
-            request_id: asked.request_id,
-            justification: asked.justification,
+            key: request.key,
+            request_id: request.request_id,
+            justification: request.justification,
             trace_id: caller.trace_id,
         };
-        if asked.validate_only {
-            // On the heap, as what is rare: the future of every call would be as large.
+        if request.validate_only {
+            // Boxed because it is rare: otherwise it enlarges the future of every call.
             let standing = Box::pin(self.changes.validate(submission));
-            let standing = within(caller.patience, standing, status::store_unavailable).await?;
+            let standing = with_timeout(caller.timeout, standing, status::store_unavailable).await?;
             return Ok(present::validated(standing.as_ref()));
         }
-        let result = self.submit_and_wait(submission, caller.patience).await;
+        let result = self.submit_and_wait(submission, caller.timeout).await;
         if let Some(change_id) = change_id(&result) {
             Span::current().record("change_id", tracing::field::display(change_id));
         }
         result.map(present::granted).map_err(status::of)
     }
 
-    async fn submit_and_wait(&self, submission: Submission, patience: Duration) -> Result<CompletedChange, Error> {
+    async fn submit_and_wait(&self, submission: Submission, timeout: Duration) -> Result<CompletedChange, Error> {
         let clock = &self.changes.clock;
-        let begun = clock.monotonic_now();
-        let receipt = self.changes.submit(submission, patience).await?;
+        let started = clock.monotonic_now();
+        let receipt = self.changes.submit(submission, timeout).await?;
         receipt
-            .wait(patience.saturating_sub(clock.monotonic_now().since(begun)))
+            .wait(timeout.saturating_sub(clock.monotonic_now().since(started)))
             .await
     }
 }
@@ -83,8 +83,8 @@ impl SharePermissionService for ShareService {
         request: Request<v1::GrantSharePermissionRequest>,
     ) -> Result<Response<v1::GrantSharePermissionResponse>, Status> {
         let caller = self.caller(&request)?;
-        let asked = parse::grant(request.get_ref())?;
-        Ok(Response::new(self.change(Action::Grant, caller, asked).await?))
+        let change = parse::grant(request.get_ref())?;
+        Ok(Response::new(self.change(Action::Grant, caller, change).await?))
     }
 
     async fn revoke_share_permission(
@@ -92,8 +92,8 @@ impl SharePermissionService for ShareService {
         request: Request<v1::RevokeSharePermissionRequest>,
     ) -> Result<Response<v1::RevokeSharePermissionResponse>, Status> {
         let caller = self.caller(&request)?;
-        let asked = parse::revoke(request.get_ref())?;
-        let answer = self.change(Action::Revoke, caller, asked).await?;
+        let change = parse::revoke(request.get_ref())?;
+        let answer = self.change(Action::Revoke, caller, change).await?;
         Ok(Response::new(present::revoked(answer)))
     }
 
@@ -103,8 +103,8 @@ impl SharePermissionService for ShareService {
     ) -> Result<Response<v1::GetSharePermissionResponse>, Status> {
         let caller = self.caller(&request)?;
         let key = parse::get(request.get_ref())?;
-        note_key(&key);
-        let permission = within(caller.patience, self.changes.get(key), status::store_unavailable).await?;
+        record_account(&key);
+        let permission = with_timeout(caller.timeout, self.changes.get(key), status::store_unavailable).await?;
         Ok(Response::new(v1::GetSharePermissionResponse {
             permission: Some(present::permission(&permission)),
         }))
@@ -115,12 +115,12 @@ impl SharePermissionService for ShareService {
         request: Request<v1::ListSharePermissionsRequest>,
     ) -> Result<Response<v1::ListSharePermissionsResponse>, Status> {
         let caller = self.caller(&request)?;
-        let asked = parse::list(request.get_ref())?;
+        let list = parse::list(request.get_ref())?;
         let page = self
             .changes
-            .list(&asked.filter, asked.page.after.as_ref(), asked.page.size);
-        let page = within(caller.patience, page, status::store_unavailable).await?;
-        Ok(Response::new(present::page(&asked.filter, &page)))
+            .list(&list.filter, list.page.after.as_ref(), list.page.size);
+        let page = with_timeout(caller.timeout, page, status::store_unavailable).await?;
+        Ok(Response::new(present::page(&list.filter, &page)))
     }
 
     async fn get_change(
@@ -132,7 +132,7 @@ impl SharePermissionService for ShareService {
         Span::current().record("account_id", account.as_str());
         Span::current().record("change_id", tracing::field::display(id));
         let change = self.changes.get_change(account, id);
-        let change = within(caller.patience, change, status::store_unavailable).await?;
+        let change = with_timeout(caller.timeout, change, status::store_unavailable).await?;
         Ok(Response::new(v1::GetChangeResponse {
             change: Some(present::change_status(&change)),
         }))
@@ -147,7 +147,7 @@ impl SharePermissionService for ShareService {
         let changes = self
             .changes
             .list_changes(&list.filter, list.order, page.after.as_ref(), page.size);
-        let changes = within(caller.patience, changes, status::store_unavailable).await?;
+        let changes = with_timeout(caller.timeout, changes, status::store_unavailable).await?;
         Ok(Response::new(present::changes(&list, &changes)))
     }
 
@@ -159,18 +159,18 @@ impl SharePermissionService for ShareService {
         let (account, region, ownership) = parse::list_images(request.get_ref())?;
         Span::current().record("account_id", account.as_str());
         let images = self.changes.list_images(account, &region, ownership);
-        let images = within(caller.patience, images, status::upstream_unavailable).await?;
+        let images = with_timeout(caller.timeout, images, status::upstream_unavailable).await?;
         Ok(Response::new(v1::ListImagesResponse {
             images: images.into_iter().map(present::image).collect(),
         }))
     }
 }
 
-fn note_key(key: &PermissionKey) {
+fn record_account(key: &PermissionKey) {
     Span::current().record("account_id", key.account.as_str());
 }
 
-/// The change that came of a call, as far as one is known.
+/// The id of the change, if the call has one.
 fn change_id(result: &Result<CompletedChange, Error>) -> Option<ChangeId> {
     match result {
         Ok(changed) => Some(changed.change.id()),

@@ -36,7 +36,7 @@ pub async fn migrate(config: &Config) -> Result<(), ServerError> {
 /// [`ServerError`].
 pub async fn archive(
     config: &Config,
-    options: &months::Options,
+    options: &months::ArchivePlan,
     tell: impl FnMut(months::Event),
 ) -> Result<(), ServerError> {
     let keys = keys::read(&config.checkpoint)?;

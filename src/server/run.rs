@@ -83,7 +83,7 @@ impl Server {
             health,
             clock: clock.clone(),
             instruments,
-            longest_call: self.config.server.max_wait + TIME_TO_ANSWER,
+            max_call_duration: self.config.server.max_wait + TIME_TO_ANSWER,
             settings: self.config.server,
         };
         let stopping = Stopping::new(clock.clone(), grace);

@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use sharewarden::{
-    archive::Options,
+    archive::ArchivePlan,
     domain::{Intent, PermissionKey, RequestContent, example},
     grpc::PRINCIPAL,
     ledger::{Hash, check::verify_consistency},
@@ -156,7 +156,7 @@ async fn a_deleted_month_leaves_no_reason_ticket_or_principal_and_every_proof_ve
         "a refused deletion changes nothing"
     );
 
-    let kept = Options {
+    let kept = ArchivePlan {
         then: Detached::Kept,
         ..options(months_ago(2), folder.path())
     };

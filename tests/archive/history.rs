@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use sharewarden::{
-    archive::{Event, Month, Options},
+    archive::{ArchivePlan, Event, Month},
     clock::Clock,
     config::Config,
     ledger::{SigningKey, VerifierKey, verify::VerifiedRange, verify::Verifier},
@@ -58,8 +58,8 @@ pub(crate) fn months_ago(months: u32) -> Month {
     month
 }
 
-pub(crate) fn options(before: Month, to: &Path) -> Options {
-    Options {
+pub(crate) fn options(before: Month, to: &Path) -> ArchivePlan {
+    ArchivePlan {
         before,
         to: to.into(),
         location: None,
@@ -68,7 +68,7 @@ pub(crate) fn options(before: Month, to: &Path) -> Options {
 }
 
 /// Archives, and returns the written files.
-pub(crate) async fn archive(stack: &Stack, options: &Options) -> Result<Vec<PathBuf>, server::ServerError> {
+pub(crate) async fn archive(stack: &Stack, options: &ArchivePlan) -> Result<Vec<PathBuf>, server::ServerError> {
     let mut files = Vec::new();
     let on_event = |event| {
         if let Event::Written { file, .. } = event {

@@ -54,7 +54,7 @@ async fn archived_to(stack: &Stack) -> i64 {
 }
 
 /// Checks that an archive is refused while an entry is missing, and restores the entry.
-async fn assert_refused_without(stack: &Stack, options: &archive::Options, log_index: i64) {
+async fn assert_refused_without(stack: &Stack, options: &archive::ArchivePlan, log_index: i64) {
     let entry = format!("FROM audit_entry WHERE account_id = '{ACCOUNT}' AND log_index = {log_index}");
     stack.tamper(&format!("CREATE TABLE taken AS SELECT * {entry}")).await;
     stack.tamper(&format!("DELETE {entry}")).await;

@@ -172,7 +172,7 @@ async fn a_call_whose_message_never_arrives_is_answered_and_frees_its_slot() {
         ..ServerConfig::default()
     };
     let guard = Guard {
-        longest_call: Duration::from_millis(300),
+        max_call_duration: Duration::from_millis(300),
         ..Guard::default()
     };
     let server = Server::start_guarded(settings, guard).await;

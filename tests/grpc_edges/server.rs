@@ -71,7 +71,7 @@ impl Server {
             clock: Clock::system(),
             instruments: Instruments::default(),
             settings,
-            longest_call: guard.longest_call,
+            max_call_duration: guard.max_call_duration,
         };
         let (stop, stopped) = oneshot::channel();
         let serving = tokio::spawn(serve(listener, services, async {
@@ -127,7 +127,7 @@ pub(crate) struct Guard {
     pub(crate) authenticator: Authenticator,
     pub(crate) roles: Vec<RoleConfig>,
     pub(crate) tls: Option<ServerTls>,
-    pub(crate) longest_call: Duration,
+    pub(crate) max_call_duration: Duration,
 }
 
 /// A caller that names a principal may do everything.
@@ -142,7 +142,7 @@ impl Default for Guard {
             },
             roles: vec![binding("*", Role::ALL)],
             tls: None,
-            longest_call: Duration::from_secs(35),
+            max_call_duration: Duration::from_secs(35),
         }
     }
 }

@@ -40,7 +40,7 @@ fn is_tampered(stored: StoredEntry) -> bool {
 }
 
 #[test]
-fn an_entry_is_taken_only_with_its_own_hash_in_its_own_place() {
+fn an_entry_verifies_only_with_its_own_hash_account_index_and_time() {
     let whole = AuditEntry::check(stored(7)).unwrap();
     assert_eq!((whole.account().as_str(), whole.log_index()), ("000011112222", 7));
     let mut other_text = stored(7);
@@ -65,7 +65,7 @@ fn an_entry_is_taken_only_with_its_own_hash_in_its_own_place() {
 }
 
 #[test]
-fn a_text_that_is_no_entry_is_refused_even_under_its_right_hash() {
+fn a_text_that_is_not_an_entry_is_refused_even_with_the_right_hash() {
     let text = "{}".to_owned();
     let leaf_hash = leaf_hash(text.as_bytes());
     assert!(is_tampered(StoredEntry {
@@ -87,7 +87,7 @@ fn of_a_newer_build(change: impl FnOnce(&str) -> String) -> StoredEntry<'static>
 }
 
 #[test]
-fn an_entry_of_a_newer_build_is_taken_only_if_its_columns_say_what_its_text_says() {
+fn an_entry_of_a_newer_build_verifies_only_if_its_columns_match_its_text() {
     let with_kind = |kind: &'static str| {
         let mut stored = of_a_newer_build(|text| text.replace("change.requested", kind));
         stored.columns.kind = kind.into();

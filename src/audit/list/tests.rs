@@ -4,13 +4,13 @@ use crate::{
     domain::{Action, Cause, ChangeId, RequestId},
 };
 
-type Checked = Result<Shown<AuditEntry>, Error>;
+type Checked = Result<PresentedEntry<AuditEntry>, Error>;
 
-fn checked(stored: StoredEntry<'_>, is_asked_for: fn(&Entry) -> bool) -> Checked {
-    Shown::of(stored, is_asked_for, |entry| entry)
+fn checked(stored: StoredEntry<'_>, matches: fn(&Entry) -> bool) -> Checked {
+    PresentedEntry::verify(stored, matches, |entry| entry)
 }
 
-fn entries(indexes: &[u64]) -> Vec<Shown<AuditEntry>> {
+fn entries(indexes: &[u64]) -> Vec<PresentedEntry<AuditEntry>> {
     let checked = indexes.iter().map(|index| checked(stored(*index), |_| true).unwrap());
     checked.collect()
 }
@@ -19,19 +19,16 @@ fn read_at() -> Timestamp {
     Timestamp::parse("2026-11-22T07:05:00.123456Z").unwrap()
 }
 
-fn found(entries: Vec<StoredEntry>, is_asked_for: fn(&Entry) -> bool) -> Found<Checked> {
-    Found {
+fn found(entries: Vec<StoredEntry>, matches: fn(&Entry) -> bool) -> EntryRows<Checked> {
+    EntryRows {
         read_at: (!entries.is_empty()).then(read_at),
-        entries: entries
-            .into_iter()
-            .map(|stored| checked(stored, is_asked_for))
-            .collect(),
+        entries: entries.into_iter().map(|stored| checked(stored, matches)).collect(),
         nothing_archived: true,
     }
 }
 
 #[test]
-fn gaps_are_seen_in_either_order_and_named_by_the_first_entry_that_is_missing() {
+fn gaps_are_found_in_either_order_and_named_by_the_first_missing_entry() {
     let account = "000011112222".parse().unwrap();
     assert_eq!(gaps(&entries(&[0, 1, 2])), []);
     assert_eq!(gaps(&entries(&[7])), []);
@@ -40,14 +37,20 @@ fn gaps_are_seen_in_either_order_and_named_by_the_first_entry_that_is_missing() 
 }
 
 #[test]
-fn a_page_ends_where_its_text_gets_too_long_for_a_message_and_has_at_least_one_entry() {
+fn a_page_ends_before_its_text_is_too_long_for_a_message_and_has_at_least_one_entry() {
     let long = |text_bytes: usize| {
         let entry = checked(stored(0), |_| true)?;
-        Checked::Ok(Shown { text_bytes, ..entry })
+        Checked::Ok(PresentedEntry { text_bytes, ..entry })
     };
-    assert_eq!(how_many_fit(&[long(MOST_TEXT / 2), long(MOST_TEXT / 2), long(1)]), 2);
-    assert_eq!(how_many_fit(&[long(MOST_TEXT + 1), long(1)]), 1);
-    assert_eq!(how_many_fit(&(0..1000).map(|_| long(1000)).collect::<Vec<_>>()), 1000);
+    assert_eq!(
+        count_that_fits(&[long(MAX_TEXT_BYTES / 2), long(MAX_TEXT_BYTES / 2), long(1)]),
+        2
+    );
+    assert_eq!(count_that_fits(&[long(MAX_TEXT_BYTES + 1), long(1)]), 1);
+    assert_eq!(
+        count_that_fits(&(0..1000).map(|_| long(1000)).collect::<Vec<_>>()),
+        1000
+    );
 }
 
 #[test]
@@ -67,13 +70,13 @@ fn there_is_a_next_page_only_if_there_are_more_entries() {
 }
 
 #[test]
-fn an_entry_that_was_not_asked_for_was_tampered_with() {
+fn an_entry_whose_text_does_not_match_the_filter_was_tampered_with() {
     let error = page(found(vec![stored(4)], |_| false), 1).err().unwrap();
     assert!(matches!(error, Error::Tampered { log_index: 4, .. }), "{error}");
 }
 
 #[test]
-fn the_text_of_an_entry_bears_out_every_filter_that_it_matches() {
+fn each_condition_of_a_filter_is_checked_against_the_text_of_an_entry() {
     let entry = AuditEntry::check(stored(0)).unwrap().recorded.entry;
     let intent = &entry.body.change().unwrap().intent;
     let matching = EntryFilter {
@@ -92,8 +95,8 @@ fn the_text_of_an_entry_bears_out_every_filter_that_it_matches() {
         to: Some(entry.recorded_at + std::time::Duration::from_micros(1)),
         text: None,
     };
-    let bears_out = |filter: &EntryFilter| bears_out(filter, &filter.conditions(), &entry);
-    assert!(bears_out(&matching) && bears_out(&EntryFilter::default()));
+    let matches_filter = |filter: &EntryFilter| matches_filter(filter, &filter.conditions(), &entry);
+    assert!(matches_filter(&matching) && matches_filter(&EntryFilter::default()));
     let with = |set: &dyn Fn(&mut EntryFilter)| {
         let mut filter = matching.clone();
         set(&mut filter);
@@ -114,6 +117,6 @@ fn the_text_of_an_entry_bears_out_every_filter_that_it_matches() {
         with(&|filter| filter.to = Some(entry.recorded_at)),
     ];
     for other in others {
-        assert!(!bears_out(&other), "{other:?}");
+        assert!(!matches_filter(&other), "{other:?}");
     }
 }

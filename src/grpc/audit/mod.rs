@@ -1,6 +1,6 @@
-//! `AuditService`. [`service`] has the handlers: [`parse`] makes domain types of requests, `audit` finds the answers, and
-//! [`present`] makes messages of them. [`lists`] says what page tokens are bound to, [`status`] maps errors. [`stream`] has
-//! the handlers that follow and copy ledgers, [`proofs`] those that prove what is in them.
+//! `AuditService`. [`service`] has the handlers: [`parse`] makes domain types of requests, the room `audit` has the use cases,
+//! and [`present`] makes responses. [`lists`] binds page tokens to requests, and [`status`] maps errors. [`stream`] has the
+//! handlers of watches and exports, and [`proofs`] those of checkpoints and proofs.
 
 mod lists;
 mod parse;

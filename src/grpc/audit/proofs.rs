@@ -1,31 +1,31 @@
-//! The handlers that prove answers.
+//! The handlers of checkpoints and proofs.
 
 use tonic::{Request, Response, Status};
 
 use crate::{
-    audit::{ConsistencyProof, InclusionProof, KeptCheckpoint},
+    audit::{ConsistencyProof, InclusionProof, VerifiedCheckpoint},
     domain::AccountId,
-    grpc::{caller::within, fields::Fields, present::timestamp, status},
+    grpc::{caller::with_timeout, fields::FieldReader, present::timestamp, status},
     ledger::{Hash, Note},
     proto::v1,
 };
 
 use super::AuditApi;
 
-/// A note is at most so long.
-const LONGEST_NOTE: usize = 16 * 1024;
+/// Maximum size of a note, in bytes.
+const MAX_NOTE_BYTES: usize = 16 * 1024;
 
 pub(super) async fn checkpoint(
     api: &AuditApi,
     request: Request<v1::GetCheckpointRequest>,
 ) -> Result<Response<v1::GetCheckpointResponse>, Status> {
-    let patience = api.caller(&request)?.patience;
+    let timeout = api.caller(&request)?.timeout;
     let request = request.get_ref();
-    let mut fields = Fields::default();
+    let mut fields = FieldReader::default();
     let account: Option<AccountId> = fields.required("account_id", &request.account_id);
     let account = fields.finish(|| account)?;
     let checkpoint = api.audit.checkpoint(account, given(request.tree_size));
-    let checkpoint = within(patience, checkpoint, status::store_unavailable).await?;
+    let checkpoint = with_timeout(timeout, checkpoint, status::store_unavailable).await?;
     Ok(Response::new(v1::GetCheckpointResponse {
         checkpoint: Some(present_checkpoint(&checkpoint)),
         verifier_keys: api.audit.keys.verifiers().iter().map(ToString::to_string).collect(),
@@ -36,24 +36,24 @@ pub(super) async fn add_signatures(
     api: &AuditApi,
     request: Request<v1::AddCheckpointSignaturesRequest>,
 ) -> Result<Response<v1::AddCheckpointSignaturesResponse>, Status> {
-    let patience = api.caller(&request)?.patience;
+    let timeout = api.caller(&request)?.timeout;
     let request = request.get_ref();
-    let mut fields = Fields::default();
+    let mut fields = FieldReader::default();
     let account: Option<AccountId> = fields.required("account_id", &request.account_id);
     let note = note(&mut fields, &request.note);
     let (account, note) = fields.finish(|| Some((account?, note?)))?;
     let checkpoint = api.audit.add_signatures(account, &note);
-    let checkpoint = within(patience, checkpoint, status::store_unavailable).await?;
+    let checkpoint = with_timeout(timeout, checkpoint, status::store_unavailable).await?;
     Ok(Response::new(v1::AddCheckpointSignaturesResponse {
         checkpoint: Some(present_checkpoint(&checkpoint)),
     }))
 }
 
-fn note(fields: &mut Fields, text: &str) -> Option<Note> {
-    if text.len() > LONGEST_NOTE {
+fn note(fields: &mut FieldReader, text: &str) -> Option<Note> {
+    if text.len() > MAX_NOTE_BYTES {
         fields.violate(
             "note",
-            format!("must be at most {LONGEST_NOTE} bytes; got {}", text.len()),
+            format!("must be at most {MAX_NOTE_BYTES} bytes; got {}", text.len()),
         );
         return None;
     }
@@ -70,10 +70,10 @@ pub(super) async fn inclusion(
     api: &AuditApi,
     request: Request<v1::GetInclusionProofRequest>,
 ) -> Result<Response<v1::GetInclusionProofResponse>, Status> {
-    let patience = api.caller(&request)?.patience;
+    let timeout = api.caller(&request)?.timeout;
     let request = request.get_ref();
     let (index, size) = (request.log_index, request.tree_size);
-    let mut fields = Fields::default();
+    let mut fields = FieldReader::default();
     let account: Option<AccountId> = fields.required("account_id", &request.account_id);
     if size > 0 && index >= size {
         fields.violate("log_index", format!("must be less than tree_size, {size}; got {index}"));
@@ -82,7 +82,7 @@ pub(super) async fn inclusion(
     in_range(&mut fields, "tree_size", size);
     let account = fields.finish(|| account)?;
     let proof = api.audit.inclusion(account, index, given(size));
-    let proof = within(patience, proof, status::store_unavailable).await?;
+    let proof = with_timeout(timeout, proof, status::store_unavailable).await?;
     Ok(Response::new(present_inclusion(&proof)))
 }
 
@@ -90,10 +90,10 @@ pub(super) async fn consistency(
     api: &AuditApi,
     request: Request<v1::GetConsistencyProofRequest>,
 ) -> Result<Response<v1::GetConsistencyProofResponse>, Status> {
-    let patience = api.caller(&request)?.patience;
+    let timeout = api.caller(&request)?.timeout;
     let request = request.get_ref();
     let (first, second) = (request.first_tree_size, request.second_tree_size);
-    let mut fields = Fields::default();
+    let mut fields = FieldReader::default();
     let account: Option<AccountId> = fields.required("account_id", &request.account_id);
     if first == 0 {
         fields.violate("first_tree_size", "is required: must be 1 or more");
@@ -108,24 +108,24 @@ pub(super) async fn consistency(
     in_range(&mut fields, "second_tree_size", second);
     let account = fields.finish(|| account)?;
     let proof = api.audit.consistency(account, first, given(second));
-    let proof = within(patience, proof, status::store_unavailable).await?;
+    let proof = with_timeout(timeout, proof, status::store_unavailable).await?;
     Ok(Response::new(present_consistency(&proof)))
 }
 
-/// Indexes and sizes are below 2^63.
-pub(super) fn in_range(fields: &mut Fields, field: &str, number: u64) {
+/// Adds a violation unless the index or size is below 2^63, the maximum in the store.
+pub(super) fn in_range(fields: &mut FieldReader, field: &str, number: u64) {
     if i64::try_from(number).is_err() {
         fields.violate(field, format!("must be less than 2^63; got {number}"));
     }
 }
 
-/// 0 stands for what was not given.
+/// 0 means that the field is not set.
 pub(super) fn given(number: u64) -> Option<u64> {
     (number > 0).then_some(number)
 }
 
-pub(super) fn present_checkpoint(checkpoint: &KeptCheckpoint) -> v1::Checkpoint {
-    let KeptCheckpoint { stored, signed } = checkpoint;
+pub(super) fn present_checkpoint(checkpoint: &VerifiedCheckpoint) -> v1::Checkpoint {
+    let VerifiedCheckpoint { stored, signed } = checkpoint;
     v1::Checkpoint {
         account_id: stored.account.to_string(),
         origin: signed.origin.clone(),

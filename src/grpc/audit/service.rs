@@ -1,4 +1,4 @@
-//! The handlers of `AuditService`. Each parses, asks the use case, and presents what came of it.
+//! The handlers of `AuditService`. Each one parses the request, calls the use case, and presents the result.
 
 use std::{future::Future, time::Duration};
 
@@ -9,8 +9,8 @@ use crate::{
     audit::{Audit, Error},
     domain::AccountId,
     grpc::{
-        access::Concerns,
-        caller::{Caller, within},
+        access::NamesAccounts,
+        caller::{Caller, with_timeout},
         status,
     },
     proto::v1::{self, audit_service_server::AuditService},
@@ -23,17 +23,17 @@ use super::{parse, present, proofs, stream};
 #[derive(Debug, Clone)]
 pub struct AuditApi {
     pub(super) audit: Audit,
-    max_patience: Duration,
+    max_timeout: Duration,
 }
 
 impl AuditApi {
-    /// A service that works on no question longer than `max_patience`, whatever deadline the caller gives, or does not give.
-    pub fn new(audit: Audit, max_patience: Duration) -> Self {
-        Self { audit, max_patience }
+    /// `max_timeout` is the maximum time for the work on a call, whatever its deadline.
+    pub fn new(audit: Audit, max_timeout: Duration) -> Self {
+        Self { audit, max_timeout }
     }
 
-    pub(super) fn caller<T: Concerns>(&self, request: &Request<T>) -> Result<Caller, Status> {
-        Caller::of(request, &self.audit.clock, self.max_patience)
+    pub(super) fn caller<T: NamesAccounts>(&self, request: &Request<T>) -> Result<Caller, Status> {
+        Caller::of(request, &self.audit.clock, self.max_timeout)
     }
 }
 
@@ -46,12 +46,12 @@ impl AuditService for AuditApi {
         let caller = self.caller(&request)?;
         let (list, page) = parse::entries(request.get_ref())?;
         if let [account] = list.filter.accounts[..] {
-            note(account);
+            record_account(account);
         }
         let found = self
             .audit
             .entries(&list.filter, list.order, page.after.as_ref(), page.size, present::entry);
-        let found = answered(&caller, found).await?;
+        let found = run(&caller, found).await?;
         Ok(Response::new(present::entries(&list, found)))
     }
 
@@ -61,8 +61,8 @@ impl AuditService for AuditApi {
     ) -> Result<Response<v1::GetAuditEntryResponse>, Status> {
         let caller = self.caller(&request)?;
         let (account, log_index) = parse::entry(request.get_ref())?;
-        note(account);
-        let entry = answered(&caller, self.audit.entry(account, log_index)).await?;
+        record_account(account);
+        let entry = run(&caller, self.audit.entry(account, log_index)).await?;
         Ok(Response::new(v1::GetAuditEntryResponse {
             entry: Some(present::entry(entry)),
         }))
@@ -74,12 +74,12 @@ impl AuditService for AuditApi {
     ) -> Result<Response<v1::ListPermissionHistoryResponse>, Status> {
         let caller = self.caller(&request)?;
         let (list, page) = parse::history(request.get_ref())?;
-        note(list.key.account);
+        record_account(list.key.account);
         let filter = EntryFilter::about(&list.key);
         let found = self
             .audit
             .entries(&filter, list.order, page.after.as_ref(), page.size, present::entry);
-        let found = answered(&caller, found).await?;
+        let found = run(&caller, found).await?;
         Ok(Response::new(present::history(&list, found)))
     }
 
@@ -90,12 +90,12 @@ impl AuditService for AuditApi {
         let caller = self.caller(&request)?;
         let (list, page) = parse::shares_at(request.get_ref(), self.audit.clock.now())?;
         if let Some(account) = list.filter.account {
-            note(account);
+            record_account(account);
         }
         let found = self
             .audit
             .shares_at(list.time, &list.filter, page.after.as_ref(), page.size);
-        let found = answered(&caller, found).await?;
+        let found = run(&caller, found).await?;
         Ok(Response::new(present::shares(&list, found)))
     }
 
@@ -105,25 +105,25 @@ impl AuditService for AuditApi {
     ) -> Result<Response<v1::SummarizeAuditEntriesResponse>, Status> {
         let caller = self.caller(&request)?;
         let query = parse::summary(request.get_ref())?;
-        let summary = answered(&caller, self.audit.summarize(query)).await?;
+        let summary = run(&caller, self.audit.summarize(query)).await?;
         Ok(Response::new(present::summary(summary)))
     }
 
-    type WatchAuditEntriesStream = stream::Watching;
+    type WatchAuditEntriesStream = stream::WatchStream;
 
     async fn watch_audit_entries(
         &self,
         request: Request<v1::WatchAuditEntriesRequest>,
-    ) -> Result<Response<stream::Watching>, Status> {
+    ) -> Result<Response<stream::WatchStream>, Status> {
         stream::watch(self, request).await
     }
 
-    type ExportAuditEntriesStream = stream::Exporting;
+    type ExportAuditEntriesStream = stream::ExportStream;
 
     async fn export_audit_entries(
         &self,
         request: Request<v1::ExportAuditEntriesRequest>,
-    ) -> Result<Response<stream::Exporting>, Status> {
+    ) -> Result<Response<stream::ExportStream>, Status> {
         stream::export(self, request).await
     }
 
@@ -156,11 +156,11 @@ impl AuditService for AuditApi {
     }
 }
 
-/// What came of a question, if that is known before the caller gives up.
-async fn answered<T>(caller: &Caller, work: impl Future<Output = Result<T, Error>>) -> Result<T, Status> {
-    within(caller.patience, work, status::store_unavailable).await
+/// Runs a use case within the timeout of the caller.
+async fn run<T>(caller: &Caller, work: impl Future<Output = Result<T, Error>>) -> Result<T, Status> {
+    with_timeout(caller.timeout, work, status::store_unavailable).await
 }
 
-fn note(account: AccountId) {
+fn record_account(account: AccountId) {
     Span::current().record("account_id", account.as_str());
 }

@@ -1,9 +1,9 @@
-//! What went wrong with an auditor's question, as a status: the one place where these errors are mapped.
+//! Maps errors of the audit use cases to a status. This is the only place that does.
 
 use tonic_types::FieldViolation;
 
 use crate::{
-    audit::{Error, MOST_COUNTS},
+    audit::{Error, MAX_COUNTS},
     domain::AccountId,
     grpc::{refusal::Refusal, status},
     proto::v1::ErrorReason,
@@ -24,7 +24,7 @@ fn refusal(error: Error) -> Refusal {
             tree_size,
         } => Refusal::new(
             ErrorReason::EntryNotFound,
-            format!("The ledger of account {account} has {tree_size} entries, and none with index {log_index}."),
+            format!("The ledger of account {account} has {tree_size} entries and none with index {log_index}; check the index."),
         )
         .with("account_id", account)
         .with("log_index", log_index)
@@ -37,17 +37,17 @@ fn refusal(error: Error) -> Refusal {
         } => Refusal::new(
             ErrorReason::EntryArchived,
             format!(
-                "Entry {log_index} of account {account} is archived in {location}; ask who runs the service for that file."
+                "Entry {log_index} of account {account} was archived in {location}; ask the operators of the service for that file."
             ),
         )
         .with("account_id", account)
         .with("log_index", log_index)
         .with("location", location)
         .with("sha256", crate::ledger::merkle::hex(&sha256)),
-        Error::TooManyCounts => status::broken(vec![FieldViolation::new(
+        Error::TooManyCounts => status::field_violations(vec![FieldViolation::new(
             "group_by",
             format!(
-                "must not tell apart more than {MOST_COUNTS} counts: ask for less time, longer buckets or fewer dimensions"
+                "must not give more than {MAX_COUNTS} counts: choose a shorter time, a longer interval or fewer dimensions"
             ),
         )]),
         Error::CheckpointNotFound { account, tree_size } => Refusal::new(
@@ -62,33 +62,32 @@ fn refusal(error: Error) -> Refusal {
         Error::NotYetCovered { account, tree_size } => Refusal::new(
             ErrorReason::NotYetCovered,
             format!(
-                "The latest checkpoint of account {account} covers {tree_size} entries, and not yet what is asked about; \
-                 try again in a few seconds."
+                "The latest checkpoint of account {account} covers only {tree_size} entries; try again in a few seconds."
             ),
         )
         .with("account_id", account)
         .with("tree_size", tree_size),
         Error::InvalidSignature { account } => Refusal::new(
             ErrorReason::InvalidSignature,
-            "The note holds no signature of a configured witness that verifies.",
+            "The note has no valid signature of a configured witness; check the note and the key of the witness.",
         )
         .with("account_id", account),
         Error::Stopping => Refusal::new(
             ErrorReason::ServerStopping,
-            "The server stops, and ends this stream; ask again, from where it ended.",
+            "The server is shutting down and ended this stream; continue from where it ended, on another server or after the restart.",
         ),
         Error::Store(error) => status::store(&error),
     }
 }
 
-/// Logged as loud as can be: somebody has changed history, or lost it.
+/// Logged as an error, because history was changed or lost.
 fn tampered(account: AccountId, log_index: u64) -> Refusal {
     tracing::error!(account_id = %account, log_index, "the ledger was tampered with");
     Refusal::new(
         ErrorReason::LedgerTampered,
         format!(
-            "Entry {log_index} in the ledger of account {account} is not what was recorded: do not trust the store, and \
-             tell its operators and auditors."
+            "Entry {log_index} in the ledger of account {account} does not match what was recorded; do not trust the \
+             store, and report this to its operators and auditors."
         ),
     )
     .with("account_id", account)

@@ -1,5 +1,5 @@
-//! The handlers that answer with streams. A stream does nothing until its reader is ready for more: who is slow holds up
-//! nobody, and costs no memory but their own page.
+//! The handlers of watches and exports. A stream reads more only when the client is ready. A slow client delays no other call and
+//! needs the memory of one page.
 
 use std::{collections::VecDeque, pin::Pin};
 
@@ -8,12 +8,12 @@ use tokio_stream::{Stream, StreamExt};
 use tonic::{Request, Response, Status};
 
 use crate::{
-    audit::{Export, ExportRange, KeptCheckpoint, Watch, WatchEvent, WatchFrom},
+    audit::{Export, ExportRange, VerifiedCheckpoint, Watch, WatchEvent, WatchFrom},
     clock::Clock,
     domain::{AccountId, Timestamp},
     grpc::{
-        caller::{Caller, within},
-        fields::Fields,
+        caller::{Caller, with_timeout},
+        fields::FieldReader,
         present::timestamp,
         refusal::Refusal,
         status,
@@ -31,36 +31,36 @@ use super::{
     proofs::{given, in_range, present_checkpoint, present_hashes},
 };
 
-/// So many accounts may be named.
-const MOST_ACCOUNTS: usize = 1000;
+/// Maximum accounts in a request.
+const MAX_ACCOUNTS: usize = 1000;
 
-/// So many wrong positions are told of.
-const MOST_WRONG: usize = 8;
+/// Maximum violations of positions in a response.
+const MAX_VIOLATIONS: usize = 8;
 
-/// A message of lines has about so many bytes at most: well under what clients take by default.
-const MESSAGE_BYTES: usize = 1024 * 1024;
+/// Target size of a message of lines, in bytes. Clients accept 4 MiB by default.
+const MAX_MESSAGE_BYTES: usize = 1024 * 1024;
 
-/// What is sent to those who follow ledgers.
-pub(super) type Watching = Pin<Box<dyn Stream<Item = Result<v1::WatchAuditEntriesResponse, Status>> + Send>>;
-/// What is sent to those who copy ledgers.
-pub(super) type Exporting = Pin<Box<dyn Stream<Item = Result<v1::ExportAuditEntriesResponse, Status>> + Send>>;
+/// The response stream of `WatchAuditEntries`.
+pub(super) type WatchStream = Pin<Box<dyn Stream<Item = Result<v1::WatchAuditEntriesResponse, Status>> + Send>>;
+/// The response stream of `ExportAuditEntries`.
+pub(super) type ExportStream = Pin<Box<dyn Stream<Item = Result<v1::ExportAuditEntriesResponse, Status>> + Send>>;
 
 pub(super) async fn watch(
     api: &AuditApi,
     request: Request<v1::WatchAuditEntriesRequest>,
-) -> Result<Response<Watching>, Status> {
-    let Caller { patience, until, .. } = api.caller(&request)?;
+) -> Result<Response<WatchStream>, Status> {
+    let Caller { timeout, until, .. } = api.caller(&request)?;
     let from = parse_watch(request.get_ref())?;
-    let watch = within(patience, api.audit.watch(from), status::store_unavailable).await?;
+    let watch = with_timeout(timeout, api.audit.watch(from), status::store_unavailable).await?;
     let events = stream::try_unfold(watch, async |mut watch: Watch| {
-        let event = watch.next().await.map_err(refused)?;
+        let event = watch.next().await.map_err(status_of)?;
         Ok(Some((present_event(event), watch)))
     });
-    Ok(Response::new(ending(events, until, &api.audit.clock)))
+    Ok(Response::new(until_expiry(events, until, &api.audit.clock)))
 }
 
-/// A stream that ends when it is not known any more who reads it: a token that was stolen is of no use for longer than it says.
-fn ending<T: Send + 'static>(
+/// Ends the stream with UNAUTHENTICATED when the credentials of the caller expire.
+fn until_expiry<T: Send + 'static>(
     stream: impl Stream<Item = Result<T, Status>> + Send + 'static,
     until: Option<Timestamp>,
     clock: &Clock,
@@ -69,29 +69,29 @@ fn ending<T: Send + 'static>(
         return Box::pin(stream);
     };
     let clock = clock.clone();
-    let over = Box::pin(async move { clock.sleep(until.since(clock.now())).await });
-    let begun = Some((Box::pin(stream), over));
-    Box::pin(stream::unfold(begun, async |state| {
-        let (mut stream, mut over) = state?;
+    let expired = Box::pin(async move { clock.sleep(until.since(clock.now())).await });
+    let initial = Some((Box::pin(stream), expired));
+    Box::pin(stream::unfold(initial, async |state| {
+        let (mut stream, mut expired) = state?;
         tokio::select! {
             biased;
-            () = &mut over => Some((Err(status::unauthenticated().into_status()), None)),
-            item = stream.next() => item.map(|item| (item, Some((stream, over)))),
+            () = &mut expired => Some((Err(status::unauthenticated().into_status()), None)),
+            item = stream.next() => item.map(|item| (item, Some((stream, expired)))),
         }
     }))
 }
 
 fn parse_watch(request: &v1::WatchAuditEntriesRequest) -> Result<WatchFrom, Status> {
-    let mut fields = Fields::default();
-    let accounts: Vec<AccountId> = fields.several("account_ids", &request.account_ids, MOST_ACCOUNTS);
+    let mut fields = FieldReader::default();
+    let accounts: Vec<AccountId> = fields.several("account_ids", &request.account_ids, MAX_ACCOUNTS);
     let mut from = WatchFrom {
         accounts: accounts.into_iter().collect(),
         positions: LedgerSizes::new(),
         from_beginning: false,
     };
     for (index, position) in request.positions.iter().enumerate() {
-        // There may be many of them, and what is told of them must fit into the metadata of a call.
-        if fields.violations() >= MOST_WRONG {
+        // A request may have many positions, and the violations must fit into the metadata of a call.
+        if fields.violations() >= MAX_VIOLATIONS {
             break;
         }
         let field = format!("positions[{index}].account_id");
@@ -104,10 +104,10 @@ fn parse_watch(request: &v1::WatchAuditEntriesRequest) -> Result<WatchFrom, Stat
             continue;
         };
         if !from.accounts.is_empty() && !from.accounts.contains(&account) {
-            fields.violate(&field, "must be one of account_ids, where these are given");
+            fields.violate(&field, "must be one of account_ids if these are set");
         }
         if from.positions.insert(account, position.next_index).is_some() {
-            fields.violate(&field, format!("must name each account once; {account} is there twice"));
+            fields.violate(&field, format!("must name each account once; {account} is repeated"));
         }
     }
     from.from_beginning = match Start::try_from(request.start) {
@@ -145,27 +145,28 @@ fn present_event(event: WatchEvent) -> v1::WatchAuditEntriesResponse {
 pub(super) async fn export(
     api: &AuditApi,
     request: Request<v1::ExportAuditEntriesRequest>,
-) -> Result<Response<Exporting>, Status> {
-    let Caller { patience, until, .. } = api.caller(&request)?;
+) -> Result<Response<ExportStream>, Status> {
+    let Caller { timeout, until, .. } = api.caller(&request)?;
     let range = parse_export(request.get_ref())?;
-    let (checkpoint, header, export) = within(patience, api.audit.export(range), status::store_unavailable).await?;
+    let (checkpoint, header, export) =
+        with_timeout(timeout, api.audit.export(range), status::store_unavailable).await?;
     let header = v1::ExportAuditEntriesResponse {
         part: Some(Part::Header(present_header(&checkpoint, &header))),
     };
-    let begun = (export, VecDeque::from([header]));
-    let parts = stream::try_unfold(begun, async |(mut export, mut ready): (Export, VecDeque<_>)| {
+    let initial = (export, VecDeque::from([header]));
+    let parts = stream::try_unfold(initial, async |(mut export, mut ready): (Export, VecDeque<_>)| {
         if ready.is_empty()
-            && let Some(entries) = export.next().await.map_err(refused)?
+            && let Some(entries) = export.next().await.map_err(status_of)?
         {
             ready = present_lines(entries);
         }
         Ok(ready.pop_front().map(|part| (part, (export, ready))))
     });
-    Ok(Response::new(ending(parts, until, &api.audit.clock)))
+    Ok(Response::new(until_expiry(parts, until, &api.audit.clock)))
 }
 
 fn parse_export(request: &v1::ExportAuditEntriesRequest) -> Result<ExportRange, Status> {
-    let mut fields = Fields::default();
+    let mut fields = FieldReader::default();
     let account: Option<AccountId> = fields.required("account_id", &request.account_id);
     let (start, end, size) = (request.start_index, request.end_index, request.tree_size);
     for (field, number) in [("start_index", start), ("end_index", end), ("tree_size", size)] {
@@ -190,7 +191,7 @@ fn parse_export(request: &v1::ExportAuditEntriesRequest) -> Result<ExportRange, 
     })
 }
 
-fn present_header(checkpoint: &KeptCheckpoint, header: &Header) -> v1::ExportHeader {
+fn present_header(checkpoint: &VerifiedCheckpoint, header: &Header) -> v1::ExportHeader {
     v1::ExportHeader {
         checkpoint: Some(present_checkpoint(checkpoint)),
         start_index: header.start_index,
@@ -200,13 +201,13 @@ fn present_header(checkpoint: &KeptCheckpoint, header: &Header) -> v1::ExportHea
     }
 }
 
-/// The entries, in messages that are not too large.
+/// Splits entries into messages of about [`MAX_MESSAGE_BYTES`].
 fn present_lines(entries: Vec<StoredEntry>) -> VecDeque<v1::ExportAuditEntriesResponse> {
     let mut messages: VecDeque<v1::ExportLines> = VecDeque::new();
     let mut bytes = 0;
     for entry in entries {
         bytes += entry.text.len() + entry.leaf_hash.len();
-        if messages.is_empty() || bytes > MESSAGE_BYTES {
+        if messages.is_empty() || bytes > MAX_MESSAGE_BYTES {
             bytes = entry.text.len() + entry.leaf_hash.len();
             messages.push_back(v1::ExportLines {
                 start_index: entry.log_index,
@@ -226,6 +227,6 @@ fn present_lines(entries: Vec<StoredEntry>) -> VecDeque<v1::ExportAuditEntriesRe
         .collect()
 }
 
-fn refused(error: crate::audit::Error) -> Status {
+fn status_of(error: crate::audit::Error) -> Status {
     Refusal::from(error).into_status()
 }

@@ -32,7 +32,7 @@ fn reason(status: &Status) -> String {
 }
 
 #[test]
-fn a_valid_grant_is_read_and_empty_options_are_absent() {
+fn a_valid_grant_is_parsed_and_empty_options_are_absent() {
     let asked = grant(&request()).unwrap();
     assert_eq!(
         asked.key.to_string(),
@@ -43,7 +43,7 @@ fn a_valid_grant_is_read_and_empty_options_are_absent() {
 }
 
 #[test]
-fn a_region_that_is_not_known_yet_is_taken() {
+fn an_unknown_region_is_accepted() {
     let asked = grant(&v1::GrantSharePermissionRequest {
         region: "xx-new-9".into(),
         ..request()
@@ -53,7 +53,7 @@ fn a_region_that_is_not_known_yet_is_taken() {
 }
 
 #[test]
-fn every_field_that_breaks_its_rule_is_told_at_once_and_none_is_repeated() {
+fn all_violations_are_reported_at_once_without_the_values() {
     let wrong = v1::GrantSharePermissionRequest {
         account_id: "hunter2".into(),
         region: "Hunter2".into(),
@@ -99,7 +99,7 @@ fn every_field_that_breaks_its_rule_is_told_at_once_and_none_is_repeated() {
 }
 
 #[test]
-fn a_missing_field_is_told_with_its_rule() {
+fn a_missing_field_is_reported_with_its_rule() {
     let status = get(&v1::GetSharePermissionRequest::default()).unwrap_err();
     assert_eq!(
         fields(&status),
@@ -121,7 +121,7 @@ fn an_image_is_not_shared_with_its_owner() {
 }
 
 #[test]
-fn the_size_of_a_page_has_a_default_and_a_bound() {
+fn the_page_size_has_a_default_and_a_maximum() {
     let size = |page_size| {
         list(&v1::ListSharePermissionsRequest {
             page_size,
@@ -137,7 +137,7 @@ fn the_size_of_a_page_has_a_default_and_a_bound() {
 }
 
 #[test]
-fn values_that_no_enum_has_are_refused() {
+fn invalid_enum_values_are_refused() {
     let wrong = v1::ListSharePermissionsRequest {
         account_id: "1".into(),
         state: 17,
@@ -160,13 +160,13 @@ fn values_that_no_enum_has_are_refused() {
 }
 
 #[test]
-fn a_page_token_is_good_for_its_own_filters_only() {
+fn a_page_token_is_valid_only_with_its_own_filters() {
     let key = grant(&request()).unwrap().key;
     let first = v1::ListSharePermissionsRequest {
         account_id: "000011112222".into(),
         ..Default::default()
     };
-    let page_token = page_token::seal(&list(&first).unwrap().filter, &key);
+    let page_token = page_token::encode(&list(&first).unwrap().filter, &key);
     let next = v1::ListSharePermissionsRequest {
         page_token,
         page_size: 7,

@@ -45,7 +45,7 @@ fn a_change(state: ChangeState, failure: Option<ChangeFailure>) -> Change {
 }
 
 #[test]
-fn a_failed_change_is_presented_whole() {
+fn a_failed_change_is_presented_with_all_fields() {
     let failure = ChangeFailure {
         reason: FailureReason::ImageNotFound,
         code: Some("ResourceNotFoundException".into()),
@@ -69,7 +69,7 @@ fn a_failed_change_is_presented_whole() {
 }
 
 #[test]
-fn a_change_says_why_it_ended_only_if_it_did_not_succeed() {
+fn a_change_has_an_error_reason_only_if_it_did_not_succeed() {
     let reason = |state| change(&a_change(state, None)).error_reason();
     assert_eq!(reason(ChangeState::Superseded), ErrorReason::ChangeSuperseded);
     assert_eq!(reason(ChangeState::Succeeded), ErrorReason::Unspecified);
@@ -78,7 +78,7 @@ fn a_change_says_why_it_ended_only_if_it_did_not_succeed() {
 }
 
 #[test]
-fn a_permission_tells_where_it_stands() {
+fn a_permission_is_presented_with_its_state() {
     let mut standing = Permission::new(key(), time("2026-11-22T00:00:00Z"));
     assert_eq!(permission(&standing).state(), share_permission::State::Unknown);
     standing.applied = Some(Access::Shared);
@@ -94,7 +94,7 @@ fn a_permission_tells_where_it_stands() {
 }
 
 #[test]
-fn a_revoke_says_that_copies_stay() {
+fn a_revoke_warns_that_copies_stay() {
     let changed = CompletedChange {
         permission: Permission::new(key(), time("2026-11-22T00:00:00Z")),
         change: a_change(ChangeState::Succeeded, None),

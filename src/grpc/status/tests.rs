@@ -250,7 +250,7 @@ fn messages_are_sentences_that_repeat_neither_drivers_nor_aws() {
 }
 
 #[test]
-fn who_joined_a_change_is_told_of_their_own_request() {
+fn a_request_that_joined_a_change_gets_its_own_request_id() {
     for reason in [FailureReason::PolicyDenied, FailureReason::ImageNotFound] {
         let Error::Failed(mut ended) = failed(reason) else {
             panic!()
@@ -267,14 +267,14 @@ fn who_joined_a_change_is_told_of_their_own_request() {
 }
 
 #[test]
-fn every_failure_is_a_reason_of_the_api_under_the_same_name() {
+fn every_failure_reason_has_the_same_name_in_the_api() {
     for &failure in FailureReason::ALL {
         assert_eq!(refusal::name(reason(failure)), failure.as_str());
     }
 }
 
 #[test]
-fn the_facts_of_a_change_are_in_the_metadata() {
+fn the_metadata_describes_the_change() {
     let status = of(failed(FailureReason::ImageNotFound));
     let facts = status.get_details_error_info().unwrap().metadata;
     let expected = [
@@ -294,7 +294,7 @@ fn the_facts_of_a_change_are_in_the_metadata() {
 }
 
 #[test]
-fn a_refusal_by_the_policy_says_where_the_ledger_has_it() {
+fn a_refusal_by_the_policy_has_its_log_index() {
     let denied = |log_index| {
         let rule = "not on the list".into();
         of(Error::Denied {
@@ -311,7 +311,7 @@ fn a_refusal_by_the_policy_says_where_the_ledger_has_it() {
 }
 
 #[test]
-fn a_change_that_goes_on_is_named_in_plain_metadata_too() {
+fn the_id_of_a_change_in_progress_is_also_a_trailer() {
     let status = of(Error::Pending(change(ChangeState::Pending, None)));
     assert_eq!(
         status.metadata().get(CHANGE_ID).unwrap(),
@@ -320,7 +320,7 @@ fn a_change_that_goes_on_is_named_in_plain_metadata_too() {
 }
 
 #[test]
-fn an_overload_pushes_clients_back() {
+fn an_overload_sets_the_pushback_of_clients() {
     let status = of(CommitError::Overloaded.into());
     assert!((1000..=2000).contains(&pushback(&status).unwrap()));
     assert_eq!(
@@ -330,7 +330,7 @@ fn an_overload_pushes_clients_back() {
 }
 
 #[test]
-fn only_what_may_succeed_without_acting_twice_is_to_be_repeated() {
+fn automatic_retries_are_allowed_only_where_they_cannot_act_twice() {
     let store = |intent: &Arc<Intent>| {
         of(Error::Unconfirmed {
             intent: intent.clone(),
@@ -362,7 +362,7 @@ fn pushback(status: &Status) -> Option<i64> {
 }
 
 #[test]
-fn what_tonic_makes_of_an_unreadable_message_gets_a_reason_and_the_rest_is_left_alone() {
+fn a_decoding_error_of_tonic_gets_a_reason_and_other_statuses_do_not_change() {
     for status in [Status::internal("failed to decode"), Status::out_of_range("too large")] {
         let status = completed(&status).unwrap();
         assert_eq!(status.code(), Code::InvalidArgument);

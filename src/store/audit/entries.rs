@@ -66,7 +66,7 @@ impl StoredEntry<'_> {
 
 /// A page, with each entry mapped by the caller.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Found<T> {
+pub struct EntryRows<T> {
     /// The mapped entries, in the requested order.
     pub entries: Vec<T>,
     /// True when the statement that read the last of them saw that nothing was archived. False when it is not known.
@@ -89,7 +89,7 @@ pub async fn entries<T: Send>(
     limit: u32,
     now: Timestamp,
     mut make: impl FnMut(StoredEntry<'_>) -> T + Send,
-) -> Result<Found<T>, StoreError> {
+) -> Result<EntryRows<T>, StoreError> {
     let conditions = &filter.conditions();
     let page = Page {
         filter,
@@ -102,7 +102,7 @@ pub async fn entries<T: Send>(
     let walked = database
         .run_planned(driver::plan_cache_mode(filter, conditions), read)
         .await?;
-    Ok(Found {
+    Ok(EntryRows {
         entries: walked.entries.into_iter().collect::<Result<_, _>>()?,
         nothing_archived: walked.nothing_archived,
         read_at: walked.read_at,

@@ -28,7 +28,7 @@ pub struct MonthPartition {
 
 /// The entries of an account in a month.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Stretch {
+pub struct ArchiveRange {
     /// The account of the ledger.
     pub account: AccountId,
     /// The first entry.
@@ -82,7 +82,7 @@ pub async fn months_before(database: &Database, before: Timestamp) -> Result<Vec
 ///
 /// # Errors
 /// When Postgres does not answer.
-pub async fn stretches(database: &Database, month: &MonthPartition) -> Result<Vec<Stretch>, StoreError> {
+pub async fn ranges(database: &Database, month: &MonthPartition) -> Result<Vec<ArchiveRange>, StoreError> {
     let query = sqlx::query!(
         r#"SELECT account_id, min(log_index) AS "first!", max(log_index) AS "last!", count(*) AS "entries!",
                min(recorded_at) AS "start!", max(recorded_at) AS "end!"
@@ -93,7 +93,7 @@ pub async fn stretches(database: &Database, month: &MonthPartition) -> Result<Ve
     let rows = database.run(async |conn| query.fetch_all(conn).await).await?;
     rows.into_iter()
         .map(|row| {
-            Ok(Stretch {
+            Ok(ArchiveRange {
                 account: parse("audit_entry", &row.account_id)?,
                 start_index: count("audit_entry", row.first)?,
                 end_index: count("audit_entry", row.last)? + 1,

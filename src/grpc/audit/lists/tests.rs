@@ -3,7 +3,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::{
     domain::{Action, Cause, ChangeId, RequestId, example},
-    grpc::page_token::{open, seal},
+    grpc::page_token::{decode, encode},
 };
 
 fn time() -> Timestamp {
@@ -25,8 +25,8 @@ fn key() -> PermissionKey {
     example::intent().key
 }
 
-fn entries(filter: EntryFilter) -> Entries {
-    Entries {
+fn entries(filter: EntryFilter) -> EntryList {
+    EntryList {
         filter,
         order: Order::NewestFirst,
     }
@@ -60,22 +60,22 @@ fn a_token_is_bound_to_every_filter_of_entries_and_to_the_order() {
         with(&|filter| filter.text = Some(time.to_string())),
     ];
     for (at, filter) in filters.iter().enumerate() {
-        let token = seal(&entries(filter.clone()), &position());
+        let token = encode(&entries(filter.clone()), &position());
         for (other_at, other) in filters.iter().enumerate() {
-            let opened = open(&entries(other.clone()), &token);
+            let opened = decode(&entries(other.clone()), &token);
             assert_eq!(opened, (at == other_at).then(position), "{filter:?} {other:?}");
         }
-        let other_order = Entries {
+        let other_order = EntryList {
             filter: filter.clone(),
             order: Order::OldestFirst,
         };
-        assert_eq!(open(&other_order, &token), None, "{filter:?}");
+        assert_eq!(decode(&other_order, &token), None, "{filter:?}");
     }
 }
 
 #[test]
-fn a_token_of_one_list_is_no_token_of_another() {
-    let history = History {
+fn a_token_is_refused_by_another_method() {
+    let history = PermissionHistory {
         key: key(),
         order: Order::NewestFirst,
     };
@@ -83,20 +83,20 @@ fn a_token_of_one_list_is_no_token_of_another() {
         time: time(),
         filter: ShareFilter::default(),
     };
-    let of_history = seal(&history, &position());
-    assert_eq!(open(&history, &of_history), Some(position()));
-    assert_eq!(open(&entries(EntryFilter::default()), &of_history), None);
-    assert_eq!(open(&shares, &of_history), None);
-    let of_shares = seal(&shares, &key());
-    assert_eq!(open(&shares, &of_shares), Some(key()));
+    let of_history = encode(&history, &position());
+    assert_eq!(decode(&history, &of_history), Some(position()));
+    assert_eq!(decode(&entries(EntryFilter::default()), &of_history), None);
+    assert_eq!(decode(&shares, &of_history), None);
+    let of_shares = encode(&shares, &key());
+    assert_eq!(decode(&shares, &of_shares), Some(key()));
     assert_eq!(
-        open(&crate::store::reads::PermissionFilter::default(), &of_shares),
+        decode(&crate::store::reads::PermissionFilter::default(), &of_shares),
         None
     );
 }
 
 #[test]
-fn a_token_of_past_shares_is_bound_to_the_moment_and_the_filters() {
+fn a_token_of_past_shares_is_bound_to_the_time_and_the_filters() {
     let with = |set: &dyn Fn(&mut ShareFilter)| {
         let mut filter = ShareFilter::default();
         set(&mut filter);
@@ -114,17 +114,17 @@ fn a_token_of_past_shares_is_bound_to_the_moment_and_the_filters() {
         filter: filter.clone(),
     };
     for filter in &filters {
-        let token = seal(&at("2026-11-22T07:05:00Z", filter), &key());
-        assert_eq!(open(&at("2026-11-22T07:05:01Z", filter), &token), None, "{filter:?}");
+        let token = encode(&at("2026-11-22T07:05:00Z", filter), &key());
+        assert_eq!(decode(&at("2026-11-22T07:05:01Z", filter), &token), None, "{filter:?}");
         for other in &filters {
-            let opened = open(&at("2026-11-22T07:05:00Z", other), &token);
+            let opened = decode(&at("2026-11-22T07:05:00Z", other), &token);
             assert_eq!(opened, (filter == other).then(key), "{filter:?} {other:?}");
         }
     }
 }
 
 #[test]
-fn a_forged_token_past_the_end_of_time_is_refused() {
+fn a_forged_token_after_the_last_representable_time_is_refused() {
     let (time, past) = ("2026-11-22T07:05:00Z", "9999-12-31T23:59:59-23:59");
     for (recorded_at, read_at) in [(time, past), (past, time)] {
         assert_eq!(
@@ -137,7 +137,7 @@ fn a_forged_token_past_the_end_of_time_is_refused() {
 
 proptest! {
     #[test]
-    fn any_text_is_read_as_a_position_that_the_store_can_hold_or_not_at_all(
+    fn any_text_parses_to_a_position_that_the_store_can_hold_or_to_none(
         text in "([0-9]{12})?/?[0-9]{0,25}(/([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]{0,20}(Z|[-+][0-9]{2}:[0-9]{2}))?){0,2}",
     ) {
         if let Some(position) = NextPage::read(&text) {

@@ -1,4 +1,4 @@
-//! What to count and to rank.
+//! Parses `SummarizeAuditEntries`.
 
 use time::{Month, OffsetDateTime};
 use tonic::Status;
@@ -6,16 +6,16 @@ use tonic::Status;
 use crate::{
     audit::SummaryQuery,
     domain::Timestamp,
-    grpc::fields::Fields,
+    grpc::fields::FieldReader,
     proto::v1,
     store::audit::{CountQuery, Dimension, Interval, Ranking},
 };
 
-use super::MOST_VALUES;
+use super::MAX_VALUES;
 
-const MOST_BUCKETS: i64 = 10_000;
+const MAX_BUCKETS: i64 = 10_000;
 const DEFAULT_TOP: u32 = 10;
-const LARGEST_TOP: u32 = 100;
+const MAX_TOP: u32 = 100;
 
 const HOUR: i64 = 60 * 60;
 const DAY: i64 = 24 * HOUR;
@@ -23,17 +23,17 @@ const DAY: i64 = 24 * HOUR;
 const FROM_MONDAY: i64 = 3 * DAY;
 
 pub(in crate::grpc::audit) fn summary(request: &v1::SummarizeAuditEntriesRequest) -> Result<SummaryQuery, Status> {
-    let mut fields = Fields::default();
+    let mut fields = FieldReader::default();
     let ranked = !request.rankings.is_empty();
     let from = fields.full("start_time", request.start_time.as_ref(), ranked);
     let to = fields.full("end_time", request.end_time.as_ref(), ranked);
     let interval = fields.interval(request.interval);
     fields.time_range(from, to, interval);
     let group_by = fields.group_by(&request.group_by);
-    let accounts = fields.several("account_ids", &request.account_ids, MOST_VALUES);
-    let regions = fields.several("regions", &request.regions, MOST_VALUES);
+    let accounts = fields.several("account_ids", &request.account_ids, MAX_VALUES);
+    let regions = fields.several("regions", &request.regions, MAX_VALUES);
     let actions = fields.actions("actions", &request.actions);
-    let kinds = fields.several("kinds", &request.kinds, MOST_VALUES);
+    let kinds = fields.several("kinds", &request.kinds, MAX_VALUES);
     fields.counted_only("regions", ranked, request.regions.is_empty());
     fields.counted_only("actions", ranked, request.actions.is_empty());
     fields.counted_only("kinds", ranked, request.kinds.is_empty());
@@ -54,12 +54,12 @@ pub(in crate::grpc::audit) fn summary(request: &v1::SummarizeAuditEntriesRequest
     })
 }
 
-impl Fields {
-    /// A full hour, or a midnight: what rollups are kept by.
+impl FieldReader {
+    /// A full hour, or midnight for rankings. The stored counts are by hour, and the stored rankings by day.
     fn full(&mut self, field: &str, time: Option<&pbjson_types::Timestamp>, midnight: bool) -> Option<OffsetDateTime> {
         let time = self.present(field, time)?;
         let (unit, rule) = if midnight {
-            (DAY, "must be midnight, UTC, where there are rankings")
+            (DAY, "must be midnight, UTC, if there are rankings")
         } else {
             (HOUR, "must be a full hour, UTC")
         };
@@ -77,12 +77,10 @@ impl Fields {
             return;
         }
         let buckets = bucket(to - time::Duration::NANOSECOND, interval) - bucket(from, interval) + 1;
-        if buckets > MOST_BUCKETS {
+        if buckets > MAX_BUCKETS {
             self.violate(
                 "interval",
-                format!(
-                    "must be so long that at most {MOST_BUCKETS} fit between start_time and end_time; {buckets} do"
-                ),
+                format!("must give at most {MAX_BUCKETS} intervals between start_time and end_time; got {buckets}"),
             );
         }
     }
@@ -95,7 +93,7 @@ impl Fields {
             Ok(v1::SummaryInterval::Week) => Interval::Week,
             Ok(v1::SummaryInterval::Month) => Interval::Month,
             Err(_) => {
-                self.not_a_choice("interval", "SummaryInterval", number);
+                self.violate_choice("interval", "SummaryInterval", number);
                 Interval::Whole
             }
         }
@@ -111,7 +109,7 @@ impl Fields {
             Wire::Kind => Some(Dimension::Kind),
         };
         let dimensions = self.choices("group_by", "SummaryDimension", numbers, read);
-        self.no_twins("group_by", &dimensions);
+        self.no_duplicates("group_by", &dimensions);
         dimensions
     }
 
@@ -124,32 +122,32 @@ impl Fields {
             Wire::SharedAccount => Some(Ranking::SharedAccount),
         };
         let rankings = self.choices("rankings", "SummaryRanking", numbers, read);
-        self.no_twins("rankings", &rankings);
+        self.no_duplicates("rankings", &rankings);
         rankings
     }
 
-    fn no_twins<T: PartialEq>(&mut self, field: &str, values: &[T]) {
-        // Ends soon: there are few values that differ.
+    fn no_duplicates<T: PartialEq>(&mut self, field: &str, values: &[T]) {
+        // The quadratic cost is small, because an enum has few values.
         if (1..values.len()).any(|at| values[..at].contains(&values[at])) {
-            self.violate(field, "must hold each value at most once");
+            self.violate(field, "must have each value at most once");
         }
     }
 
-    /// What rankings are made of does not know these fields.
+    /// Refuses a filter that the stored rankings do not have.
     fn counted_only(&mut self, field: &str, ranked: bool, is_empty: bool) {
         if ranked && !is_empty {
-            self.violate(field, "must be empty where there are rankings");
+            self.violate(field, "must be empty if there are rankings");
         }
     }
 
     fn top(&mut self, number: i32) -> u32 {
         match u32::try_from(number) {
             Ok(0) => DEFAULT_TOP,
-            Ok(top) => top.min(LARGEST_TOP),
+            Ok(top) => top.min(MAX_TOP),
             Err(_) => {
                 self.violate(
                     "top",
-                    format!("must be 0 (for {DEFAULT_TOP}) to {LARGEST_TOP}; got {number}"),
+                    format!("must be 0 (for {DEFAULT_TOP}) to {MAX_TOP}; got {number}"),
                 );
                 DEFAULT_TOP
             }
@@ -157,7 +155,7 @@ impl Fields {
     }
 }
 
-/// Which bucket a time is in: neighbours have neighbouring numbers.
+/// The number of the interval that contains a time. Numbers are consecutive.
 fn bucket(time: OffsetDateTime, interval: Interval) -> i64 {
     let second = time.unix_timestamp();
     match interval {

@@ -25,7 +25,7 @@ fn with(filter: v1::AuditEntryFilter) -> v1::ListAuditEntriesRequest {
 }
 
 #[test]
-fn what_is_unset_matches_everything_and_the_newest_come_first() {
+fn unset_filters_match_everything_and_the_newest_come_first() {
     let (list, page) = entries(&v1::ListAuditEntriesRequest::default()).unwrap();
     assert_eq!((list.filter, list.order), (EntryFilter::default(), Order::NewestFirst));
     assert_eq!((page.after, page.size), (None, 100));
@@ -43,7 +43,7 @@ fn what_is_unset_matches_everything_and_the_newest_come_first() {
 }
 
 #[test]
-fn values_are_kept_once_and_in_one_order() {
+fn values_are_sorted_without_duplicates() {
     let one = v1::AuditEntryFilter {
         account_ids: vec!["000000000002".into(), "000000000001".into(), "000000000002".into()],
         kinds: vec!["test.b".into(), "change.denied".into(), "test.b".into()],
@@ -65,7 +65,7 @@ fn values_are_kept_once_and_in_one_order() {
 }
 
 #[test]
-fn a_hundred_values_are_taken_and_one_more_is_not() {
+fn a_filter_has_at_most_a_hundred_values() {
     let accounts = |count: u32| v1::AuditEntryFilter {
         account_ids: (0..count).map(|number| format!("{number:012}")).collect(),
         ..Default::default()
@@ -78,7 +78,7 @@ fn a_hundred_values_are_taken_and_one_more_is_not() {
 }
 
 #[test]
-fn however_much_is_wrong_the_answer_fits_into_metadata() {
+fn the_violations_of_any_request_fit_into_metadata() {
     let filter = v1::AuditEntryFilter {
         account_ids: vec!["x".into(); 100],
         regions: vec!["X".into(); 100],
@@ -97,7 +97,7 @@ fn however_much_is_wrong_the_answer_fits_into_metadata() {
 }
 
 #[test]
-fn times_are_rounded_to_whole_microseconds_so_that_they_mean_the_same() {
+fn times_are_rounded_to_microseconds_without_a_change_of_meaning() {
     let bounds = |time| {
         let filter = v1::AuditEntryFilter {
             start_time: time,
@@ -113,7 +113,7 @@ fn times_are_rounded_to_whole_microseconds_so_that_they_mean_the_same() {
     assert_eq!(bounds(at(0, 999_999_999)), "1970-01-01T00:00:01.000000Z");
     assert_eq!(bounds(at(-1, 999_999_999)), "1970-01-01T00:00:00.000000Z");
     assert_eq!(bounds(at(-62_135_596_800, 0)), "0001-01-01T00:00:00.000000Z");
-    // The end of time stays what it is.
+    // The last representable time is not rounded up.
     assert_eq!(bounds(at(253_402_300_799, 999_999_999)), "9999-12-31T23:59:59.999999Z");
     let request = v1::GetSharePermissionsAtRequest {
         time: at(0, 1999),
@@ -124,7 +124,7 @@ fn times_are_rounded_to_whole_microseconds_so_that_they_mean_the_same() {
 }
 
 #[test]
-fn times_that_are_none_are_refused() {
+fn invalid_times_are_refused() {
     for time in [
         at(0, -1),
         at(0, 1_000_000_000),
@@ -145,7 +145,7 @@ fn times_that_are_none_are_refused() {
 }
 
 #[test]
-fn a_moment_may_be_now_and_not_later() {
+fn the_time_of_past_shares_may_be_now_but_not_later() {
     let now = Timestamp::parse("1970-01-01T00:00:10Z").unwrap();
     let ask = |time| {
         let request = v1::GetSharePermissionsAtRequest {
@@ -160,7 +160,7 @@ fn a_moment_may_be_now_and_not_later() {
 }
 
 #[test]
-fn a_page_token_goes_on_where_the_page_before_ended() {
+fn a_page_token_continues_where_the_previous_page_ended() {
     let key = example::intent().key;
     let mut request = v1::ListPermissionHistoryRequest {
         account_id: key.account.to_string(),
@@ -179,7 +179,7 @@ fn a_page_token_goes_on_where_the_page_before_ended() {
         read_at: time,
     };
     let (list, _) = history(&request).unwrap();
-    request.page_token = crate::grpc::page_token::seal(&list, &position);
+    request.page_token = crate::grpc::page_token::encode(&list, &position);
     assert_eq!(history(&request).unwrap().1.after, Some(position));
     request.order = v1::AuditEntryOrder::OldestFirst.into();
     let status = history(&request).unwrap_err();
@@ -229,7 +229,7 @@ fn a_summary_counts_full_hours_and_ranks_full_days() {
 }
 
 #[test]
-fn a_summary_names_each_dimension_and_ranking_once_and_ranks_only_what_rankings_know() {
+fn a_summary_has_each_dimension_and_ranking_once_and_no_filter_that_rankings_lack() {
     let wrong = v1::SummarizeAuditEntriesRequest {
         interval: 9,
         group_by: vec![1, 0, 1],
@@ -262,7 +262,7 @@ fn a_summary_names_each_dimension_and_ranking_once_and_ranks_only_what_rankings_
 }
 
 #[test]
-fn at_most_ten_thousand_buckets_fit_into_a_summary() {
+fn a_summary_has_at_most_ten_thousand_intervals() {
     let over = |interval: v1::SummaryInterval, hours: i64| v1::SummarizeAuditEntriesRequest {
         end_time: at(hours * 3600, 0),
         interval: interval.into(),

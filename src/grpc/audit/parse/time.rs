@@ -1,28 +1,28 @@
-//! Times. The ledger knows whole microseconds, and a message can be finer than that.
+//! Parses times. The ledger has microseconds, and messages have nanoseconds.
 
 use time::{Duration, OffsetDateTime};
 
-use crate::{domain::Timestamp, grpc::fields::Fields};
+use crate::{domain::Timestamp, grpc::fields::FieldReader};
 
-const NANOS_IN_A_MICRO: i64 = 1000;
+const NANOS_PER_MICRO: i64 = 1000;
 
-impl Fields {
-    /// One end of a time range, that may be absent. What was recorded at a bound or later was recorded at the next whole
-    /// microsecond or later.
+impl FieldReader {
+    /// An optional bound of a time range, rounded up to a microsecond. This selects the same entries, because all recorded times
+    /// are whole microseconds.
     pub(in crate::grpc) fn bound(&mut self, field: &str, time: Option<&pbjson_types::Timestamp>) -> Option<Timestamp> {
         let time = self.exact(field, time?)?;
-        let beyond = i64::from(time.nanosecond()) % NANOS_IN_A_MICRO;
-        let up = Duration::nanoseconds((NANOS_IN_A_MICRO - beyond) % NANOS_IN_A_MICRO);
-        // Past the end of time there is nothing to find either way.
+        let excess = i64::from(time.nanosecond()) % NANOS_PER_MICRO;
+        let up = Duration::nanoseconds((NANOS_PER_MICRO - excess) % NANOS_PER_MICRO);
+        // No entry is recorded after the last representable time, so saturating changes nothing.
         Some(Timestamp::new(time.saturating_add(up)))
     }
 
-    /// A moment. What was so at a whole microsecond was so until the next.
+    /// A required point in time, rounded down to a microsecond. The state does not change between two whole microseconds.
     pub(super) fn moment(&mut self, field: &str, time: Option<&pbjson_types::Timestamp>) -> Option<Timestamp> {
         self.present(field, time).map(Timestamp::new)
     }
 
-    /// A time that must be there, exactly.
+    /// A required time, without rounding.
     pub(super) fn present(&mut self, field: &str, time: Option<&pbjson_types::Timestamp>) -> Option<OffsetDateTime> {
         if time.is_none() {
             self.violate(field, "is required: must be a time");
@@ -42,7 +42,7 @@ impl Fields {
     }
 }
 
-/// As `google/protobuf/timestamp.proto` has it.
+/// Applies the rules of `google/protobuf/timestamp.proto`.
 fn read(time: &pbjson_types::Timestamp) -> Option<OffsetDateTime> {
     let second = OffsetDateTime::from_unix_timestamp(time.seconds).ok()?;
     let nanos = u32::try_from(time.nanos).ok()?;

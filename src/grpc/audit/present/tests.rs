@@ -55,7 +55,7 @@ fn presented(body: EntryBody) -> v1::AuditEntry {
 }
 
 #[test]
-fn an_entry_is_presented_whole() {
+fn an_entry_is_presented_with_all_fields() {
     let expected = serde_json::json!({
         "accountId": "000011112222", "logIndex": "7", "recordTime": "2026-11-22T07:05:00.500+00:00",
         "kind": "change.failed", "schema": 1, "serverVersion": "0.1.0", "canonical": "{}",
@@ -83,7 +83,7 @@ fn an_entry_is_presented_whole() {
 }
 
 #[test]
-fn a_refusal_is_presented_as_no_change() {
+fn a_refusal_is_presented_without_a_change_id() {
     let denied = presented(EntryBody::ChangeDenied(ChangeBody {
         generation: None,
         previous: None,
@@ -111,7 +111,7 @@ fn an_entry_of_an_unknown_kind_is_presented_without_a_body() {
 }
 
 #[test]
-fn a_share_that_goes_on_has_no_end() {
+fn a_share_in_effect_has_no_end() {
     let mut lasting = Share {
         key: key(),
         start_time: time("2026-11-22T07:05:00Z"),

@@ -1,4 +1,4 @@
-//! Domain types as messages.
+//! Converts domain types to response messages.
 
 use std::time::Duration;
 
@@ -13,13 +13,13 @@ use crate::{
 };
 
 use super::{
-    page_token::{self, Changes},
+    page_token::{self, ChangeList},
     status,
 };
 
-/// What a revoke does not do.
-const COPIES_STAY: &str = "The account can no longer copy the image. Copies that it has already made stay with it: AWS \
-                           cannot recall them. Ask the account's owner to delete them where that matters.";
+/// The warning of a revoke.
+const COPIES_STAY: &str = "The account can no longer copy the image. Copies that it has already made stay with it, because \
+                           AWS cannot recall them. Ask the owner of the account to delete them if necessary.";
 
 pub(super) fn granted(changed: CompletedChange) -> v1::GrantSharePermissionResponse {
     v1::GrantSharePermissionResponse {
@@ -30,7 +30,7 @@ pub(super) fn granted(changed: CompletedChange) -> v1::GrantSharePermissionRespo
     }
 }
 
-/// The answer to a grant that was only checked.
+/// The response to a grant with `validate_only`.
 pub(super) fn validated(standing: Option<&domain::Permission>) -> v1::GrantSharePermissionResponse {
     v1::GrantSharePermissionResponse {
         permission: standing.map(permission),
@@ -38,7 +38,7 @@ pub(super) fn validated(standing: Option<&domain::Permission>) -> v1::GrantShare
     }
 }
 
-/// The answer to a revoke says what that of a grant says, and a warning.
+/// The response to a revoke: that of a grant, with a warning.
 pub(super) fn revoked(answer: v1::GrantSharePermissionResponse) -> v1::RevokeSharePermissionResponse {
     v1::RevokeSharePermissionResponse {
         permission: answer.permission,
@@ -50,7 +50,7 @@ pub(super) fn revoked(answer: v1::GrantSharePermissionResponse) -> v1::RevokeSha
 }
 
 pub(super) fn page(filter: &PermissionFilter, page: &PermissionPage) -> v1::ListSharePermissionsResponse {
-    let next = page.next.as_ref().map(|last| page_token::seal(filter, last));
+    let next = page.next.as_ref().map(|last| page_token::encode(filter, last));
     v1::ListSharePermissionsResponse {
         permissions: page.permissions.iter().map(permission).collect(),
         next_page_token: next.unwrap_or_default(),
@@ -107,7 +107,7 @@ pub(super) fn change(change: &domain::Change) -> v1::Change {
     }
 }
 
-/// A change, with how the work on it stands.
+/// A change with its progress.
 pub(super) fn change_status(status: &ChangeStatus) -> v1::Change {
     v1::Change {
         progress: status.progress.as_ref().map(progress),
@@ -126,8 +126,8 @@ fn progress(progress: &Progress) -> v1::ChangeProgress {
     }
 }
 
-pub(super) fn changes(list: &Changes, page: &ChangePage) -> v1::ListChangesResponse {
-    let next = page.next.as_ref().map(|last| page_token::seal(list, last));
+pub(super) fn changes(list: &ChangeList, page: &ChangePage) -> v1::ListChangesResponse {
+    let next = page.next.as_ref().map(|last| page_token::encode(list, last));
     v1::ListChangesResponse {
         changes: page.changes.iter().map(change_status).collect(),
         next_page_token: next.unwrap_or_default(),
@@ -149,10 +149,10 @@ pub(super) fn image(image: domain::image::Image) -> v1::Image {
     }
 }
 
-/// How a change ended, as the verb of a sentence.
-pub(super) fn change_state_word(state: ChangeState) -> &'static str {
+/// The state of a change, as the verb of a sentence.
+pub(super) fn change_state_verb(state: ChangeState) -> &'static str {
     match state {
-        ChangeState::Pending => "goes on",
+        ChangeState::Pending => "is in progress",
         ChangeState::Succeeded => "succeeded",
         ChangeState::Failed => "failed",
         ChangeState::Superseded => "was superseded",
@@ -215,7 +215,7 @@ fn change_state(state: ChangeState) -> change::State {
     }
 }
 
-/// Absent is empty.
+/// The value as text. None is the empty text.
 pub(super) fn text(value: Option<impl ToString>) -> String {
     value.map(|value| value.to_string()).unwrap_or_default()
 }

@@ -1,4 +1,4 @@
-//! Requests as domain types. Every field that breaks its rule is found at once; no later room looks again.
+//! Converts requests to domain types, and reports all invalid fields at once. No later room validates again.
 
 use tonic::Status;
 
@@ -16,34 +16,34 @@ use crate::{
 };
 
 use super::{
-    fields::{Fields, Page},
+    fields::{FieldReader, PageQuery},
     justification,
-    page_token::Changes,
+    page_token::ChangeList,
 };
 
-/// Of a field with several values, at most so many.
-const MOST_VALUES: usize = 100;
+/// Maximum values of a repeated field.
+const MAX_VALUES: usize = 100;
 
-/// What a grant or a revoke asks for.
+/// A parsed grant or revoke.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct ChangeAsked {
+pub(super) struct ParsedChange {
     pub(super) key: PermissionKey,
     pub(super) request_id: Option<RequestId>,
     pub(super) justification: Justification,
     pub(super) validate_only: bool,
 }
 
-/// What a list asks for.
+/// A parsed `ListSharePermissions`.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct ListAsked {
+pub(super) struct ParsedList {
     pub(super) filter: PermissionFilter,
-    pub(super) page: Page<PermissionKey>,
+    pub(super) page: PageQuery<PermissionKey>,
 }
 
-/// Reads a grant or a revoke, which have the same fields.
-macro_rules! change_asked {
+/// Parses a grant or a revoke. Both have the same fields.
+macro_rules! change {
     ($request:expr) => {{
-        let (request, mut fields) = ($request, Fields::default());
+        let (request, mut fields) = ($request, FieldReader::default());
         let key = fields.key(
             &request.account_id,
             &request.region,
@@ -53,7 +53,7 @@ macro_rules! change_asked {
         let request_id = fields.optional("request_id", &request.request_id);
         let justification = justification::read!(fields, request);
         fields.finish(|| {
-            Some(ChangeAsked {
+            Some(ParsedChange {
                 key: key?,
                 request_id,
                 justification: justification?,
@@ -63,16 +63,16 @@ macro_rules! change_asked {
     }};
 }
 
-pub(super) fn grant(request: &v1::GrantSharePermissionRequest) -> Result<ChangeAsked, Status> {
-    change_asked!(request)
+pub(super) fn grant(request: &v1::GrantSharePermissionRequest) -> Result<ParsedChange, Status> {
+    change!(request)
 }
 
-pub(super) fn revoke(request: &v1::RevokeSharePermissionRequest) -> Result<ChangeAsked, Status> {
-    change_asked!(request)
+pub(super) fn revoke(request: &v1::RevokeSharePermissionRequest) -> Result<ParsedChange, Status> {
+    change!(request)
 }
 
 pub(super) fn get(request: &v1::GetSharePermissionRequest) -> Result<PermissionKey, Status> {
-    let mut fields = Fields::default();
+    let mut fields = FieldReader::default();
     let key = fields.key(
         &request.account_id,
         &request.region,
@@ -82,8 +82,8 @@ pub(super) fn get(request: &v1::GetSharePermissionRequest) -> Result<PermissionK
     fields.finish(|| key)
 }
 
-pub(super) fn list(request: &v1::ListSharePermissionsRequest) -> Result<ListAsked, Status> {
-    let mut fields = Fields::default();
+pub(super) fn list(request: &v1::ListSharePermissionsRequest) -> Result<ParsedList, Status> {
+    let mut fields = FieldReader::default();
     let filter = PermissionFilter {
         account: fields.optional("account_id", &request.account_id),
         region: fields.optional("region", &request.region),
@@ -92,20 +92,22 @@ pub(super) fn list(request: &v1::ListSharePermissionsRequest) -> Result<ListAske
         state: fields.state("state", request.state),
     };
     let (filter, page) = fields.finish_list(Some(filter), request.page_size, &request.page_token)?;
-    Ok(ListAsked { filter, page })
+    Ok(ParsedList { filter, page })
 }
 
 pub(super) fn get_change(request: &v1::GetChangeRequest) -> Result<(AccountId, ChangeId), Status> {
-    let mut fields = Fields::default();
+    let mut fields = FieldReader::default();
     let account = fields.required("account_id", &request.account_id);
     let change_id = fields.required("change_id", &request.change_id);
     fields.finish(|| Some((account?, change_id?)))
 }
 
-pub(super) fn list_changes(request: &v1::ListChangesRequest) -> Result<(Changes, Page<ChangePosition>), Status> {
-    let mut fields = Fields::default();
+pub(super) fn list_changes(
+    request: &v1::ListChangesRequest,
+) -> Result<(ChangeList, PageQuery<ChangePosition>), Status> {
+    let mut fields = FieldReader::default();
     let filter = ChangeFilter {
-        accounts: fields.several("account_ids", &request.account_ids, MOST_VALUES),
+        accounts: fields.several("account_ids", &request.account_ids, MAX_VALUES),
         states: fields.change_states("states", &request.states),
         in_doubt: request.in_doubt,
         created_before: fields.bound("created_before", request.created_before.as_ref()),
@@ -118,22 +120,26 @@ pub(super) fn list_changes(request: &v1::ListChangesRequest) -> Result<(Changes,
     if filter.in_doubt && ended_only && fields.are_valid() {
         fields.violate(
             "in_doubt",
-            "must be false where states leave out STATE_PENDING: what has ended is not in doubt",
+            "must be false if states do not include STATE_PENDING: only a pending change can be in doubt",
         );
     }
     let order = fields.change_order("order", request.order);
-    fields.finish_list(Some(Changes { filter, order }), request.page_size, &request.page_token)
+    fields.finish_list(
+        Some(ChangeList { filter, order }),
+        request.page_size,
+        &request.page_token,
+    )
 }
 
 pub(super) fn list_images(request: &v1::ListImagesRequest) -> Result<(AccountId, Region, Ownership), Status> {
-    let mut fields = Fields::default();
+    let mut fields = FieldReader::default();
     let account = fields.required("account_id", &request.account_id);
     let region = fields.required("region", &request.region);
     let ownership = fields.ownership("ownership", request.ownership);
     fields.finish(|| Some((account?, region?, ownership)))
 }
 
-impl Fields {
+impl FieldReader {
     fn state(&mut self, field: &str, number: i32) -> Option<PermissionState> {
         match State::try_from(number) {
             Ok(State::Unspecified) => None,
@@ -148,7 +154,7 @@ impl Fields {
         }
     }
 
-    /// Each once, in the order of their lives.
+    /// Without duplicates, in the order of [`ChangeState::ALL`].
     fn change_states(&mut self, field: &str, numbers: &[i32]) -> Vec<ChangeState> {
         let named = self.choices(
             field,
@@ -171,7 +177,7 @@ impl Fields {
             Ok(v1::ChangeOrder::Unspecified | v1::ChangeOrder::NewestFirst) => Order::NewestFirst,
             Ok(v1::ChangeOrder::OldestFirst) => Order::OldestFirst,
             Err(_) => {
-                self.not_a_choice(field, "ChangeOrder", number);
+                self.violate_choice(field, "ChangeOrder", number);
                 Order::NewestFirst
             }
         }

@@ -1,4 +1,4 @@
-//! Requests as domain types. Every field that breaks its rule is found at once; no later room looks again.
+//! Converts requests to domain types, and reports all invalid fields at once. No later room validates again.
 
 mod summary;
 mod time;
@@ -8,40 +8,46 @@ use tonic::Status;
 use crate::{
     audit::NextPage,
     domain::{AccountId, Action, Cause, PermissionKey, Timestamp},
-    grpc::fields::{Fields, Page},
+    grpc::fields::{FieldReader, PageQuery},
     proto::v1,
     store::audit::{EntryFilter, Order, ShareFilter},
 };
 
-use super::lists::{Entries, History, SharesAt};
+use super::lists::{EntryList, PermissionHistory, SharesAt};
 
 pub(super) use summary::summary;
 
-/// Of a field with several values, at most so many.
-const MOST_VALUES: usize = 100;
+/// Maximum values of a repeated field.
+const MAX_VALUES: usize = 100;
 
-/// A text that is looked for has at most so many characters.
-const LONGEST_TEXT: usize = 256;
+/// Maximum characters of a text filter.
+const MAX_TEXT_CHARS: usize = 256;
 
-pub(super) fn entries(request: &v1::ListAuditEntriesRequest) -> Result<(Entries, Page<NextPage>), Status> {
-    let mut fields = Fields::default();
+pub(super) fn entries(request: &v1::ListAuditEntriesRequest) -> Result<(EntryList, PageQuery<NextPage>), Status> {
+    let mut fields = FieldReader::default();
     let filter = request
         .filter
         .as_ref()
         .map(|filter| fields.filter(filter))
         .unwrap_or_default();
     let order = fields.order(request.order);
-    fields.finish_list(Some(Entries { filter, order }), request.page_size, &request.page_token)
+    fields.finish_list(
+        Some(EntryList { filter, order }),
+        request.page_size,
+        &request.page_token,
+    )
 }
 
 pub(super) fn entry(request: &v1::GetAuditEntryRequest) -> Result<(AccountId, u64), Status> {
-    let mut fields = Fields::default();
+    let mut fields = FieldReader::default();
     let account = fields.required("account_id", &request.account_id);
     fields.finish(|| Some((account?, request.log_index)))
 }
 
-pub(super) fn history(request: &v1::ListPermissionHistoryRequest) -> Result<(History, Page<NextPage>), Status> {
-    let mut fields = Fields::default();
+pub(super) fn history(
+    request: &v1::ListPermissionHistoryRequest,
+) -> Result<(PermissionHistory, PageQuery<NextPage>), Status> {
+    let mut fields = FieldReader::default();
     let key = fields.key(
         &request.account_id,
         &request.region,
@@ -49,19 +55,19 @@ pub(super) fn history(request: &v1::ListPermissionHistoryRequest) -> Result<(His
         &request.shared_account_id,
     );
     let order = fields.order(request.order);
-    let history = key.map(|key| History { key, order });
+    let history = key.map(|key| PermissionHistory { key, order });
     fields.finish_list(history, request.page_size, &request.page_token)
 }
 
-/// `now` is what the time that is asked about must not be after.
+/// The requested time must not be after `now`.
 pub(super) fn shares_at(
     request: &v1::GetSharePermissionsAtRequest,
     now: Timestamp,
-) -> Result<(SharesAt, Page<PermissionKey>), Status> {
-    let mut fields = Fields::default();
+) -> Result<(SharesAt, PageQuery<PermissionKey>), Status> {
+    let mut fields = FieldReader::default();
     let time = fields.moment("time", request.time.as_ref());
     if time.is_some_and(|time| time > now) {
-        fields.violate("time", format!("must not be in the future; it is {now} here"));
+        fields.violate("time", format!("must not be in the future; the server's time is {now}"));
     }
     let filter = ShareFilter {
         account: fields.optional("account_id", &request.account_id),
@@ -73,16 +79,16 @@ pub(super) fn shares_at(
     fields.finish_list(shares, request.page_size, &request.page_token)
 }
 
-impl Fields {
+impl FieldReader {
     fn filter(&mut self, filter: &v1::AuditEntryFilter) -> EntryFilter {
         EntryFilter {
-            accounts: self.several("filter.account_ids", &filter.account_ids, MOST_VALUES),
-            regions: self.several("filter.regions", &filter.regions, MOST_VALUES),
+            accounts: self.several("filter.account_ids", &filter.account_ids, MAX_VALUES),
+            regions: self.several("filter.regions", &filter.regions, MAX_VALUES),
             image: self.optional("filter.image_id", &filter.image_id),
             shared_account: self.optional("filter.shared_account_id", &filter.shared_account_id),
-            principals: self.several("filter.principals", &filter.principals, MOST_VALUES),
+            principals: self.several("filter.principals", &filter.principals, MAX_VALUES),
             actions: self.actions("filter.actions", &filter.actions),
-            kinds: self.several("filter.kinds", &filter.kinds, MOST_VALUES),
+            kinds: self.several("filter.kinds", &filter.kinds, MAX_VALUES),
             causes: self.causes("filter.causes", &filter.causes),
             change: self.optional("filter.change_id", &filter.change_id),
             request: self.optional("filter.request_id", &filter.request_id),
@@ -93,13 +99,13 @@ impl Fields {
         }
     }
 
-    /// Postgres has no text with a NUL in it: it cannot even be looked for.
+    /// Refuses NUL, because Postgres cannot store or compare a text with it.
     fn text(&mut self, field: &str, text: &str) -> Option<String> {
         let length = text.chars().count();
-        if length > LONGEST_TEXT || text.contains('\0') {
+        if length > MAX_TEXT_CHARS || text.contains('\0') {
             self.violate(
                 field,
-                format!("must be at most {LONGEST_TEXT} characters, none of them NUL; got {length} characters"),
+                format!("must be at most {MAX_TEXT_CHARS} characters, none of them NUL; got {length} characters"),
             );
         }
         (!text.is_empty()).then(|| text.to_owned())
@@ -110,7 +116,7 @@ impl Fields {
             Ok(v1::AuditEntryOrder::Unspecified | v1::AuditEntryOrder::NewestFirst) => Order::NewestFirst,
             Ok(v1::AuditEntryOrder::OldestFirst) => Order::OldestFirst,
             Err(_) => {
-                self.not_a_choice("order", "AuditEntryOrder", number);
+                self.violate_choice("order", "AuditEntryOrder", number);
                 Order::NewestFirst
             }
         }
@@ -138,7 +144,7 @@ impl Fields {
     }
 }
 
-/// Those of `all` that are named, in the order of `all`.
+/// The values of `all` that are in `named`, in the order of `all`.
 fn each_once<T: PartialEq + Copy>(all: &[T], named: &[T]) -> Vec<T> {
     all.iter().filter(|value| named.contains(value)).copied().collect()
 }

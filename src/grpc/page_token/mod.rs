@@ -1,8 +1,8 @@
-//! Page tokens: where the next page begins, bound to the list and its filters.
+//! Page tokens: the start of the next page, bound to the method and its filters.
 //!
-//! A token is base64url of a version, the position that the page before ended with, and a digest over both, the name of the
-//! method and the filters. The digest finds alterations and other filters; it is no secret, and need not be: a forged token
-//! could only name a place in an order that its caller may read anyway. The size of the page is not bound, so it may differ.
+//! A token is base64url of a version, the last position of the page before, and a digest over both, the method and the filters.
+//! The digest detects altered tokens and other filters. It has no secret key and needs none: a forged token only selects a
+//! position in a list that its caller may read anyway. The page size is not bound, so it may differ between pages.
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use sha2::{Digest, Sha256};
@@ -21,41 +21,42 @@ const CONTEXT: &str = "sharewarden.v1 page token";
 const DIGEST_LENGTH: usize = 16;
 const ACCOUNT_LENGTH: usize = 12;
 
-/// What a list that is read in pages is asked for.
-pub(super) trait List {
-    /// Tells its tokens from those of other lists.
+/// A request for a list that is read in pages.
+pub(super) trait PagedList {
+    /// The name of the method. It keeps tokens of different methods apart.
     const METHOD: &'static str;
-    /// Names a place in its order.
-    type Position: Position;
+    /// Identifies an item in the order of the list.
+    type Position: PagePosition;
 
-    /// Tells everything that must be the same for every page.
-    fn bind(&self, filters: &mut Filters);
+    /// Adds everything that must be equal for all pages.
+    fn bind(&self, filters: &mut FilterDigest);
 }
 
-/// A place in the order of a list, as a text.
-pub(super) trait Position: Sized {
-    /// Writes it.
+/// A position in the order of a list, as text in a token.
+pub(super) trait PagePosition: Sized {
+    /// The text for a token.
     fn write(&self) -> String;
 
-    /// Reads [`write`](Self::write). The text may be anything: a digest is no secret.
+    /// Parses the text of [`write`](Self::write). The text may be forged, because the digest has no secret key.
     fn read(text: &str) -> Option<Self>;
 }
 
-/// The filters of a list, one after the other. Every part goes in after its length, so that no two lists read the same.
-pub(super) struct Filters(Sha256);
+/// The digest over the filters of a list. Each part is preceded by its length, so that different filters never give the same
+/// bytes.
+pub(super) struct FilterDigest(Sha256);
 
-impl Filters {
+impl FilterDigest {
     fn part(&mut self, part: &[u8]) {
         self.0.update((part.len() as u64).to_be_bytes());
         self.0.update(part);
     }
 
-    /// A filter of one value. Nothing that can be filtered by is empty: an empty text stands for an absent one.
+    /// Adds a filter of one value. No filter value is empty, so an empty text means that the filter is absent.
     pub(super) fn one(&mut self, value: Option<&str>) {
         self.part(value.unwrap_or_default().as_bytes());
     }
 
-    /// A filter of several values.
+    /// Adds a filter of several values.
     pub(super) fn several<'a>(&mut self, values: impl ExactSizeIterator<Item = &'a str>) {
         self.0.update((values.len() as u64).to_be_bytes());
         values.for_each(|value| self.part(value.as_bytes()));
@@ -63,18 +64,18 @@ impl Filters {
 }
 
 /// The token for the page after `last`.
-pub(super) fn seal<L: List>(list: &L, last: &L::Position) -> String {
+pub(super) fn encode<L: PagedList>(list: &L, last: &L::Position) -> String {
     let mut token = vec![VERSION];
     token.extend(last.write().as_bytes());
     token.extend(digest(list, &token));
     BASE64_URL_SAFE_NO_PAD.encode(token)
 }
 
-/// Reads a token of [`seal`]; none if it was altered, or made for another list or other filters.
-pub(super) fn open<L: List>(list: &L, token: &str) -> Option<L::Position> {
+/// The position in a token of [`encode`]. None if the token was altered, or made for another method or other filters.
+pub(super) fn decode<L: PagedList>(list: &L, token: &str) -> Option<L::Position> {
     let token = BASE64_URL_SAFE_NO_PAD.decode(token).ok()?;
-    let (content, seal) = token.split_at_checked(token.len().checked_sub(DIGEST_LENGTH)?)?;
-    if seal != digest(list, content) {
+    let (content, expected) = token.split_at_checked(token.len().checked_sub(DIGEST_LENGTH)?)?;
+    if expected != digest(list, content) {
         return None;
     }
     let (&version, position) = content.split_first()?;
@@ -84,8 +85,8 @@ pub(super) fn open<L: List>(list: &L, token: &str) -> Option<L::Position> {
     L::Position::read(std::str::from_utf8(position).ok()?)
 }
 
-fn digest<L: List>(list: &L, content: &[u8]) -> [u8; DIGEST_LENGTH] {
-    let mut filters = Filters(Sha256::new());
+fn digest<L: PagedList>(list: &L, content: &[u8]) -> [u8; DIGEST_LENGTH] {
+    let mut filters = FilterDigest(Sha256::new());
     for part in [CONTEXT.as_bytes(), L::METHOD.as_bytes(), content] {
         filters.part(part);
     }
@@ -95,11 +96,11 @@ fn digest<L: List>(list: &L, content: &[u8]) -> [u8; DIGEST_LENGTH] {
     digest
 }
 
-impl List for PermissionFilter {
+impl PagedList for PermissionFilter {
     const METHOD: &'static str = "ListSharePermissions";
     type Position = PermissionKey;
 
-    fn bind(&self, filters: &mut Filters) {
+    fn bind(&self, filters: &mut FilterDigest) {
         let Self {
             account,
             region,
@@ -115,18 +116,18 @@ impl List for PermissionFilter {
     }
 }
 
-/// Of what `ListChanges` lists.
+/// A request of `ListChanges`.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Changes {
+pub(super) struct ChangeList {
     pub(super) filter: ChangeFilter,
     pub(super) order: Order,
 }
 
-impl List for Changes {
+impl PagedList for ChangeList {
     const METHOD: &'static str = "ListChanges";
     type Position = ChangePosition;
 
-    fn bind(&self, filters: &mut Filters) {
+    fn bind(&self, filters: &mut FilterDigest) {
         let Self { filter, order } = self;
         let ChangeFilter {
             accounts,
@@ -150,7 +151,7 @@ impl List for Changes {
     }
 }
 
-impl Position for ChangePosition {
+impl PagePosition for ChangePosition {
     fn write(&self) -> String {
         format!("{}/{}/{}", self.account, self.change, self.created_at)
     }
@@ -166,7 +167,7 @@ impl Position for ChangePosition {
     }
 }
 
-/// The name of an order, as lists bind it.
+/// The name of an order in the digest.
 pub(super) fn order_name(order: Order) -> &'static str {
     match order {
         Order::NewestFirst => "NEWEST_FIRST",
@@ -174,9 +175,9 @@ pub(super) fn order_name(order: Order) -> &'static str {
     }
 }
 
-impl Position for PermissionKey {
+impl PagePosition for PermissionKey {
     fn write(&self) -> String {
-        // An image id has no slash, so the Region is what comes after it.
+        // An image id has no slash, so the first slash ends it.
         format!("{}{}{}/{}", self.account, self.shared_account, self.image, self.region)
     }
 

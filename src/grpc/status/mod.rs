@@ -1,7 +1,7 @@
-//! What went wrong, as a status: the one place where errors are mapped, and where a fault of ours is logged, once.
+//! Maps errors to a status. This is the only place that does, and internal errors are logged here, once.
 //!
-//! Messages are for people. They never repeat what a driver said, nor what AWS said: AWS's words are in the change, for
-//! those who may read it.
+//! Messages are for people. They never repeat the text of a driver or of AWS. The text of AWS is in the change, for callers that
+//! may read it.
 
 use std::{error::Error as StdError, time::Duration};
 
@@ -18,13 +18,13 @@ use crate::{
 
 use super::{present, refusal::Refusal};
 
-/// Nobody is asked to come back sooner.
-const SHORTEST_RETRY: Duration = Duration::from_millis(10);
+/// The minimum delay in RetryInfo for an exhausted quota.
+const MIN_RETRY_DELAY: Duration = Duration::from_millis(10);
 
-/// The metadata that names the change which goes on after DEADLINE_EXCEEDED.
+/// The trailer with the id of a change that is still in progress after DEADLINE_EXCEEDED.
 pub const CHANGE_ID: &str = "x-sharewarden-change-id";
 
-/// The status of a use case that did not do what was asked.
+/// The status of an error of a use case.
 pub(super) fn of(error: Error) -> Status {
     Refusal::from(error).into_status()
 }
@@ -40,7 +40,7 @@ fn refusal(error: Error) -> Refusal {
         Error::NotConfigured { account, region } => Refusal::new(
             ErrorReason::AccountNotConfigured,
             format!(
-                "The service is not configured for account {account} in Region {region}; ask its operators to add it."
+                "The service is not configured for account {account} in Region {region}; ask the operators to add it."
             ),
         )
         .with("account_id", account)
@@ -77,7 +77,7 @@ fn refusal(error: Error) -> Refusal {
         .with("change_id", change_id),
         Error::Pending(change) => pending(&change),
         Error::Failed(ended) => failed(&ended),
-        Error::Superseded(ended) => of_change(
+        Error::Superseded(ended) => ended_change(
             ErrorReason::ChangeSuperseded,
             &ended,
             "a newer change of the same permission took its place; read the permission before deciding again",
@@ -88,7 +88,7 @@ fn refusal(error: Error) -> Refusal {
         Error::Commit(CommitError::Unavailable) => store_unavailable(),
         Error::Commit(CommitError::Stopping) => Refusal::new(
             ErrorReason::ServerStopping,
-            "The server stops, and did not take this up; replay the request: another server, or the next one, answers.",
+            "The server is shutting down and did not accept the request; replay the request on another server, or after the restart.",
         )
         .with_pushback(),
         error @ Error::Commit(CommitError::Rejected) => internal(&error),
@@ -100,7 +100,7 @@ fn refusal(error: Error) -> Refusal {
     }
 }
 
-/// The reason of the API behind a failure.
+/// The reason of the API for a failure of a change.
 pub(super) fn reason(failure: FailureReason) -> ErrorReason {
     match failure {
         FailureReason::ImageNotFound => ErrorReason::ImageNotFound,
@@ -115,11 +115,11 @@ pub(super) fn reason(failure: FailureReason) -> ErrorReason {
     }
 }
 
-/// The caller has to find out, by replaying the request id. There is no change id to tell: that of this try comes to nothing
-/// if it was a replay.
+/// The caller must replay the request to find out. The response has no change id, because the id of this try is not used if the
+/// request was a replay.
 fn unconfirmed(intent: &Intent, store_unavailable: bool) -> Refusal {
     let (account, request) = (intent.key.account, intent.request_id);
-    let (reason, why) = if store_unavailable {
+    let (reason, cause) = if store_unavailable {
         (ErrorReason::AuditStoreUnavailable, "The audit store does not answer")
     } else {
         (ErrorReason::ChangeUnconfirmed, "The deadline passed")
@@ -127,15 +127,15 @@ fn unconfirmed(intent: &Intent, store_unavailable: bool) -> Refusal {
     let refusal = Refusal::new(
         reason,
         format!(
-            "{why}, and it is not known whether the change was accepted: replay the request with request id {request}, which \
+            "{cause}, and it is not known whether the change was accepted; replay the request with request id {request}, which \
              never acts twice."
         ),
     )
     .with("account_id", account)
     .with("request_id", request);
-    // The same message without an id would be another request.
+    // The caller sent no request id, so an automatic retry of its message would be a new request.
     if request.0 == intent.change_id.0 {
-        refusal.not_to_be_repeated()
+        refusal.without_retry()
     } else {
         refusal
     }
@@ -146,8 +146,8 @@ fn pending(change: &Change) -> Refusal {
     Refusal::new(
         ErrorReason::ChangePending,
         format!(
-            "Change {id} of account {account} was accepted and goes on; follow it with GetChange, or replay the request \
-             with the same request id."
+            "Change {id} of account {account} was accepted and is still in progress; follow it with GetChange, or replay the \
+             request with the same request id."
         ),
     )
     .with("account_id", account)
@@ -155,56 +155,62 @@ fn pending(change: &Change) -> Refusal {
     .with_metadata(CHANGE_ID, id)
 }
 
-/// Why it ended, and what to do.
-fn advice(failure: FailureReason) -> &'static str {
+/// Why a change failed, and what to do next.
+fn failure_text(failure: FailureReason) -> &'static str {
     match failure {
-        FailureReason::ImageNotFound => "AWS does not know the image in this account and Region; check the image id",
+        FailureReason::ImageNotFound => "AWS has no such image in this account and Region; check the image id",
         FailureReason::ImageUnavailable => "AWS reports the image as unavailable; try again when it is available",
         FailureReason::OperationNotSupported => "AWS does not support this for the image; do not try again",
         FailureReason::UpstreamAccessDenied => {
             "AWS refused the service's own role or credentials; ask the operators of the service"
         }
         FailureReason::UpstreamInvalidParameter => "AWS refused a parameter; check the ids against AWS",
-        FailureReason::UpstreamRefused => "AWS refused, for a reason that its API model does not list",
+        FailureReason::UpstreamRefused => {
+            "AWS refused with an error code that its API model does not list; ask the operators of the service"
+        }
         FailureReason::UpstreamThrottled => "AWS throttled the calls for too long; try again later",
         FailureReason::UpstreamUnavailable => "AWS could not be reached for too long; try again later",
         FailureReason::PolicyDenied => {
-            "the policy that was in force when AWS was to be called refuses it; ask the owner of the policy"
+            "the policy changed and refused it before AWS was called; ask the owner of the policy"
         }
     }
 }
 
 fn failed(ended: &UnsuccessfulChange) -> Refusal {
-    // The schema has no failed change without a failure.
+    // Not expected: the schema requires a failure for each failed change.
     let Some(failure) = &ended.change.failure else {
-        return of_change(ErrorReason::Internal, ended, "why was not recorded; report it");
+        return ended_change(
+            ErrorReason::Internal,
+            ended,
+            "its failure was not recorded; report this to the operators",
+        );
     };
     let is_denied = failure.reason == FailureReason::PolicyDenied;
-    let why = match is_denied && ended.is_joined() {
+    let explanation = match is_denied && ended.is_joined() {
         true => {
-            "the policy refuses it to whoever opened it; ask again with a new request id, and it is decided for you"
+            "the policy refused it for the principal that opened it; send a new request id for a decision on your own request"
         }
-        false => advice(failure.reason),
+        false => failure_text(failure.reason),
     };
-    of_change(reason(failure.reason), ended, why)
+    ended_change(reason(failure.reason), ended, explanation)
         .with_known("aws_error_code", failure.code.as_deref())
         .with_known("rule", failure.message.as_deref().filter(|_| is_denied))
 }
 
-fn of_change(reason: ErrorReason, ended: &UnsuccessfulChange, why: &str) -> Refusal {
+fn ended_change(reason: ErrorReason, ended: &UnsuccessfulChange, explanation: &str) -> Refusal {
     let change = &ended.change;
-    let end = present::change_state_word(change.state);
+    let verb = present::change_state_verb(change.state);
     let joined = match ended.is_joined() {
         true => ", which this request had joined,",
         false => "",
     };
-    Refusal::new(reason, format!("Change {}{joined} {end}: {why}.", change.id()))
+    Refusal::new(reason, format!("Change {}{joined} {verb}: {explanation}.", change.id()))
         .with_key(&change.intent.key)
         .with("action", change.intent.action.as_str())
         .with("change_id", change.id())
         .with("request_id", ended.request_id)
         .with_known("aws_request_id", change.aws_request_id())
-        .not_to_be_repeated()
+        .without_retry()
 }
 
 fn upstream(fault: &AwsError) -> Refusal {
@@ -213,7 +219,7 @@ fn upstream(fault: &AwsError) -> Refusal {
         AwsErrorKind::Throttled { retry_after } => (FailureReason::UpstreamThrottled, retry_after),
         AwsErrorKind::NotSent | AwsErrorKind::Unknown => (FailureReason::UpstreamUnavailable, None),
     };
-    Refusal::new(reason(failure), format!("{}.", advice(failure)))
+    Refusal::new(reason(failure), format!("{}.", failure_text(failure)))
         .with_known("aws_error_code", fault.code.as_deref())
         .with_retry_after(retry_after)
 }
@@ -227,28 +233,28 @@ pub(super) fn store(error: &StoreError) -> Refusal {
     }
 }
 
-/// There is more to do than may wait.
+/// A queue or a concurrency limit is full.
 pub(super) fn overloaded() -> Refusal {
     Refusal::new(
         ErrorReason::Overloaded,
-        "The service has more work than it may queue, and did not take this up; slow down, then replay the request.",
+        "The service is overloaded and did not accept the request; slow down, then replay the request.",
     )
 }
 
-/// The time of the call is up, and no handler has answered.
+/// The response timeout passed, and no handler has responded.
 pub(super) fn timed_out() -> Refusal {
     Refusal::new(
         ErrorReason::CallTimedOut,
-        "The deadline passed before the request was there, or before its answer was; replay a grant or a revoke with the same \
+        "The deadline passed before the request was complete, or before the response was; replay a grant or a revoke with the same \
          request id.",
     )
 }
 
-/// There is no such method.
+/// There is no such method, or no such compression.
 pub(super) fn unimplemented() -> Refusal {
     Refusal::new(
         ErrorReason::Unimplemented,
-        "The server does not have this method, or not this compression of messages; check that it is as new as the client.",
+        "The server does not support this method, or this compression of messages; check that it is as new as the client.",
     )
 }
 
@@ -256,7 +262,7 @@ pub(super) fn unimplemented() -> Refusal {
 pub(super) fn store_unavailable() -> Refusal {
     Refusal::new(
         ErrorReason::AuditStoreUnavailable,
-        "The audit store does not answer; try again, with the same request id where there is one.",
+        "The audit store does not answer; try again, with the same request id if the request has one.",
     )
 }
 
@@ -264,26 +270,26 @@ pub(super) fn store_unavailable() -> Refusal {
 pub(super) fn upstream_unavailable() -> Refusal {
     Refusal::new(
         ErrorReason::UpstreamUnavailable,
-        format!("{}.", advice(FailureReason::UpstreamUnavailable)),
+        format!("{}.", failure_text(FailureReason::UpstreamUnavailable)),
     )
 }
 
 fn internal(error: &(dyn StdError + 'static)) -> Refusal {
     tracing::error!(error, "a fault of the service");
-    fault()
+    internal_error()
 }
 
-/// A fault of ours, that was logged.
-pub(super) fn fault() -> Refusal {
+/// An internal error. The caller of this function logs it.
+pub(super) fn internal_error() -> Refusal {
     Refusal::new(
         ErrorReason::Internal,
-        "The service has a fault, which its log describes; report it to its operators.",
+        "The service has an internal error, which its log describes; report it to the operators.",
     )
 }
 
-/// The answer to a call that the edge does not admit.
-pub(super) fn not_admitted(why: NotAdmitted) -> http::Response<()> {
-    let refusal = match why {
+/// The response to a call that the edge refuses.
+pub(super) fn not_admitted(refused: NotAdmitted) -> http::Response<()> {
+    let refusal = match refused {
         NotAdmitted::Unauthenticated => unauthenticated(),
         NotAdmitted::OverQuota(Exhausted { retry_after }) => quota_exhausted(retry_after),
         NotAdmitted::NoSuchMethod => unimplemented(),
@@ -292,15 +298,15 @@ pub(super) fn not_admitted(why: NotAdmitted) -> http::Response<()> {
     refusal.into_status().into_http()
 }
 
-/// It is not known who makes the call. Always in the same words: why is told to the operators only.
+/// Missing or invalid credentials. The message is always the same: only the log has the cause.
 pub(super) fn unauthenticated() -> Refusal {
     Refusal::new(
         ErrorReason::Unauthenticated,
-        "The call does not say who makes it, or not so that it can be believed; send valid credentials.",
+        "The credentials of the call are missing or invalid; send valid credentials.",
     )
 }
 
-/// No role of the caller allows this.
+/// No role of the principal allows the call.
 pub(super) fn not_allowed(rule: String) -> Refusal {
     Refusal::new(
         ErrorReason::PolicyDenied,
@@ -309,34 +315,34 @@ pub(super) fn not_allowed(rule: String) -> Refusal {
     .with("rule", rule)
 }
 
-/// A principal has no quota left.
+/// The quota of the principal is exhausted.
 fn quota_exhausted(retry_after: Duration) -> Refusal {
     Refusal::new(
         ErrorReason::Overloaded,
-        "The principal makes more calls at once, or a second, than are taken of one, and this one was not taken up; slow down, \
-         then replay the request.",
+        "The principal has reached its quota of concurrent calls or of calls per second, and the request was not accepted; slow \
+         down, then replay the request.",
     )
-    .with_retry_after(Some(retry_after.max(SHORTEST_RETRY)))
+    .with_retry_after(Some(retry_after.max(MIN_RETRY_DELAY)))
 }
 
-/// Fields break their rules.
+/// Fields of the request are invalid.
 pub(super) fn invalid_fields(violations: Vec<FieldViolation>) -> Status {
-    broken(violations).into_status()
+    field_violations(violations).into_status()
 }
 
-/// Fields break their rules, as it was found out later.
-pub(super) fn broken(violations: Vec<FieldViolation>) -> Refusal {
+/// Fields of the request are invalid. For rules that only a use case can check.
+pub(super) fn field_violations(violations: Vec<FieldViolation>) -> Refusal {
     let fields: Vec<_> = violations.iter().map(|violation| violation.field.clone()).collect();
     let fields = fields.join(", ");
     Refusal::new(
         ErrorReason::InvalidFields,
-        format!("The request breaks the rules of these fields: {fields}. The details say how."),
+        format!("These fields of the request are invalid: {fields}. The details have the rule of each."),
     )
     .with("fields", fields)
     .with_violations(violations)
 }
 
-/// The page token cannot be used.
+/// The page token is invalid.
 pub(super) fn invalid_page_token(violation: FieldViolation) -> Status {
     Refusal::new(
         ErrorReason::InvalidPageToken,
@@ -346,8 +352,8 @@ pub(super) fn invalid_page_token(violation: FieldViolation) -> Status {
     .into_status()
 }
 
-/// Gives a status that tonic made by itself, and that so has no details, the reason that the API promises. What it makes
-/// of a message that cannot be read is no fault of the server.
+/// Adds the reason that the API promises to a status that tonic made itself, which has no details. A message that tonic cannot
+/// decode is an error of the client.
 pub(super) fn completed(status: &Status) -> Option<Status> {
     if !status.details().is_empty() {
         return None;
@@ -356,7 +362,7 @@ pub(super) fn completed(status: &Status) -> Option<Status> {
         Code::Internal | Code::OutOfRange | Code::ResourceExhausted => Some(
             Refusal::new(
                 ErrorReason::InvalidFields,
-                "The message cannot be read: it is too large, cut short, or not of the type that the method takes.",
+                "The message cannot be decoded: it is too large, incomplete, or not of the type of the method; check the client.",
             )
             .into_status(),
         ),

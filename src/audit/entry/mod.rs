@@ -1,4 +1,4 @@
-//! Entries as they were recorded. A row of the store becomes one only if it is what its hash says.
+//! A verified entry. A row of the store becomes one only if its text matches its hash and its columns.
 
 use crate::{
     domain::{
@@ -11,19 +11,20 @@ use crate::{
 
 use super::Error;
 
-/// An entry whose text is what the tree has a hash of.
+/// An entry whose text matches its leaf hash.
 #[derive(Debug, Clone)]
 pub struct AuditEntry {
-    /// What it says.
+    /// The decoded text.
     pub recorded: RecordedEntry,
-    /// The canonical text, which is hashed.
+    /// The canonical JSON, as it was hashed.
     pub text: String,
-    /// Its hash.
+    /// The hash of `text` as a leaf of the Merkle tree.
     pub leaf_hash: Hash,
 }
 
 impl AuditEntry {
-    /// Compares a row's text with its hash, and the rest of the row with what the text says, whatever its kind.
+    /// Compares the text of a row with its hash, and the other columns with the text. Covers every kind of entry, also unknown
+    /// ones.
     ///
     /// # Errors
     /// [`Error::Tampered`].
@@ -39,11 +40,11 @@ impl AuditEntry {
             return Err(tampered);
         };
         let entry = &recorded.entry;
-        let is_in_its_place = entry.account == stored.account
+        let has_same_identity = entry.account == stored.account
             && entry.log_index == stored.log_index
             && entry.recorded_at == stored.recorded_at;
-        // Filters and dashboards look at the columns: they must say the same.
-        if !is_in_its_place || stored.columns != entry.columns() {
+        // Filters and dashboards read the columns, so these must agree with the text.
+        if !has_same_identity || stored.columns != entry.columns() {
             return Err(tampered);
         }
         Ok(Self {
@@ -53,22 +54,22 @@ impl AuditEntry {
         })
     }
 
-    /// Whose ledger it is in.
+    /// The account of the ledger.
     pub fn account(&self) -> AccountId {
         self.recorded.entry.account
     }
 
-    /// When it was recorded, on the database's clock.
+    /// When it was recorded, on the clock of the database.
     pub fn recorded_at(&self) -> Timestamp {
         self.recorded.entry.recorded_at
     }
 
-    /// Its place in that ledger.
+    /// The index in that ledger.
     pub fn log_index(&self) -> u64 {
         self.recorded.entry.log_index
     }
 
-    /// Its place in the order of pages.
+    /// The position in the order of pages.
     pub fn position(&self) -> EntryPosition {
         EntryPosition {
             recorded_at: self.recorded_at(),

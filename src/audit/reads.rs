@@ -1,4 +1,4 @@
-//! Entries of one ledger, one after the other, a page at a time.
+//! Queries that several use cases share: sizes of ledgers, and consecutive entries of one ledger in pages.
 
 use std::{ops::Deref, sync::Arc};
 
@@ -12,20 +12,20 @@ use crate::{
 
 use super::{AuditEntry, Error};
 
-/// At most so many entries are read at once.
-const PAGE: u32 = 256;
+/// Maximum entries read by one query.
+const PAGE_SIZE: u32 = 256;
 
-/// What is passed on at once has at most so many bytes of text, or is a single entry.
-pub(super) const STRETCH_BYTES: usize = 256 * 1024;
+/// Maximum bytes of text in a batch, unless it is a single entry.
+pub(super) const MAX_BATCH_BYTES: usize = 256 * 1024;
 
-/// Entries of one ledger, one after the other; they share what they are read into.
+/// Consecutive entries of one ledger. Clones share the entries.
 #[derive(Debug, Clone)]
-pub struct Stretch {
+pub struct EntryBatch {
     entries: Arc<[AuditEntry]>,
     skipped: usize,
 }
 
-impl Deref for Stretch {
+impl Deref for EntryBatch {
     type Target = [AuditEntry];
 
     fn deref(&self) -> &[AuditEntry] {
@@ -33,56 +33,60 @@ impl Deref for Stretch {
     }
 }
 
-impl Stretch {
-    /// Without the entries in front of `index`.
-    pub(super) fn from(mut self, index: u64) -> Self {
+impl EntryBatch {
+    /// The same batch without the entries before `index`.
+    pub(super) fn starting_at(mut self, index: u64) -> Self {
         let before = self.iter().take_while(|entry| entry.log_index() < index).count();
         self.skipped += before;
         self
     }
 }
 
-/// How long the ledgers are: all of them, if none is named.
+/// The sizes of these ledgers, or of all ledgers if `accounts` is empty.
 pub(super) async fn sizes(database: &Database, accounts: &[AccountId]) -> Result<LedgerSizes, Error> {
     Ok(audit::sizes(database, accounts).await?.into_iter().collect())
 }
 
-/// The first page of the entries from `start` to before `end`, as they are stored; at least one. They follow each other
-/// without a gap.
+/// The first page of the entries from `start` up to `end`, exclusive, as they are stored. At least one entry, without a gap.
 pub(super) async fn stored_page(
     database: &Database,
     account: AccountId,
     start: u64,
     end: u64,
 ) -> Result<Vec<StoredEntry<'static>>, Error> {
-    let mut entries = audit::range(database, account, start, end, PAGE).await?;
+    let mut entries = audit::range(database, account, start, end, PAGE_SIZE).await?;
     let in_order = entries
         .iter()
         .zip(start..)
         .take_while(|(entry, index)| entry.log_index == *index);
-    let whole = in_order.count();
-    entries.truncate(whole);
+    let count = in_order.count();
+    entries.truncate(count);
     if entries.is_empty() {
         return Err(missing(database, account, start).await?);
     }
     Ok(entries)
 }
 
-/// The same, checked. An entry that is not what was recorded is told of when it is the first.
-pub(super) async fn page(database: &Database, account: AccountId, start: u64, end: u64) -> Result<Vec<Stretch>, Error> {
+/// The same page, verified. It ends before an entry that does not verify; if that is the first entry, it is an error.
+pub(super) async fn page(
+    database: &Database,
+    account: AccountId,
+    start: u64,
+    end: u64,
+) -> Result<Vec<EntryBatch>, Error> {
     let mut checked = Vec::new();
     for stored in stored_page(database, account, start, end).await? {
         match AuditEntry::check(stored) {
             Ok(entry) => checked.push(entry),
             Err(error) if checked.is_empty() => return Err(error),
-            // What is in front of it is told first.
+            // The entries before it are returned first. The next page then fails.
             Err(_) => break,
         }
     }
-    Ok(stretches(checked))
+    Ok(batches(checked))
 }
 
-/// Why an entry is not in the table: it was archived, or it is gone.
+/// The error for an entry that is not in the table: it was archived, or it was deleted.
 pub(super) async fn missing(database: &Database, account: AccountId, log_index: u64) -> Result<Error, Error> {
     Ok(match audit::archived_at(database, account, log_index).await? {
         Some(archived) => Error::EntryArchived {
@@ -95,23 +99,23 @@ pub(super) async fn missing(database: &Database, account: AccountId, log_index: 
     })
 }
 
-/// Cuts entries into stretches that are not too large to pass on.
-fn stretches(entries: Vec<AuditEntry>) -> Vec<Stretch> {
-    let (mut stretches, mut stretch, mut bytes) = (Vec::new(), Vec::new(), 0);
-    let whole = |entries: Vec<AuditEntry>| Stretch {
+/// Splits entries into batches of at most [`MAX_BATCH_BYTES`].
+fn batches(entries: Vec<AuditEntry>) -> Vec<EntryBatch> {
+    let (mut batches, mut batch, mut bytes) = (Vec::new(), Vec::new(), 0);
+    let complete = |entries: Vec<AuditEntry>| EntryBatch {
         entries: entries.into(),
         skipped: 0,
     };
     for entry in entries {
-        if !stretch.is_empty() && bytes + entry.text.len() > STRETCH_BYTES {
-            stretches.push(whole(std::mem::take(&mut stretch)));
+        if !batch.is_empty() && bytes + entry.text.len() > MAX_BATCH_BYTES {
+            batches.push(complete(std::mem::take(&mut batch)));
             bytes = 0;
         }
         bytes += entry.text.len();
-        stretch.push(entry);
+        batch.push(entry);
     }
-    if !stretch.is_empty() {
-        stretches.push(whole(stretch));
+    if !batch.is_empty() {
+        batches.push(complete(batch));
     }
-    stretches
+    batches
 }

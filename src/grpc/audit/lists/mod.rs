@@ -1,38 +1,38 @@
-//! The lists that are read in pages, and the places in them: what page tokens are made of.
+//! The lists of `AuditService` that are read in pages, for page tokens.
 
 use crate::{
     audit::NextPage,
     domain::{AccountId, ImageId, PermissionKey, Region, Timestamp},
-    grpc::page_token::{Filters, List, Position, order_name},
+    grpc::page_token::{FilterDigest, PagePosition, PagedList, order_name},
     store::audit::{Condition, EntryFilter, EntryPosition, Order, ShareFilter},
 };
 
-/// Of what `ListAuditEntries` lists.
+/// A request of `ListAuditEntries`.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Entries {
+pub(super) struct EntryList {
     pub(super) filter: EntryFilter,
     pub(super) order: Order,
 }
 
-/// Of what `ListPermissionHistory` lists.
+/// A request of `ListPermissionHistory`.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct History {
+pub(super) struct PermissionHistory {
     pub(super) key: PermissionKey,
     pub(super) order: Order,
 }
 
-/// Of what `GetSharePermissionsAt` lists.
+/// A request of `GetSharePermissionsAt`.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct SharesAt {
     pub(super) time: Timestamp,
     pub(super) filter: ShareFilter,
 }
 
-impl List for Entries {
+impl PagedList for EntryList {
     const METHOD: &'static str = "ListAuditEntries";
     type Position = NextPage;
 
-    fn bind(&self, filters: &mut Filters) {
+    fn bind(&self, filters: &mut FilterDigest) {
         let Self { filter, order } = self;
         let EntryFilter { from, to, text, .. } = filter;
         filters.one(Some(order_name(*order)));
@@ -46,22 +46,22 @@ impl List for Entries {
     }
 }
 
-impl List for History {
+impl PagedList for PermissionHistory {
     const METHOD: &'static str = "ListPermissionHistory";
     type Position = NextPage;
 
-    fn bind(&self, filters: &mut Filters) {
+    fn bind(&self, filters: &mut FilterDigest) {
         let Self { key, order } = self;
         filters.one(Some(order_name(*order)));
         filters.one(Some(&key.write()));
     }
 }
 
-impl List for SharesAt {
+impl PagedList for SharesAt {
     const METHOD: &'static str = "GetSharePermissionsAt";
     type Position = PermissionKey;
 
-    fn bind(&self, filters: &mut Filters) {
+    fn bind(&self, filters: &mut FilterDigest) {
         let Self { time, filter } = self;
         let ShareFilter {
             account,
@@ -77,7 +77,7 @@ impl List for SharesAt {
     }
 }
 
-impl Position for NextPage {
+impl PagePosition for NextPage {
     fn write(&self) -> String {
         let EntryPosition {
             recorded_at,
@@ -94,7 +94,7 @@ impl Position for NextPage {
         let after = EntryPosition {
             recorded_at: Timestamp::parse(recorded_at)?,
             account: account.parse().ok()?,
-            // What the store can hold; a token may be forged.
+            // A token may be forged, and the store holds indexes below 2^63.
             log_index: log_index.parse().ok().filter(|index| i64::try_from(*index).is_ok())?,
         };
         let read_at = Timestamp::parse(read_at)?;

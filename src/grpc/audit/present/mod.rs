@@ -1,4 +1,4 @@
-//! What auditors are shown, as messages.
+//! Converts results of the audit use cases to messages.
 
 use crate::{
     audit::{AuditEntry, EntryPage, SharePage, Summary},
@@ -12,10 +12,10 @@ use crate::{
     store::audit::{Archived, Count, Ranking, Share},
 };
 
-use super::lists::{Entries, History, SharesAt};
+use super::lists::{EntryList, PermissionHistory, SharesAt};
 
-pub(super) fn entries(list: &Entries, page: EntryPage<v1::AuditEntry>) -> v1::ListAuditEntriesResponse {
-    let next = page.next.map(|last| page_token::seal(list, &last));
+pub(super) fn entries(list: &EntryList, page: EntryPage<v1::AuditEntry>) -> v1::ListAuditEntriesResponse {
+    let next = page.next.map(|last| page_token::encode(list, &last));
     v1::ListAuditEntriesResponse {
         entries: page.entries,
         next_page_token: next.unwrap_or_default(),
@@ -23,8 +23,8 @@ pub(super) fn entries(list: &Entries, page: EntryPage<v1::AuditEntry>) -> v1::Li
     }
 }
 
-pub(super) fn history(list: &History, page: EntryPage<v1::AuditEntry>) -> v1::ListPermissionHistoryResponse {
-    let next = page.next.map(|last| page_token::seal(list, &last));
+pub(super) fn history(list: &PermissionHistory, page: EntryPage<v1::AuditEntry>) -> v1::ListPermissionHistoryResponse {
+    let next = page.next.map(|last| page_token::encode(list, &last));
     v1::ListPermissionHistoryResponse {
         entries: page.entries,
         next_page_token: next.unwrap_or_default(),
@@ -33,7 +33,7 @@ pub(super) fn history(list: &History, page: EntryPage<v1::AuditEntry>) -> v1::Li
 }
 
 pub(super) fn shares(list: &SharesAt, page: SharePage) -> v1::GetSharePermissionsAtResponse {
-    let next = page.next.map(|last| page_token::seal(list, &last));
+    let next = page.next.map(|last| page_token::encode(list, &last));
     v1::GetSharePermissionsAtResponse {
         permissions: page.shares.into_iter().map(share).collect(),
         next_page_token: next.unwrap_or_default(),
@@ -54,8 +54,8 @@ pub(super) fn summary(summary: Summary) -> v1::SummarizeAuditEntriesResponse {
     }
 }
 
-/// An entry as a message: with its text and its hash, which show that the fields are what was recorded. One that this build does
-/// not know has no body.
+/// An entry as a message. It has the text and the hash too, so that a client can verify the fields. An entry of a kind that this
+/// build does not know has no body.
 pub(super) fn entry(audited: AuditEntry) -> v1::AuditEntry {
     let entry = &audited.recorded.entry;
     v1::AuditEntry {

@@ -98,7 +98,7 @@ impl Tail {
     /// It is looked at how many listen.
     pub fn measured_by(&self, instruments: &Instruments) {
         let watchers = self.ring.downgrade();
-        instruments.look_at_watchers(move || Some(watchers.upgrade()?.receiver_count() as u64));
+        instruments.observe_watches(move || Some(watchers.upgrade()?.receiver_count() as u64));
     }
 
     /// A turn to read the table.

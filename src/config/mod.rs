@@ -235,7 +235,7 @@ pub struct ForwarderConfig {
     /// pace, and throttling slows them. 1..1000000. Default 10000.
     pub calls_per_second: u32,
     /// Calls a second to one account and Region that are made however much AWS throttles. 1..`calls_per_second`. Default 1.
-    pub least_calls_per_second: u32,
+    pub min_calls_per_second: u32,
     /// Maximum calls that begin at once after a rest, while AWS does not throttle. 1..1000000. Default 1000.
     pub burst: u32,
     /// After this number of calls in a row without an answer, an account and Region is not called for a cool-down. Then one
@@ -266,7 +266,7 @@ impl Default for ForwarderConfig {
             max_in_flight: 256,
             max_backlog: 20_000,
             calls_per_second: 10_000,
-            least_calls_per_second: 1,
+            min_calls_per_second: 1,
             burst: 1000,
             circuit_failures: 10,
             circuit_cool_down: Duration::from_secs(1),
@@ -310,7 +310,7 @@ pub struct LogConfig {
     pub filter: String,
     /// A change that is pending for longer than this is logged as a warning, once. Default 5m.
     #[serde(with = "parse::duration")]
-    pub warn_of_pending_after: Duration,
+    pub pending_warning_after: Duration,
 }
 
 impl Default for LogConfig {
@@ -318,7 +318,7 @@ impl Default for LogConfig {
         Self {
             format: LogFormat::Json,
             filter: "info".into(),
-            warn_of_pending_after: Duration::from_secs(300),
+            pending_warning_after: Duration::from_secs(300),
         }
     }
 }

@@ -19,8 +19,8 @@ use crate::{
 };
 
 use super::{
-    Authenticator, Distrust, Identity, RefusedCallers,
-    limits::Holding,
+    AuthenticationFailure, Authenticator, Identity, RefusedCallers,
+    limits::PermitBody,
     listener::Peer,
     quota::{Exhausted, Quotas, Slot},
 };
@@ -52,7 +52,7 @@ pub(crate) enum NotAdmitted {
 }
 
 /// What admission goes by.
-pub(crate) struct Rules {
+pub(crate) struct AdmissionRules {
     pub(crate) authenticator: Authenticator,
     pub(crate) policy: Policy,
     pub(crate) quotas: Quotas,
@@ -65,15 +65,15 @@ pub(crate) struct Rules {
     pub(crate) answer: fn(NotAdmitted) -> Response<()>,
 }
 
-impl Rules {
+impl AdmissionRules {
     /// Who makes a call. Browsers keep most pages from calling, but not one that was led to take us for its own server (DNS
     /// rebinding); they always tell which page it is.
-    async fn identity(&self, headers: &HeaderMap, peer: Option<&Peer>) -> Result<Identity, Distrust> {
+    async fn identity(&self, headers: &HeaderMap, peer: Option<&Peer>) -> Result<Identity, AuthenticationFailure> {
         let is_allowed = |page: &HeaderValue| self.allowed_origins.iter().any(|origin| page == origin.as_str());
         if headers.get_all(ORIGIN).iter().all(is_allowed) {
             self.authenticator.identity(headers, peer).await
         } else {
-            Err(Distrust::ForeignPage)
+            Err(AuthenticationFailure::ForeignPage)
         }
     }
 
@@ -109,10 +109,10 @@ impl Rules {
 
 /// Admits calls, or not. Cheap to clone; clones are the same.
 #[derive(Clone)]
-pub(crate) struct Admission(Arc<Rules>);
+pub(crate) struct Admission(Arc<AdmissionRules>);
 
 impl Admission {
-    pub(crate) fn new(rules: Rules) -> Self {
+    pub(crate) fn new(rules: AdmissionRules) -> Self {
         Self(Arc::new(rules))
     }
 
@@ -139,7 +139,7 @@ where
     Q: Send + 'static,
     A: Default + Send + 'static,
 {
-    type Response = Response<Holding<A, Slot>>;
+    type Response = Response<PermitBody<A, Slot>>;
     type Error = S::Error;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, S::Error>> + Send>>;
 
@@ -157,9 +157,9 @@ where
                 // The slot is held until the answer is sent.
                 Ok(slot) => {
                     let response = inner.call(request).await?;
-                    Ok(response.map(|body| Holding::new(body, Some(slot))))
+                    Ok(response.map(|body| PermitBody::new(body, Some(slot))))
                 }
-                Err(why) => Ok((rules.answer)(why).map(|()| Holding::default())),
+                Err(why) => Ok((rules.answer)(why).map(|()| PermitBody::default())),
             }
         })
     }

@@ -8,7 +8,7 @@ use http::{HeaderMap, header::AUTHORIZATION};
 
 use crate::{clock::Clock, domain::Timestamp};
 
-use super::{Distrust, Identity, Tokens, listener::Peer};
+use super::{AuthenticationFailure, Identity, Tokens, listener::Peer};
 
 /// The metadata in which a trusted proxy, or a trusted network, says who calls.
 pub const PRINCIPAL: &str = "x-sharewarden-principal";
@@ -31,7 +31,11 @@ impl Authenticator {
     ///
     /// # Errors
     /// Why they are not believed.
-    pub(crate) async fn identity(&self, headers: &HeaderMap, peer: Option<&Peer>) -> Result<Identity, Distrust> {
+    pub(crate) async fn identity(
+        &self,
+        headers: &HeaderMap,
+        peer: Option<&Peer>,
+    ) -> Result<Identity, AuthenticationFailure> {
         let mut found = None;
         if self.certificates
             && let Some(certificate) = peer.and_then(|peer| peer.certificate.clone())
@@ -46,24 +50,24 @@ impl Authenticator {
         if self.trusted_header && headers.contains_key(PRINCIPAL) {
             agree(&mut found, named(headers, peer)?)?;
         }
-        found.ok_or(Distrust::Missing)
+        found.ok_or(AuthenticationFailure::Missing)
     }
 
     /// It was valid when the connection was made; connections last.
-    fn unexpired(&self, identity: Identity) -> Result<Identity, Distrust> {
+    fn unexpired(&self, identity: Identity) -> Result<Identity, AuthenticationFailure> {
         match identity.until {
-            Some(until) if self.clock.now() > until => Err(Distrust::CertificateExpired),
+            Some(until) if self.clock.now() > until => Err(AuthenticationFailure::CertificateExpired),
             _ => Ok(identity),
         }
     }
 }
 
 /// Two credentials must name one principal. It is known for as long as both are valid.
-fn agree(found: &mut Option<Identity>, next: Identity) -> Result<(), Distrust> {
+fn agree(found: &mut Option<Identity>, next: Identity) -> Result<(), AuthenticationFailure> {
     match found {
         None => *found = Some(next),
         Some(first) if first.principal == next.principal => first.until = sooner(first.until, next.until),
-        Some(_) => return Err(Distrust::Contradicting),
+        Some(_) => return Err(AuthenticationFailure::Contradicting),
     }
     Ok(())
 }
@@ -76,26 +80,26 @@ fn sooner(one: Option<Timestamp>, other: Option<Timestamp>) -> Option<Timestamp>
 }
 
 /// The token of a call (RFC 6750, section 2.1); none if there is none.
-fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Distrust> {
+fn bearer(headers: &HeaderMap) -> Result<Option<&str>, AuthenticationFailure> {
     if !headers.contains_key(AUTHORIZATION) {
         return Ok(None);
     }
-    let value = only_header(headers, AUTHORIZATION.as_str()).ok_or(Distrust::Malformed)?;
-    let (scheme, token) = value.split_once(' ').ok_or(Distrust::Malformed)?;
+    let value = only_header(headers, AUTHORIZATION.as_str()).ok_or(AuthenticationFailure::Malformed)?;
+    let (scheme, token) = value.split_once(' ').ok_or(AuthenticationFailure::Malformed)?;
     if !scheme.eq_ignore_ascii_case("bearer") {
-        return Err(Distrust::Malformed);
+        return Err(AuthenticationFailure::Malformed);
     }
     Ok(Some(token.trim()))
 }
 
 /// Who a caller on this machine says they are.
-fn named(headers: &HeaderMap, peer: Option<&Peer>) -> Result<Identity, Distrust> {
+fn named(headers: &HeaderMap, peer: Option<&Peer>) -> Result<Identity, AuthenticationFailure> {
     if !peer.is_some_and(|peer| peer.address.ip().to_canonical().is_loopback()) {
-        return Err(Distrust::NotLocal);
+        return Err(AuthenticationFailure::NotLocal);
     }
     let name = only_header(headers, PRINCIPAL).and_then(|name| name.parse().ok());
     Ok(Identity {
-        principal: name.ok_or(Distrust::Malformed)?,
+        principal: name.ok_or(AuthenticationFailure::Malformed)?,
         until: None,
     })
 }
@@ -115,7 +119,7 @@ mod tests {
 
     use super::*;
 
-    fn peer(address: &str, certificate: Option<Result<Identity, Distrust>>) -> Peer {
+    fn peer(address: &str, certificate: Option<Result<Identity, AuthenticationFailure>>) -> Peer {
         Peer {
             address: address.parse().unwrap(),
             certificate,
@@ -138,7 +142,7 @@ mod tests {
     }
 
     /// By certificate and header, at noon.
-    async fn known(values: &[(&'static str, &'static str)], peer: &Peer) -> Result<String, Distrust> {
+    async fn known(values: &[(&'static str, &'static str)], peer: &Peer) -> Result<String, AuthenticationFailure> {
         let authenticator = Authenticator {
             certificates: true,
             tokens: None,
@@ -154,13 +158,20 @@ mod tests {
         let here = peer("127.0.0.1:1", None);
         let name = "pipeline@example.com";
         assert_eq!(known(&[(PRINCIPAL, name)], &here).await.unwrap(), name);
-        assert_eq!(known(&[], &here).await, Err(Distrust::Missing));
+        assert_eq!(known(&[], &here).await, Err(AuthenticationFailure::Missing));
         for wrong in [&["two words"][..], &[""], &["one", "two"], &["one", "one"]] {
             let values: Vec<_> = wrong.iter().map(|value| (PRINCIPAL, *value)).collect();
-            assert_eq!(known(&values, &here).await, Err(Distrust::Malformed), "{wrong:?}");
+            assert_eq!(
+                known(&values, &here).await,
+                Err(AuthenticationFailure::Malformed),
+                "{wrong:?}"
+            );
         }
         let elsewhere = peer("192.0.2.1:1", None);
-        assert_eq!(known(&[(PRINCIPAL, name)], &elsewhere).await, Err(Distrust::NotLocal));
+        assert_eq!(
+            known(&[(PRINCIPAL, name)], &elsewhere).await,
+            Err(AuthenticationFailure::NotLocal)
+        );
         let mapped = peer("[::ffff:127.0.0.1]:1", None);
         assert_eq!(known(&[(PRINCIPAL, name)], &mapped).await.unwrap(), name);
     }
@@ -173,13 +184,13 @@ mod tests {
         assert_eq!(known(&[(PRINCIPAL, "build")], &valid).await.unwrap(), "build");
         assert_eq!(
             known(&[(PRINCIPAL, "other")], &valid).await,
-            Err(Distrust::Contradicting)
+            Err(AuthenticationFailure::Contradicting)
         );
         let expired = with(Ok(identity("build", Some("2026-11-22T11:59:59Z"))));
-        let nameless = with(Err(Distrust::CertificateName));
+        let nameless = with(Err(AuthenticationFailure::CertificateName));
         for (peer, why) in [
-            (&expired, Distrust::CertificateExpired),
-            (&nameless, Distrust::CertificateName),
+            (&expired, AuthenticationFailure::CertificateExpired),
+            (&nameless, AuthenticationFailure::CertificateName),
         ] {
             assert_eq!(known(&[(PRINCIPAL, "build")], peer).await, Err(why));
         }
@@ -195,7 +206,7 @@ mod tests {
         assert_eq!(read(&["Bearer abc"]), Ok(Some("abc".into())));
         assert_eq!(read(&["bearer  abc"]), Ok(Some("abc".into())));
         for wrong in [&["abc"][..], &["Basic abc"], &["Bearer a", "Bearer b"], &["Bearer"]] {
-            assert_eq!(read(wrong), Err(Distrust::Malformed), "{wrong:?}");
+            assert_eq!(read(wrong), Err(AuthenticationFailure::Malformed), "{wrong:?}");
         }
     }
 }

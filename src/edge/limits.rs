@@ -96,25 +96,25 @@ pub(crate) struct Permit(#[expect(dead_code, reason = "it is held")] OwnedSemaph
 
 /// A body that holds a permit until it was sent: a client that does not read makes no room for more calls.
 #[derive(Debug)]
-pub(crate) struct Holding<B, P = Permit> {
+pub(crate) struct PermitBody<B, P = Permit> {
     body: B,
     _permit: Option<P>,
 }
 
 /// An empty body, for an answer without a permit.
-impl<B: Default, P> Default for Holding<B, P> {
+impl<B: Default, P> Default for PermitBody<B, P> {
     fn default() -> Self {
         Self::new(B::default(), None)
     }
 }
 
-impl<B, P> Holding<B, P> {
+impl<B, P> PermitBody<B, P> {
     pub(crate) fn new(body: B, permit: Option<P>) -> Self {
         Self { body, _permit: permit }
     }
 }
 
-impl<B: Body + Unpin, P: Unpin> Body for Holding<B, P> {
+impl<B: Body + Unpin, P: Unpin> Body for PermitBody<B, P> {
     type Data = B::Data;
     type Error = B::Error;
 

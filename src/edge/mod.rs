@@ -22,6 +22,8 @@ pub(crate) mod trace_context;
 
 pub(crate) use authentication::only_header;
 pub use authentication::{Authenticator, PRINCIPAL};
-pub use identity::{Distrust, Identity, Keys, KeysProblem, ServerTls, TlsProblem, TlsStream, Tokens};
+pub use identity::{
+    AuthenticationFailure, Identity, ServerTls, TlsProblem, TlsStream, TokenKeys, TokenKeysProblem, Tokens,
+};
 pub use refused::CountRefused;
 pub(crate) use refused::RefusedCallers;

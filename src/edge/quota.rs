@@ -10,7 +10,9 @@ use std::{
     time::Duration,
 };
 
-use governor::{Quota, RateLimiter, clock::Clock as Time, middleware::NoOpMiddleware, state::keyed::HashMapStateStore};
+use governor::{
+    Quota, RateLimiter, clock::Clock as GovernorClock, middleware::NoOpMiddleware, state::keyed::HashMapStateStore,
+};
 
 use crate::{
     clock::{Clock, MonotonicInstant},
@@ -18,20 +20,21 @@ use crate::{
 };
 
 /// How many principals are told apart. A full bucket is forgotten, so these are the principals of the last second.
-const MOST_PRINCIPALS: usize = 10_000;
+const MAX_PRINCIPALS: usize = 10_000;
 
 /// When a principal with too many calls under way should try again. Nobody knows when one of them ends; this is about right.
-const WHEN_FULL: Duration = Duration::from_secs(1);
+const RETRY_AFTER_FULL: Duration = Duration::from_secs(1);
 
-/// Keyed by principal; None is for all principals beyond [`MOST_PRINCIPALS`].
-type Rates = RateLimiter<Option<Principal>, HashMapStateStore<Option<Principal>>, Since, NoOpMiddleware<Duration>>;
+/// Keyed by principal; None is for all principals beyond [`MAX_PRINCIPALS`].
+type Rates =
+    RateLimiter<Option<Principal>, HashMapStateStore<Option<Principal>>, LimiterClock, NoOpMiddleware<Duration>>;
 
 /// The quotas of all principals. Cheap to clone; clones share them.
 #[derive(Clone)]
-pub(crate) struct Quotas(Arc<Inner>);
+pub(crate) struct Quotas(Arc<QuotaState>);
 
-struct Inner {
-    most_calls: usize,
+struct QuotaState {
+    max_calls: usize,
     calls: Mutex<HashMap<Principal, usize>>,
     rates: Rates,
     /// When full buckets were forgotten last.
@@ -53,12 +56,12 @@ pub(crate) struct Exhausted {
 }
 
 impl Quotas {
-    pub(crate) fn new(most_calls: usize, calls_per_second: u32, clock: &Clock) -> Self {
+    pub(crate) fn new(max_calls: usize, calls_per_second: u32, clock: &Clock) -> Self {
         // A rule of the configuration forbids 0.
         let calls_per_second = NonZeroU32::new(calls_per_second).unwrap_or(NonZeroU32::MIN);
-        let since = Since(clock.clone(), clock.monotonic_now());
-        Self(Arc::new(Inner {
-            most_calls,
+        let since = LimiterClock(clock.clone(), clock.monotonic_now());
+        Self(Arc::new(QuotaState {
+            max_calls,
             calls: Mutex::default(),
             rates: RateLimiter::hashmap_with_clock(Quota::per_second(calls_per_second), since),
             cleaned: Mutex::new(clock.monotonic_now()),
@@ -68,8 +71,8 @@ impl Quotas {
 
     /// A slot for one more call of this principal.
     pub(crate) fn take(&self, principal: &Principal) -> Result<Slot, Exhausted> {
-        let slot = self.enter(principal)?;
-        let key = self.is_told_apart().then(|| principal.clone());
+        let slot = self.start_call(principal)?;
+        let key = self.has_own_bucket().then(|| principal.clone());
         let rates = &self.0.rates;
         match rates.check_key(&key) {
             Ok(()) => Ok(slot),
@@ -79,11 +82,13 @@ impl Quotas {
         }
     }
 
-    fn enter(&self, principal: &Principal) -> Result<Slot, Exhausted> {
+    fn start_call(&self, principal: &Principal) -> Result<Slot, Exhausted> {
         let mut calls = self.0.calls.lock().unwrap_or_else(PoisonError::into_inner);
         let under_way = calls.entry(principal.clone()).or_default();
-        if *under_way >= self.0.most_calls {
-            return Err(Exhausted { retry_after: WHEN_FULL });
+        if *under_way >= self.0.max_calls {
+            return Err(Exhausted {
+                retry_after: RETRY_AFTER_FULL,
+            });
         }
         *under_way += 1;
         Ok(Slot {
@@ -93,9 +98,9 @@ impl Quotas {
     }
 
     /// Is there room for one more principal? What is as good as new is forgotten, once a second at most.
-    fn is_told_apart(&self) -> bool {
+    fn has_own_bucket(&self) -> bool {
         let rates = &self.0.rates;
-        if rates.len() < MOST_PRINCIPALS {
+        if rates.len() < MAX_PRINCIPALS {
             return true;
         }
         let now = self.0.clock.monotonic_now();
@@ -105,7 +110,7 @@ impl Quotas {
             rates.retain_recent();
             rates.shrink_to_fit();
         }
-        rates.len() < MOST_PRINCIPALS
+        rates.len() < MAX_PRINCIPALS
     }
 }
 
@@ -123,9 +128,9 @@ impl Drop for Slot {
 
 /// The one clock, as the limiter wants it.
 #[derive(Debug, Clone)]
-struct Since(Clock, MonotonicInstant);
+struct LimiterClock(Clock, MonotonicInstant);
 
-impl Time for Since {
+impl GovernorClock for LimiterClock {
     type Instant = Duration;
 
     fn now(&self) -> Duration {
@@ -139,9 +144,9 @@ mod tests {
 
     use super::*;
 
-    fn quotas(most_calls: usize, rate: u32) -> (Quotas, Clock) {
+    fn quotas(max_calls: usize, rate: u32) -> (Quotas, Clock) {
         let clock = Clock::manual(Timestamp::parse("2026-11-22T00:00:00Z").unwrap());
-        (Quotas::new(most_calls, rate, &clock), clock)
+        (Quotas::new(max_calls, rate, &clock), clock)
     }
 
     fn principal(name: &str) -> Principal {
@@ -181,11 +186,11 @@ mod tests {
     fn however_many_principals_come_their_number_is_bounded() {
         let (quotas, clock) = quotas(10, 10);
         for round in 0..3 {
-            for number in 0..MOST_PRINCIPALS + 5 {
+            for number in 0..MAX_PRINCIPALS + 5 {
                 // Those that cannot be told apart share one allowance: some of them are refused.
                 let _ = quotas.take(&principal(&format!("{round}-{number}")));
             }
-            assert!(quotas.0.rates.len() <= MOST_PRINCIPALS + 1);
+            assert!(quotas.0.rates.len() <= MAX_PRINCIPALS + 1);
             clock.advance(Duration::from_secs(2));
         }
         assert!(quotas.0.calls.lock().unwrap().is_empty());

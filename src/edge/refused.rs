@@ -10,7 +10,7 @@ use std::{
 
 use crate::clock::{Clock, MonotonicInstant};
 
-use super::Distrust;
+use super::AuthenticationFailure;
 
 /// For each reason there is one line in this time.
 const LOG_EVERY: Duration = Duration::from_secs(10);
@@ -23,7 +23,7 @@ pub type CountRefused = Arc<dyn Fn(&'static str) + Send + Sync>;
 pub(crate) struct RefusedCallers {
     count: CountRefused,
     clock: Clock,
-    lines: Arc<Mutex<HashMap<&'static str, Lines>>>,
+    logs: Arc<Mutex<HashMap<&'static str, RefusalLog>>>,
 }
 
 impl fmt::Debug for RefusedCallers {
@@ -33,7 +33,7 @@ impl fmt::Debug for RefusedCallers {
 }
 
 #[derive(Default)]
-struct Lines {
+struct RefusalLog {
     unlogged: u64,
     logged_at: Option<MonotonicInstant>,
 }
@@ -43,12 +43,12 @@ impl RefusedCallers {
         Self {
             count,
             clock,
-            lines: Arc::default(),
+            logs: Arc::default(),
         }
     }
 
     /// Missing or invalid credentials.
-    pub(crate) fn note(&self, why: Distrust, address: Option<SocketAddr>) {
+    pub(crate) fn note(&self, why: AuthenticationFailure, address: Option<SocketAddr>) {
         self.refused(why.as_str(), &|callers| {
             let peer = address.map(tracing::field::display);
             tracing::warn!(
@@ -76,12 +76,12 @@ impl RefusedCallers {
     fn refused(&self, reason: &'static str, log: &dyn Fn(u64)) {
         (self.count)(reason);
         let now = self.clock.monotonic_now();
-        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
-        let line = lines.entry(reason).or_default();
-        line.unlogged += 1;
-        if line.logged_at.is_none_or(|logged| now.since(logged) >= LOG_EVERY) {
-            log(line.unlogged);
-            *line = Lines {
+        let mut logs = self.logs.lock().unwrap_or_else(PoisonError::into_inner);
+        let log_state = logs.entry(reason).or_default();
+        log_state.unlogged += 1;
+        if log_state.logged_at.is_none_or(|logged| now.since(logged) >= LOG_EVERY) {
+            log(log_state.unlogged);
+            *log_state = RefusalLog {
                 unlogged: 0,
                 logged_at: Some(now),
             };

@@ -19,7 +19,7 @@ use tracing::{Instrument, Span};
 use crate::{
     clock::{Clock, MonotonicInstant},
     edge::{
-        limits::{Holding, Limits},
+        limits::{Limits, PermitBody},
         observation::CallSpan,
         trace_context,
     },
@@ -72,7 +72,7 @@ pub(super) struct Calls<S> {
 }
 
 /// An answer to come.
-type Answering<A, E> = Pin<Box<dyn Future<Output = Result<Response<Holding<A>>, E>> + Send>>;
+type Answering<A, E> = Pin<Box<dyn Future<Output = Result<Response<PermitBody<A>>, E>> + Send>>;
 
 impl<S, Q, A> Service<Request<Q>> for Calls<S>
 where
@@ -81,7 +81,7 @@ where
     S::Error: Send + 'static,
     A: Default + Send + 'static,
 {
-    type Response = Response<Holding<A>>;
+    type Response = Response<PermitBody<A>>;
     type Error = S::Error;
     type Future = Answering<A, S::Error>;
 
@@ -108,7 +108,7 @@ where
             let answer = answered(last_moment, self.inner.call(request));
             return Box::pin(async move {
                 let response = answer.await?;
-                Ok(response.map(|answer| Holding::new(answer, permit)))
+                Ok(response.map(|answer| PermitBody::new(answer, permit)))
             });
         }
         let span = span(rpc.name);
@@ -125,7 +125,7 @@ where
                 let mut response = answer.await?;
                 response.extensions_mut().insert(call_span);
                 end.code = response.extensions().get::<Status>().map_or(Code::Ok, Status::code);
-                Ok(response.map(|answer| Holding::new(answer, permit)))
+                Ok(response.map(|answer| PermitBody::new(answer, permit)))
             }
             .instrument(span),
         )

@@ -14,7 +14,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    edge::listener::{Listener, ListenerSettings},
+    edge::listener::{HttpListener, ListenerSettings},
     telemetry::Metrics,
 };
 
@@ -57,7 +57,7 @@ impl Admin {
             .route("/metrics", get(metrics))
             .with_state(self)
             .merge(health);
-        let listener = Listener {
+        let listener = HttpListener {
             socket,
             settings: LIMITS,
             tls: None,
@@ -87,12 +87,12 @@ async fn readiness(Shared(admin): Shared<Admin>) -> Response {
         true => StatusCode::OK,
         false => StatusCode::SERVICE_UNAVAILABLE,
     };
-    let told = Ready {
+    let body = Ready {
         ready: state.is_ready(),
         reason: state.as_str(),
         message: state.explanation(),
     };
-    (status, Json(told)).into_response()
+    (status, Json(body)).into_response()
 }
 
 async fn metrics(Shared(admin): Shared<Admin>) -> Response {

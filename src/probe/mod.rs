@@ -8,4 +8,4 @@ mod admin;
 mod readiness;
 
 pub use admin::Admin;
-pub use readiness::{Readiness, State, WatchSettings};
+pub use readiness::{Readiness, ReadinessState, WatchSettings};

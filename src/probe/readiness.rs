@@ -14,7 +14,7 @@ use crate::{
 
 /// Where the service stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum State {
+pub enum ReadinessState {
     /// The store was not asked yet.
     Starting,
     /// The store answers, takes writes, and has the schema of this version.
@@ -27,7 +27,7 @@ pub enum State {
     Stopping,
 }
 
-impl State {
+impl ReadinessState {
     /// True while calls are taken.
     pub fn is_ready(self) -> bool {
         self == Self::Ready
@@ -68,7 +68,7 @@ pub struct WatchSettings {
 /// Where the service stands, for whoever is to tell it. Cheap to clone; clones are the same.
 #[derive(Debug, Clone)]
 pub struct Readiness {
-    state: Arc<watch::Sender<State>>,
+    state: Arc<watch::Sender<ReadinessState>>,
     instruments: Instruments,
 }
 
@@ -77,18 +77,18 @@ impl Readiness {
     pub fn new(instruments: Instruments) -> Self {
         instruments.set_ready(false);
         Self {
-            state: Arc::new(watch::Sender::new(State::Starting)),
+            state: Arc::new(watch::Sender::new(ReadinessState::Starting)),
             instruments,
         }
     }
 
     /// Where it stands now.
-    pub fn state(&self) -> State {
+    pub fn state(&self) -> ReadinessState {
         *self.state.borrow()
     }
 
     /// Hears of it when it changes.
-    pub fn follow(&self) -> watch::Receiver<State> {
+    pub fn follow(&self) -> watch::Receiver<ReadinessState> {
         self.state.subscribe()
     }
 
@@ -101,15 +101,15 @@ impl Readiness {
             settings,
         };
         supervisor.run(check).await;
-        self.set(State::Stopping);
+        self.set(ReadinessState::Stopping);
     }
 
     /// Tells, and logs when it has changed.
-    fn tell(&self, result: Result<(), StoreError>) {
+    fn report(&self, result: Result<(), StoreError>) {
         let state = match &result {
-            Ok(()) => State::Ready,
-            Err(StoreError::Schema(_)) => State::SchemaMismatch,
-            Err(_) => State::StoreUnavailable,
+            Ok(()) => ReadinessState::Ready,
+            Err(StoreError::Schema(_)) => ReadinessState::SchemaMismatch,
+            Err(_) => ReadinessState::StoreUnavailable,
         };
         if !self.set(state) {
             return;
@@ -124,7 +124,7 @@ impl Readiness {
     }
 
     /// True when it was something else before.
-    fn set(&self, state: State) -> bool {
+    fn set(&self, state: ReadinessState) -> bool {
         self.instruments.set_ready(state.is_ready());
         self.state
             .send_if_modified(|known| std::mem::replace(known, state) != state)
@@ -150,7 +150,8 @@ impl Worker for StoreCheck {
     async fn round(&mut self, _: Trigger) -> Result<NextRound, Infallible> {
         let timeout = self.settings.check_timeout;
         let result = tokio::time::timeout(timeout, self.database.check()).await;
-        self.readiness.tell(result.unwrap_or(Err(StoreError::Timeout(timeout))));
+        self.readiness
+            .report(result.unwrap_or(Err(StoreError::Timeout(timeout))));
         Ok(NextRound::Interval)
     }
 }

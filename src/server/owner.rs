@@ -12,7 +12,7 @@ use crate::{
     store::{Database, StoreError},
 };
 
-use super::{ServerError, keys};
+use super::{ServerError, checkpoint_keys};
 
 /// How long a statement may take: to change a table or to count a month takes as long as it takes. Half of it may be spent
 /// waiting for locks.
@@ -39,7 +39,7 @@ pub async fn archive(
     options: &months::Options,
     tell: impl FnMut(months::Event),
 ) -> Result<(), ServerError> {
-    let keys = keys::read(&config.checkpoint)?;
+    let keys = checkpoint_keys::read(&config.checkpoint)?;
     let database = connect(config)?;
     database.check().await?;
     let audit = Audit {

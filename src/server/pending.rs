@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// How often to look.
-const LOOK_EVERY: Duration = Duration::from_secs(5);
+const CHECK_INTERVAL: Duration = Duration::from_secs(5);
 
 /// The worker that looks.
 pub(super) struct PendingWatch {
@@ -27,7 +27,7 @@ impl Worker for PendingWatch {
     type Error = StoreError;
 
     fn every(&self) -> Duration {
-        LOOK_EVERY
+        CHECK_INTERVAL
     }
 
     async fn round(&mut self, _: Trigger) -> Result<NextRound, StoreError> {
@@ -40,7 +40,7 @@ impl Worker for PendingWatch {
         self.instruments.set_pending(pending.as_ref().ok().copied());
         let unsigned_for = store::checkpoints::unsigned_for(&self.database).await;
         self.instruments.set_unsigned_for(unsigned_for.as_ref().ok().copied());
-        self.overdue = self.tell(pending?, self.overdue);
+        self.overdue = self.report_overdue(pending?, self.overdue);
         unsigned_for?;
         Ok(NextRound::Interval)
     }
@@ -48,7 +48,7 @@ impl Worker for PendingWatch {
 
 impl PendingWatch {
     /// Warns once when the oldest change has waited for too long, and tells when none does any more.
-    fn tell(&self, changes: PendingChanges, was_overdue: bool) -> bool {
+    fn report_overdue(&self, changes: PendingChanges, was_overdue: bool) -> bool {
         let PendingChanges {
             pending,
             in_doubt,

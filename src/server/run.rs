@@ -25,13 +25,13 @@ use crate::{
 use super::{Server, ServerError, pending::PendingWatch};
 
 /// How long after its handler should have answered a call is answered without it.
-const TIME_TO_ANSWER: Duration = Duration::from_secs(5);
+const CALL_TIMEOUT_MARGIN: Duration = Duration::from_secs(5);
 
 /// How often waiters look for changes that ended on other replicas, behind the hints.
-const POLL_OUTCOMES_EVERY: Duration = Duration::from_secs(1);
+const OUTCOME_POLL_INTERVAL: Duration = Duration::from_secs(1);
 
 /// However much of the grace the calls have used, the work has so long to end.
-const LEAST_TIME_TO_END: Duration = Duration::from_secs(1);
+const MIN_STOP_TIME: Duration = Duration::from_secs(1);
 
 /// How often it is asked whether Postgres is well, and how long that may take.
 const READINESS: WatchSettings = WatchSettings {
@@ -50,7 +50,7 @@ impl Server {
         let (committer, grace) = (self.changes.committer.clone(), self.config.server.shutdown_grace);
         let instruments = self.metrics.instruments().clone();
         let policy = self.changes.policy.clone();
-        let mut watchers = self.watchers(&end);
+        let mut background = self.background(&end);
         let mut forwarding = JoinSet::new();
         forwarding.spawn(self.changes.forwarder.clone().run(self.work));
 
@@ -67,14 +67,14 @@ impl Server {
                 metrics: self.metrics.clone(),
                 health: health.router(),
             };
-            watchers.spawn(admin.run(listener, end.clone()));
+            background.spawn(admin.run(listener, end.clone()));
         }
         let end_streams = self.audit.stop.clone();
         let services = Services {
             share_permissions: ShareService::new(self.changes, self.config.server.max_wait),
             audit: AuditApi::new(self.audit, self.config.server.max_wait),
-            authenticator: self.access.authenticator,
-            tls: self.access.tls,
+            authenticator: self.authentication.authenticator,
+            tls: self.authentication.tls,
             policy,
             count_refused: Arc::new({
                 let instruments = instruments.clone();
@@ -83,7 +83,7 @@ impl Server {
             health,
             clock: clock.clone(),
             instruments,
-            longest_call: self.config.server.max_wait + TIME_TO_ANSWER,
+            longest_call: self.config.server.max_wait + CALL_TIMEOUT_MARGIN,
             settings: self.config.server,
         };
         let stopping = Stopping::new(clock.clone(), grace);
@@ -98,15 +98,15 @@ impl Server {
             end_streams.cancel();
         };
         let hand_over = async {
-            stopping.half_of_the_grace().await;
+            stopping.half_of_grace().await;
             stop.cancel();
             std::future::pending().await
         };
         let result = tokio::select! {
             () = grpc::serve(self.listener, services, shutdown) => Ok(()),
             // None of them ends before it is told to, unless it panics. Better no server than one that does half its work.
-            () = ended_too_soon(&mut watchers, &end) => Err(ServerError::TaskEnded),
-            () = ended_too_soon(&mut forwarding, &stop) => Err(ServerError::TaskEnded),
+            () = ended_early(&mut background, &end) => Err(ServerError::TaskEnded),
+            () = ended_early(&mut forwarding, &stop) => Err(ServerError::TaskEnded),
             never = hand_over => never,
         };
 
@@ -117,7 +117,7 @@ impl Server {
             while forwarding.join_next().await.is_some() {}
             committer.close().await;
             end.cancel();
-            while watchers.join_next().await.is_some() {}
+            while background.join_next().await.is_some() {}
             health_tasks.close();
             health_tasks.wait().await;
         };
@@ -131,43 +131,46 @@ impl Server {
     }
 
     /// What runs beside the calls, until `end`.
-    fn watchers(&self, end: &CancellationToken) -> JoinSet<()> {
+    fn background(&self, end: &CancellationToken) -> JoinSet<()> {
         let (database, clock) = (&self.database, &self.clock);
-        let mut watchers = JoinSet::new();
-        watchers.spawn(
+        let mut background = JoinSet::new();
+        background.spawn(
             self.notifications
                 .clone()
                 .listen(database.clone(), clock.clone(), end.clone()),
         );
-        watchers.spawn(self.notifications.clone().send(database.clone(), end.clone()));
+        background.spawn(self.notifications.clone().send(database.clone(), end.clone()));
         let supervisor = Supervisor::new(clock, self.metrics.instruments(), end);
-        let outcomes = self.notifications.outcomes.watch(database.clone(), POLL_OUTCOMES_EVERY);
-        watchers.spawn(supervisor.run(outcomes));
-        watchers.spawn(supervisor.run(Partitions {
+        let outcomes = self
+            .notifications
+            .outcomes
+            .watch(database.clone(), OUTCOME_POLL_INTERVAL);
+        background.spawn(supervisor.run(outcomes));
+        background.spawn(supervisor.run(Partitions {
             database: database.clone(),
         }));
         let counting = Counting::new(database.clone(), clock.clone());
         let counting = OneAcrossReplicas::new(counting, database.clone(), clock.clone(), self.replica);
-        watchers.spawn(supervisor.run(counting));
+        background.spawn(supervisor.run(counting));
         let follower = self
             .audit
             .tail
             .follower(database.clone(), &self.notifications.ledger_growth, clock.clone());
-        watchers.spawn(supervisor.run(follower));
-        watchers.spawn(supervisor.run(PendingWatch {
+        background.spawn(supervisor.run(follower));
+        background.spawn(supervisor.run(PendingWatch {
             database: database.clone(),
             instruments: self.metrics.instruments().clone(),
-            warn_after: self.config.log.warn_of_pending_after,
+            warn_after: self.config.log.pending_warning_after,
             overdue: false,
         }));
-        watchers.spawn(supervisor.run(Signer::new(self.audit.clone(), self.config.checkpoint.every)));
-        self.access.watch(&supervisor, &mut watchers);
-        watchers
+        background.spawn(supervisor.run(Signer::new(self.audit.clone(), self.config.checkpoint.every)));
+        self.authentication.watch(&supervisor, &mut background);
+        background
     }
 }
 
 /// Ends when one of the tasks does, though it was not told to; never, when it was.
-async fn ended_too_soon(tasks: &mut JoinSet<()>, told: &CancellationToken) {
+async fn ended_early(tasks: &mut JoinSet<()>, told: &CancellationToken) {
     let ended = tasks.join_next().await;
     if told.is_cancelled() && ended.is_some_and(|ended| ended.is_ok()) {
         std::future::pending().await
@@ -197,7 +200,7 @@ impl Stopping {
         self.begun.cancel();
     }
 
-    async fn half_of_the_grace(&self) {
+    async fn half_of_grace(&self) {
         self.begun.cancelled().await;
         self.clock.sleep(self.grace / 2).await;
     }
@@ -208,7 +211,7 @@ impl Stopping {
             .began
             .get()
             .map_or(Duration::ZERO, |began| self.clock.monotonic_now().since(*began));
-        self.grace.saturating_sub(used).max(LEAST_TIME_TO_END)
+        self.grace.saturating_sub(used).max(MIN_STOP_TIME)
     }
 }
 
@@ -226,16 +229,16 @@ mod tests {
         let told = CancellationToken::new();
         let mut tasks = JoinSet::new();
         tasks.spawn(panics());
-        ended_too_soon(&mut tasks, &told).await;
+        ended_early(&mut tasks, &told).await;
         tasks.spawn(async {});
-        ended_too_soon(&mut tasks, &told).await;
+        ended_early(&mut tasks, &told).await;
         told.cancel();
         tasks.spawn(panics());
-        ended_too_soon(&mut tasks, &told).await;
+        ended_early(&mut tasks, &told).await;
         let ended = tasks.spawn(async {});
         while !ended.is_finished() {
             tokio::task::yield_now().await;
         }
-        assert!(ended_too_soon(&mut tasks, &told).now_or_never().is_none());
+        assert!(ended_early(&mut tasks, &told).now_or_never().is_none());
     }
 }

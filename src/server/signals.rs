@@ -7,7 +7,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use crate::telemetry;
 
 /// What was logged may take so long to be written when the process ends at once.
-const LAST_WORDS: Duration = Duration::from_millis(200);
+const LOG_FLUSH_TIMEOUT: Duration = Duration::from_millis(200);
 
 /// Takes over SIGTERM and SIGINT from now on. The future ends with the first of them; from then on the next one ends the process
 /// at once, with the exit status that a shell gives to a process which a signal has ended (143 and 130). What is under way then
@@ -25,7 +25,7 @@ pub fn shutdown_signal() -> std::io::Result<impl Future<Output = ()>> {
         tokio::spawn(async move {
             let kind = signals.next().await;
             tracing::warn!("a second signal: ending at once; other replicas recover what was under way");
-            telemetry::flush_log(LAST_WORDS);
+            telemetry::flush_log(LOG_FLUSH_TIMEOUT);
             std::process::exit(128 + kind.as_raw_value());
         });
     })

@@ -15,15 +15,15 @@ use crate::config::TelemetryConfig;
 use super::TelemetryError;
 
 /// A collector that does not answer in this time is tried again with what comes next.
-const PATIENCE: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What sends spans. None: there is no collector.
 pub(super) fn spans(config: &TelemetryConfig) -> Result<Option<SpanExporter>, TelemetryError> {
     let Some(endpoint) = &config.otlp_endpoint else {
         return Ok(None);
     };
-    let exporter = to(endpoint, SpanExporter::builder().with_tonic(), config)?;
-    exporter.build().map(Some).map_err(wrong)
+    let exporter = with_collector(endpoint, SpanExporter::builder().with_tonic(), config)?;
+    exporter.build().map(Some).map_err(collector_error)
 }
 
 /// What sends metrics. None: there is no collector.
@@ -31,18 +31,18 @@ pub(super) fn metrics(config: &TelemetryConfig) -> Result<Option<MetricExporter>
     let Some(endpoint) = &config.otlp_endpoint else {
         return Ok(None);
     };
-    let exporter = to(endpoint, MetricExporter::builder().with_tonic(), config)?;
-    exporter.build().map(Some).map_err(wrong)
+    let exporter = with_collector(endpoint, MetricExporter::builder().with_tonic(), config)?;
+    exporter.build().map(Some).map_err(collector_error)
 }
 
-fn to<B: WithExportConfig + WithTonicConfig>(
+fn with_collector<B: WithExportConfig + WithTonicConfig>(
     endpoint: &str,
     builder: B,
     config: &TelemetryConfig,
 ) -> Result<B, TelemetryError> {
     let builder = builder
         .with_endpoint(endpoint)
-        .with_timeout(PATIENCE)
+        .with_timeout(TIMEOUT)
         .with_metadata(metadata(config)?);
     Ok(if endpoint.starts_with("https:") {
         builder.with_tls_config(ClientTlsConfig::new().with_enabled_roots())
@@ -64,7 +64,7 @@ fn metadata(config: &TelemetryConfig) -> Result<MetadataMap, TelemetryError> {
     Ok(MetadataMap::from_headers(headers))
 }
 
-fn wrong(error: impl std::error::Error) -> TelemetryError {
+fn collector_error(error: impl std::error::Error) -> TelemetryError {
     TelemetryError::Collector(error.to_string())
 }
 

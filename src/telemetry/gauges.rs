@@ -15,7 +15,7 @@ use super::{
 
 /// The connections of a pool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Pool {
+pub struct PoolUsage {
     /// Those that nobody uses.
     pub idle: u64,
     /// Those in use.
@@ -26,27 +26,27 @@ pub struct Pool {
 
 /// What the forwarder has to do.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Forwarding {
+pub struct ForwarderLoad {
     /// Changes that are worked on, or wait here for their turn or their next attempt.
     pub backlog: u64,
     /// Accounts and Regions whose endpoint does not answer, and is left alone or probed.
     pub circuits_open: u64,
 }
 
-type Shared<T> = Arc<Mutex<Option<T>>>;
+type SharedValue<T> = Arc<Mutex<Option<T>>>;
 
 /// What others tell now and then.
 #[derive(Debug, Default)]
-pub(super) struct LookedAt {
-    pub(super) pending: Shared<PendingChanges>,
-    pub(super) unsigned_for: Shared<Duration>,
-    pub(super) ready: Shared<bool>,
+pub(super) struct ReportedValues {
+    pub(super) pending: SharedValue<PendingChanges>,
+    pub(super) unsigned_for: SharedValue<Duration>,
+    pub(super) ready: SharedValue<bool>,
 }
 
-impl LookedAt {
+impl ReportedValues {
     pub(super) fn new(meter: &Meter) -> Self {
-        let looked_at = Self::default();
-        let pending = |part: fn(PendingChanges) -> u64| told(&looked_at.pending, part);
+        let reported = Self::default();
+        let pending = |part: fn(PendingChanges) -> u64| latest(&reported.pending, part);
         count(
             meter,
             "sharewarden.changes.pending",
@@ -65,28 +65,28 @@ impl LookedAt {
             meter,
             "sharewarden.changes.pending.oldest_age",
             "For how long the oldest pending change has waited; 0 without any.",
-            told(&looked_at.pending, |changes| changes.oldest_age),
+            latest(&reported.pending, |changes| changes.oldest_age),
         );
         seconds(
             meter,
             "sharewarden.checkpoint.age",
             "For how long the oldest growth of a ledger was not signed for, in the whole database; 0 when all is.",
-            told(&looked_at.unsigned_for, |age| age),
+            latest(&reported.unsigned_for, |age| age),
         );
         count(
             meter,
             "sharewarden.ready",
             "",
             "1 while the service takes calls: Postgres answers, and its schema is the one of this version.",
-            told(&looked_at.ready, u64::from),
+            latest(&reported.ready, u64::from),
         );
-        looked_at
+        reported
     }
 }
 
 /// A part of what was told last.
-fn told<T: Copy + Send + 'static, U>(
-    shared: &Shared<T>,
+fn latest<T: Copy + Send + 'static, U>(
+    shared: &SharedValue<T>,
     part: fn(T) -> U,
 ) -> impl Fn() -> Option<U> + Send + Sync + use<T, U> {
     let shared = shared.clone();
@@ -96,7 +96,7 @@ fn told<T: Copy + Send + 'static, U>(
 impl Instruments {
     /// Looks at a pool of connections to Postgres. The names are those that OpenTelemetry had before: Prometheus wants no gauge
     /// to end with `_count`.
-    pub fn look_at_pool(&self, pool: impl Fn() -> Option<Pool> + Send + Sync + 'static) {
+    pub fn observe_pool(&self, pool: impl Fn() -> Option<PoolUsage> + Send + Sync + 'static) {
         let pool = Arc::new(pool);
         let connections = pool.clone();
         self.0
@@ -121,7 +121,7 @@ impl Instruments {
     }
 
     /// Looks at how many commands wait for the committer.
-    pub fn look_at_queue(&self, commands: impl Fn() -> Option<u64> + Send + Sync + 'static) {
+    pub fn observe_commit_queue(&self, commands: impl Fn() -> Option<u64> + Send + Sync + 'static) {
         count(
             &self.0.meter,
             "sharewarden.committer.queue_depth",
@@ -132,7 +132,7 @@ impl Instruments {
     }
 
     /// Looks at what the forwarder has to do.
-    pub fn look_at_forwarder(&self, forwarder: impl Fn() -> Option<Forwarding> + Send + Sync + 'static) {
+    pub fn observe_forwarder(&self, forwarder: impl Fn() -> Option<ForwarderLoad> + Send + Sync + 'static) {
         let forwarder = Arc::new(forwarder);
         let circuits = forwarder.clone();
         count(
@@ -152,7 +152,7 @@ impl Instruments {
     }
 
     /// Looks at how many watches there are.
-    pub fn look_at_watchers(&self, watchers: impl Fn() -> Option<u64> + Send + Sync + 'static) {
+    pub fn observe_watches(&self, watchers: impl Fn() -> Option<u64> + Send + Sync + 'static) {
         count(
             &self.0.meter,
             "sharewarden.watch.watchers",
@@ -163,7 +163,7 @@ impl Instruments {
     }
 
     /// Looks at the process as a whole: once, for there is one.
-    pub(super) fn look_at_process(&self) {
+    pub(super) fn observe_process(&self) {
         let meter = &self.0.meter;
         let revision = option_env!("SHAREWARDEN_REVISION").filter(|revision| !revision.is_empty());
         let known = [
@@ -183,7 +183,7 @@ impl Instruments {
             .with_description("Lines of the log that were not written, since whoever reads it was too slow.")
             .with_callback(|observer| observer.observe(writer::dropped_lines(), &[]))
             .build();
-        process::look(meter);
+        process::observe(meter);
     }
 }
 

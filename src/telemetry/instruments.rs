@@ -60,19 +60,19 @@ pub struct Attempted {
 
 /// The instruments. Cheap to clone; clones are the same. By default they measure nothing.
 #[derive(Debug, Clone)]
-pub struct Instruments(pub(super) Arc<Inner>);
+pub struct Instruments(pub(super) Arc<InstrumentSet>);
 
 #[derive(Debug)]
-pub(super) struct Inner {
+pub(super) struct InstrumentSet {
     pub(super) meter: Meter,
-    pub(super) looked_at: gauges::LookedAt,
+    pub(super) reported: gauges::ReportedValues,
     pub(super) workers: Workers,
     calls: Histogram<f64>,
     auth_refused: Counter<u64>,
     statements: Histogram<f64>,
     commits: Histogram<f64>,
     batches: Histogram<u64>,
-    overtaken: Counter<u64>,
+    commit_conflicts: Counter<u64>,
     entries: Counter<u64>,
     ended: Counter<u64>,
     attempts: Counter<u64>,
@@ -98,9 +98,9 @@ impl Instruments {
             counter.with_description(description).build()
         };
         let batches = meter.u64_histogram("sharewarden.commit.batch_size");
-        let instruments = Self(Arc::new(Inner {
+        let instruments = Self(Arc::new(InstrumentSet {
             meter: meter.clone(),
-            looked_at: gauges::LookedAt::new(meter),
+            reported: gauges::ReportedValues::new(meter),
             workers: Workers::new(meter),
             calls: seconds(
                 "rpc.server.call.duration",
@@ -124,8 +124,8 @@ impl Instruments {
                 .with_description("Commands in a batch that was committed.")
                 .with_boundaries(COMMANDS.to_vec())
                 .build(),
-            overtaken: counter(
-                "sharewarden.commit.overtaken",
+            commit_conflicts: counter(
+                "sharewarden.commit.conflicts",
                 "{batch}",
                 "Batches that were decided anew, since another commit had changed one of their accounts meanwhile.",
             ),
@@ -215,8 +215,8 @@ impl Instruments {
     }
 
     /// A batch is decided anew, since another commit was faster.
-    pub fn overtaken(&self) {
-        self.0.overtaken.add(1, &[]);
+    pub fn commit_conflict(&self) {
+        self.0.commit_conflicts.add(1, &[]);
     }
 
     /// Adds to the number of entries. `action` is absent for an entry that is about no action.
@@ -253,7 +253,7 @@ impl Instruments {
     }
 
     /// A change was put off after a call.
-    pub fn put_off(&self) {
+    pub fn retry_scheduled(&self) {
         self.0.retries.add(1, &[]);
     }
 
@@ -269,17 +269,17 @@ impl Instruments {
 
     /// What is under way, as far as it is known: what is not known is not reported.
     pub fn set_pending(&self, changes: Option<PendingChanges>) {
-        set(&self.0.looked_at.pending, changes);
+        set(&self.0.reported.pending, changes);
     }
 
     /// For how long the oldest growth of a ledger was not signed for, as far as it is known.
     pub fn set_unsigned_for(&self, age: Option<Duration>) {
-        set(&self.0.looked_at.unsigned_for, age);
+        set(&self.0.reported.unsigned_for, age);
     }
 
     /// Whether the service takes calls.
     pub fn set_ready(&self, ready: bool) {
-        set(&self.0.looked_at.ready, Some(ready));
+        set(&self.0.reported.ready, Some(ready));
     }
 }
 

@@ -35,17 +35,17 @@ where
 {
     fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
         if let Some(span) = context.span(id) {
-            let mut known = Members::default();
-            attributes.record(&mut Fields(&mut known));
+            let mut known = FieldValues::default();
+            attributes.record(&mut FieldVisitor(&mut known));
             span.extensions_mut().insert(known);
         }
     }
 
     fn on_record(&self, id: &Id, values: &Record<'_>, context: Context<'_, S>) {
         if let Some(span) = context.span(id)
-            && let Some(known) = span.extensions_mut().get_mut::<Members>()
+            && let Some(known) = span.extensions_mut().get_mut::<FieldValues>()
         {
-            values.record(&mut Fields(known));
+            values.record(&mut FieldVisitor(known));
         }
     }
 
@@ -60,12 +60,12 @@ fn line<S>(event: &Event<'_>, context: &Context<'_, S>) -> Vec<u8>
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
 {
-    let mut own = Members::default();
-    event.record(&mut Fields(&mut own));
+    let mut own = FieldValues::default();
+    event.record(&mut FieldVisitor(&mut own));
     let mut time = String::new();
     // A time of the log's own making can be written.
     let _ = SystemTime.format_time(&mut Writer::new(&mut time));
-    let mut line = Line::default();
+    let mut line = JsonLine::default();
     line.put("timestamp", &time);
     line.put("level", event.metadata().level().as_str());
     if let Some(message) = own.get("message") {
@@ -78,33 +78,33 @@ where
     own.iter().for_each(|(name, value)| line.put_json(name, value));
     for span in context.event_scope(event).into_iter().flatten() {
         line.put("span", span.name());
-        if let Some(known) = span.extensions().get::<Members>() {
+        if let Some(known) = span.extensions().get::<FieldValues>() {
             known.iter().for_each(|(name, value)| line.put_json(name, value));
         }
     }
     line.end()
 }
 
-/// Fields that say how a span is to be exported, and those in which the macros of the `log` crate say where they stand.
+/// FieldVisitor that say how a span is to be exported, and those in which the macros of the `log` crate say where they stand.
 pub(super) fn is_for_collectors(name: &str) -> bool {
     name.starts_with("otel.") || name.starts_with("log.")
 }
 
 /// Names and their values, which are JSON already. Of two of one name the later counts.
 #[derive(Default)]
-struct Members {
+struct FieldValues {
     /// Each with the end of its value.
     names: Vec<(&'static str, usize)>,
     values: Vec<u8>,
 }
 
 /// Stands for a name whose value was replaced.
-const REPLACED: &str = "";
+const REPLACED_NAME: &str = "";
 
-impl Members {
+impl FieldValues {
     fn put(&mut self, name: &'static str, value: impl Serialize) {
         if let Some(earlier) = self.names.iter_mut().find(|(known, _)| *known == name) {
-            earlier.0 = REPLACED;
+            earlier.0 = REPLACED_NAME;
         }
         // A text or a number can be written to memory.
         let _ = serde_json::to_writer(&mut self.values, &value);
@@ -118,7 +118,7 @@ impl Members {
             begin = *end;
             (*name, value)
         });
-        all.filter(|(name, _)| *name != REPLACED)
+        all.filter(|(name, _)| *name != REPLACED_NAME)
     }
 
     fn get(&self, wanted: &str) -> Option<&[u8]> {
@@ -128,25 +128,25 @@ impl Members {
 
 /// A line in the making. Of two members of one name the first counts.
 #[derive(Default)]
-struct Line {
+struct JsonLine {
     text: Vec<u8>,
     names: Vec<&'static str>,
 }
 
-impl Line {
+impl JsonLine {
     fn put(&mut self, name: &'static str, value: &str) {
-        if self.takes(name) {
+        if self.begin_member(name) {
             let _ = serde_json::to_writer(&mut self.text, value);
         }
     }
 
     fn put_json(&mut self, name: &'static str, value: &[u8]) {
-        if self.takes(name) {
+        if self.begin_member(name) {
             self.text.extend_from_slice(value);
         }
     }
 
-    fn takes(&mut self, name: &'static str) -> bool {
+    fn begin_member(&mut self, name: &'static str) -> bool {
         if self.names.contains(&name) || is_for_collectors(name) {
             return false;
         }
@@ -163,10 +163,10 @@ impl Line {
     }
 }
 
-/// Fields on their way into members.
-struct Fields<'a>(&'a mut Members);
+/// FieldVisitor on their way into members.
+struct FieldVisitor<'a>(&'a mut FieldValues);
 
-impl Visit for Fields<'_> {
+impl Visit for FieldVisitor<'_> {
     fn record_f64(&mut self, field: &Field, value: f64) {
         self.0.put(field.name(), value);
     }

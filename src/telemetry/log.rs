@@ -33,7 +33,7 @@ where
         LogFormat::Human => tracing_subscriber::fmt::layer()
             .with_writer(writer)
             .compact()
-            .fmt_fields(Readable)
+            .fmt_fields(HumanFields)
             .with_target(false)
             .with_ansi(std::io::stderr().is_terminal())
             .boxed(),
@@ -56,19 +56,19 @@ pub fn filter<S: Subscriber + for<'a> LookupSpan<'a>>(
 }
 
 /// Fields for a person, without those that only say how a span is to be exported.
-struct Readable;
+struct HumanFields;
 
-impl<'w> FormatFields<'w> for Readable {
+impl<'w> FormatFields<'w> for HumanFields {
     fn format_fields<R: RecordFields>(&self, writer: Writer<'w>, fields: R) -> fmt::Result {
-        let mut shown = Shown(DefaultVisitor::new(writer, true));
-        fields.record(&mut shown);
-        shown.0.finish()
+        let mut visitor = HumanVisitor(DefaultVisitor::new(writer, true));
+        fields.record(&mut visitor);
+        visitor.0.finish()
     }
 }
 
-struct Shown<'w>(DefaultVisitor<'w>);
+struct HumanVisitor<'w>(DefaultVisitor<'w>);
 
-impl Visit for Shown<'_> {
+impl Visit for HumanVisitor<'_> {
     fn record_str(&mut self, field: &Field, value: &str) {
         if !json::is_for_collectors(field.name()) {
             self.0.record_str(field, value);

@@ -44,7 +44,7 @@ impl Metrics {
         }
         let provider = provider.build();
         let instruments = Instruments::new(&provider.meter(SCOPE));
-        instruments.look_at_process();
+        instruments.observe_process();
         Ok(Self {
             instruments,
             provider: Some(provider),

@@ -24,7 +24,7 @@ use tracing_subscriber::{layer::SubscriberExt, util::SubscriberInitExt};
 
 use crate::config::{LogConfig, TelemetryConfig};
 
-pub use gauges::{Forwarding, Pool};
+pub use gauges::{ForwarderLoad, PoolUsage};
 pub use instruments::{Attempted, Instruments, Meter, PendingChanges};
 pub use log::filter;
 pub use metrics::Metrics;
@@ -32,7 +32,7 @@ pub use workers::Rounds;
 pub use writer::flush as flush_log;
 
 /// So long the end of a process waits for a collector to take what is left, and as long for whoever reads the log.
-const END: Duration = Duration::from_secs(3);
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// What must not be logged of the exporter, which tells headers that it was given by the environment.
 const LOG_DIRECTIVES: [&str; 1] = ["opentelemetry-otlp=info"];
@@ -99,14 +99,14 @@ impl Telemetry {
         // Not a task of the runtime, which would wait for it however long it takes.
         let sending = std::thread::Builder::new().name("telemetry-end".into()).spawn(move || {
             if let Some(traces) = &self.traces {
-                let _ = traces.shutdown_with_timeout(END);
+                let _ = traces.shutdown_with_timeout(SHUTDOWN_TIMEOUT);
             }
             self.metrics.shutdown();
             let _ = sent.send(());
         });
-        if sending.is_ok() && tokio::time::timeout(END, all_sent).await.is_err() {
+        if sending.is_ok() && tokio::time::timeout(SHUTDOWN_TIMEOUT, all_sent).await.is_err() {
             tracing::warn!("the collector did not take all that was left");
         }
-        let _ = tokio::task::spawn_blocking(|| flush_log(END)).await;
+        let _ = tokio::task::spawn_blocking(|| flush_log(SHUTDOWN_TIMEOUT)).await;
     }
 }

@@ -68,7 +68,7 @@ impl Origin {
     /// A change that was opened elsewhere, or before this process began: its trace is known, but not the span that opened it. In
     /// its place stands one that is the same wherever the change goes on.
     pub fn of_change(change: ChangeId, trace: &TraceId) -> Self {
-        if !traces::are_sent() {
+        if !traces::has_collector() {
             return Self::default();
         }
         let [.., a, b, c, d, e, f, g, h] = change.0.into_bytes();
@@ -127,7 +127,7 @@ fn is_hex(text: &str, length: usize) -> bool {
 }
 
 /// So many changes are remembered at least.
-const REMEMBERED: usize = 65_536;
+const MIN_REMEMBERED: usize = 65_536;
 
 /// The calls that opened the changes under way here. Bounded: of too many, the oldest are forgotten. Clones are the same.
 #[derive(Debug, Clone, Default)]
@@ -141,7 +141,7 @@ struct Generations {
 
 impl Generations {
     fn put(&mut self, change: ChangeId, origin: Origin) {
-        if self.young.len() >= REMEMBERED {
+        if self.young.len() >= MIN_REMEMBERED {
             self.old = std::mem::take(&mut self.young);
         }
         self.young.insert(change, origin);
@@ -241,11 +241,11 @@ mod tests {
     fn of_too_many_changes_the_oldest_are_forgotten() {
         let origins = Origins::default();
         let origin = Origin::of_caller(&format!("00-{TRACE}-{PARENT}-01"), None);
-        for number in 0..3 * REMEMBERED as u128 {
+        for number in 0..3 * MIN_REMEMBERED as u128 {
             let change = ChangeId(uuid::Uuid::from_u128(number));
             origins.lock().put(change, origin.clone());
         }
         let generations = origins.lock();
-        assert_eq!(generations.young.len() + generations.old.len(), 2 * REMEMBERED);
+        assert_eq!(generations.young.len() + generations.old.len(), 2 * MIN_REMEMBERED);
     }
 }

@@ -21,28 +21,28 @@ use crate::config::TelemetryConfig;
 use super::{TelemetryError, export, instruments::SCOPE};
 
 /// So many ended spans may wait for the collector; more are dropped.
-const QUEUE: usize = 16_384;
+const MAX_QUEUED_SPANS: usize = 16_384;
 
 /// So many spans are sent at once.
-const AT_ONCE: usize = 512;
+const MAX_SPANS_PER_EXPORT: usize = 512;
 
 /// How often what waits is sent.
-const SEND_EVERY: Duration = Duration::from_secs(1);
+const EXPORT_INTERVAL: Duration = Duration::from_secs(1);
 
 /// A batch of the committer is linked to each of its commands.
-const LINKS: u32 = 4096;
+const MAX_LINKS: u32 = 4096;
 
 /// Which part of the traces that begin here is sent. None: none.
-static RATIO: OnceLock<f64> = OnceLock::new();
+static SAMPLE_RATIO: OnceLock<f64> = OnceLock::new();
 
 /// True when there is a collector.
-pub(super) fn are_sent() -> bool {
-    RATIO.get().is_some()
+pub(super) fn has_collector() -> bool {
+    SAMPLE_RATIO.get().is_some()
 }
 
 /// Whether a trace of this id would be sent if it began here. The same on all replicas with the same ratio.
 pub(super) fn would_sample(trace: TraceId) -> bool {
-    RATIO.get().is_some_and(|ratio| {
+    SAMPLE_RATIO.get().is_some_and(|ratio| {
         let sampler = Sampler::TraceIdRatioBased(*ratio);
         let result = sampler.should_sample(None, trace, "", &SpanKind::Internal, &[], &[]);
         result.decision == opentelemetry_sdk::trace::SamplingDecision::RecordAndSample
@@ -55,19 +55,19 @@ pub(super) fn provider(config: &TelemetryConfig) -> Result<Option<SdkTracerProvi
         return Ok(None);
     };
     let batches = BatchConfigBuilder::default()
-        .with_max_queue_size(QUEUE)
-        .with_max_export_batch_size(AT_ONCE)
-        .with_scheduled_delay(SEND_EVERY)
+        .with_max_queue_size(MAX_QUEUED_SPANS)
+        .with_max_export_batch_size(MAX_SPANS_PER_EXPORT)
+        .with_scheduled_delay(EXPORT_INTERVAL)
         .build();
     let provider = SdkTracerProvider::builder()
         .with_span_processor(BatchSpanProcessor::builder(exporter).with_batch_config(batches).build())
-        .with_sampler(Sampling {
-            alone: Sampler::TraceIdRatioBased(config.sample_ratio),
+        .with_sampler(LinkAwareSampler {
+            root: Sampler::TraceIdRatioBased(config.sample_ratio),
         })
-        .with_max_links_per_span(LINKS)
+        .with_max_links_per_span(MAX_LINKS)
         .with_resource(export::resource(config))
         .build();
-    let _ = RATIO.set(config.sample_ratio);
+    let _ = SAMPLE_RATIO.set(config.sample_ratio);
     Ok(Some(provider))
 }
 
@@ -91,11 +91,11 @@ where
 /// A trace that a caller began goes on as they decided; one that begins here is sent by the ratio. A span without a parent that
 /// exists for the sake of others, such as a batch, is made only when one of these is sent, and then it is sent too.
 #[derive(Debug, Clone)]
-struct Sampling {
-    alone: Sampler,
+struct LinkAwareSampler {
+    root: Sampler,
 }
 
-impl ShouldSample for Sampling {
+impl ShouldSample for LinkAwareSampler {
     fn should_sample(
         &self,
         parent: Option<&Context>,
@@ -105,11 +105,11 @@ impl ShouldSample for Sampling {
         attributes: &[KeyValue],
         links: &[Link],
     ) -> SamplingResult {
-        let alone = if links.iter().any(|link| link.span_context.is_sampled()) {
+        let root = if links.iter().any(|link| link.span_context.is_sampled()) {
             Sampler::AlwaysOn
         } else {
-            self.alone.clone()
+            self.root.clone()
         };
-        Sampler::ParentBased(Box::new(alone)).should_sample(parent, trace, name, kind, attributes, links)
+        Sampler::ParentBased(Box::new(root)).should_sample(parent, trace, name, kind, attributes, links)
     }
 }

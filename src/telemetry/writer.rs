@@ -15,26 +15,26 @@ use std::{
 use tracing_subscriber::fmt::MakeWriter;
 
 /// So many lines may wait.
-const LINES: usize = 16_384;
+const MAX_LINES: usize = 16_384;
 
 /// The lines that wait have at most so many bytes.
-const BYTES: usize = 16 * 1024 * 1024;
+const MAX_BYTES: usize = 16 * 1024 * 1024;
 
-/// Lines are written together while they have no more bytes than this.
-const AT_ONCE: usize = 64 * 1024;
+/// LogQueue are written together while they have no more bytes than this.
+const WRITE_BYTES: usize = 64 * 1024;
 
 /// So long a line waits for others to be written with it. Without that each of them would wake the thread that writes.
-const GATHER_FOR: Duration = Duration::from_millis(5);
+const BATCH_DELAY: Duration = Duration::from_millis(5);
 
 /// How often who flushes tries to get into a full queue.
-const TRY_EVERY: Duration = Duration::from_millis(5);
+const FLUSH_RETRY_INTERVAL: Duration = Duration::from_millis(5);
 
 /// The writer of this process: there is one standard error.
-static WRITER: OnceLock<Lines> = OnceLock::new();
+static WRITER: OnceLock<LogQueue> = OnceLock::new();
 
-/// Lines that were dropped since the start of this process.
+/// LogQueue that were dropped since the start of this process.
 pub(super) fn dropped_lines() -> u64 {
-    WRITER.get().map_or(0, Lines::dropped)
+    WRITER.get().map_or(0, LogQueue::dropped)
 }
 
 /// Waits until what was logged so far is written, for at most so long. True when it is, or when nothing was set up.
@@ -43,19 +43,19 @@ pub fn flush(at_most: Duration) -> bool {
 }
 
 /// The writer of this process, which is started when it is first asked for.
-pub(super) fn standard_error() -> io::Result<Lines> {
+pub(super) fn standard_error() -> io::Result<LogQueue> {
     let lines = match WRITER.get() {
         Some(lines) => lines,
         None => {
-            let started = Lines::start(io::stderr(), LINES, BYTES)?;
+            let started = LogQueue::start(io::stderr(), MAX_LINES, MAX_BYTES)?;
             WRITER.get_or_init(|| started)
         }
     };
     Ok(lines.clone())
 }
 
-/// What the thread is told.
-enum Told {
+/// What the thread is item.
+enum QueuedItem {
     Line(Vec<u8>),
     /// Say so when everything before this is written.
     Flush(SyncSender<()>),
@@ -63,10 +63,10 @@ enum Told {
 
 /// A queue of lines. Clones are the same.
 #[derive(Clone)]
-pub(super) struct Lines {
-    queue: SyncSender<Told>,
+pub(super) struct LogQueue {
+    queue: SyncSender<QueuedItem>,
     counts: Arc<Counts>,
-    most_bytes: usize,
+    max_bytes: usize,
 }
 
 #[derive(Default)]
@@ -76,22 +76,22 @@ struct Counts {
     dropped: AtomicU64,
 }
 
-impl Lines {
+impl LogQueue {
     /// Starts a thread that writes to `out`.
-    fn start(out: impl Write + Send + 'static, lines: usize, most_bytes: usize) -> io::Result<Self> {
-        let (queue, told) = sync_channel(lines);
+    fn start(out: impl Write + Send + 'static, lines: usize, max_bytes: usize) -> io::Result<Self> {
+        let (queue, received) = sync_channel(lines);
         let counts = Arc::<Counts>::default();
-        let writing = Writing {
+        let thread = WriterThread {
             out,
-            told,
+            queue: received,
             counts: counts.clone(),
-            said: 0,
+            reported: 0,
         };
-        thread::Builder::new().name("log".into()).spawn(move || writing.run())?;
+        thread::Builder::new().name("log".into()).spawn(move || thread.run())?;
         Ok(Self {
             queue,
             counts,
-            most_bytes,
+            max_bytes,
         })
     }
 
@@ -101,8 +101,8 @@ impl Lines {
 
     fn put(&self, line: &[u8]) {
         let waiting = self.counts.waiting.fetch_add(line.len(), Relaxed);
-        let fits = waiting + line.len() <= self.most_bytes;
-        if !fits || self.queue.try_send(Told::Line(line.to_vec())).is_err() {
+        let fits = waiting + line.len() <= self.max_bytes;
+        if !fits || self.queue.try_send(QueuedItem::Line(line.to_vec())).is_err() {
             self.counts.waiting.fetch_sub(line.len(), Relaxed);
             self.counts.dropped.fetch_add(1, Relaxed);
         }
@@ -111,49 +111,49 @@ impl Lines {
     fn flush(&self, at_most: Duration) -> bool {
         let (done, written) = sync_channel(1);
         let mut left = at_most;
-        let mut told = Told::Flush(done);
+        let mut item = QueuedItem::Flush(done);
         loop {
-            match self.queue.try_send(told) {
+            match self.queue.try_send(item) {
                 Ok(()) => return written.recv_timeout(left).is_ok(),
                 Err(TrySendError::Disconnected(_)) => return false,
                 Err(TrySendError::Full(_)) if left.is_zero() => return false,
-                Err(TrySendError::Full(again)) => told = again,
+                Err(TrySendError::Full(again)) => item = again,
             }
             // Nothing tells when there is room.
-            thread::park_timeout(TRY_EVERY);
-            left = left.saturating_sub(TRY_EVERY);
+            thread::park_timeout(FLUSH_RETRY_INTERVAL);
+            left = left.saturating_sub(FLUSH_RETRY_INTERVAL);
         }
     }
 }
 
 /// The thread that writes.
-struct Writing<W> {
+struct WriterThread<W> {
     out: W,
-    told: Receiver<Told>,
+    queue: Receiver<QueuedItem>,
     counts: Arc<Counts>,
-    /// So many dropped lines were told of.
-    said: u64,
+    /// So many dropped lines were item of.
+    reported: u64,
 }
 
-impl<W: Write> Writing<W> {
+impl<W: Write> WriterThread<W> {
     fn run(mut self) {
         let mut text = Vec::new();
-        while let Ok(first) = self.told.recv() {
-            if matches!(first, Told::Line(_)) {
-                thread::park_timeout(GATHER_FOR);
+        while let Ok(first) = self.queue.recv() {
+            if matches!(first, QueuedItem::Line(_)) {
+                thread::park_timeout(BATCH_DELAY);
             }
             let mut next = Some(first);
-            while let Some(told) = next {
-                match told {
-                    Told::Line(line) => text.extend_from_slice(&line),
-                    Told::Flush(done) => {
+            while let Some(item) = next {
+                match item {
+                    QueuedItem::Line(line) => text.extend_from_slice(&line),
+                    QueuedItem::Flush(done) => {
                         self.write(&mut text);
                         // Who asked may have given up.
                         let _ = done.try_send(());
                     }
                 }
-                next = if text.len() < AT_ONCE {
-                    self.told.try_recv().ok()
+                next = if text.len() < WRITE_BYTES {
+                    self.queue.try_recv().ok()
                 } else {
                     None
                 };
@@ -171,27 +171,27 @@ impl<W: Write> Writing<W> {
         self.counts.waiting.fetch_sub(text.len(), Relaxed);
         text.clear();
         let dropped = self.counts.dropped.load(Relaxed);
-        if dropped > self.said {
-            let lines = dropped - self.said;
-            self.said = dropped;
+        if dropped > self.reported {
+            let lines = dropped - self.reported;
+            self.reported = dropped;
             // It waits behind what is there, and is dropped itself if there is no room: then the next one tells of more.
             tracing::warn!(lines, "lines of the log were dropped: whoever reads it was too slow");
         }
     }
 }
 
-impl<'a> MakeWriter<'a> for Lines {
-    type Writer = Line<'a>;
+impl<'a> MakeWriter<'a> for LogQueue {
+    type Writer = LineWriter<'a>;
 
-    fn make_writer(&'a self) -> Line<'a> {
-        Line(self)
+    fn make_writer(&'a self) -> LineWriter<'a> {
+        LineWriter(self)
     }
 }
 
 /// One line. The formatters hand it over in one piece.
-pub(super) struct Line<'a>(&'a Lines);
+pub(super) struct LineWriter<'a>(&'a LogQueue);
 
-impl Write for Line<'_> {
+impl Write for LineWriter<'_> {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         self.0.put(line);
         Ok(line.len())
@@ -210,17 +210,17 @@ mod tests {
 
     /// Takes nothing until it is let go.
     #[derive(Clone, Default)]
-    struct Reader(Arc<(Mutex<State>, Condvar)>);
+    struct Reader(Arc<(Mutex<ReaderState>, Condvar)>);
 
     #[derive(Default)]
-    struct State {
+    struct ReaderState {
         goes: bool,
         waits: bool,
         taken: Vec<u8>,
     }
 
     impl Reader {
-        fn state(&self) -> MutexGuard<'_, State> {
+        fn state(&self) -> MutexGuard<'_, ReaderState> {
             self.0.0.lock().unwrap()
         }
 
@@ -258,7 +258,7 @@ mod tests {
     #[test]
     fn who_logs_does_not_wait_for_a_reader_that_is_stuck_and_what_is_dropped_is_counted() {
         let reader = Reader::default();
-        let lines = Lines::start(reader.clone(), 10, BYTES).unwrap();
+        let lines = LogQueue::start(reader.clone(), 10, MAX_BYTES).unwrap();
         lines.put(b"first\n");
         reader.until_it_waits();
         for _ in 0..100 {
@@ -275,7 +275,7 @@ mod tests {
     #[test]
     fn lines_that_wait_have_no_more_bytes_than_allowed() {
         let reader = Reader::default();
-        let lines = Lines::start(reader.clone(), 1000, 100).unwrap();
+        let lines = LogQueue::start(reader.clone(), 1000, 100).unwrap();
         for _ in 0..10 {
             lines.put(&[b'x'; 40]);
         }
@@ -291,7 +291,7 @@ mod tests {
     fn nothing_is_lost_when_it_is_flushed() {
         let reader = Reader::default();
         reader.go();
-        let lines = Lines::start(reader.clone(), LINES, BYTES).unwrap();
+        let lines = LogQueue::start(reader.clone(), MAX_LINES, MAX_BYTES).unwrap();
         for _ in 0..10_000 {
             lines.put(b"a line\n");
         }

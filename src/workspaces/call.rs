@@ -11,11 +11,10 @@ use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use tracing::{Instrument, Span};
 
 use super::{
-    classify::{self, Failed},
-    own_fault,
-    owner::Owner,
-    text,
-    witness::Witness,
+    classify::{self, FailedCall},
+    credentials::AccountCredentials,
+    interceptor::CallInterceptor,
+    own_error, text,
 };
 use crate::{
     domain::{AccountId, AwsError, AwsErrorKind, AwsResponse, Classification, Region},
@@ -43,22 +42,27 @@ macro_rules! span {
 pub(super) use span;
 
 /// Calls WorkSpaces for one account in one Region. The SDK's client inside speaks for all accounts of an endpoint, and leaves this
-/// type only together with the witness of a call, which holds the credentials of this account. Cheap to clone.
+/// type only together with the interceptor of a call, which holds the credentials of this account. Cheap to clone.
 #[derive(Clone)]
 pub(super) struct AccountClient {
     account: AccountId,
     region: Region,
     client: Client,
-    owner: Option<Owner>,
+    credentials: Option<AccountCredentials>,
 }
 
 impl AccountClient {
-    pub(super) fn new(account: AccountId, region: Region, client: Client, owner: Option<Owner>) -> Self {
+    pub(super) fn new(
+        account: AccountId,
+        region: Region,
+        client: Client,
+        credentials: Option<AccountCredentials>,
+    ) -> Self {
         Self {
             account,
             region,
             client,
-            owner,
+            credentials,
         }
     }
 
@@ -70,24 +74,28 @@ impl AccountClient {
         &self.region
     }
 
-    /// Makes one call: `send` sends it with the witness among its interceptors. Without the witness it has no credentials, and
+    /// Makes one call: `send` sends it with the interceptor among its interceptors. Without the interceptor it has no credentials, and
     /// is not sent.
-    pub(super) async fn call<O, E, F>(&self, span: Span, send: impl FnOnce(&Client, Witness) -> F) -> AwsResponse<O>
+    pub(super) async fn call<O, E, F>(
+        &self,
+        span: Span,
+        send: impl FnOnce(&Client, CallInterceptor) -> F,
+    ) -> AwsResponse<O>
     where
         O: RequestId,
         E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
         F: Future<Output = Result<O, SdkError<E, HttpResponse>>>,
     {
-        let witness = Witness::of_a_call(self.owner.clone(), Origin::of(&span).traceparent());
+        let interceptor = CallInterceptor::new(self.credentials.clone(), Origin::of(&span).traceparent());
         // The SDK's future is large: here it is moved no more.
-        let sent = Box::pin(send(&self.client, witness.clone()));
+        let sent = Box::pin(send(&self.client, interceptor.clone()));
         async move {
             let result = sent.await;
             let aws_request_id = result.request_id().map(text::code);
             let result = match result {
-                Ok(_) if !witness.readable() => Err(unreadable()),
+                Ok(_) if !interceptor.readable() => Err(unreadable()),
                 Ok(output) => Ok(output),
-                Err(error) => Err(fault(&error, &witness)),
+                Err(error) => Err(fault(&error, &interceptor)),
             };
             let reply = AwsResponse { aws_request_id, result };
             record(&reply);
@@ -100,7 +108,7 @@ impl AccountClient {
 
 /// An answer that is no answer to the call. It may come from something in between.
 pub(super) fn unreadable() -> AwsError {
-    own_fault(AwsErrorKind::Unknown, "UnreadableAnswer")
+    own_error(AwsErrorKind::Unknown, "UnreadableAnswer")
 }
 
 /// Bounds a read over all of its pages. Reading has no effect; the outcome is just not known.
@@ -112,15 +120,15 @@ pub(super) async fn within<T>(limit: Duration, read: impl Future<Output = AwsRes
 pub(super) fn timed_out<T>() -> AwsResponse<T> {
     AwsResponse {
         aws_request_id: None,
-        result: Err(own_fault(AwsErrorKind::Unknown, "Timeout")),
+        result: Err(own_error(AwsErrorKind::Unknown, "Timeout")),
     }
 }
 
-fn fault<E>(error: &SdkError<E, HttpResponse>, witness: &Witness) -> AwsError
+fn fault<E>(error: &SdkError<E, HttpResponse>, interceptor: &CallInterceptor) -> AwsError
 where
     E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
 {
-    let fault = classify::fault(Failed::new(error), witness.sent());
+    let fault = classify::aws_error(FailedCall::new(error), interceptor.sent());
     let (code, error) = (fault.code.as_deref(), text::chain(error));
     match fault.kind {
         AwsErrorKind::Refused(_) => tracing::debug!(code, error, "AWS refused"),
@@ -149,7 +157,7 @@ fn record<T>(reply: &AwsResponse<T>) {
 mod tests {
     use std::{io::ErrorKind, net::TcpListener};
 
-    use super::super::{BaseCredentials, Settings, WorkSpaces};
+    use super::super::{BaseCredentials, WorkSpaces, WorkSpacesSettings};
     use super::*;
     use crate::config::{AccountConfig, AwsConfig, ForwarderConfig, ShareWith};
 
@@ -158,7 +166,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();
         let (account, region) = ("111122223333".parse().unwrap(), "eu-central-1".parse().unwrap());
-        let settings = Settings {
+        let settings = WorkSpacesSettings {
             accounts: vec![AccountConfig {
                 id: account,
                 regions: vec![Region::clone(&region)],

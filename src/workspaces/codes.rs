@@ -5,7 +5,7 @@ use crate::domain::FailureReason;
 
 /// What an error code says about the call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(super) enum CodeMeaning {
     /// No effect, and the same call would be refused again.
     Refused(FailureReason),
     /// No effect, but later perhaps.
@@ -15,16 +15,16 @@ pub(super) enum Verdict {
 }
 
 /// What a code says; none where it is not known here.
-pub(super) fn verdict(code: &str) -> Option<Verdict> {
+pub(super) fn meaning(code: &str) -> Option<CodeMeaning> {
     use FailureReason::*;
     Some(match code {
-        "ResourceNotFoundException" => Verdict::Refused(ImageNotFound),
-        "ResourceUnavailableException" => Verdict::Refused(ImageUnavailable),
-        "OperationNotSupportedException" => Verdict::Refused(OperationNotSupported),
-        code if ACCESS_DENIED.contains(&code) => Verdict::Refused(UpstreamAccessDenied),
-        code if INVALID_PARAMETER.contains(&code) => Verdict::Refused(UpstreamInvalidParameter),
-        code if THROTTLED.contains(&code) => Verdict::Throttled,
-        code if IN_DOUBT.contains(&code) => Verdict::Unknown,
+        "ResourceNotFoundException" => CodeMeaning::Refused(ImageNotFound),
+        "ResourceUnavailableException" => CodeMeaning::Refused(ImageUnavailable),
+        "OperationNotSupportedException" => CodeMeaning::Refused(OperationNotSupported),
+        code if ACCESS_DENIED.contains(&code) => CodeMeaning::Refused(UpstreamAccessDenied),
+        code if INVALID_PARAMETER.contains(&code) => CodeMeaning::Refused(UpstreamInvalidParameter),
+        code if THROTTLED.contains(&code) => CodeMeaning::Throttled,
+        code if AWS_FAILURES.contains(&code) => CodeMeaning::Unknown,
         _ => return None,
     })
 }
@@ -94,7 +94,7 @@ const THROTTLED: &[&str] = &[
 ];
 
 /// Failures on AWS's side, with whatever status they come.
-const IN_DOUBT: &[&str] = &[
+const AWS_FAILURES: &[&str] = &[
     "IDPCommunicationError",
     "InternalError",
     "InternalFailure",

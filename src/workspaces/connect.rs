@@ -12,11 +12,11 @@ use aws_types::{
 use secrecy::ExposeSecret;
 
 use super::{
-    BaseCredentials, IdentityProblem, Settings, WorkSpaces,
+    BaseCredentials, IdentityProblem, WorkSpaces, WorkSpacesSettings,
     clients::{Clients, aws_region},
     http, identity,
-    listings::Listings,
-    readings::Readings,
+    listing_limits::ListingLimits,
+    shared_reads::SharedReads,
 };
 use crate::domain::AccountId;
 
@@ -30,7 +30,7 @@ fn behavior() -> BehaviorVersion {
 
 /// Why there is nothing to call AWS with. Never holds a secret.
 #[derive(Debug, thiserror::Error)]
-pub enum ConnectError {
+pub enum AwsConnectError {
     /// An account without Regions.
     #[error("account {0}: no Region is configured")]
     NoRegion(AccountId),
@@ -44,26 +44,28 @@ pub enum ConnectError {
 
 impl WorkSpaces {
     /// Makes the clients. Calls AWS only to verify whose credentials they have, if the settings ask for that.
-    pub async fn connect(settings: &Settings) -> Result<Self, ConnectError> {
+    pub async fn connect(settings: &WorkSpacesSettings) -> Result<Self, AwsConnectError> {
         check(settings)?;
         let mut clients = Clients::new(base(settings, http::client(settings)).await, settings);
         let (mut per_account, mut identities) = (HashMap::new(), Vec::new());
         for account in &settings.accounts {
-            let of_account = clients.of_account(account).ok_or(ConnectError::NoRegion(account.id))?;
-            per_account.insert(account.id, of_account.per_region);
-            identities.extend(of_account.identity);
+            let account_clients = clients
+                .account_clients(account)
+                .ok_or(AwsConnectError::NoRegion(account.id))?;
+            per_account.insert(account.id, account_clients.per_region);
+            identities.extend(account_clients.identity);
         }
-        identity::verify(identities).await.map_err(ConnectError::Identity)?;
+        identity::verify(identities).await.map_err(AwsConnectError::Identity)?;
         Ok(Self {
             clients: per_account.into(),
-            listings: Listings::default(),
+            listing_limits: ListingLimits::default(),
             read_timeout: settings.forwarder.read_timeout,
-            readings: Readings::default(),
+            shared_reads: SharedReads::default(),
         })
     }
 }
 
-fn check(settings: &Settings) -> Result<(), ConnectError> {
+fn check(settings: &WorkSpacesSettings) -> Result<(), AwsConnectError> {
     let endpoints = [
         ("endpoint_url", &settings.aws.endpoint_url),
         ("sts_endpoint_url", &settings.aws.sts_endpoint_url),
@@ -80,16 +82,16 @@ fn check(settings: &Settings) -> Result<(), ConnectError> {
 }
 
 /// The URL itself is not repeated: it may hold a password.
-fn check_endpoint(url: &Option<String>, name: impl FnOnce() -> String) -> Result<(), ConnectError> {
+fn check_endpoint(url: &Option<String>, name: impl FnOnce() -> String) -> Result<(), AwsConnectError> {
     let Some(url) = url else { return Ok(()) };
     match url.parse::<::http::Uri>() {
         Ok(uri) if matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some() => Ok(()),
-        _ => Err(ConnectError::Endpoint(name())),
+        _ => Err(AwsConnectError::Endpoint(name())),
     }
 }
 
 /// What all accounts have in common.
-async fn base(settings: &Settings, http_client: SharedHttpClient) -> SdkConfig {
+async fn base(settings: &WorkSpacesSettings, http_client: SharedHttpClient) -> SdkConfig {
     let builder = match &settings.credentials {
         BaseCredentials::Environment => {
             // Naming a Region keeps the loader from asking the instance for one.
@@ -119,7 +121,7 @@ async fn base(settings: &Settings, http_client: SharedHttpClient) -> SdkConfig {
         .build()
 }
 
-fn timeouts(settings: &Settings) -> TimeoutConfig {
+fn timeouts(settings: &WorkSpacesSettings) -> TimeoutConfig {
     let attempt_timeout = settings.forwarder.attempt_timeout;
     TimeoutConfig::builder()
         .connect_timeout(settings.connect_timeout())

@@ -5,15 +5,15 @@ use std::{fmt, sync::Arc};
 use tokio::{sync::Semaphore, task::JoinSet};
 
 use super::{
-    classify::{self, Failed},
-    owner::Owner,
+    classify::{self, FailedCall},
+    credentials::AccountCredentials,
+    interceptor::CallInterceptor,
     text,
-    witness::Witness,
 };
 use crate::domain::{AccountId, AwsError};
 
 /// How many accounts are asked about at a time: STS throttles.
-const AT_A_TIME: usize = 16;
+const MAX_CONCURRENT_CHECKS: usize = 16;
 
 /// An account whose credentials are not its own, or could not be verified.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,28 +50,28 @@ impl fmt::Display for IdentityProblem {
 }
 
 /// Who an account's credentials should be, and who to ask.
-pub(super) struct Identity {
+pub(super) struct IdentityCheck {
     pub(super) expected: AccountId,
-    pub(super) owner: Option<Owner>,
+    pub(super) credentials: Option<AccountCredentials>,
     pub(super) client: aws_sdk_sts::Client,
 }
 
-impl Identity {
+impl IdentityCheck {
     async fn problem(self) -> Option<IdentityProblem> {
         let account = self.expected;
-        let witness = Witness::of_a_call(self.owner, None);
+        let interceptor = CallInterceptor::new(self.credentials, None);
         let send = self
             .client
             .get_caller_identity()
             .customize()
-            .interceptor(witness.clone())
+            .interceptor(interceptor.clone())
             .send();
         let kind = match send.await {
             Ok(output) if output.account() == Some(account.as_str()) => return None,
             Ok(output) => IdentityProblemKind::OtherAccount(text::code(output.account().unwrap_or("(not said)"))),
             Err(error) => {
                 tracing::warn!(%account, error = text::chain(&error), "sts:GetCallerIdentity failed");
-                IdentityProblemKind::Unverified(classify::fault(Failed::new(&error), witness.sent()))
+                IdentityProblemKind::Unverified(classify::aws_error(FailedCall::new(&error), interceptor.sent()))
             }
         };
         Some(IdentityProblem { account, kind })
@@ -79,8 +79,8 @@ impl Identity {
 }
 
 /// Verifies them all, and names all that are wrong, in the order of their accounts.
-pub(super) async fn verify(identities: Vec<Identity>) -> Result<(), Vec<IdentityProblem>> {
-    let permits = Arc::new(Semaphore::new(AT_A_TIME));
+pub(super) async fn verify(identities: Vec<IdentityCheck>) -> Result<(), Vec<IdentityProblem>> {
+    let permits = Arc::new(Semaphore::new(MAX_CONCURRENT_CHECKS));
     let mut asked = JoinSet::new();
     for identity in identities {
         let permits = permits.clone();

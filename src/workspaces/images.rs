@@ -31,7 +31,7 @@ impl WorkSpaces {
             return not_configured();
         };
         let in_turn = async {
-            let _turn = self.listings.turn(account, region).await;
+            let _turn = self.listing_limits.turn(account, region).await;
             list_images(client, ownership).await
         };
         within(self.read_timeout, in_turn).await
@@ -67,7 +67,7 @@ async fn list_page(
     token: Option<String>,
 ) -> AwsResponse<DescribeWorkspaceImagesOutput> {
     let span = span!("DescribeWorkspaceImages", client);
-    let page = client.call(span, |client, witness| {
+    let page = client.call(span, |client, interceptor| {
         let request = client
             .describe_workspace_images()
             .image_type(match ownership {
@@ -76,7 +76,7 @@ async fn list_page(
             })
             .max_results(PAGE_SIZE)
             .set_next_token(token);
-        request.customize().interceptor(witness).send()
+        request.customize().interceptor(interceptor).send()
     });
     page.await
 }

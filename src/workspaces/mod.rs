@@ -3,7 +3,7 @@
 //!
 //! Read in this order: `settings` (what to connect to), `connect` (a client for each account and Region, and whose credentials its
 //! calls are signed with: `clients`, `owner`), `call` (that client, and what surrounds each of its calls), `permissions` and `images`
-//! (the calls), `readings` (reading together), `listings` (listing in turn), `classify` and `codes` (what an answer means).
+//! (the calls), `shared_reads` (reading together), `listing_limits` (listing in turn), `classify` and `codes` (what an answer means).
 //!
 //! Three rules hold throughout:
 //! - Nothing here tries again: the forwarder owns retries, and the SDK's are switched off.
@@ -15,29 +15,29 @@ mod classify;
 mod clients;
 mod codes;
 mod connect;
+mod credentials;
 mod http;
 mod identity;
 mod images;
-mod listings;
-mod owner;
+mod interceptor;
+mod listing_limits;
 mod pages;
 mod permissions;
-mod readings;
 mod settings;
+mod shared_reads;
 mod text;
-mod witness;
 
 use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
 
 use crate::domain::{AccountId, AwsError, AwsErrorKind, AwsResponse, FailureReason, Region};
 
 use call::AccountClient;
-use listings::Listings;
-use readings::Readings;
+use listing_limits::ListingLimits;
+use shared_reads::SharedReads;
 
-pub use connect::ConnectError;
+pub use connect::AwsConnectError;
 pub use identity::{IdentityProblem, IdentityProblemKind};
-pub use settings::{BaseCredentials, Settings};
+pub use settings::{BaseCredentials, WorkSpacesSettings};
 
 /// What telemetry adds to its filter, so that no level that an operator may choose lets the SDK log secrets: it traces signed
 /// requests and whole answers, and warns of STS's refusals in full (this room logs them too, with care).
@@ -47,15 +47,15 @@ pub const LOG_DIRECTIVES: [&str; 2] = ["aws_config::sts=off", "aws_smithy_runtim
 #[derive(Clone)]
 pub struct WorkSpaces {
     clients: Arc<HashMap<AccountId, HashMap<Region, AccountClient>>>,
-    listings: Listings,
+    listing_limits: ListingLimits,
     read_timeout: Duration,
-    readings: Readings,
+    shared_reads: SharedReads,
 }
 
 /// What a refusal with this error code means, as far as it is known.
 pub fn reason_of(code: Option<&str>) -> FailureReason {
-    match code.and_then(codes::verdict) {
-        Some(codes::Verdict::Refused(reason)) => reason,
+    match code.and_then(codes::meaning) {
+        Some(codes::CodeMeaning::Refused(reason)) => reason,
         _ => FailureReason::UpstreamRefused,
     }
 }
@@ -85,12 +85,12 @@ impl fmt::Debug for WorkSpaces {
 fn not_configured<T>() -> AwsResponse<T> {
     AwsResponse {
         aws_request_id: None,
-        result: Err(own_fault(AwsErrorKind::NotSent, "NotConfigured")),
+        result: Err(own_error(AwsErrorKind::NotSent, "NotConfigured")),
     }
 }
 
 /// A fault that AWS has no code for.
-fn own_fault(kind: AwsErrorKind, code: &str) -> AwsError {
+fn own_error(kind: AwsErrorKind, code: &str) -> AwsError {
     AwsError {
         kind,
         code: Some(code.to_owned()),

@@ -3,7 +3,7 @@
 
 use std::collections::HashSet;
 
-use super::own_fault;
+use super::own_error;
 use crate::domain::{AwsError, AwsErrorKind};
 
 /// The largest page that the API model allows.
@@ -23,10 +23,10 @@ impl Pages {
             return Ok(None);
         };
         if self.0.len() + 1 >= MAX_PAGES {
-            return Err(own_fault(AwsErrorKind::Unknown, "TooManyPages"));
+            return Err(own_error(AwsErrorKind::Unknown, "TooManyPages"));
         }
         if !self.0.insert(token.to_owned()) {
-            return Err(own_fault(AwsErrorKind::Unknown, "RepeatedToken"));
+            return Err(own_error(AwsErrorKind::Unknown, "RepeatedToken"));
         }
         Ok(Some(token.to_owned()))
     }

@@ -9,7 +9,7 @@ use super::{
     call::{AccountClient, span, timed_out, unreadable},
     not_configured,
     pages::{PAGE_SIZE, Pages},
-    readings::Found,
+    shared_reads::ReadOutcome,
 };
 use crate::domain::{Access, AccountId, AwsResponse, ImageId, PermissionKey};
 
@@ -20,13 +20,13 @@ impl WorkSpaces {
             return not_configured();
         };
         let span = span!("UpdateWorkspaceImagePermission", client);
-        let reply = client.call(span, |client, witness| {
+        let reply = client.call(span, |client, interceptor| {
             let request = client
                 .update_workspace_image_permission()
                 .image_id(key.image.as_str())
                 .allow_copy_image(access == Access::Shared)
                 .shared_account_id(key.shared_account.as_str());
-            request.customize().interceptor(witness).send()
+            request.customize().interceptor(interceptor).send()
         });
         let reply = reply.await;
         AwsResponse {
@@ -44,13 +44,13 @@ impl WorkSpaces {
         };
         let image = key.image.clone();
         let read = move |accounts| read_all(client, image, accounts);
-        let asked = tokio::time::timeout(self.read_timeout, self.readings.ask(key, read));
+        let asked = tokio::time::timeout(self.read_timeout, self.shared_reads.ask(key, read));
         asked.await.unwrap_or_else(|_| (timed_out(), 1))
     }
 }
 
 /// Reads pages until all of the accounts are found, or the end.
-async fn read_all(client: AccountClient, image: ImageId, mut accounts: BTreeSet<AccountId>) -> Found {
+async fn read_all(client: AccountClient, image: ImageId, mut accounts: BTreeSet<AccountId>) -> ReadOutcome {
     let (mut pages, mut token, mut shared) = (Pages::default(), None, BTreeSet::new());
     let mut calls = 0;
     loop {
@@ -84,7 +84,7 @@ async fn read_all(client: AccountClient, image: ImageId, mut accounts: BTreeSet<
             Err(fault) => Err(fault),
         };
         let end = AwsResponse { aws_request_id, result };
-        return Found { shared, end, calls };
+        return ReadOutcome { shared, end, calls };
     }
 }
 
@@ -94,13 +94,13 @@ async fn read_page(
     token: Option<String>,
 ) -> AwsResponse<DescribeWorkspaceImagePermissionsOutput> {
     let span = span!("DescribeWorkspaceImagePermissions", client);
-    let page = client.call(span, |client, witness| {
+    let page = client.call(span, |client, interceptor| {
         let request = client
             .describe_workspace_image_permissions()
             .image_id(image.as_str())
             .max_results(PAGE_SIZE)
             .set_next_token(token);
-        request.customize().interceptor(witness).send()
+        request.customize().interceptor(interceptor).send()
     });
     page.await
 }

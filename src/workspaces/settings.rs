@@ -8,7 +8,7 @@ use crate::config::{AccountConfig, AwsConfig, ForwarderConfig};
 
 /// What to connect to, and how long to wait for it.
 #[derive(Debug, Clone)]
-pub struct Settings {
+pub struct WorkSpacesSettings {
     /// The accounts that own images.
     pub accounts: Vec<AccountConfig>,
     /// How AWS is reached.
@@ -19,7 +19,7 @@ pub struct Settings {
     pub credentials: BaseCredentials,
 }
 
-impl Settings {
+impl WorkSpacesSettings {
     /// How long making a connection may take, TLS included. It is less than a call may take: it is what makes an unreachable
     /// endpoint *not sent*, instead of a timeout that leaves the outcome open.
     pub(super) fn connect_timeout(&self) -> Duration {

@@ -5,17 +5,17 @@ use std::error::Error;
 use crate::domain::causes;
 
 /// The longest code or request id kept.
-const CODE: usize = 128;
+const MAX_CODE_CHARS: usize = 128;
 
 /// The longest message kept, in characters.
-const MESSAGE: usize = 1024;
+const MAX_MESSAGE_CHARS: usize = 1024;
 
 /// The longest chain of causes logged, in characters.
-const CHAIN: usize = 4096;
+const MAX_CHAIN_CHARS: usize = 4096;
 
 /// What a text holds that quotes a signed request or credentials. AWS answers a wrong signature with the canonical request,
 /// session token and all.
-const SECRETIVE: [&str; 8] = [
+const SECRET_MARKERS: [&str; 8] = [
     "security-token",
     "signature=",
     "credential=",
@@ -30,7 +30,10 @@ const WITHHELD: &str = "(withheld: it quotes the signed request)";
 
 /// A code or a request id: visible ASCII, cut.
 pub(super) fn code(text: &str) -> String {
-    text.chars().filter(char::is_ascii_graphic).take(CODE).collect()
+    text.chars()
+        .filter(char::is_ascii_graphic)
+        .take(MAX_CODE_CHARS)
+        .collect()
 }
 
 /// AWS's own message: cut, without control characters (Postgres takes no NUL); none where it would tell a secret.
@@ -43,8 +46,8 @@ pub(super) fn message(text: &str) -> Option<String> {
         }
     };
     Some(text)
-        .filter(|text| !text.is_empty() && !secretive(text))
-        .map(|text| text.chars().take(MESSAGE).map(printable).collect())
+        .filter(|text| !text.is_empty() && !quotes_secret(text))
+        .map(|text| text.chars().take(MAX_MESSAGE_CHARS).map(printable).collect())
 }
 
 /// An error and its causes, for the log. Only what they display: the SDK's errors debug-print whole answers, in which STS
@@ -53,12 +56,16 @@ pub(super) fn chain(error: &(dyn Error + 'static)) -> String {
     let mut texts: Vec<String> = Vec::new();
     for cause in causes(error) {
         let text = cause.to_string();
-        let text = if secretive(&text) { WITHHELD.to_owned() } else { text };
+        let text = if quotes_secret(&text) {
+            WITHHELD.to_owned()
+        } else {
+            text
+        };
         if texts.last() != Some(&text) {
             texts.push(text);
         }
     }
-    texts.join(": ").chars().take(CHAIN).collect()
+    texts.join(": ").chars().take(MAX_CHAIN_CHARS).collect()
 }
 
 /// The first error of a type in the chain.
@@ -66,9 +73,9 @@ pub(super) fn cause<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) ->
     causes(error).find_map(|cause| cause.downcast_ref())
 }
 
-fn secretive(text: &str) -> bool {
+fn quotes_secret(text: &str) -> bool {
     let text = text.to_ascii_lowercase();
-    SECRETIVE.iter().any(|word| text.contains(word))
+    SECRET_MARKERS.iter().any(|word| text.contains(word))
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use secrecy::SecretString;
 use sharewarden::{
     config::AccountConfig,
     domain::{Access, AwsErrorKind, FailureReason},
-    workspaces::{ConnectError, IdentityProblemKind, WorkSpaces},
+    workspaces::{AwsConnectError, IdentityProblemKind, WorkSpaces},
 };
 
 use crate::{
@@ -254,7 +254,7 @@ async fn credentials_that_cannot_be_verified_stop_the_start_with_the_words_of_st
         error.to_string(),
         "account 111122223333: sts:GetCallerIdentity failed (InvalidClientTokenId): The security token is invalid"
     );
-    let ConnectError::Identity(problems) = error else {
+    let AwsConnectError::Identity(problems) = error else {
         panic!("{error}")
     };
     assert!(matches!(&problems[0].kind, IdentityProblemKind::Unverified(_)));

@@ -12,7 +12,7 @@ use x509_cert::{
 
 use crate::domain::{Principal, Timestamp};
 
-use super::{Distrust, Identity};
+use super::{AuthenticationFailure, Identity};
 
 const SPIFFE: &str = "spiffe://";
 
@@ -39,9 +39,9 @@ impl Validity {
 }
 
 /// Who a client's certificate (DER) names.
-pub(super) fn identity(der: &[u8]) -> Result<Identity, Distrust> {
-    let certificate = Certificate::from_der(der).map_err(|_| Distrust::CertificateInvalid)?;
-    let validity = validity(&certificate).ok_or(Distrust::CertificateInvalid)?;
+pub(super) fn identity(der: &[u8]) -> Result<Identity, AuthenticationFailure> {
+    let certificate = Certificate::from_der(der).map_err(|_| AuthenticationFailure::CertificateInvalid)?;
+    let validity = validity(&certificate).ok_or(AuthenticationFailure::CertificateInvalid)?;
     Ok(Identity {
         principal: principal(&certificate)?,
         until: Some(validity.until),
@@ -60,11 +60,11 @@ fn validity(certificate: &Certificate) -> Option<Validity> {
     })
 }
 
-fn principal(certificate: &Certificate) -> Result<Principal, Distrust> {
+fn principal(certificate: &Certificate) -> Result<Principal, AuthenticationFailure> {
     let certificate = certificate.tbs_certificate();
     let names = certificate
         .get_extension::<SubjectAltName>()
-        .map_err(|_| Distrust::CertificateInvalid)?
+        .map_err(|_| AuthenticationFailure::CertificateInvalid)?
         .map(|(_, names)| names.0)
         .unwrap_or_default();
     let uris = names.iter().filter_map(|name| match name {
@@ -83,25 +83,25 @@ fn principal(certificate: &Certificate) -> Result<Principal, Distrust> {
         return if is_host(name) {
             parsed(name)
         } else {
-            Err(Distrust::CertificateName)
+            Err(AuthenticationFailure::CertificateName)
         };
     }
     if subject.is_empty() {
-        return Err(Distrust::CertificateName);
+        return Err(AuthenticationFailure::CertificateName);
     }
     parsed(&visible(&subject.to_string()))
 }
 
 /// The only one; none if there is none.
-fn only<'a>(mut names: impl Iterator<Item = &'a str>) -> Result<Option<&'a str>, Distrust> {
+fn only<'a>(mut names: impl Iterator<Item = &'a str>) -> Result<Option<&'a str>, AuthenticationFailure> {
     match (names.next(), names.next()) {
         (name, None) => Ok(name),
-        (_, Some(_)) => Err(Distrust::CertificateName),
+        (_, Some(_)) => Err(AuthenticationFailure::CertificateName),
     }
 }
 
-fn parsed(name: &str) -> Result<Principal, Distrust> {
-    name.parse().map_err(|_| Distrust::CertificateName)
+fn parsed(name: &str) -> Result<Principal, AuthenticationFailure> {
+    name.parse().map_err(|_| AuthenticationFailure::CertificateName)
 }
 
 /// One host. A wildcard is many, and anything else might be taken for a name of another kind.
@@ -145,7 +145,7 @@ mod tests {
 
     use super::*;
 
-    fn named(subject: &[(DnType, &str)], names: Vec<SanType>) -> Result<String, Distrust> {
+    fn named(subject: &[(DnType, &str)], names: Vec<SanType>) -> Result<String, AuthenticationFailure> {
         let mut params = CertificateParams::default();
         params.distinguished_name = DistinguishedName::new();
         for (kind, value) in subject {
@@ -185,12 +185,12 @@ mod tests {
             vec![host("a.example"), host("b.example")],
             vec![host("*.example")],
         ] {
-            assert_eq!(named(SUBJECT, names), Err(Distrust::CertificateName));
+            assert_eq!(named(SUBJECT, names), Err(AuthenticationFailure::CertificateName));
         }
-        assert_eq!(named(&[], vec![]), Err(Distrust::CertificateName));
+        assert_eq!(named(&[], vec![]), Err(AuthenticationFailure::CertificateName));
         assert_eq!(
             named(&[(DnType::CommonName, &"x".repeat(300))], vec![]),
-            Err(Distrust::CertificateName)
+            Err(AuthenticationFailure::CertificateName)
         );
     }
 

@@ -4,34 +4,36 @@ use std::{error::Error as StdError, path::Path, time::Duration};
 
 use reqwest::{Certificate, Client, Response, redirect::Policy};
 
-use super::KeysProblem;
+use super::TokenKeysProblem;
 use crate::{config::JwtConfig, domain::causes};
 
 /// Callers wait for it.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A set of keys is a few kilobytes.
-const MOST_BYTES: usize = 1024 * 1024;
+const MAX_BYTES: usize = 1024 * 1024;
 
-pub(super) async fn text(settings: &JwtConfig) -> Result<Vec<u8>, KeysProblem> {
+pub(super) async fn text(settings: &JwtConfig) -> Result<Vec<u8>, TokenKeysProblem> {
     if !settings.jwks_is_url() {
         return read(settings.jwks.as_ref()).await;
     }
     let client = client(settings.jwks_ca.as_deref()).await?;
     get(&client, &settings.jwks)
         .await
-        .map_err(|error| KeysProblem::Fetch(root_cause(&error)))
+        .map_err(|error| TokenKeysProblem::Fetch(root_cause(&error)))
 }
 
-async fn read(file: &Path) -> Result<Vec<u8>, KeysProblem> {
-    tokio::fs::read(file).await.map_err(|source| KeysProblem::Unreadable {
-        file: file.to_owned(),
-        source,
-    })
+async fn read(file: &Path) -> Result<Vec<u8>, TokenKeysProblem> {
+    tokio::fs::read(file)
+        .await
+        .map_err(|source| TokenKeysProblem::Unreadable {
+            file: file.to_owned(),
+            source,
+        })
 }
 
 /// Made anew each time: it is seldom needed, and the authorities may have changed.
-async fn client(ca: Option<&Path>) -> Result<Client, KeysProblem> {
+async fn client(ca: Option<&Path>) -> Result<Client, TokenKeysProblem> {
     let mut builder = Client::builder()
         .https_only(true)
         // Where the keys are is what the configuration says, and nobody else.
@@ -41,10 +43,12 @@ async fn client(ca: Option<&Path>) -> Result<Client, KeysProblem> {
         .timeout(TIMEOUT);
     if let Some(file) = ca {
         let authorities = Certificate::from_pem_bundle(&read(file).await?)
-            .map_err(|error| KeysProblem::Fetch(format!("auth.jwt.jwks_ca: {}", root_cause(&error))))?;
+            .map_err(|error| TokenKeysProblem::Fetch(format!("auth.jwt.jwks_ca: {}", root_cause(&error))))?;
         builder = builder.tls_certs_only(authorities);
     }
-    builder.build().map_err(|error| KeysProblem::Fetch(root_cause(&error)))
+    builder
+        .build()
+        .map_err(|error| TokenKeysProblem::Fetch(root_cause(&error)))
 }
 
 async fn get(client: &Client, url: &str) -> Result<Vec<u8>, reqwest::Error> {
@@ -52,7 +56,7 @@ async fn get(client: &Client, url: &str) -> Result<Vec<u8>, reqwest::Error> {
     let mut text = Vec::new();
     while let Some(part) = response.chunk().await? {
         text.extend_from_slice(&part);
-        if text.len() > MOST_BYTES {
+        if text.len() > MAX_BYTES {
             // What was cut off is no JWK Set any more, and is told of as such.
             break;
         }

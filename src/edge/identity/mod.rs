@@ -5,16 +5,16 @@
 
 mod certificate;
 mod fetch;
-mod keys;
 mod reload;
 mod tls;
 mod token;
+mod token_keys;
 
 use crate::domain::{Principal, Timestamp};
 
-pub use keys::{Keys, KeysProblem};
 pub use tls::{ServerTls, TlsProblem, TlsStream};
 pub use token::Tokens;
+pub use token_keys::{TokenKeys, TokenKeysProblem};
 
 /// Who it is, and how long that is known.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,7 +27,7 @@ pub struct Identity {
 
 /// Why credentials are refused. For the log and for counting; callers are not told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Distrust {
+pub enum AuthenticationFailure {
     /// No credentials of a kind that is in force.
     Missing,
     /// A malformed credential, or one that is there twice.
@@ -74,7 +74,7 @@ pub enum Distrust {
     TokenPrincipal,
 }
 
-impl Distrust {
+impl AuthenticationFailure {
     /// The name that it is counted by.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -23,7 +23,7 @@ use crate::{
     config::{ClientAuth, TlsConfig},
 };
 
-use super::{Distrust, Identity, certificate, certificate::Validity};
+use super::{AuthenticationFailure, Identity, certificate, certificate::Validity};
 
 /// A connection with TLS.
 pub type TlsStream = tokio_rustls::server::TlsStream<TcpStream>;
@@ -32,7 +32,7 @@ pub type TlsStream = tokio_rustls::server::TlsStream<TcpStream>;
 const PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
 
 /// The warning of a server's certificate that is about to expire.
-const SOON: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+const EXPIRY_WARNING: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
 /// Certificates cannot be used. Says which file, and never what it holds.
 #[derive(Debug, thiserror::Error)]
@@ -118,7 +118,7 @@ impl ServerTls {
     ///
     /// # Errors
     /// Why there is no connection.
-    pub async fn accept(&self, stream: TcpStream) -> Result<TlsStream, Distrust> {
+    pub async fn accept(&self, stream: TcpStream) -> Result<TlsStream, AuthenticationFailure> {
         let current = self
             .current
             .read()
@@ -127,30 +127,34 @@ impl ServerTls {
             .clone();
         TlsAcceptor::from(current).accept(stream).await.map_err(|error| {
             let error = error.get_ref().and_then(|error| error.downcast_ref());
-            error.map_or(Distrust::Handshake, distrust)
+            error.map_or(AuthenticationFailure::Handshake, handshake_failure)
         })
     }
 
     /// Whom the certificate of a connection names; none without one.
-    pub fn identity(stream: &TlsStream) -> Option<Result<Identity, Distrust>> {
+    pub fn identity(stream: &TlsStream) -> Option<Result<Identity, AuthenticationFailure>> {
         let (_, session) = stream.get_ref();
         let leaf = session.peer_certificates()?.first()?;
         Some(certificate::identity(leaf))
     }
 }
 
-fn distrust(error: &rustls::Error) -> Distrust {
+fn handshake_failure(error: &rustls::Error) -> AuthenticationFailure {
     match error {
-        rustls::Error::NoCertificatesPresented => Distrust::CertificateMissing,
+        rustls::Error::NoCertificatesPresented => AuthenticationFailure::CertificateMissing,
         rustls::Error::InvalidCertificate(problem) => match problem {
-            CertificateError::Expired | CertificateError::ExpiredContext { .. } => Distrust::CertificateExpired,
-            CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
-                Distrust::CertificateNotYetValid
+            CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+                AuthenticationFailure::CertificateExpired
             }
-            CertificateError::UnknownIssuer | CertificateError::BadSignature => Distrust::CertificateIssuer,
-            _ => Distrust::CertificateInvalid,
+            CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+                AuthenticationFailure::CertificateNotYetValid
+            }
+            CertificateError::UnknownIssuer | CertificateError::BadSignature => {
+                AuthenticationFailure::CertificateIssuer
+            }
+            _ => AuthenticationFailure::CertificateInvalid,
         },
-        _ => Distrust::Handshake,
+        _ => AuthenticationFailure::Handshake,
     }
 }
 
@@ -241,7 +245,7 @@ fn check_validity(chain: &[CertificateDer<'_>], clock: &Clock) -> Result<(), Tls
     match validity {
         Some(validity) if !validity.includes(now) => Err(TlsProblem::NotValidNow),
         Some(validity) => {
-            if !validity.includes(now + SOON) {
+            if !validity.includes(now + EXPIRY_WARNING) {
                 tracing::warn!(until = %validity.until(), "the certificate of server.tls is about to expire");
             }
             Ok(())

@@ -5,7 +5,7 @@ use tokio::{
 
 use super::*;
 
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 const REQUEST: &str = "GET / HTTP/1.1\r\nhost: test\r\n\r\n";
 
 /// A port whose service tells each client its own address.
@@ -19,18 +19,18 @@ impl Port {
     async fn open(change: impl FnOnce(&mut ListenerSettings)) -> Self {
         let mut settings = ListenerSettings {
             max_connections: 8,
-            handshake_timeout: PATIENCE,
-            head_timeout: PATIENCE,
+            handshake_timeout: TIMEOUT,
+            head_timeout: TIMEOUT,
             max_head_bytes: 8 * 1024,
             max_concurrent_streams: 8,
-            keepalive_interval: PATIENCE,
-            keepalive_timeout: PATIENCE,
+            keepalive_interval: TIMEOUT,
+            keepalive_timeout: TIMEOUT,
             max_age: None,
         };
         change(&mut settings);
         let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = socket.local_addr().unwrap();
-        let listener = Listener {
+        let listener = HttpListener {
             socket,
             settings,
             tls: None,
@@ -53,7 +53,7 @@ impl Port {
 
     async fn close(self) {
         self.stop.cancel();
-        let closed = tokio::time::timeout(PATIENCE, self.serving).await;
+        let closed = tokio::time::timeout(TIMEOUT, self.serving).await;
         closed.expect("no connection is left").unwrap();
     }
 }
@@ -70,11 +70,11 @@ async fn ask(stream: &mut TcpStream, text: &str, answer: &str) {
             told.push_str(&String::from_utf8_lossy(&part[..count]));
         }
     };
-    tokio::time::timeout(PATIENCE, read).await.expect("it is answered");
+    tokio::time::timeout(TIMEOUT, read).await.expect("it is answered");
 }
 
 async fn assert_closed(mut stream: TcpStream) {
-    let end = tokio::time::timeout(PATIENCE, stream.read(&mut [0; 1024])).await;
+    let end = tokio::time::timeout(TIMEOUT, stream.read(&mut [0; 1024])).await;
     assert!(matches!(end.expect("it is closed"), Ok(0) | Err(_)));
 }
 

@@ -33,9 +33,9 @@ fn claims(others: Value) -> Map<String, Value> {
     all.clone()
 }
 
-fn claimed_with(others: Value) -> Result<String, Distrust> {
+fn claimed_with(others: Value) -> Result<String, AuthenticationFailure> {
     let now = Timestamp::new(OffsetDateTime::from_unix_timestamp(NOW).unwrap());
-    claimed(&settings(), &claims(others), now).map(|identity| identity.principal.to_string())
+    identity_from_claims(&settings(), &claims(others), now).map(|identity| identity.principal.to_string())
 }
 
 #[test]
@@ -54,7 +54,7 @@ fn good_claims_name_the_principal() {
 
 #[test]
 fn every_claim_that_is_wrong_or_missing_is_refused_for_its_own_reason() {
-    use Distrust as D;
+    use AuthenticationFailure as D;
     for (wrong, why) in [
         (json!({"iss": null}), D::TokenIssuer),
         (json!({"iss": "https://login.example.com/"}), D::TokenIssuer),
@@ -90,7 +90,11 @@ fn only_algorithms_with_a_public_key_are_taken() {
     for bad in [
         "none", "None", "NONE", "", "HS256", "HS384", "HS512", "rs256", "ES256K", "RSA1_5",
     ] {
-        assert_eq!(algorithm(bad).err(), Some(Distrust::TokenAlgorithm), "{bad:?}");
+        assert_eq!(
+            algorithm(bad).err(),
+            Some(AuthenticationFailure::TokenAlgorithm),
+            "{bad:?}"
+        );
     }
 }
 
@@ -107,10 +111,14 @@ fn a_header_that_cannot_be_read_is_refused() {
         encoded("{\"alg\":\"RS256\",\"alg\":\"none\"}"),
         encoded(&format!(
             "{{\"alg\":\"RS256\",\"x\":\"{}\"}}",
-            "x".repeat(LONGEST_HEADER)
+            "x".repeat(MAX_HEADER_BYTES)
         )),
     ] {
-        assert_eq!(header(&bad).err(), Some(Distrust::TokenMalformed), "{bad:?}");
+        assert_eq!(
+            header(&bad).err(),
+            Some(AuthenticationFailure::TokenMalformed),
+            "{bad:?}"
+        );
     }
     assert!(header(&encoded("{\"alg\":\"none\"}")).is_ok());
 }

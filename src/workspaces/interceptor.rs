@@ -25,29 +25,29 @@ use aws_smithy_runtime_api::{
 };
 use aws_smithy_types::config_bag::ConfigBag;
 
-use super::owner::Owner;
+use super::credentials::AccountCredentials;
 
 /// Watches one call. Clones watch the same one.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Witness(Arc<Seen>);
+pub(super) struct CallInterceptor(Arc<CallState>);
 
 #[derive(Debug, Default)]
-struct Seen {
+struct CallState {
     sent: AtomicBool,
     readable: AtomicBool,
     /// Without one there are no credentials.
-    owner: Option<Owner>,
+    credentials: Option<AccountCredentials>,
     /// W3C Trace Context, where there is a trace.
     traceparent: Option<String>,
 }
 
-impl Witness {
-    /// Watches a call for this owner, which belongs to this trace.
-    pub(super) fn of_a_call(owner: Option<Owner>, traceparent: Option<String>) -> Self {
-        Self(Arc::new(Seen {
-            owner,
+impl CallInterceptor {
+    /// Watches a call with these credentials, which belongs to this trace.
+    pub(super) fn new(credentials: Option<AccountCredentials>, traceparent: Option<String>) -> Self {
+        Self(Arc::new(CallState {
+            credentials,
             traceparent,
-            ..Seen::default()
+            ..CallState::default()
         }))
     }
 
@@ -63,9 +63,9 @@ impl Witness {
 }
 
 #[dyn_dispatch_hint]
-impl Intercept for Witness {
+impl Intercept for CallInterceptor {
     fn name(&self) -> &'static str {
-        "Witness"
+        "CallInterceptor"
     }
 
     fn read_before_execution(
@@ -73,8 +73,8 @@ impl Intercept for Witness {
         _: &BeforeSerializationInterceptorContextRef<'_>,
         config: &mut ConfigBag,
     ) -> Result<(), BoxError> {
-        if let Some(owner) = &self.0.owner {
-            config.interceptor_state().store_put(owner.clone());
+        if let Some(credentials) = &self.0.credentials {
+            config.interceptor_state().store_put(credentials.clone());
         }
         Ok(())
     }

@@ -18,14 +18,14 @@ use futures_util::{
 use crate::domain::{Access, AccountId, AwsError, AwsResponse, ImageId, PermissionKey, Region};
 
 /// So long a read waits for others to ask. Nobody is in a hurry to read: a call that may be landing is given longer than this.
-const GATHER_FOR: Duration = Duration::from_millis(10);
+const BATCH_DELAY: Duration = Duration::from_millis(10);
 
 /// An image, and where it is.
-pub(super) type Place = (AccountId, Region, ImageId);
+pub(super) type ImageKey = (AccountId, Region, ImageId);
 
 /// What a read found.
 #[derive(Debug)]
-pub(super) struct Found {
+pub(super) struct ReadOutcome {
     /// Those of the accounts asked about that the image is shared with.
     pub(super) shared: BTreeSet<AccountId>,
     /// The end of the read, and the request id of its last page. Who was found before a fault was found.
@@ -34,22 +34,22 @@ pub(super) struct Found {
     pub(super) calls: u32,
 }
 
-type Reading = Shared<BoxFuture<'static, Arc<Found>>>;
+type SharedRead = Shared<BoxFuture<'static, Arc<ReadOutcome>>>;
 
 /// The reads of a process. Clones share them.
 #[derive(Clone, Default)]
-pub(super) struct Readings(Arc<Mutex<HashMap<Place, Line>>>);
+pub(super) struct SharedReads(Arc<Mutex<HashMap<ImageKey, ImageReads>>>);
 
 /// Who asks about one image.
 #[derive(Default)]
-struct Line {
+struct ImageReads {
     /// Held while the image is read.
     turn: Arc<tokio::sync::Mutex<()>>,
     /// The read that has not begun, and which accounts it is asked about.
-    next: Option<(Reading, BTreeSet<AccountId>)>,
+    next: Option<(SharedRead, BTreeSet<AccountId>)>,
 }
 
-impl Readings {
+impl SharedReads {
     /// Asks about one permission, with others who ask about its image. `read` finds out which of these accounts it is shared
     /// with. Tells the calls too that it took; none to all but one of those who asked together.
     pub(super) async fn ask<F>(
@@ -58,11 +58,11 @@ impl Readings {
         read: impl FnOnce(BTreeSet<AccountId>) -> F + Send + 'static,
     ) -> (AwsResponse<Access>, u32)
     where
-        F: Future<Output = Found> + Send + 'static,
+        F: Future<Output = ReadOutcome> + Send + 'static,
     {
-        let place = (key.account, key.region.clone(), key.image.clone());
-        let (reading, is_first) = self.join(place, key.shared_account, read);
-        let found = reading.await;
+        let image_key = (key.account, key.region.clone(), key.image.clone());
+        let (read, is_first) = self.join(image_key, key.shared_account, read);
+        let found = read.await;
         let result = match &found.end.result {
             _ if found.shared.contains(&key.shared_account) => Ok(Access::Shared),
             Ok(()) => Ok(Access::NotShared),
@@ -77,48 +77,48 @@ impl Readings {
 
     fn join<F>(
         &self,
-        place: Place,
+        image_key: ImageKey,
         account: AccountId,
         read: impl FnOnce(BTreeSet<AccountId>) -> F + Send + 'static,
-    ) -> (Reading, bool)
+    ) -> (SharedRead, bool)
     where
-        F: Future<Output = Found> + Send + 'static,
+        F: Future<Output = ReadOutcome> + Send + 'static,
     {
-        let mut lines = self.lock();
-        let line = lines.entry(place.clone()).or_default();
-        let turn = line.turn.clone();
-        let (reading, accounts) = line.next.get_or_insert_with(|| {
-            let readings = self.clone();
-            let reading = async move {
+        let mut images = self.lock();
+        let image = images.entry(image_key.clone()).or_default();
+        let turn = image.turn.clone();
+        let (read, accounts) = image.next.get_or_insert_with(|| {
+            let shared_reads = self.clone();
+            let read = async move {
                 let _turn = turn.lock().await;
-                tokio::time::sleep(GATHER_FOR).await;
-                let found = read(readings.begin(&place)).await;
-                readings.end(&place);
+                tokio::time::sleep(BATCH_DELAY).await;
+                let found = read(shared_reads.begin(&image_key)).await;
+                shared_reads.end(&image_key);
                 Arc::new(found)
             };
-            (reading.boxed().shared(), BTreeSet::new())
+            (read.boxed().shared(), BTreeSet::new())
         });
         let is_first = accounts.is_empty();
         accounts.insert(account);
-        (reading.clone(), is_first)
+        (read.clone(), is_first)
     }
 
     /// From now on, who asks gathers for the read after this one.
-    fn begin(&self, place: &Place) -> BTreeSet<AccountId> {
-        let mut lines = self.lock();
-        let next = lines.get_mut(place).and_then(|line| line.next.take());
+    fn begin(&self, image_key: &ImageKey) -> BTreeSet<AccountId> {
+        let mut images = self.lock();
+        let next = images.get_mut(image_key).and_then(|image| image.next.take());
         next.map(|(_, accounts)| accounts).unwrap_or_default()
     }
 
-    fn end(&self, place: &Place) {
-        let mut lines = self.lock();
-        if lines.get(place).is_some_and(|line| line.next.is_none()) {
-            lines.remove(place);
+    fn end(&self, image_key: &ImageKey) {
+        let mut images = self.lock();
+        if images.get(image_key).is_some_and(|image| image.next.is_none()) {
+            images.remove(image_key);
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Place, Line>> {
-        // A map of lines is whole between any two statements that hold the lock.
+    fn lock(&self) -> MutexGuard<'_, HashMap<ImageKey, ImageReads>> {
+        // A map of images is whole between any two statements that hold the lock.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -142,15 +142,15 @@ mod tests {
 
     /// Asks in the background. A read that begins is told of, and ends when it is answered.
     fn ask(
-        readings: &Readings,
+        shared_reads: &SharedReads,
         account: u64,
         begun: &mpsc::UnboundedSender<(BTreeSet<AccountId>, Answer)>,
     ) -> tokio::task::JoinHandle<(AwsResponse<Access>, u32)> {
-        let (readings, begun) = (readings.clone(), begun.clone());
+        let (shared_reads, begun) = (shared_reads.clone(), begun.clone());
         let read = move |accounts: BTreeSet<AccountId>| async move {
             let (answer, answered) = oneshot::channel();
             begun.send((accounts, answer)).unwrap();
-            Found {
+            ReadOutcome {
                 shared: answered.await.unwrap().into_iter().collect(),
                 end: AwsResponse {
                     aws_request_id: None,
@@ -159,20 +159,20 @@ mod tests {
                 calls: 7,
             }
         };
-        tokio::spawn(async move { readings.ask(&key(account), read).await })
+        tokio::spawn(async move { shared_reads.ask(&key(account), read).await })
     }
 
     #[tokio::test]
     async fn who_asks_while_an_image_is_read_is_told_what_the_next_read_finds() {
-        let (readings, (begun, mut begins)) = (Readings::default(), mpsc::unbounded_channel());
-        let first = ask(&readings, 1, &begun);
+        let (shared_reads, (begun, mut begins)) = (SharedReads::default(), mpsc::unbounded_channel());
+        let first = ask(&shared_reads, 1, &begun);
         let (accounts, answer) = begins.recv().await.unwrap();
         assert_eq!(accounts, BTreeSet::from([key(1).shared_account]));
-        let later: Vec<_> = (1..=100).map(|account| ask(&readings, account, &begun)).collect();
-        while readings
+        let later: Vec<_> = (1..=100).map(|account| ask(&shared_reads, account, &begun)).collect();
+        while shared_reads
             .lock()
             .values()
-            .any(|line| line.next.as_ref().is_none_or(|next| next.1.len() < 100))
+            .any(|image| image.next.as_ref().is_none_or(|next| next.1.len() < 100))
         {
             tokio::task::yield_now().await;
         }
@@ -191,15 +191,15 @@ mod tests {
         assert_eq!(calls, 7, "one of them is told how many calls it took");
         assert_eq!(told[0], Access::Shared);
         assert!(told[1..].iter().all(|access| *access == Access::NotShared));
-        assert!(readings.lock().is_empty(), "nothing is kept");
+        assert!(shared_reads.lock().is_empty(), "nothing is kept");
     }
 
     #[tokio::test]
     async fn who_stops_asking_does_not_stop_the_others() {
-        let (readings, (begun, mut begins)) = (Readings::default(), mpsc::unbounded_channel());
-        let first = ask(&readings, 1, &begun);
+        let (shared_reads, (begun, mut begins)) = (SharedReads::default(), mpsc::unbounded_channel());
+        let first = ask(&shared_reads, 1, &begun);
         let (_, answer) = begins.recv().await.unwrap();
-        let second = ask(&readings, 2, &begun);
+        let second = ask(&shared_reads, 2, &begun);
         first.abort();
         assert!(first.await.is_err());
         // Its read ended with it; the next begins.

@@ -1,7 +1,7 @@
 //! The composition root: makes the rooms from the configuration, connects them, runs them, and stops them in order.
 
-mod access;
-mod keys;
+mod authentication;
+mod checkpoint_keys;
 mod owner;
 mod pending;
 mod run;
@@ -23,13 +23,13 @@ use crate::{
     policy::Policy,
     store::{self, Committer, Database, Leased, Notifications, Privileges, StoreError},
     telemetry::{self, Metrics, Telemetry, TelemetryError},
-    workspaces::{self, BaseCredentials, ConnectError, WorkSpaces},
+    workspaces::{self, AwsConnectError, BaseCredentials, WorkSpaces},
 };
 
-use access::Access;
+use authentication::CallerAuthentication;
 
-pub use access::AccessProblem;
-pub use keys::KeyProblem;
+pub use authentication::AuthenticationProblem;
+pub use checkpoint_keys::CheckpointKeyProblem;
 pub use owner::{archive, migrate};
 pub use signals::shutdown_signal;
 
@@ -51,13 +51,13 @@ pub enum ServerError {
     Store(#[from] StoreError),
     /// AWS does not answer as it should.
     #[error("AWS cannot be used")]
-    Connect(#[from] ConnectError),
+    Connect(#[from] AwsConnectError),
     /// A key of checkpoints cannot be used.
     #[error(transparent)]
-    Key(#[from] KeyProblem),
+    Key(#[from] CheckpointKeyProblem),
     /// Certificates, or the keys of tokens, cannot be used.
     #[error(transparent)]
-    Access(#[from] AccessProblem),
+    CallerAuthentication(#[from] AuthenticationProblem),
     /// There can be no thread for the committer.
     #[error("no thread can be started")]
     Thread(#[source] io::Error),
@@ -110,7 +110,7 @@ pub struct Server {
     notifications: Notifications,
     work: mpsc::UnboundedReceiver<Leased>,
     metrics: Metrics,
-    access: Access,
+    authentication: CallerAuthentication,
     admin: Option<TcpListener>,
     /// Ends the forwarder.
     stop: CancellationToken,
@@ -155,14 +155,14 @@ impl Server {
             Some(address) => Some(listen_for("admin.listen", address).await?),
             None => None,
         };
-        let keys = keys::read(&config.checkpoint)?;
-        let access = Access::new(config, &clock).await?;
+        let keys = checkpoint_keys::read(&config.checkpoint)?;
+        let authentication = CallerAuthentication::new(config, &clock).await?;
         let instruments = metrics.instruments();
         let database =
             Database::new(&config.database.for_shared_pool(&config.committer), &clock)?.measured_by(instruments);
         database.check().await?;
-        warn_of_unknown_regions(config);
-        let workspaces = WorkSpaces::connect(&workspaces::Settings {
+        warn_about_unknown_regions(config);
+        let workspaces = WorkSpaces::connect(&workspaces::WorkSpacesSettings {
             accounts: config.accounts.clone(),
             aws: config.aws.clone(),
             forwarder: config.forwarder,
@@ -183,7 +183,7 @@ impl Server {
             &work_sender,
         )
         .map_err(ServerError::Thread)?;
-        let policy = Policy::new(access::policy_set(config));
+        let policy = Policy::new(authentication::policy_set(config));
         let dependencies = forwarder::Dependencies {
             database: database.clone(),
             committer: committer.clone(),
@@ -223,7 +223,7 @@ impl Server {
             notifications,
             work,
             metrics: metrics.clone(),
-            access,
+            authentication,
             admin,
             stop,
         })
@@ -243,7 +243,7 @@ impl Server {
     ///
     /// # Errors
     /// When Postgres does not answer.
-    pub async fn warn_of_privileges(&self) -> Result<(), ServerError> {
+    pub async fn warn_about_privileges(&self) -> Result<(), ServerError> {
         let Privileges { superuser, owner } = self.database.privileges().await?;
         if superuser || owner {
             tracing::warn!(
@@ -255,7 +255,7 @@ impl Server {
     }
 }
 
-fn warn_of_unknown_regions(config: &Config) {
+fn warn_about_unknown_regions(config: &Config) {
     for account in &config.accounts {
         for region in account
             .regions

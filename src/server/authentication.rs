@@ -5,40 +5,40 @@ use tokio::task::JoinSet;
 use crate::{
     clock::Clock,
     config::{AuthMode, Config},
-    edge::{Authenticator, Keys, KeysProblem, ServerTls, TlsProblem, Tokens},
+    edge::{Authenticator, ServerTls, TlsProblem, TokenKeys, TokenKeysProblem, Tokens},
     policy::PolicySet,
     worker::Supervisor,
 };
 
 /// What lets callers in.
 #[derive(Debug)]
-pub(super) struct Access {
+pub(super) struct CallerAuthentication {
     pub(super) authenticator: Authenticator,
     pub(super) tls: Option<ServerTls>,
-    keys: Option<Keys>,
+    keys: Option<TokenKeys>,
 }
 
 /// The certificates or the keys of tokens cannot be used.
 #[derive(Debug, thiserror::Error)]
-pub enum AccessProblem {
+pub enum AuthenticationProblem {
     /// The certificates.
     #[error(transparent)]
     Tls(#[from] TlsProblem),
     /// The keys of tokens.
     #[error("the keys that tokens are verified with cannot be used (auth.jwt.jwks)")]
-    Keys(#[from] KeysProblem),
+    TokenKeys(#[from] TokenKeysProblem),
 }
 
-impl Access {
+impl CallerAuthentication {
     /// Reads the certificates and the keys for the first time.
-    pub(super) async fn new(config: &Config, clock: &Clock) -> Result<Self, AccessProblem> {
+    pub(super) async fn new(config: &Config, clock: &Clock) -> Result<Self, AuthenticationProblem> {
         let tls = match &config.server.tls {
             Some(tls) => Some(ServerTls::load(tls.clone(), clock.clone()).await?),
             None => None,
         };
         let (tokens, keys) = match &config.auth.jwt {
             Some(jwt) => {
-                let keys = Keys::start(jwt.clone(), clock.clone()).await?;
+                let keys = TokenKeys::start(jwt.clone(), clock.clone()).await?;
                 let tokens = Tokens::new(jwt.clone(), keys.clone(), clock.clone());
                 (Some(tokens), Some(keys))
             }

@@ -1,6 +1,6 @@
-//! The public keys of an issuer of tokens: a JWK Set (RFC 7517), kept and fetched anew.
+//! The public keys of an issuer of tokens: a JWK Set (RFC 7517), current and fetched anew.
 //!
-//! Keys are fetched every so often, so that a withdrawn one is trusted no longer than that; and when a token names an unknown
+//! TokenKeys are fetched every so often, so that a withdrawn one is trusted no longer than that; and when a token names an unknown
 //! one, since issuers rotate keys – but then only once in a while, whatever is sent. While they cannot be fetched, the old ones
 //! stay, up to an age.
 
@@ -26,14 +26,14 @@ use crate::{
     worker::{NextRound, Trigger, Worker},
 };
 
-use super::{Distrust, fetch};
+use super::{AuthenticationFailure, fetch};
 
 /// No issuer has more.
-const MOST_KEYS: usize = 256;
+const MAX_KEYS: usize = 256;
 
-/// Keys cannot be used.
+/// TokenKeys cannot be used.
 #[derive(Debug, thiserror::Error)]
-pub enum KeysProblem {
+pub enum TokenKeysProblem {
     /// A file cannot be read.
     #[error("cannot read {}", file.display())]
     Unreadable {
@@ -55,44 +55,44 @@ pub enum KeysProblem {
 
 /// The keys of an issuer. Cheap to clone; clones are the same.
 #[derive(Debug, Clone)]
-pub struct Keys(Arc<Inner>);
+pub struct TokenKeys(Arc<TokenKeysState>);
 
 #[derive(Debug)]
-struct Inner {
+struct TokenKeysState {
     settings: JwtConfig,
     clock: Clock,
-    kept: RwLock<Option<Arc<Kept>>>,
+    current: RwLock<Option<Arc<FetchedKeys>>>,
     /// When keys were fetched last, or in vain. Locked by who fetches: others wait for what comes of it.
-    tried: Mutex<Option<MonotonicInstant>>,
+    last_attempt: Mutex<Option<MonotonicInstant>>,
 }
 
 #[derive(Debug)]
-struct Kept {
+struct FetchedKeys {
     keys: KeySet,
     fetched: MonotonicInstant,
 }
 
-impl Keys {
+impl TokenKeys {
     /// Fetches the keys for the first time. A file has to be there; a URL that does not answer is asked again later.
     ///
     /// # Errors
     /// When the file cannot be used.
-    pub async fn start(settings: JwtConfig, clock: Clock) -> Result<Self, KeysProblem> {
+    pub async fn start(settings: JwtConfig, clock: Clock) -> Result<Self, TokenKeysProblem> {
         let is_file = !settings.jwks_is_url();
-        let keys = Self(Arc::new(Inner {
+        let keys = Self(Arc::new(TokenKeysState {
             settings,
             clock,
-            kept: RwLock::default(),
-            tried: Mutex::default(),
+            current: RwLock::default(),
+            last_attempt: Mutex::default(),
         }));
         let fetched = {
-            let mut tried = keys.0.tried.lock().await;
-            keys.fetch(&mut tried).await
+            let mut last_attempt = keys.0.last_attempt.lock().await;
+            keys.fetch(&mut last_attempt).await
         };
         match fetched {
             Err(problem) if is_file => Err(problem),
             Err(problem) => {
-                failed(&problem);
+                log_failure(&problem);
                 Ok(keys)
             }
             Ok(()) => Ok(keys),
@@ -100,83 +100,95 @@ impl Keys {
     }
 
     /// The key with this id for this algorithm.
-    pub(super) async fn find(&self, kid: &str, algorithm: Algorithm) -> Result<DecodingKey, Distrust> {
-        let kept = self.kept();
-        if let Some(key) = kept.as_ref().and_then(|kept| kept.keys.find(kid)) {
+    pub(super) async fn find(&self, kid: &str, algorithm: Algorithm) -> Result<DecodingKey, AuthenticationFailure> {
+        let current = self.current();
+        if let Some(key) = current.as_ref().and_then(|current| current.keys.find(kid)) {
             return key.for_algorithm(algorithm);
         }
-        self.fetch_unless_newer(kept.as_ref()).await;
-        let kept = self.kept().ok_or(Distrust::TokenKeysUnavailable)?;
-        kept.keys.find(kid).ok_or(Distrust::TokenKey)?.for_algorithm(algorithm)
+        self.fetch_unless_newer(current.as_ref()).await;
+        let current = self.current().ok_or(AuthenticationFailure::TokenKeysUnavailable)?;
+        current
+            .keys
+            .find(kid)
+            .ok_or(AuthenticationFailure::TokenKey)?
+            .for_algorithm(algorithm)
     }
 
     /// The keys, unless they are too old.
-    fn kept(&self) -> Option<Arc<Kept>> {
-        let Inner {
-            settings, clock, kept, ..
+    fn current(&self) -> Option<Arc<FetchedKeys>> {
+        let TokenKeysState {
+            settings,
+            clock,
+            current,
+            ..
         } = &*self.0;
-        let kept = kept.read().unwrap_or_else(PoisonError::into_inner).clone();
-        kept.filter(|kept| clock.monotonic_now().since(kept.fetched) <= settings.jwks_max_age)
+        let current = current.read().unwrap_or_else(PoisonError::into_inner).clone();
+        current.filter(|current| clock.monotonic_now().since(current.fetched) <= settings.jwks_max_age)
     }
 
-    /// Fetches, unless somebody else has since `seen` was, or tried to a short while ago.
-    async fn fetch_unless_newer(&self, seen: Option<&Arc<Kept>>) {
-        let mut tried = self.0.tried.lock().await;
-        let kept = self.kept();
-        if kept.as_ref().map(Arc::as_ptr) != seen.map(Arc::as_ptr) {
+    /// Fetches, unless somebody else has since `seen` was, or last_attempt to a short while ago.
+    async fn fetch_unless_newer(&self, seen: Option<&Arc<FetchedKeys>>) {
+        let mut last_attempt = self.0.last_attempt.lock().await;
+        let current = self.current();
+        if current.as_ref().map(Arc::as_ptr) != seen.map(Arc::as_ptr) {
             return;
         }
         let now = self.0.clock.monotonic_now();
-        if tried.is_some_and(|tried| now.since(tried) < self.0.settings.jwks_retry) {
+        if last_attempt.is_some_and(|last_attempt| now.since(last_attempt) < self.0.settings.jwks_retry) {
             return;
         }
-        if let Err(problem) = self.fetch(&mut tried).await {
-            failed(&problem);
+        if let Err(problem) = self.fetch(&mut last_attempt).await {
+            log_failure(&problem);
         }
     }
 
-    async fn fetch(&self, tried: &mut Option<MonotonicInstant>) -> Result<(), KeysProblem> {
-        let Inner {
-            settings, clock, kept, ..
+    async fn fetch(&self, last_attempt: &mut Option<MonotonicInstant>) -> Result<(), TokenKeysProblem> {
+        let TokenKeysState {
+            settings,
+            clock,
+            current,
+            ..
         } = &*self.0;
-        *tried = Some(clock.monotonic_now());
+        *last_attempt = Some(clock.monotonic_now());
         let text = fetch::text(settings).await?;
         let keys = KeySet::parse(&text)?;
-        let fresh = Kept {
+        let fresh = FetchedKeys {
             keys,
             fetched: clock.monotonic_now(),
         };
-        let mut kept = kept.write().unwrap_or_else(PoisonError::into_inner);
-        let changed = kept.as_ref().is_none_or(|kept| kept.keys.ids() != fresh.keys.ids());
+        let mut current = current.write().unwrap_or_else(PoisonError::into_inner);
+        let changed = current
+            .as_ref()
+            .is_none_or(|current| current.keys.ids() != fresh.keys.ids());
         if changed {
             tracing::info!(keys = ?fresh.keys.ids(), "the keys that tokens are verified with were fetched");
         }
-        *kept = Some(Arc::new(fresh));
+        *current = Some(Arc::new(fresh));
         Ok(())
     }
 }
 
 /// Fetches the keys every so often.
-impl Worker for Keys {
+impl Worker for TokenKeys {
     const NAME: &'static str = "keys";
     const FAILURE: &'static str =
         "the keys that tokens are verified with cannot be fetched (auth.jwt.jwks): the old ones stay";
     const AT_ONCE: bool = false;
-    type Error = KeysProblem;
+    type Error = TokenKeysProblem;
 
     fn every(&self) -> Duration {
         self.0.settings.jwks_refresh
     }
 
-    async fn round(&mut self, _: Trigger) -> Result<NextRound, KeysProblem> {
-        let mut tried = self.0.tried.lock().await;
-        self.fetch(&mut tried).await?;
+    async fn round(&mut self, _: Trigger) -> Result<NextRound, TokenKeysProblem> {
+        let mut last_attempt = self.0.last_attempt.lock().await;
+        self.fetch(&mut last_attempt).await?;
         Ok(NextRound::Interval)
     }
 }
 
-fn failed(problem: &KeysProblem) {
-    tracing::error!(error = problem as &dyn StdError, "{}", Keys::FAILURE);
+fn log_failure(problem: &TokenKeysProblem) {
+    tracing::error!(error = problem as &dyn StdError, "{}", TokenKeys::FAILURE);
 }
 
 /// A JWK Set, as far as it can be used.
@@ -190,30 +202,30 @@ struct Key {
 }
 
 impl Key {
-    fn for_algorithm(&self, algorithm: Algorithm) -> Result<DecodingKey, Distrust> {
+    fn for_algorithm(&self, algorithm: Algorithm) -> Result<DecodingKey, AuthenticationFailure> {
         if self.algorithms.contains(&algorithm) {
             Ok(self.key.clone())
         } else {
-            Err(Distrust::TokenAlgorithm)
+            Err(AuthenticationFailure::TokenAlgorithm)
         }
     }
 }
 
 impl KeySet {
-    /// Reads a set. Keys that are not understood, or are not for this, are passed over (RFC 7517, section 5).
-    fn parse(text: &[u8]) -> Result<Self, KeysProblem> {
+    /// Reads a set. TokenKeys that are not understood, or are not for this, are passed over (RFC 7517, section 5).
+    fn parse(text: &[u8]) -> Result<Self, TokenKeysProblem> {
         #[derive(Deserialize)]
         struct Set {
             keys: Vec<Value>,
         }
-        let set: Set = serde_json::from_slice(text).map_err(|_| KeysProblem::NoSet)?;
+        let set: Set = serde_json::from_slice(text).map_err(|_| TokenKeysProblem::NoSet)?;
         let mut keys = HashMap::new();
-        for (kid, key) in set.keys.into_iter().take(MOST_KEYS).filter_map(usable) {
+        for (kid, key) in set.keys.into_iter().take(MAX_KEYS).filter_map(usable) {
             // Of two keys with one id the first counts, as it does for everybody who looks for it from the start.
             keys.entry(kid).or_insert(key);
         }
         if keys.is_empty() {
-            Err(KeysProblem::NoKey)
+            Err(TokenKeysProblem::NoKey)
         } else {
             Ok(Self(keys))
         }

@@ -115,8 +115,8 @@ fn numbers(config: &Config, check: &mut impl FnMut(bool, &str, String)) {
     bounded("forwarder.max_backlog", forwarder.max_backlog, 10_000_000);
     let calls = forwarder.calls_per_second as usize;
     bounded("forwarder.calls_per_second", calls, 1_000_000);
-    let least = forwarder.least_calls_per_second as usize;
-    bounded("forwarder.least_calls_per_second", least, calls.max(1));
+    let least = forwarder.min_calls_per_second as usize;
+    bounded("forwarder.min_calls_per_second", least, calls.max(1));
     bounded("forwarder.burst", forwarder.burst as usize, 1_000_000);
     bounded(
         "forwarder.circuit_failures",
@@ -137,7 +137,7 @@ fn times(config: &Config, check: &mut impl FnMut(bool, &str, String)) {
     let (database, forwarder) = (&config.database, &config.forwarder);
     let zero = [
         ("server.max_wait", config.server.max_wait),
-        ("log.warn_of_pending_after", config.log.warn_of_pending_after),
+        ("log.pending_warning_after", config.log.pending_warning_after),
         ("database.acquire_timeout", database.acquire_timeout),
         ("database.statement_timeout", database.statement_timeout),
         ("committer.commit_timeout", config.committer.commit_timeout),

@@ -12,7 +12,7 @@ use crate::{
 
 /// A key of checkpoints cannot be used. Says which key of the configuration is at fault, and never what it holds.
 #[derive(Debug, thiserror::Error)]
-pub enum KeyProblem {
+pub enum CheckpointKeyProblem {
     /// The file cannot be read.
     #[error("cannot read {} (checkpoint.key_file); `sharewarden key generate` makes a key", file.display())]
     Unreadable {
@@ -45,14 +45,14 @@ pub enum KeyProblem {
 }
 
 /// Reads the keys.
-pub(super) fn read(config: &CheckpointConfig) -> Result<CheckpointKeys, KeyProblem> {
-    let name: KeyName = config.name.parse().map_err(|source| KeyProblem::Signing {
+pub(super) fn read(config: &CheckpointConfig) -> Result<CheckpointKeys, CheckpointKeyProblem> {
+    let name: KeyName = config.name.parse().map_err(|source| CheckpointKeyProblem::Signing {
         key: "checkpoint.name",
         source,
     })?;
     let (key, pem) = pem(config)?;
-    let signing =
-        SigningKey::from_pem(name, pem.expose_secret()).map_err(|source| KeyProblem::Signing { key, source })?;
+    let signing = SigningKey::from_pem(name, pem.expose_secret())
+        .map_err(|source| CheckpointKeyProblem::Signing { key, source })?;
     Ok(CheckpointKeys::new(
         signing,
         verifiers("checkpoint.retired_keys", &config.retired_keys)?,
@@ -60,23 +60,23 @@ pub(super) fn read(config: &CheckpointConfig) -> Result<CheckpointKeys, KeyProbl
     ))
 }
 
-fn pem(config: &CheckpointConfig) -> Result<(&'static str, SecretString), KeyProblem> {
+fn pem(config: &CheckpointConfig) -> Result<(&'static str, SecretString), CheckpointKeyProblem> {
     match (&config.key, &config.key_file) {
         (Some(pem), _) => Ok(("checkpoint.key", pem.clone())),
         (None, Some(file)) => match fs::read_to_string(file) {
             Ok(pem) => Ok(("checkpoint.key_file", pem.into())),
-            Err(source) => Err(KeyProblem::Unreadable {
+            Err(source) => Err(CheckpointKeyProblem::Unreadable {
                 file: file.clone(),
                 source,
             }),
         },
-        (None, None) => Err(KeyProblem::Missing),
+        (None, None) => Err(CheckpointKeyProblem::Missing),
     }
 }
 
-fn verifiers(key: &'static str, texts: &[String]) -> Result<Vec<VerifierKey>, KeyProblem> {
+fn verifiers(key: &'static str, texts: &[String]) -> Result<Vec<VerifierKey>, CheckpointKeyProblem> {
     let verifier = |text: &String| {
-        VerifierKey::from_str(text).map_err(|source| KeyProblem::Verifier {
+        VerifierKey::from_str(text).map_err(|source| CheckpointKeyProblem::Verifier {
             key,
             text: text.clone(),
             source,

@@ -10,22 +10,22 @@ use time::OffsetDateTime;
 
 use crate::{clock::Clock, config::JwtConfig, domain::Timestamp};
 
-use super::{Distrust, Identity, Keys};
+use super::{AuthenticationFailure, Identity, TokenKeys};
 
 /// A header has no need to be longer, and a token that is has no need to be looked at.
-const LONGEST_HEADER: usize = 4096;
+const MAX_HEADER_BYTES: usize = 4096;
 
 /// Checks tokens. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Tokens {
     settings: std::sync::Arc<JwtConfig>,
-    keys: Keys,
+    keys: TokenKeys,
     clock: Clock,
 }
 
 /// As much of a token's header as decides which key verifies it.
 #[derive(Deserialize)]
-struct Header {
+struct TokenHeader {
     alg: String,
     kid: Option<String>,
     crit: Option<Value>,
@@ -33,7 +33,7 @@ struct Header {
 
 impl Tokens {
     /// Takes tokens that these keys verify.
-    pub fn new(settings: JwtConfig, keys: Keys, clock: Clock) -> Self {
+    pub fn new(settings: JwtConfig, keys: TokenKeys, clock: Clock) -> Self {
         Self {
             settings: settings.into(),
             keys,
@@ -45,14 +45,14 @@ impl Tokens {
     ///
     /// # Errors
     /// Why it is not believed.
-    pub async fn identity(&self, token: &str) -> Result<Identity, Distrust> {
+    pub async fn identity(&self, token: &str) -> Result<Identity, AuthenticationFailure> {
         let header = header(token)?;
         let algorithm = algorithm(&header.alg)?;
         // "Critical" headers change what the token means, and none of them is understood here (RFC 7515, section 4.1.11).
         if header.crit.is_some() {
-            return Err(Distrust::TokenMalformed);
+            return Err(AuthenticationFailure::TokenMalformed);
         }
-        let kid = header.kid.ok_or(Distrust::TokenKey)?;
+        let kid = header.kid.ok_or(AuthenticationFailure::TokenKey)?;
         let key = self.keys.find(&kid, algorithm).await?;
         let mut validation = Validation::new(algorithm);
         validation.required_spec_claims.clear();
@@ -60,26 +60,28 @@ impl Tokens {
         let token =
             jsonwebtoken::decode::<Map<String, Value>>(token, &key, &validation).map_err(|error| {
                 match error.kind() {
-                    ErrorKind::InvalidSignature => Distrust::TokenSignature,
-                    ErrorKind::InvalidAlgorithm => Distrust::TokenAlgorithm,
-                    _ => Distrust::TokenMalformed,
+                    ErrorKind::InvalidSignature => AuthenticationFailure::TokenSignature,
+                    ErrorKind::InvalidAlgorithm => AuthenticationFailure::TokenAlgorithm,
+                    _ => AuthenticationFailure::TokenMalformed,
                 }
             })?;
-        claimed(&self.settings, &token.claims, self.clock.now())
+        identity_from_claims(&self.settings, &token.claims, self.clock.now())
     }
 }
 
-fn header(token: &str) -> Result<Header, Distrust> {
+fn header(token: &str) -> Result<TokenHeader, AuthenticationFailure> {
     let header = token.split('.').next().unwrap_or_default();
-    if header.len() > LONGEST_HEADER {
-        return Err(Distrust::TokenMalformed);
+    if header.len() > MAX_HEADER_BYTES {
+        return Err(AuthenticationFailure::TokenMalformed);
     }
-    let header = URL_SAFE_NO_PAD.decode(header).map_err(|_| Distrust::TokenMalformed)?;
-    serde_json::from_slice(&header).map_err(|_| Distrust::TokenMalformed)
+    let header = URL_SAFE_NO_PAD
+        .decode(header)
+        .map_err(|_| AuthenticationFailure::TokenMalformed)?;
+    serde_json::from_slice(&header).map_err(|_| AuthenticationFailure::TokenMalformed)
 }
 
 /// The algorithms with two keys, of which the service has the public one. With any other, who can verify can sign.
-fn algorithm(name: &str) -> Result<Algorithm, Distrust> {
+fn algorithm(name: &str) -> Result<Algorithm, AuthenticationFailure> {
     use Algorithm as A;
     match name.parse() {
         Ok(
@@ -93,33 +95,37 @@ fn algorithm(name: &str) -> Result<Algorithm, Distrust> {
             | A::ES384
             | A::EdDSA),
         ) => Ok(algorithm),
-        _ => Err(Distrust::TokenAlgorithm),
+        _ => Err(AuthenticationFailure::TokenAlgorithm),
     }
 }
 
 /// Whom the claims of a token name whose signature was verified.
-fn claimed(settings: &JwtConfig, claims: &Map<String, Value>, now: Timestamp) -> Result<Identity, Distrust> {
+fn identity_from_claims(
+    settings: &JwtConfig,
+    claims: &Map<String, Value>,
+    now: Timestamp,
+) -> Result<Identity, AuthenticationFailure> {
     if claims.get("iss").and_then(Value::as_str) != Some(&settings.issuer) {
-        return Err(Distrust::TokenIssuer);
+        return Err(AuthenticationFailure::TokenIssuer);
     }
     if !is_for(claims.get("aud"), &settings.audience) {
-        return Err(Distrust::TokenAudience);
+        return Err(AuthenticationFailure::TokenAudience);
     }
     let leeway = settings.leeway;
-    let until = moment(claims.get("exp")).ok_or(Distrust::TokenExpired)? + leeway;
+    let until = moment(claims.get("exp")).ok_or(AuthenticationFailure::TokenExpired)? + leeway;
     if now >= until {
-        return Err(Distrust::TokenExpired);
+        return Err(AuthenticationFailure::TokenExpired);
     }
     if let Some(from) = claims.get("nbf") {
-        let from = moment(Some(from)).ok_or(Distrust::TokenNotYetValid)?;
+        let from = moment(Some(from)).ok_or(AuthenticationFailure::TokenNotYetValid)?;
         if now + leeway < from {
-            return Err(Distrust::TokenNotYetValid);
+            return Err(AuthenticationFailure::TokenNotYetValid);
         }
     }
     let principal = claims.get(&settings.principal_claim).and_then(Value::as_str);
     let principal = principal.and_then(|principal| principal.parse().ok());
     Ok(Identity {
-        principal: principal.ok_or(Distrust::TokenPrincipal)?,
+        principal: principal.ok_or(AuthenticationFailure::TokenPrincipal)?,
         until: Some(until),
     })
 }

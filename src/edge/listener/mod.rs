@@ -28,19 +28,19 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tower::{Service, ServiceExt};
 
-use super::{Distrust, Identity, RefusedCallers, ServerTls};
+use super::{AuthenticationFailure, Identity, RefusedCallers, ServerTls};
 
 /// The preface of HTTP/2 has this many bytes, and hardly any request of HTTP/1.1 has fewer.
-const PREFACE: usize = 24;
+const PREFACE_BYTES: usize = 24;
 
 /// How long to wait when no connection can be accepted: most likely no file descriptor is left, and some must be closed first.
-const PAUSE: Duration = Duration::from_millis(50);
+const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(50);
 
 /// How long requests may go on when their connection has reached its maximum age.
 const AGE_GRACE: Duration = Duration::from_secs(1);
 
 /// hyper takes no smaller buffer.
-const MIN_BUFFER: usize = 8 * 1024;
+const MIN_BUFFER_BYTES: usize = 8 * 1024;
 
 /// The limits of a port.
 #[derive(Debug, Clone)]
@@ -64,7 +64,7 @@ pub(crate) struct ListenerSettings {
 }
 
 /// A port.
-pub(crate) struct Listener {
+pub(crate) struct HttpListener {
     pub(crate) socket: TcpListener,
     pub(crate) settings: ListenerSettings,
     pub(crate) tls: Option<Tls>,
@@ -82,10 +82,10 @@ pub(crate) struct Tls {
 pub(crate) struct Peer {
     pub(crate) address: SocketAddr,
     /// Whom the client's certificate names; none without one.
-    pub(crate) certificate: Option<Result<Identity, Distrust>>,
+    pub(crate) certificate: Option<Result<Identity, AuthenticationFailure>>,
 }
 
-impl Listener {
+impl HttpListener {
     /// Serves until `stop`. Then no connection is accepted any more, each one ends with its last request, and this ends with
     /// the last connection. Dropping the future closes all connections.
     pub(crate) async fn serve<S, B>(self, service: S, stop: CancellationToken)
@@ -121,7 +121,7 @@ impl Listener {
                 }
                 Err(error) => {
                     tracing::warn!(error = &error as &dyn StdError, "a connection cannot be taken");
-                    tokio::time::sleep(PAUSE).await;
+                    tokio::time::sleep(ACCEPT_RETRY_DELAY).await;
                 }
             }
         }
@@ -136,7 +136,7 @@ fn http(settings: &ListenerSettings) -> auto::Builder<TokioExecutor> {
     http.http1()
         .timer(TokioTimer::new())
         .header_read_timeout(settings.head_timeout)
-        .max_buf_size(MIN_BUFFER.max(settings.max_head_bytes as usize));
+        .max_buf_size(MIN_BUFFER_BYTES.max(settings.max_head_bytes as usize));
     http.http2()
         .timer(TokioTimer::new())
         .max_header_list_size(settings.max_head_bytes)
@@ -167,7 +167,7 @@ impl ConnectionServer {
         let mut deadline = Box::pin(tokio::time::sleep(self.handshake_timeout));
         let opened = tokio::select! {
             opened = self.open(stream, address) => opened,
-            () = &mut deadline => Err(Distrust::Handshake),
+            () = &mut deadline => Err(AuthenticationFailure::Handshake),
             () = stop.cancelled() => return,
         };
         let (stream, peer) = match opened {
@@ -182,7 +182,7 @@ impl ConnectionServer {
         let stream = Stream {
             stream,
             preface: Some(Preface {
-                missing: PREFACE,
+                missing: PREFACE_BYTES,
                 deadline,
             }),
         };
@@ -214,7 +214,11 @@ impl ConnectionServer {
     }
 
     /// Begins TLS, if that is set up.
-    async fn open(&self, stream: TcpStream, address: SocketAddr) -> Result<(Box<dyn Transport>, Peer), Distrust> {
+    async fn open(
+        &self,
+        stream: TcpStream,
+        address: SocketAddr,
+    ) -> Result<(Box<dyn Transport>, Peer), AuthenticationFailure> {
         // Small answers must not wait for more to send; without this it is only slower.
         let _ = stream.set_nodelay(true);
         let Some(tls) = &self.tls else {

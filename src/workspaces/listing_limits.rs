@@ -15,12 +15,12 @@ const AT_ONCE: usize = 2;
 
 /// The turns of a process. Clones share them.
 #[derive(Clone, Default)]
-pub(super) struct Listings(Arc<Mutex<Places>>);
+pub(super) struct ListingLimits(Arc<Mutex<Places>>);
 
 /// Those that are configured.
 type Places = HashMap<(AccountId, Region), Arc<Semaphore>>;
 
-impl Listings {
+impl ListingLimits {
     /// Waits for a turn; it lasts until what is returned is dropped.
     pub(super) async fn turn(&self, account: AccountId, region: &Region) -> Option<OwnedSemaphorePermit> {
         let turns = {

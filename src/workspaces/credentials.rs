@@ -1,5 +1,5 @@
 //! With whose credentials a call is signed. One SDK client speaks for all accounts of an endpoint: a client of its own for each
-//! would hold some 100 KB. So each call brings its [`Owner`], and [`Owners`], which the client takes for its cache of
+//! would hold some 100 KB. So each call brings its [`AccountCredentials`], and [`CredentialsCache`], which the client takes for its cache of
 //! credentials, looks there. A call without one is not sent: there are no credentials that it could be signed with by mistake.
 
 use std::{fmt, time::SystemTime};
@@ -21,23 +21,23 @@ use aws_smithy_types::config_bag::{ConfigBag, Storable, StoreReplace};
 
 /// An account's credentials. Cheap to clone; clones have one place in the cache.
 #[derive(Debug, Clone)]
-pub(super) struct Owner(SharedIdentityResolver);
+pub(super) struct AccountCredentials(SharedIdentityResolver);
 
-impl Owner {
+impl AccountCredentials {
     pub(super) fn new(credentials: SharedCredentialsProvider) -> Self {
         Self(SharedIdentityResolver::new(credentials))
     }
 }
 
-impl Storable for Owner {
+impl Storable for AccountCredentials {
     type Storer = StoreReplace<Self>;
 }
 
 /// The credentials of all accounts, as far as they are known.
 #[derive(Debug, Clone)]
-pub(super) struct Owners(pub(super) SharedIdentityCache);
+pub(super) struct CredentialsCache(pub(super) SharedIdentityCache);
 
-impl ResolveCachedIdentity for Owners {
+impl ResolveCachedIdentity for CredentialsCache {
     /// The resolver that comes in is the client's, and nobody's.
     fn resolve_cached_identity<'a>(
         &'a self,
@@ -45,8 +45,10 @@ impl ResolveCachedIdentity for Owners {
         components: &'a RuntimeComponents,
         config: &'a ConfigBag,
     ) -> IdentityFuture<'a> {
-        match config.load::<Owner>() {
-            Some(Owner(credentials)) => self.0.resolve_cached_identity(credentials.clone(), components, config),
+        match config.load::<AccountCredentials>() {
+            Some(AccountCredentials(credentials)) => {
+                self.0.resolve_cached_identity(credentials.clone(), components, config)
+            }
             None => IdentityFuture::ready(Err("the call does not say for which account it is".into())),
         }
     }

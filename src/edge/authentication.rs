@@ -1,8 +1,8 @@
-//! Authentication: the one place that decides who makes a call, before anything of the message is read.
+//! Authentication: the one place that decides which principal makes a call. It runs before the message is read.
 //!
-//! A call may bring a certificate (with its connection), a token and a name. Of the kinds that are in force, each that is there
-//! must be good: a bad token is not forgiven for a good certificate. All must name the same principal; then the first, in this
-//! order, is the one that counts. What is not in force is not looked at.
+//! A call may have a client certificate (of its connection), a token and a header with a name. Only the kinds that `auth.modes`
+//! enables are read. Every credential that is present must be valid: a valid certificate does not excuse a bad token. All must
+//! name the same principal.
 
 use http::{HeaderMap, header::AUTHORIZATION};
 
@@ -10,27 +10,27 @@ use crate::{clock::Clock, domain::Timestamp};
 
 use super::{AuthenticationFailure, Identity, Tokens, listener::Peer};
 
-/// The metadata in which a trusted proxy, or a trusted network, says who calls.
+/// The metadata in which a trusted proxy or a client on this machine names the principal.
 pub const PRINCIPAL: &str = "x-sharewarden-principal";
 
-/// How callers are known.
+/// Authenticates calls. Each field enables one kind of credential.
 #[derive(Debug, Clone)]
 pub struct Authenticator {
-    /// By the certificates of their connections.
+    /// Accept client certificates.
     pub certificates: bool,
-    /// By bearer tokens, which these check.
+    /// Accept bearer tokens that these settings verify.
     pub tokens: Option<Tokens>,
-    /// By [`PRINCIPAL`], as it comes in from this machine: whoever can reach the service is trusted to tell the truth.
+    /// Accept the name in [`PRINCIPAL`], from loopback addresses. The name is not verified: every local process is trusted.
     pub trusted_header: bool,
-    /// Tells when a certificate has expired.
+    /// For the expiry of certificates.
     pub clock: Clock,
 }
 
 impl Authenticator {
-    /// Who makes a call.
+    /// The caller's identity.
     ///
     /// # Errors
-    /// Why they are not believed.
+    /// [`AuthenticationFailure`].
     pub(crate) async fn identity(
         &self,
         headers: &HeaderMap,
@@ -53,7 +53,7 @@ impl Authenticator {
         found.ok_or(AuthenticationFailure::Missing)
     }
 
-    /// It was valid when the connection was made; connections last.
+    /// The handshake checked the certificate, but a connection can outlive it.
     fn unexpired(&self, identity: Identity) -> Result<Identity, AuthenticationFailure> {
         match identity.until {
             Some(until) if self.clock.now() > until => Err(AuthenticationFailure::CertificateExpired),
@@ -62,7 +62,7 @@ impl Authenticator {
     }
 }
 
-/// Two credentials must name one principal. It is known for as long as both are valid.
+/// Adds a credential. It must name the same principal as the others. The identity expires with the first of them.
 fn agree(found: &mut Option<Identity>, next: Identity) -> Result<(), AuthenticationFailure> {
     match found {
         None => *found = Some(next),
@@ -79,7 +79,7 @@ fn sooner(one: Option<Timestamp>, other: Option<Timestamp>) -> Option<Timestamp>
     }
 }
 
-/// The token of a call (RFC 6750, section 2.1); none if there is none.
+/// The bearer token of a call (RFC 6750, section 2.1), if it has one.
 fn bearer(headers: &HeaderMap) -> Result<Option<&str>, AuthenticationFailure> {
     if !headers.contains_key(AUTHORIZATION) {
         return Ok(None);
@@ -92,7 +92,7 @@ fn bearer(headers: &HeaderMap) -> Result<Option<&str>, AuthenticationFailure> {
     Ok(Some(token.trim()))
 }
 
-/// Who a caller on this machine says they are.
+/// The identity in the trusted header, for a caller on this machine.
 fn named(headers: &HeaderMap, peer: Option<&Peer>) -> Result<Identity, AuthenticationFailure> {
     if !peer.is_some_and(|peer| peer.address.ip().to_canonical().is_loopback()) {
         return Err(AuthenticationFailure::NotLocal);
@@ -104,7 +104,7 @@ fn named(headers: &HeaderMap, peer: Option<&Peer>) -> Result<Identity, Authentic
     })
 }
 
-/// The value of a header that comes exactly once. Of two that differ, one may be the caller's own addition.
+/// The value of a header that is present exactly once. With two, a caller could have added one to those of a proxy.
 pub(crate) fn only_header<'a>(headers: &'a HeaderMap, key: &str) -> Option<&'a str> {
     let mut values = headers.get_all(key).iter();
     match (values.next(), values.next()) {
@@ -141,7 +141,7 @@ mod tests {
         }
     }
 
-    /// By certificate and header, at noon.
+    /// The principal by certificate and header, at noon.
     async fn known(values: &[(&'static str, &'static str)], peer: &Peer) -> Result<String, AuthenticationFailure> {
         let authenticator = Authenticator {
             certificates: true,
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_call_says_who_makes_it_exactly_once_and_from_here() {
+    async fn the_trusted_header_counts_once_and_from_this_machine_only() {
         let here = peer("127.0.0.1:1", None);
         let name = "pipeline@example.com";
         assert_eq!(known(&[(PRINCIPAL, name)], &here).await.unwrap(), name);
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn credentials_that_contradict_each_other_are_refused_and_a_bad_one_is_not_forgiven() {
+    async fn credentials_that_contradict_each_other_and_invalid_ones_are_refused() {
         let with = |certificate| peer("127.0.0.1:1", Some(certificate));
         let valid = with(Ok(identity("build", Some("2026-11-22T12:00:00Z"))));
         assert_eq!(known(&[], &valid).await.unwrap(), "build");
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_comes_once_as_bearer_in_any_case() {
+    fn the_bearer_scheme_is_case_insensitive_and_the_header_must_be_unique() {
         let read = |values: &[&'static str]| {
             let values: Vec<_> = values.iter().map(|value| ("authorization", *value)).collect();
             bearer(&headers(&values)).map(|token| token.map(str::to_owned))

@@ -162,7 +162,7 @@ mod tests {
     use crate::config::{AccountConfig, AwsConfig, ForwarderConfig, ShareWith};
 
     #[tokio::test]
-    async fn a_call_without_its_witness_has_no_credentials_and_is_not_sent() {
+    async fn a_call_without_its_interceptor_has_no_credentials_and_is_not_sent() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();
         let (account, region) = ("111122223333".parse().unwrap(), "eu-central-1".parse().unwrap());

@@ -1,4 +1,4 @@
-//! Getting the keys of an issuer: from a file, or from an https URL.
+//! Fetches an issuer's keys from a file or from an https URL.
 
 use std::{error::Error as StdError, path::Path, time::Duration};
 
@@ -7,10 +7,10 @@ use reqwest::{Certificate, Client, Response, redirect::Policy};
 use super::TokenKeysProblem;
 use crate::{config::JwtConfig, domain::causes};
 
-/// Callers wait for it.
+/// Timeout of the HTTP request. Callers wait for it.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A set of keys is a few kilobytes.
+/// Maximum size of a response. A JWK Set has a few kilobytes.
 const MAX_BYTES: usize = 1024 * 1024;
 
 pub(super) async fn text(settings: &JwtConfig) -> Result<Vec<u8>, TokenKeysProblem> {
@@ -32,13 +32,13 @@ async fn read(file: &Path) -> Result<Vec<u8>, TokenKeysProblem> {
         })
 }
 
-/// Made anew each time: it is seldom needed, and the authorities may have changed.
+/// A new client for each fetch: fetches are rare, and the file of authorities may have changed.
 async fn client(ca: Option<&Path>) -> Result<Client, TokenKeysProblem> {
     let mut builder = Client::builder()
         .https_only(true)
-        // Where the keys are is what the configuration says, and nobody else.
+        // Only the configuration decides where the keys come from.
         .redirect(Policy::none())
-        // For one small answer nothing else is needed.
+        // One small response needs no HTTP/2.
         .http1_only()
         .timeout(TIMEOUT);
     if let Some(file) = ca {
@@ -57,14 +57,14 @@ async fn get(client: &Client, url: &str) -> Result<Vec<u8>, reqwest::Error> {
     while let Some(part) = response.chunk().await? {
         text.extend_from_slice(&part);
         if text.len() > MAX_BYTES {
-            // What was cut off is no JWK Set any more, and is told of as such.
+            // The truncated text is not JSON, so parsing fails and reports it.
             break;
         }
     }
     Ok(text)
 }
 
-/// The innermost cause: the ones around it repeat the URL.
+/// The innermost cause: the outer ones repeat the URL.
 fn root_cause(error: &(dyn StdError + 'static)) -> String {
     causes(error).last().unwrap_or(error).to_string()
 }

@@ -1,6 +1,6 @@
 //! Bearer tokens: JSON Web Tokens (RFC 7519) with a signature that the issuer's public keys verify.
 //!
-//! The library does the cryptography. What a token claims is looked at here, on the service's own clock.
+//! `jsonwebtoken` verifies the signature. This module checks the claims, because it must use the service's clock.
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use jsonwebtoken::{Algorithm, Validation, errors::ErrorKind};
@@ -12,10 +12,10 @@ use crate::{clock::Clock, config::JwtConfig, domain::Timestamp};
 
 use super::{AuthenticationFailure, Identity, TokenKeys};
 
-/// A header has no need to be longer, and a token that is has no need to be looked at.
+/// Maximum size of a token's encoded header. It is parsed before the signature is verified.
 const MAX_HEADER_BYTES: usize = 4096;
 
-/// Checks tokens. Cheap to clone.
+/// Verifies tokens. Clones share the keys.
 #[derive(Debug, Clone)]
 pub struct Tokens {
     settings: std::sync::Arc<JwtConfig>,
@@ -23,7 +23,7 @@ pub struct Tokens {
     clock: Clock,
 }
 
-/// As much of a token's header as decides which key verifies it.
+/// The header fields that select the key and the algorithm.
 #[derive(Deserialize)]
 struct TokenHeader {
     alg: String,
@@ -32,7 +32,7 @@ struct TokenHeader {
 }
 
 impl Tokens {
-    /// Takes tokens that these keys verify.
+    /// A verifier that uses these keys.
     pub fn new(settings: JwtConfig, keys: TokenKeys, clock: Clock) -> Self {
         Self {
             settings: settings.into(),
@@ -41,14 +41,14 @@ impl Tokens {
         }
     }
 
-    /// Whom a token names. Waits while keys are fetched, if the token names one that is not known.
+    /// The identity in a token. Waits for a fetch of the keys if the token's key is not known.
     ///
     /// # Errors
-    /// Why it is not believed.
+    /// Why the token is refused.
     pub async fn identity(&self, token: &str) -> Result<Identity, AuthenticationFailure> {
         let header = header(token)?;
         let algorithm = algorithm(&header.alg)?;
-        // "Critical" headers change what the token means, and none of them is understood here (RFC 7515, section 4.1.11).
+        // A recipient must refuse a critical header that it does not support (RFC 7515, section 4.1.11). None is supported here.
         if header.crit.is_some() {
             return Err(AuthenticationFailure::TokenMalformed);
         }
@@ -80,7 +80,7 @@ fn header(token: &str) -> Result<TokenHeader, AuthenticationFailure> {
     serde_json::from_slice(&header).map_err(|_| AuthenticationFailure::TokenMalformed)
 }
 
-/// The algorithms with two keys, of which the service has the public one. With any other, who can verify can sign.
+/// The supported algorithms. All are asymmetric: with a shared secret, this service could sign tokens too.
 fn algorithm(name: &str) -> Result<Algorithm, AuthenticationFailure> {
     use Algorithm as A;
     match name.parse() {
@@ -99,7 +99,7 @@ fn algorithm(name: &str) -> Result<Algorithm, AuthenticationFailure> {
     }
 }
 
-/// Whom the claims of a token name whose signature was verified.
+/// Checks the claims of a token whose signature was verified, and reads its principal.
 fn identity_from_claims(
     settings: &JwtConfig,
     claims: &Map<String, Value>,
@@ -130,7 +130,7 @@ fn identity_from_claims(
     })
 }
 
-/// One text, or several (RFC 7519, section 4.1.3).
+/// `aud` is a string or an array of strings (RFC 7519, section 4.1.3).
 fn is_for(audience: Option<&Value>, expected: &str) -> bool {
     match audience {
         Some(Value::String(audience)) => audience == expected,
@@ -139,7 +139,7 @@ fn is_for(audience: Option<&Value>, expected: &str) -> bool {
     }
 }
 
-/// Seconds since 1970, perhaps with a fraction (RFC 7519, section 2). None: no such number, or past the end of time.
+/// A NumericDate: seconds since 1970, perhaps with a fraction (RFC 7519, section 2). `None` if it is none, or out of range.
 fn moment(claim: Option<&Value>) -> Option<Timestamp> {
     let claim = claim?;
     let seconds = claim.as_i64().or_else(|| {

@@ -1,4 +1,4 @@
-//! What a token claims, once its signature was verified. Signatures are tried over real sockets, in `tests/grpc_edges`.
+//! The claims of a token. `tests/grpc_edges` tests signatures, over real sockets.
 
 use serde_json::json;
 
@@ -11,7 +11,7 @@ fn settings() -> JwtConfig {
     serde_json::from_value(settings).unwrap()
 }
 
-/// Good claims, but for these.
+/// Valid claims with these changes. `null` removes a claim.
 fn claims(others: Value) -> Map<String, Value> {
     let mut claims = json!({
         "iss": "https://login.example.com",
@@ -23,7 +23,6 @@ fn claims(others: Value) -> Map<String, Value> {
         panic!("claims are an object");
     };
     for (name, value) in others {
-        // What is null is left out.
         if value.is_null() {
             all.remove(&name);
         } else {
@@ -39,7 +38,7 @@ fn claimed_with(others: Value) -> Result<String, AuthenticationFailure> {
 }
 
 #[test]
-fn good_claims_name_the_principal() {
+fn valid_claims_name_the_principal() {
     for good in [
         json!({}),
         json!({"aud": ["other", "sharewarden"]}),
@@ -53,7 +52,7 @@ fn good_claims_name_the_principal() {
 }
 
 #[test]
-fn every_claim_that_is_wrong_or_missing_is_refused_for_its_own_reason() {
+fn a_wrong_or_missing_claim_is_refused_with_its_own_reason() {
     use AuthenticationFailure as D;
     for (wrong, why) in [
         (json!({"iss": null}), D::TokenIssuer),
@@ -83,7 +82,7 @@ fn every_claim_that_is_wrong_or_missing_is_refused_for_its_own_reason() {
 }
 
 #[test]
-fn only_algorithms_with_a_public_key_are_taken() {
+fn only_asymmetric_algorithms_are_accepted() {
     for good in ["RS256", "RS512", "PS384", "ES256", "ES384", "EdDSA"] {
         assert!(algorithm(good).is_ok(), "{good}");
     }

@@ -1,8 +1,8 @@
-//! The public keys of an issuer of tokens: a JWK Set (RFC 7517), current and fetched anew.
+//! The public keys of a token issuer: a JWK Set (RFC 7517), cached and fetched again.
 //!
-//! TokenKeys are fetched every so often, so that a withdrawn one is trusted no longer than that; and when a token names an unknown
-//! one, since issuers rotate keys – but then only once in a while, whatever is sent. While they cannot be fetched, the old ones
-//! stay, up to an age.
+//! There are two triggers. A worker fetches every `jwks_refresh`, so a withdrawn key is trusted no longer than that. A token with
+//! an unknown key fetches too, because issuers rotate keys, but at most once every `jwks_retry`. If fetches fail, the old keys
+//! stay valid for `jwks_max_age`.
 
 use std::{
     collections::HashMap,
@@ -28,32 +28,32 @@ use crate::{
 
 use super::{AuthenticationFailure, fetch};
 
-/// No issuer has more.
+/// Maximum number of keys that are read from a set.
 const MAX_KEYS: usize = 256;
 
-/// TokenKeys cannot be used.
+/// The keys cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum TokenKeysProblem {
     /// A file cannot be read.
     #[error("cannot read {}", file.display())]
     Unreadable {
-        /// Which.
+        /// The path.
         file: PathBuf,
-        /// Why.
+        /// The error of the operating system.
         source: std::io::Error,
     },
-    /// The URL does not answer with a text that is small enough.
-    #[error("the URL does not answer as it should: {0}")]
+    /// The request failed.
+    #[error("the request to the URL failed: {0}")]
     Fetch(String),
-    /// It is no JWK Set.
-    #[error("it is no JWK Set")]
+    /// The text is not a JWK Set, or was cut at the maximum size.
+    #[error("the text is not a JWK Set of at most 1 MiB")]
     NoSet,
-    /// No key can be used.
-    #[error("it has no key with a kid that verifies RS, PS, ES or EdDSA signatures")]
+    /// No key in the set can be used.
+    #[error("the set has no key with a kid that verifies RS, PS, ES or EdDSA signatures")]
     NoKey,
 }
 
-/// The keys of an issuer. Cheap to clone; clones are the same.
+/// The keys of an issuer. Clones share one cache.
 #[derive(Debug, Clone)]
 pub struct TokenKeys(Arc<TokenKeysState>);
 
@@ -62,7 +62,7 @@ struct TokenKeysState {
     settings: JwtConfig,
     clock: Clock,
     current: RwLock<Option<Arc<FetchedKeys>>>,
-    /// When keys were fetched last, or in vain. Locked by who fetches: others wait for what comes of it.
+    /// The time of the last fetch, successful or not. The lock is held during a fetch, so other callers wait for its result.
     last_attempt: Mutex<Option<MonotonicInstant>>,
 }
 
@@ -73,10 +73,10 @@ struct FetchedKeys {
 }
 
 impl TokenKeys {
-    /// Fetches the keys for the first time. A file has to be there; a URL that does not answer is asked again later.
+    /// Fetches the keys for the first time. If a URL does not answer, later calls fetch again.
     ///
     /// # Errors
-    /// When the file cannot be used.
+    /// If the keys are in a file that cannot be used.
     pub async fn start(settings: JwtConfig, clock: Clock) -> Result<Self, TokenKeysProblem> {
         let is_file = !settings.jwks_is_url();
         let keys = Self(Arc::new(TokenKeysState {
@@ -99,7 +99,7 @@ impl TokenKeys {
         }
     }
 
-    /// The key with this id for this algorithm.
+    /// The key with this id, for this algorithm.
     pub(super) async fn find(&self, kid: &str, algorithm: Algorithm) -> Result<DecodingKey, AuthenticationFailure> {
         let current = self.current();
         if let Some(key) = current.as_ref().and_then(|current| current.keys.find(kid)) {
@@ -114,7 +114,7 @@ impl TokenKeys {
             .for_algorithm(algorithm)
     }
 
-    /// The keys, unless they are too old.
+    /// The cached keys. `None`: there are none, or they are older than `jwks_max_age`.
     fn current(&self) -> Option<Arc<FetchedKeys>> {
         let TokenKeysState {
             settings,
@@ -126,7 +126,7 @@ impl TokenKeys {
         current.filter(|current| clock.monotonic_now().since(current.fetched) <= settings.jwks_max_age)
     }
 
-    /// Fetches, unless somebody else has since `seen` was, or last_attempt to a short while ago.
+    /// Fetches the keys, unless another caller has replaced `seen`, or the last fetch was less than `jwks_retry` ago.
     async fn fetch_unless_newer(&self, seen: Option<&Arc<FetchedKeys>>) {
         let mut last_attempt = self.0.last_attempt.lock().await;
         let current = self.current();
@@ -161,18 +161,16 @@ impl TokenKeys {
             .as_ref()
             .is_none_or(|current| current.keys.ids() != fresh.keys.ids());
         if changed {
-            tracing::info!(keys = ?fresh.keys.ids(), "the keys that tokens are verified with were fetched");
+            tracing::info!(keys = ?fresh.keys.ids(), "fetched new keys for tokens (auth.jwt.jwks)");
         }
         *current = Some(Arc::new(fresh));
         Ok(())
     }
 }
 
-/// Fetches the keys every so often.
 impl Worker for TokenKeys {
     const NAME: &'static str = "keys";
-    const FAILURE: &'static str =
-        "the keys that tokens are verified with cannot be fetched (auth.jwt.jwks): the old ones stay";
+    const FAILURE: &'static str = "the keys for tokens cannot be fetched (auth.jwt.jwks): the old keys stay in use";
     const AT_ONCE: bool = false;
     type Error = TokenKeysProblem;
 
@@ -191,7 +189,7 @@ fn log_failure(problem: &TokenKeysProblem) {
     tracing::error!(error = problem as &dyn StdError, "{}", TokenKeys::FAILURE);
 }
 
-/// A JWK Set, as far as it can be used.
+/// The usable keys of a JWK Set, by key id.
 #[derive(Debug)]
 struct KeySet(HashMap<String, Key>);
 
@@ -212,7 +210,7 @@ impl Key {
 }
 
 impl KeySet {
-    /// Reads a set. TokenKeys that are not understood, or are not for this, are passed over (RFC 7517, section 5).
+    /// Parses a set. Unusable keys are ignored, as RFC 7517, section 5 asks for.
     fn parse(text: &[u8]) -> Result<Self, TokenKeysProblem> {
         #[derive(Deserialize)]
         struct Set {
@@ -221,7 +219,7 @@ impl KeySet {
         let set: Set = serde_json::from_slice(text).map_err(|_| TokenKeysProblem::NoSet)?;
         let mut keys = HashMap::new();
         for (kid, key) in set.keys.into_iter().take(MAX_KEYS).filter_map(usable) {
-            // Of two keys with one id the first counts, as it does for everybody who looks for it from the start.
+            // If two keys have the same id, the first counts.
             keys.entry(kid).or_insert(key);
         }
         if keys.is_empty() {
@@ -261,7 +259,7 @@ fn usable(jwk: Value) -> Option<(String, Key)> {
     (!algorithms.is_empty()).then_some((kid, Key { algorithms, key }))
 }
 
-/// The algorithms that a key of this type verifies. A secret key verifies none: it could sign too.
+/// The algorithms that a key of this type can verify. None for a symmetric key.
 fn algorithms(parameters: &AlgorithmParameters) -> Vec<Algorithm> {
     use Algorithm as A;
     match parameters {

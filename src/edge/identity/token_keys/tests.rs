@@ -1,4 +1,4 @@
-//! Which keys of a set are used, and when they are fetched. The rest is tried over real sockets, in `tests/grpc_edges`.
+//! The selection of keys, and when they are fetched. `tests/grpc_edges` tests the rest over real sockets.
 
 use serde_json::json;
 
@@ -23,7 +23,7 @@ fn set(keys: &[Value]) -> Vec<u8> {
 }
 
 #[test]
-fn only_keys_that_verify_signatures_are_used() {
+fn only_keys_for_verifying_signatures_are_used() {
     let secret = json!({"kty": "oct", "k": "c2VjcmV0", "kid": "secret"});
     let nameless = json!({"kty": "OKP", "crv": "Ed25519", "x": X});
     let unknown = json!({"kty": "new", "kid": "unknown"});
@@ -92,7 +92,7 @@ impl Issuer {
 }
 
 #[tokio::test]
-async fn an_unknown_key_is_looked_for_once_in_a_while_whatever_is_asked() {
+async fn unknown_key_ids_fetch_the_keys_at_most_once_per_retry_interval() {
     let issuer = Issuer::with(&[ed25519("old")]).await;
     assert_eq!(issuer.find("old").await, Ok(()));
     issuer.publish(&set(&[ed25519("old"), ed25519("new")]));
@@ -106,7 +106,7 @@ async fn an_unknown_key_is_looked_for_once_in_a_while_whatever_is_asked() {
     issuer.publish(&set(&[ed25519("old"), ed25519("newer")]));
     assert_eq!(issuer.find("nonsense").await, Err(AuthenticationFailure::TokenKey));
     assert_eq!(issuer.find("newer").await, Err(AuthenticationFailure::TokenKey));
-    assert_eq!(issuer.find("new").await, Ok(()), "a known key is found meanwhile");
+    assert_eq!(issuer.find("new").await, Ok(()), "a known key needs no fetch");
     issuer.clock.advance(Duration::from_secs(10));
     assert_eq!(issuer.find("newer").await, Ok(()));
     assert_eq!(
@@ -134,7 +134,7 @@ async fn keys_that_cannot_be_fetched_stay_until_they_are_too_old() {
 }
 
 #[tokio::test]
-async fn a_file_without_keys_is_told_of_at_the_start_and_a_url_is_asked_again() {
+async fn an_unusable_file_fails_the_start_and_an_unreachable_url_does_not() {
     let clock = Clock::system();
     assert!(matches!(
         TokenKeys::start(settings("/no/such/file"), clock.clone()).await,

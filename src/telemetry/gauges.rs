@@ -1,5 +1,5 @@
-//! What is looked at when somebody reads, and not counted as it happens. What is not known is not reported. Whoever is looked at is
-//! not kept alive by it: give closures that hold weak references.
+//! Gauges: values that are read when metrics are collected. An unknown value is left out. Callbacks should hold weak references,
+//! so that a gauge does not keep its subject alive.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -13,29 +13,29 @@ use super::{
     process, writer,
 };
 
-/// The connections of a pool.
+/// The connections of the Postgres pool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PoolUsage {
-    /// Those that nobody uses.
+    /// Connections that are not in use.
     pub idle: u64,
-    /// Those in use.
+    /// Connections in use.
     pub used: u64,
-    /// So many there may be.
+    /// Maximum number of connections.
     pub most: u64,
 }
 
-/// What the forwarder has to do.
+/// The load of the forwarder.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ForwarderLoad {
-    /// Changes that are worked on, or wait here for their turn or their next attempt.
+    /// Changes in work, or waiting for their turn or next attempt on this replica.
     pub backlog: u64,
-    /// Accounts and Regions whose endpoint does not answer, and is left alone or probed.
+    /// Accounts and Regions that are only probed, because AWS does not answer for them.
     pub circuits_open: u64,
 }
 
 type SharedValue<T> = Arc<Mutex<Option<T>>>;
 
-/// What others tell now and then.
+/// Values that other parts set. `None`: not known.
 #[derive(Debug, Default)]
 pub(super) struct ReportedValues {
     pub(super) pending: SharedValue<PendingChanges>,
@@ -58,33 +58,33 @@ impl ReportedValues {
             meter,
             "sharewarden.changes.in_doubt",
             "{change}",
-            "Pending changes of which a call to AWS may have had an effect that was not read back yet.",
+            "Pending changes with a call to AWS whose effect was not read back yet, in the whole database.",
             pending(|changes| changes.in_doubt),
         );
         seconds(
             meter,
             "sharewarden.changes.pending.oldest_age",
-            "For how long the oldest pending change has waited; 0 without any.",
+            "Age of the oldest pending change; 0 if there is none.",
             latest(&reported.pending, |changes| changes.oldest_age),
         );
         seconds(
             meter,
             "sharewarden.checkpoint.age",
-            "For how long the oldest growth of a ledger was not signed for, in the whole database; 0 when all is.",
+            "The longest time that a ledger has grown without a signed checkpoint; 0 if all are signed.",
             latest(&reported.unsigned_for, |age| age),
         );
         count(
             meter,
             "sharewarden.ready",
             "",
-            "1 while the service takes calls: Postgres answers, and its schema is the one of this version.",
+            "1 if the service takes calls, otherwise 0.",
             latest(&reported.ready, u64::from),
         );
         reported
     }
 }
 
-/// A part of what was told last.
+/// A callback that reads a part of the last value.
 fn latest<T: Copy + Send + 'static, U>(
     shared: &SharedValue<T>,
     part: fn(T) -> U,
@@ -94,8 +94,8 @@ fn latest<T: Copy + Send + 'static, U>(
 }
 
 impl Instruments {
-    /// Looks at a pool of connections to Postgres. The names are those that OpenTelemetry had before: Prometheus wants no gauge
-    /// to end with `_count`.
+    /// Observes the pool of Postgres connections. These are OpenTelemetry's older names: the newer one ends with `_count`, which
+    /// Prometheus does not allow for a gauge.
     pub fn observe_pool(&self, pool: impl Fn() -> Option<PoolUsage> + Send + Sync + 'static) {
         let pool = Arc::new(pool);
         let connections = pool.clone();
@@ -103,7 +103,7 @@ impl Instruments {
             .meter
             .u64_observable_gauge("db.client.connections.usage")
             .with_unit("{connection}")
-            .with_description("Connections to Postgres.")
+            .with_description("Connections to Postgres, by state.")
             .with_callback(move |observer| {
                 if let Some(pool) = connections() {
                     observer.observe(pool.idle, &[KeyValue::new("state", "idle")]);
@@ -115,23 +115,23 @@ impl Instruments {
             &self.0.meter,
             "db.client.connections.max",
             "{connection}",
-            "So many connections to Postgres there may be.",
+            "Maximum number of connections to Postgres.",
             move || pool().map(|pool| pool.most),
         );
     }
 
-    /// Looks at how many commands wait for the committer.
+    /// Observes the number of commands that wait for their batch.
     pub fn observe_commit_queue(&self, commands: impl Fn() -> Option<u64> + Send + Sync + 'static) {
         count(
             &self.0.meter,
             "sharewarden.committer.queue_depth",
             "{command}",
-            "Commands that wait to be committed.",
+            "Commands that wait for their batch.",
             commands,
         );
     }
 
-    /// Looks at what the forwarder has to do.
+    /// Observes the load of the forwarder.
     pub fn observe_forwarder(&self, forwarder: impl Fn() -> Option<ForwarderLoad> + Send + Sync + 'static) {
         let forwarder = Arc::new(forwarder);
         let circuits = forwarder.clone();
@@ -139,30 +139,30 @@ impl Instruments {
             &self.0.meter,
             "sharewarden.forwarder.backlog",
             "{change}",
-            "Changes that this replica works on, or that wait here for their turn or their next attempt.",
+            "Changes that this replica works on, or that wait for their turn or next attempt on it.",
             move || forwarder().map(|forwarder| forwarder.backlog),
         );
         count(
             &self.0.meter,
             "sharewarden.forwarder.circuits_open",
             "{circuit}",
-            "Accounts and Regions whose endpoint does not answer this replica.",
+            "Accounts and Regions that are only probed, because AWS does not answer for them.",
             move || circuits().map(|circuits| circuits.circuits_open),
         );
     }
 
-    /// Looks at how many watches there are.
+    /// Observes the number of open watches.
     pub fn observe_watches(&self, watchers: impl Fn() -> Option<u64> + Send + Sync + 'static) {
         count(
             &self.0.meter,
             "sharewarden.watch.watchers",
             "{watch}",
-            "Watches of ledgers under way.",
+            "Open watches of the history.",
             watchers,
         );
     }
 
-    /// Looks at the process as a whole: once, for there is one.
+    /// Observes the process. Call it once: a second call would report everything twice.
     pub(super) fn observe_process(&self) {
         let meter = &self.0.meter;
         let revision = option_env!("SHAREWARDEN_REVISION").filter(|revision| !revision.is_empty());
@@ -174,13 +174,13 @@ impl Instruments {
         let build: Vec<_> = known.into_iter().flatten().collect();
         meter
             .u64_observable_gauge("sharewarden.build.info")
-            .with_description("Which build this is; always 1.")
+            .with_description("Always 1. The labels describe this build.")
             .with_callback(move |observer| observer.observe(1, &build))
             .build();
         meter
             .u64_observable_counter("sharewarden.log.dropped_lines")
             .with_unit("{line}")
-            .with_description("Lines of the log that were not written, since whoever reads it was too slow.")
+            .with_description("Log lines that were dropped, because the reader of the log was too slow.")
             .with_callback(|observer| observer.observe(writer::dropped_lines(), &[]))
             .build();
         process::observe(meter);

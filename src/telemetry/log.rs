@@ -1,4 +1,4 @@
-//! The log: lines on standard error, for a person or for a program.
+//! The log on standard error, in a format for people or for programs.
 
 use std::{error::Error, fmt, io::IsTerminal};
 
@@ -22,7 +22,7 @@ use crate::config::{LogConfig, LogFormat};
 
 use super::{TelemetryError, json, json::Json, writer};
 
-/// What writes the lines.
+/// The layer that formats and writes the lines.
 pub(super) fn lines<S>(config: &LogConfig, caps: &[&str]) -> Result<impl Layer<S> + use<S>, TelemetryError>
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
@@ -42,10 +42,10 @@ where
     Ok(lines.with_filter(filter))
 }
 
-/// What is logged: what `wanted` asks for, and no more of some targets than `caps` allow. Both are `tracing` directives.
+/// The filter of the log: the directives in `wanted`, limited by those in `caps`. Both are `tracing` directives.
 ///
 /// # Errors
-/// When one of them cannot be read.
+/// If a directive cannot be parsed.
 pub fn filter<S: Subscriber + for<'a> LookupSpan<'a>>(
     wanted: &str,
     caps: &[&str],
@@ -55,7 +55,7 @@ pub fn filter<S: Subscriber + for<'a> LookupSpan<'a>>(
     Ok(wanted.and(capped.with_default(LevelFilter::TRACE)))
 }
 
-/// Fields for a person, without those that only say how a span is to be exported.
+/// The field format for people. It leaves out fields that only configure the export of a span.
 struct HumanFields;
 
 impl<'w> FormatFields<'w> for HumanFields {

@@ -1,8 +1,8 @@
-//! The process itself, under the names that Prometheus' own clients give it. Linux tells; elsewhere there is nothing to report.
+//! Metrics of the process, under the names of Prometheus' own clients. On Linux only.
 
 use opentelemetry::metrics::Meter;
 
-/// What is known of this process.
+/// One reading from `/proc`.
 #[derive(Debug, Clone, Copy)]
 struct ProcessStats {
     resident_bytes: u64,
@@ -16,28 +16,22 @@ pub(super) fn observe(meter: &Meter) {
     let gauge = |name, unit, description, part: fn(ProcessStats) -> Option<u64>| {
         super::gauges::count(meter, name, unit, description, move || read_stats().and_then(part));
     };
-    gauge(
-        "process.resident_memory",
-        "By",
-        "Memory of this process that is in use.",
-        |stats| Some(stats.resident_bytes),
-    );
-    gauge(
-        "process.open_fds",
-        "{fd}",
-        "Open file descriptors of this process.",
-        |stats| Some(stats.open_fds),
-    );
+    gauge("process.resident_memory", "By", "Resident memory.", |stats| {
+        Some(stats.resident_bytes)
+    });
+    gauge("process.open_fds", "{fd}", "File descriptors in use.", |stats| {
+        Some(stats.open_fds)
+    });
     gauge(
         "process.max_fds",
         "{fd}",
-        "So many file descriptors this process may open.",
+        "Maximum number of file descriptors.",
         |stats| stats.max_fds,
     );
     meter
         .f64_observable_counter("process.cpu")
         .with_unit("s")
-        .with_description("Time that this process has spent on processors.")
+        .with_description("Processor time.")
         .with_callback(|observer| {
             if let Some(stats) = read_stats() {
                 observer.observe(stats.cpu_seconds, &[]);
@@ -47,7 +41,7 @@ pub(super) fn observe(meter: &Meter) {
     meter
         .f64_observable_gauge("process.start_time")
         .with_unit("s")
-        .with_description("When this process was started, since 1970.")
+        .with_description("Start time of the process, in seconds since 1970.")
         .with_callback(|observer| {
             if let Some(stats) = read_stats() {
                 observer.observe(stats.started_at, &[]);

@@ -1,5 +1,5 @@
-//! The way of a line to standard error: a queue with bounds, and one thread that writes. Who logs never waits: when whoever reads
-//! the log is too slow, lines are dropped and counted, and the log says so when it goes on.
+//! Writes the log to standard error, through a bounded queue and one thread. Logging never blocks. If the reader of the log is too
+//! slow, lines are dropped and counted, and a later line reports the number.
 
 use std::{
     io::{self, Write},
@@ -14,35 +14,35 @@ use std::{
 
 use tracing_subscriber::fmt::MakeWriter;
 
-/// So many lines may wait.
+/// Maximum lines in the queue.
 const MAX_LINES: usize = 16_384;
 
-/// The lines that wait have at most so many bytes.
+/// Maximum bytes in the queue.
 const MAX_BYTES: usize = 16 * 1024 * 1024;
 
-/// LogQueue are written together while they have no more bytes than this.
+/// Lines are collected up to this size, and then written together.
 const WRITE_BYTES: usize = 64 * 1024;
 
-/// So long a line waits for others to be written with it. Without that each of them would wake the thread that writes.
+/// How long a line waits for more lines. Without it, each line would wake the thread.
 const BATCH_DELAY: Duration = Duration::from_millis(5);
 
-/// How often who flushes tries to get into a full queue.
+/// How often a flush tries to enter a full queue.
 const FLUSH_RETRY_INTERVAL: Duration = Duration::from_millis(5);
 
-/// The writer of this process: there is one standard error.
+/// The queue of this process. A process has one standard error.
 static WRITER: OnceLock<LogQueue> = OnceLock::new();
 
-/// LogQueue that were dropped since the start of this process.
+/// Number of dropped lines since the start of the process.
 pub(super) fn dropped_lines() -> u64 {
     WRITER.get().map_or(0, LogQueue::dropped)
 }
 
-/// Waits until what was logged so far is written, for at most so long. True when it is, or when nothing was set up.
+/// Waits until all lines so far are written, but at most `at_most`. Returns true if they are, or if there is no log.
 pub fn flush(at_most: Duration) -> bool {
     WRITER.get().is_none_or(|lines| lines.flush(at_most))
 }
 
-/// The writer of this process, which is started when it is first asked for.
+/// The queue of this process. The first call starts its thread.
 pub(super) fn standard_error() -> io::Result<LogQueue> {
     let lines = match WRITER.get() {
         Some(lines) => lines,
@@ -54,14 +54,14 @@ pub(super) fn standard_error() -> io::Result<LogQueue> {
     Ok(lines.clone())
 }
 
-/// What the thread is item.
+/// What the thread receives.
 enum QueuedItem {
     Line(Vec<u8>),
-    /// Say so when everything before this is written.
+    /// A request to answer when everything before it is written.
     Flush(SyncSender<()>),
 }
 
-/// A queue of lines. Clones are the same.
+/// The queue of lines. Clones share it.
 #[derive(Clone)]
 pub(super) struct LogQueue {
     queue: SyncSender<QueuedItem>,
@@ -71,23 +71,23 @@ pub(super) struct LogQueue {
 
 #[derive(Default)]
 struct Counts {
-    /// Bytes that wait.
+    /// Bytes in the queue.
     waiting: AtomicUsize,
     dropped: AtomicU64,
 }
 
 impl LogQueue {
-    /// Starts a thread that writes to `out`.
+    /// Starts the thread, which writes to `out`.
     fn start(out: impl Write + Send + 'static, lines: usize, max_bytes: usize) -> io::Result<Self> {
         let (queue, received) = sync_channel(lines);
         let counts = Arc::<Counts>::default();
-        let thread = WriterThread {
+        let writer = WriterThread {
             out,
             queue: received,
             counts: counts.clone(),
             reported: 0,
         };
-        thread::Builder::new().name("log".into()).spawn(move || thread.run())?;
+        thread::Builder::new().name("log".into()).spawn(move || writer.run())?;
         Ok(Self {
             queue,
             counts,
@@ -119,19 +119,19 @@ impl LogQueue {
                 Err(TrySendError::Full(_)) if left.is_zero() => return false,
                 Err(TrySendError::Full(again)) => item = again,
             }
-            // Nothing tells when there is room.
+            // The queue has no signal for free space, so this polls.
             thread::park_timeout(FLUSH_RETRY_INTERVAL);
             left = left.saturating_sub(FLUSH_RETRY_INTERVAL);
         }
     }
 }
 
-/// The thread that writes.
+/// The thread's state.
 struct WriterThread<W> {
     out: W,
     queue: Receiver<QueuedItem>,
     counts: Arc<Counts>,
-    /// So many dropped lines were item of.
+    /// How many dropped lines were reported.
     reported: u64,
 }
 
@@ -148,7 +148,7 @@ impl<W: Write> WriterThread<W> {
                     QueuedItem::Line(line) => text.extend_from_slice(&line),
                     QueuedItem::Flush(done) => {
                         self.write(&mut text);
-                        // Who asked may have given up.
+                        // The flush may have timed out.
                         let _ = done.try_send(());
                     }
                 }
@@ -162,7 +162,7 @@ impl<W: Write> WriterThread<W> {
         }
     }
 
-    /// What cannot be written, since whoever read it is gone, is given up: there is nobody to tell.
+    /// Writes and clears the text. A failed write is ignored: there is nowhere to report it.
     fn write(&mut self, text: &mut Vec<u8>) {
         if text.is_empty() {
             return;
@@ -174,8 +174,11 @@ impl<W: Write> WriterThread<W> {
         if dropped > self.reported {
             let lines = dropped - self.reported;
             self.reported = dropped;
-            // It waits behind what is there, and is dropped itself if there is no room: then the next one tells of more.
-            tracing::warn!(lines, "lines of the log were dropped: whoever reads it was too slow");
+            // If the queue is still full, this line is dropped too, and the next one reports a larger number.
+            tracing::warn!(
+                lines,
+                "lines of the log were dropped: the reader of standard error was too slow"
+            );
         }
     }
 }
@@ -188,7 +191,7 @@ impl<'a> MakeWriter<'a> for LogQueue {
     }
 }
 
-/// One line. The formatters hand it over in one piece.
+/// Puts a line into the queue. The formatters write a line with one call.
 pub(super) struct LineWriter<'a>(&'a LogQueue);
 
 impl Write for LineWriter<'_> {
@@ -208,7 +211,7 @@ mod tests {
 
     use super::*;
 
-    /// Takes nothing until it is let go.
+    /// A reader that reads nothing before `go`.
     #[derive(Clone, Default)]
     struct Reader(Arc<(Mutex<ReaderState>, Condvar)>);
 
@@ -256,7 +259,7 @@ mod tests {
     const LONG: Duration = Duration::from_secs(60);
 
     #[test]
-    fn who_logs_does_not_wait_for_a_reader_that_is_stuck_and_what_is_dropped_is_counted() {
+    fn a_slow_reader_does_not_block_logging_and_dropped_lines_are_counted() {
         let reader = Reader::default();
         let lines = LogQueue::start(reader.clone(), 10, MAX_BYTES).unwrap();
         lines.put(b"first\n");
@@ -264,8 +267,8 @@ mod tests {
         for _ in 0..100 {
             lines.put(b"more\n");
         }
-        assert_eq!(lines.dropped(), 90, "ten wait, and the first is being written");
-        assert!(!lines.flush(Duration::from_millis(20)), "it is stuck");
+        assert_eq!(lines.dropped(), 90, "ten are queued, and the first is being written");
+        assert!(!lines.flush(Duration::from_millis(20)), "the reader blocks");
         reader.go();
         assert!(lines.flush(LONG));
         assert_eq!(reader.lines(), 11);
@@ -273,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_that_wait_have_no_more_bytes_than_allowed() {
+    fn queued_lines_have_at_most_the_maximum_number_of_bytes() {
         let reader = Reader::default();
         let lines = LogQueue::start(reader.clone(), 1000, 100).unwrap();
         for _ in 0..10 {
@@ -282,13 +285,13 @@ mod tests {
         assert!((7..=8).contains(&lines.dropped()), "{}", lines.dropped());
         reader.go();
         assert!(lines.flush(LONG));
-        lines.put(b"and it goes on\n");
+        lines.put(b"one more line\n");
         assert!(lines.flush(LONG));
         assert_eq!(reader.lines(), 1);
     }
 
     #[test]
-    fn nothing_is_lost_when_it_is_flushed() {
+    fn a_flush_writes_all_lines() {
         let reader = Reader::default();
         reader.go();
         let lines = LogQueue::start(reader.clone(), MAX_LINES, MAX_BYTES).unwrap();

@@ -61,13 +61,13 @@ impl Port {
 /// Sends `text`, and reads until the answer contains `answer`.
 async fn ask(stream: &mut TcpStream, text: &str, answer: &str) {
     stream.write_all(text.as_bytes()).await.unwrap();
-    let mut told = String::new();
+    let mut received = String::new();
     let read = async {
-        while !told.contains(answer) {
+        while !received.contains(answer) {
             let mut part = [0; 1024];
             let count = stream.read(&mut part).await.unwrap();
-            assert!(count > 0, "closed after {told:?}");
-            told.push_str(&String::from_utf8_lossy(&part[..count]));
+            assert!(count > 0, "closed after {received:?}");
+            received.push_str(&String::from_utf8_lossy(&part[..count]));
         }
     };
     tokio::time::timeout(TIMEOUT, read).await.expect("it is answered");

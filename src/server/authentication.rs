@@ -1,4 +1,4 @@
-//! Who reaches the service and who they are, as the configuration has it.
+//! The authentication of callers, built from the configuration.
 
 use tokio::task::JoinSet;
 
@@ -10,7 +10,7 @@ use crate::{
     worker::Supervisor,
 };
 
-/// What lets callers in.
+/// What authenticates callers, and what must be reloaded for it.
 #[derive(Debug)]
 pub(super) struct CallerAuthentication {
     pub(super) authenticator: Authenticator,
@@ -18,19 +18,19 @@ pub(super) struct CallerAuthentication {
     keys: Option<TokenKeys>,
 }
 
-/// The certificates or the keys of tokens cannot be used.
+/// The certificates or the token keys cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum AuthenticationProblem {
-    /// The certificates.
+    /// The files of `server.tls`.
     #[error(transparent)]
     Tls(#[from] TlsProblem),
-    /// The keys of tokens.
-    #[error("the keys that tokens are verified with cannot be used (auth.jwt.jwks)")]
+    /// The keys of `auth.jwt`.
+    #[error("the keys for tokens cannot be used (auth.jwt.jwks)")]
     TokenKeys(#[from] TokenKeysProblem),
 }
 
 impl CallerAuthentication {
-    /// Reads the certificates and the keys for the first time.
+    /// Reads the certificates and the token keys.
     pub(super) async fn new(config: &Config, clock: &Clock) -> Result<Self, AuthenticationProblem> {
         let tls = match &config.server.tls {
             Some(tls) => Some(ServerTls::load(tls.clone(), clock.clone()).await?),
@@ -56,7 +56,7 @@ impl CallerAuthentication {
         })
     }
 
-    /// Runs what follows changes of the files and of the issuer's keys.
+    /// Starts the workers that reload certificates and token keys.
     pub(super) fn watch(&self, supervisor: &Supervisor, tasks: &mut JoinSet<()>) {
         if let Some(tls) = &self.tls {
             tasks.spawn(supervisor.run(tls.clone()));
@@ -67,7 +67,7 @@ impl CallerAuthentication {
     }
 }
 
-/// What the configuration allows.
+/// The policy that the configuration describes.
 pub(super) fn policy_set(config: &Config) -> PolicySet {
     let accounts = config.accounts.iter();
     PolicySet::new(

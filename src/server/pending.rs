@@ -1,4 +1,4 @@
-//! Looks at what is under way and at what is not signed for, for the gauges and for whoever reads the log.
+//! A worker that reads the pending changes and the unsigned checkpoints, for gauges and a warning in the log.
 
 use std::time::Duration;
 
@@ -8,22 +8,21 @@ use crate::{
     worker::{NextRound, Trigger, Worker},
 };
 
-/// How often to look.
 const CHECK_INTERVAL: Duration = Duration::from_secs(5);
 
-/// The worker that looks.
+/// The worker.
 pub(super) struct PendingWatch {
     pub(super) database: Database,
     pub(super) instruments: Instruments,
-    /// A change that is pending for longer is worth a warning.
+    /// The log warns if the oldest pending change is older than this.
     pub(super) warn_after: Duration,
-    /// It was warned of one.
+    /// True after a warning, until no change is overdue.
     pub(super) overdue: bool,
 }
 
 impl Worker for PendingWatch {
     const NAME: &'static str = "pending";
-    const FAILURE: &'static str = "cannot look at what is pending and what is not signed for";
+    const FAILURE: &'static str = "cannot read the pending changes and unsigned checkpoints";
     type Error = StoreError;
 
     fn every(&self) -> Duration {
@@ -47,7 +46,7 @@ impl Worker for PendingWatch {
 }
 
 impl PendingWatch {
-    /// Warns once when the oldest change has waited for too long, and tells when none does any more.
+    /// Warns once when a change becomes overdue, and logs when none is overdue any more. Returns whether one is.
     fn report_overdue(&self, changes: PendingChanges, was_overdue: bool) -> bool {
         let PendingChanges {
             pending,
@@ -61,11 +60,11 @@ impl PendingWatch {
                 pending,
                 in_doubt,
                 seconds,
-                "a change is pending for too long: `sharewarden changes --pending --oldest-first` tells more"
+                "a change has been pending for too long: see `sharewarden changes --pending --oldest-first`"
             );
         }
         if was_overdue && !overdue {
-            tracing::info!(pending, in_doubt, "no change is pending for too long any more");
+            tracing::info!(pending, in_doubt, "no change is overdue any more");
         }
         overdue
     }

@@ -1,9 +1,9 @@
-//! Running a server, and stopping it in order.
+//! Runs a server, and stops it in order.
 //!
-//! The end begins with a signal: health tells it, streams end, new changes are refused, and the calls under way may end. When
-//! they have, or at half of the grace, the forwarder begins no more calls to AWS, finishes those under way, and gives back
-//! what is left, so that other replicas take it up at once. Who still waits is told what these make of it. The committer closes
-//! when nothing is left to settle, and the hints go out last.
+//! A signal begins the stop. Health says NOT_SERVING, streams end, new changes are refused, and open calls may finish. When they
+//! have finished, or at half of the grace period, the forwarder starts no more calls to AWS. It finishes those in flight, and gives
+//! back the rest, so that other replicas take it up at once. Callers that still wait get what those replicas record. The
+//! committer closes when nothing is left to settle. The notifications go out last.
 
 use std::{
     sync::{Arc, OnceLock},
@@ -24,26 +24,26 @@ use crate::{
 
 use super::{Server, ServerError, pending::PendingWatch};
 
-/// How long after its handler should have answered a call is answered without it.
+/// How long after the latest deadline of its handler a call is answered without the handler.
 const CALL_TIMEOUT_MARGIN: Duration = Duration::from_secs(5);
 
-/// How often waiters look for changes that ended on other replicas, behind the hints.
+/// How often waiters read the outcomes of other replicas, in case a notification was lost.
 const OUTCOME_POLL_INTERVAL: Duration = Duration::from_secs(1);
 
-/// However much of the grace the calls have used, the work has so long to end.
+/// Minimum time for the forwarder and the committer to stop, even if open calls have used up the grace period.
 const MIN_STOP_TIME: Duration = Duration::from_secs(1);
 
-/// How often it is asked whether Postgres is well, and how long that may take.
+/// How often readiness checks Postgres, and the timeout of a check.
 const READINESS: WatchSettings = WatchSettings {
     check_every: Duration::from_secs(2),
     check_timeout: Duration::from_secs(2),
 };
 
 impl Server {
-    /// Answers until `shutdown`, then stops: first the calls, then what works on changes, then the committer.
+    /// Serves until `shutdown`. Then it stops the calls, the forwarder and the committer, in this order.
     ///
     /// # Errors
-    /// When a task ends by itself that the service cannot do without.
+    /// If a background task ends early.
     pub async fn run(mut self, shutdown: impl Future<Output = ()>) -> Result<(), ServerError> {
         let end = CancellationToken::new();
         let (database, clock, stop) = (self.database.clone(), self.clock.clone(), self.stop.clone());
@@ -92,7 +92,7 @@ impl Server {
             tracing::info!("stopping");
             stopping.begin();
             unhealthy.cancel();
-            // Not serving before the drain begins, so that no balancer sends more. A watch that panicked tells nothing.
+            // Health must say NOT_SERVING before the drain begins, so that no balancer sends more calls. An error is a panic.
             let _ = watching.await;
             committer.refuse_callers();
             end_streams.cancel();
@@ -104,7 +104,7 @@ impl Server {
         };
         let result = tokio::select! {
             () = grpc::serve(self.listener, services, shutdown) => Ok(()),
-            // None of them ends before it is told to, unless it panics. Better no server than one that does half its work.
+            // A task that ends before it is told to has panicked. A server that does half of its work is worse than none.
             () = ended_early(&mut background, &end) => Err(ServerError::TaskEnded),
             () = ended_early(&mut forwarding, &stop) => Err(ServerError::TaskEnded),
             never = hand_over => never,
@@ -122,7 +122,7 @@ impl Server {
             health_tasks.wait().await;
         };
         if tokio::time::timeout(stopping.rest(), ended).await.is_err() {
-            tracing::warn!("stopping with work under way; recovery takes it up");
+            tracing::warn!("stopping with work in progress: another replica recovers it when its leases expire");
             forwarding.shutdown().await;
         }
         database.close().await;
@@ -130,7 +130,7 @@ impl Server {
         result
     }
 
-    /// What runs beside the calls, until `end`.
+    /// Starts the background tasks, which run until `end` is cancelled.
     fn background(&self, end: &CancellationToken) -> JoinSet<()> {
         let (database, clock) = (&self.database, &self.clock);
         let mut background = JoinSet::new();
@@ -169,7 +169,7 @@ impl Server {
     }
 }
 
-/// Ends when one of the tasks does, though it was not told to; never, when it was.
+/// Ends when a task panics, or ends before `told` is cancelled. Otherwise it never ends.
 async fn ended_early(tasks: &mut JoinSet<()>, told: &CancellationToken) {
     let ended = tasks.join_next().await;
     if told.is_cancelled() && ended.is_some_and(|ended| ended.is_ok()) {
@@ -177,7 +177,7 @@ async fn ended_early(tasks: &mut JoinSet<()>, told: &CancellationToken) {
     }
 }
 
-/// How the grace is spent: one for all of it.
+/// The grace period. All parts of the stop share it.
 struct Stopping {
     clock: Clock,
     grace: Duration,
@@ -205,7 +205,7 @@ impl Stopping {
         self.clock.sleep(self.grace / 2).await;
     }
 
-    /// What is left for the work when the calls have ended.
+    /// The time that is left for the forwarder and the committer.
     fn rest(&self) -> Duration {
         let used = self
             .began
@@ -222,9 +222,9 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_task_that_panics_or_ends_by_itself_ends_the_server_and_one_that_was_told_to_end_does_not() {
+    async fn a_task_that_panics_or_ends_early_ends_the_server() {
         async fn panics() {
-            panic!("as the test wants it");
+            panic!("this panic is part of the test");
         }
         let told = CancellationToken::new();
         let mut tasks = JoinSet::new();

@@ -104,7 +104,7 @@ impl Server {
         };
         let result = tokio::select! {
             () = grpc::serve(self.listener, services, shutdown) => Ok(()),
-            // A task that ends before it is told to has panicked. A server that does half of its work is worse than none.
+            // A task that ends before `stop` or `end` is cancelled has panicked. A server that does half of its work is worse than none.
             () = ended_early(&mut background, &end) => Err(ServerError::TaskEnded),
             () = ended_early(&mut forwarding, &stop) => Err(ServerError::TaskEnded),
             never = hand_over => never,
@@ -169,10 +169,10 @@ impl Server {
     }
 }
 
-/// Ends when a task panics, or ends before `told` is cancelled. Otherwise it never ends.
-async fn ended_early(tasks: &mut JoinSet<()>, told: &CancellationToken) {
+/// Ends when a task panics, or ends before `stop` is cancelled. Otherwise it never ends.
+async fn ended_early(tasks: &mut JoinSet<()>, stop: &CancellationToken) {
     let ended = tasks.join_next().await;
-    if told.is_cancelled() && ended.is_some_and(|ended| ended.is_ok()) {
+    if stop.is_cancelled() && ended.is_some_and(|ended| ended.is_ok()) {
         std::future::pending().await
     }
 }
@@ -226,19 +226,19 @@ mod tests {
         async fn panics() {
             panic!("this panic is part of the test");
         }
-        let told = CancellationToken::new();
+        let stop = CancellationToken::new();
         let mut tasks = JoinSet::new();
         tasks.spawn(panics());
-        ended_early(&mut tasks, &told).await;
+        ended_early(&mut tasks, &stop).await;
         tasks.spawn(async {});
-        ended_early(&mut tasks, &told).await;
-        told.cancel();
+        ended_early(&mut tasks, &stop).await;
+        stop.cancel();
         tasks.spawn(panics());
-        ended_early(&mut tasks, &told).await;
+        ended_early(&mut tasks, &stop).await;
         let ended = tasks.spawn(async {});
         while !ended.is_finished() {
             tokio::task::yield_now().await;
         }
-        assert!(ended_early(&mut tasks, &told).now_or_never().is_none());
+        assert!(ended_early(&mut tasks, &stop).now_or_never().is_none());
     }
 }

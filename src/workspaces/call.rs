@@ -1,4 +1,4 @@
-//! The client of an account, and what surrounds every call: its span, its classification, its line in the log.
+//! The client of one account and Region, and everything around a call: its credentials, span, classification and log line.
 
 use std::{future::Future, time::Duration};
 
@@ -21,7 +21,7 @@ use crate::{
     telemetry::trace::Origin,
 };
 
-/// The span of a call, named and filled as OpenTelemetry's conventions for the AWS SDK have it.
+/// The span of a call, with the name and attributes of OpenTelemetry's conventions for AWS SDKs.
 macro_rules! span {
     ($operation:literal, $client:expr) => {
         tracing::info_span!(
@@ -41,8 +41,8 @@ macro_rules! span {
 }
 pub(super) use span;
 
-/// Calls WorkSpaces for one account in one Region. The SDK's client inside speaks for all accounts of an endpoint, and leaves this
-/// type only together with the interceptor of a call, which holds the credentials of this account. Cheap to clone.
+/// Calls WorkSpaces for one account in one Region. The SDK client inside is shared by all accounts of an endpoint and has no
+/// credentials of its own: [`call`](Self::call) hands it out only together with an interceptor that has them.
 #[derive(Clone)]
 pub(super) struct AccountClient {
     account: AccountId,
@@ -74,8 +74,7 @@ impl AccountClient {
         &self.region
     }
 
-    /// Makes one call: `send` sends it with the interceptor among its interceptors. Without the interceptor it has no credentials, and
-    /// is not sent.
+    /// Makes one call. `send` must add the interceptor to the request; without it the call has no credentials and is not sent.
     pub(super) async fn call<O, E, F>(
         &self,
         span: Span,
@@ -87,7 +86,7 @@ impl AccountClient {
         F: Future<Output = Result<O, SdkError<E, HttpResponse>>>,
     {
         let interceptor = CallInterceptor::new(self.credentials.clone(), Origin::of(&span).traceparent());
-        // The SDK's future is large: here it is moved no more.
+        // The SDK's future is large, and is not moved any more once it is boxed.
         let sent = Box::pin(send(&self.client, interceptor.clone()));
         async move {
             let result = sent.await;
@@ -106,17 +105,17 @@ impl AccountClient {
     }
 }
 
-/// An answer that is no answer to the call. It may come from something in between.
+/// The error for an answer that does not belong to the call. It may come from a proxy.
 pub(super) fn unreadable() -> AwsError {
     own_error(AwsErrorKind::Unknown, "UnreadableAnswer")
 }
 
-/// Bounds a read over all of its pages. Reading has no effect; the outcome is just not known.
+/// Sets a time limit on a read over all of its pages.
 pub(super) async fn within<T>(limit: Duration, read: impl Future<Output = AwsResponse<T>>) -> AwsResponse<T> {
     tokio::time::timeout(limit, read).await.unwrap_or_else(|_| timed_out())
 }
 
-/// Stands for an answer that took too long.
+/// The answer of a read that reached its time limit.
 pub(super) fn timed_out<T>() -> AwsResponse<T> {
     AwsResponse {
         aws_request_id: None,
@@ -133,7 +132,7 @@ where
     match fault.kind {
         AwsErrorKind::Refused(_) => tracing::debug!(code, error, "AWS refused"),
         AwsErrorKind::Throttled { retry_after } => tracing::debug!(code, ?retry_after, error, "AWS throttled"),
-        AwsErrorKind::NotSent => tracing::warn!(code, error, "the call never reached AWS"),
+        AwsErrorKind::NotSent => tracing::warn!(code, error, "the call was not sent to AWS"),
         AwsErrorKind::Unknown => tracing::warn!(code, error, "the outcome of the call is unknown"),
     }
     fault

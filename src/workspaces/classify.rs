@@ -1,19 +1,19 @@
-//! What a failed call means: the one place where the SDK's errors become faults of ours.
+//! The meaning of a failed call: the one place that maps the SDK's errors to [`AwsError`].
 //!
-//! | what happened | fault |
+//! | what happened | meaning |
 //! |---|---|
-//! | the request was never handed to a connection: no credentials, nothing to build it from | not sent |
-//! | ... because STS refused us the account's role | refused: access denied |
-//! | no connection: refused, no such host, TLS, connect timeout | not sent |
+//! | the request was not handed to a connection: it could not be built, or there are no credentials | not sent |
+//! | … because STS refused to assume the account's role | refused: access denied |
+//! | no connection: refused, unknown host, TLS failed, connect timeout | not sent |
 //! | reset, closed or timed out after that | unknown |
-//! | a 4xx, whole | refused or throttled, by its code; refused without a known one |
-//! | any 4xx or 5xx with a throttling code, any 429 | throttled |
-//! | 408, 3xx, 5xx, and codes that speak of AWS's own failure | unknown |
-//! | an answer cut short, or a success that cannot be read | unknown |
+//! | a complete 4xx | refused or throttled, by its code; refused if the code is unknown |
+//! | a 4xx or 5xx with a throttling code, any 429 | throttled |
+//! | 408, 3xx, 5xx, and codes for failures inside AWS | unknown |
+//! | a truncated answer, or a success that cannot be parsed | unknown |
 //!
-//! A refusal by STS is a refusal, though the call itself was not sent: it had no effect, and whoever must mend the role reads
-//! STS's own words at once, where *not sent* would be tried again for minutes and then say "unavailable". The rest of what
-//! can go wrong with credentials (STS throttles, is away, answers 5xx; none are found) passes, and is *not sent*.
+//! A refusal by STS counts as a refusal, though the call itself was not sent: it had no effect, and the person who must repair
+//! the role sees the message of STS at once. *Not sent* would be retried for minutes and then end as "unavailable". Other
+//! problems with credentials are temporary (STS throttles or does not answer, none are found), and count as *not sent*.
 
 use std::{error::Error, io, time::Duration};
 
@@ -34,7 +34,7 @@ use super::{
 };
 use crate::domain::{AwsError, AwsErrorKind, FailureReason};
 
-/// A failed call, stripped of the type of its operation.
+/// A failed call of any operation.
 pub(super) struct FailedCall<'a> {
     error: &'a (dyn Error + 'static),
     cause: FailureCause<'a>,
@@ -78,7 +78,7 @@ impl<'a> ErrorResponse<'a> {
     fn new(response: &'a HttpResponse, error: Option<&'a ErrorMetadata>) -> Self {
         Self {
             status: response.status().as_u16(),
-            // The SDK takes the body out to read it, and puts it back when it has all of it.
+            // The SDK takes the body out to read it, and puts it back when it is complete.
             whole: response.body().bytes().is_some(),
             headers: response.headers(),
             error,
@@ -86,7 +86,7 @@ impl<'a> ErrorResponse<'a> {
     }
 }
 
-/// What a failed call means. `sent` says that its request was handed to a connection.
+/// Classifies a failed call. `sent` is true if its request was handed to a connection.
 pub(super) fn aws_error(failed: FailedCall<'_>, sent: bool) -> AwsError {
     if !sent {
         return not_sent_error(&failed);
@@ -108,12 +108,12 @@ fn not_sent_error(failed: &FailedCall<'_>) -> AwsError {
             ..fault
         },
         (_, FailureCause::NotBuilt) => own_error(AwsErrorKind::NotSent, "RequestNotBuilt"),
-        // Credentials are the one thing that is waited for before a call is sent.
+        // Before it is sent, a call waits for credentials only.
         _ => own_error(AwsErrorKind::NotSent, "CredentialsUnavailable"),
     }
 }
 
-/// What STS said, where a call had no credentials because of it.
+/// The answer of STS, if it is the reason for missing credentials.
 fn sts_response<'a>(error: &'a (dyn Error + 'static)) -> Option<ErrorResponse<'a>> {
     response_of::<AssumeRoleError>(error).or_else(|| response_of::<AssumeRoleWithWebIdentityError>(error))
 }
@@ -128,7 +128,7 @@ where
     }
 }
 
-/// Not sent only where the HTTP client says that it was still connecting. Everything else may have arrived.
+/// *Not sent* only if the HTTP client says that it was still connecting. Otherwise the request may have arrived.
 fn dispatch_error(error: &(dyn Error + 'static), failure: &DispatchFailure) -> AwsError {
     let connecting = text::cause::<HttpClientError>(error).is_some_and(HttpClientError::is_connect);
     let io = text::cause::<io::Error>(error).map(io::Error::kind);
@@ -178,8 +178,8 @@ fn meaning(status: u16, code: Option<&str>) -> CodeMeaning {
     }
 }
 
-/// FailureCause long AWS asks to wait: in milliseconds in its own header, in seconds or as a date in HTTP's. A date is read against
-/// the answer's own, so our clock does not matter.
+/// How long AWS asks to wait: milliseconds in AWS's own header, or seconds or a date in HTTP's. A date is compared with the date
+/// of the answer, so that this machine's clock does not matter.
 fn retry_after(headers: &Headers) -> Option<Duration> {
     if let Some(milliseconds) = headers
         .get("x-amz-retry-after")

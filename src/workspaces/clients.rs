@@ -1,4 +1,4 @@
-//! The SDK's clients, each made once: one for each Region and endpoint, whatever the number of accounts.
+//! Makes the SDK's clients: one for each Region and endpoint, for any number of accounts.
 
 use std::collections::HashMap;
 
@@ -23,13 +23,13 @@ use super::{
 };
 use crate::{config::AccountConfig, domain::Region};
 
-/// Said to STS; CloudTrail shows it in the name of the assumed role.
+/// The session name of assumed roles. CloudTrail shows it.
 const SESSION_NAME: &str = "sharewarden";
 
-/// So many partitions for credentials the SDK's cache has at least: it lets any of them go when there are too many.
+/// Minimum number of partitions in the SDK's cache. If there are too few, it evicts credentials in use.
 const MIN_CACHE_PARTITIONS: usize = 64;
 
-/// Makes clients from what all have in common.
+/// Makes clients, and shares them between accounts.
 pub(super) struct Clients<'a> {
     base: SdkConfig,
     settings: &'a WorkSpacesSettings,
@@ -39,10 +39,10 @@ pub(super) struct Clients<'a> {
     identities: HashMap<&'a Region, aws_sdk_sts::Client>,
 }
 
-/// What an account is called with.
+/// The clients of one account.
 pub(super) struct AccountClients {
     pub(super) per_region: HashMap<Region, AccountClient>,
-    /// Asks whose credentials they are, if the settings want that.
+    /// The check of the account's credentials, if the settings ask for it.
     pub(super) identity: Option<IdentityCheck>,
 }
 
@@ -62,7 +62,7 @@ impl<'a> Clients<'a> {
         }
     }
 
-    /// All clients of an account. None: it has no Regions.
+    /// The clients of an account. `None`: it has no Regions.
     pub(super) fn account_clients(&mut self, account: &'a AccountConfig) -> Option<AccountClients> {
         let region = account.regions.first()?;
         let credentials = self.credentials(account, region);
@@ -82,7 +82,7 @@ impl<'a> Clients<'a> {
         })
     }
 
-    /// Whose calls those for an account are: its role's, or else those of the base credentials, if there are any.
+    /// The credentials for an account's calls: those of its role, or else the base credentials, if there are any.
     fn credentials(&mut self, account: &'a AccountConfig, region: &'a Region) -> Option<AccountCredentials> {
         match &account.role_arn {
             Some(role_arn) => Some(AccountCredentials::new(self.role(role_arn, account, region))),
@@ -90,7 +90,7 @@ impl<'a> Clients<'a> {
         }
     }
 
-    /// A client of WorkSpaces.
+    /// The WorkSpaces client for the account's endpoint in a Region.
     fn workspaces(&mut self, account: &'a AccountConfig, region: &'a Region) -> Client {
         let url = account
             .endpoint_url
@@ -107,8 +107,7 @@ impl<'a> Clients<'a> {
         client.clone()
     }
 
-    /// A client of STS that asks whose credentials an account has. Unlike everything else, this is tried again by the SDK: nobody
-    /// above does it, and a start should outlast a hiccup.
+    /// An STS client for checks of credentials. The SDK retries its calls: they happen at the start, where no other retry exists.
     fn identities(&mut self, region: &'a Region) -> aws_sdk_sts::Client {
         let (base, cache, settings) = (&self.base, &self.cache, self.settings);
         let client = self.identities.entry(region).or_insert_with(|| {
@@ -123,7 +122,7 @@ impl<'a> Clients<'a> {
         client.clone()
     }
 
-    /// Assumes a role with the base credentials.
+    /// Credentials that assume a role with the base credentials.
     fn role(&mut self, arn: &str, account: &AccountConfig, region: &'a Region) -> SharedCredentialsProvider {
         let (base, cache, settings) = (&self.base, &self.cache, self.settings);
         let client = self.roles.entry(region).or_insert_with(|| {
@@ -140,7 +139,7 @@ impl<'a> Clients<'a> {
     }
 }
 
-/// The same for STS, which has an endpoint of its own. Without the origin, `AWS_ENDPOINT_URL` would win over it.
+/// The configuration for STS, which has an endpoint of its own. Without the origin, `AWS_ENDPOINT_URL` would win over it.
 fn sts(config: &SdkConfig, settings: &WorkSpacesSettings) -> SdkConfig {
     let Some(url) = &settings.aws.sts_endpoint_url else {
         return config.clone();

@@ -1,20 +1,20 @@
-//! AWS's error codes and what they say. The modelled ones are those of the WorkSpaces API model; the others are the ones that
-//! every AWS front end may send (the "Common Errors" of AWS's API references, and what its SDKs take for throttling).
+//! AWS's error codes and their meaning. They come from three sources: the WorkSpaces API model, the "Common Errors" of AWS's API
+//! references, and the throttling codes of AWS's SDKs.
 
 use crate::domain::FailureReason;
 
-/// What an error code says about the call.
+/// The meaning of an error code for the call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum CodeMeaning {
-    /// No effect, and the same call would be refused again.
+    /// No effect. The same call would be refused again.
     Refused(FailureReason),
-    /// No effect, but later perhaps.
+    /// No effect. The same call may succeed later.
     Throttled,
-    /// AWS itself does not know how it ended.
+    /// AWS itself does not know whether the call had an effect.
     Unknown,
 }
 
-/// What a code says; none where it is not known here.
+/// The meaning of a code; `None` for an unknown code.
 pub(super) fn meaning(code: &str) -> Option<CodeMeaning> {
     use FailureReason::*;
     Some(match code {
@@ -29,7 +29,7 @@ pub(super) fn meaning(code: &str) -> Option<CodeMeaning> {
     })
 }
 
-/// Our credentials, or what they may do.
+/// The credentials are invalid, or lack a permission.
 const ACCESS_DENIED: &[&str] = &[
     "AccessDeniedException",
     "AccessDenied",
@@ -58,7 +58,7 @@ const ACCESS_DENIED: &[&str] = &[
     "UnrecognizedClientException",
 ];
 
-/// The request, as AWS reads it.
+/// AWS finds the request invalid.
 const INVALID_PARAMETER: &[&str] = &[
     "InvalidParameterValuesException",
     "InvalidInput",
@@ -76,7 +76,7 @@ const INVALID_PARAMETER: &[&str] = &[
     "ValidationException",
 ];
 
-/// Too much at once. `ResourceLimitExceededException` is not among them: it is a quota, which waiting does not raise.
+/// Too many calls. `ResourceLimitExceededException` is not in the list: it is about a quota, and waiting does not help.
 const THROTTLED: &[&str] = &[
     "BandwidthLimitExceeded",
     "EC2ThrottledException",
@@ -93,7 +93,7 @@ const THROTTLED: &[&str] = &[
     "TooManyRequestsException",
 ];
 
-/// Failures on AWS's side, with whatever status they come.
+/// Failures inside AWS, with any HTTP status.
 const AWS_FAILURES: &[&str] = &[
     "IDPCommunicationError",
     "InternalError",

@@ -1,5 +1,4 @@
-//! Finds what all of the SDK's clients have in common, and for each account and Region a client, with whose credentials its calls are
-//! signed. All clients share one pool of connections and one cache of credentials.
+//! Builds the clients for all accounts and Regions from the settings. All share one connection pool and one cache of credentials.
 
 use std::collections::HashMap;
 
@@ -20,30 +19,30 @@ use super::{
 };
 use crate::domain::AccountId;
 
-/// Shows in every user agent, as `app/sharewarden-<version>`: the SDK takes no slash there. CloudTrail records it.
+/// Part of every user agent, as `app/sharewarden-<version>` (the SDK allows no slash here). CloudTrail records it.
 const APP_NAME: &str = concat!("sharewarden-", env!("CARGO_PKG_VERSION"));
 
-/// Pins the SDK's defaults, so that an update of it changes none silently.
+/// A fixed version of the SDK's defaults, so that an update does not change them.
 fn behavior() -> BehaviorVersion {
     BehaviorVersion::v2026_01_12()
 }
 
-/// Why there is nothing to call AWS with. Never holds a secret.
+/// Why the clients cannot be used. The message never shows a secret.
 #[derive(Debug, thiserror::Error)]
 pub enum AwsConnectError {
-    /// An account without Regions.
+    /// The account has no Regions.
     #[error("account {0}: no Region is configured")]
     NoRegion(AccountId),
-    /// An endpoint that no request could be sent to.
+    /// The endpoint is not a URL.
     #[error("{0}: must be an absolute http or https URL, such as http://127.0.0.1:4566")]
     Endpoint(String),
-    /// Credentials that are not the account's, or that could not be verified. All accounts concerned.
+    /// The credentials belong to another account, or could not be verified. Holds all accounts with a problem.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     Identity(Vec<IdentityProblem>),
 }
 
 impl WorkSpaces {
-    /// Makes the clients. Calls AWS only to verify whose credentials they have, if the settings ask for that.
+    /// Makes the clients. Calls AWS only to verify the credentials, if the settings ask for it.
     pub async fn connect(settings: &WorkSpacesSettings) -> Result<Self, AwsConnectError> {
         check(settings)?;
         let mut clients = Clients::new(base(settings, http::client(settings)).await, settings);
@@ -81,7 +80,7 @@ fn check(settings: &WorkSpacesSettings) -> Result<(), AwsConnectError> {
     Ok(())
 }
 
-/// The URL itself is not repeated: it may hold a password.
+/// The message does not repeat the URL, which may contain a password.
 fn check_endpoint(url: &Option<String>, name: impl FnOnce() -> String) -> Result<(), AwsConnectError> {
     let Some(url) = url else { return Ok(()) };
     match url.parse::<::http::Uri>() {
@@ -90,11 +89,11 @@ fn check_endpoint(url: &Option<String>, name: impl FnOnce() -> String) -> Result
     }
 }
 
-/// What all accounts have in common.
+/// The SDK configuration that all accounts share.
 async fn base(settings: &WorkSpacesSettings, http_client: SharedHttpClient) -> SdkConfig {
     let builder = match &settings.credentials {
         BaseCredentials::Environment => {
-            // Naming a Region keeps the loader from asking the instance for one.
+            // With a Region, the loader does not ask the instance metadata for one.
             let region = settings.accounts.iter().find_map(|account| account.regions.first());
             let loader = aws_config::defaults(behavior()).region(region.map(aws_region));
             loader.load().await.into_builder()
@@ -115,7 +114,7 @@ async fn base(settings: &WorkSpacesSettings, http_client: SharedHttpClient) -> S
         .http_client(http_client)
         .retry_config(RetryConfig::disabled())
         .timeout_config(timeouts(settings))
-        // The attempt timeout spans the whole answer, a stalled one too.
+        // The attempt timeout covers the whole answer, so a stalled one ends too.
         .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
         .app_name(AppName::new(APP_NAME).expect("a package's name and version hold no other characters"))
         .build()

@@ -1,6 +1,6 @@
-//! With whose credentials a call is signed. One SDK client speaks for all accounts of an endpoint: a client of its own for each
-//! would hold some 100 KB. So each call brings its [`AccountCredentials`], and [`CredentialsCache`], which the client takes for its cache of
-//! credentials, looks there. A call without one is not sent: there are no credentials that it could be signed with by mistake.
+//! The credentials of each call. One SDK client serves all accounts of an endpoint, because a client for each account would need
+//! about 100 KB. So each call has its [`AccountCredentials`]. The client's cache is a [`CredentialsCache`], which takes the
+//! credentials from the call. A call without credentials fails and is not sent, so it cannot be signed with those of another account.
 
 use std::{fmt, time::SystemTime};
 
@@ -19,7 +19,7 @@ use aws_smithy_runtime_api::{
 };
 use aws_smithy_types::config_bag::{ConfigBag, Storable, StoreReplace};
 
-/// An account's credentials. Cheap to clone; clones have one place in the cache.
+/// The credentials of an account. Clones share one entry of the cache.
 #[derive(Debug, Clone)]
 pub(super) struct AccountCredentials(SharedIdentityResolver);
 
@@ -33,12 +33,12 @@ impl Storable for AccountCredentials {
     type Storer = StoreReplace<Self>;
 }
 
-/// The credentials of all accounts, as far as they are known.
+/// Resolves the credentials that a call has, with the SDK's cache.
 #[derive(Debug, Clone)]
 pub(super) struct CredentialsCache(pub(super) SharedIdentityCache);
 
 impl ResolveCachedIdentity for CredentialsCache {
-    /// The resolver that comes in is the client's, and nobody's.
+    /// Ignores the resolver of the client, which has no credentials.
     fn resolve_cached_identity<'a>(
         &'a self,
         _: SharedIdentityResolver,
@@ -49,7 +49,7 @@ impl ResolveCachedIdentity for CredentialsCache {
             Some(AccountCredentials(credentials)) => {
                 self.0.resolve_cached_identity(credentials.clone(), components, config)
             }
-            None => IdentityFuture::ready(Err("the call does not say for which account it is".into())),
+            None => IdentityFuture::ready(Err("the call has no credentials of an account".into())),
         }
     }
 
@@ -66,11 +66,10 @@ impl ResolveCachedIdentity for CredentialsCache {
     }
 }
 
-/// The credentials of a role. Assuming it is not tried again here either: the call that needs the credentials is not sent without
-/// them, and the forwarder tries it again.
+/// Credentials from AssumeRole. A failure is not retried here: the call is then not sent, and the forwarder retries it.
 pub(super) struct AssumedRole(pub(super) AssumeRoleFluentBuilder);
 
-/// The call holds the external id.
+/// Shows no fields, because the request contains the external id.
 impl fmt::Debug for AssumedRole {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("AssumedRole").finish_non_exhaustive()
@@ -82,7 +81,7 @@ impl AssumedRole {
         let assumed = self.0.clone().send().await;
         let assumed = assumed.map_err(CredentialsError::provider_error)?;
         let known = assumed.credentials.ok_or_else(|| unreadable("no credentials"))?;
-        let until = SystemTime::try_from(known.expiration).map_err(|_| unreadable("an end that is no time"))?;
+        let until = SystemTime::try_from(known.expiration).map_err(|_| unreadable("an invalid expiry time"))?;
         Ok(Credentials::builder()
             .access_key_id(known.access_key_id)
             .secret_access_key(known.secret_access_key)

@@ -1,4 +1,4 @@
-//! Asks STS whose credentials an account has: a wrong role would share, or fail to find, another account's images.
+//! Verifies with STS that the credentials belong to each account. A wrong role would share another account's images.
 
 use std::{fmt, sync::Arc};
 
@@ -12,13 +12,13 @@ use super::{
 };
 use crate::domain::{AccountId, AwsError};
 
-/// How many accounts are asked about at a time: STS throttles.
+/// Maximum concurrent calls: STS throttles.
 const MAX_CONCURRENT_CHECKS: usize = 16;
 
-/// An account whose credentials are not its own, or could not be verified.
+/// An account whose credentials belong to another account, or could not be verified.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IdentityProblem {
-    /// The account as configured.
+    /// The configured account.
     pub account: AccountId,
     /// What is wrong.
     pub kind: IdentityProblemKind,
@@ -27,9 +27,9 @@ pub struct IdentityProblem {
 /// What is wrong with an account's credentials.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum IdentityProblemKind {
-    /// They are those of this account.
+    /// The credentials belong to this other account.
     OtherAccount(String),
-    /// STS could not be asked, or did not say.
+    /// STS did not answer, or refused.
     Unverified(AwsError),
 }
 
@@ -38,7 +38,10 @@ impl fmt::Display for IdentityProblem {
         let account = self.account;
         match &self.kind {
             IdentityProblemKind::OtherAccount(actual) => {
-                write!(f, "account {account}: its credentials are those of account {actual}")
+                write!(
+                    f,
+                    "account {account}: the configured credentials belong to account {actual}"
+                )
             }
             IdentityProblemKind::Unverified(fault) => {
                 let code = fault.code.as_deref().unwrap_or("no code");
@@ -49,7 +52,7 @@ impl fmt::Display for IdentityProblem {
     }
 }
 
-/// Who an account's credentials should be, and who to ask.
+/// The check of one account's credentials.
 pub(super) struct IdentityCheck {
     pub(super) expected: AccountId,
     pub(super) credentials: Option<AccountCredentials>,
@@ -78,7 +81,7 @@ impl IdentityCheck {
     }
 }
 
-/// Verifies them all, and names all that are wrong, in the order of their accounts.
+/// Runs all checks. Returns all problems, ordered by account.
 pub(super) async fn verify(identities: Vec<IdentityCheck>) -> Result<(), Vec<IdentityProblem>> {
     let permits = Arc::new(Semaphore::new(MAX_CONCURRENT_CHECKS));
     let mut asked = JoinSet::new();

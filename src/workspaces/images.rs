@@ -1,4 +1,4 @@
-//! The images that an account owns, or that others share with it. Read through, never stored.
+//! The images that an account owns, or that other accounts share with it. They are read from AWS and not stored.
 
 use aws_sdk_workspaces::{
     operation::describe_workspace_images::DescribeWorkspaceImagesOutput,
@@ -19,8 +19,8 @@ use crate::domain::{
 };
 
 impl WorkSpaces {
-    /// Lists images, over all pages of DescribeWorkspaceImages, in the order of AWS. Those who list the images of one account
-    /// in one Region take turns. Bounded by the read timeout, the wait included. The request id is that of the last page read.
+    /// Lists images over all pages of DescribeWorkspaceImages, in AWS's order. At most two lists run for one account and Region
+    /// at the same time. The read timeout includes the wait. The request id is that of the last page.
     pub async fn list_images(
         &self,
         account: AccountId,
@@ -30,11 +30,11 @@ impl WorkSpaces {
         let Some(client) = self.client(account, region) else {
             return not_configured();
         };
-        let in_turn = async {
-            let _turn = self.listing_limits.turn(account, region).await;
+        let list = async {
+            let _permit = self.listing_limits.acquire(account, region).await;
             list_images(client, ownership).await
         };
-        within(self.read_timeout, in_turn).await
+        within(self.read_timeout, list).await
     }
 }
 

@@ -1,5 +1,5 @@
-//! Turns for those who list the images of an account in a Region. Callers may ask as often as they like, and what they ask is
-//! not paced with the forwarder's calls: without turns a few of them could have AWS throttle the account's grants.
+//! Limits concurrent lists of images. Lists are not limited by the forwarder's rate, so without this limit a few callers could
+//! make AWS throttle the account's grants.
 
 use std::{
     collections::HashMap,
@@ -10,26 +10,25 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::domain::{AccountId, Region};
 
-/// So many list at once.
-const AT_ONCE: usize = 2;
+/// Maximum concurrent lists of one account and Region.
+const MAX_CONCURRENT_LISTS: usize = 2;
 
-/// The turns of a process. Clones share them.
+/// A semaphore for each account and Region. Clones share them.
 #[derive(Clone, Default)]
-pub(super) struct ListingLimits(Arc<Mutex<Places>>);
+pub(super) struct ListingLimits(Arc<Mutex<Semaphores>>);
 
-/// Those that are configured.
-type Places = HashMap<(AccountId, Region), Arc<Semaphore>>;
+type Semaphores = HashMap<(AccountId, Region), Arc<Semaphore>>;
 
 impl ListingLimits {
-    /// Waits for a turn; it lasts until what is returned is dropped.
-    pub(super) async fn turn(&self, account: AccountId, region: &Region) -> Option<OwnedSemaphorePermit> {
-        let turns = {
-            // A map of semaphores is whole between any two statements that hold the lock.
-            let mut places = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            let place = places.entry((account, region.clone()));
-            place.or_insert_with(|| Arc::new(Semaphore::new(AT_ONCE))).clone()
+    /// Waits for a permit. Dropping it lets the next list start.
+    pub(super) async fn acquire(&self, account: AccountId, region: &Region) -> Option<OwnedSemaphorePermit> {
+        let semaphore = {
+            // A panic cannot leave the map half changed.
+            let mut semaphores = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let entry = semaphores.entry((account, region.clone()));
+            entry.or_insert_with(|| Arc::new(Semaphore::new(MAX_CONCURRENT_LISTS))).clone()
         };
-        // Nobody closes it.
-        turns.acquire_owned().await.ok()
+        // An error means a closed semaphore, and these are never closed.
+        semaphore.acquire_owned().await.ok()
     }
 }

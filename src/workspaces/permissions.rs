@@ -1,4 +1,4 @@
-//! May an account copy an image? Changing it, and reading it back.
+//! Changes an image permission, and reads it back.
 
 use std::collections::BTreeSet;
 
@@ -35,9 +35,9 @@ impl WorkSpaces {
         }
     }
 
-    /// Reads back what AWS holds, page by page with DescribeWorkspaceImagePermissions, until the account is found, and tells the
-    /// number of calls that it took. Those who ask about one image at the same time read it together; one of them is told the
-    /// calls. Bounded by the read timeout. The request id is that of the last page read.
+    /// Reads whether the image is shared with the account, page by page with DescribeWorkspaceImagePermissions. Concurrent reads
+    /// of one image are combined ([`shared_reads`](super::shared_reads)). Returns the number of calls too; of combined reads,
+    /// one gets the number and the others 0. Bounded by the read timeout. The request id is that of the last page.
     pub async fn read_access(&self, key: &PermissionKey) -> (AwsResponse<Access>, u32) {
         let Some(client) = self.client(key.account, &key.region).cloned() else {
             return (not_configured(), 0);
@@ -49,7 +49,7 @@ impl WorkSpaces {
     }
 }
 
-/// Reads pages until all of the accounts are found, or the end.
+/// Reads pages until all accounts are found, or to the end.
 async fn read_all(client: AccountClient, image: ImageId, mut accounts: BTreeSet<AccountId>) -> ReadOutcome {
     let (mut pages, mut token, mut shared) = (Pages::default(), None, BTreeSet::new());
     let mut calls = 0;
@@ -105,8 +105,8 @@ async fn read_page(
     page.await
 }
 
-/// True when the page is about the image. "Not shared" is a verdict that can fail a change, so it is not read out of a body
-/// that says nothing, such as `{}`: either the image or a list of permissions must be there.
+/// True if the page is about the image. "Not shared" can fail a change, so it is not concluded from an empty answer such as
+/// `{}`: either the image id or a list of permissions must be present.
 fn answers(page: &DescribeWorkspaceImagePermissionsOutput, image: &ImageId) -> bool {
     match page.image_id() {
         Some(named) => named == image.as_str(),

@@ -1,8 +1,8 @@
-//! One read for all who ask about the same image. An image can be shared with thousands, 25 on a page: after a crash, each of
-//! its changes would read all of them.
+//! Combines concurrent reads of one image's permissions. An image can be shared with thousands of accounts, 25 on a page. After a
+//! crash, each of its pending changes would read all pages.
 //!
-//! A read begins a moment after the first has asked, so that those who come together read together. While an image is read,
-//! those who ask gather for the next read: what they are told was read after they asked, as if they had read it alone.
+//! A read starts a short delay after the first request, so that concurrent requests join it. Requests that come during a read wait
+//! for the next one. So each request gets a state that was read after the request, as if it had read alone.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -17,41 +17,40 @@ use futures_util::{
 
 use crate::domain::{Access, AccountId, AwsError, AwsResponse, ImageId, PermissionKey, Region};
 
-/// So long a read waits for others to ask. Nobody is in a hurry to read: a call that may be landing is given longer than this.
+/// How long a read waits for more requests. The delay is harmless: a read-back waits for an unresolved call anyway, and longer.
 const BATCH_DELAY: Duration = Duration::from_millis(10);
 
-/// An image, and where it is.
 pub(super) type ImageKey = (AccountId, Region, ImageId);
 
-/// What a read found.
+/// The result of a read.
 #[derive(Debug)]
 pub(super) struct ReadOutcome {
-    /// Those of the accounts asked about that the image is shared with.
+    /// The requested accounts that the image is shared with.
     pub(super) shared: BTreeSet<AccountId>,
-    /// The end of the read, and the request id of its last page. Who was found before a fault was found.
+    /// How the read ended, with the request id of its last page. After an error, `shared` has what was found before it.
     pub(super) end: AwsResponse<()>,
-    /// So many calls it took.
+    /// The number of calls.
     pub(super) calls: u32,
 }
 
 type SharedRead = Shared<BoxFuture<'static, Arc<ReadOutcome>>>;
 
-/// The reads of a process. Clones share them.
+/// The reads of a process, by image. Clones share them.
 #[derive(Clone, Default)]
 pub(super) struct SharedReads(Arc<Mutex<HashMap<ImageKey, ImageReads>>>);
 
-/// Who asks about one image.
+/// The reads of one image.
 #[derive(Default)]
 struct ImageReads {
-    /// Held while the image is read.
+    /// Locked while the image is read.
     turn: Arc<tokio::sync::Mutex<()>>,
-    /// The read that has not begun, and which accounts it is asked about.
+    /// The next read, and the accounts that it is about. `None`: nobody waits for one.
     next: Option<(SharedRead, BTreeSet<AccountId>)>,
 }
 
 impl SharedReads {
-    /// Asks about one permission, with others who ask about its image. `read` finds out which of these accounts it is shared
-    /// with. Tells the calls too that it took; none to all but one of those who asked together.
+    /// Reads one permission, together with concurrent requests for its image. `read` reads which of the given accounts the
+    /// image is shared with. Returns the number of calls too: one of the combined requests gets it, the others get 0.
     pub(super) async fn ask<F>(
         &self,
         key: &PermissionKey,
@@ -103,7 +102,7 @@ impl SharedReads {
         (read.clone(), is_first)
     }
 
-    /// From now on, who asks gathers for the read after this one.
+    /// Starts the read: later requests join the next one.
     fn begin(&self, image_key: &ImageKey) -> BTreeSet<AccountId> {
         let mut images = self.lock();
         let next = images.get_mut(image_key).and_then(|image| image.next.take());
@@ -118,7 +117,7 @@ impl SharedReads {
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<ImageKey, ImageReads>> {
-        // A map of images is whole between any two statements that hold the lock.
+        // A panic cannot leave the map half changed.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -140,7 +139,7 @@ mod tests {
 
     type Answer = oneshot::Sender<Vec<AccountId>>;
 
-    /// Asks in the background. A read that begins is told of, and ends when it is answered.
+    /// Requests a permission in the background. A read sends its accounts to `begun`, and ends when the test answers it.
     fn ask(
         shared_reads: &SharedReads,
         account: u64,
@@ -163,7 +162,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_asks_while_an_image_is_read_is_told_what_the_next_read_finds() {
+    async fn requests_during_a_read_get_the_result_of_the_next_read() {
         let (shared_reads, (begun, mut begins)) = (SharedReads::default(), mpsc::unbounded_channel());
         let first = ask(&shared_reads, 1, &begun);
         let (accounts, answer) = begins.recv().await.unwrap();
@@ -180,29 +179,29 @@ mod tests {
         assert_eq!(first.await.unwrap().0.result, Ok(Access::NotShared));
 
         let (accounts, answer) = begins.recv().await.unwrap();
-        assert_eq!(accounts.len(), 100, "one read for all of them");
+        assert_eq!(accounts.len(), 100, "one read for all requests");
         answer.send(vec![key(1).shared_account]).unwrap();
-        let (mut told, mut calls) = (Vec::new(), 0);
+        let (mut answers, mut calls) = (Vec::new(), 0);
         for asked in later {
             let (reply, paid) = asked.await.unwrap();
-            told.push(reply.result.unwrap());
+            answers.push(reply.result.unwrap());
             calls += paid;
         }
-        assert_eq!(calls, 7, "one of them is told how many calls it took");
-        assert_eq!(told[0], Access::Shared);
-        assert!(told[1..].iter().all(|access| *access == Access::NotShared));
-        assert!(shared_reads.lock().is_empty(), "nothing is kept");
+        assert_eq!(calls, 7, "one request gets the number of calls");
+        assert_eq!(answers[0], Access::Shared);
+        assert!(answers[1..].iter().all(|access| *access == Access::NotShared));
+        assert!(shared_reads.lock().is_empty(), "nothing stays in memory");
     }
 
     #[tokio::test]
-    async fn who_stops_asking_does_not_stop_the_others() {
+    async fn a_cancelled_request_does_not_cancel_the_others() {
         let (shared_reads, (begun, mut begins)) = (SharedReads::default(), mpsc::unbounded_channel());
         let first = ask(&shared_reads, 1, &begun);
         let (_, answer) = begins.recv().await.unwrap();
         let second = ask(&shared_reads, 2, &begun);
         first.abort();
         assert!(first.await.is_err());
-        // Its read ended with it; the next begins.
+        // Its read ended with it, and the next one starts.
         drop(answer);
         let (accounts, answer) = begins.recv().await.unwrap();
         assert_eq!(accounts, BTreeSet::from([key(2).shared_account]));

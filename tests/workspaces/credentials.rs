@@ -239,8 +239,8 @@ async fn credentials_of_another_account_stop_the_start_and_every_wrong_account_i
     let error = WorkSpaces::connect(&settings).await.unwrap_err();
     assert_eq!(
         error.to_string(),
-        "account 111122223333: its credentials are those of account 999988887777; \
-         account 444455556666: its credentials are those of account 999988887777"
+        "account 111122223333: the configured credentials belong to account 999988887777; \
+         account 444455556666: the configured credentials belong to account 999988887777"
     );
 }
 

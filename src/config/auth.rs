@@ -31,8 +31,8 @@ impl AuthConfig {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum AuthMode {
-    /// The client certificate of the connection. The principal is its SPIFFE URI SAN, else its DNS SAN, else its subject (RFC 4514,
-    /// with `\20` for a space). Needs `server.tls`.
+    /// The client certificate of the connection. The principal is its SPIFFE URI SAN, else its DNS SAN, else its subject (RFC
+    /// 4514, with `\20` for a space). Needs `server.tls`.
     Mtls,
     /// A bearer token in the metadata `authorization`. Needs `server.tls`, except on loopback addresses.
     Jwt,
@@ -107,8 +107,8 @@ pub struct RoleConfig {
     pub principal: PrincipalPattern,
     /// `viewer` reads, `operator` grants and revokes, `auditor` reads, exports and asks for proofs. At least one.
     pub roles: BTreeSet<Role>,
-    /// The accounts in which the roles apply, each one of `accounts`. A principal with roles in some accounts only must name accounts
-    /// in requests that list. Default: all accounts.
+    /// The accounts in which the roles apply, each one of `accounts`. A principal with roles in some accounts only must name
+    /// accounts in requests that list. Default: all accounts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub accounts: Option<BTreeSet<AccountId>>,
 }

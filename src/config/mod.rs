@@ -75,13 +75,14 @@ pub struct ServerConfig {
     /// Maximum time that a grant or revoke waits for its end. A caller's shorter deadline wins. Default 30s.
     #[serde(with = "parse::duration")]
     pub max_wait: Duration,
-    /// The grace period of a shutdown. In its first half, calls to AWS go on; then work that has not started is given back to other
-    /// replicas. Default 20s.
+    /// The grace period of a shutdown. In its first half, calls to AWS go on; then work that has not started is given back to
+    /// other replicas. Default 20s.
     #[serde(with = "parse::duration")]
     pub shutdown_grace: Duration,
     /// Maximum connections; further ones are closed at once. Default 1024.
     pub max_connections: usize,
-    /// Maximum concurrent calls on one connection (HTTP/2's concurrent streams); the client waits with further ones. Default 1000.
+    /// Maximum concurrent calls on one connection (HTTP/2's concurrent streams); the client waits with further ones. Default
+    /// 1000.
     pub max_calls_per_connection: u32,
     /// Maximum concurrent calls; further ones are refused as OVERLOADED, at once. Default 4096.
     pub max_calls: usize,
@@ -90,8 +91,8 @@ pub struct ServerConfig {
     /// Maximum concurrent calls and open streams of one principal; further ones are refused as OVERLOADED. 1..1000000.
     /// Default 2048.
     pub max_calls_per_principal: usize,
-    /// Maximum calls a second of one principal, and maximum calls in a burst after a pause. Further ones are refused as OVERLOADED,
-    /// with a retry delay. 1..1000000. Default 5000.
+    /// Maximum calls a second of one principal, and maximum calls in a burst after a pause. Further ones are refused as
+    /// OVERLOADED, with a retry delay. 1..1000000. Default 5000.
     pub calls_per_second_per_principal: u32,
     /// Maximum size of a request message in bytes, also after decompression. 1024..4194304. Default 65536.
     pub max_message_size: usize,
@@ -207,15 +208,15 @@ pub struct ForwarderConfig {
     /// Timeout of reading the state back from AWS, over all pages (25 accounts each). Each page is a call. Default 15s.
     #[serde(with = "parse::duration")]
     pub read_timeout: Duration,
-    /// How long a replica may work on a permission before another one may take over. At least `attempt_timeout`, `read_timeout` and
-    /// `lease_margin` together. Default 30s.
+    /// How long a replica may work on a permission before another one may take over. At least `attempt_timeout`, `read_timeout`
+    /// and `lease_margin` together. Default 30s.
     #[serde(with = "parse::duration")]
     pub lease: Duration,
     /// A call starts only if `attempt_timeout` and this time are left of the lease. Default 2s.
     #[serde(with = "parse::duration")]
     pub lease_margin: Duration,
-    /// How long a call may still take effect in AWS after it was abandoned without an answer. During this time, no opposite call is
-    /// made, and the change is not recorded as failed. Default 30s.
+    /// How long a call may still take effect in AWS after it was abandoned without an answer. During this time, no opposite
+    /// call is made, and the change is not recorded as failed. Default 30s.
     #[serde(with = "parse::duration")]
     pub landing_window: Duration,
     /// A change is retried until this time after its acceptance. Default 10m.

@@ -15,8 +15,8 @@ pub struct TelemetryConfig {
     /// trusts. Default: none; nothing is sent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub otlp_endpoint: Option<String>,
-    /// Headers of every export, such as `{ "api-key" = "…" }`: names in lower case, values in visible ASCII. The values are secret.
-    /// Default none.
+    /// Headers of every export, such as `{ "api-key" = "…" }`: names in lower case, values in visible ASCII. The values are
+    /// secret. Default none.
     #[serde(serialize_with = "parse::hidden_map")]
     pub otlp_headers: BTreeMap<String, SecretString>,
     /// The fraction of new traces that is sent. For a trace that a caller began, the caller decides. 0..1. Default 1.
@@ -44,8 +44,8 @@ impl Default for TelemetryConfig {
 #[derive(Debug, Clone, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct AdminConfig {
-    /// The address of `/healthz`, `/readyz` and `/metrics`, such as `127.0.0.1:9464`; port 0 takes any free port. Default: none, also
-    /// for an empty text.
+    /// The address of `/healthz`, `/readyz` and `/metrics`, such as `127.0.0.1:9464`; port 0 takes any free port. Default:
+    /// none, also for an empty text.
     #[serde(with = "parse::optional_address", skip_serializing_if = "Option::is_none")]
     pub listen: Option<SocketAddr>,
 }

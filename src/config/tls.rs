@@ -18,7 +18,8 @@ pub struct TlsConfig {
     /// The authorities that sign client certificates, a PEM file. Required unless `client_auth` is `none`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client_ca: Option<PathBuf>,
-    /// Whether clients send certificates: `none`, `optional` or `required`. With `required`, health probes need one too. Default none.
+    /// Whether clients send certificates: `none`, `optional` or `required`. With `required`, health probes need one too.
+    /// Default none.
     #[serde(default)]
     pub client_auth: ClientAuth,
     /// How often to check whether the files have changed. 50ms..1h. Default 10s.

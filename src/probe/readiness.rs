@@ -61,7 +61,7 @@ impl ReadinessState {
 pub struct WatchSettings {
     /// Time between two checks.
     pub check_every: Duration,
-    /// Timeout of a check.
+    /// How long the store may take to answer one.
     pub check_timeout: Duration,
 }
 

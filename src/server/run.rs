@@ -1,9 +1,9 @@
 //! Runs a server, and stops it in order.
 //!
-//! A signal begins the stop. Health says NOT_SERVING, streams end, new changes are refused, and open calls may finish. When they
-//! have finished, or at half of the grace period, the forwarder starts no more calls to AWS. It finishes those in flight, and gives
-//! back the rest, so that other replicas take it up at once. Callers that still wait get what those replicas record. The
-//! committer closes when nothing is left to settle. The notifications go out last.
+//! A signal begins the stop. Health says NOT_SERVING, streams end, new changes are refused, and open calls may finish. When
+//! they have finished, or at half of the grace period, the forwarder starts no more calls to AWS. It finishes those in flight,
+//! and gives back the rest, so that other replicas take it up at once. Callers that still wait get what those replicas record.
+//! The committer closes when nothing is left to settle. The notifications go out last.
 
 use std::{
     sync::{Arc, OnceLock},
@@ -104,7 +104,8 @@ impl Server {
         };
         let result = tokio::select! {
             () = grpc::serve(self.listener, services, shutdown) => Ok(()),
-            // A task that ends before `stop` or `end` is cancelled has panicked. A server that does half of its work is worse than none.
+            // A task that ends before `stop` or `end` is cancelled has panicked. A server that does half of its work is worse
+            // than none.
             () = ended_early(&mut background, &end) => Err(ServerError::TaskEnded),
             () = ended_early(&mut forwarding, &stop) => Err(ServerError::TaskEnded),
             never = hand_over => never,

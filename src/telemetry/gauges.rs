@@ -24,7 +24,7 @@ pub struct PoolUsage {
     pub most: u64,
 }
 
-/// The load of the forwarder.
+/// What the forwarder of this replica has to do.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ForwarderLoad {
     /// Changes in work, or waiting for their turn or next attempt on this replica.

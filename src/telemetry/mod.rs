@@ -1,9 +1,9 @@
 //! The log, the traces and the metrics of the service. The only room that uses OpenTelemetry.
 //!
-//! [`init`] sets up a process. `log` formats lines, and `writer` writes them without blocking the service. `traces` sends spans to
-//! the collector. `metrics` has the two readers of the metrics: the collector (`export`) and `/metrics`. Other rooms use
-//! [`Instruments`] to measure, and [`trace`] to carry a trace from task to task. Without a reader or a collector, both cost next
-//! to nothing.
+//! [`init`] sets up a process. `log` formats lines, and `writer` writes them without blocking the service. `traces` sends spans
+//! to the collector. `metrics` has the two readers of the metrics: the collector (`export`) and `/metrics`. Other rooms use
+//! [`Instruments`] to measure, and [`trace`] to carry a trace from task to task. Without a reader or a collector, both cost
+//! next to nothing.
 
 mod export;
 mod gauges;

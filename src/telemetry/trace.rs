@@ -1,5 +1,5 @@
-//! Trace context that goes with work, from task to task and from process to process: an [`Origin`] is the span that the work comes
-//! from. Without a collector, every origin is empty and nothing is stored.
+//! Trace context that goes with work, from task to task and from process to process: an [`Origin`] is the span that the work
+//! comes from. Without a collector, every origin is empty and nothing is stored.
 //!
 //! [`Origins`] remembers for each change the span of the call that opened it, while this process works on the change. After a
 //! restart, or on another replica, the trace id on the change's row leads into the same trace.

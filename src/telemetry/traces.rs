@@ -89,8 +89,8 @@ where
         .with_filter(Targets::new().with_target("sharewarden", LevelFilter::INFO))
 }
 
-/// A trace with a remote parent keeps the caller's decision. A new trace is sampled by the ratio. A root span with links (a batch)
-/// is sampled if one of the linked spans is.
+/// A trace with a remote parent keeps the caller's decision. A new trace is sampled by the ratio. A root span with links (a
+/// batch) is sampled if one of the linked spans is.
 #[derive(Debug, Clone)]
 struct LinkAwareSampler {
     root: Sampler,

@@ -1,5 +1,5 @@
-//! Writes the log to standard error, through a bounded queue and one thread. Logging never blocks. If the reader of the log is too
-//! slow, lines are dropped and counted, and a later line reports the number.
+//! Writes the log to standard error, through a bounded queue and one thread. Logging never blocks. If the reader of the log is
+//! too slow, lines are dropped and counted, and a later line reports the number.
 
 use std::{
     io::{self, Write},
@@ -55,7 +55,7 @@ pub(super) fn standard_error() -> io::Result<LogQueue> {
 }
 
 /// What the thread receives.
-enum QueuedItem {
+enum LogItem {
     Line(Vec<u8>),
     /// A request to answer when everything before it is written.
     Flush(SyncSender<()>),
@@ -64,7 +64,7 @@ enum QueuedItem {
 /// The queue of lines. Clones share it.
 #[derive(Clone)]
 pub(super) struct LogQueue {
-    queue: SyncSender<QueuedItem>,
+    queue: SyncSender<LogItem>,
     counts: Arc<Counts>,
     max_bytes: usize,
 }
@@ -102,7 +102,7 @@ impl LogQueue {
     fn put(&self, line: &[u8]) {
         let waiting = self.counts.waiting.fetch_add(line.len(), Relaxed);
         let fits = waiting + line.len() <= self.max_bytes;
-        if !fits || self.queue.try_send(QueuedItem::Line(line.to_vec())).is_err() {
+        if !fits || self.queue.try_send(LogItem::Line(line.to_vec())).is_err() {
             self.counts.waiting.fetch_sub(line.len(), Relaxed);
             self.counts.dropped.fetch_add(1, Relaxed);
         }
@@ -111,7 +111,7 @@ impl LogQueue {
     fn flush(&self, at_most: Duration) -> bool {
         let (done, written) = sync_channel(1);
         let mut left = at_most;
-        let mut item = QueuedItem::Flush(done);
+        let mut item = LogItem::Flush(done);
         loop {
             match self.queue.try_send(item) {
                 Ok(()) => return written.recv_timeout(left).is_ok(),
@@ -129,7 +129,7 @@ impl LogQueue {
 /// The thread's state.
 struct WriterThread<W> {
     out: W,
-    queue: Receiver<QueuedItem>,
+    queue: Receiver<LogItem>,
     counts: Arc<Counts>,
     /// How many dropped lines were reported.
     reported: u64,
@@ -139,14 +139,14 @@ impl<W: Write> WriterThread<W> {
     fn run(mut self) {
         let mut text = Vec::new();
         while let Ok(first) = self.queue.recv() {
-            if matches!(first, QueuedItem::Line(_)) {
+            if matches!(first, LogItem::Line(_)) {
                 thread::park_timeout(BATCH_DELAY);
             }
             let mut next = Some(first);
             while let Some(item) = next {
                 match item {
-                    QueuedItem::Line(line) => text.extend_from_slice(&line),
-                    QueuedItem::Flush(done) => {
+                    LogItem::Line(line) => text.extend_from_slice(&line),
+                    LogItem::Flush(done) => {
                         self.write(&mut text);
                         // The flush may have timed out.
                         let _ = done.try_send(());

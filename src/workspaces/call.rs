@@ -94,7 +94,7 @@ impl AccountClient {
             let result = match result {
                 Ok(_) if !interceptor.readable() => Err(unreadable()),
                 Ok(output) => Ok(output),
-                Err(error) => Err(fault(&error, &interceptor)),
+                Err(error) => Err(classified(&error, &interceptor)),
             };
             let reply = AwsResponse { aws_request_id, result };
             record(&reply);
@@ -123,19 +123,19 @@ pub(super) fn timed_out<T>() -> AwsResponse<T> {
     }
 }
 
-fn fault<E>(error: &SdkError<E, HttpResponse>, interceptor: &CallInterceptor) -> AwsError
+fn classified<E>(error: &SdkError<E, HttpResponse>, interceptor: &CallInterceptor) -> AwsError
 where
     E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
 {
-    let fault = classify::aws_error(FailedCall::new(error), interceptor.sent());
-    let (code, error) = (fault.code.as_deref(), text::chain(error));
-    match fault.kind {
+    let aws_error = classify::aws_error(FailedCall::new(error), interceptor.sent());
+    let (code, error) = (aws_error.code.as_deref(), text::chain(error));
+    match aws_error.kind {
         AwsErrorKind::Refused(_) => tracing::debug!(code, error, "AWS refused"),
         AwsErrorKind::Throttled { retry_after } => tracing::debug!(code, ?retry_after, error, "AWS throttled"),
         AwsErrorKind::NotSent => tracing::warn!(code, error, "the call was not sent to AWS"),
         AwsErrorKind::Unknown => tracing::warn!(code, error, "the outcome of the call is unknown"),
     }
-    fault
+    aws_error
 }
 
 fn record<T>(reply: &AwsResponse<T>) {
@@ -146,7 +146,11 @@ fn record<T>(reply: &AwsResponse<T>) {
         span.record("aws.request_id", id.as_str());
     }
     if classification != Classification::Accepted {
-        let code = reply.result.as_ref().err().and_then(|fault| fault.code.as_deref());
+        let code = reply
+            .result
+            .as_ref()
+            .err()
+            .and_then(|aws_error| aws_error.code.as_deref());
         span.record("error.type", code.unwrap_or("unknown"));
         span.record("otel.status_code", "ERROR");
     }

@@ -103,9 +103,9 @@ pub(super) fn aws_error(failed: FailedCall<'_>, sent: bool) -> AwsError {
 fn not_sent_error(failed: &FailedCall<'_>) -> AwsError {
     let refusal = sts_response(failed.error).map(|response| response_error(&response));
     match (refusal, &failed.cause) {
-        (Some(fault), _) if matches!(fault.kind, AwsErrorKind::Refused(_)) => AwsError {
+        (Some(refusal), _) if matches!(refusal.kind, AwsErrorKind::Refused(_)) => AwsError {
             kind: AwsErrorKind::Refused(FailureReason::UpstreamAccessDenied),
-            ..fault
+            ..refusal
         },
         (_, FailureCause::NotBuilt) => own_error(AwsErrorKind::NotSent, "RequestNotBuilt"),
         // Before it is sent, a call waits for credentials only.

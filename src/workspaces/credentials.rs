@@ -1,6 +1,7 @@
-//! The credentials of each call. One SDK client serves all accounts of an endpoint, because a client for each account would need
-//! about 100 KB. So each call has its [`AccountCredentials`]. The client's cache is a [`CredentialsCache`], which takes the
-//! credentials from the call. A call without credentials fails and is not sent, so it cannot be signed with those of another account.
+//! The credentials of each call. One SDK client serves all accounts of an endpoint, because a client for each account would
+//! need about 100 KB. So each call has its [`AccountCredentials`]. The client's cache is a [`CredentialsCache`], which takes
+//! the credentials from the call. A call without credentials fails and is not sent, so it cannot be signed with those of
+//! another account.
 
 use std::{fmt, time::SystemTime};
 

@@ -43,10 +43,10 @@ impl fmt::Display for IdentityProblem {
                     "account {account}: the configured credentials belong to account {actual}"
                 )
             }
-            IdentityProblemKind::Unverified(fault) => {
-                let code = fault.code.as_deref().unwrap_or("no code");
+            IdentityProblemKind::Unverified(error) => {
+                let code = error.code.as_deref().unwrap_or("no code");
                 write!(f, "account {account}: sts:GetCallerIdentity failed ({code})")?;
-                fault.message.iter().try_for_each(|message| write!(f, ": {message}"))
+                error.message.iter().try_for_each(|message| write!(f, ": {message}"))
             }
         }
     }

@@ -55,7 +55,7 @@ async fn list_images(client: &AccountClient, ownership: Ownership) -> AwsRespons
                 continue;
             }
             Ok(None) => Ok(images),
-            Err(fault) => Err(fault),
+            Err(error) => Err(error),
         };
         return AwsResponse { aws_request_id, result };
     }

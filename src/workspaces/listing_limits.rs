@@ -26,7 +26,9 @@ impl ListingLimits {
             // A panic cannot leave the map half changed.
             let mut semaphores = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             let entry = semaphores.entry((account, region.clone()));
-            entry.or_insert_with(|| Arc::new(Semaphore::new(MAX_CONCURRENT_LISTS))).clone()
+            entry
+                .or_insert_with(|| Arc::new(Semaphore::new(MAX_CONCURRENT_LISTS)))
+                .clone()
         };
         // An error means a closed semaphore, and these are never closed.
         semaphore.acquire_owned().await.ok()

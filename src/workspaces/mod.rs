@@ -1,9 +1,9 @@
 //! Amazon WorkSpaces: the only room that calls AWS and uses its SDK. Every call ends in an [`AwsResponse`] of the
 //! [`domain`](crate::domain). Its error says whether the call can have had an effect.
 //!
-//! Read in this order: `settings`; `connect` builds a client for each account and Region, with `clients` and `credentials`; `call`
-//! is that client. `permissions` and `images` have the calls, `shared_reads` combines reads of one image, and `listing_limits`
-//! limits concurrent lists. `classify` and `codes` give an answer its meaning.
+//! Read in this order: `settings`; `connect` builds a client for each account and Region, with `clients` and `credentials`;
+//! `call` is that client. `permissions` and `images` have the calls, `shared_reads` combines reads of one image, and
+//! `listing_limits` limits concurrent lists. `classify` and `codes` give an answer its meaning.
 //!
 //! Three rules hold throughout:
 //! - Nothing is retried here. The forwarder owns retries, and the SDK's retries are off.

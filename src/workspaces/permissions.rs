@@ -44,8 +44,8 @@ impl WorkSpaces {
         };
         let image = key.image.clone();
         let read = move |accounts| read_all(client, image, accounts);
-        let asked = tokio::time::timeout(self.read_timeout, self.shared_reads.ask(key, read));
-        asked.await.unwrap_or_else(|_| (timed_out(), 1))
+        let read_together = tokio::time::timeout(self.read_timeout, self.shared_reads.read_with_others(key, read));
+        read_together.await.unwrap_or_else(|_| (timed_out(), 1))
     }
 }
 
@@ -81,7 +81,7 @@ async fn read_all(client: AccountClient, image: ImageId, mut accounts: BTreeSet<
                 continue;
             }
             Ok(None) => Ok(()),
-            Err(fault) => Err(fault),
+            Err(error) => Err(error),
         };
         let end = AwsResponse { aws_request_id, result };
         return ReadOutcome { shared, end, calls };

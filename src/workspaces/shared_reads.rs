@@ -1,8 +1,8 @@
 //! Combines concurrent reads of one image's permissions. An image can be shared with thousands of accounts, 25 on a page. After a
 //! crash, each of its pending changes would read all pages.
 //!
-//! A read starts a short delay after the first request, so that concurrent requests join it. Requests that come during a read wait
-//! for the next one. So each request gets a state that was read after the request, as if it had read alone.
+//! A read starts a short delay after the first request, so that concurrent requests join it. Requests that come during a read
+//! wait for the next one. So each request gets a state that was read after the request, as if it had read alone.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -43,7 +43,7 @@ pub(super) struct SharedReads(Arc<Mutex<HashMap<ImageKey, ImageReads>>>);
 #[derive(Default)]
 struct ImageReads {
     /// Locked while the image is read.
-    turn: Arc<tokio::sync::Mutex<()>>,
+    reading: Arc<tokio::sync::Mutex<()>>,
     /// The next read, and the accounts that it is about. `None`: nobody waits for one.
     next: Option<(SharedRead, BTreeSet<AccountId>)>,
 }
@@ -51,7 +51,7 @@ struct ImageReads {
 impl SharedReads {
     /// Reads one permission, together with concurrent requests for its image. `read` reads which of the given accounts the
     /// image is shared with. Returns the number of calls too: one of the combined requests gets it, the others get 0.
-    pub(super) async fn ask<F>(
+    pub(super) async fn read_with_others<F>(
         &self,
         key: &PermissionKey,
         read: impl FnOnce(BTreeSet<AccountId>) -> F + Send + 'static,
@@ -65,7 +65,7 @@ impl SharedReads {
         let result = match &found.end.result {
             _ if found.shared.contains(&key.shared_account) => Ok(Access::Shared),
             Ok(()) => Ok(Access::NotShared),
-            Err(fault) => Err(AwsError::clone(fault)),
+            Err(error) => Err(AwsError::clone(error)),
         };
         let reply = AwsResponse {
             aws_request_id: found.end.aws_request_id.clone(),
@@ -83,13 +83,13 @@ impl SharedReads {
     where
         F: Future<Output = ReadOutcome> + Send + 'static,
     {
-        let mut images = self.lock();
-        let image = images.entry(image_key.clone()).or_default();
-        let turn = image.turn.clone();
-        let (read, accounts) = image.next.get_or_insert_with(|| {
+        let mut by_image = self.lock();
+        let reads = by_image.entry(image_key.clone()).or_default();
+        let reading = reads.reading.clone();
+        let (read, accounts) = reads.next.get_or_insert_with(|| {
             let shared_reads = self.clone();
             let read = async move {
-                let _turn = turn.lock().await;
+                let _reading = reading.lock().await;
                 tokio::time::sleep(BATCH_DELAY).await;
                 let found = read(shared_reads.begin(&image_key)).await;
                 shared_reads.end(&image_key);
@@ -104,15 +104,15 @@ impl SharedReads {
 
     /// Starts the read: later requests join the next one.
     fn begin(&self, image_key: &ImageKey) -> BTreeSet<AccountId> {
-        let mut images = self.lock();
-        let next = images.get_mut(image_key).and_then(|image| image.next.take());
+        let mut by_image = self.lock();
+        let next = by_image.get_mut(image_key).and_then(|reads| reads.next.take());
         next.map(|(_, accounts)| accounts).unwrap_or_default()
     }
 
     fn end(&self, image_key: &ImageKey) {
-        let mut images = self.lock();
-        if images.get(image_key).is_some_and(|image| image.next.is_none()) {
-            images.remove(image_key);
+        let mut by_image = self.lock();
+        if by_image.get(image_key).is_some_and(|reads| reads.next.is_none()) {
+            by_image.remove(image_key);
         }
     }
 
@@ -158,7 +158,7 @@ mod tests {
                 calls: 7,
             }
         };
-        tokio::spawn(async move { shared_reads.ask(&key(account), read).await })
+        tokio::spawn(async move { shared_reads.read_with_others(&key(account), read).await })
     }
 
     #[tokio::test]
@@ -171,7 +171,7 @@ mod tests {
         while shared_reads
             .lock()
             .values()
-            .any(|image| image.next.as_ref().is_none_or(|next| next.1.len() < 100))
+            .any(|reads| reads.next.as_ref().is_none_or(|next| next.1.len() < 100))
         {
             tokio::task::yield_now().await;
         }

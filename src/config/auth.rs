@@ -54,7 +54,7 @@ pub struct JwtConfig {
     /// The certificate authorities for the server of the URL, a PEM file. Default: the system's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub jwks_ca: Option<PathBuf>,
-    /// How often to fetch the keys. A withdrawn key stays trusted for at most this time. 1s..1d. Default 5m.
+    /// How often to fetch the keys. If that succeeds, a withdrawn key stays trusted for at most this time. 1s..1d. Default 5m.
     #[serde(default = "JwtConfig::jwks_refresh", with = "parse::duration")]
     pub jwks_refresh: Duration,
     /// A token with an unknown `kid` causes a fetch of the keys, but at most one in this time. 100ms..1h. Default 10s.

@@ -328,7 +328,7 @@ async fn files_that_cannot_be_used_are_told_of_at_the_start() {
     files.write("key.pem", &authority.server().key);
     assert!(load().await.contains("server.tls.key"));
     files.write_certified_key(&authority.server_until(now() - Duration::from_secs(60)));
-    assert!(load().await.contains("not valid now"));
+    assert!(load().await.contains("not valid yet"));
 }
 
 #[tokio::test]

@@ -200,7 +200,7 @@ async fn serve_until(shutdown: impl Future<Output = ()>, config: &Config, metric
         server = build => server?,
         () = &mut shutdown => return Ok(()),
     };
-    server.warn_of_privileges().await?;
+    server.warn_about_privileges().await?;
     let admin = server.admin_address().map(tracing::field::display);
     tracing::info!(address = %server.address(), admin, version = env!("CARGO_PKG_VERSION"), "serving");
     server.run(shutdown).await?;

@@ -97,7 +97,7 @@ impl Tail {
     /// Registers the gauge of the number of watches.
     pub fn measured_by(&self, instruments: &Instruments) {
         let watchers = self.events.downgrade();
-        instruments.look_at_watchers(move || Some(watchers.upgrade()?.receiver_count() as u64));
+        instruments.observe_watches(move || Some(watchers.upgrade()?.receiver_count() as u64));
     }
 
     /// The permits for reads of the table.

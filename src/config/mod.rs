@@ -1,7 +1,7 @@
 //! One validated, typed configuration: a TOML file, overridden by the environment, overridden by `--set`.
 //!
-//! [`Config`] is what is in force. Unknown keys are errors, and so is every value that breaks its rule: the error names the
-//! key. `SHAREWARDEN__DATABASE__URL` in the environment is `database.url` in the file.
+//! [`Config`] holds it. An unknown key is an error, and so is a value that breaks a rule; the error names the key. The
+//! environment variable `SHAREWARDEN__DATABASE__URL` is the key `database.url`.
 
 mod auth;
 mod checkpoint;
@@ -25,72 +25,74 @@ pub use rules::Problem;
 pub use telemetry::{AdminConfig, TelemetryConfig};
 pub use tls::{ClientAuth, TlsConfig};
 
-/// The prefix of the environment's keys.
+/// The prefix of environment variables.
 const ENVIRONMENT: &str = "SHAREWARDEN";
 
-/// What is in force.
+/// The whole configuration.
 #[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
-    /// The gRPC side.
+    /// The RPC port.
     #[serde(default)]
     pub server: ServerConfig,
-    /// The audit store.
+    /// The audit store in Postgres.
     pub database: DatabaseConfig,
-    /// Who calls.
+    /// Authentication of callers.
     pub auth: AuthConfig,
-    /// Who may do what. Nothing is allowed that no entry allows.
+    /// Roles of principals. What no entry allows is refused.
     #[serde(default)]
     pub roles: Vec<RoleConfig>,
-    /// How commands are committed.
+    /// The committer, which writes changes to Postgres in batches.
     #[serde(default)]
     pub committer: CommitterConfig,
-    /// How changes are forwarded to AWS.
+    /// The forwarder, which makes the changes in AWS.
     #[serde(default)]
     pub forwarder: ForwarderConfig,
-    /// How AWS is reached.
+    /// The connection to AWS.
     #[serde(default)]
     pub aws: AwsConfig,
-    /// How checkpoints of the ledgers are signed.
+    /// Signed checkpoints of the ledgers.
     pub checkpoint: CheckpointConfig,
-    /// The log.
+    /// The log, on standard error.
     #[serde(default)]
     pub log: LogConfig,
     /// Traces and metrics for a collector.
     #[serde(default)]
     pub telemetry: TelemetryConfig,
-    /// The port of probes and of Prometheus.
+    /// The port of probes and Prometheus.
     #[serde(default)]
     pub admin: AdminConfig,
     /// The accounts whose images may be shared.
     pub accounts: Vec<AccountConfig>,
 }
 
-/// The gRPC side.
+/// The RPC port.
 #[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ServerConfig {
-    /// Where to listen; port 0 takes any. Default `127.0.0.1:7443`.
+    /// The address to listen on; port 0 takes any free port. Default `127.0.0.1:7443`.
     pub listen: SocketAddr,
-    /// How long a grant or revoke waits for its end when the caller sets no deadline, or a later one. Default 30s.
+    /// Maximum time that a grant or revoke waits for its end. A caller's shorter deadline wins. Default 30s.
     #[serde(with = "parse::duration")]
     pub max_wait: Duration,
-    /// How long a shutdown waits for what is under way. For half of it calls to AWS go on; then what has not begun is given
-    /// back to other replicas. Default 20s.
+    /// The grace period of a shutdown. In its first half, calls to AWS go on; then work that has not started is given back to
+    /// other replicas. Default 20s.
     #[serde(with = "parse::duration")]
     pub shutdown_grace: Duration,
     /// Maximum connections; further ones are closed at once. Default 1024.
     pub max_connections: usize,
-    /// Maximum concurrent calls on one connection (HTTP/2's concurrent streams); the client does not send more. Default 1000.
+    /// Maximum concurrent calls on one connection (HTTP/2's concurrent streams); the client waits with further ones. Default
+    /// 1000.
     pub max_calls_per_connection: u32,
     /// Maximum concurrent calls; further ones are refused as OVERLOADED, at once. Default 4096.
     pub max_calls: usize,
     /// Maximum concurrent watches and exports; further ones are refused as OVERLOADED. Default 1024.
     pub max_open_streams: usize,
-    /// Maximum concurrent calls and open streams of one principal; further ones are refused as OVERLOADED. 1..1000000. Default 2048.
+    /// Maximum concurrent calls and open streams of one principal; further ones are refused as OVERLOADED. 1..1000000.
+    /// Default 2048.
     pub max_calls_per_principal: usize,
-    /// Maximum calls a second of one principal, and as many in a burst after a rest. Further ones are refused as OVERLOADED, with
-    /// the time to wait. 1..1000000. Default 5000.
+    /// Maximum calls a second of one principal, and maximum calls in a burst after a pause. Further ones are refused as
+    /// OVERLOADED, with a retry delay. 1..1000000. Default 5000.
     pub calls_per_second_per_principal: u32,
     /// Maximum size of a request message in bytes, also after decompression. 1024..4194304. Default 65536.
     pub max_message_size: usize,
@@ -99,15 +101,15 @@ pub struct ServerConfig {
     /// The client must complete the TLS handshake and send the HTTP/2 preface within this time. 100ms..1m. Default 10s.
     #[serde(with = "parse::duration")]
     pub handshake_timeout: Duration,
-    /// How often to ask whether a client is still there. 1s..1h. Default 1m.
+    /// Time between two keepalive pings to a client. 1s..1h. Default 1m.
     #[serde(with = "parse::duration")]
     pub keepalive_interval: Duration,
-    /// How long a client may take to say so; then its connection is closed. 1s..1h. Default 20s.
+    /// How long a client may take to answer a ping; then its connection is closed. 1s..1h. Default 20s.
     #[serde(with = "parse::duration")]
     pub keepalive_timeout: Duration,
-    /// The web pages from which browsers may call, by gRPC-Web: their origins, such as `https://audit.example.com`. Default none.
+    /// The web origins whose pages may call by gRPC-Web, such as `https://audit.example.com`. Default none.
     pub allowed_origins: Vec<String>,
-    /// TLS. Without it the service listens on loopback addresses only.
+    /// TLS. Without it, the service listens on loopback addresses only.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tls: Option<TlsConfig>,
 }
@@ -135,20 +137,20 @@ impl Default for ServerConfig {
     }
 }
 
-/// The audit store.
+/// The audit store in Postgres.
 #[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct DatabaseConfig {
     /// A `postgres://` URL. Secret.
     #[serde(serialize_with = "parse::hidden")]
     pub url: SecretString,
-    /// Maximum connections, those of the committer's lanes included. Default 16.
+    /// Maximum connections, including those of the committer's lanes. Default 16.
     #[serde(default = "DatabaseConfig::max_connections")]
     pub max_connections: u32,
-    /// How long to wait for a connection. Default 2s.
+    /// Timeout of waiting for a free connection. Default 2s.
     #[serde(default = "DatabaseConfig::acquire_timeout", with = "parse::duration")]
     pub acquire_timeout: Duration,
-    /// How long a statement may take; half of it may be spent waiting for locks. Default 5s.
+    /// Timeout of a statement; half of it for waiting for locks. Default 5s.
     #[serde(default = "DatabaseConfig::statement_timeout", with = "parse::duration")]
     pub statement_timeout: Duration,
 }
@@ -167,7 +169,7 @@ impl DatabaseConfig {
     }
 }
 
-/// How commands are committed.
+/// The committer, which writes changes to Postgres in batches.
 #[derive(Debug, Clone, Copy, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct CommitterConfig {
@@ -177,9 +179,9 @@ pub struct CommitterConfig {
     pub queue: usize,
     /// Maximum commands in a transaction. Default 256.
     pub max_batch: usize,
-    /// Keep every transaction to a single account: for a Postgres that is distributed by account. Default false.
+    /// Limit every transaction to one account, for a Postgres that is distributed by account. Default false.
     pub single_account_batches: bool,
-    /// How long a batch is tried before it is given up. Default 10s.
+    /// How long a batch is retried. Default 10s.
     #[serde(with = "parse::duration")]
     pub commit_timeout: Duration,
 }
@@ -196,58 +198,58 @@ impl Default for CommitterConfig {
     }
 }
 
-/// How changes are forwarded to AWS.
+/// The forwarder, which makes the changes in AWS.
 #[derive(Debug, Clone, Copy, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ForwarderConfig {
-    /// How long one call to AWS may take, from getting credentials to the end of the answer. Default 10s.
+    /// Timeout of one call to AWS, from getting credentials to the end of the answer. Default 10s.
     #[serde(with = "parse::duration")]
     pub attempt_timeout: Duration,
-    /// How long reading AWS back may take, over all pages (25 accounts each), each of which is a call. Default 15s.
+    /// Timeout of reading the state back from AWS, over all pages (25 accounts each). Each page is a call. Default 15s.
     #[serde(with = "parse::duration")]
     pub read_timeout: Duration,
-    /// How long a replica may work on a permission before another may take over. At least both timeouts and the margin.
-    /// Default 30s.
+    /// How long a replica may work on a permission before another one may take over. At least `attempt_timeout`, `read_timeout`
+    /// and `lease_margin` together. Default 30s.
     #[serde(with = "parse::duration")]
     pub lease: Duration,
-    /// A call is begun only if `attempt_timeout` and this are left of the lease. Default 2s.
+    /// A call starts only if `attempt_timeout` and this time are left of the lease. Default 2s.
     #[serde(with = "parse::duration")]
     pub lease_margin: Duration,
-    /// How long after it was given up here a call without an answer may still take effect at AWS. During this time no call is
-    /// made that asks for the opposite, and none is recorded as failed. Default 30s.
+    /// How long a call may still take effect in AWS after it was abandoned without an answer. During this time, no opposite
+    /// call is made, and the change is not recorded as failed. Default 30s.
     #[serde(with = "parse::duration")]
     pub landing_window: Duration,
-    /// How long after its acceptance a change is tried again. Default 10m.
+    /// A change is retried until this time after its acceptance. Default 10m.
     #[serde(with = "parse::duration")]
     pub give_up_after: Duration,
-    /// The upper bound of the first delay between attempts; it doubles. Default 200ms.
+    /// Maximum first delay between attempts; it doubles with each attempt. Default 200ms.
     #[serde(with = "parse::duration")]
     pub backoff_base: Duration,
-    /// The upper bound of every delay between attempts. Default 20s.
+    /// Maximum delay between attempts. Default 20s.
     #[serde(with = "parse::duration")]
     pub backoff_cap: Duration,
-    /// Maximum changes of one account and Region that are worked on concurrently. 1..10000. Default 256.
+    /// Maximum changes of one account and Region in work at the same time. 1..10000. Default 256.
     pub max_in_flight: usize,
-    /// Maximum changes of one account and Region that are worked on, or wait for their turn or their next attempt. Further ones are
-    /// refused as OVERLOADED. 1..10000000. Default 20000.
+    /// Maximum changes of one account and Region in work, or waiting for their turn or next attempt. Further ones are refused as
+    /// OVERLOADED. 1..10000000. Default 20000.
     pub max_backlog: usize,
-    /// Maximum calls a second to one account and Region, read-backs included. AWS documents no limit, so calls begin at this
-    /// pace, and throttling slows them. 1..1000000. Default 10000.
+    /// Maximum calls a second to one account and Region, read-backs included. Calls start at this rate, because AWS documents no
+    /// limit; throttling lowers it. 1..1000000. Default 10000.
     pub calls_per_second: u32,
-    /// Calls a second to one account and Region that are made however much AWS throttles. 1..`calls_per_second`. Default 1.
-    pub least_calls_per_second: u32,
-    /// Maximum calls that begin at once after a rest, while AWS does not throttle. 1..1000000. Default 1000.
+    /// The lowest rate of calls a second to one account and Region, however much AWS throttles. 1..`calls_per_second`. Default 1.
+    pub min_calls_per_second: u32,
+    /// Maximum calls that start at once after a pause, while AWS does not throttle. 1..1000000. Default 1000.
     pub burst: u32,
-    /// After this number of calls in a row without an answer, an account and Region is not called for a cool-down. Then one
-    /// change tries. 1..1000000. Default 10.
+    /// After this number of consecutive calls without an answer, an account and Region gets no calls for a cool-down. Then one
+    /// call probes it. 1..1000000. Default 10.
     pub circuit_failures: u32,
-    /// The first cool-down; it doubles while AWS does not answer. 1ms or more. Default 1s.
+    /// The first cool-down; it doubles while AWS does not answer. At least 1ms. Default 1s.
     #[serde(with = "parse::duration")]
     pub circuit_cool_down: Duration,
-    /// The longest cool-down. At least the first. Default 30s.
+    /// Maximum cool-down. At least `circuit_cool_down`. Default 30s.
     #[serde(with = "parse::duration")]
     pub circuit_cool_down_cap: Duration,
-    /// How often to look for changes that no replica works on. Default 2s.
+    /// How often to search for changes that no replica works on. Default 2s.
     #[serde(with = "parse::duration")]
     pub recover_every: Duration,
 }
@@ -266,7 +268,7 @@ impl Default for ForwarderConfig {
             max_in_flight: 256,
             max_backlog: 20_000,
             calls_per_second: 10_000,
-            least_calls_per_second: 1,
+            min_calls_per_second: 1,
             burst: 1000,
             circuit_failures: 10,
             circuit_cool_down: Duration::from_secs(1),
@@ -276,17 +278,17 @@ impl Default for ForwarderConfig {
     }
 }
 
-/// How AWS is reached. Credentials come from the AWS SDK's default chain: environment, profile, web identity, instance.
+/// The connection to AWS. Credentials come from the AWS SDK's default chain: environment, profile, web identity, instance.
 #[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct AwsConfig {
-    /// Where WorkSpaces is, for a simulator; it does not move STS. Default: AWS's own endpoints.
+    /// The URL of WorkSpaces, for a simulator. It does not change the URL of STS. Default: AWS's own endpoints.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub endpoint_url: Option<String>,
-    /// Where STS is, for a simulator. Default: AWS's own endpoints.
+    /// The URL of STS, for a simulator. Default: AWS's own endpoints.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sts_endpoint_url: Option<String>,
-    /// At the start, make sure with GetCallerIdentity that the credentials belong to each account. Default true.
+    /// At the start, verify with GetCallerIdentity that the credentials belong to each account. Default true.
     pub verify_identity: bool,
 }
 
@@ -300,7 +302,7 @@ impl Default for AwsConfig {
     }
 }
 
-/// The log, on standard error. It never makes the service wait: lines that its reader is too slow for are dropped and counted.
+/// The log, on standard error. Logging never blocks: if the reader of the log is too slow, lines are dropped and counted.
 #[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct LogConfig {
@@ -308,9 +310,9 @@ pub struct LogConfig {
     pub format: LogFormat,
     /// What to log, as `tracing` filter directives. Default `info`.
     pub filter: String,
-    /// A change that is pending for longer than this is logged as a warning, once. Default 5m.
+    /// A warning is logged, once, if a change is pending for longer than this. Default 5m.
     #[serde(with = "parse::duration")]
-    pub warn_of_pending_after: Duration,
+    pub pending_warning_after: Duration,
 }
 
 impl Default for LogConfig {
@@ -318,12 +320,12 @@ impl Default for LogConfig {
         Self {
             format: LogFormat::Json,
             filter: "info".into(),
-            warn_of_pending_after: Duration::from_secs(300),
+            pending_warning_after: Duration::from_secs(300),
         }
     }
 }
 
-/// How log lines look.
+/// The format of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum LogFormat {
@@ -339,27 +341,27 @@ pub enum LogFormat {
 pub struct AccountConfig {
     /// Twelve digits, as a text: leading zeros count.
     pub id: AccountId,
-    /// The Regions to serve. At least one; STS is asked in the first.
+    /// The served Regions. At least one. STS is called in the first one.
     pub regions: Vec<Region>,
-    /// Whom images may be shared with: `"anyone"`, or a list of accounts.
+    /// The accounts that may receive images: `"anyone"`, or a list.
     #[serde(with = "parse::share_with")]
     pub share_with: ShareWith,
-    /// The role to assume for this account. Default: use the service's own credentials.
+    /// The role to assume for this account. Default: none; the service's own credentials are used.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub role_arn: Option<String>,
-    /// What the role's trust policy asks for as `sts:ExternalId`. Secret.
+    /// The external id (`sts:ExternalId`) that the role's trust policy requires. Secret.
     #[serde(
         default,
         serialize_with = "parse::hidden_option",
         skip_serializing_if = "Option::is_none"
     )]
     pub external_id: Option<SecretString>,
-    /// Where WorkSpaces is for this account. Default: `aws.endpoint_url`.
+    /// The URL of WorkSpaces for this account. Default: `aws.endpoint_url`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub endpoint_url: Option<String>,
 }
 
-/// Whom an account's images may be shared with.
+/// The accounts that may receive an account's images.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ShareWith {
     /// Any account.
@@ -391,7 +393,7 @@ impl Config {
         config.checked()
     }
 
-    /// Reads a text instead of a file and the environment.
+    /// Reads a TOML text, without the environment.
     ///
     /// # Errors
     /// [`ConfigError`].
@@ -404,10 +406,10 @@ impl Config {
             .checked()
     }
 
-    /// What is in force, as TOML; secrets are hidden.
+    /// The configuration as TOML, with secrets hidden.
     ///
     /// # Errors
-    /// Never for a configuration that was loaded; the encoder's own otherwise.
+    /// Never for a loaded configuration.
     pub fn to_toml(&self) -> Result<String, toml::ser::Error> {
         toml::to_string_pretty(self)
     }

@@ -1,4 +1,4 @@
-//! How values are written.
+//! How values are written in the configuration.
 
 use std::collections::BTreeMap;
 
@@ -9,17 +9,17 @@ use crate::domain::{PrincipalPattern, Region};
 
 const HIDDEN: &str = "[hidden]";
 
-/// A secret, as `config check` shows it.
+/// Hides a secret in the output of `config check`.
 pub(super) fn hidden<S: Serializer>(_: &SecretString, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(HIDDEN)
 }
 
-/// A secret that may be absent.
+/// Hides an optional secret.
 pub(super) fn hidden_option<S: Serializer>(secret: &Option<SecretString>, serializer: S) -> Result<S::Ok, S::Error> {
     secret.as_ref().map(|_| HIDDEN).serialize(serializer)
 }
 
-/// Secrets by name.
+/// Hides the values of a map.
 pub(super) fn hidden_map<S: Serializer>(
     secrets: &BTreeMap<String, SecretString>,
     serializer: S,
@@ -27,7 +27,7 @@ pub(super) fn hidden_map<S: Serializer>(
     serializer.collect_map(secrets.keys().map(|name| (name, HIDDEN)))
 }
 
-/// An address to listen on; an empty text is none.
+/// An address to listen on. An empty text is `None`.
 pub(super) mod optional_address {
     use std::net::SocketAddr;
 
@@ -73,7 +73,7 @@ pub(super) mod duration {
     }
 }
 
-/// Types of the domain, written as texts.
+/// Domain types that are written as text.
 macro_rules! texts {
     ($($name:ident),*) => {$(
         impl<'de> Deserialize<'de> for $name {
@@ -107,7 +107,7 @@ pub(super) mod share_with {
     }
 
     pub(in crate::config) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ShareWith, D::Error> {
-        let wrong = || D::Error::custom("must be \"anyone\" or a list of accounts (texts of twelve digits)");
+        let wrong = || D::Error::custom("must be \"anyone\" or a list of accounts (texts of 12 digits)");
         match Written::deserialize(deserializer).map_err(|_| wrong())? {
             Written::Word(word) if word == "anyone" => Ok(ShareWith::Anyone),
             Written::Word(_) => Err(wrong()),

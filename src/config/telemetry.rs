@@ -1,4 +1,4 @@
-//! What is told of a running service, and to whom.
+//! Traces, metrics and the admin port.
 
 use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
@@ -11,18 +11,17 @@ use super::{Config, parse};
 #[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct TelemetryConfig {
-    /// Where the collector takes OTLP over gRPC: `http://host:4317`, or `https://host:4317` with a certificate that the system
+    /// The collector's address for OTLP over gRPC: `http://host:4317`, or `https://host:4317` with a certificate that the system
     /// trusts. Default: none; nothing is sent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub otlp_endpoint: Option<String>,
-    /// What goes with everything that is sent, such as `{ "api-key" = "…" }`: names in lower case, values of visible ASCII
-    /// characters. The values are secret. Default none.
+    /// Headers of every export, such as `{ "api-key" = "…" }`: names in lower case, values in visible ASCII. The values are
+    /// secret. Default none.
     #[serde(serialize_with = "parse::hidden_map")]
     pub otlp_headers: BTreeMap<String, SecretString>,
-    /// Which part of the traces that begin here is sent. A trace that a caller began goes on as the caller decided. 0..1.
-    /// Default 1.
+    /// The fraction of new traces that is sent. For a trace that a caller began, the caller decides. 0..1. Default 1.
     pub sample_ratio: f64,
-    /// What the collector knows this service as. 1..255 characters. Default `sharewarden`.
+    /// The name of this service in the collector. 1..255 characters. Default `sharewarden`.
     pub service_name: String,
     /// How often metrics are sent. 1s..1h. Default 60s.
     #[serde(with = "parse::duration")]
@@ -41,22 +40,21 @@ impl Default for TelemetryConfig {
     }
 }
 
-/// The admin port: plain HTTP/1.1 for probes and for Prometheus, apart from the port of the calls. It tells whoever reaches it how
-/// the service is doing, and takes no orders.
+/// The admin port: plain HTTP for probes and Prometheus, apart from the RPC port. It is read-only, and needs no credentials.
 #[derive(Debug, Clone, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct AdminConfig {
-    /// Where `/healthz`, `/readyz` and `/metrics` are answered, such as `127.0.0.1:9464`; port 0 takes any. Default: nowhere; an
-    /// empty text means the same.
+    /// The address of `/healthz`, `/readyz` and `/metrics`, such as `127.0.0.1:9464`; port 0 takes any free port. Default:
+    /// none, also for an empty text.
     #[serde(with = "parse::optional_address", skip_serializing_if = "Option::is_none")]
     pub listen: Option<SocketAddr>,
 }
 
-/// The rules of both.
+/// The rules of both sections.
 pub(super) fn rules(config: &Config, check: &mut impl FnMut(bool, &str, String)) {
     let telemetry = &config.telemetry;
     if let Some(endpoint) = &telemetry.otlp_endpoint {
-        // It is not repeated: it may hold a password.
+        // The message does not repeat the URL, which may contain a password.
         check(
             is_endpoint(endpoint),
             "telemetry.otlp_endpoint",
@@ -123,7 +121,7 @@ fn is_header(name: &str, value: &SecretString) -> bool {
 mod tests {
     use super::*;
 
-    /// The smallest configuration, with these lines on top.
+    /// The smallest valid configuration, after these lines.
     fn with(lines: &str) -> Result<Config, String> {
         let text = format!(
             "{lines}\ndatabase.url = \"postgres://x\"\nauth.modes = [\"trusted-header\"]\n\
@@ -134,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_told_unless_it_is_asked_for() {
+    fn by_default_there_is_no_admin_port_and_no_collector() {
         for lines in ["", "admin.listen = \"\""] {
             let config = with(lines).unwrap();
             assert_eq!(config.admin.listen, None);
@@ -143,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn the_headers_of_the_collector_are_kept_and_never_shown() {
+    fn the_headers_of_the_collector_are_never_shown() {
         let lines = "telemetry.otlp_endpoint = \"https://collector.example.com:4317\"\n\
                      telemetry.otlp_headers = { api-key = \"hunter2\" }\nadmin.listen = \"[::1]:9464\"";
         let config = with(lines).unwrap();
@@ -158,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn what_breaks_a_rule_is_named_by_its_key_and_no_secret_is_said() {
+    fn an_error_names_the_key_and_shows_no_secret() {
         for (lines, key) in [
             (
                 "telemetry.otlp_endpoint = \"collector:4317\"",

@@ -1,5 +1,5 @@
-//! Admission, before anything of a message is read: it finds the principal, takes a slot of its quota, and asks the policy whether the
-//! principal may do this anywhere. What depends on the message is checked after the message was read.
+//! Admission. It runs before the message of a call is read: it finds the principal, takes a slot of the principal's quota, and
+//! asks the policy in which accounts the principal may call this method. Rules that depend on the message are checked later.
 
 use std::{
     pin::Pin,
@@ -19,22 +19,22 @@ use crate::{
 };
 
 use super::{
-    Authenticator, Distrust, Identity, RefusedCallers,
-    limits::Holding,
+    AuthenticationFailure, Authenticator, Identity, RefusedCallers,
+    limits::PermitBody,
     listener::Peer,
     quota::{Exhausted, Quotas, Slot},
 };
 
-/// What is known of a caller who was admitted. It is in the extensions of the call.
+/// An admitted caller. It is in the extensions of the call's request.
 #[derive(Debug, Clone)]
 pub(crate) struct Admitted {
     pub(crate) principal: Principal,
     pub(crate) operation: Privilege,
-    /// In which accounts they may do it.
+    /// The accounts in which the principal may call this method.
     pub(crate) scope: Scope,
-    /// How long it is known who they are.
+    /// When the credentials expire; `None`: never.
     pub(crate) until: Option<Timestamp>,
-    /// Is told if the message shows that they may not.
+    /// Counts and logs the call if the message shows that it is not allowed.
     pub(crate) refused: RefusedCallers,
 }
 
@@ -45,35 +45,35 @@ pub(crate) enum NotAdmitted {
     Unauthenticated,
     /// The principal has no quota left.
     OverQuota(Exhausted),
-    /// There is no such method.
+    /// The method does not exist.
     NoSuchMethod,
-    /// No role allows it: the sentence that says so.
+    /// No role allows the call. Holds the message for the caller.
     Forbidden(String),
 }
 
-/// What admission goes by.
-pub(crate) struct Rules {
+/// What admission needs to decide.
+pub(crate) struct AdmissionRules {
     pub(crate) authenticator: Authenticator,
     pub(crate) policy: Policy,
     pub(crate) quotas: Quotas,
     pub(crate) refused: RefusedCallers,
-    /// The web pages from which browsers may call.
+    /// The web origins whose pages may call.
     pub(crate) allowed_origins: Vec<String>,
-    /// What the call at a path is to the policy. None: there is no such method, whatever the service behind says.
+    /// The privilege that the method at a path needs. `None`: the method does not exist, even if the service behind would answer.
     pub(crate) operation: fn(path: &str) -> Option<Privilege>,
-    /// The answer to a call that is not admitted, as the protocol has it.
+    /// Makes the answer to a call that is not admitted, in the form of the protocol.
     pub(crate) answer: fn(NotAdmitted) -> Response<()>,
 }
 
-impl Rules {
-    /// Who makes a call. Browsers keep most pages from calling, but not one that was led to take us for its own server (DNS
-    /// rebinding); they always tell which page it is.
-    async fn identity(&self, headers: &HeaderMap, peer: Option<&Peer>) -> Result<Identity, Distrust> {
+impl AdmissionRules {
+    /// The caller's identity. A call from a page whose origin is not allowed is refused. CORS alone does not stop a page after
+    /// DNS rebinding: the browser then takes this server for the page's own. A browser always sends `Origin`.
+    async fn identity(&self, headers: &HeaderMap, peer: Option<&Peer>) -> Result<Identity, AuthenticationFailure> {
         let is_allowed = |page: &HeaderValue| self.allowed_origins.iter().any(|origin| page == origin.as_str());
         if headers.get_all(ORIGIN).iter().all(is_allowed) {
             self.authenticator.identity(headers, peer).await
         } else {
-            Err(Distrust::ForeignPage)
+            Err(AuthenticationFailure::ForeignPage)
         }
     }
 
@@ -89,7 +89,7 @@ impl Rules {
         let operation = (self.operation)(request.uri().path()).ok_or(NotAdmitted::NoSuchMethod)?;
         let scope = self.policy.scope(&principal, operation);
         let is_recorded = matches!(operation, Privilege::Grant | Privilege::Revoke);
-        // A change that no role allows is refused where this is recorded.
+        // A grant or revoke that no role allows goes on: the refusal must be recorded in the ledger.
         if scope.is_empty() && !is_recorded {
             let rule = operation.refusal(&principal, None);
             self.refused.note_role(&rule);
@@ -107,16 +107,16 @@ impl Rules {
     }
 }
 
-/// Admits calls, or not. Cheap to clone; clones are the same.
+/// Admits or refuses calls. Clones share one set of rules.
 #[derive(Clone)]
-pub(crate) struct Admission(Arc<Rules>);
+pub(crate) struct Admission(Arc<AdmissionRules>);
 
 impl Admission {
-    pub(crate) fn new(rules: Rules) -> Self {
+    pub(crate) fn new(rules: AdmissionRules) -> Self {
         Self(Arc::new(rules))
     }
 
-    /// Lets a service see admitted calls only.
+    /// Wraps a service, so that it receives admitted calls only.
     pub(crate) fn before<S>(&self, inner: S) -> Guarded<S> {
         Guarded {
             inner,
@@ -125,7 +125,7 @@ impl Admission {
     }
 }
 
-/// A service behind the admission.
+/// A service that receives admitted calls only.
 #[derive(Clone)]
 pub(crate) struct Guarded<S> {
     inner: S,
@@ -139,7 +139,7 @@ where
     Q: Send + 'static,
     A: Default + Send + 'static,
 {
-    type Response = Response<Holding<A, Slot>>;
+    type Response = Response<PermitBody<A, Slot>>;
     type Error = S::Error;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, S::Error>> + Send>>;
 
@@ -148,18 +148,18 @@ where
     }
 
     fn call(&mut self, mut request: Request<Q>) -> Self::Future {
-        // The one that is ready is taken; a clone may not be.
+        // `poll_ready` made this instance ready, and not its clone.
         let next = self.inner.clone();
         let mut inner = std::mem::replace(&mut self.inner, next);
         let Admission(rules) = self.admission.clone();
         Box::pin(async move {
             match rules.admit(&mut request).await {
-                // The slot is held until the answer is sent.
+                // The body holds the slot until the answer is sent.
                 Ok(slot) => {
                     let response = inner.call(request).await?;
-                    Ok(response.map(|body| Holding::new(body, Some(slot))))
+                    Ok(response.map(|body| PermitBody::new(body, Some(slot))))
                 }
-                Err(why) => Ok((rules.answer)(why).map(|()| Holding::default())),
+                Err(why) => Ok((rules.answer)(why).map(|()| PermitBody::default())),
             }
         })
     }

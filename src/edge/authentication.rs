@@ -1,37 +1,41 @@
-//! Authentication: the one place that decides who makes a call, before anything of the message is read.
+//! Authentication: the one place that decides which principal makes a call. It runs before the message is read.
 //!
-//! A call may bring a certificate (with its connection), a token and a name. Of the kinds that are in force, each that is there
-//! must be good: a bad token is not forgiven for a good certificate. All must name the same principal; then the first, in this
-//! order, is the one that counts. What is not in force is not looked at.
+//! A call may have a client certificate (of its connection), a token and a header with a name. Only the kinds that `auth.modes`
+//! enables are read. Every credential that is present must be valid: a valid certificate does not excuse a bad token. All must
+//! name the same principal.
 
 use http::{HeaderMap, header::AUTHORIZATION};
 
 use crate::{clock::Clock, domain::Timestamp};
 
-use super::{Distrust, Identity, Tokens, listener::Peer};
+use super::{AuthenticationFailure, Identity, Tokens, listener::Peer};
 
-/// The metadata in which a trusted proxy, or a trusted network, says who calls.
+/// The metadata in which a trusted proxy or a client on this machine names the principal.
 pub const PRINCIPAL: &str = "x-sharewarden-principal";
 
-/// How callers are known.
+/// Authenticates calls. Each field enables one kind of credential.
 #[derive(Debug, Clone)]
 pub struct Authenticator {
-    /// By the certificates of their connections.
+    /// Accept client certificates.
     pub certificates: bool,
-    /// By bearer tokens, which these check.
+    /// Accept bearer tokens that these settings verify.
     pub tokens: Option<Tokens>,
-    /// By [`PRINCIPAL`], as it comes in from this machine: whoever can reach the service is trusted to tell the truth.
+    /// Accept the name in [`PRINCIPAL`], from loopback addresses. The name is not verified: every local process is trusted.
     pub trusted_header: bool,
-    /// Tells when a certificate has expired.
+    /// For the expiry of certificates.
     pub clock: Clock,
 }
 
 impl Authenticator {
-    /// Who makes a call.
+    /// The caller's identity.
     ///
     /// # Errors
-    /// Why they are not believed.
-    pub(crate) async fn identity(&self, headers: &HeaderMap, peer: Option<&Peer>) -> Result<Identity, Distrust> {
+    /// [`AuthenticationFailure`].
+    pub(crate) async fn identity(
+        &self,
+        headers: &HeaderMap,
+        peer: Option<&Peer>,
+    ) -> Result<Identity, AuthenticationFailure> {
         let mut found = None;
         if self.certificates
             && let Some(certificate) = peer.and_then(|peer| peer.certificate.clone())
@@ -46,24 +50,24 @@ impl Authenticator {
         if self.trusted_header && headers.contains_key(PRINCIPAL) {
             agree(&mut found, named(headers, peer)?)?;
         }
-        found.ok_or(Distrust::Missing)
+        found.ok_or(AuthenticationFailure::Missing)
     }
 
-    /// It was valid when the connection was made; connections last.
-    fn unexpired(&self, identity: Identity) -> Result<Identity, Distrust> {
+    /// The handshake checked the certificate, but a connection can outlive it.
+    fn unexpired(&self, identity: Identity) -> Result<Identity, AuthenticationFailure> {
         match identity.until {
-            Some(until) if self.clock.now() > until => Err(Distrust::CertificateExpired),
+            Some(until) if self.clock.now() > until => Err(AuthenticationFailure::CertificateExpired),
             _ => Ok(identity),
         }
     }
 }
 
-/// Two credentials must name one principal. It is known for as long as both are valid.
-fn agree(found: &mut Option<Identity>, next: Identity) -> Result<(), Distrust> {
+/// Adds a credential. It must name the same principal as the others. The identity expires with the first of them.
+fn agree(found: &mut Option<Identity>, next: Identity) -> Result<(), AuthenticationFailure> {
     match found {
         None => *found = Some(next),
         Some(first) if first.principal == next.principal => first.until = sooner(first.until, next.until),
-        Some(_) => return Err(Distrust::Contradicting),
+        Some(_) => return Err(AuthenticationFailure::Contradicting),
     }
     Ok(())
 }
@@ -75,32 +79,32 @@ fn sooner(one: Option<Timestamp>, other: Option<Timestamp>) -> Option<Timestamp>
     }
 }
 
-/// The token of a call (RFC 6750, section 2.1); none if there is none.
-fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Distrust> {
+/// The bearer token of a call (RFC 6750, section 2.1), if it has one.
+fn bearer(headers: &HeaderMap) -> Result<Option<&str>, AuthenticationFailure> {
     if !headers.contains_key(AUTHORIZATION) {
         return Ok(None);
     }
-    let value = only_header(headers, AUTHORIZATION.as_str()).ok_or(Distrust::Malformed)?;
-    let (scheme, token) = value.split_once(' ').ok_or(Distrust::Malformed)?;
+    let value = only_header(headers, AUTHORIZATION.as_str()).ok_or(AuthenticationFailure::Malformed)?;
+    let (scheme, token) = value.split_once(' ').ok_or(AuthenticationFailure::Malformed)?;
     if !scheme.eq_ignore_ascii_case("bearer") {
-        return Err(Distrust::Malformed);
+        return Err(AuthenticationFailure::Malformed);
     }
     Ok(Some(token.trim()))
 }
 
-/// Who a caller on this machine says they are.
-fn named(headers: &HeaderMap, peer: Option<&Peer>) -> Result<Identity, Distrust> {
+/// The identity in the trusted header, for a caller on this machine.
+fn named(headers: &HeaderMap, peer: Option<&Peer>) -> Result<Identity, AuthenticationFailure> {
     if !peer.is_some_and(|peer| peer.address.ip().to_canonical().is_loopback()) {
-        return Err(Distrust::NotLocal);
+        return Err(AuthenticationFailure::NotLocal);
     }
     let name = only_header(headers, PRINCIPAL).and_then(|name| name.parse().ok());
     Ok(Identity {
-        principal: name.ok_or(Distrust::Malformed)?,
+        principal: name.ok_or(AuthenticationFailure::Malformed)?,
         until: None,
     })
 }
 
-/// The value of a header that comes exactly once. Of two that differ, one may be the caller's own addition.
+/// The value of a header that is present exactly once. With two, a caller could have added one to those of a proxy.
 pub(crate) fn only_header<'a>(headers: &'a HeaderMap, key: &str) -> Option<&'a str> {
     let mut values = headers.get_all(key).iter();
     match (values.next(), values.next()) {
@@ -115,7 +119,7 @@ mod tests {
 
     use super::*;
 
-    fn peer(address: &str, certificate: Option<Result<Identity, Distrust>>) -> Peer {
+    fn peer(address: &str, certificate: Option<Result<Identity, AuthenticationFailure>>) -> Peer {
         Peer {
             address: address.parse().unwrap(),
             certificate,
@@ -137,8 +141,8 @@ mod tests {
         }
     }
 
-    /// By certificate and header, at noon.
-    async fn known(values: &[(&'static str, &'static str)], peer: &Peer) -> Result<String, Distrust> {
+    /// The principal by certificate and header, at noon.
+    async fn known(values: &[(&'static str, &'static str)], peer: &Peer) -> Result<String, AuthenticationFailure> {
         let authenticator = Authenticator {
             certificates: true,
             tokens: None,
@@ -150,43 +154,50 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_call_says_who_makes_it_exactly_once_and_from_here() {
+    async fn the_trusted_header_counts_once_and_from_this_machine_only() {
         let here = peer("127.0.0.1:1", None);
         let name = "pipeline@example.com";
         assert_eq!(known(&[(PRINCIPAL, name)], &here).await.unwrap(), name);
-        assert_eq!(known(&[], &here).await, Err(Distrust::Missing));
+        assert_eq!(known(&[], &here).await, Err(AuthenticationFailure::Missing));
         for wrong in [&["two words"][..], &[""], &["one", "two"], &["one", "one"]] {
             let values: Vec<_> = wrong.iter().map(|value| (PRINCIPAL, *value)).collect();
-            assert_eq!(known(&values, &here).await, Err(Distrust::Malformed), "{wrong:?}");
+            assert_eq!(
+                known(&values, &here).await,
+                Err(AuthenticationFailure::Malformed),
+                "{wrong:?}"
+            );
         }
         let elsewhere = peer("192.0.2.1:1", None);
-        assert_eq!(known(&[(PRINCIPAL, name)], &elsewhere).await, Err(Distrust::NotLocal));
+        assert_eq!(
+            known(&[(PRINCIPAL, name)], &elsewhere).await,
+            Err(AuthenticationFailure::NotLocal)
+        );
         let mapped = peer("[::ffff:127.0.0.1]:1", None);
         assert_eq!(known(&[(PRINCIPAL, name)], &mapped).await.unwrap(), name);
     }
 
     #[tokio::test]
-    async fn credentials_that_contradict_each_other_are_refused_and_a_bad_one_is_not_forgiven() {
+    async fn credentials_that_contradict_each_other_and_invalid_ones_are_refused() {
         let with = |certificate| peer("127.0.0.1:1", Some(certificate));
         let valid = with(Ok(identity("build", Some("2026-11-22T12:00:00Z"))));
         assert_eq!(known(&[], &valid).await.unwrap(), "build");
         assert_eq!(known(&[(PRINCIPAL, "build")], &valid).await.unwrap(), "build");
         assert_eq!(
             known(&[(PRINCIPAL, "other")], &valid).await,
-            Err(Distrust::Contradicting)
+            Err(AuthenticationFailure::Contradicting)
         );
         let expired = with(Ok(identity("build", Some("2026-11-22T11:59:59Z"))));
-        let nameless = with(Err(Distrust::CertificateName));
+        let nameless = with(Err(AuthenticationFailure::CertificateName));
         for (peer, why) in [
-            (&expired, Distrust::CertificateExpired),
-            (&nameless, Distrust::CertificateName),
+            (&expired, AuthenticationFailure::CertificateExpired),
+            (&nameless, AuthenticationFailure::CertificateName),
         ] {
             assert_eq!(known(&[(PRINCIPAL, "build")], peer).await, Err(why));
         }
     }
 
     #[test]
-    fn a_token_comes_once_as_bearer_in_any_case() {
+    fn the_bearer_scheme_is_case_insensitive_and_the_header_must_be_unique() {
         let read = |values: &[&'static str]| {
             let values: Vec<_> = values.iter().map(|value| ("authorization", *value)).collect();
             bearer(&headers(&values)).map(|token| token.map(str::to_owned))
@@ -195,7 +206,7 @@ mod tests {
         assert_eq!(read(&["Bearer abc"]), Ok(Some("abc".into())));
         assert_eq!(read(&["bearer  abc"]), Ok(Some("abc".into())));
         for wrong in [&["abc"][..], &["Basic abc"], &["Bearer a", "Bearer b"], &["Bearer"]] {
-            assert_eq!(read(wrong), Err(Distrust::Malformed), "{wrong:?}");
+            assert_eq!(read(wrong), Err(AuthenticationFailure::Malformed), "{wrong:?}");
         }
     }
 }

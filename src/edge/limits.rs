@@ -1,4 +1,4 @@
-//! How many calls and streams may be under way at once. The next one is refused at once, so that no queue grows without a bound.
+//! Maximum concurrent calls and streams. Further ones are refused at once and not queued: a queue would have no bound.
 
 use std::{
     pin::Pin,
@@ -12,24 +12,24 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::clock::{Clock, MonotonicInstant};
 
-/// Maximum concurrent streams of tools and platforms.
+/// Maximum concurrent auxiliary streams.
 const MAX_AUXILIARY: usize = 256;
 
-/// Refusals are logged together, once in this time: a line for each would be an overload of its own.
+/// Refusals are counted, and logged at most once in this time. One line for each would be a load of its own.
 const LOG_EVERY: Duration = Duration::from_secs(10);
 
-/// The limits that there are. A call counts against one of them.
+/// The kinds of limits. A call counts against one of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Limit {
-    /// Calls with one answer.
+    /// Unary calls.
     Calls,
-    /// Calls that are answered by a stream, which may stay open for days.
+    /// Server streams of the service's own methods. They may stay open for days.
     Streams,
-    /// Streams that tools and platforms open beside the service's own calls.
+    /// Streams of other services on the same port, such as health and reflection.
     Auxiliary,
 }
 
-/// All limits. Cheap to clone; clones share them.
+/// The semaphores of all limits. Clones share them.
 #[derive(Debug, Clone)]
 pub(crate) struct Limits {
     calls: Arc<Semaphore>,
@@ -49,7 +49,7 @@ struct Refusals {
 }
 
 impl Limits {
-    /// At most this many calls and streams at once.
+    /// `calls` and `streams` are the maximum numbers at the same time.
     pub(crate) fn new(calls: usize, streams: usize) -> Self {
         let semaphore = |permits: usize| Arc::new(Semaphore::new(permits.min(Semaphore::MAX_PERMITS)));
         Self {
@@ -60,7 +60,7 @@ impl Limits {
         }
     }
 
-    /// A permit for one more call.
+    /// Takes a permit for one call.
     pub(crate) fn acquire(&self, limit: Limit, clock: &Clock) -> Result<Permit, LimitReached> {
         let semaphore = match limit {
             Limit::Calls => &self.calls,
@@ -80,7 +80,7 @@ impl Limits {
         if refusals.logged_at.is_none_or(|logged| now.since(logged) >= LOG_EVERY) {
             tracing::warn!(
                 calls = refusals.unlogged,
-                "more calls at once than are taken: refused as OVERLOADED"
+                "too many concurrent calls: further ones are refused as OVERLOADED (server.max_calls, server.max_open_streams)"
             );
             *refusals = Refusals {
                 unlogged: 0,
@@ -90,31 +90,31 @@ impl Limits {
     }
 }
 
-/// One call is under way, until this is dropped.
+/// The permit of one call. Dropping it makes room for another call.
 #[derive(Debug)]
 pub(crate) struct Permit(#[expect(dead_code, reason = "it is held")] OwnedSemaphorePermit);
 
-/// A body that holds a permit until it was sent: a client that does not read makes no room for more calls.
+/// A body that holds a permit until it is sent, so that a client that does not read keeps its permit.
 #[derive(Debug)]
-pub(crate) struct Holding<B, P = Permit> {
+pub(crate) struct PermitBody<B, P = Permit> {
     body: B,
     _permit: Option<P>,
 }
 
-/// An empty body, for an answer without a permit.
-impl<B: Default, P> Default for Holding<B, P> {
+/// An empty body without a permit.
+impl<B: Default, P> Default for PermitBody<B, P> {
     fn default() -> Self {
         Self::new(B::default(), None)
     }
 }
 
-impl<B, P> Holding<B, P> {
+impl<B, P> PermitBody<B, P> {
     pub(crate) fn new(body: B, permit: Option<P>) -> Self {
         Self { body, _permit: permit }
     }
 }
 
-impl<B: Body + Unpin, P: Unpin> Body for Holding<B, P> {
+impl<B: Body + Unpin, P: Unpin> Body for PermitBody<B, P> {
     type Data = B::Data;
     type Error = B::Error;
 

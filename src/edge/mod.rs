@@ -1,14 +1,11 @@
-//! What stands between a socket and a service, whatever protocol the service speaks: listeners, TLS, limits, identity, quotas.
-//! Knows no gRPC.
+//! Everything between a socket and a service: listeners, TLS, limits, authentication, quotas. It contains no gRPC.
 //!
-//! [`listener`] takes connections, with TLS if that is set up. [`observation`] measures each call, whatever becomes of it, and
-//! [`trace_context`] puts it into the trace of its caller. [`limits`] bounds what is under way at once. [`admission`] lets a call in or
-//! not: [`authentication`] says who makes it, from what [`identity`] knows of certificates and tokens; [`quota`] bounds what one
-//! principal may take for itself; the policy says whether they may do this at all. [`refused`] counts and logs the callers that are
-//! not let in.
+//! [`listener`] accepts connections. [`observation`] measures each call, and [`trace_context`] puts it into its caller's trace.
+//! [`limits`] bounds the concurrent calls. [`admission`] admits or refuses a call, with three parts: [`authentication`] finds the
+//! principal, from certificates and tokens ([`identity`]); [`quota`] bounds the calls of one principal; the policy decides
+//! whether the principal may call the method. [`refused`] counts and logs refused callers.
 //!
-//! What differs between protocols is given by the room that speaks one: the names of methods, what a status is, and how a refusal
-//! is answered.
+//! The room `grpc` supplies what depends on the protocol: method names, statuses, and the form of a refusal.
 
 pub(crate) mod admission;
 mod authentication;
@@ -22,6 +19,8 @@ pub(crate) mod trace_context;
 
 pub(crate) use authentication::only_header;
 pub use authentication::{Authenticator, PRINCIPAL};
-pub use identity::{Distrust, Identity, Keys, KeysProblem, ServerTls, TlsProblem, TlsStream, Tokens};
+pub use identity::{
+    AuthenticationFailure, Identity, ServerTls, TlsProblem, TlsStream, TokenKeys, TokenKeysProblem, Tokens,
+};
 pub use refused::CountRefused;
 pub(crate) use refused::RefusedCallers;

@@ -1,7 +1,7 @@
-//! Observes every call: how long it took, and how it ended. A call ends when its answer was sent or its stream has ended. A call
-//! that its caller abandons is dropped.
+//! Measures every call: its duration and its status. A call ends when its answer is sent, when its stream ends, or when its
+//! caller abandons it.
 //!
-//! This layer stands around all others that know the protocol, so that it sees whatever status they make.
+//! This layer is outside all other layers of the protocol, so it sees every status that they produce.
 
 use std::{
     pin::Pin,
@@ -18,33 +18,33 @@ use crate::{
     telemetry::Instruments,
 };
 
-/// What is observed differently in each protocol.
+/// The parts of the observation that depend on the protocol.
 #[derive(Debug)]
 pub(crate) struct Protocol {
-    /// The name of the method that a path leads to. There is a bounded number of names.
+    /// The method name of a path. The number of names is bounded.
     pub(crate) method: fn(path: &str) -> &'static str,
-    /// How a call ended, as headers or trailers of its answer say it; none if they do not.
+    /// The ending in the headers or trailers of an answer, if they have one.
     pub(crate) ending: fn(&HeaderMap) -> Option<Ending>,
-    /// Its caller has gone.
+    /// The ending of a call whose caller disconnected.
     pub(crate) abandoned: Ending,
-    /// Its answer broke off.
+    /// The ending of a call whose answer failed midway.
     pub(crate) broken: Ending,
 }
 
 /// How a call ended.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Ending {
-    /// The status, as metrics and traces have it.
+    /// The status, as in metrics and traces.
     pub(crate) status: &'static str,
-    /// True for what counts as an error of the server.
+    /// True if the status counts as an error of the server.
     pub(crate) is_server_error: bool,
 }
 
-/// The span of a call, in the extensions of its answer: it ends when the call does.
+/// The span of a call. It is in the extensions of the answer, so that it lasts as long as the call.
 #[derive(Debug, Clone)]
 pub(crate) struct CallSpan(pub(crate) Span);
 
-/// Puts [`Observed`] around a service.
+/// Wraps a service in [`Observed`].
 #[derive(Debug, Clone)]
 pub(crate) struct ObservationLayer {
     pub(crate) protocol: &'static Protocol,
@@ -63,7 +63,7 @@ impl<S> Layer<S> for ObservationLayer {
     }
 }
 
-/// A service whose calls are observed.
+/// A service with measured calls.
 #[derive(Debug, Clone)]
 pub(crate) struct Observed<S> {
     inner: S,
@@ -104,14 +104,14 @@ where
                 }
             };
             call.span = response.extensions_mut().remove();
-            // An answer that is nothing but a status has it in its headers.
+            // An answer without a body has its status in the headers.
             call.note(response.headers());
             Ok(response.map(|inner| ObservedBody { inner, call }))
         })
     }
 }
 
-/// The body of an answer. The call ends when it is dropped.
+/// The body of an answer. Dropping it ends the call.
 #[derive(Debug)]
 pub(crate) struct ObservedBody<A> {
     inner: A,
@@ -148,7 +148,7 @@ impl<A: Body + Unpin> Body for ObservedBody<A> {
     }
 }
 
-/// A call, which is recorded when this is dropped.
+/// A running call. Dropping it records the call.
 #[derive(Debug)]
 struct Call {
     method: &'static str,

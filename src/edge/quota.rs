@@ -1,7 +1,7 @@
-//! The quota of each principal: maximum concurrent calls, and maximum calls a second. One principal does not keep others out.
+//! The quota of each principal: maximum concurrent calls, and maximum calls a second. One principal cannot block the others.
 //!
-//! Memory is bounded too. There are no more principals with calls under way than there are calls. Of those with recent calls a
-//! bounded number is told apart; all others have one quota together.
+//! Memory is bounded. A principal without open calls has no count of calls. At most 10,000 principals have a rate limiter of
+//! their own; all others share one.
 
 use std::{
     collections::{HashMap, hash_map::Entry},
@@ -10,55 +10,58 @@ use std::{
     time::Duration,
 };
 
-use governor::{Quota, RateLimiter, clock::Clock as Time, middleware::NoOpMiddleware, state::keyed::HashMapStateStore};
+use governor::{
+    Quota, RateLimiter, clock::Clock as GovernorClock, middleware::NoOpMiddleware, state::keyed::HashMapStateStore,
+};
 
 use crate::{
     clock::{Clock, MonotonicInstant},
     domain::Principal,
 };
 
-/// How many principals are told apart. A full bucket is forgotten, so these are the principals of the last second.
-const MOST_PRINCIPALS: usize = 10_000;
+/// Maximum principals with a bucket of their own. A full bucket is removed, so these are the principals of the last second.
+const MAX_PRINCIPALS: usize = 10_000;
 
-/// When a principal with too many calls under way should try again. Nobody knows when one of them ends; this is about right.
-const WHEN_FULL: Duration = Duration::from_secs(1);
+/// The retry delay for a principal with too many concurrent calls. It is a guess: nobody knows when a call ends.
+const RETRY_AFTER_FULL: Duration = Duration::from_secs(1);
 
-/// Keyed by principal; None is for all principals beyond [`MOST_PRINCIPALS`].
-type Rates = RateLimiter<Option<Principal>, HashMapStateStore<Option<Principal>>, Since, NoOpMiddleware<Duration>>;
+/// Keyed by principal. `None` is the shared bucket of all principals beyond [`MAX_PRINCIPALS`].
+type Rates =
+    RateLimiter<Option<Principal>, HashMapStateStore<Option<Principal>>, LimiterClock, NoOpMiddleware<Duration>>;
 
 /// The quotas of all principals. Cheap to clone; clones share them.
 #[derive(Clone)]
-pub(crate) struct Quotas(Arc<Inner>);
+pub(crate) struct Quotas(Arc<QuotaState>);
 
-struct Inner {
-    most_calls: usize,
+struct QuotaState {
+    max_calls: usize,
     calls: Mutex<HashMap<Principal, usize>>,
     rates: Rates,
-    /// When full buckets were forgotten last.
+    /// When full buckets were last removed.
     cleaned: Mutex<MonotonicInstant>,
     clock: Clock,
 }
 
-/// One call of a principal is under way, until this is dropped.
+/// One concurrent call of a principal. Dropping it ends the call.
 pub(crate) struct Slot {
     quotas: Quotas,
     principal: Principal,
 }
 
-/// The quota of this principal is used up.
+/// The principal has no quota left.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Exhausted {
-    /// How long to wait.
+    /// When to try again.
     pub(crate) retry_after: Duration,
 }
 
 impl Quotas {
-    pub(crate) fn new(most_calls: usize, calls_per_second: u32, clock: &Clock) -> Self {
-        // A rule of the configuration forbids 0.
+    pub(crate) fn new(max_calls: usize, calls_per_second: u32, clock: &Clock) -> Self {
+        // The configuration rules forbid 0.
         let calls_per_second = NonZeroU32::new(calls_per_second).unwrap_or(NonZeroU32::MIN);
-        let since = Since(clock.clone(), clock.monotonic_now());
-        Self(Arc::new(Inner {
-            most_calls,
+        let since = LimiterClock(clock.clone(), clock.monotonic_now());
+        Self(Arc::new(QuotaState {
+            max_calls,
             calls: Mutex::default(),
             rates: RateLimiter::hashmap_with_clock(Quota::per_second(calls_per_second), since),
             cleaned: Mutex::new(clock.monotonic_now()),
@@ -66,10 +69,10 @@ impl Quotas {
         }))
     }
 
-    /// A slot for one more call of this principal.
+    /// Takes a slot for one call of this principal.
     pub(crate) fn take(&self, principal: &Principal) -> Result<Slot, Exhausted> {
-        let slot = self.enter(principal)?;
-        let key = self.is_told_apart().then(|| principal.clone());
+        let slot = self.start_call(principal)?;
+        let key = self.has_own_bucket().then(|| principal.clone());
         let rates = &self.0.rates;
         match rates.check_key(&key) {
             Ok(()) => Ok(slot),
@@ -79,11 +82,13 @@ impl Quotas {
         }
     }
 
-    fn enter(&self, principal: &Principal) -> Result<Slot, Exhausted> {
+    fn start_call(&self, principal: &Principal) -> Result<Slot, Exhausted> {
         let mut calls = self.0.calls.lock().unwrap_or_else(PoisonError::into_inner);
         let under_way = calls.entry(principal.clone()).or_default();
-        if *under_way >= self.0.most_calls {
-            return Err(Exhausted { retry_after: WHEN_FULL });
+        if *under_way >= self.0.max_calls {
+            return Err(Exhausted {
+                retry_after: RETRY_AFTER_FULL,
+            });
         }
         *under_way += 1;
         Ok(Slot {
@@ -92,10 +97,10 @@ impl Quotas {
         })
     }
 
-    /// Is there room for one more principal? What is as good as new is forgotten, once a second at most.
-    fn is_told_apart(&self) -> bool {
+    /// True if one more principal may have its own bucket. Removes full buckets, at most once a second.
+    fn has_own_bucket(&self) -> bool {
         let rates = &self.0.rates;
-        if rates.len() < MOST_PRINCIPALS {
+        if rates.len() < MAX_PRINCIPALS {
             return true;
         }
         let now = self.0.clock.monotonic_now();
@@ -105,7 +110,7 @@ impl Quotas {
             rates.retain_recent();
             rates.shrink_to_fit();
         }
-        rates.len() < MOST_PRINCIPALS
+        rates.len() < MAX_PRINCIPALS
     }
 }
 
@@ -121,11 +126,11 @@ impl Drop for Slot {
     }
 }
 
-/// The one clock, as the limiter wants it.
+/// The service's clock, in the form that `governor` needs.
 #[derive(Debug, Clone)]
-struct Since(Clock, MonotonicInstant);
+struct LimiterClock(Clock, MonotonicInstant);
 
-impl Time for Since {
+impl GovernorClock for LimiterClock {
     type Instant = Duration;
 
     fn now(&self) -> Duration {
@@ -139,9 +144,9 @@ mod tests {
 
     use super::*;
 
-    fn quotas(most_calls: usize, rate: u32) -> (Quotas, Clock) {
+    fn quotas(max_calls: usize, rate: u32) -> (Quotas, Clock) {
         let clock = Clock::manual(Timestamp::parse("2026-11-22T00:00:00Z").unwrap());
-        (Quotas::new(most_calls, rate, &clock), clock)
+        (Quotas::new(max_calls, rate, &clock), clock)
     }
 
     fn principal(name: &str) -> Principal {
@@ -149,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn one_principal_is_held_to_its_rate_and_another_is_not() {
+    fn a_principal_is_limited_to_its_rate_and_does_not_limit_others() {
         let (quotas, clock) = quotas(100, 10);
         let (greedy, modest) = (principal("greedy"), principal("modest"));
         for _ in 0..10 {
@@ -166,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn one_principal_has_so_many_calls_at_once_and_a_call_that_ends_makes_room() {
+    fn a_principal_has_a_maximum_of_concurrent_calls_and_an_ended_call_frees_a_slot() {
         let (quotas, _clock) = quotas(2, 1000);
         let greedy = principal("greedy");
         let first = quotas.take(&greedy).ok().unwrap();
@@ -178,18 +183,18 @@ mod tests {
     }
 
     #[test]
-    fn however_many_principals_come_their_number_is_bounded() {
+    fn the_number_of_remembered_principals_is_bounded() {
         let (quotas, clock) = quotas(10, 10);
         for round in 0..3 {
-            for number in 0..MOST_PRINCIPALS + 5 {
-                // Those that cannot be told apart share one allowance: some of them are refused.
+            for number in 0..MAX_PRINCIPALS + 5 {
+                // Principals beyond the maximum share one bucket, so some of these calls are refused.
                 let _ = quotas.take(&principal(&format!("{round}-{number}")));
             }
-            assert!(quotas.0.rates.len() <= MOST_PRINCIPALS + 1);
+            assert!(quotas.0.rates.len() <= MAX_PRINCIPALS + 1);
             clock.advance(Duration::from_secs(2));
         }
         assert!(quotas.0.calls.lock().unwrap().is_empty());
         quotas.take(&principal("late")).ok().unwrap();
-        assert!(quotas.0.rates.len() < 10, "the past is forgotten");
+        assert!(quotas.0.rates.len() < 10, "old principals are removed");
     }
 }

@@ -1,4 +1,4 @@
-//! Callers that are not let in are counted, and logged together: with a line for each, they could fill the log.
+//! Counts refused callers, and logs them together. One line for each could fill the log.
 
 use std::{
     collections::HashMap,
@@ -10,20 +10,20 @@ use std::{
 
 use crate::clock::{Clock, MonotonicInstant};
 
-use super::Distrust;
+use super::AuthenticationFailure;
 
-/// For each reason there is one line in this time.
+/// At most one line per reason in this time.
 const LOG_EVERY: Duration = Duration::from_secs(10);
 
-/// Counts a refused caller, by the reason.
+/// Counts a refused caller under the reason.
 pub type CountRefused = Arc<dyn Fn(&'static str) + Send + Sync>;
 
-/// Counts and logs callers that are not let in. Cheap to clone; clones are the same.
+/// Counts and logs refused callers. Clones share the counts.
 #[derive(Clone)]
 pub(crate) struct RefusedCallers {
     count: CountRefused,
     clock: Clock,
-    lines: Arc<Mutex<HashMap<&'static str, Lines>>>,
+    logs: Arc<Mutex<HashMap<&'static str, RefusalLog>>>,
 }
 
 impl fmt::Debug for RefusedCallers {
@@ -33,7 +33,7 @@ impl fmt::Debug for RefusedCallers {
 }
 
 #[derive(Default)]
-struct Lines {
+struct RefusalLog {
     unlogged: u64,
     logged_at: Option<MonotonicInstant>,
 }
@@ -43,45 +43,45 @@ impl RefusedCallers {
         Self {
             count,
             clock,
-            lines: Arc::default(),
+            logs: Arc::default(),
         }
     }
 
     /// Missing or invalid credentials.
-    pub(crate) fn note(&self, why: Distrust, address: Option<SocketAddr>) {
+    pub(crate) fn note(&self, why: AuthenticationFailure, address: Option<SocketAddr>) {
         self.refused(why.as_str(), &|callers| {
             let peer = address.map(tracing::field::display);
             tracing::warn!(
                 reason = why.as_str(),
                 peer,
                 callers,
-                "callers were refused: they are not who they say, or say nothing"
+                "callers were refused: authentication failed"
             );
         });
     }
 
-    /// A known principal may not do this.
+    /// An authenticated principal without a role for the call.
     pub(crate) fn note_role(&self, rule: &str) {
         self.refused("role", &|callers| {
             tracing::warn!(
                 reason = "role",
                 rule,
                 callers,
-                "callers were refused: no role of theirs allows it"
+                "callers were refused: no role allows the call"
             );
         });
     }
 
-    /// Counts, and logs with how many there were since the last line.
+    /// Counts a caller. Logs the number of callers since the last line, if that was long enough ago.
     fn refused(&self, reason: &'static str, log: &dyn Fn(u64)) {
         (self.count)(reason);
         let now = self.clock.monotonic_now();
-        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
-        let line = lines.entry(reason).or_default();
-        line.unlogged += 1;
-        if line.logged_at.is_none_or(|logged| now.since(logged) >= LOG_EVERY) {
-            log(line.unlogged);
-            *line = Lines {
+        let mut logs = self.logs.lock().unwrap_or_else(PoisonError::into_inner);
+        let log_state = logs.entry(reason).or_default();
+        log_state.unlogged += 1;
+        if log_state.logged_at.is_none_or(|logged| now.since(logged) >= LOG_EVERY) {
+            log(log_state.unlogged);
+            *log_state = RefusalLog {
                 unlogged: 0,
                 logged_at: Some(now),
             };

@@ -1,4 +1,4 @@
-//! The trace that a call belongs to (W3C Trace Context, section 3.2): the caller's, or else one that begins here.
+//! The trace of a call (W3C Trace Context, section 3.2): its caller's trace, or a new one.
 
 use http::HeaderMap;
 use tracing::Span;
@@ -8,8 +8,8 @@ use crate::{domain::TraceId, telemetry::trace::Origin};
 const TRACEPARENT: &str = "traceparent";
 const TRACESTATE: &str = "tracestate";
 
-/// Puts the span of a call into the trace of its caller. Tells the trace that it is in; none without a caller's, unless there is
-/// a collector.
+/// Makes the caller's span the parent of a call's span. Returns the trace id. `None`: the caller sent no trace, and there is no
+/// collector.
 pub(crate) fn enter(span: &Span, headers: &HeaderMap) -> Option<TraceId> {
     let caller = caller(headers);
     let trace_id = caller.trace_id();
@@ -21,7 +21,7 @@ pub(crate) fn enter(span: &Span, headers: &HeaderMap) -> Option<TraceId> {
     trace_id
 }
 
-/// Of two that differ, one may be the caller's own addition.
+/// The caller's span. Two `traceparent` headers are ignored: a caller could have added one to that of a proxy.
 fn caller(headers: &HeaderMap) -> Origin {
     let mut parents = headers.get_all(TRACEPARENT).iter();
     let (Some(parent), None) = (parents.next(), parents.next()) else {
@@ -59,7 +59,7 @@ mod tests {
     }
 
     #[test]
-    fn a_trace_that_is_not_told_exactly_once_is_none() {
+    fn a_missing_repeated_or_malformed_traceparent_is_ignored() {
         assert_eq!(trace(&[]), None);
         assert_eq!(trace(&[PARENT, PARENT]), None);
         assert_eq!(trace(&["00-4bf9-00f067aa0ba902b7-01"]), None);

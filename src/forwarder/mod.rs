@@ -29,7 +29,7 @@ use crate::{
     domain::{AccountId, PermissionKey, Region, convergence::RetryPolicy},
     policy::Policy,
     store::{Committer, Database, Leased, ReleasedWork},
-    telemetry::{Forwarding, Instruments},
+    telemetry::{ForwarderLoad, Instruments},
     worker::Supervisor,
     workspaces::WorkSpaces,
 };
@@ -114,16 +114,16 @@ impl Forwarder {
         let observed = Arc::downgrade(&inner);
         inner
             .instruments
-            .look_at_forwarder(move || Some(Self(observed.upgrade()?).totals()));
+            .observe_forwarder(move || Some(Self(observed.upgrade()?).totals()));
         Self(inner)
     }
 
     /// Totals over all endpoints, for the gauges.
-    fn totals(&self) -> Forwarding {
+    fn totals(&self) -> ForwarderLoad {
         let endpoints: Vec<_> = self.endpoints().values().cloned().collect();
-        endpoints.iter().fold(Forwarding::default(), |totals, endpoint| {
+        endpoints.iter().fold(ForwarderLoad::default(), |totals, endpoint| {
             let dispatcher = endpoint.dispatcher();
-            Forwarding {
+            ForwarderLoad {
                 backlog: totals.backlog + dispatcher.backlog() as u64,
                 circuits_open: totals.circuits_open + u64::from(dispatcher.is_circuit_open()),
             }

@@ -41,7 +41,7 @@ impl RateLimiter {
         let (most, burst) = (settings.calls_per_second.into(), settings.burst.into());
         Self {
             most,
-            least: settings.least_calls_per_second.into(),
+            least: settings.min_calls_per_second.into(),
             burst,
             rate: most,
             limit: None,

@@ -97,7 +97,7 @@ impl Forwarder {
         };
         let settled = self.settle(work, attempts, outcome).await;
         if delay.is_some() && was_called {
-            self.0.instruments.put_off();
+            self.0.instruments.retry_scheduled();
         }
         if settled && let Some(delay) = delay {
             endpoint

@@ -20,7 +20,7 @@ use tracing::{Instrument, Span};
 use crate::{
     clock::{Clock, MonotonicInstant},
     edge::{
-        limits::{Holding, Limits},
+        limits::{Limits, PermitBody},
         observation::CallSpan,
         trace_context,
     },
@@ -72,7 +72,7 @@ pub(super) struct CallService<S> {
     layer: CallLayer,
 }
 
-type CallFuture<A, E> = Pin<Box<dyn Future<Output = Result<Response<Holding<A>>, E>> + Send>>;
+type CallFuture<A, E> = Pin<Box<dyn Future<Output = Result<Response<PermitBody<A>>, E>> + Send>>;
 
 impl<S, Q, A> Service<Request<Q>> for CallService<S>
 where
@@ -81,7 +81,7 @@ where
     S::Error: Send + 'static,
     A: Default + Send + 'static,
 {
-    type Response = Response<Holding<A>>;
+    type Response = Response<PermitBody<A>>;
     type Error = S::Error;
     type Future = CallFuture<A, S::Error>;
 
@@ -108,7 +108,7 @@ where
             let answer = with_timeout(response_timeout, self.inner.call(request));
             return Box::pin(async move {
                 let response = answer.await?;
-                Ok(response.map(|answer| Holding::new(answer, permit)))
+                Ok(response.map(|answer| PermitBody::new(answer, permit)))
             });
         }
         let span = span(rpc.name);
@@ -125,7 +125,7 @@ where
                 let mut response = answer.await?;
                 response.extensions_mut().insert(call_span);
                 guard.code = response.extensions().get::<Status>().map_or(Code::Ok, Status::code);
-                Ok(response.map(|answer| Holding::new(answer, permit)))
+                Ok(response.map(|answer| PermitBody::new(answer, permit)))
             }
             .instrument(span),
         )

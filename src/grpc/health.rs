@@ -8,7 +8,7 @@ use tonic_health::{
 };
 
 use crate::{
-    probe::{Readiness, State},
+    probe::{Readiness, ReadinessState},
     proto::v1::{
         audit_service_server::AuditServiceServer, share_permission_service_server::SharePermissionServiceServer,
     },
@@ -53,7 +53,7 @@ impl Health {
         let mut states = readiness.follow();
         loop {
             let state = *states.borrow_and_update();
-            if state == State::Stopping {
+            if state == ReadinessState::Stopping {
                 break;
             }
             self.set(match state.is_ready() {

@@ -15,9 +15,9 @@ use crate::{
     config::ServerConfig,
     edge::{
         Authenticator, CountRefused, RefusedCallers, ServerTls,
-        admission::{Admission, Guarded, Rules},
+        admission::{Admission, AdmissionRules, Guarded},
         limits::Limits,
-        listener::{Listener, ListenerSettings, Tls},
+        listener::{HttpListener, ListenerSettings, Tls},
         observation::ObservationLayer,
         quota::Quotas,
     },
@@ -103,7 +103,7 @@ pub async fn serve<S: SharePermissionService>(
     let (clock, settings) = (services.clock.clone(), services.settings.clone());
     let (draining, in_progress) = (CancellationToken::new(), CallsInProgress::default());
     let refused = RefusedCallers::new(services.count_refused.clone(), clock.clone());
-    let listener = Listener {
+    let listener = HttpListener {
         socket,
         settings: listener(&settings),
         tls: services.tls.clone().map(|server| Tls {
@@ -170,7 +170,7 @@ impl<S: NamedService> NamedService for Guarded<S> {
 
 fn routes<S: SharePermissionService>(services: Services<S>, refused: RefusedCallers) -> Routes {
     let settings = &services.settings;
-    let admission = Admission::new(Rules {
+    let admission = Admission::new(AdmissionRules {
         authenticator: services.authenticator,
         policy: services.policy,
         quotas: Quotas::new(

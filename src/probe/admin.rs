@@ -1,4 +1,4 @@
-//! The admin port: what it answers.
+//! The admin port: `/healthz`, `/readyz`, `/metrics` and gRPC health.
 
 use std::time::Duration;
 
@@ -14,13 +14,13 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    edge::listener::{Listener, ListenerSettings},
+    edge::listener::{HttpListener, ListenerSettings},
     telemetry::Metrics,
 };
 
 use super::Readiness;
 
-/// Nothing that this port answers is large or takes long.
+/// The answers of this port are small and quick, so its limits are low.
 const LIMITS: ListenerSettings = ListenerSettings {
     max_connections: 64,
     handshake_timeout: Duration::from_secs(5),
@@ -29,26 +29,26 @@ const LIMITS: ListenerSettings = ListenerSettings {
     max_concurrent_streams: 16,
     keepalive_interval: Duration::from_secs(20),
     keepalive_timeout: Duration::from_secs(20),
-    // A client that reads an answer too slowly is left.
+    // Bounds a client that reads its answer too slowly.
     max_age: Some(Duration::from_secs(60)),
 };
 
-/// How long requests may go on once the port is to close.
+/// How long requests may continue after the stop.
 const GRACE: Duration = Duration::from_secs(1);
 
-/// Answers probes and Prometheus. It tells, and takes no orders.
+/// Serves probes and Prometheus. The port is read-only.
 #[derive(Debug, Clone)]
 pub struct Admin {
-    /// What readiness tells.
+    /// For `/readyz`.
     pub readiness: Readiness,
-    /// What is measured.
+    /// For `/metrics`.
     pub metrics: Metrics,
-    /// `grpc.health.v1`, for probes that speak gRPC and no TLS: Kubernetes' own.
+    /// `grpc.health.v1` without TLS, for the gRPC probes of Kubernetes.
     pub health: Router,
 }
 
 impl Admin {
-    /// Answers on `socket` until cancelled.
+    /// Serves `socket` until `stop` is cancelled.
     pub async fn run(self, socket: TcpListener, stop: CancellationToken) {
         let health = self.health.clone();
         let router = Router::new()
@@ -57,7 +57,7 @@ impl Admin {
             .route("/metrics", get(metrics))
             .with_state(self)
             .merge(health);
-        let listener = Listener {
+        let listener = HttpListener {
             socket,
             settings: LIMITS,
             tls: None,
@@ -68,7 +68,7 @@ impl Admin {
         };
         tokio::select! {
             () = listener.serve(router, stop.clone()) => {}
-            // Nothing is owed to a client that does not read.
+            // A client that does not read cannot delay the stop.
             () = overdue => {}
         }
     }
@@ -87,17 +87,17 @@ async fn readiness(Shared(admin): Shared<Admin>) -> Response {
         true => StatusCode::OK,
         false => StatusCode::SERVICE_UNAVAILABLE,
     };
-    let told = Ready {
+    let body = Ready {
         ready: state.is_ready(),
         reason: state.as_str(),
         message: state.explanation(),
     };
-    (status, Json(told)).into_response()
+    (status, Json(body)).into_response()
 }
 
 async fn metrics(Shared(admin): Shared<Admin>) -> Response {
     match admin.metrics.text() {
         Some(text) => ([(CONTENT_TYPE, Metrics::MEDIA_TYPE)], text).into_response(),
-        None => (StatusCode::NOT_FOUND, "nothing is measured\n").into_response(),
+        None => (StatusCode::NOT_FOUND, "metrics are not enabled\n").into_response(),
     }
 }

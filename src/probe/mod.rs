@@ -1,11 +1,11 @@
-//! How others see whether the service is well: the state that all of them are told, and the admin port.
+//! The readiness of the service, and the admin port that shows it.
 //!
-//! [`Readiness`] is that state. One task asks the store and sets it; gRPC health (`grpc/health.rs`), `/readyz` and a gauge tell it.
-//! [`Admin`] is the port of `/healthz`, `/readyz` and `/metrics`, apart from the port of the calls: a service whose calls are
-//! exhausted can still be asked how it is.
+//! [`Readiness`] is the one state. A worker checks the store and sets it. gRPC health (`grpc/health.rs`), `/readyz` and a gauge
+//! show it. [`Admin`] serves `/healthz`, `/readyz` and `/metrics` on a port of its own, so that probes get an answer when the
+//! limits of the other port are reached.
 
 mod admin;
 mod readiness;
 
 pub use admin::Admin;
-pub use readiness::{Readiness, State, WatchSettings};
+pub use readiness::{Readiness, ReadinessState, WatchSettings};

@@ -1,4 +1,4 @@
-//! Whether the service takes calls, and why not.
+//! Whether the service is ready for calls, and the reason if it is not.
 
 use std::{convert::Infallible, error::Error as StdError, sync::Arc, time::Duration};
 
@@ -12,28 +12,28 @@ use crate::{
     worker::{NextRound, Supervisor, Trigger, Worker},
 };
 
-/// Where the service stands.
+/// The state that probes see.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum State {
-    /// The store was not asked yet.
+pub enum ReadinessState {
+    /// The store was not checked yet.
     Starting,
-    /// The store answers, takes writes, and has the schema of this version.
+    /// The store answers, accepts writes, and has the schema of this version.
     Ready,
-    /// The store does not answer as it should.
+    /// The store does not answer, or accepts no writes.
     StoreUnavailable,
-    /// The schema of the store is older or newer than this version.
+    /// The store's schema is older or newer than this version needs.
     SchemaMismatch,
-    /// It stops, and takes nothing new.
+    /// The service is stopping, and refuses new changes.
     Stopping,
 }
 
-impl State {
-    /// True while calls are taken.
+impl ReadinessState {
+    /// True if the service takes calls.
     pub fn is_ready(self) -> bool {
         self == Self::Ready
     }
 
-    /// As programs read it.
+    /// The state as a constant, for programs.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Starting => "STARTING",
@@ -44,55 +44,55 @@ impl State {
         }
     }
 
-    /// For a person.
+    /// The state as a sentence, for people.
     pub fn explanation(self) -> &'static str {
         match self {
-            Self::Starting => "the audit store was not asked yet",
+            Self::Starting => "the audit store was not checked yet",
             Self::Ready => "the audit store answers, and has the schema of this version",
-            Self::StoreUnavailable => "the audit store does not answer as it should; the log says more",
-            Self::SchemaMismatch => "the schema of the audit store is not the one of this version; the log says more",
-            Self::Stopping => "the service stops",
+            Self::StoreUnavailable => "the audit store does not answer or accepts no writes; see the log",
+            Self::SchemaMismatch => "the audit store has the schema of another version; see the log",
+            Self::Stopping => "the service is stopping",
         }
     }
 }
 
-/// How the store is watched.
+/// How the store is checked.
 #[derive(Debug, Clone, Copy)]
 pub struct WatchSettings {
-    /// How often to ask it.
+    /// Time between two checks.
     pub check_every: Duration,
-    /// How long it may take to answer.
+    /// How long the store may take to answer one.
     pub check_timeout: Duration,
 }
 
-/// Where the service stands, for whoever is to tell it. Cheap to clone; clones are the same.
+/// The current state and its subscribers. Clones share it.
 #[derive(Debug, Clone)]
 pub struct Readiness {
-    state: Arc<watch::Sender<State>>,
+    state: Arc<watch::Sender<ReadinessState>>,
     instruments: Instruments,
 }
 
 impl Readiness {
-    /// Not ready, until the store was seen to answer.
+    /// Starts as not ready.
     pub fn new(instruments: Instruments) -> Self {
         instruments.set_ready(false);
         Self {
-            state: Arc::new(watch::Sender::new(State::Starting)),
+            state: Arc::new(watch::Sender::new(ReadinessState::Starting)),
             instruments,
         }
     }
 
-    /// Where it stands now.
-    pub fn state(&self) -> State {
+    /// The current state.
+    pub fn state(&self) -> ReadinessState {
         *self.state.borrow()
     }
 
-    /// Hears of it when it changes.
-    pub fn follow(&self) -> watch::Receiver<State> {
+    /// A receiver of changes of the state.
+    pub fn follow(&self) -> watch::Receiver<ReadinessState> {
         self.state.subscribe()
     }
 
-    /// Asks the store again and again. When `stop` is cancelled, the service is stopping, for good.
+    /// Checks the store at an interval until `stop` is cancelled. Then the state is STOPPING.
     pub async fn watch(self, database: Database, clock: Clock, settings: WatchSettings, stop: CancellationToken) {
         let supervisor = Supervisor::new(&clock, &self.instruments, &stop);
         let check = StoreCheck {
@@ -101,15 +101,15 @@ impl Readiness {
             settings,
         };
         supervisor.run(check).await;
-        self.set(State::Stopping);
+        self.set(ReadinessState::Stopping);
     }
 
-    /// Tells, and logs when it has changed.
-    fn tell(&self, result: Result<(), StoreError>) {
+    /// Sets the state after a check, and logs a change.
+    fn report(&self, result: Result<(), StoreError>) {
         let state = match &result {
-            Ok(()) => State::Ready,
-            Err(StoreError::Schema(_)) => State::SchemaMismatch,
-            Err(_) => State::StoreUnavailable,
+            Ok(()) => ReadinessState::Ready,
+            Err(StoreError::Schema(_)) => ReadinessState::SchemaMismatch,
+            Err(_) => ReadinessState::StoreUnavailable,
         };
         if !self.set(state) {
             return;
@@ -118,20 +118,20 @@ impl Readiness {
             Ok(()) => tracing::info!("ready: the audit store answers"),
             Err(error) => {
                 let (error, reason) = (error as &dyn StdError, state.as_str());
-                tracing::error!(error, reason, "not ready: the audit store does not answer as it should");
+                tracing::error!(error, reason, "not ready: the audit store failed its check");
             }
         }
     }
 
-    /// True when it was something else before.
-    fn set(&self, state: State) -> bool {
+    /// Returns true if the state has changed.
+    fn set(&self, state: ReadinessState) -> bool {
         self.instruments.set_ready(state.is_ready());
         self.state
             .send_if_modified(|known| std::mem::replace(known, state) != state)
     }
 }
 
-/// The worker that asks the store. A round that finds it away has done its work, too.
+/// The worker that checks the store. A check that finds the store unavailable is a successful round.
 struct StoreCheck {
     readiness: Readiness,
     database: Database,
@@ -140,7 +140,7 @@ struct StoreCheck {
 
 impl Worker for StoreCheck {
     const NAME: &'static str = "readiness";
-    const FAILURE: &'static str = "cannot tell whether the audit store answers";
+    const FAILURE: &'static str = "cannot check the audit store";
     type Error = Infallible;
 
     fn every(&self) -> Duration {
@@ -150,7 +150,8 @@ impl Worker for StoreCheck {
     async fn round(&mut self, _: Trigger) -> Result<NextRound, Infallible> {
         let timeout = self.settings.check_timeout;
         let result = tokio::time::timeout(timeout, self.database.check()).await;
-        self.readiness.tell(result.unwrap_or(Err(StoreError::Timeout(timeout))));
+        self.readiness
+            .report(result.unwrap_or(Err(StoreError::Timeout(timeout))));
         Ok(NextRound::Interval)
     }
 }

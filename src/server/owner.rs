@@ -1,4 +1,4 @@
-//! What is done with the rights of the owner of the history, and not by the server: the schema, and the archive.
+//! Commands that need the rights of the schema's owner: migration and archive. The server runs without these rights.
 
 use std::time::Duration;
 
@@ -12,16 +12,15 @@ use crate::{
     store::{Database, StoreError},
 };
 
-use super::{ServerError, keys};
+use super::{ServerError, checkpoint_keys};
 
-/// How long a statement may take: to change a table or to count a month takes as long as it takes. Half of it may be spent
-/// waiting for locks.
+/// Timeout of a statement; half of it for locks. Changing a table or counting a month takes long.
 const STATEMENT_TIMEOUT: Duration = Duration::from_secs(3600);
 
-/// Makes the database if it is missing, and brings its schema up to this version.
+/// Creates the database if it is missing, and migrates its schema to this version.
 ///
 /// # Errors
-/// When Postgres does not answer, or holds a newer schema.
+/// If Postgres does not answer, or its schema is newer.
 pub async fn migrate(config: &Config) -> Result<(), ServerError> {
     Database::create_if_missing(&config.database.url).await?;
     let database = connect(config)?;
@@ -39,7 +38,7 @@ pub async fn archive(
     options: &months::ArchivePlan,
     tell: impl FnMut(months::Event),
 ) -> Result<(), ServerError> {
-    let keys = keys::read(&config.checkpoint)?;
+    let keys = checkpoint_keys::read(&config.checkpoint)?;
     let database = connect(config)?;
     database.check().await?;
     let audit = Audit {

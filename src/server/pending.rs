@@ -1,4 +1,4 @@
-//! Looks at what is under way and at what is not signed for, for the gauges and for whoever reads the log.
+//! A worker that reads the pending changes and the unsigned checkpoints, for gauges and a warning in the log.
 
 use std::time::Duration;
 
@@ -8,26 +8,25 @@ use crate::{
     worker::{NextRound, Trigger, Worker},
 };
 
-/// How often to look.
-const LOOK_EVERY: Duration = Duration::from_secs(5);
+const CHECK_INTERVAL: Duration = Duration::from_secs(5);
 
-/// The worker that looks.
+/// The worker.
 pub(super) struct PendingWatch {
     pub(super) database: Database,
     pub(super) instruments: Instruments,
-    /// A change that is pending for longer is worth a warning.
+    /// The log warns if the oldest pending change is older than this.
     pub(super) warn_after: Duration,
-    /// It was warned of one.
+    /// True after a warning, until no change is overdue.
     pub(super) overdue: bool,
 }
 
 impl Worker for PendingWatch {
     const NAME: &'static str = "pending";
-    const FAILURE: &'static str = "cannot look at what is pending and what is not signed for";
+    const FAILURE: &'static str = "cannot read the pending changes and unsigned checkpoints";
     type Error = StoreError;
 
     fn every(&self) -> Duration {
-        LOOK_EVERY
+        CHECK_INTERVAL
     }
 
     async fn round(&mut self, _: Trigger) -> Result<NextRound, StoreError> {
@@ -40,15 +39,15 @@ impl Worker for PendingWatch {
         self.instruments.set_pending(pending.as_ref().ok().copied());
         let unsigned_for = store::checkpoints::unsigned_for(&self.database).await;
         self.instruments.set_unsigned_for(unsigned_for.as_ref().ok().copied());
-        self.overdue = self.tell(pending?, self.overdue);
+        self.overdue = self.report_overdue(pending?, self.overdue);
         unsigned_for?;
         Ok(NextRound::Interval)
     }
 }
 
 impl PendingWatch {
-    /// Warns once when the oldest change has waited for too long, and tells when none does any more.
-    fn tell(&self, changes: PendingChanges, was_overdue: bool) -> bool {
+    /// Warns once when a change becomes overdue, and logs when none is overdue any more. Returns whether one is.
+    fn report_overdue(&self, changes: PendingChanges, was_overdue: bool) -> bool {
         let PendingChanges {
             pending,
             in_doubt,
@@ -61,11 +60,11 @@ impl PendingWatch {
                 pending,
                 in_doubt,
                 seconds,
-                "a change is pending for too long: `sharewarden changes --pending --oldest-first` tells more"
+                "a change has been pending for too long: see `sharewarden changes --pending --oldest-first`"
             );
         }
         if was_overdue && !overdue {
-            tracing::info!(pending, in_doubt, "no change is pending for too long any more");
+            tracing::info!(pending, in_doubt, "no change is overdue any more");
         }
         overdue
     }

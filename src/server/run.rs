@@ -1,9 +1,9 @@
-//! Running a server, and stopping it in order.
+//! Runs a server, and stops it in order.
 //!
-//! The end begins with a signal: health tells it, streams end, new changes are refused, and the calls under way may end. When
-//! they have, or at half of the grace, the forwarder begins no more calls to AWS, finishes those under way, and gives back
-//! what is left, so that other replicas take it up at once. Who still waits is told what these make of it. The committer closes
-//! when nothing is left to settle, and the hints go out last.
+//! A signal begins the stop. Health says NOT_SERVING, streams end, new changes are refused, and open calls may finish. When
+//! they have finished, or at half of the grace period, the forwarder starts no more calls to AWS. It finishes those in flight,
+//! and gives back the rest, so that other replicas take it up at once. Callers that still wait get what those replicas record.
+//! The committer closes when nothing is left to settle. The notifications go out last.
 
 use std::{
     sync::{Arc, OnceLock},
@@ -24,33 +24,33 @@ use crate::{
 
 use super::{Server, ServerError, pending::PendingWatch};
 
-/// How long after its handler should have answered a call is answered without it.
-const TIME_TO_ANSWER: Duration = Duration::from_secs(5);
+/// How long after the latest deadline of its handler a call is answered without the handler.
+const CALL_TIMEOUT_MARGIN: Duration = Duration::from_secs(5);
 
-/// How often waiters look for changes that ended on other replicas, behind the hints.
-const POLL_OUTCOMES_EVERY: Duration = Duration::from_secs(1);
+/// How often waiters read the outcomes of other replicas, in case a notification was lost.
+const OUTCOME_POLL_INTERVAL: Duration = Duration::from_secs(1);
 
-/// However much of the grace the calls have used, the work has so long to end.
-const LEAST_TIME_TO_END: Duration = Duration::from_secs(1);
+/// Minimum time for the forwarder and the committer to stop, even if open calls have used up the grace period.
+const MIN_STOP_TIME: Duration = Duration::from_secs(1);
 
-/// How often it is asked whether Postgres is well, and how long that may take.
+/// How often readiness checks Postgres, and the timeout of a check.
 const READINESS: WatchSettings = WatchSettings {
     check_every: Duration::from_secs(2),
     check_timeout: Duration::from_secs(2),
 };
 
 impl Server {
-    /// Answers until `shutdown`, then stops: first the calls, then what works on changes, then the committer.
+    /// Serves until `shutdown`. Then it stops the calls, the forwarder and the committer, in this order.
     ///
     /// # Errors
-    /// When a task ends by itself that the service cannot do without.
+    /// If a background task ends early.
     pub async fn run(mut self, shutdown: impl Future<Output = ()>) -> Result<(), ServerError> {
         let end = CancellationToken::new();
         let (database, clock, stop) = (self.database.clone(), self.clock.clone(), self.stop.clone());
         let (committer, grace) = (self.changes.committer.clone(), self.config.server.shutdown_grace);
         let instruments = self.metrics.instruments().clone();
         let policy = self.changes.policy.clone();
-        let mut watchers = self.watchers(&end);
+        let mut background = self.background(&end);
         let mut forwarding = JoinSet::new();
         forwarding.spawn(self.changes.forwarder.clone().run(self.work));
 
@@ -67,14 +67,14 @@ impl Server {
                 metrics: self.metrics.clone(),
                 health: health.router(),
             };
-            watchers.spawn(admin.run(listener, end.clone()));
+            background.spawn(admin.run(listener, end.clone()));
         }
         let end_streams = self.audit.stop.clone();
         let services = Services {
             share_permissions: ShareService::new(self.changes, self.config.server.max_wait),
             audit: AuditApi::new(self.audit, self.config.server.max_wait),
-            authenticator: self.access.authenticator,
-            tls: self.access.tls,
+            authenticator: self.authentication.authenticator,
+            tls: self.authentication.tls,
             policy,
             count_refused: Arc::new({
                 let instruments = instruments.clone();
@@ -83,7 +83,7 @@ impl Server {
             health,
             clock: clock.clone(),
             instruments,
-            max_call_duration: self.config.server.max_wait + TIME_TO_ANSWER,
+            max_call_duration: self.config.server.max_wait + CALL_TIMEOUT_MARGIN,
             settings: self.config.server,
         };
         let stopping = Stopping::new(clock.clone(), grace);
@@ -92,21 +92,22 @@ impl Server {
             tracing::info!("stopping");
             stopping.begin();
             unhealthy.cancel();
-            // Not serving before the drain begins, so that no balancer sends more. A watch that panicked tells nothing.
+            // Health must say NOT_SERVING before the drain begins, so that no balancer sends more calls. An error is a panic.
             let _ = watching.await;
             committer.refuse_callers();
             end_streams.cancel();
         };
         let hand_over = async {
-            stopping.half_of_the_grace().await;
+            stopping.half_of_grace().await;
             stop.cancel();
             std::future::pending().await
         };
         let result = tokio::select! {
             () = grpc::serve(self.listener, services, shutdown) => Ok(()),
-            // None of them ends before it is told to, unless it panics. Better no server than one that does half its work.
-            () = ended_too_soon(&mut watchers, &end) => Err(ServerError::TaskEnded),
-            () = ended_too_soon(&mut forwarding, &stop) => Err(ServerError::TaskEnded),
+            // A task that ends before `stop` or `end` is cancelled has panicked. A server that does half of its work is worse
+            // than none.
+            () = ended_early(&mut background, &end) => Err(ServerError::TaskEnded),
+            () = ended_early(&mut forwarding, &stop) => Err(ServerError::TaskEnded),
             never = hand_over => never,
         };
 
@@ -117,12 +118,12 @@ impl Server {
             while forwarding.join_next().await.is_some() {}
             committer.close().await;
             end.cancel();
-            while watchers.join_next().await.is_some() {}
+            while background.join_next().await.is_some() {}
             health_tasks.close();
             health_tasks.wait().await;
         };
         if tokio::time::timeout(stopping.rest(), ended).await.is_err() {
-            tracing::warn!("stopping with work under way; recovery takes it up");
+            tracing::warn!("stopping with work in progress: another replica recovers it when its leases expire");
             forwarding.shutdown().await;
         }
         database.close().await;
@@ -130,51 +131,54 @@ impl Server {
         result
     }
 
-    /// What runs beside the calls, until `end`.
-    fn watchers(&self, end: &CancellationToken) -> JoinSet<()> {
+    /// Starts the background tasks, which run until `end` is cancelled.
+    fn background(&self, end: &CancellationToken) -> JoinSet<()> {
         let (database, clock) = (&self.database, &self.clock);
-        let mut watchers = JoinSet::new();
-        watchers.spawn(
+        let mut background = JoinSet::new();
+        background.spawn(
             self.notifications
                 .clone()
                 .listen(database.clone(), clock.clone(), end.clone()),
         );
-        watchers.spawn(self.notifications.clone().send(database.clone(), end.clone()));
+        background.spawn(self.notifications.clone().send(database.clone(), end.clone()));
         let supervisor = Supervisor::new(clock, self.metrics.instruments(), end);
-        let outcomes = self.notifications.outcomes.watch(database.clone(), POLL_OUTCOMES_EVERY);
-        watchers.spawn(supervisor.run(outcomes));
-        watchers.spawn(supervisor.run(Partitions {
+        let outcomes = self
+            .notifications
+            .outcomes
+            .watch(database.clone(), OUTCOME_POLL_INTERVAL);
+        background.spawn(supervisor.run(outcomes));
+        background.spawn(supervisor.run(Partitions {
             database: database.clone(),
         }));
         let counting = Counting::new(database.clone(), clock.clone());
         let counting = OneAcrossReplicas::new(counting, database.clone(), clock.clone(), self.replica);
-        watchers.spawn(supervisor.run(counting));
+        background.spawn(supervisor.run(counting));
         let follower = self
             .audit
             .tail
             .follower(database.clone(), &self.notifications.ledger_growth, clock.clone());
-        watchers.spawn(supervisor.run(follower));
-        watchers.spawn(supervisor.run(PendingWatch {
+        background.spawn(supervisor.run(follower));
+        background.spawn(supervisor.run(PendingWatch {
             database: database.clone(),
             instruments: self.metrics.instruments().clone(),
-            warn_after: self.config.log.warn_of_pending_after,
+            warn_after: self.config.log.pending_warning_after,
             overdue: false,
         }));
-        watchers.spawn(supervisor.run(Signer::new(self.audit.clone(), self.config.checkpoint.every)));
-        self.access.watch(&supervisor, &mut watchers);
-        watchers
+        background.spawn(supervisor.run(Signer::new(self.audit.clone(), self.config.checkpoint.every)));
+        self.authentication.watch(&supervisor, &mut background);
+        background
     }
 }
 
-/// Ends when one of the tasks does, though it was not told to; never, when it was.
-async fn ended_too_soon(tasks: &mut JoinSet<()>, told: &CancellationToken) {
+/// Ends when a task panics, or ends before `stop` is cancelled. Otherwise it never ends.
+async fn ended_early(tasks: &mut JoinSet<()>, stop: &CancellationToken) {
     let ended = tasks.join_next().await;
-    if told.is_cancelled() && ended.is_some_and(|ended| ended.is_ok()) {
+    if stop.is_cancelled() && ended.is_some_and(|ended| ended.is_ok()) {
         std::future::pending().await
     }
 }
 
-/// How the grace is spent: one for all of it.
+/// The grace period. All parts of the stop share it.
 struct Stopping {
     clock: Clock,
     grace: Duration,
@@ -197,18 +201,18 @@ impl Stopping {
         self.begun.cancel();
     }
 
-    async fn half_of_the_grace(&self) {
+    async fn half_of_grace(&self) {
         self.begun.cancelled().await;
         self.clock.sleep(self.grace / 2).await;
     }
 
-    /// What is left for the work when the calls have ended.
+    /// The time that is left for the forwarder and the committer.
     fn rest(&self) -> Duration {
         let used = self
             .began
             .get()
             .map_or(Duration::ZERO, |began| self.clock.monotonic_now().since(*began));
-        self.grace.saturating_sub(used).max(LEAST_TIME_TO_END)
+        self.grace.saturating_sub(used).max(MIN_STOP_TIME)
     }
 }
 
@@ -219,23 +223,23 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_task_that_panics_or_ends_by_itself_ends_the_server_and_one_that_was_told_to_end_does_not() {
+    async fn a_task_that_panics_or_ends_early_ends_the_server() {
         async fn panics() {
-            panic!("as the test wants it");
+            panic!("this panic is part of the test");
         }
-        let told = CancellationToken::new();
+        let stop = CancellationToken::new();
         let mut tasks = JoinSet::new();
         tasks.spawn(panics());
-        ended_too_soon(&mut tasks, &told).await;
+        ended_early(&mut tasks, &stop).await;
         tasks.spawn(async {});
-        ended_too_soon(&mut tasks, &told).await;
-        told.cancel();
+        ended_early(&mut tasks, &stop).await;
+        stop.cancel();
         tasks.spawn(panics());
-        ended_too_soon(&mut tasks, &told).await;
+        ended_early(&mut tasks, &stop).await;
         let ended = tasks.spawn(async {});
         while !ended.is_finished() {
             tokio::task::yield_now().await;
         }
-        assert!(ended_too_soon(&mut tasks, &told).now_or_never().is_none());
+        assert!(ended_early(&mut tasks, &stop).now_or_never().is_none());
     }
 }

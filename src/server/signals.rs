@@ -1,4 +1,4 @@
-//! SIGTERM and SIGINT: the first begins an orderly end, the second ends the process at once.
+//! SIGTERM and SIGINT. The first begins an orderly stop, the second ends the process at once.
 
 use std::time::Duration;
 
@@ -6,15 +6,15 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::telemetry;
 
-/// What was logged may take so long to be written when the process ends at once.
-const LAST_WORDS: Duration = Duration::from_millis(200);
+/// Maximum time to write the rest of the log when the process ends at once.
+const LOG_FLUSH_TIMEOUT: Duration = Duration::from_millis(200);
 
-/// Takes over SIGTERM and SIGINT from now on. The future ends with the first of them; from then on the next one ends the process
-/// at once, with the exit status that a shell gives to a process which a signal has ended (143 and 130). What is under way then
-/// is as after SIGKILL: other replicas recover it when its leases run out, and temporary folders stay behind.
+/// Handles SIGTERM and SIGINT from now on. The future ends with the first signal. The next one ends the process at once, with the
+/// exit status that a shell reports for it: 143 for SIGTERM, 130 for SIGINT. The effect is then the same as of SIGKILL: other
+/// replicas recover the work when its leases expire, and temporary folders stay.
 ///
 /// # Errors
-/// When the signals cannot be taken over.
+/// If the handlers cannot be installed.
 pub fn shutdown_signal() -> std::io::Result<impl Future<Output = ()>> {
     let mut signals = Signals {
         terminate: signal(SignalKind::terminate())?,
@@ -24,8 +24,8 @@ pub fn shutdown_signal() -> std::io::Result<impl Future<Output = ()>> {
         signals.next().await;
         tokio::spawn(async move {
             let kind = signals.next().await;
-            tracing::warn!("a second signal: ending at once; other replicas recover what was under way");
-            telemetry::flush_log(LAST_WORDS);
+            tracing::warn!("a second signal: ending at once; other replicas recover the work in progress");
+            telemetry::flush_log(LOG_FLUSH_TIMEOUT);
             std::process::exit(128 + kind.as_raw_value());
         });
     })

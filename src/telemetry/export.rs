@@ -1,4 +1,4 @@
-//! The way to a collector: OTLP over gRPC.
+//! Exporters to the collector: OTLP over gRPC.
 
 use std::time::Duration;
 
@@ -14,35 +14,35 @@ use crate::config::TelemetryConfig;
 
 use super::TelemetryError;
 
-/// A collector that does not answer in this time is tried again with what comes next.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// Timeout of one export.
+const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What sends spans. None: there is no collector.
+/// The exporter of spans. `None`: no collector is configured.
 pub(super) fn spans(config: &TelemetryConfig) -> Result<Option<SpanExporter>, TelemetryError> {
     let Some(endpoint) = &config.otlp_endpoint else {
         return Ok(None);
     };
-    let exporter = to(endpoint, SpanExporter::builder().with_tonic(), config)?;
-    exporter.build().map(Some).map_err(wrong)
+    let exporter = with_collector(endpoint, SpanExporter::builder().with_tonic(), config)?;
+    exporter.build().map(Some).map_err(collector_error)
 }
 
-/// What sends metrics. None: there is no collector.
+/// The exporter of metrics. `None`: no collector is configured.
 pub(super) fn metrics(config: &TelemetryConfig) -> Result<Option<MetricExporter>, TelemetryError> {
     let Some(endpoint) = &config.otlp_endpoint else {
         return Ok(None);
     };
-    let exporter = to(endpoint, MetricExporter::builder().with_tonic(), config)?;
-    exporter.build().map(Some).map_err(wrong)
+    let exporter = with_collector(endpoint, MetricExporter::builder().with_tonic(), config)?;
+    exporter.build().map(Some).map_err(collector_error)
 }
 
-fn to<B: WithExportConfig + WithTonicConfig>(
+fn with_collector<B: WithExportConfig + WithTonicConfig>(
     endpoint: &str,
     builder: B,
     config: &TelemetryConfig,
 ) -> Result<B, TelemetryError> {
     let builder = builder
         .with_endpoint(endpoint)
-        .with_timeout(PATIENCE)
+        .with_timeout(TIMEOUT)
         .with_metadata(metadata(config)?);
     Ok(if endpoint.starts_with("https:") {
         builder.with_tls_config(ClientTlsConfig::new().with_enabled_roots())
@@ -51,7 +51,7 @@ fn to<B: WithExportConfig + WithTonicConfig>(
     })
 }
 
-/// The headers, marked as secret. What is wrong is said without their values.
+/// The configured headers, marked as sensitive. Errors do not show their values.
 fn metadata(config: &TelemetryConfig) -> Result<MetadataMap, TelemetryError> {
     let mut headers = http::HeaderMap::new();
     for (name, value) in &config.otlp_headers {
@@ -64,11 +64,11 @@ fn metadata(config: &TelemetryConfig) -> Result<MetadataMap, TelemetryError> {
     Ok(MetadataMap::from_headers(headers))
 }
 
-fn wrong(error: impl std::error::Error) -> TelemetryError {
+fn collector_error(error: impl std::error::Error) -> TelemetryError {
     TelemetryError::Collector(error.to_string())
 }
 
-/// Who sends. `OTEL_RESOURCE_ATTRIBUTES` may say more of it, such as where it is deployed.
+/// The attributes of this service. `OTEL_RESOURCE_ATTRIBUTES` can add more, such as the deployment environment.
 pub(super) fn resource(config: &TelemetryConfig) -> Resource {
     Resource::builder()
         .with_service_name(config.service_name.clone())

@@ -1,5 +1,5 @@
-//! What is looked at when somebody reads, and not counted as it happens. What is not known is not reported. Whoever is looked at is
-//! not kept alive by it: give closures that hold weak references.
+//! Gauges: values that are read when metrics are collected. An unknown value is left out. Callbacks should hold weak references,
+//! so that a gauge does not keep its subject alive.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -13,40 +13,40 @@ use super::{
     process, writer,
 };
 
-/// The connections of a pool.
+/// The connections of the Postgres pool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Pool {
-    /// Those that nobody uses.
+pub struct PoolUsage {
+    /// Connections that are not in use.
     pub idle: u64,
-    /// Those in use.
+    /// Connections in use.
     pub used: u64,
-    /// So many there may be.
+    /// Maximum number of connections.
     pub most: u64,
 }
 
-/// What the forwarder has to do.
+/// What the forwarder of this replica has to do.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Forwarding {
-    /// Changes that are worked on, or wait here for their turn or their next attempt.
+pub struct ForwarderLoad {
+    /// Changes in work, or waiting for their turn or next attempt on this replica.
     pub backlog: u64,
-    /// Accounts and Regions whose endpoint does not answer, and is left alone or probed.
+    /// Accounts and Regions that are only probed, because AWS does not answer for them.
     pub circuits_open: u64,
 }
 
-type Shared<T> = Arc<Mutex<Option<T>>>;
+type SharedValue<T> = Arc<Mutex<Option<T>>>;
 
-/// What others tell now and then.
+/// Values that other parts set. `None`: not known.
 #[derive(Debug, Default)]
-pub(super) struct LookedAt {
-    pub(super) pending: Shared<PendingChanges>,
-    pub(super) unsigned_for: Shared<Duration>,
-    pub(super) ready: Shared<bool>,
+pub(super) struct ReportedValues {
+    pub(super) pending: SharedValue<PendingChanges>,
+    pub(super) unsigned_for: SharedValue<Duration>,
+    pub(super) ready: SharedValue<bool>,
 }
 
-impl LookedAt {
+impl ReportedValues {
     pub(super) fn new(meter: &Meter) -> Self {
-        let looked_at = Self::default();
-        let pending = |part: fn(PendingChanges) -> u64| told(&looked_at.pending, part);
+        let reported = Self::default();
+        let pending = |part: fn(PendingChanges) -> u64| latest(&reported.pending, part);
         count(
             meter,
             "sharewarden.changes.pending",
@@ -58,35 +58,35 @@ impl LookedAt {
             meter,
             "sharewarden.changes.in_doubt",
             "{change}",
-            "Pending changes of which a call to AWS may have had an effect that was not read back yet.",
+            "Pending changes with a call to AWS whose effect was not read back yet, in the whole database.",
             pending(|changes| changes.in_doubt),
         );
         seconds(
             meter,
             "sharewarden.changes.pending.oldest_age",
-            "For how long the oldest pending change has waited; 0 without any.",
-            told(&looked_at.pending, |changes| changes.oldest_age),
+            "Age of the oldest pending change; 0 if there is none.",
+            latest(&reported.pending, |changes| changes.oldest_age),
         );
         seconds(
             meter,
             "sharewarden.checkpoint.age",
-            "For how long the oldest growth of a ledger was not signed for, in the whole database; 0 when all is.",
-            told(&looked_at.unsigned_for, |age| age),
+            "The longest time that a ledger has grown without a signed checkpoint; 0 if all are signed.",
+            latest(&reported.unsigned_for, |age| age),
         );
         count(
             meter,
             "sharewarden.ready",
             "",
-            "1 while the service takes calls: Postgres answers, and its schema is the one of this version.",
-            told(&looked_at.ready, u64::from),
+            "1 if the service takes calls, otherwise 0.",
+            latest(&reported.ready, u64::from),
         );
-        looked_at
+        reported
     }
 }
 
-/// A part of what was told last.
-fn told<T: Copy + Send + 'static, U>(
-    shared: &Shared<T>,
+/// A callback that reads a part of the last value.
+fn latest<T: Copy + Send + 'static, U>(
+    shared: &SharedValue<T>,
     part: fn(T) -> U,
 ) -> impl Fn() -> Option<U> + Send + Sync + use<T, U> {
     let shared = shared.clone();
@@ -94,16 +94,16 @@ fn told<T: Copy + Send + 'static, U>(
 }
 
 impl Instruments {
-    /// Looks at a pool of connections to Postgres. The names are those that OpenTelemetry had before: Prometheus wants no gauge
-    /// to end with `_count`.
-    pub fn look_at_pool(&self, pool: impl Fn() -> Option<Pool> + Send + Sync + 'static) {
+    /// Observes the pool of Postgres connections. These are OpenTelemetry's older names: the newer one ends with `_count`, which
+    /// Prometheus does not allow for a gauge.
+    pub fn observe_pool(&self, pool: impl Fn() -> Option<PoolUsage> + Send + Sync + 'static) {
         let pool = Arc::new(pool);
         let connections = pool.clone();
         self.0
             .meter
             .u64_observable_gauge("db.client.connections.usage")
             .with_unit("{connection}")
-            .with_description("Connections to Postgres.")
+            .with_description("Connections to Postgres, by state.")
             .with_callback(move |observer| {
                 if let Some(pool) = connections() {
                     observer.observe(pool.idle, &[KeyValue::new("state", "idle")]);
@@ -115,55 +115,55 @@ impl Instruments {
             &self.0.meter,
             "db.client.connections.max",
             "{connection}",
-            "So many connections to Postgres there may be.",
+            "Maximum number of connections to Postgres.",
             move || pool().map(|pool| pool.most),
         );
     }
 
-    /// Looks at how many commands wait for the committer.
-    pub fn look_at_queue(&self, commands: impl Fn() -> Option<u64> + Send + Sync + 'static) {
+    /// Observes the number of commands that wait for their batch.
+    pub fn observe_commit_queue(&self, commands: impl Fn() -> Option<u64> + Send + Sync + 'static) {
         count(
             &self.0.meter,
             "sharewarden.committer.queue_depth",
             "{command}",
-            "Commands that wait to be committed.",
+            "Commands that wait for their batch.",
             commands,
         );
     }
 
-    /// Looks at what the forwarder has to do.
-    pub fn look_at_forwarder(&self, forwarder: impl Fn() -> Option<Forwarding> + Send + Sync + 'static) {
+    /// Observes the load of the forwarder.
+    pub fn observe_forwarder(&self, forwarder: impl Fn() -> Option<ForwarderLoad> + Send + Sync + 'static) {
         let forwarder = Arc::new(forwarder);
         let circuits = forwarder.clone();
         count(
             &self.0.meter,
             "sharewarden.forwarder.backlog",
             "{change}",
-            "Changes that this replica works on, or that wait here for their turn or their next attempt.",
+            "Changes that this replica works on, or that wait for their turn or next attempt on it.",
             move || forwarder().map(|forwarder| forwarder.backlog),
         );
         count(
             &self.0.meter,
             "sharewarden.forwarder.circuits_open",
             "{circuit}",
-            "Accounts and Regions whose endpoint does not answer this replica.",
+            "Accounts and Regions that are only probed, because AWS does not answer for them.",
             move || circuits().map(|circuits| circuits.circuits_open),
         );
     }
 
-    /// Looks at how many watches there are.
-    pub fn look_at_watchers(&self, watchers: impl Fn() -> Option<u64> + Send + Sync + 'static) {
+    /// Observes the number of open watches.
+    pub fn observe_watches(&self, watchers: impl Fn() -> Option<u64> + Send + Sync + 'static) {
         count(
             &self.0.meter,
             "sharewarden.watch.watchers",
             "{watch}",
-            "Watches of ledgers under way.",
+            "Open watches of the history.",
             watchers,
         );
     }
 
-    /// Looks at the process as a whole: once, for there is one.
-    pub(super) fn look_at_process(&self) {
+    /// Observes the process. Call it once: a second call would report everything twice.
+    pub(super) fn observe_process(&self) {
         let meter = &self.0.meter;
         let revision = option_env!("SHAREWARDEN_REVISION").filter(|revision| !revision.is_empty());
         let known = [
@@ -174,16 +174,16 @@ impl Instruments {
         let build: Vec<_> = known.into_iter().flatten().collect();
         meter
             .u64_observable_gauge("sharewarden.build.info")
-            .with_description("Which build this is; always 1.")
+            .with_description("Always 1. The labels describe this build.")
             .with_callback(move |observer| observer.observe(1, &build))
             .build();
         meter
             .u64_observable_counter("sharewarden.log.dropped_lines")
             .with_unit("{line}")
-            .with_description("Lines of the log that were not written, since whoever reads it was too slow.")
+            .with_description("Log lines that were dropped, because the reader of the log was too slow.")
             .with_callback(|observer| observer.observe(writer::dropped_lines(), &[]))
             .build();
-        process::look(meter);
+        process::observe(meter);
     }
 }
 

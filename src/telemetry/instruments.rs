@@ -1,6 +1,6 @@
-//! What the service measures as it happens, through the API of OpenTelemetry. Who reads it is decided elsewhere: without a reader
-//! this costs next to nothing. Names and units are OpenTelemetry's where it has some; accounts and images are no labels, for
-//! there are too many of them. What is looked at instead of counted is in `gauges`.
+//! Counters and histograms, through the OpenTelemetry API. Without a reader they cost next to nothing. `gauges` has the values
+//! that are read at collection. Names and units are OpenTelemetry's where it defines some. Accounts and images are not labels,
+//! because their number has no limit.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -17,62 +17,62 @@ use crate::domain::{Action, AwsOperation, ChangeState, Classification};
 
 use super::{gauges, workers::Workers};
 
-/// The name that all instruments are under.
+/// The instrumentation scope of all instruments.
 pub(super) const SCOPE: &str = "sharewarden";
 
-/// From a millisecond, which a commit takes, to an hour, which a watch lasts.
+/// Bucket bounds: from 1 ms (a commit) to 1 h (a watch).
 const SECONDS: [f64; 17] = [
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 3600.0,
 ];
 
-/// A histogram of durations.
+/// A histogram of durations in seconds.
 pub(super) fn seconds(meter: &Meter, name: &'static str, description: &'static str) -> Histogram<f64> {
     let histogram = meter.f64_histogram(name).with_unit("s").with_description(description);
     histogram.with_boundaries(SECONDS.to_vec()).build()
 }
 
-/// Of commands in a batch.
+/// Bucket bounds for the number of commands in a batch.
 const COMMANDS: [f64; 13] = [
     1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0, 2048.0, 4096.0,
 ];
 
-/// What is under way in the whole database: every replica sees the same.
+/// The pending changes of the whole database. Every replica reads the same.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct PendingChanges {
     /// Changes that have not ended.
     pub pending: u64,
-    /// Those of which a call may have had an effect that was not read back yet.
+    /// Pending changes with a call whose effect was not read back yet.
     pub in_doubt: u64,
-    /// For how long the oldest of the pending has waited; zero without any.
+    /// Age of the oldest pending change; zero if there is none.
     pub oldest_age: Duration,
 }
 
-/// A call to AWS that has ended.
+/// A finished call to AWS for a change.
 #[derive(Debug, Clone, Copy)]
 pub struct Attempted {
-    /// Which.
+    /// The called operation.
     pub operation: AwsOperation,
-    /// How.
+    /// The result.
     pub classification: Classification,
-    /// How long it took.
+    /// From the start of the call to its result.
     pub duration: Duration,
 }
 
-/// The instruments. Cheap to clone; clones are the same. By default they measure nothing.
+/// The instruments. Clones share them. The default measures nothing.
 #[derive(Debug, Clone)]
-pub struct Instruments(pub(super) Arc<Inner>);
+pub struct Instruments(pub(super) Arc<InstrumentSet>);
 
 #[derive(Debug)]
-pub(super) struct Inner {
+pub(super) struct InstrumentSet {
     pub(super) meter: Meter,
-    pub(super) looked_at: gauges::LookedAt,
+    pub(super) reported: gauges::ReportedValues,
     pub(super) workers: Workers,
     calls: Histogram<f64>,
     auth_refused: Counter<u64>,
     statements: Histogram<f64>,
     commits: Histogram<f64>,
     batches: Histogram<u64>,
-    overtaken: Counter<u64>,
+    commit_conflicts: Counter<u64>,
     entries: Counter<u64>,
     ended: Counter<u64>,
     attempts: Counter<u64>,
@@ -90,7 +90,7 @@ impl Default for Instruments {
 }
 
 impl Instruments {
-    /// Makes the instruments of a meter. Once for each meter: what is looked at would be reported twice.
+    /// Registers the instruments with a meter. Call it once for each meter: a second call would report the gauges twice.
     pub fn new(meter: &Meter) -> Self {
         let seconds = |name, description| seconds(meter, name, description);
         let counter = |name, unit, description| {
@@ -98,77 +98,77 @@ impl Instruments {
             counter.with_description(description).build()
         };
         let batches = meter.u64_histogram("sharewarden.commit.batch_size");
-        let instruments = Self(Arc::new(Inner {
+        let instruments = Self(Arc::new(InstrumentSet {
             meter: meter.clone(),
-            looked_at: gauges::LookedAt::new(meter),
+            reported: gauges::ReportedValues::new(meter),
             workers: Workers::new(meter),
             calls: seconds(
                 "rpc.server.call.duration",
-                "How long calls took, until their answer was sent or their stream ended.",
+                "Time from a call's arrival to its answer; a stream is measured when it ends.",
             ),
             auth_refused: counter(
                 "sharewarden.auth.refused",
                 "{call}",
-                "Calls that were refused because nobody knew who makes them, or because they may not.",
+                "Calls refused for missing or invalid credentials, or because no role allows them.",
             ),
             statements: seconds(
                 "db.client.operation.duration",
-                "How long Postgres was used, the wait for a connection included.",
+                "Duration of an operation on Postgres, including the wait for a connection.",
             ),
             commits: seconds(
                 "sharewarden.commit.duration",
-                "How long a batch of commands took to be durable, with all tries.",
+                "Time from the start of a batch to its commit.",
             ),
             batches: batches
                 .with_unit("{command}")
-                .with_description("Commands in a batch that was committed.")
+                .with_description("Number of commands in a batch.")
                 .with_boundaries(COMMANDS.to_vec())
                 .build(),
-            overtaken: counter(
-                "sharewarden.commit.overtaken",
+            commit_conflicts: counter(
+                "sharewarden.commit.conflicts",
                 "{batch}",
-                "Batches that were decided anew, since another commit had changed one of their accounts meanwhile.",
+                "Batches that ran again, because another commit changed one of their accounts between read and write.",
             ),
             entries: counter(
                 "sharewarden.audit.entries",
                 "{entry}",
-                "Entries that this replica has added to ledgers.",
+                "Entries that this replica appended to ledgers.",
             ),
             ended: counter(
                 "sharewarden.changes.ended",
                 "{change}",
-                "Changes whose end this replica has recorded.",
+                "Changes that ended on this replica.",
             ),
             attempts: counter(
                 "sharewarden.aws.attempts",
                 "{call}",
-                "Calls to AWS for changes, and what came back; a read that several changes share counts for each.",
+                "Calls to AWS for changes, by result. A read that several changes share counts for each of them.",
             ),
             attempt_durations: seconds(
                 "sharewarden.aws.attempt.duration",
-                "How long calls to AWS for changes took.",
+                "Duration of a call to AWS for a change.",
             ),
             retries: counter(
                 "sharewarden.aws.retries",
                 "{change}",
-                "Times that a change was put off, to be tried or read back again.",
+                "Postponements of a change, to retry it or read it back later.",
             ),
             read_backs: counter(
                 "sharewarden.aws.read_backs",
                 "{read}",
-                "Times that AWS was asked what became of a call whose end nobody saw.",
+                "Read-backs from AWS because of an uncertain outcome.",
             ),
             leases_lost: counter(
                 "sharewarden.leases.lost",
                 "{lease}",
-                "Leases that were over before the work under them was.",
+                "Leases that expired before their work was done.",
             ),
             watch_lag: seconds(
                 "sharewarden.watch.lag",
-                "From the recording of an entry to its sending to a watch that was there already.",
+                "Time from the recording of an entry until it is sent to a watch.",
             ),
         }));
-        // What has not happened yet is 0 and not unknown: an alert on the first time needs that.
+        // These counters start as 0 and not as absent: their alerts must notice the first event.
         for counter in [
             &instruments.0.retries,
             &instruments.0.read_backs,
@@ -179,7 +179,7 @@ impl Instruments {
         instruments
     }
 
-    /// A call has ended. The names are static, so that labels are bounded and cost nothing.
+    /// A call has ended. `method` and `code` are static, so that the number of label values is bounded.
     pub fn call_ended(&self, method: &'static str, code: &'static str, is_server_error: bool, duration: Duration) {
         let seconds = duration.as_secs_f64();
         let attributes = [
@@ -192,12 +192,12 @@ impl Instruments {
         self.0.calls.record(seconds, &attributes[..known]);
     }
 
-    /// A call was refused for who makes it. `reason` is one of a few words.
+    /// A call was refused for its credentials or roles. `reason` is one of a fixed list.
     pub fn auth_refused(&self, reason: &'static str) {
         self.0.auth_refused.add(1, &[KeyValue::new("reason", reason)]);
     }
 
-    /// Postgres was used: `commit` or `statement`.
+    /// An operation on Postgres has ended: `commit`, `summaries` or `statement`.
     pub fn used_postgres(&self, operation: &'static str, failed: bool, duration: Duration) {
         let attributes = [
             KeyValue::new("db.system.name", "postgresql"),
@@ -208,18 +208,18 @@ impl Instruments {
         self.0.statements.record(duration.as_secs_f64(), &attributes[..known]);
     }
 
-    /// A batch of so many commands is durable.
+    /// A batch was committed.
     pub fn committed(&self, commands: usize, duration: Duration) {
         self.0.commits.record(duration.as_secs_f64(), &[]);
         self.0.batches.record(commands as u64, &[]);
     }
 
-    /// A batch is decided anew, since another commit was faster.
-    pub fn overtaken(&self) {
-        self.0.overtaken.add(1, &[]);
+    /// A batch runs again, because another commit was faster.
+    pub fn commit_conflict(&self) {
+        self.0.commit_conflicts.add(1, &[]);
     }
 
-    /// Adds to the number of entries. `action` is absent for an entry that is about no action.
+    /// Entries were appended. `action` is absent for a kind of entry without an action.
     pub fn recorded(&self, kind: &'static str, action: Option<Action>, entries: u64) {
         let attributes = [
             KeyValue::new("kind", kind),
@@ -252,38 +252,38 @@ impl Instruments {
         }
     }
 
-    /// A change was put off after a call.
-    pub fn put_off(&self) {
+    /// A change was postponed after a call.
+    pub fn retry_scheduled(&self) {
         self.0.retries.add(1, &[]);
     }
 
-    /// A lease was over before the work under it was.
+    /// A lease expired before its work was done.
     pub fn lease_lost(&self) {
         self.0.leases_lost.add(1, &[]);
     }
 
-    /// An entry was sent to a watch so long after it was recorded.
+    /// An entry was sent to a watch. `lag` is the time since it was recorded.
     pub fn watch_lag(&self, lag: Duration) {
         self.0.watch_lag.record(lag.as_secs_f64(), &[]);
     }
 
-    /// What is under way, as far as it is known: what is not known is not reported.
+    /// Sets the pending changes. `None`: not known, so the gauges are left out.
     pub fn set_pending(&self, changes: Option<PendingChanges>) {
-        set(&self.0.looked_at.pending, changes);
+        set(&self.0.reported.pending, changes);
     }
 
-    /// For how long the oldest growth of a ledger was not signed for, as far as it is known.
+    /// Sets the longest time that a ledger has grown without a signed checkpoint. `None`: not known.
     pub fn set_unsigned_for(&self, age: Option<Duration>) {
-        set(&self.0.looked_at.unsigned_for, age);
+        set(&self.0.reported.unsigned_for, age);
     }
 
-    /// Whether the service takes calls.
+    /// Sets whether the service takes calls.
     pub fn set_ready(&self, ready: bool) {
-        set(&self.0.looked_at.ready, Some(ready));
+        set(&self.0.reported.ready, Some(ready));
     }
 }
 
 fn set<T>(shared: &Mutex<Option<T>>, value: Option<T>) {
-    // A value is whole whoever panicked while they held it.
+    // A panic cannot leave the value half written.
     *shared.lock().unwrap_or_else(PoisonError::into_inner) = value;
 }

@@ -1,8 +1,8 @@
-//! A line of the log as one JSON object. What the spans around it know is part of it, flat: whoever looks for a trace, a change or an
-//! account finds all of their lines by one key. The innermost wins, and the line's own fields before all.
+//! The JSON format of the log: one object a line. The fields of the enclosing spans are members of it, so that one key finds all
+//! lines of a trace, a change or an account. If a name occurs twice, the event's own field wins, then the innermost span's.
 //!
-//! This is a layer of its own, and no formatter for that of `tracing-subscriber`, which keeps what a span knows as one JSON text: it
-//! is parsed and written anew whenever the span learns something more, and parsed once more for each line.
+//! `tracing-subscriber` has a JSON formatter too. It stores a span's fields as JSON text, and parses that text again for each
+//! new field and each line. This layer does not parse.
 
 use std::{error::Error, fmt, io::Write};
 
@@ -25,7 +25,7 @@ use tracing_subscriber::{
 
 use crate::domain::with_causes;
 
-/// Writes lines, each in one piece.
+/// The layer. It writes each line with one `write`.
 pub(super) struct Json<W>(pub(super) W);
 
 impl<S, W> Layer<S> for Json<W>
@@ -35,23 +35,23 @@ where
 {
     fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
         if let Some(span) = context.span(id) {
-            let mut known = Members::default();
-            attributes.record(&mut Fields(&mut known));
+            let mut known = FieldValues::default();
+            attributes.record(&mut FieldVisitor(&mut known));
             span.extensions_mut().insert(known);
         }
     }
 
     fn on_record(&self, id: &Id, values: &Record<'_>, context: Context<'_, S>) {
         if let Some(span) = context.span(id)
-            && let Some(known) = span.extensions_mut().get_mut::<Members>()
+            && let Some(known) = span.extensions_mut().get_mut::<FieldValues>()
         {
-            values.record(&mut Fields(known));
+            values.record(&mut FieldVisitor(known));
         }
     }
 
     fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
         let line = line(event, &context);
-        // There is nobody to tell.
+        // A log that cannot be written has nowhere to report it.
         let _ = self.0.make_writer_for(event.metadata()).write_all(&line);
     }
 }
@@ -60,12 +60,12 @@ fn line<S>(event: &Event<'_>, context: &Context<'_, S>) -> Vec<u8>
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
 {
-    let mut own = Members::default();
-    event.record(&mut Fields(&mut own));
+    let mut own = FieldValues::default();
+    event.record(&mut FieldVisitor(&mut own));
     let mut time = String::new();
-    // A time of the log's own making can be written.
+    // Formatting into memory cannot fail.
     let _ = SystemTime.format_time(&mut Writer::new(&mut time));
-    let mut line = Line::default();
+    let mut line = JsonLine::default();
     line.put("timestamp", &time);
     line.put("level", event.metadata().level().as_str());
     if let Some(message) = own.get("message") {
@@ -78,35 +78,35 @@ where
     own.iter().for_each(|(name, value)| line.put_json(name, value));
     for span in context.event_scope(event).into_iter().flatten() {
         line.put("span", span.name());
-        if let Some(known) = span.extensions().get::<Members>() {
+        if let Some(known) = span.extensions().get::<FieldValues>() {
             known.iter().for_each(|(name, value)| line.put_json(name, value));
         }
     }
     line.end()
 }
 
-/// Fields that say how a span is to be exported, and those in which the macros of the `log` crate say where they stand.
+/// True for fields that only configure the export of a span, and for those that the `log` crate adds about its macros.
 pub(super) fn is_for_collectors(name: &str) -> bool {
     name.starts_with("otel.") || name.starts_with("log.")
 }
 
-/// Names and their values, which are JSON already. Of two of one name the later counts.
+/// The fields of a span or an event, with values encoded as JSON. A later value replaces an earlier one of the same name.
 #[derive(Default)]
-struct Members {
-    /// Each with the end of its value.
+struct FieldValues {
+    /// Each name, with the end of its value in `values`.
     names: Vec<(&'static str, usize)>,
     values: Vec<u8>,
 }
 
-/// Stands for a name whose value was replaced.
-const REPLACED: &str = "";
+/// The name of a value that was replaced.
+const REPLACED_NAME: &str = "";
 
-impl Members {
+impl FieldValues {
     fn put(&mut self, name: &'static str, value: impl Serialize) {
         if let Some(earlier) = self.names.iter_mut().find(|(known, _)| *known == name) {
-            earlier.0 = REPLACED;
+            earlier.0 = REPLACED_NAME;
         }
-        // A text or a number can be written to memory.
+        // Encoding a string or a number into memory cannot fail.
         let _ = serde_json::to_writer(&mut self.values, &value);
         self.names.push((name, self.values.len()));
     }
@@ -118,7 +118,7 @@ impl Members {
             begin = *end;
             (*name, value)
         });
-        all.filter(|(name, _)| *name != REPLACED)
+        all.filter(|(name, _)| *name != REPLACED_NAME)
     }
 
     fn get(&self, wanted: &str) -> Option<&[u8]> {
@@ -126,27 +126,27 @@ impl Members {
     }
 }
 
-/// A line in the making. Of two members of one name the first counts.
+/// A line under construction. The first member of a name wins.
 #[derive(Default)]
-struct Line {
+struct JsonLine {
     text: Vec<u8>,
     names: Vec<&'static str>,
 }
 
-impl Line {
+impl JsonLine {
     fn put(&mut self, name: &'static str, value: &str) {
-        if self.takes(name) {
+        if self.begin_member(name) {
             let _ = serde_json::to_writer(&mut self.text, value);
         }
     }
 
     fn put_json(&mut self, name: &'static str, value: &[u8]) {
-        if self.takes(name) {
+        if self.begin_member(name) {
             self.text.extend_from_slice(value);
         }
     }
 
-    fn takes(&mut self, name: &'static str) -> bool {
+    fn begin_member(&mut self, name: &'static str) -> bool {
         if self.names.contains(&name) || is_for_collectors(name) {
             return false;
         }
@@ -163,10 +163,10 @@ impl Line {
     }
 }
 
-/// Fields on their way into members.
-struct Fields<'a>(&'a mut Members);
+/// Records the fields of `tracing` as [`FieldValues`].
+struct FieldVisitor<'a>(&'a mut FieldValues);
 
-impl Visit for Fields<'_> {
+impl Visit for FieldVisitor<'_> {
     fn record_f64(&mut self, field: &Field, value: f64) {
         self.0.put(field.name(), value);
     }
@@ -187,7 +187,7 @@ impl Visit for Fields<'_> {
         self.0.put(field.name(), value);
     }
 
-    /// With what caused it.
+    /// The error and all of its causes.
     fn record_error(&mut self, field: &Field, value: &(dyn Error + 'static)) {
         self.0.put(field.name(), with_causes(value));
     }
@@ -197,7 +197,7 @@ impl Visit for Fields<'_> {
     }
 }
 
-/// Is written as it debug-prints.
+/// Serializes the `Debug` text as a JSON string.
 struct Debugged<'a>(&'a dyn fmt::Debug);
 
 impl Serialize for Debugged<'_> {
@@ -248,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_has_what_the_spans_around_it_know() {
+    fn a_line_has_the_fields_of_its_spans() {
         let line = logged(|| {
             let outer = tracing::info_span!(
                 "call",
@@ -265,8 +265,8 @@ mod tests {
         assert_eq!(line["message"], "a \"quoted\"\nline");
         assert_eq!(line["level"], "WARN");
         assert_eq!(line["trace_id"], "4bf9");
-        assert_eq!(line["change_id"], "two", "the innermost wins, and what it learned last");
-        assert_eq!(line["attempts"], 4, "and the line's own before all");
+        assert_eq!(line["change_id"], "two", "the innermost span's last value wins");
+        assert_eq!(line["attempts"], 4, "the event's own field wins over spans");
         assert_eq!(line["span"], "forward");
         assert!(
             line.get("otel.kind").is_none() && line.get("timestamp").is_some(),
@@ -275,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_is_told_with_what_caused_it() {
+    fn an_error_is_logged_with_its_causes() {
         #[derive(Debug, thiserror::Error)]
         #[error("the outer")]
         struct Outer(#[source] io::Error);

@@ -1,4 +1,4 @@
-//! The log: lines on standard error, for a person or for a program.
+//! The log on standard error, in a format for people or for programs.
 
 use std::{error::Error, fmt, io::IsTerminal};
 
@@ -22,7 +22,7 @@ use crate::config::{LogConfig, LogFormat};
 
 use super::{TelemetryError, json, json::Json, writer};
 
-/// What writes the lines.
+/// The layer that formats and writes the lines.
 pub(super) fn lines<S>(config: &LogConfig, caps: &[&str]) -> Result<impl Layer<S> + use<S>, TelemetryError>
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
@@ -33,7 +33,7 @@ where
         LogFormat::Human => tracing_subscriber::fmt::layer()
             .with_writer(writer)
             .compact()
-            .fmt_fields(Readable)
+            .fmt_fields(HumanFields)
             .with_target(false)
             .with_ansi(std::io::stderr().is_terminal())
             .boxed(),
@@ -42,10 +42,10 @@ where
     Ok(lines.with_filter(filter))
 }
 
-/// What is logged: what `wanted` asks for, and no more of some targets than `caps` allow. Both are `tracing` directives.
+/// The filter of the log: the directives in `wanted`, limited by those in `caps`. Both are `tracing` directives.
 ///
 /// # Errors
-/// When one of them cannot be read.
+/// If a directive cannot be parsed.
 pub fn filter<S: Subscriber + for<'a> LookupSpan<'a>>(
     wanted: &str,
     caps: &[&str],
@@ -55,20 +55,20 @@ pub fn filter<S: Subscriber + for<'a> LookupSpan<'a>>(
     Ok(wanted.and(capped.with_default(LevelFilter::TRACE)))
 }
 
-/// Fields for a person, without those that only say how a span is to be exported.
-struct Readable;
+/// The field format for people. It leaves out fields that only configure the export of a span.
+struct HumanFields;
 
-impl<'w> FormatFields<'w> for Readable {
+impl<'w> FormatFields<'w> for HumanFields {
     fn format_fields<R: RecordFields>(&self, writer: Writer<'w>, fields: R) -> fmt::Result {
-        let mut shown = Shown(DefaultVisitor::new(writer, true));
-        fields.record(&mut shown);
-        shown.0.finish()
+        let mut visitor = HumanVisitor(DefaultVisitor::new(writer, true));
+        fields.record(&mut visitor);
+        visitor.0.finish()
     }
 }
 
-struct Shown<'w>(DefaultVisitor<'w>);
+struct HumanVisitor<'w>(DefaultVisitor<'w>);
 
-impl Visit for Shown<'_> {
+impl Visit for HumanVisitor<'_> {
     fn record_str(&mut self, field: &Field, value: &str) {
         if !json::is_for_collectors(field.name()) {
             self.0.record_str(field, value);

@@ -1,4 +1,4 @@
-//! The readers of what is measured: a collector, which is sent it now and then, and whoever asks for `/metrics`.
+//! The readers of the metrics: the collector, at an interval, and `/metrics`.
 
 use opentelemetry::metrics::MeterProvider;
 use opentelemetry_sdk::metrics::{PeriodicReader, SdkMeterProvider};
@@ -11,7 +11,7 @@ use super::{
     instruments::{Instruments, Meter, SCOPE},
 };
 
-/// What is measured, and who reads it. Cheap to clone; clones are the same. By default nothing is measured.
+/// The instruments and their readers. Clones share them. The default measures nothing.
 #[derive(Debug, Clone, Default)]
 pub struct Metrics {
     instruments: Instruments,
@@ -20,10 +20,10 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// Measures for a collector, if there is one, and for [`text`](Self::text), if it is `scraped`.
+    /// Measures for the collector, if one is configured, and for [`text`](Self::text), if `scraped` is true.
     ///
     /// # Errors
-    /// When the collector's address or headers are none.
+    /// If the collector's address or headers are invalid.
     pub fn new(config: &TelemetryConfig, scraped: bool) -> Result<Self, TelemetryError> {
         let collector = export::metrics(config)?;
         if collector.is_none() && !scraped {
@@ -44,7 +44,7 @@ impl Metrics {
         }
         let provider = provider.build();
         let instruments = Instruments::new(&provider.meter(SCOPE));
-        instruments.look_at_process();
+        instruments.observe_process();
         Ok(Self {
             instruments,
             provider: Some(provider),
@@ -52,7 +52,7 @@ impl Metrics {
         })
     }
 
-    /// Measures with a meter whose readers are somebody else's.
+    /// Measures with the meter of the caller, who reads it.
     pub fn with_meter(meter: &Meter) -> Self {
         Self {
             instruments: Instruments::new(meter),
@@ -61,16 +61,16 @@ impl Metrics {
         }
     }
 
-    /// What is measured.
+    /// The instruments of these metrics, for other rooms.
     pub fn instruments(&self) -> &Instruments {
         &self.instruments
     }
 
-    /// Everything that is measured, in the text format of Prometheus. None: nobody was to ask.
+    /// All metrics in the text format of Prometheus. `None`: `/metrics` is not enabled.
     pub fn text(&self) -> Option<Vec<u8>> {
         let registry = self.registry.as_ref()?;
         let mut text = Vec::new();
-        // Writing to memory does not fail; a family that is none is left out.
+        // Writing to memory cannot fail. The encoder leaves out invalid metric families.
         let _ = TextEncoder::new().encode(&registry.gather(), &mut text);
         Some(text)
     }
@@ -78,7 +78,7 @@ impl Metrics {
     /// The media type of [`text`](Self::text).
     pub const MEDIA_TYPE: &'static str = prometheus::TEXT_FORMAT;
 
-    /// Sends what is left to the collector. Blocks.
+    /// Sends the last metrics to the collector. Blocks.
     pub(super) fn shutdown(&self) {
         if let Some(provider) = &self.provider {
             let _ = provider.shutdown();

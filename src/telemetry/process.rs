@@ -1,10 +1,10 @@
-//! The process itself, under the names that Prometheus' own clients give it. Linux tells; elsewhere there is nothing to report.
+//! Metrics of the process, under the names of Prometheus' own clients. On Linux only.
 
 use opentelemetry::metrics::Meter;
 
-/// What is known of this process.
+/// One reading from `/proc`.
 #[derive(Debug, Clone, Copy)]
-struct Seen {
+struct ProcessStats {
     resident_bytes: u64,
     open_fds: u64,
     max_fds: Option<u64>,
@@ -12,59 +12,53 @@ struct Seen {
     started_at: f64,
 }
 
-pub(super) fn look(meter: &Meter) {
-    let gauge = |name, unit, description, part: fn(Seen) -> Option<u64>| {
-        super::gauges::count(meter, name, unit, description, move || see().and_then(part));
+pub(super) fn observe(meter: &Meter) {
+    let gauge = |name, unit, description, part: fn(ProcessStats) -> Option<u64>| {
+        super::gauges::count(meter, name, unit, description, move || read_stats().and_then(part));
     };
-    gauge(
-        "process.resident_memory",
-        "By",
-        "Memory of this process that is in use.",
-        |seen| Some(seen.resident_bytes),
-    );
-    gauge(
-        "process.open_fds",
-        "{fd}",
-        "Open file descriptors of this process.",
-        |seen| Some(seen.open_fds),
-    );
+    gauge("process.resident_memory", "By", "Resident memory.", |stats| {
+        Some(stats.resident_bytes)
+    });
+    gauge("process.open_fds", "{fd}", "File descriptors in use.", |stats| {
+        Some(stats.open_fds)
+    });
     gauge(
         "process.max_fds",
         "{fd}",
-        "So many file descriptors this process may open.",
-        |seen| seen.max_fds,
+        "Maximum number of file descriptors.",
+        |stats| stats.max_fds,
     );
     meter
         .f64_observable_counter("process.cpu")
         .with_unit("s")
-        .with_description("Time that this process has spent on processors.")
+        .with_description("Processor time.")
         .with_callback(|observer| {
-            if let Some(seen) = see() {
-                observer.observe(seen.cpu_seconds, &[]);
+            if let Some(stats) = read_stats() {
+                observer.observe(stats.cpu_seconds, &[]);
             }
         })
         .build();
     meter
         .f64_observable_gauge("process.start_time")
         .with_unit("s")
-        .with_description("When this process was started, since 1970.")
+        .with_description("Start time of the process, in seconds since 1970.")
         .with_callback(|observer| {
-            if let Some(seen) = see() {
-                observer.observe(seen.started_at, &[]);
+            if let Some(stats) = read_stats() {
+                observer.observe(stats.started_at, &[]);
             }
         })
         .build();
 }
 
 #[cfg(target_os = "linux")]
-fn see() -> Option<Seen> {
+fn read_stats() -> Option<ProcessStats> {
     use procfs::process::{LimitValue, Process};
 
     let process = Process::myself().ok()?;
     let stat = process.stat().ok()?;
     let ticks = procfs::ticks_per_second() as f64;
     let most = process.limits().ok()?.max_open_files.soft_limit;
-    Some(Seen {
+    Some(ProcessStats {
         resident_bytes: stat.rss * procfs::page_size(),
         open_fds: process.fd_count().ok()? as u64,
         max_fds: match most {
@@ -77,6 +71,6 @@ fn see() -> Option<Seen> {
 }
 
 #[cfg(not(target_os = "linux"))]
-fn see() -> Option<Seen> {
+fn read_stats() -> Option<ProcessStats> {
     None
 }

@@ -1,8 +1,8 @@
-//! Where in a trace something belongs. Work goes from task to task, and from process to process; what is carried along is an
-//! [`Origin`]: the span that something comes from. Without a collector every origin is nothing, and nothing is kept.
+//! Trace context that goes with work, from task to task and from process to process: an [`Origin`] is the span that the work
+//! comes from. Without a collector, every origin is empty and nothing is stored.
 //!
-//! A change's trace goes on where the change does: [`Origins`] remembers the span of the call that opened it, as long as it is under
-//! way here. After a restart, or on another replica, the trace id on its row leads into the same trace.
+//! [`Origins`] remembers for each change the span of the call that opened it, while this process works on the change. After a
+//! restart, or on another replica, the trace id on the change's row leads into the same trace.
 
 use std::{
     collections::HashMap,
@@ -21,25 +21,24 @@ use crate::domain::{ChangeId, TraceId};
 
 use super::traces;
 
-/// A span that something comes from, in this process or in another one. Nothing, where there is none.
+/// A span of this process or of another one; empty if there is none.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Origin(Option<SpanContext>);
 
 impl Origin {
-    /// The span that is entered now.
+    /// The current span.
     pub fn current() -> Self {
         Self::of(&Span::current())
     }
 
-    /// This span.
+    /// The origin of work under this span.
     pub fn of(span: &Span) -> Self {
         let context = span.context();
         let span = context.span();
         Self(Some(span.span_context()).filter(|known| known.is_valid()).cloned())
     }
 
-    /// What a caller says of themselves in `traceparent` and `tracestate` (W3C Trace Context, level 1). Nothing, unless the first is
-    /// valid.
+    /// The caller's span, from `traceparent` and `tracestate` (W3C Trace Context, level 1). Empty if `traceparent` is invalid.
     pub fn of_caller(traceparent: &str, tracestate: Option<&str>) -> Self {
         let read = || {
             let mut parts = traceparent.splitn(5, '-');
@@ -55,7 +54,7 @@ impl Origin {
             let context = SpanContext::new(
                 opentelemetry::TraceId::from_hex(trace).ok()?,
                 SpanId::from_hex(parent).ok()?,
-                // What other flags mean is not known.
+                // The meaning of other flags is unknown, so they are dropped.
                 TraceFlags::new(flags) & TraceFlags::SAMPLED,
                 true,
                 state.unwrap_or_default(),
@@ -65,10 +64,10 @@ impl Origin {
         Self(read())
     }
 
-    /// A change that was opened elsewhere, or before this process began: its trace is known, but not the span that opened it. In
-    /// its place stands one that is the same wherever the change goes on.
+    /// The origin of a change that another process opened, or this one before a restart. The trace id is known, the span is not.
+    /// A span id made of the change id stands for it; it is the same on every replica.
     pub fn of_change(change: ChangeId, trace: &TraceId) -> Self {
-        if !traces::are_sent() {
+        if !traces::has_collector() {
             return Self::default();
         }
         let [.., a, b, c, d, e, f, g, h] = change.0.into_bytes();
@@ -83,19 +82,19 @@ impl Origin {
         Self(Some(SpanContext::new(trace, span, flags, true, TraceState::NONE)))
     }
 
-    /// The trace. None: there is no origin.
+    /// The trace id; `None` for an empty origin.
     pub fn trace_id(&self) -> Option<TraceId> {
         self.0
             .as_ref()
             .and_then(|context| context.trace_id().to_string().parse().ok())
     }
 
-    /// True where its trace is sent to the collector.
+    /// True if the trace is sent to a collector.
     pub fn is_sampled(&self) -> bool {
         self.0.as_ref().is_some_and(SpanContext::is_sampled)
     }
 
-    /// What others are told in `traceparent`. None: there is no origin.
+    /// The value of `traceparent` for calls to other services; `None` for an empty origin.
     pub fn traceparent(&self) -> Option<String> {
         let context = self.0.as_ref()?;
         Some(format!(
@@ -106,15 +105,15 @@ impl Origin {
         ))
     }
 
-    /// Makes this the parent of a span. Do it before the span is entered, and before anything is asked of it.
+    /// Makes this the parent of a span. Call it before the span is entered or its context is read.
     pub fn adopt(self, span: &Span) {
         if let Some(context) = self.0 {
-            // Without a collector there is nothing to set.
+            // This fails only without a collector.
             let _ = span.set_parent(Context::new().with_remote_span_context(context));
         }
     }
 
-    /// Links a span to this: it has to do with it, and is no part of it.
+    /// Links a span to this one. A link relates two spans that are not parent and child.
     pub fn link(&self, span: &Span) {
         if let Some(context) = &self.0 {
             span.add_link(context.clone());
@@ -126,10 +125,10 @@ fn is_hex(text: &str, length: usize) -> bool {
     text.len() == length && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
 }
 
-/// So many changes are remembered at least.
-const REMEMBERED: usize = 65_536;
+/// At least this number of changes is remembered; at most twice as many.
+const MIN_REMEMBERED: usize = 65_536;
 
-/// The calls that opened the changes under way here. Bounded: of too many, the oldest are forgotten. Clones are the same.
+/// The origins of the changes that this process works on. Beyond the maximum, the oldest are forgotten. Clones share them.
 #[derive(Debug, Clone, Default)]
 pub struct Origins(Arc<Mutex<Generations>>);
 
@@ -141,7 +140,7 @@ struct Generations {
 
 impl Generations {
     fn put(&mut self, change: ChangeId, origin: Origin) {
-        if self.young.len() >= REMEMBERED {
+        if self.young.len() >= MIN_REMEMBERED {
             self.old = std::mem::take(&mut self.young);
         }
         self.young.insert(change, origin);
@@ -149,16 +148,16 @@ impl Generations {
 }
 
 impl Origins {
-    /// This span opens a change.
+    /// Remembers the span of the call that opened a change.
     pub fn remember(&self, change: ChangeId, span: &Span) {
         let origin = Origin::of(span);
-        // One that is not sent is remembered too: what follows from it is not sent either. Without a collector there is none.
+        // An unsampled span is remembered too, so that later spans of the change are not sampled either.
         if origin.0.is_some() {
             self.lock().put(change, origin);
         }
     }
 
-    /// Where a change comes from: the call that opened it, or else its trace.
+    /// The origin of a change: the remembered span, or else one in the given trace.
     pub fn of(&self, change: ChangeId, trace: Option<&TraceId>) -> Origin {
         let remembered = {
             let generations = self.lock();
@@ -170,7 +169,7 @@ impl Origins {
             .unwrap_or_default()
     }
 
-    /// A change is over, or somebody else's.
+    /// Forgets a change that has ended, or that another replica works on.
     pub fn forget(&self, change: ChangeId) {
         let mut generations = self.lock();
         generations.young.remove(&change);
@@ -178,7 +177,7 @@ impl Origins {
     }
 
     fn lock(&self) -> MutexGuard<'_, Generations> {
-        // Two maps are whole between any two statements that hold the lock.
+        // A panic cannot leave the maps half changed.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -191,24 +190,20 @@ mod tests {
     const PARENT: &str = "00f067aa0ba902b7";
 
     #[test]
-    fn what_a_caller_says_is_told_on() {
+    fn a_valid_traceparent_is_passed_on() {
         for (flags, sampled) in [("01", true), ("00", false), ("03", true), ("ff", true)] {
             let origin = Origin::of_caller(&format!("00-{TRACE}-{PARENT}-{flags}"), Some("vendor=1"));
             assert_eq!(origin.trace_id().unwrap().as_str(), TRACE);
             assert_eq!(origin.is_sampled(), sampled);
-            let told = format!("00-{TRACE}-{PARENT}-0{}", u8::from(sampled));
-            assert_eq!(
-                origin.traceparent().unwrap(),
-                told,
-                "flags that nobody knows are not told on"
-            );
+            let expected = format!("00-{TRACE}-{PARENT}-0{}", u8::from(sampled));
+            assert_eq!(origin.traceparent().unwrap(), expected, "unknown flags are dropped");
         }
         let later = Origin::of_caller(&format!("cc-{TRACE}-{PARENT}-01-what-comes-then"), Some("not valid"));
         assert!(later.is_sampled());
     }
 
     #[test]
-    fn what_is_not_valid_is_nothing() {
+    fn an_invalid_traceparent_gives_an_empty_origin() {
         let zeros = "0".repeat(32);
         for wrong in [
             String::new(),
@@ -229,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_collector_there_is_nothing_to_remember() {
+    fn without_a_collector_no_origin_is_remembered() {
         let (origins, change) = (Origins::default(), ChangeId(uuid::Uuid::from_u128(1)));
         origins.remember(change, &Span::current());
         assert!(origins.lock().young.is_empty());
@@ -238,14 +233,14 @@ mod tests {
     }
 
     #[test]
-    fn of_too_many_changes_the_oldest_are_forgotten() {
+    fn beyond_the_maximum_the_oldest_changes_are_forgotten() {
         let origins = Origins::default();
         let origin = Origin::of_caller(&format!("00-{TRACE}-{PARENT}-01"), None);
-        for number in 0..3 * REMEMBERED as u128 {
+        for number in 0..3 * MIN_REMEMBERED as u128 {
             let change = ChangeId(uuid::Uuid::from_u128(number));
             origins.lock().put(change, origin.clone());
         }
         let generations = origins.lock();
-        assert_eq!(generations.young.len() + generations.old.len(), 2 * REMEMBERED);
+        assert_eq!(generations.young.len() + generations.old.len(), 2 * MIN_REMEMBERED);
     }
 }

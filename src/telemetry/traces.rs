@@ -1,4 +1,4 @@
-//! Spans on their way to a collector: which of them, and how many may wait.
+//! The export of spans to the collector: sampling and batching.
 
 use std::{sync::OnceLock, time::Duration};
 
@@ -20,58 +20,59 @@ use crate::config::TelemetryConfig;
 
 use super::{TelemetryError, export, instruments::SCOPE};
 
-/// So many ended spans may wait for the collector; more are dropped.
-const QUEUE: usize = 16_384;
+/// Maximum ended spans that wait for an export; further ones are dropped.
+const MAX_QUEUED_SPANS: usize = 16_384;
 
-/// So many spans are sent at once.
-const AT_ONCE: usize = 512;
+/// Maximum spans in one export.
+const MAX_SPANS_PER_EXPORT: usize = 512;
 
-/// How often what waits is sent.
-const SEND_EVERY: Duration = Duration::from_secs(1);
+/// Time between two exports.
+const EXPORT_INTERVAL: Duration = Duration::from_secs(1);
 
-/// A batch of the committer is linked to each of its commands.
-const LINKS: u32 = 4096;
+/// Maximum links of a span. The committer links a batch to each of its commands.
+const MAX_LINKS: u32 = 4096;
 
-/// Which part of the traces that begin here is sent. None: none.
-static RATIO: OnceLock<f64> = OnceLock::new();
+/// `telemetry.sample_ratio`. Empty without a collector.
+static SAMPLE_RATIO: OnceLock<f64> = OnceLock::new();
 
-/// True when there is a collector.
-pub(super) fn are_sent() -> bool {
-    RATIO.get().is_some()
+/// True if a collector is configured.
+pub(super) fn has_collector() -> bool {
+    SAMPLE_RATIO.get().is_some()
 }
 
-/// Whether a trace of this id would be sent if it began here. The same on all replicas with the same ratio.
+/// True if a new trace with this id would be sampled. The result is the same on all replicas with the same ratio.
 pub(super) fn would_sample(trace: TraceId) -> bool {
-    RATIO.get().is_some_and(|ratio| {
+    SAMPLE_RATIO.get().is_some_and(|ratio| {
         let sampler = Sampler::TraceIdRatioBased(*ratio);
         let result = sampler.should_sample(None, trace, "", &SpanKind::Internal, &[], &[]);
         result.decision == opentelemetry_sdk::trace::SamplingDecision::RecordAndSample
     })
 }
 
-/// What sends spans, if there is a collector.
+/// The provider that exports spans. `None`: no collector is configured.
 pub(super) fn provider(config: &TelemetryConfig) -> Result<Option<SdkTracerProvider>, TelemetryError> {
     let Some(exporter) = export::spans(config)? else {
         return Ok(None);
     };
     let batches = BatchConfigBuilder::default()
-        .with_max_queue_size(QUEUE)
-        .with_max_export_batch_size(AT_ONCE)
-        .with_scheduled_delay(SEND_EVERY)
+        .with_max_queue_size(MAX_QUEUED_SPANS)
+        .with_max_export_batch_size(MAX_SPANS_PER_EXPORT)
+        .with_scheduled_delay(EXPORT_INTERVAL)
         .build();
     let provider = SdkTracerProvider::builder()
         .with_span_processor(BatchSpanProcessor::builder(exporter).with_batch_config(batches).build())
-        .with_sampler(Sampling {
-            alone: Sampler::TraceIdRatioBased(config.sample_ratio),
+        .with_sampler(LinkAwareSampler {
+            root: Sampler::TraceIdRatioBased(config.sample_ratio),
         })
-        .with_max_links_per_span(LINKS)
+        .with_max_links_per_span(MAX_LINKS)
         .with_resource(export::resource(config))
         .build();
-    let _ = RATIO.set(config.sample_ratio);
+    let _ = SAMPLE_RATIO.set(config.sample_ratio);
     Ok(Some(provider))
 }
 
-/// Makes spans of ours spans of OpenTelemetry. Nobody else's: the exporter's own would be endless, and libraries' hold secrets.
+/// The layer that exports this service's spans. Others are left out: libraries' spans contain secrets, and exporting the
+/// exporter's spans would never end.
 pub(super) fn layer<S>(provider: &SdkTracerProvider) -> impl Layer<S> + use<S>
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
@@ -88,14 +89,14 @@ where
         .with_filter(Targets::new().with_target("sharewarden", LevelFilter::INFO))
 }
 
-/// A trace that a caller began goes on as they decided; one that begins here is sent by the ratio. A span without a parent that
-/// exists for the sake of others, such as a batch, is made only when one of these is sent, and then it is sent too.
+/// A trace with a remote parent keeps the caller's decision. A new trace is sampled by the ratio. A root span with links (a
+/// batch) is sampled if one of the linked spans is.
 #[derive(Debug, Clone)]
-struct Sampling {
-    alone: Sampler,
+struct LinkAwareSampler {
+    root: Sampler,
 }
 
-impl ShouldSample for Sampling {
+impl ShouldSample for LinkAwareSampler {
     fn should_sample(
         &self,
         parent: Option<&Context>,
@@ -105,11 +106,11 @@ impl ShouldSample for Sampling {
         attributes: &[KeyValue],
         links: &[Link],
     ) -> SamplingResult {
-        let alone = if links.iter().any(|link| link.span_context.is_sampled()) {
+        let root = if links.iter().any(|link| link.span_context.is_sampled()) {
             Sampler::AlwaysOn
         } else {
-            self.alone.clone()
+            self.root.clone()
         };
-        Sampler::ParentBased(Box::new(alone)).should_sample(parent, trace, name, kind, attributes, links)
+        Sampler::ParentBased(Box::new(root)).should_sample(parent, trace, name, kind, attributes, links)
     }
 }

@@ -1,4 +1,4 @@
-//! What is measured of workers: their rounds, by worker.
+//! Metrics of workers. The label `worker` is the worker's name.
 
 use std::time::Duration;
 
@@ -31,18 +31,14 @@ impl Workers {
         Self {
             last_success: gauge(
                 "sharewarden.worker.last_success.timestamp",
-                "When a round of the worker last succeeded on this replica, since 1970; until then, when the worker started.",
+                "Time of the last successful round on this replica, in seconds since 1970; before the first, of the worker's start.",
             ),
             interval: gauge(
                 "sharewarden.worker.interval",
-                "The longest time between two rounds of the worker that succeed.",
+                "Maximum time from the end of a successful round to the start of the next.",
             ),
-            failures: failures.with_description("Rounds of the worker that failed.").build(),
-            durations: seconds(
-                meter,
-                "sharewarden.worker.duration",
-                "How long rounds of the worker took.",
-            ),
+            failures: failures.with_description("Failed rounds of the worker.").build(),
+            durations: seconds(meter, "sharewarden.worker.duration", "Duration of a round."),
         }
     }
 }
@@ -55,7 +51,7 @@ pub struct Rounds {
 }
 
 impl Instruments {
-    /// Measures the rounds of a worker that starts now.
+    /// Starts to measure a worker. `now` counts as its first success.
     pub fn worker(&self, name: &'static str, every: Duration, now: Timestamp) -> Rounds {
         let rounds = Rounds {
             workers: self.0.workers.clone(),

@@ -1,5 +1,5 @@
-//! The way of a line to standard error: a queue with bounds, and one thread that writes. Who logs never waits: when whoever reads
-//! the log is too slow, lines are dropped and counted, and the log says so when it goes on.
+//! Writes the log to standard error, through a bounded queue and one thread. Logging never blocks. If the reader of the log is
+//! too slow, lines are dropped and counted, and a later line reports the number.
 
 use std::{
     io::{self, Write},
@@ -14,84 +14,84 @@ use std::{
 
 use tracing_subscriber::fmt::MakeWriter;
 
-/// So many lines may wait.
-const LINES: usize = 16_384;
+/// Maximum lines in the queue.
+const MAX_LINES: usize = 16_384;
 
-/// The lines that wait have at most so many bytes.
-const BYTES: usize = 16 * 1024 * 1024;
+/// Maximum bytes in the queue.
+const MAX_BYTES: usize = 16 * 1024 * 1024;
 
-/// Lines are written together while they have no more bytes than this.
-const AT_ONCE: usize = 64 * 1024;
+/// Lines are collected up to this size, and then written together.
+const WRITE_BYTES: usize = 64 * 1024;
 
-/// So long a line waits for others to be written with it. Without that each of them would wake the thread that writes.
-const GATHER_FOR: Duration = Duration::from_millis(5);
+/// How long a line waits for more lines. Without it, each line would wake the thread.
+const BATCH_DELAY: Duration = Duration::from_millis(5);
 
-/// How often who flushes tries to get into a full queue.
-const TRY_EVERY: Duration = Duration::from_millis(5);
+/// How often a flush tries to enter a full queue.
+const FLUSH_RETRY_INTERVAL: Duration = Duration::from_millis(5);
 
-/// The writer of this process: there is one standard error.
-static WRITER: OnceLock<Lines> = OnceLock::new();
+/// The queue of this process. A process has one standard error.
+static WRITER: OnceLock<LogQueue> = OnceLock::new();
 
-/// Lines that were dropped since the start of this process.
+/// Number of dropped lines since the start of the process.
 pub(super) fn dropped_lines() -> u64 {
-    WRITER.get().map_or(0, Lines::dropped)
+    WRITER.get().map_or(0, LogQueue::dropped)
 }
 
-/// Waits until what was logged so far is written, for at most so long. True when it is, or when nothing was set up.
+/// Waits until all lines so far are written, but at most `at_most`. Returns true if they are, or if there is no log.
 pub fn flush(at_most: Duration) -> bool {
     WRITER.get().is_none_or(|lines| lines.flush(at_most))
 }
 
-/// The writer of this process, which is started when it is first asked for.
-pub(super) fn standard_error() -> io::Result<Lines> {
+/// The queue of this process. The first call starts its thread.
+pub(super) fn standard_error() -> io::Result<LogQueue> {
     let lines = match WRITER.get() {
         Some(lines) => lines,
         None => {
-            let started = Lines::start(io::stderr(), LINES, BYTES)?;
+            let started = LogQueue::start(io::stderr(), MAX_LINES, MAX_BYTES)?;
             WRITER.get_or_init(|| started)
         }
     };
     Ok(lines.clone())
 }
 
-/// What the thread is told.
-enum Told {
+/// What the thread receives.
+enum LogItem {
     Line(Vec<u8>),
-    /// Say so when everything before this is written.
+    /// A request to answer when everything before it is written.
     Flush(SyncSender<()>),
 }
 
-/// A queue of lines. Clones are the same.
+/// The queue of lines. Clones share it.
 #[derive(Clone)]
-pub(super) struct Lines {
-    queue: SyncSender<Told>,
+pub(super) struct LogQueue {
+    queue: SyncSender<LogItem>,
     counts: Arc<Counts>,
-    most_bytes: usize,
+    max_bytes: usize,
 }
 
 #[derive(Default)]
 struct Counts {
-    /// Bytes that wait.
+    /// Bytes in the queue.
     waiting: AtomicUsize,
     dropped: AtomicU64,
 }
 
-impl Lines {
-    /// Starts a thread that writes to `out`.
-    fn start(out: impl Write + Send + 'static, lines: usize, most_bytes: usize) -> io::Result<Self> {
-        let (queue, told) = sync_channel(lines);
+impl LogQueue {
+    /// Starts the thread, which writes to `out`.
+    fn start(out: impl Write + Send + 'static, lines: usize, max_bytes: usize) -> io::Result<Self> {
+        let (queue, received) = sync_channel(lines);
         let counts = Arc::<Counts>::default();
-        let writing = Writing {
+        let writer = WriterThread {
             out,
-            told,
+            queue: received,
             counts: counts.clone(),
-            said: 0,
+            reported: 0,
         };
-        thread::Builder::new().name("log".into()).spawn(move || writing.run())?;
+        thread::Builder::new().name("log".into()).spawn(move || writer.run())?;
         Ok(Self {
             queue,
             counts,
-            most_bytes,
+            max_bytes,
         })
     }
 
@@ -101,8 +101,8 @@ impl Lines {
 
     fn put(&self, line: &[u8]) {
         let waiting = self.counts.waiting.fetch_add(line.len(), Relaxed);
-        let fits = waiting + line.len() <= self.most_bytes;
-        if !fits || self.queue.try_send(Told::Line(line.to_vec())).is_err() {
+        let fits = waiting + line.len() <= self.max_bytes;
+        if !fits || self.queue.try_send(LogItem::Line(line.to_vec())).is_err() {
             self.counts.waiting.fetch_sub(line.len(), Relaxed);
             self.counts.dropped.fetch_add(1, Relaxed);
         }
@@ -111,49 +111,49 @@ impl Lines {
     fn flush(&self, at_most: Duration) -> bool {
         let (done, written) = sync_channel(1);
         let mut left = at_most;
-        let mut told = Told::Flush(done);
+        let mut item = LogItem::Flush(done);
         loop {
-            match self.queue.try_send(told) {
+            match self.queue.try_send(item) {
                 Ok(()) => return written.recv_timeout(left).is_ok(),
                 Err(TrySendError::Disconnected(_)) => return false,
                 Err(TrySendError::Full(_)) if left.is_zero() => return false,
-                Err(TrySendError::Full(again)) => told = again,
+                Err(TrySendError::Full(again)) => item = again,
             }
-            // Nothing tells when there is room.
-            thread::park_timeout(TRY_EVERY);
-            left = left.saturating_sub(TRY_EVERY);
+            // The queue has no signal for free space, so this polls.
+            thread::park_timeout(FLUSH_RETRY_INTERVAL);
+            left = left.saturating_sub(FLUSH_RETRY_INTERVAL);
         }
     }
 }
 
-/// The thread that writes.
-struct Writing<W> {
+/// The thread's state.
+struct WriterThread<W> {
     out: W,
-    told: Receiver<Told>,
+    queue: Receiver<LogItem>,
     counts: Arc<Counts>,
-    /// So many dropped lines were told of.
-    said: u64,
+    /// How many dropped lines were reported.
+    reported: u64,
 }
 
-impl<W: Write> Writing<W> {
+impl<W: Write> WriterThread<W> {
     fn run(mut self) {
         let mut text = Vec::new();
-        while let Ok(first) = self.told.recv() {
-            if matches!(first, Told::Line(_)) {
-                thread::park_timeout(GATHER_FOR);
+        while let Ok(first) = self.queue.recv() {
+            if matches!(first, LogItem::Line(_)) {
+                thread::park_timeout(BATCH_DELAY);
             }
             let mut next = Some(first);
-            while let Some(told) = next {
-                match told {
-                    Told::Line(line) => text.extend_from_slice(&line),
-                    Told::Flush(done) => {
+            while let Some(item) = next {
+                match item {
+                    LogItem::Line(line) => text.extend_from_slice(&line),
+                    LogItem::Flush(done) => {
                         self.write(&mut text);
-                        // Who asked may have given up.
+                        // The flush may have timed out.
                         let _ = done.try_send(());
                     }
                 }
-                next = if text.len() < AT_ONCE {
-                    self.told.try_recv().ok()
+                next = if text.len() < WRITE_BYTES {
+                    self.queue.try_recv().ok()
                 } else {
                     None
                 };
@@ -162,7 +162,7 @@ impl<W: Write> Writing<W> {
         }
     }
 
-    /// What cannot be written, since whoever read it is gone, is given up: there is nobody to tell.
+    /// Writes and clears the text. A failed write is ignored: there is nowhere to report it.
     fn write(&mut self, text: &mut Vec<u8>) {
         if text.is_empty() {
             return;
@@ -171,27 +171,30 @@ impl<W: Write> Writing<W> {
         self.counts.waiting.fetch_sub(text.len(), Relaxed);
         text.clear();
         let dropped = self.counts.dropped.load(Relaxed);
-        if dropped > self.said {
-            let lines = dropped - self.said;
-            self.said = dropped;
-            // It waits behind what is there, and is dropped itself if there is no room: then the next one tells of more.
-            tracing::warn!(lines, "lines of the log were dropped: whoever reads it was too slow");
+        if dropped > self.reported {
+            let lines = dropped - self.reported;
+            self.reported = dropped;
+            // If the queue is still full, this line is dropped too, and the next one reports a larger number.
+            tracing::warn!(
+                lines,
+                "lines of the log were dropped: the reader of standard error was too slow"
+            );
         }
     }
 }
 
-impl<'a> MakeWriter<'a> for Lines {
-    type Writer = Line<'a>;
+impl<'a> MakeWriter<'a> for LogQueue {
+    type Writer = LineWriter<'a>;
 
-    fn make_writer(&'a self) -> Line<'a> {
-        Line(self)
+    fn make_writer(&'a self) -> LineWriter<'a> {
+        LineWriter(self)
     }
 }
 
-/// One line. The formatters hand it over in one piece.
-pub(super) struct Line<'a>(&'a Lines);
+/// Puts a line into the queue. The formatters write a line with one call.
+pub(super) struct LineWriter<'a>(&'a LogQueue);
 
-impl Write for Line<'_> {
+impl Write for LineWriter<'_> {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         self.0.put(line);
         Ok(line.len())
@@ -208,19 +211,19 @@ mod tests {
 
     use super::*;
 
-    /// Takes nothing until it is let go.
+    /// A reader that reads nothing before `go`.
     #[derive(Clone, Default)]
-    struct Reader(Arc<(Mutex<State>, Condvar)>);
+    struct Reader(Arc<(Mutex<ReaderState>, Condvar)>);
 
     #[derive(Default)]
-    struct State {
+    struct ReaderState {
         goes: bool,
         waits: bool,
         taken: Vec<u8>,
     }
 
     impl Reader {
-        fn state(&self) -> MutexGuard<'_, State> {
+        fn state(&self) -> MutexGuard<'_, ReaderState> {
             self.0.0.lock().unwrap()
         }
 
@@ -256,16 +259,16 @@ mod tests {
     const LONG: Duration = Duration::from_secs(60);
 
     #[test]
-    fn who_logs_does_not_wait_for_a_reader_that_is_stuck_and_what_is_dropped_is_counted() {
+    fn a_slow_reader_does_not_block_logging_and_dropped_lines_are_counted() {
         let reader = Reader::default();
-        let lines = Lines::start(reader.clone(), 10, BYTES).unwrap();
+        let lines = LogQueue::start(reader.clone(), 10, MAX_BYTES).unwrap();
         lines.put(b"first\n");
         reader.until_it_waits();
         for _ in 0..100 {
             lines.put(b"more\n");
         }
-        assert_eq!(lines.dropped(), 90, "ten wait, and the first is being written");
-        assert!(!lines.flush(Duration::from_millis(20)), "it is stuck");
+        assert_eq!(lines.dropped(), 90, "ten are queued, and the first is being written");
+        assert!(!lines.flush(Duration::from_millis(20)), "the reader blocks");
         reader.go();
         assert!(lines.flush(LONG));
         assert_eq!(reader.lines(), 11);
@@ -273,25 +276,25 @@ mod tests {
     }
 
     #[test]
-    fn lines_that_wait_have_no_more_bytes_than_allowed() {
+    fn queued_lines_have_at_most_the_maximum_number_of_bytes() {
         let reader = Reader::default();
-        let lines = Lines::start(reader.clone(), 1000, 100).unwrap();
+        let lines = LogQueue::start(reader.clone(), 1000, 100).unwrap();
         for _ in 0..10 {
             lines.put(&[b'x'; 40]);
         }
         assert!((7..=8).contains(&lines.dropped()), "{}", lines.dropped());
         reader.go();
         assert!(lines.flush(LONG));
-        lines.put(b"and it goes on\n");
+        lines.put(b"one more line\n");
         assert!(lines.flush(LONG));
         assert_eq!(reader.lines(), 1);
     }
 
     #[test]
-    fn nothing_is_lost_when_it_is_flushed() {
+    fn a_flush_writes_all_lines() {
         let reader = Reader::default();
         reader.go();
-        let lines = Lines::start(reader.clone(), LINES, BYTES).unwrap();
+        let lines = LogQueue::start(reader.clone(), MAX_LINES, MAX_BYTES).unwrap();
         for _ in 0..10_000 {
             lines.put(b"a line\n");
         }

@@ -1,4 +1,4 @@
-//! The client of an account, and what surrounds every call: its span, its classification, its line in the log.
+//! The client of one account and Region, and everything around a call: its credentials, span, classification and log line.
 
 use std::{future::Future, time::Duration};
 
@@ -11,18 +11,17 @@ use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use tracing::{Instrument, Span};
 
 use super::{
-    classify::{self, Failed},
-    own_fault,
-    owner::Owner,
-    text,
-    witness::Witness,
+    classify::{self, FailedCall},
+    credentials::AccountCredentials,
+    interceptor::CallInterceptor,
+    own_error, text,
 };
 use crate::{
     domain::{AccountId, AwsError, AwsErrorKind, AwsResponse, Classification, Region},
     telemetry::trace::Origin,
 };
 
-/// The span of a call, named and filled as OpenTelemetry's conventions for the AWS SDK have it.
+/// The span of a call, with the name and attributes of OpenTelemetry's conventions for AWS SDKs.
 macro_rules! span {
     ($operation:literal, $client:expr) => {
         tracing::info_span!(
@@ -42,23 +41,28 @@ macro_rules! span {
 }
 pub(super) use span;
 
-/// Calls WorkSpaces for one account in one Region. The SDK's client inside speaks for all accounts of an endpoint, and leaves this
-/// type only together with the witness of a call, which holds the credentials of this account. Cheap to clone.
+/// Calls WorkSpaces for one account in one Region. The SDK client inside is shared by all accounts of an endpoint and has no
+/// credentials of its own: [`call`](Self::call) hands it out only together with an interceptor that has them.
 #[derive(Clone)]
 pub(super) struct AccountClient {
     account: AccountId,
     region: Region,
     client: Client,
-    owner: Option<Owner>,
+    credentials: Option<AccountCredentials>,
 }
 
 impl AccountClient {
-    pub(super) fn new(account: AccountId, region: Region, client: Client, owner: Option<Owner>) -> Self {
+    pub(super) fn new(
+        account: AccountId,
+        region: Region,
+        client: Client,
+        credentials: Option<AccountCredentials>,
+    ) -> Self {
         Self {
             account,
             region,
             client,
-            owner,
+            credentials,
         }
     }
 
@@ -70,24 +74,27 @@ impl AccountClient {
         &self.region
     }
 
-    /// Makes one call: `send` sends it with the witness among its interceptors. Without the witness it has no credentials, and
-    /// is not sent.
-    pub(super) async fn call<O, E, F>(&self, span: Span, send: impl FnOnce(&Client, Witness) -> F) -> AwsResponse<O>
+    /// Makes one call. `send` must add the interceptor to the request; without it the call has no credentials and is not sent.
+    pub(super) async fn call<O, E, F>(
+        &self,
+        span: Span,
+        send: impl FnOnce(&Client, CallInterceptor) -> F,
+    ) -> AwsResponse<O>
     where
         O: RequestId,
         E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
         F: Future<Output = Result<O, SdkError<E, HttpResponse>>>,
     {
-        let witness = Witness::of_a_call(self.owner.clone(), Origin::of(&span).traceparent());
-        // The SDK's future is large: here it is moved no more.
-        let sent = Box::pin(send(&self.client, witness.clone()));
+        let interceptor = CallInterceptor::new(self.credentials.clone(), Origin::of(&span).traceparent());
+        // The SDK's future is large, and is not moved any more once it is boxed.
+        let sent = Box::pin(send(&self.client, interceptor.clone()));
         async move {
             let result = sent.await;
             let aws_request_id = result.request_id().map(text::code);
             let result = match result {
-                Ok(_) if !witness.readable() => Err(unreadable()),
+                Ok(_) if !interceptor.readable() => Err(unreadable()),
                 Ok(output) => Ok(output),
-                Err(error) => Err(fault(&error, &witness)),
+                Err(error) => Err(classified(&error, &interceptor)),
             };
             let reply = AwsResponse { aws_request_id, result };
             record(&reply);
@@ -98,37 +105,37 @@ impl AccountClient {
     }
 }
 
-/// An answer that is no answer to the call. It may come from something in between.
+/// The error for an answer that does not belong to the call. It may come from a proxy.
 pub(super) fn unreadable() -> AwsError {
-    own_fault(AwsErrorKind::Unknown, "UnreadableAnswer")
+    own_error(AwsErrorKind::Unknown, "UnreadableAnswer")
 }
 
-/// Bounds a read over all of its pages. Reading has no effect; the outcome is just not known.
+/// Sets a time limit on a read over all of its pages.
 pub(super) async fn within<T>(limit: Duration, read: impl Future<Output = AwsResponse<T>>) -> AwsResponse<T> {
     tokio::time::timeout(limit, read).await.unwrap_or_else(|_| timed_out())
 }
 
-/// Stands for an answer that took too long.
+/// The answer of a read that reached its time limit.
 pub(super) fn timed_out<T>() -> AwsResponse<T> {
     AwsResponse {
         aws_request_id: None,
-        result: Err(own_fault(AwsErrorKind::Unknown, "Timeout")),
+        result: Err(own_error(AwsErrorKind::Unknown, "Timeout")),
     }
 }
 
-fn fault<E>(error: &SdkError<E, HttpResponse>, witness: &Witness) -> AwsError
+fn classified<E>(error: &SdkError<E, HttpResponse>, interceptor: &CallInterceptor) -> AwsError
 where
     E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
 {
-    let fault = classify::fault(Failed::new(error), witness.sent());
-    let (code, error) = (fault.code.as_deref(), text::chain(error));
-    match fault.kind {
+    let aws_error = classify::aws_error(FailedCall::new(error), interceptor.sent());
+    let (code, error) = (aws_error.code.as_deref(), text::chain(error));
+    match aws_error.kind {
         AwsErrorKind::Refused(_) => tracing::debug!(code, error, "AWS refused"),
         AwsErrorKind::Throttled { retry_after } => tracing::debug!(code, ?retry_after, error, "AWS throttled"),
-        AwsErrorKind::NotSent => tracing::warn!(code, error, "the call never reached AWS"),
+        AwsErrorKind::NotSent => tracing::warn!(code, error, "the call was not sent to AWS"),
         AwsErrorKind::Unknown => tracing::warn!(code, error, "the outcome of the call is unknown"),
     }
-    fault
+    aws_error
 }
 
 fn record<T>(reply: &AwsResponse<T>) {
@@ -139,7 +146,11 @@ fn record<T>(reply: &AwsResponse<T>) {
         span.record("aws.request_id", id.as_str());
     }
     if classification != Classification::Accepted {
-        let code = reply.result.as_ref().err().and_then(|fault| fault.code.as_deref());
+        let code = reply
+            .result
+            .as_ref()
+            .err()
+            .and_then(|aws_error| aws_error.code.as_deref());
         span.record("error.type", code.unwrap_or("unknown"));
         span.record("otel.status_code", "ERROR");
     }
@@ -149,16 +160,16 @@ fn record<T>(reply: &AwsResponse<T>) {
 mod tests {
     use std::{io::ErrorKind, net::TcpListener};
 
-    use super::super::{BaseCredentials, Settings, WorkSpaces};
+    use super::super::{BaseCredentials, WorkSpaces, WorkSpacesSettings};
     use super::*;
     use crate::config::{AccountConfig, AwsConfig, ForwarderConfig, ShareWith};
 
     #[tokio::test]
-    async fn a_call_without_its_witness_has_no_credentials_and_is_not_sent() {
+    async fn a_call_without_its_interceptor_has_no_credentials_and_is_not_sent() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();
         let (account, region) = ("111122223333".parse().unwrap(), "eu-central-1".parse().unwrap());
-        let settings = Settings {
+        let settings = WorkSpacesSettings {
             accounts: vec![AccountConfig {
                 id: account,
                 regions: vec![Region::clone(&region)],

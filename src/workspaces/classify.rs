@@ -1,19 +1,19 @@
-//! What a failed call means: the one place where the SDK's errors become faults of ours.
+//! The meaning of a failed call: the one place that maps the SDK's errors to [`AwsError`].
 //!
-//! | what happened | fault |
+//! | what happened | meaning |
 //! |---|---|
-//! | the request was never handed to a connection: no credentials, nothing to build it from | not sent |
-//! | ... because STS refused us the account's role | refused: access denied |
-//! | no connection: refused, no such host, TLS, connect timeout | not sent |
+//! | the request was not handed to a connection: it could not be built, or there are no credentials | not sent |
+//! | … because STS refused to assume the account's role | refused: access denied |
+//! | no connection: refused, unknown host, TLS failed, connect timeout | not sent |
 //! | reset, closed or timed out after that | unknown |
-//! | a 4xx, whole | refused or throttled, by its code; refused without a known one |
-//! | any 4xx or 5xx with a throttling code, any 429 | throttled |
-//! | 408, 3xx, 5xx, and codes that speak of AWS's own failure | unknown |
-//! | an answer cut short, or a success that cannot be read | unknown |
+//! | a complete 4xx | refused or throttled, by its code; refused if the code is unknown |
+//! | a 4xx or 5xx with a throttling code, any 429 | throttled |
+//! | 408, 3xx, 5xx, and codes for failures inside AWS | unknown |
+//! | a truncated answer, or a success that cannot be parsed | unknown |
 //!
-//! A refusal by STS is a refusal, though the call itself was not sent: it had no effect, and whoever must mend the role reads
-//! STS's own words at once, where *not sent* would be tried again for minutes and then say "unavailable". The rest of what
-//! can go wrong with credentials (STS throttles, is away, answers 5xx; none are found) passes, and is *not sent*.
+//! A refusal by STS counts as a refusal, though the call itself was not sent: it had no effect, and the person who must repair
+//! the role sees the message of STS at once. *Not sent* would be retried for minutes and then end as "unavailable". Other
+//! problems with credentials are temporary (STS throttles or does not answer, none are found), and count as *not sent*.
 
 use std::{error::Error, io, time::Duration};
 
@@ -29,105 +29,107 @@ use aws_smithy_types::date_time::{DateTime, Format};
 use hyper_util::client::legacy::Error as HttpClientError;
 
 use super::{
-    codes::{self, Verdict},
-    own_fault, text,
+    codes::{self, CodeMeaning},
+    own_error, text,
 };
 use crate::domain::{AwsError, AwsErrorKind, FailureReason};
 
-/// A failed call, stripped of the type of its operation.
-pub(super) struct Failed<'a> {
+/// A failed call of any operation.
+pub(super) struct FailedCall<'a> {
     error: &'a (dyn Error + 'static),
-    how: How<'a>,
+    cause: FailureCause<'a>,
 }
 
-enum How<'a> {
+enum FailureCause<'a> {
     NotBuilt,
     TimedOut,
-    NoAnswer(&'a DispatchFailure),
-    Answer(Answer<'a>),
+    Dispatch(&'a DispatchFailure),
+    Response(ErrorResponse<'a>),
     Other,
 }
 
-struct Answer<'a> {
+struct ErrorResponse<'a> {
     status: u16,
     whole: bool,
     headers: &'a Headers,
     error: Option<&'a ErrorMetadata>,
 }
 
-impl<'a> Failed<'a> {
+impl<'a> FailedCall<'a> {
     pub(super) fn new<E>(error: &'a SdkError<E, HttpResponse>) -> Self
     where
         E: ProvideErrorMetadata + Error + Send + Sync + 'static,
     {
-        let how = match error {
-            SdkError::ConstructionFailure(_) => How::NotBuilt,
-            SdkError::TimeoutError(_) => How::TimedOut,
-            SdkError::DispatchFailure(failure) => How::NoAnswer(failure),
-            SdkError::ResponseError(answer) => How::Answer(Answer::new(answer.raw(), None)),
-            SdkError::ServiceError(answer) => How::Answer(Answer::new(answer.raw(), Some(answer.err().meta()))),
-            _ => How::Other,
+        let cause = match error {
+            SdkError::ConstructionFailure(_) => FailureCause::NotBuilt,
+            SdkError::TimeoutError(_) => FailureCause::TimedOut,
+            SdkError::DispatchFailure(failure) => FailureCause::Dispatch(failure),
+            SdkError::ResponseError(response) => FailureCause::Response(ErrorResponse::new(response.raw(), None)),
+            SdkError::ServiceError(response) => {
+                FailureCause::Response(ErrorResponse::new(response.raw(), Some(response.err().meta())))
+            }
+            _ => FailureCause::Other,
         };
-        Self { error, how }
+        Self { error, cause }
     }
 }
 
-impl<'a> Answer<'a> {
-    fn new(answer: &'a HttpResponse, error: Option<&'a ErrorMetadata>) -> Self {
+impl<'a> ErrorResponse<'a> {
+    fn new(response: &'a HttpResponse, error: Option<&'a ErrorMetadata>) -> Self {
         Self {
-            status: answer.status().as_u16(),
-            // The SDK takes the body out to read it, and puts it back when it has all of it.
-            whole: answer.body().bytes().is_some(),
-            headers: answer.headers(),
+            status: response.status().as_u16(),
+            // The SDK takes the body out to read it, and puts it back when it is complete.
+            whole: response.body().bytes().is_some(),
+            headers: response.headers(),
             error,
         }
     }
 }
 
-/// What a failed call means. `sent` says that its request was handed to a connection.
-pub(super) fn fault(failed: Failed<'_>, sent: bool) -> AwsError {
+/// Classifies a failed call. `sent` is true if its request was handed to a connection.
+pub(super) fn aws_error(failed: FailedCall<'_>, sent: bool) -> AwsError {
     if !sent {
-        return without_sending(&failed);
+        return not_sent_error(&failed);
     }
-    match failed.how {
-        How::NotBuilt => own_fault(AwsErrorKind::NotSent, "RequestNotBuilt"),
-        How::TimedOut => own_fault(AwsErrorKind::Unknown, "Timeout"),
-        How::NoAnswer(failure) => no_answer(failed.error, failure),
-        How::Answer(answer) => of_answer(&answer),
-        How::Other => own_fault(AwsErrorKind::Unknown, "Other"),
+    match failed.cause {
+        FailureCause::NotBuilt => own_error(AwsErrorKind::NotSent, "RequestNotBuilt"),
+        FailureCause::TimedOut => own_error(AwsErrorKind::Unknown, "Timeout"),
+        FailureCause::Dispatch(failure) => dispatch_error(failed.error, failure),
+        FailureCause::Response(response) => response_error(&response),
+        FailureCause::Other => own_error(AwsErrorKind::Unknown, "Other"),
     }
 }
 
-fn without_sending(failed: &Failed<'_>) -> AwsError {
-    let refusal = sts_answer(failed.error).map(|answer| of_answer(&answer));
-    match (refusal, &failed.how) {
-        (Some(fault), _) if matches!(fault.kind, AwsErrorKind::Refused(_)) => AwsError {
+fn not_sent_error(failed: &FailedCall<'_>) -> AwsError {
+    let refusal = sts_response(failed.error).map(|response| response_error(&response));
+    match (refusal, &failed.cause) {
+        (Some(refusal), _) if matches!(refusal.kind, AwsErrorKind::Refused(_)) => AwsError {
             kind: AwsErrorKind::Refused(FailureReason::UpstreamAccessDenied),
-            ..fault
+            ..refusal
         },
-        (_, How::NotBuilt) => own_fault(AwsErrorKind::NotSent, "RequestNotBuilt"),
-        // Credentials are the one thing that is waited for before a call is sent.
-        _ => own_fault(AwsErrorKind::NotSent, "CredentialsUnavailable"),
+        (_, FailureCause::NotBuilt) => own_error(AwsErrorKind::NotSent, "RequestNotBuilt"),
+        // Before it is sent, a call waits for credentials only.
+        _ => own_error(AwsErrorKind::NotSent, "CredentialsUnavailable"),
     }
 }
 
-/// What STS said, where a call had no credentials because of it.
-fn sts_answer<'a>(error: &'a (dyn Error + 'static)) -> Option<Answer<'a>> {
-    answer_to::<AssumeRoleError>(error).or_else(|| answer_to::<AssumeRoleWithWebIdentityError>(error))
+/// The answer of STS, if it is the reason for missing credentials.
+fn sts_response<'a>(error: &'a (dyn Error + 'static)) -> Option<ErrorResponse<'a>> {
+    response_of::<AssumeRoleError>(error).or_else(|| response_of::<AssumeRoleWithWebIdentityError>(error))
 }
 
-fn answer_to<'a, E>(error: &'a (dyn Error + 'static)) -> Option<Answer<'a>>
+fn response_of<'a, E>(error: &'a (dyn Error + 'static)) -> Option<ErrorResponse<'a>>
 where
     E: ProvideErrorMetadata + Error + Send + Sync + 'static,
 {
-    match Failed::new(text::cause::<SdkError<E, HttpResponse>>(error)?).how {
-        How::Answer(answer) => Some(answer),
+    match FailedCall::new(text::cause::<SdkError<E, HttpResponse>>(error)?).cause {
+        FailureCause::Response(response) => Some(response),
         _ => None,
     }
 }
 
-/// Not sent only where the HTTP client says that it was still connecting. Everything else may have arrived.
-fn no_answer(error: &(dyn Error + 'static), failure: &DispatchFailure) -> AwsError {
+/// *Not sent* only if the HTTP client says that it was still connecting. Otherwise the request may have arrived.
+fn dispatch_error(error: &(dyn Error + 'static), failure: &DispatchFailure) -> AwsError {
     let connecting = text::cause::<HttpClientError>(error).is_some_and(HttpClientError::is_connect);
     let io = text::cause::<io::Error>(error).map(io::Error::kind);
     let (kind, code) = match (connecting, io) {
@@ -138,46 +140,46 @@ fn no_answer(error: &(dyn Error + 'static), failure: &DispatchFailure) -> AwsErr
         (false, Some(io::ErrorKind::ConnectionReset)) => (AwsErrorKind::Unknown, "ConnectionReset"),
         (false, _) => (AwsErrorKind::Unknown, "ConnectionLost"),
     };
-    own_fault(kind, code)
+    own_error(kind, code)
 }
 
-fn of_answer(answer: &Answer<'_>) -> AwsError {
-    if !answer.whole {
-        return own_fault(AwsErrorKind::Unknown, "TruncatedAnswer");
+fn response_error(response: &ErrorResponse<'_>) -> AwsError {
+    if !response.whole {
+        return own_error(AwsErrorKind::Unknown, "TruncatedAnswer");
     }
-    if answer.status < 300 {
-        return own_fault(AwsErrorKind::Unknown, "UnreadableAnswer");
+    if response.status < 300 {
+        return own_error(AwsErrorKind::Unknown, "UnreadableAnswer");
     }
-    let code = answer
+    let code = response
         .error
         .and_then(|error| error.code())
         .map(text::code)
         .filter(|code| !code.is_empty());
-    let message = answer.error.and_then(|error| error.message()).and_then(text::message);
-    let kind = match verdict(answer.status, code.as_deref()) {
-        Verdict::Refused(reason) => AwsErrorKind::Refused(reason),
-        Verdict::Unknown => AwsErrorKind::Unknown,
-        Verdict::Throttled => AwsErrorKind::Throttled {
-            retry_after: retry_after(answer.headers),
+    let message = response.error.and_then(|error| error.message()).and_then(text::message);
+    let kind = match meaning(response.status, code.as_deref()) {
+        CodeMeaning::Refused(reason) => AwsErrorKind::Refused(reason),
+        CodeMeaning::Unknown => AwsErrorKind::Unknown,
+        CodeMeaning::Throttled => AwsErrorKind::Throttled {
+            retry_after: retry_after(response.headers),
         },
     };
-    let code = code.or_else(|| Some(format!("Http{}", answer.status)));
+    let code = code.or_else(|| Some(format!("Http{}", response.status)));
     AwsError { kind, code, message }
 }
 
-fn verdict(status: u16, code: Option<&str>) -> Verdict {
-    let said = code.and_then(codes::verdict);
+fn meaning(status: u16, code: Option<&str>) -> CodeMeaning {
+    let said = code.and_then(codes::meaning);
     match status {
-        400.. if said == Some(Verdict::Throttled) => Verdict::Throttled,
-        429 => Verdict::Throttled,
-        408 => Verdict::Unknown,
-        400..=499 => said.unwrap_or(Verdict::Refused(FailureReason::UpstreamRefused)),
-        _ => Verdict::Unknown,
+        400.. if said == Some(CodeMeaning::Throttled) => CodeMeaning::Throttled,
+        429 => CodeMeaning::Throttled,
+        408 => CodeMeaning::Unknown,
+        400..=499 => said.unwrap_or(CodeMeaning::Refused(FailureReason::UpstreamRefused)),
+        _ => CodeMeaning::Unknown,
     }
 }
 
-/// How long AWS asks to wait: in milliseconds in its own header, in seconds or as a date in HTTP's. A date is read against
-/// the answer's own, so our clock does not matter.
+/// How long AWS asks to wait: milliseconds in AWS's own header, or seconds or a date in HTTP's. A date is compared with the date
+/// of the answer, so that this machine's clock does not matter.
 fn retry_after(headers: &Headers) -> Option<Duration> {
     if let Some(milliseconds) = headers
         .get("x-amz-retry-after")

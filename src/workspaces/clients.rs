@@ -1,4 +1,4 @@
-//! The SDK's clients, each made once: one for each Region and endpoint, whatever the number of accounts.
+//! Makes the SDK's clients: one for each Region and endpoint, for any number of accounts.
 
 use std::collections::HashMap;
 
@@ -16,42 +16,42 @@ use aws_types::{
 use secrecy::ExposeSecret;
 
 use super::{
-    Settings,
+    WorkSpacesSettings,
     call::AccountClient,
-    identity::Identity,
-    owner::{AssumedRole, Owner, Owners},
+    credentials::{AccountCredentials, AssumedRole, CredentialsCache},
+    identity::IdentityCheck,
 };
 use crate::{config::AccountConfig, domain::Region};
 
-/// Said to STS; CloudTrail shows it in the name of the assumed role.
+/// The session name of assumed roles. CloudTrail shows it.
 const SESSION_NAME: &str = "sharewarden";
 
-/// So many places for credentials the SDK's cache has at least: it lets any of them go when there are too many.
-const LEAST_PLACES: usize = 64;
+/// Minimum number of partitions in the SDK's cache. If there are too few, it evicts credentials in use.
+const MIN_CACHE_PARTITIONS: usize = 64;
 
-/// Makes clients from what all have in common.
+/// Makes clients, and shares them between accounts.
 pub(super) struct Clients<'a> {
     base: SdkConfig,
-    settings: &'a Settings,
+    settings: &'a WorkSpacesSettings,
     cache: SharedIdentityCache,
     workspaces: HashMap<(&'a Region, Option<&'a str>), Client>,
     roles: HashMap<&'a Region, aws_sdk_sts::Client>,
     identities: HashMap<&'a Region, aws_sdk_sts::Client>,
 }
 
-/// What an account is called with.
-pub(super) struct OfAccount {
+/// The clients of one account.
+pub(super) struct AccountClients {
     pub(super) per_region: HashMap<Region, AccountClient>,
-    /// Asks whose credentials they are, if the settings want that.
-    pub(super) identity: Option<Identity>,
+    /// The check of the account's credentials, if the settings ask for it.
+    pub(super) identity: Option<IdentityCheck>,
 }
 
 impl<'a> Clients<'a> {
-    pub(super) fn new(base: SdkConfig, settings: &'a Settings) -> Self {
-        let places = settings.accounts.len() + 1;
+    pub(super) fn new(base: SdkConfig, settings: &'a WorkSpacesSettings) -> Self {
+        let partitions = settings.accounts.len() + 1;
         let cache = IdentityCache::lazy()
             .load_timeout(settings.forwarder.attempt_timeout)
-            .max_partitions(places.max(LEAST_PLACES));
+            .max_partitions(partitions.max(MIN_CACHE_PARTITIONS));
         Self {
             base,
             settings,
@@ -62,35 +62,35 @@ impl<'a> Clients<'a> {
         }
     }
 
-    /// All clients of an account. None: it has no Regions.
-    pub(super) fn of_account(&mut self, account: &'a AccountConfig) -> Option<OfAccount> {
+    /// The clients of an account. `None`: it has no Regions.
+    pub(super) fn account_clients(&mut self, account: &'a AccountConfig) -> Option<AccountClients> {
         let region = account.regions.first()?;
-        let owner = self.owner(account, region);
-        let identity = self.settings.aws.verify_identity.then(|| Identity {
+        let credentials = self.credentials(account, region);
+        let identity = self.settings.aws.verify_identity.then(|| IdentityCheck {
             expected: account.id,
-            owner: owner.clone(),
+            credentials: credentials.clone(),
             client: self.identities(region),
         });
         let per_region = account.regions.iter().map(|region| {
             let client = self.workspaces(account, region);
-            let client = AccountClient::new(account.id, region.clone(), client, owner.clone());
+            let client = AccountClient::new(account.id, region.clone(), client, credentials.clone());
             (region.clone(), client)
         });
-        Some(OfAccount {
+        Some(AccountClients {
             per_region: per_region.collect(),
             identity,
         })
     }
 
-    /// Whose calls those for an account are: its role's, or else those of the base credentials, if there are any.
-    fn owner(&mut self, account: &'a AccountConfig, region: &'a Region) -> Option<Owner> {
+    /// The credentials for an account's calls: those of its role, or else the base credentials, if there are any.
+    fn credentials(&mut self, account: &'a AccountConfig, region: &'a Region) -> Option<AccountCredentials> {
         match &account.role_arn {
-            Some(role_arn) => Some(Owner::new(self.role(role_arn, account, region))),
-            None => self.base.credentials_provider().map(Owner::new),
+            Some(role_arn) => Some(AccountCredentials::new(self.role(role_arn, account, region))),
+            None => self.base.credentials_provider().map(AccountCredentials::new),
         }
     }
 
-    /// A client of WorkSpaces.
+    /// The WorkSpaces client for the account's endpoint in a Region.
     fn workspaces(&mut self, account: &'a AccountConfig, region: &'a Region) -> Client {
         let url = account
             .endpoint_url
@@ -102,13 +102,12 @@ impl<'a> Clients<'a> {
             if let Some(url) = url {
                 config.set_endpoint_url(Some(url.to_owned()));
             }
-            Client::from_conf(config.identity_cache(Owners(cache.clone())).build())
+            Client::from_conf(config.identity_cache(CredentialsCache(cache.clone())).build())
         });
         client.clone()
     }
 
-    /// A client of STS that asks whose credentials an account has. Unlike everything else, this is tried again by the SDK: nobody
-    /// above does it, and a start should outlast a hiccup.
+    /// An STS client for checks of credentials. The SDK retries its calls: they happen at the start, where no other retry exists.
     fn identities(&mut self, region: &'a Region) -> aws_sdk_sts::Client {
         let (base, cache, settings) = (&self.base, &self.cache, self.settings);
         let client = self.identities.entry(region).or_insert_with(|| {
@@ -117,13 +116,13 @@ impl<'a> Clients<'a> {
                 .region(aws_region(region))
                 .retry_config(RetryConfig::standard())
                 .timeout_config(timeouts.disable_operation_timeout().build())
-                .identity_cache(Owners(cache.clone()));
+                .identity_cache(CredentialsCache(cache.clone()));
             aws_sdk_sts::Client::from_conf(config.build())
         });
         client.clone()
     }
 
-    /// Assumes a role with the base credentials.
+    /// Credentials that assume a role with the base credentials.
     fn role(&mut self, arn: &str, account: &AccountConfig, region: &'a Region) -> SharedCredentialsProvider {
         let (base, cache, settings) = (&self.base, &self.cache, self.settings);
         let client = self.roles.entry(region).or_insert_with(|| {
@@ -140,8 +139,8 @@ impl<'a> Clients<'a> {
     }
 }
 
-/// The same for STS, which has an endpoint of its own. Without the origin, `AWS_ENDPOINT_URL` would win over it.
-fn sts(config: &SdkConfig, settings: &Settings) -> SdkConfig {
+/// The configuration for STS, which has an endpoint of its own. Without the origin, `AWS_ENDPOINT_URL` would win over it.
+fn sts(config: &SdkConfig, settings: &WorkSpacesSettings) -> SdkConfig {
     let Some(url) = &settings.aws.sts_endpoint_url else {
         return config.clone();
     };

@@ -1,35 +1,35 @@
-//! AWS's error codes and what they say. The modelled ones are those of the WorkSpaces API model; the others are the ones that
-//! every AWS front end may send (the "Common Errors" of AWS's API references, and what its SDKs take for throttling).
+//! AWS's error codes and their meaning. They come from three sources: the WorkSpaces API model, the "Common Errors" of AWS's API
+//! references, and the throttling codes of AWS's SDKs.
 
 use crate::domain::FailureReason;
 
-/// What an error code says about the call.
+/// The meaning of an error code for the call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Verdict {
-    /// No effect, and the same call would be refused again.
+pub(super) enum CodeMeaning {
+    /// No effect. The same call would be refused again.
     Refused(FailureReason),
-    /// No effect, but later perhaps.
+    /// No effect. The same call may succeed later.
     Throttled,
-    /// AWS itself does not know how it ended.
+    /// AWS itself does not know whether the call had an effect.
     Unknown,
 }
 
-/// What a code says; none where it is not known here.
-pub(super) fn verdict(code: &str) -> Option<Verdict> {
+/// The meaning of a code; `None` for an unknown code.
+pub(super) fn meaning(code: &str) -> Option<CodeMeaning> {
     use FailureReason::*;
     Some(match code {
-        "ResourceNotFoundException" => Verdict::Refused(ImageNotFound),
-        "ResourceUnavailableException" => Verdict::Refused(ImageUnavailable),
-        "OperationNotSupportedException" => Verdict::Refused(OperationNotSupported),
-        code if ACCESS_DENIED.contains(&code) => Verdict::Refused(UpstreamAccessDenied),
-        code if INVALID_PARAMETER.contains(&code) => Verdict::Refused(UpstreamInvalidParameter),
-        code if THROTTLED.contains(&code) => Verdict::Throttled,
-        code if IN_DOUBT.contains(&code) => Verdict::Unknown,
+        "ResourceNotFoundException" => CodeMeaning::Refused(ImageNotFound),
+        "ResourceUnavailableException" => CodeMeaning::Refused(ImageUnavailable),
+        "OperationNotSupportedException" => CodeMeaning::Refused(OperationNotSupported),
+        code if ACCESS_DENIED.contains(&code) => CodeMeaning::Refused(UpstreamAccessDenied),
+        code if INVALID_PARAMETER.contains(&code) => CodeMeaning::Refused(UpstreamInvalidParameter),
+        code if THROTTLED.contains(&code) => CodeMeaning::Throttled,
+        code if AWS_FAILURES.contains(&code) => CodeMeaning::Unknown,
         _ => return None,
     })
 }
 
-/// Our credentials, or what they may do.
+/// The credentials are invalid, or lack a permission.
 const ACCESS_DENIED: &[&str] = &[
     "AccessDeniedException",
     "AccessDenied",
@@ -58,7 +58,7 @@ const ACCESS_DENIED: &[&str] = &[
     "UnrecognizedClientException",
 ];
 
-/// The request, as AWS reads it.
+/// AWS finds the request invalid.
 const INVALID_PARAMETER: &[&str] = &[
     "InvalidParameterValuesException",
     "InvalidInput",
@@ -76,7 +76,7 @@ const INVALID_PARAMETER: &[&str] = &[
     "ValidationException",
 ];
 
-/// Too much at once. `ResourceLimitExceededException` is not among them: it is a quota, which waiting does not raise.
+/// Too many calls. `ResourceLimitExceededException` is not in the list: it is about a quota, and waiting does not help.
 const THROTTLED: &[&str] = &[
     "BandwidthLimitExceeded",
     "EC2ThrottledException",
@@ -93,8 +93,8 @@ const THROTTLED: &[&str] = &[
     "TooManyRequestsException",
 ];
 
-/// Failures on AWS's side, with whatever status they come.
-const IN_DOUBT: &[&str] = &[
+/// Failures inside AWS, with any HTTP status.
+const AWS_FAILURES: &[&str] = &[
     "IDPCommunicationError",
     "InternalError",
     "InternalFailure",

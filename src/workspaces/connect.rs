@@ -1,5 +1,4 @@
-//! Finds what all of the SDK's clients have in common, and for each account and Region a client, with whose credentials its calls are
-//! signed. All clients share one pool of connections and one cache of credentials.
+//! Builds the clients for all accounts and Regions from the settings. All share one connection pool and one cache of credentials.
 
 use std::collections::HashMap;
 
@@ -12,58 +11,60 @@ use aws_types::{
 use secrecy::ExposeSecret;
 
 use super::{
-    BaseCredentials, IdentityProblem, Settings, WorkSpaces,
+    BaseCredentials, IdentityProblem, WorkSpaces, WorkSpacesSettings,
     clients::{Clients, aws_region},
     http, identity,
-    listings::Listings,
-    readings::Readings,
+    listing_limits::ListingLimits,
+    shared_reads::SharedReads,
 };
 use crate::domain::AccountId;
 
-/// Shows in every user agent, as `app/sharewarden-<version>`: the SDK takes no slash there. CloudTrail records it.
+/// Part of every user agent, as `app/sharewarden-<version>` (the SDK allows no slash here). CloudTrail records it.
 const APP_NAME: &str = concat!("sharewarden-", env!("CARGO_PKG_VERSION"));
 
-/// Pins the SDK's defaults, so that an update of it changes none silently.
+/// A fixed version of the SDK's defaults, so that an update does not change them.
 fn behavior() -> BehaviorVersion {
     BehaviorVersion::v2026_01_12()
 }
 
-/// Why there is nothing to call AWS with. Never holds a secret.
+/// Why the clients cannot be used. The message never shows a secret.
 #[derive(Debug, thiserror::Error)]
-pub enum ConnectError {
-    /// An account without Regions.
+pub enum AwsConnectError {
+    /// The account has no Regions.
     #[error("account {0}: no Region is configured")]
     NoRegion(AccountId),
-    /// An endpoint that no request could be sent to.
+    /// The endpoint is not a URL.
     #[error("{0}: must be an absolute http or https URL, such as http://127.0.0.1:4566")]
     Endpoint(String),
-    /// Credentials that are not the account's, or that could not be verified. All accounts concerned.
+    /// The credentials belong to another account, or could not be verified. Holds all accounts with a problem.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     Identity(Vec<IdentityProblem>),
 }
 
 impl WorkSpaces {
-    /// Makes the clients. Calls AWS only to verify whose credentials they have, if the settings ask for that.
-    pub async fn connect(settings: &Settings) -> Result<Self, ConnectError> {
+    /// Makes the clients. Calls AWS only to verify the credentials, if the settings ask for it.
+    pub async fn connect(settings: &WorkSpacesSettings) -> Result<Self, AwsConnectError> {
         check(settings)?;
         let mut clients = Clients::new(base(settings, http::client(settings)).await, settings);
         let (mut per_account, mut identities) = (HashMap::new(), Vec::new());
         for account in &settings.accounts {
-            let of_account = clients.of_account(account).ok_or(ConnectError::NoRegion(account.id))?;
-            per_account.insert(account.id, of_account.per_region);
-            identities.extend(of_account.identity);
+            let account_clients = clients
+                .account_clients(account)
+                .ok_or(AwsConnectError::NoRegion(account.id))?;
+            per_account.insert(account.id, account_clients.per_region);
+            identities.extend(account_clients.identity);
         }
-        identity::verify(identities).await.map_err(ConnectError::Identity)?;
+        identity::verify(identities).await.map_err(AwsConnectError::Identity)?;
         Ok(Self {
             clients: per_account.into(),
-            listings: Listings::default(),
+            listing_limits: ListingLimits::default(),
             read_timeout: settings.forwarder.read_timeout,
-            readings: Readings::default(),
+            shared_reads: SharedReads::default(),
         })
     }
 }
 
-fn check(settings: &Settings) -> Result<(), ConnectError> {
+fn check(settings: &WorkSpacesSettings) -> Result<(), AwsConnectError> {
     let endpoints = [
         ("endpoint_url", &settings.aws.endpoint_url),
         ("sts_endpoint_url", &settings.aws.sts_endpoint_url),
@@ -79,20 +80,20 @@ fn check(settings: &Settings) -> Result<(), ConnectError> {
     Ok(())
 }
 
-/// The URL itself is not repeated: it may hold a password.
-fn check_endpoint(url: &Option<String>, name: impl FnOnce() -> String) -> Result<(), ConnectError> {
+/// The message does not repeat the URL, which may contain a password.
+fn check_endpoint(url: &Option<String>, name: impl FnOnce() -> String) -> Result<(), AwsConnectError> {
     let Some(url) = url else { return Ok(()) };
     match url.parse::<::http::Uri>() {
         Ok(uri) if matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some() => Ok(()),
-        _ => Err(ConnectError::Endpoint(name())),
+        _ => Err(AwsConnectError::Endpoint(name())),
     }
 }
 
-/// What all accounts have in common.
-async fn base(settings: &Settings, http_client: SharedHttpClient) -> SdkConfig {
+/// The SDK configuration that all accounts share.
+async fn base(settings: &WorkSpacesSettings, http_client: SharedHttpClient) -> SdkConfig {
     let builder = match &settings.credentials {
         BaseCredentials::Environment => {
-            // Naming a Region keeps the loader from asking the instance for one.
+            // With a Region, the loader does not ask the instance metadata for one.
             let region = settings.accounts.iter().find_map(|account| account.regions.first());
             let loader = aws_config::defaults(behavior()).region(region.map(aws_region));
             loader.load().await.into_builder()
@@ -113,13 +114,13 @@ async fn base(settings: &Settings, http_client: SharedHttpClient) -> SdkConfig {
         .http_client(http_client)
         .retry_config(RetryConfig::disabled())
         .timeout_config(timeouts(settings))
-        // The attempt timeout spans the whole answer, a stalled one too.
+        // The attempt timeout covers the whole answer, so a stalled one ends too.
         .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
         .app_name(AppName::new(APP_NAME).expect("a package's name and version hold no other characters"))
         .build()
 }
 
-fn timeouts(settings: &Settings) -> TimeoutConfig {
+fn timeouts(settings: &WorkSpacesSettings) -> TimeoutConfig {
     let attempt_timeout = settings.forwarder.attempt_timeout;
     TimeoutConfig::builder()
         .connect_timeout(settings.connect_timeout())

@@ -1,4 +1,4 @@
-//! The one HTTP client that all SDK clients share: one connection pool, one reading of the root certificates.
+//! The one HTTP client of all SDK clients, with one connection pool. The root certificates are read once.
 
 use std::time::Duration;
 
@@ -11,14 +11,14 @@ use aws_smithy_runtime_api::client::http::{
     HttpConnectorSettings, SharedHttpClient, SharedHttpConnector, http_client_fn,
 };
 
-use super::{BaseCredentials, Settings};
+use super::{BaseCredentials, WorkSpacesSettings};
 
-/// How long a connection may idle in the pool. AWS closes idle connections without a word; a call that is written onto a
-/// connection as it closes has an unknown outcome and costs a read-back, so keep them shorter than hyper's 90 s.
-const IDLE: Duration = Duration::from_secs(20);
+/// Maximum idle time of a pooled connection. AWS closes idle connections. A call that is written to a closing connection has an
+/// unknown outcome and needs a read-back, so this is shorter than hyper's 90 s.
+const MAX_IDLE_TIME: Duration = Duration::from_secs(20);
 
-/// Makes the client. Its timeouts are its own: the SDK's per-client settings do not reach a shared connector.
-pub(super) fn client(settings: &Settings) -> SharedHttpClient {
+/// Makes the client. It needs its own timeouts, because the SDK's per-client timeouts do not reach a shared connector.
+pub(super) fn client(settings: &WorkSpacesSettings) -> SharedHttpClient {
     let proxy = match settings.credentials {
         BaseCredentials::Environment => ProxyConfig::from_env(),
         BaseCredentials::Fixed { .. } => ProxyConfig::disabled(),
@@ -31,7 +31,7 @@ pub(super) fn client(settings: &Settings) -> SharedHttpClient {
         .tls_provider(Provider::Rustls(CryptoMode::AwsLc))
         .proxy_config(proxy)
         .connector_settings(timeouts)
-        .pool_idle_timeout(IDLE)
+        .pool_idle_timeout(MAX_IDLE_TIME)
         .build();
     let connector = SharedHttpConnector::new(connector);
     http_client_fn(move |_, _| connector.clone())

@@ -1,24 +1,24 @@
-//! Asks STS whose credentials an account has: a wrong role would share, or fail to find, another account's images.
+//! Verifies with STS that the credentials belong to each account. A wrong role would share another account's images.
 
 use std::{fmt, sync::Arc};
 
 use tokio::{sync::Semaphore, task::JoinSet};
 
 use super::{
-    classify::{self, Failed},
-    owner::Owner,
+    classify::{self, FailedCall},
+    credentials::AccountCredentials,
+    interceptor::CallInterceptor,
     text,
-    witness::Witness,
 };
 use crate::domain::{AccountId, AwsError};
 
-/// How many accounts are asked about at a time: STS throttles.
-const AT_A_TIME: usize = 16;
+/// Maximum concurrent calls: STS throttles.
+const MAX_CONCURRENT_CHECKS: usize = 16;
 
-/// An account whose credentials are not its own, or could not be verified.
+/// An account whose credentials belong to another account, or could not be verified.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IdentityProblem {
-    /// The account as configured.
+    /// The configured account.
     pub account: AccountId,
     /// What is wrong.
     pub kind: IdentityProblemKind,
@@ -27,9 +27,9 @@ pub struct IdentityProblem {
 /// What is wrong with an account's credentials.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum IdentityProblemKind {
-    /// They are those of this account.
+    /// The credentials belong to this other account.
     OtherAccount(String),
-    /// STS could not be asked, or did not say.
+    /// STS did not answer, or refused.
     Unverified(AwsError),
 }
 
@@ -38,49 +38,52 @@ impl fmt::Display for IdentityProblem {
         let account = self.account;
         match &self.kind {
             IdentityProblemKind::OtherAccount(actual) => {
-                write!(f, "account {account}: its credentials are those of account {actual}")
+                write!(
+                    f,
+                    "account {account}: the configured credentials belong to account {actual}"
+                )
             }
-            IdentityProblemKind::Unverified(fault) => {
-                let code = fault.code.as_deref().unwrap_or("no code");
+            IdentityProblemKind::Unverified(error) => {
+                let code = error.code.as_deref().unwrap_or("no code");
                 write!(f, "account {account}: sts:GetCallerIdentity failed ({code})")?;
-                fault.message.iter().try_for_each(|message| write!(f, ": {message}"))
+                error.message.iter().try_for_each(|message| write!(f, ": {message}"))
             }
         }
     }
 }
 
-/// Who an account's credentials should be, and who to ask.
-pub(super) struct Identity {
+/// The check of one account's credentials.
+pub(super) struct IdentityCheck {
     pub(super) expected: AccountId,
-    pub(super) owner: Option<Owner>,
+    pub(super) credentials: Option<AccountCredentials>,
     pub(super) client: aws_sdk_sts::Client,
 }
 
-impl Identity {
+impl IdentityCheck {
     async fn problem(self) -> Option<IdentityProblem> {
         let account = self.expected;
-        let witness = Witness::of_a_call(self.owner, None);
+        let interceptor = CallInterceptor::new(self.credentials, None);
         let send = self
             .client
             .get_caller_identity()
             .customize()
-            .interceptor(witness.clone())
+            .interceptor(interceptor.clone())
             .send();
         let kind = match send.await {
             Ok(output) if output.account() == Some(account.as_str()) => return None,
             Ok(output) => IdentityProblemKind::OtherAccount(text::code(output.account().unwrap_or("(not said)"))),
             Err(error) => {
                 tracing::warn!(%account, error = text::chain(&error), "sts:GetCallerIdentity failed");
-                IdentityProblemKind::Unverified(classify::fault(Failed::new(&error), witness.sent()))
+                IdentityProblemKind::Unverified(classify::aws_error(FailedCall::new(&error), interceptor.sent()))
             }
         };
         Some(IdentityProblem { account, kind })
     }
 }
 
-/// Verifies them all, and names all that are wrong, in the order of their accounts.
-pub(super) async fn verify(identities: Vec<Identity>) -> Result<(), Vec<IdentityProblem>> {
-    let permits = Arc::new(Semaphore::new(AT_A_TIME));
+/// Runs all checks. Returns all problems, ordered by account.
+pub(super) async fn verify(identities: Vec<IdentityCheck>) -> Result<(), Vec<IdentityProblem>> {
+    let permits = Arc::new(Semaphore::new(MAX_CONCURRENT_CHECKS));
     let mut asked = JoinSet::new();
     for identity in identities {
         let permits = permits.clone();

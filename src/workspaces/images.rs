@@ -1,4 +1,4 @@
-//! The images that an account owns, or that others share with it. Read through, never stored.
+//! The images that an account owns, or that other accounts share with it. They are read from AWS and not stored.
 
 use aws_sdk_workspaces::{
     operation::describe_workspace_images::DescribeWorkspaceImagesOutput,
@@ -19,8 +19,8 @@ use crate::domain::{
 };
 
 impl WorkSpaces {
-    /// Lists images, over all pages of DescribeWorkspaceImages, in the order of AWS. Those who list the images of one account
-    /// in one Region take turns. Bounded by the read timeout, the wait included. The request id is that of the last page read.
+    /// Lists images over all pages of DescribeWorkspaceImages, in AWS's order. At most two lists run for one account and Region
+    /// at the same time. The read timeout includes the wait. The request id is that of the last page.
     pub async fn list_images(
         &self,
         account: AccountId,
@@ -30,11 +30,11 @@ impl WorkSpaces {
         let Some(client) = self.client(account, region) else {
             return not_configured();
         };
-        let in_turn = async {
-            let _turn = self.listings.turn(account, region).await;
+        let list = async {
+            let _permit = self.listing_limits.acquire(account, region).await;
             list_images(client, ownership).await
         };
-        within(self.read_timeout, in_turn).await
+        within(self.read_timeout, list).await
     }
 }
 
@@ -55,7 +55,7 @@ async fn list_images(client: &AccountClient, ownership: Ownership) -> AwsRespons
                 continue;
             }
             Ok(None) => Ok(images),
-            Err(fault) => Err(fault),
+            Err(error) => Err(error),
         };
         return AwsResponse { aws_request_id, result };
     }
@@ -67,7 +67,7 @@ async fn list_page(
     token: Option<String>,
 ) -> AwsResponse<DescribeWorkspaceImagesOutput> {
     let span = span!("DescribeWorkspaceImages", client);
-    let page = client.call(span, |client, witness| {
+    let page = client.call(span, |client, interceptor| {
         let request = client
             .describe_workspace_images()
             .image_type(match ownership {
@@ -76,7 +76,7 @@ async fn list_page(
             })
             .max_results(PAGE_SIZE)
             .set_next_token(token);
-        request.customize().interceptor(witness).send()
+        request.customize().interceptor(interceptor).send()
     });
     page.await
 }

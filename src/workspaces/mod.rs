@@ -1,61 +1,61 @@
-//! Amazon WorkSpaces: the one room that speaks to AWS, and the only one that knows its SDK. What leaves it is in the words of
-//! [`domain`](crate::domain): every call ends in an [`AwsResponse`], whose fault says whether the call can have had an effect.
+//! Amazon WorkSpaces: the only room that calls AWS and uses its SDK. Every call ends in an [`AwsResponse`] of the
+//! [`domain`](crate::domain). Its error says whether the call can have had an effect.
 //!
-//! Read in this order: `settings` (what to connect to), `connect` (a client for each account and Region, and whose credentials its
-//! calls are signed with: `clients`, `owner`), `call` (that client, and what surrounds each of its calls), `permissions` and `images`
-//! (the calls), `readings` (reading together), `listings` (listing in turn), `classify` and `codes` (what an answer means).
+//! Read in this order: `settings`; `connect` builds a client for each account and Region, with `clients` and `credentials`;
+//! `call` is that client. `permissions` and `images` have the calls, `shared_reads` combines reads of one image, and
+//! `listing_limits` limits concurrent lists. `classify` and `codes` give an answer its meaning.
 //!
 //! Three rules hold throughout:
-//! - Nothing here tries again: the forwarder owns retries, and the SDK's are switched off.
-//! - *Not sent* is said only where it is known. What is not known is [`Unknown`](crate::domain::FaultKind::Unknown).
-//! - Text of a driver goes to the log, never into a fault; text of AWS that quotes a signed request goes nowhere.
+//! - Nothing is retried here. The forwarder owns retries, and the SDK's retries are off.
+//! - A call counts as *not sent* only if that is certain. Otherwise it is [`Unknown`](AwsErrorKind::Unknown).
+//! - A driver's text goes to the log and never into an error. AWS's text that quotes a signed request goes nowhere.
 
 mod call;
 mod classify;
 mod clients;
 mod codes;
 mod connect;
+mod credentials;
 mod http;
 mod identity;
 mod images;
-mod listings;
-mod owner;
+mod interceptor;
+mod listing_limits;
 mod pages;
 mod permissions;
-mod readings;
 mod settings;
+mod shared_reads;
 mod text;
-mod witness;
 
 use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
 
 use crate::domain::{AccountId, AwsError, AwsErrorKind, AwsResponse, FailureReason, Region};
 
 use call::AccountClient;
-use listings::Listings;
-use readings::Readings;
+use listing_limits::ListingLimits;
+use shared_reads::SharedReads;
 
-pub use connect::ConnectError;
+pub use connect::AwsConnectError;
 pub use identity::{IdentityProblem, IdentityProblemKind};
-pub use settings::{BaseCredentials, Settings};
+pub use settings::{BaseCredentials, WorkSpacesSettings};
 
-/// What telemetry adds to its filter, so that no level that an operator may choose lets the SDK log secrets: it traces signed
-/// requests and whole answers, and warns of STS's refusals in full (this room logs them too, with care).
+/// Limits of the log filter. At lower levels the SDK logs secrets: signed requests, whole answers, and refusals by STS in full.
+/// This room logs those refusals itself, without secrets.
 pub const LOG_DIRECTIVES: [&str; 2] = ["aws_config::sts=off", "aws_smithy_runtime=debug"];
 
-/// A client of WorkSpaces for every configured account and Region. Clones share everything, their connections too.
+/// The clients of all configured accounts and Regions. Clones share them and their connections.
 #[derive(Clone)]
 pub struct WorkSpaces {
     clients: Arc<HashMap<AccountId, HashMap<Region, AccountClient>>>,
-    listings: Listings,
+    listing_limits: ListingLimits,
     read_timeout: Duration,
-    readings: Readings,
+    shared_reads: SharedReads,
 }
 
-/// What a refusal with this error code means, as far as it is known.
+/// The failure reason for an error code of AWS.
 pub fn reason_of(code: Option<&str>) -> FailureReason {
-    match code.and_then(codes::verdict) {
-        Some(codes::Verdict::Refused(reason)) => reason,
+    match code.and_then(codes::meaning) {
+        Some(codes::CodeMeaning::Refused(reason)) => reason,
         _ => FailureReason::UpstreamRefused,
     }
 }
@@ -71,7 +71,7 @@ impl WorkSpaces {
     }
 }
 
-/// The SDK's clients debug-print all that they are made of, the external id of a role among it.
+/// Shows the accounts and Regions only: the SDK's clients would print the external id of a role.
 impl fmt::Debug for WorkSpaces {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let regions = self.clients.iter().map(|(account, clients)| (account, clients.keys()));
@@ -81,16 +81,16 @@ impl fmt::Debug for WorkSpaces {
     }
 }
 
-/// Answers a call for an account or a Region that is not configured. Callers ask [`WorkSpaces::serves`] first.
+/// The answer for an account or Region that is not configured. Callers ask [`WorkSpaces::serves`] first.
 fn not_configured<T>() -> AwsResponse<T> {
     AwsResponse {
         aws_request_id: None,
-        result: Err(own_fault(AwsErrorKind::NotSent, "NotConfigured")),
+        result: Err(own_error(AwsErrorKind::NotSent, "NotConfigured")),
     }
 }
 
-/// A fault that AWS has no code for.
-fn own_fault(kind: AwsErrorKind, code: &str) -> AwsError {
+/// An error of this room, for which AWS has no code.
+fn own_error(kind: AwsErrorKind, code: &str) -> AwsError {
     AwsError {
         kind,
         code: Some(code.to_owned()),

@@ -1,4 +1,4 @@
-//! May an account copy an image? Changing it, and reading it back.
+//! Changes an image permission, and reads it back.
 
 use std::collections::BTreeSet;
 
@@ -9,7 +9,7 @@ use super::{
     call::{AccountClient, span, timed_out, unreadable},
     not_configured,
     pages::{PAGE_SIZE, Pages},
-    readings::Found,
+    shared_reads::ReadOutcome,
 };
 use crate::domain::{Access, AccountId, AwsResponse, ImageId, PermissionKey};
 
@@ -20,13 +20,13 @@ impl WorkSpaces {
             return not_configured();
         };
         let span = span!("UpdateWorkspaceImagePermission", client);
-        let reply = client.call(span, |client, witness| {
+        let reply = client.call(span, |client, interceptor| {
             let request = client
                 .update_workspace_image_permission()
                 .image_id(key.image.as_str())
                 .allow_copy_image(access == Access::Shared)
                 .shared_account_id(key.shared_account.as_str());
-            request.customize().interceptor(witness).send()
+            request.customize().interceptor(interceptor).send()
         });
         let reply = reply.await;
         AwsResponse {
@@ -35,22 +35,22 @@ impl WorkSpaces {
         }
     }
 
-    /// Reads back what AWS holds, page by page with DescribeWorkspaceImagePermissions, until the account is found, and tells the
-    /// number of calls that it took. Those who ask about one image at the same time read it together; one of them is told the
-    /// calls. Bounded by the read timeout. The request id is that of the last page read.
+    /// Reads whether the image is shared with the account, page by page with DescribeWorkspaceImagePermissions. Concurrent reads
+    /// of one image are combined ([`shared_reads`](super::shared_reads)). Returns the number of calls too; of combined reads,
+    /// one gets the number and the others 0. Bounded by the read timeout. The request id is that of the last page.
     pub async fn read_access(&self, key: &PermissionKey) -> (AwsResponse<Access>, u32) {
         let Some(client) = self.client(key.account, &key.region).cloned() else {
             return (not_configured(), 0);
         };
         let image = key.image.clone();
         let read = move |accounts| read_all(client, image, accounts);
-        let asked = tokio::time::timeout(self.read_timeout, self.readings.ask(key, read));
-        asked.await.unwrap_or_else(|_| (timed_out(), 1))
+        let read_together = tokio::time::timeout(self.read_timeout, self.shared_reads.read_with_others(key, read));
+        read_together.await.unwrap_or_else(|_| (timed_out(), 1))
     }
 }
 
-/// Reads pages until all of the accounts are found, or the end.
-async fn read_all(client: AccountClient, image: ImageId, mut accounts: BTreeSet<AccountId>) -> Found {
+/// Reads pages until all accounts are found, or to the end.
+async fn read_all(client: AccountClient, image: ImageId, mut accounts: BTreeSet<AccountId>) -> ReadOutcome {
     let (mut pages, mut token, mut shared) = (Pages::default(), None, BTreeSet::new());
     let mut calls = 0;
     loop {
@@ -81,10 +81,10 @@ async fn read_all(client: AccountClient, image: ImageId, mut accounts: BTreeSet<
                 continue;
             }
             Ok(None) => Ok(()),
-            Err(fault) => Err(fault),
+            Err(error) => Err(error),
         };
         let end = AwsResponse { aws_request_id, result };
-        return Found { shared, end, calls };
+        return ReadOutcome { shared, end, calls };
     }
 }
 
@@ -94,19 +94,19 @@ async fn read_page(
     token: Option<String>,
 ) -> AwsResponse<DescribeWorkspaceImagePermissionsOutput> {
     let span = span!("DescribeWorkspaceImagePermissions", client);
-    let page = client.call(span, |client, witness| {
+    let page = client.call(span, |client, interceptor| {
         let request = client
             .describe_workspace_image_permissions()
             .image_id(image.as_str())
             .max_results(PAGE_SIZE)
             .set_next_token(token);
-        request.customize().interceptor(witness).send()
+        request.customize().interceptor(interceptor).send()
     });
     page.await
 }
 
-/// True when the page is about the image. "Not shared" is a verdict that can fail a change, so it is not read out of a body
-/// that says nothing, such as `{}`: either the image or a list of permissions must be there.
+/// True if the page is about the image. "Not shared" can fail a change, so it is not concluded from an empty answer such as
+/// `{}`: either the image id or a list of permissions must be present.
 fn answers(page: &DescribeWorkspaceImagePermissionsOutput, image: &ImageId) -> bool {
     match page.image_id() {
         Some(named) => named == image.as_str(),

@@ -1,4 +1,4 @@
-//! What to connect to, and with whose credentials.
+//! The settings of the AWS clients.
 
 use std::time::Duration;
 
@@ -6,36 +6,36 @@ use secrecy::SecretString;
 
 use crate::config::{AccountConfig, AwsConfig, ForwarderConfig};
 
-/// What to connect to, and how long to wait for it.
+/// The accounts, the endpoints, the timeouts and the credentials.
 #[derive(Debug, Clone)]
-pub struct Settings {
+pub struct WorkSpacesSettings {
     /// The accounts that own images.
     pub accounts: Vec<AccountConfig>,
-    /// How AWS is reached.
+    /// The endpoints, and whether to verify credentials.
     pub aws: AwsConfig,
-    /// How long calls and reads may take.
+    /// The timeouts of calls and reads.
     pub forwarder: ForwarderConfig,
-    /// What roles are assumed with, and what accounts without a role are called with.
+    /// The credentials for assuming roles, and for accounts without a role.
     pub credentials: BaseCredentials,
 }
 
-impl Settings {
-    /// How long making a connection may take, TLS included. It is less than a call may take: it is what makes an unreachable
-    /// endpoint *not sent*, instead of a timeout that leaves the outcome open.
+impl WorkSpacesSettings {
+    /// Timeout of a connection, including TLS. It is shorter than the timeout of a call, so that an unreachable endpoint counts
+    /// as *not sent*. A timeout of the call would leave the outcome unknown.
     pub(super) fn connect_timeout(&self) -> Duration {
         self.forwarder.attempt_timeout / 3
     }
 }
 
-/// Where credentials come from.
+/// The source of the base credentials.
 #[derive(Debug, Clone)]
 pub enum BaseCredentials {
-    /// The SDK's default chain: environment, profile, web identity, container, instance. The environment's other words on
-    /// how to reach AWS hold too (proxies, FIPS, dual stack, `AWS_ENDPOINT_URL`), but an endpoint named here wins over it.
+    /// The SDK's default chain: environment, profile, web identity, container, instance. The SDK's other variables apply too
+    /// (proxies, FIPS, dual stack, `AWS_ENDPOINT_URL`), but a configured endpoint wins.
     Environment,
-    /// These, for a simulator. Then nothing at all is read from the environment.
+    /// Fixed credentials, for a simulator. Nothing is read from the environment.
     Fixed {
-        /// The access key.
+        /// The access key id.
         access_key_id: String,
         /// The secret access key.
         secret_access_key: SecretString,

@@ -1,21 +1,21 @@
-//! Texts from outside, made fit to be kept, answered and logged.
+//! Makes text of AWS and the SDK fit to store, to show and to log.
 
 use std::error::Error;
 
 use crate::domain::causes;
 
-/// The longest code or request id kept.
-const CODE: usize = 128;
+/// Maximum length of an error code or request id.
+const MAX_CODE_CHARS: usize = 128;
 
-/// The longest message kept, in characters.
-const MESSAGE: usize = 1024;
+/// Maximum length of a message, in characters.
+const MAX_MESSAGE_CHARS: usize = 1024;
 
-/// The longest chain of causes logged, in characters.
-const CHAIN: usize = 4096;
+/// Maximum length of a chain of causes in the log, in characters.
+const MAX_CHAIN_CHARS: usize = 4096;
 
-/// What a text holds that quotes a signed request or credentials. AWS answers a wrong signature with the canonical request,
-/// session token and all.
-const SECRETIVE: [&str; 8] = [
+/// Text with one of these quotes a signed request or credentials. AWS answers a wrong signature with the canonical request, which
+/// contains the session token.
+const SECRET_MARKERS: [&str; 8] = [
     "security-token",
     "signature=",
     "credential=",
@@ -28,12 +28,15 @@ const SECRETIVE: [&str; 8] = [
 
 const WITHHELD: &str = "(withheld: it quotes the signed request)";
 
-/// A code or a request id: visible ASCII, cut.
+/// An error code or request id: visible ASCII, truncated.
 pub(super) fn code(text: &str) -> String {
-    text.chars().filter(char::is_ascii_graphic).take(CODE).collect()
+    text.chars()
+        .filter(char::is_ascii_graphic)
+        .take(MAX_CODE_CHARS)
+        .collect()
 }
 
-/// AWS's own message: cut, without control characters (Postgres takes no NUL); none where it would tell a secret.
+/// AWS's message, truncated, without control characters (Postgres allows no NUL). `None` if it is empty or quotes a secret.
 pub(super) fn message(text: &str) -> Option<String> {
     let printable = |c: char| {
         if c.is_control() && c != '\n' && c != '\t' {
@@ -43,32 +46,36 @@ pub(super) fn message(text: &str) -> Option<String> {
         }
     };
     Some(text)
-        .filter(|text| !text.is_empty() && !secretive(text))
-        .map(|text| text.chars().take(MESSAGE).map(printable).collect())
+        .filter(|text| !text.is_empty() && !quotes_secret(text))
+        .map(|text| text.chars().take(MAX_MESSAGE_CHARS).map(printable).collect())
 }
 
-/// An error and its causes, for the log. Only what they display: the SDK's errors debug-print whole answers, in which STS
-/// sends credentials.
+/// An error and its causes, for the log. Uses `Display` only: `Debug` of the SDK's errors prints whole answers, and those of STS
+/// contain credentials.
 pub(super) fn chain(error: &(dyn Error + 'static)) -> String {
     let mut texts: Vec<String> = Vec::new();
     for cause in causes(error) {
         let text = cause.to_string();
-        let text = if secretive(&text) { WITHHELD.to_owned() } else { text };
+        let text = if quotes_secret(&text) {
+            WITHHELD.to_owned()
+        } else {
+            text
+        };
         if texts.last() != Some(&text) {
             texts.push(text);
         }
     }
-    texts.join(": ").chars().take(CHAIN).collect()
+    texts.join(": ").chars().take(MAX_CHAIN_CHARS).collect()
 }
 
-/// The first error of a type in the chain.
+/// The first error of type `E` in the chain of causes.
 pub(super) fn cause<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {
     causes(error).find_map(|cause| cause.downcast_ref())
 }
 
-fn secretive(text: &str) -> bool {
+fn quotes_secret(text: &str) -> bool {
     let text = text.to_ascii_lowercase();
-    SECRETIVE.iter().any(|word| text.contains(word))
+    SECRET_MARKERS.iter().any(|word| text.contains(word))
 }
 
 #[cfg(test)]
@@ -76,7 +83,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn messages_are_cut_by_characters_and_hold_no_control_characters() {
+    fn messages_are_truncated_by_characters_and_have_no_control_characters() {
         assert_eq!(message(&"é".repeat(2000)), Some("é".repeat(1024)));
         assert_eq!(
             message("nul\0, line\nand tab\t"),

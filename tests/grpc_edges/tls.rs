@@ -332,7 +332,7 @@ async fn unusable_tls_files_are_reported_at_the_start() {
     files.write("key.pem", &authority.server().key);
     assert!(load().await.contains("server.tls.key"));
     files.write_certified_key(&authority.server_until(now() - Duration::from_secs(60)));
-    assert!(load().await.contains("not valid now"));
+    assert!(load().await.contains("not valid yet"));
 }
 
 #[tokio::test]

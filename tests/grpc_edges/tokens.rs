@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use sharewarden::{
     clock::Clock,
     config::{ClientAuth, JwtConfig, ServerConfig, TlsConfig},
-    edge::{Keys, ServerTls, Tokens},
+    edge::{ServerTls, TokenKeys, Tokens},
     grpc::{Authenticator, PRINCIPAL},
 };
 use sharewarden_client::proto::v1::{share_permission_service_client::SharePermissionServiceClient, *};
@@ -42,7 +42,7 @@ async fn tokens(jwks: &str, jwks_ca: Option<PathBuf>, jwks_retry: Duration) -> T
         principal_claim: "sub".into(),
         leeway: Duration::from_secs(30),
     };
-    let keys = Keys::start(settings.clone(), Clock::system()).await.unwrap();
+    let keys = TokenKeys::start(settings.clone(), Clock::system()).await.unwrap();
     Tokens::new(settings, keys, Clock::system())
 }
 

@@ -72,7 +72,7 @@ async fn ten_thousand_changes_are_recovered_as_fast_as_the_limit_allows() {
         let (clock, more) = (
             Clock::system(),
             format!(
-                "forwarder.calls_per_second = {calls_per_second}\nforwarder.least_calls_per_second = 1\nforwarder.burst = 100\n"
+                "forwarder.calls_per_second = {calls_per_second}\nforwarder.min_calls_per_second = 1\nforwarder.burst = 100\n"
             ),
         );
         let begun = clock.monotonic_now();
@@ -141,7 +141,7 @@ async fn an_image_with_thousands_of_changes_does_not_delay_other_images() {
         .leave_pending((0..2000).map(|number| key(ACCOUNT, IMAGE, number)))
         .await;
     stack.leave_pending([key(ACCOUNT, OTHER_IMAGE, 1)]).await;
-    let slow = "forwarder.calls_per_second = 100\nforwarder.burst = 1\nforwarder.least_calls_per_second = 1\n";
+    let slow = "forwarder.calls_per_second = 100\nforwarder.burst = 1\nforwarder.min_calls_per_second = 1\n";
     stack.start_server(slow, Clock::system()).await;
     let other = |call: &ApiCall| call.operation == UPDATE && call.image.as_deref() == Some(OTHER_IMAGE);
     let reached = stack.simulator.wait_for_calls(|calls| calls.iter().any(other));
@@ -171,7 +171,7 @@ async fn an_image_with_thousands_of_changes_does_not_delay_other_images() {
 #[tokio::test]
 async fn throttling_slows_all_calls_of_the_account() {
     let stack =
-        Stack::start_with("forwarder.max_in_flight = 4\nforwarder.burst = 4\nforwarder.least_calls_per_second = 10\n")
+        Stack::start_with("forwarder.max_in_flight = 4\nforwarder.burst = 4\nforwarder.min_calls_per_second = 10\n")
             .await;
     stack.hold();
     let client = stack.client().await;

@@ -6,7 +6,7 @@ use secrecy::SecretString;
 use sharewarden::{
     config::AccountConfig,
     domain::{Access, AwsErrorKind, FailureReason},
-    workspaces::{ConnectError, IdentityProblemKind, WorkSpaces},
+    workspaces::{AwsConnectError, IdentityProblemKind, WorkSpaces},
 };
 
 use crate::{
@@ -241,8 +241,8 @@ async fn credentials_of_another_account_stop_the_start_and_every_wrong_account_i
     let error = WorkSpaces::connect(&settings).await.unwrap_err();
     assert_eq!(
         error.to_string(),
-        "account 111122223333: its credentials are those of account 999988887777; \
-         account 444455556666: its credentials are those of account 999988887777"
+        "account 111122223333: the configured credentials belong to account 999988887777; \
+         account 444455556666: the configured credentials belong to account 999988887777"
     );
 }
 
@@ -256,7 +256,7 @@ async fn credentials_that_cannot_be_verified_stop_the_start_with_the_message_of_
         error.to_string(),
         "account 111122223333: sts:GetCallerIdentity failed (InvalidClientTokenId): The security token is invalid"
     );
-    let ConnectError::Identity(problems) = error else {
+    let AwsConnectError::Identity(problems) = error else {
         panic!("{error}")
     };
     assert!(matches!(&problems[0].kind, IdentityProblemKind::Unverified(_)));

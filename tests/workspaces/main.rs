@@ -17,7 +17,7 @@ use secrecy::SecretString;
 use sharewarden::{
     config::{AccountConfig, AwsConfig, ForwarderConfig, ShareWith},
     domain::{AccountId, AwsError, AwsErrorKind, AwsResponse, PermissionKey, Region},
-    workspaces::{BaseCredentials, Settings, WorkSpaces},
+    workspaces::{BaseCredentials, WorkSpaces, WorkSpacesSettings},
 };
 
 const ACCOUNT: &str = "111122223333";
@@ -52,8 +52,8 @@ fn account_settings(id: &str) -> AccountConfig {
 }
 
 /// One account, both endpoints at `url`, and timeouts that only a hanging server exceeds.
-fn settings(url: &str) -> Settings {
-    Settings {
+fn settings(url: &str) -> WorkSpacesSettings {
+    WorkSpacesSettings {
         accounts: vec![account_settings(ACCOUNT)],
         aws: AwsConfig {
             endpoint_url: Some(url.to_owned()),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use sharewarden::{
     domain::{Access, AwsErrorKind},
-    workspaces::{Settings, WorkSpaces},
+    workspaces::{WorkSpaces, WorkSpacesSettings},
 };
 use tokio::net::TcpListener;
 
@@ -15,7 +15,7 @@ use crate::{
 
 const SOON: Duration = Duration::from_millis(200);
 
-async fn grant(settings: &Settings) -> sharewarden::domain::AwsResponse<()> {
+async fn grant(settings: &WorkSpacesSettings) -> sharewarden::domain::AwsResponse<()> {
     let workspaces = WorkSpaces::connect(settings).await.unwrap();
     workspaces.update_image_permission(&key(), Access::Shared).await
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use sharewarden::{
     config::AccountConfig,
     domain::{Access, AwsErrorKind, Classification, FailureReason, PermissionKey, image::Ownership},
-    workspaces::{BaseCredentials, Settings, WorkSpaces},
+    workspaces::{BaseCredentials, WorkSpaces, WorkSpacesSettings},
 };
 use sharewarden_simulator::{Effect, Fault, FaultTiming, Image, Simulator, sample};
 use tokio::net::TcpListener;
@@ -20,7 +20,7 @@ async fn simulator() -> Simulator {
 }
 
 /// The owners of the sample: the first with its own key, the second with a role.
-fn owners(simulator: &Simulator) -> Settings {
+fn owners(simulator: &Simulator) -> WorkSpacesSettings {
     let second = "444455556666";
     let role = AccountConfig {
         role_arn: Some(format!("arn:aws:iam::{second}:role/images")),

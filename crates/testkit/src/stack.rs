@@ -355,7 +355,7 @@ pub fn config_text(database: &str, simulator: &str, more: &str) -> String {
         ("forwarder.backoff_base", "\"5ms\""),
         ("forwarder.backoff_cap", "\"50ms\""),
         ("forwarder.recover_every", "\"100ms\""),
-        ("forwarder.least_calls_per_second", "500"),
+        ("forwarder.min_calls_per_second", "500"),
         ("forwarder.circuit_cool_down", "\"20ms\""),
         ("forwarder.circuit_cool_down_cap", "\"200ms\""),
         ("forwarder.landing_window", "\"300ms\""),

@@ -1,4 +1,4 @@
-//! Rules about who reaches the service, who they are, and what they may do.
+//! Rules for the ports, authentication and roles.
 
 use std::{collections::BTreeSet, ops::RangeInclusive, time::Duration};
 
@@ -29,15 +29,13 @@ fn modes(config: &Config, check: &mut impl FnMut(bool, &str, String)) {
         listen.ip().is_loopback() || !auth.has(AuthMode::TrustedHeader),
         "server.listen",
         format!(
-            "must be a loopback address while auth.modes has trusted-header (anyone could be anyone); it is {listen}"
+            "must be a loopback address if auth.modes has trusted-header (its name is not verified); it is {listen}"
         ),
     );
     check(
         listen.ip().is_loopback() || config.server.tls.is_some(),
         "server.listen",
-        format!(
-            "must be a loopback address without server.tls (what is sent could be read and changed); it is {listen}"
-        ),
+        format!("must be a loopback address without server.tls (the traffic would not be encrypted); it is {listen}"),
     );
     let asks_for_certificates = config
         .server
@@ -47,12 +45,12 @@ fn modes(config: &Config, check: &mut impl FnMut(bool, &str, String)) {
     check(
         asks_for_certificates || !auth.has(AuthMode::Mtls),
         "auth.modes",
-        "has mtls: server.tls.client_auth must be optional or required".into(),
+        "has mtls, so server.tls.client_auth must be optional or required".into(),
     );
     check(
         auth.jwt.is_some() == auth.has(AuthMode::Jwt),
         "auth.jwt",
-        "must be there when auth.modes has jwt, and only then".into(),
+        "must be set if auth.modes has jwt, and only then".into(),
     );
 }
 
@@ -61,7 +59,7 @@ fn tls(config: &Config, check: &mut impl FnMut(bool, &str, String)) {
     check(
         tls.client_ca.is_some() == (tls.client_auth != ClientAuth::None),
         "server.tls.client_ca",
-        "must be there when server.tls.client_auth is optional or required, and only then".into(),
+        "must be set if server.tls.client_auth is optional or required, and only then".into(),
     );
     within(
         "server.tls.reload_every",
@@ -91,12 +89,12 @@ fn tokens(config: &Config, check: &mut impl FnMut(bool, &str, String)) {
     check(
         !is_url || is_https,
         "auth.jwt.jwks",
-        "must be a file or an https:// URL without a user: whoever could change the keys could be anyone".into(),
+        "must be a file or an https:// URL without a user: a replaced key set would let anyone in".into(),
     );
     check(
         is_url || jwt.jwks_ca.is_none(),
         "auth.jwt.jwks_ca",
-        "is of no use: auth.jwt.jwks is a file".into(),
+        "must not be set: auth.jwt.jwks is a file".into(),
     );
     within("auth.jwt.jwks_refresh", jwt.jwks_refresh, SECOND..=DAY, check);
     within(
@@ -163,7 +161,7 @@ fn roles(config: &Config, check: &mut impl FnMut(bool, &str, String)) {
         check(
             !accounts.is_empty(),
             "roles.accounts",
-            format!("must name at least one account for {principal}; left out, it is all of them"),
+            format!("must name at least one account for {principal}; without the key, all accounts count"),
         );
         for account in accounts.iter().filter(|account| !configured.contains(account)) {
             check(

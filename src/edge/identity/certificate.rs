@@ -1,7 +1,7 @@
-//! The name in a certificate whose chain was verified.
+//! The principal that a verified client certificate names.
 //!
-//! It is the SPIFFE URI in the subject's alternative names (SPIFFE X.509-SVID, section 2), else the DNS name there, else the
-//! subject. A certificate with two names of the kind that counts names nobody: which of them meant would be a guess.
+//! It is the SPIFFE URI in the subject alternative names (SPIFFE X.509-SVID, section 2), else the DNS name there, else the
+//! subject. A certificate with two SPIFFE URIs, or without one and with two DNS names, is refused: the choice would be a guess.
 
 use time::OffsetDateTime;
 use x509_cert::{
@@ -12,11 +12,11 @@ use x509_cert::{
 
 use crate::domain::{Principal, Timestamp};
 
-use super::{Distrust, Identity};
+use super::{AuthenticationFailure, Identity};
 
 const SPIFFE: &str = "spiffe://";
 
-/// When a certificate is valid.
+/// The time in which a certificate is valid.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Validity {
     from: Timestamp,
@@ -24,7 +24,7 @@ pub(super) struct Validity {
 }
 
 impl Validity {
-    /// Reads it off a certificate (DER).
+    /// Reads it from a certificate (DER).
     pub(super) fn of(der: &[u8]) -> Option<Self> {
         validity(&Certificate::from_der(der).ok()?)
     }
@@ -38,10 +38,10 @@ impl Validity {
     }
 }
 
-/// Who a client's certificate (DER) names.
-pub(super) fn identity(der: &[u8]) -> Result<Identity, Distrust> {
-    let certificate = Certificate::from_der(der).map_err(|_| Distrust::CertificateInvalid)?;
-    let validity = validity(&certificate).ok_or(Distrust::CertificateInvalid)?;
+/// The identity in a client certificate (DER).
+pub(super) fn identity(der: &[u8]) -> Result<Identity, AuthenticationFailure> {
+    let certificate = Certificate::from_der(der).map_err(|_| AuthenticationFailure::CertificateInvalid)?;
+    let validity = validity(&certificate).ok_or(AuthenticationFailure::CertificateInvalid)?;
     Ok(Identity {
         principal: principal(&certificate)?,
         until: Some(validity.until),
@@ -60,11 +60,11 @@ fn validity(certificate: &Certificate) -> Option<Validity> {
     })
 }
 
-fn principal(certificate: &Certificate) -> Result<Principal, Distrust> {
+fn principal(certificate: &Certificate) -> Result<Principal, AuthenticationFailure> {
     let certificate = certificate.tbs_certificate();
     let names = certificate
         .get_extension::<SubjectAltName>()
-        .map_err(|_| Distrust::CertificateInvalid)?
+        .map_err(|_| AuthenticationFailure::CertificateInvalid)?
         .map(|(_, names)| names.0)
         .unwrap_or_default();
     let uris = names.iter().filter_map(|name| match name {
@@ -83,28 +83,28 @@ fn principal(certificate: &Certificate) -> Result<Principal, Distrust> {
         return if is_host(name) {
             parsed(name)
         } else {
-            Err(Distrust::CertificateName)
+            Err(AuthenticationFailure::CertificateName)
         };
     }
     if subject.is_empty() {
-        return Err(Distrust::CertificateName);
+        return Err(AuthenticationFailure::CertificateName);
     }
     parsed(&visible(&subject.to_string()))
 }
 
-/// The only one; none if there is none.
-fn only<'a>(mut names: impl Iterator<Item = &'a str>) -> Result<Option<&'a str>, Distrust> {
+/// The name if there is one, and an error if there are several.
+fn only<'a>(mut names: impl Iterator<Item = &'a str>) -> Result<Option<&'a str>, AuthenticationFailure> {
     match (names.next(), names.next()) {
         (name, None) => Ok(name),
-        (_, Some(_)) => Err(Distrust::CertificateName),
+        (_, Some(_)) => Err(AuthenticationFailure::CertificateName),
     }
 }
 
-fn parsed(name: &str) -> Result<Principal, Distrust> {
-    name.parse().map_err(|_| Distrust::CertificateName)
+fn parsed(name: &str) -> Result<Principal, AuthenticationFailure> {
+    name.parse().map_err(|_| AuthenticationFailure::CertificateName)
 }
 
-/// One host. A wildcard is many, and anything else might be taken for a name of another kind.
+/// True for one host name. A wildcard names several hosts, and other characters could imitate a principal of another kind.
 fn is_host(name: &str) -> bool {
     !name.is_empty()
         && name
@@ -112,13 +112,13 @@ fn is_host(name: &str) -> bool {
             .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_'))
 }
 
-/// A distinguished name (RFC 4514) in visible ASCII characters: others are written as `\` and two hex digits for each byte,
-/// which that RFC allows for any of them. So different names stay different.
+/// A distinguished name (RFC 4514) in visible ASCII. Every other character becomes `\` and two hex digits for each byte of its
+/// UTF-8, which the RFC allows. So different names stay different.
 fn visible(name: &str) -> String {
     let mut text = String::with_capacity(name.len());
     let mut letters = name.chars();
     while let Some(letter) = letters.next() {
-        // An escape of the RFC is two characters; a space may be the second.
+        // An escape of the RFC has two characters. The second may be a space.
         let escaped = (letter == '\\').then(|| letters.next()).flatten();
         match escaped {
             Some(second) if second.is_ascii_graphic() => text.extend([letter, second]),
@@ -145,7 +145,7 @@ mod tests {
 
     use super::*;
 
-    fn named(subject: &[(DnType, &str)], names: Vec<SanType>) -> Result<String, Distrust> {
+    fn named(subject: &[(DnType, &str)], names: Vec<SanType>) -> Result<String, AuthenticationFailure> {
         let mut params = CertificateParams::default();
         params.distinguished_name = DistinguishedName::new();
         for (kind, value) in subject {
@@ -167,7 +167,7 @@ mod tests {
     const SUBJECT: &[(DnType, &str)] = &[(DnType::CommonName, "build")];
 
     #[test]
-    fn the_spiffe_id_comes_before_the_host_and_the_host_before_the_subject() {
+    fn a_spiffe_id_wins_over_a_dns_name_and_a_dns_name_over_the_subject() {
         let id = "spiffe://example.org/ns/a/sa/b";
         assert_eq!(named(SUBJECT, vec![host("a.example"), uri(id)]).unwrap(), id);
         assert_eq!(
@@ -179,18 +179,18 @@ mod tests {
     }
 
     #[test]
-    fn a_certificate_with_two_names_or_none_names_nobody() {
+    fn a_certificate_with_no_usable_name_or_several_is_refused() {
         for names in [
             vec![uri("spiffe://a/b"), uri("spiffe://a/c")],
             vec![host("a.example"), host("b.example")],
             vec![host("*.example")],
         ] {
-            assert_eq!(named(SUBJECT, names), Err(Distrust::CertificateName));
+            assert_eq!(named(SUBJECT, names), Err(AuthenticationFailure::CertificateName));
         }
-        assert_eq!(named(&[], vec![]), Err(Distrust::CertificateName));
+        assert_eq!(named(&[], vec![]), Err(AuthenticationFailure::CertificateName));
         assert_eq!(
             named(&[(DnType::CommonName, &"x".repeat(300))], vec![]),
-            Err(Distrust::CertificateName)
+            Err(AuthenticationFailure::CertificateName)
         );
     }
 

@@ -1,40 +1,41 @@
-//! Who somebody is: what certificates and tokens say, once they were checked. Knows nothing of gRPC, nor of what anybody may do.
+//! Identities from certificates and tokens. This module contains no gRPC and no permissions.
 //!
-//! [`tls`] makes TLS of connections, with files that [`reload`] reads again; [`certificate`] reads the name in a client's
-//! certificate. [`token`] checks bearer tokens against the issuer's [`keys`], which [`fetch`] gets from a file or a URL.
+//! [`tls`] makes TLS connections, with files that [`reload`] reads again; [`certificate`] reads the name in a client's
+//! certificate. [`token`] verifies bearer tokens with the issuer's keys ([`token_keys`]), which [`fetch`] reads from a file or a
+//! URL.
 
 mod certificate;
 mod fetch;
-mod keys;
 mod reload;
 mod tls;
 mod token;
+mod token_keys;
 
 use crate::domain::{Principal, Timestamp};
 
-pub use keys::{Keys, KeysProblem};
 pub use tls::{ServerTls, TlsProblem, TlsStream};
 pub use token::Tokens;
+pub use token_keys::{TokenKeys, TokenKeysProblem};
 
-/// Who it is, and how long that is known.
+/// An authenticated caller.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
-    /// Who.
+    /// The name in the credentials.
     pub principal: Principal,
-    /// What it was known by is not valid any more from then on. None: it does not end.
+    /// When the credentials expire. `None`: never.
     pub until: Option<Timestamp>,
 }
 
-/// Why credentials are refused. For the log and for counting; callers are not told.
+/// Why authentication failed. For the log and the metric; the caller does not see it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Distrust {
-    /// No credentials of a kind that is in force.
+pub enum AuthenticationFailure {
+    /// No credentials of a kind that `auth.modes` enables.
     Missing,
-    /// A malformed credential, or one that is there twice.
+    /// A malformed credential, or two of one kind.
     Malformed,
-    /// Two credentials that name two principals.
+    /// Two credentials name different principals.
     Contradicting,
-    /// The header with the caller's name, from another machine.
+    /// The trusted header, from another machine.
     NotLocal,
     /// A call from a web page whose origin is not allowed.
     ForeignPage,
@@ -42,23 +43,23 @@ pub enum Distrust {
     CertificateExpired,
     /// The certificate is not valid yet.
     CertificateNotYetValid,
-    /// The certificate was not signed by a known authority.
+    /// No configured authority signed the certificate.
     CertificateIssuer,
-    /// There is no certificate, and there must be one.
+    /// The client sent no certificate, but `server.tls.client_auth` requires one.
     CertificateMissing,
-    /// The certificate has no name that can be used, or several.
+    /// The certificate has no usable name, or several.
     CertificateName,
-    /// The certificate cannot be used for another reason.
+    /// The certificate is invalid for another reason.
     CertificateInvalid,
-    /// The TLS handshake failed for a reason that is not the client's certificate.
+    /// The TLS handshake failed for another reason than the client's certificate.
     Handshake,
     /// Malformed JWT, or an unsupported `crit` header.
     TokenMalformed,
-    /// The token's algorithm is not allowed, or is not the one of its key.
+    /// The token's algorithm is not allowed, or does not fit its key.
     TokenAlgorithm,
-    /// The token names no key (`kid`), or one that the issuer does not list.
+    /// The token has no `kid`, or one that the issuer does not list.
     TokenKey,
-    /// The issuer's keys are not known.
+    /// The issuer's keys could not be fetched, or are older than `auth.jwt.jwks_max_age`.
     TokenKeysUnavailable,
     /// The signature does not verify.
     TokenSignature,
@@ -66,16 +67,16 @@ pub enum Distrust {
     TokenExpired,
     /// The token is not valid yet.
     TokenNotYetValid,
-    /// Another issuer's token.
+    /// The token is from another issuer.
     TokenIssuer,
-    /// A token for another service.
+    /// The token is for another service.
     TokenAudience,
-    /// The token does not name a principal.
+    /// The token names no valid principal.
     TokenPrincipal,
 }
 
-impl Distrust {
-    /// The name that it is counted by.
+impl AuthenticationFailure {
+    /// The value of the label `reason` in the metric and of the field `reason` in the log.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Missing => "missing",

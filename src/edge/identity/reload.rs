@@ -1,4 +1,4 @@
-//! The worker that reads the files of `server.tls` again.
+//! The worker that reads the files of `server.tls` again at an interval.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use super::{ServerTls, TlsProblem};
 
 impl Worker for ServerTls {
     const NAME: &'static str = "certificates";
-    const FAILURE: &'static str = "the new files of server.tls cannot be used: the old certificates stay in force";
+    const FAILURE: &'static str = "the new files of server.tls cannot be used: the old certificates stay in use";
     const AT_ONCE: bool = false;
     type Error = TlsProblem;
 

@@ -1,4 +1,4 @@
-//! TLS for those who connect. The files are read again and again; new connections get what was good last.
+//! TLS of the server. Its files are read again at an interval. New connections get the last valid ones.
 
 use std::{
     error::Error as StdError,
@@ -23,18 +23,18 @@ use crate::{
     config::{ClientAuth, TlsConfig},
 };
 
-use super::{Distrust, Identity, certificate, certificate::Validity};
+use super::{AuthenticationFailure, Identity, certificate, certificate::Validity};
 
-/// A connection with TLS.
+/// A TLS connection from a client.
 pub type TlsStream = tokio_rustls::server::TlsStream<TcpStream>;
 
-/// gRPC, and gRPC-Web over HTTP/1.1.
+/// ALPN: gRPC over HTTP/2, and gRPC-Web over HTTP/1.1.
 const PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
 
-/// The warning of a server's certificate that is about to expire.
-const SOON: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+/// The log warns when the server's certificate expires within this time.
+const EXPIRY_WARNING: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
-/// Certificates cannot be used. Says which file, and never what it holds.
+/// The files of `server.tls` cannot be used. The message names the file, and never its contents.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsProblem {
     /// A file cannot be read.
@@ -44,11 +44,11 @@ pub enum TlsProblem {
         key: &'static str,
         /// The file.
         file: PathBuf,
-        /// Why.
+        /// The error of the operating system.
         source: io::Error,
     },
-    /// A file does not hold what it should.
-    #[error("there is no {what} as PEM in {} ({key})", file.display())]
+    /// A file does not contain the expected PEM.
+    #[error("there is no PEM {what} in {} ({key})", file.display())]
     Empty {
         /// The key of the configuration.
         key: &'static str,
@@ -57,18 +57,18 @@ pub enum TlsProblem {
         /// What is missing.
         what: &'static str,
     },
-    /// The certificate is expired, or not valid yet.
-    #[error("the certificate is not valid now (server.tls.certificate)")]
+    /// The server's certificate has expired, or is not valid yet.
+    #[error("the certificate has expired or is not valid yet (server.tls.certificate)")]
     NotValidNow,
-    /// Certificate and key do not go together, or one of them cannot be used.
-    #[error("certificate and key cannot be used (server.tls.certificate, server.tls.key)")]
+    /// The key does not match the certificate, or one of them is not supported.
+    #[error("the certificate and the key do not match, or are not supported (server.tls.certificate, server.tls.key)")]
     Pair(#[source] rustls::Error),
-    /// The authorities cannot be used.
-    #[error("the authorities of clients cannot be used (server.tls.client_ca)")]
+    /// The client authorities cannot be used.
+    #[error("the client authorities cannot be used (server.tls.client_ca)")]
     Authorities(#[source] Box<dyn StdError + Send + Sync>),
 }
 
-/// Makes TLS of connections. Cheap to clone; clones are the same.
+/// Makes TLS connections. Clones share the current certificates.
 #[derive(Debug, Clone)]
 pub struct ServerTls {
     pub(super) settings: Arc<TlsConfig>,
@@ -78,7 +78,7 @@ pub struct ServerTls {
 
 #[derive(Debug)]
 struct Current {
-    /// Of the contents of the files.
+    /// SHA-256 of the files.
     digest: [u8; 32],
     config: Arc<ServerConfig>,
 }
@@ -102,14 +102,14 @@ impl ServerTls {
         })
     }
 
-    /// Reads the files again, and takes over new contents if they are good.
+    /// Reads the files again. New contents are used from now on if they are valid.
     pub(super) async fn reload_files(&self) -> Result<(), TlsProblem> {
         let files = Files::read(&self.settings).await?;
         let digest = files.digest();
         if self.current.read().unwrap_or_else(PoisonError::into_inner).digest != digest {
             let config = Arc::new(files.config(&self.settings, &self.clock)?);
             *self.current.write().unwrap_or_else(PoisonError::into_inner) = Current { digest, config };
-            tracing::info!("the certificates of server.tls have changed: new connections get the new ones");
+            tracing::info!("the certificates of server.tls have changed: new connections use the new ones");
         }
         Ok(())
     }
@@ -117,8 +117,8 @@ impl ServerTls {
     /// Makes the TLS handshake.
     ///
     /// # Errors
-    /// Why there is no connection.
-    pub async fn accept(&self, stream: TcpStream) -> Result<TlsStream, Distrust> {
+    /// Why the handshake failed.
+    pub async fn accept(&self, stream: TcpStream) -> Result<TlsStream, AuthenticationFailure> {
         let current = self
             .current
             .read()
@@ -127,34 +127,38 @@ impl ServerTls {
             .clone();
         TlsAcceptor::from(current).accept(stream).await.map_err(|error| {
             let error = error.get_ref().and_then(|error| error.downcast_ref());
-            error.map_or(Distrust::Handshake, distrust)
+            error.map_or(AuthenticationFailure::Handshake, handshake_failure)
         })
     }
 
-    /// Whom the certificate of a connection names; none without one.
-    pub fn identity(stream: &TlsStream) -> Option<Result<Identity, Distrust>> {
+    /// The identity in the client's certificate, if the client sent one.
+    pub fn identity(stream: &TlsStream) -> Option<Result<Identity, AuthenticationFailure>> {
         let (_, session) = stream.get_ref();
         let leaf = session.peer_certificates()?.first()?;
         Some(certificate::identity(leaf))
     }
 }
 
-fn distrust(error: &rustls::Error) -> Distrust {
+fn handshake_failure(error: &rustls::Error) -> AuthenticationFailure {
     match error {
-        rustls::Error::NoCertificatesPresented => Distrust::CertificateMissing,
+        rustls::Error::NoCertificatesPresented => AuthenticationFailure::CertificateMissing,
         rustls::Error::InvalidCertificate(problem) => match problem {
-            CertificateError::Expired | CertificateError::ExpiredContext { .. } => Distrust::CertificateExpired,
-            CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
-                Distrust::CertificateNotYetValid
+            CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+                AuthenticationFailure::CertificateExpired
             }
-            CertificateError::UnknownIssuer | CertificateError::BadSignature => Distrust::CertificateIssuer,
-            _ => Distrust::CertificateInvalid,
+            CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+                AuthenticationFailure::CertificateNotYetValid
+            }
+            CertificateError::UnknownIssuer | CertificateError::BadSignature => {
+                AuthenticationFailure::CertificateIssuer
+            }
+            _ => AuthenticationFailure::CertificateInvalid,
         },
-        _ => Distrust::Handshake,
+        _ => AuthenticationFailure::Handshake,
     }
 }
 
-/// What is in the files.
+/// The contents of the files.
 struct Files {
     certificate: Vec<u8>,
     key: Vec<u8>,
@@ -201,13 +205,13 @@ impl Files {
         };
         let mut config = builder.with_single_cert(chain, key).map_err(TlsProblem::Pair)?;
         config.alpn_protocols = PROTOCOLS.map(<[u8]>::to_vec).into();
-        // Who resumes a session is not asked for the certificate again: it may have been withdrawn since.
+        // A resumed session does not check the client certificate again, which may have expired since.
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.send_tls13_tickets = 0;
         Ok(config)
     }
 
-    /// Who looks at clients' certificates; none if they are not asked for any.
+    /// The verifier of client certificates. `None`: clients are not asked for one.
     fn verifier(
         &self,
         settings: &TlsConfig,
@@ -241,12 +245,12 @@ fn check_validity(chain: &[CertificateDer<'_>], clock: &Clock) -> Result<(), Tls
     match validity {
         Some(validity) if !validity.includes(now) => Err(TlsProblem::NotValidNow),
         Some(validity) => {
-            if !validity.includes(now + SOON) {
-                tracing::warn!(until = %validity.until(), "the certificate of server.tls is about to expire");
+            if !validity.includes(now + EXPIRY_WARNING) {
+                tracing::warn!(until = %validity.until(), "the certificate of server.tls expires within 7 days");
             }
             Ok(())
         }
-        // What cannot be read here may be readable to rustls, which decides.
+        // rustls decides about a certificate that this parser cannot read.
         None => Ok(()),
     }
 }

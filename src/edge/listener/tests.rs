@@ -5,10 +5,10 @@ use tokio::{
 
 use super::*;
 
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 const REQUEST: &str = "GET / HTTP/1.1\r\nhost: test\r\n\r\n";
 
-/// A port whose service tells each client its own address.
+/// A port whose service answers each client with the client's address.
 struct Port {
     address: SocketAddr,
     stop: CancellationToken,
@@ -19,18 +19,18 @@ impl Port {
     async fn open(change: impl FnOnce(&mut ListenerSettings)) -> Self {
         let mut settings = ListenerSettings {
             max_connections: 8,
-            handshake_timeout: PATIENCE,
-            head_timeout: PATIENCE,
+            handshake_timeout: TIMEOUT,
+            head_timeout: TIMEOUT,
             max_head_bytes: 8 * 1024,
             max_concurrent_streams: 8,
-            keepalive_interval: PATIENCE,
-            keepalive_timeout: PATIENCE,
+            keepalive_interval: TIMEOUT,
+            keepalive_timeout: TIMEOUT,
             max_age: None,
         };
         change(&mut settings);
         let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = socket.local_addr().unwrap();
-        let listener = Listener {
+        let listener = HttpListener {
             socket,
             settings,
             tls: None,
@@ -53,33 +53,33 @@ impl Port {
 
     async fn close(self) {
         self.stop.cancel();
-        let closed = tokio::time::timeout(PATIENCE, self.serving).await;
+        let closed = tokio::time::timeout(TIMEOUT, self.serving).await;
         closed.expect("no connection is left").unwrap();
     }
 }
 
-/// Sends a text, and reads until the answer has this one.
+/// Sends `text`, and reads until the answer contains `answer`.
 async fn ask(stream: &mut TcpStream, text: &str, answer: &str) {
     stream.write_all(text.as_bytes()).await.unwrap();
-    let mut told = String::new();
+    let mut received = String::new();
     let read = async {
-        while !told.contains(answer) {
+        while !received.contains(answer) {
             let mut part = [0; 1024];
             let count = stream.read(&mut part).await.unwrap();
-            assert!(count > 0, "closed after {told:?}");
-            told.push_str(&String::from_utf8_lossy(&part[..count]));
+            assert!(count > 0, "closed after {received:?}");
+            received.push_str(&String::from_utf8_lossy(&part[..count]));
         }
     };
-    tokio::time::timeout(PATIENCE, read).await.expect("it is answered");
+    tokio::time::timeout(TIMEOUT, read).await.expect("it is answered");
 }
 
 async fn assert_closed(mut stream: TcpStream) {
-    let end = tokio::time::timeout(PATIENCE, stream.read(&mut [0; 1024])).await;
+    let end = tokio::time::timeout(TIMEOUT, stream.read(&mut [0; 1024])).await;
     assert!(matches!(end.expect("it is closed"), Ok(0) | Err(_)));
 }
 
 #[tokio::test]
-async fn a_service_sees_its_client_and_a_connection_is_used_again() {
+async fn a_request_has_its_peer_address_and_a_connection_is_reused() {
     let port = Port::open(|_| {}).await;
     let mut stream = port.connect().await;
     let own = stream.local_addr().unwrap().to_string();
@@ -91,7 +91,7 @@ async fn a_service_sees_its_client_and_a_connection_is_used_again() {
 }
 
 #[tokio::test]
-async fn a_head_over_the_limit_is_refused() {
+async fn a_request_head_over_the_limit_is_refused() {
     let port = Port::open(|_| {}).await;
     let mut stream = port.connect().await;
     let head = format!("GET / HTTP/1.1\r\nhost: test\r\nx-long: {}", "x".repeat(9 * 1024));
@@ -100,7 +100,7 @@ async fn a_head_over_the_limit_is_refused() {
 }
 
 #[tokio::test]
-async fn a_connection_ends_at_its_maximum_age_though_it_is_used() {
+async fn a_connection_in_use_ends_at_its_maximum_age() {
     let port = Port::open(|settings| settings.max_age = Some(Duration::from_millis(300))).await;
     let (mut used, silent) = (port.connect().await, port.connect().await);
     ask(&mut used, REQUEST, "127.0.0.1").await;
@@ -110,7 +110,7 @@ async fn a_connection_ends_at_its_maximum_age_though_it_is_used() {
 }
 
 #[tokio::test]
-async fn who_stops_a_port_waits_for_no_idle_client_and_new_ones_are_refused() {
+async fn stopping_a_port_closes_idle_connections_and_refuses_new_ones() {
     let port = Port::open(|_| {}).await;
     let (mut used, silent) = (port.connect().await, port.connect().await);
     ask(&mut used, REQUEST, "127.0.0.1").await;

@@ -93,7 +93,7 @@ impl Committer {
         });
         let lanes: Arc<[mpsc::Sender<QueuedCommand>]> = lanes.collect();
         let queues: Vec<_> = lanes.iter().map(mpsc::Sender::downgrade).collect();
-        database.instruments().look_at_queue(move || {
+        database.instruments().observe_commit_queue(move || {
             let lanes = queues.iter().filter_map(mpsc::WeakSender::upgrade);
             Some(lanes.map(|lane| lane.max_capacity() - lane.capacity()).sum::<usize>() as u64)
         });

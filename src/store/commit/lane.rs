@@ -259,7 +259,7 @@ impl Lane {
                         ?locking,
                         "a batch conflicted with another commit"
                     );
-                    self.database.instruments().overtaken();
+                    self.database.instruments().commit_conflict();
                     self.conflict_at = Some(self.clock.monotonic_now());
                 }
                 Err(error)

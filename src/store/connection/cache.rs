@@ -18,7 +18,7 @@ use sqlx::{PgPool, Postgres, pool::PoolConnection};
 
 use crate::{
     clock::{Clock, MonotonicInstant},
-    telemetry::Pool,
+    telemetry::PoolUsage,
 };
 
 use super::health::{ConnectionHealth, FRESH_FOR};
@@ -101,10 +101,10 @@ impl ConnectionCache {
     }
 
     /// How the pool is used. A cached connection is idle.
-    pub(super) fn usage(&self) -> Pool {
+    pub(super) fn usage(&self) -> PoolUsage {
         let all = u64::from(self.pool.size());
         let idle = (self.pool.num_idle() + self.lock().idle.len()) as u64;
-        Pool {
+        PoolUsage {
             idle,
             used: all.saturating_sub(idle),
             most: self.pool.options().get_max_connections().into(),

@@ -24,7 +24,7 @@ use crate::{
     clock::Clock,
     config::{CommitterConfig, DatabaseConfig},
     store::error::StoreError,
-    telemetry::{Instruments, Pool},
+    telemetry::{Instruments, PoolUsage},
 };
 
 use cache::{ConnectionCache, PooledConnection};
@@ -122,10 +122,10 @@ impl Database {
     pub fn measured_by(mut self, instruments: &Instruments) -> Self {
         self.instruments = instruments.clone();
         let caches = self.caches.clone();
-        instruments.look_at_pool(move || {
+        instruments.observe_pool(move || {
             let caches = caches.lock().unwrap_or_else(PoisonError::into_inner);
             let open = caches.iter().filter(|cache| !cache.pool.is_closed());
-            open.map(ConnectionCache::usage).reduce(|all, pool| Pool {
+            open.map(ConnectionCache::usage).reduce(|all, pool| PoolUsage {
                 idle: all.idle + pool.idle,
                 used: all.used + pool.used,
                 most: all.most + pool.most,

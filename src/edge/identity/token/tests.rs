@@ -1,4 +1,4 @@
-//! What a token claims, once its signature was verified. Signatures are tried over real sockets, in `tests/grpc_edges`.
+//! The claims of a token. `tests/grpc_edges` tests signatures, over real sockets.
 
 use serde_json::json;
 
@@ -11,7 +11,7 @@ fn settings() -> JwtConfig {
     serde_json::from_value(settings).unwrap()
 }
 
-/// Good claims, but for these.
+/// Valid claims with these changes. `null` removes a claim.
 fn claims(others: Value) -> Map<String, Value> {
     let mut claims = json!({
         "iss": "https://login.example.com",
@@ -23,7 +23,6 @@ fn claims(others: Value) -> Map<String, Value> {
         panic!("claims are an object");
     };
     for (name, value) in others {
-        // What is null is left out.
         if value.is_null() {
             all.remove(&name);
         } else {
@@ -33,13 +32,13 @@ fn claims(others: Value) -> Map<String, Value> {
     all.clone()
 }
 
-fn claimed_with(others: Value) -> Result<String, Distrust> {
+fn claimed_with(others: Value) -> Result<String, AuthenticationFailure> {
     let now = Timestamp::new(OffsetDateTime::from_unix_timestamp(NOW).unwrap());
-    claimed(&settings(), &claims(others), now).map(|identity| identity.principal.to_string())
+    identity_from_claims(&settings(), &claims(others), now).map(|identity| identity.principal.to_string())
 }
 
 #[test]
-fn good_claims_name_the_principal() {
+fn valid_claims_name_the_principal() {
     for good in [
         json!({}),
         json!({"aud": ["other", "sharewarden"]}),
@@ -53,8 +52,8 @@ fn good_claims_name_the_principal() {
 }
 
 #[test]
-fn every_claim_that_is_wrong_or_missing_is_refused_for_its_own_reason() {
-    use Distrust as D;
+fn a_wrong_or_missing_claim_is_refused_with_its_own_reason() {
+    use AuthenticationFailure as D;
     for (wrong, why) in [
         (json!({"iss": null}), D::TokenIssuer),
         (json!({"iss": "https://login.example.com/"}), D::TokenIssuer),
@@ -83,14 +82,18 @@ fn every_claim_that_is_wrong_or_missing_is_refused_for_its_own_reason() {
 }
 
 #[test]
-fn only_algorithms_with_a_public_key_are_taken() {
+fn only_asymmetric_algorithms_are_accepted() {
     for good in ["RS256", "RS512", "PS384", "ES256", "ES384", "EdDSA"] {
         assert!(algorithm(good).is_ok(), "{good}");
     }
     for bad in [
         "none", "None", "NONE", "", "HS256", "HS384", "HS512", "rs256", "ES256K", "RSA1_5",
     ] {
-        assert_eq!(algorithm(bad).err(), Some(Distrust::TokenAlgorithm), "{bad:?}");
+        assert_eq!(
+            algorithm(bad).err(),
+            Some(AuthenticationFailure::TokenAlgorithm),
+            "{bad:?}"
+        );
     }
 }
 
@@ -107,10 +110,14 @@ fn a_header_that_cannot_be_read_is_refused() {
         encoded("{\"alg\":\"RS256\",\"alg\":\"none\"}"),
         encoded(&format!(
             "{{\"alg\":\"RS256\",\"x\":\"{}\"}}",
-            "x".repeat(LONGEST_HEADER)
+            "x".repeat(MAX_HEADER_BYTES)
         )),
     ] {
-        assert_eq!(header(&bad).err(), Some(Distrust::TokenMalformed), "{bad:?}");
+        assert_eq!(
+            header(&bad).err(),
+            Some(AuthenticationFailure::TokenMalformed),
+            "{bad:?}"
+        );
     }
     assert!(header(&encoded("{\"alg\":\"none\"}")).is_ok());
 }

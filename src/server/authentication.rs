@@ -1,44 +1,44 @@
-//! Who reaches the service and who they are, as the configuration has it.
+//! The authentication of callers, built from the configuration.
 
 use tokio::task::JoinSet;
 
 use crate::{
     clock::Clock,
     config::{AuthMode, Config},
-    edge::{Authenticator, Keys, KeysProblem, ServerTls, TlsProblem, Tokens},
+    edge::{Authenticator, ServerTls, TlsProblem, TokenKeys, TokenKeysProblem, Tokens},
     policy::PolicySet,
     worker::Supervisor,
 };
 
-/// What lets callers in.
+/// What authenticates callers, and what must be reloaded for it.
 #[derive(Debug)]
-pub(super) struct Access {
+pub(super) struct CallerAuthentication {
     pub(super) authenticator: Authenticator,
     pub(super) tls: Option<ServerTls>,
-    keys: Option<Keys>,
+    keys: Option<TokenKeys>,
 }
 
-/// The certificates or the keys of tokens cannot be used.
+/// The certificates or the token keys cannot be used.
 #[derive(Debug, thiserror::Error)]
-pub enum AccessProblem {
-    /// The certificates.
+pub enum AuthenticationProblem {
+    /// The files of `server.tls`.
     #[error(transparent)]
     Tls(#[from] TlsProblem),
-    /// The keys of tokens.
-    #[error("the keys that tokens are verified with cannot be used (auth.jwt.jwks)")]
-    Keys(#[from] KeysProblem),
+    /// The keys of `auth.jwt`.
+    #[error("the keys for tokens cannot be used (auth.jwt.jwks)")]
+    TokenKeys(#[from] TokenKeysProblem),
 }
 
-impl Access {
-    /// Reads the certificates and the keys for the first time.
-    pub(super) async fn new(config: &Config, clock: &Clock) -> Result<Self, AccessProblem> {
+impl CallerAuthentication {
+    /// Reads the certificates and the token keys.
+    pub(super) async fn new(config: &Config, clock: &Clock) -> Result<Self, AuthenticationProblem> {
         let tls = match &config.server.tls {
             Some(tls) => Some(ServerTls::load(tls.clone(), clock.clone()).await?),
             None => None,
         };
         let (tokens, keys) = match &config.auth.jwt {
             Some(jwt) => {
-                let keys = Keys::start(jwt.clone(), clock.clone()).await?;
+                let keys = TokenKeys::start(jwt.clone(), clock.clone()).await?;
                 let tokens = Tokens::new(jwt.clone(), keys.clone(), clock.clone());
                 (Some(tokens), Some(keys))
             }
@@ -56,7 +56,7 @@ impl Access {
         })
     }
 
-    /// Runs what follows changes of the files and of the issuer's keys.
+    /// Starts the workers that reload certificates and token keys.
     pub(super) fn watch(&self, supervisor: &Supervisor, tasks: &mut JoinSet<()>) {
         if let Some(tls) = &self.tls {
             tasks.spawn(supervisor.run(tls.clone()));
@@ -67,7 +67,7 @@ impl Access {
     }
 }
 
-/// What the configuration allows.
+/// The policy that the configuration describes.
 pub(super) fn policy_set(config: &Config) -> PolicySet {
     let accounts = config.accounts.iter();
     PolicySet::new(

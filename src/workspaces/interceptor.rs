@@ -1,7 +1,7 @@
-//! Goes into the SDK with a call. It says there whose credentials the call is signed with, tells AWS which trace it belongs to, and
-//! watches for the two things that the call's result does not tell: whether the request was handed to the connection at all, and
-//! whether a success was whole and readable (the SDK does not look at a body it expects nothing in, so a web page with status 200
-//! would pass).
+//! An interceptor in the SDK, one for each call. It supplies the credentials that the call is signed with, adds the header
+//! `traceparent`, and records two facts that the SDK's result does not show. The first is whether the request was handed to a
+//! connection. The second is whether the body of a success is readable: the SDK ignores a body that it does not expect, so a web
+//! page with status 200 would count as a success.
 
 use std::sync::{
     Arc,
@@ -25,47 +25,47 @@ use aws_smithy_runtime_api::{
 };
 use aws_smithy_types::config_bag::ConfigBag;
 
-use super::owner::Owner;
+use super::credentials::AccountCredentials;
 
-/// Watches one call. Clones watch the same one.
+/// The interceptor of one call. Clones share its state.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Witness(Arc<Seen>);
+pub(super) struct CallInterceptor(Arc<CallState>);
 
 #[derive(Debug, Default)]
-struct Seen {
+struct CallState {
     sent: AtomicBool,
     readable: AtomicBool,
-    /// Without one there are no credentials.
-    owner: Option<Owner>,
-    /// W3C Trace Context, where there is a trace.
+    /// `None`: the call fails before it is sent.
+    credentials: Option<AccountCredentials>,
+    /// W3C Trace Context, if there is a trace.
     traceparent: Option<String>,
 }
 
-impl Witness {
-    /// Watches a call for this owner, which belongs to this trace.
-    pub(super) fn of_a_call(owner: Option<Owner>, traceparent: Option<String>) -> Self {
-        Self(Arc::new(Seen {
-            owner,
+impl CallInterceptor {
+    /// An interceptor for a call with these credentials, as part of this trace.
+    pub(super) fn new(credentials: Option<AccountCredentials>, traceparent: Option<String>) -> Self {
+        Self(Arc::new(CallState {
+            credentials,
             traceparent,
-            ..Seen::default()
+            ..CallState::default()
         }))
     }
 
-    /// The request was handed to the connection. Until then, there were only credentials to get and bytes to sign.
+    /// True if the request was handed to a connection. Before that, the SDK only gets credentials and signs.
     pub(super) fn sent(&self) -> bool {
         self.0.sent.load(Ordering::Relaxed)
     }
 
-    /// The answer was a 200 with an empty body or a JSON object.
+    /// True if the answer was a 200 with an empty body or a JSON object.
     pub(super) fn readable(&self) -> bool {
         self.0.readable.load(Ordering::Relaxed)
     }
 }
 
 #[dyn_dispatch_hint]
-impl Intercept for Witness {
+impl Intercept for CallInterceptor {
     fn name(&self) -> &'static str {
-        "Witness"
+        "CallInterceptor"
     }
 
     fn read_before_execution(
@@ -73,13 +73,13 @@ impl Intercept for Witness {
         _: &BeforeSerializationInterceptorContextRef<'_>,
         config: &mut ConfigBag,
     ) -> Result<(), BoxError> {
-        if let Some(owner) = &self.0.owner {
-            config.interceptor_state().store_put(owner.clone());
+        if let Some(credentials) = &self.0.credentials {
+            config.interceptor_state().store_put(credentials.clone());
         }
         Ok(())
     }
 
-    /// After the signing: who passes a call on may have its own word in the trace, and the signature must bear that.
+    /// Adds `traceparent` after signing: a proxy may change this header, and the signature must stay valid.
     fn modify_before_transmit(
         &self,
         context: &mut BeforeTransmitInterceptorContextMut<'_>,

@@ -1,4 +1,4 @@
-//! Which keys of a set are used, and when they are fetched. The rest is tried over real sockets, in `tests/grpc_edges`.
+//! The selection of keys, and when they are fetched. `tests/grpc_edges` tests the rest over real sockets.
 
 use serde_json::json;
 
@@ -23,7 +23,7 @@ fn set(keys: &[Value]) -> Vec<u8> {
 }
 
 #[test]
-fn only_keys_that_verify_signatures_are_used() {
+fn only_keys_for_verifying_signatures_are_used() {
     let secret = json!({"kty": "oct", "k": "c2VjcmV0", "kid": "secret"});
     let nameless = json!({"kty": "OKP", "crv": "Ed25519", "x": X});
     let unknown = json!({"kty": "new", "kid": "unknown"});
@@ -44,15 +44,18 @@ fn only_keys_that_verify_signatures_are_used() {
     let key = parsed.find("plain").unwrap();
     assert!(key.for_algorithm(Algorithm::EdDSA).is_ok());
     for other in [Algorithm::RS256, Algorithm::ES256, Algorithm::HS256] {
-        assert_eq!(key.for_algorithm(other).err(), Some(Distrust::TokenAlgorithm));
+        assert_eq!(
+            key.for_algorithm(other).err(),
+            Some(AuthenticationFailure::TokenAlgorithm)
+        );
     }
     assert!(matches!(
         KeySet::parse(&set(&[secret, nameless])),
-        Err(KeysProblem::NoKey)
+        Err(TokenKeysProblem::NoKey)
     ));
     for text in ["", "[]", "{}", "{\"keys\":{}}", "<html>"] {
         assert!(
-            matches!(KeySet::parse(text.as_bytes()), Err(KeysProblem::NoSet)),
+            matches!(KeySet::parse(text.as_bytes()), Err(TokenKeysProblem::NoSet)),
             "{text}"
         );
     }
@@ -61,7 +64,7 @@ fn only_keys_that_verify_signatures_are_used() {
 struct Issuer {
     file: tempfile::NamedTempFile,
     clock: Clock,
-    keys: Keys,
+    keys: TokenKeys,
 }
 
 fn settings(jwks: &str) -> JwtConfig {
@@ -74,7 +77,7 @@ impl Issuer {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), set(keys)).unwrap();
         let clock = Clock::manual(Timestamp::parse("2026-11-22T00:00:00Z").unwrap());
-        let keys = Keys::start(settings(file.path().to_str().unwrap()), clock.clone());
+        let keys = TokenKeys::start(settings(file.path().to_str().unwrap()), clock.clone());
         let keys = keys.await.unwrap();
         Self { file, clock, keys }
     }
@@ -83,30 +86,34 @@ impl Issuer {
         std::fs::write(self.file.path(), text).unwrap();
     }
 
-    async fn find(&self, kid: &str) -> Result<(), Distrust> {
+    async fn find(&self, kid: &str) -> Result<(), AuthenticationFailure> {
         self.keys.find(kid, Algorithm::EdDSA).await.map(drop)
     }
 }
 
 #[tokio::test]
-async fn an_unknown_key_is_looked_for_once_in_a_while_whatever_is_asked() {
+async fn unknown_key_ids_fetch_the_keys_at_most_once_per_retry_interval() {
     let issuer = Issuer::with(&[ed25519("old")]).await;
     assert_eq!(issuer.find("old").await, Ok(()));
     issuer.publish(&set(&[ed25519("old"), ed25519("new")]));
     assert_eq!(
         issuer.find("new").await,
-        Err(Distrust::TokenKey),
+        Err(AuthenticationFailure::TokenKey),
         "it was fetched just now"
     );
     issuer.clock.advance(Duration::from_secs(10));
     assert_eq!(issuer.find("new").await, Ok(()));
     issuer.publish(&set(&[ed25519("old"), ed25519("newer")]));
-    assert_eq!(issuer.find("nonsense").await, Err(Distrust::TokenKey));
-    assert_eq!(issuer.find("newer").await, Err(Distrust::TokenKey));
-    assert_eq!(issuer.find("new").await, Ok(()), "a known key is found meanwhile");
+    assert_eq!(issuer.find("nonsense").await, Err(AuthenticationFailure::TokenKey));
+    assert_eq!(issuer.find("newer").await, Err(AuthenticationFailure::TokenKey));
+    assert_eq!(issuer.find("new").await, Ok(()), "a known key needs no fetch");
     issuer.clock.advance(Duration::from_secs(10));
     assert_eq!(issuer.find("newer").await, Ok(()));
-    assert_eq!(issuer.find("new").await, Err(Distrust::TokenKey), "it was withdrawn");
+    assert_eq!(
+        issuer.find("new").await,
+        Err(AuthenticationFailure::TokenKey),
+        "it was withdrawn"
+    );
 }
 
 #[tokio::test]
@@ -114,26 +121,29 @@ async fn keys_that_cannot_be_fetched_stay_until_they_are_too_old() {
     let issuer = Issuer::with(&[ed25519("old")]).await;
     issuer.publish(b"<html>the issuer is being maintained</html>");
     issuer.clock.advance(Duration::from_secs(3600));
-    assert_eq!(issuer.find("new").await, Err(Distrust::TokenKey));
+    assert_eq!(issuer.find("new").await, Err(AuthenticationFailure::TokenKey));
     assert_eq!(issuer.find("old").await, Ok(()));
     issuer.clock.advance(Duration::from_secs(1));
-    assert_eq!(issuer.find("old").await, Err(Distrust::TokenKeysUnavailable));
+    assert_eq!(
+        issuer.find("old").await,
+        Err(AuthenticationFailure::TokenKeysUnavailable)
+    );
     issuer.publish(&set(&[ed25519("old")]));
     issuer.clock.advance(Duration::from_secs(10));
     assert_eq!(issuer.find("old").await, Ok(()));
 }
 
 #[tokio::test]
-async fn a_file_without_keys_is_told_of_at_the_start_and_a_url_is_asked_again() {
+async fn an_unusable_file_fails_the_start_and_an_unreachable_url_does_not() {
     let clock = Clock::system();
     assert!(matches!(
-        Keys::start(settings("/no/such/file"), clock.clone()).await,
-        Err(KeysProblem::Unreadable { .. })
+        TokenKeys::start(settings("/no/such/file"), clock.clone()).await,
+        Err(TokenKeysProblem::Unreadable { .. })
     ));
-    let keys = Keys::start(settings("https://127.0.0.1:1/jwks.json"), clock);
+    let keys = TokenKeys::start(settings("https://127.0.0.1:1/jwks.json"), clock);
     let keys = keys.await.unwrap();
     assert_eq!(
         keys.find("any", Algorithm::EdDSA).await.err(),
-        Some(Distrust::TokenKeysUnavailable)
+        Some(AuthenticationFailure::TokenKeysUnavailable)
     );
 }

@@ -1,6 +1,7 @@
-//! With whose credentials a call is signed. One SDK client speaks for all accounts of an endpoint: a client of its own for each
-//! would hold some 100 KB. So each call brings its [`Owner`], and [`Owners`], which the client takes for its cache of
-//! credentials, looks there. A call without one is not sent: there are no credentials that it could be signed with by mistake.
+//! The credentials of each call. One SDK client serves all accounts of an endpoint, because a client for each account would
+//! need about 100 KB. So each call has its [`AccountCredentials`]. The client's cache is a [`CredentialsCache`], which takes
+//! the credentials from the call. A call without credentials fails and is not sent, so it cannot be signed with those of
+//! another account.
 
 use std::{fmt, time::SystemTime};
 
@@ -19,35 +20,37 @@ use aws_smithy_runtime_api::{
 };
 use aws_smithy_types::config_bag::{ConfigBag, Storable, StoreReplace};
 
-/// An account's credentials. Cheap to clone; clones have one place in the cache.
+/// The credentials of an account. Clones share one entry of the cache.
 #[derive(Debug, Clone)]
-pub(super) struct Owner(SharedIdentityResolver);
+pub(super) struct AccountCredentials(SharedIdentityResolver);
 
-impl Owner {
+impl AccountCredentials {
     pub(super) fn new(credentials: SharedCredentialsProvider) -> Self {
         Self(SharedIdentityResolver::new(credentials))
     }
 }
 
-impl Storable for Owner {
+impl Storable for AccountCredentials {
     type Storer = StoreReplace<Self>;
 }
 
-/// The credentials of all accounts, as far as they are known.
+/// Resolves the credentials that a call has, with the SDK's cache.
 #[derive(Debug, Clone)]
-pub(super) struct Owners(pub(super) SharedIdentityCache);
+pub(super) struct CredentialsCache(pub(super) SharedIdentityCache);
 
-impl ResolveCachedIdentity for Owners {
-    /// The resolver that comes in is the client's, and nobody's.
+impl ResolveCachedIdentity for CredentialsCache {
+    /// Ignores the resolver of the client, which has no credentials.
     fn resolve_cached_identity<'a>(
         &'a self,
         _: SharedIdentityResolver,
         components: &'a RuntimeComponents,
         config: &'a ConfigBag,
     ) -> IdentityFuture<'a> {
-        match config.load::<Owner>() {
-            Some(Owner(credentials)) => self.0.resolve_cached_identity(credentials.clone(), components, config),
-            None => IdentityFuture::ready(Err("the call does not say for which account it is".into())),
+        match config.load::<AccountCredentials>() {
+            Some(AccountCredentials(credentials)) => {
+                self.0.resolve_cached_identity(credentials.clone(), components, config)
+            }
+            None => IdentityFuture::ready(Err("the call has no credentials of an account".into())),
         }
     }
 
@@ -64,11 +67,10 @@ impl ResolveCachedIdentity for Owners {
     }
 }
 
-/// The credentials of a role. Assuming it is not tried again here either: the call that needs the credentials is not sent without
-/// them, and the forwarder tries it again.
+/// Credentials from AssumeRole. A failure is not retried here: the call is then not sent, and the forwarder retries it.
 pub(super) struct AssumedRole(pub(super) AssumeRoleFluentBuilder);
 
-/// The call holds the external id.
+/// Shows no fields, because the request contains the external id.
 impl fmt::Debug for AssumedRole {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("AssumedRole").finish_non_exhaustive()
@@ -80,7 +82,7 @@ impl AssumedRole {
         let assumed = self.0.clone().send().await;
         let assumed = assumed.map_err(CredentialsError::provider_error)?;
         let known = assumed.credentials.ok_or_else(|| unreadable("no credentials"))?;
-        let until = SystemTime::try_from(known.expiration).map_err(|_| unreadable("an end that is no time"))?;
+        let until = SystemTime::try_from(known.expiration).map_err(|_| unreadable("an invalid expiry time"))?;
         Ok(Credentials::builder()
             .access_key_id(known.access_key_id)
             .secret_access_key(known.secret_access_key)

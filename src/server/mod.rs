@@ -1,7 +1,9 @@
-//! The composition root: makes the rooms from the configuration, connects them, runs them, and stops them in order.
+//! The composition root. It builds the rooms from the configuration, connects them, runs them, and stops them in order.
+//!
+//! [`Server`] is the service. The module `dev` has another `Server`, its private Postgres.
 
-mod access;
-mod keys;
+mod authentication;
+mod checkpoint_keys;
 mod owner;
 mod pending;
 mod run;
@@ -23,56 +25,56 @@ use crate::{
     policy::Policy,
     store::{self, Committer, Database, Leased, Notifications, Privileges, StoreError},
     telemetry::{self, Metrics, Telemetry, TelemetryError},
-    workspaces::{self, BaseCredentials, ConnectError, WorkSpaces},
+    workspaces::{self, AwsConnectError, BaseCredentials, WorkSpaces},
 };
 
-use access::Access;
+use authentication::CallerAuthentication;
 
-pub use access::AccessProblem;
-pub use keys::KeyProblem;
+pub use authentication::AuthenticationProblem;
+pub use checkpoint_keys::CheckpointKeyProblem;
 pub use owner::{archive, migrate};
 pub use signals::shutdown_signal;
 
-/// Why the server did not start, or ended.
+/// Why the server did not start, or has ended early.
 #[derive(Debug, thiserror::Error)]
 pub enum ServerError {
-    /// The address cannot be listened on.
+    /// The socket cannot be bound.
     #[error("cannot listen on {address} ({key})")]
     Listen {
-        /// Which.
+        /// The configured address.
         address: SocketAddr,
         /// The key of the configuration.
         key: &'static str,
-        /// Why.
+        /// The error of the operating system.
         source: std::io::Error,
     },
     /// Postgres does not answer, or its schema is not the one of this version.
     #[error("the audit store cannot be used (database.url)")]
     Store(#[from] StoreError),
-    /// AWS does not answer as it should.
-    #[error("AWS cannot be used")]
-    Connect(#[from] ConnectError),
+    /// AWS does not answer, or the credentials are wrong.
+    #[error("cannot connect to AWS")]
+    Connect(#[from] AwsConnectError),
     /// A key of checkpoints cannot be used.
     #[error(transparent)]
-    Key(#[from] KeyProblem),
-    /// Certificates, or the keys of tokens, cannot be used.
+    Key(#[from] CheckpointKeyProblem),
+    /// The certificates or the token keys cannot be used.
     #[error(transparent)]
-    Access(#[from] AccessProblem),
-    /// There can be no thread for the committer.
-    #[error("no thread can be started")]
+    CallerAuthentication(#[from] AuthenticationProblem),
+    /// The committer's thread cannot be started.
+    #[error("the committer's thread cannot be started")]
     Thread(#[source] io::Error),
-    /// A task that the service cannot do without has ended.
-    #[error("a task that the service cannot do without has panicked")]
+    /// A task that must run as long as the server has ended.
+    #[error("a background task of the server has panicked; the log has its message")]
     TaskEnded,
-    /// History was not archived.
-    #[error("the history was not archived, or not all of it")]
+    /// The archive stopped before its end.
+    #[error("the history was not archived completely")]
     Archive(#[from] months::Error),
 }
 
-/// Listens.
+/// Binds the socket of the RPC port.
 ///
 /// # Errors
-/// When the address is taken or not ours.
+/// If the address is in use, or does not belong to this machine.
 pub async fn listen(address: SocketAddr) -> Result<TcpListener, ServerError> {
     listen_for("server.listen", address).await
 }
@@ -83,11 +85,11 @@ async fn listen_for(key: &'static str, address: SocketAddr) -> Result<TcpListene
         .map_err(|source| ServerError::Listen { address, key, source })
 }
 
-/// Sets up the log, the traces and the metrics of this process, with the caps of the rooms whose libraries would log secrets or raw
-/// driver errors. Give it its [`end`](Telemetry::end).
+/// Sets up the log, the traces and the metrics of this process. Rooms limit what their libraries may log, because those would log
+/// secrets or raw driver errors. Call [`end`](Telemetry::end) at the end.
 ///
 /// # Errors
-/// When the filter cannot be read, there is a log already, or the collector's address or headers are none.
+/// If the filter cannot be parsed, a log exists already, or the collector's address or headers are invalid.
 pub fn init_telemetry(config: &Config) -> Result<Telemetry, TelemetryError> {
     telemetry::init(
         &config.log,
@@ -97,7 +99,7 @@ pub fn init_telemetry(config: &Config) -> Result<Telemetry, TelemetryError> {
     )
 }
 
-/// A server that is connected but does not answer yet.
+/// A server that is connected and does not serve yet.
 pub struct Server {
     config: Config,
     clock: Clock,
@@ -110,19 +112,19 @@ pub struct Server {
     notifications: Notifications,
     work: mpsc::UnboundedReceiver<Leased>,
     metrics: Metrics,
-    access: Access,
+    authentication: CallerAuthentication,
     admin: Option<TcpListener>,
-    /// Ends the forwarder.
+    /// Stops the forwarder.
     stop: CancellationToken,
 }
 
 impl Server {
-    /// The policy. Another set can be put in force while the server runs.
+    /// The policy in force. It can be replaced while the server runs.
     pub fn policy(&self) -> Policy {
         self.changes.policy.clone()
     }
 
-    /// Connects to Postgres and AWS. Nothing is measured.
+    /// Connects to Postgres and AWS, without metrics.
     ///
     /// # Errors
     /// [`ServerError`].
@@ -135,7 +137,7 @@ impl Server {
         Self::build_measured(config, credentials, clock, listener, &Metrics::default()).await
     }
 
-    /// Connects to Postgres and AWS, and is measured.
+    /// Connects to Postgres and AWS, with metrics.
     ///
     /// # Errors
     /// [`ServerError`].
@@ -155,14 +157,14 @@ impl Server {
             Some(address) => Some(listen_for("admin.listen", address).await?),
             None => None,
         };
-        let keys = keys::read(&config.checkpoint)?;
-        let access = Access::new(config, &clock).await?;
+        let keys = checkpoint_keys::read(&config.checkpoint)?;
+        let authentication = CallerAuthentication::new(config, &clock).await?;
         let instruments = metrics.instruments();
         let database =
             Database::new(&config.database.for_shared_pool(&config.committer), &clock)?.measured_by(instruments);
         database.check().await?;
-        warn_of_unknown_regions(config);
-        let workspaces = WorkSpaces::connect(&workspaces::Settings {
+        warn_about_unknown_regions(config);
+        let workspaces = WorkSpaces::connect(&workspaces::WorkSpacesSettings {
             accounts: config.accounts.clone(),
             aws: config.aws.clone(),
             forwarder: config.forwarder,
@@ -183,7 +185,7 @@ impl Server {
             &work_sender,
         )
         .map_err(ServerError::Thread)?;
-        let policy = Policy::new(access::policy_set(config));
+        let policy = Policy::new(authentication::policy_set(config));
         let dependencies = forwarder::Dependencies {
             database: database.clone(),
             committer: committer.clone(),
@@ -223,46 +225,46 @@ impl Server {
             notifications,
             work,
             metrics: metrics.clone(),
-            access,
+            authentication,
             admin,
             stop,
         })
     }
 
-    /// Where it listens.
+    /// The bound address of the RPC port.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Where the admin port is, if there is one.
+    /// The bound address of the admin port, if it is enabled.
     pub fn admin_address(&self) -> Option<SocketAddr> {
         self.admin.as_ref()?.local_addr().ok()
     }
 
-    /// Warns of a database role that could rewrite the history.
+    /// Logs a warning if the database role could rewrite the history.
     ///
     /// # Errors
-    /// When Postgres does not answer.
-    pub async fn warn_of_privileges(&self) -> Result<(), ServerError> {
+    /// If Postgres does not answer.
+    pub async fn warn_about_privileges(&self) -> Result<(), ServerError> {
         let Privileges { superuser, owner } = self.database.privileges().await?;
         if superuser || owner {
             tracing::warn!(
                 superuser,
-                "the server's database role owns the audit history: let it be a member of sharewarden_writer (docs/roles.sql)"
+                "the server's database role can rewrite the audit history: use a member of sharewarden_writer (docs/roles.sql)"
             );
         }
         Ok(())
     }
 }
 
-fn warn_of_unknown_regions(config: &Config) {
+fn warn_about_unknown_regions(config: &Config) {
     for account in &config.accounts {
         for region in account
             .regions
             .iter()
             .filter(|region| !region.is_known_to_have_workspaces())
         {
-            tracing::warn!(account_id = %account.id, %region, "WorkSpaces was not in this Region when this version was made");
+            tracing::warn!(account_id = %account.id, %region, "this version knows of no WorkSpaces in this Region: check the name");
         }
     }
 }

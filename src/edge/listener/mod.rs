@@ -1,5 +1,5 @@
-//! The accept loop of every port of the service. A connection gets TLS if that is set up, and is served over HTTP/1.1 or HTTP/2,
-//! whichever the client begins with. Whatever a client could make large or long has a limit.
+//! The accept loop of every port. A connection gets TLS if it is configured. It is served over HTTP/1.1 or HTTP/2, as the client
+//! begins it. Everything that a client can make large or long has a limit.
 
 use std::{
     convert::Infallible,
@@ -28,43 +28,43 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tower::{Service, ServiceExt};
 
-use super::{Distrust, Identity, RefusedCallers, ServerTls};
+use super::{AuthenticationFailure, Identity, RefusedCallers, ServerTls};
 
-/// The preface of HTTP/2 has this many bytes, and hardly any request of HTTP/1.1 has fewer.
-const PREFACE: usize = 24;
+/// The length of the HTTP/2 preface. Almost every HTTP/1.1 request is longer too.
+const PREFACE_BYTES: usize = 24;
 
-/// How long to wait when no connection can be accepted: most likely no file descriptor is left, and some must be closed first.
-const PAUSE: Duration = Duration::from_millis(50);
+/// Delay after an accept has failed. The usual cause is that no file descriptor is free.
+const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(50);
 
-/// How long requests may go on when their connection has reached its maximum age.
+/// How long requests may continue after their connection has reached its maximum age.
 const AGE_GRACE: Duration = Duration::from_secs(1);
 
-/// hyper takes no smaller buffer.
-const MIN_BUFFER: usize = 8 * 1024;
+/// The minimum that hyper accepts.
+const MIN_BUFFER_BYTES: usize = 8 * 1024;
 
 /// The limits of a port.
 #[derive(Debug, Clone)]
 pub(crate) struct ListenerSettings {
     /// Maximum connections. Further ones are closed at once.
     pub(crate) max_connections: usize,
-    /// The client must complete the TLS handshake and send the HTTP/2 preface, or as many bytes of HTTP/1.1, within this time.
+    /// The client must complete the TLS handshake and send the HTTP/2 preface (or 24 bytes of HTTP/1.1) within this time.
     pub(crate) handshake_timeout: Duration,
     /// An HTTP/1.1 client must send the head of its next request within this time.
     pub(crate) head_timeout: Duration,
-    /// Maximum size of the head of a request.
+    /// Maximum size of a request head in bytes.
     pub(crate) max_head_bytes: u32,
     /// Maximum concurrent requests on one HTTP/2 connection.
     pub(crate) max_concurrent_streams: u32,
-    /// How often an HTTP/2 client is asked whether it is still there.
+    /// Time between two HTTP/2 keepalive pings.
     pub(crate) keepalive_interval: Duration,
-    /// How long an HTTP/2 client may take to say so.
+    /// How long an HTTP/2 client may take to answer a ping.
     pub(crate) keepalive_timeout: Duration,
-    /// Maximum age of a connection. None: it may last for days.
+    /// Maximum age of a connection. `None`: no maximum.
     pub(crate) max_age: Option<Duration>,
 }
 
-/// A port.
-pub(crate) struct Listener {
+/// A bound port and its settings.
+pub(crate) struct HttpListener {
     pub(crate) socket: TcpListener,
     pub(crate) settings: ListenerSettings,
     pub(crate) tls: Option<Tls>,
@@ -73,7 +73,7 @@ pub(crate) struct Listener {
 /// TLS for the connections of a port.
 pub(crate) struct Tls {
     pub(crate) server: ServerTls,
-    /// Is told of failed handshakes.
+    /// Counts and logs failed handshakes.
     pub(crate) refused: RefusedCallers,
 }
 
@@ -81,13 +81,13 @@ pub(crate) struct Tls {
 #[derive(Debug, Clone)]
 pub(crate) struct Peer {
     pub(crate) address: SocketAddr,
-    /// Whom the client's certificate names; none without one.
-    pub(crate) certificate: Option<Result<Identity, Distrust>>,
+    /// The identity in the client's certificate. `None`: the client sent none.
+    pub(crate) certificate: Option<Result<Identity, AuthenticationFailure>>,
 }
 
-impl Listener {
-    /// Serves until `stop`. Then no connection is accepted any more, each one ends with its last request, and this ends with
-    /// the last connection. Dropping the future closes all connections.
+impl HttpListener {
+    /// Serves until `stop` is cancelled. Then it closes the socket, and each connection ends with its current request. The
+    /// future ends with the last connection. Dropping the future closes all connections.
     pub(crate) async fn serve<S, B>(self, service: S, stop: CancellationToken)
     where
         S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
@@ -106,7 +106,7 @@ impl Listener {
         let mut connections = JoinSet::new();
         loop {
             let accepted = tokio::select! {
-                // Connections that have ended are counted no more when the next one is accepted.
+                // Remove ended connections first, so that they do not count against the maximum.
                 biased;
                 () = stop.cancelled() => break,
                 Some(_) = connections.join_next() => continue,
@@ -114,18 +114,21 @@ impl Listener {
             };
             match accepted {
                 Ok(_) if connections.len() >= settings.max_connections => {
-                    tracing::debug!("a connection too many was closed");
+                    tracing::debug!("closed a connection beyond server.max_connections");
                 }
                 Ok((stream, address)) => {
                     connections.spawn(server.clone().serve(stream, address, service.clone(), stop.clone()));
                 }
                 Err(error) => {
-                    tracing::warn!(error = &error as &dyn StdError, "a connection cannot be taken");
-                    tokio::time::sleep(PAUSE).await;
+                    tracing::warn!(
+                        error = &error as &dyn StdError,
+                        "cannot accept a connection; retrying in 50 ms"
+                    );
+                    tokio::time::sleep(ACCEPT_RETRY_DELAY).await;
                 }
             }
         }
-        // New clients are refused at once, and can go elsewhere.
+        // New clients get an error at once and can connect to another replica.
         drop(socket);
         while connections.join_next().await.is_some() {}
     }
@@ -136,7 +139,7 @@ fn http(settings: &ListenerSettings) -> auto::Builder<TokioExecutor> {
     http.http1()
         .timer(TokioTimer::new())
         .header_read_timeout(settings.head_timeout)
-        .max_buf_size(MIN_BUFFER.max(settings.max_head_bytes as usize));
+        .max_buf_size(MIN_BUFFER_BYTES.max(settings.max_head_bytes as usize));
     http.http2()
         .timer(TokioTimer::new())
         .max_header_list_size(settings.max_head_bytes)
@@ -146,7 +149,7 @@ fn http(settings: &ListenerSettings) -> auto::Builder<TokioExecutor> {
     http
 }
 
-/// Serves the connections of a port.
+/// Serves one port's connections.
 struct ConnectionServer {
     http: auto::Builder<TokioExecutor>,
     handshake_timeout: Duration,
@@ -155,7 +158,7 @@ struct ConnectionServer {
 }
 
 impl ConnectionServer {
-    /// Serves a connection to its end.
+    /// Serves one connection until it ends.
     async fn serve<S, B>(self: Arc<Self>, stream: TcpStream, address: SocketAddr, service: S, stop: CancellationToken)
     where
         S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
@@ -167,7 +170,7 @@ impl ConnectionServer {
         let mut deadline = Box::pin(tokio::time::sleep(self.handshake_timeout));
         let opened = tokio::select! {
             opened = self.open(stream, address) => opened,
-            () = &mut deadline => Err(Distrust::Handshake),
+            () = &mut deadline => Err(AuthenticationFailure::Handshake),
             () = stop.cancelled() => return,
         };
         let (stream, peer) = match opened {
@@ -182,7 +185,7 @@ impl ConnectionServer {
         let stream = Stream {
             stream,
             preface: Some(Preface {
-                missing: PREFACE,
+                missing: PREFACE_BYTES,
                 deadline,
             }),
         };
@@ -197,25 +200,28 @@ impl ConnectionServer {
         let grace = tokio::select! {
             ended = connection.as_mut() => {
                 if let Err(error) = ended {
-                    tracing::debug!(error = &*error as &dyn StdError, "a connection broke off");
+                    tracing::debug!(error = &*error as &dyn StdError, "a connection failed");
                 }
                 return;
             }
-            // Whoever stops knows how long to wait.
+            // The caller of `serve` sets the time limit of a stop.
             () = stop.cancelled() => None,
             () = aged(self.max_age) => Some(AGE_GRACE),
         };
         connection.as_mut().graceful_shutdown();
-        // How it ends matters to nobody any more.
         let _ = match grace {
             Some(grace) => tokio::time::timeout(grace, connection).await,
             None => Ok(connection.await),
         };
     }
 
-    /// Begins TLS, if that is set up.
-    async fn open(&self, stream: TcpStream, address: SocketAddr) -> Result<(Box<dyn Transport>, Peer), Distrust> {
-        // Small answers must not wait for more to send; without this it is only slower.
+    /// Makes the TLS handshake, if TLS is configured.
+    async fn open(
+        &self,
+        stream: TcpStream,
+        address: SocketAddr,
+    ) -> Result<(Box<dyn Transport>, Peer), AuthenticationFailure> {
+        // Send small answers at once. If this fails, they are only later.
         let _ = stream.set_nodelay(true);
         let Some(tls) = &self.tls else {
             let certificate = None;
@@ -234,12 +240,12 @@ async fn aged(max_age: Option<Duration>) {
     }
 }
 
-/// What a connection runs over: TCP, or TLS over TCP.
+/// TCP, or TLS over TCP.
 trait Transport: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Transport for T {}
 
-/// The bytes of a connection. Reading fails unless the preface comes in time: HTTP has no other limit before it.
+/// The bytes of a connection. A read fails if the preface is late: hyper has no timeout before it.
 struct Stream {
     stream: Box<dyn Transport>,
     preface: Option<Preface>,

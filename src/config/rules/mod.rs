@@ -1,4 +1,4 @@
-//! Rules that one value alone cannot break.
+//! Rules that a value's type cannot express.
 
 use std::{collections::BTreeSet, fmt::Write, time::Duration};
 
@@ -6,19 +6,19 @@ use super::{Config, telemetry};
 
 mod access;
 
-/// A rule that is broken, and by which key.
+/// A broken rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
     /// The key, such as `forwarder.lease`.
     pub key: String,
-    /// The rule, and what there is instead.
+    /// The rule, and the value that breaks it.
     pub rule: String,
 }
 
-/// The problems, a line each.
+/// The problems, one a line.
 pub(super) fn list(problems: &[Problem]) -> String {
     problems.iter().fold(String::new(), |mut text, Problem { key, rule }| {
-        // Writing to a text cannot fail.
+        // Writing to a string cannot fail.
         let _ = write!(text, "\n  {key} {rule}");
         text
     })
@@ -54,7 +54,7 @@ fn origins(config: &Config, check: &mut impl FnMut(bool, &str, String)) {
     }
 }
 
-/// Browsers compare origins letter by letter: what they would not write would never match.
+/// True for an origin as browsers write it. They compare origins as strings, so another spelling would never match.
 fn is_origin(text: &str) -> bool {
     let Ok(uri) = text.parse::<http::Uri>() else {
         return false;
@@ -115,8 +115,8 @@ fn numbers(config: &Config, check: &mut impl FnMut(bool, &str, String)) {
     bounded("forwarder.max_backlog", forwarder.max_backlog, 10_000_000);
     let calls = forwarder.calls_per_second as usize;
     bounded("forwarder.calls_per_second", calls, 1_000_000);
-    let least = forwarder.least_calls_per_second as usize;
-    bounded("forwarder.least_calls_per_second", least, calls.max(1));
+    let least = forwarder.min_calls_per_second as usize;
+    bounded("forwarder.min_calls_per_second", least, calls.max(1));
     bounded("forwarder.burst", forwarder.burst as usize, 1_000_000);
     bounded(
         "forwarder.circuit_failures",
@@ -128,7 +128,7 @@ fn numbers(config: &Config, check: &mut impl FnMut(bool, &str, String)) {
         connections as usize >= lanes + 4,
         "database.max_connections",
         format!(
-            "must be at least committer.lanes + 4 (one for each lane, one for hints, three to read); it is {connections}"
+            "must be at least committer.lanes + 4 (one per lane, one for notifications, three to read); it is {connections}"
         ),
     );
 }
@@ -137,7 +137,7 @@ fn times(config: &Config, check: &mut impl FnMut(bool, &str, String)) {
     let (database, forwarder) = (&config.database, &config.forwarder);
     let zero = [
         ("server.max_wait", config.server.max_wait),
-        ("log.warn_of_pending_after", config.log.warn_of_pending_after),
+        ("log.pending_warning_after", config.log.pending_warning_after),
         ("database.acquire_timeout", database.acquire_timeout),
         ("database.statement_timeout", database.statement_timeout),
         ("committer.commit_timeout", config.committer.commit_timeout),
@@ -171,8 +171,8 @@ fn times(config: &Config, check: &mut impl FnMut(bool, &str, String)) {
             forwarder.circuit_cool_down, forwarder.circuit_cool_down_cap
         ),
     );
-    // A step that is begun at once has time for a call, a read after it, and to record what came of them. One that had to wait for
-    // its turn has time for the call, and leaves the read to the next lease if need be.
+    // A step that starts at once has time for a call, a read-back and the recording of the result. A step that had to wait has
+    // time for the call; the next lease can do its read-back.
     let least = forwarder.attempt_timeout + forwarder.read_timeout + forwarder.lease_margin;
     check(
         forwarder.lease >= least,
@@ -228,7 +228,7 @@ fn accounts(config: &Config, check: &mut impl FnMut(bool, &str, String)) {
         check(
             account.external_id.is_none() || account.role_arn.is_some(),
             "accounts.external_id",
-            format!("needs accounts.role_arn for account {id}: it is given when a role is assumed"),
+            format!("needs accounts.role_arn for account {id}: it is used only to assume a role"),
         );
     }
 }
@@ -238,7 +238,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_origin_is_what_a_browser_would_write() {
+    fn only_origins_as_browsers_write_them_are_accepted() {
         for right in [
             "https://audit.example.com",
             "https://audit.example.com:8443",

@@ -188,7 +188,7 @@ fn failed(ended: &UnsuccessfulChange) -> Refusal {
     let is_denied = failure.reason == FailureReason::PolicyDenied;
     let explanation = match is_denied && ended.is_joined() {
         true => {
-            "the policy refused it for the principal that opened it; send a new request id for a decision on your own request"
+            "the policy refused it for the principal that opened it; ask again with a new request id for your own decision"
         }
         false => failure_text(failure.reason),
     };

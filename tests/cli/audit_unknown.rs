@@ -136,7 +136,7 @@ async fn one_is_shown_with_its_text_and_its_proof_is_verified() {
         let ran = show(answers, index, &ledger.vkey()).await.ok();
         for row in [
             format!("Kind            {label}\n"),
-            "Meaning         This version does not know it. Its text is below; ".to_owned(),
+            "Meaning         This version does not know this kind or schema. The text is below.\n".to_owned(),
             "Server version  9.0.0\n".to_owned(),
             format!("Leaf hash       {}\n", hash(&ledger, index)),
         ] {

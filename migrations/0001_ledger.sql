@@ -1,6 +1,6 @@
--- The ledgers and their heads. Every primary key starts with the account, so the tables can be distributed by account, except
--- `audit_ranking_total` and `worker_lease`. No foreign key crosses accounts. A CHECK on a pattern tests the length and the absence of other
--- characters: to match the whole pattern takes Postgres three to twelve times as long.
+-- The ledgers and their heads. Every primary key starts with the account, so the tables can be distributed by account,
+-- except `audit_ranking_total` and `worker_lease`. No foreign key crosses accounts. A CHECK on a pattern tests the
+-- length and the absence of other characters: to match the whole pattern takes Postgres three to twelve times as long.
 
 CREATE TABLE ledger (
     account_id text COLLATE "C" PRIMARY KEY CHECK (length(account_id) = 12 AND account_id !~ '[^0-9]'),
@@ -15,8 +15,9 @@ COMMENT ON COLUMN ledger.version IS 'The number of commits that changed anything
 COMMENT ON COLUMN ledger.frontier IS 'The roots of the perfect subtrees of the Merkle tree (RFC 6962), the largest first.';
 COMMENT ON COLUMN ledger.root IS 'The Merkle tree hash (RFC 6962) of the account''s entries.';
 
--- The entries, partitioned by the month of `recorded_at`. A new kind needs no migration. Uniqueness is enforced within a partition (see
--- `finish_audit_partition`). Across months the head's lock and the change's state ensure it, and the tree reveals a violation.
+-- The entries, partitioned by the month of `recorded_at`. A new kind needs no migration. Uniqueness is enforced within
+-- a partition (see `finish_audit_partition`). Across months the head's lock and the change's state ensure it, and the
+-- tree reveals a violation.
 CREATE TABLE audit_entry (
     account_id text COLLATE "C" NOT NULL CHECK (length(account_id) = 12 AND account_id !~ '[^0-9]'),
     log_index bigint NOT NULL CHECK (log_index >= 0),
@@ -56,9 +57,9 @@ COMMENT ON COLUMN audit_entry.is_ranked IS 'The entry counts as a request in ran
 COMMENT ON COLUMN audit_entry.share_effect IS 'Whether the entry begins or ends the share that it is about. Set by the writer.';
 COMMENT ON COLUMN audit_entry.once IS 'A value that is unique per month: for the change, or for the account if the entry has no change.';
 
--- Every index ends with (recorded_at, account_id, log_index), the order of pages. The latest month is read first.
--- The index by time alone needs the condition `log_index >= 0`, which is always true. Without it Postgres would choose this index too often:
--- a value can be frequent in a month but rare at the end where the page starts.
+-- Every index ends with (recorded_at, account_id, log_index), the order of pages. The latest month is read first. The
+-- index by time alone needs the condition `log_index >= 0`, which is always true. Without it Postgres would choose this
+-- index too often: a value can be frequent in a month but rare at the end where the page starts.
 CREATE INDEX audit_entry_time ON audit_entry (recorded_at, account_id, log_index) WHERE log_index >= 0;
 CREATE INDEX audit_entry_account ON audit_entry (account_id, recorded_at, log_index);
 CREATE INDEX audit_entry_region ON audit_entry (region, recorded_at, account_id, log_index);
@@ -104,9 +105,9 @@ $$;
 CREATE TABLE audit_entry_default PARTITION OF audit_entry DEFAULT;
 SELECT finish_audit_partition('audit_entry_default');
 
--- Creates the missing partitions of `months` months from the month of `since` on. Returns how many. The server's role may call it; it runs
--- with the rights of the owner. It locks the default partition for a moment. The lock timeout is short, because readers of the
--- history queue behind it.
+-- Creates the missing partitions of `months` months from the month of `since` on. Returns how many. The server's role
+-- may call it; it runs with the rights of the owner. It locks the default partition for a moment. The lock timeout is
+-- short, because readers of the history queue behind it.
 CREATE FUNCTION create_audit_partitions(since timestamptz, months integer) RETURNS integer
 LANGUAGE plpgsql SECURITY DEFINER SET lock_timeout = '2s' AS $$
 DECLARE
@@ -156,8 +157,8 @@ END
 $$;
 SELECT create_audit_partitions(now(), 4);
 
--- The hashes of the trees: C2SP tlog-tiles, height 8. A tile is written when it is full. The hashes of entries in no full tile are in
--- `audit_entry`, or in a partial tile if the entries are archived.
+-- The hashes of the trees: C2SP tlog-tiles, height 8. A tile is written when it is full. The hashes of entries in no
+-- full tile are in `audit_entry`, or in a partial tile if the entries are archived.
 CREATE TABLE ledger_tile (
     account_id text COLLATE "C" NOT NULL CHECK (length(account_id) = 12 AND account_id !~ '[^0-9]'),
     level smallint NOT NULL CHECK (level BETWEEN 0 AND 7),

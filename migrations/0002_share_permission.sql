@@ -29,16 +29,16 @@ CREATE TABLE change (
     CHECK ((state = 'FAILED') = (failure_reason IS NOT NULL)),
     CHECK (failure_reason IS NOT NULL OR (failure_code IS NULL AND failure_message IS NULL))
 );
--- If most accounts have few changes, Postgres treats account_id as selective, and reads all changes of a large account to find one.
--- This setting tells the planner that account_id alone is not selective.
+-- If most accounts have few changes, Postgres treats account_id as selective, and reads all changes of a large account
+-- to find one. This setting tells the planner that account_id alone is not selective.
 ALTER TABLE change ALTER account_id SET (n_distinct = 10);
 -- Pending changes by age: for operators and for the gauges.
 CREATE INDEX change_pending ON change (created_at, account_id, change_id) WHERE state = 'PENDING';
 -- The changes of an account by time, in any state.
 CREATE INDEX change_time ON change (account_id, created_at, change_id);
 
--- Accepted requests by idempotency key, with the change that answers each. A replay is recognized by this table, also when one change
--- answers several requests.
+-- Accepted requests by idempotency key, with the change that answers each. A replay is recognized by this table, also
+-- when one change answers several requests.
 CREATE TABLE request (
     account_id text COLLATE "C" NOT NULL,
     request_id uuid NOT NULL,
@@ -97,8 +97,8 @@ COMMENT ON COLUMN share_permission.lease_epoch IS 'The number of leases granted,
 COMMENT ON COLUMN share_permission.in_doubt IS 'A call for the current change may have had an effect that was not read back yet. The next attempt starts with the read.';
 COMMENT ON COLUMN share_permission.landing IS 'The access that the newest unresolved call asked for. The call may take effect until landing_until. Kept until AWS was read after that time, or took another call.';
 
--- Fails the statement that saves a batch if it updated fewer rows than were read although no head has changed. Then rows were changed by
--- hand.
+-- Fails the statement that saves a batch if it updated fewer rows than were read although no head has changed. Then
+-- rows were changed by hand.
 CREATE FUNCTION refuse_half_a_batch() RETURNS boolean LANGUAGE plpgsql AS $$
 BEGIN
     RAISE EXCEPTION 'a row of the batch has changed since it was read, but its ledger head has not' USING ERRCODE = 'integrity_constraint_violation';

@@ -1,6 +1,6 @@
--- Tables derived from the entries, so that queries need not read the whole history. The intervals are written in the commit that adds
--- the entries, the counts soon after it. Most columns have no CHECK: the values come from checked entries, and Postgres would prepare each
--- CHECK again per statement and partition.
+-- Tables derived from the entries, so that queries need not read the whole history. The intervals are written in the
+-- commit that adds the entries, the counts soon after it. Most columns have no CHECK: the values come from checked
+-- entries, and Postgres would prepare each CHECK again per statement and partition.
 
 -- The time spans in which a share was in effect, from the change.succeeded entry of the grant to that of the revoke.
 CREATE TABLE share_interval (
@@ -21,8 +21,9 @@ CREATE UNIQUE INDEX share_interval_open ON share_interval (account_id, region, i
 CREATE INDEX share_interval_recipient ON share_interval (shared_account_id, account_id, region, image_id, start_index);
 CREATE INDEX share_interval_image ON share_interval (image_id, account_id, region, shared_account_id, start_index);
 
--- The number of entries by hour, day and month (UTC). A worker counts entries some seconds after their commit. Queries add the entries that
--- are not counted yet (`audit_entry_uncounted`). An empty Region or action means an entry without one.
+-- The number of entries by hour, day and month (UTC). A worker counts entries some seconds after their commit. Queries
+-- add the entries that are not counted yet (`audit_entry_uncounted`). An empty Region or action means an entry without
+-- one.
 CREATE TABLE audit_rollup (
     account_id text COLLATE "C" NOT NULL,
     bucket text COLLATE "C" NOT NULL,
@@ -40,8 +41,8 @@ CREATE TABLE audit_rollup_month PARTITION OF audit_rollup FOR VALUES IN ('MONTH'
 -- No index has the count, so that an update is a heap-only tuple (HOT) update.
 CREATE INDEX audit_rollup_time ON audit_rollup (start_time);
 
--- The number of requests (entries with is_ranked) by day and month (UTC), per ledger and over all ledgers. Written together with the
--- rollups.
+-- The number of requests (entries with is_ranked) by day and month (UTC), per ledger and over all ledgers. Written
+-- together with the rollups.
 CREATE TABLE audit_ranking (
     account_id text COLLATE "C" NOT NULL,
     bucket text COLLATE "C" NOT NULL,

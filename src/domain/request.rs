@@ -49,8 +49,8 @@ impl Request {
 pub struct RequestContent(pub [u8; 32]);
 
 impl RequestContent {
-    /// The hash of the content of `intent`, as a JSON object with sorted names. An absent text has no member, so that a text that is
-    /// added later leaves the hashes of older requests valid.
+    /// The hash of the content of `intent`, as a JSON object with sorted names. An absent text has no member, so that a
+    /// text that is added later leaves the hashes of older requests valid.
     pub fn of(intent: &Intent) -> Self {
         let mut members = BTreeMap::from([
             ("action", intent.action.as_str()),

@@ -1,5 +1,5 @@
-//! The errors of the store. They carry the SQLSTATE and never the driver's text, which can hold values of rows, names of users and
-//! parts of URLs.
+//! The errors of the store. They carry the SQLSTATE and never the driver's text, which can hold values of rows, names
+//! of users and parts of URLs.
 
 use std::time::Duration;
 

@@ -19,18 +19,19 @@ const HEAD: &str = "\
 
 <!-- Made of the types in src/config. Do not edit: `cargo test --test configuration -- --ignored write_the_reference` -->
 
-One TOML file, given by `--config FILE` or by the environment variable `SHAREWARDEN_CONFIG`. The environment overrides it, and `--set` overrides
-both:
+The configuration is one TOML file, given by `--config FILE` or by the environment variable `SHAREWARDEN_CONFIG`.
+Environment variables override the file, and `--set` overrides both:
 
-- `SHAREWARDEN__SERVER__LISTEN=0.0.0.0:7443` is `listen` in `[server]`: two underscores for each dot. Lists, tables and what stands in
-  double brackets can only be set in the file.
-- `--set server.listen=0.0.0.0:7443`, as often as wanted.
+- `SHAREWARDEN__SERVER__LISTEN=0.0.0.0:7443` sets `listen` in `[server]`: write two underscores for each dot. Lists and
+  tables can be set in the file only.
+- `--set server.listen=0.0.0.0:7443` can be given several times.
 
-Unknown keys are errors, and so is every value that breaks its rule; the error names the key. `sharewarden config check` says what is in
-force, with secrets hidden. [`sharewarden.full.toml`](sharewarden.full.toml) sets every key.
+Unknown keys and values that break their rule are errors that name the key. `sharewarden config check` prints the
+configuration in force, with secrets hidden. [`sharewarden.full.toml`](sharewarden.full.toml) sets every key.
 
-Durations are texts such as `\"250ms\"`, `\"30s\"`, `\"10m\"` and `\"1day\"`; addresses are texts such as `\"127.0.0.1:7443\"` and `\"[::1]:7443\"`; files are
-paths. **Bold** keys are required, those of a section that may be left out if the section is there.
+Durations are texts such as `\"250ms\"`, `\"30s\"`, `\"10m\"` and `\"1day\"`. Addresses are texts such as
+`\"127.0.0.1:7443\"` and `\"[::1]:7443\"`. Files are paths. **Bold** keys are required; in an optional section they are
+required if the section is present.
 ";
 
 #[test]
@@ -61,17 +62,32 @@ fn reference() -> String {
 fn write_section(text: &mut String, section: &Section, defaults: &BTreeMap<String, Vec<Value>>) {
     let (open, close) = if section.repeated { ("[[", "]]") } else { ("[", "]") };
     let name = &section.name;
-    // Writing to a String cannot fail.
-    let _ = write!(text, "\n## `{open}{name}{close}`\n\n{}", section.description);
+    let mut description = section.description.clone();
     let needs_nothing = section.keys.iter().all(|key| !key.required);
     if section.optional && !needs_nothing {
-        text.push_str(" May be left out.");
+        description.push_str(" May be left out.");
     }
+    // Writing to a String cannot fail.
+    let _ = write!(text, "\n## `{open}{name}{close}`\n\n{}", wrapped(&description));
     text.push_str("\n\n| key | value | default | |\n|---|---|---|---|\n");
     for key in &section.keys {
         let default = defaults.get(&key.name).and_then(|values| values.first());
         let _ = writeln!(text, "{}", row(name, key, default));
     }
+}
+
+/// The words in lines of at most 120 columns.
+fn wrapped(words: &str) -> String {
+    let mut lines = vec![String::new()];
+    for word in words.split_whitespace() {
+        let last = lines.len() - 1;
+        match lines[last].chars().count() {
+            0 => lines[last].push_str(word),
+            columns if columns + 1 + word.chars().count() <= 120 => lines[last].extend([" ", word]),
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines.join("\n")
 }
 
 fn row(section: &str, key: &Key, default: Option<&Value>) -> String {

@@ -127,7 +127,7 @@ impl SigningKey {
         Ok(SecretString::from(pem.as_str()))
     }
 
-    /// Its name.
+    /// The key name in the note, as C2SP signed-note defines it.
     pub fn name(&self) -> &KeyName {
         &self.name
     }
@@ -173,7 +173,7 @@ impl VerifierKey {
         }
     }
 
-    /// Its name.
+    /// The key name in the note, as C2SP signed-note defines it.
     pub fn name(&self) -> &KeyName {
         &self.name
     }

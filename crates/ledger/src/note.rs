@@ -23,7 +23,7 @@ pub struct Note {
 pub struct Signature {
     /// The name of the key.
     pub name: KeyName,
-    /// The id of the key.
+    /// The key id of C2SP signed-note: the first four bytes of a hash over name, type and public key.
     pub key_id: u32,
     /// The signature, without the key id.
     pub bytes: Vec<u8>,

@@ -14,7 +14,7 @@ pub(super) struct ActiveFaults {
     added: u64,
 }
 
-/// An active fault.
+/// A fault that was injected and not removed, with the number of calls that met it.
 #[derive(Clone, Debug, Serialize)]
 pub struct ActiveFault {
     /// The id, as in the call log.

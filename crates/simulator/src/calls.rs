@@ -18,7 +18,7 @@ use tokio::sync::watch;
 
 use crate::now::now;
 
-/// A call.
+/// A request that the simulator received, and how it ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ApiCall {
     /// From 1.

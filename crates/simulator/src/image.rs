@@ -1,4 +1,5 @@
-//! WorkSpaces images.
+//! WorkSpaces images. `Image` is also a type of the service: the simulator has its own, because it does not depend on
+//! the service.
 
 use std::collections::BTreeSet;
 
@@ -12,7 +13,7 @@ use crate::now::now;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Image {
-    /// The Region.
+    /// The Region that has the image, such as `eu-central-1`.
     pub region: String,
     /// `wsi-` and 9 to 63 lower-case letters or digits.
     pub image_id: String,
@@ -40,7 +41,7 @@ pub struct Image {
     pub shared_with: BTreeSet<String>,
 }
 
-/// The state of an image.
+/// WorkspaceImageState of the WorkSpaces API. Only an image that is AVAILABLE can be shared.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum ImageState {

@@ -1,7 +1,9 @@
-//! Shared code of tests, benchmarks and examples: databases ([`postgres`]), a fault-injecting proxy ([`proxy`]), a
-//! whole service with its simulator ([`stack`]), pending changes without a worker ([`pending`]), captured logs
-//! ([`log`]), certificates and tokens ([`credentials`]), a raw HTTP/2 client ([`http2`]), a generated history of one
-//! year ([`load`]) and the model checker ([`checker`]).
+//! Shared code of tests, benchmarks and examples.
+//!
+//! - [`stack`]: a whole service with its simulator; [`postgres`]: databases; [`proxy`]: a proxy that injects faults.
+//! - [`pending`]: pending changes without a worker; [`load`]: a generated history of one year.
+//! - [`credentials`]: certificates and tokens; [`http2`]: a raw HTTP/2 client; [`log`]: captured logs.
+//! - [`checker`]: the model checker.
 //!
 //! It depends on the library `sharewarden`, and the integration tests of that library depend on it. Unit tests inside
 //! the library cannot use it: they would get a second copy of the library's types.

@@ -31,8 +31,8 @@ pub struct Archived {
     pub sha256: Hash,
 }
 
-/// Reads at most `limit` archived parts of `accounts` (empty: all) with entries from `from` to before `to`, archived at `since` or later.
-/// The latest first.
+/// Reads at most `limit` archived parts of `accounts` (empty: all) with entries from `from` to before `to`, archived at
+/// `since` or later. The latest first.
 ///
 /// # Errors
 /// When Postgres does not answer.
@@ -46,7 +46,7 @@ pub async fn archived(
 ) -> Result<Vec<Archived>, StoreError> {
     let accounts: Vec<_> = accounts.iter().map(AccountId::to_string).collect();
     let query = sqlx::query_as!(
-        Row,
+        ArchivedRow,
         "SELECT account_id, start_index, end_index, start_time, end_time, location, sha256 FROM audit_archive
          WHERE (cardinality($1::text[]) = 0 OR account_id = ANY($1))
              AND ($2::timestamptz IS NULL OR end_time >= $2) AND ($3::timestamptz IS NULL OR start_time < $3)
@@ -72,7 +72,7 @@ pub async fn archived_at(
     log_index: u64,
 ) -> Result<Option<Archived>, StoreError> {
     let query = sqlx::query_as!(
-        Row,
+        ArchivedRow,
         "SELECT account_id, start_index, end_index, start_time, end_time, location, sha256 FROM audit_archive
          WHERE account_id = $1 AND start_index <= $2 ORDER BY start_index DESC LIMIT 1",
         account.as_str(),
@@ -83,7 +83,7 @@ pub async fn archived_at(
     Ok(archived.filter(|archived| log_index < archived.end_index))
 }
 
-struct Row {
+struct ArchivedRow {
     account_id: String,
     start_index: i64,
     end_index: i64,
@@ -93,10 +93,10 @@ struct Row {
     sha256: Vec<u8>,
 }
 
-impl TryFrom<Row> for Archived {
+impl TryFrom<ArchivedRow> for Archived {
     type Error = StoreError;
 
-    fn try_from(row: Row) -> Result<Self, StoreError> {
+    fn try_from(row: ArchivedRow) -> Result<Self, StoreError> {
         const TABLE: &str = "audit_archive";
         Ok(Self {
             account: parse(TABLE, &row.account_id)?,

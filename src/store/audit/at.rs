@@ -50,7 +50,7 @@ pub async fn shares_at(
     limit: u32,
 ) -> Result<Vec<Share>, StoreError> {
     let mut sql = statement(time, filter, after, limit);
-    let query = sql.build_query_as::<Row>().persistent(false);
+    let query = sql.build_query_as::<ShareRow>().persistent(false);
     let rows = database
         .run_planned(PlanCacheMode::Auto, async |connection| {
             query.fetch_all(connection).await
@@ -99,7 +99,7 @@ fn statement(
     sql
 }
 
-type Row = (
+type ShareRow = (
     String,
     String,
     String,
@@ -111,7 +111,7 @@ type Row = (
 );
 
 fn share(
-    (account, region, image, shared_account, start_time, start_index, end_time, end_index): Row,
+    (account, region, image, shared_account, start_time, start_index, end_time, end_index): ShareRow,
 ) -> Result<Share, StoreError> {
     const TABLE: &str = "share_interval";
     let end_index = end_index.map(|index| count(TABLE, index)).transpose()?;

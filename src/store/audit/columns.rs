@@ -10,7 +10,8 @@ use crate::domain::EntryColumns;
 pub(super) const NAMES: &str = "kind, action, cause, change_id, request_id, principal, reason, ticket, region, image_id, \
     shared_account_id, generation, aws_request_id, error_reason";
 
-/// Reads the columns of a row that start at index `first`. By index, without copies and type checks: a page has thousands of values.
+/// Reads the columns of a row that start at index `first`. By index, without copies and type checks: a page has
+/// thousands of values.
 pub(super) fn read(row: &PgRow, first: usize) -> Result<EntryColumns<'_>, sqlx::Error> {
     let text = |at: usize| {
         let text: Option<&str> = row.try_get_unchecked(first + at)?;

@@ -53,9 +53,9 @@ impl Driver {
     }
 }
 
-/// The `plan_cache_mode` of a page. With one condition, the driver's index finds the page and one plan is good for all values. With
-/// several, the best plan depends on the values. A text alone has a statement for the walk and one for its index; a text with other
-/// conditions can be rare where they are frequent.
+/// The `plan_cache_mode` of a page. With one condition, the driver's index finds the page and one plan is good for all
+/// values. With several, the best plan depends on the values. A text alone has a statement for the walk and one for its
+/// index; a text with other conditions can be rare where they are frequent.
 pub(super) fn plan_cache_mode(filter: &EntryFilter, conditions: &[Condition]) -> PlanCacheMode {
     match (&filter.text, conditions.len()) {
         (_, 0) | (None, 1) => PlanCacheMode::ForceGeneric,

@@ -14,7 +14,7 @@ use crate::{
     },
 };
 
-use super::{EntryFilter, Order, columns, driver, statement::Page, walk};
+use super::{EntryFilter, Order, columns, driver, statement::PageSelect, walk};
 
 /// The position of an entry in the order. A page starts after it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -71,13 +71,13 @@ pub struct EntryRows<T> {
     pub entries: Vec<T>,
     /// True when the statement that read the last of them saw that nothing was archived. False when it is not known.
     pub nothing_archived: bool,
-    /// When the last of them were read, on the clock of [`archived`](super::archived()): what was archived before this time was archived
-    /// at the read. None if the page is empty.
+    /// When the last of them were read, on the clock of [`archived`](super::archived()): what was archived before this
+    /// time was archived at the read. None if the page is empty.
     pub read_at: Option<Timestamp>,
 }
 
-/// Reads at most `limit` entries that match the filter, after `after`. The search for the latest starts at `now`. `make` maps each row
-/// as it arrives, while Postgres sends the next ones, without a copy in between.
+/// Reads at most `limit` entries that match the filter, after `after`. The search for the latest starts at `now`.
+/// `make` maps each row as it arrives, while Postgres sends the next ones, without a copy in between.
 ///
 /// # Errors
 /// When Postgres does not answer.
@@ -91,7 +91,7 @@ pub async fn entries<T: Send>(
     mut make: impl FnMut(StoredEntry<'_>) -> T + Send,
 ) -> Result<EntryRows<T>, StoreError> {
     let conditions = &filter.conditions();
-    let page = Page {
+    let page = PageSelect {
         filter,
         conditions,
         order,

@@ -9,8 +9,8 @@ use crate::domain::{
 
 /// Which entries to list. What is absent or empty matches everything; of several values any may match; all fields must.
 ///
-/// A new field is a line in [`conditions`](Self::conditions), with a [`Column`]: what looks entries up, checks them again and binds
-/// page tokens goes by these.
+/// A new field is a line in [`conditions`](Self::conditions), with a [`Column`]: what looks entries up, checks them
+/// again and binds page tokens goes by these.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct EntryFilter {
     /// Entries of these ledgers.
@@ -77,7 +77,7 @@ impl EntryFilter {
 
 /// A column of entries that a filter can name values of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[expect(missing_docs, reason = "`EntryFilter` documents what is looked for in each")]
+#[expect(missing_docs, reason = "the fields of `EntryFilter` document them")]
 pub enum Column {
     Account,
     Region,
@@ -132,7 +132,7 @@ impl Column {
 /// The values that a filter has for a column: at least one, each once, in their order. Any may match.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Condition {
-    /// The column.
+    /// The column that must have one of the values.
     pub column: Column,
     /// The values, as texts.
     pub values: Vec<String>,

@@ -1,8 +1,8 @@
 //! Queries on the history.
 //!
-//! Read in this order: [`mod@filter`] (which entries), [`mod@entries`] (pages of entries), [`mod@at`] (shares at a point in time),
-//! [`mod@summary`] (counts), [`mod@ranking`] (top principals, images and accounts), [`mod@archived`] (archive files), [`heads`]
-//! (sizes of the ledgers).
+//! Read in this order: [`mod@filter`] (which entries), [`mod@entries`] (pages of entries), [`mod@at`] (shares at a
+//! point in time), [`mod@summary`] (counts), [`mod@ranking`] (top principals, images and accounts), [`mod@archived`]
+//! (archive files), [`heads`] (sizes of the ledgers).
 
 mod archived;
 mod at;

@@ -1,4 +1,5 @@
-//! The principals, images and accounts with the most requests: from the rankings, plus the entries that are not counted there yet.
+//! The principals, images and accounts with the most requests: from the rankings, plus the entries that are not counted
+//! there yet.
 
 use sqlx::{Postgres, QueryBuilder};
 
@@ -27,8 +28,8 @@ pub enum Ranking {
     SharedAccount,
 }
 
-/// Ranks by the number of requests (entries with `is_ranked`) from midnight `from` to before midnight `to` (UTC), in the ledgers of
-/// `accounts` (empty: all). At most `top` values, the most frequent first; equal counts by value.
+/// Ranks by the number of requests (entries with `is_ranked`) from midnight `from` to before midnight `to` (UTC), in
+/// the ledgers of `accounts` (empty: all). At most `top` values, the most frequent first; equal counts by value.
 ///
 /// # Errors
 /// When Postgres does not answer.

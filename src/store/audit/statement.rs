@@ -1,7 +1,7 @@
 //! The SQL of a page of entries, with only the conditions of its filter.
 //!
-//! Kinds, actions, causes and the edges of months are literals, so that Postgres can choose partial indexes and partitions. All other
-//! values are bound. The types of the literals cannot contain a quotation mark.
+//! Kinds, actions, causes and the edges of months are literals, so that Postgres can choose partial indexes and
+//! partitions. All other values are bound. The types of the literals cannot contain a quotation mark.
 
 use sqlx::{Postgres, QueryBuilder};
 
@@ -15,7 +15,7 @@ use crate::{domain::Timestamp, store::rows::bigint};
 
 /// A page of entries to read.
 #[derive(Debug)]
-pub(super) struct Page<'a> {
+pub(super) struct PageSelect<'a> {
     pub(super) filter: &'a EntryFilter,
     /// Those of the filter.
     pub(super) conditions: &'a [Condition],
@@ -24,7 +24,7 @@ pub(super) struct Page<'a> {
     pub(super) now: Timestamp,
 }
 
-impl Page<'_> {
+impl PageSelect<'_> {
     /// The statement that reads at most `limit` entries of the page from a time span.
     pub(super) fn statement(&self, driver: &Driver, span: Span, limit: u32) -> QueryBuilder<Postgres> {
         let mut sql = self.select();
@@ -76,8 +76,8 @@ impl Page<'_> {
     }
 
     fn push_conditions(&self, sql: &mut QueryBuilder<Postgres>, driver: &Driver, span: Span) {
-        // `log_index >= 0` enables the index by time alone. Postgres would choose that index too often: a value can be frequent in a
-        // month but rare at the end where the page starts.
+        // `log_index >= 0` enables the index by time alone. Postgres would choose that index too often: a value can be
+        // frequent in a month but rare at the end where the page starts.
         sql.push(match driver {
             Driver::Time => " WHERE log_index >= 0",
             _ => " WHERE true",
@@ -88,7 +88,8 @@ impl Page<'_> {
 
     fn push_filter(&self, sql: &mut QueryBuilder<Postgres>, driver: &Driver) {
         for condition in self.conditions {
-            // What is looked up value by value needs no list, except for kinds: the list tells Postgres which partial index has them.
+            // What is looked up value by value needs no list, except for kinds: the list tells Postgres which partial
+            // index has them.
             let is_listed =
                 condition.column == Column::Kind || !matches!(driver, Driver::Each(each) if each == condition);
             if is_listed {
@@ -160,8 +161,8 @@ fn contains(text: &str) -> String {
     pattern
 }
 
-/// The edge of a month is a literal, so that Postgres plans for that month's partition alone. A bound from the caller is bound, like all
-/// values of callers, with the edge of its month as a literal beside it.
+/// The edge of a month is a literal, so that Postgres plans for that month's partition alone. A bound from the caller
+/// is bound, like all values of callers, with the edge of its month as a literal beside it.
 fn push_bound(
     sql: &mut QueryBuilder<Postgres>,
     condition: &str,

@@ -93,7 +93,7 @@ pub async fn counts(database: &Database, query: &CountQuery, limit: u32) -> Resu
         return Ok(Vec::new());
     }
     let mut sql = statement(query, &rollups, limit);
-    let query = sql.build_query_as::<Row>().persistent(false);
+    let query = sql.build_query_as::<CountRow>().persistent(false);
     let rows = database
         .run_planned(PlanCacheMode::Auto, async |connection| {
             query.fetch_all(connection).await
@@ -211,7 +211,7 @@ impl Dimension {
     ];
 }
 
-type Row = (
+type CountRow = (
     OffsetDateTime,
     Option<String>,
     Option<String>,
@@ -221,7 +221,7 @@ type Row = (
 );
 
 /// An empty text means entries without a Region or an action.
-fn read((start_time, account, region, action, kind, sum): Row) -> Result<Count, StoreError> {
+fn read((start_time, account, region, action, kind, sum): CountRow) -> Result<Count, StoreError> {
     const TABLE: &str = "audit_rollup";
     let region = region.filter(|region| !region.is_empty());
     Ok(Count {

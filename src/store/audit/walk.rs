@@ -11,7 +11,7 @@ use super::{
     EntryFilter, Order, StoredEntry,
     driver::Driver,
     entries::{COLUMNS, stored},
-    statement::Page,
+    statement::PageSelect,
     windows::{self, Span},
 };
 
@@ -46,11 +46,11 @@ impl<T> Walked<T> {
     }
 }
 
-/// Searches for a frequent text in the month where the page starts, with one statement. None if the page has other conditions, or is
-/// not full.
+/// Searches for a frequent text in the month where the page starts, with one statement. None if the page has other
+/// conditions, or is not full.
 async fn walk_near<T: Send>(
     connection: &mut PgConnection,
-    page: &Page<'_>,
+    page: &PageSelect<'_>,
     limit: u32,
     make: &mut (impl FnMut(StoredEntry<'_>) -> T + Send),
 ) -> Result<Option<Walked<T>>, sqlx::Error> {
@@ -60,7 +60,7 @@ async fn walk_near<T: Send>(
 }
 
 /// The month where the page starts. A text is searched there first, before the start and the end of the history are read.
-fn near(page: &Page<'_>) -> Option<Span> {
+fn near(page: &PageSelect<'_>) -> Option<Span> {
     if Driver::of(page.filter, page.conditions) != Driver::Text {
         return None;
     }
@@ -78,7 +78,7 @@ fn near(page: &Page<'_>) -> Option<Span> {
 /// Reads a page, and maps each entry.
 pub(super) async fn read<T: Send>(
     connection: &mut PgConnection,
-    page: &Page<'_>,
+    page: &PageSelect<'_>,
     limit: u32,
     make: &mut (impl FnMut(StoredEntry<'_>) -> T + Send),
 ) -> Result<Walked<T>, sqlx::Error> {
@@ -118,7 +118,7 @@ pub(super) async fn read<T: Send>(
 /// Searches for a text in the next entries of any content.
 async fn walk<T: Send>(
     connection: &mut PgConnection,
-    page: &Page<'_>,
+    page: &PageSelect<'_>,
     span: Span,
     limit: u32,
     make: &mut (impl FnMut(StoredEntry<'_>) -> T + Send),
@@ -151,7 +151,11 @@ async fn look<T: Send>(
 }
 
 /// The time spans to search, in order.
-async fn spans(connection: &mut PgConnection, page: &Page<'_>, driver: &Driver) -> Result<Vec<Span>, sqlx::Error> {
+async fn spans(
+    connection: &mut PgConnection,
+    page: &PageSelect<'_>,
+    driver: &Driver,
+) -> Result<Vec<Span>, sqlx::Error> {
     let EntryFilter { from, to, .. } = *page.filter;
     let mut span = Span { from, to };
     if *driver == Driver::Few {

@@ -1,5 +1,5 @@
-//! The time spans that are searched for a page, in order: a month first, then wider ones. The first span often fills the page. And
-//! Postgres does not read the whole history because its statistics misjudge one month.
+//! The time spans that are searched for a page, in order: a month first, then wider ones. The first span often fills
+//! the page. And Postgres does not read the whole history because its statistics misjudge one month.
 
 use time::{Date, Month, OffsetDateTime};
 
@@ -23,8 +23,8 @@ pub(super) struct Span {
     pub(super) to: Option<Timestamp>,
 }
 
-/// Divides a span into parts with the given numbers of `months`, in the order, from the month of `start` on. Time on the other side of that
-/// month belongs to the first part.
+/// Divides a span into parts with the given numbers of `months`, in the order, from the month of `start` on. Time on
+/// the other side of that month belongs to the first part.
 pub(super) fn divide(span: Span, start: Timestamp, order: Order, months: &[i32]) -> Vec<Span> {
     let Some(mut edge) = months_from(start, i32::from(order == Order::NewestFirst)) else {
         return vec![span];

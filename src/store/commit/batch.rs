@@ -1,9 +1,9 @@
 //! One batch of commands: load what they touch, apply them, save.
 //!
-//! With optimistic locking a batch is two statements. One reads; one writes, locks the heads, and writes nothing if a head
-//! has changed since the read. After such a conflict the batch runs again with pessimistic locking, in a transaction that locks the heads
-//! before it reads. A batch with nothing to write also runs this way: the commit of a lock proves that the server is writable, and that
-//! what was read is durable.
+//! With optimistic locking a batch is two statements. One reads; one writes, locks the heads, and writes nothing if a
+//! head has changed since the read. After such a conflict the batch runs again with pessimistic locking, in a
+//! transaction that locks the heads before it reads. A batch with nothing to write also runs this way: the commit of a
+//! lock proves that the server is writable, and that what was read is durable.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -69,8 +69,8 @@ pub(super) enum Locking {
     Pessimistic,
 }
 
-/// Runs a batch. `granted` holds the leases that earlier tries of the same batch granted, in case they were committed. None after a
-/// conflict: nothing is saved.
+/// Runs a batch. `granted` holds the leases that earlier tries of the same batch granted, in case they were committed.
+/// None after a conflict: nothing is saved.
 #[expect(
     clippy::disallowed_methods,
     reason = "the transaction of a batch; `Database::within` bounds it"

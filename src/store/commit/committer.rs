@@ -146,7 +146,8 @@ impl Committer {
         self.origins.of(intent.change_id, intent.trace_id.as_ref())
     }
 
-    /// Commits a command; waits while the queue of its lane is full. Returns the answer, and a time taken before its transaction began.
+    /// Commits a command; waits while the queue of its lane is full. Returns the answer, and a time taken before its
+    /// transaction began.
     ///
     /// # Errors
     /// [`CommitError`], except [`CommitError::Overloaded`].
@@ -165,8 +166,8 @@ impl Committer {
         self.shutdown.refuse_callers.cancel();
     }
 
-    /// Stops claiming work. When this returns, all work that was claimed is in the channel. Only a settlement can still take a lease:
-    /// for the change that waited behind the settled one.
+    /// Stops claiming work. When this returns, all work that was claimed is in the channel. Only a settlement can still
+    /// take a lease: for the change that waited behind the settled one.
     pub async fn stop_claiming(&self) {
         self.shutdown.refuse_callers.cancel();
         self.shutdown.stop_claiming.cancel();

@@ -42,7 +42,7 @@ pub enum CommitError {
 /// later here than in the database.
 #[derive(Debug)]
 pub struct Leased {
-    /// The work.
+    /// What to do, and under which lease.
     pub work: Work,
     /// A time before the lease was granted.
     pub since: MonotonicInstant,
@@ -121,8 +121,8 @@ impl Lane {
             }
             for batch in self.divide(std::mem::take(&mut batch)) {
                 if self.commit(batch).await.is_err_and(|error| error.is_transient()) {
-                    // Postgres is unavailable: the callers behind this batch need not wait for a timeout of their own. The rest of
-                    // a divided batch gets the same answer when its senders are dropped.
+                    // Postgres is unavailable: the callers behind this batch need not wait for a timeout of their own.
+                    // The rest of a divided batch gets the same answer when its senders are dropped.
                     while let Ok(QueuedCommand { answer, .. }) = queue.try_recv() {
                         let _ = answer.send(Err(CommitError::Unavailable));
                     }
@@ -194,7 +194,8 @@ impl Lane {
         }
     }
 
-    /// Commits commands, hands out the new work, and wakes the waiters of the changes that ended. The span covers the commit only.
+    /// Commits commands, hands out the new work, and wakes the waiters of the changes that ended. The span covers the
+    /// commit only.
     async fn commit_and_act(
         &mut self,
         commands: &[Command],
@@ -233,9 +234,9 @@ impl Lane {
     /// Runs the batch, with pessimistic locking while other replicas write to the same accounts. Retries conflicts until the time
     /// limit, and an unavailable Postgres a few times only, so that callers learn of it soon.
     ///
-    /// A second run does no harm, even if the first one was committed and only its answer was lost: a change is recognized by its
-    /// request id, work by its lease, and a claim by the leases that earlier tries granted. A denial has none of these, so it can be on
-    /// record twice.
+    /// A second run does no harm, even if the first one was committed and only its answer was lost. A change is
+    /// recognized by its request id, work by its lease, and a claim by the leases that earlier tries granted. A denial
+    /// has none of these, so it can be on record twice.
     async fn try_commit(&mut self, commands: &[Command]) -> Result<Committed, StoreError> {
         const TRIES: u32 = 4;
         let begun = self.clock.monotonic_now();

@@ -1,8 +1,8 @@
 //! Saves everything that a batch changed, in one statement.
 //!
-//! A statement costs some hundred microseconds in Postgres and on the network before its first row, and a batch would need nine. So
-//! it is one statement with a CTE per table. All CTEs see the snapshot before the statement, so no two of them may write
-//! the same row; see [`shares_end_once`].
+//! A statement costs some hundred microseconds in Postgres and on the network before its first row, and a batch would
+//! need nine. So it is one statement with a CTE per table. All CTEs see the snapshot before the statement, so no two of
+//! them may write the same row; see [`shares_end_once`].
 //!
 //! The decisions hold only if no other writer changed the accounts. Each write raises the version of the account's head. So the
 //! statement first locks the heads, and writes nothing if a version has changed. If the versions match but a row does not, the
@@ -110,8 +110,8 @@ async fn write(connection: &mut PgConnection, changed: &Changed<'_>) -> Result<S
 /// Returns false when a head has changed since it was read.
 static STATEMENT: LazyLock<String> = LazyLock::new(statement);
 
-/// The condition on a pending change is `ended_at IS NULL` and not its state: with the state, Postgres would choose the index of all
-/// pending changes.
+/// The condition on a pending change is `ended_at IS NULL` and not its state: with the state, Postgres would choose the
+/// index of all pending changes.
 fn statement() -> String {
     let parameters = &mut 0;
     let head = Heads::COLUMNS.unnest("head", parameters);

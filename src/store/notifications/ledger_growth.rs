@@ -21,11 +21,11 @@ pub type LedgerSizes = BTreeMap<AccountId, u64>;
 /// The sender of these signals. Clones share all state.
 #[derive(Debug, Clone, Default)]
 pub struct LedgerGrowth {
-    shared: Arc<Shared>,
+    shared: Arc<LedgerGrowthState>,
 }
 
 #[derive(Debug, Default)]
-struct Shared {
+struct LedgerGrowthState {
     /// What the follower in this process has not taken yet.
     unseen: Mutex<LedgerSizes>,
     /// What was not sent to other replicas yet.
@@ -37,7 +37,7 @@ struct Shared {
 /// Receives these signals in this process.
 #[derive(Debug)]
 pub struct LedgerGrowthReceiver {
-    shared: Arc<Shared>,
+    shared: Arc<LedgerGrowthState>,
     grown: watch::Receiver<()>,
 }
 

@@ -12,10 +12,10 @@ pub(super) const CHANNEL: &str = "sharewarden_work_released";
 
 /// Sends and receives these signals. Clones share all state.
 #[derive(Debug, Clone, Default)]
-pub struct ReleasedWork(Arc<Shared>);
+pub struct ReleasedWork(Arc<ReleasedWorkState>);
 
 #[derive(Debug, Default)]
-struct Shared {
+struct ReleasedWorkState {
     /// Work was released here, and other replicas were not notified yet.
     is_unsent: AtomicBool,
     unsent_changed: watch::Sender<()>,

@@ -1,7 +1,8 @@
 //! Lists of changes for operators, with the progress of pending changes.
 //!
-//! Pending changes come from a partial index. All others come from each account's index by time, at most a page of each account. The
-//! order is (time of acceptance, account, change id). It never changes, so it serves as the cursor of the pages.
+//! Pending changes come from a partial index. All others come from each account's index by time, at most a page of each
+//! account. The order is (time of acceptance, account, change id). It never changes, so it serves as the cursor of the
+//! pages.
 
 use std::sync::LazyLock;
 
@@ -64,7 +65,7 @@ impl ChangePosition {
 /// A change, and the progress of the work on it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ChangeStatus {
-    /// The change.
+    /// The change as its row has it.
     pub change: Change,
     /// Present while the change is pending.
     pub progress: Option<Progress>,
@@ -85,7 +86,7 @@ pub struct Progress {
     pub behind: Option<ChangeId>,
 }
 
-/// The columns of [`Row`].
+/// The columns of [`StatusRow`].
 static SELECT: LazyLock<String> = LazyLock::new(|| {
     format!(
         "SELECT {}, p.in_doubt, p.lease_owner, p.lease_expires_at, p.next_attempt_at, p.updated_at, p.current_change_id FROM ",
@@ -106,7 +107,7 @@ pub async fn change(database: &Database, account: AccountId, id: ChangeId) -> Re
     sql.push("change").push(WITH_PERMISSION);
     sql.push(" WHERE c.account_id = ").push_bind(account.to_string());
     sql.push(" AND c.change_id = ").push_bind(id.0);
-    let row: Option<Row> = database
+    let row: Option<StatusRow> = database
         .run(async |connection| sql.build_query_as().fetch_optional(connection).await)
         .await?;
     row.map(ChangeStatus::try_from).transpose()
@@ -123,7 +124,7 @@ pub async fn changes(
     after: Option<&ChangePosition>,
     limit: u32,
 ) -> Result<Vec<ChangeStatus>, StoreError> {
-    let page = Page {
+    let page = ChangeSelect {
         filter,
         order,
         after,
@@ -131,7 +132,7 @@ pub async fn changes(
     };
     let mut sql = page.statement();
     // The best index depends on the values of the filter.
-    let rows: Vec<Row> = database
+    let rows: Vec<StatusRow> = database
         .run_planned(PlanCacheMode::Auto, async |connection| {
             sql.build_query_as().fetch_all(connection).await
         })
@@ -139,14 +140,14 @@ pub async fn changes(
     rows.into_iter().map(ChangeStatus::try_from).collect()
 }
 
-struct Page<'a> {
+struct ChangeSelect<'a> {
     filter: &'a ChangeFilter,
     order: Order,
     after: Option<&'a ChangePosition>,
     limit: u32,
 }
 
-impl Page<'_> {
+impl ChangeSelect<'_> {
     fn statement(&self) -> QueryBuilder<Postgres> {
         let mut sql = QueryBuilder::new(SELECT.as_str());
         if self.filter.in_doubt || self.filter.states == [ChangeState::Pending] {
@@ -241,7 +242,7 @@ impl Page<'_> {
 }
 
 #[derive(sqlx::FromRow)]
-struct Row {
+struct StatusRow {
     #[sqlx(flatten)]
     change: ChangeRow,
     in_doubt: Option<bool>,
@@ -252,10 +253,10 @@ struct Row {
     current_change_id: Option<Uuid>,
 }
 
-impl TryFrom<Row> for ChangeStatus {
+impl TryFrom<StatusRow> for ChangeStatus {
     type Error = StoreError;
 
-    fn try_from(row: Row) -> Result<Self, StoreError> {
+    fn try_from(row: StatusRow) -> Result<Self, StoreError> {
         let id = row.change.change_id;
         let lease = row.lease_owner.zip(row.lease_expires_at);
         let progress = row.in_doubt.zip(row.updated_at).map(|(in_doubt, updated_at)| Progress {

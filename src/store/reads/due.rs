@@ -1,6 +1,6 @@
-//! Finds due work: permissions whose lease has expired, or whose next attempt is due. First the accounts and Regions with due work, then the
-//! work of each, so that an account with much work does not delay the others. The forwarder claims the work through the committer,
-//! which decides if several replicas find the same.
+//! Finds due work: permissions whose lease has expired, or whose next attempt is due. First the accounts and Regions
+//! with due work, then the work of each, so that an account with much work does not delay the others. The forwarder
+//! claims the work through the committer, which decides if several replicas find the same.
 
 use std::time::Duration;
 
@@ -59,8 +59,8 @@ pub struct Due {
     pub reads: bool,
 }
 
-/// Finds at most `limit` permissions of an account and Region with due work. Alternates between the images, the longest due of each
-/// first.
+/// Finds at most `limit` permissions of an account and Region with due work. Alternates between the images, the longest
+/// due of each first.
 ///
 /// # Errors
 /// When Postgres does not answer.
@@ -102,7 +102,8 @@ pub async fn due(database: &Database, account: AccountId, region: &Region, limit
     rows.collect()
 }
 
-/// Finds permissions of these images, at most `limit` of each, with due work that starts with a read of AWS. The longest due first.
+/// Finds permissions of these images, at most `limit` of each, with due work that starts with a read of AWS. The
+/// longest due first.
 ///
 /// # Errors
 /// When Postgres does not answer.

@@ -1,4 +1,5 @@
-//! Queries on permissions, requests and changes. [`changes`] has the lists for operators, [`due`] the work to claim, [`pending`] the gauges.
+//! Queries on permissions, requests and changes. [`changes`] has the lists for operators, [`due`] the work to claim,
+//! [`pending`] the gauges.
 
 pub mod changes;
 pub mod due;

@@ -1,8 +1,9 @@
 //! The column list of a table, written once for reading and writing.
 //!
-//! [`table!`] generates two types from the list. The *row* is one row to read. The *rows* are rows to save, as one array parameter per
-//! column; `unnest` turns the arrays into rows. So one statement with a constant text saves a batch of any size. A composite type
-//! would need one parameter per table, but an older build that writes it breaks when a column is added.
+//! [`table!`] generates two types from the list. The *row* is one row to read. The *rows* are rows to save, as one
+//! array parameter per column; `unnest` turns the arrays into rows. So one statement with a constant text saves a batch
+//! of any size. A composite type would need one parameter per table, but an older build that writes it breaks when a
+//! column is added.
 
 use sqlx::{
     Postgres, Row as _,
@@ -99,7 +100,8 @@ impl ColumnList {
         self.joined(|column| column.role == Role::Key, " AND ", equal)
     }
 
-    /// `unnest($1::text[], $2::uuid[]) AS alias (a, b)`, for all columns. `parameters` is the number of the last parameter so far.
+    /// `unnest($1::text[], $2::uuid[]) AS alias (a, b)`, for all columns. `parameters` is the number of the last
+    /// parameter so far.
     pub(in crate::store) fn unnest(self, alias: &str, parameters: &mut usize) -> String {
         self.unnest_some(|_| true, alias, parameters)
     }
@@ -153,7 +155,8 @@ pub(in crate::store) fn select<R: ReadRow>(rest: &str) -> String {
     format!("SELECT {} FROM {rest}", R::COLUMNS.names())
 }
 
-/// Generates the row and the rows of a table. An update finds its row by the columns marked `#[key]` and may change those marked `#[moves]`.
+/// Generates the row and the rows of a table. An update finds its row by the columns marked `#[key]` and may change
+/// those marked `#[moves]`.
 macro_rules! table {
     (
         $(#[$row_doc:meta])* row $row:ident;

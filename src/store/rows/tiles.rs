@@ -1,7 +1,7 @@
 //! `ledger_tile`: writes the tiles that become full, in the commit that fills them.
 //!
-//! A tile of level 0 has the leaf hashes of the new entries and of at most 255 entries before them. A tile of a higher level has the
-//! roots of the 256 tiles below it. So the cost does not grow with the history.
+//! A tile of level 0 has the leaf hashes of the new entries and of at most 255 entries before them. A tile of a higher
+//! level has the roots of the 256 tiles below it. So the cost does not grow with the history.
 
 use std::collections::BTreeMap;
 
@@ -100,7 +100,8 @@ async fn fill(connection: &mut PgConnection, appended: Appended, leaves: &[Hash]
     Ok(tiles)
 }
 
-/// The leaf hashes that are in no full tile yet, by account: archived entries from the partial tile, the others from `audit_entry`.
+/// The leaf hashes that are in no full tile yet, by account: archived entries from the partial tile, the others from
+/// `audit_entry`.
 async fn partial_tiles(
     connection: &mut PgConnection,
     appended: &[Appended],

@@ -16,7 +16,7 @@ use crate::{
 
 const TABLE: &str = "ledger_checkpoint";
 
-/// A stored checkpoint.
+/// A signed checkpoint, as the table has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredCheckpoint {
     /// The account of the ledger.
@@ -45,8 +45,8 @@ pub struct Grown {
     pub signed: Option<StoredCheckpoint>,
 }
 
-/// Stores checkpoints in one commit, at most one per account. A checkpoint that already exists for an account and size stays. Returns
-/// the accounts whose checkpoints were stored.
+/// Stores checkpoints in one commit, at most one per account. A checkpoint that already exists for an account and size
+/// stays. Returns the accounts whose checkpoints were stored.
 ///
 /// # Errors
 /// When Postgres does not answer or refuses.
@@ -89,7 +89,7 @@ pub async fn of_size(
     size: u64,
 ) -> Result<Option<StoredCheckpoint>, StoreError> {
     let query = sqlx::query_as!(
-        Row,
+        CheckpointRow,
         "SELECT account_id, size, root, note, signed_at FROM ledger_checkpoint WHERE account_id = $1 AND size = $2",
         account.as_str(),
         bigint(size),
@@ -108,7 +108,7 @@ pub async fn before(
     size: u64,
 ) -> Result<Option<StoredCheckpoint>, StoreError> {
     let query = sqlx::query_as!(
-        Row,
+        CheckpointRow,
         "SELECT account_id, size, root, note, signed_at FROM ledger_checkpoint
          WHERE account_id = $1 AND size < $2 ORDER BY size DESC LIMIT 1",
         account.as_str(),
@@ -159,8 +159,8 @@ pub async fn grown(database: &Database, limit: u32) -> Result<Vec<Grown>, StoreE
         .collect()
 }
 
-/// The age of the oldest entry that no checkpoint covers, by the database's clock; zero if there is none. One scan of the heads, with
-/// two lookups by key for each ledger that has grown.
+/// The age of the oldest entry that no checkpoint covers, by the database's clock; zero if there is none. One scan of
+/// the heads, with two lookups by key for each ledger that has grown.
 ///
 /// # Errors
 /// When Postgres does not answer.
@@ -183,8 +183,8 @@ pub async fn unsigned_for(database: &Database) -> Result<Duration, StoreError> {
     Ok(Duration::try_from_secs_f64(row.age).unwrap_or_default())
 }
 
-/// Replaces the note `old` by `new`, which has more signatures. False if the stored note is not `old`, or `new` is not `old` with more
-/// lines.
+/// Replaces the note `old` by `new`, which has more signatures. False if the stored note is not `old`, or `new` is not
+/// `old` with more lines.
 ///
 /// # Errors
 /// When Postgres does not answer.
@@ -210,7 +210,7 @@ pub async fn countersign(
     Ok(updated.rows_affected() == 1)
 }
 
-struct Row {
+struct CheckpointRow {
     account_id: String,
     size: i64,
     root: Vec<u8>,
@@ -218,10 +218,10 @@ struct Row {
     signed_at: OffsetDateTime,
 }
 
-impl TryFrom<Row> for StoredCheckpoint {
+impl TryFrom<CheckpointRow> for StoredCheckpoint {
     type Error = StoreError;
 
-    fn try_from(row: Row) -> Result<Self, StoreError> {
+    fn try_from(row: CheckpointRow) -> Result<Self, StoreError> {
         Ok(Self {
             account: parse(TABLE, &row.account_id)?,
             size: count(TABLE, row.size)?,

@@ -1,7 +1,7 @@
 //! Reads hash tiles, from which proofs are built.
 //!
-//! A full tile is a row. A partial tile at the right edge of the tree has no row: on level 0 its hashes are those of the newest entries,
-//! above it the roots of the tiles below. At most three short queries, at any size.
+//! A full tile is a row. A partial tile at the right edge of the tree has no row: on level 0 its hashes are those of
+//! the newest entries, above it the roots of the tiles below. At most three short queries, at any size.
 
 use std::ops::Range;
 

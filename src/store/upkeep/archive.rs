@@ -105,8 +105,8 @@ pub async fn ranges(database: &Database, month: &MonthPartition) -> Result<Vec<A
         .collect()
 }
 
-/// Counts all uncounted entries. Then, in one transaction, stores the hashes that no full tile holds, detaches the month, and records
-/// where its entries went.
+/// Counts all uncounted entries. Then, in one transaction, stores the hashes that no full tile holds, detaches the
+/// month, and records where its entries went.
 ///
 /// # Errors
 /// When Postgres does not answer or refuses, or the month and `files` have different entries.
@@ -156,8 +156,8 @@ async fn run(
         format!("ALTER TABLE audit_entry DETACH PARTITION {table}"),
     )
     .await?;
-    // After the detach, no query can read the entries until the commit. So a page read before `archived_at` had the entries, and a page
-    // read later finds the archive record.
+    // After the detach, no query can read the entries until the commit. So a page read before `archived_at` had the
+    // entries, and a page read later finds the archive record.
     record(&mut transaction, files).await?;
     if then == Detached::Dropped {
         execute(&mut transaction, format!("DROP TABLE {table}")).await?;

@@ -1,5 +1,5 @@
-//! The partitions of `audit_entry`: one per month, created ahead. An entry without one goes to the default partition, and moves when its
-//! month's partition is created.
+//! The partitions of `audit_entry`: one per month, created ahead. An entry without one goes to the default partition,
+//! and moves when its month's partition is created.
 
 use std::time::Duration;
 
@@ -24,7 +24,8 @@ pub struct Ensured {
     pub leftover: bool,
 }
 
-/// Creates missing partitions: of this month, of `months_ahead` more, and of the months that have entries in the default partition.
+/// Creates missing partitions: of this month, of `months_ahead` more, and of the months that have entries in the
+/// default partition.
 ///
 /// # Errors
 /// When Postgres does not answer or refuses, or a long query on the history blocks it.
@@ -60,7 +61,7 @@ async fn oldest_stray(database: &Database) -> Result<Option<OffsetDateTime>, Sto
 /// The worker that creates partitions.
 #[derive(Debug)]
 pub struct Partitions {
-    /// The database.
+    /// Where the partitions are made. Its role may call `create_audit_partitions`.
     pub database: Database,
 }
 

@@ -1,11 +1,11 @@
-//! Counts entries. Rollups: the number of entries of each kind, by hour, day and month. Rankings: the number of requests by principal,
-//! image and shared account, per ledger and over all ledgers.
+//! Counts entries. Rollups: the number of entries of each kind, by hour, day and month. Rankings: the number of
+//! requests by principal, image and shared account, per ledger and over all ledgers.
 //!
-//! The commit that adds entries does not count them. Every commit of an account would update the same rows, which slows grants down,
-//! and more so while a long transaction blocks vacuum. Totals over all accounts would be one row that every commit locks. So a
-//! worker counts the entries a little later, in the order of each ledger, and stores its progress. Queries
-//! ([`crate::store::audit::counts`], [`crate::store::audit::ranking`]) add the rest (`audit_entry_uncounted`) in the same snapshot, so they
-//! are exact at any time.
+//! The commit that adds entries does not count them. Every commit of an account would update the same rows, which slows
+//! grants down, and more so while a long transaction blocks vacuum. Totals over all accounts would be one row that
+//! every commit locks. So a worker counts the entries a little later, in the order of each ledger, and stores its
+//! progress. Queries ([`crate::store::audit::counts`], [`crate::store::audit::ranking`]) add the rest
+//! (`audit_entry_uncounted`) in the same snapshot, so they are exact at any time.
 
 use std::time::Duration;
 
@@ -26,8 +26,8 @@ const MAX_ENTRIES: u32 = 2000;
 /// Maximum entries per commit when a command waits for the counts.
 const MAX_CATCH_UP: u32 = 20_000;
 
-/// The worker that counts new entries. While there are more, it pauses twice as long as each commit took, to leave Postgres to grants.
-/// After a failure it halves the batch, since the statement may have timed out.
+/// The worker that counts new entries. While there are more, it pauses twice as long as each commit took, to leave
+/// Postgres to grants. After a failure it halves the batch, since the statement may have timed out.
 #[derive(Debug)]
 pub struct Counting {
     database: Database,
@@ -121,8 +121,8 @@ async fn begin(connection: &mut PgConnection) -> Result<Transaction<'_, Postgres
     Ok(connection.begin().await?)
 }
 
-/// The caller holds the lock of the worker's row, with or without the lease. The lock is released after the commit, so this statement
-/// sees what the one before it counted.
+/// The caller holds the lock of the worker's row, with or without the lease. The lock is released after the commit, so
+/// this statement sees what the one before it counted.
 async fn add_under_lock(mut transaction: Transaction<'_, Postgres>, most: u32) -> Result<u32, StoreError> {
     let added = sqlx::query_scalar!(
         r#"WITH behind AS (

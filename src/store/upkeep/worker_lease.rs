@@ -1,8 +1,9 @@
 //! Workers that run on one replica at a time: on the replica that holds the lease in the worker's row of `worker_lease`.
 //!
-//! The lease only saves work. It is no lock: a round must be correct when two replicas run it (see [`super::summaries`]).
-//! The lease is on the database's clock. The replica counts it from a time before the statement that took it. A round is dropped one
-//! statement timeout before the lease ends, so that none of its statements outlives the lease.
+//! The lease only saves work. It is no lock: a round must be correct when two replicas run it (see
+//! [`super::summaries`]). The lease is on the database's clock. The replica counts it from a time before the statement
+//! that took it. A round is dropped one statement timeout before the lease ends, so that none of its statements
+//! outlives the lease.
 
 use std::time::Duration;
 

@@ -59,7 +59,7 @@ pub enum Stage {
     Superseded,
 }
 
-/// An exported ledger.
+/// The ledger of one account, read from an export.
 #[derive(Clone, Debug)]
 pub struct ExportedLedger {
     pub account: String,

@@ -107,7 +107,7 @@ fn reading(second: i64, state: &str) -> ChangeRead {
     }
 }
 
-/// A grant and then a revoke, both of which succeed.
+/// A grant and then a revoke. Both succeed.
 fn good() -> History {
     History {
         calls: vec![call(1, 12, 13, true), call(2, 22, 23, false)],

@@ -23,7 +23,7 @@ pub struct HealthArgs {
     /// Check only that the process is alive, without its database
     #[arg(long)]
     liveness: bool,
-    /// Check that the service is ready for calls [default]
+    /// Check that the service is ready for calls (the default)
     #[arg(long)]
     readiness: bool,
     /// Check the health of this gRPC service, such as sharewarden.v1.AuditService

@@ -113,12 +113,12 @@ async fn run(options: &Options) -> ExitCode {
 }
 
 async fn migrate(url: &str) {
-    let patience = Duration::from_secs(30);
+    let timeout = Duration::from_secs(30);
     let settings = DatabaseConfig {
         url: url.into(),
         max_connections: 1,
-        acquire_timeout: patience,
-        statement_timeout: patience,
+        acquire_timeout: timeout,
+        statement_timeout: timeout,
     };
     let database = Database::new(&settings, &Clock::system()).unwrap();
     database.migrate().await.unwrap();

@@ -1,4 +1,4 @@
-//! The queries, each over gRPC and in handwritten SQL, in turns.
+//! The queries over gRPC. Most also run as handwritten SQL, in turns.
 
 use std::{
     collections::HashMap,

@@ -86,7 +86,8 @@ fn report(what: &str, entries: usize, took: Duration) {
     println!("{what}: {entries} entries in {took:.2?}, {rate:.0} entries/s");
 }
 
-/// Appends DENIED entries to the longest ledger and to an empty one, in turns. This measures the commit alone.
+/// Appends `change.denied` entries to the longest ledger and to an empty one, in turns. A denied grant makes no call to
+/// AWS, so this is one gRPC call and one commit.
 pub(crate) async fn append(stack: &Stack, rounds: usize) {
     let mut client = stack.shares().await;
     let (mut long, mut empty) = (Latencies::default(), Latencies::default());

@@ -39,7 +39,8 @@ pub(crate) fn account(number: usize) -> String {
     format!("1{number:011}")
 }
 
-/// An image of one of the first `accounts`, a different one for each number.
+/// The owner and the id of the image for a call. Numbers cycle through the first `accounts` owners. Only the first owner
+/// has several images.
 pub(crate) fn image(number: u64, accounts: usize) -> (String, String) {
     let owner = number as usize % accounts;
     let of_owner = if owner == 0 {
@@ -107,7 +108,7 @@ impl Stack {
         stack
     }
 
-    /// Measures an idle service with one account: the time to its first answer, and its memory.
+    /// Measures an idle service with one account: the time until it logs that it serves, and its memory.
     pub(crate) async fn print_idle(&mut self) {
         let mut started = Vec::new();
         for _ in 0..5 {
@@ -136,7 +137,8 @@ impl Stack {
         }
     }
 
-    /// Updates the statistics of Postgres, as autovacuum does within a minute. Plans from empty tables scan them.
+    /// Updates the statistics of Postgres, as autovacuum does within a minute. A plan that was
+    /// made while a table was empty uses a sequential scan.
     pub(crate) async fn all_is_known_to_the_planner(&self) {
         sqlx::raw_sql("ANALYZE").execute(&self.pool).await.unwrap();
     }

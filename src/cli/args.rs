@@ -18,7 +18,7 @@ pub enum ClientCommand {
     /// Permit an account to copy an image
     ///
     /// Returns when AWS has accepted the change and the ledger has recorded it. If --timeout passes first, the change continues;
-    /// the error then has the command that follows it.
+    /// the error then shows a command that waits for it.
     #[command(after_long_help = with_example(
         "sharewarden grant --account 111122223333 --region eu-central-1 --image wsi-basewin11 --with 000011112222 --reason 'build 7'"
     ))]
@@ -26,7 +26,7 @@ pub enum ClientCommand {
     /// Withdraw an account's permission to copy an image
     ///
     /// The recipient keeps copies that it has made: AWS cannot remove them. Returns when AWS has accepted the change and the
-    /// ledger has recorded it. If --timeout passes first, the change continues; the error then has the command that follows it.
+    /// ledger has recorded it. If --timeout passes first, the change continues; the error then shows a command that waits for it.
     #[command(after_long_help = with_example(
         "sharewarden revoke --account 111122223333 --region eu-central-1 --image wsi-basewin11 --from 000011112222 --reason 'left us'"
     ))]
@@ -62,7 +62,8 @@ pub enum ClientCommand {
     /// Check that the service is ready for calls, or alive: for the health checks of containers
     ///
     /// Prints the status. Exits with 0 if it is SERVING, with 6 if it is not or the service cannot be reached, and with 3 if the
-    /// service does not know the name of --service. Needs no principal. Give a --timeout that is shorter than that of the check.
+    /// service does not know the name of --service. Needs no principal. Set --timeout below the timeout
+    /// of the container's health check.
     #[command(after_long_help = with_example("sharewarden health --liveness --timeout 2s"))]
     Health(HealthArgs),
 }

@@ -10,7 +10,7 @@ pub enum ConfigError {
     #[error("the configuration cannot be read: {0}")]
     Unreadable(String),
     /// An override is not `KEY=VALUE`. Holds its number.
-    #[error("--set number {0} is not KEY=VALUE, such as server.listen=127.0.0.1:0")]
+    #[error("argument {0} of --set is not KEY=VALUE, such as server.listen=127.0.0.1:0")]
     Override(usize),
     /// A value breaks a rule.
     #[error("the configuration breaks {} rule(s):{}", .0.len(), rules::list(.0))]
@@ -99,6 +99,9 @@ mod tests {
     fn an_invalid_override_is_named_by_its_number() {
         let sets = ["server.listen=127.0.0.1:0".into(), SECRET.into()];
         let error = Config::load(None, &sets).unwrap_err().to_string();
-        assert!(error.contains("number 2") && !error.contains(SECRET), "{error}");
+        assert!(
+            error.contains("argument 2 of --set") && !error.contains(SECRET),
+            "{error}"
+        );
     }
 }

@@ -1,4 +1,5 @@
-//! Identifiers and short texts, parsed once at the edge. Every value of these types follows the rule of its type.
+//! Identifiers and short texts, parsed once at the edge. A text type holds only values that follow its
+//! rule.
 
 use std::{fmt, str::FromStr};
 
@@ -145,7 +146,7 @@ macro_rules! uuid {
 }
 
 uuid!(
-    /// A change. UUID version 7, so that ids sort by creation time.
+    /// A change. The service makes it as a UUID version 7, so that ids sort by creation time.
     ChangeId
 );
 uuid!(

@@ -80,7 +80,7 @@ impl AdmissionRules {
     async fn admit<Q>(&self, request: &mut Request<Q>) -> Result<Slot, NotAdmitted> {
         let peer = request.extensions().get::<Peer>().cloned();
         let identity = self.identity(request.headers(), peer.as_ref()).await.map_err(|why| {
-            self.refused.note(why, peer.map(|peer| peer.address));
+            self.refused.count_unauthenticated(why, peer.map(|peer| peer.address));
             NotAdmitted::Unauthenticated
         })?;
         let principal = identity.principal;
@@ -92,7 +92,7 @@ impl AdmissionRules {
         // A grant or revoke that no role allows goes on: the refusal must be recorded in the ledger.
         if scope.is_empty() && !is_recorded {
             let rule = operation.refusal(&principal, None);
-            self.refused.note_role(&rule);
+            self.refused.count_without_role(&rule);
             return Err(NotAdmitted::Forbidden(rule));
         }
         request.extensions_mut().insert(principal.clone());

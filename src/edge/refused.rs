@@ -1,4 +1,4 @@
-//! Counts refused callers, and logs them together. One line for each could fill the log.
+//! Counts refusals, and logs them together. One line for each could fill the log.
 
 use std::{
     collections::HashMap,
@@ -15,7 +15,7 @@ use super::AuthenticationFailure;
 /// At most one line per reason in this time.
 const LOG_EVERY: Duration = Duration::from_secs(10);
 
-/// Counts a refused caller under the reason.
+/// Counts a refusal under the reason.
 pub type CountRefused = Arc<dyn Fn(&'static str) + Send + Sync>;
 
 /// Counts and logs refused callers. Clones share the counts.
@@ -47,32 +47,32 @@ impl RefusedCallers {
         }
     }
 
-    /// Missing or invalid credentials.
-    pub(crate) fn note(&self, why: AuthenticationFailure, address: Option<SocketAddr>) {
-        self.refused(why.as_str(), &|callers| {
+    /// Counts and logs a caller with missing or invalid credentials.
+    pub(crate) fn count_unauthenticated(&self, why: AuthenticationFailure, address: Option<SocketAddr>) {
+        self.refused(why.as_str(), &|refusals| {
             let peer = address.map(tracing::field::display);
             tracing::warn!(
                 reason = why.as_str(),
                 peer,
-                callers,
-                "callers were refused: authentication failed"
+                refusals,
+                "calls or connections were refused: authentication failed"
             );
         });
     }
 
-    /// An authenticated principal without a role for the call.
-    pub(crate) fn note_role(&self, rule: &str) {
-        self.refused("role", &|callers| {
+    /// Counts and logs an authenticated principal without a role for the call.
+    pub(crate) fn count_without_role(&self, rule: &str) {
+        self.refused("role", &|refusals| {
             tracing::warn!(
                 reason = "role",
                 rule,
-                callers,
-                "callers were refused: no role allows the call"
+                refusals,
+                "calls were refused: no role allows them"
             );
         });
     }
 
-    /// Counts a caller. Logs the number of callers since the last line, if that was long enough ago.
+    /// Counts a refusal. Logs the number of refusals since the last line, at most once in [`LOG_EVERY`].
     fn refused(&self, reason: &'static str, log: &dyn Fn(u64)) {
         (self.count)(reason);
         let now = self.clock.monotonic_now();

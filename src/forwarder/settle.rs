@@ -124,7 +124,9 @@ impl Forwarder {
                 Ok((CommandReply::Settled, _)) => return true,
                 Ok(_) => {
                     self.0.instruments.lease_lost();
-                    tracing::warn!("the lease has ended: the outcome was recorded before, or AWS will be read back");
+                    tracing::warn!(
+                        "the lease was lost before this outcome was saved: an earlier try recorded it, or recovery reads AWS back"
+                    );
                     return false;
                 }
                 Err(CommitError::Rejected) => {

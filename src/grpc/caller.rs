@@ -41,7 +41,7 @@ impl Caller {
         } = admitted.ok_or_else(|| status::unauthenticated().into_status())?;
         if !request.get_ref().accounts().is_within(scope) {
             let rule = operation.refusal_of_scope(principal, scope);
-            refused.note_role(&rule);
+            refused.count_without_role(&rule);
             return Err(status::not_allowed(rule).into_status());
         }
         let arrival = request.extensions().get::<Arrival>();

@@ -156,10 +156,10 @@ async fn drain(draining: &CancellationToken, in_progress: &CallsInProgress, cloc
     };
     tokio::select! {
         () = only_streams_are_left => {
-            tracing::warn!("streams were still open after all other calls had ended");
+            tracing::warn!("streams were still open after all other calls had ended: the server closes them");
         }
         () = overdue => {
-            tracing::warn!("calls were still in progress at the end of the grace period");
+            tracing::warn!("calls were still in progress at the end of the grace period: the server closes them");
         }
     }
 }

@@ -63,11 +63,11 @@ pub enum ServerError {
     /// The committer's thread cannot be started.
     #[error("the committer's thread cannot be started")]
     Thread(#[source] io::Error),
-    /// A task that must run as long as the server has ended.
+    /// A background task ended before the server stopped.
     #[error("a background task of the server has panicked; the log has its message")]
     TaskEnded,
-    /// The archive stopped before its end.
-    #[error("the history was not archived completely")]
+    /// The history could not be archived, or not completely.
+    #[error("archiving the history failed")]
     Archive(#[from] months::Error),
 }
 
@@ -264,7 +264,7 @@ fn warn_about_unknown_regions(config: &Config) {
             .iter()
             .filter(|region| !region.is_known_to_have_workspaces())
         {
-            tracing::warn!(account_id = %account.id, %region, "this version knows of no WorkSpaces in this Region: check the name");
+            tracing::warn!(account_id = %account.id, %region, "the Region is not in this version's list of Regions with WorkSpaces: check its name (accounts.regions)");
         }
     }
 }

@@ -44,7 +44,7 @@ pub enum TelemetryError {
     #[error("log.filter must be tracing directives, such as info,sharewarden=debug: {0}")]
     Filter(#[from] tracing_subscriber::filter::ParseError),
     /// The process has a log already.
-    #[error("the log is set up already")]
+    #[error("this process already has a tracing subscriber")]
     Twice(#[from] tracing_subscriber::util::TryInitError),
     /// The exporter cannot be made. The message shows no value of a header.
     #[error("the collector cannot be used (telemetry.otlp_endpoint, telemetry.otlp_headers): {0}")]

@@ -1,4 +1,5 @@
-//! Refused archives: nothing is archived in part.
+//! Refused archives. A refused archive removes no entries from the table. It may leave files, which the next run
+//! overwrites.
 
 use sharewarden::{archive, server::ServerError};
 use sharewarden_testkit::stack::{ACCOUNT, Stack};

@@ -115,7 +115,7 @@ impl Process {
         let logged = self.logged.lock().unwrap();
         let is_bad = |line: &&String| {
             let line = line.to_lowercase();
-            ["panic", "a fault of the service", "rust_backtrace"]
+            ["panic", "internal error: the caller", "rust_backtrace"]
                 .iter()
                 .any(|word| line.contains(word))
         };

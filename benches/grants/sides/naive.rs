@@ -1,5 +1,6 @@
-//! The same rows without the service: one transaction before and one after the call of each grant, as a simple program would
-//! do it; and many grants in one transaction, at the full speed of Postgres.
+//! Two workloads without the service and without AWS. *Naive* writes two transactions for each grant, as a simple program
+//! would around its call to AWS. *Batched* writes 256 grants in two statements, each its own transaction, without ledger
+//! heads and rollups.
 //!
 //! Both write to copies of the tables with all columns, constraints and indexes, but without partitions and triggers.
 
@@ -29,8 +30,8 @@ const TABLES: [&str; 7] = [
 /// The default number of connections of the service.
 pub(crate) const CONNECTIONS: usize = 16;
 
-/// The maximum without a pool. Postgres accepts 300 connections, including those of the service.
-const MOST_CONNECTIONS: usize = 200;
+/// Maximum connections when each caller has its own. Postgres accepts 300, including those of the service.
+const MAX_CONNECTIONS: usize = 200;
 
 /// Creates missing copies, and connects to them.
 async fn copies(stack: &Stack, connections: usize) -> PgPool {
@@ -45,8 +46,8 @@ async fn copies(stack: &Stack, connections: usize) -> PgPool {
             .await
             .unwrap();
     }
-    // `LIKE` does not copy the unique indexes of partitions. This design has no table of requests and finds a replay by its
-    // change.
+    // `LIKE` does not copy the unique indexes of partitions. The naive design has no `request` table: a
+    // unique index of `change` finds replays.
     sqlx::raw_sql(
         "CREATE UNIQUE INDEX IF NOT EXISTS one ON naive.audit_entry (account_id, log_index);
          CREATE UNIQUE INDEX IF NOT EXISTS two ON naive.audit_entry (change_id, once, account_id) WHERE change_id IS NOT NULL;
@@ -57,7 +58,7 @@ async fn copies(stack: &Stack, connections: usize) -> PgPool {
     .unwrap();
     let options = (*stack.pool.connect_options()).clone();
     PgPoolOptions::new()
-        .max_connections(connections.min(MOST_CONNECTIONS) as u32)
+        .max_connections(connections.min(MAX_CONNECTIONS) as u32)
         .test_before_acquire(false)
         .connect_with(options.options([("search_path", "naive")]))
         .await

@@ -49,9 +49,9 @@ pub enum LineError {
     /// The named member has an invalid value.
     #[error("{0} has an invalid value")]
     Member(&'static str),
-    /// The line differs from the one text that `to_line` writes: order of members, white space or escapes.
-    #[error("the JSON is valid but differs from the one text that the format allows")]
-    Spelling,
+    /// The line differs from the one text that `to_line` writes.
+    #[error("the line is not exactly the text that the format prescribes (members, their order, white space, escapes)")]
+    NotCanonical,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -92,7 +92,7 @@ impl Header {
         let header = Self::of_line(serde_json::from_slice(line)?)?;
         match header.to_line()?.as_bytes() == line {
             true => Ok(header),
-            false => Err(LineError::Spelling),
+            false => Err(LineError::NotCanonical),
         }
     }
 
@@ -147,7 +147,7 @@ impl LeafHashes {
     /// # Errors
     /// If the line is not such a line.
     pub fn parse(line: &[u8]) -> Result<Self, LineError> {
-        let (base64, end_index) = leaf_hashes_members(line).ok_or(LineError::Spelling)?;
+        let (base64, end_index) = leaf_hashes_members(line).ok_or(LineError::NotCanonical)?;
         let wrong = || LineError::Member("leaf_hashes");
         let bytes = STANDARD.decode(base64).map_err(|_| wrong())?;
         match bytes.as_chunks::<32>() {

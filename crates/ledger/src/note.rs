@@ -11,7 +11,7 @@ pub const MAX_BYTES: usize = 128 * 1024;
 /// Maximum number of signatures in a note.
 pub const MAX_SIGNATURES: usize = 100;
 
-/// A text with signatures, which may not be verified.
+/// A text with signatures. The signatures may be unverified: call [`verify`](Note::verify).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Note {
     text: String,
@@ -108,7 +108,7 @@ impl Note {
     /// Verifies the signatures of these keys. Signatures of other keys are ignored.
     ///
     /// # Errors
-    /// If none of the keys signed the note, or a signature under the name of one does not verify.
+    /// If none of the keys signed the note, or a signature with the name and the id of a key does not verify.
     pub fn verify<'a>(&'a self, keys: &'a [VerifierKey]) -> Result<Vec<VerifiedSignature<'a>>, NoteError> {
         let mut verified = Vec::new();
         for signature in &self.signatures {

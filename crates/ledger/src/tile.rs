@@ -23,7 +23,7 @@ pub struct TileId {
     pub index: u64,
 }
 
-/// Loaded tiles. A tile may have fewer hashes than the tree that is asked about.
+/// Loaded tiles. A tile may have fewer hashes than the tree needs; a proof that needs a missing hash fails.
 pub type Tiles = BTreeMap<TileId, Vec<Hash>>;
 
 impl TileId {

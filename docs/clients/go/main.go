@@ -30,8 +30,8 @@ import (
 )
 
 const (
-	patience = 30 * time.Second // the deadline of one call; an accepted change continues after it
-	tries    = 5
+	callTimeout = 30 * time.Second // the deadline of one call; an accepted change continues after it
+	tries       = 5
 )
 
 func main() {
@@ -122,7 +122,7 @@ func grant(client pb.SharePermissionServiceClient, request *pb.GrantSharePermiss
 		if err != nil {
 			return nil, err
 		}
-		ctx, cancel := context.WithTimeout(ctx, patience)
+		ctx, cancel := context.WithTimeout(ctx, callTimeout)
 		answer, err := client.GrantSharePermission(ctx, request, grpc.Trailer(&trailer))
 		cancel()
 		if err == nil {

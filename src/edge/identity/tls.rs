@@ -34,7 +34,8 @@ const PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
 /// The log warns when the server's certificate expires within this time.
 const EXPIRY_WARNING: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
-/// The files of `server.tls` cannot be used. The message names the file, and never its contents.
+/// The files of `server.tls` cannot be used. The message names the configuration key,
+/// and the file if one file is at fault. It never contains contents of a file.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsProblem {
     /// A file cannot be read.
@@ -48,7 +49,7 @@ pub enum TlsProblem {
         source: io::Error,
     },
     /// A file does not contain the expected PEM.
-    #[error("there is no PEM {what} in {} ({key})", file.display())]
+    #[error("cannot find a valid PEM {what} in {} ({key})", file.display())]
     Empty {
         /// The key of the configuration.
         key: &'static str,
@@ -205,7 +206,7 @@ impl Files {
         };
         let mut config = builder.with_single_cert(chain, key).map_err(TlsProblem::Pair)?;
         config.alpn_protocols = PROTOCOLS.map(<[u8]>::to_vec).into();
-        // A resumed session does not check the client certificate again, which may have expired since.
+        // Sessions are not resumed: a resumed session would not check whether the client certificate has expired.
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.send_tls13_tickets = 0;
         Ok(config)

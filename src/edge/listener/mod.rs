@@ -177,7 +177,7 @@ impl ConnectionServer {
             Ok(opened) => opened,
             Err(why) => {
                 if let Some(tls) = &self.tls {
-                    tls.refused.note(why, Some(address));
+                    tls.refused.count_unauthenticated(why, Some(address));
                 }
                 return;
             }

@@ -275,7 +275,7 @@ pub(super) fn upstream_unavailable() -> Refusal {
 }
 
 fn internal(error: &(dyn StdError + 'static)) -> Refusal {
-    tracing::error!(error, "a fault of the service");
+    tracing::error!(error, "internal error: the caller was answered INTERNAL");
     internal_error()
 }
 

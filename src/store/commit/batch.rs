@@ -1,9 +1,9 @@
 //! One batch of commands: load what they touch, apply them, save.
 //!
-//! With optimistic locking a batch is two statements. One reads; one writes, locks the heads, and writes nothing if a
-//! head has changed since the read. After such a conflict the batch runs again with pessimistic locking, in a
-//! transaction that locks the heads before it reads. A batch with nothing to write also runs this way: the commit of a
-//! lock proves that the server is writable, and that what was read is durable.
+//! With optimistic locking a batch is two statements. The first reads. The second locks the heads, and writes
+//! only if no head has changed since the read. After such a conflict the batch runs again with pessimistic locking, in a
+//! transaction that locks the heads before it reads. A batch with nothing to write also runs with pessimistic
+//! locking: its commit proves that the server is writable, and that the rows that it read are durable.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -48,16 +48,17 @@ pub(super) struct Committed {
 /// Counts of entries by the name of their kind and by their action, if any.
 type Recorded = HashMap<(&'static str, Option<Action>), u64>;
 
-/// What the transition needs to know of this replica.
+/// The settings of this replica for a batch.
 #[derive(Debug, Clone)]
-pub(super) struct Rules {
+pub(super) struct BatchSettings {
     pub(super) replica: ReplicaId,
     pub(super) lease_for: std::time::Duration,
     pub(super) landing_window: std::time::Duration,
     pub(super) server_version: &'static str,
 }
 
-/// The leases that the tries of a batch granted, by permission and epoch. They exist if a commit happened.
+/// The leases that the tries of a batch granted, by permission and epoch. They are in the
+/// database only if one of the tries was committed.
 pub(super) type GrantedLeases = Vec<(PermissionKey, u64)>;
 
 /// When a batch locks the heads of its accounts.
@@ -69,15 +70,15 @@ pub(super) enum Locking {
     Pessimistic,
 }
 
-/// Runs a batch. `granted` holds the leases that earlier tries of the same batch granted, in case they were committed.
-/// None after a conflict: nothing is saved.
+/// Runs a batch. `granted` holds the leases that earlier tries of the same batch granted: they may have been committed.
+/// Returns `None` after a conflict; then nothing was saved.
 #[expect(
     clippy::disallowed_methods,
     reason = "the transaction of a batch; `Database::within` bounds it"
 )]
 pub(super) async fn run(
     connection: &mut PgConnection,
-    rules: &Rules,
+    rules: &BatchSettings,
     locking: Locking,
     commands: &[Command],
     granted: &mut GrantedLeases,
@@ -93,7 +94,7 @@ pub(super) async fn run(
     let names: Vec<_> = accounts.iter().map(AccountId::as_str).collect();
     let mut transaction = connection.begin().await?;
     if heads::lock(&mut transaction, &names).await? < names.len() as u64 {
-        // Inserted outside the transaction, to keep the order of the locks: by account.
+        // Missing heads are inserted outside the transaction. The next transaction then locks all heads in account order.
         transaction.rollback().await?;
         heads::ensure(connection, &names).await?;
         transaction = connection.begin().await?;
@@ -110,7 +111,7 @@ pub(super) async fn run(
 
 async fn decide_and_save(
     connection: &mut PgConnection,
-    rules: &Rules,
+    rules: &BatchSettings,
     commands: &[Command],
     granted: &mut GrantedLeases,
 ) -> Result<(Saved, Committed), StoreError> {
@@ -174,7 +175,7 @@ struct Decided<'a> {
 fn collect_changes<'a>(
     accounts: &'a BTreeMap<AccountId, AccountState>,
     mut heads: BTreeMap<AccountId, Head>,
-    rules: &Rules,
+    rules: &BatchSettings,
 ) -> Result<Decided<'a>, StoreError> {
     let (mut changed, mut ended, mut recorded) = (Changed::default(), Vec::new(), Recorded::new());
     for (id, account) in accounts {

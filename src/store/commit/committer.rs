@@ -32,7 +32,7 @@ use crate::{
 };
 
 use super::{
-    batch::Rules,
+    batch::BatchSettings,
     lane::{Answered, CommitError, Lane, Leased, QueuedCommand, Shutdown},
 };
 
@@ -73,7 +73,7 @@ impl Committer {
             let (sender, receiver) = mpsc::channel(settings.queue.max(1));
             let lane = Lane {
                 database: database.clone(),
-                rules: Rules {
+                rules: BatchSettings {
                     replica,
                     lease_for: forwarder.lease,
                     landing_window: forwarder.landing_window,

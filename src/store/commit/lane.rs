@@ -16,7 +16,7 @@ use crate::{
     telemetry::trace::{Origin, Origins},
 };
 
-use super::batch::{self, Committed, GrantedLeases, Locking, Rules};
+use super::batch::{self, BatchSettings, Committed, GrantedLeases, Locking};
 
 /// How long a lane locks pessimistically after a conflict. Under repeated conflicts, optimistic batches would all run twice.
 const PESSIMISTIC_FOR: Duration = Duration::from_secs(1);
@@ -82,7 +82,7 @@ impl QueuedCommand {
 /// The state of a lane.
 pub(super) struct Lane {
     pub(super) database: Database,
-    pub(super) rules: Rules,
+    pub(super) rules: BatchSettings,
     pub(super) settings: CommitterConfig,
     pub(super) clock: Clock,
     pub(super) notifications: Notifications,

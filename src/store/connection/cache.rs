@@ -1,9 +1,13 @@
 //! A LIFO cache of warm connections in front of the driver's pool.
 //!
-//! The pool pings each connection that is returned to it, and hands connections out in turn. That is one more round trip for each
-//! statement, and no backend stays warm. So a used connection stays in the cache first, and the next caller gets the connection
-//! that was used last. A connection returns to the pool after [`FRESH_FOR`] without use, after [`CACHED_FOR`] in any case, when a
-//! caller waits for the pool, and while connections are suspect: the pool checks it then.
+//! The pool pings each returned connection and hands connections out round-robin. That is one more round trip for each
+//! statement, and no backend stays warm. So a used connection stays in the cache, and the next caller gets the one that
+//! was used last. A connection returns to the pool, which checks it:
+//!
+//! - after [`FRESH_FOR`] without use;
+//! - at the end of a use, [`CACHED_FOR`] after it left the pool;
+//! - when a caller waits for the pool;
+//! - while connections are suspect.
 
 use std::{
     mem,
@@ -23,7 +27,8 @@ use crate::{
 
 use super::health::{ConnectionHealth, FRESH_FOR};
 
-/// The longest time from when a connection leaves the pool until it returns. The pool limits the age of connections.
+/// The longest time from when a connection leaves the pool until it returns. The pool can
+/// then close a connection that is too old.
 const CACHED_FOR: Duration = Duration::from_secs(60);
 
 /// A connection of the pool.
@@ -111,7 +116,7 @@ impl ConnectionCache {
         }
     }
 
-    /// The connection that was used last, preferably one that has this mode; or one of the pool.
+    /// Takes the last used fresh connection in this mode, else the last used fresh one, else one from the pool.
     pub(super) async fn acquire(&self, mode: PlanCacheMode) -> Result<PooledConnection, sqlx::Error> {
         if self.health.is_suspect() {
             self.clear();
@@ -191,7 +196,8 @@ impl ConnectionCache {
         }
     }
 
-    /// Returns a connection to the pool in its first mode. The pool pings it; after the timeout it is closed.
+    /// Resets the mode and returns the connection to the pool, which pings it. A connection that takes longer than the
+    /// timeout is closed.
     pub(super) fn return_to_pool(&self, mut connection: PooledConnection) {
         let timeout = self.timeout;
         tokio::spawn(async move {

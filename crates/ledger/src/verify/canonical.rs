@@ -10,7 +10,7 @@ const MAX_DEPTH: usize = 64;
 /// 2^53, the first integer that is too large.
 const NUMBERS_END: &[u8] = b"9007199254740992";
 
-/// Why a text is refused, with the byte offset.
+/// Why a text is refused, with the byte offset at which the parser stopped.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not canonical JSON (RFC 8785): {what} at byte {at}")]
 pub(super) struct NotCanonical {
@@ -172,7 +172,9 @@ impl<'a> CanonicalReader<'a> {
         };
         match is_canonical {
             true => Ok(()),
-            false => Err(self.refuse("a number with leading zeros, or not below 2^53")),
+            false => {
+                Err(self.refuse("expected an integer from -(2^53 - 1) to 2^53 - 1, without leading zeros and not -0"))
+            }
         }
     }
 

@@ -59,7 +59,7 @@ pub enum EntryError {
         /// One past the last entry that should be there.
         end_index: u64,
     },
-    /// There is a line after the last line of the export.
+    /// There is an entry after the end of the header's range.
     #[error("the export has more lines than its header says: it should end before this entry")]
     PastTheEnd,
     /// A hash line is where the entry should be.
@@ -92,9 +92,8 @@ pub enum LedgerError {
         /// The checkpoint's size.
         size: u64,
     },
-    /// There is a consistency proof where nothing is to be proven.
     #[error(
-        "there is a needless consistency proof: the export ends before entry {end_index}, and the checkpoint has {size} entries"
+        "the header must not have a consistency proof: its range ends before entry {end_index}, and the checkpoint has {size} entries"
     )]
     /// There is a consistency proof although the range ends at the checkpoint's size, or at 0.
     NeedlessProof {
@@ -109,19 +108,18 @@ pub enum LedgerError {
         /// The first entry.
         start_index: u64,
     },
-    /// Each entry has its recorded hash, and all of them do not have the root that was signed.
     #[error(
-        "every entry matches its recorded hash, but together they do not lead to the {} of {size} entries; rewritten: {}",
+        "every entry matches its recorded hash, but their root differs from that of the {} of {size} entries; rewritten: {}",
         if *.older { "older checkpoint" } else { "checkpoint" },
         suspects(*.start_index..*.end_index, *.left, *.right)
     )]
     /// Each entry matches its recorded hash, but the root is not the signed one.
     Rewritten {
-        /// The first of the entries that may be it.
+        /// The first entry that may be rewritten.
         start_index: u64,
-        /// One past the last of the entries that may be it.
+        /// One past the last entry that may be rewritten.
         end_index: u64,
-        /// The size of the checkpoint that they do not lead to.
+        /// The size of the checkpoint whose root differs from theirs.
         size: u64,
         /// True if the older checkpoint is the one that does not match.
         older: bool,
@@ -130,7 +128,6 @@ pub enum LedgerError {
         /// True if the consistency proof may be wrong.
         right: bool,
     },
-    /// The ledger was longer once.
     #[error(
         "truncated: the older checkpoint has {older} entries, this ledger has {size}; entry {size} and all later entries are missing"
     )]
@@ -141,9 +138,8 @@ pub enum LedgerError {
         /// The size now.
         size: u64,
     },
-    /// Two roots were signed for one size.
     #[error(
-        "rewritten: the older checkpoint has the same {size} entries and another root: at least one of the entries 0 to {} differs",
+        "rewritten: the older checkpoint also covers {size} entries, but its root differs: at least one of the entries 0 to {} was changed",
         size.saturating_sub(1)
     )]
     /// Two different roots were signed for one size.
@@ -183,7 +179,7 @@ impl LedgerError {
     }
 }
 
-/// Names everything that may be wrong, if one culprit cannot be told.
+/// Lists everything that may be wrong if the error cannot be narrowed down.
 fn suspects(entries: Range<u64>, left: bool, right: bool) -> String {
     let first = entries.start;
     let entries = match entries.end.saturating_sub(first) {

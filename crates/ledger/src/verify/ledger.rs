@@ -116,7 +116,7 @@ impl LedgerVerifier {
     /// The verified range, after the last entry.
     ///
     /// # Errors
-    /// If entries are missing at the end, or the entries do not lead to the checkpoint.
+    /// If entries are missing at the end, or the root of the entries differs from the checkpoint's.
     pub fn finish(self) -> Result<VerifiedRange, VerifyError> {
         if self.next_index() < self.end_index {
             return Err(self.missing(self.next_index()));

@@ -111,7 +111,7 @@ fn a_rewritten_ledger_is_detected_by_its_checkpoint() {
     let error = verify(&export, None).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "account 000011112222: every entry matches its recorded hash, but together they do not lead to the checkpoint of 600 \
+        "account 000011112222: every entry matches its recorded hash, but their root differs from that of the checkpoint of 600 \
          entries; rewritten: at least one of the entries 0 to 599, and its hash"
     );
     assert_eq!((error.account(), error.index()), (Some(account()), Some(0)));

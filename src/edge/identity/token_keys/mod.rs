@@ -46,10 +46,10 @@ pub enum TokenKeysProblem {
     #[error("the request to the URL failed: {0}")]
     Fetch(String),
     /// The text is not a JWK Set, or was cut at the maximum size.
-    #[error("the text is not a JWK Set of at most 1 MiB")]
+    #[error("the text is not a JWK Set, or is larger than 1 MiB")]
     NoSet,
     /// No key in the set can be used.
-    #[error("the set has no key with a kid that verifies RS, PS, ES or EdDSA signatures")]
+    #[error("the set has no usable key: a key needs a kid, and must verify RS, PS, ES or EdDSA signatures")]
     NoKey,
 }
 

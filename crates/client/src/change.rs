@@ -74,7 +74,7 @@ impl Client {
                 pending = Some(error.clone());
             }
             let delay = backoff(delays).max(error.retry_delay.unwrap_or_default());
-            if class == ErrorClass::Rejected || tries == self.tries || delay >= deadline.remaining() {
+            if class == ErrorClass::Rejected || tries >= self.tries || delay >= deadline.remaining() {
                 return match in_doubt {
                     false => Outcome::Failed(error),
                     true => Outcome::Unresolved {

@@ -66,7 +66,7 @@ impl Client {
             channel,
             credentials,
             timeout: options.timeout,
-            tries: options.tries,
+            tries: options.tries.max(1),
         })
     }
 
@@ -90,7 +90,7 @@ impl Client {
                 Err(error) => error,
             };
             let delay = backoff(tries).max(error.retry_delay.unwrap_or_default());
-            if tries == self.tries || !error.is_retryable() || delay >= deadline.remaining() {
+            if tries >= self.tries || !error.is_retryable() || delay >= deadline.remaining() {
                 return Err(error);
             }
             tokio::time::sleep(delay).await;
@@ -183,7 +183,7 @@ async fn connect(
             Err(late) => late.into(),
         };
         let delay = backoff(tries);
-        if tries == options.tries || delay >= deadline.remaining() {
+        if tries >= options.tries || delay >= deadline.remaining() {
             return Err(error);
         }
         tokio::time::sleep(delay).await;

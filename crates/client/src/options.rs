@@ -21,7 +21,7 @@ pub struct ConnectOptions {
     pub token_file: Option<PathBuf>,
     /// The timeout of a call, all tries included.
     pub timeout: Duration,
-    /// Maximum tries of one call, and of opening the connection.
+    /// Maximum tries of one call, and of opening the connection. At least one try is made; 0 means 1.
     pub tries: u32,
     /// The value of the header `user-agent`.
     pub user_agent: String,

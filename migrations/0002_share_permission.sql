@@ -68,8 +68,8 @@ CREATE TABLE share_permission (
     lease_epoch bigint NOT NULL CHECK (lease_epoch > 0),
     lease_expires_at timestamptz,
     in_doubt boolean NOT NULL,
-    landing text CHECK (landing IN ('SHARED', 'NOT_SHARED')),
-    landing_until timestamptz,
+    unresolved_call_access text CHECK (unresolved_call_access IN ('SHARED', 'NOT_SHARED')),
+    unresolved_call_until timestamptz,
     next_attempt_at timestamptz,
     created_at timestamptz NOT NULL,
     updated_at timestamptz NOT NULL,
@@ -88,14 +88,14 @@ CREATE TABLE share_permission (
     CHECK ((current_change_id IS NULL) = (lease_expires_at IS NULL AND next_attempt_at IS NULL)),
     CHECK (lease_expires_at IS NULL OR next_attempt_at IS NULL),
     CHECK (current_change_id IS NOT NULL OR NOT in_doubt),
-    CHECK ((landing IS NULL) = (landing_until IS NULL)),
+    CHECK ((unresolved_call_access IS NULL) = (unresolved_call_until IS NULL)),
     -- A newer change waits only while a lease is held.
     CHECK (next_change_id IS NULL OR lease_owner IS NOT NULL)
 );
 COMMENT ON TABLE share_permission IS 'The desired state and the last known state at AWS of each share. This row is also the work item: there is no other queue.';
 COMMENT ON COLUMN share_permission.lease_epoch IS 'The number of leases granted, a fencing token: a holder with an older epoch cannot settle.';
 COMMENT ON COLUMN share_permission.in_doubt IS 'A call for the current change may have had an effect that was not read back yet. The next attempt starts with the read.';
-COMMENT ON COLUMN share_permission.landing IS 'The access that the newest unresolved call asked for. The call may take effect until landing_until. Kept until AWS was read after that time, or took another call.';
+COMMENT ON COLUMN share_permission.unresolved_call_access IS 'The access that the newest unresolved call asked for. The call may take effect until unresolved_call_until. Kept until AWS was read after that time, or took another call.';
 
 -- Fails the statement that saves a batch if it updated fewer rows than were read although no head has changed. Then
 -- rows were changed by hand.

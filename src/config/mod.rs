@@ -215,10 +215,10 @@ pub struct ForwarderConfig {
     /// A call starts only if `attempt_timeout` and this time are left of the lease. Default 2s.
     #[serde(with = "parse::duration")]
     pub lease_margin: Duration,
-    /// How long a call may still take effect in AWS after it was abandoned without an answer. During this time, no opposite
-    /// call is made, and the change is not recorded as failed. Default 30s.
+    /// How long an unresolved call may still take effect, that is, a call to AWS whose result was not seen. During this time, no
+    /// opposite call is made, and the change is not recorded as failed. At least 1ms. Default 30s.
     #[serde(with = "parse::duration")]
-    pub landing_window: Duration,
+    pub late_effect_window: Duration,
     /// A change is retried until this time after its acceptance. Default 10m.
     #[serde(with = "parse::duration")]
     pub give_up_after: Duration,
@@ -261,7 +261,7 @@ impl Default for ForwarderConfig {
             read_timeout: Duration::from_secs(15),
             lease: Duration::from_secs(30),
             lease_margin: Duration::from_secs(2),
-            landing_window: Duration::from_secs(30),
+            late_effect_window: Duration::from_secs(30),
             give_up_after: Duration::from_secs(600),
             backoff_base: Duration::from_millis(200),
             backoff_cap: Duration::from_secs(20),

@@ -73,7 +73,7 @@ pub struct Lease {
     pub expires_at: Timestamp,
 }
 
-/// A call with an unknown end, which may still take effect. AWS has no fencing token that could prevent it.
+/// A call whose result was not seen, and which may still take effect. AWS has no fencing token that could prevent it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct UnresolvedCall {
     /// The requested access. All unresolved calls of a permission ask for the same: see [`transition`](super::transition).

@@ -208,10 +208,13 @@ async fn a_claim_with_a_lost_commit_answer_is_worked_on() {
     proxied.stack.leave_pending([key(ACCOUNT, IMAGE, 1)]).await;
     proxied.stack.until_ended("SUCCEEDED", 1).await;
     assert_eq!(proxied.proxy.counts().cut_after, 1, "the fault was used");
-    let lost = "SELECT count(*) FROM change, jsonb_array_elements(attempts) AS attempt
+    let expired = "SELECT count(*) FROM change, jsonb_array_elements(attempts) AS attempt
          WHERE attempt->>'error_code' = 'LeaseExpired'";
-    let lost: i64 = sqlx::query_scalar(lost).fetch_one(&proxied.stack.pool).await.unwrap();
-    assert_eq!(lost, 1, "only the lease of the dead replica expired");
+    let expired: i64 = sqlx::query_scalar(expired)
+        .fetch_one(&proxied.stack.pool)
+        .await
+        .unwrap();
+    assert_eq!(expired, 1, "only the lease of the dead replica expired");
     proxied.end().await;
 }
 

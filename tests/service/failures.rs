@@ -46,7 +46,7 @@ async fn a_change_whose_answer_was_lost_is_read_back_and_succeeds() {
 }
 
 #[tokio::test]
-async fn a_call_that_is_lost_before_aws_is_sent_again() {
+async fn a_call_that_aws_did_not_apply_is_sent_again() {
     for effect in [
         Effect::Reset {
             moment: FaultTiming::BeforeApplying,
@@ -305,10 +305,10 @@ async fn a_stale_read_does_not_end_a_revoke() {
         message: String::new(),
         http_status: 400,
     };
-    let lost = Effect::Reset {
+    let reset = Effect::Reset {
         moment: FaultTiming::BeforeApplying,
     };
-    for (effect, calls) in [(lost, 1), (denied.clone(), 1), (denied, u64::MAX)] {
+    for (effect, calls) in [(reset, 1), (denied.clone(), 1), (denied, u64::MAX)] {
         let stack = Stack::start().await;
         let mut client = stack.client().await;
         client.grant_share_permission(as_tester(grant())).await.unwrap();

@@ -4,7 +4,7 @@ use sharewarden::proto::v1::change;
 use sharewarden_simulator::{Effect, FaultTiming};
 use sharewarden_testkit::stack::*;
 
-const SHORT_ATTEMPTS: &str = "forwarder.attempt_timeout = \"300ms\"\nforwarder.landing_window = \"3s\"\n";
+const SHORT_ATTEMPTS: &str = "forwarder.attempt_timeout = \"300ms\"\nforwarder.late_effect_window = \"3s\"\n";
 
 /// The delay before AWS applies the call, in milliseconds. The attempt times out after 300 ms.
 const APPLY_DELAY: u64 = 1500;
@@ -52,10 +52,10 @@ async fn a_change_is_not_recorded_as_failed_while_its_call_may_still_be_applied(
     stack.end().await;
 }
 
-/// Only a change that follows a change in doubt waits for the landing window.
+/// Only a change for the opposite of an unresolved call waits for the late-effect window.
 #[tokio::test]
 async fn a_change_does_not_wait_without_an_opposite_unresolved_call() {
-    let stack = Stack::start_with("forwarder.landing_window = \"1h\"\n").await;
+    let stack = Stack::start_with("forwarder.late_effect_window = \"1h\"\n").await;
     let mut client = stack.client().await;
     client.grant_share_permission(as_tester(grant())).await.unwrap();
     client.revoke_share_permission(as_tester(revoke())).await.unwrap();
@@ -65,7 +65,7 @@ async fn a_change_does_not_wait_without_an_opposite_unresolved_call() {
     };
     stack.fault(UPDATE, 1, throttle);
     client.grant_share_permission(as_tester(grant())).await.unwrap();
-    // A lost call of the same action is no reason to wait either.
+    // An unresolved call of the same action is no reason to wait either.
     let moment = FaultTiming::BeforeApplying;
     stack.fault(UPDATE, 1, Effect::Reset { moment });
     let mut other = grant();
@@ -99,7 +99,7 @@ async fn a_refused_revoke_past_its_retry_budget_reports_the_refusal() {
 /// answers shows the result of the first call.
 #[tokio::test]
 async fn a_grant_that_is_applied_unseen_is_not_failed_by_its_later_calls() {
-    let more = "forwarder.attempt_timeout = \"300ms\"\nforwarder.landing_window = \"2s\"\n";
+    let more = "forwarder.attempt_timeout = \"300ms\"\nforwarder.late_effect_window = \"2s\"\n";
     let stack = Stack::start_with(more).await;
     stack.fault(UPDATE, 1, late(1000));
     let (throttle, denied) = (
@@ -123,7 +123,8 @@ async fn a_grant_that_is_applied_unseen_is_not_failed_by_its_later_calls() {
     stack.end().await;
 }
 
-/// Changes run one at a time, so the third one starts late in its lease. Its call is lost, and no time is left to read back.
+/// Changes run one at a time, so the third one starts late in its lease. Its call is unresolved, and no time is left
+/// to read back.
 #[tokio::test]
 async fn a_call_that_starts_late_leaves_its_read_back_to_the_next_lease() {
     let stack = Stack::start_with(
@@ -147,9 +148,9 @@ forwarder.lease = \"4s\"
     for granted in granted {
         granted.await.unwrap().unwrap();
     }
-    let lost =
+    let expired =
         "SELECT count(*) FROM change WHERE jsonb_path_exists(attempts, '$[*].error_code ? (@ == \"LeaseExpired\")')";
-    let lost: i64 = sqlx::query_scalar(lost).fetch_one(&stack.pool).await.unwrap();
-    assert_eq!(lost, 0, "no lease expired");
+    let expired: i64 = sqlx::query_scalar(expired).fetch_one(&stack.pool).await.unwrap();
+    assert_eq!(expired, 0, "no lease expired");
     stack.end().await;
 }

@@ -184,7 +184,7 @@ async fn a_server_killed_while_aws_was_answering_leaves_a_change_that_the_next_s
             .unwrap();
         assert_eq!(
             attempts[0]["error_code"], "LeaseExpired",
-            "the lost attempt is recorded"
+            "the attempt of the expired lease is recorded"
         );
         assert_eq!(attempts[1]["operation"], DESCRIBE, "the next attempt is a read-back");
         assert_eq!(simulator.shared_accounts(ACCOUNT, REGION, IMAGE).len(), 1);

@@ -1,4 +1,4 @@
-//! A model of AWS for the histories: what AWS holds, and late calls. A late call is a call with an unknown end that takes effect
+//! A model of AWS for the histories: what AWS holds, and late calls. A late call is an unresolved call that takes effect
 //! later, but at most [`WINDOW`] after its end.
 
 use std::{collections::HashMap, time::Duration};

@@ -9,7 +9,7 @@ use crate::{
     aws::WINDOW,
     fixtures::key,
     forwarder::HeldWork,
-    promises::Promise::{AllEnds, NewestWins, NothingLandsLast, OneRequestOneEnd, RestIsTrue},
+    promises::Promise::{AllEnds, NewestTakesEffectLast, NewestWins, OneRequestOneEnd, RestIsTrue},
     world::{Commit, Dice, LEASE, World},
 };
 
@@ -28,10 +28,11 @@ impl World {
             let opposite = permission
                 .applied
                 .and_then(|applied| self.aws.late_against(key, applied));
-            self.breaches
-                .check(NothingLandsLast, opposite.is_none() || self.clock_may_go_back, || {
-                    format!("{permission:?}, but a late call exists: {opposite:?}")
-                });
+            self.breaches.check(
+                NewestTakesEffectLast,
+                opposite.is_none() || self.clock_may_go_back,
+                || format!("{permission:?}, but a late call exists: {opposite:?}"),
+            );
             let settled = permission.desired == permission.applied;
             self.breaches.check(RestIsTrue, settled, || {
                 format!("no change in progress, but desired is not applied: {permission:?}")
@@ -116,7 +117,7 @@ impl World {
             return;
         };
         let right = permission.applied.is_none_or(|applied| applied == holds) || self.clock_may_go_back;
-        self.breaches.check(NothingLandsLast, right, || {
+        self.breaches.check(NewestTakesEffectLast, right, || {
             format!("{permission:?}, but AWS holds {holds:?}")
         });
     }

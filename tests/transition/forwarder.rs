@@ -13,7 +13,7 @@ use sharewarden::domain::{
 use crate::{
     aws::WINDOW,
     fixtures::refused,
-    promises::Promise::{FailedIsKnown, NothingLandsLast},
+    promises::Promise::{FailedIsKnown, NewestTakesEffectLast},
     world::{Dice, World},
 };
 
@@ -128,7 +128,7 @@ impl World {
             let (key, wanted) = (&change.intent.key, Access::from(change.intent.action));
             let late = self.aws.late_for(key, wanted).cloned();
             self.breaches
-                .check(NothingLandsLast, late.is_none() || self.clock_may_go_back, || {
+                .check(NewestTakesEffectLast, late.is_none() || self.clock_may_go_back, || {
                     format!("{change:?} is recorded as failed, but a late call exists: {late:?}")
                 });
             let effect = self.aws.effect(key).filter(|effect| effect.access == wanted);
@@ -199,10 +199,11 @@ impl World {
         let access: Access = held.work.change.intent.action.into();
         let by = held.work.change.id();
         let opposite = self.aws.late_against(key, access).cloned();
-        self.breaches
-            .check(NothingLandsLast, opposite.is_none() || self.clock_may_go_back, || {
-                format!("{access:?} is called while a late call asks for the opposite: {opposite:?}")
-            });
+        self.breaches.check(
+            NewestTakesEffectLast,
+            opposite.is_none() || self.clock_may_go_back,
+            || format!("{access:?} is called while a late call asks for the opposite: {opposite:?}"),
+        );
         let kind = match dice.roll(8) {
             0 => AwsErrorKind::Refused(FailureReason::UpstreamAccessDenied),
             1 => AwsErrorKind::Throttled { retry_after: None },

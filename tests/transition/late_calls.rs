@@ -10,7 +10,7 @@ use sharewarden::domain::{
 use crate::{
     fixtures::{change, key, start},
     regressions::{
-        FIRST, WINDOW, at, epochs, new_account, open, reloaded, renew, settle, settle_after, unanswered_call,
+        FIRST, WINDOW, at, epochs, new_account, open, reloaded, renew, settle, settle_after, unresolved_call,
     },
 };
 
@@ -25,10 +25,10 @@ fn second(seconds: u64) -> Timestamp {
 }
 
 /// An account whose grant was called without an answer in second 1.
-fn after_an_unanswered_grant(outcome: WorkOutcome) -> AccountState {
+fn after_an_unresolved_grant(outcome: WorkOutcome) -> AccountState {
     let mut account = new_account();
     account.apply(open(1), &at(0));
-    account.apply(settle_after(FIRST, 1, unanswered_call(), outcome), &at(1));
+    account.apply(settle_after(FIRST, 1, unresolved_call(), outcome), &at(1));
     reloaded(&account, &[1])
 }
 
@@ -40,8 +40,8 @@ fn waits_until(account: &AccountState, seconds: u64) {
 }
 
 #[test]
-fn a_revoke_waits_until_the_unanswered_grant_before_it_can_take_effect_no_more() {
-    let mut account = after_an_unanswered_grant(LATER);
+fn a_revoke_waits_until_the_unresolved_grant_before_it_can_take_effect_no_more() {
+    let mut account = after_an_unresolved_grant(LATER);
     account.apply(open(2), &at(2));
     assert_eq!(
         account.change(change(1)).expect("it was opened").state,
@@ -60,16 +60,16 @@ fn a_revoke_waits_until_the_unanswered_grant_before_it_can_take_effect_no_more()
 }
 
 #[test]
-fn it_also_waits_if_the_unanswered_grant_was_read_in_effect_or_called_again() {
+fn it_also_waits_if_the_unresolved_grant_was_read_in_effect_or_called_again() {
     // The second call may have caused what was read, and the first may still take effect.
-    let mut account = after_an_unanswered_grant(WorkOutcome::Succeeded);
+    let mut account = after_an_unresolved_grant(WorkOutcome::Succeeded);
     account.apply(open(2), &at(2));
     waits_until(&account, 8);
 }
 
 #[test]
 fn a_change_for_the_same_access_does_not_wait_and_does_not_join_a_change_in_doubt() {
-    let mut account = after_an_unanswered_grant(LATER);
+    let mut account = after_an_unresolved_grant(LATER);
     account.apply(open(3), &at(2));
     let [work] = &account.effects().work[..] else {
         panic!("it has a lease at once")
@@ -89,8 +89,8 @@ fn a_change_for_the_same_access_does_not_wait_and_does_not_join_a_change_in_doub
 }
 
 #[test]
-fn a_waiting_change_is_superseded_by_a_change_for_the_access_of_the_unanswered_call() {
-    let mut account = after_an_unanswered_grant(LATER);
+fn a_waiting_change_is_superseded_by_a_change_for_the_access_of_the_unresolved_call() {
+    let mut account = after_an_unresolved_grant(LATER);
     account.apply(open(2), &at(2));
     account.apply(open(3), &at(3));
     assert_eq!(
@@ -107,13 +107,13 @@ fn a_waiting_change_is_superseded_by_a_change_for_the_access_of_the_unanswered_c
 }
 
 #[test]
-fn a_revoke_behind_a_call_waits_when_the_call_is_settled_as_unanswered() {
+fn a_revoke_behind_a_call_waits_when_the_call_is_settled_as_unresolved() {
     for outcome in [LATER, WorkOutcome::Succeeded] {
         let mut account = new_account();
         account.apply(open(1), &at(0));
         let mut account = reloaded(&account, &[1]);
         account.apply(open(2), &at(1));
-        account.apply(settle_after(FIRST, 1, unanswered_call(), outcome), &at(2));
+        account.apply(settle_after(FIRST, 1, unresolved_call(), outcome), &at(2));
         waits_until(&account, 9);
     }
 }
@@ -135,7 +135,7 @@ fn after_a_holder_disappeared_the_window_counts_from_the_end_of_its_lease() {
 
 #[test]
 fn a_renewal_ends_the_lease_for_a_newer_change_that_has_to_wait() {
-    let mut account = after_an_unanswered_grant(LATER);
+    let mut account = after_an_unresolved_grant(LATER);
     account.apply(Command::Claim(key(0)), &at(2));
     let epoch = account.effects().work[0].epoch;
     let mut account = reloaded(&account, &[1]);
@@ -146,10 +146,10 @@ fn a_renewal_ends_the_lease_for_a_newer_change_that_has_to_wait() {
 
 /// A newer change waits for one window only, however often AWS is read without success.
 #[test]
-fn only_an_unanswered_mutating_call_makes_others_wait() {
-    let mut read = unanswered_call();
+fn only_an_unresolved_mutating_call_makes_others_wait() {
+    let mut read = unresolved_call();
     read[0].operation = AwsOperation::DescribeWorkspaceImagePermissions;
-    let mut account = after_an_unanswered_grant(LATER);
+    let mut account = after_an_unresolved_grant(LATER);
     account.apply(Command::Claim(key(0)), &at(2));
     let epoch = account.effects().work[0].epoch;
     account.apply(settle_after(epoch, 1, read, LATER), &at(3));
@@ -168,7 +168,7 @@ fn it_is_unknown_what_aws_holds_while_a_call_may_take_effect() {
     account.apply(settle(FIRST, 1, WorkOutcome::Succeeded), &at(1));
     account.apply(open(2), &at(2));
     let epoch = account.permission(&key(0)).expect("it was opened").lease_epoch;
-    account.apply(settle_after(epoch, 2, unanswered_call(), LATER), &at(3));
+    account.apply(settle_after(epoch, 2, unresolved_call(), LATER), &at(3));
     assert_eq!(account.permission(&key(0)).expect("it was opened").applied, None);
 }
 

@@ -54,7 +54,7 @@ macro_rules! promised {
                 }
             )+
 
-            /// P2, P3: a change that waits for the effect of an unanswered call does not wait for ever.
+            /// P2, P3: a change that waits for the effect of an unresolved call does not wait for ever.
             #[test]
             fn every_change_ends_also_where_aws_refuses_it(history in history()) {
                 let world = World::refused_after(&history);
@@ -90,7 +90,7 @@ promised! {
     /// P3.
     a_permission_at_rest_says_what_aws_holds = RestIsTrue,
     /// P6: also with late calls that take effect within the window.
-    no_lost_call_lands_after_a_newer_one = NothingLandsLast,
+    no_unresolved_call_takes_effect_after_a_newer_one = NewestTakesEffectLast,
     /// P3: neither through its own call, nor through a call whose effect is not recorded.
     a_failed_change_is_not_in_effect = FailedIsKnown,
     every_saved_state_keeps_the_constraints_of_the_schema = Constraints,

@@ -16,7 +16,7 @@ pub(crate) enum Promise {
     Constraints,
     EffectsAreExact,
     RestIsTrue,
-    NothingLandsLast,
+    NewestTakesEffectLast,
     FailedIsKnown,
     AllEnds,
 }

@@ -10,7 +10,7 @@ use sharewarden::domain::{
 
 use crate::fixtures::{account, change, intent, key, replica, start};
 
-/// How long a call with an unknown end may still take effect.
+/// How long an unresolved call may still take effect.
 pub(crate) const WINDOW: Duration = Duration::from_secs(7);
 
 /// The epoch of a permission's first lease: every lease that is not given by a settlement skips one epoch.
@@ -21,7 +21,7 @@ pub(crate) fn at(seconds: u64) -> TransitionContext {
         now: start() + Duration::from_secs(seconds),
         replica: replica(1),
         lease_for: Duration::from_secs(10),
-        landing_window: WINDOW,
+        late_effect_window: WINDOW,
     }
 }
 
@@ -184,7 +184,7 @@ pub(crate) const THROTTLED: WorkOutcome = WorkOutcome::Retry {
     observed: None,
 };
 
-pub(crate) fn unanswered_call() -> Vec<Attempt> {
+pub(crate) fn unresolved_call() -> Vec<Attempt> {
     vec![Attempt {
         operation: AwsOperation::UpdateWorkspaceImagePermission,
         started_at: start(),
@@ -250,7 +250,7 @@ fn reads_under_a_lease_that_a_newer_change_takes_over_are_recorded() {
     account.apply(open(1), &at(0));
     let mut account = reloaded(&account, &[1]);
     account.apply(open(2), &at(1));
-    let mut read = unanswered_call();
+    let mut read = unresolved_call();
     read[0].operation = AwsOperation::DescribeWorkspaceImagePermissions;
     let attempts = Command::Renew {
         key: key(0),

@@ -1,4 +1,4 @@
-//! Unanswered calls whose effect was not read, each as the shortest sequence that the histories found. Odd changes grant, even
+//! Unresolved calls whose effect was not read, each as the shortest sequence that the histories found. Odd changes grant, even
 //! changes revoke.
 
 use std::time::Duration;
@@ -10,18 +10,18 @@ use sharewarden::domain::{
 
 use crate::{
     fixtures::{change, key, refused},
-    regressions::{THROTTLED, at, new_account, open, settle, settle_after, unanswered_call},
+    regressions::{THROTTLED, at, new_account, open, settle, settle_after, unresolved_call},
 };
 
 /// Settles a change whose call at this second had no answer. The next attempt starts with a read back.
-fn settle_unanswered(account: &mut AccountState, number: u64, second: u64) {
+fn settle_unresolved(account: &mut AccountState, number: u64, second: u64) {
     let epoch = newest_epoch(account);
     let later = WorkOutcome::Retry {
         delay: Duration::ZERO,
         in_doubt: true,
         observed: None,
     };
-    account.apply(settle_after(epoch, number, unanswered_call(), later), &at(second));
+    account.apply(settle_after(epoch, number, unresolved_call(), later), &at(second));
 }
 
 fn newest_epoch(account: &AccountState) -> u64 {
@@ -52,10 +52,10 @@ fn assert_fails_only_after_a_read_back(account: &mut AccountState, number: u64, 
 
 /// The call takes effect after the first read. The second call is throttled, and the third is refused.
 #[test]
-fn later_calls_do_not_fail_a_change_whose_unanswered_call_took_effect_unread() {
+fn later_calls_do_not_fail_a_change_whose_unresolved_call_took_effect_unread() {
     let mut account = new_account();
     account.apply(open(1), &at(0));
-    settle_unanswered(&mut account, 1, 1);
+    settle_unresolved(&mut account, 1, 1);
     account.apply(Command::Claim(key(0)), &at(2));
     let epoch = newest_epoch(&account);
     account.apply(settle(epoch, 1, THROTTLED), &at(3));
@@ -64,24 +64,24 @@ fn later_calls_do_not_fail_a_change_whose_unanswered_call_took_effect_unread() {
 }
 
 #[test]
-fn a_change_for_the_same_access_does_not_fail_before_the_unanswered_call_is_read_back() {
+fn a_change_for_the_same_access_does_not_fail_before_the_unresolved_call_is_read_back() {
     let mut account = new_account();
     account.apply(open(1), &at(0));
-    settle_unanswered(&mut account, 1, 1);
+    settle_unresolved(&mut account, 1, 1);
     account.apply(open(3), &at(20));
     assert_fails_only_after_a_read_back(&mut account, 3, 20);
 }
 
 /// AWS was not read since the first grant, and the effect of the revoke between the grants is unknown too.
 #[test]
-fn a_grant_does_not_fail_unread_after_an_unanswered_grant_and_revoke() {
-    for is_revoke_unanswered in [false, true] {
+fn a_grant_does_not_fail_unread_after_an_unresolved_grant_and_revoke() {
+    for is_revoke_unresolved in [false, true] {
         let mut account = new_account();
         account.apply(open(1), &at(0));
-        settle_unanswered(&mut account, 1, 1);
+        settle_unresolved(&mut account, 1, 1);
         account.apply(open(2), &at(20));
-        if is_revoke_unanswered {
-            settle_unanswered(&mut account, 2, 21);
+        if is_revoke_unresolved {
+            settle_unresolved(&mut account, 2, 21);
         } else {
             let epoch = newest_epoch(&account);
             account.apply(settle(epoch, 2, THROTTLED), &at(21));
@@ -97,7 +97,7 @@ fn a_grant_does_not_fail_unread_after_an_unanswered_grant_and_revoke() {
 fn a_change_that_waits_behind_a_call_does_not_drop_the_unresolved_call() {
     let mut account = new_account();
     account.apply(open(1), &at(0));
-    settle_unanswered(&mut account, 1, 1);
+    settle_unresolved(&mut account, 1, 1);
     account.apply(Command::Claim(key(0)), &at(2));
     account.apply(open(2), &at(9));
     account.apply(open(3), &at(9));
@@ -113,7 +113,7 @@ fn a_change_that_waits_behind_a_call_does_not_drop_the_unresolved_call() {
 fn a_change_that_was_read_back_and_throttled_fails_without_another_read() {
     let mut account = new_account();
     account.apply(open(1), &at(0));
-    settle_unanswered(&mut account, 1, 1);
+    settle_unresolved(&mut account, 1, 1);
     account.apply(Command::Claim(key(0)), &at(9));
     let throttled = WorkOutcome::Retry {
         delay: Duration::ZERO,

@@ -199,7 +199,7 @@ impl World {
             now: start() + self.clock.saturating_sub(back),
             replica: fixtures::replica(replica.number),
             lease_for: LEASE,
-            landing_window: WINDOW,
+            late_effect_window: WINDOW,
         };
         let mut account = self.database.load(&batch);
         let mut checks = ReplyChecks::new(&self.database, &self.calls);

@@ -44,7 +44,7 @@ impl Stack {
         };
         let forwarder = ForwarderConfig {
             lease: Duration::from_micros(1),
-            landing_window: Duration::ZERO,
+            late_effect_window: Duration::ZERO,
             ..ForwarderConfig::default()
         };
         let (sender, _work) = mpsc::unbounded_channel();

@@ -358,7 +358,7 @@ pub fn config_text(database: &str, simulator: &str, more: &str) -> String {
         ("forwarder.min_calls_per_second", "500"),
         ("forwarder.circuit_cool_down", "\"20ms\""),
         ("forwarder.circuit_cool_down_cap", "\"200ms\""),
-        ("forwarder.landing_window", "\"300ms\""),
+        ("forwarder.late_effect_window", "\"300ms\""),
         ("log.filter", "\"warn\""),
         ("checkpoint.name", "\"sharewarden.test\""),
         ("checkpoint.every", "\"1s\""),

@@ -143,7 +143,7 @@ fn times(config: &Config, check: &mut impl FnMut(bool, &str, String)) {
         ("committer.commit_timeout", config.committer.commit_timeout),
         ("forwarder.attempt_timeout", forwarder.attempt_timeout),
         ("forwarder.read_timeout", forwarder.read_timeout),
-        ("forwarder.landing_window", forwarder.landing_window),
+        ("forwarder.late_effect_window", forwarder.late_effect_window),
         ("forwarder.backoff_base", forwarder.backoff_base),
         ("forwarder.recover_every", forwarder.recover_every),
         ("forwarder.circuit_cool_down", forwarder.circuit_cool_down),

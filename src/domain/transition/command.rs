@@ -182,6 +182,6 @@ pub struct TransitionContext {
     pub replica: ReplicaId,
     /// The duration of a lease.
     pub lease_for: Duration,
-    /// How long a call with an unknown end may still take effect at AWS, counted from its end on this side.
-    pub landing_window: Duration,
+    /// How long an unresolved call may still take effect at AWS, counted from the commit that recorded it.
+    pub late_effect_window: Duration,
 }

@@ -6,17 +6,17 @@ use crate::domain::Permission;
 
 use super::{TransitionContext, WorkOutcome};
 
-/// The part of an outcome that is confirmed. `is_call_lost` is true if a call under this lease has an unknown end.
+/// The part of an outcome that is confirmed. `is_call_unresolved` is true if a call under this lease is unresolved.
 ///
 /// A call stays unresolved until AWS is read back at a time when the call can take effect no more. Until then a failure becomes a
 /// retry that starts with a read back.
 pub(super) fn confirmed_outcome(
     outcome: WorkOutcome,
     permission: &mut Permission,
-    is_call_lost: bool,
+    is_call_unresolved: bool,
     context: &TransitionContext,
 ) -> WorkOutcome {
-    let is_resolved = !is_call_lost && permission.unresolved_call.is_none_or(|call| call.until <= context.now);
+    let is_resolved = !is_call_unresolved && permission.unresolved_call.is_none_or(|call| call.until <= context.now);
     match outcome {
         WorkOutcome::Succeeded => WorkOutcome::Succeeded,
         WorkOutcome::Failed { failure, observed } => {
@@ -38,7 +38,7 @@ pub(super) fn confirmed_outcome(
             in_doubt,
             observed,
         } => {
-            let in_doubt = in_doubt || is_call_lost;
+            let in_doubt = in_doubt || is_call_unresolved;
             let observed = observed.filter(|_| is_resolved && !in_doubt);
             if observed.is_some() {
                 permission.unresolved_call = None;

@@ -1,9 +1,9 @@
 //! Leases: which replica may call AWS for a permission, and what happens when a holder disappears.
 //!
 //! Two records keep the calls of a permission in order. A lease says that a replica may be calling AWS. It ends when the outcome
-//! is recorded, or when it expires. An [`UnresolvedCall`] says that a call with an unknown end may still take effect at AWS.
-//! Until its time has passed, no call asks for the opposite access, because the older call could take effect last. Then AWS must
-//! be read back, or accept another call, before a change may be recorded as failed.
+//! is recorded, or when it expires. An [`UnresolvedCall`] is a call to AWS whose result was not seen and which may still take
+//! effect. Until its time has passed, no call asks for the opposite access, because the older call could take effect last. Then
+//! AWS must be read back, or accept another call, before a change may be recorded as failed.
 
 use std::time::Duration;
 
@@ -110,12 +110,12 @@ impl AccountState {
         if let (Some(expired), Some(current)) = (permission.lease.take(), permission.current) {
             // The holder disappeared, and AWS's answer with it.
             permission.in_doubt = true;
-            self.note_unresolved_call(permission, expired.expires_at + context.landing_window);
+            self.note_unresolved_call(permission, expired.expires_at + context.late_effect_window);
             let change = self
                 .changes
                 .get_mut(&current)
                 .expect("the current change of a permission is loaded with it");
-            change.remember([lost_attempt(expired, context)]);
+            change.remember([unresolved_attempt(expired, context)]);
             self.mark_updated(current);
         }
         // One epoch is skipped, so that a late or repeated settlement does not look like the one that gave this lease.
@@ -223,14 +223,14 @@ pub(super) fn is_leased(permission: &Permission, context: &TransitionContext) ->
     permission.lease.is_some_and(|lease| lease.expires_at > context.now)
 }
 
-/// True for a mutating call with an unknown end.
-pub(super) fn is_lost(attempt: &Attempt) -> bool {
+/// True for a mutating call whose result was not seen.
+pub(super) fn is_unresolved(attempt: &Attempt) -> bool {
     attempt.operation == AwsOperation::UpdateWorkspaceImagePermission
         && attempt.classification == Classification::Unknown
 }
 
 /// The attempt that represents the calls of a holder that disappeared.
-fn lost_attempt(lease: Lease, context: &TransitionContext) -> Attempt {
+fn unresolved_attempt(lease: Lease, context: &TransitionContext) -> Attempt {
     Attempt {
         operation: AwsOperation::UpdateWorkspaceImagePermission,
         started_at: lease.expires_at.min(context.now),

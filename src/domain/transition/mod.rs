@@ -8,8 +8,8 @@
 //! a lease is not joined: the new change supersedes it.
 //!
 //! A lease is held only while a call to AWS may be in flight. So a newer change supersedes at once a change that only waits for
-//! its next attempt, and waits behind a change with a lease. While a call with an unknown end may still take effect, no call asks
-//! for the opposite access.
+//! its next attempt, and waits behind a change with a lease. While an unresolved call may still take effect, no call asks for
+//! the opposite access.
 
 mod command;
 mod confirmed;
@@ -27,7 +27,7 @@ use crate::domain::{
 
 pub use command::{Command, CommandReply, RequiredRows, Settlement, Snapshot, TransitionContext, Work, WorkOutcome};
 use confirmed::confirmed_outcome;
-use lease::{is_leased, is_lost};
+use lease::{is_leased, is_unresolved};
 
 /// The effects of a batch of commands on an account, to be saved and acted on.
 #[derive(Debug, Default)]
@@ -291,12 +291,12 @@ impl AccountState {
         else {
             return self.settled_before(&key, epoch, change_id, context);
         };
-        let is_call_lost = attempts.iter().any(is_lost);
-        if is_call_lost {
+        let is_call_unresolved = attempts.iter().any(is_unresolved);
+        if is_call_unresolved {
             // Counted from now, because only the replica's clock knows when the call ended.
-            self.note_unresolved_call(&mut permission, context.now + context.landing_window);
+            self.note_unresolved_call(&mut permission, context.now + context.late_effect_window);
         }
-        let outcome = confirmed_outcome(outcome, &mut permission, is_call_lost, context);
+        let outcome = confirmed_outcome(outcome, &mut permission, is_call_unresolved, context);
         self.current(&permission).remember(attempts);
         self.mark_updated(change_id);
         match outcome {

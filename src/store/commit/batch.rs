@@ -53,7 +53,7 @@ type Recorded = HashMap<(&'static str, Option<Action>), u64>;
 pub(super) struct BatchSettings {
     pub(super) replica: ReplicaId,
     pub(super) lease_for: std::time::Duration,
-    pub(super) landing_window: std::time::Duration,
+    pub(super) late_effect_window: std::time::Duration,
     pub(super) server_version: &'static str,
 }
 
@@ -124,7 +124,7 @@ async fn decide_and_save(
         now,
         replica: rules.replica,
         lease_for: rules.lease_for,
-        landing_window: rules.landing_window,
+        late_effect_window: rules.late_effect_window,
     };
     let answers = commands
         .iter()

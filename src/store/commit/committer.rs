@@ -76,7 +76,7 @@ impl Committer {
                 rules: BatchSettings {
                     replica,
                     lease_for: forwarder.lease,
-                    landing_window: forwarder.landing_window,
+                    late_effect_window: forwarder.late_effect_window,
                     server_version: env!("CARGO_PKG_VERSION"),
                 },
                 settings,

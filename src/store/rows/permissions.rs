@@ -30,8 +30,8 @@ super::table::table! {
     #[moves] lease_epoch: Bigint = bigint(permission.lease_epoch),
     #[moves] lease_expires_at: Option<Timestamptz> = time(permission.lease.map(|lease| lease.expires_at)),
     #[moves] in_doubt: Boolean = permission.in_doubt,
-    #[moves] landing: Option<Text> = permission.unresolved_call.map(|landing| landing.access.as_str()),
-    #[moves] landing_until: Option<Timestamptz> = time(permission.unresolved_call.map(|landing| landing.until)),
+    #[moves] unresolved_call_access: Option<Text> = permission.unresolved_call.map(|call| call.access.as_str()),
+    #[moves] unresolved_call_until: Option<Timestamptz> = time(permission.unresolved_call.map(|call| call.until)),
     #[moves] next_attempt_at: Option<Timestamptz> = time(permission.next_attempt_at),
     created_at: Timestamptz = permission.created_at.to_offset_date_time(),
     #[moves] updated_at: Timestamptz = permission.updated_at.to_offset_date_time(),
@@ -69,8 +69,8 @@ impl TryFrom<PermissionRow> for Permission {
                 }),
             lease_epoch,
             in_doubt: row.in_doubt,
-            unresolved_call: access(row.landing)?
-                .zip(row.landing_until.map(Timestamp::new))
+            unresolved_call: access(row.unresolved_call_access)?
+                .zip(row.unresolved_call_until.map(Timestamp::new))
                 .map(|(access, until)| UnresolvedCall { access, until }),
             next_attempt_at: row.next_attempt_at.map(Timestamp::new),
             created_at: Timestamp::new(row.created_at),

@@ -6,7 +6,7 @@ use sharewarden_simulator::{ApiCall, Effect, Fault, FaultTiming, Simulator, Stal
 
 use super::{
     check::UPDATE,
-    setup::{ATTEMPT_TIMEOUT, LANDING_WINDOW, STALE_FOR},
+    setup::{ATTEMPT_TIMEOUT, LATE_EFFECT_WINDOW, STALE_FOR},
 };
 
 const READ: &str = "DescribeWorkspaceImagePermissions";
@@ -47,9 +47,9 @@ fn list() -> Vec<(&'static str, &'static str, f64, Effect)> {
         milliseconds: ATTEMPT_TIMEOUT.as_millis() as u64 / 5,
         moment,
     };
-    // Within the landing window, with a reserve for a busy machine: a later effect is a known gap of AWS.
-    let lands_late = Effect::Latency {
-        milliseconds: (ATTEMPT_TIMEOUT + LANDING_WINDOW / 2).as_millis() as u64,
+    // Within the late-effect window, with a reserve for a busy machine: a later effect is a known gap of AWS.
+    let late_effect = Effect::Latency {
+        milliseconds: (ATTEMPT_TIMEOUT + LATE_EFFECT_WINDOW / 2).as_millis() as u64,
         moment: BeforeApplying,
     };
     let error = |http_status, moment| Effect::ServerError {
@@ -83,7 +83,7 @@ fn list() -> Vec<(&'static str, &'static str, f64, Effect)> {
         (UPDATE, "200 with garbage", 0.03, Effect::Garbage),
         (UPDATE, "late before applying", 0.08, late(BeforeApplying)),
         (UPDATE, "late after applying", 0.08, late(AfterApplying)),
-        (UPDATE, "takes effect after its timeout", 0.05, lands_late),
+        (UPDATE, "takes effect after its timeout", 0.05, late_effect),
         (UPDATE, "access denied", 0.01, refuse("AccessDeniedException")),
         (UPDATE, "unavailable", 0.02, refuse("ResourceUnavailableException")),
         (READ, "stale", 0.25, stale),

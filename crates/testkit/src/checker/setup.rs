@@ -18,8 +18,8 @@ pub const ATTEMPT_TIMEOUT: Duration = Duration::from_millis(700);
 /// `server.max_wait`, and 5 s for a busy machine.
 pub const LONGEST_ANSWER: Duration = Duration::from_secs(10 + 5);
 
-/// Maximum time until a call takes effect after the replica gave it up.
-pub const LANDING_WINDOW: Duration = Duration::from_secs(2);
+/// Maximum time until an unresolved call takes effect, counted from the end of the wait for its answer.
+pub const LATE_EFFECT_WINDOW: Duration = Duration::from_secs(2);
 
 /// Maximum staleness of a read. Below the minimum delay after which a replica trusts a read.
 pub const STALE_FOR: Duration = Duration::from_millis(20);
@@ -63,7 +63,7 @@ pub fn signing_key() -> SigningKey {
 
 /// The configuration of a replica.
 pub fn config(database: &str, simulator: &str) -> String {
-    let (timeout, window) = (ATTEMPT_TIMEOUT.as_millis(), LANDING_WINDOW.as_millis());
+    let (timeout, window) = (ATTEMPT_TIMEOUT.as_millis(), LATE_EFFECT_WINDOW.as_millis());
     let (first, second, allowed) = (ACCOUNTS[0], ACCOUNTS[1], RECIPIENTS[1]);
     assert_eq!(DENIED.0, second);
     format!(
@@ -87,7 +87,7 @@ forwarder.min_calls_per_second = 500
 forwarder.circuit_cool_down = "20ms"
 forwarder.circuit_cool_down_cap = "200ms"
 forwarder.backoff_cap = "400ms"
-forwarder.landing_window = "{window}ms"
+forwarder.late_effect_window = "{window}ms"
 forwarder.give_up_after = "6s"
 forwarder.recover_every = "150ms"
 log.filter = "info"

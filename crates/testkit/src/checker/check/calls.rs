@@ -6,7 +6,7 @@
 //! P6: mutating calls for one permission do not overlap. An abandoned call (its replica was killed, or timed out) has
 //! no end that anyone could wait for. The next call must not begin before the timeout of the abandoned one: the
 //! lease, which is longer than this timeout, guarantees that. The abandoned call may take effect later, but not after
-//! a newer call for the opposite. (A call that takes effect after the landing window is a known gap of AWS. Trials
+//! a newer call for the opposite. (A call that takes effect after the late-effect window is a known gap of AWS. Trials
 //! have no such calls.)
 
 use std::collections::BTreeMap;

@@ -68,7 +68,7 @@ pub(crate) async fn pages(stack: &Stack, rounds: usize, wanted: &str, table: &mu
 }
 
 /// The condition of the partial index on time (see the migrations).
-const IN_TIME: &str = "log_index >= 0";
+const TIME_INDEX_CONDITION: &str = "log_index >= 0";
 
 /// The columns of a page: the text, its hash, and the filter columns.
 const COLUMNS: &str =
@@ -163,7 +163,7 @@ impl Known {
         };
         let middle = self.middle.replace_nanosecond(0).unwrap();
         vec![
-            ("no filter", none(), IN_TIME.into()),
+            ("no filter", none(), TIME_INDEX_CONDITION.into()),
             (
                 "account",
                 AuditEntryFilter {
@@ -242,7 +242,7 @@ impl Known {
                     causes: vec![v1::Cause::Caller.into()],
                     ..none()
                 },
-                format!("cause = 'CALLER' AND {IN_TIME}"),
+                format!("cause = 'CALLER' AND {TIME_INDEX_CONDITION}"),
             ),
             (
                 "change",
@@ -274,7 +274,7 @@ impl Known {
                     end_time: timestamp(middle),
                     ..none()
                 },
-                format!("recorded_at < '{middle}' AND {IN_TIME}"),
+                format!("recorded_at < '{middle}' AND {TIME_INDEX_CONDITION}"),
             ),
             (
                 "rare text",
@@ -290,7 +290,7 @@ impl Known {
                     text: "Rollout".into(),
                     ..none()
                 },
-                format!("(reason ILIKE '%Rollout%' OR ticket ILIKE '%Rollout%') AND {IN_TIME}"),
+                format!("(reason ILIKE '%Rollout%' OR ticket ILIKE '%Rollout%') AND {TIME_INDEX_CONDITION}"),
             ),
             (
                 "account, principal and kind",

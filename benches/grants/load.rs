@@ -9,7 +9,7 @@ use std::{
 };
 
 /// A workload.
-pub(crate) trait Side: Clone + Send + Sync + 'static {
+pub(crate) trait Workload: Clone + Send + Sync + 'static {
     /// Makes one call with a unique number. Returns how many operations it was.
     fn call(&self, number: u64) -> impl Future<Output = u64> + Send;
 }
@@ -45,10 +45,10 @@ impl Run {
     }
 
     /// Calls until the time of the run is over. The latency of a paced call starts at its planned time.
-    pub(crate) async fn of<S: Side>(self, side: &S) -> Measured {
+    pub(crate) async fn of<W: Workload>(self, workload: &W) -> Measured {
         let (begun, turns) = (Instant::now(), Arc::new(AtomicU64::new(0)));
         let callers: Vec<_> = (0..self.in_flight)
-            .map(|_| tokio::spawn(self.caller(side.clone(), begun, turns.clone())))
+            .map(|_| tokio::spawn(self.caller(workload.clone(), begun, turns.clone())))
             .collect();
         let (mut operations, mut latencies) = (0, Vec::new());
         for caller in callers {
@@ -63,7 +63,7 @@ impl Run {
         }
     }
 
-    async fn caller<S: Side>(self, side: S, begun: Instant, turns: Arc<AtomicU64>) -> (u64, Vec<Duration>) {
+    async fn caller<W: Workload>(self, workload: W, begun: Instant, turns: Arc<AtomicU64>) -> (u64, Vec<Duration>) {
         let (mut operations, mut latencies) = (0, Vec::new());
         loop {
             let mut start = Instant::now();
@@ -75,7 +75,7 @@ impl Run {
             if start.duration_since(begun) >= self.time {
                 return (operations, latencies);
             }
-            operations += side.call(NEXT.fetch_add(1, Ordering::Relaxed)).await;
+            operations += workload.call(NEXT.fetch_add(1, Ordering::Relaxed)).await;
             latencies.push(start.elapsed());
         }
     }

@@ -16,7 +16,7 @@
 //! To compare two builds, run both with `--cell` and the same FILE in `--turns`. They lock it in turns, for one round of grants
 //! and replays each time. The speed of a machine changes more from hour to hour than between builds.
 //!
-//! Read `stack` (the processes), `load` (the loop), `sides` (the workloads) and `usage` (their cost), in this order.
+//! Read `stack` (the processes), `load` (the loop), `workloads` and `usage` (their cost), in this order.
 
 #![allow(
     clippy::unwrap_used,
@@ -28,17 +28,17 @@
 )]
 
 mod load;
-mod sides;
 mod stack;
 mod table;
 mod usage;
+mod workloads;
 
 use std::{fs::File, time::Duration};
 
 use load::Run;
-use sides::{Bare, Batched, Commit, Empty, Grants, Kind, Naive, POOL};
 use stack::Stack;
 use table::{Row, Table};
+use workloads::{Bare, Batched, Commit, Empty, Grants, Kind, Naive, POOL};
 
 /// The allocator of the program.
 #[global_allocator]
@@ -112,8 +112,8 @@ async fn bench(options: &Options) {
     stack.serve_all_accounts().await;
     eprintln!("the first grant of each of {} accounts", stack::ACCOUNTS);
     Grants::new(&stack, stack::ACCOUNTS, Kind::Grant).await.warm_up().await;
-    stack.all_is_signed().await;
-    stack.all_is_known_to_the_planner().await;
+    stack.wait_for_checkpoints().await;
+    stack.analyze_tables().await;
 
     let all: &[(usize, usize)] = &[
         (1, 1),
@@ -206,14 +206,14 @@ async fn bench(options: &Options) {
     }
     // The latency below the maximum load.
     let grants = Grants::new(&stack, 100, Kind::Grant).await;
-    let most = table.most_per_second(100);
+    let max_rate = table.max_per_second(100);
     let mut half = Row::default();
     half.add(
         stack
-            .measure(Run::paced(1024, time.mul_f64(3.0), most / 2.0), &grants)
+            .measure(Run::paced(1024, time.mul_f64(3.0), max_rate / 2.0), &grants)
             .await,
     );
-    others.add("grants at half of the most", 100, 0, &half);
+    others.add("grants at half of the maximum rate", 100, 0, &half);
     others.print();
     stack.stop().await;
 }

@@ -19,7 +19,7 @@ use sharewarden::{
 use sqlx::{PgPool, postgres::PgPoolOptions};
 
 use crate::{
-    load::{Measured, Run, Side},
+    load::{Measured, Run, Workload},
     usage::{Processes, Usage, memory},
 };
 
@@ -129,7 +129,7 @@ impl Stack {
     }
 
     /// Waits until every ledger that grew has its checkpoint, so that a run does not include the signing for the run before.
-    pub(crate) async fn all_is_signed(&self) {
+    pub(crate) async fn wait_for_checkpoints(&self) {
         const UNSIGNED: &str = "SELECT EXISTS (SELECT FROM ledger WHERE size > 0 AND NOT EXISTS (
             SELECT FROM ledger_checkpoint c WHERE c.account_id = ledger.account_id AND c.size = ledger.size))";
         while sqlx::query_scalar(UNSIGNED).fetch_one(&self.pool).await.unwrap() {
@@ -139,7 +139,7 @@ impl Stack {
 
     /// Updates the statistics of Postgres, as autovacuum does within a minute. A plan that was
     /// made while a table was empty uses a sequential scan.
-    pub(crate) async fn all_is_known_to_the_planner(&self) {
+    pub(crate) async fn analyze_tables(&self) {
         sqlx::raw_sql("ANALYZE").execute(&self.pool).await.unwrap();
     }
 
@@ -166,14 +166,14 @@ impl Stack {
     }
 
     /// Runs a workload and measures its cost. The memory is that of the service at the end.
-    pub(crate) async fn measure<S: Side>(&self, run: Run, side: &S) -> (Measured, Usage, u64) {
+    pub(crate) async fn measure<W: Workload>(&self, run: Run, workload: &W) -> (Measured, Usage, u64) {
         let processes = Processes {
             server: self.server().process.id(),
             postgres: self.postmaster,
             simulator: self.simulator.id(),
         };
         let before = Usage::read(processes, &self.pool).await;
-        let measured = run.of(side).await;
+        let measured = run.of(workload).await;
         let held = memory(processes.server);
         let usage = Usage::read(processes, &self.pool).await.since(before);
         (measured, usage, held)

@@ -112,10 +112,10 @@ impl Table {
         &mut self,
         accounts: usize,
         in_flight: usize,
-        sides: impl Iterator<Item = (&'static str, &'a Row)>,
+        workloads: impl Iterator<Item = (&'static str, &'a Row)>,
     ) {
         let mut ours = None;
-        for (name, row) in sides.filter(|(_, row)| row.operations > 0) {
+        for (name, row) in workloads.filter(|(_, row)| row.operations > 0) {
             let ours = *ours.get_or_insert(row.per_second());
             self.push(
                 name,
@@ -141,7 +141,7 @@ impl Table {
     }
 
     /// The highest number of grants a second with this number of accounts.
-    pub(crate) fn most_per_second(&self, accounts: usize) -> f64 {
+    pub(crate) fn max_per_second(&self, accounts: usize) -> f64 {
         let rates = self.grants.iter().filter(|(of, _)| *of == accounts);
         rates.map(|(_, rate)| *rate).fold(1.0, f64::max)
     }

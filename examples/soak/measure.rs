@@ -72,7 +72,7 @@ impl Means {
 /// The limits for growth: an absolute amount, and a share of the first value.
 pub(crate) struct Bounds {
     when: &'static str,
-    most: [(f64, f64); 5],
+    limits: [(f64, f64); 5],
 }
 
 impl Bounds {
@@ -80,18 +80,18 @@ impl Bounds {
     /// the connection pool grows to its limit.
     pub(crate) const LOAD: Self = Self {
         when: "under load",
-        most: [(24.0, 0.10), (8.0, 0.0), (24.0, 0.05), (4.0, 0.0), (24.0, 0.10)],
+        limits: [(24.0, 0.10), (8.0, 0.0), (24.0, 0.05), (4.0, 0.0), (24.0, 0.10)],
     };
     /// From before the load to after it. Connection pools and memory of the allocator stay.
     pub(crate) const REST: Self = Self {
         when: "at rest",
-        most: [(160.0, 0.0), (20.0, 0.0), (48.0, 0.0), (8.0, 0.0), (24.0, 0.0)],
+        limits: [(160.0, 0.0), (20.0, 0.0), (48.0, 0.0), (8.0, 0.0), (24.0, 0.0)],
     };
 
     /// The resources that grew beyond the limits.
     pub(crate) fn exceeded(&self, first: &Means, last: &Means) -> Vec<String> {
-        let numbers = first.0.iter().zip(&last.0).zip(NAMES.iter().zip(&self.most));
-        let too_much = numbers.filter(|((first, last), (_, (most, share)))| *last - *first > most + *first * share);
+        let numbers = first.0.iter().zip(&last.0).zip(NAMES.iter().zip(&self.limits));
+        let too_much = numbers.filter(|((first, last), (_, (amount, share)))| *last - *first > amount + *first * share);
         too_much
             .map(|((first, last), (name, _))| format!("{name} {}: {first:.1}, then {last:.1}", self.when))
             .collect()

@@ -409,7 +409,7 @@ impl Config {
     /// The configuration as TOML, with secrets hidden.
     ///
     /// # Errors
-    /// Never for a loaded configuration.
+    /// Returns none for a loaded configuration.
     pub fn to_toml(&self) -> Result<String, toml::ser::Error> {
         toml::to_string_pretty(self)
     }

@@ -17,9 +17,9 @@ const RECOVERY: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub(super) struct RateLimiter {
     /// Maximum calls per second.
-    most: f64,
+    max_rate: f64,
     /// Minimum calls per second, even while AWS throttles.
-    least: f64,
+    min_rate: f64,
     /// Maximum calls that may start at once after an idle time.
     burst: f64,
     /// Calls per second.
@@ -38,12 +38,12 @@ pub(super) struct RateLimiter {
 
 impl RateLimiter {
     pub(super) fn new(settings: &ForwarderConfig, now: MonotonicInstant) -> Self {
-        let (most, burst) = (settings.calls_per_second.into(), settings.burst.into());
+        let (max_rate, burst) = (settings.calls_per_second.into(), settings.burst.into());
         Self {
-            most,
-            least: settings.min_calls_per_second.into(),
+            max_rate,
+            min_rate: settings.min_calls_per_second.into(),
             burst,
-            rate: most,
+            rate: max_rate,
             limit: None,
             reduced_at: None,
             tokens: burst,
@@ -88,10 +88,10 @@ impl RateLimiter {
         if self.reduced_at.is_some_and(|reduced_at| begun < reduced_at) {
             return false;
         }
-        let limit = self.rate.min(self.recent).max(self.least);
+        let limit = self.rate.min(self.recent).max(self.min_rate);
         let before = self.rate;
         self.limit = Some(limit);
-        self.rate = (limit / 2.0).max(self.least);
+        self.rate = (limit / 2.0).max(self.min_rate);
         self.tokens = self.tokens.min(0.0);
         self.reduced_at = Some(now);
         self.rate < before
@@ -120,8 +120,8 @@ impl RateLimiter {
         let below = ((limit - self.rate) / step).clamp(0.0, passed);
         let doublings = ((passed - below) / RECOVERY.as_secs_f64()).min(64.0);
         self.rate = (self.rate + below * step) * doublings.exp2();
-        if self.rate >= self.most {
-            (self.rate, self.limit) = (self.most, None);
+        if self.rate >= self.max_rate {
+            (self.rate, self.limit) = (self.max_rate, None);
         }
     }
 }

@@ -21,7 +21,7 @@ pub struct PoolUsage {
     /// Connections in use.
     pub used: u64,
     /// Maximum number of connections.
-    pub most: u64,
+    pub max: u64,
 }
 
 /// What the forwarder of this replica has to do.
@@ -116,7 +116,7 @@ impl Instruments {
             "db.client.connections.max",
             "{connection}",
             "Maximum number of connections to Postgres.",
-            move || pool().map(|pool| pool.most),
+            move || pool().map(|pool| pool.max),
         );
     }
 

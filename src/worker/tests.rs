@@ -34,8 +34,8 @@ impl Worker for TestWorker {
         self.every
     }
 
-    async fn round(&mut self, cause: Trigger) -> Result<NextRound, TestError> {
-        self.begun.lock().unwrap().push(cause);
+    async fn round(&mut self, trigger: Trigger) -> Result<NextRound, TestError> {
+        self.begun.lock().unwrap().push(trigger);
         self.ends.acquire().await.unwrap().forget();
         self.next.lock().unwrap().ok_or(TestError)
     }

@@ -96,9 +96,9 @@ impl AccountClient {
                 Ok(output) => Ok(output),
                 Err(error) => Err(classified(&error, &interceptor)),
             };
-            let reply = AwsResponse { aws_request_id, result };
-            record(&reply);
-            reply
+            let response = AwsResponse { aws_request_id, result };
+            record(&response);
+            response
         }
         .instrument(span)
         .await
@@ -138,15 +138,15 @@ where
     aws_error
 }
 
-fn record<T>(reply: &AwsResponse<T>) {
+fn record<T>(response: &AwsResponse<T>) {
     let span = Span::current();
-    let classification = reply.classification();
+    let classification = response.classification();
     span.record("sharewarden.classification", classification.as_str());
-    if let Some(id) = &reply.aws_request_id {
+    if let Some(id) = &response.aws_request_id {
         span.record("aws.request_id", id.as_str());
     }
     if classification != Classification::Accepted {
-        let code = reply
+        let code = response
             .result
             .as_ref()
             .err()
@@ -190,8 +190,8 @@ mod tests {
         };
         let workspaces = WorkSpaces::connect(&settings).await.unwrap();
         let client = workspaces.client(account, &region).unwrap();
-        let reply = client.call(Span::none(), |client, _| client.describe_workspace_images().send());
-        assert_eq!(reply.await.result.unwrap_err().kind, AwsErrorKind::NotSent);
+        let response = client.call(Span::none(), |client, _| client.describe_workspace_images().send());
+        assert_eq!(response.await.result.unwrap_err().kind, AwsErrorKind::NotSent);
         let connected = listener.accept().map_err(|error| error.kind());
         assert_eq!(connected.unwrap_err(), ErrorKind::WouldBlock, "nobody connected");
     }

@@ -20,7 +20,7 @@ impl WorkSpaces {
             return not_configured();
         };
         let span = span!("UpdateWorkspaceImagePermission", client);
-        let reply = client.call(span, |client, interceptor| {
+        let response = client.call(span, |client, interceptor| {
             let request = client
                 .update_workspace_image_permission()
                 .image_id(key.image.as_str())
@@ -28,10 +28,10 @@ impl WorkSpaces {
                 .shared_account_id(key.shared_account.as_str());
             request.customize().interceptor(interceptor).send()
         });
-        let reply = reply.await;
+        let response = response.await;
         AwsResponse {
-            aws_request_id: reply.aws_request_id,
-            result: reply.result.map(|_| ()),
+            aws_request_id: response.aws_request_id,
+            result: response.result.map(|_| ()),
         }
     }
 
@@ -57,7 +57,7 @@ async fn read_all(client: AccountClient, image: ImageId, mut accounts: BTreeSet<
         calls += 1;
         let AwsResponse { aws_request_id, result } = read_page(&client, &image, token.take()).await;
         let page = result.and_then(|page| {
-            if answers(&page, &image) {
+            if is_about(&page, &image) {
                 Ok(page)
             } else {
                 Err(unreadable())
@@ -107,7 +107,7 @@ async fn read_page(
 
 /// True if the page is about the image. "Not shared" can fail a change, so it is not concluded from an empty answer such as
 /// `{}`: either the image id or a list of permissions must be present.
-fn answers(page: &DescribeWorkspaceImagePermissionsOutput, image: &ImageId) -> bool {
+fn is_about(page: &DescribeWorkspaceImagePermissionsOutput, image: &ImageId) -> bool {
     match page.image_id() {
         Some(named) => named == image.as_str(),
         None => page.image_permissions.is_some(),

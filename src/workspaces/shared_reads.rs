@@ -67,11 +67,11 @@ impl SharedReads {
             Ok(()) => Ok(Access::NotShared),
             Err(error) => Err(AwsError::clone(error)),
         };
-        let reply = AwsResponse {
+        let response = AwsResponse {
             aws_request_id: found.end.aws_request_id.clone(),
             result,
         };
-        (reply, if is_first { found.calls } else { 0 })
+        (response, if is_first { found.calls } else { 0 })
     }
 
     fn join<F>(
@@ -183,8 +183,8 @@ mod tests {
         answer.send(vec![key(1).shared_account]).unwrap();
         let (mut answers, mut calls) = (Vec::new(), 0);
         for asked in later {
-            let (reply, paid) = asked.await.unwrap();
-            answers.push(reply.result.unwrap());
+            let (response, paid) = asked.await.unwrap();
+            answers.push(response.result.unwrap());
             calls += paid;
         }
         assert_eq!(calls, 7, "one request gets the number of calls");

@@ -9,13 +9,13 @@ use sharewarden::{
 };
 use sharewarden_testkit::stack::{ACCOUNT, Stack, as_tester, detail, grant, reason};
 
-use crate::history::{archive, audit, key, months_ago, options, service, sizes, verify};
+use crate::history::{archive, audit, key, months_ago, plan, service, sizes, verify};
 
 #[tokio::test]
 async fn archived_files_verify_and_continue_into_the_remaining_entries() {
     let (stack, folder) = (service().await, tempfile::tempdir().unwrap());
     let before: BTreeMap<_, _> = sizes(&stack).await.into_iter().collect();
-    let files = archive(&stack, &options(months_ago(2), folder.path())).await.unwrap();
+    let files = archive(&stack, &plan(months_ago(2), folder.path())).await.unwrap();
     assert!(
         files.len() > 100,
         "expected ten months of a hundred accounts, got {} files",
@@ -68,7 +68,7 @@ async fn archived_files_verify_and_continue_into_the_remaining_entries() {
 #[tokio::test]
 async fn proofs_of_archived_entries_still_verify_and_queries_name_the_file() {
     let (stack, folder) = (service().await, tempfile::tempdir().unwrap());
-    archive(&stack, &options(months_ago(1), folder.path())).await.unwrap();
+    archive(&stack, &plan(months_ago(1), folder.path())).await.unwrap();
     let mut client = audit(&stack).await;
 
     for log_index in [0, 1, 255, 256, 300] {
@@ -126,7 +126,7 @@ async fn proofs_of_archived_entries_still_verify_and_queries_name_the_file() {
 #[tokio::test]
 async fn a_ledger_grows_past_a_tile_whose_entries_were_archived() {
     let (stack, folder) = (service().await, tempfile::tempdir().unwrap());
-    archive(&stack, &options(months_ago(1), folder.path())).await.unwrap();
+    archive(&stack, &plan(months_ago(1), folder.path())).await.unwrap();
     let (_, size) = sizes(&stack)
         .await
         .into_iter()
@@ -159,7 +159,7 @@ async fn a_ledger_grows_past_a_tile_whose_entries_were_archived() {
 
     // A later archive continues where the first one ended.
     let archived_before: i64 = archived_end(&stack).await;
-    let again = archive(&stack, &options(months_ago(0), folder.path())).await.unwrap();
+    let again = archive(&stack, &plan(months_ago(0), folder.path())).await.unwrap();
     let file = again.iter().find(|file| file.ends_with(format!("{ACCOUNT}.jsonl.gz")));
     let joined = verify(file.expect("the account has entries in the last month"), key(&stack));
     assert_eq!(joined.start_index, u64::try_from(archived_before).unwrap());
@@ -189,7 +189,7 @@ async fn rankings_include_archived_entries() {
                 .iter()
                 .any(|ranked| ranked.value == "tester@example.com" && ranked.count == 40)
     );
-    archive(&stack, &options(months_ago(0), folder.path())).await.unwrap();
+    archive(&stack, &plan(months_ago(0), folder.path())).await.unwrap();
     assert_eq!(ranking(&stack).await, before);
     stack.end().await;
 }

@@ -16,7 +16,7 @@ use sharewarden::{
 use sharewarden_testkit::stack::{ACCOUNT, IMAGE, RECIPIENT, REGION, Stack, as_tester, grant, reason};
 use tonic::Status;
 
-use crate::history::{archive, audit, months_ago, options, service, sizes};
+use crate::history::{archive, audit, months_ago, plan, service, sizes};
 
 const PERSON: &str = "Erika-Mustermann";
 
@@ -158,7 +158,7 @@ async fn a_deleted_month_leaves_no_reason_ticket_or_principal_and_every_proof_ve
 
     let kept = ArchivePlan {
         then: Detached::Kept,
-        ..options(months_ago(2), folder.path())
+        ..plan(months_ago(2), folder.path())
     };
     archive(&stack, &kept).await.unwrap();
     let table = format!("audit_entry_{}", month.replace('-', "_"));

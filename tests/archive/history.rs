@@ -58,7 +58,8 @@ pub(crate) fn months_ago(months: u32) -> Month {
     month
 }
 
-pub(crate) fn options(before: Month, to: &Path) -> ArchivePlan {
+/// A plan to archive the months before this one into a folder. Their partitions are detached, and stay as tables.
+pub(crate) fn plan(before: Month, to: &Path) -> ArchivePlan {
     ArchivePlan {
         before,
         to: to.into(),
@@ -68,14 +69,14 @@ pub(crate) fn options(before: Month, to: &Path) -> ArchivePlan {
 }
 
 /// Archives, and returns the written files.
-pub(crate) async fn archive(stack: &Stack, options: &ArchivePlan) -> Result<Vec<PathBuf>, server::ServerError> {
+pub(crate) async fn archive(stack: &Stack, plan: &ArchivePlan) -> Result<Vec<PathBuf>, server::ServerError> {
     let mut files = Vec::new();
     let on_event = |event| {
         if let Event::Written { file, .. } = event {
             files.push(file);
         }
     };
-    server::archive(&configuration(stack), options, on_event).await?;
+    server::archive(&configuration(stack), plan, on_event).await?;
     Ok(files)
 }
 

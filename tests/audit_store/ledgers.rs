@@ -77,7 +77,7 @@ async fn a_missing_hash_is_an_error() {
     assert!(tiles::load(&store.database, account, &leaves, 300).await.is_ok());
     let missing = tiles::load(&store.database, account, &every_tile(300), 300).await;
     assert!(matches!(missing, Err(StoreError::Corrupt { .. })), "{missing:?}");
-    store.rewrite("DELETE FROM audit_entry WHERE log_index = 299").await;
+    store.tamper("DELETE FROM audit_entry WHERE log_index = 299").await;
     let missing = tiles::load(&store.database, account, &[TileId { level: 0, index: 1 }], 300).await;
     assert!(matches!(missing, Err(StoreError::Corrupt { .. })), "{missing:?}");
     store.close().await;
@@ -240,8 +240,8 @@ impl Store {
             .unwrap()
     }
 
-    /// Runs a statement that only a superuser may run.
-    async fn rewrite(&self, sql: &str) {
+    /// Changes history as a superuser, bypassing the triggers.
+    async fn tamper(&self, sql: &str) {
         self.execute(&format!(
             "BEGIN; SET LOCAL session_replication_role = replica; {sql}; COMMIT"
         ))

@@ -148,15 +148,15 @@ impl File {
         lines
     }
 
-    /// Lines of comments and documents that are longer than `most` columns, with their lengths.
-    pub(crate) fn long_lines(&self, most: usize) -> Vec<(usize, usize)> {
+    /// Lines of comments and documents that are longer than `max_columns`, with their lengths.
+    pub(crate) fn long_lines(&self, max_columns: usize) -> Vec<(usize, usize)> {
         let is_document = extension(&self.path) == "md";
         let comment = ["//", "--", "#"];
         let long = self.content.lines().enumerate().filter(|(_, line)| {
             let text = line.trim_start();
             let prose = is_document || comment.iter().any(|mark| text.starts_with(mark));
             let exempt = text.starts_with('|') || !text.trim_start_matches(['/', '-', '#', ' ']).contains(' ');
-            prose && !exempt && line.chars().count() > most
+            prose && !exempt && line.chars().count() > max_columns
         });
         let mut fenced = Fence::default();
         let fenced_lines: Vec<_> = self.content.lines().map(|line| fenced.holds(line)).collect();

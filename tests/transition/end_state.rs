@@ -22,9 +22,10 @@ impl World {
                 continue;
             }
             let holds = self.aws.holds(key);
-            let right = permission.applied.is_none_or(|applied| applied == holds);
-            self.breaches
-                .check(RestIsTrue, right, || format!("{permission:?}, but AWS holds {holds:?}"));
+            let is_true = permission.applied.is_none_or(|applied| applied == holds);
+            self.breaches.check(RestIsTrue, is_true, || {
+                format!("{permission:?}, but AWS holds {holds:?}")
+            });
             let opposite = permission
                 .applied
                 .and_then(|applied| self.aws.late_against(key, applied));
@@ -55,13 +56,13 @@ impl World {
             self.wait(LEASE * 2);
             let claims = (0..4).map(key).map(Command::Claim);
             self.replicas[0].queue.extend(claims);
-            self.commit(0, Commit::Answered, &mut Dice(0));
+            self.commit(0, Commit::Replied, &mut Dice(0));
             for HeldWork { work, .. } in std::mem::take(&mut self.replicas[0].held) {
                 let intent = &work.change.intent;
                 self.aws.set(&intent.key, intent.action.into(), intent.change_id);
                 self.give_back(0, work, Vec::new(), WorkOutcome::Succeeded);
             }
-            self.commit(0, Commit::Answered, &mut Dice(0));
+            self.commit(0, Commit::Replied, &mut Dice(0));
         }
         let pending = self.database.changes.values().find(|change| !change.has_ended());
         self.breaches.check(OneRequestOneEnd, pending.is_none(), || {
@@ -90,12 +91,12 @@ impl World {
             self.wait(LEASE);
             let claims = (0..4).map(key).map(Command::Claim);
             self.replicas[0].queue.extend(claims);
-            self.commit(0, Commit::Answered, &mut Dice(0));
+            self.commit(0, Commit::Replied, &mut Dice(0));
             for mut held in std::mem::take(&mut self.replicas[0].held) {
                 called += self.work_while_refused(&mut held);
                 self.give_back_held(0, held, &mut Dice(0));
             }
-            self.commit(0, Commit::Answered, &mut Dice(0));
+            self.commit(0, Commit::Replied, &mut Dice(0));
         }
         let pending = self.database.changes.values().find(|change| !change.has_ended());
         self.breaches.check(AllEnds, pending.is_none(), || {
@@ -116,8 +117,8 @@ impl World {
         let (Some(permission), holds) = (resting, self.aws.holds(key)) else {
             return;
         };
-        let right = permission.applied.is_none_or(|applied| applied == holds) || self.clock_may_go_back;
-        self.breaches.check(NewestTakesEffectLast, right, || {
+        let is_true = permission.applied.is_none_or(|applied| applied == holds) || self.clock_may_go_back;
+        self.breaches.check(NewestTakesEffectLast, is_true, || {
             format!("{permission:?}, but AWS holds {holds:?}")
         });
     }

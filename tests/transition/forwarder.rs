@@ -132,10 +132,11 @@ impl World {
                     format!("{change:?} is recorded as failed, but a late call exists: {late:?}")
                 });
             let effect = self.aws.effect(key).filter(|effect| effect.access == wanted);
-            let right = effect.is_none_or(|effect| effect.recorded && effect.by != *id);
-            self.breaches.check(FailedIsKnown, right || self.clock_may_go_back, || {
-                format!("{change:?} is recorded as failed, but AWS holds {effect:?}")
-            });
+            let is_explained = effect.is_none_or(|effect| effect.recorded && effect.by != *id);
+            self.breaches
+                .check(FailedIsKnown, is_explained || self.clock_may_go_back, || {
+                    format!("{change:?} is recorded as failed, but AWS holds {effect:?}")
+                });
         }
     }
 
@@ -240,8 +241,8 @@ impl World {
 
     /// Notes that the holder makes no more calls under this epoch.
     fn end_calls(&mut self, key: &PermissionKey, epoch: u64) {
-        if let Some(call) = self.calls.get_mut(key).filter(|call| call.epoch == epoch) {
-            call.is_over = true;
+        if let Some(latest) = self.latest_work.get_mut(key).filter(|latest| latest.epoch == epoch) {
+            latest.is_over = true;
         }
     }
 

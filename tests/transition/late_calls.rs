@@ -24,7 +24,7 @@ fn second(seconds: u64) -> Timestamp {
     start() + Duration::from_secs(seconds)
 }
 
-/// An account whose grant was called without an answer in second 1.
+/// An account whose grant has an unresolved call from second 1.
 fn after_an_unresolved_grant(outcome: WorkOutcome) -> AccountState {
     let mut account = new_account();
     account.apply(open(1), &at(0));
@@ -81,10 +81,10 @@ fn a_change_for_the_same_access_does_not_wait_and_does_not_join_a_change_in_doub
         "it must not fail earlier"
     );
     // Change 3 has a lease, so the next request joins it.
-    let answer = account.apply(open(5), &at(2));
+    let reply = account.apply(open(5), &at(2));
     assert!(
-        matches!(&answer, CommandReply::Joined(snapshot) if snapshot.change.id() == change(3)),
-        "{answer:?}"
+        matches!(&reply, CommandReply::Joined(snapshot) if snapshot.change.id() == change(3)),
+        "{reply:?}"
     );
 }
 
@@ -185,7 +185,7 @@ fn an_outcome_that_is_offered_again_hands_out_no_work_of_a_change_opened_meanwhi
     assert_eq!(account.effects().work.len(), 1, "change 2 has a lease");
 
     let mut again = reloaded(&account, &[2]);
-    let answer = again.apply(settle(FIRST, 1, WorkOutcome::Succeeded), &at(3));
-    assert_eq!(answer, CommandReply::LeaseLost);
+    let reply = again.apply(settle(FIRST, 1, WorkOutcome::Succeeded), &at(3));
+    assert_eq!(reply, CommandReply::LeaseLost);
     assert_eq!(epochs(&again.effects().work), Vec::<u64>::new());
 }

@@ -14,21 +14,21 @@ use crate::{
         Breaches,
         Promise::{LostLeaseIsSilent, OneChangePerRequestId, ReuseIsRefused, SameWishJoins},
     },
-    world::Call,
+    world::LatestWork,
 };
 
 /// Checks the commands of one batch.
 pub(crate) struct ReplyChecks<'a> {
     database: &'a Database,
-    calls: &'a HashMap<PermissionKey, Call>,
+    latest_work: &'a HashMap<PermissionKey, LatestWork>,
     opened: HashMap<RequestId, Arc<Intent>>,
 }
 
 impl<'a> ReplyChecks<'a> {
-    pub(crate) fn new(database: &'a Database, calls: &'a HashMap<PermissionKey, Call>) -> Self {
+    pub(crate) fn new(database: &'a Database, latest_work: &'a HashMap<PermissionKey, LatestWork>) -> Self {
         Self {
             database,
-            calls,
+            latest_work,
             opened: HashMap::new(),
         }
     }
@@ -62,12 +62,12 @@ impl<'a> ReplyChecks<'a> {
             Command::Renew { epoch, .. } => {
                 // A renewal that was committed before gets its reply again.
                 let again = |work: &Work| work.epoch == epoch + 1 && silent;
-                let right = match &reply {
+                let is_correct = match &reply {
                     CommandReply::LeaseLost => silent,
                     CommandReply::Renewed(work) => !silent || again(work),
                     _ => !silent,
                 };
-                breaches.check(LostLeaseIsSilent, right, || format!("{command:?}: {reply:?}"));
+                breaches.check(LostLeaseIsSilent, is_correct, || format!("{command:?}: {reply:?}"));
             }
             Command::Claim(_) | Command::Deny(..) => {}
         }
@@ -93,12 +93,14 @@ impl<'a> ReplyChecks<'a> {
                 ..(**intent).clone()
             };
             self.opened.insert(intent.request_id, Arc::new(stored_intent));
-            let right = match reply {
+            let is_correct = match reply {
                 CommandReply::Opened(s) => joined.is_none() && s.change.id() == intent.change_id,
                 CommandReply::Joined(s) => joined.is_some() && s.change.id() == change_id && !s.change.has_ended(),
                 _ => false,
             };
-            breaches.check(SameWishJoins, right, || format!("{newest:?}, {intent:?}: {reply:?}"));
+            breaches.check(SameWishJoins, is_correct, || {
+                format!("{newest:?}, {intent:?}: {reply:?}")
+            });
             return breaches.check(OneChangePerRequestId, !silent, || format!("new {intent:?}: {reply:?}"));
         };
         let id = earlier.change_id;
@@ -130,15 +132,15 @@ impl<'a> ReplyChecks<'a> {
         breaches: &mut Breaches,
     ) {
         let newest = self
-            .calls
+            .latest_work
             .get(&settlement.key)
-            .is_some_and(|call| call.epoch == settlement.epoch && fixtures::replica(call.replica) == context.replica);
-        let right = match reply {
+            .is_some_and(|work| work.epoch == settlement.epoch && fixtures::replica(work.replica) == context.replica);
+        let is_correct = match reply {
             CommandReply::Settled => newest && !silent,
             CommandReply::LeaseLost => silent,
             _ => false,
         };
-        breaches.check(LostLeaseIsSilent, right, || format!("{settlement:?}: {reply:?}"));
+        breaches.check(LostLeaseIsSilent, is_correct, || format!("{settlement:?}: {reply:?}"));
     }
 }
 

@@ -52,7 +52,7 @@ pub(crate) struct Replica {
     pub(crate) queue: Vec<Command>,
     /// A batch whose commit had no reply, with the leases that it gave if the commit succeeded. It is retried before any other
     /// batch.
-    pub(crate) unanswered: Option<(Vec<Command>, Leases)>,
+    pub(crate) without_reply: Option<(Vec<Command>, Leases)>,
     /// Outcomes to submit again later.
     pub(crate) unsettled: Vec<Command>,
     pub(crate) held: Vec<HeldWork>,
@@ -60,7 +60,7 @@ pub(crate) struct Replica {
 
 /// The newest work handed out for a permission.
 #[derive(Debug)]
-pub(crate) struct Call {
+pub(crate) struct LatestWork {
     pub(crate) replica: u64,
     pub(crate) epoch: u64,
     pub(crate) generation: u64,
@@ -71,8 +71,8 @@ pub(crate) struct Call {
 /// The fate of a commit.
 #[derive(Clone, Copy, PartialEq)]
 pub(crate) enum Commit {
-    Answered,
-    AnswerLost,
+    Replied,
+    ReplyLost,
     Failed,
 }
 
@@ -84,7 +84,7 @@ pub(crate) struct World {
     /// True if the database's clock may go back.
     pub(crate) clock_may_go_back: bool,
     pub(crate) aws: Aws,
-    pub(crate) calls: HashMap<PermissionKey, Call>,
+    pub(crate) latest_work: HashMap<PermissionKey, LatestWork>,
     pub(crate) ids: u64,
     pub(crate) steps: u64,
 }
@@ -117,7 +117,7 @@ impl World {
             clock: Duration::ZERO,
             clock_may_go_back,
             aws: Aws::default(),
-            calls: HashMap::new(),
+            latest_work: HashMap::new(),
             ids: 3,
             steps: 0,
         };
@@ -140,9 +140,9 @@ impl World {
             48..52 => self.wait(Duration::from_millis(1 + dice.roll(12_000))),
             52..63 => {
                 let commit = match dice.roll(8) {
-                    0 => Commit::AnswerLost,
+                    0 => Commit::ReplyLost,
                     1 => Commit::Failed,
-                    _ => Commit::Answered,
+                    _ => Commit::Replied,
                 };
                 self.commit(at, commit, &mut dice);
             }
@@ -188,7 +188,7 @@ impl World {
 
     pub(crate) fn commit(&mut self, at: usize, commit: Commit, dice: &mut Dice) {
         let replica = &mut self.replicas[at];
-        let (batch, mut given) = replica.unanswered.take().unwrap_or_else(|| {
+        let (batch, mut given) = replica.without_reply.take().unwrap_or_else(|| {
             if dice.coin() {
                 replica.queue.append(&mut replica.unsettled);
             }
@@ -202,7 +202,7 @@ impl World {
             late_effect_window: WINDOW,
         };
         let mut account = self.database.load(&batch);
-        let mut checks = ReplyChecks::new(&self.database, &self.calls);
+        let mut checks = ReplyChecks::new(&self.database, &self.latest_work);
         let mut renewed = Vec::new();
         for command in &batch {
             if let CommandReply::Renewed(work) = checks.apply(&mut account, command, &context, &mut self.breaches) {
@@ -223,16 +223,16 @@ impl World {
             }
         }
         match commit {
-            Commit::Answered => {
+            Commit::Replied => {
                 for work in account.take_work().into_iter().chain(renewed) {
                     self.hand_out(at, work);
                 }
             }
-            Commit::AnswerLost | Commit::Failed if dice.coin() => {
-                self.replicas[at].unanswered = Some((batch, given));
+            Commit::ReplyLost | Commit::Failed if dice.coin() => {
+                self.replicas[at].without_reply = Some((batch, given));
             }
             // The callers learn that the outcome is unknown. Settlements are kept.
-            Commit::AnswerLost | Commit::Failed => {
+            Commit::ReplyLost | Commit::Failed => {
                 let outcomes = batch
                     .into_iter()
                     .filter(|command| matches!(command, Command::Settle(_)));
@@ -248,23 +248,24 @@ impl World {
         let expires_at = now + work.lease_for;
         if !self.clock_may_go_back {
             let stored = &self.database.permissions[&key];
-            let right = stored.lease.is_some_and(|lease| {
+            let is_held = stored.lease.is_some_and(|lease| {
                 lease.owner == fixtures::replica(number)
                     && lease.epoch == work.epoch
                     && lease.expires_at > now
                     && expires_at <= lease.expires_at
             });
-            self.breaches
-                .check(OneLeaseAtATime, right, || format!("{work:?} under {stored:?} at {now}"));
+            self.breaches.check(OneLeaseAtATime, is_held, || {
+                format!("{work:?} under {stored:?} at {now}")
+            });
             self.breaches
                 .check(NewestWins, stored.current == Some(work.change.id()), || {
                     format!("{work:?} is not for the current change of {stored:?}")
                 });
         }
-        if let Some(before) = self.calls.get(&key) {
-            let apart = before.epoch < work.epoch && (before.is_over || before.expires_at <= now);
+        if let Some(before) = self.latest_work.get(&key) {
+            let is_exclusive = before.epoch < work.epoch && (before.is_over || before.expires_at <= now);
             self.breaches
-                .check(OneLeaseAtATime, apart || self.clock_may_go_back, || {
+                .check(OneLeaseAtATime, is_exclusive || self.clock_may_go_back, || {
                     format!("at {now} replica {number} got {work:?} beside {before:?}")
                 });
             self.breaches
@@ -272,14 +273,14 @@ impl World {
                     format!("{work:?} after {before:?}")
                 });
         }
-        let call = Call {
+        let latest = LatestWork {
             replica: number,
             epoch: work.epoch,
             generation: work.change.generation,
             expires_at,
             is_over: false,
         };
-        self.calls.insert(key, call);
+        self.latest_work.insert(key, latest);
         self.replicas[at].held.push(HeldWork::new(work, now, expires_at));
     }
 

@@ -6,18 +6,18 @@ use sharewarden::domain::{Access, AwsError, AwsErrorKind, FailureReason, Failure
 
 use crate::{
     assert_fault, connect, fault, key,
-    upstream::{ScriptedReply, Upstream, answer, error},
+    upstream::{ScriptedAnswer, Upstream, answer, error},
 };
 
 /// The result of a grant with this answer. Fails unless the grant is sent exactly once.
 async fn grant(bytes: String) -> sharewarden::domain::AwsResponse<()> {
     let upstream = Upstream::answering(bytes).await;
-    let reply = connect(&upstream.url)
+    let response = connect(&upstream.url)
         .await
         .update_image_permission(&key(), Access::Shared)
         .await;
-    assert_eq!(upstream.seen().len(), 1, "{reply:?}");
-    reply
+    assert_eq!(upstream.seen().len(), 1, "{response:?}");
+    response
 }
 
 async fn refused(status: u16, code: &str) -> AwsError {
@@ -27,9 +27,9 @@ async fn refused(status: u16, code: &str) -> AwsError {
 #[tokio::test]
 async fn an_empty_200_and_an_empty_object_are_accepted() {
     for body in ["", "{}"] {
-        let reply = grant(answer(200, &[], body)).await;
-        assert_eq!(reply.result, Ok(()), "{body:?}");
-        assert_eq!(reply.aws_request_id.as_deref(), Some("request-1"));
+        let response = grant(answer(200, &[], body)).await;
+        assert_eq!(response.result, Ok(()), "{body:?}");
+        assert_eq!(response.aws_request_id.as_deref(), Some("request-1"));
     }
 }
 
@@ -95,21 +95,21 @@ async fn a_redirect_is_unknown() {
 async fn an_answer_cut_short_is_unknown_whatever_its_status() {
     for status in [200, 400, 500] {
         let cut = format!("HTTP/1.1 {status} X\r\nContent-Length: 100\r\n\r\n{{");
-        let upstream = Upstream::start(move |_| ScriptedReply::SendAndClose(cut.clone())).await;
-        let reply = connect(&upstream.url)
+        let upstream = Upstream::start(move |_| ScriptedAnswer::SendAndClose(cut.clone())).await;
+        let response = connect(&upstream.url)
             .await
             .update_image_permission(&key(), Access::Shared)
             .await;
-        assert_fault(reply, AwsErrorKind::Unknown, "TruncatedAnswer");
+        assert_fault(response, AwsErrorKind::Unknown, "TruncatedAnswer");
         assert_eq!(upstream.seen().len(), 1);
     }
 }
 
 #[tokio::test]
 async fn refusals_keep_the_code_the_message_and_the_request_id_of_aws() {
-    let reply = grant(error(400, "ResourceNotFoundException", "The image is gone")).await;
-    assert_eq!(reply.aws_request_id.as_deref(), Some("request-1"));
-    let fault = fault(reply);
+    let response = grant(error(400, "ResourceNotFoundException", "The image is gone")).await;
+    assert_eq!(response.aws_request_id.as_deref(), Some("request-1"));
+    let fault = fault(response);
     assert_eq!(fault.code.as_deref(), Some("ResourceNotFoundException"));
     assert_eq!(fault.message.as_deref(), Some("The image is gone"));
 }
@@ -156,8 +156,8 @@ async fn each_refusal_has_its_reason() {
 #[tokio::test]
 async fn a_4xx_without_a_code_is_refused_under_its_status() {
     for body in ["", "<html>Forbidden</html>"] {
-        let reply = grant(answer(403, &[], body)).await;
-        assert_fault(reply, AwsErrorKind::Refused(UpstreamRefused), "Http403");
+        let response = grant(answer(403, &[], body)).await;
+        assert_fault(response, AwsErrorKind::Refused(UpstreamRefused), "Http403");
     }
 }
 
@@ -233,8 +233,8 @@ async fn throttling_keeps_the_retry_after_time() {
             Some(u64::MAX) => Some(Duration::from_secs(u64::MAX)),
             other => other.map(Duration::from_millis),
         };
-        let reply = grant(answer(429, headers, "")).await;
-        assert_fault(reply, AwsErrorKind::Throttled { retry_after }, "Http429");
+        let response = grant(answer(429, headers, "")).await;
+        assert_fault(response, AwsErrorKind::Throttled { retry_after }, "Http429");
     }
 }
 

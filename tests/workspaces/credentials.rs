@@ -11,12 +11,12 @@ use sharewarden::{
 
 use crate::{
     ACCOUNT, REGION, account, account_settings, assert_fault, connect, fault, key, region, settings,
-    upstream::{ReceivedRequest, ScriptedReply, Upstream, answer},
+    upstream::{ReceivedRequest, ScriptedAnswer, Upstream, answer},
 };
 
 const OTHER: &str = "444455556666";
 
-pub(crate) fn assumed(id: &str) -> ScriptedReply {
+pub(crate) fn assumed(id: &str) -> ScriptedAnswer {
     let body = format!(
         "<AssumeRoleResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><AssumeRoleResult>\
          <Credentials><AccessKeyId>ASIA{id}</AccessKeyId><SecretAccessKey>assumed-secret</SecretAccessKey>\
@@ -25,28 +25,28 @@ pub(crate) fn assumed(id: &str) -> ScriptedReply {
          <AssumedRoleId>AROAEXAMPLE:sharewarden</AssumedRoleId></AssumedRoleUser>\
          </AssumeRoleResult></AssumeRoleResponse>"
     );
-    ScriptedReply::Send(answer(200, &[("Content-Type", "text/xml")], &body))
+    ScriptedAnswer::Send(answer(200, &[("Content-Type", "text/xml")], &body))
 }
 
-pub(crate) fn sts_error(status: u16, code: &str, message: &str) -> ScriptedReply {
+pub(crate) fn sts_error(status: u16, code: &str, message: &str) -> ScriptedAnswer {
     let body = format!(
         "<ErrorResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><Error><Type>Sender</Type>\
          <Code>{code}</Code><Message>{message}</Message></Error></ErrorResponse>"
     );
-    ScriptedReply::Send(answer(status, &[("Content-Type", "text/xml")], &body))
+    ScriptedAnswer::Send(answer(status, &[("Content-Type", "text/xml")], &body))
 }
 
-pub(crate) fn identity(id: &str) -> ScriptedReply {
+pub(crate) fn identity(id: &str) -> ScriptedAnswer {
     let body = format!(
         "<GetCallerIdentityResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><GetCallerIdentityResult>\
          <Arn>arn:aws:iam::{id}:user/x</Arn><UserId>AIDAEXAMPLE</UserId><Account>{id}</Account>\
          </GetCallerIdentityResult></GetCallerIdentityResponse>"
     );
-    ScriptedReply::Send(answer(200, &[("Content-Type", "text/xml")], &body))
+    ScriptedAnswer::Send(answer(200, &[("Content-Type", "text/xml")], &body))
 }
 
-pub(crate) fn accepted() -> ScriptedReply {
-    ScriptedReply::Send(answer(200, &[], "{}"))
+pub(crate) fn accepted() -> ScriptedAnswer {
+    ScriptedAnswer::Send(answer(200, &[], "{}"))
 }
 
 pub(crate) fn is(request: &ReceivedRequest, action: &str) -> bool {
@@ -63,7 +63,7 @@ pub(crate) fn with_role(id: &str) -> AccountConfig {
 
 /// The result of a grant with this answer to AssumeRole. Fails if WorkSpaces is called.
 async fn without_role(
-    play: impl Fn() -> ScriptedReply + Send + Sync + 'static,
+    play: impl Fn() -> ScriptedAnswer + Send + Sync + 'static,
 ) -> sharewarden::domain::AwsResponse<()> {
     let sts = Upstream::start(move |_| play()).await;
     let upstream = Upstream::start(|_| accepted()).await;
@@ -72,10 +72,10 @@ async fn without_role(
     settings.aws.endpoint_url = Some(upstream.url.clone());
     settings.forwarder.attempt_timeout = Duration::from_secs(2);
     let workspaces = WorkSpaces::connect(&settings).await.unwrap();
-    let reply = workspaces.update_image_permission(&key(), Access::Shared).await;
+    let response = workspaces.update_image_permission(&key(), Access::Shared).await;
     assert_eq!(upstream.seen().len(), 0);
     assert_eq!(sts.seen().len(), 1, "AssumeRole is not retried either");
-    reply
+    response
 }
 
 #[tokio::test]
@@ -117,8 +117,8 @@ async fn an_account_with_a_role_is_called_with_the_role_and_the_role_is_assumed_
 
 #[tokio::test]
 async fn a_role_refused_by_sts_is_refused_with_the_message_of_sts() {
-    let reply = without_role(|| sts_error(403, "AccessDenied", "not authorized to perform: sts:AssumeRole")).await;
-    let fault = fault(reply);
+    let response = without_role(|| sts_error(403, "AccessDenied", "not authorized to perform: sts:AssumeRole")).await;
+    let fault = fault(response);
     assert_eq!(fault.kind, AwsErrorKind::Refused(FailureReason::UpstreamAccessDenied));
     assert_eq!(fault.code.as_deref(), Some("AccessDenied"));
     assert_eq!(
@@ -129,13 +129,13 @@ async fn a_role_refused_by_sts_is_refused_with_the_message_of_sts() {
 
 #[tokio::test]
 async fn without_credentials_a_call_is_not_sent() {
-    let plays: [fn() -> ScriptedReply; 6] = [
+    let plays: [fn() -> ScriptedAnswer; 6] = [
         || sts_error(400, "Throttling", "slow"),
         || sts_error(503, "ServiceUnavailable", "away"),
-        || ScriptedReply::Send(answer(200, &[], "<garbage")),
-        || ScriptedReply::Reset,
-        || ScriptedReply::Close,
-        || ScriptedReply::Hang,
+        || ScriptedAnswer::Send(answer(200, &[], "<garbage")),
+        || ScriptedAnswer::Reset,
+        || ScriptedAnswer::Close,
+        || ScriptedAnswer::Hang,
     ];
     for play in plays {
         assert_fault(
@@ -286,8 +286,8 @@ async fn what_is_not_configured_is_not_served_and_not_sent() {
     assert!(!workspaces.serves(account(OTHER), &region(REGION)));
     let mut key = key();
     key.account = account(OTHER);
-    let reply = workspaces.update_image_permission(&key, Access::Shared).await;
-    assert_fault(reply, AwsErrorKind::NotSent, "NotConfigured");
+    let response = workspaces.update_image_permission(&key, Access::Shared).await;
+    assert_fault(response, AwsErrorKind::NotSent, "NotConfigured");
     assert_fault(
         workspaces.read_access(&key).await.0,
         AwsErrorKind::NotSent,

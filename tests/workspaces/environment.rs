@@ -34,8 +34,8 @@ async fn helper_that_grants_with_the_environment() {
     settings.credentials = BaseCredentials::Environment;
     settings.aws.verify_identity = url != ELSEWHERE;
     let workspaces = WorkSpaces::connect(&settings).await.unwrap();
-    let reply = workspaces.update_image_permission(&key(), Access::Shared).await;
-    match reply.result {
+    let response = workspaces.update_image_permission(&key(), Access::Shared).await;
+    match response.result {
         Ok(()) => println!("outcome=accepted"),
         Err(fault) if fault.kind == AwsErrorKind::NotSent => println!("outcome=not sent, {}", fault.code.unwrap()),
         Err(fault) => println!("outcome={fault:?}"),

@@ -76,12 +76,12 @@ async fn connect(url: &str) -> WorkSpaces {
     WorkSpaces::connect(&settings(url)).await.unwrap()
 }
 
-fn fault<T: std::fmt::Debug>(reply: AwsResponse<T>) -> AwsError {
-    reply.result.unwrap_err()
+fn fault<T: std::fmt::Debug>(response: AwsResponse<T>) -> AwsError {
+    response.result.unwrap_err()
 }
 
 #[track_caller]
-fn assert_fault<T: std::fmt::Debug>(reply: AwsResponse<T>, kind: AwsErrorKind, code: &str) {
-    let fault = fault(reply);
+fn assert_fault<T: std::fmt::Debug>(response: AwsResponse<T>, kind: AwsErrorKind, code: &str) {
+    let fault = fault(response);
     assert_eq!((fault.kind, fault.code.as_deref()), (kind, Some(code)), "{fault:?}");
 }

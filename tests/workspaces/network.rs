@@ -10,7 +10,7 @@ use tokio::net::TcpListener;
 
 use crate::{
     assert_fault, connect, key, settings,
-    upstream::{ScriptedReply, Upstream, answer},
+    upstream::{ScriptedAnswer, Upstream, answer},
 };
 
 const SOON: Duration = Duration::from_millis(200);
@@ -60,7 +60,7 @@ async fn a_tls_handshake_that_hangs_is_not_sent_after_the_connect_timeout() {
 
 #[tokio::test]
 async fn a_connection_reset_after_the_request_is_unknown() {
-    let upstream = Upstream::start(|_| ScriptedReply::Reset).await;
+    let upstream = Upstream::start(|_| ScriptedAnswer::Reset).await;
     assert_fault(
         grant(&settings(&upstream.url)).await,
         AwsErrorKind::Unknown,
@@ -71,7 +71,7 @@ async fn a_connection_reset_after_the_request_is_unknown() {
 
 #[tokio::test]
 async fn a_connection_closed_after_the_request_is_unknown() {
-    let upstream = Upstream::start(|_| ScriptedReply::Close).await;
+    let upstream = Upstream::start(|_| ScriptedAnswer::Close).await;
     assert_fault(
         grant(&settings(&upstream.url)).await,
         AwsErrorKind::Unknown,
@@ -82,7 +82,7 @@ async fn a_connection_closed_after_the_request_is_unknown() {
 
 #[tokio::test]
 async fn an_answer_that_is_not_http_is_unknown() {
-    let upstream = Upstream::start(|_| ScriptedReply::SendAndClose("SSH-2.0-OpenSSH_9.2\r\n".into())).await;
+    let upstream = Upstream::start(|_| ScriptedAnswer::SendAndClose("SSH-2.0-OpenSSH_9.2\r\n".into())).await;
     let fault = crate::fault(grant(&settings(&upstream.url)).await);
     assert_eq!(fault.kind, AwsErrorKind::Unknown, "{fault:?}");
 }
@@ -90,7 +90,7 @@ async fn an_answer_that_is_not_http_is_unknown() {
 #[tokio::test]
 async fn no_answer_within_the_attempt_timeout_is_unknown() {
     const STALLED: &str = "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{";
-    let scripts: [fn() -> ScriptedReply; 2] = [|| ScriptedReply::Hang, || ScriptedReply::Send(STALLED.into())];
+    let scripts: [fn() -> ScriptedAnswer; 2] = [|| ScriptedAnswer::Hang, || ScriptedAnswer::Send(STALLED.into())];
     for script in scripts {
         let upstream = Upstream::start(move |_| script()).await;
         let mut settings = settings(&upstream.url);
@@ -118,8 +118,8 @@ async fn a_connection_that_broke_while_idle_is_replaced_without_a_fault() {
     });
     let workspaces = connect(&url).await;
     for _ in 0..2 {
-        let reply = workspaces.update_image_permission(&key(), Access::Shared).await;
-        assert_eq!(reply.result, Ok(()));
+        let response = workspaces.update_image_permission(&key(), Access::Shared).await;
+        assert_eq!(response.result, Ok(()));
         // The server closed right after its answer. One turn of the loop lets the pool notice it.
         tokio::task::yield_now().await;
     }

@@ -16,11 +16,11 @@ use sharewarden::{
 
 use crate::{
     ACCOUNT, REGION, account, assert_fault, connect, key, region, settings,
-    upstream::{ReceivedRequest, ScriptedReply, Upstream, answer, error},
+    upstream::{ReceivedRequest, ScriptedAnswer, Upstream, answer, error},
 };
 
-fn json_answer(body: &Value) -> ScriptedReply {
-    ScriptedReply::Send(answer(
+fn json_answer(body: &Value) -> ScriptedAnswer {
+    ScriptedAnswer::Send(answer(
         200,
         &[("Content-Type", "application/x-amz-json-1.1")],
         &body.to_string(),
@@ -28,7 +28,7 @@ fn json_answer(body: &Value) -> ScriptedReply {
 }
 
 /// The page that the token in the request selects: the first without a token, then "1", "2", ...
-fn page(request: &ReceivedRequest, pages: &[Vec<&str>]) -> ScriptedReply {
+fn page(request: &ReceivedRequest, pages: &[Vec<&str>]) -> ScriptedAnswer {
     let index: usize = request.json()["NextToken"]
         .as_str()
         .map_or(0, |token| token.parse().unwrap());
@@ -61,9 +61,9 @@ async fn access_is_found_on_any_page_and_reading_ends_there() {
         )
     })
     .await;
-    let reply = connect(&upstream.url).await.read_access(&key()).await.0;
-    assert_eq!(reply.result, Ok(Access::Shared));
-    assert_eq!(reply.aws_request_id.as_deref(), Some("request-1"));
+    let response = connect(&upstream.url).await.read_access(&key()).await.0;
+    assert_eq!(response.result, Ok(Access::Shared));
+    assert_eq!(response.aws_request_id.as_deref(), Some("request-1"));
     let seen = upstream.seen();
     assert_eq!(seen.len(), 2);
     assert_eq!(seen[0].operation(), "DescribeWorkspaceImagePermissions");
@@ -78,8 +78,8 @@ async fn access_is_found_on_any_page_and_reading_ends_there() {
 async fn not_shared_is_said_only_after_the_last_page() {
     let upstream =
         Upstream::start(|request| page(request, &[vec!["222222222222"], vec![], vec!["333333333333"]])).await;
-    let reply = connect(&upstream.url).await.read_access(&key()).await.0;
-    assert_eq!(reply.result, Ok(Access::NotShared));
+    let response = connect(&upstream.url).await.read_access(&key()).await.0;
+    assert_eq!(response.result, Ok(Access::NotShared));
     assert_eq!(upstream.seen().len(), 3);
 }
 
@@ -87,12 +87,12 @@ async fn not_shared_is_said_only_after_the_last_page() {
 async fn a_fault_on_a_later_page_is_the_fault_of_the_read() {
     let upstream = Upstream::start(|request| match request.json()["NextToken"].as_str() {
         None => page(request, &[vec![], vec![]]),
-        Some(_) => ScriptedReply::Send(error(400, "ResourceNotFoundException", "gone")),
+        Some(_) => ScriptedAnswer::Send(error(400, "ResourceNotFoundException", "gone")),
     })
     .await;
-    let reply = connect(&upstream.url).await.read_access(&key()).await.0;
+    let response = connect(&upstream.url).await.read_access(&key()).await.0;
     assert_fault(
-        reply,
+        response,
         AwsErrorKind::Refused(FailureReason::ImageNotFound),
         "ResourceNotFoundException",
     );
@@ -108,8 +108,8 @@ async fn an_answer_without_data_is_not_read_as_not_shared() {
         assert_fault(read(body).await, AwsErrorKind::Unknown, "UnreadableAnswer");
     }
     let upstream = Upstream::answering(answer(200, &[], "")).await;
-    let reply = connect(&upstream.url).await.read_access(&key()).await.0;
-    assert_fault(reply, AwsErrorKind::Unknown, "UnreadableAnswer");
+    let response = connect(&upstream.url).await.read_access(&key()).await.0;
+    assert_fault(response, AwsErrorKind::Unknown, "UnreadableAnswer");
 }
 
 #[tokio::test]
@@ -125,8 +125,8 @@ async fn either_the_image_or_the_list_makes_an_answer() {
 
 #[tokio::test]
 async fn a_repeated_page_token_ends_the_read() {
-    let reply = read(json!({ "ImageId": "wsi-basewin11", "ImagePermissions": [], "NextToken": "again" })).await;
-    assert_fault(reply, AwsErrorKind::Unknown, "RepeatedToken");
+    let response = read(json!({ "ImageId": "wsi-basewin11", "ImagePermissions": [], "NextToken": "again" })).await;
+    assert_fault(response, AwsErrorKind::Unknown, "RepeatedToken");
 }
 
 #[tokio::test]
@@ -137,14 +137,14 @@ async fn endless_pages_end_the_read() {
         json_answer(&json!({ "ImageId": "wsi-basewin11", "ImagePermissions": [], "NextToken": next }))
     })
     .await;
-    let reply = connect(&upstream.url).await.read_access(&key()).await.0;
-    assert_fault(reply, AwsErrorKind::Unknown, "TooManyPages");
+    let response = connect(&upstream.url).await.read_access(&key()).await.0;
+    assert_fault(response, AwsErrorKind::Unknown, "TooManyPages");
     assert_eq!(upstream.seen().len(), 1000);
 }
 
 #[tokio::test]
 async fn a_read_is_bounded_over_all_of_its_pages() {
-    let upstream = Upstream::start(|_| ScriptedReply::Hang).await;
+    let upstream = Upstream::start(|_| ScriptedAnswer::Hang).await;
     let mut settings = settings(&upstream.url);
     settings.forwarder.read_timeout = Duration::from_millis(200);
     let workspaces = WorkSpaces::connect(&settings).await.unwrap();
@@ -165,7 +165,7 @@ async fn images_are_listed_over_all_pages() {
     })
     .await;
     let workspaces = connect(&upstream.url).await;
-    let reply = workspaces
+    let response = workspaces
         .list_images(account(ACCOUNT), &region(REGION), Ownership::Shared)
         .await;
     let nothing = String::new;
@@ -195,7 +195,7 @@ async fn images_are_listed_over_all_pages() {
             error_message: "m".into(),
         },
     ];
-    assert_eq!(reply.result, Ok(expected));
+    assert_eq!(response.result, Ok(expected));
     let seen = upstream.seen();
     assert_eq!(seen[0].json(), json!({ "ImageType": "SHARED", "MaxResults": 25 }));
     assert_eq!(
@@ -206,15 +206,15 @@ async fn images_are_listed_over_all_pages() {
 
 #[tokio::test]
 async fn a_crowd_that_lists_images_takes_turns_with_aws() {
-    let upstream = Upstream::start(|_| ScriptedReply::Hang).await;
+    let upstream = Upstream::start(|_| ScriptedAnswer::Hang).await;
     let mut settings = settings(&upstream.url);
     settings.forwarder.read_timeout = Duration::from_millis(500);
     let workspaces = WorkSpaces::connect(&settings).await.unwrap();
     let (account, region) = (account(ACCOUNT), region(REGION));
     let lists = (0..50).map(|_| workspaces.list_images(account, &region, Ownership::Owned));
-    for reply in futures_util::future::join_all(lists).await {
+    for response in futures_util::future::join_all(lists).await {
         assert_eq!(
-            reply.result.unwrap_err().kind,
+            response.result.unwrap_err().kind,
             AwsErrorKind::Unknown,
             "the read ends within its timeout"
         );
@@ -227,10 +227,10 @@ async fn a_crowd_that_lists_images_takes_turns_with_aws() {
 async fn owned_images_are_asked_for_as_owned() {
     let upstream = Upstream::start(|_| json_answer(&json!({ "Images": [] }))).await;
     let workspaces = connect(&upstream.url).await;
-    let reply = workspaces
+    let response = workspaces
         .list_images(account(ACCOUNT), &region(REGION), Ownership::Owned)
         .await;
-    assert_eq!(reply.result, Ok(vec![]));
+    assert_eq!(response.result, Ok(vec![]));
     assert_eq!(
         upstream.seen()[0].json(),
         json!({ "ImageType": "OWNED", "MaxResults": 25 })

@@ -12,7 +12,7 @@ use crate::{
     ACCOUNT,
     credentials::{assumed, sts_error, with_role},
     fault, key, settings,
-    upstream::{ScriptedReply, Upstream, answer, error},
+    upstream::{ScriptedAnswer, Upstream, answer, error},
 };
 
 /// A `log.filter` for everything, and by name for the targets that the room limits.
@@ -20,8 +20,8 @@ const EVERYTHING: &str = "trace,aws_smithy_runtime::client=trace,aws_config::sts
 
 /// The error of a grant by an account with a role, with the log at level `trace`. STS and AWS send these answers.
 async fn grant(
-    sts: impl Fn() -> ScriptedReply + Send + Sync + 'static,
-    workspaces: impl Fn() -> ScriptedReply + Send + Sync + 'static,
+    sts: impl Fn() -> ScriptedAnswer + Send + Sync + 'static,
+    workspaces: impl Fn() -> ScriptedAnswer + Send + Sync + 'static,
 ) -> String {
     let log = Log::of_this_thread(telemetry::filter(EVERYTHING, &LOG_DIRECTIVES).unwrap());
     let sts = Upstream::start(move |_| sts()).await;
@@ -68,11 +68,11 @@ async fn an_answer_that_quotes_the_signed_request_is_withheld() {
         assert_silent(
             &grant(
                 || assumed(ACCOUNT),
-                move || ScriptedReply::Send(error(403, code, CANONICAL)),
+                move || ScriptedAnswer::Send(error(403, code, CANONICAL)),
             )
             .await,
         );
-        assert_silent(&grant(move || sts_error(403, code, CANONICAL), || ScriptedReply::Reset).await);
+        assert_silent(&grant(move || sts_error(403, code, CANONICAL), || ScriptedAnswer::Reset).await);
     }
 }
 
@@ -88,18 +88,18 @@ async fn credentials_in_an_unreadable_answer_of_sts_are_not_logged() {
         "<AssumeRoleResponse>&assumed-secret;</AssumeRoleResponse>".into(),
     ];
     for body in broken {
-        let sts = move || ScriptedReply::Send(answer(200, &[("Content-Type", "text/xml")], &body));
-        assert_silent(&grant(sts, || ScriptedReply::Reset).await);
+        let sts = move || ScriptedAnswer::Send(answer(200, &[("Content-Type", "text/xml")], &body));
+        assert_silent(&grant(sts, || ScriptedAnswer::Reset).await);
     }
 }
 
 #[tokio::test]
 async fn a_refusal_of_sts_is_logged_without_secrets() {
-    assert_silent(&grant(|| sts_error(403, "AccessDenied", "no"), || ScriptedReply::Reset).await);
+    assert_silent(&grant(|| sts_error(403, "AccessDenied", "no"), || ScriptedAnswer::Reset).await);
 }
 
 #[tokio::test]
 async fn unknown_outcomes_are_logged_without_secrets() {
-    assert_silent(&grant(|| assumed(ACCOUNT), || ScriptedReply::Reset).await);
-    assert_silent(&grant(|| assumed(ACCOUNT), || ScriptedReply::Send(answer(500, &[], "x"))).await);
+    assert_silent(&grant(|| assumed(ACCOUNT), || ScriptedAnswer::Reset).await);
+    assert_silent(&grant(|| assumed(ACCOUNT), || ScriptedAnswer::Send(answer(500, &[], "x"))).await);
 }

@@ -57,10 +57,10 @@ async fn a_grant_and_a_revoke_take_effect_and_are_read_back() {
     };
     for key in [key(), finance] {
         for access in [Access::Shared, Access::NotShared] {
-            let reply = workspaces.update_image_permission(&key, access).await;
-            assert_eq!(reply.result, Ok(()));
+            let response = workspaces.update_image_permission(&key, access).await;
+            assert_eq!(response.result, Ok(()));
             let last = simulator.calls().pop().unwrap();
-            assert_eq!(reply.aws_request_id, Some(last.request_id));
+            assert_eq!(response.aws_request_id, Some(last.request_id));
             assert_eq!(is_shared(&simulator, &key), access == Access::Shared);
             assert_eq!(workspaces.read_access(&key).await.0.result, Ok(access));
         }
@@ -87,14 +87,14 @@ async fn each_refusal_of_the_simulator_has_its_own_reason() {
             image: image.parse().unwrap(),
             ..key()
         };
-        let reply = workspaces.update_image_permission(&key, Access::Shared).await;
-        assert_fault(reply, AwsErrorKind::Refused(reason), code);
+        let response = workspaces.update_image_permission(&key, Access::Shared).await;
+        assert_fault(response, AwsErrorKind::Refused(reason), code);
     }
-    let reply = workspaces.update_image_permission(&key(), Access::NotShared).await;
+    let response = workspaces.update_image_permission(&key(), Access::NotShared).await;
     assert_eq!(
-        reply.classification(),
+        response.classification(),
         Classification::Refused,
-        "nothing to revoke: {reply:?}"
+        "nothing to revoke: {response:?}"
     );
 }
 
@@ -177,8 +177,8 @@ async fn an_error_says_truly_whether_the_call_had_an_effect() {
         simulator
             .inject(Fault::new(effect.clone()).operation(UPDATE).calls(1))
             .unwrap();
-        let reply = workspaces.update_image_permission(&key(), Access::Shared).await;
-        assert_eq!(reply.classification(), expected, "{effect:?}: {reply:?}");
+        let response = workspaces.update_image_permission(&key(), Access::Shared).await;
+        assert_eq!(response.classification(), expected, "{effect:?}: {response:?}");
         let calls = simulator
             .wait_for_calls(|calls| calls.iter().all(|call| call.ended.is_some()))
             .await;

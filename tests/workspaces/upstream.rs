@@ -12,7 +12,7 @@ use tokio::{
 };
 
 /// What to do after a request.
-pub(crate) enum ScriptedReply {
+pub(crate) enum ScriptedAnswer {
     /// Send these bytes, and keep the connection.
     Send(String),
     /// Send these bytes, and close.
@@ -59,7 +59,7 @@ pub(crate) struct Upstream {
 }
 
 impl Upstream {
-    pub(crate) async fn start(script: impl Fn(&ReceivedRequest) -> ScriptedReply + Send + Sync + 'static) -> Self {
+    pub(crate) async fn start(script: impl Fn(&ReceivedRequest) -> ScriptedAnswer + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let seen = Arc::new(Mutex::new(Vec::new()));
@@ -69,7 +69,7 @@ impl Upstream {
 
     /// A server that sends the same answer to all requests.
     pub(crate) async fn answering(answer: String) -> Self {
-        Self::start(move |_| ScriptedReply::Send(answer.clone())).await
+        Self::start(move |_| ScriptedAnswer::Send(answer.clone())).await
     }
 
     /// The requests so far.
@@ -84,7 +84,7 @@ impl Drop for Upstream {
     }
 }
 
-type Script = Arc<dyn Fn(&ReceivedRequest) -> ScriptedReply + Send + Sync>;
+type Script = Arc<dyn Fn(&ReceivedRequest) -> ScriptedAnswer + Send + Sync>;
 
 async fn serve(listener: TcpListener, script: Script, seen: Arc<Mutex<Vec<ReceivedRequest>>>) {
     let mut connections = JoinSet::new();
@@ -98,11 +98,11 @@ async fn connection(stream: TcpStream, script: Script, seen: Arc<Mutex<Vec<Recei
     while let Some(request) = read(&mut stream).await {
         seen.lock().unwrap().push(request.clone());
         match script(&request) {
-            ScriptedReply::Send(bytes) => stream.write_all(bytes.as_bytes()).await.unwrap(),
-            ScriptedReply::SendAndClose(bytes) => return stream.write_all(bytes.as_bytes()).await.unwrap(),
-            ScriptedReply::Close => return,
-            ScriptedReply::Reset => return stream.get_ref().set_zero_linger().unwrap(),
-            ScriptedReply::Hang => std::future::pending().await,
+            ScriptedAnswer::Send(bytes) => stream.write_all(bytes.as_bytes()).await.unwrap(),
+            ScriptedAnswer::SendAndClose(bytes) => return stream.write_all(bytes.as_bytes()).await.unwrap(),
+            ScriptedAnswer::Close => return,
+            ScriptedAnswer::Reset => return stream.get_ref().set_zero_linger().unwrap(),
+            ScriptedAnswer::Hang => std::future::pending().await,
         }
     }
 }

@@ -193,6 +193,6 @@ async fn connect(
 
 /// The delay after this number of tries: 100 to 200 ms after the first, doubled after each further one, at most 6.4 s.
 pub fn backoff(tries: u32) -> Duration {
-    let most = Duration::from_millis(200) * 2_u32.pow(tries.saturating_sub(1).min(5));
-    most.mul_f64(0.5 + 0.5 * fastrand::f64())
+    let max = Duration::from_millis(200) * 2_u32.pow(tries.saturating_sub(1).min(5));
+    max.mul_f64(0.5 + 0.5 * fastrand::f64())
 }

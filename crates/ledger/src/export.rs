@@ -70,7 +70,7 @@ impl Header {
     /// The line, without a line feed.
     ///
     /// # Errors
-    /// Never: strings and integers can always be written as JSON.
+    /// Returns none: strings and integers can always be written as JSON.
     pub fn to_line(&self) -> Result<String, LineError> {
         let encode = |hashes: &[Hash]| hashes.iter().map(|hash| STANDARD.encode(hash)).collect();
         Ok(serde_json::to_string(&HeaderLine {
@@ -134,7 +134,7 @@ impl LeafHashes {
     /// The line, without a line feed.
     ///
     /// # Errors
-    /// Never: strings and integers can always be written as JSON.
+    /// Returns none: strings and integers can always be written as JSON.
     pub fn to_line(&self) -> Result<String, LineError> {
         Ok(serde_json::to_string(&LeafHashesLine {
             leaf_hashes: STANDARD.encode(self.hashes.as_flattened()),
@@ -186,7 +186,7 @@ impl ExportWriter {
     /// Writes the header.
     ///
     /// # Errors
-    /// Never: see [`Header::to_line`].
+    /// Returns none: see [`Header::to_line`].
     pub fn begin(header: &Header, out: &mut String) -> Result<Self, LineError> {
         put_line(&header.to_line()?, out);
         Ok(Self {
@@ -201,7 +201,7 @@ impl ExportWriter {
     /// Writes the next entry, and the hash line if one is due.
     ///
     /// # Errors
-    /// Never: see [`LeafHashes::to_line`].
+    /// Returns none: see [`LeafHashes::to_line`].
     pub fn entry(&mut self, line: &str, leaf_hash: &Hash, out: &mut String) -> Result<(), LineError> {
         put_line(line, out);
         self.pending.hashes.push(*leaf_hash);

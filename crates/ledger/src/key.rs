@@ -117,7 +117,7 @@ impl SigningKey {
     /// Encodes the private key as PKCS#8 PEM, without the public key, as OpenSSL does.
     ///
     /// # Errors
-    /// Never in practice.
+    /// Returns none in practice: 32 bytes can always be encoded.
     pub fn to_pem(&self) -> Result<SecretString, KeyError> {
         let bytes = KeypairBytes {
             secret_key: self.key.to_bytes(),

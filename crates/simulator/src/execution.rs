@@ -28,33 +28,33 @@ pub(super) struct CallExecution {
 impl CallExecution {
     /// Runs the call and completes its entry in the call log.
     pub(super) async fn run(self) -> Delivery {
-        let reply = self.reply().await;
+        let delivery = self.delivery().await;
         let tick = self.engine.log.tick();
         self.engine.log.note(self.call.number, |call| {
             call.ended = Some(tick);
             call.ended_at = Some(now());
-            call.ending = Some(reply.ending());
-            call.http_status = reply.answer().map(|answer| answer.status.as_u16());
-            call.error_code = reply.answer().and_then(|answer| answer.error_code.clone());
+            call.ending = Some(delivery.ending());
+            call.http_status = delivery.response().map(|response| response.status.as_u16());
+            call.error_code = delivery.response().and_then(|response| response.error_code.clone());
         });
-        reply
+        delivery
     }
 
-    async fn reply(&self) -> Delivery {
+    async fn delivery(&self) -> Delivery {
         let hit = self.engine.faults().choose(&self.call);
         let Some((fault, effect)) = hit else {
             return Delivery::Whole(self.carry_out(None).await);
         };
         self.engine.log.note(self.call.number, |call| call.fault = Some(fault));
-        if let Some(reply) = self.before(&effect).await {
-            return reply;
+        if let Some(delivery) = self.before(&effect).await {
+            return delivery;
         }
         let behind = match effect {
             Effect::StaleRead { behind } => Some(behind),
             _ => None,
         };
-        let answer = self.carry_out(behind).await;
-        self.after(&effect, answer).await
+        let response = self.carry_out(behind).await;
+        self.after(&effect, response).await
     }
 
     async fn carry_out(&self, behind: Option<Staleness>) -> ApiResponse {
@@ -110,14 +110,14 @@ impl CallExecution {
     }
 
     /// The part of a fault after the operation.
-    async fn after(&self, effect: &Effect, answer: ApiResponse) -> Delivery {
-        let is_ok = answer.status == StatusCode::OK;
+    async fn after(&self, effect: &Effect, response: ApiResponse) -> Delivery {
+        let is_ok = response.status == StatusCode::OK;
         match effect {
             Effect::Latency {
                 milliseconds,
                 moment: FaultTiming::AfterApplying,
             } => match self.sleep(*milliseconds).await {
-                Ok(()) => Delivery::Whole(answer),
+                Ok(()) => Delivery::Whole(response),
                 Err(Stopped) => Delivery::Reset,
             },
             Effect::ServerError {
@@ -135,9 +135,9 @@ impl CallExecution {
                 self.hang(*at_most_milliseconds).await;
                 Delivery::Reset
             }
-            Effect::CutShort if is_ok => Delivery::CutShort(answer),
-            Effect::Garbage if is_ok => Delivery::Whole(answer.with_body(GARBAGE)),
-            _ => Delivery::Whole(answer),
+            Effect::CutShort if is_ok => Delivery::CutShort(response),
+            Effect::Garbage if is_ok => Delivery::Whole(response.with_body(GARBAGE)),
+            _ => Delivery::Whole(response),
         }
     }
 

@@ -74,20 +74,20 @@ impl ApiResponse {
     }
 
     pub(super) fn refused(protocol: AwsProtocol, request_id: &str, error: &ApiError) -> Self {
-        let mut answer = Self::ok(protocol, request_id, Bytes::new());
-        answer.status = error.status;
-        answer.error_code = Some(error.code.clone().into_owned());
+        let mut response = Self::ok(protocol, request_id, Bytes::new());
+        response.status = error.status;
+        response.error_code = Some(error.code.clone().into_owned());
         if let Some(seconds) = error.retry_after_seconds {
-            answer.headers.insert(RETRY_AFTER, seconds.into());
+            response.headers.insert(RETRY_AFTER, seconds.into());
         }
-        answer.body = match protocol {
+        response.body = match protocol {
             AwsProtocol::Query => sts::error_xml(error, request_id).into(),
             AwsProtocol::Json => {
-                put(&mut answer.headers, "x-amzn-errortype", &error.code);
+                put(&mut response.headers, "x-amzn-errortype", &error.code);
                 json_body(error).into()
             }
         };
-        answer
+        response
     }
 
     /// An error response of a proxy in front of AWS: without AWS's protocol or request id.
@@ -132,17 +132,17 @@ impl Delivery {
     }
 
     /// The response that is sent, if any.
-    pub(super) fn answer(&self) -> Option<&ApiResponse> {
+    pub(super) fn response(&self) -> Option<&ApiResponse> {
         match self {
-            Self::Whole(answer) | Self::CutShort(answer) => Some(answer),
+            Self::Whole(response) | Self::CutShort(response) => Some(response),
             Self::Reset => None,
         }
     }
 
     pub(super) fn into_response(self) -> Response {
         match self {
-            Self::Whole(answer) => respond(answer.status, answer.headers, Body::from(answer.body)),
-            Self::CutShort(answer) => cut_short(answer),
+            Self::Whole(response) => respond(response.status, response.headers, Body::from(response.body)),
+            Self::CutShort(response) => cut_short(response),
             Self::Reset => {
                 let mut response = Response::new(Body::empty());
                 response.extensions_mut().insert(ResetConnection);
@@ -153,13 +153,13 @@ impl Delivery {
 }
 
 /// Announces more bytes than it sends.
-fn cut_short(answer: ApiResponse) -> Response {
-    let mut headers = answer.headers;
-    headers.insert(CONTENT_LENGTH, (answer.body.len() + 64).into());
+fn cut_short(response: ApiResponse) -> Response {
+    let mut headers = response.headers;
+    headers.insert(CONTENT_LENGTH, (response.body.len() + 64).into());
     // Send half, so that even a short body is incomplete.
-    let half = answer.body.slice(..answer.body.len() / 2);
+    let half = response.body.slice(..response.body.len() / 2);
     respond(
-        answer.status,
+        response.status,
         headers,
         Body::new(TruncatedBody {
             sent: Some(half),

@@ -33,14 +33,14 @@ pub(super) async fn serve(State(engine): State<Arc<Engine>>, request: Request) -
         number: call.number,
         gone: CancellationToken::new(),
     };
-    let performance = CallExecution {
+    let execution = CallExecution {
         engine: Arc::clone(&engine),
         parsed,
         call,
         gone: presence.gone.clone(),
     };
-    let reply = engine.tasks.spawn(performance.run()).await;
-    reply.unwrap_or(Delivery::Reset).into_response()
+    let delivery = engine.tasks.spawn(execution.run()).await;
+    delivery.unwrap_or(Delivery::Reset).into_response()
 }
 
 fn too_large() -> Response<Body> {

@@ -189,12 +189,12 @@ fn matches_filter(filter: &EntryFilter, conditions: &[Condition], entry: &Entry)
 
 /// The first missing index of each gap between two entries of one ledger.
 fn gaps<T>(entries: &[PresentedEntry<T>]) -> Vec<(AccountId, u64)> {
-    let mut places: Vec<_> = entries
+    let mut positions: Vec<_> = entries
         .iter()
         .map(|entry| (entry.position.account, entry.position.log_index))
         .collect();
-    places.sort_unstable();
-    let neighbours = places.windows(2).filter(|pair| pair[0].0 == pair[1].0);
+    positions.sort_unstable();
+    let neighbours = positions.windows(2).filter(|pair| pair[0].0 == pair[1].0);
     neighbours
         .filter(|pair| pair[1].1 - pair[0].1 > 1)
         .map(|pair| (pair[0].0, pair[0].1 + 1))

@@ -21,13 +21,13 @@ impl Bars {
         (width >= MIN_WIDTH).then_some(Self { width, unicode })
     }
 
-    /// The bar of a count; `most` fills the width. A count above 0 always has a visible bar.
-    pub(super) fn bar(self, count: u64, most: u64) -> String {
-        if count == 0 || most == 0 {
+    /// The bar of a count; `max` fills the width. A count above 0 always has a visible bar.
+    pub(super) fn bar(self, count: u64, max: u64) -> String {
+        if count == 0 || max == 0 {
             return String::new();
         }
         let steps = if self.unicode { 8 } else { 1 };
-        let share = u128::from(count.min(most)) * u128::from(self.width) * steps / u128::from(most);
+        let share = u128::from(count.min(max)) * u128::from(self.width) * steps / u128::from(max);
         let share = usize::try_from(share.max(1)).unwrap_or(usize::MAX);
         if self.unicode {
             format!("{}{}", "█".repeat(share / 8), EIGHTHS[share % 8])

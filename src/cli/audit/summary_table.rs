@@ -124,12 +124,12 @@ fn with_bars(mut head: Vec<String>, rows: Vec<(Vec<String>, u64)>, console: &Con
         (cells, count)
     };
     let mut rows: Vec<_> = rows.into_iter().map(cells).collect();
-    let most = rows.iter().map(|(_, count)| *count).max().unwrap_or_default();
+    let max = rows.iter().map(|(_, count)| *count).max().unwrap_or_default();
     let taken = table::width(&head, rows.iter().map(|(cells, _)| cells));
     if let Some(bars) = Bars::beside(taken, console.width(), console.has_unicode()) {
         head.push(String::new());
         for (cells, count) in &mut rows {
-            cells.push(bars.bar(*count, most));
+            cells.push(bars.bar(*count, max));
         }
     }
     let head: Vec<&str> = head.iter().map(String::as_str).collect();

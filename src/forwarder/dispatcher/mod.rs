@@ -317,10 +317,10 @@ impl<T> EndpointDispatcher<T> {
     /// How many changes may be claimed now. Unless it is [`ClaimLimit::None`], the request for a scan counts as served.
     pub(super) fn claim_limit(&mut self, now: MonotonicInstant) -> ClaimLimit {
         let ahead = self.rate_limiter.rate() * self.settings.claim_ahead().as_secs_f64();
-        let most = (ahead as usize).clamp(1, 2 * self.settings.max_in_flight.max(1));
-        let free = most.saturating_sub(self.queue.len());
+        let max = (ahead as usize).clamp(1, 2 * self.settings.max_in_flight.max(1));
+        let free = max.saturating_sub(self.queue.len());
         let limit = match self.circuit.allowed(now) {
-            Allowed::All if 4 * free >= most => ClaimLimit::Due(count(free)),
+            Allowed::All if 4 * free >= max => ClaimLimit::Due(count(free)),
             Allowed::Probe if self.queue.len() == 0 => ClaimLimit::Due(1),
             Allowed::All | Allowed::Probe => return ClaimLimit::None,
             Allowed::Nothing(_) if free > 0 => ClaimLimit::BudgetSpent(count(free)),

@@ -47,12 +47,12 @@ impl PageSelect<'_> {
         sql
     }
 
-    /// The statement that reads at most `limit` entries of the page from the next `most` entries of any content in a time span.
-    pub(super) fn walk(&self, span: Span, most: u32, limit: u32) -> QueryBuilder<Postgres> {
+    /// The statement that reads at most `limit` entries of the page from the next `max_walked` entries of any content in a time span.
+    pub(super) fn walk(&self, span: Span, max_walked: u32, limit: u32) -> QueryBuilder<Postgres> {
         let mut sql = self.select();
         sql.push("(SELECT * FROM audit_entry WHERE log_index >= 0");
         self.push_span(&mut sql, span);
-        self.push_order(&mut sql, most);
+        self.push_order(&mut sql, max_walked);
         sql.push(") AS next_entries WHERE true");
         self.push_filter(&mut sql, &Driver::Time);
         self.push_order(&mut sql, limit);

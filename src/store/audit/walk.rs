@@ -16,10 +16,10 @@ use super::{
 };
 
 /// A walk reads at most this number of entries for each entry of the page. A rarer text is searched in its index.
-const WALKED_FOR_EACH: u32 = 20;
+const WALKED_PER_ENTRY: u32 = 20;
 
 /// The maximum number of entries that a walk reads.
-const MOST_WALKED: u32 = 5000;
+const MAX_WALKED: u32 = 5000;
 
 /// The mapped entries that were found.
 pub(super) struct Walked<T> {
@@ -123,8 +123,8 @@ async fn walk<T: Send>(
     limit: u32,
     make: &mut (impl FnMut(StoredEntry<'_>) -> T + Send),
 ) -> Result<Walked<T>, sqlx::Error> {
-    let most = limit.saturating_mul(WALKED_FOR_EACH).min(MOST_WALKED);
-    look(connection, page.walk(span, most, limit), make).await
+    let max_walked = limit.saturating_mul(WALKED_PER_ENTRY).min(MAX_WALKED);
+    look(connection, page.walk(span, max_walked, limit), make).await
 }
 
 /// Rounds the number of missing entries up. Each limit and month has its own prepared statement, so there are few limits.

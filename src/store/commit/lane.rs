@@ -99,13 +99,13 @@ impl Lane {
     /// Runs until the lane is closed and its queue is empty.
     pub(super) async fn run(mut self, mut queue: mpsc::Receiver<QueuedCommand>) {
         let mut batch = Vec::new();
-        let most = self.settings.max_batch.max(1);
+        let max_batch = self.settings.max_batch.max(1);
         let Shutdown {
             stop_claiming, close, ..
         } = self.shutdown.clone();
         loop {
             let taken = tokio::select! {
-                taken = queue.recv_many(&mut batch, most) => taken,
+                taken = queue.recv_many(&mut batch, max_batch) => taken,
                 () = stop_claiming.cancelled(), if self.claims.is_some() => { self.claims = None; continue }
                 // The queue is still committed; nothing more is accepted.
                 () = close.cancelled(), if !queue.is_closed() => { queue.close(); continue }

@@ -95,12 +95,12 @@ async fn read(connection: &mut PgConnection, commands: &[Command]) -> Result<Fou
     let mut are_seen = vec![false; commands.len()];
     for row in &rows {
         let number: i64 = row.try_get(0)?;
-        let place = usize::try_from(number - 1).ok().filter(|place| *place < ids.len());
-        let place = place.ok_or_else(|| StoreError::corrupt("ledger", "a row for no command"))?;
-        let account = ids[place];
+        let index = usize::try_from(number - 1).ok().filter(|index| *index < ids.len());
+        let index = index.ok_or_else(|| StoreError::corrupt("ledger", "a row for no command"))?;
+        let account = ids[index];
         found.now = found.now.max(Some(Timestamp::new(row.try_get(1)?)));
         // All rows of a command repeat these columns.
-        if !std::mem::replace(&mut are_seen[place], true) {
+        if !std::mem::replace(&mut are_seen[index], true) {
             if let Some(head) = HeadRow::read_joined(row, HEAD)? {
                 found.heads.push(head.try_into()?);
             }

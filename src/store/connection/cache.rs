@@ -90,7 +90,7 @@ struct State {
     /// Idle connections and when each was used last, in that order.
     idle: Vec<(PooledConnection, MonotonicInstant)>,
     /// A task is running that returns connections to the pool.
-    is_swept: bool,
+    is_sweeping: bool,
 }
 
 impl ConnectionCache {
@@ -112,7 +112,7 @@ impl ConnectionCache {
         PoolUsage {
             idle,
             used: all.saturating_sub(idle),
-            most: self.pool.options().get_max_connections().into(),
+            max: self.pool.options().get_max_connections().into(),
         }
     }
 
@@ -151,7 +151,7 @@ impl ConnectionCache {
             drop(state);
             return self.return_to_pool(connection);
         }
-        if !mem::replace(&mut state.is_swept, true) {
+        if !mem::replace(&mut state.is_sweeping, true) {
             tokio::spawn(self.clone().sweep());
         }
     }
@@ -184,13 +184,13 @@ impl ConnectionCache {
             let mut state = self.lock();
             let count = state.idle.partition_point(|(_, used)| now.since(*used) >= FRESH_FOR);
             let unused: Vec<_> = state.idle.drain(..count).collect();
-            state.is_swept = !state.idle.is_empty();
-            let goes_on = state.is_swept;
+            state.is_sweeping = !state.idle.is_empty();
+            let is_sweeping = state.is_sweeping;
             drop(state);
             unused
                 .into_iter()
                 .for_each(|(connection, _)| self.return_to_pool(connection));
-            if !goes_on {
+            if !is_sweeping {
                 return;
             }
         }

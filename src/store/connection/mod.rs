@@ -128,7 +128,7 @@ impl Database {
             open.map(ConnectionCache::usage).reduce(|all, pool| PoolUsage {
                 idle: all.idle + pool.idle,
                 used: all.used + pool.used,
-                most: all.most + pool.most,
+                max: all.max + pool.max,
             })
         });
         self

@@ -126,9 +126,9 @@ impl Worker for OutcomeWatch {
         self.every
     }
 
-    async fn round(&mut self, cause: Trigger) -> Result<NextRound, StoreError> {
+    async fn round(&mut self, trigger: Trigger) -> Result<NextRound, StoreError> {
         let received = std::mem::take(&mut *lock(&self.outcomes.received));
-        let is_due = |id| cause == Trigger::Interval || received.contains(&id);
+        let is_due = |id| trigger == Trigger::Interval || received.contains(&id);
         let due = self.outcomes.waited_for(is_due);
         if !due.is_empty() {
             let ended = reads::ended(&self.database, &due).await?;

@@ -32,14 +32,15 @@ const MAX_CATCH_UP: u32 = 20_000;
 pub struct Counting {
     database: Database,
     clock: Clock,
-    most: u32,
+    /// Maximum entries of the next commit.
+    limit: u32,
 }
 
 impl Counting {
     /// The worker for this database.
     pub fn new(database: Database, clock: Clock) -> Self {
-        let most = MAX_ENTRIES;
-        Self { database, clock, most }
+        let limit = MAX_ENTRIES;
+        Self { database, clock, limit }
     }
 }
 
@@ -54,13 +55,13 @@ impl Worker for Counting {
     }
 
     async fn round(&mut self, _: Trigger) -> Result<NextRound, StoreError> {
-        let (begun, most) = (self.clock.monotonic_now(), self.most);
-        let added = add(&self.database, most).await;
-        self.most = match added {
-            Ok(_) => most.saturating_mul(2).min(MAX_ENTRIES),
-            Err(_) => (most / 2).max(1),
+        let (begun, limit) = (self.clock.monotonic_now(), self.limit);
+        let added = add(&self.database, limit).await;
+        self.limit = match added {
+            Ok(_) => limit.saturating_mul(2).min(MAX_ENTRIES),
+            Err(_) => (limit / 2).max(1),
         };
-        let is_all = added?.is_none_or(|added| added < most);
+        let is_all = added?.is_none_or(|added| added < limit);
         Ok(match is_all {
             true => NextRound::Interval,
             false => NextRound::After(2 * self.clock.monotonic_now().since(begun)),
@@ -92,11 +93,11 @@ pub async fn catch_up(database: &Database) -> Result<(), StoreError> {
     }
 }
 
-/// Counts at most `most` entries, and returns how many. None while another replica counts.
+/// Counts at most `limit` entries, and returns how many. None while another replica counts.
 ///
 /// # Errors
 /// When Postgres does not answer or refuses.
-pub async fn add(database: &Database, most: u32) -> Result<Option<u32>, StoreError> {
+pub async fn add(database: &Database, limit: u32) -> Result<Option<u32>, StoreError> {
     database
         .within("summaries", database.timeout(), async |connection| {
             let mut transaction = begin(connection).await?;
@@ -105,7 +106,7 @@ pub async fn add(database: &Database, most: u32) -> Result<Option<u32>, StoreErr
                 Counting::NAME
             );
             if lock.fetch_optional(&mut *transaction).await?.is_some() {
-                return add_under_lock(transaction, most).await.map(Some);
+                return add_under_lock(transaction, limit).await.map(Some);
             }
             transaction.rollback().await?;
             Ok(None)
@@ -123,7 +124,7 @@ async fn begin(connection: &mut PgConnection) -> Result<Transaction<'_, Postgres
 
 /// The caller holds the lock of the worker's row, with or without the lease. The lock is released after the commit, so
 /// this statement sees what the one before it counted.
-async fn add_under_lock(mut transaction: Transaction<'_, Postgres>, most: u32) -> Result<u32, StoreError> {
+async fn add_under_lock(mut transaction: Transaction<'_, Postgres>, limit: u32) -> Result<u32, StoreError> {
     let added = sqlx::query_scalar!(
         r#"WITH behind AS (
              SELECT account_id, coalesce(progress.size, 0) AS size, coalesce(progress.recorded_at, '-infinity') AS recorded_at,
@@ -177,7 +178,7 @@ async fn add_under_lock(mut transaction: Transaction<'_, Postgres>, most: u32) -
              ON CONFLICT (account_id) DO UPDATE SET size = excluded.size, recorded_at = excluded.recorded_at
          )
          SELECT coalesce(sum(entries), 0)::integer AS "added!" FROM due"#,
-        i64::from(most),
+        i64::from(limit),
     )
     .fetch_one(&mut *transaction)
     .await?;

@@ -75,7 +75,7 @@ impl<W: Worker<Error = StoreError>> Worker for OneAcrossReplicas<W> {
         self.worker.every()
     }
 
-    async fn round(&mut self, cause: Trigger) -> Result<NextRound, StoreError> {
+    async fn round(&mut self, trigger: Trigger) -> Result<NextRound, StoreError> {
         // The lease is longer than the interval, so a healthy replica keeps it.
         let statement = self.database.timeout();
         let lease = self.every() + 3 * statement;
@@ -87,7 +87,7 @@ impl<W: Worker<Error = StoreError>> Worker for OneAcrossReplicas<W> {
         tokio::select! {
             biased;
             () = self.clock.sleep((lease - statement).saturating_sub(took)) => Err(StoreError::LeaseEnds),
-            done = self.worker.round(cause) => done,
+            done = self.worker.round(trigger) => done,
         }
     }
 

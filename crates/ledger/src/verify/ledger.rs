@@ -208,20 +208,20 @@ impl LedgerVerifier {
 
     /// Compares both checkpoints without entries: a ledger never shrinks, and has one root for each size.
     fn compare_checkpoints(&mut self) -> Result<(), VerifyError> {
-        let today = &self.checkpoint.checkpoint;
+        let current = &self.checkpoint.checkpoint;
         let Some(older) = &mut self.older else {
             return Ok(());
         };
-        let then = &older.signed.checkpoint;
-        let error = if then.size > today.size {
+        let kept = &older.signed.checkpoint;
+        let error = if kept.size > current.size {
             LedgerError::Truncated {
-                older: then.size,
-                size: today.size,
+                older: kept.size,
+                size: current.size,
             }
-        } else if then.size == today.size && then.root != today.root {
-            LedgerError::Forked { size: then.size }
+        } else if kept.size == current.size && kept.root != current.root {
+            LedgerError::Forked { size: kept.size }
         } else {
-            older.is_prefix = then.size == today.size || then.size == 0;
+            older.is_prefix = kept.size == current.size || kept.size == 0;
             return Ok(());
         };
         Err(VerifyError::Ledger {
@@ -247,22 +247,22 @@ impl LedgerVerifier {
 
     /// The error for a wrong root. Entries that the older checkpoint covers are excluded.
     fn rewritten(&self, size: u64, is_older: bool) -> VerifyError {
-        let vouched_for = self.vouched_for();
+        let verified_older_size = self.verified_older_size();
         VerifyError::Ledger {
             account: self.account,
             error: LedgerError::Rewritten {
-                start_index: vouched_for.unwrap_or(0).max(self.start_index),
+                start_index: verified_older_size.unwrap_or(0).max(self.start_index),
                 end_index: self.next_index(),
                 size,
                 older: is_older,
-                left: self.start_index > 0 && vouched_for.is_none(),
+                left: self.start_index > 0 && verified_older_size.is_none(),
                 right: !is_older && self.end_index < self.checkpoint.checkpoint.size,
             },
         }
     }
 
     /// The size of the older checkpoint, if the tree was verified against it.
-    fn vouched_for(&self) -> Option<u64> {
+    fn verified_older_size(&self) -> Option<u64> {
         let older = self.older.as_ref().filter(|older| older.is_prefix)?;
         let size = older.signed.checkpoint.size;
         (self.start_index..self.checkpoint.checkpoint.size)

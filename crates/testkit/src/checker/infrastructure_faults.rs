@@ -115,9 +115,9 @@ pub async fn cut(proxies: Arc<Vec<Proxy>>, mut rng: Rng, cuts: EventCounts, stop
 
 /// Refuses new connections to AWS from time to time.
 pub async fn refuse(aws: Arc<Proxy>, mut rng: Rng, stop: CancellationToken) {
-    let wait = async |rng: &mut Rng, most| {
+    let wait = async |rng: &mut Rng, max_ms| {
         tokio::select! {
-            () = tokio::time::sleep(Duration::from_millis(rng.u64(100..most))) => {}
+            () = tokio::time::sleep(Duration::from_millis(rng.u64(100..max_ms))) => {}
             () = stop.cancelled() => {}
         }
     };

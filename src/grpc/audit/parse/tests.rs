@@ -272,14 +272,14 @@ fn a_summary_has_at_most_ten_thousand_intervals() {
     // 1970-01-01 was a Thursday: the first week has four days of it.
     let weeks = 24 * (4 + 7 * 9999);
     let months = 24 * (::time::macros::date!(2803 - 05 - 01) - ::time::macros::date!(1970 - 01 - 01)).whole_days();
-    for (interval, most) in [
+    for (interval, max) in [
         (Interval::Hour, 10_000),
         (Interval::Day, 240_000),
         (Interval::Week, weeks),
         (Interval::Month, months),
     ] {
-        summary(&over(interval, most)).unwrap();
-        assert_eq!(refused(over(interval, most + 1)), ["interval"], "{interval:?}");
+        summary(&over(interval, max)).unwrap();
+        assert_eq!(refused(over(interval, max + 1)), ["interval"], "{interval:?}");
     }
     summary(&over(Interval::Unspecified, 24 * 365 * 5000)).unwrap();
 }

@@ -21,7 +21,7 @@ use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 use uuid::Uuid;
 
 use crate::{
-    load::Side,
+    load::Workload,
     stack::{self, REGION, Stack},
 };
 
@@ -104,14 +104,14 @@ impl Grants {
         };
         let next = Arc::new(AtomicU64::new(first));
         let callers = (0..256).map(|_| {
-            let (next, side) = (next.clone(), self.clone());
+            let (next, workload) = (next.clone(), self.clone());
             tokio::spawn(async move {
                 loop {
                     let number = next.fetch_add(1, Ordering::Relaxed);
                     if number >= first + count {
                         return;
                     }
-                    side.grant(number).await;
+                    workload.grant(number).await;
                 }
             })
         });
@@ -165,7 +165,7 @@ impl Grants {
             .unwrap();
     }
 
-    async fn ask_in_vain(&self, number: u64) {
+    async fn grant_denied(&self, number: u64) {
         let request = GrantSharePermissionRequest {
             account_id: stack::denied(),
             region: REGION.into(),
@@ -191,13 +191,13 @@ impl Grants {
     }
 }
 
-impl Side for Grants {
+impl Workload for Grants {
     async fn call(&self, number: u64) -> u64 {
         match self.kind {
             Kind::Grant => self.grant(number).await,
             Kind::Replay => self.grant(0).await,
             Kind::Revoke => self.revoke().await,
-            Kind::Denied => self.ask_in_vain(number).await,
+            Kind::Denied => self.grant_denied(number).await,
             Kind::List => self.list(number).await,
         }
         1
@@ -222,7 +222,7 @@ impl Bare {
     }
 }
 
-impl Side for Bare {
+impl Workload for Bare {
     async fn call(&self, number: u64) -> u64 {
         let (_, image) = stack::image(number, 1);
         let request = self.0.update_workspace_image_permission();
@@ -245,7 +245,7 @@ impl Empty {
     }
 }
 
-impl Side for Empty {
+impl Workload for Empty {
     async fn call(&self, number: u64) -> u64 {
         let mut client = HealthClient::new(self.0[number as usize % CONNECTIONS].clone());
         client.check(HealthCheckRequest::default()).await.unwrap();

@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use super::{REASON, TICKET, recipient};
 use crate::{
-    load::Side,
+    load::Workload,
     stack::{self, REGION, Stack},
 };
 
@@ -104,7 +104,8 @@ impl Naive {
         }
     }
 
-    async fn announce(&self, grant: &Grant) {
+    /// The first transaction: the change, its permission, its entry and its counts.
+    async fn accept(&self, grant: &Grant) {
         let mut transaction = self.pool.begin().await.unwrap();
         let mut head = Head::lock(&mut transaction, &grant.account).await;
         sqlx::query(
@@ -157,6 +158,7 @@ impl Naive {
         transaction.commit().await.unwrap();
     }
 
+    /// The second transaction: the outcome, its entry and the interval of the share.
     async fn settle(&self, grant: &Grant) {
         let mut transaction = self.pool.begin().await.unwrap();
         let mut head = Head::lock(&mut transaction, &grant.account).await;
@@ -200,7 +202,7 @@ impl Naive {
     }
 }
 
-impl Side for Naive {
+impl Workload for Naive {
     async fn call(&self, number: u64) -> u64 {
         let (account, image) = stack::image(number, self.accounts);
         let grant = Grant {
@@ -210,7 +212,7 @@ impl Side for Naive {
             change: Uuid::now_v7(),
             request: Uuid::now_v7(),
         };
-        self.announce(&grant).await;
+        self.accept(&grant).await;
         self.settle(&grant).await;
         1
     }
@@ -333,7 +335,7 @@ impl Commit {
     }
 }
 
-impl Side for Commit {
+impl Workload for Commit {
     async fn call(&self, number: u64) -> u64 {
         sqlx::query("INSERT INTO commit VALUES ($1, repeat('x', 600))")
             .bind(number.cast_signed())
@@ -404,7 +406,7 @@ const BATCHES: [&str; 2] = [
          'wsi-000000000', recipient, 1, id::text, false, 'BEGINS', 'ended', decode(repeat('ab', 32), 'hex'), $3 FROM grants",
 ];
 
-impl Side for Batched {
+impl Workload for Batched {
     async fn call(&self, number: u64) -> u64 {
         for (sql, text) in BATCHES.into_iter().zip([&self.requested, &self.succeeded]) {
             sqlx::query(sql)

@@ -104,7 +104,7 @@ async fn a_second_start_on_the_same_folder_is_refused() {
     let cluster = Cluster::start(settings(folder.path())).await.unwrap();
     let refused = Cluster::start(settings(folder.path())).await.unwrap_err();
     let expected = format!(
-        "is in use by process {}: stop that first, or choose another folder",
+        "is in use by process {}: stop that process first, or choose another folder",
         std::process::id()
     );
     assert!(refused.to_string().ends_with(&expected), "{refused}");

@@ -35,10 +35,10 @@ impl Usage {
         .await
         .unwrap();
         Self {
-            server: of_process(processes.server),
-            postgres: of_family(processes.postgres),
-            simulator: of_process(processes.simulator),
-            client: of_process(std::process::id()),
+            server: process_cpu_time(processes.server),
+            postgres: family_cpu_time(processes.postgres),
+            simulator: process_cpu_time(processes.simulator),
+            client: process_cpu_time(std::process::id()),
             commits,
             wal_bytes,
         }
@@ -63,13 +63,13 @@ pub(crate) fn memory(process: u32) -> u64 {
     line.split_whitespace().next().unwrap().parse::<u64>().unwrap() * 1024
 }
 
-fn of_process(process: u32) -> Duration {
+fn process_cpu_time(process: u32) -> Duration {
     let [user, system, ..] = times(process);
     ticks(user + system)
 }
 
 /// The CPU time of a process, its children, and ended children.
-fn of_family(parent: u32) -> Duration {
+fn family_cpu_time(parent: u32) -> Duration {
     let mut sum = times(parent).iter().sum();
     for entry in std::fs::read_dir("/proc").unwrap() {
         let Ok(process) = entry.unwrap().file_name().to_string_lossy().parse() else {

@@ -191,7 +191,7 @@ impl Signer {
         };
         let Ok(note) = checkpoint.sign(keys.signing()) else {
             // Not expected: the configuration validates the key name.
-            tracing::error!(account_id = %account, "cannot write the checkpoint as a note");
+            tracing::error!(account_id = %account, "cannot encode the checkpoint as a signed note");
             return None;
         };
         self.seen.insert(account, (grown.size, grown.root));

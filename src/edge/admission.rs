@@ -59,7 +59,7 @@ pub(crate) struct AdmissionRules {
     pub(crate) refused: RefusedCallers,
     /// The web origins whose pages may call.
     pub(crate) allowed_origins: Vec<String>,
-    /// The privilege that the method at a path needs. `None`: the method does not exist, even if the service behind would answer.
+    /// The privilege that the method at a path needs. `None`: callers are told that the method does not exist.
     pub(crate) operation: fn(path: &str) -> Option<Privilege>,
     /// Makes the answer to a call that is not admitted, in the form of the protocol.
     pub(crate) answer: fn(NotAdmitted) -> Response<()>,

@@ -123,7 +123,7 @@ impl Server {
             health_tasks.wait().await;
         };
         if tokio::time::timeout(stopping.rest(), ended).await.is_err() {
-            tracing::warn!("stopping with work in progress: another replica recovers it when its leases expire");
+            tracing::warn!("stopping with work in progress: other replicas recover it when the leases expire");
             forwarding.shutdown().await;
         }
         database.close().await;

@@ -75,7 +75,7 @@ async fn access_is_found_on_any_page_and_reading_ends_there() {
 }
 
 #[tokio::test]
-async fn not_shared_is_said_only_after_the_last_page() {
+async fn not_shared_is_reported_only_after_the_last_page() {
     let upstream =
         Upstream::start(|request| page(request, &[vec!["222222222222"], vec![], vec!["333333333333"]])).await;
     let response = connect(&upstream.url).await.read_access(&key()).await.0;
@@ -84,7 +84,7 @@ async fn not_shared_is_said_only_after_the_last_page() {
 }
 
 #[tokio::test]
-async fn a_fault_on_a_later_page_is_the_fault_of_the_read() {
+async fn an_error_on_a_later_page_is_the_result_of_the_read() {
     let upstream = Upstream::start(|request| match request.json()["NextToken"].as_str() {
         None => page(request, &[vec![], vec![]]),
         Some(_) => ScriptedAnswer::Send(error(400, "ResourceNotFoundException", "gone")),
@@ -113,7 +113,7 @@ async fn an_answer_without_data_is_not_read_as_not_shared() {
 }
 
 #[tokio::test]
-async fn either_the_image_or_the_list_makes_an_answer() {
+async fn an_answer_with_only_the_image_or_only_the_list_is_read_as_not_shared() {
     for body in [
         json!({ "ImageId": "wsi-basewin11" }),
         json!({ "ImagePermissions": [] }),
@@ -224,7 +224,7 @@ async fn a_crowd_that_lists_images_takes_turns_with_aws() {
 }
 
 #[tokio::test]
-async fn owned_images_are_asked_for_as_owned() {
+async fn owned_images_are_requested_with_the_type_owned() {
     let upstream = Upstream::start(|_| json_answer(&json!({ "Images": [] }))).await;
     let workspaces = connect(&upstream.url).await;
     let response = workspaces

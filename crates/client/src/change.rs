@@ -58,7 +58,7 @@ impl Client {
         let (mut delays, mut tries) = (0, 0);
         loop {
             let mut error = match self.call_once(deadline, request.clone(), &rpc).await {
-                Ok(answer) => return Outcome::Succeeded(answer),
+                Ok(response) => return Outcome::Succeeded(response),
                 Err(error) => error,
             };
             error.request_id = Some(request_id.clone());

@@ -73,10 +73,10 @@ pub enum ConnectionError {
         why: String,
     },
     /// `token_file` needs `https`, or a service on this machine.
-    #[error("a token is sent to another machine only over TLS, because anyone who reads it can use it")]
+    #[error("the token is not sent: the server is on another machine, and its URL does not begin with https://")]
     TokenWithoutTls,
     /// `tls_ca`, `tls_certificate` and `tls_key` need `https`.
-    #[error("a certificate, a key or an authority needs TLS, and the URL of the server does not begin with https://")]
+    #[error("a certificate, a key or an authority needs TLS, but the URL of the server does not begin with https://")]
     TlsOptionsWithoutHttps,
     /// `tls_certificate` and `tls_key` need each other.
     #[error("a client certificate needs its private key, and one of them is missing")]

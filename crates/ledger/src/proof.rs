@@ -17,7 +17,7 @@ pub enum ProofError {
     #[error("tile {} of level {} is missing or incomplete", .0.index, .0.level)]
     Missing(TileId),
     /// The index or the first size is not in the tree.
-    #[error("{inner} is not in a tree of {size}")]
+    #[error("{inner} is not within the tree of {size} entries")]
     Outside {
         /// The index, or the smaller size.
         inner: u64,

@@ -10,7 +10,7 @@ use std::{
 #[non_exhaustive]
 pub enum Error {
     /// Another live process has locked the folder.
-    #[error("{} is in use by {holder}: stop that first, or choose another folder", folder.display())]
+    #[error("{} is in use by {holder}: stop that process first, or choose another folder", folder.display())]
     InUse {
         /// The cluster's folder.
         folder: PathBuf,

@@ -166,7 +166,7 @@ impl ClusterFolder {
         }
         Err(Error::InUse {
             folder: self.root.clone(),
-            holder: format!("a PostgreSQL server, see {}", file.display()),
+            holder: format!("a PostgreSQL server (see {})", file.display()),
         })
     }
 }

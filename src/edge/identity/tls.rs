@@ -1,4 +1,4 @@
-//! TLS of the server. Its files are read again at an interval. New connections get the last valid ones.
+//! TLS of the server. The files of the certificates are read again at an interval. New connections use the last valid contents.
 
 use std::{
     error::Error as StdError,
@@ -50,7 +50,7 @@ pub enum TlsProblem {
     },
     /// A file does not contain the expected PEM.
     #[error("cannot find a valid PEM {what} in {} ({key})", file.display())]
-    Empty {
+    NotPem {
         /// The key of the configuration.
         key: &'static str,
         /// The file.
@@ -190,7 +190,7 @@ impl Files {
 
     fn config(&self, settings: &TlsConfig, clock: &Clock) -> Result<ServerConfig, TlsProblem> {
         let chain = certificates(&self.certificate, "server.tls.certificate", &settings.certificate)?;
-        let key = PrivateKeyDer::from_pem_slice(&self.key).map_err(|_| TlsProblem::Empty {
+        let key = PrivateKeyDer::from_pem_slice(&self.key).map_err(|_| TlsProblem::NotPem {
             key: "server.tls.key",
             file: settings.key.clone(),
             what: "private key",
@@ -269,7 +269,7 @@ fn certificates(pem: &[u8], key: &'static str, file: &Path) -> Result<Vec<Certif
     certificates
         .ok()
         .filter(|certificates| !certificates.is_empty())
-        .ok_or_else(|| TlsProblem::Empty {
+        .ok_or_else(|| TlsProblem::NotPem {
             key,
             file: file.to_owned(),
             what: "certificate",

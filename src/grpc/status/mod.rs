@@ -275,7 +275,7 @@ pub(super) fn upstream_unavailable() -> Refusal {
 }
 
 fn internal(error: &(dyn StdError + 'static)) -> Refusal {
-    tracing::error!(error, "internal error: the caller was answered INTERNAL");
+    tracing::error!(error, "internal error: the caller gets the status INTERNAL");
     internal_error()
 }
 

@@ -47,7 +47,8 @@ impl PageSelect<'_> {
         sql
     }
 
-    /// The statement that reads at most `limit` entries of the page from the next `max_walked` entries of any content in a time span.
+    /// The statement that reads at most `limit` entries of the page. It searches the next `max_walked` entries of any content in
+    /// a time span.
     pub(super) fn walk(&self, span: Span, max_walked: u32, limit: u32) -> QueryBuilder<Postgres> {
         let mut sql = self.select();
         sql.push("(SELECT * FROM audit_entry WHERE log_index >= 0");

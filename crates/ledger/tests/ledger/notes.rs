@@ -105,10 +105,10 @@ fn a_note_is_trusted_only_with_the_signature_of_a_known_key_of_its_ledger() {
     let other = SigningKey::from_seed(name(), &[8; 32]).verifier_key();
     assert!(open(&note, &keys(), account()).is_ok());
     assert!(open(&note, &[other.clone(), key().verifier_key()], account()).is_ok());
-    let nobody = open(&note, &[other], account()).unwrap_err();
+    let unknown_key = open(&note, &[other], account()).unwrap_err();
     assert!(
-        nobody.to_string().contains("signed by sharewarden.example/test+"),
-        "{nobody}"
+        unknown_key.to_string().contains("signed by sharewarden.example/test+"),
+        "{unknown_key}"
     );
     let changed = note.replace("\n3\n", "\n4\n");
     let error = open(&changed, &keys(), account()).unwrap_err();

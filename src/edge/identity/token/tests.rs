@@ -12,17 +12,17 @@ fn settings() -> JwtConfig {
 }
 
 /// Valid claims with these changes. `null` removes a claim.
-fn claims(others: Value) -> Map<String, Value> {
+fn claims(changes: Value) -> Map<String, Value> {
     let mut claims = json!({
         "iss": "https://login.example.com",
         "aud": "sharewarden",
         "exp": NOW + 60,
         "sub": "build",
     });
-    let (Some(all), Value::Object(others)) = (claims.as_object_mut(), others) else {
+    let (Some(all), Value::Object(changes)) = (claims.as_object_mut(), changes) else {
         panic!("claims are an object");
     };
-    for (name, value) in others {
+    for (name, value) in changes {
         if value.is_null() {
             all.remove(&name);
         } else {
@@ -32,9 +32,9 @@ fn claims(others: Value) -> Map<String, Value> {
     all.clone()
 }
 
-fn claimed_with(others: Value) -> Result<String, AuthenticationFailure> {
+fn principal_of_claims_with(changes: Value) -> Result<String, AuthenticationFailure> {
     let now = Timestamp::new(OffsetDateTime::from_unix_timestamp(NOW).unwrap());
-    identity_from_claims(&settings(), &claims(others), now).map(|identity| identity.principal.to_string())
+    identity_from_claims(&settings(), &claims(changes), now).map(|identity| identity.principal.to_string())
 }
 
 #[test]
@@ -47,37 +47,37 @@ fn valid_claims_name_the_principal() {
         json!({"nbf": NOW + 30}),
         json!({"nbf": NOW - 1000, "iat": NOW + 1000}),
     ] {
-        assert_eq!(claimed_with(good.clone()).as_deref(), Ok("build"), "{good}");
+        assert_eq!(principal_of_claims_with(good.clone()).as_deref(), Ok("build"), "{good}");
     }
 }
 
 #[test]
 fn a_wrong_or_missing_claim_is_refused_with_its_own_reason() {
-    use AuthenticationFailure as D;
+    use AuthenticationFailure as Failure;
     for (wrong, why) in [
-        (json!({"iss": null}), D::TokenIssuer),
-        (json!({"iss": "https://login.example.com/"}), D::TokenIssuer),
-        (json!({"iss": ["https://login.example.com"]}), D::TokenIssuer),
-        (json!({"aud": null}), D::TokenAudience),
-        (json!({"aud": "Sharewarden"}), D::TokenAudience),
-        (json!({"aud": []}), D::TokenAudience),
-        (json!({"aud": {"sharewarden": 1}}), D::TokenAudience),
-        (json!({"exp": null}), D::TokenExpired),
-        (json!({"exp": "1795000060"}), D::TokenExpired),
-        (json!({"exp": NOW - 30}), D::TokenExpired),
-        (json!({"exp": 1e300}), D::TokenExpired),
-        (json!({"exp": u64::MAX}), D::TokenExpired),
-        (json!({"exp": i64::MIN}), D::TokenExpired),
-        (json!({"nbf": NOW + 31}), D::TokenNotYetValid),
-        (json!({"nbf": "soon"}), D::TokenNotYetValid),
-        (json!({"sub": null}), D::TokenPrincipal),
-        (json!({"sub": ""}), D::TokenPrincipal),
-        (json!({"sub": "two words"}), D::TokenPrincipal),
-        (json!({"sub": 7}), D::TokenPrincipal),
-        (json!({"sub": ["build"]}), D::TokenPrincipal),
-        (json!({"sub": "x".repeat(257)}), D::TokenPrincipal),
+        (json!({"iss": null}), Failure::TokenIssuer),
+        (json!({"iss": "https://login.example.com/"}), Failure::TokenIssuer),
+        (json!({"iss": ["https://login.example.com"]}), Failure::TokenIssuer),
+        (json!({"aud": null}), Failure::TokenAudience),
+        (json!({"aud": "Sharewarden"}), Failure::TokenAudience),
+        (json!({"aud": []}), Failure::TokenAudience),
+        (json!({"aud": {"sharewarden": 1}}), Failure::TokenAudience),
+        (json!({"exp": null}), Failure::TokenExpired),
+        (json!({"exp": "1795000060"}), Failure::TokenExpired),
+        (json!({"exp": NOW - 30}), Failure::TokenExpired),
+        (json!({"exp": 1e300}), Failure::TokenExpired),
+        (json!({"exp": u64::MAX}), Failure::TokenExpired),
+        (json!({"exp": i64::MIN}), Failure::TokenExpired),
+        (json!({"nbf": NOW + 31}), Failure::TokenNotYetValid),
+        (json!({"nbf": "soon"}), Failure::TokenNotYetValid),
+        (json!({"sub": null}), Failure::TokenPrincipal),
+        (json!({"sub": ""}), Failure::TokenPrincipal),
+        (json!({"sub": "two words"}), Failure::TokenPrincipal),
+        (json!({"sub": 7}), Failure::TokenPrincipal),
+        (json!({"sub": ["build"]}), Failure::TokenPrincipal),
+        (json!({"sub": "x".repeat(257)}), Failure::TokenPrincipal),
     ] {
-        assert_eq!(claimed_with(wrong.clone()), Err(why), "{wrong}");
+        assert_eq!(principal_of_claims_with(wrong.clone()), Err(why), "{wrong}");
     }
 }
 

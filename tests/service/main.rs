@@ -4,6 +4,7 @@
 
 mod callers;
 mod changes;
+mod clocks;
 mod database_failures;
 mod failures;
 mod fairness;

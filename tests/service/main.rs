@@ -16,6 +16,7 @@ mod ledger;
 mod many_callers;
 mod outage;
 mod outcome_notifications;
+mod paused;
 mod policy;
 mod processes;
 mod reads;

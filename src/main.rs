@@ -192,15 +192,24 @@ async fn serve(options: ConfigOptions) -> Result<(), BoxError> {
 async fn serve_until(shutdown: impl Future<Output = ()>, config: &Config, metrics: &Metrics) -> Result<(), BoxError> {
     tokio::pin!(shutdown);
     let build = async {
-        let listener = server::listen(config.server.listen).await?;
-        let (credentials, clock) = (BaseCredentials::Environment, Clock::system());
-        Server::build_measured(config, credentials, clock, listener, metrics).await
+        let clock = Clock::system();
+        loop {
+            server::wait_for_store(config, &clock, metrics).await?;
+            let (listener, credentials) = (
+                server::listen(config.server.listen).await?,
+                BaseCredentials::Environment,
+            );
+            match Server::build_measured(config, credentials, clock.clone(), listener, metrics).await {
+                Err(error) if error.is_store_away() => {}
+                built => return built,
+            }
+        }
     };
     let server = tokio::select! {
         server = build => server?,
         () = &mut shutdown => return Ok(()),
     };
-    server.warn_about_privileges().await?;
+    server.warn_about_privileges().await;
     let admin = server.admin_address().map(tracing::field::display);
     tracing::info!(address = %server.address(), admin, version = env!("CARGO_PKG_VERSION"), "serving");
     server.run(shutdown).await?;

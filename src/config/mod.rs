@@ -181,7 +181,8 @@ pub struct CommitterConfig {
     pub max_batch: usize,
     /// Limit every transaction to one account, for a Postgres that is distributed by account. Default false.
     pub single_account_batches: bool,
-    /// How long a batch is retried. Default 10s.
+    /// How long a batch is retried, and how long a command waits for a lock of another session. At least
+    /// `database.statement_timeout`. Default 10s.
     #[serde(with = "parse::duration")]
     pub commit_timeout: Duration,
 }
@@ -209,14 +210,14 @@ pub struct ForwarderConfig {
     #[serde(with = "parse::duration")]
     pub read_timeout: Duration,
     /// How long a replica may work on a permission before another one may take over. At least `attempt_timeout`, `read_timeout`
-    /// and `lease_margin` together. Default 30s.
+    /// and `lease_margin` together; at most 10m. Default 30s.
     #[serde(with = "parse::duration")]
     pub lease: Duration,
     /// A call starts only if `attempt_timeout` and this time are left of the lease. Default 2s.
     #[serde(with = "parse::duration")]
     pub lease_margin: Duration,
     /// How long an unresolved call may still take effect, that is, a call to AWS whose result was not seen. During this time, no
-    /// opposite call is made, and the change is not recorded as failed. At least 1ms. Default 30s.
+    /// opposite call is made, and the change is not recorded as failed. 1ms to 10m. Default 30s.
     #[serde(with = "parse::duration")]
     pub late_effect_window: Duration,
     /// A change is retried until this time after its acceptance. Default 10m.

@@ -102,7 +102,11 @@ impl Forwarder {
                     first_step(&work)
                 }
                 NextStep::Call => {
-                    let call = self.0.workspaces.update_image_permission(key, action.into());
+                    // The process may be stopped before the request is sent, and run again when another replica has the lease.
+                    let (clock, ends) = (self.0.clock.clone(), since.plus(work.lease_for));
+                    let reserve = self.0.settings.lease_margin;
+                    let has_lease = move || clock.monotonic_now().plus(reserve) < ends;
+                    let call = self.0.workspaces.update_image_permission(key, action.into(), has_lease);
                     let response = self
                         .attempt(slot, &mut attempts, AwsOperation::UpdateWorkspaceImagePermission, call)
                         .await;

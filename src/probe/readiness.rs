@@ -105,8 +105,8 @@ impl Readiness {
     }
 
     /// Sets the state after a check, and logs a change.
-    fn report(&self, result: Result<(), StoreError>) {
-        let state = match &result {
+    pub fn report(&self, result: &Result<(), StoreError>) {
+        let state = match result {
             Ok(()) => ReadinessState::Ready,
             Err(StoreError::Schema(_)) => ReadinessState::SchemaMismatch,
             Err(_) => ReadinessState::StoreUnavailable,
@@ -114,7 +114,7 @@ impl Readiness {
         if !self.set(state) {
             return;
         }
-        match &result {
+        match result {
             Ok(()) => tracing::info!("ready: the audit store answers"),
             Err(error) => {
                 let (error, reason) = (error as &dyn StdError, state.as_str());
@@ -151,7 +151,7 @@ impl Worker for StoreCheck {
         let timeout = self.settings.check_timeout;
         let result = tokio::time::timeout(timeout, self.database.check()).await;
         self.readiness
-            .report(result.unwrap_or(Err(StoreError::Timeout(timeout))));
+            .report(&result.unwrap_or(Err(StoreError::Timeout(timeout))));
         Ok(NextRound::Interval)
     }
 }

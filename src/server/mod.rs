@@ -8,6 +8,7 @@ mod owner;
 mod pending;
 mod run;
 mod signals;
+mod waiting;
 
 use std::{io, net::SocketAddr};
 
@@ -34,6 +35,7 @@ pub use authentication::AuthenticationProblem;
 pub use checkpoint_keys::CheckpointKeyProblem;
 pub use owner::{archive, migrate};
 pub use signals::shutdown_signal;
+pub use waiting::wait_for_store;
 
 /// Why the server did not start, or has ended early.
 #[derive(Debug, thiserror::Error)]
@@ -69,6 +71,13 @@ pub enum ServerError {
     /// The history could not be archived, or not completely.
     #[error("archiving the history failed")]
     Archive(#[from] months::Error),
+}
+
+impl ServerError {
+    /// True if Postgres does not answer now.
+    pub fn is_store_away(&self) -> bool {
+        matches!(self, Self::Store(error) if error.is_away())
+    }
 }
 
 /// Binds the socket of the RPC port.
@@ -241,19 +250,19 @@ impl Server {
         self.admin.as_ref()?.local_addr().ok()
     }
 
-    /// Logs a warning if the database role could rewrite the history.
-    ///
-    /// # Errors
-    /// If Postgres does not answer.
-    pub async fn warn_about_privileges(&self) -> Result<(), ServerError> {
-        let Privileges { superuser, owner } = self.database.privileges().await?;
-        if superuser || owner {
-            tracing::warn!(
+    /// Logs a warning if the database role could rewrite the history, or if Postgres does not tell.
+    pub async fn warn_about_privileges(&self) {
+        match self.database.privileges().await {
+            Ok(Privileges { superuser, owner }) if superuser || owner => tracing::warn!(
                 superuser,
                 "the server's database role can rewrite the audit history: use a member of sharewarden_writer (docs/roles.sql)"
-            );
+            ),
+            Ok(_) => {}
+            Err(error) => tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "cannot read the rights of the server's database role"
+            ),
         }
-        Ok(())
     }
 }
 

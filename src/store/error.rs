@@ -48,8 +48,12 @@ pub enum PostgresFault {
     Statement,
     /// A conflict with another transaction. The connection is fine.
     Contention,
+    /// A conflict too: another session held a lock for longer than the lock timeout.
+    Locked,
     /// The server or the network: unreachable, out of resources, shutting down, or read-only.
     Server,
+    /// The server refuses the role, its password or the database.
+    Refused,
 }
 
 impl StoreError {
@@ -68,13 +72,26 @@ impl StoreError {
 
     /// True for a conflict with another transaction.
     pub fn is_contention(&self) -> bool {
-        matches!(self, Self::Postgres { fault, .. } if *fault == PostgresFault::Contention)
+        let is_conflict = |fault| matches!(fault, PostgresFault::Contention | PostgresFault::Locked);
+        matches!(self, Self::Postgres { fault, .. } if is_conflict(*fault))
+    }
+
+    /// True when waiting can help at the start of a process: the server is unavailable, and does not refuse the role, its
+    /// password or the database.
+    pub fn is_away(&self) -> bool {
+        let is_refused = matches!(self, Self::Postgres { fault, .. } if *fault == PostgresFault::Refused);
+        self.is_unavailable() && !is_refused
+    }
+
+    /// True if another session held a lock for longer than the lock timeout.
+    pub(super) fn is_lock_timeout(&self) -> bool {
+        matches!(self, Self::Postgres { fault, .. } if *fault == PostgresFault::Locked)
     }
 
     /// True when the server or the network is at fault: other connections may be no better.
     pub fn is_unavailable(&self) -> bool {
         match self {
-            Self::Postgres { fault, .. } => *fault == PostgresFault::Server,
+            Self::Postgres { fault, .. } => matches!(fault, PostgresFault::Server | PostgresFault::Refused),
             Self::Timeout(_) => true,
             Self::Schema(_) | Self::Corrupt { .. } | Self::Panic | Self::LeaseEnds | Self::Encode(_) => false,
         }
@@ -90,7 +107,12 @@ impl From<sqlx::Error> for StoreError {
                     .constraint()
                     .map(|name| format!(", constraint {name}"))
                     .unwrap_or_default();
-                (format!("SQLSTATE {code}{constraint}"), fault_of(&code))
+                let meaning = match &*code {
+                    "3D000" => "the database does not exist (`sharewarden migrate` creates it), ",
+                    _ if code.starts_with("28") => "the server refuses the role or the password, ",
+                    _ => "",
+                };
+                (format!("{meaning}SQLSTATE {code}{constraint}"), fault_of(&code))
             }
             sqlx::Error::Io(error) => (
                 format!("the connection failed: {}", error.kind()),
@@ -116,11 +138,13 @@ impl From<sqlx::Error> for StoreError {
 }
 
 /// Our statement: unsupported feature (0A), data (22), constraint (23), syntax or name (42). A conflict: serialization failure or
-/// deadlock (40), lock not available (55), statement timeout (57014). All else is the server's state: connections, resources,
-/// privileges, shutdown, a primary that became read-only.
+/// deadlock (40), object not in the prerequisite state (55), statement timeout (57014). A lock timeout (55P03). Refused: the
+/// role or password (28), the database (3D000). All else is the server's state: connections, resources, shutdown, read-only.
 fn fault_of(code: &str) -> PostgresFault {
     match code {
         _ if ["0A", "22", "23", "42"].iter().any(|class| code.starts_with(class)) => PostgresFault::Statement,
+        "55P03" => PostgresFault::Locked,
+        _ if code.starts_with("28") || code == "3D000" => PostgresFault::Refused,
         _ if ["40", "55"].iter().any(|class| code.starts_with(class)) || code == "57014" => PostgresFault::Contention,
         _ => PostgresFault::Server,
     }
@@ -133,6 +157,7 @@ impl From<MigrateError> for StoreError {
             MigrateError::ExecuteMigration(error, version) => {
                 let refused = error.as_database_error().and_then(|error| error.code());
                 let hint = match refused.as_deref() {
+                    Some("55P03") => return error.into(),
                     Some("42501") => {
                         "; the role in database.url lacks a privilege: docs/roles.sql creates a role that has it"
                     }

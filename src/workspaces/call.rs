@@ -13,7 +13,7 @@ use tracing::{Instrument, Span};
 use super::{
     classify::{self, FailedCall},
     credentials::AccountCredentials,
-    interceptor::CallInterceptor,
+    interceptor::{CallInterceptor, MaySend},
     own_error, text,
 };
 use crate::{
@@ -85,13 +85,29 @@ impl AccountClient {
         E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
         F: Future<Output = Result<O, SdkError<E, HttpResponse>>>,
     {
-        let interceptor = CallInterceptor::new(self.credentials.clone(), Origin::of(&span).traceparent());
+        self.call_while(None, span, send).await
+    }
+
+    /// Makes one call, if `may_send` agrees directly before the request is sent.
+    pub(super) async fn call_while<O, E, F>(
+        &self,
+        may_send: Option<MaySend>,
+        span: Span,
+        send: impl FnOnce(&Client, CallInterceptor) -> F,
+    ) -> AwsResponse<O>
+    where
+        O: RequestId,
+        E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+        F: Future<Output = Result<O, SdkError<E, HttpResponse>>>,
+    {
+        let interceptor = CallInterceptor::new(self.credentials.clone(), Origin::of(&span).traceparent(), may_send);
         // The SDK's future is large, and is not moved any more once it is boxed.
         let sent = Box::pin(send(&self.client, interceptor.clone()));
         async move {
             let result = sent.await;
             let aws_request_id = result.request_id().map(text::code);
             let result = match result {
+                Err(_) if interceptor.held_back() => Err(own_error(AwsErrorKind::NotSent, "LeaseEnded")),
                 Ok(_) if !interceptor.readable() => Err(unreadable()),
                 Ok(output) => Ok(output),
                 Err(error) => Err(classified(&error, &interceptor)),

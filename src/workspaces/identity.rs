@@ -62,7 +62,7 @@ pub(super) struct IdentityCheck {
 impl IdentityCheck {
     async fn problem(self) -> Option<IdentityProblem> {
         let account = self.expected;
-        let interceptor = CallInterceptor::new(self.credentials, None);
+        let interceptor = CallInterceptor::new(self.credentials, None, None);
         let send = self
             .client
             .get_caller_identity()

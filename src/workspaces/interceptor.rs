@@ -1,11 +1,14 @@
 //! An interceptor in the SDK, one for each call. It supplies the credentials that the call is signed with, adds the header
-//! `traceparent`, and records two facts that the SDK's result does not show. The first is whether the request was handed to a
-//! connection. The second is whether the body of a success is readable: the SDK ignores a body that it does not expect, so a web
-//! page with status 200 would count as a success.
+//! `traceparent`, asks directly before the request is sent whether it may be, and records two facts that the SDK's result does
+//! not show. The first is whether the request was handed to a connection. The second is whether the body of a success is
+//! readable: the SDK ignores a body that it does not expect, so a web page with status 200 would count as a success.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use aws_smithy_runtime_api::{
@@ -28,27 +31,54 @@ use aws_smithy_types::config_bag::ConfigBag;
 use super::credentials::AccountCredentials;
 
 /// The interceptor of one call. Clones share its state.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(super) struct CallInterceptor(Arc<CallState>);
 
-#[derive(Debug, Default)]
+/// Tells whether a request may still be sent.
+pub(super) type MaySend = Box<dyn Fn() -> bool + Send + Sync>;
+
 struct CallState {
     sent: AtomicBool,
+    held_back: AtomicBool,
     readable: AtomicBool,
+    may_send: Option<MaySend>,
     /// `None`: the call fails before it is sent.
     credentials: Option<AccountCredentials>,
     /// W3C Trace Context, if there is a trace.
     traceparent: Option<String>,
 }
 
+/// Shows the facts only, because credentials are secret.
+impl fmt::Debug for CallState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CallState")
+            .field("sent", &self.sent)
+            .field("held_back", &self.held_back)
+            .field("readable", &self.readable)
+            .finish_non_exhaustive()
+    }
+}
+
 impl CallInterceptor {
-    /// An interceptor for a call with these credentials, as part of this trace.
-    pub(super) fn new(credentials: Option<AccountCredentials>, traceparent: Option<String>) -> Self {
+    /// An interceptor for a call with these credentials, as part of this trace. Without `may_send` the request is always sent.
+    pub(super) fn new(
+        credentials: Option<AccountCredentials>,
+        traceparent: Option<String>,
+        may_send: Option<MaySend>,
+    ) -> Self {
         Self(Arc::new(CallState {
+            sent: AtomicBool::default(),
+            held_back: AtomicBool::default(),
+            readable: AtomicBool::default(),
+            may_send,
             credentials,
             traceparent,
-            ..CallState::default()
         }))
+    }
+
+    /// True if the request was not sent because it might not be sent any more.
+    pub(super) fn held_back(&self) -> bool {
+        self.0.held_back.load(Ordering::Relaxed)
     }
 
     /// True if the request was handed to a connection. Before that, the SDK only gets credentials and signs.
@@ -101,6 +131,10 @@ impl Intercept for CallInterceptor {
         _: &RuntimeComponents,
         _: &mut ConfigBag,
     ) -> Result<(), BoxError> {
+        if self.0.may_send.as_ref().is_some_and(|may_send| !may_send()) {
+            self.0.held_back.store(true, Ordering::Relaxed);
+            return Err("the request may not be sent any more".into());
+        }
         self.0.sent.store(true, Ordering::Relaxed);
         Ok(())
     }

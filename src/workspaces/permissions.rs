@@ -14,13 +14,19 @@ use super::{
 use crate::domain::{Access, AccountId, AwsResponse, ImageId, PermissionKey};
 
 impl WorkSpaces {
-    /// Calls UpdateWorkspaceImagePermission, once.
-    pub async fn update_image_permission(&self, key: &PermissionKey, access: Access) -> AwsResponse<()> {
+    /// Calls UpdateWorkspaceImagePermission, once. `has_lease` is asked directly before the request is sent, when credentials
+    /// were got and the request was signed. If it says no, nothing is sent, and the code is `LeaseEnded`.
+    pub async fn update_image_permission(
+        &self,
+        key: &PermissionKey,
+        access: Access,
+        has_lease: impl Fn() -> bool + Send + Sync + 'static,
+    ) -> AwsResponse<()> {
         let Some(client) = self.client(key.account, &key.region) else {
             return not_configured();
         };
         let span = span!("UpdateWorkspaceImagePermission", client);
-        let response = client.call(span, |client, interceptor| {
+        let response = client.call_while(Some(Box::new(has_lease)), span, |client, interceptor| {
             let request = client
                 .update_workspace_image_permission()
                 .image_id(key.image.as_str())

@@ -5,6 +5,7 @@
 mod append_only;
 mod checkpoints;
 mod ledgers;
+mod migrations;
 mod partitions;
 mod recount;
 mod roles;

@@ -15,13 +15,13 @@ use crate::{
 };
 
 /// A role that may log in, as a member of a group.
-struct Login {
+pub(crate) struct Login {
     name: String,
     url: String,
 }
 
 impl Login {
-    async fn of(group: &str, pool: &PgPool, url: &str) -> Self {
+    pub(crate) async fn of(group: &str, pool: &PgPool, url: &str) -> Self {
         let name = format!("test_{}", Uuid::new_v4().simple());
         execute(pool, &format!("CREATE ROLE {name} LOGIN IN ROLE {group}")).await;
         let url = url.replacen("://sharewarden@", &format!("://{name}@"), 1);
@@ -29,11 +29,11 @@ impl Login {
         Self { name, url }
     }
 
-    async fn connect(&self) -> PgConnection {
+    pub(crate) async fn connect(&self) -> PgConnection {
         PgConnection::connect(&self.url).await.unwrap()
     }
 
-    async fn remove(self, pool: &PgPool) {
+    pub(crate) async fn remove(self, pool: &PgPool) {
         execute(pool, &format!("DROP ROLE {}", self.name)).await;
     }
 }
@@ -46,7 +46,7 @@ async fn execute(pool: &PgPool, sql: &str) {
 }
 
 /// Fails unless Postgres refuses the statement for lack of privilege.
-async fn assert_refused(connection: &mut PgConnection, sql: &str) {
+pub(crate) async fn assert_refused(connection: &mut PgConnection, sql: &str) {
     let result = sqlx::raw_sql(sqlx::AssertSqlSafe(sql.to_owned()))
         .execute(connection)
         .await;

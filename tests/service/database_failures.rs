@@ -9,7 +9,7 @@ use sharewarden::{
     clock::Clock,
     config::DatabaseConfig,
     dev::postgres::{Cluster, ClusterSettings},
-    proto::v1::{GrantSharePermissionResponse, change},
+    proto::v1::{GrantSharePermissionRequest, GrantSharePermissionResponse, change},
     store::Database,
 };
 use sharewarden_testkit::{
@@ -363,6 +363,33 @@ async fn a_batch_with_a_lock_timeout_is_run_again() {
     proxied.end().await;
 }
 
+/// One lane serves all accounts. The second time it knows that the account was locked before.
+#[tokio::test]
+async fn an_account_that_another_session_keeps_locked_does_not_stop_the_others() {
+    let settings = SHORT_TIMEOUTS.replace("commit_timeout = \"5s\"", "commit_timeout = \"60s\"");
+    let proxied = ProxiedStack::start_with(&settings).await;
+    proxied.grant(Uuid::new_v4()).await.unwrap();
+    for locking in [
+        "SELECT 1 FROM ledger WHERE account_id = '111122223333' FOR UPDATE",
+        "SELECT 1 FROM share_permission WHERE account_id = '111122223333' FOR UPDATE",
+    ] {
+        let mut lock = OtherSession::begin(&proxied.stack).await;
+        lock.run(locking).await;
+        let stuck = proxied.spawn_revoke().await;
+        wait_for_lock_waiters(&proxied.stack, 1).await;
+        for _ in 0..3 {
+            let other = spawn_grant(proxied.server.client().await, other_accounts_grant());
+            let granted = other.await.unwrap().unwrap();
+            assert_eq!(granted.change.unwrap().state(), change::State::Succeeded);
+            assert!(!stuck.is_finished(), "only the locked account waits");
+        }
+        lock.run("COMMIT").await;
+        stuck.await.unwrap().unwrap();
+        proxied.grant(Uuid::new_v4()).await.unwrap();
+    }
+    proxied.end().await;
+}
+
 #[tokio::test]
 async fn a_batch_with_a_deadlock_is_run_again() {
     let proxied = ProxiedStack::start_with(LONG_TIMEOUTS).await;
@@ -612,6 +639,14 @@ async fn set_for_new_sessions(stack: &Stack, setting: &str) {
         .execute(&stack.pool)
         .await
         .unwrap();
+}
+
+fn other_accounts_grant() -> GrantSharePermissionRequest {
+    let mut request = grant();
+    request.account_id = OTHER_ACCOUNT.into();
+    request.image_id = "wsi-finance01".into();
+    request.shared_account_id = OTHER_RECIPIENT.into();
+    request
 }
 
 fn database_name(url: &str) -> &str {

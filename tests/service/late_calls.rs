@@ -55,7 +55,7 @@ async fn a_change_is_not_recorded_as_failed_while_its_call_may_still_be_applied(
 /// Only a change for the opposite of an unresolved call waits for the late-effect window.
 #[tokio::test]
 async fn a_change_does_not_wait_without_an_opposite_unresolved_call() {
-    let stack = Stack::start_with("forwarder.late_effect_window = \"1h\"\n").await;
+    let stack = Stack::start_with("forwarder.late_effect_window = \"10m\"\n").await;
     let mut client = stack.client().await;
     client.grant_share_permission(as_tester(grant())).await.unwrap();
     client.revoke_share_permission(as_tester(revoke())).await.unwrap();

@@ -4,6 +4,7 @@
 
 mod callers;
 mod changes;
+mod clocks;
 mod database_failures;
 mod failures;
 mod fairness;
@@ -15,6 +16,7 @@ mod ledger;
 mod many_callers;
 mod outage;
 mod outcome_notifications;
+mod paused;
 mod policy;
 mod processes;
 mod reads;

@@ -18,7 +18,7 @@ use uuid::Uuid;
 
 #[tokio::test]
 async fn without_postgres_nothing_reaches_aws_and_service_resumes_automatically() {
-    let stack = Stack::start_with("database.acquire_timeout = \"500ms\"\ncommitter.commit_timeout = \"2s\"\n").await;
+    let stack = Stack::start_with("database.acquire_timeout = \"500ms\"\ndatabase.statement_timeout = \"1s\"\ncommitter.commit_timeout = \"2s\"\n").await;
     let mut client = stack.client().await;
     client.grant_share_permission(as_tester(grant())).await.unwrap();
     let calls = stack.calls_of(UPDATE);
@@ -76,7 +76,7 @@ async fn without_postgres_nothing_reaches_aws_and_service_resumes_automatically(
 #[tokio::test]
 async fn an_outcome_during_an_outage_is_recorded_when_postgres_is_back() {
     let mut log = Log::of_this_thread(LevelFilter::WARN);
-    let stack = Stack::start_with("database.acquire_timeout = \"500ms\"\ncommitter.commit_timeout = \"1s\"\n").await;
+    let stack = Stack::start_with("database.acquire_timeout = \"500ms\"\ndatabase.statement_timeout = \"1s\"\ncommitter.commit_timeout = \"1s\"\n").await;
     let outage = Outage::prepare(&stack).await;
     stack.fault(UPDATE, 1, late(4000));
     let call = spawn_grant(stack.client().await, grant());

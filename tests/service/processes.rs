@@ -134,7 +134,7 @@ impl ServerProcess {
     }
 }
 
-const SHORT_LEASE: &str = "log.filter = \"info\"
+pub(crate) const SHORT_LEASE: &str = "log.filter = \"info\"
 forwarder.attempt_timeout = \"500ms\"
 forwarder.read_timeout = \"500ms\"
 forwarder.lease_margin = \"100ms\"
@@ -300,6 +300,35 @@ async fn serve_refuses_an_unknown_schema_version() {
     let refused = run("serve").await;
     assert!(stderr(&refused).contains("newer"), "{}", stderr(&refused));
     admin.close().await.unwrap();
+    simulator.shutdown().await;
+}
+
+/// Waiting would not help.
+#[tokio::test]
+async fn serve_ends_at_once_if_the_role_or_the_database_does_not_exist() {
+    let (database, simulator) = tokio::join!(database(), simulator());
+    let no_role = database.url().replacen("://sharewarden@", "://nobody:hunter2@", 1);
+    let (server, query) = database.url().split_once('?').unwrap();
+    let no_database = format!("{}_gone?{query}", server);
+    for (url, sentence) in [
+        (no_role, "refuses the role or the password"),
+        (no_database, "the database does not exist"),
+    ] {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(config_text(&url, &simulator.url(), "").as_bytes())
+            .unwrap();
+        let refused = output(program().arg("serve").arg("--config").arg(file.path())).await;
+        let refused_with = stderr(&refused);
+        assert_eq!(refused.status.code(), Some(1), "{refused_with}");
+        assert!(
+            refused_with.contains(sentence) && refused_with.contains("database.url"),
+            "{refused_with}"
+        );
+        assert!(
+            !refused_with.contains("hunter2") && !refused_with.contains("nobody"),
+            "{refused_with}"
+        );
+    }
     simulator.shutdown().await;
 }
 

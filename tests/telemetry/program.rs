@@ -47,33 +47,31 @@ pub(crate) struct Served {
 impl Served {
     /// Starts the server and waits until it serves. The configuration must log at level `info`.
     pub(crate) async fn start(config: &str) -> Self {
+        let mut served = Self::spawn(config);
+        served.listens("serving").await;
+        served
+    }
+
+    /// Starts the process.
+    pub(crate) fn spawn(config: &str) -> Self {
         let mut file = tempfile::NamedTempFile::new().unwrap();
         file.write_all(config.as_bytes()).unwrap();
         let mut child = program().arg("serve").arg("--config").arg(file.path()).spawn().unwrap();
-        let mut log = BufReader::new(child.stderr.take().unwrap()).lines();
-        let serving = async {
-            loop {
-                let line = log
-                    .next_line()
-                    .await
-                    .unwrap()
-                    .expect("the process serves before it ends");
-                let line: serde_json::Value = serde_json::from_str(&line).unwrap();
-                if line["message"] == "serving" {
-                    return line;
-                }
-            }
-        };
-        let serving = tokio::time::timeout(TIMEOUT, serving)
-            .await
-            .expect("the process serves in time");
+        let log = BufReader::new(child.stderr.take().unwrap()).lines();
         Self {
             child,
-            address: format!("http://{}", serving["address"].as_str().unwrap()),
-            admin: serving["admin"].as_str().map(|address| address.parse().unwrap()),
+            address: String::new(),
+            admin: None,
             _config: file,
             log,
         }
+    }
+
+    /// Reads the log until a line with this message, which has the addresses.
+    pub(crate) async fn listens(&mut self, message: &str) {
+        let line = self.line(message).await;
+        self.address = format!("http://{}", line["address"].as_str().unwrap_or_default());
+        self.admin = line["admin"].as_str().map(|address| address.parse().unwrap());
     }
 
     pub(crate) async fn client(&self) -> Client {
@@ -90,7 +88,7 @@ impl Served {
     }
 
     /// Reads the log until a line has this message.
-    pub(crate) async fn line(&mut self, message: &str) {
+    pub(crate) async fn line(&mut self, message: &str) -> serde_json::Value {
         let found = async {
             loop {
                 let line = self
@@ -101,13 +99,13 @@ impl Served {
                     .expect("the message is logged before the end");
                 let line: serde_json::Value = serde_json::from_str(&line).unwrap();
                 if line["message"] == message {
-                    return;
+                    return line;
                 }
             }
         };
         tokio::time::timeout(TIMEOUT, found)
             .await
-            .expect("the message is logged in time");
+            .expect("the message is logged in time")
     }
 
     /// Reads the log until the process ends.

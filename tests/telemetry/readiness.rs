@@ -89,6 +89,45 @@ async fn it_is_not_ready_while_postgres_is_away_or_silent() {
 }
 
 #[tokio::test]
+async fn a_server_that_starts_while_postgres_is_away_waits_with_the_reason_and_then_serves() {
+    let (database, simulator) = tokio::join!(database(), simulator());
+    let proxy = Proxy::start(database.url()).await;
+    let config = config_text(&proxy.url(database.url()), &simulator.url(), QUICK);
+    for rule in [Rule::Refuse, Rule::BlackHole] {
+        proxy.set(rule);
+        let mut served = Served::spawn(&config);
+        let failed = served.line("not ready: the audit store failed its check").await;
+        assert!(failed["error"].as_str().unwrap().starts_with("postgres"), "{failed}");
+        served.listens("waiting for the audit store").await;
+        let ready = get(served.admin(), "/readyz").await;
+        let json: serde_json::Value = serde_json::from_str(&ready.body).unwrap();
+        assert_eq!(
+            (ready.status, json["reason"].as_str().unwrap()),
+            (503, "STORE_UNAVAILABLE")
+        );
+        assert_eq!(get(served.admin(), "/healthz").await.status, 200);
+        assert!(!is_serving(&mut on_admin_port(&served).await, "readiness").await);
+        proxy.set(Rule::Pass);
+        served.listens("serving").await;
+        becomes(&served, "READY").await;
+        served.stop().await;
+    }
+    simulator.shutdown().await;
+}
+
+#[tokio::test]
+async fn sigterm_ends_a_server_that_waits_for_postgres_at_once_and_with_success() {
+    let (database, simulator) = tokio::join!(database(), simulator());
+    let proxy = Proxy::start(database.url()).await;
+    proxy.set(Rule::Refuse);
+    let mut served = Served::spawn(&config_text(&proxy.url(database.url()), &simulator.url(), QUICK));
+    served.line("waiting for the audit store").await;
+    let log = served.stop().await;
+    assert!(log.iter().all(|line| line["message"] != "serving"), "{log:?}");
+    simulator.shutdown().await;
+}
+
+#[tokio::test]
 async fn it_is_not_ready_while_the_schema_is_older_or_newer_than_the_program() {
     let (database, simulator) = tokio::join!(database(), simulator());
     let served = Served::start(&config_text(database.url(), &simulator.url(), QUICK)).await;

@@ -1,5 +1,7 @@
 //! The end of a history, and the checks of a permission without a change in progress.
 
+use std::time::Duration;
+
 use sharewarden::domain::{
     ChangeState, PermissionKey,
     transition::{AccountState, Command, WorkOutcome},
@@ -48,12 +50,17 @@ impl World {
 
     /// Crashes every replica. Then one of them works without any fault.
     pub(crate) fn drain(&mut self) {
+        self.drain_in_rounds(&[LEASE * 2; 3]);
+    }
+
+    /// Drains in rounds, each after a wait.
+    pub(crate) fn drain_in_rounds(&mut self, waits: &[Duration]) {
         for at in 0..self.replicas.len() {
             self.crash(at);
         }
         let waiting: Vec<_> = (0..4).map(key).filter(|key| self.is_pending(key)).collect();
-        for _ in 0..3 {
-            self.wait(LEASE * 2);
+        for wait in waits {
+            self.wait(*wait);
             let claims = (0..4).map(key).map(Command::Claim);
             self.replicas[0].queue.extend(claims);
             self.commit(0, Commit::Replied, &mut Dice(0));

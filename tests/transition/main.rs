@@ -62,6 +62,19 @@ macro_rules! promised {
                 prop_assert_eq!(world.breaches.of(Promise::FailedIsKnown), None);
             }
 
+            /// P2, P6: a lease or a window may last longer after the database's clock was set back, and never shorter. A change
+            /// waits for [`LONGEST_WAIT`](sharewarden::domain::transition::LONGEST_WAIT) at most.
+            #[test]
+            fn a_clock_that_was_set_back_ends_no_lease_early_and_delays_no_change_for_long(history in history()) {
+                let world = World::set_back_after(&history);
+                for promise in [
+                    Promise::OneLeaseAtATime, Promise::NothingLandsLast, Promise::FailedIsKnown, Promise::NewestWins,
+                    Promise::OneRequestOneEnd, Promise::GaplessLedger, Promise::EffectsAreExact, Promise::Constraints,
+                ] {
+                    prop_assert_eq!(world.breaches.of(promise), None);
+                }
+            }
+
             /// P4, also if the database's clock goes back.
             #[test]
             fn the_ledger_is_gapless_and_its_times_never_go_back(history in history()) {

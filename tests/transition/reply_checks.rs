@@ -49,7 +49,7 @@ impl<'a> ReplyChecks<'a> {
         let newest = newest.and_then(|id| account.change(id)).cloned();
         // A change in doubt without a lease is not joined.
         let is_stuck = before.as_ref().is_some_and(|permission| {
-            let now = context.now.max(account.last_recorded_at());
+            let now = context.now;
             permission.in_doubt && permission.lease.is_none_or(|lease| lease.expires_at <= now)
         });
         let newest = newest.filter(|_| !is_stuck);

@@ -7,7 +7,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use sharewarden::domain::{
     Action, Intent, PermissionKey, Timestamp,
-    transition::{Command, CommandReply, TransitionContext, Work},
+    transition::{Command, CommandReply, LONGEST_WAIT, TransitionContext, Work},
 };
 
 use crate::{
@@ -23,6 +23,8 @@ use crate::{
 };
 
 pub(crate) const LEASE: Duration = Duration::from_secs(10);
+
+const DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// A random number, used digit by digit.
 pub(crate) struct Dice(pub(crate) u64);
@@ -81,8 +83,10 @@ pub(crate) struct World {
     pub(crate) database: Database,
     pub(crate) replicas: Vec<Replica>,
     pub(crate) clock: Duration,
-    /// True if the database's clock may go back.
+    /// True if the database's clock may go back, and forward again.
     pub(crate) clock_may_go_back: bool,
+    /// How far the database's clock is ahead of `clock`. It only becomes less, and then stays so.
+    pub(crate) ahead: Duration,
     pub(crate) aws: Aws,
     pub(crate) latest_work: HashMap<PermissionKey, LatestWork>,
     pub(crate) ids: u64,
@@ -104,8 +108,32 @@ impl World {
         world
     }
 
+    /// Runs a history in which the database's clock is set back again and again, and then finishes all its changes.
+    pub(crate) fn set_back_after(history: &[u64]) -> Self {
+        let mut world = Self::new(false);
+        world.ahead = DAY * 1000;
+        for (index, number) in history.iter().enumerate() {
+            if index % 16 == 15 {
+                let by = [Duration::from_millis(1), LEASE, LEASE * 6, LONGEST_WAIT, DAY * 40];
+                world.ahead = world.ahead.saturating_sub(by[index / 16 % by.len()]);
+            }
+            world.step(Dice(*number));
+        }
+        // The first claim corrects a lease, and a later one finds it expired.
+        world.drain_in_rounds(&[LONGEST_WAIT + LEASE; 4]);
+        world
+    }
+
     fn run(history: &[u64], clock_may_go_back: bool) -> Self {
-        let mut world = Self {
+        let mut world = Self::new(clock_may_go_back);
+        for number in history {
+            world.step(Dice(*number));
+        }
+        world
+    }
+
+    fn new(clock_may_go_back: bool) -> Self {
+        Self {
             breaches: Breaches::default(),
             database: Database::new(account(), start()),
             replicas: (0..3)
@@ -116,15 +144,12 @@ impl World {
                 .collect(),
             clock: Duration::ZERO,
             clock_may_go_back,
+            ahead: Duration::ZERO,
             aws: Aws::default(),
             latest_work: HashMap::new(),
             ids: 3,
             steps: 0,
-        };
-        for number in history {
-            world.step(Dice(*number));
         }
-        world
     }
 
     fn step(&mut self, mut dice: Dice) {
@@ -196,7 +221,7 @@ impl World {
         });
         let back = Duration::from_secs(if self.clock_may_go_back { dice.roll(20) } else { 0 });
         let context = TransitionContext {
-            now: start() + self.clock.saturating_sub(back),
+            now: start() + (self.clock + self.ahead).saturating_sub(back),
             replica: fixtures::replica(replica.number),
             lease_for: LEASE,
             late_effect_window: WINDOW,
@@ -247,12 +272,13 @@ impl World {
         let key = work.change.intent.key.clone();
         let expires_at = now + work.lease_for;
         if !self.clock_may_go_back {
+            let now = now + self.ahead;
             let stored = &self.database.permissions[&key];
             let is_held = stored.lease.is_some_and(|lease| {
                 lease.owner == fixtures::replica(number)
                     && lease.epoch == work.epoch
                     && lease.expires_at > now
-                    && expires_at <= lease.expires_at
+                    && now + work.lease_for <= lease.expires_at
             });
             self.breaches.check(OneLeaseAtATime, is_held, || {
                 format!("{work:?} under {stored:?} at {now}")

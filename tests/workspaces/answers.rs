@@ -14,7 +14,7 @@ async fn grant(bytes: String) -> sharewarden::domain::AwsResponse<()> {
     let upstream = Upstream::answering(bytes).await;
     let response = connect(&upstream.url)
         .await
-        .update_image_permission(&key(), Access::Shared)
+        .update_image_permission(&key(), Access::Shared, || true)
         .await;
     assert_eq!(upstream.seen().len(), 1, "{response:?}");
     response
@@ -39,7 +39,7 @@ async fn the_request_carries_the_change_and_is_signed_for_its_region() {
         let upstream = Upstream::answering(answer(200, &[], "{}")).await;
         connect(&upstream.url)
             .await
-            .update_image_permission(&key(), access)
+            .update_image_permission(&key(), access, || true)
             .await
             .result
             .unwrap();
@@ -98,7 +98,7 @@ async fn an_answer_cut_short_is_unknown_whatever_its_status() {
         let upstream = Upstream::start(move |_| ScriptedAnswer::SendAndClose(cut.clone())).await;
         let response = connect(&upstream.url)
             .await
-            .update_image_permission(&key(), Access::Shared)
+            .update_image_permission(&key(), Access::Shared, || true)
             .await;
         assert_fault(response, AwsErrorKind::Unknown, "TruncatedAnswer");
         assert_eq!(upstream.seen().len(), 1);

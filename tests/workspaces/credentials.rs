@@ -1,6 +1,12 @@
 //! The credentials of a call: whose they are, where they come from, and what happens without them.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use secrecy::SecretString;
 use sharewarden::{
@@ -72,7 +78,9 @@ async fn without_role(
     settings.aws.endpoint_url = Some(upstream.url.clone());
     settings.forwarder.attempt_timeout = Duration::from_secs(2);
     let workspaces = WorkSpaces::connect(&settings).await.unwrap();
-    let response = workspaces.update_image_permission(&key(), Access::Shared).await;
+    let response = workspaces
+        .update_image_permission(&key(), Access::Shared, || true)
+        .await;
     assert_eq!(upstream.seen().len(), 0);
     assert_eq!(sts.seen().len(), 1, "AssumeRole is not retried either");
     response
@@ -92,7 +100,7 @@ async fn an_account_with_a_role_is_called_with_the_role_and_the_role_is_assumed_
         let mut key = key();
         key.region = region(name);
         workspaces
-            .update_image_permission(&key, Access::Shared)
+            .update_image_permission(&key, Access::Shared, || true)
             .await
             .result
             .unwrap();
@@ -113,6 +121,33 @@ async fn an_account_with_a_role_is_called_with_the_role_and_the_role_is_assumed_
         assert!(call.header("authorization").contains("Credential=ASIA111122223333/"));
         assert_eq!(call.header("x-amz-security-token"), "session-token-of-111122223333");
     }
+}
+
+/// The process may be stopped meanwhile, for longer than its lease.
+#[tokio::test]
+async fn a_call_is_not_sent_if_the_lease_ended_while_it_waited_for_credentials() {
+    let has_lease = Arc::new(AtomicBool::new(true));
+    let held = has_lease.clone();
+    let sts = Upstream::start(move |_| {
+        held.store(false, Ordering::Relaxed);
+        assumed(ACCOUNT)
+    })
+    .await;
+    let upstream = Upstream::start(|_| accepted()).await;
+    let mut settings = settings(&sts.url);
+    settings.accounts = vec![with_role(ACCOUNT)];
+    settings.aws.endpoint_url = Some(upstream.url.clone());
+    let workspaces = WorkSpaces::connect(&settings).await.unwrap();
+    let has_lease = move || has_lease.load(Ordering::Relaxed);
+    let reply = workspaces
+        .update_image_permission(&key(), Access::Shared, has_lease)
+        .await;
+    let fault = fault(reply);
+    assert_eq!(
+        (fault.kind, fault.code.as_deref()),
+        (AwsErrorKind::NotSent, Some("LeaseEnded"))
+    );
+    assert_eq!(upstream.seen().len(), 0, "nothing was sent");
 }
 
 #[tokio::test]
@@ -163,7 +198,7 @@ async fn moving_workspaces_does_not_move_sts_and_an_account_can_be_moved_alone()
         let mut key = key();
         key.account = account(id);
         workspaces
-            .update_image_permission(&key, Access::Shared)
+            .update_image_permission(&key, Access::Shared, || true)
             .await
             .result
             .unwrap();
@@ -199,7 +234,12 @@ async fn calls_for_many_accounts_at_once_are_each_signed_with_the_credentials_of
         key.account = account(IDS[number % IDS.len()]);
         key.image = format!("wsi-{}", key.account).parse().unwrap();
         let workspaces = &workspaces;
-        async move { workspaces.update_image_permission(&key, Access::Shared).await.result }
+        async move {
+            workspaces
+                .update_image_permission(&key, Access::Shared, || true)
+                .await
+                .result
+        }
     });
     let results = futures_util::future::join_all(grants).await;
     assert!(results.iter().all(Result::is_ok), "{results:?}");
@@ -286,7 +326,7 @@ async fn what_is_not_configured_is_not_served_and_not_sent() {
     assert!(!workspaces.serves(account(OTHER), &region(REGION)));
     let mut key = key();
     key.account = account(OTHER);
-    let response = workspaces.update_image_permission(&key, Access::Shared).await;
+    let response = workspaces.update_image_permission(&key, Access::Shared, || true).await;
     assert_fault(response, AwsErrorKind::NotSent, "NotConfigured");
     assert_fault(
         workspaces.read_access(&key).await.0,

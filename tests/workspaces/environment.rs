@@ -34,7 +34,9 @@ async fn helper_that_grants_with_the_environment() {
     settings.credentials = BaseCredentials::Environment;
     settings.aws.verify_identity = url != ELSEWHERE;
     let workspaces = WorkSpaces::connect(&settings).await.unwrap();
-    let response = workspaces.update_image_permission(&key(), Access::Shared).await;
+    let response = workspaces
+        .update_image_permission(&key(), Access::Shared, || true)
+        .await;
     match response.result {
         Ok(()) => println!("outcome=accepted"),
         Err(fault) if fault.kind == AwsErrorKind::NotSent => println!("outcome=not sent, {}", fault.code.unwrap()),

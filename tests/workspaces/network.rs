@@ -17,7 +17,9 @@ const SOON: Duration = Duration::from_millis(200);
 
 async fn grant(settings: &WorkSpacesSettings) -> sharewarden::domain::AwsResponse<()> {
     let workspaces = WorkSpaces::connect(settings).await.unwrap();
-    workspaces.update_image_permission(&key(), Access::Shared).await
+    workspaces
+        .update_image_permission(&key(), Access::Shared, || true)
+        .await
 }
 
 #[tokio::test]
@@ -118,7 +120,9 @@ async fn a_connection_that_broke_while_idle_is_replaced_without_a_fault() {
     });
     let workspaces = connect(&url).await;
     for _ in 0..2 {
-        let response = workspaces.update_image_permission(&key(), Access::Shared).await;
+        let response = workspaces
+            .update_image_permission(&key(), Access::Shared, || true)
+            .await;
         assert_eq!(response.result, Ok(()));
         // The server closed right after its answer. One turn of the loop lets the pool notice it.
         tokio::task::yield_now().await;

@@ -30,7 +30,11 @@ async fn grant(
     settings.accounts = vec![with_role(ACCOUNT)];
     settings.aws.endpoint_url = Some(upstream.url.clone());
     let workspaces = WorkSpaces::connect(&settings).await.unwrap();
-    let fault = fault(workspaces.update_image_permission(&key(), Access::Shared).await);
+    let fault = fault(
+        workspaces
+            .update_image_permission(&key(), Access::Shared, || true)
+            .await,
+    );
     format!("{fault:?}\n{settings:?}\n{workspaces:?}\n{}", log.text())
 }
 

@@ -57,7 +57,7 @@ async fn a_grant_and_a_revoke_take_effect_and_are_read_back() {
     };
     for key in [key(), finance] {
         for access in [Access::Shared, Access::NotShared] {
-            let response = workspaces.update_image_permission(&key, access).await;
+            let response = workspaces.update_image_permission(&key, access, || true).await;
             assert_eq!(response.result, Ok(()));
             let last = simulator.calls().pop().unwrap();
             assert_eq!(response.aws_request_id, Some(last.request_id));
@@ -87,10 +87,12 @@ async fn each_refusal_of_the_simulator_has_its_own_reason() {
             image: image.parse().unwrap(),
             ..key()
         };
-        let response = workspaces.update_image_permission(&key, Access::Shared).await;
+        let response = workspaces.update_image_permission(&key, Access::Shared, || true).await;
         assert_fault(response, AwsErrorKind::Refused(reason), code);
     }
-    let response = workspaces.update_image_permission(&key(), Access::NotShared).await;
+    let response = workspaces
+        .update_image_permission(&key(), Access::NotShared, || true)
+        .await;
     assert_eq!(
         response.classification(),
         Classification::Refused,
@@ -177,7 +179,9 @@ async fn an_error_says_truly_whether_the_call_had_an_effect() {
         simulator
             .inject(Fault::new(effect.clone()).operation(UPDATE).calls(1))
             .unwrap();
-        let response = workspaces.update_image_permission(&key(), Access::Shared).await;
+        let response = workspaces
+            .update_image_permission(&key(), Access::Shared, || true)
+            .await;
         assert_eq!(response.classification(), expected, "{effect:?}: {response:?}");
         let calls = simulator
             .wait_for_calls(|calls| calls.iter().all(|call| call.ended.is_some()))

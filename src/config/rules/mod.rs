@@ -3,6 +3,7 @@
 use std::{collections::BTreeSet, fmt::Write, time::Duration};
 
 use super::{Config, telemetry};
+use crate::domain::transition::LONGEST_WAIT;
 
 mod access;
 
@@ -153,6 +154,25 @@ fn times(config: &Config, check: &mut impl FnMut(bool, &str, String)) {
             value >= Duration::from_millis(1),
             key,
             format!("must be at least 1ms; it is {value:?}"),
+        );
+    }
+    // A lock timeout is half of a statement timeout, and must be reached before the commit's timeout.
+    check(
+        config.committer.commit_timeout >= database.statement_timeout,
+        "committer.commit_timeout",
+        format!(
+            "must be at least database.statement_timeout ({:?}); it is {:?}",
+            database.statement_timeout, config.committer.commit_timeout
+        ),
+    );
+    for (key, value) in [
+        ("forwarder.lease", forwarder.lease),
+        ("forwarder.late_effect_window", forwarder.late_effect_window),
+    ] {
+        check(
+            value <= LONGEST_WAIT,
+            key,
+            format!("must be at most {LONGEST_WAIT:?}; it is {value:?}"),
         );
     }
     check(

@@ -110,7 +110,7 @@ pub enum WorkOutcome {
     },
     /// The change has not ended: try again later.
     Retry {
-        /// The delay before the next attempt.
+        /// The delay before the next attempt. At most [`LONGEST_WAIT`] is kept.
         delay: Duration,
         /// True if the next attempt must start with a read back, because a call may have taken effect.
         in_doubt: bool,
@@ -173,15 +173,20 @@ pub struct Snapshot {
     pub permission: Permission,
 }
 
+/// The longest time that a lease, a window or a next attempt lies ahead. One that lies further ahead was written before the
+/// database's clock was set back.
+pub const LONGEST_WAIT: Duration = Duration::from_secs(600);
+
 /// The inputs of a transition beside the state.
 #[derive(Debug, Clone, Copy)]
 pub struct TransitionContext {
-    /// The database's clock, read together with the ledger's head.
+    /// The database's clock, read together with the ledger's head. It can be earlier than the times on record.
     pub now: Timestamp,
     /// The replica that takes the leases.
     pub replica: ReplicaId,
-    /// The duration of a lease.
+    /// The duration of a lease. At most [`LONGEST_WAIT`].
     pub lease_for: Duration,
-    /// How long an unresolved call may still take effect at AWS, counted from the commit that recorded it.
+    /// How long an unresolved call may still take effect at AWS, counted from the commit that recorded it. At most
+    /// [`LONGEST_WAIT`].
     pub late_effect_window: Duration,
 }

@@ -12,9 +12,36 @@ use crate::domain::{
     UnresolvedCall,
 };
 
-use super::{AccountState, CommandReply, TransitionContext, Work};
+use super::{AccountState, CommandReply, LONGEST_WAIT, TransitionContext, Work};
 
 impl AccountState {
+    /// Corrects the times of a permission that were written before the database's clock was set back. An attempt is due: that
+    /// shortens a delay, and a claim looks at the lease and the window again. A lease or a window may have begun a moment ago, so
+    /// its longest time begins now. Its holder, whose clock did not change, ends earlier.
+    pub(super) fn correct_times(&mut self, key: &PermissionKey, context: &TransitionContext) {
+        let (longest, window) = (context.now + LONGEST_WAIT, context.now + context.late_effect_window);
+        let is_right = |permission: &Permission| {
+            permission.lease.is_none_or(|lease| lease.expires_at <= longest)
+                && permission.unresolved_call.is_none_or(|call| call.until <= window)
+                && permission.next_attempt_at.is_none_or(|due| due <= longest)
+        };
+        let Some(permission) = self.permissions.get(key).filter(|permission| !is_right(permission)) else {
+            return;
+        };
+        let mut permission = permission.clone();
+        if let Some(lease) = &mut permission.lease {
+            // Not ours alone: another replica's leases may be longer.
+            lease.expires_at = lease.expires_at.min(longest);
+        }
+        if let Some(call) = &mut permission.unresolved_call {
+            call.until = call.until.min(window);
+        }
+        if permission.next_attempt_at.is_some_and(|due| due > longest) {
+            permission.next_attempt_at = Some(context.now);
+        }
+        self.put(permission, context);
+    }
+
     pub(super) fn claim(&mut self, key: &PermissionKey, context: &TransitionContext) -> CommandReply {
         let Some(mut permission) = self.permissions.get(key).cloned() else {
             return CommandReply::NotClaimed;
@@ -196,10 +223,12 @@ impl AccountState {
     fn work(&mut self, permission: &Permission, lease: Lease, context: &TransitionContext) -> Work {
         let change = self.current(permission).clone();
         let unresolved_for = permission.unresolved_call.map(|call| call.until.since(context.now));
+        let age = self.recorded_now(context).since(change.created_at);
         Work {
             epoch: lease.epoch,
-            lease_for: lease.expires_at.since(context.now),
-            age: context.now.since(change.created_at),
+            // The clock may have been set back since the lease was taken.
+            lease_for: lease.expires_at.since(context.now).min(context.lease_for),
+            age,
             in_doubt: permission.in_doubt,
             unresolved_for,
             change,

@@ -25,7 +25,9 @@ use crate::domain::{
     PermissionKey, Request, RequestId, Timestamp,
 };
 
-pub use command::{Command, CommandReply, RequiredRows, Settlement, Snapshot, TransitionContext, Work, WorkOutcome};
+pub use command::{
+    Command, CommandReply, LONGEST_WAIT, RequiredRows, Settlement, Snapshot, TransitionContext, Work, WorkOutcome,
+};
 use confirmed::confirmed_outcome;
 use lease::{is_leased, is_unresolved};
 
@@ -104,11 +106,6 @@ impl AccountState {
         self.id
     }
 
-    /// The time of the last ledger entry.
-    pub fn last_recorded_at(&self) -> Timestamp {
-        self.last_recorded_at
-    }
-
     /// The effects of the commands applied so far.
     pub fn effects(&self) -> &Effects {
         &self.effects
@@ -140,10 +137,9 @@ impl AccountState {
 
     /// Applies one command.
     pub fn apply(&mut self, command: Command, context: &TransitionContext) -> CommandReply {
-        let context = &TransitionContext {
-            now: context.now.max(self.last_recorded_at),
-            ..*context
-        };
+        if let Some(key) = command.required_rows().permission {
+            self.correct_times(key, context);
+        }
         match command {
             Command::Open(intent) => self.open(intent, context),
             Command::Deny(intent, rule) => self.deny(intent, rule, context),
@@ -156,10 +152,6 @@ impl AccountState {
     /// Hands out again the work of a lease that an earlier try of this batch gave, if its commit succeeded after all. No task has
     /// started this work, because the reply to that commit was lost.
     pub fn hand_out_again(&mut self, key: &PermissionKey, epoch: u64, context: &TransitionContext) {
-        let context = &TransitionContext {
-            now: context.now.max(self.last_recorded_at),
-            ..*context
-        };
         if let Some(permission) = self.permissions.get(key).cloned() {
             self.resume(&permission, epoch, context);
         }
@@ -177,7 +169,7 @@ impl AccountState {
             .permissions
             .get(&key)
             .cloned()
-            .unwrap_or_else(|| Permission::new(key.clone(), context.now));
+            .unwrap_or_else(|| Permission::new(key.clone(), self.recorded_now(context)));
         if permission.current.is_none() {
             // Without a current change it is known what AWS holds.
             permission.drop_resolved_call(context.now);
@@ -190,7 +182,7 @@ impl AccountState {
             state: ChangeState::Pending,
             attempts: Vec::new(),
             failure: None,
-            created_at: context.now,
+            created_at: self.recorded_now(context),
             ended_at: None,
             intent,
         };
@@ -322,7 +314,7 @@ impl AccountState {
                 permission.lease = None;
                 permission.in_doubt = in_doubt;
                 permission.applied = observed.or(permission.applied);
-                permission.next_attempt_at = Some(context.now + delay);
+                permission.next_attempt_at = Some(context.now + delay.min(LONGEST_WAIT));
                 if permission.next.is_some() {
                     self.give_way(&mut permission, context);
                     self.go_on(&mut permission, context);
@@ -342,6 +334,7 @@ impl AccountState {
 
     /// Ends a change, and records its terminal entry.
     fn end(&mut self, id: ChangeId, state: ChangeState, failure: Option<ChangeFailure>, context: &TransitionContext) {
+        let now = self.recorded_now(context);
         let change = self
             .changes
             .get_mut(&id)
@@ -349,7 +342,7 @@ impl AccountState {
         debug_assert!(!change.has_ended(), "a change ends once");
         change.state = state;
         change.failure = failure;
-        change.ended_at = Some(context.now);
+        change.ended_at = Some(now);
         let body = EntryBody::of_change(change);
         self.mark_updated(id);
         self.effects.ended.push(id);
@@ -363,21 +356,27 @@ impl AccountState {
         }
     }
 
+    /// The time to record. The ledger's times stay the same while the database's clock is behind them.
+    fn recorded_now(&self, context: &TransitionContext) -> Timestamp {
+        context.now.max(self.last_recorded_at)
+    }
+
     fn record(&mut self, body: EntryBody, context: &TransitionContext) -> u64 {
         let log_index = self.size;
+        let recorded_at = self.recorded_now(context);
         self.effects.entries.push(Entry {
             account: self.id,
             log_index,
-            recorded_at: context.now,
+            recorded_at,
             body,
         });
         self.size += 1;
-        self.last_recorded_at = context.now;
+        self.last_recorded_at = recorded_at;
         log_index
     }
 
     fn put(&mut self, mut permission: Permission, context: &TransitionContext) {
-        permission.updated_at = context.now;
+        permission.updated_at = self.recorded_now(context);
         let key = permission.key.clone();
         if self.permissions.insert(key.clone(), permission).is_none() {
             self.effects.new_permissions.insert(key.clone());

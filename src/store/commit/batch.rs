@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use sqlx::{Connection, PgConnection};
+use sqlx::{Connection, PgConnection, Postgres, Transaction};
 
 use crate::{
     domain::{
@@ -68,14 +68,15 @@ pub(super) enum Locking {
     Optimistic,
     /// Before it reads.
     Pessimistic,
+    /// Before it reads, and no lock is waited for longer than [`BRIEF_LOCK_TIMEOUT`].
+    Brief,
 }
+
+/// The lock timeout of [`Locking::Brief`].
+const BRIEF_LOCK_TIMEOUT: &str = "SET LOCAL lock_timeout = '50ms'";
 
 /// Runs a batch. `granted` holds the leases that earlier tries of the same batch granted: they may have been committed.
 /// Returns `None` after a conflict; then nothing was saved.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the transaction of a batch; `Database::within` bounds it"
-)]
 pub(super) async fn run(
     connection: &mut PgConnection,
     rules: &BatchSettings,
@@ -92,12 +93,14 @@ pub(super) async fn run(
     }
     let accounts: BTreeSet<_> = commands.iter().map(Command::account).collect();
     let names: Vec<_> = accounts.iter().map(AccountId::as_str).collect();
-    let mut transaction = connection.begin().await?;
+    let mut transaction = begin(connection, locking).await?;
     if heads::lock(&mut transaction, &names).await? < names.len() as u64 {
-        // Missing heads are inserted outside the transaction. The next transaction then locks all heads in account order.
+        // Missing heads are inserted in a transaction of their own. The next one then locks all heads in account order.
         transaction.rollback().await?;
-        heads::ensure(connection, &names).await?;
-        transaction = connection.begin().await?;
+        transaction = begin(connection, locking).await?;
+        heads::ensure(&mut transaction, &names).await?;
+        transaction.commit().await?;
+        transaction = begin(connection, locking).await?;
         heads::lock(&mut transaction, &names).await?;
     }
     let (saved, committed) = decide_and_save(&mut transaction, rules, commands, granted).await?;
@@ -107,6 +110,18 @@ pub(super) async fn run(
     }
     transaction.commit().await?;
     Ok(Some(committed))
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the transaction of a batch; `Database::within` bounds it"
+)]
+async fn begin(connection: &mut PgConnection, locking: Locking) -> Result<Transaction<'_, Postgres>, sqlx::Error> {
+    let mut transaction = connection.begin().await?;
+    if locking == Locking::Brief {
+        sqlx::query(BRIEF_LOCK_TIMEOUT).execute(&mut *transaction).await?;
+    }
+    Ok(transaction)
 }
 
 async fn decide_and_save(

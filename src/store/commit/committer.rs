@@ -10,7 +10,10 @@
 use std::{
     hash::{DefaultHasher, Hash, Hasher},
     io,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     thread,
 };
 
@@ -34,6 +37,7 @@ use crate::{
 use super::{
     batch::BatchSettings,
     lane::{Answered, CommitError, Lane, Leased, QueuedCommand, Shutdown},
+    stuck::{StuckAccounts, StuckLimits},
 };
 
 /// Commits commands. The only writer of changes.
@@ -69,6 +73,12 @@ impl Committer {
             let _guard = runtime.enter();
             database.dedicated(u32::try_from(count).unwrap_or(u32::MAX))
         };
+        let stuck = Arc::new(AtomicUsize::new(0));
+        let limits = StuckLimits {
+            commands: settings.queue.max(1),
+            per_account: settings.max_batch.max(1),
+            wait: settings.commit_timeout,
+        };
         let lanes = (0..count).map(|_| {
             let (sender, receiver) = mpsc::channel(settings.queue.max(1));
             let lane = Lane {
@@ -84,6 +94,7 @@ impl Committer {
                 notifications: notifications.clone(),
                 work: work.clone(),
                 conflict_at: None,
+                stuck: StuckAccounts::new(limits, stuck.clone()),
                 shutdown: shutdown.clone(),
                 origins: origins.clone(),
                 claims: Some(claiming.token()),
@@ -95,7 +106,8 @@ impl Committer {
         let queues: Vec<_> = lanes.iter().map(mpsc::Sender::downgrade).collect();
         database.instruments().observe_commit_queue(move || {
             let lanes = queues.iter().filter_map(mpsc::WeakSender::upgrade);
-            Some(lanes.map(|lane| lane.max_capacity() - lane.capacity()).sum::<usize>() as u64)
+            let queued: usize = lanes.map(|lane| lane.max_capacity() - lane.capacity()).sum();
+            Some((queued + stuck.load(Ordering::Relaxed)) as u64)
         });
         tasks.close();
         claiming.close();

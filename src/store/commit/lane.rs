@@ -1,6 +1,6 @@
 //! A lane: it commits its queue batch by batch, answers the callers, and hands out the new work.
 
-use std::{collections::BTreeMap, panic::AssertUnwindSafe, time::Duration};
+use std::{collections::BTreeMap, mem, panic::AssertUnwindSafe, time::Duration};
 
 use futures_util::FutureExt;
 use sqlx::PgConnection;
@@ -16,7 +16,10 @@ use crate::{
     telemetry::trace::{Origin, Origins},
 };
 
-use super::batch::{self, BatchSettings, Committed, GrantedLeases, Locking};
+use super::{
+    batch::{self, BatchSettings, Committed, GrantedLeases, Locking},
+    stuck::StuckAccounts,
+};
 
 /// How long a lane locks pessimistically after a conflict. Under repeated conflicts, optimistic batches would all run twice.
 const PESSIMISTIC_FOR: Duration = Duration::from_secs(1);
@@ -77,6 +80,15 @@ impl QueuedCommand {
         let span = Span::current();
         (Self { command, answer, span }, receiver)
     }
+
+    /// Answers a command that finds no room in a queue. Only a caller's command can be OVERLOADED; others are repeated.
+    pub(super) fn refuse_for_lack_of_room(self) {
+        let answer = match self.command {
+            Command::Open(_) | Command::Deny(..) => CommitError::Overloaded,
+            Command::Claim(_) | Command::Renew { .. } | Command::Settle(_) => CommitError::Unavailable,
+        };
+        let _ = self.answer.send(Err(answer));
+    }
 }
 
 /// The state of a lane.
@@ -89,6 +101,7 @@ pub(super) struct Lane {
     pub(super) work: mpsc::UnboundedSender<Leased>,
     /// When a batch last conflicted with another writer.
     pub(super) conflict_at: Option<MonotonicInstant>,
+    pub(super) stuck: StuckAccounts,
     pub(super) shutdown: Shutdown,
     pub(super) origins: Origins,
     /// Dropped when the lane stops claiming.
@@ -96,22 +109,36 @@ pub(super) struct Lane {
 }
 
 impl Lane {
-    /// Runs until the lane is closed and its queue is empty.
+    /// Runs until the lane is closed, its queue is empty, and no command of a stuck account waits.
     pub(super) async fn run(mut self, mut queue: mpsc::Receiver<QueuedCommand>) {
-        let mut batch = Vec::new();
+        let (mut batch, mut has_ended) = (Vec::new(), false);
         let max_batch = self.settings.max_batch.max(1);
         let Shutdown {
             stop_claiming, close, ..
         } = self.shutdown.clone();
+        let clock = self.clock.clone();
         loop {
+            let until_try = self.stuck.next_try(clock.monotonic_now());
+            if has_ended && until_try.is_none() {
+                return;
+            }
             let taken = tokio::select! {
-                taken = queue.recv_many(&mut batch, max_batch) => taken,
-                () = stop_claiming.cancelled(), if self.claims.is_some() => { self.claims = None; continue }
+                taken = queue.recv_many(&mut batch, max_batch), if !has_ended => taken,
+                () = clock.sleep(until_try.unwrap_or_default()), if until_try.is_some() => {
+                    self.try_stuck().await;
+                    continue;
+                }
+                () = stop_claiming.cancelled(), if self.claims.is_some() => {
+                    self.stuck.refuse_claims();
+                    self.claims = None;
+                    continue;
+                }
                 // The queue is still committed; nothing more is accepted.
                 () = close.cancelled(), if !queue.is_closed() => { queue.close(); continue }
             };
             if taken == 0 {
-                return;
+                has_ended = true;
+                continue;
             }
             if self.claims.is_none() {
                 batch = refuse_claims(batch);
@@ -119,7 +146,7 @@ impl Lane {
                     continue;
                 }
             }
-            for batch in self.divide(std::mem::take(&mut batch)) {
+            for batch in self.divide(mem::take(&mut batch)) {
                 if self.commit(batch).await.is_err_and(|error| error.is_transient()) {
                     // Postgres is unavailable: the callers behind this batch need not wait for a timeout of their own.
                     // The rest of a divided batch gets the same answer when its senders are dropped.
@@ -144,18 +171,33 @@ impl Lane {
     }
 
     /// Commits a batch and answers the callers. If a batch cannot be committed, each command is tried alone, so that one faulty
-    /// command does not fail the others.
+    /// command does not fail the others. The accounts of a batch that meets a lock are set aside.
     async fn commit(&mut self, batch: Vec<QueuedCommand>) -> Result<(), StoreError> {
-        let span = batch_span(&batch);
+        let begun = self.clock.monotonic_now();
+        let batch = self.stuck.divert(batch, begun);
+        if batch.is_empty() {
+            return Ok(());
+        }
+        let (span, mut granted) = (batch_span(&batch), Vec::new());
         let (commands, callers): (Vec<_>, Vec<_>) = batch
             .into_iter()
             .map(|queued| (queued.command, (queued.answer, queued.span)))
             .unzip();
-        match self.commit_and_act(&commands, span).await {
+        match self.commit_and_act(&commands, &mut granted, false, span).await {
             Ok((answers, since)) => {
                 for ((caller, _), answer) in callers.into_iter().zip(answers) {
                     let _ = caller.send(Ok((answer, since)));
                 }
+                Ok(())
+            }
+            Err(error) if error.is_lock_timeout() => {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "a batch met a lock of another session; each of its accounts is tried alone"
+                );
+                let queued = commands.into_iter().zip(callers);
+                let queued = queued.map(|(command, (answer, span))| QueuedCommand { command, answer, span });
+                self.stuck.set_aside(queued.collect(), &granted, begun);
                 Ok(())
             }
             Err(error) if commands.len() > 1 && !error.is_transient() => {
@@ -194,11 +236,56 @@ impl Lane {
         }
     }
 
+    /// Tries one stuck account.
+    async fn try_stuck(&mut self) {
+        self.stuck.expire(self.clock.monotonic_now());
+        let Some(mut account) = self.stuck.take_next() else {
+            return;
+        };
+        let (commands, mut granted) = (account.commands(), mem::take(&mut account.granted));
+        let result = self.commit_and_act(&commands, &mut granted, true, Span::none()).await;
+        let now = self.clock.monotonic_now();
+        match result {
+            Ok((answers, since)) => {
+                for (queued, answer) in account.take().into_iter().zip(answers) {
+                    let _ = queued.answer.send(Ok((answer, since)));
+                }
+                if account.is_locked {
+                    tracing::info!(account_id = %account.id, "the rows of the account are no longer locked");
+                }
+                self.stuck.release(account, now);
+            }
+            Err(error) if error.is_contention() => {
+                if !account.is_locked {
+                    tracing::warn!(
+                        account_id = %account.id,
+                        "another session keeps rows of the account locked; its commands wait, and other accounts go on"
+                    );
+                }
+                account.granted = granted;
+                self.stuck.put_back(account, now);
+            }
+            Err(error) if error.is_unavailable() => {
+                for queued in account.take() {
+                    let _ = queued.answer.send(Err(CommitError::Unavailable));
+                }
+                self.stuck.refuse_all();
+                self.stuck.release(account, now);
+            }
+            // Nothing was committed. The faulty command is found as in any batch.
+            Err(_) => {
+                let _ = self.commit(account.take()).await;
+            }
+        }
+    }
+
     /// Commits commands, hands out the new work, and wakes the waiters of the changes that ended. The span covers the
     /// commit only.
     async fn commit_and_act(
         &mut self,
         commands: &[Command],
+        granted: &mut GrantedLeases,
+        is_stuck: bool,
         span: Span,
     ) -> Result<(Vec<CommandReply>, MonotonicInstant), StoreError> {
         let since = self.clock.monotonic_now();
@@ -208,7 +295,7 @@ impl Lane {
             ended,
             grown,
             recorded,
-        } = self.try_commit(commands).instrument(span).await?;
+        } = self.try_commit(commands, granted, is_stuck).instrument(span).await?;
         let took = self.clock.monotonic_now().since(since);
         tracing::debug!(commands = commands.len(), ?took, "committed a batch");
         let instruments = self.database.instruments();
@@ -237,10 +324,17 @@ impl Lane {
     /// A second run does no harm, even if the first one was committed and only its answer was lost. A change is
     /// recognized by its request id, work by its lease, and a claim by the leases that earlier tries granted. A denial
     /// has none of these, so it can be on record twice.
-    async fn try_commit(&mut self, commands: &[Command]) -> Result<Committed, StoreError> {
+    ///
+    /// A lock timeout is not retried here, because the other accounts of the lane would wait.
+    async fn try_commit(
+        &mut self,
+        commands: &[Command],
+        granted: &mut GrantedLeases,
+        is_stuck: bool,
+    ) -> Result<Committed, StoreError> {
         const TRIES: u32 = 4;
         let begun = self.clock.monotonic_now();
-        let (mut tried, mut granted) = (0, Vec::new());
+        let mut tried = 0;
         loop {
             let left = self
                 .settings
@@ -249,10 +343,11 @@ impl Lane {
             let is_over = |conflict_at| self.clock.monotonic_now().since(conflict_at) >= PESSIMISTIC_FOR;
             // A retry waits for the lock, and so reads what the earlier try may have committed.
             let locking = match tried == 0 && self.conflict_at.is_none_or(is_over) {
+                _ if is_stuck => Locking::Brief,
                 true => Locking::Optimistic,
                 false => Locking::Pessimistic,
             };
-            match self.run_batch(locking, commands, &mut granted, left).await {
+            match self.run_batch(locking, commands, granted, left).await {
                 Ok(Some(committed)) => return Ok(committed),
                 Ok(None) => {
                     tracing::debug!(
@@ -263,6 +358,7 @@ impl Lane {
                     self.database.instruments().commit_conflict();
                     self.conflict_at = Some(self.clock.monotonic_now());
                 }
+                Err(error) if error.is_lock_timeout() || (is_stuck && error.is_contention()) => return Err(error),
                 Err(error)
                     if error.is_transient() && (error.is_contention() || tried + 1 < TRIES) && !left.is_zero() =>
                 {

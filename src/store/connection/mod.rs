@@ -15,7 +15,7 @@ use std::{
 
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::{
-    ConnectOptions, PgConnection, Postgres,
+    ConnectOptions, Connection, PgConnection, Postgres,
     migrate::MigrateDatabase,
     postgres::{PgConnectOptions, PgListener, PgPoolOptions},
 };
@@ -165,6 +165,23 @@ impl Database {
     /// When one of these is not so.
     pub async fn check(&self) -> Result<(), StoreError> {
         let (applied, read_only) = self.run(async |connection| schema::state(connection).await).await?;
+        schema::check(applied, read_only)
+    }
+
+    /// Does the same on a new connection, whose error says why Postgres cannot be reached.
+    ///
+    /// # Errors
+    /// When one of these is not so.
+    pub async fn check_by_connecting(&self) -> Result<(), StoreError> {
+        let options = self.cache.pool.connect_options();
+        let state = async {
+            let mut connection = PgConnection::connect_with(&options).await?;
+            let state = schema::state(&mut connection).await?;
+            connection.close().await?;
+            Ok(state)
+        };
+        let state = tokio::time::timeout(self.timeout(), state).await;
+        let (applied, read_only) = state.unwrap_or(Err(StoreError::Timeout(self.timeout())))?;
         schema::check(applied, read_only)
     }
 

@@ -1,18 +1,59 @@
 //! Applies the migrations, and checks that the database has exactly these.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::LazyLock};
 
-use sqlx::{PgConnection, PgPool, migrate::Migrator};
+use sqlx::{
+    Connection, PgConnection, PgPool,
+    migrate::{Migrate, Migrator},
+};
 
 use crate::store::error::{PostgresFault, StoreError};
 
 /// The version of a migration, its checksum, and whether it succeeded.
 type Applied = (i64, Vec<u8>, bool);
 
-static MIGRATOR: Migrator = sqlx::migrate!();
+const MIGRATIONS: &str = "_sqlx_migrations";
 
+static MIGRATOR: LazyLock<Migrator> = LazyLock::new(|| {
+    let mut migrator = sqlx::migrate!();
+    // Every role that may connect could hold the driver's advisory lock.
+    migrator.set_locking(false);
+    migrator
+});
+
+/// A migration waits for a lock for at most 30 s: other sessions queue behind it.
+const LIMIT_LOCK_TIMEOUT: &str = "SELECT set_config('lock_timeout', least(setting::integer, 30000)::text, false)
+    FROM pg_settings WHERE name = 'lock_timeout'";
+
+/// Keeps other migrations out. It takes more rights than the roles of servers and dashboards have, and does not stop their reads.
+const LOCK: &str = "LOCK TABLE _sqlx_migrations IN SHARE UPDATE EXCLUSIVE MODE";
+
+/// Applies the missing migrations in one transaction: all of them, or none.
 pub(super) async fn migrate(pool: &PgPool) -> Result<(), StoreError> {
-    Ok(MIGRATOR.run(pool).await?)
+    let mut connection = pool.acquire().await?;
+    // The next user of the pool would have the lock timeout.
+    connection.close_on_drop();
+    sqlx::query(LIMIT_LOCK_TIMEOUT).execute(&mut *connection).await?;
+    match migrate_locked(&mut connection).await {
+        Err(error) if error.is_lock_timeout() => Err(StoreError::Schema(
+            "nothing was migrated, because another session holds a lock: another migration, or an open transaction of a server or a \
+             dashboard. Run `sharewarden migrate` again when it has ended; pg_locks shows it"
+                .into(),
+        )),
+        migrated => migrated,
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the owner's command; no caller waits for it")]
+async fn migrate_locked(connection: &mut PgConnection) -> Result<(), StoreError> {
+    // If two sessions create the table at once, one of them gets an error, and then the table is there.
+    if connection.ensure_migrations_table(MIGRATIONS).await.is_err() {
+        connection.ensure_migrations_table(MIGRATIONS).await?;
+    }
+    let mut transaction = connection.begin().await?;
+    sqlx::query(LOCK).execute(&mut *transaction).await?;
+    MIGRATOR.run(&mut *transaction).await?;
+    Ok(transaction.commit().await?)
 }
 
 pub(super) fn check(applied: Vec<Applied>, read_only: bool) -> Result<(), StoreError> {
@@ -64,4 +105,14 @@ pub(super) async fn state(connection: &mut PgConnection) -> Result<(Vec<Applied>
         .fetch_all(connection)
         .await?;
     Ok((applied, read_only))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_migration_can_run_in_the_one_transaction() {
+        assert!(MIGRATOR.iter().all(|migration| !migration.no_tx));
+    }
 }

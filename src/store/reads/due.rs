@@ -1,11 +1,14 @@
 //! Finds due work: permissions whose lease has expired, or whose next attempt is due. First the accounts and Regions
 //! with due work, then the work of each, so that an account with much work does not delay the others. The forwarder
 //! claims the work through the committer, which decides if several replicas find the same.
+//!
+//! A time that lies further ahead than [`LONGEST_WAIT`] is found too: the database's clock was set back since, and a claim
+//! corrects it. These rows have a branch of their own in each query, so that each branch reads one range of the index.
 
 use std::time::Duration;
 
 use crate::{
-    domain::{AccountId, ImageId, PermissionKey, Region},
+    domain::{AccountId, ImageId, PermissionKey, Region, transition::LONGEST_WAIT},
     store::{connection::Database, error::StoreError, rows},
 };
 
@@ -21,7 +24,12 @@ pub async fn endpoints(database: &Database) -> Result<Vec<(AccountId, Region)>, 
         "SELECT account_id FROM ledger AS l WHERE EXISTS (
              SELECT FROM share_permission AS p
              WHERE p.account_id = l.account_id AND p.current_change_id IS NOT NULL
-                 AND coalesce(p.lease_expires_at, p.next_attempt_at) <= statement_timestamp())",
+                 AND coalesce(p.lease_expires_at, p.next_attempt_at) <= statement_timestamp())
+             OR EXISTS (
+             SELECT FROM share_permission AS p
+             WHERE p.account_id = l.account_id AND p.current_change_id IS NOT NULL
+                 AND coalesce(p.lease_expires_at, p.next_attempt_at) > statement_timestamp() + make_interval(secs => $1))",
+        LONGEST_WAIT.as_secs_f64(),
     );
     let mut endpoints = Vec::new();
     let accounts = database.run(async |conn| accounts.fetch_all(conn).await).await?;
@@ -77,18 +85,28 @@ pub async fn due(database: &Database, account: AccountId, region: &Region, limit
              FROM image WHERE image.image_id IS NOT NULL)
          SELECT due.image_id AS "image_id!", due.shared_account_id AS "shared_account_id!", due.reads AS "reads!"
          FROM image CROSS JOIN LATERAL (
-             SELECT p.image_id, p.shared_account_id, p.in_doubt OR p.lease_owner IS NOT NULL AS reads,
-                 coalesce(p.lease_expires_at, p.next_attempt_at) AS since,
-                 row_number() OVER (ORDER BY coalesce(p.lease_expires_at, p.next_attempt_at)) AS turn
-             FROM share_permission AS p
-             WHERE p.account_id = $1 AND p.region = $2 AND p.image_id = image.image_id
-                 AND p.current_change_id IS NOT NULL
-                 AND coalesce(p.lease_expires_at, p.next_attempt_at) <= statement_timestamp()
-             ORDER BY coalesce(p.lease_expires_at, p.next_attempt_at) LIMIT $3) AS due
+             (SELECT p.image_id, p.shared_account_id, p.in_doubt OR p.lease_owner IS NOT NULL AS reads,
+                  coalesce(p.lease_expires_at, p.next_attempt_at) AS since,
+                  row_number() OVER (ORDER BY coalesce(p.lease_expires_at, p.next_attempt_at)) AS turn
+              FROM share_permission AS p
+              WHERE p.account_id = $1 AND p.region = $2 AND p.image_id = image.image_id
+                  AND p.current_change_id IS NOT NULL
+                  AND coalesce(p.lease_expires_at, p.next_attempt_at) <= statement_timestamp()
+              ORDER BY coalesce(p.lease_expires_at, p.next_attempt_at) LIMIT $3)
+             UNION ALL
+             (SELECT p.image_id, p.shared_account_id, p.in_doubt OR p.lease_owner IS NOT NULL AS reads,
+                  coalesce(p.lease_expires_at, p.next_attempt_at) AS since,
+                  row_number() OVER (ORDER BY coalesce(p.lease_expires_at, p.next_attempt_at)) AS turn
+              FROM share_permission AS p
+              WHERE p.account_id = $1 AND p.region = $2 AND p.image_id = image.image_id
+                  AND p.current_change_id IS NOT NULL
+                  AND coalesce(p.lease_expires_at, p.next_attempt_at) > statement_timestamp() + make_interval(secs => $4)
+              ORDER BY coalesce(p.lease_expires_at, p.next_attempt_at) LIMIT $3)) AS due
          ORDER BY due.turn, due.since LIMIT $3"#,
         account.to_string(),
         region.to_string(),
         i64::from(limit),
+        LONGEST_WAIT.as_secs_f64(),
     );
     let rows = database
         .run(async |conn| query.fetch_all(conn).await)
@@ -118,15 +136,22 @@ pub async fn due_to_read(
     let query = sqlx::query!(
         r#"SELECT due.image_id AS "image_id!", due.shared_account_id AS "shared_account_id!"
          FROM unnest($3::text[]) AS image (image_id) CROSS JOIN LATERAL (
-             SELECT p.image_id, p.shared_account_id FROM share_permission AS p
-             WHERE p.account_id = $1 AND p.region = $2 AND p.image_id = image.image_id
-                 AND p.current_change_id IS NOT NULL AND (p.in_doubt OR p.lease_owner IS NOT NULL)
-                 AND coalesce(p.lease_expires_at, p.next_attempt_at) <= statement_timestamp()
-             ORDER BY coalesce(p.lease_expires_at, p.next_attempt_at) LIMIT $4) AS due"#,
+             (SELECT p.image_id, p.shared_account_id FROM share_permission AS p
+              WHERE p.account_id = $1 AND p.region = $2 AND p.image_id = image.image_id
+                  AND p.current_change_id IS NOT NULL AND (p.in_doubt OR p.lease_owner IS NOT NULL)
+                  AND coalesce(p.lease_expires_at, p.next_attempt_at) <= statement_timestamp()
+              ORDER BY coalesce(p.lease_expires_at, p.next_attempt_at) LIMIT $4)
+             UNION ALL
+             (SELECT p.image_id, p.shared_account_id FROM share_permission AS p
+              WHERE p.account_id = $1 AND p.region = $2 AND p.image_id = image.image_id
+                  AND p.current_change_id IS NOT NULL AND (p.in_doubt OR p.lease_owner IS NOT NULL)
+                  AND coalesce(p.lease_expires_at, p.next_attempt_at) > statement_timestamp() + make_interval(secs => $5)
+              ORDER BY coalesce(p.lease_expires_at, p.next_attempt_at) LIMIT $4)) AS due"#,
         account.to_string(),
         region.to_string(),
         &images,
         i64::from(limit),
+        LONGEST_WAIT.as_secs_f64(),
     );
     let rows = database
         .run(async |conn| query.fetch_all(conn).await)
@@ -152,13 +177,16 @@ pub async fn expired(
         "SELECT p.image_id, p.shared_account_id FROM share_permission AS p
          JOIN change AS c ON c.account_id = p.account_id AND c.change_id = p.current_change_id
          WHERE p.account_id = $1 AND p.region = $2 AND p.current_change_id IS NOT NULL AND NOT p.in_doubt
-             AND p.lease_owner IS NULL AND p.next_attempt_at <= statement_timestamp()
+             AND p.lease_owner IS NULL
+             AND (p.next_attempt_at <= statement_timestamp()
+                 OR p.next_attempt_at > statement_timestamp() + make_interval(secs => $5))
              AND c.created_at <= statement_timestamp() - make_interval(secs => $3)
          LIMIT $4",
         account.to_string(),
         region.to_string(),
         give_up_after.as_secs_f64(),
         i64::from(limit),
+        LONGEST_WAIT.as_secs_f64(),
     );
     let rows = database
         .run(async |conn| query.fetch_all(conn).await)

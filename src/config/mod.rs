@@ -5,6 +5,7 @@
 
 mod auth;
 mod checkpoint;
+mod denials;
 mod error;
 mod parse;
 mod rules;
@@ -20,6 +21,7 @@ use crate::domain::{AccountId, Region};
 
 pub use auth::{AuthConfig, AuthMode, JwtConfig, Role, RoleConfig};
 pub use checkpoint::CheckpointConfig;
+pub use denials::DenialsConfig;
 pub use error::ConfigError;
 pub use rules::Problem;
 pub use telemetry::{AdminConfig, TelemetryConfig};
@@ -42,6 +44,9 @@ pub struct Config {
     /// Roles of principals. What no entry allows is refused.
     #[serde(default)]
     pub roles: Vec<RoleConfig>,
+    /// Refusals by the policy on record.
+    #[serde(default)]
+    pub denials: DenialsConfig,
     /// The committer, which writes changes to Postgres in batches.
     #[serde(default)]
     pub committer: CommitterConfig,

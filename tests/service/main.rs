@@ -5,6 +5,7 @@
 mod callers;
 mod changes;
 mod database_failures;
+mod denials;
 mod failures;
 mod fairness;
 mod gauges;

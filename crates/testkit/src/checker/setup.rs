@@ -70,6 +70,7 @@ pub fn config(database: &str, simulator: &str) -> String {
         r#"
 server.listen = "127.0.0.1:0"
 server.max_wait = "10s"
+server.calls_per_second_per_principal = 5000
 server.shutdown_grace = "3s"
 denials.burst = 5
 denials.refill_every = "1s"

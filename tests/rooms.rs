@@ -105,6 +105,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     (
         "changes",
         &[
+            "config",
             "domain",
             "store",
             "policy",
@@ -112,6 +113,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "workspaces",
             "clock",
             "telemetry",
+            "worker",
         ],
     ),
     ("audit", &["domain", "ledger", "store", "clock", "telemetry", "worker"]),

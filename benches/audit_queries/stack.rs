@@ -132,6 +132,7 @@ fn config(database: &str, key: &SigningKey) -> Config {
     let text = format!(
         "server.listen = \"127.0.0.1:0\"\ndatabase.url = \"{database}\"\nauth.modes = [\"trusted-header\"]\n\
          roles = [{{ principal = \"*\", roles = [\"viewer\", \"operator\", \"auditor\"] }}]\n\
+         server.calls_per_second_per_principal = 1000000\ndenials.burst = 1000000\n\
          aws.endpoint_url = \"http://127.0.0.1:9\"\naws.verify_identity = false\n\
          checkpoint.name = \"sharewarden.bench\"\ncheckpoint.every = \"1s\"\ncheckpoint.key = '''{}'''\n{}{}",
         pem.expose_secret(),

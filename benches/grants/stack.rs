@@ -184,6 +184,7 @@ impl Stack {
         let mut text = format!(
             "server.listen = \"127.0.0.1:0\"
 server.calls_per_second_per_principal = 1000000
+denials.burst = 1000000
 auth.modes = [\"trusted-header\"]
 roles = [{{ principal = \"*\", roles = [\"viewer\", \"operator\", \"auditor\"] }}]
 database.url = \"{database}\"

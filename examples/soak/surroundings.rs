@@ -115,6 +115,7 @@ async fn simulator() -> Simulator {
 fn config(database: &str, simulator: &str) -> String {
     format!(
         "server.listen = \"127.0.0.1:0\"
+server.calls_per_second_per_principal = 5000
 auth.modes = [\"trusted-header\"]
 roles = [{{ principal = \"*\", roles = [\"viewer\", \"operator\", \"auditor\"] }}]
 log.filter = \"error\"

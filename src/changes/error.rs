@@ -41,7 +41,7 @@ pub enum Error {
         key: PermissionKey,
         /// The rule that refuses.
         rule: String,
-        /// The index of the ledger entry. None if the refusal was not recorded, as in a validation.
+        /// The index of the ledger entry. None if the refusal has no entry: it was counted, or it is of a validation.
         log_index: Option<u64>,
     },
     /// The request id was used for other content.

@@ -2,8 +2,9 @@
 //!
 //! Each checks the configuration and the policy first, then uses the store. [`ChangeService::submit`] gets a change accepted: the
 //! committer opens it, and the forwarder works on it. [`Receipt::wait`] waits for its end. A caller that disconnects cancels
-//! nothing.
+//! nothing. [`denials`] bounds the refusals that one principal puts on record.
 
+mod denials;
 mod error;
 mod read;
 mod submit;
@@ -17,6 +18,7 @@ use crate::{
     workspaces::WorkSpaces,
 };
 
+pub use denials::Denials;
 pub use error::{Error, UnsuccessfulChange};
 pub use read::{ChangePage, PermissionPage};
 pub use submit::{CompletedChange, Receipt, Submission};
@@ -36,6 +38,8 @@ pub struct ChangeService {
     pub workspaces: WorkSpaces,
     /// Decides whether a change may be made.
     pub policy: Policy,
+    /// The budgets for refusals on record.
+    pub denials: Denials,
     /// Makes ids.
     pub clock: Clock,
 }

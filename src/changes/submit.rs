@@ -141,7 +141,7 @@ impl ChangeService {
         let command = match self.command(intent) {
             Ok(command) => command,
             // Boxed because it is rare: otherwise it enlarges the future of every change.
-            Err(refusal) => return Box::pin(self.accepted_before(intent)).await?.ok_or(refusal),
+            Err(refusal) => return Box::pin(self.accepted_before_or(refusal, intent)).await,
         };
         // Registered before the change is opened, so that its end is not missed.
         let waiter = self.outcomes.wait_for(account, intent.change_id);
@@ -165,6 +165,18 @@ impl ChangeService {
             }),
             _ => Err(Error::UnexpectedAnswer),
         }
+    }
+
+    /// The change that was accepted under the same request id, or else the refusal. A denial is counted, because no command
+    /// records it.
+    async fn accepted_before_or(&self, refusal: Error, intent: &Intent) -> Result<Receipt, Error> {
+        if let Some(receipt) = self.accepted_before(intent).await? {
+            return Ok(receipt);
+        }
+        if let Error::Denied { rule, .. } = &refusal {
+            self.denials.count(intent, rule);
+        }
+        Err(refusal)
     }
 
     /// The change that was accepted under the same request id, if there is one. A request that would be refused now may have been
@@ -203,14 +215,21 @@ impl ChangeService {
         }
     }
 
-    /// The command for the committer, or a refusal without one. A refusal by the policy is a command too, because it is recorded
-    /// and because a replay of an accepted request gets its first answer, whatever the policy says now.
+    /// The command for the committer, or a refusal without one. A refusal by the policy is a command too while the principal's
+    /// budget lasts, because it is recorded.
     fn command(&self, intent: &Arc<Intent>) -> Result<Command, Error> {
         self.check_configured(intent.key.account, &intent.key.region)?;
         match self.policy.decide(PolicyQuery::of(intent)) {
             Decision::Deny { policies, message } => {
                 tracing::debug!(?policies, "the policy refuses the change");
-                Ok(Command::Deny(intent.clone(), message))
+                match self.denials.take(intent) {
+                    true => Ok(Command::Deny(intent.clone(), message)),
+                    false => Err(Error::Denied {
+                        key: intent.key.clone(),
+                        rule: message,
+                        log_index: None,
+                    }),
+                }
             }
             Decision::Allow { .. } if self.forwarder.accepts_changes(&intent.key) => Ok(Command::Open(intent.clone())),
             Decision::Allow { .. } => Err(CommitError::Overloaded.into()),

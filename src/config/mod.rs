@@ -5,6 +5,7 @@
 
 mod auth;
 mod checkpoint;
+mod denials;
 mod error;
 mod parse;
 mod rules;
@@ -20,6 +21,7 @@ use crate::domain::{AccountId, Region};
 
 pub use auth::{AuthConfig, AuthMode, JwtConfig, Role, RoleConfig};
 pub use checkpoint::CheckpointConfig;
+pub use denials::DenialsConfig;
 pub use error::ConfigError;
 pub use rules::Problem;
 pub use telemetry::{AdminConfig, TelemetryConfig};
@@ -42,6 +44,9 @@ pub struct Config {
     /// Roles of principals. What no entry allows is refused.
     #[serde(default)]
     pub roles: Vec<RoleConfig>,
+    /// Refusals by the policy on record.
+    #[serde(default)]
+    pub denials: DenialsConfig,
     /// The committer, which writes changes to Postgres in batches.
     #[serde(default)]
     pub committer: CommitterConfig,
@@ -92,7 +97,7 @@ pub struct ServerConfig {
     /// Default 2048.
     pub max_calls_per_principal: usize,
     /// Maximum calls a second of one principal, and maximum calls in a burst after a pause. Further ones are refused as
-    /// OVERLOADED, with a retry delay. 1..1000000. Default 5000.
+    /// OVERLOADED, with a retry delay. 1..1000000. Default 500.
     pub calls_per_second_per_principal: u32,
     /// Maximum size of a request message in bytes, also after decompression. 1024..4194304. Default 65536.
     pub max_message_size: usize,
@@ -125,7 +130,7 @@ impl Default for ServerConfig {
             max_calls: 4096,
             max_open_streams: 1024,
             max_calls_per_principal: 2048,
-            calls_per_second_per_principal: 5000,
+            calls_per_second_per_principal: 500,
             max_message_size: 64 * 1024,
             max_header_size: 16 * 1024,
             handshake_timeout: Duration::from_secs(10),

@@ -1,5 +1,6 @@
-//! Admission. It runs before the message of a call is read: it finds the principal, takes a slot of the principal's quota, and
-//! asks the policy in which accounts the principal may call this method. Rules that depend on the message are checked later.
+//! Admission. It runs before the message of a call is read: it finds the principal, refuses one without any role, takes a slot of
+//! the principal's quota, and asks the policy in which accounts the principal may call this method. Rules that depend on the
+//! message are checked later.
 
 use std::{
     pin::Pin,
@@ -85,11 +86,17 @@ impl AdmissionRules {
         })?;
         let principal = identity.principal;
         tracing::Span::current().record("principal", principal.as_str());
+        // Before the quotas: principals without a role take no place in their tables, and leave nothing in the ledger.
+        if !self.policy.has_binding(&principal) {
+            self.refused.count_without_binding(&principal);
+            let rule = format!("{principal} has no role: no role binding ([[roles]]) names it");
+            return Err(NotAdmitted::Forbidden(rule));
+        }
         let slot = self.quotas.take(&principal).map_err(NotAdmitted::OverQuota)?;
         let operation = (self.operation)(request.uri().path()).ok_or(NotAdmitted::NoSuchMethod)?;
         let scope = self.policy.scope(&principal, operation);
         let is_recorded = matches!(operation, Privilege::Grant | Privilege::Revoke);
-        // A grant or revoke that no role allows goes on: the refusal must be recorded in the ledger.
+        // A grant or revoke that no role of the principal allows goes on: the refusal must be recorded in the ledger.
         if scope.is_empty() && !is_recorded {
             let rule = operation.refusal(&principal, None);
             self.refused.count_without_role(&rule);

@@ -8,7 +8,10 @@ use std::{
     time::Duration,
 };
 
-use crate::clock::{Clock, MonotonicInstant};
+use crate::{
+    clock::{Clock, MonotonicInstant},
+    domain::Principal,
+};
 
 use super::AuthenticationFailure;
 
@@ -68,6 +71,18 @@ impl RefusedCallers {
                 rule,
                 refusals,
                 "calls were refused: no role allows them"
+            );
+        });
+    }
+
+    /// Counts and logs an authenticated principal that no role binding names.
+    pub(crate) fn count_without_binding(&self, principal: &Principal) {
+        self.refused("unbound_principal", &|refusals| {
+            tracing::warn!(
+                reason = "unbound_principal",
+                %principal,
+                refusals,
+                "calls were refused: no role binding names their principal"
             );
         });
     }

@@ -100,6 +100,11 @@ impl PolicySet {
         roles::scope(&self.roles, principal, privilege)
     }
 
+    /// True if a role binding names the principal, for any role in any account.
+    pub fn has_binding(&self, principal: &Principal) -> bool {
+        self.roles.iter().any(|binding| binding.principal.matches(principal))
+    }
+
     /// Decides whether the change may be made.
     pub fn decide(&self, query: PolicyQuery<'_>) -> Decision {
         let PolicyQuery { principal, action, key } = query;
@@ -153,6 +158,11 @@ impl Policy {
     /// The accounts in which the principal has this privilege.
     pub fn scope(&self, principal: &Principal, privilege: Privilege) -> Scope {
         self.in_force().scope(principal, privilege)
+    }
+
+    /// True if a role binding names the principal, for any role in any account.
+    pub fn has_binding(&self, principal: &Principal) -> bool {
+        self.in_force().has_binding(principal)
     }
 
     /// Decides whether the change may be made.

@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     archive as months,
     audit::{Audit, Tail},
-    changes::ChangeService,
+    changes::{ChangeService, Denials},
     clock::Clock,
     config::Config,
     domain::ReplicaId,
@@ -205,6 +205,7 @@ impl Server {
         };
         let forwarder = Forwarder::new(dependencies, config.forwarder, stop.clone());
         tracing::info!(%replica, accounts = config.accounts.len(), "connected to Postgres and AWS");
+        let denials = Denials::new(&config.denials, &committer, &clock, instruments);
         let changes = ChangeService {
             database: database.clone(),
             committer,
@@ -212,6 +213,7 @@ impl Server {
             forwarder,
             workspaces,
             policy,
+            denials,
             clock: clock.clone(),
         };
         let audit = Audit {

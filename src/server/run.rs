@@ -3,7 +3,7 @@
 //! A signal begins the stop. Health says NOT_SERVING, streams end, new changes are refused, and open calls may finish. When
 //! they have finished, or at half of the grace period, the forwarder starts no more calls to AWS. It finishes those in flight,
 //! and gives back the rest, so that other replicas take it up at once. Callers that still wait get what those replicas record.
-//! The committer closes when nothing is left to settle. The notifications go out last.
+//! The counted denials are recorded. The committer closes when nothing is left to settle. The notifications go out last.
 
 use std::{
     sync::{Arc, OnceLock},
@@ -49,7 +49,7 @@ impl Server {
         let (database, clock, stop) = (self.database.clone(), self.clock.clone(), self.stop.clone());
         let (committer, grace) = (self.changes.committer.clone(), self.config.server.shutdown_grace);
         let instruments = self.metrics.instruments().clone();
-        let policy = self.changes.policy.clone();
+        let (policy, denials) = (self.changes.policy.clone(), self.changes.denials.clone());
         let mut background = self.background(&end);
         let mut forwarding = JoinSet::new();
         forwarding.spawn(self.changes.forwarder.clone().run(self.work));
@@ -116,6 +116,12 @@ impl Server {
         stop.cancel();
         let ended = async {
             while forwarding.join_next().await.is_some() {}
+            if let Err(error) = denials.record().await {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "stopping without a record of some counted denials"
+                );
+            }
             committer.close().await;
             end.cancel();
             while background.join_next().await.is_some() {}
@@ -158,6 +164,7 @@ impl Server {
             .tail
             .follower(database.clone(), &self.notifications.ledger_growth, clock.clone());
         background.spawn(supervisor.run(follower));
+        background.spawn(supervisor.run(self.changes.denials.clone()));
         background.spawn(supervisor.run(PendingWatch {
             database: database.clone(),
             instruments: self.metrics.instruments().clone(),

@@ -74,6 +74,7 @@ pub(super) struct InstrumentSet {
     batches: Histogram<u64>,
     commit_conflicts: Counter<u64>,
     entries: Counter<u64>,
+    denials_counted: Counter<u64>,
     ended: Counter<u64>,
     attempts: Counter<u64>,
     attempt_durations: Histogram<f64>,
@@ -134,6 +135,11 @@ impl Instruments {
                 "{entry}",
                 "Entries that this replica appended to ledgers.",
             ),
+            denials_counted: counter(
+                "sharewarden.denials.counted",
+                "{request}",
+                "Requests that the policy refused over the budget of their principal, so that they have no entry of their own.",
+            ),
             ended: counter(
                 "sharewarden.changes.ended",
                 "{change}",
@@ -175,6 +181,10 @@ impl Instruments {
             &instruments.0.leases_lost,
         ] {
             counter.add(0, &[]);
+        }
+        for action in Action::ALL {
+            let action = [KeyValue::new("action", action.as_str())];
+            instruments.0.denials_counted.add(0, &action);
         }
         instruments
     }
@@ -226,6 +236,12 @@ impl Instruments {
             KeyValue::new("action", action.map_or("", Action::as_str)),
         ];
         self.0.entries.add(entries, &attributes);
+    }
+
+    /// A refusal by the policy was counted, and not recorded as an entry of its own.
+    pub fn denial_counted(&self, action: Action) {
+        let action = [KeyValue::new("action", action.as_str())];
+        self.0.denials_counted.add(1, &action);
     }
 
     /// A change has ended.

@@ -256,7 +256,7 @@ pub(crate) fn filter(random: &mut Rng, rows: &[Row]) -> EntryFilter {
             3 => filter.shared_account = Some(shared(random.usize(0..5))),
             4 => filter.principals = some(random, 4, principal),
             5 => filter.actions = some(random, 2, |at| Action::ALL[at]),
-            6 => filter.kinds = some(random, 8, kind),
+            6 => filter.kinds = some(random, 9, kind),
             7 => filter.causes = vec![Cause::Caller],
             8 => filter.change = known.change,
             9 => filter.request = known.request,

@@ -1,5 +1,7 @@
 //! A client for auditors, and helpers that make a history.
 
+use std::borrow::Cow;
+
 use sharewarden_client::proto::v1::{
     AuditEntry, AuditEntryFilter, ChangeBody, GrantSharePermissionRequest, ListAuditEntriesRequest,
     ListAuditEntriesResponse, RevokeSharePermissionRequest, audit_entry::Body,
@@ -48,9 +50,18 @@ pub(crate) fn request_as<T>(principal: &str, message: T) -> Request<T> {
     request
 }
 
-/// Makes a history with every kind of entry. Two grants and a revoke succeed, a grant fails, the policy denies a grant, and a
-/// newer change supersedes a grant.
-pub(crate) async fn make_history(stack: &Stack) {
+/// A budget of one refusal.
+const ONE_DENIAL: &str = "denials.burst = 1\ndenials.refill_every = \"1day\"\ndenials.summary_every = \"100ms\"\n";
+
+/// A service and a history with every kind of entry. Two grants and a revoke succeed, a grant fails, the policy denies three
+/// grants, two of them over the budget, and a newer change supersedes a grant.
+pub(crate) async fn stack_with_history() -> Stack {
+    let stack = Stack::start_with(ONE_DENIAL).await;
+    make_history(&stack).await;
+    stack
+}
+
+async fn make_history(stack: &Stack) {
     let mut client = stack.client().await;
     let with_ticket = GrantSharePermissionRequest {
         ticket: "CHG-0042".into(),
@@ -72,10 +83,15 @@ pub(crate) async fn make_history(stack: &Stack) {
         shared_account_id: shared.into(),
         ..grant()
     };
-    let denied = client
-        .grant_share_permission(request_as("pipeline", other(RECIPIENT)))
-        .await;
-    assert_eq!(denied.unwrap_err().code(), Code::PermissionDenied);
+    for number in 0..3 {
+        let denied = client
+            .grant_share_permission(request_as("pipeline", other(RECIPIENT)))
+            .await;
+        assert_eq!(denied.unwrap_err().code(), Code::PermissionDenied, "{number}");
+    }
+    let counted = "SELECT coalesce(sum((entry::jsonb -> 'body' ->> 'count')::bigint), 0)::bigint FROM audit_entry
+        WHERE kind = 'change.denials'";
+    until(&stack.pool, counted, 2).await;
     client
         .grant_share_permission(as_tester(other(OTHER_RECIPIENT)))
         .await
@@ -124,12 +140,16 @@ pub(crate) async fn grant_to_many(stack: &Stack, numbers: std::ops::Range<u32>) 
     }
 }
 
-/// The body of an entry that is about a change.
-pub(crate) fn change(entry: &AuditEntry) -> &ChangeBody {
-    let Some(Body::Change(change)) = &entry.body else {
-        panic!("an entry without a body: {entry:?}");
-    };
-    change
+/// The body of an entry that is about a change. For counted denials: their principal, and nothing else.
+pub(crate) fn change(entry: &AuditEntry) -> Cow<'_, ChangeBody> {
+    match &entry.body {
+        Some(Body::Change(change)) => Cow::Borrowed(change),
+        Some(Body::Denials(denials)) => Cow::Owned(ChangeBody {
+            principal: denials.principal.clone(),
+            ..Default::default()
+        }),
+        None => panic!("an entry without a body: {entry:?}"),
+    }
 }
 
 /// The account and the index of an entry.

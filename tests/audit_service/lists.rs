@@ -6,8 +6,10 @@ use sha2::{Digest, Sha256};
 use sharewarden::domain::EntryKind;
 use sharewarden::proto::v1::{
     Action, AuditEntry, AuditEntryFilter, AuditEntryOrder, Cause, GetAuditEntryRequest, ListAuditEntriesRequest,
+    audit_entry::Body,
 };
 use sharewarden_testkit::stack::*;
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use tonic::Code;
 
 use crate::auditor::*;
@@ -17,8 +19,7 @@ type Case = (&'static str, AuditEntryFilter, Box<dyn Fn(&AuditEntry) -> bool>);
 
 #[tokio::test]
 async fn every_filter_returns_exactly_the_matching_entries() {
-    let stack = Stack::start().await;
-    make_history(&stack).await;
+    let stack = stack_with_history().await;
     let mut auditor = auditor(&stack).await;
     let entries = all(&mut auditor, AuditEntryFilter::default()).await;
     let kinds: BTreeSet<_> = entries.iter().map(|entry| entry.kind.as_str()).collect();
@@ -39,10 +40,10 @@ fn cases(entries: &[AuditEntry]) -> Vec<Case> {
     let middle = entries.iter().find(|entry| entry.kind == "change.failed").unwrap();
     let (change_id, request) = (change(middle).change_id.clone(), change(middle).request_id.clone());
     let time = middle.record_time;
-    let called = entries.iter().filter_map(|entry| change(entry).attempts.last());
-    let aws = called
-        .map(|attempt| attempt.aws_request_id.clone())
-        .find(|id| !id.is_empty());
+    let called = entries
+        .iter()
+        .filter_map(|entry| change(entry).attempts.last().cloned());
+    let aws = called.map(|attempt| attempt.aws_request_id).find(|id| !id.is_empty());
     let aws = aws.unwrap();
     let moment = move |entry: &AuditEntry| entry.record_time.map(|time| (time.seconds, time.nanos));
     let middle_moment = moment(middle);
@@ -125,8 +126,8 @@ fn cases(entries: &[AuditEntry]) -> Vec<Case> {
         "AWS request",
         aws_filter,
         Box::new(move |entry| {
-            let last_call = change(entry).attempts.last();
-            last_call.is_some_and(|call| call.aws_request_id == aws)
+            let change = change(entry);
+            change.attempts.last().is_some_and(|call| call.aws_request_id == aws)
         }),
     );
     let since = AuditEntryFilter {
@@ -233,8 +234,7 @@ const TOP_MEMBERS: [&str; 7] = [
 
 #[tokio::test]
 async fn entry_fields_match_the_canonical_text_and_the_leaf_hash() {
-    let stack = Stack::start().await;
-    make_history(&stack).await;
+    let stack = stack_with_history().await;
     let mut auditor = auditor(&stack).await;
     for entry in all(&mut auditor, Default::default()).await {
         let mut hash = Sha256::new_with_prefix([0]);
@@ -248,7 +248,21 @@ async fn entry_fields_match_the_canonical_text_and_the_leaf_hash() {
         assert_eq!(text["kind"], entry.kind);
         assert_eq!(text["schema"], entry.schema);
         assert_eq!(text["server_version"], entry.server_version);
-        let (body, change) = (&text["body"], change(&entry));
+        let body = &text["body"];
+        if let Some(Body::Denials(denials)) = &entry.body {
+            assert_eq!(entry.kind, "change.denials");
+            assert_eq!(body["count"], denials.count);
+            assert_eq!(body["principal"], denials.principal);
+            assert_eq!(body["denied_by"], denials.denied_by);
+            for (text, time) in [("first_at", denials.first_time), ("last_at", denials.last_time)] {
+                let text = OffsetDateTime::parse(body[text].as_str().unwrap(), &Rfc3339).unwrap();
+                let time = time.unwrap();
+                let nanos = i128::from(time.seconds) * 1_000_000_000 + i128::from(time.nanos);
+                assert_eq!(text.unix_timestamp_nanos(), nanos);
+            }
+            continue;
+        }
+        let change = change(&entry);
         assert_eq!(body["reason"], change.reason);
         assert_eq!(body["principal"], change.principal);
         assert_eq!(body["region"], change.region);

@@ -23,8 +23,7 @@ fn history() -> ListPermissionHistoryRequest {
 
 #[tokio::test]
 async fn the_history_of_a_permission_has_exactly_its_entries() {
-    let stack = Stack::start().await;
-    make_history(&stack).await;
+    let stack = stack_with_history().await;
     let mut auditor = auditor(&stack).await;
     for order in [AuditEntryOrder::OldestFirst, AuditEntryOrder::Unspecified] {
         let mut kinds = Vec::new();

@@ -33,8 +33,7 @@ fn days(entries: &[AuditEntry]) -> SummarizeAuditEntriesRequest {
 
 #[tokio::test]
 async fn summary_counts_match_the_listed_entries() {
-    let stack = Stack::start().await;
-    make_history(&stack).await;
+    let stack = stack_with_history().await;
     let mut auditor = auditor(&stack).await;
     let entries = all(&mut auditor, Default::default()).await;
     let request = SummarizeAuditEntriesRequest {
@@ -81,8 +80,7 @@ async fn summary_counts_match_the_listed_entries() {
 
 #[tokio::test]
 async fn ungrouped_dimensions_are_unset_and_filters_apply_to_counts() {
-    let stack = Stack::start().await;
-    make_history(&stack).await;
+    let stack = stack_with_history().await;
     let mut auditor = auditor(&stack).await;
     let entries = all(&mut auditor, Default::default()).await;
     let count = async |auditor: &mut Auditor, request: SummarizeAuditEntriesRequest| {
@@ -123,8 +121,7 @@ async fn ungrouped_dimensions_are_unset_and_filters_apply_to_counts() {
 
 #[tokio::test]
 async fn rankings_count_requests_by_principal_image_and_shared_account() {
-    let stack = Stack::start().await;
-    make_history(&stack).await;
+    let stack = stack_with_history().await;
     let mut auditor = auditor(&stack).await;
     let entries = all(&mut auditor, Default::default()).await;
     let request = SummarizeAuditEntriesRequest {
@@ -138,10 +135,10 @@ async fn rankings_count_requests_by_principal_image_and_shared_account() {
     };
     let kinds = ["change.requested", "change.denied", "change.joined"];
     let asked = |entry: &&AuditEntry| kinds.contains(&entry.kind.as_str());
-    let top = |value: fn(&AuditEntry) -> &String| {
+    let top = |value: fn(&AuditEntry) -> String| {
         let mut counts = BTreeMap::new();
         for entry in entries.iter().filter(asked) {
-            *counts.entry(value(entry).clone()).or_insert(0) += 1;
+            *counts.entry(value(entry)).or_insert(0) += 1;
         }
         let mut ranks: Vec<(String, u64)> = counts.into_iter().collect();
         ranks.sort_by(|one, other| other.1.cmp(&one.1).then(one.0.cmp(&other.0)));
@@ -168,10 +165,10 @@ async fn rankings_count_requests_by_principal_image_and_shared_account() {
     let expected = [
         (
             SummaryRanking::SharedAccount,
-            top(|entry| &change(entry).shared_account_id),
+            top(|entry| change(entry).shared_account_id.clone()),
         ),
-        (SummaryRanking::Principal, top(|entry| &change(entry).principal)),
-        (SummaryRanking::Image, top(|entry| &change(entry).image_id)),
+        (SummaryRanking::Principal, top(|entry| change(entry).principal.clone())),
+        (SummaryRanking::Image, top(|entry| change(entry).image_id.clone())),
     ];
     assert_eq!(found, expected);
     stack.end().await;

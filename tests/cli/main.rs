@@ -10,6 +10,7 @@
 )]
 
 mod answers;
+mod audit_denials;
 mod audit_export;
 mod audit_queries;
 mod audit_show;

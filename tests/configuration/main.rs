@@ -192,6 +192,12 @@ fn an_unsafe_access_configuration_is_refused_and_the_error_names_the_key() {
             "server.calls_per_second_per_principal",
         ),
         (
+            "denials.burst = 0\n".into(),
+            "denials.burst must be 1..1000000; it is 0",
+        ),
+        ("denials.refill_every = \"0s\"\n".into(), "denials.refill_every"),
+        ("denials.summary_every = \"1day\"\n".into(), "denials.summary_every"),
+        (
             "server.keepalive_interval = \"1ms\"\n".into(),
             "server.keepalive_interval",
         ),

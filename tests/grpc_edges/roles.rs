@@ -45,8 +45,9 @@ async fn nothing_is_allowed_without_a_role_and_each_role_allows_its_own() {
         assert_eq!(listed.is_ok(), reads, "{name}");
         if let Err(status) = listed {
             assert_eq!(reason(&status), denied);
+            let missing = if name == "nobody" { "no role binding" } else { "viewer" };
             assert!(
-                status.message().contains(name) && status.message().contains("viewer"),
+                status.message().contains(name) && status.message().contains(missing),
                 "{status:?}"
             );
         }
@@ -68,8 +69,41 @@ async fn nothing_is_allowed_without_a_role_and_each_role_allows_its_own() {
             assert_eq!(reason(&status), expected, "{name}");
         }
     }
-    assert_eq!(server.refused(), ["role"; 8]);
+    let refused = server.refused();
+    assert_eq!(
+        (&refused[..3], &refused[3..]),
+        (&["unbound_principal"; 3][..], &["role"; 5][..])
+    );
     drop((client, audit));
+    server.stop().await;
+}
+
+/// A grant that no role allows is otherwise passed on, so that its refusal is recorded.
+#[tokio::test]
+async fn a_grant_of_a_principal_that_no_role_binding_names_is_refused_and_counted_and_takes_no_quota() {
+    let guard = Guard {
+        roles: vec![binding("build-*", &[Role::Operator])],
+        ..Guard::default()
+    };
+    let config = ServerConfig {
+        calls_per_second_per_principal: 1,
+        ..ServerConfig::default()
+    };
+    let server = Server::start_guarded(config, guard).await;
+    let mut client = server.client().await;
+    for _ in 0..20 {
+        let granted = client
+            .grant_share_permission(as_one("nobody", Default::default()))
+            .await;
+        let status = granted.unwrap_err();
+        assert_eq!(reason(&status), (Code::PermissionDenied, "POLICY_DENIED".into()));
+        assert_eq!(server.refused(), ["unbound_principal"]);
+    }
+    client
+        .grant_share_permission(as_one("build-7", Default::default()))
+        .await
+        .unwrap();
+    drop(client);
     server.stop().await;
 }
 

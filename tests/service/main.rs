@@ -6,6 +6,7 @@ mod callers;
 mod changes;
 mod clocks;
 mod database_failures;
+mod denials;
 mod failures;
 mod fairness;
 mod gauges;

@@ -22,14 +22,15 @@ fn as_principal<T>(name: &str, message: T) -> Request<T> {
 const ROLES: &str = "roles = [
     { principal = \"build-*\", roles = [\"operator\"], accounts = [\"111122223333\"] },
     { principal = \"reader\", roles = [\"viewer\"] },
+    { principal = \"auditor\", roles = [\"auditor\"] },
 ]
 ";
 
 #[tokio::test]
-async fn a_change_that_no_role_allows_is_refused_and_recorded_and_does_nothing() {
+async fn a_change_that_no_role_of_the_principal_allows_is_refused_and_recorded_and_does_nothing() {
     let stack = Stack::start_with(ROLES).await;
     let mut client = stack.client().await;
-    for (name, role) in [("reader", "operator"), ("nobody", "operator")] {
+    for (name, role) in [("reader", "operator"), ("auditor", "operator")] {
         let granted = client
             .grant_share_permission(as_principal(name, grant()))
             .await
@@ -70,8 +71,8 @@ async fn a_change_that_no_role_allows_is_refused_and_recorded_and_does_nothing()
         [
             ("change.denied", "reader"),
             ("change.denied", "reader"),
-            ("change.denied", "nobody"),
-            ("change.denied", "nobody")
+            ("change.denied", "auditor"),
+            ("change.denied", "auditor")
         ]
     );
     assert!(

@@ -19,8 +19,9 @@ const ADMIN: &str = "log.filter = \"info\"\nadmin.listen = \"127.0.0.1:0\"\n";
 const LAST_SUCCESS: &str = "sharewarden_worker_last_success_timestamp_seconds";
 
 /// The workers of a service without TLS and tokens.
-const WORKERS: [&str; 8] = [
+const WORKERS: [&str; 9] = [
     "counting",
+    "denials",
     "outcomes",
     "partitions",
     "pending",
@@ -126,6 +127,7 @@ async fn prometheus_gets_every_documented_metric() {
         ("sharewarden_watch_watchers", "gauge"),
         ("sharewarden_checkpoint_age_seconds", "gauge"),
         ("sharewarden_audit_entries_total", "counter"),
+        ("sharewarden_denials_counted_total", "counter"),
         ("sharewarden_worker_last_success_timestamp_seconds", "gauge"),
         ("sharewarden_worker_interval_seconds", "gauge"),
         ("sharewarden_worker_failures_total", "counter"),
@@ -162,6 +164,12 @@ async fn prometheus_gets_every_documented_metric() {
     assert_eq!(value("sharewarden_changes_ended_total", &ended), Some(1.0));
     let denied = [("kind", "change.denied"), ("action", "GRANT")];
     assert_eq!(value("sharewarden_audit_entries_total", &denied), Some(1.0));
+    for action in ["GRANT", "REVOKE"] {
+        assert_eq!(
+            value("sharewarden_denials_counted_total", &[("action", action)]),
+            Some(0.0)
+        );
+    }
     let succeeded = [("kind", "change.succeeded"), ("action", "REVOKE")];
     assert_eq!(value("sharewarden_audit_entries_total", &succeeded), Some(1.0));
     for worker in WORKERS {
@@ -182,6 +190,46 @@ async fn prometheus_gets_every_documented_metric() {
         assert!(!scraped.0.contains(id), "{id} is no label:\n{}", scraped.0);
     }
     served.stop().await;
+    simulator.shutdown().await;
+}
+
+#[tokio::test]
+async fn refusals_without_an_entry_are_counted_and_logged_together() {
+    let (database, simulator) = tokio::join!(database(), simulator());
+    let more = format!("{ADMIN}roles = [{{ principal = \"tester*\", roles = [\"operator\"] }}]\ndenials.burst = 1\n");
+    let served = Served::start(&config_text(database.url(), &simulator.url(), &more)).await;
+    let mut client = served.client().await;
+    for _ in 0..5 {
+        let mut request = as_tester(grant());
+        let nobody = "nobody@example.com".parse().unwrap();
+        request.metadata_mut().insert("x-sharewarden-principal", nobody);
+        client.grant_share_permission(request).await.unwrap_err();
+        let mut denied = grant();
+        denied.account_id = OTHER_ACCOUNT.into();
+        client.grant_share_permission(as_tester(denied)).await.unwrap_err();
+    }
+    let unbound = [("reason", "unbound_principal")];
+    reach(&served, "sharewarden_auth_refused_total", &unbound, |calls| {
+        calls == 5.0
+    })
+    .await;
+    let counted = [("action", "GRANT")];
+    reach(&served, "sharewarden_denials_counted_total", &counted, |calls| {
+        calls == 4.0
+    })
+    .await;
+    let log = served.stop().await;
+    let lines: Vec<_> = log
+        .iter()
+        .filter(|line| line["reason"] == "unbound_principal")
+        .collect();
+    let [line] = &lines[..] else {
+        panic!("{lines:?}");
+    };
+    assert_eq!(
+        (&line["principal"], &line["refusals"]),
+        (&"nobody@example.com".into(), &1.into())
+    );
     simulator.shutdown().await;
 }
 

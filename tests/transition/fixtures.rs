@@ -3,8 +3,8 @@
 use std::sync::{Arc, LazyLock};
 
 use sharewarden::domain::{
-    AccountId, Action, ChangeFailure, ChangeId, FailureReason, Intent, PermissionKey, Principal, ReplicaId, RequestId,
-    Timestamp, example,
+    AccountId, Action, ChangeFailure, ChangeId, DenialsBody, FailureReason, Intent, PermissionKey, Principal,
+    ReplicaId, RequestId, Timestamp, example,
 };
 use uuid::Uuid;
 
@@ -51,6 +51,16 @@ pub(crate) fn intent(id: u64, request: u64, key: PermissionKey, action: Action, 
         action,
         principal: PRINCIPALS[principal as usize].clone(),
         ..EXAMPLE.clone()
+    })
+}
+
+pub(crate) fn denials() -> Arc<DenialsBody> {
+    Arc::new(DenialsBody {
+        count: 3,
+        denied_by: "no".into(),
+        first_at: start(),
+        last_at: start(),
+        principal: Some(PRINCIPALS[0].clone()),
     })
 }
 

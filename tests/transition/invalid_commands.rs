@@ -12,7 +12,7 @@ use crate::{
     aws::WINDOW,
     config,
     database::Database,
-    fixtures::{account, change, intent, key, refused, replica, start},
+    fixtures::{account, change, denials, intent, key, refused, replica, start},
     promises::{Breaches, Promise},
     world::LEASE,
 };
@@ -52,6 +52,7 @@ fn command() -> impl Strategy<Value = Command> {
     prop_oneof![
         4 => any_intent().prop_map(Command::Open),
         1 => any_intent().prop_map(|intent| Command::Deny(intent, "no".into())),
+        1 => Just(Command::RecordDenials(account(), denials())),
         2 => (0_u64..4).prop_map(|k| Command::Claim(key(k))),
         2 => (0_u64..4, epoch()).prop_map(|(k, epoch)| {
             Command::Renew { key: key(k), epoch, attempts: Vec::new() }

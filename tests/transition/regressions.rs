@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use sharewarden::domain::{
     Action::{Grant, Revoke},
-    Attempt, AwsOperation, Classification, Request,
-    transition::{AccountState, Command, CommandReply, Settlement, TransitionContext, Work, WorkOutcome},
+    Attempt, AwsOperation, Classification, EntryBody, Request,
+    transition::{AccountState, Command, CommandReply, Effects, Settlement, TransitionContext, Work, WorkOutcome},
 };
 
-use crate::fixtures::{account, change, intent, key, replica, start};
+use crate::fixtures::{account, change, denials, intent, key, replica, start};
 
 /// How long an unresolved call may still take effect.
 pub(crate) const WINDOW: Duration = Duration::from_secs(7);
@@ -70,6 +70,27 @@ pub(crate) fn renew(epoch: u64) -> Command {
 
 pub(crate) fn epochs(work: &[Work]) -> Vec<u64> {
     work.iter().map(|work| work.epoch).collect()
+}
+
+#[test]
+fn counted_denials_are_one_entry_and_change_nothing_else() {
+    let mut account = new_account();
+    let reply = account.apply(Command::RecordDenials(account.id(), denials()), &at(1));
+    assert_eq!(reply, CommandReply::DenialsRecorded);
+    let Effects {
+        entries,
+        permissions,
+        requests,
+        opened,
+        updated,
+        work,
+        ..
+    } = account.effects();
+    assert!(
+        permissions.is_empty() && requests.is_empty() && opened.is_empty() && updated.is_empty() && work.is_empty()
+    );
+    let bodies: Vec<_> = entries.iter().map(|entry| &entry.body).collect();
+    assert_eq!(bodies, [&EntryBody::ChangeDenials((*denials()).clone())]);
 }
 
 #[test]

@@ -13,7 +13,7 @@ use sharewarden::domain::{
 use crate::{
     aws::{Aws, WINDOW},
     database::Database,
-    fixtures::{self, account, intent, key, start},
+    fixtures::{self, account, denials, intent, key, start},
     forwarder::HeldWork,
     promises::{
         Breaches,
@@ -198,8 +198,11 @@ impl World {
     }
 
     fn deny(&mut self, at: usize, dice: &mut Dice) {
-        let intent = self.intent(dice);
-        self.replicas[at].queue.push(Command::Deny(intent, "no".into()));
+        let command = match dice.roll(4) {
+            0 => Command::RecordDenials(account(), denials()),
+            _ => Command::Deny(self.intent(dice), "no".into()),
+        };
+        self.replicas[at].queue.push(command);
     }
 
     /// Loses everything in the replica's memory. Its late calls at AWS remain.

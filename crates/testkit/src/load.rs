@@ -12,9 +12,9 @@ use std::{
 
 use sharewarden::{
     domain::{
-        AccountId, Action, Attempt, AwsOperation, ChangeBody, ChangeFailure, ChangeId, Classification, Entry,
-        EntryBody, EntryColumns, EntryKind, FailureReason, Intent, PermissionKey, RequestId, ShareEffect, Timestamp,
-        entry::encode, example,
+        AccountId, Action, Attempt, AwsOperation, ChangeBody, ChangeFailure, ChangeId, Classification, DenialsBody,
+        Entry, EntryBody, EntryColumns, EntryKind, FailureReason, Intent, PermissionKey, RequestId, ShareEffect,
+        Timestamp, entry::encode, example,
     },
     ledger::{
         Frontier, Hash,
@@ -187,12 +187,13 @@ impl HistoryGenerator {
         }
     }
 
-    /// One change: requested, sometimes joined, and ended; or denied.
+    /// One change: requested, sometimes joined, and ended; or denied. Or a count of denials.
     fn next_change(&mut self, rows: &mut String) {
         let intent = Arc::new(self.intent());
         let number = self.random.u32(0..1000);
         let ending = match number {
-            0..5 => return self.add(rows, &intent, EntryKind::ChangeDenied),
+            0 => return self.add(rows, &intent, EntryKind::ChangeDenials),
+            1..5 => return self.add(rows, &intent, EntryKind::ChangeDenied),
             5..25 => EntryKind::ChangeFailed,
             25..35 => EntryKind::ChangeSuperseded,
             _ => EntryKind::ChangeSucceeded,
@@ -284,6 +285,13 @@ impl HistoryGenerator {
         let body = match kind {
             EntryKind::ChangeRequested => EntryBody::ChangeRequested(change),
             EntryKind::ChangeDenied => EntryBody::ChangeDenied(change),
+            EntryKind::ChangeDenials => EntryBody::ChangeDenials(DenialsBody {
+                count: self.random.u64(1..100_000),
+                denied_by: "accounts.share_with".into(),
+                first_at: self.time,
+                last_at: self.time + self.step,
+                principal: Some(intent.principal.clone()),
+            }),
             EntryKind::ChangeJoined => EntryBody::ChangeJoined(change),
             EntryKind::ChangeSucceeded => EntryBody::ChangeSucceeded(change),
             EntryKind::ChangeFailed => EntryBody::ChangeFailed(change),

@@ -347,6 +347,8 @@ pub fn config_text(database: &str, simulator: &str, more: &str) -> String {
     let defaults = [
         ("server.listen", "\"127.0.0.1:0\""),
         ("server.max_wait", "\"50s\""),
+        // Most tests have one principal.
+        ("server.calls_per_second_per_principal", "5000"),
         ("auth.modes", "[\"trusted-header\"]"),
         (
             "roles",

@@ -69,6 +69,9 @@ const COLUMNS: &[&[&str]] = &[
         "error_code",
         "error_message",
         "denied_by",
+        "count",
+        "first_at",
+        "last_at",
         "trace_id",
         "server_version",
         "leaf_hash",
@@ -101,10 +104,10 @@ impl CanonicalEntry {
             "recorded_at" => self.recorded_at.clone(),
             "kind" => self.kind.clone(),
             "schema" => self.schema.to_string(),
-            "generation" => self
-                .body
-                .generation()
-                .map_or_else(String::new, |number| number.to_string()),
+            "generation" | "count" => {
+                let number = self.body.number(name);
+                number.map_or_else(String::new, |number| number.to_string())
+            }
             "attempts" => self.body.attempts().len().to_string(),
             "server_version" => self.server_version.clone(),
             "leaf_hash" => hex(leaf_hash),
@@ -124,8 +127,9 @@ impl CanonicalBody {
         self.0.get(name)?.as_str()
     }
 
-    pub(super) fn generation(&self) -> Option<u64> {
-        self.0.get("generation")?.as_u64()
+    /// A number member; `None` if it is absent or has another JSON type.
+    pub(super) fn number(&self, name: &str) -> Option<u64> {
+        self.0.get(name)?.as_u64()
     }
 
     pub(super) fn attempts(&self) -> Vec<CanonicalAttempt> {

@@ -13,7 +13,7 @@ use crate::{
     },
     domain::{EntryKind, entry::decode},
     ledger::merkle::hex,
-    proto::v1::{AuditEntry, ChangeBody, audit_entry::Body},
+    proto::v1::{AuditEntry, ChangeBody, DenialsBody, audit_entry::Body},
 };
 
 impl ListItem for AuditEntry {
@@ -69,9 +69,13 @@ pub(super) fn entry(entry: &AuditEntry, width: Option<u16>) -> String {
         ("Meaning", meaning(entry).into()),
     ];
     let mut attempts = String::new();
-    if let (Some(Body::Change(change)), Some(_)) = (&entry.body, known_kind(entry)) {
-        rows.extend(change_rows(change));
-        attempts = render::attempts(&change.attempts, width);
+    match entry.body.as_ref().filter(|_| known_kind(entry).is_some()) {
+        Some(Body::Change(change)) => {
+            rows.extend(change_rows(change));
+            attempts = render::attempts(&change.attempts, width);
+        }
+        Some(Body::Denials(denials)) => rows.extend(denials_rows(denials)),
+        _ => {}
     }
     rows.extend([
         ("Server version", one_line(&entry.server_version)),
@@ -97,6 +101,20 @@ fn meaning(entry: &AuditEntry) -> &'static str {
         Some(kind) => kind.description(),
         None => "This version does not know this kind or schema. The text is below.",
     }
+}
+
+fn denials_rows(denials: &DenialsBody) -> Cells {
+    let principal = match &*denials.principal {
+        "" => "several".to_owned(),
+        principal => one_line(principal),
+    };
+    vec![
+        ("Principal", principal),
+        ("Count", denials.count.to_string()),
+        ("First", rfc3339(denials.first_time.as_ref())),
+        ("Last", rfc3339(denials.last_time.as_ref())),
+        ("Last denied by", one_line(&denials.denied_by)),
+    ]
 }
 
 fn change_rows(change: &ChangeBody) -> Cells {

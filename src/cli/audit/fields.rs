@@ -9,7 +9,8 @@ use crate::{
     cli::justification,
     domain::Timestamp,
     proto::v1::{
-        Access, Action, Attempt, AuditEntry, Cause, ChangeBody, ErrorReason, attempt::Classification, audit_entry::Body,
+        Access, Action, Attempt, AuditEntry, Cause, ChangeBody, DenialsBody, ErrorReason, attempt::Classification,
+        audit_entry::Body,
     },
 };
 
@@ -26,6 +27,7 @@ pub(super) fn first_mismatch(entry: &AuditEntry, line: &CanonicalEntry) -> Optio
     let wrong = fields.into_iter().find(|(_, holds)| !holds).map(|(name, _)| name);
     wrong.or_else(|| match &entry.body {
         Some(Body::Change(change)) if line.known_kind().is_some() => first_mismatch_of_change(change, &line.body),
+        Some(Body::Denials(denials)) if line.known_kind().is_some() => first_mismatch_of_denials(denials, &line.body),
         // The service or this program does not know the kind with this schema, so there are no fields to compare.
         _ => None,
     })
@@ -49,7 +51,10 @@ fn first_mismatch_of_change(change: &ChangeBody, body: &CanonicalBody) -> Option
     let fields = [
         ("action", action),
         ("cause", cause),
-        ("generation", change.generation == body.generation().unwrap_or_default()),
+        (
+            "generation",
+            change.generation == body.number("generation").unwrap_or_default(),
+        ),
         ("previous", previous),
         ("attempts", are_attempts(&change.attempts, &body.attempts())),
         ("error_reason", reason),
@@ -70,6 +75,21 @@ fn first_mismatch_of_change(change: &ChangeBody, body: &CanonicalBody) -> Option
     let texts = texts.into_iter().chain(justification::texts(change));
     let texts = texts.map(|(name, text)| (name, text == body.text(name)));
     let wrong = fields.into_iter().chain(texts).find(|(_, holds)| !holds);
+    wrong.map(|(name, _)| name)
+}
+
+fn first_mismatch_of_denials(denials: &DenialsBody, body: &CanonicalBody) -> Option<&'static str> {
+    let fields = [
+        ("count", Some(denials.count) == body.number("count")),
+        (
+            "first_time",
+            is_time(denials.first_time.as_ref(), body.text("first_at")),
+        ),
+        ("last_time", is_time(denials.last_time.as_ref(), body.text("last_at"))),
+        ("principal", denials.principal == body.text("principal")),
+        ("denied_by", denials.denied_by == body.text("denied_by")),
+    ];
+    let wrong = fields.into_iter().find(|(_, holds)| !holds);
     wrong.map(|(name, _)| name)
 }
 

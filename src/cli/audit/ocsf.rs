@@ -1,8 +1,9 @@
 //! An entry as an OCSF event: API Activity (class 6003), schema 1.3.0, with the profile `cloud`.
 //!
 //! The API call is that of this service, `GrantSharePermission` or `RevokeSharePermission`: a grant creates a share, a revoke
-//! deletes it. A ledger has no network addresses, so the source endpoint is the principal. Values without an OCSF attribute are
-//! in `unmapped`. An entry that this program does not know is a Base Event (class 0) with its text in `raw_data`.
+//! deletes it. A `change.denials` entry has no single call: its activity is Other, and it has a count and the times of the first
+//! and the last call. A ledger has no network addresses, so the source endpoint is the principal. Values without an OCSF
+//! attribute are in `unmapped`. An entry that this program does not know is a Base Event (class 0) with its text in `raw_data`.
 
 use serde_json::{Value, json};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
@@ -54,6 +55,7 @@ fn api_activity(origin: &str, line: &CanonicalEntry, kind: EntryKind, hash: &Has
     let body = &line.body;
     let (activity, activity_name, operation) = activity(line);
     let (status, status_name) = status(kind);
+    let principal = body.optional("principal").unwrap_or("several principals");
     let mut event = json!({
         "category_uid": CATEGORY,
         "category_name": "Application Activity",
@@ -68,27 +70,43 @@ fn api_activity(origin: &str, line: &CanonicalEntry, kind: EntryKind, hash: &Has
         "severity": "Informational",
         "status_id": status,
         "status": status_name,
-        "message": body.text("reason"),
+        "message": body.optional("reason").unwrap_or(kind.description()),
         "metadata": metadata(line),
-        "actor": { "user": { "name": body.text("principal") } },
+        "actor": { "user": { "name": principal } },
         "api": api(line, operation),
         "cloud": {
             "provider": "AWS",
-            "region": body.text("region"),
             "account": { "uid": line.account_id, "type": "AWS Account", "type_id": AWS_ACCOUNT },
         },
-        "src_endpoint": { "name": body.text("principal") },
-        "resources": [
-            { "uid": body.text("image_id"), "type": "AWS::WorkSpaces::Image", "region": body.text("region"),
-              "owner": { "account": { "uid": line.account_id } } },
-            { "uid": body.text("shared_account_id"), "type": "AWS::Account" },
-        ],
+        "src_endpoint": { "name": principal },
+        "resources": resources(line),
         "unmapped": unmapped(origin, line, hash),
     });
+    if let Some(region) = body.optional("region") {
+        event["cloud"]["region"] = region.into();
+    }
     if let Some(detail) = detail(line) {
         event["status_detail"] = detail.into();
     }
+    if let Some(count) = body.number("count") {
+        event["count"] = count.into();
+        event["start_time"] = milliseconds(body.text("first_at")).into();
+        event["end_time"] = milliseconds(body.text("last_at")).into();
+    }
     event.to_string()
+}
+
+/// The image and its recipient; the owner of the images, for an entry that names no image.
+fn resources(line: &CanonicalEntry) -> Value {
+    let body = &line.body;
+    let Some(image) = body.optional("image_id") else {
+        return json!([{ "uid": line.account_id, "type": "AWS::Account" }]);
+    };
+    json!([
+        { "uid": image, "type": "AWS::WorkSpaces::Image", "region": body.text("region"),
+          "owner": { "account": { "uid": line.account_id } } },
+        { "uid": body.text("shared_account_id"), "type": "AWS::Account" },
+    ])
 }
 
 fn activity(line: &CanonicalEntry) -> (u32, &'static str, &'static str) {
@@ -134,8 +152,10 @@ fn api(line: &CanonicalEntry, operation: &str) -> Value {
         "operation": operation,
         "version": "v1",
         "service": { "name": "sharewarden.v1.SharePermissionService" },
-        "request": { "uid": line.body.text("request_id") },
     });
+    if let Some(request_id) = line.body.optional("request_id") {
+        api["request"] = json!({ "uid": request_id });
+    }
     if let Some(reason) = line.body.optional("error_reason") {
         api["response"] = response(&line.body, reason);
     }
@@ -156,8 +176,8 @@ fn unmapped(origin: &str, line: &CanonicalEntry, hash: &Hash) -> Value {
     let members = [
         ("origin", Some(Value::from(origin))),
         ("leaf_hash", Some(hex(hash).into())),
-        ("cause", Some(body.text("cause").into())),
-        ("generation", body.generation().map(Value::from)),
+        ("cause", text("cause")),
+        ("generation", body.number("generation").map(Value::from)),
         ("previous", text("previous")),
         ("attempts", Some(body.attempts().len().into())),
         ("aws_request_id", text("aws_request_id")),

@@ -1,4 +1,4 @@
-//! Rules for the ports, authentication and roles.
+//! Rules for the ports, authentication, roles and refusals.
 
 use std::{collections::BTreeSet, ops::RangeInclusive, time::Duration};
 
@@ -132,6 +132,19 @@ fn bounds(config: &Config, check: &mut impl FnMut(bool, &str, String)) {
         "server.keepalive_timeout",
         server.keepalive_timeout,
         SECOND..=HOUR,
+        check,
+    );
+    let denials = &config.denials;
+    within(
+        "denials.refill_every",
+        denials.refill_every,
+        Duration::from_millis(1)..=DAY,
+        check,
+    );
+    within(
+        "denials.summary_every",
+        denials.summary_every,
+        Duration::from_millis(100)..=HOUR,
         check,
     );
     let message = server.max_message_size;

@@ -109,6 +109,7 @@ fn numbers(config: &Config, check: &mut impl FnMut(bool, &str, String)) {
         server.calls_per_second_per_principal as usize,
         1_000_000,
     );
+    bounded("denials.burst", config.denials.burst as usize, 1_000_000);
     bounded("committer.lanes", lanes, 64);
     bounded("committer.queue", committer.queue, 1_000_000);
     bounded("committer.max_batch", committer.max_batch, 4096);

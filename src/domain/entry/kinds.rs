@@ -23,7 +23,7 @@ struct KindSpec {
 
 /// Generates the enums from the table. A kind without a row or a body does not compile.
 macro_rules! kinds {
-    ($($(#[$doc:meta])* $kind:ident($body:ident) = $row:expr;)+) => {
+    ($($(#[$doc:meta])* $kind:ident($body:ty) = $row:expr;)+) => {
         /// The kinds of entries that this build knows.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum EntryKind {
@@ -58,7 +58,7 @@ macro_rules! kinds {
 
             /// Reads the JSON text of a body of `kind`. None if it has an unknown value.
             fn read_known(kind: EntryKind, account: AccountId, json: &str) -> Option<Self> {
-                match kind { $(EntryKind::$kind => $body::read(account, json).map(Self::$kind)),+ }
+                match kind { $(EntryKind::$kind => <$body>::read(account, json).map(Self::$kind)),+ }
             }
 
             pub(super) fn fill<'a>(&'a self, columns: &mut super::EntryColumns<'a>) {
@@ -93,6 +93,12 @@ kinds! {
         name: "change.denied", schema: 1,
         description: "The policy refused a change. Nothing was accepted.",
         ocsf: OcsfStatus::Failure, is_ranked: true, share_effect: none, once: None,
+    };
+    /// The policy refused further requests. They were counted, and not recorded one by one.
+    ChangeDenials(super::DenialsBody) = KindSpec {
+        name: "change.denials", schema: 1,
+        description: "The policy refused further requests. They were counted, and not recorded one by one.",
+        ocsf: OcsfStatus::Failure, is_ranked: false, share_effect: none, once: None,
     };
     /// A request joined a change that is under way and does the same. It ends with that change.
     ChangeJoined(ChangeBody) = KindSpec {
@@ -220,9 +226,10 @@ impl EntryBody {
         }
     }
 
-    /// The body, if the kind is `change.*`.
+    /// The body, if the kind is about one change or one request for a change.
     pub fn change(&self) -> Option<&ChangeBody> {
         match self {
+            Self::ChangeDenials(_) => None,
             Self::ChangeRequested(body)
             | Self::ChangeDenied(body)
             | Self::ChangeJoined(body)

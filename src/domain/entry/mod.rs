@@ -1,11 +1,12 @@
 //! An entry: one line of an account's ledger.
 //!
 //! Every entry has the same top members, which never change, and a body that says what happened. [`kinds`] is the table of entry
-//! kinds, each with the type of its body. [`change`] is the body of the `change.*` kinds. [`unknown`] is the body of an entry
-//! that a newer build recorded. [`columns`] are the values of a body that entries are filtered by. [`text`] is the entry as it is
-//! hashed and stored.
+//! kinds, each with the type of its body. [`change`] is the body of most `change.*` kinds, [`change_denials`] that of
+//! `change.denials`. [`unknown`] is the body of an entry that a newer build recorded. [`columns`] are the values of a body that
+//! entries are filtered by. [`text`] is the entry as it is hashed and stored.
 
 pub mod change;
+pub mod change_denials;
 pub mod columns;
 pub mod kinds;
 pub mod text;
@@ -14,6 +15,7 @@ pub mod unknown;
 use super::{AccountId, Timestamp};
 
 pub use change::ChangeBody;
+pub use change_denials::DenialsBody;
 pub use columns::EntryColumns;
 pub use kinds::{EntryBody, EntryKind, OcsfStatus, ShareEffect};
 pub use text::{RecordedEntry, decode, encode};

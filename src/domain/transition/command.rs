@@ -5,8 +5,8 @@
 use std::{sync::Arc, time::Duration};
 
 use crate::domain::{
-    Access, AccountId, Attempt, Change, ChangeFailure, ChangeId, Intent, Permission, PermissionKey, ReplicaId,
-    RequestId, Timestamp,
+    Access, AccountId, Attempt, Change, ChangeFailure, ChangeId, DenialsBody, Intent, Permission, PermissionKey,
+    ReplicaId, RequestId, Timestamp,
 };
 
 /// A command to one account.
@@ -16,6 +16,8 @@ pub enum Command {
     Open(Arc<Intent>),
     /// Record a refusal by the policy, with its message. A replay of an accepted request still gets its first answer.
     Deny(Arc<Intent>, String),
+    /// Record a number of refusals that were counted.
+    RecordDenials(AccountId, Arc<DenialsBody>),
     /// Take a lease for the permission's change, if the change is due and has no lease.
     Claim(PermissionKey),
     /// Renew a lease before the first mutating call under it.
@@ -36,6 +38,7 @@ impl Command {
     pub fn account(&self) -> AccountId {
         match self {
             Self::Open(intent) | Self::Deny(intent, _) => intent.key.account,
+            Self::RecordDenials(account, _) => *account,
             Self::Claim(key) | Self::Renew { key, .. } => key.account,
             Self::Settle(settlement) => settlement.key.account,
         }
@@ -48,6 +51,10 @@ impl Command {
                 permission: Some(&intent.key),
                 request: Some(intent.request_id),
             },
+            Self::RecordDenials(..) => RequiredRows {
+                permission: None,
+                request: None,
+            },
             Self::Claim(key) | Self::Renew { key, .. } => RequiredRows::permission(key),
             Self::Settle(settlement) => RequiredRows::permission(&settlement.key),
         }
@@ -57,7 +64,7 @@ impl Command {
     pub fn begins_work(&self) -> bool {
         match self {
             Self::Open(_) | Self::Deny(..) | Self::Claim(_) => true,
-            Self::Renew { .. } | Self::Settle(_) => false,
+            Self::RecordDenials(..) | Self::Renew { .. } | Self::Settle(_) => false,
         }
     }
 }
@@ -150,6 +157,8 @@ pub enum CommandReply {
     RequestIdReused(ChangeId),
     /// The refusal was recorded at this index, with this message.
     Denied(u64, String),
+    /// The counted refusals were recorded.
+    DenialsRecorded,
     /// A lease was taken for the permission's change.
     Claimed,
     /// No lease was taken: there is no change, it is not due, or it has a lease.

@@ -21,8 +21,8 @@ use std::{
 };
 
 use crate::domain::{
-    AccountId, Change, ChangeBody, ChangeFailure, ChangeId, ChangeState, Entry, EntryBody, Intent, Permission,
-    PermissionKey, Request, RequestId, Timestamp,
+    AccountId, Change, ChangeBody, ChangeFailure, ChangeId, ChangeState, DenialsBody, Entry, EntryBody, Intent,
+    Permission, PermissionKey, Request, RequestId, Timestamp,
 };
 
 pub use command::{
@@ -143,6 +143,7 @@ impl AccountState {
         match command {
             Command::Open(intent) => self.open(intent, context),
             Command::Deny(intent, rule) => self.deny(intent, rule, context),
+            Command::RecordDenials(_, denials) => self.record_denials(&denials, context),
             Command::Claim(key) => self.claim(&key, context),
             Command::Renew { key, epoch, attempts } => self.renew(&key, epoch, attempts, context),
             Command::Settle(settlement) => self.settle(settlement, context),
@@ -266,6 +267,11 @@ impl AccountState {
         };
         let index = self.record(EntryBody::ChangeDenied(refusal), context);
         CommandReply::Denied(index, rule)
+    }
+
+    fn record_denials(&mut self, denials: &DenialsBody, context: &TransitionContext) -> CommandReply {
+        self.record(EntryBody::ChangeDenials(denials.clone()), context);
+        CommandReply::DenialsRecorded
     }
 
     fn settle(&mut self, settlement: Settlement, context: &TransitionContext) -> CommandReply {

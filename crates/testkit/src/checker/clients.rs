@@ -250,6 +250,7 @@ fn refused(status: &Status) -> RpcOutcome {
             code,
             reason: info.reason,
             change_id: info.metadata.get("change_id").cloned(),
+            is_recorded: info.metadata.contains_key("log_index"),
             message: status.message().to_owned(),
         },
         None => RpcOutcome::Nothing { code },

@@ -15,7 +15,7 @@ use tonic::{Status, transport::Channel};
 
 use super::{
     clients::{Channels, with_deadline},
-    history::ExportedLedger,
+    history::{ExportedLedger, ExportedLine},
     setup::{ACCOUNTS, signing_key},
 };
 
@@ -95,14 +95,19 @@ pub async fn ledger(channel: Channel, account: &str, size: u64, kept: &KeptCheck
             wrong.push(format!("{fault} (older checkpoint: {older:?})"));
         }
     }
-    ExportedLedger {
+    let mut ledger = ExportedLedger {
         account: account.into(),
-        entries: lines
-            .iter()
-            .map(|(line, _)| serde_json::from_str(line).unwrap())
-            .collect(),
+        entries: Vec::new(),
+        denials: Vec::new(),
         wrong,
+    };
+    for (line, _) in &lines {
+        match ExportedLine::parse(line) {
+            ExportedLine::Entry(entry) => ledger.entries.push(*entry),
+            ExportedLine::Denials(denials) => ledger.denials.push(denials),
+        }
     }
+    ledger
 }
 
 fn verify(header: &Header, lines: &[(String, Hash)], keys: &[VerifierKey], older: Option<&str>) -> Result<(), String> {

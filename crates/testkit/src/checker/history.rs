@@ -63,7 +63,10 @@ pub enum Stage {
 #[derive(Clone, Debug)]
 pub struct ExportedLedger {
     pub account: String,
+    /// The entries about changes and requests.
     pub entries: Vec<LedgerEntry>,
+    /// The counts of refusals that have no entry of their own.
+    pub denials: Vec<CountedDenials>,
     /// Errors of the verifier, with each checkpoint that was kept.
     pub wrong: Vec<String>,
 }
@@ -111,6 +114,39 @@ struct EntryBodyJson {
     #[serde(default)]
     attempts: Vec<RecordedAttempt>,
     error_reason: Option<String>,
+}
+
+/// The body of a `change.denials` entry.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+pub struct CountedDenials {
+    pub principal: Option<String>,
+    #[serde(with = "time::serde::rfc3339")]
+    pub first_at: OffsetDateTime,
+    #[serde(with = "time::serde::rfc3339")]
+    pub last_at: OffsetDateTime,
+    pub count: u64,
+}
+
+/// A line of an export, by what the checker does with it.
+#[derive(Debug)]
+pub enum ExportedLine {
+    Entry(Box<LedgerEntry>),
+    Denials(CountedDenials),
+}
+
+impl ExportedLine {
+    /// Panics if the line is of a kind that the checker does not know.
+    pub fn parse(line: &str) -> Self {
+        #[derive(Deserialize)]
+        struct DenialsJson {
+            body: CountedDenials,
+        }
+        let value: serde_json::Value = serde_json::from_str(line).unwrap();
+        match value["kind"].as_str() {
+            Some("change.denials") => Self::Denials(serde_json::from_value::<DenialsJson>(value).unwrap().body),
+            _ => Self::Entry(serde_json::from_value(value).unwrap()),
+        }
+    }
 }
 
 impl From<EntryJson> for LedgerEntry {
@@ -169,6 +205,8 @@ pub enum RpcOutcome {
         code: String,
         reason: String,
         change_id: Option<String>,
+        /// True if the error names an entry of the ledger.
+        is_recorded: bool,
         message: String,
     },
     /// No response: the connection broke, the deadline passed, or the client cancelled.

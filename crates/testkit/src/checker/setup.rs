@@ -70,7 +70,11 @@ pub fn config(database: &str, simulator: &str) -> String {
         r#"
 server.listen = "127.0.0.1:0"
 server.max_wait = "10s"
+server.calls_per_second_per_principal = 5000
 server.shutdown_grace = "3s"
+denials.burst = 5
+denials.refill_every = "1s"
+denials.summary_every = "500ms"
 auth.modes = ["trusted-header"]
 roles = [{{ principal = "*", roles = ["viewer", "operator", "auditor"] }}]
 database.url = "{database}"

@@ -85,6 +85,29 @@ type MakeBody = fn(ChangeBody) -> EntryBody;
 
 /// An entry of a known kind.
 fn entry() -> impl Strategy<Value = Entry> {
+    prop_oneof![6 => change_entry(), 1 => denials_entry()]
+}
+
+fn denials_entry() -> impl Strategy<Value = Entry> {
+    let body = (1..=MAX, ".{0,20}", time(), time(), option::of(parsed("[!-~]{1,40}")));
+    (parsed("[0-9]{12}"), 0..=MAX, time(), body).prop_map(
+        |(account, log_index, recorded_at, (count, denied_by, first_at, last_at, principal))| Entry {
+            account,
+            log_index,
+            recorded_at,
+            body: EntryBody::ChangeDenials(DenialsBody {
+                count,
+                denied_by,
+                first_at,
+                last_at,
+                principal,
+            }),
+        },
+    )
+}
+
+/// An entry with the body of a change.
+fn change_entry() -> impl Strategy<Value = Entry> {
     let kinds: &[MakeBody] = &[
         EntryBody::ChangeRequested,
         EntryBody::ChangeDenied,
@@ -206,6 +229,28 @@ fn an_invalid_value_of_a_top_member_is_refused() {
         .replace("},\"kind\"", "}],\"kind\"");
     assert!(decode(&array).is_err());
     assert!(decode("").is_err() && decode("[]").is_err() && decode(&GOOD.repeat(2)).is_err());
+}
+
+#[test]
+fn counted_denials_with_a_value_that_this_build_never_writes_are_an_unknown_body() {
+    let good = concat!(
+        r#"{"account_id":"000011112222","body":{"count":3,"denied_by":"a rule","first_at":"2026-11-22T07:00:00.000000Z","#,
+        r#""last_at":"2026-11-22T07:04:00.000000Z","principal":"build"},"kind":"change.denials","#,
+        r#""log_index":7,"recorded_at":"2026-11-22T07:05:00.500000Z","schema":1,"server_version":"0.1.0"}"#
+    );
+    let read = decode(good).unwrap();
+    assert!(matches!(read.entry.body, EntryBody::ChangeDenials(_)));
+    assert_eq!(encode(&read.entry, "0.1.0").unwrap(), good);
+    for (old, new) in [
+        ("\"count\":3", "\"count\":0"),
+        ("\"count\":3", "\"count\":-3"),
+        ("07:04:00.000000Z", "07:04:00Z"),
+        ("\"build\"", "\"a space\""),
+        ("\"denied_by\":\"a rule\",", ""),
+    ] {
+        let read = decode(&good.replace(old, new)).unwrap();
+        assert!(matches!(read.entry.body, EntryBody::Unknown(_)), "{new}");
+    }
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use crate::{
     audit::{AuditEntry, EntryPage, SharePage, Summary},
-    domain::{Action, ChangeBody, EntryBody},
+    domain::{Action, ChangeBody, DenialsBody, EntryBody},
     grpc::{
         page_token,
         present::{access, action, attempt, cause, text, timestamp},
@@ -73,6 +73,7 @@ pub(super) fn entry(audited: AuditEntry) -> v1::AuditEntry {
 
 fn body(body: &EntryBody) -> Option<v1::audit_entry::Body> {
     match body {
+        EntryBody::ChangeDenials(body) => Some(v1::audit_entry::Body::Denials(denials(body))),
         EntryBody::Unknown(_) => None,
         known => known.change().map(|body| v1::audit_entry::Body::Change(change(body))),
     }
@@ -101,6 +102,16 @@ fn change(body: &ChangeBody) -> v1::ChangeBody {
         denied_by: text(body.denied_by.as_ref()),
         trace_id: text(intent.trace_id.as_ref()),
         ..v1::ChangeBody::from(&intent.justification)
+    }
+}
+
+fn denials(body: &DenialsBody) -> v1::DenialsBody {
+    v1::DenialsBody {
+        count: body.count,
+        first_time: Some(timestamp(body.first_at)),
+        last_time: Some(timestamp(body.last_at)),
+        principal: text(body.principal.as_ref()),
+        denied_by: body.denied_by.clone(),
     }
 }
 

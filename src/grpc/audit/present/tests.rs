@@ -103,6 +103,28 @@ fn a_refusal_is_presented_without_a_change_id() {
 }
 
 #[test]
+fn counted_denials_are_presented_with_all_fields() {
+    let denials = |principal: Option<&str>| DenialsBody {
+        count: 7,
+        denied_by: "not on the list".into(),
+        first_at: time("2026-11-22T07:04:00Z"),
+        last_at: time("2026-11-22T07:04:59.25Z"),
+        principal: principal.map(|name| name.parse().unwrap()),
+    };
+    let presented = presented(EntryBody::ChangeDenials(denials(Some("greedy"))));
+    let expected = serde_json::json!({
+        "count": "7", "firstTime": "2026-11-22T07:04:00+00:00", "lastTime": "2026-11-22T07:04:59.250+00:00",
+        "principal": "greedy", "deniedBy": "not on the list",
+    });
+    assert_eq!(presented.kind, "change.denials");
+    let Some(v1::audit_entry::Body::Denials(body)) = presented.body else {
+        panic!("{presented:?}");
+    };
+    assert_eq!(serde_json::to_value(body).unwrap(), expected);
+    assert_eq!(super::denials(&denials(None)).principal, "");
+}
+
+#[test]
 fn an_entry_of_an_unknown_kind_is_presented_without_a_body() {
     let account = "000011112222".parse().unwrap();
     let unknown = presented(EntryBody::read("test.invented", 3, account, r#"{"region":"eu-central-1"}"#).unwrap());

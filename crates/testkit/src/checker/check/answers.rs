@@ -4,7 +4,7 @@
 //! other content is refused. P7: no call takes longer than its maximum. P8: a reported end never changes, on any
 //! replica.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use time::OffsetDateTime;
 
@@ -27,6 +27,7 @@ pub(super) fn check(history: &History, changes: &LedgerChanges<'_>, violations: 
             RpcOutcome::Refused {
                 reason,
                 change_id,
+                is_recorded,
                 message,
                 ..
             } => {
@@ -46,7 +47,9 @@ pub(super) fn check(history: &History, changes: &LedgerChanges<'_>, violations: 
                         continue;
                     }
                     (Meaning::Denied, _) => {
-                        was_denied(request, at, history, violations);
+                        if *is_recorded {
+                            was_denied(request, at, history, violations);
+                        }
                         continue;
                     }
                     (Meaning::Open, _) => continue,
@@ -69,6 +72,7 @@ pub(super) fn check(history: &History, changes: &LedgerChanges<'_>, violations: 
         }
     }
     stays(history, changes, violations);
+    denials_are_counted_once(history, violations);
 }
 
 /// What an error says about the change.
@@ -186,6 +190,35 @@ fn was_denied(request: &ShareRequest, at: OffsetDateTime, history: &History, vio
         .any(|entry| entry.stage == Stage::Denied && entry.request_id == request.request_id && entry.recorded_at <= at);
     if !is_on_record {
         violations.add("P3", format!("{request:?} was denied without a record"));
+    }
+}
+
+/// A refusal without an entry is counted at most once. A crash loses counts. Equal counts are one, recorded twice.
+fn denials_are_counted_once(history: &History, violations: &mut Violations) {
+    for ledger in &history.ledgers {
+        let counts: BTreeSet<_> = ledger.denials.iter().collect();
+        let counted: u64 = counts.iter().map(|denials| denials.count).sum();
+        let of_account = |answer: &&RpcRecord| answer.request.permission.account == ledger.account;
+        // A call whose end the client did not see may have been refused.
+        let refused = history
+            .answers
+            .iter()
+            .filter(of_account)
+            .filter(|answer| match &answer.told {
+                RpcOutcome::Refused {
+                    reason, is_recorded, ..
+                } => !is_recorded && matches!(meaning(reason), Meaning::Denied | Meaning::Open),
+                RpcOutcome::Nothing { .. } => true,
+                RpcOutcome::Ok { .. } => false,
+            });
+        let refused = refused.count() as u64;
+        if counted > refused {
+            let account = &ledger.account;
+            violations.add(
+                "P4",
+                format!("{account}: {counted} denials are counted, of {refused} calls at most"),
+            );
+        }
     }
 }
 

@@ -91,6 +91,7 @@ fn refused(change: &str, action: ShareAction, second: i64, reason: &str) -> RpcR
             code: "Aborted".into(),
             reason: reason.into(),
             change_id: Some(change.into()),
+            is_recorded: true,
             message: "A sentence.".into(),
         },
         ..answer(change, action, second)
@@ -120,6 +121,7 @@ fn good() -> History {
                 entry(2, 21, "REQUESTED", "REVOKE", "c2"),
                 entry(3, 24, "SUCCEEDED", "REVOKE", "c2"),
             ],
+            denials: Vec::new(),
             wrong: Vec::new(),
         }],
         answers: vec![
@@ -223,6 +225,43 @@ fn p3_an_answer_before_the_end_of_the_change_was_recorded() {
             .push(refused("c6", ShareAction::Grant, 15, "POLICY_DENIED"));
     });
     assert_eq!(not_on_record, ["P3"].into());
+}
+
+/// A `change.denials` line of the account.
+fn counted(count: u64, second: i64) -> CountedDenials {
+    let time = at(second).format(&Rfc3339).unwrap();
+    let line = json!({
+        "account_id": ACCOUNT, "kind": "change.denials", "log_index": 4, "recorded_at": time, "schema": 1, "server_version": "0.1.0",
+        "body": { "count": count, "denied_by": "a rule", "first_at": time, "last_at": time, "principal": "trial@example.com" },
+    });
+    match ExportedLine::parse(&line.to_string()) {
+        ExportedLine::Denials(denials) => denials,
+        ExportedLine::Entry(entry) => panic!("{entry:?}"),
+    }
+}
+
+#[test]
+fn p4_denials_that_are_counted_twice() {
+    let unrecorded = |change: &str| {
+        let mut answer = refused(change, ShareAction::Grant, 15, "POLICY_DENIED");
+        if let RpcOutcome::Refused { is_recorded, .. } = &mut answer.told {
+            *is_recorded = false;
+        }
+        answer
+    };
+    let with_counts = |counts: &[CountedDenials]| {
+        broken_by(|history| {
+            history.answers.extend(["c5", "c6", "c7"].map(unrecorded));
+            history.ledgers[0].denials.extend_from_slice(counts);
+        })
+    };
+    assert!(with_counts(&[]).is_empty(), "a crash loses counts");
+    assert!(with_counts(&[counted(2, 15), counted(1, 16)]).is_empty());
+    assert!(
+        with_counts(&[counted(2, 15), counted(2, 15)]).is_empty(),
+        "one count, recorded twice"
+    );
+    assert_eq!(with_counts(&[counted(2, 15), counted(2, 16)]), ["P4"].into());
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! The domain: validated types, and decisions as pure functions. No I/O, no async, no clock.
 //!
 //! Read in this order: [`id`] (identifiers), [`permission`] and [`change`] (the stored state), [`entry`] (the ledger),
-//! [`upstream`] (answers of AWS), [`transition`] (the effect of every command on an account) and [`convergence`] (the next step
-//! of a change).
+//! [`upstream`] (answers of AWS), [`transition`] (the effect of every command on an account), [`convergence`] (the next step
+//! of a change) and [`recorded_state`] (what the entries of a ledger say about the other tables).
 
 pub mod causes;
 pub mod change;
@@ -15,6 +15,7 @@ pub mod image;
 pub mod justification;
 pub mod pattern;
 pub mod permission;
+pub mod recorded_state;
 pub mod request;
 pub mod transition;
 pub mod upstream;
@@ -27,5 +28,6 @@ pub use id::{ChangeId, ImageId, Principal, Region, ReplicaId, RequestId, TraceId
 pub use justification::Justification;
 pub use pattern::PrincipalPattern;
 pub use permission::{Access, Lease, Permission, PermissionKey, PermissionState, UnresolvedCall};
+pub use recorded_state::RecordedState;
 pub use request::{Request, RequestContent};
 pub use upstream::{Attempt, AwsError, AwsErrorKind, AwsOperation, AwsResponse, Classification};

@@ -19,6 +19,7 @@ pub(crate) enum Promise {
     NothingLandsLast,
     FailedIsKnown,
     AllEnds,
+    LedgerTellsState,
 }
 
 /// The first breach of each promise.

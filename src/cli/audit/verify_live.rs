@@ -7,6 +7,7 @@ use super::{
     ledger_stream::{self, LedgerStream, OpenError},
     progress::ProgressMeter,
     show::invalid_response,
+    state::FollowedLedger,
     verify::{self, VerifyArgs, failure},
 };
 use crate::{
@@ -90,11 +91,15 @@ async fn ledger(
     let mut verifier = LedgerVerifier::new(&header, &args.keys(), older.as_deref()).map_err(|wrong| failure(&wrong))?;
     let mut progress = ProgressMeter::new(console, &format!("verifying {account_id}"));
     progress.total(verifier.progress().total);
+    let mut followed = args.state.then(|| FollowedLedger::new(header.account));
     while let Some(entries) = ledger.next().await? {
         for (canonical, hash) in &entries {
             verifier
                 .entry(canonical.as_bytes(), hash)
                 .map_err(|wrong| failure(&wrong))?;
+            if let Some(followed) = &mut followed {
+                followed.entry(canonical)?;
+            }
         }
         progress.done(verifier.progress().done);
     }
@@ -104,7 +109,18 @@ async fn ledger(
         let what = format!("account {account_id}: the service sent a part of the ledger, but all of it was requested");
         return Err(invalid_response(&what));
     }
-    verify::conclude(options.output, args, &verified, &header.checkpoint, console)
+    let state = match followed {
+        Some(followed) => Some(followed.compare(client, &args.keys(), &header).await?),
+        None => None,
+    };
+    verify::conclude(
+        options.output,
+        args,
+        &verified,
+        state.as_ref(),
+        &header.checkpoint,
+        console,
+    )
 }
 
 /// The failure if the service refuses the export. A ledger with a kept checkpoint must exist.

@@ -81,9 +81,11 @@ impl FollowedLedger {
     ) -> Result<StateReport, Stop> {
         let listed = rows::list(client, self.account, &self.recorded).await?;
         let tallies = counts::read(client, self.account, &self.recorded).await?;
-        let mut report = StateReport::of(&listed);
-        report.differences = missing(&listed, &self.recorded);
-        let mut open: Vec<_> = listed.into_iter().filter(|row| !row.is_as(&self.recorded)).collect();
+        let mut report = StateReport::of(&listed.names);
+        let told = recorded_rows::names(&self.recorded);
+        let missing = told.filter(|name| !listed.names.contains(name));
+        report.differences = missing.map(|name| Difference::of_row(&name, true)).collect();
+        let mut open = listed.different;
         let fewest = Tallies::recorded(&self.recorded);
         report.counts = fewest.len();
         let counts_differ = !tallies.differences(&fewest, &fewest).is_empty();
@@ -161,12 +163,4 @@ impl FollowedLedger {
                 .into())
             })
     }
-}
-
-/// Rows that the entries tell of and the service does not list.
-fn missing(listed: &[Row], recorded: &RecordedState) -> Vec<Difference> {
-    let listed: std::collections::BTreeSet<_> = listed.iter().map(|row| &row.name).collect();
-    let told = recorded_rows::names(recorded);
-    let missing = told.filter(|name| !listed.contains(name));
-    missing.map(|name| Difference::of_row(&name, true)).collect()
 }

@@ -1,8 +1,10 @@
 //! The result of the comparison.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 
-use super::{recorded_rows::RowName, rows::Row};
+use super::recorded_rows::RowName;
 use crate::cli::text::one_line;
 
 /// One field of one row that is not what the entries tell.
@@ -44,8 +46,8 @@ const UNCOMPARED: &str = "request ids that joined a change, sums of rankings ove
                           ranking: no call shows them";
 
 impl StateReport {
-    pub(super) fn of(rows: &[Row]) -> Self {
-        let count = |is_of: fn(&RowName) -> bool| rows.iter().filter(|row| is_of(&row.name)).count();
+    pub(super) fn of(rows: &BTreeSet<RowName>) -> Self {
+        let count = |is_of: fn(&RowName) -> bool| rows.iter().filter(|name| is_of(name)).count();
         Self {
             permissions: count(|name| matches!(name, RowName::Permission(_))),
             changes: count(|name| matches!(name, RowName::Change(..))),

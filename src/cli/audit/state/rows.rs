@@ -1,5 +1,7 @@
 //! The rows as the service lists them.
 
+use std::collections::BTreeSet;
+
 use super::{
     recorded_rows::{self, RowName, attempt_text},
     report::Difference,
@@ -59,17 +61,34 @@ impl Row {
     }
 }
 
-/// All permissions, changes and shares of the account.
-pub(super) async fn list(client: &Client, account: AccountId, recorded: &RecordedState) -> Result<Vec<Row>, Stop> {
-    let mut rows = permissions(client, account).await?;
-    rows.extend(changes(client, account).await?);
-    if let Some(at) = recorded.last_recorded_at() {
-        rows.extend(shares(client, account, at).await?);
-    }
-    Ok(rows)
+/// The rows that the service listed.
+pub(super) struct Listed {
+    pub(super) names: BTreeSet<RowName>,
+    /// The rows that are not as the entries tell. The others are not kept: there may be millions.
+    pub(super) different: Vec<Row>,
 }
 
-async fn permissions(client: &Client, account: AccountId) -> Result<Vec<Row>, Stop> {
+/// Lists all permissions, changes and shares of the account.
+pub(super) async fn list(client: &Client, account: AccountId, recorded: &RecordedState) -> Result<Listed, Stop> {
+    let mut listed = Listed {
+        names: BTreeSet::new(),
+        different: Vec::new(),
+    };
+    let mut add = |row: Row| {
+        listed.names.insert(row.name.clone());
+        if !row.is_as(recorded) {
+            listed.different.push(row);
+        }
+    };
+    permissions(client, account, &mut add).await?;
+    changes(client, account, &mut add).await?;
+    if let Some(at) = recorded.last_recorded_at() {
+        shares(client, account, at, &mut add).await?;
+    }
+    Ok(listed)
+}
+
+async fn permissions(client: &Client, account: AccountId, add: &mut impl FnMut(Row)) -> Result<(), Stop> {
     all(
         async |page_token| {
             let request = ListSharePermissionsRequest {
@@ -82,12 +101,12 @@ async fn permissions(client: &Client, account: AccountId) -> Result<Vec<Row>, St
             let page = client.call(client.deadline(), request, ask).await?;
             Ok((page.permissions, page.next_page_token))
         },
-        of_permission,
+        |item| add_to(add, of_permission(item)),
     )
     .await
 }
 
-async fn changes(client: &Client, account: AccountId) -> Result<Vec<Row>, Stop> {
+async fn changes(client: &Client, account: AccountId, add: &mut impl FnMut(Row)) -> Result<(), Stop> {
     all(
         async |page_token| {
             let request = ListChangesRequest {
@@ -102,13 +121,13 @@ async fn changes(client: &Client, account: AccountId) -> Result<Vec<Row>, Stop> 
             let page = client.call(client.deadline(), request, ask).await?;
             Ok((page.changes, page.next_page_token))
         },
-        of_change,
+        |item| add_to(add, of_change(item)),
     )
     .await
 }
 
 /// All shares that began until the time of the last verified entry.
-async fn shares(client: &Client, account: AccountId, until: Timestamp) -> Result<Vec<Row>, Stop> {
+async fn shares(client: &Client, account: AccountId, until: Timestamp, add: &mut impl FnMut(Row)) -> Result<(), Stop> {
     all(
         async |page_token| {
             let request = GetSharePermissionsAtRequest {
@@ -123,27 +142,30 @@ async fn shares(client: &Client, account: AccountId, until: Timestamp) -> Result
             let page = client.call(client.deadline(), request, ask).await?;
             Ok((page.permissions, page.next_page_token))
         },
-        of_share,
+        |item| add_to(add, of_share(item)),
     )
     .await
 }
 
-/// The rows of all pages.
+/// Calls `take` with each item of all pages.
 async fn all<T>(
     mut page: impl AsyncFnMut(String) -> Result<(Vec<T>, String), Error>,
-    row: impl Fn(&T) -> Option<Row>,
-) -> Result<Vec<Row>, Stop> {
-    let (mut rows, mut page_token) = (Vec::new(), String::new());
+    mut take: impl FnMut(&T) -> Result<(), Stop>,
+) -> Result<(), Stop> {
+    let mut page_token = String::new();
     loop {
         let (items, next) = page(page_token).await?;
-        for item in &items {
-            rows.push(row(item).ok_or_else(|| invalid_response("the service listed a row with an invalid id"))?);
-        }
+        items.iter().try_for_each(&mut take)?;
         if next.is_empty() {
-            return Ok(rows);
+            return Ok(());
         }
         page_token = next;
     }
+}
+
+fn add_to(add: &mut impl FnMut(Row), row: Option<Row>) -> Result<(), Stop> {
+    add(row.ok_or_else(|| invalid_response("the service listed a row with an invalid id"))?);
+    Ok(())
 }
 
 fn of_permission(row: &SharePermission) -> Option<Row> {

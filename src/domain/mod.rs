@@ -1,8 +1,8 @@
 //! The domain: validated types, and decisions as pure functions. No I/O, no async, no clock.
 //!
 //! Read in this order: [`id`] (identifiers), [`permission`] and [`change`] (the stored state), [`entry`] (the ledger),
-//! [`upstream`] (answers of AWS), [`transition`] (the effect of every command on an account), [`convergence`] (the next step
-//! of a change) and [`recorded_state`] (what the entries of a ledger say about the other tables).
+//! [`upstream`] (answers of AWS), [`transition`] (the effect of every command on an account) and [`convergence`] (the next step
+//! of a change). [`recorded_state`] is for auditors: what the entries of a ledger say about the other tables.
 
 pub mod causes;
 pub mod change;

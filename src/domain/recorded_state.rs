@@ -64,7 +64,7 @@ pub struct CountKey {
     pub region: String,
     /// The action; empty for entries without one.
     pub action: String,
-    /// The kind.
+    /// The name of the entry's kind, known to this build or not.
     pub kind: String,
 }
 
@@ -129,7 +129,7 @@ impl RecordedState {
         &self.changes
     }
 
-    /// The permissions.
+    /// Every permission with an accepted change.
     pub fn permissions(&self) -> &BTreeMap<PermissionKey, RecordedPermission> {
         &self.permissions
     }

@@ -237,7 +237,7 @@ async fn a_live_ledger_is_verified_without_trusting_the_service() {
     let service = Service::answering([ledger.answer()]).await;
     let words = ["audit", "verify", "--account", ACCOUNT, "--key", &ledger.vkey()];
     let ran = run_words(&service.url(), &words).await.ok();
-    assert!(ran.out.contains("Entries     20: 0 to 19\n"), "{}", ran.out);
+    assert!(ran.out.contains("Verified    entries 0 to 19, "), "{}", ran.out);
 
     let mut changed = ledger.clone();
     changed.lines[5] = changed.lines[5].replace("reason 5", "reason x");
@@ -394,7 +394,7 @@ async fn a_kept_checkpoint_is_not_replaced_without_a_comparison() {
         text.contains("do not show that the ledger begins with the 7 entries of --against"),
         "{text}"
     );
-    assert!(ran.out.contains("Entries     4: 16 to 19\n"), "{}", ran.out);
+    assert!(ran.out.contains("Verified    entries 16 to 19, "), "{}", ran.out);
     assert_eq!(fs::read_to_string(&kept).unwrap(), ledger.first(7).note());
     verify_text(
         &ledger,

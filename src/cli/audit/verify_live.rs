@@ -87,6 +87,13 @@ async fn ledger(
         Err(broken) => return Err(broken.into()),
     };
     let header = ledger.header().clone();
+    let part = || {
+        let what = format!("account {account_id}: the service sent a part of the ledger, but all of it was requested");
+        invalid_response(&what)
+    };
+    if header.start_index > 0 || header.end_index == 0 {
+        return Err(part());
+    }
     let older = args.against(Some(header.account))?;
     let mut verifier = LedgerVerifier::new(&header, &args.keys(), older.as_deref()).map_err(|wrong| failure(&wrong))?;
     let mut progress = ProgressMeter::new(console, &format!("verifying {account_id}"));
@@ -105,9 +112,8 @@ async fn ledger(
     }
     let verified = verifier.finish().map_err(|wrong| failure(&wrong))?;
     drop(progress);
-    if (verified.start_index, verified.end_index) != (0, verified.checkpoint.checkpoint.size) {
-        let what = format!("account {account_id}: the service sent a part of the ledger, but all of it was requested");
-        return Err(invalid_response(&what));
+    if verified.end_index != verified.checkpoint.checkpoint.size {
+        return Err(part());
     }
     let state = match followed {
         Some(followed) => Some(followed.compare(client, &args.keys(), &header).await?),

@@ -72,7 +72,7 @@ impl FollowedLedger {
         )
     }
 
-    /// Compares the rows with the entries up to the checkpoint of `header`, all of which were taken.
+    /// Compares the rows with the entries. All entries up to the checkpoint of `header` were taken.
     pub(super) async fn compare(
         mut self,
         client: &Client,

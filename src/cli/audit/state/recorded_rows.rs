@@ -10,7 +10,7 @@ use crate::{
     },
 };
 
-/// Which row of which table.
+/// Names a row and its table.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum RowName {
     /// A row of `share_permission`.

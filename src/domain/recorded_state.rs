@@ -4,10 +4,11 @@
 //! It reads ends, and decides nothing: every rule is in [`transition`](super::transition). Some columns follow from no entry:
 //! leases, the attempts of a pending change, and what AWS was read to hold after a failure.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    Access, Change, ChangeBody, ChangeId, ChangeState, Entry, EntryBody, PermissionKey, ShareEffect, Timestamp,
+    Access, Change, ChangeBody, ChangeId, ChangeState, Entry, EntryBody, PermissionKey, RequestId, ShareEffect,
+    Timestamp,
 };
 
 /// The state that the entries of a ledger, from the first one on, describe.
@@ -19,6 +20,7 @@ pub struct RecordedState {
     open_shares: BTreeMap<PermissionKey, u64>,
     counts: BTreeMap<CountKey, u64>,
     requests: BTreeMap<RequestsKey, u64>,
+    request_ids: BTreeSet<RequestId>,
     last_recorded_at: Option<Timestamp>,
 }
 
@@ -99,6 +101,9 @@ pub enum Contradiction {
     /// A change with this id, or a newer one of its permission, was accepted before.
     #[error("it accepts a change that does not follow the changes before it")]
     Accepted,
+    /// Its request id was accepted before, so a repeated request acted twice: a row of `request` was removed or changed.
+    #[error("its request id was accepted before")]
+    Repeated,
     /// No pending change has this id and this content.
     #[error("it ends a change that is not pending, or that has another content")]
     Ended,
@@ -112,6 +117,7 @@ impl RecordedState {
     pub fn apply(&mut self, entry: &Entry) -> Result<(), Contradiction> {
         match &entry.body {
             EntryBody::ChangeRequested(body) => self.accept(body, entry.recorded_at)?,
+            EntryBody::ChangeJoined(body) => self.take_request_id(body)?,
             EntryBody::ChangeSucceeded(body) => self.end(body, ChangeState::Succeeded, entry.recorded_at)?,
             EntryBody::ChangeFailed(body) => self.end(body, ChangeState::Failed, entry.recorded_at)?,
             EntryBody::ChangeSuperseded(body) => self.end(body, ChangeState::Superseded, entry.recorded_at)?,
@@ -155,6 +161,7 @@ impl RecordedState {
     }
 
     fn accept(&mut self, body: &ChangeBody, at: Timestamp) -> Result<(), Contradiction> {
+        self.take_request_id(body)?;
         let (intent, generation) = (body.intent.clone(), body.generation.ok_or(Contradiction::Accepted)?);
         let new = || RecordedPermission {
             generation: 0,
@@ -185,6 +192,13 @@ impl RecordedState {
         };
         self.changes.insert(change.id(), change);
         Ok(())
+    }
+
+    fn take_request_id(&mut self, body: &ChangeBody) -> Result<(), Contradiction> {
+        match self.request_ids.insert(body.intent.request_id) {
+            true => Ok(()),
+            false => Err(Contradiction::Repeated),
+        }
     }
 
     fn end(&mut self, body: &ChangeBody, state: ChangeState, at: Timestamp) -> Result<(), Contradiction> {

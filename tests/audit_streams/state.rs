@@ -219,6 +219,23 @@ async fn every_row_that_no_hash_covers_and_the_api_shows_is_compared_with_the_le
     stack.end().await;
 }
 
+/// No call shows the rows of `request`. Without its row a request acts again, and the ledger tells it.
+#[tokio::test]
+async fn a_request_that_acted_twice_because_its_row_was_removed_is_named() {
+    let stack = Stack::start().await;
+    let mut client = stack.client().await;
+    let mut request = grant();
+    request.request_id = "00000000-0000-0000-0000-000000000003".into();
+    client.grant_share_permission(as_tester(request.clone())).await.unwrap();
+    stack.tamper("DELETE FROM request").await;
+    client.grant_share_permission(as_tester(request)).await.unwrap();
+    stack.checkpoint_of(ACCOUNT, 4).await;
+    let (code, out, err) = Auditor::of(&stack).await.verify("table").await;
+    assert_eq!(code, Some(9), "{out}{err}");
+    assert!(err.contains("entry 2: its request id was accepted before"), "{err}");
+    stack.end().await;
+}
+
 #[tokio::test]
 async fn a_service_under_load_has_no_difference() {
     let stack = Stack::start().await;

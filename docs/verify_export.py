@@ -12,6 +12,7 @@ MEMBERS = ["account_id", "body", "kind", "log_index", "recorded_at", "schema", "
 ENTRY = (rf'{{"account_id":"{ACCOUNT}","body":{{.*}},"kind":"(?=[^"]{{1,64}}")[a-z][a-z_]*(?:[.][a-z][a-z_]*)+","log_index":{NUMBER},'
          rf'"recorded_at":"{TIME}","schema":[1-9][0-9]{{0,8}},"server_version":"(?:[^"\\]|\\.)*"}}\n')
 LEAF_HASHES = rf'{{"leaf_hashes":"((?:[A-Za-z0-9+/]{{4}})*(?:[A-Za-z0-9+/]{{2}}[A-Za-z0-9+/=]=)?)","end_index":{NUMBER}}}\n'
+MAX_LINE = 1 << 26  # 64 Mi characters, far longer than any line of an export
 decode = json.JSONDecoder(parse_int=lambda text: int(text) if len(text) < 18 and abs(int(text)) < 2**53 else text, parse_float=str, parse_constant=str).decode
 encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode
 
@@ -40,21 +41,21 @@ def root(low, high):  # The root over these entries. `proven` becomes the consis
     return hashlib.sha256(b"\1" + older + newer).digest()
 
 file = open(sys.argv[1], encoding="utf-8", errors="surrogateescape", newline="\n")
-header = re.fullmatch(HEADER, file.readline()) or sys.exit("not an export of a ledger: its first line is not a header")
+header = re.fullmatch(HEADER, file.readline(MAX_LINE)) or sys.exit("not an export of a ledger: its first line is not a header")
 account, start, end, note = header[1], int(header[2]), int(header[3]), re.fullmatch(CHECKPOINT, json.loads(header[4]))
 left, proof = ([base64.b64decode(text) for text in re.findall(HASH, header[member])] for member in (5, 6))
 need(note and note[2] == account, "the checkpoint cannot be trusted: it is not a signed note of this ledger")
 size, leaves, proven, entry = int(note[3]), [], [], [""] * 4
 need(start <= end <= size and len(left) == bin(start).count("1"), f"{start} to {end} is no range of {size} entries, or its hashes do not fit")
 for index in range(start, end):
-    line, place, before = file.readline(), f", entry {index}", entry
+    line, place, before = file.readline(MAX_LINE), f", entry {index}", entry
     entry = need(is_canonical(line) and re.fullmatch(ENTRY, line), "it is missing, or is not the canonical text of an entry", place)
     need([entry[1], entry[2]] == [account, str(index)], "another entry is in its place", place)
     need(before[3] <= entry[3], "it says that it was recorded before the entry in front of it", place)
     leaves.append(hashlib.sha256(b"\0" + line[:-1].encode()).digest())
     if (index + 1) % 256 == 0 or index + 1 == end:  # A line of recorded hashes is due. It shows which entry is wrong.
         recent = leaves[-(index % 256) - 1:]
-        hashes = need(re.fullmatch(LEAF_HASHES, file.readline()), "the line of recorded hashes that should follow it is missing", place)
+        hashes = need(re.fullmatch(LEAF_HASHES, file.readline(MAX_LINE)), "the line of recorded hashes that should follow it is missing", place)
         stored = base64.b64decode(hashes[1])
         exact = [len(stored), base64.b64encode(stored).decode(), int(hashes[2])] == [32 * len(recent), hashes[1], index + 1]
         need(exact, "the line of recorded hashes that should follow it does not fit", place)
@@ -65,4 +66,5 @@ need(start < end, "the export has no entries: nothing was verified")
 found = root(0, size)
 need(found == base64.b64decode(note[4]) and proven == proof, f"the root is not the checkpoint's: {found.hex()}")
 need(sys.argv[2:] in ([], [found.hex()]), f"the root is not the one you trust: {found.hex()}")
-print(f"OK entries {start} to {end - 1} of {size}, root {found.hex()}")
+trust = "which you trust" if sys.argv[2:] else "whose signature is not verified: compare it with a root that you trust"
+print(f"OK entries {start} to {end - 1} of account {account} match the checkpoint of {size} entries with root {found.hex()}, {trust}")

@@ -1,8 +1,8 @@
 //! The shares that were in effect at a time in the past.
 
 use crate::{
-    domain::{PermissionKey, Timestamp},
-    store::audit::{self, Share, ShareFilter},
+    domain::Timestamp,
+    store::audit::{self, Share, ShareFilter, SharePosition},
 };
 
 use super::{Audit, Error};
@@ -10,10 +10,10 @@ use super::{Audit, Error};
 /// A page of shares that were in effect.
 #[derive(Debug)]
 pub struct SharePage {
-    /// The shares, in the order of their keys.
+    /// The shares, in the order of their positions.
     pub shares: Vec<Share>,
     /// The next page starts after this share. None on the last page.
-    pub next: Option<PermissionKey>,
+    pub next: Option<SharePosition>,
 }
 
 impl Audit {
@@ -25,13 +25,13 @@ impl Audit {
         &self,
         time: Timestamp,
         filter: &ShareFilter,
-        after: Option<&PermissionKey>,
+        after: Option<&SharePosition>,
         size: u32,
     ) -> Result<SharePage, Error> {
         let mut shares = audit::shares_at(&self.database, time, filter, after, size.saturating_add(1)).await?;
         let more = shares.len() > size as usize;
         shares.truncate(size as usize);
-        let next = shares.last().filter(|_| more).map(|share| share.key.clone());
+        let next = shares.last().filter(|_| more).map(Share::position);
         Ok(SharePage { shares, next })
     }
 }

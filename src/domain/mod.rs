@@ -2,7 +2,7 @@
 //!
 //! Read in this order: [`id`] (identifiers), [`permission`] and [`change`] (the stored state), [`entry`] (the ledger),
 //! [`upstream`] (answers of AWS), [`transition`] (the effect of every command on an account) and [`convergence`] (the next step
-//! of a change).
+//! of a change). [`recorded_state`] is for auditors: what the entries of a ledger say about the other tables.
 
 pub mod causes;
 pub mod change;
@@ -15,6 +15,7 @@ pub mod image;
 pub mod justification;
 pub mod pattern;
 pub mod permission;
+pub mod recorded_state;
 pub mod request;
 pub mod transition;
 pub mod upstream;
@@ -29,5 +30,6 @@ pub use id::{ChangeId, ImageId, Principal, Region, ReplicaId, RequestId, TraceId
 pub use justification::Justification;
 pub use pattern::PrincipalPattern;
 pub use permission::{Access, Lease, Permission, PermissionKey, PermissionState, UnresolvedCall};
+pub use recorded_state::RecordedState;
 pub use request::{Request, RequestContent};
 pub use upstream::{Attempt, AwsError, AwsErrorKind, AwsOperation, AwsResponse, Classification};

@@ -14,7 +14,7 @@ key=$(ask checkpoint --account "$account" -o json | python3 -c 'import json, sys
   die "sharewarden checkpoint -o json failed"
 ask audit export --account "$account" --to "$work/export.jsonl" || die "sharewarden audit export failed"
 python3 docs/verify_export.py "$work/export.jsonl" >"$work/verified" || die "the Python verifier failed"
-grep -q '^OK entries 0 to 11 of 12, root ' "$work/verified" || die "the Python verifier says $(cat "$work/verified")"
+grep -q "^OK entries 0 to 11 of account $account match the checkpoint of 12 entries with root " "$work/verified" || die "the Python verifier says $(cat "$work/verified")"
 ask audit verify --export "$work/export.jsonl" --key "$key" --against "$checkpoint" >/dev/null || die "audit verify --export failed"
 ask audit verify --account "$account" --key "$key" --against "$checkpoint" >/dev/null || die "audit verify of the service failed"
 ok "the Rust and the Python verifier accept the export, and audit verify accepts the service"

@@ -54,8 +54,8 @@ async fn insert(store: &Store, shares: &[Share]) {
     }
 }
 
-fn was_in_effect(share: &Share, time: Timestamp) -> bool {
-    share.start_time <= time && share.end.is_none_or(|(end, _)| end > time)
+fn was_in_effect(share: &Share, since: Timestamp, time: Timestamp) -> bool {
+    share.start_time <= time && share.end.is_none_or(|(end, _)| end > since)
 }
 
 fn matches(filter: &ShareFilter, key: &PermissionKey) -> bool {
@@ -75,23 +75,24 @@ async fn shares_at_a_time_match_the_model() {
     insert(&store, &shares).await;
     for round in 0..150 {
         let key = &random.choice(&shares).unwrap().key;
+        let time = model::time(1, random.u64(0..62));
         let filter = ShareFilter {
+            since: random.bool().then(|| model::time(1, random.u64(0..62)).min(time)),
             account: random.bool().then_some(key.account),
             region: random.bool().then(|| key.region.clone()),
             image: (random.u8(0..4) == 0).then(|| key.image.clone()),
             shared_account: (random.u8(0..4) == 0).then_some(key.shared_account),
         };
-        let time = model::time(1, random.u64(0..62));
         let mut expected: Vec<_> = shares
             .iter()
-            .filter(|share| was_in_effect(share, time) && matches(&filter, &share.key))
+            .filter(|share| was_in_effect(share, filter.since.unwrap_or(time), time) && matches(&filter, &share.key))
             .cloned()
             .collect();
-        expected.sort_by(|one, other| one.key.cmp(&other.key));
+        expected.sort_by(|one, other| (&one.key, one.start_index).cmp(&(&other.key, other.start_index)));
         let mut found: Vec<Share> = Vec::new();
         let limit = random.u32(1..20);
         loop {
-            let after = found.last().map(|share| share.key.clone());
+            let after = found.last().map(Share::position);
             let page = shares_at(&store.database, time, &filter, after.as_ref(), limit)
                 .await
                 .unwrap();

@@ -7,6 +7,7 @@ mod auditor;
 mod checkpoints;
 mod export;
 mod proofs;
+mod state;
 mod tampering;
 mod watch;
 mod watch_replicas;

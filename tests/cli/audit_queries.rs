@@ -224,6 +224,7 @@ async fn at_sends_the_same_time_with_all_pages() {
     );
     let expected = GetSharePermissionsAtRequest {
         time: requests[0].time,
+        since: None,
         account_id: "012345678901".into(),
         region: "r".into(),
         image_id: "i".into(),

@@ -38,9 +38,8 @@ async fn an_export_is_verified_offline_and_unverified_facts_are_listed() {
     let ran = verify_text(&ledger, &ledger.export(), &[]).await.ok();
     let root: String = ledger.root().iter().map(|byte| format!("{byte:02x}")).collect();
     for line in [
-        "Verified    every entry, the root and its signature\n".to_owned(),
+        "Verified    entries 0 to 19, the root and its signature\n".to_owned(),
         format!("Account     {ACCOUNT}\n"),
-        "Entries     20: 0 to 19\n".to_owned(),
         format!("Checkpoint  {NAME}/{ACCOUNT}\n"),
         format!("Root        {root}\n"),
         format!("Signed by   {NAME}+"),
@@ -68,9 +67,18 @@ async fn a_compressed_export_is_recognised_by_content_and_damage_is_found() {
     let packed = encoder.finish().unwrap();
     fs::write(&file, &packed).unwrap();
     verify(&file, &["--key", &ledger.vkey()]).await.ok();
-    fs::write(&file, &packed[..packed.len() - 20]).unwrap();
-    let (code, text) = verify(&file, &["--key", &ledger.vkey()]).await.failure();
-    assert_eq!(code, 9, "{text}");
+    let twice = [&packed[..], &packed].concat();
+    let garbage = [&packed[..], b"garbage"].concat();
+    for damaged in [
+        &packed[..packed.len() - 20],
+        &packed[..packed.len() - 4],
+        &twice,
+        &garbage,
+    ] {
+        fs::write(&file, damaged).unwrap();
+        let (code, text) = verify(&file, &["--key", &ledger.vkey()]).await.failure();
+        assert_eq!(code, 9, "{text}");
+    }
 }
 
 /// An export with changed lines.
@@ -131,10 +139,22 @@ async fn a_file_with_damaged_line_ends_is_refused() {
 }
 
 #[tokio::test]
-async fn an_export_without_entries_has_a_count_of_0() {
+async fn an_export_without_entries_is_refused() {
     let ledger = Ledger::of(20);
-    let ran = verify_text(&ledger, &ledger.export_from(20), &[]).await.ok();
-    assert!(ran.out.contains("Entries     0\n"), "{}", ran.out);
+    let (code, text) = verify_text(&ledger, &ledger.export_from(20), &[]).await.failure();
+    assert_eq!(code, 2, "{text}");
+    let says = format!("account {ACCOUNT}: the export has no entries: nothing was verified");
+    assert!(text.starts_with(&says), "{text}");
+}
+
+/// An endless line. Both verifiers read a part of it and refuse it.
+#[tokio::test]
+async fn a_line_without_end_is_refused() {
+    let (code, text) = verify(Path::new("/dev/zero"), &["--key", &Ledger::of(1).vkey()])
+        .await
+        .failure();
+    assert_eq!(code, 9, "{text}");
+    assert!(text.starts_with("not an export of a ledger: "), "{text}");
 }
 
 #[tokio::test]
@@ -217,7 +237,7 @@ async fn a_live_ledger_is_verified_without_trusting_the_service() {
     let service = Service::answering([ledger.answer()]).await;
     let words = ["audit", "verify", "--account", ACCOUNT, "--key", &ledger.vkey()];
     let ran = run_words(&service.url(), &words).await.ok();
-    assert!(ran.out.contains("Entries     20: 0 to 19\n"), "{}", ran.out);
+    assert!(ran.out.contains("Verified    entries 0 to 19, "), "{}", ran.out);
 
     let mut changed = ledger.clone();
     changed.lines[5] = changed.lines[5].replace("reason 5", "reason x");
@@ -374,7 +394,7 @@ async fn a_kept_checkpoint_is_not_replaced_without_a_comparison() {
         text.contains("do not show that the ledger begins with the 7 entries of --against"),
         "{text}"
     );
-    assert!(ran.out.contains("Entries     4: 16 to 19\n"), "{}", ran.out);
+    assert!(ran.out.contains("Verified    entries 16 to 19, "), "{}", ran.out);
     assert_eq!(fs::read_to_string(&kept).unwrap(), ledger.first(7).note());
     verify_text(
         &ledger,

@@ -89,6 +89,16 @@ for name, service in services.items():
 check(re.search(r"^USER 65532:65532$", dockerfile, re.MULTILINE), "Dockerfile: the user must be a number that is not root")
 check("distroless" in dockerfile.split("FROM ")[-1], "Dockerfile: the last stage must have no shell")
 check(re.search(r"^HEALTHCHECK", dockerfile, re.MULTILINE), "Dockerfile: there is no health check")
+
+# Images of others are named by digest: a tag can be moved to other bytes. Ours have no digest before they are built.
+BY_DIGEST = re.compile(r"[^@]+:[^@:/]+@sha256:[0-9a-f]{64}")
+bases = re.findall(r"^FROM (\S+)", dockerfile, re.MULTILINE)
+pulled = [service["image"] for service in services.values() if "build" not in service and not service["image"].endswith(":dev")]
+check(len(bases) == 2 and len(pulled) == 3, f"other images than expected: {bases} {pulled}")
+for image in bases + pulled:
+    check(BY_DIGEST.fullmatch(image), f"{image}: must be named by tag and digest, as name:tag@sha256:…")
+base, digest = bases[-1].split("@")
+check(f'base.name="{base}"' in dockerfile and f'base.digest="{digest}"' in dockerfile, "Dockerfile: the labels name another base image")
 for label in ("title", "description", "licenses", "version", "revision"):
     check(f"org.opencontainers.image.{label}=" in dockerfile, f"Dockerfile: the label {label} is missing")
 

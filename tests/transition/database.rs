@@ -8,14 +8,17 @@ use std::{
 };
 
 use sharewarden::domain::{
-    AccountId, Change, ChangeId, ChangeState, Entry, EntryKind, Intent, Permission, PermissionKey, Request, RequestId,
-    Timestamp,
+    AccountId, Change, ChangeId, ChangeState, Entry, EntryKind, Intent, Permission, PermissionKey, RecordedState,
+    Request, RequestId, Timestamp,
     transition::{AccountState, Command},
 };
 
 use crate::promises::{
     Breaches,
-    Promise::{Constraints, EffectsAreExact, GaplessLedger, OneChangePerRequestId, OneRequestOneEnd, SameWishJoins},
+    Promise::{
+        Constraints, EffectsAreExact, GaplessLedger, LedgerTellsState, OneChangePerRequestId, OneRequestOneEnd,
+        SameWishJoins,
+    },
 };
 
 /// One stored account.
@@ -28,6 +31,8 @@ pub(crate) struct Database {
     requests: HashMap<RequestId, Request>,
     /// The intent of each request id according to the ledger, with the id of the change that answers it.
     intents: HashMap<RequestId, Arc<Intent>>,
+    /// What an auditor recomputes from the ledger.
+    recorded: RecordedState,
     /// The kind of the last entry of each change.
     kinds: HashMap<ChangeId, EntryKind>,
     /// The changes of each permission that have not ended.
@@ -46,6 +51,7 @@ impl Database {
             changes: HashMap::new(),
             requests: HashMap::new(),
             intents: HashMap::new(),
+            recorded: RecordedState::default(),
             kinds: HashMap::new(),
             pending: BTreeMap::new(),
             newest: HashMap::new(),
@@ -104,6 +110,10 @@ impl Database {
         }
         for entry in &effects.entries {
             self.append(entry, breaches);
+            let followed = self.recorded.apply(entry);
+            breaches.check(LedgerTellsState, followed.is_ok(), || {
+                format!("{followed:?}: {entry:?}")
+            });
         }
         for key in &effects.permissions {
             let permission = account.permission(key).expect("effects name what the account has");
@@ -111,10 +121,47 @@ impl Database {
         }
         for key in &effects.permissions {
             self.check_constraints(&self.permissions[key], breaches);
+            self.check_recorded_permission(&self.permissions[key], breaches);
         }
         for id in changed {
             self.check_last_entry(*id, breaches);
+            self.check_recorded_change(&self.changes[id], breaches);
         }
+    }
+
+    fn check_recorded_change(&self, change: &Change, breaches: &mut Breaches) {
+        let told = self.recorded.changes().get(&change.id()).cloned();
+        // No entry has the attempts of a pending change.
+        let attempts = if change.has_ended() {
+            change.attempts.clone()
+        } else {
+            Vec::new()
+        };
+        let expected = Change {
+            attempts,
+            ..change.clone()
+        };
+        breaches.check(LedgerTellsState, told.as_ref() == Some(&expected), || {
+            format!("the ledger tells {told:?}, the row is {change:?}")
+        });
+    }
+
+    fn check_recorded_permission(&self, permission: &Permission, breaches: &mut Breaches) {
+        let Some(told) = self.recorded.permissions().get(&permission.key) else {
+            return breaches.check(LedgerTellsState, false, || {
+                format!("only the row tells of {permission:?}")
+            });
+        };
+        let is_idle = permission.current.is_none();
+        let holds = told.generation == permission.generation
+            && told.pending_change() == permission.pending_change()
+            && told.desired.is_none_or(|desired| permission.desired == Some(desired))
+            && told.applied.is_none_or(|applied| permission.applied == Some(applied))
+            && told.created_at == permission.created_at
+            && (!is_idle || told.updated_at == permission.updated_at);
+        breaches.check(LedgerTellsState, holds, || {
+            format!("the ledger tells {told:?}, the row is {permission:?}")
+        });
     }
 
     fn save_change(&mut self, change: &Change, new: bool, breaches: &mut Breaches) {

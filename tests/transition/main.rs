@@ -106,6 +106,8 @@ promised! {
     no_unresolved_call_takes_effect_after_a_newer_one = NewestTakesEffectLast,
     /// P3: neither through its own call, nor through a call whose effect is not recorded.
     a_failed_change_is_not_in_effect = FailedIsKnown,
+    /// An auditor recomputes the rows from the entries.
+    the_ledger_tells_the_state_of_every_change_and_permission = LedgerTellsState,
     every_saved_state_keeps_the_constraints_of_the_schema = Constraints,
     effects_name_exactly_what_is_new_and_what_changed = EffectsAreExact,
 }

@@ -19,6 +19,7 @@ pub(crate) enum Promise {
     NewestTakesEffectLast,
     FailedIsKnown,
     AllEnds,
+    LedgerTellsState,
 }
 
 /// The first breach of each promise.

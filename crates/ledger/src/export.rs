@@ -9,7 +9,8 @@
 //!
 //! An export is one file. Each line ends with one line feed. The header and the hash lines are exactly what `to_line`
 //! writes, and an entry is canonical. A reader refuses any other text, so that two readers cannot read one file
-//! differently.
+//! differently. An export without entries is refused too, because nothing would be verified: no account has a checkpoint
+//! before its first entry.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde::{Deserialize, Serialize};

@@ -9,10 +9,11 @@ use crate::{
         failure::Stop,
     },
     client::Error,
+    domain::AccountId,
     ledger::{Hash, export::Header},
     proto::v1::{
         ExportAuditEntriesRequest, ExportAuditEntriesResponse, ExportHeader, ExportLines, WatchAuditEntriesRequest,
-        export_audit_entries_response::Part, watch_audit_entries_response::Event,
+        WatchPosition, export_audit_entries_response::Part, watch_audit_entries_response::Event,
     },
 };
 
@@ -117,9 +118,29 @@ fn read_header(header: ExportHeader, account_id: &str) -> Option<Header> {
     })
 }
 
-/// The accounts that have a ledger. The first message of a watch lists them.
+/// The accounts that have a ledger.
 pub(super) async fn accounts(client: &Client) -> Result<Vec<String>, Stop> {
-    let request = WatchAuditEntriesRequest::default();
+    let positions = positions(client, Vec::new()).await?;
+    let with_entries = positions.into_iter().filter(|position| position.next_index > 0);
+    Ok(with_entries.map(|position| position.account_id).collect())
+}
+
+/// The number of entries in a ledger now, also of those without a checkpoint.
+pub(super) async fn tree_size(client: &Client, account: AccountId) -> Result<u64, Stop> {
+    let positions = positions(client, vec![account.to_string()]).await?;
+    Ok(positions
+        .iter()
+        .map(|position| position.next_index)
+        .max()
+        .unwrap_or_default())
+}
+
+/// The ledgers with their sizes. The first message of a watch lists them.
+async fn positions(client: &Client, account_ids: Vec<String>) -> Result<Vec<WatchPosition>, Stop> {
+    let request = WatchAuditEntriesRequest {
+        account_ids,
+        ..WatchAuditEntriesRequest::default()
+    };
     let mut stream = client
         .stream(request, async |mut stub: AuditStub, request| {
             stub.watch_audit_entries(request).await
@@ -127,10 +148,7 @@ pub(super) async fn accounts(client: &Client) -> Result<Vec<String>, Stop> {
         .await?;
     let first = client.next(&mut stream).await?;
     match first.and_then(|message| message.event) {
-        Some(Event::Started(started)) => {
-            let with_entries = started.positions.into_iter().filter(|position| position.next_index > 0);
-            Ok(with_entries.map(|position| position.account_id).collect())
-        }
+        Some(Event::Started(started)) => Ok(started.positions),
         _ => Err(invalid_response(
             "the watch of the service does not begin with its positions",
         )),

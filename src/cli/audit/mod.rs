@@ -21,6 +21,7 @@ mod ocsf;
 mod progress;
 mod proof;
 mod show;
+mod state;
 mod summary;
 mod summary_table;
 pub(super) mod time_arg;
@@ -94,7 +95,8 @@ pub enum AuditCommand {
     /// Verify an export offline, or the ledgers of the service at --server without trusting it
     ///
     /// Recomputes the hash of every entry and the root hash, and checks the signature of the checkpoint with your keys. With
-    /// --against it also checks that the ledger only grew since a checkpoint that you kept. Exits with 9 if a check fails.
+    /// --against it also checks that the ledger only grew since a checkpoint that you kept. With --state it also compares the
+    /// rows that no hash covers. Exits with 9 if a check fails.
     #[command(after_long_help = with_example(
         "sharewarden audit verify --export 111122223333.jsonl.gz --key \"$VKEY\" --against 111122223333.checkpoint\n  \
          sharewarden audit verify --server https://sharewarden.example.com --account 111122223333 --key \"$VKEY\""

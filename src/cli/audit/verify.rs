@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use super::{
     export::NewFile,
     proof::{TAMPERED, key_label},
+    state::StateReport,
     verifier_keys::{VerifierKeys, kept_checkpoint, keys, unreadable},
 };
 use crate::{
@@ -44,6 +45,9 @@ pub struct VerifyArgs {
     /// Verify all current ledgers of the service, and all ledgers with a checkpoint in --against
     #[arg(long)]
     pub(super) all: bool,
+    /// Also compare the rows that no hash covers (permissions, changes, past shares, counts) with the verified entries
+    #[arg(long, conflicts_with = "export")]
+    pub(super) state: bool,
     /// A verifier key of checkpoints (`sharewarden key show` prints it), or a file with one key on each line. May be given more
     /// than once. Get it from the operators, not from the service
     #[arg(long, value_name = "VKEY", required = true, value_parser = keys)]
@@ -140,6 +144,10 @@ pub(super) fn failure(wrong: &VerifyError) -> Failure {
             wrong.to_string(),
             "check the file of --against, and give the keys that signed it",
         ),
+        VerifyError::Ledger {
+            error: LedgerError::NoEntries,
+            ..
+        } => Failure::new(Exit::Invalid, wrong.to_string(), "export at least one entry"),
         _ => Failure::new(Exit::Tampered, wrong.to_string(), TAMPERED),
     }
 }
@@ -150,16 +158,27 @@ pub(super) fn conclude(
     output: Output,
     args: &VerifyArgs,
     verified: &VerifiedRange,
+    state: Option<&StateReport>,
     checkpoint: &str,
     console: &mut Console<'_>,
 ) -> Result<(), Stop> {
     match verified.older.as_ref().filter(|older| !older.is_prefix) {
         None => {
             args.save(verified.account, checkpoint)?;
-            print(output, verified, console)
+            print(output, verified, state, console)?;
+            match state.map(StateReport::differences) {
+                None | Some(0) => Ok(()),
+                Some(count) => {
+                    let what = format!(
+                        "account {}: the entries are as recorded, but {count} values in other tables are not what they tell",
+                        verified.account
+                    );
+                    Err(Failure::new(Exit::Tampered, what, TAMPERED).into())
+                }
+            }
         }
         Some(older) => {
-            print(output, verified, console)?;
+            print(output, verified, state, console)?;
             let size = older.signed.checkpoint.size;
             let what = format!(
                 "account {}: all entries here are valid, but they do not show that the ledger begins with the {size} entries of --against; \
@@ -173,17 +192,22 @@ pub(super) fn conclude(
 }
 
 /// Prints what was verified, and what was not.
-fn print(output: Output, verified: &VerifiedRange, console: &mut Console<'_>) -> Result<(), Stop> {
-    let unknown = unknown(verified);
+fn print(
+    output: Output,
+    verified: &VerifiedRange,
+    state: Option<&StateReport>,
+    console: &mut Console<'_>,
+) -> Result<(), Stop> {
+    let mut unknown = unknown(verified);
+    unknown.extend(state.map(|_| StateReport::unknown().to_owned()));
     if output == Output::Json {
-        return console.print_line(json_of(verified, &unknown));
+        return console.print_line(json_of(verified, state, &unknown));
     }
     let checkpoint = &verified.checkpoint;
     let signers: Vec<_> = checkpoint.signed_by.iter().map(key_label).collect();
     let mut rows = vec![
-        ("Verified", "every entry, the root and its signature".to_owned()),
+        ("Verified", range(verified)),
         ("Account", verified.account.to_string()),
-        ("Entries", entries(verified)),
         ("Checkpoint", one_line(&checkpoint.checkpoint.origin)),
         ("Tree size", checkpoint.checkpoint.size.to_string()),
         ("Root", root(verified)),
@@ -198,14 +222,15 @@ fn print(output: Output, verified: &VerifiedRange, console: &mut Console<'_>) ->
         ));
     }
     rows.push(("Unverified", unknown.join("\n")));
-    console.print(table::pairs(rows, console.width()))
+    console.print(table::pairs(rows, console.width()))?;
+    // Not in the table, because a line may be longer than the terminal is wide.
+    state.map_or(Ok(()), |state| console.print_line(state.text()))
 }
 
-fn entries(verified: &VerifiedRange) -> String {
-    match verified.end_index - verified.start_index {
-        0 => "0".to_owned(),
-        count => format!("{count}: {} to {}", verified.start_index, verified.end_index - 1),
-    }
+/// The verified entries. There is at least one.
+fn range(verified: &VerifiedRange) -> String {
+    let last = verified.end_index.saturating_sub(1);
+    format!("entries {} to {last}, the root and its signature", verified.start_index)
 }
 
 fn root(verified: &VerifiedRange) -> String {
@@ -258,7 +283,7 @@ fn unknown(verified: &VerifiedRange) -> Vec<String> {
     unknown
 }
 
-fn json_of(verified: &VerifiedRange, unknown: &[String]) -> Value {
+fn json_of(verified: &VerifiedRange, state: Option<&StateReport>, unknown: &[String]) -> Value {
     let checkpoint = &verified.checkpoint;
     json!({
         "accountId": verified.account.to_string(),
@@ -271,6 +296,7 @@ fn json_of(verified: &VerifiedRange, unknown: &[String]) -> Value {
         "witnesses": witnesses(verified),
         "grewSince": verified.older.as_ref().filter(|older| older.is_prefix)
             .map(|older| older.signed.checkpoint.size.to_string()),
+        "state": state.map(StateReport::json),
         "notTold": unknown,
     })
 }

@@ -47,7 +47,7 @@ pub(in crate::cli) fn verify(options: &ClientOptions, args: VerifyArgs, console:
     let verified = verifier.finish().map_err(|wrong| failure(&wrong))?;
     drop(progress);
     let checkpoint = header.map(|header| header.checkpoint).unwrap_or_default();
-    verify::conclude(options.output, &args, &verified, &checkpoint, console)
+    verify::conclude(options.output, &args, &verified, None, &checkpoint, console)
 }
 
 /// Reads a file line by line, plain or gzip.

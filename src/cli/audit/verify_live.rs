@@ -7,6 +7,7 @@ use super::{
     ledger_stream::{self, LedgerStream, OpenError},
     progress::ProgressMeter,
     show::invalid_response,
+    state::FollowedLedger,
     verify::{self, VerifyArgs, failure},
 };
 use crate::{
@@ -86,25 +87,46 @@ async fn ledger(
         Err(broken) => return Err(broken.into()),
     };
     let header = ledger.header().clone();
+    let part = || {
+        let what = format!("account {account_id}: the service sent a part of the ledger, but all of it was requested");
+        invalid_response(&what)
+    };
+    if header.start_index > 0 || header.end_index == 0 {
+        return Err(part());
+    }
     let older = args.against(Some(header.account))?;
     let mut verifier = LedgerVerifier::new(&header, &args.keys(), older.as_deref()).map_err(|wrong| failure(&wrong))?;
     let mut progress = ProgressMeter::new(console, &format!("verifying {account_id}"));
     progress.total(verifier.progress().total);
+    let mut followed = args.state.then(|| FollowedLedger::new(header.account));
     while let Some(entries) = ledger.next().await? {
         for (canonical, hash) in &entries {
             verifier
                 .entry(canonical.as_bytes(), hash)
                 .map_err(|wrong| failure(&wrong))?;
+            if let Some(followed) = &mut followed {
+                followed.entry(canonical)?;
+            }
         }
         progress.done(verifier.progress().done);
     }
     let verified = verifier.finish().map_err(|wrong| failure(&wrong))?;
     drop(progress);
-    if (verified.start_index, verified.end_index) != (0, verified.checkpoint.checkpoint.size) {
-        let what = format!("account {account_id}: the service sent a part of the ledger, but all of it was requested");
-        return Err(invalid_response(&what));
+    if verified.end_index != verified.checkpoint.checkpoint.size {
+        return Err(part());
     }
-    verify::conclude(options.output, args, &verified, &header.checkpoint, console)
+    let state = match followed {
+        Some(followed) => Some(followed.compare(client, &args.keys(), &header).await?),
+        None => None,
+    };
+    verify::conclude(
+        options.output,
+        args,
+        &verified,
+        state.as_ref(),
+        &header.checkpoint,
+        console,
+    )
 }
 
 /// The failure if the service refuses the export. A ledger with a kept checkpoint must exist.

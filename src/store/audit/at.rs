@@ -23,6 +23,17 @@ pub struct ShareFilter {
     pub image: Option<ImageId>,
     /// Only shares with this account.
     pub shared_account: Option<AccountId>,
+    /// Also shares that ended after this time. None: only shares in effect at the queried time.
+    pub since: Option<Timestamp>,
+}
+
+/// The place of a share in the order of a list: a permission may have been shared several times.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SharePosition {
+    /// The image and the account that it was shared with.
+    pub key: PermissionKey,
+    /// The index of the entry that began the share.
+    pub start_index: u64,
 }
 
 /// A share that was in effect.
@@ -38,7 +49,17 @@ pub struct Share {
     pub end: Option<(Timestamp, u64)>,
 }
 
-/// Reads at most `limit` shares after `after` that were in effect at `time`, ordered by their keys.
+impl Share {
+    /// Its place in the order of a list.
+    pub fn position(&self) -> SharePosition {
+        SharePosition {
+            key: self.key.clone(),
+            start_index: self.start_index,
+        }
+    }
+}
+
+/// Reads at most `limit` shares after `after` that were in effect at `time`, ordered by their positions.
 ///
 /// # Errors
 /// When Postgres does not answer.
@@ -46,7 +67,7 @@ pub async fn shares_at(
     database: &Database,
     time: Timestamp,
     filter: &ShareFilter,
-    after: Option<&PermissionKey>,
+    after: Option<&SharePosition>,
     limit: u32,
 ) -> Result<Vec<Share>, StoreError> {
     let mut sql = statement(time, filter, after, limit);
@@ -62,7 +83,7 @@ pub async fn shares_at(
 fn statement(
     time: Timestamp,
     filter: &ShareFilter,
-    after: Option<&PermissionKey>,
+    after: Option<&SharePosition>,
     limit: u32,
 ) -> QueryBuilder<Postgres> {
     let mut sql = QueryBuilder::new(
@@ -71,7 +92,7 @@ fn statement(
     );
     sql.push_bind(time.to_offset_date_time());
     sql.push(" AND (end_time IS NULL OR end_time > ")
-        .push_bind(time.to_offset_date_time())
+        .push_bind(filter.since.unwrap_or(time).to_offset_date_time())
         .push(")");
     let conditions = [
         ("account_id", filter.account.map(|account| account.to_string())),
@@ -87,14 +108,15 @@ fn statement(
             sql.push(" AND ").push(column).push(" = ").push_bind(value);
         }
     }
-    if let Some(after) = after {
-        sql.push(" AND (account_id, region, image_id, shared_account_id) > (");
-        sql.push_bind(after.account.to_string()).push(", ");
-        sql.push_bind(after.region.to_string()).push(", ");
-        sql.push_bind(after.image.to_string()).push(", ");
-        sql.push_bind(after.shared_account.to_string()).push(")");
+    if let Some(SharePosition { key, start_index }) = after {
+        sql.push(" AND (account_id, region, image_id, shared_account_id, start_index) > (");
+        sql.push_bind(key.account.to_string()).push(", ");
+        sql.push_bind(key.region.to_string()).push(", ");
+        sql.push_bind(key.image.to_string()).push(", ");
+        sql.push_bind(key.shared_account.to_string()).push(", ");
+        sql.push_bind(start_index.cast_signed()).push(")");
     }
-    sql.push(" ORDER BY account_id, region, image_id, shared_account_id LIMIT ")
+    sql.push(" ORDER BY account_id, region, image_id, shared_account_id, start_index LIMIT ")
         .push(limit);
     sql
 }

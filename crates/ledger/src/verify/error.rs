@@ -82,6 +82,9 @@ pub enum LedgerError {
     /// The older checkpoint is malformed or not trusted.
     #[error("the older checkpoint cannot be trusted: {0}")]
     Older(CheckpointError),
+    /// The range is empty, so that nothing was verified.
+    #[error("the export has no entries: nothing was verified")]
+    NoEntries,
     /// The range exceeds the checkpoint's tree.
     #[error("the range {start_index}..{end_index} is not within the {size} entries of the checkpoint")]
     Range {
@@ -171,7 +174,11 @@ impl VerifyError {
 impl LedgerError {
     fn index(&self) -> Option<u64> {
         match self {
-            Self::Checkpoint(_) | Self::Older(_) | Self::Range { .. } | Self::NeedlessProof { .. } => None,
+            Self::Checkpoint(_)
+            | Self::Older(_)
+            | Self::NoEntries
+            | Self::Range { .. }
+            | Self::NeedlessProof { .. } => None,
             Self::LeftHashes { start_index } | Self::Rewritten { start_index, .. } => Some(*start_index),
             Self::Truncated { size, .. } => Some(*size),
             Self::Forked { .. } => Some(0),

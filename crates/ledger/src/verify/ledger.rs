@@ -116,10 +116,16 @@ impl LedgerVerifier {
     /// The verified range, after the last entry.
     ///
     /// # Errors
-    /// If entries are missing at the end, or the root of the entries differs from the checkpoint's.
+    /// If there are no entries, entries are missing at the end, or their root differs from the checkpoint's.
     pub fn finish(self) -> Result<VerifiedRange, VerifyError> {
         if self.next_index() < self.end_index {
             return Err(self.missing(self.next_index()));
+        }
+        if self.start_index == self.end_index {
+            return Err(VerifyError::Ledger {
+                account: self.account,
+                error: LedgerError::NoEntries,
+            });
         }
         let (size, root) = (self.checkpoint.checkpoint.size, &self.checkpoint.checkpoint.root);
         let leads_to_it = match self.end_index == size {

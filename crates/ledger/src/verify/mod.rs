@@ -73,7 +73,7 @@ impl Verifier {
     /// The verified range, after the last line.
     ///
     /// # Errors
-    /// If entries are missing at the end, or the root of the entries differs from the checkpoint's.
+    /// If there are no entries, entries are missing at the end, or their root differs from the checkpoint's.
     pub fn finish(self) -> Result<VerifiedRange, VerifyError> {
         let Some(ledger) = self.begun else {
             return Err(VerifyError::Header("it is empty".into()));

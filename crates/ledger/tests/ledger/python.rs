@@ -70,6 +70,30 @@ pub(crate) fn root(ledger: &TestLedger) -> String {
     hex(&frontier(&ledger.hashes).root())
 }
 
+/// What the script prints about a root that was not given to it.
+pub(crate) const UNSIGNED: &str = "whose signature is not verified: compare it with a root that you trust";
+/// What the script prints about a root that was given to it.
+pub(crate) const TRUSTED: &str = "which you trust";
+
+/// What the script prints about a valid export.
+pub(crate) fn ok(start: usize, end: usize, size: usize, root: &str, trust: &str) -> String {
+    let (account, last) = (account(), end - 1);
+    format!(
+        "OK entries {start} to {last} of account {account} match the checkpoint of {size} entries with root {root}, {trust}\n"
+    )
+}
+
+/// An endless line must not fill the memory, so the script runs with a limit of 1 GB.
+#[test]
+fn the_script_refuses_a_line_without_end() {
+    let output = Command::new("sh")
+        .args(["-c", "ulimit -v 1000000; exec python3 \"$0\" /dev/zero", SCRIPT])
+        .output()
+        .unwrap();
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(error, "not an export of a ledger: its first line is not a header\n");
+}
+
 #[test]
 fn the_script_has_at_most_70_lines() {
     assert!(std::fs::read_to_string(SCRIPT).unwrap().lines().count() <= 70);
@@ -78,15 +102,13 @@ fn the_script_has_at_most_70_lines() {
 #[test]
 fn the_script_verifies_a_whole_and_a_partial_export() {
     let ledger = TestLedger::of(600);
-    let ok = |entries: &str| Ok(format!("OK entries {entries} of 600, root {}\n", root(&ledger)));
-    assert_eq!(run(ledger.export_all(), &[]), ok("0 to 599"));
-    assert_eq!(run(ledger.export_all(), &[&root(&ledger)]), ok("0 to 599"));
-    assert_eq!(run(ledger.export(&ledger.header(299, 600, 600)), &[]), ok("299 to 599"));
-    assert_eq!(
-        run(ledger.export(&ledger.header(299, 512, 600)), &[&root(&ledger)]),
-        ok("299 to 511")
-    );
-    let wrong_root = run(ledger.export_all(), &[&root(&TestLedger::of(599))]).unwrap_err();
+    let root = root(&ledger);
+    for (start, end) in [(0, 600), (299, 600), (299, 512)] {
+        let export = ledger.export(&ledger.header(start, end, 600));
+        assert_eq!(run(&export, &[]), Ok(ok(start, end, 600, &root, UNSIGNED)));
+        assert_eq!(run(&export, &[&root]), Ok(ok(start, end, 600, &root, TRUSTED)));
+    }
+    let wrong_root = run(ledger.export_all(), &[&super::python::root(&TestLedger::of(599))]).unwrap_err();
     assert!(wrong_root.contains("not the one you trust"), "{wrong_root}");
 }
 
@@ -100,8 +122,7 @@ fn the_script_verifies_every_range_of_a_small_ledger() {
     let answers = run_many(exports.iter().map(|export| (export.as_bytes(), &[][..])));
     for ((start, end, size), answer) in ranges.into_iter().zip(answers) {
         let root = root(&TestLedger::of_lines(ledger.lines[..size].to_vec()));
-        let ok = format!("OK entries {start} to {} of {size}, root {root}\n", end - 1);
-        assert_eq!(answer, Ok(ok));
+        assert_eq!(answer, Ok(ok(start, end, size, &root, UNSIGNED)));
     }
 }
 

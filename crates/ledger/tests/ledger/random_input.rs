@@ -1,6 +1,7 @@
-//! Parsers of untrusted input never panic: keys, notes, checkpoints, exports, proofs, entries.
+//! Parsers of untrusted input never panic: keys, notes, checkpoints, exports, proofs, entries. Both verifiers agree about
+//! random edits.
 
-use proptest::{collection::vec, prelude::*, sample::select};
+use proptest::{collection::vec, prelude::*, sample::select, strategy::ValueTree, test_runner::TestRunner};
 use sharewarden_ledger::{
     Checkpoint, Envelope, Frontier, Hash, Note, SigningKey, VerifierKey,
     check::{verify_consistency, verify_inclusion},
@@ -9,7 +10,11 @@ use sharewarden_ledger::{
     verify::{LedgerVerifier, Verifier},
 };
 
-use crate::fixtures::{TestLedger, account, key, keys, line, name};
+use crate::{
+    fixtures::{TestLedger, account, key, keys, line, name},
+    python,
+    verifying::verify,
+};
 
 /// Numbers at limits, and random ones.
 fn number() -> impl Strategy<Value = u64> {
@@ -193,5 +198,31 @@ proptest! {
                 let _ = verifier.finish();
             }
         }
+    }
+}
+
+/// Half of the forgers edit a file. The others edit an entry, and have the log's key.
+#[test]
+fn both_verifiers_agree_about_random_edits() {
+    let ledger = TestLedger::of(5);
+    let whole = ledger.export_all();
+    let mut runner = TestRunner::default();
+    let mut edits = || corruptions().new_tree(&mut runner).unwrap().current();
+    let mut exports = vec![whole.clone().into_bytes()];
+    for _ in 0..300 {
+        exports.push(corrupted(&whole, &edits()));
+        let mut lines = ledger.lines.clone();
+        if let Ok(line) = String::from_utf8(corrupted(&lines[2], &edits())) {
+            lines[2] = line;
+            exports.push(TestLedger::of_lines(lines).export_all().into_bytes());
+        }
+    }
+    let answers = python::run_many(exports.iter().map(|export| (&export[..], &[][..])));
+    for (export, answer) in exports.iter().zip(answers) {
+        let verified = verify(export, None).map_err(|wrong| wrong.to_string());
+        // The script does not verify signatures, and says so.
+        let is_unsigned = |wrong: &String| wrong.contains(": the checkpoint cannot be trusted: ");
+        let agree = verified.is_ok() == answer.is_ok() || verified.as_ref().is_err_and(is_unsigned);
+        assert!(agree, "{verified:?} {answer:?} {}", String::from_utf8_lossy(export));
     }
 }

@@ -4,7 +4,7 @@ use crate::{
     audit::NextPage,
     domain::{AccountId, ImageId, PermissionKey, Region, Timestamp},
     grpc::page_token::{FilterDigest, PagePosition, PagedList, order_name},
-    store::audit::{Condition, EntryFilter, EntryPosition, Order, ShareFilter},
+    store::audit::{Condition, EntryFilter, EntryPosition, Order, ShareFilter, SharePosition},
 };
 
 /// A request of `ListAuditEntries`.
@@ -59,7 +59,7 @@ impl PagedList for PermissionHistory {
 
 impl PagedList for SharesAt {
     const METHOD: &'static str = "GetSharePermissionsAt";
-    type Position = PermissionKey;
+    type Position = SharePosition;
 
     fn bind(&self, filters: &mut FilterDigest) {
         let Self { time, filter } = self;
@@ -68,8 +68,10 @@ impl PagedList for SharesAt {
             region,
             image,
             shared_account,
+            since,
         } = filter;
         filters.one(Some(&time.to_string()));
+        filters.one(since.map(|time| time.to_string()).as_deref());
         filters.one(account.as_ref().map(AccountId::as_str));
         filters.one(region.as_ref().map(Region::as_str));
         filters.one(image.as_ref().map(ImageId::as_str));
@@ -99,6 +101,21 @@ impl PagePosition for NextPage {
         };
         let read_at = Timestamp::parse(read_at)?;
         Some(Self { after, read_at })
+    }
+}
+
+impl PagePosition for SharePosition {
+    fn write(&self) -> String {
+        format!("{}/{}", self.start_index, self.key.write())
+    }
+
+    fn read(text: &str) -> Option<Self> {
+        let (start_index, key) = text.split_once('/')?;
+        Some(Self {
+            key: PermissionKey::read(key)?,
+            // A token may be forged, and the store holds indexes below 2^63.
+            start_index: start_index.parse().ok().filter(|index| i64::try_from(*index).is_ok())?,
+        })
     }
 }
 

@@ -25,6 +25,13 @@ fn key() -> PermissionKey {
     example::intent().key
 }
 
+fn share_position() -> SharePosition {
+    SharePosition {
+        key: key(),
+        start_index: 41,
+    }
+}
+
 fn entries(filter: EntryFilter) -> EntryList {
     EntryList {
         filter,
@@ -87,8 +94,8 @@ fn a_token_is_refused_by_another_method() {
     assert_eq!(decode(&history, &of_history), Some(position()));
     assert_eq!(decode(&entries(EntryFilter::default()), &of_history), None);
     assert_eq!(decode(&shares, &of_history), None);
-    let of_shares = encode(&shares, &key());
-    assert_eq!(decode(&shares, &of_shares), Some(key()));
+    let of_shares = encode(&shares, &share_position());
+    assert_eq!(decode(&shares, &of_shares), Some(share_position()));
     assert_eq!(
         decode(&crate::store::reads::PermissionFilter::default(), &of_shares),
         None
@@ -108,17 +115,18 @@ fn a_token_of_past_shares_is_bound_to_the_time_and_the_filters() {
         with(&|filter| filter.region = Some(key().region)),
         with(&|filter| filter.image = Some(key().image)),
         with(&|filter| filter.shared_account = Some(key().account)),
+        with(&|filter| filter.since = Some(time())),
     ];
     let at = |time: &str, filter: &ShareFilter| SharesAt {
         time: Timestamp::parse(time).unwrap(),
         filter: filter.clone(),
     };
     for filter in &filters {
-        let token = encode(&at("2026-11-22T07:05:00Z", filter), &key());
+        let token = encode(&at("2026-11-22T07:05:00Z", filter), &share_position());
         assert_eq!(decode(&at("2026-11-22T07:05:01Z", filter), &token), None, "{filter:?}");
         for other in &filters {
             let opened = decode(&at("2026-11-22T07:05:00Z", other), &token);
-            assert_eq!(opened, (filter == other).then(key), "{filter:?} {other:?}");
+            assert_eq!(opened, (filter == other).then(share_position), "{filter:?} {other:?}");
         }
     }
 }

@@ -7,10 +7,10 @@ use tonic::Status;
 
 use crate::{
     audit::NextPage,
-    domain::{AccountId, Action, Cause, PermissionKey, Timestamp},
+    domain::{AccountId, Action, Cause, Timestamp},
     grpc::fields::{FieldReader, PageQuery},
     proto::v1,
-    store::audit::{EntryFilter, Order, ShareFilter},
+    store::audit::{EntryFilter, Order, ShareFilter, SharePosition},
 };
 
 use super::lists::{EntryList, PermissionHistory, SharesAt};
@@ -59,21 +59,26 @@ pub(super) fn history(
     fields.finish_list(history, request.page_size, &request.page_token)
 }
 
-/// The requested time must not be after `now`.
+/// The requested time must not be after `now`, and `since` not after the requested time.
 pub(super) fn shares_at(
     request: &v1::GetSharePermissionsAtRequest,
     now: Timestamp,
-) -> Result<(SharesAt, PageQuery<PermissionKey>), Status> {
+) -> Result<(SharesAt, PageQuery<SharePosition>), Status> {
     let mut fields = FieldReader::default();
     let time = fields.moment("time", request.time.as_ref());
     if time.is_some_and(|time| time > now) {
         fields.violate("time", format!("must not be in the future; the server's time is {now}"));
+    }
+    let since = fields.bound("since", request.since.as_ref());
+    if time.zip(since).is_some_and(|(time, since)| since > time) {
+        fields.violate("since", "must not be after time");
     }
     let filter = ShareFilter {
         account: fields.optional("account_id", &request.account_id),
         region: fields.optional("region", &request.region),
         image: fields.optional("image_id", &request.image_id),
         shared_account: fields.optional("shared_account_id", &request.shared_account_id),
+        since,
     };
     let shares = time.map(|time| SharesAt { time, filter });
     fields.finish_list(shares, request.page_size, &request.page_token)

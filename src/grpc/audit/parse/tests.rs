@@ -160,6 +160,23 @@ fn the_time_of_past_shares_may_be_now_but_not_later() {
 }
 
 #[test]
+fn past_shares_may_be_asked_since_the_same_time_but_not_since_a_later_one() {
+    let now = Timestamp::parse("1970-01-01T00:00:10Z").unwrap();
+    let ask = |since| {
+        let request = v1::GetSharePermissionsAtRequest {
+            time: at(5, 0),
+            since,
+            ..Default::default()
+        };
+        let parsed = shares_at(&request, now).map(|(shares, _)| shares.filter.since);
+        parsed.map_err(|status| fields(&status))
+    };
+    assert_eq!(ask(None), Ok(None));
+    assert_eq!(ask(at(5, 0)), Ok(Timestamp::parse("1970-01-01T00:00:05Z")));
+    assert_eq!(ask(at(5, 1000)), Err(vec!["since".into()]));
+}
+
+#[test]
 fn a_page_token_continues_where_the_previous_page_ended() {
     let key = example::intent().key;
     let mut request = v1::ListPermissionHistoryRequest {

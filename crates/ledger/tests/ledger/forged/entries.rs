@@ -330,7 +330,7 @@ fn an_entry_of_an_unknown_kind_is_verified_and_a_change_in_it_is_detected() {
     assert!(
         python::run(&good, &[])
             .unwrap()
-            .starts_with("OK entries 0 to 299 of 300, ")
+            .starts_with("OK entries 0 to 299 of account ")
     );
     assert!(verify(&forged, None).unwrap_err().to_string().starts_with(&at(FORGED)));
     assert!(python::run(&forged, &[]).unwrap_err().starts_with(&at(FORGED)));

@@ -1,0 +1,277 @@
+//! What the entries of one ledger say about the other tables: changes, permissions, shares and counts. No hash covers those
+//! tables, so an auditor recomputes them.
+//!
+//! It reads ends, and decides nothing: every rule is in [`transition`](super::transition). Some columns follow from no entry:
+//! leases, the attempts of a pending change, and what AWS was read to hold after a failure.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{
+    Access, Change, ChangeBody, ChangeId, ChangeState, Entry, EntryBody, PermissionKey, RequestId, ShareEffect,
+    Timestamp,
+};
+
+/// The state that the entries of a ledger, from the first one on, describe.
+#[derive(Debug, Default)]
+pub struct RecordedState {
+    changes: BTreeMap<ChangeId, Change>,
+    permissions: BTreeMap<PermissionKey, RecordedPermission>,
+    shares: BTreeMap<(PermissionKey, u64), RecordedShare>,
+    open_shares: BTreeMap<PermissionKey, u64>,
+    counts: BTreeMap<CountKey, u64>,
+    requests: BTreeMap<RequestsKey, u64>,
+    request_ids: BTreeSet<RequestId>,
+    last_recorded_at: Option<Timestamp>,
+}
+
+/// The row of a permission, as far as the entries determine it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecordedPermission {
+    /// The number of accepted changes.
+    pub generation: u64,
+    /// The changes that have not ended, by generation.
+    pub pending: BTreeMap<u64, ChangeId>,
+    /// What the newest pending change asks for, or what the last change achieved. None after a failure.
+    pub desired: Option<Access>,
+    /// What AWS holds. None while a change is pending, and after a failure: no entry says what AWS was then read to hold.
+    pub applied: Option<Access>,
+    /// The time of the first accepted change.
+    pub created_at: Timestamp,
+    /// The time of the last acceptance or end of a change. Without a pending change, the row has this time.
+    pub updated_at: Timestamp,
+}
+
+impl RecordedPermission {
+    /// The newest change that has not ended.
+    pub fn pending_change(&self) -> Option<ChangeId> {
+        self.pending.last_key_value().map(|(_, id)| *id)
+    }
+}
+
+/// A time span in which a share was in effect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RecordedShare {
+    /// The time of the entry that began it.
+    pub start_time: Timestamp,
+    /// The time and the index of the entry that ended it. None while it is in effect.
+    pub end: Option<(Timestamp, u64)>,
+}
+
+/// What entries are counted by.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct CountKey {
+    /// The full hour (UTC).
+    pub hour: Timestamp,
+    /// The Region; empty for entries without one.
+    pub region: String,
+    /// The action; empty for entries without one.
+    pub action: String,
+    /// The name of the entry's kind, known to this build or not.
+    pub kind: String,
+}
+
+/// What requests are counted by, for rankings.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct RequestsKey {
+    /// Midnight (UTC).
+    pub day: Timestamp,
+    /// The column whose values are ranked.
+    pub ranking: RankedColumn,
+    /// A value of the column.
+    pub value: String,
+}
+
+/// A column whose values are ranked by requests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum RankedColumn {
+    /// The principal of the request.
+    Principal,
+    /// The image.
+    Image,
+    /// The account that the image is shared with.
+    SharedAccount,
+}
+
+/// An entry that contradicts earlier ones, or that this build cannot read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Contradiction {
+    /// A newer build recorded it. What it does to the other tables is unknown.
+    #[error("its kind or a value in it is unknown to this program")]
+    Unknown,
+    /// A change with this id, or a newer one of its permission, was accepted before.
+    #[error("it accepts a change that does not follow the changes before it")]
+    Accepted,
+    /// Its request id was accepted before, so a repeated request acted twice: a row of `request` was removed or changed.
+    #[error("its request id was accepted before")]
+    Repeated,
+    /// No pending change has this id and this content.
+    #[error("it ends a change that is not pending, or that has another content")]
+    Ended,
+}
+
+impl RecordedState {
+    /// Takes the next entry of the ledger.
+    ///
+    /// # Errors
+    /// If no rows can follow from this entry and the ones before it.
+    pub fn apply(&mut self, entry: &Entry) -> Result<(), Contradiction> {
+        match &entry.body {
+            EntryBody::ChangeRequested(body) => self.accept(body, entry.recorded_at)?,
+            EntryBody::ChangeJoined(body) => self.take_request_id(body)?,
+            EntryBody::ChangeSucceeded(body) => self.end(body, ChangeState::Succeeded, entry.recorded_at)?,
+            EntryBody::ChangeFailed(body) => self.end(body, ChangeState::Failed, entry.recorded_at)?,
+            EntryBody::ChangeSuperseded(body) => self.end(body, ChangeState::Superseded, entry.recorded_at)?,
+            EntryBody::Unknown(_) => return Err(Contradiction::Unknown),
+            _ => {}
+        }
+        self.share(entry);
+        self.count(entry);
+        self.last_recorded_at = Some(entry.recorded_at);
+        Ok(())
+    }
+
+    /// The changes. A pending one has no attempts.
+    pub fn changes(&self) -> &BTreeMap<ChangeId, Change> {
+        &self.changes
+    }
+
+    /// Every permission with an accepted change.
+    pub fn permissions(&self) -> &BTreeMap<PermissionKey, RecordedPermission> {
+        &self.permissions
+    }
+
+    /// The shares, each by its permission and the index of the entry that began it.
+    pub fn shares(&self) -> &BTreeMap<(PermissionKey, u64), RecordedShare> {
+        &self.shares
+    }
+
+    /// The number of entries by hour. Never 0.
+    pub fn counts(&self) -> &BTreeMap<CountKey, u64> {
+        &self.counts
+    }
+
+    /// The number of requests by day. Never 0.
+    pub fn requests(&self) -> &BTreeMap<RequestsKey, u64> {
+        &self.requests
+    }
+
+    /// The time of the last entry. None before the first one.
+    pub fn last_recorded_at(&self) -> Option<Timestamp> {
+        self.last_recorded_at
+    }
+
+    fn accept(&mut self, body: &ChangeBody, at: Timestamp) -> Result<(), Contradiction> {
+        self.take_request_id(body)?;
+        let (intent, generation) = (body.intent.clone(), body.generation.ok_or(Contradiction::Accepted)?);
+        let new = || RecordedPermission {
+            generation: 0,
+            pending: BTreeMap::new(),
+            desired: None,
+            applied: None,
+            created_at: at,
+            updated_at: at,
+        };
+        let permission = self.permissions.entry(intent.key.clone()).or_insert_with(new);
+        if generation != permission.generation + 1 || self.changes.contains_key(&intent.change_id) {
+            return Err(Contradiction::Accepted);
+        }
+        permission.generation = generation;
+        permission.pending.insert(generation, intent.change_id);
+        permission.desired = Some(intent.action.into());
+        permission.applied = None;
+        permission.updated_at = at;
+        let change = Change {
+            generation,
+            previous: body.previous,
+            state: ChangeState::Pending,
+            attempts: Vec::new(),
+            failure: None,
+            created_at: at,
+            ended_at: None,
+            intent,
+        };
+        self.changes.insert(change.id(), change);
+        Ok(())
+    }
+
+    fn take_request_id(&mut self, body: &ChangeBody) -> Result<(), Contradiction> {
+        match self.request_ids.insert(body.intent.request_id) {
+            true => Ok(()),
+            false => Err(Contradiction::Repeated),
+        }
+    }
+
+    fn end(&mut self, body: &ChangeBody, state: ChangeState, at: Timestamp) -> Result<(), Contradiction> {
+        let intent = &body.intent;
+        let change = self.changes.get_mut(&intent.change_id).ok_or(Contradiction::Ended)?;
+        let said = (&change.intent, Some(change.generation), change.previous);
+        if change.has_ended() || said != (intent, body.generation, body.previous) {
+            return Err(Contradiction::Ended);
+        }
+        change.state = state;
+        change.attempts.clone_from(&body.attempts);
+        change.failure.clone_from(&body.failure);
+        change.ended_at = Some(at);
+        let permission = self.permissions.get_mut(&intent.key).ok_or(Contradiction::Ended)?;
+        permission.pending.remove(&change.generation);
+        permission.updated_at = at;
+        if permission.pending.is_empty() {
+            let achieved = (state == ChangeState::Succeeded).then(|| Access::from(intent.action));
+            (permission.desired, permission.applied) = (achieved, achieved);
+        }
+        Ok(())
+    }
+
+    fn share(&mut self, entry: &Entry) {
+        let (Some(effect), Some(body)) = (entry.body.share_effect(), entry.body.change()) else {
+            return;
+        };
+        let key = &body.intent.key;
+        match effect {
+            ShareEffect::Begins if !self.open_shares.contains_key(key) => {
+                let share = RecordedShare {
+                    start_time: entry.recorded_at,
+                    end: None,
+                };
+                self.open_shares.insert(key.clone(), entry.log_index);
+                self.shares.insert((key.clone(), entry.log_index), share);
+            }
+            ShareEffect::Begins => {}
+            ShareEffect::Ends => {
+                let start = self.open_shares.remove(key);
+                let share = start.and_then(|start| self.shares.get_mut(&(key.clone(), start)));
+                if let Some(share) = share {
+                    share.end = Some((entry.recorded_at, entry.log_index));
+                }
+            }
+        }
+    }
+
+    fn count(&mut self, entry: &Entry) {
+        let columns = entry.columns();
+        let time = entry.recorded_at.to_offset_date_time();
+        let text = |text: &Option<std::borrow::Cow<'_, str>>| text.as_deref().unwrap_or_default().to_owned();
+        let key = CountKey {
+            hour: Timestamp::new(time.truncate_to_hour()),
+            region: text(&columns.region),
+            action: text(&columns.action),
+            kind: columns.kind.clone().into_owned(),
+        };
+        *self.counts.entry(key).or_default() += 1;
+        if !entry.body.is_ranked() {
+            return;
+        }
+        let day = Timestamp::new(time.truncate_to_day());
+        let ranked = [
+            (RankedColumn::Principal, &columns.principal),
+            (RankedColumn::Image, &columns.image_id),
+            (RankedColumn::SharedAccount, &columns.shared_account_id),
+        ];
+        for (ranking, value) in ranked {
+            if let Some(value) = value {
+                let value = value.clone().into_owned();
+                *self.requests.entry(RequestsKey { day, ranking, value }).or_default() += 1;
+            }
+        }
+    }
+}

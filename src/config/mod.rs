@@ -79,7 +79,8 @@ pub struct ServerConfig {
     /// other replicas. Default 20s.
     #[serde(with = "parse::duration")]
     pub shutdown_grace: Duration,
-    /// Maximum connections; further ones are closed at once. Default 1024.
+    /// Maximum connections. If all are in use, a new one takes the place of a connection without an admitted call. One principal
+    /// keeps at most half of them. Default 1024.
     pub max_connections: usize,
     /// Maximum concurrent calls on one connection (HTTP/2's concurrent streams); the client waits with further ones. Default
     /// 1000.

@@ -16,6 +16,7 @@ pub mod justification;
 pub mod pattern;
 pub mod permission;
 pub mod request;
+mod spiffe;
 pub mod transition;
 pub mod upstream;
 

@@ -155,6 +155,10 @@ async fn every_invalid_token_gets_the_same_error() {
         ),
         (key.sign(&claims(json!({"sub": null}))), "token_principal"),
         (key.sign(&claims(json!({"sub": "two words"}))), "token_principal"),
+        (
+            key.sign(&claims(json!({"sub": "spiffe://example.org/ns/build/../admin"}))),
+            "token_principal",
+        ),
         (key.sign_as("three", &good), "token_key"),
         (stranger.sign(&good), "token_signature"),
         (format!("{header}.{root}.{signature}"), "token_signature"),

@@ -84,7 +84,7 @@ impl AdmissionRules {
         }
     }
 
-    async fn admit<Q>(&self, request: &mut Request<Q>) -> Result<Places, NotAdmitted> {
+    async fn admit<Q>(&self, request: &mut Request<Q>) -> Result<CallPlaces, NotAdmitted> {
         // Every request comes through a listener, which names the peer.
         let peer = request.extensions().get::<Peer>().cloned();
         let peer = peer.ok_or(NotAdmitted::Unauthenticated)?;
@@ -125,7 +125,7 @@ impl AdmissionRules {
 }
 
 /// The places of an admitted call: among the calls of its principal, and among all calls.
-type Places = (Slot, Permit);
+type CallPlaces = (Slot, Permit);
 
 /// Admits or refuses calls. Clones share one set of rules.
 #[derive(Clone)]
@@ -159,7 +159,7 @@ where
     Q: Send + 'static,
     A: Default + Send + 'static,
 {
-    type Response = Response<PermitBody<A, Places>>;
+    type Response = Response<PermitBody<A, CallPlaces>>;
     type Error = S::Error;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, S::Error>> + Send>>;
 

@@ -31,11 +31,7 @@ impl Authenticator {
     ///
     /// # Errors
     /// [`AuthenticationFailure`].
-    pub(crate) async fn identity(
-        &self,
-        headers: &HeaderMap,
-        peer: &Peer,
-    ) -> Result<Identity, AuthenticationFailure> {
+    pub(crate) async fn identity(&self, headers: &HeaderMap, peer: &Peer) -> Result<Identity, AuthenticationFailure> {
         let mut found = None;
         if self.certificates
             && let Some(certificate) = peer.certificate.clone()

@@ -18,7 +18,7 @@ use crate::clock::Clock;
 use super::{
     listener::Peer,
     refusal_log::RefusalLog,
-    shares::{Share, Shares},
+    shares::{HeldShare, Shares},
 };
 
 /// Maximum concurrent health checks of one connection.
@@ -131,7 +131,7 @@ impl Limits {
 #[derive(Debug)]
 pub(crate) struct Permit {
     _place: OwnedSemaphorePermit,
-    _share: Option<Share<IpAddr>>,
+    _share: Option<HeldShare<IpAddr>>,
 }
 
 /// A body that holds a permit until it is sent, so that a client that does not read keeps its permit.

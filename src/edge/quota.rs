@@ -18,7 +18,7 @@ use crate::{
     domain::Principal,
 };
 
-use super::shares::{Share, Shares};
+use super::shares::{HeldShare, Shares};
 
 /// Maximum principals with a bucket of their own. A full bucket is removed, so these are the principals of the last second.
 const MAX_PRINCIPALS: usize = 10_000;
@@ -43,7 +43,7 @@ struct QuotaState {
 }
 
 /// One concurrent call of a principal. Dropping it ends the call.
-pub(crate) type Slot = Share<Principal>;
+pub(crate) type Slot = HeldShare<Principal>;
 
 /// The principal has no quota left.
 #[derive(Debug, PartialEq, Eq)]

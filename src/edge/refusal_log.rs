@@ -25,3 +25,23 @@ impl RefusalLog {
         Some(std::mem::take(&mut self.unlogged))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::{clock::Clock, domain::Timestamp};
+
+    use super::*;
+
+    #[test]
+    fn refusals_are_logged_together_once_in_ten_seconds() {
+        let clock = Clock::manual(Timestamp::parse("2026-11-22T00:00:00Z").unwrap());
+        let mut log = RefusalLog::default();
+        assert_eq!(log.count(clock.monotonic_now()), Some(1));
+        for _ in 0..4 {
+            assert_eq!(log.count(clock.monotonic_now()), None);
+        }
+        clock.advance(LOG_EVERY);
+        assert_eq!(log.count(clock.monotonic_now()), Some(5));
+        assert_eq!(log.count(clock.monotonic_now()), None);
+    }
+}

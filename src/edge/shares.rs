@@ -8,10 +8,10 @@ use std::{
 
 /// The places. Clones share them. A holder without a place needs no memory.
 #[derive(Debug, Clone)]
-pub(super) struct Shares<K>(Arc<State<K>>);
+pub(super) struct Shares<K>(Arc<SharesState<K>>);
 
 #[derive(Debug)]
-struct State<K> {
+struct SharesState<K> {
     total: usize,
     each: usize,
     held: Mutex<Held<K>>,
@@ -25,8 +25,8 @@ struct Held<K> {
 
 /// One place of a holder. Dropping it gives the place back.
 #[derive(Debug)]
-pub(crate) struct Share<K: Eq + Hash> {
-    shares: Arc<State<K>>,
+pub(crate) struct HeldShare<K: Eq + Hash> {
+    shares: Arc<SharesState<K>>,
     holder: K,
 }
 
@@ -34,7 +34,7 @@ impl<K: Eq + Hash + Clone> Shares<K> {
     /// `total` places, and at most `each` of them for one holder.
     pub(super) fn new(total: usize, each: usize) -> Self {
         let (all, by_holder) = (0, HashMap::new());
-        Self(Arc::new(State {
+        Self(Arc::new(SharesState {
             total,
             each,
             held: Mutex::new(Held { all, by_holder }),
@@ -42,7 +42,7 @@ impl<K: Eq + Hash + Clone> Shares<K> {
     }
 
     /// Takes a place. `None`: all are taken, or the holder has its maximum.
-    pub(super) fn take(&self, holder: &K) -> Option<Share<K>> {
+    pub(super) fn take(&self, holder: &K) -> Option<HeldShare<K>> {
         let mut held = self.0.held.lock().unwrap_or_else(PoisonError::into_inner);
         let of_holder = held.by_holder.get(holder).copied().unwrap_or_default();
         if held.all >= self.0.total || of_holder >= self.0.each {
@@ -50,7 +50,7 @@ impl<K: Eq + Hash + Clone> Shares<K> {
         }
         held.all += 1;
         held.by_holder.insert(holder.clone(), of_holder + 1);
-        Some(Share {
+        Some(HeldShare {
             shares: self.0.clone(),
             holder: holder.clone(),
         })
@@ -62,7 +62,7 @@ impl<K: Eq + Hash + Clone> Shares<K> {
     }
 }
 
-impl<K: Eq + Hash> Drop for Share<K> {
+impl<K: Eq + Hash> Drop for HeldShare<K> {
     fn drop(&mut self) {
         let mut held = self.shares.held.lock().unwrap_or_else(PoisonError::into_inner);
         held.all -= 1;

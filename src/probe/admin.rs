@@ -21,8 +21,8 @@ use crate::{
 
 use super::Readiness;
 
-/// The answers of this port are small and quick, so its limits are low. Nobody is authenticated here, so each connection gives way
-/// to newer ones, and a probe always gets through.
+/// The answers of this port are small and quick, so its limits are low. Nobody is authenticated here, so each connection gives
+/// way to newer ones, and a probe always gets through.
 const LIMITS: ListenerSettings = ListenerSettings {
     max_connections: 64,
     handshake_timeout: Duration::from_secs(5),

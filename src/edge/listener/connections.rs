@@ -23,7 +23,7 @@ use crate::{
     edge::{
         limits::ConnectionLimits,
         refusal_log::RefusalLog,
-        shares::{Share, Shares},
+        shares::{HeldShare, Shares},
     },
 };
 
@@ -75,7 +75,7 @@ enum Place {
     /// It gives way. Holds its last use.
     GivesWay(u64),
     /// It is kept for a principal.
-    Kept { _share: Share<Principal> },
+    Kept { _share: HeldShare<Principal> },
 }
 
 /// Gives the place of a connection back.

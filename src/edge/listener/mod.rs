@@ -131,7 +131,7 @@ impl HttpListener {
             };
             match accepted {
                 Ok((stream, address)) => {
-                    let client = Client {
+                    let client = AcceptedClient {
                         address,
                         connection: places.open(address),
                     };
@@ -168,7 +168,7 @@ fn http(settings: &ListenerSettings) -> auto::Builder<TokioExecutor> {
 }
 
 /// The client of an accepted connection.
-struct Client {
+struct AcceptedClient {
     address: SocketAddr,
     connection: OpenConnection,
 }
@@ -183,8 +183,13 @@ struct ConnectionServer {
 
 impl ConnectionServer {
     /// Serves one connection until it ends.
-    async fn serve<S, B>(self: Arc<Self>, stream: TcpStream, client: Client, service: S, stop: CancellationToken)
-    where
+    async fn serve<S, B>(
+        self: Arc<Self>,
+        stream: TcpStream,
+        client: AcceptedClient,
+        service: S,
+        stop: CancellationToken,
+    ) where
         S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
         S::Future: Send + 'static,
         B: Body + Send + 'static,
@@ -247,7 +252,7 @@ impl ConnectionServer {
     async fn open(
         &self,
         stream: TcpStream,
-        client: &Client,
+        client: &AcceptedClient,
     ) -> Result<(Box<dyn Transport>, Peer), AuthenticationFailure> {
         let peer = |certificate| Peer {
             address: client.address,

@@ -69,13 +69,13 @@ struct TokenKeysState {
     clock: Clock,
     current: RwLock<Option<Arc<FetchedKeys>>>,
     /// The lock is held during a fetch, so other callers wait for its result.
-    last_attempt: Arc<Mutex<Option<Attempt>>>,
+    last_attempt: Arc<Mutex<Option<FetchAttempt>>>,
     waiting: Semaphore,
 }
 
 /// A fetch that was started.
 #[derive(Debug, Clone, Copy)]
-struct Attempt {
+struct FetchAttempt {
     started: MonotonicInstant,
     has_succeeded: bool,
 }
@@ -165,8 +165,8 @@ impl TokenKeys {
         self.fetch(last_attempt).await
     }
 
-    async fn fetch(&self, mut last_attempt: OwnedMutexGuard<Option<Attempt>>) -> Result<(), TokenKeysProblem> {
-        let mut attempt = Attempt {
+    async fn fetch(&self, mut last_attempt: OwnedMutexGuard<Option<FetchAttempt>>) -> Result<(), TokenKeysProblem> {
+        let mut attempt = FetchAttempt {
             started: self.0.clock.monotonic_now(),
             has_succeeded: false,
         };

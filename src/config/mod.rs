@@ -5,6 +5,7 @@
 
 mod auth;
 mod checkpoint;
+mod database_url;
 mod error;
 mod parse;
 mod rules;
@@ -20,6 +21,7 @@ use crate::domain::{AccountId, Region};
 
 pub use auth::{AuthConfig, AuthMode, JwtConfig, Role, RoleConfig};
 pub use checkpoint::CheckpointConfig;
+pub use database_url::{DatabaseUrl, DatabaseUrlProblem};
 pub use error::ConfigError;
 pub use rules::Problem;
 pub use telemetry::{AdminConfig, TelemetryConfig};
@@ -142,7 +144,7 @@ impl Default for ServerConfig {
 #[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct DatabaseConfig {
-    /// A `postgres://` URL. Secret.
+    /// A `postgres://` URL with one host. `/`, `?`, `#`, `@` and `%` in the user or the password are percent-encoded. Secret.
     #[serde(serialize_with = "parse::hidden")]
     pub url: SecretString,
     /// Maximum connections, including those of the committer's lanes. Default 16.
@@ -384,6 +386,8 @@ impl Config {
         let environment = config::Environment::with_prefix(ENVIRONMENT)
             .prefix_separator("__")
             .separator("__")
+            // Tools such as compose pass variables that are not set as empty ones.
+            .ignore_empty(true)
             .try_parsing(true);
         builder = builder.add_source(environment);
         for (number, set) in overrides.iter().enumerate() {

@@ -5,6 +5,7 @@ use std::{collections::BTreeSet, fmt::Write, time::Duration};
 use super::{Config, telemetry};
 
 mod access;
+mod urls;
 
 /// A broken rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,6 +39,7 @@ pub(super) fn problems(config: &Config) -> Vec<Problem> {
     checkpoint(config, &mut check);
     accounts(config, &mut check);
     telemetry::rules(config, &mut check);
+    urls::problems(config, &mut check);
     problems
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::future::join_all;
+use futures_util::{FutureExt, future::join_all};
 use sharewarden::config::ServerConfig;
 use sharewarden_client::proto::v1::{
     audit_service_client::AuditServiceClient, share_permission_service_client::SharePermissionServiceClient, *,
@@ -61,6 +61,32 @@ async fn calls_beyond_the_limit_are_refused_at_once_and_health_still_answers() {
     }
     there_is_room_again(&mut client).await;
     drop((client, health));
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_connection_has_a_maximum_of_calls_and_its_client_waits_with_further_ones() {
+    let server = Server::start_with(ServerConfig {
+        max_calls_per_connection: 1,
+        ..ServerConfig::default()
+    })
+    .await;
+    let greedy = server.client().await;
+    let mut client = greedy.clone();
+    let endless = tokio::spawn(async move { client.get_change(from_tester(Default::default())).await });
+    server.endless.notified().await;
+    let mut client = greedy.clone();
+    let mut further = Box::pin(client.grant_share_permission(from_tester(Default::default())));
+    for _ in 0..5 {
+        let mut modest = server.client().await;
+        let answer = modest.grant_share_permission(from_tester(Default::default()));
+        answer.await.unwrap();
+        assert!((&mut further).now_or_never().is_none(), "it waits");
+    }
+    endless.abort();
+    let _ = endless.await;
+    further.await.unwrap();
+    drop((greedy, client));
     server.stop().await;
 }
 

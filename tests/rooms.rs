@@ -188,6 +188,7 @@ const RESTRICTED: &[(&str, &[&str])] = &[
     ("jsonwebtoken", &["edge"]),
     ("x509_cert", &["edge"]),
     ("reqwest", &["edge"]),
+    ("url::", &["config"]),
     ("tracing_opentelemetry", &["telemetry"]),
     ("prometheus", &["telemetry"]),
     ("SystemTime::now", &["clock"]),

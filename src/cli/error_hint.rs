@@ -105,6 +105,10 @@ pub(super) fn of_reason(reason: ErrorReason) -> ErrorHint {
             "the service is overloaded or a quota is exceeded: send fewer requests, then try again",
         ),
         R::ServerStopping => end(Exit::TryLater, "the server is shutting down: run the command again"),
+        R::TokenKeysUnavailable => end(
+            Exit::TryLater,
+            "the token issuer does not answer the service: run the command again later",
+        ),
         R::EntryNotFound => end(
             Exit::NotFound,
             "the ledger does not have this entry yet: check --account and the index",

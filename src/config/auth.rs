@@ -103,7 +103,7 @@ impl JwtConfig {
 #[serde(deny_unknown_fields)]
 pub struct RoleConfig {
     /// A principal, or a pattern in which `*` stands for any characters, including slashes. 1 to 256 visible ASCII characters.
-    /// Example: `spiffe://example.com/ns/build/*`.
+    /// If it begins with `spiffe:`, some valid SPIFFE ID must match it. Example: `spiffe://example.com/ns/build/*`.
     pub principal: PrincipalPattern,
     /// `viewer` reads, `operator` grants and revokes, `auditor` reads, exports and asks for proofs. At least one.
     pub roles: BTreeSet<Role>,

@@ -5,6 +5,7 @@
 
 mod auth;
 mod checkpoint;
+mod database_url;
 mod denials;
 mod error;
 mod parse;
@@ -21,6 +22,7 @@ use crate::domain::{AccountId, Region};
 
 pub use auth::{AuthConfig, AuthMode, JwtConfig, Role, RoleConfig};
 pub use checkpoint::CheckpointConfig;
+pub use database_url::{DatabaseUrl, DatabaseUrlProblem};
 pub use denials::DenialsConfig;
 pub use error::ConfigError;
 pub use rules::Problem;
@@ -84,7 +86,8 @@ pub struct ServerConfig {
     /// other replicas. Default 20s.
     #[serde(with = "parse::duration")]
     pub shutdown_grace: Duration,
-    /// Maximum connections; further ones are closed at once. Default 1024.
+    /// Maximum connections. If all are in use, a new one takes the place of a connection without an admitted call. One principal
+    /// keeps at most half of them. Default 1024.
     pub max_connections: usize,
     /// Maximum concurrent calls on one connection (HTTP/2's concurrent streams); the client waits with further ones. Default
     /// 1000.
@@ -146,7 +149,7 @@ impl Default for ServerConfig {
 #[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct DatabaseConfig {
-    /// A `postgres://` URL. Secret.
+    /// A `postgres://` URL with one host. `/`, `?`, `#`, `@` and `%` in the user or the password are percent-encoded. Secret.
     #[serde(serialize_with = "parse::hidden")]
     pub url: SecretString,
     /// Maximum connections, including those of the committer's lanes. Default 16.
@@ -389,6 +392,8 @@ impl Config {
         let environment = config::Environment::with_prefix(ENVIRONMENT)
             .prefix_separator("__")
             .separator("__")
+            // Tools such as compose pass variables that are not set as empty ones.
+            .ignore_empty(true)
             .try_parsing(true);
         builder = builder.add_source(environment);
         for (number, set) in overrides.iter().enumerate() {

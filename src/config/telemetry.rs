@@ -53,14 +53,6 @@ pub struct AdminConfig {
 /// The rules of both sections.
 pub(super) fn rules(config: &Config, check: &mut impl FnMut(bool, &str, String)) {
     let telemetry = &config.telemetry;
-    if let Some(endpoint) = &telemetry.otlp_endpoint {
-        // The message does not repeat the URL, which may contain a password.
-        check(
-            is_endpoint(endpoint),
-            "telemetry.otlp_endpoint",
-            "must be http://host:port or https://host:port, without a user, a path or a query".into(),
-        );
-    }
     for (name, value) in &telemetry.otlp_headers {
         check(
             is_header(name, value),
@@ -93,18 +85,6 @@ pub(super) fn rules(config: &Config, check: &mut impl FnMut(bool, &str, String))
         "admin.listen",
         format!("must not be server.listen; both are {calls}"),
     );
-}
-
-fn is_endpoint(text: &str) -> bool {
-    let Ok(uri) = text.parse::<http::Uri>() else {
-        return false;
-    };
-    let path = uri.path_and_query().map_or("", |path| path.as_str());
-    matches!(uri.scheme_str(), Some("http" | "https"))
-        && uri
-            .authority()
-            .is_some_and(|authority| !authority.as_str().contains('@'))
-        && matches!(path, "" | "/")
 }
 
 fn is_header(name: &str, value: &SecretString) -> bool {

@@ -7,6 +7,8 @@ use uuid::Uuid;
 
 use crate::ledger::Invalid;
 
+use super::spiffe;
+
 /// Defines a type for texts that follow a rule.
 macro_rules! text {
     ($(#[$doc:meta])* $name:ident, $rule:literal, $holds:expr) => {
@@ -98,10 +100,12 @@ text!(
 );
 
 text!(
-    /// An authenticated caller. 1 to 256 visible ASCII characters.
+    /// An authenticated caller. 1 to 256 visible ASCII characters. A name with the scheme `spiffe` is a valid SPIFFE ID.
     Principal,
-    "a principal: 1 to 256 visible ASCII characters without spaces",
-    |text| (1..=256).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic())
+    "a principal: 1 to 256 visible ASCII characters without spaces, and a valid SPIFFE ID if it begins with spiffe:",
+    |text| (1..=256).contains(&text.len())
+        && text.bytes().all(|b| b.is_ascii_graphic())
+        && (!spiffe::has_scheme(text) || spiffe::is_valid(text))
 );
 
 text!(
@@ -178,6 +182,30 @@ mod tests {
         }
         assert!("wsi-123456789".parse::<ImageId>().is_ok());
         assert!("eu-central-1".parse::<Region>().is_ok());
+    }
+
+    #[test]
+    fn a_principal_with_the_scheme_of_spiffe_is_a_valid_spiffe_id() {
+        for right in [
+            "spiffe://example.org/ns/a",
+            "pipeline@example.com",
+            "CN=a\\20b",
+            "a:b",
+            "../a",
+        ] {
+            assert!(right.parse::<Principal>().is_ok(), "{right}");
+        }
+        let long = |length: usize| format!("spiffe://example.org/{}", "a".repeat(length - 21));
+        assert!(long(256).parse::<Principal>().is_ok());
+        for wrong in [
+            "spiffe://example.org/a/../b",
+            "SPIFFE://example.org/a",
+            "spiffe:a",
+            &long(257),
+            &long(2049),
+        ] {
+            assert!(wrong.parse::<Principal>().is_err(), "{wrong}");
+        }
     }
 
     #[test]

@@ -17,6 +17,7 @@ pub mod pattern;
 pub mod permission;
 pub mod recorded_state;
 pub mod request;
+mod spiffe;
 pub mod transition;
 pub mod upstream;
 

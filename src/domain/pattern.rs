@@ -2,7 +2,7 @@
 
 use std::{fmt, str::FromStr};
 
-use super::{Invalid, Principal};
+use super::{Invalid, Principal, spiffe};
 
 /// A principal, or a pattern for principals in which `*` stands for any number of characters, also none.
 #[derive(Clone, PartialEq, Eq)]
@@ -41,14 +41,20 @@ impl FromStr for PrincipalPattern {
 
     fn from_str(text: &str) -> Result<Self, Invalid> {
         let holds = (1..=256).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
-        if holds {
-            Ok(Self(text.to_owned()))
-        } else {
-            Err(Invalid::new(
+        if !holds {
+            return Err(Invalid::new(
                 "a principal, or a pattern of principals with *: 1 to 256 visible ASCII characters without spaces",
                 text,
-            ))
+            ));
         }
+        if spiffe::has_scheme(text) && !spiffe::can_match(text) {
+            return Err(Invalid::new(
+                "a pattern that a valid SPIFFE ID can match if it begins with spiffe: (spiffe://, a trust domain in lower case, \
+                 then segments of letters, digits, - . _ that are not empty, . or ..)",
+                text,
+            ));
+        }
+        Ok(Self(text.to_owned()))
     }
 }
 
@@ -115,8 +121,20 @@ mod tests {
 
     #[test]
     fn a_pattern_follows_the_rule_of_principals() {
-        for wrong in ["", "two words", "é", &"a".repeat(257)] {
+        for wrong in [
+            "",
+            "two words",
+            "é",
+            &"a".repeat(257),
+            "spiffe://Example.org/*",
+            "spiffe://example.org/ns/../*",
+            "SPIFFE://example.org/*",
+            "spiffe://example.org/ns/build/",
+        ] {
             assert!(wrong.parse::<PrincipalPattern>().is_err(), "{wrong:?}");
+        }
+        for right in ["*", "spif*", "*://Example.org/*", "spiffe://*/ns/build", "spiffe:*"] {
+            assert!(right.parse::<PrincipalPattern>().is_ok(), "{right:?}");
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Admission. It runs before the message of a call is read: it finds the principal, refuses one without any role, takes a slot of
-//! the principal's quota, and asks the policy in which accounts the principal may call this method. Rules that depend on the
-//! message are checked later.
+//! the principal's quota, asks the policy in which accounts the principal may call this method, and takes a place among all calls.
+//! A caller that is not admitted takes no place. Rules that depend on the message are checked later.
 
 use std::{
     pin::Pin,
@@ -21,7 +21,7 @@ use crate::{
 
 use super::{
     AuthenticationFailure, Authenticator, Identity, RefusedCallers,
-    limits::PermitBody,
+    limits::{Limit, LimitReached, Limits, Permit, PermitBody},
     listener::Peer,
     quota::{Exhausted, Quotas, Slot},
 };
@@ -44,6 +44,10 @@ pub(crate) struct Admitted {
 pub(crate) enum NotAdmitted {
     /// Missing or invalid credentials.
     Unauthenticated,
+    /// The credentials cannot be checked now.
+    Unverifiable,
+    /// All places of calls are taken.
+    Overloaded,
     /// The principal has no quota left.
     OverQuota(Exhausted),
     /// The method does not exist.
@@ -57,11 +61,13 @@ pub(crate) struct AdmissionRules {
     pub(crate) authenticator: Authenticator,
     pub(crate) policy: Policy,
     pub(crate) quotas: Quotas,
+    pub(crate) limits: Limits,
     pub(crate) refused: RefusedCallers,
     /// The web origins whose pages may call.
     pub(crate) allowed_origins: Vec<String>,
-    /// The privilege that the method at a path needs. `None`: callers are told that the method does not exist.
-    pub(crate) operation: fn(path: &str) -> Option<Privilege>,
+    /// The privilege that the method at a path needs, and the limit that it counts against. `None`: the method does not exist,
+    /// even if the service behind would answer.
+    pub(crate) method: fn(path: &str) -> Option<(Privilege, Limit)>,
     /// Makes the answer to a call that is not admitted, in the form of the protocol.
     pub(crate) answer: fn(NotAdmitted) -> Response<()>,
 }
@@ -69,7 +75,7 @@ pub(crate) struct AdmissionRules {
 impl AdmissionRules {
     /// The caller's identity. A call from a page whose origin is not allowed is refused. CORS alone does not stop a page after
     /// DNS rebinding: the browser then takes this server for the page's own. A browser always sends `Origin`.
-    async fn identity(&self, headers: &HeaderMap, peer: Option<&Peer>) -> Result<Identity, AuthenticationFailure> {
+    async fn identity(&self, headers: &HeaderMap, peer: &Peer) -> Result<Identity, AuthenticationFailure> {
         let is_allowed = |page: &HeaderValue| self.allowed_origins.iter().any(|origin| page == origin.as_str());
         if headers.get_all(ORIGIN).iter().all(is_allowed) {
             self.authenticator.identity(headers, peer).await
@@ -78,11 +84,16 @@ impl AdmissionRules {
         }
     }
 
-    async fn admit<Q>(&self, request: &mut Request<Q>) -> Result<Slot, NotAdmitted> {
+    async fn admit<Q>(&self, request: &mut Request<Q>) -> Result<CallPlaces, NotAdmitted> {
+        // Every request comes through a listener, which names the peer.
         let peer = request.extensions().get::<Peer>().cloned();
-        let identity = self.identity(request.headers(), peer.as_ref()).await.map_err(|why| {
-            self.refused.count_unauthenticated(why, peer.map(|peer| peer.address));
-            NotAdmitted::Unauthenticated
+        let peer = peer.ok_or(NotAdmitted::Unauthenticated)?;
+        let identity = self.identity(request.headers(), &peer).await.map_err(|why| {
+            self.refused.count_unauthenticated(why, Some(peer.address));
+            match why {
+                AuthenticationFailure::TokenKeysUnavailable => NotAdmitted::Unverifiable,
+                _ => NotAdmitted::Unauthenticated,
+            }
         })?;
         let principal = identity.principal;
         tracing::Span::current().record("principal", principal.as_str());
@@ -93,7 +104,7 @@ impl AdmissionRules {
             return Err(NotAdmitted::Forbidden(rule));
         }
         let slot = self.quotas.take(&principal).map_err(NotAdmitted::OverQuota)?;
-        let operation = (self.operation)(request.uri().path()).ok_or(NotAdmitted::NoSuchMethod)?;
+        let (operation, limit) = (self.method)(request.uri().path()).ok_or(NotAdmitted::NoSuchMethod)?;
         let scope = self.policy.scope(&principal, operation);
         let is_recorded = matches!(operation, Privilege::Grant | Privilege::Revoke);
         // A grant or revoke that no role of the principal allows goes on: the refusal must be recorded in the ledger.
@@ -102,6 +113,11 @@ impl AdmissionRules {
             self.refused.count_without_role(&rule);
             return Err(NotAdmitted::Forbidden(rule));
         }
+        peer.connection.keep(&principal);
+        let permit = self
+            .limits
+            .acquire(limit, &peer)
+            .map_err(|LimitReached| NotAdmitted::Overloaded)?;
         request.extensions_mut().insert(principal.clone());
         request.extensions_mut().insert(Admitted {
             principal,
@@ -110,9 +126,12 @@ impl AdmissionRules {
             until: identity.until,
             refused: self.refused.clone(),
         });
-        Ok(slot)
+        Ok((slot, permit))
     }
 }
+
+/// The places of an admitted call: among the calls of its principal, and among all calls.
+type CallPlaces = (Slot, Permit);
 
 /// Admits or refuses calls. Clones share one set of rules.
 #[derive(Clone)]
@@ -146,7 +165,7 @@ where
     Q: Send + 'static,
     A: Default + Send + 'static,
 {
-    type Response = Response<PermitBody<A, Slot>>;
+    type Response = Response<PermitBody<A, CallPlaces>>;
     type Error = S::Error;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, S::Error>> + Send>>;
 
@@ -161,10 +180,10 @@ where
         let Admission(rules) = self.admission.clone();
         Box::pin(async move {
             match rules.admit(&mut request).await {
-                // The body holds the slot until the answer is sent.
-                Ok(slot) => {
+                // The body holds the places until the answer is sent.
+                Ok(places) => {
                     let response = inner.call(request).await?;
-                    Ok(response.map(|body| PermitBody::new(body, Some(slot))))
+                    Ok(response.map(|body| PermitBody::new(body, Some(places))))
                 }
                 Err(why) => Ok((rules.answer)(why).map(|()| PermitBody::default())),
             }

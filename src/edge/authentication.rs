@@ -31,14 +31,10 @@ impl Authenticator {
     ///
     /// # Errors
     /// [`AuthenticationFailure`].
-    pub(crate) async fn identity(
-        &self,
-        headers: &HeaderMap,
-        peer: Option<&Peer>,
-    ) -> Result<Identity, AuthenticationFailure> {
+    pub(crate) async fn identity(&self, headers: &HeaderMap, peer: &Peer) -> Result<Identity, AuthenticationFailure> {
         let mut found = None;
         if self.certificates
-            && let Some(certificate) = peer.and_then(|peer| peer.certificate.clone())
+            && let Some(certificate) = peer.certificate.clone()
         {
             agree(&mut found, self.unexpired(certificate?)?)?;
         }
@@ -93,8 +89,8 @@ fn bearer(headers: &HeaderMap) -> Result<Option<&str>, AuthenticationFailure> {
 }
 
 /// The identity in the trusted header, for a caller on this machine.
-fn named(headers: &HeaderMap, peer: Option<&Peer>) -> Result<Identity, AuthenticationFailure> {
-    if !peer.is_some_and(|peer| peer.address.ip().to_canonical().is_loopback()) {
+fn named(headers: &HeaderMap, peer: &Peer) -> Result<Identity, AuthenticationFailure> {
+    if !peer.address.ip().to_canonical().is_loopback() {
         return Err(AuthenticationFailure::NotLocal);
     }
     let name = only_header(headers, PRINCIPAL).and_then(|name| name.parse().ok());
@@ -117,12 +113,15 @@ pub(crate) fn only_header<'a>(headers: &'a HeaderMap, key: &str) -> Option<&'a s
 mod tests {
     use http::{HeaderName, HeaderValue};
 
+    use crate::edge::listener::connection_for_tests;
+
     use super::*;
 
     fn peer(address: &str, certificate: Option<Result<Identity, AuthenticationFailure>>) -> Peer {
         Peer {
             address: address.parse().unwrap(),
             certificate,
+            connection: connection_for_tests(address.parse().unwrap()),
         }
     }
 
@@ -149,7 +148,7 @@ mod tests {
             trusted_header: true,
             clock: Clock::manual(Timestamp::parse("2026-11-22T12:00:00Z").unwrap()),
         };
-        let identity = authenticator.identity(&headers(values), Some(peer)).await?;
+        let identity = authenticator.identity(&headers(values), peer).await?;
         Ok(identity.principal.to_string())
     }
 

@@ -1,9 +1,9 @@
 //! Everything between a socket and a service: listeners, TLS, limits, authentication, quotas. It contains no gRPC.
 //!
 //! [`listener`] accepts connections. [`observation`] measures each call, and [`trace_context`] puts it into its caller's trace.
-//! [`limits`] bounds the concurrent calls. [`admission`] admits or refuses a call, with three parts: [`authentication`] finds the
-//! principal, from certificates and tokens ([`identity`]); [`quota`] bounds the calls of one principal; the policy decides
-//! whether the principal may call the method. [`refused`] counts and logs refused callers.
+//! [`admission`] admits or refuses a call, with four parts: [`authentication`] finds the principal, from certificates and tokens
+//! ([`identity`]); [`quota`] bounds the calls of one principal; the policy decides whether the principal may call the method;
+//! [`limits`] bounds the concurrent calls. [`refused`] counts and logs refused callers.
 //!
 //! The room `grpc` supplies what depends on the protocol: method names, statuses, and the form of a refusal.
 
@@ -14,7 +14,9 @@ pub(crate) mod limits;
 pub(crate) mod listener;
 pub(crate) mod observation;
 pub(crate) mod quota;
+mod refusal_log;
 mod refused;
+mod shares;
 pub(crate) mod trace_context;
 
 pub(crate) use authentication::only_header;

@@ -4,7 +4,6 @@
 //! their own; all others share one.
 
 use std::{
-    collections::{HashMap, hash_map::Entry},
     num::NonZeroU32,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -18,6 +17,8 @@ use crate::{
     clock::{Clock, MonotonicInstant},
     domain::Principal,
 };
+
+use super::shares::{HeldShare, Shares};
 
 /// Maximum principals with a bucket of their own. A full bucket is removed, so these are the principals of the last second.
 const MAX_PRINCIPALS: usize = 10_000;
@@ -34,8 +35,7 @@ type Rates =
 pub(crate) struct Quotas(Arc<QuotaState>);
 
 struct QuotaState {
-    max_calls: usize,
-    calls: Mutex<HashMap<Principal, usize>>,
+    calls: Shares<Principal>,
     rates: Rates,
     /// When full buckets were last removed.
     cleaned: Mutex<MonotonicInstant>,
@@ -43,10 +43,7 @@ struct QuotaState {
 }
 
 /// One concurrent call of a principal. Dropping it ends the call.
-pub(crate) struct Slot {
-    quotas: Quotas,
-    principal: Principal,
-}
+pub(crate) type Slot = HeldShare<Principal>;
 
 /// The principal has no quota left.
 #[derive(Debug, PartialEq, Eq)]
@@ -61,8 +58,7 @@ impl Quotas {
         let calls_per_second = NonZeroU32::new(calls_per_second).unwrap_or(NonZeroU32::MIN);
         let since = LimiterClock(clock.clone(), clock.monotonic_now());
         Self(Arc::new(QuotaState {
-            max_calls,
-            calls: Mutex::default(),
+            calls: Shares::new(usize::MAX, max_calls),
             rates: RateLimiter::hashmap_with_clock(Quota::per_second(calls_per_second), since),
             cleaned: Mutex::new(clock.monotonic_now()),
             clock: clock.clone(),
@@ -71,7 +67,9 @@ impl Quotas {
 
     /// Takes a slot for one call of this principal.
     pub(crate) fn take(&self, principal: &Principal) -> Result<Slot, Exhausted> {
-        let slot = self.start_call(principal)?;
+        let slot = self.0.calls.take(principal).ok_or(Exhausted {
+            retry_after: RETRY_AFTER_FULL,
+        })?;
         let key = self.has_own_bucket().then(|| principal.clone());
         let rates = &self.0.rates;
         match rates.check_key(&key) {
@@ -80,21 +78,6 @@ impl Quotas {
                 retry_after: not_yet.wait_time_from(rates.clock().now()),
             }),
         }
-    }
-
-    fn start_call(&self, principal: &Principal) -> Result<Slot, Exhausted> {
-        let mut calls = self.0.calls.lock().unwrap_or_else(PoisonError::into_inner);
-        let under_way = calls.entry(principal.clone()).or_default();
-        if *under_way >= self.0.max_calls {
-            return Err(Exhausted {
-                retry_after: RETRY_AFTER_FULL,
-            });
-        }
-        *under_way += 1;
-        Ok(Slot {
-            quotas: self.clone(),
-            principal: principal.clone(),
-        })
     }
 
     /// True if one more principal may have its own bucket. Removes full buckets, at most once a second.
@@ -111,18 +94,6 @@ impl Quotas {
             rates.shrink_to_fit();
         }
         rates.len() < MAX_PRINCIPALS
-    }
-}
-
-impl Drop for Slot {
-    fn drop(&mut self) {
-        let mut calls = self.quotas.0.calls.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Entry::Occupied(mut under_way) = calls.entry(self.principal.clone()) {
-            *under_way.get_mut() -= 1;
-            if *under_way.get() == 0 {
-                under_way.remove();
-            }
-        }
     }
 }
 
@@ -193,7 +164,7 @@ mod tests {
             assert!(quotas.0.rates.len() <= MAX_PRINCIPALS + 1);
             clock.advance(Duration::from_secs(2));
         }
-        assert!(quotas.0.calls.lock().unwrap().is_empty());
+        assert_eq!(quotas.0.calls.holders(), 0);
         quotas.take(&principal("late")).ok().unwrap();
         assert!(quotas.0.rates.len() < 10, "old principals are removed");
     }

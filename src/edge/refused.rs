@@ -5,18 +5,11 @@ use std::{
     fmt,
     net::SocketAddr,
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
 };
 
-use crate::{
-    clock::{Clock, MonotonicInstant},
-    domain::Principal,
-};
+use crate::{clock::Clock, domain::Principal};
 
-use super::AuthenticationFailure;
-
-/// At most one line per reason in this time.
-const LOG_EVERY: Duration = Duration::from_secs(10);
+use super::{AuthenticationFailure, refusal_log::RefusalLog};
 
 /// Counts a refusal under the reason.
 pub type CountRefused = Arc<dyn Fn(&'static str) + Send + Sync>;
@@ -33,12 +26,6 @@ impl fmt::Debug for RefusedCallers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RefusedCallers").finish_non_exhaustive()
     }
-}
-
-#[derive(Default)]
-struct RefusalLog {
-    unlogged: u64,
-    logged_at: Option<MonotonicInstant>,
 }
 
 impl RefusedCallers {
@@ -87,19 +74,12 @@ impl RefusedCallers {
         });
     }
 
-    /// Counts a refusal. Logs the number of refusals since the last line, at most once in [`LOG_EVERY`].
+    /// Counts a refusal, and logs the number of refusals since the last line with this reason.
     fn refused(&self, reason: &'static str, log: &dyn Fn(u64)) {
         (self.count)(reason);
-        let now = self.clock.monotonic_now();
         let mut logs = self.logs.lock().unwrap_or_else(PoisonError::into_inner);
-        let log_state = logs.entry(reason).or_default();
-        log_state.unlogged += 1;
-        if log_state.logged_at.is_none_or(|logged| now.since(logged) >= LOG_EVERY) {
-            log(log_state.unlogged);
-            *log_state = RefusalLog {
-                unlogged: 0,
-                logged_at: Some(now),
-            };
+        if let Some(refusals) = logs.entry(reason).or_default().count(self.clock.monotonic_now()) {
+            log(refusals);
         }
     }
 }

@@ -1,7 +1,7 @@
-//! The layer around every call of this API. It applies the concurrency limit and the response timeout, opens the span, records
-//! the arrival, and writes one line to the log when the call ends or is dropped.
+//! The layer around every call of this API. It applies the response timeout, opens the span, records the arrival, and writes one
+//! line to the log when the call ends or is dropped. Admission applies the concurrency limit, when it knows who calls.
 //!
-//! Calls of health and reflection only get the limit, the timeout and the completed status.
+//! Calls of health and reflection only get their limit, the timeout and the completed status.
 
 use std::{
     future::Future,
@@ -21,6 +21,7 @@ use crate::{
     clock::{Clock, MonotonicInstant},
     edge::{
         limits::{Limits, PermitBody},
+        listener::Peer,
         observation::CallSpan,
         trace_context,
     },
@@ -100,11 +101,13 @@ where
             max_duration,
         } = &self.layer;
         let rpc = Rpc::at(request.uri().path());
-        let Ok(permit) = rpc.limit.map(|limit| limits.acquire(limit, clock)).transpose() else {
-            return refused();
-        };
         let response_timeout = deadline::response_timeout(request.headers(), *max_duration);
         if !rpc.is_ours() {
+            let peer = request.extensions().get::<Peer>();
+            let permit = rpc.limit.zip(peer).map(|(limit, peer)| limits.acquire(limit, peer));
+            let Ok(permit) = permit.transpose() else {
+                return refused();
+            };
             let answer = with_timeout(response_timeout, self.inner.call(request));
             return Box::pin(async move {
                 let response = answer.await?;
@@ -125,7 +128,7 @@ where
                 let mut response = answer.await?;
                 response.extensions_mut().insert(call_span);
                 guard.code = response.extensions().get::<Status>().map_or(Code::Ok, Status::code);
-                Ok(response.map(|answer| PermitBody::new(answer, permit)))
+                Ok(response.map(|answer| PermitBody::new(answer, None)))
             }
             .instrument(span),
         )

@@ -155,9 +155,10 @@ fn code(reason: ErrorReason) -> Code {
         }
         ErrorReason::Unimplemented => Code::Unimplemented,
         ErrorReason::UpstreamThrottled | ErrorReason::Overloaded => Code::ResourceExhausted,
-        ErrorReason::UpstreamUnavailable | ErrorReason::AuditStoreUnavailable | ErrorReason::ServerStopping => {
-            Code::Unavailable
-        }
+        ErrorReason::UpstreamUnavailable
+        | ErrorReason::AuditStoreUnavailable
+        | ErrorReason::ServerStopping
+        | ErrorReason::TokenKeysUnavailable => Code::Unavailable,
         ErrorReason::ChangeSuperseded => Code::Aborted,
         ErrorReason::Internal | ErrorReason::Unspecified => Code::Internal,
     }
@@ -169,9 +170,10 @@ fn retry_after(reason: ErrorReason) -> Option<Duration> {
         ErrorReason::ImageUnavailable => Some(Duration::from_secs(60)),
         ErrorReason::UpstreamThrottled | ErrorReason::UpstreamUnavailable => Some(Duration::from_secs(10)),
         ErrorReason::NotYetCovered => Some(Duration::from_secs(5)),
-        ErrorReason::AuditStoreUnavailable | ErrorReason::Overloaded | ErrorReason::ServerStopping => {
-            Some(Duration::from_secs(1))
-        }
+        ErrorReason::AuditStoreUnavailable
+        | ErrorReason::Overloaded
+        | ErrorReason::ServerStopping
+        | ErrorReason::TokenKeysUnavailable => Some(Duration::from_secs(1)),
         ErrorReason::Unspecified
         | ErrorReason::InvalidFields
         | ErrorReason::RequestIdReused

@@ -2,7 +2,7 @@
 //! concurrency limit. An RPC of this API that is not in the table is refused, and a test fails.
 
 use crate::{
-    edge::limits::Limit::{self, Auxiliary, Calls, Streams},
+    edge::limits::Limit::{self, Calls, Checks, Reflections, Streams, Watches},
     policy::roles::Privilege::{self, Export, Grant, Prove, Read, Revoke},
 };
 
@@ -52,17 +52,17 @@ const RPCS: &[Rpc] = rpcs! {
         GetConsistencyProof: Some(Prove), Some(Calls);
     }
     "grpc.health.v1.Health" {
-        Check: None, None;
-        Watch: None, Some(Auxiliary);
+        Check: None, Some(Checks);
+        Watch: None, Some(Watches);
     }
-    "grpc.reflection.v1.ServerReflection" { ServerReflectionInfo: None, Some(Auxiliary); }
-    "grpc.reflection.v1alpha.ServerReflection" { ServerReflectionInfo: None, Some(Auxiliary); }
+    "grpc.reflection.v1.ServerReflection" { ServerReflectionInfo: None, Some(Reflections); }
+    "grpc.reflection.v1alpha.ServerReflection" { ServerReflectionInfo: None, Some(Reflections); }
 };
 
 /// The prefix of the names of this API's services.
 const OURS: &str = "sharewarden.";
 
-/// An RPC under this API's prefix that does not exist. It counts as a call, and is then refused.
+/// An RPC under this API's prefix that does not exist. Admission refuses it.
 const UNKNOWN_OF_OURS: Rpc = Rpc {
     limit: Some(Calls),
     ..UNKNOWN
@@ -89,6 +89,11 @@ impl Rpc {
     /// True for RPCs of this API. False for health, reflection and unknown services.
     pub(super) fn is_ours(&self) -> bool {
         matches!(self.limit, Some(Calls | Streams))
+    }
+
+    /// The privilege that admission requires, and the limit that it applies.
+    pub(super) fn admission(&self) -> Option<(Privilege, Limit)> {
+        self.operation.zip(self.limit)
     }
 }
 
@@ -141,8 +146,9 @@ mod tests {
             let expected = match (is_ours, is_stream) {
                 (true, true) => Some(Streams),
                 (true, false) => Some(Calls),
-                (false, true) => Some(Auxiliary),
-                (false, false) => None,
+                (false, true) if name.ends_with("/Watch") => Some(Watches),
+                (false, true) => Some(Reflections),
+                (false, false) => Some(Checks),
             };
             assert_eq!(rpc.limit, expected, "{name}");
         }

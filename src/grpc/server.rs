@@ -110,7 +110,9 @@ pub async fn serve<S: SharePermissionService>(
             server,
             refused: refused.clone(),
         }),
+        clock: clock.clone(),
     };
+    let limits = Limits::new(settings.max_calls, settings.max_open_streams, &clock);
     let observation = ObservationLayer {
         protocol: &code::OBSERVED,
         instruments: services.instruments.clone(),
@@ -119,18 +121,18 @@ pub async fn serve<S: SharePermissionService>(
     let calls = CallLayer {
         clock: clock.clone(),
         in_progress: in_progress.clone(),
-        limits: Limits::new(settings.max_calls, settings.max_open_streams),
+        limits: limits.clone(),
         max_duration: services.max_call_duration,
     };
-    // From the outside in: CORS, gRPC-Web to gRPC, metrics, the limits and the span of a call, and the conversion of a panic to a
-    // status.
+    // From the outside in: CORS, gRPC-Web to gRPC, metrics, the timeout and the span of a call, and the conversion of a panic to
+    // a status.
     let service = ServiceBuilder::new()
         .layer(cors::layer(&settings.allowed_origins))
         .layer(GrpcWebLayer::new())
         .layer(observation)
         .layer(calls)
         .layer(CatchPanicLayer::custom(panic_response))
-        .service(routes(services, refused).prepare());
+        .service(routes(services, limits, refused).prepare());
     let stopping = async {
         shutdown.await;
         draining.cancel();
@@ -168,7 +170,7 @@ impl<S: NamedService> NamedService for Guarded<S> {
     const NAME: &'static str = S::NAME;
 }
 
-fn routes<S: SharePermissionService>(services: Services<S>, refused: RefusedCallers) -> Routes {
+fn routes<S: SharePermissionService>(services: Services<S>, limits: Limits, refused: RefusedCallers) -> Routes {
     let settings = &services.settings;
     let admission = Admission::new(AdmissionRules {
         authenticator: services.authenticator,
@@ -178,9 +180,10 @@ fn routes<S: SharePermissionService>(services: Services<S>, refused: RefusedCall
             settings.calls_per_second_per_principal,
             &services.clock,
         ),
+        limits,
         refused,
         allowed_origins: settings.allowed_origins.clone(),
-        operation: |path| Rpc::at(path).operation,
+        method: |path| Rpc::at(path).admission(),
         answer: status::not_admitted,
     });
     let share_permissions = SharePermissionServiceServer::new(services.share_permissions)

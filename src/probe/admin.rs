@@ -14,13 +14,15 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    clock::Clock,
     edge::listener::{HttpListener, ListenerSettings},
     telemetry::Metrics,
 };
 
 use super::Readiness;
 
-/// The answers of this port are small and quick, so its limits are low.
+/// The answers of this port are small and quick, so its limits are low. Nobody is authenticated here, so each connection gives
+/// way to newer ones, and a probe always gets through.
 const LIMITS: ListenerSettings = ListenerSettings {
     max_connections: 64,
     handshake_timeout: Duration::from_secs(5),
@@ -43,6 +45,8 @@ pub struct Admin {
     pub readiness: Readiness,
     /// For `/metrics`.
     pub metrics: Metrics,
+    /// For the log.
+    pub clock: Clock,
     /// `grpc.health.v1` without TLS, for the gRPC probes of Kubernetes.
     pub health: Router,
 }
@@ -50,7 +54,7 @@ pub struct Admin {
 impl Admin {
     /// Serves `socket` until `stop` is cancelled.
     pub async fn run(self, socket: TcpListener, stop: CancellationToken) {
-        let health = self.health.clone();
+        let (health, clock) = (self.health.clone(), self.clock.clone());
         let router = Router::new()
             .route("/healthz", get(async || "alive\n"))
             .route("/readyz", get(readiness))
@@ -61,6 +65,7 @@ impl Admin {
             socket,
             settings: LIMITS,
             tls: None,
+            clock,
         };
         let overdue = async {
             stop.cancelled().await;

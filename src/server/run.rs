@@ -65,6 +65,7 @@ impl Server {
             let admin = Admin {
                 readiness,
                 metrics: self.metrics.clone(),
+                clock: clock.clone(),
                 health: health.router(),
             };
             background.spawn(admin.run(listener, end.clone()));

@@ -4,6 +4,7 @@
 
 #![allow(clippy::panic, reason = "a test may fail")]
 
+mod exhaustion;
 mod full;
 mod reference;
 mod types;
@@ -132,6 +133,116 @@ fn callers_can_be_authenticated_in_each_way_and_in_several() {
     }
     let config = with_access("").unwrap_or_else(|error| panic!("{error}"));
     assert!(config.roles.is_empty(), "nothing is allowed by default");
+}
+
+#[test]
+fn urls_and_addresses_are_parsed_by_the_check_and_no_message_repeats_them() {
+    let account = "[[accounts]]\nid = \"444455556666\"\nregions = [\"eu-central-1\"]\nshare_with = \"anyone\"\n";
+    let jwt = |jwks: &str| format!("auth.modes = [\"jwt\"]\n{}", JWT.replace("https://i/jwks.json", jwks));
+    for (lines, problem) in [
+        (
+            "database.url = \"mysql://u:hunter2@h/db\"".to_owned(),
+            "database.url must begin with postgres://",
+        ),
+        (
+            "database.url = \"postgres://u:hunter2@h:notaport/db\"".into(),
+            "database.url must have a port",
+        ),
+        (
+            "database.url = \"postgres://u@h/db?sslpassword=hunter2\"".into(),
+            "has the parameter \"sslpassword\"",
+        ),
+        ("aws.endpoint_url = \"\"".into(), "aws.endpoint_url must be http://"),
+        (
+            "aws.endpoint_url = \"127.0.0.1:7480\"".into(),
+            "aws.endpoint_url must be http://",
+        ),
+        (
+            "aws.endpoint_url = \"http://host:notaport\"".into(),
+            "aws.endpoint_url must be http://",
+        ),
+        (
+            "aws.sts_endpoint_url = \"http://me:hunter2@host\"".into(),
+            "aws.sts_endpoint_url must be http://",
+        ),
+        (
+            "aws.sts_endpoint_url = \"http:/host\"".into(),
+            "aws.sts_endpoint_url must be http://",
+        ),
+        (
+            format!("{account}endpoint_url = \"https://host?hunter2\""),
+            "accounts.endpoint_url must be http://",
+        ),
+        (
+            "telemetry.otlp_endpoint = \"http://host:notaport\"".into(),
+            "telemetry.otlp_endpoint must be http://",
+        ),
+        (
+            "telemetry.otlp_endpoint = \"http://host:65536\"".into(),
+            "telemetry.otlp_endpoint must be http://",
+        ),
+        (
+            jwt("https://host:notaport/hunter2"),
+            "auth.jwt.jwks must be a file or an https:// URL",
+        ),
+        (
+            jwt("https:/host/hunter2"),
+            "auth.jwt.jwks must be a file or an https:// URL",
+        ),
+        (jwt("https://"), "auth.jwt.jwks must be a file or an https:// URL"),
+        (
+            format!(
+                "auth.modes = [\"jwt\"]\n{}",
+                JWT.replace("\"i\"", "\"https://host:hunter2\"")
+            ),
+            "auth.jwt.issuer must be",
+        ),
+        ("server.listen = \"hunter2:7443\"".into(), "server.listen"),
+        ("server.listen = \"127.0.0.1:notaport\"".into(), "server.listen"),
+        (
+            "admin.listen = \"127.0.0.1:notaport\"".into(),
+            "must be an address and a port",
+        ),
+        (
+            "server.allowed_origins = [\"https://host:notaport\"]".into(),
+            "server.allowed_origins must be",
+        ),
+        (
+            "roles = [{ principal = \"spiffe://example.org/hunter2/../a\", roles = [\"viewer\"] }]".into(),
+            "must be a pattern that a valid SPIFFE ID can match",
+        ),
+    ] {
+        let url = if lines.starts_with("database.url") {
+            ""
+        } else {
+            "database.url = \"postgres://x\"\n"
+        };
+        let modes = if lines.contains("auth.mode") {
+            ""
+        } else {
+            "auth.modes = [\"trusted-header\"]\n"
+        };
+        // A section of the lines stands last.
+        let text = format!(
+            "{url}{modes}checkpoint.name = \"a\"\ncheckpoint.key = \"b\"\n{}{lines}\n{}",
+            if lines.starts_with('[') {
+                account.replace("444455556666", "111122223333")
+            } else {
+                String::new()
+            },
+            if lines.starts_with('[') { "" } else { account },
+        );
+        match Config::from_toml(&text) {
+            Ok(_) => panic!("was taken: {lines}"),
+            Err(error) => {
+                let error = error.to_string();
+                assert!(
+                    error.contains(problem) && !error.contains("hunter2"),
+                    "{error}\n{lines}"
+                );
+            }
+        }
+    }
 }
 
 #[test]

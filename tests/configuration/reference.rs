@@ -23,7 +23,7 @@ The configuration is one TOML file, given by `--config FILE` or by the environme
 Environment variables override the file, and `--set` overrides both:
 
 - `SHAREWARDEN__SERVER__LISTEN=0.0.0.0:7443` sets `listen` in `[server]`: write two underscores for each dot. Lists and
-  tables can be set in the file only.
+  tables can be set in the file only. An empty variable counts as unset.
 - `--set server.listen=0.0.0.0:7443` can be given several times.
 
 Unknown keys and values that break their rule are errors that name the key. `sharewarden config check` prints the
@@ -152,6 +152,13 @@ fn without_default(key: &Key, default: Option<&str>) -> String {
         "the doc comment of {name} in src/config says that its default is {stated}, but it is {default}"
     );
     format!("{}{after}", before).trim().to_owned()
+}
+
+/// The default of each key that has one, without quotation marks.
+pub(crate) fn all_defaults() -> BTreeMap<String, String> {
+    let defaults = defaults(&sections()).into_iter();
+    let shown = defaults.filter_map(|(name, values)| Some((name, shown(values.first()?)?.replace('"', ""))));
+    shown.collect()
 }
 
 /// All values of a configuration that sets only the required keys.

@@ -3,15 +3,16 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::future::join_all;
+use futures_util::{FutureExt, future::join_all};
 use sharewarden::config::ServerConfig;
 use sharewarden_client::proto::v1::{
     audit_service_client::AuditServiceClient, share_permission_service_client::SharePermissionServiceClient, *,
 };
-use tokio::task::JoinHandle;
+use tokio::{io::AsyncReadExt, net::TcpStream, task::JoinHandle};
 use tonic::{Code, Request, Status, body::Body, codegen::http::uri::PathAndQuery, transport::Channel};
-use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
+use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse, health_client::HealthClient};
 use tonic_prost::ProstCodec;
+use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
 use tonic_types::StatusExt;
 
 use super::server::{Guard, Server, from_tester};
@@ -64,6 +65,32 @@ async fn calls_beyond_the_limit_are_refused_at_once_and_health_still_answers() {
 }
 
 #[tokio::test]
+async fn a_connection_has_a_maximum_of_calls_and_its_client_waits_with_further_ones() {
+    let server = Server::start_with(ServerConfig {
+        max_calls_per_connection: 1,
+        ..ServerConfig::default()
+    })
+    .await;
+    let greedy = server.client().await;
+    let mut client = greedy.clone();
+    let endless = tokio::spawn(async move { client.get_change(from_tester(Default::default())).await });
+    server.endless.notified().await;
+    let mut client = greedy.clone();
+    let mut further = Box::pin(client.grant_share_permission(from_tester(Default::default())));
+    for _ in 0..5 {
+        let mut modest = server.client().await;
+        let answer = modest.grant_share_permission(from_tester(Default::default()));
+        answer.await.unwrap();
+        assert!((&mut further).now_or_never().is_none(), "it waits");
+    }
+    endless.abort();
+    let _ = endless.await;
+    further.await.unwrap();
+    drop((greedy, client));
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn streams_have_their_own_limit() {
     let server = Server::start_with(ServerConfig {
         max_calls: 1,
@@ -86,27 +113,50 @@ async fn streams_have_their_own_limit() {
     server.stop().await;
 }
 
+/// True if the server has closed the connection.
+async fn is_closed(stream: &mut TcpStream) -> bool {
+    let read = tokio::time::timeout(Duration::from_millis(1), stream.read(&mut [0; 64])).await;
+    matches!(read, Ok(Ok(0) | Err(_)))
+}
+
 #[tokio::test]
-async fn connections_beyond_the_limit_are_closed() {
+async fn silent_connections_give_way_to_new_ones_and_those_of_admitted_callers_are_kept() {
     let server = Server::start_with(ServerConfig {
-        max_connections: 2,
+        max_connections: 4,
         ..ServerConfig::default()
     })
     .await;
-    let mut clients = [server.client().await, server.client().await];
-    for client in &mut clients {
+    let kept = endless(&server).await;
+    let mut silent = Vec::new();
+    for _ in 0..20 {
+        silent.push(TcpStream::connect(server.address).await.unwrap());
+        // A probe and a caller always get through.
+        let mut health = HealthClient::new(server.channel().await);
+        health.check(HealthCheckRequest::default()).await.unwrap();
+        let mut client = server.client().await;
         client
             .grant_share_permission(from_tester(Default::default()))
             .await
             .unwrap();
     }
-    let endpoint = Channel::from_shared(format!("http://{}", server.address)).unwrap();
-    let mut third = SharePermissionServiceClient::new(endpoint.connect_lazy());
-    let refused = third.grant_share_permission(from_tester(Default::default())).await;
-    assert!(refused.is_err(), "the connection is closed, not queued");
-    drop(clients);
-    there_is_room_again(&mut third).await;
-    drop(third);
+    let closed = async {
+        let mut open = silent;
+        while open.len() > 3 {
+            let mut still_open = Vec::new();
+            for mut stream in open {
+                if !is_closed(&mut stream).await {
+                    still_open.push(stream);
+                }
+            }
+            open = still_open;
+        }
+    };
+    tokio::time::timeout(TIMEOUT, closed)
+        .await
+        .expect("the silent connections beyond the limit are closed");
+    assert!(!kept.is_finished(), "an open call of an admitted caller is not cut");
+    kept.abort();
+    let _ = kept.await;
     server.stop().await;
 }
 
@@ -217,27 +267,65 @@ async fn an_unknown_method_gets_a_reason_whatever_its_service() {
     server.stop().await;
 }
 
-#[tokio::test]
-async fn health_watches_are_limited_and_health_checks_still_answer() {
-    let server = Server::start().await;
+/// Opens health watches on one connection until one is refused.
+async fn watch_all(server: &Server) -> (HealthClient<Channel>, Vec<tonic::Streaming<HealthCheckResponse>>) {
     let mut health = HealthClient::new(server.channel().await);
     let mut watches = Vec::new();
-    let refused = loop {
+    loop {
         match health.watch(HealthCheckRequest::default()).await {
-            Ok(watch) => watches.push(watch),
-            Err(refused) => break refused,
+            Ok(watch) => watches.push(watch.into_inner()),
+            Err(refused) => {
+                assert_eq!(reason(&refused), (Code::ResourceExhausted, "OVERLOADED".into()));
+                return (health, watches);
+            }
         }
         assert!(watches.len() < 1000, "there is a bound");
-    };
-    assert_eq!(reason(&refused), (Code::ResourceExhausted, "OVERLOADED".into()));
+    }
+}
+
+#[tokio::test]
+async fn health_watches_are_limited_for_each_connection_and_probes_still_answer() {
+    let server = Server::start().await;
+    let (mut health, mut watches) = watch_all(&server).await;
     health.check(HealthCheckRequest::default()).await.unwrap();
-    watches.clear();
+    let mut greedy = Vec::new();
+    for _ in 0..20 {
+        greedy.push(watch_all(&server).await);
+    }
+    let mut modest = HealthClient::new(server.channel().await);
+    modest.watch(HealthCheckRequest::default()).await.unwrap();
+    modest.check(HealthCheckRequest::default()).await.unwrap();
+    watches.pop();
     let again = tokio::time::timeout(TIMEOUT, async {
         while health.watch(HealthCheckRequest::default()).await.is_err() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     });
-    again.await.expect("a slot is free again");
-    drop(health);
+    again.await.expect("a place is free again");
+    drop((health, watches, greedy, modest));
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn reflection_streams_of_one_network_are_limited_over_all_its_connections() {
+    let server = Server::start().await;
+    let (mut open, mut refusals) = (Vec::new(), 0);
+    for _ in 0..3 {
+        let mut client = ServerReflectionClient::new(server.channel().await);
+        for _ in 0..12 {
+            match client.server_reflection_info(tokio_stream::pending()).await {
+                Ok(stream) => open.push((client.clone(), stream)),
+                Err(refused) => {
+                    assert_eq!(reason(&refused), (Code::ResourceExhausted, "OVERLOADED".into()));
+                    refusals += 1;
+                }
+            }
+        }
+    }
+    assert_eq!((open.len(), refusals), (16, 20));
+    // The same connections have places for health.
+    let mut health = HealthClient::new(server.channel().await);
+    health.watch(HealthCheckRequest::default()).await.unwrap();
+    drop((open, health));
     server.stop().await;
 }

@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use futures_util::{FutureExt, StreamExt, stream::FuturesUnordered};
 use serde_json::{Value, json};
 use sharewarden::{
     clock::Clock,
@@ -23,11 +24,15 @@ use sharewarden_testkit::credentials::{
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpListener,
+    sync::watch,
     task::JoinHandle,
 };
 use tonic::{Code, Request, Status, transport::Channel};
+use tonic_types::StatusExt;
 
 use super::server::{Guard, Server};
+
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The authentication for tokens of an issuer.
 async fn tokens(jwks: &str, jwks_ca: Option<PathBuf>, jwks_retry: Duration) -> Tokens {
@@ -150,6 +155,10 @@ async fn every_invalid_token_gets_the_same_error() {
         ),
         (key.sign(&claims(json!({"sub": null}))), "token_principal"),
         (key.sign(&claims(json!({"sub": "two words"}))), "token_principal"),
+        (
+            key.sign(&claims(json!({"sub": "spiffe://example.org/ns/build/../admin"}))),
+            "token_principal",
+        ),
         (key.sign_as("three", &good), "token_key"),
         (stranger.sign(&good), "token_signature"),
         (format!("{header}.{root}.{signature}"), "token_signature"),
@@ -250,6 +259,7 @@ struct Issuer {
     files: ServerFiles,
     listed: Arc<Mutex<String>>,
     asked: Arc<AtomicUsize>,
+    hangs: watch::Sender<bool>,
     serving: JoinHandle<()>,
 }
 
@@ -269,15 +279,27 @@ impl Issuer {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("https://localhost:{}/jwks.json", listener.local_addr().unwrap().port());
         let (listed, asked) = (Arc::new(Mutex::new(jwks(keys))), Arc::new(AtomicUsize::new(0)));
-        let serving = tokio::spawn(list(listener, tls, listed.clone(), asked.clone()));
+        let hangs = watch::Sender::new(false);
+        let serving = tokio::spawn(list(listener, tls, listed.clone(), asked.clone(), hangs.subscribe()));
         Self {
             url,
             authority,
             files,
             listed,
             asked,
+            hangs,
             serving,
         }
+    }
+
+    /// Waits until it was asked this number of times.
+    async fn is_asked(&self, times: usize) {
+        let asked = async {
+            while self.asked() < times {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(TIMEOUT, asked).await.expect("it is asked in time");
     }
 
     /// The authentication for its tokens.
@@ -296,14 +318,21 @@ impl Drop for Issuer {
     }
 }
 
-/// Answers every HTTP/1.1 request with the listed keys.
-async fn list(listener: TcpListener, tls: ServerTls, listed: Arc<Mutex<String>>, asked: Arc<AtomicUsize>) {
+/// Answers every HTTP/1.1 request with the listed keys, when it does not hang.
+async fn list(
+    listener: TcpListener,
+    tls: ServerTls,
+    listed: Arc<Mutex<String>>,
+    asked: Arc<AtomicUsize>,
+    mut hangs: watch::Receiver<bool>,
+) {
     loop {
         let (stream, _) = listener.accept().await.unwrap();
         let Ok(mut stream) = tls.accept(stream).await else {
             continue;
         };
         asked.fetch_add(1, Ordering::SeqCst);
+        hangs.wait_for(|hangs| !hangs).await.unwrap();
         let body = listed.lock().unwrap().clone();
         let answer = format!(
             "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
@@ -359,6 +388,79 @@ async fn rotated_keys_are_fetched_and_unknown_key_ids_do_not_repeat_the_fetch() 
     server.stop().await;
 }
 
+fn is_unverifiable(status: &Status) -> bool {
+    let details = status.get_error_details();
+    let reason = details.error_info().map(|info| info.reason.as_str());
+    (status.code(), reason) == (Code::Unavailable, Some("TOKEN_KEYS_UNAVAILABLE"))
+        && details.retry_info().is_some()
+        && status.metadata().contains_key("grpc-retry-pushback-ms")
+}
+
+#[tokio::test]
+async fn while_the_issuer_hangs_unknown_keys_take_no_place_of_a_call_and_known_keys_do_not_wait() {
+    const CALLS: usize = 200;
+    const WAITING: usize = 64;
+    let key = TokenKey::es256("one");
+    let issuer = Issuer::listing(&[&key]).await;
+    let guard = by_tokens(issuer.tokens(Duration::ZERO).await);
+    let settings = ServerConfig {
+        max_calls: 1,
+        ..ServerConfig::default()
+    };
+    let server = Server::start_guarded(settings, guard).await;
+    let (channel, others) = (server.channel().await, server.channel().await);
+    issuer.hangs.send_replace(true);
+    let unknown = (0..CALLS).map(|number| {
+        let token = key.sign_as(&format!("unknown-{number}"), &claims(json!({})));
+        let channel = others.clone();
+        async move { known(&channel, &token).await.unwrap_err() }
+    });
+    let mut unknown: FuturesUnordered<_> = unknown.collect();
+    for _ in 0..CALLS - WAITING {
+        let refused = unknown.next().await.unwrap();
+        assert!(is_unverifiable(&refused), "{refused:?}");
+    }
+    issuer.is_asked(2).await;
+    let token = key.sign(&claims(json!({})));
+    let unanswered = |unknown: &mut FuturesUnordered<_>| unknown.next().now_or_never().is_none();
+    for _ in 0..20 {
+        assert_eq!(known(&channel, &token).await.unwrap(), "pipeline@example.com");
+        assert!(unanswered(&mut unknown), "they wait for the issuer");
+    }
+    assert_eq!(issuer.asked(), 2, "at the start, and once for all unknown keys");
+    issuer.hangs.send_replace(false);
+    while let Some(refused) = unknown.next().await {
+        assert_eq!(refused.code(), Code::Unauthenticated);
+    }
+    drop((channel, others));
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_caller_that_disconnects_does_not_end_the_fetch_for_the_others() {
+    let (one, two) = (TokenKey::es256("one"), TokenKey::es256("two"));
+    let issuer = Issuer::listing(&[&one]).await;
+    let guard = by_tokens(issuer.tokens(Duration::from_secs(1)).await);
+    let server = Server::start_guarded(ServerConfig::default(), guard).await;
+    let channel = server.channel().await;
+    issuer.hangs.send_replace(true);
+    *issuer.listed.lock().unwrap() = jwks(&[&one, &two]);
+    let token = two.sign(&claims(json!({})));
+    let begun = async {
+        while issuer.asked() < 2 {
+            let call = known(&channel, &token);
+            // The call is dropped, as if its caller had disconnected.
+            let _ = tokio::time::timeout(Duration::from_millis(50), call).await;
+        }
+    };
+    tokio::time::timeout(TIMEOUT, begun).await.expect("the fetch begins");
+    issuer.hangs.send_replace(false);
+    assert_eq!(known(&channel, &token).await.unwrap(), "pipeline@example.com");
+    assert_eq!(issuer.asked(), 2);
+    drop(channel);
+    server.stop().await;
+}
+
 #[tokio::test]
 async fn keys_are_not_accepted_from_an_untrusted_server() {
     let key = TokenKey::es256("one");
@@ -369,7 +471,7 @@ async fn keys_are_not_accepted_from_an_untrusted_server() {
     let server = Server::start_guarded(ServerConfig::default(), guard).await;
     let channel = server.channel().await;
     let status = known(&channel, &key.sign(&claims(json!({})))).await.unwrap_err();
-    assert_eq!(status.code(), Code::Unauthenticated);
+    assert!(is_unverifiable(&status), "{status:?}");
     assert_eq!(server.refused(), ["token_keys_unavailable"]);
     assert_eq!(issuer.asked(), 0, "the handshake failed");
     assert!(!issuer.authority.pem.is_empty());

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use futures_util::{StreamExt, stream::FuturesUnordered};
 use sharewarden::grpc::CHANGE_ID;
-use sharewarden_client::proto::v1::change;
+use sharewarden_client::proto::v1::{GrantSharePermissionRequest, change};
 use sharewarden_testkit::stack::*;
 use sqlx::{Connection, PgConnection};
 use tonic::{Code, Status};
@@ -105,6 +106,41 @@ async fn a_caller_without_a_request_id_gets_one_to_replay() {
         .into_inner();
     assert!(replayed.replayed);
     assert_eq!(stack.kinds(ACCOUNT).await.len(), 4, "the request acted once");
+    stack.end().await;
+}
+
+#[tokio::test]
+async fn a_full_queue_of_a_lane_refuses_further_changes_as_overloaded() {
+    const CALLS: u64 = 8;
+    let stack = Stack::start_with(
+        "committer.queue = 1\ncommitter.max_batch = 1\ndatabase.statement_timeout = \"60s\"\ncommitter.commit_timeout = \"60s\"\n",
+    )
+    .await;
+    let client = stack.client().await;
+    client.clone().grant_share_permission(as_tester(grant())).await.unwrap();
+    let head = LockedHead::of(ACCOUNT, &stack).await;
+    let calls = (1..=CALLS).map(|recipient| {
+        let mut client = client.clone();
+        async move {
+            let request = GrantSharePermissionRequest {
+                shared_account_id: format!("{recipient:0>12}"),
+                ..grant()
+            };
+            client.grant_share_permission(as_tester(request)).await
+        }
+    });
+    let mut calls: FuturesUnordered<_> = calls.collect();
+    // One command is being committed, one is queued, and the lane may hold one between the two.
+    for _ in 0..CALLS - 3 {
+        let refused = calls.next().await.unwrap().unwrap_err();
+        assert_eq!(
+            (refused.code(), reason(&refused).as_str()),
+            (Code::ResourceExhausted, "OVERLOADED")
+        );
+    }
+    head.release().await;
+    let accepted: Vec<_> = calls.collect().await;
+    assert!(accepted.iter().any(Result::is_ok), "{accepted:?}");
     stack.end().await;
 }
 

@@ -354,6 +354,22 @@ async fn invalid_configuration_is_reported_by_key_and_secrets_stay_hidden() {
     );
     assert!(shown.contains("lease = \"30s\""), "defaults are shown: {shown}");
 
+    let refused = stderr(&check(&["database.url=mysql://user:hunter2@localhost/db"]).await);
+    assert!(
+        refused.contains("database.url must begin with postgres://") && !refused.contains("hunter2"),
+        "{refused}"
+    );
+    let mut command = program();
+    command.args(["config", "check", "--config"]).arg(file.path());
+    for variable in ["SHAREWARDEN__DATABASE__URL", "SHAREWARDEN__AWS__STS_ENDPOINT_URL"] {
+        command.env(variable, "");
+    }
+    let unset = output(&mut command).await;
+    assert!(
+        unset.status.success(),
+        "an empty variable counts as unset: {}",
+        stderr(&unset)
+    );
     let refused = stderr(&check(&["server.listen=0.0.0.0:7443"]).await);
     assert!(
         refused.contains("server.listen") && refused.contains("loopback"),

@@ -152,7 +152,7 @@ impl ErrorClass {
             | R::AuditStoreUnavailable
             | R::Internal
             | R::Unspecified => Self::InDoubt,
-            R::ServerStopping => Self::Retryable,
+            R::ServerStopping | R::TokenKeysUnavailable => Self::Retryable,
             R::Overloaded if error.retry_delay.is_some() => Self::Retryable,
             R::Overloaded
             | R::PolicyDenied

@@ -6,6 +6,7 @@ use super::{Config, telemetry};
 use crate::domain::transition::LONGEST_WAIT;
 
 mod access;
+mod urls;
 
 /// A broken rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,6 +40,7 @@ pub(super) fn problems(config: &Config) -> Vec<Problem> {
     checkpoint(config, &mut check);
     accounts(config, &mut check);
     telemetry::rules(config, &mut check);
+    urls::problems(config, &mut check);
     problems
 }
 

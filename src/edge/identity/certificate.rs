@@ -2,6 +2,7 @@
 //!
 //! It is the SPIFFE URI in the subject alternative names (SPIFFE X.509-SVID, section 2), else the DNS name there, else the
 //! subject. A certificate with two SPIFFE URIs, or without one and with two DNS names, is refused: the choice would be a guess.
+//! One with an invalid SPIFFE URI is refused too, and does not get the name of its subject.
 
 use time::OffsetDateTime;
 use x509_cert::{
@@ -14,7 +15,7 @@ use crate::domain::{Principal, Timestamp};
 
 use super::{AuthenticationFailure, Identity};
 
-const SPIFFE: &str = "spiffe://";
+const SPIFFE: &str = "spiffe:";
 
 /// The time in which a certificate is valid.
 #[derive(Debug, Clone, Copy)]
@@ -68,7 +69,7 @@ fn principal(certificate: &Certificate) -> Result<Principal, AuthenticationFailu
         .map(|(_, names)| names.0)
         .unwrap_or_default();
     let uris = names.iter().filter_map(|name| match name {
-        GeneralName::UniformResourceIdentifier(uri) if uri.as_str().starts_with(SPIFFE) => Some(uri.as_str()),
+        GeneralName::UniformResourceIdentifier(uri) if is_spiffe(uri.as_str()) => Some(uri.as_str()),
         _ => None,
     });
     let hosts = names.iter().filter_map(|name| match name {
@@ -90,6 +91,12 @@ fn principal(certificate: &Certificate) -> Result<Principal, AuthenticationFailu
         return Err(AuthenticationFailure::CertificateName);
     }
     parsed(&visible(&subject.to_string()))
+}
+
+/// True for the scheme of SPIFFE IDs in any spelling. The principal's own rule refuses invalid ones.
+fn is_spiffe(uri: &str) -> bool {
+    let scheme = uri.get(..SPIFFE.len());
+    scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case(SPIFFE))
 }
 
 /// The name if there is one, and an error if there are several.
@@ -184,8 +191,17 @@ mod tests {
             vec![uri("spiffe://a/b"), uri("spiffe://a/c")],
             vec![host("a.example"), host("b.example")],
             vec![host("*.example")],
+            vec![uri("spiffe://example.org/a/../b"), host("a.example")],
+            vec![uri("SPIFFE://example.org/a"), host("a.example")],
+            vec![uri("spiffe:example.org")],
+            vec![uri("spiffe://example.org:8443/a%2e?b#c")],
         ] {
-            assert_eq!(named(SUBJECT, names), Err(AuthenticationFailure::CertificateName));
+            let shown = format!("{names:?}");
+            assert_eq!(
+                named(SUBJECT, names),
+                Err(AuthenticationFailure::CertificateName),
+                "{shown}"
+            );
         }
         assert_eq!(named(&[], vec![]), Err(AuthenticationFailure::CertificateName));
         assert_eq!(

@@ -1,5 +1,8 @@
 //! The accept loop of every port. A connection gets TLS if it is configured. It is served over HTTP/1.1 or HTTP/2, as the client
-//! begins it. Everything that a client can make large or long has a limit.
+//! begins it. Everything that a client can make large or long has a limit. [`connections`] says which connection gives way if
+//! there are too many.
+
+mod connections;
 
 use std::{
     convert::Infallible,
@@ -28,7 +31,12 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tower::{Service, ServiceExt};
 
+use crate::clock::Clock;
+
 use super::{AuthenticationFailure, Identity, RefusedCallers, ServerTls};
+
+pub(crate) use connections::Connection;
+use connections::{Connections, OpenConnection};
 
 /// The length of the HTTP/2 preface. Almost every HTTP/1.1 request is longer too.
 const PREFACE_BYTES: usize = 24;
@@ -45,7 +53,7 @@ const MIN_BUFFER_BYTES: usize = 8 * 1024;
 /// The limits of a port.
 #[derive(Debug, Clone)]
 pub(crate) struct ListenerSettings {
-    /// Maximum connections. Further ones are closed at once.
+    /// Maximum connections. A further one takes the place of another one.
     pub(crate) max_connections: usize,
     /// The client must complete the TLS handshake and send the HTTP/2 preface (or 24 bytes of HTTP/1.1) within this time.
     pub(crate) handshake_timeout: Duration,
@@ -68,6 +76,7 @@ pub(crate) struct HttpListener {
     pub(crate) socket: TcpListener,
     pub(crate) settings: ListenerSettings,
     pub(crate) tls: Option<Tls>,
+    pub(crate) clock: Clock,
 }
 
 /// TLS for the connections of a port.
@@ -83,6 +92,8 @@ pub(crate) struct Peer {
     pub(crate) address: SocketAddr,
     /// The identity in the client's certificate. `None`: the client sent none.
     pub(crate) certificate: Option<Result<Identity, AuthenticationFailure>>,
+    /// Its place, and its own limits.
+    pub(crate) connection: Connection,
 }
 
 impl HttpListener {
@@ -96,7 +107,13 @@ impl HttpListener {
         B::Data: Send,
         B::Error: Into<Box<dyn StdError + Send + Sync>>,
     {
-        let Self { socket, settings, tls } = self;
+        let Self {
+            socket,
+            settings,
+            tls,
+            clock,
+        } = self;
+        let places = Connections::new(settings.max_connections, &clock);
         let server = Arc::new(ConnectionServer {
             http: http(&settings),
             handshake_timeout: settings.handshake_timeout,
@@ -106,18 +123,19 @@ impl HttpListener {
         let mut connections = JoinSet::new();
         loop {
             let accepted = tokio::select! {
-                // Remove ended connections first, so that they do not count against the maximum.
+                // Remove ended connections first, so that their places are free.
                 biased;
                 () = stop.cancelled() => break,
                 Some(_) = connections.join_next() => continue,
                 accepted = socket.accept() => accepted,
             };
             match accepted {
-                Ok(_) if connections.len() >= settings.max_connections => {
-                    tracing::debug!("closed a connection beyond server.max_connections");
-                }
                 Ok((stream, address)) => {
-                    connections.spawn(server.clone().serve(stream, address, service.clone(), stop.clone()));
+                    let client = AcceptedClient {
+                        address,
+                        connection: places.open(address),
+                    };
+                    connections.spawn(server.clone().serve(stream, client, service.clone(), stop.clone()));
                 }
                 Err(error) => {
                     tracing::warn!(
@@ -149,6 +167,12 @@ fn http(settings: &ListenerSettings) -> auto::Builder<TokioExecutor> {
     http
 }
 
+/// The client of an accepted connection.
+struct AcceptedClient {
+    address: SocketAddr,
+    connection: OpenConnection,
+}
+
 /// Serves one port's connections.
 struct ConnectionServer {
     http: auto::Builder<TokioExecutor>,
@@ -159,8 +183,13 @@ struct ConnectionServer {
 
 impl ConnectionServer {
     /// Serves one connection until it ends.
-    async fn serve<S, B>(self: Arc<Self>, stream: TcpStream, address: SocketAddr, service: S, stop: CancellationToken)
-    where
+    async fn serve<S, B>(
+        self: Arc<Self>,
+        stream: TcpStream,
+        client: AcceptedClient,
+        service: S,
+        stop: CancellationToken,
+    ) where
         S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
         S::Future: Send + 'static,
         B: Body + Send + 'static,
@@ -169,15 +198,16 @@ impl ConnectionServer {
     {
         let mut deadline = Box::pin(tokio::time::sleep(self.handshake_timeout));
         let opened = tokio::select! {
-            opened = self.open(stream, address) => opened,
+            opened = self.open(stream, &client) => opened,
             () = &mut deadline => Err(AuthenticationFailure::Handshake),
+            () = client.connection.0.displaced() => return,
             () = stop.cancelled() => return,
         };
         let (stream, peer) = match opened {
             Ok(opened) => opened,
             Err(why) => {
                 if let Some(tls) = &self.tls {
-                    tls.refused.count_unauthenticated(why, Some(address));
+                    tls.refused.count_unauthenticated(why, Some(client.address));
                 }
                 return;
             }
@@ -190,6 +220,7 @@ impl ConnectionServer {
             }),
         };
         let service = service.map_request(move |mut request: Request<Incoming>| {
+            peer.connection.used();
             request.extensions_mut().insert(peer.clone());
             request
         });
@@ -204,6 +235,8 @@ impl ConnectionServer {
                 }
                 return;
             }
+            // The place belongs to another connection now, so there is no time for an orderly end.
+            () = client.connection.0.displaced() => return,
             // The caller of `serve` sets the time limit of a stop.
             () = stop.cancelled() => None,
             () = aged(self.max_age) => Some(AGE_GRACE),
@@ -219,17 +252,21 @@ impl ConnectionServer {
     async fn open(
         &self,
         stream: TcpStream,
-        address: SocketAddr,
+        client: &AcceptedClient,
     ) -> Result<(Box<dyn Transport>, Peer), AuthenticationFailure> {
+        let peer = |certificate| Peer {
+            address: client.address,
+            certificate,
+            connection: client.connection.0.clone(),
+        };
         // Send small answers at once. If this fails, they are only later.
         let _ = stream.set_nodelay(true);
         let Some(tls) = &self.tls else {
-            let certificate = None;
-            return Ok((Box::new(stream), Peer { address, certificate }));
+            return Ok((Box::new(stream), peer(None)));
         };
         let stream = tls.server.accept(stream).await?;
         let certificate = ServerTls::identity(&stream);
-        Ok((Box::new(stream), Peer { address, certificate }))
+        Ok((Box::new(stream), peer(certificate)))
     }
 }
 
@@ -303,6 +340,9 @@ impl AsyncWrite for Stream {
         Pin::new(&mut self.stream).poll_shutdown(context)
     }
 }
+
+#[cfg(test)]
+pub(crate) use connections::connection as connection_for_tests;
 
 #[cfg(test)]
 mod tests;

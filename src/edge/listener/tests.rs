@@ -34,6 +34,7 @@ impl Port {
             socket,
             settings,
             tls: None,
+            clock: Clock::system(),
         };
         let service = tower::service_fn(async |request: Request<Incoming>| {
             let peer: &Peer = request.extensions().get().unwrap();

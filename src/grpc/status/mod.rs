@@ -291,6 +291,8 @@ pub(super) fn internal_error() -> Refusal {
 pub(super) fn not_admitted(refused: NotAdmitted) -> http::Response<()> {
     let refusal = match refused {
         NotAdmitted::Unauthenticated => unauthenticated(),
+        NotAdmitted::Unverifiable => token_keys_unavailable(),
+        NotAdmitted::Overloaded => overloaded(),
         NotAdmitted::OverQuota(Exhausted { retry_after }) => quota_exhausted(retry_after),
         NotAdmitted::NoSuchMethod => unimplemented(),
         NotAdmitted::Forbidden(rule) => not_allowed(rule),
@@ -303,6 +305,15 @@ pub(super) fn unauthenticated() -> Refusal {
     Refusal::new(
         ErrorReason::Unauthenticated,
         "The credentials of the call are missing or invalid; send valid credentials.",
+    )
+}
+
+/// The keys that would verify the token of the call are not known, and cannot be fetched now.
+fn token_keys_unavailable() -> Refusal {
+    Refusal::new(
+        ErrorReason::TokenKeysUnavailable,
+        "The token issuer does not give its keys now, so the token of the call cannot be checked, and nothing was done; try again \
+         later.",
     )
 }
 

@@ -13,7 +13,7 @@ use std::{
     time::Duration,
 };
 
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 use sqlx::{
     ConnectOptions, Connection, PgConnection, Postgres,
     migrate::MigrateDatabase,
@@ -22,7 +22,7 @@ use sqlx::{
 
 use crate::{
     clock::Clock,
-    config::{CommitterConfig, DatabaseConfig},
+    config::{CommitterConfig, DatabaseConfig, DatabaseUrl},
     store::error::StoreError,
     telemetry::{Instruments, PoolUsage},
 };
@@ -69,7 +69,7 @@ impl Database {
     pub fn new(settings: &DatabaseConfig, clock: &Clock) -> Result<Self, StoreError> {
         let statement_timeout = settings.statement_timeout.as_millis().to_string();
         let lock_timeout = (settings.statement_timeout / 2).as_millis().to_string();
-        let options = PgConnectOptions::from_str(settings.url.expose_secret())?
+        let options = PgConnectOptions::from_str(parsed(&settings.url)?.expose())?
             .application_name("sharewarden")
             .options([
                 ("statement_timeout", statement_timeout.as_str()),
@@ -144,7 +144,8 @@ impl Database {
     /// # Errors
     /// When Postgres does not answer or refuses.
     pub async fn create_if_missing(url: &SecretString) -> Result<(), StoreError> {
-        let url = url.expose_secret();
+        let url = parsed(url)?;
+        let url = url.expose();
         if !Postgres::database_exists(url).await? {
             Postgres::create_database(url).await?;
         }
@@ -298,6 +299,11 @@ impl Database {
         self.cache.clear();
         let _ = tokio::time::timeout(self.timeout(), closed).await;
     }
+}
+
+/// The URL in the form that the driver reads. The configuration's check has parsed it before.
+fn parsed(url: &SecretString) -> Result<DatabaseUrl, sqlx::Error> {
+    DatabaseUrl::parse(url).map_err(|problem| sqlx::Error::Configuration(problem.into()))
 }
 
 /// Holds a connection while it is used, and decides where it goes when the work ends or is dropped.

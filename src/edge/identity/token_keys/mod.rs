@@ -3,6 +3,9 @@
 //! There are two triggers. A worker fetches every `jwks_refresh`, so a withdrawn key is trusted no longer than that. A token with
 //! an unknown key fetches too, because issuers rotate keys, but at most once every `jwks_retry`. If fetches fail, the old keys
 //! stay valid for `jwks_max_age`.
+//!
+//! Anyone can send a token with an unknown key. So a call with a known key never waits, one fetch runs at a time, and a bounded
+//! number of calls waits for it. A fetch does not end when its caller disconnects: that would let a client prevent all fetches.
 
 use std::{
     collections::HashMap,
@@ -18,7 +21,7 @@ use jsonwebtoken::{
 };
 use serde::Deserialize;
 use serde_json::Value;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, OwnedMutexGuard, Semaphore};
 
 use crate::{
     clock::{Clock, MonotonicInstant},
@@ -30,6 +33,9 @@ use super::{AuthenticationFailure, fetch};
 
 /// Maximum number of keys that are read from a set.
 const MAX_KEYS: usize = 256;
+
+/// Maximum calls that wait for a fetch. Further ones are refused at once.
+const MAX_WAITING: usize = 64;
 
 /// The keys cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -62,8 +68,16 @@ struct TokenKeysState {
     settings: JwtConfig,
     clock: Clock,
     current: RwLock<Option<Arc<FetchedKeys>>>,
-    /// The time of the last fetch, successful or not. The lock is held during a fetch, so other callers wait for its result.
-    last_attempt: Mutex<Option<MonotonicInstant>>,
+    /// The lock is held during a fetch, so other callers wait for its result.
+    last_attempt: Arc<Mutex<Option<FetchAttempt>>>,
+    waiting: Semaphore,
+}
+
+/// A fetch that was started.
+#[derive(Debug, Clone, Copy)]
+struct FetchAttempt {
+    started: MonotonicInstant,
+    has_succeeded: bool,
 }
 
 #[derive(Debug)]
@@ -83,13 +97,10 @@ impl TokenKeys {
             settings,
             clock,
             current: RwLock::default(),
-            last_attempt: Mutex::default(),
+            last_attempt: Arc::default(),
+            waiting: Semaphore::new(MAX_WAITING),
         }));
-        let fetched = {
-            let mut last_attempt = keys.0.last_attempt.lock().await;
-            keys.fetch(&mut last_attempt).await
-        };
-        match fetched {
+        match keys.fetch_now().await {
             Err(problem) if is_file => Err(problem),
             Err(problem) => {
                 log_failure(&problem);
@@ -105,13 +116,13 @@ impl TokenKeys {
         if let Some(key) = current.as_ref().and_then(|current| current.keys.find(kid)) {
             return key.for_algorithm(algorithm);
         }
-        self.fetch_unless_newer(current.as_ref()).await;
+        let is_up_to_date = self.fetch_unless_newer(current.as_ref()).await;
         let current = self.current().ok_or(AuthenticationFailure::TokenKeysUnavailable)?;
-        current
-            .keys
-            .find(kid)
-            .ok_or(AuthenticationFailure::TokenKey)?
-            .for_algorithm(algorithm)
+        match current.keys.find(kid) {
+            Some(key) => key.for_algorithm(algorithm),
+            None if is_up_to_date => Err(AuthenticationFailure::TokenKey),
+            None => Err(AuthenticationFailure::TokenKeysUnavailable),
+        }
     }
 
     /// The cached keys. `None`: there are none, or they are older than `jwks_max_age`.
@@ -126,30 +137,53 @@ impl TokenKeys {
         current.filter(|current| clock.monotonic_now().since(current.fetched) <= settings.jwks_max_age)
     }
 
-    /// Fetches the keys, unless another caller has replaced `seen`, or the last fetch was less than `jwks_retry` ago.
-    async fn fetch_unless_newer(&self, seen: Option<&Arc<FetchedKeys>>) {
-        let mut last_attempt = self.0.last_attempt.lock().await;
+    /// Fetches the keys, unless another caller has replaced `seen`, or the last fetch was less than `jwks_retry` ago. False: the
+    /// last fetch failed, or too many calls wait for it.
+    async fn fetch_unless_newer(&self, seen: Option<&Arc<FetchedKeys>>) -> bool {
+        let Ok(_place) = self.0.waiting.try_acquire() else {
+            return false;
+        };
+        let last_attempt = self.0.last_attempt.clone().lock_owned().await;
         let current = self.current();
         if current.as_ref().map(Arc::as_ptr) != seen.map(Arc::as_ptr) {
-            return;
+            return true;
         }
         let now = self.0.clock.monotonic_now();
-        if last_attempt.is_some_and(|last_attempt| now.since(last_attempt) < self.0.settings.jwks_retry) {
-            return;
-        }
-        if let Err(problem) = self.fetch(&mut last_attempt).await {
-            log_failure(&problem);
+        match *last_attempt {
+            Some(last) if now.since(last.started) < self.0.settings.jwks_retry => last.has_succeeded,
+            _ => {
+                let keys = self.clone();
+                let fetching = tokio::spawn(async move { keys.fetch(last_attempt).await.inspect_err(log_failure) });
+                matches!(fetching.await, Ok(Ok(())))
+            }
         }
     }
 
-    async fn fetch(&self, last_attempt: &mut Option<MonotonicInstant>) -> Result<(), TokenKeysProblem> {
+    /// Fetches the keys after the fetch that is under way.
+    async fn fetch_now(&self) -> Result<(), TokenKeysProblem> {
+        let last_attempt = self.0.last_attempt.clone().lock_owned().await;
+        self.fetch(last_attempt).await
+    }
+
+    async fn fetch(&self, mut last_attempt: OwnedMutexGuard<Option<FetchAttempt>>) -> Result<(), TokenKeysProblem> {
+        let mut attempt = FetchAttempt {
+            started: self.0.clock.monotonic_now(),
+            has_succeeded: false,
+        };
+        *last_attempt = Some(attempt);
+        self.replace().await?;
+        attempt.has_succeeded = true;
+        *last_attempt = Some(attempt);
+        Ok(())
+    }
+
+    async fn replace(&self) -> Result<(), TokenKeysProblem> {
         let TokenKeysState {
             settings,
             clock,
             current,
             ..
         } = &*self.0;
-        *last_attempt = Some(clock.monotonic_now());
         let text = fetch::text(settings).await?;
         let keys = KeySet::parse(&text)?;
         let fresh = FetchedKeys {
@@ -179,8 +213,7 @@ impl Worker for TokenKeys {
     }
 
     async fn round(&mut self, _: Trigger) -> Result<NextRound, TokenKeysProblem> {
-        let mut last_attempt = self.0.last_attempt.lock().await;
-        self.fetch(&mut last_attempt).await?;
+        self.fetch_now().await?;
         Ok(NextRound::Interval)
     }
 }

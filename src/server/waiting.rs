@@ -47,6 +47,7 @@ pub async fn wait_for_store(config: &Config, clock: &Clock, metrics: &Metrics) -
                 let admin = Admin {
                     readiness: readiness.clone(),
                     metrics: metrics.clone(),
+                    clock: clock.clone(),
                     health: Health::new().await.router(),
                 };
                 admin_port.spawn(admin.run(listener, end.clone()));

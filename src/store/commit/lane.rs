@@ -85,7 +85,9 @@ impl QueuedCommand {
     pub(super) fn refuse_for_lack_of_room(self) {
         let answer = match self.command {
             Command::Open(_) | Command::Deny(..) => CommitError::Overloaded,
-            Command::Claim(_) | Command::Renew { .. } | Command::Settle(_) => CommitError::Unavailable,
+            Command::RecordDenials(..) | Command::Claim(_) | Command::Renew { .. } | Command::Settle(_) => {
+                CommitError::Unavailable
+            }
         };
         let _ = self.answer.send(Err(answer));
     }

@@ -11,7 +11,7 @@ mod rules;
 mod telemetry;
 mod tls;
 
-use std::{collections::BTreeSet, net::SocketAddr, path::Path, time::Duration};
+use std::{collections::BTreeSet, fs, net::SocketAddr, path::Path, time::Duration};
 
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
@@ -378,7 +378,7 @@ impl Config {
     pub fn load(file: Option<&Path>, overrides: &[String]) -> Result<Self, ConfigError> {
         let mut builder = config::Config::builder();
         if let Some(file) = file {
-            builder = builder.add_source(config::File::from(file).format(config::FileFormat::Toml));
+            builder = builder.add_source(config::File::from_str(&read(file)?, config::FileFormat::Toml));
         }
         let environment = config::Environment::with_prefix(ENVIRONMENT)
             .prefix_separator("__")
@@ -389,8 +389,8 @@ impl Config {
             let (key, value) = set.split_once('=').ok_or(ConfigError::Override(number + 1))?;
             builder = builder.set_override(key, value)?;
         }
-        let config: Self = builder.build()?.try_deserialize()?;
-        config.checked()
+        let built = builder.build().map_err(|error| ConfigError::of(&error, file))?;
+        built.try_deserialize::<Self>()?.checked()
     }
 
     /// Reads a TOML text, without the environment.
@@ -422,4 +422,16 @@ impl Config {
             Err(ConfigError::Broken(problems))
         }
     }
+}
+
+/// The text of a configuration file, without a byte order mark.
+fn read(file: &Path) -> Result<String, ConfigError> {
+    let shown = file.display();
+    let bytes = fs::read(file).map_err(|error| ConfigError::Unreadable(format!("{shown}: {error}")))?;
+    let text = String::from_utf8(bytes).map_err(|error| {
+        let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+        let line = valid.iter().filter(|byte| **byte == b'\n').count() + 1;
+        ConfigError::Unreadable(format!("line {line} of {shown} is not UTF-8"))
+    })?;
+    Ok(text.trim_start_matches('\u{feff}').to_owned())
 }

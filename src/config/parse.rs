@@ -107,7 +107,7 @@ pub(super) mod share_with {
     }
 
     pub(in crate::config) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ShareWith, D::Error> {
-        let wrong = || D::Error::custom("must be \"anyone\" or a list of accounts (texts of 12 digits)");
+        let wrong = || D::Error::custom("must be \"anyone\" or a list of accounts (texts of 12 digits, in quotes)");
         match Written::deserialize(deserializer).map_err(|_| wrong())? {
             Written::Word(word) if word == "anyone" => Ok(ShareWith::Anyone),
             Written::Word(_) => Err(wrong()),

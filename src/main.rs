@@ -6,7 +6,7 @@ use std::{
     process::ExitCode,
 };
 
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 #[cfg(feature = "dev")]
 use sharewarden::dev::{self, DevCommand};
 use sharewarden::{
@@ -110,7 +110,8 @@ struct ConfigOptions {
 }
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let matches = cli::without_empty_variables(Arguments::command()).get_matches();
+    let arguments = Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return print_error(&error),

@@ -128,7 +128,7 @@ mod tests {
     fn an_account_without_quotes_is_refused_and_its_key_is_named() {
         let config = |account: &str| {
             refused(&format!(
-                "database.url = \"postgres://u@h/d\"\ncheckpoint.origin = \"o\"\nauth.modes = [\"trusted-header\"]\n\
+                "database.url = \"postgres://u@h/d\"\ncheckpoint.name = \"o\"\nauth.modes = [\"trusted-header\"]\n\
                  [[accounts]]\nid = \"111122223333\"\nregions = [\"eu-central-1\"]\nshare_with = \"anyone\"\n\
                  [[accounts]]\n{account}\nregions = [\"eu-central-1\"]\n"
             ))

@@ -5,6 +5,7 @@
 
 mod auth;
 mod checkpoint;
+mod database_url;
 mod error;
 mod parse;
 mod rules;
@@ -13,7 +14,7 @@ mod tls;
 
 use std::{collections::BTreeSet, fs, net::SocketAddr, path::Path, time::Duration};
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 
 use crate::domain::{AccountId, Region};
@@ -156,6 +157,15 @@ pub struct DatabaseConfig {
 }
 
 impl DatabaseConfig {
+    /// The URL as the driver reads it.
+    ///
+    /// # Errors
+    /// The rule that the URL breaks, without a value of the URL.
+    pub fn checked_url(&self) -> Result<SecretString, String> {
+        let url = database_url::parse(self.url.expose_secret())?;
+        Ok(String::from(url).into())
+    }
+
     fn max_connections() -> u32 {
         16
     }
@@ -283,10 +293,10 @@ impl Default for ForwarderConfig {
 #[serde(deny_unknown_fields, default)]
 pub struct AwsConfig {
     /// The URL of WorkSpaces, for a simulator. It does not change the URL of STS. Default: AWS's own endpoints.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "parse::optional_text", skip_serializing_if = "Option::is_none")]
     pub endpoint_url: Option<String>,
     /// The URL of STS, for a simulator. Default: AWS's own endpoints.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "parse::optional_text", skip_serializing_if = "Option::is_none")]
     pub sts_endpoint_url: Option<String>,
     /// At the start, verify with GetCallerIdentity that the credentials belong to each account. Default true.
     pub verify_identity: bool,
@@ -346,8 +356,13 @@ pub struct AccountConfig {
     /// The accounts that may receive images: `"anyone"`, or a list.
     #[serde(with = "parse::share_with")]
     pub share_with: ShareWith,
-    /// The role to assume for this account. Default: none; the service's own credentials are used.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// The role to assume for this account, such as `arn:aws:iam::111122223333:role/sharewarden`. It must belong to the account.
+    /// Default: none; the service's own credentials are used.
+    #[serde(
+        default,
+        deserialize_with = "parse::optional_text",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub role_arn: Option<String>,
     /// The external id (`sts:ExternalId`) that the role's trust policy requires. Secret.
     #[serde(
@@ -357,7 +372,11 @@ pub struct AccountConfig {
     )]
     pub external_id: Option<SecretString>,
     /// The URL of WorkSpaces for this account. Default: `aws.endpoint_url`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "parse::optional_text",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub endpoint_url: Option<String>,
 }
 
@@ -383,7 +402,9 @@ impl Config {
         let environment = config::Environment::with_prefix(ENVIRONMENT)
             .prefix_separator("__")
             .separator("__")
-            .try_parsing(true);
+            .try_parsing(true)
+            // Compose files pass a variable that is not set as an empty one.
+            .ignore_empty(true);
         builder = builder.add_source(environment);
         for (number, set) in overrides.iter().enumerate() {
             let (key, value) = set.split_once('=').ok_or(ConfigError::Override(number + 1))?;

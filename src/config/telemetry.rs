@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 
-use super::{Config, parse};
+use super::{Config, parse, rules::is_endpoint};
 
 /// Traces and metrics for a collector: OTLP over gRPC.
 #[derive(Debug, Clone, Deserialize, Serialize)]
@@ -13,7 +13,7 @@ use super::{Config, parse};
 pub struct TelemetryConfig {
     /// The collector's address for OTLP over gRPC: `http://host:4317`, or `https://host:4317` with a certificate that the system
     /// trusts. Default: none; nothing is sent.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "parse::optional_text", skip_serializing_if = "Option::is_none")]
     pub otlp_endpoint: Option<String>,
     /// Headers of every export, such as `{ "api-key" = "…" }`: names in lower case, values in visible ASCII. The values are
     /// secret. Default none.
@@ -93,18 +93,6 @@ pub(super) fn rules(config: &Config, check: &mut impl FnMut(bool, &str, String))
         "admin.listen",
         format!("must not be server.listen; both are {calls}"),
     );
-}
-
-fn is_endpoint(text: &str) -> bool {
-    let Ok(uri) = text.parse::<http::Uri>() else {
-        return false;
-    };
-    let path = uri.path_and_query().map_or("", |path| path.as_str());
-    matches!(uri.scheme_str(), Some("http" | "https"))
-        && uri
-            .authority()
-            .is_some_and(|authority| !authority.as_str().contains('@'))
-        && matches!(path, "" | "/")
 }
 
 fn is_header(name: &str, value: &SecretString) -> bool {

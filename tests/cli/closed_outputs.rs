@@ -15,7 +15,7 @@ fn closed() -> PipeWriter {
 }
 
 /// The program with these arguments, without the configuration of the environment.
-fn program(arguments: &str) -> Command {
+pub(crate) fn program(arguments: &str) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_sharewarden"));
     command.args(arguments.split_whitespace()).stdin(Stdio::null());
     command

@@ -19,6 +19,7 @@ mod audit_verify;
 mod audit_watch;
 mod changes;
 mod closed_outputs;
+mod empty_variables;
 mod errors;
 mod follow;
 mod harness;

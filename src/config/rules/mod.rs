@@ -3,6 +3,7 @@
 use std::{collections::BTreeSet, fmt::Write, time::Duration};
 
 use super::{Config, telemetry};
+use crate::domain::{AccountId, Region};
 
 mod access;
 
@@ -32,6 +33,7 @@ pub(super) fn problems(config: &Config) -> Vec<Problem> {
         }
     };
     access::problems(config, &mut check);
+    urls(config, &mut check);
     origins(config, &mut check);
     numbers(config, &mut check);
     times(config, &mut check);
@@ -39,6 +41,44 @@ pub(super) fn problems(config: &Config) -> Vec<Problem> {
     accounts(config, &mut check);
     telemetry::rules(config, &mut check);
     problems
+}
+
+fn urls(config: &Config, check: &mut impl FnMut(bool, &str, String)) {
+    let broken = config.database.checked_url().err();
+    check(broken.is_none(), "database.url", broken.unwrap_or_default());
+    let aws = &config.aws;
+    let accounts = config
+        .accounts
+        .iter()
+        .map(|account| ("accounts.endpoint_url", &account.endpoint_url));
+    let endpoints = [
+        ("aws.endpoint_url", &aws.endpoint_url),
+        ("aws.sts_endpoint_url", &aws.sts_endpoint_url),
+    ];
+    for (key, url) in endpoints.into_iter().chain(accounts) {
+        // The message does not repeat the URL, which may contain a password.
+        check(
+            url.as_deref().is_none_or(is_endpoint),
+            key,
+            "must be http://host:port or https://host:port, without a user, a path or a query".into(),
+        );
+    }
+}
+
+/// True for the URL of a server: a scheme, a host and perhaps a port.
+pub(super) fn is_endpoint(text: &str) -> bool {
+    let Ok(uri) = text.parse::<http::Uri>() else {
+        return false;
+    };
+    let path = uri.path_and_query().map_or("", |path| path.as_str());
+    let authority = uri.authority().map_or("", |authority| authority.as_str());
+    // `http::Uri` accepts any text as the port.
+    let port = authority.rsplit_once(':').map_or("", |(_, port)| port);
+    matches!(uri.scheme_str(), Some("http" | "https"))
+        && !authority.contains('@')
+        && !authority.is_empty()
+        && (port.is_empty() || port.ends_with(']') || uri.port_u16().is_some_and(|port| port > 0))
+        && matches!(path, "" | "/")
 }
 
 fn origins(config: &Config, check: &mut impl FnMut(bool, &str, String)) {
@@ -225,6 +265,21 @@ fn accounts(config: &Config, check: &mut impl FnMut(bool, &str, String)) {
             "accounts.regions",
             format!("must name at least one Region for account {id}"),
         );
+        let partitions: BTreeSet<_> = account.regions.iter().map(Region::partition).collect();
+        check(
+            partitions.len() <= 1,
+            "accounts.regions",
+            format!("must be of one partition for account {id}: an account is in one of {partitions:?}"),
+        );
+        let role = account.role_arn.as_deref();
+        check(
+            role.is_none_or(|role| is_role_of(role, id, &partitions)),
+            "accounts.role_arn",
+            format!(
+                "must be a role of account {id} in the partition of its Regions: arn:aws:iam::{id}:role/NAME (aws-cn in China, \
+                 aws-us-gov in GovCloud)"
+            ),
+        );
         check(
             account.external_id.is_none() || account.role_arn.is_some(),
             "accounts.external_id",
@@ -233,9 +288,77 @@ fn accounts(config: &Config, check: &mut impl FnMut(bool, &str, String)) {
     }
 }
 
+/// True for the ARN of a role (IAM identifiers): a path and a name of at most 64 characters.
+fn is_role_of(arn: &str, account: AccountId, partitions: &BTreeSet<&str>) -> bool {
+    let parts: Vec<_> = arn.splitn(6, ':').collect();
+    let ["arn", partition, "iam", "", owner, resource] = parts[..] else {
+        return false;
+    };
+    let Some(path) = resource.strip_prefix("role/") else {
+        return false;
+    };
+    let name = path.rsplit('/').next().unwrap_or_default();
+    let is_name = |c: char| c.is_ascii_alphanumeric() || "_+=,.@-".contains(c);
+    owner == account.as_str()
+        && partitions.iter().all(|known| *known == partition)
+        && (1..=64).contains(&name.len())
+        && name.chars().all(is_name)
+        && path.len() <= 576
+        && path.chars().all(|c| c.is_ascii_graphic())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_endpoint_is_a_scheme_a_host_and_a_port() {
+        for right in [
+            "http://localhost",
+            "https://h:443",
+            "http://[::1]:80/",
+            "http://127.0.0.1:7480",
+        ] {
+            assert!(is_endpoint(right), "{right}");
+        }
+        for wrong in [
+            "",
+            "host:80",
+            "http://",
+            "http://h:notaport",
+            "http://h:0",
+            "http://h:70000",
+            "http://u:p@h",
+            "http://h/x",
+            "ftp://h",
+        ] {
+            assert!(!is_endpoint(wrong), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_role_belongs_to_the_account_and_to_the_partition_of_its_regions() {
+        let account: AccountId = "111122223333".parse().unwrap();
+        let aws = BTreeSet::from(["aws"]);
+        for right in [
+            "arn:aws:iam::111122223333:role/sharewarden",
+            "arn:aws:iam::111122223333:role/a/b/Name_+=,.@-1",
+        ] {
+            assert!(is_role_of(right, account, &aws), "{right}");
+        }
+        for wrong in [
+            "arn:aws:iam::444455556666:role/sharewarden",
+            "arn:aws-cn:iam::111122223333:role/sharewarden",
+            "arn:aws:iam::111122223333:user/sharewarden",
+            "arn:aws:iam::111122223333:role/",
+            "arn:aws:iam::111122223333:role/with space",
+            "arn:aws:sts::111122223333:role/x",
+            "arn:aws:iam:eu-central-1:111122223333:role/x",
+            "sharewarden",
+        ] {
+            assert!(!is_role_of(wrong, account, &aws), "{wrong}");
+        }
+    }
 
     #[test]
     fn only_origins_as_browsers_write_them_are_accepted() {

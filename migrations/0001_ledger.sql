@@ -73,7 +73,10 @@ CREATE INDEX audit_entry_unusual ON audit_entry (kind, recorded_at, account_id, 
     WHERE kind NOT IN ('change.requested', 'change.succeeded');
 CREATE INDEX audit_entry_revoke ON audit_entry (recorded_at, account_id, log_index) WHERE action = 'REVOKE';
 CREATE EXTENSION IF NOT EXISTS pg_trgm;
-CREATE INDEX audit_entry_text ON audit_entry USING gin (reason gin_trgm_ops, ticket gin_trgm_ops);
+-- Upper and lower case are equal by Unicode's root collation, whatever the locale of the database is.
+CREATE INDEX audit_entry_text ON audit_entry USING gin (
+    lower(reason COLLATE "und-x-icu") gin_trgm_ops, lower(ticket COLLATE "und-x-icu") gin_trgm_ops
+);
 
 CREATE FUNCTION refuse_rewriting_history() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN

@@ -1,13 +1,12 @@
 //! The `sharewarden` program: parses the command line and runs the command.
-#![allow(clippy::print_stderr, reason = "a program reports its errors on standard error")]
-
 use std::{
-    io::{self, IsTerminal},
+    fmt::Display,
+    io::{self, IsTerminal, Write},
     path::PathBuf,
     process::ExitCode,
 };
 
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 #[cfg(feature = "dev")]
 use sharewarden::dev::{self, DevCommand};
 use sharewarden::{
@@ -111,7 +110,8 @@ struct ConfigOptions {
 }
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let matches = cli::without_empty_variables(Arguments::command()).get_matches();
+    let arguments = Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return print_error(&error),
@@ -138,16 +138,28 @@ async fn run(Arguments { client, command }: Arguments) -> ExitCode {
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
+        // The reader closed its output, such as `| head`.
+        Err(error) if is_closed_pipe(&*error) => ExitCode::SUCCESS,
         Err(error) => print_error(&*error),
     }
+}
+
+fn is_closed_pipe(error: &(dyn std::error::Error + 'static)) -> bool {
+    let error = error.downcast_ref::<io::Error>();
+    error.is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
 }
 
 type BoxError = Box<dyn std::error::Error>;
 
 /// Prints an error with its causes.
 fn print_error(error: &(dyn std::error::Error + 'static)) -> ExitCode {
-    eprintln!("error: {}", with_causes(error));
+    note(format_args!("error: {}", with_causes(error)));
     ExitCode::FAILURE
+}
+
+/// Prints a line on standard error. A closed standard error changes nothing: `eprintln!` would panic.
+fn note(line: impl Display) {
+    let _ = writeln!(io::stderr(), "{line}");
 }
 
 async fn run_client(options: ClientOptions, command: ClientCommand) -> ExitCode {
@@ -174,7 +186,7 @@ fn exit_code(result: Result<(), cli::Failure>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("error: {failure}");
+            note(format_args!("error: {failure}"));
             ExitCode::from(failure.exit_code())
         }
     }
@@ -250,13 +262,13 @@ async fn archive_months(options: ArchiveOptions) -> Result<(), BoxError> {
     let mut months = 0;
     let done = server::archive(&config, &archived, |event| {
         months += u32::from(matches!(event, archive::Event::Archived { .. }));
-        eprintln!("{event}");
+        note(&event);
     })
     .await;
     telemetry.end().await;
     done?;
     if months == 0 {
-        eprintln!("there is no month before {} to archive", archived.before);
+        note(format_args!("there is no month before {} to archive", archived.before));
     }
     Ok(())
 }
@@ -269,7 +281,6 @@ fn without_exporters(mut config: Config) -> Config {
 }
 
 fn check(options: ConfigOptions) -> Result<(), BoxError> {
-    use io::Write;
     let config = Config::load(options.config.as_deref(), &options.set)?;
     io::stdout().write_all(config.to_toml()?.as_bytes())?;
     Ok(())

@@ -1,13 +1,11 @@
 //! Connects the commands to the service, with the package `sharewarden-client`.
 
-use tonic::transport::Channel;
-
 use super::{
     failure::{Exit, Failure},
     options::ClientOptions,
     text::one_line,
 };
-pub(super) use crate::client::{AuditStub, Client, ShareStub};
+pub(super) use crate::client::{AuditStub, Client, ServiceChannel, ShareStub};
 use crate::{
     client::{self, ConnectOptions, ConnectionError},
     domain::causes,
@@ -31,7 +29,7 @@ pub(super) async fn open(options: &ClientOptions) -> Result<Client, Failure> {
 }
 
 /// Opens a channel without principal and token, for calls that need no authentication.
-pub(super) async fn open_channel(options: &ClientOptions) -> Result<Channel, Failure> {
+pub(super) async fn open_channel(options: &ClientOptions) -> Result<ServiceChannel, Failure> {
     let opened = client::open_channel(&connect_options(options)).await;
     opened.map_err(|error| connect_failure(options, &error))
 }

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use clap::Args;
 use serde::Serialize;
-use tonic::{Code, Request, Status, transport::Channel};
+use tonic::{Code, Request, Status};
 use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient};
 
 use super::{
-    connection,
+    connection::{self, ServiceChannel},
     console::Console,
     failure::{Exit, Failure, Stop},
     options::{ClientOptions, Output},
@@ -67,7 +67,7 @@ pub(super) async fn health(options: &ClientOptions, args: HealthArgs, console: &
     }
 }
 
-async fn check(channel: Channel, service: &str, timeout: Duration) -> Result<ServingStatus, Status> {
+async fn check(channel: ServiceChannel, service: &str, timeout: Duration) -> Result<ServingStatus, Status> {
     let mut request = Request::new(HealthCheckRequest {
         service: service.to_owned(),
     });

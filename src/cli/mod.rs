@@ -42,7 +42,7 @@ pub use console::{Console, locale_is_utf8, terminal_width};
 use failure::Stop;
 pub use failure::{EXIT_CODES, Exit, Failure};
 pub use health::HealthArgs;
-pub use options::{ClientOptions, Output};
+pub use options::{ClientOptions, Output, without_empty_variables};
 pub use pages::PageArgs;
 
 /// Runs one client command: calls the service, and prints the answer.

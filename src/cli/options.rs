@@ -1,8 +1,8 @@
 //! The options that all client commands share.
 
-use std::{path::PathBuf, time::Duration};
+use std::{ffi::OsStr, path::PathBuf, time::Duration};
 
-use clap::{Args, ValueEnum};
+use clap::{Args, Command, ValueEnum};
 use tonic::{metadata::AsciiMetadataValue, transport::Uri};
 
 /// The default of --server: the address of `sharewarden dev`.
@@ -62,6 +62,24 @@ pub enum Output {
     Json,
     /// CSV (RFC 4180), for spreadsheets. A text that a spreadsheet would read as a formula gets a ' in front.
     Csv,
+}
+
+/// The command, with each environment variable that is empty counted as not set. Compose files pass an unset variable so.
+pub fn without_empty_variables(command: Command) -> Command {
+    let command = command.mut_args(|arg| {
+        // clap reads the variable when the argument is declared.
+        let is_empty = arg.get_env().is_some_and(is_empty_variable);
+        if is_empty { arg.env(None::<&str>) } else { arg }
+    });
+    command.mut_subcommands(without_empty_variables)
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "clap reads the variable, and does not say whether it is empty"
+)]
+fn is_empty_variable(name: &OsStr) -> bool {
+    std::env::var_os(name).is_some_and(|value| value.is_empty())
 }
 
 impl ClientOptions {

@@ -1,7 +1,10 @@
 //! CSV (RFC 4180) that is safe to open in a spreadsheet.
 //!
-//! A spreadsheet reads a text as a formula if it begins with `=`, `+`, `-`, `@`, a tab or a carriage return. Callers write some
-//! texts (reasons, tickets), so such a text gets a `'` in front, as OWASP advises. JSON has the text unchanged.
+//! A spreadsheet reads a text as a formula if `=`, `+`, `-` or `@` is its first character, also behind white space or as the
+//! full-width form. Callers write some texts (reasons, tickets), so such a text gets a `'` in front, as OWASP advises. A text
+//! that begins with `'` gets another one. So a program that removes one `'` from the front of a field has the text again.
+
+use unicode_properties::{GeneralCategory, UnicodeGeneralCategory};
 
 use super::failure::{Exit, Failure};
 
@@ -20,9 +23,17 @@ pub(super) fn line<S: AsRef<str>>(fields: impl IntoIterator<Item = S>) -> Result
     })
 }
 
+/// True for characters in front of a formula that a spreadsheet may skip.
+fn is_skipped(c: char) -> bool {
+    c.is_whitespace() || c.is_control() || c.general_category() == GeneralCategory::Format
+}
+
 fn escape_formula(field: &str) -> String {
-    match field.chars().next() {
-        Some('=' | '+' | '-' | '@' | '\t' | '\r') => format!("'{field}"),
+    let first = field.chars().find(|c| !is_skipped(*c));
+    let begins_with_space = field.starts_with(['\t', '\r', '\n']);
+    match first {
+        Some('=' | '+' | '-' | '@' | '＝' | '＋' | '－' | '＠') => format!("'{field}"),
+        _ if begins_with_space || field.starts_with('\'') => format!("'{field}"),
         _ => field.to_owned(),
     }
 }
@@ -38,5 +49,28 @@ mod tests {
             line(fields).unwrap(),
             "plain,\"a,b\",\"say \"\"x\"\"\",\"two\nlines\",'=1+1,'-2,\r\n"
         );
+    }
+
+    #[test]
+    fn one_quote_removed_from_the_front_of_an_escaped_field_gives_the_text() {
+        let formulas = [
+            "=1",
+            "\n=1",
+            " \t+1",
+            "\u{feff}@x",
+            "＝1",
+            "－1",
+            "\u{200b}＋1",
+            "\r\nx",
+            "'=1",
+            "'",
+            "''x",
+        ];
+        for text in formulas {
+            assert_eq!(super::escape_formula(text), format!("'{text}"), "{text:?}");
+        }
+        for text in ["a=1", "it's", "1-2", "中", "", " x"] {
+            assert_eq!(super::escape_formula(text), text);
+        }
     }
 }

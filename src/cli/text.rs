@@ -1,5 +1,7 @@
 //! Escapes text of other parties for a terminal.
 
+use unicode_properties::{GeneralCategory, UnicodeGeneralCategory};
+
 /// Escapes control characters, which could control the terminal. Keeps line feeds, for places with several lines.
 pub(super) fn lines(text: &str) -> String {
     escape(text, |c| c == '\n')
@@ -22,7 +24,35 @@ fn escape(text: &str, keep: impl Fn(char) -> bool) -> String {
     out
 }
 
-/// True for control characters, and for marks that change the direction of the text after them.
+/// True for characters that a terminal obeys instead of showing them: control characters, format characters (which change the
+/// direction of text, join or hide it), and the separators of lines and paragraphs.
 fn controls_terminal(c: char) -> bool {
-    c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    matches!(
+        c.general_category(),
+        GeneralCategory::Control
+            | GeneralCategory::Format
+            | GeneralCategory::LineSeparator
+            | GeneralCategory::ParagraphSeparator
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{lines, one_line};
+
+    #[test]
+    fn a_character_that_a_terminal_obeys_is_escaped() {
+        let obeyed = (0..=0x0010_ffff).filter_map(char::from_u32).filter(|c| {
+            c.is_control()
+                || matches!(u32::from(*c), 0xad | 0x061c | 0x180e | 0x200b..=0x200f | 0x2028..=0x202e | 0x2060..=0x2064 | 0x2066..=0x206f
+                    | 0xfeff | 0xfff9..=0xfffb | 0xe0001 | 0xe0020..=0xe007f)
+        });
+        for c in obeyed {
+            let text = format!("a{c}b");
+            assert!(!one_line(&text).contains(c), "{c:?}");
+            assert!(c == '\n' || !lines(&text).contains(c), "{c:?}");
+        }
+        assert_eq!(one_line("left\u{61c}right"), "left\\u{61c}right");
+        assert_eq!(lines("two\nlines of übung 🎉"), "two\nlines of übung 🎉");
+    }
 }

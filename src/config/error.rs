@@ -1,6 +1,8 @@
 //! Why a configuration cannot be used. The message may end up in a log, so it repeats no text of the configuration. Mistakes are
 //! often beside secrets: a password with a quotation mark, or a key in the place of its section.
 
+use std::path::Path;
+
 use super::rules::{self, Problem};
 
 /// The configuration cannot be used. Each problem names its key.
@@ -19,19 +21,27 @@ pub enum ConfigError {
 
 impl From<config::ConfigError> for ConfigError {
     fn from(error: config::ConfigError) -> Self {
-        Self::Unreadable(message(&error, None))
+        Self::of(&error, None)
+    }
+}
+
+impl ConfigError {
+    /// The error for a configuration of this file, if there is one.
+    pub(super) fn of(error: &config::ConfigError, file: Option<&Path>) -> Self {
+        let message = message(error, None);
+        Self::Unreadable(match (error, file) {
+            (config::ConfigError::FileParse { .. }, Some(file)) => format!("{message} in {}", file.display()),
+            _ => message,
+        })
     }
 }
 
 /// The message for an error, without text of the configuration. `outer` is the key of the enclosing error.
 fn message(error: &config::ConfigError, outer: Option<&str>) -> String {
     match error {
-        config::ConfigError::FileParse { uri, cause } => {
+        config::ConfigError::FileParse { cause, .. } => {
             // The lines after the first quote the configuration.
-            let place = cause.to_string();
-            let place = place.lines().next().unwrap_or_default().to_owned();
-            let file = uri.as_ref().map(|uri| format!(" in {uri}")).unwrap_or_default();
-            format!("{place}{file}")
+            cause.to_string().lines().next().unwrap_or_default().to_owned()
         }
         config::ConfigError::Type {
             unexpected,
@@ -39,7 +49,7 @@ fn message(error: &config::ConfigError, outer: Option<&str>) -> String {
             key,
             ..
         } => {
-            let key = key.as_deref().or(outer).unwrap_or("a value");
+            let key = key.as_deref().or(outer).map_or_else(|| "a value".to_owned(), dotted);
             let found = format!("not {unexpected}");
             let found = if found.starts_with("not string") {
                 "not a text"
@@ -50,11 +60,20 @@ fn message(error: &config::ConfigError, outer: Option<&str>) -> String {
         }
         config::ConfigError::At { error, key, .. } => message(error, key.as_deref().or(outer)),
         config::ConfigError::Message(text) => {
-            let key = outer.map(|key| format!("{key}: ")).unwrap_or_default();
+            let key = outer.map(|key| format!("{}: ", dotted(key))).unwrap_or_default();
             format!("{key}{}", without_texts(text))
         }
         error => without_texts(&error.to_string()),
     }
+}
+
+/// `config` writes `accounts[1]share_with` for `accounts[1].share_with`.
+fn dotted(key: &str) -> String {
+    key.replace(']', "].")
+        .replace("].[", "][")
+        .replace("]..", "].")
+        .trim_end_matches('.')
+        .to_owned()
 }
 
 /// Removes the text that serde quotes: `invalid type: string "…", expected …`.
@@ -103,5 +122,33 @@ mod tests {
             error.contains("argument 2 of --set") && !error.contains(SECRET),
             "{error}"
         );
+    }
+
+    #[test]
+    fn an_account_without_quotes_is_refused_and_its_key_is_named() {
+        let config = |account: &str| {
+            refused(&format!(
+                "database.url = \"postgres://u@h/d\"\ncheckpoint.name = \"o\"\nauth.modes = [\"trusted-header\"]\n\
+                 [[accounts]]\nid = \"111122223333\"\nregions = [\"eu-central-1\"]\nshare_with = \"anyone\"\n\
+                 [[accounts]]\n{account}\nregions = [\"eu-central-1\"]\n"
+            ))
+        };
+        let id = config("id = 111122224444\nshare_with = \"anyone\"");
+        assert!(
+            id.contains("accounts[1].id: ") && id.contains("12 digits, in quotes"),
+            "{id}"
+        );
+        let recipients = config("id = \"111122224444\"\nshare_with = [111122223333]");
+        let named = recipients.contains("accounts[1].share_with: ");
+        assert!(named && recipients.contains("12 digits, in quotes"), "{recipients}");
+    }
+
+    #[test]
+    fn a_file_that_is_not_utf_8_is_refused_with_its_line() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), b"# one\n[checkpoint]\norigin = \"caf\xe9\"\n").unwrap();
+        let error = Config::load(Some(file.path()), &[]).unwrap_err().to_string();
+        let line = format!("line 3 of {} is not UTF-8", file.path().display());
+        assert!(error.ends_with(&line), "{error}");
     }
 }

@@ -13,7 +13,7 @@ mod rules;
 mod telemetry;
 mod tls;
 
-use std::{collections::BTreeSet, net::SocketAddr, path::Path, time::Duration};
+use std::{collections::BTreeSet, fs, net::SocketAddr, path::Path, time::Duration};
 
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
@@ -292,10 +292,10 @@ impl Default for ForwarderConfig {
 #[serde(deny_unknown_fields, default)]
 pub struct AwsConfig {
     /// The URL of WorkSpaces, for a simulator. It does not change the URL of STS. Default: AWS's own endpoints.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "parse::optional_text", skip_serializing_if = "Option::is_none")]
     pub endpoint_url: Option<String>,
     /// The URL of STS, for a simulator. Default: AWS's own endpoints.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "parse::optional_text", skip_serializing_if = "Option::is_none")]
     pub sts_endpoint_url: Option<String>,
     /// At the start, verify with GetCallerIdentity that the credentials belong to each account. Default true.
     pub verify_identity: bool,
@@ -355,8 +355,13 @@ pub struct AccountConfig {
     /// The accounts that may receive images: `"anyone"`, or a list.
     #[serde(with = "parse::share_with")]
     pub share_with: ShareWith,
-    /// The role to assume for this account. Default: none; the service's own credentials are used.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// The role to assume for this account, such as `arn:aws:iam::111122223333:role/sharewarden`. It must belong to the account.
+    /// Default: none; the service's own credentials are used.
+    #[serde(
+        default,
+        deserialize_with = "parse::optional_text",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub role_arn: Option<String>,
     /// The external id (`sts:ExternalId`) that the role's trust policy requires. Secret.
     #[serde(
@@ -366,7 +371,11 @@ pub struct AccountConfig {
     )]
     pub external_id: Option<SecretString>,
     /// The URL of WorkSpaces for this account. Default: `aws.endpoint_url`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "parse::optional_text",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub endpoint_url: Option<String>,
 }
 
@@ -387,7 +396,7 @@ impl Config {
     pub fn load(file: Option<&Path>, overrides: &[String]) -> Result<Self, ConfigError> {
         let mut builder = config::Config::builder();
         if let Some(file) = file {
-            builder = builder.add_source(config::File::from(file).format(config::FileFormat::Toml));
+            builder = builder.add_source(config::File::from_str(&read(file)?, config::FileFormat::Toml));
         }
         let environment = config::Environment::with_prefix(ENVIRONMENT)
             .prefix_separator("__")
@@ -400,8 +409,8 @@ impl Config {
             let (key, value) = set.split_once('=').ok_or(ConfigError::Override(number + 1))?;
             builder = builder.set_override(key, value)?;
         }
-        let config: Self = builder.build()?.try_deserialize()?;
-        config.checked()
+        let built = builder.build().map_err(|error| ConfigError::of(&error, file))?;
+        built.try_deserialize::<Self>()?.checked()
     }
 
     /// Reads a TOML text, without the environment.
@@ -433,4 +442,16 @@ impl Config {
             Err(ConfigError::Broken(problems))
         }
     }
+}
+
+/// The text of a configuration file, without a byte order mark.
+fn read(file: &Path) -> Result<String, ConfigError> {
+    let shown = file.display();
+    let bytes = fs::read(file).map_err(|error| ConfigError::Unreadable(format!("{shown}: {error}")))?;
+    let text = String::from_utf8(bytes).map_err(|error| {
+        let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+        let line = valid.iter().filter(|byte| **byte == b'\n').count() + 1;
+        ConfigError::Unreadable(format!("line {line} of {shown} is not UTF-8"))
+    })?;
+    Ok(text.trim_start_matches('\u{feff}').to_owned())
 }

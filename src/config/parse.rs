@@ -27,6 +27,12 @@ pub(super) fn hidden_map<S: Serializer>(
     serializer.collect_map(secrets.keys().map(|name| (name, HIDDEN)))
 }
 
+/// A text that may be missing. An empty text is `None`.
+pub(super) fn optional_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    let text = Option::<String>::deserialize(deserializer)?;
+    Ok(text.filter(|text| !text.is_empty()))
+}
+
 /// An address to listen on. An empty text is `None`.
 pub(super) mod optional_address {
     use std::net::SocketAddr;
@@ -107,7 +113,7 @@ pub(super) mod share_with {
     }
 
     pub(in crate::config) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ShareWith, D::Error> {
-        let wrong = || D::Error::custom("must be \"anyone\" or a list of accounts (texts of 12 digits)");
+        let wrong = || D::Error::custom("must be \"anyone\" or a list of accounts (texts of 12 digits, in quotes)");
         match Written::deserialize(deserializer).map_err(|_| wrong())? {
             Written::Word(word) if word == "anyone" => Ok(ShareWith::Anyone),
             Written::Word(_) => Err(wrong()),

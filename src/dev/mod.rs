@@ -113,9 +113,6 @@ pub enum DevError {
     /// The server did not start.
     #[error(transparent)]
     Server(#[from] server::ServerError),
-    /// The screen cannot be written.
-    #[error("cannot write the output: {0}")]
-    Output(io::Error),
 }
 
 /// Runs a command until `shutdown`. `out` is standard output, `notes` is standard error.
@@ -161,9 +158,8 @@ async fn run(
         folder: folder.path(),
         ephemeral: options.ephemeral,
     };
-    out.write_all(banner.to_string().as_bytes())
-        .and_then(|()| out.flush())
-        .map_err(DevError::Output)?;
+    // A closed standard output is no reason to stop.
+    let _ = out.write_all(banner.to_string().as_bytes()).and_then(|()| out.flush());
 
     let result = tokio::select! {
         result = server.run(shutdown) => result.map_err(DevError::from),

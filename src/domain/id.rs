@@ -83,6 +83,23 @@ const WORKSPACES_REGIONS: [&str; 20] = [
 ];
 
 impl Region {
+    /// The AWS partition of the Region, by its prefix (IAM identifiers). Roles and accounts belong to one partition.
+    pub fn partition(&self) -> &'static str {
+        let prefixes = [
+            ("cn-", "aws-cn"),
+            ("us-gov-", "aws-us-gov"),
+            ("us-isob-", "aws-iso-b"),
+            ("us-iso-", "aws-iso"),
+            ("eu-isoe-", "aws-iso-e"),
+            ("us-isof-", "aws-iso-f"),
+            ("eusc-", "aws-eusc"),
+        ];
+        let found = prefixes
+            .into_iter()
+            .find(|(prefix, _)| self.as_str().starts_with(prefix));
+        found.map_or("aws", |(_, partition)| partition)
+    }
+
     /// True if the Region had WorkSpaces at the time of this release. False deserves a warning, because the name may be mistyped.
     /// It is not an error, because AWS adds Regions.
     pub fn is_known_to_have_workspaces(&self) -> bool {

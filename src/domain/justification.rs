@@ -1,22 +1,40 @@
 //! What a caller says about a change beyond the share itself.
 
+use unicode_properties::{GeneralCategoryGroup, UnicodeGeneralCategory};
+
 use super::{Invalid, id::text};
 
 text!(
-    /// Why a change is asked for. 1 to 1024 characters, not blank, no control characters but line feed and tab.
+    /// Why a change is asked for. 1 to 1024 characters, at least one of them visible, no control characters but line feed and tab.
     Reason,
-    "a reason: 1 to 1024 characters, not blank, no control characters but line feed and tab",
+    "a reason: 1 to 1024 characters, at least one of them visible, no control characters but line feed and tab",
     |text| (1..=1024).contains(&text.chars().count())
-        && !text.trim().is_empty()
+        && text.chars().any(is_visible)
         && !text.chars().any(|c| c.is_control() && c != '\n' && c != '\t')
 );
 
 text!(
-    /// The ticket that a change belongs to. 1 to 128 characters, no control characters.
+    /// The ticket that a change belongs to. 1 to 128 characters, at least one of them visible, no control characters.
     Ticket,
-    "a ticket: at most 128 characters, no control characters",
-    |text| (1..=128).contains(&text.chars().count()) && !text.chars().any(char::is_control)
+    "a ticket: at most 128 characters, at least one of them visible, no control characters",
+    |text| (1..=128).contains(&text.chars().count())
+        && text.chars().any(is_visible)
+        && !text.chars().any(char::is_control)
 );
+
+/// True for a character that leaves a mark. Spaces, format characters and combining marks do not, nor do the fillers of Hangul
+/// and the empty Braille pattern, which Unicode counts among letters and symbols.
+fn is_visible(c: char) -> bool {
+    let fillers = ['\u{115f}', '\u{1160}', '\u{2800}', '\u{3164}', '\u{ffa0}'];
+    let leaves_a_mark = match c.general_category_group() {
+        GeneralCategoryGroup::Letter
+        | GeneralCategoryGroup::Number
+        | GeneralCategoryGroup::Punctuation
+        | GeneralCategoryGroup::Symbol => true,
+        GeneralCategoryGroup::Mark | GeneralCategoryGroup::Separator | GeneralCategoryGroup::Other => false,
+    };
+    leaves_a_mark && !fillers.contains(&c)
+}
 
 /// What a caller says about a change. The rooms between the parser, the store and the ledger pass it on as a whole.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,9 +84,16 @@ pub(in crate::domain) mod tests {
     }
 
     #[test]
-    fn reasons_count_characters_and_refuse_blanks_and_control_characters() {
+    fn reasons_count_characters_and_refuse_invisible_ones_and_control_characters() {
         assert!("é".repeat(1024).parse::<Reason>().is_ok());
         assert!("two\nlines\tand a tab".parse::<Reason>().is_ok());
+        for blank in ["\u{200b}", "\u{2800}", "\u{3164}\u{a0}", "\u{202e}\u{feff}", "\u{fe0f}"] {
+            assert!(blank.parse::<Reason>().is_err(), "{blank:?}");
+            assert!(blank.parse::<Ticket>().is_err(), "{blank:?}");
+        }
+        for visible in ["é", "-", "中", "🎉", "\u{202e}7"] {
+            assert!(visible.parse::<Reason>().is_ok(), "{visible:?}");
+        }
         for wrong in ["", " \n\t ", "nul\0", "escape\u{1b}[0m", &"é".repeat(1025)] {
             assert!(wrong.parse::<Reason>().is_err(), "{wrong:?}");
         }

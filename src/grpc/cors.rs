@@ -14,13 +14,15 @@ use crate::edge::PRINCIPAL;
 use super::{refusal::PUSHBACK, status::CHANGE_ID};
 
 /// Request headers: those of gRPC-Web clients, and those of this API.
-const ALLOWED: [HeaderName; 7] = [
+const ALLOWED: [HeaderName; 9] = [
     header::CONTENT_TYPE,
     header::AUTHORIZATION,
     HeaderName::from_static("x-grpc-web"),
     HeaderName::from_static("x-user-agent"),
     HeaderName::from_static("grpc-timeout"),
     HeaderName::from_static("traceparent"),
+    HeaderName::from_static("tracestate"),
+    HeaderName::from_static("baggage"),
     HeaderName::from_static(PRINCIPAL),
 ];
 

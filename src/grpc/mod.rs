@@ -24,6 +24,7 @@ mod page_token;
 mod parse;
 mod present;
 mod protocol;
+mod reflection;
 mod refusal;
 mod rpcs;
 mod server;

@@ -5,7 +5,6 @@ use std::{any::Any, future::Future, time::Duration};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tonic::{body::Body, codec::CompressionEncoding, server::NamedService, service::Routes};
-use tonic_reflection::server::Builder as Reflection;
 use tonic_web::GrpcWebLayer;
 use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -22,12 +21,9 @@ use crate::{
         quota::Quotas,
     },
     policy::Policy,
-    proto::{
-        self,
-        v1::{
-            audit_service_server::AuditServiceServer,
-            share_permission_service_server::{SharePermissionService, SharePermissionServiceServer},
-        },
+    proto::v1::{
+        audit_service_server::AuditServiceServer,
+        share_permission_service_server::{SharePermissionService, SharePermissionServiceServer},
     },
     telemetry::Instruments,
 };
@@ -37,6 +33,7 @@ use super::{
     call::{CallLayer, CallsInProgress},
     code, cors,
     health::Health,
+    reflection::{self, Reflection},
     rpcs::Rpc,
     service::ShareService,
     status,
@@ -192,21 +189,12 @@ fn routes<S: SharePermissionService>(services: Services<S>, limits: Limits, refu
     let audit = AuditServiceServer::new(services.audit)
         .max_decoding_message_size(settings.max_message_size)
         .accept_compressed(CompressionEncoding::Gzip);
+    let reflection = Reflection::new();
     Routes::new(admission.before(share_permissions))
         .add_service(admission.before(audit))
         .add_service(services.health.service())
-        .add_service(reflection().build_v1().expect(READABLE))
-        .add_service(reflection().build_v1alpha().expect(READABLE))
-}
-
-const READABLE: &str = "the descriptors are compiled in, and a test reads them";
-
-/// The reflection service. It also describes health and the error details, so that tools can print them.
-fn reflection() -> Reflection<'static> {
-    Reflection::configure()
-        .register_encoded_file_descriptor_set(proto::FILE_DESCRIPTOR_SET)
-        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-        .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
+        .add_service(reflection::v1::ServerReflectionServer::new(reflection.clone()))
+        .add_service(reflection::v1alpha::ServerReflectionServer::new(reflection))
 }
 
 /// The caller does not get the message of the panic. The panic hook of the process has logged it.

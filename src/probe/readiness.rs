@@ -21,6 +21,8 @@ pub enum ReadinessState {
     Ready,
     /// The store does not answer, or accepts no writes.
     StoreUnavailable,
+    /// The store cannot write, because its disk or memory is full or its disk fails.
+    StoreExhausted,
     /// The store's schema is older or newer than this version needs.
     SchemaMismatch,
     /// The service is stopping, and refuses new changes.
@@ -39,6 +41,7 @@ impl ReadinessState {
             Self::Starting => "STARTING",
             Self::Ready => "READY",
             Self::StoreUnavailable => "STORE_UNAVAILABLE",
+            Self::StoreExhausted => "STORE_EXHAUSTED",
             Self::SchemaMismatch => "SCHEMA_MISMATCH",
             Self::Stopping => "STOPPING",
         }
@@ -50,6 +53,9 @@ impl ReadinessState {
             Self::Starting => "the audit store was not checked yet",
             Self::Ready => "the audit store answers, and has the schema of this version",
             Self::StoreUnavailable => "the audit store does not answer or accepts no writes; see the log",
+            Self::StoreExhausted => {
+                "the audit store cannot write: its disk or memory is full, or its disk fails; see the log"
+            }
             Self::SchemaMismatch => "the audit store has the schema of another version; see the log",
             Self::Stopping => "the service is stopping",
         }
@@ -109,6 +115,7 @@ impl Readiness {
         let state = match result {
             Ok(()) => ReadinessState::Ready,
             Err(StoreError::Schema(_)) => ReadinessState::SchemaMismatch,
+            Err(error) if error.is_exhausted() => ReadinessState::StoreExhausted,
             Err(_) => ReadinessState::StoreUnavailable,
         };
         if !self.set(state) {

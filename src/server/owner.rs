@@ -22,7 +22,7 @@ const STATEMENT_TIMEOUT: Duration = Duration::from_secs(3600);
 /// # Errors
 /// If Postgres does not answer, or its schema is newer.
 pub async fn migrate(config: &Config) -> Result<(), ServerError> {
-    Database::create_if_missing(&config.database.url).await?;
+    Database::create_if_missing(&config.database).await?;
     let database = connect(config)?;
     database.migrate().await?;
     database.close().await;

@@ -1,9 +1,11 @@
 //! The errors of the store. They carry the SQLSTATE and never the driver's text, which can hold values of rows, names
 //! of users and parts of URLs.
 
-use std::time::Duration;
+use std::{io, time::Duration};
 
 use sqlx::migrate::MigrateError;
+
+use crate::config::DatabaseUrlProblem;
 
 /// Why the store failed.
 #[derive(Debug, thiserror::Error)]
@@ -19,6 +21,9 @@ pub enum StoreError {
     /// Postgres did not answer within this time.
     #[error("postgres did not answer within {0:?}")]
     Timeout(Duration),
+    /// The URL breaks this rule.
+    #[error("database.url {0}")]
+    Url(DatabaseUrlProblem),
     /// The schema of the database is not the one of this version.
     #[error("{0}")]
     Schema(String),
@@ -65,6 +70,35 @@ impl StoreError {
         }
     }
 
+    /// The error of connecting to `host`.
+    pub(super) fn connecting(host: &str, error: sqlx::Error) -> Self {
+        let names_host = matches!(error, sqlx::Error::Io(_) | sqlx::Error::Tls(_));
+        match Self::from(error) {
+            Self::Postgres { what, fault } if names_host => Self::Postgres {
+                what: format!("{host}: {what}"),
+                fault,
+            },
+            error => error,
+        }
+    }
+
+    /// True when the server cannot write because its disk or its memory is full, or its disk fails.
+    pub fn is_exhausted(&self) -> bool {
+        let codes = ["SQLSTATE 53100", "SQLSTATE 53200", "SQLSTATE 58030"];
+        matches!(self, Self::Postgres { what, .. } if codes.iter().any(|code| what.starts_with(code)))
+    }
+
+    /// The same error, to be shown again.
+    pub(super) fn again(&self) -> Self {
+        Self::Postgres {
+            what: match self {
+                Self::Postgres { what, .. } => what.clone(),
+                error => error.to_string(),
+            },
+            fault: PostgresFault::Server,
+        }
+    }
+
     /// True when a retry may help.
     pub fn is_transient(&self) -> bool {
         self.is_unavailable() || self.is_contention()
@@ -93,7 +127,9 @@ impl StoreError {
         match self {
             Self::Postgres { fault, .. } => matches!(fault, PostgresFault::Server | PostgresFault::Refused),
             Self::Timeout(_) => true,
-            Self::Schema(_) | Self::Corrupt { .. } | Self::Panic | Self::LeaseEnds | Self::Encode(_) => false,
+            Self::Url(_) | Self::Schema(_) | Self::Corrupt { .. } | Self::Panic | Self::LeaseEnds | Self::Encode(_) => {
+                false
+            }
         }
     }
 }
@@ -107,15 +143,11 @@ impl From<sqlx::Error> for StoreError {
                     .constraint()
                     .map(|name| format!(", constraint {name}"))
                     .unwrap_or_default();
-                let meaning = match &*code {
-                    "3D000" => "the database does not exist (`sharewarden migrate` creates it), ",
-                    _ if code.starts_with("28") => "the server refuses the role or the password, ",
-                    _ => "",
-                };
-                (format!("{meaning}SQLSTATE {code}{constraint}"), fault_of(&code))
+                let meaning = meaning_of(&code).map(|text| format!(" ({text})")).unwrap_or_default();
+                (format!("SQLSTATE {code}{meaning}{constraint}"), fault_of(&code))
             }
             sqlx::Error::Io(error) => (
-                format!("the connection failed: {}", error.kind()),
+                format!("the connection failed: {}", cause_of(error)),
                 PostgresFault::Server,
             ),
             sqlx::Error::Tls(_) => ("TLS failed".into(), PostgresFault::Server),
@@ -135,6 +167,32 @@ impl From<sqlx::Error> for StoreError {
         };
         Self::Postgres { what, fault }
     }
+}
+
+/// The text of the system or of DNS. Other texts are the driver's.
+fn cause_of(error: &io::Error) -> String {
+    let text = error.to_string();
+    if error.raw_os_error().is_some() || text.starts_with("failed to lookup address information") {
+        return text;
+    }
+    error.kind().to_string()
+}
+
+/// What the codes mean that depend on the server's configuration, and what to do.
+fn meaning_of(code: &str) -> Option<&'static str> {
+    Some(match code {
+        _ if code.starts_with("28") => "the server refuses the role or the password",
+        "3D000" => "the database does not exist: `sharewarden migrate` creates it",
+        "42501" => "the role lacks a right: see docs/roles.sql",
+        "53100" => "the disk is full",
+        "53200" => "out of memory",
+        "53300" => "too many connections: see max_connections",
+        "58030" => "the server's disk fails",
+        "08P01" | "26000" | "42P05" => {
+            "a pooler such as PgBouncer is in front: it must be in session mode (pool_mode = session)"
+        }
+        _ => return None,
+    })
 }
 
 /// Our statement: unsupported feature (0A), data (22), constraint (23), syntax or name (42). A conflict: serialization failure or

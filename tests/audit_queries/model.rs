@@ -127,7 +127,7 @@ fn principal(number: usize) -> Principal {
         .unwrap()
 }
 
-const REASONS: [&str; 8] = [
+const REASONS: [&str; 10] = [
     "rollout of the image",
     "ROLLOUT, again",
     "100% sure",
@@ -136,8 +136,12 @@ const REASONS: [&str; 8] = [
     "snakeXcase",
     r"a back\slash",
     "ab",
+    "eine Übung für später",
+    "ÜBUNG",
 ];
-const TEXTS: [&str; 14] = [
+const TEXTS: [&str; 16] = [
+    "übung",
+    "ÜBUNG F",
     "roll",
     "OUT",
     "0%",

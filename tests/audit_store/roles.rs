@@ -3,7 +3,11 @@
 //! Roles belong to the cluster that all tests of this process share. Each test makes logins with unique names and
 //! removes them.
 
-use sharewarden::{clock::Clock, store::Privileges};
+use sharewarden::{
+    clock::Clock,
+    config::DatabaseConfig,
+    store::{Database, Privileges},
+};
 use sharewarden_testkit::stack::*;
 use sqlx::{Connection, PgConnection, PgPool};
 use uuid::Uuid;
@@ -236,5 +240,36 @@ async fn a_reader_can_read_only_the_views() {
     assert_refused(&mut reader, "SELECT finish_audit_partition('reporting.entries')").await;
     reader.close().await.unwrap();
     login.remove(&store.pool).await;
+    store.close().await;
+}
+
+#[tokio::test]
+async fn an_owner_who_may_connect_to_its_own_database_only_can_migrate() {
+    let store = Store::open().await;
+    let name = format!("test_{}", Uuid::new_v4().simple());
+    execute(&store.pool, &format!("CREATE ROLE {name} LOGIN")).await;
+    execute(&store.pool, &format!("CREATE DATABASE {name} OWNER {name}")).await;
+    execute(
+        &store.pool,
+        "REVOKE CONNECT ON DATABASE postgres, template1 FROM PUBLIC",
+    )
+    .await;
+    let (server, rest) = store.test.url().split_once('?').unwrap();
+    let server = server.rsplit_once('/').unwrap().0;
+    let server = server.replacen("://sharewarden@", &format!("://{name}@"), 1);
+    let url = format!("{server}/{name}?{rest}");
+    let settings = DatabaseConfig {
+        url: url.into(),
+        max_connections: 2,
+        acquire_timeout: TIMEOUT,
+        statement_timeout: TIMEOUT,
+    };
+    Database::create_if_missing(&settings).await.unwrap();
+    let database = Database::new(&settings, &Clock::system()).unwrap();
+    database.migrate().await.unwrap();
+    database.check().await.unwrap();
+    database.close().await;
+    execute(&store.pool, &format!("DROP DATABASE {name} WITH (FORCE)")).await;
+    execute(&store.pool, &format!("DROP ROLE {name}")).await;
     store.close().await;
 }

@@ -5,7 +5,7 @@ use sharewarden::proto::v1::*;
 
 use crate::{
     answers::{change, granted, permission},
-    harness::{Cli, WHICH, parse, run, run_at, run_unnamed},
+    harness::{Cli, WHICH, parse, run, run_at, run_unnamed, run_words},
     service::{Answer, Asked, Service},
 };
 
@@ -244,4 +244,26 @@ fn wrong_options_are_refused_before_anything_is_sent() {
 fn client_options_may_stand_before_and_after_the_command() {
     parse("http://localhost:1", "-o json list");
     parse("http://localhost:1", "list -o json --principal bob");
+}
+
+#[tokio::test]
+async fn a_token_file_may_begin_with_a_byte_order_mark_and_must_hold_only_the_token() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let words = ["changes", "--token-file", file.path().to_str().unwrap()];
+    std::fs::write(file.path(), "\u{feff}abc.def\r\n").unwrap();
+    let service = Service::answering([Answer::Changes(ListChangesResponse::default())]).await;
+    run_words(&service.url(), &words).await.ok();
+    assert_eq!(service.metadata(0, "authorization"), "Bearer abc.def");
+
+    for (text, rule) in [
+        ("", "the file holds no token"),
+        ("\u{feff} \n", "the file holds no token"),
+        ("Bearer abc.def\n", "write the token without the word Bearer"),
+        ("bearer abc.def", "write the token without the word Bearer"),
+        ("abc\ndef", "the token has characters that a header cannot carry"),
+    ] {
+        std::fs::write(file.path(), text).unwrap();
+        let (code, failure) = run_words(&service.url(), &words).await.failure();
+        assert!(code == 2 && failure.contains(rule), "{text:?}: {failure}");
+    }
 }

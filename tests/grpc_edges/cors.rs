@@ -47,6 +47,8 @@ async fn a_page_of_an_allowed_origin_may_send_and_read_what_grpc_web_needs() {
         "grpc-timeout",
         "x-sharewarden-principal",
         "traceparent",
+        "tracestate",
+        "baggage",
         "authorization",
     ] {
         assert!(headers.contains(&header), "{header}: {answer}");

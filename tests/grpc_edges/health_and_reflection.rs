@@ -13,6 +13,7 @@ use sharewarden::{
 use tokio::net::TcpListener;
 use tokio_stream::StreamExt;
 use tokio_util::sync::CancellationToken;
+use tonic::Code;
 use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient};
 use tonic_reflection::pb::{v1, v1alpha};
 
@@ -67,7 +68,7 @@ async fn a_server_whose_store_never_answered_is_alive_but_not_serving() {
 }
 
 #[tokio::test]
-async fn both_versions_of_reflection_list_the_services_and_the_error_details() {
+async fn both_versions_of_reflection_describe_what_there_is_and_answer_the_rest_with_an_error_in_the_stream() {
     let server = Server::start().await;
     macro_rules! reflect {
         ($version:ident) => {{
@@ -82,7 +83,18 @@ async fn both_versions_of_reflection_list_the_services_and_the_error_details() {
             };
             let questions = [
                 ask(MessageRequest::ListServices(String::new())),
+                ask(MessageRequest::FileContainingSymbol("nobody.Knows".into())),
+                ask(MessageRequest::FileByFilename("nobody.proto".into())),
+                ServerReflectionRequest::default(),
                 ask(MessageRequest::FileContainingSymbol(SERVICE.into())),
+                ask(MessageRequest::FileContainingSymbol(format!("{SERVICE}.GetChange"))),
+                ask(MessageRequest::FileContainingSymbol(
+                    "sharewarden.v1.Change.change_id".into(),
+                )),
+                ask(MessageRequest::FileContainingSymbol(
+                    "sharewarden.v1.ACTION_GRANT".into(),
+                )),
+                ask(MessageRequest::FileByFilename("google/protobuf/timestamp.proto".into())),
                 ask(MessageRequest::FileContainingSymbol("google.rpc.ErrorInfo".into())),
                 ask(MessageRequest::FileContainingSymbol("google.rpc.BadRequest".into())),
             ];
@@ -102,7 +114,12 @@ async fn both_versions_of_reflection_list_the_services_and_the_error_details() {
             for name in [SERVICE, AUDIT, "grpc.health.v1.Health"] {
                 assert!(names.contains(&name), "{names:?}");
             }
-            for answer in &answers[1..] {
+            let codes = answers[1..4].iter().map(|answer| match answer {
+                MessageResponse::ErrorResponse(error) => Code::from(error.error_code),
+                other => panic!("{other:?}"),
+            });
+            assert!(codes.eq([Code::NotFound, Code::NotFound, Code::InvalidArgument]));
+            for answer in &answers[4..] {
                 assert!(
                     matches!(answer, MessageResponse::FileDescriptorResponse(_)),
                     "{answer:?}"

@@ -655,13 +655,13 @@ fn database_name(url: &str) -> &str {
 
 /// Creates a database with the current schema.
 async fn create_database(url: &str) {
-    Database::create_if_missing(&url.into()).await.unwrap();
     let settings = DatabaseConfig {
         url: url.into(),
         max_connections: 1,
         acquire_timeout: TIMEOUT,
         statement_timeout: TIMEOUT,
     };
+    Database::create_if_missing(&settings).await.unwrap();
     let database = Database::new(&settings, &Clock::system()).unwrap();
     database.migrate().await.unwrap();
     database.close().await;

@@ -8,7 +8,7 @@ use sharewarden_testkit::{
     stack::*,
 };
 use sqlx::{Connection, PgConnection};
-use tonic::transport::Channel;
+use tonic::{Code, transport::Channel};
 use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient};
 
 use crate::{http::get, metrics::Scraped, program::Served};
@@ -152,6 +152,32 @@ async fn it_is_not_ready_while_the_schema_is_older_or_newer_than_the_program() {
         sqlx::query(mend).execute(&mut admin).await.unwrap();
         becomes(&served, "READY").await;
     }
+    admin.close().await.unwrap();
+    served.stop().await;
+    simulator.shutdown().await;
+}
+
+#[tokio::test]
+async fn it_is_not_ready_while_postgres_cannot_write_because_its_disk_is_full() {
+    let (database, simulator) = tokio::join!(database(), simulator());
+    let quick = format!("{QUICK}committer.commit_timeout = \"100ms\"\n");
+    let served = Served::start(&config_text(database.url(), &simulator.url(), &quick)).await;
+    becomes(&served, "READY").await;
+    let mut admin = PgConnection::connect(database.url()).await.unwrap();
+    let fill = "CREATE FUNCTION is_full() RETURNS trigger LANGUAGE plpgsql AS
+                    $$ BEGIN RAISE EXCEPTION 'No space left on device' USING ERRCODE = 'disk_full'; END $$;
+                CREATE TRIGGER is_full BEFORE INSERT ON audit_entry FOR EACH ROW EXECUTE FUNCTION is_full()";
+    sqlx::raw_sql(fill).execute(&mut admin).await.unwrap();
+    let mut client = served.client().await;
+    let refused = client.grant_share_permission(as_tester(grant())).await.unwrap_err();
+    assert_eq!(refused.code(), Code::Unavailable, "{refused}");
+    becomes(&served, "STORE_EXHAUSTED").await;
+    sqlx::raw_sql("DROP TRIGGER is_full ON audit_entry")
+        .execute(&mut admin)
+        .await
+        .unwrap();
+    client.grant_share_permission(as_tester(grant())).await.unwrap();
+    becomes(&served, "READY").await;
     admin.close().await.unwrap();
     served.stop().await;
     simulator.shutdown().await;

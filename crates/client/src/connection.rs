@@ -4,10 +4,11 @@ use std::{error::Error as StdError, time::Duration};
 
 use tonic::{
     Code, Request, Response, Status, Streaming,
-    transport::{Channel, ClientTlsConfig, Endpoint},
+    transport::{ClientTlsConfig, Endpoint},
 };
 
 use crate::{
+    channel::ServiceChannel,
     credentials::{self, Credentials},
     deadline::Deadline,
     error::Error,
@@ -18,24 +19,24 @@ use crate::{
 };
 
 /// The generated client of `SharePermissionService`.
-pub type ShareStub = SharePermissionServiceClient<Channel>;
+pub type ShareStub = SharePermissionServiceClient<ServiceChannel>;
 /// The generated client of `AuditService`.
-pub type AuditStub = AuditServiceClient<Channel>;
+pub type AuditStub = AuditServiceClient<ServiceChannel>;
 
 /// A generated client, made for a channel.
 pub trait Stub {
     /// Makes the client for this channel.
-    fn on(channel: Channel) -> Self;
+    fn on(channel: ServiceChannel) -> Self;
 }
 
 impl Stub for ShareStub {
-    fn on(channel: Channel) -> Self {
+    fn on(channel: ServiceChannel) -> Self {
         Self::new(channel)
     }
 }
 
 impl Stub for AuditStub {
-    fn on(channel: Channel) -> Self {
+    fn on(channel: ServiceChannel) -> Self {
         Self::new(channel).max_decoding_message_size(MAX_RESPONSE_BYTES)
     }
 }
@@ -51,7 +52,7 @@ const MAX_CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// A client of the service. It reconnects when the connection breaks. Clones share one connection.
 #[derive(Debug, Clone)]
 pub struct Client {
-    channel: Channel,
+    channel: ServiceChannel,
     credentials: Credentials,
     timeout: Duration,
     pub(crate) tries: u32,
@@ -150,7 +151,7 @@ impl Client {
 }
 
 /// Opens a channel. It sends no principal and no token; a TLS certificate still identifies the caller.
-pub async fn open_channel(options: &ConnectOptions) -> Result<Channel, ConnectionError> {
+pub async fn open_channel(options: &ConnectOptions) -> Result<ServiceChannel, ConnectionError> {
     let tls = credentials::tls(options)?;
     connect(options, tls)
         .await
@@ -163,7 +164,7 @@ pub async fn open_channel(options: &ConnectOptions) -> Result<Channel, Connectio
 async fn connect(
     options: &ConnectOptions,
     tls: Option<ClientTlsConfig>,
-) -> Result<Channel, Box<dyn StdError + Send + Sync>> {
+) -> Result<ServiceChannel, Box<dyn StdError + Send + Sync>> {
     let endpoint = Endpoint::from(options.server.clone())
         .user_agent(options.user_agent.as_str())?
         .connect_timeout(options.timeout.min(MAX_CONNECT_TIMEOUT))
@@ -178,7 +179,7 @@ async fn connect(
     loop {
         let attempt = tokio::time::timeout_at(deadline.instant(), endpoint.connect()).await;
         let error: Box<dyn StdError + Send + Sync> = match attempt {
-            Ok(Ok(channel)) => return Ok(channel),
+            Ok(Ok(channel)) => return Ok(channel.into()),
             Ok(Err(error)) => error.into(),
             Err(late) => late.into(),
         };

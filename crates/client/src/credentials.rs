@@ -58,8 +58,26 @@ impl Credentials {
 
 fn token(file: &Path) -> Result<AsciiMetadataValue, ConnectionError> {
     let text = fs::read_to_string(file).map_err(|error| file_error("token_file", file, &error.to_string()))?;
-    let value = AsciiMetadataValue::try_from(format!("Bearer {}", text.trim()));
-    let mut value = value.map_err(|_| file_error("token_file", file, "it has no valid bearer token"))?;
+    let token = text.trim_start_matches('\u{feff}').trim();
+    if token.is_empty() {
+        return Err(file_error("token_file", file, "the file holds no token"));
+    }
+    let scheme = token.get(..7).unwrap_or_default();
+    if scheme.eq_ignore_ascii_case("bearer ") {
+        return Err(file_error(
+            "token_file",
+            file,
+            "write the token without the word Bearer",
+        ));
+    }
+    let value = AsciiMetadataValue::try_from(format!("Bearer {token}"));
+    let mut value = value.map_err(|_| {
+        file_error(
+            "token_file",
+            file,
+            "the token has characters that a header cannot carry",
+        )
+    })?;
     // Code that logs headers must not log the token.
     value.set_sensitive(true);
     Ok(value)

@@ -23,6 +23,7 @@
 //! Read `options`, then `connection`, then `change`.
 
 mod change;
+mod channel;
 mod connection;
 mod credentials;
 mod deadline;
@@ -31,6 +32,7 @@ mod follow;
 mod options;
 
 pub use change::Outcome;
+pub use channel::ServiceChannel;
 pub use connection::{AuditStub, Client, ShareStub, Stub, backoff, open_channel};
 pub use deadline::Deadline;
 pub use error::{Error, Reason};

@@ -161,3 +161,21 @@ fn a_reason_that_this_version_does_not_know_keeps_its_name() {
     assert_eq!(other.reason, None);
     assert_eq!(other.to_string(), "It is full moon (FailedPrecondition)");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_that_is_longer_than_the_service_reads_is_an_authentication_error() {
+    let stack = Stack::start().await;
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), "t".repeat(20_000)).unwrap();
+    let options = ConnectOptions {
+        token_file: Some(file.path().to_owned()),
+        ..ConnectOptions::new(format!("http://{}", stack.address).parse().unwrap())
+    };
+    let client = Client::connect(&options).await.unwrap();
+    let Outcome::Failed(error) = client.grant(grant()).await else {
+        panic!("a token of 20 KB was accepted");
+    };
+    assert_eq!(error.code, Code::Unauthenticated, "{error}");
+    assert!(error.message.contains("the token is too long"), "{error}");
+    stack.end().await;
+}

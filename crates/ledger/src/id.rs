@@ -2,7 +2,10 @@
 
 use std::{fmt, str::FromStr, sync::Arc};
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
+use serde::{
+    Deserialize, Deserializer, Serialize, Serializer,
+    de::{Error, Visitor},
+};
 
 /// A string that breaks a rule. The message names the rule and describes the string, and never repeats the string.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -76,7 +79,22 @@ impl FromStr for AccountId {
 
 impl<'de> Deserialize<'de> for AccountId {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
+        deserializer.deserialize_any(DigitsVisitor)
+    }
+}
+
+/// Accepts a text only. A number in a file has lost its leading zeros.
+struct DigitsVisitor;
+
+impl Visitor<'_> for DigitsVisitor {
+    type Value = AccountId;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a text of 12 digits, in quotes")
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<AccountId, E> {
+        text.parse().map_err(E::custom)
     }
 }
 

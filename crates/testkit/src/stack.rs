@@ -5,18 +5,23 @@ use std::{net::SocketAddr, time::Duration};
 use sharewarden::{clock::Clock, config::Config, policy::Policy, server::Server, workspaces::BaseCredentials};
 use sharewarden_client::proto::v1::{
     Checkpoint, GetChangeRequest, GetCheckpointRequest, GetCheckpointResponse, GrantSharePermissionRequest,
-    GrantSharePermissionResponse, RevokeSharePermissionRequest, change,
+    GrantSharePermissionResponse, RevokeSharePermissionRequest, audit_service_client::AuditServiceClient, change,
+    share_permission_service_client::SharePermissionServiceClient,
 };
-pub use sharewarden_client::{AuditStub as AuditClient, ShareStub as Client};
 use sharewarden_simulator::{Effect, Fault, FaultTiming, Simulator, sample};
 use sqlx::{AssertSqlSafe, PgPool};
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
-use tonic::{Code, Request, Status};
+use tonic::{Code, Request, Status, transport::Channel};
 use tonic_types::StatusExt;
 use uuid::Uuid;
 
 use crate::postgres::{TestDatabase, database};
+
+/// The generated client of `SharePermissionService`.
+pub type Client = SharePermissionServiceClient<Channel>;
+/// The generated client of `AuditService`.
+pub type AuditClient = AuditServiceClient<Channel>;
 
 pub const ACCOUNT: &str = "111122223333";
 pub const OTHER_ACCOUNT: &str = "444455556666";

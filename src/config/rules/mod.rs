@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, fmt::Write, time::Duration};
 
 use super::{Config, telemetry};
-use crate::domain::transition::LONGEST_WAIT;
+use crate::domain::{AccountId, Region, transition::LONGEST_WAIT};
 
 mod access;
 mod urls;
@@ -248,6 +248,21 @@ fn accounts(config: &Config, check: &mut impl FnMut(bool, &str, String)) {
             "accounts.regions",
             format!("must name at least one Region for account {id}"),
         );
+        let partitions: BTreeSet<_> = account.regions.iter().map(Region::partition).collect();
+        check(
+            partitions.len() <= 1,
+            "accounts.regions",
+            format!("must be of one partition for account {id}: an account is in one of {partitions:?}"),
+        );
+        let role = account.role_arn.as_deref();
+        check(
+            role.is_none_or(|role| is_role_of(role, id, &partitions)),
+            "accounts.role_arn",
+            format!(
+                "must be a role of account {id} in the partition of its Regions: arn:aws:iam::{id}:role/NAME (aws-cn in China, \
+                 aws-us-gov in GovCloud)"
+            ),
+        );
         check(
             account.external_id.is_none() || account.role_arn.is_some(),
             "accounts.external_id",
@@ -256,9 +271,52 @@ fn accounts(config: &Config, check: &mut impl FnMut(bool, &str, String)) {
     }
 }
 
+/// True for the ARN of a role (IAM identifiers): a path and a name of at most 64 characters.
+fn is_role_of(arn: &str, account: AccountId, partitions: &BTreeSet<&str>) -> bool {
+    let parts: Vec<_> = arn.splitn(6, ':').collect();
+    let ["arn", partition, "iam", "", owner, resource] = parts[..] else {
+        return false;
+    };
+    let Some(path) = resource.strip_prefix("role/") else {
+        return false;
+    };
+    let name = path.rsplit('/').next().unwrap_or_default();
+    let is_name = |c: char| c.is_ascii_alphanumeric() || "_+=,.@-".contains(c);
+    owner == account.as_str()
+        && partitions.iter().all(|known| *known == partition)
+        && (1..=64).contains(&name.len())
+        && name.chars().all(is_name)
+        && path.len() <= 576
+        && path.chars().all(|c| c.is_ascii_graphic())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_role_belongs_to_the_account_and_to_the_partition_of_its_regions() {
+        let account: AccountId = "111122223333".parse().unwrap();
+        let aws = BTreeSet::from(["aws"]);
+        for right in [
+            "arn:aws:iam::111122223333:role/sharewarden",
+            "arn:aws:iam::111122223333:role/a/b/Name_+=,.@-1",
+        ] {
+            assert!(is_role_of(right, account, &aws), "{right}");
+        }
+        for wrong in [
+            "arn:aws:iam::444455556666:role/sharewarden",
+            "arn:aws-cn:iam::111122223333:role/sharewarden",
+            "arn:aws:iam::111122223333:user/sharewarden",
+            "arn:aws:iam::111122223333:role/",
+            "arn:aws:iam::111122223333:role/with space",
+            "arn:aws:sts::111122223333:role/x",
+            "arn:aws:iam:eu-central-1:111122223333:role/x",
+            "sharewarden",
+        ] {
+            assert!(!is_role_of(wrong, account, &aws), "{wrong}");
+        }
+    }
 
     #[test]
     fn only_origins_as_browsers_write_them_are_accepted() {

@@ -142,8 +142,12 @@ pub(super) fn push_any(sql: &mut QueryBuilder<Postgres>, column: &str, values: V
 fn push_texts(sql: &mut QueryBuilder<Postgres>, filter: &EntryFilter) {
     let Some(text) = &filter.text else { return };
     let pattern = contains(text);
-    sql.push(" AND (reason ILIKE ").push_bind(pattern.clone());
-    sql.push(" OR ticket ILIKE ").push_bind(pattern).push(")");
+    // The expressions of the index `audit_entry_text`. The collation is Unicode's root, so the locale of the database does not
+    // matter.
+    sql.push(" AND (lower(reason COLLATE \"und-x-icu\") LIKE lower(");
+    sql.push_bind(pattern.clone());
+    sql.push("::text COLLATE \"und-x-icu\") OR lower(ticket COLLATE \"und-x-icu\") LIKE lower(");
+    sql.push_bind(pattern).push("::text COLLATE \"und-x-icu\"))");
     if !has_indexed_text(filter) {
         sql.push(" IS TRUE"); // keeps Postgres from reading the whole trigram index, which cannot find this text
     }

@@ -12,7 +12,11 @@ use crate::{
     clock::{Clock, MonotonicInstant},
     config::CommitterConfig,
     domain::transition::{Command, CommandReply, Snapshot, Work},
-    store::{connection::Database, error::StoreError, notifications::Notifications},
+    store::{
+        connection::{COMMIT, Database},
+        error::StoreError,
+        notifications::Notifications,
+    },
     telemetry::trace::{Origin, Origins},
 };
 
@@ -389,7 +393,7 @@ impl Lane {
             let run = AssertUnwindSafe(batch::run(connection, &self.rules, locking, commands, granted));
             run.catch_unwind().await.unwrap_or(Err(StoreError::Panic))
         };
-        self.database.within("commit", timeout, run).await
+        self.database.within(COMMIT, timeout, run).await
     }
 }
 

@@ -1,28 +1,30 @@
 //! The way to Postgres: [`Database`] runs statements on connections of a pool, with a time limit and measured.
 //!
-//! [`cache`] is the connection cache in front of the driver's pool, [`health`] decides which connections are checked, [`schema`]
-//! applies and compares the migrations.
+//! [`options`] is how it connects, [`cache`] the connection cache in front of the driver's pool, [`health`] decides which
+//! connections are checked, [`pooler`] finds a pooler that shares sessions, [`schema`] applies and compares the migrations.
 
 mod cache;
 mod health;
+mod options;
+mod pooler;
 mod schema;
 
 use std::{
-    str::FromStr,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
-use secrecy::SecretString;
 use sqlx::{
-    ConnectOptions, Connection, PgConnection, Postgres,
-    migrate::MigrateDatabase,
-    postgres::{PgConnectOptions, PgListener, PgPoolOptions},
+    AssertSqlSafe, Connection, PgConnection,
+    postgres::{PgListener, PgPoolOptions},
 };
 
 use crate::{
-    clock::Clock,
-    config::{CommitterConfig, DatabaseConfig, DatabaseUrl},
+    clock::{Clock, MonotonicInstant},
+    config::{CommitterConfig, DatabaseConfig},
     store::error::StoreError,
     telemetry::{Instruments, PoolUsage},
 };
@@ -59,7 +61,19 @@ pub struct Database {
     /// The caches of this pool and of the dedicated ones, for the metrics.
     caches: Arc<Mutex<Vec<ConnectionCache>>>,
     instruments: Instruments,
+    /// The host, or the folder of the socket, for messages.
+    host: Arc<str>,
+    /// The last error of a server that cannot write, and when it was. A successful write removes it.
+    exhausted: Arc<Mutex<Option<(StoreError, MonotonicInstant)>>>,
+    /// True once two sessions were seen to have two server processes.
+    has_own_sessions: Arc<AtomicBool>,
 }
+
+/// The operation that writes changes.
+pub(super) const COMMIT: &str = "commit";
+
+/// How long a server that could not write counts as unable, if nothing else is written. Without calls nothing else is.
+const EXHAUSTED_FOR: Duration = Duration::from_secs(15);
 
 impl Database {
     /// Builds a pool. It connects when it is first used.
@@ -67,29 +81,22 @@ impl Database {
     /// # Errors
     /// When the URL is invalid.
     pub fn new(settings: &DatabaseConfig, clock: &Clock) -> Result<Self, StoreError> {
-        let statement_timeout = settings.statement_timeout.as_millis().to_string();
-        let lock_timeout = (settings.statement_timeout / 2).as_millis().to_string();
-        let options = PgConnectOptions::from_str(parsed(&settings.url)?.expose())?
-            .application_name("sharewarden")
-            .options([
-                ("statement_timeout", statement_timeout.as_str()),
-                ("lock_timeout", lock_timeout.as_str()),
-                ("idle_in_transaction_session_timeout", statement_timeout.as_str()),
-                ("timezone", "UTC"),
-                // Statements find rows by key, and each has one good plan. In mode `auto` Postgres estimates a plan for the given
-                // values to be slightly cheaper and plans each time, which takes longer than the statement.
-                ("plan_cache_mode", "force_generic_plan"),
-                // Compiling takes longer than the statements.
-                ("jit", "off"),
-            ])
-            .log_statements(tracing::log::LevelFilter::Trace)
-            .log_slow_statements(tracing::log::LevelFilter::Warn, Duration::from_secs(1));
+        let options = options::of(settings)?;
+        let host = match options.get_socket() {
+            Some(folder) => folder.display().to_string(),
+            None => options.get_host().to_owned(),
+        };
+        let session = options::session_settings(settings);
         let health = ConnectionHealth::new(clock.clone());
         let checked = health.clone();
         let pool = PgPoolOptions::new()
             .max_connections(settings.max_connections)
             .acquire_timeout(settings.acquire_timeout)
             .test_before_acquire(false)
+            .after_connect(move |connection, _| {
+                let session = sqlx::raw_sql(AssertSqlSafe(session.clone()));
+                Box::pin(async move { session.execute(connection).await.map(drop) })
+            })
             .before_acquire(move |connection, last| {
                 let health = checked.clone();
                 Box::pin(async move { health.is_usable(connection, last).await })
@@ -101,6 +108,9 @@ impl Database {
             caches: Arc::new(Mutex::new(vec![cache.clone()])),
             cache,
             instruments: Instruments::default(),
+            host: host.into(),
+            exhausted: Arc::default(),
+            has_own_sessions: Arc::default(),
         })
     }
 
@@ -139,17 +149,12 @@ impl Database {
         &self.instruments
     }
 
-    /// Creates the database that the URL names, if it does not exist.
+    /// Creates the database that the URL names, if it does not exist. Connects to it first.
     ///
     /// # Errors
     /// When Postgres does not answer or refuses.
-    pub async fn create_if_missing(url: &SecretString) -> Result<(), StoreError> {
-        let url = parsed(url)?;
-        let url = url.expose();
-        if !Postgres::database_exists(url).await? {
-            Postgres::create_database(url).await?;
-        }
-        Ok(())
+    pub async fn create_if_missing(settings: &DatabaseConfig) -> Result<(), StoreError> {
+        options::create_if_missing(options::of(settings)?).await
     }
 
     /// Applies the migrations that are missing.
@@ -157,14 +162,17 @@ impl Database {
     /// # Errors
     /// When Postgres does not answer, or has migrations that this version does not know.
     pub async fn migrate(&self) -> Result<(), StoreError> {
+        self.check_sessions().await?;
         schema::migrate(&self.cache.pool).await
     }
 
-    /// Checks that Postgres answers, takes writes, and has the schema of this version.
+    /// Checks that Postgres answers, takes writes, has the schema of this version, and gives each connection its own session.
     ///
     /// # Errors
     /// When one of these is not so.
     pub async fn check(&self) -> Result<(), StoreError> {
+        self.check_sessions().await?;
+        self.check_exhausted()?;
         let (applied, read_only) = self.run(async |connection| schema::state(connection).await).await?;
         schema::check(applied, read_only)
     }
@@ -176,14 +184,47 @@ impl Database {
     pub async fn check_by_connecting(&self) -> Result<(), StoreError> {
         let options = self.cache.pool.connect_options();
         let state = async {
-            let mut connection = PgConnection::connect_with(&options).await?;
+            let mut connection = PgConnection::connect_with(&options)
+                .await
+                .map_err(|error| StoreError::connecting(&self.host, error))?;
             let state = schema::state(&mut connection).await?;
             connection.close().await?;
             Ok(state)
         };
         let state = tokio::time::timeout(self.timeout(), state).await;
         let (applied, read_only) = state.unwrap_or(Err(StoreError::Timeout(self.timeout())))?;
-        schema::check(applied, read_only)
+        schema::check(applied, read_only)?;
+        self.check_sessions().await
+    }
+
+    /// Checks, until it once succeeded, that two connections have two sessions.
+    async fn check_sessions(&self) -> Result<(), StoreError> {
+        if self.has_own_sessions.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        let check = async |connection: &mut PgConnection| pooler::check(connection, &self.cache.pool).await;
+        self.within("session", self.timeout(), check).await?;
+        self.has_own_sessions.store(true, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn check_exhausted(&self) -> Result<(), StoreError> {
+        let mut exhausted = self.exhausted.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = self.cache.clock.monotonic_now();
+        match exhausted.take_if(|(_, seen)| now.since(*seen) >= EXHAUSTED_FOR) {
+            Some(_) => Ok(()),
+            None => exhausted.as_ref().map_or(Ok(()), |(error, _)| Err(error.again())),
+        }
+    }
+
+    /// Remembers that the server cannot write, or that it can again.
+    fn note_writes(&self, operation: &str, error: Option<&StoreError>) {
+        let found = match error {
+            Some(error) if error.is_exhausted() => Some((error.again(), self.cache.clock.monotonic_now())),
+            None if operation == COMMIT => None,
+            _ => return,
+        };
+        *self.exhausted.lock().unwrap_or_else(PoisonError::into_inner) = found;
     }
 
     /// Listens for notifications on a connection of the pool.
@@ -265,7 +306,12 @@ impl Database {
         let begun = self.cache.clock.monotonic_now();
         let working = async {
             let mut guard = ConnectionGuard {
-                connection: Some(self.cache.acquire(mode).await?),
+                connection: Some(
+                    self.cache
+                        .acquire(mode)
+                        .await
+                        .map_err(|error| StoreError::connecting(&self.host, error))?,
+                ),
                 then: Then::Close,
                 cache: &self.cache,
             };
@@ -286,6 +332,7 @@ impl Database {
             .unwrap_or(Err(StoreError::Timeout(timeout)));
         let took = self.cache.clock.monotonic_now().since(begun);
         self.instruments.used_postgres(operation, result.is_err(), took);
+        self.note_writes(operation, result.as_ref().err());
         // Not in the guard: a caller who goes away says nothing about Postgres.
         if result.as_ref().is_err_and(StoreError::is_unavailable) {
             self.cache.health.report_failure();
@@ -299,11 +346,6 @@ impl Database {
         self.cache.clear();
         let _ = tokio::time::timeout(self.timeout(), closed).await;
     }
-}
-
-/// The URL in the form that the driver reads. The configuration's check has parsed it before.
-fn parsed(url: &SecretString) -> Result<DatabaseUrl, sqlx::Error> {
-    DatabaseUrl::parse(url).map_err(|problem| sqlx::Error::Configuration(problem.into()))
 }
 
 /// Holds a connection while it is used, and decides where it goes when the work ends or is dropped.

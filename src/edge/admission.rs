@@ -20,6 +20,7 @@ use crate::{
 
 use super::{
     AuthenticationFailure, Authenticator, Identity, RefusedCallers,
+    answers::{Answers, Room},
     limits::PermitBody,
     listener::Peer,
     quota::{Exhausted, Quotas, Slot},
@@ -36,6 +37,8 @@ pub(crate) struct Admitted {
     pub(crate) until: Option<Timestamp>,
     /// Counts and logs the call if the message shows that it is not allowed.
     pub(crate) refused: RefusedCallers,
+    /// The memory for the answer.
+    pub(crate) room: Arc<Room>,
 }
 
 /// Why a call is not admitted.
@@ -56,11 +59,14 @@ pub(crate) struct AdmissionRules {
     pub(crate) authenticator: Authenticator,
     pub(crate) policy: Policy,
     pub(crate) quotas: Quotas,
+    pub(crate) answers: Answers,
     pub(crate) refused: RefusedCallers,
     /// The web origins whose pages may call.
     pub(crate) allowed_origins: Vec<String>,
     /// The privilege that the method at a path needs. `None`: the method does not exist, even if the service behind would answer.
     pub(crate) operation: fn(path: &str) -> Option<Privilege>,
+    /// True if the answer of the method at a path is a stream.
+    pub(crate) is_stream: fn(path: &str) -> bool,
     /// Makes the answer to a call that is not admitted, in the form of the protocol.
     pub(crate) answer: fn(NotAdmitted) -> Response<()>,
 }
@@ -77,7 +83,7 @@ impl AdmissionRules {
         }
     }
 
-    async fn admit<Q>(&self, request: &mut Request<Q>) -> Result<Slot, NotAdmitted> {
+    async fn admit<Q>(&self, request: &mut Request<Q>) -> Result<(Slot, Arc<Room>), NotAdmitted> {
         let peer = request.extensions().get::<Peer>().cloned();
         let identity = self.identity(request.headers(), peer.as_ref()).await.map_err(|why| {
             self.refused.count_unauthenticated(why, peer.map(|peer| peer.address));
@@ -85,7 +91,9 @@ impl AdmissionRules {
         })?;
         let principal = identity.principal;
         tracing::Span::current().record("principal", principal.as_str());
-        let slot = self.quotas.take(&principal).map_err(NotAdmitted::OverQuota)?;
+        let is_stream = (self.is_stream)(request.uri().path());
+        let slot = self.quotas.take(&principal, is_stream);
+        let slot = slot.map_err(NotAdmitted::OverQuota)?;
         let operation = (self.operation)(request.uri().path()).ok_or(NotAdmitted::NoSuchMethod)?;
         let scope = self.policy.scope(&principal, operation);
         let is_recorded = matches!(operation, Privilege::Grant | Privilege::Revoke);
@@ -95,6 +103,7 @@ impl AdmissionRules {
             self.refused.count_without_role(&rule);
             return Err(NotAdmitted::Forbidden(rule));
         }
+        let room = slot.room(&self.answers);
         request.extensions_mut().insert(principal.clone());
         request.extensions_mut().insert(Admitted {
             principal,
@@ -102,8 +111,9 @@ impl AdmissionRules {
             scope,
             until: identity.until,
             refused: self.refused.clone(),
+            room: room.clone(),
         });
-        Ok(slot)
+        Ok((slot, room))
     }
 }
 
@@ -155,8 +165,10 @@ where
         Box::pin(async move {
             match rules.admit(&mut request).await {
                 // The body holds the slot until the answer is sent.
-                Ok(slot) => {
-                    let response = inner.call(request).await?;
+                Ok((slot, room)) => {
+                    let mut response = inner.call(request).await?;
+                    // The listener counts the answer in it.
+                    response.extensions_mut().insert(room);
                     Ok(response.map(|body| PermitBody::new(body, Some(slot))))
                 }
                 Err(why) => Ok((rules.answer)(why).map(|()| PermitBody::default())),

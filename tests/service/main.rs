@@ -24,3 +24,4 @@ mod roles;
 mod secrets;
 mod shutdown;
 mod throughput;
+mod unread;

@@ -1,12 +1,13 @@
 //! What the server needs: a private Postgres, and a simulator with faults.
 
-use std::{io::Write, os::unix::fs::PermissionsExt};
+use std::{io::Write, net::SocketAddr, os::unix::fs::PermissionsExt};
 
 use sharewarden::{
     config::Config,
     dev::postgres::{Cluster, ClusterSettings, DATABASE},
     server,
 };
+use sharewarden_client::{ShareStub, proto::v1::GrantSharePermissionRequest};
 use sharewarden_simulator::{self as simulator, Effect, Fault, FaultTiming, Simulator};
 use sqlx::{PgPool, postgres::PgPoolOptions};
 use tokio::net::TcpListener;
@@ -18,6 +19,14 @@ pub(crate) const ACCOUNT: &str = "111122223333";
 pub(crate) const STRICT_ACCOUNT: &str = "444455556666";
 pub(crate) const REGION: &str = "eu-central-1";
 pub(crate) const IMAGE: &str = "wsi-basewin11";
+pub(crate) const CALLER: &str = "soak@example.com";
+/// May read only.
+pub(crate) const VIEWER: &str = "hostile-viewer@example.com";
+/// Has no role.
+pub(crate) const NOBODY: &str = "nobody@example.com";
+
+/// Their entries fill several pages.
+const LONG_GRANTS: u32 = 300;
 
 const KEY: &str = "-----BEGIN PRIVATE KEY-----
 MC4CAQAwBQYDK2VwBCIEIIeh4qG0eSyZysGiQjRRrVo2MCvlxyj6P1BZHd376qNY
@@ -58,8 +67,8 @@ impl Surroundings {
     }
 
     /// Starts the server.
-    pub(crate) async fn serve(&self) -> Served {
-        Served::start(self.config.path()).await
+    pub(crate) async fn serve(&self, inside: &str) -> Served {
+        Served::start(self.config.path(), inside).await
     }
 
     /// The number of connections to Postgres, without that of this function.
@@ -67,6 +76,25 @@ impl Surroundings {
         let count = "SELECT count(*) FROM pg_stat_activity \
                      WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()";
         self.count(count).await
+    }
+
+    /// Adds grants with the longest reasons, for large pages.
+    pub(crate) async fn lengthen_history(&self, address: SocketAddr) {
+        let mut client = ShareStub::connect(format!("http://{address}")).await.unwrap();
+        for number in 0..LONG_GRANTS {
+            let mut request = tonic::Request::new(GrantSharePermissionRequest {
+                account_id: ACCOUNT.into(),
+                region: REGION.into(),
+                image_id: IMAGE.into(),
+                shared_account_id: format!("400000000{number:03}"),
+                reason: "\u{1D11E}".repeat(1024),
+                ..Default::default()
+            });
+            let principal = CALLER.parse().unwrap();
+            request.metadata_mut().insert("x-sharewarden-principal", principal);
+            // Some are lost by the simulator, and go on by themselves.
+            let _ = client.grant_share_permission(request).await;
+        }
     }
 
     /// The number of entries in all ledgers.
@@ -116,7 +144,10 @@ fn config(database: &str, simulator: &str) -> String {
     format!(
         "server.listen = \"127.0.0.1:0\"
 auth.modes = [\"trusted-header\"]
-roles = [{{ principal = \"*\", roles = [\"viewer\", \"operator\", \"auditor\"] }}]
+roles = [
+    {{ principal = \"{CALLER}\", roles = [\"viewer\", \"operator\", \"auditor\"] }},
+    {{ principal = \"{VIEWER}\", roles = [\"viewer\"] }},
+]
 log.filter = \"error\"
 database.url = \"{database}\"
 aws.endpoint_url = \"{simulator}\"

@@ -91,7 +91,7 @@ async fn soak(options: &Options) -> ExitCode {
     // After half of the minutes that are not warm-up.
     let joins_at = warm_up + (options.minutes - warm_up) / 2 + 1;
     let clock = Clock::system();
-    let surroundings = Surroundings::start().await;
+    let surroundings = Surroundings::start(options.hostile.is_empty()).await;
     let mut server = surroundings.serve(&options.inside).await;
     if !options.hostile.is_empty() {
         surroundings.lengthen_history(server.address()).await;

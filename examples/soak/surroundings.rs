@@ -42,7 +42,8 @@ pub(crate) struct Surroundings {
 }
 
 impl Surroundings {
-    pub(crate) async fn start() -> Self {
+    /// Without `faults`, the simulator answers every call, so that the time of a grant is that of the service.
+    pub(crate) async fn start(faults: bool) -> Self {
         // If root runs this, the private Postgres runs as another user, which needs access.
         let folder = tempfile::Builder::new()
             .prefix("sharewarden-soak-")
@@ -51,7 +52,7 @@ impl Surroundings {
             .unwrap();
         let postgres = ClusterSettings::new(folder.path().join("postgres")).without_fsync();
         let cluster = Cluster::start(postgres).await.unwrap();
-        let simulator = simulator().await;
+        let simulator = simulator(faults).await;
         let text = config(&cluster.url(DATABASE), &simulator.url());
         let mut config = tempfile::NamedTempFile::new().unwrap();
         config.write_all(text.as_bytes()).unwrap();
@@ -92,8 +93,7 @@ impl Surroundings {
             });
             let principal = CALLER.parse().unwrap();
             request.metadata_mut().insert("x-sharewarden-principal", principal);
-            // Some are lost by the simulator, and go on by themselves.
-            let _ = client.grant_share_permission(request).await;
+            client.grant_share_permission(request).await.unwrap();
         }
     }
 
@@ -115,8 +115,8 @@ impl Surroundings {
     }
 }
 
-/// Injects faults: some calls are throttled, some answers are lost.
-async fn simulator() -> Simulator {
+/// With faults, some calls are throttled, and some answers are lost.
+async fn simulator(faults: bool) -> Simulator {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let settings = simulator::SimulatorSettings {
         call_log_limit: 100,
@@ -130,7 +130,7 @@ async fn simulator() -> Simulator {
     let reset = Effect::Reset {
         moment: FaultTiming::AfterApplying,
     };
-    for (effect, share) in [(throttle, 0.01), (reset, 0.005)] {
+    for (effect, share) in [(throttle, 0.01), (reset, 0.005)].into_iter().filter(|_| faults) {
         let fault = Fault {
             share: Some(share),
             ..Fault::new(effect).operation("UpdateWorkspaceImagePermission")

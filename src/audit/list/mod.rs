@@ -2,7 +2,9 @@
 
 use crate::{
     domain::{AccountId, Entry, Timestamp},
-    store::audit::{self, Archived, Column, Condition, EntryFilter, EntryPosition, EntryRows, Order, StoredEntry},
+    store::audit::{
+        self, Archived, Column, Condition, EntryFilter, EntryPosition, EntryRows, Order, PageLimit, StoredEntry,
+    },
 };
 
 use super::{Audit, AuditEntry, Error, reads};
@@ -53,8 +55,11 @@ impl Audit {
         let conditions = filter.conditions();
         let matches = |entry: &Entry| matches_filter(filter, &conditions, entry);
         let check = |stored: StoredEntry<'_>| PresentedEntry::verify(stored, matches, &mut present);
-        let limit = size.saturating_add(1);
-        let found = audit::entries(&self.database, filter, order, after, limit, MAX_TEXT_BYTES, now, check).await?;
+        let limit = PageLimit {
+            entries: size.saturating_add(1),
+            bytes: MAX_TEXT_BYTES,
+        };
+        let found = audit::entries(&self.database, filter, order, after, limit, now, check).await?;
         let nothing_archived = found.nothing_archived;
         let (entries, next_page) = page(found, size)?;
         // If only accounts and times are filtered, no entry between two entries of one ledger may be missing from the page.

@@ -28,6 +28,23 @@ pub struct EntryPosition {
     pub log_index: u64,
 }
 
+/// Where a page ends.
+#[derive(Debug, Clone, Copy)]
+pub struct PageLimit {
+    /// Maximum number of entries.
+    pub entries: u32,
+    /// Maximum bytes of text. The entry that exceeds it is the last.
+    pub bytes: usize,
+}
+
+impl PageLimit {
+    /// A limit of the number of entries only.
+    pub fn entries(entries: u32) -> Self {
+        let bytes = usize::MAX;
+        Self { entries, bytes }
+    }
+}
+
 /// An entry as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredEntry<'a> {
@@ -77,8 +94,7 @@ pub struct EntryRows<T> {
     pub read_at: Option<Timestamp>,
 }
 
-/// Reads at most `limit` entries that match the filter, after `after`. The search for the latest starts at `now`. Ends with the
-/// entry whose text exceeds `max_bytes` of text in all.
+/// Reads entries that match the filter, after `after` and up to `limit`. The search for the latest starts at `now`.
 /// `make` maps each row as it arrives, while Postgres sends the next ones, without a copy in between.
 ///
 /// # Errors
@@ -88,8 +104,7 @@ pub async fn entries<T: Send>(
     filter: &EntryFilter,
     order: Order,
     after: Option<&EntryPosition>,
-    limit: u32,
-    max_bytes: usize,
+    limit: PageLimit,
     now: Timestamp,
     mut make: impl FnMut(StoredEntry<'_>) -> T + Send,
 ) -> Result<EntryRows<T>, StoreError> {
@@ -100,10 +115,6 @@ pub async fn entries<T: Send>(
         order,
         after,
         now,
-    };
-    let limit = walk::PageLimit {
-        entries: limit,
-        bytes: max_bytes,
     };
     let read = async |connection: &mut PgConnection| walk::read(connection, &page, limit, &mut make).await;
     let walked = database

@@ -10,7 +10,7 @@ use crate::{domain::Timestamp, store::error::StoreError};
 use super::{
     EntryFilter, Order, StoredEntry,
     driver::Driver,
-    entries::{COLUMNS, stored},
+    entries::{COLUMNS, PageLimit, stored},
     statement::PageSelect,
     windows::{self, Span},
 };
@@ -20,15 +20,6 @@ const WALKED_FOR_EACH: u32 = 20;
 
 /// The maximum number of entries that a walk reads.
 const MOST_WALKED: u32 = 5000;
-
-/// Where a page ends.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct PageLimit {
-    /// Maximum number of entries.
-    pub(super) entries: u32,
-    /// Maximum bytes of text. The entry that exceeds it is the last.
-    pub(super) bytes: usize,
-}
 
 /// The mapped entries that were found.
 pub(super) struct Walked<T> {

@@ -6,6 +6,10 @@
 //! It starts a private Postgres, a simulator, and itself again as the server (`server`). It runs callers of all kinds (`load`),
 //! and prints the resources of the server every minute (`measure`). It fails if they grew beyond [`measure::Bounds`] between
 //! the first minute after the warm-up and the last, or if a caller got an answer that is never right.
+//!
+//! With `--hostile viewer,nobody`, hostile callers join after half of the time. It also fails if they double the p99 of others, or
+//! if the server needs more memory than the limit in `deploy/kubernetes`. To enforce that limit, run the server in a cgroup:
+//! `--inside "systemd-run --scope --quiet -p MemoryMax=512M -p MemorySwapMax=0"`.
 
 #![allow(
     clippy::unwrap_used,
@@ -25,9 +29,19 @@ use std::{path::PathBuf, process::ExitCode, time::Duration};
 use clap::Parser;
 use sharewarden::clock::Clock;
 
-use load::Load;
+use load::{
+    Load,
+    hostile::{Attack, Hostile},
+    others::{Others, Percentiles},
+};
 use measure::{Bounds, Means, Sample, Window};
 use surroundings::Surroundings;
+
+/// The limit of memory in `deploy/kubernetes`, in MiB.
+const MEMORY_LIMIT: u64 = 512;
+
+/// A p99 below this is not compared with that without hostile callers: one slow commit decides it.
+const QUICK: Duration = Duration::from_millis(50);
 
 /// The time without load, before and after, in which open work must end.
 const REST: Duration = Duration::from_secs(15);
@@ -43,6 +57,12 @@ struct Options {
     /// The seed of the callers' random numbers.
     #[arg(long)]
     seed: Option<u64>,
+    /// Hostile callers that join after half of the time, at least one minute.
+    #[arg(long, value_delimiter = ',')]
+    hostile: Vec<Hostile>,
+    /// A command that runs the server, such as `systemd-run` with a limit of memory.
+    #[arg(long, default_value = "")]
+    inside: String,
     /// Run as the server with this configuration. For internal use.
     #[arg(long, hide = true)]
     serve: Option<PathBuf>,
@@ -68,17 +88,34 @@ async fn soak(options: &Options) -> ExitCode {
         eprintln!("nothing to compare: --minutes must leave at least two minutes after the warm-up");
         return ExitCode::FAILURE;
     }
+    // After half of the minutes that are not warm-up.
+    let joins_at = warm_up + (options.minutes - warm_up) / 2 + 1;
     let clock = Clock::system();
-    let surroundings = Surroundings::start().await;
-    let mut server = surroundings.serve().await;
+    let surroundings = Surroundings::start(options.hostile.is_empty()).await;
+    let mut server = surroundings.serve(&options.inside).await;
+    if !options.hostile.is_empty() {
+        surroundings.lengthen_history(server.address()).await;
+    }
     clock.sleep(REST).await;
     let at_rest = server.sample(&surroundings).await;
 
     let load = Load::start(server.address(), seed);
     println!("{}", Means::head());
     println!("{}", at_rest.line("rest", &load.counts()));
-    let mut windows = Vec::new();
+    let others = Others::start(server.address(), seed, &load.counts());
+    let (mut windows, mut attack, mut before) = (Vec::new(), None, None);
     for minute in 1..=options.minutes {
+        if minute == warm_up + 1 {
+            others.percentiles();
+        }
+        if !options.hostile.is_empty() && minute == joins_at {
+            println!(
+                "hostile callers join; peak memory so far {} MiB",
+                server.peak_memory() / 1024
+            );
+            before = Some(others.percentiles());
+            attack = Some(Attack::start(server.address(), &options.hostile, seed));
+        }
         let mut window = Window::default();
         for _ in 0..60 {
             clock.sleep(Duration::from_secs(1)).await;
@@ -87,6 +124,17 @@ async fn soak(options: &Options) -> ExitCode {
         println!("{}", window.means().line(&minute.to_string(), Some(&load.counts())));
         windows.push(window.means());
     }
+    let during = others.percentiles();
+    let mut wrong = Vec::new();
+    if let (Some(before), Some(attack)) = (before, attack) {
+        wrong = harm(before, during, server.peak_memory() / 1024);
+        for (outcome, count) in attack.stop().await.outcomes() {
+            println!("hostile: {outcome}: {count}");
+        }
+    } else {
+        println!("timed calls: {during}");
+    }
+    others.stop().await;
     let counts = load.stop().await;
     clock.sleep(REST).await;
     let rest = server.sample(&surroundings).await;
@@ -95,17 +143,55 @@ async fn soak(options: &Options) -> ExitCode {
     let ended_well = server.stop().await;
     surroundings.stop().await;
 
-    report(&windows[warm_up as usize..], [&at_rest, &rest], &counts, ended_well)
+    // Hostile callers need memory, up to its limit. It must be flat from the second minute with them.
+    let compared = if options.hostile.is_empty() {
+        warm_up
+    } else {
+        joins_at.min(options.minutes - 1)
+    };
+    report(
+        &windows[compared as usize..],
+        [&at_rest, &rest],
+        &counts,
+        ended_well,
+        wrong,
+    )
 }
 
-fn report(windows: &[Means], at_rest: [&Sample; 2], counts: &load::Counts, ended_well: bool) -> ExitCode {
+/// What hostile callers did to others.
+fn harm(before: Percentiles, during: Percentiles, peak: u64) -> Vec<String> {
+    println!("others without hostile callers: {before}");
+    println!("others with hostile callers: {during}");
+    println!("peak memory of the server: {peak} MiB, of {MEMORY_LIMIT} MiB");
+    let mut wrong = Vec::new();
+    for (name, [_, before], [_, during]) in [
+        ("grants and revokes", before.changes, during.changes),
+        ("pages", before.pages, during.pages),
+    ] {
+        if during > QUICK.max(before * 2) {
+            wrong.push(format!("the p99 of {name} of others was {before:?}, then {during:?}"));
+        }
+    }
+    if peak > MEMORY_LIMIT {
+        wrong.push(format!("the server needed {peak} MiB"));
+    }
+    wrong
+}
+
+fn report(
+    windows: &[Means],
+    at_rest: [&Sample; 2],
+    counts: &load::Counts,
+    ended_well: bool,
+    mut wrong: Vec<String>,
+) -> ExitCode {
     let (Some(first), Some(last)) = (windows.first(), windows.last()) else {
         return ExitCode::FAILURE;
     };
     println!("\n{}", Means::head());
     println!("{}", first.line("first", None));
     println!("{}", last.line("last", None));
-    let mut wrong = Bounds::LOAD.exceeded(first, last);
+    wrong.extend(Bounds::LOAD.exceeded(first, last));
     wrong.extend(Bounds::REST.exceeded(&at_rest[0].means(), &at_rest[1].means()));
     wrong.extend(counts.wrong());
     if !ended_well {

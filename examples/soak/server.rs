@@ -1,6 +1,7 @@
 //! The server, a separate process, so that its memory and descriptors are measured without those of the callers.
 
 use std::{
+    ffi::OsStr,
     io::{self, Read},
     net::SocketAddr,
     path::Path,
@@ -76,8 +77,13 @@ pub(crate) struct Served {
 
 impl Served {
     /// Starts the server, and waits until it prints its address.
-    pub(crate) async fn start(config: &Path) -> Self {
-        let mut child = Command::new(std::env::current_exe().unwrap())
+    ///
+    /// `inside` is a command and its arguments that run the server, such as `systemd-run`. It must become the server with `exec`.
+    pub(crate) async fn start(config: &Path, inside: &str) -> Self {
+        let this = std::env::current_exe().unwrap();
+        let mut words = inside.split_whitespace().map(OsStr::new).chain([this.as_os_str()]);
+        let mut child = Command::new(words.next().unwrap())
+            .args(words)
             .arg("--serve")
             .arg(config)
             .stdin(Stdio::piped())
@@ -108,20 +114,27 @@ impl Served {
     /// The current sample of its resources.
     pub(crate) async fn sample(&mut self, surroundings: &Surroundings) -> Sample {
         let process = format!("/proc/{}", self.child.id().expect("the server still runs"));
-        let status = std::fs::read_to_string(format!("{process}/status")).unwrap();
-        let number = |name: &str| {
-            let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
-            line.split_whitespace().next().unwrap().parse::<u64>().unwrap()
-        };
         // Release the lock before the query.
         let tasks = *self.tasks.borrow();
         Sample {
-            memory: number("VmRSS:"),
-            threads: number("Threads:"),
+            memory: self.number("VmRSS:"),
+            threads: self.number("Threads:"),
             descriptors: std::fs::read_dir(format!("{process}/fd")).unwrap().count() as u64,
             tasks,
             connections: surroundings.connections().await,
         }
+    }
+
+    /// The largest resident memory so far, in KiB.
+    pub(crate) fn peak_memory(&self) -> u64 {
+        self.number("VmHWM:")
+    }
+
+    fn number(&self, name: &str) -> u64 {
+        let process = self.child.id().expect("the server still runs");
+        let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+        line.split_whitespace().next().unwrap().parse().unwrap()
     }
 
     /// Stops the server. True if it exits with success in time.

@@ -1,12 +1,13 @@
 //! What the server needs: a private Postgres, and a simulator with faults.
 
-use std::{io::Write, os::unix::fs::PermissionsExt};
+use std::{io::Write, net::SocketAddr, os::unix::fs::PermissionsExt};
 
 use sharewarden::{
     config::Config,
     dev::postgres::{Cluster, ClusterSettings, DATABASE},
     server,
 };
+use sharewarden_client::{ShareStub, proto::v1::GrantSharePermissionRequest};
 use sharewarden_simulator::{self as simulator, Effect, Fault, FaultTiming, Simulator};
 use sqlx::{PgPool, postgres::PgPoolOptions};
 use tokio::net::TcpListener;
@@ -18,6 +19,14 @@ pub(crate) const ACCOUNT: &str = "111122223333";
 pub(crate) const STRICT_ACCOUNT: &str = "444455556666";
 pub(crate) const REGION: &str = "eu-central-1";
 pub(crate) const IMAGE: &str = "wsi-basewin11";
+pub(crate) const CALLER: &str = "soak@example.com";
+/// May read only.
+pub(crate) const VIEWER: &str = "hostile-viewer@example.com";
+/// Has no role.
+pub(crate) const NOBODY: &str = "nobody@example.com";
+
+/// Their entries fill several pages.
+const LONG_GRANTS: u32 = 300;
 
 const KEY: &str = "-----BEGIN PRIVATE KEY-----
 MC4CAQAwBQYDK2VwBCIEIIeh4qG0eSyZysGiQjRRrVo2MCvlxyj6P1BZHd376qNY
@@ -33,7 +42,8 @@ pub(crate) struct Surroundings {
 }
 
 impl Surroundings {
-    pub(crate) async fn start() -> Self {
+    /// Without `faults`, the simulator answers every call, so that the time of a grant is that of the service.
+    pub(crate) async fn start(faults: bool) -> Self {
         // If root runs this, the private Postgres runs as another user, which needs access.
         let folder = tempfile::Builder::new()
             .prefix("sharewarden-soak-")
@@ -42,7 +52,7 @@ impl Surroundings {
             .unwrap();
         let postgres = ClusterSettings::new(folder.path().join("postgres")).without_fsync();
         let cluster = Cluster::start(postgres).await.unwrap();
-        let simulator = simulator().await;
+        let simulator = simulator(faults).await;
         let text = config(&cluster.url(DATABASE), &simulator.url());
         let mut config = tempfile::NamedTempFile::new().unwrap();
         config.write_all(text.as_bytes()).unwrap();
@@ -58,8 +68,8 @@ impl Surroundings {
     }
 
     /// Starts the server.
-    pub(crate) async fn serve(&self) -> Served {
-        Served::start(self.config.path()).await
+    pub(crate) async fn serve(&self, inside: &str) -> Served {
+        Served::start(self.config.path(), inside).await
     }
 
     /// The number of connections to Postgres, without that of this function.
@@ -67,6 +77,24 @@ impl Surroundings {
         let count = "SELECT count(*) FROM pg_stat_activity \
                      WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()";
         self.count(count).await
+    }
+
+    /// Adds grants with the longest reasons, for large pages.
+    pub(crate) async fn lengthen_history(&self, address: SocketAddr) {
+        let mut client = ShareStub::connect(format!("http://{address}")).await.unwrap();
+        for number in 0..LONG_GRANTS {
+            let mut request = tonic::Request::new(GrantSharePermissionRequest {
+                account_id: ACCOUNT.into(),
+                region: REGION.into(),
+                image_id: IMAGE.into(),
+                shared_account_id: format!("400000000{number:03}"),
+                reason: "\u{1D11E}".repeat(1024),
+                ..Default::default()
+            });
+            let principal = CALLER.parse().unwrap();
+            request.metadata_mut().insert("x-sharewarden-principal", principal);
+            client.grant_share_permission(request).await.unwrap();
+        }
     }
 
     /// The number of entries in all ledgers.
@@ -87,8 +115,8 @@ impl Surroundings {
     }
 }
 
-/// Injects faults: some calls are throttled, some answers are lost.
-async fn simulator() -> Simulator {
+/// With faults, some calls are throttled, and some answers are lost.
+async fn simulator(faults: bool) -> Simulator {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let settings = simulator::SimulatorSettings {
         call_log_limit: 100,
@@ -102,7 +130,7 @@ async fn simulator() -> Simulator {
     let reset = Effect::Reset {
         moment: FaultTiming::AfterApplying,
     };
-    for (effect, share) in [(throttle, 0.01), (reset, 0.005)] {
+    for (effect, share) in [(throttle, 0.01), (reset, 0.005)].into_iter().filter(|_| faults) {
         let fault = Fault {
             share: Some(share),
             ..Fault::new(effect).operation("UpdateWorkspaceImagePermission")
@@ -117,7 +145,10 @@ fn config(database: &str, simulator: &str) -> String {
         "server.listen = \"127.0.0.1:0\"
 server.calls_per_second_per_principal = 5000
 auth.modes = [\"trusted-header\"]
-roles = [{{ principal = \"*\", roles = [\"viewer\", \"operator\", \"auditor\"] }}]
+roles = [
+    {{ principal = \"{CALLER}\", roles = [\"viewer\", \"operator\", \"auditor\"] }},
+    {{ principal = \"{VIEWER}\", roles = [\"viewer\"] }},
+]
 log.filter = \"error\"
 database.url = \"{database}\"
 aws.endpoint_url = \"{simulator}\"

@@ -15,8 +15,8 @@ use super::{AuditEntry, Error};
 /// Maximum entries read by one query.
 const PAGE_SIZE: u32 = 256;
 
-/// Maximum bytes of text in a batch, unless it is a single entry.
-pub(super) const MAX_BATCH_BYTES: usize = 256 * 1024;
+/// Maximum bytes of text in a page, unless it is a single entry.
+pub(super) const MAX_PAGE_BYTES: usize = 256 * 1024;
 
 /// Consecutive entries of one ledger. Clones share the entries.
 #[derive(Debug, Clone)]
@@ -54,7 +54,7 @@ pub(super) async fn stored_page(
     start: u64,
     end: u64,
 ) -> Result<Vec<StoredEntry<'static>>, Error> {
-    let mut entries = audit::range(database, account, start, end, PAGE_SIZE).await?;
+    let mut entries = audit::range(database, account, start, end, PAGE_SIZE, MAX_PAGE_BYTES).await?;
     let in_order = entries
         .iter()
         .zip(start..)
@@ -68,12 +68,7 @@ pub(super) async fn stored_page(
 }
 
 /// The same page, verified. It ends before an entry that does not verify; if that is the first entry, it is an error.
-pub(super) async fn page(
-    database: &Database,
-    account: AccountId,
-    start: u64,
-    end: u64,
-) -> Result<Vec<EntryBatch>, Error> {
+pub(super) async fn page(database: &Database, account: AccountId, start: u64, end: u64) -> Result<EntryBatch, Error> {
     let mut checked = Vec::new();
     for stored in stored_page(database, account, start, end).await? {
         match AuditEntry::check(stored) {
@@ -83,7 +78,10 @@ pub(super) async fn page(
             Err(_) => break,
         }
     }
-    Ok(batches(checked))
+    Ok(EntryBatch {
+        entries: checked.into(),
+        skipped: 0,
+    })
 }
 
 /// The error for an entry that is not in the table: it was archived, or it was deleted.
@@ -97,25 +95,4 @@ pub(super) async fn missing(database: &Database, account: AccountId, log_index: 
         },
         None => Error::Tampered { account, log_index },
     })
-}
-
-/// Splits entries into batches of at most [`MAX_BATCH_BYTES`].
-fn batches(entries: Vec<AuditEntry>) -> Vec<EntryBatch> {
-    let (mut batches, mut batch, mut bytes) = (Vec::new(), Vec::new(), 0);
-    let complete = |entries: Vec<AuditEntry>| EntryBatch {
-        entries: entries.into(),
-        skipped: 0,
-    };
-    for entry in entries {
-        if !batch.is_empty() && bytes + entry.text.len() > MAX_BATCH_BYTES {
-            batches.push(complete(std::mem::take(&mut batch)));
-            bytes = 0;
-        }
-        bytes += entry.text.len();
-        batch.push(entry);
-    }
-    if !batch.is_empty() {
-        batches.push(complete(batch));
-    }
-    batches
 }

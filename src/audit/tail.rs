@@ -22,7 +22,7 @@ use super::{
     reads::{self, EntryBatch},
 };
 
-/// Capacity of the broadcast channel, in batches of at most [`reads::MAX_BATCH_BYTES`].
+/// Capacity of the broadcast channel, in batches of at most [`reads::MAX_PAGE_BYTES`].
 const CHANNEL_CAPACITY: usize = 64;
 
 /// Maximum concurrent reads of the table by watches and exports. The limit leaves connections of the pool for other calls.
@@ -214,11 +214,9 @@ impl Follower {
         };
         while next < size {
             match reads::page(&self.database, account, next, size).await {
-                Ok(batches) => {
-                    for batch in batches {
-                        next += batch.len() as u64;
-                        self.send(TailEvent::Entries(batch));
-                    }
+                Ok(batch) => {
+                    next += batch.len() as u64;
+                    self.send(TailEvent::Entries(batch));
                 }
                 Err(Error::Tampered { log_index, .. } | Error::EntryArchived { log_index, .. }) => {
                     let sizes = reads::sizes(&self.database, &[account]).await?;

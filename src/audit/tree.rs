@@ -113,7 +113,7 @@ impl Tree<'_> {
     /// The first missing entry after the last full tile.
     async fn first_missing_at_edge(self) -> Result<Option<u64>, Error> {
         let start = self.size - self.size % WIDTH as u64;
-        let entries = audit::range(self.database, self.account, start, self.size, WIDTH as u32).await?;
+        let entries = audit::range(self.database, self.account, start, self.size, WIDTH as u32, usize::MAX).await?;
         let present: BTreeSet<_> = entries.iter().map(|entry| entry.log_index).collect();
         for index in (start..self.size).filter(|index| !present.contains(index)) {
             if audit::archived_at(self.database, self.account, index).await?.is_none() {

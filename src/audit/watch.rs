@@ -125,6 +125,21 @@ fn start_positions(from: &WatchFrom, sizes: &LedgerSizes) -> Result<LedgerSizes,
 }
 
 impl Watch {
+    /// Waits until [`next`](Self::next) has an event, or has a page to read for it. The memory of that page is needed only then.
+    ///
+    /// # Errors
+    /// Like [`next`](Self::next).
+    pub async fn something_to_send(&mut self) -> Result<(), Error> {
+        while self.ready.is_empty() && !self.stop.is_cancelled() {
+            match self.backlog.front().copied() {
+                Some((account, end)) if self.next_of(account) < end => break,
+                Some(_) => drop(self.backlog.pop_front()),
+                None => self.wait().await?,
+            }
+        }
+        Ok(())
+    }
+
     /// Waits for the next event. A watch never ends by itself.
     ///
     /// # Errors
@@ -168,9 +183,8 @@ impl Watch {
             return Ok(());
         }
         let page = reads::page(&self.database, account, start, end);
-        for batch in self.permits.run(page).await? {
-            self.send(account, batch);
-        }
+        let batch = self.permits.run(page).await?;
+        self.send(account, batch);
         Ok(())
     }
 

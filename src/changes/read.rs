@@ -32,8 +32,8 @@ pub struct ChangePage {
     pub next: Option<ChangePosition>,
 }
 
-/// Maximum bytes of text on a page of changes; a page ends early beyond it. gRPC clients accept messages of 4 MiB by default.
-const MAX_TEXT: usize = 2 * 1024 * 1024;
+/// Maximum bytes on a page of changes; a page ends early beyond it.
+const MAX_BYTES: usize = 768 * 1024;
 
 /// Estimated bytes of the ids and times of a change, and of an attempt.
 const CHANGE_SIZE: usize = 1024;
@@ -91,10 +91,19 @@ impl ChangeService {
         after: Option<&ChangePosition>,
         size: u32,
     ) -> Result<ChangePage, Error> {
-        let mut changes = changes::changes(&self.database, filter, order, after, size.saturating_add(1)).await?;
-        let found = changes.len();
-        changes.truncate(fitting(&changes).min(size as usize));
-        let last = changes.last().filter(|_| changes.len() < found);
+        let mut bytes = 0;
+        let fits = |change: &ChangeStatus| {
+            bytes += estimated_bytes(change);
+            bytes <= MAX_BYTES
+        };
+        let limit = size.saturating_add(1);
+        let mut changes = changes::changes(&self.database, filter, order, after, limit, fits).await?;
+        let more = bytes > MAX_BYTES || changes.len() == limit as usize;
+        if more {
+            // It begins the next page. One change is much smaller than a page, so this is not the first.
+            changes.pop();
+        }
+        let last = changes.last().filter(|_| more);
         Ok(ChangePage {
             next: last.map(|last| ChangePosition::of(&last.change)),
             changes,
@@ -120,17 +129,11 @@ impl ChangeService {
     }
 }
 
-/// How many of the changes fit into one message. At least 1, so that every page makes progress.
-fn fitting(changes: &[ChangeStatus]) -> usize {
-    let mut text = 0;
-    let fits = |ChangeStatus { change, .. }: &&ChangeStatus| {
-        let (intent, failure) = (&change.intent, change.failure.as_ref());
-        let message = failure
-            .and_then(|failure| failure.message.as_ref())
-            .map_or(0, String::len);
-        let justification: usize = intent.justification.texts().map(|(_, text)| text.len()).sum();
-        text += CHANGE_SIZE + justification + message + ATTEMPT_SIZE * change.attempts.len();
-        text <= MAX_TEXT
-    };
-    changes.iter().take_while(fits).count().max(1)
+fn estimated_bytes(ChangeStatus { change, .. }: &ChangeStatus) -> usize {
+    let (intent, failure) = (&change.intent, change.failure.as_ref());
+    let message = failure
+        .and_then(|failure| failure.message.as_ref())
+        .map_or(0, String::len);
+    let justification: usize = intent.justification.texts().map(|(_, text)| text.len()).sum();
+    CHANGE_SIZE + justification + message + ATTEMPT_SIZE * change.attempts.len()
 }

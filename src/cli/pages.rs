@@ -16,8 +16,8 @@ use crate::{client::Error, proto::v1::ArchivedRange};
 /// The page size and the limit of a list.
 #[derive(Debug, Clone, Args)]
 pub struct PageArgs {
-    /// The number of items of one call: 1 to 1000
-    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(i32).range(1..=1000))]
+    /// The number of items of one call: 1 to 500
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(i32).range(1..=500))]
     page_size: i32,
     /// Stop after this number of items: 1 or more [default: list all]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]

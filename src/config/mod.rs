@@ -96,6 +96,9 @@ pub struct ServerConfig {
     pub max_calls: usize,
     /// Maximum concurrent watches and exports; further ones are refused as OVERLOADED. Default 1024.
     pub max_open_streams: usize,
+    /// Maximum concurrent watches and exports of one principal; further ones are refused as OVERLOADED.
+    /// 1..`max_open_streams`. Default 128.
+    pub max_open_streams_per_principal: usize,
     /// Maximum concurrent calls and open streams of one principal; further ones are refused as OVERLOADED. 1..1000000.
     /// Default 2048.
     pub max_calls_per_principal: usize,
@@ -115,6 +118,16 @@ pub struct ServerConfig {
     /// How long a client may take to answer a ping; then its connection is closed. 1s..1h. Default 20s.
     #[serde(with = "parse::duration")]
     pub keepalive_timeout: Duration,
+    /// Maximum memory in bytes of all pages that are being read or that their clients have not taken yet, lists and streams
+    /// together. A list that does not fit within a second is refused as OVERLOADED, and a stream waits.
+    /// 4194304..17179869184. Default 67108864.
+    pub max_unsent_bytes: usize,
+    /// The part of `max_unsent_bytes` that one principal may use. 4194304..`max_unsent_bytes`. Default 16777216.
+    pub max_unsent_bytes_per_principal: usize,
+    /// How long a client may take nothing of an answer that is ready. Then its stream is reset, or its connection is closed.
+    /// 100ms..1h. Default 15s.
+    #[serde(with = "parse::duration")]
+    pub unread_timeout: Duration,
     /// The web origins whose pages may call by gRPC-Web, such as `https://audit.example.com`. Default none.
     pub allowed_origins: Vec<String>,
     /// TLS. Without it, the service listens on loopback addresses only.
@@ -132,6 +145,7 @@ impl Default for ServerConfig {
             max_calls_per_connection: 1000,
             max_calls: 4096,
             max_open_streams: 1024,
+            max_open_streams_per_principal: 128,
             max_calls_per_principal: 2048,
             calls_per_second_per_principal: 500,
             max_message_size: 64 * 1024,
@@ -139,6 +153,9 @@ impl Default for ServerConfig {
             handshake_timeout: Duration::from_secs(10),
             keepalive_interval: Duration::from_secs(60),
             keepalive_timeout: Duration::from_secs(20),
+            max_unsent_bytes: 64 * 1024 * 1024,
+            max_unsent_bytes_per_principal: 16 * 1024 * 1024,
+            unread_timeout: Duration::from_secs(15),
             allowed_origins: Vec::new(),
             tls: None,
         }

@@ -21,6 +21,7 @@ use crate::{
 
 use super::{
     AuthenticationFailure, Authenticator, Identity, RefusedCallers,
+    answers::{Answers, Room},
     limits::{Limit, LimitReached, Limits, Permit, PermitBody},
     listener::Peer,
     quota::{Exhausted, Quotas, Slot},
@@ -37,6 +38,8 @@ pub(crate) struct Admitted {
     pub(crate) until: Option<Timestamp>,
     /// Counts and logs the call if the message shows that it is not allowed.
     pub(crate) refused: RefusedCallers,
+    /// The memory for the answer.
+    pub(crate) room: Arc<Room>,
 }
 
 /// Why a call is not admitted.
@@ -61,6 +64,7 @@ pub(crate) struct AdmissionRules {
     pub(crate) authenticator: Authenticator,
     pub(crate) policy: Policy,
     pub(crate) quotas: Quotas,
+    pub(crate) answers: Answers,
     pub(crate) limits: Limits,
     pub(crate) refused: RefusedCallers,
     /// The web origins whose pages may call.
@@ -84,7 +88,7 @@ impl AdmissionRules {
         }
     }
 
-    async fn admit<Q>(&self, request: &mut Request<Q>) -> Result<CallPlaces, NotAdmitted> {
+    async fn admit<Q>(&self, request: &mut Request<Q>) -> Result<(CallPlaces, Arc<Room>), NotAdmitted> {
         // Every request comes through a listener, which names the peer.
         let peer = request.extensions().get::<Peer>().cloned();
         let peer = peer.ok_or(NotAdmitted::Unauthenticated)?;
@@ -103,8 +107,13 @@ impl AdmissionRules {
             let rule = format!("{principal} has no role: no role binding ([[roles]]) names it");
             return Err(NotAdmitted::Forbidden(rule));
         }
-        let slot = self.quotas.take(&principal).map_err(NotAdmitted::OverQuota)?;
-        let (operation, limit) = (self.method)(request.uri().path()).ok_or(NotAdmitted::NoSuchMethod)?;
+        let method = (self.method)(request.uri().path());
+        let is_stream = method.is_some_and(|(_, limit)| limit == Limit::Streams);
+        let slot = self
+            .quotas
+            .take(&principal, is_stream)
+            .map_err(NotAdmitted::OverQuota)?;
+        let (operation, limit) = method.ok_or(NotAdmitted::NoSuchMethod)?;
         let scope = self.policy.scope(&principal, operation);
         let is_recorded = matches!(operation, Privilege::Grant | Privilege::Revoke);
         // A grant or revoke that no role of the principal allows goes on: the refusal must be recorded in the ledger.
@@ -118,6 +127,7 @@ impl AdmissionRules {
             .limits
             .acquire(limit, &peer)
             .map_err(|LimitReached| NotAdmitted::Overloaded)?;
+        let room = slot.room(&self.answers);
         request.extensions_mut().insert(principal.clone());
         request.extensions_mut().insert(Admitted {
             principal,
@@ -125,8 +135,9 @@ impl AdmissionRules {
             scope,
             until: identity.until,
             refused: self.refused.clone(),
+            room: room.clone(),
         });
-        Ok((slot, permit))
+        Ok(((slot, permit), room))
     }
 }
 
@@ -181,8 +192,10 @@ where
         Box::pin(async move {
             match rules.admit(&mut request).await {
                 // The body holds the places until the answer is sent.
-                Ok(places) => {
-                    let response = inner.call(request).await?;
+                Ok((places, room)) => {
+                    let mut response = inner.call(request).await?;
+                    // The listener counts the answer in it.
+                    response.extensions_mut().insert(room);
                     Ok(response.map(|body| PermitBody::new(body, Some(places))))
                 }
                 Err(why) => Ok((rules.answer)(why).map(|()| PermitBody::default())),

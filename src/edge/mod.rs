@@ -3,11 +3,13 @@
 //! [`listener`] accepts connections. [`observation`] measures each call, and [`trace_context`] puts it into its caller's trace.
 //! [`admission`] admits or refuses a call, with four parts: [`authentication`] finds the principal, from certificates and tokens
 //! ([`identity`]); [`quota`] bounds the calls of one principal; the policy decides whether the principal may call the method;
-//! [`limits`] bounds the concurrent calls. [`refused`] counts and logs refused callers.
+//! [`limits`] bounds the concurrent calls. [`answers`] bounds the memory of what is not yet sent. [`refused`] counts and logs
+//! refused callers.
 //!
 //! The room `grpc` supplies what depends on the protocol: method names, statuses, and the form of a refusal.
 
 pub(crate) mod admission;
+pub(crate) mod answers;
 mod authentication;
 mod identity;
 pub(crate) mod limits;

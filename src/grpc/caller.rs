@@ -1,17 +1,23 @@
 //! The caller of a handler, and the timeout of its work. A handler gets it only if the caller may use all accounts that the
 //! request names.
 
-use std::{future::Future, time::Duration};
+use std::{future::Future, sync::Arc, time::Duration};
 
 use tonic::{Request, Status};
 
 use crate::{
     clock::Clock,
     domain::{Principal, Timestamp, TraceId},
-    edge::admission::Admitted,
+    edge::{admission::Admitted, answers::Room},
 };
 
 use super::{access::NamesAccounts, call::Arrival, deadline, refusal::Refusal, status};
+
+/// How long a call waits for memory for its answer.
+const ROOM_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// The largest page of a list in bytes, as a message. The rooms below end a page of about this size early.
+const PAGE_BYTES: usize = 1024 * 1024;
 
 /// An authenticated and authorized caller.
 #[derive(Debug)]
@@ -22,6 +28,8 @@ pub(super) struct Caller {
     pub(super) timeout: Duration,
     /// When the credentials expire. A stream ends then.
     pub(super) until: Option<Timestamp>,
+    /// The memory for the answer.
+    pub(super) room: Arc<Room>,
 }
 
 impl Caller {
@@ -38,6 +46,7 @@ impl Caller {
             scope,
             until,
             refused,
+            room,
         } = admitted.ok_or_else(|| status::unauthenticated().into_status())?;
         if !request.get_ref().accounts().is_within(scope) {
             let rule = operation.refusal_of_scope(principal, scope);
@@ -51,7 +60,23 @@ impl Caller {
             trace_id: request.extensions().get().cloned(),
             timeout: deadline::work_timeout(request.metadata(), elapsed, max_timeout),
             until: *until,
+            room: room.clone(),
         })
+    }
+
+    /// Reserves memory for a page, before it is read. `size` is the maximum number of items, `item_bytes` the size of the largest
+    /// one as a message.
+    pub(super) async fn reserve_page(&self, size: u32, item_bytes: usize) -> Result<(), Status> {
+        self.reserve(item_bytes.saturating_mul(size as usize).min(PAGE_BYTES))
+            .await
+    }
+
+    /// Reserves memory for an answer of at most this size, before it is read.
+    pub(super) async fn reserve(&self, bytes: usize) -> Result<(), Status> {
+        let timeout = self.timeout.min(ROOM_TIMEOUT);
+        tokio::time::timeout(timeout, self.room.reserve(bytes))
+            .await
+            .map_err(|_| status::no_room().into_status())
     }
 }
 

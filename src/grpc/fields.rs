@@ -13,7 +13,7 @@ use super::{
 };
 
 const DEFAULT_PAGE_SIZE: u32 = 100;
-const MAX_PAGE_SIZE: u32 = 1000;
+const MAX_PAGE_SIZE: u32 = 500;
 
 /// Maximum violations reported for one repeated field. The response must fit into the metadata of a call.
 const MAX_REPORTED: usize = 3;

@@ -15,10 +15,11 @@ use crate::{
     edge::{
         Authenticator, CountRefused, RefusedCallers, ServerTls,
         admission::{Admission, AdmissionRules, Guarded},
+        answers::Answers,
         limits::Limits,
         listener::{HttpListener, ListenerSettings, Tls},
         observation::ObservationLayer,
-        quota::Quotas,
+        quota::{QuotaSettings, Quotas},
     },
     policy::Policy,
     proto::v1::{
@@ -57,6 +58,7 @@ fn listener(settings: &ServerConfig) -> ListenerSettings {
         max_concurrent_streams: settings.max_calls_per_connection,
         keepalive_interval: settings.keepalive_interval,
         keepalive_timeout: settings.keepalive_timeout,
+        unread_timeout: settings.unread_timeout,
         // A watch may last for days.
         max_age: None,
     }
@@ -100,8 +102,10 @@ pub async fn serve<S: SharePermissionService>(
     let (clock, settings) = (services.clock.clone(), services.settings.clone());
     let (draining, in_progress) = (CancellationToken::new(), CallsInProgress::default());
     let refused = RefusedCallers::new(services.count_refused.clone(), clock.clone());
+    let answers = Answers::new(settings.max_unsent_bytes, &services.instruments);
     let listener = HttpListener {
         socket,
+        answers: answers.clone(),
         settings: listener(&settings),
         tls: services.tls.clone().map(|server| Tls {
             server,
@@ -129,7 +133,7 @@ pub async fn serve<S: SharePermissionService>(
         .layer(observation)
         .layer(calls)
         .layer(CatchPanicLayer::custom(panic_response))
-        .service(routes(services, limits, refused).prepare());
+        .service(routes(services, limits, refused, answers).prepare());
     let stopping = async {
         shutdown.await;
         draining.cancel();
@@ -167,16 +171,26 @@ impl<S: NamedService> NamedService for Guarded<S> {
     const NAME: &'static str = S::NAME;
 }
 
-fn routes<S: SharePermissionService>(services: Services<S>, limits: Limits, refused: RefusedCallers) -> Routes {
+fn routes<S: SharePermissionService>(
+    services: Services<S>,
+    limits: Limits,
+    refused: RefusedCallers,
+    answers: Answers,
+) -> Routes {
     let settings = &services.settings;
     let admission = Admission::new(AdmissionRules {
         authenticator: services.authenticator,
         policy: services.policy,
         quotas: Quotas::new(
-            settings.max_calls_per_principal,
-            settings.calls_per_second_per_principal,
+            QuotaSettings {
+                calls: settings.max_calls_per_principal,
+                streams: settings.max_open_streams_per_principal,
+                calls_per_second: settings.calls_per_second_per_principal,
+                unsent_bytes: settings.max_unsent_bytes_per_principal,
+            },
             &services.clock,
         ),
+        answers,
         limits,
         refused,
         allowed_origins: settings.allowed_origins.clone(),

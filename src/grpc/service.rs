@@ -19,6 +19,11 @@ use super::{
     present, status,
 };
 
+/// The largest permission, change, and list of images as a message, in bytes. A page of changes ends early.
+const PERMISSION_BYTES: usize = 1024;
+const CHANGE_BYTES: usize = 64 * 1024;
+const IMAGES_BYTES: usize = 1024 * 1024;
+
 /// `SharePermissionService`.
 #[derive(Clone)]
 pub struct ShareService {
@@ -116,6 +121,7 @@ impl SharePermissionService for ShareService {
     ) -> Result<Response<v1::ListSharePermissionsResponse>, Status> {
         let caller = self.caller(&request)?;
         let list = parse::list(request.get_ref())?;
+        caller.reserve_page(list.page.size, PERMISSION_BYTES).await?;
         let page = self
             .changes
             .list(&list.filter, list.page.after.as_ref(), list.page.size);
@@ -144,6 +150,7 @@ impl SharePermissionService for ShareService {
     ) -> Result<Response<v1::ListChangesResponse>, Status> {
         let caller = self.caller(&request)?;
         let (list, page) = parse::list_changes(request.get_ref())?;
+        caller.reserve_page(page.size, CHANGE_BYTES).await?;
         let changes = self
             .changes
             .list_changes(&list.filter, list.order, page.after.as_ref(), page.size);
@@ -157,6 +164,7 @@ impl SharePermissionService for ShareService {
     ) -> Result<Response<v1::ListImagesResponse>, Status> {
         let caller = self.caller(&request)?;
         let (account, region, ownership) = parse::list_images(request.get_ref())?;
+        caller.reserve(IMAGES_BYTES).await?;
         Span::current().record("account_id", account.as_str());
         let images = self.changes.list_images(account, &region, ownership);
         let images = with_timeout(caller.timeout, images, status::upstream_unavailable).await?;

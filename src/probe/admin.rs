@@ -15,8 +15,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     clock::Clock,
-    edge::listener::{HttpListener, ListenerSettings},
-    telemetry::Metrics,
+    edge::{
+        answers::Answers,
+        listener::{HttpListener, ListenerSettings},
+    },
+    telemetry::{Instruments, Metrics},
 };
 
 use super::Readiness;
@@ -31,6 +34,7 @@ const LIMITS: ListenerSettings = ListenerSettings {
     max_concurrent_streams: 16,
     keepalive_interval: Duration::from_secs(20),
     keepalive_timeout: Duration::from_secs(20),
+    unread_timeout: Duration::from_secs(15),
     // Bounds a client that reads its answer too slowly.
     max_age: Some(Duration::from_secs(60)),
 };
@@ -66,6 +70,8 @@ impl Admin {
             settings: LIMITS,
             tls: None,
             clock,
+            // These answers are few and small, so they are not measured.
+            answers: Answers::new(0, &Instruments::default()),
         };
         let overdue = async {
             stop.cancelled().await;

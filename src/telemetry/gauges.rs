@@ -162,6 +162,17 @@ impl Instruments {
         );
     }
 
+    /// Observes the memory of answers that are made or not yet sent.
+    pub fn observe_unsent_answers(&self, bytes: impl Fn() -> Option<u64> + Send + Sync + 'static) {
+        count(
+            &self.0.meter,
+            "sharewarden.answers.unsent",
+            "By",
+            "Memory of answers that are being made, or that their clients have not taken yet.",
+            bytes,
+        );
+    }
+
     /// Observes the process. Call it once: a second call would report everything twice.
     pub(super) fn observe_process(&self) {
         let meter = &self.0.meter;

@@ -69,6 +69,7 @@ pub(super) struct InstrumentSet {
     pub(super) workers: Workers,
     calls: Histogram<f64>,
     auth_refused: Counter<u64>,
+    answers_stalled: Counter<u64>,
     statements: Histogram<f64>,
     commits: Histogram<f64>,
     batches: Histogram<u64>,
@@ -111,6 +112,11 @@ impl Instruments {
                 "sharewarden.auth.refused",
                 "{call}",
                 "Calls refused for missing or invalid credentials, or because no role allows them.",
+            ),
+            answers_stalled: counter(
+                "sharewarden.answers.stalled",
+                "{answer}",
+                "Answers that were given up, because the client took nothing of them for server.unread_timeout.",
             ),
             statements: seconds(
                 "db.client.operation.duration",
@@ -179,6 +185,7 @@ impl Instruments {
             &instruments.0.retries,
             &instruments.0.read_backs,
             &instruments.0.leases_lost,
+            &instruments.0.answers_stalled,
         ] {
             counter.add(0, &[]);
         }
@@ -205,6 +212,11 @@ impl Instruments {
     /// A call was refused for its credentials or roles. `reason` is one of a fixed list.
     pub fn auth_refused(&self, reason: &'static str) {
         self.0.auth_refused.add(1, &[KeyValue::new("reason", reason)]);
+    }
+
+    /// An answer was given up, because its client took nothing of it.
+    pub fn answer_stalled(&self) {
+        self.0.answers_stalled.add(1, &[]);
     }
 
     /// An operation on Postgres has ended: `commit`, `summaries` or `statement`.

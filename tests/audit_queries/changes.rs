@@ -88,7 +88,7 @@ async fn a_page_of_changes_fetches_few_rows_besides_its_own() {
             let before = counters(&store).await;
             // Postgres reports the statistics of a connection at the latest when it ends.
             let database = store.connect(1);
-            let page = changes(&database, &filter, order, None, PAGE).await.unwrap();
+            let page = changes(&database, &filter, order, None, PAGE, |_| true).await.unwrap();
             close(&store, database).await;
             let after = counters(&store).await;
             let (scans, fetched) = (after.0 - before.0, after.1 - before.1);

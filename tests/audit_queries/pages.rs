@@ -2,7 +2,7 @@
 
 use fastrand::Rng;
 use sharewarden::clock::Clock;
-use sharewarden::store::audit::{EntryFilter, EntryPosition, Order, StoredEntry, entries, entry, range};
+use sharewarden::store::audit::{EntryFilter, EntryPosition, Order, PageLimit, StoredEntry, entries, entry, range};
 
 use crate::{
     model::{self, Row, matches, some_order, sorted},
@@ -29,7 +29,7 @@ async fn all_pages(store: &Store, filter: &EntryFilter, order: Order, limit: u32
             filter,
             order,
             after.as_ref(),
-            limit,
+            PageLimit::entries(limit),
             Clock::system().now(),
             |entry| entry.into_owned(),
         )
@@ -169,7 +169,7 @@ async fn paging_returns_each_initial_entry_once_while_entries_are_added() {
                 &filter,
                 order,
                 after.as_ref(),
-                20,
+                PageLimit::entries(20),
                 Clock::system().now(),
                 |entry| entry.into_owned(),
             )
@@ -188,7 +188,7 @@ async fn paging_returns_each_initial_entry_once_while_entries_are_added() {
                     &filter,
                     order,
                     after.as_ref(),
-                    20,
+                    PageLimit::entries(20),
                     Clock::system().now(),
                     |entry| entry.into_owned(),
                 )
@@ -259,7 +259,9 @@ async fn a_ledger_is_read_by_index() {
         (9, 3, 10),
         (u64::MAX, u64::MAX, 1),
     ] {
-        let found = range(&store.database, account, start, end, limit).await.unwrap();
+        let found = range(&store.database, account, start, end, limit, usize::MAX)
+            .await
+            .unwrap();
         let expected: Vec<_> = ledger
             .iter()
             .filter(|entry| (start..end).contains(&entry.log_index))
@@ -286,7 +288,7 @@ async fn an_empty_history_has_no_entries() {
             &EntryFilter::default(),
             order,
             None,
-            10,
+            PageLimit::entries(10),
             Clock::system().now(),
             |entry| entry.into_owned(),
         )
@@ -310,7 +312,16 @@ async fn concurrent_queries_on_two_connections_return_correct_pages() {
         tokio::spawn(async move {
             let now = Clock::system().now();
             let make = |entry: StoredEntry<'_>| entry.into_owned();
-            let found = entries(&small_pool, &filter, Order::NewestFirst, None, 50, now, make).await;
+            let found = entries(
+                &small_pool,
+                &filter,
+                Order::NewestFirst,
+                None,
+                PageLimit::entries(50),
+                now,
+                make,
+            )
+            .await;
             found.unwrap().entries
         })
     };

@@ -8,7 +8,7 @@ use sharewarden::{
     domain::{AccountId, Action, Cause, EntryKind, KindName, Timestamp},
     store::{
         Database,
-        audit::{EntryFilter, Order, entries},
+        audit::{EntryFilter, Order, PageLimit, entries},
     },
 };
 use sqlx::PgPool;
@@ -276,11 +276,19 @@ async fn every_filter_on_a_million_entries_reads_little_besides_its_page() {
 /// Reads a page on its own connection. Postgres reports the statistics of a connection at the latest when it ends.
 async fn page(store: &Store, filter: &EntryFilter, order: Order) -> usize {
     let database = store.connect(1);
-    let found = entries(&database, filter, order, None, PAGE, Clock::system().now(), |_| ())
-        .await
-        .unwrap()
-        .entries
-        .len();
+    let found = entries(
+        &database,
+        filter,
+        order,
+        None,
+        PageLimit::entries(PAGE),
+        Clock::system().now(),
+        |_| (),
+    )
+    .await
+    .unwrap()
+    .entries
+    .len();
     close(store, database).await;
     found
 }
@@ -311,9 +319,17 @@ async fn duration(store: &Store, filter: &EntryFilter, order: Order) -> Duration
     let mut best = Duration::MAX;
     for _ in 0..5 {
         let begun = clock.monotonic_now();
-        entries(&database, filter, order, None, PAGE, Clock::system().now(), |_| ())
-            .await
-            .unwrap();
+        entries(
+            &database,
+            filter,
+            order,
+            None,
+            PageLimit::entries(PAGE),
+            Clock::system().now(),
+            |_| (),
+        )
+        .await
+        .unwrap();
         best = best.min(clock.monotonic_now().since(begun));
     }
     close(store, database).await;

@@ -206,7 +206,7 @@ async fn a_client_that_reads_nothing_does_not_delay_a_shutdown() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn five_hundred_watchers_all_get_an_entry() {
-    let stack = Stack::start().await;
+    let stack = Stack::start_with("server.max_open_streams_per_principal = 500\n").await;
     let mut watchers = Vec::new();
     for _ in 0..5 {
         let audit = stack.audit().await;

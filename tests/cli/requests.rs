@@ -235,7 +235,7 @@ fn wrong_options_are_refused_before_anything_is_sent() {
         assert_eq!(list(option), Some(ErrorKind::ValueValidation), "{option}");
     }
     assert_eq!(list("--page-size 0"), Some(ErrorKind::ValueValidation));
-    assert_eq!(list("--page-size 1001"), Some(ErrorKind::ValueValidation));
+    assert_eq!(list("--page-size 501"), Some(ErrorKind::ValueValidation));
     assert_eq!(list("--limit 0"), Some(ErrorKind::ValueValidation));
     assert_eq!(list("--server https://sharewarden.example.com --timeout 5m"), None);
 }

@@ -11,13 +11,13 @@ use sharewarden_testkit::{postgres::database, stack::*};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-struct InMemoryMetrics {
-    provider: SdkMeterProvider,
+pub(crate) struct InMemoryMetrics {
+    pub(crate) provider: SdkMeterProvider,
     exporter: InMemoryMetricExporter,
 }
 
 impl InMemoryMetrics {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let exporter = InMemoryMetricExporter::default();
         let reader = PeriodicReader::builder(exporter.clone()).build();
         let provider = SdkMeterProvider::builder().with_reader(reader).build();
@@ -25,7 +25,7 @@ impl InMemoryMetrics {
     }
 
     /// The current value of a gauge without attributes.
-    fn value(&self, name: &str) -> Option<f64> {
+    pub(crate) fn value(&self, name: &str) -> Option<f64> {
         self.exporter.reset();
         self.provider.force_flush().unwrap();
         let finished = self.exporter.get_finished_metrics().unwrap();
@@ -36,7 +36,8 @@ impl InMemoryMetrics {
         match metric.data() {
             AggregatedMetrics::U64(MetricData::Gauge(gauge)) => {
                 let point = gauge.data_points().next()?;
-                assert_eq!((metric.unit(), point.attributes().count()), ("{change}", 0));
+                assert!(["{change}", "By"].contains(&metric.unit()));
+                assert_eq!(point.attributes().count(), 0);
                 Some(point.value() as f64)
             }
             AggregatedMetrics::F64(MetricData::Gauge(gauge)) => {

@@ -27,3 +27,4 @@ mod roles;
 mod secrets;
 mod shutdown;
 mod throughput;
+mod unread;

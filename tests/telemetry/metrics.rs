@@ -125,6 +125,8 @@ async fn prometheus_gets_every_documented_metric() {
         ("sharewarden_changes_pending_oldest_age_seconds", "gauge"),
         ("sharewarden_changes_ended_total", "counter"),
         ("sharewarden_watch_watchers", "gauge"),
+        ("sharewarden_answers_unsent_bytes", "gauge"),
+        ("sharewarden_answers_stalled_total", "counter"),
         ("sharewarden_checkpoint_age_seconds", "gauge"),
         ("sharewarden_audit_entries_total", "counter"),
         ("sharewarden_denials_counted_total", "counter"),

@@ -70,9 +70,19 @@ impl Drop for Http2Connection {
 
 impl Http2Connection {
     pub async fn open(address: SocketAddr) -> Self {
+        Self::open_with_window(address, 65_535).await
+    }
+
+    /// A connection whose streams have this window: the maximum bytes of a response that the server may send before they are
+    /// read.
+    pub async fn open_with_window(address: SocketAddr, window: u32) -> Self {
         let stream = TcpStream::connect(address).await.unwrap();
         stream.set_nodelay(true).unwrap();
-        let (send, connection) = h2::client::handshake(stream).await.unwrap();
+        let (send, connection) = h2::client::Builder::new()
+            .initial_window_size(window)
+            .handshake(stream)
+            .await
+            .unwrap();
         let driver = tokio::spawn(async move {
             // Each call reports the error.
             let _ = connection.await;
@@ -89,6 +99,15 @@ impl Http2Connection {
     }
 
     async fn exchange(&self, call: &Http2Call) -> Result<Http2Response, h2::Error> {
+        let (given, Http2Body(body)) = self.begin(call).await?;
+        if call.is_streamed {
+            return Ok(listen(given, body).await);
+        }
+        read(given, body).await
+    }
+
+    /// The head of the response, and its body, which nothing has read.
+    pub async fn begin(&self, call: &Http2Call) -> Result<(Http2Response, Http2Body), h2::Error> {
         let mut request = Request::new(());
         *request.method_mut() = call.method.clone();
         *request.version_mut() = Version::HTTP_2;
@@ -110,10 +129,23 @@ impl Http2Connection {
             headers: head.headers,
             ..Http2Response::default()
         };
-        if call.is_streamed {
-            return Ok(listen(given, body).await);
+        Ok((given, Http2Body(body)))
+    }
+}
+
+/// The body of a response. The window stays closed until it is read.
+pub struct Http2Body(RecvStream);
+
+impl Http2Body {
+    /// Waits for the end without opening the window. `None`: the response ended well. Otherwise the code of the reset, or `None`
+    /// in it when the connection ended.
+    pub async fn end_unread(mut self) -> Option<Option<u32>> {
+        while let Some(data) = self.0.data().await {
+            if let Err(error) = data {
+                return Some(error.reason().map(u32::from));
+            }
         }
-        read(given, body).await
+        None
     }
 }
 

@@ -3,6 +3,8 @@
 
 mod audit;
 mod changes;
+pub(crate) mod hostile;
+pub(crate) mod others;
 
 use std::{
     collections::BTreeMap,
@@ -16,6 +18,8 @@ use sharewarden_client::{AuditStub, ConnectOptions, ShareStub, Stub};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tonic::{Code, Request, Response, Status};
+
+use crate::surroundings::CALLER;
 
 /// The maximum number of calls on one connection.
 const CALLS_A_CONNECTION: u32 = 200;
@@ -80,12 +84,7 @@ impl Load {
         let mut number = 0;
         let mut caller = || {
             number += 1;
-            Caller {
-                address,
-                rng: fastrand::Rng::with_seed(seed.wrapping_add(number)),
-                counts: counts.clone(),
-                clock: Clock::system(),
-            }
+            Caller::new(address, seed.wrapping_add(number), &counts)
         };
         for _ in 0..6 {
             callers.spawn(until(stop.clone(), changes::change(caller())));
@@ -133,6 +132,15 @@ struct Clients {
 }
 
 impl Caller {
+    fn new(address: SocketAddr, seed: u64, counts: &Counts) -> Self {
+        Self {
+            address,
+            rng: fastrand::Rng::with_seed(seed),
+            counts: counts.clone(),
+            clock: Clock::system(),
+        }
+    }
+
     /// Opens a new connection, and chooses the number of calls to make on it.
     async fn connect(&mut self) -> (Clients, u32) {
         let server = format!("http://{}", self.address).parse().unwrap();
@@ -163,8 +171,12 @@ impl Caller {
 }
 
 fn asked<T>(message: T) -> Request<T> {
+    asked_by(CALLER, message)
+}
+
+fn asked_by<T>(principal: &'static str, message: T) -> Request<T> {
     let mut request = Request::new(message);
-    let principal = "soak@example.com".parse().unwrap();
+    let principal = principal.parse().unwrap();
     request.metadata_mut().insert("x-sharewarden-principal", principal);
     request
 }

@@ -2,7 +2,9 @@
 
 use crate::{
     domain::{AccountId, Entry, Timestamp},
-    store::audit::{self, Archived, Column, Condition, EntryFilter, EntryPosition, EntryRows, Order, StoredEntry},
+    store::audit::{
+        self, Archived, Column, Condition, EntryFilter, EntryPosition, EntryRows, Order, PageLimit, StoredEntry,
+    },
 };
 
 use super::{Audit, AuditEntry, Error, reads};
@@ -10,9 +12,8 @@ use super::{Audit, AuditEntry, Error, reads};
 /// Maximum archived ranges on a page.
 const MAX_ARCHIVED: u32 = 1000;
 
-/// Maximum bytes of text on a page; a page ends early beyond it. The message is about twice as large, and gRPC clients accept
-/// 4 MiB by default.
-const MAX_TEXT_BYTES: usize = 3 * 512 * 1024;
+/// Maximum bytes of text on a page; a page ends early beyond it. The message is about twice as large.
+const MAX_TEXT_BYTES: usize = 384 * 1024;
 
 /// A page of entries, each mapped by the caller.
 #[derive(Debug)]
@@ -54,7 +55,11 @@ impl Audit {
         let conditions = filter.conditions();
         let matches = |entry: &Entry| matches_filter(filter, &conditions, entry);
         let check = |stored: StoredEntry<'_>| PresentedEntry::verify(stored, matches, &mut present);
-        let found = audit::entries(&self.database, filter, order, after, size.saturating_add(1), now, check).await?;
+        let limit = PageLimit {
+            entries: size.saturating_add(1),
+            bytes: MAX_TEXT_BYTES,
+        };
+        let found = audit::entries(&self.database, filter, order, after, limit, now, check).await?;
         let nothing_archived = found.nothing_archived;
         let (entries, next_page) = page(found, size)?;
         // If only accounts and times are filtered, no entry between two entries of one ledger may be missing from the page.

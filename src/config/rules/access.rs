@@ -9,6 +9,9 @@ const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(60 * 60);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
+/// At least the largest answer.
+const UNSENT_BYTES: RangeInclusive<usize> = 4 * 1024 * 1024..=16 * 1024 * 1024 * 1024;
+
 pub(super) fn problems(config: &Config, check: &mut impl FnMut(bool, &str, String)) {
     modes(config, check);
     tls(config, check);
@@ -134,6 +137,26 @@ fn bounds(config: &Config, check: &mut impl FnMut(bool, &str, String)) {
         denials.summary_every,
         Duration::from_millis(100)..=HOUR,
         check,
+    );
+    within(
+        "server.unread_timeout",
+        server.unread_timeout,
+        Duration::from_millis(100)..=HOUR,
+        check,
+    );
+    let (all, share) = (server.max_unsent_bytes, server.max_unsent_bytes_per_principal);
+    check(
+        UNSENT_BYTES.contains(&all),
+        "server.max_unsent_bytes",
+        format!("must be {}..{}; it is {all}", UNSENT_BYTES.start(), UNSENT_BYTES.end()),
+    );
+    check(
+        (*UNSENT_BYTES.start()..=all).contains(&share),
+        "server.max_unsent_bytes_per_principal",
+        format!(
+            "must be {}..server.max_unsent_bytes ({all}); it is {share}",
+            UNSENT_BYTES.start()
+        ),
     );
     let message = server.max_message_size;
     check(

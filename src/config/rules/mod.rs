@@ -102,6 +102,11 @@ fn numbers(config: &Config, check: &mut impl FnMut(bool, &str, String)) {
     bounded("server.max_calls", server.max_calls, 1_000_000);
     bounded("server.max_open_streams", server.max_open_streams, 1_000_000);
     bounded(
+        "server.max_open_streams_per_principal",
+        server.max_open_streams_per_principal,
+        server.max_open_streams,
+    );
+    bounded(
         "server.max_calls_per_principal",
         server.max_calls_per_principal,
         1_000_000,

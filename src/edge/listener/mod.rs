@@ -4,6 +4,8 @@
 
 mod connections;
 
+mod answer;
+
 use std::{
     convert::Infallible,
     error::Error as StdError,
@@ -18,7 +20,7 @@ use std::{
 use http::{Request, Response};
 use hyper::body::{Body, Incoming};
 use hyper_util::{
-    rt::{TokioExecutor, TokioIo, TokioTimer},
+    rt::{TokioIo, TokioTimer},
     server::conn::auto,
     service::TowerToHyperService,
 };
@@ -33,7 +35,9 @@ use tower::{Service, ServiceExt};
 
 use crate::clock::Clock;
 
-use super::{AuthenticationFailure, Identity, RefusedCallers, ServerTls};
+use super::{AuthenticationFailure, Identity, RefusedCallers, ServerTls, answers::Answers};
+
+use answer::StreamExecutor;
 
 pub(crate) use connections::Connection;
 use connections::{Connections, OpenConnection};
@@ -67,6 +71,8 @@ pub(crate) struct ListenerSettings {
     pub(crate) keepalive_interval: Duration,
     /// How long an HTTP/2 client may take to answer a ping.
     pub(crate) keepalive_timeout: Duration,
+    /// How long a client may take nothing of an answer. Then its stream is reset, or its connection is closed.
+    pub(crate) unread_timeout: Duration,
     /// Maximum age of a connection. `None`: no maximum.
     pub(crate) max_age: Option<Duration>,
 }
@@ -77,6 +83,8 @@ pub(crate) struct HttpListener {
     pub(crate) settings: ListenerSettings,
     pub(crate) tls: Option<Tls>,
     pub(crate) clock: Clock,
+    /// Counts the answers.
+    pub(crate) answers: Answers,
 }
 
 /// TLS for the connections of a port.
@@ -103,7 +111,7 @@ impl HttpListener {
     where
         S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
         S::Future: Send + 'static,
-        B: Body + Send + 'static,
+        B: Body + Send + Unpin + 'static,
         B::Data: Send,
         B::Error: Into<Box<dyn StdError + Send + Sync>>,
     {
@@ -112,14 +120,10 @@ impl HttpListener {
             settings,
             tls,
             clock,
+            answers,
         } = self;
         let places = Connections::new(settings.max_connections, &clock);
-        let server = Arc::new(ConnectionServer {
-            http: http(&settings),
-            handshake_timeout: settings.handshake_timeout,
-            max_age: settings.max_age,
-            tls,
-        });
+        let server = Arc::new(ConnectionServer { settings, tls, answers });
         let mut connections = JoinSet::new();
         loop {
             let accepted = tokio::select! {
@@ -152,8 +156,11 @@ impl HttpListener {
     }
 }
 
-fn http(settings: &ListenerSettings) -> auto::Builder<TokioExecutor> {
-    let mut http = auto::Builder::new(TokioExecutor::new());
+fn http(settings: &ListenerSettings, close: CancellationToken) -> auto::Builder<StreamExecutor> {
+    let mut http = auto::Builder::new(StreamExecutor {
+        unread_timeout: settings.unread_timeout,
+        close,
+    });
     http.http1()
         .timer(TokioTimer::new())
         .header_read_timeout(settings.head_timeout)
@@ -175,10 +182,9 @@ struct AcceptedClient {
 
 /// Serves one port's connections.
 struct ConnectionServer {
-    http: auto::Builder<TokioExecutor>,
-    handshake_timeout: Duration,
-    max_age: Option<Duration>,
+    settings: ListenerSettings,
     tls: Option<Tls>,
+    answers: Answers,
 }
 
 impl ConnectionServer {
@@ -192,11 +198,11 @@ impl ConnectionServer {
     ) where
         S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
         S::Future: Send + 'static,
-        B: Body + Send + 'static,
+        B: Body + Send + Unpin + 'static,
         B::Data: Send,
         B::Error: Into<Box<dyn StdError + Send + Sync>>,
     {
-        let mut deadline = Box::pin(tokio::time::sleep(self.handshake_timeout));
+        let mut deadline = Box::pin(tokio::time::sleep(self.settings.handshake_timeout));
         let opened = tokio::select! {
             opened = self.open(stream, &client) => opened,
             () = &mut deadline => Err(AuthenticationFailure::Handshake),
@@ -214,19 +220,24 @@ impl ConnectionServer {
         };
         let stream = Stream {
             stream,
+            unread_timeout: self.settings.unread_timeout,
+            stalled: None,
             preface: Some(Preface {
                 missing: PREFACE_BYTES,
                 deadline,
             }),
         };
-        let service = service.map_request(move |mut request: Request<Incoming>| {
-            peer.connection.used();
-            request.extensions_mut().insert(peer.clone());
-            request
-        });
-        let connection = self
-            .http
-            .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
+        let answers = self.answers.clone();
+        let service = service
+            .map_request(move |mut request: Request<Incoming>| {
+                peer.connection.used();
+                request.extensions_mut().insert(peer.clone());
+                request
+            })
+            .map_response(move |response| answer::counted(response, &answers));
+        let close = CancellationToken::new();
+        let http = http(&self.settings, close.clone());
+        let connection = http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
         let mut connection = pin!(connection);
         let grace = tokio::select! {
             ended = connection.as_mut() => {
@@ -239,12 +250,16 @@ impl ConnectionServer {
             () = client.connection.0.displaced() => return,
             // The caller of `serve` sets the time limit of a stop.
             () = stop.cancelled() => None,
-            () = aged(self.max_age) => Some(AGE_GRACE),
+            () = close.cancelled() => return,
+            () = aged(self.settings.max_age) => Some(AGE_GRACE),
         };
         connection.as_mut().graceful_shutdown();
         let _ = match grace {
             Some(grace) => tokio::time::timeout(grace, connection).await,
-            None => Ok(connection.await),
+            None => tokio::select! {
+                ended = connection => Ok(ended),
+                () = close.cancelled() => return,
+            },
         };
     }
 
@@ -282,10 +297,14 @@ trait Transport: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Transport for T {}
 
-/// The bytes of a connection. A read fails if the preface is late: hyper has no timeout before it.
+/// The bytes of a connection. A read fails if the preface is late: hyper has no timeout before it. A write fails if the client
+/// has taken nothing for too long.
 struct Stream {
     stream: Box<dyn Transport>,
     preface: Option<Preface>,
+    unread_timeout: Duration,
+    /// The timeout of a write that waits for the client.
+    stalled: Option<Pin<Box<Sleep>>>,
 }
 
 struct Preface {
@@ -315,9 +334,26 @@ impl AsyncRead for Stream {
     }
 }
 
+impl Stream {
+    /// The result of a write, or an error if it has waited for the client too long.
+    fn within_timeout<T>(&mut self, context: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if written.is_ready() {
+            self.stalled = None;
+            return written;
+        }
+        let timeout = self.unread_timeout;
+        let stalled = self
+            .stalled
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep(timeout)));
+        ready!(stalled.as_mut().poll(context));
+        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+    }
+}
+
 impl AsyncWrite for Stream {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
+        let written = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.within_timeout(context, written)
     }
 
     fn poll_write_vectored(
@@ -325,7 +361,8 @@ impl AsyncWrite for Stream {
         context: &mut Context<'_>,
         parts: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(context, parts)
+        let written = Pin::new(&mut self.stream).poll_write_vectored(context, parts);
+        self.within_timeout(context, written)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -333,11 +370,13 @@ impl AsyncWrite for Stream {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
+        let flushed = Pin::new(&mut self.stream).poll_flush(context);
+        self.within_timeout(context, flushed)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
+        let shut_down = Pin::new(&mut self.stream).poll_shutdown(context);
+        self.within_timeout(context, shut_down)
     }
 }
 

@@ -3,6 +3,8 @@ use tokio::{
     task::JoinHandle,
 };
 
+use crate::telemetry::Instruments;
+
 use super::*;
 
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -25,6 +27,7 @@ impl Port {
             max_concurrent_streams: 8,
             keepalive_interval: TIMEOUT,
             keepalive_timeout: TIMEOUT,
+            unread_timeout: TIMEOUT,
             max_age: None,
         };
         change(&mut settings);
@@ -35,6 +38,7 @@ impl Port {
             settings,
             tls: None,
             clock: Clock::system(),
+            answers: Answers::new(0, &Instruments::default()),
         };
         let service = tower::service_fn(async |request: Request<Incoming>| {
             let peer: &Peer = request.extensions().get().unwrap();

@@ -6,7 +6,7 @@ use tonic::{Request, Response, Status};
 use tracing::Span;
 
 use crate::{
-    audit::{Audit, Error},
+    audit::{Audit, Error, MAX_COUNTS},
     domain::AccountId,
     grpc::{
         access::NamesAccounts,
@@ -18,6 +18,11 @@ use crate::{
 };
 
 use super::{parse, present, proofs, stream};
+
+/// The largest entry, share, and summary as a message, in bytes. A page of entries ends early.
+const ENTRY_BYTES: usize = 32 * 1024;
+const SHARE_BYTES: usize = 512;
+const SUMMARY_BYTES: usize = 70 * MAX_COUNTS as usize;
 
 /// `AuditService`.
 #[derive(Debug, Clone)]
@@ -45,6 +50,7 @@ impl AuditService for AuditApi {
     ) -> Result<Response<v1::ListAuditEntriesResponse>, Status> {
         let caller = self.caller(&request)?;
         let (list, page) = parse::entries(request.get_ref())?;
+        caller.reserve_page(page.size, ENTRY_BYTES).await?;
         if let [account] = list.filter.accounts[..] {
             record_account(account);
         }
@@ -74,6 +80,7 @@ impl AuditService for AuditApi {
     ) -> Result<Response<v1::ListPermissionHistoryResponse>, Status> {
         let caller = self.caller(&request)?;
         let (list, page) = parse::history(request.get_ref())?;
+        caller.reserve_page(page.size, ENTRY_BYTES).await?;
         record_account(list.key.account);
         let filter = EntryFilter::about(&list.key);
         let found = self
@@ -89,6 +96,7 @@ impl AuditService for AuditApi {
     ) -> Result<Response<v1::GetSharePermissionsAtResponse>, Status> {
         let caller = self.caller(&request)?;
         let (list, page) = parse::shares_at(request.get_ref(), self.audit.clock.now())?;
+        caller.reserve_page(page.size, SHARE_BYTES).await?;
         if let Some(account) = list.filter.account {
             record_account(account);
         }
@@ -105,6 +113,7 @@ impl AuditService for AuditApi {
     ) -> Result<Response<v1::SummarizeAuditEntriesResponse>, Status> {
         let caller = self.caller(&request)?;
         let query = parse::summary(request.get_ref())?;
+        caller.reserve(SUMMARY_BYTES).await?;
         let summary = run(&caller, self.audit.summarize(query)).await?;
         Ok(Response::new(present::summary(summary)))
     }

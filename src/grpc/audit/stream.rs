@@ -1,7 +1,7 @@
-//! The handlers of watches and exports. A stream reads more only when the client is ready. A slow client delays no other call and
-//! needs the memory of one page.
+//! The handlers of watches and exports. A stream reads more only when the client is ready, and has reserved the memory for it. A
+//! slow client delays no other call and needs the memory of one page.
 
-use std::{collections::VecDeque, pin::Pin};
+use std::{pin::Pin, sync::Arc};
 
 use futures_util::stream;
 use tokio_stream::{Stream, StreamExt};
@@ -11,6 +11,7 @@ use crate::{
     audit::{Export, ExportRange, VerifiedCheckpoint, Watch, WatchEvent, WatchFrom},
     clock::Clock,
     domain::{AccountId, Timestamp},
+    edge::answers::Room,
     grpc::{
         caller::{Caller, with_timeout},
         fields::FieldReader,
@@ -37,8 +38,8 @@ const MAX_ACCOUNTS: usize = 1000;
 /// Maximum violations of positions in a response.
 const MAX_VIOLATIONS: usize = 8;
 
-/// Target size of a message of lines, in bytes. Clients accept 4 MiB by default.
-const MAX_MESSAGE_BYTES: usize = 1024 * 1024;
+/// Memory for the next page of a stream, in bytes: its texts, and about as much again as a message.
+const PAGE_BYTES: usize = 512 * 1024;
 
 /// The response stream of `WatchAuditEntries`.
 pub(super) type WatchStream = Pin<Box<dyn Stream<Item = Result<v1::WatchAuditEntriesResponse, Status>> + Send>>;
@@ -49,12 +50,15 @@ pub(super) async fn watch(
     api: &AuditApi,
     request: Request<v1::WatchAuditEntriesRequest>,
 ) -> Result<Response<WatchStream>, Status> {
-    let Caller { timeout, until, .. } = api.caller(&request)?;
+    let Caller {
+        timeout, until, room, ..
+    } = api.caller(&request)?;
     let from = parse_watch(request.get_ref())?;
     let watch = with_timeout(timeout, api.audit.watch(from), status::store_unavailable).await?;
-    let events = stream::try_unfold(watch, async |mut watch: Watch| {
-        let event = watch.next().await.map_err(status_of)?;
-        Ok(Some((present_event(event), watch)))
+    let events = stream::try_unfold((watch, room), async |(mut watch, room): (Watch, Arc<Room>)| {
+        watch.something_to_send().await.map_err(status_of)?;
+        let event = room.read(PAGE_BYTES, watch.next()).await.map_err(status_of)?;
+        Ok(Some((present_event(event), (watch, room))))
     });
     Ok(Response::new(until_expiry(events, until, &api.audit.clock)))
 }
@@ -146,22 +150,20 @@ pub(super) async fn export(
     api: &AuditApi,
     request: Request<v1::ExportAuditEntriesRequest>,
 ) -> Result<Response<ExportStream>, Status> {
-    let Caller { timeout, until, .. } = api.caller(&request)?;
+    let Caller {
+        timeout, until, room, ..
+    } = api.caller(&request)?;
     let range = parse_export(request.get_ref())?;
     let (checkpoint, header, export) =
         with_timeout(timeout, api.audit.export(range), status::store_unavailable).await?;
     let header = v1::ExportAuditEntriesResponse {
         part: Some(Part::Header(present_header(&checkpoint, &header))),
     };
-    let initial = (export, VecDeque::from([header]));
-    let parts = stream::try_unfold(initial, async |(mut export, mut ready): (Export, VecDeque<_>)| {
-        if ready.is_empty()
-            && let Some(entries) = export.next().await.map_err(status_of)?
-        {
-            ready = present_lines(entries);
-        }
-        Ok(ready.pop_front().map(|part| (part, (export, ready))))
+    let pages = stream::try_unfold((export, room), async |(mut export, room): (Export, Arc<Room>)| {
+        let page = room.read(PAGE_BYTES, export.next()).await.map_err(status_of)?;
+        Ok(page.map(|entries| (present_lines(entries), (export, room))))
     });
+    let parts = stream::iter([Ok(header)]).chain(pages);
     Ok(Response::new(until_expiry(parts, until, &api.audit.clock)))
 }
 
@@ -201,30 +203,18 @@ fn present_header(checkpoint: &VerifiedCheckpoint, header: &Header) -> v1::Expor
     }
 }
 
-/// Splits entries into messages of about [`MAX_MESSAGE_BYTES`].
-fn present_lines(entries: Vec<StoredEntry>) -> VecDeque<v1::ExportAuditEntriesResponse> {
-    let mut messages: VecDeque<v1::ExportLines> = VecDeque::new();
-    let mut bytes = 0;
+fn present_lines(entries: Vec<StoredEntry>) -> v1::ExportAuditEntriesResponse {
+    let mut lines = v1::ExportLines {
+        start_index: entries.first().map_or(0, |entry| entry.log_index),
+        ..Default::default()
+    };
     for entry in entries {
-        bytes += entry.text.len() + entry.leaf_hash.len();
-        if messages.is_empty() || bytes > MAX_MESSAGE_BYTES {
-            bytes = entry.text.len() + entry.leaf_hash.len();
-            messages.push_back(v1::ExportLines {
-                start_index: entry.log_index,
-                ..Default::default()
-            });
-        }
-        if let Some(message) = messages.back_mut() {
-            message.leaf_hashes.extend_from_slice(&entry.leaf_hash);
-            message.lines.push(entry.text.into_owned());
-        }
+        lines.leaf_hashes.extend_from_slice(&entry.leaf_hash);
+        lines.lines.push(entry.text.into_owned());
     }
-    messages
-        .into_iter()
-        .map(|lines| v1::ExportAuditEntriesResponse {
-            part: Some(Part::Lines(lines)),
-        })
-        .collect()
+    v1::ExportAuditEntriesResponse {
+        part: Some(Part::Lines(lines)),
+    }
 }
 
 fn status_of(error: crate::audit::Error) -> Status {

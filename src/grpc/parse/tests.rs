@@ -131,8 +131,8 @@ fn the_page_size_has_a_default_and_a_maximum() {
     };
     assert_eq!(size(0).unwrap(), 100);
     assert_eq!(size(1).unwrap(), 1);
-    assert_eq!(size(1000).unwrap(), 1000);
-    assert_eq!(size(i32::MAX).unwrap(), 1000);
+    assert_eq!(size(500).unwrap(), 500);
+    assert_eq!(size(i32::MAX).unwrap(), 500);
     assert_eq!(fields(&size(-1).unwrap_err()), ["page_size"]);
 }
 

@@ -241,6 +241,15 @@ pub(super) fn overloaded() -> Refusal {
     )
 }
 
+/// Unsent answers take all the memory that answers may use.
+pub(super) fn no_room() -> Refusal {
+    Refusal::new(
+        ErrorReason::Overloaded,
+        "Answers that clients have not read yet take all the memory for answers, of this principal or of the service; read the \
+         answers of other calls, or ask for a smaller page, then repeat the request.",
+    )
+}
+
 /// The response timeout passed, and no handler has responded.
 pub(super) fn timed_out() -> Refusal {
     Refusal::new(
@@ -330,7 +339,7 @@ pub(super) fn not_allowed(rule: String) -> Refusal {
 fn quota_exhausted(retry_after: Duration) -> Refusal {
     Refusal::new(
         ErrorReason::Overloaded,
-        "The principal has reached its quota of concurrent calls or of calls per second, and the request was not accepted; slow \
+        "The principal has reached its quota of concurrent calls, open streams or calls per second, and the request was not accepted; slow \
          down, then replay the request.",
     )
     .with_retry_after(Some(retry_after.max(MIN_RETRY_DELAY)))

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use futures_util::TryStreamExt;
 use sqlx::{AssertSqlSafe, PgConnection, Row as _, postgres::PgRow};
 
 use crate::{
@@ -25,6 +26,23 @@ pub struct EntryPosition {
     pub account: AccountId,
     /// Its index in that ledger.
     pub log_index: u64,
+}
+
+/// Where a page ends.
+#[derive(Debug, Clone, Copy)]
+pub struct PageLimit {
+    /// Maximum number of entries.
+    pub entries: u32,
+    /// Maximum bytes of text. The entry that exceeds it is the last.
+    pub bytes: usize,
+}
+
+impl PageLimit {
+    /// A limit of the number of entries only.
+    pub fn entries(entries: u32) -> Self {
+        let bytes = usize::MAX;
+        Self { entries, bytes }
+    }
 }
 
 /// An entry as it is stored.
@@ -76,7 +94,7 @@ pub struct EntryRows<T> {
     pub read_at: Option<Timestamp>,
 }
 
-/// Reads at most `limit` entries that match the filter, after `after`. The search for the latest starts at `now`.
+/// Reads entries that match the filter, after `after` and up to `limit`. The search for the latest starts at `now`.
 /// `make` maps each row as it arrives, while Postgres sends the next ones, without a copy in between.
 ///
 /// # Errors
@@ -86,7 +104,7 @@ pub async fn entries<T: Send>(
     filter: &EntryFilter,
     order: Order,
     after: Option<&EntryPosition>,
-    limit: u32,
+    limit: PageLimit,
     now: Timestamp,
     mut make: impl FnMut(StoredEntry<'_>) -> T + Send,
 ) -> Result<EntryRows<T>, StoreError> {
@@ -118,12 +136,12 @@ pub async fn entry(
     account: AccountId,
     log_index: u64,
 ) -> Result<Option<StoredEntry<'static>>, StoreError> {
-    Ok(range(database, account, log_index, log_index.saturating_add(1), 1)
-        .await?
-        .pop())
+    let next = log_index.saturating_add(1);
+    Ok(range(database, account, log_index, next, 1, usize::MAX).await?.pop())
 }
 
-/// Reads at most `limit` entries of a ledger, from index `start` to before index `end`, in order. Omits archived entries.
+/// Reads at most `limit` entries of a ledger, from index `start` to before index `end`, in order. Omits archived entries. Ends
+/// before an entry whose text would exceed `max_bytes` of text in all, unless it is the first.
 ///
 /// # Errors
 /// When Postgres does not answer.
@@ -133,6 +151,7 @@ pub async fn range(
     start: u64,
     end: u64,
     limit: u32,
+    max_bytes: usize,
 ) -> Result<Vec<StoredEntry<'static>>, StoreError> {
     let sql = format!(
         "SELECT {} FROM audit_entry
@@ -144,8 +163,20 @@ pub async fn range(
         .bind(bigint(start))
         .bind(bigint(end))
         .bind(i64::from(limit));
-    let rows = database.run(async |conn| query.fetch_all(conn).await).await?;
-    rows.iter().map(|row| Ok(stored(row)?.into_owned())).collect()
+    let read = async |connection: &mut PgConnection| {
+        let (mut entries, mut bytes) = (Vec::new(), 0);
+        let mut rows = query.fetch(connection);
+        // The rest is read and dropped, so that the connection can be used again.
+        while let Some(row) = rows.try_next().await? {
+            let entry = stored(&row);
+            bytes += entry.as_ref().map_or(0, |entry| entry.text.len());
+            if bytes <= max_bytes || entries.is_empty() {
+                entries.push(entry.map(StoredEntry::into_owned));
+            }
+        }
+        Ok(entries)
+    };
+    database.run(read).await?.into_iter().collect()
 }
 
 /// The selected columns of an entry, in the order of [`stored`].

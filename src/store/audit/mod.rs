@@ -21,7 +21,7 @@ mod windows;
 pub use crate::store::rows::Order;
 pub use archived::{Archived, archived, archived_at};
 pub use at::{Share, ShareFilter, SharePosition, shares_at};
-pub use entries::{EntryPosition, EntryRows, StoredEntry, entries, entry, range};
+pub use entries::{EntryPosition, EntryRows, PageLimit, StoredEntry, entries, entry, range};
 pub use filter::{Column, Condition, EntryFilter};
 pub use heads::sizes;
 pub use ranking::{Ranking, ranking};

@@ -10,7 +10,7 @@ use crate::{domain::Timestamp, store::error::StoreError};
 use super::{
     EntryFilter, Order, StoredEntry,
     driver::Driver,
-    entries::{COLUMNS, stored},
+    entries::{COLUMNS, PageLimit, stored},
     statement::PageSelect,
     windows::{self, Span},
 };
@@ -24,6 +24,8 @@ const MAX_WALKED: u32 = 5000;
 /// The mapped entries that were found.
 pub(super) struct Walked<T> {
     pub(super) entries: Vec<Result<T, StoreError>>,
+    /// The size of their texts.
+    bytes: usize,
     /// True when the last statement that found entries saw that nothing was archived.
     pub(super) nothing_archived: bool,
     /// When the last statement that found entries began.
@@ -34,6 +36,7 @@ impl<T> Walked<T> {
     fn nothing() -> Self {
         Self {
             entries: Vec::new(),
+            bytes: 0,
             nothing_archived: false,
             read_at: None,
         }
@@ -42,7 +45,12 @@ impl<T> Walked<T> {
     fn add(&mut self, next: Self) {
         self.nothing_archived = next.nothing_archived;
         self.read_at = next.read_at.or(self.read_at);
+        self.bytes += next.bytes;
         self.entries.extend(next.entries);
+    }
+
+    fn is_full(&self, limit: PageLimit) -> bool {
+        self.entries.len() >= limit.entries as usize || self.bytes > limit.bytes
     }
 }
 
@@ -51,12 +59,12 @@ impl<T> Walked<T> {
 async fn walk_near<T: Send>(
     connection: &mut PgConnection,
     page: &PageSelect<'_>,
-    limit: u32,
+    limit: PageLimit,
     make: &mut (impl FnMut(StoredEntry<'_>) -> T + Send),
 ) -> Result<Option<Walked<T>>, sqlx::Error> {
     let Some(near) = near(page) else { return Ok(None) };
     let found = walk(connection, page, near, limit, make).await?;
-    Ok((found.entries.len() == limit as usize).then_some(found))
+    Ok(found.is_full(limit).then_some(found))
 }
 
 /// The month where the page starts. A text is searched there first, before the start and the end of the history are read.
@@ -79,7 +87,7 @@ fn near(page: &PageSelect<'_>) -> Option<Span> {
 pub(super) async fn read<T: Send>(
     connection: &mut PgConnection,
     page: &PageSelect<'_>,
-    limit: u32,
+    limit: PageLimit,
     make: &mut (impl FnMut(StoredEntry<'_>) -> T + Send),
 ) -> Result<Walked<T>, sqlx::Error> {
     if let Some(found) = walk_near(connection, page, limit, make).await? {
@@ -92,23 +100,18 @@ pub(super) async fn read<T: Send>(
         let was_walked = |near: Span| near.far_edge(page.order) == first.far_edge(page.order);
         if !near(page).is_some_and(was_walked) {
             let found = walk(connection, page, *first, limit, make).await?;
-            if found.entries.len() == limit as usize {
+            if found.is_full(limit) {
                 return Ok(found);
             }
         }
     }
     for span in spans {
-        let missing = limit - u32::try_from(walked.entries.len()).unwrap_or(limit);
-        walked.add(
-            look(
-                connection,
-                page.statement(&driver, span, at_least(missing, limit)),
-                make,
-            )
-            .await?,
-        );
-        if walked.entries.len() >= limit as usize {
-            walked.entries.truncate(limit as usize);
+        let missing = limit.entries - u32::try_from(walked.entries.len()).unwrap_or(limit.entries);
+        let statement = page.statement(&driver, span, at_least(missing, limit.entries));
+        let bytes = limit.bytes - walked.bytes;
+        walked.add(look(connection, statement, bytes, make).await?);
+        if walked.is_full(limit) {
+            walked.entries.truncate(limit.entries as usize);
             break;
         }
     }
@@ -120,11 +123,12 @@ async fn walk<T: Send>(
     connection: &mut PgConnection,
     page: &PageSelect<'_>,
     span: Span,
-    limit: u32,
+    limit: PageLimit,
     make: &mut (impl FnMut(StoredEntry<'_>) -> T + Send),
 ) -> Result<Walked<T>, sqlx::Error> {
-    let max_walked = limit.saturating_mul(WALKED_PER_ENTRY).min(MAX_WALKED);
-    look(connection, page.walk(span, max_walked, limit), make).await
+    let max_walked = limit.entries.saturating_mul(WALKED_PER_ENTRY).min(MAX_WALKED);
+    let statement = page.walk(span, max_walked, limit.entries);
+    look(connection, statement, limit.bytes, make).await
 }
 
 /// Rounds the number of missing entries up. Each limit and month has its own prepared statement, so there are few limits.
@@ -132,10 +136,11 @@ fn at_least(missing: u32, limit: u32) -> u32 {
     missing.next_multiple_of(limit.div_ceil(4).max(1)).min(limit)
 }
 
-/// Runs one statement.
+/// Runs one statement. After `max_bytes` of text, the rest is read and dropped, so that the connection can be used again.
 async fn look<T: Send>(
     connection: &mut PgConnection,
     mut statement: QueryBuilder<Postgres>,
+    max_bytes: usize,
     make: &mut (impl FnMut(StoredEntry<'_>) -> T + Send),
 ) -> Result<Walked<T>, sqlx::Error> {
     let mut found = Walked::nothing();
@@ -145,7 +150,11 @@ async fn look<T: Send>(
             found.nothing_archived = !row.try_get::<bool, _>(COLUMNS)?;
             found.read_at = Some(Timestamp::new(row.try_get(COLUMNS + 1)?));
         }
-        found.entries.push(stored(&row).map(&mut *make));
+        if found.bytes <= max_bytes {
+            let entry = stored(&row);
+            found.bytes += entry.as_ref().map_or(0, |entry| entry.text.len());
+            found.entries.push(entry.map(&mut *make));
+        }
     }
     Ok(found)
 }

@@ -6,7 +6,8 @@
 
 use std::sync::LazyLock;
 
-use sqlx::{Postgres, QueryBuilder};
+use futures_util::TryStreamExt;
+use sqlx::{PgConnection, Postgres, QueryBuilder};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -113,7 +114,7 @@ pub async fn change(database: &Database, account: AccountId, id: ChangeId) -> Re
     row.map(ChangeStatus::try_from).transpose()
 }
 
-/// Reads at most `limit` changes that match the filter, after `after`.
+/// Reads at most `limit` changes that match the filter, after `after`. The first one that `fits` refuses is the last.
 ///
 /// # Errors
 /// When Postgres does not answer.
@@ -123,6 +124,7 @@ pub async fn changes(
     order: Order,
     after: Option<&ChangePosition>,
     limit: u32,
+    mut fits: impl FnMut(&ChangeStatus) -> bool,
 ) -> Result<Vec<ChangeStatus>, StoreError> {
     let page = ChangeSelect {
         filter,
@@ -132,12 +134,21 @@ pub async fn changes(
     };
     let mut sql = page.statement();
     // The best index depends on the values of the filter.
-    let rows: Vec<StatusRow> = database
-        .run_planned(PlanCacheMode::Auto, async |connection| {
-            sql.build_query_as().fetch_all(connection).await
-        })
-        .await?;
-    rows.into_iter().map(ChangeStatus::try_from).collect()
+    let read = async |connection: &mut PgConnection| {
+        let (mut changes, mut is_full) = (Vec::new(), false);
+        let mut rows = sql.build_query_as::<StatusRow>().fetch(connection);
+        // The rest is read and dropped, so that the connection can be used again.
+        while let Some(row) = rows.try_next().await? {
+            if !is_full {
+                let change = ChangeStatus::try_from(row);
+                is_full = change.as_ref().is_ok_and(|change| !fits(change));
+                changes.push(change);
+            }
+        }
+        Ok(changes)
+    };
+    let changes = database.run_planned(PlanCacheMode::Auto, read).await?;
+    changes.into_iter().collect()
 }
 
 struct ChangeSelect<'a> {

@@ -38,7 +38,7 @@ fn unset_filters_match_everything_and_the_newest_come_first() {
             .map(|(_, page)| page.size)
             .map_err(|status| fields(&status))
     };
-    assert_eq!((size(1), size(1000), size(i32::MAX)), (Ok(1), Ok(1000), Ok(1000)));
+    assert_eq!((size(1), size(500), size(i32::MAX)), (Ok(1), Ok(500), Ok(500)));
     assert_eq!(size(-1), Err(vec!["page_size".into()]));
 }
 

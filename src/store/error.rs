@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use sqlx::migrate::MigrateError;
 
+use crate::domain::AccountId;
+
 /// Why the store failed.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -29,6 +31,14 @@ pub enum StoreError {
         table: &'static str,
         /// What is wrong.
         problem: String,
+    },
+    /// The head of a ledger contradicts itself: its right edge does not give its root. Nothing is added to it.
+    #[error("entry {log_index} of the ledger of account {account} does not match what was recorded")]
+    Tampered {
+        /// The account of the ledger.
+        account: AccountId,
+        /// The last entry of the ledger.
+        log_index: u64,
     },
     /// Our own code panicked. The panic hook logged why.
     #[error("the code that ran the batch panicked")]
@@ -76,7 +86,12 @@ impl StoreError {
         match self {
             Self::Postgres { fault, .. } => *fault == PostgresFault::Server,
             Self::Timeout(_) => true,
-            Self::Schema(_) | Self::Corrupt { .. } | Self::Panic | Self::LeaseEnds | Self::Encode(_) => false,
+            Self::Schema(_)
+            | Self::Corrupt { .. }
+            | Self::Tampered { .. }
+            | Self::Panic
+            | Self::LeaseEnds
+            | Self::Encode(_) => false,
         }
     }
 }

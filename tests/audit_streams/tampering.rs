@@ -200,6 +200,34 @@ async fn a_ledger_rewritten_with_new_hashes_is_not_signed() {
 }
 
 #[tokio::test]
+async fn nothing_is_added_to_a_ledger_whose_head_has_a_wrong_right_edge() {
+    let stack = Stack::start().await;
+    stack.grant_many(0, 3).await;
+    stack.checkpoint_of(ACCOUNT, 6).await;
+    let (size, frontier, root) = head(&stack).await;
+    let mut wrong = frontier.clone();
+    wrong[31] ^= 1;
+    set_head(&stack, (size, wrong, root.clone())).await;
+
+    let mut client = stack.client().await;
+    let status = client.grant_share_permission(as_tester(nth_grant(3))).await;
+    assert_tampered(&status.unwrap_err(), "5");
+    // Another ledger grows.
+    let denied = client.grant_share_permission(as_tester(denied())).await.unwrap_err();
+    assert_eq!(reason(&denied), "POLICY_DENIED");
+    assert_eq!(
+        (stack.lines(ACCOUNT).await.len(), stack.lines(OTHER_ACCOUNT).await.len()),
+        (6, 1)
+    );
+
+    // With the right edge back, the ledger grows and is signed.
+    set_head(&stack, (size, frontier, root)).await;
+    stack.grant_many(3, 1).await;
+    stack.checkpoint_of(ACCOUNT, 8).await;
+    stack.end().await;
+}
+
+#[tokio::test]
 async fn the_first_tampered_entry_of_a_growing_ledger_is_searched_for_once() {
     let mut log = Log::of_this_thread(LevelFilter::ERROR);
     let stack = Stack::start().await;

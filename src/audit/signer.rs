@@ -11,7 +11,7 @@ use crate::{
     ledger::{Checkpoint, Hash, merkle::hex},
     store::{
         audit,
-        checkpoints::{self, Grown, StoredCheckpoint},
+        checkpoints::{self, Grown, NewCheckpoint},
     },
     worker::{NextRound, Trigger, Worker},
 };
@@ -113,12 +113,11 @@ impl Signer {
             return Ok(());
         }
         let saved = checkpoints::save(&self.audit.database, &signed).await?;
-        for StoredCheckpoint {
+        for NewCheckpoint {
             account,
             size,
             root,
             note,
-            ..
         } in signed.iter().filter(|checkpoint| saved.contains(&checkpoint.account))
         {
             tracing::info!(account_id = %account, size, root = hex(root), note, "signed a checkpoint");
@@ -126,7 +125,7 @@ impl Signer {
         Ok(())
     }
 
-    async fn process(&mut self, grown: Grown) -> Result<Option<StoredCheckpoint>, Error> {
+    async fn process(&mut self, grown: Grown) -> Result<Option<NewCheckpoint>, Error> {
         match self.check(&grown).await {
             Ok(checked) => {
                 self.refused.remove(&grown.account);
@@ -182,7 +181,7 @@ impl Signer {
         Ok(stored.into_iter().chain(seen.filter(|_| seen != stored)).collect())
     }
 
-    fn sign(&mut self, grown: &Grown) -> Option<StoredCheckpoint> {
+    fn sign(&mut self, grown: &Grown) -> Option<NewCheckpoint> {
         let (keys, account) = (&self.audit.keys, grown.account);
         let checkpoint = Checkpoint {
             origin: keys.origin(account),
@@ -195,12 +194,11 @@ impl Signer {
             return None;
         };
         self.seen.insert(account, (grown.size, grown.root));
-        Some(StoredCheckpoint {
+        Some(NewCheckpoint {
             account,
             size: grown.size,
             root: grown.root,
             note: note.to_string(),
-            signed_at: self.audit.clock.now(),
         })
     }
 

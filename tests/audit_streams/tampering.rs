@@ -92,6 +92,24 @@ async fn a_deleted_entry_ends_a_watch_and_an_export() {
 }
 
 #[tokio::test]
+async fn entries_that_are_gone_at_the_end_of_a_ledger_end_a_watch_and_an_export() {
+    let stack = Stack::start().await;
+    stack.grant_many(0, 3).await;
+    stack.checkpoint_of(ACCOUNT, 6).await;
+    for (gone, first) in [("log_index >= 4", "4"), ("true", "0")] {
+        stack.tamper(&format!("DELETE FROM audit_entry WHERE {gone}")).await;
+        assert_tampered(&watched_from_the_beginning(&stack).await, first);
+        let request = ExportAuditEntriesRequest {
+            account_id: ACCOUNT.into(),
+            ..Default::default()
+        };
+        let status = export(stack.audit().await, request).await.err().unwrap();
+        assert_eq!(reason(&status), "LEDGER_TAMPERED");
+    }
+    stack.end().await;
+}
+
+#[tokio::test]
 async fn a_notification_about_missing_entries_is_ignored() {
     let stack = Stack::start().await;
     stack.grant_many(0, 1).await;

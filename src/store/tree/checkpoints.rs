@@ -16,6 +16,19 @@ use crate::{
 
 const TABLE: &str = "ledger_checkpoint";
 
+/// A signed checkpoint to store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewCheckpoint {
+    /// The account of the ledger.
+    pub account: AccountId,
+    /// The size of the tree: the number of entries.
+    pub size: u64,
+    /// The root hash of the tree.
+    pub root: Hash,
+    /// The signed note.
+    pub note: String,
+}
+
 /// A signed checkpoint, as the table has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredCheckpoint {
@@ -27,7 +40,7 @@ pub struct StoredCheckpoint {
     pub root: Hash,
     /// The signed note.
     pub note: String,
-    /// When it was signed.
+    /// When it was stored, on the database's clock.
     pub signed_at: Timestamp,
 }
 
@@ -45,27 +58,25 @@ pub struct Grown {
     pub signed: Option<StoredCheckpoint>,
 }
 
-/// Stores checkpoints in one commit, at most one per account. A checkpoint that already exists for an account and size
-/// stays. Returns the accounts whose checkpoints were stored.
+/// Stores checkpoints in one commit, at most one per account. Their time is the database's. A checkpoint that already exists for an
+/// account and size stays. Returns the accounts whose checkpoints were stored.
 ///
 /// # Errors
 /// When Postgres does not answer or refuses.
-pub async fn save(database: &Database, checkpoints: &[StoredCheckpoint]) -> Result<HashSet<AccountId>, StoreError> {
+pub async fn save(database: &Database, checkpoints: &[NewCheckpoint]) -> Result<HashSet<AccountId>, StoreError> {
     let each = || checkpoints.iter();
     let accounts: Vec<_> = each().map(|one| one.account.to_string()).collect();
     let sizes: Vec<_> = each().map(|one| bigint(one.size)).collect();
     let roots: Vec<_> = each().map(|one| one.root.to_vec()).collect();
     let notes: Vec<_> = each().map(|one| one.note.clone()).collect();
-    let times: Vec<_> = each().map(|one| one.signed_at.to_offset_date_time()).collect();
     let query = sqlx::query_scalar!(
         "INSERT INTO ledger_checkpoint (account_id, size, root, note, signed_at)
-         SELECT * FROM unnest($1::text[], $2::bigint[], $3::bytea[], $4::text[], $5::timestamptz[])
+         SELECT *, clock_timestamp() FROM unnest($1::text[], $2::bigint[], $3::bytea[], $4::text[])
          ON CONFLICT DO NOTHING RETURNING account_id",
         &accounts,
         &sizes,
         &roots,
         &notes,
-        &times,
     );
     let kept = database.run(async |conn| query.fetch_all(conn).await).await?;
     kept.iter().map(|account| parse(TABLE, account)).collect()

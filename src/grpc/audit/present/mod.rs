@@ -37,6 +37,7 @@ pub(super) fn shares(list: &SharesAt, page: SharePage) -> v1::GetSharePermission
     v1::GetSharePermissionsAtResponse {
         permissions: page.shares.into_iter().map(share).collect(),
         next_page_token: next.unwrap_or_default(),
+        time: Some(timestamp(list.time)),
     }
 }
 

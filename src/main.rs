@@ -12,10 +12,15 @@ use clap::{CommandFactory, Parser, Subcommand};
 use sharewarden::dev::{self, DevCommand};
 use sharewarden::{
     archive,
+    audit::Confirmation,
     cli::{self, AuditCommand, ClientCommand, ClientOptions, KeyCommand},
     clock::Clock,
     config::Config,
-    domain::with_causes,
+    domain::{AccountId, ConfirmationBody, Justification, Principal, Reason, Ticket, with_causes},
+    ledger::{
+        Hash,
+        merkle::{hex, parse_hash},
+    },
     server::{self, Server},
     store::archive::Detached,
     telemetry::Metrics,
@@ -74,6 +79,49 @@ enum AuditCommands {
     /// entries are. The command connects to the database directly and needs the rights of its owner: give a configuration with
     /// the owner's database.url.
     Archive(ArchiveOptions),
+    /// Confirm a ledger that has entries and no checkpoint, so that it is signed
+    ///
+    /// A ledger whose checkpoints were all deleted, or whose first checkpoint was never signed, is not signed until an operator
+    /// confirms its entries. Without --root-hash the command verifies the entries and prints the size and the root. Compare them with
+    /// an export, a checkpoint or a log that is kept elsewhere. With --root-hash it records the confirmation in the ledger
+    /// (`checkpoint.confirmed`) and signs a checkpoint. The command connects to the database directly, and needs the signing key: give
+    /// the configuration of the service. Replicas that remember a checkpoint that contradicts the ledger refuse it until all replicas
+    /// were stopped.
+    Confirm(ConfirmOptions),
+}
+
+#[derive(Debug, clap::Args)]
+struct ConfirmOptions {
+    #[command(flatten)]
+    config: ConfigOptions,
+    /// The account of the ledger: 12 digits
+    #[arg(long, value_name = "ACCOUNT_ID")]
+    account: AccountId,
+    #[command(flatten)]
+    statement: Option<ConfirmStatement>,
+}
+
+#[derive(Debug, clap::Args)]
+struct ConfirmStatement {
+    /// Confirm this number of entries
+    #[arg(long, value_name = "N", requires = "root_hash")]
+    tree_size: u64,
+    /// Confirm this root of these entries: 64 lower-case hex digits
+    #[arg(long, value_name = "HEX", value_parser = root_hash)]
+    root_hash: Hash,
+    /// Your name, for the audit history: 1 to 256 visible ASCII characters. It is not authenticated
+    #[arg(long, value_name = "NAME")]
+    operator: Principal,
+    /// Why you confirm, for the audit history: 1 to 1024 characters
+    #[arg(long, value_name = "TEXT")]
+    reason: Reason,
+    /// The id of a ticket, for the audit history: at most 128 characters
+    #[arg(long, value_name = "TEXT")]
+    ticket: Option<Ticket>,
+}
+
+fn root_hash(text: &str) -> Result<Hash, &'static str> {
+    parse_hash(text).ok_or("must be 64 lower-case hex digits")
 }
 
 #[derive(Debug, clap::Args)]
@@ -135,6 +183,7 @@ async fn run(Arguments { client, command }: Arguments) -> ExitCode {
             return run_client(client, ClientCommand::Audit(command)).await;
         }
         ProgramCommand::Audit(AuditCommands::Archive(options)) => archive_months(options).await,
+        ProgramCommand::Audit(AuditCommands::Confirm(options)) => confirm(options).await,
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -249,6 +298,41 @@ async fn archive_months(options: ArchiveOptions) -> Result<(), BoxError> {
     if months == 0 {
         eprintln!("there is no month before {} to archive", archived.before);
     }
+    Ok(())
+}
+
+async fn confirm(options: ConfirmOptions) -> Result<(), BoxError> {
+    let config = Config::load(options.config.config.as_deref(), &options.config.set)?;
+    let telemetry = server::init_telemetry(&without_exporters(config.clone()))?;
+    let account = options.account;
+    let done = match options.statement {
+        None => server::confirmable(&config, account).await.map(|(size, root)| {
+            format!(
+                "the ledger of account {account} has {size} entries, which match their hashes, and no checkpoint; compare it with what \
+                 is kept elsewhere, then confirm it with --tree-size {size} --root-hash {} --operator NAME --reason TEXT",
+                hex(&root)
+            )
+        }),
+        Some(statement) => {
+            let confirmation = Confirmation {
+                account,
+                body: ConfirmationBody {
+                    operator: statement.operator,
+                    justification: Justification {
+                        reason: statement.reason,
+                        ticket: statement.ticket,
+                    },
+                    root: statement.root_hash,
+                    tree_size: statement.tree_size,
+                },
+            };
+            server::confirm(&config, &confirmation).await.map(|(index, covered)| {
+                format!("recorded as entry {index} of account {account}; its checkpoint of {covered} entries is signed")
+            })
+        }
+    };
+    telemetry.end().await;
+    eprintln!("{}", done?);
     Ok(())
 }
 

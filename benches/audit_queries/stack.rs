@@ -62,6 +62,7 @@ impl Stack {
         if loaded.is_none() {
             eprintln!("loading {entries} entries");
             load::load(&pool, entries, Clock::system().now(), load::Kinds::Known).await;
+            load::sign(&pool, &key).await;
         }
 
         let listener = TcpListener::bind(config.server.listen).await.unwrap();

@@ -22,9 +22,11 @@ pub mod upstream;
 pub use crate::ledger::{AccountId, Invalid, KindName, Timestamp};
 pub use causes::{causes, with_causes};
 pub use change::{Action, Cause, Change, ChangeFailure, ChangeState, FailureReason, Intent};
-pub use entry::{ChangeBody, Entry, EntryBody, EntryColumns, EntryKind, OcsfStatus, ShareEffect, UnknownBody};
+pub use entry::{
+    ChangeBody, ConfirmationBody, Entry, EntryBody, EntryColumns, EntryKind, OcsfStatus, ShareEffect, UnknownBody,
+};
 pub use id::{ChangeId, ImageId, Principal, Region, ReplicaId, RequestId, TraceId};
-pub use justification::Justification;
+pub use justification::{Justification, Reason, Ticket};
 pub use pattern::PrincipalPattern;
 pub use permission::{Access, Lease, Permission, PermissionKey, PermissionState, UnresolvedCall};
 pub use request::{Request, RequestContent};

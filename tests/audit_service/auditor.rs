@@ -1,5 +1,12 @@
 //! A client for auditors, and helpers that make a history.
 
+use std::sync::LazyLock;
+
+use sharewarden::{
+    clock::Clock,
+    domain::{ConfirmationBody, Justification, ReplicaId, transition::Command},
+    store::{Committer, Database, Notifications},
+};
 use sharewarden_client::proto::v1::{
     AuditEntry, AuditEntryFilter, ChangeBody, GrantSharePermissionRequest, ListAuditEntriesRequest,
     ListAuditEntriesResponse, RevokeSharePermissionRequest, audit_entry::Body,
@@ -81,6 +88,37 @@ pub(crate) async fn make_history(stack: &Stack) {
         .await
         .unwrap_err();
     supersede(stack).await;
+    confirm(stack).await;
+}
+
+/// Records a confirmation.
+async fn confirm(stack: &Stack) {
+    let (config, clock) = (stack.config(""), Clock::system());
+    let database = Database::new(&config.database, &clock).unwrap();
+    let (work, _no_work) = tokio::sync::mpsc::unbounded_channel();
+    let committer = Committer::start(
+        &database,
+        config.committer,
+        &config.forwarder,
+        ReplicaId(clock.uuid()),
+        &clock,
+        &Notifications::default(),
+        &work,
+    )
+    .unwrap();
+    let body = ConfirmationBody {
+        operator: "ann@example.com".parse().unwrap(),
+        justification: Justification {
+            reason: "compared with an export".parse().unwrap(),
+            ticket: Some("OPS-7".parse().unwrap()),
+        },
+        root: [7; 32],
+        tree_size: 2,
+    };
+    let confirm = Command::Confirm(ACCOUNT.parse().unwrap(), body);
+    committer.commit(confirm).await.unwrap();
+    committer.close().await;
+    database.close().await;
 }
 
 /// Makes a grant that waits for its next attempt, one that joins it, and the revoke that supersedes both.
@@ -125,11 +163,14 @@ pub(crate) async fn grant_to_many(stack: &Stack, numbers: std::ops::Range<u32>) 
 }
 
 /// The body of an entry that is about a change.
+/// The change of an entry; an empty one if the entry is about none.
 pub(crate) fn change(entry: &AuditEntry) -> &ChangeBody {
-    let Some(Body::Change(change)) = &entry.body else {
-        panic!("an entry without a body: {entry:?}");
-    };
-    change
+    static NONE: LazyLock<ChangeBody> = LazyLock::new(ChangeBody::default);
+    match &entry.body {
+        Some(Body::Change(change)) => change,
+        Some(Body::CheckpointConfirmed(_)) => &NONE,
+        None => panic!("an entry without a body: {entry:?}"),
+    }
 }
 
 /// The account and the index of an entry.

@@ -58,7 +58,7 @@ async fn ledgers_grown_since_their_checkpoint_are_found_longest_waiting_first() 
     let store = Store::open().await;
     store.refuse(ACCOUNT, 2).await;
     store.refuse(OTHER, 1).await;
-    let grown = checkpoints::grown(&store.database, 10).await.unwrap();
+    let grown = checkpoints::grown(&store.database, None, 10).await.unwrap();
     let sizes: Vec<_> = grown
         .iter()
         .map(|grown| (grown.account.as_str(), grown.size, grown.signed.clone()))
@@ -70,7 +70,7 @@ async fn ledgers_grown_since_their_checkpoint_are_found_longest_waiting_first() 
         .await
         .unwrap();
     assert_eq!(grown[0].root.to_vec(), first);
-    assert_eq!(checkpoints::grown(&store.database, 1).await.unwrap(), grown[..1]);
+    assert_eq!(checkpoints::grown(&store.database, None, 1).await.unwrap(), grown[..1]);
 
     let signed = NewCheckpoint {
         root: grown[0].root,
@@ -79,9 +79,9 @@ async fn ledgers_grown_since_their_checkpoint_are_found_longest_waiting_first() 
     checkpoints::save(&store.database, std::slice::from_ref(&signed))
         .await
         .unwrap();
-    assert_eq!(checkpoints::grown(&store.database, 10).await.unwrap(), grown[1..]);
+    assert_eq!(checkpoints::grown(&store.database, None, 10).await.unwrap(), grown[1..]);
     store.refuse(ACCOUNT, 1).await;
-    let again = checkpoints::grown(&store.database, 10).await.unwrap();
+    let again = checkpoints::grown(&store.database, None, 10).await.unwrap();
     let Grown {
         account,
         size,
@@ -97,7 +97,7 @@ async fn ledgers_grown_since_their_checkpoint_are_found_longest_waiting_first() 
 async fn a_ledger_with_a_new_root_at_its_checkpoints_size_is_found_again() {
     let store = Store::open().await;
     store.refuse(ACCOUNT, 2).await;
-    let grown = checkpoints::grown(&store.database, 10).await.unwrap();
+    let grown = checkpoints::grown(&store.database, None, 10).await.unwrap();
     let signed = NewCheckpoint {
         root: grown[0].root,
         ..checkpoint(2, "two")
@@ -105,13 +105,13 @@ async fn a_ledger_with_a_new_root_at_its_checkpoints_size_is_found_again() {
     checkpoints::save(&store.database, std::slice::from_ref(&signed))
         .await
         .unwrap();
-    assert_eq!(checkpoints::grown(&store.database, 10).await.unwrap(), []);
+    assert_eq!(checkpoints::grown(&store.database, None, 10).await.unwrap(), []);
     sqlx::query("UPDATE ledger SET root = sha256('another') WHERE account_id = $1")
         .bind(ACCOUNT)
         .execute(&store.pool)
         .await
         .unwrap();
-    let again = checkpoints::grown(&store.database, 10).await.unwrap();
+    let again = checkpoints::grown(&store.database, None, 10).await.unwrap();
     assert_eq!((again.len(), again[0].signed.clone().map(content)), (1, Some(signed)));
     store.close().await;
 }

@@ -8,5 +8,6 @@ mod checkpoints;
 mod export;
 mod proofs;
 mod tampering;
+mod trust;
 mod watch;
 mod watch_replicas;

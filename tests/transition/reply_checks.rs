@@ -69,7 +69,7 @@ impl<'a> ReplyChecks<'a> {
                 };
                 breaches.check(LostLeaseIsSilent, right, || format!("{command:?}: {reply:?}"));
             }
-            Command::Claim(_) | Command::Deny(..) => {}
+            Command::Claim(_) | Command::Deny(..) | Command::Confirm(..) => {}
         }
         reply
     }

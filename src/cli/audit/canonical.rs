@@ -125,7 +125,12 @@ impl CanonicalBody {
     }
 
     pub(super) fn generation(&self) -> Option<u64> {
-        self.0.get("generation")?.as_u64()
+        self.number("generation")
+    }
+
+    /// A number; `None` if it is absent or has another JSON type.
+    pub(super) fn number(&self, name: &str) -> Option<u64> {
+        self.0.get(name)?.as_u64()
     }
 
     pub(super) fn attempts(&self) -> Vec<CanonicalAttempt> {

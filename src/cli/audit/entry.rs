@@ -13,7 +13,7 @@ use crate::{
     },
     domain::{EntryKind, entry::decode},
     ledger::merkle::hex,
-    proto::v1::{AuditEntry, ChangeBody, audit_entry::Body},
+    proto::v1::{AuditEntry, ChangeBody, CheckpointConfirmedBody, audit_entry::Body},
 };
 
 impl ListItem for AuditEntry {
@@ -69,9 +69,13 @@ pub(super) fn entry(entry: &AuditEntry, width: Option<u16>) -> String {
         ("Meaning", meaning(entry).into()),
     ];
     let mut attempts = String::new();
-    if let (Some(Body::Change(change)), Some(_)) = (&entry.body, known_kind(entry)) {
-        rows.extend(change_rows(change));
-        attempts = render::attempts(&change.attempts, width);
+    match entry.body.as_ref().filter(|_| known_kind(entry).is_some()) {
+        Some(Body::Change(change)) => {
+            rows.extend(change_rows(change));
+            attempts = render::attempts(&change.attempts, width);
+        }
+        Some(Body::CheckpointConfirmed(confirmed)) => rows.extend(confirmation_rows(confirmed)),
+        None => {}
     }
     rows.extend([
         ("Server version", one_line(&entry.server_version)),
@@ -97,6 +101,16 @@ fn meaning(entry: &AuditEntry) -> &'static str {
         Some(kind) => kind.description(),
         None => "This version does not know this kind or schema. The text is below.",
     }
+}
+
+fn confirmation_rows(confirmed: &CheckpointConfirmedBody) -> Cells {
+    let mut rows = vec![("Operator", one_line(&confirmed.operator))];
+    rows.extend(justification::rows(confirmed));
+    rows.extend([
+        ("Tree size", confirmed.tree_size.to_string()),
+        ("Root hash", hex(&confirmed.root_hash)),
+    ]);
+    rows
 }
 
 fn change_rows(change: &ChangeBody) -> Cells {

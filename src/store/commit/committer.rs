@@ -74,6 +74,7 @@ impl Committer {
             let lane = Lane {
                 database: database.clone(),
                 rules: BatchSettings {
+                    beginnings: notifications.beginnings.clone(),
                     replica,
                     lease_for: forwarder.lease,
                     landing_window: forwarder.landing_window,

@@ -245,6 +245,7 @@ impl Lane {
             .into_iter()
             .for_each(|snapshot| self.notifications.outcomes.end(snapshot));
         self.notifications.ledger_growth.notify(&grown);
+        self.notifications.beginnings.notify(&grown);
         Ok((answers, since))
     }
 

@@ -129,11 +129,31 @@ pub async fn before(
     row.map(StoredCheckpoint::try_from).transpose()
 }
 
-/// At most `limit` ledgers that differ from their last checkpoint. One scan of the heads, with one lookup by key for each.
+/// The latest checkpoint of each ledger, at most `limit` of those with accounts after `after`, in the order of the accounts.
 ///
 /// # Errors
 /// When Postgres does not answer.
-pub async fn grown(database: &Database, limit: u32) -> Result<Vec<Grown>, StoreError> {
+pub async fn latest_of_each(
+    database: &Database,
+    after: Option<AccountId>,
+    limit: u32,
+) -> Result<Vec<StoredCheckpoint>, StoreError> {
+    let query = sqlx::query_as!(
+        CheckpointRow,
+        "SELECT DISTINCT ON (account_id) account_id, size, root, note, signed_at FROM ledger_checkpoint
+         WHERE account_id > $1 ORDER BY account_id, size DESC LIMIT $2",
+        after.as_ref().map_or("", AccountId::as_str),
+        i64::from(limit),
+    );
+    let rows = database.run(async |conn| query.fetch_all(conn).await).await?;
+    rows.into_iter().map(StoredCheckpoint::try_from).collect()
+}
+
+/// At most `limit` ledgers that differ from their last checkpoint, or this one if it differs. One scan of the heads, with one lookup by key for each.
+///
+/// # Errors
+/// When Postgres does not answer.
+pub async fn grown(database: &Database, account: Option<AccountId>, limit: u32) -> Result<Vec<Grown>, StoreError> {
     let query = sqlx::query!(
         r#"SELECT ledger.account_id, ledger.size, ledger.root, signed.size AS "signed_size?", signed.root AS "signed_root?",
                signed.note AS "note?", signed.signed_at AS "signed_at?"
@@ -142,9 +162,11 @@ pub async fn grown(database: &Database, limit: u32) -> Result<Vec<Grown>, StoreE
                SELECT size, root, note, signed_at FROM ledger_checkpoint checkpoint
                WHERE checkpoint.account_id = ledger.account_id ORDER BY size DESC LIMIT 1
            ) signed ON true
-           WHERE ledger.size <> coalesce(signed.size, 0) OR ledger.root <> signed.root
+           WHERE (ledger.size <> coalesce(signed.size, 0) OR ledger.root <> signed.root)
+               AND ($2::text IS NULL OR ledger.account_id = $2)
            ORDER BY ledger.last_recorded_at LIMIT $1"#,
         i64::from(limit),
+        account.as_ref().map(AccountId::as_str),
     );
     let rows = database.run(async |conn| query.fetch_all(conn).await).await?;
     rows.into_iter()

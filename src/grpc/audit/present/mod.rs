@@ -2,7 +2,7 @@
 
 use crate::{
     audit::{AuditEntry, EntryPage, SharePage, Summary},
-    domain::{Action, ChangeBody, EntryBody},
+    domain::{Action, ChangeBody, ConfirmationBody, EntryBody},
     grpc::{
         page_token,
         present::{access, action, attempt, cause, text, timestamp},
@@ -75,7 +75,17 @@ pub(super) fn entry(audited: AuditEntry) -> v1::AuditEntry {
 fn body(body: &EntryBody) -> Option<v1::audit_entry::Body> {
     match body {
         EntryBody::Unknown(_) => None,
+        EntryBody::CheckpointConfirmed(body) => Some(v1::audit_entry::Body::CheckpointConfirmed(confirmation(body))),
         known => known.change().map(|body| v1::audit_entry::Body::Change(change(body))),
+    }
+}
+
+fn confirmation(body: &ConfirmationBody) -> v1::CheckpointConfirmedBody {
+    v1::CheckpointConfirmedBody {
+        operator: body.operator.as_str().into(),
+        tree_size: body.tree_size,
+        root_hash: body.root.to_vec(),
+        ..v1::CheckpointConfirmedBody::from(&body.justification)
     }
 }
 

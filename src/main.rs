@@ -97,26 +97,20 @@ struct ConfirmOptions {
     /// The account of the ledger: 12 digits
     #[arg(long, value_name = "ACCOUNT_ID")]
     account: AccountId,
-    #[command(flatten)]
-    statement: Option<ConfirmStatement>,
-}
-
-#[derive(Debug, clap::Args)]
-struct ConfirmStatement {
     /// Confirm this number of entries
-    #[arg(long, value_name = "N", requires = "root_hash")]
-    tree_size: u64,
+    #[arg(long, value_name = "N", requires_all = ["root_hash", "operator", "reason"])]
+    tree_size: Option<u64>,
     /// Confirm this root of these entries: 64 lower-case hex digits
-    #[arg(long, value_name = "HEX", value_parser = root_hash)]
-    root_hash: Hash,
+    #[arg(long, value_name = "HEX", value_parser = root_hash, requires = "tree_size")]
+    root_hash: Option<Hash>,
     /// Your name, for the audit history: 1 to 256 visible ASCII characters. It is not authenticated
-    #[arg(long, value_name = "NAME")]
-    operator: Principal,
+    #[arg(long, value_name = "NAME", requires = "tree_size")]
+    operator: Option<Principal>,
     /// Why you confirm, for the audit history: 1 to 1024 characters
-    #[arg(long, value_name = "TEXT")]
-    reason: Reason,
+    #[arg(long, value_name = "TEXT", requires = "tree_size")]
+    reason: Option<Reason>,
     /// The id of a ticket, for the audit history: at most 128 characters
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", requires = "tree_size")]
     ticket: Option<Ticket>,
 }
 
@@ -305,31 +299,30 @@ async fn confirm(options: ConfirmOptions) -> Result<(), BoxError> {
     let config = Config::load(options.config.config.as_deref(), &options.config.set)?;
     let telemetry = server::init_telemetry(&without_exporters(config.clone()))?;
     let account = options.account;
-    let done = match options.statement {
-        None => server::confirmable(&config, account).await.map(|(size, root)| {
+    let statement = (options.tree_size, options.root_hash, options.operator, options.reason);
+    let done = if let (Some(tree_size), Some(root), Some(operator), Some(reason)) = statement {
+        let justification = Justification {
+            reason,
+            ticket: options.ticket,
+        };
+        let body = ConfirmationBody {
+            operator,
+            justification,
+            root,
+            tree_size,
+        };
+        let confirmed = server::confirm(&config, &Confirmation { account, body }).await;
+        confirmed.map(|(index, covered)| {
+            format!("recorded as entry {index} of account {account}; its checkpoint of {covered} entries is signed")
+        })
+    } else {
+        server::confirmable(&config, account).await.map(|(size, root)| {
             format!(
-                "the ledger of account {account} has {size} entries, which match their hashes, and no checkpoint; compare it with what \
-                 is kept elsewhere, then confirm it with --tree-size {size} --root-hash {} --operator NAME --reason TEXT",
+                "the ledger of account {account} has {size} entries, which match their hashes, and no checkpoint; compare it with \
+                 what is kept elsewhere, then confirm it with --tree-size {size} --root-hash {} --operator NAME --reason TEXT",
                 hex(&root)
             )
-        }),
-        Some(statement) => {
-            let confirmation = Confirmation {
-                account,
-                body: ConfirmationBody {
-                    operator: statement.operator,
-                    justification: Justification {
-                        reason: statement.reason,
-                        ticket: statement.ticket,
-                    },
-                    root: statement.root_hash,
-                    tree_size: statement.tree_size,
-                },
-            };
-            server::confirm(&config, &confirmation).await.map(|(index, covered)| {
-                format!("recorded as entry {index} of account {account}; its checkpoint of {covered} entries is signed")
-            })
-        }
+        })
     };
     telemetry.end().await;
     eprintln!("{}", done?);

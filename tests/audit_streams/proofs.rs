@@ -8,6 +8,8 @@ use sharewarden::{
 };
 use sharewarden_testkit::stack::*;
 use tonic::Code;
+
+use crate::audit::forget_checkpoints;
 use tonic_types::StatusExt;
 
 fn hash(bytes: &[u8]) -> Hash {

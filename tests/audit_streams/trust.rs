@@ -184,3 +184,38 @@ async fn a_note_without_a_valid_signature_is_not_remembered() {
     assert!(!log.text().contains("tampered"), "{}", log.text());
     stack.end().await;
 }
+
+#[tokio::test]
+async fn the_command_prints_what_there_is_to_confirm_and_records_the_confirmation() {
+    let mut stack = Stack::start().await;
+    stack.grant_many(0, 1).await;
+    forget_checkpoints(&mut stack).await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("sharewarden.toml");
+    std::fs::write(&file, config_text(stack.database.url(), &stack.simulator.url(), "")).unwrap();
+    let run = async |more: &[&str]| {
+        let mut program = tokio::process::Command::new(env!("CARGO_BIN_EXE_sharewarden"));
+        program.args(["audit", "confirm", "--account", ACCOUNT, "--config"]);
+        program.arg(&file).args(more).kill_on_drop(true);
+        let output = program.output().await.unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    let (code, printed) = run(&[]).await;
+    assert!(code == Some(0) && printed.contains("has 2 entries"), "{printed}");
+    let root = &printed.split("--root-hash ").nth(1).unwrap()[..64];
+    assert_eq!(run(&["--tree-size", "2"]).await.0, Some(2), "half a statement");
+    let statement = [
+        "--tree-size",
+        "2",
+        "--root-hash",
+        root,
+        "--operator",
+        "ann",
+        "--reason",
+        "a test",
+    ];
+    let (code, printed) = run(&statement).await;
+    assert!(code == Some(0) && printed.contains("recorded as entry 2"), "{printed}");
+    stack.checkpoint_of(ACCOUNT, 3).await;
+    stack.end().await;
+}

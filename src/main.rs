@@ -82,10 +82,13 @@ enum AuditCommands {
     /// Confirm a ledger that has entries and no checkpoint, so that it is signed
     ///
     /// A ledger whose checkpoints were all deleted, or whose first checkpoint was never signed, is not signed until an operator
-    /// confirms its entries. Without --root-hash the command verifies the entries and prints the size and the root. Compare them with
+    /// confirms its entries. Without --root-hash the command verifies the entries and prints the size and the root.
+    /// Compare them with
     /// an export, a checkpoint or a log that is kept elsewhere. With --root-hash it records the confirmation in the ledger
-    /// (`checkpoint.confirmed`) and signs a checkpoint. The command connects to the database directly, and needs the signing key: give
-    /// the configuration of the service. Replicas that remember a checkpoint that contradicts the ledger refuse it until all replicas
+    /// (`checkpoint.confirmed`) and signs a checkpoint. The command connects to the database directly, and needs the
+    /// signing key: give
+    /// the configuration of the service. Replicas that remember a checkpoint that contradicts the ledger refuse it
+    /// until all replicas
     /// were stopped.
     Confirm(ConfirmOptions),
 }

@@ -1,7 +1,9 @@
 //! The first checkpoint of a ledger that no running process began.
 //!
-//! If all checkpoints of a ledger were deleted, or its first one was never signed, the database cannot show whether its entries are
-//! what was recorded. An operator compares them with what the operator knows, such as an export or the log, and confirms a size and
+//! If all checkpoints of a ledger were deleted, or its first one was never signed, the database cannot show whether its
+//! entries are
+//! what was recorded. An operator compares them with what the operator knows, such as an export or the log, and confirms
+//! a size and
 //! a root. The confirmation is an entry of the ledger, and the next checkpoint covers it.
 
 use crate::{
@@ -70,7 +72,8 @@ impl Audit {
         Ok((size, root))
     }
 
-    /// Records a confirmation, and signs the ledger if it leads on from the confirmed root. Returns the index of the entry and the
+    /// Records a confirmation, and signs the ledger if it leads on from the confirmed root. Returns the index of the
+    /// entry and the
     /// size of the checkpoint.
     ///
     /// # Errors

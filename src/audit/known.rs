@@ -1,4 +1,5 @@
-//! The checkpoints that this process knows. They outlive their rows: who can delete a checkpoint from the database cannot delete it
+//! The checkpoints that this process knows. They outlive their rows: who can delete a checkpoint from the database cannot
+//! delete it
 //! here.
 
 use std::{
@@ -24,7 +25,8 @@ struct KnownCheckpoint {
 }
 
 impl KnownCheckpoints {
-    /// Remembers a verified checkpoint, if it is the largest of its ledger. False if another root is known for its size: the key has
+    /// Remembers a verified checkpoint, if it is the largest of its ledger. False if another root is known for its
+    /// size: the key has
     /// signed two histories.
     pub(super) fn remember(&self, account: AccountId, checkpoint: &Checkpoint, note: &str) -> bool {
         let mut known = self.lock();

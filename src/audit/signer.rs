@@ -1,8 +1,10 @@
 //! The worker that signs a checkpoint of each ledger that grew.
 //!
 //! Before it signs, it checks that the ledger extends its last checkpoint: the tiles must give both the signed root and the root
-//! of the head. If they do not, the history was rewritten, and the ledger is not signed. The last checkpoint is the one in the store
-//! and the largest that this process knows (see [`super::known`]): it reads all at its start, and replicas tell each other theirs.
+//! of the head. If they do not, the history was rewritten, and the ledger is not signed. The last checkpoint is the one
+//! in the store
+//! and the largest that this process knows (see [`super::known`]): it reads all at its start, and replicas tell each
+//! other theirs.
 //! A ledger without a known checkpoint must extend its first commit by this process, or an operator confirms it (see
 //! [`super::confirm`]). Several replicas may sign the same checkpoint; their signatures are identical.
 
@@ -166,7 +168,8 @@ impl Signer {
         }
     }
 
-    /// Remembers the checkpoints of other replicas. Repeats all known ones if a replica asks: at most twice in an interval, because
+    /// Remembers the checkpoints of other replicas. Repeats all known ones if a replica asks: at most twice in an
+    /// interval, because
     /// any database user can ask.
     async fn hear(&mut self) -> NextRound {
         let Received { notes, is_asked, .. } = self.peers.take();
@@ -387,7 +390,8 @@ impl Signer {
 }
 
 impl Audit {
-    /// Remembers a checkpoint that another replica sent, if a known key signed it. Returns its account if it is one of the largest
+    /// Remembers a checkpoint that another replica sent, if a known key signed it. Returns its account if it is one
+    /// of the largest
     /// known.
     fn remember_note(&self, text: &str) -> Option<AccountId> {
         let note: Note = text.parse().ok()?;

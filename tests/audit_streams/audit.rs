@@ -48,7 +48,8 @@ pub(crate) async fn forget_checkpoints(stack: &mut Stack) {
     stack.start_server("", Clock::system()).await;
 }
 
-/// Confirms the ledger as it is, as an operator does with `sharewarden audit confirm`. Returns the index of the entry and the size of
+/// Confirms the ledger as it is, as an operator does with `sharewarden audit confirm`. Returns the index of the entry and
+/// the size of
 /// the checkpoint.
 pub(crate) async fn confirm(stack: &Stack) -> (u64, u64) {
     let (config, account) = (stack.config(""), ACCOUNT.parse().unwrap());

@@ -131,7 +131,8 @@ impl Audit {
         Ok(())
     }
 
-    /// Fails if an entry is missing before or after the entries of a ledger on the page, or if a ledger is missing. The end towards
+    /// Fails if an entry is missing before or after the entries of a ledger on the page, or if a ledger is missing.
+    /// The end towards
     /// the next page is checked with that page.
     async fn check_ends<T>(
         &self,

@@ -2,7 +2,8 @@
 //!
 //! The API call is that of this service, `GrantSharePermission` or `RevokeSharePermission`: a grant creates a share, a revoke
 //! deletes it. A ledger has no network addresses, so the source endpoint is the principal. Values without an OCSF attribute are
-//! in `unmapped`. An entry that is not about a call, or that this program does not know, is a Base Event (class 0) with its text in `raw_data`.
+//! in `unmapped`. An entry that is not about a call, or that this program does not know, is a Base Event (class 0) with
+//! its text in `raw_data`.
 
 use serde_json::{Value, json};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};

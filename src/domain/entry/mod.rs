@@ -1,7 +1,8 @@
 //! An entry: one line of an account's ledger.
 //!
 //! Every entry has the same top members, which never change, and a body that says what happened. [`kinds`] is the table of entry
-//! kinds, each with the type of its body. [`change`] is the body of the `change.*` kinds, [`confirmation`] that of `checkpoint.confirmed`. [`unknown`] is the body of an entry
+//! kinds, each with the type of its body. [`change`] is the body of the `change.*` kinds, [`confirmation`] that of
+//! `checkpoint.confirmed`. [`unknown`] is the body of an entry
 //! that a newer build recorded. [`columns`] are the values of a body that entries are filtered by. [`text`] is the entry as it is
 //! hashed and stored.
 

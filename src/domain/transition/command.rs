@@ -29,7 +29,8 @@ pub enum Command {
     },
     /// Record the outcome of the work under a lease, and end the lease.
     Settle(Settlement),
-    /// Record that an operator confirmed the ledger of this account. If the reply to the commit is lost, it can be recorded twice.
+    /// Record that an operator confirmed the ledger of this account. If the reply to the commit is lost, it can be
+    /// recorded twice.
     Confirm(AccountId, ConfirmationBody),
 }
 

@@ -63,7 +63,8 @@ pub struct CompleteList<'a> {
 }
 
 /// The first entry that is missing beside the entries of a list, or from a ledger that has none in it. Nothing but the head is
-/// known about a ledger that `accounts` does not name: its last entry must not be in the stretch. In a named ledger the entry that
+/// known about a ledger that `accounts` does not name: its last entry must not be in the stretch. In a named ledger the
+/// entry that
 /// follows the last one before the stretch must exist.
 ///
 /// # Errors

@@ -1,8 +1,10 @@
 //! Signals within this process and between replicas: a change ended ([`Outcomes`]), ledgers grew ([`LedgerGrowth`]), work was
-//! released ([`ReleasedWork`]), checkpoints are known ([`PeerCheckpoints`]). Between replicas they are notifications of Postgres, all
+//! released ([`ReleasedWork`]), checkpoints are known ([`PeerCheckpoints`]). Between replicas they are notifications of
+//! Postgres, all
 //! on one connection. [`Beginnings`] are signals of this process only.
 //!
-//! A lost notification costs time and nothing else: each receiver also polls, and the rows are the truth. Only checkpoints of other
+//! A lost notification costs time and nothing else: each receiver also polls, and the rows are the truth. Only
+//! checkpoints of other
 //! replicas are not polled: they are kept in case the rows are changed.
 //!
 //! Notifications are sent after the commit and not in it, because Postgres serializes the commits of transactions that notify.

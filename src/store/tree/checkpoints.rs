@@ -58,7 +58,8 @@ pub struct Grown {
     pub signed: Option<StoredCheckpoint>,
 }
 
-/// Stores checkpoints in one commit, at most one per account. Their time is the database's. A checkpoint that already exists for an
+/// Stores checkpoints in one commit, at most one per account. Their time is the database's. A checkpoint that already
+/// exists for an
 /// account and size stays. Returns the accounts whose checkpoints were stored.
 ///
 /// # Errors
@@ -149,7 +150,8 @@ pub async fn latest_of_each(
     rows.into_iter().map(StoredCheckpoint::try_from).collect()
 }
 
-/// At most `limit` ledgers that differ from their last checkpoint, or this one if it differs. One scan of the heads, with one lookup by key for each.
+/// At most `limit` ledgers that differ from their last checkpoint, or this one if it differs. One scan of the heads, with
+/// one lookup by key for each.
 ///
 /// # Errors
 /// When Postgres does not answer.
